@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Log lines and error messages, one write(2) each so that threads don't mix them. */
+#include "base/log.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The one mutable static of the core: stderr belongs to the process, not to a machine. */
+static atomic_int log_level = MINIVMM_INFO;
+
+static const char *const level_names[] = { "error", "warn", "info", "debug" };
+
+void
+log_set_level(enum minivmm_level level)
+{
+	atomic_store_explicit(&log_level, (int)level, memory_order_relaxed);
+}
+
+bool
+log_wants(enum minivmm_level level)
+{
+	return (int)level <= atomic_load_explicit(&log_level, memory_order_relaxed);
+}
+
+int
+log_level_parse(const char *text)
+{
+	for (int i = 0; i < 4; i++)
+		if (!strcmp(text, level_names[i]))
+			return i;
+	return -1;
+}
+
+void
+log_vline(enum minivmm_level level, const char *who, const char *format, va_list arguments)
+{
+	char line[1024];
+	int head, body;
+	size_t length;
+
+	if (!log_wants(level))
+		return;
+	head =
+	    snprintf(line, sizeof(line), "minivmm: %s%s%s",
+		     level == MINIVMM_WARNING ? "warning: " : "", who ? who : "", who ? ": " : "");
+	body = vsnprintf(line + head, sizeof(line) - (size_t)head - 1, format, arguments);
+	if (body < 0)
+		return;
+	length = (size_t)head + (size_t)body;
+	if (length > sizeof(line) - 2)
+		length = sizeof(line) - 2;
+	line[length++] = '\n';
+	for (size_t done = 0; done < length;) {
+		ssize_t n = write(STDERR_FILENO, line + done, length - done);
+
+		if (n <= 0)
+			return; /* nobody left to tell */
+		done += (size_t)n;
+	}
+}
+
+void
+log_line(enum minivmm_level level, const char *who, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	log_vline(level, who, format, arguments);
+	va_end(arguments);
+}
+
+int
+fail(enum status status, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	log_vline(MINIVMM_ERROR, NULL, format, arguments);
+	va_end(arguments);
+	return -(int)status;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What we say on stderr, and how a run ends. */
+#ifndef BASE_LOG_H
+#define BASE_LOG_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+
+#include "minivmm/plugin.h" /* enum minivmm_level */
+
+/* Exit statuses of the process; 0 to 99 are the guest's own. */
+enum status {
+	STATUS_GUEST_MAX = 99,
+	STATUS_SHUTDOWN = 100, /* triple fault */
+	STATUS_INTERNAL = 101, /* KVM internal error */
+	STATUS_PANIC = 102,    /* guest panic */
+	STATUS_USAGE = 110,    /* command line or config */
+	STATUS_HOST = 111,     /* /dev/kvm, permissions, memory */
+	STATUS_SNAPSHOT = 112, /* bad or unfit snapshot */
+	STATUS_IO = 113,
+	STATUS_BUG = 114,
+	STATUS_TIMEOUT = 124,
+};
+
+/*
+ * Says an error once, where most is known, and returns -status for callers to pass on unchanged.
+ * The text names what was tried, on which object, what went wrong and what to do. Any thread.
+ */
+__attribute__((format(printf, 2, 3))) int fail(enum status status, const char *format, ...);
+
+/* One line to stderr if level is at most the level asked for. who: an instance name, or NULL. Any
+ * thread. */
+__attribute__((format(printf, 3, 4))) void log_line(enum minivmm_level level, const char *who,
+						    const char *format, ...);
+void log_vline(enum minivmm_level level, const char *who, const char *format, va_list arguments);
+
+/* The process has one stderr, and so one level; MINIVMM_INFO until set. errors can be collected by
+ * tests. */
+void log_set_level(enum minivmm_level level);
+bool log_wants(enum minivmm_level level);
+int log_level_parse(const char *text); /* error, warn, info, debug; -1: none of them */
+
+#endif

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Records: trees of named, typed values that describe themselves. All that a snapshot holds beside
+ * memory is records: the config, vCPUs, chips, devices. They are printed, compared and checked
+ * without knowing who wrote them.
+ *
+ * Encoding, little-endian: an item is
+ *
+ *     u8 type   u8 name length   name   u32 count   payload
+ *
+ * type is a RECORD_ type, with RECORD_ARRAY set when the value is an array. count is the number of
+ * elements, or for TEXT, GROUP and LIST the number of bytes. A GROUP holds items with distinct
+ * names; a LIST holds unnamed GROUPs.
+ */
+#ifndef BASE_RECORD_H
+#define BASE_RECORD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum record_type {
+	RECORD_U8 = 1, /* the first five are MINIVMM_U8 to MINIVMM_BOOL */
+	RECORD_U16,
+	RECORD_U32,
+	RECORD_U64,
+	RECORD_BOOL,
+	RECORD_TEXT, /* no NUL inside */
+	RECORD_GROUP,
+	RECORD_LIST,
+	RECORD_ARRAY = 0x80, /* flag */
+};
+
+#define RECORD_DEPTH 16 /* groups and lists inside each other, at most */
+
+/* Writer: appends to a buffer that it owns. Errors (no memory, too deep, a bad name) stick; look
+ * once, at the end. */
+struct record_writer {
+	uint8_t *data;
+	size_t length, capacity;
+	size_t open[RECORD_DEPTH]; /* offsets of the count of each open group or list */
+	unsigned depth;
+	bool failed;
+};
+
+void record_writer_free(struct record_writer *writer);
+void record_put(struct record_writer *writer, const char *name, enum record_type type,
+		const void *values, size_t count, bool array);
+void record_put_u32(struct record_writer *writer, const char *name, uint32_t value);
+void record_put_u64(struct record_writer *writer, const char *name, uint64_t value);
+void record_put_bool(struct record_writer *writer, const char *name, bool value);
+void record_put_text(struct record_writer *writer, const char *name,
+		     const char *text); /* NULL: left out */
+void record_put_bytes(struct record_writer *writer, const char *name, const void *bytes,
+		      size_t length);
+/* type RECORD_GROUP or RECORD_LIST; an element of a list is a group whose name is NULL. */
+void record_begin(struct record_writer *writer, const char *name, enum record_type type);
+void record_end(struct record_writer *writer);
+
+/* A value as it lies in the buffer: borrowed, valid as long as the buffer. Payload is unaligned:
+ * use record_copy. */
+struct record {
+	uint8_t type; /* without RECORD_ARRAY */
+	bool array;
+	uint8_t name_length;
+	const char *name; /* not terminated */
+	uint32_t count;   /* elements; bytes of TEXT, GROUP, LIST */
+	const uint8_t *data;
+};
+
+/*
+ * Checks a whole buffer, once: sizes, types, depth, names, distinct names in a group. After it all
+ * that follows is safe to call on any part. Fills root with an unnamed group. Returns NULL, or what
+ * is wrong (a constant string).
+ */
+const char *record_open(const void *data, size_t length, struct record *root);
+
+/* Steps through the items of a group or list: start with *position = 0; false at the end. */
+bool record_next(const struct record *parent, size_t *position, struct record *item);
+bool record_find(const struct record *group, const char *name, struct record *item);
+size_t record_elements(const struct record *list); /* of a list: how many groups */
+size_t record_width(enum record_type type); /* bytes of one element: 1, 2, 4, 8; 1 for the rest */
+bool record_is(const struct record *item, const char *name);
+
+/* Element index as a number; the item is U8 to BOOL and index < count. */
+uint64_t record_number(const struct record *item, uint32_t index);
+/* Finds a scalar of any numeric type, or a text. false: missing or of another kind. text is
+ * malloced. */
+bool record_get_u64(const struct record *group, const char *name, uint64_t *value);
+bool record_get_text(const struct record *group, const char *name, char **text);
+/* Finds an array of bytes; borrowed. */
+bool record_get_bytes(const struct record *group, const char *name, const uint8_t **bytes,
+		      size_t *length);
+
+/*
+ * Prints a tree for people ("path.to.value = 0x12", arrays of bytes as hex lines), or as JSON
+ * (numbers, hex strings for byte arrays). prefix: a path to put before, may be "".
+ */
+void record_print(FILE *out, const struct record *item, const char *prefix);
+void record_print_json(FILE *out, const struct record *item, int indent);
+
+/*
+ * Compares two groups and calls differs(path, a, b) for each item that differs or that only one
+ * side has (the other is NULL then). Returns how many.
+ */
+size_t record_compare(const struct record *a, const struct record *b, const char *prefix,
+		      void (*differs)(void *context, const char *path, const struct record *a,
+				      const struct record *b),
+		      void *context);
+
+#endif

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The config: INI text and --set overrides in, one plain, checked struct out. What a plugin's
+ * options may hold is not known here: a device's keys stay text, with the place they came from, for
+ * the plugin's table to check.
+ */
+#ifndef CONFIG_CONFIG_H
+#define CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/record.h"
+
+/* Where a value came from, for "file:line: " before a message; line 0: not from a line ("--set", a
+ * snapshot). */
+struct config_place {
+	const char *file;
+	unsigned line;
+};
+
+struct config_option {
+	char *key, *value;
+	struct config_place place;
+	bool used; /* set by who consumed it; what stays unused is unknown */
+};
+
+struct config_device {
+	char *name, *plugin;
+	struct config_place place, plugin_place;
+	struct config_option *options; /* all keys but plugin */
+	size_t option_count;
+};
+
+struct config_register { /* [cpu] rax = 2 */
+	char *name;
+	uint64_t value;
+	struct config_place place;
+};
+
+enum config_mode { MODE_REAL, MODE_PROTECTED, MODE_LONG };
+enum config_format { FORMAT_AUTO, FORMAT_FLAT, FORMAT_ELF };
+enum config_then { THEN_RESUME, THEN_EXIT };
+
+struct config {
+	struct {
+		uint64_t memory, memory_at; /* bytes, guest physical address; both page-aligned */
+		char *memory_file;          /* NULL: anonymous */
+		uint32_t cpus;
+		bool irqchip;
+		bool dirty_log;
+	} vm;
+	struct {
+		char *image; /* path, resolved; NULL: none */
+		enum config_format format;
+		uint64_t at;
+		uint8_t *code; /* decoded hex; NULL: none */
+		size_t code_length;
+		struct config_place place;
+	} boot;
+	struct {
+		enum config_mode mode;
+		struct config_register *registers;
+		size_t register_count;
+	} cpu;
+	struct {          /* directs a run; never stored in a snapshot */
+		char *at; /* a POINT as text; NULL: none */
+		char *file;
+		enum config_then then;
+		struct config_place place;
+	} snapshot;
+	char *plugin_path; /* DIR[:DIR], resolved; NULL: none */
+	struct config_device *devices;
+	size_t device_count;
+	char *file; /* as given */
+};
+
+/*
+ * Reads and checks a config. overrides: "KEY=VALUE" of --set, applied over it ("vm.memory=1M",
+ * "device.serial0.output=file:x"). Every mistake is said, as "FILE:LINE: what, and the nearest
+ * thing that is right". Returns 0, or a negative status after the last of them. The caller frees
+ * config in any case.
+ */
+int config_read(struct config *config, const char *path, char *const *overrides,
+		size_t override_count);
+
+/* The same for text that is not in a file; name stands for the file's. Relative paths are taken
+ * from folder. */
+int config_read_text(struct config *config, const char *name, const char *folder, const char *text,
+		     size_t length, char *const *overrides, size_t override_count);
+void config_free(struct config *config);
+
+/* As a snapshot holds it: [vm] and the devices with their options. */
+void config_save(const struct config *config, struct record_writer *writer);
+/* Returns 0, or -1 with the reason in why. */
+int config_load(struct config *config, const struct record *group, char *why, size_t why_size);
+
+/* The value of a device's key, or NULL. Marks it used. */
+struct config_option *config_option_find(struct config_device *device, const char *key);
+struct config_device *config_device_find(struct config *config, const char *name);
+/* Adds or replaces a key of a device. Returns 0, or -1: no memory. */
+int config_option_set(struct config_device *device, const char *key, const char *value,
+		      struct config_place place);
+
+/* "configs/x.ini:12" in a buffer of the caller's; the bare file when there is no line. */
+const char *config_where(struct config_place place, char *buffer, size_t size);
+
+/*
+ * Numbers and such as they are written in a config. Each returns NULL, or what is wrong with the
+ * text, a constant string like "is not a number".
+ */
+const char *parse_u64(const char *text, uint64_t *value);      /* decimal or 0x */
+const char *parse_size(const char *text, uint64_t *value);     /* with K, M, G */
+const char *parse_duration(const char *text, uint64_t *value); /* ns, us, ms, s; bare: ns */
+const char *parse_bool(const char *text, bool *value);
+const char *parse_hex(const char *text, uint8_t **bytes,
+		      size_t *length); /* "ba f8 03"; blanks anywhere; malloced */
+
+/* The candidate that text most likely meant, or NULL when none is near. candidates ends with NULL.
+ */
+const char *nearest(const char *text, const char *const *candidates);
+
+#endif

@@ -1,0 +1,740 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * minivmm/plugin.h: all that a device plugin sees of minivmm.
+ *
+ * A plugin is one shared object that exports one symbol, made by MINIVMM_REGISTER(descriptor). The
+ * descriptor is a constant struct minivmm_plugin: a few callbacks and seven tables (options,
+ * ranges, timers, streams, watches, posts, fields). The core reads the tables and does the work: it
+ * parses options, places ranges, keeps time, moves bytes, and saves, loads, checks, prints and
+ * compares the fields.
+ *
+ * Phases of a device, in order; each callback is optional:
+ *
+ *   (created: state zeroed, fields set to their initial values, options filled in)
+ *   configure    check what the options say together; allocate what the fields of kind POINTER
+ * point to (a restore fills in the fields here, then calls loaded) start        the machine is
+ * about to run: open host resources; streams, timers, irqs and memory work from here on
+ *   pause/resume around every stop of the machine; idempotent
+ *   stop         the machine will not run again; streams still take bytes
+ *   destroy      free what configure and start made
+ *
+ * Threads: callbacks of one device never run at the same time, unless the descriptor has
+ * MINIVMM_CONCURRENT. Range handlers run on a vCPU's thread, everything else on the I/O thread. A
+ * callback never blocks. Services may be called from any callback of the phases they name; from a
+ * thread of the plugin's own only minivmm_post().
+ *
+ * Results: a callback returns 0, or says minivmm_error() and returns -1. In configure and start
+ * that ends the machine; elsewhere it is counted, the guest sees what hardware would show (a read
+ * gives all ones, a write is dropped), and the machine goes on.
+ *
+ * Growth: a table's row and the descriptor grow at their ends only. The host walks a plugin's
+ * tables by the plugin's own stride and takes what is missing as zero, which therefore always means
+ * "as before".
+ */
+#ifndef MINIVMM_PLUGIN_H
+#define MINIVMM_PLUGIN_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+/* C leaves out members of designated initialisers without a word; some C++ compilers warn. */
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+extern "C" {
+#endif
+
+#define MINIVMM_ABI 1 /* changes only when old plugins can't be carried any more */
+
+struct minivmm_services;
+struct minivmm_writer;
+struct minivmm_reader;
+
+/* One instance of a plugin. Made, owned and freed by the host. */
+struct minivmm_device {
+	const struct minivmm_services *services;
+	void *state;      /* the plugin's struct, state_size bytes */
+	const char *name; /* of the instance: "serial0" */
+};
+
+/* What kind of value a row describes. Members have the C type beside it. */
+enum minivmm_type {
+	MINIVMM_U8 = 1,   /* uint8_t */
+	MINIVMM_U16,      /* uint16_t */
+	MINIVMM_U32,      /* uint32_t */
+	MINIVMM_U64,      /* uint64_t */
+	MINIVMM_BOOL,     /* bool: yes, no, on, off, true, false, 1, 0 */
+	MINIVMM_SIZE,     /* uint64_t, in bytes: 64K, 1M, 2G */
+	MINIVMM_ADDRESS,  /* uint64_t, guest physical */
+	MINIVMM_PORT,     /* uint16_t */
+	MINIVMM_DURATION, /* uint64_t, in ns: 10us, 5ms, 2s */
+	MINIVMM_ENUM,     /* uint32_t, an index into the row's values */
+	MINIVMM_STRING,   /* const char *, the core's until destroy */
+	MINIVMM_PATH,     /* const char *, the core's until destroy; absolute, or relative to the
+			     current folder */
+	MINIVMM_IRQ,      /* struct minivmm_irq: a line number or none */
+};
+
+/* An interrupt line, or none: lines that are none take every call and do nothing. */
+struct minivmm_irq {
+	uint32_t handle; /* the host's; 0 is none */
+};
+
+/* Flags of rows. */
+#define MINIVMM_HOST 0x1u /* option: names something of the host; may differ after a restore */
+#define MINIVMM_EDGE 0x2u /* option of type irq: edge-triggered, raised by minivmm_irq_pulse() */
+#define MINIVMM_ACTIVE_LOW 0x4u /* option of type irq: the wire is low when raised */
+#define MINIVMM_OPTIONAL 0x8u   /* range: left out when its "at" option is not given */
+#define MINIVMM_POINTER                                                                            \
+	0x10u /* field: the member is a pointer, to as many elements as the counter says */
+#define MINIVMM_FREE_RUNNING 0x20u /* field: counts host events: saved and loaded, not compared */
+
+/* A key of the device's [device NAME] section. Use MINIVMM_OPTION. */
+struct minivmm_option {
+	const char *name;
+	uint32_t type;             /* enum minivmm_type */
+	uint32_t offset;           /* of the member in the state */
+	const char *initial;       /* used when the key is not given; NULL: it must be given */
+	const char *help;          /* one line */
+	uint32_t flags;            /* MINIVMM_HOST, MINIVMM_EDGE, MINIVMM_ACTIVE_LOW */
+	uint64_t min, max;         /* of a number; max 0: what the type holds */
+	const char *const *values; /* of an enum, NULL-terminated */
+};
+
+/* An access of the guest to a range. Built by the host, read by the plugin; may grow. */
+struct minivmm_access {
+	uint64_t offset; /* from the start of the range; offset + width is inside it */
+	uint32_t width;  /* bytes: one that the range's widths allow */
+	uint32_t range;  /* index of the row */
+	uint32_t vcpu;
+	uint32_t flags; /* none yet */
+};
+
+/* A register's names, for traces: "serial0 THR <- '4'". */
+struct minivmm_register {
+	uint64_t offset;
+	const char *read, *write; /* write NULL: the same as read */
+};
+
+enum minivmm_space { MINIVMM_PIO = 1, MINIVMM_MMIO = 2 };
+
+/* Widths that a range takes. A wider access is split into the widest of these; a narrower one is
+ * refused. */
+#define MINIVMM_W8 0x1u
+#define MINIVMM_W16 0x2u
+#define MINIVMM_W32 0x4u
+#define MINIVMM_W64 0x8u
+
+/* A range of ports or of guest physical addresses. */
+struct minivmm_range {
+	uint32_t space;         /* enum minivmm_space */
+	uint32_t flags;         /* MINIVMM_OPTIONAL */
+	const char *at;         /* name of the option that places it; the core makes that option */
+	const char *at_initial; /* its initial value; NULL: it must be given */
+	uint64_t length;        /* in bytes, or */
+	const char *length_option; /* the option (size, u16, u32, u64) that gives it */
+	uint32_t widths;           /* MINIVMM_W8...; 0: any from 1 to 8, 3 included */
+	int (*read)(struct minivmm_device *dev, const struct minivmm_access *access,
+		    uint64_t *value);
+	int (*write)(struct minivmm_device *dev, const struct minivmm_access *access,
+		     uint64_t value);
+	const struct minivmm_register
+	    *registers; /* ended by one whose read and write are NULL; may be NULL */
+	const char *help;
+};
+
+/* A timer. The core keeps and saves its deadline. */
+struct minivmm_timer {
+	const char *name;
+	/* timer: index of the row. periods: how many have passed since the last call, 1 for a timer
+	 * without period. */
+	int (*fire)(struct minivmm_device *dev, uint32_t timer, uint64_t periods);
+	const char *help;
+};
+
+/*
+ * A byte channel to the host: what it is connected to is said by one or two options that the core
+ * makes: none, stdio, file:PATH, pty, unix:PATH, unix-listen:PATH, tcp:HOST:PORT,
+ * tcp-listen:HOST:PORT; as input also hex:DIGITS and text:TEXT. An output that goes both ways (pty,
+ * unix, tcp) is the input too when input is not given.
+ */
+struct minivmm_stream {
+	const char *name;
+	const char *output, *input; /* names of the options; NULL: that way does not exist */
+	const char *output_initial, *input_initial; /* NULL: none */
+	/* There are bytes to read. Called again only after minivmm_stream_read() found too few. */
+	int (*readable)(struct minivmm_device *dev, uint32_t stream);
+	/* There is room again, after minivmm_stream_write() took too few. */
+	int (*writable)(struct minivmm_device *dev, uint32_t stream);
+	const char *help;
+};
+
+/* A descriptor of the plugin's own that the I/O thread waits for. */
+struct minivmm_watch {
+	const char *name;
+	int (*ready)(struct minivmm_device *dev, uint32_t watch,
+		     uint32_t events); /* EPOLLIN, EPOLLOUT, ... */
+	const char *help;
+};
+
+/* Work that a thread of the plugin's own hands to the I/O thread. */
+struct minivmm_post {
+	const char *name;
+	int (*run)(struct minivmm_device *dev, uint32_t post);
+	const char *help;
+};
+
+/* A piece of the state that a snapshot holds. Use MINIVMM_FIELD. */
+struct minivmm_field {
+	const char *name;
+	uint32_t type;           /* MINIVMM_U8 to MINIVMM_BOOL: of one element */
+	uint32_t offset;         /* of the member in the state */
+	uint32_t count;          /* elements of an array, at most; 0: not an array */
+	uint32_t flags;          /* MINIVMM_POINTER, MINIVMM_FREE_RUNNING */
+	uint32_t counter_offset; /* of the member that says how many elements there are */
+	uint32_t counter_type; /* MINIVMM_U8 to MINIVMM_U64; 0: no counter, always count elements */
+	uint64_t initial;      /* each element's */
+	uint64_t max;          /* the largest value that a load accepts; 0: what the type holds */
+	uint32_t since; /* first state version that has it: an older one loads the initial value */
+	const char *help;
+};
+
+enum minivmm_start_reason { MINIVMM_FRESH = 1, MINIVMM_RESTORED, MINIVMM_RESET };
+
+/* Why the device starts. Built by the host; may grow. */
+struct minivmm_start {
+	uint32_t reason;        /* enum minivmm_start_reason */
+	uint8_t generation[16]; /* differs between a machine and every restored copy of it, unless
+				   asked to be kept */
+};
+
+/* Descriptor flags. */
+#define MINIVMM_CONCURRENT                                                                         \
+	0x1u /* the device's callbacks may run at the same time on several threads */
+
+/* The descriptor. Static and constant. */
+struct minivmm_plugin {
+	const char *name;                     /* as in "plugin = NAME" and NAME.so */
+	const char *summary;                  /* one line */
+	uint32_t state_version;               /* counts up when fields are added; from 1 */
+	uint32_t flags;                       /* MINIVMM_CONCURRENT */
+	size_t state_size;                    /* of the plugin's struct */
+	const struct minivmm_option *options; /* each table ends with MINIVMM_END, or is NULL */
+	const struct minivmm_range *ranges;
+	const struct minivmm_timer *timers;
+	const struct minivmm_stream *streams;
+	const struct minivmm_watch *watches;
+	const struct minivmm_post *posts;
+	const struct minivmm_field *fields;
+	int (*configure)(struct minivmm_device *dev);
+	int (*start)(struct minivmm_device *dev, const struct minivmm_start *start);
+	int (*pause)(struct minivmm_device
+			 *dev); /* 0, or MINIVMM_PENDING: minivmm_paused() will be called */
+	int (*resume)(struct minivmm_device *dev);
+	int (*stop)(struct minivmm_device *dev);
+	void (*destroy)(struct minivmm_device *dev);
+	/* For state that is more than fields. NULL: the fields, all of them and nothing else. save
+	 * changes nothing. */
+	int (*save)(struct minivmm_device *dev, struct minivmm_writer *writer);
+	int (*load)(struct minivmm_device *dev, struct minivmm_reader *reader, uint32_t version);
+	/* After a load: check what the fields say together, rebuild what is derived from them. */
+	int (*loaded)(struct minivmm_device *dev);
+};
+
+#define MINIVMM_PENDING 1 /* pause: requests are in flight; minivmm_paused() follows */
+
+/* The end of every table. */
+#ifdef __cplusplus
+#define MINIVMM_END                                                                                \
+	{                                                                                          \
+	}
+#else
+#define MINIVMM_END                                                                                \
+	{                                                                                          \
+		0                                                                                  \
+	}
+#endif
+
+enum minivmm_level { MINIVMM_ERROR, MINIVMM_WARNING, MINIVMM_INFO, MINIVMM_DEBUG };
+enum minivmm_irq_operation { MINIVMM_IRQ_RAISE, MINIVMM_IRQ_LOWER, MINIVMM_IRQ_PULSE };
+
+/*
+ * What the host does for a device. Reached through the inline functions below, which are the
+ * documented interface. The table belongs to one device: who stands between (a filter, a process
+ * boundary) hands over one of its own.
+ */
+struct minivmm_services {
+	uint32_t size;     /* of this table; a member past it does not exist */
+	uint32_t abi;      /* MINIVMM_ABI of the host */
+	uint64_t features; /* none yet */
+	void (*log)(struct minivmm_device *dev, uint32_t level, const char *format,
+		    va_list arguments);
+	uint64_t (*now)(struct minivmm_device *dev);
+	void (*random)(struct minivmm_device *dev, void *bytes, size_t length);
+	void (*irq)(struct minivmm_device *dev, const struct minivmm_irq *irq, uint32_t operation);
+	int (*memory_read)(struct minivmm_device *dev, uint64_t gpa, void *to, size_t length);
+	int (*memory_write)(struct minivmm_device *dev, uint64_t gpa, const void *from,
+			    size_t length);
+	void (*timer_set)(struct minivmm_device *dev, uint32_t timer, uint64_t deadline,
+			  uint64_t period);
+	void (*timer_cancel)(struct minivmm_device *dev, uint32_t timer);
+	size_t (*stream_readable)(struct minivmm_device *dev, uint32_t stream);
+	size_t (*stream_read)(struct minivmm_device *dev, uint32_t stream, void *to, size_t length);
+	size_t (*stream_writable)(struct minivmm_device *dev, uint32_t stream);
+	size_t (*stream_write)(struct minivmm_device *dev, uint32_t stream, const void *from,
+			       size_t length);
+	int (*watch)(struct minivmm_device *dev, uint32_t watch, int fd, uint32_t events);
+	void (*post)(struct minivmm_device *dev, uint32_t post);
+	void (*exit)(struct minivmm_device *dev, uint64_t status);
+	void (*paused)(struct minivmm_device *dev);
+	int (*instruction)(struct minivmm_device *dev, const struct minivmm_access *access,
+			   uint64_t *rip);
+	int (*save_fields)(struct minivmm_device *dev, struct minivmm_writer *writer);
+	int (*load_fields)(struct minivmm_device *dev, struct minivmm_reader *reader,
+			   uint32_t version);
+	int (*put)(struct minivmm_writer *writer, const char *name, uint32_t type,
+		   const void *values, size_t count, bool array);
+	int (*put_begin)(struct minivmm_writer *writer, const char *name, bool list);
+	int (*put_end)(struct minivmm_writer *writer);
+	int (*get)(struct minivmm_reader *reader, const char *name, uint32_t type, void *values,
+		   size_t maximum, size_t *count);
+	int (*get_begin)(struct minivmm_reader *reader, const char *name, size_t *elements);
+	int (*get_next)(struct minivmm_reader *reader);
+	int (*get_end)(struct minivmm_reader *reader);
+};
+
+/* The plugin's struct. Any phase. */
+static inline void *
+minivmm_state(const struct minivmm_device *dev)
+{
+	return dev->state;
+}
+
+/* One line to the log, prefixed with the device's name. Any phase. What a guest can trigger is
+ * rate-limited. */
+__attribute__((format(printf, 3, 4))) static inline void
+minivmm_log(struct minivmm_device *dev, enum minivmm_level level, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	dev->services->log(dev, level, format, arguments);
+	va_end(arguments);
+}
+
+/* Says what was tried, on which object, what went wrong and what to do; the callback then returns
+ * -1. Any phase. */
+__attribute__((format(printf, 2, 3))) static inline void
+minivmm_error(struct minivmm_device *dev, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	dev->services->log(dev, MINIVMM_ERROR, format, arguments);
+	va_end(arguments);
+}
+
+/* The VM's clock in ns: 0 when the machine first starts, stands still while it is paused, goes on
+ * after a restore. */
+static inline uint64_t
+minivmm_now(struct minivmm_device *dev)
+{
+	return dev->services->now(dev);
+}
+
+/* Random bytes. The generator's state is saved: a restored machine goes on with the same sequence.
+ */
+static inline void
+minivmm_random(struct minivmm_device *dev, void *bytes, size_t length)
+{
+	dev->services->random(dev, bytes, length);
+}
+
+/*
+ * Interrupt lines; from start on. A line is up while any device that shares it has raised it.
+ * Levels belong to the core, which saves them: a load raises and lowers nothing. raise and lower
+ * may be repeated.
+ */
+static inline void
+minivmm_irq_raise(struct minivmm_device *dev, const struct minivmm_irq *irq)
+{
+	dev->services->irq(dev, irq, MINIVMM_IRQ_RAISE);
+}
+
+static inline void
+minivmm_irq_lower(struct minivmm_device *dev, const struct minivmm_irq *irq)
+{
+	dev->services->irq(dev, irq, MINIVMM_IRQ_LOWER);
+}
+
+static inline void
+minivmm_irq_set(struct minivmm_device *dev, const struct minivmm_irq *irq, bool up)
+{
+	dev->services->irq(dev, irq, up ? MINIVMM_IRQ_RAISE : MINIVMM_IRQ_LOWER);
+}
+
+/* One edge, for a line with MINIVMM_EDGE. */
+static inline void
+minivmm_irq_pulse(struct minivmm_device *dev, const struct minivmm_irq *irq)
+{
+	dev->services->irq(dev, irq, MINIVMM_IRQ_PULSE);
+}
+
+/*
+ * Guest memory by guest physical address, checked: all of [gpa, gpa + length) is memory, or nothing
+ * is copied and -1 is returned, without a word: what to tell the guest is the device's affair. From
+ * start on.
+ */
+static inline int
+minivmm_memory_read(struct minivmm_device *dev, uint64_t gpa, void *to, size_t length)
+{
+	return dev->services->memory_read(dev, gpa, to, length);
+}
+
+static inline int
+minivmm_memory_write(struct minivmm_device *dev, uint64_t gpa, const void *from, size_t length)
+{
+	return dev->services->memory_write(dev, gpa, from, length);
+}
+
+/*
+ * Timers, by index of their row; from start on. deadline is on the VM's clock (a past one fires at
+ * once); period in ns, 0: once. After a restore they are set as they were.
+ */
+static inline void
+minivmm_timer_set(struct minivmm_device *dev, uint32_t timer, uint64_t deadline, uint64_t period)
+{
+	dev->services->timer_set(dev, timer, deadline, period);
+}
+
+static inline void
+minivmm_timer_cancel(struct minivmm_device *dev, uint32_t timer)
+{
+	dev->services->timer_cancel(dev, timer);
+}
+
+/* Streams, by index of their row; from start on. Never block: read gives and write takes what there
+ * is (room for). */
+static inline size_t
+minivmm_stream_readable(struct minivmm_device *dev, uint32_t stream)
+{
+	return dev->services->stream_readable(dev, stream);
+}
+
+static inline size_t
+minivmm_stream_read(struct minivmm_device *dev, uint32_t stream, void *to, size_t length)
+{
+	return dev->services->stream_read(dev, stream, to, length);
+}
+
+static inline size_t
+minivmm_stream_writable(struct minivmm_device *dev, uint32_t stream)
+{
+	return dev->services->stream_writable(dev, stream);
+}
+
+static inline size_t
+minivmm_stream_write(struct minivmm_device *dev, uint32_t stream, const void *from, size_t length)
+{
+	return dev->services->stream_write(dev, stream, from, length);
+}
+
+/*
+ * Waits for a descriptor on the I/O thread; from start on, on the I/O thread only. The descriptor
+ * stays the plugin's; fd -1 ends the watch, which must happen before the descriptor is closed.
+ * While the machine is paused nothing is called. A restored device watches again from its start.
+ * Returns 0, or -1 after an error has been said.
+ */
+static inline int
+minivmm_watch(struct minivmm_device *dev, uint32_t watch, int fd, uint32_t events)
+{
+	return dev->services->watch(dev, watch, fd, events);
+}
+
+/* Has the post's run called once more on the I/O thread, soon. From start to stop, from any thread.
+ */
+static inline void
+minivmm_post(struct minivmm_device *dev, uint32_t post)
+{
+	dev->services->post(dev, post);
+}
+
+/* Ends the machine, soon, with this guest status. From start on. */
+static inline void
+minivmm_exit(struct minivmm_device *dev, uint64_t status)
+{
+	dev->services->exit(dev, status);
+}
+
+/* What was in flight when pause answered MINIVMM_PENDING is done. On the I/O thread. */
+static inline void
+minivmm_paused(struct minivmm_device *dev)
+{
+	dev->services->paused(dev);
+}
+
+/*
+ * Inside a range handler: rip as KVM shows it at this exit: a read shows the instruction itself, a
+ * write the next one (an OUT either, by host). Costs a system call. -1 outside of a handler.
+ */
+static inline int
+minivmm_instruction(struct minivmm_device *dev, const struct minivmm_access *access, uint64_t *rip)
+{
+	return dev->services->instruction(dev, access, rip);
+}
+
+/* The stock save and load over the table of fields, for a plugin's own save and load to begin with.
+ */
+static inline int
+minivmm_save_fields(struct minivmm_device *dev, struct minivmm_writer *writer)
+{
+	return dev->services->save_fields(dev, writer);
+}
+
+static inline int
+minivmm_load_fields(struct minivmm_device *dev, struct minivmm_reader *reader, uint32_t version)
+{
+	return dev->services->load_fields(dev, reader, version);
+}
+
+/*
+ * Inside save and load: named values, arrays (of U8 to BOOL), groups and lists of groups, nested up
+ * to 16 deep. save: put*; for a list put_begin(list), then put_begin(NULL) ... put_end for each
+ * element, then put_end. load: get* by name, in any order; get_begin gives a list's number of
+ * elements, get_next enters each in turn. get fails, and says so, when the value is missing, of
+ * another type, or holds more than maximum elements. What load did not ask for is an error too.
+ */
+static inline int
+minivmm_put_u64(struct minivmm_device *dev, struct minivmm_writer *writer, const char *name,
+		uint64_t value)
+{
+	return dev->services->put(writer, name, MINIVMM_U64, &value, 1, false);
+}
+
+static inline int
+minivmm_put_array(struct minivmm_device *dev, struct minivmm_writer *writer, const char *name,
+		  enum minivmm_type type, const void *values, size_t count)
+{
+	return dev->services->put(writer, name, type, values, count, true);
+}
+
+static inline int
+minivmm_put_begin(struct minivmm_device *dev, struct minivmm_writer *writer, const char *name,
+		  bool list)
+{
+	return dev->services->put_begin(writer, name, list);
+}
+
+static inline int
+minivmm_put_end(struct minivmm_device *dev, struct minivmm_writer *writer)
+{
+	return dev->services->put_end(writer);
+}
+
+static inline int
+minivmm_get_u64(struct minivmm_device *dev, struct minivmm_reader *reader, const char *name,
+		uint64_t *value)
+{
+	return dev->services->get(reader, name, MINIVMM_U64, value, 1, NULL);
+}
+
+static inline int
+minivmm_get_array(struct minivmm_device *dev, struct minivmm_reader *reader, const char *name,
+		  enum minivmm_type type, void *values, size_t maximum, size_t *count)
+{
+	return dev->services->get(reader, name, type, values, maximum, count);
+}
+
+static inline int
+minivmm_get_begin(struct minivmm_device *dev, struct minivmm_reader *reader, const char *name,
+		  size_t *elements)
+{
+	return dev->services->get_begin(reader, name, elements);
+}
+
+static inline int
+minivmm_get_next(struct minivmm_device *dev, struct minivmm_reader *reader)
+{
+	return dev->services->get_next(reader);
+}
+
+static inline int
+minivmm_get_end(struct minivmm_device *dev, struct minivmm_reader *reader)
+{
+	return dev->services->get_end(reader);
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+/*
+ * MINIVMM_OPTION(struct foo, member, initial, help, ...): a row whose type is the member's C type;
+ * more designated initialisers (.flags, .min, .max) may follow. MINIVMM_OPTION_AS(SIZE, ...) names
+ * the type where the C type leaves a choice: SIZE, ADDRESS, DURATION (uint64_t), PORT (uint16_t),
+ * ENUM (uint32_t, with .values), PATH (const char *). A member of the wrong C type does not
+ * compile.
+ */
+#define MINIVMM_OPTION(structure, member, initial_text, help_text, ...)                            \
+	{                                                                                          \
+		.name = #member, .type = MINIVMM_TYPE_OF(structure, member),                       \
+		.offset = (uint32_t)offsetof(structure, member), .initial = (initial_text),        \
+		.help = (help_text), __VA_ARGS__                                                   \
+	}
+
+#define MINIVMM_OPTION_AS(kind, structure, member, initial_text, help_text, ...)                   \
+	{                                                                                          \
+		.name = #member, .type = MINIVMM_AS(kind, structure, member),                      \
+		.offset = (uint32_t)offsetof(structure, member), .initial = (initial_text),        \
+		.help = (help_text), __VA_ARGS__                                                   \
+	}
+
+/*
+ * MINIVMM_FIELD(struct foo, member, ...): a number, a bool, or an array of them; .initial, .max,
+ * .since, .help may follow. MINIVMM_FIELD_COUNTED(struct foo, array, counter): only the first
+ * counter elements count, and a load sets the counter. MINIVMM_FIELD_POINTER(struct foo, pointer,
+ * counter): pointer points to counter elements that configure has allocated; counter is an option,
+ * and a load of another number of elements is refused.
+ */
+#define MINIVMM_FIELD(structure, member, ...)                                                      \
+	{                                                                                          \
+		.name = #member, .type = MINIVMM_TYPE_OF(structure, member),                       \
+		.offset = (uint32_t)offsetof(structure, member),                                   \
+		.count = MINIVMM_COUNT_OF(structure, member), __VA_ARGS__                          \
+	}
+
+#define MINIVMM_FIELD_COUNTED(structure, member, counter)                                          \
+	{                                                                                          \
+		.name = #member, .type = MINIVMM_TYPE_OF(structure, member),                       \
+		.offset = (uint32_t)offsetof(structure, member),                                   \
+		.count = MINIVMM_COUNT_OF(structure, member),                                      \
+		.counter_offset = (uint32_t)offsetof(structure, counter),                          \
+		.counter_type = MINIVMM_TYPE_OF(structure, counter)                                \
+	}
+
+#define MINIVMM_FIELD_POINTER(structure, member, counter)                                          \
+	{                                                                                          \
+		.name = #member, .type = MINIVMM_TYPE_OF(structure, member),                       \
+		.offset = (uint32_t)offsetof(structure, member), .flags = MINIVMM_POINTER,         \
+		.counter_offset = (uint32_t)offsetof(structure, counter),                          \
+		.counter_type = MINIVMM_TYPE_OF(structure, counter)                                \
+	}
+
+#ifndef __cplusplus
+/* An array decays to a pointer here, so each line names both. */
+#define MINIVMM_TYPE_OF(structure, member)                                                         \
+	_Generic(((structure *)0)->member,                                                                             \
+		uint8_t: MINIVMM_U8, uint8_t *: MINIVMM_U8,                                                            \
+		uint16_t: MINIVMM_U16, uint16_t *: MINIVMM_U16,                                                        \
+		uint32_t: MINIVMM_U32, uint32_t *: MINIVMM_U32,                                                        \
+		uint64_t: MINIVMM_U64, uint64_t *: MINIVMM_U64,                                                        \
+		bool: MINIVMM_BOOL, bool *: MINIVMM_BOOL,                                                              \
+		const char *: MINIVMM_STRING, struct minivmm_irq: MINIVMM_IRQ)
+#define MINIVMM_AS(kind, structure, member) MINIVMM_AS_##kind(((structure *)0)->member)
+#define MINIVMM_AS_SIZE(member) _Generic((member), uint64_t : MINIVMM_SIZE)
+#define MINIVMM_AS_ADDRESS(member) _Generic((member), uint64_t : MINIVMM_ADDRESS)
+#define MINIVMM_AS_DURATION(member) _Generic((member), uint64_t : MINIVMM_DURATION)
+#define MINIVMM_AS_PORT(member) _Generic((member), uint16_t : MINIVMM_PORT)
+#define MINIVMM_AS_ENUM(member) _Generic((member), uint32_t : MINIVMM_ENUM)
+#define MINIVMM_AS_PATH(member) _Generic((member), const char * : MINIVMM_PATH)
+/* 0 for a scalar; the elements of an array. A pointer is neither, and needs MINIVMM_FIELD_POINTER.
+ */
+#define MINIVMM_COUNT_OF(structure, member)                                                        \
+	_Generic(&((structure *)0)->member, uint8_t * : 0, uint16_t * : 0, uint32_t * : 0,         \
+		 uint64_t * : 0, bool * : 0, default                                               \
+		 : (uint32_t)(sizeof(((structure *)0)->member) /                                   \
+			      sizeof(*MINIVMM_DECAY(structure, member))))
+#define MINIVMM_DECAY(structure, member)                                                           \
+	_Generic(((structure *)0)->member,                                                                             \
+		uint8_t *: ((structure *)0)->member, uint16_t *: ((structure *)0)->member,                             \
+		uint32_t *: ((structure *)0)->member, uint64_t *: ((structure *)0)->member,                            \
+		bool *: ((structure *)0)->member, default: (char *)0)
+#else
+#include <type_traits>
+namespace minivmm_detail
+{
+template <typename T>
+constexpr uint32_t
+type_of()
+{
+	using E = typename std::remove_pointer<typename std::remove_all_extents<T>::type>::type;
+
+	if (std::is_same<E, uint8_t>::value)
+		return MINIVMM_U8;
+	if (std::is_same<E, uint16_t>::value)
+		return MINIVMM_U16;
+	if (std::is_same<E, uint32_t>::value)
+		return MINIVMM_U32;
+	if (std::is_same<E, uint64_t>::value)
+		return MINIVMM_U64;
+	if (std::is_same<E, bool>::value)
+		return MINIVMM_BOOL;
+	if (std::is_same<T, const char *>::value)
+		return MINIVMM_STRING;
+	return MINIVMM_IRQ;
+}
+template <typename T, typename Wanted, uint32_t type>
+constexpr uint32_t
+as()
+{
+	static_assert(std::is_same<T, Wanted>::value,
+		      "the member's type does not fit the option's");
+	return type;
+}
+} // namespace minivmm_detail
+#define MINIVMM_TYPE_OF(structure, member)                                                         \
+	minivmm_detail::type_of<decltype(((structure *)0)->member)>()
+#define MINIVMM_AS(kind, structure, member) MINIVMM_AS_##kind(decltype(((structure *)0)->member))
+#define MINIVMM_AS_SIZE(type) minivmm_detail::as<type, uint64_t, MINIVMM_SIZE>()
+#define MINIVMM_AS_ADDRESS(type) minivmm_detail::as<type, uint64_t, MINIVMM_ADDRESS>()
+#define MINIVMM_AS_DURATION(type) minivmm_detail::as<type, uint64_t, MINIVMM_DURATION>()
+#define MINIVMM_AS_PORT(type) minivmm_detail::as<type, uint16_t, MINIVMM_PORT>()
+#define MINIVMM_AS_ENUM(type) minivmm_detail::as<type, uint32_t, MINIVMM_ENUM>()
+#define MINIVMM_AS_PATH(type) minivmm_detail::as<type, const char *, MINIVMM_PATH>()
+#define MINIVMM_COUNT_OF(structure, member)                                                        \
+	(uint32_t) std::extent<decltype(((structure *)0)->member)>::value
+#endif
+
+/*
+ * What the one exported symbol, minivmm_registration, says: which ABI the plugin was built for and
+ * how large the rows of its tables are, so that host and plugin may each know rows that are longer
+ * than the other's.
+ */
+struct minivmm_registration {
+	uint32_t abi;
+	uint32_t size; /* of this struct */
+	uint32_t plugin_size;
+	uint32_t option_size, range_size, register_size, timer_size, stream_size, watch_size,
+	    post_size, field_size;
+	uint32_t reserved;
+	const struct minivmm_plugin *plugin;
+};
+
+#ifdef __cplusplus
+#define MINIVMM_EXPORT extern "C" __attribute__((visibility("default")))
+#else
+#define MINIVMM_EXPORT extern __attribute__((visibility("default")))
+#endif
+
+#define MINIVMM_REGISTER(descriptor)                                                               \
+	MINIVMM_EXPORT const struct minivmm_registration minivmm_registration;                     \
+	const struct minivmm_registration minivmm_registration = {                                 \
+		MINIVMM_ABI,                                                                       \
+		sizeof(struct minivmm_registration),                                               \
+		sizeof(struct minivmm_plugin),                                                     \
+		sizeof(struct minivmm_option),                                                     \
+		sizeof(struct minivmm_range),                                                      \
+		sizeof(struct minivmm_register),                                                   \
+		sizeof(struct minivmm_timer),                                                      \
+		sizeof(struct minivmm_stream),                                                     \
+		sizeof(struct minivmm_watch),                                                      \
+		sizeof(struct minivmm_post),                                                       \
+		sizeof(struct minivmm_field),                                                      \
+		0,                                                                                 \
+		&descriptor                                                                        \
+	};                                                                                         \
+	/* a semicolon follows */                                                                  \
+	extern int minivmm_registered_##descriptor
+
+#endif

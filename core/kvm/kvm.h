@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The only place that issues KVM ioctls. Thin: one VM, its vCPUs, their state as records. Knows
+ * nothing of devices.
+ */
+#ifndef KVM_KVM_H
+#define KVM_KVM_H
+
+#include <linux/kvm.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/record.h"
+
+struct kvm {
+	int fd, vm;      /* /dev/kvm and the VM; -1: not there */
+	size_t run_size; /* of a vCPU's struct kvm_run */
+	size_t xsave_size;
+	bool irqchip;
+	struct kvm_cpuid2 *cpuid;  /* what the host offers */
+	struct kvm_msr_list *msrs; /* all that are saved, in the order in which they are set back */
+};
+
+struct kvm_vcpu {
+	struct kvm *kvm;
+	int fd;
+	uint32_t id;
+	struct kvm_run *run;
+};
+
+/* Opens /dev/kvm, checks what is needed, creates a VM. Returns 0 or a negative status; close in any
+ * case. */
+int kvm_open(struct kvm *kvm);
+void kvm_close(struct kvm *kvm);
+
+/* Why this host can't run a machine, or NULL; text in buffer. For doctor and for kvm_open's own
+ * errors. */
+const char *kvm_probe(const char *path, char *buffer, size_t size);
+
+/* A memory slot: host memory of size bytes at gpa. Call before kvm_irqchip: the order costs
+ * milliseconds. */
+int kvm_memory(struct kvm *kvm, uint32_t slot, uint64_t gpa, uint64_t size, void *host,
+	       bool dirty_log);
+/* Fills bitmap, a bit per page of the slot that the guest wrote since the last call; (pages + 63) /
+ * 64 words. */
+int kvm_dirty_log(struct kvm *kvm, uint32_t slot, uint64_t *bitmap);
+
+/* In-kernel PICs, IOAPIC, LAPICs and PIT. Before the vCPUs. */
+int kvm_irqchip(struct kvm *kvm);
+int kvm_irq_line(struct kvm *kvm, uint32_t gsi, bool up);
+
+int kvm_vcpu_open(struct kvm_vcpu *vcpu, struct kvm *kvm, uint32_t id);
+void kvm_vcpu_close(struct kvm_vcpu *vcpu);
+/* Gives a fresh vCPU the host's CPUID. */
+int kvm_vcpu_cpuid(struct kvm_vcpu *vcpu);
+
+/* KVM_RUN. 0: an exit is in vcpu->run; -EINTR, -EAGAIN: none; else -errno, nothing said. Hot path.
+ */
+int kvm_vcpu_run(struct kvm_vcpu *vcpu);
+
+int kvm_vcpu_regs(struct kvm_vcpu *vcpu, struct kvm_regs *regs);
+int kvm_vcpu_set_regs(struct kvm_vcpu *vcpu, const struct kvm_regs *regs);
+int kvm_vcpu_sregs(struct kvm_vcpu *vcpu, struct kvm_sregs *sregs);
+int kvm_vcpu_set_sregs(struct kvm_vcpu *vcpu, const struct kvm_sregs *sregs);
+/* Halted (HLT with the in-kernel irqchip), and nothing pending that could wake it but an interrupt.
+ */
+int kvm_vcpu_halted(struct kvm_vcpu *vcpu, bool *halted);
+
+/* Guest debugging: break before the instruction at a linear address, or after each instruction, or
+ * neither. */
+enum kvm_debug { KVM_DEBUG_OFF, KVM_DEBUG_STEP, KVM_DEBUG_BREAK };
+int kvm_vcpu_debug(struct kvm_vcpu *vcpu, enum kvm_debug how, uint64_t linear);
+
+/*
+ * Sets a register by its name as in the KVM API's structures: rax, rip, rflags, cr0, cs.base,
+ * cs.selector, efer, ... kvm_register_names: all of them, NULL-terminated. -1: no such register.
+ */
+int kvm_register_set(struct kvm_regs *regs, struct kvm_sregs *sregs, const char *name,
+		     uint64_t value);
+const char *const *kvm_register_names(void);
+
+/*
+ * The state of a stopped vCPU (no access pending) and of the VM (PIT, clock, PICs, IOAPIC) as
+ * records in the open group. Load: all of it, in the order that KVM needs; -1 when an item is
+ * unfit, why says which and what this host has. kvm_vcpu_check looks at what can be checked without
+ * a VM: CPUID and MSRs of the host.
+ */
+int kvm_vcpu_save(struct kvm_vcpu *vcpu, struct record_writer *writer);
+int kvm_vcpu_load(struct kvm_vcpu *vcpu, const struct record *group, char *why, size_t why_size);
+int kvm_vm_save(struct kvm *kvm, struct record_writer *writer);
+int kvm_vm_load(struct kvm *kvm, const struct record *group, char *why, size_t why_size);
+int kvm_check(struct kvm *kvm, const struct record *vcpu, char *why, size_t why_size);
+
+/*
+ * What runs on in the kernel while no vCPU runs (TSC, kvm-clock, LAPIC and PIT timers): taken when
+ * the machine stops, put back when it goes on.
+ */
+struct kvm_time;
+struct kvm_time *kvm_time_stop(struct kvm *kvm, struct kvm_vcpu *vcpus,
+			       uint32_t count); /* NULL: nothing to do */
+void kvm_time_resume(struct kvm_time *time);    /* frees it */
+void kvm_time_free(struct kvm_time *time);
+
+#endif

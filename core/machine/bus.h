@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The bus: who answers at which port or guest physical address. Ranges are added while the machine
+ * is built, then sealed; from then on look-up takes no lock and allocates nothing.
+ */
+#ifndef MACHINE_BUS_H
+#define MACHINE_BUS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "minivmm/plugin.h"
+
+struct bus_range {
+	uint64_t base, length;
+	struct minivmm_device *device;
+	const struct minivmm_range *row;
+	void *lock; /* pthread_mutex_t * of the device, or NULL */
+	atomic_uint_least64_t *failures;
+	uint64_t reads, writes; /* by vCPU threads under the lock */
+	uint32_t index;         /* of the row in its table */
+	uint32_t widths;        /* never 0 */
+};
+
+struct bus_space {
+	struct bus_range *ranges; /* sorted by base once sealed */
+	size_t count, capacity;
+	uint16_t *ports; /* of the port space, sealed: 1 + index of the range at each port; NULL for
+			    MMIO */
+};
+
+#define BUS_STRAY_LOGGED 8
+
+struct bus {
+	struct bus_space pio, mmio;
+	bool sealed;
+	atomic_uint_least64_t stray; /* accesses that nobody answered */
+	atomic_uint stray_logged;
+};
+
+/* Adds a range; its row names the space. Returns 0 or a negative status (overlap: both devices are
+ * named). */
+int bus_add(struct bus *bus, const struct bus_range *range);
+int bus_seal(struct bus *bus);
+void bus_free(struct bus *bus);
+
+/* The range that holds all of [address, address + width), or NULL. */
+struct bus_range *bus_find(struct bus *bus, uint32_t space, uint64_t address, uint32_t width);
+
+/*
+ * One access of 1 to 8 bytes at data, whatever the device takes: splits it, or answers all ones and
+ * drops it when nobody does. Never fails for the guest. Returns the range, or NULL. Any vCPU
+ * thread.
+ */
+struct bus_range *bus_access(struct bus *bus, uint32_t space, uint64_t address, bool write,
+			     void *data, uint32_t width, uint32_t vcpu);
+
+/*
+ * The callback that this thread is in, for the report of a crash: device, what, offset. NULL name:
+ * none.
+ */
+struct bus_current {
+	const char *device, *callback;
+	uint64_t offset;
+};
+extern _Thread_local struct bus_current bus_current;
+
+#endif

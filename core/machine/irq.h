@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Interrupt lines: levels belong to the core, which ORs those who share a line and tells KVM of
+ * changes only. */
+#ifndef MACHINE_IRQ_H
+#define MACHINE_IRQ_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/record.h"
+#include "kvm/kvm.h"
+
+#define IRQ_LINES 24 /* of the IOAPIC */
+
+/* One who may raise a line. */
+struct irq_source {
+	uint32_t line;
+	bool up, edge, active_low;
+	const char *owner; /* "serial0.irq" */
+};
+
+struct irqs {
+	struct kvm *kvm;
+	pthread_mutex_t lock;
+	struct irq_source *sources;
+	size_t count;
+	uint32_t raised[IRQ_LINES]; /* sources that are up */
+};
+
+int irqs_init(struct irqs *irqs, struct kvm *kvm);
+void irqs_free(struct irqs *irqs);
+
+/* Returns the source's handle, from 1; or a negative status: no irqchip, no such line, edge and
+ * level on one line. */
+int irqs_add(struct irqs *irqs, uint32_t line, bool edge, bool active_low, const char *owner);
+
+/* Any thread. handle 0 does nothing. A repeated level is not told to KVM. */
+void irqs_set(struct irqs *irqs, uint32_t handle, bool up);
+void irqs_pulse(struct irqs *irqs, uint32_t handle);
+
+/* Levels by owner. Load raises in KVM what is up: before the chips are loaded. */
+void irqs_save(struct irqs *irqs, struct record_writer *writer);
+int irqs_load(struct irqs *irqs, const struct record *group, char *why, size_t why_size);
+
+#endif

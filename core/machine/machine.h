@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The machine: memory, vCPUs, bus, interrupt lines, the VM's clock, the I/O loop, points, and how
+ * it ends. Knows devices only as ranges on the bus and as hooks to call.
+ *
+ * Threads: the main thread is the I/O thread; it owns the machine, runs the loop, and alone pauses,
+ * resumes and ends it. Each vCPU has a thread. A vCPU hands things to the main thread by
+ * machine_request().
+ */
+#ifndef MACHINE_MACHINE_H
+#define MACHINE_MACHINE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "kvm/kvm.h"
+#include "machine/bus.h"
+#include "machine/clock.h"
+#include "machine/irq.h"
+#include "machine/loop.h"
+#include "machine/memory.h"
+#include "machine/point.h"
+#include "machine/trace.h"
+#include "machine/vcpu.h"
+
+enum machine_state { MACHINE_STOPPED, MACHINE_RUNNING, MACHINE_ENDED };
+
+/* Why the machine ended. */
+enum machine_cause {
+	CAUSE_NONE,
+	CAUSE_HLT,      /* every vCPU halted for good */
+	CAUSE_EXIT,     /* a device ended it with a guest status */
+	CAUSE_SHUTDOWN, /* triple fault */
+	CAUSE_INTERNAL, /* KVM internal error or failed entry */
+	CAUSE_PANIC,
+	CAUSE_POINT, /* a point was reached */
+	CAUSE_QUIT,  /* asked by a person */
+	CAUSE_SIGNAL,
+	CAUSE_ERROR, /* our own trouble; already said */
+};
+
+struct machine_end {
+	enum machine_cause cause;
+	uint64_t status; /* CAUSE_EXIT: the guest's; CAUSE_SIGNAL: the signal; CAUSE_ERROR: enum
+			    status */
+};
+
+/* What the layer above does at the machine's turns; on the main thread, vCPUs stopped. */
+struct machine_hooks {
+	int (*pause)(void *context);
+	int (*resume)(void *context);
+	int (*point)(void *context); /* a point was reached, machine paused: 1 goes on, 0 ends it,
+					negative: error */
+	void *context;
+};
+
+struct machine {
+	struct kvm kvm;
+	struct memory memory;
+	struct bus bus;
+	struct irqs irqs;
+	struct vm_clock clock;
+	struct loop loop;
+	struct point point;
+	struct trace *trace; /* NULL: none */
+	struct machine_hooks hooks;
+
+	struct vcpu *vcpus;
+	uint32_t vcpu_count;
+
+	enum machine_state state;
+	struct kvm_time *stopped_time;
+	pthread_mutex_t lock; /* guards what is below */
+	pthread_cond_t parked_changed, go_changed;
+	uint32_t parked; /* vCPU threads that wait to go on */
+	bool go;         /* vCPUs may run */
+	bool dying;      /* vCPU threads return */
+	bool point_reached;
+	struct machine_end end; /* first cause wins */
+	struct loop_source wake;
+};
+
+/* Builds memory and VM; no vCPU runs. Returns 0 or a negative status; destroy in any case. */
+struct machine_layout {
+	uint64_t memory, memory_at;
+	const char *memory_file; /* or NULL */
+	int snapshot_fd;         /* map memory copy-on-write from here, or -1 */
+	uint64_t snapshot_offset;
+	uint32_t cpus;
+	bool irqchip, dirty_log;
+};
+int machine_create(struct machine *machine, const struct machine_layout *layout);
+void machine_destroy(struct machine *machine);
+
+/* Runs the loop until the machine ends; vCPU threads start here. Returns 0 (why: machine->end) or a
+ * negative status. */
+int machine_run(struct machine *machine);
+
+/* Stops every vCPU with its access complete, the clock and the kernel's timers; idempotent. Main
+ * thread. */
+int machine_pause(struct machine *machine);
+int machine_resume(struct machine *machine);
+
+/* Ends the machine; the first cause stays. Any thread, returns at once. */
+void machine_end(struct machine *machine, enum machine_cause cause, uint64_t status);
+
+/* Everything of the machine that is not memory, vCPU or device: chips, lines, clock. Machine
+ * paused. */
+int machine_save(struct machine *machine, struct record_writer *writer);
+int machine_load(struct machine *machine, const struct record *group, char *why, size_t why_size);
+
+#endif
