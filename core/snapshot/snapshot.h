@@ -5,8 +5,8 @@
  *     header   magic, version, header size, section count, sizes, checksum of header and table
  *     table    a row per section: tag, index, flags, offset, length, checksum (CRC-32C)
  *     sections records (base/record.h), one after the other without gaps
- *     memory   at a page boundary: each region in turn, holes where pages are zero, so that a
- * restore maps it
+ *     memory   at a page boundary: each region in turn, holes where pages are zero: a restore
+ *              maps it
  *
  * The memory's checksums, one per 64 KiB of memory that is not all zero, are a section of their
  * own; a restore does not read memory and so does not check them: `minivmm verify` does.

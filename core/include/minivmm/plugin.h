@@ -11,9 +11,10 @@
  * Phases of a device, in order; each callback is optional:
  *
  *   (created: state zeroed, fields set to their initial values, options filled in)
- *   configure    check what the options say together; allocate what the fields of kind POINTER
- * point to (a restore fills in the fields here, then calls loaded) start        the machine is
- * about to run: open host resources; streams, timers, irqs and memory work from here on
+ *   configure    check what the options say together; allocate what fields of kind POINTER point to
+ *   (a restore fills in the fields here, then calls loaded)
+ *   start        the machine is about to run: open host resources; streams, timers, irqs and
+ *                memory work from here on
  *   pause/resume around every stop of the machine; idempotent
  *   stop         the machine will not run again; streams still take bytes
  *   destroy      free what configure and start made
@@ -624,7 +625,7 @@ minivmm_get_end(struct minivmm_device *dev, struct minivmm_reader *reader)
 #ifndef __cplusplus
 /* An array decays to a pointer here, so each line names both. */
 #define MINIVMM_TYPE_OF(structure, member)                                                         \
-	_Generic(((structure *)0)->member,                                                                             \
+	_Generic(((structure *)0)->member,                                                         \
 		uint8_t: MINIVMM_U8, uint8_t *: MINIVMM_U8,                                                            \
 		uint16_t: MINIVMM_U16, uint16_t *: MINIVMM_U16,                                                        \
 		uint32_t: MINIVMM_U32, uint32_t *: MINIVMM_U32,                                                        \
