@@ -6,30 +6,57 @@
 #include "config/config.h"
 #include "machine/memory.h"
 
+struct kvm_regs;
+struct kvm_sregs;
+
 /* What a loader found out. */
 struct boot_entry {
-	bool known; /* entry is the image's own; else the config's rip, or where the image was
-		       loaded */
-	uint64_t entry;
+	gpa_t
+	    entry; /* the ELF file's own, else where the image was loaded; [cpu] rip goes over it */
+	gpa_t end; /* of what was loaded: nothing of the image lies at or above it */
 };
 
 /*
  * Loads the config's image or code. FORMAT_AUTO: ELF when it begins like one, else flat. Every
- * length and offset of the image is checked before it is used; nothing is written outside memory.
- * Returns 0 or a negative status.
+ * length and offset of the image is checked before it is used; nothing is written outside memory,
+ * and nothing at all of an ELF file that is refused. Returns 0 or a negative status.
  */
 int boot_load(const struct config *config, struct memory *memory, struct boot_entry *entry);
+
+/*
+ * An ELF file in memory: ELF32 for the 386 or ELF64 for x86-64, an executable linked to run where
+ * it is loaded. Its PT_LOAD segments go to their physical addresses. name stands for it in messages.
+ */
 int boot_elf(const char *name, const uint8_t *image, size_t length, struct memory *memory,
 	     struct boot_entry *entry);
 
 /*
- * Registers of the first vCPU for the config's mode: real (cs.base = cs.selector = 0), protected
- * (flat 32 bit), long (identity-mapped pages that CPL 3 may use, tables at the top of the first
- * region); then [cpu]'s own.
+ * Registers of the first vCPU for the config's mode, then [cpu]'s own by their KVM names. sregs
+ * comes in as a fresh vCPU has it.
+ *
+ *   real       16 bit, all segments at 0, cs.selector 0
+ *   protected  32 bit, flat segments of 4 GiB; esp: the end of memory
+ *   long       64 bit, memory and at least the first 4 GiB identity-mapped with pages that CPL 3
+ *              may use, SSE on, a GDT (BOOT_KERNEL_CODE...); page tables and GDT lie at the end of
+ *              the first region, rsp below them
+ *
+ * Returns 0 or a negative status.
  */
-struct kvm_regs;
-struct kvm_sregs;
 int boot_registers(const struct config *config, const struct boot_entry *entry,
 		   struct memory *memory, struct kvm_regs *regs, struct kvm_sregs *sregs);
+
+/*
+ * Selectors: the kernel's in protected and long mode. The table itself is in memory in long mode
+ * only, in the order that SYSCALL and SYSRET need (STAR = 0x0010000800000000).
+ */
+enum boot_selector {
+	BOOT_KERNEL_CODE = 0x08,
+	BOOT_KERNEL_DATA = 0x10,
+	BOOT_USER_DATA = 0x18 | 3,
+	BOOT_USER_CODE = 0x20 | 3,
+};
+
+/* "0x1000-0x4fff" for messages: what memory there is. In a buffer of the caller's. */
+const char *boot_memory_text(const struct memory *memory, char *buffer, size_t size);
 
 #endif

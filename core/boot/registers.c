@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The registers with which a vCPU starts, and the tables in memory that long mode needs. */
+#include <linux/kvm.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "boot/boot.h"
+#include "kvm/kvm.h"
+
+#define GIB (1ull << 30)
+
+/* Intel SDM volume 3, 2.5 and 4.5. */
+enum {
+	CR0_PE = 1u << 0,
+	CR0_MP = 1u << 1,
+	CR0_ET = 1u << 4,
+	CR0_NE = 1u << 5,
+	CR0_WP = 1u << 16,
+	CR4_PAE = 1u << 5,
+	CR4_OSFXSR = 1u << 9,
+	CR4_OSXMMEXCPT = 1u << 10,
+	EFER_LME = 1u << 8,
+	EFER_LMA = 1u << 10,
+	PTE_PRESENT = 1u << 0,
+	PTE_WRITE = 1u << 1,
+	PTE_USER = 1u << 2,
+	PTE_LARGE = 1u << 7,
+};
+#define CR0_PG (1ull << 31)
+#define PTE_TABLE (PTE_PRESENT | PTE_WRITE | PTE_USER)
+
+/* A descriptor in memory: limit 4 GiB, accessed, so that the CPU need not write it. */
+#define GDT_CODE64 0x00af9b000000ffffull
+#define GDT_CODE32 0x00cf9b000000ffffull
+#define GDT_DATA 0x00cf93000000ffffull
+#define GDT_DPL3 (3ull << 45)
+
+static struct kvm_segment
+segment(uint16_t selector, uint8_t type, bool code64)
+{
+	return (struct kvm_segment){
+		.limit = 0xffffffff,
+		.selector = selector,
+		.type = type,
+		.present = 1,
+		.dpl = selector & 3,
+		.db = !code64,
+		.s = 1,
+		.l = code64,
+		.g = 1,
+	};
+}
+
+static void
+set_segments(struct kvm_sregs *sregs, bool code64)
+{
+	sregs->cs = segment(BOOT_KERNEL_CODE, 0xb, code64); /* execute, read, accessed */
+	sregs->ds = segment(BOOT_KERNEL_DATA, 0x3, false);  /* read, write, accessed */
+	sregs->es = sregs->fs = sregs->gs = sregs->ss = sregs->ds;
+}
+
+static int
+set_real(const struct boot_entry *entry, struct kvm_sregs *sregs)
+{
+	if (entry->entry > 0xffff)
+		return fail(
+		    STATUS_USAGE,
+		    "the image begins at 0x%llx, but real mode ends at 0xffff: set [boot] at, "
+		    "or [cpu] mode = protected or long",
+		    (unsigned long long)entry->entry);
+	sregs->cs.base = 0;
+	sregs->cs.selector = 0;
+	return 0;
+}
+
+static int
+set_protected(const struct boot_entry *entry, const struct memory *memory, struct kvm_regs *regs,
+	      struct kvm_sregs *sregs)
+{
+	gpa_t top = memory->regions[0].gpa + memory->regions[0].size;
+
+	if (entry->entry > UINT32_MAX)
+		return fail(
+		    STATUS_USAGE,
+		    "the image begins at 0x%llx, but protected mode ends at 0xffffffff: set "
+		    "[boot] at, or [cpu] mode = long",
+		    (unsigned long long)entry->entry);
+	set_segments(sregs, false);
+	sregs->cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE;
+	regs->rsp = top <= UINT32_MAX ? top : 0;
+	return 0;
+}
+
+/*
+ * At the end of the first region, one page each:
+ *   PML4 | PDPT | page directory of GiB 0 | ... of GiB n - 1 | GDT
+ */
+static int
+set_long(const struct boot_entry *entry, struct memory *memory, struct kvm_regs *regs,
+	 struct kvm_sregs *sregs)
+{
+	const struct memory_region *first = &memory->regions[0];
+	uint64_t mapped = 4 * GIB, pages, bytes, *table;
+	gpa_t at;
+
+	for (uint32_t i = 0; i < memory->count; i++) {
+		uint64_t end = memory->regions[i].gpa + memory->regions[i].size;
+
+		if (end > mapped)
+			mapped = (end + GIB - 1) / GIB * GIB;
+	}
+	if (mapped > 512 * GIB)
+		return fail(
+		    STATUS_USAGE,
+		    "memory ends at 0x%llx; long mode starts with at most 512 GiB mapped: set "
+		    "[vm] memory or memory_at",
+		    (unsigned long long)mapped);
+	pages = 3 + mapped / GIB;
+	bytes = pages * PAGE_SIZE;
+	at = first->gpa + first->size - bytes;
+	if (first->size < bytes || entry->end > at)
+		return fail(
+		    STATUS_USAGE,
+		    "long mode needs 0x%llx bytes for page tables and GDT behind the image, "
+		    "which ends at 0x%llx; memory ends at 0x%llx: set [vm] memory to 0x%llx or "
+		    "more",
+		    (unsigned long long)bytes, (unsigned long long)entry->end,
+		    (unsigned long long)(first->gpa + first->size),
+		    (unsigned long long)((entry->end > first->gpa ? entry->end - first->gpa : 0) +
+					 bytes + PAGE_SIZE - 1) &
+			~(PAGE_SIZE - 1ull));
+	table = memory_at(memory, at, bytes);
+	memset(table, 0, bytes);
+	table[0] = (at + PAGE_SIZE) | PTE_TABLE;
+	for (uint64_t i = 0; i < mapped / GIB; i++)
+		table[512 + i] = (at + (2 + i) * PAGE_SIZE) | PTE_TABLE;
+	for (uint64_t i = 0; i < mapped / GIB * 512; i++)
+		table[2 * 512 + i] = (i << 21) | PTE_TABLE | PTE_LARGE;
+
+	table += (pages - 1) * 512;
+	table[BOOT_KERNEL_CODE / 8] = GDT_CODE64;
+	table[BOOT_KERNEL_DATA / 8] = GDT_DATA;
+	table[BOOT_USER_DATA / 8] = GDT_DATA | GDT_DPL3;
+	table[BOOT_USER_CODE / 8] = GDT_CODE64 | GDT_DPL3;
+	sregs->gdt.base = at + (pages - 1) * PAGE_SIZE;
+	sregs->gdt.limit = BOOT_USER_CODE / 8 * 8 + 7;
+
+	set_segments(sregs, true);
+	sregs->cr3 = at;
+	sregs->cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT;
+	sregs->efer = EFER_LME | EFER_LMA;
+	sregs->cr0 = CR0_PG | CR0_WP | CR0_NE | CR0_ET | CR0_MP | CR0_PE;
+	regs->rsp = at;
+	return 0;
+}
+
+/* [cpu]'s registers over the mode's. All mistakes are said. */
+static int
+set_own(const struct config *config, struct kvm_regs *regs, struct kvm_sregs *sregs)
+{
+	const char *const *names = kvm_register_names();
+	int status = 0;
+
+	for (size_t i = 0; i < config->cpu.register_count; i++) {
+		const struct config_register *r = &config->cpu.registers[i];
+		char buffer[256];
+		const char *where = config_where(r->place, buffer, sizeof(buffer));
+		const char *near = nearest(r->name, names);
+		size_t known = 0;
+
+		if (!kvm_register_set(regs, sregs, r->name, r->value))
+			continue;
+		while (names[known] && strcmp(names[known], r->name))
+			known++;
+		if (names[known])
+			status = fail(STATUS_USAGE, "%s: [cpu] %s is narrower than 0x%llx", where,
+				      r->name, (unsigned long long)r->value);
+		else
+			status =
+			    fail(STATUS_USAGE, "%s: [cpu] has no register %s%s%s%s", where, r->name,
+				 near ? ": did you mean " : "", near ? near : "", near ? "?" : "");
+	}
+	return status;
+}
+
+int
+boot_registers(const struct config *config, const struct boot_entry *entry, struct memory *memory,
+	       struct kvm_regs *regs, struct kvm_sregs *sregs)
+{
+	int status = 0, own;
+
+	memset(regs, 0, sizeof(*regs));
+	regs->rip = entry->entry;
+	regs->rflags = 2;
+	switch (config->cpu.mode) {
+	case MODE_REAL:
+		status = set_real(entry, sregs);
+		break;
+	case MODE_PROTECTED:
+		status = set_protected(entry, memory, regs, sregs);
+		break;
+	case MODE_LONG:
+		status = set_long(entry, memory, regs, sregs);
+		break;
+	}
+	own = set_own(config, regs, sregs);
+	return status ? status : own;
+}
