@@ -59,36 +59,21 @@ set_segments(struct kvm_sregs *sregs, bool code64)
 	sregs->es = sregs->fs = sregs->gs = sregs->ss = sregs->ds;
 }
 
-static int
-set_real(const struct boot_entry *entry, struct kvm_sregs *sregs)
+static void
+set_real(struct kvm_sregs *sregs)
 {
-	if (entry->entry > 0xffff)
-		return fail(
-		    STATUS_USAGE,
-		    "the image begins at 0x%llx, but real mode ends at 0xffff: set [boot] at, "
-		    "or [cpu] mode = protected or long",
-		    (unsigned long long)entry->entry);
 	sregs->cs.base = 0;
 	sregs->cs.selector = 0;
-	return 0;
 }
 
-static int
-set_protected(const struct boot_entry *entry, const struct memory *memory, struct kvm_regs *regs,
-	      struct kvm_sregs *sregs)
+static void
+set_protected(const struct memory *memory, struct kvm_regs *regs, struct kvm_sregs *sregs)
 {
 	gpa_t top = memory->regions[0].gpa + memory->regions[0].size;
 
-	if (entry->entry > UINT32_MAX)
-		return fail(
-		    STATUS_USAGE,
-		    "the image begins at 0x%llx, but protected mode ends at 0xffffffff: set "
-		    "[boot] at, or [cpu] mode = long",
-		    (unsigned long long)entry->entry);
 	set_segments(sregs, false);
 	sregs->cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE;
 	regs->rsp = top <= UINT32_MAX ? top : 0;
-	return 0;
 }
 
 /*
@@ -194,15 +179,24 @@ boot_registers(const struct config *config, const struct boot_entry *entry, stru
 	regs->rflags = 2;
 	switch (config->cpu.mode) {
 	case MODE_REAL:
-		status = set_real(entry, sregs);
+		set_real(sregs);
 		break;
 	case MODE_PROTECTED:
-		status = set_protected(entry, memory, regs, sregs);
+		set_protected(memory, regs, sregs);
 		break;
 	case MODE_LONG:
 		status = set_long(entry, memory, regs, sregs);
 		break;
 	}
 	own = set_own(config, regs, sregs);
-	return status ? status : own;
+	if (status || own)
+		return status ? status : own;
+	if (config->cpu.mode != MODE_LONG && regs->rip > sregs->cs.limit)
+		return fail(
+		    STATUS_USAGE,
+		    "%s: the vCPU would start at 0x%llx, but in %s mode code ends at 0x%x: set "
+		    "[boot] at, or [cpu] mode",
+		    config->file, (unsigned long long)regs->rip,
+		    config->cpu.mode == MODE_REAL ? "real" : "protected", sregs->cs.limit);
+	return 0;
 }
