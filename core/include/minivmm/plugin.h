@@ -109,7 +109,8 @@ struct minivmm_access {
 	uint32_t width;  /* bytes: one that the range's widths allow */
 	uint32_t range;  /* index of the row */
 	uint32_t vcpu;
-	uint32_t flags; /* none yet */
+	uint32_t flags;   /* none yet */
+	uint64_t address; /* as the guest has it: the range's place + offset */
 };
 
 /* A register's names, for traces: "serial0 THR <- '4'". */
