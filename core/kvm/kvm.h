@@ -13,11 +13,18 @@
 
 #include "base/record.h"
 
+#define KVM_VCPUS 64
+
 struct kvm {
 	int fd, vm;      /* /dev/kvm and the VM; -1: not there */
 	size_t run_size; /* of a vCPU's struct kvm_run */
 	size_t xsave_size;
 	bool irqchip;
+	bool stopped; /* between kvm_stop and kvm_go */
+	struct kvm_pit_state2 pit;
+	uint64_t clock;
+	struct kvm_vcpu *vcpus[KVM_VCPUS];
+	uint32_t vcpu_count;
 	struct kvm_cpuid2 *cpuid;  /* what the host offers */
 	struct kvm_msr_list *msrs; /* all that are saved, in the order in which they are set back */
 };
@@ -27,6 +34,10 @@ struct kvm_vcpu {
 	int fd;
 	uint32_t id;
 	struct kvm_run *run;
+	struct { /* what time does to a vCPU, while stopped */
+		struct kvm_lapic_state lapic;
+		uint64_t tsc, deadline;
+	} stopped;
 };
 
 /* Opens /dev/kvm, checks what is needed, creates a VM. Returns 0 or a negative status; close in any
@@ -93,13 +104,15 @@ int kvm_vm_load(struct kvm *kvm, const struct record *group, char *why, size_t w
 int kvm_check(struct kvm *kvm, const struct record *vcpu, char *why, size_t why_size);
 
 /*
- * What runs on in the kernel while no vCPU runs (TSC, kvm-clock, LAPIC and PIT timers): taken when
- * the machine stops, put back when it goes on.
+ * What runs on in the kernel while no vCPU runs: TSC, kvm-clock, LAPIC and PIT timers. kvm_stop lets
+ * what has fired be delivered, takes their values and stops the PIT; kvm_go puts them back, so that
+ * no time passes for the guest. While stopped, save gives the values taken, and load replaces them.
+ * All vCPUs stopped; any one thread that has KVM_SIGNAL blocked.
  */
-struct kvm_time;
-struct kvm_time *kvm_time_stop(struct kvm *kvm, struct kvm_vcpu *vcpus,
-			       uint32_t count); /* NULL: nothing to do */
-void kvm_time_resume(struct kvm_time *time);    /* frees it */
-void kvm_time_free(struct kvm_time *time);
+int kvm_stop(struct kvm *kvm);
+int kvm_go(struct kvm *kvm);
+
+/* The signal that ends a KVM_RUN. vCPU threads have a handler for it; kvm_stop sends it to itself. */
+#define KVM_SIGNAL SIGUSR1
 
 #endif

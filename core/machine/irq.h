@@ -18,7 +18,7 @@
 struct irq_source {
 	uint32_t line;
 	bool up, edge, active_low;
-	const char *owner; /* "serial0.irq" */
+	char *owner; /* "serial0.irq"; ours */
 };
 
 struct irqs {
@@ -39,6 +39,9 @@ int irqs_add(struct irqs *irqs, uint32_t line, bool edge, bool active_low, const
 /* Any thread. handle 0 does nothing. A repeated level is not told to KVM. */
 void irqs_set(struct irqs *irqs, uint32_t handle, bool up);
 void irqs_pulse(struct irqs *irqs, uint32_t handle);
+
+/* Lines that rest high are put there; once, before the vCPUs run or the levels are loaded. */
+void irqs_rest(struct irqs *irqs);
 
 /* Levels by owner. Load raises in KVM what is up: before the chips are loaded. */
 void irqs_save(struct irqs *irqs, struct record_writer *writer);

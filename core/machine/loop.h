@@ -18,34 +18,19 @@ struct loop_source {
 	uint32_t events;
 	void (*ready)(struct loop_source *source, uint32_t events);
 	void *context;
-	bool device;    /* belongs to a device: quiet while the machine is paused */
-	bool suspended; /* by loop_quiet */
+	bool device; /* belongs to a device: quiet while the machine is paused */
 };
 
-/* A deadline on the VM's clock; embedded likewise. Timers are quiet while the clock stands still.
- */
+/* A deadline on the VM's clock; embedded likewise. Timers are quiet while the clock stands still. */
 struct loop_timer {
-	uint64_t deadline, period; /* ns */
+	uint64_t deadline, period; /* ns; period 0: once */
 	bool armed;
 	void (*fire)(struct loop_timer *timer, uint64_t periods);
 	void *context;
 	struct loop_timer *next; /* list of all, armed or not */
 };
 
-struct loop {
-	int epoll, timer_fd, wake_fd;
-	struct vm_clock *clock;
-	pthread_mutex_t lock; /* guards timers and deferred */
-	struct loop_timer *timers;
-	uint64_t programmed; /* host ns that timer_fd is set to; 0: off */
-	struct loop_source timer_source, wake_source;
-	struct loop_deferred *deferred;
-	struct loop_source *sources[64];
-	unsigned source_count;
-	bool stop;
-};
-
-/* Work to do once on the loop's thread; embedded, may be queued again after it ran. */
+/* Work to do once on the loop's thread, when the machine is not paused; may be queued again. */
 struct loop_deferred {
 	void (*run)(struct loop_deferred *deferred);
 	void *context;
@@ -53,28 +38,40 @@ struct loop_deferred {
 	struct loop_deferred *next;
 };
 
-int loop_init(struct loop *loop, struct vm_clock *clock);
+struct loop {
+	int epoll, device_epoll; /* device_epoll is in epoll while devices may speak */
+	int timer_fd;
+	struct vm_clock *clock;
+	pthread_mutex_t lock; /* guards what is below */
+	struct loop_timer *timers;
+	struct loop_deferred *deferred, **deferred_end;
+	bool quiet;
+	struct loop_source timer_source, wake_source, device_source;
+};
+
+int loop_init(struct loop *loop, struct vm_clock *clock); /* quiet until loop_quiet(false) */
 void loop_free(struct loop *loop);
 
-/* Main thread. events 0: keeps it, waits for nothing (but errors). */
+/* Main thread. -1: the descriptor can't be waited for (a regular file); errno is set. */
 int loop_add(struct loop *loop, struct loop_source *source, int fd, uint32_t events);
-void loop_change(struct loop *loop, struct loop_source *source, uint32_t events);
+int loop_change(struct loop *loop, struct loop_source *source, uint32_t events);
 void loop_remove(struct loop *loop, struct loop_source *source);
 
 /* Any thread. */
-void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t deadline,
-		    uint64_t period);
+void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t deadline, uint64_t period);
 void loop_timer_cancel(struct loop *loop, struct loop_timer *timer);
 void loop_defer(struct loop *loop, struct loop_deferred *deferred);
-/* Main thread, machine stopped. */
+void loop_wake(struct loop *loop); /* loop_once returns */
+
+/* Main thread. Put on the list, armed or not; taken off. */
 void loop_timer_add(struct loop *loop, struct loop_timer *timer);
 void loop_timer_remove(struct loop *loop, struct loop_timer *timer);
 void loop_deferred_remove(struct loop *loop, struct loop_deferred *deferred);
 
-/* Devices' descriptors and timers stay quiet (true) or speak again. */
+/* Devices' descriptors, timers and deferred work stay quiet (true), or speak again. After the clock. */
 void loop_quiet(struct loop *loop, bool quiet);
 
-/* Waits for something and runs it; timeout in ms, -1: for ever. 0, or -1: epoll failed. */
+/* Waits for something and runs it; timeout in ms, -1: for ever. 0 or a negative status. */
 int loop_once(struct loop *loop, int timeout);
 
 #endif

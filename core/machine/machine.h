@@ -69,7 +69,6 @@ struct machine {
 	uint32_t vcpu_count;
 
 	enum machine_state state;
-	struct kvm_time *stopped_time;
 	pthread_mutex_t lock; /* guards what is below */
 	pthread_cond_t parked_changed, go_changed;
 	uint32_t parked; /* vCPU threads that wait to go on */

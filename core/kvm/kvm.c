@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* One VM and its vCPUs: the ioctls that build and run them. */
+#include "kvm/kvm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "kvm/fields.h"
+
+#define KVM_PATH "/dev/kvm"
+
+/* Capabilities without which nothing runs, and what they are for. */
+static const struct {
+	int cap;
+	const char *name;
+} needed[] = {
+	{ KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY" },
+	{ KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT" },
+	{ KVM_CAP_DESTROY_MEMORY_REGION_WORKS, "KVM_CAP_DESTROY_MEMORY_REGION_WORKS" },
+	{ KVM_CAP_EXT_CPUID, "KVM_CAP_EXT_CPUID" },
+	{ KVM_CAP_VCPU_EVENTS, "KVM_CAP_VCPU_EVENTS" },
+	{ KVM_CAP_DEBUGREGS, "KVM_CAP_DEBUGREGS" },
+	{ KVM_CAP_XSAVE, "KVM_CAP_XSAVE" },
+	{ KVM_CAP_XCRS, "KVM_CAP_XCRS" },
+	{ KVM_CAP_MP_STATE, "KVM_CAP_MP_STATE" },
+	{ KVM_CAP_SET_GUEST_DEBUG, "KVM_CAP_SET_GUEST_DEBUG" },
+};
+
+static const char *
+group_name(gid_t gid, char *buffer, size_t size)
+{
+	struct group group, *found = NULL;
+	char strings[1024];
+
+	if (!getgrgid_r(gid, &group, strings, sizeof(strings), &found) && found)
+		snprintf(buffer, size, "%s", found->gr_name);
+	else
+		snprintf(buffer, size, "%u", gid);
+	return buffer;
+}
+
+/* Why open(2) of the device failed, and the remedy. */
+static const char *
+open_trouble(const char *path, int error, char *buffer, size_t size)
+{
+	char group[64];
+	struct stat st;
+
+	if (error == ENOENT)
+		snprintf(buffer, size,
+			 "cannot open %s: it does not exist; load kvm_intel or kvm_amd, or turn on "
+			 "virtualisation in the firmware",
+			 path);
+	else if (error == EACCES && !stat(path, &st))
+		snprintf(buffer, size,
+			 "cannot open %s: permission denied; it belongs to group %s: join it "
+			 "(usermod -aG %s USER) and log in again",
+			 path, group_name(st.st_gid, group, sizeof(group)), group);
+	else
+		snprintf(buffer, size, "cannot open %s: %s", path, strerror(error));
+	return buffer;
+}
+
+static const char *
+device_trouble(int fd, const char *path, char *buffer, size_t size)
+{
+	int version = ioctl(fd, KVM_GET_API_VERSION, 0);
+
+	if (version < 0)
+		snprintf(buffer, size, "%s does not answer as KVM: %s", path, strerror(errno));
+	else if (version != KVM_API_VERSION)
+		snprintf(buffer, size, "%s has KVM API version %d, needed is %d", path, version,
+			 KVM_API_VERSION);
+	else {
+		for (size_t i = 0; i < sizeof(needed) / sizeof(*needed); i++)
+			if (ioctl(fd, KVM_CHECK_EXTENSION, needed[i].cap) <= 0) {
+				snprintf(buffer, size,
+					 "%s is too old: it lacks %s; use a newer kernel", path,
+					 needed[i].name);
+				return buffer;
+			}
+		return NULL;
+	}
+	return buffer;
+}
+
+const char *
+kvm_probe(const char *path, char *buffer, size_t size)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	const char *trouble;
+
+	if (fd < 0)
+		return open_trouble(path, errno, buffer, size);
+	trouble = device_trouble(fd, path, buffer, size);
+	close(fd);
+	return trouble;
+}
+
+/* What the host offers a guest, without nested virtualisation, whose state is not saved. */
+static int
+cpuid_init(struct kvm *kvm)
+{
+	struct kvm_cpuid2 *cpuid;
+
+	for (uint32_t room = 128; room <= 4096; room *= 2) {
+		cpuid = calloc(1, sizeof(*cpuid) + room * sizeof(cpuid->entries[0]));
+		if (!cpuid)
+			return fail(STATUS_HOST, "no memory for the CPUID table");
+		cpuid->nent = room;
+		if (!ioctl(kvm->fd, KVM_GET_SUPPORTED_CPUID, cpuid)) {
+			kvm->cpuid = cpuid;
+			break;
+		}
+		free(cpuid);
+		if (errno != E2BIG)
+			break;
+	}
+	if (!kvm->cpuid)
+		return fail(STATUS_HOST, "KVM_GET_SUPPORTED_CPUID: %s", strerror(errno));
+	for (uint32_t i = 0; i < kvm->cpuid->nent; i++) {
+		struct kvm_cpuid_entry2 *e = &kvm->cpuid->entries[i];
+
+		if (e->function == 1)
+			e->ecx &= ~(1u << 5); /* VMX */
+		if (e->function == 0x80000001)
+			e->ecx &= ~(1u << 2); /* SVM */
+	}
+	return 0;
+}
+
+int
+kvm_open(struct kvm *kvm)
+{
+	char text[256];
+	const char *trouble;
+	int r;
+
+	*kvm = (struct kvm){ .fd = -1, .vm = -1 };
+	kvm->fd = open(KVM_PATH, O_RDWR | O_CLOEXEC);
+	if (kvm->fd < 0)
+		return fail(STATUS_HOST, "%s",
+			    open_trouble(KVM_PATH, errno, text, sizeof(text)));
+	trouble = device_trouble(kvm->fd, KVM_PATH, text, sizeof(text));
+	if (trouble)
+		return fail(STATUS_HOST, "%s", trouble);
+	do
+		kvm->vm = ioctl(kvm->fd, KVM_CREATE_VM, 0);
+	while (kvm->vm < 0 && errno == EINTR);
+	if (kvm->vm < 0)
+		return fail(STATUS_HOST, "KVM_CREATE_VM: %s", strerror(errno));
+	r = ioctl(kvm->fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+	if (r < (int)sizeof(struct kvm_run))
+		return fail(STATUS_HOST, "KVM_GET_VCPU_MMAP_SIZE: %s", strerror(errno));
+	kvm->run_size = (size_t)r;
+	r = ioctl(kvm->vm, KVM_CHECK_EXTENSION, KVM_CAP_XSAVE2);
+	kvm->xsave_size = r > (int)sizeof(struct kvm_xsave) ? (size_t)r : sizeof(struct kvm_xsave);
+	/* Without it a pending exception's payload (cr2, dr6) would not be in the events. */
+	if (ioctl(kvm->vm, KVM_CHECK_EXTENSION, KVM_CAP_EXCEPTION_PAYLOAD) > 0) {
+		struct kvm_enable_cap cap = { .cap = KVM_CAP_EXCEPTION_PAYLOAD, .args = { 1 } };
+
+		ioctl(kvm->vm, KVM_ENABLE_CAP, &cap);
+	}
+	/* Intel's real-mode emulation wants a place outside the guest's memory; others ignore it. */
+	ioctl(kvm->vm, KVM_SET_TSS_ADDR, 0xfffbd000ul);
+	r = cpuid_init(kvm);
+	return r < 0 ? r : kvm_msrs_init(kvm);
+}
+
+void
+kvm_close(struct kvm *kvm)
+{
+	if (kvm->vm >= 0)
+		close(kvm->vm);
+	if (kvm->fd >= 0)
+		close(kvm->fd);
+	free(kvm->cpuid);
+	free(kvm->msrs);
+	*kvm = (struct kvm){ .fd = -1, .vm = -1 };
+}
+
+int
+kvm_memory(struct kvm *kvm, uint32_t slot, uint64_t gpa, uint64_t size, void *host, bool dirty_log)
+{
+	struct kvm_userspace_memory_region region = {
+		.slot = slot,
+		.flags = dirty_log ? KVM_MEM_LOG_DIRTY_PAGES : 0,
+		.guest_phys_addr = gpa,
+		.memory_size = size,
+		.userspace_addr = (uintptr_t)host,
+	};
+
+	if (ioctl(kvm->vm, KVM_SET_USER_MEMORY_REGION, &region))
+		return fail(STATUS_HOST,
+			    "KVM_SET_USER_MEMORY_REGION: 0x%llx bytes of guest memory at 0x%llx: %s",
+			    (unsigned long long)size, (unsigned long long)gpa, strerror(errno));
+	return 0;
+}
+
+int
+kvm_dirty_log(struct kvm *kvm, uint32_t slot, uint64_t *bitmap)
+{
+	struct kvm_dirty_log log = { .slot = slot, .dirty_bitmap = bitmap };
+
+	if (ioctl(kvm->vm, KVM_GET_DIRTY_LOG, &log))
+		return fail(STATUS_HOST, "KVM_GET_DIRTY_LOG: slot %u: %s", slot, strerror(errno));
+	return 0;
+}
+
+int
+kvm_irqchip(struct kvm *kvm)
+{
+	struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
+
+	if (ioctl(kvm->vm, KVM_CREATE_IRQCHIP, 0))
+		return fail(STATUS_HOST, "KVM_CREATE_IRQCHIP: %s", strerror(errno));
+	if (ioctl(kvm->vm, KVM_CREATE_PIT2, &pit))
+		return fail(STATUS_HOST, "KVM_CREATE_PIT2: %s", strerror(errno));
+	kvm->irqchip = true;
+	return 0;
+}
+
+int
+kvm_irq_line(struct kvm *kvm, uint32_t gsi, bool up)
+{
+	struct kvm_irq_level level = { .irq = gsi, .level = up };
+
+	if (ioctl(kvm->vm, KVM_IRQ_LINE, &level))
+		return fail(STATUS_HOST, "KVM_IRQ_LINE: line %u: %s", gsi, strerror(errno));
+	return 0;
+}
+
+int
+kvm_vcpu_open(struct kvm_vcpu *vcpu, struct kvm *kvm, uint32_t id)
+{
+	void *run;
+
+	*vcpu = (struct kvm_vcpu){ .kvm = kvm, .fd = -1, .id = id };
+	vcpu->fd = ioctl(kvm->vm, KVM_CREATE_VCPU, id);
+	if (vcpu->fd < 0)
+		return fail(STATUS_HOST, "KVM_CREATE_VCPU %u: %s", id, strerror(errno));
+	run = mmap(NULL, kvm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
+	if (run == MAP_FAILED)
+		return fail(STATUS_HOST, "mmap of vCPU %u: %s", id, strerror(errno));
+	vcpu->run = run;
+	kvm->vcpus[kvm->vcpu_count++] = vcpu;
+	return 0;
+}
+
+void
+kvm_vcpu_close(struct kvm_vcpu *vcpu)
+{
+	if (vcpu->run)
+		munmap(vcpu->run, vcpu->kvm->run_size);
+	if (vcpu->fd >= 0)
+		close(vcpu->fd);
+	vcpu->run = NULL;
+	vcpu->fd = -1;
+}
+
+int
+kvm_vcpu_cpuid(struct kvm_vcpu *vcpu)
+{
+	if (ioctl(vcpu->fd, KVM_SET_CPUID2, vcpu->kvm->cpuid))
+		return fail(STATUS_HOST, "KVM_SET_CPUID2: vCPU %u: %s", vcpu->id, strerror(errno));
+	return 0;
+}
+
+int
+kvm_vcpu_run(struct kvm_vcpu *vcpu)
+{
+	return ioctl(vcpu->fd, KVM_RUN, 0) ? -errno : 0;
+}
+
+int
+kvm_vcpu_regs(struct kvm_vcpu *vcpu, struct kvm_regs *regs)
+{
+	if (ioctl(vcpu->fd, KVM_GET_REGS, regs))
+		return fail(STATUS_HOST, "KVM_GET_REGS: vCPU %u: %s", vcpu->id, strerror(errno));
+	return 0;
+}
+
+int
+kvm_vcpu_set_regs(struct kvm_vcpu *vcpu, const struct kvm_regs *regs)
+{
+	if (ioctl(vcpu->fd, KVM_SET_REGS, regs))
+		return fail(STATUS_HOST, "KVM_SET_REGS: vCPU %u: %s", vcpu->id, strerror(errno));
+	return 0;
+}
+
+int
+kvm_vcpu_sregs(struct kvm_vcpu *vcpu, struct kvm_sregs *sregs)
+{
+	if (ioctl(vcpu->fd, KVM_GET_SREGS, sregs))
+		return fail(STATUS_HOST, "KVM_GET_SREGS: vCPU %u: %s", vcpu->id, strerror(errno));
+	return 0;
+}
+
+int
+kvm_vcpu_set_sregs(struct kvm_vcpu *vcpu, const struct kvm_sregs *sregs)
+{
+	if (ioctl(vcpu->fd, KVM_SET_SREGS, sregs))
+		return fail(STATUS_HOST,
+			    "KVM_SET_SREGS: vCPU %u: %s; do the registers of [cpu] fit together?",
+			    vcpu->id, strerror(errno));
+	vcpu->run->cr8 = sregs->cr8; /* without irqchip KVM takes it from there at every entry */
+	return 0;
+}
+
+int
+kvm_vcpu_halted(struct kvm_vcpu *vcpu, bool *halted)
+{
+	struct kvm_mp_state mp;
+	struct kvm_regs regs;
+	struct kvm_vcpu_events events;
+
+	*halted = false;
+	if (ioctl(vcpu->fd, KVM_GET_MP_STATE, &mp))
+		return fail(STATUS_HOST, "KVM_GET_MP_STATE: vCPU %u: %s", vcpu->id,
+			    strerror(errno));
+	if (mp.mp_state != KVM_MP_STATE_HALTED)
+		return 0;
+	if (ioctl(vcpu->fd, KVM_GET_REGS, &regs) ||
+	    ioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &events))
+		return fail(STATUS_HOST, "KVM_GET_VCPU_EVENTS: vCPU %u: %s", vcpu->id,
+			    strerror(errno));
+	*halted = !(regs.rflags & 0x200) && !events.nmi.pending && !events.nmi.injected &&
+		  !events.smi.pending;
+	return 0;
+}
+
+int
+kvm_vcpu_debug(struct kvm_vcpu *vcpu, enum kvm_debug how, uint64_t linear)
+{
+	struct kvm_guest_debug debug = { 0 };
+
+	if (how == KVM_DEBUG_STEP)
+		debug.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP;
+	else if (how == KVM_DEBUG_BREAK) {
+		debug.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP;
+		debug.arch.debugreg[0] = linear;
+		debug.arch.debugreg[7] = 0x402; /* G0, execute, 1 byte */
+	}
+	if (ioctl(vcpu->fd, KVM_SET_GUEST_DEBUG, &debug))
+		return fail(STATUS_HOST, "KVM_SET_GUEST_DEBUG: vCPU %u: %s", vcpu->id,
+			    strerror(errno));
+	return 0;
+}

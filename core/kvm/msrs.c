@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Model-specific registers: which there are, and saving and loading them in one batch. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "base/log.h"
+#include "base/mutant.h"
+#include "kvm/fields.h"
+
+#define MSR_MTRR_DEF_TYPE 0x2ffu
+#define MSR_MC0 0x400u
+#define MSRS_MAX 1024u
+
+/* MTRRs: not in KVM's list, yet they set and read back (Intel SDM vol. 4, table 2-2). */
+static const uint32_t mtrrs[] = { 0x200, 0x201, 0x202, 0x203, 0x204, 0x205, 0x206, 0x207, 0x208,
+				  0x209, 0x20a, 0x20b, 0x20c, 0x20d, 0x20e, 0x20f, 0x250, 0x258,
+				  0x259, 0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f,
+				  MSR_MTRR_DEF_TYPE };
+
+static void
+add(struct kvm_msr_list *list, uint32_t index)
+{
+	for (uint32_t i = 0; i < list->nmsrs; i++)
+		if (list->indices[i] == index)
+			return;
+	if (list->nmsrs < MSRS_MAX)
+		list->indices[list->nmsrs++] = index;
+}
+
+/* The deadline takes effect against the TSC, so it is set after it: last. */
+static void
+deadline_last(struct kvm_msr_list *list)
+{
+	for (uint32_t i = 0; i + 1 < list->nmsrs; i++)
+		if (list->indices[i] == MSR_TSC_DEADLINE) {
+			memmove(&list->indices[i], &list->indices[i + 1],
+				(list->nmsrs - i - 1) * sizeof(list->indices[0]));
+			list->indices[list->nmsrs - 1] = MSR_TSC_DEADLINE;
+			return;
+		}
+}
+
+int
+kvm_msrs_init(struct kvm *kvm)
+{
+	struct kvm_msr_list *list = calloc(1, sizeof(*list) + MSRS_MAX * sizeof(uint32_t));
+	uint64_t banks = 0;
+
+	if (!list)
+		return fail(STATUS_HOST, "no memory for the list of MSRs");
+	kvm->msrs = list;
+	list->nmsrs = MSRS_MAX;
+	if (ioctl(kvm->fd, KVM_GET_MSR_INDEX_LIST, list))
+		return fail(STATUS_HOST, "KVM_GET_MSR_INDEX_LIST: %s", strerror(errno));
+	for (size_t i = 0; i < sizeof(mtrrs) / sizeof(*mtrrs); i++)
+		add(list, mtrrs[i]);
+	if (ioctl(kvm->fd, KVM_X86_GET_MCE_CAP_SUPPORTED, &banks) == 0)
+		for (uint32_t i = 0; i < (banks & 0xff) * 4; i++)
+			add(list, MSR_MC0 + i);
+	deadline_last(list);
+	return 0;
+}
+
+/* Reads index after index where a batch stops at the first that this vCPU does not have. */
+int
+kvm_msrs_save(struct kvm_vcpu *vcpu, struct record_writer *writer)
+{
+	const struct kvm_msr_list *list = vcpu->kvm->msrs;
+	struct kvm_msrs *msrs = calloc(1, sizeof(*msrs) + list->nmsrs * sizeof(struct kvm_msr_entry));
+	uint32_t *indices = calloc(list->nmsrs, sizeof(*indices));
+	uint64_t *values = calloc(list->nmsrs, sizeof(*values));
+	uint32_t next = 0, got = 0;
+	int r = -1;
+
+	while (msrs && indices && values && next < list->nmsrs) {
+		msrs->nmsrs = list->nmsrs - next;
+		for (uint32_t i = 0; i < msrs->nmsrs; i++)
+			msrs->entries[i].index = list->indices[next + i];
+		r = ioctl(vcpu->fd, KVM_GET_MSRS, msrs);
+		if (r < 0)
+			break;
+		for (int i = 0; i < r; i++) {
+			indices[got] = msrs->entries[i].index;
+			values[got++] = msrs->entries[i].data;
+		}
+		next += (uint32_t)r + 1; /* the one after is refused: the guest has none */
+	}
+	if (r < 0)
+		r = fail(STATUS_HOST, "KVM_GET_MSRS: %s", strerror(errno));
+	else {
+		for (uint32_t i = 0; i < got && vcpu->kvm->stopped; i++) {
+			if (indices[i] == MSR_TSC)
+				values[i] = vcpu->stopped.tsc;
+			if (indices[i] == MSR_TSC_DEADLINE)
+				values[i] = vcpu->stopped.deadline;
+		}
+		record_put(writer, "index", RECORD_U32, indices, got, true);
+		record_put(writer, "value", RECORD_U64, values, got, true);
+		r = 0;
+	}
+	free(msrs);
+	free(indices);
+	free(values);
+	return r;
+}
+
+/* True when the MSR holds the value already: one that can't be written is no loss then. */
+static bool
+holds(struct kvm_vcpu *vcpu, const struct kvm_msr_entry *entry)
+{
+	union {
+		struct kvm_msrs msrs;
+		uint8_t room[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)];
+	} one = { .msrs.nmsrs = 1 };
+
+	one.msrs.entries[0].index = entry->index;
+	return ioctl(vcpu->fd, KVM_GET_MSRS, &one) == 1 && one.msrs.entries[0].data == entry->data;
+}
+
+/*
+ * A deadline of 0 is a timer that is off, or one that has fired; what it raised is in the LAPIC's
+ * IRR by the time of the snapshot, since a stop lets KVM deliver it (kvm_stop).
+ */
+int
+kvm_msrs_load(struct kvm_vcpu *vcpu, const struct record *group, char *why, size_t why_size)
+{
+	struct record index, value;
+	struct kvm_msrs *msrs;
+	int r = 0;
+
+	if (!record_find(group, "index", &index) || !record_find(group, "value", &value) ||
+	    index.type != RECORD_U32 || value.type != RECORD_U64 || index.count != value.count ||
+	    index.count > MSRS_MAX) {
+		snprintf(why, why_size, "msrs: not a list of indices and values");
+		return -1;
+	}
+	msrs = calloc(1, sizeof(*msrs) + index.count * sizeof(struct kvm_msr_entry));
+	if (!msrs) {
+		snprintf(why, why_size, "msrs: no memory");
+		return -1;
+	}
+	for (uint32_t i = 0; i < index.count; i++) {
+		if (record_number(&index, i) == MSR_TSC)
+			vcpu->stopped.tsc = record_number(&value, i);
+		if (record_number(&index, i) == MSR_TSC_DEADLINE)
+			vcpu->stopped.deadline = record_number(&value, i);
+	}
+	/* KVM_SET_MSRS stops at the first that it refuses: go on behind one that is as it should be. */
+	for (uint32_t done = 0; done < index.count && !r; done++) {
+		msrs->nmsrs = index.count - done;
+		for (uint32_t i = 0; i < msrs->nmsrs; i++)
+			msrs->entries[i] = (struct kvm_msr_entry){
+				.index = (uint32_t)record_number(&index, done + i),
+				.data = record_number(&value, done + i),
+			};
+		r = ioctl(vcpu->fd, KVM_SET_MSRS, msrs);
+		if (r < 0) {
+			snprintf(why, why_size, "msrs: KVM_SET_MSRS: %s", strerror(errno));
+			break;
+		}
+		done += (uint32_t)r;
+		if (done < index.count && !holds(vcpu, &msrs->entries[r])) {
+			snprintf(why, why_size, "msrs: this host refuses 0x%llx in MSR 0x%x",
+				 (unsigned long long)msrs->entries[r].data, msrs->entries[r].index);
+			r = -1;
+		} else
+			r = 0;
+	}
+	free(msrs);
+	return r;
+}

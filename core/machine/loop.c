@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The I/O loop. One event per wait: a callback may remove any source, so none is kept across a callback. */
+#include "machine/loop.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+static void
+wait_for(struct loop *loop, int op, struct loop_source *source)
+{
+	struct epoll_event event = { .events = source->events, .data.ptr = source };
+
+	epoll_ctl(source->device ? loop->device_epoll : loop->epoll, op, source->fd, &event);
+}
+
+int
+loop_add(struct loop *loop, struct loop_source *source, int fd, uint32_t events)
+{
+	struct epoll_event event = { .events = events, .data.ptr = source };
+
+	if (epoll_ctl(source->device ? loop->device_epoll : loop->epoll, EPOLL_CTL_ADD, fd, &event))
+		return -1;
+	source->fd = fd;
+	source->events = events;
+	return 0;
+}
+
+/* A source without events leaves epoll, which would tell of a hang-up again and again. */
+int
+loop_change(struct loop *loop, struct loop_source *source, uint32_t events)
+{
+	uint32_t before = source->events;
+
+	if (source->fd < 0 || before == events)
+		return 0;
+	source->events = events;
+	wait_for(loop, !before ? EPOLL_CTL_ADD : !events ? EPOLL_CTL_DEL : EPOLL_CTL_MOD, source);
+	return 0;
+}
+
+void
+loop_remove(struct loop *loop, struct loop_source *source)
+{
+	if (source->fd >= 0 && source->events)
+		wait_for(loop, EPOLL_CTL_DEL, source);
+	source->fd = -1;
+}
+
+void
+loop_wake(struct loop *loop)
+{
+	uint64_t one = 1;
+	ssize_t n = write(loop->wake_source.fd, &one, sizeof(one));
+
+	(void)n; /* full: it is awake */
+}
+
+static void
+woken(struct loop_source *source, uint32_t events)
+{
+	uint64_t count;
+	ssize_t n = read(source->fd, &count, sizeof(count));
+
+	(void)n;
+}
+
+/* Sets the descriptor to the earliest deadline. With the lock held. */
+static void
+program(struct loop *loop)
+{
+	struct itimerspec when = { 0 };
+	uint64_t earliest = UINT64_MAX;
+
+	for (struct loop_timer *t = loop->timers; t; t = t->next)
+		if (t->armed && t->deadline < earliest)
+			earliest = t->deadline;
+	if (earliest != UINT64_MAX && !loop->quiet) {
+		uint64_t now = clock_now(loop->clock);
+		uint64_t host = clock_host() + (earliest > now ? earliest - now : 0);
+
+		if (host > INT64_MAX)
+			host = INT64_MAX;
+		when.it_value.tv_sec = (time_t)(host / 1000000000u);
+		when.it_value.tv_nsec = (long)(host % 1000000000u);
+	}
+	timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
+}
+
+/* The next timer whose time has come; counts the periods that have passed and sets its next deadline. */
+static struct loop_timer *
+next_due(struct loop *loop, uint64_t *periods)
+{
+	uint64_t now = clock_now(loop->clock);
+	struct loop_timer *due = NULL;
+
+	for (struct loop_timer *t = loop->timers; t; t = t->next)
+		if (t->armed && t->deadline <= now && (!due || t->deadline < due->deadline))
+			due = t;
+	if (!due)
+		return NULL;
+	*periods = 1;
+	if (due->period) {
+		*periods += (now - due->deadline) / due->period;
+		due->deadline += *periods * due->period;
+	} else
+		due->armed = false;
+	return due;
+}
+
+static void
+timers_due(struct loop_source *source, uint32_t events)
+{
+	struct loop *loop = source->context;
+	struct loop_timer *due;
+	uint64_t periods, now = clock_now(loop->clock);
+
+	woken(source, events);
+	do {
+		pthread_mutex_lock(&loop->lock);
+		due = loop->quiet ? NULL : next_due(loop, &periods);
+		if (!due)
+			program(loop);
+		pthread_mutex_unlock(&loop->lock);
+		if (due)
+			due->fire(due, periods);
+		/* A timer that is always due must not keep the loop from everything else. */
+	} while (due && clock_now(loop->clock) - now < 1000000);
+	if (due) {
+		pthread_mutex_lock(&loop->lock);
+		program(loop);
+		pthread_mutex_unlock(&loop->lock);
+	}
+}
+
+static void
+devices_ready(struct loop_source *source, uint32_t events)
+{
+	struct loop *loop = source->context;
+	struct epoll_event event;
+
+	if (epoll_wait(loop->device_epoll, &event, 1, 0) == 1) {
+		struct loop_source *ready = event.data.ptr;
+
+		ready->ready(ready, event.events);
+	}
+}
+
+int
+loop_init(struct loop *loop, struct vm_clock *clock)
+{
+	int wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	*loop = (struct loop){
+		.epoll = epoll_create1(EPOLL_CLOEXEC),
+		.device_epoll = epoll_create1(EPOLL_CLOEXEC),
+		.timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK),
+		.clock = clock,
+		.quiet = true,
+		.timer_source = { .ready = timers_due, .context = loop },
+		.wake_source = { .ready = woken },
+		.device_source = { .fd = -1, .ready = devices_ready, .context = loop },
+	};
+	loop->deferred_end = &loop->deferred;
+	if (loop->epoll < 0 || loop->device_epoll < 0 || loop->timer_fd < 0 || wake < 0 ||
+	    pthread_mutex_init(&loop->lock, NULL) ||
+	    loop_add(loop, &loop->timer_source, loop->timer_fd, EPOLLIN) ||
+	    loop_add(loop, &loop->wake_source, wake, EPOLLIN))
+		return fail(STATUS_HOST, "cannot make the I/O loop: %s", strerror(errno));
+	return 0;
+}
+
+void
+loop_free(struct loop *loop)
+{
+	close(loop->epoll);
+	close(loop->device_epoll);
+	close(loop->timer_fd);
+	close(loop->wake_source.fd);
+	pthread_mutex_destroy(&loop->lock);
+}
+
+void
+loop_timer_add(struct loop *loop, struct loop_timer *timer)
+{
+	pthread_mutex_lock(&loop->lock);
+	timer->next = loop->timers;
+	loop->timers = timer;
+	program(loop);
+	pthread_mutex_unlock(&loop->lock);
+}
+
+void
+loop_timer_remove(struct loop *loop, struct loop_timer *timer)
+{
+	pthread_mutex_lock(&loop->lock);
+	for (struct loop_timer **t = &loop->timers; *t; t = &(*t)->next)
+		if (*t == timer) {
+			*t = timer->next;
+			break;
+		}
+	pthread_mutex_unlock(&loop->lock);
+}
+
+void
+loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t deadline, uint64_t period)
+{
+	pthread_mutex_lock(&loop->lock);
+	timer->deadline = deadline;
+	timer->period = period;
+	timer->armed = true;
+	program(loop);
+	pthread_mutex_unlock(&loop->lock);
+}
+
+void
+loop_timer_cancel(struct loop *loop, struct loop_timer *timer)
+{
+	pthread_mutex_lock(&loop->lock);
+	if (timer->armed) {
+		timer->armed = false;
+		program(loop);
+	}
+	pthread_mutex_unlock(&loop->lock);
+}
+
+void
+loop_defer(struct loop *loop, struct loop_deferred *deferred)
+{
+	bool wake = false;
+
+	pthread_mutex_lock(&loop->lock);
+	if (!deferred->queued) {
+		wake = !loop->deferred;
+		deferred->queued = true;
+		deferred->next = NULL;
+		*loop->deferred_end = deferred;
+		loop->deferred_end = &deferred->next;
+	}
+	pthread_mutex_unlock(&loop->lock);
+	if (wake)
+		loop_wake(loop);
+}
+
+void
+loop_deferred_remove(struct loop *loop, struct loop_deferred *deferred)
+{
+	pthread_mutex_lock(&loop->lock);
+	for (struct loop_deferred **d = &loop->deferred; *d; d = &(*d)->next)
+		if (*d == deferred) {
+			*d = deferred->next;
+			if (!*d)
+				loop->deferred_end = d;
+			break;
+		}
+	deferred->queued = false;
+	pthread_mutex_unlock(&loop->lock);
+}
+
+/* Runs what is queued now; what that queues comes next time. */
+static void
+run_deferred(struct loop *loop)
+{
+	struct loop_deferred *last, *deferred;
+
+	pthread_mutex_lock(&loop->lock);
+	last = loop->deferred ? (struct loop_deferred *)((char *)loop->deferred_end -
+							 offsetof(struct loop_deferred, next)) :
+				NULL;
+	do {
+		deferred = loop->quiet ? NULL : loop->deferred;
+		if (!deferred)
+			break;
+		loop->deferred = deferred->next;
+		if (!loop->deferred)
+			loop->deferred_end = &loop->deferred;
+		deferred->queued = false;
+		pthread_mutex_unlock(&loop->lock);
+		deferred->run(deferred);
+		pthread_mutex_lock(&loop->lock);
+	} while (deferred != last);
+	if (loop->deferred && !loop->quiet)
+		loop_wake(loop);
+	pthread_mutex_unlock(&loop->lock);
+}
+
+void
+loop_quiet(struct loop *loop, bool quiet)
+{
+	pthread_mutex_lock(&loop->lock);
+	loop->quiet = quiet;
+	program(loop);
+	pthread_mutex_unlock(&loop->lock);
+	if (quiet)
+		loop_remove(loop, &loop->device_source);
+	else if (loop->device_source.fd < 0)
+		loop_add(loop, &loop->device_source, loop->device_epoll, EPOLLIN);
+	loop_wake(loop);
+}
+
+int
+loop_once(struct loop *loop, int timeout)
+{
+	struct epoll_event event;
+	int n = epoll_wait(loop->epoll, &event, 1, timeout);
+
+	if (n < 0 && errno != EINTR)
+		return fail(STATUS_HOST, "epoll_wait: %s", strerror(errno));
+	if (n == 1) {
+		struct loop_source *source = event.data.ptr;
+
+		source->ready(source, event.events);
+	}
+	run_deferred(loop);
+	return 0;
+}

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Guest memory: mapping it, and the checked copies in and out. */
+#include "machine/memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+#define HUGE (2ul << 20)
+
+static int
+add(struct memory *memory, gpa_t gpa, uint64_t size, void *host)
+{
+	memory->regions[memory->count++] = (struct memory_region){
+		.gpa = gpa,
+		.size = size,
+		.host = host,
+		.offset = memory->size,
+	};
+	memory->size += size;
+	return 0;
+}
+
+static int
+check(const struct memory *memory, gpa_t gpa, uint64_t size)
+{
+	uint64_t end;
+
+	if (!size || size % PAGE_SIZE || gpa % PAGE_SIZE || __builtin_add_overflow(gpa, size, &end))
+		return fail(STATUS_USAGE,
+			    "guest memory of 0x%llx bytes at 0x%llx is not whole pages; use "
+			    "multiples of 4K",
+			    (unsigned long long)size, (unsigned long long)gpa);
+	for (uint32_t i = 0; i < memory->count; i++) {
+		const struct memory_region *r = &memory->regions[i];
+
+		if (gpa < r->gpa + r->size && r->gpa < end)
+			return fail(STATUS_USAGE,
+				    "guest memory at 0x%llx overlaps that at 0x%llx; move one",
+				    (unsigned long long)gpa, (unsigned long long)r->gpa);
+	}
+	if (memory->count == MEMORY_REGIONS)
+		return fail(STATUS_USAGE, "more than %d regions of guest memory", MEMORY_REGIONS);
+	return 0;
+}
+
+/* Memory that is large enough lies on a 2 MiB boundary, so that the kernel can use huge pages. */
+int
+memory_add(struct memory *memory, gpa_t gpa, uint64_t size)
+{
+	uint64_t slack = size >= HUGE ? HUGE : 0;
+	uint8_t *start, *host;
+
+	if (check(memory, gpa, size) < 0)
+		return -STATUS_USAGE;
+	start = mmap(NULL, size + slack, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (start == MAP_FAILED)
+		return fail(STATUS_HOST,
+			    "no room for 0x%llx bytes of guest memory: %s; give the machine less",
+			    (unsigned long long)size, strerror(errno));
+	host = start;
+	if (slack) {
+		host = (uint8_t *)(((uintptr_t)start + HUGE - 1) & ~(HUGE - 1));
+		if (host > start)
+			munmap(start, (size_t)(host - start));
+		if (start + slack > host)
+			munmap(host + size, (size_t)(start + slack - host));
+		madvise(host, size, MADV_HUGEPAGE);
+	}
+	return add(memory, gpa, size, host);
+}
+
+/* Opens the file, or makes it with the memory's size. An existing one must have that size: it is not ours to cut. */
+static int
+open_sized(const char *path, uint64_t size)
+{
+	struct stat st;
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+
+	if (fd < 0)
+		return fail(STATUS_IO, "cannot open memory_file %s: %s", path, strerror(errno));
+	if (fstat(fd, &st) || (st.st_size == 0 && ftruncate(fd, (off_t)size))) {
+		int error = errno;
+
+		close(fd);
+		return fail(STATUS_IO, "cannot size memory_file %s to 0x%llx bytes: %s", path,
+			    (unsigned long long)size, strerror(error));
+	}
+	if (st.st_size != 0 && (uint64_t)st.st_size != size) {
+		close(fd);
+		return fail(STATUS_USAGE,
+			    "memory_file %s has 0x%llx bytes, the machine's memory 0x%llx; remove "
+			    "the file or set vm.memory to its size",
+			    path, (unsigned long long)st.st_size, (unsigned long long)size);
+	}
+	return fd;
+}
+
+int
+memory_add_file(struct memory *memory, gpa_t gpa, uint64_t size, const char *path)
+{
+	void *host;
+	int fd;
+
+	if (check(memory, gpa, size) < 0)
+		return -STATUS_USAGE;
+	fd = open_sized(path, size);
+	if (fd < 0)
+		return fd;
+	host = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	close(fd);
+	if (host == MAP_FAILED)
+		return fail(STATUS_HOST, "cannot map memory_file %s: %s", path, strerror(errno));
+	return add(memory, gpa, size, host);
+}
+
+int
+memory_add_private(struct memory *memory, gpa_t gpa, uint64_t size, int fd, uint64_t file_offset)
+{
+	void *host;
+
+	if (check(memory, gpa, size) < 0)
+		return -STATUS_USAGE;
+	host = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd,
+		    (off_t)file_offset);
+	if (host == MAP_FAILED)
+		return fail(STATUS_HOST, "cannot map 0x%llx bytes of the snapshot: %s",
+			    (unsigned long long)size, strerror(errno));
+	return add(memory, gpa, size, host);
+}
+
+void
+memory_free(struct memory *memory)
+{
+	for (uint32_t i = 0; i < memory->count; i++)
+		munmap(memory->regions[i].host, memory->regions[i].size);
+	memory->count = 0;
+	memory->size = 0;
+}
+
+void *
+memory_at(const struct memory *memory, gpa_t gpa, uint64_t length)
+{
+	for (uint32_t i = 0; i < memory->count; i++) {
+		const struct memory_region *r = &memory->regions[i];
+
+		if (gpa >= r->gpa && gpa - r->gpa <= r->size && length <= r->size - (gpa - r->gpa))
+			return r->host + (gpa - r->gpa);
+	}
+	return NULL;
+}
+
+/* The bytes from gpa on that lie in one region, at most length; 0: it is not memory. */
+static size_t
+extent(const struct memory *memory, gpa_t gpa, size_t length)
+{
+	for (uint32_t i = 0; i < memory->count; i++) {
+		const struct memory_region *r = &memory->regions[i];
+
+		if (gpa >= r->gpa && gpa - r->gpa < r->size) {
+			uint64_t room = r->size - (gpa - r->gpa);
+
+			return length < room ? length : (size_t)room;
+		}
+	}
+	return 0;
+}
+
+static bool
+covered(const struct memory *memory, gpa_t gpa, size_t length)
+{
+	gpa_t end;
+
+	if (__builtin_add_overflow(gpa, length, &end))
+		return false;
+	while (length) {
+		size_t part = extent(memory, gpa, length);
+
+		if (!part)
+			return false;
+		gpa += part;
+		length -= part;
+	}
+	return true;
+}
+
+int
+memory_read(const struct memory *memory, gpa_t gpa, void *to, size_t length)
+{
+	if (!covered(memory, gpa, length))
+		return -1;
+	for (size_t done = 0, part; done < length; done += part) {
+		part = extent(memory, gpa + done, length - done);
+		memcpy((uint8_t *)to + done, memory_at(memory, gpa + done, part), part);
+	}
+	return 0;
+}
+
+int
+memory_write(struct memory *memory, gpa_t gpa, const void *from, size_t length)
+{
+	if (!covered(memory, gpa, length))
+		return -1;
+	for (size_t done = 0, part; done < length; done += part) {
+		part = extent(memory, gpa + done, length - done);
+		memcpy(memory_at(memory, gpa + done, part), (const uint8_t *)from + done, part);
+	}
+	return 0;
+}

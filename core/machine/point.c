@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Points: their text, and counting towards them. */
+#include "machine/point.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/config.h"
+
+static const struct {
+	const char *name;
+	enum point_kind kind;
+	bool counted; /* may end in :N */
+} kinds[] = {
+	{ "rip", POINT_RIP, true },	    { "pio", POINT_PIO, true },
+	{ "mmio", POINT_MMIO, true },	    { "access", POINT_ACCESS, false },
+	{ "step", POINT_STEP, false },	    { "hlt", POINT_HLT, false },
+	{ "time", POINT_TIME, false },	    { "output", POINT_OUTPUT, true },
+};
+
+/* Cuts ":N" off the end of text, if it is there. */
+static void
+cut_times(struct point *point, char *text)
+{
+	char *colon = strrchr(text, ':');
+	uint64_t times;
+
+	if (colon && colon != text && !parse_u64(colon + 1, &times) && times) {
+		point->times = times;
+		*colon = '\0';
+	}
+}
+
+static const char *
+parse_value(struct point *point, char *rest)
+{
+	char *colon;
+
+	switch (point->kind) {
+	case POINT_HLT:
+		return *rest ? "hlt takes no value" : NULL;
+	case POINT_TIME:
+		return parse_duration(rest, &point->value);
+	case POINT_OUTPUT:
+		colon = strchr(rest, ':');
+		if (!colon || colon == rest || !colon[1])
+			return "must look like output:DEVICE:TEXT";
+		*colon = '\0';
+		cut_times(point, colon + 1);
+		point->device = strdup(rest);
+		point->text = strdup(colon + 1);
+		return point->device && point->text ? NULL : "no memory";
+	default:
+		if (point->kind != POINT_ACCESS && point->kind != POINT_STEP)
+			cut_times(point, rest);
+		if (parse_u64(rest, &point->value))
+			return "has no number after its kind, as in rip:0x1005";
+		if (point->kind == POINT_PIO && point->value > 0xffff)
+			return "names a port above 0xffff";
+		if ((point->kind == POINT_ACCESS || point->kind == POINT_STEP) && !point->value)
+			return "counts from 1";
+		return NULL;
+	}
+}
+
+const char *
+point_parse(struct point *point, const char *text)
+{
+	const char *wrong = "is no point; use rip:ADDR, pio:PORT, mmio:ADDR, access:N, step:N, "
+			    "hlt, time:DURATION or output:DEVICE:TEXT";
+	size_t length = strcspn(text, ":");
+	char *rest;
+
+	*point = (struct point){ .times = 1 };
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+		if (strlen(kinds[i].name) != length || strncmp(kinds[i].name, text, length))
+			continue;
+		point->kind = kinds[i].kind;
+		rest = strdup(text[length] ? text + length + 1 : "");
+		if (!rest)
+			return "no memory";
+		wrong = parse_value(point, rest);
+		free(rest);
+		break;
+	}
+	if (point->kind == POINT_ACCESS || point->kind == POINT_STEP)
+		point->times = point->value;
+	return wrong;
+}
+
+void
+point_free(struct point *point)
+{
+	free(point->device);
+	free(point->text);
+	*point = (struct point){ 0 };
+}
+
+bool
+point_count(struct point *point)
+{
+	return point->times && !--point->times;
+}
+
+/*
+ * Where the text so far stops matching, the longest end of it that is a beginning of the text still counts: "aab" is
+ * found in "aaab".
+ */
+static size_t
+fall_back(const char *text, size_t matched)
+{
+	for (size_t shorter = matched - 1; shorter; shorter--)
+		if (!memcmp(text, text + matched - shorter, shorter))
+			return shorter;
+	return 0;
+}
+
+bool
+point_output(struct point *point, const char *device, const uint8_t *bytes, size_t length)
+{
+	bool reached = false;
+
+	if (point->kind != POINT_OUTPUT || strcmp(point->device, device))
+		return false;
+	for (size_t i = 0; i < length; i++) {
+		while (point->matched && (uint8_t)point->text[point->matched] != bytes[i])
+			point->matched = fall_back(point->text, point->matched);
+		if ((uint8_t)point->text[point->matched] == bytes[i])
+			point->matched++;
+		if (!point->text[point->matched]) {
+			point->matched = 0;
+			reached |= point_count(point);
+		}
+	}
+	return reached;
+}
