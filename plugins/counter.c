@@ -1,25 +1,37 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * How little a plugin should need: a sketch of the experience to aim at, not code to keep.
- * A one-register MMIO counter: each read returns the number of reads so far; a write sets it; when
- * it reaches "limit" it raises an interrupt line, and a write lowers it. All of its state is one
- * field, which survives a snapshot.
+ * A device to learn from: a one-register MMIO counter. Each read counts one and returns the count,
+ * and so does each period of its timer; a write sets it. When it reaches "limit" it raises its
+ * interrupt line, and a write lowers it. All of its state is one field, which survives a snapshot;
+ * timer and line are the core's, and survive as well.
  */
 #include <minivmm/plugin.h>
 
 struct counter {
 	uint32_t limit;         /* option: 0 means never */
+	uint64_t period;        /* option: ns, 0 means no timer */
 	struct minivmm_irq irq; /* option: may be none */
-	uint32_t reads;         /* state */
+	uint32_t count;         /* state */
 };
+
+static void
+counter_add(struct minivmm_device *dev, uint64_t n)
+{
+	struct counter *c = minivmm_state(dev);
+	uint32_t left = c->limit - c->count; /* wraps as the count does */
+
+	c->count += (uint32_t)n;
+	if (c->limit && left && left <= n)
+		minivmm_irq_raise(dev, &c->irq);
+}
 
 static int
 counter_read(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t *value)
 {
 	struct counter *c = minivmm_state(dev);
 
-	if (++c->reads == c->limit)
-		minivmm_irq_raise(dev, &c->irq);
-	*value = c->reads;
+	counter_add(dev, 1);
+	*value = c->count;
 	return 0;
 }
 
@@ -28,34 +40,61 @@ counter_write(struct minivmm_device *dev, const struct minivmm_access *a, uint64
 {
 	struct counter *c = minivmm_state(dev);
 
-	c->reads = (uint32_t)value;
+	c->count = (uint32_t)value;
 	minivmm_irq_lower(dev, &c->irq);
+	return 0;
+}
+
+static int
+counter_tick(struct minivmm_device *dev, uint32_t timer, uint64_t periods)
+{
+	counter_add(dev, periods);
+	return 0;
+}
+
+static int
+counter_start(struct minivmm_device *dev, const struct minivmm_start *start)
+{
+	struct counter *c = minivmm_state(dev);
+
+	/* A restored timer is set already. */
+	if (c->period && start->reason != MINIVMM_RESTORED)
+		minivmm_timer_set(dev, 0, minivmm_now(dev) + c->period, c->period);
 	return 0;
 }
 
 static const struct minivmm_option options[] = {
 	MINIVMM_OPTION(struct counter, limit, "0", "raise the interrupt at this count; 0: never"),
+	MINIVMM_OPTION_AS(DURATION, struct counter, period, "0",
+			  "count one each period as well; 0: reads only"),
 	MINIVMM_OPTION(struct counter, irq, "none", "interrupt line"), MINIVMM_END
 };
 
-static const struct minivmm_range ranges[] = { { .space = MINIVMM_MMIO,
-						 .at = "address",
-						 .length = 4,
-						 .widths = MINIVMM_W32,
-						 .read = counter_read,
-						 .write = counter_write,
-						 .help = "where the register is" },
+static const struct minivmm_range ranges[] = {
+	{ .space = MINIVMM_MMIO,
+	  .at = "address",
+	  .length = 4,
+	  .widths = MINIVMM_W32,
+	  .read = counter_read,
+	  .write = counter_write,
+	  .help = "where the register is" },
+	MINIVMM_END,
+};
+
+static const struct minivmm_timer timers[] = { { .name = "tick", .fire = counter_tick },
 					       MINIVMM_END };
 
-static const struct minivmm_field fields[] = { MINIVMM_FIELD(struct counter, reads), MINIVMM_END };
+static const struct minivmm_field fields[] = { MINIVMM_FIELD(struct counter, count), MINIVMM_END };
 
 static const struct minivmm_plugin counter = {
 	.name = "counter",
-	.summary = "counts the reads of one MMIO register",
+	.summary = "counts the reads of one MMIO register, and time",
 	.state_version = 1,
 	.state_size = sizeof(struct counter),
 	.options = options,
 	.ranges = ranges,
+	.timers = timers,
 	.fields = fields,
+	.start = counter_start,
 };
 MINIVMM_REGISTER(counter);
