@@ -355,3 +355,21 @@ kvm_vcpu_debug(struct kvm_vcpu *vcpu, enum kvm_debug how, uint64_t linear)
 			    strerror(errno));
 	return 0;
 }
+
+int
+kvm_vcpu_code(struct kvm_vcpu *vcpu, uint64_t *gpa)
+{
+	struct kvm_translation translation = { 0 };
+	struct kvm_sregs sregs;
+	struct kvm_regs regs;
+
+	if (ioctl(vcpu->fd, KVM_GET_REGS, &regs) || ioctl(vcpu->fd, KVM_GET_SREGS, &sregs))
+		return -1;
+	translation.linear_address = sregs.cs.base + regs.rip;
+	if (!(sregs.efer & (1u << 10)))
+		translation.linear_address &= 0xffffffffu;
+	if (ioctl(vcpu->fd, KVM_TRANSLATE, &translation) || !translation.valid)
+		return -1;
+	*gpa = translation.physical_address;
+	return 0;
+}

@@ -74,6 +74,8 @@ int kvm_vcpu_regs(struct kvm_vcpu *vcpu, struct kvm_regs *regs);
 int kvm_vcpu_set_regs(struct kvm_vcpu *vcpu, const struct kvm_regs *regs);
 int kvm_vcpu_sregs(struct kvm_vcpu *vcpu, struct kvm_sregs *sregs);
 int kvm_vcpu_set_sregs(struct kvm_vcpu *vcpu, const struct kvm_sregs *sregs);
+/* Guest physical address of the instruction at rip; -1: not mapped. Says nothing. */
+int kvm_vcpu_code(struct kvm_vcpu *vcpu, uint64_t *gpa);
 /* Halted (HLT with the in-kernel irqchip), and nothing pending that could wake it but an interrupt.
  */
 int kvm_vcpu_halted(struct kvm_vcpu *vcpu, bool *halted);
@@ -104,15 +106,17 @@ int kvm_vm_load(struct kvm *kvm, const struct record *group, char *why, size_t w
 int kvm_check(struct kvm *kvm, const struct record *vcpu, char *why, size_t why_size);
 
 /*
- * What runs on in the kernel while no vCPU runs: TSC, kvm-clock, LAPIC and PIT timers. kvm_stop lets
- * what has fired be delivered, takes their values and stops the PIT; kvm_go puts them back, so that
- * no time passes for the guest. While stopped, save gives the values taken, and load replaces them.
- * All vCPUs stopped; any one thread that has KVM_SIGNAL blocked.
+ * What runs on in the kernel while no vCPU runs: TSC, kvm-clock, LAPIC and PIT timers. Stopping takes
+ * their values and stops the PIT; kvm_go puts them back, so that no time passes for the guest. While
+ * stopped, save gives the values taken, and load replaces them. No vCPU runs; nothing raises a line.
+ * kvm_vcpu_stop follows kvm_stop on each vCPU's own thread, with KVM_SIGNAL blocked: it lets what a
+ * timer has fired be delivered, where save can see it.
  */
 int kvm_stop(struct kvm *kvm);
+int kvm_vcpu_stop(struct kvm_vcpu *vcpu);
 int kvm_go(struct kvm *kvm);
 
-/* The signal that ends a KVM_RUN. vCPU threads have a handler for it; kvm_stop sends it to itself. */
+/* The signal that ends a KVM_RUN; vCPU threads have a handler for it. */
 #define KVM_SIGNAL SIGUSR1
 
 #endif

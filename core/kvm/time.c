@@ -159,10 +159,14 @@ kvm_stop(struct kvm *kvm)
 	r = clocks_take(kvm);
 	if (!r && kvm->irqchip)
 		r = pit_take(kvm);
-	for (uint32_t i = 0; i < kvm->vcpu_count && !r && kvm->irqchip; i++)
-		r = lapic_take(kvm->vcpus[i]);
 	kvm->stopped = true;
 	return r;
+}
+
+int
+kvm_vcpu_stop(struct kvm_vcpu *vcpu)
+{
+	return vcpu->kvm->irqchip ? lapic_take(vcpu) : 0;
 }
 
 int

@@ -223,6 +223,7 @@ bus_access(struct bus *bus, uint32_t space, uint64_t address, bool write, void *
 		return NULL;
 	}
 	access = (struct minivmm_access){
+		.address = address,
 		.offset = address - range->base,
 		.range = range->index,
 		.vcpu = vcpu,
@@ -238,6 +239,7 @@ bus_access(struct bus *bus, uint32_t space, uint64_t address, bool write, void *
 		call(range, &access, write, (uint8_t *)data + done);
 		done += access.width;
 		access.offset += access.width;
+		access.address += access.width;
 	} while (done < width);
 	return range;
 }

@@ -23,34 +23,32 @@
 #include "machine/trace.h"
 #include "machine/vcpu.h"
 
-enum machine_state { MACHINE_STOPPED, MACHINE_RUNNING, MACHINE_ENDED };
+enum machine_state { MACHINE_PAUSED, MACHINE_RUNNING };
 
 /* Why the machine ended. */
 enum machine_cause {
 	CAUSE_NONE,
-	CAUSE_HLT,      /* every vCPU halted for good */
-	CAUSE_EXIT,     /* a device ended it with a guest status */
+	CAUSE_HLT,	/* every vCPU halted for good */
+	CAUSE_EXIT,	/* a device ended it with a guest status */
 	CAUSE_SHUTDOWN, /* triple fault */
 	CAUSE_INTERNAL, /* KVM internal error or failed entry */
 	CAUSE_PANIC,
-	CAUSE_POINT, /* a point was reached */
-	CAUSE_QUIT,  /* asked by a person */
-	CAUSE_SIGNAL,
-	CAUSE_ERROR, /* our own trouble; already said */
+	CAUSE_POINT,  /* a point was reached */
+	CAUSE_QUIT,   /* asked by a person */
+	CAUSE_SIGNAL, /* status: the signal */
+	CAUSE_ERROR,  /* our own trouble, said already; status: enum status */
 };
 
 struct machine_end {
 	enum machine_cause cause;
-	uint64_t status; /* CAUSE_EXIT: the guest's; CAUSE_SIGNAL: the signal; CAUSE_ERROR: enum
-			    status */
+	uint64_t status; /* CAUSE_EXIT: the guest's; else as above */
 };
 
-/* What the layer above does at the machine's turns; on the main thread, vCPUs stopped. */
+/* What the layer above does at the machine's turns; on the main thread, vCPUs stopped. 0 or a negative status. */
 struct machine_hooks {
-	int (*pause)(void *context);
+	int (*pause)(void *context);  /* devices come to rest; may run the loop */
 	int (*resume)(void *context);
-	int (*point)(void *context); /* a point was reached, machine paused: 1 goes on, 0 ends it,
-					negative: error */
+	int (*point)(void *context);  /* the point was reached, machine paused; may end the machine */
 	void *context;
 };
 
@@ -61,22 +59,24 @@ struct machine {
 	struct irqs irqs;
 	struct vm_clock clock;
 	struct loop loop;
-	struct point point;
+	struct point point; /* set before machine_run; fires once */
 	struct trace *trace; /* NULL: none */
 	struct machine_hooks hooks;
-
 	struct vcpu *vcpus;
 	uint32_t vcpu_count;
-
 	enum machine_state state;
-	pthread_mutex_t lock; /* guards what is below */
-	pthread_cond_t parked_changed, go_changed;
+	struct loop_timer monitor, point_timer;
+
+	pthread_mutex_t lock; /* guards what is below, and the counts of point */
+	pthread_cond_t changed;
 	uint32_t parked; /* vCPU threads that wait to go on */
-	bool go;         /* vCPUs may run */
+	atomic_bool go;  /* vCPUs may run; read without the lock as a hint */
 	bool dying;      /* vCPU threads return */
-	bool point_reached;
-	struct machine_end end; /* first cause wins */
-	struct loop_source wake;
+	int (*errand)(struct vcpu *vcpu); /* for each parked vCPU's thread to do */
+	uint64_t errand_number;		  /* counts them */
+	uint32_t errands;		  /* threads that have yet to do it */
+	atomic_bool point_reached;
+	struct machine_end end; /* the first cause stays */
 };
 
 /* Builds memory and VM; no vCPU runs. Returns 0 or a negative status; destroy in any case. */
@@ -102,6 +102,11 @@ int machine_resume(struct machine *machine);
 
 /* Ends the machine; the first cause stays. Any thread, returns at once. */
 void machine_end(struct machine *machine, enum machine_cause cause, uint64_t status);
+const char *machine_cause_name(enum machine_cause cause);
+/* The point has been reached: vCPUs stop with their accesses complete. Any thread, returns at once. */
+void machine_point_reached(struct machine *machine);
+/* A vCPU has halted for good. On its thread. */
+void machine_halted(struct machine *machine);
 
 /* Everything of the machine that is not memory, vCPU or device: chips, lines, clock. Machine
  * paused. */

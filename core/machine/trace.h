@@ -23,7 +23,7 @@ int trace_close(struct trace *trace);
 struct trace_access {
 	uint64_t time; /* VM's clock, ns */
 	uint32_t vcpu, space;
-	uint64_t rip; /* of the instruction that follows the access, on every host */
+	uint64_t rip; /* a read's own instruction, the one after a write: the same on every host */
 	uint64_t address, value;
 	uint32_t width;
 	bool write;

@@ -16,21 +16,26 @@ struct vcpu {
 	struct machine *machine;
 	struct kvm_vcpu kvm;
 	pthread_t thread;
-	bool started;       /* the thread exists */
-	atomic_bool kicked; /* leave KVM_RUN and look around */
-	bool halted;        /* HLT without irqchip: the VMM's own state, saved as such */
-	bool step_over;     /* a breakpoint was met: step over it, then arm again */
-	bool pending;       /* an access was dispatched that KVM has not completed */
-	bool fired;         /* the point is this vCPU's last access */
-	uint64_t exits, accesses;
+	bool started;    /* the thread exists */
+	bool halted;     /* for good; without irqchip the VMM's own state, saved as such */
+	bool stepping;   /* a point counts instructions, or a breakpoint is being stepped over */
+	uint64_t errand; /* number of the last one done */
+	int trouble;     /* of it: 0 or a negative status */
+	atomic_uint_least64_t exits;    /* written by its thread only */
+	atomic_uint_least64_t accesses; /* ports and MMIO, likewise */
+	uint64_t seen;   /* exits when the monitor last looked */
 };
 
-/* Sends the vCPU out of KVM_RUN to look around. Any thread. */
+/* Sends the vCPU out of KVM_RUN, its access complete, to look around. Any thread. */
 void vcpu_kick(struct vcpu *vcpu);
 /* The thread's function. */
 void *vcpu_main(void *vcpu);
-/* For halted vCPUs in the kernel: looks whether all are halted for good. vCPU stopped. */
+/* Arms the machine's point on a stopped vCPU, or disarms what is armed. 0 or a negative status. */
+int vcpu_arm(struct vcpu *vcpu);
+/* The state of a stopped vCPU. save: 0 or a negative status; load: 0, or -1 with the reason in why. */
 int vcpu_save(struct vcpu *vcpu, struct record_writer *writer);
 int vcpu_load(struct vcpu *vcpu, const struct record *group, char *why, size_t why_size);
+/* Registers for people, and the bytes at rip, to the log. Stopped, or on its own thread. */
+void vcpu_print(struct vcpu *vcpu);
 
 #endif

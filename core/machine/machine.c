@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The machine as a whole: building it, running it, stopping and resuming it. */
+#include "machine/machine.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mutant.h"
+
+#define MONITOR_PERIOD 20000000ull /* ns between looks for vCPUs that halted for good */
+
+static void
+kicked(int signal)
+{
+	/* ends KVM_RUN by being there */
+}
+
+static int
+create_memory(struct machine *m, const struct machine_layout *layout)
+{
+	int r;
+
+	if (layout->snapshot_fd >= 0)
+		r = memory_add_private(&m->memory, layout->memory_at, layout->memory,
+				       layout->snapshot_fd, layout->snapshot_offset);
+	else if (layout->memory_file)
+		r = memory_add_file(&m->memory, layout->memory_at, layout->memory,
+				    layout->memory_file);
+	else
+		r = memory_add(&m->memory, layout->memory_at, layout->memory);
+	for (uint32_t i = 0; i < m->memory.count && !r; i++) {
+		const struct memory_region *region = &m->memory.regions[i];
+
+		r = kvm_memory(&m->kvm, i, region->gpa, region->size, region->host,
+			       layout->dirty_log);
+	}
+	return r;
+}
+
+/* Wakes vCPUs that have not left KVM_RUN for a while, so that they see whether they are halted for good. */
+static void
+monitor(struct loop_timer *timer, uint64_t periods)
+{
+	struct machine *m = timer->context;
+
+	for (uint32_t i = 0; i < m->vcpu_count; i++) {
+		uint64_t exits = atomic_load(&m->vcpus[i].exits);
+
+		if (exits == m->vcpus[i].seen && !m->vcpus[i].halted)
+			vcpu_kick(&m->vcpus[i]);
+		m->vcpus[i].seen = exits;
+	}
+}
+
+static void
+point_time(struct loop_timer *timer, uint64_t periods)
+{
+	machine_point_reached(timer->context);
+}
+
+int
+machine_create(struct machine *m, const struct machine_layout *layout)
+{
+	const struct sigaction action = { .sa_handler = kicked };
+	int r;
+
+	*m = (struct machine){ .kvm = { .fd = -1, .vm = -1 } };
+	m->monitor = (struct loop_timer){ .fire = monitor, .context = m };
+	m->point_timer = (struct loop_timer){ .fire = point_time, .context = m };
+	pthread_mutex_init(&m->lock, NULL);
+	pthread_cond_init(&m->changed, NULL);
+	sigaction(KVM_SIGNAL, &action, NULL);
+	r = loop_init(&m->loop, &m->clock);
+	if (!r)
+		r = kvm_open(&m->kvm);
+	if (!r)
+		r = irqs_init(&m->irqs, &m->kvm);
+	if (!r)
+		r = create_memory(m, layout);
+	if (!r && layout->irqchip)
+		r = kvm_irqchip(&m->kvm);
+	m->vcpus = calloc(layout->cpus, sizeof(*m->vcpus));
+	if (!r && !m->vcpus)
+		r = fail(STATUS_HOST, "no memory for %u vCPUs", layout->cpus);
+	for (uint32_t i = 0; i < layout->cpus && !r; i++, m->vcpu_count++) {
+		m->vcpus[i].machine = m;
+		r = kvm_vcpu_open(&m->vcpus[i].kvm, &m->kvm, i);
+	}
+	if (!r) {
+		loop_timer_add(&m->loop, &m->monitor);
+		loop_timer_add(&m->loop, &m->point_timer);
+	}
+	return r;
+}
+
+static void
+join(struct machine *m)
+{
+	pthread_mutex_lock(&m->lock);
+	m->dying = true;
+	m->go = false;
+	pthread_cond_broadcast(&m->changed);
+	pthread_mutex_unlock(&m->lock);
+	for (uint32_t i = 0; i < m->vcpu_count; i++)
+		if (m->vcpus[i].started) {
+			vcpu_kick(&m->vcpus[i]);
+			pthread_join(m->vcpus[i].thread, NULL);
+			m->vcpus[i].started = false;
+		}
+}
+
+void
+machine_destroy(struct machine *m)
+{
+	join(m);
+	for (uint32_t i = 0; i < m->vcpu_count; i++)
+		kvm_vcpu_close(&m->vcpus[i].kvm);
+	free(m->vcpus);
+	bus_free(&m->bus);
+	irqs_free(&m->irqs);
+	kvm_close(&m->kvm);
+	memory_free(&m->memory);
+	loop_free(&m->loop);
+	point_free(&m->point);
+	pthread_cond_destroy(&m->changed);
+	pthread_mutex_destroy(&m->lock);
+}
+
+static void
+kick_all(struct machine *m)
+{
+	for (uint32_t i = 0; i < m->vcpu_count; i++)
+		vcpu_kick(&m->vcpus[i]);
+	loop_wake(&m->loop);
+}
+
+void
+machine_end(struct machine *m, enum machine_cause cause, uint64_t status)
+{
+	pthread_mutex_lock(&m->lock);
+	if (!m->end.cause)
+		m->end = (struct machine_end){ .cause = cause, .status = status };
+	m->go = false;
+	pthread_mutex_unlock(&m->lock);
+	kick_all(m);
+}
+
+void
+machine_point_reached(struct machine *m)
+{
+	pthread_mutex_lock(&m->lock);
+	m->point_reached = true;
+	m->go = false;
+	pthread_mutex_unlock(&m->lock);
+	kick_all(m);
+}
+
+void
+machine_halted(struct machine *m)
+{
+	bool all = true;
+
+	pthread_mutex_lock(&m->lock);
+	for (uint32_t i = 0; i < m->vcpu_count; i++)
+		all &= m->vcpus[i].halted;
+	pthread_mutex_unlock(&m->lock);
+	if (!all)
+		return;
+	if (m->point.kind == POINT_HLT && !m->point_reached)
+		machine_point_reached(m);
+	else
+		machine_end(m, CAUSE_HLT, 0);
+}
+
+static int
+start_threads(struct machine *m)
+{
+	sigset_t all, before;
+	int r = 0;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	for (uint32_t i = 0; i < m->vcpu_count && !r; i++) {
+		if (m->vcpus[i].started)
+			continue;
+		r = pthread_create(&m->vcpus[i].thread, NULL, vcpu_main, &m->vcpus[i]);
+		m->vcpus[i].started = !r;
+	}
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return r ? fail(STATUS_HOST, "cannot start a vCPU thread: %s", strerror(r)) : 0;
+}
+
+/* Has each parked vCPU's own thread do something; 0 or the first trouble. */
+static int
+errand(struct machine *m, int (*work)(struct vcpu *vcpu))
+{
+	int r = 0;
+
+	pthread_mutex_lock(&m->lock);
+	m->errand = work;
+	m->errand_number++;
+	m->errands = m->vcpu_count;
+	pthread_cond_broadcast(&m->changed);
+	while (m->errands)
+		pthread_cond_wait(&m->changed, &m->lock);
+	for (uint32_t i = 0; i < m->vcpu_count && !r; i++)
+		r = m->vcpus[i].trouble;
+	pthread_mutex_unlock(&m->lock);
+	return r;
+}
+
+static int
+stop_time(struct vcpu *vcpu)
+{
+	return kvm_vcpu_stop(&vcpu->kvm);
+}
+
+int
+machine_pause(struct machine *m)
+{
+	int r = 0;
+
+	if (m->state == MACHINE_PAUSED)
+		return 0;
+	pthread_mutex_lock(&m->lock);
+	m->go = false;
+	pthread_mutex_unlock(&m->lock);
+	kick_all(m);
+	pthread_mutex_lock(&m->lock);
+	while (m->parked < m->vcpu_count)
+		pthread_cond_wait(&m->changed, &m->lock);
+	pthread_mutex_unlock(&m->lock);
+	if (m->hooks.pause)
+		r = m->hooks.pause(m->hooks.context);
+	clock_stop(&m->clock);
+	loop_quiet(&m->loop, true);
+	m->state = MACHINE_PAUSED;
+	if (!r)
+		r = kvm_stop(&m->kvm);
+	if (!r && m->kvm.irqchip)
+		r = errand(m, stop_time);
+	return r;
+}
+
+int
+machine_resume(struct machine *m)
+{
+	int r = 0;
+
+	if (m->state == MACHINE_RUNNING)
+		return 0;
+	for (uint32_t i = 0; i < m->vcpu_count && !r && m->point.kind; i++)
+		r = vcpu_arm(&m->vcpus[i]);
+	if (!r)
+		r = kvm_go(&m->kvm);
+	if (r)
+		return r;
+	clock_go(&m->clock);
+	loop_quiet(&m->loop, false);
+	m->state = MACHINE_RUNNING;
+	if (m->hooks.resume)
+		r = m->hooks.resume(m->hooks.context);
+	pthread_mutex_lock(&m->lock);
+	if (!m->end.cause)
+		m->go = true;
+	pthread_cond_broadcast(&m->changed);
+	pthread_mutex_unlock(&m->lock);
+	return r;
+}
+
+/* The point was reached: the layer above decides what for. */
+static int
+at_point(struct machine *m)
+{
+	int r = machine_pause(m);
+
+	m->point.kind = POINT_NONE;
+	m->point_reached = false;
+	for (uint32_t i = 0; i < m->vcpu_count && !r; i++)
+		r = vcpu_arm(&m->vcpus[i]);
+	if (!r && m->hooks.point)
+		r = m->hooks.point(m->hooks.context);
+	if (!r && !m->end.cause) {
+		r = machine_resume(m);
+		machine_halted(m);
+	}
+	return r;
+}
+
+static bool
+ended(struct machine *m)
+{
+	bool r;
+
+	pthread_mutex_lock(&m->lock);
+	r = m->end.cause != CAUSE_NONE && !m->point_reached;
+	pthread_mutex_unlock(&m->lock);
+	return r;
+}
+
+int
+machine_run(struct machine *m)
+{
+	int r = start_threads(m);
+
+	if (!r && m->point.kind == POINT_TIME && m->point.value > clock_now(&m->clock))
+		loop_timer_set(&m->loop, &m->point_timer, m->point.value, 0);
+	if (m->kvm.irqchip)
+		loop_timer_set(&m->loop, &m->monitor, clock_now(&m->clock) + MONITOR_PERIOD,
+			       MONITOR_PERIOD);
+	if (!r)
+		r = machine_resume(m);
+	if (!r && m->vcpus[0].halted) {
+		m->point.kind = m->point.kind == POINT_HLT ? POINT_NONE : m->point.kind;
+		machine_halted(m);
+	}
+	while (!r && !ended(m)) {
+		bool reached;
+
+		pthread_mutex_lock(&m->lock);
+		reached = m->point_reached && m->point.kind;
+		pthread_mutex_unlock(&m->lock);
+		r = reached ? at_point(m) : loop_once(&m->loop, -1);
+	}
+	if (r)
+		machine_end(m, CAUSE_ERROR, (uint64_t)-r);
+	machine_pause(m);
+	return r;
+}
+
+int
+machine_save(struct machine *m, struct record_writer *writer)
+{
+	record_put_u64(writer, "time", clock_now(&m->clock));
+	record_begin(writer, "lines", RECORD_GROUP);
+	irqs_save(&m->irqs, writer);
+	record_end(writer);
+	return kvm_vm_save(&m->kvm, writer);
+}
+
+/* Lines before chips: KVM keeps levels apart from the chips' registers, and a rise after them is delivered twice. */
+int
+machine_load(struct machine *m, const struct record *group, char *why, size_t why_size)
+{
+	struct record lines;
+	uint64_t time;
+
+	if (!record_get_u64(group, "time", &time) || !record_find(group, "lines", &lines) ||
+	    lines.type != RECORD_GROUP) {
+		snprintf(why, why_size, "the VM's clock or lines are missing");
+		return -1;
+	}
+	if (!mutant("vm", "time"))
+		clock_set(&m->clock, time);
+	irqs_rest(&m->irqs);
+	if (irqs_load(&m->irqs, &lines, why, why_size))
+		return -1;
+	return kvm_vm_load(&m->kvm, group, why, why_size);
+}
+
+const char *
+machine_cause_name(enum machine_cause cause)
+{
+	static const char *const names[] = {
+		[CAUSE_NONE] = "none",	       [CAUSE_HLT] = "hlt",
+		[CAUSE_EXIT] = "exit",	       [CAUSE_SHUTDOWN] = "shutdown",
+		[CAUSE_INTERNAL] = "internal", [CAUSE_PANIC] = "panic",
+		[CAUSE_POINT] = "point",       [CAUSE_QUIT] = "quit",
+		[CAUSE_SIGNAL] = "signal",     [CAUSE_ERROR] = "error",
+	};
+
+	return names[cause];
+}
