@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The HOST section: which minivmm, kernel and CPU made a snapshot, and when; for messages and
+ * inspect. */
+#include <cpuid.h>
+#include <linux/kvm.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <time.h>
+
+#include "base/version.h"
+#include "snapshot/snapshot.h"
+
+/* Family, model and stepping are spread over CPUID leaf 1's EAX (AMD and Intel alike). */
+static void
+put_signature(struct record_writer *writer)
+{
+	uint32_t a = 0, b, c, d, family, model;
+
+	__get_cpuid(1, &a, &b, &c, &d);
+	family = a >> 8 & 15;
+	model = a >> 4 & 15;
+	if (family == 6 || family == 15)
+		model |= (a >> 16 & 15) << 4;
+	if (family == 15)
+		family += a >> 20 & 255;
+	record_put_u32(writer, "cpu_family", family);
+	record_put_u32(writer, "cpu_model", model);
+	record_put_u32(writer, "cpu_stepping", a & 15);
+}
+
+static void
+put_names(struct record_writer *writer)
+{
+	uint32_t vendor[4] = { 0 }, brand[13] = { 0 }, a;
+	const char *name = (const char *)brand;
+
+	__get_cpuid(0, &a, &vendor[0], &vendor[2], &vendor[1]);
+	record_put_text(writer, "cpu_vendor", (const char *)vendor);
+	for (uint32_t i = 0; i < 3; i++)
+		__get_cpuid(0x80000002 + i, &brand[4 * i], &brand[4 * i + 1], &brand[4 * i + 2],
+			    &brand[4 * i + 3]);
+	record_put_text(writer, "cpu_name", name + strspn(name, " "));
+}
+
+void
+snapshot_host_save(struct record_writer *writer)
+{
+	struct utsname system;
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	record_put_u64(writer, "made", (uint64_t)now.tv_sec);
+	record_put_text(writer, "minivmm", MINIVMM_VERSION);
+	if (!uname(&system))
+		record_put_text(writer, "kernel", system.release);
+	record_put_u32(writer, "kvm_api", KVM_API_VERSION);
+	put_names(writer);
+	put_signature(writer);
+}
+
+const char *
+snapshot_host_text(const struct record *host, char *buffer, size_t size)
+{
+	static const char *const keys[] = { "minivmm", "kernel", "cpu_vendor", "cpu_name" };
+	static const char *const words[] = { "minivmm ", ", Linux ", ", ", " " };
+	size_t length = 0;
+
+	buffer[0] = 0;
+	for (size_t i = 0; i < 4; i++) {
+		char *text;
+
+		if (!record_get_text(host, keys[i], &text))
+			continue;
+		length += (size_t)snprintf(buffer + length, size - length, "%s%s", words[i], text);
+		free(text);
+		if (length >= size)
+			break;
+	}
+	return buffer;
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Reads the memory of a snapshot: by chunk, by address, against its checksums, as runs of pages. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "snapshot/snapshot.h"
+
+bool
+snapshot_chunk_next(const struct snapshot *snapshot, struct snapshot_chunk *chunk)
+{
+	const struct snapshot_region *region;
+	uint64_t left;
+
+	if (chunk->size)
+		chunk->number++;
+	if (chunk->next && chunk->next == snapshot->regions[chunk->region].size) {
+		chunk->next = 0;
+		chunk->region++;
+	}
+	if (chunk->region >= snapshot->region_count)
+		return false;
+	region = &snapshot->regions[chunk->region];
+	left = region->size - chunk->next;
+	chunk->gpa = region->gpa + chunk->next;
+	chunk->file_offset = snapshot->header.memory_offset + region->offset + chunk->next;
+	chunk->size = left < SNAPSHOT_CHUNK ? left : SNAPSHOT_CHUNK;
+	memcpy(&chunk->sum, snapshot->sums + chunk->number * sizeof(chunk->sum),
+	       sizeof(chunk->sum));
+	chunk->next += chunk->size;
+	return true;
+}
+
+int
+snapshot_chunk_read(const struct snapshot *snapshot, const struct snapshot_chunk *chunk,
+		    uint8_t *buffer)
+{
+	return snapshot_pread(snapshot, buffer, chunk->size, chunk->file_offset);
+}
+
+int
+snapshot_read(const struct snapshot *snapshot, gpa_t gpa, void *to, size_t length)
+{
+	for (size_t i = 0; i < snapshot->region_count; i++) {
+		const struct snapshot_region *region = &snapshot->regions[i];
+
+		if (gpa >= region->gpa && gpa - region->gpa < region->size &&
+		    length <= region->size - (gpa - region->gpa))
+			return snapshot_pread(snapshot, to, length,
+					      snapshot->header.memory_offset + region->offset +
+						  (gpa - region->gpa));
+	}
+	return fail(STATUS_SNAPSHOT, "%s holds no memory at 0x%llx", snapshot->path,
+		    (unsigned long long)gpa);
+}
+
+#define DAMAGE_SAID 8
+
+int
+snapshot_verify(const struct snapshot *snapshot)
+{
+	struct snapshot_chunk chunk = { 0 };
+	uint8_t *buffer = malloc(SNAPSHOT_CHUNK);
+	uint64_t damaged = 0;
+	int failed = 0;
+
+	if (!buffer)
+		return fail(STATUS_HOST, "can't verify %s: no memory", snapshot->path);
+	while (snapshot_chunk_next(snapshot, &chunk)) {
+		failed = snapshot_chunk_read(snapshot, &chunk, buffer);
+		if (failed)
+			break;
+		if (snapshot_sum(buffer, chunk.size) != chunk.sum && damaged++ < DAMAGE_SAID)
+			failed = fail(STATUS_SNAPSHOT,
+				      "%s is damaged: memory from 0x%llx to 0x%llx does not match "
+				      "its checksum",
+				      snapshot->path, (unsigned long long)chunk.gpa,
+				      (unsigned long long)(chunk.gpa + chunk.size - 1));
+	}
+	free(buffer);
+	if (damaged > DAMAGE_SAID)
+		fail(STATUS_SNAPSHOT, "%s: so do %llu more pieces of memory", snapshot->path,
+		     (unsigned long long)(damaged - DAMAGE_SAID));
+	return damaged ? -STATUS_SNAPSHOT : failed;
+}
+
+/* A run of pages that grows until a page that does not touch it comes. */
+struct run {
+	void (*run)(void *context, gpa_t gpa, uint64_t size);
+	void *context;
+	gpa_t gpa;
+	uint64_t size;
+};
+
+static void
+run_end(struct run *run)
+{
+	if (run->size)
+		run->run(run->context, run->gpa, run->size);
+	run->size = 0;
+}
+
+static void
+run_add(struct run *run, gpa_t gpa)
+{
+	if (run->gpa + run->size != gpa)
+		run_end(run);
+	if (!run->size)
+		run->gpa = gpa;
+	run->size += PAGE_SIZE;
+}
+
+int
+snapshot_runs(const struct snapshot *snapshot, void (*run)(void *context, gpa_t gpa, uint64_t size),
+	      void *context)
+{
+	struct snapshot_chunk chunk = { 0 };
+	struct run current = { .run = run, .context = context };
+	uint8_t *buffer = malloc(SNAPSHOT_CHUNK);
+	int failed = 0;
+
+	if (!buffer)
+		return fail(STATUS_HOST, "can't read %s: no memory", snapshot->path);
+	while (!failed && snapshot_chunk_next(snapshot, &chunk)) {
+		if (!chunk.sum)
+			continue;
+		failed = snapshot_chunk_read(snapshot, &chunk, buffer);
+		for (size_t at = 0; !failed && at < chunk.size; at += PAGE_SIZE)
+			if (!snapshot_zero(buffer + at, PAGE_SIZE))
+				run_add(&current, chunk.gpa + at);
+	}
+	run_end(&current);
+	free(buffer);
+	return failed;
+}

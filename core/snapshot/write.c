@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Writes a paused machine to a snapshot file. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/log.h"
+#include "machine/machine.h"
+#include "plugin/device.h"
+#include "snapshot/output.h"
+#include "snapshot/snapshot.h"
+
+static void
+memory_map_save(const struct memory *memory, struct record_writer *writer)
+{
+	record_begin(writer, "regions", RECORD_LIST);
+	for (uint32_t i = 0; i < memory->count; i++) {
+		record_begin(writer, NULL, RECORD_GROUP);
+		record_put_u64(writer, "gpa", memory->regions[i].gpa);
+		record_put_u64(writer, "size", memory->regions[i].size);
+		record_put_u64(writer, "offset", memory->regions[i].offset);
+		record_end(writer);
+	}
+	record_end(writer);
+}
+
+static uint64_t
+chunks(const struct memory *memory)
+{
+	uint64_t count = 0;
+
+	for (uint32_t i = 0; i < memory->count; i++)
+		count += (memory->regions[i].size + SNAPSHOT_CHUNK - 1) / SNAPSHOT_CHUNK;
+	return count;
+}
+
+/*
+ * Devices first, then vCPUs, then chips: saving the former may inject an interrupt into the latter.
+ * What fails has said so.
+ */
+static int
+save_state(struct snapshot_meta *meta, struct machine *machine, struct devices *devices)
+{
+	struct record_writer writer = { 0 };
+	int failed = 0;
+
+	config_save(devices->config, &writer);
+	snapshot_meta_add_record(meta, SECTION_CONFIG, 0, &writer);
+	snapshot_host_save(&writer);
+	snapshot_meta_add_record(meta, SECTION_HOST, 0, &writer);
+	for (size_t i = 0; !failed && i < devices->count; i++) {
+		failed = device_save(&devices->list[i], &writer);
+		snapshot_meta_add_record(meta, SECTION_DEVICE, (uint32_t)i, &writer);
+	}
+	for (uint32_t i = 0; !failed && i < machine->vcpu_count; i++) {
+		failed = vcpu_save(&machine->vcpus[i], &writer);
+		snapshot_meta_add_record(meta, SECTION_VCPU, i, &writer);
+	}
+	if (!failed) {
+		failed = machine_save(machine, &writer);
+		snapshot_meta_add_record(meta, SECTION_VM, 0, &writer);
+	}
+	memory_map_save(&machine->memory, &writer);
+	snapshot_meta_add_record(meta, SECTION_MEMORY, 0, &writer);
+	snapshot_meta_add(meta, SECTION_SUMS, 0, 0, NULL,
+			  chunks(&machine->memory) * sizeof(uint32_t));
+	return failed;
+}
+
+/*
+ * Writes the pages of a chunk that are not zero, a call for each run of them; the rest stays a
+ * hole. The chunk is looked through, summed and written while it is in the cache.
+ */
+static int
+write_chunk(struct output *output, const uint8_t *chunk, size_t size, uint64_t offset,
+	    uint32_t *sum)
+{
+	size_t begin = 0, end = 0;
+	bool any = false;
+	int failed = 0;
+
+	for (; !failed && begin < size; begin = end) {
+		while (begin < size && snapshot_zero(chunk + begin, PAGE_SIZE))
+			begin += PAGE_SIZE;
+		end = begin;
+		while (end < size && !snapshot_zero(chunk + end, PAGE_SIZE))
+			end += PAGE_SIZE;
+		if (end == begin)
+			break;
+		if (!any)
+			*sum = snapshot_sum(chunk, size);
+		any = true;
+		failed = output_write(output, chunk + begin, end - begin, offset + begin);
+	}
+	return failed;
+}
+
+static int
+write_memory(struct output *output, const struct memory *memory, uint64_t offset, uint8_t *sums)
+{
+	int failed = 0;
+
+	for (uint32_t i = 0; i < memory->count; i++) {
+		const struct memory_region *region = &memory->regions[i];
+
+		for (uint64_t at = 0; !failed && at < region->size; at += SNAPSHOT_CHUNK) {
+			uint64_t left = region->size - at;
+			uint32_t sum = 0;
+
+			failed = write_chunk(output, region->host + at,
+					     left < SNAPSHOT_CHUNK ? left : SNAPSHOT_CHUNK,
+					     offset + region->offset + at, &sum);
+			memcpy(sums, &sum, sizeof(sum));
+			sums += sizeof(sum);
+		}
+	}
+	return failed;
+}
+
+/* The metadata comes last, since it holds the checksums of the memory. */
+static int
+write_file(struct output *output, struct snapshot_meta *meta, const struct memory *memory)
+{
+	struct snapshot_header header = { 0 };
+	uint64_t end = snapshot_meta_end(meta);
+	uint8_t *bytes;
+	int failed;
+
+	if (getrandom(header.id, sizeof(header.id), 0) != sizeof(header.id))
+		return fail(STATUS_HOST, "can't write snapshot %s: no random id", output->path);
+	failed = output_resize(output, end + memory->size);
+	if (!failed)
+		failed = write_memory(output, memory, end,
+				      meta->body + meta->rows[meta->count - 1].offset);
+	if (failed)
+		return failed;
+	bytes = snapshot_meta_seal(meta, &header, memory->size);
+	if (!bytes)
+		return fail(STATUS_HOST, "can't write snapshot %s: no memory", output->path);
+	failed = output_write(output, bytes, end, 0);
+	free(bytes);
+	return failed ? failed : output_commit(output);
+}
+
+int
+snapshot_write(const char *path, struct machine *machine, struct devices *devices)
+{
+	struct snapshot_meta meta = { 0 };
+	struct output output;
+	int failed = save_state(&meta, machine, devices);
+
+	if (!failed && meta.failed)
+		failed =
+		    fail(STATUS_BUG, "can't write snapshot %s: its records can't be built", path);
+	if (!failed &&
+	    (snapshot_meta_end(&meta) > SNAPSHOT_META_MAX || meta.count > SNAPSHOT_SECTIONS_MAX))
+		failed = fail(STATUS_BUG,
+			      "can't write snapshot %s: the machine is too large for it", path);
+	if (!failed) {
+		failed = output_open(&output, path);
+		if (!failed)
+			failed = write_file(&output, &meta, &machine->memory);
+		output_close(&output);
+	}
+	snapshot_meta_free(&meta);
+	return failed;
+}
