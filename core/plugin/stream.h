@@ -5,13 +5,19 @@
  * device's side never blocks.
  *
  * Output that a device has put into a stream counts as put out: it is not part of a snapshot, this
- * process delivers it (at the end it waits for a slow reader). Input that was read from the host
- * but not taken by the device is.
+ * process delivers it (at the end it waits for a slow reader). A reader that stalls leaves the
+ * device without room. A reader that is gone does not: what is put out then is dropped and counted.
+ * Where another reader may come (pty, unix-listen, tcp-listen) the newest STREAM_OUTPUT_SIZE bytes
+ * are kept for it.
+ *
+ * Input that was read from the host but not taken by the device is saved, and so is the position in
+ * a file. A restored stream goes on there; one that was given another input starts with that.
  */
 #ifndef PLUGIN_STREAM_H
 #define PLUGIN_STREAM_H
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -24,71 +30,84 @@
 #define STREAM_OUTPUT_SIZE 4096u /* bytes a stalled reader may owe */
 #define STREAM_INPUT_SIZE 4096u  /* bytes read ahead from a descriptor */
 
+struct stream;
+
 /* What all streams of a machine share: the loop, who owns stdin and stdout, the terminal. */
 struct stream_hub {
 	struct loop *loop;
 	const char *stdin_owner, *stdout_owner; /* "serial0"; NULL: free */
-	bool terminal_raw;
-	struct termios terminal;     /* as it was */
-	void (*quit)(void *context); /* Ctrl-A x */
-	void (*output)(void *context, const char *device, const uint8_t *bytes,
-		       size_t length); /* sees all output */
+	volatile sig_atomic_t terminal_raw;     /* the terminal is ours to put back */
+	struct termios terminal;                /* as it was */
+	bool escape_pending;                    /* Ctrl-A was typed */
+	void (*quit)(void *context);            /* Ctrl-A x */
+	/* Sees all output, also what nobody reads. On the thread that puts it out. */
+	void (*output)(void *context, const char *device, const uint8_t *bytes, size_t length);
 	void *context;
-	struct stream *escape; /* reads stdin raw; NULL: nobody */
-	bool escape_pending;   /* Ctrl-A was typed */
 };
 
-/* Opening and the rest are of a kind: "stdio", "file", "pty", "unix", ... Each is a row of a table
- * in stream.c. */
+/* A way to the host, a row of the table in stream_kinds.c: "stdio", "file", "pty", "unix", ... */
 struct stream_kind;
 
-/* One way to the host. */
+/* One direction's end on the host, or both directions'. The loop's thread's. */
 struct stream_end {
 	const struct stream_kind *kind; /* NULL: none */
-	char *target;                   /* what follows the kind in the option */
-	int fd, listen_fd;
-	struct loop_source source, listen_source;
+	char *target;                   /* what follows "KIND:" in the option; NULL: nothing */
 	struct stream *stream;
-	bool stalled, closed;
+	int fd;         /* -1: not open */
+	int listen_fd;  /* tells when somebody comes; -1: nobody can */
+	bool connected; /* there is somebody at the other side of fd */
+	bool own;       /* fd is not inherited: we close it, and it does not block */
+	bool ready;     /* fd never keeps one waiting: a regular file */
+	bool socket, terminal;
+	bool ended;   /* fd has nothing more to read */
+	bool stalled; /* the reader is slow: room is waited for */
+	struct loop_source source, listen_source;
 };
 
 struct stream {
 	struct stream_hub *hub;
 	const char *device, *name;
-	pthread_mutex_t lock; /* guards the buffers; innermost but for the loop's */
-	struct stream_end in,
-	    out; /* in.kind NULL and shared: the input comes from out's descriptor */
-	bool shared;
-	uint8_t output[STREAM_OUTPUT_SIZE];
-	size_t output_head, output_length;
-	uint8_t *input; /* ring for descriptors; the whole content for hex: and text: */
-	size_t input_size, input_head, input_length;
-	uint64_t input_position; /* bytes of file: that are in or behind the buffer */
-	bool input_end;          /* nothing more comes */
-	bool want_readable,
-	    want_writable; /* the device found too few or no room, and is to be called */
-	void (*readable)(struct stream *stream);
+	struct stream_end in, out;
+	struct stream_end *reader; /* where input comes from: in, a two-way out, or NULL */
+	void (*readable)(struct stream *stream); /* on the loop's thread, without the lock */
 	void (*writable)(struct stream *stream);
 	void *context;
-	struct loop_deferred deferred; /* runs the calls that are wanted, on the loop's thread */
-	uint64_t dropped;              /* bytes for which there was nobody */
+	bool wait_input; /* the machine's first start is to wait for input: see below */
+	struct loop_deferred deferred;
+
+	pthread_mutex_t lock;               /* guards what is below; innermost but for the loop's */
+	uint8_t output[STREAM_OUTPUT_SIZE]; /* ring */
+	size_t output_head, output_length;
+	bool nobody;      /* out is not connected, but somebody may come */
+	bool failed;      /* output was lost to an error, which has been said */
+	uint64_t dropped; /* bytes that nobody got */
+
+	uint8_t *input; /* ring; or the content of hex: and text: */
+	size_t input_size, input_head, input_length;
+	uint64_t input_position;           /* in a regular file: of what the buffer will get next */
+	bool input_seen;                   /* there has been a byte, or the end */
+	bool input_full;                   /* the descriptor is not watched until there is room */
+	bool want_readable, want_writable; /* the device found too little, and is to be called */
 };
 
 /*
- * Parses the two options and checks them ("what is wrong" is said with their places); opens
- * nothing. output_text and input_text may be NULL. trusted: host files and sockets may be named.
- * Returns 0 or a negative status.
+ * Parses the two options and checks them; what is wrong is said with their places. Opens nothing.
+ * Text: "" is none. input_text NULL: a two-way output is the input as well (for a device without
+ * input, pass ""). Paths are taken as they are to be opened. device and name are borrowed. The
+ * stream need not be zeroed. Returns 0 or a negative status; free in any case.
  */
 int stream_init(struct stream *stream, struct stream_hub *hub, const char *device, const char *name,
 		const char *output_text, struct config_place output_place, const char *input_text,
 		struct config_place input_place);
 /* True when the text names something of the host that --trust must allow: a file, a socket. */
 bool stream_names_host(const char *text);
-/* Opens what the options name and joins the loop. restored: input that was saved is not read again.
+/*
+ * Opens what the options name and joins the loop. restored: an output file is continued; a fresh
+ * machine's begins empty. Says what failed, returns a negative status.
  */
 int stream_open(struct stream *stream, bool restored);
 /* Delivers what is left, waiting for the reader until *interrupted; then closes. */
-void stream_close(struct stream *stream, volatile bool *interrupted);
+void stream_close(struct stream *stream, const volatile bool *interrupted);
 void stream_free(struct stream *stream);
 
 /* The device's side. Any thread. */
@@ -101,8 +120,11 @@ size_t stream_write(struct stream *stream, const void *from, size_t length);
 void stream_save(struct stream *stream, struct record_writer *writer);
 int stream_load(struct stream *stream, const struct record *group, char *why, size_t why_size);
 
-/* Waits until the stream has a byte or its end, for wait_input. 0, or -1: interrupted. */
-int stream_wait_input(struct stream *stream);
+/*
+ * True while a stream with wait_input has seen neither a byte nor the end of its input. Who starts
+ * a fresh machine runs the loop, not quiet, until no stream says so.
+ */
+bool stream_awaits_input(struct stream *stream);
 
 /* Puts the terminal back as it was; idempotent; async-signal-safe. */
 void stream_terminal_restore(struct stream_hub *hub);
