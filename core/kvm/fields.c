@@ -6,34 +6,45 @@
 
 /* By size, not by C type: the kernel's __u64 is not uint64_t. */
 #define SIZED(bytes)                                                                               \
-	((bytes) == 1 ? MINIVMM_U8 : (bytes) == 2 ? MINIVMM_U16 : (bytes) == 4 ? MINIVMM_U32 : MINIVMM_U64)
+	((bytes) == 1   ? MINIVMM_U8                                                               \
+	 : (bytes) == 2 ? MINIVMM_U16                                                              \
+	 : (bytes) == 4 ? MINIVMM_U32                                                              \
+			: MINIVMM_U64)
 #define NAMED(structure, text, member)                                                             \
-	{ .name = text,                                                                            \
-	  .type = SIZED(sizeof(((struct structure *)0)->member)),                                  \
-	  .offset = (uint32_t)offsetof(struct structure, member) }
+	{                                                                                          \
+		.name = text, .type = SIZED(sizeof(((struct structure *)0)->member)),              \
+		.offset = (uint32_t)offsetof(struct structure, member)                             \
+	}
 #define LIMITED(structure, text, member, limit)                                                    \
-	{ .name = text,                                                                            \
-	  .type = SIZED(sizeof(((struct structure *)0)->member)),                                  \
-	  .offset = (uint32_t)offsetof(struct structure, member),                                  \
-	  .max = limit }
+	{                                                                                          \
+		.name = text, .type = SIZED(sizeof(((struct structure *)0)->member)),              \
+		.offset = (uint32_t)offsetof(struct structure, member), .max = limit               \
+	}
 #define ARRAY(structure, text, member)                                                             \
-	{ .name = text,                                                                            \
-	  .type = SIZED(sizeof(((struct structure *)0)->member[0])),                               \
-	  .offset = (uint32_t)offsetof(struct structure, member),                                  \
-	  .count = sizeof(((struct structure *)0)->member) /                                       \
-		   sizeof(((struct structure *)0)->member[0]) }
-#define END { 0 }
+	{                                                                                          \
+		.name = text, .type = SIZED(sizeof(((struct structure *)0)->member[0])),           \
+		.offset = (uint32_t)offsetof(struct structure, member),                            \
+		.count = sizeof(((struct structure *)0)->member) /                                 \
+			 sizeof(((struct structure *)0)->member[0])                                \
+	}
+#define END                                                                                        \
+	{                                                                                          \
+		0                                                                                  \
+	}
 
 #define REGS(X)                                                                                    \
-	X(rax) X(rbx) X(rcx) X(rdx) X(rsi) X(rdi) X(rsp) X(rbp) X(r8) X(r9) X(r10) X(r11) X(r12)   \
-	X(r13) X(r14) X(r15) X(rip) X(rflags)
+	X(rax)                                                                                     \
+	X(rbx) X(rcx) X(rdx) X(rsi) X(rdi) X(rsp) X(rbp) X(r8) X(r9) X(r10) X(r11) X(r12) X(r13)   \
+	    X(r14) X(r15) X(rip) X(rflags)
 #define SEGMENT(X, seg)                                                                            \
-	X(seg.base) X(seg.limit) X(seg.selector) X(seg.type) X(seg.present) X(seg.dpl) X(seg.db)   \
-	X(seg.s) X(seg.l) X(seg.g) X(seg.avl) X(seg.unusable)
+	X(seg.base)                                                                                \
+	X(seg.limit) X(seg.selector) X(seg.type) X(seg.present) X(seg.dpl) X(seg.db) X(seg.s)      \
+	    X(seg.l) X(seg.g) X(seg.avl) X(seg.unusable)
 #define SREGS(X)                                                                                   \
-	SEGMENT(X, cs) SEGMENT(X, ds) SEGMENT(X, es) SEGMENT(X, fs) SEGMENT(X, gs) SEGMENT(X, ss)  \
-	SEGMENT(X, tr) SEGMENT(X, ldt) X(gdt.base) X(gdt.limit) X(idt.base) X(idt.limit) X(cr0)    \
-	X(cr2) X(cr3) X(cr4) X(cr8) X(efer) X(apic_base)
+	SEGMENT(X, cs)                                                                             \
+	SEGMENT(X, ds) SEGMENT(X, es) SEGMENT(X, fs) SEGMENT(X, gs) SEGMENT(X, ss) SEGMENT(X, tr)  \
+	    SEGMENT(X, ldt) X(gdt.base) X(gdt.limit) X(idt.base) X(idt.limit) X(cr0) X(cr2) X(cr3) \
+		X(cr4) X(cr8) X(efer) X(apic_base)
 
 /* clang-format off */
 #define REG(member) NAMED(kvm_regs, #member, member),

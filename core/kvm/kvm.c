@@ -148,8 +148,7 @@ kvm_open(struct kvm *kvm)
 	*kvm = (struct kvm){ .fd = -1, .vm = -1 };
 	kvm->fd = open(KVM_PATH, O_RDWR | O_CLOEXEC);
 	if (kvm->fd < 0)
-		return fail(STATUS_HOST, "%s",
-			    open_trouble(KVM_PATH, errno, text, sizeof(text)));
+		return fail(STATUS_HOST, "%s", open_trouble(KVM_PATH, errno, text, sizeof(text)));
 	trouble = device_trouble(kvm->fd, KVM_PATH, text, sizeof(text));
 	if (trouble)
 		return fail(STATUS_HOST, "%s", trouble);
@@ -200,9 +199,10 @@ kvm_memory(struct kvm *kvm, uint32_t slot, uint64_t gpa, uint64_t size, void *ho
 	};
 
 	if (ioctl(kvm->vm, KVM_SET_USER_MEMORY_REGION, &region))
-		return fail(STATUS_HOST,
-			    "KVM_SET_USER_MEMORY_REGION: 0x%llx bytes of guest memory at 0x%llx: %s",
-			    (unsigned long long)size, (unsigned long long)gpa, strerror(errno));
+		return fail(
+		    STATUS_HOST,
+		    "KVM_SET_USER_MEMORY_REGION: 0x%llx bytes of guest memory at 0x%llx: %s",
+		    (unsigned long long)size, (unsigned long long)gpa, strerror(errno));
 	return 0;
 }
 
@@ -329,8 +329,7 @@ kvm_vcpu_halted(struct kvm_vcpu *vcpu, bool *halted)
 			    strerror(errno));
 	if (mp.mp_state != KVM_MP_STATE_HALTED)
 		return 0;
-	if (ioctl(vcpu->fd, KVM_GET_REGS, &regs) ||
-	    ioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &events))
+	if (ioctl(vcpu->fd, KVM_GET_REGS, &regs) || ioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &events))
 		return fail(STATUS_HOST, "KVM_GET_VCPU_EVENTS: vCPU %u: %s", vcpu->id,
 			    strerror(errno));
 	*halted = !(regs.rflags & 0x200) && !events.nmi.pending && !events.nmi.injected &&

@@ -15,10 +15,10 @@
 #define MSRS_MAX 1024u
 
 /* MTRRs: not in KVM's list, yet they set and read back (Intel SDM vol. 4, table 2-2). */
-static const uint32_t mtrrs[] = { 0x200, 0x201, 0x202, 0x203, 0x204, 0x205, 0x206, 0x207, 0x208,
-				  0x209, 0x20a, 0x20b, 0x20c, 0x20d, 0x20e, 0x20f, 0x250, 0x258,
-				  0x259, 0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f,
-				  MSR_MTRR_DEF_TYPE };
+static const uint32_t mtrrs[] = { 0x200, 0x201, 0x202, 0x203, 0x204, 0x205, 0x206,
+				  0x207, 0x208, 0x209, 0x20a, 0x20b, 0x20c, 0x20d,
+				  0x20e, 0x20f, 0x250, 0x258, 0x259, 0x268, 0x269,
+				  0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f, MSR_MTRR_DEF_TYPE };
 
 static void
 add(struct kvm_msr_list *list, uint32_t index)
@@ -69,7 +69,8 @@ int
 kvm_msrs_save(struct kvm_vcpu *vcpu, struct record_writer *writer)
 {
 	const struct kvm_msr_list *list = vcpu->kvm->msrs;
-	struct kvm_msrs *msrs = calloc(1, sizeof(*msrs) + list->nmsrs * sizeof(struct kvm_msr_entry));
+	struct kvm_msrs *msrs =
+	    calloc(1, sizeof(*msrs) + list->nmsrs * sizeof(struct kvm_msr_entry));
 	uint32_t *indices = calloc(list->nmsrs, sizeof(*indices));
 	uint64_t *values = calloc(list->nmsrs, sizeof(*values));
 	uint32_t next = 0, got = 0;

@@ -123,10 +123,11 @@ tsc_khz_load(struct kvm_vcpu *vcpu, const struct record *group, char *why, size_
 	if (!khz || mine <= 0 || llabs((long long)khz - mine) * 4000 <= mine)
 		return 0;
 	if (ioctl(vcpu->fd, KVM_SET_TSC_KHZ, (unsigned long)khz)) {
-		snprintf(why, why_size,
-			 "tsc_khz: the guest's TSC runs at %llu kHz, this host's at %d and can't be "
-			 "scaled: %s",
-			 (unsigned long long)khz, mine, strerror(errno));
+		snprintf(
+		    why, why_size,
+		    "tsc_khz: the guest's TSC runs at %llu kHz, this host's at %d and can't be "
+		    "scaled: %s",
+		    (unsigned long long)khz, mine, strerror(errno));
 		return -1;
 	}
 	return 0;
@@ -206,8 +207,12 @@ xsave_load(struct kvm_vcpu *vcpu, const struct record *group, char *why, size_t 
  * since reading it may accept an INIT or SIPI; events last, since the reads before may raise one.
  */
 static const struct state vcpu_states[] = {
-	{ .name = "cpuid", .save = cpuid_save, .load = cpuid_load }, /* decides what the rest may be */
-	{ .name = "tsc_khz", .save = tsc_khz_save, .load = tsc_khz_load }, /* before the TSC's value */
+	{ .name = "cpuid",
+	  .save = cpuid_save,
+	  .load = cpuid_load }, /* decides what the rest may be */
+	{ .name = "tsc_khz",
+	  .save = tsc_khz_save,
+	  .load = tsc_khz_load }, /* before the TSC's value */
 	{ .name = "mp_state",
 	  .get = KVM_GET_MP_STATE,
 	  .set = KVM_SET_MP_STATE,
@@ -224,7 +229,9 @@ static const struct state vcpu_states[] = {
 	  .set = KVM_SET_SREGS2,
 	  .size = sizeof(struct kvm_sregs2),
 	  .fields = kvm_sregs2_fields },
-	{ .name = "cr8", .save = cr8_save, .load = cr8_load }, /* taken from kvm_run at each entry */
+	{ .name = "cr8",
+	  .save = cr8_save,
+	  .load = cr8_load }, /* taken from kvm_run at each entry */
 	{ .name = "xsave", .save = xsave_save, .load = xsave_load },
 	{ .name = "xcrs",
 	  .get = KVM_GET_XCRS,
@@ -337,8 +344,7 @@ state_load(const struct state *state, struct kvm *kvm, struct kvm_vcpu *vcpu,
 		buffer.chip.chip_id = state->id;
 	else if (state->set == KVM_SET_VCPU_EVENTS)
 		/* What is not marked valid would be left as it is: a pending NMI could not be cleared. */
-		buffer.events.flags |= KVM_VCPUEVENT_VALID_NMI_PENDING |
-				       KVM_VCPUEVENT_VALID_SHADOW;
+		buffer.events.flags |= KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW;
 	else if (state->set == KVM_SET_CLOCK)
 		buffer.clock.flags = 0; /* go on from the value, whatever the wall clock says */
 	kvm_time_set(state->set, kvm, vcpu, &buffer);
@@ -386,8 +392,7 @@ int
 kvm_vm_load(struct kvm *kvm, const struct record *group, char *why, size_t why_size)
 {
 	for (const struct state *s = vm_states; s->name; s++)
-		if ((!s->irqchip || kvm->irqchip) &&
-		    state_load(s, kvm, NULL, group, why, why_size))
+		if ((!s->irqchip || kvm->irqchip) && state_load(s, kvm, NULL, group, why, why_size))
 			return -1;
 	return 0;
 }

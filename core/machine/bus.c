@@ -25,7 +25,7 @@ space_name(uint32_t space)
 }
 
 int
-bus_add(struct bus *bus, const struct bus_range *range)
+bus_add(struct bus *bus, const struct bus_range *range, const char *where)
 {
 	struct bus_space *space = space_of(bus, range->row->space);
 	uint64_t limit = range->row->space == MINIVMM_PIO ? PORTS : UINT64_MAX, end;
@@ -35,7 +35,8 @@ bus_add(struct bus *bus, const struct bus_range *range)
 			    range->device->name);
 	if (!range->length || __builtin_add_overflow(range->base, range->length, &end) ||
 	    end > limit)
-		return fail(STATUS_USAGE, "%s: 0x%llx %s from 0x%llx do not fit; the last is 0x%llx",
+		return fail(STATUS_USAGE,
+			    "%s: %s: 0x%llx %s from 0x%llx do not fit; the last is 0x%llx", where,
 			    range->device->name, (unsigned long long)range->length,
 			    space_name(range->row->space), (unsigned long long)range->base,
 			    (unsigned long long)(limit - 1));
@@ -43,16 +44,16 @@ bus_add(struct bus *bus, const struct bus_range *range)
 		const struct bus_range *other = &space->ranges[i];
 
 		if (range->base < other->base + other->length && other->base < end)
-			return fail(STATUS_USAGE,
-				    "%s and %s both claim %s 0x%llx to 0x%llx; move one of them",
-				    other->device->name, range->device->name,
-				    space_name(range->row->space),
-				    (unsigned long long)(range->base > other->base ? range->base :
-										     other->base),
-				    (unsigned long long)((end < other->base + other->length ?
-								  end :
-								  other->base + other->length) -
-							 1));
+			return fail(
+			    STATUS_USAGE,
+			    "%s: %s and %s both claim %s 0x%llx to 0x%llx; move one of them", where,
+			    other->device->name, range->device->name, space_name(range->row->space),
+			    (unsigned long long)(range->base > other->base ? range->base
+									   : other->base),
+			    (unsigned long long)((end < other->base + other->length
+						      ? end
+						      : other->base + other->length) -
+						 1));
 	}
 	if (space->count == space->capacity) {
 		size_t capacity = space->capacity ? 2 * space->capacity : 16;
@@ -65,8 +66,8 @@ bus_add(struct bus *bus, const struct bus_range *range)
 	}
 	space->ranges[space->count] = *range;
 	space->ranges[space->count].widths =
-	    range->row->widths ? range->row->widths :
-				 MINIVMM_W8 | MINIVMM_W16 | MINIVMM_W32 | MINIVMM_W64;
+	    range->row->widths ? range->row->widths
+			       : MINIVMM_W8 | MINIVMM_W16 | MINIVMM_W32 | MINIVMM_W64;
 	space->count++;
 	return 0;
 }

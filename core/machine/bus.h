@@ -40,9 +40,9 @@ struct bus {
 	atomic_uint stray_logged;
 };
 
-/* Adds a range; its row names the space. Returns 0 or a negative status (overlap: both devices are
+/* Adds a range; its row names the space. where: "x.ini:3", put before errors. Returns 0 or a negative status (overlap: both devices are
  * named). */
-int bus_add(struct bus *bus, const struct bus_range *range);
+int bus_add(struct bus *bus, const struct bus_range *range, const char *where);
 int bus_seal(struct bus *bus);
 void bus_free(struct bus *bus);
 

@@ -33,25 +33,18 @@ wire(const struct irq_source *source, bool up)
 }
 
 int
-irqs_add(struct irqs *irqs, uint32_t line, bool edge, bool active_low, const char *owner)
+irqs_add(struct irqs *irqs, uint32_t line, bool edge, bool active_low, const char *where,
+	 const char *owner)
 {
 	struct irq_source *sources;
 
-	if (!irqs->kvm->irqchip)
-		return fail(STATUS_USAGE,
-			    "%s = %u needs an interrupt controller; set irqchip = on in [vm], or "
-			    "irq = none",
-			    owner, line);
-	if (line >= IRQ_LINES)
-		return fail(STATUS_USAGE, "%s = %u: the lines are 0 to %d", owner, line,
-			    IRQ_LINES - 1);
 	for (size_t i = 0; i < irqs->count; i++)
 		if (irqs->sources[i].line == line &&
 		    (irqs->sources[i].edge || edge || irqs->sources[i].active_low != active_low))
 			return fail(STATUS_USAGE,
-				    "%s and %s can't share line %u: only level-triggered lines of "
-				    "one polarity are shared",
-				    irqs->sources[i].owner, owner, line);
+				    "%s: %s and %s can't share line %u: only level-triggered "
+				    "lines of one polarity are shared",
+				    where, irqs->sources[i].owner, owner, line);
 	sources = realloc(irqs->sources, (irqs->count + 1) * sizeof(*sources));
 	if (!sources)
 		return fail(STATUS_HOST, "no memory for %s", owner);

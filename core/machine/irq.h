@@ -32,9 +32,10 @@ struct irqs {
 int irqs_init(struct irqs *irqs, struct kvm *kvm);
 void irqs_free(struct irqs *irqs);
 
-/* Returns the source's handle, from 1; or a negative status: no irqchip, no such line, edge and
+/* where: "x.ini:3", put before errors. Returns the source's handle, from 1; or a negative status: no irqchip, no such line, edge and
  * level on one line. */
-int irqs_add(struct irqs *irqs, uint32_t line, bool edge, bool active_low, const char *owner);
+int irqs_add(struct irqs *irqs, uint32_t line, bool edge, bool active_low, const char *where,
+	     const char *owner);
 
 /* Any thread. handle 0 does nothing. A repeated level is not told to KVM. */
 void irqs_set(struct irqs *irqs, uint32_t handle, bool up);

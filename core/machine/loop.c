@@ -271,8 +271,8 @@ run_deferred(struct loop *loop)
 
 	pthread_mutex_lock(&loop->lock);
 	last = loop->deferred ? (struct loop_deferred *)((char *)loop->deferred_end -
-							 offsetof(struct loop_deferred, next)) :
-				NULL;
+							 offsetof(struct loop_deferred, next))
+			      : NULL;
 	do {
 		deferred = loop->quiet ? NULL : loop->deferred;
 		if (!deferred)

@@ -58,7 +58,8 @@ int loop_change(struct loop *loop, struct loop_source *source, uint32_t events);
 void loop_remove(struct loop *loop, struct loop_source *source);
 
 /* Any thread. */
-void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t deadline, uint64_t period);
+void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t deadline,
+		    uint64_t period);
 void loop_timer_cancel(struct loop *loop, struct loop_timer *timer);
 void loop_defer(struct loop *loop, struct loop_deferred *deferred);
 void loop_wake(struct loop *loop); /* loop_once returns */

@@ -366,8 +366,8 @@ const char *
 machine_cause_name(enum machine_cause cause)
 {
 	static const char *const names[] = {
-		[CAUSE_NONE] = "none",	       [CAUSE_HLT] = "hlt",
-		[CAUSE_EXIT] = "exit",	       [CAUSE_SHUTDOWN] = "shutdown",
+		[CAUSE_NONE] = "none",         [CAUSE_HLT] = "hlt",
+		[CAUSE_EXIT] = "exit",         [CAUSE_SHUTDOWN] = "shutdown",
 		[CAUSE_INTERNAL] = "internal", [CAUSE_PANIC] = "panic",
 		[CAUSE_POINT] = "point",       [CAUSE_QUIT] = "quit",
 		[CAUSE_SIGNAL] = "signal",     [CAUSE_ERROR] = "error",

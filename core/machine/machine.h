@@ -28,8 +28,8 @@ enum machine_state { MACHINE_PAUSED, MACHINE_RUNNING };
 /* Why the machine ended. */
 enum machine_cause {
 	CAUSE_NONE,
-	CAUSE_HLT,	/* every vCPU halted for good */
-	CAUSE_EXIT,	/* a device ended it with a guest status */
+	CAUSE_HLT,      /* every vCPU halted for good */
+	CAUSE_EXIT,     /* a device ended it with a guest status */
 	CAUSE_SHUTDOWN, /* triple fault */
 	CAUSE_INTERNAL, /* KVM internal error or failed entry */
 	CAUSE_PANIC,
@@ -46,9 +46,10 @@ struct machine_end {
 
 /* What the layer above does at the machine's turns; on the main thread, vCPUs stopped. 0 or a negative status. */
 struct machine_hooks {
-	int (*pause)(void *context);  /* devices come to rest; may run the loop */
+	int (*pause)(void *context); /* devices come to rest; may run the loop */
 	int (*resume)(void *context);
-	int (*point)(void *context);  /* the point was reached, machine paused; may end the machine */
+	int (*point)(
+	    void *context); /* the point was reached, machine paused; may end the machine */
 	void *context;
 };
 
@@ -59,7 +60,7 @@ struct machine {
 	struct irqs irqs;
 	struct vm_clock clock;
 	struct loop loop;
-	struct point point; /* set before machine_run; fires once */
+	struct point point;  /* set before machine_run; fires once */
 	struct trace *trace; /* NULL: none */
 	struct machine_hooks hooks;
 	struct vcpu *vcpus;
@@ -69,12 +70,12 @@ struct machine {
 
 	pthread_mutex_t lock; /* guards what is below, and the counts of point */
 	pthread_cond_t changed;
-	uint32_t parked; /* vCPU threads that wait to go on */
-	atomic_bool go;  /* vCPUs may run; read without the lock as a hint */
-	bool dying;      /* vCPU threads return */
+	uint32_t parked;                  /* vCPU threads that wait to go on */
+	atomic_bool go;                   /* vCPUs may run; read without the lock as a hint */
+	bool dying;                       /* vCPU threads return */
 	int (*errand)(struct vcpu *vcpu); /* for each parked vCPU's thread to do */
-	uint64_t errand_number;		  /* counts them */
-	uint32_t errands;		  /* threads that have yet to do it */
+	uint64_t errand_number;           /* counts them */
+	uint32_t errands;                 /* threads that have yet to do it */
 	atomic_bool point_reached;
 	struct machine_end end; /* the first cause stays */
 };

@@ -12,10 +12,10 @@ static const struct {
 	enum point_kind kind;
 	bool counted; /* may end in :N */
 } kinds[] = {
-	{ "rip", POINT_RIP, true },	    { "pio", POINT_PIO, true },
-	{ "mmio", POINT_MMIO, true },	    { "access", POINT_ACCESS, false },
-	{ "step", POINT_STEP, false },	    { "hlt", POINT_HLT, false },
-	{ "time", POINT_TIME, false },	    { "output", POINT_OUTPUT, true },
+	{ "rip", POINT_RIP, true },    { "pio", POINT_PIO, true },
+	{ "mmio", POINT_MMIO, true },  { "access", POINT_ACCESS, false },
+	{ "step", POINT_STEP, false }, { "hlt", POINT_HLT, false },
+	{ "time", POINT_TIME, false }, { "output", POINT_OUTPUT, true },
 };
 
 /* Cuts ":N" off the end of text, if it is there. */

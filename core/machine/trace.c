@@ -23,8 +23,8 @@ trace_close(struct trace *trace)
 {
 	bool bad = trace->file && (ferror(trace->file) | fclose(trace->file));
 	int r = bad ? fail(STATUS_IO, "the trace in %s is not complete: %s", trace->path,
-			   strerror(errno)) :
-		      0;
+			   strerror(errno))
+		    : 0;
 
 	free(trace->path);
 	*trace = (struct trace){ 0 };
@@ -51,9 +51,8 @@ trace_access(struct trace *trace, const struct trace_access *a)
 		"{\"n\":%" PRIu64 ",\"time\":%" PRIu64 ",\"vcpu\":%u,\"rip\":\"0x%" PRIx64
 		"\",\"space\":\"%s\",\"address\":\"0x%" PRIx64 "\",\"width\":%u,\"%s\":\"0x%" PRIx64
 		"\"",
-		++trace->number, a->time, a->vcpu, a->rip,
-		a->space == MINIVMM_PIO ? "pio" : "mmio", a->address, a->width,
-		a->write ? "write" : "read", a->value);
+		++trace->number, a->time, a->vcpu, a->rip, a->space == MINIVMM_PIO ? "pio" : "mmio",
+		a->address, a->width, a->write ? "write" : "read", a->value);
 	if (a->range) {
 		fprintf(trace->file, ",\"device\":\"%s\"", a->range->device->name);
 		name = register_name(a->range, a->address - a->range->base, a->write);

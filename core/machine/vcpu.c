@@ -178,9 +178,9 @@ exit_trouble(struct vcpu *vcpu)
 	if (run->exit_reason == KVM_EXIT_INTERNAL_ERROR)
 		log_line(MINIVMM_ERROR, NULL, "vCPU %u: KVM internal error %u%s", vcpu->kvm.id,
 			 run->internal.suberror,
-			 run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION ?
-			     ": it can't emulate the instruction at rip" :
-			     "");
+			 run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION
+			     ? ": it can't emulate the instruction at rip"
+			     : "");
 	else if (run->exit_reason == KVM_EXIT_FAIL_ENTRY)
 		log_line(MINIVMM_ERROR, NULL,
 			 "vCPU %u: the CPU refused to enter the guest, reason 0x%llx; do the "
@@ -263,8 +263,7 @@ opcode(struct vcpu *vcpu)
 	uint8_t byte;
 	uint64_t gpa;
 
-	if (kvm_vcpu_code(&vcpu->kvm, &gpa) ||
-	    memory_read(&vcpu->machine->memory, gpa, &byte, 1))
+	if (kvm_vcpu_code(&vcpu->kvm, &gpa) || memory_read(&vcpu->machine->memory, gpa, &byte, 1))
 		return -1;
 	return byte;
 }
@@ -434,17 +433,20 @@ vcpu_print(struct vcpu *vcpu)
 			snprintf(text + 3 * i, sizeof(text) - 3 * i, "%02x ", code[i]);
 		}
 #define U(x) (unsigned long long)(x)
-	log_line(MINIVMM_ERROR, NULL, "vCPU %u rip 0x%llx rflags 0x%llx rax 0x%llx rbx 0x%llx "
+	log_line(MINIVMM_ERROR, NULL,
+		 "vCPU %u rip 0x%llx rflags 0x%llx rax 0x%llx rbx 0x%llx "
 		 "rcx 0x%llx rdx 0x%llx rsi 0x%llx rdi 0x%llx rsp 0x%llx rbp 0x%llx",
 		 vcpu->kvm.id, U(r.rip), U(r.rflags), U(r.rax), U(r.rbx), U(r.rcx), U(r.rdx),
 		 U(r.rsi), U(r.rdi), U(r.rsp), U(r.rbp));
-	log_line(MINIVMM_ERROR, NULL, "vCPU %u r8 0x%llx r9 0x%llx r10 0x%llx r11 0x%llx "
+	log_line(MINIVMM_ERROR, NULL,
+		 "vCPU %u r8 0x%llx r9 0x%llx r10 0x%llx r11 0x%llx "
 		 "r12 0x%llx r13 0x%llx r14 0x%llx r15 0x%llx",
 		 vcpu->kvm.id, U(r.r8), U(r.r9), U(r.r10), U(r.r11), U(r.r12), U(r.r13), U(r.r14),
 		 U(r.r15));
-	log_line(MINIVMM_ERROR, NULL, "vCPU %u cs 0x%x base 0x%llx cr0 0x%llx cr2 0x%llx cr3 "
+	log_line(MINIVMM_ERROR, NULL,
+		 "vCPU %u cs 0x%x base 0x%llx cr0 0x%llx cr2 0x%llx cr3 "
 		 "0x%llx cr4 0x%llx efer 0x%llx; at rip: %s",
-		 vcpu->kvm.id, s.cs.selector, U(s.cs.base), U(s.cr0), U(s.cr2), U(s.cr3),
-		 U(s.cr4), U(s.efer), text);
+		 vcpu->kvm.id, s.cs.selector, U(s.cs.base), U(s.cr0), U(s.cr2), U(s.cr3), U(s.cr4),
+		 U(s.efer), text);
 #undef U
 }

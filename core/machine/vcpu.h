@@ -23,7 +23,7 @@ struct vcpu {
 	int trouble;     /* of it: 0 or a negative status */
 	atomic_uint_least64_t exits;    /* written by its thread only */
 	atomic_uint_least64_t accesses; /* ports and MMIO, likewise */
-	uint64_t seen;   /* exits when the monitor last looked */
+	uint64_t seen;                  /* exits when the monitor last looked */
 };
 
 /* Sends the vCPU out of KVM_RUN, its access complete, to look around. Any thread. */

@@ -5,10 +5,12 @@
 
 #include <pthread.h>
 
+#include "config/config.h"
 #include "machine/machine.h"
 #include "plugin/plugin.h"
 #include "plugin/stream.h"
 
+/* A row of one of the plugin's tables at work. */
 struct device_timer {
 	struct loop_timer timer;
 	struct device *device;
@@ -27,6 +29,12 @@ struct device_post {
 	uint32_t index;
 };
 
+struct device_stream {
+	struct stream stream;
+	struct device *device;
+	uint32_t index;
+};
+
 struct device {
 	struct minivmm_device public; /* first: what the plugin holds is this */
 	struct minivmm_services services;
@@ -37,14 +45,14 @@ struct device {
 	struct device_timer *timers;
 	struct device_watch *watches;
 	struct device_post *posts;
-	struct stream *streams;
-	char **strings; /* option values that the plugin borrows */
+	struct device_stream *streams;
+	uint32_t streams_ready; /* how many are initialised */
+	char **strings;         /* option values that the plugin borrows */
 	size_t string_count;
-	uint64_t random[4]; /* state of the device's generator */
-	atomic_uint_least64_t failures;
-	uint64_t logged; /* messages in the current second, for the rate limit */
-	uint64_t logged_second;
-	bool started, paused, pause_pending;
+	uint64_t random[4];                        /* state of the device's generator */
+	atomic_uint_least64_t failures;            /* callbacks that returned an error */
+	atomic_uint_least64_t log_seconds;         /* rate limit: second << 32 | lines in it */
+	bool configured, started, paused, pending; /* pending: pause is under way */
 };
 
 struct devices {
@@ -52,41 +60,53 @@ struct devices {
 	struct config *config;
 	struct plugin_path path;
 	struct stream_hub streams;
-	struct device *list; /* count of them, address fixed once made */
+	struct device *list; /* count of them; addresses are fixed */
 	size_t count;
 	uint8_t generation[16];
-	bool trusted; /* host files and plugin paths of the config may be used */
+	bool restored,
+	    trusted; /* the config is a snapshot's; host files that it names may be used */
 };
 
 /*
- * Loads the plugins that config names and makes, checks and places their devices: all mistakes are
- * said, not only the first. Returns 0 or a negative status; devices_destroy in any case. restored:
- * the config is from a snapshot.
+ * Loads the plugins that config names and makes, checks and places their devices; every mistake is said, not only the
+ * first. restored, trusted: see struct devices. Returns 0 or a negative status; destroy in any case.
  */
 int devices_create(struct devices *devices, struct machine *machine, struct config *config,
 		   bool restored, bool trusted);
-int devices_start(struct devices *devices, enum minivmm_start_reason reason);
-int devices_pause(struct devices *devices);
-int devices_resume(struct devices *devices);
-/* Stops and frees; drains what the streams still hold. */
-void devices_stop(struct devices *devices);
 void devices_destroy(struct devices *devices);
 
-/* One device's state as a group: name, plugin, version, state, timers, streams, random. Machine
- * paused. */
-int device_save(struct device *device, struct record_writer *writer);
-int device_load(struct device *device, const struct record *group, char *why, size_t why_size);
+/* The machine is about to run; waits for streams that want input first. 0 or a negative status. */
+int devices_start(struct devices *devices, enum minivmm_start_reason reason);
+/* Around a stop of the machine; machine_hooks call these. */
+int devices_pause(struct devices *devices);
+int devices_resume(struct devices *devices);
+/* The machine will not run again. Waits for slow readers of streams until *interrupted. 0, or STATUS_IO negative. */
+int devices_stop(struct devices *devices, const volatile bool *interrupted);
+
 struct device *devices_find(struct devices *devices, const char *name);
 
-/* What device.c, options.c, services.c and state.c share. */
+/*
+ * One device's state in the open group: name, plugin, version, state, timers, streams, random. Machine paused. save: 0
+ * or a negative status; load: 0, or -1 with the reason in why.
+ */
+int device_save(struct device *device, struct record_writer *writer);
+int device_load(struct device *device, const struct record *group, char *why, size_t why_size);
+
+/* What the files of this module share. */
+
+/* Calls run with the device's lock held and the crash report's context set; counts and returns -1 on failure. */
+#define DEVICE_CALL(device, what, expression)                                                      \
+	({                                                                                         \
+		int device_call_result;                                                            \
+		device_enter(device, what);                                                        \
+		device_call_result = (expression);                                                 \
+		device_leave(device, device_call_result);                                          \
+	})
+void device_enter(struct device *device, const char *what);
+int device_leave(struct device *device, int result);
+
 void device_services_init(struct device *device);
-/* Fills the options of the device's state, places its ranges. Says every mistake. 0 or a negative
- * status. */
+/* Fills the members of the state that are options, connects streams, places ranges. Says every mistake. */
 int device_options(struct device *device);
-/* The value text of an option, given or initial; NULL: neither. */
-const char *device_option_text(struct device *device, const char *name, const char *initial,
-			       struct config_place *place);
-/* Seeds the generator. */
-void device_random_seed(struct device *device);
 
 #endif

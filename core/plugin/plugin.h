@@ -1,23 +1,42 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A loaded plugin: its descriptor and tables as this host knows them, whatever ABI they were built
- * for. */
+/* A loaded plugin: its descriptor and tables as this host knows them, whatever ABI they were built for. */
 #ifndef PLUGIN_PLUGIN_H
 #define PLUGIN_PLUGIN_H
 
-#include "config/config.h"
+#include <stdbool.h>
+
 #include "minivmm/plugin.h"
+
+/* Types of options that the core makes itself, beside enum minivmm_type. */
+#define PLUGIN_STREAM 100u /* what a stream is connected to */
+
+/*
+ * An option as the user sees it: a row of the plugin's, or one that the core makes to place a range, connect a stream
+ * (input and output), or have the start wait for its input ("wait_" and the input's name).
+ */
+struct plugin_option {
+	struct minivmm_option row; /* offset is PLUGIN_NO_MEMBER when the core made it */
+	bool required;             /* no initial value, and not optional */
+};
+#define PLUGIN_NO_MEMBER UINT32_MAX
 
 struct plugin {
 	void *handle; /* of dlopen */
 	char *path;
 	struct minivmm_plugin
-	    descriptor; /* the tables are this host's copies, ended by rows of zeros */
-	size_t option_count, range_count, timer_count, stream_count, watch_count, post_count,
+	    descriptor; /* its tables are this host's copies, ended by rows of zeros */
+	uint32_t option_count, range_count, timer_count, stream_count, watch_count, post_count,
 	    field_count;
+	struct plugin_option *all; /* every option that the user may give */
+	size_t all_count;
+	void **copies; /* what descriptor points to */
+	size_t copy_count;
 };
 
-/* Where plugins are looked for, in order: the config's path, $MINIVMM_PLUGIN_PATH, beside the
- * program, installed. */
+/*
+ * Where plugins are looked for, in order: the config's path, $MINIVMM_PLUGIN_PATH, plugins/ beside the program, the
+ * installed ones.
+ */
 struct plugin_path {
 	char **folders;
 	size_t count;
@@ -26,22 +45,21 @@ int plugin_path_init(struct plugin_path *path, const char *configured);
 void plugin_path_free(struct plugin_path *path);
 
 /*
- * Finds and loads NAME (or a path, when it has a slash and by_path allows it). where: put before
- * messages, may be "". Returns 0 or a negative status: not found (the folders are listed), no
- * shared object, no registration, an ABI that this host can't carry, a table that contradicts
- * itself.
+ * Finds and loads NAME, or a path when it has a slash. where: put before messages ("x.ini:3: "), may be "". Returns 0
+ * or a negative status: not found (the folders are listed), no shared object, no registration, an ABI that this host
+ * can't carry, a table that contradicts itself. unload in any case.
  */
 int plugin_load(struct plugin *plugin, const struct plugin_path *path, const char *name,
-		bool by_path, const char *where);
+		const char *where);
 void plugin_unload(struct plugin *plugin);
 
 /*
- * Copies what registration describes into plugin, row by row by the plugin's own stride. Part of
- * plugin_load; apart for tests. Returns NULL, or what can't be carried, naming the field (in
- * buffer).
+ * Copies what a registration describes, row by row by the plugin's own stride, and checks it. Part of plugin_load;
+ * apart for tests. Returns NULL, or what can't be carried, naming table, row and field; text in buffer.
  */
 const char *plugin_adopt(struct plugin *plugin, const struct minivmm_registration *registration,
 			 char *buffer, size_t size);
-void plugin_disown(struct plugin *plugin);
+
+const char *plugin_type_name(uint32_t type); /* "u8", "size", "stream", ... */
 
 #endif

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Adopting a plugin's tables: rows may be shorter or longer than this host's. What a longer one holds beyond must be
+ * zero, which means that the plugin does not use it.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/record.h"
+#include "plugin/plugin.h"
+
+#define ROWS_MAX 4096u /* a table without an end is found out */
+
+struct adoption {
+	struct plugin *plugin;
+	char *buffer;
+	size_t size;
+};
+
+__attribute__((format(printf, 2, 3))) static const char *
+wrong(struct adoption *a, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(a->buffer, a->size, format, arguments);
+	va_end(arguments);
+	return a->buffer;
+}
+
+static bool
+zero(const uint8_t *bytes, size_t length)
+{
+	for (size_t i = 0; i < length; i++)
+		if (bytes[i])
+			return false;
+	return true;
+}
+
+/* Memory that lives as long as the plugin. */
+static void *
+keep(struct plugin *plugin, size_t size)
+{
+	void **copies = realloc(plugin->copies, (plugin->copy_count + 1) * sizeof(*copies));
+
+	if (!copies)
+		return NULL;
+	plugin->copies = copies;
+	copies[plugin->copy_count] = calloc(1, size);
+	return copies[plugin->copy_count] ? copies[plugin->copy_count++] : NULL;
+}
+
+/* Copies one struct of the plugin's size into one of ours. */
+static const char *
+copy(struct adoption *a, const char *what, const void *theirs, uint32_t their_size, void *ours,
+     size_t our_size)
+{
+	size_t common = their_size < our_size ? their_size : our_size;
+
+	memcpy(ours, theirs, common);
+	for (size_t i = our_size; i < their_size; i++)
+		if (((const uint8_t *)theirs)[i])
+			return wrong(a,
+				     "it is for a newer minivmm: %s uses a field at byte %zu, this "
+				     "one knows %zu bytes; update minivmm",
+				     what, i, our_size);
+	return NULL;
+}
+
+/* Copies a table, up to its row of zeros. count may be NULL. */
+static const char *
+copy_table(struct adoption *a, const char *what, const void **table, uint32_t stride, size_t size,
+	   uint32_t *count)
+{
+	const uint8_t *theirs = *table;
+	const char *trouble;
+	uint8_t *ours;
+	uint32_t rows = 0;
+	char name[48];
+
+	if (!theirs)
+		return NULL;
+	if (stride < 4 || stride > 65536)
+		return wrong(a, "its table of %s has rows of %u bytes", what, stride);
+	while (!zero(theirs + (size_t)rows * stride, stride))
+		if (++rows == ROWS_MAX)
+			return wrong(a, "its table of %s has no end; close it with MINIVMM_END",
+				     what);
+	ours = keep(a->plugin, (rows + 1ul) * size);
+	if (!ours)
+		return wrong(a, "no memory");
+	for (uint32_t i = 0; i < rows; i++) {
+		snprintf(name, sizeof(name), "%s[%u]", what, i);
+		trouble = copy(a, name, theirs + (size_t)i * stride, stride, ours + i * size, size);
+		if (trouble)
+			return trouble;
+	}
+	*table = ours;
+	if (count)
+		*count = rows;
+	return NULL;
+}
+
+static bool
+fits(const struct plugin *plugin, uint64_t offset, uint64_t length)
+{
+	return offset <= plugin->descriptor.state_size &&
+	       length <= plugin->descriptor.state_size - offset;
+}
+
+static size_t
+member_size(uint32_t type)
+{
+	switch (type) {
+	case MINIVMM_BOOL:
+		return sizeof(bool);
+	case MINIVMM_U8:
+		return 1;
+	case MINIVMM_U16:
+	case MINIVMM_PORT:
+		return 2;
+	case MINIVMM_U32:
+	case MINIVMM_ENUM:
+	case MINIVMM_IRQ:
+		return 4;
+	case MINIVMM_U64:
+	case MINIVMM_SIZE:
+	case MINIVMM_ADDRESS:
+	case MINIVMM_DURATION:
+	case MINIVMM_STRING:
+	case MINIVMM_PATH:
+		return 8;
+	default:
+		return 0;
+	}
+}
+
+static const char *
+add_option(struct adoption *a, struct minivmm_option row, bool required)
+{
+	struct plugin *plugin = a->plugin;
+	struct plugin_option *all;
+
+	for (size_t i = 0; i < plugin->all_count; i++)
+		if (!strcmp(plugin->all[i].row.name, row.name))
+			return wrong(a, "it has two options of the name %s", row.name);
+	if (!strcmp(row.name, "plugin"))
+		return wrong(a, "an option can't be called plugin: that key names the plugin");
+	all = realloc(plugin->all, (plugin->all_count + 1) * sizeof(*all));
+	if (!all)
+		return wrong(a, "no memory");
+	plugin->all = all;
+	all[plugin->all_count++] = (struct plugin_option){ .row = row, .required = required };
+	return NULL;
+}
+
+static const char *
+check_options(struct adoption *a)
+{
+	const char *trouble = NULL;
+
+	for (uint32_t i = 0; i < a->plugin->option_count && !trouble; i++) {
+		const struct minivmm_option *row = &a->plugin->descriptor.options[i];
+
+		if (!row->name)
+			return wrong(a, "options[%u] has no name", i);
+		if (!member_size(row->type))
+			return wrong(a, "option %s has the unknown type %u", row->name, row->type);
+		if (!fits(a->plugin, row->offset, member_size(row->type)))
+			return wrong(a, "option %s lies outside of its state", row->name);
+		if (row->type == MINIVMM_ENUM && (!row->values || !row->values[0]))
+			return wrong(a, "option %s is an enum without values", row->name);
+		trouble = add_option(a, *row, !row->initial);
+	}
+	return trouble;
+}
+
+static const char *
+check_ranges(struct adoption *a)
+{
+	const char *trouble = NULL;
+
+	for (uint32_t i = 0; i < a->plugin->range_count && !trouble; i++) {
+		/* Its own copy, so it may be changed. */
+		struct minivmm_range *row =
+		    (struct minivmm_range *)&a->plugin->descriptor.ranges[i];
+		bool found = false;
+
+		if (row->space != MINIVMM_PIO && row->space != MINIVMM_MMIO)
+			return wrong(a, "ranges[%u] has the unknown space %u", i, row->space);
+		if (!row->at)
+			return wrong(a, "ranges[%u] has no option that places it (.at)", i);
+		for (uint32_t o = 0; row->length_option && o < a->plugin->option_count; o++)
+			found |= !strcmp(a->plugin->descriptor.options[o].name, row->length_option);
+		if (row->length_option ? !found : !row->length)
+			return wrong(a, "range %s has no length", row->at);
+		if (row->widths & ~15u)
+			return wrong(a, "range %s has unknown widths 0x%x", row->at, row->widths);
+		trouble = copy_table(a, "registers", (const void **)&row->registers,
+				     sizeof(struct minivmm_register),
+				     sizeof(struct minivmm_register), NULL);
+		if (!trouble)
+			trouble = add_option(
+			    a,
+			    (struct minivmm_option){
+				.name = row->at,
+				.type = row->space == MINIVMM_PIO ? MINIVMM_PORT : MINIVMM_ADDRESS,
+				.offset = PLUGIN_NO_MEMBER,
+				.initial = row->at_initial,
+				.help = row->help },
+			    !row->at_initial && !(row->flags & MINIVMM_OPTIONAL));
+	}
+	return trouble;
+}
+
+/* A stream's options, and the one that has the machine's start wait for input. */
+static const char *
+check_streams(struct adoption *a)
+{
+	const char *trouble = NULL;
+
+	for (uint32_t i = 0; i < a->plugin->stream_count && !trouble; i++) {
+		const struct minivmm_stream *row = &a->plugin->descriptor.streams[i];
+		struct minivmm_option option = { .type = PLUGIN_STREAM,
+						 .offset = PLUGIN_NO_MEMBER,
+						 .flags = MINIVMM_HOST,
+						 .help = row->help };
+		char *wait;
+
+		if (!row->name || (!row->output && !row->input))
+			return wrong(a, "streams[%u] has no name, or neither output nor input", i);
+		if (row->output) {
+			option.name = row->output;
+			option.initial = row->output_initial ? row->output_initial : "none";
+			trouble = add_option(a, option, false);
+		}
+		if (!row->input || trouble)
+			continue;
+		wait = keep(a->plugin, strlen(row->input) + sizeof("wait_"));
+		if (!wait)
+			return wrong(a, "no memory");
+		sprintf(wait, "wait_%s", row->input);
+		option.name = row->input;
+		option.initial = row->input_initial;
+		trouble = add_option(a, option, false);
+		if (!trouble)
+			trouble = add_option(
+			    a,
+			    (struct minivmm_option){ .name = wait,
+						     .type = MINIVMM_BOOL,
+						     .offset = PLUGIN_NO_MEMBER,
+						     .initial = "no",
+						     .help = "start only when there is input" },
+			    false);
+	}
+	return trouble;
+}
+
+static const char *
+check_fields(struct adoption *a)
+{
+	for (uint32_t i = 0; i < a->plugin->field_count; i++) {
+		const struct minivmm_field *row = &a->plugin->descriptor.fields[i];
+		size_t width;
+
+		if (!row->name || row->type < MINIVMM_U8 || row->type > MINIVMM_BOOL)
+			return wrong(a, "fields[%u] has no name or no type", i);
+		width = record_width((enum record_type)row->type);
+		if (row->flags & MINIVMM_POINTER
+			? !fits(a->plugin, row->offset, sizeof(void *)) || !row->counter_type
+			: !fits(a->plugin, row->offset, (row->count ? row->count : 1) * width))
+			return wrong(a, "field %s lies outside of its state", row->name);
+		if (row->counter_type > MINIVMM_U64 ||
+		    !fits(a->plugin, row->counter_offset, member_size(row->counter_type)))
+			return wrong(a, "field %s has a counter outside of its state", row->name);
+	}
+	return NULL;
+}
+
+static const char *
+check_callbacks(struct adoption *a)
+{
+	const struct minivmm_plugin *d = &a->plugin->descriptor;
+
+	for (uint32_t i = 0; i < a->plugin->timer_count; i++)
+		if (!d->timers[i].name || !d->timers[i].fire)
+			return wrong(a, "timers[%u] has no name or no fire", i);
+	for (uint32_t i = 0; i < a->plugin->watch_count; i++)
+		if (!d->watches[i].name || !d->watches[i].ready)
+			return wrong(a, "watches[%u] has no name or no ready", i);
+	for (uint32_t i = 0; i < a->plugin->post_count; i++)
+		if (!d->posts[i].name || !d->posts[i].run)
+			return wrong(a, "posts[%u] has no name or no run", i);
+	if (!d->save != !d->load)
+		return wrong(a, "it has save without load, or load without save");
+	return NULL;
+}
+
+const char *
+plugin_adopt(struct plugin *plugin, const struct minivmm_registration *registration, char *buffer,
+	     size_t size)
+{
+	struct minivmm_registration known = { 0 }, *r = &known;
+	struct adoption a = { .plugin = plugin, .buffer = buffer, .size = size };
+	struct minivmm_plugin *d = &plugin->descriptor;
+	const char *trouble;
+
+	if (registration->abi != MINIVMM_ABI)
+		return wrong(&a, "it is built for ABI %u, this minivmm has %u; rebuild it",
+			     registration->abi, MINIVMM_ABI);
+	/* A longer one tells the sizes of tables that the descriptor may not use: copy() looks. */
+	memcpy(r, registration,
+	       registration->size < sizeof(known) ? registration->size : sizeof(known));
+	if (!r->plugin || r->plugin_size < offsetof(struct minivmm_plugin, options))
+		return wrong(&a, "its registration is cut short");
+	trouble = copy(&a, "the descriptor", r->plugin, r->plugin_size, d, sizeof(*d));
+#define TABLE(name, kind)                                                                          \
+	if (!trouble)                                                                              \
+	trouble = copy_table(&a, #name, (const void **)&d->name, r->kind##_size,                   \
+			     sizeof(struct minivmm_##kind), &plugin->kind##_count)
+	TABLE(options, option);
+	TABLE(ranges, range);
+	TABLE(timers, timer);
+	TABLE(streams, stream);
+	TABLE(watches, watch);
+	TABLE(posts, post);
+	TABLE(fields, field);
+#undef TABLE
+	if (trouble)
+		return trouble;
+	if (!d->name || !d->summary || !d->state_version)
+		return wrong(&a, "its descriptor lacks a name, a summary or a state_version");
+	trouble = check_options(&a);
+	if (!trouble)
+		trouble = check_ranges(&a);
+	if (!trouble)
+		trouble = check_streams(&a);
+	if (!trouble)
+		trouble = check_fields(&a);
+	return trouble ? trouble : check_callbacks(&a);
+}

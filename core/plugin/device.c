@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Devices: making them from the config, and taking them through their phases. */
+#include "plugin/device.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/fields.h"
+#include "base/log.h"
+
+#define PAUSE_DEADLINE 1000000000ull /* ns that a device may take to finish what is in flight */
+
+void
+device_enter(struct device *device, const char *what)
+{
+	bus_current.device = device->public.name;
+	bus_current.callback = what;
+	bus_current.offset = 0;
+	if (!(device->plugin.descriptor.flags & MINIVMM_CONCURRENT))
+		pthread_mutex_lock(&device->lock);
+}
+
+int
+device_leave(struct device *device, int result)
+{
+	if (!(device->plugin.descriptor.flags & MINIVMM_CONCURRENT))
+		pthread_mutex_unlock(&device->lock);
+	bus_current.callback = NULL;
+	if (result < 0)
+		atomic_fetch_add(&device->failures, 1);
+	return result;
+}
+
+static void
+timer_fired(struct loop_timer *timer, uint64_t periods)
+{
+	struct device_timer *t = timer->context;
+
+	DEVICE_CALL(t->device, t->device->plugin.descriptor.timers[t->index].name,
+		    t->device->plugin.descriptor.timers[t->index].fire(&t->device->public, t->index,
+								       periods));
+}
+
+static void
+watch_ready(struct loop_source *source, uint32_t events)
+{
+	struct device_watch *w = source->context;
+
+	DEVICE_CALL(w->device, w->device->plugin.descriptor.watches[w->index].name,
+		    w->device->plugin.descriptor.watches[w->index].ready(&w->device->public,
+									 w->index, events));
+}
+
+static void
+post_run(struct loop_deferred *deferred)
+{
+	struct device_post *p = deferred->context;
+
+	DEVICE_CALL(p->device, p->device->plugin.descriptor.posts[p->index].name,
+		    p->device->plugin.descriptor.posts[p->index].run(&p->device->public, p->index));
+}
+
+static void
+stream_readable_cb(struct stream *stream)
+{
+	struct device_stream *s = stream->context;
+	const struct minivmm_stream *row = &s->device->plugin.descriptor.streams[s->index];
+
+	if (row->readable)
+		DEVICE_CALL(s->device, "readable", row->readable(&s->device->public, s->index));
+}
+
+static void
+stream_writable_cb(struct stream *stream)
+{
+	struct device_stream *s = stream->context;
+	const struct minivmm_stream *row = &s->device->plugin.descriptor.streams[s->index];
+
+	if (row->writable)
+		DEVICE_CALL(s->device, "writable", row->writable(&s->device->public, s->index));
+}
+
+/* The rows of the plugin's tables that have something of ours beside them. */
+static int
+make_rows(struct device *d)
+{
+	d->timers = calloc(d->plugin.timer_count + 1, sizeof(*d->timers));
+	d->watches = calloc(d->plugin.watch_count + 1, sizeof(*d->watches));
+	d->posts = calloc(d->plugin.post_count + 1, sizeof(*d->posts));
+	d->streams = calloc(d->plugin.stream_count + 1, sizeof(*d->streams));
+	if (!d->timers || !d->watches || !d->posts || !d->streams)
+		return fail(STATUS_HOST, "no memory for device %s", d->config->name);
+	for (uint32_t i = 0; i < d->plugin.timer_count; i++) {
+		d->timers[i] = (struct device_timer){ .device = d,
+						      .index = i,
+						      .timer = { .fire = timer_fired,
+								 .context = &d->timers[i] } };
+		loop_timer_add(&d->all->machine->loop, &d->timers[i].timer);
+	}
+	for (uint32_t i = 0; i < d->plugin.watch_count; i++)
+		d->watches[i] = (struct device_watch){ .device = d,
+						       .index = i,
+						       .source = { .fd = -1,
+								   .ready = watch_ready,
+								   .context = &d->watches[i],
+								   .device = true } };
+	for (uint32_t i = 0; i < d->plugin.post_count; i++)
+		d->posts[i] = (struct device_post){ .device = d,
+						    .index = i,
+						    .deferred = { .run = post_run,
+								  .context = &d->posts[i] } };
+	return 0;
+}
+
+static void
+streams_context(struct device *d)
+{
+	for (uint32_t i = 0; i < d->plugin.stream_count; i++) {
+		d->streams[i].device = d;
+		d->streams[i].index = i;
+		d->streams[i].stream.context = &d->streams[i];
+		d->streams[i].stream.readable = stream_readable_cb;
+		d->streams[i].stream.writable = stream_writable_cb;
+	}
+}
+
+static int
+device_create(struct device *d)
+{
+	const struct minivmm_plugin *descriptor = &d->plugin.descriptor;
+	int r;
+
+	pthread_mutex_init(&d->lock, NULL);
+	d->public.name = d->config->name;
+	d->public.state = calloc(1, descriptor->state_size + 1);
+	if (!d->public.state)
+		return fail(STATUS_HOST, "no memory for device %s", d->config->name);
+	device_services_init(d);
+	if (getrandom(d->random, sizeof(d->random), 0) != sizeof(d->random))
+		return fail(STATUS_HOST, "getrandom: %s", strerror(errno));
+	r = make_rows(d);
+	if (!r)
+		r = device_options(d);
+	if (r)
+		return r;
+	streams_context(d);
+	if (descriptor->fields)
+		fields_reset(descriptor->fields, d->public.state);
+	d->configured = true;
+	if (descriptor->configure &&
+	    DEVICE_CALL(d, "configure", descriptor->configure(&d->public)) < 0)
+		return -STATUS_USAGE;
+	if (descriptor->fields) /* again, for what configure has allocated */
+		fields_reset(descriptor->fields, d->public.state);
+	return 0;
+}
+
+int
+devices_create(struct devices *devices, struct machine *machine, struct config *config,
+	       bool restored, bool trusted)
+{
+	int first = 0, r;
+
+	*devices = (struct devices){
+		.machine = machine, .config = config, .restored = restored, .trusted = trusted
+	};
+	devices->streams.loop = &machine->loop;
+	r = plugin_path_init(&devices->path, config->plugin_path);
+	devices->list = calloc(config->device_count + 1, sizeof(*devices->list));
+	if (!r && !devices->list)
+		r = fail(STATUS_HOST, "no memory for devices");
+	if (r)
+		return r;
+	for (size_t i = 0; i < config->device_count; i++) {
+		struct device *d = &devices->list[i];
+		char where[256], prefix[260];
+
+		d->all = devices;
+		d->config = &config->devices[i];
+		devices->count++;
+		snprintf(prefix, sizeof(prefix),
+			 "%s: ", config_where(d->config->plugin_place, where, sizeof(where)));
+		if (restored && strchr(d->config->plugin, '/') && !trusted)
+			r = fail(STATUS_SNAPSHOT,
+				 "the snapshot's device %s names its plugin by a path, %s: install "
+				 "it and name it "
+				 "without a path, or --trust the snapshot",
+				 d->config->name, d->config->plugin);
+		else
+			r = plugin_load(&d->plugin, &devices->path, d->config->plugin, prefix);
+		if (!r)
+			r = device_create(d);
+		if (restored && r == -STATUS_USAGE)
+			r = -STATUS_SNAPSHOT;
+		first = first ? first : r;
+	}
+	return first ? first : bus_seal(&machine->bus);
+}
+
+static void
+device_destroy(struct device *d)
+{
+	struct loop *loop = &d->all->machine->loop;
+
+	for (uint32_t i = 0; d->watches && i < d->plugin.watch_count; i++)
+		loop_remove(loop, &d->watches[i].source);
+	for (uint32_t i = 0; d->timers && i < d->plugin.timer_count; i++)
+		loop_timer_remove(loop, &d->timers[i].timer);
+	for (uint32_t i = 0; d->posts && i < d->plugin.post_count; i++)
+		loop_deferred_remove(loop, &d->posts[i].deferred);
+	for (uint32_t i = 0; i < d->streams_ready; i++)
+		stream_free(&d->streams[i].stream);
+	if (d->configured && d->plugin.descriptor.destroy)
+		d->plugin.descriptor.destroy(&d->public);
+	for (size_t i = 0; i < d->string_count; i++)
+		free(d->strings[i]);
+	free(d->strings);
+	free(d->timers);
+	free(d->watches);
+	free(d->posts);
+	free(d->streams);
+	free(d->public.state);
+	plugin_unload(&d->plugin);
+}
+
+void
+devices_destroy(struct devices *devices)
+{
+	stream_terminal_restore(&devices->streams);
+	for (size_t i = 0; i < devices->count; i++)
+		device_destroy(&devices->list[i]);
+	free(devices->list);
+	plugin_path_free(&devices->path);
+}
+
+struct device *
+devices_find(struct devices *devices, const char *name)
+{
+	for (size_t i = 0; i < devices->count; i++)
+		if (!strcmp(devices->list[i].config->name, name))
+			return &devices->list[i];
+	return NULL;
+}
+
+static bool
+awaits_input(struct devices *devices)
+{
+	for (size_t i = 0; i < devices->count; i++)
+		for (uint32_t s = 0; s < devices->list[i].streams_ready; s++)
+			if (stream_awaits_input(&devices->list[i].streams[s].stream))
+				return true;
+	return false;
+}
+
+/* Runs the loop, with no vCPU, until every stream that asks for it has input. */
+static int
+wait_for_input(struct devices *devices)
+{
+	struct machine *machine = devices->machine;
+	int r = 0;
+
+	if (!awaits_input(devices))
+		return 0;
+	loop_quiet(&machine->loop, false);
+	while (!r && awaits_input(devices) && !machine->end.cause)
+		r = loop_once(&machine->loop, -1);
+	loop_quiet(&machine->loop, true);
+	return r;
+}
+
+int
+devices_start(struct devices *devices, enum minivmm_start_reason reason)
+{
+	struct minivmm_start start = { .reason = reason };
+	int r = 0;
+
+	memcpy(start.generation, devices->generation, sizeof(start.generation));
+	for (size_t i = 0; i < devices->count && !r; i++)
+		for (uint32_t s = 0; s < devices->list[i].streams_ready && !r; s++)
+			r = stream_open(&devices->list[i].streams[s].stream,
+					reason != MINIVMM_FRESH);
+	if (!r && reason == MINIVMM_FRESH)
+		r = wait_for_input(devices);
+	for (size_t i = 0; i < devices->count && !r; i++) {
+		struct device *d = &devices->list[i];
+
+		d->started = true;
+		if (d->plugin.descriptor.start &&
+		    DEVICE_CALL(d, "start", d->plugin.descriptor.start(&d->public, &start)) < 0)
+			r = -STATUS_IO;
+	}
+	return r;
+}
+
+/* Devices whose requests are in flight get a deadline; the loop runs meanwhile. */
+int
+devices_pause(struct devices *devices)
+{
+	uint64_t deadline = clock_host() + PAUSE_DEADLINE;
+	int r = 0;
+
+	for (size_t i = 0; i < devices->count; i++) {
+		struct device *d = &devices->list[i];
+
+		if (!d->plugin.descriptor.pause || !d->started || d->paused)
+			continue;
+		d->paused = true;
+		d->pending = true; /* minivmm_paused() may come before pause returns */
+		if (DEVICE_CALL(d, "pause", d->plugin.descriptor.pause(&d->public)) !=
+		    MINIVMM_PENDING)
+			d->pending = false;
+	}
+	for (size_t i = 0; i < devices->count && !r; i++)
+		while (devices->list[i].pending && !r) {
+			r = loop_once(&devices->machine->loop, 10);
+			if (!r && devices->list[i].pending && clock_host() > deadline)
+				r = fail(
+				    STATUS_IO,
+				    "device %s has requests in flight and does not come to rest",
+				    devices->list[i].config->name);
+		}
+	return r;
+}
+
+int
+devices_resume(struct devices *devices)
+{
+	for (size_t i = 0; i < devices->count; i++) {
+		struct device *d = &devices->list[i];
+
+		if (!d->paused)
+			continue;
+		d->paused = false;
+		if (d->plugin.descriptor.resume)
+			DEVICE_CALL(d, "resume", d->plugin.descriptor.resume(&d->public));
+	}
+	return 0;
+}
+
+int
+devices_stop(struct devices *devices, const volatile bool *interrupted)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < devices->count; i++) {
+		struct device *d = &devices->list[i];
+
+		if (d->started && d->plugin.descriptor.stop)
+			DEVICE_CALL(d, "stop", d->plugin.descriptor.stop(&d->public));
+		d->started = false;
+	}
+	for (size_t i = 0; i < devices->count; i++)
+		for (uint32_t s = 0; s < devices->list[i].streams_ready; s++) {
+			stream_close(&devices->list[i].streams[s].stream, interrupted);
+			if (devices->list[i].streams[s].stream.failed)
+				r = -STATUS_IO;
+		}
+	return r;
+}

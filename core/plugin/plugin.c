@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Finding plugins in their folders and loading them. */
+#include "plugin/plugin.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+static int
+add_folder(struct plugin_path *path, const char *folder, size_t length)
+{
+	char **folders = realloc(path->folders, (path->count + 1) * sizeof(*folders));
+
+	if (!folders)
+		return fail(STATUS_HOST, "no memory for the plugin path");
+	path->folders = folders;
+	folders[path->count] = strndup(folder, length);
+	if (!folders[path->count])
+		return fail(STATUS_HOST, "no memory for the plugin path");
+	path->count++;
+	return 0;
+}
+
+static int
+add_folders(struct plugin_path *path, const char *list)
+{
+	int r = 0;
+
+	while (list && *list && !r) {
+		size_t length = strcspn(list, ":");
+
+		if (length)
+			r = add_folder(path, list, length);
+		list += length + (list[length] == ':');
+	}
+	return r;
+}
+
+/* "plugins" in the folder that the program itself lies in. */
+static const char *
+beside_program(char *buffer, size_t size)
+{
+	ssize_t n = readlink("/proc/self/exe", buffer, size - sizeof("/plugins"));
+	char *slash;
+
+	if (n <= 0)
+		return NULL;
+	buffer[n] = '\0';
+	slash = strrchr(buffer, '/');
+	if (!slash)
+		return NULL;
+	strcpy(slash, "/plugins");
+	return buffer;
+}
+
+int
+plugin_path_init(struct plugin_path *path, const char *configured)
+{
+	char buffer[PATH_MAX];
+	int r;
+
+	*path = (struct plugin_path){ 0 };
+	r = add_folders(path, configured);
+	if (!r)
+		r = add_folders(path, getenv("MINIVMM_PLUGIN_PATH"));
+	if (!r)
+		r = add_folders(path, beside_program(buffer, sizeof(buffer)));
+	if (!r)
+		r = add_folders(path, PREFIX "/lib/minivmm/plugins");
+	return r;
+}
+
+void
+plugin_path_free(struct plugin_path *path)
+{
+	for (size_t i = 0; i < path->count; i++)
+		free(path->folders[i]);
+	free(path->folders);
+	*path = (struct plugin_path){ 0 };
+}
+
+/* The plugin's file, malloced; NULL: said. */
+static char *
+find(const struct plugin_path *path, const char *name, const char *where)
+{
+	char *file = NULL, searched[512] = "";
+	size_t length = 0;
+
+	if (strchr(name, '/'))
+		return strdup(name);
+	for (size_t i = 0; i < path->count; i++) {
+		if (asprintf(&file, "%s/%s.so", path->folders[i], name) < 0)
+			return NULL;
+		if (!access(file, F_OK))
+			return file;
+		free(file);
+		length += (size_t)snprintf(searched + length, sizeof(searched) - length, "%s%s",
+					   i ? ", " : "", path->folders[i]);
+		if (length >= sizeof(searched))
+			length = sizeof(searched) - 1;
+	}
+	fail(STATUS_USAGE,
+	     "%splugin %s: no %s.so in %s; build it there, or name its folder in [plugins] path",
+	     where, name, name, searched);
+	return NULL;
+}
+
+int
+plugin_load(struct plugin *plugin, const struct plugin_path *path, const char *name,
+	    const char *where)
+{
+	const struct minivmm_registration *registration;
+	const char *trouble;
+	char text[256];
+
+	*plugin = (struct plugin){ .path = find(path, name, where) };
+	if (!plugin->path)
+		return -STATUS_USAGE;
+	plugin->handle = dlopen(plugin->path, RTLD_NOW | RTLD_LOCAL);
+	if (!plugin->handle)
+		return fail(STATUS_USAGE, "%splugin %s can't be loaded: %s", where, name,
+			    dlerror());
+	registration = dlsym(plugin->handle, "minivmm_registration");
+	if (!registration)
+		return fail(STATUS_USAGE,
+			    "%splugin %s: %s is no minivmm plugin: it does not use "
+			    "MINIVMM_REGISTER()",
+			    where, name, plugin->path);
+	trouble = plugin_adopt(plugin, registration, text, sizeof(text));
+	if (trouble)
+		return fail(STATUS_USAGE, "%splugin %s (%s): %s", where, name, plugin->path,
+			    trouble);
+	return 0;
+}
+
+void
+plugin_unload(struct plugin *plugin)
+{
+	for (size_t i = 0; i < plugin->copy_count; i++)
+		free(plugin->copies[i]);
+	free(plugin->copies);
+	free(plugin->all);
+	if (plugin->handle)
+		dlclose(plugin->handle);
+	free(plugin->path);
+	*plugin = (struct plugin){ 0 };
+}
+
+const char *
+plugin_type_name(uint32_t type)
+{
+	static const char *const names[] = {
+		[MINIVMM_U8] = "u8",
+		[MINIVMM_U16] = "u16",
+		[MINIVMM_U32] = "u32",
+		[MINIVMM_U64] = "u64",
+		[MINIVMM_BOOL] = "bool",
+		[MINIVMM_SIZE] = "size",
+		[MINIVMM_ADDRESS] = "address",
+		[MINIVMM_PORT] = "port",
+		[MINIVMM_DURATION] = "duration",
+		[MINIVMM_ENUM] = "enum",
+		[MINIVMM_STRING] = "string",
+		[MINIVMM_PATH] = "path",
+		[MINIVMM_IRQ] = "irq",
+	};
+
+	if (type == PLUGIN_STREAM)
+		return "stream";
+	return type < sizeof(names) / sizeof(*names) && names[type] ? names[type] : "?";
+}
