@@ -83,36 +83,50 @@ path_check(const char *path)
 	return *path ? NULL : "names no file";
 }
 
+/* One of the process's own three descriptors. */
 static int
-stdio_open(struct stream_end *end, bool restored)
+standard_open(struct stream_end *end, int fd, const char *tried)
 {
-	bool output = end == &end->stream->out;
 	struct stat st;
 
-	end->fd = output ? STDOUT_FILENO : STDIN_FILENO;
-	if (fstat(end->fd, &st)) {
-		int status = stream_end_fail(end, output ? "use stdout" : "use stdin");
-
-		end->fd = -1;
-		return status;
-	}
+	if (fstat(fd, &st))
+		return stream_end_fail(end, tried);
+	end->fd = fd;
 	end->connected = true;
 	end->ready = S_ISREG(st.st_mode);
 	end->socket = S_ISSOCK(st.st_mode);
-	end->terminal = isatty(end->fd);
-	if (end->terminal && !output)
-		return stream_terminal_raw(end->stream->hub);
-	if (end->terminal) {
+	end->terminal = isatty(fd);
+	if (end->terminal && fd != STDIN_FILENO) {
 		/* A terminal says that it has room, but not how much: only a description of our
 		 * own, which does not block, is safe. */
-		int own = open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+		char path[] = "/proc/self/fd/N";
+		int own;
 
+		path[sizeof(path) - 2] = (char)('0' + fd);
+		own = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 		if (own >= 0) {
 			end->fd = own;
 			end->own = true;
 		}
 	}
 	return 0;
+}
+
+static int
+stdio_open(struct stream_end *end, bool restored)
+{
+	int status;
+
+	if (end == &end->stream->out)
+		return standard_open(end, STDOUT_FILENO, "use stdout");
+	status = standard_open(end, STDIN_FILENO, "use stdin");
+	return !status && end->terminal ? stream_terminal_raw(end->stream->hub) : status;
+}
+
+static int
+stderr_open(struct stream_end *end, bool restored)
+{
+	return standard_open(end, STDERR_FILENO, "use stderr");
 }
 
 static int
@@ -266,6 +280,7 @@ text_decode(const char *target, uint8_t **bytes, size_t *length)
 const struct stream_kind stream_kinds[] = {
 	{ .name = "none" },
 	{ .name = "stdio", .open = stdio_open },
+	{ .name = "stderr", .flags = KIND_OUTPUT_ONLY, .open = stderr_open },
 	{ .name = "file",
 	  .form = "PATH",
 	  .flags = KIND_HOST,

@@ -10,6 +10,7 @@
 #define KIND_INPUT_ONLY 0x1u
 #define KIND_TWO_WAY 0x2u
 #define KIND_HOST 0x4u /* names something that --trust must allow */
+#define KIND_OUTPUT_ONLY 0x8u
 
 struct stream_kind {
 	const char *name;

@@ -47,9 +47,10 @@ say_unknown(const struct stream_end *end, const char *text, struct config_place 
 	near = nearest(name, names);
 	if (near)
 		return say(end, text, place, "is no stream; the nearest kind is ", near);
-	return say(end, text, place, "is no stream; there are none, stdio, file:PATH, pty, ",
-		   "unix:PATH, unix-listen:PATH, tcp:HOST:PORT, tcp-listen:HOST:PORT, and as input "
-		   "hex:DIGITS, text:TEXT");
+	return say(
+	    end, text, place, "is no stream; there are none, stdio, file:PATH, pty, ",
+	    "unix:PATH, unix-listen:PATH, tcp:HOST:PORT, tcp-listen:HOST:PORT, as output stderr, "
+	    "and as input hex:DIGITS, text:TEXT");
 }
 
 /* The whole of hex: and text: is in the buffer from the start. */
@@ -79,6 +80,8 @@ parse(struct stream_end *end, const char *text, struct config_place place)
 		return say(end, text, place, "has a ':' too many: nothing follows ", kind->name);
 	if ((kind->flags & KIND_INPUT_ONLY) && end == &end->stream->out)
 		return say(end, text, place, "can be input only", "");
+	if ((kind->flags & KIND_OUTPUT_ONLY) && end == &end->stream->in)
+		return say(end, text, place, "can be output only", "");
 	if (!strcmp(kind->name, "none"))
 		return 0;
 	end->kind = kind;

@@ -158,8 +158,8 @@ struct minivmm_timer {
 /*
  * A byte channel to the host: what it is connected to is said by one or two options that the core
  * makes: none, stdio, file:PATH, pty, unix:PATH, unix-listen:PATH, tcp:HOST:PORT,
- * tcp-listen:HOST:PORT; as input also hex:DIGITS and text:TEXT. An output that goes both ways (pty,
- * unix, tcp) is the input too when input is not given.
+ * tcp-listen:HOST:PORT; as output also stderr, as input also hex:DIGITS and text:TEXT. An output
+ * that goes both ways (pty, unix, tcp) is the input too when input is not given.
  */
 struct minivmm_stream {
 	const char *name;
