@@ -56,11 +56,12 @@ plugins/%.so: $$(wildcard plugins/%/*.c)
 	$(call say,PLUGIN,$@)
 	$Q mkdir -p $(B)/plugins && $(plugin_cc) $^ $(LDFLAGS) $(shell cat plugins/$*/libs 2>/dev/null)
 
-# A guest is linked where it runs, at 0x1000, and cut to a flat binary; the ELF stays beside it, for a debugger.
+# A guest is linked where it runs, at 0x1000, in one piece (-N), and cut to a flat binary; the ELF file stays, for
+# configs/elf.ini and debuggers.
 guests/%.bin: guests/%.S $(wildcard guests/*.inc)
 	$(call say,GUEST,$@)
 	$Q mkdir -p $B/guests && $(CC) -c -Iguests -o $B/guests/$*.o $<
-	$Q ld -m elf_x86_64 -Ttext=0x1000 -e 0x1000 -o $B/guests/$*.elf $B/guests/$*.o
+	$Q ld -m elf_x86_64 -N --no-warn-rwx-segments -Ttext=0x1000 -e 0x1000 -o $B/guests/$*.elf $B/guests/$*.o
 	$Q objcopy -O binary -j .text -j .data $B/guests/$*.elf $@
 
 $B/tests/unit/%: tests/unit/%.c $B/libminivmm.a
