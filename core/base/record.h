@@ -32,14 +32,17 @@ enum record_type {
 	RECORD_ARRAY = 0x80, /* flag */
 };
 
-#define RECORD_DEPTH 16 /* groups and lists inside each other, at most */
+#define RECORD_DEPTH 16   /* groups and lists inside each other, at most */
+#define RECORD_ITEMS 4096 /* in one group, at most; a list has no limit */
 
-/* Writer: appends to a buffer that it owns. Errors (no memory, too deep, a bad name) stick; look
- * once, at the end. */
+/*
+ * Writer: appends to a buffer that it owns. Errors (no memory, too deep, too many items, a name that
+ * is bad or there already) stick; look once, at the end. What was written without one can be opened.
+ */
 struct record_writer {
 	uint8_t *data;
 	size_t length, capacity;
-	size_t open[RECORD_DEPTH]; /* offsets of the count of each open group or list */
+	size_t open[RECORD_DEPTH]; /* offset of each open group or list */
 	unsigned depth;
 	bool failed;
 };
@@ -94,10 +97,13 @@ bool record_get_bytes(const struct record *group, const char *name, const uint8_
 		      size_t *length);
 
 /*
- * Prints a tree for people ("path.to.value = 0x12", arrays of bytes as hex lines), or as JSON
- * (numbers, hex strings for byte arrays). prefix: a path to put before, may be "".
+ * Prints a tree for people, one value a line ("path.to.value = 0x12", elements of a list as
+ * name[0]), long arrays as dump lines in which "*" stands for lines like the one before. prefix: a
+ * path to put before, may be "".
  */
 void record_print(FILE *out, const struct record *item, const char *prefix);
+/* The value as JSON: numbers, hex strings for arrays of bytes. Starts where the line is, which is
+ * indented by indent tabs; no newline after it. */
 void record_print_json(FILE *out, const struct record *item, int indent);
 
 /*

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Tables of fields at work: save, load, reset. A load trusts nothing in the group. */
+#include "base/fields.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static size_t
+width_of(uint32_t type)
+{
+	return record_width((enum record_type)type);
+}
+
+static bool
+is_array(const struct minivmm_field *row)
+{
+	return row->count || row->counter_type;
+}
+
+/* The largest value that a type holds. */
+static uint64_t
+type_max(uint32_t type)
+{
+	return type == MINIVMM_BOOL ? 1 : UINT64_MAX >> (64 - 8 * width_of(type));
+}
+
+static uint64_t
+get_number(const void *base, uint32_t offset, uint32_t type)
+{
+	uint64_t value = 0;
+
+	memcpy(&value, (const char *)base + offset, width_of(type));
+	return value;
+}
+
+static void
+set_number(void *base, uint32_t offset, uint32_t type, uint64_t value)
+{
+	memcpy((char *)base + offset, &value, width_of(type));
+}
+
+/* Where the elements are: the member itself, or what it points to, which may be NULL. */
+static void *
+elements(const struct minivmm_field *row, const void *base)
+{
+	void *pointer = (char *)base + row->offset;
+
+	if (row->flags & MINIVMM_POINTER)
+		memcpy(&pointer, pointer, sizeof(pointer));
+	return pointer;
+}
+
+/* What the counter says, or how many elements the array always has. */
+static uint64_t
+current_count(const struct minivmm_field *row, const void *base)
+{
+	if (row->counter_type)
+		return get_number(base, row->counter_offset, row->counter_type);
+	return row->count ? row->count : 1;
+}
+
+/* How many elements there is room for. */
+static uint64_t
+capacity(const struct minivmm_field *row, const void *base)
+{
+	if (row->flags & MINIVMM_POINTER)
+		return elements(row, base) ? current_count(row, base) : 0;
+	return row->count ? row->count : 1;
+}
+
+void
+fields_save(const struct minivmm_field *rows, const void *base, struct record_writer *writer)
+{
+	for (const struct minivmm_field *row = rows; row->name; row++) {
+		uint64_t count = current_count(row, base);
+
+		if (count > capacity(row, base)) /* the owner's bug: not to be read past its end */
+			writer->failed = true;
+		else
+			record_put(writer, row->name, (enum record_type)row->type,
+				   elements(row, base), count, is_array(row));
+	}
+}
+
+struct loading {
+	const struct minivmm_field *rows;
+	void *base;
+	const struct record *group;
+	char *why;
+	size_t why_size;
+};
+
+__attribute__((format(printf, 2, 3))) static int
+refuse(const struct loading *l, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(l->why, l->why_size, format, arguments);
+	va_end(arguments);
+	return -1;
+}
+
+static int
+check_count(const struct loading *l, const struct minivmm_field *row, const struct record *item)
+{
+	bool pointer = row->flags & MINIVMM_POINTER, exact = !row->counter_type || pointer;
+	uint64_t room = exact ? current_count(row, l->base) : capacity(row, l->base);
+
+	if (pointer && room && !elements(row, l->base))
+		return refuse(l, "%s has nowhere to go: it is not allocated", row->name);
+	if (exact ? item->count != room : item->count > room)
+		return refuse(l, "%s has %" PRIu32 " elements, here are %s%" PRIu64, row->name,
+			      item->count, exact ? "" : "at most ", room);
+	if (row->counter_type && item->count > type_max(row->counter_type))
+		return refuse(l, "%s has %" PRIu32 " elements, more than its counter can say",
+			      row->name, item->count);
+	return 0;
+}
+
+/* What a load of row will make of the counter at that offset, if row has to do with it. */
+static bool
+counts(const struct loading *l, const struct minivmm_field *row, uint32_t counter, uint64_t *value)
+{
+	struct record item;
+
+	if (row->counter_type ? row->counter_offset != counter
+			      : row->offset != counter || row->count)
+		return false;
+	if (record_find(l->group, row->name, &item))
+		*value = row->counter_type ? item.count : record_number(&item, 0);
+	else if (row->flags & MINIVMM_POINTER)
+		*value = current_count(row, l->base);
+	else
+		*value = row->counter_type ? 0 : row->initial;
+	return true;
+}
+
+/* All that share a counter, it itself as a field too, must agree. */
+static int
+check_counter(const struct loading *l, const struct minivmm_field *row)
+{
+	uint64_t mine, others;
+
+	if (!row->counter_type || !counts(l, row, row->counter_offset, &mine))
+		return 0;
+	for (const struct minivmm_field *other = l->rows; other->name; other++)
+		if (counts(l, other, row->counter_offset, &others) && others != mine)
+			return refuse(l, "%s has %" PRIu64 " elements, but %s says %" PRIu64,
+				      row->name, mine, other->name, others);
+	return 0;
+}
+
+static int
+check_item(const struct loading *l, const struct minivmm_field *row, const struct record *item)
+{
+	uint64_t max = type_max(row->type);
+
+	if (row->max && row->max < max)
+		max = row->max;
+	if (item->type != row->type || item->array != is_array(row))
+		return refuse(l, "%s is of another type", row->name);
+	if (check_count(l, row, item))
+		return -1;
+	for (uint32_t i = 0; i < item->count; i++)
+		if (record_number(item, i) > max)
+			return refuse(l, "%s is 0x%" PRIx64 ", at most 0x%" PRIx64 " is allowed",
+				      row->name, record_number(item, i), max);
+	return 0;
+}
+
+static int
+check(const struct loading *l, uint32_t version)
+{
+	const struct minivmm_field *row;
+	struct record item;
+	size_t position = 0;
+
+	for (row = l->rows; row->name; row++) {
+		if (record_find(l->group, row->name, &item)) {
+			if (check_item(l, row, &item))
+				return -1;
+		} else if (row->since <= version) {
+			return refuse(l, "%s is missing", row->name);
+		}
+	}
+	/* Once all items are known to be what their rows say. */
+	for (row = l->rows; row->name; row++)
+		if (check_counter(l, row))
+			return -1;
+	while (record_next(l->group, &position, &item)) {
+		for (row = l->rows; row->name && !record_is(&item, row->name);)
+			row++;
+		if (!row->name)
+			return refuse(l, "%.*s is unknown", item.name_length, item.name);
+	}
+	return 0;
+}
+
+static void
+reset(const struct minivmm_field *row, void *base)
+{
+	size_t width = width_of(row->type);
+	char *to = elements(row, base);
+
+	for (uint64_t i = 0; i < capacity(row, base); i++)
+		memcpy(to + i * width, &row->initial, width);
+	if (row->counter_type && !(row->flags & MINIVMM_POINTER))
+		set_number(base, row->counter_offset, row->counter_type, 0);
+}
+
+int
+fields_load(const struct minivmm_field *rows, void *base, const struct record *group,
+	    uint32_t version, char *why, size_t why_size)
+{
+	struct loading l = {
+		.rows = rows, .base = base, .group = group, .why = why, .why_size = why_size
+	};
+	struct record item;
+
+	if (check(&l, version))
+		return -1;
+	for (const struct minivmm_field *row = rows; row->name; row++) {
+		if (!record_find(group, row->name, &item)) {
+			reset(row, base);
+			continue;
+		}
+		if (item.count)
+			memcpy(elements(row, base), item.data, item.count * width_of(row->type));
+		if (row->counter_type)
+			set_number(base, row->counter_offset, row->counter_type, item.count);
+	}
+	return 0;
+}
+
+void
+fields_reset(const struct minivmm_field *rows, void *base)
+{
+	for (const struct minivmm_field *row = rows; row->name; row++)
+		reset(row, base);
+}

@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Records: the writer, the check of a whole buffer, and looking things up in what passed it. */
+#include "base/record.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define HEADER(name_length) (2u + (name_length) + 4u) /* bytes before the payload */
+
+size_t
+record_width(enum record_type type)
+{
+	switch (type) {
+	case RECORD_U16:
+		return 2;
+	case RECORD_U32:
+		return 4;
+	case RECORD_U64:
+		return 8;
+	default:
+		return 1;
+	}
+}
+
+static bool
+is_number(uint8_t type)
+{
+	return type >= RECORD_U8 && type <= RECORD_BOOL;
+}
+
+static bool
+is_nest(uint8_t type)
+{
+	return type == RECORD_GROUP || type == RECORD_LIST;
+}
+
+/* Names are printed and typed: graphic ASCII without what quotes or separates. */
+static bool
+good_name(const char *name, size_t length)
+{
+	for (size_t i = 0; i < length; i++)
+		if (name[i] <= ' ' || name[i] > '~' || strchr("\"\\=", name[i]))
+			return false;
+	return true;
+}
+
+static bool
+same_name(const struct record *a, const char *name, size_t length)
+{
+	return a->name_length == length && !memcmp(a->name, name, length);
+}
+
+/* Writer. */
+
+void
+record_writer_free(struct record_writer *writer)
+{
+	free(writer->data);
+	*writer = (struct record_writer){ 0 };
+}
+
+/* Room for length more bytes at the end, or NULL. */
+static uint8_t *
+extend(struct record_writer *w, size_t length)
+{
+	size_t end, capacity = w->capacity ? w->capacity : 256;
+	uint8_t *data;
+
+	if (__builtin_add_overflow(w->length, length, &end) || end > UINT32_MAX) {
+		w->failed = true;
+		return NULL;
+	}
+	while (capacity < end)
+		capacity *= 2;
+	if (capacity != w->capacity) {
+		data = realloc(w->data, capacity);
+		if (!data) {
+			w->failed = true;
+			return NULL;
+		}
+		w->data = data;
+		w->capacity = capacity;
+	}
+	data = w->data + w->length;
+	w->length = end;
+	return data;
+}
+
+static uint8_t
+open_type(const struct record_writer *w)
+{
+	return w->depth ? w->data[w->open[w->depth - 1]] : (uint8_t)RECORD_GROUP;
+}
+
+/* Is there room for one more item of this name where we are? */
+static bool
+may_add(const struct record_writer *w, const char *name, size_t length)
+{
+	struct record here = { .type = RECORD_GROUP, .data = w->data }, item;
+	size_t position = 0, items = 0;
+	const uint8_t *open;
+
+	if (open_type(w) == RECORD_LIST)
+		return !name;
+	if (!name || !length || length > UINT8_MAX || !good_name(name, length))
+		return false;
+	if (w->depth) {
+		open = w->data + w->open[w->depth - 1];
+		here.data = open + HEADER(open[1]);
+	}
+	here.count = w->data ? (uint32_t)(w->data + w->length - here.data) : 0;
+	while (record_next(&here, &position, &item))
+		if (++items == RECORD_ITEMS || same_name(&item, name, length))
+			return false;
+	return true;
+}
+
+static void
+put(struct record_writer *w, const char *name, uint8_t type, uint32_t count, const void *payload,
+    size_t bytes)
+{
+	size_t length = name ? strlen(name) : 0;
+	uint8_t *to;
+
+	if (w->failed)
+		return;
+	if (!may_add(w, name, length)) {
+		w->failed = true;
+		return;
+	}
+	to = extend(w, HEADER(length));
+	if (!to)
+		return;
+	*to++ = type;
+	*to++ = (uint8_t)length;
+	memcpy(to, name ? name : "", length);
+	memcpy(to + length, &count, sizeof(count));
+	to = bytes ? extend(w, bytes) : NULL;
+	if (to)
+		memcpy(to, payload, bytes);
+}
+
+void
+record_put(struct record_writer *w, const char *name, enum record_type type, const void *values,
+	   size_t count, bool array)
+{
+	size_t bytes;
+
+	if (!is_number((uint8_t)type) || (!array && count != 1) || count > UINT32_MAX || !name ||
+	    __builtin_mul_overflow(count, record_width(type), &bytes)) {
+		w->failed = true;
+		return;
+	}
+	put(w, name, (uint8_t)(type | (array ? RECORD_ARRAY : 0)), (uint32_t)count, values, bytes);
+}
+
+void
+record_put_u32(struct record_writer *w, const char *name, uint32_t value)
+{
+	record_put(w, name, RECORD_U32, &value, 1, false);
+}
+
+void
+record_put_u64(struct record_writer *w, const char *name, uint64_t value)
+{
+	record_put(w, name, RECORD_U64, &value, 1, false);
+}
+
+void
+record_put_bool(struct record_writer *w, const char *name, bool value)
+{
+	record_put(w, name, RECORD_BOOL, &value, 1, false);
+}
+
+void
+record_put_text(struct record_writer *w, const char *name, const char *text)
+{
+	size_t length = text ? strlen(text) : 0;
+
+	if (!name || length > UINT32_MAX)
+		w->failed = true;
+	else if (text)
+		put(w, name, RECORD_TEXT, (uint32_t)length, text, length);
+}
+
+void
+record_put_bytes(struct record_writer *w, const char *name, const void *bytes, size_t length)
+{
+	record_put(w, name, RECORD_U8, bytes, length, true);
+}
+
+void
+record_begin(struct record_writer *w, const char *name, enum record_type type)
+{
+	size_t at = w->length;
+
+	if (w->depth == RECORD_DEPTH || !is_nest((uint8_t)type) ||
+	    (!name && type != RECORD_GROUP)) {
+		w->failed = true;
+		return;
+	}
+	put(w, name, (uint8_t)type, 0, NULL, 0);
+	if (!w->failed)
+		w->open[w->depth++] = at;
+}
+
+void
+record_end(struct record_writer *w)
+{
+	uint8_t *open;
+	uint32_t count;
+
+	if (w->failed)
+		return;
+	if (!w->depth) {
+		w->failed = true;
+		return;
+	}
+	open = w->data + w->open[--w->depth];
+	count = (uint32_t)(w->data + w->length - (open + HEADER(open[1])));
+	memcpy(open + 2 + open[1], &count, sizeof(count));
+}
+
+/* Reader. */
+
+/* The item at a position of length bytes of items; its size in all, or 0: it does not fit. */
+static size_t
+item_at(const uint8_t *data, size_t length, size_t position, struct record *item)
+{
+	const uint8_t *at = data + position;
+	size_t left = length - position, payload;
+
+	if (left < HEADER(0) || left < HEADER(at[1]))
+		return 0;
+	item->type = at[0] & (uint8_t)~RECORD_ARRAY;
+	item->array = at[0] & RECORD_ARRAY;
+	item->name_length = at[1];
+	item->name = (const char *)at + 2;
+	memcpy(&item->count, at + 2 + at[1], sizeof(item->count));
+	item->data = at + HEADER(at[1]);
+	payload = (size_t)item->count * record_width((enum record_type)item->type);
+	if (payload > left - HEADER(at[1]))
+		return 0;
+	return HEADER(at[1]) + payload;
+}
+
+bool
+record_next(const struct record *parent, size_t *position, struct record *item)
+{
+	size_t size;
+
+	if (*position >= parent->count)
+		return false;
+	size = item_at(parent->data, parent->count, *position, item);
+	*position += size;
+	return size;
+}
+
+static const char *
+check_value(const struct record *item)
+{
+	if (!is_number(item->type) && !is_nest(item->type) && item->type != RECORD_TEXT)
+		return "an item has an unknown type";
+	if (item->array && !is_number(item->type))
+		return "an array has elements of a wrong type";
+	if (is_number(item->type) && !item->array && item->count != 1)
+		return "a single value has a count other than 1";
+	if (item->type == RECORD_TEXT && memchr(item->data, 0, item->count))
+		return "a text holds a zero byte";
+	if (item->type == RECORD_BOOL)
+		for (uint32_t i = 0; i < item->count; i++)
+			if (item->data[i] > 1)
+				return "a yes or no is neither";
+	return NULL;
+}
+
+static int
+by_name(const void *a, const void *b)
+{
+	const uint8_t *x = *(const uint8_t *const *)a, *y = *(const uint8_t *const *)b;
+
+	return x[1] != y[1] ? x[1] - y[1] : memcmp(x + 2, y + 2, x[1]);
+}
+
+/* Sorting keeps a hostile group from costing the square of its items. Apart: its frame is large and
+ * gone before the recursion. */
+__attribute__((noinline)) static const char *
+check_names(const struct record *group)
+{
+	const uint8_t *items[RECORD_ITEMS];
+	size_t position = 0, count = 0, begin = 0;
+	struct record item;
+
+	while (record_next(group, &position, &item)) {
+		if (count == RECORD_ITEMS)
+			return "a group has too many items";
+		if (!item.name_length || !good_name(item.name, item.name_length))
+			return "an item has no name or a bad one";
+		items[count++] = group->data + begin;
+		begin = position;
+	}
+	qsort(items, count, sizeof(items[0]), by_name);
+	for (size_t i = 1; i < count; i++)
+		if (!by_name(&items[i - 1], &items[i]))
+			return "a group has two items of one name";
+	return NULL;
+}
+
+static const char *
+check(const struct record *parent, unsigned depth)
+{
+	const char *wrong = NULL;
+	struct record item;
+	size_t position = 0, size;
+
+	for (; position < parent->count && !wrong; position += size) {
+		size = item_at(parent->data, parent->count, position, &item);
+		if (!size)
+			return "an item is longer than what holds it";
+		wrong = check_value(&item);
+		if (!wrong && parent->type == RECORD_LIST &&
+		    (item.type != RECORD_GROUP || item.name_length))
+			wrong = "a list holds something else than unnamed groups";
+		if (!wrong && is_nest(item.type))
+			wrong = depth == RECORD_DEPTH ? "groups are nested too deep"
+						      : check(&item, depth + 1);
+	}
+	return !wrong && parent->type == RECORD_GROUP ? check_names(parent) : wrong;
+}
+
+const char *
+record_open(const void *data, size_t length, struct record *root)
+{
+	if (length > UINT32_MAX)
+		return "it is longer than 4 GiB";
+	*root = (struct record){
+		.type = RECORD_GROUP, .name = "", .count = (uint32_t)length, .data = data
+	};
+	return check(root, 0);
+}
+
+bool
+record_is(const struct record *item, const char *name)
+{
+	return same_name(item, name, strlen(name));
+}
+
+bool
+record_find(const struct record *group, const char *name, struct record *item)
+{
+	size_t position = 0;
+
+	while (record_next(group, &position, item))
+		if (record_is(item, name))
+			return true;
+	return false;
+}
+
+size_t
+record_elements(const struct record *list)
+{
+	size_t position = 0, count = 0;
+	struct record item;
+
+	while (record_next(list, &position, &item))
+		count++;
+	return count;
+}
+
+uint64_t
+record_number(const struct record *item, uint32_t index)
+{
+	size_t width = record_width((enum record_type)item->type);
+	uint64_t value = 0;
+
+	memcpy(&value, item->data + index * width, width);
+	return value;
+}
+
+bool
+record_get_u64(const struct record *group, const char *name, uint64_t *value)
+{
+	struct record item;
+
+	if (!record_find(group, name, &item) || !is_number(item.type) || item.array)
+		return false;
+	*value = record_number(&item, 0);
+	return true;
+}
+
+bool
+record_get_text(const struct record *group, const char *name, char **text)
+{
+	struct record item;
+
+	if (!record_find(group, name, &item) || item.type != RECORD_TEXT)
+		return false;
+	*text = strndup((const char *)item.data, item.count);
+	return *text;
+}
+
+bool
+record_get_bytes(const struct record *group, const char *name, const uint8_t **bytes,
+		 size_t *length)
+{
+	struct record item;
+
+	if (!record_find(group, name, &item) || item.type != RECORD_U8 || !item.array)
+		return false;
+	*bytes = item.data;
+	*length = item.count;
+	return true;
+}
