@@ -37,8 +37,8 @@ int boot_elf(const char *name, const uint8_t *image, size_t length, struct memor
  *   real       16 bit, all segments at 0, cs.selector 0
  *   protected  32 bit, flat segments of 4 GiB; esp: the end of memory
  *   long       64 bit, memory and at least the first 4 GiB identity-mapped with pages that CPL 3
- *              may use, SSE on, a GDT (BOOT_KERNEL_CODE...); page tables and GDT lie at the end of
- *              the first region, rsp below them
+ *              may use, SSE on, a GDT (BOOT_KERNEL_CODE...), a TSS that lets CPL 3 use the ports
+ *              below 0x7800; tables and GDT lie at the end of the first region, rsp below them
  *
  * Returns 0 or a negative status.
  */
@@ -54,6 +54,7 @@ enum boot_selector {
 	BOOT_KERNEL_DATA = 0x10,
 	BOOT_USER_DATA = 0x18 | 3,
 	BOOT_USER_CODE = 0x20 | 3,
+	BOOT_TSS = 0x28,
 };
 
 /* "0x1000-0x4fff" for messages: what memory there is. In a buffer of the caller's. */

@@ -31,9 +31,14 @@ enum {
 
 /* A descriptor in memory: limit 4 GiB, accessed, so that the CPU need not write it. */
 #define GDT_CODE64 0x00af9b000000ffffull
-#define GDT_CODE32 0x00cf9b000000ffffull
 #define GDT_DATA 0x00cf93000000ffffull
 #define GDT_DPL3 (3ull << 45)
+
+/* The page that holds GDT, TSS and I/O bitmap (SDM volume 3, 8.7; volume 1, 19.5.2). */
+#define TSS_OFFSET 0x40u
+#define TSS_LIMIT (PAGE_SIZE - TSS_OFFSET - 1)
+#define TSS_BITMAP 104u         /* where the bitmap begins */
+#define TSS_BITMAP_MEMBER 0x66u /* where the TSS says so */
 
 static struct kvm_segment
 segment(uint16_t selector, uint8_t type, bool code64)
@@ -76,59 +81,82 @@ set_protected(const struct memory *memory, struct kvm_regs *regs, struct kvm_sre
 	regs->rsp = top <= UINT32_MAX ? top : 0;
 }
 
+/* The GDT, and a TSS whose bitmap lets CPL 3 use the ports: an IOPL of 3 does not do everywhere. */
+static void
+set_tables(uint8_t *page, gpa_t at, struct kvm_sregs *sregs)
+{
+	uint64_t gdt[BOOT_TSS / 8 + 2] = {
+		[BOOT_KERNEL_CODE / 8] = GDT_CODE64,
+		[BOOT_KERNEL_DATA / 8] = GDT_DATA,
+		[BOOT_USER_DATA / 8] = GDT_DATA | GDT_DPL3,
+		[BOOT_USER_CODE / 8] = GDT_CODE64 | GDT_DPL3,
+	};
+	uint64_t tss = at + TSS_OFFSET;
+
+	gdt[BOOT_TSS / 8] = TSS_LIMIT | (tss & 0xffffff) << 16 | 0x8bull << 40 |
+			    (tss >> 24 & 0xff) << 56; /* present, 64 bit TSS, busy */
+	gdt[BOOT_TSS / 8 + 1] = tss >> 32;
+	memcpy(page, gdt, sizeof(gdt));
+	page[TSS_OFFSET + TSS_BITMAP_MEMBER] = TSS_BITMAP;
+	page[PAGE_SIZE - 1] = 0xff; /* ends the bitmap */
+
+	sregs->gdt.base = at;
+	sregs->gdt.limit = sizeof(gdt) - 1;
+	sregs->tr = (struct kvm_segment){
+		.base = tss, .limit = TSS_LIMIT, .selector = BOOT_TSS, .type = 0xb, .present = 1
+	};
+}
+
+/* Where memory ends, in whole GiB; at least 4: the LAPIC and most MMIO devices lie below that. */
+static uint64_t
+mapped_end(const struct memory *memory)
+{
+	uint64_t end = 4 * GIB;
+
+	for (uint32_t i = 0; i < memory->count; i++) {
+		uint64_t region = memory->regions[i].gpa + memory->regions[i].size;
+
+		if (region > end)
+			end = (region + GIB - 1) / GIB * GIB;
+	}
+	return end;
+}
+
 /*
  * At the end of the first region, one page each:
- *   PML4 | PDPT | page directory of GiB 0 | ... of GiB n - 1 | GDT
+ *   PML4 | PDPT | page directory of GiB 0 | ... of GiB n - 1 | GDT, TSS
  */
 static int
 set_long(const struct boot_entry *entry, struct memory *memory, struct kvm_regs *regs,
 	 struct kvm_sregs *sregs)
 {
 	const struct memory_region *first = &memory->regions[0];
-	uint64_t mapped = 4 * GIB, pages, bytes, *table;
-	gpa_t at;
+	uint64_t gibs = mapped_end(memory) / GIB, bytes = (gibs + 3) * PAGE_SIZE, *table;
+	gpa_t end = first->gpa + first->size, at = end - bytes;
+	gpa_t image_end = entry->end > first->gpa ? entry->end : first->gpa;
 
-	for (uint32_t i = 0; i < memory->count; i++) {
-		uint64_t end = memory->regions[i].gpa + memory->regions[i].size;
-
-		if (end > mapped)
-			mapped = (end + GIB - 1) / GIB * GIB;
-	}
-	if (mapped > 512 * GIB)
-		return fail(
-		    STATUS_USAGE,
-		    "memory ends at 0x%llx; long mode starts with at most 512 GiB mapped: set "
-		    "[vm] memory or memory_at",
-		    (unsigned long long)mapped);
-	pages = 3 + mapped / GIB;
-	bytes = pages * PAGE_SIZE;
-	at = first->gpa + first->size - bytes;
-	if (first->size < bytes || entry->end > at)
-		return fail(
-		    STATUS_USAGE,
-		    "long mode needs 0x%llx bytes for page tables and GDT behind the image, "
-		    "which ends at 0x%llx; memory ends at 0x%llx: set [vm] memory to 0x%llx or "
-		    "more",
-		    (unsigned long long)bytes, (unsigned long long)entry->end,
-		    (unsigned long long)(first->gpa + first->size),
-		    (unsigned long long)((entry->end > first->gpa ? entry->end - first->gpa : 0) +
-					 bytes + PAGE_SIZE - 1) &
-			~(PAGE_SIZE - 1ull));
+	if (gibs > 512)
+		return fail(STATUS_USAGE,
+			    "memory ends at %llu GiB; long mode starts with at most 512 GiB "
+			    "mapped: set [vm] memory or memory_at",
+			    (unsigned long long)gibs);
+	if (first->size < bytes || image_end > at)
+		return fail(STATUS_USAGE,
+			    "long mode needs 0x%llx bytes for page tables and GDT behind the "
+			    "image, which ends at 0x%llx, but memory ends at 0x%llx: set [vm] "
+			    "memory to 0x%llx or more",
+			    (unsigned long long)bytes, (unsigned long long)image_end,
+			    (unsigned long long)end,
+			    (unsigned long long)(image_end - first->gpa + bytes + PAGE_SIZE - 1) &
+				~(PAGE_SIZE - 1ull));
 	table = memory_at(memory, at, bytes);
 	memset(table, 0, bytes);
 	table[0] = (at + PAGE_SIZE) | PTE_TABLE;
-	for (uint64_t i = 0; i < mapped / GIB; i++)
+	for (uint64_t i = 0; i < gibs; i++)
 		table[512 + i] = (at + (2 + i) * PAGE_SIZE) | PTE_TABLE;
-	for (uint64_t i = 0; i < mapped / GIB * 512; i++)
+	for (uint64_t i = 0; i < gibs * 512; i++)
 		table[2 * 512 + i] = (i << 21) | PTE_TABLE | PTE_LARGE;
-
-	table += (pages - 1) * 512;
-	table[BOOT_KERNEL_CODE / 8] = GDT_CODE64;
-	table[BOOT_KERNEL_DATA / 8] = GDT_DATA;
-	table[BOOT_USER_DATA / 8] = GDT_DATA | GDT_DPL3;
-	table[BOOT_USER_CODE / 8] = GDT_CODE64 | GDT_DPL3;
-	sregs->gdt.base = at + (pages - 1) * PAGE_SIZE;
-	sregs->gdt.limit = BOOT_USER_CODE / 8 * 8 + 7;
+	set_tables((uint8_t *)table + bytes - PAGE_SIZE, end - PAGE_SIZE, sregs);
 
 	set_segments(sregs, true);
 	sregs->cr3 = at;
