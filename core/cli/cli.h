@@ -6,8 +6,33 @@
 #ifndef CLI_CLI_H
 #define CLI_CLI_H
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
 int cli_inspect(int argc, char **argv); /* what a snapshot holds; --json for programs */
 int cli_verify(int argc, char **argv);  /* every checksum of a snapshot, memory included */
 int cli_diff(int argc, char **argv);    /* how two snapshots differ; 0 same, 1 differ, 2 trouble */
+int cli_plugins(int argc, char **argv); /* the plugins found, or one's tables */
+int cli_doctor(int argc, char **argv);  /* can this host run it */
+int cli_new_plugin(int argc, char **argv); /* writes the source of a small plugin */
+
+/* What the options of a run say. Strings are argv's. */
+struct run_options {
+	const char *config, *restore; /* one of them */
+	char **set;                   /* KEY=VALUE, set_count of them */
+	size_t set_count;
+	const char *until, *at, *save;
+	const char *status, *trace;
+	bool trust, registers, check;
+};
+
+/* Builds the machine, runs it, ends it; returns the exit status, or dies of the signal that ended it. */
+int cli_run(const struct run_options *options);
+
+/* Installs what tells of a crash: device, callback, offset; and puts the terminal back before it. */
+struct stream_hub;
+struct memory;
+void crash_install(struct stream_hub *hub, const struct memory *memory, const char *memory_name);
 
 #endif

@@ -244,3 +244,17 @@ bus_access(struct bus *bus, uint32_t space, uint64_t address, bool write, void *
 	} while (done < width);
 	return range;
 }
+
+void
+bus_count(const struct bus *bus, const struct minivmm_device *device, uint64_t *reads,
+	  uint64_t *writes)
+{
+	const struct bus_space *spaces[] = { &bus->pio, &bus->mmio };
+
+	for (int s = 0; s < 2; s++)
+		for (size_t i = 0; i < spaces[s]->count; i++)
+			if (spaces[s]->ranges[i].device == device) {
+				*reads += spaces[s]->ranges[i].reads;
+				*writes += spaces[s]->ranges[i].writes;
+			}
+}

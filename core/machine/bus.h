@@ -57,6 +57,10 @@ struct bus_range *bus_find(struct bus *bus, uint32_t space, uint64_t address, ui
 struct bus_range *bus_access(struct bus *bus, uint32_t space, uint64_t address, bool write,
 			     void *data, uint32_t width, uint32_t vcpu);
 
+/* Sums the accesses of a device's ranges. */
+void bus_count(const struct bus *bus, const struct minivmm_device *device, uint64_t *reads,
+	       uint64_t *writes);
+
 /*
  * The callback that this thread is in, for the report of a crash: device, what, offset. NULL name:
  * none.

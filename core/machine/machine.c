@@ -24,6 +24,8 @@ create_memory(struct machine *m, const struct machine_layout *layout)
 {
 	int r;
 
+	if (layout->check)
+		return memory_add(&m->memory, layout->memory_at, layout->memory);
 	if (layout->snapshot_fd >= 0)
 		r = memory_add_private(&m->memory, layout->memory_at, layout->memory,
 				       layout->snapshot_fd, layout->snapshot_offset);
@@ -76,11 +78,14 @@ machine_create(struct machine *m, const struct machine_layout *layout)
 	sigaction(KVM_SIGNAL, &action, NULL);
 	r = loop_init(&m->loop, &m->clock);
 	if (!r)
+		r = irqs_init(&m->irqs, &m->kvm);
+	if (!r && !layout->check)
 		r = kvm_open(&m->kvm);
 	if (!r)
-		r = irqs_init(&m->irqs, &m->kvm);
-	if (!r)
 		r = create_memory(m, layout);
+	m->kvm.irqchip = layout->irqchip;
+	if (layout->check)
+		return r;
 	if (!r && layout->irqchip)
 		r = kvm_irqchip(&m->kvm);
 	m->vcpus = calloc(layout->cpus, sizeof(*m->vcpus));

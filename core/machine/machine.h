@@ -88,6 +88,7 @@ struct machine_layout {
 	uint64_t snapshot_offset;
 	uint32_t cpus;
 	bool irqchip, dirty_log;
+	bool check; /* for looking at a config only: no KVM, no vCPU, no memory_file */
 };
 int machine_create(struct machine *machine, const struct machine_layout *layout);
 void machine_destroy(struct machine *machine);

@@ -190,7 +190,7 @@ exit_trouble(struct vcpu *vcpu)
 	else
 		log_line(MINIVMM_ERROR, NULL, "vCPU %u: KVM exit %u, which nobody asked for",
 			 vcpu->kvm.id, run->exit_reason);
-	vcpu_print(vcpu);
+	vcpu_print(vcpu, MINIVMM_ERROR);
 	machine_end(vcpu->machine, CAUSE_INTERNAL, 0);
 }
 
@@ -304,7 +304,7 @@ run(struct vcpu *vcpu)
 		if (r != -EINTR && r != -EAGAIN) {
 			log_line(MINIVMM_ERROR, NULL, "vCPU %u: KVM_RUN: %s", vcpu->kvm.id,
 				 strerror(-r));
-			vcpu_print(vcpu);
+			vcpu_print(vcpu, MINIVMM_ERROR);
 			machine_end(machine, CAUSE_INTERNAL, 0);
 		}
 		if (!atomic_load(&machine->go))
@@ -416,7 +416,7 @@ vcpu_load(struct vcpu *vcpu, const struct record *group, char *why, size_t why_s
 }
 
 void
-vcpu_print(struct vcpu *vcpu)
+vcpu_print(struct vcpu *vcpu, enum minivmm_level level)
 {
 	struct kvm_regs r;
 	struct kvm_sregs s;
@@ -433,17 +433,17 @@ vcpu_print(struct vcpu *vcpu)
 			snprintf(text + 3 * i, sizeof(text) - 3 * i, "%02x ", code[i]);
 		}
 #define U(x) (unsigned long long)(x)
-	log_line(MINIVMM_ERROR, NULL,
+	log_line(level, NULL,
 		 "vCPU %u rip 0x%llx rflags 0x%llx rax 0x%llx rbx 0x%llx "
 		 "rcx 0x%llx rdx 0x%llx rsi 0x%llx rdi 0x%llx rsp 0x%llx rbp 0x%llx",
 		 vcpu->kvm.id, U(r.rip), U(r.rflags), U(r.rax), U(r.rbx), U(r.rcx), U(r.rdx),
 		 U(r.rsi), U(r.rdi), U(r.rsp), U(r.rbp));
-	log_line(MINIVMM_ERROR, NULL,
+	log_line(level, NULL,
 		 "vCPU %u r8 0x%llx r9 0x%llx r10 0x%llx r11 0x%llx "
 		 "r12 0x%llx r13 0x%llx r14 0x%llx r15 0x%llx",
 		 vcpu->kvm.id, U(r.r8), U(r.r9), U(r.r10), U(r.r11), U(r.r12), U(r.r13), U(r.r14),
 		 U(r.r15));
-	log_line(MINIVMM_ERROR, NULL,
+	log_line(level, NULL,
 		 "vCPU %u cs 0x%x base 0x%llx cr0 0x%llx cr2 0x%llx cr3 "
 		 "0x%llx cr4 0x%llx efer 0x%llx; at rip: %s",
 		 vcpu->kvm.id, s.cs.selector, U(s.cs.base), U(s.cr0), U(s.cr2), U(s.cr3), U(s.cr4),

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/log.h"
 #include "kvm/kvm.h"
 
 struct machine;
@@ -36,6 +37,6 @@ int vcpu_arm(struct vcpu *vcpu);
 int vcpu_save(struct vcpu *vcpu, struct record_writer *writer);
 int vcpu_load(struct vcpu *vcpu, const struct record *group, char *why, size_t why_size);
 /* Registers for people, and the bytes at rip, to the log. Stopped, or on its own thread. */
-void vcpu_print(struct vcpu *vcpu);
+void vcpu_print(struct vcpu *vcpu, enum minivmm_level level);
 
 #endif

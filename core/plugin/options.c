@@ -270,6 +270,24 @@ check_unknown(struct device *device)
 	return r;
 }
 
+/* What --set changes of a restored machine is of the host's side: the rest is part of its state. */
+static int
+check_overrides(struct device *device)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < device->plugin.all_count; i++) {
+		const struct minivmm_option *row = &device->plugin.all[i].row;
+		struct given g = given(device, row);
+
+		if (g.by_user && !strcmp(g.place.file, "--set") && !(row->flags & MINIVMM_HOST) &&
+		    row->type != MINIVMM_PATH)
+			r = bad(device, row, g.place,
+				"can't be changed at a restore: it is part of the machine's state");
+	}
+	return r;
+}
+
 /* The number that an option of the state holds, for a range's length. */
 static uint64_t
 member_number(const struct device *device, const char *name)
@@ -386,6 +404,9 @@ int
 device_options(struct device *device)
 {
 	int first = check_unknown(device), r;
+
+	if (device->all->restored && !first)
+		first = check_overrides(device);
 
 #define KEEP(call)                                                                                 \
 	do {                                                                                       \

@@ -299,6 +299,7 @@ static int
 load_streams(struct device *d, const struct record *group, char *why, size_t why_size)
 {
 	struct record streams, stream;
+	struct config_option *input;
 
 	if (!group_of(group, "streams", &streams, why, why_size))
 		return -1;

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The command line: sub-commands, and the options of a run. */
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/version.h"
+#include "cli/cli.h"
+
+static const char help[] =
+    "minivmm: a small virtual machine monitor; every device is a plugin\n"
+    "\n"
+    "  minivmm -c CONFIG            build the machine of an INI file and run it\n"
+    "  minivmm -r SNAPSHOT          restore a machine and run it\n"
+    "    --set KEY=VALUE            override: vm.memory=1M, device.serial0.output=file:out.txt\n"
+    "    --until POINT              end there (with --save: after writing the snapshot)\n"
+    "    --at POINT                 with --save: write the snapshot there and go on\n"
+    "    --save FILE                where to write the snapshot\n"
+    "    --trust                    with -r: open the host files and sockets that it names\n"
+    "    --registers                print registers when the machine stops\n"
+    "    --status FILE              how the run ended, as one JSON line\n"
+    "    --check                    check the config and its plugins, run nothing\n"
+    "    --trace FILE               every port and MMIO access, one JSON line each\n"
+    "    --log LEVEL                error, warn, info, debug\n"
+    "\n"
+    "  minivmm inspect SNAPSHOT     what it holds; --json for programs\n"
+    "  minivmm diff A B             how two snapshots differ\n"
+    "  minivmm verify SNAPSHOT      check every checksum, memory included\n"
+    "  minivmm plugins [NAME]       the plugins found; one plugin's options, ranges, state\n"
+    "  minivmm new-plugin NAME      write NAME.c, a small plugin to begin with\n"
+    "  minivmm doctor               can this host run it, and what to do\n"
+    "\n"
+    "POINT: rip:ADDR pio:PORT mmio:ADDR access:N step:N hlt time:DURATION output:DEVICE:TEXT,\n"
+    "       with :N behind it the Nth time. On a terminal: Ctrl-A x ends, Ctrl-A h helps.\n"
+    "Exit: 0-99 the guest's, 100 triple fault, 101 KVM error, 110 usage, 111 host, 112 snapshot,\n"
+    "      113 I/O. Manual: minivmm(1), minivmm.ini(5), minivmm-plugin(3).\n";
+
+static const struct {
+	const char *name;
+	int (*run)(int argc, char **argv);
+} commands[] = {
+	{ "inspect", cli_inspect }, { "diff", cli_diff },     { "verify", cli_verify },
+	{ "plugins", cli_plugins }, { "doctor", cli_doctor }, { "new-plugin", cli_new_plugin },
+};
+
+enum {
+	OPT_SET = 256,
+	OPT_UNTIL,
+	OPT_AT,
+	OPT_SAVE,
+	OPT_TRUST,
+	OPT_REGISTERS,
+	OPT_STATUS,
+	OPT_CHECK,
+	OPT_TRACE,
+	OPT_LOG,
+	OPT_VERSION
+};
+
+static const struct option options[] = {
+	{ "config", required_argument, NULL, 'c' },
+	{ "restore", required_argument, NULL, 'r' },
+	{ "set", required_argument, NULL, OPT_SET },
+	{ "until", required_argument, NULL, OPT_UNTIL },
+	{ "at", required_argument, NULL, OPT_AT },
+	{ "save", required_argument, NULL, OPT_SAVE },
+	{ "trust", no_argument, NULL, OPT_TRUST },
+	{ "registers", no_argument, NULL, OPT_REGISTERS },
+	{ "status", required_argument, NULL, OPT_STATUS },
+	{ "check", no_argument, NULL, OPT_CHECK },
+	{ "trace", required_argument, NULL, OPT_TRACE },
+	{ "log", required_argument, NULL, OPT_LOG },
+	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, OPT_VERSION },
+	{ 0 },
+};
+
+static int
+usage(const char *what, const char *argument)
+{
+	return -fail(STATUS_USAGE, "%s%s; see minivmm --help", what, argument);
+}
+
+static int
+set_log(const char *text)
+{
+	int level = log_level_parse(text);
+
+	if (level < 0)
+		return usage("--log takes error, warn, info or debug, not ", text);
+	log_set_level((enum minivmm_level)level);
+	return 0;
+}
+
+/* One option; 0, or the exit status with which to end, or -1 to end with 0. */
+static int
+take(int option, struct run_options *run)
+{
+	switch (option) {
+	case 'c':
+		run->config = optarg;
+		return 0;
+	case 'r':
+		run->restore = optarg;
+		return 0;
+	case OPT_SET:
+		run->set[run->set_count++] = optarg;
+		return 0;
+	case OPT_UNTIL:
+		run->until = optarg;
+		return 0;
+	case OPT_AT:
+		run->at = optarg;
+		return 0;
+	case OPT_SAVE:
+		run->save = optarg;
+		return 0;
+	case OPT_TRUST:
+		run->trust = true;
+		return 0;
+	case OPT_REGISTERS:
+		run->registers = true;
+		return 0;
+	case OPT_STATUS:
+		run->status = optarg;
+		return 0;
+	case OPT_CHECK:
+		run->check = true;
+		return 0;
+	case OPT_TRACE:
+		run->trace = optarg;
+		return 0;
+	case OPT_LOG:
+		return set_log(optarg);
+	case 'h':
+		fputs(help, stdout);
+		return -1;
+	case OPT_VERSION:
+		puts("minivmm " MINIVMM_VERSION);
+		return -1;
+	default:
+		return usage("that is no way to call it", "");
+	}
+}
+
+static int
+run(int argc, char **argv, struct run_options *run_options)
+{
+	int option, r;
+
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, ":c:r:h", options, NULL)) != -1) {
+		if (option == '?')
+			return usage("unknown option ", argv[optind - 1]);
+		if (option == ':')
+			return usage(argv[optind - 1], " needs a value");
+		r = take(option, run_options);
+		if (r)
+			return r < 0 ? 0 : r;
+	}
+	if (optind < argc)
+		return usage("unknown command ", argv[optind]);
+	if (!run_options->config == !run_options->restore)
+		return usage(run_options->config ? "use -c or -r, not both"
+						 : "nothing to run: give -c CONFIG or -r SNAPSHOT",
+			     "");
+	return cli_run(run_options);
+}
+
+int
+main(int argc, char **argv)
+{
+	struct run_options run_options = { 0 };
+	int r;
+
+	for (size_t i = 0; argc > 1 && i < sizeof(commands) / sizeof(*commands); i++)
+		if (!strcmp(argv[1], commands[i].name))
+			return commands[i].run(argc - 1, argv + 1);
+	run_options.set = calloc((size_t)argc, sizeof(char *));
+	if (!run_options.set)
+		return -fail(STATUS_HOST, "no memory");
+	r = run(argc, argv, &run_options);
+	free(run_options.set);
+	return r;
+}

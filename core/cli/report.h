@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What is told of a machine that has stopped. */
+#ifndef CLI_REPORT_H
+#define CLI_REPORT_H
+
+#include "machine/machine.h"
+#include "plugin/device.h"
+
+void report_registers(struct machine *machine); /* to stderr, whatever the log level */
+void report_dirty(struct machine *machine);     /* pages that the guest wrote, to the log */
+/* One JSON line: cause, exit status, the guest's own, counts, time. 0 or a negative status. */
+int report_status(const char *path, struct machine *machine, struct devices *devices, int status);
+
+#endif
