@@ -199,9 +199,8 @@ refill(struct stream *stream)
 	return true;
 }
 
-/* Delivers, then tells the device what it waits for. */
-static void
-run(struct loop_deferred *deferred)
+void
+stream_run(struct loop_deferred *deferred)
 {
 	struct stream *stream = deferred->context;
 	bool readable, writable;
@@ -283,10 +282,16 @@ stream_open(struct stream *stream, bool restored)
 		watch(end);
 	}
 	stream->nobody = stream->out.kind && !stream->out.connected;
-	stream->want_readable = true;
-	stream->deferred.run = run;
-	loop_defer(stream->hub->loop, &stream->deferred);
 	return 0;
+}
+
+void
+stream_start(struct stream *stream)
+{
+	pthread_mutex_lock(&stream->lock);
+	stream->want_readable = true;
+	pthread_mutex_unlock(&stream->lock);
+	loop_defer(stream->hub->loop, &stream->deferred);
 }
 
 static void
@@ -313,6 +318,8 @@ end_close(struct stream_end *end, const volatile bool *interrupted)
 void
 stream_close(struct stream *stream, const volatile bool *interrupted)
 {
+	if (!stream->hub)
+		return;
 	for (;;) {
 		struct pollfd out = { .fd = stream->out.fd, .events = POLLOUT };
 

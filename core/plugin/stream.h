@@ -106,6 +106,8 @@ bool stream_names_host(const char *text);
  * machine's begins empty. Says what failed, returns a negative status.
  */
 int stream_open(struct stream *stream, bool restored);
+/* The device has started, and may be told of input that is there already. */
+void stream_start(struct stream *stream);
 /* Delivers what is left, waiting for the reader until *interrupted; then closes. */
 void stream_close(struct stream *stream, const volatile bool *interrupted);
 void stream_free(struct stream *stream);

@@ -34,7 +34,10 @@ extern const struct stream_kind stream_kinds[]; /* ended by one without name */
 ssize_t stream_end_read(struct stream_end *end, void *to, size_t length);
 ssize_t stream_end_write(struct stream_end *end, const void *from, size_t length);
 
-/* "serial0" and which of the two options, for messages. */
+/* Delivers output, then tells the device what it waits for: the stream's deferred work. */
+void stream_run(struct loop_deferred *deferred);
+
+/* "input" or "output": the option that made the end, for messages. */
 const char *stream_end_option(const struct stream_end *end);
 /* "file:out.txt" of an end, in buffer. */
 const char *stream_end_text(const struct stream_end *end, char *buffer, size_t size);

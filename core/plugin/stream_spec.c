@@ -122,6 +122,7 @@ stream_init(struct stream *stream, struct stream_hub *hub, const char *device, c
 	stream->hub = hub;
 	stream->device = device;
 	stream->name = name;
+	stream->deferred.run = stream_run;
 	stream->deferred.context = stream;
 	pthread_mutex_init(&stream->lock, NULL);
 	for (int i = 0; i < 2; i++) {
