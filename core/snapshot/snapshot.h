@@ -111,7 +111,8 @@ bool snapshot_chunk_next(const struct snapshot *snapshot, struct snapshot_chunk 
 int snapshot_chunk_read(const struct snapshot *snapshot, const struct snapshot_chunk *chunk,
 			uint8_t *buffer);
 
-/* Reads memory by guest physical address; all of it must be in one region. Says what failed. */
+/* Reads memory by guest physical address; all of it must be in one region. What the
+ * checksums call zero is not looked at. Says what failed. */
 int snapshot_read(const struct snapshot *snapshot, gpa_t gpa, void *to, size_t length);
 
 /* Reads all of memory and compares the checksums. Says which chunks are damaged. 0 or a negative

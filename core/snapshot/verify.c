@@ -38,17 +38,39 @@ snapshot_chunk_read(const struct snapshot *snapshot, const struct snapshot_chunk
 	return snapshot_pread(snapshot, buffer, chunk->size, chunk->file_offset);
 }
 
+/* True when the checksums say that all of a part of a region is zero. */
+static bool
+hole(const struct snapshot *snapshot, size_t region, uint64_t from, size_t length)
+{
+	uint64_t first = 0;
+
+	for (size_t i = 0; i < region; i++)
+		first += (snapshot->regions[i].size + SNAPSHOT_CHUNK - 1) / SNAPSHOT_CHUNK;
+	for (uint64_t at = from / SNAPSHOT_CHUNK; at * SNAPSHOT_CHUNK < from + length; at++) {
+		uint32_t sum;
+
+		memcpy(&sum, snapshot->sums + (first + at) * sizeof(sum), sizeof(sum));
+		if (sum)
+			return false;
+	}
+	return true;
+}
+
 int
 snapshot_read(const struct snapshot *snapshot, gpa_t gpa, void *to, size_t length)
 {
 	for (size_t i = 0; i < snapshot->region_count; i++) {
 		const struct snapshot_region *region = &snapshot->regions[i];
+		uint64_t from = gpa - region->gpa;
 
-		if (gpa >= region->gpa && gpa - region->gpa < region->size &&
-		    length <= region->size - (gpa - region->gpa))
+		if (gpa < region->gpa || from >= region->size || length > region->size - from)
+			continue;
+		if (!hole(snapshot, i, from, length))
 			return snapshot_pread(snapshot, to, length,
 					      snapshot->header.memory_offset + region->offset +
-						  (gpa - region->gpa));
+						  from);
+		memset(to, 0, length);
+		return 0;
 	}
 	return fail(STATUS_SNAPSHOT, "%s holds no memory at 0x%llx", snapshot->path,
 		    (unsigned long long)gpa);

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* minivmm diff: how two snapshots differ in registers, devices and memory. Where and when they were
+ * made does not count. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "cli/cli.h"
+#include "cli/decode.h"
+#include "cli/show.h"
+#include "snapshot/snapshot.h"
+
+#define SAME 0
+#define DIFFER 1
+#define TROUBLE 2
+#define ELEMENTS_SHOWN 8
+
+struct diff {
+	FILE *out;
+	const char *what; /* "vcpu 0", "device serial0" */
+	bool any;
+};
+
+static void
+show_where(const struct diff *diff, const char *path)
+{
+	show_text(diff->out, diff->what, strlen(diff->what));
+	fputc(' ', diff->out);
+	show_text(diff->out, path, strlen(path));
+}
+
+/* Of long arrays of the same length, only the elements that differ. */
+static void
+show_elements(const struct diff *diff, const char *path, const struct record *a,
+	      const struct record *b)
+{
+	uint32_t shown = 0, more = 0;
+
+	for (uint32_t i = 0; i < a->count; i++) {
+		if (record_number(a, i) == record_number(b, i))
+			continue;
+		if (shown++ >= ELEMENTS_SHOWN) {
+			more++;
+			continue;
+		}
+		show_where(diff, path);
+		fprintf(diff->out, "[%u]: 0x%llx -> 0x%llx\n", i,
+			(unsigned long long)record_number(a, i),
+			(unsigned long long)record_number(b, i));
+	}
+	if (more) {
+		show_where(diff, path);
+		fprintf(diff->out, ": and %u more elements\n", more);
+	}
+}
+
+static void
+differs(void *context, const char *path, const struct record *a, const struct record *b)
+{
+	struct diff *diff = context;
+
+	diff->any = true;
+	if (a && b && a->array && b->array && a->type == b->type && a->count == b->count &&
+	    a->count > 4) {
+		show_elements(diff, path, a, b);
+		return;
+	}
+	show_where(diff, path);
+	fputs(": ", diff->out);
+	if (a)
+		show_value(diff->out, a);
+	else
+		fputs("(not there)", diff->out);
+	fputs(" -> ", diff->out);
+	if (b)
+		show_value(diff->out, b);
+	else
+		fputs("(not there)", diff->out);
+	fputc('\n', diff->out);
+}
+
+/* Compares two sections; either may be NULL: one side does not have it. Returns whether they
+ * differ. */
+static bool
+diff_sections(struct diff *diff, const char *what, const struct record *a, const struct record *b)
+{
+	diff->what = what;
+	if (a && b)
+		return record_compare(a, b, "", differs, diff);
+	diff->any = true;
+	show_text(diff->out, what, strlen(what));
+	fprintf(diff->out, ": only in the %s\n", a ? "first" : "second");
+	return true;
+}
+
+/* vCPUs are compared taken apart, and as they stand when that shows nothing. */
+static void
+diff_vcpus(struct diff *diff, const struct snapshot *a, const struct snapshot *b)
+{
+	const struct record *left, *right;
+
+	for (uint32_t i = 0;; i++) {
+		struct view views[2] = { 0 };
+		char what[32];
+
+		left = snapshot_section(a, SECTION_VCPU, i);
+		right = snapshot_section(b, SECTION_VCPU, i);
+		if (!left && !right)
+			return;
+		snprintf(what, sizeof(what), "vcpu %u", i);
+		if (!left || !right || view_vcpu(&views[0], left) || view_vcpu(&views[1], right) ||
+		    !diff_sections(diff, what, &views[0].root, &views[1].root))
+			diff_sections(diff, what, left, right);
+		view_free(&views[0]);
+		view_free(&views[1]);
+	}
+}
+
+/* The device's section by the name of the instance, or NULL. */
+static const struct record *
+device_named(const struct snapshot *snapshot, const char *name)
+{
+	const struct record *section;
+
+	for (uint32_t i = 0; (section = snapshot_section(snapshot, SECTION_DEVICE, i)); i++) {
+		struct record item;
+
+		if (record_find(section, "name", &item) && item.type == RECORD_TEXT &&
+		    item.count == strlen(name) && !memcmp(item.data, name, item.count))
+			return section;
+	}
+	return NULL;
+}
+
+/* Those of one snapshot beside their namesakes in the other; both: also where the other has one. */
+static void
+diff_devices(struct diff *diff, const struct snapshot *a, const struct snapshot *b, bool swapped)
+{
+	const struct record *section, *other;
+
+	for (uint32_t i = 0; (section = snapshot_section(a, SECTION_DEVICE, i)); i++) {
+		char *name = NULL, *what = NULL;
+
+		record_get_text(section, "name", &name);
+		other = device_named(b, name ? name : "");
+		if (asprintf(&what, "device %s", name ? name : "?") < 0)
+			what = NULL;
+		if (!swapped)
+			diff_sections(diff, what ? what : "device", section, other);
+		else if (!other)
+			diff_sections(diff, what ? what : "device", NULL, section);
+		free(what);
+		free(name);
+	}
+}
+
+/* How many bytes from gpa on the snapshot has in one region; 0: none. */
+static uint64_t
+extent(const struct snapshot *snapshot, gpa_t gpa)
+{
+	for (size_t i = 0; i < snapshot->region_count; i++) {
+		const struct snapshot_region *region = &snapshot->regions[i];
+
+		if (gpa >= region->gpa && gpa - region->gpa < region->size)
+			return region->size - (gpa - region->gpa);
+	}
+	return 0;
+}
+
+/* Pages that differ, collected to runs. */
+struct run {
+	FILE *out;
+	gpa_t gpa;
+	uint64_t size;
+};
+
+static void
+run_end(struct run *run)
+{
+	if (run->size)
+		fprintf(run->out, "memory 0x%llx to 0x%llx: %llu %s\n",
+			(unsigned long long)run->gpa,
+			(unsigned long long)(run->gpa + run->size - 1),
+			(unsigned long long)(run->size / PAGE_SIZE),
+			run->size == PAGE_SIZE ? "page differs" : "pages differ");
+	run->size = 0;
+}
+
+static void
+run_add(struct run *run, gpa_t gpa)
+{
+	if (run->gpa + run->size != gpa)
+		run_end(run);
+	if (!run->size)
+		run->gpa = gpa;
+	run->size += PAGE_SIZE;
+}
+
+/* The pages of one region that both have. What only one has shows as a difference of the memory
+ * maps. */
+static int
+diff_region(struct run *run, const struct snapshot *a, const struct snapshot *b,
+	    const struct snapshot_region *region, uint8_t *buffers, bool *any)
+{
+	int failed;
+
+	for (uint64_t at = 0, step; at < region->size; at += step) {
+		gpa_t gpa = region->gpa + at;
+		uint64_t there = extent(b, gpa);
+
+		step = region->size - at;
+		step = step < SNAPSHOT_CHUNK ? step : SNAPSHOT_CHUNK;
+		if (!there)
+			step = PAGE_SIZE;
+		else if (there < step)
+			step = there;
+		if (!there)
+			continue;
+		failed = snapshot_read(a, gpa, buffers, step);
+		if (!failed)
+			failed = snapshot_read(b, gpa, buffers + SNAPSHOT_CHUNK, step);
+		if (failed)
+			return failed;
+		for (uint64_t page = 0; page < step; page += PAGE_SIZE)
+			if (memcmp(buffers + page, buffers + SNAPSHOT_CHUNK + page, PAGE_SIZE)) {
+				run_add(run, gpa + page);
+				*any = true;
+			}
+	}
+	return 0;
+}
+
+static int
+diff_memory(struct diff *diff, const struct snapshot *a, const struct snapshot *b)
+{
+	struct run run = { .out = diff->out };
+	uint8_t *buffers = malloc(2 * SNAPSHOT_CHUNK);
+	int failed = 0;
+
+	if (!buffers)
+		return fail(STATUS_HOST, "can't compare memory: no memory");
+	diff_sections(diff, "memory map", snapshot_section(a, SECTION_MEMORY, 0),
+		      snapshot_section(b, SECTION_MEMORY, 0));
+	for (size_t i = 0; i < a->region_count && !failed; i++)
+		failed = diff_region(&run, a, b, &a->regions[i], buffers, &diff->any);
+	run_end(&run);
+	free(buffers);
+	return failed;
+}
+
+static int
+diff_snapshots(struct diff *diff, const struct snapshot *a, const struct snapshot *b)
+{
+	diff_sections(diff, "config", snapshot_section(a, SECTION_CONFIG, 0),
+		      snapshot_section(b, SECTION_CONFIG, 0));
+	diff_vcpus(diff, a, b);
+	diff_sections(diff, "machine", snapshot_section(a, SECTION_VM, 0),
+		      snapshot_section(b, SECTION_VM, 0));
+	diff_devices(diff, a, b, false);
+	diff_devices(diff, b, a, true);
+	return diff_memory(diff, a, b);
+}
+
+static const char usage[] = "usage: minivmm diff A B\n"
+			    "Prints how two snapshots differ: registers, device fields, pages.\n"
+			    "Exit status: 0 they do not, 1 they do, 2 trouble.\n";
+
+int
+cli_diff(int argc, char **argv)
+{
+	struct diff diff = { .out = stdout };
+	struct snapshot a, b;
+	int failed;
+
+	if (argc == 2 && !strcmp(argv[1], "--help")) {
+		fputs(usage, stdout);
+		return show_end(stdout) ? TROUBLE : SAME;
+	}
+	if (argc != 3 || argv[1][0] == '-' || argv[2][0] == '-') {
+		fail(STATUS_USAGE, "diff takes two snapshots: minivmm diff A B");
+		return TROUBLE;
+	}
+	failed = snapshot_open(&a, argv[1]);
+	if (!failed) {
+		failed = snapshot_open(&b, argv[2]);
+		if (!failed)
+			failed = diff_snapshots(&diff, &a, &b);
+		snapshot_close(&b);
+	}
+	snapshot_close(&a);
+	if (!failed)
+		failed = show_end(stdout);
+	return failed ? TROUBLE : diff.any ? DIFFER : SAME;
+}

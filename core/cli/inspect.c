@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* minivmm inspect: what a snapshot holds, for people or as one JSON document. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "cli/cli.h"
+#include "cli/decode.h"
+#include "cli/show.h"
+#include "snapshot/snapshot.h"
+
+/* A vCPU's section, taken apart where that works. */
+static const struct record *
+vcpu_view(struct view *view, const struct record *vcpu)
+{
+	return view_vcpu(view, vcpu) ? vcpu : &view->root;
+}
+
+static void
+show_id(FILE *out, const struct snapshot *snapshot)
+{
+	for (size_t i = 0; i < sizeof(snapshot->header.id); i++)
+		fprintf(out, "%02x", snapshot->header.id[i]);
+}
+
+static uint64_t
+disk_size(const struct snapshot *snapshot)
+{
+	struct stat status;
+
+	return fstat(snapshot->fd, &status) ? 0 : (uint64_t)status.st_blocks * 512;
+}
+
+static uint64_t
+file_size(const struct snapshot *snapshot)
+{
+	return snapshot->header.memory_offset + snapshot->header.memory_size;
+}
+
+static void
+show_file(FILE *out, const struct snapshot *snapshot)
+{
+	const struct record *host = snapshot_section(snapshot, SECTION_HOST, 0);
+	char text[256], date[64] = "at an unknown time", sizes[2][32];
+	uint64_t made;
+	struct tm tm;
+	time_t when;
+
+	if (record_get_u64(host, "made", &made)) {
+		when = (time_t)made;
+		if (gmtime_r(&when, &tm))
+			strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S UTC", &tm);
+	}
+	snapshot_host_text(host, text, sizeof(text));
+	show_text(out, snapshot->path, strlen(snapshot->path));
+	fprintf(out, ": a machine, snapshot format %u\n  id = ", snapshot->header.version);
+	show_id(out, snapshot);
+	fprintf(out, "\n  made = %s\n  by = ", date);
+	show_text(out, text, strlen(text));
+	fprintf(out, "\n  size = %s, %s on disk\n",
+		show_size(file_size(snapshot), sizes[0], sizeof(sizes[0])),
+		show_size(disk_size(snapshot), sizes[1], sizeof(sizes[1])));
+}
+
+static void
+show_device(FILE *out, const struct record *device)
+{
+	char *name = NULL, *plugin = NULL;
+	struct record item;
+	size_t position = 0;
+	uint64_t version = 0;
+
+	record_get_text(device, "name", &name);
+	record_get_text(device, "plugin", &plugin);
+	record_get_u64(device, "version", &version);
+	fputs("\ndevice ", out);
+	show_text(out, name ? name : "?", name ? strlen(name) : 1);
+	fputs(" (", out);
+	show_text(out, plugin ? plugin : "?", plugin ? strlen(plugin) : 1);
+	fprintf(out, ", state version %llu)\n", (unsigned long long)version);
+	while (record_next(device, &position, &item))
+		if (!record_is(&item, "name") && !record_is(&item, "plugin") &&
+		    !record_is(&item, "version"))
+			show_item(out, &item, 2);
+	free(name);
+	free(plugin);
+}
+
+static void
+show_run(void *context, gpa_t gpa, uint64_t size)
+{
+	char text[32];
+
+	fprintf(context, "    0x%llx to 0x%llx, %s\n", (unsigned long long)gpa,
+		(unsigned long long)(gpa + size - 1), show_size(size, text, sizeof(text)));
+}
+
+static int
+show_memory(FILE *out, const struct snapshot *snapshot)
+{
+	char text[32];
+
+	fputs("\nmemory\n", out);
+	for (size_t i = 0; i < snapshot->region_count; i++)
+		fprintf(
+		    out, "  0x%llx to 0x%llx, %s\n", (unsigned long long)snapshot->regions[i].gpa,
+		    (unsigned long long)(snapshot->regions[i].gpa + snapshot->regions[i].size - 1),
+		    show_size(snapshot->regions[i].size, text, sizeof(text)));
+	fputs("  pages that hold data\n", out);
+	return snapshot_runs(snapshot, show_run, out);
+}
+
+static int
+inspect_text(FILE *out, const struct snapshot *snapshot)
+{
+	const struct record *section;
+
+	show_file(out, snapshot);
+	fputs("\nconfig\n", out);
+	show_group(out, snapshot_section(snapshot, SECTION_CONFIG, 0), 2);
+	for (uint32_t i = 0; (section = snapshot_section(snapshot, SECTION_VCPU, i)); i++) {
+		struct view view = { 0 };
+
+		fprintf(out, "\nvcpu %u\n", i);
+		show_group(out, vcpu_view(&view, section), 2);
+		view_free(&view);
+	}
+	fputs("\nmachine\n", out);
+	show_group(out, snapshot_section(snapshot, SECTION_VM, 0), 2);
+	for (uint32_t i = 0; (section = snapshot_section(snapshot, SECTION_DEVICE, i)); i++)
+		show_device(out, section);
+	return show_memory(out, snapshot);
+}
+
+struct json_runs {
+	FILE *out;
+	bool any;
+};
+
+static void
+json_range(FILE *out, bool first, gpa_t gpa, uint64_t size)
+{
+	fprintf(out, "%s\n\t\t\t{\"gpa\": %llu, \"size\": %llu}", first ? "" : ",",
+		(unsigned long long)gpa, (unsigned long long)size);
+}
+
+static void
+json_run(void *context, gpa_t gpa, uint64_t size)
+{
+	struct json_runs *runs = context;
+
+	json_range(runs->out, !runs->any, gpa, size);
+	runs->any = true;
+}
+
+static int
+json_memory(FILE *out, const struct snapshot *snapshot)
+{
+	struct json_runs runs = { .out = out };
+	int failed;
+
+	fputs("\t\"memory\": {\n\t\t\"regions\": [", out);
+	for (size_t i = 0; i < snapshot->region_count; i++)
+		json_range(out, !i, snapshot->regions[i].gpa, snapshot->regions[i].size);
+	fputs("],\n\t\t\"data\": [", out);
+	failed = snapshot_runs(snapshot, json_run, &runs);
+	fputs("]\n\t}\n", out);
+	return failed;
+}
+
+static void
+json_section(FILE *out, const char *name, const struct record *section)
+{
+	fprintf(out, "\t\"%s\": ", name);
+	record_print_json(out, section, 1);
+	fputs(",\n", out);
+}
+
+static int
+inspect_json(FILE *out, const struct snapshot *snapshot)
+{
+	const struct record *section;
+	int failed;
+
+	fputs("{\n\t\"file\": ", out);
+	show_json_text(out, snapshot->path, strlen(snapshot->path));
+	fprintf(out, ",\n\t\"format\": %u,\n\t\"id\": \"", snapshot->header.version);
+	show_id(out, snapshot);
+	fprintf(out, "\",\n\t\"size\": %llu,\n\t\"size_on_disk\": %llu,\n",
+		(unsigned long long)file_size(snapshot), (unsigned long long)disk_size(snapshot));
+	json_section(out, "host", snapshot_section(snapshot, SECTION_HOST, 0));
+	json_section(out, "config", snapshot_section(snapshot, SECTION_CONFIG, 0));
+	fputs("\t\"vcpus\": [", out);
+	for (uint32_t i = 0; (section = snapshot_section(snapshot, SECTION_VCPU, i)); i++) {
+		struct view view = { 0 };
+
+		fputs(i ? ", " : "", out);
+		record_print_json(out, vcpu_view(&view, section), 2);
+		view_free(&view);
+	}
+	fputs("],\n", out);
+	json_section(out, "machine", snapshot_section(snapshot, SECTION_VM, 0));
+	fputs("\t\"devices\": [", out);
+	for (uint32_t i = 0; (section = snapshot_section(snapshot, SECTION_DEVICE, i)); i++) {
+		fputs(i ? ", " : "", out);
+		record_print_json(out, section, 2);
+	}
+	fputs("],\n", out);
+	failed = json_memory(out, snapshot);
+	fputs("}\n", out);
+	return failed;
+}
+
+static const char usage[] = "usage: minivmm inspect SNAPSHOT [--json]\n"
+			    "Prints what a snapshot holds: registers, devices, memory map.\n"
+			    "  --json  the same for programs\n";
+
+int
+cli_inspect(int argc, char **argv)
+{
+	const char *path = NULL;
+	struct snapshot snapshot;
+	bool json = false;
+	int failed;
+
+	for (int i = 1; i < argc; i++) {
+		if (!strcmp(argv[i], "--help"))
+			return fputs(usage, stdout) < 0 ? STATUS_IO : 0;
+		if (!strcmp(argv[i], "--json"))
+			json = true;
+		else if (argv[i][0] == '-')
+			return -fail(STATUS_USAGE, "inspect: no such option: %s; %s", argv[i],
+				     "see minivmm inspect --help");
+		else if (path)
+			return -fail(STATUS_USAGE, "inspect takes one snapshot, not also %s",
+				     argv[i]);
+		else
+			path = argv[i];
+	}
+	if (!path)
+		return -fail(STATUS_USAGE, "inspect: which snapshot? minivmm inspect SNAPSHOT");
+	failed = snapshot_open(&snapshot, path);
+	if (!failed)
+		failed = json ? inspect_json(stdout, &snapshot) : inspect_text(stdout, &snapshot);
+	snapshot_close(&snapshot);
+	if (!failed)
+		failed = show_end(stdout);
+	return -failed;
+}

@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Records as tidy text: hexadecimal with the decimal beside it, flags by name, bytes as dumps. */
+#include "cli/show.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/log.h"
+
+/* Bits of registers by name (AMD64 Architecture Programmer's Manual, volume 2). */
+static const struct flags {
+	const char *name;
+	const char *bits[64];
+} flags[] = {
+	{ "rflags",
+	  { [0] = "CF",
+	    [2] = "PF",
+	    [4] = "AF",
+	    [6] = "ZF",
+	    [7] = "SF",
+	    [8] = "TF",
+	    [9] = "IF",
+	    [10] = "DF",
+	    [11] = "OF",
+	    [14] = "NT",
+	    [16] = "RF",
+	    [17] = "VM",
+	    [18] = "AC",
+	    [19] = "VIF",
+	    [20] = "VIP",
+	    [21] = "ID" } },
+	{ "cr0",
+	  { [0] = "PE",
+	    [1] = "MP",
+	    [2] = "EM",
+	    [3] = "TS",
+	    [4] = "ET",
+	    [5] = "NE",
+	    [16] = "WP",
+	    [18] = "AM",
+	    [29] = "NW",
+	    [30] = "CD",
+	    [31] = "PG" } },
+	{ "cr4",
+	  { [0] = "VME",         [1] = "PVI",   [2] = "TSD",   [3] = "DE",        [4] = "PSE",
+	    [5] = "PAE",         [6] = "MCE",   [7] = "PGE",   [8] = "PCE",       [9] = "OSFXSR",
+	    [10] = "OSXMMEXCPT", [11] = "UMIP", [12] = "LA57", [16] = "FSGSBASE", [17] = "PCIDE",
+	    [18] = "OSXSAVE",    [20] = "SMEP", [21] = "SMAP", [22] = "PKE",      [23] = "CET" } },
+	{ "efer",
+	  { [0] = "SCE", [8] = "LME", [10] = "LMA", [11] = "NXE", [12] = "SVME", [14] = "FFXSR" } },
+	{ "xcr0",
+	  { [0] = "x87",
+	    [1] = "SSE",
+	    [2] = "AVX",
+	    [5] = "opmask",
+	    [6] = "ZMM_Hi256",
+	    [7] = "Hi16_ZMM",
+	    [9] = "PKRU",
+	    [17] = "TILECFG",
+	    [18] = "TILEDATA" } },
+	{ "apic_base", { [8] = "BSP", [10] = "x2APIC", [11] = "enabled" } },
+};
+
+static void
+show_flags(FILE *out, const struct record *item, uint64_t value)
+{
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+		if (!record_is(item, flags[i].name))
+			continue;
+		for (unsigned bit = 0; bit < 64; bit++)
+			if (value >> bit & 1 && flags[i].bits[bit])
+				fprintf(out, " %s", flags[i].bits[bit]);
+	}
+}
+
+/* An x87 register is kept as text, "0x" and its 80 bits; beside it stands what it means. */
+static void
+show_st(FILE *out, const struct record *item)
+{
+	unsigned long long significand;
+	long double value = 0;
+	unsigned exponent;
+	char text[24] = "";
+	uint8_t bytes[16] = { 0 };
+
+	if (item->name_length != 3 || memcmp(item->name, "st", 2) || item->count >= sizeof(text))
+		return;
+	memcpy(text, item->data, item->count);
+	if (sscanf(text, "0x%4x%16llx", &exponent, &significand) != 2)
+		return;
+	memcpy(bytes, &significand, 8);
+	memcpy(bytes + 8, &exponent, 2);
+	memcpy(&value, bytes, 10);
+	fprintf(out, " (%.20Lg)", value);
+}
+
+void
+show_text(FILE *out, const void *text, size_t length)
+{
+	const uint8_t *bytes = text;
+
+	for (size_t i = 0; i < length; i++)
+		if (bytes[i] >= ' ' && bytes[i] < 0x7f && bytes[i] != '\\')
+			fputc(bytes[i], out);
+		else
+			fprintf(out, "\\x%02x", bytes[i]);
+}
+
+void
+show_json_text(FILE *out, const void *text, size_t length)
+{
+	const uint8_t *bytes = text;
+
+	fputc('"', out);
+	for (size_t i = 0; i < length; i++)
+		if (bytes[i] == '"' || bytes[i] == '\\')
+			fprintf(out, "\\%c", bytes[i]);
+		else if (bytes[i] >= ' ' && bytes[i] < 0x7f)
+			fputc(bytes[i], out);
+		else
+			fprintf(out, "\\u%04x", bytes[i]);
+	fputc('"', out);
+}
+
+const char *
+show_size(uint64_t bytes, char *buffer, size_t size)
+{
+	static const char units[] = "KMGT";
+	int unit = -1;
+
+	while (bytes && bytes % 1024 == 0 && unit < 3) {
+		bytes /= 1024;
+		unit++;
+	}
+	if (unit < 0)
+		snprintf(buffer, size, "%llu bytes", (unsigned long long)bytes);
+	else
+		snprintf(buffer, size, "%llu%c", (unsigned long long)bytes, units[unit]);
+	return buffer;
+}
+
+static bool
+all_zero(const struct record *item)
+{
+	for (uint32_t i = 0; i < item->count; i++)
+		if (record_number(item, i))
+			return false;
+	return true;
+}
+
+static void
+show_number(FILE *out, const struct record *item, uint32_t index)
+{
+	uint64_t value = record_number(item, index);
+
+	if (item->type == RECORD_BOOL)
+		fputs(value ? "yes" : "no", out);
+	else
+		fprintf(out, "0x%llx", (unsigned long long)value);
+}
+
+void
+show_value(FILE *out, const struct record *item)
+{
+	if (item->type == RECORD_TEXT) {
+		show_text(out, item->data, item->count);
+		show_st(out, item);
+		return;
+	}
+	if (item->type == RECORD_GROUP || item->type == RECORD_LIST) {
+		fputs(item->count ? "{...}" : "none", out);
+		return;
+	}
+	if (!item->array) {
+		show_number(out, item, 0);
+		if (item->type != RECORD_BOOL) {
+			fprintf(out, " (%llu)", (unsigned long long)record_number(item, 0));
+			show_flags(out, item, record_number(item, 0));
+		}
+		return;
+	}
+	if (!item->count)
+		fputs("none", out);
+	else if (item->count > 4 && all_zero(item))
+		fprintf(out, "%u times 0", item->count);
+	else
+		for (uint32_t i = 0; i < item->count; i++) {
+			fputs(i ? " " : "", out);
+			if (item->type == RECORD_U8)
+				fprintf(out, "%02x", (unsigned)record_number(item, i));
+			else
+				show_number(out, item, i);
+		}
+}
+
+/* Many bytes: 16 to a line, with their offset and what they are as text; lines of zeros left out.
+ */
+static void
+show_dump(FILE *out, const struct record *item, unsigned indent)
+{
+	for (uint32_t at = 0; at < item->count; at += 16) {
+		uint32_t length = item->count - at < 16 ? item->count - at : 16;
+		char text[17] = "", hex[49] = "";
+		bool any = false;
+
+		for (uint32_t i = 0; i < length; i++) {
+			uint8_t byte = item->data[at + i];
+
+			any |= byte;
+			snprintf(hex + 3 * i, sizeof(hex) - 3 * i, " %02x", byte);
+			text[i] = byte >= ' ' && byte < 0x7f ? (char)byte : '.';
+		}
+		if (any)
+			fprintf(out, "\n%*s0x%04x %-48s  %s", (int)indent, "", at, hex, text);
+	}
+}
+
+/* The length of a name up to its dot, if it has one that is neither first nor last. */
+static size_t
+stem(const struct record *item)
+{
+	const char *dot = memchr(item->name, '.', item->name_length);
+	size_t length = dot ? (size_t)(dot - item->name) : 0;
+
+	return length + 1 < item->name_length && item->type <= RECORD_BOOL && !item->array ? length
+											   : 0;
+}
+
+/* "cs.base", "cs.limit", ... follow each other: one line for all of cs. Returns whether it was. */
+static bool
+show_family(FILE *out, const struct record *group, size_t *position, const struct record *first,
+	    unsigned indent)
+{
+	size_t length = stem(first), next = *position;
+	struct record item;
+	unsigned members = 1;
+
+	while (length && record_next(group, &next, &item) && stem(&item) == length &&
+	       !memcmp(item.name, first->name, length)) {
+		if (members++ == 1) {
+			fprintf(out, "%*s", (int)indent, "");
+			show_text(out, first->name, length);
+			fputs(": ", out);
+			show_text(out, first->name + length + 1, first->name_length - length - 1);
+			fputs(" = ", out);
+			show_number(out, first, 0);
+		}
+		fputs(", ", out);
+		show_text(out, item.name + length + 1, item.name_length - length - 1);
+		fputs(" = ", out);
+		show_number(out, &item, 0);
+		*position = next;
+	}
+	if (members > 1)
+		fputc('\n', out);
+	return members > 1;
+}
+
+static void
+show_list(FILE *out, const struct record *list, unsigned indent)
+{
+	struct record element;
+	size_t position = 0;
+	unsigned number = 0;
+
+	while (record_next(list, &position, &element)) {
+		fprintf(out, "%*s%u\n", (int)indent, "", number++);
+		show_group(out, &element, indent + 2);
+	}
+}
+
+void
+show_item(FILE *out, const struct record *item, unsigned indent)
+{
+	fprintf(out, "%*s", (int)indent, "");
+	show_text(out, item->name, item->name_length);
+	if (item->type == RECORD_GROUP && item->count) {
+		fputc('\n', out);
+		show_group(out, item, indent + 2);
+	} else if (item->type == RECORD_LIST && item->count) {
+		fputc('\n', out);
+		show_list(out, item, indent + 2);
+	} else if (item->type == RECORD_U8 && item->count > 32 && !all_zero(item)) {
+		fprintf(out, " = %u bytes", item->count);
+		show_dump(out, item, indent + 2);
+		fputc('\n', out);
+	} else {
+		fputs(" = ", out);
+		show_value(out, item);
+		fputc('\n', out);
+	}
+}
+
+void
+show_group(FILE *out, const struct record *group, unsigned indent)
+{
+	struct record item;
+	size_t position = 0;
+
+	while (record_next(group, &position, &item))
+		if (!show_family(out, group, &position, &item, indent))
+			show_item(out, &item, indent);
+}
+
+int
+show_end(FILE *out)
+{
+	if (fflush(out) || ferror(out))
+		return fail(STATUS_IO, "can't write to stdout: %s", strerror(errno));
+	return 0;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* minivmm verify: checks every checksum of a snapshot, memory included. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "cli/cli.h"
+#include "cli/show.h"
+#include "snapshot/snapshot.h"
+
+static const char usage[] = "usage: minivmm verify SNAPSHOT\n"
+			    "Checks every checksum of a snapshot, memory included.\n";
+
+int
+cli_verify(int argc, char **argv)
+{
+	struct snapshot snapshot;
+	int failed;
+
+	if (argc == 2 && !strcmp(argv[1], "--help")) {
+		fputs(usage, stdout);
+		return -show_end(stdout);
+	}
+	if (argc != 2 || argv[1][0] == '-')
+		return -fail(STATUS_USAGE, "verify takes one snapshot: minivmm verify SNAPSHOT");
+	failed = snapshot_open(&snapshot, argv[1]);
+	if (!failed)
+		failed = snapshot_verify(&snapshot);
+	snapshot_close(&snapshot);
+	if (failed)
+		return -failed;
+	show_text(stdout, argv[1], strlen(argv[1]));
+	fputs(": every checksum is right\n", stdout);
+	return -show_end(stdout);
+}
