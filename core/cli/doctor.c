@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* minivmm doctor: what this host offers, and the remedy for what it lacks. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "cli/cli.h"
+#include "kvm/kvm.h"
+#include "plugin/plugin.h"
+
+static void
+line(bool good, const char *what, const char *text)
+{
+	printf("%-4s %-14s %s\n", good ? "ok" : "NO", what, text);
+}
+
+static bool
+check_kvm(void)
+{
+	char text[256];
+	const char *trouble = kvm_probe("/dev/kvm", text, sizeof(text));
+	struct kvm kvm;
+
+	line(!trouble, "kvm", trouble ? trouble : "/dev/kvm opens and has all that is needed");
+	if (trouble || kvm_open(&kvm))
+		return false;
+	snprintf(text, sizeof(text), "%u MSRs, XSAVE area of %zu bytes, %u CPUID entries",
+		 kvm.msrs->nmsrs, kvm.xsave_size, kvm.cpuid->nent);
+	line(true, "state", text);
+	kvm_close(&kvm);
+	return true;
+}
+
+/* Needed for live snapshots only, so its lack is no failure. */
+static void
+check_userfaultfd(void)
+{
+	int device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
+	int fd = device >= 0 ? ioctl(device, USERFAULTFD_IOC_NEW, O_CLOEXEC)
+			     : (int)syscall(SYS_userfaultfd, O_CLOEXEC);
+
+	line(fd >= 0, "userfaultfd",
+	     fd >= 0 ? "faults of the kernel can be handled"
+		     : "not allowed: be root, or give access to /dev/userfaultfd, or set "
+		       "vm.unprivileged_userfaultfd = 1");
+	if (fd >= 0)
+		close(fd);
+	if (device >= 0)
+		close(device);
+}
+
+static bool
+check_plugins(void)
+{
+	struct plugin_path path;
+	struct plugin plugin;
+	bool good = false;
+	char text[512];
+
+	if (plugin_path_init(&path, NULL))
+		return false;
+	for (size_t i = 0; i < path.count; i++) {
+		bool there = !access(path.folders[i], R_OK | X_OK);
+
+		snprintf(text, sizeof(text), "%s%s%s", path.folders[i], there ? "" : ": ",
+			 there ? "" : strerror(errno));
+		printf("%-4s %-14s %s\n", there ? "ok" : "-", "plugin folder", text);
+		good |= there;
+	}
+	if (good)
+		good = !plugin_load(&plugin, &path, "serial", "");
+	if (!good)
+		line(false, "plugins",
+		     "serial is in none of them: make builds it, MINIVMM_PLUGIN_PATH names a "
+		     "folder");
+	else {
+		line(true, "plugins", plugin.path);
+		plugin_unload(&plugin);
+	}
+	plugin_path_free(&path);
+	return good;
+}
+
+int
+cli_doctor(int argc, char **argv)
+{
+	bool kvm, plugins;
+
+	if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {
+		puts("minivmm doctor: checks KVM, userfaultfd and the plugin folders; names the "
+		     "remedy for each");
+		return 0;
+	}
+	if (argc > 1)
+		return -fail(STATUS_USAGE, "minivmm doctor takes no arguments");
+	kvm = check_kvm();
+	check_userfaultfd();
+	plugins = check_plugins();
+	return kvm && plugins ? 0 : STATUS_HOST;
+}

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* minivmm new-plugin: writes a small commented plugin that compiles and runs. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "cli/cli.h"
+
+/* @ stands for the plugin's name, $ for the name as an identifier. */
+static const char template[] =
+    "/*\n"
+    " * @: one 32-bit MMIO register that adds up what is written to it.\n"
+    " *\n"
+    " * Build: cc -shared -fPIC -o @.so @.c $(pkg-config --cflags minivmm)\n"
+    " * Use:   [plugins]\n"
+    " *        path = FOLDER\n"
+    " *        [device @0]\n"
+    " *        plugin = @\n"
+    " *        address = 0xd0000000\n"
+    " */\n"
+    "#include <minivmm/plugin.h>\n"
+    "\n"
+    "/* One instance: its options and its state. */\n"
+    "struct $ {\n"
+    "\tuint32_t step; /* option: what a write adds at least */\n"
+    "\tuint32_t sum;  /* state */\n"
+    "};\n"
+    "\n"
+    "/* offset and width are inside the range, and of a width that it takes. 0, or -1 after minivmm_error(). */\n"
+    "static int\n"
+    "$_read(struct minivmm_device *dev, const struct minivmm_access *access, uint64_t *value)\n"
+    "{\n"
+    "\tstruct $ *state = minivmm_state(dev);\n"
+    "\n"
+    "\t(void)access;\n"
+    "\t*value = state->sum;\n"
+    "\treturn 0;\n"
+    "}\n"
+    "\n"
+    "static int\n"
+    "$_write(struct minivmm_device *dev, const struct minivmm_access *access, uint64_t value)\n"
+    "{\n"
+    "\tstruct $ *state = minivmm_state(dev);\n"
+    "\n"
+    "\t(void)access;\n"
+    "\tstate->sum += value < state->step ? state->step : (uint32_t)value;\n"
+    "\treturn 0;\n"
+    "}\n"
+    "\n"
+    "/* Keys of the [device] section; the core parses and checks them. The range's \"address\" is one more. */\n"
+    "static const struct minivmm_option options[] = {\n"
+    "\tMINIVMM_OPTION(struct $, step, \"1\", \"what a write adds at least\"),\n"
+    "\tMINIVMM_END\n"
+    "};\n"
+    "\n"
+    "static const struct minivmm_range ranges[] = {\n"
+    "\t{ .space = MINIVMM_MMIO, .at = \"address\", .length = 4, .widths = MINIVMM_W32, .read = $_read,\n"
+    "\t  .write = $_write, .help = \"where the register is\" },\n"
+    "\tMINIVMM_END\n"
+    "};\n"
+    "\n"
+    "/* What a snapshot holds; the core saves, loads and checks it. */\n"
+    "static const struct minivmm_field fields[] = {\n"
+    "\tMINIVMM_FIELD(struct $, sum),\n"
+    "\tMINIVMM_END\n"
+    "};\n"
+    "\n"
+    "static const struct minivmm_plugin $_plugin = {\n"
+    "\t.name = \"@\",\n"
+    "\t.summary = \"adds up what is written to one MMIO register\",\n"
+    "\t.state_version = 1,\n"
+    "\t.state_size = sizeof(struct $),\n"
+    "\t.options = options,\n"
+    "\t.ranges = ranges,\n"
+    "\t.fields = fields,\n"
+    "};\n"
+    "MINIVMM_REGISTER($_plugin);\n";
+
+static bool
+good_name(const char *name)
+{
+	size_t length = strlen(name);
+
+	return length && length <= 31 && name[0] >= 'a' && name[0] <= 'z' &&
+	       strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") == length;
+}
+
+static void
+expand(FILE *file, const char *name)
+{
+	for (const char *p = template; *p; p++) {
+		if (*p == '@')
+			fputs(name, file);
+		else if (*p == '$' && p[1] != '(')
+			for (const char *n = name; *n; n++)
+				fputc(*n == '-' ? '_' : *n, file);
+		else
+			fputc(*p, file);
+	}
+}
+
+int
+cli_new_plugin(int argc, char **argv)
+{
+	char path[64];
+	FILE *file;
+	int fd;
+
+	if (argc == 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {
+		puts("minivmm new-plugin NAME: writes NAME.c, a small plugin to begin with, to the current folder");
+		return 0;
+	}
+	if (argc != 2)
+		return -fail(STATUS_USAGE, "use minivmm new-plugin NAME");
+	if (!good_name(argv[1]))
+		return -fail(STATUS_USAGE,
+			     "%s is no name for a plugin: use a-z, then up to 30 of a-z, 0-9, _ and -", argv[1]);
+	snprintf(path, sizeof(path), "%s.c", argv[1]);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	file = fd < 0 ? NULL : fdopen(fd, "w");
+	if (!file)
+		return -fail(STATUS_IO, "cannot write %s: %s", path,
+			     errno == EEXIST ? "it is there already; choose another name" : strerror(errno));
+	expand(file, argv[1]);
+	if (ferror(file) | fclose(file)) {
+		unlink(path);
+		return -fail(STATUS_IO, "cannot write %s: %s", path, strerror(errno));
+	}
+	printf("%s written. Build it:\n  cc -shared -fPIC -o %s.so %s $(pkg-config --cflags minivmm)\n"
+	       "or put it into plugins/ of the source tree and run make.\n",
+	       path, argv[1], path);
+	return 0;
+}

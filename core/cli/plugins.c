@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* minivmm plugins: what there is, where, and one plugin's tables. */
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "cli/cli.h"
+#include "plugin/plugin.h"
+
+static void
+print_option(const struct plugin_option *option)
+{
+	const struct minivmm_option *row = &option->row;
+
+	printf("  %-12s %-8s %-10s %s", row->name, plugin_type_name(row->type),
+	       row->initial       ? *row->initial ? row->initial : "\"\""
+	       : option->required ? "required"
+				  : "-",
+	       row->help ? row->help : "");
+	if (row->type == MINIVMM_ENUM)
+		for (int i = 0; row->values[i]; i++)
+			printf("%s%s%s", i ? ", " : " (", row->values[i],
+			       row->values[i + 1] ? "" : ")");
+	if (row->max)
+		printf(" (%llu to %llu)", (unsigned long long)row->min,
+		       (unsigned long long)row->max);
+	if (row->flags & MINIVMM_HOST)
+		printf(" [host]");
+	putchar('\n');
+}
+
+static void
+print_range(const struct minivmm_range *row)
+{
+	static const char *const widths[] = { "1", "2", "4", "8" };
+
+	printf("  %-12s %-5s", row->at, row->space == MINIVMM_PIO ? "ports" : "mmio");
+	if (row->length_option)
+		printf(" length %s", row->length_option);
+	else
+		printf(" length 0x%llx", (unsigned long long)row->length);
+	for (int i = 0; i < 4 && row->widths; i++)
+		if (row->widths & 1u << i)
+			printf("%s%s", row->widths & ((1u << i) - 1) ? "," : " widths ", widths[i]);
+	putchar('\n');
+	for (const struct minivmm_register *r = row->registers; r && (r->read || r->write); r++)
+		printf("    0x%-4llx %s%s%s\n", (unsigned long long)r->offset,
+		       r->read ? r->read : r->write, r->read && r->write ? "/" : "",
+		       r->read && r->write ? r->write : "");
+}
+
+static void
+print_field(const struct minivmm_field *row)
+{
+	printf("  %-12s %s", row->name, plugin_type_name(row->type));
+	if (row->flags & MINIVMM_POINTER)
+		printf("[...]");
+	else if (row->count)
+		printf("[%u]", row->count);
+	if (row->max)
+		printf(" at most %llu", (unsigned long long)row->max);
+	if (row->initial)
+		printf(" initially %llu", (unsigned long long)row->initial);
+	if (row->since > 1)
+		printf(" since version %u", row->since);
+	if (row->help)
+		printf("  %s", row->help);
+	putchar('\n');
+}
+
+/* A title before the first row of a table. */
+#define SECTION(title, count)                                                                      \
+	if (count)                                                                                 \
+	printf("\n%s\n", title)
+
+static void
+print_plugin(const struct plugin *plugin)
+{
+	const struct minivmm_plugin *d = &plugin->descriptor;
+
+	printf("%s: %s\n%s, state version %u\n", d->name, d->summary, plugin->path,
+	       d->state_version);
+	SECTION("options (name, type, initial value; [host]: may differ after a restore)",
+		plugin->all_count);
+	for (size_t i = 0; i < plugin->all_count; i++)
+		print_option(&plugin->all[i]);
+	SECTION("ranges", plugin->range_count);
+	for (uint32_t i = 0; i < plugin->range_count; i++)
+		print_range(&d->ranges[i]);
+	SECTION("timers", plugin->timer_count);
+	for (uint32_t i = 0; i < plugin->timer_count; i++)
+		printf("  %-12s %s\n", d->timers[i].name,
+		       d->timers[i].help ? d->timers[i].help : "");
+	SECTION("watches", plugin->watch_count);
+	for (uint32_t i = 0; i < plugin->watch_count; i++)
+		printf("  %-12s %s\n", d->watches[i].name,
+		       d->watches[i].help ? d->watches[i].help : "");
+	SECTION("state", plugin->field_count);
+	for (uint32_t i = 0; i < plugin->field_count; i++)
+		print_field(&d->fields[i]);
+}
+
+static int
+by_name(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* The names of the .so files in a folder, sorted; count of them. NULL: none. */
+static char **
+list(const char *folder, size_t *count)
+{
+	DIR *dir = opendir(folder);
+	char **names = NULL;
+
+	*count = 0;
+	for (struct dirent *e; dir && (e = readdir(dir));) {
+		size_t length = strlen(e->d_name);
+		char **more;
+
+		if (length < 4 || strcmp(e->d_name + length - 3, ".so"))
+			continue;
+		more = realloc(names, (*count + 1) * sizeof(*names));
+		if (!more)
+			break;
+		names = more;
+		names[*count] = strndup(e->d_name, length - 3);
+		if (!names[*count])
+			break;
+		(*count)++;
+	}
+	if (dir)
+		closedir(dir);
+	if (names)
+		qsort(names, *count, sizeof(*names), by_name);
+	return names;
+}
+
+/* Every plugin of a folder, in a line; what can't be loaded is said and counted. */
+static int
+print_folder(const struct plugin_path *path, const char *folder)
+{
+	size_t count;
+	char **names = list(folder, &count);
+	int worst = 0;
+
+	printf("%s%s\n", folder, count ? "" : ": no plugins");
+	for (size_t i = 0; i < count; i++) {
+		struct plugin plugin;
+		char *file;
+		int r;
+
+		if (asprintf(&file, "%s/%s.so", folder, names[i]) < 0)
+			break;
+		r = plugin_load(&plugin, path, file, "");
+		if (r)
+			worst = r;
+		else
+			printf("  %-16s %s\n", names[i], plugin.descriptor.summary);
+		plugin_unload(&plugin);
+		free(file);
+		free(names[i]);
+	}
+	free(names);
+	return worst;
+}
+
+int
+cli_plugins(int argc, char **argv)
+{
+	struct plugin_path path;
+	struct plugin plugin;
+	int r;
+
+	if (argc == 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {
+		puts("minivmm plugins [NAME]: the plugins found and where; of one, its options, "
+		     "ranges and state");
+		return 0;
+	}
+	if (argc > 2 || (argc == 2 && argv[1][0] == '-'))
+		return -fail(STATUS_USAGE, "use minivmm plugins, or minivmm plugins NAME");
+	r = plugin_path_init(&path, NULL);
+	if (!r && argc == 2) {
+		r = plugin_load(&plugin, &path, argv[1], "");
+		if (!r)
+			print_plugin(&plugin);
+		plugin_unload(&plugin);
+	}
+	for (size_t i = 0; argc == 1 && i < path.count && !r; i++)
+		r = print_folder(&path, path.folders[i]);
+	plugin_path_free(&path);
+	return -r;
+}
