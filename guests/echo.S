@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Says on the serial port what comes in on it, by interrupts both ways (IRQ 4), until Ctrl-D. Real
+ * mode with the PIC; memory at 0. Between interrupts it sleeps.
+ */
+	.code16
+	.set	STACK, 0x8000
+	.set	RING, 0x7000	/* 256 bytes */
+	.set	BASE, 0x3f8
+	.set	CTRL_D, 4
+
+	mov	$STACK, %sp
+	movw	$on_serial, (0x24 * 4)
+	movw	$0, (0x24 * 4 + 2)
+	mov	$0x13, %al	/* ICW1: edges, single, ICW4 follows */
+	out	%al, $0x20
+	mov	$0x20, %al	/* ICW2: vectors 0x20 to 0x27 */
+	out	%al, $0x21
+	mov	$0x01, %al	/* ICW4: 8086 */
+	out	%al, $0x21
+	mov	$0xef, %al	/* IRQ 4 */
+	out	%al, $0x21
+
+	mov	$greeting, %si
+	call	say
+	mov	$BASE + 3, %dx
+	mov	$0x03, %al	/* 8n1 */
+	out	%al, %dx
+	dec	%dx
+	mov	$0x07, %al	/* FIFOs on and empty, trigger at one byte */
+	out	%al, %dx
+	mov	$BASE + 4, %dx
+	mov	$0x0b, %al	/* DTR, RTS, OUT2 */
+	out	%al, %dx
+	mov	$BASE + 1, %dx
+	mov	$0x01, %al	/* interrupt on received data */
+	out	%al, %dx
+
+1:	cli
+	mov	tail, %al
+	cmp	head, %al	/* all said */
+	jne	2f
+	cmpb	$0, ended
+	jne	3f
+2:	sti
+	hlt			/* nothing can come between the two */
+	jmp	1b
+3:	mov	$BASE + 1, %dx
+	xor	%al, %al
+	out	%al, %dx
+	mov	$farewell, %si
+	call	say
+	hlt
+
+/* Serves the UART until it has no more to ask for: the PIC sees edges only. */
+on_serial:
+	push	%ax
+	push	%bx
+	push	%dx
+again:	mov	$BASE + 2, %dx	/* IIR */
+	in	%dx, %al
+	test	$1, %al
+	jnz	served
+	and	$0x0e, %al
+	cmp	$2, %al
+	je	send
+	mov	$BASE + 5, %dx	/* LSR */
+	in	%dx, %al
+	test	$1, %al
+	jz	again
+	mov	$BASE, %dx
+	in	%dx, %al
+	call	take
+	jmp	again
+
+/* The byte in al into the ring, a return as two; Ctrl-D ends. What does not fit is lost. */
+take:	cmp	$CTRL_D, %al
+	jne	1f
+	movb	$1, ended
+	ret
+1:	call	put
+	cmp	$'\r', %al
+	jne	2f
+	mov	$'\n', %al
+	call	put
+2:	mov	$BASE + 1, %dx
+	mov	$0x03, %al	/* and interrupt on room to send */
+	out	%al, %dx
+	ret
+
+put:	movzbw	head, %bx
+	inc	%bl
+	cmp	tail, %bl
+	je	1f
+	dec	%bl
+	mov	%al, RING(%bx)
+	incb	head
+1:	ret
+
+send:	movzbw	tail, %bx
+	cmp	head, %bl
+	je	idle
+	mov	RING(%bx), %al
+	incb	tail
+	mov	$BASE, %dx
+	out	%al, %dx
+	jmp	again
+idle:	mov	$BASE + 1, %dx
+	mov	$0x01, %al
+	out	%al, %dx
+	jmp	again
+
+served:	mov	$0x20, %al	/* end of interrupt */
+	out	%al, $0x20
+	pop	%dx
+	pop	%bx
+	pop	%ax
+	iret
+
+#include "say.inc"
+
+greeting:
+	.asciz	"What you type comes back; Ctrl-D ends.\r\n"
+farewell:
+	.asciz	"\r\nbye\r\n"
+head:	.byte	0
+tail:	.byte	0
+ended:	.byte	0

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Writes four bytes to a device at 0x8000, two and four at once as well, reads all back in one
+ * piece and says what came. Real mode.
+ */
+	.code16
+	mov	$0x5000, %sp
+	mov	$text, %si
+	mov	$0x8000, %di
+	mov	$4, %cx
+	rep	movsb
+	movw	$0x1234, (0x8010)
+	movl	$0x89abcdef, (0x8020)
+	mov	(0x8020), %ebx
+	mov	(0x8000), %eax
+	mov	%eax, back
+	mov	$back, %si
+	call	say
+	hlt
+
+#include "say.inc"
+
+text:	.ascii	"RAM\n"
+back:	.long	0, 0
