@@ -1,37 +1,43 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # minivmm. `make help` lists what there is to make.
 #
-# Nothing is listed by name: every core/*/*.c is the core, every plugins/*.c or plugins/*/ a plugin, every guests/*.S
-# a guest, every tests/unit/*.c a test.
+# Nothing is listed by name: every core/*/*.c is the core, every plugins/*.c or plugins/*/ a plugin,
+# every guests/*.S a guest, every tests/unit/*.c, tests/fuzz/*.c and tests/e2e/*.t a test.
 
 PREFIX ?= /usr/local
 CFLAGS ?= -O2 -g
 CC ?= cc
-B ?= build
+B ?= build# objects
+O ?= .# the program and its plugins
+FUZZ_SECONDS ?= 600
 V ?= 0
 Q := $(if $(filter 0,$(V)),@)
 say = $(if $(filter 0,$(V)),@printf '  %-8s %s\n' '$(1)' '$(2)')
 
-WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unused-parameter $(WERROR)
-ALL_CFLAGS = -std=gnu11 $(CFLAGS) $(WARN) -fvisibility=hidden -pthread -MMD -MP $(SANITIZE) -Icore -Icore/include \
-	-D_GNU_SOURCE -DPREFIX='"$(PREFIX)"'
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unused-parameter \
+	$(if $(CI),-Werror)
+ALL_CFLAGS = -std=gnu11 $(CFLAGS) $(WARN) $(SANITIZE) -fvisibility=hidden -pthread -MMD -MP \
+	-Icore -Icore/include -D_GNU_SOURCE -DPREFIX='"$(PREFIX)"'
 ALL_LDFLAGS = $(LDFLAGS) $(SANITIZE) -pthread
 LIBS := -linih -ldl
 
 core := $(filter-out core/cli/main.c,$(wildcard core/*/*.c))
 core_o := $(core:%.c=$B/%.o)
-plugins := $(patsubst plugins/%.c,plugins/%.so,$(wildcard plugins/*.c)) \
-	$(patsubst plugins/%/,plugins/%.so,$(dir $(wildcard plugins/*/*.c)))
+plugins := $(patsubst plugins/%.c,$O/plugins/%.so,$(wildcard plugins/*.c)) \
+	$(patsubst plugins/%/,$O/plugins/%.so,$(sort $(dir $(wildcard plugins/*/*.c))))
 guests := $(patsubst %.S,%.bin,$(wildcard guests/*.S))
 units := $(patsubst %.c,$B/%,$(wildcard tests/unit/*.c))
+helpers := $(patsubst %.c,$B/%,$(wildcard tests/tools/*.c))
+preloads := $(patsubst %.c,$B/%.so,$(wildcard tests/preload/*.c) $(wildcard tests/plugins/*.c))
+fuzzers := $(patsubst tests/fuzz/%.c,$B/fuzz/%,$(wildcard tests/fuzz/*.c))
 
-.PHONY: all run help clean
-all: minivmm $(sort $(plugins)) $(guests)
+.PHONY: all run check check-asan check-tsan mutants fuzz bench lint deps install uninstall clean help
+all: $O/minivmm $(plugins) $(guests)
 
 run: all ## run configs/simple.ini
-	./minivmm -c configs/simple.ini
+	$O/minivmm -c configs/simple.ini
 
-minivmm: $B/core/cli/main.o $B/libminivmm.a
+$O/minivmm: $B/core/cli/main.o $B/libminivmm.a
 	$(call say,LD,$@)
 	$Q$(CC) $(ALL_CFLAGS) -o $@ $^ $(ALL_LDFLAGS) $(LIBS)
 
@@ -43,33 +49,114 @@ $B/%.o: %.c
 	$(call say,CC,$<)
 	$Q mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -c -o $@ $<
 
-# A plugin sees the public header and nothing of the core. Its own libraries: plugins/foo.libs or plugins/foo/libs.
-plugin_cc = $(CC) -std=gnu11 $(CFLAGS) $(WARN) -fvisibility=hidden -fPIC -shared $(SANITIZE) -Icore/include -MMD -MP \
-	-MF $B/$@.d -o $@
+# A plugin sees the public header and nothing of the core. Its own libraries stand in plugins/foo.libs
+# or plugins/foo/libs, as cc's arguments.
+plugin_cc = mkdir -p $(@D) $B/plugins && $(CC) -std=gnu11 $(CFLAGS) $(WARN) $(SANITIZE) -fvisibility=hidden \
+	-fPIC -shared -Icore/include -MMD -MP -MF $B/plugins/$*.d -o $@ $(filter %.c,$^) $(LDFLAGS)
 
-plugins/%.so: plugins/%.c
+$O/plugins/%.so: plugins/%.c
 	$(call say,PLUGIN,$@)
-	$Q mkdir -p $(B)/plugins && $(plugin_cc) $< $(LDFLAGS) $(shell cat plugins/$*.libs 2>/dev/null)
+	$Q$(plugin_cc) $(shell cat plugins/$*.libs 2>/dev/null)
 
 .SECONDEXPANSION:
-plugins/%.so: $$(wildcard plugins/%/*.c)
+$O/plugins/%.so: $$(wildcard plugins/%/*.c)
 	$(call say,PLUGIN,$@)
-	$Q mkdir -p $(B)/plugins && $(plugin_cc) $^ $(LDFLAGS) $(shell cat plugins/$*/libs 2>/dev/null)
+	$Q$(plugin_cc) $(shell cat plugins/$*/libs 2>/dev/null)
 
-# A guest is linked where it runs, at 0x1000, in one piece (-N), and cut to a flat binary; the ELF file stays, for
+# A guest is linked where it runs, at 0x1000, and cut to a flat binary. The ELF file stays for
 # configs/elf.ini and debuggers.
 guests/%.bin: guests/%.S $(wildcard guests/*.inc)
 	$(call say,GUEST,$@)
-	$Q mkdir -p $B/guests && $(CC) -c -Iguests -o $B/guests/$*.o $<
-	$Q ld -m elf_x86_64 -N --no-warn-rwx-segments -Ttext=0x1000 -e 0x1000 -o $B/guests/$*.elf $B/guests/$*.o
-	$Q objcopy -O binary -j .text -j .data $B/guests/$*.elf $@
+	$Q mkdir -p build/guests && $(CC) -c -Iguests -o build/guests/$*.o $<
+	$Q ld -m elf_x86_64 -N --no-warn-rwx-segments -Ttext=0x1000 -e 0x1000 -o build/guests/$*.elf build/guests/$*.o
+	$Q objcopy -O binary -j .text -j .data build/guests/$*.elf $@
 
 $B/tests/unit/%: tests/unit/%.c $B/libminivmm.a
 	$(call say,UNIT,$@)
 	$Q mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -Itests -o $@ $< $B/libminivmm.a $(ALL_LDFLAGS) $(LIBS) -lcmocka
 
+$B/tests/tools/%: tests/tools/%.c $B/libminivmm.a
+	$(call say,TOOL,$@)
+	$Q mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -Itests -o $@ $< $B/libminivmm.a $(ALL_LDFLAGS) $(LIBS)
+
+$B/tests/preload/%.so: tests/preload/%.c
+	$(call say,PRELOAD,$@)
+	$Q mkdir -p $(@D) && $(CC) -std=gnu11 -O2 -g $(WARN) -D_GNU_SOURCE -fPIC -shared -MMD -MP -o $@ $< -ldl
+
+$B/tests/plugins/%.so: tests/plugins/%.c
+	$(call say,PLUGIN,$@)
+	$Q mkdir -p $(@D) && $(CC) -std=gnu11 -O2 -g $(WARN) -fvisibility=hidden -fPIC -shared -Icore/include -MMD -MP \
+		-o $@ $<
+
+# The runner and everything that tests need. MINIVMM and BUILD tell tests where the program and their tools are.
+check: all $(units) $(helpers) $(preloads) ## build and run the tests
+	MINIVMM=$O/minivmm BUILD=$B CMOCKA_MESSAGE_OUTPUT=TAP prove -j2 $(PROVE) $(units) $(wildcard tests/e2e/*.t)
+
+# The same suite with sanitizers, in a build of its own.
+asan := B=build/asan O=build/asan CFLAGS='-O1 -g -fno-omit-frame-pointer'
+check-asan: ## the tests under AddressSanitizer and UBSan
+	$(MAKE) check $(asan) SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=undefined'
+
+tsan := B=build/tsan O=build/tsan CFLAGS='-O1 -g -fno-omit-frame-pointer'
+check-tsan: ## the threaded tests under ThreadSanitizer
+	$(MAKE) check $(tsan) SANITIZE=-fsanitize=thread PROVE=--ext=.none units= 
+
+mutants: ## leave out pieces of saving and restoring, one at a time: each must be noticed
+	$(MAKE) all B=build/mutants O=build/mutants CFLAGS='-O2 -g -DMINIVMM_MUTANTS' helpers= \
+		build/mutants/tests/tools/invisible
+	MINIVMM=build/mutants/minivmm BUILD=build/mutants tests/mutants
+
+bench: all $(helpers) $(preloads) ## measure speed and size, as ratios to the bare KVM calls and QEMU
+	MINIVMM=$O/minivmm BUILD=$B tests/bench/run
+
+fuzz: ## fuzz for FUZZ_SECONDS a target
+	$(MAKE) fuzz-run CC=clang B=build/fuzz CFLAGS='-O1 -g' SANITIZE='-fsanitize=address,undefined,fuzzer-no-link'
+
+$B/fuzz/%: tests/fuzz/%.c $B/libminivmm.a
+	$(call say,FUZZ,$@)
+	$Q mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -fsanitize=fuzzer -o $@ $< $B/libminivmm.a $(ALL_LDFLAGS) $(LIBS)
+
+.PHONY: fuzz-run $(fuzzers:%=%.run)
+fuzz-run: $(fuzzers:%=%.run)
+$(fuzzers:%=%.run): $B/fuzz/%.run: $B/fuzz/%
+	mkdir -p $B/fuzz/$*.found
+	cd $B/fuzz && ./$* -max_total_time=$(FUZZ_SECONDS) -verbosity=0 -print_final_stats=1 -timeout=10 -rss_limit_mb=2048 \
+		$*.found $(CURDIR)/tests/fuzz/corpus/$*
+
+sources := $(wildcard core/*/*.[ch] core/include/minivmm/*.h plugins/*.[ch] plugins/*/*.[ch] tests/*/*.[ch])
+lint: ## check layout and run clang-tidy
+	clang-format --dry-run -Werror $(sources)
+	clang-tidy --quiet $(wildcard core/*/*.c plugins/*.c plugins/*/*.c) -- -std=gnu11 -Icore -Icore/include -D_GNU_SOURCE \
+		-DPREFIX='"$(PREFIX)"'
+	mandoc -Tlint -Wwarning $(wildcard core/*/*.[1-8])
+
+DEPS := gcc g++ libc6-dev binutils pkgconf perl libinih-dev libcmocka-dev mandoc socat clang clang-format clang-tidy \
+	libclang-rt-14-dev
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+deps: ## install what is missing (Debian)
+	@missing=$$(for p in $(DEPS); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+	if [ -n "$$missing" ]; then $(SUDO) apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
+
+install: all ## install program, plugins, header and manuals below PREFIX
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include/minivmm $(DESTDIR)$(PREFIX)/lib/minivmm/plugins \
+		$(DESTDIR)$(PREFIX)/lib/pkgconfig
+	install -m 755 $O/minivmm $(DESTDIR)$(PREFIX)/bin/
+	install -m 644 core/include/minivmm/plugin.h $(DESTDIR)$(PREFIX)/include/minivmm/
+	install -m 644 $(plugins) $(DESTDIR)$(PREFIX)/lib/minivmm/plugins/
+	printf 'Name: minivmm\nDescription: Header for device plugins of minivmm\nVersion: %s\nCflags: -I%s\n' \
+		"$$($O/minivmm --version | cut -d' ' -f2)" '$(PREFIX)/include' \
+		>$(DESTDIR)$(PREFIX)/lib/pkgconfig/minivmm.pc
+	for page in $(wildcard core/*/*.[1-8]); do \
+		install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
+
+uninstall: ## remove what install put there
+	$(RM) -r $(DESTDIR)$(PREFIX)/bin/minivmm $(DESTDIR)$(PREFIX)/include/minivmm $(DESTDIR)$(PREFIX)/lib/minivmm \
+		$(DESTDIR)$(PREFIX)/lib/pkgconfig/minivmm.pc
+	for page in $(wildcard core/*/*.[1-8]); do $(RM) $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
+
 clean: ## remove what was built
-	$(RM) -r $B minivmm plugins/*.so guests/*.bin
+	$(RM) -r build minivmm plugins/*.so guests/*.bin
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
