@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A host for one plugin, for tests that include the plugin's source and drive its tables by hand:
+ * time moves when told, streams are two buffers, a line is a bool.
+ */
+#ifndef TESTS_FAKE_SERVICES_H
+#define TESTS_FAKE_SERVICES_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/fields.h"
+#include "minivmm/plugin.h"
+
+#define FAKE_TIMERS 4
+#define FAKE_BUFFER 65536
+
+struct fake_timer {
+	bool armed;
+	uint64_t deadline, period;
+};
+
+struct fake {
+	struct minivmm_device device; /* first */
+	struct minivmm_services services;
+	const struct minivmm_plugin *plugin;
+	uint64_t now;
+	bool line;
+	unsigned rises; /* of the line */
+	struct fake_timer timers[FAKE_TIMERS];
+	uint8_t in[FAKE_BUFFER], out[FAKE_BUFFER]; /* of stream 0 */
+	size_t in_length, in_taken, out_length;
+	size_t room; /* what the stream takes before it stalls */
+	unsigned logged;
+	char last[512]; /* of what was logged */
+	uint64_t exit_status;
+	bool exited;
+};
+
+static struct fake *
+fake_of(struct minivmm_device *dev)
+{
+	return (struct fake *)dev;
+}
+
+static void
+fake_log(struct minivmm_device *dev, uint32_t level, const char *format, va_list arguments)
+{
+	fake_of(dev)->logged++;
+	vsnprintf(fake_of(dev)->last, sizeof(fake_of(dev)->last), format, arguments);
+}
+
+static uint64_t
+fake_now(struct minivmm_device *dev)
+{
+	return fake_of(dev)->now;
+}
+
+static void
+fake_irq(struct minivmm_device *dev, const struct minivmm_irq *irq, uint32_t operation)
+{
+	struct fake *f = fake_of(dev);
+	bool up = operation == MINIVMM_IRQ_RAISE;
+
+	if (operation == MINIVMM_IRQ_PULSE || (up && !f->line))
+		f->rises++;
+	f->line = up;
+}
+
+static void
+fake_timer_set(struct minivmm_device *dev, uint32_t timer, uint64_t deadline, uint64_t period)
+{
+	assert_in_range(timer, 0, FAKE_TIMERS - 1);
+	fake_of(dev)->timers[timer] = (struct fake_timer){ true, deadline, period };
+}
+
+static void
+fake_timer_cancel(struct minivmm_device *dev, uint32_t timer)
+{
+	assert_in_range(timer, 0, FAKE_TIMERS - 1);
+	fake_of(dev)->timers[timer].armed = false;
+}
+
+static size_t
+fake_stream_readable(struct minivmm_device *dev, uint32_t stream)
+{
+	return fake_of(dev)->in_length - fake_of(dev)->in_taken;
+}
+
+static size_t
+fake_stream_read(struct minivmm_device *dev, uint32_t stream, void *to, size_t length)
+{
+	struct fake *f = fake_of(dev);
+	size_t left = f->in_length - f->in_taken, n = length < left ? length : left;
+
+	memcpy(to, f->in + f->in_taken, n);
+	f->in_taken += n;
+	return n;
+}
+
+static size_t
+fake_stream_writable(struct minivmm_device *dev, uint32_t stream)
+{
+	return fake_of(dev)->room;
+}
+
+static size_t
+fake_stream_write(struct minivmm_device *dev, uint32_t stream, const void *from, size_t length)
+{
+	struct fake *f = fake_of(dev);
+	size_t n = length < f->room ? length : f->room;
+
+	assert_true(f->out_length + n <= sizeof(f->out));
+	memcpy(f->out + f->out_length, from, n);
+	f->out_length += n;
+	f->room -= n;
+	return n;
+}
+
+static void
+fake_exit(struct minivmm_device *dev, uint64_t status)
+{
+	fake_of(dev)->exited = true;
+	fake_of(dev)->exit_status = status;
+}
+
+/* A device as the core makes it, not started; the caller sets options in the state. */
+static void
+fake_create(struct fake *f, const struct minivmm_plugin *plugin)
+{
+	memset(f, 0, sizeof(*f));
+	f->plugin = plugin;
+	f->room = SIZE_MAX;
+	f->services = (struct minivmm_services){
+		.size = sizeof(f->services),
+		.abi = MINIVMM_ABI,
+		.log = fake_log,
+		.now = fake_now,
+		.irq = fake_irq,
+		.timer_set = fake_timer_set,
+		.timer_cancel = fake_timer_cancel,
+		.stream_readable = fake_stream_readable,
+		.stream_read = fake_stream_read,
+		.stream_writable = fake_stream_writable,
+		.stream_write = fake_stream_write,
+		.exit = fake_exit,
+	};
+	f->device = (struct minivmm_device){ &f->services, calloc(1, plugin->state_size), "fake0" };
+	assert_non_null(f->device.state);
+	if (plugin->fields)
+		fields_reset(plugin->fields, f->device.state);
+}
+
+static void
+fake_destroy(struct fake *f)
+{
+	free(f->device.state);
+	f->device.state = NULL;
+}
+
+static void
+fake_start(struct fake *f, enum minivmm_start_reason reason)
+{
+	struct minivmm_start start = { .reason = reason };
+
+	if (f->plugin->start)
+		assert_int_equal(f->plugin->start(&f->device, &start), 0);
+}
+
+/* An access of one byte to range 0. */
+static void
+fake_write(struct fake *f, uint64_t offset, uint8_t value)
+{
+	struct minivmm_access access = { .offset = offset, .width = 1 };
+
+	assert_int_equal(f->plugin->ranges[0].write(&f->device, &access, value), 0);
+}
+
+static uint8_t
+fake_read(struct fake *f, uint64_t offset)
+{
+	struct minivmm_access access = { .offset = offset, .width = 1 };
+	uint64_t value = 0xbad;
+
+	assert_int_equal(f->plugin->ranges[0].read(&f->device, &access, &value), 0);
+	assert_in_range(value, 0, 0xff);
+	return (uint8_t)value;
+}
+
+/* Moves the clock; what is due fires, in the order of the table. */
+static void
+fake_pass(struct fake *f, uint64_t ns)
+{
+	f->now += ns;
+	for (uint32_t i = 0; f->plugin->timers && f->plugin->timers[i].fire; i++) {
+		struct fake_timer *t = &f->timers[i];
+
+		if (!t->armed || t->deadline > f->now)
+			continue;
+		t->armed = false;
+		assert_int_equal(f->plugin->timers[i].fire(&f->device, i, 1), 0);
+	}
+}
+
+/* The host sends bytes, and the device is told. */
+static void
+fake_send(struct fake *f, const void *bytes, size_t length)
+{
+	assert_true(f->in_length + length <= sizeof(f->in));
+	memcpy(f->in + f->in_length, bytes, length);
+	f->in_length += length;
+	assert_int_equal(f->plugin->streams[0].readable(&f->device, 0), 0);
+}
+
+/* The reader takes more. */
+static void
+fake_make_room(struct fake *f, size_t room)
+{
+	f->room = room;
+	assert_int_equal(f->plugin->streams[0].writable(&f->device, 0), 0);
+}
+
+/*
+ * What a snapshot moves from one process to the next: fields, timers, the line, the time, input
+ * that was not taken. The copy is restored, not started.
+ */
+static void
+fake_restore(struct fake *to, const struct fake *from)
+{
+	struct record_writer writer = { 0 };
+	struct record root;
+	char why[256] = "";
+
+	fake_create(to, from->plugin);
+	fields_save(from->plugin->fields, from->device.state, &writer);
+	assert_false(writer.failed);
+	assert_null(record_open(writer.data, writer.length, &root));
+	assert_int_equal(fields_load(from->plugin->fields, to->device.state, &root,
+				     from->plugin->state_version, why, sizeof(why)),
+			 0);
+	record_writer_free(&writer);
+	memcpy(to->timers, from->timers, sizeof(to->timers));
+	to->line = from->line;
+	to->now = from->now;
+	to->in_length = from->in_length - from->in_taken;
+	memcpy(to->in, from->in + from->in_taken, to->in_length);
+	if (from->plugin->loaded)
+		assert_int_equal(from->plugin->loaded(&to->device), 0);
+}
+
+/* Saves of both are the same, byte for byte. */
+static void
+fake_assert_same(const struct fake *a, const struct fake *b)
+{
+	struct record_writer wa = { 0 }, wb = { 0 };
+
+	fields_save(a->plugin->fields, a->device.state, &wa);
+	fields_save(b->plugin->fields, b->device.state, &wb);
+	assert_int_equal(wa.length, wb.length);
+	assert_memory_equal(wa.data, wb.data, wa.length);
+	record_writer_free(&wa);
+	record_writer_free(&wb);
+}
+
+#endif
