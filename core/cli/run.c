@@ -10,19 +10,13 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "boot/boot.h"
 #include "cli/cli.h"
 #include "cli/report.h"
-#include "machine/machine.h"
-#include "plugin/device.h"
-#include "snapshot/snapshot.h"
+#include "cli/vm.h"
 
 struct run {
 	const struct run_options *options;
-	struct config config;
-	struct snapshot snapshot;
-	struct machine machine;
-	struct devices devices;
+	struct vm vm;
 	struct trace trace;
 	const char *save; /* where the point's snapshot goes; NULL: none */
 	bool save_ends;   /* and the machine ends there */
@@ -37,57 +31,6 @@ static void
 interrupt(int number)
 {
 	interrupted = true;
-}
-
-/* --set for a restore: only a device's keys, and where plugins are; the plugin's table decides which of them. */
-static int
-override(struct run *run, const char *set)
-{
-	const char *equals = strchr(set, '='), *dot;
-	struct config_device *device;
-	char *name, *key;
-	int r = 0;
-
-	if (!strncmp(set, "plugins.path=", 13)) {
-		free(run->config.plugin_path);
-		run->config.plugin_path = strdup(set + 13);
-		return run->config.plugin_path ? 0 : fail(STATUS_HOST, "no memory for --set");
-	}
-	dot = !strncmp(set, "device.", 7) ? strchr(set + 7, '.') : NULL;
-	if (!equals || !dot || dot > equals)
-		return fail(
-		    STATUS_USAGE,
-		    "--set %s: a restored machine is as it was; only device.NAME.KEY=VALUE of the "
-		    "host's side can be set",
-		    set);
-	name = strndup(set + 7, (size_t)(dot - set - 7));
-	key = strndup(dot + 1, (size_t)(equals - dot - 1));
-	device = name && key ? config_device_find(&run->config, name) : NULL;
-	if (!device)
-		r = fail(STATUS_USAGE, "--set %s: the snapshot has no device %s", set,
-			 name ? name : "");
-	else if (config_option_set(device, key, equals + 1,
-				   (struct config_place){ .file = "--set" }))
-		r = fail(STATUS_HOST, "no memory for --set");
-	free(name);
-	free(key);
-	return r;
-}
-
-static int
-read_config(struct run *run)
-{
-	const struct run_options *o = run->options;
-	int r;
-
-	if (o->config)
-		return config_read(&run->config, o->config, o->set, o->set_count);
-	r = snapshot_open(&run->snapshot, o->restore);
-	if (!r)
-		r = snapshot_config(&run->snapshot, &run->config);
-	for (size_t i = 0; i < o->set_count && !r; i++)
-		r = override(run, o->set[i]);
-	return r;
 }
 
 /* Where to stop and what for: the command line, or else [snapshot]. */
@@ -107,15 +50,15 @@ plan(struct run *run)
 			strcpy(where, "--at");
 		run->save = o->save;
 		run->save_ends = o->until != NULL;
-	} else if (run->config.snapshot.at) {
-		text = run->config.snapshot.at;
-		run->save = run->config.snapshot.file;
-		run->save_ends = run->config.snapshot.then == THEN_EXIT;
-		config_where(run->config.snapshot.place, where, sizeof(where));
+	} else if (run->vm.config.snapshot.at) {
+		text = run->vm.config.snapshot.at;
+		run->save = run->vm.config.snapshot.file;
+		run->save_ends = run->vm.config.snapshot.then == THEN_EXIT;
+		config_where(run->vm.config.snapshot.place, where, sizeof(where));
 	}
 	if (!text)
 		return 0;
-	wrong = point_parse(&run->machine.point, text);
+	wrong = point_parse(&run->vm.machine.point, text);
 	return wrong ? fail(STATUS_USAGE, "%s: %s %s", where, text, wrong) : 0;
 }
 
@@ -126,40 +69,40 @@ on_point(void *context)
 	int r;
 
 	if (run->save) {
-		r = snapshot_write(run->save, &run->machine, &run->devices);
+		r = snapshot_write(run->save, &run->vm.machine, &run->vm.devices);
 		if (r)
 			run->trouble = r; /* said; the machine is whole and may go on */
 		else
 			log_line(MINIVMM_INFO, NULL, "snapshot written to %s", run->save);
 	}
 	if (run->save_ends || !run->save)
-		machine_end(&run->machine, CAUSE_POINT, 0);
+		machine_end(&run->vm.machine, CAUSE_POINT, 0);
 	return 0;
 }
 
 static int
 on_pause(void *context)
 {
-	return devices_pause(&((struct run *)context)->devices);
+	return devices_pause(&((struct run *)context)->vm.devices);
 }
 
 static int
 on_resume(void *context)
 {
-	return devices_resume(&((struct run *)context)->devices);
+	return devices_resume(&((struct run *)context)->vm.devices);
 }
 
 static void
 on_quit(void *context)
 {
-	machine_end(&((struct run *)context)->machine, CAUSE_QUIT, 0);
+	machine_end(&((struct run *)context)->vm.machine, CAUSE_QUIT, 0);
 }
 
 /* All output passes here, on the thread that makes it. */
 static void
 on_output(void *context, const char *device, const uint8_t *bytes, size_t length)
 {
-	struct machine *m = &((struct run *)context)->machine;
+	struct machine *m = &((struct run *)context)->vm.machine;
 	bool reached;
 
 	if (m->point.kind != POINT_OUTPUT)
@@ -181,11 +124,11 @@ on_signal(struct loop_source *source, uint32_t events)
 		return;
 	if (info.ssi_signo != SIGQUIT) {
 		interrupted = true;
-		machine_end(&run->machine, CAUSE_SIGNAL, info.ssi_signo);
-	} else if (run->machine.state == MACHINE_RUNNING && !machine_pause(&run->machine)) {
-		report_registers(&run->machine);
-		if (!run->machine.point_reached)
-			machine_resume(&run->machine);
+		machine_end(&run->vm.machine, CAUSE_SIGNAL, info.ssi_signo);
+	} else if (run->vm.machine.state == MACHINE_RUNNING && !machine_pause(&run->vm.machine)) {
+		report_registers(&run->vm.machine);
+		if (!run->vm.machine.point_reached)
+			machine_resume(&run->vm.machine);
 	}
 }
 
@@ -206,7 +149,7 @@ take_signals(struct run *run)
 	sigprocmask(SIG_BLOCK, &ours, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	run->signals = (struct loop_source){ .fd = -1, .ready = on_signal, .context = run };
-	if (fd < 0 || loop_add(&run->machine.loop, &run->signals, fd, EPOLLIN))
+	if (fd < 0 || loop_add(&run->vm.machine.loop, &run->signals, fd, EPOLLIN))
 		return fail(STATUS_HOST, "signalfd: %s", strerror(errno));
 	return 0;
 }
@@ -228,70 +171,6 @@ release_signals(void)
 	sigprocmask(SIG_UNBLOCK, &ours, NULL);
 }
 
-/* A fresh machine: the image in memory, the first vCPU's registers. */
-static int
-boot(struct run *run)
-{
-	struct machine *m = &run->machine;
-	struct boot_entry entry = { 0 };
-	struct kvm_sregs sregs;
-	struct kvm_regs regs = { 0 };
-	int r = boot_load(&run->config, &m->memory, &entry);
-
-	if (run->options->check || r) {
-		memset(&sregs, 0, sizeof(sregs));
-		return r ? r : boot_registers(&run->config, &entry, &m->memory, &regs, &sregs);
-	}
-	for (uint32_t i = 0; i < m->vcpu_count && !r; i++)
-		r = kvm_vcpu_cpuid(&m->vcpus[i].kvm);
-	if (!r)
-		r = kvm_vcpu_sregs(&m->vcpus[0].kvm, &sregs);
-	if (!r)
-		r = boot_registers(&run->config, &entry, &m->memory, &regs, &sregs);
-	if (!r)
-		r = kvm_vcpu_set_sregs(&m->vcpus[0].kvm, &sregs);
-	if (!r)
-		r = kvm_vcpu_set_regs(&m->vcpus[0].kvm, &regs);
-	irqs_rest(&m->irqs);
-	return r;
-}
-
-static int
-build(struct run *run)
-{
-	const struct run_options *o = run->options;
-	struct machine_layout layout = {
-		.memory = run->config.vm.memory,
-		.memory_at = run->config.vm.memory_at,
-		.memory_file = run->config.vm.memory_file,
-		.snapshot_fd = o->restore ? run->snapshot.fd : -1,
-		.snapshot_offset = run->snapshot.header.memory_offset,
-		.cpus = run->config.vm.cpus,
-		.irqchip = run->config.vm.irqchip,
-		.dirty_log = run->config.vm.dirty_log,
-		.check = o->check,
-	};
-	int r = machine_create(&run->machine, &layout), planned;
-
-	if (r)
-		return r;
-	planned = plan(run);
-	r = devices_create(&run->devices, &run->machine, &run->config, o->restore != NULL,
-			   o->trust);
-	if (!r)
-		r = planned;
-	run->devices.streams.quit = on_quit;
-	run->devices.streams.output = on_output;
-	run->devices.streams.context = run;
-	run->machine.hooks = (struct machine_hooks){ on_pause, on_resume, on_point, run };
-	if (!r)
-		r = o->restore && !o->check
-			? snapshot_load(&run->snapshot, &run->machine, &run->devices)
-		    : o->restore ? 0
-				 : boot(run);
-	return r;
-}
-
 static int
 start_and_run(struct run *run)
 {
@@ -301,19 +180,23 @@ start_and_run(struct run *run)
 	if (!r && o->trace)
 		r = trace_open(&run->trace, o->trace);
 	if (!r && o->trace)
-		run->machine.trace = &run->trace;
-	crash_install(&run->devices.streams, &run->machine.memory,
-		      o->restore ? o->restore : run->config.vm.memory_file);
+		run->vm.machine.trace = &run->trace;
+	run->vm.devices.streams.quit = on_quit;
+	run->vm.devices.streams.output = on_output;
+	run->vm.devices.streams.context = run;
+	run->vm.machine.hooks = (struct machine_hooks){ on_pause, on_resume, on_point, run };
+	crash_install(&run->vm.devices.streams, &run->vm.machine.memory,
+		      o->restore ? o->restore : run->vm.config.vm.memory_file);
 	if (!r)
-		r = devices_start(&run->devices, o->restore ? MINIVMM_RESTORED : MINIVMM_FRESH);
-	if (!r && !run->machine.end.cause)
-		r = machine_run(&run->machine);
+		r = devices_start(&run->vm.devices, o->restore ? MINIVMM_RESTORED : MINIVMM_FRESH);
+	if (!r && !run->vm.machine.end.cause)
+		r = machine_run(&run->vm.machine);
 	release_signals();
-	stopped = devices_stop(&run->devices, &interrupted);
+	stopped = devices_stop(&run->vm.devices, &interrupted);
 	if (!r && o->registers)
-		report_registers(&run->machine);
-	if (!r && run->config.vm.dirty_log)
-		report_dirty(&run->machine);
+		report_registers(&run->vm.machine);
+	if (!r && run->vm.config.vm.dirty_log)
+		report_dirty(&run->vm.machine);
 	if (run->trace.file) {
 		int closed = trace_close(&run->trace);
 
@@ -326,7 +209,7 @@ start_and_run(struct run *run)
 static int
 exit_status(const struct run *run, int r)
 {
-	const struct machine_end *end = &run->machine.end;
+	const struct machine_end *end = &run->vm.machine.end;
 
 	if (r)
 		return -r;
@@ -364,37 +247,36 @@ int
 cli_run(const struct run_options *options)
 {
 	struct run *run = calloc(1, sizeof(*run));
+	struct machine_end end = { 0 };
 	int r, status;
-	struct machine_end end;
 
 	if (!run)
 		return -fail(STATUS_HOST, "no memory");
 	run->options = options;
-	run->snapshot.fd = -1;
-	r = read_config(run);
-	if (!r) {
-		r = build(run);
-		if (!r && !options->check) {
-			r = start_and_run(run);
-			status = exit_status(run, r);
-			if (options->status) {
-				int written = report_status(options->status, &run->machine,
-							    &run->devices, status);
+	run->signals.fd = -1;
+	r = vm_build(&run->vm, &(struct vm_source){ .config = options->config,
+						    .restore = options->restore,
+						    .set = options->set,
+						    .set_count = options->set_count,
+						    .trust = options->trust,
+						    .check = options->check });
+	if (run->vm.built) {
+		int planned = plan(run);
 
-				r = r ? r : written;
-			}
-		}
-		devices_destroy(&run->devices);
-		close(run->signals.fd);
-		end = run->machine.end;
-		status = exit_status(run, r);
-		machine_destroy(&run->machine);
-	} else {
-		end = (struct machine_end){ 0 };
-		status = -r;
+		r = r ? r : planned;
 	}
-	snapshot_close(&run->snapshot);
-	config_free(&run->config);
+	if (!r && !options->check) {
+		r = start_and_run(run);
+		status = exit_status(run, r);
+		if (options->status &&
+		    report_status(options->status, &run->vm.machine, &run->vm.devices, status))
+			r = r ? r : -STATUS_IO;
+		end = run->vm.machine.end;
+	}
+	status = exit_status(run, r);
+	vm_destroy(&run->vm);
+	if (run->signals.fd >= 0)
+		close(run->signals.fd);
 	free(run);
 	if (end.cause == CAUSE_SIGNAL)
 		die_of((int)end.status);

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A VM as a whole: the machine and the devices of a config or of a snapshot, ready to run. */
+#ifndef CLI_VM_H
+#define CLI_VM_H
+
+#include "config/config.h"
+#include "machine/machine.h"
+#include "plugin/device.h"
+#include "snapshot/snapshot.h"
+
+struct vm {
+	struct config config;
+	struct snapshot snapshot;
+	struct machine machine;
+	struct devices devices;
+	bool built; /* as far as there is something to destroy beside config and snapshot */
+};
+
+/* Where a VM comes from: one of config and restore. Strings are borrowed. */
+struct vm_source {
+	const char *config, *restore; /* paths of an INI file and of a snapshot */
+	char **set;                   /* KEY=VALUE, set_count of them */
+	size_t set_count;
+	bool trust; /* host files and sockets that a snapshot names may be opened */
+	bool check; /* look only: no KVM, nothing is opened, no state is loaded */
+};
+
+/* Reads, builds, boots or loads. Returns 0 or a negative status; destroy in any case. vm is large: not for the stack. */
+int vm_build(struct vm *vm, const struct vm_source *source);
+void vm_destroy(struct vm *vm);
+
+#endif
