@@ -18,7 +18,7 @@ struct stream_kind {
 	uint32_t flags;
 	/* NULL, or what is wrong with the target, like "is not a number". */
 	const char *(*check)(const char *target);
-	/* hex and text: the bytes, malloced; checks as well. */
+	/* hex and text: the bytes, malloced; or what is wrong. */
 	const char *(*decode)(const char *target, uint8_t **bytes, size_t *length);
 	/* Sets fd, or listen_fd, and the flags beside them. Says what failed. */
 	int (*open)(struct stream_end *end, bool restored);

@@ -58,11 +58,15 @@ static const char *
 take_content(struct stream_end *end)
 {
 	struct stream *stream = end->stream;
-	const char *wrong = end->kind->decode(end->target, &stream->input, &stream->input_size);
+	uint8_t *bytes;
+	size_t length;
+	const char *wrong = end->kind->decode(end->target, &bytes, &length);
 
-	if (!wrong)
-		stream->input_length = stream->input_size;
-	return wrong;
+	if (wrong)
+		return wrong;
+	stream->input = bytes;
+	stream->input_size = stream->input_length = length;
+	return NULL;
 }
 
 static int

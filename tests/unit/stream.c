@@ -1,0 +1,700 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Streams: what options may say, content, files, pipes, back-pressure, errors, saving. */
+#include "unit/stream_bench.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <sys/time.h>
+
+static void
+specs_that_are_wrong(void **state)
+{
+	static const char long_path[] =
+	    "unix:/0123456789012345678901234567890123456789012345678901234567890123456789"
+	    "0123456789012345678901234567890123456789";
+	static const struct {
+		const char *output, *input, *says;
+	} cases[] = {
+		{ "fil:x", "", "x.ini:7: serial0: output = fil:x is no stream" },
+		{ "stdoi", "", "nearest kind is stdio" },
+		{ "", "textt:x", "nearest kind is text" },
+		{ "zzzzzzzzzzzzzz", "", "there are none, stdio, file:PATH" },
+		{ "file", "", "write PATH" },
+		{ "file:", "", "names no file" },
+		{ "stdio:x", "", "nothing follows stdio" },
+		{ "none:", "", "nothing follows none" },
+		{ "hex:00", "", "can be input only" },
+		{ "text:a", "", "can be input only" },
+		{ "", "hex:123", "input = hex:123 " },
+		{ "", "hex:0g", "input = hex:0g " },
+		{ "", "text:a\\z", "has an escape other than" },
+		{ "", "text:\\x1", "has an escape other than" },
+		{ "", "text:\\", "has an escape other than" },
+		{ "unix:", "", "names no socket" },
+		{ long_path, "", "longer than a socket's path" },
+		{ "tcp:localhost", "", "has no port" },
+		{ "tcp:localhost:http", "", "no port from 0 to 65535" },
+		{ "tcp:localhost:65536", "", "no port from 0 to 65535" },
+		{ "tcp-listen::1", "", "names no host" },
+		{ "tcp:[]:1", "", "names no host" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		assert_int_equal(ftruncate(bench.log, 0), 0);
+		assert_int_equal(lseek(bench.log, 0, SEEK_SET), 0);
+		assert_int_equal(bench_init(cases[i].output, cases[i].input), -STATUS_USAGE);
+		assert_said(cases[i].says);
+		stream_free(&bench.stream);
+	}
+}
+
+static void
+both_mistakes_are_said(void **state)
+{
+	assert_int_equal(bench_init("fil:x", "hex:1"), -STATUS_USAGE);
+	assert_said("output = fil:x");
+	assert_said("input = hex:1");
+}
+
+static void
+what_needs_trust(void **state)
+{
+	assert_true(stream_names_host("file:x"));
+	assert_true(stream_names_host("unix:x"));
+	assert_true(stream_names_host("unix-listen:x"));
+	assert_true(stream_names_host("tcp:h:1"));
+	assert_true(stream_names_host("tcp-listen:h:1"));
+	assert_false(stream_names_host("stdio"));
+	assert_false(stream_names_host("pty"));
+	assert_false(stream_names_host("hex:00"));
+	assert_false(stream_names_host("text:file:"));
+	assert_false(stream_names_host("none"));
+	assert_false(stream_names_host(""));
+	assert_false(stream_names_host("nonsense:x"));
+}
+
+static void
+one_owner_of_stdio(void **state)
+{
+	struct stream other;
+
+	assert_int_equal(bench_init("stdio", "stdio"), 0);
+	assert_int_equal(stream_init(&other, &bench.hub, "serial1", "line", "stdio", in_config,
+				     "none", in_config),
+			 -STATUS_USAGE);
+	assert_said("x.ini:7: serial1: output = stdio: serial0 has stdout already");
+	stream_free(&other);
+	assert_int_equal(stream_init(&other, &bench.hub, "serial1", "line", "none", in_config,
+				     "stdio", in_config),
+			 -STATUS_USAGE);
+	assert_said("x.ini:7: serial1: input = stdio: serial0 has stdin already");
+	stream_free(&other);
+	assert_string_equal(bench.hub.stdout_owner, "serial0");
+	stream_free(&bench.stream);
+	assert_null(bench.hub.stdout_owner);
+	assert_null(bench.hub.stdin_owner);
+}
+
+static void
+content_from_the_config(void **state)
+{
+	bench_open("none", "text:a\\n\\r\\t\\\\\\x00\\xfF;b");
+	until(bench.readable == 1);
+	assert_int_equal(stream_readable(&bench.stream), 9);
+	assert_int_equal(bench.readable, 1);
+	{
+		char bytes[16];
+
+		assert_int_equal(stream_read(&bench.stream, bytes, 2), 2);
+		assert_memory_equal(bytes, "a\n", 2);
+		assert_int_equal(stream_read(&bench.stream, bytes, sizeof(bytes)), 7);
+		assert_memory_equal(bytes, "\r\t\\\0\xff;b", 7);
+	}
+	settle();
+	assert_int_equal(bench.readable, 1);
+	assert_int_equal(stream_readable(&bench.stream), 0);
+	bench_close();
+	bench_open("", "hex:03 fF00");
+	{
+		char bytes[16];
+
+		assert_int_equal(stream_read(&bench.stream, bytes, sizeof(bytes)), 3);
+		assert_memory_equal(bytes, "\x03\xff\0", 3);
+	}
+	bench_close();
+	bench_open("", "text:");
+	assert_takes("");
+}
+
+/* A device without an output still puts out, for who watches for a text. */
+static void
+none_takes_everything(void **state)
+{
+	bench_open("none", "none");
+	for (int i = 0; i < 5000; i++)
+		put("1234567890");
+	assert_int_equal(bench.put_out, 50000);
+	assert_takes("");
+	assert_int_equal(stream_writable(&bench.stream), STREAM_OUTPUT_SIZE);
+	assert_int_equal(bench.stream.dropped, 0);
+}
+
+static void
+write_file(const char *path, const char *bytes, size_t length)
+{
+	FILE *f = fopen(path, "w");
+
+	assert_non_null(f);
+	assert_int_equal(fwrite(bytes, 1, length, f), length);
+	assert_int_equal(fclose(f), 0);
+}
+
+static void
+assert_file(const char *path, const char *text)
+{
+	int fd = open(path, O_RDONLY);
+	char bytes[256];
+
+	assert_true(fd >= 0);
+	assert_int_equal(read(fd, bytes, sizeof(bytes)), strlen(text));
+	assert_memory_equal(bytes, text, strlen(text));
+	close(fd);
+}
+
+static void
+output_file_begins_empty_and_is_continued_after_a_restore(void **state)
+{
+	write_file(bench_path("out"), "old and long", 12);
+	bench_open(bench_spec("file", "out"), "");
+	put("fresh");
+	bench_close();
+	assert_file(bench_path("out"), "fresh");
+	assert_int_equal(bench_init(bench_spec("file", "out"), ""), 0);
+	assert_int_equal(stream_open(&bench.stream, true), 0);
+	put(" and restored");
+	settle();
+	assert_file(bench_path("out"), "fresh and restored");
+}
+
+static void
+files_that_can_not_be_opened(void **state)
+{
+	static const struct {
+		const char *output, *input, *says;
+	} cases[] = {
+		{ "", "file:/nonexistent/x",
+		  "input = file:/nonexistent/x: cannot open it: No such" },
+		{ "file:/nonexistent/x", "", "cannot open it for writing: No such" },
+		{ "file:/", "", "Is a directory" },
+		{ "", "file:/", "cannot read it: Is a directory" },
+		{ "unix:/nonexistent/x", "", "cannot connect: No such" },
+		{ "unix-listen:/nonexistent/x", "", "cannot listen: No such" },
+		{ "tcp:127.0.0.1:1", "", "cannot connect: Connection refused" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		assert_int_equal(bench_init(cases[i].output, cases[i].input), 0);
+		assert_int_equal(stream_open(&bench.stream, false), -STATUS_IO);
+		assert_said(cases[i].says);
+		bench_close();
+	}
+	assert_int_equal(mkfifo(bench_path("fifo"), 0600), 0);
+	assert_int_equal(bench_init(bench_spec("file", "fifo"), ""), 0);
+	assert_int_equal(stream_open(&bench.stream, false), -STATUS_IO);
+	assert_said("nobody reads this pipe");
+}
+
+static char *
+pattern(size_t length)
+{
+	char *bytes = malloc(length);
+
+	assert_non_null(bytes);
+	for (size_t i = 0; i < length; i++)
+		bytes[i] = (char)(i * 7 + i / 251);
+	return bytes;
+}
+
+static void
+save(struct record_writer *writer, struct record *group)
+{
+	stream_save(&bench.stream, writer);
+	assert_false(writer->failed);
+	assert_null(record_open(writer->data, writer->length, group));
+}
+
+/* Closes the stream and makes it anew in "another process", with this input. */
+static void
+restore(const char *output, const char *input)
+{
+	struct record_writer writer = { 0 }, again = { 0 };
+	struct record group;
+	char why[128], before[sizeof(bench.input)];
+
+	strcpy(before, bench.input);
+	save(&writer, &group);
+	bench_close();
+	assert_int_equal(bench_init(output, input), 0);
+	assert_int_equal(stream_load(&bench.stream, &group, why, sizeof(why)), 0);
+	save(&again, &group);
+	if (!strcmp(before, input)) {
+		assert_int_equal(again.length, writer.length);
+		assert_memory_equal(again.data, writer.data, again.length);
+	}
+	record_writer_free(&writer);
+	record_writer_free(&again);
+	assert_int_equal(stream_open(&bench.stream, true), 0);
+	stream_start(&bench.stream);
+}
+
+/* The device gets a file's bytes without a wait, in any portions, across restores. */
+static void
+input_file_goes_on_after_a_restore(void **state)
+{
+	size_t length = 20000, at = 0;
+	char *bytes = pattern(length), got[5000];
+
+	write_file(bench_path("in"), bytes, length);
+	bench_open("", bench_spec("file", "in"));
+	until(bench.readable == 1);
+	for (size_t portion = 1; at < length; portion = portion * 3 % 4999) {
+		size_t n = stream_read(&bench.stream, got, portion);
+
+		assert_int_equal(n, portion < length - at ? portion : length - at);
+		assert_memory_equal(got, bytes + at, n);
+		at += n;
+		if (portion % 5 == 0)
+			restore("", bench_spec("file", "in"));
+	}
+	assert_takes("");
+	free(bytes);
+}
+
+static void
+rest_of_content_survives(void **state)
+{
+	char got[4];
+
+	bench_open("", "text:abcdef");
+	assert_int_equal(stream_read(&bench.stream, got, 2), 2);
+	restore("", "text:abcdef");
+	until(bench.readable == 1);
+	assert_int_equal(stream_read(&bench.stream, got, 1), 1);
+	assert_int_equal(got[0], 'c');
+	restore("", "text:abcdef");
+	assert_takes("def");
+	restore("", "text:abcdef");
+	assert_takes("");
+	restore("", "text:new"); /* --set device.serial0.input=text:new */
+	assert_takes("new");
+	restore("", "none");
+	assert_takes("");
+}
+
+static void
+what_was_typed_ahead_survives(void **state)
+{
+	int writer = pipe_at(0);
+
+	bench_open("", "stdio");
+	assert_int_equal(write(writer, "ahead", 5), 5);
+	until(stream_readable(&bench.stream) == 5);
+	restore("", "stdio");
+	assert_int_equal(write(writer, " and now", 8), 8);
+	until(stream_readable(&bench.stream) == 13);
+	restore("", bench_spec("unix-listen", "moved"));
+	assert_takes("ahead and now");
+	assert_int_equal(write(writer, "x", 1), 1);
+	restore("", "hex:41");
+	assert_takes("A");
+	close(writer);
+}
+
+static void
+hostile_records(void **state)
+{
+	static const uint8_t bytes[STREAM_INPUT_SIZE + 1];
+	char why[128];
+
+	assert_int_equal(bench_init("", "stdio"), 0);
+	for (int i = 0; i < 5; i++) {
+		struct record_writer writer = { 0 };
+		struct record group;
+
+		if (i != 0)
+			record_put_text(&writer, "input_from", "");
+		if (i != 1)
+			record_put_bytes(&writer, "input", bytes, i == 4 ? sizeof(bytes) : 1);
+		if (i != 2)
+			record_put_u64(&writer, "input_position",
+				       i == 3 ? (uint64_t)INT64_MAX + 1 : 0);
+		assert_null(record_open(writer.data, writer.length, &group));
+		assert_int_equal(stream_load(&bench.stream, &group, why, sizeof(why)), -1);
+		assert_int_equal(stream_readable(&bench.stream), 0);
+		record_writer_free(&writer);
+	}
+	assert_non_null(strstr(why, "at most 4096"));
+}
+
+/* Nothing may be changed on a description that others use. */
+static void
+inherited_descriptors_stay_as_they_are(void **state)
+{
+	int writer = pipe_at(0), reader = pipe_at(1);
+
+	bench_open("stdio", "stdio");
+	assert_int_equal(write(writer, "in", 2), 2);
+	put("out");
+	until(stream_readable(&bench.stream) == 2);
+	assert_int_equal(fcntl(0, F_GETFL) & O_NONBLOCK, 0);
+	assert_int_equal(fcntl(1, F_GETFL) & O_NONBLOCK, 0);
+	assert_reads(reader, "out");
+	bench_close();
+	assert_true(fcntl(0, F_GETFL) >= 0 && fcntl(1, F_GETFL) >= 0);
+	close(writer);
+	close(reader);
+}
+
+/* As a vCPU does: writes what fits, and looks again. */
+struct putter {
+	const char *bytes;
+	size_t length;
+};
+
+static void *
+put_all(void *context)
+{
+	struct putter *p = context;
+
+	for (size_t at = 0; at < p->length;) {
+		size_t n = p->length - at < 16 ? p->length - at : 16;
+
+		n = stream_write(&bench.stream, p->bytes + at, n);
+		at += n;
+		if (!n)
+			sched_yield();
+	}
+	return NULL;
+}
+
+static void
+a_mebibyte_through_a_stalling_pipe(void **state)
+{
+	struct putter putter = { .length = 1 << 20 };
+	char *bytes = pattern(putter.length), *got = malloc(putter.length);
+	int reader = pipe_at(1);
+	size_t length = 0;
+	pthread_t thread;
+
+	putter.bytes = bytes;
+	fcntl(reader, F_SETFL, O_NONBLOCK);
+	fcntl(reader, F_SETPIPE_SZ, 8192);
+	bench_open("stdio", "");
+	assert_int_equal(pthread_create(&thread, NULL, put_all, &putter), 0);
+	while (length < putter.length) {
+		ssize_t n = read(reader, got + length, 10000);
+
+		if (n > 0)
+			length += (size_t)n;
+		loop_once(&bench.loop, 0);
+	}
+	pthread_join(thread, NULL);
+	assert_memory_equal(got, bytes, length);
+	assert_true(bench.writable > 0);
+	assert_int_equal(bench.put_out, putter.length);
+	assert_int_equal(bench.stream.dropped, 0);
+	free(bytes);
+	free(got);
+	close(reader);
+}
+
+/* Fills pipe and buffer until nothing fits. */
+static size_t
+fill(void)
+{
+	size_t total = 0, n;
+
+	do {
+		while ((n = stream_write(&bench.stream, "0123456789abcdef", 16)) > 0)
+			total += n;
+		settle();
+	} while (stream_writable(&bench.stream));
+	bench.writable = 0;
+	return total;
+}
+
+static void
+a_stall_is_told_of_when_it_ends(void **state)
+{
+	int reader = pipe_at(1);
+	char bytes[65536];
+
+	fcntl(reader, F_SETPIPE_SZ, 4096);
+	bench_open("stdio", "");
+	assert_int_equal(fill(), 4096 + STREAM_OUTPUT_SIZE);
+	assert_int_equal(stream_writable(&bench.stream), 0);
+	settle();
+	assert_int_equal(bench.writable, 0);
+	assert_int_equal(read(reader, bytes, sizeof(bytes)), 4096);
+	until(bench.writable == 1);
+	assert_int_equal(stream_writable(&bench.stream), STREAM_OUTPUT_SIZE);
+	put("more");
+	settle();
+	assert_int_equal(bench.writable, 1); /* it found room: not asked for */
+	close(reader);
+}
+
+static void
+a_reader_that_died_does_not_hold_the_guest(void **state)
+{
+	int reader = pipe_at(1);
+
+	fcntl(reader, F_SETPIPE_SZ, 4096);
+	bench_open("stdio", "");
+	fill();
+	close(reader);
+	until(bench.writable == 1);
+	assert_true(bench.stream.failed);
+	assert_said("cannot write to stdio: Broken pipe");
+	for (int i = 0; i < 1000; i++)
+		put("0123456789abcdef");
+	settle();
+	assert_int_equal(bench.stream.dropped, STREAM_OUTPUT_SIZE + 16000);
+	assert_null(strstr(strstr(bench_log(), "Broken pipe") + 1, "Broken pipe"));
+	bench_close();
+	assert_said("20096 bytes of output reached nobody");
+}
+
+/* Nobody is told of a reader that nobody wrote to. */
+static void
+a_reader_that_died_unmissed(void **state)
+{
+	close(pipe_at(1));
+	bench_open("stdio", "");
+	settle();
+	bench_close();
+	assert_false(bench.stream.failed);
+	assert_string_equal(bench_log(), "");
+}
+
+static void
+a_full_disk(void **state)
+{
+	bench_open("file:/dev/full", "");
+	put("x");
+	until(bench.stream.failed);
+	assert_said("cannot write to file:/dev/full: No space left on device");
+	put("y");
+	assert_int_equal(bench.stream.dropped, 2);
+}
+
+static void
+dev_null(void **state)
+{
+	bench_open("file:/dev/null", "file:/dev/null");
+	put("x");
+	settle();
+	assert_takes("");
+	assert_false(bench.stream.failed);
+	bench_close();
+	bench_open("", "file:/dev/zero");
+	{
+		char bytes[10000];
+
+		memset(bytes, 1, sizeof(bytes));
+		assert_int_equal(stream_read(&bench.stream, bytes, sizeof(bytes)), sizeof(bytes));
+		assert_int_equal(bytes[0] | bytes[9999], 0);
+	}
+}
+
+/* More than the buffer holds arrives in order, and is asked for only when there is room. */
+static void
+a_pipe_as_input(void **state)
+{
+	size_t length = 60000, at = 0;
+	char *bytes = pattern(length), got[700];
+	int writer = pipe_at(0);
+
+	bench_open("", "stdio");
+	settle();
+	assert_int_equal(bench.readable, 0);
+	assert_int_equal(write(writer, bytes, length), length);
+	until(bench.readable == 1);
+	settle();
+	assert_int_equal(stream_readable(&bench.stream), STREAM_INPUT_SIZE);
+	while (at < length) {
+		size_t n = stream_read(&bench.stream, got, sizeof(got));
+
+		assert_memory_equal(got, bytes + at, n);
+		at += n;
+		if (n < sizeof(got))
+			settle();
+	}
+	close(writer);
+	free(bytes);
+}
+
+static void
+readable_comes_once_for_each_time_it_was_asked_for(void **state)
+{
+	int writer = pipe_at(0);
+
+	bench_open("", "stdio");
+	assert_int_equal(write(writer, "a", 1), 1);
+	until(bench.readable == 1);
+	assert_int_equal(write(writer, "b", 1), 1);
+	until(stream_readable(&bench.stream) == 2);
+	settle();
+	assert_int_equal(bench.readable, 1); /* the device has not looked yet */
+	assert_takes("ab");
+	assert_int_equal(write(writer, "c", 1), 1);
+	until(bench.readable == 2);
+	close(writer);
+}
+
+/* While the machine is paused nothing reaches the device; afterwards all does, without a nudge. */
+static void
+a_bare_pause(void **state)
+{
+	int writer = pipe_at(0), reader = pipe_at(1);
+
+	fcntl(reader, F_SETFL, O_NONBLOCK);
+	bench_open("stdio", "stdio");
+	settle();
+	for (int i = 0; i < 3; i++) {
+		unsigned before = bench.readable;
+		char byte;
+
+		loop_quiet(&bench.loop, true);
+		assert_int_equal(write(writer, "x", 1), 1);
+		put("y");
+		settle();
+		assert_int_equal(bench.readable, before);
+		assert_int_equal(read(reader, &byte, 1), -1);
+		loop_quiet(&bench.loop, false);
+		until(bench.readable == before + 1);
+		assert_takes("x");
+		assert_reads(reader, "y");
+	}
+	close(writer);
+	close(reader);
+}
+
+static void
+waiting_for_input(void **state)
+{
+	int writer = pipe_at(0);
+
+	bench_open("", "stdio");
+	assert_false(stream_awaits_input(&bench.stream));
+	bench.stream.wait_input = true;
+	settle();
+	assert_true(stream_awaits_input(&bench.stream));
+	assert_int_equal(write(writer, "x", 1), 1);
+	until(!stream_awaits_input(&bench.stream));
+	assert_takes("x");
+	settle();
+	assert_false(stream_awaits_input(&bench.stream)); /* it was there */
+	bench_close();
+	bench_open("", "stdio");
+	bench.stream.wait_input = true;
+	settle();
+	assert_true(stream_awaits_input(&bench.stream));
+	close(writer);
+	until(!stream_awaits_input(&bench.stream)); /* the end will do */
+	bench_close();
+	bench_open("none", "none");
+	bench.stream.wait_input = true;
+	assert_false(stream_awaits_input(&bench.stream));
+}
+
+static void *
+read_late(void *context)
+{
+	int fd = *(int *)context;
+	static char got[3 * STREAM_OUTPUT_SIZE];
+	size_t length = 0;
+	ssize_t n;
+
+	usleep(50000);
+	while ((n = read(fd, got + length, 1000)) > 0) {
+		length += (size_t)n;
+		usleep(1000);
+	}
+	return (void *)length;
+}
+
+static void
+closing_waits_for_a_slow_reader(void **state)
+{
+	int reader = pipe_at(1);
+	void *length;
+	pthread_t thread;
+	size_t put_in;
+
+	fcntl(reader, F_SETPIPE_SZ, 4096);
+	bench_open("stdio", "");
+	put_in = fill();
+	assert_int_equal(pthread_create(&thread, NULL, read_late, &reader), 0);
+	bench_close();
+	dup2(bench.kept[1], 1); /* the last writer's end goes */
+	pthread_join(thread, &length);
+	assert_int_equal((size_t)length, put_in);
+	close(reader);
+}
+
+static void
+interrupt(int signal_number)
+{
+	bench.interrupted = true;
+}
+
+static void
+closing_can_be_interrupted(void **state)
+{
+	struct itimerval soon = { .it_value.tv_usec = 30000 };
+	int reader = pipe_at(1);
+
+	fcntl(reader, F_SETPIPE_SZ, 4096);
+	bench_open("stdio", "");
+	fill();
+	signal(SIGALRM, interrupt);
+	assert_int_equal(setitimer(ITIMER_REAL, &soon, NULL), 0);
+	bench_close();
+	assert_said("4096 bytes of output reached nobody");
+	close(reader);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(specs_that_are_wrong),
+		TEST(both_mistakes_are_said),
+		TEST(what_needs_trust),
+		TEST(one_owner_of_stdio),
+		TEST(content_from_the_config),
+		TEST(none_takes_everything),
+		TEST(output_file_begins_empty_and_is_continued_after_a_restore),
+		TEST(files_that_can_not_be_opened),
+		TEST(input_file_goes_on_after_a_restore),
+		TEST(rest_of_content_survives),
+		TEST(what_was_typed_ahead_survives),
+		TEST(hostile_records),
+		TEST(inherited_descriptors_stay_as_they_are),
+		TEST(a_mebibyte_through_a_stalling_pipe),
+		TEST(a_stall_is_told_of_when_it_ends),
+		TEST(a_reader_that_died_does_not_hold_the_guest),
+		TEST(a_reader_that_died_unmissed),
+		TEST(a_full_disk),
+		TEST(dev_null),
+		TEST(a_pipe_as_input),
+		TEST(readable_comes_once_for_each_time_it_was_asked_for),
+		TEST(a_bare_pause),
+		TEST(waiting_for_input),
+		TEST(closing_waits_for_a_slow_reader),
+		TEST(closing_can_be_interrupted),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

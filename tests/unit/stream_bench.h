@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A stream on a real loop, with stdin, stdout and stderr in the test's hands. */
+#ifndef TESTS_STREAM_BENCH_H
+#define TESTS_STREAM_BENCH_H
+
+/* Before cmocka.h, which has a fail() of its own. */
+#include "base/log.h"
+#include "plugin/stream.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct bench {
+	struct vm_clock clock;
+	struct loop loop;
+	struct stream_hub hub;
+	struct stream stream;
+	int kept[3];                 /* the process's own 0, 1 and 2 */
+	int log;                     /* what was said */
+	char folder[64], input[256]; /* input: the option */
+	volatile bool interrupted;
+	unsigned readable, writable, quits;
+	size_t put_out; /* bytes that the hub saw */
+};
+
+static struct bench bench;
+
+static const struct config_place in_config = { "x.ini", 7 };
+
+static void
+bench_readable(struct stream *stream)
+{
+	bench.readable++;
+}
+
+static void
+bench_writable(struct stream *stream)
+{
+	bench.writable++;
+}
+
+static void
+bench_quit(void *context)
+{
+	bench.quits++;
+}
+
+static void
+bench_output(void *context, const char *device, const uint8_t *bytes, size_t length)
+{
+	assert_string_equal(device, "serial0");
+	bench.put_out += length;
+}
+
+static int
+bench_setup(void **state)
+{
+	memset(&bench, 0, sizeof(bench));
+	signal(SIGPIPE, SIG_IGN); /* as minivmm does */
+	strcpy(bench.folder, "/tmp/minivmm-stream-XXXXXX");
+	assert_non_null(mkdtemp(bench.folder));
+	for (int fd = 0; fd < 3; fd++)
+		bench.kept[fd] = fcntl(fd, F_DUPFD_CLOEXEC, 10);
+	bench.log = memfd_create("log", MFD_CLOEXEC);
+	assert_int_equal(dup2(bench.log, 2), 2);
+	assert_int_equal(loop_init(&bench.loop, &bench.clock), 0);
+	loop_quiet(&bench.loop, false);
+	bench.hub =
+	    (struct stream_hub){ .loop = &bench.loop, .quit = bench_quit, .output = bench_output };
+	return 0;
+}
+
+static int
+bench_teardown(void **state)
+{
+	char command[128];
+
+	bench.interrupted = true;
+	stream_close(&bench.stream, &bench.interrupted);
+	stream_free(&bench.stream);
+	loop_free(&bench.loop);
+	for (int fd = 0; fd < 3; fd++) {
+		dup2(bench.kept[fd], fd);
+		close(bench.kept[fd]);
+	}
+	close(bench.log);
+	snprintf(command, sizeof(command), "rm -rf %s", bench.folder);
+	return system(command);
+}
+
+/* What was said since the test began. */
+static const char *
+bench_log(void)
+{
+	static char text[16384];
+	ssize_t n = pread(bench.log, text, sizeof(text) - 1, 0);
+
+	text[n < 0 ? 0 : n] = '\0';
+	return text;
+}
+
+static void
+assert_said(const char *text)
+{
+	if (!strstr(bench_log(), text))
+		fail_msg("\"%s\" was not said, but: %s", text, bench_log());
+}
+
+/* A path in the test's own folder. */
+static const char *
+bench_path(const char *name)
+{
+	static char path[128];
+
+	snprintf(path, sizeof(path), "%s/%s", bench.folder, name);
+	return path;
+}
+
+/* "KIND:/path/name" */
+static const char *
+bench_spec(const char *kind, const char *name)
+{
+	static char spec[256];
+
+	snprintf(spec, sizeof(spec), "%s:%s", kind, bench_path(name));
+	return spec;
+}
+
+static int
+bench_init(const char *output, const char *input)
+{
+	int status = stream_init(&bench.stream, &bench.hub, "serial0", "line", output, in_config,
+				 input, in_config);
+
+	snprintf(bench.input, sizeof(bench.input), "%s", input ? input : "");
+	bench.stream.readable = bench_readable;
+	bench.stream.writable = bench_writable;
+	return status;
+}
+
+static void
+bench_open(const char *output, const char *input)
+{
+	assert_int_equal(bench_init(output, input), 0);
+	assert_int_equal(stream_open(&bench.stream, false), 0);
+	stream_start(&bench.stream);
+}
+
+static void
+bench_close(void)
+{
+	stream_close(&bench.stream, &bench.interrupted);
+	stream_free(&bench.stream);
+}
+
+/* Runs the loop until all that is ready is done. */
+static void
+settle(void)
+{
+	for (int quiet = 0; quiet < 3; quiet++)
+		for (int i = 0; i < 20; i++)
+			assert_int_equal(loop_once(&bench.loop, i < 19 ? 0 : 2), 0);
+}
+
+/* Runs the loop until the condition holds, for five seconds at most. */
+#define until(condition)                                                                           \
+	do {                                                                                       \
+		uint64_t end_ = clock_host() + 5000000000u;                                        \
+		while (!(condition) && clock_host() < end_)                                        \
+			assert_int_equal(loop_once(&bench.loop, 10), 0);                           \
+		assert_true(condition);                                                            \
+	} while (0)
+
+/* Puts one end of a new pipe in the place of fd 0 or 1; returns the other. */
+static int
+pipe_at(int fd)
+{
+	int ends[2];
+
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	assert_int_equal(dup2(ends[fd], fd), fd);
+	close(ends[fd]);
+	return ends[!fd];
+}
+
+static void
+assert_reads(int fd, const char *text)
+{
+	char bytes[8192];
+	size_t length = 0, wanted = strlen(text);
+
+	assert_true(wanted < sizeof(bytes));
+	while (length < wanted) {
+		ssize_t n = read(fd, bytes + length, sizeof(bytes) - length);
+
+		if (n <= 0)
+			break;
+		length += (size_t)n;
+	}
+	assert_int_equal(length, wanted);
+	assert_memory_equal(bytes, text, wanted);
+}
+
+static void
+assert_takes(const char *text)
+{
+	char bytes[8192];
+	size_t length = stream_read(&bench.stream, bytes, sizeof(bytes));
+
+	assert_int_equal(length, strlen(text));
+	assert_memory_equal(bytes, text, length);
+}
+
+static void
+put(const char *text)
+{
+	assert_int_equal(stream_write(&bench.stream, text, strlen(text)), strlen(text));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, bench_setup, bench_teardown)
+
+#endif
