@@ -158,6 +158,8 @@ uint64_t snapshot_meta_end(const struct snapshot_meta *meta);
 uint8_t *snapshot_meta_seal(const struct snapshot_meta *meta, struct snapshot_header *header,
 			    uint64_t memory_size);
 void snapshot_meta_free(struct snapshot_meta *meta);
+/* Adds the memory map and writes the file: the part of snapshot_write that needs no machine. */
+int snapshot_write_file(const char *path, struct snapshot_meta *meta, const struct memory *memory);
 
 /* The HOST section: where and when this process runs. */
 void snapshot_host_save(struct record_writer *writer);

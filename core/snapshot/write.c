@@ -60,10 +60,6 @@ save_state(struct snapshot_meta *meta, struct machine *machine, struct devices *
 		failed = machine_save(machine, &writer);
 		snapshot_meta_add_record(meta, SECTION_VM, 0, &writer);
 	}
-	memory_map_save(&machine->memory, &writer);
-	snapshot_meta_add_record(meta, SECTION_MEMORY, 0, &writer);
-	snapshot_meta_add(meta, SECTION_SUMS, 0, 0, NULL,
-			  chunks(&machine->memory) * sizeof(uint32_t));
 	return failed;
 }
 
@@ -119,7 +115,7 @@ write_memory(struct output *output, const struct memory *memory, uint64_t offset
 
 /* The metadata comes last, since it holds the checksums of the memory. */
 static int
-write_file(struct output *output, struct snapshot_meta *meta, const struct memory *memory)
+write_all(struct output *output, struct snapshot_meta *meta, const struct memory *memory)
 {
 	struct snapshot_header header = { 0 };
 	uint64_t end = snapshot_meta_end(meta);
@@ -143,25 +139,36 @@ write_file(struct output *output, struct snapshot_meta *meta, const struct memor
 }
 
 int
+snapshot_write_file(const char *path, struct snapshot_meta *meta, const struct memory *memory)
+{
+	struct record_writer writer = { 0 };
+	struct output output;
+	int failed;
+
+	memory_map_save(memory, &writer);
+	snapshot_meta_add_record(meta, SECTION_MEMORY, 0, &writer);
+	snapshot_meta_add(meta, SECTION_SUMS, 0, 0, NULL, chunks(memory) * sizeof(uint32_t));
+	if (meta->failed)
+		return fail(STATUS_BUG, "can't write snapshot %s: its records can't be built",
+			    path);
+	if (snapshot_meta_end(meta) > SNAPSHOT_META_MAX || meta->count > SNAPSHOT_SECTIONS_MAX)
+		return fail(STATUS_USAGE,
+			    "can't write snapshot %s: the machine is too large for one", path);
+	failed = output_open(&output, path);
+	if (!failed)
+		failed = write_all(&output, meta, memory);
+	output_close(&output);
+	return failed;
+}
+
+int
 snapshot_write(const char *path, struct machine *machine, struct devices *devices)
 {
 	struct snapshot_meta meta = { 0 };
-	struct output output;
 	int failed = save_state(&meta, machine, devices);
 
-	if (!failed && meta.failed)
-		failed =
-		    fail(STATUS_BUG, "can't write snapshot %s: its records can't be built", path);
-	if (!failed &&
-	    (snapshot_meta_end(&meta) > SNAPSHOT_META_MAX || meta.count > SNAPSHOT_SECTIONS_MAX))
-		failed = fail(STATUS_BUG,
-			      "can't write snapshot %s: the machine is too large for it", path);
-	if (!failed) {
-		failed = output_open(&output, path);
-		if (!failed)
-			failed = write_file(&output, &meta, &machine->memory);
-		output_close(&output);
-	}
+	if (!failed)
+		failed = snapshot_write_file(path, &meta, &machine->memory);
 	snapshot_meta_free(&meta);
 	return failed;
 }

@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The snapshot reader against damaged, cut off and hostile files. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "snapshot_sample.h"
+
+#define MEMORY 0x4000u
+
+/* The bytes before the memory of a sample, malloced. */
+static uint8_t *
+sealed(struct snapshot_meta *meta, uint64_t memory_size, size_t *length)
+{
+	struct snapshot_header header = { .id = { 1, 2, 3 } };
+	uint8_t *bytes = snapshot_meta_seal(meta, &header, memory_size);
+
+	assert_non_null(bytes);
+	*length = snapshot_meta_end(meta);
+	snapshot_meta_free(meta);
+	return bytes;
+}
+
+static uint8_t *
+sample(size_t *length)
+{
+	struct snapshot_meta meta = { 0 };
+
+	sample_sections(&meta);
+	sample_memory(&meta, MEMORY);
+	return sealed(&meta, MEMORY, length);
+}
+
+/* Puts right the checksums that a hostile change made wrong. */
+static void
+reseal(uint8_t *bytes, size_t length)
+{
+	struct snapshot_header *header = (struct snapshot_header *)bytes;
+	struct snapshot_row *rows = (struct snapshot_row *)(bytes + sizeof(*header));
+	uint64_t table = (uint64_t)header->sections * sizeof(*rows);
+
+	if (table > length - sizeof(*header))
+		table = 0;
+	for (uint32_t i = 0; i < table / sizeof(*rows); i++)
+		if (rows[i].offset <= length && rows[i].length <= length - rows[i].offset)
+			rows[i].checksum = crc32c(0, bytes + rows[i].offset, rows[i].length);
+	header->checksum = 0;
+	header->checksum = crc32c(crc32c(0, header, sizeof(*header)), rows, table);
+}
+
+/* Parses bytes (which it takes) and expects what the reader says to hold text; NULL: it accepts
+ * them. */
+static void
+expect(uint8_t *bytes, size_t length, uint64_t file_size, const char *text)
+{
+	struct snapshot snapshot;
+	char why[512] = "";
+	int refused = snapshot_parse(&snapshot, bytes, length, file_size, why, sizeof(why));
+
+	snapshot_close(&snapshot);
+	if (text && (!refused || !strstr(why, text)))
+		fail_msg("expected \"%s\", got \"%s\"", text, refused ? why : "(accepted)");
+	if (!text && refused)
+		fail_msg("refused: %s", why);
+}
+
+static void
+accepts_sample(void **state)
+{
+	struct snapshot snapshot;
+	const struct record *vcpu;
+	struct record regs;
+	size_t length;
+	uint8_t *bytes = sample(&length);
+	uint64_t rax;
+	char why[512];
+
+	assert_int_equal(
+	    snapshot_parse(&snapshot, bytes, length, length + MEMORY, why, sizeof(why)), 0);
+	assert_int_equal(snapshot.region_count, 1);
+	assert_int_equal(snapshot.regions[0].gpa, SAMPLE_GPA);
+	vcpu = snapshot_section(&snapshot, SECTION_VCPU, 0);
+	assert_non_null(vcpu);
+	assert_true(record_find(vcpu, "regs", &regs));
+	assert_true(record_get_u64(&regs, "rax", &rax));
+	assert_int_equal(rax, 4);
+	assert_null(snapshot_section(&snapshot, SECTION_VCPU, 1));
+	snapshot_close(&snapshot);
+}
+
+static void
+every_flipped_byte(void **state)
+{
+	static const uint8_t flips[] = { 0x01, 0x80, 0xff };
+	size_t length;
+	uint8_t *bytes = sample(&length);
+
+	for (size_t i = 0; i < length; i++)
+		for (size_t j = 0; j < sizeof(flips); j++) {
+			uint8_t *copy = malloc(length);
+
+			assert_non_null(copy);
+			memcpy(copy, bytes, length);
+			copy[i] ^= flips[j];
+			expect(copy, length, length + MEMORY, " ");
+		}
+	free(bytes);
+}
+
+static void
+every_truncation(void **state)
+{
+	size_t length;
+	uint8_t *bytes = sample(&length);
+
+	for (uint64_t size = 0; size < length + MEMORY; size++) {
+		size_t part = size < length ? (size_t)size : length;
+		uint8_t *copy = malloc(part ? part : 1);
+
+		assert_non_null(copy);
+		memcpy(copy, bytes, part);
+		expect(copy, part, size, size < 8 ? "is not a snapshot" : "is cut off");
+	}
+	expect(bytes, length, length + MEMORY + 1, "1 bytes follow its end");
+}
+
+/* One wrong number in the header, with the right checksum. */
+#define HEADER(member, wrong, text)                                                                \
+	do {                                                                                       \
+		size_t length_;                                                                    \
+		uint8_t *bytes_ = sample(&length_);                                                \
+		((struct snapshot_header *)bytes_)->member = (wrong);                              \
+		reseal(bytes_, length_);                                                           \
+		expect(bytes_, length_, length_ + MEMORY, text);                                   \
+	} while (0)
+
+static void
+hostile_header(void **state)
+{
+	HEADER(magic[0], 'm', "is not a snapshot");
+	HEADER(version, 2, "has snapshot format 2, this minivmm reads format 1");
+	HEADER(version, 0, "has snapshot format 0");
+	HEADER(header_size, 96, "its header contradicts itself");
+	HEADER(page_size, 65536, "its header contradicts itself");
+	HEADER(sections, 0, "its header contradicts itself");
+	HEADER(sections, UINT32_MAX, "its header contradicts itself");
+	HEADER(sections, SNAPSHOT_SECTIONS_MAX, "sizes in its header contradict");
+	HEADER(sections, 6, "section CONF 0 is not where it must be");
+	HEADER(reserved, 1, "its header contradicts itself");
+	HEADER(parent[15], 1, "differs from another snapshot");
+	HEADER(meta_size, 0, "sizes in its header contradict");
+	HEADER(meta_size, UINT64_MAX, "sizes in its header contradict");
+	HEADER(meta_size, SNAPSHOT_META_MAX + 1ull, "sizes in its header contradict");
+	HEADER(memory_offset, 0, "sizes in its header contradict");
+	HEADER(memory_offset, PAGE_SIZE + 1, "sizes in its header contradict");
+	HEADER(memory_size, 0, "sizes in its header contradict");
+	HEADER(memory_size, MEMORY + 1, "sizes in its header contradict");
+	HEADER(memory_size, UINT64_MAX - 4095, "sizes in its header contradict");
+	HEADER(memory_size, 1ull << 62, "is cut off");
+	HEADER(memory_size, MEMORY - PAGE_SIZE, "bytes follow its end");
+}
+
+/* One wrong number in a row of the table, with the right checksums. */
+#define ROW(number, member, wrong, text)                                                           \
+	do {                                                                                       \
+		size_t length_;                                                                    \
+		uint8_t *bytes_ = sample(&length_);                                                \
+		((struct snapshot_row *)(bytes_ + sizeof(struct snapshot_header)))[number]         \
+		    .member = (wrong);                                                             \
+		reseal(bytes_, length_);                                                           \
+		expect(bytes_, length_, length_ + MEMORY, text);                                   \
+	} while (0)
+
+static void
+hostile_table(void **state)
+{
+	const uint32_t unknown = 0x57454e20; /* " NEW" */
+
+	ROW(0, offset, 0, "CONF 0 is not where it must be");
+	ROW(1, offset, UINT64_MAX, "HOST 0 is not where it must be");
+	ROW(0, length, UINT64_MAX, "CONF 0 is not where it must be");
+	ROW(0, length, 0, "HOST 0 is not where it must be");
+	ROW(6, length, 3, "bytes follow its last section");
+	ROW(2, index, 1, "DEVI 1 is there twice or out of order");
+	ROW(3, index, UINT32_MAX, "VCPU 4294967295 is there twice or out of order");
+	ROW(0, tag, SECTION_HOST, "section");
+	ROW(2, tag, SECTION_VM, "there twice or out of order");
+	ROW(0, flags, 2, "section CONF that this minivmm does not know");
+	ROW(2, tag, unknown, "section ?NEW that this minivmm does not know");
+	/* What remains of a device when its section is skippable: a file without that device. */
+	for (int flags = 0; flags < 2; flags++) {
+		size_t length;
+		uint8_t *bytes = sample(&length);
+		struct snapshot_row *rows =
+		    (struct snapshot_row *)(bytes + sizeof(struct snapshot_header));
+
+		rows[2].tag = unknown;
+		rows[2].flags = flags ? SECTION_SKIPPABLE : 0;
+		reseal(bytes, length);
+		expect(bytes, length, length + MEMORY, flags ? NULL : "does not know");
+	}
+}
+
+/* Each section that must be there, left out. */
+static void
+missing_sections(void **state)
+{
+	static const struct {
+		uint32_t tag;
+		const char *text;
+	} needed[] = {
+		{ SECTION_CONFIG, "CONF is missing" },
+		{ SECTION_HOST, "HOST is missing" },
+		{ SECTION_VM, "VMVM is missing" },
+		{ SECTION_VCPU, "VCPU is missing" },
+		{ SECTION_MEMORY, "MEMR is missing" },
+		{ SECTION_SUMS, "SUMS is missing" },
+		{ SECTION_DEVICE, NULL },
+	};
+
+	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
+		struct snapshot_meta all = { 0 }, some = { 0 };
+		size_t length;
+		uint8_t *bytes;
+
+		sample_sections(&all);
+		sample_memory(&all, MEMORY);
+		for (size_t j = 0; j < all.count; j++)
+			if (all.rows[j].tag != needed[i].tag)
+				snapshot_meta_add(&some, all.rows[j].tag, all.rows[j].index, 0,
+						  all.body + all.rows[j].offset,
+						  all.rows[j].length);
+		snapshot_meta_free(&all);
+		bytes = sealed(&some, MEMORY, &length);
+		expect(bytes, length, length + MEMORY, needed[i].text);
+	}
+}
+
+/* A memory map of up to five regions against a memory of total bytes. */
+static void
+map(const struct snapshot_region *regions, size_t count, uint64_t total, uint64_t sums,
+    const char *text)
+{
+	struct snapshot_meta meta = { 0 };
+	struct record_writer writer = { 0 };
+	size_t length;
+	uint8_t *bytes;
+
+	sample_sections(&meta);
+	record_begin(&writer, "regions", RECORD_LIST);
+	for (size_t i = 0; i < count; i++)
+		sample_region(&writer, regions[i].gpa, regions[i].size, regions[i].offset);
+	record_end(&writer);
+	snapshot_meta_add_record(&meta, SECTION_MEMORY, 0, &writer);
+	snapshot_meta_add(&meta, SECTION_SUMS, 0, 0, NULL, sums);
+	bytes = sealed(&meta, total, &length);
+	expect(bytes, length, length + total, text);
+}
+
+#define MAP(total, sums, text, ...)                                                                \
+	do {                                                                                       \
+		const struct snapshot_region map_[] = { __VA_ARGS__ };                             \
+		map(map_, sizeof(map_) / sizeof(map_[0]), total, sums, text);                      \
+	} while (0)
+
+static void
+hostile_memory(void **state)
+{
+	MAP(0x2000, 4, NULL, { 0x1000, 0x2000, 0 });
+	MAP(0x21000, 12, NULL, { 0x1000, 0x11000, 0 }, { 0x100000, 0x10000, 0x11000 });
+	MAP(0x2000, 12, "checksums for another size", { 0x1000, 0x2000, 0 });
+	MAP(0x2000, 0, "checksums for another size", { 0x1000, 0x2000, 0 });
+	MAP(0x21000, 16, "checksums for another", { 0, 0x11000, 0 }, { 0x20000, 0x10000, 0x11000 });
+	MAP(0x2000, 4, "contradicts itself", { 0x1001, 0x2000, 0 });
+	MAP(0x2000, 4, "contradicts itself", { 0x1000, 0x2001, 0 });
+	MAP(0x2000, 4, "contradicts itself", { 0x1000, 0, 0 });
+	MAP(0x2000, 4, "contradicts itself", { 0x1000, 0x2000, 0x1000 });
+	MAP(0x2000, 4, "contradicts itself", { 0x1000, 0x3000, 0 });
+	MAP(0x2000, 4, "contradicts itself", { UINT64_MAX - 0xfff, 0x2000, 0 });
+	MAP(0x2000, 4, "contradicts itself", { 0x1000, UINT64_MAX - 0xfff, 0 });
+	MAP(0x2000, 4, "does not cover", { 0x1000, 0x1000, 0 });
+	MAP(0x2000, 8, "overlap", { 0x1000, 0x1000, 0 }, { 0x1000, 0x1000, 0x1000 });
+	MAP(0x5000, 8, "overlap", { 0x1000, 0x3000, 0 }, { 0x2000, 0x1000, 0x3000 });
+	MAP(0x5000, 20, "more than 4 regions", { 0x1000, 0x1000, 0 }, { 0x2000, 0x1000, 0x1000 },
+	    { 0x3000, 0x1000, 0x2000 }, { 0x4000, 0x1000, 0x3000 }, { 0x5000, 0x1000, 0x4000 });
+	map(NULL, 0, 0x2000, 0, "does not cover");
+}
+
+/* Sections whose records are broken inside right checksums. */
+static void
+hostile_records(void **state)
+{
+	static const struct {
+		const char *bytes;
+		size_t length;
+	} broken[] = {
+		{ "\x01", 1 }, /* half an item */
+		{ "\x81\x01"
+		  "a\xff\xff\xff\xff"
+		  "1234",
+		  11 }, /* a count past the end */
+		{ "\x84\x01"
+		  "a\x01\x00\x00\x80",
+		  7 }, /* count times width overflows */
+		{ "\x01\x01"
+		  "a\x02\x00\x00\x00"
+		  "12",
+		  9 }, /* a scalar of two */
+		{ "\x63\x01"
+		  "a\x01\x00\x00\x00"
+		  "1",
+		  8 }, /* no such type */
+		{ "\x07\x01"
+		  "a\x40\x00\x00\x00"
+		  "1",
+		  8 }, /* a group past the end */
+		{ "\x06\x01"
+		  "a\x01\x00\x00\x00"
+		  "\x00",
+		  8 }, /* a text with a NUL */
+		{ "\x01\xff"
+		  "a\x01\x00\x00\x00"
+		  "1",
+		  8 }, /* a name past the end */
+		{ "\x01\x01"
+		  "a\x01\x00\x00\x00"
+		  "1\x01\x01"
+		  "a\x01\x00\x00\x00"
+		  "1",
+		  16 }, /* twice */
+	};
+
+	for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
+		struct snapshot_meta meta = { 0 };
+		size_t length;
+		uint8_t *bytes;
+
+		sample_sections(&meta);
+		snapshot_meta_add(&meta, SECTION_DEVICE, 1, 0, broken[i].bytes, broken[i].length);
+		sample_memory(&meta, MEMORY);
+		bytes = sealed(&meta, MEMORY, &length);
+		expect(bytes, length, length + MEMORY, "is damaged: section DEVI 1: ");
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(accepts_sample),   cmocka_unit_test(every_flipped_byte),
+		cmocka_unit_test(every_truncation), cmocka_unit_test(hostile_header),
+		cmocka_unit_test(hostile_table),    cmocka_unit_test(missing_sections),
+		cmocka_unit_test(hostile_memory),   cmocka_unit_test(hostile_records),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

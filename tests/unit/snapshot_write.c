@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Snapshot files written and read again, and targets that can't be written. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/log.h" /* before cmocka, which has a macro fail */
+#include <cmocka.h>
+
+#include "snapshot_sample.h"
+
+/* Each test runs in a folder of its own, and what is said goes to a file there. */
+struct place {
+	char folder[64];
+	int stderr_saved, said;
+};
+
+static int
+enter(void **state)
+{
+	struct place *place = calloc(1, sizeof(*place));
+
+	assert_non_null(place);
+	strcpy(place->folder, "/tmp/minivmm-unit-XXXXXX");
+	assert_non_null(mkdtemp(place->folder));
+	assert_int_equal(chdir(place->folder), 0);
+	place->said = open("/tmp", O_RDWR | O_TMPFILE | O_APPEND, 0600);
+	place->stderr_saved = dup(STDERR_FILENO);
+	assert_true(place->said >= 0 && dup2(place->said, STDERR_FILENO) >= 0);
+	*state = place;
+	return 0;
+}
+
+static int
+leave(void **state)
+{
+	struct place *place = *state;
+	struct dirent *entry;
+	DIR *folder = opendir(".");
+
+	dup2(place->stderr_saved, STDERR_FILENO);
+	while (folder && (entry = readdir(folder)))
+		remove(entry->d_name);
+	closedir(folder);
+	assert_int_equal(chdir("/tmp"), 0);
+	assert_int_equal(rmdir(place->folder), 0);
+	close(place->said);
+	close(place->stderr_saved);
+	free(place);
+	return 0;
+}
+
+/* The last thing said holds text. */
+static void
+said(void **state, const char *text)
+{
+	struct place *place = *state;
+	char line[1024] = "";
+	ssize_t n = pread(place->said, line, sizeof(line) - 1, 0);
+
+	if (n < 0 || !strstr(line, text))
+		fail_msg("expected \"%s\", said \"%s\"", text, line);
+	assert_int_equal(ftruncate(place->said, 0), 0);
+}
+
+static unsigned
+names_in(const char *path)
+{
+	DIR *folder = opendir(path);
+	unsigned count = 0;
+
+	assert_non_null(folder);
+	while (readdir(folder))
+		count++;
+	closedir(folder);
+	return count - 2; /* . and .. */
+}
+
+static int
+write_to(const char *path, const struct memory *memory)
+{
+	struct snapshot_meta meta = { 0 };
+	int failed;
+
+	sample_sections(&meta);
+	failed = snapshot_write_file(path, &meta, memory);
+	snapshot_meta_free(&meta);
+	return failed;
+}
+
+static struct memory
+memory_of(uint64_t size)
+{
+	struct memory memory = { 0 };
+
+	assert_int_equal(memory_add(&memory, SAMPLE_GPA, size), 0);
+	return memory;
+}
+
+struct runs {
+	char text[512];
+};
+
+static void
+add_run(void *context, gpa_t gpa, uint64_t size)
+{
+	struct runs *runs = context;
+	size_t length = strlen(runs->text);
+
+	snprintf(runs->text + length, sizeof(runs->text) - length, "%llx+%llx ",
+		 (unsigned long long)gpa, (unsigned long long)size);
+}
+
+/* Opens, verifies, and expects these runs of data. */
+static void
+expect_file(const char *path, const char *expected)
+{
+	struct snapshot snapshot;
+	struct runs runs = { "" };
+
+	assert_int_equal(snapshot_open(&snapshot, path), 0);
+	assert_int_equal(snapshot_verify(&snapshot), 0);
+	assert_int_equal(snapshot_runs(&snapshot, add_run, &runs), 0);
+	assert_string_equal(runs.text, expected);
+	snapshot_close(&snapshot);
+}
+
+/* Two regions that are not whole chunks; data at the ends of pages, chunks and regions. */
+static void
+pages_and_holes(void **state)
+{
+	struct memory memory = memory_of(0x23000);
+	uint8_t *first = memory.regions[0].host, *second, byte;
+	struct snapshot snapshot;
+	struct stat status;
+
+	assert_int_equal(memory_add(&memory, 0x100000, 0x801000), 0);
+	second = memory.regions[1].host;
+	first[0] = 1;
+	first[0xffff] = 2;
+	first[0x10000] = 3;
+	first[0x22fff] = 4;
+	second[0x5000] = 5;
+	second[0x800fff] = 6;
+	assert_int_equal(write_to("a", &memory), 0);
+	expect_file("a", "1000+1000 10000+2000 23000+1000 105000+1000 900000+1000 ");
+	assert_int_equal(stat("a", &status), 0);
+	assert_true(status.st_size > 0x824000);
+	assert_true(status.st_blocks * 512 < 0x20000); /* zero pages take no space */
+
+	assert_int_equal(snapshot_open(&snapshot, "a"), 0);
+	assert_int_equal(snapshot_read(&snapshot, 0xffff, &byte, 1), 0);
+	assert_int_equal(byte, 0);
+	assert_int_equal(snapshot_read(&snapshot, 0x10fff, &byte, 1), 0);
+	assert_int_equal(byte, 2);
+	assert_int_equal(snapshot_read(&snapshot, 0x900fff, &byte, 1), 0);
+	assert_int_equal(byte, 6);
+	assert_int_equal(snapshot_read(&snapshot, 0x901000, &byte, 1), -STATUS_SNAPSHOT);
+	assert_int_equal(snapshot_read(&snapshot, 0xfff, &byte, 1), -STATUS_SNAPSHOT);
+	snapshot_close(&snapshot);
+	memory_free(&memory);
+}
+
+/* verify finds a flipped byte of memory, in data and in holes; opening does not look there. */
+static void
+damaged_memory(void **state)
+{
+	static const off_t where[] = { 0, 0x8000, 0x12fff };
+	struct memory memory = memory_of(0x13000);
+	struct snapshot snapshot;
+
+	memory.regions[0].host[0] = 0x55;
+	assert_int_equal(write_to("a", &memory), 0);
+	for (size_t i = 0; i < sizeof(where) / sizeof(where[0]); i++) {
+		int fd = open("a", O_RDWR);
+		off_t at;
+		uint8_t byte;
+
+		assert_int_equal(snapshot_open(&snapshot, "a"), 0);
+		at = (off_t)snapshot.header.memory_offset + where[i];
+		assert_int_equal(pread(fd, &byte, 1, at), 1);
+		byte ^= 0x10;
+		assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+		assert_int_equal(snapshot_verify(&snapshot), -STATUS_SNAPSHOT);
+		said(state, where[i] < 0x10000 ? "memory from 0x1000 to 0x10fff does not match"
+					       : "memory from 0x11000 to 0x13fff does not match");
+		byte ^= 0x10;
+		assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+		assert_int_equal(snapshot_verify(&snapshot), 0);
+		snapshot_close(&snapshot);
+		close(fd);
+	}
+	memory_free(&memory);
+}
+
+/* The memory is mapped from the very file that is written over. */
+static void
+over_its_own_memory(void **state)
+{
+	struct memory memory = memory_of(0x20000), restored = { 0 };
+	struct snapshot snapshot;
+
+	memset(memory.regions[0].host, 0xaa, 0x20000);
+	assert_int_equal(write_to("a", &memory), 0);
+	assert_int_equal(snapshot_open(&snapshot, "a"), 0);
+	assert_int_equal(memory_add_private(&restored, SAMPLE_GPA, 0x20000, snapshot.fd,
+					    snapshot.header.memory_offset),
+			 0);
+	memset(restored.regions[0].host + 0x3000, 0, 0x1000);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(write_to("a", &restored), 0);
+		expect_file("a", "1000+3000 5000+1c000 ");
+		assert_int_equal(restored.regions[0].host[0x1ffff], 0xaa);
+	}
+	assert_int_equal(names_in("."), 1);
+	snapshot_close(&snapshot);
+	memory_free(&restored);
+	memory_free(&memory);
+}
+
+static void
+mode_and_links(void **state)
+{
+	struct memory memory = memory_of(0x1000);
+	mode_t mask = umask(026);
+	struct stat status;
+
+	assert_int_equal(write_to("a", &memory), 0);
+	umask(mask);
+	assert_int_equal(stat("a", &status), 0);
+	assert_int_equal(status.st_mode & 0777, 0640);
+	/* A link stays, what it points to is replaced. */
+	assert_int_equal(symlink("a", "link"), 0);
+	memory.regions[0].host[7] = 7;
+	assert_int_equal(write_to("link", &memory), 0);
+	assert_int_equal(lstat("link", &status), 0);
+	assert_true(S_ISLNK(status.st_mode));
+	expect_file("a", "1000+1000 ");
+	memory_free(&memory);
+}
+
+static void
+targets_refused(void **state)
+{
+	struct memory memory = memory_of(0x1000);
+	struct stat status;
+
+	assert_int_equal(mkdir("folder", 0700), 0);
+	assert_int_equal(mkfifo("fifo", 0600), 0);
+	assert_int_equal(write_to("folder", &memory), -STATUS_IO);
+	said(state, "can't write snapshot folder: it is a directory");
+	assert_int_equal(write_to("folder/", &memory), -STATUS_IO);
+	said(state, "it is a directory");
+	assert_int_equal(write_to("new/", &memory), -STATUS_IO);
+	said(state, "can't write snapshot new/: name a file");
+	assert_int_equal(write_to("", &memory), -STATUS_IO);
+	said(state, "name a file");
+	assert_int_equal(write_to("fifo", &memory), -STATUS_IO);
+	said(state, "can't write snapshot fifo: it exists and is no regular file");
+	assert_int_equal(write_to("/dev/null", &memory), -STATUS_IO);
+	said(state, "it exists and is no regular file");
+	assert_int_equal(stat("/dev/null", &status), 0);
+	assert_true(S_ISCHR(status.st_mode));
+	assert_int_equal(write_to("none/a", &memory), -STATUS_IO);
+	said(state, "can't write snapshot none/a: making a file in its folder: No such file");
+	assert_int_equal(write_to("fifo/a", &memory), -STATUS_IO);
+	said(state, "can't write snapshot fifo/a: looking at it: Not a directory");
+	assert_int_equal(names_in("."), 2);
+	assert_int_equal(names_in("folder"), 0);
+	memory_free(&memory);
+}
+
+/* Without the right to write: the file's, then the folder's. A child gives up being root for it. */
+static void
+no_permission(void **state)
+{
+	struct memory memory = memory_of(0x1000);
+	int status;
+	pid_t child;
+
+	assert_int_equal(write_to("a", &memory), 0);
+	assert_int_equal(chmod("a", 0444), 0);
+	assert_int_equal(chmod(".", 0755), 0);
+	child = fork();
+	if (!child) {
+		bool root = !geteuid();
+
+		if (root && (setgid(65534) || setuid(65534)))
+			_exit(9);
+		if (write_to("a", &memory) != -STATUS_IO)
+			_exit(1);
+		if (!root && chmod(".", 0555))
+			_exit(2);
+		_exit(write_to("b", &memory) == -STATUS_IO ? 0 : 3);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(chmod(".", 0755), 0);
+	assert_int_equal(status, 0);
+	said(state, "can't write snapshot a: it exists: Permission denied");
+	expect_file("a", "");
+	assert_int_equal(names_in("."), 1);
+	memory_free(&memory);
+}
+
+/* The file can't grow: at the first byte, or at the last pages. */
+static void
+no_room(void **state)
+{
+	static const rlim_t limits[] = { 0, 0x1000, 0x2000, 0x40000 };
+	struct memory memory = memory_of(0x40000);
+	int status;
+
+	memset(memory.regions[0].host, 1, 0x1000);
+	assert_int_equal(write_to("a", &memory), 0);
+	memset(memory.regions[0].host, 1, 0x40000);
+	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+		pid_t child = fork();
+
+		if (!child) {
+			struct rlimit limit = { limits[i], limits[i] };
+
+			signal(SIGXFSZ, SIG_IGN);
+			close(STDERR_FILENO); /* a file, too, which can't grow either */
+			if (setrlimit(RLIMIT_FSIZE, &limit))
+				_exit(9);
+			_exit(write_to("a", &memory) == -STATUS_IO ? 0 : 1);
+		}
+		assert_int_equal(waitpid(child, &status, 0), child);
+		assert_int_equal(status, 0);
+		expect_file("a", "1000+1000 ");
+		assert_int_equal(names_in("."), 1);
+	}
+	memory_free(&memory);
+}
+
+static void
+not_snapshots(void **state)
+{
+	struct snapshot snapshot;
+	int fd;
+
+	assert_int_equal(snapshot_open(&snapshot, "none"), -STATUS_SNAPSHOT);
+	said(state, "can't open snapshot none: No such file");
+	snapshot_close(&snapshot);
+	assert_int_equal(snapshot_open(&snapshot, "."), -STATUS_SNAPSHOT);
+	said(state, ". is not a snapshot: it is a directory");
+	snapshot_close(&snapshot);
+	assert_int_equal(mkfifo("fifo", 0600), 0);
+	assert_int_equal(snapshot_open(&snapshot, "fifo"), -STATUS_SNAPSHOT);
+	said(state, "fifo is not a snapshot: it is not a regular file");
+	snapshot_close(&snapshot);
+	fd = open("raw", O_RDWR | O_CREAT, 0600);
+	for (off_t size = 0; size < 0x4000; size += 0x1fff) {
+		assert_int_equal(ftruncate(fd, size), 0);
+		assert_int_equal(snapshot_open(&snapshot, "raw"), -STATUS_SNAPSHOT);
+		said(state, "raw is not a snapshot: name a file that was written by --save");
+		snapshot_close(&snapshot);
+	}
+	close(fd);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(pages_and_holes, enter, leave),
+		cmocka_unit_test_setup_teardown(damaged_memory, enter, leave),
+		cmocka_unit_test_setup_teardown(over_its_own_memory, enter, leave),
+		cmocka_unit_test_setup_teardown(mode_and_links, enter, leave),
+		cmocka_unit_test_setup_teardown(targets_refused, enter, leave),
+		cmocka_unit_test_setup_teardown(no_permission, enter, leave),
+		cmocka_unit_test_setup_teardown(no_room, enter, leave),
+		cmocka_unit_test_setup_teardown(not_snapshots, enter, leave),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
