@@ -1,0 +1,475 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A snapshot is invisible: runs a config once for reference, then once more with a snapshot at every exit or at every
+ * instruction; each is restored in a new process, whose run from there on must be the rest of the reference: the same
+ * accesses, output, end, registers, device states and memory.
+ *
+ *   invisible [-s] [-m MAX] [-S SEED] [-c FIELDS] [-k KEEP] CONFIG [KEY=VALUE...]
+ *     -s  at every single-stepped instruction, not at every exit
+ *     -m  exhaustive up to this many points, then 500 drawn
+ *     -c  what is compared: any of t(race) o(utput) e(nd) r(egisters) d(evices) m(emory); default all
+ *     -k  keep the snapshot and the two reports of a failure in this folder
+ *
+ * Prints "PASS points N" or what differed, and exits with 0 or 1. The same program restores (-R FILE) and makes the
+ * reference (-F CONFIG), writing a report to stdout.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "cli/vm.h"
+
+#define DRAWN 500u
+
+struct options {
+	bool steps;
+	uint64_t max, seed;
+	const char *compare, *keep, *config;
+	char **set;
+	size_t set_count;
+};
+
+/* A run under observation. */
+struct run {
+	struct vm vm;
+	struct trace trace;
+	char *output; /* hex of all that devices put out */
+	size_t output_length;
+	FILE *output_file;
+};
+
+/* What the reference run, or a restored one, came to. Sections begin with "== NAME". */
+struct report {
+	char *text;
+	size_t length;
+};
+
+static void
+collect_output(void *context, const char *device, const uint8_t *bytes, size_t length)
+{
+	struct run *run = context;
+
+	for (size_t i = 0; i < length; i++)
+		fprintf(run->output_file, "%02x\n", bytes[i]);
+}
+
+static int
+run_build(struct run *run, const struct vm_source *source)
+{
+	int r = vm_build(&run->vm, source);
+
+	if (r)
+		return r;
+	run->output_file = open_memstream(&run->output, &run->output_length);
+	run->vm.devices.streams.output = collect_output;
+	run->vm.devices.streams.context = run;
+	return 0;
+}
+
+static void
+run_destroy(struct run *run)
+{
+	if (run->output_file)
+		fclose(run->output_file);
+	free(run->output);
+	vm_destroy(&run->vm);
+}
+
+/* One access as a line: all of the trace's but its number and its time. */
+static void
+copy_trace(FILE *to, FILE *from)
+{
+	char *line = NULL;
+	size_t size = 0;
+
+	rewind(from);
+	while (getline(&line, &size, from) > 0) {
+		const char *rest = strstr(line, "\"vcpu\"");
+
+		fputs(rest ? rest : line, to);
+	}
+	free(line);
+}
+
+/* The vCPU's registers as a guest can see them; time and what follows from it left out. */
+static void
+report_vcpu(FILE *to, struct vcpu *vcpu)
+{
+	static const char *const groups[] = { "regs", "sregs",     "cr8",    "xsave",
+					      "xcrs", "debugregs", "events", "mp_state" };
+	struct record_writer writer = { 0 };
+	struct record root, group;
+
+	if (!vcpu_save(vcpu, &writer) && !record_open(writer.data, writer.length, &root))
+		for (size_t i = 0; i < sizeof(groups) / sizeof(*groups); i++)
+			if (record_find(&root, groups[i], &group))
+				record_print(to, &group, groups[i]);
+	record_writer_free(&writer);
+}
+
+static void
+report_device(FILE *to, struct device *device)
+{
+	struct record_writer writer = { 0 };
+	struct record root, state;
+
+	if (!device_save(device, &writer) && !record_open(writer.data, writer.length, &root) &&
+	    record_find(&root, "state", &state))
+		record_print(to, &state, device->config->name);
+	record_writer_free(&writer);
+}
+
+/* Runs to the end and writes the report. */
+static int
+observe(const struct vm_source *source, FILE *to)
+{
+	struct run *run = calloc(1, sizeof(*run));
+	FILE *trace = tmpfile();
+	int r = run_build(run, source);
+
+	run->trace.file = trace;
+	run->trace.path = (char *)"trace";
+	run->vm.machine.trace = &run->trace;
+	if (!r)
+		r = devices_start(&run->vm.devices,
+				  source->restore ? MINIVMM_RESTORED : MINIVMM_FRESH);
+	if (!r)
+		r = machine_run(&run->vm.machine);
+	if (!r) {
+		fflush(run->output_file);
+		fflush(trace);
+		fputs("== trace\n", to);
+		copy_trace(to, trace);
+		fprintf(to, "== output\n%s", run->output);
+		fprintf(to, "== end\n%s %llu\n", machine_cause_name(run->vm.machine.end.cause),
+			(unsigned long long)run->vm.machine.end.status);
+		fputs("== registers\n", to);
+		for (uint32_t i = 0; i < run->vm.machine.vcpu_count; i++)
+			report_vcpu(to, &run->vm.machine.vcpus[i]);
+		fputs("== devices\n", to);
+		for (size_t i = 0; i < run->vm.devices.count; i++)
+			report_device(to, &run->vm.devices.list[i]);
+		fputs("== memory\n", to);
+		for (uint32_t i = 0; i < run->vm.machine.memory.count; i++) {
+			const struct memory_region *m = &run->vm.machine.memory.regions[i];
+
+			for (uint64_t page = 0; page < m->size; page += PAGE_SIZE)
+				fprintf(to, "%llx %08x\n", (unsigned long long)(m->gpa + page),
+					crc32c(0, m->host + page, PAGE_SIZE));
+		}
+	}
+	fflush(to);
+	if (run->vm.built) {
+		const volatile bool no_waiting = true;
+
+		devices_stop(&run->vm.devices, &no_waiting);
+	}
+	run_destroy(run);
+	fclose(trace);
+	free(run);
+	return r;
+}
+
+/* A child of our own program that writes a report to its stdout. */
+static int
+child(const char *mode, const char *file, const struct options *o, struct report *report)
+{
+	char **argv = calloc(4 + o->set_count, sizeof(*argv));
+	int out[2], status = -1;
+	FILE *text, *from;
+	char buffer[65536];
+	size_t n;
+	pid_t pid;
+
+	argv[0] = (char *)"/proc/self/exe";
+	argv[1] = (char *)mode;
+	argv[2] = (char *)file;
+	for (size_t i = 0; i < o->set_count && !strcmp(mode, "-F"); i++)
+		argv[3 + i] = o->set[i];
+	if (pipe2(out, O_CLOEXEC) || (pid = fork()) < 0)
+		return -1;
+	if (!pid) {
+		dup2(out[1], STDOUT_FILENO);
+		execv(argv[0], argv);
+		_exit(127);
+	}
+	close(out[1]);
+	free(argv);
+	free(report->text);
+	text = open_memstream(&report->text, &report->length);
+	from = fdopen(out[0], "r");
+	while ((n = fread(buffer, 1, sizeof(buffer), from)) > 0)
+		fwrite(buffer, 1, n, text);
+	fclose(from);
+	fclose(text);
+	waitpid(pid, &status, 0);
+	return status ? -1 : 0;
+}
+
+/* The body of a section; length 0 when it is not there. */
+static const char *
+section(const struct report *report, const char *name, size_t *length)
+{
+	char title[32];
+	const char *start, *end;
+
+	snprintf(title, sizeof(title), "== %s\n", name);
+	start = report->text ? strstr(report->text, title) : NULL;
+	*length = 0;
+	if (!start)
+		return "";
+	start += strlen(title);
+	end = strstr(start, "== ");
+	*length = end ? (size_t)(end - start) : strlen(start);
+	return start;
+}
+
+static const char *
+skip_lines(const char *text, size_t *length, uint64_t lines)
+{
+	const char *end = text + *length;
+
+	while (lines-- && text < end) {
+		const char *newline = memchr(text, '\n', (size_t)(end - text));
+
+		text = newline ? newline + 1 : end;
+	}
+	*length = (size_t)(end - text);
+	return text;
+}
+
+struct walk {
+	const struct options *options;
+	struct run *run;
+	struct report reference, restored;
+	char snapshot[64];
+	uint64_t points, checked, failed;
+	uint64_t chance; /* of a point to be taken, out of 2^32 */
+	uint64_t seed;
+};
+
+static void
+show_difference(const struct walk *w, const char *name, const char *expected,
+		size_t expected_length, const char *got, size_t got_length)
+{
+	size_t at = 0, line;
+
+	while (at < expected_length && at < got_length && expected[at] == got[at])
+		at++;
+	for (line = at; line && expected[line - 1] != '\n';)
+		line--;
+	fprintf(stderr, "point %llu: %s differ(s)\n  expected: %.*s\n  got:      %.*s\n",
+		(unsigned long long)w->points, name, (int)strcspn(expected + line, "\n"),
+		line < expected_length ? expected + line : "(nothing more)",
+		(int)strcspn(got + line, "\n"), line < got_length ? got + line : "(nothing more)");
+}
+
+/* The restored run must be what is left of the reference after what this one has done so far. */
+static bool
+same(struct walk *w, uint64_t accesses, uint64_t output)
+{
+	static const char *const names[] = { "trace",     "output",  "end",
+					     "registers", "devices", "memory" };
+	bool good = true;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		size_t expected_length, got_length;
+		const char *expected = section(&w->reference, names[i], &expected_length);
+		const char *got = section(&w->restored, names[i], &got_length);
+
+		if (!strchr(w->options->compare, names[i][0]))
+			continue;
+		if (i < 2)
+			expected = skip_lines(expected, &expected_length, i ? output : accesses);
+		if (expected_length != got_length || memcmp(expected, got, got_length)) {
+			show_difference(w, names[i], expected, expected_length, got, got_length);
+			good = false;
+		}
+	}
+	return good;
+}
+
+static void
+keep(const struct walk *w)
+{
+	char command[3 * PATH_MAX];
+
+	if (!w->options->keep)
+		return;
+	snprintf(command, sizeof(command), "cp %s %s/point-%llu.snap", w->snapshot,
+		 w->options->keep, (unsigned long long)w->points);
+	if (system(command))
+		fprintf(stderr, "cannot keep %s\n", w->snapshot);
+}
+
+static uint64_t
+draw(struct walk *w)
+{
+	w->seed = w->seed * 6364136223846793005ull + 1442695040888963407ull;
+	return w->seed >> 32;
+}
+
+static int
+at_point(void *context)
+{
+	struct walk *w = context;
+	struct machine *m = &w->run->vm.machine;
+	uint64_t accesses = 0, output;
+
+	m->point =
+	    (struct point){ .kind = w->options->steps ? POINT_STEP : POINT_ACCESS, .times = 1 };
+	w->points++;
+	if (draw(w) >= w->chance)
+		return 0;
+	for (uint32_t i = 0; i < m->vcpu_count; i++)
+		accesses += m->vcpus[i].accesses;
+	fflush(w->run->output_file);
+	output = w->run->output_length / 3;
+	w->checked++;
+	if (snapshot_write(w->snapshot, m, &w->run->vm.devices)) {
+		w->failed++;
+		return 0;
+	}
+	if (child("-R", w->snapshot, w->options, &w->restored)) {
+		fprintf(stderr, "point %llu: the restore failed\n", (unsigned long long)w->points);
+		w->failed++;
+		keep(w);
+	} else if (!same(w, accesses, output)) {
+		w->failed++;
+		keep(w);
+	}
+	return w->failed >= 5 ? -STATUS_BUG : 0;
+}
+
+/* How many points there are, to know whether to take all. */
+static int
+count_point(void *context)
+{
+	struct walk *w = context;
+
+	w->points++;
+	w->run->vm.machine.point =
+	    (struct point){ .kind = w->options->steps ? POINT_STEP : POINT_ACCESS, .times = 1 };
+	return 0;
+}
+
+static int
+walk_once(struct walk *w, int (*hook)(void *context))
+{
+	const struct options *o = w->options;
+	struct vm_source source = { .config = o->config, .set = o->set, .set_count = o->set_count };
+	const volatile bool no_waiting = true;
+	struct run *run = calloc(1, sizeof(*run));
+	int r = run_build(run, &source);
+
+	w->run = run;
+	w->points = 0;
+	run->vm.machine.point =
+	    (struct point){ .kind = o->steps ? POINT_STEP : POINT_ACCESS, .times = 1 };
+	run->vm.machine.hooks.point = hook;
+	run->vm.machine.hooks.context = w;
+	if (!r)
+		r = devices_start(&run->vm.devices, MINIVMM_FRESH);
+	if (!r)
+		r = machine_run(&run->vm.machine);
+	if (run->vm.built)
+		devices_stop(&run->vm.devices, &no_waiting);
+	run_destroy(run);
+	free(run);
+	return r;
+}
+
+static int
+walk(const struct options *o)
+{
+	struct walk w = { .options = o, .seed = o->seed };
+	int fd, r;
+
+	strcpy(w.snapshot, "/dev/shm/invisible-XXXXXX");
+	fd = mkstemp(w.snapshot);
+	if (fd < 0)
+		return 2;
+	close(fd);
+	if (child("-F", o->config, o, &w.reference)) {
+		fprintf(stderr, "the reference run failed\n");
+		return 2;
+	}
+	r = walk_once(&w, count_point);
+	if (!r) {
+		uint64_t points = w.points;
+
+		w.chance = points <= o->max ? UINT64_MAX : DRAWN * (1ull << 32) / points;
+		w.seed = o->seed;
+		r = walk_once(&w, at_point);
+	}
+	unlink(w.snapshot);
+	printf("%s %s: %llu of %llu points, seed %llu, %llu failed\n",
+	       r || w.failed || !w.checked ? "FAIL" : "PASS", o->steps ? "steps" : "exits",
+	       (unsigned long long)w.checked, (unsigned long long)w.points,
+	       (unsigned long long)o->seed, (unsigned long long)w.failed);
+	free(w.reference.text);
+	free(w.restored.text);
+	return r || w.failed || !w.checked;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct options o = { .max = 2000, .seed = (uint64_t)getpid(), .compare = "toerdm" };
+	struct vm_source source = { 0 };
+	sigset_t kick;
+	int option;
+
+	sigemptyset(&kick);
+	sigaddset(&kick, KVM_SIGNAL);
+	sigprocmask(SIG_BLOCK, &kick, NULL);
+	log_set_level(MINIVMM_ERROR);
+	while ((option = getopt(argc, argv, "sm:S:c:k:R:F:")) != -1)
+		switch (option) {
+		case 's':
+			o.steps = true;
+			break;
+		case 'm':
+			o.max = strtoull(optarg, NULL, 0);
+			break;
+		case 'S':
+			o.seed = strtoull(optarg, NULL, 0);
+			break;
+		case 'c':
+			o.compare = optarg;
+			break;
+		case 'k':
+			o.keep = optarg;
+			break;
+		case 'R':
+			source.restore = optarg;
+			source.trust = true;
+			break;
+		case 'F':
+			source.config = optarg;
+			break;
+		default:
+			return 2;
+		}
+	o.set = argv + optind;
+	o.set_count = (size_t)(argc - optind);
+	if (source.restore || source.config) {
+		source.set = o.set;
+		source.set_count = o.set_count;
+		return observe(&source, stdout) ? 1 : 0;
+	}
+	if (!o.set_count)
+		return 2;
+	o.config = *o.set++;
+	o.set_count--;
+	return walk(&o);
+}
