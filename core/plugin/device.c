@@ -290,6 +290,8 @@ devices_start(struct devices *devices, enum minivmm_start_reason reason)
 		if (d->plugin.descriptor.start &&
 		    DEVICE_CALL(d, "start", d->plugin.descriptor.start(&d->public, &start)) < 0)
 			r = -STATUS_IO;
+		for (uint32_t s = 0; s < d->streams_ready; s++)
+			stream_start(&d->streams[s].stream);
 	}
 	return r;
 }
