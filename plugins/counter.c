@@ -57,8 +57,8 @@ counter_start(struct minivmm_device *dev, const struct minivmm_start *start)
 {
 	struct counter *c = minivmm_state(dev);
 
-	/* A restored timer is set already. */
-	if (c->period && start->reason != MINIVMM_RESTORED)
+	/* Else the timer is set already, as it was. */
+	if (c->period && start->reason == MINIVMM_FRESH)
 		minivmm_timer_set(dev, 0, minivmm_now(dev) + c->period, c->period);
 	return 0;
 }

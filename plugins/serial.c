@@ -409,8 +409,6 @@ serial_timed_out(struct minivmm_device *dev, uint32_t timer, uint64_t periods)
 static int
 serial_start(struct minivmm_device *dev, const struct minivmm_start *start)
 {
-	if (start->reason == MINIVMM_RESET)
-		minivmm_timer_cancel(dev, TIMER_TIMEOUT);
 	serial_push(dev);
 	serial_pull(dev);
 	serial_update(dev);

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/mutant.h"
+
 static size_t
 width_of(uint32_t type)
 {
@@ -227,6 +229,8 @@ fields_load(const struct minivmm_field *rows, void *base, const struct record *g
 			reset(row, base);
 			continue;
 		}
+		if (mutant("field", row->name))
+			continue;
 		if (item.count)
 			memcpy(elements(row, base), item.data, item.count * width_of(row->type));
 		if (row->counter_type)
