@@ -226,7 +226,7 @@ put_msrs(const struct record *vcpu, const struct record *group, struct record_wr
 	return true;
 }
 
-/* A line for each leaf: eax, ebx, ecx, edx. */
+/* An item for each leaf that says something: eax, ebx, ecx, edx. */
 static bool
 put_cpuid(const struct record *vcpu, const struct record *group, struct record_writer *writer)
 {
@@ -238,14 +238,15 @@ put_cpuid(const struct record *vcpu, const struct record *group, struct record_w
 		return false;
 	record_begin(writer, "cpuid", RECORD_GROUP);
 	for (uint32_t i = 0; i < entries.count; i += words) {
-		uint32_t registers[4];
+		uint32_t registers[4], any = 0;
 		char name[32];
 
 		snprintf(name, sizeof(name), "0x%x.%u", (unsigned)record_number(&entries, i),
 			 (unsigned)record_number(&entries, i + 1));
 		for (uint32_t j = 0; j < 4; j++)
-			registers[j] = (uint32_t)record_number(&entries, i + 3 + j);
-		record_put(writer, name, RECORD_U32, registers, 4, true);
+			any |= registers[j] = (uint32_t)record_number(&entries, i + 3 + j);
+		if (any)
+			record_put(writer, name, RECORD_U32, registers, 4, true);
 	}
 	record_end(writer);
 	return true;
@@ -304,21 +305,28 @@ copy(const struct record *item, struct record_writer *writer)
 	record_end(writer);
 }
 
+static void
+view_item(struct view *view, const struct record *vcpu, const struct record *item)
+{
+	for (size_t i = 0; i < sizeof(packed) / sizeof(packed[0]); i++)
+		if (record_is(item, packed[i].name) && item->type == RECORD_GROUP &&
+		    packed[i].put(vcpu, item, &view->writer))
+			return;
+	copy(item, &view->writer);
+}
+
+/* CPUID, which is long and seldom looked for, goes last. */
 int
 view_vcpu(struct view *view, const struct record *vcpu)
 {
 	struct record item;
 	size_t position = 0;
 
-	while (record_next(vcpu, &position, &item)) {
-		bool put = false;
-
-		for (size_t i = 0; i < sizeof(packed) / sizeof(packed[0]); i++)
-			if (record_is(&item, packed[i].name) && item.type == RECORD_GROUP)
-				put = packed[i].put(vcpu, &item, &view->writer);
-		if (!put)
-			copy(&item, &view->writer);
-	}
+	while (record_next(vcpu, &position, &item))
+		if (!record_is(&item, "cpuid"))
+			view_item(view, vcpu, &item);
+	if (record_find(vcpu, "cpuid", &item))
+		view_item(view, vcpu, &item);
 	if (view->writer.failed || record_open(view->writer.data, view->writer.length, &view->root))
 		return -1;
 	return 0;

@@ -159,6 +159,39 @@ show_number(FILE *out, const struct record *item, uint32_t index)
 		fprintf(out, "0x%llx", (unsigned long long)value);
 }
 
+/* Bytes that are text are shown as that, too. */
+static void
+show_bytes_as_text(FILE *out, const struct record *item)
+{
+	for (uint32_t i = 0; i < item->count; i++)
+		if ((item->data[i] < ' ' && !memchr("\t\r\n", item->data[i], 3)) ||
+		    item->data[i] >= 0x7f)
+			return;
+	fputs(" \"", out);
+	show_text(out, item->data, item->count);
+	fputc('"', out);
+}
+
+static void
+show_array(FILE *out, const struct record *item)
+{
+	if (!item->count)
+		fputs("none", out);
+	else if (item->count > 4 && all_zero(item))
+		fprintf(out, "%u times 0", item->count);
+	else {
+		for (uint32_t i = 0; i < item->count; i++) {
+			fputs(i ? " " : "", out);
+			if (item->type == RECORD_U8)
+				fprintf(out, "%02x", (unsigned)record_number(item, i));
+			else
+				show_number(out, item, i);
+		}
+		if (item->type == RECORD_U8)
+			show_bytes_as_text(out, item);
+	}
+}
+
 void
 show_value(FILE *out, const struct record *item)
 {
@@ -171,26 +204,15 @@ show_value(FILE *out, const struct record *item)
 		fputs(item->count ? "{...}" : "none", out);
 		return;
 	}
-	if (!item->array) {
-		show_number(out, item, 0);
-		if (item->type != RECORD_BOOL) {
-			fprintf(out, " (%llu)", (unsigned long long)record_number(item, 0));
-			show_flags(out, item, record_number(item, 0));
-		}
+	if (item->array) {
+		show_array(out, item);
 		return;
 	}
-	if (!item->count)
-		fputs("none", out);
-	else if (item->count > 4 && all_zero(item))
-		fprintf(out, "%u times 0", item->count);
-	else
-		for (uint32_t i = 0; i < item->count; i++) {
-			fputs(i ? " " : "", out);
-			if (item->type == RECORD_U8)
-				fprintf(out, "%02x", (unsigned)record_number(item, i));
-			else
-				show_number(out, item, i);
-		}
+	show_number(out, item, 0);
+	if (item->type != RECORD_BOOL) {
+		fprintf(out, " (%llu)", (unsigned long long)record_number(item, 0));
+		show_flags(out, item, record_number(item, 0));
+	}
 }
 
 /* Many bytes: 16 to a line, with their offset and what they are as text; lines of zeros left out.

@@ -108,7 +108,7 @@ check_rows(struct snapshot *snapshot, uint32_t seen[KINDS], char *why, size_t wh
 
 	for (uint32_t i = 0; i < snapshot->header.sections; i++) {
 		const struct snapshot_row *row = &snapshot->rows[i];
-		const uint8_t *data = snapshot->meta + row->offset;
+		const uint8_t *data = snapshot->meta + at;
 		const char *wrong;
 		size_t kind = 0;
 

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Fuzzes the snapshot reader: metadata as it is, and with its checksums put right so that what lies
+ * behind them is reached; then everything that walks what was accepted.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/decode.h"
+#include "cli/show.h"
+#include "snapshot/snapshot.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void
+ignore(void *context, const char *path, const struct record *a, const struct record *b)
+{
+	size_t *count = context;
+
+	*count += strlen(path);
+}
+
+static void
+walk_section(FILE *out, const struct record *section)
+{
+	struct view view = { 0 };
+	size_t count = 0;
+
+	show_group(out, section, 0);
+	record_print(out, section, "");
+	record_print_json(out, section, 0);
+	if (record_compare(section, section, "", ignore, &count))
+		abort(); /* differs from itself */
+	if (!view_vcpu(&view, section)) {
+		show_group(out, &view.root, 0);
+		record_compare(section, &view.root, "", ignore, &count);
+	}
+	view_free(&view);
+}
+
+static void
+walk(FILE *out, const struct snapshot *snapshot)
+{
+	struct snapshot_chunk chunk = { 0 };
+	struct config config;
+	char why[256], text[256];
+	uint64_t bytes = 0;
+
+	for (uint32_t i = 0; i < snapshot->header.sections; i++)
+		if (snapshot->sections[i].data)
+			walk_section(out, &snapshot->sections[i]);
+	snapshot_host_text(snapshot_section(snapshot, SECTION_HOST, 0), text, sizeof(text));
+	while (snapshot_chunk_next(snapshot, &chunk))
+		bytes += chunk.size;
+	if (bytes != snapshot->header.memory_size)
+		abort(); /* chunks must cover memory */
+	memset(&config, 0, sizeof(config));
+	config_load(&config, snapshot_section(snapshot, SECTION_CONFIG, 0), why, sizeof(why));
+	config_free(&config);
+}
+
+static void
+parse(FILE *out, const uint8_t *bytes, size_t length, uint64_t file_size)
+{
+	struct snapshot snapshot;
+	uint8_t *copy = malloc(length ? length : 1);
+	char why[512] = "";
+
+	if (!copy)
+		return;
+	memcpy(copy, bytes, length);
+	if (!snapshot_parse(&snapshot, copy, length, file_size, why, sizeof(why)))
+		walk(out, &snapshot);
+	else if (!*why)
+		abort(); /* refused without a reason */
+	snapshot_close(&snapshot);
+}
+
+/* What the sizes and checksums would be if whoever wrote this had meant it. */
+static void
+make_right(uint8_t *bytes, size_t size, size_t length)
+{
+	struct snapshot_header *header = (struct snapshot_header *)bytes;
+	struct snapshot_row *rows = (struct snapshot_row *)(header + 1);
+	uint64_t table;
+
+	header->sections %= (size - sizeof(*header)) / sizeof(*rows) + 1;
+	header->meta_size = size;
+	header->memory_offset = length;
+	table = header->sections * sizeof(*rows);
+	for (uint32_t i = 0; i < header->sections; i++)
+		if (rows[i].offset <= size && rows[i].length <= size - rows[i].offset)
+			rows[i].checksum = crc32c(0, bytes + rows[i].offset, rows[i].length);
+	header->checksum = 0;
+	header->checksum = crc32c(crc32c(0, header, sizeof(*header)), rows, table);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	size_t length = (size + PAGE_SIZE - 1) & ~(size_t)(PAGE_SIZE - 1);
+	uint8_t *padded = calloc(1, length + PAGE_SIZE);
+	struct snapshot_header header = { 0 };
+	FILE *out = fopen("/dev/null", "w");
+
+	if (!padded || !out)
+		abort();
+	memcpy(padded, data, size);
+	memcpy(&header, data, size < sizeof(header) ? size : sizeof(header));
+	parse(out, data, size, size);
+	parse(out, padded, length, header.memory_offset + header.memory_size);
+	if (size >= sizeof(header)) {
+		make_right(padded, size, length);
+		parse(out, padded, length, length + header.memory_size);
+	}
+	fclose(out);
+	free(padded);
+	return 0;
+}
