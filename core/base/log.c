@@ -51,6 +51,10 @@ log_vline(enum minivmm_level level, const char *who, const char *format, va_list
 	length = (size_t)head + (size_t)body;
 	if (length > sizeof(line) - 2)
 		length = sizeof(line) - 2;
+	/* Text of a guest, a config or a snapshot must not steer the terminal. */
+	for (size_t i = 0; i < length; i++)
+		if (((unsigned char)line[i] < ' ' && line[i] != '\t') || line[i] == 0x7f)
+			line[i] = '?';
 	line[length++] = '\n';
 	for (size_t done = 0; done < length;) {
 		ssize_t n = write(STDERR_FILENO, line + done, length - done);

@@ -3,6 +3,14 @@
  * The config: INI text and --set overrides in, one plain, checked struct out. What a plugin's
  * options may hold is not known here: a device's keys stay text, with the place they came from, for
  * the plugin's table to check.
+ *
+ * The text: [SECTION] or [device NAME], then lines KEY = VALUE that start at column one. A line that
+ * begins with ';' or '#' is a comment; in a line, ';' after a blank begins one, so that no value
+ * holds " ;". Lines are at most 198 bytes long; blanks around keys and values do not count. Each
+ * section is there once and each key once.
+ *
+ * Paths of what is read (image, plugins) are relative to the folder of the INI file, those of what
+ * is written (memory_file, the snapshot) to the current folder, as is all that --set gives.
  */
 #ifndef CONFIG_CONFIG_H
 #define CONFIG_CONFIG_H
@@ -14,11 +22,12 @@
 #include "base/record.h"
 
 /* Where a value came from, for "file:line: " before a message; line 0: not from a line ("--set", a
- * snapshot). */
+ * snapshot). file is borrowed: the config's, or a constant. */
 struct config_place {
 	const char *file;
 	unsigned line;
 };
+#define CONFIG_SET "--set" /* the file of a place that --set is */
 
 struct config_option {
 	char *key, *value;
@@ -43,37 +52,40 @@ enum config_mode { MODE_REAL, MODE_PROTECTED, MODE_LONG };
 enum config_format { FORMAT_AUTO, FORMAT_FLAT, FORMAT_ELF };
 enum config_then { THEN_RESUME, THEN_EXIT };
 
+/* Checked, each value and what they say together. Beside each member its value when not given. */
 struct config {
 	struct {
-		uint64_t memory, memory_at; /* bytes, guest physical address; both page-aligned */
-		char *memory_file;          /* NULL: anonymous */
-		uint32_t cpus;
-		bool irqchip;
-		bool dirty_log;
+		uint64_t memory;    /* bytes, page-aligned, not 0; 64K */
+		uint64_t memory_at; /* guest physical address, page-aligned; 0 */
+		char *memory_file;  /* NULL: anonymous */
+		uint32_t cpus;      /* 1 */
+		bool irqchip;       /* no */
+		bool dirty_log;     /* no */
 	} vm;
 	struct {
-		char *image; /* path, resolved; NULL: none */
-		enum config_format format;
-		uint64_t at;
-		uint8_t *code; /* decoded hex; NULL: none */
+		char *image; /* path, resolved; NULL: none. Never both image and code */
+		enum config_format format; /* auto */
+		uint64_t at;               /* where memory begins */
+		uint8_t *code;             /* decoded hex; NULL: none */
 		size_t code_length;
-		struct config_place place;
+		struct config_place place; /* of image or code */
 	} boot;
 	struct {
-		enum config_mode mode;
+		enum config_mode mode; /* real */
 		struct config_register *registers;
 		size_t register_count;
 	} cpu;
-	struct {          /* directs a run; never stored in a snapshot */
-		char *at; /* a POINT as text; NULL: none */
-		char *file;
-		enum config_then then;
-		struct config_place place;
+	struct {                           /* directs a run; never stored in a snapshot */
+		char *at;                  /* a POINT as text; NULL: none */
+		char *file;                /* given if at is */
+		enum config_then then;     /* resume */
+		struct config_place place; /* of at */
 	} snapshot;
 	char *plugin_path; /* DIR[:DIR], resolved; NULL: none */
 	struct config_device *devices;
 	size_t device_count;
-	char *file; /* as given */
+	char *file;   /* as given */
+	char *folder; /* that paths of what is read are relative to; NULL: the current one */
 };
 
 /*
@@ -89,19 +101,32 @@ int config_read(struct config *config, const char *path, char *const *overrides,
  * from folder. */
 int config_read_text(struct config *config, const char *name, const char *folder, const char *text,
 		     size_t length, char *const *overrides, size_t override_count);
+/* A config in which nothing is given. */
+void config_init(struct config *config);
 void config_free(struct config *config);
 
-/* As a snapshot holds it: [vm] and the devices with their options. */
+/*
+ * As a snapshot holds it: what [vm] says of the guest, the devices with their options, and the
+ * folder of the INI file. What the paths in a loaded config name is for who uses them to trust.
+ */
 void config_save(const struct config *config, struct record_writer *writer);
-/* Returns 0, or -1 with the reason in why. */
+/* Into a struct that holds nothing. Checks everything. Returns 0, or -1 with the reason in why; the
+ * caller frees config in any case. */
 int config_load(struct config *config, const struct record *group, char *why, size_t why_size);
 
 /* The value of a device's key, or NULL. Marks it used. */
 struct config_option *config_option_find(struct config_device *device, const char *key);
 struct config_device *config_device_find(struct config *config, const char *name);
+/* Adds a device without plugin and options; NULL: no memory. Invalidates pointers to others. */
+struct config_device *config_device_add(struct config *config, const char *name,
+					struct config_place place);
 /* Adds or replaces a key of a device. Returns 0, or -1: no memory. */
 int config_option_set(struct config_device *device, const char *key, const char *value,
 		      struct config_place place);
+
+/* The path of something to read that the config names there: relative to the config's folder, or to
+ * the current one when --set gave it. Malloced; NULL: no memory. */
+char *config_resolve(const struct config *config, struct config_place place, const char *path);
 
 /* "configs/x.ini:12" in a buffer of the caller's; the bare file when there is no line. */
 const char *config_where(struct config_place place, char *buffer, size_t size);
@@ -111,7 +136,7 @@ const char *config_where(struct config_place place, char *buffer, size_t size);
  * text, a constant string like "is not a number".
  */
 const char *parse_u64(const char *text, uint64_t *value);      /* decimal or 0x */
-const char *parse_size(const char *text, uint64_t *value);     /* with K, M, G */
+const char *parse_size(const char *text, uint64_t *value);     /* with K, M, G, T */
 const char *parse_duration(const char *text, uint64_t *value); /* ns, us, ms, s; bare: ns */
 const char *parse_bool(const char *text, bool *value);
 const char *parse_hex(const char *text, uint8_t **bytes,

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* From sections and keys to a checked struct config. */
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "config/schema.h"
+
+static int
+no_memory(const struct config *config)
+{
+	return fail(STATUS_HOST, "%s: no memory", config->file);
+}
+
+/* A register by a name that may be one: which there are is not known here. */
+static int
+add_register(struct config *config, const struct ini_key *key)
+{
+	struct config_register *registers;
+	const char *wrong = NULL;
+	char where[512];
+	uint64_t value;
+
+	schema_where(key->place, "cpu", key->name, where, sizeof(where));
+	if (!islower((unsigned char)*key->name) ||
+	    key->name[strspn(key->name, "abcdefghijklmnopqrstuvwxyz0123456789._")])
+		return fail(STATUS_USAGE,
+			    "%s: [cpu] has no key %s: write mode or a register, as rax or cs.base",
+			    where, key->name);
+	wrong = parse_u64(key->value, &value);
+	if (wrong)
+		return fail(STATUS_USAGE, "%s: [cpu] %s = %s %s", where, key->name, key->value,
+			    wrong);
+	registers =
+	    realloc(config->cpu.registers, (config->cpu.register_count + 1) * sizeof(*registers));
+	if (!registers)
+		return no_memory(config);
+	config->cpu.registers = registers;
+	registers += config->cpu.register_count;
+	*registers = (struct config_register){ strdup(key->name), value, key->place };
+	if (!registers->name)
+		return no_memory(config);
+	config->cpu.register_count++;
+	return 0;
+}
+
+static int
+set_plugin(struct config *config, struct config_device *device, const struct ini_key *key)
+{
+	device->plugin = strchr(key->value, '/') ? config_resolve(config, key->place, key->value)
+						 : strdup(key->value);
+	device->plugin_place = key->place;
+	return device->plugin ? 0 : no_memory(config);
+}
+
+static int
+add_device(struct config *config, const struct ini_section *section)
+{
+	const struct ini_key *plugin = ini_key_find(section, "plugin");
+	const char *name = section->instance ? section->instance : "";
+	struct config_device *device;
+	char where[512];
+	int status = 0;
+
+	config_where(section->place, where, sizeof(where));
+	if (!schema_device_name(name))
+		status = fail(STATUS_USAGE,
+			      "%s: [device %s]: the name must be a to z, then up to 31 of a to z, "
+			      "0 to 9, _ and -; as [device serial0]",
+			      where, name);
+	if (!plugin || !*plugin->value)
+		status = fail(STATUS_USAGE,
+			      "%s: [device %s] has no plugin: add plugin = NAME (minivmm plugins "
+			      "lists them)",
+			      where, name);
+	if (status)
+		return status;
+	device = config_device_add(config, name, section->place);
+	if (!device)
+		return no_memory(config);
+	for (size_t i = 0; i < section->key_count; i++) {
+		const struct ini_key *key = &section->keys[i];
+
+		if (key == plugin)
+			status = set_plugin(config, device, key);
+		else if (config_option_set(device, key->name, key->value, key->place))
+			status = no_memory(config);
+	}
+	return status;
+}
+
+static int
+add_section(struct config *config, const struct ini_section *section)
+{
+	const char *near = nearest(section->kind, schema_sections);
+	bool known = schema_has_section(section->kind);
+	int status = 0, r;
+	char where[512];
+
+	if (!strcmp(section->kind, "device"))
+		return add_device(config, section);
+	if (!known || section->instance)
+		return fail(STATUS_USAGE, "%s: unknown section [%s%s%s]%s%s%s",
+			    config_where(section->place, where, sizeof(where)), section->kind,
+			    section->instance ? " " : "",
+			    section->instance ? section->instance : "",
+			    near ? "; did you mean [" : "", near ? near : "", near ? "]?" : "");
+	for (size_t i = 0; i < section->key_count; i++) {
+		const struct ini_key *key = &section->keys[i];
+
+		if (!strcmp(section->kind, "cpu") && !schema_find("cpu", key->name))
+			r = add_register(config, key);
+		else
+			r = schema_set(config, section->kind, key);
+		status = r ? r : status;
+	}
+	return status;
+}
+
+static struct config_place
+place_of(const struct config *config, const struct ini *ini, const char *kind, const char *name)
+{
+	const struct ini_section *section = ini_find(ini, kind, NULL);
+	const struct ini_key *key = section ? ini_key_find(section, name) : NULL;
+
+	return key       ? key->place
+	       : section ? section->place
+			 : (struct config_place){ .file = config->file };
+}
+
+static int
+say(struct config_place place, const char *section, const char *key, const char *problem)
+{
+	char where[512];
+
+	return fail(STATUS_USAGE, "%s: [%s] %s %s",
+		    schema_where(place, section, key, where, sizeof(where)), section, key, problem);
+}
+
+/* What keys say together. */
+static int
+check(const struct config *config, const struct ini *ini)
+{
+	const char *wrong = schema_check_memory(config->vm.memory, config->vm.memory_at);
+	int status = 0;
+
+	if (wrong)
+		status = say(place_of(config, ini, "vm", "memory"), "vm", "memory", wrong);
+	wrong = schema_check_cpus(config->vm.cpus);
+	if (wrong)
+		status = say(place_of(config, ini, "vm", "cpus"), "vm", "cpus", wrong);
+	if (config->boot.image && config->boot.code)
+		status = say(place_of(config, ini, "boot", "code"), "boot", "code",
+			     "and image are both given: leave one out");
+	if (config->snapshot.at && !config->snapshot.file)
+		status = say(config->snapshot.place, "snapshot", "at",
+			     "is given without file: say where the snapshot goes");
+	if (config->snapshot.file && !config->snapshot.at)
+		status = say(place_of(config, ini, "snapshot", "file"), "snapshot", "file",
+			     "is given without at: say at which point, as at = rip:0x1005");
+	return status;
+}
+
+int
+config_build(struct config *config, const struct ini *ini)
+{
+	const struct ini_section *boot = ini_find(ini, "boot", NULL);
+	int status = 0, r;
+
+	for (size_t i = 0; i < ini->count; i++) {
+		r = add_section(config, &ini->sections[i]);
+		status = r ? r : status;
+	}
+	config->boot.place = place_of(config, ini, "boot", config->boot.code ? "code" : "image");
+	config->snapshot.place = place_of(config, ini, "snapshot", "at");
+	if (!boot || !ini_key_find(boot, "at"))
+		config->boot.at = config->vm.memory_at;
+	r = check(config, ini);
+	return r ? r : status;
+}

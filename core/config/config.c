@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The config as a struct: made, looked into, freed. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/schema.h"
+
+const char *
+config_where(struct config_place place, char *buffer, size_t size)
+{
+	if (place.line)
+		snprintf(buffer, size, "%s:%u", place.file, place.line);
+	else
+		snprintf(buffer, size, "%s", place.file);
+	return buffer;
+}
+
+char *
+config_resolve(const struct config *config, struct config_place place, const char *path)
+{
+	char *full;
+
+	if (*path == '/' || !config->folder || schema_is_set(place))
+		return strdup(path);
+	return asprintf(&full, "%s/%s", config->folder, path) < 0 ? NULL : full;
+}
+
+struct config_device *
+config_device_find(struct config *config, const char *name)
+{
+	for (size_t i = 0; i < config->device_count; i++)
+		if (!strcmp(config->devices[i].name, name))
+			return &config->devices[i];
+	return NULL;
+}
+
+struct config_option *
+config_option_find(struct config_device *device, const char *key)
+{
+	for (size_t i = 0; i < device->option_count; i++)
+		if (!strcmp(device->options[i].key, key)) {
+			device->options[i].used = true;
+			return &device->options[i];
+		}
+	return NULL;
+}
+
+int
+config_option_set(struct config_device *device, const char *key, const char *value,
+		  struct config_place place)
+{
+	struct config_option *option = config_option_find(device, key), *options;
+	char *copy = strdup(value);
+
+	if (!option && copy) {
+		options = realloc(device->options, (device->option_count + 1) * sizeof(*options));
+		if (options) {
+			device->options = options;
+			option = &options[device->option_count];
+			*option = (struct config_option){ .key = strdup(key) };
+			if (option->key)
+				device->option_count++;
+			else
+				option = NULL;
+		}
+	}
+	if (!option || !copy) {
+		free(copy);
+		return -1;
+	}
+	free(option->value);
+	option->value = copy;
+	option->place = place;
+	option->used = false;
+	return 0;
+}
+
+struct config_device *
+config_device_add(struct config *config, const char *name, struct config_place place)
+{
+	struct config_device *devices =
+	    realloc(config->devices, (config->device_count + 1) * sizeof(*devices));
+	struct config_device *device;
+
+	if (!devices)
+		return NULL;
+	config->devices = devices;
+	device = &devices[config->device_count];
+	*device = (struct config_device){ .name = strdup(name), .place = place };
+	if (!device->name)
+		return NULL;
+	device->plugin_place = place;
+	config->device_count++;
+	return device;
+}
+
+void
+config_init(struct config *config)
+{
+	*config = (struct config){ .vm = { .memory = 64u << 10, .cpus = 1 } };
+}
+
+void
+config_free(struct config *config)
+{
+	for (size_t i = 0; i < config->device_count; i++) {
+		struct config_device *device = &config->devices[i];
+
+		for (size_t o = 0; o < device->option_count; o++) {
+			free(device->options[o].key);
+			free(device->options[o].value);
+		}
+		free(device->options);
+		free(device->name);
+		free(device->plugin);
+	}
+	for (size_t i = 0; i < config->cpu.register_count; i++)
+		free(config->cpu.registers[i].name);
+	free(config->cpu.registers);
+	free(config->devices);
+	free(config->vm.memory_file);
+	free(config->boot.image);
+	free(config->boot.code);
+	free(config->snapshot.at);
+	free(config->snapshot.file);
+	free(config->plugin_path);
+	free(config->folder);
+	free(config->file);
+	*config = (struct config){ .device_count = 0 };
+}

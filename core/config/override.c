@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* --set KEY=VALUE: over what the file says. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "config/schema.h"
+
+/* The device of --set device.NAME.KEY, or NULL after saying that there is none. */
+static struct ini_section *
+find_device(const struct ini *ini, const char *name)
+{
+	struct ini_section *section = ini_find(ini, "device", name);
+	const char *names[INI_SECTIONS_MAX + 1], *near;
+	size_t count = 0;
+
+	if (section)
+		return section;
+	for (size_t i = 0; i < ini->count; i++)
+		if (!strcmp(ini->sections[i].kind, "device") && ini->sections[i].instance)
+			names[count++] = ini->sections[i].instance;
+	names[count] = NULL;
+	near = nearest(name, names);
+	fail(STATUS_USAGE, "--set device.%s: the config has no device %s%s%s%s", name, name,
+	     near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+	return NULL;
+}
+
+/* Section and key of a name like vm.memory or device.serial0.output, which is cut apart. */
+static int
+override_key(struct ini *ini, char *name, const char *value)
+{
+	struct config_place place = { .file = CONFIG_SET };
+	char *key = strchr(name, '.'), *instance = NULL;
+	struct ini_section *section;
+	int status;
+
+	if (key)
+		*key++ = '\0';
+	if (!schema_has_section(name)) {
+		const char *near = nearest(name, schema_sections);
+
+		return fail(STATUS_USAGE, "--set %s%s%s: there is no section %s%s%s%s", name,
+			    key ? "." : "", key ? key : "", name, near ? "; did you mean " : "",
+			    near ? near : "", near ? "?" : "");
+	}
+	if (key && !strcmp(name, "device")) {
+		instance = key;
+		key = strchr(instance, '.');
+		if (key)
+			*key++ = '\0';
+	}
+	if (!key || !*key)
+		return fail(STATUS_USAGE,
+			    "--set %s%s%s: names no key: write SECTION.KEY=VALUE or "
+			    "device.NAME.KEY=VALUE",
+			    name, instance ? "." : "", instance ? instance : "");
+	section = instance ? find_device(ini, instance) : ini_find(ini, name, NULL);
+	if (instance && !section)
+		return -STATUS_USAGE;
+	if (!section) {
+		status = ini_add(ini, name, NULL, place);
+		if (status)
+			return status;
+		section = &ini->sections[ini->count - 1];
+	}
+	return ini_key_set(section, key, value, place);
+}
+
+int
+config_override(struct ini *ini, const char *text)
+{
+	size_t length = strcspn(text, "=");
+	char *name;
+	int status;
+
+	if (!text[length])
+		return fail(STATUS_USAGE, "--set %s: has no '=': write KEY=VALUE", text);
+	name = strndup(text, length);
+	if (!name)
+		return fail(STATUS_HOST, "--set %s: no memory", text);
+	status = override_key(ini, name, text + length + 1);
+	free(name);
+	return status;
+}

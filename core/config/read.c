@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Reading a config: a file, or text, with --set over it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "config/schema.h"
+
+#define FILE_MAX (1u << 20) /* bytes; a config has a few hundred */
+
+int
+config_read_text(struct config *config, const char *name, const char *folder, const char *text,
+		 size_t length, char *const *overrides, size_t override_count)
+{
+	struct ini ini = { .count = 0 };
+	int status, r;
+
+	config_init(config);
+	config->file = strdup(name);
+	if (!config->file)
+		return fail(STATUS_HOST, "%s: no memory", name);
+	config->folder = folder && *folder ? strdup(folder) : NULL;
+	if (folder && *folder && !config->folder)
+		return fail(STATUS_HOST, "%s: no memory", name);
+	status = ini_read(&ini, config->file, text, length);
+	for (size_t i = 0; i < override_count; i++) {
+		r = config_override(&ini, overrides[i]);
+		status = r ? r : status;
+	}
+	r = config_build(config, &ini);
+	ini_free(&ini);
+	return r ? r : status;
+}
+
+/* All of a file, malloced; NULL: said. */
+static char *
+read_file(const char *path, size_t *length)
+{
+	char *text = malloc(FILE_MAX + 1);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+	ssize_t n = 1;
+
+	*length = 0;
+	if (!text) {
+		fail(STATUS_HOST, "reading the config %s: no memory", path);
+	} else if (fd < 0 || fstat(fd, &st)) {
+		fail(STATUS_USAGE, "reading the config %s: %s%s", path, strerror(errno),
+		     errno == ENOENT   ? ": is the name right?"
+		     : errno == EACCES ? ": who may read it?"
+				       : "");
+	} else if (S_ISDIR(st.st_mode)) {
+		fail(STATUS_USAGE, "reading the config %s: it is a directory: name a file in it",
+		     path);
+	} else {
+		while (*length <= FILE_MAX && n) {
+			n = read(fd, text + *length, FILE_MAX + 1 - *length);
+			if (n < 0 && errno == EINTR)
+				continue;
+			if (n < 0)
+				break;
+			*length += (size_t)n;
+		}
+		if (n < 0)
+			fail(STATUS_USAGE, "reading the config %s: %s", path, strerror(errno));
+		else if (*length > FILE_MAX)
+			fail(STATUS_USAGE,
+			     "reading the config %s: it is longer than 1 MiB: this is no config",
+			     path);
+		else {
+			close(fd);
+			return text;
+		}
+	}
+	if (fd >= 0)
+		close(fd);
+	free(text);
+	return NULL;
+}
+
+int
+config_read(struct config *config, const char *path, char *const *overrides, size_t override_count)
+{
+	const char *slash = strrchr(path, '/');
+	char *text, *folder = NULL;
+	size_t length;
+	int status;
+
+	config_init(config);
+	text = read_file(path, &length);
+	if (!text)
+		return -STATUS_USAGE;
+	if (slash) {
+		folder = strndup(path, slash == path ? 1 : (size_t)(slash - path));
+		if (!folder) {
+			free(text);
+			return fail(STATUS_HOST, "reading the config %s: no memory", path);
+		}
+	}
+	status = config_read_text(config, path, folder, text, length, overrides, override_count);
+	free(folder);
+	free(text);
+	return status;
+}

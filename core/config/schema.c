@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The keys of a config, and setting what they say. */
+#include "config/schema.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+
+#define PAGE 4096u
+#define MEMORY_MAX (4ull << 40)
+#define ADDRESS_MAX ((1ull << 52) - 1) /* what x86-64 can address */
+#define CHIPS 0xfec00000ull /* from here to 4 GiB: interrupt controllers, KVM's own pages */
+#define CHIPS_END (1ull << 32)
+#define CPUS_MAX 64u
+
+static const char *const modes[] = { "real", "protected", "long", NULL };
+static const char *const formats[] = { "auto", "flat", "elf", NULL };
+static const char *const thens[] = { "resume", "exit", NULL };
+
+#define AT(member) .offset = (uint32_t)offsetof(struct config, member)
+
+const struct schema_key schema[] = {
+	{ "vm", "memory", SCHEMA_SIZE, AT(vm.memory), .min = PAGE, .max = MEMORY_MAX,
+	  .multiple = PAGE, .help = "bytes of guest memory" },
+	{ "vm", "memory_at", SCHEMA_ADDRESS, AT(vm.memory_at), .max = ADDRESS_MAX, .multiple = PAGE,
+	  .help = "the guest physical address at which memory begins" },
+	{ "vm", "memory_file", SCHEMA_TEXT, AT(vm.memory_file), .help = "the file that memory is" },
+	{ "vm", "cpus", SCHEMA_COUNT, AT(vm.cpus), .min = 1, .max = CPUS_MAX,
+	  .help = "how many vCPUs" },
+	{ "vm", "irqchip", SCHEMA_BOOL, AT(vm.irqchip),
+	  .help = "interrupt controllers and PIT in the kernel" },
+	{ "vm", "dirty_log", SCHEMA_BOOL, AT(vm.dirty_log),
+	  .help = "report the pages that the guest wrote" },
+	{ "boot", "image", SCHEMA_INPUT, AT(boot.image), .help = "the file to load and run" },
+	{ "boot", "format", SCHEMA_CHOICE, AT(boot.format), .values = formats,
+	  .help = "of the image" },
+	{ "boot", "at", SCHEMA_ADDRESS, AT(boot.at), .max = ADDRESS_MAX,
+	  .help = "where a flat image or code is put and started" },
+	{ "boot", "code", SCHEMA_HEX, AT(boot.code),
+	  .length_offset = (uint32_t)offsetof(struct config, boot.code_length),
+	  .help = "the machine code to run" },
+	{ "cpu", "mode", SCHEMA_CHOICE, AT(cpu.mode), .values = modes,
+	  .help = "in which vCPUs start" },
+	{ "snapshot", "at", SCHEMA_TEXT, AT(snapshot.at), .help = "the point, as rip:0x1005" },
+	{ "snapshot", "file", SCHEMA_TEXT, AT(snapshot.file), .help = "the snapshot to write" },
+	{ "snapshot", "then", SCHEMA_CHOICE, AT(snapshot.then), .values = thens,
+	  .help = "what the machine does after the snapshot" },
+	{ "plugins", "path", SCHEMA_FOLDERS, AT(plugin_path),
+	  .help = "the folders in which plugins are" },
+	{ .section = NULL },
+};
+
+const char *const schema_sections[] = {
+	"vm", "boot", "cpu", "snapshot", "plugins", "device", NULL
+};
+
+bool
+schema_has_section(const char *name)
+{
+	for (const char *const *s = schema_sections; *s; s++)
+		if (!strcmp(*s, name))
+			return true;
+	return false;
+}
+
+const struct schema_key *
+schema_find(const char *section, const char *name)
+{
+	for (const struct schema_key *row = schema; row->section; row++)
+		if (!strcmp(row->section, section) && !strcmp(row->name, name))
+			return row;
+	return NULL;
+}
+
+bool
+schema_is_set(struct config_place place)
+{
+	return !place.line && !strncmp(place.file, CONFIG_SET, strlen(CONFIG_SET));
+}
+
+const char *
+schema_where(struct config_place place, const char *section, const char *key, char *buffer,
+	     size_t size)
+{
+	if (!schema_is_set(place))
+		return config_where(place, buffer, size);
+	snprintf(buffer, size, "%s %s.%s", place.file, section, key);
+	return buffer;
+}
+
+bool
+schema_device_name(const char *name)
+{
+	size_t length = strlen(name);
+
+	return length >= 1 && length <= 32 && *name >= 'a' && *name <= 'z' &&
+	       strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") == length;
+}
+
+const char *
+schema_check(const struct schema_key *row, uint64_t value, char *buffer, size_t size)
+{
+	if (value < row->min || value > row->max)
+		snprintf(buffer, size, "is out of range, 0x%llx to 0x%llx",
+			 (unsigned long long)row->min, (unsigned long long)row->max);
+	else if (row->multiple && value % row->multiple)
+		snprintf(buffer, size, "is no multiple of %llu", (unsigned long long)row->multiple);
+	else
+		return NULL;
+	return buffer;
+}
+
+const char *
+schema_check_memory(uint64_t memory, uint64_t memory_at)
+{
+	uint64_t end;
+
+	if (__builtin_add_overflow(memory_at, memory, &end) || end - 1 > ADDRESS_MAX)
+		return "would end past the last physical address, 0xfffffffffffff";
+	if (memory_at < CHIPS_END && end > CHIPS)
+		return "would lie over the interrupt controllers, 0xfec00000 to 0xffffffff";
+	return NULL;
+}
+
+const char *
+schema_check_cpus(uint64_t cpus)
+{
+	return cpus == 1 ? NULL : "needs more vCPUs than this version runs, which is 1";
+}
+
+static int
+say(const char *section, const struct ini_key *key, const char *problem,
+    const struct schema_key *row)
+{
+	char where[512];
+
+	return fail(STATUS_USAGE, "%s: [%s] %s = %s %s; it is %s",
+		    schema_where(key->place, section, key->name, where, sizeof(where)), section,
+		    key->name, key->value, problem, row->help);
+}
+
+/* "mode, a, b or c" of names. */
+static void
+list_names(const char *const *names, char *buffer, size_t size)
+{
+	size_t length = 0;
+
+	*buffer = '\0';
+	for (size_t i = 0; names[i] && length < size; i++)
+		length += (size_t)snprintf(buffer + length, size - length, "%s%s",
+					   !i             ? ""
+					   : names[i + 1] ? ", "
+							  : " or ",
+					   names[i]);
+}
+
+static int
+unknown_key(const char *section, const struct ini_key *key)
+{
+	const char *names[sizeof(schema) / sizeof(schema[0])], *near;
+	char where[512], list[256];
+	size_t count = 0;
+
+	for (const struct schema_key *row = schema; row->section; row++)
+		if (!strcmp(row->section, section))
+			names[count++] = row->name;
+	names[count] = NULL;
+	near = nearest(key->name, names);
+	list_names(names, list, sizeof(list));
+	return fail(STATUS_USAGE, "%s: [%s] has no key %s; %s%s%s",
+		    schema_where(key->place, section, key->name, where, sizeof(where)), section,
+		    key->name, near ? "did you mean " : "it has ", near ? near : list,
+		    near ? "?" : "");
+}
+
+static const char *
+set_number(const struct schema_key *row, void *member, const char *text, char *buffer, size_t size)
+{
+	uint64_t value;
+	const char *wrong =
+	    row->kind == SCHEMA_SIZE ? parse_size(text, &value) : parse_u64(text, &value);
+
+	if (!wrong)
+		wrong = schema_check(row, value, buffer, size);
+	if (!wrong)
+		memcpy(member, &value,
+		       row->kind == SCHEMA_COUNT ? sizeof(uint32_t) : sizeof(uint64_t));
+	return wrong;
+}
+
+static const char *
+set_choice(const struct schema_key *row, void *member, const char *text, char *buffer, size_t size)
+{
+	const char *near = nearest(text, row->values);
+	char list[128];
+
+	for (int i = 0; row->values[i]; i++)
+		if (!strcmp(row->values[i], text)) {
+			memcpy(member, &i, sizeof(i));
+			return NULL;
+		}
+	list_names(row->values, list, sizeof(list));
+	snprintf(buffer, size, "is not %s%s%s%s", list, near ? "; did you mean " : "",
+		 near ? near : "", near ? "?" : "");
+	return buffer;
+}
+
+/* DIR[:DIR], each resolved. Malloced, or NULL. */
+static char *
+resolve_folders(const struct config *config, const struct ini_key *key)
+{
+	char *copy = strdup(key->value), *rest = copy, *folder, *all = NULL;
+
+	while (copy && (folder = strsep(&rest, ":"))) {
+		char *resolved, *longer;
+
+		if (!*folder)
+			continue;
+		resolved = config_resolve(config, key->place, folder);
+		if (!resolved ||
+		    asprintf(&longer, "%s%s%s", all ? all : "", all ? ":" : "", resolved) < 0)
+			longer = NULL;
+		free(resolved);
+		free(all);
+		all = longer;
+		if (!all)
+			break;
+	}
+	free(copy);
+	return all;
+}
+
+static const char *
+set_text(const struct config *config, const struct schema_key *row, void *member,
+	 const struct ini_key *key)
+{
+	char *text = row->kind == SCHEMA_INPUT     ? config_resolve(config, key->place, key->value)
+		     : row->kind == SCHEMA_FOLDERS ? resolve_folders(config, key)
+						   : strdup(key->value);
+
+	if (!text)
+		return "names nothing";
+	memcpy(member, &text, sizeof(text));
+	return NULL;
+}
+
+static const char *
+set_hex(struct config *config, const struct schema_key *row, const char *text)
+{
+	return parse_hex(text, (uint8_t **)((char *)config + row->offset),
+			 (size_t *)((char *)config + row->length_offset));
+}
+
+int
+schema_set(struct config *config, const char *section, const struct ini_key *key)
+{
+	const struct schema_key *row = schema_find(section, key->name);
+	const char *wrong;
+	char buffer[256];
+	void *member;
+
+	if (!row)
+		return unknown_key(section, key);
+	member = (char *)config + row->offset;
+	if (!*key->value)
+		wrong = "is empty";
+	else if (row->kind == SCHEMA_BOOL)
+		wrong = parse_bool(key->value, member);
+	else if (row->kind == SCHEMA_CHOICE)
+		wrong = set_choice(row, member, key->value, buffer, sizeof(buffer));
+	else if (row->kind == SCHEMA_HEX)
+		wrong = set_hex(config, row, key->value);
+	else if (row->kind <= SCHEMA_COUNT)
+		wrong = set_number(row, member, key->value, buffer, sizeof(buffer));
+	else
+		wrong = set_text(config, row, member, key);
+	return wrong ? say(section, key, wrong, row) : 0;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the sections of a config hold, as a table; [device NAME] and [cpu]'s registers are open. */
+#ifndef CONFIG_SCHEMA_H
+#define CONFIG_SCHEMA_H
+
+#include "config/ini.h"
+
+enum schema_kind {
+	SCHEMA_SIZE,    /* uint64_t, bytes */
+	SCHEMA_ADDRESS, /* uint64_t, guest physical */
+	SCHEMA_COUNT,   /* uint32_t */
+	SCHEMA_BOOL,    /* bool */
+	SCHEMA_CHOICE,  /* an enum: the index into values */
+	SCHEMA_TEXT,    /* char * */
+	SCHEMA_INPUT,   /* char *, the path of what is read: resolved */
+	SCHEMA_FOLDERS, /* char *, DIR[:DIR]: each resolved */
+	SCHEMA_HEX,     /* uint8_t *, malloced; length_offset: of its size_t */
+};
+
+struct schema_key {
+	const char *section, *name;
+	enum schema_kind kind;
+	uint32_t offset, length_offset; /* in struct config */
+	uint64_t min, max, multiple;    /* of a number; multiple 0: any */
+	const char *const *values;      /* of a choice */
+	const char *help;               /* what it is, for messages */
+};
+
+extern const struct schema_key schema[];    /* ended by one without section */
+extern const char *const schema_sections[]; /* ended by NULL */
+const struct schema_key *schema_find(const char *section, const char *name);
+bool schema_has_section(const char *name);
+
+/* Sets what a key says. Says what is wrong; 0 or a negative status. */
+int schema_set(struct config *config, const char *section, const struct ini_key *key);
+
+/* Is a number within the row's limits? NULL, or what is wrong, in buffer. */
+const char *schema_check(const struct schema_key *row, uint64_t value, char *buffer, size_t size);
+/* Do memory and memory_at go together? NULL, or what is wrong. */
+const char *schema_check_memory(uint64_t memory, uint64_t memory_at);
+const char *schema_check_cpus(uint64_t cpus);
+bool schema_device_name(const char *name);
+
+/* "x.ini:3", or "--set vm.memory" for what --set gave. */
+const char *schema_where(struct config_place place, const char *section, const char *key,
+			 char *buffer, size_t size);
+bool schema_is_set(struct config_place place); /* by --set, in this run or the snapshot's */
+
+/* The steps of reading a config, after ini_read. They say every mistake; 0 or a negative status. */
+int config_override(struct ini *ini, const char *text);
+int config_build(struct config *config, const struct ini *ini);
+
+#endif
