@@ -14,6 +14,8 @@
 #include "kvm/fields.h"
 #include "kvm/kvm.h"
 
+#define CPUID_MAX 256u /* entries */
+
 /* One kind of state: a KVM structure whose members have names, or functions of its own. */
 struct state {
 	const char *name;
@@ -46,20 +48,33 @@ refused(char *why, size_t size, const char *name, const char *call)
 	return -1;
 }
 
-/* CPUID: a host that offers less than the guest was shown can't go on with it. */
+/* What the vCPU shows its guest; malloced, NULL: said. */
+static struct kvm_cpuid2 *
+cpuid_get(struct kvm_vcpu *vcpu)
+{
+	struct kvm_cpuid2 *cpuid =
+	    calloc(1, sizeof(*cpuid) + CPUID_MAX * sizeof(cpuid->entries[0]));
+
+	if (!cpuid) {
+		fail(STATUS_HOST, "no memory for CPUID");
+		return NULL;
+	}
+	cpuid->nent = CPUID_MAX;
+	if (ioctl(vcpu->fd, KVM_GET_CPUID2, cpuid)) {
+		fail(STATUS_HOST, "KVM_GET_CPUID2: %s", strerror(errno));
+		free(cpuid);
+		return NULL;
+	}
+	return cpuid;
+}
+
 static int
 cpuid_save(struct kvm_vcpu *vcpu, struct record_writer *writer)
 {
-	size_t room = 256;
-	struct kvm_cpuid2 *cpuid = calloc(1, sizeof(*cpuid) + room * sizeof(cpuid->entries[0]));
+	struct kvm_cpuid2 *cpuid = cpuid_get(vcpu);
 
 	if (!cpuid)
-		return fail(STATUS_HOST, "no memory to save CPUID");
-	cpuid->nent = (uint32_t)room;
-	if (ioctl(vcpu->fd, KVM_GET_CPUID2, cpuid)) {
-		free(cpuid);
-		return fail(STATUS_HOST, "KVM_GET_CPUID2: %s", strerror(errno));
-	}
+		return -STATUS_HOST;
 	record_put(writer, "entries", RECORD_U32, cpuid->entries,
 		   cpuid->nent * sizeof(cpuid->entries[0]) / 4, true);
 	free(cpuid);
@@ -74,7 +89,7 @@ cpuid_of(const struct record *group)
 	struct record item;
 
 	if (!record_find(group, "entries", &item) || item.type != RECORD_U32 || !item.array ||
-	    item.count % words || item.count / words > 256)
+	    item.count % words || item.count / words > CPUID_MAX)
 		return NULL;
 	cpuid = calloc(1, sizeof(*cpuid) + item.count * 4ul);
 	if (!cpuid)
@@ -426,7 +441,7 @@ kvm_check(struct kvm *kvm, const struct record *vcpu, char *why, size_t why_size
 {
 	/* Bits that follow the guest's own CR4 (OSXSAVE) or its place (APIC id is in ebx). */
 	const uint32_t osxsave = 1u << 27;
-	struct kvm_cpuid2 *cpuid;
+	struct kvm_cpuid2 *cpuid, *shown = NULL;
 	struct record group;
 	int r = 0;
 
@@ -434,10 +449,17 @@ kvm_check(struct kvm *kvm, const struct record *vcpu, char *why, size_t why_size
 		snprintf(why, why_size, "cpuid: not a list of entries");
 		return -1;
 	}
+	/* A host may show a guest more than it says it supports (where CPUID is not intercepted). */
+	if (kvm_vcpu_cpuid(kvm->vcpus[0]) || !(shown = cpuid_get(kvm->vcpus[0]))) {
+		snprintf(why, why_size, "cpuid: this host's can't be read");
+		r = -1;
+	}
 	for (size_t i = 0; i < sizeof(features) / sizeof(*features) && !r; i++) {
 		uint32_t guest = feature_word(cpuid, features[i].function, features[i].index,
 					      features[i].offset);
 		uint32_t host = feature_word(kvm->cpuid, features[i].function, features[i].index,
+					     features[i].offset) |
+				feature_word(shown, features[i].function, features[i].index,
 					     features[i].offset);
 
 		if (guest & ~host & ~(i == 0 ? osxsave : 0)) {
@@ -448,6 +470,7 @@ kvm_check(struct kvm *kvm, const struct record *vcpu, char *why, size_t why_size
 			r = -1;
 		}
 	}
+	free(shown);
 	free(cpuid);
 	return r;
 }
