@@ -15,6 +15,8 @@
 #include "base/log.h"
 #include "plugin/stream_kinds.h"
 
+#define READ_SIZE 4096u /* bytes at a time */
+
 static size_t
 least(size_t a, size_t b)
 {
@@ -52,7 +54,7 @@ watch(struct stream_end *end)
 		if (reads) {
 			pthread_mutex_lock(&stream->lock);
 			stream->input_full = stream->input_length == stream->input_size;
-			reads = !stream->input_full;
+			reads = !stream->input_full || end->terminal;
 			pthread_mutex_unlock(&stream->lock);
 		} else /* discarded; but the hang-up is seen */
 			reads = end->kind->flags & KIND_TWO_WAY;
@@ -98,23 +100,40 @@ hung_up(struct stream_end *end)
 	log_line(MINIVMM_DEBUG, stream->device, "%s: hung up", end->kind->name);
 }
 
-/* Reads once: more is told of again. */
+/* Appends what fits. With the lock held. */
+static void
+append_input(struct stream *stream, const uint8_t *bytes, size_t length)
+{
+	length = least(length, stream->input_size - stream->input_length);
+	for (size_t i = 0; i < length; i++)
+		stream
+		    ->input[(stream->input_head + stream->input_length + i) % stream->input_size] =
+		    bytes[i];
+	stream->input_length += length;
+	if (length)
+		stream->input_seen = true;
+}
+
+/*
+ * Reads once: more is told of again. A terminal is read even when there is no room, and what is
+ * typed then is lost: Ctrl-A x must get through to us.
+ */
 static void
 receive(struct stream_end *end)
 {
 	struct stream *stream = end->stream;
-	uint8_t bytes[STREAM_INPUT_SIZE];
-	size_t length = sizeof(bytes), at;
+	uint8_t bytes[READ_SIZE];
+	size_t length = sizeof(bytes);
 	ssize_t n;
 
-	if (end == stream->reader) {
+	if (end == stream->reader && !end->terminal) {
 		pthread_mutex_lock(&stream->lock);
-		length = stream->input_size - stream->input_length;
+		length = least(length, stream->input_size - stream->input_length);
 		pthread_mutex_unlock(&stream->lock);
 	}
 	if (!length)
 		return;
-	n = stream_end_read(end, bytes, least(length, sizeof(bytes)));
+	n = stream_end_read(end, bytes, length);
 	if (n < 0 && errno == EAGAIN)
 		return;
 	if (n <= 0) {
@@ -127,12 +146,7 @@ receive(struct stream_end *end)
 	if (end->terminal)
 		length = stream_terminal_filter(stream->hub, bytes, length);
 	pthread_mutex_lock(&stream->lock);
-	at = (stream->input_head + stream->input_length) % stream->input_size;
-	for (size_t i = 0; i < length; i++)
-		stream->input[(at + i) % stream->input_size] = bytes[i];
-	stream->input_length += length;
-	if (length)
-		stream->input_seen = true;
+	append_input(stream, bytes, length);
 	pthread_mutex_unlock(&stream->lock);
 }
 

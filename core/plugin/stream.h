@@ -28,7 +28,7 @@
 #include "machine/loop.h"
 
 #define STREAM_OUTPUT_SIZE 4096u /* bytes a stalled reader may owe */
-#define STREAM_INPUT_SIZE 4096u  /* bytes read ahead from a descriptor */
+#define STREAM_INPUT_SIZE 65536u /* bytes read ahead from a descriptor */
 
 struct stream;
 

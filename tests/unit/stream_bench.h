@@ -183,7 +183,7 @@ settle(void)
 	} while (0)
 
 /* Puts one end of a new pipe in the place of fd 0 or 1; returns the other. */
-static int
+static inline int
 pipe_at(int fd)
 {
 	int ends[2];

@@ -1,0 +1,549 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Streams to people and programs: terminals, ptys, sockets; who comes, goes, and comes back. */
+#include "unit/stream_bench.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+/* The word after "before" in the log. */
+static const char *
+logged_after(const char *before)
+{
+	static char word[128];
+	const char *at = strstr(bench_log(), before);
+
+	assert_non_null(at);
+	sscanf(at + strlen(before), "%127s", word);
+	return word;
+}
+
+static int
+open_pty(void)
+{
+	int fd = open(logged_after("is the terminal "), O_RDWR | O_NOCTTY | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	return fd;
+}
+
+static int
+unix_client(const char *name)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	strcpy(address.sun_path, bench_path(name));
+	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	return fd;
+}
+
+static int
+unix_server(const char *name)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	strcpy(address.sun_path, bench_path(name));
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	return fd;
+}
+
+/* Bytes both ways, and nothing changed on the way: no echo, no newline made of another. */
+static void
+converse(int fd)
+{
+	put("a\n\r\x01\x03\x04z");
+	until(!bench.stream.output_length);
+	assert_reads(fd, "a\n\r\x01\x03\x04z");
+	assert_int_equal(write(fd, "b\n\r\x03\x04y", 6), 6);
+	until(stream_readable(&bench.stream) == 6);
+	assert_takes("b\n\r\x03\x04y");
+}
+
+static void
+pty_client_comes_and_goes(void **state)
+{
+	int fd;
+
+	bench_open("pty", NULL);
+	for (int i = 0; i < 3; i++) {
+		fd = open_pty();
+		until(bench.stream.out.connected);
+		converse(fd);
+		close(fd);
+		until(!bench.stream.out.connected);
+		assert_true(bench.stream.nobody);
+	}
+	assert_int_equal(bench.stream.dropped, 0);
+	assert_false(bench.stream.failed);
+}
+
+/* What is put out while nobody is there waits, the newest of it; the guest never does. */
+static void
+the_newest_waits_for_who_comes(void **state)
+{
+	char expected[STREAM_OUTPUT_SIZE + 1], line[32];
+	int fd;
+
+	bench_open("pty", NULL);
+	settle();
+	for (int i = 0; i < 1000; i++) {
+		snprintf(line, sizeof(line), "line %09d\r\n", i);
+		put(line);
+		if (i >= 1000 - (int)STREAM_OUTPUT_SIZE / 16)
+			memcpy(expected + (i - (1000 - STREAM_OUTPUT_SIZE / 16)) * 16, line, 16);
+	}
+	expected[STREAM_OUTPUT_SIZE] = '\0';
+	assert_int_equal(bench.stream.dropped, 16000 - STREAM_OUTPUT_SIZE);
+	fd = open_pty();
+	until(!bench.stream.output_length);
+	assert_reads(fd, expected);
+	close(fd);
+	/* More in one piece than is kept. */
+	until(!bench.stream.out.connected);
+	bench.stream.dropped = 0;
+	put(expected);
+	assert_int_equal(stream_write(&bench.stream, expected, STREAM_OUTPUT_SIZE), 4096);
+	assert_int_equal(bench.stream.dropped, STREAM_OUTPUT_SIZE);
+}
+
+static void *
+read_pty_late(void *context)
+{
+	int fd = *(int *)context;
+	static char got[65536];
+	size_t length = 0;
+	ssize_t n;
+
+	usleep(50000);
+	while ((n = read(fd, got + length, 100)) > 0)
+		length += (size_t)n;
+	return (void *)length;
+}
+
+/* A pty that is closed takes away what was not read: closing waits. */
+static void
+closing_a_pty_waits_for_its_reader(void **state)
+{
+	pthread_t thread;
+	void *length;
+	int fd;
+
+	bench_open("pty", NULL);
+	fd = open_pty();
+	until(bench.stream.out.connected);
+	for (int i = 0; i < 200; i++)
+		put("0123456789abcdef");
+	assert_int_equal(pthread_create(&thread, NULL, read_pty_late, &fd), 0);
+	bench_close();
+	pthread_join(thread, &length);
+	assert_int_equal((size_t)length, 3200);
+	close(fd);
+	assert_null(strstr(bench_log(), "reached nobody"));
+}
+
+static void
+closing_a_pty_that_nobody_reads(void **state)
+{
+	int fd;
+
+	bench_open("pty", NULL);
+	put("12345");
+	fd = open_pty();
+	until(bench.stream.out.connected);
+	settle();
+	close(fd); /* with five bytes unread */
+	until(!bench.stream.out.connected);
+	put("678");
+	bench_close();
+	assert_said("3 bytes of output reached nobody");
+}
+
+static void
+unix_clients_one_at_a_time(void **state)
+{
+	int first, second;
+	char byte;
+
+	bench_open(bench_spec("unix-listen", "sock"), NULL);
+	put("before ");
+	first = unix_client("sock");
+	put("and after");
+	until(!bench.stream.output_length);
+	assert_reads(first, "before and after");
+	second = unix_client("sock");
+	fcntl(second, F_SETFL, O_NONBLOCK);
+	converse(first);
+	assert_int_equal(read(second, &byte, 1), -1);
+	close(first);
+	until(!bench.stream.out.connected);
+	until(bench.stream.out.connected);
+	fcntl(second, F_SETFL, 0);
+	converse(second);
+	bench_close();
+	assert_int_equal(read(second, &byte, 1), 0);
+	assert_int_equal(access(bench_path("sock"), F_OK), -1);
+	close(second);
+}
+
+/* One that died mid-stall leaves the guest free, and what it owes to the next. */
+static void
+a_client_that_dies_while_it_stalls(void **state)
+{
+	int fd;
+
+	bench_open(bench_spec("unix-listen", "sock"), NULL);
+	fd = unix_client("sock");
+	until(bench.stream.out.connected);
+	do {
+		while (stream_write(&bench.stream, "0123456789abcdef", 16) == 16)
+			;
+		settle();
+	} while (stream_writable(&bench.stream));
+	bench.writable = 0;
+	close(fd);
+	until(bench.writable == 1);
+	put("guest goes on");
+	fd = unix_client("sock");
+	until(!bench.stream.output_length);
+	assert_false(bench.stream.failed);
+	close(fd);
+}
+
+static void
+a_stale_socket_is_replaced_a_live_one_not(void **state)
+{
+	struct stream other;
+	int fd = unix_server("sock");
+
+	assert_int_equal(bench_init(bench_spec("unix-listen", "sock"), ""), 0);
+	assert_int_equal(stream_open(&bench.stream, false), -STATUS_IO);
+	assert_said("cannot listen: Address already in use");
+	stream_free(&bench.stream);
+	close(fd);
+	bench_open(bench_spec("unix-listen", "sock"), "");
+	assert_int_equal(stream_init(&other, &bench.hub, "serial1", "line",
+				     bench_spec("unix-listen", "sock"), in_config, "", in_config),
+			 0);
+	assert_int_equal(stream_open(&other, false), -STATUS_IO);
+	stream_free(&other);
+	close(unix_client("sock"));
+	/* A file that is no socket is nobody's to take away. */
+	fd = open(bench_path("file"), O_CREAT | O_WRONLY, 0600);
+	close(fd);
+	bench_close();
+	assert_int_equal(bench_init(bench_spec("unix-listen", "file"), ""), 0);
+	assert_int_equal(stream_open(&bench.stream, false), -STATUS_IO);
+	assert_int_equal(access(bench_path("file"), F_OK), 0);
+}
+
+static void
+connecting_to_a_server(void **state)
+{
+	int server = unix_server("sock"), fd;
+
+	bench_open(bench_spec("unix", "sock"), NULL);
+	fd = accept(server, NULL, NULL);
+	converse(fd);
+	assert_int_equal(write(fd, "last", 4), 4);
+	shutdown(fd, SHUT_WR);
+	until(bench.stream.out.ended);
+	assert_takes("last");
+	settle();
+	put("still heard");
+	until(!bench.stream.output_length);
+	assert_reads(fd, "still heard");
+	close(fd);
+	put("lost");
+	until(bench.stream.failed);
+	assert_said("cannot write to unix:");
+	close(server);
+}
+
+/* Output alone: what the other side sends is thrown away, its hang-up is not missed. */
+static void
+a_two_way_end_used_one_way(void **state)
+{
+	int fd;
+
+	bench_open(bench_spec("unix-listen", "sock"), "text:typed");
+	fd = unix_client("sock");
+	until(bench.stream.out.connected);
+	assert_int_equal(write(fd, "ignored", 7), 7);
+	settle();
+	assert_takes("typed");
+	put("heard");
+	until(!bench.stream.output_length);
+	assert_reads(fd, "heard");
+	close(fd);
+	until(!bench.stream.out.connected);
+	bench_close();
+	bench_open("none", bench_spec("unix-listen", "in"));
+	for (int i = 0; i < 2; i++) {
+		fd = unix_client("in");
+		assert_int_equal(write(fd, "x", 1), 1);
+		close(fd);
+		until(stream_readable(&bench.stream));
+		assert_takes("x");
+	}
+}
+
+static void
+input_waits_for_room(void **state)
+{
+	char bytes[1000];
+	int fd;
+
+	bench_open(bench_spec("unix-listen", "sock"), NULL);
+	fd = unix_client("sock");
+	for (int i = 0; i < 100; i++) {
+		memset(bytes, 'a' + i % 26, sizeof(bytes));
+		assert_int_equal(write(fd, bytes, sizeof(bytes)), sizeof(bytes));
+		assert_int_equal(loop_once(&bench.loop, 0), 0);
+	}
+	close(fd); /* hung up with bytes on their way: all of them arrive */
+	until(stream_readable(&bench.stream) == STREAM_INPUT_SIZE);
+	settle();
+	for (int i = 0; i < 100; i++) {
+		until(stream_readable(&bench.stream) >= sizeof(bytes));
+		assert_int_equal(stream_read(&bench.stream, bytes, sizeof(bytes)), sizeof(bytes));
+		assert_int_equal(bytes[0], 'a' + i % 26);
+		assert_int_equal(bytes[999], 'a' + i % 26);
+	}
+	until(!bench.stream.out.connected);
+}
+
+static void
+tcp_both_ways(void **state)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET,
+				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t length = sizeof(address);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), server;
+	char spec[64], byte;
+
+	bench_open("tcp-listen:127.0.0.1:0", NULL);
+	address.sin_port = htons((uint16_t)atoi(logged_after("listens on 127.0.0.1 port ")));
+	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	until(bench.stream.out.connected);
+	converse(fd);
+	/* What was put out arrives although input is unread when the stream is closed. */
+	assert_int_equal(write(fd, "unread", 6), 6);
+	usleep(1000);
+	put("good bye");
+	bench_close();
+	assert_reads(fd, "good bye");
+	assert_int_equal(read(fd, &byte, 1), 0);
+	close(fd);
+
+	server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	address.sin_port = 0;
+	assert_int_equal(bind(server, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(server, 1), 0);
+	getsockname(server, (struct sockaddr *)&address, &length);
+	snprintf(spec, sizeof(spec), "tcp:127.0.0.1:%u", ntohs(address.sin_port));
+	bench_open(spec, NULL);
+	fd = accept(server, NULL, NULL);
+	converse(fd);
+	close(fd);
+	close(server);
+}
+
+static void
+an_inherited_socket(void **state)
+{
+	int pair[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	assert_int_equal(dup2(pair[0], 0), 0);
+	assert_int_equal(dup2(pair[0], 1), 1);
+	bench_open("stdio", "stdio");
+	converse(pair[1]);
+	assert_int_equal(fcntl(0, F_GETFL) & O_NONBLOCK, 0);
+	close(pair[1]);
+	put("x"); /* must not raise SIGPIPE */
+	until(bench.stream.failed);
+	close(pair[0]);
+}
+
+/* Puts the slave of a new pty in the place of stdin and stdout; returns the master. */
+static int
+terminal_at_stdio(void)
+{
+	int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), slave;
+	char path[64];
+
+	assert_true(master >= 0);
+	assert_int_equal(grantpt(master) || unlockpt(master), 0);
+	assert_int_equal(ptsname_r(master, path, sizeof(path)), 0);
+	slave = open(path, O_RDWR | O_NOCTTY);
+	assert_int_equal(dup2(slave, 0), 0);
+	assert_int_equal(dup2(slave, 1), 1);
+	close(slave);
+	return master;
+}
+
+static void
+assert_same_mode(const struct termios *a, const struct termios *b)
+{
+	assert_int_equal(a->c_iflag, b->c_iflag);
+	assert_int_equal(a->c_oflag, b->c_oflag);
+	assert_int_equal(a->c_cflag, b->c_cflag);
+	assert_int_equal(a->c_lflag, b->c_lflag);
+	assert_memory_equal(a->c_cc, b->c_cc, sizeof(a->c_cc));
+}
+
+static void
+the_terminal_is_raw_and_put_back(void **state)
+{
+	int master = terminal_at_stdio();
+	struct termios before, raw, after;
+
+	tcgetattr(0, &before);
+	assert_true(before.c_lflag & ISIG);
+	bench_open("stdio", "stdio");
+	tcgetattr(0, &raw);
+	assert_int_equal(raw.c_lflag & (ICANON | ECHO | ISIG), 0);
+	assert_int_equal(raw.c_oflag, before.c_oflag);
+	assert_int_equal(fcntl(0, F_GETFL) & O_NONBLOCK, 0);
+	assert_int_equal(fcntl(1, F_GETFL) & O_NONBLOCK, 0);
+	assert_int_equal(write(master, "a\r\x03\x04", 4), 4);
+	until(stream_readable(&bench.stream) == 4);
+	assert_takes("a\r\x03\x04");
+	put("seen");
+	until(!bench.stream.output_length);
+	assert_reads(master, "seen");
+	bench_close();
+	tcgetattr(0, &after);
+	assert_same_mode(&after, &before);
+	close(master);
+}
+
+/* Output alone leaves the terminal alone. */
+static void
+a_terminal_for_output_stays_as_it_is(void **state)
+{
+	int master = terminal_at_stdio();
+	struct termios before, during;
+
+	tcgetattr(0, &before);
+	bench_open("stdio", "none");
+	tcgetattr(0, &during);
+	assert_same_mode(&during, &before);
+	close(master);
+}
+
+static void
+a_terminal_that_stalls_does_not_hold_the_loop(void **state)
+{
+	int master = terminal_at_stdio();
+	size_t total = 0;
+
+	bench_open("stdio", "stdio");
+	for (int i = 0; i < 20000; i++) {
+		total += stream_write(&bench.stream, "0123456789abcdef", 16);
+		assert_int_equal(loop_once(&bench.loop, 0), 0);
+	}
+	assert_true(total < 320000);
+	assert_int_equal(stream_writable(&bench.stream), 0);
+	close(master);
+}
+
+static void
+escapes(void **state)
+{
+	int master = terminal_at_stdio();
+
+	bench_open("stdio", "stdio");
+	assert_int_equal(write(master,
+			       "a\x01\x01"
+			       "b\x01",
+			       5),
+			 5);
+	until(stream_readable(&bench.stream) == 3);
+	assert_takes("a\x01"
+		     "b");
+	assert_int_equal(bench.quits, 0);
+	assert_int_equal(write(master, "x", 1), 1); /* the Ctrl-A was typed before */
+	until(bench.quits == 1);
+	assert_int_equal(write(master, "\x01h\x01qx", 5), 5);
+	until(stream_readable(&bench.stream) == 1);
+	assert_takes("x"); /* an unknown escape is dropped, and is one */
+	assert_int_equal(bench.quits, 1);
+	assert_said("Ctrl-A x");
+	assert_said("sends Ctrl-A to the guest");
+	close(master);
+}
+
+/* Ctrl-A x is heard while the machine is paused, and when the guest does not read. */
+static void
+quitting_always_works(void **state)
+{
+	int master = terminal_at_stdio();
+	char bytes[500];
+
+	memset(bytes, 'b', sizeof(bytes));
+	bench_open("stdio", "stdio");
+	settle();
+	loop_quiet(&bench.loop, true);
+	assert_int_equal(write(master, "a\x01x", 3), 3);
+	until(bench.quits == 1);
+	settle();
+	assert_int_equal(bench.readable, 0);
+	loop_quiet(&bench.loop, false);
+	until(bench.readable == 1);
+	for (int i = 0; i < 200; i++) {
+		assert_int_equal(write(master, bytes, sizeof(bytes)), sizeof(bytes));
+		settle();
+	}
+	assert_int_equal(write(master, "\x01x", 2), 2);
+	until(bench.quits == 2);
+	close(master);
+}
+
+static void
+the_terminal_is_put_back_from_a_signal(void **state)
+{
+	int master = terminal_at_stdio();
+	struct termios before, after;
+
+	tcgetattr(0, &before);
+	bench_open("stdio", "stdio");
+	stream_terminal_restore(&bench.hub);
+	tcgetattr(0, &after);
+	assert_same_mode(&after, &before);
+	stream_terminal_restore(&bench.hub);
+	close(master);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(pty_client_comes_and_goes),
+		TEST(the_newest_waits_for_who_comes),
+		TEST(closing_a_pty_waits_for_its_reader),
+		TEST(closing_a_pty_that_nobody_reads),
+		TEST(unix_clients_one_at_a_time),
+		TEST(a_client_that_dies_while_it_stalls),
+		TEST(a_stale_socket_is_replaced_a_live_one_not),
+		TEST(connecting_to_a_server),
+		TEST(a_two_way_end_used_one_way),
+		TEST(input_waits_for_room),
+		TEST(tcp_both_ways),
+		TEST(an_inherited_socket),
+		TEST(the_terminal_is_raw_and_put_back),
+		TEST(a_terminal_for_output_stays_as_it_is),
+		TEST(a_terminal_that_stalls_does_not_hold_the_loop),
+		TEST(escapes),
+		TEST(quitting_always_works),
+		TEST(the_terminal_is_put_back_from_a_signal),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
