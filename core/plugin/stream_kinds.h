@@ -28,6 +28,8 @@ struct stream_kind {
 	void (*finish)(struct stream_end *end, const volatile bool *interrupted);
 };
 
+#define STREAM_READ_SIZE 4096u /* bytes at a time */
+
 extern const struct stream_kind stream_kinds[]; /* ended by one without name */
 
 /* One try, without waiting: bytes moved, or -1 with errno (EAGAIN). read: 0 is the end. */
@@ -36,6 +38,9 @@ ssize_t stream_end_write(struct stream_end *end, const void *from, size_t length
 
 /* Delivers output, then tells the device what it waits for: the stream's deferred work. */
 void stream_run(struct loop_deferred *deferred);
+
+/* More input, of what never keeps one waiting. With the lock held, and the buffer empty. */
+bool stream_refill(struct stream *stream);
 
 /* "input" or "output": the option that made the end, for messages. */
 const char *stream_end_option(const struct stream_end *end);
@@ -46,5 +51,11 @@ const char *stream_end_text(const struct stream_end *end, char *buffer, size_t s
 int stream_terminal_raw(struct stream_hub *hub);
 /* Takes escapes out of what was typed, in place, and acts on them. Returns the new length. */
 size_t stream_terminal_filter(struct stream_hub *hub, uint8_t *bytes, size_t length);
+
+static inline size_t
+least(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
 
 #endif

@@ -209,6 +209,21 @@ stream_save(struct stream *stream, struct record_writer *writer)
 	free(bytes);
 }
 
+static bool
+all_known(const struct record *group, char *why, size_t why_size)
+{
+	struct record item;
+	size_t position = 0;
+
+	while (record_next(group, &position, &item))
+		if (!record_is(&item, "input_from") && !record_is(&item, "input") &&
+		    !record_is(&item, "input_position")) {
+			snprintf(why, why_size, "%.*s is not known", item.name_length, item.name);
+			return false;
+		}
+	return true;
+}
+
 int
 stream_load(struct stream *stream, const struct record *group, char *why, size_t why_size)
 {
@@ -224,6 +239,8 @@ stream_load(struct stream *stream, const struct record *group, char *why, size_t
 		snprintf(why, why_size, "input is missing or no bytes");
 	else if (!record_get_u64(group, "input_position", &position) || position > INT64_MAX)
 		snprintf(why, why_size, "input_position is missing or too large");
+	else if (!all_known(group, why, why_size))
+		;
 	else if (!(now = input_origin(stream)))
 		snprintf(why, why_size, "no memory");
 	else if (strcmp(origin, now) || !stream->input_size)

@@ -314,10 +314,16 @@ static void
 hostile_records(void **state)
 {
 	static const uint8_t bytes[STREAM_INPUT_SIZE + 1];
+	static const char *const says[] = { "input_from is missing",
+					    "input is missing",
+					    "input_position is missing",
+					    "too large",
+					    "at most 65536",
+					    "input_new is not known" };
 	char why[128];
 
 	assert_int_equal(bench_init("", "stdio"), 0);
-	for (int i = 0; i < 5; i++) {
+	for (int i = 0; i < 6; i++) {
 		struct record_writer writer = { 0 };
 		struct record group;
 
@@ -328,12 +334,14 @@ hostile_records(void **state)
 		if (i != 2)
 			record_put_u64(&writer, "input_position",
 				       i == 3 ? (uint64_t)INT64_MAX + 1 : 0);
+		if (i == 5)
+			record_put_bool(&writer, "input_new", true);
 		assert_null(record_open(writer.data, writer.length, &group));
 		assert_int_equal(stream_load(&bench.stream, &group, why, sizeof(why)), -1);
+		assert_non_null(strstr(why, says[i]));
 		assert_int_equal(stream_readable(&bench.stream), 0);
 		record_writer_free(&writer);
 	}
-	assert_non_null(strstr(why, "at most 65536"));
 }
 
 /* Nothing may be changed on a description that others use. */
