@@ -173,6 +173,15 @@ fake_start(struct fake *f, enum minivmm_start_reason reason)
 		assert_int_equal(f->plugin->start(&f->device, &start), 0);
 }
 
+/* As the core does it: fields and timers first. */
+static inline void
+fake_reset(struct fake *f)
+{
+	fields_reset(f->plugin->fields, f->device.state);
+	memset(f->timers, 0, sizeof(f->timers));
+	fake_start(f, MINIVMM_RESET);
+}
+
 /* An access of one byte to range 0. */
 static void
 fake_write(struct fake *f, uint64_t offset, uint8_t value)

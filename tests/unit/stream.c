@@ -25,6 +25,7 @@ specs_that_are_wrong(void **state)
 		{ "none:", "", "nothing follows none" },
 		{ "hex:00", "", "can be input only" },
 		{ "text:a", "", "can be input only" },
+		{ "", "stderr", "can be output only" },
 		{ "", "hex:123", "input = hex:123 " },
 		{ "", "hex:0g", "input = hex:0g " },
 		{ "", "text:a\\z", "has an escape other than" },
@@ -137,6 +138,18 @@ none_takes_everything(void **state)
 	assert_takes("");
 	assert_int_equal(stream_writable(&bench.stream), STREAM_OUTPUT_SIZE);
 	assert_int_equal(bench.stream.dropped, 0);
+}
+
+/* Two devices may share it, as our own log does. */
+static void
+stderr_takes_output(void **state)
+{
+	bench_open("stderr", "");
+	put("logged by a device");
+	settle();
+	assert_said("logged by a device");
+	assert_int_equal(fcntl(2, F_GETFL) & O_NONBLOCK, 0);
+	assert_null(bench.hub.stdout_owner);
 }
 
 static void
@@ -685,6 +698,7 @@ main(void)
 		TEST(one_owner_of_stdio),
 		TEST(content_from_the_config),
 		TEST(none_takes_everything),
+		TEST(stderr_takes_output),
 		TEST(output_file_begins_empty_and_is_continued_after_a_restore),
 		TEST(files_that_can_not_be_opened),
 		TEST(input_file_goes_on_after_a_restore),
