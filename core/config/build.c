@@ -95,17 +95,18 @@ add_section(struct config *config, const struct ini_section *section)
 {
 	const char *near = nearest(section->kind, schema_sections);
 	bool known = schema_has_section(section->kind);
+	char where[512], list[128];
 	int status = 0, r;
-	char where[512];
 
 	if (!strcmp(section->kind, "device"))
 		return add_device(config, section);
+	schema_list(schema_sections, list, sizeof(list));
 	if (!known || section->instance)
-		return fail(STATUS_USAGE, "%s: unknown section [%s%s%s]%s%s%s",
-			    config_where(section->place, where, sizeof(where)), section->kind,
-			    section->instance ? " " : "",
-			    section->instance ? section->instance : "",
-			    near ? "; did you mean [" : "", near ? near : "", near ? "]?" : "");
+		return fail(
+		    STATUS_USAGE, "%s: unknown section [%s%s%s]; %s%s%s",
+		    config_where(section->place, where, sizeof(where)), section->kind,
+		    section->instance ? " " : "", section->instance ? section->instance : "",
+		    near ? "did you mean [" : "there are ", near ? near : list, near ? "]?" : "");
 	for (size_t i = 0; i < section->key_count; i++) {
 		const struct ini_key *key = &section->keys[i];
 

@@ -22,26 +22,26 @@ static const char *const thens[] = { "resume", "exit", NULL };
 
 const struct schema_key schema[] = {
 	{ "vm", "memory", SCHEMA_SIZE, AT(vm.memory), .min = PAGE, .max = MEMORY_MAX,
-	  .multiple = PAGE, .help = "bytes of guest memory" },
+	  .multiple = PAGE, .help = "guest memory in bytes" },
 	{ "vm", "memory_at", SCHEMA_ADDRESS, AT(vm.memory_at), .max = ADDRESS_MAX, .multiple = PAGE,
 	  .help = "the guest physical address at which memory begins" },
 	{ "vm", "memory_file", SCHEMA_TEXT, AT(vm.memory_file), .help = "the file that memory is" },
 	{ "vm", "cpus", SCHEMA_COUNT, AT(vm.cpus), .min = 1, .max = CPUS_MAX,
 	  .help = "how many vCPUs" },
 	{ "vm", "irqchip", SCHEMA_BOOL, AT(vm.irqchip),
-	  .help = "interrupt controllers and PIT in the kernel" },
+	  .help = "whether KVM gives interrupt controllers and PIT" },
 	{ "vm", "dirty_log", SCHEMA_BOOL, AT(vm.dirty_log),
-	  .help = "report the pages that the guest wrote" },
+	  .help = "whether to report the pages that the guest wrote" },
 	{ "boot", "image", SCHEMA_INPUT, AT(boot.image), .help = "the file to load and run" },
 	{ "boot", "format", SCHEMA_CHOICE, AT(boot.format), .values = formats,
-	  .help = "of the image" },
+	  .help = "the image's" },
 	{ "boot", "at", SCHEMA_ADDRESS, AT(boot.at), .max = ADDRESS_MAX,
 	  .help = "where a flat image or code is put and started" },
 	{ "boot", "code", SCHEMA_HEX, AT(boot.code),
 	  .length_offset = (uint32_t)offsetof(struct config, boot.code_length),
 	  .help = "the machine code to run" },
 	{ "cpu", "mode", SCHEMA_CHOICE, AT(cpu.mode), .values = modes,
-	  .help = "in which vCPUs start" },
+	  .help = "the mode in which vCPUs start" },
 	{ "snapshot", "at", SCHEMA_TEXT, AT(snapshot.at), .help = "the point, as rip:0x1005" },
 	{ "snapshot", "file", SCHEMA_TEXT, AT(snapshot.file), .help = "the snapshot to write" },
 	{ "snapshot", "then", SCHEMA_CHOICE, AT(snapshot.then), .values = thens,
@@ -117,16 +117,17 @@ schema_check_memory(uint64_t memory, uint64_t memory_at)
 	uint64_t end;
 
 	if (__builtin_add_overflow(memory_at, memory, &end) || end - 1 > ADDRESS_MAX)
-		return "would end past the last physical address, 0xfffffffffffff";
+		return "would end past the last physical address, 0xfffffffffffff: lower memory_at";
 	if (memory_at < CHIPS_END && end > CHIPS)
-		return "would lie over the interrupt controllers, 0xfec00000 to 0xffffffff";
+		return "would lie over the interrupt controllers, 0xfec00000 to 0xffffffff: "
+		       "make it smaller or move it with memory_at";
 	return NULL;
 }
 
 const char *
 schema_check_cpus(uint64_t cpus)
 {
-	return cpus == 1 ? NULL : "needs more vCPUs than this version runs, which is 1";
+	return cpus == 1 ? NULL : "is more than 1: only one vCPU is supported so far";
 }
 
 static int
@@ -135,14 +136,14 @@ say(const char *section, const struct ini_key *key, const char *problem,
 {
 	char where[512];
 
-	return fail(STATUS_USAGE, "%s: [%s] %s = %s %s; it is %s",
+	return fail(STATUS_USAGE, "%s: [%s] %s%s%s %s (%s)",
 		    schema_where(key->place, section, key->name, where, sizeof(where)), section,
-		    key->name, key->value, problem, row->help);
+		    key->name, *key->value ? " = " : "", key->value, problem, row->help);
 }
 
-/* "mode, a, b or c" of names. */
-static void
-list_names(const char *const *names, char *buffer, size_t size)
+/* "a, b or c" of names. */
+void
+schema_list(const char *const *names, char *buffer, size_t size)
 {
 	size_t length = 0;
 
@@ -167,7 +168,7 @@ unknown_key(const char *section, const struct ini_key *key)
 			names[count++] = row->name;
 	names[count] = NULL;
 	near = nearest(key->name, names);
-	list_names(names, list, sizeof(list));
+	schema_list(names, list, sizeof(list));
 	return fail(STATUS_USAGE, "%s: [%s] has no key %s; %s%s%s",
 		    schema_where(key->place, section, key->name, where, sizeof(where)), section,
 		    key->name, near ? "did you mean " : "it has ", near ? near : list,
@@ -200,7 +201,7 @@ set_choice(const struct schema_key *row, void *member, const char *text, char *b
 			memcpy(member, &i, sizeof(i));
 			return NULL;
 		}
-	list_names(row->values, list, sizeof(list));
+	schema_list(row->values, list, sizeof(list));
 	snprintf(buffer, size, "is not %s%s%s%s", list, near ? "; did you mean " : "",
 		 near ? near : "", near ? "?" : "");
 	return buffer;
