@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Snapshot files taken apart, changed, and put together again with right checksums: written from the description in
+# core/snapshot/snapshot.h and core/base/record.h alone, so that it checks them as well.
+package Snapshot;
+
+use v5.14;
+use warnings;
+
+my $HEADER = 'a8 L4 Q3 a16 a16 L2';    # magic version header_size sections page_size meta_size memory_offset memory_size
+                                       # id parent reserved checksum
+my @HEADER = qw(magic version header_size sections page_size meta_size memory_offset memory_size id parent reserved
+  checksum);
+my $ROW = 'a4 L3 Q2';
+my @ROW = qw(tag index flags checksum offset length);
+
+my @crc_table = map {
+    my $c = $_;
+    $c = $c & 1 ? $c >> 1 ^ 0x82f63b78 : $c >> 1 for 1 .. 8;
+    $c;
+} 0 .. 255;
+
+sub crc32c {
+    my ($bytes) = @_;
+    my $crc = 0xffffffff;
+    $crc = $crc_table[($crc ^ $_) & 255] ^ $crc >> 8 for unpack 'C*', $bytes;
+    return $crc ^ 0xffffffff;
+}
+
+sub slurp {
+    my ($file) = @_;
+    open my $in, '<:raw', $file or die "$file: $!";
+    local $/;
+    return scalar <$in>;
+}
+
+sub spew {
+    my ($file, $bytes) = @_;
+    open my $out, '>:raw', $file or die "$file: $!";
+    print $out $bytes;
+    close $out or die "$file: $!";
+}
+
+# { header fields, rows => [ { row fields, data } ], memory }
+sub load {
+    my ($class, $file) = @_;
+    my $bytes = slurp($file);
+    my $self = bless {}, $class;
+    @$self{@HEADER} = unpack $HEADER, $bytes;
+    for my $i (0 .. $self->{sections} - 1) {
+        my %row;
+        @row{@ROW} = unpack $ROW, substr $bytes, $self->{header_size} + 32 * $i, 32;
+        $row{data} = substr $bytes, $row{offset}, $row{length};
+        die "$file: $row{tag} $row{index}: wrong checksum" if crc32c($row{data}) != $row{checksum};
+        push @{ $self->{rows} }, \%row;
+    }
+    $self->{memory} = substr $bytes, $self->{memory_offset};
+    return $self;
+}
+
+# All sizes and checksums as they must be; over: header fields that are to be wrong nevertheless.
+sub save {
+    my ($self, $file, %over) = @_;
+    my ($table, $body) = ('', '');
+    my $at = 88 + 32 * @{ $self->{rows} };
+    for my $row (@{ $self->{rows} }) {
+        @$row{qw(offset length checksum)} = ($at, length $row->{data}, crc32c($row->{data}));
+        $at += $row->{length};
+        $table .= pack $ROW, @$row{@ROW};
+        $body .= $row->{data};
+    }
+    my %header = (
+        %$self,
+        sections => scalar @{ $self->{rows} },
+        meta_size => $at,
+        memory_offset => ($at + 4095) & ~4095,
+        memory_size => length $self->{memory},
+        %over,
+        checksum => 0
+    );
+    $header{checksum} = crc32c(pack($HEADER, @header{@HEADER}) . $table);
+    my $meta = pack($HEADER, @header{@HEADER}) . $table . $body;
+    $meta .= "\0" x ($header{memory_offset} - length $meta);
+    spew($file, $meta . $self->{memory});
+}
+
+sub row {
+    my ($self, $tag, $index) = @_;
+    my ($row) = grep { $_->{tag} eq $tag && $_->{index} == $index } @{ $self->{rows} };
+    return $row // die "no section $tag $index";
+}
+
+# Records: [ { type, name, value } ], value being bytes or, of groups and lists, such an array.
+sub records {
+    my ($bytes) = @_;
+    my @items;
+    for (my $at = 0; $at < length $bytes;) {
+        my ($type, $name, $count) = unpack 'C C/a L', substr $bytes, $at;
+        my $size = $count * ({ 2 => 2, 3 => 4, 4 => 8 }->{ $type & 0x7f } // 1);
+        $at += 6 + length $name;
+        my $value = substr $bytes, $at, $size;
+        push @items, { type => $type, name => $name, count => $count, value => $value };
+        $items[-1]{value} = records($value) if ($type & 0x7f) == 7 || ($type & 0x7f) == 8;
+        $at += $size;
+    }
+    return \@items;
+}
+
+sub bytes {
+    my ($items) = @_;
+    my $bytes = '';
+    for my $item (@$items) {
+        my $value = ref $item->{value} ? bytes($item->{value}) : $item->{value};
+        my $count = ref $item->{value} ? length $value : $item->{count};
+        $bytes .= pack('C C/a L', @$item{qw(type name)}, $count) . $value;
+    }
+    return $bytes;
+}
+
+# Changes one item of a section, found by the names that lead to it ("state", "receive"; a number picks an element of a
+# list): change is called with the item.
+sub change {
+    my ($self, $tag, $index, $path, $change) = @_;
+    my $row = $self->row($tag, $index);
+    my $tree = records($row->{data});
+    my $items = $tree;
+    my $item;
+    for my $name (@$path) {
+        ($item) = $name =~ /^\d+$/ ? $items->[$name] : grep { $_->{name} eq $name } @$items;
+        die "$tag $index: no $name" if !$item;
+        $items = $item->{value};
+    }
+    $change->($item);
+    $row->{data} = bytes($tree);
+}
+
+1;

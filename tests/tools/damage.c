@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Damages a snapshot in every way that one place allows: damage FILE. Each byte before the memory is flipped in three
+ * ways, and the file is cut off behind each byte of it: the reader must refuse every one. Prints how many, or what was
+ * accepted.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "snapshot/snapshot.h"
+
+static bool
+accepted(const uint8_t *bytes, size_t length, uint64_t file_size)
+{
+	struct snapshot snapshot;
+	uint8_t *copy = malloc(length ? length : 1);
+	char why[512] = "";
+	bool ok;
+
+	if (!copy)
+		abort();
+	memcpy(copy, bytes, length);
+	ok = !snapshot_parse(&snapshot, copy, length, file_size, why, sizeof(why));
+	snapshot_close(&snapshot);
+	return ok;
+}
+
+int
+main(int argc, char **argv)
+{
+	static const uint8_t flips[] = { 0x01, 0x80, 0xff };
+	struct snapshot_header header;
+	unsigned long refused = 0, wrong = 0;
+	uint64_t size;
+	uint8_t *bytes;
+	int fd = argc == 2 ? open(argv[1], O_RDONLY) : -1;
+
+	if (fd < 0 || pread(fd, &header, sizeof(header), 0) != sizeof(header)) {
+		fprintf(stderr, "damage: can't read %s\n", argc == 2 ? argv[1] : "nothing");
+		return 2;
+	}
+	bytes = malloc(header.memory_offset);
+	if (!bytes || pread(fd, bytes, header.memory_offset, 0) != (ssize_t)header.memory_offset) {
+		fprintf(stderr, "damage: can't read %s\n", argv[1]);
+		return 2;
+	}
+	size = header.memory_offset + header.memory_size;
+	if (!accepted(bytes, header.memory_offset, size)) {
+		fprintf(stderr, "damage: %s is damaged already\n", argv[1]);
+		return 2;
+	}
+	for (uint64_t i = 0; i < header.memory_offset; i++)
+		for (size_t j = 0; j < sizeof(flips); j++, refused++) {
+			bytes[i] ^= flips[j];
+			if (accepted(bytes, header.memory_offset, size)) {
+				printf("byte %llu ^ 0x%02x was accepted\n", (unsigned long long)i,
+				       flips[j]);
+				wrong++;
+			}
+			bytes[i] ^= flips[j];
+		}
+	for (uint64_t i = 0; i < size; i++, refused++)
+		if (accepted(bytes, i < header.memory_offset ? i : header.memory_offset, i)) {
+			printf("the first %llu bytes were accepted\n", (unsigned long long)i);
+			wrong++;
+		}
+	if (!wrong)
+		printf("%lu refused\n", refused);
+	free(bytes);
+	close(fd);
+	return wrong != 0;
+}
