@@ -5,45 +5,10 @@ use v5.14;
 use warnings;
 use lib 'tests/lib';
 
-use Cwd 'abs_path';
-use File::Temp 'tempdir';
 use JSON::PP;
+use Minivmm;
 use Snapshot;
 use Test::More;
-
-my $minivmm = abs_path($ENV{MINIVMM} // './minivmm');
-my $build = abs_path($ENV{BUILD} // 'build');
-my $configs = abs_path('configs');
-my $folder = tempdir('minivmm-test-XXXXXX', TMPDIR => 1, CLEANUP => 1);
-chdir $folder or die "$folder: $!";
-END { chdir '/' }
-
-# Runs a command with more environment; returns status, stdout, stderr. Killed by a signal: 1000 + its number.
-sub run {
-    my ($command, %environment) = @_;
-    my $pid = fork // die "fork: $!";
-    if (!$pid) {
-        @ENV{ keys %environment } = values %environment;
-        open STDIN, '<', '/dev/null';
-        open STDOUT, '>', '.stdout';
-        open STDERR, '>', '.stderr';
-        exec { $command->[0] } @$command or exit 127;
-    }
-    waitpid $pid, 0;
-    my @said = map { Snapshot::slurp($_) } '.stdout', '.stderr';
-    unlink '.stdout', '.stderr';
-    return ($? & 127 ? 1000 + ($? & 127) : $? >> 8, @said);
-}
-
-# What fails says one line that matches, with this status, and nothing on stdout.
-sub fails {
-    my ($command, $status, $message, $name, %environment) = @_;
-    my ($got, $out, $err) = run($command, %environment);
-    my $ok = $got == $status && $out eq '' && $err =~ $message && $err =~ /\Aminivmm: [^\n]+\n\z/;
-    ok($ok, $name) or diag("status $got, stdout '$out', stderr '$err'");
-}
-
-sub names { opendir my $here, shift // '.' or die; return join ' ', sort grep { !/^\.\.?$/ } readdir $here }
 
 # Writes the snapshot of a config at a point.
 sub take {
@@ -57,7 +22,7 @@ sub take {
 ok(take('a.snap', 'simple.ini', 'rip:0x1005'), 'a snapshot is written');
 my ($status, $out, $err) = run([ $minivmm, '-r', 'a.snap' ]);
 is("$status:$out", "0:4\n", 'and restored');
-my $good = Snapshot::slurp('a.snap');
+my $good = slurp('a.snap');
 my $length = length $good;
 my $snapshot = Snapshot->load('a.snap');
 is($snapshot->{version}, 1, 'its header is as described');
@@ -65,7 +30,7 @@ is(join(' ', map { "$_->{tag}$_->{index}" } @{ $snapshot->{rows} }),
     'CONF0 HOST0 DEVI0 VCPU0 VMVM0 MEMR0 SUMS0', 'so are its sections');
 is($snapshot->{memory} =~ /\A\xba\xf8\x03\x00\xd8/, 1, 'memory begins with the guest');
 $snapshot->save('b.snap');
-is(Snapshot::slurp('b.snap'), $good, 'taken apart and put together, it is the same');
+is(slurp('b.snap'), $good, 'taken apart and put together, it is the same');
 ($status, $out) = run([ $minivmm, 'verify', 'a.snap' ]);
 is("$status:$out", "0:a.snap: every checksum is right\n", 'verify says so');
 
@@ -73,19 +38,19 @@ is("$status:$out", "0:a.snap: every checksum is right\n", 'verify says so');
 ($status, $out, $err) = run([ "$build/tests/tools/damage", 'a.snap' ]);
 is($status, 0, 'every flipped byte before the memory, and every truncation, is refused') or diag($out, $err);
 for (my $size = 0; $size < $length; $size += 512) {
-    Snapshot::spew('cut.snap', substr $good, 0, $size);
+    spew('cut.snap', substr $good, 0, $size);
     fails([ $minivmm, '-r', 'cut.snap' ], 112, qr/cut\.snap is (cut off|not a snapshot)/, "cut at $size");
 }
 for (my $at = 0; $at < $snapshot->{memory_offset}; $at += 229) {
     my $bytes = $good;
     substr($bytes, $at, 1) ^= chr 0x20;
-    Snapshot::spew('flipped.snap', $bytes);
+    spew('flipped.snap', $bytes);
     fails([ $minivmm, '-r', 'flipped.snap' ], 112, qr/flipped\.snap (is|has|holds|does) /, "flipped at $at");
 }
 {
     my $bytes = $good;
     substr($bytes, $snapshot->{memory_offset} + 0x17, 1) ^= chr 1;
-    Snapshot::spew('flipped.snap', $bytes);
+    spew('flipped.snap', $bytes);
     fails([ $minivmm, 'verify', 'flipped.snap' ],
         112, qr/memory from 0x1000 to 0x4fff does not match/, 'verify finds a flipped bit of memory');
 }
@@ -169,16 +134,20 @@ ok(!-e 'evil', 'which is not made');
 # Written where it can't be.
 unlink glob '*.snap';
 mkdir 'out';
-Snapshot::spew('out/b.snap', $good);
+spew('out/b.snap', $good);
 my @write = ($minivmm, '-c', "$configs/simple.ini", '--save', 'out/b.snap', '--until', 'rip:0x1005');
 
 # A snapshot that fails leaves the old file whole and nothing beside it.
 sub unharmed {
     my ($name) = @_;
     is(names('out'), 'b.snap', "$name: nothing left behind");
-    ok(Snapshot::slurp('out/b.snap') eq $good, "$name: the old file is whole");
+    ok(slurp('out/b.snap') eq $good, "$name: the old file is whole");
 }
-my %preload = (LD_PRELOAD => "$build/tests/preload/faultfs.so", FAULT_PATH => 'out');
+my %preload = (
+    LD_PRELOAD => "$build/tests/preload/faultfs.so",
+    FAULT_PATH => 'out',
+    ASAN_OPTIONS => join(':', $ENV{ASAN_OPTIONS} // (), 'verify_asan_link_order=0')
+);
 for my $fault (
     [ 'open:1:EIO', 'making a file in its folder: Input/output error' ],
     [ 'ftruncate:1:ENOSPC', 'sizing: No space left on device; make room there' ],
@@ -201,16 +170,16 @@ for my $plan ('write:1:SHORT', 'write:2:SHORT', 'write:1:EINTR') {
     is($status, 0, "$plan is made good") or diag($err);
     ($status) = run([ $minivmm, 'verify', 'out/b.snap' ]);
     is($status, 0, "$plan: and the file is right");
-    Snapshot::spew('out/b.snap', $good);
+    spew('out/b.snap', $good);
 }
 fails(\@write, 113, qr/out\/b\.snap is written, but may be lost in a crash: /, 'fsync of the folder fails',
     %preload, FAULT => 'fsync:2:EIO');
 is(names('out'), 'b.snap', 'fsync of the folder: nothing left behind');
-Snapshot::spew('out/b.snap', $good);
+spew('out/b.snap', $good);
 for my $call (qw(ftruncate write fsync rename)) {
     ($status) = run(\@write, %preload, FAULT => "$call:1:KILL");
     is($status, 1009, "killed at $call");
-    ok(Snapshot::slurp('out/b.snap') eq $good, "killed at $call: the old file is whole");
+    ok(slurp('out/b.snap') eq $good, "killed at $call: the old file is whole");
     unlink glob 'out/.b.snap.*';
 }
 fails([ @write[ 0 .. 3 ], 'out', @write[ 5 .. 6 ] ], 113, qr/can't write snapshot out: it is a directory: /, 'a folder');

@@ -6,6 +6,8 @@ package Snapshot;
 use v5.14;
 use warnings;
 
+use Minivmm qw(slurp spew);
+
 my $HEADER = 'a8 L4 Q3 a16 a16 L2';    # magic version header_size sections page_size meta_size memory_offset memory_size
                                        # id parent reserved checksum
 my @HEADER = qw(magic version header_size sections page_size meta_size memory_offset memory_size id parent reserved
@@ -24,20 +26,6 @@ sub crc32c {
     my $crc = 0xffffffff;
     $crc = $crc_table[($crc ^ $_) & 255] ^ $crc >> 8 for unpack 'C*', $bytes;
     return $crc ^ 0xffffffff;
-}
-
-sub slurp {
-    my ($file) = @_;
-    open my $in, '<:raw', $file or die "$file: $!";
-    local $/;
-    return scalar <$in>;
-}
-
-sub spew {
-    my ($file, $bytes) = @_;
-    open my $out, '>:raw', $file or die "$file: $!";
-    print $out $bytes;
-    close $out or die "$file: $!";
 }
 
 # { header fields, rows => [ { row fields, data } ], memory }
