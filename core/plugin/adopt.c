@@ -14,6 +14,7 @@
 
 struct adoption {
 	struct plugin *plugin;
+	uint32_t register_size; /* the plugin's */
 	char *buffer;
 	size_t size;
 };
@@ -36,6 +37,17 @@ zero(const uint8_t *bytes, size_t length)
 		if (bytes[i])
 			return false;
 	return true;
+}
+
+/* A flag that this host does not know is a use of something newer, as is a field. */
+static const char *
+check_flags(struct adoption *a, const char *what, const char *name, uint32_t flags, uint32_t known)
+{
+	return flags & ~known ? wrong(a,
+				      "it is for a newer minivmm: %s%s has the unknown flags 0x%x; "
+				      "update minivmm",
+				      what, name, flags & ~known)
+			      : NULL;
 }
 
 /* Memory that lives as long as the plugin. */
@@ -171,9 +183,39 @@ check_options(struct adoption *a)
 			return wrong(a, "option %s lies outside of its state", row->name);
 		if (row->type == MINIVMM_ENUM && (!row->values || !row->values[0]))
 			return wrong(a, "option %s is an enum without values", row->name);
-		trouble = add_option(a, *row, !row->initial);
+		trouble = check_flags(a, "option ", row->name, row->flags,
+				      MINIVMM_HOST | MINIVMM_EDGE | MINIVMM_ACTIVE_LOW);
+		if (!trouble)
+			trouble = add_option(a, *row, !row->initial);
 	}
 	return trouble;
+}
+
+/* The plugin's own option of that name, or NULL. */
+static const struct minivmm_option *
+own_option(const struct plugin *plugin, const char *name)
+{
+	for (uint32_t i = 0; i < plugin->option_count; i++)
+		if (!strcmp(plugin->descriptor.options[i].name, name))
+			return &plugin->descriptor.options[i];
+	return NULL;
+}
+
+static const char *
+check_length(struct adoption *a, const struct minivmm_range *row)
+{
+	const struct minivmm_option *option;
+
+	if (!row->length_option)
+		return row->length ? NULL : wrong(a, "range %s has no length", row->at);
+	option = own_option(a->plugin, row->length_option);
+	if (!option)
+		return wrong(a, "range %s has no length: there is no option %s", row->at,
+			     row->length_option);
+	if (option->type > MINIVMM_U64 && option->type != MINIVMM_SIZE)
+		return wrong(a, "range %s takes its length from %s, which is no number", row->at,
+			     option->name);
+	return NULL;
 }
 
 static const char *
@@ -185,21 +227,20 @@ check_ranges(struct adoption *a)
 		/* Its own copy, so it may be changed. */
 		struct minivmm_range *row =
 		    (struct minivmm_range *)&a->plugin->descriptor.ranges[i];
-		bool found = false;
 
 		if (row->space != MINIVMM_PIO && row->space != MINIVMM_MMIO)
 			return wrong(a, "ranges[%u] has the unknown space %u", i, row->space);
 		if (!row->at)
 			return wrong(a, "ranges[%u] has no option that places it (.at)", i);
-		for (uint32_t o = 0; row->length_option && o < a->plugin->option_count; o++)
-			found |= !strcmp(a->plugin->descriptor.options[o].name, row->length_option);
-		if (row->length_option ? !found : !row->length)
-			return wrong(a, "range %s has no length", row->at);
 		if (row->widths & ~15u)
 			return wrong(a, "range %s has unknown widths 0x%x", row->at, row->widths);
-		trouble = copy_table(a, "registers", (const void **)&row->registers,
-				     sizeof(struct minivmm_register),
-				     sizeof(struct minivmm_register), NULL);
+		trouble = check_flags(a, "range ", row->at, row->flags, MINIVMM_OPTIONAL);
+		if (!trouble)
+			trouble = check_length(a, row);
+		if (!trouble)
+			trouble =
+			    copy_table(a, "registers", (const void **)&row->registers,
+				       a->register_size, sizeof(struct minivmm_register), NULL);
 		if (!trouble)
 			trouble = add_option(
 			    a,
@@ -260,7 +301,9 @@ check_streams(struct adoption *a)
 static const char *
 check_fields(struct adoption *a)
 {
-	for (uint32_t i = 0; i < a->plugin->field_count; i++) {
+	const char *trouble = NULL;
+
+	for (uint32_t i = 0; i < a->plugin->field_count && !trouble; i++) {
 		const struct minivmm_field *row = &a->plugin->descriptor.fields[i];
 		size_t width;
 
@@ -274,8 +317,10 @@ check_fields(struct adoption *a)
 		if (row->counter_type > MINIVMM_U64 ||
 		    !fits(a->plugin, row->counter_offset, member_size(row->counter_type)))
 			return wrong(a, "field %s has a counter outside of its state", row->name);
+		trouble = check_flags(a, "field ", row->name, row->flags,
+				      MINIVMM_POINTER | MINIVMM_FREE_RUNNING);
 	}
-	return NULL;
+	return trouble;
 }
 
 static const char *
@@ -314,6 +359,7 @@ plugin_adopt(struct plugin *plugin, const struct minivmm_registration *registrat
 	       registration->size < sizeof(known) ? registration->size : sizeof(known));
 	if (!r->plugin || r->plugin_size < offsetof(struct minivmm_plugin, options))
 		return wrong(&a, "its registration is cut short");
+	a.register_size = r->register_size;
 	trouble = copy(&a, "the descriptor", r->plugin, r->plugin_size, d, sizeof(*d));
 #define TABLE(name, kind)                                                                          \
 	if (!trouble)                                                                              \
@@ -331,7 +377,9 @@ plugin_adopt(struct plugin *plugin, const struct minivmm_registration *registrat
 		return trouble;
 	if (!d->name || !d->summary || !d->state_version)
 		return wrong(&a, "its descriptor lacks a name, a summary or a state_version");
-	trouble = check_options(&a);
+	trouble = check_flags(&a, "the descriptor", "", d->flags, MINIVMM_CONCURRENT);
+	if (!trouble)
+		trouble = check_options(&a);
 	if (!trouble)
 		trouble = check_ranges(&a);
 	if (!trouble)
