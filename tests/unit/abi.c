@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The plugin ABI across versions: every table's rows and the descriptor shorter than this host's, as an older plugin
+ * has them, and longer, as a newer one has them; and tables that contradict themselves.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "plugin/plugin.h"
+
+#include <cmocka.h>
+
+#define ROWS 2 /* of every table of the sample */
+
+enum kind { OPTION, RANGE, REGISTER, TIMER, STREAM, WATCH, POST, FIELD, DESCRIPTOR, KINDS };
+
+/* Each table's row here, and how much of it a plugin of long ago may have had: up to what can be left out. */
+static const struct {
+	const char *name;
+	uint32_t size, old_size;
+} kinds[] = {
+#define KIND(type, cut) sizeof(struct minivmm_##type), offsetof(struct minivmm_##type, cut)
+	[OPTION] = { "options", KIND(option, flags) },
+	[RANGE] = { "ranges", KIND(range, help) },
+	[REGISTER] = { "registers", KIND(register, write) },
+	[TIMER] = { "timers", KIND(timer, help) },
+	[STREAM] = { "streams", KIND(stream, help) },
+	[WATCH] = { "watches", KIND(watch, help) },
+	[POST] = { "posts", KIND(post, help) },
+	[FIELD] = { "fields", KIND(field, max) },
+	[DESCRIPTOR] = { "the descriptor", KIND(plugin, save) },
+};
+
+static int
+access_read(struct minivmm_device *dev, const struct minivmm_access *access, uint64_t *value)
+{
+	return 0;
+}
+
+static int
+fire(struct minivmm_device *dev, uint32_t timer, uint64_t periods)
+{
+	return 0;
+}
+
+static int
+ready(struct minivmm_device *dev, uint32_t watch, uint32_t events)
+{
+	return 0;
+}
+
+static int
+run(struct minivmm_device *dev, uint32_t post)
+{
+	return 0;
+}
+
+static int
+save(struct minivmm_device *dev, struct minivmm_writer *writer)
+{
+	return 0;
+}
+
+static int
+stop(struct minivmm_device *dev)
+{
+	return 0;
+}
+
+/* A plugin with two rows in each table, in an ABI of the test's choice. */
+struct sample {
+	uint32_t sizes[KINDS]; /* of rows, and of the descriptor */
+	struct minivmm_option options[ROWS];
+	struct minivmm_range ranges[ROWS];
+	struct minivmm_register registers[ROWS];
+	struct minivmm_timer timers[ROWS];
+	struct minivmm_stream streams[ROWS];
+	struct minivmm_watch watches[ROWS];
+	struct minivmm_post posts[ROWS];
+	struct minivmm_field fields[ROWS];
+	struct minivmm_plugin descriptor;
+	uint8_t *built[KINDS]; /* as the plugin has them */
+	struct minivmm_registration registration;
+	struct plugin plugin; /* as the host has them */
+	char buffer[256];
+};
+
+static struct sample *
+sample_new(void)
+{
+	struct sample *s = calloc(1, sizeof(*s));
+
+	assert_non_null(s);
+	*s = (struct sample){
+		.options = { { "size", MINIVMM_U64, 8, "16", "a number", 0, 1, 64, NULL },
+			     { "level", MINIVMM_U8, 1, NULL, "another", 0, 0, 0, NULL } },
+		.ranges = { { MINIVMM_PIO, 0, "port", "0x10", 4, NULL, MINIVMM_W8, access_read,
+			      NULL, NULL, "first" },
+			    { MINIVMM_MMIO, MINIVMM_OPTIONAL, "at", NULL, 0, "size", 0, access_read,
+			      NULL, NULL, "second" } },
+		.registers = { { 0, "IN", "OUT" }, { 2, "CONTROL", "STATUS" } },
+		.timers = { { "tick", fire, "help" }, { "tock", fire, "help" } },
+		.streams = { { .name = "line",
+			       .output = "output",
+			       .input = "input",
+			       .help = "help" },
+			     { .name = "log", .output = "log", .help = "help" } },
+		.watches = { { "inotify", ready, "help" }, { "other", ready, "help" } },
+		.posts = { { "done", run, "help" }, { "more", run, "help" } },
+		.fields = { { "level", MINIVMM_U8, 1, 0, 0, 0, 0, 3, 9, 2, "help" },
+			    { "bytes", MINIVMM_U8, 16, 8, 0, 8, MINIVMM_U64, 0, 0, 0, "help" } },
+		.descriptor = { .name = "sample",
+				.summary = "for tests",
+				.state_version = 3,
+				.state_size = 32,
+				.stop = stop,
+				.save = NULL },
+	};
+	for (int k = 0; k < KINDS; k++)
+		s->sizes[k] = kinds[k].size;
+	return s;
+}
+
+static const void *
+rows_of(const struct sample *s, enum kind kind)
+{
+	const void *const rows[] = {
+		[OPTION] = s->options, [RANGE] = s->ranges,   [REGISTER] = s->registers,
+		[TIMER] = s->timers,   [STREAM] = s->streams, [WATCH] = s->watches,
+		[POST] = s->posts,     [FIELD] = s->fields,   [DESCRIPTOR] = &s->descriptor,
+	};
+
+	return rows[kind];
+}
+
+/* The table as the plugin has it: rows of its own size, what this host does not know zero, a row of zeros last. */
+static void *
+build(struct sample *s, enum kind kind)
+{
+	size_t rows = kind == DESCRIPTOR ? 1 : ROWS, theirs = s->sizes[kind],
+	       ours = kinds[kind].size;
+
+	s->built[kind] = calloc(rows + 1, theirs);
+	assert_non_null(s->built[kind]);
+	for (size_t i = 0; i < rows; i++)
+		memcpy(s->built[kind] + i * theirs, (const char *)rows_of(s, kind) + i * ours,
+		       theirs < ours ? theirs : ours);
+	return s->built[kind];
+}
+
+static void
+build_all(struct sample *s)
+{
+	s->ranges[0].registers = build(s, REGISTER);
+	s->descriptor.options = build(s, OPTION);
+	s->descriptor.ranges = build(s, RANGE);
+	s->descriptor.timers = build(s, TIMER);
+	s->descriptor.streams = build(s, STREAM);
+	s->descriptor.watches = build(s, WATCH);
+	s->descriptor.posts = build(s, POST);
+	s->descriptor.fields = build(s, FIELD);
+	s->registration = (struct minivmm_registration){
+		.abi = MINIVMM_ABI,
+		.size = sizeof(s->registration),
+		.plugin_size = s->sizes[DESCRIPTOR],
+		.option_size = s->sizes[OPTION],
+		.range_size = s->sizes[RANGE],
+		.register_size = s->sizes[REGISTER],
+		.timer_size = s->sizes[TIMER],
+		.stream_size = s->sizes[STREAM],
+		.watch_size = s->sizes[WATCH],
+		.post_size = s->sizes[POST],
+		.field_size = s->sizes[FIELD],
+		.plugin = build(s, DESCRIPTOR),
+	};
+}
+
+static const char *
+adopt(struct sample *s)
+{
+	return plugin_adopt(&s->plugin, &s->registration, s->buffer, sizeof(s->buffer));
+}
+
+static void
+sample_free(struct sample *s)
+{
+	plugin_unload(&s->plugin);
+	for (int k = 0; k < KINDS; k++)
+		free(s->built[k]);
+	free(s);
+}
+
+/* What the host has of a table is what the plugin had of it, and zero beyond. */
+static void
+same_rows(const struct sample *s, enum kind kind, const void *adopted)
+{
+	size_t ours = kinds[kind].size, known = s->sizes[kind] < ours ? s->sizes[kind] : ours;
+
+	for (size_t i = 0; i < ROWS; i++) {
+		const uint8_t *row = (const uint8_t *)adopted + i * ours;
+		const uint8_t *given = (const uint8_t *)rows_of(s, kind) + i * ours;
+
+		if (kind == RANGE) { /* the table inside is a copy */
+			assert_memory_equal(row, given, offsetof(struct minivmm_range, registers));
+			assert_int_equal(!((const struct minivmm_range *)row)->registers,
+					 !((const struct minivmm_range *)given)->registers);
+			continue;
+		}
+		assert_memory_equal(row, given, known);
+		for (size_t b = known; b < ours; b++)
+			assert_int_equal(row[b], 0);
+	}
+	for (size_t b = 0; b < ours; b++)
+		assert_int_equal(((const uint8_t *)adopted)[ROWS * ours + b], 0);
+}
+
+static void
+whole(struct sample *s)
+{
+	const struct minivmm_plugin *d = &s->plugin.descriptor;
+	const char *trouble = adopt(s);
+
+	if (trouble)
+		fail_msg("%s", trouble);
+	same_rows(s, OPTION, d->options);
+	same_rows(s, RANGE, d->ranges);
+	same_rows(s, REGISTER, d->ranges[0].registers);
+	same_rows(s, TIMER, d->timers);
+	same_rows(s, STREAM, d->streams);
+	same_rows(s, WATCH, d->watches);
+	same_rows(s, POST, d->posts);
+	same_rows(s, FIELD, d->fields);
+	assert_int_equal(s->plugin.option_count, ROWS);
+	assert_int_equal(s->plugin.range_count, ROWS);
+	assert_int_equal(s->plugin.timer_count, ROWS);
+	assert_int_equal(s->plugin.stream_count, ROWS);
+	assert_int_equal(s->plugin.watch_count, ROWS);
+	assert_int_equal(s->plugin.post_count, ROWS);
+	assert_int_equal(s->plugin.field_count, ROWS);
+	assert_string_equal(d->name, "sample");
+	assert_int_equal(d->state_version, 3);
+	assert_ptr_equal(d->stop, stop);
+	assert_null(d->save);
+	assert_null(d->loaded);
+	/* size, level, port, at, output, input, wait_input, log */
+	assert_int_equal(s->plugin.all_count, 8);
+}
+
+/* Lengths that differ by what, for one kind or for all. */
+static void
+other_sizes(const int *deltas)
+{
+	for (int only = -1; only < KINDS; only++) {
+		struct sample *s = sample_new();
+
+		for (int k = 0; k < KINDS; k++)
+			if (only < 0 || only == k)
+				s->sizes[k] = (uint32_t)((int)kinds[k].size + deltas[k]);
+		build_all(s);
+		whole(s);
+		sample_free(s);
+	}
+}
+
+static void
+this_abi(void **state)
+{
+	other_sizes((const int[KINDS]){ 0 });
+}
+
+static void
+newer_plugin(void **state)
+{
+	int deltas[KINDS];
+
+	for (int more = 8; more <= 64; more += 56) {
+		for (int k = 0; k < KINDS; k++)
+			deltas[k] = more;
+		other_sizes(deltas);
+	}
+}
+
+static void
+older_plugin(void **state)
+{
+	int deltas[KINDS];
+
+	for (int k = 0; k < KINDS; k++)
+		deltas[k] = (int)kinds[k].old_size - (int)kinds[k].size;
+	other_sizes(deltas);
+}
+
+/* A field that this host does not know, in use: which, is said. */
+static void
+newer_field_in_use(void **state)
+{
+	for (int k = 0; k < KINDS; k++)
+		for (size_t row = 0; row < (k == DESCRIPTOR ? 1 : ROWS); row++) {
+			struct sample *s = sample_new();
+			char place[32], byte[32];
+			const char *trouble;
+
+			s->sizes[k] += 24;
+			build_all(s);
+			s->built[k][row * s->sizes[k] + kinds[k].size + 16] = 1;
+			trouble = adopt(s);
+			snprintf(place, sizeof(place), k == DESCRIPTOR ? "%s" : "%s[%zu]",
+				 kinds[k].name, row);
+			snprintf(byte, sizeof(byte), "at byte %u", kinds[k].size + 16);
+			if (!trouble || !strstr(trouble, "for a newer minivmm") ||
+			    !strstr(trouble, place) || !strstr(trouble, byte))
+				fail_msg("%s: %s", place, trouble ? trouble : "loaded");
+			sample_free(s);
+		}
+}
+
+/* More in the registration than this host knows: sizes of tables that the descriptor does not use. */
+static void
+longer_registration(void **state)
+{
+	struct {
+		struct minivmm_registration registration;
+		uint32_t more[4];
+	} longer = { .more = { 8, 16, 24, 32 } };
+	struct sample *s = sample_new();
+	const char *trouble;
+
+	build_all(s);
+	longer.registration = s->registration;
+	longer.registration.size = sizeof(longer);
+	trouble = plugin_adopt(&s->plugin, &longer.registration, s->buffer, sizeof(s->buffer));
+	assert_null(trouble);
+	sample_free(s);
+}
+
+#define CONTRADICTIONS(X)                                                                          \
+	X(s->registration.abi = 2, "built for ABI 2")                                              \
+	X(s->registration.size = 40, "registration is cut short")                                  \
+	X(s->registration.plugin = NULL, "registration is cut short")                              \
+	X(s->registration.option_size = 0, "table of options has rows of 0 bytes")                 \
+	X(s->registration.register_size = 70000, "table of registers has rows of 70000 bytes")     \
+	X(d->name = NULL, "lacks a name, a summary or a state_version")                            \
+	X(d->state_version = 0, "lacks a name, a summary or a state_version")                      \
+	X(options[1].name = NULL, "options[1] has no name")                                        \
+	X(options[1].name = "size", "two options of the name size")                                \
+	X(options[1].name = "wait_input", "two options of the name wait_input")                    \
+	X(options[1].name = "plugin", "can't be called plugin")                                    \
+	X(options[1].type = 77, "option level has the unknown type 77")                            \
+	X(options[1].type = MINIVMM_ENUM, "option level is an enum without values")                \
+	X(options[1].offset = 32, "option level lies outside of its state")                        \
+	X(options[0].offset = 25, "option size lies outside of its state")                         \
+	X(options[0].type = MINIVMM_STRING, "range at takes its length from size, which is no")    \
+	X(ranges[0].space = 3, "ranges[0] has the unknown space 3")                                \
+	X(ranges[0].at = NULL, "ranges[0] has no option that places it")                           \
+	X(ranges[0].length = 0, "range port has no length")                                        \
+	X(ranges[1].length_option = "length", "range at has no length")                            \
+	X(ranges[1].widths = 16, "range at has unknown widths 0x10")                               \
+	X(streams[0].name = NULL, "streams[0] has no name")                                        \
+	X(streams[1].output = NULL, "streams[1] has no name, or neither output nor input")         \
+	X(streams[1].output = "input", "two options of the name input")                            \
+	X(timers[1].fire = NULL, "timers[1] has no name or no fire")                               \
+	X(watches[0].ready = NULL, "watches[0] has no name or no ready")                           \
+	X(posts[1].name = NULL, "posts[1] has no name or no run")                                  \
+	X(fields[0].type = MINIVMM_SIZE, "fields[0] has no name or no type")                       \
+	X(fields[1].count = 17, "field bytes lies outside of its state")                           \
+	X(fields[1].counter_offset = 25, "field bytes has a counter outside of its state")         \
+	X(fields[0].flags = MINIVMM_POINTER, "field level lies outside of its state")              \
+	X(d->flags = 2, "newer minivmm: the descriptor has the unknown flags 0x2")                 \
+	X(options[0].flags = 0x100, "newer minivmm: option size has the unknown flags 0x100")      \
+	X(ranges[1].flags |= 0x40, "newer minivmm: range at has the unknown flags 0x40")           \
+	X(fields[0].flags = 0x40, "newer minivmm: field level has the unknown flags 0x40")         \
+	X(d->save = save, "save without load")
+
+#define NUMBER(change, words) +1
+
+static const char *
+contradict(struct sample *s, int number)
+{
+	struct minivmm_plugin *d = (struct minivmm_plugin *)s->built[DESCRIPTOR];
+	struct minivmm_option *options = (struct minivmm_option *)s->built[OPTION];
+	struct minivmm_range *ranges = (struct minivmm_range *)s->built[RANGE];
+	struct minivmm_timer *timers = (struct minivmm_timer *)s->built[TIMER];
+	struct minivmm_stream *streams = (struct minivmm_stream *)s->built[STREAM];
+	struct minivmm_watch *watches = (struct minivmm_watch *)s->built[WATCH];
+	struct minivmm_post *posts = (struct minivmm_post *)s->built[POST];
+	struct minivmm_field *fields = (struct minivmm_field *)s->built[FIELD];
+	int i = 0;
+
+#define CASE(change, words)                                                                        \
+	if (i++ == number) {                                                                       \
+		change;                                                                            \
+		return words;                                                                      \
+	}
+	CONTRADICTIONS(CASE)
+	return NULL;
+}
+
+static void
+contradictions(void **state)
+{
+	for (int i = 0; i < 0 CONTRADICTIONS(NUMBER); i++) {
+		struct sample *s = sample_new();
+		const char *words, *trouble;
+
+		build_all(s);
+		words = contradict(s, i);
+		trouble = adopt(s);
+		if (!trouble || !strstr(trouble, words))
+			fail_msg("\"%s\" expected: %s", words, trouble ? trouble : "loaded");
+		sample_free(s);
+	}
+}
+
+static void
+endless_table(void **state)
+{
+	struct sample *s = sample_new();
+
+	build_all(s);
+	free(s->built[POST]);
+	s->built[POST] = malloc(5000 * sizeof(struct minivmm_post));
+	assert_non_null(s->built[POST]);
+	memset(s->built[POST], 1, 5000 * sizeof(struct minivmm_post));
+	((struct minivmm_plugin *)s->built[DESCRIPTOR])->posts =
+	    (struct minivmm_post *)s->built[POST];
+	assert_non_null(strstr(adopt(s), "table of posts has no end; close it with MINIVMM_END"));
+	sample_free(s);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(this_abi),
+		cmocka_unit_test(newer_plugin),
+		cmocka_unit_test(older_plugin),
+		cmocka_unit_test(newer_field_in_use),
+		cmocka_unit_test(longer_registration),
+		cmocka_unit_test(contradictions),
+		cmocka_unit_test(endless_table),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

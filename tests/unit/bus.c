@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The bus against a naive one: overlaps, look-up, widths, splitting, what nobody answers. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "machine/bus.h"
+
+#include <cmocka.h>
+
+#include "said.h"
+#include "seed.h"
+
+#define RANGES 10000
+#define PROBES 20000
+
+static struct minivmm_device devices[] = { { .name = "first" }, { .name = "second" } };
+
+static int
+nothing(struct minivmm_device *dev, const struct minivmm_access *access, uint64_t *value)
+{
+	return 0;
+}
+
+static const struct minivmm_range any_pio = { .space = MINIVMM_PIO, .read = nothing };
+static const struct minivmm_range any_mmio = { .space = MINIVMM_MMIO, .read = nothing };
+
+static struct bus_range
+range_of(const struct minivmm_range *row, uint64_t base, uint64_t length)
+{
+	return (
+	    struct bus_range){ .base = base, .length = length, .device = &devices[0], .row = row };
+}
+
+/* Places that collide often, and the ends of what there is. */
+static struct bus_range
+random_range(uint64_t *seed)
+{
+	switch (random_below(seed, 4)) {
+	case 0:
+		return range_of(&any_pio, random_below(seed, 0x10010), random_below(seed, 12));
+	case 1:
+		return range_of(&any_mmio, UINT64_MAX - random_below(seed, 4096),
+				random_below(seed, 64));
+	case 2:
+		return range_of(&any_mmio, random_below(seed, 1 << 20), random_below(seed, 256));
+	default:
+		return range_of(&any_mmio, random_below(seed, 1 << 16) << 16,
+				random_below(seed, 1 << 17));
+	}
+}
+
+/* Is address in the range? In arithmetic that cannot wrap. */
+static bool
+holds(const struct bus_range *range, unsigned __int128 address)
+{
+	return address >= range->base && address < (unsigned __int128)range->base + range->length;
+}
+
+static bool
+clash(const struct bus_range *a, const struct bus_range *b)
+{
+	return a->row->space == b->row->space && (holds(a, b->base) || holds(b, a->base));
+}
+
+static bool
+expect_added(const struct bus_range *ranges, size_t count, const struct bus_range *range)
+{
+	unsigned __int128 end = (unsigned __int128)range->base + range->length;
+
+	if (!range->length || end > (range->row->space == MINIVMM_PIO ? 0x10000 : UINT64_MAX))
+		return false;
+	for (size_t i = 0; i < count; i++)
+		if (clash(&ranges[i], range))
+			return false;
+	return true;
+}
+
+static const struct bus_range *
+expect_found(const struct bus_range *ranges, size_t count, uint32_t space, uint64_t address,
+	     uint32_t width)
+{
+	for (size_t i = 0; i < count; i++)
+		if (ranges[i].row->space == space && holds(&ranges[i], address) &&
+		    holds(&ranges[i], (unsigned __int128)address + width - 1))
+			return &ranges[i];
+	return NULL;
+}
+
+static void
+random_ranges(void **state)
+{
+	struct bus_range *kept = calloc(RANGES, sizeof(*kept));
+	uint64_t seed = random_seed();
+	struct said *said = malloc(sizeof(*said));
+	struct bus bus = { 0 };
+	size_t count = 0, refused = 0, missed = 0;
+
+	assert_true(kept && said);
+	said_begin(said);
+	for (size_t i = 0; i < RANGES; i++) {
+		struct bus_range range = random_range(&seed);
+		bool added = !bus_add(&bus, &range, "x.ini:1");
+
+		assert_int_equal(added, expect_added(kept, count, &range));
+		if (added)
+			kept[count++] = range;
+		else
+			refused++;
+	}
+	said_end(said);
+	assert_true(count > RANGES / 10 && refused > RANGES / 10);
+	assert_int_equal(bus_seal(&bus), 0);
+	for (size_t i = 0; i < PROBES; i++) {
+		const struct bus_range *near = &kept[random_below(&seed, count)], *expected;
+		uint64_t address = near->base - 9 + random_below(&seed, near->length + 18);
+		uint32_t width = 1 + (uint32_t)random_below(&seed, 8);
+		struct bus_range *found;
+
+		if (near->row->space == MINIVMM_PIO)
+			address &= 0xffff;
+		expected = expect_found(kept, count, near->row->space, address, width);
+		found = bus_find(&bus, near->row->space, address, width);
+		assert_int_equal(!found, !expected);
+		missed += !found;
+		if (found)
+			assert_int_equal(found->base, expected->base);
+	}
+	assert_true(missed > PROBES / 10 && missed < PROBES);
+	bus_free(&bus);
+	free(kept);
+	free(said);
+}
+
+static void
+overlap_is_named(void **state)
+{
+	struct bus_range a = range_of(&any_pio, 0x3f8, 8), b = range_of(&any_pio, 0x3ff, 2);
+	struct bus_range same = range_of(&any_mmio, 0x3f8, 8);
+	struct bus bus = { 0 };
+	struct said said;
+
+	b.device = &devices[1];
+	assert_int_equal(bus_add(&bus, &a, "x.ini:7"), 0);
+	assert_int_equal(bus_add(&bus, &same, "x.ini:8"), 0); /* another space */
+	said_begin(&said);
+	assert_int_equal(bus_add(&bus, &b, "x.ini:9"), -STATUS_USAGE);
+	SAID(said_end(&said), "x.ini:9: ", "first and second", "0x3ff to 0x3ff");
+	b.base = 0x400;
+	assert_int_equal(bus_add(&bus, &b, "x.ini:9"), 0);
+	bus_free(&bus);
+}
+
+static void
+must_fit(void **state)
+{
+	static const struct {
+		const struct minivmm_range *row;
+		uint64_t base, length;
+		bool fits;
+	} cases[] = {
+		{ &any_pio, 0xfff8, 8, true },       { &any_pio, 0xfff8, 9, false },
+		{ &any_pio, 0x10000, 1, false },     { &any_pio, 0, 0, false },
+		{ &any_mmio, 0, 0, false },          { &any_mmio, UINT64_MAX, 2, false },
+		{ &any_mmio, 1, UINT64_MAX, false }, { &any_mmio, UINT64_MAX - 1, 1, true },
+	};
+	struct said said;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct bus_range range = range_of(cases[i].row, cases[i].base, cases[i].length);
+		struct bus bus = { 0 };
+		const char *text;
+
+		said_begin(&said);
+		assert_int_equal(bus_add(&bus, &range, "x.ini:3"),
+				 cases[i].fits ? 0 : -STATUS_USAGE);
+		text = said_end(&said);
+		if (cases[i].fits)
+			assert_string_equal(text, "");
+		else
+			SAID(text, "x.ini:3: first: ", "do not fit");
+		bus_free(&bus);
+	}
+}
+
+static void
+sealed(void **state)
+{
+	struct bus_range range = range_of(&any_pio, 0, 1);
+	struct bus bus = { 0 };
+	struct said said;
+
+	assert_int_equal(bus_seal(&bus), 0);
+	said_begin(&said);
+	assert_int_equal(bus_add(&bus, &range, "x.ini:3"), -STATUS_BUG);
+	SAID(said_end(&said), "first");
+	assert_null(bus_find(&bus, MINIVMM_PIO, 0, 1));
+	assert_null(bus_find(&bus, MINIVMM_MMIO, 0, 1));
+	bus_free(&bus);
+}
+
+/* A device that keeps bytes and takes notes. */
+struct memory_device {
+	struct minivmm_device public; /* first */
+	uint8_t bytes[32];
+	uint32_t widths[16];
+	uint64_t offsets[16];
+	size_t calls;
+	bool fails;
+};
+
+static void
+take_note(struct memory_device *m, const struct minivmm_access *a)
+{
+	assert_true(m->calls < 16);
+	assert_int_equal(a->address, 0x9000 + a->offset);
+	assert_int_equal(a->range, 3);
+	assert_int_equal(a->vcpu, 5);
+	m->widths[m->calls] = a->width;
+	m->offsets[m->calls++] = a->offset;
+}
+
+static int
+memory_device_read(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t *value)
+{
+	struct memory_device *m = (struct memory_device *)dev;
+
+	assert_int_equal(*value, 0);
+	take_note(m, a);
+	memcpy(value, m->bytes + a->offset, a->width);
+	return m->fails ? -1 : 0;
+}
+
+static int
+memory_device_write(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t value)
+{
+	struct memory_device *m = (struct memory_device *)dev;
+
+	take_note(m, a);
+	assert_true(a->width == 8 || value >> (8 * a->width) == 0);
+	if (!m->fails)
+		memcpy(m->bytes + a->offset, &value, a->width);
+	return m->fails ? -1 : 0;
+}
+
+/* A bus with nothing but m at 0x9000. */
+static void
+one_device(struct bus *bus, struct memory_device *m, const struct minivmm_range *row,
+	   atomic_uint_least64_t *failures)
+{
+	struct bus_range range = {
+		.base = 0x9000,
+		.length = sizeof(m->bytes),
+		.device = &m->public,
+		.row = row,
+		.index = 3,
+		.failures = failures,
+	};
+
+	*bus = (struct bus){ 0 };
+	*m = (struct memory_device){ .public.name = "memory0" };
+	for (size_t i = 0; i < sizeof(m->bytes); i++)
+		m->bytes[i] = (uint8_t)(0x40 + i);
+	assert_int_equal(bus_add(bus, &range, "x.ini:1"), 0);
+	assert_int_equal(bus_seal(bus), 0);
+}
+
+/* The widest allowed piece first; the naive way. Returns the bytes that no piece covers. */
+static uint32_t
+expect_pieces(uint32_t widths, uint32_t width, uint32_t *pieces, size_t *count)
+{
+	*count = 0;
+	if (!widths) {
+		pieces[(*count)++] = width;
+		return 0;
+	}
+	while (width) {
+		uint32_t best = 0;
+
+		for (uint32_t w = 1; w <= 8; w *= 2)
+			if (w <= width && (widths & w))
+				best = w;
+		if (!best)
+			break;
+		pieces[(*count)++] = best;
+		width -= best;
+	}
+	return width;
+}
+
+static void
+one_access(uint32_t widths, uint64_t offset, uint32_t width, bool write)
+{
+	const struct minivmm_range row = { .space = MINIVMM_MMIO,
+					   .widths = widths,
+					   .read = memory_device_read,
+					   .write = memory_device_write };
+	atomic_uint_least64_t failures = 0;
+	struct memory_device m;
+	uint8_t data[9] = { 1, 2, 3, 4, 5, 6, 7, 8, 0x77 }, before[32];
+	uint32_t pieces[8], left, done = 0;
+	size_t count;
+	struct bus bus;
+
+	one_device(&bus, &m, &row, &failures);
+	memcpy(before, m.bytes, sizeof(before));
+	left = expect_pieces(widths, width, pieces, &count);
+	assert_non_null(bus_access(&bus, MINIVMM_MMIO, 0x9000 + offset, write, data, width, 5));
+	assert_int_equal(m.calls, count);
+	for (size_t i = 0; i < count; i++) {
+		assert_int_equal(m.widths[i], pieces[i]);
+		assert_int_equal(m.offsets[i], offset + done);
+		done += pieces[i];
+	}
+	for (uint32_t i = 0; i < width; i++)
+		if (write) {
+			uint8_t expected = i < width - left ? (uint8_t)(i + 1) : before[offset + i];
+
+			assert_int_equal(m.bytes[offset + i], expected);
+		} else
+			assert_int_equal(data[i], i < width - left ? before[offset + i] : 0xff);
+	assert_int_equal(data[8], 0x77);
+	assert_int_equal(failures, left ? 1 : 0);
+	assert_int_equal(bus.stray, 0);
+	bus_free(&bus);
+}
+
+static void
+every_width(void **state)
+{
+	for (uint32_t widths = 0; widths < 16; widths++)
+		for (uint32_t width = 1; width <= 8; width++)
+			for (uint64_t offset = 0; offset + width <= 32; offset++) {
+				one_access(widths, offset, width, false);
+				one_access(widths, offset, width, true);
+			}
+}
+
+/* What crosses an end belongs to nobody, also where the next range begins right there. */
+static void
+straddling(void **state)
+{
+	const struct minivmm_range row = { .space = MINIVMM_MMIO,
+					   .read = memory_device_read,
+					   .write = memory_device_write };
+	struct memory_device m = { .public.name = "memory0" };
+	struct bus_range first = range_of(&row, 0x9000, 16), next = range_of(&row, 0x9010, 16);
+	uint64_t strays = 0;
+	struct bus bus = { 0 };
+	struct said said;
+
+	first.device = next.device = &m.public;
+	assert_int_equal(bus_add(&bus, &next, ""), 0);
+	assert_int_equal(bus_add(&bus, &first, ""), 0);
+	assert_int_equal(bus_seal(&bus), 0);
+	said_begin(&said);
+	for (uint32_t width = 2; width <= 8; width++)
+		for (uint64_t address = 0x8fff; address <= 0x901f; address += 0x10)
+			for (int write = 0; write < 2; write++) {
+				uint8_t data[8] = { 0 };
+
+				assert_null(
+				    bus_access(&bus, MINIVMM_MMIO, address, write, data, width, 0));
+				for (uint32_t i = 0; i < width; i++)
+					assert_int_equal(data[i], write ? 0 : 0xff);
+				strays++;
+			}
+	said_end(&said);
+	assert_int_equal(m.calls, 0);
+	assert_int_equal(bus.stray, strays);
+	bus_free(&bus);
+}
+
+static void
+strays_are_logged_a_few_times(void **state)
+{
+	struct bus bus = { 0 };
+	uint32_t data = 0;
+	struct said said;
+	unsigned lines = 0;
+	const char *text;
+
+	assert_int_equal(bus_seal(&bus), 0);
+	said_begin(&said);
+	for (int i = 0; i < 1000; i++)
+		bus_access(&bus, MINIVMM_PIO, 0x64, false, &data, 2, 0);
+	text = said_end(&said);
+	assert_non_null(strstr(text, "nobody answers a 2-byte read at port 0x64"));
+	for (; *text; text++)
+		lines += *text == '\n';
+	assert_int_equal(lines, BUS_STRAY_LOGGED);
+	assert_int_equal(bus.stray, 1000);
+	assert_int_equal(data, 0xffff);
+	bus_free(&bus);
+}
+
+static void
+failures_and_counts(void **state)
+{
+	const struct minivmm_range row = { .space = MINIVMM_MMIO,
+					   .widths = MINIVMM_W32,
+					   .read = memory_device_read,
+					   .write = memory_device_write };
+	const struct minivmm_range mute = { .space = MINIVMM_MMIO };
+	atomic_uint_least64_t failures = 0;
+	uint64_t reads = 0, writes = 0, data = 0;
+	struct memory_device m;
+	struct bus bus;
+
+	one_device(&bus, &m, &row, &failures);
+	m.fails = true;
+	bus_access(&bus, MINIVMM_MMIO, 0x9004, false, &data, 4, 5);
+	assert_int_equal(data, 0xffffffff);
+	bus_access(&bus, MINIVMM_MMIO, 0x9004, true, &data, 8, 5);
+	assert_int_equal(failures, 3); /* each piece */
+	m.fails = false;
+	bus_access(&bus, MINIVMM_MMIO, 0x9004, false, &data, 4, 5);
+	assert_int_equal(data, 0x47464544);
+	assert_int_equal(failures, 3);
+	bus_count(&bus, &m.public, &reads, &writes);
+	assert_int_equal(reads, 2);
+	assert_int_equal(writes, 2);
+	assert_null(bus_current.callback);
+	bus_free(&bus);
+
+	/* No handler: nothing there to read, nothing wrong with trying. */
+	one_device(&bus, &m, &mute, &failures);
+	data = 0;
+	assert_non_null(bus_access(&bus, MINIVMM_MMIO, 0x9000, false, &data, 2, 5));
+	assert_int_equal(data, 0xffff);
+	bus_access(&bus, MINIVMM_MMIO, 0x9000, true, &data, 2, 5);
+	assert_int_equal(failures, 3);
+	bus_free(&bus);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(random_ranges),
+		cmocka_unit_test(overlap_is_named),
+		cmocka_unit_test(must_fit),
+		cmocka_unit_test(sealed),
+		cmocka_unit_test(every_width),
+		cmocka_unit_test(straddling),
+		cmocka_unit_test(strays_are_logged_a_few_times),
+		cmocka_unit_test(failures_and_counts),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

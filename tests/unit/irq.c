@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Interrupt lines, as KVM's PICs and IOAPIC see them: who shares, who may not, what KVM is told. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "machine/irq.h"
+
+#include <cmocka.h>
+
+#include "said.h"
+
+struct bench {
+	struct kvm kvm;
+	struct irqs irqs;
+};
+
+static int
+setup(void **state)
+{
+	struct bench *bench = calloc(1, sizeof(*bench));
+
+	*state = bench;
+	return !bench || kvm_open(&bench->kvm) || kvm_irqchip(&bench->kvm) ||
+	       irqs_init(&bench->irqs, &bench->kvm);
+}
+
+static int
+teardown(void **state)
+{
+	struct bench *bench = *state;
+
+	irqs_free(&bench->irqs);
+	kvm_close(&bench->kvm);
+	free(bench);
+	return 0;
+}
+
+static uint32_t
+add(struct bench *bench, uint32_t line, bool edge, bool active_low, const char *owner)
+{
+	int handle = irqs_add(&bench->irqs, line, edge, active_low, "x.ini:1", owner);
+
+	assert_true(handle > 0);
+	return (uint32_t)handle;
+}
+
+static struct kvm_pic_state
+pic(struct bench *bench, uint32_t line)
+{
+	struct kvm_irqchip chip = { .chip_id =
+					line < 8 ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE };
+
+	assert_int_equal(ioctl(bench->kvm.vm, KVM_GET_IRQCHIP, &chip), 0);
+	return chip.chip.pic;
+}
+
+/* The wire, as the PIC saw it last. */
+static bool
+high(struct bench *bench, uint32_t line)
+{
+	return pic(bench, line).last_irr >> line % 8 & 1;
+}
+
+/* Has there been an edge since this was asked last? Clears what was seen. */
+static bool
+edge(struct bench *bench, uint32_t line)
+{
+	struct kvm_irqchip chip = { .chip_id =
+					line < 8 ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE };
+	bool seen;
+
+	assert_int_equal(ioctl(bench->kvm.vm, KVM_GET_IRQCHIP, &chip), 0);
+	seen = chip.chip.pic.irr >> line % 8 & 1;
+	chip.chip.pic.irr &= (uint8_t) ~(1u << line % 8);
+	assert_int_equal(ioctl(bench->kvm.vm, KVM_SET_IRQCHIP, &chip), 0);
+	return seen;
+}
+
+static void
+one_source(void **state)
+{
+	struct bench *bench = *state;
+	uint32_t line = add(bench, 5, false, false, "a.irq");
+
+	assert_false(high(bench, 5));
+	irqs_set(&bench->irqs, line, true);
+	assert_true(high(bench, 5));
+	assert_true(edge(bench, 5));
+	irqs_set(&bench->irqs, line, true); /* said already */
+	assert_false(edge(bench, 5));
+	irqs_set(&bench->irqs, line, false);
+	assert_false(high(bench, 5));
+	irqs_set(&bench->irqs, line, false);
+	irqs_set(&bench->irqs, line, true);
+	assert_true(edge(bench, 5));
+}
+
+static void
+shared(void **state)
+{
+	struct bench *bench = *state;
+	uint32_t a = add(bench, 10, false, false, "a.irq"),
+		 b = add(bench, 10, false, false, "b.irq");
+	uint32_t other = add(bench, 11, false, false, "c.irq");
+
+	irqs_set(&bench->irqs, a, true);
+	irqs_set(&bench->irqs, b, true);
+	assert_true(edge(bench, 10));
+	irqs_set(&bench->irqs, a, false);
+	assert_true(high(bench, 10));
+	irqs_set(&bench->irqs, a, false);
+	assert_true(high(bench, 10));
+	irqs_set(&bench->irqs, a, true);
+	assert_false(edge(bench, 10));
+	irqs_set(&bench->irqs, b, false);
+	irqs_set(&bench->irqs, a, false);
+	assert_false(high(bench, 10));
+	assert_false(high(bench, 11));
+	irqs_set(&bench->irqs, other, true);
+	assert_true(high(bench, 11));
+}
+
+static void
+pulse(void **state)
+{
+	struct bench *bench = *state;
+	uint32_t line = add(bench, 7, true, false, "a.irq");
+
+	for (int i = 0; i < 3; i++) {
+		irqs_pulse(&bench->irqs, line);
+		assert_true(edge(bench, 7));
+		assert_false(high(bench, 7));
+	}
+}
+
+static void
+active_low(void **state)
+{
+	struct bench *bench = *state;
+	uint32_t a = add(bench, 9, false, true, "a.irq"), b = add(bench, 9, false, true, "b.irq");
+
+	assert_false(high(bench, 9));
+	irqs_rest(&bench->irqs);
+	assert_true(high(bench, 9));
+	irqs_set(&bench->irqs, a, true);
+	assert_false(high(bench, 9));
+	irqs_set(&bench->irqs, b, true);
+	irqs_set(&bench->irqs, a, false);
+	assert_false(high(bench, 9));
+	irqs_set(&bench->irqs, b, false);
+	assert_true(high(bench, 9));
+}
+
+static void
+none(void **state)
+{
+	struct bench *bench = *state;
+
+	add(bench, 3, false, false, "a.irq");
+	irqs_set(&bench->irqs, 0, true);
+	irqs_pulse(&bench->irqs, 0);
+	irqs_set(&bench->irqs, 2, true); /* nobody's */
+	irqs_pulse(&bench->irqs, UINT32_MAX);
+	for (uint32_t line = 0; line < 16; line++)
+		if (line != 0) /* the PIT's */
+			assert_false(high(bench, line));
+}
+
+static void
+unfit_to_share(void **state)
+{
+	static const struct {
+		bool edge, low;
+		bool other_edge, other_low;
+		bool fits;
+	} cases[] = {
+		{ false, false, false, false, true }, { false, true, false, true, true },
+		{ true, false, false, false, false }, { false, false, true, false, false },
+		{ true, false, true, false, false },  { false, false, false, true, false },
+		{ false, true, false, false, false },
+	};
+	struct bench *bench = *state;
+
+	for (uint32_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct said said;
+		const char *text;
+		int r;
+
+		add(bench, i + 3, cases[i].edge, cases[i].low, "first.irq");
+		said_begin(&said);
+		r = irqs_add(&bench->irqs, i + 3, cases[i].other_edge, cases[i].other_low,
+			     "x.ini:9", "second.irq");
+		text = said_end(&said);
+		if (cases[i].fits) {
+			assert_true(r > 0);
+			assert_string_equal(text, "");
+		} else {
+			assert_int_equal(r, -STATUS_USAGE);
+			SAID(text, "x.ini:9: first.irq and second.irq can't share line");
+		}
+	}
+}
+
+/* Levels come back by their owners' names; what is low stays so. */
+static void
+save_and_load(void **state)
+{
+	struct bench *bench = *state, *again = NULL;
+	struct record_writer writer = { 0 };
+	struct record group;
+	char why[128] = "";
+	uint32_t a, b;
+
+	a = add(bench, 5, false, false, "a.irq");
+	b = add(bench, 5, false, false, "b.irq");
+	add(bench, 6, false, false, "c.irq");
+	add(bench, 9, false, true, "d.irq");
+	irqs_rest(&bench->irqs);
+	irqs_set(&bench->irqs, a, true);
+	irqs_set(&bench->irqs, b, true);
+	irqs_save(&bench->irqs, &writer);
+	assert_false(writer.failed);
+	assert_null(record_open(writer.data, writer.length, &group));
+
+	assert_int_equal(setup((void **)&again), 0);
+	/* The same devices in another order. */
+	add(again, 9, false, true, "d.irq");
+	b = add(again, 5, false, false, "b.irq");
+	add(again, 6, false, false, "c.irq");
+	a = add(again, 5, false, false, "a.irq");
+	irqs_rest(&again->irqs);
+	assert_int_equal(irqs_load(&again->irqs, &group, why, sizeof(why)), 0);
+	assert_true(high(again, 5));
+	assert_false(high(again, 6));
+	assert_true(high(again, 9));
+	irqs_set(&again->irqs, b, false);
+	assert_true(high(again, 5));
+	irqs_set(&again->irqs, a, false);
+	assert_false(high(again, 5));
+
+	add(again, 3, false, false, "e.irq");
+	assert_int_equal(irqs_load(&again->irqs, &group, why, sizeof(why)), -1);
+	assert_string_equal(why, "the level of line e.irq is missing");
+	teardown((void **)&again);
+	record_writer_free(&writer);
+}
+
+int
+main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(one_source), TEST(shared),         TEST(pulse),         TEST(active_low),
+		TEST(none),       TEST(unfit_to_share), TEST(save_and_load),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
