@@ -18,7 +18,7 @@ static int
 add_register(struct config *config, const struct ini_key *key)
 {
 	struct config_register *registers;
-	const char *wrong = NULL;
+	const char *wrong;
 	char where[512];
 	uint64_t value;
 
@@ -28,10 +28,10 @@ add_register(struct config *config, const struct ini_key *key)
 		return fail(STATUS_USAGE,
 			    "%s: [cpu] has no key %s: write mode or a register, as rax or cs.base",
 			    where, key->name);
-	wrong = parse_u64(key->value, &value);
+	wrong = *key->value ? parse_u64(key->value, &value) : "is empty";
 	if (wrong)
-		return fail(STATUS_USAGE, "%s: [cpu] %s = %s %s", where, key->name, key->value,
-			    wrong);
+		return fail(STATUS_USAGE, "%s: [cpu] %s%s%s %s", where, key->name,
+			    *key->value ? " = " : "", key->value, wrong);
 	registers =
 	    realloc(config->cpu.registers, (config->cpu.register_count + 1) * sizeof(*registers));
 	if (!registers)

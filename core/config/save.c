@@ -8,7 +8,7 @@
 #include "config/schema.h"
 
 #define DEVICES_MAX INI_SECTIONS_MAX
-#define LOADED_SET CONFIG_SET " of the run that made the snapshot,"
+#define LOADED_SET CONFIG_SET " of the run that made the snapshot"
 
 /* A loaded path must mean the same in any folder. */
 static void
