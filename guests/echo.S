@@ -24,17 +24,12 @@
 	mov	$greeting, %si
 	call	say
 	mov	$BASE + 3, %dx
-	mov	$0x03, %al	/* 8n1 */
-	out	%al, %dx
-	dec	%dx
-	mov	$0x07, %al	/* FIFOs on and empty, trigger at one byte */
+	mov	$0x03, %al	/* 8n1; the FIFOs stay off: turning them on loses what waits */
 	out	%al, %dx
 	mov	$BASE + 4, %dx
 	mov	$0x0b, %al	/* DTR, RTS, OUT2 */
 	out	%al, %dx
-	mov	$BASE + 1, %dx
-	mov	$0x01, %al	/* interrupt on received data */
-	out	%al, %dx
+	call	want
 
 1:	cli
 	mov	tail, %al
@@ -73,41 +68,41 @@ again:	mov	$BASE + 2, %dx	/* IIR */
 	call	take
 	jmp	again
 
-/* The byte in al into the ring, a return as two; Ctrl-D ends. What does not fit is lost. */
+/* The byte in al into the ring, a return as two; Ctrl-D ends. */
 take:	cmp	$CTRL_D, %al
 	jne	1f
 	movb	$1, ended
-	ret
+	jmp	want
 1:	call	put
 	cmp	$'\r', %al
-	jne	2f
+	jne	want
 	mov	$'\n', %al
 	call	put
-2:	mov	$BASE + 1, %dx
-	mov	$0x03, %al	/* and interrupt on room to send */
+
+/* Interrupts on received data while there is room for it, on room to send while there is something. */
+want:	mov	head, %ah
+	sub	tail, %ah
+	mov	$0x01, %al
+	jz	1f
+	mov	$0x03, %al
+	cmp	$250, %ah
+	jb	1f
+	mov	$0x02, %al
+1:	mov	$BASE + 1, %dx	/* IER */
 	out	%al, %dx
 	ret
 
 put:	movzbw	head, %bx
-	inc	%bl
-	cmp	tail, %bl
-	je	1f
-	dec	%bl
 	mov	%al, RING(%bx)
 	incb	head
-1:	ret
+	ret
 
 send:	movzbw	tail, %bx
-	cmp	head, %bl
-	je	idle
 	mov	RING(%bx), %al
 	incb	tail
 	mov	$BASE, %dx
 	out	%al, %dx
-	jmp	again
-idle:	mov	$BASE + 1, %dx
-	mov	$0x01, %al
-	out	%al, %dx
+	call	want
 	jmp	again
 
 served:	mov	$0x20, %al	/* end of interrupt */
