@@ -74,7 +74,7 @@ add_device(struct config *config, const struct ini_section *section)
 			      "%s: [device %s] has no plugin: add plugin = NAME (minivmm plugins "
 			      "lists them)",
 			      where, name);
-	if (status)
+	if (status || !plugin)
 		return status;
 	device = config_device_add(config, name, section->place);
 	if (!device)

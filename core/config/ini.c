@@ -282,12 +282,11 @@ read_line(char *buffer, int size, void *context)
 		}
 		if (!take_line(r, from, length, line))
 			continue;
-		if (strlen(line) >= (size_t)size) { /* an inih built with a smaller buffer */
-			SAY(r, "a line of %zu bytes: inih reads at most %d", strlen(line),
-			    size - 1);
-			continue;
-		}
-		return strcpy(buffer, line);
+		length = strlen(line);
+		if (length < (size_t)size)
+			return memcpy(buffer, line, length + 1);
+		/* An inih built with a smaller buffer. */
+		SAY(r, "a line of %zu bytes: inih reads at most %d", length, size - 1);
 	}
 	return NULL;
 }

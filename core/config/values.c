@@ -101,7 +101,7 @@ const char *
 parse_hex(const char *text, uint8_t **bytes, size_t *length)
 {
 	size_t digits = 0;
-	uint8_t *to = malloc(strlen(text) / 2 + 1);
+	uint8_t *to = calloc(strlen(text) / 2 + 1, 1);
 
 	if (!to)
 		return "needs more memory than there is";
