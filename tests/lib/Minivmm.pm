@@ -71,7 +71,7 @@ sub start {
         open STDOUT, '>' . (ref $out ? '&' : ''), $terminal ? $terminal->{name} : $out // "$self->{name}.out"
           or die "stdout: $!";
         open STDERR, '>', "$self->{name}.err" or die "stderr: $!";
-        exec { $command->[0] } @$command;
+        { exec { $command->[0] } @$command }
         POSIX::_exit(127);
     }
     $running{ $self->{pid} } = 1;
@@ -140,6 +140,7 @@ sub status_of { return decode_json(slurp($_[0])) }
 # The registers that --registers, or the end of a run, has printed, by name and as numbers.
 sub registers {
     my ($text) = @_;
+    no warnings 'portable';
     return { map { my ($name, $value) = split; ($name => hex $value) } $text =~ /\b(r\w+ 0x[0-9a-f]+)\b/g };
 }
 

@@ -1,0 +1,71 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# Every config in configs/ runs, and shows what is said of it here: stdout, stderr, exit status, the last registers.
+use v5.14;
+use warnings;
+use lib 'tests/lib';
+
+use Minivmm;
+use Test::More;
+
+# stderr, but for the registers, is a pattern; none: nothing is said. set: what stands in for a person at a terminal.
+my $said = qr/^log0: \d+\.\d{9} vcpu 0 rip/m;
+my %expected = (
+    'code' => { out => "Hi\n", registers => { rax => 0x0a, rdx => 0x3f8, rip => 0x100d, rflags => 2 } },
+    'counter' => { out => "123: interrupt\ntimer: interrupt\n", registers => { rdx => 0x3fd, rsp => 0x8000 } },
+    'debug-exit' => { status => 42, registers => { rax => 42 } },
+    'echo' => {
+        set => 'device.serial0.input=text:hi\r\x04',
+        out => "What you type comes back; Ctrl-D ends.\r\nhi\r\n\r\nbye\r\n",
+        registers => { rsp => 0x8000 },
+    },
+    'elf' => { out => "ELF: ok\n", registers => { rcx => 0, rdx => 0x3fd } },
+    'long' => { out => "64 bit: ok\n", registers => { rbx => 50000005000000, rcx => 50000005000000, rdi => 0 } },
+    'mmio-logger' => {
+        out => "RAM\n",
+        err => qr/\A(?:$said.*\n){8}minivmm: log0: 2 reads of 8 bytes, 6 writes of 10 bytes\n\z/,
+        registers => { rbx => 0x89abcdef, rcx => 0, rdi => 0x8004, rsp => 0x5000 },
+    },
+    'mmio-logger-json' => {
+        out => "fix\n",
+        err => qr/\A(?:\{"device":"log0",.*\}\n){8}minivmm: log0: 2 reads of 8 bytes, 6 writes of 10 bytes\n\z/,
+        registers => { rbx => 0x0a786966, rcx => 0, rdi => 0x8004, rsp => 0x5000 },
+    },
+    'protected' => { out => "32 bit: ok\n", registers => { rbx => 0x180000, rsp => 0x201000 } },
+    'serial-probe' => { out => "16550A\n", registers => { rsp => 0x5000 } },
+    'simple' => {
+        out => "4\n",
+        err => qr/\Aminivmm: snapshot written to simple\.snap\n\z/,
+        registers => { rax => 10, rbx => 2, rdx => 0x3f8, rip => 0x100c, rflags => 2 },
+    },
+    'simple-in' => { out => "5\n", registers => { rax => 10, rbx => 2, rdx => 0x3f8, rip => 0x100a } },
+    'simple-mm' => {
+        out => "4\n",
+        err => qr/\A(?:$said.*\n){2}minivmm: log0: 1 reads of .*\nminivmm: the guest dirtied 1 page: 0x2000\n\z/,
+        registers => { rax => 10, rbx => 2, rdx => 0x300, rip => 0x1018 },
+    },
+    'simple-ss' => { out => "4\n", registers => { rax => 10, rbx => 2, rdx => 0x3f8, rip => 0x100c, rflags => 2 } },
+);
+
+my $before = names($configs);
+for my $file (split ' ', $before) {
+    my ($name) = $file =~ /^(.+)\.ini\z/ or next;
+    my $e = delete $expected{$name};
+    if (!$e) {
+        fail("$name: nothing is said here of what it must show");
+        next;
+    }
+    my @set = $e->{set} ? ('--set', $e->{set}) : ();
+    my ($status, $out, $err) = run([ $minivmm, '-c', "$configs/$file", '--registers', @set ]);
+    my $registers = registers($err);
+    $err =~ s/^minivmm: vCPU .*\n//mg;
+    is($status, $e->{status} // 0, "$name: status");
+    is($out, $e->{out} // '', "$name: stdout");
+    like($err, $e->{err} // qr/\A\z/, "$name: stderr");
+    is_deeply({ map { $_ => $registers->{$_} } keys %{ $e->{registers} } }, $e->{registers}, "$name: registers");
+}
+is(join(' ', sort keys %expected), '', 'no config is missing');
+is(names($configs), $before, 'nothing is written into configs/');
+is(names(), 'ram.img simple.snap', 'but into the current folder');
+
+done_testing;
