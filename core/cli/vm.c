@@ -119,6 +119,8 @@ void
 vm_destroy(struct vm *vm)
 {
 	if (vm->built) {
+		if (!clock_now(&vm->machine.clock)) /* it never ran */
+			memory_unmake(&vm->machine.memory);
 		devices_destroy(&vm->devices);
 		machine_destroy(&vm->machine);
 	}

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -14,13 +15,15 @@
 #define HUGE (2ul << 20)
 
 static int
-add(struct memory *memory, gpa_t gpa, uint64_t size, void *host)
+add(struct memory *memory, gpa_t gpa, uint64_t size, void *host, int fd, uint64_t file_offset)
 {
 	memory->regions[memory->count++] = (struct memory_region){
 		.gpa = gpa,
 		.size = size,
 		.host = host,
 		.offset = memory->size,
+		.fd = fd,
+		.file_offset = file_offset,
 	};
 	memory->size += size;
 	return 0;
@@ -73,16 +76,29 @@ memory_add(struct memory *memory, gpa_t gpa, uint64_t size)
 			munmap(host + size, (size_t)(start + slack - host));
 		madvise(host, size, MADV_HUGEPAGE);
 	}
-	return add(memory, gpa, size, host);
+	return add(memory, gpa, size, host, -1, 0);
+}
+
+/* Opens the file; made: it was not there. */
+static int
+open_or_make(const char *path, bool *made)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+
+	*made = fd >= 0;
+	return fd >= 0 || errno != EEXIST ? fd : open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
 }
 
 /* Opens the file, or makes it with the memory's size. An existing one must have that size: it is not ours to cut. */
 static int
-open_sized(const char *path, uint64_t size)
+open_sized(struct memory *memory, const char *path, uint64_t size)
 {
 	struct stat st;
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+	bool made;
+	int fd = open_or_make(path, &made);
 
+	if (made)
+		memory->made = strdup(path);
 	if (fd < 0)
 		return fail(STATUS_IO, "cannot open memory_file %s: %s", path, strerror(errno));
 	if (fstat(fd, &st) || (st.st_size == 0 && ftruncate(fd, (off_t)size))) {
@@ -110,14 +126,17 @@ memory_add_file(struct memory *memory, gpa_t gpa, uint64_t size, const char *pat
 
 	if (check(memory, gpa, size) < 0)
 		return -STATUS_USAGE;
-	fd = open_sized(path, size);
+	fd = open_sized(memory, path, size);
 	if (fd < 0)
 		return fd;
 	host = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	close(fd);
-	if (host == MAP_FAILED)
-		return fail(STATUS_HOST, "cannot map memory_file %s: %s", path, strerror(errno));
-	return add(memory, gpa, size, host);
+	if (host == MAP_FAILED) {
+		int error = errno;
+
+		close(fd);
+		return fail(STATUS_HOST, "cannot map memory_file %s: %s", path, strerror(error));
+	}
+	return add(memory, gpa, size, host, fd, 0);
 }
 
 int
@@ -132,16 +151,26 @@ memory_add_private(struct memory *memory, gpa_t gpa, uint64_t size, int fd, uint
 	if (host == MAP_FAILED)
 		return fail(STATUS_HOST, "cannot map 0x%llx bytes of the snapshot: %s",
 			    (unsigned long long)size, strerror(errno));
-	return add(memory, gpa, size, host);
+	return add(memory, gpa, size, host, fcntl(fd, F_DUPFD_CLOEXEC, 0), file_offset);
 }
 
 void
 memory_free(struct memory *memory)
 {
-	for (uint32_t i = 0; i < memory->count; i++)
+	for (uint32_t i = 0; i < memory->count; i++) {
 		munmap(memory->regions[i].host, memory->regions[i].size);
-	memory->count = 0;
-	memory->size = 0;
+		if (memory->regions[i].fd >= 0)
+			close(memory->regions[i].fd);
+	}
+	free(memory->made);
+	*memory = (struct memory){ .count = 0 };
+}
+
+void
+memory_unmake(struct memory *memory)
+{
+	if (memory->made)
+		unlink(memory->made);
 }
 
 void *

@@ -18,6 +18,8 @@ struct memory_region {
 	uint8_t *host;
 	uint64_t
 	    offset; /* in the memory image of a snapshot: regions lie there one after the other */
+	int fd;     /* the file that it is mapped from, the memory's own; -1: anonymous */
+	uint64_t file_offset;
 };
 
 #define MEMORY_REGIONS 4
@@ -26,6 +28,7 @@ struct memory {
 	struct memory_region regions[MEMORY_REGIONS];
 	uint32_t count;
 	uint64_t size; /* of all regions */
+	char *made;    /* path of a file that was not there before; NULL: none */
 };
 
 /* Adds anonymous memory, or a shared mapping of a file (made and sized when missing), or a private
@@ -35,6 +38,8 @@ int memory_add_file(struct memory *memory, gpa_t gpa, uint64_t size, const char 
 int memory_add_private(struct memory *memory, gpa_t gpa, uint64_t size, int fd,
 		       uint64_t file_offset);
 void memory_free(struct memory *memory);
+/* Removes a file that memory_add_file made: for a machine that never ran. */
+void memory_unmake(struct memory *memory);
 
 /* The host address of [gpa, gpa + length), or NULL when not all of it is in one region. */
 void *memory_at(const struct memory *memory, gpa_t gpa, uint64_t length);
@@ -42,5 +47,24 @@ void *memory_at(const struct memory *memory, gpa_t gpa, uint64_t length);
  * touch. */
 int memory_read(const struct memory *memory, gpa_t gpa, void *to, size_t length);
 int memory_write(struct memory *memory, gpa_t gpa, const void *from, size_t length);
+
+/*
+ * Which pages of a region may hold something else than zeros, found without touching those that
+ * never were: touching costs memory, and space where a file's hole is mapped. For ascending
+ * offsets.
+ */
+#define MEMORY_SCAN_PAGES 4096u
+struct memory_scan {
+	const struct memory_region *region;
+	int pagemap;
+	uint64_t entries[MEMORY_SCAN_PAGES]; /* of /proc/self/pagemap */
+	uint64_t first, count;               /* the pages they are of */
+	uint64_t known_begin, known_end;     /* offsets: the file's data, or a hole of it */
+	bool known_data;
+};
+void memory_scan_open(struct memory_scan *scan, const struct memory_region *region);
+/* A bit for each of at most 32 pages from offset on; the first is bit 0. */
+uint32_t memory_scan_pages(struct memory_scan *scan, uint64_t offset, uint32_t pages);
+void memory_scan_close(struct memory_scan *scan);
 
 #endif
