@@ -243,7 +243,7 @@ stream_socket_accept(struct stream_end *end)
 void
 stream_socket_finish(struct stream_end *end, const volatile bool *interrupted)
 {
-	struct sockaddr_un address;
+	struct sockaddr_un address = { 0 };
 	socklen_t length = sizeof(address);
 	char unread[256];
 
