@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A device that does nothing, for measuring what the core takes to reach one. */
+#include <minivmm/plugin.h>
+
+struct null {
+	uint8_t unused;
+};
+
+static int
+null_read(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t *value)
+{
+	return 0;
+}
+
+static int
+null_write(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t value)
+{
+	return 0;
+}
+
+static const struct minivmm_range ranges[] = {
+	{ .space = MINIVMM_PIO,
+	  .flags = MINIVMM_OPTIONAL,
+	  .at = "port",
+	  .length = 16,
+	  .read = null_read,
+	  .write = null_write },
+	{ .space = MINIVMM_MMIO,
+	  .flags = MINIVMM_OPTIONAL,
+	  .at = "address",
+	  .length = 16,
+	  .read = null_read,
+	  .write = null_write },
+	MINIVMM_END,
+};
+
+static const struct minivmm_plugin null = {
+	.name = "null",
+	.summary = "takes writes, reads as 0",
+	.state_version = 1,
+	.state_size = sizeof(struct null),
+	.ranges = ranges,
+};
+MINIVMM_REGISTER(null);

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The limit for `make bench`: runs guests/simple.bin with the KVM calls that this takes and nothing else: no config, no
+ * plugins, no threads, no checks that a VMM would make.
+ *
+ *   bare IMAGE
+ */
+#include <err.h>
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define MEMORY_AT 0x1000
+#define MEMORY 0x4000
+
+static void
+load(const char *image, void *memory)
+{
+	int fd = open(image, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || read(fd, memory, MEMORY) <= 0)
+		err(1, "%s", image);
+	close(fd);
+}
+
+static void
+set_registers(int vcpu)
+{
+	struct kvm_regs regs = { .rip = MEMORY_AT, .rax = 2, .rbx = 2, .rflags = 2 };
+	struct kvm_sregs sregs;
+
+	if (ioctl(vcpu, KVM_GET_SREGS, &sregs))
+		err(1, "KVM_GET_SREGS");
+	sregs.cs.base = 0;
+	sregs.cs.selector = 0;
+	if (ioctl(vcpu, KVM_SET_SREGS, &sregs) || ioctl(vcpu, KVM_SET_REGS, &regs))
+		err(1, "KVM_SET_REGS");
+}
+
+/* Until the guest halts: what it puts out goes to stdout. */
+static void
+run_guest(int vcpu, struct kvm_run *run)
+{
+	for (;;) {
+		if (ioctl(vcpu, KVM_RUN, 0))
+			err(1, "KVM_RUN");
+		if (run->exit_reason == KVM_EXIT_HLT)
+			return;
+		if (run->exit_reason != KVM_EXIT_IO)
+			errx(1, "KVM exit %u", run->exit_reason);
+		putchar(((uint8_t *)run)[run->io.data_offset]);
+	}
+}
+
+int
+main(int argc, char **argv)
+{
+	void *memory =
+	    mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct kvm_userspace_memory_region slot = {
+		.guest_phys_addr = MEMORY_AT,
+		.memory_size = MEMORY,
+		.userspace_addr = (uintptr_t)memory,
+	};
+	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC), vm, vcpu;
+	struct kvm_run *run;
+
+	if (argc != 2 || memory == MAP_FAILED || kvm < 0)
+		err(1, "/dev/kvm");
+	load(argv[1], memory);
+	vm = ioctl(kvm, KVM_CREATE_VM, 0);
+	if (vm < 0 || ioctl(vm, KVM_SET_USER_MEMORY_REGION, &slot))
+		err(1, "KVM_CREATE_VM");
+	vcpu = ioctl(vm, KVM_CREATE_VCPU, 0);
+	run = mmap(NULL, (size_t)ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0), PROT_READ | PROT_WRITE,
+		   MAP_SHARED, vcpu, 0);
+	if (vcpu < 0 || run == MAP_FAILED)
+		err(1, "KVM_CREATE_VCPU");
+	set_registers(vcpu);
+	run_guest(vcpu, run);
+	return 0;
+}

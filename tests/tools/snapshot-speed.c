@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Times writing a snapshot against a plain write(2) of the machine's memory, by turns in one process.
+ *
+ *   snapshot-speed CONFIG POINT FOLDER ROUNDS [KEY=VALUE...]
+ *
+ * Runs CONFIG to POINT, then writes both in FOLDER. Prints a line a round: microseconds of the plain write and of the
+ * snapshot, separated by a tab; then "space", and the bytes that the snapshot takes in the file system, those of its
+ * metadata, those of its pages that are not zero, and those of all its pages.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli/vm.h"
+
+struct bench {
+	struct vm vm;
+	char plain[256], snapshot[256];
+	int rounds;
+};
+
+static double
+now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
+}
+
+static int
+write_region(int fd, const struct memory_region *region)
+{
+	for (uint64_t done = 0; done < region->size;) {
+		ssize_t n = write(fd, region->host + done, region->size - done);
+
+		if (n <= 0)
+			return -1;
+		done += (uint64_t)n;
+	}
+	return 0;
+}
+
+static int
+write_plain(const char *path, const struct memory *memory)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666), r = fd < 0 ? -1 : 0;
+
+	for (uint32_t i = 0; i < memory->count && !r; i++)
+		r = write_region(fd, &memory->regions[i]);
+	if (fd >= 0)
+		close(fd);
+	return r ? fail(STATUS_IO, "can't write %s: %s", path, strerror(errno)) : 0;
+}
+
+static uint64_t
+pages_with_data(const struct memory *memory)
+{
+	uint64_t count = 0;
+
+	for (uint32_t i = 0; i < memory->count; i++)
+		for (uint64_t at = 0; at < memory->regions[i].size; at += PAGE_SIZE)
+			count += !snapshot_zero(memory->regions[i].host + at, PAGE_SIZE);
+	return count;
+}
+
+static int
+print_space(const struct bench *b)
+{
+	const struct memory *memory = &b->vm.machine.memory;
+	struct snapshot snapshot;
+	struct stat st;
+	int r = snapshot_open(&snapshot, b->snapshot);
+
+	if (!r && fstat(snapshot.fd, &st))
+		r = fail(STATUS_IO, "can't look at %s: %s", b->snapshot, strerror(errno));
+	if (!r)
+		printf("space\t%llu\t%llu\t%llu\t%llu\n", (unsigned long long)st.st_blocks * 512,
+		       (unsigned long long)snapshot.header.memory_offset,
+		       (unsigned long long)pages_with_data(memory) * PAGE_SIZE,
+		       (unsigned long long)memory->size);
+	snapshot_close(&snapshot);
+	return r;
+}
+
+static int
+at_point(void *context)
+{
+	struct bench *b = context;
+	/* The first one only makes the host give us the memory. */
+	int r = write_plain(b->plain, &b->vm.machine.memory);
+
+	for (int round = 0; round < b->rounds && !r; round++) {
+		double start, plain;
+
+		unlink(b->plain);
+		unlink(b->snapshot);
+		start = now();
+		r = write_plain(b->plain, &b->vm.machine.memory);
+		plain = now() - start;
+		unlink(b->plain);
+		start = now();
+		if (!r)
+			r = snapshot_write(b->snapshot, &b->vm.machine, &b->vm.devices);
+		if (!r)
+			printf("%.1f\t%.1f\n", plain, now() - start);
+		fflush(stdout);
+	}
+	if (!r)
+		r = print_space(b);
+	unlink(b->plain);
+	unlink(b->snapshot);
+	machine_end(&b->vm.machine, CAUSE_POINT, 0);
+	return r;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct bench *b = calloc(1, sizeof(*b));
+	const volatile bool interrupted = false;
+	const char *wrong;
+	int r;
+
+	if (!b || argc < 5) {
+		fprintf(stderr,
+			"usage: snapshot-speed CONFIG POINT FOLDER ROUNDS [KEY=VALUE...]\n");
+		return 2;
+	}
+	snprintf(b->plain, sizeof(b->plain), "%s/plain", argv[3]);
+	snprintf(b->snapshot, sizeof(b->snapshot), "%s/snapshot", argv[3]);
+	b->rounds = atoi(argv[4]);
+	r = vm_build(&b->vm, &(struct vm_source){ .config = argv[1],
+						  .set = argv + 5,
+						  .set_count = (size_t)argc - 5 });
+	wrong = point_parse(&b->vm.machine.point, argv[2]);
+	if (!r && wrong)
+		r = fail(STATUS_USAGE, "%s %s", argv[2], wrong);
+	b->vm.machine.hooks.point = at_point;
+	b->vm.machine.hooks.context = b;
+	if (!r)
+		r = devices_start(&b->vm.devices, MINIVMM_FRESH);
+	if (!r)
+		r = machine_run(&b->vm.machine);
+	if (b->vm.built)
+		devices_stop(&b->vm.devices, &interrupted);
+	vm_destroy(&b->vm);
+	free(b);
+	return r ? 1 : 0;
+}
