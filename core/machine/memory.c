@@ -143,6 +143,7 @@ int
 memory_add_private(struct memory *memory, gpa_t gpa, uint64_t size, int fd, uint64_t file_offset)
 {
 	void *host;
+	int own;
 
 	if (check(memory, gpa, size) < 0)
 		return -STATUS_USAGE;
@@ -151,7 +152,12 @@ memory_add_private(struct memory *memory, gpa_t gpa, uint64_t size, int fd, uint
 	if (host == MAP_FAILED)
 		return fail(STATUS_HOST, "cannot map 0x%llx bytes of the snapshot: %s",
 			    (unsigned long long)size, strerror(errno));
-	return add(memory, gpa, size, host, fcntl(fd, F_DUPFD_CLOEXEC, 0), file_offset);
+	own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (own < 0) {
+		munmap(host, size);
+		return fail(STATUS_HOST, "cannot keep the snapshot open: %s", strerror(errno));
+	}
+	return add(memory, gpa, size, host, own, file_offset);
 }
 
 void

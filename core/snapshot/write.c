@@ -63,31 +63,70 @@ save_state(struct snapshot_meta *meta, struct machine *machine, struct devices *
 	return failed;
 }
 
+#define CHUNK_PAGES (SNAPSHOT_CHUNK / PAGE_SIZE)
+_Static_assert(CHUNK_PAGES < 32, "a bit for each page of a chunk");
+
+/* Of the pages that may hold something else than zeros, those that do. */
+static uint32_t
+data_pages(const uint8_t *chunk, uint32_t candidates)
+{
+	uint32_t pages = 0;
+
+	for (uint32_t i = 0; i < CHUNK_PAGES; i++)
+		if (candidates >> i & 1 && !snapshot_zero(chunk + i * PAGE_SIZE, PAGE_SIZE))
+			pages |= 1u << i;
+	return pages;
+}
+
 /*
  * Writes the pages of a chunk that are not zero, a call for each run of them; the rest stays a
- * hole. The chunk is looked through, summed and written while it is in the cache.
+ * hole. The chunk is looked through, summed and written while it is in the cache; pages that can
+ * only be zero are not touched.
  */
 static int
-write_chunk(struct output *output, const uint8_t *chunk, size_t size, uint64_t offset,
-	    uint32_t *sum)
+write_chunk(struct output *output, const uint8_t *chunk, uint32_t count, uint32_t candidates,
+	    uint64_t offset, uint32_t *sum)
 {
-	size_t begin = 0, end = 0;
-	bool any = false;
+	static const uint8_t zeros[PAGE_SIZE];
+	uint32_t pages = data_pages(chunk, candidates), begin, end, crc = 0;
 	int failed = 0;
 
-	for (; !failed && begin < size; begin = end) {
-		while (begin < size && snapshot_zero(chunk + begin, PAGE_SIZE))
-			begin += PAGE_SIZE;
-		end = begin;
-		while (end < size && !snapshot_zero(chunk + end, PAGE_SIZE))
-			end += PAGE_SIZE;
-		if (end == begin)
-			break;
-		if (!any)
-			*sum = snapshot_sum(chunk, size);
-		any = true;
-		failed = output_write(output, chunk + begin, end - begin, offset + begin);
+	*sum = 0;
+	for (begin = 0; pages && begin < count && !failed; begin = end) {
+		const uint8_t *from = chunk + begin * PAGE_SIZE;
+
+		for (end = begin + 1; end < count && (pages >> end & 1) == (pages >> begin & 1);)
+			end++;
+		if (pages >> begin & 1) {
+			crc = crc32c(crc, from, (end - begin) * PAGE_SIZE);
+			failed = output_write(output, from, (end - begin) * PAGE_SIZE,
+					      offset + begin * PAGE_SIZE);
+		} else
+			for (uint32_t i = begin; i < end; i++)
+				crc = crc32c(crc, zeros, PAGE_SIZE);
 	}
+	if (pages)
+		*sum = crc ? crc : 1;
+	return failed;
+}
+
+static int
+write_region(struct output *output, const struct memory_region *region, uint64_t offset,
+	     uint8_t *sums)
+{
+	struct memory_scan scan;
+	int failed = 0;
+
+	memory_scan_open(&scan, region);
+	for (uint64_t at = 0; !failed && at < region->size; at += SNAPSHOT_CHUNK) {
+		uint64_t left = (region->size - at) / PAGE_SIZE;
+		uint32_t count = left < CHUNK_PAGES ? (uint32_t)left : CHUNK_PAGES, sum;
+
+		failed = write_chunk(output, region->host + at, count,
+				     memory_scan_pages(&scan, at, count), offset + at, &sum);
+		memcpy(sums + at / SNAPSHOT_CHUNK * sizeof(sum), &sum, sizeof(sum));
+	}
+	memory_scan_close(&scan);
 	return failed;
 }
 
@@ -96,19 +135,11 @@ write_memory(struct output *output, const struct memory *memory, uint64_t offset
 {
 	int failed = 0;
 
-	for (uint32_t i = 0; i < memory->count; i++) {
+	for (uint32_t i = 0; i < memory->count && !failed; i++) {
 		const struct memory_region *region = &memory->regions[i];
 
-		for (uint64_t at = 0; !failed && at < region->size; at += SNAPSHOT_CHUNK) {
-			uint64_t left = region->size - at;
-			uint32_t sum = 0;
-
-			failed = write_chunk(output, region->host + at,
-					     left < SNAPSHOT_CHUNK ? left : SNAPSHOT_CHUNK,
-					     offset + region->offset + at, &sum);
-			memcpy(sums, &sum, sizeof(sum));
-			sums += sizeof(sum);
-		}
+		failed = write_region(output, region, offset + region->offset, sums);
+		sums += (region->size + SNAPSHOT_CHUNK - 1) / SNAPSHOT_CHUNK * sizeof(uint32_t);
 	}
 	return failed;
 }
