@@ -337,10 +337,21 @@ machine_run(struct machine *m)
 	return r;
 }
 
+/* An end that the guest brought about: part of its state, should a snapshot be taken there. */
+static bool
+by_guest(enum machine_cause cause)
+{
+	return cause == CAUSE_EXIT || cause == CAUSE_SHUTDOWN || cause == CAUSE_PANIC;
+}
+
 int
 machine_save(struct machine *m, struct record_writer *writer)
 {
+	bool guests = by_guest(m->end.cause);
+
 	record_put_u64(writer, "time", clock_now(&m->clock));
+	record_put_u32(writer, "end", guests ? m->end.cause : CAUSE_NONE);
+	record_put_u64(writer, "status", guests ? m->end.status : 0);
 	record_begin(writer, "lines", RECORD_GROUP);
 	irqs_save(&m->irqs, writer);
 	record_end(writer);
@@ -352,8 +363,14 @@ int
 machine_load(struct machine *m, const struct record *group, char *why, size_t why_size)
 {
 	struct record lines;
-	uint64_t time;
+	uint64_t time, end, status;
 
+	if (!record_get_u64(group, "end", &end) || !record_get_u64(group, "status", &status) ||
+	    (end != CAUSE_NONE && !by_guest((enum machine_cause)end))) {
+		snprintf(why, why_size, "how the machine ended is missing or unknown");
+		return -1;
+	}
+	m->end = (struct machine_end){ .cause = (enum machine_cause)end, .status = status };
 	if (!record_get_u64(group, "time", &time) || !record_find(group, "lines", &lines) ||
 	    lines.type != RECORD_GROUP) {
 		snprintf(why, why_size, "the VM's clock or lines are missing");
