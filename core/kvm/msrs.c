@@ -47,7 +47,7 @@ int
 kvm_msrs_init(struct kvm *kvm)
 {
 	struct kvm_msr_list *list = calloc(1, sizeof(*list) + MSRS_MAX * sizeof(uint32_t));
-	uint64_t banks = 0;
+	int banks;
 
 	if (!list)
 		return fail(STATUS_HOST, "no memory for the list of MSRs");
@@ -57,9 +57,10 @@ kvm_msrs_init(struct kvm *kvm)
 		return fail(STATUS_HOST, "KVM_GET_MSR_INDEX_LIST: %s", strerror(errno));
 	for (size_t i = 0; i < sizeof(mtrrs) / sizeof(*mtrrs); i++)
 		add(list, mtrrs[i]);
-	if (ioctl(kvm->fd, KVM_X86_GET_MCE_CAP_SUPPORTED, &banks) == 0)
-		for (uint32_t i = 0; i < (banks & 0xff) * 4; i++)
-			add(list, MSR_MC0 + i);
+	/* Machine check banks, four MSRs each: not in the list either. */
+	banks = ioctl(kvm->fd, KVM_CHECK_EXTENSION, KVM_CAP_MCE);
+	for (int i = 0; i < banks * 4; i++)
+		add(list, MSR_MC0 + (uint32_t)i);
 	deadline_last(list);
 	return 0;
 }

@@ -286,13 +286,10 @@ static const struct state vm_states[] = {
 	  .set = KVM_SET_CLOCK,
 	  .size = sizeof(struct kvm_clock_data),
 	  .fields = kvm_clock_fields },
-	{ .name = "pic_master",
-	  .get = KVM_GET_IRQCHIP,
-	  .set = KVM_SET_IRQCHIP,
-	  .size = sizeof(struct kvm_irqchip),
-	  .fields = kvm_pic_fields,
-	  .irqchip = true,
-	  .id = KVM_IRQCHIP_PIC_MASTER },
+	/*
+	 * The slave first: a line that is up has made a fresh slave, which masks nothing, ask the master
+	 * for an interrupt. Its own state ends that, and the master's takes the request back.
+	 */
 	{ .name = "pic_slave",
 	  .get = KVM_GET_IRQCHIP,
 	  .set = KVM_SET_IRQCHIP,
@@ -300,6 +297,13 @@ static const struct state vm_states[] = {
 	  .fields = kvm_pic_fields,
 	  .irqchip = true,
 	  .id = KVM_IRQCHIP_PIC_SLAVE },
+	{ .name = "pic_master",
+	  .get = KVM_GET_IRQCHIP,
+	  .set = KVM_SET_IRQCHIP,
+	  .size = sizeof(struct kvm_irqchip),
+	  .fields = kvm_pic_fields,
+	  .irqchip = true,
+	  .id = KVM_IRQCHIP_PIC_MASTER },
 	{ .name = "ioapic",
 	  .get = KVM_GET_IRQCHIP,
 	  .set = KVM_SET_IRQCHIP,
