@@ -1138,7 +1138,7 @@ misc_enable:
 	msr	0x1a0, 0
 	msr	0x48, 0x4			/* SPEC_CTRL: SSBD */
 	msr	0x17a, 0x4			/* MCG_STATUS: MCIP */
-	msr	0x404, 0xffffffff, 0xffffffff	/* MC1_CTL, ADDR, MISC of bank 2 */
+	msr	0x404, 0			/* MC1_CTL, ADDR; MISC of bank 2 */
 	msr	0x406, 0x6789abcd, 0x00000123
 	msr	0x40b, 0x789abcde, 0x00000234
 	msr	0x186, 0x0003003c		/* PERFEVTSEL0, not enabled; PMC0 */
