@@ -84,13 +84,18 @@ differs(void *context, const char *path, const struct record *a, const struct re
 static bool
 diff_sections(struct diff *diff, const char *what, const struct record *a, const struct record *b)
 {
-	diff->what = what;
-	if (a && b)
-		return record_compare(a, b, "", differs, diff);
-	diff->any = true;
-	show_text(diff->out, what, strlen(what));
-	fprintf(diff->out, ": only in the %s\n", a ? "first" : "second");
-	return true;
+	size_t differences = 1;
+
+	if (a && b) {
+		diff->what = what;
+		differences = record_compare(a, b, "", differs, diff);
+		diff->what = NULL;
+	} else {
+		diff->any = true;
+		show_text(diff->out, what, strlen(what));
+		fprintf(diff->out, ": only in the %s\n", a ? "first" : "second");
+	}
+	return differences;
 }
 
 /* vCPUs are compared taken apart, and as they stand when that shows nothing. */
