@@ -38,52 +38,61 @@ check_target(const struct output *output)
 	return 0;
 }
 
-/* target, folder and temporary name. The temporary one is hidden, and short enough for any name. */
-static int
+/*
+ * Finds out target and folder; returns the temporary name, hidden and short enough for any name, or
+ * NULL: said.
+ */
+static char *
 name_files(struct output *output)
 {
 	const char *slash, *name;
+	char *temporary = NULL;
 	uint64_t random;
 
 	output->target = realpath(output->path, NULL);
 	if (!output->target)
 		output->target = strdup(output->path);
-	if (!output->target || getrandom(&random, sizeof(random), 0) != sizeof(random))
-		return fail_write(output, "naming it");
+	if (!output->target || getrandom(&random, sizeof(random), 0) != sizeof(random)) {
+		fail_write(output, "naming it");
+		return NULL;
+	}
 	slash = strrchr(output->target, '/');
 	name = slash ? slash + 1 : output->target;
-	if (!*name)
-		return fail(STATUS_IO, "can't write snapshot %s: name a file", output->path);
+	if (!*name) {
+		fail(STATUS_IO, "can't write snapshot %s: name a file", output->path);
+		return NULL;
+	}
 	output->folder =
 	    slash ? strndup(output->target, (size_t)(name - output->target)) : strdup("./");
-	if (!output->folder || asprintf(&output->temporary, "%s.%.200s.%016llx", output->folder,
-					name, (unsigned long long)random) < 0) {
-		output->temporary = NULL;
-		return fail_write(output, "naming it");
+	if (!output->folder || asprintf(&temporary, "%s.%.200s.%016llx", output->folder, name,
+					(unsigned long long)random) < 0) {
+		fail_write(output, "naming it");
+		return NULL;
 	}
-	return 0;
+	return temporary;
 }
 
 int
 output_open(struct output *output, const char *path)
 {
+	char *temporary;
 	int failed;
 
 	memset(output, 0, sizeof(*output));
 	output->path = path;
 	output->fd = -1;
-	failed = name_files(output);
-	if (!failed)
-		failed = check_target(output);
-	if (failed)
-		return failed;
+	temporary = name_files(output);
+	failed = temporary ? check_target(output) : -STATUS_IO;
 	/* Not mkstemp: the kernel applies the umask, which can't be read without a race. */
-	output->fd = open(output->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-	if (output->fd < 0) {
-		failed = fail_write(output, "making a file in its folder");
-		free(output->temporary);
-		output->temporary = NULL; /* not ours to remove */
+	if (!failed) {
+		output->fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+		if (output->fd >= 0)
+			output->temporary = temporary; /* ours to remove */
+		else
+			failed = fail_write(output, "making a file in its folder");
 	}
+	if (!output->temporary)
+		free(temporary);
 	return failed;
 }
 
