@@ -116,6 +116,27 @@ changed(sub { $_[0]->change('CONF', 0, [qw(devices 0 plugin)], sub { $_[0]{value
     qr/\.\/evil/, 'a plugin by path');
 ok(!-e 'evil', 'which is not made');
 
+# Host files that it names are opened only when they are given again, or trusted.
+ok(take('file.snap', 'simple.ini', 'rip:0x1005', '--set', 'device.serial0.output=file:said'), 'with a file as output');
+unlink 'said';
+fails([ $minivmm, '-r', 'file.snap' ],
+    112, qr/device serial0 .*file:said: give --set device\.serial0\.output=\.\.\., or --trust/, 'a host file');
+ok(!-e 'said', 'which is not made');
+($status, $out) = run([ $minivmm, '-r', 'file.snap', '--set', 'device.serial0.output=stdio' ]);
+is("$status:$out", "0:4\n", 'given again: another');
+ok(!-e 'said', 'and not the one in the snapshot');
+($status, $out) = run([ $minivmm, '-r', 'file.snap', '--trust' ]);
+is("$status:$out:" . slurp('said'), "0::4\n", 'trusted');
+
+# A restored machine may be saved over the file that its memory is mapped from.
+for my $at (qw(0x1007 0x1008)) {
+    ($status, $out, $err) = run([ $minivmm, '-r', 'a.snap', '--save', 'a.snap', '--until', "rip:$at" ]);
+    is("$status:$out", '0:' . ($at eq '0x1008' ? '4' : ''), "saved over itself at $at") or diag($err);
+}
+($status, $out) = run([ $minivmm, '-r', 'a.snap' ]);
+is("$status:$out", "0:\n", 'and restored from there');
+ok(take('a.snap', 'simple.ini', 'rip:0x1005'), 'an old one is replaced');
+
 # Hostile text and names come out harmless, as text and as JSON.
 {
     my $copy = Snapshot->load('a.snap');
