@@ -1,0 +1,62 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# README.md is true: its plugin compiles, its configs run, and each command that it shows says what it shows. "..." in
+# what is shown stands for anything, on a line of its own for any number of lines.
+use v5.14;
+use warnings;
+use lib 'tests/lib';
+
+use Minivmm;
+use Test::More;
+
+my $readme = slurp("$top/README.md");
+my @blocks = $readme =~ /^```(\w+)\n(.*?)^```$/gms;
+
+# The files that the commands are about: this folder looks like the top of the source tree.
+symlink $minivmm, 'minivmm';
+symlink "$top/$_", $_ for qw(configs core guests);
+
+sub matches {
+    my ($shown) = @_;
+    my $pattern = join '', map { $_ eq "...\n" ? '(?:.*\n)*' : join '.*', map { quotemeta } split /\.\.\./, $_, -1 }
+      $shown =~ /.*\n/g;
+    return qr/\A$pattern\z/;
+}
+
+my ($c, $commands) = (0, 0);
+for (my $i = 0; $i < @blocks; $i += 2) {
+    my ($kind, $text) = @blocks[ $i, $i + 1 ];
+    if ($kind eq 'console') {
+        for my $block (split /^\$ /m, $text) {
+            my ($command, $shown) = split /\n/, $block, 2;
+            next if !length $command;
+            $commands++;
+            my ($status, $out) = run([ 'sh', '-c', "{ $command; } 2>&1" ]);
+            $out =~ s/(?<!\n)\z/\n/ if length $out;
+            like($out, matches($shown), $command);
+        }
+        next;
+    }
+    my ($name) = $text =~ m{\A(?:/\*|#) (\w+\.\w+)};
+    ok($name, "a block of $kind has a file's name") or next;
+    spew($name, $text);
+    next if $kind ne 'c';
+    $c++;
+    cmp_ok(($text =~ tr/\n//), '<', 60, "$name has less than 60 lines");
+    my ($status, $out, $err) =
+      run([qw(cc -std=gnu11 -Wall -Wextra -Wno-unused-parameter -Werror -shared -fPIC -Icore/include -o try.so), $name]);
+    is("$status:$out$err", '0:', "$name compiles without a warning");
+}
+is($c, 1, 'one plugin');
+cmp_ok($commands, '>', 8, 'commands');
+
+my ($status, $out, $err) = run([ './minivmm', '-c', 'all.ini' ]);
+is("$status:$out:$err", "0:2\n:minivmm: snapshot written to all.snap\n", 'the config with everything runs');
+
+# What it says of folders and files is so.
+my @paths = $readme =~ /`((?:core|plugins|configs|guests|tests)\/[\w.\/-]*)`/g;
+push @paths, map { "core/$_" } $readme =~ /`((?:cli|config|plugin)\/[\w.-]+\.\d)`/g;
+ok(-e "$top/$_", "$_ is there") for @paths;
+like(slurp("$top/Makefile"), qr/^$_:.*##/m, "make $_") for $readme =~ /^    make deps (\w+)$/mg;
+
+done_testing();
