@@ -187,7 +187,7 @@ check(const struct elf *elf, const struct memory *memory, struct boot_entry *ent
 
 		if (s->type == PT_INTERP)
 			return refuse(elf, "it needs a dynamic linker: link with -static");
-		if (s->type != PT_LOAD || !s->memsz)
+		if (s->type != PT_LOAD || (!s->memsz && !s->filesz))
 			continue;
 		status = check_segment(elf, i, memory);
 		if (status)
