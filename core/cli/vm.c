@@ -64,7 +64,8 @@ boot(struct vm *vm, bool check)
 {
 	struct machine *m = &vm->machine;
 	struct boot_entry entry = { 0 };
-	struct kvm_sregs sregs = { 0 };
+	/* As after a reset, for a check without KVM. */
+	struct kvm_sregs sregs = { .cs.limit = 0xffff };
 	struct kvm_regs regs = { 0 };
 	int r = boot_load(&vm->config, &m->memory, &entry);
 

@@ -1,0 +1,132 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# Mistakes in a config: each is said in one line with its place and what to do, status 110, and nothing is left behind.
+use v5.14;
+use warnings;
+use lib 'tests/lib';
+
+use Minivmm;
+use Test::More;
+
+# A test: the text as x.ini is refused so.
+sub refused {
+    my ($name, $text, $message, @arguments) = @_;
+    spew('x.ini', $text);
+    my $before = names();
+    fails([ $minivmm, '-c', 'x.ini', @arguments ], 110, $message, $name);
+    is(names(), $before, "$name: nothing is left behind");
+    unlink 'x.ini';
+}
+
+my $good = guest('f4');    # eight lines, of which the last is output = stdio in [device serial0]
+
+# The file.
+fails([ $minivmm, '-c', 'missing.ini' ], 110, qr/the config missing\.ini: No such file or directory/, 'no such config');
+fails([ $minivmm, '-c', '.' ], 110, qr/the config \.: it is a directory/, 'a directory');
+fails([ $minivmm, '-c', '/proc/self/mem' ], 110, qr/the config \/proc\/self\/mem: Input\/output error/, 'unreadable');
+SKIP: {
+    skip 'root reads what it likes', 1 if !$>;
+    spew('secret.ini', $good);
+    chmod 0, 'secret.ini';
+    fails([ $minivmm, '-c', 'secret.ini' ], 110, qr/the config secret\.ini: Permission denied/, 'no permission');
+    unlink 'secret.ini';
+}
+
+# Lines.
+refused('unknown section', "$good\[devise a]\n", qr/x\.ini:11: unknown section \[devise a\]; did you mean \[device\]\?/);
+refused('a section unlike any', "[sheep]\n$good", qr/x\.ini:1: unknown section \[sheep\]; there are vm, boot, /);
+refused('unknown key', "[vm]\nmemroy = 1M\n", qr/x\.ini:2: \[vm\] has no key memroy; did you mean memory\?/);
+refused('repeated key', "[vm]\nirqchip = on\nirqchip = on\n", qr/x\.ini:3: irqchip again: it is there at line 2/);
+refused('repeated section', "[vm]\n[vm]\n", qr/x\.ini:2: \[vm\] again: it is there at line 1/);
+refused('over-long line', "$good# fine\ncode = " . '90' x 200 . "\n", qr/x\.ini:12: a line of \d+ bytes: at most 198/);
+refused('NUL byte', "[vm]\nmem\0ory = 1M\n", qr/x\.ini:2: a zero byte at column 4/);
+refused('missing ]', "[vm\nmemory = 1M\n", qr/x\.ini:1: \[vm has no '\]' at its end/);
+refused('text after ]', "[vm] memory = 1M\n", qr/x\.ini:1: \[vm\]: text after the '\]': memory = 1M; put it on a line/);
+refused('indented key', "[vm]\n  memory = 1M\n", qr/x\.ini:2: memory is indented, which would continue the line before/);
+refused('no =', "[vm]\nmemory\n", qr/x\.ini:2: memory has no '=': write KEY = VALUE/);
+refused('no section', "memory = 1M\n", qr/x\.ini:1: memory is outside of any section: put a line like \[vm\]/);
+
+# Values.
+refused('bad size', "[vm]\nmemory = lots\n", qr/x\.ini:2: \[vm\] memory = lots is not a size \(as 4096, .*64K/);
+refused('bad number', "[vm]\ncpus = one\n", qr/x\.ini:2: \[vm\] cpus = one is not a number/);
+refused('out of range', "[vm]\nmemory = 99T\n", qr/x\.ini:2: \[vm\] memory = 99T is out of range, 0x1000 to /);
+refused('half a page', "[vm]\nmemory = 6K\n", qr/x\.ini:2: \[vm\] memory = 6K is no multiple of 4096/);
+refused('bad bool', "[vm]\nirqchip = maybe\n", qr/x\.ini:2: \[vm\] irqchip = maybe is neither yes, /);
+refused('bad choice', "[cpu]\nmode = reel\n", qr/x\.ini:2: \[cpu\] mode = reel is not real, .*did you mean real\?/);
+refused('unknown register', "$good\[cpu]\nraxx = 1\n", qr/x\.ini:12: \[cpu\] has no register raxx: did you mean rax\?/);
+refused('bad point', "$good\[snapshot]\nat = rap:1\nfile = x\n", qr/x\.ini:12: rap:1 is no point; use rip:ADDR, /);
+refused('snapshot without file', "$good\[snapshot]\nat = hlt\n", qr/x\.ini:12: \[snapshot\] at is given without file/);
+refused('--set without section', $good, qr/--set frob: there is no section frob/, '--set', 'frob=1');
+refused('--set without value', $good, qr/--set vm\.cpus: has no '=': write KEY=VALUE/, '--set', 'vm.cpus');
+refused('--set of no device', $good, qr/--set device\.x: the config has no device x/, '--set', 'device.x.port=1');
+
+# What to run.
+my $boot = "[vm]\nmemory = 64K\n[boot]\n";
+refused('nothing', "[vm]\nmemory = 64K\n", qr/x\.ini: there is nothing to run: give \[boot\] an image or code/);
+refused('image missing', "${boot}image = no.bin\n", qr/x\.ini:4: opening the image no\.bin: No such file .*is it built\?/);
+refused('image is a directory', "${boot}image = .\n", qr/x\.ini:4: image \. is a directory, not a file/);
+refused('half a byte', "${boot}code = f4f\n", qr/x\.ini:4: \[boot\] code = f4f has half a byte/);
+spew('big', 'x' x 70000);
+refused('image larger than memory', "${boot}image = big\n",
+    qr/x\.ini:4: big: 70000 bytes at 0x0 do not fit into memory, which is 0x0-0xffff/);
+refused('not at the end of memory', "${boot}image = big\nat = 0xffff\n", qr/x\.ini:4: big: 70000 bytes at 0xffff do not fit/);
+refused('no ELF', "${boot}image = big\nformat = elf\n", qr/image big: this is not an ELF file/);
+unlink 'big';
+
+# ELF files: a program of one segment, with what is wrong in each.
+sub elf {
+    my (%with) = (class => 2, machine => 62, type => 2, paddr => 0x2000, filesz => 1, memsz => 1, segments => 1, @_);
+    my $ident = pack 'a4 C12', "\x7fELF", $with{class}, 1, 1;
+    my $header = pack 'S S L Q Q Q L S6', $with{type}, $with{machine}, 1, $with{paddr}, 64, 0, 0, 64, 56, $with{segments}, 0,
+      0, 0;
+    my $segment = pack 'L L Q6', 1, 5, 64 + 56 * $with{segments}, @with{qw(paddr paddr filesz memsz)}, 4096;
+    return $ident . $header . $segment x $with{segments} . "\xf4";
+}
+spew('x.elf', elf());
+spew('good.ini', "${boot}image = x.elf\n");
+is((run([ $minivmm, '-c', 'good.ini' ]))[0], 0, 'a good ELF file');
+for (
+    [ 'for the wrong machine', [ machine => 40 ], qr/ELF64 file for machine 40; this is an x86: x86-64 \(62\) is needed/ ],
+    [ 'big-endian class', [ class => 7 ], qr/ELF class 7 is neither 32 nor 64 bit/ ],
+    [ 'shared', [ type => 3 ], qr/ELF file of type 3, shared .*-static -no-pie/ ],
+    [ 'past memory', [ paddr => 0x10000 ], qr/segment 0 at 0x10000-0x10000 is not inside memory, which is 0x0-0xffff/ ],
+    [ 'longer than memory', [ memsz => 0x10000 ], qr/segment 0 at 0x2000-0x11fff is not inside memory/ ],
+    [ 'cut off', [ filesz => 9, memsz => 9 ], qr/segment 0 at 0x2000: its 0x9 bytes .*past the end of the file/ ],
+    [ 'segments that overlap', [ segments => 2 ], qr/segments 0 at 0x2000-0x2000 and 1 at 0x2000-0x2000 overlap/ ],
+  ) {
+    my ($name, $with, $message) = @$_;
+    spew('x.elf', elf(@$with));
+    refused("ELF $name", "${boot}image = x.elf\n", qr/image x\.elf: $message/);
+}
+unlink 'x.elf', 'good.ini';
+
+# Memory that something else is in the place of.
+refused('memory over the chips', "[vm]\nmemory_at = 0xfec00000\n", qr/x\.ini:1: \[vm\] memory would lie over the interrupt controllers/);
+refused('a device in memory', "$good\[device a]\nplugin = mmio-logger\naddress = 0x4000\n",
+    qr/x\.ini:13: device a: address = 0x4000 lies in guest memory, which would hide it/);
+spew('small', 'x' x 4096);
+refused('memory_file of another size', "[vm]\nmemory_file = small\n[boot]\ncode = f4\n",
+    qr/memory_file small has 0x1000 bytes, the machine's memory 0x10000; remove the file or set vm\.memory/);
+is(slurp('small'), 'x' x 4096, 'and is left as it was');
+unlink 'small';
+refused('a mistake elsewhere', $good . "bogus = 1\n", qr/plugin serial has no option bogus/, '--set', 'vm.memory_file=ram.img');
+refused('a point that is none', $good, qr/--until: rap is no point/, '--set', 'vm.memory_file=ram.img', '--until', 'rap');
+
+# All mistakes in one run, each in a line of its own, in the order of the file.
+spew('x.ini', "[vm]\nmemory = 1X\ncups = 1\n[boot]\ncode = zz\n[sheep]\n[device A]\nplugin = serial\n");
+my ($status, $out, $err) = run([ $minivmm, '-c', 'x.ini' ]);
+is("$status:$out", '110:', 'many mistakes');
+is(join(' ', sort map { /x\.ini:(\d+): / } split /\n/, $err), '2 3 5 6 7', 'all are said') or diag($err);
+
+# --check looks without running: what is right, and what is wrong.
+spew('x.ini', guest('b0 41 ee f4', "[snapshot]\nat = hlt\nfile = x.snap\n"));
+($status, $out, $err) = run([ $minivmm, '-c', 'x.ini', '--check', '--set', 'vm.memory_file=ram.img' ]);
+is("$status:$out:$err", '0::', '--check of a good config');
+is(names(), 'x.ini', 'opens and writes nothing');
+for my $config (grep { /\.ini\z/ } split ' ', names($configs)) {
+    ($status, $out, $err) = run([ $minivmm, '-c', "$configs/$config", '--check' ]);
+    is("$status:$out:$err", '0::', "--check $config");
+}
+refused('--check', $good . "bogus = 1\n", qr/x\.ini:11: device serial0: plugin serial has no option bogus/, '--check');
+
+done_testing;
