@@ -13,6 +13,8 @@
 	movw	$0, (0x25 * 4 + 2)
 	movw	$on_periods, (0x2a * 4)
 	movw	$0, (0x2a * 4 + 2)
+	movw	$on_spurious, (0x2f * 4)
+	movw	$0, (0x2f * 4 + 2)
 
 	mov	$0x11, %al	/* ICW1: edges, cascade, ICW4 follows */
 	out	%al, $0x20
@@ -74,6 +76,14 @@ on_periods:
 	movb	$1, seen_periods
 	mov	$0x20, %al
 	out	%al, $0xa0
+	out	%al, $0x20
+	pop	%ax
+	iret
+
+/* A request that comes while the slave is set up, and is gone by the time it is asked for. */
+on_spurious:
+	push	%ax
+	mov	$0x20, %al
 	out	%al, $0x20
 	pop	%ax
 	iret
