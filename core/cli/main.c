@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The command line: sub-commands, and the options of a run. */
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +8,7 @@
 #include "base/log.h"
 #include "base/version.h"
 #include "cli/cli.h"
+#include "cli/show.h"
 
 static const char help[] =
     "minivmm: a small virtual machine monitor; every device is a plugin\n"
@@ -168,12 +170,22 @@ run(int argc, char **argv, struct run_options *run_options)
 	return cli_run(run_options);
 }
 
+/* A descriptor that we were started without would become one of ours, say the guest's memory, and be written to. */
+static void
+hold_standard_descriptors(void)
+{
+	for (int fd = 0; fd <= 2; fd++)
+		if (fcntl(fd, F_GETFD) < 0) /* every use of it fails, as before */
+			open("/dev/null", fd ? O_RDONLY : O_WRONLY);
+}
+
 int
 main(int argc, char **argv)
 {
 	struct run_options run_options = { 0 };
 	int r;
 
+	hold_standard_descriptors();
 	for (size_t i = 0; argc > 1 && i < sizeof(commands) / sizeof(*commands); i++)
 		if (!strcmp(argv[1], commands[i].name))
 			return commands[i].run(argc - 1, argv + 1);
@@ -182,5 +194,5 @@ main(int argc, char **argv)
 		return -fail(STATUS_HOST, "no memory");
 	r = run(argc, argv, &run_options);
 	free(run_options.set);
-	return r;
+	return r ? r : -show_end(stdout);
 }

@@ -351,10 +351,14 @@ park(struct vcpu *vcpu)
 void *
 vcpu_main(void *argument)
 {
+	static const int faults[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE };
 	struct vcpu *vcpu = argument;
 	sigset_t all;
 
 	sigfillset(&all);
+	/* A fault that is blocked ends the process without a word. */
+	for (size_t i = 0; i < sizeof(faults) / sizeof(*faults); i++)
+		sigdelset(&all, faults[i]);
 	pthread_sigmask(SIG_SETMASK, &all, NULL);
 	while (park(vcpu)) {
 		sigset_t kick;

@@ -1,0 +1,68 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# Hosts that can't run a machine: what is missing and the remedy, status 111, and nothing left behind. The hosts are made
+# by tests/preload/kvm.c, which stands between the program and /dev/kvm.
+use v5.14;
+use warnings;
+use lib 'tests/lib';
+
+use Minivmm;
+use Test::More;
+
+my %preload = (LD_PRELOAD => "$build/tests/preload/kvm.so");
+my @run = ($minivmm, '-c', "$configs/simple.ini", '--set', 'vm.memory_file=ram.img');
+my @snapshot = ($minivmm, '-r', 'simple.snap');
+
+is((run([ $minivmm, '-c', "$configs/simple.ini" ], %preload))[0], 0, 'this host can');
+my $bytes = slurp('simple.snap');
+
+# Numbers are those of linux/kvm.h.
+my %hosts = (
+    'no /dev/kvm' => [ [ KVM_OPEN => 'enoent' ], qr/cannot open \/dev\/kvm: it does not exist; load kvm_intel or kvm_amd/ ],
+    'no permission' => [
+        [ KVM_OPEN => 'eacces' ],
+        qr/cannot open \/dev\/kvm: permission denied; it belongs to group (\w+): join it \(usermod -aG \1 USER\)/
+    ],
+    'another API' => [ [ KVM_VERSION => 11 ], qr/\/dev\/kvm has KVM API version 11, needed is 12/ ],
+    'an old KVM' => [ [ KVM_LACKS => 136 ], qr/\/dev\/kvm is too old: it lacks KVM_CAP_IMMEDIATE_EXIT; use a newer kernel/ ],
+    'one without XSAVE' => [ [ KVM_LACKS => 55 ], qr/\/dev\/kvm is too old: it lacks KVM_CAP_XSAVE; use a newer kernel/ ],
+    'no VM' => [ [ KVM_FAILS => 0x01 ], qr/KVM_CREATE_VM: Cannot allocate memory/ ],
+    'no vCPU' => [ [ KVM_FAILS => 0x41 ], qr/KVM_CREATE_VCPU 0: Cannot allocate memory/ ],
+    'no memory slot' => [
+        [ KVM_FAILS => 0x46 ],
+        qr/KVM_SET_USER_MEMORY_REGION: 0x4000 bytes of guest memory at 0x1000: Cannot allocate memory/
+    ],
+);
+for my $name (sort keys %hosts) {
+    my ($environment, $message) = @{ $hosts{$name} };
+    fails([@run], 111, $message, "$name: run", %preload, @$environment);
+    fails([@snapshot], 111, $message, "$name: restore", %preload, @$environment);
+    is(names(), 'simple.snap', "$name: nothing is left behind");
+}
+ok(slurp('simple.snap') eq $bytes, 'the snapshot is as it was');
+
+# What needs no KVM works without.
+my %none = (%preload, KVM_OPEN => 'enoent');
+is((run([ @run, '--check' ], %none))[0], 0, '--check');
+is((run([ $minivmm, $_, 'simple.snap' ], %none))[0], 0, $_) for 'inspect', 'verify';
+is((run([ $minivmm, '-r', 'simple.snap', '--check' ], %none))[0], 0, '-r --check');
+is((run([ $minivmm, 'plugins' ], %none))[0], 0, 'plugins');
+
+# The doctor says the same, and what is well.
+my ($status, $out, $err) = run([ $minivmm, 'doctor' ], %none);
+is($status, 111, 'doctor: this host is not fit');
+like($out, qr/^NO +kvm +cannot open \/dev\/kvm: it does not exist; load kvm_intel/m, 'why');
+($status, $out, $err) = run([ $minivmm, 'doctor' ]);
+is("$status:$err", '0:', 'doctor: this host is fit');
+like($out, qr/^ok +kvm +\/dev\/kvm opens and has all that is needed\n.*^ok +plugins +\/.*\/serial\.so$/ms, 'as it says');
+($status, $out, $err) = run([ $minivmm, 'doctor' ], LD_PRELOAD => "$build/tests/preload/kvm.so", KVM_LACKS => 136);
+like($out, qr/^NO +kvm +\/dev\/kvm is too old: it lacks KVM_CAP_IMMEDIATE_EXIT/m, 'doctor: an old KVM');
+
+# Less memory than the machine asks for. A sanitizer has its own ideas of address space.
+SKIP: {
+    skip 'a sanitizer needs all addresses', 1 if $build =~ /[at]san/;
+    fails([ 'sh', '-c', 'ulimit -v 1000000; exec "$@"', 'sh', $minivmm, '-c', "$configs/simple.ini", '--set', 'vm.memory=2G' ],
+        111, qr/no room for 0x80000000 bytes of guest memory: Cannot allocate memory; give the machine less/, 'no memory');
+}
+
+done_testing;

@@ -1,0 +1,113 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# Plugins that can't be loaded, devices that can't be placed, and devices that go wrong while the guest runs.
+use v5.14;
+use warnings;
+use lib 'tests/lib';
+
+use Minivmm;
+use Test::More;
+
+my $plugins = "[plugins]\npath = $build/tests/plugins\n\n";
+
+# A test: guest code beside these devices is refused so, and nothing is left behind.
+sub refused {
+    my ($name, $more, $message, @arguments) = @_;
+    spew('x.ini', guest('f4', $plugins . $more));
+    my $before = names();
+    fails([ $minivmm, '-c', 'x.ini', @arguments ], 110, $message, $name);
+    is(names(), $before, "$name: nothing is left behind");
+}
+
+# The plugin's file.
+mkdir 'empty';
+spew('x.ini', guest('f4', "[plugins]\npath = empty:$build/tests\n\n[device a]\nplugin = nosuch\n"));
+fails([ $minivmm, '-c', 'x.ini' ],
+    110, qr/x\.ini:16: plugin nosuch: no nosuch\.so in empty, \Q$build\E\/tests, more, \/.*; build it there, or name its folder/,
+    'not found: the folders searched', MINIVMM_PLUGIN_PATH => 'more');
+refused('no shared object', "[device a]\nplugin = ./x.ini\n", qr/x\.ini:16: plugin \.\/x\.ini can't be loaded: .*x\.ini: /);
+refused('no registration', "[device a]\nplugin = no-registration\n",
+    qr/x\.ini:16: plugin no-registration: .*\/no-registration\.so is no minivmm plugin: it does not use MINIVMM_REGISTER\(\)/);
+refused('unresolved symbol', "[device a]\nplugin = unresolved\n",
+    qr/x\.ini:16: plugin unresolved can't be loaded: .*undefined symbol: function_of_another_library/);
+refused('newer rows in use', "[device a]\nplugin = newer-used\n",
+    qr/x\.ini:16: plugin newer-used \(.*\): it is for a newer minivmm: options\[1\] uses a field at byte 64, .* update minivmm/);
+refused('another ABI', "[device a]\nplugin = newer-abi\n",
+    qr/x\.ini:16: plugin newer-abi \(.*\): it is built for ABI 2, this minivmm has 1; rebuild it/);
+
+# One that is newer and uses nothing that this host does not know: in al,0x10; to the port in dx, twice; hlt.
+spew('x.ini', guest('ba f8 03 e4 10 ee e4 10 ee f4', "$plugins\[device a]\nplugin = newer\n"));
+my ($status, $out, $err) = run([ $minivmm, '-c', 'x.ini' ]);
+is("$status:$out:$err", '0:BE:', 'newer rows out of use');
+spew('x.ini', guest('ba f8 03 e4 10 ee f4', "[device a]\nplugin = $build/tests/plugins/newer.so\nstep = 1\n"));
+($status, $out, $err) = run([ $minivmm, '-c', 'x.ini' ]);
+is("$status:$out:$err", '0:@:', 'named by path, with an option');
+
+# Options.
+refused('unknown option', "[device a]\nplugin = counter\naddress = 0x9000\nlimitt = 3\n",
+    qr/x\.ini:18: device a: plugin counter has no option limitt; did you mean limit; see minivmm plugins counter/);
+refused('bad number', "[device a]\nplugin = counter\naddress = 0x9000\nlimit = many\n",
+    qr/x\.ini:18: device a: limit = many is not a number/);
+refused('out of range', "[device a]\nplugin = mmio-logger\naddress = 0x9000\nsize = 1G\n",
+    qr/x\.ini:18: device a: size = 1G is out of range; it goes from 1 to 67108864/);
+refused('no such choice', "[device a]\nplugin = debug-exit\nconvention = isaa\n",
+    qr/x\.ini:17: device a: convention = isaa: use one of plain, isa/);
+refused('required', "[device a]\nplugin = counter\n", qr/x\.ini:15: device a: address is missing: it has no initial value/);
+refused('bad stream', "[device a]\nplugin = serial\nport = 0\noutput = fiel:x\n",
+    qr/x\.ini:18: a: output = fiel:x is no stream; the nearest kind is file/);
+
+# Devices in each other's way.
+refused('two devices on one range', "[device a]\nplugin = serial\nport = 0x3fc\n",
+    qr/x\.ini:17: serial0 and a both claim ports 0x3fc to 0x3ff; move one of them/);
+refused('past the last port', "[device a]\nplugin = serial\nport = 0xfffc\n",
+    qr/x\.ini:17: a: 0x8 ports from 0xfffc do not fit; the last is 0xffff/);
+refused('an irq without irqchip', "[device a]\nplugin = serial\nport = 0\nirq = 4\n",
+    qr/x\.ini:18: device a: irq = 4 needs an interrupt controller: set irqchip = on in \[vm\], or none here/);
+refused('no such line', "[device a]\nplugin = serial\nport = 0\nirq = 24\n",
+    qr/x\.ini:18: device a: irq = 24: use a line from 0 to 23, or none/, '--set', 'vm.irqchip=on');
+refused('the same name twice', "[device serial0]\nplugin = counter\n",
+    qr/x\.ini:15: \[device serial0\] again: it is there at line 8; give each its own name/);
+refused('no name', "[device]\nplugin = counter\n", qr/x\.ini:15: \[device \]: the name must be a to z, then up to 31/);
+refused('no plugin', "[device a]\n", qr/x\.ini:15: \[device a\] has no plugin: add plugin = NAME/);
+refused('two owners of stdout', "[device a]\nplugin = serial\nport = 0\noutput = stdio\n",
+    qr/x\.ini:18: a: output = stdio: serial0 has stdout already; only one can/);
+refused('two owners of stdin', "[device a]\nplugin = serial\nport = 0\ninput = stdio\n",
+    qr/x\.ini:18: a: input = stdio: serial0 has stdin already; only one can/, '--set', 'device.serial0.input=stdio');
+
+# A device that goes wrong. In the port of faulty: in al,0x10 and out al,0x12.
+my $faulty = "$plugins\[device a]\nplugin = faulty\n";
+refused('in configure', "[device a]\nplugin = faulty\nin = configure\n", qr/a: goes wrong, as it was told/);
+spew('x.ini', guest('e4 10 ba f8 03 ee f4', $faulty));
+fails([ $minivmm, '-c', 'x.ini', '--set', 'device.a.in=start' ], 113, qr/a: goes wrong, as it was told/, 'in start');
+($status, $out, $err) = run([ $minivmm, '-c', 'x.ini', '--status', 'status.json', '--set', 'device.a.in=read' ]);
+is("$status:$out:$err", "0:\xff:minivmm: a: goes wrong, as it was told\n", 'in read: the guest sees all ones');
+is_deeply(status_of('status.json')->{devices}{a}, { reads => 1, writes => 0, failures => 1 }, 'and it is counted');
+spew('x.ini', guest('e6 12 ba f8 03 b0 48 ee f4', $faulty));
+($status, $out, $err) = run([ $minivmm, '-c', 'x.ini', '--status', 'status.json', '--set', 'device.a.in=write' ]);
+is("$status:$out:$err", "0:H:minivmm: a: goes wrong, as it was told\n", 'in write: the machine goes on');
+is_deeply(status_of('status.json')->{devices}{a}, { reads => 0, writes => 1, failures => 1 }, 'and it is counted');
+
+# A crash says whose it is.
+($status, $out, $err) = run([ $minivmm, '-c', 'x.ini', '--set', 'device.a.in=crash' ]);
+SKIP: {
+    skip 'a sanitizer says it in its own way', 2 if $build =~ /[at]san/;
+    is($status, 1011, 'a crash: dies of SIGSEGV');
+    is($err, "minivmm: SIGSEGV at 0x0 in device a, callback write, offset 0x2: the plugin is at fault\n", 'and says whose');
+}
+
+# Much to say: cut, with a word about it.
+($status, $out, $err) = run([ $minivmm, '-c', 'x.ini', '--set', 'device.a.in=noise' ]);
+is("$status:$out", '0:H', 'noise');
+my @lines = split /\n/, $err;
+cmp_ok(scalar @lines, '<=', 50, 'a thousand lines are some tens');
+ok((grep { /warning: a: more than 20 lines in a second: the rest is dropped/ } @lines), 'with a word about it');
+
+# One that does not come to rest: no snapshot, and no half of one.
+unlink 'status.json';
+my $before = names();
+($status, $out, $err) = run([ $minivmm, '-c', 'x.ini', '--set', 'device.a.in=pause', '--at', 'access:1', '--save', 'x.snap' ]);
+is($status, 113, 'in pause');
+like($err, qr/minivmm: device a has requests in flight and does not come to rest\n/, 'says so');
+is(names(), $before, 'no snapshot');
+
+done_testing;

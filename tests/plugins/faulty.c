@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A plugin that goes wrong where its option says. */
+#include <minivmm/plugin.h>
+
+enum fault { NOWHERE, CONFIGURE, START, READ, WRITE, CRASH, PAUSE, NOISE };
+
+struct faulty {
+	uint32_t in;
+	uint8_t pauses, resumes; /* state */
+};
+
+static bool
+faulty_is(struct minivmm_device *dev, uint32_t fault)
+{
+	const struct faulty *f = minivmm_state(dev);
+
+	if (f->in != fault)
+		return false;
+	minivmm_error(dev, "goes wrong, as it was told");
+	return true;
+}
+
+static int
+faulty_configure(struct minivmm_device *dev)
+{
+	return faulty_is(dev, CONFIGURE) ? -1 : 0;
+}
+
+static int
+faulty_start(struct minivmm_device *dev, const struct minivmm_start *start)
+{
+	return faulty_is(dev, START) ? -1 : 0;
+}
+
+static int
+faulty_read(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t *value)
+{
+	*value = '0';
+	return faulty_is(dev, READ) ? -1 : 0;
+}
+
+static int
+faulty_write(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t value)
+{
+	const struct faulty *f = minivmm_state(dev);
+	volatile uint8_t *nowhere = NULL;
+
+	if (f->in == CRASH)
+		*nowhere = 1;
+	for (int i = 0; f->in == NOISE && i < 1000; i++)
+		minivmm_log(dev, MINIVMM_INFO, "noise %d", i);
+	return faulty_is(dev, WRITE) ? -1 : 0;
+}
+
+/* Told: never comes to rest. Else counts, and is at rest twice as well. */
+static int
+faulty_pause(struct minivmm_device *dev)
+{
+	struct faulty *f = minivmm_state(dev);
+
+	f->pauses++;
+	return f->in == PAUSE ? MINIVMM_PENDING : 0;
+}
+
+static int
+faulty_resume(struct minivmm_device *dev)
+{
+	struct faulty *f = minivmm_state(dev);
+
+	f->resumes++;
+	return 0;
+}
+
+static const char *const faults[] = { "nowhere", "configure", "start", "read", "write",
+				      "crash",   "pause",     "noise", NULL };
+
+static const struct minivmm_option options[] = { MINIVMM_OPTION_AS(ENUM, struct faulty, in,
+								   "nowhere", "where it goes wrong",
+								   .values = faults),
+						 MINIVMM_END };
+
+static const struct minivmm_range ranges[] = {
+	{ .space = MINIVMM_PIO,
+	  .at = "port",
+	  .at_initial = "0x10",
+	  .length = 4,
+	  .read = faulty_read,
+	  .write = faulty_write },
+	MINIVMM_END,
+};
+
+static const struct minivmm_field fields[] = {
+	MINIVMM_FIELD(struct faulty, pauses),
+	MINIVMM_FIELD(struct faulty, resumes),
+	MINIVMM_END,
+};
+
+static const struct minivmm_plugin faulty = {
+	.name = "faulty",
+	.summary = "goes wrong",
+	.state_version = 1,
+	.state_size = sizeof(struct faulty),
+	.options = options,
+	.ranges = ranges,
+	.fields = fields,
+	.configure = faulty_configure,
+	.start = faulty_start,
+	.pause = faulty_pause,
+	.resume = faulty_resume,
+};
+MINIVMM_REGISTER(faulty);

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A plugin that calls what is nowhere: found out when it is loaded, not when it calls. */
+#include <minivmm/plugin.h>
+
+int function_of_another_library(void);
+
+static int
+unresolved_stop(struct minivmm_device *dev)
+{
+	return function_of_another_library();
+}
+
+static const struct minivmm_plugin unresolved = {
+	.name = "unresolved",
+	.summary = "can't be loaded",
+	.state_version = 1,
+	.stop = unresolved_stop,
+};
+MINIVMM_REGISTER(unresolved);

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Another host's /dev/kvm, by the environment: KVM_OPEN=enoent or eacces, KVM_VERSION=N, KVM_LACKS=N (a capability),
+ * KVM_FAILS=N (the ioctl with that number in its low byte, ENOMEM).
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+/* The number that a variable holds; -1: it is not set. */
+static long
+number(const char *name)
+{
+	const char *value = getenv(name);
+
+	return value ? strtol(value, NULL, 0) : -1;
+}
+
+static int
+open_as(const char *symbol, const char *path, int flags, int mode)
+{
+	int (*real)(const char *, int, ...) = dlsym(RTLD_NEXT, symbol);
+	const char *how = getenv("KVM_OPEN");
+
+	if (how && !strcmp(path, "/dev/kvm")) {
+		errno = strcmp(how, "enoent") ? EACCES : ENOENT;
+		return -1;
+	}
+	return real(path, flags, mode);
+}
+
+#define OPEN(name)                                                                                 \
+	__attribute__((visibility("default"))) int name(const char *path, int flags, ...)          \
+	{                                                                                          \
+		va_list arguments;                                                                 \
+		int mode = 0;                                                                      \
+                                                                                                   \
+		va_start(arguments, flags);                                                        \
+		if (flags & (O_CREAT | __O_TMPFILE))                                               \
+			mode = va_arg(arguments, int);                                             \
+		va_end(arguments);                                                                 \
+		return open_as(#name, path, flags, mode);                                          \
+	}
+OPEN(open)
+OPEN(open64)
+
+__attribute__((visibility("default"))) int
+ioctl(int fd, unsigned long request, ...)
+{
+	int (*real)(int, unsigned long, ...) = dlsym(RTLD_NEXT, "ioctl");
+	va_list arguments;
+	void *argument;
+
+	va_start(arguments, request);
+	argument = va_arg(arguments, void *);
+	va_end(arguments);
+	if (request == KVM_GET_API_VERSION && number("KVM_VERSION") >= 0)
+		return (int)number("KVM_VERSION");
+	if (request == KVM_CHECK_EXTENSION && (long)argument == number("KVM_LACKS"))
+		return 0;
+	if (_IOC_TYPE(request) == KVMIO && (long)_IOC_NR(request) == number("KVM_FAILS")) {
+		errno = ENOMEM;
+		return -1;
+	}
+	return real(fd, request, argument);
+}
