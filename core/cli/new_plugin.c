@@ -24,16 +24,17 @@ static const char template[] =
     "#include <minivmm/plugin.h>\n"
     "\n"
     "/* One instance: its options and its state. */\n"
-    "struct $ {\n"
+    "struct $_state {\n"
     "\tuint32_t step; /* option: what a write adds at least */\n"
     "\tuint32_t sum;  /* state */\n"
     "};\n"
     "\n"
-    "/* offset and width are inside the range, and of a width that it takes. 0, or -1 after minivmm_error(). */\n"
+    "/* The access is inside the range, and of a width that it takes. 0, or -1 after "
+    "minivmm_error(). */\n"
     "static int\n"
     "$_read(struct minivmm_device *dev, const struct minivmm_access *access, uint64_t *value)\n"
     "{\n"
-    "\tstruct $ *state = minivmm_state(dev);\n"
+    "\tstruct $_state *state = minivmm_state(dev);\n"
     "\n"
     "\t(void)access;\n"
     "\t*value = state->sum;\n"
@@ -43,28 +44,30 @@ static const char template[] =
     "static int\n"
     "$_write(struct minivmm_device *dev, const struct minivmm_access *access, uint64_t value)\n"
     "{\n"
-    "\tstruct $ *state = minivmm_state(dev);\n"
+    "\tstruct $_state *state = minivmm_state(dev);\n"
     "\n"
     "\t(void)access;\n"
     "\tstate->sum += value < state->step ? state->step : (uint32_t)value;\n"
     "\treturn 0;\n"
     "}\n"
     "\n"
-    "/* Keys of the [device] section; the core parses and checks them. The range's \"address\" is one more. */\n"
+    "/* Keys of the [device] section, which the core parses and checks. The range adds "
+    "\"address\". */\n"
     "static const struct minivmm_option options[] = {\n"
-    "\tMINIVMM_OPTION(struct $, step, \"1\", \"what a write adds at least\"),\n"
+    "\tMINIVMM_OPTION(struct $_state, step, \"1\", \"what a write adds at least\"),\n"
     "\tMINIVMM_END\n"
     "};\n"
     "\n"
     "static const struct minivmm_range ranges[] = {\n"
-    "\t{ .space = MINIVMM_MMIO, .at = \"address\", .length = 4, .widths = MINIVMM_W32, .read = $_read,\n"
+    "\t{ .space = MINIVMM_MMIO, .at = \"address\", .length = 4, .widths = MINIVMM_W32, .read = "
+    "$_read,\n"
     "\t  .write = $_write, .help = \"where the register is\" },\n"
     "\tMINIVMM_END\n"
     "};\n"
     "\n"
     "/* What a snapshot holds; the core saves, loads and checks it. */\n"
     "static const struct minivmm_field fields[] = {\n"
-    "\tMINIVMM_FIELD(struct $, sum),\n"
+    "\tMINIVMM_FIELD(struct $_state, sum),\n"
     "\tMINIVMM_END\n"
     "};\n"
     "\n"
@@ -72,7 +75,7 @@ static const char template[] =
     "\t.name = \"@\",\n"
     "\t.summary = \"adds up what is written to one MMIO register\",\n"
     "\t.state_version = 1,\n"
-    "\t.state_size = sizeof(struct $),\n"
+    "\t.state_size = sizeof(struct $_state),\n"
     "\t.options = options,\n"
     "\t.ranges = ranges,\n"
     "\t.fields = fields,\n"
@@ -107,29 +110,36 @@ cli_new_plugin(int argc, char **argv)
 {
 	char path[64];
 	FILE *file;
+	bool bad;
 	int fd;
 
 	if (argc == 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {
-		puts("minivmm new-plugin NAME: writes NAME.c, a small plugin to begin with, to the current folder");
+		puts("minivmm new-plugin NAME: writes NAME.c, a small plugin to begin with, to the "
+		     "current folder");
 		return 0;
 	}
 	if (argc != 2)
 		return -fail(STATUS_USAGE, "use minivmm new-plugin NAME");
 	if (!good_name(argv[1]))
-		return -fail(STATUS_USAGE,
-			     "%s is no name for a plugin: use a-z, then up to 30 of a-z, 0-9, _ and -", argv[1]);
+		return -fail(
+		    STATUS_USAGE,
+		    "%s is no name for a plugin: use a-z, then up to 30 of a-z, 0-9, _ and -",
+		    argv[1]);
 	snprintf(path, sizeof(path), "%s.c", argv[1]);
 	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
 	file = fd < 0 ? NULL : fdopen(fd, "w");
 	if (!file)
 		return -fail(STATUS_IO, "cannot write %s: %s", path,
-			     errno == EEXIST ? "it is there already; choose another name" : strerror(errno));
+			     errno == EEXIST ? "it is there already; choose another name"
+					     : strerror(errno));
 	expand(file, argv[1]);
-	if (ferror(file) | fclose(file)) {
+	bad = ferror(file) != 0;
+	if (fclose(file) || bad) {
 		unlink(path);
 		return -fail(STATUS_IO, "cannot write %s: %s", path, strerror(errno));
 	}
-	printf("%s written. Build it:\n  cc -shared -fPIC -o %s.so %s $(pkg-config --cflags minivmm)\n"
+	printf("%s written. Build it, after make install:\n"
+	       "  cc -shared -fPIC -o %s.so %s $(pkg-config --cflags minivmm)\n"
 	       "or put it into plugins/ of the source tree and run make.\n",
 	       path, argv[1], path);
 	return 0;

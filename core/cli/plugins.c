@@ -64,6 +64,8 @@ print_field(const struct minivmm_field *row)
 		printf(" initially %llu", (unsigned long long)row->initial);
 	if (row->since > 1)
 		printf(" since version %u", row->since);
+	if (row->flags & MINIVMM_FREE_RUNNING)
+		printf(" [host count]");
 	if (row->help)
 		printf("  %s", row->help);
 	putchar('\n');
@@ -92,6 +94,10 @@ print_plugin(const struct plugin *plugin)
 	for (uint32_t i = 0; i < plugin->timer_count; i++)
 		printf("  %-12s %s\n", d->timers[i].name,
 		       d->timers[i].help ? d->timers[i].help : "");
+	SECTION("streams", plugin->stream_count);
+	for (uint32_t i = 0; i < plugin->stream_count; i++)
+		printf("  %-12s %s\n", d->streams[i].name,
+		       d->streams[i].help ? d->streams[i].help : "");
 	SECTION("watches", plugin->watch_count);
 	for (uint32_t i = 0; i < plugin->watch_count; i++)
 		printf("  %-12s %s\n", d->watches[i].name,

@@ -32,6 +32,7 @@
 		0                                                                                  \
 	}
 
+/* clang-format off */
 #define REGS(X)                                                                                    \
 	X(rax)                                                                                     \
 	X(rbx) X(rcx) X(rdx) X(rsi) X(rdi) X(rsp) X(rbp) X(r8) X(r9) X(r10) X(r11) X(r12) X(r13)   \
@@ -46,7 +47,6 @@
 	    SEGMENT(X, ldt) X(gdt.base) X(gdt.limit) X(idt.base) X(idt.limit) X(cr0) X(cr2) X(cr3) \
 		X(cr4) X(cr8) X(efer) X(apic_base)
 
-/* clang-format off */
 #define REG(member) NAMED(kvm_regs, #member, member),
 const struct minivmm_field kvm_regs_fields[] = { REGS(REG) END };
 

@@ -84,13 +84,13 @@ machine_create(struct machine *m, const struct machine_layout *layout)
 	if (!r)
 		r = create_memory(m, layout);
 	m->kvm.irqchip = layout->irqchip;
-	if (layout->check)
+	if (r || layout->check)
 		return r;
-	if (!r && layout->irqchip)
+	if (layout->irqchip)
 		r = kvm_irqchip(&m->kvm);
 	m->vcpus = calloc(layout->cpus, sizeof(*m->vcpus));
-	if (!r && !m->vcpus)
-		r = fail(STATUS_HOST, "no memory for %u vCPUs", layout->cpus);
+	if (!m->vcpus)
+		return fail(STATUS_HOST, "no memory for %u vCPUs", layout->cpus);
 	for (uint32_t i = 0; i < layout->cpus && !r; i++, m->vcpu_count++) {
 		m->vcpus[i].machine = m;
 		r = kvm_vcpu_open(&m->vcpus[i].kvm, &m->kvm, i);

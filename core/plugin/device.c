@@ -168,11 +168,11 @@ devices_create(struct devices *devices, struct machine *machine, struct config *
 	};
 	devices->streams.loop = &machine->loop;
 	r = plugin_path_init(&devices->path, config->plugin_path);
-	devices->list = calloc(config->device_count + 1, sizeof(*devices->list));
-	if (!r && !devices->list)
-		r = fail(STATUS_HOST, "no memory for devices");
 	if (r)
 		return r;
+	devices->list = calloc(config->device_count + 1, sizeof(*devices->list));
+	if (!devices->list)
+		return fail(STATUS_HOST, "no memory for devices");
 	for (size_t i = 0; i < config->device_count; i++) {
 		struct device *d = &devices->list[i];
 		char where[256], prefix[260];

@@ -166,20 +166,12 @@ set_irq(struct device *device, const struct minivmm_option *row, const struct gi
 	return 0;
 }
 
-/*
- * A path in a file of ours is relative to that file, anything else to the current folder. Malloced; NULL: no memory.
- */
+/* A path as it is to be opened, malloced; NULL: no memory. */
 static char *
 resolve(struct device *device, const char *path, const struct given *g)
 {
-	const char *slash = g->place.line ? strrchr(g->place.file, '/') : NULL;
-	char *full;
-
-	if (!slash || *path == '/' || !*path || !g->by_user)
-		return strdup(path);
-	return asprintf(&full, "%.*s/%s", (int)(slash - g->place.file), g->place.file, path) < 0
-		   ? NULL
-		   : full;
+	return *path && g->by_user ? config_resolve(device->all->config, g->place, path)
+				   : strdup(path);
 }
 
 /* What a snapshot names of the host is opened only when given again or trusted. */
@@ -361,7 +353,7 @@ connect_stream(struct device *device, uint32_t index)
 	struct given output = out ? given(device, out) : (struct given){ .text = "" };
 	struct given input = in ? given(device, in) : (struct given){ .text = "" };
 	struct stream *stream = &device->streams[index].stream;
-	char *path = NULL, *resolved = NULL, wait[64];
+	char *path = NULL, *resolved = NULL, wait[128];
 	struct config_option *waits;
 	int r = 0;
 
@@ -377,8 +369,10 @@ connect_stream(struct device *device, uint32_t index)
 	if (input.text && !strncmp(input.text, "file:", 5)) {
 		path = resolve(device, input.text + 5, &input);
 		if (!path || asprintf(&resolved, "file:%s", path) < 0)
-			return fail(STATUS_HOST, "no memory for %s", row->name);
+			r = fail(STATUS_HOST, "no memory for %s", row->name);
 		free(path);
+		if (r)
+			return r;
 	}
 	r = stream_init(stream, &device->all->streams, device->config->name, row->name, output.text,
 			output.place, resolved ? resolved : input.text, input.place);

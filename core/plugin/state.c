@@ -309,9 +309,9 @@ load_streams(struct device *d, const struct record *group, char *why, size_t why
 		if (!group_of(&streams, name, &stream, why, why_size))
 			return -1;
 		/* Input that is given anew replaces what was left of the old. */
-		input = d->plugin.descriptor.streams[i].input ?
-			    config_option_find(d->config, d->plugin.descriptor.streams[i].input) :
-			    NULL;
+		input = d->plugin.descriptor.streams[i].input
+			    ? config_option_find(d->config, d->plugin.descriptor.streams[i].input)
+			    : NULL;
 		if (input && !strcmp(input->place.file, "--set"))
 			continue;
 		if (!mutant("stream", name) &&
