@@ -1,0 +1,59 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# minivmm new-plugin: what it writes compiles without a warning, runs, and survives a snapshot; no file is overwritten.
+use v5.14;
+use warnings;
+use lib 'tests/lib';
+
+use Minivmm;
+use Test::More;
+
+# In 32 bit mode writes 7 and 0 to the register, then reads it and ends with that.
+my $config = <<'END';
+[vm]
+memory_at = 0x1000
+[boot]
+code = c705000000d007000000 c705000000d000000000 a1000000d0 e6f4
+[cpu]
+mode = protected
+[plugins]
+path = .
+[device exit0]
+plugin = debug-exit
+[device it]
+address = 0xd0000000
+END
+
+# Names that are no names in C, too.
+for my $name (qw(adder my-device linux int)) {
+    my ($status, $out, $err) = run([ $minivmm, 'new-plugin', $name ]);
+    is("$status:$err", '0:', "$name: written");
+    my ($command) = $out =~ /^  (cc .*)$/m;
+    is($command, "cc -shared -fPIC -o $name.so $name.c \$(pkg-config --cflags minivmm)", "$name: says how to build it");
+    like(slurp("$name.c"), qr/^ \* Build: \Q$command\E$/m, "$name: and so does the file");
+
+    # As after make install, from this tree.
+    $command =~ s/\$\(.*\)/-I'$top'\/core\/include -Wall -Wextra -Werror/;
+    is(join(':', run([ 'sh', '-c', $command ])), '0::', "$name: compiles without a warning");
+    ($status, $out, $err) = run([ $minivmm, 'plugins', "./$name.so" ]);
+    like("$status:$err:$out", qr/\A0::$name: adds up /, "$name: is a plugin");
+
+    spew('new.ini', $config . "plugin = $name\n");
+    is(join(':', run([ $minivmm, '-c', 'new.ini' ])), '8::', "$name: runs");
+    is(join(':', run([ $minivmm, '-c', 'new.ini', '--set', 'device.it.step=9' ])), '18::', "$name: has its option");
+    ($status) = run([ $minivmm, '-c', 'new.ini', '--until', 'mmio:0xd0000000', '--save', 'new.snap' ]);
+    is("$status:" . inspect('new.snap')->{devices}[1]{state}{sum}, '0:7', "$name: has its state in a snapshot");
+    is(join(':', run([ $minivmm, '-r', 'new.snap', '--set', 'plugins.path=.' ])), '8::', "$name: which is restored");
+}
+
+spew('mine.c', 'precious');
+fails([ $minivmm, 'new-plugin', 'mine' ], 113, qr/cannot write mine\.c: it is there already/, 'a file that is there');
+is(slurp('mine.c'), 'precious', 'stays as it is');
+for my $name ('', 'Upper', '1st', '../up', 'a' x 32) {
+    fails([ $minivmm, 'new-plugin', $name ], 110, qr/\Q$name\E is no name for a plugin/, "a bad name: '$name'");
+}
+fails([ $minivmm, 'new-plugin' ], 110, qr/use minivmm new-plugin NAME/, 'no name');
+my ($status, $out, $err) = run([ $minivmm, 'new-plugin', '--help' ]);
+like("$status:$err:$out", qr/\A0::minivmm new-plugin NAME: /, '--help');
+
+done_testing();
