@@ -1,0 +1,167 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# The manuals are whole: every option, command, point, key, value, function, callback and member that the sources have
+# is in them, with the same types; they are clean, and their examples work.
+use v5.14;
+use warnings;
+use lib 'tests/lib';
+
+use Minivmm;
+use Test::More;
+
+my %page = (cli => 'minivmm.1', config => 'minivmm.ini.5', plugin => 'minivmm-plugin.3');
+
+sub without_comments { return $_[0] =~ s{/\*.*?\*/}{}gsr }
+
+my %source = map { my $file = "$top/core/$_"; ($_ => without_comments(slurp($file))) }
+  qw(cli/main.c machine/point.c config/schema.c plugin/stream_kinds.c kvm/fields.c include/minivmm/plugin.h);
+
+my %text;
+for my $folder (sort keys %page) {
+    my $file = "$top/core/$folder/$page{$folder}";
+    is(join(':', run([ qw(mandoc -Tlint -Wwarning), $file ])), '0::', "$page{$folder} is clean");
+    my ($status, $out) = run([ 'sh', '-c', 'mandoc -Tascii -Owidth=200 "$1" | col -bx', 'sh', $file ]);
+    is($status, 0, "$page{$folder} can be read");
+    $text{$folder} = $out;
+}
+
+# Sections of a page by title; subsections with two dots less.
+sub part {
+    my ($text, $title) = @_;
+    my ($indent) = $text =~ /^( {0,3})\Q$title\E$/m;
+    return fail("there is a part $title") && '' if !defined $indent;
+    $text =~ /^$indent\Q$title\E\n(.*?)(?=^ {0,@{[ length $indent ]}}\S|\z)/ms;
+    return $1;
+}
+
+# like(), without the whole page when it fails.
+sub shows {
+    my ($text, $pattern, $name) = @_;
+    return ok(scalar($text =~ $pattern), $name);
+}
+
+# A heading of a list, alone or with text behind it.
+sub has_item {
+    my ($text, $item, $name) = @_;
+    return shows($text, qr/^ {4,}(?:\S.*,\s)?\Q$item\E(?![\w-])/m, $name);
+}
+
+# minivmm(1).
+my ($table) = $source{'cli/main.c'} =~ /struct option options\[\] = \{(.*?)\n\};/s;
+my %option = map { $_ => 1 } $table =~ /\{ "([\w-]+)",/g;
+cmp_ok(scalar(keys %option), '>', 10, 'options');
+has_item($text{cli}, "--$_", "minivmm.1: --$_") for sort keys %option;
+shows($text{cli}, qr/^ +-$_, --/m, "minivmm.1: -$_") for $table =~ /'(\w)'/g;
+for my $mentioned ($text{cli} =~ /(?<![\w-])--([a-z][\w-]+)/g) {
+    ok($mentioned eq 'json', "minivmm.1: --$mentioned is an option") if !$option{$mentioned};
+}
+my ($commands) = $source{'cli/main.c'} =~ /\} commands\[\] = \{(.*?)\n\};/s;
+for my $command ($commands =~ /\{ "([\w-]+)",/g) {
+    shows(part($text{cli}, 'SYNOPSIS'), qr/^ +minivmm $command\b/m, "minivmm.1: $command in the synopsis");
+    has_item(part($text{cli}, 'DESCRIPTION'), $command, "minivmm.1: $command");
+}
+my ($points) = $source{'machine/point.c'} =~ /\} kinds\[\] = \{(.*?)\n\};/s;
+has_item(part($text{cli}, 'Points'), $_, "minivmm.1: point $_") for $points =~ /\{ "(\w+)",/g;
+shows(part($text{cli}, 'EXIT STATUS'), qr/^ +$_ /m, "minivmm.1: exit status $_")
+  for map { /\bSTATUS_(?!GUEST|PANIC|TIMEOUT)\w+ = (\d+)/ ? $1 : () } split /\n/, slurp("$top/core/base/log.h");
+my ($status, $out, $err) = run([ $minivmm, '--help' ]);
+cmp_ok(($out =~ tr/\n//), '<=', 40, '--help fits one screen');
+shows($out, qr/(?<!\w)(?:--$_|-\Q@{[ substr $_, 0, 1 ]}\E )/, "--help: $_") for grep { !/help|version/ } sort keys %option;
+
+# minivmm.ini(5).
+my ($schema) = $source{'config/schema.c'} =~ /schema_key schema\[\] = \{(.*?)\n\};/s;
+my @keys = $schema =~ /\{ "(\w+)", "(\w+)",/g;
+cmp_ok(scalar(@keys), '>', 20, 'keys');
+while (my ($section, $key) = splice @keys, 0, 2) {
+    has_item(part($text{config}, "[$section]"), $key, "minivmm.ini.5: [$section] $key");
+}
+has_item(part($text{config}, '[device NAME]'), 'plugin', 'minivmm.ini.5: [device] plugin');
+my ($sections) = $source{'config/schema.c'} =~ /schema_sections\[\] = \{(.*?)\};/s;
+for my $section ($sections =~ /"(\w+)"/g) {
+    ok(part($text{config}, $section eq 'device' ? '[device NAME]' : "[$section]"), "minivmm.ini.5: [$section]");
+}
+for my $values ($source{'config/schema.c'} =~ /\b(?:modes|formats|thens)\[\] = \{(.*?)\}/g) {
+    shows($text{config}, qr/\b$_\b/, "minivmm.ini.5: value $_") for $values =~ /"(\w+)"/g;
+}
+my ($kinds) = $source{'plugin/stream_kinds.c'} =~ /stream_kinds\[\] = \{(.*?)\n\};/s;
+has_item(part($text{config}, 'Streams'), $_, "minivmm.ini.5: stream $_") for $kinds =~ /\.name = "([\w-]+)"/g;
+my $cpu = part($text{config}, '[cpu]');
+my @defines = $source{'kvm/fields.c'} =~ /^#define (?:REGS|SEGMENT|SREGS)\((?:.*\\\n)+.*\n/gm;
+is(scalar(@defines), 3, 'registers');
+for my $define (@defines) {
+    for my $register ($define =~ /X\(([\w.]+)\)/g) {
+        next if $register =~ /^r(?:9|1[0-4])$/;    # "r8 to r15"
+        my $name = $register =~ s/^seg\./cs./r;
+        shows($cpu, qr/(?<![\w.])\Q$name\E(?!\w|\.\w)/, "minivmm.ini.5: register $name");
+    }
+    shows($cpu, qr/\b$_\b/, "minivmm.ini.5: segment $_") for $define =~ /SEGMENT\(X, (?!seg\))(\w+)\)/g;
+}
+
+# minivmm-plugin(3): prototypes are compared without blanks.
+my $header = $source{'include/minivmm/plugin.h'};
+my $plain = $text{plugin} =~ s/\s+//gr;
+
+sub has_prototype {
+    my ($type, $name, $arguments) = @_;
+    my $prototype = "$type $name($arguments);" =~ s/\s+//gr;
+    return ok(index($plain, $prototype) >= 0, "minivmm-plugin.3: $name") || diag($prototype);
+}
+my @functions = $header =~ /static inline ([\w ]+?\**)\s*\n(minivmm_\w+)\(([^{]*?)\)\n\{/g;
+cmp_ok(scalar(@functions), '>', 90, 'functions');
+while (my ($type, $name, $arguments) = splice @functions, 0, 3) {
+    has_prototype($type, $name, $arguments);
+    shows($text{plugin}, qr/^ +\Q$name\E\(dev\b/m, "minivmm-plugin.3: what $name does");
+}
+my @enums = $header =~ /enum (?:minivmm_\w+) \{(.*?)\}/gs;
+my %constant = map { $_ => 1 } map { /(MINIVMM_\w+)/g } @enums;
+$constant{$_} = 1 for grep { !/_(?:PLUGIN_H|EXPORT|TYPE_OF|COUNT_OF|DECAY)$|_AS_|_AS$|_IRQ_/ || /OPTION_AS$/ }
+  $header =~ /^#define (MINIVMM_\w+)/gm;
+delete @constant{ grep { /^MINIVMM_IRQ_/ } keys %constant };    # the services' own
+cmp_ok(scalar(keys %constant), '>', 30, 'constants');
+shows($text{plugin}, qr/\b$_\b/, "minivmm-plugin.3: $_") for sort keys %constant;
+while ($header =~ /^struct minivmm_(\w+) \{\n(.*?)^\};/gms) {
+    my ($struct, $body) = ($1, $2);
+    next if $struct =~ /^(?:services|registration|irq)$/;
+    shows($text{plugin}, qr/\bminivmm_$struct\b/, "minivmm-plugin.3: struct minivmm_$struct");
+    has_prototype($1, $2, $3) while $body =~ s/(\w+) \(\*(\w+)\)\((.*?)\);//s;
+    for my $members ($body =~ /([^;]+);/g) {
+        for my $member (map { /(\w+)(?:\[\w+\])?\s*\z/ } split /,/, $members) {
+            next if $struct eq 'device' && $member eq 'services';
+            shows($text{plugin}, qr/\b$member\b/, "minivmm-plugin.3: $struct.$member");
+        }
+    }
+}
+
+# Examples.
+sub example {
+    my ($text, $from, $to) = @_;
+    my ($indent, $body) = $text =~ /^( *)($from.*?^ *$to)$/ms or return '';
+    return $body =~ s/^$indent//gmr . "\n";
+}
+spew('metronome.c', example(part($text{plugin}, 'EXAMPLES'), '#include', 'MINIVMM_REGISTER\(metronome\);'));
+is(join(':', run([ qw(cc -Wall -Wextra -Werror -shared -fPIC -o metronome.so metronome.c), "-I$top/core/include" ])),
+    '0::', 'minivmm-plugin.3: its example compiles without a warning');
+
+# Slows it down to 1 ms, waits for three beats.
+spew('metronome.ini', <<'END');
+[vm]
+memory_at = 0x1000
+[boot]
+code = ba7000 66b801000000 66ef 66ed 6683f803 72f8 f4
+[device m]
+plugin = ./metronome.so
+period = 60s
+output = stdio
+END
+like(join(':', run([ $minivmm, '-c', 'metronome.ini' ])), qr/\A0:(?:tick\n)+:\z/, 'and runs');
+mkdir 'x';
+symlink "$top/$_", $_ for qw(configs guests);
+spew('x/four.ini', example(part($text{config}, 'DESCRIPTION'), '# says 4', 'output = stdio'));
+is(join(':', run([ $minivmm, '-c', 'x/four.ini' ])), "0:4\n:", 'minivmm.ini.5: its first example says 4');
+spew('x/all.ini', example(part($text{config}, 'EXAMPLES'), '\[vm\]', 'input = text:\N*'));
+is(join(':', run([ $minivmm, '-c', 'x/all.ini', '--check' ])), '0::', 'minivmm.ini.5: its example with everything');
+($status, $out, $err) = run([ $minivmm, '-c', 'x/all.ini' ]);
+like("$status:$out", qr/\A0:.*hi\r\n/s, 'runs');
+like($err, qr/\Aminivmm: snapshot written to echo\.snap\n\z/, 'and writes its snapshot');
+
+done_testing();
