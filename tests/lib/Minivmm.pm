@@ -15,7 +15,7 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw($minivmm $build $top $configs run start finish fails slurp spew names inspect registers status_of guest said
-  until_true terminal);
+  heard until_true terminal);
 
 # make check sets the first two; the tests are run from the top of the tree.
 our $minivmm = abs_path($ENV{MINIVMM} // './minivmm');
@@ -105,8 +105,9 @@ sub run {
     return finish(start($command, %with), $timeout);
 }
 
-# What a command that runs has said on stderr so far.
+# What a command that runs has said so far: on stderr, on stdout.
 sub said { return -e "$_[0]{name}.err" ? slurp("$_[0]{name}.err") : '' }
+sub heard { return -e "$_[0]{name}.out" ? slurp("$_[0]{name}.out") : '' }
 
 # Waits for something to come true; false when it does not within some seconds.
 sub until_true(&;$) {

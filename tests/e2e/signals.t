@@ -1,0 +1,126 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# Signals and a person at a terminal: a clean end, the terminal as it was, and registers on the way.
+use v5.14;
+use warnings;
+use lib 'tests/lib';
+
+use Minivmm;
+use POSIX qw(SIGHUP SIGINT SIGTERM);
+use Test::More;
+
+# Echoes what is typed, by interrupts; sleeps in between.
+my @echo = ($minivmm, '-c', "$configs/echo.ini", '--status', 'status.json', '--registers');
+# Works for ever: mov $0x3f8,%dx; mov $'!',%al; out %al,%dx; 1: inc %ax; jmp 1b
+spew('busy.ini', guest('ba f8 03 b0 21 ee 40 eb fd'));
+
+# How often registers have been printed.
+sub printed { return scalar(() = said($_[0]) =~ /vCPU 0 rip 0x/g) }
+
+sub at_terminal {
+    my ($command) = @_;
+    my $terminal = terminal();
+    $terminal->{before} = $terminal->settings;
+    my $process = start($command, terminal => $terminal);
+    ok($terminal->shows(qr/Ctrl-D ends\./) && $terminal->raw, 'runs, and the terminal is raw');
+    return ($terminal, $process);
+}
+
+for my $signal (SIGINT, SIGTERM, SIGHUP) {
+    my ($terminal, $process) = at_terminal(\@echo);
+    kill $signal, $process->{pid};
+    my ($status, undef, $err) = finish($process);
+    is($status, 1000 + $signal, "dies of signal $signal");
+    is($terminal->settings, $terminal->{before}, 'the terminal is as it was');
+    is(status_of('status.json')->{cause}, 'signal', '--status says so');
+    like($err, qr/vCPU 0 rip 0x/, 'what is done at the end is done');
+    unlink 'status.json';
+}
+
+# A guest that never pauses for breath.
+for my $signal (SIGINT, SIGTERM) {
+    my $process = start([ $minivmm, '-c', 'busy.ini', '--status', 'status.json' ]);
+    ok(until_true { heard($process) eq '!' }, 'a busy guest');
+    kill $signal, $process->{pid};
+    my ($status) = finish($process);
+    is($status, 1000 + $signal, "dies of signal $signal");
+    is(status_of('status.json')->{cause}, 'signal', '--status says so');
+    unlink 'status.json';
+}
+
+# Before the guest has started.
+{
+    pipe my $nothing, my $writer;
+    my $process = start([ $minivmm, '-c', "$configs/simple-in.ini", '--set', 'device.serial0.input=stdio' ], stdin => $nothing);
+    until_true { -e "/proc/$process->{pid}/fd" && `ls -l /proc/$process->{pid}/fd` =~ /signalfd/ };
+    kill TERM => $process->{pid};
+    is((finish($process))[0], 1000 + SIGTERM, 'while it waits for input');
+}
+
+# SIGQUIT: registers, as often as one likes, and the machine goes on.
+{
+    my ($terminal, $process) = at_terminal([@echo]);
+    for my $time (1 .. 3) {
+        kill QUIT => $process->{pid};
+        ok(until_true { printed($process) == $time }, "SIGQUIT prints registers, time $time");
+        $terminal->type("x$time");
+        ok($terminal->shows(qr/x$time/), 'and the guest goes on');
+    }
+    $terminal->type("\cD");
+    is((finish($process))[0], 0, 'to its end');
+    is(status_of('status.json')->{cause}, 'hlt', 'of its own');
+}
+{
+    my $process = start([ $minivmm, '-c', 'busy.ini' ]);
+    ok(until_true { heard($process) eq '!' }, 'a busy guest');
+    for my $time (1 .. 3) {
+        kill QUIT => $process->{pid};
+        ok(until_true { printed($process) == $time }, "SIGQUIT prints registers, time $time");
+    }
+    my %rax = map { $_ => 1 } said($process) =~ /rax (0x[0-9a-f]+)/g;
+    cmp_ok(scalar keys %rax, '>', 1, 'it works on in between');
+    kill TERM => $process->{pid};
+    finish($process);
+}
+
+# Ctrl-A: help, itself, and the end.
+{
+    my ($terminal, $process) = at_terminal(\@echo);
+    $terminal->type("a\cAh");
+    ok($terminal->shows(qr/a/), 'what is typed comes back');
+    ok(until_true { said($process) =~ /Ctrl-A x/ } || $terminal->shows(qr/Ctrl-A x/, 1), 'Ctrl-A h helps');
+    $terminal->type("\cA\cAb");
+    ok($terminal->shows(qr/\x01b/), 'Ctrl-A Ctrl-A is one for the guest');
+    $terminal->type("\cAx");
+    my ($status) = finish($process);
+    is($status, 0, 'Ctrl-A x ends');
+    is(status_of('status.json')->{cause}, 'quit', '--status says so');
+    is($terminal->settings, $terminal->{before}, 'the terminal is as it was');
+    unlike($terminal->{seen}, qr/x\r?\n?\z/, 'and the x is not the guest\'s');
+}
+
+# The terminal is put back also when the guest or the program fails, and when something goes wrong at the start.
+for my $case (
+    [ 'a guest that halts', 0, 'device.serial0.output=stdio' ],
+    [ 'an error at the start', 113, 'device.serial0.output=unix:no/such/socket' ],
+  ) {
+    my ($name, $expected, $set) = @$case;
+    my $terminal = terminal();
+    my $before = $terminal->settings;
+    my $process = start([ $minivmm, '-c', "$configs/simple-in.ini", '--set', 'device.serial0.input=stdio', '--set', $set ],
+        terminal => $terminal);
+    $terminal->type("\x03") if !$expected && until_true { $terminal->raw };
+    is((finish($process))[0], $expected, $name);
+    is($terminal->settings, $before, "$name: the terminal is as it was");
+}
+SKIP: {
+    skip 'a sanitizer ends it in its own way', 2 if $build =~ /[at]san/;
+    my $terminal = terminal();
+    my $before = $terminal->settings;
+    spew('crash.ini', guest('e6 12', "input = stdio\n\n[plugins]\npath = $build/tests/plugins\n\n[device a]\nplugin = faulty\nin = crash\n"));
+    my $process = start([ $minivmm, '-c', 'crash.ini' ], terminal => $terminal);
+    is((finish($process))[0], 1011, 'a plugin that crashes');
+    is($terminal->settings, $before, 'a plugin that crashes: the terminal is as it was');
+}
+
+done_testing;
