@@ -7,8 +7,8 @@
  * Long mode, CPL 0; x87, SSE and AVX at CPL 3. Nothing here depends on how long anything takes:
  * timers either count for hours, or are waited for. What the CPU does not have is left out.
  *
- * Devices: serial at 0x3f8 on IRQ 4 with ".abc" to read, serial at 0x2f8, counters at READS (the
- * second read raises IRQ 5) and PERIODS (IRQ 10), RAM behind a device at RAM.
+ * Devices: serial at 0x3f8 on IRQ 4 with ".abc" to read, serial at 0x2f8, counters at READS (16
+ * raise IRQ 5) and PERIODS (IRQ 10), RAM behind a device at RAM.
  */
 	.code64
 
@@ -192,6 +192,9 @@ fill_segments:
 	inc	%ecx			/* what SWAPGS brings */
 	mov	$in_kernel_gs, %eax
 	wrmsr
+	call	try_limit
+	mov	faulted, %eax
+	mov	%eax, limit_faults	/* not in an emulator that knows no limits */
 	ret
 
 check_limits:
@@ -216,23 +219,29 @@ check_limits:
 	must_equal SEGMENTS
 	swapgs
 
+	call	try_limit
+	cmp	%ecx, %eax
+	must_equal LIMITS
+	mov	faulted, %eax
+	cmp	limit_faults, %eax
+	must_equal LIMITS
+	mov	$USER_DATA, %eax
+	mov	%eax, %ds
+	mov	%eax, %es
+	ret
+
+/* The last word that ES reaches, by ES in eax, by DS in ecx; whether one byte behind it faults. */
+try_limit:
 	movl	$code64, fixup
 	movl	$0, faulted
 	ljmp	*to_code32
 	.code32
 code32:	mov	%es:ES_LIMIT - 3, %eax
 	mov	ES_BASE + ES_LIMIT - 3, %ecx
-	mov	%es:ES_LIMIT - 2, %edx	/* one byte too far: on_fault goes on behind this */
+	mov	%es:ES_LIMIT - 2, %edx	/* on_fault goes on at code64 */
 	ljmp	$KERNEL_CODE, $code64
 	.code64
-code64:	cmp	%ecx, %eax
-	must_equal LIMITS
-	cmpl	$1, faulted
-	must_equal LIMITS
-	movl	$0, fixup
-	mov	$USER_DATA, %eax
-	mov	%eax, %ds
-	mov	%eax, %es
+code64:	movl	$0, fixup
 	ret
 
 /* ---- control and debug registers ---- */
@@ -495,6 +504,7 @@ fill_interrupts:
 	ioapic	0x39, 0x0f000000	/* pin 20: masked, and odd */
 	ioapic	0x38, 0x1a9c5
 
+	movl	$KERNEL_DATA - 2, READS
 	mov	READS, %eax
 	mov	READS, %eax	/* the second raises IRQ 5 */
 	let_in			/* through the PIC, and no end of interrupt */
@@ -614,12 +624,14 @@ deliver:
 	ret
 
 /*
- * An interrupt waits when STI, and MOV SS behind STI, shadow the next instruction. Where it comes
- * in is noted: twice, and both must be the same, since hosts that single-step differ.
+ * STI and MOV SS shadow the next instruction: an interrupt waits. The one behind MOV SS is raised by
+ * the read of the selector itself. Where each comes in is noted, twice, and must be the same: where
+ * that is, is the host's affair when it single-steps.
  */
 shadow:	mov	$2, %ecx
+	mov	$COM2 + 7, %edx
+	ioapic	0x1a, 0xb1	/* IRQ 5, its edge */
 1:	lapic	0x300, 0x440b1
-	mov	$COM2 + 7, %dx
 	mov	$0x5c, %al
 	sti
 	out	%al, %dx
@@ -627,10 +639,10 @@ shadow:	mov	$2, %ecx
 	nop
 	cli
 	mov	came_in, %rsi
-	lapic	0x300, 0x440b1
-	mov	$KERNEL_DATA, %edi
+	mov	%eax, RAM + 0x60
 	sti
-	mov	%edi, %ss
+	nop
+	mov	READS, %ss	/* 0x10, and up goes the line */
 	out	%al, %dx
 	nop
 	nop
@@ -645,7 +657,12 @@ shadow:	mov	$2, %ecx
 	must_equal SHADOW
 	cmp	%rdi, %r9
 	must_equal SHADOW
-	cmpb	$4, hits + 0xb1
+	cmp	%rsi, %rdi	/* two places */
+	setbe	%al
+	test	%al, %al
+	must_equal SHADOW
+	mov	%ss, %eax
+	cmp	$KERNEL_DATA, %ax
 	must_equal SHADOW
 	ret
 
@@ -801,14 +818,20 @@ fill_fpu:
 	xor	%ecx, %ecx
 	cpuid
 	and	$0xe7, %eax	/* x87, SSE, AVX; masks and both halves of AVX-512 */
-	mov	%eax, xcr0
 	xor	%edx, %edx
 	xor	%ecx, %ecx
 	xsetbv
+	mov	%eax, RAM + 0x60
+	mov	%eax, xcr0
 1:	pop	%rbx
 	to_user
 
-	fninit
+	cmpl	$0, xcr0
+	je	1f
+	xor	%ecx, %ecx
+	xgetbv			/* a KVM in an emulator may have forgotten it */
+	mov	%eax, xcr0
+1:	fninit
 	fldcw	fcw
 	fldpi
 	fldl2e
@@ -1007,12 +1030,12 @@ on_serial:
 	pop	%rax
 	iretq
 
-on_b1:
-	incb	hits + 0xb1
+on_shadowed:
 	push	%rax
 	mov	8(%rsp), %rax
 	mov	%rax, came_in
 	pop	%rax
+	movl	$KERNEL_DATA - 1, READS
 	movl	$0, 0xb0(%rbp)
 	iretq
 
@@ -1113,15 +1136,15 @@ idt:	gate	unexpected
 	gate_at	0x71, on_71
 	gate_at	0x91, on_periods
 	gate_at	0xa1, on_lapic_timer
-	gate_at	0xb1, on_b1
+	gate_at	0xb1, on_shadowed
 idt_end:
 
 	.macro	msr	index, low, high=0
 	.long	\index, \low, \high, 0	/* the last: it is there */
 	.endm
 msrs:	msr	0x174, 0x1230			/* SYSENTER_CS, ESP, EIP */
-	msr	0x175, 0x12345678, 0x00001234
-	msr	0x176, 0x23456789, 0x00002345
+	msr	0x175, 0x12345678		/* of 32 bits on an AMD */
+	msr	0x176, 0x23456789
 	msr	0xc0000080, 0xd01		/* EFER: SCE, LME, LMA, NXE */
 	msr	0xc0000081, 0x3456789a, 0x00180008	/* STAR */
 	msr	0xc0000082, 0x456789ab, 0x00003456	/* LSTAR */
@@ -1166,7 +1189,7 @@ dr1:	.quad	0x00006b6b6b6b0001
 dr2:	.quad	0x00007c7c7c7c0008
 dr3:	.quad	0xffff8d8d8d8d0000
 dr6:	.quad	0xffff4ff5
-dr7:	.quad	0x003d0409		/* write of four bytes, access of one */
+dr7:	.quad	0x003d0700		/* none enabled: QEMU's emulated SVM dies of those */
 fcw:	.word	0x0f7f
 mxcsr:	.long	0xbfa0
 in_fs:	.long	0, 0xf5f5f5f5
@@ -1218,6 +1241,8 @@ saved_cr4:
 	.quad	0
 failed:	.long	0
 faulted:
+	.long	0
+limit_faults:
 	.long	0
 fixup:	.long	0
 xcr0:	.long	0

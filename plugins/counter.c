@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A device to learn from: a one-register MMIO counter. Each read counts one and returns the count,
- * and so does each period of its timer; a write sets it. When it reaches "limit" it raises its
- * interrupt line, and a write lowers it. All of its state is one field, which survives a snapshot;
- * timer and line are the core's, and survive as well.
+ * A device to learn from: one MMIO register that counts its reads, and the periods of a timer. When
+ * it reaches "limit" it raises its interrupt line; a write sets it and lowers the line. All of its
+ * state is one field, which survives a snapshot; timer and line are the core's, and survive as well.
  */
 #include <minivmm/plugin.h>
 
@@ -31,7 +30,7 @@ counter_read(struct minivmm_device *dev, const struct minivmm_access *a, uint64_
 	struct counter *c = minivmm_state(dev);
 
 	counter_add(dev, 1);
-	*value = c->count;
+	*value = c->count >> (8 * a->offset);
 	return 0;
 }
 
@@ -40,7 +39,7 @@ counter_write(struct minivmm_device *dev, const struct minivmm_access *a, uint64
 {
 	struct counter *c = minivmm_state(dev);
 
-	c->count = (uint32_t)value;
+	c->count = (uint32_t)value << (8 * a->offset);
 	minivmm_irq_lower(dev, &c->irq);
 	return 0;
 }
@@ -74,7 +73,7 @@ static const struct minivmm_range ranges[] = {
 	{ .space = MINIVMM_MMIO,
 	  .at = "address",
 	  .length = 4,
-	  .widths = MINIVMM_W32,
+	  .widths = MINIVMM_W16 | MINIVMM_W32,
 	  .read = counter_read,
 	  .write = counter_write,
 	  .help = "where the register is" },
