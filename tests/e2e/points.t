@@ -1,0 +1,124 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# Points: where each kind stops, how often, and --until, --at and --save around them; a restore from each.
+use v5.14;
+use warnings;
+use lib 'tests/lib';
+
+use Minivmm;
+use Test::More;
+
+# Three times: a letter to the serial port, the letter to 0x8000 where nobody is; then hlt.
+#   1000 mov $0x3f8,%dx   1003 mov $'a',%al
+#   1005 out %al,%dx      1006 mov %al,0x8000   1009 inc %al   100b cmp $'d',%al   100d jne 1005   100f hlt
+spew('abc.ini', guest('ba f8 03 b0 61 ee a2 00 80 fe c0 3c 64 75 f6 f4'));
+my @run = ($minivmm, '-c', 'abc.ini', '--log', 'error');
+
+# The status, stdout and registers of a run, and of the restore of what it has saved.
+sub go {
+    my (@arguments) = @_;
+    my ($status, $out, $err) = run([ @arguments, '--registers', '--status', 'status.json' ]);
+    my $said = status_of('status.json');
+    return { status => $status, out => $out, err => $err, cause => $said->{cause}, %{ registers($err) } };
+}
+is(go(@run)->{out}, 'abc', 'uninterrupted');
+
+# Point, output so far, rip there. A write's access is complete: rip is the next instruction.
+my @cases = (
+    [ 'rip:0x1005', '', 0x1005 ],
+    [ 'rip:0x1005:2', 'a', 0x1005 ],
+    [ 'rip:0x1005:3', 'ab', 0x1005 ],
+    [ 'rip:0x100f', 'abc', 0x100f ],
+    [ 'pio:0x3f8', 'a', 0x1006 ],
+    [ 'pio:0x3f8:3', 'abc', 0x1006 ],
+    [ 'mmio:0x8000', 'a', 0x1009 ],
+    [ 'mmio:0x8000:2', 'ab', 0x1009 ],
+    [ 'access:1', 'a', 0x1006 ],
+    [ 'access:2', 'a', 0x1009 ],
+    [ 'access:5', 'abc', 0x1006 ],
+    [ 'step:1', '', 0x1003 ],
+    [ 'step:2', '', 0x1005 ],
+    [ 'hlt', 'abc', 0x1010 ],
+    [ 'output:serial0:b', 'ab', 0x1006 ],
+    [ 'output:serial0:bc', 'abc', 0x1006 ],
+);
+for (@cases) {
+    my ($point, $out, $rip) = @$_;
+    my $until = go(@run, '--until', $point, '--save', 'x.snap');
+    is_deeply([ @$until{qw(status out cause rip)} ], [ 0, $out, 'point', $rip ], "--until $point");
+    is(inspect('x.snap')->{vcpus}[0]{regs}{rip}, $rip, "$point: the snapshot is of there");
+    my $rest = go($minivmm, '-r', 'x.snap');
+    is_deeply([ @$rest{qw(status out cause rip)} ], [ 0, substr('abc', length $out), 'hlt', 0x1010 ], "$point: the rest");
+    my $at = go(@run, '--at', $point, '--save', 'y.snap');
+    is_deeply([ @$at{qw(status out cause rip)} ], [ 0, 'abc', 'hlt', 0x1010 ], "--at $point goes on");
+    is(inspect('y.snap')->{vcpus}[0]{regs}{rip}, $rip, "$point: the same snapshot");
+    unlink 'x.snap', 'y.snap';
+}
+
+# Without --save nothing is written.
+my $before = names();
+is(go(@run, '--until', 'access:2')->{out}, 'a', '--until without --save');
+is(names(), $before, 'writes nothing');
+
+# A point that is true at the start does not fire: of a fresh machine and of a restored one.
+is(go(@run, '--until', 'rip:0x1000')->{out}, 'abc', 'rip of the start');
+is(go(@run, '--until', 'time:0')->{cause}, 'hlt', 'time of the start');
+go(@run, '--until', 'rip:0x1005', '--save', 'x.snap');
+my $again = go($minivmm, '-r', 'x.snap', '--until', 'rip:0x1005');
+is_deeply([ @$again{qw(out cause rip)} ], [ 'a', 'point', 0x1005 ], 'a restored machine comes to its point again');
+$again = go($minivmm, '-r', 'x.snap', '--until', 'rip:0x1005:2', '--save', 'x.snap');
+is_deeply([ @$again{qw(out rip)} ], [ 'ab', 0x1005 ], 'the second time, saved over the file it came from');
+is(go($minivmm, '-r', 'x.snap')->{out}, 'c', 'which holds');
+go(@run, '--until', 'hlt', '--save', 'x.snap');
+is_deeply([ @{ go($minivmm, '-r', 'x.snap', '--until', 'hlt') }{qw(out cause)} ], [ '', 'hlt' ], 'a halted machine is halted');
+
+# One that never comes.
+is_deeply([ @{ go(@run, '--until', 'rip:0x1000:2') }{qw(status out cause)} ], [ 0, 'abc', 'hlt' ], 'a point that does not come');
+is_deeply([ @{ go(@run, '--at', 'pio:0x80', '--save', 'z.snap') }{qw(status out)} ], [ 0, 'abc' ], 'nor this one');
+ok(!-e 'z.snap', 'nothing is saved');
+
+# Steps are instructions: a byte each, inc %ax.
+spew('steps.ini', guest('40 ' x 10 . 'f4'));
+for my $steps (1, 5, 10) {
+    my $until = go($minivmm, '-c', 'steps.ini', '--until', "step:$steps", '--save', 'x.snap');
+    is_deeply([ @$until{qw(rax rip)} ], [ $steps, 0x1000 + $steps ], "step:$steps");
+    is(go($minivmm, '-r', 'x.snap')->{rax}, 10, "step:$steps: the rest");
+}
+my $until = go($minivmm, '-c', 'steps.ini', '--until', 'step:3', '--save', 'x.snap');
+$until = go($minivmm, '-r', 'x.snap', '--until', 'step:4');
+is($until->{rax}, 7, 'steps count from the restore on');
+
+# Time: of the VM, so a restore goes on from there.
+spew('busy.ini', guest('40 eb fd'));
+my $busy = go($minivmm, '-c', 'busy.ini', '--until', 'time:20ms', '--save', 'x.snap');
+is_deeply([ @$busy{qw(status cause)} ], [ 0, 'point' ], 'time');
+my $time = inspect('x.snap')->{machine}{time};
+cmp_ok($time, '>=', 20_000_000, 'its time has come');
+$busy = go($minivmm, '-r', 'x.snap', '--until', 'time:' . ($time + 10_000_000));
+my $ended = status_of('status.json')->{time_ns};
+ok($ended >= $time + 10_000_000 && $busy->{cause} eq 'point', 'and goes on where it stood');
+
+# The command line goes over [snapshot].
+my @simple = ($minivmm, '-c', "$configs/simple.ini", '--log', 'error');
+unlink 'x.snap';
+is(go(@simple, '--until', 'access:1')->{out}, '4', '--until instead of [snapshot]');
+is(go(@simple, '--at', 'access:1', '--save', 'x.snap')->{out}, "4\n", '--at instead of [snapshot]');
+ok(!-e 'simple.snap' && -e 'x.snap', 'writes its file only');
+
+# What does not go together, or is no point.
+for (
+    [ [ '--save', 'x' ], qr/use --until POINT, --until POINT --save FILE, or --at POINT --save FILE/ ],
+    [ [ '--at', 'hlt' ], qr/use --until POINT, / ],
+    [ [ '--at', 'hlt', '--until', 'hlt', '--save', 'x' ], qr/use --until POINT, / ],
+    [ [ '--until', 'rip' ], qr/--until: rip has no number after its kind, as in rip:0x1005/ ],
+    [ [ '--at', 'pio:0x10000', '--save', 'x' ], qr/--at: pio:0x10000 names a port above 0xffff/ ],
+    [ [ '--until', 'access:0' ], qr/--until: access:0 counts from 1/ ],
+    [ [ '--until', 'output:serial0' ], qr/--until: output:serial0 must look like output:DEVICE:TEXT/ ],
+    [ [ '--until', 'lunch' ], qr/--until: lunch is no point; use rip:ADDR, / ],
+  ) {
+    my ($arguments, $message) = @$_;
+    fails([ @run, @$arguments ], 110, $message, "@$arguments");
+}
+ok(!-e 'x', 'nothing is written');
+
+done_testing;
