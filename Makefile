@@ -103,7 +103,7 @@ check-tsan: ## the threaded tests under ThreadSanitizer
 
 mutants: ## leave out pieces of saving and restoring, one at a time: each must be noticed
 	$(MAKE) all B=build/mutants O=build/mutants CFLAGS='-O2 -g -DMINIVMM_MUTANTS' helpers= \
-		build/mutants/tests/tools/invisible
+		build/mutants/tests/tools/invisible build/mutants/tests/unit/state
 	MINIVMM=build/mutants/minivmm BUILD=build/mutants tests/mutants
 
 bench: all $(helpers) $(preloads) ## measure speed and size, as ratios to the bare KVM calls and QEMU

@@ -96,7 +96,10 @@ print_plugin(const struct plugin *plugin)
 		       d->timers[i].help ? d->timers[i].help : "");
 	SECTION("streams", plugin->stream_count);
 	for (uint32_t i = 0; i < plugin->stream_count; i++)
-		printf("  %-12s %s\n", d->streams[i].name,
+		printf("  %-12s %s%s%s  %s\n", d->streams[i].name,
+		       d->streams[i].output ? d->streams[i].output : "",
+		       d->streams[i].output && d->streams[i].input ? ", " : "",
+		       d->streams[i].input ? d->streams[i].input : "",
 		       d->streams[i].help ? d->streams[i].help : "");
 	SECTION("watches", plugin->watch_count);
 	for (uint32_t i = 0; i < plugin->watch_count; i++)

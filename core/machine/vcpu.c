@@ -232,30 +232,6 @@ dispatch(struct vcpu *vcpu)
 		;
 }
 
-/*
- * Re-enters KVM without running an instruction until the access at hand is complete: until then the registers are
- * those of before, and the second half of a split access may come back as one more exit.
- */
-static void
-complete(struct vcpu *vcpu)
-{
-	int r;
-
-	if (mutant("complete", "vcpu"))
-		return;
-	for (;;) {
-		__atomic_store_n(&vcpu->kvm.run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-		r = kvm_vcpu_run(&vcpu->kvm);
-		if (r)
-			break;
-		dispatch(vcpu);
-	}
-	if (r != -EINTR && r != -EAGAIN) {
-		log_line(MINIVMM_ERROR, NULL, "vCPU %u: KVM_RUN: %s", vcpu->kvm.id, strerror(-r));
-		machine_end(vcpu->machine, CAUSE_INTERNAL, 0);
-	}
-}
-
 /* The opcode at rip; -1 when it can't be read. */
 static int
 opcode(struct vcpu *vcpu)
@@ -283,7 +259,11 @@ step_or_run(struct vcpu *vcpu)
 	}
 }
 
-/* Runs until there is a reason to park. */
+/*
+ * Runs until there is a reason to park. It leaves only when KVM_RUN has said EINTR: a kick sets immediate_exit, with
+ * which KVM first completes the access at hand. Until then the registers are those of before it, and the second half
+ * of a split access may come as one more exit.
+ */
 static void
 run(struct vcpu *vcpu)
 {
@@ -298,6 +278,8 @@ run(struct vcpu *vcpu)
 		if (__builtin_expect(!r, 1)) {
 			dispatch(vcpu);
 			if (vcpu->halted)
+				return;
+			if (mutant("complete", "vcpu") && !atomic_load(&machine->go))
 				return;
 			continue;
 		}
@@ -369,7 +351,6 @@ vcpu_main(void *argument)
 		pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
 		run(vcpu);
 		pthread_sigmask(SIG_BLOCK, &kick, NULL);
-		complete(vcpu);
 	}
 	return NULL;
 }

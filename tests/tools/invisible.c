@@ -193,6 +193,7 @@ observe(const struct vm_source *source, FILE *to)
 					crc32c(0, m->host + page, PAGE_SIZE));
 		}
 	}
+	fprintf(to, "== time\n%llu\n", (unsigned long long)clock_now(&run->vm.machine.clock));
 	fflush(to);
 	if (run->vm.built) {
 		const volatile bool no_waiting = true;
@@ -282,6 +283,7 @@ struct walk {
 	struct run *run;
 	struct report reference, restored;
 	char snapshot[64];
+	enum point_kind kind;
 	char end[64]; /* how the walk ended, as in a report */
 	uint64_t points, checked, failed;
 	uint64_t chance; /* of a point to be taken, out of 2^32 */
@@ -306,13 +308,14 @@ show_difference(const struct walk *w, const char *name, const char *expected,
 
 /* The restored run must be what is left of the reference after what this one has done so far. */
 static bool
-same(struct walk *w, uint64_t accesses, uint64_t output)
+same(struct walk *w, uint64_t accesses, uint64_t output, uint64_t time)
 {
 	static const char *const names[] = { "trace",     "output",  "end",
 					     "registers", "devices", "memory" };
 	bool good = true;
+	size_t i;
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+	for (i = 0; i < sizeof(names) / sizeof(*names); i++) {
 		size_t expected_length, got_length;
 		const char *expected = section(&w->reference, names[i], &expected_length);
 		const char *got = section(&w->restored, names[i], &got_length);
@@ -325,6 +328,11 @@ same(struct walk *w, uint64_t accesses, uint64_t output)
 			show_difference(w, names[i], expected, expected_length, got, got_length);
 			good = false;
 		}
+	}
+	if (strtoull(section(&w->restored, "time", &i), NULL, 10) < time) {
+		fprintf(stderr, "point %llu: the VM's clock went back\n",
+			(unsigned long long)w->points);
+		good = false;
 	}
 	return good;
 }
@@ -374,7 +382,7 @@ at_point(void *context)
 		fprintf(stderr, "point %llu: the restore failed\n", (unsigned long long)w->points);
 		w->failed++;
 		keep(w);
-	} else if (!same(w, accesses, output)) {
+	} else if (!same(w, accesses, output, clock_now(&m->clock))) {
 		w->failed++;
 		keep(w);
 	}
@@ -388,8 +396,7 @@ count_point(void *context)
 	struct walk *w = context;
 
 	w->points++;
-	w->run->vm.machine.point =
-	    (struct point){ .kind = w->options->steps ? POINT_STEP : POINT_ACCESS, .times = 1 };
+	w->run->vm.machine.point = (struct point){ .kind = w->kind, .times = 1 };
 	return 0;
 }
 
@@ -404,8 +411,7 @@ walk_once(struct walk *w, int (*hook)(void *context))
 
 	w->run = run;
 	w->points = 0;
-	run->vm.machine.point =
-	    (struct point){ .kind = o->steps ? POINT_STEP : POINT_ACCESS, .times = 1 };
+	run->vm.machine.point = (struct point){ .kind = w->kind, .times = 1 };
 	run->vm.machine.hooks.point = hook;
 	run->vm.machine.hooks.context = w;
 	if (!r)
@@ -425,7 +431,9 @@ walk_once(struct walk *w, int (*hook)(void *context))
 static int
 walk(const struct options *o)
 {
-	struct walk w = { .options = o, .seed = o->seed };
+	struct walk w = { .options = o,
+			  .seed = o->seed,
+			  .kind = o->steps ? POINT_STEP : POINT_ACCESS };
 	int fd, r;
 
 	strcpy(w.snapshot, "/dev/shm/invisible-XXXXXX");
@@ -448,6 +456,12 @@ walk(const struct options *o)
 
 		w.chance = points <= o->max ? UINT64_MAX : DRAWN * (1ull << 32) / points;
 		w.seed = o->seed;
+		r = walk_once(&w, at_point);
+	}
+	if (!r &&
+	    strstr(w.reference.text, "== end\nhlt")) { /* a machine that has halted stays so */
+		w.kind = POINT_HLT;
+		w.chance = UINT64_MAX;
 		r = walk_once(&w, at_point);
 	}
 	unlink(w.snapshot);

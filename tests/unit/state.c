@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * State that the walks of tests/tools/invisible.c can't see on every host: what two runs on one host share (CPUID, the
+ * TSC's frequency), what guests without an irqchip alone have (cr8), what not every KVM lets a guest set (XCR0).
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "kvm/kvm.h"
+
+#define SIGNATURE                                                                                  \
+	0x40000000u /* the leaf that names the hypervisor: nothing of the host shines through it */
+
+struct host {
+	struct kvm kvm;
+	struct kvm_vcpu vcpu;
+};
+
+static int
+setup(void **state)
+{
+	static struct host host;
+
+	*state = &host;
+	return kvm_open(&host.kvm) || kvm_vcpu_open(&host.vcpu, &host.kvm, 0) ||
+	       kvm_vcpu_cpuid(&host.vcpu);
+}
+
+static int
+teardown(void **state)
+{
+	struct host *host = *state;
+
+	kvm_vcpu_close(&host->vcpu);
+	kvm_close(&host->kvm);
+	return 0;
+}
+
+/* The vCPU's state, opened. */
+static struct record
+save(struct host *host, struct record_writer *writer)
+{
+	struct record root;
+
+	*writer = (struct record_writer){ 0 };
+	assert_int_equal(kvm_vcpu_save(&host->vcpu, writer), 0);
+	assert_false(writer->failed);
+	assert_null(record_open(writer->data, writer->length, &root));
+	return root;
+}
+
+/* An item of a group in it, which the test may write to. */
+static uint8_t *
+item_of(const struct record *root, const char *group_name, const char *name, uint32_t *count)
+{
+	struct record group, item;
+
+	assert_true(record_find(root, group_name, &group));
+	assert_true(record_find(&group, name, &item));
+	if (count)
+		*count = item.count;
+	return (uint8_t *)item.data;
+}
+
+/* The entry of the signature's leaf. */
+static uint8_t *
+signature(const struct record *root)
+{
+	uint32_t count;
+	uint8_t *entries = item_of(root, "cpuid", "entries", &count);
+
+	for (size_t at = 0; at + sizeof(struct kvm_cpuid_entry2) <= count * 4ul;
+	     at += sizeof(struct kvm_cpuid_entry2)) {
+		uint32_t function;
+
+		memcpy(&function, entries + at, 4);
+		if (function == SIGNATURE)
+			return entries + at;
+	}
+	fail_msg("no leaf 0x%x", SIGNATURE);
+	return NULL;
+}
+
+static void
+cpuid_is_the_snapshots(void **state)
+{
+	struct record_writer before, after;
+	struct record root = save(*state, &before);
+	uint8_t *entry = signature(&root);
+	char why[256] = "";
+
+	memcpy(entry + offsetof(struct kvm_cpuid_entry2, ebx), "mini", 4);
+	assert_int_equal(kvm_vcpu_load(&((struct host *)*state)->vcpu, &root, why, sizeof(why)), 0);
+	root = save(*state, &after);
+	assert_memory_equal(signature(&root) + offsetof(struct kvm_cpuid_entry2, ebx), "mini", 4);
+	record_writer_free(&before);
+	record_writer_free(&after);
+}
+
+/* A host that can scale the TSC does; one that can't refuses the snapshot. Ignoring it is wrong on both. */
+static void
+tsc_frequency_is_the_snapshots(void **state)
+{
+	struct record_writer before, after;
+	struct record root = save(*state, &before);
+	uint64_t khz, now;
+	char why[256] = "";
+
+	memcpy(&khz, item_of(&root, "tsc_khz", "khz", NULL), 8);
+	khz += khz / 2;
+	memcpy(item_of(&root, "tsc_khz", "khz", NULL), &khz, 8);
+	if (kvm_vcpu_load(&((struct host *)*state)->vcpu, &root, why, sizeof(why)))
+		assert_non_null(strstr(why, "tsc_khz"));
+	else {
+		root = save(*state, &after);
+		memcpy(&now, item_of(&root, "tsc_khz", "khz", NULL), 8);
+		assert_in_range(now, khz - khz / 1000, khz + khz / 1000);
+		record_writer_free(&after);
+	}
+	record_writer_free(&before);
+}
+
+/* Without the in-kernel LAPIC, KVM takes CR8 from kvm_run at every entry. */
+static void
+cr8_is_the_snapshots(void **state)
+{
+	struct kvm_vcpu *vcpu = &((struct host *)*state)->vcpu;
+	struct record_writer before;
+	struct record root;
+	char why[256] = "";
+
+	vcpu->run->cr8 = 5;
+	root = save(*state, &before);
+	vcpu->run->cr8 = 0;
+	assert_int_equal(kvm_vcpu_load(vcpu, &root, why, sizeof(why)), 0);
+	assert_int_equal(vcpu->run->cr8, 5);
+	record_writer_free(&before);
+}
+
+static void
+xcr0_is_the_snapshots(void **state)
+{
+	const uint64_t x87_and_sse = 3;
+	struct record_writer before, after;
+	struct record root = save(*state, &before);
+	char why[256] = "";
+
+	memcpy(item_of(&root, "xcrs", "xcr0", NULL), &x87_and_sse, 8);
+	assert_int_equal(kvm_vcpu_load(&((struct host *)*state)->vcpu, &root, why, sizeof(why)), 0);
+	root = save(*state, &after);
+	assert_memory_equal(item_of(&root, "xcrs", "xcr0", NULL), &x87_and_sse, 8);
+	record_writer_free(&before);
+	record_writer_free(&after);
+}
+
+/* kvm-clock goes on from the saved value. */
+static void
+clock_is_the_snapshots(void **state)
+{
+	struct kvm *kvm = &((struct host *)*state)->kvm;
+	const uint64_t hour = 3600000000000;
+	struct record_writer writer = { 0 };
+	struct record root;
+	uint64_t now;
+	char why[256] = "";
+
+	assert_int_equal(kvm_vm_save(kvm, &writer), 0);
+	assert_null(record_open(writer.data, writer.length, &root));
+	memcpy(item_of(&root, "clock", "clock", NULL), &hour, 8);
+	kvm->stopped = true;
+	assert_int_equal(kvm_vm_load(kvm, &root, why, sizeof(why)), 0);
+	assert_int_equal(kvm_go(kvm), 0);
+	record_writer_free(&writer);
+	writer = (struct record_writer){ 0 };
+	assert_int_equal(kvm_vm_save(kvm, &writer), 0);
+	assert_null(record_open(writer.data, writer.length, &root));
+	memcpy(&now, item_of(&root, "clock", "clock", NULL), 8);
+	assert_in_range(now, hour, hour + hour / 60);
+	record_writer_free(&writer);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(cpuid_is_the_snapshots, setup, teardown),
+		cmocka_unit_test_setup_teardown(tsc_frequency_is_the_snapshots, setup, teardown),
+		cmocka_unit_test_setup_teardown(cr8_is_the_snapshots, setup, teardown),
+		cmocka_unit_test_setup_teardown(xcr0_is_the_snapshots, setup, teardown),
+		cmocka_unit_test_setup_teardown(clock_is_the_snapshots, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
