@@ -45,6 +45,11 @@ my %expected = (
         registers => { rax => 10, rbx => 2, rdx => 0x300, rip => 0x1018 },
     },
     'simple-ss' => { out => "4\n", registers => { rax => 10, rbx => 2, rdx => 0x3f8, rip => 0x100c, rflags => 2 } },
+    'torture' => {
+        out => "torture: ok\n",
+        err => qr/\Aminivmm: ram: \d+ reads of \d+ bytes, \d+ writes of \d+ bytes\n\z/,
+        registers => { rbx => 0, rbp => 0xfee00000 },
+    },
 );
 
 my $before = names($configs);
