@@ -45,6 +45,12 @@ $B/libminivmm.a: $(core_o)
 	$(call say,AR,$@)
 	$Q$(RM) $@ && $(AR) rcs $@ $^
 
+# The program looks for installed plugins below PREFIX: another one is another program.
+$B/prefix: FORCE
+	@mkdir -p $B && echo '$(PREFIX)' | cmp -s - $@ || echo '$(PREFIX)' >$@
+$B/core/plugin/plugin.o: $B/prefix
+FORCE:
+
 $B/%.o: %.c
 	$(call say,CC,$<)
 	$Q mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -c -o $@ $<

@@ -103,7 +103,8 @@ report_status(const char *path, struct machine *machine, struct devices *devices
 			(unsigned long long)writes, (unsigned long long)devices->list[i].failures);
 	}
 	fputs("}}\n", file);
-	bad = ferror(file) | fclose(file);
+	bad = ferror(file);
+	bad |= fclose(file) != 0;
 	return bad ? fail(STATUS_IO, "the status in %s is not complete: %s", path, strerror(errno))
 		   : 0;
 }

@@ -302,7 +302,7 @@ ended(struct machine *m)
 	bool r;
 
 	pthread_mutex_lock(&m->lock);
-	r = m->end.cause != CAUSE_NONE && !m->point_reached;
+	r = m->end.cause != CAUSE_NONE;
 	pthread_mutex_unlock(&m->lock);
 	return r;
 }
@@ -323,17 +323,14 @@ machine_run(struct machine *m)
 		m->point.kind = m->point.kind == POINT_HLT ? POINT_NONE : m->point.kind;
 		machine_halted(m);
 	}
-	while (!r && !ended(m)) {
-		bool reached;
-
-		pthread_mutex_lock(&m->lock);
-		reached = m->point_reached && m->point.kind;
-		pthread_mutex_unlock(&m->lock);
-		r = reached ? at_point(m) : loop_once(&m->loop, -1);
-	}
+	while (!r && !ended(m))
+		r = m->point_reached ? at_point(m) : loop_once(&m->loop, -1);
 	if (r)
 		machine_end(m, CAUSE_ERROR, (uint64_t)-r);
 	machine_pause(m);
+	/* The access that ended the machine may be the point as well. */
+	if (!r && m->point_reached)
+		r = at_point(m);
 	return r;
 }
 

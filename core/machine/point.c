@@ -10,12 +10,10 @@
 static const struct {
 	const char *name;
 	enum point_kind kind;
-	bool counted; /* may end in :N */
 } kinds[] = {
-	{ "rip", POINT_RIP, true },    { "pio", POINT_PIO, true },
-	{ "mmio", POINT_MMIO, true },  { "access", POINT_ACCESS, false },
-	{ "step", POINT_STEP, false }, { "hlt", POINT_HLT, false },
-	{ "time", POINT_TIME, false }, { "output", POINT_OUTPUT, true },
+	{ "rip", POINT_RIP },       { "pio", POINT_PIO },       { "mmio", POINT_MMIO },
+	{ "access", POINT_ACCESS }, { "step", POINT_STEP },     { "hlt", POINT_HLT },
+	{ "time", POINT_TIME },     { "output", POINT_OUTPUT },
 };
 
 /* Cuts ":N" off the end of text, if it is there. */

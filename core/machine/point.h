@@ -28,8 +28,8 @@ struct point {
 };
 
 /*
- * Parses "KIND:VALUE[:N]". Returns NULL, or what is wrong with the text (constant). Every kind but
- * access and step may end in :N, the Nth time. The caller frees.
+ * Parses "KIND:VALUE[:N]". Returns NULL, or what is wrong with the text (constant). rip, pio, mmio
+ * and output may end in :N, the Nth time. The caller frees.
  */
 const char *point_parse(struct point *point, const char *text);
 void point_free(struct point *point);

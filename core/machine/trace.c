@@ -21,10 +21,14 @@ trace_open(struct trace *trace, const char *path)
 int
 trace_close(struct trace *trace)
 {
-	bool bad = trace->file && (ferror(trace->file) | fclose(trace->file));
-	int r = bad ? fail(STATUS_IO, "the trace in %s is not complete: %s", trace->path,
-			   strerror(errno))
-		    : 0;
+	bool bad = trace->file && ferror(trace->file);
+	int r;
+
+	if (trace->file && fclose(trace->file))
+		bad = true;
+	r = bad ? fail(STATUS_IO, "the trace in %s is not complete: %s", trace->path,
+		       strerror(errno))
+		: 0;
 
 	free(trace->path);
 	*trace = (struct trace){ 0 };

@@ -106,7 +106,8 @@ find(const struct plugin_path *path, const char *name, const char *where)
 			length = sizeof(searched) - 1;
 	}
 	fail(STATUS_USAGE,
-	     "%splugin %s: no %s.so in %s; build it there, or name its folder in [plugins] path",
+	     "%splugin %s: no %s.so in %s; build it there, or name its folder in [plugins] "
+	     "path or MINIVMM_PLUGIN_PATH",
 	     where, name, name, searched);
 	return NULL;
 }

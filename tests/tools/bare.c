@@ -3,19 +3,23 @@
  * The limit for `make bench`: runs guests/simple.bin with the KVM calls that this takes and nothing else: no config, no
  * plugins, no threads, no checks that a VMM would make.
  *
- *   bare IMAGE
+ *   bare [-c] IMAGE
+ *     -c  as a VMM that runs any guest must: give the vCPU the host's CPUID, which simple.bin does not look at
  */
 #include <err.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #define MEMORY_AT 0x1000
 #define MEMORY 0x4000
+#define CPUID_MAX 256
 
 static void
 load(const char *image, void *memory)
@@ -25,6 +29,20 @@ load(const char *image, void *memory)
 	if (fd < 0 || read(fd, memory, MEMORY) <= 0)
 		err(1, "%s", image);
 	close(fd);
+}
+
+static void
+set_cpuid(int kvm, int vcpu)
+{
+	struct kvm_cpuid2 *cpuid =
+	    calloc(1, sizeof(*cpuid) + CPUID_MAX * sizeof(cpuid->entries[0]));
+
+	if (!cpuid)
+		err(1, "no memory");
+	cpuid->nent = CPUID_MAX;
+	if (ioctl(kvm, KVM_GET_SUPPORTED_CPUID, cpuid) || ioctl(vcpu, KVM_SET_CPUID2, cpuid))
+		err(1, "KVM_SET_CPUID2");
+	free(cpuid);
 }
 
 static void
@@ -67,11 +85,12 @@ main(int argc, char **argv)
 		.userspace_addr = (uintptr_t)memory,
 	};
 	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC), vm, vcpu;
+	int with_cpuid = argc == 3 && !strcmp(argv[1], "-c");
 	struct kvm_run *run;
 
-	if (argc != 2 || memory == MAP_FAILED || kvm < 0)
+	if (argc != 2 + with_cpuid || memory == MAP_FAILED || kvm < 0)
 		err(1, "/dev/kvm");
-	load(argv[1], memory);
+	load(argv[1 + with_cpuid], memory);
 	vm = ioctl(kvm, KVM_CREATE_VM, 0);
 	if (vm < 0 || ioctl(vm, KVM_SET_USER_MEMORY_REGION, &slot))
 		err(1, "KVM_CREATE_VM");
@@ -80,6 +99,8 @@ main(int argc, char **argv)
 		   MAP_SHARED, vcpu, 0);
 	if (vcpu < 0 || run == MAP_FAILED)
 		err(1, "KVM_CREATE_VCPU");
+	if (with_cpuid)
+		set_cpuid(kvm, vcpu);
 	set_registers(vcpu);
 	run_guest(vcpu, run);
 	return 0;

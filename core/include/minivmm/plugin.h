@@ -89,7 +89,7 @@ struct minivmm_irq {
 #define MINIVMM_OPTIONAL 0x8u   /* range: left out when its "at" option is not given */
 #define MINIVMM_POINTER                                                                            \
 	0x10u /* field: the member is a pointer, to as many elements as the counter says */
-#define MINIVMM_FREE_RUNNING 0x20u /* field: counts host events: saved and loaded, not compared */
+#define MINIVMM_FREE_RUNNING 0x20u /* field: counts what the host did: two runs may differ in it */
 
 /* A key of the device's [device NAME] section. Use MINIVMM_OPTION. */
 struct minivmm_option {
@@ -454,7 +454,9 @@ minivmm_watch(struct minivmm_device *dev, uint32_t watch, int fd, uint32_t event
 	return dev->services->watch(dev, watch, fd, events);
 }
 
-/* Has the post's run called once more on the I/O thread, soon. From start to stop, from any thread.
+/*
+ * Has the post's run called once more on the I/O thread, soon. From start to stop, from any thread.
+ * One that is under way is not part of a snapshot: a restored device's start begins its work anew.
  */
 static inline void
 minivmm_post(struct minivmm_device *dev, uint32_t post)
@@ -502,10 +504,13 @@ minivmm_load_fields(struct minivmm_device *dev, struct minivmm_reader *reader, u
 
 /*
  * Inside save and load: named values, arrays (of U8 to BOOL), groups and lists of groups, nested up
- * to 16 deep. save: put*; for a list put_begin(list), then put_begin(NULL) ... put_end for each
- * element, then put_end. load: get* by name, in any order; get_begin gives a list's number of
- * elements, get_next enters each in turn. get fails, and says so, when the value is missing, of
- * another type, or holds more than maximum elements. What load did not ask for is an error too.
+ * to 15 deep, at most 256 values in a group.
+ *
+ * save: put*; for a list put_begin(list), then put_begin(NULL) ... put_end for each element, then
+ * put_end.
+ * load: get* by name, in any order; get_begin gives a list's number of elements, get_next enters
+ * each in turn. get fails, and says so, when the value is missing, of another type, or holds more
+ * than maximum elements. What load did not ask for is an error too.
  */
 static inline int
 minivmm_put_u64(struct minivmm_device *dev, struct minivmm_writer *writer, const char *name,
