@@ -185,8 +185,10 @@ main(int argc, char **argv)
 
 	hold_standard_descriptors();
 	for (size_t i = 0; argc > 1 && i < sizeof(commands) / sizeof(*commands); i++)
-		if (!strcmp(argv[1], commands[i].name))
-			return commands[i].run(argc - 1, argv + 1);
+		if (!strcmp(argv[1], commands[i].name)) {
+			r = commands[i].run(argc - 1, argv + 1);
+			return r ? r : -show_end(stdout);
+		}
 	run_options.set = calloc((size_t)argc, sizeof(char *));
 	if (!run_options.set)
 		return -fail(STATUS_HOST, "no memory");

@@ -1,0 +1,86 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# The command line itself: help, versions, what is no way to call it, and --set.
+use v5.14;
+use warnings;
+use lib 'tests/lib';
+
+use List::Util 'max';
+use Minivmm;
+use Test::More;
+
+my ($status, $help, $err) = run([ $minivmm, '--help' ]);
+is("$status:$err", '0:', '--help');
+my @lines = split /\n/, $help;
+cmp_ok(scalar @lines, '<=', 24, 'fits a screen of 24 lines');
+cmp_ok(max(map { length } @lines), '<=', 80, 'of 80 columns');
+is((run([ $minivmm, '-h' ]))[1], $help, '-h is the same');
+($status, my $out, $err) = run([ $minivmm, '--version' ]);
+like("$status:$out:$err", qr/\A0:minivmm \d+\.\d+\.\d+\n:\z/, '--version');
+
+# Every option that is named there is one, and each sub-command helps in turn.
+for my $option ($help =~ /^ +(--[a-z]+)/mg) {
+    my @value = $help =~ /^ +$option [A-Z]/m ? ('x') : ();
+    ($status, $out, $err) = run([ $minivmm, $option, @value ]);
+    unlike($err, qr/unknown option/, "$option is known");
+    next if !@value;
+    fails([ $minivmm, '-c', 'x.ini', $option ], 110, qr/\Q$option\E needs a value; see minivmm --help/, "$option needs a value");
+}
+my @commands = $help =~ /^  minivmm ([a-z][a-z-]+)/mg;
+is("@commands", 'inspect diff verify plugins new-plugin doctor', 'sub-commands');
+for my $command (@commands) {
+    ($status, $out, $err) = run([ $minivmm, $command, '--help' ]);
+    like("$status:$err:$out", qr/\A0::(?:usage: )?minivmm $command/, "$command --help");
+    cmp_ok(max(map { length } split /\n/, $out), '<=', 100, "$command --help: its width");
+    my $usage = $command eq 'diff' ? 2 : 110;
+    fails([ $minivmm, $command, '--frob' ], $usage, qr/\Q$command\E|frob/, "$command with an option that is none");
+    fails([ $minivmm, $command, qw(a b c) ], $usage, qr/\Q$command\E/, "$command with too much");
+    ($status, $out, $err) = run([ $minivmm, $command, '--help' ], stdout => '/dev/full');
+    my $io = $command eq 'diff' ? 2 : 113;
+    is("$status:$err", "$io:minivmm: can't write to stdout: No space left on device\n", "$command: a full stdout is told");
+}
+($status, $out, $err) = run([ $minivmm, 'plugins' ], stdout => '/dev/full');
+is("$status:$err", "113:minivmm: can't write to stdout: No space left on device\n", 'plugins: a full stdout is told');
+($status, $out, $err) = run([ $minivmm, '--version' ], stdout => '/dev/full');
+is($status, 113, '--version as well');
+
+# No way to call it.
+my @ini = ('-c', "$configs/simple.ini");
+for (
+    [ [], qr/nothing to run: give -c CONFIG or -r SNAPSHOT/ ],
+    [ ['--frob'], qr/unknown option --frob; see minivmm --help/ ],
+    [ ['-x'], qr/unknown option -x/ ],
+    [ ['frob'], qr/unknown command frob; see minivmm --help/ ],
+    [ [ @ini, 'more' ], qr/unknown command more/ ],
+    [ [ @ini, '-r', 'x.snap' ], qr/use -c or -r, not both/ ],
+    [ [ '-c' ], qr/-c needs a value/ ],
+    [ [ @ini, '--log', 'loud' ], qr/--log takes error, warn, info or debug, not loud/ ],
+    [ [ @ini, '--until=' ], qr/--until:  is no point; use / ],
+  ) {
+    my ($arguments, $message) = @$_;
+    fails([ $minivmm, @$arguments ], 110, $message, "minivmm @$arguments");
+}
+is(names(), '', 'nothing is left behind');
+
+# --set: as often as one likes, the last one counts; empty values, too.
+($status, $out) = run([ $minivmm, @ini, '--set', 'cpu.rbx=1', '--set', 'cpu.rax=3', '--set', 'cpu.rbx=4' ]);
+is("$status:$out", "0:7\n", '--set: the last one counts');
+($status, $out) = run([ $minivmm, @ini, '--set=device.serial0.output=file:out', '--set', 'snapshot.file=a b' ]);
+is("$status:$out", '0:', '--set=');
+is(slurp('out') . names(), "4\na b out simple.snap", 'files of that name');
+
+# --log: how much is said.
+for (
+    [ error => qr/\A\z/ ],
+    [ warn => qr/\A\z/ ],
+    [ info => qr/\Aminivmm: snapshot written to simple\.snap\n\z/ ],
+    [ debug => qr/^minivmm: snapshot written to simple\.snap$/m ],
+  ) {
+    my ($level, $said) = @$_;
+    ($status, $out, $err) = run([ $minivmm, @ini, '--log', $level ]);
+    like($err, $said, "--log $level");
+}
+($status, $out, $err) = run([ $minivmm, @ini, '--log', 'error', '--registers' ]);
+like($err, qr/\Aminivmm: vCPU 0 rip /, '--registers prints whatever the level');
+
+done_testing;
