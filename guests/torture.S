@@ -479,6 +479,9 @@ check_serial:
 /* ---- interrupt controllers: requested, in service, blocked, masked, half acknowledged ---- */
 
 fill_interrupts:
+	movl	$4, PERIODS	/* past its limit: quiet */
+	outb	0x21, 0xff
+	outb	0xa1, 0xff
 	outb	0x20, 0x11	/* the PICs, at vectors 0x20 and 0x28 */
 	outb	0xa0, 0x11
 	outb	0x21, 0x20
@@ -489,6 +492,8 @@ fill_interrupts:
 	outb	0xa1, 0x01
 	outb	0x21, 0xdf	/* IRQ 5 only */
 	outb	0xa1, 0xdf
+	movl	$2, PERIODS
+	mov	PERIODS, %eax	/* raises IRQ 10, which is masked */
 	lapic	0xf0, 0x1ff	/* SVR: enabled */
 	lapic	0x350, 0x700	/* LINT0: the PICs */
 	lapic	0xd0, 0x02000000	/* LDR */
@@ -587,6 +592,8 @@ check_pending:
 	and	$0xfe, %al
 	cmp	$0x10, %al
 	must_equal PIC_STATE
+	outb	0xa0, 0x0a	/* requested: 10 */
+	pic_is	0xa0, 0x04
 	cmpb	$1, hits + 0x25
 	must_equal PIC_STATE
 	ret
