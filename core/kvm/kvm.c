@@ -11,12 +11,15 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "kvm/fields.h"
 
 #define KVM_PATH "/dev/kvm"
+#define ARCH_REQ_XCOMP_GUEST_PERM 0x1025 /* asm/prctl.h of Linux 5.17 */
+#define XFEATURE_XTILE_DATA 18
 
 /* Capabilities without which nothing runs, and what they are for. */
 static const struct {
@@ -161,6 +164,8 @@ kvm_open(struct kvm *kvm)
 	if (r < (int)sizeof(struct kvm_run))
 		return fail(STATUS_HOST, "KVM_GET_VCPU_MMAP_SIZE: %s", strerror(errno));
 	kvm->run_size = (size_t)r;
+	/* AMX's tile data is offered to guests of processes that have asked; elsewhere this fails. */
+	syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_GUEST_PERM, XFEATURE_XTILE_DATA);
 	r = ioctl(kvm->vm, KVM_CHECK_EXTENSION, KVM_CAP_XSAVE2);
 	kvm->xsave_size = r > (int)sizeof(struct kvm_xsave) ? (size_t)r : sizeof(struct kvm_xsave);
 	/* Without it a pending exception's payload (cr2, dr6) would not be in the events. */
