@@ -1,0 +1,61 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# --status: one JSON line on how the run ended, with counts.
+use v5.14;
+use warnings;
+use lib 'tests/lib';
+
+use Minivmm;
+use Test::More;
+
+sub ended {
+    my (@arguments) = @_;
+    my ($status, $out, $err) = run([ $minivmm, @arguments, '--log', 'error', '--status', 'status.json' ]);
+    my $text = slurp('status.json');
+    like($text, qr/\A\{[^\n]*\}\n\z/, "@arguments: one line");
+    my $said = status_of('status.json');
+    is($said->{exit}, $status, 'the exit status of the process');
+    cmp_ok(delete $said->{time_ns}, '>', 0, 'time has passed');
+    cmp_ok(delete $said->{exits}, '>=', $said->{accesses}, 'an exit for each access');
+    return $said;
+}
+
+my %serial = (reads => 0, writes => 2, failures => 0);
+my %halted = (cause => 'hlt', exit => 0, guest_status => 0, accesses => 2, unanswered => 0);
+is_deeply(ended('-c', "$configs/simple.ini"), { %halted, devices => { serial0 => \%serial } }, 'a halt');
+is_deeply(ended('-r', 'simple.snap'), { %halted, devices => { serial0 => \%serial } }, 'a restored machine counts its own');
+is_deeply(
+    ended('-c', "$configs/simple-mm.ini"),
+    { %halted, accesses => 4, devices => { serial0 => \%serial, log0 => { reads => 1, writes => 1, failures => 0 } } },
+    'each device'
+);
+is_deeply(
+    ended('-c', "$configs/simple.ini", '--until', 'access:1'),
+    { %halted, cause => 'point', accesses => 1, devices => { serial0 => { %serial, writes => 1 } } },
+    'a point'
+);
+is_deeply(
+    ended('-c', "$configs/debug-exit.ini"),
+    {
+        cause => 'exit',
+        exit => 42,
+        guest_status => 42,
+        accesses => 1,
+        unanswered => 0,
+        devices => { exit0 => { reads => 0, writes => 1, failures => 0 } }
+    },
+    'a guest\'s status'
+);
+spew('stray.ini', guest('e4 80 e6 80 f4'));
+is(ended('-c', 'stray.ini')->{unanswered}, 2, 'what nobody answers');
+
+# The VM's time, not the host's: a restored machine goes on from where it stood.
+spew('busy.ini', guest('40 eb fd'));
+run([ $minivmm, '-c', 'busy.ini', '--until', 'time:30ms', '--save', 'busy.snap', '--status', 'a.json' ]);
+run([ $minivmm, '-r', 'busy.snap', '--until', 'step:1', '--status', 'b.json' ]);
+my ($before, $after) = map { status_of("$_.json")->{time_ns} } 'a', 'b';
+cmp_ok($before, '>=', 30_000_000, 'up to the point');
+cmp_ok($after, '>=', $before, 'it goes on');
+cmp_ok($after - $before, '<', 1_000_000_000, 'and what lies between two runs is no time');
+
+done_testing;
