@@ -184,6 +184,33 @@ clock_is_the_snapshots(void **state)
 	record_writer_free(&writer);
 }
 
+static int
+setup_irqchip(void **state)
+{
+	static struct host host;
+
+	*state = &host;
+	return kvm_open(&host.kvm) || kvm_irqchip(&host.kvm) ||
+	       kvm_vcpu_open(&host.vcpu, &host.kvm, 0) || kvm_vcpu_cpuid(&host.vcpu);
+}
+
+/* A vCPU that waits in HLT for an interrupt. */
+static void
+mp_state_is_the_snapshots(void **state)
+{
+	const uint32_t halted = KVM_MP_STATE_HALTED;
+	struct record_writer before, after;
+	struct record root = save(*state, &before);
+	char why[256] = "";
+
+	memcpy(item_of(&root, "mp_state", "mp_state", NULL), &halted, 4);
+	assert_int_equal(kvm_vcpu_load(&((struct host *)*state)->vcpu, &root, why, sizeof(why)), 0);
+	root = save(*state, &after);
+	assert_memory_equal(item_of(&root, "mp_state", "mp_state", NULL), &halted, 4);
+	record_writer_free(&before);
+	record_writer_free(&after);
+}
+
 int
 main(void)
 {
@@ -192,6 +219,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(tsc_frequency_is_the_snapshots, setup, teardown),
 		cmocka_unit_test_setup_teardown(cr8_is_the_snapshots, setup, teardown),
 		cmocka_unit_test_setup_teardown(xcr0_is_the_snapshots, setup, teardown),
+		cmocka_unit_test_setup_teardown(mp_state_is_the_snapshots, setup_irqchip, teardown),
 		cmocka_unit_test_setup_teardown(clock_is_the_snapshots, setup, teardown),
 	};
 
