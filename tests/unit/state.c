@@ -199,10 +199,12 @@ static void
 mp_state_is_the_snapshots(void **state)
 {
 	const uint32_t halted = KVM_MP_STATE_HALTED;
+	const uint64_t rip = 0x1000; /* at the reset vector KVM takes a load for a reset */
 	struct record_writer before, after;
 	struct record root = save(*state, &before);
 	char why[256] = "";
 
+	memcpy(item_of(&root, "regs", "rip", NULL), &rip, 8);
 	memcpy(item_of(&root, "mp_state", "mp_state", NULL), &halted, 4);
 	assert_int_equal(kvm_vcpu_load(&((struct host *)*state)->vcpu, &root, why, sizeof(why)), 0);
 	root = save(*state, &after);
