@@ -43,7 +43,7 @@
 	.set	class_count, class_count + 1
 	.endr
 	.endm
-	classes	REGISTERS, FLAGS, STRINGS, SPLIT, TABLES, SEGMENTS, LIMITS, CONTROL, DEBUG, MSRS, TSC, LAPIC_REGISTERS, LAPIC_TIMER, LAPIC_PENDING, IOAPIC_STATE, PIC_STATE, PIT_STATE, SERIAL_FIFO, SERIAL_REGISTERS, COUNTER, PENDING, SHADOW, NMI, INTERRUPTS, X87, SSE, AVX, XCR
+	classes	REGISTERS, FLAGS, STRINGS, SPLIT, TABLES, SEGMENTS, LIMITS, CONTROL, DEBUG, MSRS, TSC, LAPIC_REGISTERS, LAPIC_TIMER, LAPIC_PENDING, IOAPIC_STATE, PIC_STATE, PIT_STATE, SERIAL_FIFO, SERIAL_REGISTERS, COUNTER, PENDING, SHADOW, NMI, INTERRUPTS, X87, SSE, AVX, XCR, CPUID, CLOCK
 
 /* After a comparison: class has failed unless it was equal. */
 	.macro	must_equal class
@@ -116,6 +116,7 @@ start:	mov	$stack, %esp
 	call	fill_fpu	/* through CPL 3, which sets segments to null: before these */
 	call	fill_control
 	call	fill_msrs
+	call	fill_clock
 	call	fill_pit
 	call	fill_interrupts
 	call	fill_serial
@@ -128,6 +129,8 @@ start:	mov	$stack, %esp
 	call	check_tables
 	call	check_control
 	call	check_msrs
+	call	check_cpuid
+	call	check_clock
 	call	check_pit
 	call	check_pending
 	call	check_limits
@@ -341,6 +344,90 @@ check_msrs:
 	sub	tsc_high, %edx
 	and	$~0xf, %edx
 	must_equal TSC
+	ret
+
+/* ---- CPUID; one leaf also tells XCR0 ---- */
+
+/* Three words of it to rdi. */
+read_cpuid:
+	push	%rbx
+	mov	$1, %eax
+	xor	%ecx, %ecx
+	cpuid
+	mov	%ecx, (%rdi)
+	mov	%edx, 4(%rdi)
+	mov	$0x0d, %eax
+	xor	%ecx, %ecx
+	cpuid
+	mov	%ebx, 8(%rdi)	/* the size of what XCR0 enables */
+	pop	%rbx
+	ret
+
+check_cpuid:
+	mov	$scratch, %edi
+	call	read_cpuid
+	mov	scratch, %rax
+	cmp	saved_cpuid, %rax
+	must_equal CPUID
+	mov	scratch + 8, %eax
+	cmp	saved_cpuid + 8, %eax
+	must_equal XCR
+	ret
+
+/* ---- KVM's clock, where there is one: the time goes on, and does not jump ---- */
+
+fill_clock:
+	push	%rbx
+	mov	$0x40000000, %eax
+	xor	%ecx, %ecx
+	cpuid
+	cmp	$0x4b4d564b, %ebx	/* "KVMK" */
+	jne	1f
+	mov	$0x40000001, %eax
+	cpuid
+	bt	$3, %eax
+	jnc	1f
+	mov	$0x4b564d01, %ecx
+	mov	$clock + 1, %eax
+	xor	%edx, %edx
+	wrmsr
+	mov	%eax, RAM + 0x60	/* it is filled in when the guest goes on */
+	call	read_clock
+	mov	%rax, saved_clock
+1:	pop	%rbx
+	ret
+
+check_clock:
+	cmpl	$0, clock
+	je	1f
+	call	read_clock
+	sub	saved_clock, %rax
+	shr	$36, %rax	/* a minute, in ns */
+	must_equal CLOCK
+1:	ret
+
+/* struct pvclock_vcpu_time_info, Linux's Documentation/virt/kvm/x86/msr.rst */
+read_clock:
+	mov	clock, %esi	/* version: even, and the same at the end */
+	rdtsc
+	shl	$32, %rdx
+	or	%rdx, %rax
+	sub	clock + 8, %rax	/* TSC at system_time */
+	movsbl	clock + 28, %ecx
+	test	%ecx, %ecx
+	js	1f
+	shl	%cl, %rax
+	jmp	2f
+1:	neg	%ecx
+	shr	%cl, %rax
+2:	mov	clock + 24, %edx	/* ns in so many ticks, times 2^32 */
+	mul	%rdx
+	shrd	$32, %rdx, %rax
+	add	clock + 16, %rax	/* system_time */
+	cmp	clock, %esi
+	jne	read_clock
+	test	$1, %esi
+	jnz	read_clock
 	ret
 
 /* ---- PIT: counting, a latched status, a latched count half read, a count half written ---- */
@@ -831,6 +918,8 @@ fill_fpu:
 	mov	%eax, RAM + 0x60
 	mov	%eax, xcr0
 1:	pop	%rbx
+	mov	$saved_cpuid, %edi
+	call	read_cpuid
 	to_user
 
 	cmpl	$0, xcr0
@@ -1225,7 +1314,7 @@ names:	.asciz	" registers", " flags", " strings", " split-accesses", " descripto
 	.asciz	" segments", " segment-limits", " control-registers", " debug-registers", " MSRs"
 	.asciz	" TSC", " LAPIC", " LAPIC-timer", " LAPIC-pending", " IOAPIC", " PIC", " PIT"
 	.asciz	" serial-FIFO", " serial-registers", " counter", " pending-interrupt", " shadow"
-	.asciz	" NMI", " interrupts", " x87", " SSE", " AVX", " XCR0"
+	.asciz	" NMI", " interrupts", " x87", " SSE", " AVX", " XCR0", " CPUID", " KVM-clock"
 
 	.bss
 	.balign	64
@@ -1236,6 +1325,11 @@ stack:	.fill	512
 fault_stack:
 	.fill	512
 user_stack:
+clock:	.fill	32
+saved_clock:
+	.quad	0
+saved_cpuid:
+	.quad	0, 0
 kernel_rsp:
 	.quad	0
 came_in:
