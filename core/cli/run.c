@@ -26,10 +26,12 @@ struct run {
 
 /* Set by a signal while we wait for a slow reader at the end; handlers are the process's. */
 static volatile bool interrupted;
+static volatile sig_atomic_t interrupted_by; /* the signal; 0: one that ended the machine */
 
 static void
 interrupt(int number)
 {
+	interrupted_by = number;
 	interrupted = true;
 }
 
@@ -281,5 +283,7 @@ cli_run(const struct run_options *options)
 	free(run);
 	if (end.cause == CAUSE_SIGNAL)
 		die_of((int)end.status);
+	if (interrupted_by)
+		die_of(interrupted_by);
 	return status;
 }

@@ -13,9 +13,11 @@ int
 trace_open(struct trace *trace, const char *path)
 {
 	*trace = (struct trace){ .file = fopen(path, "we"), .path = strdup(path) };
-	if (!trace->file)
-		return fail(STATUS_IO, "cannot write the trace to %s: %s", path, strerror(errno));
-	return 0;
+	if (trace->file)
+		return 0;
+	free(trace->path);
+	trace->path = NULL;
+	return fail(STATUS_IO, "cannot write the trace to %s: %s", path, strerror(errno));
 }
 
 int

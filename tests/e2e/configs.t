@@ -32,6 +32,7 @@ my %expected = (
         registers => { rbx => 0x0a786966, rcx => 0, rdi => 0x8004, rsp => 0x5000 },
     },
     'protected' => { out => "32 bit: ok\n", registers => { rbx => 0x180000, rsp => 0x201000 } },
+    'serial-fifo' => { out => "overrun, time-out: ab\n", registers => { rsp => 0x5000 } },
     'serial-probe' => { out => "16550A\n", registers => { rsp => 0x5000 } },
     'simple' => {
         out => "4\n",

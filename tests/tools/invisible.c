@@ -36,6 +36,7 @@
 
 struct options {
 	bool steps, exits_only;
+	char said[16]; /* the config's choice of what to compare */
 	uint64_t max, seed;
 	const char *compare, *keep, *config;
 	char **set;
@@ -410,7 +411,6 @@ walk_once(struct walk *w, int (*hook)(void *context))
 	int r = run_build(run, &source);
 
 	w->run = run;
-	w->points = 0;
 	run->vm.machine.point = (struct point){ .kind = w->kind, .times = 1 };
 	run->vm.machine.hooks.point = hook;
 	run->vm.machine.hooks.context = w;
@@ -454,6 +454,7 @@ walk(const struct options *o)
 	if (!r) {
 		uint64_t points = w.points;
 
+		w.points = 0;
 		w.chance = points <= o->max ? UINT64_MAX : DRAWN * (1ull << 32) / points;
 		w.seed = o->seed;
 		r = walk_once(&w, at_point);
@@ -488,9 +489,12 @@ read_directives(struct options *o)
 	while (file && fgets(line, sizeof(line), file))
 		if (!strncmp(line, exits, sizeof(exits) - 1))
 			o->exits_only = true;
-		else if (!strncmp(line, compare, sizeof(compare) - 1) && !o->compare)
-			o->compare = strndup(line + sizeof(compare) - 1,
-					     strcspn(line + sizeof(compare) - 1, "\n"));
+		else if (!strncmp(line, compare, sizeof(compare) - 1) && !o->compare) {
+			snprintf(o->said, sizeof(o->said), "%.*s",
+				 (int)strcspn(line + sizeof(compare) - 1, "\n"),
+				 line + sizeof(compare) - 1);
+			o->compare = o->said;
+		}
 	if (file)
 		fclose(file);
 	if (!o->compare)
