@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A device to learn from: one MMIO register that counts its reads, and the periods of a timer. When
- * it reaches "limit" it raises its interrupt line; a write sets it and lowers the line. All of its
- * state is one field, which survives a snapshot; timer and line are the core's, and survive as well.
+ * A device to learn from: one MMIO register that counts its reads, and a timer's periods. At "limit"
+ * it raises its interrupt line; a write sets it and lowers the line. All of its state is one field;
+ * timer and line are the core's. A snapshot holds all three.
  */
 #include <minivmm/plugin.h>
 
@@ -80,8 +80,9 @@ static const struct minivmm_range ranges[] = {
 	MINIVMM_END,
 };
 
-static const struct minivmm_timer timers[] = { { .name = "tick", .fire = counter_tick },
-					       MINIVMM_END };
+static const struct minivmm_timer timers[] = {
+	{ .name = "tick", .fire = counter_tick, .help = "counts one" }, MINIVMM_END
+};
 
 static const struct minivmm_field fields[] = { MINIVMM_FIELD(struct counter, count), MINIVMM_END };
 
