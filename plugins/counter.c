@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A device to learn from: one MMIO register that counts its reads, and a timer's periods. At "limit"
- * it raises its interrupt line; a write sets it and lowers the line. All of its state is one field;
- * timer and line are the core's. A snapshot holds all three.
+ * A device to learn from: counts reads of its register, and a timer's periods. At "limit" it raises
+ * its interrupt line; a write sets the count and lowers the line. A snapshot holds count, timer, line.
  */
 #include <minivmm/plugin.h>
 
