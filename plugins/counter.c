@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A device to learn from: counts reads of its register, and a timer's periods. At "limit" it raises
- * its interrupt line; a write sets the count and lowers the line. A snapshot holds count, timer, line.
+ * its interrupt line; a write sets the count and lowers it. A snapshot holds count, timer and line.
  */
 #include <minivmm/plugin.h>
 
