@@ -1,0 +1,20 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# Random accesses of every width over every range of every plugin: the state they leave can still be saved and loaded.
+use v5.14;
+use warnings;
+use lib 'tests/lib';
+
+use Minivmm;
+use Plugins;
+use Test::More;
+
+for my $plugin (plugins()) {
+    spew('x.ini', machine(device($plugin, 0)));
+    my ($status, $out, $err) = run([ "$build/tests/tools/hostile", 'x.ini', 100_000 ]);
+    like("$status:$out", qr/\A0:# SEED=\d+\nPASS [1-9]\d* ranges, 100000 accesses each\n\z/, $plugin) or diag($err);
+    note($out);
+}
+is(names(), 'x.ini', 'nothing is left behind');
+
+done_testing;

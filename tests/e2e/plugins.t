@@ -1,0 +1,106 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# Every plugin of plugins/: it says what it is, loads, comes twice in one machine, and its state survives.
+use v5.14;
+use warnings;
+use lib 'tests/lib';
+
+use Minivmm;
+use Plugins;
+use Test::More;
+
+my @plugins = plugins();
+my ($status, $list, $err) = run([ $minivmm, 'plugins' ]);
+is("$status:$err", '0:', 'minivmm plugins');
+my %sources = map { /^(.+?)(?:\.c)?$/ ? ($1 => 1) : () }
+  grep { -d "$top/plugins/$_" || /\.c\z/ } split ' ', names("$top/plugins");
+is_deeply([ sort keys %sources ], \@plugins, 'each source is a plugin');
+
+for my $plugin (@plugins) {
+    like($list, qr/^  \Q$plugin\E +\S.*$/m, "$plugin: in the list");
+    my ($said, $out);
+    ($status, $said, $err) = run([ $minivmm, 'plugins', $plugin ]);
+    is("$status:$err", '0:', "$plugin: its tables");
+    my ($summary) = $list =~ /^  \Q$plugin\E +(\S.*)$/m;
+    like($said, qr/\A\Q$plugin: $summary\E\n\/\S+\/\Q$plugin\E\.so, state version [1-9]\d*\n/, "$plugin: what it is");
+    my @mute = grep { !$_->{help} } options($plugin);
+    is(join(' ', map { $_->{name} } @mute), '', "$plugin: each option has a word of help");
+
+    # One, then two of a kind; each has a name and a state of its own.
+    for my $count (1, 2) {
+        spew('x.ini', machine(map { device($plugin, $_) } 0 .. $count - 1));
+        ($status, $out, $err) = run([ $minivmm, '-c', 'x.ini', '--log', 'warn', '--until', 'hlt', '--save', 'x.snap' ]);
+        is("$status:$out:$err", '0::', "$plugin: $count of it");
+        my $snapshot = inspect('x.snap');
+        is_deeply([ map { "$_->{name} $_->{plugin}" } @{ $snapshot->{devices} } ],
+            [ map { "d$_ $plugin" } 0 .. $count - 1 ], "$plugin: $count in the snapshot");
+        ($status, $out, $err) = run([ $minivmm, '-r', 'x.snap', '--trust', '--log', 'warn' ]);
+        is("$status:$out:$err", '0::', "$plugin: $count restored");
+    }
+
+    # Save, load, save; paused and resumed twice: tests/tools/hostile.c looks at every byte.
+    ($status, $out, $err) = run([ "$build/tests/tools/hostile", 'x.ini', 2000 ]);
+    like("$status:$out", qr/\A0:# SEED=\d+\nPASS /, "$plugin: its state is the same after a pause, a save, a load") or diag($err);
+}
+
+# All of them in one machine.
+my $number = 0;
+spew('x.ini', machine(map { device($_, $number++), device($_, $number++) } @plugins));
+my ($all, $out);
+($status, $out, $err) = run([ "$build/tests/tools/hostile", 'x.ini', 2000 ]);
+like("$status:$out", qr/\A0:# SEED=\d+\nPASS /, 'all together') or diag($err);
+
+# A snapshot by one state version, restored by another: a field more gets its initial value; a field less is refused.
+for my $version (1, 2) {
+    mkdir "v$version";
+    symlink "$build/tests/plugins/gauge" . ($version > 1 ? $version : '') . '.so', "v$version/gauge.so";
+}
+
+# mov $'b',%al; out %al,$0x10; in $0x10,%al; to the serial port; in $0x11,%al; to the serial port; hlt
+spew('gauge.ini', guest('ba f8 03 b0 62 e6 10 e4 10 ee e4 11 ee f4', "[device g]\nplugin = gauge\n"));
+
+sub gauge {
+    my ($version, @arguments) = @_;
+    return join ':', run([ $minivmm, @arguments, '--log', 'warn' ], MINIVMM_PLUGIN_PATH => "v$version");
+}
+is(gauge(1, '-c', 'gauge.ini'), "0:b\0:", 'the first version');
+is(gauge(2, '-c', 'gauge.ini'), '0:bb:', 'the second');
+is(gauge($_, '-c', 'gauge.ini', '--until', 'pio:0x10', '--save', "g$_.snap"), '0::', "a snapshot of version $_") for 1, 2;
+is(gauge(1, '-r', 'g1.snap'), "0:b\0:", 'an old snapshot in the old version');
+is(gauge(2, '-r', 'g2.snap'), '0:bb:', 'a new snapshot in the new version');
+is(gauge(2, '-r', 'g1.snap'), '0:b?:', 'an old snapshot in the new version: the new field is as its table says');
+fails([ $minivmm, '-r', 'g2.snap' ], 112, qr/device g has state version 2, plugin gauge \(v1\/gauge\.so\) reads up to 1: use a newer plugin/,
+    'a new snapshot in the old version is refused', MINIVMM_PLUGIN_PATH => 'v1');
+
+# The plugin is not here, or named by a path.
+fails([ $minivmm, '-r', 'g1.snap' ], 112, qr/plugin gauge: no gauge\.so in /, 'a plugin that is missing at the restore',
+    MINIVMM_PLUGIN_PATH => 'nowhere');
+spew('path.ini', slurp('gauge.ini') =~ s/plugin = gauge/plugin = .\/v1\/gauge.so/r);
+is(gauge(1, '-c', 'path.ini', '--until', 'pio:0x10', '--save', 'path.snap'), '0::', 'a plugin named by a path');
+fails([ $minivmm, '-r', 'path.snap' ], 112, qr/device g names its plugin by a path, \S*\/gauge\.so: install it .*or --trust/,
+    'is not loaded because a snapshot says so');
+is(gauge(1, '-r', 'path.snap', '--trust'), "0:b\0:", 'unless it is trusted');
+
+# Files of the host that a snapshot names.
+run([ $minivmm, '-c', "$configs/code.ini", '--set', 'device.serial0.output=file:out', '--until', 'access:1', '--save', 'f.snap' ]);
+fails([ $minivmm, '-r', 'f.snap' ], 112,
+    qr/the snapshot's device serial0 names something of the host, output = file:out: give --set device\.serial0\.output=\.\.\., or --trust/,
+    'a file is not opened because a snapshot says so');
+is(slurp('out'), 'H', 'and not touched');
+is(gauge(1, '-r', 'f.snap', '--trust'), '0::', 'unless it is trusted');
+is(gauge(1, '-r', 'f.snap', '--set', 'device.serial0.output=stdio'), "0:i\n:", 'or another one is given');
+
+# What a restore can't change.
+for (
+    [ 'device.serial0.port=0x2f8', 112, qr/device serial0: port can't be changed at a restore: it is part of the machine's state/ ],
+    [ 'device.serial0.portt=1', 112, qr/device serial0: plugin serial has no option portt; did you mean port/ ],
+    [ 'device.serial0.output=fiel:x', 112, qr/serial0: output = fiel:x is no stream; the nearest kind is file/ ],
+    [ 'device.nosuch.port=1', 110, qr/--set device\.nosuch\.port=1: the snapshot has no device nosuch/ ],
+    [ 'vm.memory=1M', 110, qr/--set vm\.memory=1M: a restored machine is as it was; only device\.NAME\.KEY=VALUE/ ],
+    [ 'cpu.rax=1', 110, qr/--set cpu\.rax=1: a restored machine is as it was/ ],
+  ) {
+    my ($set, $expected, $message) = @$_;
+    fails([ $minivmm, '-r', 'f.snap', '--trust', '--set', $set ], $expected, $message, "--set $set at a restore");
+}
+
+done_testing;

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Every plugin of plugins/, and a [device] section for each, made from what minivmm plugins says of its options.
+package Plugins;
+
+use v5.14;
+use warnings;
+
+use Exporter 'import';
+use File::Basename qw(basename dirname);
+use Minivmm;
+
+our @EXPORT = qw(plugins options device machine);
+
+$ENV{MINIVMM_PLUGIN_PATH} = dirname($minivmm) . '/plugins';    # for tools, which are elsewhere
+
+# What makes a plugin do more than by itself.
+my %more = (
+    'counter' => "limit = 3\nperiod = 1ms\n",
+    'mmio-logger' => "size = 64K\nbacking = ram\n",
+    'serial' => 'input = text:' . 'abcdefgh' x 16 . "\n",
+);
+
+sub plugins {
+    return map { basename($_, '.so') } sort glob dirname($minivmm) . '/plugins/*.so';
+}
+
+# ( { name, type, initial, help } ), in the order of the list.
+sub options {
+    my ($plugin) = @_;
+    my ($status, $out) = run([ $minivmm, 'plugins', $plugin ]);
+    my ($text) = $out =~ /^options .*\n((?:  .*\n)+)/m or return;
+    return map { my %o; @o{qw(name type initial help)} = split ' ', $_, 4; \%o } split /\n/, $text;
+}
+
+# A section; number gives it a place and a line of its own, from 0.
+sub device {
+    my ($plugin, $number) = @_;
+    my $text = "\n[device d$number]\nplugin = $plugin\n" . ($more{$plugin} // '');
+    for my $o (options($plugin)) {
+        next if $text =~ /^$o->{name} = /m;
+        my %value = (
+            port => sprintf('0x%x', 0x1000 + 0x100 * $number),
+            address => sprintf('0x%x', 0xd000_0000 + 0x10_0000 * $number),
+            irq => 16 + $number % 8,
+        );
+        my $value = $value{ $o->{type} };
+        $value = 'file:/dev/null' if $o->{type} eq 'stream' && $o->{name} =~ /out/;
+        $text .= "$o->{name} = $value\n" if defined $value;
+        die "plugin $plugin: what is a good $o->{name}?" if !defined $value && $o->{initial} eq 'required';
+    }
+    return $text;
+}
+
+# A config with these devices; its guest halts at once.
+sub machine {
+    return "[vm]\nmemory_at = 0x1000\nmemory = 16K\nirqchip = on\n\n[boot]\ncode = f4\n" . join '', @_;
+}
+
+1;

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A guest at its worst, without a guest: random accesses of every width over every range of a config's devices. What
+ * state they are in then must not change by being paused, resumed and saved, and come back from a snapshot as it was.
+ *
+ *   hostile CONFIG COUNT      COUNT accesses to each range; SEED in the environment repeats a run
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/vm.h"
+#include "unit/seed.h"
+
+#define SNAPSHOT "hostile.snap"
+
+static void
+die(const char *what)
+{
+	printf("FAIL %s\n", what);
+	exit(1);
+}
+
+static struct vm *
+build(const char *config, const char *restore)
+{
+	struct vm *vm = calloc(1, sizeof(*vm));
+
+	if (!vm || vm_build(vm, &(struct vm_source){
+				    .config = config, .restore = restore, .trust = true }))
+		die("it can't be built");
+	if (devices_start(&vm->devices, restore ? MINIVMM_RESTORED : MINIVMM_FRESH))
+		die("its devices don't start");
+	return vm;
+}
+
+static void
+destroy(struct vm *vm)
+{
+	const volatile bool no_waiting = true;
+
+	devices_stop(&vm->devices, &no_waiting);
+	vm_destroy(vm);
+	free(vm);
+}
+
+/* As machine_resume and machine_pause do, but for the vCPUs, which are us. */
+static void
+go(struct vm *vm)
+{
+	clock_go(&vm->machine.clock);
+	loop_quiet(&vm->machine.loop, false);
+	if (devices_resume(&vm->devices))
+		die("devices don't resume");
+}
+
+static void
+halt(struct vm *vm)
+{
+	if (devices_pause(&vm->devices))
+		die("devices don't come to rest");
+	clock_stop(&vm->machine.clock);
+	loop_quiet(&vm->machine.loop, true);
+}
+
+/* Values that mean something more often than chance would have it. */
+static uint64_t
+random_value(uint64_t *seed)
+{
+	switch (random_below(seed, 4)) {
+	case 0:
+		return random_below(seed, 256);
+	case 1:
+		return 1ull << random_below(seed, 64);
+	case 2:
+		return -random_below(seed, 4);
+	default:
+		return random_next(seed);
+	}
+}
+
+static void
+one_access(struct vm *vm, const struct bus_range *range, uint64_t *seed)
+{
+	uint32_t width = 1 + (uint32_t)random_below(seed, 8);
+	/* Over the whole range, its ends and a little beyond. */
+	uint64_t address = range->base - 2 + random_below(seed, range->length + 4);
+	uint8_t data[24];
+	uint64_t value = random_value(seed);
+
+	memset(data, 0x5a, sizeof(data));
+	memcpy(data + 8, &value, 8);
+	bus_access(&vm->machine.bus, range->row->space,
+		   range->row->space == MINIVMM_PIO ? address & 0xffff : address,
+		   random_below(seed, 2), data + 8, width, 0);
+	for (int i = 0; i < 8; i++)
+		if (data[i] != 0x5a || data[16 + i] != 0x5a)
+			die("an access wrote beside its bytes");
+	if (memcmp(data + 8 + width, (uint8_t *)&value + width, 8 - width))
+		die("an access wrote past its width");
+}
+
+static void
+attack_range(struct vm *vm, const struct bus_range *range, uint64_t count, uint64_t *seed)
+{
+	for (uint64_t i = 0; i < count; i++) {
+		one_access(vm, range, seed);
+		if (i % 64 == 0 && loop_once(&vm->machine.loop, 0))
+			die("the loop failed");
+	}
+}
+
+static uint64_t
+attack(struct vm *vm, uint64_t count, uint64_t *seed)
+{
+	const struct bus_space *spaces[] = { &vm->machine.bus.pio, &vm->machine.bus.mmio };
+	uint64_t ranges = 0;
+
+	for (int s = 0; s < 2; s++)
+		for (size_t i = 0; i < spaces[s]->count; i++, ranges++)
+			attack_range(vm, &spaces[s]->ranges[i], count, seed);
+	return ranges;
+}
+
+/* The state of all devices and lines, as it would be saved. */
+static void
+save(struct vm *vm, struct record_writer *writer)
+{
+	*writer = (struct record_writer){ 0 };
+	for (size_t i = 0; i < vm->devices.count; i++) {
+		record_begin(writer, vm->devices.list[i].config->name, RECORD_GROUP);
+		if (device_save(&vm->devices.list[i], writer))
+			die("a device can't be saved");
+		record_end(writer);
+	}
+	record_begin(writer, "lines", RECORD_GROUP);
+	irqs_save(&vm->machine.irqs, writer);
+	record_end(writer);
+	if (writer->failed)
+		die("the state can't be written");
+}
+
+static void
+differs(void *context, const char *path, const struct record *a, const struct record *b)
+{
+	printf("# %s\n", path);
+}
+
+/* The VM's state is still what before holds. */
+static void
+expect_same(struct vm *vm, const struct record_writer *before, const char *what)
+{
+	struct record_writer now;
+	struct record a, b;
+
+	save(vm, &now);
+	if (now.length != before->length || memcmp(now.data, before->data, now.length)) {
+		if (!record_open(before->data, before->length, &a) &&
+		    !record_open(now.data, now.length, &b))
+			record_compare(&a, &b, "", differs, NULL);
+		die(what);
+	}
+	record_writer_free(&now);
+}
+
+int
+main(int argc, char **argv)
+{
+	struct record_writer before;
+	struct vm *vm, *restored;
+	uint64_t seed, count, ranges;
+
+	if (argc != 3)
+		die("use hostile CONFIG COUNT");
+	count = strtoull(argv[2], NULL, 0);
+	seed = random_seed();
+	vm = build(argv[1], NULL);
+	go(vm);
+	ranges = attack(vm, count, &seed);
+
+	halt(vm);
+	save(vm, &before);
+	expect_same(vm, &before, "saving changes the state");
+	halt(vm);
+	expect_same(vm, &before, "a second pause changes the state");
+	if (snapshot_write(SNAPSHOT, &vm->machine, &vm->devices))
+		die("no snapshot can be written");
+	expect_same(vm, &before, "a snapshot changes the state");
+
+	restored = build(NULL, SNAPSHOT);
+	expect_same(restored, &before, "a restore changes the state");
+	unlink(SNAPSHOT);
+	go(restored);
+	attack(restored, count / 10, &seed);
+	halt(restored);
+	destroy(restored);
+
+	/* The one that was saved goes on as well. */
+	go(vm);
+	go(vm);
+	attack(vm, count / 10, &seed);
+	halt(vm);
+	destroy(vm);
+	record_writer_free(&before);
+	printf("PASS %llu ranges, %llu accesses each\n", (unsigned long long)ranges,
+	       (unsigned long long)count);
+	return 0;
+}
