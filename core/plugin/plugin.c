@@ -42,11 +42,14 @@ add_folders(struct plugin_path *path, const char *list)
 	return r;
 }
 
-/* "plugins" in the folder that the program itself lies in. */
+/*
+ * "plugins" in the folder that the program itself lies in; for one that is installed, in DIR/bin, DIR/lib/minivmm/plugins,
+ * wherever it has been moved to.
+ */
 static const char *
 beside_program(char *buffer, size_t size)
 {
-	ssize_t n = readlink("/proc/self/exe", buffer, size - sizeof("/plugins"));
+	ssize_t n = readlink("/proc/self/exe", buffer, size - sizeof("/lib/minivmm/plugins"));
 	char *slash;
 
 	if (n <= 0)
@@ -55,7 +58,10 @@ beside_program(char *buffer, size_t size)
 	slash = strrchr(buffer, '/');
 	if (!slash)
 		return NULL;
-	strcpy(slash, "/plugins");
+	if (slash - buffer >= 4 && !memcmp(slash - 4, "/bin", 4))
+		strcpy(slash - 4, "/lib/minivmm/plugins");
+	else
+		strcpy(slash, "/plugins");
 	return buffer;
 }
 

@@ -1,0 +1,51 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# make install: what is installed runs from where it was put, and a plugin is built against it outside of the tree.
+use v5.14;
+use warnings;
+use lib 'tests/lib';
+
+use Minivmm;
+use Test::More;
+
+my $to = (run(['pwd']))[1] =~ s/\n//r . '/to';
+my $at = "$to/usr/local";
+
+# Runs make as the one that runs the tests was, if there was one.
+sub make {
+    my (@arguments) = @_;
+    my ($status, $out, $err) = run([ 'make', '-s', '-C', $top, "DESTDIR=$to", 'PREFIX=/usr/local', @arguments ], timeout => 120);
+    is($status, 0, "make @arguments") or diag($out, $err);
+}
+make('install');
+
+my @pages = map { m{([^/]+\.(\d))$} ? "share/man/man$2/$1" : () } glob "$top/core/*/*.[1-8]";
+ok(-s "$at/$_", $_) for qw(bin/minivmm include/minivmm/plugin.h lib/pkgconfig/minivmm.pc), @pages,
+  map { "lib/minivmm/plugins/$_.so" } qw(serial counter mmio-logger debug-exit);
+is(scalar @pages, 3, 'three manual pages');
+
+# It finds its own plugins, from any folder.
+my ($status, $out, $err) = run([ "$at/bin/minivmm", '-c', "$configs/simple.ini", '--log', 'warn' ]);
+is("$status:$out:$err", "0:4\n:", 'simple.ini');
+($status, $out, $err) = run([ "$at/bin/minivmm", 'plugins' ]);
+like($out, qr/^\Q$at\E\/lib\/minivmm\/plugins\n(?:  .*\n)*  serial +a 16550A serial port\n/m, 'its plugins');
+
+# A plugin of one's own: written, built with what pkg-config says, run, saved, restored.
+my %env = (PKG_CONFIG_PATH => "$at/lib/pkgconfig", PKG_CONFIG_SYSROOT_DIR => $to);
+like((run([ qw(pkg-config --cflags minivmm) ], %env))[1], qr/\A-I\Q$at\E\/include\s*\n\z/, 'pkg-config');
+is((run([ "$at/bin/minivmm", 'new-plugin', 'adder' ]))[0], 0, 'new-plugin');
+($status, $out, $err) = run([ 'sh', '-c', 'cc -shared -fPIC -Wall -Wextra -Werror -o adder.so adder.c $(pkg-config --cflags minivmm)' ], %env);
+is("$status:$out$err", '0:', 'builds');
+
+# In 32 bit mode: mov $5,0xd0000000, twice; mov 0xd0000000,%eax; out %al,$0xf4
+spew('x.ini', "[vm]\nmemory_at = 0x1000\n\n[boot]\ncode = " . 'c705000000d005000000' x 2 . "a1000000d0e6f4ebfe\n\n"
+      . "[cpu]\nmode = protected\n\n[plugins]\npath = .\n\n[device exit0]\nplugin = debug-exit\n\n"
+      . "[device a]\nplugin = adder\naddress = 0xd0000000\n");
+is((run([ "$at/bin/minivmm", '-c', 'x.ini' ]))[0], 10, 'runs');
+is((run([ "$at/bin/minivmm", '-c', 'x.ini', '--until', 'mmio:0xd0000000', '--save', 'x.snap' ]))[0], 0, 'up to a snapshot');
+is((run([ "$at/bin/minivmm", '-r', 'x.snap' ], MINIVMM_PLUGIN_PATH => '.'))[0], 10, 'and on from there');
+
+make('uninstall');
+is((run([ 'find', $to, '-type', 'f' ]))[1], '', 'nothing is left of it');
+
+done_testing;
