@@ -1,0 +1,119 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# minivmm/plugin.h by itself: C and C++, with every warning; and what must not compile.
+use v5.14;
+use warnings;
+use lib 'tests/lib';
+
+use Minivmm;
+use Test::More;
+
+my @flags = (qw(-Wall -Wextra -Werror -fsyntax-only), "-I$top/core/include");
+my %compilers = (
+    'C11' => [qw(cc -std=c11 -x c)],
+    'GNU C17' => [qw(cc -std=gnu17 -x c)],
+    'C++20' => [qw(c++ -std=c++20 -x c++)],
+);
+$compilers{"clang's C11"} = [qw(clang -std=c11 -x c)] if (run([qw(clang --version)]))[0] == 0;
+$compilers{"clang's C++20"} = [qw(clang++ -std=c++20 -x c++)] if (run([qw(clang++ --version)]))[0] == 0;
+
+sub compiles {
+    my ($compiler, $text, @more) = @_;
+    spew('x.txt', $text);
+    return run([ @{ $compilers{$compiler} }, @flags, @more, 'x.txt' ]);
+}
+
+# One of everything that the header offers.
+my $everything = <<'END';
+#include <minivmm/plugin.h>
+
+enum kind { FEW, MANY };
+static const char *const kinds[] = { "few", "many", NULL };
+
+struct thing {
+	uint8_t u8; uint16_t u16, port; uint32_t u32, kind; uint64_t u64, size, address, time; bool flag;
+	const char *text, *path; struct minivmm_irq irq;
+	uint8_t bytes[4]; uint16_t counted[8]; uint32_t count; uint64_t *far; uint64_t far_count;
+};
+
+static int read_it(struct minivmm_device *dev, const struct minivmm_access *access, uint64_t *value)
+{
+	struct thing *t = (struct thing *)minivmm_state(dev);
+	minivmm_irq_raise(dev, &t->irq);
+	*value = t->u32 + minivmm_now(dev);
+	return 0;
+}
+static int fire(struct minivmm_device *dev, uint32_t timer, uint64_t periods) { minivmm_post(dev, 0); return 0; }
+static int ready(struct minivmm_device *dev, uint32_t watch, uint32_t events) { return minivmm_watch(dev, watch, -1, 0); }
+static int run(struct minivmm_device *dev, uint32_t post) { return 0; }
+static int readable(struct minivmm_device *dev, uint32_t stream)
+{
+	char byte;
+	return minivmm_stream_read(dev, stream, &byte, 1) == 1 ? 0 : -1;
+}
+
+static const struct minivmm_option options[] = {
+	MINIVMM_OPTION(struct thing, u8, "1", "help", .min = 1, .max = 9),
+	MINIVMM_OPTION(struct thing, u16, "1", "help"),
+	MINIVMM_OPTION(struct thing, u32, "1", "help"),
+	MINIVMM_OPTION(struct thing, u64, "1", "help"),
+	MINIVMM_OPTION(struct thing, flag, "no", "help"),
+	MINIVMM_OPTION(struct thing, text, "", "help", .flags = MINIVMM_HOST),
+	MINIVMM_OPTION(struct thing, irq, "none", "help", .flags = MINIVMM_EDGE | MINIVMM_ACTIVE_LOW),
+	MINIVMM_OPTION_AS(SIZE, struct thing, size, "4K", "help"),
+	MINIVMM_OPTION_AS(ADDRESS, struct thing, address, "0", "help"),
+	MINIVMM_OPTION_AS(DURATION, struct thing, time, "1ms", "help"),
+	MINIVMM_OPTION_AS(PORT, struct thing, port, "1", "help"),
+	MINIVMM_OPTION_AS(ENUM, struct thing, kind, "few", "help", .values = kinds),
+	MINIVMM_OPTION_AS(PATH, struct thing, path, "", "help"),
+	MINIVMM_END
+};
+static const struct minivmm_register registers[] = { { 0, "A", "B" }, MINIVMM_END };
+static const struct minivmm_range ranges[] = {
+	{ .space = MINIVMM_MMIO, .at = "at", .length = 4, .widths = MINIVMM_W32, .read = read_it, .registers = registers },
+	MINIVMM_END
+};
+static const struct minivmm_timer timers[] = { { .name = "tick", .fire = fire }, MINIVMM_END };
+static const struct minivmm_stream streams[] = { { .name = "line", .input = "input", .readable = readable }, MINIVMM_END };
+static const struct minivmm_watch watches[] = { { .name = "watch", .ready = ready }, MINIVMM_END };
+static const struct minivmm_post posts[] = { { .name = "post", .run = run }, MINIVMM_END };
+static const struct minivmm_field fields[] = {
+	MINIVMM_FIELD(struct thing, u8, .max = 9),
+	MINIVMM_FIELD(struct thing, flag),
+	MINIVMM_FIELD(struct thing, bytes, .initial = 1, .since = 2),
+	MINIVMM_FIELD_COUNTED(struct thing, counted, count),
+	MINIVMM_FIELD_POINTER(struct thing, far, far_count),
+	MINIVMM_END
+};
+static const struct minivmm_plugin thing = {
+	.name = "thing", .summary = "everything", .state_version = 2, .state_size = sizeof(struct thing),
+	.options = options, .ranges = ranges, .timers = timers, .streams = streams, .watches = watches, .posts = posts,
+	.fields = fields,
+};
+MINIVMM_REGISTER(thing);
+END
+
+for my $compiler (sort keys %compilers) {
+    is(join(':', compiles($compiler, "#include <minivmm/plugin.h>\n")), '0::', "$compiler: the header alone");
+    my ($status, $out, $err) = compiles($compiler, $everything, '-Wno-unused-parameter');
+    is("$status:$out", '0:', "$compiler: one of everything") or diag($err);
+
+    # A member of the wrong C type does not compile.
+    for my $wrong ([ 'SIZE', 'u32' ], [ 'PORT', 'u8' ], [ 'ENUM', 'u64' ], [ 'PATH', 'u64' ]) {
+        my ($type, $member) = @$wrong;
+        my $text = $everything =~ s/OPTION_AS\($type, struct thing, \w+/OPTION_AS($type, struct thing, $member/r;
+        ($status) = compiles($compiler, $text, '-Wno-unused-parameter');
+        isnt($status, 0, "$compiler: a member that is no $type");
+    }
+    ($status) = compiles($compiler, $everything =~ s/OPTION\(struct thing, u8/OPTION(struct thing, nosuch/r, '-Wno-unused-parameter');
+    isnt($status, 0, "$compiler: a member that there is not");
+}
+
+# What is built as C++ is a plugin like any other.
+spew('thing.cc', $everything);
+my ($status, $out, $err) = run([ qw(c++ -std=c++20 -shared -fPIC -o thing.so), "-I$top/core/include", 'thing.cc' ]);
+is("$status:$out$err", '0:', 'a plugin in C++');
+($status, $out, $err) = run([ $minivmm, 'plugins', './thing.so' ]);
+like("$status:$out", qr/\A0:thing: everything\n.*^  kind +enum +few +help \(few, many\)\n.*^  bytes +u8\[4\] .*since version 2/ms, 'which loads');
+
+done_testing;
