@@ -104,8 +104,8 @@ check-asan: ## the tests under AddressSanitizer and UBSan
 	$(MAKE) check $(asan) SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=undefined'
 
 tsan := B=build/tsan O=build/tsan CFLAGS='-O1 -g -fno-omit-frame-pointer'
-check-tsan: ## the threaded tests under ThreadSanitizer
-	$(MAKE) check $(tsan) SANITIZE=-fsanitize=thread PROVE=--ext=.none units= 
+check-tsan: ## the tests under ThreadSanitizer
+	$(MAKE) check $(tsan) SANITIZE=-fsanitize=thread
 
 mutants: ## leave out pieces of saving and restoring, one at a time: each must be noticed
 	$(MAKE) all B=build/mutants O=build/mutants CFLAGS='-O2 -g -DMINIVMM_MUTANTS' helpers= \

@@ -312,6 +312,10 @@ machine_run(struct machine *m)
 {
 	int r = start_threads(m);
 
+	/* A point that is true at the start does not fire. */
+	if (m->vcpus[0].halted && m->point.kind == POINT_HLT)
+		m->point.kind = POINT_NONE;
+	machine_halted(m);
 	if (!r && m->point.kind == POINT_TIME && m->point.value > clock_now(&m->clock))
 		loop_timer_set(&m->loop, &m->point_timer, m->point.value, 0);
 	if (m->kvm.irqchip)
@@ -319,10 +323,6 @@ machine_run(struct machine *m)
 			       MONITOR_PERIOD);
 	if (!r)
 		r = machine_resume(m);
-	if (!r && m->vcpus[0].halted) {
-		m->point.kind = m->point.kind == POINT_HLT ? POINT_NONE : m->point.kind;
-		machine_halted(m);
-	}
 	while (!r && !ended(m))
 		r = m->point_reached ? at_point(m) : loop_once(&m->loop, -1);
 	if (r)

@@ -18,7 +18,7 @@ struct vcpu {
 	struct kvm_vcpu kvm;
 	pthread_t thread;
 	bool started;    /* the thread exists */
-	bool halted;     /* for good; without irqchip the VMM's own state, saved as such */
+	atomic_bool halted; /* for good; without irqchip the VMM's own state, saved as such */
 	bool stepping;   /* a point counts instructions, or a breakpoint is being stepped over */
 	uint64_t errand; /* number of the last one done */
 	int trouble;     /* of it: 0 or a negative status */
