@@ -87,7 +87,8 @@ static int
 number(struct device *device, const struct minivmm_option *row, const struct given *g,
        uint64_t *value)
 {
-	uint64_t max = row->max ? row->max : type_max(row->type);
+	uint64_t limit = type_max(row->type);
+	uint64_t max = row->max && row->max < limit ? row->max : limit;
 	const char *trouble = row->type == MINIVMM_SIZE       ? parse_size(g->text, value)
 			      : row->type == MINIVMM_DURATION ? parse_duration(g->text, value)
 							      : parse_u64(g->text, value);
