@@ -8,65 +8,14 @@ use lib 'tests/lib';
 use IO::Socket::INET;
 use IO::Socket::UNIX;
 use Minivmm;
+use Much;
 use POSIX qw(SIGTERM);
 use Test::More;
 
-# The guest of the pipes says the 16 KiB from 0x1000 on four times, 16 bytes whenever THRE is set:
-#   FCR = 1; bp = 4;  1: si = 0x1000;  2: in LSR; jz 2b;  cx = 16; rep outsb;  cmp si,0x5000; jne 2b;  dec bp; jne 1b;  hlt
-my $code = pack 'H*', 'bafa03b001eebd0400be0010bafd03eca82074fbbaf803b91000f36e81fe005075ea4d75e4f4';
-my $page = $code . join '', map { chr } map { ($_ * 7 + ($_ >> 8) * 13) & 255 } length $code .. 0x3fff;
-my $whole = $page x 4;
-spew('much.bin', $page);
-spew('much.ini', "[vm]\nmemory_at = 0x1000\nmemory = 16K\n\n[boot]\nimage = much.bin\n\n"
-      . "[device serial0]\nplugin = serial\noutput = stdio\n");
+# The guest of the pipes says the 16 KiB from 0x1000 on four times.
+my $whole = much(4);
 
-# A pipe that holds as little as may be.
-sub small_pipe {
-    pipe my $reader, my $writer or die "pipe: $!";
-    fcntl $writer, 1031, 4096 or die "F_SETPIPE_SZ: $!";
-    return ($reader, $writer);
-}
-
-sub drain {
-    my ($reader, $bytes) = @_;
-    $bytes //= '';
-    1 while sysread $reader, $bytes, 65536, length $bytes;
-    return $bytes;
-}
-
-# Where the guest is in what it says: SIGQUIT asks, once there is a vCPU's thread.
-sub rsi {
-    my ($process) = @_;
-    my $asked = () = said($process) =~ / rsi /g;
-    return '' if (() = glob "/proc/$process->{pid}/task/*") < 2;
-    kill QUIT => $process->{pid};
-    until_true { (() = said($process) =~ / rsi /g) > $asked };
-    return (said($process) =~ / rsi (0x[0-9a-f]+)/g)[-1];
-}
-
-# A reader that stalls: the guest waits, by its own polling; the machine can be looked at meanwhile; nothing is lost.
-{
-    my ($reader, $writer) = small_pipe();
-    my $process = start([ $minivmm, '-c', 'much.ini', '--status', 'status.json' ], stdout => $writer);
-    close $writer;
-    my $before = '';
-    my $stalled = until_true {
-        my $now = rsi($process);
-        my $same = $now eq $before && hex $now > 0x1000;
-        $before = $now;
-        return $same;
-    };
-    ok($stalled, 'a stalled guest polls, and can be looked at');
-    my $bytes = drain($reader);
-    my ($status, undef, $err) = finish($process);
-    is($status, 0, 'a pipe that stalls');
-    is(length $bytes, length $whole, 'all of it arrives');
-    ok($bytes eq $whole, 'byte for byte');
-    my $said = status_of('status.json');
-    cmp_ok($said->{accesses}, '>', 65537 + 4096 + 100, 'and it was the guest that waited');
-}
-
-# A snapshot in the middle of that: what is out is this process's to deliver, the rest is the restored one's.
+# A reader that stalls, and a snapshot meanwhile: what is out is this process's to deliver, the rest the restored one's.
 {
     my ($reader, $writer) = small_pipe();
     my $process =

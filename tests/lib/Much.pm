@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# A guest that says much on its serial port, and pipes that hold little.
+package Much;
+
+use v5.14;
+use warnings;
+
+use Exporter 'import';
+use Minivmm;
+
+our @EXPORT = qw(much small_pipe drain);
+
+# Writes much.ini and its image, a guest that says the 16 KiB from 0x1000 on so many times, 16 bytes whenever THRE is set:
+#   FCR = 1; bp = times;  1: si = 0x1000;  2: in LSR; jz 2b;  cx = 16; rep outsb;  cmp si,0x5000; jne 2b;  dec bp; jne 1b;  hlt
+# Returns all that it says.
+sub much {
+    my ($times) = @_;
+    my $code = pack 'H*', sprintf 'bafa03b001eebd%02x00be0010bafd03eca82074fbbaf803b91000f36e81fe005075ea4d75e4f4', $times;
+    my $image = $code . join '', map { chr(($_ * 7 + ($_ >> 8) * 13) & 255) } length $code .. 0x3fff;
+    spew('much.bin', $image);
+    spew('much.ini', "[vm]\nmemory_at = 0x1000\nmemory = 16K\n\n[boot]\nimage = much.bin\n\n"
+          . "[device serial0]\nplugin = serial\noutput = stdio\n");
+    return $image x $times;
+}
+
+# A pipe that holds as little as may be.
+sub small_pipe {
+    pipe my $reader, my $writer or die "pipe: $!";
+    fcntl $writer, 1031, 4096 or die "F_SETPIPE_SZ: $!";
+    return ($reader, $writer);
+}
+
+# All that comes out of it.
+sub drain {
+    my ($reader) = @_;
+    my $bytes = '';
+    1 while sysread $reader, $bytes, 65536, length $bytes;
+    return $bytes;
+}
+
+1;
