@@ -19,7 +19,7 @@ WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unu
 ALL_CFLAGS = -std=gnu11 $(CFLAGS) $(WARN) $(SANITIZE) -fvisibility=hidden -pthread -MMD -MP \
 	-Icore -Icore/include -D_GNU_SOURCE -DPREFIX='"$(PREFIX)"'
 ALL_LDFLAGS = $(LDFLAGS) $(SANITIZE) -pthread
-LIBS := -linih -ldl
+LIBS := -l:libinih.a -ldl
 
 core := $(filter-out core/cli/main.c,$(wildcard core/*/*.c))
 core_o := $(core:%.c=$B/%.o)

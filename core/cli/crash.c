@@ -68,7 +68,7 @@ crashed(int number, siginfo_t *info, void *context)
 	}
 	if (bus_current.callback) {
 		say(" in device ");
-		say(bus_current.device);
+		say(bus_current.device->name);
 		say(", callback ");
 		say(bus_current.callback);
 		say(", offset ");

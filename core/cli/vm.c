@@ -122,6 +122,7 @@ vm_destroy(struct vm *vm)
 	if (vm->built) {
 		if (!clock_now(&vm->machine.clock)) /* it never ran */
 			memory_unmake(&vm->machine.memory);
+		machine_join(&vm->machine);
 		devices_destroy(&vm->devices);
 		machine_destroy(&vm->machine);
 	}

@@ -281,12 +281,6 @@ kvm_vcpu_cpuid(struct kvm_vcpu *vcpu)
 }
 
 int
-kvm_vcpu_run(struct kvm_vcpu *vcpu)
-{
-	return ioctl(vcpu->fd, KVM_RUN, 0) ? -errno : 0;
-}
-
-int
 kvm_vcpu_regs(struct kvm_vcpu *vcpu, struct kvm_regs *regs)
 {
 	if (ioctl(vcpu->fd, KVM_GET_REGS, regs))

@@ -6,10 +6,12 @@
 #ifndef KVM_KVM_H
 #define KVM_KVM_H
 
+#include <errno.h>
 #include <linux/kvm.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/ioctl.h>
 
 #include "base/record.h"
 
@@ -68,7 +70,11 @@ int kvm_vcpu_cpuid(struct kvm_vcpu *vcpu);
 
 /* KVM_RUN. 0: an exit is in vcpu->run; -EINTR, -EAGAIN: none; else -errno, nothing said. Hot path.
  */
-int kvm_vcpu_run(struct kvm_vcpu *vcpu);
+static inline int
+kvm_vcpu_run(struct kvm_vcpu *vcpu)
+{
+	return ioctl(vcpu->fd, KVM_RUN, 0) ? -errno : 0;
+}
 
 int kvm_vcpu_regs(struct kvm_vcpu *vcpu, struct kvm_regs *regs);
 int kvm_vcpu_set_regs(struct kvm_vcpu *vcpu, const struct kvm_regs *regs);

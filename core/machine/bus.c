@@ -2,13 +2,13 @@
 /* The bus: ranges, look-up, and one access whatever its width. */
 #include "machine/bus.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
 
 #define PORTS 65536u
+#define MARKS(space) (4 * (space)->count)
 
 _Thread_local struct bus_current bus_current;
 
@@ -65,9 +65,10 @@ bus_add(struct bus *bus, const struct bus_range *range, const char *where)
 		space->capacity = capacity;
 	}
 	space->ranges[space->count] = *range;
+	space->ranges[space->count].read = range->row->read;
+	space->ranges[space->count].write = range->row->write;
 	space->ranges[space->count].widths =
-	    range->row->widths ? range->row->widths
-			       : MINIVMM_W8 | MINIVMM_W16 | MINIVMM_W32 | MINIVMM_W64;
+	    range->row->widths ? range->row->widths : BUS_ANY_WIDTH;
 	space->count++;
 	return 0;
 }
@@ -80,6 +81,34 @@ by_base(const void *a, const void *b)
 	return x->base < y->base ? -1 : x->base > y->base;
 }
 
+/*
+ * Divides the addresses from the first range's base to the last one's into equal parts, so that a
+ * look-up has to search only among the ranges that start in one of them.
+ */
+static int
+mark(struct bus_space *space)
+{
+	size_t count = space->count, range = 0;
+
+	if (!count)
+		return 0;
+	space->bases = calloc(count, sizeof(*space->bases));
+	space->marks = calloc(MARKS(space) + 1, sizeof(*space->marks));
+	if (!space->bases || !space->marks)
+		return -1;
+	for (size_t i = 0; i < count; i++)
+		space->bases[i] = space->ranges[i].base;
+	while ((space->bases[count - 1] - space->bases[0]) >> space->shift >= MARKS(space))
+		space->shift++;
+	for (uint64_t i = 0; i <= MARKS(space); i++) {
+		while (range + 1 < count &&
+		       (space->bases[range + 1] - space->bases[0] - 1) >> space->shift < i)
+			range++;
+		space->marks[i] = (uint32_t)range;
+	}
+	return 0;
+}
+
 /* Ports are few enough for a table of all; pages of it that no range touches stay unallocated. */
 int
 bus_seal(struct bus *bus)
@@ -89,7 +118,7 @@ bus_seal(struct bus *bus)
 	if (bus->mmio.count)
 		qsort(bus->mmio.ranges, bus->mmio.count, sizeof(struct bus_range), by_base);
 	bus->pio.ports = calloc(PORTS, sizeof(uint16_t));
-	if (!bus->pio.ports)
+	if (!bus->pio.ports || mark(&bus->mmio))
 		return fail(STATUS_HOST, "no memory for the bus");
 	for (size_t i = 0; i < bus->pio.count; i++)
 		for (uint64_t port = 0; port < bus->pio.ranges[i].length; port++)
@@ -104,24 +133,33 @@ bus_free(struct bus *bus)
 	free(bus->pio.ranges);
 	free(bus->pio.ports);
 	free(bus->mmio.ranges);
+	free(bus->mmio.bases);
+	free(bus->mmio.marks);
 	*bus = (struct bus){ 0 };
 }
 
-static struct bus_range *
+/* The last range that starts at or before address. */
+static inline struct bus_range *
 find_mmio(struct bus_space *space, uint64_t address)
 {
-	struct bus_range *base = space->ranges;
-	size_t count = space->count;
+	const uint64_t *base = space->bases;
+	uint64_t part;
+	size_t count;
 
-	if (!count)
+	if (!space->count || address < *base)
 		return NULL;
-	while (count > 1) { /* the last range that starts at or before address; no branch to miss */
+	part = (address - *base) >> space->shift;
+	if (part >= MARKS(space))
+		part = MARKS(space) - 1;
+	base += space->marks[part];
+	count = space->marks[part + 1] - space->marks[part] + 1;
+	while (count > 1) { /* no branch to miss */
 		size_t half = count / 2;
 
-		base = base[half].base <= address ? base + half : base;
+		base = base[half] <= address ? base + half : base;
 		count -= half;
 	}
-	return base->base <= address ? base : NULL;
+	return &space->ranges[base - space->bases];
 }
 
 struct bus_range *
@@ -155,7 +193,7 @@ piece(const struct bus_range *range, uint32_t width)
 static uint32_t
 next_width(const struct bus_range *range, uint32_t width)
 {
-	return range->row->widths ? piece(range, width) : width;
+	return range->widths == BUS_ANY_WIDTH ? width : piece(range, width);
 }
 
 static void
@@ -163,6 +201,28 @@ failed(struct bus_range *range)
 {
 	if (range->failures)
 		atomic_fetch_add_explicit(range->failures, 1, memory_order_relaxed);
+}
+
+/* memcpy of a width that the compiler does not know: the usual ones without a call. */
+static inline void
+copy(void *to, const void *from, uint32_t width)
+{
+	switch (width) {
+	case 1:
+		memcpy(to, from, 1);
+		break;
+	case 2:
+		memcpy(to, from, 2);
+		break;
+	case 4:
+		memcpy(to, from, 4);
+		break;
+	case 8:
+		memcpy(to, from, 8);
+		break;
+	default:
+		memcpy(to, from, width);
+	}
 }
 
 /* Calls the device for one piece. The guest sees all ones where a read fails. */
@@ -173,28 +233,28 @@ call(struct bus_range *range, struct minivmm_access *access, bool write, void *d
 	uint64_t value = 0;
 	int r;
 
-	bus_current.device = device->name;
+	bus_current.device = device;
 	bus_current.callback = write ? "write" : "read";
 	bus_current.offset = access->offset;
 	if (range->lock)
-		pthread_mutex_lock(range->lock);
+		lock_take(range->lock);
 	if (write) {
-		memcpy(&value, data, access->width);
-		r = range->row->write ? range->row->write(device, access, value) : 0;
+		copy(&value, data, access->width);
+		r = range->write ? range->write(device, access, value) : 0;
 		range->writes++;
 	} else {
-		r = range->row->read ? range->row->read(device, access, &value) : -1;
+		r = range->read ? range->read(device, access, &value) : -1;
 		range->reads++;
 	}
 	if (range->lock)
-		pthread_mutex_unlock(range->lock);
+		lock_release(range->lock);
 	bus_current.callback = NULL;
-	if (r < 0 && (write || range->row->read))
+	if (r < 0 && (write || range->read))
 		failed(range);
 	if (!write) {
 		if (r < 0)
 			value = UINT64_MAX;
-		memcpy(data, &value, access->width);
+		copy(data, &value, access->width);
 	}
 }
 
@@ -209,7 +269,8 @@ stray(struct bus *bus, uint32_t space, uint64_t address, bool write, uint32_t wi
 			 (unsigned long long)address);
 }
 
-struct bus_range *
+/* In one piece: after an exit the caches are cold, and each function costs as much as its work. */
+__attribute__((hot, flatten)) struct bus_range *
 bus_access(struct bus *bus, uint32_t space, uint64_t address, bool write, void *data,
 	   uint32_t width, uint32_t vcpu)
 {

@@ -11,27 +11,37 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/lock.h"
 #include "minivmm/plugin.h"
 
 struct bus_range {
 	uint64_t base, length;
 	struct minivmm_device *device;
-	const struct minivmm_range *row;
-	void *lock; /* pthread_mutex_t * of the device, or NULL */
-	atomic_uint_least64_t *failures;
-	uint64_t reads, writes; /* by vCPU threads under the lock */
+	int (*read)(struct minivmm_device *dev, const struct minivmm_access *access,
+		    uint64_t *value); /* the row's, by bus_add */
+	int (*write)(struct minivmm_device *dev, const struct minivmm_access *access,
+		     uint64_t value);
+	struct lock *lock;      /* of the device, or NULL */
 	uint32_t index;         /* of the row in its table */
-	uint32_t widths;        /* never 0 */
+	uint32_t widths;        /* by bus_add; BUS_ANY_WIDTH: 3, 5, 6 and 7 as well */
+	uint64_t reads, writes; /* by vCPU threads under the lock */
+	const struct minivmm_range *row;
+	atomic_uint_least64_t *failures;
 };
 
 struct bus_space {
 	struct bus_range *ranges; /* sorted by base once sealed */
 	size_t count, capacity;
-	uint16_t *ports; /* of the port space, sealed: 1 + index of the range at each port; NULL for
-			    MMIO */
+	/* Of the port space, sealed: 1 + index of the range at each port. */
+	uint16_t *ports;
+	/* Of MMIO, sealed: the ranges' bases, and marks[i]: the last of them that is at or below
+	 * bases[0] + (i << shift). */
+	uint64_t *bases;
+	uint32_t *marks, shift;
 };
 
 #define BUS_STRAY_LOGGED 8
+#define BUS_ANY_WIDTH 0x1fu
 
 struct bus {
 	struct bus_space pio, mmio;
@@ -62,11 +72,12 @@ void bus_count(const struct bus *bus, const struct minivmm_device *device, uint6
 	       uint64_t *writes);
 
 /*
- * The callback that this thread is in, for the report of a crash: device, what, offset. NULL name:
+ * The callback that this thread is in, for the report of a crash. NULL callback:
  * none.
  */
 struct bus_current {
-	const char *device, *callback;
+	const struct minivmm_device *device;
+	const char *callback;
 	uint64_t offset;
 };
 extern _Thread_local struct bus_current bus_current;

@@ -102,8 +102,8 @@ machine_create(struct machine *m, const struct machine_layout *layout)
 	return r;
 }
 
-static void
-join(struct machine *m)
+void
+machine_join(struct machine *m)
 {
 	pthread_mutex_lock(&m->lock);
 	m->dying = true;
@@ -121,7 +121,7 @@ join(struct machine *m)
 void
 machine_destroy(struct machine *m)
 {
-	join(m);
+	machine_join(m);
 	for (uint32_t i = 0; i < m->vcpu_count; i++)
 		kvm_vcpu_close(&m->vcpus[i].kvm);
 	free(m->vcpus);

@@ -92,6 +92,8 @@ struct machine_layout {
 };
 int machine_create(struct machine *machine, const struct machine_layout *layout);
 void machine_destroy(struct machine *machine);
+/* Ends the vCPUs' threads, as destroy does; the machine will not run again. */
+void machine_join(struct machine *machine);
 
 /* Runs the loop until the machine ends; vCPU threads start here. Returns 0 (why: machine->end) or a
  * negative status. */

@@ -13,6 +13,13 @@
 
 #define HLT_OPCODE 0xf4
 
+/*
+ * The way of an access from exit to re-entry. The caches are cold then, and a call costs as much as its work: HOT
+ * functions lie side by side, INLINED ones become part of them.
+ */
+#define HOT __attribute__((hot))
+#define INLINED __attribute__((always_inline)) inline
+
 void
 vcpu_kick(struct vcpu *vcpu)
 {
@@ -87,7 +94,7 @@ trace(struct vcpu *vcpu, uint32_t space, uint64_t address, bool write, const voi
 	trace_access(vcpu->machine->trace, &access);
 }
 
-static void
+INLINED static void
 access_one(struct vcpu *vcpu, uint32_t space, uint64_t address, bool write, void *data,
 	   uint32_t width)
 {
@@ -126,7 +133,7 @@ trace_out(struct vcpu *vcpu, const uint8_t *data, uint32_t count, uint32_t size)
 }
 
 /* True: another exit waits to be dispatched. */
-static bool
+INLINED static bool
 exit_io(struct vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->kvm.run;
@@ -139,7 +146,7 @@ exit_io(struct vcpu *vcpu)
 	return write && vcpu->machine->trace && trace_out(vcpu, data, run->io.count, run->io.size);
 }
 
-static void
+INLINED static void
 exit_mmio(struct vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->kvm.run;
@@ -195,7 +202,7 @@ exit_trouble(struct vcpu *vcpu)
 }
 
 /* What the guest left KVM for; true: another exit waits to be dispatched. */
-static bool
+INLINED static bool
 dispatch_one(struct vcpu *vcpu)
 {
 	count(&vcpu->exits);
@@ -225,7 +232,7 @@ dispatch_one(struct vcpu *vcpu)
 	return false;
 }
 
-static void
+HOT static void
 dispatch(struct vcpu *vcpu)
 {
 	while (dispatch_one(vcpu))
@@ -264,7 +271,7 @@ step_or_run(struct vcpu *vcpu)
  * which KVM first completes the access at hand. Until then the registers are those of before it, and the second half
  * of a split access may come as one more exit.
  */
-static void
+HOT static void
 run(struct vcpu *vcpu)
 {
 	struct machine *machine = vcpu->machine;

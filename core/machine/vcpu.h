@@ -17,11 +17,11 @@ struct vcpu {
 	struct machine *machine;
 	struct kvm_vcpu kvm;
 	pthread_t thread;
-	bool started;    /* the thread exists */
+	bool started;       /* the thread exists */
 	atomic_bool halted; /* for good; without irqchip the VMM's own state, saved as such */
-	bool stepping;   /* a point counts instructions, or a breakpoint is being stepped over */
-	uint64_t errand; /* number of the last one done */
-	int trouble;     /* of it: 0 or a negative status */
+	bool stepping;      /* a point counts instructions, or a breakpoint is being stepped over */
+	uint64_t errand;    /* number of the last one done */
+	int trouble;        /* of it: 0 or a negative status */
 	atomic_uint_least64_t exits;    /* written by its thread only */
 	atomic_uint_least64_t accesses; /* ports and MMIO, likewise */
 	uint64_t seen;                  /* exits when the monitor last looked */

@@ -15,18 +15,18 @@
 void
 device_enter(struct device *device, const char *what)
 {
-	bus_current.device = device->public.name;
+	bus_current.device = &device->public;
 	bus_current.callback = what;
 	bus_current.offset = 0;
 	if (!(device->plugin.descriptor.flags & MINIVMM_CONCURRENT))
-		pthread_mutex_lock(&device->lock);
+		lock_take(&device->lock);
 }
 
 int
 device_leave(struct device *device, int result)
 {
 	if (!(device->plugin.descriptor.flags & MINIVMM_CONCURRENT))
-		pthread_mutex_unlock(&device->lock);
+		lock_release(&device->lock);
 	bus_current.callback = NULL;
 	if (result < 0)
 		atomic_fetch_add(&device->failures, 1);
@@ -132,7 +132,6 @@ device_create(struct device *d)
 	const struct minivmm_plugin *descriptor = &d->plugin.descriptor;
 	int r;
 
-	pthread_mutex_init(&d->lock, NULL);
 	d->public.name = d->config->name;
 	d->public.state = calloc(1, descriptor->state_size + 1);
 	if (!d->public.state)

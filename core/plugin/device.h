@@ -3,8 +3,7 @@
 #ifndef PLUGIN_DEVICE_H
 #define PLUGIN_DEVICE_H
 
-#include <pthread.h>
-
+#include "base/lock.h"
 #include "config/config.h"
 #include "machine/machine.h"
 #include "plugin/plugin.h"
@@ -41,7 +40,7 @@ struct device {
 	struct devices *all;
 	struct plugin plugin;
 	struct config_device *config;
-	pthread_mutex_t lock; /* held in every callback, unless the plugin is concurrent */
+	struct lock lock; /* held in every callback, unless the plugin is concurrent */
 	struct device_timer *timers;
 	struct device_watch *watches;
 	struct device_post *posts;

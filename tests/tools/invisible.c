@@ -448,6 +448,7 @@ walk(const struct options *o)
 	r = walk_once(&w, count_point);
 	if (!r && o->steps && !strstr(w.reference.text, w.end)) {
 		unlink(w.snapshot);
+		free(w.reference.text);
 		printf("SKIP steps: on this host single-stepping changes how the guest ends\n");
 		return 77;
 	}
