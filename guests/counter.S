@@ -30,6 +30,12 @@
 	mov	$0x01, %al	/* ICW4: 8086 */
 	out	%al, $0x21
 	out	%al, $0xa1
+	mov	$0x4d0, %dx	/* ELCR: IRQ 5 and 10 are level-triggered */
+	mov	$0x20, %al
+	out	%al, %dx
+	inc	%dx
+	mov	$0x04, %al
+	out	%al, %dx
 	mov	$0xdb, %al	/* IRQ 2 and 5 */
 	out	%al, $0x21
 	mov	$0xff, %al
@@ -71,13 +77,14 @@ on_reads:
 	iret
 
 on_periods:
-	push	%ax
+	push	%eax
+	mov	PERIODS, %eax	/* changes nothing: the line stays up */
 	movl	$0, PERIODS
 	movb	$1, seen_periods
 	mov	$0x20, %al
 	out	%al, $0xa0
 	out	%al, $0x20
-	pop	%ax
+	pop	%eax
 	iret
 
 /* A request that comes while the slave is set up, and is gone by the time it is asked for. */

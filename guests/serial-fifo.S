@@ -50,6 +50,10 @@
 	jne	3b
 	mov	$timeout, %si
 	call	say
+	mov	$PORT + 2, %dx
+	in	%dx, %al
+	cmp	$0xcc, %al		/* until a byte is taken */
+	jne	wrong
 	mov	$PORT, %dx
 	in	%dx, %al
 	out	%al, %dx

@@ -164,7 +164,8 @@ static void
 show_bytes_as_text(FILE *out, const struct record *item)
 {
 	for (uint32_t i = 0; i < item->count; i++)
-		if ((item->data[i] < ' ' && !memchr("\t\r\n", item->data[i], 3)) ||
+		if ((item->data[i] < ' ' && item->data[i] != '\t' && item->data[i] != '\r' &&
+		     item->data[i] != '\n') ||
 		    item->data[i] >= 0x7f)
 			return;
 	fputs(" \"", out);
