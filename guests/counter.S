@@ -62,15 +62,22 @@
 	sti
 	hlt			/* nothing can come between the two */
 	jmp	2b
-3:	mov	$timer, %si
-	call	say
+3:	sti			/* a line that is still up would interrupt again */
+	in	$0xa1, %al
+	nop
 	cli
-	hlt
+	mov	$timer, %si
+	call	say
+	cmpw	$0x0101, seen_reads
+	je	4f
+	mov	$again, %si
+	call	say
+4:	hlt
 
 on_reads:
 	push	%ax
 	movl	$0, READS	/* lowers the line */
-	movb	$1, seen_reads
+	incb	seen_reads
 	mov	$0x20, %al	/* end of interrupt */
 	out	%al, $0x20
 	pop	%ax
@@ -80,7 +87,7 @@ on_periods:
 	push	%eax
 	mov	PERIODS, %eax	/* changes nothing: the line stays up */
 	movl	$0, PERIODS
-	movb	$1, seen_periods
+	incb	seen_periods
 	mov	$0x20, %al
 	out	%al, $0xa0
 	out	%al, $0x20
@@ -101,6 +108,7 @@ digit:	.asciz	"0"
 interrupt:
 	.asciz	": interrupt\n"
 timer:	.asciz	"timer: interrupt\n"
+again:	.asciz	"an interrupt came again\n"
 seen_reads:
 	.byte	0
 seen_periods:
