@@ -116,6 +116,21 @@ on_output(void *context, const char *device, const uint8_t *bytes, size_t length
 		machine_point_reached(m);
 }
 
+/* A device that does not come to rest is said; the machine goes on all the same. */
+static void
+look(struct machine *machine)
+{
+	int r;
+
+	machine_pause(machine);
+	report_registers(machine);
+	if (machine->point_reached)
+		return; /* which resumes it, or not */
+	r = machine_resume(machine);
+	if (r)
+		machine_end(machine, CAUSE_ERROR, (uint64_t)-r);
+}
+
 static void
 on_signal(struct loop_source *source, uint32_t events)
 {
@@ -127,11 +142,8 @@ on_signal(struct loop_source *source, uint32_t events)
 	if (info.ssi_signo != SIGQUIT) {
 		interrupted = true;
 		machine_end(&run->vm.machine, CAUSE_SIGNAL, info.ssi_signo);
-	} else if (run->vm.machine.state == MACHINE_RUNNING && !machine_pause(&run->vm.machine)) {
-		report_registers(&run->vm.machine);
-		if (!run->vm.machine.point_reached)
-			machine_resume(&run->vm.machine);
-	}
+	} else if (run->vm.machine.state == MACHINE_RUNNING)
+		look(&run->vm.machine);
 }
 
 /* Signals become events of the loop; the vCPUs' own is blocked here, for them to unblock. */

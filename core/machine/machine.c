@@ -239,11 +239,11 @@ machine_pause(struct machine *m)
 	while (m->parked < m->vcpu_count)
 		pthread_cond_wait(&m->changed, &m->lock);
 	pthread_mutex_unlock(&m->lock);
+	m->state = MACHINE_PAUSED; /* now: the hook may run the loop, where nothing must pause again */
 	if (m->hooks.pause)
 		r = m->hooks.pause(m->hooks.context);
 	clock_stop(&m->clock);
 	loop_quiet(&m->loop, true);
-	m->state = MACHINE_PAUSED;
 	if (!r)
 		r = kvm_stop(&m->kvm);
 	if (!r && m->kvm.irqchip)

@@ -2,7 +2,9 @@
 /* A plugin that goes wrong where its option says. */
 #include <minivmm/plugin.h>
 
-enum fault { NOWHERE, CONFIGURE, START, READ, WRITE, CRASH, PAUSE, NOISE };
+enum fault { NOWHERE, CONFIGURE, START, READ, WRITE, CRASH, PAUSE, SLOW_PAUSE, NOISE };
+
+#define SLOW 200000000 /* ns */
 
 struct faulty {
 	uint32_t in;
@@ -52,14 +54,23 @@ faulty_write(struct minivmm_device *dev, const struct minivmm_access *a, uint64_
 	return faulty_is(dev, WRITE) ? -1 : 0;
 }
 
-/* Told: never comes to rest. Else counts, and is at rest twice as well. */
+/* Never comes to rest, or after a while; else it does at once. */
 static int
 faulty_pause(struct minivmm_device *dev)
 {
 	struct faulty *f = minivmm_state(dev);
 
 	f->pauses++;
-	return f->in == PAUSE ? MINIVMM_PENDING : 0;
+	if (f->in == SLOW_PAUSE)
+		minivmm_timer_set(dev, 0, minivmm_now(dev) + SLOW, 0);
+	return f->in == PAUSE || f->in == SLOW_PAUSE ? MINIVMM_PENDING : 0;
+}
+
+static int
+faulty_done(struct minivmm_device *dev, uint32_t timer, uint64_t periods)
+{
+	minivmm_paused(dev);
+	return 0;
 }
 
 static int
@@ -71,8 +82,8 @@ faulty_resume(struct minivmm_device *dev)
 	return 0;
 }
 
-static const char *const faults[] = { "nowhere", "configure", "start", "read", "write",
-				      "crash",   "pause",     "noise", NULL };
+static const char *const faults[] = { "nowhere", "configure", "start",      "read",  "write",
+				      "crash",   "pause",     "slow-pause", "noise", NULL };
 
 static const struct minivmm_option options[] = { MINIVMM_OPTION_AS(ENUM, struct faulty, in,
 								   "nowhere", "where it goes wrong",
@@ -89,6 +100,11 @@ static const struct minivmm_range ranges[] = {
 	MINIVMM_END,
 };
 
+static const struct minivmm_timer timers[] = {
+	{ .name = "done", .fire = faulty_done },
+	MINIVMM_END,
+};
+
 static const struct minivmm_field fields[] = {
 	MINIVMM_FIELD(struct faulty, pauses),
 	MINIVMM_FIELD(struct faulty, resumes),
@@ -102,6 +118,7 @@ static const struct minivmm_plugin faulty = {
 	.state_size = sizeof(struct faulty),
 	.options = options,
 	.ranges = ranges,
+	.timers = timers,
 	.fields = fields,
 	.configure = faulty_configure,
 	.start = faulty_start,

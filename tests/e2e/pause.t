@@ -1,0 +1,47 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# Devices that take their time to come to rest, or never do; and who asks twice.
+use v5.14;
+use warnings;
+use lib 'tests/lib';
+
+use Minivmm;
+use Test::More;
+
+# Says a letter, then counts for ever: mov $0x3f8,%dx; mov $'!',%al; out %al,%dx; 1: inc %ax; jmp 1b
+spew('busy.ini', guest('ba f8 03 b0 21 ee 40 eb fd', "[plugins]\npath = $build/tests/plugins\n\n[device a]\nplugin = faulty\n"));
+my @run = ($minivmm, '-c', 'busy.ini', '--set');
+my $late = qr/^minivmm: device a has requests in flight and does not come to rest$/m;
+
+sub printed { return scalar(() = said($_[0]) =~ /vCPU 0 rip 0x/g) }
+sub rax { return (said($_[0]) =~ /\brax (0x[0-9a-f]+)/g)[-1] }
+
+# A snapshot waits for it.
+my ($status, $out, $err) = run([ @run, 'device.a.in=slow-pause', '--until', 'access:1', '--save', 'x.snap' ]);
+is("$status:$out", '0:!', 'a slow device');
+my $device = inspect('x.snap')->{devices}[1];
+is_deeply($device->{state}, { pauses => 1, resumes => 0 }, 'was paused once');
+ok(!$device->{timers}{done}{armed}, 'and what it waited for has come');
+($status, $out, $err) = run([ @run, 'device.a.in=pause', '--until', 'access:1', '--save', 'y.snap' ]);
+is("$status:$out", '113:!', 'one that does not come to rest');
+like($err, $late, 'is said');
+ok(!-e 'y.snap', 'and there is no snapshot');
+
+# SIGQUIT, and more of them before the first is served.
+for my $in ('nowhere', 'slow-pause', 'pause') {
+    my $process = start([ @run, "device.a.in=$in", '--status', 'status.json' ]);
+    ok(until_true { heard($process) eq '!' }, "$in: runs");
+    for (1 .. 5) {
+        kill QUIT => $process->{pid};
+        select undef, undef, undef, 0.02;
+    }
+    ok(until_true { printed($process) }, "$in: SIGQUIT prints registers");
+    my ($before, $times) = (rax($process), printed($process));
+    ok(until_true { kill QUIT => $process->{pid}; printed($process) > $times && rax($process) ne $before }, "$in: and the guest goes on");
+    kill TERM => $process->{pid};
+    ($status, $out, $err) = finish($process);
+    is($status, 1015, "$in: to its end");
+    is($err =~ $late ? 'said' : '', $in eq 'pause' ? 'said' : '', "$in: who does not rest is said");
+}
+
+done_testing;
