@@ -239,7 +239,8 @@ machine_pause(struct machine *m)
 	while (m->parked < m->vcpu_count)
 		pthread_cond_wait(&m->changed, &m->lock);
 	pthread_mutex_unlock(&m->lock);
-	m->state = MACHINE_PAUSED; /* now: the hook may run the loop, where nothing must pause again */
+	/* Before the hook, which may run the loop, where nothing must pause again. */
+	m->state = MACHINE_PAUSED;
 	if (m->hooks.pause)
 		r = m->hooks.pause(m->hooks.context);
 	clock_stop(&m->clock);
