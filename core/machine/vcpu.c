@@ -275,7 +275,7 @@ HOT static void
 run(struct vcpu *vcpu)
 {
 	struct machine *machine = vcpu->machine;
-	bool steps = machine->point.kind == POINT_STEP && !machine->point_reached, halted;
+	bool steps = machine->point.kind == POINT_STEP && !machine->point_reached, halted = false;
 	int r;
 
 	for (;;) {
@@ -299,7 +299,10 @@ run(struct vcpu *vcpu)
 		if (!atomic_load(&machine->go))
 			return;
 		unkick(vcpu);
-		if (machine->kvm.irqchip && !kvm_vcpu_halted(&vcpu->kvm, &halted) && halted) {
+		r = machine->kvm.irqchip ? kvm_vcpu_halted(&vcpu->kvm, &halted) : 0;
+		if (r)
+			machine_end(machine, CAUSE_ERROR, (uint64_t)-r);
+		else if (halted) {
 			vcpu->halted = true;
 			machine_halted(machine);
 			return;

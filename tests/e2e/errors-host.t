@@ -41,6 +41,13 @@ for my $name (sort keys %hosts) {
 }
 ok(slurp('simple.snap') eq $bytes, 'the snapshot is as it was');
 
+# Trouble while the guest runs and sleeps: it ends, and the reason is said once.
+my ($status, $out, $err) = run([ $minivmm, '-c', "$configs/echo.ini", '--set', 'device.serial0.input=none' ],
+    %preload, KVM_FAILS => 0x81, timeout => 10);
+is($status, 111, 'an ioctl that fails in the middle');
+like($err, qr/\Aminivmm: KVM_GET_\w+: vCPU 0: Cannot allocate memory\n/, 'is said');
+cmp_ok(scalar(() = $err =~ /\n/g), '<', 4, 'and not for ever');
+
 # What needs no KVM works without.
 my %none = (%preload, KVM_OPEN => 'enoent');
 is((run([ @run, '--check' ], %none))[0], 0, '--check');
@@ -49,7 +56,7 @@ is((run([ $minivmm, '-r', 'simple.snap', '--check' ], %none))[0], 0, '-r --check
 is((run([ $minivmm, 'plugins' ], %none))[0], 0, 'plugins');
 
 # The doctor says the same, and what is well.
-my ($status, $out, $err) = run([ $minivmm, 'doctor' ], %none);
+($status, $out, $err) = run([ $minivmm, 'doctor' ], %none);
 is($status, 111, 'doctor: this host is not fit');
 like($out, qr/^NO +kvm +cannot open \/dev\/kvm: it does not exist; load kvm_intel/m, 'why');
 ($status, $out, $err) = run([ $minivmm, 'doctor' ]);
