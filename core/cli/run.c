@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "cli/cli.h"
+#include "cli/files.h"
 #include "cli/report.h"
 #include "cli/vm.h"
 
@@ -58,6 +59,13 @@ plan(struct run *run)
 		run->save_ends = run->vm.config.snapshot.then == THEN_EXIT;
 		config_where(run->vm.config.snapshot.place, where, sizeof(where));
 	}
+	if (run->save && !strncmp(run->save, "fd:", 3))
+		return fail(STATUS_USAGE, "%s: a snapshot can't go to a descriptor; name a file",
+			    where);
+	if (run->save && !*run->save)
+		return fail(STATUS_USAGE, "%s: the snapshot needs a file to go to", where);
+	if (files_check(&run->vm, o, run->save))
+		return -STATUS_USAGE;
 	if (!text)
 		return 0;
 	wrong = point_parse(&run->vm.machine.point, text);

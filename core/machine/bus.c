@@ -55,6 +55,9 @@ bus_add(struct bus *bus, const struct bus_range *range, const char *where)
 						      : other->base + other->length) -
 						 1));
 	}
+	if (range->row->space == MINIVMM_PIO && space->count == UINT16_MAX)
+		return fail(STATUS_USAGE, "%s: %s: more ranges of ports than there can be", where,
+			    range->device->name);
 	if (space->count == space->capacity) {
 		size_t capacity = space->capacity ? 2 * space->capacity : 16;
 		struct bus_range *ranges = realloc(space->ranges, capacity * sizeof(*ranges));

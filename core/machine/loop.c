@@ -83,10 +83,9 @@ program(struct loop *loop)
 			earliest = t->deadline;
 	if (earliest != UINT64_MAX && !loop->quiet) {
 		uint64_t now = clock_now(loop->clock);
-		uint64_t host = clock_host() + (earliest > now ? earliest - now : 0);
+		uint64_t left = earliest > now ? earliest - now : 0, host = clock_host();
 
-		if (host > INT64_MAX)
-			host = INT64_MAX;
+		host = left < INT64_MAX - host ? host + left : INT64_MAX;
 		when.it_value.tv_sec = (time_t)(host / 1000000000u);
 		when.it_value.tv_nsec = (long)(host % 1000000000u);
 	}
@@ -109,6 +108,8 @@ next_due(struct loop *loop, uint64_t *periods)
 	if (due->period) {
 		*periods += (now - due->deadline) / due->period;
 		due->deadline += *periods * due->period;
+		if (due->deadline > INT64_MAX)
+			due->deadline = INT64_MAX;
 	} else
 		due->armed = false;
 	return due;
@@ -212,8 +213,9 @@ void
 loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t deadline, uint64_t period)
 {
 	pthread_mutex_lock(&loop->lock);
-	timer->deadline = deadline;
-	timer->period = period;
+	/* So that sums of two of them can't wrap: 292 years are for ever. */
+	timer->deadline = deadline < INT64_MAX ? deadline : INT64_MAX;
+	timer->period = period < INT64_MAX ? period : INT64_MAX;
 	timer->armed = true;
 	program(loop);
 	pthread_mutex_unlock(&loop->lock);

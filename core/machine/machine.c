@@ -369,9 +369,9 @@ machine_load(struct machine *m, const struct record *group, char *why, size_t wh
 		return -1;
 	}
 	m->end = (struct machine_end){ .cause = (enum machine_cause)end, .status = status };
-	if (!record_get_u64(group, "time", &time) || !record_find(group, "lines", &lines) ||
-	    lines.type != RECORD_GROUP) {
-		snprintf(why, why_size, "the VM's clock or lines are missing");
+	if (!record_get_u64(group, "time", &time) || time > INT64_MAX ||
+	    !record_find(group, "lines", &lines) || lines.type != RECORD_GROUP) {
+		snprintf(why, why_size, "the VM's clock or lines are missing or out of range");
 		return -1;
 	}
 	if (!mutant("vm", "time"))

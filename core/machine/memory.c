@@ -89,21 +89,36 @@ open_or_make(const char *path, bool *made)
 	return fd >= 0 || errno != EEXIST ? fd : open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
 }
 
+/*
+ * Gives the file its size and its room: a guest's write that the disk has no room for would look to KVM like one to no
+ * memory. 0 or an errno.
+ */
+static int
+allocate(int fd, uint64_t size)
+{
+	if (!fallocate(fd, 0, 0, (off_t)size))
+		return 0;
+	if (errno != EOPNOTSUPP)
+		return errno;
+	return ftruncate(fd, (off_t)size) ? errno : 0;
+}
+
 /* Opens the file, or makes it with the memory's size. An existing one must have that size: it is not ours to cut. */
 static int
 open_sized(struct memory *memory, const char *path, uint64_t size)
 {
 	struct stat st;
 	bool made;
-	int fd = open_or_make(path, &made);
+	int fd = open_or_make(path, &made), error;
 
 	if (made)
 		memory->made = strdup(path);
 	if (fd < 0)
 		return fail(STATUS_IO, "cannot open memory_file %s: %s", path, strerror(errno));
-	if (fstat(fd, &st) || (st.st_size == 0 && ftruncate(fd, (off_t)size))) {
-		int error = errno;
-
+	error = fstat(fd, &st) ? errno : 0;
+	if (!error && st.st_size == 0)
+		error = allocate(fd, size);
+	if (error) {
 		close(fd);
 		return fail(STATUS_IO, "cannot size memory_file %s to 0x%llx bytes: %s", path,
 			    (unsigned long long)size, strerror(error));

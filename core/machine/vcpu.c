@@ -94,6 +94,17 @@ trace(struct vcpu *vcpu, uint32_t space, uint64_t address, bool write, const voi
 	trace_access(vcpu->machine->trace, &access);
 }
 
+/* KVM takes memory that the host can't give it for a device. */
+static void
+memory_lost(struct machine *machine, uint64_t address)
+{
+	log_line(MINIVMM_ERROR, NULL,
+		 "the host can't provide guest memory at 0x%llx: is the disk of its file full, or "
+		 "the file cut short?",
+		 (unsigned long long)address);
+	machine_end(machine, CAUSE_ERROR, STATUS_IO);
+}
+
 INLINED static void
 access_one(struct vcpu *vcpu, uint32_t space, uint64_t address, bool write, void *data,
 	   uint32_t width)
@@ -103,6 +114,8 @@ access_one(struct vcpu *vcpu, uint32_t space, uint64_t address, bool write, void
 	    bus_access(&machine->bus, space, address, write, data, width, vcpu->kvm.id);
 
 	count(&vcpu->accesses);
+	if (!range && space == MINIVMM_MMIO && memory_at(&machine->memory, address, 1))
+		memory_lost(machine, address);
 	if (machine->trace && !(write && space == MINIVMM_PIO))
 		trace(vcpu, space, address, write, data, width, range);
 	if (machine->point.kind)
@@ -267,6 +280,28 @@ step_or_run(struct vcpu *vcpu)
 }
 
 /*
+ * An access while single-stepping: some hosts tell of the step when it is complete, some don't. Either way it is one
+ * instruction.
+ */
+static void
+step_access(struct vcpu *vcpu)
+{
+	bool counted = false;
+	int r = 0;
+
+	while (!r && !counted) {
+		__atomic_store_n(&vcpu->kvm.run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+		r = kvm_vcpu_run(&vcpu->kvm);
+		counted = !r && vcpu->kvm.run->exit_reason == KVM_EXIT_DEBUG;
+		if (!r)
+			dispatch(vcpu);
+	}
+	if (!counted)
+		point_counted(vcpu->machine);
+	unkick(vcpu);
+}
+
+/*
  * Runs until there is a reason to park. It leaves only when KVM_RUN has said EINTR: a kick sets immediate_exit, with
  * which KVM first completes the access at hand. Until then the registers are those of before it, and the second half
  * of a split access may come as one more exit.
@@ -283,9 +318,14 @@ run(struct vcpu *vcpu)
 			step_or_run(vcpu);
 		r = kvm_vcpu_run(&vcpu->kvm);
 		if (__builtin_expect(!r, 1)) {
+			bool access = vcpu->kvm.run->exit_reason == KVM_EXIT_IO ||
+				      vcpu->kvm.run->exit_reason == KVM_EXIT_MMIO;
+
 			dispatch(vcpu);
 			if (vcpu->halted)
 				return;
+			if (steps && access && machine->point.kind == POINT_STEP)
+				step_access(vcpu);
 			if (mutant("complete", "vcpu") && !atomic_load(&machine->go))
 				return;
 			continue;

@@ -77,6 +77,8 @@ type_max(uint32_t type)
 		return UINT16_MAX;
 	case MINIVMM_U32:
 		return UINT32_MAX;
+	case MINIVMM_DURATION:
+		return INT64_MAX; /* 292 years: the VM's clock and it can be added */
 	default:
 		return UINT64_MAX;
 	}

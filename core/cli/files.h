@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The files of a run: that none is written that another one is, or that the machine lives on. */
+#ifndef CLI_FILES_H
+#define CLI_FILES_H
+
+#include "cli/cli.h"
+#include "cli/vm.h"
+
+/* save: where a snapshot will go, or NULL. Says which two options name one file. 0 or a negative status. */
+int files_check(const struct vm *vm, const struct run_options *options, const char *save);
+
+#endif
