@@ -1,0 +1,65 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# Files that a run would destroy, or that have no room: refused before anything is lost.
+use v5.14;
+use warnings;
+use lib 'tests/lib';
+
+use Minivmm;
+use Test::More;
+
+my @point = ('--until', 'access:1');
+is((run([ $minivmm, '-c', "$configs/simple.ini", @point, '--save', 'own.snap' ]))[0], 0, 'a snapshot');
+my $bytes = slurp('own.snap');
+spew('my.ini', slurp("$configs/simple.ini") =~ s{\.\./guests}{$top/guests}r);
+my $text = slurp('my.ini');
+
+# What is called, and which two options it says name one file.
+my @collisions = (
+    [ [ '-r', 'own.snap', '--trace', 'own.snap' ], '-r', '--trace' ],
+    [ [ '-r', 'own.snap', '--status', './own.snap' ], '-r', '--status' ],
+    [ [ '-c', 'my.ini', '--status', 'my.ini' ], '-c', '--status' ],
+    [ [ '-c', 'my.ini', @point, '--save', 'same', '--trace', 'same' ], '--save', '--trace' ],
+    [ [ '-c', 'my.ini', '--trace', 'same', '--status', 'same' ], '--trace', '--status' ],
+    [ [ '-c', 'my.ini', @point, '--save', 'f', '--set', 'device.serial0.output=file:f' ], '--save', 'serial0' ],
+    [ [ '-c', 'my.ini', @point, '--save', 'ram', '--set', 'vm.memory_file=ram' ], '[vm] memory_file', '--save' ],
+);
+for (@collisions) {
+    my ($arguments, $one, $other) = @$_;
+    my ($status, $out, $err) = run([ $minivmm, @$arguments ]);
+    is("$status:$out", '110:', "@$arguments: refused");
+    like($err, qr/^minivmm: \Q$one\E and \Q$other\E both name the file \S+: /, "@$arguments: says which");
+}
+is(slurp('own.snap'), $bytes, 'the snapshot is as it was');
+is(slurp('my.ini'), $text, 'the config is as it was');
+is(names(), 'my.ini own.snap', 'nothing is left behind');
+
+is((run([ $minivmm, '-r', 'own.snap', @point, '--save', 'own.snap' ]))[0], 0, 'over the file it was restored from');
+is((run([ $minivmm, 'verify', 'own.snap' ]))[0], 0, 'which is whole');
+
+for ([ '', qr/the snapshot needs a file to go to/ ], [ 'fd:1', qr/can't go to a descriptor/ ]) {
+    my ($status, $out, $err) = run([ $minivmm, '-c', 'my.ini', @point, '--save', $_->[0] ]);
+    is("$status:$out", '110:', "--save '$_->[0]': refused before the guest runs");
+    like($err, $_->[1], "--save '$_->[0]': why");
+}
+
+# A period of 584 years can't be added to a clock; one of 292 costs nothing.
+my $counter = "[vm]\nmemory = 32K\n[boot]\ncode = eb fe\n[device c]\nplugin = counter\naddress = 0xa0000\nperiod = ";
+spew('long.ini', "${counter}18446744073s\n");
+my ($status, undef, $err) = run([ $minivmm, '-c', 'long.ini' ]);
+is($status, 110, 'a period that wraps is refused');
+like($err, qr/^minivmm: long\.ini:8: device c: period = 18446744073s is out of range/, 'and says so');
+spew('long.ini', "${counter}9223372036s\n");
+is((run([ $minivmm, '-c', 'long.ini', '--until', 'time:200ms' ]))[0], 0, 'the longest runs');
+
+# A guest that fills memory whose file the disk has no room for.
+SKIP: {
+    mkdir 'small';
+    skip 'no small file system can be mounted here', 2 if system('mount -t tmpfs -o size=16k none small 2>/dev/null');
+    ($status, undef, $err) =
+        run([ $minivmm, '-c', 'my.ini', '--set', 'vm.memory=256K', '--set', 'vm.memory_file=small/ram' ]);
+    is($status, 113, 'a memory_file without room is refused');
+    like($err, qr{^minivmm: cannot size memory_file small/ram to 0x40000 bytes: No space left}, 'and says so');
+    system('umount small');
+}
+done_testing;
