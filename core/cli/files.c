@@ -52,6 +52,8 @@ same(const char *a, const char *b)
 	char name_a[PATH_MAX + NAME_MAX + 2], name_b[PATH_MAX + NAME_MAX + 2];
 	struct stat stat_a, stat_b;
 
+	if (!a || !b)
+		return false;
 	if (!stat(a, &stat_a) && !stat(b, &stat_b))
 		return S_ISREG(stat_a.st_mode) && stat_a.st_dev == stat_b.st_dev &&
 		       stat_a.st_ino == stat_b.st_ino;
