@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "cli/show.h"
 
 #define RUNS_SHOWN 16u
 
@@ -74,7 +75,8 @@ report_dirty(struct machine *machine)
 }
 
 int
-report_status(const char *path, struct machine *machine, struct devices *devices, int status)
+report_status(const char *path, struct machine *machine, struct devices *devices, const char *point,
+	      int status)
 {
 	uint64_t exits = 0, accesses = 0;
 	FILE *file = fopen(path, "we");
@@ -89,11 +91,17 @@ report_status(const char *path, struct machine *machine, struct devices *devices
 	fprintf(
 	    file,
 	    "{\"cause\":\"%s\",\"exit\":%d,\"guest_status\":%llu,\"time_ns\":%llu,\"exits\":%llu,"
-	    "\"accesses\":%llu,\"unanswered\":%llu,\"devices\":{",
+	    "\"accesses\":%llu,\"unanswered\":%llu,",
 	    machine_cause_name(machine->end.cause), status,
 	    machine->end.cause == CAUSE_EXIT ? (unsigned long long)machine->end.status : 0,
 	    (unsigned long long)clock_now(&machine->clock), (unsigned long long)exits,
 	    (unsigned long long)accesses, (unsigned long long)machine->bus.stray);
+	if (machine->end.cause == CAUSE_POINT && point) {
+		fputs("\"point\":", file);
+		show_json_text(file, point, strlen(point));
+		fputc(',', file);
+	}
+	fputs("\"devices\":{", file);
 	for (size_t i = 0; i < devices->count; i++) {
 		uint64_t reads = 0, writes = 0;
 

@@ -19,8 +19,9 @@ struct run {
 	const struct run_options *options;
 	struct vm vm;
 	struct trace trace;
-	const char *save; /* where the point's snapshot goes; NULL: none */
-	bool save_ends;   /* and the machine ends there */
+	const char *save;  /* where the point's snapshot goes; NULL: none */
+	const char *point; /* as given; NULL: none */
+	bool save_ends;    /* and the machine ends there */
 	int trouble; /* a snapshot that failed: the machine goes on, the process ends with it */
 	struct loop_source signals;
 };
@@ -68,6 +69,7 @@ plan(struct run *run)
 		return -STATUS_USAGE;
 	if (!text)
 		return 0;
+	run->point = text;
 	wrong = point_parse(&run->vm.machine.point, text);
 	return wrong ? fail(STATUS_USAGE, "%s: %s %s", where, text, wrong) : 0;
 }
@@ -291,8 +293,8 @@ cli_run(const struct run_options *options)
 	if (!r && !options->check) {
 		r = start_and_run(run);
 		status = exit_status(run, r);
-		if (options->status &&
-		    report_status(options->status, &run->vm.machine, &run->vm.devices, status))
+		if (options->status && report_status(options->status, &run->vm.machine,
+						     &run->vm.devices, run->point, status))
 			r = r ? r : -STATUS_IO;
 		end = run->vm.machine.end;
 	}

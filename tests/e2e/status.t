@@ -31,7 +31,7 @@ is_deeply(
 );
 is_deeply(
     ended('-c', "$configs/simple.ini", '--until', 'access:1'),
-    { %halted, cause => 'point', accesses => 1, devices => { serial0 => { %serial, writes => 1 } } },
+    { %halted, cause => 'point', point => 'access:1', accesses => 1, devices => { serial0 => { %serial, writes => 1 } } },
     'a point'
 );
 is_deeply(
