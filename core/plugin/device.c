@@ -166,6 +166,9 @@ devices_create(struct devices *devices, struct machine *machine, struct config *
 		.machine = machine, .config = config, .restored = restored, .trusted = trusted
 	};
 	devices->streams.loop = &machine->loop;
+	if (getrandom(devices->generation, sizeof(devices->generation), 0) !=
+	    sizeof(devices->generation))
+		return fail(STATUS_HOST, "getrandom: %s", strerror(errno));
 	r = plugin_path_init(&devices->path, config->plugin_path);
 	if (r)
 		return r;
@@ -345,6 +348,10 @@ devices_stop(struct devices *devices, const volatile bool *interrupted)
 {
 	int r = 0;
 
+	/* What a device has put out comes before what it says at its end. */
+	for (size_t i = 0; i < devices->count; i++)
+		for (uint32_t s = 0; s < devices->list[i].streams_ready; s++)
+			stream_flush(&devices->list[i].streams[s].stream);
 	for (size_t i = 0; i < devices->count; i++) {
 		struct device *d = &devices->list[i];
 

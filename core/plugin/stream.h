@@ -108,6 +108,8 @@ bool stream_names_host(const char *text);
 int stream_open(struct stream *stream, bool restored);
 /* The device has started, and may be told of input that is there already. */
 void stream_start(struct stream *stream);
+/* Delivers what the reader takes without being waited for. */
+void stream_flush(struct stream *stream);
 /* Delivers what is left, waiting for the reader until *interrupted; then closes. */
 void stream_close(struct stream *stream, const volatile bool *interrupted);
 void stream_free(struct stream *stream);

@@ -293,6 +293,13 @@ end_close(struct stream_end *end, const volatile bool *interrupted)
 }
 
 void
+stream_flush(struct stream *stream)
+{
+	if (stream->hub)
+		deliver(stream);
+}
+
+void
 stream_close(struct stream *stream, const volatile bool *interrupted)
 {
 	if (!stream->hub)
