@@ -102,6 +102,8 @@ take(int option, struct run_options *run)
 		run->config = optarg;
 		return 0;
 	case 'r':
+		if (run->restore)
+			run->parents[run->parent_count++] = (char *)run->restore;
 		run->restore = optarg;
 		return 0;
 	case OPT_SET:
@@ -190,9 +192,11 @@ main(int argc, char **argv)
 			return r ? r : -show_end(stdout);
 		}
 	run_options.set = calloc((size_t)argc, sizeof(char *));
-	if (!run_options.set)
+	run_options.parents = calloc((size_t)argc, sizeof(char *));
+	if (!run_options.set || !run_options.parents)
 		return -fail(STATUS_HOST, "no memory");
 	r = run(argc, argv, &run_options);
 	free(run_options.set);
+	free(run_options.parents);
 	return r ? r : -show_end(stdout);
 }

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "cli/show.h"
+#include "machine/dirty.h"
 
 #define RUNS_SHOWN 16u
 
@@ -34,15 +35,18 @@ add_run(char *text, size_t size, gpa_t first, gpa_t end, unsigned number)
 			 (unsigned long long)first, (unsigned long long)end - 1);
 }
 
+/* Adds the runs of a region's pages to the text; returns how many pages. */
 static uint64_t
 region_dirty(const struct memory_region *region, const uint64_t *bitmap, char *text, size_t size,
 	     unsigned *runs)
 {
-	uint64_t pages = region->size / PAGE_SIZE, dirty = 0, first = 0;
+	uint64_t pages = region->size / PAGE_SIZE, before = region->offset / PAGE_SIZE;
+	uint64_t dirty = 0, first = 0;
 	bool in_run = false;
 
 	for (uint64_t page = 0; page <= pages; page++) {
-		bool set = page < pages && bitmap[page / 64] >> page % 64 & 1;
+		uint64_t bit = before + page;
+		bool set = page < pages && bitmap[bit / 64] >> bit % 64 & 1;
 
 		dirty += set;
 		if (set && !in_run)
@@ -58,18 +62,16 @@ region_dirty(const struct memory_region *region, const uint64_t *bitmap, char *t
 void
 report_dirty(struct machine *machine)
 {
+	uint64_t *bitmap = calloc(memory_words(&machine->memory), sizeof(*bitmap)), dirty = 0;
+	const uint64_t *guest = dirty_guest(machine);
 	char text[512] = "";
-	uint64_t dirty = 0;
 	unsigned runs = 0;
 
-	for (uint32_t i = 0; i < machine->memory.count; i++) {
-		const struct memory_region *region = &machine->memory.regions[i];
-		uint64_t *bitmap = calloc(region->size / PAGE_SIZE / 64 + 1, sizeof(*bitmap));
-
-		if (bitmap && !kvm_dirty_log(&machine->kvm, i, bitmap))
-			dirty += region_dirty(region, bitmap, text, sizeof(text), &runs);
-		free(bitmap);
-	}
+	if (guest && bitmap && !dirty_look(machine, bitmap))
+		for (uint32_t i = 0; i < machine->memory.count; i++)
+			dirty += region_dirty(&machine->memory.regions[i], guest, text,
+					      sizeof(text), &runs);
+	free(bitmap);
 	log_line(MINIVMM_INFO, NULL, "the guest dirtied %llu page%s%s%s", (unsigned long long)dirty,
 		 dirty == 1 ? "" : "s", dirty ? ": " : "", text);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* minivmm -c and -r: a machine from its building to its end. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +38,35 @@ interrupt(int number)
 	interrupted = true;
 }
 
+/* One stream has one owner: a snapshot on stdin or stdout leaves none for a device. */
+static bool
+stdio_taken(const struct run *run)
+{
+	const struct stream_hub *hub = &run->vm.devices.streams;
+	const char *from = run->options->restore;
+	int in = -1, out = -1;
+
+	if (from && !strcmp(from, "-"))
+		in = 0;
+	else if (from)
+		descriptor(from, &in);
+	if (run->save)
+		descriptor(run->save, &out);
+	if (in == 0 && hub->stdin_owner)
+		fail(STATUS_USAGE,
+		     "-r %s: device %s reads stdin, from which the snapshot comes: give it another "
+		     "input, as --set device.%s.input=none",
+		     from, hub->stdin_owner, hub->stdin_owner);
+	else if (out == 1 && hub->stdout_owner)
+		fail(STATUS_USAGE,
+		     "--save %s: device %s writes to stdout, where the snapshot is to go: give it "
+		     "another output, as --set device.%s.output=stderr",
+		     run->save, hub->stdout_owner, hub->stdout_owner);
+	else
+		return false;
+	return true;
+}
+
 /* Where to stop and what for: the command line, or else [snapshot]. */
 static int
 plan(struct run *run)
@@ -60,11 +90,10 @@ plan(struct run *run)
 		run->save_ends = run->vm.config.snapshot.then == THEN_EXIT;
 		config_where(run->vm.config.snapshot.place, where, sizeof(where));
 	}
-	if (run->save && !strncmp(run->save, "fd:", 3))
-		return fail(STATUS_USAGE, "%s: a snapshot can't go to a descriptor; name a file",
-			    where);
 	if (run->save && !*run->save)
 		return fail(STATUS_USAGE, "%s: the snapshot needs a file to go to", where);
+	if (stdio_taken(run))
+		return -STATUS_USAGE;
 	if (files_check(&run->vm, o, run->save))
 		return -STATUS_USAGE;
 	if (!text)
@@ -75,13 +104,28 @@ plan(struct run *run)
 }
 
 static int
+save(struct run *run)
+{
+	struct capture_request request = { .path = run->save, .fd = -1 };
+	int fd;
+
+	if (!descriptor(run->save, &fd)) {
+		request.fd = fcntl(fd, F_DUPFD_CLOEXEC, 3); /* capture closes its own */
+		if (request.fd < 0)
+			return fail(STATUS_IO, "can't write snapshot %s: %s", run->save,
+				    strerror(errno));
+	}
+	return capture_now(&run->vm.capture, &request, NULL);
+}
+
+static int
 on_point(void *context)
 {
 	struct run *run = context;
 	int r;
 
 	if (run->save) {
-		r = snapshot_write(run->save, &run->vm.machine, &run->vm.devices);
+		r = save(run);
 		if (r)
 			run->trouble = r; /* said; the machine is whole and may go on */
 		else
@@ -281,6 +325,8 @@ cli_run(const struct run_options *options)
 	run->signals.fd = -1;
 	r = vm_build(&run->vm, &(struct vm_source){ .config = options->config,
 						    .restore = options->restore,
+						    .parents = options->parents,
+						    .parent_count = options->parent_count,
 						    .set = options->set,
 						    .set_count = options->set_count,
 						    .trust = options->trust,

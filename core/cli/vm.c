@@ -8,26 +8,35 @@
 #include "base/log.h"
 #include "boot/boot.h"
 
-/* --set for a restore: only a device's keys, and where plugins are; the plugin's table decides which of them. */
+int
+descriptor(const char *text, int *fd)
+{
+	uint64_t number;
+
+	if (strncmp(text, "fd:", 3) || parse_u64(text + 3, &number) || number > INT32_MAX)
+		return -1;
+	*fd = (int)number;
+	return 0;
+}
+
+/* --set for a restore: what directs the run, and a device's keys; the plugin's table decides which of them. */
 static int
 override(struct vm *vm, const char *set)
 {
 	const char *equals = strchr(set, '='), *dot;
 	struct config_device *device;
 	char *name, *key;
-	int r = 0;
+	int r = config_direct(&vm->config, set);
 
-	if (!strncmp(set, "plugins.path=", 13)) {
-		free(vm->config.plugin_path);
-		vm->config.plugin_path = strdup(set + 13);
-		return vm->config.plugin_path ? 0 : fail(STATUS_HOST, "no memory for --set");
-	}
+	if (r != 1)
+		return r;
+	r = 0;
 	dot = !strncmp(set, "device.", 7) ? strchr(set + 7, '.') : NULL;
 	if (!equals || !dot || dot > equals)
 		return fail(
 		    STATUS_USAGE,
 		    "--set %s: a restored machine is as it was; only device.NAME.KEY=VALUE of the "
-		    "host's side can be set",
+		    "host's side, and keys of snapshot, control and plugins can be set",
 		    set);
 	name = strndup(set + 7, (size_t)(dot - set - 7));
 	key = strndup(dot + 1, (size_t)(equals - dot - 1));
@@ -44,13 +53,25 @@ override(struct vm *vm, const char *set)
 }
 
 static int
+open_snapshot(struct vm *vm, const struct vm_source *source)
+{
+	const char *from = source->restore;
+	int fd = 0;
+
+	if (strcmp(from, "-") && descriptor(from, &fd))
+		return snapshot_open_chain(&vm->snapshot, from, source->parents,
+					   source->parent_count);
+	return snapshot_receive(&vm->snapshot, fd, from);
+}
+
+static int
 read_config(struct vm *vm, const struct vm_source *source)
 {
 	int r;
 
 	if (source->config)
 		return config_read(&vm->config, source->config, source->set, source->set_count);
-	r = snapshot_open(&vm->snapshot, source->restore);
+	r = open_snapshot(vm, source);
 	if (!r)
 		r = snapshot_config(&vm->snapshot, &vm->config);
 	for (size_t i = 0; i < source->set_count && !r; i++)
@@ -88,6 +109,7 @@ int
 vm_build(struct vm *vm, const struct vm_source *source)
 {
 	bool restored = source->restore != NULL;
+	const struct snapshot *root;
 	int r;
 
 	*vm = (struct vm){ .snapshot = { .fd = -1 } };
@@ -95,15 +117,18 @@ vm_build(struct vm *vm, const struct vm_source *source)
 	if (r)
 		return r;
 	vm->built = true;
+	for (root = &vm->snapshot; root->parent;)
+		root = root->parent;
 	r = machine_create(&vm->machine, &(struct machine_layout){
 					     .memory = vm->config.vm.memory,
 					     .memory_at = vm->config.vm.memory_at,
 					     .memory_file = vm->config.vm.memory_file,
-					     .snapshot_fd = vm->snapshot.fd,
-					     .snapshot_offset = vm->snapshot.header.memory_offset,
+					     .snapshot_fd = root->fd,
+					     .snapshot_offset = root->header.memory_offset,
 					     .cpus = vm->config.vm.cpus,
 					     .irqchip = vm->config.vm.irqchip,
 					     .dirty_log = vm->config.vm.dirty_log,
+					     .track = root != &vm->snapshot,
 					     .check = source->check,
 					 });
 	if (!r)
@@ -113,6 +138,12 @@ vm_build(struct vm *vm, const struct vm_source *source)
 		r = boot(vm, source->check);
 	else if (!r && !source->check)
 		r = snapshot_load(&vm->snapshot, &vm->machine, &vm->devices);
+	if (r || source->check)
+		return r;
+	vm->capturing = true;
+	r = capture_init(&vm->capture, &vm->machine, &vm->devices);
+	if (!r && restored)
+		capture_restored(&vm->capture, &vm->snapshot);
 	return r;
 }
 
@@ -123,6 +154,8 @@ vm_destroy(struct vm *vm)
 		if (!clock_now(&vm->machine.clock)) /* it never ran */
 			memory_unmake(&vm->machine.memory);
 		machine_join(&vm->machine);
+		if (vm->capturing)
+			capture_free(&vm->capture);
 		devices_destroy(&vm->devices);
 		machine_destroy(&vm->machine);
 	}

@@ -51,6 +51,7 @@ struct config_register { /* [cpu] rax = 2 */
 enum config_mode { MODE_REAL, MODE_PROTECTED, MODE_LONG };
 enum config_format { FORMAT_AUTO, FORMAT_FLAT, FORMAT_ELF };
 enum config_then { THEN_RESUME, THEN_EXIT };
+enum config_generation { GENERATION_NEW, GENERATION_KEEP };
 
 /* Checked, each value and what they say together. Beside each member its value when not given. */
 struct config {
@@ -75,12 +76,18 @@ struct config {
 		struct config_register *registers;
 		size_t register_count;
 	} cpu;
-	struct {                           /* directs a run; never stored in a snapshot */
-		char *at;                  /* a POINT as text; NULL: none */
-		char *file;                /* given if at is */
-		enum config_then then;     /* resume */
-		struct config_place place; /* of at */
+	struct {                                   /* directs a run; never stored in a snapshot */
+		char *at;                          /* a POINT as text; NULL: none */
+		char *file;                        /* given if at is */
+		enum config_then then;             /* resume */
+		uint32_t method;                   /* enum capture_method; auto */
+		enum config_generation generation; /* of a restored machine: new */
+		struct config_place place;         /* of at */
 	} snapshot;
+	struct {              /* likewise */
+		char *socket; /* path; NULL: none */
+		struct config_place place;
+	} control;
 	char *plugin_path; /* DIR[:DIR], resolved; NULL: none */
 	struct config_device *devices;
 	size_t device_count;
@@ -120,6 +127,10 @@ struct config_device *config_device_find(struct config *config, const char *name
 /* Adds a device without plugin and options; NULL: no memory. Invalidates pointers to others. */
 struct config_device *config_device_add(struct config *config, const char *name,
 					struct config_place place);
+/* Sets a key of [snapshot], [control] or [plugins], "SECTION.KEY=VALUE": what directs a run may be said
+ * of a loaded config too. Says what is wrong; 0 or a negative status; 1: the text names no such
+ * section. */
+int config_direct(struct config *config, const char *text);
 /* Adds or replaces a key of a device. Returns 0, or -1: no memory. */
 int config_option_set(struct config_device *device, const char *key, const char *value,
 		      struct config_place place);

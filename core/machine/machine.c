@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/mutant.h"
+#include "machine/dirty.h"
 
 #define MONITOR_PERIOD 20000000ull /* ns between looks for vCPUs that halted for good */
 
@@ -38,7 +39,13 @@ create_memory(struct machine *m, const struct machine_layout *layout)
 		const struct memory_region *region = &m->memory.regions[i];
 
 		r = kvm_memory(&m->kvm, i, region->gpa, region->size, region->host,
-			       layout->dirty_log);
+			       layout->track || layout->dirty_log);
+	}
+	m->dirty.on = layout->track || layout->dirty_log;
+	if (!r && layout->dirty_log) {
+		m->dirty.guest = calloc(memory_words(&m->memory), sizeof(*m->dirty.guest));
+		r = m->dirty.guest ? dirty_start(m)
+				   : fail(STATUS_HOST, "no memory for a bitmap of guest memory");
 	}
 	return r;
 }
@@ -128,6 +135,7 @@ machine_destroy(struct machine *m)
 	bus_free(&m->bus);
 	irqs_free(&m->irqs);
 	kvm_close(&m->kvm);
+	dirty_free(m);
 	memory_free(&m->memory);
 	loop_free(&m->loop);
 	point_free(&m->point);
@@ -278,6 +286,12 @@ machine_resume(struct machine *m)
 	return r;
 }
 
+int
+machine_go_on(struct machine *m)
+{
+	return m->held ? 0 : machine_resume(m);
+}
+
 /* The point was reached: the layer above decides what for. */
 static int
 at_point(struct machine *m)
@@ -290,7 +304,7 @@ at_point(struct machine *m)
 		r = vcpu_arm(&m->vcpus[i]);
 	if (!r && m->hooks.point)
 		r = m->hooks.point(m->hooks.context);
-	if (!r && !m->end.cause) {
+	if (!r && !m->end.cause && !m->held) {
 		r = machine_resume(m);
 		machine_halted(m);
 	}

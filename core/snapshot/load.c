@@ -17,7 +17,7 @@ unfit(const struct snapshot *snapshot, uint32_t tag, uint32_t index, const char 
 	struct record here;
 	char there_text[256], here_text[256] = "", name[5];
 
-	snapshot_host_save(&writer);
+	snapshot_host_save(&writer, NULL);
 	if (!writer.failed && !record_open(writer.data, writer.length, &here))
 		snapshot_host_text(&here, here_text, sizeof(here_text));
 	record_writer_free(&writer);
@@ -137,6 +137,45 @@ check_all(const struct snapshot *snapshot, struct machine *machine, struct devic
 	return 0;
 }
 
+/* The pages of a file that has a parent over those of the parent; memory is mapped from the first of the chain. */
+static int
+load_pages(const struct snapshot *snapshot, const struct memory *memory)
+{
+	uint64_t pages = memory->size / PAGE_SIZE;
+	int failed = 0;
+
+	if (!snapshot->pages)
+		return 0;
+	failed = load_pages(snapshot->parent, memory);
+	for (uint64_t page = 0, end; page < pages && !failed; page = end) {
+		end = page + 1;
+		if (!snapshot_holds(snapshot, page))
+			continue;
+		while (end < pages && snapshot_holds(snapshot, end) &&
+		       memory_page(memory, end) == memory_page(memory, end - 1) + PAGE_SIZE)
+			end++;
+		failed =
+		    snapshot_pread(snapshot, memory_page(memory, page), (end - page) * PAGE_SIZE,
+				   snapshot->header.memory_offset + page * PAGE_SIZE);
+	}
+	return failed;
+}
+
+static int
+load_generation(const struct snapshot *snapshot, struct devices *devices)
+{
+	const uint8_t *generation;
+	size_t length;
+
+	if (!record_get_bytes(snapshot_section(snapshot, SECTION_VM, 0), "generation", &generation,
+			      &length) ||
+	    length != sizeof(devices->generation))
+		return unfit(snapshot, SECTION_VM, 0, "generation is missing or no id");
+	if (devices->config->snapshot.generation == GENERATION_KEEP)
+		memcpy(devices->generation, generation, length);
+	return 0;
+}
+
 /* vCPUs, then lines and chips, then devices: the order that KVM needs. */
 int
 snapshot_load(const struct snapshot *snapshot, struct machine *machine, struct devices *devices)
@@ -144,6 +183,10 @@ snapshot_load(const struct snapshot *snapshot, struct machine *machine, struct d
 	char why[512] = "";
 	int failed = check_all(snapshot, machine, devices);
 
+	if (!failed)
+		failed = load_generation(snapshot, devices);
+	if (!failed)
+		failed = load_pages(snapshot, &machine->memory);
 	if (failed)
 		return failed;
 	for (uint32_t i = 0; i < machine->vcpu_count; i++)

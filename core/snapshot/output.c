@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Writes a file under a temporary name beside its target and puts it into the target's place. */
+/* Writes a file under a temporary name beside its target and puts it into the target's place; or frames to a pipe. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 
 #include "base/log.h"
 #include "snapshot/output.h"
+#include "snapshot/snapshot.h"
 
 static int
 fail_write(const struct output *output, const char *what)
@@ -78,9 +80,9 @@ output_open(struct output *output, const char *path)
 	char *temporary;
 	int failed;
 
-	memset(output, 0, sizeof(*output));
-	output->path = path;
-	output->fd = -1;
+	*output = (struct output){ .path = strdup(path), .fd = -1 };
+	if (!output->path)
+		return fail(STATUS_HOST, "can't write snapshot %s: no memory", path);
 	temporary = name_files(output);
 	failed = temporary ? check_target(output) : -STATUS_IO;
 	/* Not mkstemp: the kernel applies the umask, which can't be read without a race. */
@@ -96,12 +98,75 @@ output_open(struct output *output, const char *path)
 	return failed;
 }
 
-int
-output_write(struct output *output, const void *from, size_t length, uint64_t offset)
+/* All of it to a pipe, waiting for its reader. */
+static int
+send_all(struct output *output, const void *from, size_t length)
 {
 	const uint8_t *bytes = from;
 
 	while (length) {
+		ssize_t n = write(output->fd, bytes, length);
+		struct pollfd room = { .fd = output->fd, .events = POLLOUT };
+
+		if (n < 0 && errno == EAGAIN) {
+			if (output->cancelled && *output->cancelled) {
+				errno = ECANCELED;
+				return fail_write(output, "writing");
+			}
+			poll(&room, 1, 100);
+		} else if (n < 0 && errno != EINTR)
+			return fail_write(output, "writing");
+		else if (n > 0) {
+			bytes += n;
+			length -= (size_t)n;
+		}
+	}
+	return 0;
+}
+
+static int
+send_frame(struct output *output, const void *from, size_t length, uint64_t offset)
+{
+	struct stream_frame frame = { .offset = offset, .length = (uint32_t)length };
+	int failed;
+
+	frame.checksum = crc32c(crc32c(0, &frame, sizeof(frame)), from, length);
+	failed = send_all(output, &frame, sizeof(frame));
+	if (offset + length > output->size)
+		output->size = offset + length;
+	return failed ? failed : send_all(output, from, length);
+}
+
+int
+output_open_fd(struct output *output, int fd, const char *name)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	*output = (struct output){ .path = strdup(name), .fd = fd, .stream = true };
+	if (!output->path)
+		return fail(STATUS_HOST, "can't write snapshot %s: no memory", name);
+	if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY) {
+		errno = flags < 0 ? errno : EBADF;
+		return fail_write(output, "it can't be written to");
+	}
+	return send_all(output, STREAM_MAGIC, 8);
+}
+
+int
+output_write(struct output *output, const void *from, size_t length, uint64_t offset)
+{
+	const uint8_t *bytes = from;
+	int failed = 0;
+
+	while (output->stream && length && !failed) {
+		size_t part = length < STREAM_FRAME_MAX ? length : STREAM_FRAME_MAX;
+
+		failed = send_frame(output, bytes, part, offset);
+		bytes += part;
+		offset += part;
+		length -= part;
+	}
+	while (length && !failed) {
 		ssize_t n = pwrite(output->fd, bytes, length, (off_t)offset);
 
 		if (n < 0 && errno == EINTR)
@@ -114,12 +179,28 @@ output_write(struct output *output, const void *from, size_t length, uint64_t of
 		offset += (size_t)n;
 		length -= (size_t)n;
 	}
-	return 0;
+	return failed;
+}
+
+int
+output_zero(struct output *output, size_t length, uint64_t offset)
+{
+	static const uint8_t zeros[PAGE_SIZE];
+	int failed = 0;
+
+	if (!output->stream && !fallocate(output->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+					  (off_t)offset, (off_t)length))
+		return 0;
+	for (size_t at = 0; at < length && !failed; at += PAGE_SIZE)
+		failed = output_write(output, zeros, PAGE_SIZE, offset + at);
+	return failed;
 }
 
 int
 output_resize(struct output *output, uint64_t size)
 {
+	if (output->stream)
+		return 0;
 	return ftruncate(output->fd, (off_t)size) ? fail_write(output, "sizing") : 0;
 }
 
@@ -148,6 +229,8 @@ output_commit(struct output *output)
 {
 	int fd = output->fd;
 
+	if (output->stream)
+		return send_frame(output, "", 0, output->size);
 	if (fsync(fd))
 		return fail_write(output, "syncing");
 	output->fd = -1;
@@ -170,6 +253,6 @@ output_close(struct output *output)
 	free(output->temporary);
 	free(output->folder);
 	free(output->target);
-	memset(output, 0, sizeof(*output));
-	output->fd = -1;
+	free(output->path);
+	*output = (struct output){ .fd = -1 };
 }

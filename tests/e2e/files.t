@@ -37,7 +37,7 @@ is(names(), 'my.ini own.snap', 'nothing is left behind');
 is((run([ $minivmm, '-r', 'own.snap', @point, '--save', 'own.snap' ]))[0], 0, 'over the file it was restored from');
 is((run([ $minivmm, 'verify', 'own.snap' ]))[0], 0, 'which is whole');
 
-for ([ '', qr/the snapshot needs a file to go to/ ], [ 'fd:1', qr/can't go to a descriptor/ ]) {
+for ([ '', qr/the snapshot needs a file to go to/ ], [ 'fd:1', qr/device serial0 writes to stdout, where the snapshot is to go/ ]) {
     my ($status, $out, $err) = run([ $minivmm, '-c', 'my.ini', @point, '--save', $_->[0] ]);
     is("$status:$out", '110:', "--save '$_->[0]': refused before the guest runs");
     like($err, $_->[1], "--save '$_->[0]': why");

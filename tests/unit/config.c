@@ -198,7 +198,7 @@ struct mistake {
 /* Each is the only mistake in its text, and is said in one line. */
 static const struct mistake mistakes[] = {
 	{ "[vmm]\n", WHERE "1: unknown section [vmm]; did you mean [vm]?" },
-	{ "[control]\nx = 1\n", WHERE "1: unknown section [control]; there are vm, boot" },
+	{ "[motor]\nx = 1\n", WHERE "1: unknown section [motor]; there are vm, boot" },
 	{ "[vm x]\n", WHERE "1: unknown section [vm x]; did you mean [vm]?" },
 	{ "[]\n", WHERE "1: unknown section []" },
 	{ "[vm]\n\nmemroy = 1M\n", WHERE "3: [vm] has no key memroy; did you mean memory?" },

@@ -16,6 +16,7 @@
 #include "base/log.h" /* before cmocka, which has a macro fail */
 #include <cmocka.h>
 
+#include "snapshot/capture.h"
 #include "snapshot_sample.h"
 
 /* Each test runs in a folder of its own, and what is said goes to a file there. */
@@ -85,15 +86,30 @@ names_in(const char *path)
 	return count - 2; /* . and .. */
 }
 
+/* The way of a snapshot of a paused machine, without the machine. */
 static int
 write_to(const char *path, const struct memory *memory)
 {
-	struct snapshot_meta meta = { 0 };
+	struct machine machine = { .memory = *memory };
+	struct capture capture = { .machine = &machine };
+	uint64_t *pages = calloc(memory_words(memory) + 1, sizeof(*pages));
 	int failed;
 
-	sample_sections(&meta);
-	failed = snapshot_write_file(path, &meta, memory);
-	snapshot_meta_free(&meta);
+	sample_sections(&capture.meta);
+	memory_candidates(memory, pages);
+	failed = output_open(&capture.output, path);
+	if (!failed)
+		failed = image_init(&capture.image, &capture.output, memory);
+	if (!failed)
+		failed = output_resize(&capture.output, SNAPSHOT_MEMORY_OFFSET + memory->size);
+	if (!failed)
+		failed = image_write(&capture.image, pages);
+	if (!failed)
+		failed = capture_commit(&capture);
+	image_free(&capture.image);
+	output_close(&capture.output);
+	snapshot_meta_free(&capture.meta);
+	free(pages);
 	return failed;
 }
 
