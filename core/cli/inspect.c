@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "base/json.h"
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/decode.h"
@@ -185,7 +186,7 @@ inspect_json(FILE *out, const struct snapshot *snapshot)
 	int failed;
 
 	fputs("{\n\t\"file\": ", out);
-	show_json_text(out, snapshot->path, strlen(snapshot->path));
+	json_text(out, snapshot->path, strlen(snapshot->path));
 	fprintf(out, ",\n\t\"format\": %u,\n\t\"id\": \"", snapshot->header.version);
 	show_id(out, snapshot);
 	fprintf(out, "\",\n\t\"size\": %llu,\n\t\"size_on_disk\": %llu,\n",
