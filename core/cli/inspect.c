@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "base/json.h"
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/decode.h"
@@ -183,7 +184,7 @@ inspect_json(FILE *out, const struct snapshot *snapshot)
 	int failed;
 
 	fputs("{\n\t\"file\": ", out);
-	show_json_text(out, snapshot->path, strlen(snapshot->path));
+	json_text(out, snapshot->path, strlen(snapshot->path));
 	fprintf(out, ",\n\t\"format\": %u,\n\t\"id\": \"%s\"", snapshot->header.version,
 		snapshot_id_text(snapshot->header.id, id));
 	if (snapshot_has_parent(snapshot))

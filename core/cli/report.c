@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/log.h"
-#include "cli/show.h"
 #include "machine/dirty.h"
 
 #define RUNS_SHOWN 16u
@@ -100,7 +100,7 @@ report_status(const char *path, struct machine *machine, struct devices *devices
 	    (unsigned long long)accesses, (unsigned long long)machine->bus.stray);
 	if (machine->end.cause == CAUSE_POINT && point) {
 		fputs("\"point\":", file);
-		show_json_text(file, point, strlen(point));
+		json_text(file, point, strlen(point));
 		fputc(',', file);
 	}
 	fputs("\"devices\":{", file);
