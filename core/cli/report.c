@@ -87,7 +87,7 @@ report_status(const char *path, struct machine *machine, struct devices *devices
 	if (!file)
 		return fail(STATUS_IO, "cannot write the status to %s: %s", path, strerror(errno));
 	for (uint32_t i = 0; i < machine->vcpu_count; i++) {
-		exits += machine->vcpus[i].exits;
+		exits += vcpu_exits(&machine->vcpus[i]);
 		accesses += machine->vcpus[i].accesses;
 	}
 	fprintf(

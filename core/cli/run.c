@@ -15,6 +15,7 @@
 #include "cli/files.h"
 #include "cli/report.h"
 #include "cli/vm.h"
+#include "control/drive.h"
 
 struct run {
 	const struct run_options *options;
@@ -25,6 +26,7 @@ struct run {
 	bool save_ends;    /* and the machine ends there */
 	int trouble; /* a snapshot that failed: the machine goes on, the process ends with it */
 	struct loop_source signals;
+	struct drive drive;
 };
 
 /* Set by a signal while we wait for a slow reader at the end; handlers are the process's. */
@@ -124,6 +126,8 @@ on_point(void *context)
 	struct run *run = context;
 	int r;
 
+	if (drive_point(&run->drive))
+		return 0;
 	if (run->save) {
 		r = save(run);
 		if (r)
@@ -253,13 +257,23 @@ start_and_run(struct run *run)
 	run->vm.devices.streams.quit = on_quit;
 	run->vm.devices.streams.output = on_output;
 	run->vm.devices.streams.context = run;
+	run->drive = (struct drive){
+		.machine = &run->vm.machine,
+		.devices = &run->vm.devices,
+		.capture = &run->vm.capture,
+		.method = run->vm.config.snapshot.method,
+		.origin = o->restore ? &run->vm.snapshot : NULL,
+	};
 	run->vm.machine.hooks = (struct machine_hooks){ on_pause, on_resume, on_point, run };
 	crash_install(&run->vm.devices.streams, &run->vm.machine.memory,
 		      o->restore ? o->restore : run->vm.config.vm.memory_file);
 	if (!r)
 		r = devices_start(&run->vm.devices, o->restore ? MINIVMM_RESTORED : MINIVMM_FRESH);
+	if (!r && run->vm.config.control.socket)
+		r = drive_open(&run->drive, run->vm.config.control.socket);
 	if (!r && !run->vm.machine.end.cause)
 		r = machine_run(&run->vm.machine);
+	drive_close(&run->drive);
 	release_signals();
 	stopped = devices_stop(&run->vm.devices, &interrupted);
 	if (!r && o->registers)

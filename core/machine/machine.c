@@ -57,7 +57,7 @@ monitor(struct loop_timer *timer, uint64_t periods)
 	struct machine *m = timer->context;
 
 	for (uint32_t i = 0; i < m->vcpu_count; i++) {
-		uint64_t exits = atomic_load(&m->vcpus[i].exits);
+		uint64_t exits = vcpu_exits(&m->vcpus[i]);
 
 		if (exits == m->vcpus[i].seen && !m->vcpus[i].halted)
 			vcpu_kick(&m->vcpus[i]);
@@ -289,7 +289,11 @@ machine_resume(struct machine *m)
 int
 machine_go_on(struct machine *m)
 {
-	return m->held ? 0 : machine_resume(m);
+	int r = m->held ? 0 : machine_resume(m);
+
+	if (!r && !m->held)
+		machine_halted(m);
+	return r;
 }
 
 /* The point was reached: the layer above decides what for. */
@@ -304,10 +308,8 @@ at_point(struct machine *m)
 		r = vcpu_arm(&m->vcpus[i]);
 	if (!r && m->hooks.point)
 		r = m->hooks.point(m->hooks.context);
-	if (!r && !m->end.cause && !m->held) {
-		r = machine_resume(m);
-		machine_halted(m);
-	}
+	if (!r && !m->end.cause)
+		r = machine_go_on(m);
 	return r;
 }
 
@@ -322,17 +324,23 @@ ended(struct machine *m)
 	return r;
 }
 
+void
+machine_point(struct machine *m)
+{
+	/* A point that is true at the start does not fire. */
+	if (m->vcpus[0].halted && m->point.kind == POINT_HLT)
+		m->point.kind = POINT_NONE;
+	if (m->point.kind == POINT_TIME && m->point.value > clock_now(&m->clock))
+		loop_timer_set(&m->loop, &m->point_timer, m->point.value, 0);
+}
+
 int
 machine_run(struct machine *m)
 {
 	int r = start_threads(m);
 
-	/* A point that is true at the start does not fire. */
-	if (m->vcpus[0].halted && m->point.kind == POINT_HLT)
-		m->point.kind = POINT_NONE;
+	machine_point(m);
 	machine_halted(m);
-	if (!r && m->point.kind == POINT_TIME && m->point.value > clock_now(&m->clock))
-		loop_timer_set(&m->loop, &m->point_timer, m->point.value, 0);
 	if (m->kvm.irqchip)
 		loop_timer_set(&m->loop, &m->monitor, clock_now(&m->clock) + MONITOR_PERIOD,
 			       MONITOR_PERIOD);

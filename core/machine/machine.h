@@ -114,6 +114,8 @@ int machine_resume(struct machine *machine);
 /* After a pause for a purpose of ours: resumes, unless the machine is held. */
 int machine_go_on(struct machine *machine);
 
+/* machine->point has been set, of a paused machine (at the start machine_run does this). */
+void machine_point(struct machine *machine);
 /* Ends the machine; the first cause stays. Any thread, returns at once. */
 void machine_end(struct machine *machine, enum machine_cause cause, uint64_t status);
 const char *machine_cause_name(enum machine_cause cause);

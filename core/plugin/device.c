@@ -279,7 +279,8 @@ devices_start(struct devices *devices, enum minivmm_start_reason reason)
 	int r = 0;
 
 	memcpy(start.generation, devices->generation, sizeof(start.generation));
-	for (size_t i = 0; i < devices->count && !r; i++)
+	/* A reset leaves open what is open. */
+	for (size_t i = 0; i < devices->count && !r && reason != MINIVMM_RESET; i++)
 		for (uint32_t s = 0; s < devices->list[i].streams_ready && !r; s++)
 			r = stream_open(&devices->list[i].streams[s].stream,
 					reason != MINIVMM_FRESH);
@@ -289,6 +290,7 @@ devices_start(struct devices *devices, enum minivmm_start_reason reason)
 		struct device *d = &devices->list[i];
 
 		d->started = true;
+		d->paused = false; /* it is started, not resumed */
 		if (d->plugin.descriptor.start &&
 		    DEVICE_CALL(d, "start", d->plugin.descriptor.start(&d->public, &start)) < 0)
 			r = -STATUS_IO;

@@ -291,6 +291,8 @@ load_timers(struct device *d, const struct record *group, char *why, size_t why_
 		if (record_number(&armed, 0) && !mutant("timer", name))
 			loop_timer_set(&d->all->machine->loop, &d->timers[i].timer, deadline,
 				       period);
+		else
+			loop_timer_cancel(&d->all->machine->loop, &d->timers[i].timer);
 	}
 	return 0;
 }
@@ -361,6 +363,9 @@ device_load(struct device *d, const struct record *group, char *why, size_t why_
 {
 	struct record random;
 
+	/* Work of before a reset. */
+	for (uint32_t i = 0; i < d->plugin.post_count; i++)
+		loop_deferred_remove(&d->all->machine->loop, &d->posts[i].deferred);
 	if (load_state(d, group, why, why_size) || load_timers(d, group, why, why_size) ||
 	    load_streams(d, group, why, why_size))
 		return -1;

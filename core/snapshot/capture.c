@@ -15,6 +15,7 @@
 
 #include "base/log.h"
 #include "machine/dirty.h"
+#include "snapshot/reset.h"
 
 #define FEW 64u    /* pages: so many are copied in the stop */
 #define MANY 4096u /* pages: copying them costs more than a fork */
@@ -579,6 +580,28 @@ capture_end(struct capture *c)
 	pthread_mutex_unlock(&c->lock);
 	c->stops = false; /* it does not go on */
 	ended(c);
+}
+
+int
+capture_reset(struct capture *c, struct reset *reset)
+{
+	bool is_base = c->base.known && !memcmp(c->base.id, reset->snapshot->header.id, 16);
+	int r = reset_run(reset, c->since);
+
+	/* The machine is its base again, and its log is empty. */
+	if (!r && is_base) {
+		memset(c->since, 0, memory_words(&c->machine->memory) * sizeof(*c->since));
+		c->base.tracked = true;
+	}
+	return r;
+}
+
+int64_t
+capture_look(struct capture *c)
+{
+	if (c->busy || !dirty_on(c->machine) || look(c))
+		return -1;
+	return (int64_t)count(c->todo, memory_words(&c->machine->memory));
 }
 
 bool

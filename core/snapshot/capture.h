@@ -114,6 +114,14 @@ void capture_end(struct capture *capture);
 /* Bytes of memory looked at and to look at in all; false: none is under way. */
 bool capture_progress(const struct capture *capture, uint64_t *done, uint64_t *total);
 
+/* How many pages have been written since the last look, by this or by a snapshot; -1: changes are
+ * not tracked (no snapshot has been taken yet), or one is under way. Main thread. */
+int64_t capture_look(struct capture *capture);
+
+/* Resets the paused machine, and knows afterwards what a diff must hold. As reset_run. */
+struct reset;
+int capture_reset(struct capture *capture, struct reset *reset);
+
 /* What the files of this module share. */
 
 /* Everything but memory, of a paused machine: into meta. 0 or a negative status. */

@@ -178,17 +178,11 @@ load_generation(const struct snapshot *snapshot, struct devices *devices)
 
 /* vCPUs, then lines and chips, then devices: the order that KVM needs. */
 int
-snapshot_load(const struct snapshot *snapshot, struct machine *machine, struct devices *devices)
+snapshot_load_state(const struct snapshot *snapshot, struct machine *machine,
+		    struct devices *devices)
 {
 	char why[512] = "";
-	int failed = check_all(snapshot, machine, devices);
 
-	if (!failed)
-		failed = load_generation(snapshot, devices);
-	if (!failed)
-		failed = load_pages(snapshot, &machine->memory);
-	if (failed)
-		return failed;
 	for (uint32_t i = 0; i < machine->vcpu_count; i++)
 		if (vcpu_load(&machine->vcpus[i], snapshot_section(snapshot, SECTION_VCPU, i), why,
 			      sizeof(why)))
@@ -200,4 +194,16 @@ snapshot_load(const struct snapshot *snapshot, struct machine *machine, struct d
 				why, sizeof(why)))
 			return unfit(snapshot, SECTION_DEVICE, i, why);
 	return 0;
+}
+
+int
+snapshot_load(const struct snapshot *snapshot, struct machine *machine, struct devices *devices)
+{
+	int failed = check_all(snapshot, machine, devices);
+
+	if (!failed)
+		failed = load_generation(snapshot, devices);
+	if (!failed)
+		failed = load_pages(snapshot, &machine->memory);
+	return failed ? failed : snapshot_load_state(snapshot, machine, devices);
 }

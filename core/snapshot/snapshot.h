@@ -166,6 +166,10 @@ int snapshot_config(const struct snapshot *snapshot, struct config *config);
 int snapshot_load(const struct snapshot *snapshot, struct machine *machine,
 		  struct devices *devices);
 
+/* The state alone, of a machine that load has checked: what a reset does again. */
+int snapshot_load_state(const struct snapshot *snapshot, struct machine *machine,
+			struct devices *devices);
+
 /* Metadata in the making. Zeroed, then sections are added, then it is sealed. Errors (no memory)
  * stick. */
 struct snapshot_meta {

@@ -202,6 +202,11 @@ struct minivmm_field {
 	const char *help;
 };
 
+/*
+ * RESET: the machine, which has run already, is back at the snapshot that it was restored from. The
+ * state has been loaded in place, as for a restore (load must free what it replaces); what start
+ * opened the first time is still open.
+ */
 enum minivmm_start_reason { MINIVMM_FRESH = 1, MINIVMM_RESTORED, MINIVMM_RESET };
 
 /* Why the device starts. Built by the host; may grow. */

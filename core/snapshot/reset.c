@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Resets in place. */
+#include "snapshot/reset.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/log.h"
+#include "machine/dirty.h"
+
+/* The memory of a chain of files in one piece; of one file, the file itself. */
+static int
+map_golden(struct reset *reset)
+{
+	const struct snapshot *snapshot = reset->snapshot, *root = snapshot;
+	uint64_t size = snapshot->header.memory_size;
+	bool chain = snapshot->pages != NULL;
+	uint8_t *map;
+
+	while (root->parent)
+		root = root->parent;
+	map = mmap(NULL, size, chain ? PROT_READ | PROT_WRITE : PROT_READ,
+		   (chain ? MAP_PRIVATE : MAP_SHARED) | MAP_NORESERVE, root->fd,
+		   (off_t)root->header.memory_offset);
+	if (map == MAP_FAILED)
+		return fail(STATUS_HOST, "cannot map the memory of %s: %s", snapshot->path,
+			    strerror(errno));
+	reset->golden = map;
+	for (uint64_t page = 0; page < size / PAGE_SIZE && chain; page++) {
+		const struct snapshot *from = snapshot;
+		int failed;
+
+		while (!snapshot_holds(from, page))
+			from = from->parent;
+		failed = from == root ? 0
+				      : snapshot_pread(from, map + page * PAGE_SIZE, PAGE_SIZE,
+						       from->header.memory_offset +
+							   page * PAGE_SIZE);
+		if (failed)
+			return failed;
+	}
+	return 0;
+}
+
+int
+reset_init(struct reset *reset, const struct snapshot *snapshot, struct machine *machine,
+	   struct devices *devices)
+{
+	*reset = (struct reset){
+		.snapshot = snapshot,
+		.machine = machine,
+		.devices = devices,
+		.pages = calloc(memory_words(&machine->memory) + 1, sizeof(uint64_t)),
+		.known = dirty_on(machine) && !clock_now(&machine->clock),
+	};
+	if (!reset->pages)
+		return fail(STATUS_HOST, "no memory for a bitmap of guest memory");
+	return map_golden(reset);
+}
+
+void
+reset_free(struct reset *reset)
+{
+	if (reset->golden)
+		munmap((void *)reset->golden, reset->snapshot->header.memory_size);
+	free(reset->pages);
+	*reset = (struct reset){ 0 };
+}
+
+static int
+put_pages_back(struct reset *reset)
+{
+	const struct memory *memory = &reset->machine->memory;
+	size_t words = memory_words(memory);
+	int failed;
+
+	memset(reset->pages, 0, words * sizeof(*reset->pages));
+	failed = dirty_look(reset->machine, reset->pages);
+	/* Nobody has looked before: what is no longer the file's, or all. */
+	if (!failed && !reset->known && !memory_private_pages(memory, reset->pages))
+		memset(reset->pages, 0xff, memory->size / PAGE_SIZE / 8);
+	for (size_t i = 0; i < words && !failed; i++)
+		for (uint64_t word = reset->pages[i]; word; word &= word - 1) {
+			uint64_t page = i * 64 + (uint64_t)__builtin_ctzll(word);
+
+			memcpy(memory_page(memory, page), reset->golden + page * PAGE_SIZE,
+			       PAGE_SIZE);
+		}
+	reset->known = !failed;
+	return failed;
+}
+
+int
+reset_run(struct reset *reset, uint64_t *changed)
+{
+	struct machine *m = reset->machine;
+	int failed = put_pages_back(reset);
+
+	for (size_t i = 0; i < memory_words(&m->memory) && changed && !failed; i++)
+		changed[i] |= reset->pages[i];
+	if (!failed) {
+		m->kvm.ran = true;
+		failed = snapshot_load_state(reset->snapshot, m, reset->devices);
+	}
+	if (!failed)
+		failed = devices_start(reset->devices, MINIVMM_RESET);
+	return failed;
+}
+
+/* What a comparison finds first. */
+struct difference {
+	char *why;
+	size_t size;
+	const char *what;
+	uint32_t index;
+};
+
+static void
+differs(void *context, const char *path, const struct record *a, const struct record *b)
+{
+	struct difference *d = context;
+
+	if (!*d->why)
+		snprintf(d->why, d->size, "%s %u: %s differs", d->what, d->index, path);
+}
+
+static int
+compare(const struct reset *reset, uint32_t tag, uint32_t index, struct record_writer *writer,
+	const char *what, char *why, size_t why_size)
+{
+	struct difference difference = { why, why_size, what, index };
+	struct record now;
+	int r = 0;
+
+	if (writer->failed || record_open(writer->data, writer->length, &now)) {
+		snprintf(why, why_size, "%s %u can't be saved", what, index);
+		r = -1;
+	} else
+		r = record_compare(snapshot_section(reset->snapshot, tag, index), &now, "", differs,
+				   &difference)
+			? -1
+			: 0;
+	record_writer_free(writer);
+	*writer = (struct record_writer){ 0 };
+	return r;
+}
+
+static int
+check_memory(struct reset *reset, char *why, size_t why_size)
+{
+	for (uint32_t i = 0; i < reset->machine->memory.count; i++) {
+		const struct memory_region *region = &reset->machine->memory.regions[i];
+
+		for (uint64_t at = 0; at < region->size; at += PAGE_SIZE)
+			if (memcmp(region->host + at, reset->golden + region->offset + at,
+				   PAGE_SIZE)) {
+				snprintf(why, why_size, "memory at 0x%llx differs",
+					 (unsigned long long)(region->gpa + at));
+				return -1;
+			}
+	}
+	return 0;
+}
+
+int
+reset_check(struct reset *reset, char *why, size_t why_size)
+{
+	struct record_writer writer = { 0 };
+	struct machine *m = reset->machine;
+	int r = check_memory(reset, why, why_size);
+
+	*why = r ? *why : '\0';
+	for (size_t i = 0; i < reset->devices->count && !r; i++) {
+		device_save(&reset->devices->list[i], &writer);
+		r = compare(reset, SECTION_DEVICE, (uint32_t)i, &writer, "device", why, why_size);
+	}
+	for (uint32_t i = 0; i < m->vcpu_count && !r; i++) {
+		vcpu_save(&m->vcpus[i], &writer);
+		r = compare(reset, SECTION_VCPU, i, &writer, "vCPU", why, why_size);
+	}
+	if (!r) {
+		machine_save(m, &writer);
+		record_put_bytes(&writer, "generation", reset->devices->generation,
+				 sizeof(reset->devices->generation));
+		r = compare(reset, SECTION_VM, 0, &writer, "machine", why, why_size);
+	}
+	return r;
+}
