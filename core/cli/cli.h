@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
+int cli_ctl(int argc, char **argv);     /* a command to a running machine, and its reply */
 int cli_inspect(int argc, char **argv); /* what a snapshot holds; --json for programs */
 int cli_verify(int argc, char **argv);  /* every checksum of a snapshot, memory included */
 int cli_diff(int argc, char **argv);    /* how two snapshots differ; 0 same, 1 differ, 2 trouble */

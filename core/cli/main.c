@@ -12,7 +12,6 @@
 
 static const char help[] =
     "minivmm: a small virtual machine monitor; every device is a plugin\n"
-    "\n"
     "  minivmm -c CONFIG          build the machine of an INI file and run it\n"
     "  minivmm -r SNAPSHOT        restore a machine and run it\n"
     "    --set KEY=VALUE          override: vm.memory=1M, device.serial0.output=pty\n"
@@ -25,6 +24,7 @@ static const char help[] =
     "    --check                  check the config and its plugins, run nothing\n"
     "    --trace FILE             every port and MMIO access, one JSON line each\n"
     "    --log LEVEL              error, warn, info, debug\n"
+    "  minivmm ctl SOCKET COMMAND drive a running machine; help lists the commands\n"
     "  minivmm inspect SNAPSHOT   what it holds; --json for programs\n"
     "  minivmm diff A B           how two snapshots differ\n"
     "  minivmm verify SNAPSHOT    check every checksum, memory included\n"
@@ -40,8 +40,13 @@ static const struct {
 	const char *name;
 	int (*run)(int argc, char **argv);
 } commands[] = {
-	{ "inspect", cli_inspect }, { "diff", cli_diff },     { "verify", cli_verify },
-	{ "plugins", cli_plugins }, { "doctor", cli_doctor }, { "new-plugin", cli_new_plugin },
+	{ "ctl", cli_ctl },
+	{ "inspect", cli_inspect },
+	{ "diff", cli_diff },
+	{ "verify", cli_verify },
+	{ "plugins", cli_plugins },
+	{ "doctor", cli_doctor },
+	{ "new-plugin", cli_new_plugin },
 };
 
 enum {
