@@ -98,7 +98,8 @@ struct config {
 /*
  * Reads and checks a config. overrides: "KEY=VALUE" of --set, applied over it ("vm.memory=1M",
  * "device.serial0.output=file:x"). Every mistake is said, as "FILE:LINE: what, and the nearest
- * thing that is right". Returns 0, or a negative status after the last of them. The caller frees
+ * thing that is right". Returns 0, or a negative status after the last of them; what was right is in
+ * config then all the same, and its member file is set if there was a text to read. The caller frees
  * config in any case.
  */
 int config_read(struct config *config, const char *path, char *const *overrides,

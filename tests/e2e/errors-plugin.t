@@ -65,7 +65,7 @@ refused('an irq without irqchip', "[device a]\nplugin = serial\nport = 0\nirq = 
     qr/x\.ini:18: device a: irq = 4 needs an interrupt controller: set irqchip = on in \[vm\], or none here/);
 refused('no such line', "[device a]\nplugin = serial\nport = 0\nirq = 24\n",
     qr/x\.ini:18: device a: irq = 24: use a line from 0 to 23, or none/, '--set', 'vm.irqchip=on');
-refused('the same name twice', "[device serial0]\nplugin = counter\n",
+refused('the same name twice', "[device serial0]\nplugin = counter\naddress = 0x9000\n",
     qr/x\.ini:15: \[device serial0\] again: it is there at line 8; give each its own name/);
 refused('no name', "[device]\nplugin = counter\n", qr/x\.ini:15: \[device \]: the name must be a to z, then up to 31/);
 refused('no plugin', "[device a]\n", qr/x\.ini:15: \[device a\] has no plugin: add plugin = NAME/);
