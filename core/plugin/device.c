@@ -196,6 +196,9 @@ devices_create(struct devices *devices, struct machine *machine, struct config *
 	r = plugin_path_init(&devices->path, config->plugin_path);
 	if (r)
 		return r;
+	if (restored)
+		devices->path.advice =
+		    "name its folder with --set plugins.path=DIR or MINIVMM_PLUGIN_PATH";
 	devices->list = calloc(config->device_count + 1, sizeof(*devices->list));
 	if (!devices->list)
 		return fail(STATUS_HOST, "no memory for devices");
@@ -206,8 +209,12 @@ devices_create(struct devices *devices, struct machine *machine, struct config *
 		d->all = devices;
 		d->config = &config->devices[i];
 		devices->count++;
-		snprintf(prefix, sizeof(prefix),
-			 "%s: ", config_where(d->config->plugin_place, where, sizeof(where)));
+		if (restored)
+			snprintf(prefix, sizeof(prefix),
+				 "the snapshot's device %s: ", d->config->name);
+		else
+			snprintf(prefix, sizeof(prefix), "%s: ",
+				 config_where(d->config->plugin_place, where, sizeof(where)));
 		if (restored && strchr(d->config->plugin, '/') && !trusted)
 			r = fail(STATUS_SNAPSHOT,
 				 "the snapshot's device %s names its plugin by a path, %s: install "

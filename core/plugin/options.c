@@ -89,6 +89,7 @@ static int
 number(struct device *device, const struct minivmm_option *row, const struct given *g,
        uint64_t *value)
 {
+	char low[24], high[24];
 	uint64_t limit = type_max(row->type);
 	uint64_t max = row->max && row->max < limit ? row->max : limit;
 	const char *trouble = row->type == MINIVMM_SIZE       ? parse_size(g->text, value)
@@ -98,10 +99,9 @@ number(struct device *device, const struct minivmm_option *row, const struct giv
 	if (trouble)
 		return bad(device, row, g->place, "= %s %s", g->text, trouble);
 	if (*value < row->min || *value > max)
-		return bad(device, row, g->place,
-			   "= %s is out of range; it goes from %llu to %llu (0x%llx)", g->text,
-			   (unsigned long long)row->min, (unsigned long long)max,
-			   (unsigned long long)max);
+		return bad(device, row, g->place, "= %s is out of range; it goes from %s to %s",
+			   g->text, plugin_value(row, row->min, low, sizeof(low)),
+			   plugin_value(row, max, high, sizeof(high)));
 	return 0;
 }
 

@@ -25,6 +25,9 @@ spew('x.ini', guest('f4', "[plugins]\npath = empty:$build/tests\n\n[device a]\np
 fails([ $minivmm, '-c', 'x.ini' ],
     110, qr/x\.ini:16: plugin nosuch: no nosuch\.so in empty, \Q$build\E\/tests, more, \/.*; build it there, or name its folder/,
     'not found: the folders searched', MINIVMM_PLUGIN_PATH => 'more');
+refused('a misspelt name', "[device a]\nplugin = serail\n",
+    qr/x\.ini:16: plugin serail: no serail\.so in .*; did you mean serial\? Else build it there, or name its folder/);
+fails([ $minivmm, 'plugins', 'seril' ], 110, qr/plugin seril: no seril\.so in .*; did you mean serial\? Else /, 'of plugins');
 refused('no shared object', "[device a]\nplugin = ./x.ini\n", qr/x\.ini:16: plugin \.\/x\.ini can't be loaded: .*x\.ini: /);
 refused('no registration', "[device a]\nplugin = no-registration\n",
     qr/x\.ini:16: plugin no-registration: .*\/no-registration\.so is no minivmm plugin: it does not use MINIVMM_REGISTER\(\)/);
@@ -49,7 +52,7 @@ refused('unknown option', "[device a]\nplugin = counter\naddress = 0x9000\nlimit
 refused('bad number', "[device a]\nplugin = counter\naddress = 0x9000\nlimit = many\n",
     qr/x\.ini:18: device a: limit = many is not a number/);
 refused('out of range', "[device a]\nplugin = mmio-logger\naddress = 0x9000\nsize = 1G\n",
-    qr/x\.ini:18: device a: size = 1G is out of range; it goes from 1 to 67108864/);
+    qr/x\.ini:18: device a: size = 1G is out of range; it goes from 1 to 64M/);
 refused('no such choice', "[device a]\nplugin = debug-exit\nconvention = isaa\n",
     qr/x\.ini:17: device a: convention = isaa: use one of plain, isa/);
 refused('required', "[device a]\nplugin = counter\n", qr/x\.ini:15: device a: address is missing: it has no initial value/);
