@@ -32,6 +32,13 @@ SKIP: {
     unlink 'secret.ini';
 }
 
+for my $memory ('16K', '4M') {
+    is((run([ $minivmm, '-c', "$configs/code.ini", qw(--log error --until access:1 --save own.snap --set), "vm.memory=$memory" ]))[0],
+        0, "a snapshot of $memory");
+    fails([ $minivmm, '-c', 'own.snap' ], 110, qr/the config own\.snap: this is a snapshot; restore it with -r$/, 'is no config');
+    unlink 'own.snap';
+}
+
 # Lines.
 refused('unknown section', "$good\[devise a]\n", qr/x\.ini:11: unknown section \[devise a\]; did you mean \[device\]\?/);
 refused('a section unlike any', "[sheep]\n$good", qr/x\.ini:1: unknown section \[sheep\]; there are vm, boot, /);
