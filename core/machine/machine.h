@@ -96,7 +96,7 @@ struct machine_layout {
 	bool irqchip;
 	bool track;     /* the dirty log is on from the start */
 	bool dirty_log; /* so is it, and all that the guest writes is kept for a report */
-	bool check; /* for looking at a config only: no KVM, no vCPU, no memory_file */
+	bool check;     /* for looking at a config only: no KVM, no vCPU, no memory_file */
 };
 int machine_create(struct machine *machine, const struct machine_layout *layout);
 void machine_destroy(struct machine *machine);
