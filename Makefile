@@ -16,6 +16,7 @@ say = $(if $(filter 0,$(V)),@printf '  %-8s %s\n' '$(1)' '$(2)')
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unused-parameter \
 	$(if $(CI),-Werror)
+# PREFIX is where the program looks for plugins last, after beside itself: to install it needs no other one.
 ALL_CFLAGS = -std=gnu11 $(CFLAGS) $(WARN) $(SANITIZE) -fvisibility=hidden -pthread -MMD -MP \
 	-Icore -Icore/include -D_GNU_SOURCE -DPREFIX='"$(PREFIX)"'
 ALL_LDFLAGS = $(LDFLAGS) $(SANITIZE) -pthread
@@ -44,12 +45,6 @@ $O/minivmm: $B/core/cli/main.o $B/libminivmm.a
 $B/libminivmm.a: $(core_o)
 	$(call say,AR,$@)
 	$Q$(RM) $@ && $(AR) rcs $@ $^
-
-# The program looks for installed plugins below PREFIX: another one is another program.
-$B/prefix: FORCE
-	@mkdir -p $B && echo '$(PREFIX)' | cmp -s - $@ || echo '$(PREFIX)' >$@
-$B/core/plugin/plugin.o: $B/prefix
-FORCE:
 
 $B/%.o: %.c
 	$(call say,CC,$<)

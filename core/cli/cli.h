@@ -21,9 +21,9 @@ int cli_new_plugin(int argc, char **argv); /* writes the source of a small plugi
 /* What the options of a run say. Strings are argv's. */
 struct run_options {
 	const char *config, *restore; /* one of them */
-	char **parents; /* of restore: what -r gave before it, parent_count of them */
+	char **parents;               /* of restore: what -r gave before it, parent_count of them */
 	size_t parent_count;
-	char **set;                   /* KEY=VALUE, set_count of them */
+	char **set; /* KEY=VALUE, set_count of them */
 	size_t set_count;
 	const char *until, *at, *save;
 	const char *status, *trace;

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "base/log.h"
+#include "base/open.h"
 
 #define FILES 64u /* of a run, at most; more streams are not looked at */
 
@@ -91,6 +92,9 @@ files_check(const struct vm *vm, const struct run_options *options, const char *
 		for (size_t j = 0; j < i; j++) {
 			const struct file *a = &files.list[j], *b = &files.list[i];
 
+			/* Descriptors take what comes as it comes. */
+			if (open_descriptor(a->path) >= 0 && open_descriptor(b->path) >= 0)
+				continue;
 			/* A snapshot replaces the name: what was restored from the old file keeps it. */
 			if ((!a->written && !b->written) ||
 			    (a->path == options->restore && b->path == save) ||

@@ -98,6 +98,25 @@ set_log(const char *text)
 	return 0;
 }
 
+/*
+ * An option with a value that was there before: the last would win, without a word. Not --set, which adds up. seen: a
+ * bit for each row of options.
+ */
+static const char *
+twice(int option, uint64_t *seen)
+{
+	for (size_t i = 0; options[i].name; i++) {
+		uint64_t bit = 1ull << i;
+
+		if (options[i].val != option || option == OPT_SET || !options[i].has_arg)
+			continue;
+		if (*seen & bit)
+			return options[i].name;
+		*seen |= bit;
+	}
+	return NULL;
+}
+
 /* One option; 0, or the exit status with which to end, or -1 to end with 0. */
 static int
 take(int option, struct run_options *run)
@@ -154,6 +173,8 @@ take(int option, struct run_options *run)
 static int
 run(int argc, char **argv, struct run_options *run_options)
 {
+	const char *again;
+	uint64_t seen = 0;
 	int option, r;
 
 	opterr = 0;
@@ -162,6 +183,10 @@ run(int argc, char **argv, struct run_options *run_options)
 			return usage("unknown option ", argv[optind - 1]);
 		if (option == ':')
 			return usage(argv[optind - 1], " needs a value");
+		again = twice(option, &seen);
+		if (again)
+			return -fail(STATUS_USAGE, "--%s is given twice; see minivmm --help",
+				     again);
 		r = take(option, run_options);
 		if (r)
 			return r < 0 ? 0 : r;

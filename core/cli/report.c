@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "base/log.h"
+#include "base/open.h"
 #include "machine/dirty.h"
 
 #define RUNS_SHOWN 16u
@@ -81,7 +82,7 @@ report_status(const char *path, struct machine *machine, struct devices *devices
 	      int status)
 {
 	uint64_t exits = 0, accesses = 0;
-	FILE *file = fopen(path, "we");
+	FILE *file = open_to_write(path);
 	bool bad;
 
 	if (!file)

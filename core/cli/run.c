@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/files.h"
+#include "cli/points.h"
 #include "cli/report.h"
 #include "cli/vm.h"
 #include "control/drive.h"
@@ -24,6 +25,7 @@ struct run {
 	const char *save;  /* where the point's snapshot goes; NULL: none */
 	const char *point; /* as given; NULL: none */
 	bool save_ends;    /* and the machine ends there */
+	bool reached;
 	int trouble; /* a snapshot that failed: the machine goes on, the process ends with it */
 	struct loop_source signals;
 	struct drive drive;
@@ -102,7 +104,8 @@ plan(struct run *run)
 		return 0;
 	run->point = text;
 	wrong = point_parse(&run->vm.machine.point, text);
-	return wrong ? fail(STATUS_USAGE, "%s: %s %s", where, text, wrong) : 0;
+	return wrong ? fail(STATUS_USAGE, "%s: %s %s", where, text, wrong)
+		     : points_check(&run->vm, where, text);
 }
 
 static int
@@ -128,6 +131,7 @@ on_point(void *context)
 
 	if (drive_point(&run->drive))
 		return 0;
+	run->reached = true;
 	if (run->save) {
 		r = save(run);
 		if (r)
@@ -271,8 +275,13 @@ start_and_run(struct run *run)
 		r = devices_start(&run->vm.devices, o->restore ? MINIVMM_RESTORED : MINIVMM_FRESH);
 	if (!r && run->vm.config.control.socket)
 		r = drive_open(&run->drive, run->vm.config.control.socket);
+	if (!r && run->point)
+		points_warn_past(&run->vm.machine, run->point);
 	if (!r && !run->vm.machine.end.cause)
 		r = machine_run(&run->vm.machine);
+	if (!r && run->save && !run->reached)
+		log_line(MINIVMM_WARNING, NULL, "point %s was not reached: no snapshot written",
+			 run->point);
 	drive_close(&run->drive);
 	release_signals();
 	stopped = devices_stop(&run->vm.devices, &interrupted);
@@ -294,6 +303,10 @@ exit_status(const struct run *run, int r)
 {
 	const struct machine_end *end = &run->vm.machine.end;
 
+	if (end->cause == CAUSE_SIGNAL)
+		return 128 + (int)end->status; /* as a shell shows the death that comes */
+	if (interrupted_by)
+		return 128 + interrupted_by;
 	if (r)
 		return -r;
 	if (run->trouble)

@@ -90,6 +90,8 @@ boot(struct vm *vm, bool check)
 	struct kvm_regs regs = { 0 };
 	int r = boot_load(&vm->config, &m->memory, &entry);
 
+	if (r)
+		boot_check_registers(&vm->config);
 	for (uint32_t i = 0; i < m->vcpu_count && !r; i++)
 		r = kvm_vcpu_cpuid(&m->vcpus[i].kvm);
 	if (!r && !check)
@@ -105,6 +107,25 @@ boot(struct vm *vm, bool check)
 	return r;
 }
 
+/*
+ * After mistakes in the config's text: the rest is looked at, without KVM and without memory. What it says of memory
+ * and interrupt controllers may be what is wrong, so nothing is held against that.
+ */
+static int
+check_rest(struct vm *vm)
+{
+	int r = machine_create(
+	    &vm->machine,
+	    &(struct machine_layout){ .snapshot_fd = -1, .irqchip = true, .check = true });
+
+	vm->built = true;
+	boot_check_image(&vm->config);
+	boot_check_registers(&vm->config);
+	if (!r)
+		devices_create(&vm->devices, &vm->machine, &vm->config, false, false);
+	return -STATUS_USAGE;
+}
+
 int
 vm_build(struct vm *vm, const struct vm_source *source)
 {
@@ -114,6 +135,8 @@ vm_build(struct vm *vm, const struct vm_source *source)
 
 	*vm = (struct vm){ .snapshot = { .fd = -1 } };
 	r = read_config(vm, source);
+	if (r == -STATUS_USAGE && !restored && vm->config.file)
+		return check_rest(vm);
 	if (r)
 		return r;
 	vm->built = true;
@@ -134,7 +157,10 @@ vm_build(struct vm *vm, const struct vm_source *source)
 	if (!r)
 		r = devices_create(&vm->devices, &vm->machine, &vm->config, restored,
 				   source->trust);
-	if (!r && !restored)
+	if (r == -STATUS_USAGE && !restored) {
+		boot_check_image(&vm->config);
+		boot_check_registers(&vm->config);
+	} else if (!r && !restored)
 		r = boot(vm, source->check);
 	else if (!r && !source->check)
 		r = snapshot_load(&vm->snapshot, &vm->machine, &vm->devices);

@@ -98,7 +98,8 @@ struct config {
 /*
  * Reads and checks a config. overrides: "KEY=VALUE" of --set, applied over it ("vm.memory=1M",
  * "device.serial0.output=file:x"). Every mistake is said, as "FILE:LINE: what, and the nearest
- * thing that is right". Returns 0, or a negative status after the last of them. The caller frees
+ * thing that is right". Returns 0, or a negative status after the last of them; what was right is in
+ * config then all the same, and its member file is set if there was a text to read. The caller frees
  * config in any case.
  */
 int config_read(struct config *config, const char *path, char *const *overrides,
@@ -150,6 +151,9 @@ const char *parse_u64(const char *text, uint64_t *value);      /* decimal or 0x 
 const char *parse_size(const char *text, uint64_t *value);     /* with K, M, G, T */
 const char *parse_duration(const char *text, uint64_t *value); /* ns, us, ms, s; bare: ns */
 const char *parse_bool(const char *text, bool *value);
+/* Back, in the largest unit that leaves no fraction; in a buffer of 24 bytes or more, which is returned. */
+const char *write_size(uint64_t value, char *buffer, size_t size);
+const char *write_duration(uint64_t value, char *buffer, size_t size);
 const char *parse_hex(const char *text, uint8_t **bytes,
 		      size_t *length); /* "ba f8 03"; blanks anywhere; malloced */
 

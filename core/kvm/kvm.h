@@ -66,7 +66,7 @@ int kvm_irq_line(struct kvm *kvm, uint32_t gsi, bool up);
 
 int kvm_vcpu_open(struct kvm_vcpu *vcpu, struct kvm *kvm, uint32_t id);
 void kvm_vcpu_close(struct kvm_vcpu *vcpu);
-/* Gives a fresh vCPU the host's CPUID. */
+/* Gives a fresh vCPU the host's CPUID, with its own number as APIC id. Main thread. */
 int kvm_vcpu_cpuid(struct kvm_vcpu *vcpu);
 
 /* KVM_RUN. 0: an exit is in vcpu->run; -EINTR, -EAGAIN: none; else -errno, nothing said. Hot path.

@@ -88,15 +88,15 @@ struct machine {
 
 /* Builds memory and VM; no vCPU runs. Returns 0 or a negative status; destroy in any case. */
 struct machine_layout {
-	uint64_t memory, memory_at;
-	const char *memory_file; /* or NULL */
-	int snapshot_fd;         /* map memory copy-on-write from here, or -1 */
+	uint64_t memory, memory_at; /* memory 0: none, for a check */
+	const char *memory_file;    /* or NULL */
+	int snapshot_fd;            /* map memory copy-on-write from here, or -1 */
 	uint64_t snapshot_offset;
 	uint32_t cpus;
 	bool irqchip;
 	bool track;     /* the dirty log is on from the start */
 	bool dirty_log; /* so is it, and all that the guest writes is kept for a report */
-	bool check; /* for looking at a config only: no KVM, no vCPU, no memory_file */
+	bool check;     /* for looking at a config only: no KVM, no vCPU, no memory_file */
 };
 int machine_create(struct machine *machine, const struct machine_layout *layout);
 void machine_destroy(struct machine *machine);

@@ -18,6 +18,7 @@ device_enter(struct device *device, const char *what)
 	bus_current.device = &device->public;
 	bus_current.callback = what;
 	bus_current.offset = 0;
+	atomic_store(&device->said, false);
 	if (!(device->plugin.descriptor.flags & MINIVMM_CONCURRENT))
 		lock_take(&device->lock);
 }
@@ -31,6 +32,25 @@ device_leave(struct device *device, int result)
 	if (result < 0)
 		atomic_fetch_add(&device->failures, 1);
 	return result;
+}
+
+const char *
+device_failure(const struct device *d, const char *callback, char *buffer, size_t size)
+{
+	snprintf(buffer, size, "%s failed%s", callback,
+		 atomic_load(&d->said) ? "" : " and gave no reason");
+	return buffer;
+}
+
+int
+device_failed(const struct device *d, const char *callback, enum status status)
+{
+	char text[64];
+
+	if (atomic_load(&d->said))
+		return -(int)status;
+	return fail(status, "device %s (plugin %s): %s", d->config->name, d->plugin.descriptor.name,
+		    device_failure(d, callback, text, sizeof(text)));
 }
 
 static void
@@ -150,7 +170,7 @@ device_create(struct device *d)
 	d->configured = true;
 	if (descriptor->configure &&
 	    DEVICE_CALL(d, "configure", descriptor->configure(&d->public)) < 0)
-		return -STATUS_USAGE;
+		return device_failed(d, "configure", STATUS_USAGE);
 	if (descriptor->fields) /* again, for what configure has allocated */
 		fields_reset(descriptor->fields, d->public.state);
 	return 0;
@@ -163,7 +183,11 @@ devices_create(struct devices *devices, struct machine *machine, struct config *
 	int first = 0, r;
 
 	*devices = (struct devices){
-		.machine = machine, .config = config, .restored = restored, .trusted = trusted
+		.machine = machine,
+		.config = config,
+		.thread = pthread_self(),
+		.restored = restored,
+		.trusted = trusted,
 	};
 	devices->streams.loop = &machine->loop;
 	if (getrandom(devices->generation, sizeof(devices->generation), 0) !=
@@ -172,6 +196,9 @@ devices_create(struct devices *devices, struct machine *machine, struct config *
 	r = plugin_path_init(&devices->path, config->plugin_path);
 	if (r)
 		return r;
+	if (restored)
+		devices->path.advice =
+		    "name its folder with --set plugins.path=DIR or MINIVMM_PLUGIN_PATH";
 	devices->list = calloc(config->device_count + 1, sizeof(*devices->list));
 	if (!devices->list)
 		return fail(STATUS_HOST, "no memory for devices");
@@ -182,8 +209,12 @@ devices_create(struct devices *devices, struct machine *machine, struct config *
 		d->all = devices;
 		d->config = &config->devices[i];
 		devices->count++;
-		snprintf(prefix, sizeof(prefix),
-			 "%s: ", config_where(d->config->plugin_place, where, sizeof(where)));
+		if (restored)
+			snprintf(prefix, sizeof(prefix),
+				 "the snapshot's device %s: ", d->config->name);
+		else
+			snprintf(prefix, sizeof(prefix), "%s: ",
+				 config_where(d->config->plugin_place, where, sizeof(where)));
 		if (restored && strchr(d->config->plugin, '/') && !trusted)
 			r = fail(STATUS_SNAPSHOT,
 				 "the snapshot's device %s names its plugin by a path, %s: install "
@@ -293,7 +324,7 @@ devices_start(struct devices *devices, enum minivmm_start_reason reason)
 		d->paused = false; /* it is started, not resumed */
 		if (d->plugin.descriptor.start &&
 		    DEVICE_CALL(d, "start", d->plugin.descriptor.start(&d->public, &start)) < 0)
-			r = -STATUS_IO;
+			r = device_failed(d, "start", STATUS_IO);
 		for (uint32_t s = 0; s < d->streams_ready; s++)
 			stream_start(&d->streams[s].stream);
 	}
@@ -305,7 +336,7 @@ int
 devices_pause(struct devices *devices)
 {
 	uint64_t deadline = clock_host() + PAUSE_DEADLINE;
-	int r = 0;
+	int r = 0, answer;
 
 	for (size_t i = 0; i < devices->count; i++) {
 		struct device *d = &devices->list[i];
@@ -314,9 +345,11 @@ devices_pause(struct devices *devices)
 			continue;
 		d->paused = true;
 		d->pending = true; /* minivmm_paused() may come before pause returns */
-		if (DEVICE_CALL(d, "pause", d->plugin.descriptor.pause(&d->public)) !=
-		    MINIVMM_PENDING)
+		answer = DEVICE_CALL(d, "pause", d->plugin.descriptor.pause(&d->public));
+		if (answer != MINIVMM_PENDING)
 			d->pending = false;
+		if (answer < 0)
+			device_failed(d, "pause", STATUS_IO);
 	}
 	for (size_t i = 0; i < devices->count && !r; i++)
 		while (devices->list[i].pending && !r) {
@@ -339,8 +372,9 @@ devices_resume(struct devices *devices)
 		if (!d->paused)
 			continue;
 		d->paused = false;
-		if (d->plugin.descriptor.resume)
-			DEVICE_CALL(d, "resume", d->plugin.descriptor.resume(&d->public));
+		if (d->plugin.descriptor.resume &&
+		    DEVICE_CALL(d, "resume", d->plugin.descriptor.resume(&d->public)) < 0)
+			device_failed(d, "resume", STATUS_IO);
 	}
 	return 0;
 }
@@ -357,8 +391,9 @@ devices_stop(struct devices *devices, const volatile bool *interrupted)
 	for (size_t i = 0; i < devices->count; i++) {
 		struct device *d = &devices->list[i];
 
-		if (d->started && d->plugin.descriptor.stop)
-			DEVICE_CALL(d, "stop", d->plugin.descriptor.stop(&d->public));
+		if (d->started && d->plugin.descriptor.stop &&
+		    DEVICE_CALL(d, "stop", d->plugin.descriptor.stop(&d->public)) < 0)
+			device_failed(d, "stop", STATUS_IO);
 		d->started = false;
 	}
 	for (size_t i = 0; i < devices->count; i++)

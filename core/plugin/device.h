@@ -4,6 +4,7 @@
 #define PLUGIN_DEVICE_H
 
 #include "base/lock.h"
+#include "base/log.h"
 #include "config/config.h"
 #include "machine/machine.h"
 #include "plugin/plugin.h"
@@ -51,12 +52,14 @@ struct device {
 	uint64_t random[4];                        /* state of the device's generator */
 	atomic_uint_least64_t failures;            /* callbacks that returned an error */
 	atomic_uint_least64_t log_seconds;         /* rate limit: second << 32 | lines in it */
+	atomic_bool said;                          /* an error, since device_enter() */
 	bool configured, started, paused, pending; /* pending: pause is under way */
 };
 
 struct devices {
 	struct machine *machine;
 	struct config *config;
+	pthread_t thread; /* the main thread, which is the I/O thread */
 	struct plugin_path path;
 	struct stream_hub streams;
 	struct device *list; /* count of them; addresses are fixed */
@@ -103,6 +106,14 @@ int device_load(struct device *device, const struct record *group, char *why, si
 	})
 void device_enter(struct device *device, const char *what);
 int device_leave(struct device *device, int result);
+/* "start failed", and that it gave no reason if no error was said in it; in a buffer of the caller's. */
+const char *device_failure(const struct device *device, const char *callback, char *buffer,
+			   size_t size);
+/* Says a failure that gave no reason. Returns the negative status. */
+int device_failed(const struct device *device, const char *callback, enum status status);
+/* Says a mistake of the plugin's with the device's name; what a guest can trigger is rate-limited. */
+__attribute__((format(printf, 2, 3))) void device_say(struct device *device, const char *format,
+						      ...);
 
 void device_services_init(struct device *device);
 /* Fills the members of the state that are options, connects streams, places ranges. Says every mistake. */

@@ -55,6 +55,11 @@ for (
     [ [ @ini, '-r', 'x.snap' ], qr/use -c or -r, not both/ ],
     [ [ '-c' ], qr/-c needs a value/ ],
     [ [ @ini, '--log', 'loud' ], qr/--log takes error, warn, info or debug, not loud/ ],
+    [ [ @ini, @ini ], qr/--config is given twice; see minivmm --help/ ],
+    [ [ @ini, '--until', 'hlt', '--until=access:1' ], qr/--until is given twice/ ],
+    [ [ @ini, qw(--at hlt --save a --save b) ], qr/--save is given twice/ ],
+    [ [ qw(-r a --restore b) ], qr/--restore is given twice/ ],
+    [ [ @ini, qw(--log warn --log error) ], qr/--log is given twice/ ],
     [ [ @ini, '--until=' ], qr/--until:  is no point; use / ],
   ) {
     my ($arguments, $message) = @$_;

@@ -22,6 +22,7 @@ for my $folder (sort keys %page) {
     is(join(':', run([ qw(mandoc -Tlint -Wwarning), $file ])), '0::', "$page{$folder} is clean");
     my ($status, $out) = run([ 'sh', '-c', 'mandoc -Tascii -Owidth=200 "$1" | col -bx', 'sh', $file ]);
     is($status, 0, "$page{$folder} can be read");
+    unlike($out, qr/;\s*;/, "$page{$folder} ends no line twice");
     $text{$folder} = $out;
 }
 
