@@ -12,6 +12,11 @@ use Test::More;
 # makes an end of what has none.
 my $said = qr/^log0: \d+\.\d{9} vcpu 0 rip/m;
 my %expected = (
+    'batch' => {
+        set => ['device.serial0.input=text:2 + 3*4\n'],
+        out => "? 14\n",
+        registers => { rbx => 14, rbp => 0x401000, rsp => 0x401000 },
+    },
     'code' => { out => "Hi\n", registers => { rax => 0x0a, rdx => 0x3f8, rip => 0x100d, rflags => 2 } },
     'counter' => { out => "123: interrupt\ntimer: interrupt\n", registers => { rdx => 0x3fd, rsp => 0x8000 } },
     'debug-exit' => { status => 42, registers => { rax => 42 } },

@@ -20,6 +20,7 @@ my $configs = abs_path('configs');
 # What a guest that waits for somebody is given, and what makes an end of one that has none, in steps that time can't
 # change.
 my %set = (
+	'batch' => ['device.serial0.input=text:2+3*4\n'],
 	'echo' => ['device.serial0.input=text:abc\x04'],
 	'live' => [qw(vm.memory=1M cpu.r8=20 cpu.r11=500 cpu.r12=2 cpu.r13=4 cpu.r15=1)],
 	'simple-in' => ['device.serial0.input=hex:03'],
