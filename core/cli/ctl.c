@@ -97,17 +97,35 @@ to_stdout(char **words)
 	return false;
 }
 
+/* The machine has another current folder: a file is meant to be in ours. Malloced, or NULL: said. */
+static char *
+full_path(const char *path)
+{
+	char *folder = getcwd(NULL, 0), *full = NULL;
+
+	if (!folder || asprintf(&full, "%s/%s", folder, path) < 0)
+		fail(STATUS_HOST, "ctl: cannot tell where %s is: %m", path);
+	free(folder);
+	return full;
+}
+
 static int
 command(struct ctl *ctl, char **words, bool json)
 {
 	bool snapshot = !strcmp(words[0], "snapshot"), out = snapshot && to_stdout(words);
-	char *line, *reply = NULL;
+	char *line, *reply = NULL, *path = NULL;
 	int status;
 
 	if (out && isatty(STDOUT_FILENO))
 		return -fail(STATUS_USAGE, "ctl: snapshot -: stdout is a terminal; give it a file "
 					   "or a pipe");
+	if (snapshot && words[1] && *words[1] && *words[1] != '/' && strcmp(words[1], "-")) {
+		path = words[1] = full_path(words[1]);
+		if (!path)
+			return STATUS_HOST;
+	}
 	status = join(words, &line);
+	free(path);
 	if (!status)
 		status = ctl_connect(ctl, ctl->path);
 	if (!status && snapshot)

@@ -132,9 +132,10 @@ do_snapshot(void *context, struct control_request *request, int argc, char **arg
 			goto close;
 		}
 	if (stream != (capture.fd >= 0)) {
-		control_fail(request, stream ? "snapshot - needs a descriptor to write to; minivmm "
-					       "ctl hands over its stdout"
-					     : "a descriptor came with a request that names a file");
+		control_fail(request, stream
+					  ? "snapshot - needs a descriptor to write to; minivmm "
+					    "ctl hands over its stdout"
+					  : "a descriptor came with a request that names a file");
 		goto close;
 	}
 	if (capture_start(d->capture, &capture))
@@ -312,6 +313,10 @@ do_until(void *context, struct control_request *request, int argc, char **argv)
 	point_free(&m->point);
 	m->point = (struct point){ .kind = POINT_NONE };
 	wrong = point_parse(&m->point, argv[1]);
+	if (!wrong && m->point.kind == POINT_TIME && m->point.value <= clock_now(&m->clock))
+		wrong = "is past: the machine's clock is later already";
+	if (!wrong && m->point.kind == POINT_OUTPUT && !devices_find(d->devices, m->point.device))
+		wrong = "names a device that there is not";
 	if (wrong || r) {
 		control_fail(request, "%s %s", argv[1], wrong ? wrong : fail_text());
 		m->point.kind = POINT_NONE;
@@ -403,8 +408,7 @@ static const struct control_command commands[] = {
 	{ "resume", "resume", "let it go on", 0, 0, do_resume },
 	{ "snapshot", "snapshot FILE [full|diff] [live|paused]",
 	  "write a snapshot; - for FILE: to the descriptor that came with it", 1, 3, do_snapshot },
-	{ "cancel", "cancel", "end the snapshot under way, which leaves nothing", 0, 0,
-	  do_cancel },
+	{ "cancel", "cancel", "end the snapshot under way, which leaves nothing", 0, 0, do_cancel },
 	{ "registers", "registers [N]", "of a vCPU", 0, 1, do_registers },
 	{ "memory", "memory ADDRESS LENGTH", "bytes of guest memory, in hexadecimal", 2, 2,
 	  do_memory },

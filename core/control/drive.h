@@ -11,13 +11,13 @@ struct drive {
 	struct machine *machine;
 	struct devices *devices;
 	struct capture *capture;
-	enum capture_method method;      /* of live snapshots */
-	const struct snapshot *origin;   /* that the machine was restored from; NULL: it was not */
-	struct reset reset;              /* made when it is first asked for */
-	struct control_request *until;   /* waits for the point; NULL: nobody does */
-	char *point;                     /* that it waits for */
+	enum capture_method method;    /* of live snapshots */
+	const struct snapshot *origin; /* that the machine was restored from; NULL: it was not */
+	struct reset reset;            /* made when it is first asked for */
+	struct control_request *until; /* waits for the point; NULL: nobody does */
+	char *point;                   /* that it waits for */
 	struct control_request *capturing; /* waits for the snapshot */
-	uint64_t looked;                 /* clock_host of the last look at dirty pages */
+	uint64_t looked;                   /* clock_host of the last look at dirty pages */
 };
 
 /* Opens the socket at path. The other members are the caller's to fill before. 0 or a negative

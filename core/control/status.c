@@ -12,8 +12,8 @@ static const struct {
 	uint32_t reason;
 	const char *name;
 } reasons[] = {
-	{ KVM_EXIT_IO, "pio" },           { KVM_EXIT_MMIO, "mmio" }, { KVM_EXIT_HLT, "hlt" },
-	{ KVM_EXIT_DEBUG, "debug" },      { KVM_EXIT_INTR, "intr" },
+	{ KVM_EXIT_IO, "pio" },      { KVM_EXIT_MMIO, "mmio" }, { KVM_EXIT_HLT, "hlt" },
+	{ KVM_EXIT_DEBUG, "debug" }, { KVM_EXIT_INTR, "intr" },
 };
 
 static uint64_t
@@ -107,8 +107,7 @@ status_write(FILE *out, struct drive *d)
 	fputc(']', out);
 	write_exits(out, m);
 	fprintf(out, ",\"memory_bytes\":%llu,\"unanswered\":%llu",
-		(unsigned long long)m->memory.size,
-		(unsigned long long)atomic_load(&m->bus.stray));
+		(unsigned long long)m->memory.size, (unsigned long long)atomic_load(&m->bus.stray));
 	write_dirty(out, d);
 	write_snapshot(out, d);
 	if (d->point) {

@@ -23,7 +23,7 @@ struct kvm {
 	size_t xsave_size;
 	bool irqchip;
 	bool stopped; /* between kvm_stop and kvm_go */
-	bool ran;     /* a vCPU has: its CPUID and TSC frequency are fixed, and a load leaves them */
+	bool ran; /* a vCPU has: its CPUID and TSC frequency are fixed, and a load leaves them */
 	struct kvm_pit_state2 pit;
 	uint64_t clock;
 	struct kvm_vcpu *vcpus[KVM_VCPUS];

@@ -210,6 +210,23 @@ memory_unmake(struct memory *memory)
 		unlink(memory->made);
 }
 
+int
+memory_whole(const struct memory *memory)
+{
+	for (uint32_t i = 0; i < memory->count; i++) {
+		const struct memory_region *r = &memory->regions[i];
+		struct stat st;
+
+		if (r->fd >= 0 && !fstat(r->fd, &st) &&
+		    (uint64_t)st.st_size < r->file_offset + r->size)
+			return fail(STATUS_IO,
+				    "the file of guest memory at 0x%llx was cut short while the "
+				    "machine ran: what was there is lost",
+				    (unsigned long long)r->gpa);
+	}
+	return 0;
+}
+
 uint8_t *
 memory_page(const struct memory *memory, uint64_t page)
 {

@@ -69,6 +69,9 @@ void memory_take_written(struct memory *memory, uint64_t *pages);
 bool memory_private_pages(const struct memory *memory, uint64_t *pages);
 /* Adds those that may hold something else than zeros. */
 void memory_candidates(const struct memory *memory, uint64_t *pages);
+/* The files that memory is mapped from still have all of it. Says which has not; 0 or a negative
+ * status. */
+int memory_whole(const struct memory *memory);
 
 /*
  * Which pages of a region may hold something else than zeros, found without touching those that

@@ -261,6 +261,9 @@ rest(struct capture *c)
 		r = c->child ? wait_for_child(c) : write_aside(c);
 	if (!r && c->cancelled)
 		r = fail(STATUS_IO, "snapshot %s was cancelled", c->output.path);
+	/* What a file has lost looks like a hole of zeros. */
+	if (!r)
+		r = memory_whole(&c->machine->memory);
 	return r ? r : capture_commit(c);
 }
 

@@ -2,6 +2,7 @@
 /* Writes a file under a temporary name beside its target and puts it into the target's place; or frames to a pipe. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,6 +41,22 @@ check_target(const struct output *output)
 	return 0;
 }
 
+/* Where a path leads: also a link to what is not there yet. Malloced, or NULL. */
+static char *
+follow(const char *path)
+{
+	char *target = realpath(path, NULL), link[PATH_MAX];
+	const char *slash = strrchr(path, '/');
+	ssize_t length;
+
+	if (target || errno != ENOENT || (length = readlink(path, link, sizeof(link) - 1)) < 0)
+		return target ? target : strdup(path);
+	link[length] = '\0';
+	if (link[0] == '/' || !slash)
+		return strdup(link);
+	return asprintf(&target, "%.*s%s", (int)(slash - path + 1), path, link) < 0 ? NULL : target;
+}
+
 /*
  * Finds out target and folder; returns the temporary name, hidden and short enough for any name, or
  * NULL: said.
@@ -51,9 +68,7 @@ name_files(struct output *output)
 	char *temporary = NULL;
 	uint64_t random;
 
-	output->target = realpath(output->path, NULL);
-	if (!output->target)
-		output->target = strdup(output->path);
+	output->target = follow(output->path);
 	if (!output->target || getrandom(&random, sizeof(random), 0) != sizeof(random)) {
 		fail_write(output, "naming it");
 		return NULL;
@@ -74,6 +89,28 @@ name_files(struct output *output)
 	return temporary;
 }
 
+/*
+ * A file without a name, where the file system has that: a process that is killed leaves nothing. Its temporary name
+ * comes at the end, since a link can't replace a file and a rename can.
+ */
+static int
+open_unnamed(struct output *output)
+{
+	errno = EOPNOTSUPP;
+	if (!access("/proc/self/fd", X_OK)) /* by which it gets its name */
+		output->fd = open(output->folder, O_WRONLY | O_TMPFILE | O_CLOEXEC, 0666);
+	return output->fd < 0 ? -1 : 0;
+}
+
+static int
+give_name(struct output *output, const char *temporary)
+{
+	char self[32];
+
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", output->fd);
+	return linkat(AT_FDCWD, self, AT_FDCWD, temporary, AT_SYMLINK_FOLLOW);
+}
+
 int
 output_open(struct output *output, const char *path)
 {
@@ -86,16 +123,15 @@ output_open(struct output *output, const char *path)
 	temporary = name_files(output);
 	failed = temporary ? check_target(output) : -STATUS_IO;
 	/* Not mkstemp: the kernel applies the umask, which can't be read without a race. */
-	if (!failed) {
-		output->fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-		if (output->fd >= 0)
-			output->temporary = temporary; /* ours to remove */
-		else
-			failed = fail_write(output, "making a file in its folder");
-	}
-	if (!output->temporary)
-		free(temporary);
-	return failed;
+	output->temporary = temporary;
+	if (failed || !open_unnamed(output))
+		return failed;
+	/* What a file system or kernel without such files answers. */
+	if (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL)
+		return fail_write(output, "making a file in its folder");
+	output->fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	output->named = output->fd >= 0;
+	return output->named ? 0 : fail_write(output, "making a file in its folder");
 }
 
 /* All of it to a pipe, waiting for its reader. */
@@ -142,13 +178,15 @@ output_open_fd(struct output *output, int fd, const char *name)
 {
 	int flags = fcntl(fd, F_GETFL);
 
-	*output = (struct output){ .path = strdup(name), .fd = fd, .stream = true };
+	*output = (struct output){ .path = strdup(name), .fd = fd, .stream = true, .flags = -1 };
 	if (!output->path)
 		return fail(STATUS_HOST, "can't write snapshot %s: no memory", name);
 	if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY) {
 		errno = flags < 0 ? errno : EBADF;
 		return fail_write(output, "it can't be written to");
 	}
+	output->flags = flags;
+	fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 	return send_all(output, STREAM_MAGIC, 8);
 }
 
@@ -233,22 +271,26 @@ output_commit(struct output *output)
 		return send_frame(output, "", 0, output->size);
 	if (fsync(fd))
 		return fail_write(output, "syncing");
+	if (!output->named && give_name(output, output->temporary))
+		return fail_write(output, "naming it");
+	output->named = true;
 	output->fd = -1;
 	if (close(fd))
 		return fail_write(output, "closing");
 	if (rename(output->temporary, output->target))
 		return fail_write(output, "renaming");
-	free(output->temporary);
-	output->temporary = NULL;
+	output->named = false;
 	return sync_folder(output);
 }
 
 void
 output_close(struct output *output)
 {
+	if (output->stream && output->flags >= 0)
+		fcntl(output->fd, F_SETFL, output->flags);
 	if (output->fd >= 0)
 		close(output->fd);
-	if (output->temporary)
+	if (output->named)
 		unlink(output->temporary);
 	free(output->temporary);
 	free(output->folder);

@@ -27,8 +27,10 @@ struct output {
 	char *path;   /* as given, for messages */
 	char *target; /* where it really goes: path without symbolic links */
 	char *folder, *temporary;
+	bool named; /* the file has its temporary name */
 	int fd;
 	bool stream;
+	int flags;     /* of a stream's descriptor, as they were: meanwhile it does not block */
 	uint64_t size; /* of a stream's file, so far */
 	const volatile bool
 	    *cancelled; /* NULL: never; else a stream that nobody reads is left then */

@@ -34,10 +34,10 @@ map_golden(struct reset *reset)
 
 		while (!snapshot_holds(from, page))
 			from = from->parent;
-		failed = from == root ? 0
-				      : snapshot_pread(from, map + page * PAGE_SIZE, PAGE_SIZE,
-						       from->header.memory_offset +
-							   page * PAGE_SIZE);
+		failed = from == root
+			     ? 0
+			     : snapshot_pread(from, map + page * PAGE_SIZE, PAGE_SIZE,
+					      from->header.memory_offset + page * PAGE_SIZE);
 		if (failed)
 			return failed;
 	}

@@ -33,7 +33,7 @@ for my $rate (sort keys %rates) {
 
 # What a restore does not check is seen by both: a page changed, a write that the hash does not know.
 my ($status, $out, $err) = run([ @live, '--set', 'vm.memory=1M', '--set', 'cpu.r10=0', '--until', 'time:100ms', '--save', 'c.snap' ]);
-my ($offset) = unpack 'x32 Q', slurp('c.snap');
+my ($offset) = unpack 'x24 Q', slurp('c.snap');
 for my $at (0x10000 + 5 * 4096, 0x8018) {
     my $snap = slurp('c.snap');
     substr($snap, $offset + $at, 1) ^= "\1";

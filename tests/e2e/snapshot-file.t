@@ -198,12 +198,18 @@ for my $call (qw(ftruncate write fsync rename)) {
     ($status) = run(\@write, %preload, FAULT => "$call:1:KILL");
     is($status, 1009, "killed at $call");
     ok(slurp('out/b.snap') eq $good, "killed at $call: the old file is whole");
+    is(scalar(() = names('out') =~ /\.b\.snap/g), $call eq 'rename' ? 1 : 0, "killed at $call: what is left behind");
     unlink glob 'out/.b.snap.*';
 }
 fails([ @write[ 0 .. 3 ], 'out', @write[ 5 .. 6 ] ], 113, qr/can't write snapshot out: it is a directory: /, 'a folder');
 fails([ @write[ 0 .. 3 ], 'none/x', @write[ 5 .. 6 ] ],
     113, qr/can't write snapshot none\/x: making a file in its folder: No such file or directory/, 'no such folder');
 unharmed('other targets');
+
+# A link to what is not there yet stays a link.
+symlink 'out/c.snap', 'link.snap';
+ok(take('link.snap', 'simple.ini', 'rip:0x1005') && -l 'link.snap' && -f 'out/c.snap', 'through a link to nothing');
+unlink 'out/c.snap';
 
 # A file size limit, which comes with a signal.
 ($status, $out, $err) = run([ 'sh', '-c', 'ulimit -f 16; exec "$@"', 'sh', @write ]);
