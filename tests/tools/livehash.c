@@ -214,7 +214,8 @@ main(int argc, char **argv)
 		fprintf(stderr, "usage: livehash SNAPSHOT [LINES]\n");
 		return 2;
 	}
-	wrong = snapshot_open(&snapshot, argv[1]) || snapshot_read(&snapshot, BLOCK, &b, sizeof(b));
+	wrong = snapshot_open_chain(&snapshot, argv[1], NULL, 0) ||
+		snapshot_read(&snapshot, BLOCK, &b, sizeof(b));
 	if (!wrong &&
 	    (memcmp(b.magic, "minilive", sizeof(b.magic)) || !b.pages || b.pages > 1u << 20)) {
 		printf("%s: not of guests/live.S, or from before its first instructions are done\n",
