@@ -106,12 +106,13 @@ report_status(const char *path, struct machine *machine, struct devices *devices
 	}
 	fputs("\"devices\":{", file);
 	for (size_t i = 0; i < devices->count; i++) {
-		uint64_t reads = 0, writes = 0;
 
-		bus_count(&machine->bus, &devices->list[i].public, &reads, &writes);
+		const struct bus_gate *gate = devices->list[i].gate;
+
 		fprintf(file, "%s\"%s\":{\"reads\":%llu,\"writes\":%llu,\"failures\":%llu}",
-			i ? "," : "", devices->list[i].config->name, (unsigned long long)reads,
-			(unsigned long long)writes, (unsigned long long)devices->list[i].failures);
+			i ? "," : "", devices->list[i].config->name, (unsigned long long)gate->reads,
+			(unsigned long long)gate->writes,
+			(unsigned long long)atomic_load(&gate->failures));
 	}
 	fputs("}}\n", file);
 	bad = ferror(file);

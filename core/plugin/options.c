@@ -328,8 +328,7 @@ place_range(struct device *device, uint32_t index)
 		.index = index,
 		.length =
 		    row->length_option ? member_number(device, row->length_option) : row->length,
-		.lock = device->plugin.descriptor.flags & MINIVMM_CONCURRENT ? NULL : &device->lock,
-		.failures = &device->failures,
+		.gate = device->gate,
 	};
 	struct given g = given(device, option);
 	char where[256];
