@@ -78,6 +78,27 @@ report_dirty(struct machine *machine)
 }
 
 int
+report_exit(const struct machine_end *end)
+{
+	switch (end->cause) {
+	case CAUSE_EXIT:
+		return end->status > STATUS_GUEST_MAX ? STATUS_GUEST_MAX : (int)end->status;
+	case CAUSE_SHUTDOWN:
+		return STATUS_SHUTDOWN;
+	case CAUSE_INTERNAL:
+		return STATUS_INTERNAL;
+	case CAUSE_PANIC:
+		return STATUS_PANIC;
+	case CAUSE_TIMEOUT:
+		return STATUS_TIMEOUT;
+	case CAUSE_ERROR:
+		return (int)end->status;
+	default:
+		return 0;
+	}
+}
+
+int
 report_status(const char *path, struct machine *machine, struct devices *devices, const char *point,
 	      int status)
 {
@@ -110,8 +131,8 @@ report_status(const char *path, struct machine *machine, struct devices *devices
 		const struct bus_gate *gate = devices->list[i].gate;
 
 		fprintf(file, "%s\"%s\":{\"reads\":%llu,\"writes\":%llu,\"failures\":%llu}",
-			i ? "," : "", devices->list[i].config->name, (unsigned long long)gate->reads,
-			(unsigned long long)gate->writes,
+			i ? "," : "", devices->list[i].config->name,
+			(unsigned long long)gate->reads, (unsigned long long)gate->writes,
 			(unsigned long long)atomic_load(&gate->failures));
 	}
 	fputs("}}\n", file);

@@ -179,16 +179,16 @@ device_create(struct device *d)
 
 int
 devices_create(struct devices *devices, struct machine *machine, struct config *config,
-	       bool restored, bool trusted)
+	       unsigned flags)
 {
+	bool restored = flags & DEVICES_RESTORED, trusted = flags & DEVICES_TRUSTED;
 	int first = 0, r;
 
 	*devices = (struct devices){
 		.machine = machine,
 		.config = config,
 		.thread = pthread_self(),
-		.restored = restored,
-		.trusted = trusted,
+		.flags = flags,
 	};
 	devices->streams.loop = &machine->loop;
 	if (getrandom(devices->generation, sizeof(devices->generation), 0) !=

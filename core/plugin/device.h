@@ -60,20 +60,23 @@ struct devices {
 	pthread_t thread; /* the main thread, which is the I/O thread */
 	struct plugin_path path;
 	struct stream_hub streams;
-	struct device *list; /* count of them; addresses are fixed */
+	struct device *list;    /* count of them; addresses are fixed */
 	struct bus_gate *gates; /* one for each, side by side */
 	size_t count;
 	uint8_t generation[16];
-	bool restored,
-	    trusted; /* the config is a snapshot's; host files that it names may be used */
+	unsigned flags; /* as given to devices_create */
 };
+
+#define DEVICES_RESTORED 0x1u /* the config is a snapshot's */
+#define DEVICES_TRUSTED 0x2u  /* host files that it names may be used */
+#define DEVICES_DETACHED 0x4u /* streams are connected to nothing, whatever the config says */
 
 /*
  * Loads the plugins that config names and makes, checks and places their devices; every mistake is said, not only the
- * first. restored, trusted: see struct devices. Returns 0 or a negative status; destroy in any case.
+ * first. flags: DEVICES_... Returns 0 or a negative status; destroy in any case.
  */
 int devices_create(struct devices *devices, struct machine *machine, struct config *config,
-		   bool restored, bool trusted);
+		   unsigned flags);
 void devices_destroy(struct devices *devices);
 
 /* The machine is about to run; waits for streams that want input first. 0 or a negative status. */
