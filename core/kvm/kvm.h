@@ -123,6 +123,16 @@ int kvm_stop(struct kvm *kvm);
 int kvm_vcpu_stop(struct kvm_vcpu *vcpu);
 int kvm_go(struct kvm *kvm);
 
+/*
+ * Where in guest memory KVM itself writes what time it is, and how much was stolen: it does so whenever
+ * the state of a vCPU is loaded. Fills areas and returns how many, at most KVM_OWN_AREAS.
+ */
+#define KVM_OWN_AREAS 3
+struct kvm_area {
+	uint64_t gpa, size;
+};
+size_t kvm_vcpu_own_areas(struct kvm_vcpu *vcpu, struct kvm_area areas[KVM_OWN_AREAS]);
+
 /* The signal that ends a KVM_RUN; vCPU threads have a handler for it. */
 #define KVM_SIGNAL SIGUSR1
 
