@@ -34,14 +34,18 @@ count(const uint64_t *pages, size_t words)
 	return sum;
 }
 
-/* What has been written since the last look is to be written next, and is no longer as in the base. */
+/*
+ * What has been written since the last look is to be written next, and is no longer as in the base. more: so is what
+ * was to be written before.
+ */
 static int
-look(struct capture *c)
+look(struct capture *c, bool more)
 {
 	size_t words = memory_words(&c->machine->memory);
 	int r;
 
-	memset(c->todo, 0, words * sizeof(*c->todo));
+	if (!more)
+		memset(c->todo, 0, words * sizeof(*c->todo));
 	r = dirty_look(c->machine, c->todo);
 	for (size_t i = 0; i < words; i++)
 		c->since[i] |= c->todo[i];
@@ -73,7 +77,7 @@ first_pages(struct capture *c)
 	int r = track(c);
 
 	if (!r && dirty_on(c->machine))
-		r = look(c);
+		r = look(c, false);
 	if (!r && c->request.diff && !c->base.known)
 		r = fail(STATUS_HOST,
 			 "can't write snapshot %s: what has changed since the restore can't be "
@@ -109,7 +113,7 @@ copy(struct capture *c)
 		r = image_write(&c->image, c->todo);
 		c->result.rounds++;
 		if (!r)
-			r = look(c);
+			r = look(c, false);
 		before = left;
 		left = count(c->todo, words);
 		c->total += left;
@@ -118,9 +122,8 @@ copy(struct capture *c)
 			break;
 	}
 	/* These, unless a fork takes care of them in one piece. */
-	if (!r && (left <= MANY || c->result.method == CAPTURE_PRECOPY || !can_fork(c)))
-		return image_write(&c->image, c->todo);
-	return r;
+	c->kept = left > MANY && c->result.method == CAPTURE_AUTO && can_fork(c);
+	return r || c->kept ? r : image_write(&c->image, c->todo);
 }
 
 /* Copies the last pages, so that the machine can go on. */
@@ -179,7 +182,7 @@ take(struct capture *c)
 	if (r || c->result.method == CAPTURE_PAUSE)
 		return r;
 	/* A fork's first look is this one. */
-	r = c->result.rounds ? look(c) : first_pages(c);
+	r = c->result.rounds ? look(c, c->kept) : first_pages(c);
 	if (r)
 		return r;
 	c->result.late = count(c->todo, words);
@@ -444,7 +447,7 @@ begin(struct capture *c, const struct capture_request *request)
 	c->request = *request;
 	c->result = (struct capture_result){ .method = request->method, .diff = request->diff };
 	c->header = (struct snapshot_header){ .version = 0 };
-	c->cancelled = false;
+	c->cancelled = c->kept = false;
 	c->total = 0;
 	c->began = clock_host();
 	c->phase = CAPTURE_COPYING;
@@ -603,7 +606,7 @@ capture_reset(struct capture *c, struct reset *reset)
 int64_t
 capture_look(struct capture *c)
 {
-	if (c->busy || !dirty_on(c->machine) || look(c))
+	if (c->busy || !dirty_on(c->machine) || look(c, false))
 		return -1;
 	return (int64_t)count(c->todo, memory_words(&c->machine->memory));
 }

@@ -81,6 +81,7 @@ struct capture {
 	struct snapshot_meta meta;
 	struct snapshot_header header;
 	uint64_t *todo;              /* pages to write next */
+	bool kept;                   /* the rounds have left them for the stop */
 	uint8_t *aside;              /* copies of those that the stop found, in order */
 	size_t aside_pages;          /* room there */
 	atomic_uint_least64_t total; /* pages to write, for progress */

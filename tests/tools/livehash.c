@@ -8,7 +8,7 @@
  * LINES is a file of what the guest has said: each "tick N W H" must follow the one before, and its hash be that of W
  * writes; there may be lines from before the snapshot and after it.
  *
- * Prints "W H ok", in hex, and exits with 0; or what is wrong, with 1.
+ * Prints "N W H ok", in hex as the guest does, and exits with 0; or what is wrong, with 1.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -224,7 +224,8 @@ main(int argc, char **argv)
 	}
 	wrong = wrong || check_memory(&snapshot, &b) || (argc > 2 && check_lines(argv[2], &b));
 	if (!wrong)
-		printf("%016" PRIx64 " %016" PRIx64 " ok\n", b.writes, b.hash);
+		printf("%08" PRIx64 " %016" PRIx64 " %016" PRIx64 " ok\n", b.ticks, b.writes,
+		       b.hash);
 	snapshot_close(&snapshot);
 	return wrong ? 1 : 0;
 }
