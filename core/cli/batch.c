@@ -184,7 +184,7 @@ static const struct option options[] = {
 };
 
 static int
-take(struct batch *batch, int option, uint64_t *workers)
+take(struct batch *batch, int option, const char *argument, uint64_t *workers)
 {
 	struct vm_source *source = &batch->source;
 	const char *wrong = NULL;
@@ -218,9 +218,12 @@ take(struct batch *batch, int option, uint64_t *workers)
 	case OPT_TRUST:
 		source->trust = true;
 		return 0;
+	case ':':
+		return fail(STATUS_USAGE, "batch: %s needs a value; see minivmm batch --help",
+			    argument);
 	default:
-		return fail(STATUS_USAGE, "batch: that is no way to call it; see minivmm batch "
-					  "--help");
+		return fail(STATUS_USAGE, "batch: no such option: %s; see minivmm batch --help",
+			    argument);
 	}
 }
 
@@ -253,12 +256,13 @@ cli_batch(int argc, char **argv)
 	batch.source.parents = calloc((size_t)argc, sizeof(char *));
 	if (!batch.source.set || !batch.source.parents)
 		return -fail(STATUS_HOST, "no memory");
-	while (!r && (option = getopt_long(argc, argv, "r:j:h", options, NULL)) != -1) {
+	opterr = 0;
+	while (!r && (option = getopt_long(argc, argv, ":r:j:h", options, NULL)) != -1) {
 		if (option == 'h') {
 			fputs(usage, stdout);
 			return -show_end(stdout);
 		}
-		r = take(&batch, option, &workers);
+		r = take(&batch, option, argv[optind - 1], &workers);
 	}
 	batch.files = argv + optind;
 	batch.file_count = (size_t)(argc - optind);
