@@ -121,7 +121,7 @@ $B/fuzz/%: tests/fuzz/%.c $B/libminivmm.a
 fuzz-run: $(fuzzers:%=%.run)
 $(fuzzers:%=%.run): $B/fuzz/%.run: $B/fuzz/%
 	mkdir -p $B/fuzz/$*.found
-	cd $B/fuzz && ./$* -max_total_time=$(FUZZ_SECONDS) -verbosity=0 -print_final_stats=1 -timeout=10 -rss_limit_mb=2048 \
+	cd $B/fuzz && ./$* -max_total_time=$(FUZZ_SECONDS) -verbosity=0 -print_final_stats=1 -timeout=60 -rss_limit_mb=2048 \
 		$*.found $(CURDIR)/tests/fuzz/corpus/$*
 
 sources := $(wildcard core/*/*.[ch] core/include/minivmm/*.h plugins/*.[ch] plugins/*/*.[ch] tests/*/*.[ch])

@@ -13,7 +13,7 @@
 static const char help[] =
     "minivmm: a small virtual machine monitor; every device is a plugin\n"
     "  minivmm -c CONFIG          build the machine of an INI file and run it\n"
-    "  minivmm -r SNAPSHOT        restore a machine and run it; - and fd:N: from there\n"
+    "  minivmm -r SNAPSHOT        restore a machine and run it; also - and fd:N\n"
     "    --set KEY=VALUE          override: vm.memory=1M, device.serial0.output=pty\n"
     "    --until POINT            end there (with --save: after writing the snapshot)\n"
     "    --save FILE --at POINT   write a snapshot there and go on\n"

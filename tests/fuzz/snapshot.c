@@ -38,8 +38,27 @@ walk_section(FILE *out, const struct record *section)
 	view_free(&view);
 }
 
+/* A parent of its own kind, and what a chain asks of both. */
 static void
-walk(FILE *out, const struct snapshot *snapshot)
+walk_chain(struct snapshot *child)
+{
+	struct snapshot parent = *child;
+	uint64_t pages = child->header.memory_size / PAGE_SIZE, held = 0;
+
+	parent.pages = NULL;
+	parent.parent = NULL;
+	for (int with_parent = 0; with_parent < 2; with_parent++) {
+		child->parent = with_parent ? &parent : NULL;
+		for (uint64_t page = 0; page < pages; page++)
+			held += snapshot_holds(child, page) + snapshot_page_zero(child, page);
+	}
+	child->parent = NULL;
+	if (held > 4 * pages)
+		abort();
+}
+
+static void
+walk(FILE *out, struct snapshot *snapshot)
 {
 	struct snapshot_chunk chunk = { 0 };
 	struct config config;
@@ -54,6 +73,8 @@ walk(FILE *out, const struct snapshot *snapshot)
 		bytes += chunk.size;
 	if (bytes != snapshot->header.memory_size)
 		abort(); /* chunks must cover memory */
+	if (snapshot->pages)
+		walk_chain(snapshot);
 	memset(&config, 0, sizeof(config));
 	config_load(&config, snapshot_section(snapshot, SECTION_CONFIG, 0), why, sizeof(why));
 	config_free(&config);
