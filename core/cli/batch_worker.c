@@ -82,34 +82,32 @@ on_output(void *context, const char *device, const uint8_t *bytes, size_t length
 		machine_point_reached(m);
 }
 
-/* Reads a whole file, malloced; NULL: said. */
-static uint8_t *
-read_input(const char *path, size_t *length)
+/* Reads a whole file, malloced. 0 or a negative status. */
+static int
+read_input(const char *path, uint8_t **input, size_t *length)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), r = 0;
 	uint8_t *bytes = NULL;
 	struct stat st;
 	ssize_t n = 0;
 
 	*length = 0;
 	if (fd < 0 || fstat(fd, &st))
-		fail(STATUS_IO, "can't read input %s: %s", path, strerror(errno));
+		r = fail(STATUS_IO, "can't read input %s: %s", path, strerror(errno));
 	else if (!S_ISREG(st.st_mode) || st.st_size > INPUT_MAX)
-		fail(STATUS_USAGE, "input %s is %s", path,
-		     S_ISREG(st.st_mode) ? "larger than 256 MiB" : "no regular file");
+		r = fail(STATUS_USAGE, "input %s is %s", path,
+			 S_ISREG(st.st_mode) ? "larger than 256 MiB" : "no regular file");
 	else if (!(bytes = malloc((size_t)st.st_size + 1)))
-		fail(STATUS_HOST, "no memory for input %s", path);
+		r = fail(STATUS_HOST, "no memory for input %s", path);
 	while (bytes && *length < (size_t)st.st_size &&
 	       (n = read(fd, bytes + *length, (size_t)st.st_size - *length)) > 0)
 		*length += (size_t)n;
-	if (n < 0) {
-		fail(STATUS_IO, "can't read input %s: %s", path, strerror(errno));
-		free(bytes);
-		bytes = NULL;
-	}
+	if (n < 0)
+		r = fail(STATUS_IO, "can't read input %s: %s", path, strerror(errno));
 	if (fd >= 0)
 		close(fd);
-	return bytes;
+	*input = bytes;
+	return r;
 }
 
 /* The machine as it is in the snapshot, devices started. */
@@ -179,9 +177,9 @@ run_input(struct worker *w, const char *file)
 	struct machine *m = &w->vm.machine;
 	struct stream *stream = &w->device->streams[0].stream;
 	uint64_t began = clock_host(), vm_began;
+	uint8_t *input;
 	size_t length;
-	uint8_t *input = read_input(file, &length);
-	int r = input ? 0 : -STATUS_IO;
+	int r = read_input(file, &input, &length);
 
 	if (!r)
 		r = rewind_machine(w);

@@ -318,7 +318,8 @@ load_streams(struct device *d, const struct record *group, char *why, size_t why
 		input = d->plugin.descriptor.streams[i].input
 			    ? config_option_find(d->config, d->plugin.descriptor.streams[i].input)
 			    : NULL;
-		if (input && !strcmp(input->place.file, "--set"))
+		if (d->all->flags & DEVICES_DETACHED ||
+		    (input && !strcmp(input->place.file, "--set")))
 			continue;
 		if (!mutant("stream", name) &&
 		    stream_load(&d->streams[i].stream, &stream, why, why_size))
