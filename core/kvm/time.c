@@ -48,8 +48,8 @@ kvm_vcpu_own_areas(struct kvm_vcpu *vcpu, struct kvm_area areas[KVM_OWN_AREAS])
 		uint64_t value = 0;
 
 		if (!msr(vcpu, KVM_GET_MSRS, clocks[i].msr, &value) && value & 1)
-			areas[count++] =
-			    (struct kvm_area){ value & ~(uint64_t)(i < 2 ? 3 : 63), clocks[i].size };
+			areas[count++] = (struct kvm_area){ value & ~(uint64_t)(i < 2 ? 3 : 63),
+							    clocks[i].size };
 	}
 	return count;
 }

@@ -1,0 +1,115 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# Bugs that other virtual machine monitors have shipped, each by its name. Where another test is about nothing else, it is
+# named here, and must be there; state that torture.ini checks is restored from random points.
+use v5.14;
+use warnings;
+use lib 'tests/lib';
+
+use Control;
+use Minivmm;
+use Test::More;
+use Time::HiRes 'sleep';
+
+my $seed = $ENV{SEED} // time;
+srand $seed;
+diag("SEED=$seed");
+
+my %elsewhere = (
+    'a serial port stuck when saved in mid-transmit' => 'mid-transmit.t',
+    'a first diff that holds all pages' => 'diff-chain.t',
+    'diffs corrupted above 3 GiB' => 'diff-chain.t',
+    'writes of devices missed by the dirty log' => 'diff-chain.t',
+    'dirty pages lost when the disk filled during a diff' => 'faults.t',
+    'a half-written snapshot under the final name' => 'kill.t',
+    'a snapshot written over the file that its memory is mapped from' => 'snapshot-file.t',
+    'a checksum compared only after decoding' => 'snapshot-file.t',
+);
+ok(-e "$top/tests/e2e/$elsewhere{$_}", "$_: $elsewhere{$_}") for sort keys %elsewhere;
+
+# A TSC deadline restored before the TSC, or lost when it is 0; an incomplete list of MSRs; upper SIMD bits lost; the
+# kvm-clock that jumps after a restore: torture.ini looks at each of them after the point.
+for (1 .. 6) {
+    my $at = 'access:' . (1 + int rand 200);
+    my ($status, $out, $err) = run([ $minivmm, '-c', "$configs/torture.ini", '--until', $at, '--save', 't.snap', '--log', 'error' ]);
+    is($status, 0, "to $at") or diag($err);
+    ($status, $out, $err) = run([ $minivmm, '-r', 't.snap', '--log', 'error' ]);
+    is("$status:$out", "0:torture: ok\n", "TSC deadline, MSRs, SIMD, kvm-clock, from $at") or diag($err);
+}
+
+# Starts a guest with a control socket; both.
+sub driven {
+    my ($name, $code, @more) = @_;
+    spew("$name.ini", guest($code, "[control]\nsocket = $name.sock\n"));
+    my $process = start([ $minivmm, '-c', "$name.ini", '--log', 'error', @more ]);
+    return ($process, Control->connect("$name.sock"));
+}
+
+sub number {
+    my ($control, $address) = @_;
+    return unpack 'Q<', pack 'H*', $control->request("memory $address 8")->{bytes};
+}
+
+# The TSC runs on in a pause (some KVMs show the host's, whatever they are told): 1: rdtsc; mov %eax,0x2000; mov %edx,0x2004; jmp 1b
+{
+    my ($process, $control) = driven('tsc', '0f 31 66 a3 00 20 66 89 16 04 20 eb f3');
+    until_true { number($control, 0x2000) };
+    my $first = number($control, 0x2000);
+    sleep 0.2;
+    my $rate = (number($control, 0x2000) - $first) / 0.2;
+    $control->request('pause');
+    my $before = number($control, 0x2000);
+    sleep 1;
+    is(number($control, 0x2000), $before, 'a paused guest does not run');
+    $control->request('resume');
+    until_true { number($control, 0x2000) != $before };
+    my $passed = (number($control, 0x2000) - $before) / $rate;
+    my $can = (run([ "$build/tests/tools/tsc" ]))[0];
+    isnt($can, 1, 'can this KVM set the TSC?');
+  SKIP: {
+        skip 'this KVM shows a guest the TSC of the host', 1 if $can == 77;
+        cmp_ok($passed, '<', 0.7, 'the TSC that runs on in a pause');
+    }
+    $control->request('quit');
+    is((finish($process))[0], 0, 'to its end');
+}
+
+# A guest that is not told that it was stopped (KVM_KVMCLOCK_CTRL), and takes that for a lock-up: the flag in its pvclock.
+# mov $0x4b564d01,%ecx; mov $0x2001,%eax; xor %edx,%edx; wrmsr; 1: jmp 1b
+SKIP: {
+    my ($process, $control) = driven('clock', '66 b9 01 4d 56 4b 66 b8 01 20 00 00 66 31 d2 0f 30 eb fe');
+    my $flags = sub { (unpack 'C*', pack 'H*', $control->request('memory 0x2000 32')->{bytes})[29] };
+    my $there = until_true { number($control, 0x2010) } 5;
+    if ($there) {
+        ok(!($flags->() & 2), 'not stopped so far');
+        $control->request('pause');
+        $control->request('resume');
+        ok((until_true { $flags->() & 2 }), 'KVMCLOCK_CTRL: the guest can see that it was stopped');
+    }
+    $control->request('quit');
+    finish($process);
+    skip 'this KVM has no kvm-clock', 1 if !$there;
+}
+
+# Receive blocked for ever after a bare pause and resume: bytes that come before, meanwhile and after. The guest echoes:
+# 1: mov $0x3fd,%dx; in %dx,%al; test $1,%al; jz 1b; mov $0x3f8,%dx; in %dx,%al; out %al,%dx; jmp 1b
+{
+    pipe my $in, my $type or die;
+    spew('echo.ini', guest('ba fd 03 ec a8 01 74 f8 ba f8 03 ec ee eb f1', "[control]\nsocket = echo.sock\n"));
+    my $process = start([ $minivmm, '-c', 'echo.ini', '--log', 'error', '--set', 'device.serial0.input=stdio' ], stdin => $in);
+    my $control = Control->connect('echo.sock');
+    my $said = '';
+    for my $letter ('a' .. 'e') {
+        syswrite $type, $letter;
+        ok((until_true { heard($process) eq "$said$letter" }), "receive blocked after a pause: $letter comes back");
+        $control->request('pause');
+        syswrite $type, uc $letter;
+        $control->request('resume');
+        $said .= $letter . uc $letter;
+        ok((until_true { heard($process) eq $said }), "receive blocked after a pause: what came meanwhile");
+    }
+    $control->request('quit');
+    is((finish($process))[0], 0, 'to its end');
+}
+
+done_testing;

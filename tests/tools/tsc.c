@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Does this KVM give a guest the TSC that it is told to? Exits with 0, or with 77: it shows the host's, whatever is set. */
+#include <stdio.h>
+
+#include "kvm/kvm.h"
+
+#define MSR_TSC 0x10u
+#define FAR (1ull << 50)
+
+int
+main(void)
+{
+	union {
+		struct kvm_msrs msrs;
+		uint8_t room[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)];
+	} one = { .msrs.nmsrs = 1 };
+	uint64_t offset = FAR;
+	struct kvm_device_attr attr = { .group = KVM_VCPU_TSC_CTRL,
+					.attr = KVM_VCPU_TSC_OFFSET,
+					.addr = (uintptr_t)&offset };
+	struct kvm_vcpu vcpu;
+	struct kvm kvm;
+
+	if (kvm_open(&kvm) || kvm_vcpu_open(&vcpu, &kvm, 0))
+		return 1;
+	one.msrs.entries[0].index = MSR_TSC;
+	if (ioctl(vcpu.fd, KVM_SET_DEVICE_ATTR, &attr)) {
+		one.msrs.entries[0].data = FAR;
+		ioctl(vcpu.fd, KVM_SET_MSRS, &one);
+	}
+	if (ioctl(vcpu.fd, KVM_GET_MSRS, &one) != 1)
+		return 1;
+	return one.msrs.entries[0].data >= FAR ? 0 : 77;
+}
