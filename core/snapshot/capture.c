@@ -151,6 +151,23 @@ put_aside(struct capture *c)
 	return 0;
 }
 
+/* What went wrong first is what is told. Returns r. */
+static int
+note_text(struct capture *c, int r, const char *text)
+{
+	if (r && !c->result.status) {
+		c->result.status = r;
+		snprintf(c->result.text, sizeof(c->result.text), "%s", text);
+	}
+	return r;
+}
+
+static int
+note(struct capture *c, int r)
+{
+	return note_text(c, r, fail_text());
+}
+
 /* A child has the memory as it is now; it writes the last pages and is gone. */
 static int
 fork_child(struct capture *c)
@@ -169,6 +186,8 @@ fork_child(struct capture *c)
 	if (getppid() != parent)
 		_exit(STATUS_IO);
 	r = image_write(&c->image, c->todo);
+	if (r)
+		snprintf(c->image.shared->why, sizeof(c->image.shared->why), "%s", fail_text());
 	_exit(-r);
 }
 
@@ -209,10 +228,7 @@ stop(struct capture *c)
 		c->stops = false;
 	}
 	c->result.stopped = clock_host() - before;
-	if (r) {
-		c->result.status = r;
-		snprintf(c->result.text, sizeof(c->result.text), "%s", fail_text());
-	}
+	note(c, r);
 }
 
 static int
@@ -243,10 +259,9 @@ wait_for_child(struct capture *c)
 	if (WIFSIGNALED(status))
 		return fail(STATUS_HOST, "can't write snapshot %s: its writer was killed by %s",
 			    c->output.path, strsignal(WTERMSIG(status)));
+	/* It has logged that itself. */
 	if (WEXITSTATUS(status))
-		return fail((enum status)WEXITSTATUS(status),
-			    "can't write snapshot %s: its writer failed, as said above",
-			    c->output.path);
+		return note_text(c, -WEXITSTATUS(status), c->image.shared->why);
 	return 0;
 }
 
@@ -282,15 +297,6 @@ phase_set(struct capture *c, int phase)
 	pthread_mutex_unlock(&c->lock);
 	if (phase != CAPTURE_STOPPED && write(c->event.fd, &one, sizeof(one)) < 0)
 		abort(); /* an eventfd of ours */
-}
-
-static void
-note(struct capture *c, int r)
-{
-	if (r && !c->result.status) {
-		c->result.status = r;
-		snprintf(c->result.text, sizeof(c->result.text), "%s", fail_text());
-	}
 }
 
 static void *
@@ -334,7 +340,8 @@ new_base(struct capture *c)
 static void
 clean_up(struct capture *c)
 {
-	if (!c->result.status && c->request.track)
+	/* Also when it is feared that a crash of the host may undo it. */
+	if ((!c->result.status || c->output.done) && c->request.track)
 		new_base(c);
 	if (c->image.shared) {
 		c->result.pages = atomic_load(&c->image.shared->pages) +

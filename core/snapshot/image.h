@@ -24,6 +24,7 @@ struct image {
 	struct image_shared {
 		atomic_uint_least64_t bytes; /* of data, written so far */
 		atomic_uint_least64_t pages; /* looked at so far */
+		char why[512];               /* a child failed */
 	} * shared;
 	uint32_t *sums; /* of each page */
 	uint64_t *data; /* pages that are not zero in the output */

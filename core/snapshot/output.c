@@ -280,6 +280,7 @@ output_commit(struct output *output)
 	if (rename(output->temporary, output->target))
 		return fail_write(output, "renaming");
 	output->named = false;
+	output->done = true;
 	return sync_folder(output);
 }
 

@@ -28,6 +28,7 @@ struct output {
 	char *target; /* where it really goes: path without symbolic links */
 	char *folder, *temporary;
 	bool named; /* the file has its temporary name */
+	bool done;  /* it has its final one, whatever commit answers */
 	int fd;
 	bool stream;
 	int flags;     /* of a stream's descriptor, as they were: meanwhile it does not block */

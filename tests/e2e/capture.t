@@ -45,13 +45,13 @@ sub restores {
     ok(defined $begun && $begun eq substr($line, length($line) - length $begun), "$name: the next tick follows")
       || diag("after $line$out");
     spew('lines', $out);
-    ($status, my $said) = run([ $livehash, $file, 'lines' ]);
+    ($status, my $said) = run([ $livehash, $file, 'lines' ], timeout => 120);
     is($status, 0, "$name: and what it says of its memory is right") || diag($said, $out);
     undisturbed("$name: restored", $out);
 }
 
-# Runs a machine, takes so many captures of it, looks at each, ends the machine, and restores one capture. Returns its
-# name. last: a tick after which the machine ends by itself.
+# Runs a machine, takes so many captures of it, looks at each, ends the machine, and restores one capture, which then is
+# handed to "then". last: the machine ends by itself. later: the files are looked at when it has ended.
 sub captures {
     my ($name, $command, %with) = @_;
     my $process = start([ @$command, '--log', 'warn', set("control.socket=$name.sock", "snapshot.method=$with{method}") ],
@@ -59,31 +59,37 @@ sub captures {
     my $control = Control->connect("$name.sock") or return fail("$name: the machine listens");
     ok(until_true(sub { heard($process) =~ /^tick/m }, 60), "$name: the machine runs") || return;
     my (@files, $wrong);
+    my $check = sub {
+        my ($file, $kind, $reply) = @{ $_[0] };
+        my $as_asked = $reply->{ok} && $reply->{kind} eq $kind
+          && ($with{expect} ? $reply->{method} eq $with{expect}
+            : $with{method} eq 'auto' ? $reply->{method} =~ /^(precopy|fork)$/ : $reply->{method} eq $with{method});
+        my ($clean, undef, $why) = run([ $minivmm, 'verify', $file ]);
+        my ($whole, $hash, $err) = run([ $livehash, $file ], timeout => 120);
+        ($_[0][3]) = $hash =~ /\A([0-9a-f]{8}) /;
+        return if $as_asked && !$clean && !$whole;
+        diag("$file: ", explain($reply), "$why$hash$err");
+        $wrong = 1;
+    };
     for my $i (1 .. $with{count}) {
         sleep rand 0.02;
         my $file = "$name-$i.snap";
         my $kind = @files && rand() < 0.5 ? 'diff' : 'full';
         my $reply = $control->request("snapshot $file $kind");
         last if !%$reply && $with{last};
+        push @files, [ $file, $kind, $reply ];
         $used{ $reply->{method} // '' }++;
-        my $as_asked = $reply->{ok} && $reply->{kind} eq $kind
-          && ($with{expect} ? $reply->{method} eq $with{expect}
-            : $with{method} eq 'auto' ? $reply->{method} =~ /^(precopy|fork)$/ : $reply->{method} eq $with{method});
-        my ($clean, undef, $why) = run([ $minivmm, 'verify', $file ]);
-        my ($whole, $hash, $err) = run([ $livehash, $file ], timeout => 120);
-        push @files, [ $file, $hash =~ /\A([0-9a-f]{8}) / ];
         $taken++;
-        next if $as_asked && !$clean && !$whole;
-        diag("$file: ", explain($reply), "$why$hash$err");
-        $wrong = 1;
+        $check->($files[-1]) if !$with{later};
     }
-    ok(!$wrong && @files >= ($with{last} ? 2 : $with{count}), "$name: every capture is right");
     is($control->request('quit')->{ok}, 1, "$name: it still answers") if !$with{last};
     my ($status, $out, $err) = finish($process, 120);
     is("$status:$err", '0:', "$name: it ends well");
     like($out, qr/^live: ok\n\z/m, "$name: in its own time") if $with{last};
     undisturbed($name, $out);
-    my ($file, $tick) = @{ $files[ rand @files ] };
+    $check->($_) for $with{later} ? @files : ();
+    ok(!$wrong && @files >= ($with{last} ? 2 : $with{count}), "$name: every capture is right");
+    my ($file, $tick) = @{ $files[ rand @files ] }[ 0, 3 ];
     my ($line) = $out =~ /^(tick $tick .*\n)/m;
     # The end may have come before the line.
     restores($name, $file, $line, @{ $with{again} // [] }) if defined $line && !$with{last};
@@ -109,7 +115,7 @@ for my $size ([ '1M', 14 ], [ '16M', 6 ], [ '64M', 1 ]) {
 # At full speed.
 for my $method (qw(auto precopy fork pause)) {
     captures("busy-$method", [ $minivmm, '-c', $live, set('vm.memory=16M', 'cpu.r12=20', 'cpu.r8=1000000', 'cpu.r9=1000') ],
-        method => $method, count => 3);
+        method => $method, count => 3, later => 1);
     unlink glob '*.snap';
 }
 
@@ -125,7 +131,7 @@ for my $method ([ 'auto', 'precopy', 0 ], [ 'precopy', 'precopy', 0 ], [ 'pause'
     unlink 'ram';
     captures("file-$asked-$full_speed",
         [ $minivmm, '-c', $live, set('vm.memory=4M', "vm.memory_file=ram", 'cpu.r12=5', $full_speed ? 'cpu.r8=1000000' : ()) ],
-        method => $asked, expect => $got, count => 3);
+        method => $asked, expect => $got, count => 3, later => 1);
     unlink glob '*.snap';
 }
 

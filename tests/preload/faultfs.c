@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Makes a call fail, to be preloaded: FAULT=CALL:N:HOW fails the Nth CALL that concerns a file with FAULT_PATH in its
- * name. CALL is write, read, ftruncate, fsync, close, open, linkat, rename, fallocate, mmap; of mmap without a file and
- * memfd_create, fork and pthread_create the name is "(none)". HOW is ENOSPC, EIO, EINTR, ENOMEM, EAGAIN, or SHORT (half
+ * name. CALL is write, read, ftruncate, fsync, close, open, linkat, rename, fallocate or mmap; or, without a file,
+ * anonymous (an mmap), memfd_create, fork or pthread_create. HOW is ENOSPC, EIO, EINTR, ENOMEM, EAGAIN, or SHORT (half
  * of a write is written), SLOW (this one and all later ones take a millisecond more), or KILL (the process dies there).
  *
  * FAULT=@FILE: the plan stands in FILE, which may come, change and go; it is removed when the fault has come to pass.
@@ -76,7 +76,7 @@ fault(const char *call, const char *path)
 	char how[16];
 	unsigned n;
 
-	if (!where || !match || !path || !strstr(path, match))
+	if (!where || !match || (path && !strstr(path, match)))
 		return NOT;
 	pthread_mutex_lock(&lock);
 	now = read_plan(where) && !strncmp(plan.text, call, length) &&
@@ -210,7 +210,7 @@ mmap(void *at, size_t length, int protection, int flags, int fd, off_t offset)
 {
 	REAL(mmap);
 
-	return (fd >= 0 ? fault_fd("mmap", fd) : fault("mmap", "(none)"))
+	return (fd >= 0 ? fault_fd("mmap", fd) : fault("anonymous", NULL))
 		   ? MAP_FAILED
 		   : real(at, length, protection, flags, fd, offset);
 }
@@ -236,7 +236,7 @@ memfd_create(const char *name, unsigned flags)
 {
 	REAL(memfd_create);
 
-	return fault("memfd_create", "(none)") ? -1 : real(name, flags);
+	return fault("memfd_create", NULL) ? -1 : real(name, flags);
 }
 
 pid_t
@@ -244,7 +244,7 @@ fork(void)
 {
 	REAL(fork);
 
-	return fault("fork", "(none)") ? -1 : real();
+	return fault("fork", NULL) ? -1 : real();
 }
 
 int
@@ -253,5 +253,5 @@ pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)
 {
 	REAL(pthread_create);
 
-	return fault("pthread_create", "(none)") ? errno : real(thread, attributes, run, argument);
+	return fault("pthread_create", NULL) ? errno : real(thread, attributes, run, argument);
 }

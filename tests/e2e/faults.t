@@ -1,0 +1,146 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# Every call of a live snapshot fails in turn: the reply says why, the machine goes on, nothing is left behind, the old
+# file is whole, and the next diff holds every page that has changed since the snapshot before.
+use v5.14;
+use warnings;
+use lib 'tests/lib';
+BEGIN { $ENV{TMPDIR} //= '/dev/shm' if -w '/dev/shm' }    # where nothing waits for a disk
+
+use Control;
+use Minivmm;
+use POSIX ();
+use Test::More;
+use Time::HiRes 'sleep';
+
+my $livehash = "$build/tests/tools/livehash";
+my $faultfs = "$build/tests/preload/faultfs.so";
+my %text = (
+    EIO => 'Input/output error',
+    ENOSPC => 'No space left on device',
+    ENOMEM => 'Cannot allocate memory',
+    EAGAIN => 'Resource temporarily unavailable',
+);
+
+# A page a tick, one after the other: what a page was before a failure stays until the diff after it.
+sub live { return ($minivmm, '-c', "$configs/live.ini", '--log', 'warn', map { ('--set', $_) } @_,
+        'control.socket=vm.sock', 'vm.memory=256K', 'cpu.r8=1', 'cpu.r9=20', 'cpu.r10=0', 'cpu.r12=10') }
+
+my ($process, $control);
+
+sub good {
+    my ($name, $request) = @_;
+    my $reply = $control->request("snapshot $request");
+    return 1 if $reply->{ok};
+    diag("$name: snapshot $request: " . ($reply->{error} // 'no reply'));
+    return 0;
+}
+
+# The file holds all of an instant's memory.
+sub right {
+    my ($file) = @_;
+    my ($clean, undef, $why) = run([ $minivmm, 'verify', $file ]);
+    my ($whole, $said, $err) = run([ $livehash, $file ]);
+    return 1 if !$clean && !$whole;
+    diag("$file: $why$said$err");
+    return 0;
+}
+
+# One plan. Returns false when what it waits for did not come.
+sub fault {
+    my ($kind, $plan) = @_;
+    my ($call, $how) = $plan =~ /^(\w+):.*:(\w+)$/;
+    my $ok = good($plan, 'outbox/b.snap full');
+    my $old = slurp('outbox/b.snap');
+    # For some pages to change, and to be looked for with success before the failure.
+    sleep 0.012;
+    spew('plan.new', $plan);
+    rename 'plan.new', 'plan';
+    my $reply = $control->request("snapshot outbox/b.snap $kind");
+    my $came = !unlink 'plan';
+    my $name = "$kind, $plan";
+    if (!$came) {
+        is($reply->{ok}, 1, "$name: there are no more");
+        return 0;
+    }
+    # What is closed second is the folder, already synced.
+    if ($how =~ /SHORT|EINTR/ || $plan =~ /^close:2/) {
+        is($reply->{ok}, 1, "$name: made good") || diag($reply->{error});
+        # A diff over its parent can't be opened, which is what was asked for.
+        ok($kind eq 'diff' || right('outbox/b.snap'), "$name: the file is right");
+        return 1;
+    }
+    $ok &&= !$reply->{ok} && $reply->{error} =~ /: \Q$text{$how}\E(; make room there)?$/ || diag('the reply: ' . ($reply->{error} // 'ok')) && 0;
+    $ok &&= names('outbox') eq 'b.snap' || diag('there is ' . names('outbox')) && 0;
+    # A folder that can't be synced, or opened for that, makes an error of what is done.
+    my $replaced = slurp('outbox/b.snap') ne $old;
+    my $late = $reply->{error} =~ /is written, but may be lost/;
+    $ok &&= !$replaced == !$late || diag('the old file is not whole') && 0;
+    if (!$late || $kind eq 'full') {
+        $ok &&= good($name, 'outbox/d.snap diff') && right('outbox/d.snap');
+    }
+    unlink 'outbox/d.snap';
+    return ok($ok, "$name: said; undone; and no page is lost") || 1;
+}
+
+sub machine {
+    my ($method, @kinds) = @_;
+    unlink glob 'outbox/* outbox/.*snap*';
+    mkdir 'outbox';
+    $process = start([ live("snapshot.method=$method") ], LD_PRELOAD => $faultfs, FAULT => '@plan', FAULT_PATH => 'outbox');
+    $control = Control->connect('vm.sock');
+    until_true { heard($process) =~ /^tick/m };
+    for my $kind (@kinds) {
+        for my $call ([ write => qw(EIO ENOSPC SHORT EINTR) ], [ ftruncate => qw(EIO ENOSPC) ], [ fsync => qw(EIO ENOSPC) ],
+            [ linkat => qw(EIO ENOSPC) ], [ rename => qw(EIO ENOSPC) ], [ close => 'EIO' ], [ open => 'EIO' ],
+            [ anonymous => 'ENOMEM' ], [ pthread_create => 'EAGAIN' ], [ fork => 'ENOMEM' ])
+        {
+            my ($what, @hows) = @$call;
+            for my $how (@hows) {
+                my $n = 0;
+                1 while $n++ < 40 && fault($kind, "$what:$n:$how");
+            }
+        }
+    }
+    is($control->request('quit')->{ok}, 1, "$method: the machine goes on");
+    my ($status, $out, $err) = finish($process);
+    is($status, 0, "$method: to its end") || diag($err);
+    my @ticks = map { hex } $out =~ /^tick ([0-9a-f]{8}) /mg;
+    is(scalar(grep { $ticks[$_] != $ticks[ $_ - 1 ] + 1 } 1 .. $#ticks), 0, "$method: and no tick is missing");
+}
+
+machine('auto', 'diff', 'full');
+machine('fork', 'diff');
+machine('pause', 'diff');
+
+# A disk that is full for real.
+SKIP: {
+    unlink glob 'outbox/* outbox/.*snap*';
+    skip 'needs the right to mount', 2 if system("unshare -m sh -c 'mount -t tmpfs none outbox' 2>/dev/null");
+    $process = start([ 'unshare', '-m', 'sh', '-c', 'mount -t tmpfs -o size=1200k none outbox && exec "$@"', 'sh', live() ]);
+    $control = Control->connect('vm.sock');
+    until_true { heard($process) =~ /^tick/m };
+    my $outbox = "/proc/$process->{pid}/root" . POSIX::getcwd() . '/outbox';
+    my $wrong = 0;
+    my %rooms = (diff => [ 0, 4, 8 ], full => [ 0, 4, 12, 40, 72 ]);
+    for my $kind (sort keys %rooms) {
+        for my $room (@{ $rooms{$kind} }) {
+            good('full disk', 'outbox/b.snap full') or $wrong++;
+            my $old = slurp("$outbox/b.snap");
+            system "dd if=/dev/zero of=$outbox/filler bs=4k 2>/dev/null; truncate -s -${room}k $outbox/filler";
+            my $reply = $control->request("snapshot outbox/b.snap $kind");
+            unlink "$outbox/filler";
+            next if !$reply->{ok} && $reply->{error} =~ /: \w+: No space left on device; make room there$/
+              && slurp("$outbox/b.snap") eq $old && names($outbox) eq 'b.snap'
+              && good('full disk', 'outbox/d.snap diff') && right("$outbox/d.snap") && unlink "$outbox/d.snap";
+            diag("$kind, ${room}K: ", $reply->{error} // 'ok', ' ', names($outbox));
+            $wrong++;
+        }
+    }
+    is($wrong, 0, 'a full disk: said, undone, and no page is lost');
+    $control->request('quit');
+    my ($status, $out, $err) = finish($process);
+    is($status, 0, 'the machine goes on to its end') || diag($err);
+}
+
+done_testing;
