@@ -12,6 +12,8 @@
 
 int cli_ctl(int argc, char **argv);     /* a command to a running machine, and its reply */
 int cli_inspect(int argc, char **argv); /* what a snapshot holds; --json for programs */
+int cli_batch(int argc, char **argv);   /* a machine run once for each of many inputs */
+int cli_flatten(int argc, char **argv); /* one file of a chain of snapshots */
 int cli_verify(int argc, char **argv);  /* every checksum of a snapshot, memory included */
 int cli_diff(int argc, char **argv);    /* how two snapshots differ; 0 same, 1 differ, 2 trouble */
 int cli_plugins(int argc, char **argv); /* the plugins found, or one's tables */

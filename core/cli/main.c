@@ -16,8 +16,7 @@ static const char help[] =
     "  minivmm -r SNAPSHOT        restore a machine and run it\n"
     "    --set KEY=VALUE          override: vm.memory=1M, device.serial0.output=pty\n"
     "    --until POINT            end there (with --save: after writing the snapshot)\n"
-    "    --at POINT               with --save: write the snapshot there and go on\n"
-    "    --save FILE              where to write the snapshot\n"
+    "    --save FILE --at POINT   write a snapshot there and go on\n"
     "    --trust                  with -r: open host files and sockets that it names\n"
     "    --registers              print registers when the machine stops\n"
     "    --status FILE            how the run ended, as one JSON line\n"
@@ -26,10 +25,11 @@ static const char help[] =
     "    --log LEVEL              error, warn, info, debug\n"
     "  minivmm ctl SOCKET COMMAND drive a running machine; help lists the commands\n"
     "  minivmm inspect SNAPSHOT   what it holds; --json for programs\n"
+    "  minivmm batch -r SNAPSHOT  run it once for each of many inputs, fast\n"
     "  minivmm diff A B           how two snapshots differ\n"
+    "  minivmm flatten A B -o C   one snapshot of one and what differs from it\n"
     "  minivmm verify SNAPSHOT    check every checksum, memory included\n"
-    "  minivmm plugins [NAME]     the plugins found; one's options, ranges, state\n"
-    "  minivmm new-plugin NAME    write NAME.c, a small plugin to begin with\n"
+    "  minivmm plugins [NAME]     those found, or one's tables; new-plugin writes one\n"
     "  minivmm doctor             can this host run it, and what to do\n"
     "POINT: rip:ADDR pio:PORT mmio:ADDR output:DEVICE:TEXT (:N behind it: Nth time)\n"
     "       access:N step:N hlt time:DURATION. At a terminal: Ctrl-A x ends, h helps.\n"
@@ -40,13 +40,9 @@ static const struct {
 	const char *name;
 	int (*run)(int argc, char **argv);
 } commands[] = {
-	{ "ctl", cli_ctl },
-	{ "inspect", cli_inspect },
-	{ "diff", cli_diff },
-	{ "verify", cli_verify },
-	{ "plugins", cli_plugins },
-	{ "doctor", cli_doctor },
-	{ "new-plugin", cli_new_plugin },
+	{ "ctl", cli_ctl },         { "batch", cli_batch },     { "inspect", cli_inspect },
+	{ "diff", cli_diff },       { "flatten", cli_flatten }, { "verify", cli_verify },
+	{ "plugins", cli_plugins }, { "doctor", cli_doctor },   { "new-plugin", cli_new_plugin },
 };
 
 enum {

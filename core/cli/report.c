@@ -78,6 +78,27 @@ report_dirty(struct machine *machine)
 }
 
 int
+report_exit(const struct machine_end *end)
+{
+	switch (end->cause) {
+	case CAUSE_EXIT:
+		return end->status > STATUS_GUEST_MAX ? STATUS_GUEST_MAX : (int)end->status;
+	case CAUSE_SHUTDOWN:
+		return STATUS_SHUTDOWN;
+	case CAUSE_INTERNAL:
+		return STATUS_INTERNAL;
+	case CAUSE_PANIC:
+		return STATUS_PANIC;
+	case CAUSE_TIMEOUT:
+		return STATUS_TIMEOUT;
+	case CAUSE_ERROR:
+		return (int)end->status;
+	default:
+		return 0;
+	}
+}
+
+int
 report_status(const char *path, struct machine *machine, struct devices *devices, const char *point,
 	      int status)
 {
@@ -106,12 +127,13 @@ report_status(const char *path, struct machine *machine, struct devices *devices
 	}
 	fputs("\"devices\":{", file);
 	for (size_t i = 0; i < devices->count; i++) {
-		uint64_t reads = 0, writes = 0;
 
-		bus_count(&machine->bus, &devices->list[i].public, &reads, &writes);
+		const struct bus_gate *gate = devices->list[i].gate;
+
 		fprintf(file, "%s\"%s\":{\"reads\":%llu,\"writes\":%llu,\"failures\":%llu}",
-			i ? "," : "", devices->list[i].config->name, (unsigned long long)reads,
-			(unsigned long long)writes, (unsigned long long)devices->list[i].failures);
+			i ? "," : "", devices->list[i].config->name,
+			(unsigned long long)gate->reads, (unsigned long long)gate->writes,
+			(unsigned long long)atomic_load(&gate->failures));
 	}
 	fputs("}}\n", file);
 	bad = ferror(file);

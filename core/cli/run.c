@@ -311,20 +311,7 @@ exit_status(const struct run *run, int r)
 		return -r;
 	if (run->trouble)
 		return -run->trouble;
-	switch (end->cause) {
-	case CAUSE_EXIT:
-		return end->status > STATUS_GUEST_MAX ? STATUS_GUEST_MAX : (int)end->status;
-	case CAUSE_SHUTDOWN:
-		return STATUS_SHUTDOWN;
-	case CAUSE_INTERNAL:
-		return STATUS_INTERNAL;
-	case CAUSE_PANIC:
-		return STATUS_PANIC;
-	case CAUSE_ERROR:
-		return (int)end->status;
-	default:
-		return 0;
-	}
+	return report_exit(end);
 }
 
 static void

@@ -122,7 +122,7 @@ check_rest(struct vm *vm)
 	boot_check_image(&vm->config);
 	boot_check_registers(&vm->config);
 	if (!r)
-		devices_create(&vm->devices, &vm->machine, &vm->config, false, false);
+		devices_create(&vm->devices, &vm->machine, &vm->config, 0);
 	return -STATUS_USAGE;
 }
 
@@ -139,6 +139,9 @@ vm_build(struct vm *vm, const struct vm_source *source)
 		return check_rest(vm);
 	if (r)
 		return r;
+	/* Each run of many begins in the same state, this included. */
+	if (source->again)
+		vm->config.snapshot.generation = GENERATION_KEEP;
 	vm->built = true;
 	for (root = &vm->snapshot; root->parent;)
 		root = root->parent;
@@ -151,12 +154,14 @@ vm_build(struct vm *vm, const struct vm_source *source)
 					     .cpus = vm->config.vm.cpus,
 					     .irqchip = vm->config.vm.irqchip,
 					     .dirty_log = vm->config.vm.dirty_log,
-					     .track = root != &vm->snapshot,
+					     .track = root != &vm->snapshot || source->again,
 					     .check = source->check,
 					 });
 	if (!r)
-		r = devices_create(&vm->devices, &vm->machine, &vm->config, restored,
-				   source->trust);
+		r = devices_create(&vm->devices, &vm->machine, &vm->config,
+				   (restored ? DEVICES_RESTORED : 0) |
+				       (source->trust ? DEVICES_TRUSTED : 0) |
+				       (source->again ? DEVICES_DETACHED : 0));
 	if (r == -STATUS_USAGE && !restored) {
 		boot_check_image(&vm->config);
 		boot_check_registers(&vm->config);

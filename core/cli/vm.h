@@ -27,6 +27,7 @@ struct vm_source {
 	char **set; /* KEY=VALUE, set_count of them */
 	size_t set_count;
 	bool trust; /* host files and sockets that a snapshot names may be opened */
+	bool again; /* to be run and reset many times: streams are connected to nothing */
 	bool check; /* look only: no KVM, nothing is opened, no state is loaded */
 };
 

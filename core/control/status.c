@@ -49,14 +49,13 @@ status_devices(FILE *out, const struct drive *d)
 	for (size_t i = 0; i < d->devices->count; i++) {
 		const struct device *device = &d->devices->list[i];
 		const char *plugin = device->plugin.descriptor.name;
-		uint64_t reads = 0, writes = 0;
 
-		bus_count(&d->machine->bus, &device->public, &reads, &writes);
 		fprintf(out, "%s{\"name\":\"%s\",\"plugin\":", i ? "," : "", device->config->name);
 		json_text(out, plugin, strlen(plugin));
 		fprintf(out, ",\"reads\":%llu,\"writes\":%llu,\"failures\":%llu}",
-			(unsigned long long)reads, (unsigned long long)writes,
-			(unsigned long long)atomic_load(&device->failures));
+			(unsigned long long)device->gate->reads,
+			(unsigned long long)device->gate->writes,
+			(unsigned long long)atomic_load(&device->gate->failures));
 	}
 	fputc(']', out);
 }

@@ -414,7 +414,8 @@ machine_cause_name(enum machine_cause cause)
 		[CAUSE_EXIT] = "exit",         [CAUSE_SHUTDOWN] = "shutdown",
 		[CAUSE_INTERNAL] = "internal", [CAUSE_PANIC] = "panic",
 		[CAUSE_POINT] = "point",       [CAUSE_QUIT] = "quit",
-		[CAUSE_SIGNAL] = "signal",     [CAUSE_ERROR] = "error",
+		[CAUSE_TIMEOUT] = "timeout",   [CAUSE_SIGNAL] = "signal",
+		[CAUSE_ERROR] = "error",
 	};
 
 	return names[cause];

@@ -33,8 +33,9 @@ enum machine_cause {
 	CAUSE_SHUTDOWN, /* triple fault */
 	CAUSE_INTERNAL, /* KVM internal error or failed entry */
 	CAUSE_PANIC,
-	CAUSE_POINT,  /* a point was reached */
-	CAUSE_QUIT,   /* asked by a person */
+	CAUSE_POINT, /* a point was reached */
+	CAUSE_QUIT,  /* asked by a person */
+	CAUSE_TIMEOUT,
 	CAUSE_SIGNAL, /* status: the signal */
 	CAUSE_ERROR,  /* our own trouble, said already; status: enum status */
 };

@@ -19,18 +19,18 @@ device_enter(struct device *device, const char *what)
 	bus_current.callback = what;
 	bus_current.offset = 0;
 	atomic_store(&device->said, false);
-	if (!(device->plugin.descriptor.flags & MINIVMM_CONCURRENT))
-		lock_take(&device->lock);
+	if (!device->gate->concurrent)
+		lock_take(&device->gate->lock);
 }
 
 int
 device_leave(struct device *device, int result)
 {
-	if (!(device->plugin.descriptor.flags & MINIVMM_CONCURRENT))
-		lock_release(&device->lock);
+	if (!device->gate->concurrent)
+		lock_release(&device->gate->lock);
 	bus_current.callback = NULL;
 	if (result < 0)
-		atomic_fetch_add(&device->failures, 1);
+		atomic_fetch_add(&device->gate->failures, 1);
 	return result;
 }
 
@@ -152,6 +152,7 @@ device_create(struct device *d)
 	const struct minivmm_plugin *descriptor = &d->plugin.descriptor;
 	int r;
 
+	d->gate->concurrent = descriptor->flags & MINIVMM_CONCURRENT;
 	d->public.name = d->config->name;
 	d->public.state = calloc(1, descriptor->state_size + 1);
 	if (!d->public.state)
@@ -178,16 +179,16 @@ device_create(struct device *d)
 
 int
 devices_create(struct devices *devices, struct machine *machine, struct config *config,
-	       bool restored, bool trusted)
+	       unsigned flags)
 {
+	bool restored = flags & DEVICES_RESTORED, trusted = flags & DEVICES_TRUSTED;
 	int first = 0, r;
 
 	*devices = (struct devices){
 		.machine = machine,
 		.config = config,
 		.thread = pthread_self(),
-		.restored = restored,
-		.trusted = trusted,
+		.flags = flags,
 	};
 	devices->streams.loop = &machine->loop;
 	if (getrandom(devices->generation, sizeof(devices->generation), 0) !=
@@ -200,13 +201,16 @@ devices_create(struct devices *devices, struct machine *machine, struct config *
 		devices->path.advice =
 		    "name its folder with --set plugins.path=DIR or MINIVMM_PLUGIN_PATH";
 	devices->list = calloc(config->device_count + 1, sizeof(*devices->list));
-	if (!devices->list)
+	devices->gates = aligned_alloc(64, (config->device_count + 1) * sizeof(*devices->gates));
+	if (!devices->list || !devices->gates)
 		return fail(STATUS_HOST, "no memory for devices");
+	memset(devices->gates, 0, (config->device_count + 1) * sizeof(*devices->gates));
 	for (size_t i = 0; i < config->device_count; i++) {
 		struct device *d = &devices->list[i];
 		char where[256], prefix[260];
 
 		d->all = devices;
+		d->gate = &devices->gates[i];
 		d->config = &config->devices[i];
 		devices->count++;
 		if (restored)
@@ -265,6 +269,7 @@ devices_destroy(struct devices *devices)
 	for (size_t i = 0; i < devices->count; i++)
 		device_destroy(&devices->list[i]);
 	free(devices->list);
+	free(devices->gates);
 	plugin_path_free(&devices->path);
 }
 

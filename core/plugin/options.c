@@ -181,8 +181,8 @@ resolve(struct device *device, const char *path, const struct given *g)
 static int
 check_trust(struct device *device, const struct minivmm_option *row, const struct given *g)
 {
-	if (!device->all->restored || device->all->trusted || !g->by_user ||
-	    !strcmp(g->place.file, "--set"))
+	if (!(device->all->flags & DEVICES_RESTORED) || device->all->flags & DEVICES_TRUSTED ||
+	    !g->by_user || !strcmp(g->place.file, "--set"))
 		return 0;
 	return fail(STATUS_SNAPSHOT,
 		    "the snapshot's device %s names something of the host, %s = %s: give --set "
@@ -328,8 +328,7 @@ place_range(struct device *device, uint32_t index)
 		.index = index,
 		.length =
 		    row->length_option ? member_number(device, row->length_option) : row->length,
-		.lock = device->plugin.descriptor.flags & MINIVMM_CONCURRENT ? NULL : &device->lock,
-		.failures = &device->failures,
+		.gate = device->gate,
 	};
 	struct given g = given(device, option);
 	char where[256];
@@ -360,6 +359,8 @@ connect_stream(struct device *device, uint32_t index)
 	struct config_option *waits;
 	int r = 0;
 
+	if (device->all->flags & DEVICES_DETACHED)
+		output.text = input.text = "";
 	if (out && output.text && stream_names_host(output.text))
 		r = check_trust(device, out, &output);
 	if (in && input.text && stream_names_host(input.text)) {
@@ -413,7 +414,7 @@ device_options(struct device *device)
 {
 	int first = check_unknown(device), r;
 
-	if (device->all->restored && !first)
+	if (device->all->flags & DEVICES_RESTORED && !first)
 		first = check_overrides(device);
 
 #define KEEP(call)                                                                                 \

@@ -264,7 +264,8 @@ rest(struct capture *c)
 	/* What a file has lost looks like a hole of zeros. */
 	if (!r)
 		r = memory_whole(&c->machine->memory);
-	return r ? r : capture_commit(c);
+	return r ? r
+		 : image_commit(&c->image, &c->meta, &c->header, c->request.diff ? c->since : NULL);
 }
 
 static void

@@ -126,7 +126,4 @@ int capture_reset(struct capture *capture, struct reset *reset);
 
 /* Everything but memory, of a paused machine: into meta. 0 or a negative status. */
 int capture_state(struct capture *capture);
-/* The rest of the file, when all pages are written. */
-int capture_commit(struct capture *capture);
-
 #endif

@@ -13,6 +13,9 @@
 #include "machine/memory.h"
 #include "snapshot/output.h"
 
+struct snapshot_header;
+struct snapshot_meta;
+
 struct image {
 	struct output *output;
 	const struct memory *memory;
@@ -41,5 +44,12 @@ int image_write_copy(struct image *image, uint64_t page, const uint8_t *bytes);
 /* The section SUMS: a u32 for each chunk of each region, unaligned. */
 void image_sums(const struct image *image, uint8_t *sums);
 size_t image_sums_size(const struct memory *memory);
+/*
+ * The rest of the file, when all pages are written: adds to meta what it lacks (memory map,
+ * checksums), writes it, and commits the output. held: pages that differ from the header's parent;
+ * NULL: it has none. header: as for snapshot_meta_seal.
+ */
+int image_commit(struct image *image, struct snapshot_meta *meta, struct snapshot_header *header,
+		 const uint64_t *held);
 
 #endif

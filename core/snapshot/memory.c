@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Reads the memory of snapshots: by chunk, by address, against its checksums, as runs of pages. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/log.h"
 #include "snapshot/snapshot.h"
@@ -63,6 +65,52 @@ holder(const struct snapshot *snapshot, uint64_t page)
 	while (snapshot && !snapshot_holds(snapshot, page))
 		snapshot = snapshot->parent;
 	return snapshot;
+}
+
+int
+snapshot_map(const struct snapshot *snapshot, const uint8_t **image)
+{
+	const struct snapshot *root = snapshot, *from;
+	uint64_t size = snapshot->header.memory_size;
+	bool chain = snapshot->pages != NULL;
+	uint8_t *map;
+	int failed = 0;
+
+	while (root->parent)
+		root = root->parent;
+	if (root->pages)
+		return fail(STATUS_SNAPSHOT, "%s: its parent is not here", root->path);
+	map = mmap(NULL, size, chain ? PROT_READ | PROT_WRITE : PROT_READ,
+		   (chain ? MAP_PRIVATE : MAP_SHARED) | MAP_NORESERVE, root->fd,
+		   (off_t)root->header.memory_offset);
+	if (map == MAP_FAILED)
+		return fail(STATUS_HOST, "cannot map the memory of %s: %s", snapshot->path,
+			    strerror(errno));
+	for (uint64_t page = 0; page < size / PAGE_SIZE && chain && !failed; page++) {
+		from = holder(snapshot, page);
+		if (from != root)
+			failed = snapshot_pread(from, map + page * PAGE_SIZE, PAGE_SIZE,
+						from->header.memory_offset + page * PAGE_SIZE);
+	}
+	*image = map;
+	if (failed)
+		munmap(map, size);
+	if (failed)
+		*image = NULL;
+	return failed;
+}
+
+bool
+snapshot_page_zero(const struct snapshot *snapshot, uint64_t page)
+{
+	const struct snapshot *from = holder(snapshot, page);
+	size_t region = 0;
+
+	while (page * PAGE_SIZE >=
+	       snapshot->regions[region].offset + snapshot->regions[region].size)
+		region++;
+	return from &&
+	       hole(from, region, page * PAGE_SIZE - snapshot->regions[region].offset, PAGE_SIZE);
 }
 
 /* Part of a region of one file. */

@@ -2,47 +2,12 @@
 /* Resets in place. */
 #include "snapshot/reset.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "base/log.h"
 #include "machine/dirty.h"
-
-/* The memory of a chain of files in one piece; of one file, the file itself. */
-static int
-map_golden(struct reset *reset)
-{
-	const struct snapshot *snapshot = reset->snapshot, *root = snapshot;
-	uint64_t size = snapshot->header.memory_size;
-	bool chain = snapshot->pages != NULL;
-	uint8_t *map;
-
-	while (root->parent)
-		root = root->parent;
-	map = mmap(NULL, size, chain ? PROT_READ | PROT_WRITE : PROT_READ,
-		   (chain ? MAP_PRIVATE : MAP_SHARED) | MAP_NORESERVE, root->fd,
-		   (off_t)root->header.memory_offset);
-	if (map == MAP_FAILED)
-		return fail(STATUS_HOST, "cannot map the memory of %s: %s", snapshot->path,
-			    strerror(errno));
-	reset->golden = map;
-	for (uint64_t page = 0; page < size / PAGE_SIZE && chain; page++) {
-		const struct snapshot *from = snapshot;
-		int failed;
-
-		while (!snapshot_holds(from, page))
-			from = from->parent;
-		failed = from == root
-			     ? 0
-			     : snapshot_pread(from, map + page * PAGE_SIZE, PAGE_SIZE,
-					      from->header.memory_offset + page * PAGE_SIZE);
-		if (failed)
-			return failed;
-	}
-	return 0;
-}
 
 int
 reset_init(struct reset *reset, const struct snapshot *snapshot, struct machine *machine,
@@ -57,7 +22,7 @@ reset_init(struct reset *reset, const struct snapshot *snapshot, struct machine 
 	};
 	if (!reset->pages)
 		return fail(STATUS_HOST, "no memory for a bitmap of guest memory");
-	return map_golden(reset);
+	return snapshot_map(snapshot, &reset->golden);
 }
 
 void

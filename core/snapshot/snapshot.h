@@ -150,6 +150,14 @@ int snapshot_chunk_read(const struct snapshot *snapshot, const struct snapshot_c
  * region. What the checksums call zero is not looked at. Says what failed. */
 int snapshot_read(const struct snapshot *snapshot, gpa_t gpa, void *to, size_t length);
 
+/*
+ * The image of its memory, parents' pages included, mapped to be read: of one file, the file itself,
+ * which all who map it share. unmap with munmap. Says what failed.
+ */
+int snapshot_map(const struct snapshot *snapshot, const uint8_t **image);
+/* True when checksums say that a page of the image is zero. */
+bool snapshot_page_zero(const struct snapshot *snapshot, uint64_t page);
+
 /* Reads all of the file's memory and compares the checksums. Says which chunks are damaged. 0 or a
  * negative status. */
 int snapshot_verify(const struct snapshot *snapshot);

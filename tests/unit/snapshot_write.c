@@ -16,7 +16,7 @@
 #include "base/log.h" /* before cmocka, which has a macro fail */
 #include <cmocka.h>
 
-#include "snapshot/capture.h"
+#include "snapshot/image.h"
 #include "snapshot_sample.h"
 
 /* Each test runs in a folder of its own, and what is said goes to a file there. */
@@ -90,25 +90,27 @@ names_in(const char *path)
 static int
 write_to(const char *path, const struct memory *memory)
 {
-	struct machine machine = { .memory = *memory };
-	struct capture capture = { .machine = &machine };
+	struct snapshot_header header = { .id = { 1 } };
+	struct snapshot_meta meta = { 0 };
+	struct output output;
+	struct image image = { 0 };
 	uint64_t *pages = calloc(memory_words(memory) + 1, sizeof(*pages));
 	int failed;
 
-	sample_sections(&capture.meta);
+	sample_sections(&meta);
 	memory_candidates(memory, pages);
-	failed = output_open(&capture.output, path);
+	failed = output_open(&output, path);
 	if (!failed)
-		failed = image_init(&capture.image, &capture.output, memory);
+		failed = image_init(&image, &output, memory);
 	if (!failed)
-		failed = output_resize(&capture.output, SNAPSHOT_MEMORY_OFFSET + memory->size);
+		failed = output_resize(&output, SNAPSHOT_MEMORY_OFFSET + memory->size);
 	if (!failed)
-		failed = image_write(&capture.image, pages);
+		failed = image_write(&image, pages);
 	if (!failed)
-		failed = capture_commit(&capture);
-	image_free(&capture.image);
-	output_close(&capture.output);
-	snapshot_meta_free(&capture.meta);
+		failed = image_commit(&image, &meta, &header, NULL);
+	image_free(&image);
+	output_close(&output);
+	snapshot_meta_free(&meta);
 	free(pages);
 	return failed;
 }
