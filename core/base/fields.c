@@ -166,7 +166,7 @@ check_item(const struct loading *l, const struct minivmm_field *row, const struc
 		return refuse(l, "%s is of another type", row->name);
 	if (check_count(l, row, item))
 		return -1;
-	for (uint32_t i = 0; i < item->count; i++)
+	for (uint32_t i = 0; i < item->count && max < type_max(row->type); i++)
 		if (record_number(item, i) > max)
 			return refuse(l, "%s is 0x%" PRIx64 ", at most 0x%" PRIx64 " is allowed",
 				      row->name, record_number(item, i), max);
@@ -178,10 +178,10 @@ check(const struct loading *l, uint32_t version)
 {
 	const struct minivmm_field *row;
 	struct record item;
-	size_t position = 0;
+	size_t position = 0, after = 0;
 
 	for (row = l->rows; row->name; row++) {
-		if (record_find(l->group, row->name, &item)) {
+		if (record_find_from(l->group, &after, row->name, &item)) {
 			if (check_item(l, row, &item))
 				return -1;
 		} else if (row->since <= version) {
@@ -192,11 +192,18 @@ check(const struct loading *l, uint32_t version)
 	for (row = l->rows; row->name; row++)
 		if (check_counter(l, row))
 			return -1;
+	row = l->rows;
 	while (record_next(l->group, &position, &item)) {
+		/* The rows are most often in the same order. */
+		if (row->name && record_is(&item, row->name)) {
+			row++;
+			continue;
+		}
 		for (row = l->rows; row->name && !record_is(&item, row->name);)
 			row++;
 		if (!row->name)
 			return refuse(l, "%.*s is unknown", item.name_length, item.name);
+		row++;
 	}
 	return 0;
 }
@@ -221,11 +228,12 @@ fields_load(const struct minivmm_field *rows, void *base, const struct record *g
 		.rows = rows, .base = base, .group = group, .why = why, .why_size = why_size
 	};
 	struct record item;
+	size_t after = 0;
 
 	if (check(&l, version))
 		return -1;
 	for (const struct minivmm_field *row = rows; row->name; row++) {
-		if (!record_find(group, row->name, &item)) {
+		if (!record_find_from(group, &after, row->name, &item)) {
 			reset(row, base);
 			continue;
 		}

@@ -82,6 +82,10 @@ const char *record_open(const void *data, size_t length, struct record *root);
 /* Steps through the items of a group or list: start with *position = 0; false at the end. */
 bool record_next(const struct record *parent, size_t *position, struct record *item);
 bool record_find(const struct record *group, const char *name, struct record *item);
+/* The same, at once where items are asked for in the order in which they lie: looks from *position
+ * on, then before it, and leaves it behind what it found. Start with 0, or where record_next is. */
+bool record_find_from(const struct record *group, size_t *position, const char *name,
+		      struct record *item);
 size_t record_elements(const struct record *list); /* of a list: how many groups */
 size_t record_width(enum record_type type); /* bytes of one element: 1, 2, 4, 8; 1 for the rest */
 bool record_is(const struct record *item, const char *name);

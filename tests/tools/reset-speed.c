@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Times resets with the run that follows, against loops of the same KVM calls and copies, by turns in one process.
+ *
+ *   reset-speed SNAPSHOT ROUNDS [KEY=VALUE...]
+ *
+ * Prints a line a round: microseconds of ours, of the bare loop with the dirty log, of that with the dirty ring,
+ * separated by tabs. After the snapshot, the guest's first exit must end it, by port 0xf4.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "snapshot/reset.h"
+#include "tools/bare_dump.h"
+
+static struct bare_state state;
+static const volatile bool interrupted = true;
+
+struct bare {
+	struct bare_machine machine;
+	enum bare_tracking tracking;
+	const uint8_t *golden;
+	uint64_t *log;
+	uint64_t copied; /* pages, the last time */
+	uint32_t next;   /* in the ring */
+};
+
+static void
+put_back(struct bare *b, uint64_t page)
+{
+	memcpy((uint8_t *)b->machine.memory + page * 4096, b->golden + page * 4096, 4096);
+	b->copied++;
+}
+
+static void
+by_log(struct bare *b)
+{
+	struct kvm_dirty_log log = { .dirty_bitmap = b->log };
+
+	BARE_CALL(b->machine.vm, KVM_GET_DIRTY_LOG, &log);
+	for (uint64_t i = 0; i < (state.memory_size / 4096 + 63) / 64; i++)
+		for (uint64_t word = b->log[i]; word; word &= word - 1)
+			put_back(b, i * 64 + (uint64_t)__builtin_ctzll(word));
+}
+
+static void
+by_ring(struct bare *b)
+{
+	const uint32_t mask = BARE_RING / sizeof(struct kvm_dirty_gfn) - 1;
+	struct kvm_dirty_gfn *entry;
+
+	while (entry = &b->machine.ring[b->next & mask],
+	       __atomic_load_n(&entry->flags, __ATOMIC_ACQUIRE) & KVM_DIRTY_GFN_F_DIRTY) {
+		put_back(b, entry->offset);
+		__atomic_store_n(&entry->flags, KVM_DIRTY_GFN_F_RESET, __ATOMIC_RELEASE);
+		b->next++;
+	}
+	if (ioctl(b->machine.vm, KVM_RESET_DIRTY_RINGS, 0) < 0)
+		err(1, "KVM_RESET_DIRTY_RINGS");
+}
+
+static void
+bare_start(struct bare *b, enum bare_tracking tracking, int fd)
+{
+	*b = (struct bare){ .tracking = tracking };
+	b->golden =
+	    mmap(NULL, state.memory_size, PROT_READ, MAP_SHARED, fd, (off_t)state.memory_offset);
+	b->log = calloc(state.memory_size / 4096 / 64 + 1, sizeof(*b->log));
+	if (b->golden == MAP_FAILED || !b->log)
+		err(1, "no memory");
+	bare_build(&b->machine, &state, fd, tracking);
+	bare_load(&b->machine, &state);
+	bare_go(&b->machine, &state);
+	bare_run(&b->machine, 0xf4);
+	bare_stop(&b->machine);
+}
+
+static double
+bare_again(struct bare *b)
+{
+	double start = microseconds();
+
+	b->copied = 0;
+	if (b->tracking == BARE_LOG)
+		by_log(b);
+	else
+		by_ring(b);
+	bare_load(&b->machine, &state);
+	bare_go(&b->machine, &state);
+	bare_run(&b->machine, 0xf4);
+	bare_stop(&b->machine);
+	return microseconds() - start;
+}
+
+static double
+ours_again(struct vm *vm, struct reset *reset)
+{
+	double start = microseconds();
+
+	if (reset_run(reset, NULL) || machine_run(&vm->machine) ||
+	    vm->machine.end.cause != CAUSE_EXIT)
+		errx(1, "the guest did not end by itself");
+	return microseconds() - start;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct vm *vm = calloc(1, sizeof(*vm));
+	struct bare log, ring;
+	struct reset reset;
+	int fd;
+
+	if (!vm || argc < 3)
+		errx(2, "usage: reset-speed SNAPSHOT ROUNDS [KEY=VALUE...]");
+	if (vm_build(vm, &(struct vm_source){ .restore = argv[1],
+					      .set = argv + 3,
+					      .set_count = (size_t)argc - 3,
+					      .again = true }))
+		return 1;
+	bare_dump(&state, vm);
+	fd = open(argv[1], O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		err(1, "%s", argv[1]);
+	if (reset_init(&reset, &vm->snapshot, &vm->machine, &vm->devices) ||
+	    devices_start(&vm->devices, MINIVMM_RESTORED) || machine_run(&vm->machine))
+		return 1;
+	bare_start(&log, BARE_LOG, fd);
+	bare_start(&ring, BARE_RINGS, fd);
+	for (int round = -10; round < atoi(argv[2]); round++) {
+		double ours = ours_again(vm, &reset), of_log = bare_again(&log),
+		       of_ring = bare_again(&ring);
+
+		if (round >= 0)
+			printf("%.1f\t%.1f\t%.1f\n", ours, of_log, of_ring);
+	}
+	if (log.copied != ring.copied)
+		warnx("the log had %llu pages, the ring %llu", (unsigned long long)log.copied,
+		      (unsigned long long)ring.copied);
+	devices_stop(&vm->devices, &interrupted);
+	reset_free(&reset);
+	vm_destroy(vm);
+	return 0;
+}
