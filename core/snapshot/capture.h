@@ -125,6 +125,8 @@ int capture_reset(struct capture *capture, struct reset *reset);
 
 /* What the files of this module share. */
 
-/* Everything but memory, of a paused machine: into meta. 0 or a negative status. */
+/* What does not change while the machine runs, into meta: not in the stop, where CPUID and files would take their time. */
+void capture_about(struct capture *capture);
+/* The rest but memory, of a paused machine: into meta. 0 or a negative status. */
 int capture_state(struct capture *capture);
 #endif

@@ -6,6 +6,17 @@
 #include "base/log.h"
 #include "snapshot/capture.h"
 
+void
+capture_about(struct capture *capture)
+{
+	struct record_writer writer = { 0 };
+
+	config_save(capture->devices->config, &writer);
+	snapshot_meta_add_record(&capture->meta, SECTION_CONFIG, 0, &writer);
+	snapshot_host_save(&writer, capture->request.diff ? capture->base.name : NULL);
+	snapshot_meta_add_record(&capture->meta, SECTION_HOST, 0, &writer);
+}
+
 /*
  * Devices first, then vCPUs, then chips: saving the former may inject an interrupt into the latter.
  * What fails has said so.
@@ -19,10 +30,6 @@ capture_state(struct capture *capture)
 	struct record_writer writer = { 0 };
 	int failed = 0;
 
-	config_save(devices->config, &writer);
-	snapshot_meta_add_record(meta, SECTION_CONFIG, 0, &writer);
-	snapshot_host_save(&writer, capture->request.diff ? capture->base.name : NULL);
-	snapshot_meta_add_record(meta, SECTION_HOST, 0, &writer);
 	for (size_t i = 0; !failed && i < devices->count; i++) {
 		failed = device_save(&devices->list[i], &writer);
 		snapshot_meta_add_record(meta, SECTION_DEVICE, (uint32_t)i, &writer);
