@@ -15,8 +15,12 @@ use constant { ENDS => 42, QEMU_ENDS => 21 };    # exit statuses of the guests
 sub filled {
 	my ($mib) = @_;
 	my $snapshot = "$shm/filled.snap";
+	my $at = $mib > 3072 ? 4 * GIB : 0x1000;    # below 4 GiB lie the interrupt controllers
+	my $pages = $mib * 256 - 1 - ($mib > 3072 ? 3 + 4 + $mib / 1024 : 7);    # without the guest's and its tables
 	assemble('fill');
-	lines($minivmm, '-c', 'tests/bench/fill.ini', (map { ('--set', $_) } Basics::fill($mib * MIB)), '--log', 'error',
+	lines($minivmm, '-c', 'tests/bench/fill.ini', (map { ('--set', $_) } $plugins, "boot.image=$out/fill.bin",
+			'vm.memory=' . $mib * MIB, "vm.memory_at=$at", "boot.at=$at", "cpu.rip=$at", 'cpu.rdi=' . ($at + 0x1000),
+			'cpu.rcx=' . $pages * 512), '--log', 'error',
 		'--until', 'pio:0x80', '--save', $snapshot);
 	return $snapshot;
 }
