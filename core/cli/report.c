@@ -132,7 +132,8 @@ report_status(const char *path, struct machine *machine, struct devices *devices
 
 		fprintf(file, "%s\"%s\":{\"reads\":%llu,\"writes\":%llu,\"failures\":%llu}",
 			i ? "," : "", devices->list[i].config->name,
-			(unsigned long long)gate->reads, (unsigned long long)gate->writes,
+			(unsigned long long)atomic_load(&gate->reads),
+			(unsigned long long)atomic_load(&gate->writes),
 			(unsigned long long)atomic_load(&gate->failures));
 	}
 	fputs("}}\n", file);

@@ -179,7 +179,9 @@ fork_child(struct capture *c)
 		return fail(STATUS_HOST, "can't write snapshot %s: fork: %s", c->output.path,
 			    strerror(errno));
 	if (child) {
+		pthread_mutex_lock(&c->lock);
 		c->child = child;
+		pthread_mutex_unlock(&c->lock);
 		return 0;
 	}
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -247,14 +249,23 @@ write_aside(struct capture *c)
 static int
 wait_for_child(struct capture *c)
 {
-	int status;
+	pid_t child = c->child;
+	siginfo_t info;
+	int status = 0;
 
-	while (waitpid(c->child, &status, 0) < 0)
+	/* Its number is not another's before we have taken it, which nobody kills meanwhile. */
+	while (waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT) < 0)
 		if (errno != EINTR)
-			return fail(STATUS_HOST, "can't write snapshot %s: waitpid: %s",
-				    c->output.path, strerror(errno));
+			break;
+	pthread_mutex_lock(&c->lock);
 	c->child = 0;
-	if (c->cancelled)
+	if (waitpid(child, &status, 0) < 0)
+		status = -1;
+	pthread_mutex_unlock(&c->lock);
+	if (status < 0)
+		return fail(STATUS_HOST, "can't write snapshot %s: waitpid: %s", c->output.path,
+			    strerror(errno));
+	if (atomic_load(&c->cancelled))
 		return fail(STATUS_IO, "snapshot %s was cancelled", c->output.path);
 	if (WIFSIGNALED(status))
 		return fail(STATUS_HOST, "can't write snapshot %s: its writer was killed by %s",
@@ -277,7 +288,7 @@ rest(struct capture *c)
 			r = image_write(&c->image, c->todo);
 	} else
 		r = c->child ? wait_for_child(c) : write_aside(c);
-	if (!r && c->cancelled)
+	if (!r && atomic_load(&c->cancelled))
 		r = fail(STATUS_IO, "snapshot %s was cancelled", c->output.path);
 	/* What a file has lost looks like a hole of zeros. */
 	if (!r)
@@ -454,7 +465,8 @@ begin(struct capture *c, const struct capture_request *request)
 	c->request = *request;
 	c->result = (struct capture_result){ .method = request->method, .diff = request->diff };
 	c->header = (struct snapshot_header){ .version = 0 };
-	c->cancelled = c->kept = false;
+	c->kept = false;
+	atomic_store(&c->cancelled, false);
 	c->total = 0;
 	c->began = clock_host();
 	c->phase = CAPTURE_COPYING;
@@ -570,9 +582,11 @@ capture_cancel(struct capture *c)
 {
 	if (!c->busy)
 		return;
-	c->cancelled = true;
+	atomic_store(&c->cancelled, true);
+	pthread_mutex_lock(&c->lock);
 	if (c->child)
 		kill(c->child, SIGKILL);
+	pthread_mutex_unlock(&c->lock);
 }
 
 void

@@ -75,7 +75,7 @@ struct capture {
 	bool busy, stops; /* stops: the machine stands still for it */
 	struct capture_request request;
 	struct capture_result result;
-	volatile bool cancelled;
+	atomic_bool cancelled;
 	struct output output;
 	struct image image;
 	struct snapshot_meta meta;
@@ -86,7 +86,7 @@ struct capture {
 	size_t aside_pages;          /* room there */
 	atomic_uint_least64_t total; /* pages to write, for progress */
 	uint64_t began;              /* clock_host */
-	pid_t child;                 /* that writes; 0: none */
+	pid_t child;                 /* that writes, under the lock; 0: none */
 	pthread_t thread;
 	struct loop_source event;
 	int event_fd;

@@ -145,7 +145,7 @@ send_all(struct output *output, const void *from, size_t length)
 		struct pollfd room = { .fd = output->fd, .events = POLLOUT };
 
 		if (n < 0 && errno == EAGAIN) {
-			if (output->cancelled && *output->cancelled) {
+			if (output->cancelled && atomic_load(output->cancelled)) {
 				errno = ECANCELED;
 				return fail_write(output, "writing");
 			}
