@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/mutant.h"
 #include "machine/dirty.h"
 #include "snapshot/capture.h"
 
@@ -110,6 +111,8 @@ capture_copy(struct capture *c)
 			break;
 	}
 	/* These, unless a fork takes care of them in one piece. */
+	if (mutant("capture", "rounds"))
+		return r;
 	c->kept = left > MANY && c->result.method == CAPTURE_AUTO && capture_can_fork(c);
 	return r || c->kept ? r : image_write(&c->image, c->todo);
 }
@@ -158,7 +161,7 @@ fork_child(struct capture *c)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(STATUS_IO);
-	r = image_write(&c->image, c->todo);
+	r = mutant("capture", "child") ? 0 : image_write(&c->image, c->todo);
 	if (r)
 		snprintf(c->image.shared->why, sizeof(c->image.shared->why), "%s", fail_text());
 	_exit(-r);
@@ -189,7 +192,8 @@ write_aside(struct capture *c)
 	size_t at = 0;
 	int r = 0;
 
-	for (size_t i = 0; i < memory_words(&c->machine->memory) && !r; i++)
+	for (size_t i = 0;
+	     i < memory_words(&c->machine->memory) && !r && !mutant("capture", "last"); i++)
 		for (uint64_t word = c->todo[i]; word && !r; word &= word - 1)
 			r = image_write_copy(&c->image, i * 64 + (uint64_t)__builtin_ctzll(word),
 					     c->aside + at++ * PAGE_SIZE);
