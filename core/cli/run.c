@@ -171,8 +171,6 @@ take_signals(struct run *run)
 	fd = signalfd(-1, &ours, SFD_CLOEXEC | SFD_NONBLOCK);
 	sigaddset(&ours, KVM_SIGNAL);
 	sigprocmask(SIG_BLOCK, &ours, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error of the write, not our death */
 	run->signals = (struct loop_source){ .fd = -1, .ready = on_signal, .context = run };
 	if (fd < 0 || loop_add(&run->vm.machine.loop, &run->signals, fd, EPOLLIN))
 		return fail(STATUS_HOST, "signalfd: %s", strerror(errno));
