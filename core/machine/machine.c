@@ -12,6 +12,7 @@
 #include "base/mutant.h"
 
 #define MONITOR_PERIOD 20000000ull /* ns between looks for vCPUs that halted for good */
+#define TIME_MAX (INT64_MAX / 2)   /* ns; timers end at INT64_MAX, and the clock must not reach it */
 
 static void
 kicked(int signal)
@@ -369,7 +370,7 @@ machine_load(struct machine *m, const struct record *group, char *why, size_t wh
 		return -1;
 	}
 	m->end = (struct machine_end){ .cause = (enum machine_cause)end, .status = status };
-	if (!record_get_u64(group, "time", &time) || time > INT64_MAX ||
+	if (!record_get_u64(group, "time", &time) || time > TIME_MAX ||
 	    !record_find(group, "lines", &lines) || lines.type != RECORD_GROUP) {
 		snprintf(why, why_size, "the VM's clock or lines are missing or out of range");
 		return -1;
