@@ -155,6 +155,26 @@ record_put(struct record_writer *w, const char *name, enum record_type type, con
 }
 
 void
+record_put_item(struct record_writer *w, const struct record *item)
+{
+	const uint8_t *begin = (const uint8_t *)item->name - 2;
+	size_t bytes = (size_t)item->count * record_width((enum record_type)item->type);
+	char name[UINT8_MAX + 1];
+	uint8_t *to;
+
+	memcpy(name, item->name, item->name_length);
+	name[item->name_length] = '\0';
+	if (w->failed || !may_add(w, *name ? name : NULL, item->name_length)) {
+		w->failed = true;
+		return;
+	}
+	bytes += HEADER(item->name_length);
+	to = extend(w, bytes);
+	if (to)
+		memcpy(to, begin, bytes);
+}
+
+void
 record_put_u32(struct record_writer *w, const char *name, uint32_t value)
 {
 	record_put(w, name, RECORD_U32, &value, 1, false);

@@ -72,6 +72,9 @@ struct record {
 	const uint8_t *data;
 };
 
+/* Adds an item of a buffer that has passed record_open, with all that is in it. */
+void record_put_item(struct record_writer *writer, const struct record *item);
+
 /*
  * Checks a whole buffer, once: sizes, types, depth, names, distinct names in a group. After it all
  * that follows is safe to call on any part. Fills root with an unnamed group. Returns NULL, or what

@@ -8,6 +8,8 @@
 #include "base/log.h"
 #include "plugin/device.h"
 
+#define UNKNOWN_SAID 8u /* options of one device that are unknown: of more, no word */
+
 /* An option as it was given, or its initial value; place says where an error was made. */
 struct given {
 	const char *text; /* NULL: neither given nor initial */
@@ -242,6 +244,7 @@ static int
 check_unknown(struct device *device)
 {
 	const char **names = calloc(device->plugin.all_count + 1, sizeof(*names));
+	unsigned unknown = 0;
 	int r = 0;
 
 	if (!names)
@@ -250,16 +253,19 @@ check_unknown(struct device *device)
 		names[i] = device->plugin.all[i].row.name;
 	for (size_t i = 0; i < device->config->option_count; i++) {
 		struct config_option *o = &device->config->options[i];
-		const char *near = nearest(o->key, names);
+		const char *near;
 		char where[256];
 
-		if (!find_option(device, o->key))
-			r = fail(
-			    STATUS_USAGE,
-			    "%s: device %s: plugin %s has no option %s%s%s; see minivmm plugins %s",
-			    config_where(o->place, where, sizeof(where)), device->config->name,
-			    device->config->plugin, o->key, near ? "; did you mean " : "",
-			    near ? near : "", device->config->plugin);
+		if (find_option(device, o->key))
+			continue;
+		near = nearest(o->key, names);
+		r = fail(STATUS_USAGE,
+			 "%s: device %s: plugin %s has no option %s%s%s; see minivmm plugins %s",
+			 config_where(o->place, where, sizeof(where)), device->config->name,
+			 device->config->plugin, o->key, near ? "; did you mean " : "",
+			 near ? near : "", device->config->plugin);
+		if (++unknown == UNKNOWN_SAID)
+			break;
 	}
 	free(names);
 	return r;
