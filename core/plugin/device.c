@@ -348,6 +348,8 @@ devices_stop(struct devices *devices, const volatile bool *interrupted)
 {
 	int r = 0;
 
+	/* Nobody types to the machine any more: Ctrl-C is to end the wait for a slow reader. */
+	stream_terminal_restore(&devices->streams);
 	/* What a device has put out comes before what it says at its end. */
 	for (size_t i = 0; i < devices->count; i++)
 		for (uint32_t s = 0; s < devices->list[i].streams_ready; s++)

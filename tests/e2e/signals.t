@@ -6,6 +6,7 @@ use warnings;
 use lib 'tests/lib';
 
 use Minivmm;
+use Much;
 use POSIX qw(SIGHUP SIGINT SIGTERM);
 use Test::More;
 
@@ -112,6 +113,23 @@ for my $case (
     $terminal->type("\x03") if !$expected && until_true { $terminal->raw };
     is((finish($process))[0], $expected, $name);
     is($terminal->settings, $before, "$name: the terminal is as it was");
+}
+
+# The reader of its output has stalled when it ends: the keyboard is a keyboard again.
+{
+    my $terminal = terminal();
+    my $before = $terminal->settings;
+    my ($reader, $writer) = small_pipe();
+    my $unread = pack 'i', 0;
+    # Says '!' whenever there is room: mov $0x3fd,%dx; 1: in %dx,%al; test $0x20,%al; jz 1b; mov $0x3f8,%dx; ...
+    spew('much.ini', guest('ba fd 03 ec a8 20 74 fb ba f8 03 b0 21 ee eb f0', 'input = stdio') =~ s/\n\ninput/\ninput/r);
+    my $process = start([ $minivmm, '-c', 'much.ini' ], terminal => $terminal, stdout => $writer);
+    ok(until_true { $terminal->raw }, 'a machine whose output nobody reads');
+    ok(until_true { ioctl $reader, 0x541b, $unread; unpack('i', $unread) }, 'which is full');
+    $terminal->type("\cAx");
+    ok(until_true { $terminal->settings eq $before }, 'Ctrl-A x: the terminal is as it was, while the output waits');
+    $terminal->type("\cC");
+    is((finish($process))[0], 1000 + SIGINT, 'Ctrl-C ends the wait');
 }
 SKIP: {
     skip 'a sanitizer ends it in its own way', 2 if $build =~ /[at]san/;
