@@ -323,6 +323,32 @@ in_memory(const struct memory *memory, const struct bus_range *range)
 	return false;
 }
 
+/* What KVM answers itself when it has the chips; a device there would never be asked. */
+static const struct chip {
+	uint32_t space;
+	uint64_t first, last;
+	const char *name;
+} chips[] = {
+	{ MINIVMM_PIO, 0x20, 0x21, "first PIC" },
+	{ MINIVMM_PIO, 0x40, 0x43, "PIT" },
+	{ MINIVMM_PIO, 0x61, 0x61, "PIT's speaker" },
+	{ MINIVMM_PIO, 0xa0, 0xa1, "second PIC" },
+	{ MINIVMM_PIO, 0x4d0, 0x4d1, "PICs' edge or level control" },
+	{ MINIVMM_MMIO, 0xfec00000, 0xfec00fff, "IOAPIC" },
+	{ MINIVMM_MMIO, 0xfee00000, 0xfee00fff, "LAPIC" },
+};
+
+static const struct chip *
+in_chip(const struct bus_range *range)
+{
+	for (size_t i = 0; i < sizeof(chips) / sizeof(*chips); i++)
+		if (range->row->space == chips[i].space && range->base <= chips[i].last &&
+		    (range->base >= chips[i].first ||
+		     chips[i].first - range->base < range->length))
+			return &chips[i];
+	return NULL;
+}
+
 static int
 place_range(struct device *device, uint32_t index)
 {
@@ -338,6 +364,7 @@ place_range(struct device *device, uint32_t index)
 		.failures = &device->failures,
 	};
 	struct given g = given(device, option);
+	const struct chip *chip;
 	char where[256];
 
 	if (!g.text)
@@ -347,6 +374,13 @@ place_range(struct device *device, uint32_t index)
 	if (row->space == MINIVMM_MMIO && in_memory(&device->all->machine->memory, &range))
 		return bad(device, option, g.place,
 			   "= %s lies in guest memory, which would hide it: move it", g.text);
+	chip = device->all->machine->kvm.irqchip ? in_chip(&range) : NULL;
+	if (chip)
+		return bad(device, option, g.place,
+			   "= %s lies over the %s, 0x%llx to 0x%llx, which would hide it: move "
+			   "it, or set irqchip = off in [vm]",
+			   g.text, chip->name, (unsigned long long)chip->first,
+			   (unsigned long long)chip->last);
 	return bus_add(&device->all->machine->bus, &range,
 		       config_where(g.place, where, sizeof(where)));
 }
