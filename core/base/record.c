@@ -44,6 +44,14 @@ good_name(const char *name, size_t length)
 	return true;
 }
 
+bool
+record_name(const char *name)
+{
+	size_t length = strlen(name);
+
+	return length && length <= UINT8_MAX && good_name(name, length);
+}
+
 static bool
 same_name(const struct record *a, const char *name, size_t length)
 {

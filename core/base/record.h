@@ -47,6 +47,9 @@ struct record_writer {
 	bool failed;
 };
 
+/* May an item have this name? 1 to 255 bytes of graphic ASCII without " \\ and =. */
+bool record_name(const char *name);
+
 void record_writer_free(struct record_writer *writer);
 void record_put(struct record_writer *writer, const char *name, enum record_type type,
 		const void *values, size_t count, bool array);

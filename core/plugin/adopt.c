@@ -50,6 +50,17 @@ check_flags(struct adoption *a, const char *what, const char *name, uint32_t fla
 			      : NULL;
 }
 
+/* What a snapshot names something by must be a name there: the time to say so is now. */
+static const char *
+check_name(struct adoption *a, const char *what, const char *name)
+{
+	return record_name(name) ? NULL
+				 : wrong(a,
+					 "%s '%.64s' can't be called so: use 1 to 255 characters "
+					 "without blanks, '\"', '\\' and '='",
+					 what, name);
+}
+
 /* Memory that lives as long as the plugin. */
 static void *
 keep(struct plugin *plugin, size_t size)
@@ -154,6 +165,8 @@ add_option(struct adoption *a, struct minivmm_option row, bool required)
 	struct plugin *plugin = a->plugin;
 	struct plugin_option *all;
 
+	if (check_name(a, "option", row.name))
+		return a->buffer;
 	for (size_t i = 0; i < plugin->all_count; i++)
 		if (!strcmp(plugin->all[i].row.name, row.name))
 			return wrong(a, "it has two options of the name %s", row.name);
@@ -271,6 +284,8 @@ check_streams(struct adoption *a)
 
 		if (!row->name || (!row->output && !row->input))
 			return wrong(a, "streams[%u] has no name, or neither output nor input", i);
+		if (check_name(a, "stream", row->name))
+			return a->buffer;
 		if (row->output) {
 			option.name = row->output;
 			option.initial = row->output_initial ? row->output_initial : "none";
@@ -309,6 +324,8 @@ check_fields(struct adoption *a)
 
 		if (!row->name || row->type < MINIVMM_U8 || row->type > MINIVMM_BOOL)
 			return wrong(a, "fields[%u] has no name or no type", i);
+		if (check_name(a, "field", row->name))
+			return a->buffer;
 		width = record_width((enum record_type)row->type);
 		if (row->flags & MINIVMM_POINTER
 			? !fits(a->plugin, row->offset, sizeof(void *)) || !row->counter_type
@@ -331,6 +348,8 @@ check_callbacks(struct adoption *a)
 	for (uint32_t i = 0; i < a->plugin->timer_count; i++)
 		if (!d->timers[i].name || !d->timers[i].fire)
 			return wrong(a, "timers[%u] has no name or no fire", i);
+		else if (check_name(a, "timer", d->timers[i].name))
+			return a->buffer;
 	for (uint32_t i = 0; i < a->plugin->watch_count; i++)
 		if (!d->watches[i].name || !d->watches[i].ready)
 			return wrong(a, "watches[%u] has no name or no ready", i);

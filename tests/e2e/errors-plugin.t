@@ -110,4 +110,11 @@ is($status, 113, 'in pause');
 like($err, qr/minivmm: device a has requests in flight and does not come to rest\n/, 'says so');
 is(names(), $before, 'no snapshot');
 
+# A field above its own maximum could not be restored: no snapshot either.
+($status, $out, $err) = run([ $minivmm, '-c', 'x.ini', '--set', 'device.a.in=state', '--at', 'access:1', '--save', 'x.snap' ]);
+is("$status:$out", '113:H', 'a field that no restore would take: the machine goes on');
+like($err, qr/\Aminivmm: a: field resumes is 0x65, more than its plugin says that it can be: the plugin is at fault\n/,
+    'says whose and which');
+is(names(), $before, 'no snapshot');
+
 done_testing;

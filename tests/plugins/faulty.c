@@ -2,9 +2,10 @@
 /* A plugin that goes wrong where its option says. */
 #include <minivmm/plugin.h>
 
-enum fault { NOWHERE, CONFIGURE, START, READ, WRITE, CRASH, PAUSE, SLOW_PAUSE, NOISE };
+enum fault { NOWHERE, CONFIGURE, START, READ, WRITE, CRASH, PAUSE, SLOW_PAUSE, NOISE, STATE };
 
 #define SLOW 200000000 /* ns */
+#define MANY 100       /* times that it resumes, at most */
 
 struct faulty {
 	uint32_t in;
@@ -44,11 +45,13 @@ faulty_read(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t
 static int
 faulty_write(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t value)
 {
-	const struct faulty *f = minivmm_state(dev);
+	struct faulty *f = minivmm_state(dev);
 	volatile uint8_t *nowhere = NULL;
 
 	if (f->in == CRASH)
 		*nowhere = 1;
+	if (f->in == STATE)
+		f->resumes = MANY + 1;
 	for (int i = 0; f->in == NOISE && i < 1000; i++)
 		minivmm_log(dev, MINIVMM_INFO, "noise %d", i);
 	return faulty_is(dev, WRITE) ? -1 : 0;
@@ -83,7 +86,7 @@ faulty_resume(struct minivmm_device *dev)
 }
 
 static const char *const faults[] = { "nowhere", "configure", "start",      "read",  "write",
-				      "crash",   "pause",     "slow-pause", "noise", NULL };
+				      "crash",   "pause",     "slow-pause", "noise", "state", NULL };
 
 static const struct minivmm_option options[] = { MINIVMM_OPTION_AS(ENUM, struct faulty, in,
 								   "nowhere", "where it goes wrong",
@@ -107,7 +110,7 @@ static const struct minivmm_timer timers[] = {
 
 static const struct minivmm_field fields[] = {
 	MINIVMM_FIELD(struct faulty, pauses),
-	MINIVMM_FIELD(struct faulty, resumes),
+	MINIVMM_FIELD(struct faulty, resumes, .max = MANY),
 	MINIVMM_END,
 };
 
