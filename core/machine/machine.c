@@ -12,7 +12,7 @@
 #include "base/mutant.h"
 
 #define MONITOR_PERIOD 20000000ull /* ns between looks for vCPUs that halted for good */
-#define TIME_MAX (INT64_MAX / 2)   /* ns; timers end at INT64_MAX, and the clock must not reach it */
+#define TIME_MAX (INT64_MAX / 2) /* ns; timers end at INT64_MAX, and the clock must not reach it */
 
 static void
 kicked(int signal)

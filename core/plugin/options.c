@@ -343,8 +343,7 @@ in_chip(const struct bus_range *range)
 {
 	for (size_t i = 0; i < sizeof(chips) / sizeof(*chips); i++)
 		if (range->row->space == chips[i].space && range->base <= chips[i].last &&
-		    (range->base >= chips[i].first ||
-		     chips[i].first - range->base < range->length))
+		    (range->base >= chips[i].first || chips[i].first - range->base < range->length))
 			return &chips[i];
 	return NULL;
 }

@@ -101,6 +101,8 @@ int stream_init(struct stream *stream, struct stream_hub *hub, const char *devic
 		struct config_place input_place);
 /* True when the text names something of the host that --trust must allow: a file, a socket. */
 bool stream_names_host(const char *text);
+/* The path of the file that is this end of the stream, or NULL: it is none. */
+const char *stream_file(const struct stream_end *end);
 /*
  * Opens what the options name and joins the loop. restored: an output file is continued; a fresh
  * machine's begins empty. Says what failed, returns a negative status.

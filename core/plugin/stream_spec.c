@@ -23,6 +23,12 @@ stream_names_host(const char *text)
 	return kind && (kind->flags & KIND_HOST);
 }
 
+const char *
+stream_file(const struct stream_end *end)
+{
+	return end->kind && !strcmp(end->kind->name, "file") ? end->target : NULL;
+}
+
 static int
 say(const struct stream_end *end, const char *text, struct config_place place, const char *problem,
     const char *detail)

@@ -5,6 +5,7 @@ use v5.14;
 use warnings;
 use lib 'tests/lib';
 
+use File::Basename 'dirname';
 use Minivmm;
 use Test::More;
 
@@ -30,6 +31,33 @@ for (@collisions) {
     is("$status:$out", '110:', "@$arguments: refused");
     like($err, qr/^minivmm: \Q$one\E and \Q$other\E both name the file \S+: /, "@$arguments: says which");
 }
+# What a device reads, whatever its plugin calls the option.
+spew('in.txt', 'precious');
+mkdir 'own';
+spew('own/serial.so', slurp(dirname($minivmm) . '/plugins/serial.so'));
+spew('more.ini', "$text\n[plugins]\npath = $build/tests/plugins\n\n[device b]\nplugin = button\nport = 0x200\n"
+      . "\n[device w]\nplugin = watcher\npath = none\n");
+my @in = ('-c', 'my.ini', '--set', 'device.serial0.input=file:in.txt');
+for (
+    [ [ @in, '--trace', 'in.txt' ], '--trace', 'serial0' ],
+    [ [ @in, '--status', './in.txt' ], '--status', 'serial0' ],
+    [ [ @in, @point, '--save', 'in.txt' ], '--save', 'serial0' ],
+    [ [ @in, '--set', 'device.serial0.output=file:in.txt' ], 'serial0', 'serial0' ],
+    [ [ '-r', 'own.snap', '--set', 'device.serial0.input=file:in.txt', '--set', 'device.serial0.output=file:in.txt' ],
+        'serial0', 'serial0' ],
+    [ [ '-c', 'my.ini', '--set', 'plugins.path=own', '--trace', 'own/serial.so' ], '--trace', 'serial0' ],
+    [ [ '-c', 'more.ini', '--set', 'device.w.path=in.txt', '--trace', 'in.txt' ], '--trace', 'w' ],
+    [ [ '-c', 'more.ini', '--set', 'device.b.input=file:in.txt', '--trace', 'in.txt' ], '--trace', 'b' ],
+  ) {
+    my ($arguments, $one, $other) = @$_;
+    my ($status, $out, $err) = run([ $minivmm, @$arguments ]);
+    is("$status:$out", '110:', "@$arguments: refused");
+    like($err, qr/^minivmm: \Q$one\E and \Q$other\E both name the file \S+: /, "@$arguments: says which");
+}
+is(slurp('in.txt'), 'precious', 'what is read is as it was');
+unlink 'in.txt';
+unlink 'more.ini', 'own/serial.so';
+rmdir 'own';
 is(slurp('own.snap'), $bytes, 'the snapshot is as it was');
 is(slurp('my.ini'), $text, 'the config is as it was');
 is(names(), 'my.ini own.snap', 'nothing is left behind');

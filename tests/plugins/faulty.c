@@ -85,8 +85,8 @@ faulty_resume(struct minivmm_device *dev)
 	return 0;
 }
 
-static const char *const faults[] = { "nowhere", "configure", "start",      "read",  "write",
-				      "crash",   "pause",     "slow-pause", "noise", "state", NULL };
+static const char *const faults[] = { "nowhere", "configure",  "start", "read",  "write", "crash",
+				      "pause",   "slow-pause", "noise", "state", NULL };
 
 static const struct minivmm_option options[] = { MINIVMM_OPTION_AS(ENUM, struct faulty, in,
 								   "nowhere", "where it goes wrong",
