@@ -236,11 +236,11 @@ call(struct bus_range *range, struct minivmm_access *access, bool write, void *d
 	uint64_t value = 0;
 	int r;
 
+	if (range->lock)
+		lock_take(range->lock);
 	bus_current.device = device;
 	bus_current.callback = write ? "write" : "read";
 	bus_current.offset = access->offset;
-	if (range->lock)
-		lock_take(range->lock);
 	if (write) {
 		copy(&value, data, access->width);
 		r = range->write ? range->write(device, access, value) : 0;
@@ -249,9 +249,9 @@ call(struct bus_range *range, struct minivmm_access *access, bool write, void *d
 		r = range->read ? range->read(device, access, &value) : -1;
 		range->reads++;
 	}
+	bus_current.callback = NULL;
 	if (range->lock)
 		lock_release(range->lock);
-	bus_current.callback = NULL;
 	if (r < 0 && (write || range->read))
 		failed(range);
 	if (!write) {

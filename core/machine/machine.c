@@ -125,6 +125,7 @@ machine_destroy(struct machine *m)
 	machine_join(m);
 	for (uint32_t i = 0; i < m->vcpu_count; i++)
 		kvm_vcpu_close(&m->vcpus[i].kvm);
+	m->vcpu_count = 0; /* a signal handler may look */
 	free(m->vcpus);
 	bus_free(&m->bus);
 	irqs_free(&m->irqs);

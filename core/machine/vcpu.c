@@ -12,6 +12,7 @@
 #include "machine/machine.h"
 
 #define HLT_OPCODE 0xf4
+#define HANDLER_STACK (64u << 10) /* bytes, for handlers of signals */
 
 /*
  * The way of an access from exit to re-entry. The caches are cold then, and a call costs as much as its work: HOT
@@ -385,8 +386,14 @@ vcpu_main(void *argument)
 {
 	static const int faults[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE };
 	struct vcpu *vcpu = argument;
+	uint8_t
+	    handlers[HANDLER_STACK]; /* out of the way of an overflow, which is at the other end */
+	const stack_t stack = { .ss_sp = handlers, .ss_size = sizeof(handlers) };
+	stack_t before;
 	sigset_t all;
 
+	sigaltstack(&stack, &before);
+	vcpu->current = &bus_current;
 	sigfillset(&all);
 	/* A fault that is blocked ends the process without a word. */
 	for (size_t i = 0; i < sizeof(faults) / sizeof(*faults); i++)
@@ -402,6 +409,8 @@ vcpu_main(void *argument)
 		run(vcpu);
 		pthread_sigmask(SIG_BLOCK, &kick, NULL);
 	}
+	vcpu->current = NULL;
+	sigaltstack(&before, NULL); /* a sanitizer's, which unmaps it */
 	return NULL;
 }
 

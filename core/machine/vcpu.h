@@ -12,6 +12,7 @@
 #include "kvm/kvm.h"
 
 struct machine;
+struct bus_current;
 
 struct vcpu {
 	struct machine *machine;
@@ -25,6 +26,8 @@ struct vcpu {
 	atomic_uint_least64_t exits;    /* written by its thread only */
 	atomic_uint_least64_t accesses; /* ports and MMIO, likewise */
 	uint64_t seen;                  /* exits when the monitor last looked */
+	/* The callback that its thread is in; NULL: there is no thread. For a signal handler. */
+	const struct bus_current *_Atomic current;
 };
 
 /* Sends the vCPU out of KVM_RUN, its access complete, to look around. Any thread. */

@@ -15,19 +15,19 @@
 void
 device_enter(struct device *device, const char *what)
 {
+	if (!(device->plugin.descriptor.flags & MINIVMM_CONCURRENT))
+		lock_take(&device->lock);
 	bus_current.device = &device->public;
 	bus_current.callback = what;
 	bus_current.offset = 0;
-	if (!(device->plugin.descriptor.flags & MINIVMM_CONCURRENT))
-		lock_take(&device->lock);
 }
 
 int
 device_leave(struct device *device, int result)
 {
+	bus_current.callback = NULL;
 	if (!(device->plugin.descriptor.flags & MINIVMM_CONCURRENT))
 		lock_release(&device->lock);
-	bus_current.callback = NULL;
 	if (result < 0)
 		atomic_fetch_add(&device->failures, 1);
 	return result;
@@ -214,8 +214,11 @@ device_destroy(struct device *d)
 		loop_deferred_remove(loop, &d->posts[i].deferred);
 	for (uint32_t i = 0; i < d->streams_ready; i++)
 		stream_free(&d->streams[i].stream);
-	if (d->configured && d->plugin.descriptor.destroy)
+	if (d->configured && d->plugin.descriptor.destroy) {
+		device_enter(d, "destroy");
 		d->plugin.descriptor.destroy(&d->public);
+		device_leave(d, 0);
+	}
 	for (size_t i = 0; i < d->string_count; i++)
 		free(d->strings[i]);
 	free(d->strings);

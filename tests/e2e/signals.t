@@ -131,14 +131,55 @@ for my $case (
     $terminal->type("\cC");
     is((finish($process))[0], 1000 + SIGINT, 'Ctrl-C ends the wait');
 }
-SKIP: {
-    skip 'a sanitizer ends it in its own way', 2 if $build =~ /[at]san/;
+
+# A guest that writes to a device which goes wrong there; the terminal is raw then.
+sub faulty {
+    my ($in) = @_;
     my $terminal = terminal();
-    my $before = $terminal->settings;
-    spew('crash.ini', guest('e6 12', "input = stdio\n\n[plugins]\npath = $build/tests/plugins\n\n[device a]\nplugin = faulty\nin = crash\n"));
-    my $process = start([ $minivmm, '-c', 'crash.ini' ], terminal => $terminal);
-    is((finish($process))[0], 1011, 'a plugin that crashes');
-    is($terminal->settings, $before, 'a plugin that crashes: the terminal is as it was');
+    $terminal->{before} = $terminal->settings;
+    spew('x.ini', guest('e6 12 eb fe', "input = stdio\n\n[plugins]\npath = $build/tests/plugins\n\n[device a]\nplugin = faulty\nin = $in\n")
+          =~ s/\n\ninput/\ninput/r);
+    my $process = start([ $minivmm, '-c', 'x.ini' ], terminal => $terminal);
+    return ($terminal, $process);
+}
+SKIP: {
+    skip 'a sanitizer ends it in its own way', 12 if $build =~ /[at]san/;
+    my $where = 'in device a, callback write, offset 0x2: the plugin is at fault';
+    for (
+        [ crash => 1011, qr/SIGSEGV at 0x0 $where/ ],
+        [ abort => 1006, qr/SIGABRT $where/ ],
+        [ overflow => 1011, qr/SIGSEGV at 0x[0-9a-f]+ $where/ ],
+        [ exit => 5, qr// ],
+      ) {
+        my ($in, $expected, $words) = @$_;
+        my ($terminal, $process) = faulty($in);
+        my ($status, undef, $err) = finish($process);
+        is($status, $expected, "a plugin with $in: how it ends");
+        like($err, $words, "$in: what is said");
+        is($terminal->settings, $terminal->{before}, "$in: the terminal is as it was");
+    }
+}
+
+# Signals that end a process by default.
+for my $signal (POSIX::SIGALRM, POSIX::SIGUSR2, POSIX::SIGRTMAX) {
+    my ($terminal, $process) = faulty('nowhere');
+    ok(until_true { $terminal->raw }, 'runs');
+    kill $signal, $process->{pid};
+    is((finish($process))[0], 1000 + $signal, "dies of signal $signal");
+    is($terminal->settings, $terminal->{before}, 'the terminal is as it was');
+}
+
+# A callback that does not return, on a vCPU's thread and on the main thread.
+for ([ hang => SIGINT, 'SIGINT', 'write, offset 0x2' ], [ 'hang-start' => SIGTERM, 'SIGTERM', 'start, offset 0x0' ]) {
+    my ($in, $signal, $name, $callback) = @$_;
+    my ($terminal, $process) = faulty($in);
+    ok(until_true { $terminal->raw }, $in);
+    select undef, undef, undef, 0.1;
+    kill $signal, $process->{pid};
+    my ($status, undef, $err) = finish($process, 10);
+    is($status, 1000 + $signal, "$in: dies of the signal");
+    like($err, qr/^minivmm: $name: what runs in device a, callback $callback does not return: ending without it\n\z/m, 'says whose');
+    is($terminal->settings, $terminal->{before}, 'the terminal is as it was');
 }
 
 done_testing;

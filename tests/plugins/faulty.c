@@ -2,7 +2,25 @@
 /* A plugin that goes wrong where its option says. */
 #include <minivmm/plugin.h>
 
-enum fault { NOWHERE, CONFIGURE, START, READ, WRITE, CRASH, PAUSE, SLOW_PAUSE, NOISE, STATE };
+#include <stdlib.h>
+
+enum fault {
+	NOWHERE,
+	CONFIGURE,
+	START,
+	READ,
+	WRITE,
+	CRASH,
+	PAUSE,
+	SLOW_PAUSE,
+	NOISE,
+	STATE,
+	ABORT,
+	OVERFLOW,
+	EXIT,
+	HANG,
+	HANG_START
+};
 
 #define SLOW 200000000 /* ns */
 #define MANY 100       /* times that it resumes, at most */
@@ -29,9 +47,26 @@ faulty_configure(struct minivmm_device *dev)
 	return faulty_is(dev, CONFIGURE) ? -1 : 0;
 }
 
+static void
+hang(void)
+{
+	for (volatile int i = 0;; i++)
+		;
+}
+
+static int
+overflow(volatile int *outer)
+{
+	volatile int inner[1000] = { *outer };
+
+	return inner[0] < 0 ? 0 : overflow(inner) + inner[1];
+}
+
 static int
 faulty_start(struct minivmm_device *dev, const struct minivmm_start *start)
 {
+	if (((struct faulty *)minivmm_state(dev))->in == HANG_START)
+		hang();
 	return faulty_is(dev, START) ? -1 : 0;
 }
 
@@ -50,6 +85,14 @@ faulty_write(struct minivmm_device *dev, const struct minivmm_access *a, uint64_
 
 	if (f->in == CRASH)
 		*nowhere = 1;
+	if (f->in == ABORT)
+		abort();
+	if (f->in == EXIT)
+		exit(5);
+	if (f->in == HANG)
+		hang();
+	if (f->in == OVERFLOW)
+		return overflow(&(volatile int){ 1 });
 	if (f->in == STATE)
 		f->resumes = MANY + 1;
 	for (int i = 0; f->in == NOISE && i < 1000; i++)
@@ -85,8 +128,10 @@ faulty_resume(struct minivmm_device *dev)
 	return 0;
 }
 
-static const char *const faults[] = { "nowhere", "configure",  "start", "read",  "write", "crash",
-				      "pause",   "slow-pause", "noise", "state", NULL };
+static const char *const faults[] = { "nowhere", "configure", "start",      "read",
+				      "write",   "crash",     "pause",      "slow-pause",
+				      "noise",   "state",     "abort",      "overflow",
+				      "exit",    "hang",      "hang-start", NULL };
 
 static const struct minivmm_option options[] = { MINIVMM_OPTION_AS(ENUM, struct faulty, in,
 								   "nowhere", "where it goes wrong",
