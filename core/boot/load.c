@@ -138,7 +138,7 @@ boot_load(const struct config *config, struct memory *memory, struct boot_entry 
 			    "%s: there is nothing to run: give [boot] an image or code",
 			    config->file);
 	}
-	fd = open(config->boot.image, O_RDONLY | O_CLOEXEC);
+	fd = open(config->boot.image, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* it may be a pipe */
 	if (fd < 0)
 		return fail(STATUS_USAGE, "%s: opening the image %s: %s%s", where,
 			    config->boot.image, strerror(errno),

@@ -141,6 +141,12 @@ on_output(void *context, const char *device, const uint8_t *bytes, size_t length
 		machine_point_reached(m);
 }
 
+static bool
+on_ended(void *context)
+{
+	return ((struct run *)context)->vm.machine.end.cause;
+}
+
 /* A device that does not come to rest is said; the machine goes on all the same. */
 static void
 look(struct machine *machine)
@@ -217,6 +223,7 @@ start_and_run(struct run *run)
 		run->vm.machine.trace = &run->trace;
 	run->vm.devices.streams.quit = on_quit;
 	run->vm.devices.streams.output = on_output;
+	run->vm.devices.streams.ended = on_ended;
 	run->vm.devices.streams.context = run;
 	run->vm.machine.hooks = (struct machine_hooks){ on_pause, on_resume, on_point, run };
 	crash_install(&run->vm.devices.streams, &run->vm.machine,

@@ -41,7 +41,8 @@ static char *
 read_file(const char *path, size_t *length)
 {
 	char *text = malloc(FILE_MAX + 1);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd =
+	    open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a named pipe may have no writer */
 	struct stat st;
 	ssize_t n = 1;
 
@@ -61,12 +62,17 @@ read_file(const char *path, size_t *length)
 			n = read(fd, text + *length, FILE_MAX + 1 - *length);
 			if (n < 0 && errno == EINTR)
 				continue;
+			if (n < 0 && errno == EAGAIN && !fcntl(fd, F_SETFL, 0))
+				continue; /* there is a writer */
 			if (n < 0)
 				break;
 			*length += (size_t)n;
 		}
 		if (n < 0)
 			fail(STATUS_USAGE, "reading the config %s: %s", path, strerror(errno));
+		else if (!*length && S_ISFIFO(st.st_mode))
+			fail(STATUS_USAGE,
+			     "reading the config %s: it is a pipe that nobody writes to", path);
 		else if (*length > FILE_MAX)
 			fail(STATUS_USAGE,
 			     "reading the config %s: it is longer than 1 MiB: this is no config",

@@ -5,6 +5,7 @@ use v5.14;
 use warnings;
 use lib 'tests/lib';
 
+use IO::Socket::INET;
 use Minivmm;
 use Much;
 use POSIX qw(SIGHUP SIGINT SIGTERM);
@@ -56,6 +57,33 @@ for my $signal (SIGINT, SIGTERM) {
     until_true { -e "/proc/$process->{pid}/fd" && `ls -l /proc/$process->{pid}/fd` =~ /signalfd/ };
     kill TERM => $process->{pid};
     is((finish($process))[0], 1000 + SIGTERM, 'while it waits for input');
+}
+
+# While it opens what it is told to.
+{
+    POSIX::mkfifo('fifo', 0600);
+    my $process = start([ $minivmm, '-c', 'busy.ini', '--trace', 'fifo' ]);
+    until_true { -e "/proc/$process->{pid}/wchan" && slurp("/proc/$process->{pid}/syscall") =~ /^257 / };
+    kill TERM => $process->{pid};
+    is((finish($process, 10))[0], 1000 + SIGTERM, 'while it waits for who reads its trace');
+
+    # A server that takes nobody: its queue is full.
+    my $server = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1') or die "listen: $!";
+    my @queue = map { IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $server->sockport, Blocking => 0) } 1 .. 4;
+    my @connects = ($minivmm, '-c', 'busy.ini', '--set', 'device.serial0.output=tcp:127.0.0.1:' . $server->sockport);
+    for my $signal (SIGINT, SIGTERM) {
+        $process = start(\@connects);
+        until_true { -e "/proc/$process->{pid}/fd" && `ls -l /proc/$process->{pid}/fd` =~ /signalfd(.*\n)+.*socket/ };
+        my $begin = time;
+        kill $signal, $process->{pid};
+        is((finish($process, 9))[0], 1000 + $signal, "signal $signal while it connects");
+        cmp_ok(time - $begin, '<=', 2, 'at once');
+    }
+    my $terminal = terminal();
+    $process = start([ @connects, '--set', 'device.serial0.input=stdio' ], terminal => $terminal);
+    ok(until_true { $terminal->raw }, 'the terminal is raw while it connects');
+    $terminal->type("\cAx");
+    is((finish($process, 9))[0], 0, 'Ctrl-A x ends it');
 }
 
 # SIGQUIT: registers, as often as one likes, and the machine goes on.
