@@ -83,7 +83,7 @@ extend(struct record_writer *w, size_t length)
 	if (capacity != w->capacity) {
 		data = realloc(w->data, capacity);
 		if (!data) {
-			w->failed = true;
+			w->failed = w->no_memory = true;
 			return NULL;
 		}
 		w->data = data;

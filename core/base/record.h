@@ -44,7 +44,7 @@ struct record_writer {
 	size_t length, capacity;
 	size_t open[RECORD_DEPTH]; /* offset of each open group or list */
 	unsigned depth;
-	bool failed;
+	bool failed, no_memory; /* no_memory: that was why */
 };
 
 /* May an item have this name? 1 to 255 bytes of graphic ASCII without " \\ and =. */

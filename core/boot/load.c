@@ -140,8 +140,8 @@ boot_load(const struct config *config, struct memory *memory, struct boot_entry 
 	}
 	fd = open(config->boot.image, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* it may be a pipe */
 	if (fd < 0)
-		return fail(STATUS_USAGE, "%s: opening the image %s: %s%s", where,
-			    config->boot.image, strerror(errno),
+		return fail(status_for(errno, STATUS_USAGE), "%s: opening the image %s: %s%s",
+			    where, config->boot.image, strerror(errno),
 			    errno == ENOENT ? ": is it built?" : "");
 	status = load_open_file(config, where, fd, memory, entry);
 	close(fd);

@@ -81,8 +81,9 @@ plan(struct run *run)
 	if (!text)
 		return 0;
 	run->point = text;
+	errno = 0;
 	wrong = point_parse(&run->vm.machine.point, text);
-	return wrong ? fail(STATUS_USAGE, "%s: %s %s", where, text, wrong) : 0;
+	return wrong ? fail(status_for(errno, STATUS_USAGE), "%s: %s %s", where, text, wrong) : 0;
 }
 
 static int
@@ -309,9 +310,12 @@ cli_run(const struct run_options *options)
 	if (!r && !options->check) {
 		r = start_and_run(run);
 		status = exit_status(run, r);
-		if (options->status && report_status(options->status, &run->vm.machine,
-						     &run->vm.devices, run->point, status))
-			r = r ? r : -STATUS_IO;
+		if (options->status) {
+			int told = report_status(options->status, &run->vm.machine,
+						 &run->vm.devices, run->point, status);
+
+			r = r ? r : told;
+		}
 	}
 	status = exit_status(run, r);
 	crash_patient(true); /* to give back much memory takes long */

@@ -139,6 +139,7 @@ const char *parse_u64(const char *text, uint64_t *value);      /* decimal or 0x 
 const char *parse_size(const char *text, uint64_t *value);     /* with K, M, G, T */
 const char *parse_duration(const char *text, uint64_t *value); /* ns, us, ms, s; bare: ns */
 const char *parse_bool(const char *text, bool *value);
+extern const char parse_no_memory[]; /* what parse_hex returns then */
 const char *parse_hex(const char *text, uint8_t **bytes,
 		      size_t *length); /* "ba f8 03"; blanks anywhere; malloced */
 

@@ -27,18 +27,19 @@ config_read_text(struct config *config, const char *name, const char *folder, co
 	if (folder && *folder && !config->folder)
 		return fail(STATUS_HOST, "%s: no memory", name);
 	status = ini_read(&ini, config->file, text, length);
-	for (size_t i = 0; i < override_count; i++) {
+	for (size_t i = 0; i < override_count && status != -STATUS_HOST; i++) {
 		r = config_override(&ini, overrides[i]);
 		status = r ? r : status;
 	}
-	r = config_build(config, &ini);
+	/* What was not read for lack of memory is no mistake of the config. */
+	r = status == -STATUS_HOST ? status : config_build(config, &ini);
 	ini_free(&ini);
 	return r ? r : status;
 }
 
-/* All of a file, malloced; NULL: said. */
+/* All of a file, malloced; NULL: said, with the status in *failed. */
 static char *
-read_file(const char *path, size_t *length)
+read_file(const char *path, size_t *length, int *failed)
 {
 	char *text = malloc(FILE_MAX + 1);
 	int fd =
@@ -47,13 +48,15 @@ read_file(const char *path, size_t *length)
 	ssize_t n = 1;
 
 	*length = 0;
+	*failed = -STATUS_USAGE;
 	if (!text) {
-		fail(STATUS_HOST, "reading the config %s: no memory", path);
+		*failed = fail(STATUS_HOST, "reading the config %s: no memory", path);
 	} else if (fd < 0 || fstat(fd, &st)) {
-		fail(STATUS_USAGE, "reading the config %s: %s%s", path, strerror(errno),
-		     errno == ENOENT   ? ": is the name right?"
-		     : errno == EACCES ? ": who may read it?"
-				       : "");
+		*failed = fail(status_for(errno, STATUS_USAGE), "reading the config %s: %s%s", path,
+			       strerror(errno),
+			       errno == ENOENT   ? ": is the name right?"
+			       : errno == EACCES ? ": who may read it?"
+						 : "");
 	} else if (S_ISDIR(st.st_mode)) {
 		fail(STATUS_USAGE, "reading the config %s: it is a directory: name a file in it",
 		     path);
@@ -97,9 +100,9 @@ config_read(struct config *config, const char *path, char *const *overrides, siz
 	int status;
 
 	config_init(config);
-	text = read_file(path, &length);
+	text = read_file(path, &length, &status);
 	if (!text)
-		return -STATUS_USAGE;
+		return status;
 	if (slash) {
 		folder = strndup(path, slash == path ? 1 : (size_t)(slash - path));
 		if (!folder) {

@@ -114,7 +114,8 @@ open_sized(struct memory *memory, const char *path, uint64_t size)
 	if (made)
 		memory->made = strdup(path);
 	if (fd < 0)
-		return fail(STATUS_IO, "cannot open memory_file %s: %s", path, strerror(errno));
+		return fail(status_for(errno, STATUS_IO), "cannot open memory_file %s: %s", path,
+			    strerror(errno));
 	error = fstat(fd, &st) ? errno : 0;
 	if (!error && st.st_size == 0)
 		error = allocate(fd, size);

@@ -12,6 +12,8 @@
 
 #define ROWS_MAX 4096u /* a table without an end is found out */
 
+const char plugin_no_memory[] = "no memory";
+
 struct adoption {
 	struct plugin *plugin;
 	uint32_t register_size; /* the plugin's */
@@ -112,7 +114,7 @@ copy_table(struct adoption *a, const char *what, const void **table, uint32_t st
 				     what);
 	ours = keep(a->plugin, (rows + 1ul) * size);
 	if (!ours)
-		return wrong(a, "no memory");
+		return plugin_no_memory;
 	for (uint32_t i = 0; i < rows; i++) {
 		snprintf(name, sizeof(name), "%s[%u]", what, i);
 		trouble = copy(a, name, theirs + (size_t)i * stride, stride, ours + i * size, size);
@@ -174,7 +176,7 @@ add_option(struct adoption *a, struct minivmm_option row, bool required)
 		return wrong(a, "an option can't be called plugin: that key names the plugin");
 	all = realloc(plugin->all, (plugin->all_count + 1) * sizeof(*all));
 	if (!all)
-		return wrong(a, "no memory");
+		return plugin_no_memory;
 	plugin->all = all;
 	all[plugin->all_count++] = (struct plugin_option){ .row = row, .required = required };
 	return NULL;
@@ -295,7 +297,7 @@ check_streams(struct adoption *a)
 			continue;
 		wait = keep(a->plugin, strlen(row->input) + sizeof("wait_"));
 		if (!wait)
-			return wrong(a, "no memory");
+			return plugin_no_memory;
 		sprintf(wait, "wait_%s", row->input);
 		option.name = row->input;
 		option.initial = row->input_initial;

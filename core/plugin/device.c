@@ -148,9 +148,11 @@ device_create(struct device *d)
 	if (descriptor->fields)
 		fields_reset(descriptor->fields, d->public.state);
 	d->configured = true;
+	errno =
+	    0; /* a plugin says what is wrong in words; but memory is no mistake of the config */
 	if (descriptor->configure &&
 	    DEVICE_CALL(d, "configure", descriptor->configure(&d->public)) < 0)
-		return -STATUS_USAGE;
+		return -(int)status_for(errno, STATUS_USAGE);
 	if (descriptor->fields) /* again, for what configure has allocated */
 		fields_reset(descriptor->fields, d->public.state);
 	return 0;

@@ -4,10 +4,12 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -91,31 +93,68 @@ plugin_path_free(struct plugin_path *path)
 	*path = (struct plugin_path){ 0 };
 }
 
-/* The plugin's file, malloced; NULL: said. */
-static char *
-find(const struct plugin_path *path, const char *name, const char *where)
+static int
+no_memory(const char *where, const char *name)
+{
+	return fail(STATUS_HOST, "%splugin %s: no memory", where, name);
+}
+
+/* The plugin's file in *found, malloced. Returns 0 or a negative status. */
+static int
+find(const struct plugin_path *path, const char *name, const char *where, char **found)
 {
 	char *file = NULL, searched[512] = "";
 	size_t length = 0;
 
-	if (strchr(name, '/'))
-		return strdup(name);
+	if (strchr(name, '/')) {
+		*found = strdup(name);
+		return *found ? 0 : no_memory(where, name);
+	}
 	for (size_t i = 0; i < path->count; i++) {
 		if (asprintf(&file, "%s/%s.so", path->folders[i], name) < 0)
-			return NULL;
-		if (!access(file, F_OK))
-			return file;
+			return no_memory(where, name);
+		if (!access(file, F_OK)) {
+			*found = file;
+			return 0;
+		}
 		free(file);
 		length += (size_t)snprintf(searched + length, sizeof(searched) - length, "%s%s",
 					   i ? ", " : "", path->folders[i]);
 		if (length >= sizeof(searched))
 			length = sizeof(searched) - 1;
 	}
-	fail(STATUS_USAGE,
-	     "%splugin %s: no %s.so in %s; build it there, or name its folder in [plugins] "
-	     "path or MINIVMM_PLUGIN_PATH",
-	     where, name, name, searched);
-	return NULL;
+	return fail(STATUS_USAGE,
+		    "%splugin %s: no %s.so in %s; build it there, or name its folder in [plugins] "
+		    "path or MINIVMM_PLUGIN_PATH",
+		    where, name, name, searched);
+}
+
+/* dlopen would wait for who writes to a pipe, and does not tell a lack of the host from a bad file. */
+static int
+look_at(const char *path, const char *name, const char *where)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), error = fd < 0 ? errno : 0;
+	struct stat st = { 0 };
+
+	if (fd >= 0) {
+		error = fstat(fd, &st) ? errno : 0;
+		close(fd);
+	}
+	if (status_for(error, STATUS_USAGE) == STATUS_HOST)
+		return fail(STATUS_HOST, "%splugin %s: opening %s: %s", where, name, path,
+			    strerror(error));
+	if (!error && !S_ISREG(st.st_mode))
+		return fail(STATUS_USAGE, "%splugin %s: %s is %s, not a file", where, name, path,
+			    S_ISDIR(st.st_mode) ? "a directory" : "a device, pipe or socket");
+	return 0; /* dlopen says what else is wrong */
+}
+
+/* Did dlopen fail for lack of something? It promises no errno, and does not always say it in its text. */
+static bool
+lacks(const char *text, int error)
+{
+	return status_for(error, STATUS_USAGE) == STATUS_HOST || strstr(text, strerror(ENOMEM)) ||
+	       strstr(text, strerror(EMFILE));
 }
 
 int
@@ -125,14 +164,23 @@ plugin_load(struct plugin *plugin, const struct plugin_path *path, const char *n
 	const struct minivmm_registration *registration;
 	const char *trouble;
 	char text[256];
+	int r;
 
-	*plugin = (struct plugin){ .path = find(path, name, where) };
-	if (!plugin->path)
-		return -STATUS_USAGE;
+	*plugin = (struct plugin){ 0 };
+	r = find(path, name, where, &plugin->path);
+	if (!r)
+		r = look_at(plugin->path, name, where);
+	if (r)
+		return r;
+	errno = 0;
 	plugin->handle = dlopen(plugin->path, RTLD_NOW | RTLD_LOCAL);
-	if (!plugin->handle)
-		return fail(STATUS_USAGE, "%splugin %s can't be loaded: %s", where, name,
-			    dlerror());
+	if (!plugin->handle) {
+		r = errno;
+		trouble = dlerror();
+		trouble = trouble ? trouble : strerror(ENOMEM);
+		return fail(lacks(trouble, r) ? STATUS_HOST : STATUS_USAGE,
+			    "%splugin %s can't be loaded: %s", where, name, trouble);
+	}
 	registration = dlsym(plugin->handle, "minivmm_registration");
 	if (!registration)
 		return fail(STATUS_USAGE,
@@ -141,8 +189,8 @@ plugin_load(struct plugin *plugin, const struct plugin_path *path, const char *n
 			    where, name, plugin->path);
 	trouble = plugin_adopt(plugin, registration, text, sizeof(text));
 	if (trouble)
-		return fail(STATUS_USAGE, "%splugin %s (%s): %s", where, name, plugin->path,
-			    trouble);
+		return fail(trouble == plugin_no_memory ? STATUS_HOST : STATUS_USAGE,
+			    "%splugin %s (%s): %s", where, name, plugin->path, trouble);
 	return 0;
 }
 

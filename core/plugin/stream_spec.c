@@ -35,8 +35,9 @@ say(const struct stream_end *end, const char *text, struct config_place place, c
 {
 	char where[512];
 
-	return fail(STATUS_USAGE, "%s: %s: %s = %s %s%s", config_where(place, where, sizeof(where)),
-		    end->stream->device, stream_end_option(end), text, problem, detail);
+	return fail(problem == parse_no_memory ? STATUS_HOST : STATUS_USAGE, "%s: %s: %s = %s %s%s",
+		    config_where(place, where, sizeof(where)), end->stream->device,
+		    stream_end_option(end), text, problem, detail);
 }
 
 static int
@@ -203,7 +204,7 @@ stream_save(struct stream *stream, struct record_writer *writer)
 	uint8_t *bytes = malloc(stream->input_length + 1);
 
 	if (!origin || !bytes)
-		writer->failed = true;
+		writer->failed = writer->no_memory = true;
 	else {
 		for (size_t i = 0; i < stream->input_length; i++)
 			bytes[i] = stream->input[(stream->input_head + i) % stream->input_size];

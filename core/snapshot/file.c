@@ -272,7 +272,8 @@ snapshot_open(struct snapshot *snapshot, const char *path)
 	/* Non-blocking, so that a named pipe is refused below instead of waited for. */
 	snapshot->fd = fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0 || fstat(fd, &status))
-		return fail(STATUS_SNAPSHOT, "can't open snapshot %s: %s", path, strerror(errno));
+		return fail(status_for(errno, STATUS_SNAPSHOT), "can't open snapshot %s: %s", path,
+			    strerror(errno));
 	if (!S_ISREG(status.st_mode))
 		return fail(STATUS_SNAPSHOT, "%s is not a snapshot: it is %s", path,
 			    S_ISDIR(status.st_mode) ? "a directory" : "not a regular file");
@@ -290,9 +291,10 @@ snapshot_open(struct snapshot *snapshot, const char *path)
 		free(meta);
 		return failed;
 	}
+	errno = 0;
 	if (snapshot_parse(snapshot, meta, header.memory_offset, size, why, sizeof(why))) {
 		snapshot->fd = fd;
-		return fail(STATUS_SNAPSHOT, "%s %s", path, why);
+		return fail(status_for(errno, STATUS_SNAPSHOT), "%s %s", path, why);
 	}
 	snapshot->fd = fd;
 	snapshot->path = strdup(path);

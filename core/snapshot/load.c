@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Fills a machine that was built from a snapshot's config with the snapshot's state. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,15 +9,19 @@
 #include "plugin/device.h"
 #include "snapshot/snapshot.h"
 
-/* What is unfit about a section, and how the host that made it differs from this one. */
+/* What is unfit about a section, unless errno, 0 before the attempt, tells of a lack of the host; and how the host that made it differs from this one. */
 static int
 unfit(const struct snapshot *snapshot, uint32_t tag, uint32_t index, const char *why)
 {
 	const struct record *made = snapshot_section(snapshot, SECTION_HOST, 0);
 	struct record_writer writer = { 0 };
+	enum status status = status_for(errno, STATUS_SNAPSHOT);
 	struct record here;
 	char there_text[256], here_text[256] = "", name[5];
 
+	if (status == STATUS_HOST)
+		return fail(STATUS_HOST, "can't load %s, section %s %u: no memory", snapshot->path,
+			    snapshot_tag_name(tag, name), index);
 	snapshot_host_save(&writer);
 	if (!writer.failed && !record_open(writer.data, writer.length, &here))
 		snapshot_host_text(&here, here_text, sizeof(here_text));
@@ -32,6 +37,7 @@ snapshot_config(const struct snapshot *snapshot, struct config *config)
 {
 	char why[512] = "";
 
+	errno = 0;
 	if (config_load(config, snapshot_section(snapshot, SECTION_CONFIG, 0), why, sizeof(why)))
 		return unfit(snapshot, SECTION_CONFIG, 0, why);
 	return 0;
@@ -142,7 +148,10 @@ int
 snapshot_load(const struct snapshot *snapshot, struct machine *machine, struct devices *devices)
 {
 	char why[512] = "";
-	int failed = check_all(snapshot, machine, devices);
+	int failed;
+
+	errno = 0;
+	failed = check_all(snapshot, machine, devices);
 
 	if (failed)
 		return failed;

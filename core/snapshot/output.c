@@ -15,8 +15,9 @@
 static int
 fail_write(const struct output *output, const char *what)
 {
-	return fail(STATUS_IO, "can't write snapshot %s: %s: %s%s", output->path, what,
-		    strerror(errno), errno == ENOSPC || errno == EDQUOT ? "; make room there" : "");
+	return fail(status_for(errno, STATUS_IO), "can't write snapshot %s: %s: %s%s", output->path,
+		    what, strerror(errno),
+		    errno == ENOSPC || errno == EDQUOT ? "; make room there" : "");
 }
 
 /* A target that exists must be a file that may be written: a rename would replace anything. */
@@ -81,8 +82,9 @@ output_open(struct output *output, const char *path)
 	memset(output, 0, sizeof(*output));
 	output->path = path;
 	output->fd = -1;
+	errno = 0;
 	temporary = name_files(output);
-	failed = temporary ? check_target(output) : -STATUS_IO;
+	failed = temporary ? check_target(output) : -(int)status_for(errno, STATUS_IO);
 	/* Not mkstemp: the kernel applies the umask, which can't be read without a race. */
 	if (!failed) {
 		output->fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);

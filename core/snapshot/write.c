@@ -179,6 +179,8 @@ snapshot_write_file(const char *path, struct snapshot_meta *meta, const struct m
 	memory_map_save(memory, &writer);
 	snapshot_meta_add_record(meta, SECTION_MEMORY, 0, &writer);
 	snapshot_meta_add(meta, SECTION_SUMS, 0, 0, NULL, chunks(memory) * sizeof(uint32_t));
+	if (meta->no_memory)
+		return fail(STATUS_HOST, "can't write snapshot %s: no memory", path);
 	if (meta->failed)
 		return fail(STATUS_BUG, "can't write snapshot %s: its records can't be built",
 			    path);

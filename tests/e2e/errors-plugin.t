@@ -6,6 +6,7 @@ use warnings;
 use lib 'tests/lib';
 
 use Minivmm;
+use POSIX ();
 use Test::More;
 
 my $plugins = "[plugins]\npath = $build/tests/plugins\n\n";
@@ -26,6 +27,8 @@ fails([ $minivmm, '-c', 'x.ini' ],
     110, qr/x\.ini:16: plugin nosuch: no nosuch\.so in empty, \Q$build\E\/tests, more, \/.*; build it there, or name its folder/,
     'not found: the folders searched', MINIVMM_PLUGIN_PATH => 'more');
 refused('no shared object', "[device a]\nplugin = ./x.ini\n", qr/x\.ini:16: plugin \.\/x\.ini can't be loaded: .*x\.ini: /);
+POSIX::mkfifo('fifo', 0600);
+refused('a pipe', "[device a]\nplugin = ./fifo\n", qr/x\.ini:16: plugin \.\/fifo: \.\/fifo is a device, pipe or socket, not a file/);
 refused('no registration', "[device a]\nplugin = no-registration\n",
     qr/x\.ini:16: plugin no-registration: .*\/no-registration\.so is no minivmm plugin: it does not use MINIVMM_REGISTER\(\)/);
 refused('unresolved symbol', "[device a]\nplugin = unresolved\n",

@@ -33,4 +33,40 @@ limited('-f 1', [ '-c', 'x.ini', '--set', 'vm.memory_file=m' ],
     is("$status:$err", '113:', 'a pipe that nobody reads ends it without a word');
 }
 
+# Descriptors and memory: whichever one is lacking, the run is as it would be, or ends with 111 and says so.
+spew('x.ini', guest('ba f8 03 b0 41 ee f4', "[device c]\nplugin = counter\naddress = 0xa0000\n\n"
+      . "[device l]\nplugin = mmio-logger\naddress = 0xb0000\nbacking = ram\n") =~ s/output = stdio/$&\ninput = text:abc/r);
+my @save = (qw(-c x.ini --until hlt --save x.snap --trace t.json --status s.json --set), 'device.serial0.output=file:out');
+my @restore = (qw(-r x.snap --set), 'device.serial0.output=file:out');
+
+# How a run ended that lacked something: false when that was right.
+sub wrong {
+    my ($status, undef, $err) = @_;
+    return 0 if $status == 111 && $err =~ /^minivmm: [^\n]*(?:no memory|no room|annot|open files|allocat|needs more memory)/m;
+    return $status && "status $status: $err";
+}
+
+sub descriptors {
+    my ($number, @arguments) = @_;
+    return run([ 'sh', '-c', "ulimit -n $number && exec \"\$@\"", 'sh', $minivmm, @arguments ]);
+}
+
+sub without {
+    my ($number, @arguments) = @_;
+    return run([ $minivmm, @arguments ], LD_PRELOAD => "$build/tests/preload/nomem.so", NOMEM => $number, NOMEM_COUNT => 1);
+}
+for my $arguments (\@save, \@restore) {
+    my $name = $arguments->[0];
+    my @bad = grep { $_ } map { wrong(descriptors($_, @$arguments)) } 4 .. 20;
+    is("@bad", '', "$name: any number of descriptors");
+    is((descriptors(20, @$arguments))[0], 0, "$name: twenty are enough");
+  SKIP: {
+        skip 'a sanitizer has its own malloc', 2 if $build =~ /[at]san/;
+        my ($count) = (without(0, @$arguments))[2] =~ /^(\d+) allocations$/m;
+        cmp_ok($count, '>', 100, "$name: its allocations");
+        @bad = grep { $_ } map { wrong(without($_, @$arguments)) } 1 .. $count;
+        is("@bad", '', "$name: any of which may fail");
+    }
+}
+
 done_testing;
