@@ -108,6 +108,8 @@ crashed(int number, siginfo_t *info, void *context)
 	if (number == SIGBUS && in_guest_memory(info->si_addr)) {
 		say(": guest memory's file was cut short by somebody: ");
 		say(crash_memory_name ? crash_memory_name : "?");
+		say("\n");
+		_exit(STATUS_IO); /* nobody's bug */
 	}
 	if (bus_current.callback) {
 		say_callback(&bus_current);

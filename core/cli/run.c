@@ -220,6 +220,9 @@ start_and_run(struct run *run)
 	/* Before signals are taken: it may wait for the reader of a pipe. */
 	int r = o->trace ? trace_open(&run->trace, o->trace) : 0, stopped;
 
+	if (o->status && truncate(o->status, 0))
+		errno =
+		    0; /* what an earlier run left there is not of this one; else the end will say it */
 	if (!r && o->trace)
 		run->vm.machine.trace = &run->trace;
 	run->vm.devices.streams.quit = on_quit;

@@ -95,10 +95,27 @@ trace(struct vcpu *vcpu, uint32_t space, uint64_t address, bool write, const voi
 	trace_access(vcpu->machine->trace, &access);
 }
 
+/* Is it the memory's file that KVM stumbled over? That is said, then, and ends the machine. */
+static bool
+file_cut(struct machine *machine)
+{
+	char name[256];
+
+	if (!memory_cut(&machine->memory, name, sizeof(name)))
+		return false;
+	log_line(MINIVMM_ERROR, NULL,
+		 "%s was cut short by somebody while it was guest memory: the machine can't go on",
+		 name);
+	machine_end(machine, CAUSE_ERROR, STATUS_IO);
+	return true;
+}
+
 /* KVM takes memory that the host can't give it for a device. */
 static void
 memory_lost(struct machine *machine, uint64_t address)
 {
+	if (file_cut(machine))
+		return;
 	log_line(MINIVMM_ERROR, NULL,
 		 "the host can't provide guest memory at 0x%llx: is the disk of its file full, or "
 		 "the file cut short?",
@@ -196,6 +213,8 @@ exit_trouble(struct vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->kvm.run;
 
+	if (file_cut(vcpu->machine))
+		return;
 	if (run->exit_reason == KVM_EXIT_INTERNAL_ERROR)
 		log_line(MINIVMM_ERROR, NULL, "vCPU %u: KVM internal error %u%s", vcpu->kvm.id,
 			 run->internal.suberror,
@@ -331,7 +350,7 @@ run(struct vcpu *vcpu)
 				return;
 			continue;
 		}
-		if (r != -EINTR && r != -EAGAIN) {
+		if (r != -EINTR && r != -EAGAIN && !file_cut(machine)) {
 			log_line(MINIVMM_ERROR, NULL, "vCPU %u: KVM_RUN: %s", vcpu->kvm.id,
 				 strerror(-r));
 			vcpu_print(vcpu, MINIVMM_ERROR);
@@ -470,7 +489,7 @@ vcpu_print(struct vcpu *vcpu, enum minivmm_level level)
 
 	if (kvm_vcpu_regs(&vcpu->kvm, &r) || kvm_vcpu_sregs(&vcpu->kvm, &s))
 		return;
-	if (!kvm_vcpu_code(&vcpu->kvm, &gpa))
+	if (!memory_cut(&vcpu->machine->memory, NULL, 0) && !kvm_vcpu_code(&vcpu->kvm, &gpa))
 		for (size_t i = 0; i < sizeof(code); i++) {
 			if (memory_read(&vcpu->machine->memory, gpa + i, &code[i], 1))
 				break;

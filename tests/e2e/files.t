@@ -90,4 +90,29 @@ SKIP: {
     like($err, qr{^minivmm: cannot size memory_file small/ram to 0x40000 bytes: No space left}, 'and says so');
     system('umount small');
 }
+# A memory_file that somebody cuts while the guest runs in it, or while a device copies from it: its code is gone, or data.
+for my $cut ([ 'its code', 0 ], [ 'its data', 4096 ]) {
+    my ($what, $left) = @$cut;
+    unlink 'ram';
+    # mov $0x3f8,%dx; mov $'!',%al; out %al,%dx; mov $0x3000,%si; 1: mov (%si),%al; inc %ax; jmp 1b
+    spew('cut.ini', guest('ba f8 03 b0 21 ee be 00 30 8a 04 40 eb fb'));
+    spew('status.json', "of an earlier run\n");
+    my $process = start([ $minivmm, '-c', 'cut.ini', '--set', 'vm.memory_file=ram', '--status', 'status.json', '--registers' ]);
+    ok(until_true { heard($process) eq '!' }, "a guest that lives in a file, until $what");
+    is(slurp('status.json'), '', 'the status of an earlier run is gone meanwhile');
+    truncate 'ram', $left;
+    my ($end, undef, $said) = finish($process, 10);
+    is($end, 113, 'is cut: the run ends so');
+    like($said, qr{^minivmm: \S*/ram was cut short by somebody while it was guest memory: }m, 'says which file');
+    unlike($said, qr/KVM internal error/, 'and nothing else');
+    is(status_of('status.json')->{cause}, 'error', 'and --status says so');
+}
+{
+    my $process = start([ $minivmm, '-c', 'cut.ini', '--set', 'vm.memory_file=new', '--until', 'step:4000000000' ]);
+    until_true { heard($process) eq '!' };
+    truncate 'new', 0;
+    my ($end, undef, $said) = finish($process, 10);
+    is($end, 113, 'cut while we read from it ourselves');
+    like($said, qr/cut short by somebody.*new|new was cut short by somebody/, 'says which file');
+}
 done_testing;
