@@ -84,7 +84,7 @@ output_open(struct output *output, const char *path)
 	output->fd = -1;
 	errno = 0;
 	temporary = name_files(output);
-	failed = temporary ? check_target(output) : -(int)status_for(errno, STATUS_IO);
+	failed = temporary ? check_target(output) : errno == ENOMEM ? -STATUS_HOST : -STATUS_IO;
 	/* Not mkstemp: the kernel applies the umask, which can't be read without a race. */
 	if (!failed) {
 		output->fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
