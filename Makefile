@@ -16,6 +16,7 @@ say = $(if $(filter 0,$(V)),@printf '  %-8s %s\n' '$(1)' '$(2)')
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unused-parameter \
 	$(if $(CI),-Werror)
+# PREFIX is where the program looks for plugins last, after beside itself: to install it needs no other one.
 ALL_CFLAGS = -std=gnu11 $(CFLAGS) $(WARN) $(SANITIZE) -fvisibility=hidden -pthread -MMD -MP \
 	-Icore -Icore/include -D_GNU_SOURCE -DPREFIX='"$(PREFIX)"'
 ALL_LDFLAGS = $(LDFLAGS) $(SANITIZE) -pthread
@@ -44,12 +45,6 @@ $O/minivmm: $B/core/cli/main.o $B/libminivmm.a
 $B/libminivmm.a: $(core_o)
 	$(call say,AR,$@)
 	$Q$(RM) $@ && $(AR) rcs $@ $^
-
-# The program looks for installed plugins below PREFIX: another one is another program.
-$B/prefix: FORCE
-	@mkdir -p $B && echo '$(PREFIX)' | cmp -s - $@ || echo '$(PREFIX)' >$@
-$B/core/plugin/plugin.o: $B/prefix
-FORCE:
 
 $B/%.o: %.c
 	$(call say,CC,$<)
@@ -126,7 +121,7 @@ $B/fuzz/%: tests/fuzz/%.c $B/libminivmm.a
 fuzz-run: $(fuzzers:%=%.run)
 $(fuzzers:%=%.run): $B/fuzz/%.run: $B/fuzz/%
 	mkdir -p $B/fuzz/$*.found
-	cd $B/fuzz && ./$* -max_total_time=$(FUZZ_SECONDS) -verbosity=0 -print_final_stats=1 -timeout=10 -rss_limit_mb=2048 \
+	cd $B/fuzz && ./$* -max_total_time=$(FUZZ_SECONDS) -verbosity=0 -print_final_stats=1 -timeout=60 -rss_limit_mb=2048 \
 		$*.found $(CURDIR)/tests/fuzz/corpus/$*
 
 sources := $(wildcard core/*/*.[ch] core/include/minivmm/*.h plugins/*.[ch] plugins/*/*.[ch] tests/*/*.[ch])

@@ -11,6 +11,8 @@
 /* The one mutable static of the core: stderr belongs to the process, not to a machine. */
 static atomic_int log_level = MINIVMM_INFO;
 
+static _Thread_local char failure[1024];
+
 static const char *const level_names[] = { "error", "warn", "info", "debug" };
 
 void
@@ -88,7 +90,14 @@ fail(enum status status, const char *format, ...)
 	va_list arguments;
 
 	va_start(arguments, format);
-	log_vline(MINIVMM_ERROR, NULL, format, arguments);
+	vsnprintf(failure, sizeof(failure), format, arguments);
 	va_end(arguments);
+	log_line(MINIVMM_ERROR, NULL, "%s", failure);
 	return -(int)status;
+}
+
+const char *
+fail_text(void)
+{
+	return failure;
 }

@@ -31,6 +31,9 @@ __attribute__((format(printf, 2, 3))) int fail(enum status status, const char *f
 /* STATUS_HOST for an errno that says that memory or descriptors are lacking, else other. */
 enum status status_for(int error, enum status other);
 
+/* The text that this thread's last fail() said, for who tells somebody else as well; "" before. */
+const char *fail_text(void);
+
 /* One line to stderr if level is at most the level asked for. who: an instance name, or NULL. Any
  * thread. */
 __attribute__((format(printf, 3, 4))) void log_line(enum minivmm_level level, const char *who,

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/record.h"
 
 #define LINE 32 /* bytes of an array on one line */
@@ -42,53 +43,6 @@ path_enter(struct path *path, const struct record *item, size_t index)
 		path_add(path, "%s%.*s", path->length ? "." : "", item->name_length, item->name);
 	else
 		path_add(path, "[%zu]", index);
-}
-
-/* Bytes of the UTF-8 character at text, or 0: it is none. */
-static size_t
-utf8(const uint8_t *text, size_t left)
-{
-	size_t length = text[0] < 0x80   ? 1
-			: text[0] < 0xc2 ? 0
-			: text[0] < 0xe0 ? 2
-			: text[0] < 0xf0 ? 3
-			: text[0] < 0xf5 ? 4
-					 : 0;
-
-	if (length > left)
-		return 0;
-	for (size_t i = 1; i < length; i++)
-		if ((text[i] & 0xc0) != 0x80)
-			return 0;
-	/* Overlong, surrogate, or past the last one. */
-	if (length > 2 &&
-	    ((text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xed && text[1] > 0x9f) ||
-	     (text[0] == 0xf0 && text[1] < 0x90) || (text[0] == 0xf4 && text[1] > 0x8f)))
-		return 0;
-	return length;
-}
-
-/* A text in quotes, as JSON has it: nothing in it reaches a terminal as a control character. */
-static void
-print_text(FILE *out, const struct record *item)
-{
-	putc('"', out);
-	for (size_t i = 0, n; i < item->count; i += n) {
-		uint8_t c = item->data[i];
-
-		n = utf8(item->data + i, item->count - i);
-		/* U+0080 to U+009f are control characters too. */
-		if (!n || c < ' ' || c == 0x7f || (c == 0xc2 && item->data[i + 1] < 0xa0)) {
-			c = n == 2 ? item->data[i + 1] : c;
-			n += !n;
-			fprintf(out, "\\u%04x", c);
-		} else {
-			if (c == '"' || c == '\\')
-				putc('\\', out);
-			fwrite(item->data + i, 1, n, out);
-		}
-	}
-	putc('"', out);
 }
 
 static void
@@ -163,7 +117,7 @@ print(FILE *out, const struct record *item, struct path *path)
 	}
 	putc(' ', out);
 	if (item->type == RECORD_TEXT)
-		print_text(out, item);
+		json_text(out, item->data, item->count);
 	else
 		print_element(out, item, 0);
 	putc('\n', out);
@@ -225,7 +179,7 @@ record_print_json(FILE *out, const struct record *item, int indent)
 	size_t position = 0;
 
 	if (item->type == RECORD_TEXT) {
-		print_text(out, item);
+		json_text(out, item->data, item->count);
 	} else if (!list && item->type != RECORD_GROUP) {
 		if (item->array)
 			json_array(out, item);

@@ -46,6 +46,13 @@ int boot_registers(const struct config *config, const struct boot_entry *entry,
 		   struct memory *memory, struct kvm_regs *regs, struct kvm_sregs *sregs);
 
 /*
+ * What can be said of a config that will not be booted: is its image there, are [cpu]'s registers registers. Opens
+ * nothing. All mistakes are said; 0 or a negative status.
+ */
+int boot_check_image(const struct config *config);
+int boot_check_registers(const struct config *config);
+
+/*
  * Selectors: the kernel's in protected and long mode. The table itself is in memory in long mode
  * only, in the order that SYSCALL and SYSRET need (STAR = 0x0010000800000000).
  */

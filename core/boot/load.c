@@ -112,6 +112,23 @@ load_open_file(const struct config *config, const char *where, int fd, struct me
 	return place ? read_all(fd, place, (uint64_t)st.st_size, name) : -STATUS_USAGE;
 }
 
+static int
+no_image(const struct config *config)
+{
+	int error = errno;
+	char where[256];
+
+	return fail(status_for(error, STATUS_USAGE), "%s: opening the image %s: %s%s",
+		    config_where(config->boot.place, where, sizeof(where)), config->boot.image,
+		    strerror(error), error == ENOENT ? ": is it built?" : "");
+}
+
+int
+boot_check_image(const struct config *config)
+{
+	return config->boot.image && access(config->boot.image, R_OK) ? no_image(config) : 0;
+}
+
 int
 boot_load(const struct config *config, struct memory *memory, struct boot_entry *entry)
 {
@@ -140,9 +157,7 @@ boot_load(const struct config *config, struct memory *memory, struct boot_entry 
 	}
 	fd = open(config->boot.image, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* it may be a pipe */
 	if (fd < 0)
-		return fail(status_for(errno, STATUS_USAGE), "%s: opening the image %s: %s%s",
-			    where, config->boot.image, strerror(errno),
-			    errno == ENOENT ? ": is it built?" : "");
+		return no_image(config);
 	status = load_open_file(config, where, fd, memory, entry);
 	close(fd);
 	return status;

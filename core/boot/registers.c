@@ -197,6 +197,15 @@ set_own(const struct config *config, struct kvm_regs *regs, struct kvm_sregs *sr
 }
 
 int
+boot_check_registers(const struct config *config)
+{
+	struct kvm_sregs sregs = { 0 };
+	struct kvm_regs regs = { 0 };
+
+	return set_own(config, &regs, &sregs);
+}
+
+int
 boot_registers(const struct config *config, const struct boot_entry *entry, struct memory *memory,
 	       struct kvm_regs *regs, struct kvm_sregs *sregs)
 {

@@ -10,7 +10,10 @@
 #include <stddef.h>
 #include <stdio.h>
 
+int cli_ctl(int argc, char **argv);     /* a command to a running machine, and its reply */
 int cli_inspect(int argc, char **argv); /* what a snapshot holds; --json for programs */
+int cli_batch(int argc, char **argv);   /* a machine run once for each of many inputs */
+int cli_flatten(int argc, char **argv); /* one file of a chain of snapshots */
 int cli_verify(int argc, char **argv);  /* every checksum of a snapshot, memory included */
 int cli_diff(int argc, char **argv);    /* how two snapshots differ; 0 same, 1 differ, 2 trouble */
 int cli_plugins(int argc, char **argv); /* the plugins found, or one's tables */
@@ -20,7 +23,9 @@ int cli_new_plugin(int argc, char **argv); /* writes the source of a small plugi
 /* What the options of a run say. Strings are argv's. */
 struct run_options {
 	const char *config, *restore; /* one of them */
-	char **set;                   /* KEY=VALUE, set_count of them */
+	char **parents;               /* of restore: what -r gave before it, parent_count of them */
+	size_t parent_count;
+	char **set; /* KEY=VALUE, set_count of them */
 	size_t set_count;
 	const char *until, *at, *save;
 	const char *status, *trace;

@@ -285,9 +285,10 @@ cli_diff(int argc, char **argv)
 		fail(STATUS_USAGE, "diff takes two snapshots: minivmm diff A B");
 		return TROUBLE;
 	}
-	failed = snapshot_open(&a, argv[1]);
+	/* Each may be the other's parent, or have one beside it. */
+	failed = snapshot_open_chain(&a, argv[1], argv + 1, 2);
 	if (!failed) {
-		failed = snapshot_open(&b, argv[2]);
+		failed = snapshot_open_chain(&b, argv[2], argv + 1, 2);
 		if (!failed)
 			failed = diff_snapshots(&diff, &a, &b);
 		snapshot_close(&b);

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "base/log.h"
+#include "base/open.h"
 
 #define FILES 1024u /* of a run, at most; more are not looked at */
 
@@ -97,6 +98,9 @@ static int
 check(const struct file *a, const struct file *b, const struct run_options *options,
       const char *save)
 {
+	/* Descriptors take what comes as it comes. */
+	if (open_descriptor(a->path) >= 0 && open_descriptor(b->path) >= 0)
+		return 0;
 	/* A snapshot replaces the name: what was restored from the old file keeps it. */
 	if ((!a->written && !b->written) || (a->path == options->restore && b->path == save) ||
 	    !same(a, b))

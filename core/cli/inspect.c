@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "base/json.h"
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/decode.h"
@@ -18,13 +19,6 @@ vcpu_view(struct view *view, const struct record *vcpu)
 	return view_vcpu(view, vcpu) ? vcpu : &view->root;
 }
 
-static void
-show_id(FILE *out, const struct snapshot *snapshot)
-{
-	for (size_t i = 0; i < sizeof(snapshot->header.id); i++)
-		fprintf(out, "%02x", snapshot->header.id[i]);
-}
-
 static uint64_t
 disk_size(const struct snapshot *snapshot)
 {
@@ -36,14 +30,14 @@ disk_size(const struct snapshot *snapshot)
 static uint64_t
 file_size(const struct snapshot *snapshot)
 {
-	return snapshot->header.memory_offset + snapshot->header.memory_size;
+	return snapshot->header.table_offset + snapshot->header.table_size;
 }
 
 static void
 show_file(FILE *out, const struct snapshot *snapshot)
 {
 	const struct record *host = snapshot_section(snapshot, SECTION_HOST, 0);
-	char text[256], date[64] = "at an unknown time", sizes[2][32];
+	char text[256], date[64] = "at an unknown time", sizes[2][32], id[33];
 	uint64_t made;
 	struct tm tm;
 	time_t when;
@@ -55,9 +49,11 @@ show_file(FILE *out, const struct snapshot *snapshot)
 	}
 	snapshot_host_text(host, text, sizeof(text));
 	show_text(out, snapshot->path, strlen(snapshot->path));
-	fprintf(out, ": a machine, snapshot format %u\n  id = ", snapshot->header.version);
-	show_id(out, snapshot);
-	fprintf(out, "\n  made = %s\n  by = ", date);
+	fprintf(out, ": a machine, snapshot format %u\n  id = %s\n", snapshot->header.version,
+		snapshot_id_text(snapshot->header.id, id));
+	if (snapshot_has_parent(snapshot))
+		fprintf(out, "  parent = %s\n", snapshot_id_text(snapshot->header.parent, id));
+	fprintf(out, "  made = %s\n  by = ", date);
 	show_text(out, text, strlen(text));
 	fprintf(out, "\n  size = %s, %s on disk\n",
 		show_size(file_size(snapshot), sizes[0], sizeof(sizes[0])),
@@ -108,7 +104,9 @@ show_memory(FILE *out, const struct snapshot *snapshot)
 		    out, "  0x%llx to 0x%llx, %s\n", (unsigned long long)snapshot->regions[i].gpa,
 		    (unsigned long long)(snapshot->regions[i].gpa + snapshot->regions[i].size - 1),
 		    show_size(snapshot->regions[i].size, text, sizeof(text)));
-	fputs("  pages that hold data\n", out);
+	fputs(snapshot->pages ? "  pages that differ from the parent's\n"
+			      : "  pages that hold data\n",
+	      out);
 	return snapshot_runs(snapshot, show_run, out);
 }
 
@@ -182,13 +180,17 @@ static int
 inspect_json(FILE *out, const struct snapshot *snapshot)
 {
 	const struct record *section;
+	char id[33];
 	int failed;
 
 	fputs("{\n\t\"file\": ", out);
-	show_json_text(out, snapshot->path, strlen(snapshot->path));
-	fprintf(out, ",\n\t\"format\": %u,\n\t\"id\": \"", snapshot->header.version);
-	show_id(out, snapshot);
-	fprintf(out, "\",\n\t\"size\": %llu,\n\t\"size_on_disk\": %llu,\n",
+	json_text(out, snapshot->path, strlen(snapshot->path));
+	fprintf(out, ",\n\t\"format\": %u,\n\t\"id\": \"%s\"", snapshot->header.version,
+		snapshot_id_text(snapshot->header.id, id));
+	if (snapshot_has_parent(snapshot))
+		fprintf(out, ",\n\t\"parent\": \"%s\"",
+			snapshot_id_text(snapshot->header.parent, id));
+	fprintf(out, ",\n\t\"size\": %llu,\n\t\"size_on_disk\": %llu,\n",
 		(unsigned long long)file_size(snapshot), (unsigned long long)disk_size(snapshot));
 	json_section(out, "host", snapshot_section(snapshot, SECTION_HOST, 0));
 	json_section(out, "config", snapshot_section(snapshot, SECTION_CONFIG, 0));

@@ -13,21 +13,21 @@
 
 static const char help[] =
     "minivmm: a small virtual machine monitor; every device is a plugin\n"
-    "\n"
     "  minivmm -c CONFIG          build the machine of an INI file and run it\n"
-    "  minivmm -r SNAPSHOT        restore a machine and run it\n"
+    "  minivmm -r SNAPSHOT        restore a machine and run it; also - and fd:N\n"
     "    --set KEY=VALUE          override: vm.memory=1M, device.serial0.output=pty\n"
     "    --until POINT            end there (with --save: after writing the snapshot)\n"
-    "    --at POINT               with --save: write the snapshot there and go on\n"
-    "    --save FILE              where to write the snapshot\n"
+    "    --save FILE --at POINT   write a snapshot there and go on\n"
     "    --trust                  with -r: open host files and sockets that it names\n"
-    "    --registers              print registers when the machine stops\n"
-    "    --status FILE            how the run ended, as one JSON line\n"
+    "    --status FILE            how the run ended; --registers: them, at the end\n"
     "    --check                  check the config and its plugins, run nothing\n"
     "    --trace FILE             every port and MMIO access, one JSON line each\n"
     "    --log LEVEL              error, warn, info, debug\n"
+    "  minivmm ctl SOCKET COMMAND drive a running machine; help lists the commands\n"
     "  minivmm inspect SNAPSHOT   what it holds; --json for programs\n"
+    "  minivmm batch -r SNAPSHOT  run it once for each of many inputs, fast\n"
     "  minivmm diff A B           how two snapshots differ\n"
+    "  minivmm flatten A B -o C   one snapshot of one and what differs from it\n"
     "  minivmm verify SNAPSHOT    check every checksum, memory included\n"
     "  minivmm plugins [NAME]     the plugins found; one's options, ranges, state\n"
     "  minivmm new-plugin NAME    write NAME.c, a small plugin to begin with\n"
@@ -41,8 +41,9 @@ static const struct {
 	const char *name;
 	int (*run)(int argc, char **argv);
 } commands[] = {
-	{ "inspect", cli_inspect }, { "diff", cli_diff },     { "verify", cli_verify },
-	{ "plugins", cli_plugins }, { "doctor", cli_doctor }, { "new-plugin", cli_new_plugin },
+	{ "ctl", cli_ctl },         { "batch", cli_batch },     { "inspect", cli_inspect },
+	{ "diff", cli_diff },       { "flatten", cli_flatten }, { "verify", cli_verify },
+	{ "plugins", cli_plugins }, { "doctor", cli_doctor },   { "new-plugin", cli_new_plugin },
 };
 
 enum {
@@ -94,6 +95,25 @@ set_log(const char *text)
 	return 0;
 }
 
+/*
+ * An option with a value that was there before: the last would win, without a word. Not --set, which adds up. seen: a
+ * bit for each row of options.
+ */
+static const char *
+twice(int option, uint64_t *seen)
+{
+	for (size_t i = 0; options[i].name; i++) {
+		uint64_t bit = 1ull << i;
+
+		if (options[i].val != option || option == OPT_SET || !options[i].has_arg)
+			continue;
+		if (*seen & bit)
+			return options[i].name;
+		*seen |= bit;
+	}
+	return NULL;
+}
+
 /* One option; 0, or the exit status with which to end, or -1 to end with 0. */
 static int
 take(int option, struct run_options *run)
@@ -103,6 +123,8 @@ take(int option, struct run_options *run)
 		run->config = optarg;
 		return 0;
 	case 'r':
+		if (run->restore)
+			run->parents[run->parent_count++] = (char *)run->restore;
 		run->restore = optarg;
 		return 0;
 	case OPT_SET:
@@ -148,6 +170,8 @@ take(int option, struct run_options *run)
 static int
 run(int argc, char **argv, struct run_options *run_options)
 {
+	const char *again;
+	uint64_t seen = 0;
 	int option, r;
 
 	opterr = 0;
@@ -156,6 +180,10 @@ run(int argc, char **argv, struct run_options *run_options)
 			return usage("unknown option ", argv[optind - 1]);
 		if (option == ':')
 			return usage(argv[optind - 1], " needs a value");
+		again = twice(option, &seen);
+		if (again)
+			return -fail(STATUS_USAGE, "--%s is given twice; see minivmm --help",
+				     again);
 		r = take(option, run_options);
 		if (r)
 			return r < 0 ? 0 : r;
@@ -194,9 +222,11 @@ main(int argc, char **argv)
 			return r ? r : -show_end(stdout);
 		}
 	run_options.set = calloc((size_t)argc, sizeof(char *));
-	if (!run_options.set)
+	run_options.parents = calloc((size_t)argc, sizeof(char *));
+	if (!run_options.set || !run_options.parents)
 		return -fail(STATUS_HOST, "no memory");
 	r = run(argc, argv, &run_options);
 	free(run_options.set);
+	free(run_options.parents);
 	return r ? r : -show_end(stdout);
 }

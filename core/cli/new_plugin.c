@@ -2,12 +2,14 @@
 /* minivmm new-plugin: writes a small commented plugin that compiles and runs. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "cli/cli.h"
+#include "plugin/plugin.h"
 
 /* @ stands for the plugin's name, $ for the name as an identifier. */
 static const char template[] =
@@ -105,6 +107,29 @@ expand(FILE *file, const char *name)
 	}
 }
 
+/* The one that comes first in the path would be loaded for both. */
+static void
+warn_of_namesake(const char *name)
+{
+	struct plugin_path path;
+	char file[PATH_MAX];
+
+	if (plugin_path_init(&path, NULL))
+		return;
+	for (size_t i = 0; i < path.count; i++) {
+		snprintf(file, sizeof(file), "%s/%s.so", path.folders[i], name);
+		if (access(file, F_OK))
+			continue;
+		log_line(
+		    MINIVMM_WARNING, NULL,
+		    "there is a plugin %s already, %s: a config gets the one whose folder comes "
+		    "first",
+		    name, file);
+		break;
+	}
+	plugin_path_free(&path);
+}
+
 int
 cli_new_plugin(int argc, char **argv)
 {
@@ -132,6 +157,7 @@ cli_new_plugin(int argc, char **argv)
 		return -fail(STATUS_IO, "cannot write %s: %s", path,
 			     errno == EEXIST ? "it is there already; choose another name"
 					     : strerror(errno));
+	warn_of_namesake(argv[1]);
 	expand(file, argv[1]);
 	bad = ferror(file) != 0;
 	if (fclose(file) || bad) {

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* minivmm plugins: what there is, where, and one plugin's tables. */
-#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +11,7 @@ static void
 print_option(const struct plugin_option *option)
 {
 	const struct minivmm_option *row = &option->row;
+	char min[24], max[24];
 
 	printf("  %-12s %-8s %-10s %s", row->name, plugin_type_name(row->type),
 	       row->initial       ? *row->initial ? row->initial : "\"\""
@@ -23,8 +23,8 @@ print_option(const struct plugin_option *option)
 			printf("%s%s%s", i ? ", " : " (", row->values[i],
 			       row->values[i + 1] ? "" : ")");
 	if (row->max)
-		printf(" (%llu to %llu)", (unsigned long long)row->min,
-		       (unsigned long long)row->max);
+		printf(" (%s to %s)", plugin_value(row, row->min, min, sizeof(min)),
+		       plugin_value(row, row->max, max, sizeof(max)));
 	if (row->flags & MINIVMM_HOST)
 		printf(" [host]");
 	putchar('\n');
@@ -110,48 +110,12 @@ print_plugin(const struct plugin *plugin)
 		print_field(&d->fields[i]);
 }
 
-static int
-by_name(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* The names of the .so files in a folder, sorted; count of them. NULL: none. */
-static char **
-list(const char *folder, size_t *count)
-{
-	DIR *dir = opendir(folder);
-	char **names = NULL;
-
-	*count = 0;
-	for (struct dirent *e; dir && (e = readdir(dir));) {
-		size_t length = strlen(e->d_name);
-		char **more;
-
-		if (length < 4 || strcmp(e->d_name + length - 3, ".so"))
-			continue;
-		more = realloc(names, (*count + 1) * sizeof(*names));
-		if (!more)
-			break;
-		names = more;
-		names[*count] = strndup(e->d_name, length - 3);
-		if (!names[*count])
-			break;
-		(*count)++;
-	}
-	if (dir)
-		closedir(dir);
-	if (names)
-		qsort(names, *count, sizeof(*names), by_name);
-	return names;
-}
-
 /* Every plugin of a folder, in a line; what can't be loaded is said and counted. */
 static int
 print_folder(const struct plugin_path *path, const char *folder)
 {
 	size_t count;
-	char **names = list(folder, &count);
+	char **names = plugin_names(folder, &count);
 	int worst = 0;
 
 	printf("%s%s\n", folder, count ? "" : ": no plugins");

@@ -6,8 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/log.h"
-#include "cli/show.h"
+#include "base/open.h"
+#include "machine/dirty.h"
 
 #define RUNS_SHOWN 16u
 
@@ -34,15 +36,18 @@ add_run(char *text, size_t size, gpa_t first, gpa_t end, unsigned number)
 			 (unsigned long long)first, (unsigned long long)end - 1);
 }
 
+/* Adds the runs of a region's pages to the text; returns how many pages. */
 static uint64_t
 region_dirty(const struct memory_region *region, const uint64_t *bitmap, char *text, size_t size,
 	     unsigned *runs)
 {
-	uint64_t pages = region->size / PAGE_SIZE, dirty = 0, first = 0;
+	uint64_t pages = region->size / PAGE_SIZE, before = region->offset / PAGE_SIZE;
+	uint64_t dirty = 0, first = 0;
 	bool in_run = false;
 
 	for (uint64_t page = 0; page <= pages; page++) {
-		bool set = page < pages && bitmap[page / 64] >> page % 64 & 1;
+		uint64_t bit = before + page;
+		bool set = page < pages && bitmap[bit / 64] >> bit % 64 & 1;
 
 		dirty += set;
 		if (set && !in_run)
@@ -58,20 +63,39 @@ region_dirty(const struct memory_region *region, const uint64_t *bitmap, char *t
 void
 report_dirty(struct machine *machine)
 {
+	uint64_t *bitmap = calloc(memory_words(&machine->memory), sizeof(*bitmap)), dirty = 0;
+	const uint64_t *guest = dirty_guest(machine);
 	char text[512] = "";
-	uint64_t dirty = 0;
 	unsigned runs = 0;
 
-	for (uint32_t i = 0; i < machine->memory.count; i++) {
-		const struct memory_region *region = &machine->memory.regions[i];
-		uint64_t *bitmap = calloc(region->size / PAGE_SIZE / 64 + 1, sizeof(*bitmap));
-
-		if (bitmap && !kvm_dirty_log(&machine->kvm, i, bitmap))
-			dirty += region_dirty(region, bitmap, text, sizeof(text), &runs);
-		free(bitmap);
-	}
+	if (guest && bitmap && !dirty_look(machine, bitmap))
+		for (uint32_t i = 0; i < machine->memory.count; i++)
+			dirty += region_dirty(&machine->memory.regions[i], guest, text,
+					      sizeof(text), &runs);
+	free(bitmap);
 	log_line(MINIVMM_INFO, NULL, "the guest dirtied %llu page%s%s%s", (unsigned long long)dirty,
 		 dirty == 1 ? "" : "s", dirty ? ": " : "", text);
+}
+
+int
+report_exit(const struct machine_end *end)
+{
+	switch (end->cause) {
+	case CAUSE_EXIT:
+		return end->status > STATUS_GUEST_MAX ? STATUS_GUEST_MAX : (int)end->status;
+	case CAUSE_SHUTDOWN:
+		return STATUS_SHUTDOWN;
+	case CAUSE_INTERNAL:
+		return STATUS_INTERNAL;
+	case CAUSE_PANIC:
+		return STATUS_PANIC;
+	case CAUSE_TIMEOUT:
+		return STATUS_TIMEOUT;
+	case CAUSE_ERROR:
+		return (int)end->status;
+	default:
+		return 0;
+	}
 }
 
 int
@@ -79,14 +103,14 @@ report_status(const char *path, struct machine *machine, struct devices *devices
 	      int status)
 {
 	uint64_t exits = 0, accesses = 0;
-	FILE *file = fopen(path, "we");
+	FILE *file = open_to_write(path);
 	bool bad;
 
 	if (!file)
 		return fail(status_for(errno, STATUS_IO), "cannot write the status to %s: %s", path,
 			    strerror(errno));
 	for (uint32_t i = 0; i < machine->vcpu_count; i++) {
-		exits += machine->vcpus[i].exits;
+		exits += vcpu_exits(&machine->vcpus[i]);
 		accesses += machine->vcpus[i].accesses;
 	}
 	fprintf(
@@ -99,17 +123,18 @@ report_status(const char *path, struct machine *machine, struct devices *devices
 	    (unsigned long long)accesses, (unsigned long long)machine->bus.stray);
 	if (machine->end.cause == CAUSE_POINT && point) {
 		fputs("\"point\":", file);
-		show_json_text(file, point, strlen(point));
+		json_text(file, point, strlen(point));
 		fputc(',', file);
 	}
 	fputs("\"devices\":{", file);
 	for (size_t i = 0; i < devices->count; i++) {
-		uint64_t reads = 0, writes = 0;
 
-		bus_count(&machine->bus, &devices->list[i].public, &reads, &writes);
+		const struct bus_gate *gate = devices->list[i].gate;
+
 		fprintf(file, "%s\"%s\":{\"reads\":%llu,\"writes\":%llu,\"failures\":%llu}",
-			i ? "," : "", devices->list[i].config->name, (unsigned long long)reads,
-			(unsigned long long)writes, (unsigned long long)devices->list[i].failures);
+			i ? "," : "", devices->list[i].config->name,
+			(unsigned long long)gate->reads, (unsigned long long)gate->writes,
+			(unsigned long long)atomic_load(&gate->failures));
 	}
 	fputs("}}\n", file);
 	bad = ferror(file);

@@ -15,4 +15,7 @@ void report_dirty(struct machine *machine);     /* pages that the guest wrote, t
 int report_status(const char *path, struct machine *machine, struct devices *devices,
 		  const char *point, int status);
 
+/* The exit status that stands for how a machine ended. */
+int report_exit(const struct machine_end *end);
+
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* minivmm -c and -r: a machine from its building to its end. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,10 +12,13 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/open.h"
 #include "cli/cli.h"
 #include "cli/files.h"
+#include "cli/points.h"
 #include "cli/report.h"
 #include "cli/vm.h"
+#include "control/drive.h"
 
 struct run {
 	const struct run_options *options;
@@ -23,9 +27,11 @@ struct run {
 	const char *save;  /* where the point's snapshot goes; NULL: none */
 	const char *point; /* as given; NULL: none */
 	bool save_ends;    /* and the machine ends there */
+	bool reached;
 	int trouble; /* a snapshot that failed: the machine goes on, the process ends with it */
 	struct loop_source quit;      /* the signalfd of SIGQUIT */
 	struct loop_source interrupt; /* an eventfd: of the signals that end us */
+	struct drive drive;
 };
 
 /* Set by a signal that is to end us; also ends waits of the main thread. Handlers are the process's. */
@@ -46,6 +52,35 @@ interrupt(int number)
 	n = write(interrupt_fd, &one, sizeof(one));
 	(void)n; /* full: it is awake */
 	errno = error;
+}
+
+/* One stream has one owner: a snapshot on stdin or stdout leaves none for a device. */
+static bool
+stdio_taken(const struct run *run)
+{
+	const struct stream_hub *hub = &run->vm.devices.streams;
+	const char *from = run->options->restore;
+	int in = -1, out = -1;
+
+	if (from && !strcmp(from, "-"))
+		in = 0;
+	else if (from)
+		descriptor(from, &in);
+	if (run->save)
+		descriptor(run->save, &out);
+	if (in == 0 && hub->stdin_owner)
+		fail(STATUS_USAGE,
+		     "-r %s: device %s reads stdin, from which the snapshot comes: give it another "
+		     "input, as --set device.%s.input=none",
+		     from, hub->stdin_owner, hub->stdin_owner);
+	else if (out == 1 && hub->stdout_owner)
+		fail(STATUS_USAGE,
+		     "--save %s: device %s writes to stdout, where the snapshot is to go: give it "
+		     "another output, as --set device.%s.output=stderr",
+		     run->save, hub->stdout_owner, hub->stdout_owner);
+	else
+		return false;
+	return true;
 }
 
 /* Where to stop and what for: the command line, or else [snapshot]. */
@@ -71,11 +106,10 @@ plan(struct run *run)
 		run->save_ends = run->vm.config.snapshot.then == THEN_EXIT;
 		config_where(run->vm.config.snapshot.place, where, sizeof(where));
 	}
-	if (run->save && !strncmp(run->save, "fd:", 3))
-		return fail(STATUS_USAGE, "%s: a snapshot can't go to a descriptor; name a file",
-			    where);
 	if (run->save && !*run->save)
 		return fail(STATUS_USAGE, "%s: the snapshot needs a file to go to", where);
+	if (stdio_taken(run))
+		return -STATUS_USAGE;
 	if (files_check(&run->vm, o, run->save))
 		return -STATUS_USAGE;
 	if (!text)
@@ -83,7 +117,23 @@ plan(struct run *run)
 	run->point = text;
 	errno = 0;
 	wrong = point_parse(&run->vm.machine.point, text);
-	return wrong ? fail(status_for(errno, STATUS_USAGE), "%s: %s %s", where, text, wrong) : 0;
+	return wrong ? fail(status_for(errno, STATUS_USAGE), "%s: %s %s", where, text, wrong)
+		     : points_check(&run->vm, where, text);
+}
+
+static int
+save(struct run *run)
+{
+	struct capture_request request = { .path = run->save, .fd = -1 };
+	int fd;
+
+	if (!descriptor(run->save, &fd)) {
+		request.fd = fcntl(fd, F_DUPFD_CLOEXEC, 3); /* capture closes its own */
+		if (request.fd < 0)
+			return fail(status_for(errno, STATUS_IO), "can't write snapshot %s: %s",
+				    run->save, strerror(errno));
+	}
+	return capture_now(&run->vm.capture, &request, NULL);
 }
 
 static int
@@ -92,9 +142,12 @@ on_point(void *context)
 	struct run *run = context;
 	int r;
 
+	if (drive_point(&run->drive))
+		return 0;
+	run->reached = true;
 	if (run->save) {
 		crash_patient(true);
-		r = snapshot_write(run->save, &run->vm.machine, &run->vm.devices);
+		r = save(run);
 		crash_patient(false);
 		if (r)
 			run->trouble = r; /* said; the machine is whole and may go on */
@@ -220,7 +273,7 @@ start_and_run(struct run *run)
 	/* Before signals are taken: it may wait for the reader of a pipe. */
 	int r = o->trace ? trace_open(&run->trace, o->trace) : 0, stopped;
 
-	if (o->status && truncate(o->status, 0))
+	if (o->status && open_descriptor(o->status) < 0 && truncate(o->status, 0))
 		errno =
 		    0; /* what an earlier run left there is not of this one; else the end will say it */
 	if (!r && o->trace)
@@ -229,6 +282,13 @@ start_and_run(struct run *run)
 	run->vm.devices.streams.output = on_output;
 	run->vm.devices.streams.ended = on_ended;
 	run->vm.devices.streams.context = run;
+	run->drive = (struct drive){
+		.machine = &run->vm.machine,
+		.devices = &run->vm.devices,
+		.capture = &run->vm.capture,
+		.method = run->vm.config.snapshot.method,
+		.origin = o->restore ? &run->vm.snapshot : NULL,
+	};
 	run->vm.machine.hooks = (struct machine_hooks){ on_pause, on_resume, on_point, run };
 	crash_install(&run->vm.devices.streams, &run->vm.machine,
 		      o->restore ? o->restore : run->vm.config.vm.memory_file);
@@ -236,8 +296,16 @@ start_and_run(struct run *run)
 		r = take_signals(run);
 	if (!r)
 		r = devices_start(&run->vm.devices, o->restore ? MINIVMM_RESTORED : MINIVMM_FRESH);
+	if (!r && run->vm.config.control.socket)
+		r = drive_open(&run->drive, run->vm.config.control.socket);
+	if (!r && run->point)
+		points_warn_past(&run->vm.machine, run->point);
 	if (!r && !run->vm.machine.end.cause)
 		r = machine_run(&run->vm.machine);
+	if (!r && run->save && !run->reached)
+		log_line(MINIVMM_WARNING, NULL, "point %s was not reached: no snapshot written",
+			 run->point);
+	drive_close(&run->drive);
 	stopped = devices_stop(&run->vm.devices, &interrupted);
 	if (!r && o->registers)
 		report_registers(&run->vm.machine);
@@ -257,24 +325,15 @@ exit_status(const struct run *run, int r)
 {
 	const struct machine_end *end = &run->vm.machine.end;
 
+	if (end->cause == CAUSE_SIGNAL)
+		return 128 + (int)end->status; /* as a shell shows the death that comes */
+	if (interrupted_by)
+		return 128 + interrupted_by;
 	if (r)
 		return -r;
 	if (run->trouble)
 		return -run->trouble;
-	switch (end->cause) {
-	case CAUSE_EXIT:
-		return end->status > STATUS_GUEST_MAX ? STATUS_GUEST_MAX : (int)end->status;
-	case CAUSE_SHUTDOWN:
-		return STATUS_SHUTDOWN;
-	case CAUSE_INTERNAL:
-		return STATUS_INTERNAL;
-	case CAUSE_PANIC:
-		return STATUS_PANIC;
-	case CAUSE_ERROR:
-		return (int)end->status;
-	default:
-		return 0;
-	}
+	return report_exit(end);
 }
 
 static void
@@ -301,6 +360,8 @@ cli_run(const struct run_options *options)
 	run->quit.fd = run->interrupt.fd = -1;
 	r = vm_build(&run->vm, &(struct vm_source){ .config = options->config,
 						    .restore = options->restore,
+						    .parents = options->parents,
+						    .parent_count = options->parent_count,
 						    .set = options->set,
 						    .set_count = options->set_count,
 						    .trust = options->trust,

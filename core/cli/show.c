@@ -106,22 +106,6 @@ show_text(FILE *out, const void *text, size_t length)
 			fprintf(out, "\\x%02x", bytes[i]);
 }
 
-void
-show_json_text(FILE *out, const void *text, size_t length)
-{
-	const uint8_t *bytes = text;
-
-	fputc('"', out);
-	for (size_t i = 0; i < length; i++)
-		if (bytes[i] == '"' || bytes[i] == '\\')
-			fprintf(out, "\\%c", bytes[i]);
-		else if (bytes[i] >= ' ' && bytes[i] < 0x7f)
-			fputc(bytes[i], out);
-		else
-			fprintf(out, "\\u%04x", bytes[i]);
-	fputc('"', out);
-}
-
 const char *
 show_size(uint64_t bytes, char *buffer, size_t size)
 {

@@ -8,26 +8,35 @@
 #include "base/log.h"
 #include "boot/boot.h"
 
-/* --set for a restore: only a device's keys, and where plugins are; the plugin's table decides which of them. */
+int
+descriptor(const char *text, int *fd)
+{
+	uint64_t number;
+
+	if (strncmp(text, "fd:", 3) || parse_u64(text + 3, &number) || number > INT32_MAX)
+		return -1;
+	*fd = (int)number;
+	return 0;
+}
+
+/* --set for a restore: what directs the run, and a device's keys; the plugin's table decides which of them. */
 static int
 override(struct vm *vm, const char *set)
 {
 	const char *equals = strchr(set, '='), *dot;
 	struct config_device *device;
 	char *name, *key;
-	int r = 0;
+	int r = config_direct(&vm->config, set);
 
-	if (!strncmp(set, "plugins.path=", 13)) {
-		free(vm->config.plugin_path);
-		vm->config.plugin_path = strdup(set + 13);
-		return vm->config.plugin_path ? 0 : fail(STATUS_HOST, "no memory for --set");
-	}
+	if (r != 1)
+		return r;
+	r = 0;
 	dot = !strncmp(set, "device.", 7) ? strchr(set + 7, '.') : NULL;
 	if (!equals || !dot || dot > equals)
 		return fail(
 		    STATUS_USAGE,
 		    "--set %s: a restored machine is as it was; only device.NAME.KEY=VALUE of the "
-		    "host's side can be set",
+		    "host's side, and keys of snapshot, control and plugins can be set",
 		    set);
 	name = strndup(set + 7, (size_t)(dot - set - 7));
 	key = strndup(dot + 1, (size_t)(equals - dot - 1));
@@ -45,13 +54,25 @@ override(struct vm *vm, const char *set)
 }
 
 static int
+open_snapshot(struct vm *vm, const struct vm_source *source)
+{
+	const char *from = source->restore;
+	int fd = 0;
+
+	if (strcmp(from, "-") && descriptor(from, &fd))
+		return snapshot_open_chain(&vm->snapshot, from, source->parents,
+					   source->parent_count);
+	return snapshot_receive(&vm->snapshot, fd, from);
+}
+
+static int
 read_config(struct vm *vm, const struct vm_source *source)
 {
 	int r;
 
 	if (source->config)
 		return config_read(&vm->config, source->config, source->set, source->set_count);
-	r = snapshot_open(&vm->snapshot, source->restore);
+	r = open_snapshot(vm, source);
 	if (!r)
 		r = snapshot_config(&vm->snapshot, &vm->config);
 	for (size_t i = 0; i < source->set_count && !r; i++)
@@ -70,6 +91,8 @@ boot(struct vm *vm, bool check)
 	struct kvm_regs regs = { 0 };
 	int r = boot_load(&vm->config, &m->memory, &entry);
 
+	if (r)
+		boot_check_registers(&vm->config);
 	for (uint32_t i = 0; i < m->vcpu_count && !r; i++)
 		r = kvm_vcpu_cpuid(&m->vcpus[i].kvm);
 	if (!r && !check)
@@ -85,35 +108,74 @@ boot(struct vm *vm, bool check)
 	return r;
 }
 
+/*
+ * After mistakes in the config's text: the rest is looked at, without KVM and without memory. What it says of memory
+ * and interrupt controllers may be what is wrong, so nothing is held against that.
+ */
+static int
+check_rest(struct vm *vm)
+{
+	int r = machine_create(
+	    &vm->machine,
+	    &(struct machine_layout){ .snapshot_fd = -1, .irqchip = true, .check = true });
+
+	vm->built = true;
+	boot_check_image(&vm->config);
+	boot_check_registers(&vm->config);
+	if (!r)
+		devices_create(&vm->devices, &vm->machine, &vm->config, 0);
+	return -STATUS_USAGE;
+}
+
 int
 vm_build(struct vm *vm, const struct vm_source *source)
 {
 	bool restored = source->restore != NULL;
+	const struct snapshot *root;
 	int r;
 
 	*vm = (struct vm){ .snapshot = { .fd = -1 } };
 	r = read_config(vm, source);
+	if (r == -STATUS_USAGE && !restored && vm->config.file)
+		return check_rest(vm);
 	if (r)
 		return r;
+	/* Each run of many begins in the same state, this included. */
+	if (source->again)
+		vm->config.snapshot.generation = GENERATION_KEEP;
 	vm->built = true;
+	for (root = &vm->snapshot; root->parent;)
+		root = root->parent;
 	r = machine_create(&vm->machine, &(struct machine_layout){
 					     .memory = vm->config.vm.memory,
 					     .memory_at = vm->config.vm.memory_at,
 					     .memory_file = vm->config.vm.memory_file,
-					     .snapshot_fd = vm->snapshot.fd,
-					     .snapshot_offset = vm->snapshot.header.memory_offset,
+					     .snapshot_fd = root->fd,
+					     .snapshot_offset = root->header.memory_offset,
 					     .cpus = vm->config.vm.cpus,
 					     .irqchip = vm->config.vm.irqchip,
 					     .dirty_log = vm->config.vm.dirty_log,
+					     .track = root != &vm->snapshot || source->again,
 					     .check = source->check,
 					 });
 	if (!r)
-		r = devices_create(&vm->devices, &vm->machine, &vm->config, restored,
-				   source->trust);
-	if (!r && !restored)
+		r = devices_create(&vm->devices, &vm->machine, &vm->config,
+				   (restored ? DEVICES_RESTORED : 0) |
+				       (source->trust ? DEVICES_TRUSTED : 0) |
+				       (source->again ? DEVICES_DETACHED : 0));
+	if (r == -STATUS_USAGE && !restored) {
+		boot_check_image(&vm->config);
+		boot_check_registers(&vm->config);
+	} else if (!r && !restored)
 		r = boot(vm, source->check);
 	else if (!r && !source->check)
 		r = snapshot_load(&vm->snapshot, &vm->machine, &vm->devices);
+	if (r || source->check)
+		return r;
+	vm->capturing = true;
+	r = capture_init(&vm->capture, &vm->machine, &vm->devices);
+	if (!r && restored)
+		capture_restored(&vm->capture, &vm->snapshot);
 	return r;
 }
 
@@ -124,6 +186,8 @@ vm_destroy(struct vm *vm)
 		if (!clock_now(&vm->machine.clock)) /* it never ran */
 			memory_unmake(&vm->machine.memory);
 		machine_join(&vm->machine);
+		if (vm->capturing)
+			capture_free(&vm->capture);
 		devices_destroy(&vm->devices);
 		machine_destroy(&vm->machine);
 	}

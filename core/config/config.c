@@ -123,6 +123,7 @@ config_free(struct config *config)
 	free(config->boot.code);
 	free(config->snapshot.at);
 	free(config->snapshot.file);
+	free(config->control.socket);
 	free(config->plugin_path);
 	free(config->folder);
 	free(config->file);

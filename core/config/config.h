@@ -51,6 +51,7 @@ struct config_register { /* [cpu] rax = 2 */
 enum config_mode { MODE_REAL, MODE_PROTECTED, MODE_LONG };
 enum config_format { FORMAT_AUTO, FORMAT_FLAT, FORMAT_ELF };
 enum config_then { THEN_RESUME, THEN_EXIT };
+enum config_generation { GENERATION_NEW, GENERATION_KEEP };
 
 /* Checked, each value and what they say together. Beside each member its value when not given. */
 struct config {
@@ -75,12 +76,18 @@ struct config {
 		struct config_register *registers;
 		size_t register_count;
 	} cpu;
-	struct {                           /* directs a run; never stored in a snapshot */
-		char *at;                  /* a POINT as text; NULL: none */
-		char *file;                /* given if at is */
-		enum config_then then;     /* resume */
-		struct config_place place; /* of at */
+	struct {                                   /* directs a run; never stored in a snapshot */
+		char *at;                          /* a POINT as text; NULL: none */
+		char *file;                        /* given if at is */
+		enum config_then then;             /* resume */
+		uint32_t method;                   /* enum capture_method; auto */
+		enum config_generation generation; /* of a restored machine: new */
+		struct config_place place;         /* of at */
 	} snapshot;
+	struct {              /* likewise */
+		char *socket; /* path; NULL: none */
+		struct config_place place;
+	} control;
 	char *plugin_path; /* DIR[:DIR], resolved; NULL: none */
 	struct config_device *devices;
 	size_t device_count;
@@ -91,7 +98,8 @@ struct config {
 /*
  * Reads and checks a config. overrides: "KEY=VALUE" of --set, applied over it ("vm.memory=1M",
  * "device.serial0.output=file:x"). Every mistake is said, as "FILE:LINE: what, and the nearest
- * thing that is right". Returns 0, or a negative status after the last of them. The caller frees
+ * thing that is right". Returns 0, or a negative status after the last of them; what was right is in
+ * config then all the same, and its member file is set if there was a text to read. The caller frees
  * config in any case.
  */
 int config_read(struct config *config, const char *path, char *const *overrides,
@@ -120,6 +128,10 @@ struct config_device *config_device_find(struct config *config, const char *name
 /* Adds a device without plugin and options; NULL: no memory. Invalidates pointers to others. */
 struct config_device *config_device_add(struct config *config, const char *name,
 					struct config_place place);
+/* Sets a key of [snapshot], [control] or [plugins], "SECTION.KEY=VALUE": what directs a run may be said
+ * of a loaded config too. Says what is wrong; 0 or a negative status; 1: the text names no such
+ * section. */
+int config_direct(struct config *config, const char *text);
 /* Adds or replaces a key of a device. Returns 0, or -1: no memory. */
 int config_option_set(struct config_device *device, const char *key, const char *value,
 		      struct config_place place);
@@ -139,6 +151,9 @@ const char *parse_u64(const char *text, uint64_t *value);      /* decimal or 0x 
 const char *parse_size(const char *text, uint64_t *value);     /* with K, M, G, T */
 const char *parse_duration(const char *text, uint64_t *value); /* ns, us, ms, s; bare: ns */
 const char *parse_bool(const char *text, bool *value);
+/* Back, in the largest unit that leaves no fraction; in a buffer of 24 bytes or more, which is returned. */
+const char *write_size(uint64_t value, char *buffer, size_t size);
+const char *write_duration(uint64_t value, char *buffer, size_t size);
 extern const char parse_no_memory[]; /* what parse_hex returns then */
 const char *parse_hex(const char *text, uint8_t **bytes,
 		      size_t *length); /* "ba f8 03"; blanks anywhere; malloced */

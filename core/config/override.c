@@ -83,3 +83,27 @@ config_override(struct ini *ini, const char *text)
 	free(name);
 	return status;
 }
+
+int
+config_direct(struct config *config, const char *text)
+{
+	static const char *const sections[] = { "snapshot", "control", "plugins" };
+	const char *equals = strchr(text, '='), *dot = strchr(text, '.');
+	int status = 1;
+
+	if (!equals || !dot || dot > equals)
+		return 1;
+	for (size_t i = 0; i < sizeof(sections) / sizeof(*sections) && status == 1; i++) {
+		struct ini_key key = { .place = { .file = CONFIG_SET } };
+
+		if (strncmp(text, sections[i], (size_t)(dot - text)) || sections[i][dot - text])
+			continue;
+		key.name = strndup(dot + 1, (size_t)(equals - dot - 1));
+		key.value = strdup(equals + 1);
+		status = key.name && key.value ? schema_set(config, sections[i], &key)
+					       : fail(STATUS_HOST, "--set %s: no memory", text);
+		free(key.name);
+		free(key.value);
+	}
+	return status;
+}

@@ -10,7 +10,8 @@
 #include "base/log.h"
 #include "config/schema.h"
 
-#define FILE_MAX (1u << 20) /* bytes; a config has a few hundred */
+#define SNAPSHOT_MAGIC "MINIVMM\x1a" /* as in snapshot.h, of which this must not know */
+#define FILE_MAX (1u << 20)          /* bytes; a config has a few hundred */
 
 int
 config_read_text(struct config *config, const char *name, const char *folder, const char *text,
@@ -76,6 +77,9 @@ read_file(const char *path, size_t *length, int *failed)
 		else if (!*length && S_ISFIFO(st.st_mode))
 			fail(STATUS_USAGE,
 			     "reading the config %s: it is a pipe that nobody writes to", path);
+		else if (*length >= 8 && !memcmp(text, SNAPSHOT_MAGIC, 8))
+			fail(STATUS_USAGE,
+			     "reading the config %s: this is a snapshot; restore it with -r", path);
 		else if (*length > FILE_MAX)
 			fail(STATUS_USAGE,
 			     "reading the config %s: it is longer than 1 MiB: this is no config",

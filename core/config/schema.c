@@ -17,6 +17,8 @@
 static const char *const modes[] = { "real", "protected", "long", NULL };
 static const char *const formats[] = { "auto", "flat", "elf", NULL };
 static const char *const thens[] = { "resume", "exit", NULL };
+static const char *const methods[] = { "auto", "precopy", "fork", "pause", NULL };
+static const char *const generations[] = { "new", "keep", NULL };
 
 #define AT(member) .offset = (uint32_t)offsetof(struct config, member)
 
@@ -46,14 +48,19 @@ const struct schema_key schema[] = {
 	{ "snapshot", "file", SCHEMA_TEXT, AT(snapshot.file), .help = "the snapshot to write" },
 	{ "snapshot", "then", SCHEMA_CHOICE, AT(snapshot.then), .values = thens,
 	  .help = "what the machine does after the snapshot" },
+	{ "snapshot", "method", SCHEMA_CHOICE, AT(snapshot.method), .values = methods,
+	  .help = "how a live snapshot is taken" },
+	{ "snapshot", "generation", SCHEMA_CHOICE, AT(snapshot.generation), .values = generations,
+	  .help = "whether a restored machine gets a generation id of its own" },
+	{ "control", "socket", SCHEMA_TEXT, AT(control.socket),
+	  .help = "the socket on which the machine can be driven" },
 	{ "plugins", "path", SCHEMA_FOLDERS, AT(plugin_path),
 	  .help = "the folders in which plugins are" },
 	{ .section = NULL },
 };
 
-const char *const schema_sections[] = {
-	"vm", "boot", "cpu", "snapshot", "plugins", "device", NULL
-};
+const char *const schema_sections[] = { "vm",      "boot",    "cpu",    "snapshot",
+					"control", "plugins", "device", NULL };
 
 bool
 schema_has_section(const char *name)
@@ -243,6 +250,7 @@ set_text(const struct config *config, const struct schema_key *row, void *member
 
 	if (!text)
 		return "names nothing";
+	free(*(char **)member);
 	memcpy(member, &text, sizeof(text));
 	return NULL;
 }

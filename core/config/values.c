@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Values as they are written in a config: numbers, sizes, durations, yes or no, bytes in hex. */
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -64,26 +65,50 @@ parse_u64(const char *text, uint64_t *value)
 	return parse_scaled(text, units, value, "is not a number (decimal, or hex with 0x)");
 }
 
+/* From the smallest on. */
+static const struct unit sizes[] = {
+	{ "", 1 },           { "K", 1ull << 10 }, { "M", 1ull << 20 },
+	{ "G", 1ull << 30 }, { "T", 1ull << 40 }, { NULL, 0 },
+};
+static const struct unit durations[] = {
+	{ "", 1 }, { "ns", 1 }, { "us", 1000 }, { "ms", 1000000 }, { "s", 1000000000 }, { NULL, 0 },
+};
+
+static const char *
+write_scaled(uint64_t value, const struct unit *units, char *buffer, size_t size)
+{
+	const struct unit *largest = units;
+
+	for (const struct unit *unit = units; unit->name && value; unit++)
+		if (value % unit->factor == 0)
+			largest = unit;
+	snprintf(buffer, size, "%llu%s", (unsigned long long)(value / largest->factor),
+		 largest->name);
+	return buffer;
+}
+
+const char *
+write_size(uint64_t value, char *buffer, size_t size)
+{
+	return write_scaled(value, sizes, buffer, size);
+}
+
+const char *
+write_duration(uint64_t value, char *buffer, size_t size)
+{
+	return write_scaled(value, durations, buffer, size);
+}
+
 const char *
 parse_size(const char *text, uint64_t *value)
 {
-	static const struct unit units[] = {
-		{ "", 1 },           { "K", 1ull << 10 }, { "M", 1ull << 20 },
-		{ "G", 1ull << 30 }, { "T", 1ull << 40 }, { NULL, 0 },
-	};
-
-	return parse_scaled(text, units, value, "is not a size (as 4096, 0x1000, 64K, 1M, 2G)");
+	return parse_scaled(text, sizes, value, "is not a size (as 4096, 0x1000, 64K, 1M, 2G)");
 }
 
 const char *
 parse_duration(const char *text, uint64_t *value)
 {
-	static const struct unit units[] = {
-		{ "", 1 },         { "ns", 1 },         { "us", 1000 },
-		{ "ms", 1000000 }, { "s", 1000000000 }, { NULL, 0 },
-	};
-
-	return parse_scaled(text, units, value, "is not a duration (as 100ns, 10us, 5ms, 2s)");
+	return parse_scaled(text, durations, value, "is not a duration (as 100ns, 10us, 5ms, 2s)");
 }
 
 const char *

@@ -109,6 +109,46 @@ kvm_probe(const char *path, char *buffer, size_t size)
 	return trouble;
 }
 
+static bool
+is_topology(const struct kvm_cpuid_entry2 *e)
+{
+	return e->function == 0xb || e->function == 0x1f;
+}
+
+/* The levels of topology are the host's, of the CPU that asks: the guest gets a leaf without any. */
+static void
+cpuid_flatten(struct kvm_cpuid2 *cpuid)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < cpuid->nent; i++) {
+		struct kvm_cpuid_entry2 *e = &cpuid->entries[i];
+
+		if (is_topology(e) && e->index)
+			continue;
+		if (is_topology(e))
+			e->eax = e->ebx = e->ecx = 0;
+		cpuid->entries[kept++] = *e;
+	}
+	cpuid->nent = kept;
+}
+
+/* KVM hands on the APIC id of the CPU that asks (SDM volume 2, CPUID; AMD APM volume 3, E.4). */
+static void
+cpuid_number(struct kvm_cpuid2 *cpuid, uint32_t id)
+{
+	for (uint32_t i = 0; i < cpuid->nent; i++) {
+		struct kvm_cpuid_entry2 *e = &cpuid->entries[i];
+
+		if (e->function == 1)
+			e->ebx = (e->ebx & 0xffffff) | id << 24;
+		else if (is_topology(e))
+			e->edx = id;
+		else if (e->function == 0x8000001e)
+			e->eax = id;
+	}
+}
+
 /* What the host offers a guest, without nested virtualisation, whose state is not saved. */
 static int
 cpuid_init(struct kvm *kvm)
@@ -138,6 +178,7 @@ cpuid_init(struct kvm *kvm)
 		if (e->function == 0x80000001)
 			e->ecx &= ~(1u << 2); /* SVM */
 	}
+	cpuid_flatten(kvm->cpuid);
 	return 0;
 }
 
@@ -275,6 +316,7 @@ kvm_vcpu_close(struct kvm_vcpu *vcpu)
 int
 kvm_vcpu_cpuid(struct kvm_vcpu *vcpu)
 {
+	cpuid_number(vcpu->kvm->cpuid, vcpu->id);
 	if (ioctl(vcpu->fd, KVM_SET_CPUID2, vcpu->kvm->cpuid))
 		return fail(STATUS_HOST, "KVM_SET_CPUID2: vCPU %u: %s", vcpu->id, strerror(errno));
 	return 0;

@@ -23,6 +23,7 @@ struct kvm {
 	size_t xsave_size;
 	bool irqchip;
 	bool stopped; /* between kvm_stop and kvm_go */
+	bool ran; /* a vCPU has: its CPUID and TSC frequency are fixed, and a load leaves them */
 	struct kvm_pit_state2 pit;
 	uint64_t clock;
 	struct kvm_vcpu *vcpus[KVM_VCPUS];
@@ -65,7 +66,7 @@ int kvm_irq_line(struct kvm *kvm, uint32_t gsi, bool up);
 
 int kvm_vcpu_open(struct kvm_vcpu *vcpu, struct kvm *kvm, uint32_t id);
 void kvm_vcpu_close(struct kvm_vcpu *vcpu);
-/* Gives a fresh vCPU the host's CPUID. */
+/* Gives a fresh vCPU the host's CPUID, with its own number as APIC id. Main thread. */
 int kvm_vcpu_cpuid(struct kvm_vcpu *vcpu);
 
 /* KVM_RUN. 0: an exit is in vcpu->run; -EINTR, -EAGAIN: none; else -errno, nothing said. Hot path.
@@ -121,6 +122,16 @@ int kvm_check(struct kvm *kvm, const struct record *vcpu, char *why, size_t why_
 int kvm_stop(struct kvm *kvm);
 int kvm_vcpu_stop(struct kvm_vcpu *vcpu);
 int kvm_go(struct kvm *kvm);
+
+/*
+ * Where in guest memory KVM itself writes what time it is, and how much was stolen: it does so whenever
+ * the state of a vCPU is loaded. Fills areas and returns how many, at most KVM_OWN_AREAS.
+ */
+#define KVM_OWN_AREAS 3
+struct kvm_area {
+	uint64_t gpa, size;
+};
+size_t kvm_vcpu_own_areas(struct kvm_vcpu *vcpu, struct kvm_area areas[KVM_OWN_AREAS]);
 
 /* The signal that ends a KVM_RUN; vCPU threads have a handler for it. */
 #define KVM_SIGNAL SIGUSR1

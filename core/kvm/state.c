@@ -25,6 +25,7 @@ struct state {
 	int (*save)(struct kvm_vcpu *vcpu, struct record_writer *writer);
 	int (*load)(struct kvm_vcpu *vcpu, const struct record *group, char *why, size_t why_size);
 	bool irqchip; /* only there with the in-kernel irqchip */
+	bool fixed;   /* once a vCPU has run */
 	uint32_t id;  /* of the chip, for KVM_GET_IRQCHIP */
 };
 
@@ -224,10 +225,12 @@ xsave_load(struct kvm_vcpu *vcpu, const struct record *group, char *why, size_t 
 static const struct state vcpu_states[] = {
 	{ .name = "cpuid",
 	  .save = cpuid_save,
-	  .load = cpuid_load }, /* decides what the rest may be */
+	  .load = cpuid_load,
+	  .fixed = true }, /* decides what the rest may be */
 	{ .name = "tsc_khz",
 	  .save = tsc_khz_save,
-	  .load = tsc_khz_load }, /* before the TSC's value */
+	  .load = tsc_khz_load,
+	  .fixed = true }, /* before the TSC's value */
 	{ .name = "mp_state",
 	  .get = KVM_GET_MP_STATE,
 	  .set = KVM_SET_MP_STATE,
@@ -390,7 +393,7 @@ kvm_vcpu_load(struct kvm_vcpu *vcpu, const struct record *group, char *why, size
 {
 	vcpu->kvm->stopped = true; /* kvm_go starts its time */
 	for (const struct state *s = vcpu_states; s->name; s++)
-		if ((!s->irqchip || vcpu->kvm->irqchip) &&
+		if ((!s->irqchip || vcpu->kvm->irqchip) && !(s->fixed && vcpu->kvm->ran) &&
 		    state_load(s, vcpu->kvm, vcpu, group, why, why_size))
 			return -1;
 	return 0;

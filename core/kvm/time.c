@@ -35,6 +35,25 @@ msr(struct kvm_vcpu *vcpu, unsigned long call, uint32_t index, uint64_t *value)
 	return 0;
 }
 
+size_t
+kvm_vcpu_own_areas(struct kvm_vcpu *vcpu, struct kvm_area areas[KVM_OWN_AREAS])
+{
+	/* Documentation/virt/kvm/x86/msr.rst: bit 0 is "on", the address follows; sizes of pvclock and steal time. */
+	static const struct {
+		uint32_t msr, size;
+	} clocks[KVM_OWN_AREAS] = { { 0x4b564d01, 32 }, { 0x12, 32 }, { 0x4b564d03, 64 } };
+	size_t count = 0;
+
+	for (size_t i = 0; i < KVM_OWN_AREAS; i++) {
+		uint64_t value = 0;
+
+		if (!msr(vcpu, KVM_GET_MSRS, clocks[i].msr, &value) && value & 1)
+			areas[count++] =
+			    (struct kvm_area){ value & ~(uint64_t)(i < 2 ? 3 : 63), clocks[i].size };
+	}
+	return count;
+}
+
 /* The guest's TSC is the host's, scaled, plus this; -1 on a kernel before 5.16. */
 static int
 tsc_offset(struct kvm_vcpu *vcpu, unsigned long call, uint64_t *offset)

@@ -60,10 +60,13 @@ bus_add(struct bus *bus, const struct bus_range *range, const char *where)
 			    range->device->name);
 	if (space->count == space->capacity) {
 		size_t capacity = space->capacity ? 2 * space->capacity : 16;
-		struct bus_range *ranges = realloc(space->ranges, capacity * sizeof(*ranges));
+		struct bus_range *ranges = aligned_alloc(64, capacity * sizeof(*ranges));
 
 		if (!ranges)
 			return fail(STATUS_HOST, "no memory for the bus");
+		if (space->count)
+			memcpy(ranges, space->ranges, space->count * sizeof(*ranges));
+		free(space->ranges);
 		space->ranges = ranges;
 		space->capacity = capacity;
 	}
@@ -202,8 +205,7 @@ next_width(const struct bus_range *range, uint32_t width)
 static void
 failed(struct bus_range *range)
 {
-	if (range->failures)
-		atomic_fetch_add_explicit(range->failures, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&range->gate->failures, 1, memory_order_relaxed);
 }
 
 /* memcpy of a width that the compiler does not know: the usual ones without a call. */
@@ -233,25 +235,26 @@ static void
 call(struct bus_range *range, struct minivmm_access *access, bool write, void *data)
 {
 	struct minivmm_device *device = range->device;
+	struct bus_gate *gate = range->gate;
 	uint64_t value = 0;
 	int r;
 
-	if (range->lock)
-		lock_take(range->lock);
+	if (!gate->concurrent)
+		lock_take(&gate->lock);
 	bus_current.device = device;
 	bus_current.callback = write ? "write" : "read";
 	bus_current.offset = access->offset;
 	if (write) {
 		copy(&value, data, access->width);
 		r = range->write ? range->write(device, access, value) : 0;
-		range->writes++;
+		gate->writes++;
 	} else {
 		r = range->read ? range->read(device, access, &value) : -1;
-		range->reads++;
+		gate->reads++;
 	}
 	bus_current.callback = NULL;
-	if (range->lock)
-		lock_release(range->lock);
+	if (!gate->concurrent)
+		lock_release(&gate->lock);
 	if (r < 0 && (write || range->read))
 		failed(range);
 	if (!write) {
@@ -307,18 +310,4 @@ bus_access(struct bus *bus, uint32_t space, uint64_t address, bool write, void *
 		access.address += access.width;
 	} while (done < width);
 	return range;
-}
-
-void
-bus_count(const struct bus *bus, const struct minivmm_device *device, uint64_t *reads,
-	  uint64_t *writes)
-{
-	const struct bus_space *spaces[] = { &bus->pio, &bus->mmio };
-
-	for (int s = 0; s < 2; s++)
-		for (size_t i = 0; i < spaces[s]->count; i++)
-			if (spaces[s]->ranges[i].device == device) {
-				*reads += spaces[s]->ranges[i].reads;
-				*writes += spaces[s]->ranges[i].writes;
-			}
 }

@@ -14,6 +14,17 @@
 #include "base/lock.h"
 #include "minivmm/plugin.h"
 
+/*
+ * What the accesses to a device share: its lock, and what is counted under it. All that an access
+ * touches beside the range's own line, in one line: after an exit each line is a miss.
+ */
+struct bus_gate {
+	struct lock lock;
+	bool concurrent;                /* the device needs no lock */
+	uint64_t reads, writes;         /* by vCPU threads under the lock */
+	atomic_uint_least64_t failures; /* callbacks that returned an error */
+} __attribute__((aligned(64)));
+
 struct bus_range {
 	uint64_t base, length;
 	struct minivmm_device *device;
@@ -21,13 +32,12 @@ struct bus_range {
 		    uint64_t *value); /* the row's, by bus_add */
 	int (*write)(struct minivmm_device *dev, const struct minivmm_access *access,
 		     uint64_t value);
-	struct lock *lock;      /* of the device, or NULL */
-	uint32_t index;         /* of the row in its table */
-	uint32_t widths;        /* by bus_add; BUS_ANY_WIDTH: 3, 5, 6 and 7 as well */
-	uint64_t reads, writes; /* by vCPU threads under the lock */
+	struct bus_gate *gate; /* the device's */
+	uint32_t index;        /* of the row in its table */
+	uint32_t widths;       /* by bus_add; BUS_ANY_WIDTH: 3, 5, 6 and 7 as well */
 	const struct minivmm_range *row;
-	atomic_uint_least64_t *failures;
 };
+_Static_assert(sizeof(struct bus_range) == 64, "one cache line");
 
 struct bus_space {
 	struct bus_range *ranges; /* sorted by base once sealed */
@@ -66,10 +76,6 @@ struct bus_range *bus_find(struct bus *bus, uint32_t space, uint64_t address, ui
  */
 struct bus_range *bus_access(struct bus *bus, uint32_t space, uint64_t address, bool write,
 			     void *data, uint32_t width, uint32_t vcpu);
-
-/* Sums the accesses of a device's ranges. */
-void bus_count(const struct bus *bus, const struct minivmm_device *device, uint64_t *reads,
-	       uint64_t *writes);
 
 /*
  * The callback that this thread is in, for the report of a crash. NULL callback:

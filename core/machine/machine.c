@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/mutant.h"
+#include "machine/dirty.h"
 
 #define MONITOR_PERIOD 20000000ull /* ns between looks for vCPUs that halted for good */
 #define TIME_MAX (INT64_MAX / 2) /* ns; timers end at INT64_MAX, and the clock must not reach it */
@@ -25,6 +26,8 @@ create_memory(struct machine *m, const struct machine_layout *layout)
 {
 	int r;
 
+	if (layout->check && !layout->memory)
+		return 0;
 	if (layout->check)
 		return memory_add(&m->memory, layout->memory_at, layout->memory);
 	if (layout->snapshot_fd >= 0)
@@ -39,7 +42,13 @@ create_memory(struct machine *m, const struct machine_layout *layout)
 		const struct memory_region *region = &m->memory.regions[i];
 
 		r = kvm_memory(&m->kvm, i, region->gpa, region->size, region->host,
-			       layout->dirty_log);
+			       layout->track || layout->dirty_log);
+	}
+	m->dirty.on = layout->track || layout->dirty_log;
+	if (!r && layout->dirty_log) {
+		m->dirty.guest = calloc(memory_words(&m->memory), sizeof(*m->dirty.guest));
+		r = m->dirty.guest ? dirty_start(m)
+				   : fail(STATUS_HOST, "no memory for a bitmap of guest memory");
 	}
 	return r;
 }
@@ -51,7 +60,7 @@ monitor(struct loop_timer *timer, uint64_t periods)
 	struct machine *m = timer->context;
 
 	for (uint32_t i = 0; i < m->vcpu_count; i++) {
-		uint64_t exits = atomic_load(&m->vcpus[i].exits);
+		uint64_t exits = vcpu_exits(&m->vcpus[i]);
 
 		if (exits == m->vcpus[i].seen && !m->vcpus[i].halted)
 			vcpu_kick(&m->vcpus[i]);
@@ -130,6 +139,7 @@ machine_destroy(struct machine *m)
 	bus_free(&m->bus);
 	irqs_free(&m->irqs);
 	kvm_close(&m->kvm);
+	dirty_free(m);
 	memory_free(&m->memory);
 	loop_free(&m->loop);
 	point_free(&m->point);
@@ -280,6 +290,16 @@ machine_resume(struct machine *m)
 	return r;
 }
 
+int
+machine_go_on(struct machine *m)
+{
+	int r = m->held ? 0 : machine_resume(m);
+
+	if (!r && !m->held)
+		machine_halted(m);
+	return r;
+}
+
 /* The point was reached: the layer above decides what for. */
 static int
 at_point(struct machine *m)
@@ -292,10 +312,8 @@ at_point(struct machine *m)
 		r = vcpu_arm(&m->vcpus[i]);
 	if (!r && m->hooks.point)
 		r = m->hooks.point(m->hooks.context);
-	if (!r && !m->end.cause) {
-		r = machine_resume(m);
-		machine_halted(m);
-	}
+	if (!r && !m->end.cause)
+		r = machine_go_on(m);
 	return r;
 }
 
@@ -310,17 +328,23 @@ ended(struct machine *m)
 	return r;
 }
 
+void
+machine_point(struct machine *m)
+{
+	/* A point that is true at the start does not fire. */
+	if (m->vcpus[0].halted && m->point.kind == POINT_HLT)
+		m->point.kind = POINT_NONE;
+	if (m->point.kind == POINT_TIME && m->point.value > clock_now(&m->clock))
+		loop_timer_set(&m->loop, &m->point_timer, m->point.value, 0);
+}
+
 int
 machine_run(struct machine *m)
 {
 	int r = start_threads(m);
 
-	/* A point that is true at the start does not fire. */
-	if (m->vcpus[0].halted && m->point.kind == POINT_HLT)
-		m->point.kind = POINT_NONE;
+	machine_point(m);
 	machine_halted(m);
-	if (!r && m->point.kind == POINT_TIME && m->point.value > clock_now(&m->clock))
-		loop_timer_set(&m->loop, &m->point_timer, m->point.value, 0);
 	if (m->kvm.irqchip)
 		loop_timer_set(&m->loop, &m->monitor, clock_now(&m->clock) + MONITOR_PERIOD,
 			       MONITOR_PERIOD);
@@ -392,7 +416,8 @@ machine_cause_name(enum machine_cause cause)
 		[CAUSE_EXIT] = "exit",         [CAUSE_SHUTDOWN] = "shutdown",
 		[CAUSE_INTERNAL] = "internal", [CAUSE_PANIC] = "panic",
 		[CAUSE_POINT] = "point",       [CAUSE_QUIT] = "quit",
-		[CAUSE_SIGNAL] = "signal",     [CAUSE_ERROR] = "error",
+		[CAUSE_TIMEOUT] = "timeout",   [CAUSE_SIGNAL] = "signal",
+		[CAUSE_ERROR] = "error",
 	};
 
 	return names[cause];

@@ -33,8 +33,9 @@ enum machine_cause {
 	CAUSE_SHUTDOWN, /* triple fault */
 	CAUSE_INTERNAL, /* KVM internal error or failed entry */
 	CAUSE_PANIC,
-	CAUSE_POINT,  /* a point was reached */
-	CAUSE_QUIT,   /* asked by a person */
+	CAUSE_POINT, /* a point was reached */
+	CAUSE_QUIT,  /* asked by a person */
+	CAUSE_TIMEOUT,
 	CAUSE_SIGNAL, /* status: the signal */
 	CAUSE_ERROR,  /* our own trouble, said already; status: enum status */
 };
@@ -56,6 +57,11 @@ struct machine_hooks {
 struct machine {
 	struct kvm kvm;
 	struct memory memory;
+	struct { /* see dirty.h */
+		bool on;
+		uint64_t *log;   /* room for a region's */
+		uint64_t *guest; /* all that the guest wrote; NULL: nobody asks */
+	} dirty;
 	struct bus bus;
 	struct irqs irqs;
 	struct vm_clock clock;
@@ -66,6 +72,7 @@ struct machine {
 	struct vcpu *vcpus;
 	uint32_t vcpu_count;
 	enum machine_state state;
+	bool held; /* a person has paused it: it goes on when that is taken back */
 	struct loop_timer monitor, point_timer;
 
 	pthread_mutex_t lock; /* guards what is below, and the counts of point */
@@ -82,13 +89,15 @@ struct machine {
 
 /* Builds memory and VM; no vCPU runs. Returns 0 or a negative status; destroy in any case. */
 struct machine_layout {
-	uint64_t memory, memory_at;
-	const char *memory_file; /* or NULL */
-	int snapshot_fd;         /* map memory copy-on-write from here, or -1 */
+	uint64_t memory, memory_at; /* memory 0: none, for a check */
+	const char *memory_file;    /* or NULL */
+	int snapshot_fd;            /* map memory copy-on-write from here, or -1 */
 	uint64_t snapshot_offset;
 	uint32_t cpus;
-	bool irqchip, dirty_log;
-	bool check; /* for looking at a config only: no KVM, no vCPU, no memory_file */
+	bool irqchip;
+	bool track;     /* the dirty log is on from the start */
+	bool dirty_log; /* so is it, and all that the guest writes is kept for a report */
+	bool check;     /* for looking at a config only: no KVM, no vCPU, no memory_file */
 };
 int machine_create(struct machine *machine, const struct machine_layout *layout);
 void machine_destroy(struct machine *machine);
@@ -103,7 +112,11 @@ int machine_run(struct machine *machine);
  * thread. */
 int machine_pause(struct machine *machine);
 int machine_resume(struct machine *machine);
+/* After a pause for a purpose of ours: resumes, unless the machine is held. */
+int machine_go_on(struct machine *machine);
 
+/* machine->point has been set, of a paused machine (at the start machine_run does this). */
+void machine_point(struct machine *machine);
 /* Ends the machine; the first cause stays. Any thread, returns at once. */
 void machine_end(struct machine *machine, enum machine_cause cause, uint64_t status);
 const char *machine_cause_name(enum machine_cause cause);

@@ -18,6 +18,18 @@
 static int
 add(struct memory *memory, gpa_t gpa, uint64_t size, void *host, int fd, uint64_t file_offset)
 {
+	/* The room for a bitmap of pages that are never written costs nothing. */
+	size_t words = ((memory->size + size) / PAGE_SIZE + 63) / 64;
+	atomic_uint_least64_t *written = calloc(words, sizeof(*written));
+
+	if (!written) {
+		munmap(host, size);
+		if (fd >= 0)
+			close(fd);
+		return fail(STATUS_HOST, "no memory for a bitmap of guest memory");
+	}
+	free(memory->written);
+	memory->written = written;
 	memory->regions[memory->count++] = (struct memory_region){
 		.gpa = gpa,
 		.size = size,
@@ -153,7 +165,10 @@ memory_add_file(struct memory *memory, gpa_t gpa, uint64_t size, const char *pat
 		close(fd);
 		return fail(STATUS_HOST, "cannot map memory_file %s: %s", path, strerror(error));
 	}
-	return add(memory, gpa, size, host, fd, 0);
+	if (add(memory, gpa, size, host, fd, 0))
+		return -STATUS_HOST;
+	memory->regions[memory->count - 1].shared = true;
+	return 0;
 }
 
 int
@@ -207,6 +222,7 @@ memory_free(struct memory *memory)
 			close(memory->regions[i].fd);
 	}
 	free(memory->made);
+	free(memory->written);
 	*memory = (struct memory){ .count = 0 };
 }
 
@@ -215,6 +231,33 @@ memory_unmake(struct memory *memory)
 {
 	if (memory->made)
 		unlink(memory->made);
+}
+
+int
+memory_whole(const struct memory *memory)
+{
+	for (uint32_t i = 0; i < memory->count; i++) {
+		const struct memory_region *r = &memory->regions[i];
+		struct stat st;
+
+		if (r->fd >= 0 && !fstat(r->fd, &st) &&
+		    (uint64_t)st.st_size < r->file_offset + r->size)
+			return fail(STATUS_IO,
+				    "the file of guest memory at 0x%llx was cut short while the "
+				    "machine ran: what was there is lost",
+				    (unsigned long long)r->gpa);
+	}
+	return 0;
+}
+
+uint8_t *
+memory_page(const struct memory *memory, uint64_t page)
+{
+	uint32_t i = 0;
+
+	while (page * PAGE_SIZE >= memory->regions[i].offset + memory->regions[i].size)
+		i++;
+	return memory->regions[i].host + (page * PAGE_SIZE - memory->regions[i].offset);
 }
 
 void *
@@ -275,6 +318,22 @@ memory_read(const struct memory *memory, gpa_t gpa, void *to, size_t length)
 	return 0;
 }
 
+/* After the write: who takes the bits in between finds the page as it was, and the bit the next time. */
+static void
+mark_written(struct memory *memory, gpa_t gpa, size_t length)
+{
+	for (uint32_t i = 0; i < memory->count; i++) {
+		const struct memory_region *r = &memory->regions[i];
+
+		if (gpa < r->gpa || gpa - r->gpa >= r->size)
+			continue;
+		for (uint64_t page = (r->offset + (gpa - r->gpa)) / PAGE_SIZE,
+			      last = (r->offset + (gpa - r->gpa) + length - 1) / PAGE_SIZE;
+		     page <= last; page++)
+			atomic_fetch_or(&memory->written[page / 64], 1ull << page % 64);
+	}
+}
+
 int
 memory_write(struct memory *memory, gpa_t gpa, const void *from, size_t length)
 {
@@ -283,6 +342,15 @@ memory_write(struct memory *memory, gpa_t gpa, const void *from, size_t length)
 	for (size_t done = 0, part; done < length; done += part) {
 		part = extent(memory, gpa + done, length - done);
 		memcpy(memory_at(memory, gpa + done, part), (const uint8_t *)from + done, part);
+		mark_written(memory, gpa + done, part);
 	}
 	return 0;
+}
+
+void
+memory_take_written(struct memory *memory, uint64_t *pages)
+{
+	for (size_t i = 0; i < memory_words(memory); i++)
+		if (atomic_load_explicit(&memory->written[i], memory_order_relaxed))
+			pages[i] |= atomic_exchange(&memory->written[i], 0);
 }

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Guest memory: regions of guest physical addresses backed by host memory, and the one checked way
- * into them. */
+/*
+ * Guest memory: regions of guest physical addresses backed by host memory, and the one checked way
+ * into them. The regions one after the other are the memory's image: what a snapshot holds, and what
+ * bitmaps of pages count through, a bit per page.
+ */
 #ifndef MACHINE_MEMORY_H
 #define MACHINE_MEMORY_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -16,10 +20,10 @@ struct memory_region {
 	gpa_t gpa;
 	uint64_t size; /* bytes, whole pages */
 	uint8_t *host;
-	uint64_t
-	    offset; /* in the memory image of a snapshot: regions lie there one after the other */
-	int fd;     /* the file that it is mapped from, the memory's own; -1: anonymous */
+	uint64_t offset; /* in the image */
+	int fd;          /* the file that it is mapped from, the memory's own; -1: anonymous */
 	uint64_t file_offset;
+	bool shared; /* the mapping of fd is: what is written goes there */
 };
 
 #define MEMORY_REGIONS 4
@@ -29,6 +33,8 @@ struct memory {
 	uint32_t count;
 	uint64_t size; /* of all regions */
 	char *made;    /* path of a file that was not there before; NULL: none */
+	atomic_uint_least64_t
+	    *written; /* pages that memory_write wrote, since they were last taken */
 };
 
 /* Adds anonymous memory, or a shared mapping of a file (made and sized when missing), or a private
@@ -49,6 +55,25 @@ void *memory_at(const struct memory *memory, gpa_t gpa, uint64_t length);
  * touch. */
 int memory_read(const struct memory *memory, gpa_t gpa, void *to, size_t length);
 int memory_write(struct memory *memory, gpa_t gpa, const void *from, size_t length);
+
+/* A page of the image, which there is. */
+uint8_t *memory_page(const struct memory *memory, uint64_t page);
+/* Words of a bitmap of the image's pages. */
+static inline size_t
+memory_words(const struct memory *memory)
+{
+	return (memory->size / PAGE_SIZE + 63) / 64;
+}
+/* Adds to a bitmap what memory_write has written since the last call. */
+void memory_take_written(struct memory *memory, uint64_t *pages);
+/* Adds the pages of private mappings that no longer are their file's: written by whomever since
+ * they were mapped. Returns false where that can't be known. */
+bool memory_private_pages(const struct memory *memory, uint64_t *pages);
+/* Adds those that may hold something else than zeros. */
+void memory_candidates(const struct memory *memory, uint64_t *pages);
+/* The files that memory is mapped from still have all of it. Says which has not; 0 or a negative
+ * status. */
+int memory_whole(const struct memory *memory);
 
 /*
  * Which pages of a region may hold something else than zeros, found without touching those that

@@ -16,22 +16,34 @@ static const struct {
 	{ "time", POINT_TIME },     { "output", POINT_OUTPUT },
 };
 
-/* Cuts ":N" off the end of text, if it is there. */
+/* Cuts ":N" off the end of text, if it is there; 0 is told by the caller, or part of a text that is put out. */
 static void
 cut_times(struct point *point, char *text)
 {
 	char *colon = strrchr(text, ':');
 	uint64_t times;
 
-	if (colon && colon != text && !parse_u64(colon + 1, &times) && times) {
-		point->times = times;
-		*colon = '\0';
-	}
+	if (!colon || colon == text || parse_u64(colon + 1, &times) ||
+	    (!times && point->kind == POINT_OUTPUT))
+		return;
+	point->times = times;
+	*colon = '\0';
+}
+
+static const char *
+parse_number(struct point *point, const char *text)
+{
+	if (!parse_u64(text, &point->value))
+		return NULL;
+	if (*text && !text[strspn(text, "0123456789abcdefABCDEF")])
+		return "has a number in hex without 0x: write it as in rip:0x1005";
+	return "has no number after its kind, as in rip:0x1005";
 }
 
 static const char *
 parse_value(struct point *point, char *rest)
 {
+	const char *wrong;
 	char *colon;
 
 	switch (point->kind) {
@@ -51,8 +63,11 @@ parse_value(struct point *point, char *rest)
 	default:
 		if (point->kind != POINT_ACCESS && point->kind != POINT_STEP)
 			cut_times(point, rest);
-		if (parse_u64(rest, &point->value))
-			return "has no number after its kind, as in rip:0x1005";
+		wrong = parse_number(point, rest);
+		if (wrong)
+			return wrong;
+		if (!point->times)
+			return "counts from 1: the first time is :1";
 		if (point->kind == POINT_PIO && point->value > 0xffff)
 			return "names a port above 0xffff";
 		if ((point->kind == POINT_ACCESS || point->kind == POINT_STEP) && !point->value)

@@ -8,6 +8,7 @@
 
 /* Documentation/admin-guide/mm/pagemap.rst */
 #define PAGEMAP_PRESENT (1ull << 63)
+#define PAGEMAP_FILE (1ull << 61) /* the page is a file's, or shared */
 #define PAGEMAP_SWAPPED (1ull << 62)
 
 void
@@ -26,9 +27,9 @@ memory_scan_close(struct memory_scan *scan)
 		close(scan->pagemap);
 }
 
-/* Has this process, or the guest through it, touched the page? Where that can't be known: yes. */
-static bool
-touched(struct memory_scan *scan, uint64_t page)
+/* The pagemap's word for a page; NULL: it can't be had. */
+static const uint64_t *
+entry(struct memory_scan *scan, uint64_t page)
 {
 	uint64_t pages = scan->region->size / PAGE_SIZE, wanted;
 	ssize_t got;
@@ -41,9 +42,18 @@ touched(struct memory_scan *scan, uint64_t page)
 		scan->first = page;
 		scan->count = got > 0 ? (uint64_t)got / sizeof(scan->entries[0]) : 0;
 		if (!scan->count)
-			return true;
+			return NULL;
 	}
-	return scan->entries[page - scan->first] & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED);
+	return &scan->entries[page - scan->first];
+}
+
+/* Has this process, or the guest through it, touched the page? Where that can't be known: yes. */
+static bool
+touched(struct memory_scan *scan, uint64_t page)
+{
+	const uint64_t *e = entry(scan, page);
+
+	return !e || *e & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED);
 }
 
 /* Learns what the file has from a page's offset on: up to where it is data, or a hole. */
@@ -90,4 +100,47 @@ memory_scan_pages(struct memory_scan *scan, uint64_t offset, uint32_t pages)
 		    in_file(scan, offset + (uint64_t)i * PAGE_SIZE))
 			bits |= 1u << i;
 	return bits;
+}
+
+static inline void
+set_bit(uint64_t *pages, uint64_t page)
+{
+	pages[page / 64] |= 1ull << page % 64;
+}
+
+bool
+memory_private_pages(const struct memory *memory, uint64_t *pages)
+{
+	bool known = true;
+
+	for (uint32_t i = 0; i < memory->count && known; i++) {
+		const struct memory_region *region = &memory->regions[i];
+		struct memory_scan scan;
+
+		memory_scan_open(&scan, region);
+		for (uint64_t page = 0; page < region->size / PAGE_SIZE && known; page++) {
+			const uint64_t *e = entry(&scan, page);
+
+			known = e != NULL;
+			if (e && *e & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED) && !(*e & PAGEMAP_FILE))
+				set_bit(pages, region->offset / PAGE_SIZE + page);
+		}
+		memory_scan_close(&scan);
+	}
+	return known;
+}
+
+void
+memory_candidates(const struct memory *memory, uint64_t *pages)
+{
+	for (uint32_t i = 0; i < memory->count; i++) {
+		const struct memory_region *region = &memory->regions[i];
+		struct memory_scan scan;
+
+		memory_scan_open(&scan, region);
+		for (uint64_t page = 0; page < region->size / PAGE_SIZE; page++)
+			if (memory_scan_pages(&scan, page * PAGE_SIZE, 1))
+				set_bit(pages, region->offset / PAGE_SIZE + page);
+		memory_scan_close(&scan);
+	}
 }

@@ -8,11 +8,12 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/open.h"
 
 int
 trace_open(struct trace *trace, const char *path)
 {
-	*trace = (struct trace){ .file = fopen(path, "we"), .path = strdup(path) };
+	*trace = (struct trace){ .file = open_to_write(path), .path = strdup(path) };
 	if (trace->file)
 		return 0;
 	free(trace->path);

@@ -30,6 +30,16 @@ vcpu_kick(struct vcpu *vcpu)
 		pthread_kill(vcpu->thread, KVM_SIGNAL);
 }
 
+uint64_t
+vcpu_exits(const struct vcpu *vcpu)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < VCPU_REASONS; i++)
+		sum += atomic_load_explicit(&vcpu->exits[i], memory_order_relaxed);
+	return sum;
+}
+
 /* Undoes a kick, unless there is still reason for it. */
 static void
 unkick(struct vcpu *vcpu)
@@ -238,8 +248,10 @@ exit_trouble(struct vcpu *vcpu)
 INLINED static bool
 dispatch_one(struct vcpu *vcpu)
 {
-	count(&vcpu->exits);
-	switch (vcpu->kvm.run->exit_reason) {
+	uint32_t reason = vcpu->kvm.run->exit_reason;
+
+	count(&vcpu->exits[reason < VCPU_REASONS ? reason : 0]);
+	switch (reason) {
 	case KVM_EXIT_IO:
 		return exit_io(vcpu);
 	case KVM_EXIT_MMIO:

@@ -14,6 +14,8 @@
 struct machine;
 struct bus_current;
 
+#define VCPU_REASONS 40 /* KVM_EXIT_... below this have a counter of their own */
+
 struct vcpu {
 	struct machine *machine;
 	struct kvm_vcpu kvm;
@@ -23,13 +25,16 @@ struct vcpu {
 	bool stepping;      /* a point counts instructions, or a breakpoint is being stepped over */
 	uint64_t errand;    /* number of the last one done */
 	int trouble;        /* of it: 0 or a negative status */
-	atomic_uint_least64_t exits;    /* written by its thread only */
+	/* By KVM's exit reason, those that it does not know of in 0; written by its thread only. */
+	atomic_uint_least64_t exits[VCPU_REASONS];
 	atomic_uint_least64_t accesses; /* ports and MMIO, likewise */
 	uint64_t seen;                  /* exits when the monitor last looked */
 	/* The callback that its thread is in; NULL: there is no thread. For a signal handler. */
 	const struct bus_current *_Atomic current;
 };
 
+/* All of its exits. Any thread. */
+uint64_t vcpu_exits(const struct vcpu *vcpu);
 /* Sends the vCPU out of KVM_RUN, its access complete, to look around. Any thread. */
 void vcpu_kick(struct vcpu *vcpu);
 /* The thread's function. */

@@ -162,7 +162,8 @@ member_size(uint32_t type)
 }
 
 static const char *
-add_option(struct adoption *a, struct minivmm_option row, bool required)
+add_option(struct adoption *a, const char *table, uint32_t index, struct minivmm_option row,
+	   bool required)
 {
 	struct plugin *plugin = a->plugin;
 	struct plugin_option *all;
@@ -171,9 +172,12 @@ add_option(struct adoption *a, struct minivmm_option row, bool required)
 		return a->buffer;
 	for (size_t i = 0; i < plugin->all_count; i++)
 		if (!strcmp(plugin->all[i].row.name, row.name))
-			return wrong(a, "it has two options of the name %s", row.name);
+			return wrong(a, "%s[%u] makes a second option of the name %s", table, index,
+				     row.name);
 	if (!strcmp(row.name, "plugin"))
-		return wrong(a, "an option can't be called plugin: that key names the plugin");
+		return wrong(a,
+			     "%s[%u] makes an option of the name plugin: that key names the plugin",
+			     table, index);
 	all = realloc(plugin->all, (plugin->all_count + 1) * sizeof(*all));
 	if (!all)
 		return plugin_no_memory;
@@ -201,7 +205,7 @@ check_options(struct adoption *a)
 		trouble = check_flags(a, "option ", row->name, row->flags,
 				      MINIVMM_HOST | MINIVMM_EDGE | MINIVMM_ACTIVE_LOW);
 		if (!trouble)
-			trouble = add_option(a, *row, !row->initial);
+			trouble = add_option(a, "options", i, *row, !row->initial);
 	}
 	return trouble;
 }
@@ -258,7 +262,7 @@ check_ranges(struct adoption *a)
 				       a->register_size, sizeof(struct minivmm_register), NULL);
 		if (!trouble)
 			trouble = add_option(
-			    a,
+			    a, "ranges", i,
 			    (struct minivmm_option){
 				.name = row->at,
 				.type = row->space == MINIVMM_PIO ? MINIVMM_PORT : MINIVMM_ADDRESS,
@@ -291,7 +295,7 @@ check_streams(struct adoption *a)
 		if (row->output) {
 			option.name = row->output;
 			option.initial = row->output_initial ? row->output_initial : "none";
-			trouble = add_option(a, option, false);
+			trouble = add_option(a, "streams", i, option, false);
 		}
 		if (!row->input || trouble)
 			continue;
@@ -301,10 +305,10 @@ check_streams(struct adoption *a)
 		sprintf(wait, "wait_%s", row->input);
 		option.name = row->input;
 		option.initial = row->input_initial;
-		trouble = add_option(a, option, false);
+		trouble = add_option(a, "streams", i, option, false);
 		if (!trouble)
 			trouble = add_option(
-			    a,
+			    a, "streams", i,
 			    (struct minivmm_option){ .name = wait,
 						     .type = MINIVMM_BOOL,
 						     .offset = PLUGIN_NO_MEMBER,
@@ -363,6 +367,39 @@ check_callbacks(struct adoption *a)
 	return NULL;
 }
 
+/* Rows that begin with their names. Two of one name can't be told apart, in a snapshot or a message. */
+static const char *
+check_names(struct adoption *a, const char *table, const void *rows, size_t size, uint32_t count)
+{
+	for (uint32_t i = 1; i < count; i++) {
+		const char *name = *(const char *const *)((const char *)rows + i * size);
+
+		for (uint32_t j = 0; j < i; j++)
+			if (!strcmp(name, *(const char *const *)((const char *)rows + j * size)))
+				return wrong(a, "%s[%u] has the name of %s[%u], %s", table, i,
+					     table, j, name);
+	}
+	return NULL;
+}
+
+static const char *
+check_all_names(struct adoption *a)
+{
+	const struct minivmm_plugin *d = &a->plugin->descriptor;
+	const char *trouble = NULL;
+
+#define NAMES(table, count)                                                                        \
+	if (!trouble)                                                                              \
+	trouble = check_names(a, #table, d->table, sizeof(*d->table), a->plugin->count)
+	NAMES(timers, timer_count);
+	NAMES(streams, stream_count);
+	NAMES(watches, watch_count);
+	NAMES(posts, post_count);
+	NAMES(fields, field_count);
+#undef NAMES
+	return trouble;
+}
+
 const char *
 plugin_adopt(struct plugin *plugin, const struct minivmm_registration *registration, char *buffer,
 	     size_t size)
@@ -407,5 +444,7 @@ plugin_adopt(struct plugin *plugin, const struct minivmm_registration *registrat
 		trouble = check_streams(&a);
 	if (!trouble)
 		trouble = check_fields(&a);
-	return trouble ? trouble : check_callbacks(&a);
+	if (!trouble)
+		trouble = check_callbacks(&a);
+	return trouble ? trouble : check_all_names(&a);
 }

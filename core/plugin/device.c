@@ -15,8 +15,9 @@
 void
 device_enter(struct device *device, const char *what)
 {
-	if (!(device->plugin.descriptor.flags & MINIVMM_CONCURRENT))
-		lock_take(&device->lock);
+	if (!device->gate->concurrent)
+		lock_take(&device->gate->lock);
+	atomic_store(&device->said, false);
 	bus_current.device = &device->public;
 	bus_current.callback = what;
 	bus_current.offset = 0;
@@ -26,11 +27,30 @@ int
 device_leave(struct device *device, int result)
 {
 	bus_current.callback = NULL;
-	if (!(device->plugin.descriptor.flags & MINIVMM_CONCURRENT))
-		lock_release(&device->lock);
+	if (!device->gate->concurrent)
+		lock_release(&device->gate->lock);
 	if (result < 0)
-		atomic_fetch_add(&device->failures, 1);
+		atomic_fetch_add(&device->gate->failures, 1);
 	return result;
+}
+
+const char *
+device_failure(const struct device *d, const char *callback, char *buffer, size_t size)
+{
+	snprintf(buffer, size, "%s failed%s", callback,
+		 atomic_load(&d->said) ? "" : " and gave no reason");
+	return buffer;
+}
+
+int
+device_failed(const struct device *d, const char *callback, enum status status)
+{
+	char text[64];
+
+	if (atomic_load(&d->said))
+		return -(int)status;
+	return fail(status, "device %s (plugin %s): %s", d->config->name, d->plugin.descriptor.name,
+		    device_failure(d, callback, text, sizeof(text)));
 }
 
 static void
@@ -132,6 +152,7 @@ device_create(struct device *d)
 	const struct minivmm_plugin *descriptor = &d->plugin.descriptor;
 	int r;
 
+	d->gate->concurrent = descriptor->flags & MINIVMM_CONCURRENT;
 	d->public.name = d->config->name;
 	d->public.state = calloc(1, descriptor->state_size + 1);
 	if (!d->public.state)
@@ -152,7 +173,7 @@ device_create(struct device *d)
 	    0; /* a plugin says what is wrong in words; but memory is no mistake of the config */
 	if (descriptor->configure &&
 	    DEVICE_CALL(d, "configure", descriptor->configure(&d->public)) < 0)
-		return -(int)status_for(errno, STATUS_USAGE);
+		return device_failed(d, "configure", status_for(errno, STATUS_USAGE));
 	if (descriptor->fields) /* again, for what configure has allocated */
 		fields_reset(descriptor->fields, d->public.state);
 	return 0;
@@ -160,12 +181,16 @@ device_create(struct device *d)
 
 int
 devices_create(struct devices *devices, struct machine *machine, struct config *config,
-	       bool restored, bool trusted)
+	       unsigned flags)
 {
+	bool restored = flags & DEVICES_RESTORED, trusted = flags & DEVICES_TRUSTED;
 	int first = 0, r;
 
 	*devices = (struct devices){
-		.machine = machine, .config = config, .restored = restored, .trusted = trusted
+		.machine = machine,
+		.config = config,
+		.thread = pthread_self(),
+		.flags = flags,
 	};
 	devices->streams.loop = &machine->loop;
 	if (getrandom(devices->generation, sizeof(devices->generation), 0) !=
@@ -174,18 +199,28 @@ devices_create(struct devices *devices, struct machine *machine, struct config *
 	r = plugin_path_init(&devices->path, config->plugin_path);
 	if (r)
 		return r;
+	if (restored)
+		devices->path.advice =
+		    "name its folder with --set plugins.path=DIR or MINIVMM_PLUGIN_PATH";
 	devices->list = calloc(config->device_count + 1, sizeof(*devices->list));
-	if (!devices->list)
+	devices->gates = aligned_alloc(64, (config->device_count + 1) * sizeof(*devices->gates));
+	if (!devices->list || !devices->gates)
 		return fail(STATUS_HOST, "no memory for devices");
+	memset(devices->gates, 0, (config->device_count + 1) * sizeof(*devices->gates));
 	for (size_t i = 0; i < config->device_count; i++) {
 		struct device *d = &devices->list[i];
 		char where[256], prefix[260];
 
 		d->all = devices;
+		d->gate = &devices->gates[i];
 		d->config = &config->devices[i];
 		devices->count++;
-		snprintf(prefix, sizeof(prefix),
-			 "%s: ", config_where(d->config->plugin_place, where, sizeof(where)));
+		if (restored)
+			snprintf(prefix, sizeof(prefix),
+				 "the snapshot's device %s: ", d->config->name);
+		else
+			snprintf(prefix, sizeof(prefix), "%s: ",
+				 config_where(d->config->plugin_place, where, sizeof(where)));
 		if (restored && strchr(d->config->plugin, '/') && !trusted)
 			r = fail(STATUS_SNAPSHOT,
 				 "the snapshot's device %s names its plugin by a path, %s: install "
@@ -239,6 +274,7 @@ devices_destroy(struct devices *devices)
 	for (size_t i = 0; i < devices->count; i++)
 		device_destroy(&devices->list[i]);
 	free(devices->list);
+	free(devices->gates);
 	plugin_path_free(&devices->path);
 }
 
@@ -284,7 +320,8 @@ devices_start(struct devices *devices, enum minivmm_start_reason reason)
 	int r = 0;
 
 	memcpy(start.generation, devices->generation, sizeof(start.generation));
-	for (size_t i = 0; i < devices->count && !r; i++)
+	/* A reset leaves open what is open. */
+	for (size_t i = 0; i < devices->count && !r && reason != MINIVMM_RESET; i++)
 		for (uint32_t s = 0; s < devices->list[i].streams_ready && !r; s++)
 			r = stream_open(&devices->list[i].streams[s].stream,
 					reason != MINIVMM_FRESH);
@@ -294,9 +331,10 @@ devices_start(struct devices *devices, enum minivmm_start_reason reason)
 		struct device *d = &devices->list[i];
 
 		d->started = true;
+		d->paused = false; /* it is started, not resumed */
 		if (d->plugin.descriptor.start &&
 		    DEVICE_CALL(d, "start", d->plugin.descriptor.start(&d->public, &start)) < 0)
-			r = -STATUS_IO;
+			r = device_failed(d, "start", STATUS_IO);
 		for (uint32_t s = 0; s < d->streams_ready; s++)
 			stream_start(&d->streams[s].stream);
 	}
@@ -308,7 +346,7 @@ int
 devices_pause(struct devices *devices)
 {
 	uint64_t deadline = clock_host() + PAUSE_DEADLINE;
-	int r = 0;
+	int r = 0, answer;
 
 	for (size_t i = 0; i < devices->count; i++) {
 		struct device *d = &devices->list[i];
@@ -317,9 +355,11 @@ devices_pause(struct devices *devices)
 			continue;
 		d->paused = true;
 		d->pending = true; /* minivmm_paused() may come before pause returns */
-		if (DEVICE_CALL(d, "pause", d->plugin.descriptor.pause(&d->public)) !=
-		    MINIVMM_PENDING)
+		answer = DEVICE_CALL(d, "pause", d->plugin.descriptor.pause(&d->public));
+		if (answer != MINIVMM_PENDING)
 			d->pending = false;
+		if (answer < 0)
+			device_failed(d, "pause", STATUS_IO);
 	}
 	for (size_t i = 0; i < devices->count && !r; i++)
 		while (devices->list[i].pending && !r) {
@@ -342,8 +382,9 @@ devices_resume(struct devices *devices)
 		if (!d->paused)
 			continue;
 		d->paused = false;
-		if (d->plugin.descriptor.resume)
-			DEVICE_CALL(d, "resume", d->plugin.descriptor.resume(&d->public));
+		if (d->plugin.descriptor.resume &&
+		    DEVICE_CALL(d, "resume", d->plugin.descriptor.resume(&d->public)) < 0)
+			device_failed(d, "resume", STATUS_IO);
 	}
 	return 0;
 }
@@ -362,8 +403,9 @@ devices_stop(struct devices *devices, const volatile bool *interrupted)
 	for (size_t i = 0; i < devices->count; i++) {
 		struct device *d = &devices->list[i];
 
-		if (d->started && d->plugin.descriptor.stop)
-			DEVICE_CALL(d, "stop", d->plugin.descriptor.stop(&d->public));
+		if (d->started && d->plugin.descriptor.stop &&
+		    DEVICE_CALL(d, "stop", d->plugin.descriptor.stop(&d->public)) < 0)
+			device_failed(d, "stop", STATUS_IO);
 		d->started = false;
 	}
 	for (size_t i = 0; i < devices->count; i++)

@@ -3,7 +3,7 @@
 #ifndef PLUGIN_DEVICE_H
 #define PLUGIN_DEVICE_H
 
-#include "base/lock.h"
+#include "base/log.h"
 #include "config/config.h"
 #include "machine/machine.h"
 #include "plugin/plugin.h"
@@ -40,7 +40,7 @@ struct device {
 	struct devices *all;
 	struct plugin plugin;
 	struct config_device *config;
-	struct lock lock; /* held in every callback, unless the plugin is concurrent */
+	struct bus_gate *gate; /* its lock is held in every callback, unless concurrent */
 	struct device_timer *timers;
 	struct device_watch *watches;
 	struct device_post *posts;
@@ -49,29 +49,34 @@ struct device {
 	char **strings;         /* option values that the plugin borrows */
 	size_t string_count;
 	uint64_t random[4];                        /* state of the device's generator */
-	atomic_uint_least64_t failures;            /* callbacks that returned an error */
 	atomic_uint_least64_t log_seconds;         /* rate limit: second << 32 | lines in it */
+	atomic_bool said;                          /* an error, since device_enter() */
 	bool configured, started, paused, pending; /* pending: pause is under way */
 };
 
 struct devices {
 	struct machine *machine;
 	struct config *config;
+	pthread_t thread; /* the main thread, which is the I/O thread */
 	struct plugin_path path;
 	struct stream_hub streams;
-	struct device *list; /* count of them; addresses are fixed */
+	struct device *list;    /* count of them; addresses are fixed */
+	struct bus_gate *gates; /* one for each, side by side */
 	size_t count;
 	uint8_t generation[16];
-	bool restored,
-	    trusted; /* the config is a snapshot's; host files that it names may be used */
+	unsigned flags; /* as given to devices_create */
 };
+
+#define DEVICES_RESTORED 0x1u /* the config is a snapshot's */
+#define DEVICES_TRUSTED 0x2u  /* host files that it names may be used */
+#define DEVICES_DETACHED 0x4u /* streams are connected to nothing, whatever the config says */
 
 /*
  * Loads the plugins that config names and makes, checks and places their devices; every mistake is said, not only the
- * first. restored, trusted: see struct devices. Returns 0 or a negative status; destroy in any case.
+ * first. flags: DEVICES_... Returns 0 or a negative status; destroy in any case.
  */
 int devices_create(struct devices *devices, struct machine *machine, struct config *config,
-		   bool restored, bool trusted);
+		   unsigned flags);
 void devices_destroy(struct devices *devices);
 
 /* The machine is about to run; waits for streams that want input first. 0 or a negative status. */
@@ -103,6 +108,14 @@ int device_load(struct device *device, const struct record *group, char *why, si
 	})
 void device_enter(struct device *device, const char *what);
 int device_leave(struct device *device, int result);
+/* "start failed", and that it gave no reason if no error was said in it; in a buffer of the caller's. */
+const char *device_failure(const struct device *device, const char *callback, char *buffer,
+			   size_t size);
+/* Says a failure that gave no reason. Returns the negative status. */
+int device_failed(const struct device *device, const char *callback, enum status status);
+/* Says a mistake of the plugin's with the device's name; what a guest can trigger is rate-limited. */
+__attribute__((format(printf, 2, 3))) void device_say(struct device *device, const char *format,
+						      ...);
 
 void device_services_init(struct device *device);
 /* Fills the members of the state that are options, connects streams, places ranges. Says every mistake. */

@@ -91,6 +91,7 @@ static int
 number(struct device *device, const struct minivmm_option *row, const struct given *g,
        uint64_t *value)
 {
+	char low[24], high[24];
 	uint64_t limit = type_max(row->type);
 	uint64_t max = row->max && row->max < limit ? row->max : limit;
 	const char *trouble = row->type == MINIVMM_SIZE       ? parse_size(g->text, value)
@@ -100,10 +101,9 @@ number(struct device *device, const struct minivmm_option *row, const struct giv
 	if (trouble)
 		return bad(device, row, g->place, "= %s %s", g->text, trouble);
 	if (*value < row->min || *value > max)
-		return bad(device, row, g->place,
-			   "= %s is out of range; it goes from %llu to %llu (0x%llx)", g->text,
-			   (unsigned long long)row->min, (unsigned long long)max,
-			   (unsigned long long)max);
+		return bad(device, row, g->place, "= %s is out of range; it goes from %s to %s",
+			   g->text, plugin_value(row, row->min, low, sizeof(low)),
+			   plugin_value(row, max, high, sizeof(high)));
 	return 0;
 }
 
@@ -183,8 +183,8 @@ resolve(struct device *device, const char *path, const struct given *g)
 static int
 check_trust(struct device *device, const struct minivmm_option *row, const struct given *g)
 {
-	if (!device->all->restored || device->all->trusted || !g->by_user ||
-	    !strcmp(g->place.file, "--set"))
+	if (!(device->all->flags & DEVICES_RESTORED) || device->all->flags & DEVICES_TRUSTED ||
+	    !g->by_user || !strcmp(g->place.file, "--set"))
 		return 0;
 	return fail(STATUS_SNAPSHOT,
 		    "the snapshot's device %s names something of the host, %s = %s: give --set "
@@ -359,8 +359,7 @@ place_range(struct device *device, uint32_t index)
 		.index = index,
 		.length =
 		    row->length_option ? member_number(device, row->length_option) : row->length,
-		.lock = device->plugin.descriptor.flags & MINIVMM_CONCURRENT ? NULL : &device->lock,
-		.failures = &device->failures,
+		.gate = device->gate,
 	};
 	struct given g = given(device, option);
 	const struct chip *chip;
@@ -399,6 +398,8 @@ connect_stream(struct device *device, uint32_t index)
 	struct config_option *waits;
 	int r = 0;
 
+	if (device->all->flags & DEVICES_DETACHED)
+		output.text = input.text = "";
 	if (out && output.text && stream_names_host(output.text))
 		r = check_trust(device, out, &output);
 	if (in && input.text && stream_names_host(input.text)) {
@@ -425,15 +426,26 @@ connect_stream(struct device *device, uint32_t index)
 	if (row->input) {
 		snprintf(wait, sizeof(wait), "wait_%s", row->input);
 		waits = config_option_find(device->config, wait);
-		if (waits) {
-			const char *trouble = parse_bool(waits->value, &stream->wait_input);
-
-			if (trouble)
-				return bad(device, &find_option(device, wait)->row, waits->place,
-					   "= %s %s", waits->value, trouble);
-		}
+		if (waits && parse_bool(waits->value, &stream->wait_input))
+			return -STATUS_USAGE; /* said by check_text() */
 	}
 	return 0;
+}
+
+/* An option without member, which is used only when all others are right as well: here its text is looked at. */
+static int
+check_text(struct device *device, const struct minivmm_option *row, const struct given *g)
+{
+	const char *trouble;
+	uint64_t value;
+	bool truth;
+
+	if (row->type == MINIVMM_PORT || row->type == MINIVMM_ADDRESS)
+		return number(device, row, g, &value);
+	if (row->type != MINIVMM_BOOL)
+		return 0; /* a stream: stream_init() looks */
+	trouble = parse_bool(g->text, &truth);
+	return trouble ? bad(device, row, g->place, "= %s %s", g->text, trouble) : 0;
 }
 
 int
@@ -441,7 +453,7 @@ device_options(struct device *device)
 {
 	int first = check_unknown(device), r;
 
-	if (device->all->restored && !first)
+	if (device->all->flags & DEVICES_RESTORED && !first)
 		first = check_overrides(device);
 
 #define KEEP(call)                                                                                 \
@@ -458,7 +470,9 @@ device_options(struct device *device)
 				 "is missing: it has no initial value; it is: %s",
 				 option->row.help ? option->row.help
 						  : plugin_type_name(option->row.type)));
-		else if (g.text && option->row.offset != PLUGIN_NO_MEMBER)
+		else if (g.text && option->row.offset == PLUGIN_NO_MEMBER)
+			KEEP(check_text(device, &option->row, &g));
+		else if (g.text)
 			KEEP(set_member(device, &option->row, &g));
 	}
 	for (uint32_t i = 0; i < device->plugin.stream_count; i++)

@@ -2,6 +2,7 @@
 /* Finding plugins in their folders and loading them. */
 #include "plugin/plugin.h"
 
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +14,23 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "config/config.h"
+
+/* Is the folder, under whatever name, one of those already? */
+static bool
+is_there(const struct plugin_path *path, const char *folder)
+{
+	struct stat there, here;
+
+	for (size_t i = 0; i < path->count; i++) {
+		if (!strcmp(path->folders[i], folder))
+			return true;
+		if (!stat(folder, &here) && !stat(path->folders[i], &there) &&
+		    here.st_dev == there.st_dev && here.st_ino == there.st_ino)
+			return true;
+	}
+	return false;
+}
 
 static int
 add_folder(struct plugin_path *path, const char *folder, size_t length)
@@ -25,7 +43,10 @@ add_folder(struct plugin_path *path, const char *folder, size_t length)
 	folders[path->count] = strndup(folder, length);
 	if (!folders[path->count])
 		return fail(STATUS_HOST, "no memory for the plugin path");
-	path->count++;
+	if (is_there(path, folders[path->count]))
+		free(folders[path->count]);
+	else
+		path->count++;
 	return 0;
 }
 
@@ -73,7 +94,10 @@ plugin_path_init(struct plugin_path *path, const char *configured)
 	char buffer[PATH_MAX];
 	int r;
 
-	*path = (struct plugin_path){ 0 };
+	*path = (struct plugin_path){
+		.advice = "build it there, or name its folder in [plugins] path or "
+			  "MINIVMM_PLUGIN_PATH",
+	};
 	r = add_folders(path, configured);
 	if (!r)
 		r = add_folders(path, getenv("MINIVMM_PLUGIN_PATH"));
@@ -99,11 +123,68 @@ no_memory(const char *where, const char *name)
 	return fail(STATUS_HOST, "%splugin %s: no memory", where, name);
 }
 
+static int
+by_name(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+char **
+plugin_names(const char *folder, size_t *count)
+{
+	DIR *dir = opendir(folder);
+	char **names = NULL;
+
+	*count = 0;
+	for (struct dirent *e; dir && (e = readdir(dir));) {
+		size_t length = strlen(e->d_name);
+		char **more;
+
+		if (length < 4 || strcmp(e->d_name + length - 3, ".so"))
+			continue;
+		more = realloc(names, (*count + 1) * sizeof(*names));
+		if (!more)
+			break;
+		names = more;
+		names[*count] = strndup(e->d_name, length - 3);
+		if (!names[*count])
+			break;
+		(*count)++;
+	}
+	if (dir)
+		closedir(dir);
+	if (names)
+		qsort(names, *count, sizeof(*names), by_name);
+	return names;
+}
+
+/* The name of a plugin that is there and was most likely meant, in a buffer; "": none is near. */
+static const char *
+nearest_plugin(const struct plugin_path *path, const char *name, char *buffer, size_t size)
+{
+	*buffer = '\0';
+	for (size_t i = 0; i < path->count; i++) {
+		size_t count;
+		char **names = plugin_names(path->folders[i], &count);
+
+		for (size_t n = 0; n < count; n++) {
+			const char *candidates[] = { names[n], *buffer ? buffer : NULL, NULL };
+			const char *near = nearest(name, candidates);
+
+			if (near == names[n])
+				snprintf(buffer, size, "%s", near);
+			free(names[n]);
+		}
+		free(names);
+	}
+	return buffer;
+}
+
 /* The plugin's file in *found, malloced. Returns 0 or a negative status. */
 static int
 find(const struct plugin_path *path, const char *name, const char *where, char **found)
 {
-	char *file = NULL, searched[512] = "";
+	char *file = NULL, searched[512] = "", near[64];
 	size_t length = 0;
 
 	if (strchr(name, '/')) {
@@ -123,10 +204,10 @@ find(const struct plugin_path *path, const char *name, const char *where, char *
 		if (length >= sizeof(searched))
 			length = sizeof(searched) - 1;
 	}
-	return fail(STATUS_USAGE,
-		    "%splugin %s: no %s.so in %s; build it there, or name its folder in [plugins] "
-		    "path or MINIVMM_PLUGIN_PATH",
-		    where, name, name, searched);
+	nearest_plugin(path, name, near, sizeof(near));
+	return fail(STATUS_USAGE, "%splugin %s: no %s.so in %s; %s%s%s%s", where, name, name,
+		    searched, *near ? "did you mean " : "", near, *near ? "? Else " : "",
+		    path->advice);
 }
 
 /* dlopen would wait for who writes to a pipe, and does not tell a lack of the host from a bad file. */
@@ -229,4 +310,17 @@ plugin_type_name(uint32_t type)
 	if (type == PLUGIN_STREAM)
 		return "stream";
 	return type < sizeof(names) / sizeof(*names) && names[type] ? names[type] : "?";
+}
+
+const char *
+plugin_value(const struct minivmm_option *row, uint64_t value, char *buffer, size_t size)
+{
+	if (row->type == MINIVMM_SIZE)
+		return write_size(value, buffer, size);
+	if (row->type == MINIVMM_DURATION)
+		return write_duration(value, buffer, size);
+	snprintf(buffer, size,
+		 row->type == MINIVMM_PORT || row->type == MINIVMM_ADDRESS ? "0x%llx" : "%llu",
+		 (unsigned long long)value);
+	return buffer;
 }

@@ -38,11 +38,15 @@ struct plugin {
  * installed ones.
  */
 struct plugin_path {
-	char **folders;
+	char **folders; /* no two are one */
 	size_t count;
+	const char *advice; /* what to do when there is none, for messages */
 };
 int plugin_path_init(struct plugin_path *path, const char *configured);
 void plugin_path_free(struct plugin_path *path);
+
+/* The names of the plugins in a folder, sorted; count of them, malloced as the array is. NULL: none. */
+char **plugin_names(const char *folder, size_t *count);
 
 /*
  * Finds and loads NAME, or a path when it has a slash. where: put before messages ("x.ini:3: "), may be "". Returns 0
@@ -63,5 +67,8 @@ const char *plugin_adopt(struct plugin *plugin, const struct minivmm_registratio
 			 char *buffer, size_t size);
 
 const char *plugin_type_name(uint32_t type); /* "u8", "size", "stream", ... */
+/* An option's number as one writes it: "64K" of a size, "5ms" of a duration, hex of places; in a buffer of 24 bytes or more. */
+const char *plugin_value(const struct minivmm_option *row, uint64_t value, char *buffer,
+			 size_t size);
 
 #endif

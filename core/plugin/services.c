@@ -36,8 +36,29 @@ service_log(struct minivmm_device *public, uint32_t level, const char *format, v
 {
 	struct device *d = device_of(public);
 
+	if (level == MINIVMM_ERROR)
+		atomic_store(&d->said, true);
 	if (log_wants((enum minivmm_level)level) && (!d->started || may_log(d)))
 		log_vline((enum minivmm_level)level, public->name, format, arguments);
+}
+
+void
+device_say(struct device *d, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	service_log(&d->public, MINIVMM_ERROR, format, arguments);
+	va_end(arguments);
+}
+
+/* A row that the plugin's table has; else that is said. */
+static bool
+has_row(struct device *d, const char *what, const char *table, uint32_t row, uint32_t rows)
+{
+	if (row >= rows)
+		device_say(d, "%s %u: the table of %s has %u rows", what, row, table, rows);
+	return row < rows;
 }
 
 static uint64_t
@@ -107,7 +128,7 @@ service_timer_set(struct minivmm_device *public, uint32_t timer, uint64_t deadli
 {
 	struct device *d = device_of(public);
 
-	if (timer < d->plugin.timer_count)
+	if (has_row(d, "timer", "timers", timer, d->plugin.timer_count))
 		loop_timer_set(&d->all->machine->loop, &d->timers[timer].timer, deadline, period);
 }
 
@@ -116,7 +137,7 @@ service_timer_cancel(struct minivmm_device *public, uint32_t timer)
 {
 	struct device *d = device_of(public);
 
-	if (timer < d->plugin.timer_count)
+	if (has_row(d, "timer", "timers", timer, d->plugin.timer_count))
 		loop_timer_cancel(&d->all->machine->loop, &d->timers[timer].timer);
 }
 
@@ -125,7 +146,9 @@ stream_of(struct minivmm_device *public, uint32_t stream)
 {
 	struct device *d = device_of(public);
 
-	return stream < d->plugin.stream_count ? &d->streams[stream].stream : NULL;
+	return has_row(d, "stream", "streams", stream, d->plugin.stream_count)
+		   ? &d->streams[stream].stream
+		   : NULL;
 }
 
 static size_t
@@ -167,18 +190,21 @@ service_watch(struct minivmm_device *public, uint32_t watch, int fd, uint32_t ev
 	struct device *d = device_of(public);
 	struct loop *loop = &d->all->machine->loop;
 
-	if (watch >= d->plugin.watch_count) {
-		log_line(MINIVMM_ERROR, public->name, "watch %u: the table of watches has %u rows",
-			 watch, d->plugin.watch_count);
+	if (!has_row(d, "watch", "watches", watch, d->plugin.watch_count))
+		return -1;
+	if (!pthread_equal(pthread_self(), d->all->thread)) {
+		device_say(d,
+			   "watch %s: not on the I/O thread: a range handler has a post do it, by "
+			   "minivmm_post()",
+			   d->plugin.descriptor.watches[watch].name);
 		return -1;
 	}
 	loop_remove(loop, &d->watches[watch].source);
 	if (fd < 0)
 		return 0;
 	if (loop_add(loop, &d->watches[watch].source, fd, events)) {
-		log_line(MINIVMM_ERROR, public->name,
-			 "watch %s: descriptor %d can't be waited for: %m",
-			 d->plugin.descriptor.watches[watch].name, fd);
+		device_say(d, "watch %s: descriptor %d can't be waited for: %m",
+			   d->plugin.descriptor.watches[watch].name, fd);
 		return -1;
 	}
 	return 0;
@@ -189,7 +215,7 @@ service_post(struct minivmm_device *public, uint32_t post)
 {
 	struct device *d = device_of(public);
 
-	if (post < d->plugin.post_count)
+	if (has_row(d, "post", "posts", post, d->plugin.post_count))
 		loop_defer(&d->all->machine->loop, &d->posts[post].deferred);
 }
 

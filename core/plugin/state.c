@@ -247,6 +247,7 @@ int
 device_save(struct device *d, struct record_writer *writer)
 {
 	const struct minivmm_plugin *descriptor = &d->plugin.descriptor;
+	char text[64];
 	int r;
 
 	record_put_text(writer, "name", d->config->name);
@@ -266,7 +267,10 @@ device_save(struct device *d, struct record_writer *writer)
 	}
 	record_end(writer);
 	record_put(writer, "random", RECORD_U64, d->random, 4, true);
-	return r < 0 ? fail(STATUS_IO, "device %s could not save its state", d->config->name) : 0;
+	return r < 0 ? fail(STATUS_IO, "device %s (plugin %s): %s: no snapshot is written",
+			    d->config->name, descriptor->name,
+			    device_failure(d, "save", text, sizeof(text)))
+		     : 0;
 }
 
 /* A group by name inside another; false: why says that it is missing. */
@@ -302,6 +306,8 @@ load_timers(struct device *d, const struct record *group, char *why, size_t why_
 		if (record_number(&armed, 0) && !mutant("timer", name))
 			loop_timer_set(&d->all->machine->loop, &d->timers[i].timer, deadline,
 				       period);
+		else
+			loop_timer_cancel(&d->all->machine->loop, &d->timers[i].timer);
 	}
 	return 0;
 }
@@ -323,7 +329,8 @@ load_streams(struct device *d, const struct record *group, char *why, size_t why
 		input = d->plugin.descriptor.streams[i].input
 			    ? config_option_find(d->config, d->plugin.descriptor.streams[i].input)
 			    : NULL;
-		if (input && !strcmp(input->place.file, "--set"))
+		if (d->all->flags & DEVICES_DETACHED ||
+		    (input && !strcmp(input->place.file, "--set")))
 			continue;
 		if (!mutant("stream", name) &&
 		    stream_load(&d->streams[i].stream, &stream, why, why_size))
@@ -337,10 +344,11 @@ load_state(struct device *d, const struct record *group, char *why, size_t why_s
 {
 	const struct minivmm_plugin *descriptor = &d->plugin.descriptor;
 	struct minivmm_reader reader = { .why = why, .why_size = why_size };
+	const char *callback = "load";
 	uint64_t version;
+	char text[64];
 	int r;
 
-	*why = '\0';
 	if (!group_of(group, "state", &reader.levels[0].group, why, why_size))
 		return -1;
 	if (!record_get_u64(group, "version", &version) || !version ||
@@ -354,24 +362,31 @@ load_state(struct device *d, const struct record *group, char *why, size_t why_s
 	if (descriptor->load) {
 		r = DEVICE_CALL(d, "load",
 				descriptor->load(&d->public, &reader, (uint32_t)version));
-		r = r < 0 || reader.depth ? -1 : check_asked(&reader);
+		if (r >= 0 && reader.depth)
+			r = unfit(&reader, "load has not left a group with minivmm_get_end()");
+		r = r < 0 ? -1 : check_asked(&reader);
 	} else if (descriptor->fields)
 		r = fields_load(descriptor->fields, d->public.state, &reader.levels[0].group,
 				(uint32_t)version, why, why_size);
 	else
 		r = check_asked(&reader);
-	if (!r && descriptor->loaded)
-		r = DEVICE_CALL(d, "loaded", descriptor->loaded(&d->public));
+	if (r >= 0 && descriptor->loaded) {
+		callback = "loaded";
+		r = DEVICE_CALL(d, callback, descriptor->loaded(&d->public));
+	}
 	if (r < 0 && !*why)
-		snprintf(why, why_size, "the plugin refused it");
+		snprintf(why, why_size, "%s", device_failure(d, callback, text, sizeof(text)));
 	return r < 0 ? -1 : 0;
 }
 
-int
-device_load(struct device *d, const struct record *group, char *why, size_t why_size)
+static int
+load_all(struct device *d, const struct record *group, char *why, size_t why_size)
 {
 	struct record random;
 
+	/* Work of before a reset. */
+	for (uint32_t i = 0; i < d->plugin.post_count; i++)
+		loop_deferred_remove(&d->all->machine->loop, &d->posts[i].deferred);
 	if (load_state(d, group, why, why_size) || load_timers(d, group, why, why_size) ||
 	    load_streams(d, group, why, why_size))
 		return -1;
@@ -383,4 +398,17 @@ device_load(struct device *d, const struct record *group, char *why, size_t why_
 	for (uint32_t i = 0; i < 4; i++)
 		d->random[i] = record_number(&random, i);
 	return 0;
+}
+
+int
+device_load(struct device *d, const struct record *group, char *why, size_t why_size)
+{
+	char text[384] = "", head[96];
+
+	if (!load_all(d, group, text, sizeof(text)))
+		return 0;
+	snprintf(head, sizeof(head), "device %s (plugin %s): ", d->config->name,
+		 d->plugin.descriptor.name);
+	snprintf(why, why_size, "%s%s", head, text);
+	return -1;
 }

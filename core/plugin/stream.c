@@ -3,6 +3,7 @@
 #include "plugin/stream.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -139,6 +140,24 @@ stream_write(struct stream *stream, const void *from, size_t length)
 	if (wake)
 		loop_defer(stream->hub->loop, &stream->deferred);
 	return taken;
+}
+
+int
+stream_feed(struct stream *stream, const void *bytes, size_t length)
+{
+	uint8_t *copy = malloc(length + 1);
+
+	if (!copy)
+		return fail(STATUS_HOST, "no memory for the input of %s", stream->device);
+	memcpy(copy, bytes, length);
+	pthread_mutex_lock(&stream->lock);
+	free(stream->input);
+	stream->input = copy;
+	stream->input_size = length + 1;
+	stream->input_head = 0;
+	stream->input_length = length;
+	pthread_mutex_unlock(&stream->lock);
+	return 0;
 }
 
 bool

@@ -125,6 +125,10 @@ size_t stream_read(struct stream *stream, void *to, size_t length);
 size_t stream_writable(struct stream *stream);
 size_t stream_write(struct stream *stream, const void *from, size_t length);
 
+/* Of a stream without input: these bytes are its input from here on. The device is told by
+ * stream_start. 0, or a negative status: no memory. */
+int stream_feed(struct stream *stream, const void *bytes, size_t length);
+
 /* Input that is not taken yet, and the position in a file. Load after init, before open. */
 void stream_save(struct stream *stream, struct record_writer *writer);
 int stream_load(struct stream *stream, const struct record *group, char *why, size_t why_size);

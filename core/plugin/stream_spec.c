@@ -260,6 +260,8 @@ stream_load(struct stream *stream, const struct record *group, char *why, size_t
 		stream->input_head = 0;
 		stream->input_length = length;
 		stream->input_position = position;
+		if (stream->reader && stream->reader->ready)
+			stream->reader->ended = false;
 		status = 0;
 	}
 	free(origin);

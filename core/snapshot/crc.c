@@ -84,6 +84,37 @@ crc32c(uint32_t crc, const void *data, size_t length)
 	return crc32c_table(crc, data, length);
 }
 
+uint32_t
+crc32c_shifted(const struct crc32c_shift *shift, uint32_t crc)
+{
+	uint32_t result = 0;
+
+	for (; crc; crc &= crc - 1)
+		result ^= shift->bits[__builtin_ctz(crc)];
+	return result;
+}
+
+/* The step of one zero byte is linear; done twice it is that of two, and so on. */
+void
+crc32c_shift_init(struct crc32c_shift *shift, size_t length)
+{
+	struct crc32c_shift once;
+
+	for (uint32_t i = 0; i < 32; i++) {
+		uint32_t crc = 1u << i;
+
+		crc = crc >> 4 ^ remainders[crc & 15];
+		shift->bits[i] = crc >> 4 ^ remainders[crc & 15];
+	}
+	for (size_t n = 1; n < length; n *= 2) {
+		once = *shift;
+		for (uint32_t i = 0; i < 32; i++)
+			shift->bits[i] = crc32c_shifted(&once, once.bits[i]);
+	}
+	/* A checksum is inverted before and after. */
+	shift->zeros = ~crc32c_shifted(shift, ~0u);
+}
+
 bool
 snapshot_zero(const uint8_t *bytes, size_t length)
 {

@@ -1,14 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Opens snapshot files and checks every byte of them that is not memory: nothing in them is
- * trusted. */
-#include <errno.h>
-#include <fcntl.h>
+/* Reads the metadata of snapshot files and checks every byte of it: nothing in them is trusted. */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "base/log.h"
 #include "snapshot/snapshot.h"
 
 #define why_not(...) (snprintf(why, why_size, __VA_ARGS__), -1)
@@ -25,6 +19,7 @@ static const struct kind {
 	{ SECTION_DEVICE, 0, SNAPSHOT_SECTIONS_MAX, false },
 	{ SECTION_MEMORY, 1, 1, false },
 	{ SECTION_SUMS, 1, 1, true },
+	{ SECTION_PAGES, 0, 1, true },
 };
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
@@ -40,18 +35,12 @@ snapshot_tag_name(uint32_t tag, char *buffer)
 	return buffer;
 }
 
-static uint64_t
-page_up(uint64_t value)
-{
-	return (value + PAGE_SIZE - 1) & ~(uint64_t)(PAGE_SIZE - 1);
-}
-
 /* Looks at what can be judged before the rest is read: is it a snapshot, and is it all there? */
-static int
-check_header(const struct snapshot_header *header, uint64_t file_size, char *why, size_t why_size)
+int
+snapshot_check_header(const struct snapshot_header *header, uint64_t file_size, char *why,
+		      size_t why_size)
 {
-	static const uint8_t zeros[16];
-	uint64_t table_end, end;
+	uint64_t rows, memory_end, end;
 
 	if (file_size < sizeof(header->magic) ||
 	    memcmp(header->magic, SNAPSHOT_MAGIC, sizeof(header->magic)))
@@ -65,17 +54,15 @@ check_header(const struct snapshot_header *header, uint64_t file_size, char *why
 			       "minivmm that wrote it",
 			       header->version, SNAPSHOT_VERSION);
 	if (header->header_size != sizeof(*header) || header->page_size != PAGE_SIZE ||
-	    !header->sections || header->sections > SNAPSHOT_SECTIONS_MAX || header->reserved)
+	    !header->sections || header->sections > SNAPSHOT_SECTIONS_MAX)
 		return why_not("is damaged: its header contradicts itself");
-	if (memcmp(header->parent, zeros, sizeof(zeros)))
-		return why_not("holds only what differs from another snapshot; this minivmm reads "
-			       "whole ones");
-	table_end = sizeof(*header) + header->sections * sizeof(struct snapshot_row);
-	if (header->meta_size < table_end || header->meta_size > SNAPSHOT_META_MAX ||
-	    header->memory_offset != page_up(header->meta_size) || !header->memory_size ||
-	    header->memory_size % PAGE_SIZE ||
-	    __builtin_add_overflow(header->memory_offset, header->memory_size, &end) ||
-	    end > INT64_MAX)
+	rows = header->sections * sizeof(struct snapshot_row);
+	if (header->table_size < rows || header->table_size > SNAPSHOT_META_MAX ||
+	    header->memory_offset < sizeof(*header) || header->memory_offset % PAGE_SIZE ||
+	    !header->memory_size || header->memory_size % PAGE_SIZE ||
+	    __builtin_add_overflow(header->memory_offset, header->memory_size, &memory_end) ||
+	    header->table_offset != memory_end ||
+	    __builtin_add_overflow(memory_end, header->table_size, &end) || end > INT64_MAX)
 		return why_not("is damaged: the sizes in its header contradict each other");
 	if (file_size < end)
 		return why_not("is cut off: %llu bytes of %llu are there: take it again",
@@ -102,18 +89,18 @@ header_checksum(const uint8_t *meta)
 static int
 check_rows(struct snapshot *snapshot, uint32_t seen[KINDS], char *why, size_t why_size)
 {
-	uint64_t at =
-	    sizeof(snapshot->header) + snapshot->header.sections * sizeof(struct snapshot_row);
+	const uint8_t *table = snapshot->meta + sizeof(snapshot->header);
+	uint64_t at = snapshot->header.sections * sizeof(struct snapshot_row);
 	char name[5];
 
 	for (uint32_t i = 0; i < snapshot->header.sections; i++) {
 		const struct snapshot_row *row = &snapshot->rows[i];
-		const uint8_t *data = snapshot->meta + at;
+		const uint8_t *data = table + at;
 		const char *wrong;
 		size_t kind = 0;
 
 		snapshot_tag_name(row->tag, name);
-		if (row->offset != at || row->length > snapshot->header.meta_size - at)
+		if (row->offset != at || row->length > snapshot->header.table_size - at)
 			return why_not("is damaged: section %s %u is not where it must be", name,
 				       row->index);
 		at += row->length;
@@ -138,7 +125,7 @@ check_rows(struct snapshot *snapshot, uint32_t seen[KINDS], char *why, size_t wh
 		if (wrong)
 			return why_not("is damaged: section %s %u: %s", name, row->index, wrong);
 	}
-	if (at != snapshot->header.meta_size)
+	if (at != snapshot->header.table_size)
 		return why_not("is damaged: bytes follow its last section");
 	for (size_t kind = 0; kind < KINDS; kind++)
 		if (seen[kind] < kinds[kind].least)
@@ -184,20 +171,35 @@ check_regions(struct snapshot *snapshot, char *why, size_t why_size)
 	return 0;
 }
 
+/* The raw sections fit the memory. */
 static int
-check_sums(struct snapshot *snapshot, char *why, size_t why_size)
+check_raw(struct snapshot *snapshot, char *why, size_t why_size)
 {
-	uint64_t chunks = 0;
+	const uint8_t *table = snapshot->meta + sizeof(snapshot->header);
+	uint64_t chunks = 0, pages = snapshot->header.memory_size / PAGE_SIZE;
 
 	for (size_t i = 0; i < snapshot->region_count; i++)
 		chunks += (snapshot->regions[i].size + SNAPSHOT_CHUNK - 1) / SNAPSHOT_CHUNK;
-	for (uint32_t i = 0; i < snapshot->header.sections; i++)
-		if (snapshot->rows[i].tag == SECTION_SUMS) {
-			if (snapshot->rows[i].length != chunks * sizeof(uint32_t))
+	for (uint32_t i = 0; i < snapshot->header.sections; i++) {
+		const struct snapshot_row *row = &snapshot->rows[i];
+
+		if (row->tag == SECTION_SUMS) {
+			if (row->length != chunks * sizeof(uint32_t))
 				return why_not("is damaged: it has checksums for another size of "
 					       "memory");
-			snapshot->sums = snapshot->meta + snapshot->rows[i].offset;
+			snapshot->sums = table + row->offset;
+		} else if (row->tag == SECTION_PAGES) {
+			if (row->length != (pages + 7) / 8)
+				return why_not("is damaged: it says which pages it holds for "
+					       "another size of memory");
+			snapshot->pages = table + row->offset;
 		}
+	}
+	if (snapshot_has_parent(snapshot) != (snapshot->pages != NULL))
+		return why_not("is damaged: only a snapshot with a parent says which pages it "
+			       "holds");
+	if (!snapshot->pages && snapshot->header.parent_checksum)
+		return why_not("is damaged: its header contradicts itself");
 	return 0;
 }
 
@@ -212,105 +214,28 @@ snapshot_parse(struct snapshot *snapshot, uint8_t *meta, size_t length, uint64_t
 	snapshot->meta = meta;
 	memcpy(&snapshot->header, meta,
 	       length < sizeof(snapshot->header) ? length : sizeof(snapshot->header));
-	if (check_header(&snapshot->header, file_size, why, why_size))
+	if (snapshot_check_header(&snapshot->header, file_size, why, why_size))
 		return -1;
-	if (length != snapshot->header.memory_offset)
+	if (length != sizeof(snapshot->header) + snapshot->header.table_size)
 		return why_not("is cut off inside its metadata");
 	if (header_checksum(meta) != snapshot->header.checksum)
 		return why_not("is damaged: its header does not match its checksum");
-	for (uint64_t i = snapshot->header.meta_size; i < length; i++)
-		if (meta[i])
-			return why_not("is damaged: bytes follow its last section");
 	snapshot->rows = (const struct snapshot_row *)(meta + sizeof(snapshot->header));
 	snapshot->sections = calloc(snapshot->header.sections, sizeof(*snapshot->sections));
 	if (!snapshot->sections)
 		return why_not("can't be read: no memory");
 	if (check_rows(snapshot, seen, why, why_size) || check_regions(snapshot, why, why_size) ||
-	    check_sums(snapshot, why, why_size))
+	    check_raw(snapshot, why, why_size))
 		return -1;
 	return 0;
 }
 
-/* Reads exactly length bytes of the file. Says what failed. */
-static int
-read_at(int fd, const char *path, void *to, size_t length, uint64_t offset)
+bool
+snapshot_has_parent(const struct snapshot *snapshot)
 {
-	uint8_t *bytes = to;
+	static const uint8_t none[16];
 
-	while (length) {
-		ssize_t n = pread(fd, bytes, length, (off_t)offset);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return fail(STATUS_IO, "can't read snapshot %s: %s", path,
-				    n ? strerror(errno) : "it became shorter meanwhile");
-		bytes += n;
-		offset += (size_t)n;
-		length -= (size_t)n;
-	}
-	return 0;
-}
-
-int
-snapshot_pread(const struct snapshot *snapshot, void *to, size_t length, uint64_t offset)
-{
-	return read_at(snapshot->fd, snapshot->path, to, length, offset);
-}
-
-int
-snapshot_open(struct snapshot *snapshot, const char *path)
-{
-	struct snapshot_header header = { 0 };
-	struct stat status;
-	char why[512];
-	uint8_t *meta;
-	uint64_t size;
-	int fd, failed;
-
-	memset(snapshot, 0, sizeof(*snapshot));
-	/* Non-blocking, so that a named pipe is refused below instead of waited for. */
-	snapshot->fd = fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0 || fstat(fd, &status))
-		return fail(status_for(errno, STATUS_SNAPSHOT), "can't open snapshot %s: %s", path,
-			    strerror(errno));
-	if (!S_ISREG(status.st_mode))
-		return fail(STATUS_SNAPSHOT, "%s is not a snapshot: it is %s", path,
-			    S_ISDIR(status.st_mode) ? "a directory" : "not a regular file");
-	size = (uint64_t)status.st_size;
-	failed = read_at(fd, path, &header, size < sizeof(header) ? size : sizeof(header), 0);
-	if (failed)
-		return failed;
-	if (check_header(&header, size, why, sizeof(why)))
-		return fail(STATUS_SNAPSHOT, "%s %s", path, why);
-	meta = malloc(header.memory_offset);
-	if (!meta)
-		return fail(STATUS_HOST, "can't read snapshot %s: no memory", path);
-	failed = read_at(fd, path, meta, header.memory_offset, 0);
-	if (failed) {
-		free(meta);
-		return failed;
-	}
-	errno = 0;
-	if (snapshot_parse(snapshot, meta, header.memory_offset, size, why, sizeof(why))) {
-		snapshot->fd = fd;
-		return fail(status_for(errno, STATUS_SNAPSHOT), "%s %s", path, why);
-	}
-	snapshot->fd = fd;
-	snapshot->path = strdup(path);
-	return snapshot->path ? 0 : fail(STATUS_HOST, "can't read snapshot %s: no memory", path);
-}
-
-void
-snapshot_close(struct snapshot *snapshot)
-{
-	if (snapshot->fd >= 0)
-		close(snapshot->fd);
-	free(snapshot->path);
-	free(snapshot->meta);
-	free(snapshot->sections);
-	memset(snapshot, 0, sizeof(*snapshot));
-	snapshot->fd = -1;
+	return memcmp(snapshot->header.parent, none, sizeof(none)) != 0;
 }
 
 const struct record *

@@ -44,7 +44,7 @@ put_names(struct record_writer *writer)
 }
 
 void
-snapshot_host_save(struct record_writer *writer)
+snapshot_host_save(struct record_writer *writer, const char *parent)
 {
 	struct utsname system;
 	struct timespec now;
@@ -57,6 +57,7 @@ snapshot_host_save(struct record_writer *writer)
 	record_put_u32(writer, "kvm_api", KVM_API_VERSION);
 	put_names(writer);
 	put_signature(writer);
+	record_put_text(writer, "parent", parent);
 }
 
 const char *

@@ -9,7 +9,10 @@
 #include "plugin/device.h"
 #include "snapshot/snapshot.h"
 
-/* What is unfit about a section, unless errno, 0 before the attempt, tells of a lack of the host; and how the host that made it differs from this one. */
+/*
+ * What is unfit about a section, and how the host that made it differs from this one; unless errno, 0 before the attempt,
+ * tells that this one lacks something.
+ */
 static int
 unfit(const struct snapshot *snapshot, uint32_t tag, uint32_t index, const char *why)
 {
@@ -22,7 +25,7 @@ unfit(const struct snapshot *snapshot, uint32_t tag, uint32_t index, const char 
 	if (status == STATUS_HOST)
 		return fail(STATUS_HOST, "can't load %s, section %s %u: no memory", snapshot->path,
 			    snapshot_tag_name(tag, name), index);
-	snapshot_host_save(&writer);
+	snapshot_host_save(&writer, NULL);
 	if (!writer.failed && !record_open(writer.data, writer.length, &here))
 		snapshot_host_text(&here, here_text, sizeof(here_text));
 	record_writer_free(&writer);
@@ -143,18 +146,53 @@ check_all(const struct snapshot *snapshot, struct machine *machine, struct devic
 	return 0;
 }
 
+/* The pages of a file that has a parent over those of the parent; memory is mapped from the first of the chain. */
+static int
+load_pages(const struct snapshot *snapshot, const struct memory *memory)
+{
+	uint64_t pages = memory->size / PAGE_SIZE;
+	int failed = 0;
+
+	if (!snapshot->pages)
+		return 0;
+	failed = load_pages(snapshot->parent, memory);
+	for (uint64_t page = 0, end; page < pages && !failed; page = end) {
+		end = page + 1;
+		if (!snapshot_holds(snapshot, page))
+			continue;
+		while (end < pages && snapshot_holds(snapshot, end) &&
+		       memory_page(memory, end) == memory_page(memory, end - 1) + PAGE_SIZE)
+			end++;
+		failed =
+		    snapshot_pread(snapshot, memory_page(memory, page), (end - page) * PAGE_SIZE,
+				   snapshot->header.memory_offset + page * PAGE_SIZE);
+	}
+	return failed;
+}
+
+static int
+load_generation(const struct snapshot *snapshot, struct devices *devices)
+{
+	const uint8_t *generation;
+	size_t length;
+
+	if (!record_get_bytes(snapshot_section(snapshot, SECTION_VM, 0), "generation", &generation,
+			      &length) ||
+	    length != sizeof(devices->generation))
+		return unfit(snapshot, SECTION_VM, 0, "generation is missing or no id");
+	if (devices->config->snapshot.generation == GENERATION_KEEP)
+		memcpy(devices->generation, generation, length);
+	return 0;
+}
+
 /* vCPUs, then lines and chips, then devices: the order that KVM needs. */
 int
-snapshot_load(const struct snapshot *snapshot, struct machine *machine, struct devices *devices)
+snapshot_load_state(const struct snapshot *snapshot, struct machine *machine,
+		    struct devices *devices)
 {
 	char why[512] = "";
-	int failed;
 
 	errno = 0;
-	failed = check_all(snapshot, machine, devices);
-
-	if (failed)
-		return failed;
 	for (uint32_t i = 0; i < machine->vcpu_count; i++)
 		if (vcpu_load(&machine->vcpus[i], snapshot_section(snapshot, SECTION_VCPU, i), why,
 			      sizeof(why)))
@@ -166,4 +204,18 @@ snapshot_load(const struct snapshot *snapshot, struct machine *machine, struct d
 				why, sizeof(why)))
 			return unfit(snapshot, SECTION_DEVICE, i, why);
 	return 0;
+}
+
+int
+snapshot_load(const struct snapshot *snapshot, struct machine *machine, struct devices *devices)
+{
+	int failed;
+
+	errno = 0;
+	failed = check_all(snapshot, machine, devices);
+	if (!failed)
+		failed = load_generation(snapshot, devices);
+	if (!failed)
+		failed = load_pages(snapshot, &machine->memory);
+	return failed ? failed : snapshot_load_state(snapshot, machine, devices);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Builds what lies before the memory in a snapshot file: header, table, sections. */
+/* Builds what a snapshot file has beside memory: header, table, sections. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,17 +45,28 @@ snapshot_meta_add_record(struct snapshot_meta *meta, uint32_t tag, uint32_t inde
 	*writer = (struct record_writer){ 0 };
 }
 
-static uint64_t
-meta_size(const struct snapshot_meta *meta)
+void
+snapshot_meta_add_memory(struct snapshot_meta *meta, const struct memory *memory)
 {
-	return sizeof(struct snapshot_header) + meta->count * sizeof(struct snapshot_row) +
-	       meta->length;
+	struct record_writer writer = { 0 };
+
+	record_begin(&writer, "regions", RECORD_LIST);
+	for (uint32_t i = 0; i < memory->count; i++) {
+		record_begin(&writer, NULL, RECORD_GROUP);
+		record_put_u64(&writer, "gpa", memory->regions[i].gpa);
+		record_put_u64(&writer, "size", memory->regions[i].size);
+		record_put_u64(&writer, "offset", memory->regions[i].offset);
+		record_end(&writer);
+	}
+	record_end(&writer);
+	snapshot_meta_add_record(meta, SECTION_MEMORY, 0, &writer);
 }
 
 uint64_t
-snapshot_meta_end(const struct snapshot_meta *meta)
+snapshot_meta_size(const struct snapshot_meta *meta)
 {
-	return (meta_size(meta) + PAGE_SIZE - 1) & ~(uint64_t)(PAGE_SIZE - 1);
+	return sizeof(struct snapshot_header) + meta->count * sizeof(struct snapshot_row) +
+	       meta->length;
 }
 
 uint8_t *
@@ -63,7 +74,7 @@ snapshot_meta_seal(const struct snapshot_meta *meta, struct snapshot_header *hea
 		   uint64_t memory_size)
 {
 	size_t table = meta->count * sizeof(struct snapshot_row);
-	uint8_t *bytes = meta->failed ? NULL : calloc(1, snapshot_meta_end(meta));
+	uint8_t *bytes = meta->failed ? NULL : calloc(1, snapshot_meta_size(meta));
 	struct snapshot_row *rows;
 
 	if (!bytes)
@@ -73,15 +84,16 @@ snapshot_meta_seal(const struct snapshot_meta *meta, struct snapshot_header *hea
 	header->header_size = sizeof(*header);
 	header->sections = (uint32_t)meta->count;
 	header->page_size = PAGE_SIZE;
-	header->meta_size = meta_size(meta);
-	header->memory_offset = snapshot_meta_end(meta);
+	header->memory_offset = SNAPSHOT_MEMORY_OFFSET;
 	header->memory_size = memory_size;
+	header->table_offset = SNAPSHOT_MEMORY_OFFSET + memory_size;
+	header->table_size = table + meta->length;
 	header->checksum = 0;
 	rows = (struct snapshot_row *)(bytes + sizeof(*header));
 	for (size_t i = 0; i < meta->count; i++) {
 		rows[i] = meta->rows[i];
 		rows[i].checksum = crc32c(0, meta->body + rows[i].offset, rows[i].length);
-		rows[i].offset += sizeof(*header) + table;
+		rows[i].offset += table;
 	}
 	memcpy(bytes + sizeof(*header) + table, meta->body, meta->length);
 	header->checksum = crc32c(crc32c(0, header, sizeof(*header)), rows, table);

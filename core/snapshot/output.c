@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Writes a file under a temporary name beside its target and puts it into the target's place. */
+/* Writes a file under a temporary name beside its target and puts it into the target's place; or frames to a pipe. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +13,7 @@
 
 #include "base/log.h"
 #include "snapshot/output.h"
+#include "snapshot/snapshot.h"
 
 static int
 fail_write(const struct output *output, const char *what)
@@ -39,6 +42,22 @@ check_target(const struct output *output)
 	return 0;
 }
 
+/* Where a path leads: also a link to what is not there yet. Malloced, or NULL. */
+static char *
+follow(const char *path)
+{
+	char *target = realpath(path, NULL), link[PATH_MAX];
+	const char *slash = strrchr(path, '/');
+	ssize_t length;
+
+	if (target || errno != ENOENT || (length = readlink(path, link, sizeof(link) - 1)) < 0)
+		return target ? target : strdup(path);
+	link[length] = '\0';
+	if (link[0] == '/' || !slash)
+		return strdup(link);
+	return asprintf(&target, "%.*s%s", (int)(slash - path + 1), path, link) < 0 ? NULL : target;
+}
+
 /*
  * Finds out target and folder; returns the temporary name, hidden and short enough for any name, or
  * NULL: said.
@@ -50,9 +69,7 @@ name_files(struct output *output)
 	char *temporary = NULL;
 	uint64_t random;
 
-	output->target = realpath(output->path, NULL);
-	if (!output->target)
-		output->target = strdup(output->path);
+	output->target = follow(output->path);
 	if (!output->target || getrandom(&random, sizeof(random), 0) != sizeof(random)) {
 		fail_write(output, "naming it");
 		return NULL;
@@ -73,37 +90,123 @@ name_files(struct output *output)
 	return temporary;
 }
 
+/*
+ * A file without a name, where the file system has that: a process that is killed leaves nothing. Its temporary name
+ * comes at the end, since a link can't replace a file and a rename can.
+ */
+static int
+open_unnamed(struct output *output)
+{
+	errno = EOPNOTSUPP;
+	if (!access("/proc/self/fd", X_OK)) /* by which it gets its name */
+		output->fd = open(output->folder, O_WRONLY | O_TMPFILE | O_CLOEXEC, 0666);
+	return output->fd < 0 ? -1 : 0;
+}
+
+static int
+give_name(struct output *output, const char *temporary)
+{
+	char self[32];
+
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", output->fd);
+	return linkat(AT_FDCWD, self, AT_FDCWD, temporary, AT_SYMLINK_FOLLOW);
+}
+
 int
 output_open(struct output *output, const char *path)
 {
 	char *temporary;
 	int failed;
 
-	memset(output, 0, sizeof(*output));
-	output->path = path;
-	output->fd = -1;
+	*output = (struct output){ .path = strdup(path), .fd = -1 };
+	if (!output->path)
+		return fail(STATUS_HOST, "can't write snapshot %s: no memory", path);
 	errno = 0;
 	temporary = name_files(output);
 	failed = temporary ? check_target(output) : errno == ENOMEM ? -STATUS_HOST : -STATUS_IO;
 	/* Not mkstemp: the kernel applies the umask, which can't be read without a race. */
-	if (!failed) {
-		output->fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-		if (output->fd >= 0)
-			output->temporary = temporary; /* ours to remove */
-		else
-			failed = fail_write(output, "making a file in its folder");
+	output->temporary = temporary;
+	if (failed || !open_unnamed(output))
+		return failed;
+	/* What a file system or kernel without such files answers. */
+	if (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL)
+		return fail_write(output, "making a file in its folder");
+	output->fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	output->named = output->fd >= 0;
+	return output->named ? 0 : fail_write(output, "making a file in its folder");
+}
+
+/* All of it to a pipe, waiting for its reader. */
+static int
+send_all(struct output *output, const void *from, size_t length)
+{
+	const uint8_t *bytes = from;
+
+	while (length) {
+		ssize_t n = write(output->fd, bytes, length);
+		struct pollfd room = { .fd = output->fd, .events = POLLOUT };
+
+		if (n < 0 && errno == EAGAIN) {
+			if (output->cancelled && *output->cancelled) {
+				errno = ECANCELED;
+				return fail_write(output, "writing");
+			}
+			poll(&room, 1, 100);
+		} else if (n < 0 && errno != EINTR)
+			return fail_write(output, "writing");
+		else if (n > 0) {
+			bytes += n;
+			length -= (size_t)n;
+		}
 	}
-	if (!output->temporary)
-		free(temporary);
-	return failed;
+	return 0;
+}
+
+static int
+send_frame(struct output *output, const void *from, size_t length, uint64_t offset)
+{
+	struct stream_frame frame = { .offset = offset, .length = (uint32_t)length };
+	int failed;
+
+	frame.checksum = crc32c(crc32c(0, &frame, sizeof(frame)), from, length);
+	failed = send_all(output, &frame, sizeof(frame));
+	if (offset + length > output->size)
+		output->size = offset + length;
+	return failed ? failed : send_all(output, from, length);
+}
+
+int
+output_open_fd(struct output *output, int fd, const char *name)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	*output = (struct output){ .path = strdup(name), .fd = fd, .stream = true, .flags = -1 };
+	if (!output->path)
+		return fail(STATUS_HOST, "can't write snapshot %s: no memory", name);
+	if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY) {
+		errno = flags < 0 ? errno : EBADF;
+		return fail_write(output, "it can't be written to");
+	}
+	output->flags = flags;
+	fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+	return send_all(output, STREAM_MAGIC, 8);
 }
 
 int
 output_write(struct output *output, const void *from, size_t length, uint64_t offset)
 {
 	const uint8_t *bytes = from;
+	int failed = 0;
 
-	while (length) {
+	while (output->stream && length && !failed) {
+		size_t part = length < STREAM_FRAME_MAX ? length : STREAM_FRAME_MAX;
+
+		failed = send_frame(output, bytes, part, offset);
+		bytes += part;
+		offset += part;
+		length -= part;
+	}
+	while (length && !failed) {
 		ssize_t n = pwrite(output->fd, bytes, length, (off_t)offset);
 
 		if (n < 0 && errno == EINTR)
@@ -116,12 +219,28 @@ output_write(struct output *output, const void *from, size_t length, uint64_t of
 		offset += (size_t)n;
 		length -= (size_t)n;
 	}
-	return 0;
+	return failed;
+}
+
+int
+output_zero(struct output *output, size_t length, uint64_t offset)
+{
+	static const uint8_t zeros[PAGE_SIZE];
+	int failed = 0;
+
+	if (!output->stream && !fallocate(output->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+					  (off_t)offset, (off_t)length))
+		return 0;
+	for (size_t at = 0; at < length && !failed; at += PAGE_SIZE)
+		failed = output_write(output, zeros, PAGE_SIZE, offset + at);
+	return failed;
 }
 
 int
 output_resize(struct output *output, uint64_t size)
 {
+	if (output->stream)
+		return 0;
 	return ftruncate(output->fd, (off_t)size) ? fail_write(output, "sizing") : 0;
 }
 
@@ -150,28 +269,34 @@ output_commit(struct output *output)
 {
 	int fd = output->fd;
 
+	if (output->stream)
+		return send_frame(output, "", 0, output->size);
 	if (fsync(fd))
 		return fail_write(output, "syncing");
+	if (!output->named && give_name(output, output->temporary))
+		return fail_write(output, "naming it");
+	output->named = true;
 	output->fd = -1;
 	if (close(fd))
 		return fail_write(output, "closing");
 	if (rename(output->temporary, output->target))
 		return fail_write(output, "renaming");
-	free(output->temporary);
-	output->temporary = NULL;
+	output->named = false;
 	return sync_folder(output);
 }
 
 void
 output_close(struct output *output)
 {
+	if (output->stream && output->flags >= 0)
+		fcntl(output->fd, F_SETFL, output->flags);
 	if (output->fd >= 0)
 		close(output->fd);
-	if (output->temporary)
+	if (output->named)
 		unlink(output->temporary);
 	free(output->temporary);
 	free(output->folder);
 	free(output->target);
-	memset(output, 0, sizeof(*output));
-	output->fd = -1;
+	free(output->path);
+	*output = (struct output){ .fd = -1 };
 }

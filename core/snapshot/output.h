@@ -1,24 +1,51 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A file that appears under its name only when it is whole and on the disk. */
+/*
+ * Where a snapshot goes: a file that appears under its name only when it is whole and on the disk,
+ * or a descriptor (a pipe, a socket) that takes the file in frames.
+ *
+ * A stream begins with STREAM_MAGIC; then come frames, each a struct stream_frame and as many bytes
+ * as it says: a piece of the file at an offset, later ones over earlier ones; what none has written
+ * is zero. A frame of length 0 is the end; its offset is the file's size.
+ */
 #ifndef SNAPSHOT_OUTPUT_H
 #define SNAPSHOT_OUTPUT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#define STREAM_MAGIC "MINIVMM\x1e"
+#define STREAM_FRAME_MAX (1u << 20)
+
+struct stream_frame {
+	uint64_t offset;
+	uint32_t length;   /* bytes that follow, at most STREAM_FRAME_MAX */
+	uint32_t checksum; /* CRC-32C of this struct, with 0 here, and the bytes */
+};
+
 struct output {
-	const char *path; /* as given, for messages */
-	char *target;     /* where it really goes: path without symbolic links */
+	char *path;   /* as given, for messages */
+	char *target; /* where it really goes: path without symbolic links */
 	char *folder, *temporary;
+	bool named; /* the file has its temporary name */
 	int fd;
+	bool stream;
+	int flags;     /* of a stream's descriptor, as they were: meanwhile it does not block */
+	uint64_t size; /* of a stream's file, so far */
+	const volatile bool
+	    *cancelled; /* NULL: never; else a stream that nobody reads is left then */
 };
 
 /* Each says what failed and returns 0 or a negative status; after one that failed, and in any case
  * at the end, comes close, which removes what was not committed. */
 int output_open(struct output *output, const char *path);
+/* The descriptor becomes ours. name is for messages. */
+int output_open_fd(struct output *output, int fd, const char *name);
 /* Writes at an offset; what is never written is zero. */
 int output_write(struct output *output, const void *from, size_t length, uint64_t offset);
 int output_resize(struct output *output, uint64_t size);
+/* Zeros over what was written there; whole pages. */
+int output_zero(struct output *output, size_t length, uint64_t offset);
 /* To the disk, then under the final name, which is then on the disk too. */
 int output_commit(struct output *output);
 void output_close(struct output *output);

@@ -27,14 +27,14 @@ for my $option ($help =~ /^ +(--[a-z]+)/mg) {
     fails([ $minivmm, '-c', 'x.ini', $option ], 110, qr/\Q$option\E needs a value; see minivmm --help/, "$option needs a value");
 }
 my @commands = $help =~ /^  minivmm ([a-z][a-z-]+)/mg;
-is("@commands", 'inspect diff verify plugins new-plugin doctor', 'sub-commands');
+is("@commands", 'ctl inspect batch diff flatten verify plugins new-plugin doctor', 'sub-commands');
 for my $command (@commands) {
     ($status, $out, $err) = run([ $minivmm, $command, '--help' ]);
     like("$status:$err:$out", qr/\A0::(?:usage: )?minivmm $command/, "$command --help");
     cmp_ok(max(map { length } split /\n/, $out), '<=', 100, "$command --help: its width");
     my $usage = $command eq 'diff' ? 2 : 110;
     fails([ $minivmm, $command, '--frob' ], $usage, qr/\Q$command\E|frob/, "$command with an option that is none");
-    fails([ $minivmm, $command, qw(a b c) ], $usage, qr/\Q$command\E/, "$command with too much");
+    fails([ $minivmm, $command, qw(a b c) ], $usage, qr/\Q$command\E/, "$command with too much") if $command ne 'ctl';
     ($status, $out, $err) = run([ $minivmm, $command, '--help' ], stdout => '/dev/full');
     my $io = $command eq 'diff' ? 2 : 113;
     is("$status:$err", "$io:minivmm: can't write to stdout: No space left on device\n", "$command: a full stdout is told");
@@ -55,6 +55,11 @@ for (
     [ [ @ini, '-r', 'x.snap' ], qr/use -c or -r, not both/ ],
     [ [ '-c' ], qr/-c needs a value/ ],
     [ [ @ini, '--log', 'loud' ], qr/--log takes error, warn, info or debug, not loud/ ],
+    [ [ @ini, @ini ], qr/--config is given twice; see minivmm --help/ ],
+    [ [ @ini, '--until', 'hlt', '--until=access:1' ], qr/--until is given twice/ ],
+    [ [ @ini, qw(--at hlt --save a --save b) ], qr/--save is given twice/ ],
+    [ [ qw(-r a --restore b) ], qr/--restore is given twice/ ],
+    [ [ @ini, qw(--log warn --log error) ], qr/--log is given twice/ ],
     [ [ @ini, '--until=' ], qr/--until:  is no point; use / ],
   ) {
     my ($arguments, $message) = @$_;

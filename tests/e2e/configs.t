@@ -8,18 +8,35 @@ use lib 'tests/lib';
 use Minivmm;
 use Test::More;
 
-# stderr, but for the registers, is a pattern; none: nothing is said. set: what stands in for a person at a terminal.
+# stderr, but for the registers, is a pattern; none: nothing is said. set: what stands in for a person at a terminal, or
+# makes an end of what has none.
 my $said = qr/^log0: \d+\.\d{9} vcpu 0 rip/m;
 my %expected = (
+    'batch' => {
+        set => ['device.serial0.input=text:2 + 3*4\n'],
+        out => "? 14\n",
+        registers => { rbx => 14, rbp => 0x401000, rsp => 0x401000 },
+    },
     'code' => { out => "Hi\n", registers => { rax => 0x0a, rdx => 0x3f8, rip => 0x100d, rflags => 2 } },
     'counter' => { out => "123: interrupt\ntimer: interrupt\n", registers => { rdx => 0x3fd, rsp => 0x8000 } },
     'debug-exit' => { status => 42, registers => { rax => 42 } },
     'echo' => {
-        set => 'device.serial0.input=text:hi\r\x04',
+        set => ['device.serial0.input=text:hi\r\x04'],
         out => "What you type comes back; Ctrl-D ends.\r\nhi\r\n\r\nbye\r\n",
         registers => { rsp => 0x8000 },
     },
     'elf' => { out => "ELF: ok\n", registers => { rcx => 0, rdx => 0x3fd } },
+    'live' => {
+        set => [qw(vm.memory=1M cpu.r8=20 cpu.r12=2 cpu.r13=5 cpu.r15=1)],
+        out => join("\n",
+            'tick 00000001 0000000000000000 0000000000000000',
+            'tick 00000002 0000000000000014 0285d32a386d9da2',
+            'tick 00000003 0000000000000028 18374ea753441485',
+            'tick 00000004 000000000000003c 325be5cdb112e6bc',
+            'tick 00000005 0000000000000050 69473ff1c461103a',
+            "live: ok\n"),
+        registers => { r9 => 233, r10 => 1, rsp => 0x7fd8 },
+    },
     'long' => { out => "64 bit: ok\n", registers => { rbx => 50000005000000, rcx => 50000005000000, rdi => 0 } },
     'mmio-logger' => {
         out => "RAM\n",
@@ -61,7 +78,7 @@ for my $file (split ' ', $before) {
         fail("$name: nothing is said here of what it must show");
         next;
     }
-    my @set = $e->{set} ? ('--set', $e->{set}) : ();
+    my @set = map { ('--set', $_) } @{ $e->{set} // [] };
     my ($status, $out, $err) = run([ $minivmm, '-c', "$configs/$file", '--registers', @set ]);
     my $registers = registers($err);
     $err =~ s/^minivmm: vCPU .*\n//mg;

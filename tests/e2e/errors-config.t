@@ -40,6 +40,13 @@ SKIP: {
     unlink 'secret.ini';
 }
 
+for my $memory ('16K', '4M') {
+    is((run([ $minivmm, '-c', "$configs/code.ini", qw(--log error --until access:1 --save own.snap --set), "vm.memory=$memory" ]))[0],
+        0, "a snapshot of $memory");
+    fails([ $minivmm, '-c', 'own.snap' ], 110, qr/the config own\.snap: this is a snapshot; restore it with -r$/, 'is no config');
+    unlink 'own.snap';
+}
+
 # Lines.
 refused('unknown section', "$good\[devise a]\n", qr/x\.ini:11: unknown section \[devise a\]; did you mean \[device\]\?/);
 refused('a section unlike any', "[sheep]\n$good", qr/x\.ini:1: unknown section \[sheep\]; there are vm, boot, /);
@@ -127,6 +134,28 @@ spew('x.ini', "[vm]\nmemory = 1X\ncups = 1\n[boot]\ncode = zz\n[sheep]\n[device 
 my ($status, $out, $err) = run([ $minivmm, '-c', 'x.ini' ]);
 is("$status:$out", '110:', 'many mistakes');
 is(join(' ', sort map { /x\.ini:(\d+): / } split /\n/, $err), '2 3 5 6 7', 'all are said') or diag($err);
+
+# With them what only a plugin, or KVM's table of registers, can tell; the point and the image, too.
+my @many = (
+    "[vm]", "memory = 1X", "irqchip = maybe", "[boot]", "image = no.bin", "[cpu]", "raxx = 1", "cs.type = 999",
+    "[snapshot]", "at = rap:1", "file = x.snap", "[device a]", "plugin = serail", "[device serial0]", "plugin = serial",
+    "port = many", "irq = 99", "output = fiel:x", "[device c]", "plugin = counter", "irq = 5", "address = 0x8000",
+    "limitt = 3", "[device d]", "plugin = debug-exit", "convention = isaa", ''
+);
+my @wrong = (2, 3, 5, 7, 8, 10, 13, 16, 17, 18, 23, 26);
+spew('x.ini', join "\n", @many);
+for my $more ([], ['--check']) {
+    ($status, $out, $err) = run([ $minivmm, '-c', 'x.ini', @$more ], LD_PRELOAD => "$build/tests/preload/kvm.so",
+        KVM_OPEN => 'enoent');
+    is("$status:$out", '110:', "mistakes at every stage @$more");
+    is(join(' ', sort { $a <=> $b } map { /x\.ini:(\d+): / } split /\n/, $err), "@wrong", 'all are said') or diag($err);
+}
+$many[1] = 'memory = 64K';
+$many[2] = 'irqchip = on';
+spew('x.ini', join "\n", @many);
+($status, $out, $err) = run([ $minivmm, '-c', 'x.ini' ]);
+is(join(' ', sort { $a <=> $b } map { /x\.ini:(\d+): / } split /\n/, $err), '5 7 8 10 13 16 17 18 23 26',
+    'without mistakes in the text the rest is said as well') or diag($err);
 
 # --check looks without running: what is right, and what is wrong.
 spew('x.ini', guest('b0 41 ee f4', "[snapshot]\nat = hlt\nfile = x.snap\n"));

@@ -26,6 +26,9 @@ spew('x.ini', guest('f4', "[plugins]\npath = empty:$build/tests\n\n[device a]\np
 fails([ $minivmm, '-c', 'x.ini' ],
     110, qr/x\.ini:16: plugin nosuch: no nosuch\.so in empty, \Q$build\E\/tests, more, \/.*; build it there, or name its folder/,
     'not found: the folders searched', MINIVMM_PLUGIN_PATH => 'more');
+refused('a misspelt name', "[device a]\nplugin = serail\n",
+    qr/x\.ini:16: plugin serail: no serail\.so in .*; did you mean serial\? Else build it there, or name its folder/);
+fails([ $minivmm, 'plugins', 'seril' ], 110, qr/plugin seril: no seril\.so in .*; did you mean serial\? Else /, 'of plugins');
 refused('no shared object', "[device a]\nplugin = ./x.ini\n", qr/x\.ini:16: plugin \.\/x\.ini can't be loaded: .*x\.ini: /);
 POSIX::mkfifo('fifo', 0600);
 refused('a pipe', "[device a]\nplugin = ./fifo\n", qr/x\.ini:16: plugin \.\/fifo: \.\/fifo is a device, pipe or socket, not a file/);
@@ -52,7 +55,7 @@ refused('unknown option', "[device a]\nplugin = counter\naddress = 0x9000\nlimit
 refused('bad number', "[device a]\nplugin = counter\naddress = 0x9000\nlimit = many\n",
     qr/x\.ini:18: device a: limit = many is not a number/);
 refused('out of range', "[device a]\nplugin = mmio-logger\naddress = 0x9000\nsize = 1G\n",
-    qr/x\.ini:18: device a: size = 1G is out of range; it goes from 1 to 67108864/);
+    qr/x\.ini:18: device a: size = 1G is out of range; it goes from 1 to 64M/);
 refused('no such choice', "[device a]\nplugin = debug-exit\nconvention = isaa\n",
     qr/x\.ini:17: device a: convention = isaa: use one of plain, isa/);
 refused('required', "[device a]\nplugin = counter\n", qr/x\.ini:15: device a: address is missing: it has no initial value/);
@@ -68,7 +71,7 @@ refused('an irq without irqchip', "[device a]\nplugin = serial\nport = 0\nirq = 
     qr/x\.ini:18: device a: irq = 4 needs an interrupt controller: set irqchip = on in \[vm\], or none here/);
 refused('no such line', "[device a]\nplugin = serial\nport = 0\nirq = 24\n",
     qr/x\.ini:18: device a: irq = 24: use a line from 0 to 23, or none/, '--set', 'vm.irqchip=on');
-refused('the same name twice', "[device serial0]\nplugin = counter\n",
+refused('the same name twice', "[device serial0]\nplugin = counter\naddress = 0x9000\n",
     qr/x\.ini:15: \[device serial0\] again: it is there at line 8; give each its own name/);
 refused('no name', "[device]\nplugin = counter\n", qr/x\.ini:15: \[device \]: the name must be a to z, then up to 31/);
 refused('no plugin', "[device a]\n", qr/x\.ini:15: \[device a\] has no plugin: add plugin = NAME/);
@@ -89,6 +92,40 @@ spew('x.ini', guest('e6 12 ba f8 03 b0 48 ee f4', $faulty));
 ($status, $out, $err) = run([ $minivmm, '-c', 'x.ini', '--status', 'status.json', '--set', 'device.a.in=write' ]);
 is("$status:$out:$err", "0:H:minivmm: a: goes wrong, as it was told\n", 'in write: the machine goes on');
 is_deeply(status_of('status.json')->{devices}{a}, { reads => 0, writes => 1, failures => 1 }, 'and it is counted');
+
+# A callback that fails without a word: told with its device, plugin and name; what a guest can repeat is counted only.
+sub fault {
+    my ($in, $silent, @arguments) = @_;
+    my @from = grep({ $_ eq '-r' } @arguments) ? () : ('-c', 'x.ini');
+    return join ':', run([ $minivmm, @from, @arguments, '--set', "device.a.in=$in", '--set', "device.a.silent=$silent" ]);
+}
+my $who = 'minivmm: device a (plugin faulty)';
+my $told = "minivmm: a: goes wrong, as it was told\n";
+my @save = ('--at', 'access:1', '--save', 'f.snap', '--log', 'warn');
+is(fault('configure', 1), "110::$who: configure failed and gave no reason\n", 'configure without a word');
+is(fault('start', 1), "113::$who: start failed and gave no reason\n", 'start');
+is(fault('stop', 1), "0:H:$who: stop failed and gave no reason\n", 'stop');
+is(fault('stop', 0), "0:H:$told", 'stop, which says why');
+is(fault('write', 1), '0:H:', 'write: nothing');
+is(fault('bad-pause', 1, @save), "0:H:" . "$who: pause failed and gave no reason\n" x 2, 'pause, for the snapshot and the end');
+is(fault('resume', 1, @save), "0:H:$who: resume failed and gave no reason\n", 'resume');
+unlink 'f.snap';
+is(fault('save', 1, @save), "113:H:$who: save failed and gave no reason: no snapshot is written\n", 'save');
+is(fault('save', 0, @save), "113:H:$told$who: save failed: no snapshot is written\n", 'save, which says why');
+ok(!-e 'f.snap', 'and there is none');
+is(fault('nowhere', 1, @save), '0:H:', 'a good one');
+my @restore = ('-r', 'f.snap', '--set', "plugins.path=$build/tests/plugins");
+my $unfit = 'f.snap does not fit, section DEVI 1: device a (plugin faulty): loaded failed';
+like(fault('loaded', 1, @restore), qr/\A112::minivmm: \Q$unfit\E and gave no reason \(made on /, 'loaded');
+like(fault('loaded', 0, @restore), qr/\A112::$told\Qminivmm: $unfit\E \(made on /, 'loaded, which says why');
+
+# A row that there is not, of each table; a watch on the wrong thread.
+is(fault('rows', 0), '0:H:' . join('', map { "minivmm: a: $_ rows\n" } 'timer 7: the table of timers has 1',
+        'timer 7: the table of timers has 1', 'post 7: the table of posts has 0',
+        ('stream 7: the table of streams has 0') x 4, 'watch 7: the table of watches has 1'), 'rows that there are not');
+is(fault('watch', 0),
+    "0:H:minivmm: a: watch nothing: not on the I/O thread: a range handler has a post do it, by minivmm_post()\n",
+    'a watch in a range handler');
 
 # A crash says whose it is.
 ($status, $out, $err) = run([ $minivmm, '-c', 'x.ini', '--set', 'device.a.in=crash' ]);

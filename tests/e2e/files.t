@@ -65,10 +65,24 @@ is(names(), 'my.ini own.snap', 'nothing is left behind');
 is((run([ $minivmm, '-r', 'own.snap', @point, '--save', 'own.snap' ]))[0], 0, 'over the file it was restored from');
 is((run([ $minivmm, 'verify', 'own.snap' ]))[0], 0, 'which is whole');
 
-for ([ '', qr/the snapshot needs a file to go to/ ], [ 'fd:1', qr/can't go to a descriptor/ ]) {
+for ([ '', qr/the snapshot needs a file to go to/ ], [ 'fd:1', qr/device serial0 writes to stdout, where the snapshot is to go/ ]) {
     my ($status, $out, $err) = run([ $minivmm, '-c', 'my.ini', @point, '--save', $_->[0] ]);
     is("$status:$out", '110:', "--save '$_->[0]': refused before the guest runs");
     like($err, $_->[1], "--save '$_->[0]': why");
+}
+
+# A descriptor is written to as it stands: what it leads to is neither emptied nor opened anew.
+for my $name (qw(/dev/stdout /dev/fd/1 /proc/self/fd/1)) {
+    my $both = "'$minivmm' -c '$configs/code.ini' --log error --status $name --trace $name";
+    my ($status, $out, $err) = run([ 'sh', '-c', "{ echo before; $both; echo after; } >log" ]);
+    is("$status:$err", '0:', $name);
+    like(slurp('log'), qr/\Abefore\n(?=.*^Hi$)(?=.*^\{"n":1,).*^\{"cause":"hlt".*\nafter\n\z/ms, "$name: nothing is lost");
+}
+{
+    my ($status, $out) = run([ 'sh', '-c', "'$minivmm' -c '$configs/code.ini' --log error --status /dev/stderr 2>>log" ]);
+    like("$status:" . slurp('log'), qr/\A0:before\n.*after\n\{"cause":"hlt"[^\n]*\n\z/s, '/dev/stderr');
+    ($status, $out, my $err) = run([ $minivmm, '-c', "$configs/code.ini", '--log', 'error', '--status', '/dev/fd/99' ]);
+    is("$status:$err", "113:minivmm: cannot write the status to /dev/fd/99: Bad file descriptor\n", 'one that is not open');
 }
 
 # A period of 584 years can't be added to a clock; one of 292 costs nothing.

@@ -45,6 +45,13 @@ is((run([ "$at/bin/minivmm", '-c', 'x.ini' ]))[0], 10, 'runs');
 is((run([ "$at/bin/minivmm", '-c', 'x.ini', '--until', 'mmio:0xd0000000', '--save', 'x.snap' ]))[0], 0, 'up to a snapshot');
 is((run([ "$at/bin/minivmm", '-r', 'x.snap' ], MINIVMM_PLUGIN_PATH => '.'))[0], 10, 'and on from there');
 
+# To install for another prefix makes no other program: it finds its plugins from where it lies.
+my $before = (stat $minivmm)[9];
+make('install', 'PREFIX=/opt/mini');
+is((stat $minivmm)[9], $before, 'the program in the tree is as it was');
+($status, $out, $err) = run([ "$to/opt/mini/bin/minivmm", '-c', "$configs/simple.ini", '--log', 'warn' ]);
+is("$status:$out:$err", "0:4\n:", 'and runs from there');
+make('uninstall', 'PREFIX=/opt/mini');
 make('uninstall');
 is((run([ 'find', $to, '-type', 'f' ]))[1], '', 'nothing is left of it');
 

@@ -14,7 +14,7 @@ my %page = (cli => 'minivmm.1', config => 'minivmm.ini.5', plugin => 'minivmm-pl
 sub without_comments { return $_[0] =~ s{/\*.*?\*/}{}gsr }
 
 my %source = map { my $file = "$top/core/$_"; ($_ => without_comments(slurp($file))) }
-  qw(cli/main.c machine/point.c config/schema.c plugin/stream_kinds.c kvm/fields.c include/minivmm/plugin.h);
+  qw(cli/main.c cli/batch.c machine/point.c config/schema.c plugin/stream_kinds.c kvm/fields.c include/minivmm/plugin.h);
 
 my %text;
 for my $folder (sort keys %page) {
@@ -22,6 +22,7 @@ for my $folder (sort keys %page) {
     is(join(':', run([ qw(mandoc -Tlint -Wwarning), $file ])), '0::', "$page{$folder} is clean");
     my ($status, $out) = run([ 'sh', '-c', 'mandoc -Tascii -Owidth=200 "$1" | col -bx', 'sh', $file ]);
     is($status, 0, "$page{$folder} can be read");
+    unlike($out, qr/;\s*;/, "$page{$folder} ends no line twice");
     $text{$folder} = $out;
 }
 
@@ -53,7 +54,7 @@ cmp_ok(scalar(keys %option), '>', 10, 'options');
 has_item($text{cli}, "--$_", "minivmm.1: --$_") for sort keys %option;
 shows($text{cli}, qr/^ +-$_, --/m, "minivmm.1: -$_") for $table =~ /'(\w)'/g;
 for my $mentioned ($text{cli} =~ /(?<![\w-])--([a-z][\w-]+)/g) {
-    ok($mentioned eq 'json', "minivmm.1: --$mentioned is an option") if !$option{$mentioned};
+    ok($mentioned =~ /^(?:json|watch)$/ || $source{'cli/batch.c'} =~ /\{ "$mentioned",/, "minivmm.1: --$mentioned is an option") if !$option{$mentioned};
 }
 my ($commands) = $source{'cli/main.c'} =~ /\} commands\[\] = \{(.*?)\n\};/s;
 for my $command ($commands =~ /\{ "([\w-]+)",/g) {

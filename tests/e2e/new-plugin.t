@@ -46,6 +46,11 @@ for my $name (qw(adder my-device linux int)) {
     is(join(':', run([ $minivmm, '-r', 'new.snap', '--set', 'plugins.path=.' ])), '8::', "$name: which is restored");
 }
 
+my ($again, $written, $warning) = run([ $minivmm, 'new-plugin', 'serial' ]);
+like("$again:$warning", qr/\A0:minivmm: warning: there is a plugin serial already, \S+\/serial\.so: a config gets the one whose .*\n\z/,
+    'the name of one that there is');
+ok(-s 'serial.c', 'is written all the same');
+
 spew('mine.c', 'precious');
 fails([ $minivmm, 'new-plugin', 'mine' ], 113, qr/cannot write mine\.c: it is there already/, 'a file that is there');
 is(slurp('mine.c'), 'precious', 'stays as it is');

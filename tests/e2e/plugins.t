@@ -5,6 +5,7 @@ use v5.14;
 use warnings;
 use lib 'tests/lib';
 
+use File::Basename 'dirname';
 use Minivmm;
 use Plugins;
 use Test::More;
@@ -50,6 +51,15 @@ my ($all, $out);
 ($status, $out, $err) = run([ "$build/tests/tools/hostile", 'x.ini', 2000 ]);
 like("$status:$out", qr/\A0:# SEED=\d+\nPASS /, 'all together') or diag($err);
 
+# One folder, however often it is named, is listed once.
+symlink dirname($minivmm) . '/plugins', 'again';
+($status, my $once) = run([ $minivmm, 'plugins' ], MINIVMM_PLUGIN_PATH => 'again:./again:again/../again');
+is(scalar(() = $once =~ /^  serial /mg), scalar(() = $list =~ /^  serial /mg), 'a folder by several names');
+
+# Limits are written as a config has them.
+($status, $out) = run([ $minivmm, 'plugins', 'mmio-logger' ]);
+like($out, qr/^  size +size .*\(1 to 64M\)$/m, 'a size');
+
 # A snapshot by one state version, restored by another: a field more gets its initial value; a field less is refused.
 for my $version (1, 2) {
     mkdir "v$version";
@@ -73,7 +83,8 @@ fails([ $minivmm, '-r', 'g2.snap' ], 112, qr/device g has state version 2, plugi
     'a new snapshot in the old version is refused', MINIVMM_PLUGIN_PATH => 'v1');
 
 # The plugin is not here, or named by a path.
-fails([ $minivmm, '-r', 'g1.snap' ], 112, qr/plugin gauge: no gauge\.so in /, 'a plugin that is missing at the restore',
+fails([ $minivmm, '-r', 'g1.snap' ], 112, qr/the snapshot's device g: plugin gauge: no gauge\.so in .*; name its folder with --set plugins\.path=DIR or /,
+    'a plugin that is missing at the restore',
     MINIVMM_PLUGIN_PATH => 'nowhere');
 spew('path.ini', slurp('gauge.ini') =~ s/plugin = gauge/plugin = .\/v1\/gauge.so/r);
 is(gauge(1, '-c', 'path.ini', '--until', 'pio:0x10', '--save', 'path.snap'), '0::', 'a plugin named by a path');

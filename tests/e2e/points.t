@@ -77,6 +77,24 @@ is_deeply([ @{ go(@run, '--until', 'rip:0x1000:2') }{qw(status out cause)} ], [ 
 is_deeply([ @{ go(@run, '--at', 'pio:0x80', '--save', 'z.snap') }{qw(status out)} ], [ 0, 'abc' ], 'nor this one');
 ok(!-e 'z.snap', 'nothing is saved');
 
+# If that was to be a snapshot, it is told.
+sub said_of { return (run([ @_ ]))[2] =~ s/^minivmm: warning: nobody answers .*\n//gmr }
+my @warn = ($minivmm, '-c', 'abc.ini', '--log', 'warn');
+is(said_of(@warn, '--at', 'pio:0x81', '--save', 'z.snap'),
+    "minivmm: warning: point pio:0x81 was not reached: no snapshot written\n", 'a snapshot that was not written');
+is(said_of(@warn, '--until', 'pio:0x81', '--save', 'z.snap'),
+    "minivmm: warning: point pio:0x81 was not reached: no snapshot written\n", 'with --until as well');
+is(said_of(@warn, '--until', 'rip:0x1000:2'), '', 'an end that did not come is nothing');
+go(@run, '--until', 'access:3', '--save', 'x.snap');
+like(said_of($minivmm, '-r', 'x.snap', '--log', 'warn', '--until', 'time:1ns'),
+    qr/\Aminivmm: warning: point time:1ns is past: the VM's clock shows \d+ ns already\n\z/, 'a time that is past');
+
+# A device that puts out nothing.
+spew('mute.ini', slurp('abc.ini') . "[device c]\nplugin = counter\naddress = 0x9000\n"
+      . "[snapshot]\nat = output:c:a\nfile = x.snap\n");
+fails([ $minivmm, '-c', 'mute.ini' ], 110,
+    qr/mute\.ini:15: output:c:a: device c \(plugin counter\) has no stream that puts out/, 'a device without output');
+
 # Steps are instructions: a byte each, inc %ax.
 spew('steps.ini', guest('40 ' x 10 . 'f4'));
 for my $steps (1, 5, 10) {
@@ -114,6 +132,8 @@ for (
     [ [ '--at', 'pio:0x10000', '--save', 'x' ], qr/--at: pio:0x10000 names a port above 0xffff/ ],
     [ [ '--until', 'access:0' ], qr/--until: access:0 counts from 1/ ],
     [ [ '--until', 'output:serial0' ], qr/--until: output:serial0 must look like output:DEVICE:TEXT/ ],
+    [ [ '--until', 'output:serail0:a' ], qr/--until: output:serail0:a: there is no device serail0; did you mean serial0\?/ ],
+    [ [ '--until', 'output:x:a', '--check' ], qr/--until: output:x:a: there is no device x$/ ],
     [ [ '--until', 'lunch' ], qr/--until: lunch is no point; use rip:ADDR, / ],
   ) {
     my ($arguments, $message) = @$_;

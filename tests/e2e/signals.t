@@ -34,7 +34,7 @@ for my $signal (SIGINT, SIGTERM, SIGHUP) {
     my ($status, undef, $err) = finish($process);
     is($status, 1000 + $signal, "dies of signal $signal");
     is($terminal->settings, $terminal->{before}, 'the terminal is as it was');
-    is(status_of('status.json')->{cause}, 'signal', '--status says so');
+    is_deeply([ @{ status_of('status.json') }{qw(cause exit)} ], [ 'signal', 128 + $signal ], '--status says so');
     like($err, qr/vCPU 0 rip 0x/, 'what is done at the end is done');
     unlink 'status.json';
 }
@@ -46,7 +46,7 @@ for my $signal (SIGINT, SIGTERM) {
     kill $signal, $process->{pid};
     my ($status) = finish($process);
     is($status, 1000 + $signal, "dies of signal $signal");
-    is(status_of('status.json')->{cause}, 'signal', '--status says so');
+    is_deeply([ @{ status_of('status.json') }{qw(cause exit)} ], [ 'signal', 128 + $signal ], '--status says so');
     unlink 'status.json';
 }
 
@@ -97,7 +97,7 @@ for my $signal (SIGINT, SIGTERM) {
     }
     $terminal->type("\cD");
     is((finish($process))[0], 0, 'to its end');
-    is(status_of('status.json')->{cause}, 'hlt', 'of its own');
+    is_deeply([ @{ status_of('status.json') }{qw(cause exit)} ], [ 'hlt', 0 ], 'of its own');
 }
 {
     my $process = start([ $minivmm, '-c', 'busy.ini' ]);

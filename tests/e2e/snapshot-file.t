@@ -41,7 +41,8 @@ for (my $size = 0; $size < $length; $size += 512) {
     spew('cut.snap', substr $good, 0, $size);
     fails([ $minivmm, '-r', 'cut.snap' ], 112, qr/cut\.snap is (cut off|not a snapshot)/, "cut at $size");
 }
-for (my $at = 0; $at < $snapshot->{memory_offset}; $at += 229) {
+for (my $at = 0; $at < $length; $at += 229) {
+    next if $at >= $snapshot->{header_size} && $at < $snapshot->{table_offset};
     my $bytes = $good;
     substr($bytes, $at, 1) ^= chr 0x20;
     spew('flipped.snap', $bytes);
@@ -70,7 +71,7 @@ sub number {
 }
 changed(sub { (version => 2) },
     qr/changed\.snap has snapshot format 2, this minivmm reads format 1: /, 'a newer format');
-changed(sub { (parent => 'x' x 16) }, qr/only what differs from another snapshot/, 'a diff snapshot');
+changed(sub { (parent => 'x' x 16) }, qr/only a snapshot with a parent says which pages it holds/, 'a parent without need');
 changed(sub { $_[0]->row('HOST', 0)->{tag} = 'NEWS'; () },
     qr/a section NEWS that this minivmm does not know/, 'an unknown section');
 changed(sub { $_[0]->change('DEVI', 0, ['version'], sub { number($_[0], 7) }); () },
@@ -197,12 +198,18 @@ for my $call (qw(ftruncate write fsync rename)) {
     ($status) = run(\@write, %preload, FAULT => "$call:1:KILL");
     is($status, 1009, "killed at $call");
     ok(slurp('out/b.snap') eq $good, "killed at $call: the old file is whole");
+    is(scalar(() = names('out') =~ /\.b\.snap/g), $call eq 'rename' ? 1 : 0, "killed at $call: what is left behind");
     unlink glob 'out/.b.snap.*';
 }
 fails([ @write[ 0 .. 3 ], 'out', @write[ 5 .. 6 ] ], 113, qr/can't write snapshot out: it is a directory: /, 'a folder');
 fails([ @write[ 0 .. 3 ], 'none/x', @write[ 5 .. 6 ] ],
     113, qr/can't write snapshot none\/x: making a file in its folder: No such file or directory/, 'no such folder');
 unharmed('other targets');
+
+# A link to what is not there yet stays a link.
+symlink 'out/c.snap', 'link.snap';
+ok(take('link.snap', 'simple.ini', 'rip:0x1005') && -l 'link.snap' && -f 'out/c.snap', 'through a link to nothing');
+unlink 'out/c.snap';
 
 # A file size limit, which comes with a signal.
 ($status, $out, $err) = run([ 'sh', '-c', 'ulimit -f 16; exec "$@"', 'sh', @write ]);

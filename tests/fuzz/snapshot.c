@@ -38,8 +38,27 @@ walk_section(FILE *out, const struct record *section)
 	view_free(&view);
 }
 
+/* A parent of its own kind, and what a chain asks of both. */
 static void
-walk(FILE *out, const struct snapshot *snapshot)
+walk_chain(struct snapshot *child)
+{
+	struct snapshot parent = *child;
+	uint64_t pages = child->header.memory_size / PAGE_SIZE, held = 0;
+
+	parent.pages = NULL;
+	parent.parent = NULL;
+	for (int with_parent = 0; with_parent < 2; with_parent++) {
+		child->parent = with_parent ? &parent : NULL;
+		for (uint64_t page = 0; page < pages; page++)
+			held += snapshot_holds(child, page) + snapshot_page_zero(child, page);
+	}
+	child->parent = NULL;
+	if (held > 4 * pages)
+		abort();
+}
+
+static void
+walk(FILE *out, struct snapshot *snapshot)
 {
 	struct snapshot_chunk chunk = { 0 };
 	struct config config;
@@ -54,6 +73,8 @@ walk(FILE *out, const struct snapshot *snapshot)
 		bytes += chunk.size;
 	if (bytes != snapshot->header.memory_size)
 		abort(); /* chunks must cover memory */
+	if (snapshot->pages)
+		walk_chain(snapshot);
 	memset(&config, 0, sizeof(config));
 	config_load(&config, snapshot_section(snapshot, SECTION_CONFIG, 0), why, sizeof(why));
 	config_free(&config);
@@ -78,42 +99,49 @@ parse(FILE *out, const uint8_t *bytes, size_t length, uint64_t file_size)
 
 /* What the sizes and checksums would be if whoever wrote this had meant it. */
 static void
-make_right(uint8_t *bytes, size_t size, size_t length)
+make_right(uint8_t *bytes, size_t size)
 {
 	struct snapshot_header *header = (struct snapshot_header *)bytes;
 	struct snapshot_row *rows = (struct snapshot_row *)(header + 1);
-	uint64_t table;
+	uint64_t table, room = size - sizeof(*header);
 
 	header->sections %= (size - sizeof(*header)) / sizeof(*rows) + 1;
-	header->meta_size = size;
-	header->memory_offset = length;
+	header->table_size = room;
+	header->memory_offset = SNAPSHOT_MEMORY_OFFSET;
+	header->table_offset = SNAPSHOT_MEMORY_OFFSET + header->memory_size;
 	table = header->sections * sizeof(*rows);
 	for (uint32_t i = 0; i < header->sections; i++)
-		if (rows[i].offset <= size && rows[i].length <= size - rows[i].offset)
-			rows[i].checksum = crc32c(0, bytes + rows[i].offset, rows[i].length);
+		if (rows[i].offset <= room && rows[i].length <= room - rows[i].offset)
+			rows[i].checksum =
+			    crc32c(0, (uint8_t *)rows + rows[i].offset, rows[i].length);
 	header->checksum = 0;
 	header->checksum = crc32c(crc32c(0, header, sizeof(*header)), rows, table);
+}
+
+static uint64_t
+file_size(const struct snapshot_header *header)
+{
+	return header->table_offset + header->table_size;
 }
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	size_t length = (size + PAGE_SIZE - 1) & ~(size_t)(PAGE_SIZE - 1);
-	uint8_t *padded = calloc(1, length + PAGE_SIZE);
+	uint8_t *copy = malloc(size + 1);
 	struct snapshot_header header = { 0 };
 	FILE *out = fopen("/dev/null", "w");
 
-	if (!padded || !out)
+	if (!copy || !out)
 		abort();
-	memcpy(padded, data, size);
+	memcpy(copy, data, size);
 	memcpy(&header, data, size < sizeof(header) ? size : sizeof(header));
 	parse(out, data, size, size);
-	parse(out, padded, length, header.memory_offset + header.memory_size);
+	parse(out, data, size, file_size(&header));
 	if (size >= sizeof(header)) {
-		make_right(padded, size, length);
-		parse(out, padded, length, length + header.memory_size);
+		make_right(copy, size);
+		parse(out, copy, size, file_size((struct snapshot_header *)copy));
 	}
 	fclose(out);
-	free(padded);
+	free(copy);
 	return 0;
 }

@@ -8,10 +8,9 @@ use warnings;
 
 use Minivmm qw(slurp spew);
 
-my $HEADER = 'a8 L4 Q3 a16 a16 L2';    # magic version header_size sections page_size meta_size memory_offset memory_size
-                                       # id parent reserved checksum
-my @HEADER = qw(magic version header_size sections page_size meta_size memory_offset memory_size id parent reserved
-  checksum);
+my $HEADER = 'a8 L4 Q4 a16 a16 L2';
+my @HEADER = qw(magic version header_size sections page_size memory_offset memory_size table_offset table_size id parent
+  parent_checksum checksum);
 my $ROW = 'a4 L3 Q2';
 my @ROW = qw(tag index flags checksum offset length);
 
@@ -36,12 +35,12 @@ sub load {
     @$self{@HEADER} = unpack $HEADER, $bytes;
     for my $i (0 .. $self->{sections} - 1) {
         my %row;
-        @row{@ROW} = unpack $ROW, substr $bytes, $self->{header_size} + 32 * $i, 32;
-        $row{data} = substr $bytes, $row{offset}, $row{length};
+        @row{@ROW} = unpack $ROW, substr $bytes, $self->{table_offset} + 32 * $i, 32;
+        $row{data} = substr $bytes, $self->{table_offset} + $row{offset}, $row{length};
         die "$file: $row{tag} $row{index}: wrong checksum" if crc32c($row{data}) != $row{checksum};
         push @{ $self->{rows} }, \%row;
     }
-    $self->{memory} = substr $bytes, $self->{memory_offset};
+    $self->{memory} = substr $bytes, $self->{memory_offset}, $self->{memory_size};
     return $self;
 }
 
@@ -49,7 +48,7 @@ sub load {
 sub save {
     my ($self, $file, %over) = @_;
     my ($table, $body) = ('', '');
-    my $at = 88 + 32 * @{ $self->{rows} };
+    my $at = 32 * @{ $self->{rows} };
     for my $row (@{ $self->{rows} }) {
         @$row{qw(offset length checksum)} = ($at, length $row->{data}, crc32c($row->{data}));
         $at += $row->{length};
@@ -59,16 +58,15 @@ sub save {
     my %header = (
         %$self,
         sections => scalar @{ $self->{rows} },
-        meta_size => $at,
-        memory_offset => ($at + 4095) & ~4095,
+        memory_offset => 4096,
         memory_size => length $self->{memory},
+        table_offset => 4096 + length $self->{memory},
+        table_size => $at,
         %over,
         checksum => 0
     );
     $header{checksum} = crc32c(pack($HEADER, @header{@HEADER}) . $table);
-    my $meta = pack($HEADER, @header{@HEADER}) . $table . $body;
-    $meta .= "\0" x ($header{memory_offset} - length $meta);
-    spew($file, $meta . $self->{memory});
+    spew($file, pack('a4096', pack $HEADER, @header{@HEADER}) . $self->{memory} . $table . $body);
 }
 
 sub row {

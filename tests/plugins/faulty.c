@@ -14,6 +14,13 @@ enum fault {
 	PAUSE,
 	SLOW_PAUSE,
 	NOISE,
+	FAILED_PAUSE,
+	RESUME,
+	STOP,
+	SAVE,
+	LOADED,
+	ROWS,
+	WATCH,
 	STATE,
 	ABORT,
 	OVERFLOW,
@@ -27,6 +34,7 @@ enum fault {
 
 struct faulty {
 	uint32_t in;
+	bool silent;             /* says nothing then */
 	uint8_t pauses, resumes; /* state */
 };
 
@@ -37,7 +45,8 @@ faulty_is(struct minivmm_device *dev, uint32_t fault)
 
 	if (f->in != fault)
 		return false;
-	minivmm_error(dev, "goes wrong, as it was told");
+	if (!f->silent)
+		minivmm_error(dev, "goes wrong, as it was told");
 	return true;
 }
 
@@ -77,6 +86,21 @@ faulty_read(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t
 	return faulty_is(dev, READ) ? -1 : 0;
 }
 
+/* Every service that takes a row, with one that there is not. */
+static int
+faulty_rows(struct minivmm_device *dev)
+{
+	char byte = 0;
+
+	minivmm_timer_set(dev, 7, 1, 0);
+	minivmm_timer_cancel(dev, 7);
+	minivmm_post(dev, 7);
+	if (minivmm_stream_readable(dev, 7) || minivmm_stream_read(dev, 7, &byte, 1) ||
+	    minivmm_stream_writable(dev, 7) || minivmm_stream_write(dev, 7, &byte, 1))
+		return -1;
+	return minivmm_watch(dev, 7, 0, 0) ? 0 : -1;
+}
+
 static int
 faulty_write(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t value)
 {
@@ -95,6 +119,10 @@ faulty_write(struct minivmm_device *dev, const struct minivmm_access *a, uint64_
 		return overflow(&(volatile int){ 1 });
 	if (f->in == STATE)
 		f->resumes = MANY + 1;
+	if (f->in == ROWS)
+		return faulty_rows(dev);
+	if (f->in == WATCH)
+		return minivmm_watch(dev, 0, 0, 1);
 	for (int i = 0; f->in == NOISE && i < 1000; i++)
 		minivmm_log(dev, MINIVMM_INFO, "noise %d", i);
 	return faulty_is(dev, WRITE) ? -1 : 0;
@@ -107,6 +135,8 @@ faulty_pause(struct minivmm_device *dev)
 	struct faulty *f = minivmm_state(dev);
 
 	f->pauses++;
+	if (faulty_is(dev, FAILED_PAUSE))
+		return -1;
 	if (f->in == SLOW_PAUSE)
 		minivmm_timer_set(dev, 0, minivmm_now(dev) + SLOW, 0);
 	return f->in == PAUSE || f->in == SLOW_PAUSE ? MINIVMM_PENDING : 0;
@@ -125,18 +155,45 @@ faulty_resume(struct minivmm_device *dev)
 	struct faulty *f = minivmm_state(dev);
 
 	f->resumes++;
-	return 0;
+	return faulty_is(dev, RESUME) ? -1 : 0;
 }
 
-static const char *const faults[] = { "nowhere", "configure", "start",      "read",
-				      "write",   "crash",     "pause",      "slow-pause",
-				      "noise",   "state",     "abort",      "overflow",
-				      "exit",    "hang",      "hang-start", NULL };
+static int
+faulty_stop(struct minivmm_device *dev)
+{
+	return faulty_is(dev, STOP) ? -1 : 0;
+}
 
-static const struct minivmm_option options[] = { MINIVMM_OPTION_AS(ENUM, struct faulty, in,
-								   "nowhere", "where it goes wrong",
-								   .values = faults),
-						 MINIVMM_END };
+static int
+faulty_save(struct minivmm_device *dev, struct minivmm_writer *writer)
+{
+	return faulty_is(dev, SAVE) ? -1 : minivmm_save_fields(dev, writer);
+}
+
+static int
+faulty_load(struct minivmm_device *dev, struct minivmm_reader *reader, uint32_t version)
+{
+	return minivmm_load_fields(dev, reader, version);
+}
+
+static int
+faulty_loaded(struct minivmm_device *dev)
+{
+	return faulty_is(dev, LOADED) ? -1 : 0;
+}
+
+static const char *const faults[] = {
+	"nowhere", "configure", "start",    "read", "write", "crash",      "pause", "slow-pause",
+	"noise",   "bad-pause", "resume",   "stop", "save",  "loaded",     "rows",  "watch",
+	"state",   "abort",     "overflow", "exit", "hang",  "hang-start", NULL
+};
+
+static const struct minivmm_option options[] = {
+	MINIVMM_OPTION_AS(ENUM, struct faulty, in, "nowhere", "where it goes wrong",
+			  .flags = MINIVMM_HOST, .values = faults),
+	MINIVMM_OPTION(struct faulty, silent, "no", "and says nothing", .flags = MINIVMM_HOST),
+	MINIVMM_END,
+};
 
 static const struct minivmm_range ranges[] = {
 	{ .space = MINIVMM_PIO,
@@ -150,6 +207,17 @@ static const struct minivmm_range ranges[] = {
 
 static const struct minivmm_timer timers[] = {
 	{ .name = "done", .fire = faulty_done },
+	MINIVMM_END,
+};
+
+static int
+faulty_ready(struct minivmm_device *dev, uint32_t watch, uint32_t events)
+{
+	return 0;
+}
+
+static const struct minivmm_watch watches[] = {
+	{ .name = "nothing", .ready = faulty_ready },
 	MINIVMM_END,
 };
 
@@ -167,10 +235,15 @@ static const struct minivmm_plugin faulty = {
 	.options = options,
 	.ranges = ranges,
 	.timers = timers,
+	.watches = watches,
 	.fields = fields,
 	.configure = faulty_configure,
 	.start = faulty_start,
 	.pause = faulty_pause,
 	.resume = faulty_resume,
+	.stop = faulty_stop,
+	.save = faulty_save,
+	.load = faulty_load,
+	.loaded = faulty_loaded,
 };
 MINIVMM_REGISTER(faulty);

@@ -1,23 +1,62 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Makes a call on a file fail, to be preloaded: FAULT=CALL:N:HOW fails the Nth CALL (write, ftruncate, fsync, close,
- * open, rename, mmap, read) that concerns a file with FAULT_PATH in its name. HOW is ENOSPC, EIO, EINTR, ENOMEM, or
- * SHORT (half of a write is written), or KILL (the process dies there).
+ * Makes a call fail, to be preloaded: FAULT=CALL:N:HOW fails the Nth CALL that concerns a file with FAULT_PATH in its
+ * name. CALL is write, read, ftruncate, fsync, close, open, linkat, rename, fallocate, mmap; of mmap without a file and
+ * memfd_create, fork and pthread_create the name is "(none)". HOW is ENOSPC, EIO, EINTR, ENOMEM, EAGAIN, or SHORT (half
+ * of a write is written), SLOW (this one and all later ones take a millisecond more), or KILL (the process dies there).
+ *
+ * FAULT=@FILE: the plan stands in FILE, which may come, change and go; it is removed when the fault has come to pass.
  */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum how { NOT, FAILS, SHORT };
+
+struct plan {
+	char text[128];
+	unsigned calls; /* that it concerns, so far */
+};
+
+static struct plan plan;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* What is planned now; false: nothing. Without the calls that are watched here. */
+static bool
+read_plan(const char *where)
+{
+	char text[sizeof(plan.text)] = "";
+	long fd, n;
+
+	if (*where != '@') {
+		snprintf(plan.text, sizeof(plan.text), "%s", where);
+		return true;
+	}
+	fd = syscall(SYS_open, where + 1, O_RDONLY | O_CLOEXEC);
+	if (fd < 0) {
+		plan = (struct plan){ .calls = 0 };
+		return false;
+	}
+	n = syscall(SYS_read, fd, text, sizeof(text) - 1);
+	syscall(SYS_close, fd);
+	if (n <= 0)
+		return false;
+	if (strcmp(text, plan.text)) {
+		memcpy(plan.text, text, sizeof(text));
+		plan.calls = 0;
+	}
+	return true;
+}
 
 static enum how
 fault(const char *call, const char *path)
@@ -25,18 +64,36 @@ fault(const char *call, const char *path)
 	static const struct {
 		const char *name;
 		int number;
-	} errors[] = {
-		{ "ENOSPC", ENOSPC }, { "EIO", EIO }, { "EINTR", EINTR }, { "ENOMEM", ENOMEM }
-	};
-	static atomic_uint calls;
-	const char *plan = getenv("FAULT"), *match = getenv("FAULT_PATH");
+	} errors[] = { { "ENOSPC", ENOSPC },
+		       { "EIO", EIO },
+		       { "EINTR", EINTR },
+		       { "ENOMEM", ENOMEM },
+		       { "EAGAIN", EAGAIN } };
+	const char *where = getenv("FAULT"), *match = getenv("FAULT_PATH");
 	size_t length = strlen(call);
+	int error = errno;
+	bool slow, now;
 	char how[16];
 	unsigned n;
 
-	if (!plan || !match || !path || !strstr(path, match) || strncmp(plan, call, length) ||
-	    sscanf(plan + length, ":%u:%15s", &n, how) != 2 || atomic_fetch_add(&calls, 1) + 1 != n)
+	if (!where || !match || !path || !strstr(path, match))
 		return NOT;
+	pthread_mutex_lock(&lock);
+	now = read_plan(where) && !strncmp(plan.text, call, length) &&
+	      sscanf(plan.text + length, ":%u:%15[A-Z]", &n, how) == 2;
+	slow = now && !strcmp(how, "SLOW");
+	now = now && (++plan.calls == n || (slow && plan.calls > n));
+	if (now && !slow && *where == '@')
+		syscall(SYS_unlink, where + 1);
+	pthread_mutex_unlock(&lock);
+	errno = error;
+	if (!now)
+		return NOT;
+	if (slow) {
+		usleep(1000);
+		errno = error;
+		return NOT;
+	}
 	if (!strcmp(how, "KILL"))
 		raise(SIGKILL);
 	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++)
@@ -153,6 +210,48 @@ mmap(void *at, size_t length, int protection, int flags, int fd, off_t offset)
 {
 	REAL(mmap);
 
-	return fd >= 0 && fault_fd("mmap", fd) ? MAP_FAILED
-					       : real(at, length, protection, flags, fd, offset);
+	return (fd >= 0 ? fault_fd("mmap", fd) : fault("mmap", "(none)"))
+		   ? MAP_FAILED
+		   : real(at, length, protection, flags, fd, offset);
+}
+
+int
+linkat(int from_folder, const char *from, int to_folder, const char *to, int flags)
+{
+	REAL(linkat);
+
+	return fault("linkat", to) ? -1 : real(from_folder, from, to_folder, to, flags);
+}
+
+int
+fallocate(int fd, int mode, off_t offset, off_t length)
+{
+	REAL(fallocate);
+
+	return fault_fd("fallocate", fd) ? -1 : real(fd, mode, offset, length);
+}
+
+int
+memfd_create(const char *name, unsigned flags)
+{
+	REAL(memfd_create);
+
+	return fault("memfd_create", "(none)") ? -1 : real(name, flags);
+}
+
+pid_t
+fork(void)
+{
+	REAL(fork);
+
+	return fault("fork", "(none)") ? -1 : real();
+}
+
+int
+pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
+	       void *argument)
+{
+	REAL(pthread_create);
+
+	return fault("pthread_create", "(none)") ? errno : real(thread, attributes, run, argument);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Damages a snapshot in every way that one place allows: damage FILE. Each byte before the memory is flipped in three
+ * Damages a snapshot in every way that one place allows: damage FILE. Each byte beside the memory is flipped in three
  * ways, and the file is cut off behind each byte of it: the reader must refuse every one. Prints how many, or what was
  * accepted.
  */
@@ -36,6 +36,7 @@ main(int argc, char **argv)
 	struct snapshot_header header;
 	unsigned long refused = 0, wrong = 0;
 	uint64_t size;
+	size_t length;
 	uint8_t *bytes;
 	int fd = argc == 2 ? open(argv[1], O_RDONLY) : -1;
 
@@ -43,20 +44,23 @@ main(int argc, char **argv)
 		fprintf(stderr, "damage: can't read %s\n", argc == 2 ? argv[1] : "nothing");
 		return 2;
 	}
-	bytes = malloc(header.memory_offset);
-	if (!bytes || pread(fd, bytes, header.memory_offset, 0) != (ssize_t)header.memory_offset) {
+	length = sizeof(header) + header.table_size;
+	bytes = malloc(length);
+	if (!bytes || pread(fd, bytes, sizeof(header), 0) != sizeof(header) ||
+	    pread(fd, bytes + sizeof(header), header.table_size, (off_t)header.table_offset) !=
+		(ssize_t)header.table_size) {
 		fprintf(stderr, "damage: can't read %s\n", argv[1]);
 		return 2;
 	}
-	size = header.memory_offset + header.memory_size;
-	if (!accepted(bytes, header.memory_offset, size)) {
+	size = header.table_offset + header.table_size;
+	if (!accepted(bytes, length, size)) {
 		fprintf(stderr, "damage: %s is damaged already\n", argv[1]);
 		return 2;
 	}
-	for (uint64_t i = 0; i < header.memory_offset; i++)
+	for (uint64_t i = 0; i < length; i++)
 		for (size_t j = 0; j < sizeof(flips); j++, refused++) {
 			bytes[i] ^= flips[j];
-			if (accepted(bytes, header.memory_offset, size)) {
+			if (accepted(bytes, length, size)) {
 				printf("byte %llu ^ 0x%02x was accepted\n", (unsigned long long)i,
 				       flips[j]);
 				wrong++;
@@ -64,7 +68,7 @@ main(int argc, char **argv)
 			bytes[i] ^= flips[j];
 		}
 	for (uint64_t i = 0; i < size; i++, refused++)
-		if (accepted(bytes, i < header.memory_offset ? i : header.memory_offset, i)) {
+		if (accepted(bytes, i < length ? i : length, i)) {
 			printf("the first %llu bytes were accepted\n", (unsigned long long)i);
 			wrong++;
 		}

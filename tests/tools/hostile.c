@@ -183,7 +183,7 @@ main(int argc, char **argv)
 	expect_same(vm, &before, "saving changes the state");
 	halt(vm);
 	expect_same(vm, &before, "a second pause changes the state");
-	if (snapshot_write(SNAPSHOT, &vm->machine, &vm->devices))
+	if (capture_file(&vm->capture, SNAPSHOT))
 		die("no snapshot can be written");
 	expect_same(vm, &before, "a snapshot changes the state");
 

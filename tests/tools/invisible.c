@@ -375,7 +375,7 @@ at_point(void *context)
 	fflush(w->run->output_file);
 	output = w->run->output_length / 3;
 	w->checked++;
-	if (snapshot_write(w->snapshot, m, &w->run->vm.devices)) {
+	if (capture_file(&w->run->vm.capture, w->snapshot)) {
 		w->failed++;
 		return 0;
 	}

@@ -82,7 +82,8 @@ print_space(const struct bench *b)
 		r = fail(STATUS_IO, "can't look at %s: %s", b->snapshot, strerror(errno));
 	if (!r)
 		printf("space\t%llu\t%llu\t%llu\t%llu\n", (unsigned long long)st.st_blocks * 512,
-		       (unsigned long long)snapshot.header.memory_offset,
+		       (unsigned long long)(snapshot.header.memory_offset +
+					    snapshot.header.table_size),
 		       (unsigned long long)pages_with_data(memory) * PAGE_SIZE,
 		       (unsigned long long)memory->size);
 	snapshot_close(&snapshot);
@@ -107,7 +108,7 @@ at_point(void *context)
 		unlink(b->plain);
 		start = now();
 		if (!r)
-			r = snapshot_write(b->snapshot, &b->vm.machine, &b->vm.devices);
+			r = capture_file(&b->vm.capture, b->snapshot);
 		if (!r)
 			printf("%.1f\t%.1f\n", plain, now() - start);
 		fflush(stdout);

@@ -348,9 +348,10 @@ longer_registration(void **state)
 	X(d->name = NULL, "lacks a name, a summary or a state_version")                            \
 	X(d->state_version = 0, "lacks a name, a summary or a state_version")                      \
 	X(options[1].name = NULL, "options[1] has no name")                                        \
-	X(options[1].name = "size", "two options of the name size")                                \
-	X(options[1].name = "wait_input", "two options of the name wait_input")                    \
-	X(options[1].name = "plugin", "can't be called plugin")                                    \
+	X(options[1].name = "size", "options[1] makes a second option of the name size")           \
+	X(options[1].name = "wait_input",                                                          \
+	  "streams[0] makes a second option of the name wait_input")                               \
+	X(options[1].name = "plugin", "options[1] makes an option of the name plugin")             \
 	X(options[1].type = 77, "option level has the unknown type 77")                            \
 	X(options[1].type = MINIVMM_ENUM, "option level is an enum without values")                \
 	X(options[1].offset = 32, "option level lies outside of its state")                        \
@@ -363,10 +364,16 @@ longer_registration(void **state)
 	X(ranges[1].widths = 16, "range at has unknown widths 0x10")                               \
 	X(streams[0].name = NULL, "streams[0] has no name")                                        \
 	X(streams[1].output = NULL, "streams[1] has no name, or neither output nor input")         \
-	X(streams[1].output = "input", "two options of the name input")                            \
+	X(ranges[1].at = "port", "ranges[1] makes a second option of the name port")               \
+	X(streams[1].output = "input", "streams[1] makes a second option of the name input")       \
 	X(timers[1].fire = NULL, "timers[1] has no name or no fire")                               \
 	X(watches[0].ready = NULL, "watches[0] has no name or no ready")                           \
 	X(posts[1].name = NULL, "posts[1] has no name or no run")                                  \
+	X(timers[1].name = "tick", "timers[1] has the name of timers[0], tick")                    \
+	X(streams[1].name = "line", "streams[1] has the name of streams[0], line")                 \
+	X(watches[1].name = "inotify", "watches[1] has the name of watches[0], inotify")           \
+	X(posts[1].name = "done", "posts[1] has the name of posts[0], done")                       \
+	X(fields[1].name = "level", "fields[1] has the name of fields[0], level")                  \
 	X(fields[0].type = MINIVMM_SIZE, "fields[0] has no name or no type")                       \
 	X(fields[0].name = "a b", "field 'a b' can't be called so")                                \
 	X(fields[1].name = "", "field '' can't be called so")                                      \

@@ -31,8 +31,11 @@ static const struct minivmm_range any_mmio = { .space = MINIVMM_MMIO, .read = no
 static struct bus_range
 range_of(const struct minivmm_range *row, uint64_t base, uint64_t length)
 {
-	return (
-	    struct bus_range){ .base = base, .length = length, .device = &devices[0], .row = row };
+	static struct bus_gate gate;
+
+	return (struct bus_range){
+		.base = base, .length = length, .device = &devices[0], .row = row, .gate = &gate
+	};
 }
 
 /* Places that collide often, and the ends of what there is. */
@@ -249,7 +252,7 @@ memory_device_write(struct minivmm_device *dev, const struct minivmm_access *a, 
 /* A bus with nothing but m at 0x9000. */
 static void
 one_device(struct bus *bus, struct memory_device *m, const struct minivmm_range *row,
-	   atomic_uint_least64_t *failures)
+	   struct bus_gate *gate)
 {
 	struct bus_range range = {
 		.base = 0x9000,
@@ -257,7 +260,7 @@ one_device(struct bus *bus, struct memory_device *m, const struct minivmm_range 
 		.device = &m->public,
 		.row = row,
 		.index = 3,
-		.failures = failures,
+		.gate = gate,
 	};
 
 	*bus = (struct bus){ 0 };
@@ -298,14 +301,14 @@ one_access(uint32_t widths, uint64_t offset, uint32_t width, bool write)
 					   .widths = widths,
 					   .read = memory_device_read,
 					   .write = memory_device_write };
-	atomic_uint_least64_t failures = 0;
+	struct bus_gate gate = { .failures = 0 };
 	struct memory_device m;
 	uint8_t data[9] = { 1, 2, 3, 4, 5, 6, 7, 8, 0x77 }, before[32];
 	uint32_t pieces[8], left, done = 0;
 	size_t count;
 	struct bus bus;
 
-	one_device(&bus, &m, &row, &failures);
+	one_device(&bus, &m, &row, &gate);
 	memcpy(before, m.bytes, sizeof(before));
 	left = expect_pieces(widths, width, pieces, &count);
 	assert_non_null(bus_access(&bus, MINIVMM_MMIO, 0x9000 + offset, write, data, width, 5));
@@ -323,7 +326,7 @@ one_access(uint32_t widths, uint64_t offset, uint32_t width, bool write)
 		} else
 			assert_int_equal(data[i], i < width - left ? before[offset + i] : 0xff);
 	assert_int_equal(data[8], 0x77);
-	assert_int_equal(failures, left ? 1 : 0);
+	assert_int_equal(gate.failures, left ? 1 : 0);
 	assert_int_equal(bus.stray, 0);
 	bus_free(&bus);
 }
@@ -405,34 +408,33 @@ failures_and_counts(void **state)
 					   .read = memory_device_read,
 					   .write = memory_device_write };
 	const struct minivmm_range mute = { .space = MINIVMM_MMIO };
-	atomic_uint_least64_t failures = 0;
-	uint64_t reads = 0, writes = 0, data = 0;
+	struct bus_gate gate = { .failures = 0 };
+	uint64_t data = 0;
 	struct memory_device m;
 	struct bus bus;
 
-	one_device(&bus, &m, &row, &failures);
+	one_device(&bus, &m, &row, &gate);
 	m.fails = true;
 	bus_access(&bus, MINIVMM_MMIO, 0x9004, false, &data, 4, 5);
 	assert_int_equal(data, 0xffffffff);
 	bus_access(&bus, MINIVMM_MMIO, 0x9004, true, &data, 8, 5);
-	assert_int_equal(failures, 3); /* each piece */
+	assert_int_equal(gate.failures, 3); /* each piece */
 	m.fails = false;
 	bus_access(&bus, MINIVMM_MMIO, 0x9004, false, &data, 4, 5);
 	assert_int_equal(data, 0x47464544);
-	assert_int_equal(failures, 3);
-	bus_count(&bus, &m.public, &reads, &writes);
-	assert_int_equal(reads, 2);
-	assert_int_equal(writes, 2);
+	assert_int_equal(gate.failures, 3);
+	assert_int_equal(gate.reads, 2);
+	assert_int_equal(gate.writes, 2);
 	assert_null(bus_current.callback);
 	bus_free(&bus);
 
 	/* No handler: nothing there to read, nothing wrong with trying. */
-	one_device(&bus, &m, &mute, &failures);
+	one_device(&bus, &m, &mute, &gate);
 	data = 0;
 	assert_non_null(bus_access(&bus, MINIVMM_MMIO, 0x9000, false, &data, 2, 5));
 	assert_int_equal(data, 0xffff);
 	bus_access(&bus, MINIVMM_MMIO, 0x9000, true, &data, 2, 5);
-	assert_int_equal(failures, 3);
+	assert_int_equal(gate.failures, 3);
 	bus_free(&bus);
 }
 

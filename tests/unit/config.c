@@ -198,7 +198,7 @@ struct mistake {
 /* Each is the only mistake in its text, and is said in one line. */
 static const struct mistake mistakes[] = {
 	{ "[vmm]\n", WHERE "1: unknown section [vmm]; did you mean [vm]?" },
-	{ "[control]\nx = 1\n", WHERE "1: unknown section [control]; there are vm, boot" },
+	{ "[motor]\nx = 1\n", WHERE "1: unknown section [motor]; there are vm, boot" },
 	{ "[vm x]\n", WHERE "1: unknown section [vm x]; did you mean [vm]?" },
 	{ "[]\n", WHERE "1: unknown section []" },
 	{ "[vm]\n\nmemroy = 1M\n", WHERE "3: [vm] has no key memroy; did you mean memory?" },
@@ -678,10 +678,44 @@ load_refuses(void **state)
 	}
 }
 
+/* What is written back is the shortest that is exact, and reads as the same. */
+static void
+written(void **state)
+{
+	static const struct {
+		uint64_t value;
+		const char *size, *duration;
+	} cases[] = {
+		{ 0, "0", "0" },
+		{ 1, "1", "1ns" },
+		{ 1000, "1000", "1us" },
+		{ 4096, "4K", "4096ns" },
+		{ 65536000, "64000K", "65536us" },
+		{ 1000000000, "1000000000", "1s" },
+		{ 90000000000, "87890625K", "90s" },
+		{ 1ull << 40, "1T", "1099511627776ns" },
+		{ UINT64_MAX, "18446744073709551615", "18446744073709551615ns" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		char text[24];
+		uint64_t value;
+
+		assert_string_equal(write_size(cases[i].value, text, sizeof(text)), cases[i].size);
+		assert_null(parse_size(text, &value));
+		assert_int_equal(value, cases[i].value);
+		assert_string_equal(write_duration(cases[i].value, text, sizeof(text)),
+				    cases[i].duration);
+		assert_null(parse_duration(text, &value));
+		assert_int_equal(value, cases[i].value);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(written),
 		cmocka_unit_test(defaults),
 		cmocka_unit_test(reads_everything),
 		cmocka_unit_test(set_goes_over_the_file),

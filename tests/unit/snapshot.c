@@ -11,7 +11,7 @@
 
 #define MEMORY 0x4000u
 
-/* The bytes before the memory of a sample, malloced. */
+/* Header, table and sections of a sample, malloced. */
 static uint8_t *
 sealed(struct snapshot_meta *meta, uint64_t memory_size, size_t *length)
 {
@@ -19,7 +19,7 @@ sealed(struct snapshot_meta *meta, uint64_t memory_size, size_t *length)
 	uint8_t *bytes = snapshot_meta_seal(meta, &header, memory_size);
 
 	assert_non_null(bytes);
-	*length = snapshot_meta_end(meta);
+	*length = snapshot_meta_size(meta);
 	snapshot_meta_free(meta);
 	return bytes;
 }
@@ -34,19 +34,27 @@ sample(size_t *length)
 	return sealed(&meta, MEMORY, length);
 }
 
+static uint64_t
+file_size(size_t length, uint64_t memory)
+{
+	return SNAPSHOT_MEMORY_OFFSET + memory + length - sizeof(struct snapshot_header);
+}
+
 /* Puts right the checksums that a hostile change made wrong. */
 static void
 reseal(uint8_t *bytes, size_t length)
 {
 	struct snapshot_header *header = (struct snapshot_header *)bytes;
 	struct snapshot_row *rows = (struct snapshot_row *)(bytes + sizeof(*header));
-	uint64_t table = (uint64_t)header->sections * sizeof(*rows);
+	uint64_t table = (uint64_t)header->sections * sizeof(*rows),
+		 room = length - sizeof(*header);
 
-	if (table > length - sizeof(*header))
+	if (table > room)
 		table = 0;
 	for (uint32_t i = 0; i < table / sizeof(*rows); i++)
-		if (rows[i].offset <= length && rows[i].length <= length - rows[i].offset)
-			rows[i].checksum = crc32c(0, bytes + rows[i].offset, rows[i].length);
+		if (rows[i].offset <= room && rows[i].length <= room - rows[i].offset)
+			rows[i].checksum =
+			    crc32c(0, (uint8_t *)rows + rows[i].offset, rows[i].length);
 	header->checksum = 0;
 	header->checksum = crc32c(crc32c(0, header, sizeof(*header)), rows, table);
 }
@@ -79,7 +87,8 @@ accepts_sample(void **state)
 	char why[512];
 
 	assert_int_equal(
-	    snapshot_parse(&snapshot, bytes, length, length + MEMORY, why, sizeof(why)), 0);
+	    snapshot_parse(&snapshot, bytes, length, file_size(length, MEMORY), why, sizeof(why)),
+	    0);
 	assert_int_equal(snapshot.region_count, 1);
 	assert_int_equal(snapshot.regions[0].gpa, SAMPLE_GPA);
 	vcpu = snapshot_section(&snapshot, SECTION_VCPU, 0);
@@ -105,7 +114,7 @@ every_flipped_byte(void **state)
 			assert_non_null(copy);
 			memcpy(copy, bytes, length);
 			copy[i] ^= flips[j];
-			expect(copy, length, length + MEMORY, " ");
+			expect(copy, length, file_size(length, MEMORY), " ");
 		}
 	free(bytes);
 }
@@ -116,7 +125,7 @@ every_truncation(void **state)
 	size_t length;
 	uint8_t *bytes = sample(&length);
 
-	for (uint64_t size = 0; size < length + MEMORY; size++) {
+	for (uint64_t size = 0; size < file_size(length, MEMORY); size++) {
 		size_t part = size < length ? (size_t)size : length;
 		uint8_t *copy = malloc(part ? part : 1);
 
@@ -124,7 +133,7 @@ every_truncation(void **state)
 		memcpy(copy, bytes, part);
 		expect(copy, part, size, size < 8 ? "is not a snapshot" : "is cut off");
 	}
-	expect(bytes, length, length + MEMORY + 1, "1 bytes follow its end");
+	expect(bytes, length, file_size(length, MEMORY) + 1, "1 bytes follow its end");
 }
 
 /* One wrong number in the header, with the right checksum. */
@@ -134,7 +143,7 @@ every_truncation(void **state)
 		uint8_t *bytes_ = sample(&length_);                                                \
 		((struct snapshot_header *)bytes_)->member = (wrong);                              \
 		reseal(bytes_, length_);                                                           \
-		expect(bytes_, length_, length_ + MEMORY, text);                                   \
+		expect(bytes_, length_, file_size(length_, MEMORY), text);                         \
 	} while (0)
 
 static void
@@ -143,24 +152,26 @@ hostile_header(void **state)
 	HEADER(magic[0], 'm', "is not a snapshot");
 	HEADER(version, 2, "has snapshot format 2, this minivmm reads format 1");
 	HEADER(version, 0, "has snapshot format 0");
-	HEADER(header_size, 96, "its header contradicts itself");
+	HEADER(header_size, 88, "its header contradicts itself");
 	HEADER(page_size, 65536, "its header contradicts itself");
 	HEADER(sections, 0, "its header contradicts itself");
 	HEADER(sections, UINT32_MAX, "its header contradicts itself");
 	HEADER(sections, SNAPSHOT_SECTIONS_MAX, "sizes in its header contradict");
 	HEADER(sections, 6, "section CONF 0 is not where it must be");
-	HEADER(reserved, 1, "its header contradicts itself");
-	HEADER(parent[15], 1, "differs from another snapshot");
-	HEADER(meta_size, 0, "sizes in its header contradict");
-	HEADER(meta_size, UINT64_MAX, "sizes in its header contradict");
-	HEADER(meta_size, SNAPSHOT_META_MAX + 1ull, "sizes in its header contradict");
+	HEADER(parent_checksum, 1, "its header contradicts itself");
+	HEADER(parent[15], 1, "only a snapshot with a parent says which pages");
+	HEADER(table_size, 0, "sizes in its header contradict");
+	HEADER(table_size, UINT64_MAX, "sizes in its header contradict");
+	HEADER(table_size, SNAPSHOT_META_MAX + 1ull, "sizes in its header contradict");
+	HEADER(table_offset, 0, "sizes in its header contradict");
+	HEADER(table_offset, UINT64_MAX, "sizes in its header contradict");
 	HEADER(memory_offset, 0, "sizes in its header contradict");
 	HEADER(memory_offset, PAGE_SIZE + 1, "sizes in its header contradict");
 	HEADER(memory_size, 0, "sizes in its header contradict");
 	HEADER(memory_size, MEMORY + 1, "sizes in its header contradict");
 	HEADER(memory_size, UINT64_MAX - 4095, "sizes in its header contradict");
-	HEADER(memory_size, 1ull << 62, "is cut off");
-	HEADER(memory_size, MEMORY - PAGE_SIZE, "bytes follow its end");
+	HEADER(memory_size, 1ull << 62, "sizes in its header contradict");
+	HEADER(memory_size, MEMORY - PAGE_SIZE, "sizes in its header contradict");
 }
 
 /* One wrong number in a row of the table, with the right checksums. */
@@ -171,7 +182,7 @@ hostile_header(void **state)
 		((struct snapshot_row *)(bytes_ + sizeof(struct snapshot_header)))[number]         \
 		    .member = (wrong);                                                             \
 		reseal(bytes_, length_);                                                           \
-		expect(bytes_, length_, length_ + MEMORY, text);                                   \
+		expect(bytes_, length_, file_size(length_, MEMORY), text);                         \
 	} while (0)
 
 static void
@@ -200,7 +211,7 @@ hostile_table(void **state)
 		rows[2].tag = unknown;
 		rows[2].flags = flags ? SECTION_SKIPPABLE : 0;
 		reseal(bytes, length);
-		expect(bytes, length, length + MEMORY, flags ? NULL : "does not know");
+		expect(bytes, length, file_size(length, MEMORY), flags ? NULL : "does not know");
 	}
 }
 
@@ -235,7 +246,7 @@ missing_sections(void **state)
 						  all.rows[j].length);
 		snapshot_meta_free(&all);
 		bytes = sealed(&some, MEMORY, &length);
-		expect(bytes, length, length + MEMORY, needed[i].text);
+		expect(bytes, length, file_size(length, MEMORY), needed[i].text);
 	}
 }
 
@@ -257,7 +268,7 @@ map(const struct snapshot_region *regions, size_t count, uint64_t total, uint64_
 	snapshot_meta_add_record(&meta, SECTION_MEMORY, 0, &writer);
 	snapshot_meta_add(&meta, SECTION_SUMS, 0, 0, NULL, sums);
 	bytes = sealed(&meta, total, &length);
-	expect(bytes, length, length + total, text);
+	expect(bytes, length, file_size(length, total), text);
 }
 
 #define MAP(total, sums, text, ...)                                                                \
@@ -342,7 +353,7 @@ hostile_records(void **state)
 		snapshot_meta_add(&meta, SECTION_DEVICE, 1, 0, broken[i].bytes, broken[i].length);
 		sample_memory(&meta, MEMORY);
 		bytes = sealed(&meta, MEMORY, &length);
-		expect(bytes, length, length + MEMORY, "is damaged: section DEVI 1: ");
+		expect(bytes, length, file_size(length, MEMORY), "is damaged: section DEVI 1: ");
 	}
 }
 

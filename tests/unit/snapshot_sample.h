@@ -17,7 +17,7 @@ sample_sections(struct snapshot_meta *meta)
 
 	record_put_u64(&writer, "memory", 0x4000);
 	snapshot_meta_add_record(meta, SECTION_CONFIG, 0, &writer);
-	snapshot_host_save(&writer);
+	snapshot_host_save(&writer, NULL);
 	snapshot_meta_add_record(meta, SECTION_HOST, 0, &writer);
 	record_put_text(&writer, "name", "serial0");
 	record_put_text(&writer, "plugin", "serial");

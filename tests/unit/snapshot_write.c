@@ -16,6 +16,7 @@
 #include "base/log.h" /* before cmocka, which has a macro fail */
 #include <cmocka.h>
 
+#include "snapshot/image.h"
 #include "snapshot_sample.h"
 
 /* Each test runs in a folder of its own, and what is said goes to a file there. */
@@ -85,15 +86,32 @@ names_in(const char *path)
 	return count - 2; /* . and .. */
 }
 
+/* The way of a snapshot of a paused machine, without the machine. */
 static int
 write_to(const char *path, const struct memory *memory)
 {
+	struct snapshot_header header = { .id = { 1 } };
 	struct snapshot_meta meta = { 0 };
+	struct output output;
+	struct image image = { 0 };
+	uint64_t *pages = calloc(memory_words(memory) + 1, sizeof(*pages));
 	int failed;
 
 	sample_sections(&meta);
-	failed = snapshot_write_file(path, &meta, memory);
+	memory_candidates(memory, pages);
+	failed = output_open(&output, path);
+	if (!failed)
+		failed = image_init(&image, &output, memory);
+	if (!failed)
+		failed = output_resize(&output, SNAPSHOT_MEMORY_OFFSET + memory->size);
+	if (!failed)
+		failed = image_write(&image, pages);
+	if (!failed)
+		failed = image_commit(&image, &meta, &header, NULL);
+	image_free(&image);
+	output_close(&output);
 	snapshot_meta_free(&meta);
+	free(pages);
 	return failed;
 }
 

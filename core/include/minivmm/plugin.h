@@ -202,13 +202,17 @@ struct minivmm_field {
 	const char *help;
 };
 
+/*
+ * RESET: the machine, which has run already, is back at the snapshot that it was restored from. The
+ * state has been loaded in place, as for a restore (load must free what it replaces); what start
+ * opened the first time is still open.
+ */
 enum minivmm_start_reason { MINIVMM_FRESH = 1, MINIVMM_RESTORED, MINIVMM_RESET };
 
 /* Why the device starts. Built by the host; may grow. */
 struct minivmm_start {
 	uint32_t reason;        /* enum minivmm_start_reason */
-	uint8_t generation[16]; /* differs between a machine and every restored copy of it, unless
-				   asked to be kept */
+	uint8_t generation[16]; /* random: another one at the first start and at each restore */
 };
 
 /* Descriptor flags. */
@@ -445,8 +449,9 @@ minivmm_stream_write(struct minivmm_device *dev, uint32_t stream, const void *fr
 /*
  * Waits for a descriptor on the I/O thread; from start on, on the I/O thread only. The descriptor
  * stays the plugin's; fd -1 ends the watch, which must happen before the descriptor is closed.
- * While the machine is paused nothing is called. A restored device watches again from its start.
- * Returns 0, or -1 after an error has been said.
+ * A hang-up is told again and again until the watch is ended. While the machine is paused nothing is
+ * called. A restored device watches again from its start. Returns 0, or -1 after an error has been
+ * said.
  */
 static inline int
 minivmm_watch(struct minivmm_device *dev, uint32_t watch, int fd, uint32_t events)

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Reads the memory of a snapshot: by chunk, by address, against its checksums, as runs of pages. */
+/* Reads the memory of snapshots: by chunk, by address, against its checksums, as runs of pages. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/log.h"
 #include "snapshot/snapshot.h"
@@ -56,6 +58,100 @@ hole(const struct snapshot *snapshot, size_t region, uint64_t from, size_t lengt
 	return true;
 }
 
+/* The snapshot of the chain that holds a page of the memory image; NULL: a parent that is not there. */
+static const struct snapshot *
+holder(const struct snapshot *snapshot, uint64_t page)
+{
+	while (snapshot && !snapshot_holds(snapshot, page))
+		snapshot = snapshot->parent;
+	return snapshot;
+}
+
+int
+snapshot_map(const struct snapshot *snapshot, const uint8_t **image)
+{
+	const struct snapshot *root = snapshot, *from;
+	uint64_t size = snapshot->header.memory_size;
+	bool chain = snapshot->pages != NULL;
+	uint8_t *map;
+	int failed = 0;
+
+	while (root->parent)
+		root = root->parent;
+	if (root->pages)
+		return fail(STATUS_SNAPSHOT, "%s: its parent is not here", root->path);
+	map = mmap(NULL, size, chain ? PROT_READ | PROT_WRITE : PROT_READ,
+		   (chain ? MAP_PRIVATE : MAP_SHARED) | MAP_NORESERVE, root->fd,
+		   (off_t)root->header.memory_offset);
+	if (map == MAP_FAILED)
+		return fail(STATUS_HOST, "cannot map the memory of %s: %s", snapshot->path,
+			    strerror(errno));
+	for (uint64_t page = 0; page < size / PAGE_SIZE && chain && !failed; page++) {
+		from = holder(snapshot, page);
+		if (from != root)
+			failed = snapshot_pread(from, map + page * PAGE_SIZE, PAGE_SIZE,
+						from->header.memory_offset + page * PAGE_SIZE);
+	}
+	*image = map;
+	if (failed)
+		munmap(map, size);
+	if (failed)
+		*image = NULL;
+	return failed;
+}
+
+bool
+snapshot_page_zero(const struct snapshot *snapshot, uint64_t page)
+{
+	const struct snapshot *from = holder(snapshot, page);
+	size_t region = 0;
+
+	while (page * PAGE_SIZE >=
+	       snapshot->regions[region].offset + snapshot->regions[region].size)
+		region++;
+	return from &&
+	       hole(from, region, page * PAGE_SIZE - snapshot->regions[region].offset, PAGE_SIZE);
+}
+
+/* Part of a region of one file. */
+static int
+read_part(const struct snapshot *snapshot, size_t region, uint64_t from, void *to, size_t length)
+{
+	if (!hole(snapshot, region, from, length))
+		return snapshot_pread(snapshot, to, length,
+				      snapshot->header.memory_offset +
+					  snapshot->regions[region].offset + from);
+	memset(to, 0, length);
+	return 0;
+}
+
+/* The same, from whichever file of the chain holds each page. */
+static int
+read_chain(const struct snapshot *snapshot, size_t region, uint64_t from, uint8_t *to,
+	   size_t length)
+{
+	uint64_t first = snapshot->regions[region].offset;
+	int failed = 0;
+
+	while (length && !failed) {
+		const struct snapshot *from_here = holder(snapshot, (first + from) / PAGE_SIZE);
+		size_t part = 0;
+
+		if (!from_here)
+			return fail(STATUS_SNAPSHOT, "%s: its parent is not here", snapshot->path);
+		do {
+			part += PAGE_SIZE - (from + part) % PAGE_SIZE;
+		} while (part < length &&
+			 holder(snapshot, (first + from + part) / PAGE_SIZE) == from_here);
+		part = part < length ? part : length;
+		failed = read_part(from_here, region, from, to, part);
+		from += part;
+		to += part;
+		length -= part;
+	}
+	return failed;
+}
+
 int
 snapshot_read(const struct snapshot *snapshot, gpa_t gpa, void *to, size_t length)
 {
@@ -65,12 +161,8 @@ snapshot_read(const struct snapshot *snapshot, gpa_t gpa, void *to, size_t lengt
 
 		if (gpa < region->gpa || from >= region->size || length > region->size - from)
 			continue;
-		if (!hole(snapshot, i, from, length))
-			return snapshot_pread(snapshot, to, length,
-					      snapshot->header.memory_offset + region->offset +
-						  from);
-		memset(to, 0, length);
-		return 0;
+		return snapshot->pages ? read_chain(snapshot, i, from, to, length)
+				       : read_part(snapshot, i, from, to, length);
 	}
 	return fail(STATUS_SNAPSHOT, "%s holds no memory at 0x%llx", snapshot->path,
 		    (unsigned long long)gpa);
@@ -132,6 +224,19 @@ run_add(struct run *run, gpa_t gpa)
 	run->size += PAGE_SIZE;
 }
 
+/* Runs of pages that are in the file, whatever they hold. */
+static void
+runs_of_pages(const struct snapshot *snapshot, struct run *run)
+{
+	for (size_t i = 0; i < snapshot->region_count; i++)
+		for (uint64_t at = 0; at < snapshot->regions[i].size; at += PAGE_SIZE) {
+			uint64_t page = (snapshot->regions[i].offset + at) / PAGE_SIZE;
+
+			if (snapshot_holds(snapshot, page))
+				run_add(run, snapshot->regions[i].gpa + at);
+		}
+}
+
 int
 snapshot_runs(const struct snapshot *snapshot, void (*run)(void *context, gpa_t gpa, uint64_t size),
 	      void *context)
@@ -143,7 +248,9 @@ snapshot_runs(const struct snapshot *snapshot, void (*run)(void *context, gpa_t 
 
 	if (!buffer)
 		return fail(STATUS_HOST, "can't read %s: no memory", snapshot->path);
-	while (!failed && snapshot_chunk_next(snapshot, &chunk)) {
+	if (snapshot->pages)
+		runs_of_pages(snapshot, &current);
+	while (!snapshot->pages && !failed && snapshot_chunk_next(snapshot, &chunk)) {
 		if (!chunk.sum)
 			continue;
 		failed = snapshot_chunk_read(snapshot, &chunk, buffer);

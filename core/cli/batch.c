@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* minivmm batch: the machine of a snapshot, run once for each of many inputs by several processes. */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "cli/batch.h"
+#include "cli/cli.h"
+#include "cli/show.h"
+
+#define PROGRESS_EVERY 200000000u /* ns */
+
+static const char usage[] =
+    "usage: minivmm batch -r SNAPSHOT --input DEVICE [OPTION...] FILE...\n"
+    "Runs the machine once for each file, which is the input of the device's stream; between\n"
+    "runs it is reset in place. Prints a line of JSON for each: how it ended, exit status, "
+    "output,\n"
+    "times in ns.\n"
+    "  -j N             as many at once; as there are CPUs\n"
+    "  --until POINT    a run ends there as well\n"
+    "  --timeout T      or after so long, as 500ms, on the machine's clock\n"
+    "  --check          compare all memory and state with the snapshot after each reset\n"
+    "  --set, --trust   as for -r\n"
+    "Exit: 0 all have run, whatever came of them.\n";
+
+int
+batch_line(const struct batch *batch, const char *line, size_t length)
+{
+	int locked = pthread_mutex_lock(&batch->shared->out), r = 0;
+
+	if (locked == EOWNERDEAD)
+		pthread_mutex_consistent(&batch->shared->out);
+	while (length && !r) {
+		ssize_t n = write(STDOUT_FILENO, line, length);
+
+		if (n < 0 && errno != EINTR)
+			r = fail(STATUS_IO, "cannot write to stdout: %s", strerror(errno));
+		if (n > 0) {
+			line += n;
+			length -= (size_t)n;
+		}
+	}
+	pthread_mutex_unlock(&batch->shared->out);
+	return r;
+}
+
+static int
+make_shared(struct batch *batch)
+{
+	pthread_mutexattr_t attributes;
+	void *map = mmap(NULL, sizeof(*batch->shared), PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (map == MAP_FAILED)
+		return fail(STATUS_HOST, "no memory to share with the workers: %s",
+			    strerror(errno));
+	batch->shared = map;
+	pthread_mutexattr_init(&attributes);
+	pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+	pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+	pthread_mutex_init(&batch->shared->out, &attributes);
+	pthread_mutexattr_destroy(&attributes);
+	return 0;
+}
+
+static int
+start(const struct batch *batch, unsigned number, pid_t *pid)
+{
+	pid_t parent = getpid();
+
+	*pid = fork();
+	if (*pid < 0)
+		return fail(STATUS_HOST, "can't start a worker: %s", strerror(errno));
+	if (*pid)
+		return 0;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(STATUS_HOST);
+	signal(SIGPIPE, SIG_IGN);
+	_exit(batch_work(batch, number));
+}
+
+/* A worker died with an input: that one is told of, the others are another's. */
+static int
+died(const struct batch *batch, unsigned number, int status)
+{
+	uint64_t at = atomic_exchange(&batch->shared->at[number], 0);
+	char *line = NULL;
+	size_t length;
+	FILE *out;
+	int r;
+
+	fail(STATUS_BUG, "a worker was killed by %s%s%s", strsignal(WTERMSIG(status)),
+	     at ? ", with input " : "", at ? batch->files[at - 1] : "");
+	if (!at)
+		return -STATUS_BUG; /* while it built its machine: so would the next */
+	atomic_fetch_add(&batch->shared->done, 1);
+	out = open_memstream(&line, &length);
+	if (!out)
+		return fail(STATUS_HOST, "no memory for a line of output");
+	fputs("{\"file\":", out);
+	json_text(out, batch->files[at - 1], strlen(batch->files[at - 1]));
+	fprintf(out, ",\"cause\":\"crash\",\"exit\":%d,\"signal\":%d}\n", STATUS_BUG,
+		WTERMSIG(status));
+	fclose(out);
+	r = line ? batch_line(batch, line, length) : -STATUS_HOST;
+	free(line);
+	return r;
+}
+
+static void
+progress(const struct batch *batch, uint64_t began, bool end)
+{
+	uint64_t done = atomic_load(&batch->shared->done), elapsed = clock_host() - began;
+
+	if (!isatty(STDERR_FILENO) || isatty(STDOUT_FILENO))
+		return;
+	fprintf(stderr, "\r%llu of %zu, %.0f a second\033[K%s", (unsigned long long)done,
+		batch->file_count, (double)done * 1e9 / (double)(elapsed + 1), end ? "\n" : "");
+	fflush(stderr);
+}
+
+/* Waits for the workers; one that died is replaced while there is work. The first trouble. */
+static int
+work(const struct batch *batch, unsigned workers)
+{
+	pid_t pids[BATCH_WORKERS] = { 0 };
+	const struct timespec nap = { .tv_nsec = PROGRESS_EVERY };
+	uint64_t began = clock_host();
+	unsigned running = 0;
+	int first = 0, r, status;
+	sigset_t child;
+
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &child, NULL);
+	for (unsigned i = 0; i < workers && !first; i++, running += !first)
+		first = start(batch, i, &pids[i]);
+	while (running) {
+		pid_t pid = waitpid(-1, &status, WNOHANG);
+		unsigned i = 0;
+
+		if (!pid) {
+			progress(batch, began, false);
+			sigtimedwait(&child, NULL, &nap);
+			continue;
+		}
+		while (i < workers && pids[i] != pid)
+			i++;
+		if (i == workers)
+			continue;
+		running--;
+		r = WIFSIGNALED(status) ? died(batch, i, status) : -WEXITSTATUS(status);
+		first = first ? first : r;
+		if (!r && WIFSIGNALED(status) && !start(batch, i, &pids[i]))
+			running++;
+		if (first) /* no new inputs; what runs is finished */
+			atomic_store(&batch->shared->next, batch->file_count);
+	}
+	progress(batch, began, true);
+	return first;
+}
+
+enum { OPT_INPUT = 256, OPT_UNTIL, OPT_TIMEOUT, OPT_CHECK, OPT_SET, OPT_TRUST };
+
+static const struct option options[] = {
+	{ "restore", required_argument, NULL, 'r' },
+	{ "input", required_argument, NULL, OPT_INPUT },
+	{ "until", required_argument, NULL, OPT_UNTIL },
+	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
+	{ "check", no_argument, NULL, OPT_CHECK },
+	{ "set", required_argument, NULL, OPT_SET },
+	{ "trust", no_argument, NULL, OPT_TRUST },
+	{ "help", no_argument, NULL, 'h' },
+	{ 0 },
+};
+
+static int
+take(struct batch *batch, int option, const char *argument, uint64_t *workers)
+{
+	struct vm_source *source = &batch->source;
+	const char *wrong = NULL;
+
+	switch (option) {
+	case 'r':
+		if (source->restore)
+			source->parents[source->parent_count++] = (char *)source->restore;
+		source->restore = optarg;
+		return 0;
+	case 'j':
+		wrong = parse_u64(optarg, workers);
+		if (!wrong && (!*workers || *workers > BATCH_WORKERS))
+			wrong = "is not from 1 to 256";
+		return wrong ? fail(STATUS_USAGE, "batch: -j %s %s", optarg, wrong) : 0;
+	case OPT_INPUT:
+		batch->device = optarg;
+		return 0;
+	case OPT_UNTIL:
+		batch->until = optarg;
+		return 0;
+	case OPT_TIMEOUT:
+		wrong = parse_duration(optarg, &batch->timeout);
+		return wrong ? fail(STATUS_USAGE, "batch: --timeout %s %s", optarg, wrong) : 0;
+	case OPT_CHECK:
+		batch->check = true;
+		return 0;
+	case OPT_SET:
+		source->set[source->set_count++] = optarg;
+		return 0;
+	case OPT_TRUST:
+		source->trust = true;
+		return 0;
+	case ':':
+		return fail(STATUS_USAGE, "batch: %s needs a value; see minivmm batch --help",
+			    argument);
+	default:
+		return fail(STATUS_USAGE, "batch: no such option: %s; see minivmm batch --help",
+			    argument);
+	}
+}
+
+static int
+check_arguments(const struct batch *batch)
+{
+	struct point point = { .kind = POINT_NONE };
+	const char *wrong = batch->until ? point_parse(&point, batch->until) : NULL;
+
+	point_free(&point);
+	if (wrong)
+		return fail(STATUS_USAGE, "batch: --until %s %s", batch->until, wrong);
+	if (!batch->source.restore)
+		return fail(STATUS_USAGE, "batch: which machine? give -r SNAPSHOT");
+	if (!batch->device)
+		return fail(STATUS_USAGE, "batch: whose input are the files? give --input DEVICE");
+	if (!batch->file_count)
+		return fail(STATUS_USAGE, "batch: no input files are given");
+	return 0;
+}
+
+int
+cli_batch(int argc, char **argv)
+{
+	struct batch batch = { .source.again = true };
+	uint64_t workers = (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
+	int option, r = 0;
+
+	batch.source.set = calloc((size_t)argc, sizeof(char *));
+	batch.source.parents = calloc((size_t)argc, sizeof(char *));
+	if (!batch.source.set || !batch.source.parents)
+		return -fail(STATUS_HOST, "no memory");
+	opterr = 0;
+	while (!r && (option = getopt_long(argc, argv, ":r:j:h", options, NULL)) != -1) {
+		if (option == 'h') {
+			fputs(usage, stdout);
+			return -show_end(stdout);
+		}
+		r = take(&batch, option, argv[optind - 1], &workers);
+	}
+	batch.files = argv + optind;
+	batch.file_count = (size_t)(argc - optind);
+	if (!r)
+		r = check_arguments(&batch);
+	if (!r)
+		r = make_shared(&batch);
+	if (workers > batch.file_count)
+		workers = batch.file_count;
+	if (!r)
+		r = work(&batch, workers < BATCH_WORKERS ? (unsigned)workers : BATCH_WORKERS);
+	free(batch.source.set);
+	free(batch.source.parents);
+	return -r;
+}

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* minivmm batch: a process that runs one machine again and again, each time with another input. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "cli/batch.h"
+#include "cli/report.h"
+#include "snapshot/reset.h"
+
+#define OUTPUT_MAX (1u << 20)  /* bytes of a run that are kept */
+#define INPUT_MAX (256u << 20) /* bytes of an input */
+
+struct worker {
+	const struct batch *batch;
+	struct vm vm;
+	struct reset reset;
+	struct device *device;
+	struct loop_timer timeout;
+	bool ran;             /* the machine is no longer as it was restored */
+	int trouble;          /* a reset that was not complete */
+	pthread_mutex_t lock; /* guards output */
+	uint8_t *output;
+	size_t length;
+	bool more; /* than fitted */
+};
+
+static int
+on_pause(void *context)
+{
+	return devices_pause(&((struct worker *)context)->vm.devices);
+}
+
+static int
+on_resume(void *context)
+{
+	return devices_resume(&((struct worker *)context)->vm.devices);
+}
+
+static int
+on_point(void *context)
+{
+	machine_end(&((struct worker *)context)->vm.machine, CAUSE_POINT, 0);
+	return 0;
+}
+
+static void
+on_timeout(struct loop_timer *timer, uint64_t periods)
+{
+	machine_end(timer->context, CAUSE_TIMEOUT, 0);
+}
+
+/* All output of all devices passes here, on the thread that makes it. */
+static void
+on_output(void *context, const char *device, const uint8_t *bytes, size_t length)
+{
+	struct worker *w = context;
+	struct machine *m = &w->vm.machine;
+	size_t room;
+	bool reached = false;
+
+	if (!strcmp(device, w->batch->device)) {
+		pthread_mutex_lock(&w->lock);
+		room = OUTPUT_MAX - w->length;
+		w->more |= length > room;
+		memcpy(w->output + w->length, bytes, length < room ? length : room);
+		w->length += length < room ? length : room;
+		pthread_mutex_unlock(&w->lock);
+	}
+	if (m->point.kind == POINT_OUTPUT) {
+		pthread_mutex_lock(&m->lock);
+		reached = !m->point_reached && point_output(&m->point, device, bytes, length);
+		pthread_mutex_unlock(&m->lock);
+	}
+	if (reached)
+		machine_point_reached(m);
+}
+
+/* Reads a whole file, malloced. 0 or a negative status. */
+static int
+read_input(const char *path, uint8_t **input, size_t *length)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), r = 0;
+	uint8_t *bytes = NULL;
+	struct stat st;
+	ssize_t n = 0;
+
+	*length = 0;
+	if (fd < 0 || fstat(fd, &st))
+		r = fail(STATUS_IO, "can't read input %s: %s", path, strerror(errno));
+	else if (!S_ISREG(st.st_mode) || st.st_size > INPUT_MAX)
+		r = fail(STATUS_USAGE, "input %s is %s", path,
+			 S_ISREG(st.st_mode) ? "larger than 256 MiB" : "no regular file");
+	else if (!(bytes = malloc((size_t)st.st_size + 1)))
+		r = fail(STATUS_HOST, "no memory for input %s", path);
+	while (bytes && *length < (size_t)st.st_size &&
+	       (n = read(fd, bytes + *length, (size_t)st.st_size - *length)) > 0)
+		*length += (size_t)n;
+	if (n < 0)
+		r = fail(STATUS_IO, "can't read input %s: %s", path, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	*input = bytes;
+	return r;
+}
+
+/* The machine as it is in the snapshot, devices started. */
+static int
+rewind_machine(struct worker *w)
+{
+	char why[512];
+	int r;
+
+	if (!w->ran)
+		return devices_start(&w->vm.devices, MINIVMM_RESTORED);
+	r = reset_run(&w->reset, NULL);
+	if (!r && w->batch->check && reset_check(&w->reset, why, sizeof(why)))
+		w->trouble = fail(STATUS_BUG, "the reset is not complete: %s", why);
+	return r;
+}
+
+static int
+set_point(struct worker *w)
+{
+	struct machine *m = &w->vm.machine;
+	const char *wrong;
+
+	point_free(&m->point);
+	m->point = (struct point){ .kind = POINT_NONE };
+	m->point_reached = false;
+	wrong = w->batch->until ? point_parse(&m->point, w->batch->until) : NULL;
+	return wrong ? fail(STATUS_USAGE, "--until %s %s", w->batch->until, wrong) : 0;
+}
+
+/* How it ended, as a line of JSON. */
+static int
+report(struct worker *w, const char *file, uint64_t began, uint64_t vm_began)
+{
+	const struct machine *m = &w->vm.machine;
+	const struct machine_end *end = &m->end;
+	char *line = NULL;
+	size_t length;
+	FILE *out = open_memstream(&line, &length);
+	int r;
+
+	if (!out)
+		return fail(STATUS_HOST, "no memory for a line of output");
+	fputs("{\"file\":", out);
+	json_text(out, file, strlen(file));
+	fprintf(out, ",\"cause\":\"%s\",\"exit\":%d", machine_cause_name(end->cause),
+		report_exit(end));
+	if (end->cause == CAUSE_EXIT)
+		fprintf(out, ",\"guest_status\":%llu", (unsigned long long)end->status);
+	fputs(",\"output\":", out);
+	json_text(out, w->output, w->length);
+	if (w->more)
+		fputs(",\"output_cut\":true", out);
+	fprintf(out, ",\"vm_ns\":%llu,\"host_ns\":%llu}\n",
+		(unsigned long long)(clock_now(&m->clock) - vm_began),
+		(unsigned long long)(clock_host() - began));
+	if (fclose(out))
+		return fail(STATUS_HOST, "no memory for a line of output");
+	r = batch_line(w->batch, line, length);
+	free(line);
+	return r;
+}
+
+static int
+run_input(struct worker *w, const char *file)
+{
+	struct machine *m = &w->vm.machine;
+	struct stream *stream = &w->device->streams[0].stream;
+	uint64_t began = clock_host(), vm_began;
+	uint8_t *input;
+	size_t length;
+	int r = read_input(file, &input, &length);
+
+	if (!r)
+		r = rewind_machine(w);
+	if (!r)
+		r = stream_feed(stream, input, length);
+	free(input);
+	if (!r)
+		r = set_point(w);
+	if (r)
+		return r;
+	stream_start(stream);
+	w->length = 0;
+	w->more = false;
+	w->ran = true;
+	vm_began = clock_now(&m->clock);
+	if (w->batch->timeout)
+		loop_timer_set(&m->loop, &w->timeout, vm_began + w->batch->timeout, 0);
+	r = m->end.cause ? 0 : machine_run(m);
+	loop_timer_cancel(&m->loop, &w->timeout);
+	return r ? r : report(w, file, began, vm_began);
+}
+
+/* The machine's way of a snapshot's reading; its device with the stream. */
+static int
+build(struct worker *w)
+{
+	struct machine *m = &w->vm.machine;
+	int r = vm_build(&w->vm, &w->batch->source);
+
+	if (r)
+		return r;
+	w->device = devices_find(&w->vm.devices, w->batch->device);
+	if (!w->device || !w->device->streams_ready)
+		return fail(STATUS_USAGE, "--input %s: %s", w->batch->device,
+			    w->device ? "the device has no stream" : "there is no such device");
+	m->hooks = (struct machine_hooks){ on_pause, on_resume, on_point, w };
+	w->vm.devices.streams.output = on_output;
+	w->vm.devices.streams.context = w;
+	w->timeout = (struct loop_timer){ .fire = on_timeout, .context = m };
+	loop_timer_add(&m->loop, &w->timeout);
+	return reset_init(&w->reset, &w->vm.snapshot, m, &w->vm.devices);
+}
+
+int
+batch_work(const struct batch *batch, unsigned number)
+{
+	struct worker *w = calloc(1, sizeof(*w));
+	const volatile bool never_waits = true;
+	uint64_t at;
+	int r;
+
+	if (!w || !(w->output = malloc(OUTPUT_MAX)))
+		return -fail(STATUS_HOST, "no memory for a worker");
+	w->batch = batch;
+	pthread_mutex_init(&w->lock, NULL);
+	r = build(w);
+	while (!r && (at = atomic_fetch_add(&batch->shared->next, 1)) < batch->file_count) {
+		atomic_store(&batch->shared->at[number], at + 1);
+		r = run_input(w, batch->files[at]);
+		atomic_store(&batch->shared->at[number], 0);
+		atomic_fetch_add(&batch->shared->done, 1);
+	}
+	if (w->ran)
+		devices_stop(&w->vm.devices, &never_waits);
+	reset_free(&w->reset);
+	vm_destroy(&w->vm);
+	free(w->output);
+	r = r ? r : w->trouble;
+	free(w);
+	return -r;
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* minivmm ctl: sends a command to a running machine, and prints its reply. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "cli/cli.h"
+#include "cli/ctl.h"
+#include "cli/show.h"
+#include "control/control.h"
+
+static const char usage[] =
+    "usage: minivmm ctl [--json] SOCKET COMMAND [ARGUMENT...]\n"
+    "Drives a running machine over its control socket.\n"
+    "  --json             print the reply as it comes, one line of JSON\n"
+    "  help               what the machine can be told\n"
+    "  snapshot - ...     write the snapshot to stdout, and the reply to stderr\n"
+    "  stats [--watch]    exits and accesses per second; --watch: until Ctrl-C\n"
+    "Exit: 0 done, 1 the machine said no, 113 it could not be reached\n";
+
+/* The words as a line of the protocol, malloced. */
+static int
+join(char **words, char **line)
+{
+	size_t length;
+	FILE *out;
+
+	*line = NULL;
+	for (char **word = words; *word; word++)
+		if (strchr(*word, '\n'))
+			return fail(STATUS_USAGE, "ctl: a word of a command can't hold a newline");
+	out = open_memstream(line, &length);
+	if (!out)
+		return fail(STATUS_HOST, "no memory");
+	for (char **word = words; *word; word++) {
+		control_put_word(out, *word);
+		putc(word[1] ? ' ' : '\n', out);
+	}
+	if (fclose(out))
+		return fail(STATUS_HOST, "no memory");
+	if (length > CONTROL_LINE + 1)
+		return fail(STATUS_USAGE, "ctl: the command is longer than %d bytes", CONTROL_LINE);
+	return 0;
+}
+
+/* Commands with what they do beside them. false: the reply is no list of them. */
+static bool
+show_commands(FILE *out, const struct json *reply)
+{
+	struct json list, command, text, what;
+	const char *position = NULL;
+
+	if (!json_find(reply, "commands", &list) || *list.at != '[')
+		return false;
+	while (json_next(&list, &position, NULL, &command)) {
+		size_t length = 0;
+		char *name = NULL;
+
+		if (!json_find(&command, "usage", &text) || !json_find(&command, "help", &what) ||
+		    !(name = json_string(&text, &length)))
+			continue;
+		fputs("  ", out);
+		show_text(out, name, length);
+		fprintf(out, "%*s", length < 30 ? (int)(30 - length) : 1, "");
+		json_show(out, &what);
+		putc('\n', out);
+		free(name);
+	}
+	return true;
+}
+
+/* Prints the reply; the exit status. */
+static int
+show_reply(const struct ctl *ctl, FILE *out, const char *line, bool json)
+{
+	struct json reply;
+	int status = ctl_reply(ctl, line, &reply);
+
+	if (status < 0)
+		return -status;
+	if (json)
+		fprintf(out, "%s\n", line);
+	else if (!status && !show_commands(out, &reply))
+		json_show_members(out, &reply, "ok", 0);
+	if (out == stdout && show_end(out))
+		return STATUS_IO;
+	return status;
+}
+
+static bool
+to_stdout(char **words)
+{
+	for (words++; *words; words++)
+		if (!strcmp(*words, "-"))
+			return true;
+	return false;
+}
+
+/* The machine has another current folder: a file is meant to be in ours. Malloced, or NULL: said. */
+static char *
+full_path(const char *path)
+{
+	char *folder = getcwd(NULL, 0), *full = NULL;
+
+	if (!folder || asprintf(&full, "%s/%s", folder, path) < 0)
+		fail(STATUS_HOST, "ctl: cannot tell where %s is: %m", path);
+	free(folder);
+	return full;
+}
+
+static int
+command(struct ctl *ctl, char **words, bool json)
+{
+	bool snapshot = !strcmp(words[0], "snapshot"), out = snapshot && to_stdout(words);
+	char *line, *reply = NULL, *path = NULL;
+	int status;
+
+	if (out && isatty(STDOUT_FILENO))
+		return -fail(STATUS_USAGE, "ctl: snapshot -: stdout is a terminal; give it a file "
+					   "or a pipe");
+	if (snapshot && words[1] && *words[1] && *words[1] != '/' && strcmp(words[1], "-")) {
+		path = words[1] = full_path(words[1]);
+		if (!path)
+			return STATUS_HOST;
+	}
+	status = join(words, &line);
+	free(path);
+	if (!status)
+		status = ctl_connect(ctl, ctl->path);
+	if (!status && snapshot)
+		status = ctl_snapshot(ctl, line, out ? STDOUT_FILENO : -1, &reply);
+	else if (!status && !(status = ctl_send(ctl, line, -1)))
+		status = ctl_receive(ctl, &reply);
+	status = status ? -status : show_reply(ctl, out ? stderr : stdout, reply, json);
+	free(line);
+	free(reply);
+	return status;
+}
+
+static int
+stats(struct ctl *ctl, char **words, bool json)
+{
+	bool watch = words[1] && !strcmp(words[1], "--watch");
+	int status;
+
+	if (words[watch ? 2 : 1])
+		return -fail(STATUS_USAGE, "ctl: stats takes --watch or nothing, not %s",
+			     words[watch ? 2 : 1]);
+	if (json)
+		return -fail(STATUS_USAGE, "ctl: stats is for people; use --json with status");
+	status = ctl_connect(ctl, ctl->path);
+	return status ? -status : ctl_stats(ctl, watch);
+}
+
+int
+cli_ctl(int argc, char **argv)
+{
+	struct ctl ctl = { .fd = -1 };
+	bool json = false;
+	int i, status;
+
+	for (i = 1; i < argc; i++) {
+		if (!strcmp(argv[i], "--help")) {
+			fputs(usage, stdout);
+			return -show_end(stdout);
+		}
+		if (!strcmp(argv[i], "--json"))
+			json = true;
+		else if (argv[i][0] == '-')
+			return -fail(STATUS_USAGE,
+				     "ctl: no such option: %s; see minivmm ctl --help", argv[i]);
+		else if (ctl.path)
+			break;
+		else
+			ctl.path = argv[i];
+	}
+	if (i == argc)
+		return -fail(STATUS_USAGE, "ctl: %s; minivmm ctl SOCKET COMMAND",
+			     ctl.path ? "which command? help lists them" : "which socket?");
+	status = (strcmp(argv[i], "stats") ? command : stats)(&ctl, argv + i, json);
+	ctl_close(&ctl);
+	return status;
+}

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* minivmm ctl SOCKET snapshot: how far it is, and Ctrl-C, over a second connection. */
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "cli/ctl.h"
+#include "machine/clock.h"
+
+#define POLL_EVERY 200000000u /* ns */
+
+struct progress {
+	struct ctl *first, side;
+	int signals;       /* a signalfd for SIGINT; -1: Ctrl-C kills us */
+	bool polls, asked; /* side is used for that; and has a status to reply to */
+	bool drawn;
+	uint64_t next;             /* when to ask again; clock_host */
+	uint64_t began, done_then; /* when the first figures came, and what was done by then */
+};
+
+/* One line, over the one before. */
+static void
+draw(struct progress *p, uint64_t done, uint64_t total)
+{
+	uint64_t now = clock_host(), elapsed;
+	double rate;
+
+	if (!p->began) {
+		p->began = now;
+		p->done_then = done;
+	}
+	elapsed = now - p->began;
+	if (done > total)
+		done = total;
+	rate = elapsed && done > p->done_then
+		   ? (double)(done - p->done_then) * 1e9 / (double)elapsed
+		   : 0;
+	fprintf(stderr, "\rsnapshot: %.0f %%", total ? 100.0 * (double)done / (double)total : 0);
+	if (rate > 0)
+		fprintf(stderr, ", %.0f MB/s, %.0f s left", rate / 1e6,
+			(double)(total - done) / rate);
+	fputs("\033[K", stderr);
+	fflush(stderr);
+	p->drawn = true;
+}
+
+static void
+wipe(struct progress *p)
+{
+	if (p->drawn)
+		fputs("\r\033[K", stderr);
+	fflush(stderr);
+	p->drawn = false;
+}
+
+/* Replies on the second connection. What is wrong there takes nothing but the progress line. */
+static void
+side_ready(struct progress *p)
+{
+	struct json root, snapshot;
+	uint64_t done, total;
+	char *line;
+
+	if (ctl_read(&p->side)) {
+		ctl_close(&p->side);
+		p->polls = false;
+		return;
+	}
+	while ((line = ctl_line(&p->side))) {
+		p->asked = false;
+		if (p->polls && !json_open(line, strlen(line), &root) &&
+		    json_find(&root, "snapshot", &snapshot) &&
+		    json_find_u64(&snapshot, "done_bytes", &done) &&
+		    json_find_u64(&snapshot, "total_bytes", &total))
+			draw(p, done, total);
+		free(line);
+	}
+}
+
+/* The machine is told; its reply to the first command tells what came of it. */
+static void
+cancel(struct progress *p)
+{
+	struct signalfd_siginfo info;
+	sigset_t set;
+
+	if (read(p->signals, &info, sizeof(info)) < 0)
+		return;
+	close(p->signals);
+	p->signals = -1;
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+	wipe(p);
+	p->polls = false;
+	log_line(MINIVMM_INFO, NULL, "cancelling the snapshot; Ctrl-C again does not wait for it");
+	if (p->side.fd < 0 && ctl_connect(&p->side, p->first->path))
+		ctl_close(&p->side);
+	if (p->side.fd >= 0)
+		ctl_send(&p->side, "cancel\n", -1);
+}
+
+/* Asks when it is time; returns how long to wait for something to come, in ms. */
+static int
+ask(struct progress *p)
+{
+	uint64_t now = clock_host();
+
+	if (!p->polls || p->asked)
+		return -1;
+	if (now < p->next)
+		return (int)((p->next - now) / 1000000) + 1;
+	p->next = now + POLL_EVERY;
+	p->asked = true;
+	ctl_send(&p->side, "status\n", -1);
+	return -1;
+}
+
+static int
+wait_for_reply(struct progress *p, char **line)
+{
+	while (!(*line = ctl_line(p->first))) {
+		int timeout = ask(p), failed;
+		struct pollfd fds[] = { { .fd = p->first->fd, .events = POLLIN },
+					{ .fd = p->side.fd, .events = POLLIN },
+					{ .fd = p->signals, .events = POLLIN } };
+
+		if (poll(fds, 3, timeout) < 0)
+			continue;
+		if (fds[0].revents) {
+			wipe(p);
+			failed = ctl_read(p->first);
+			if (failed)
+				return failed;
+		}
+		if (fds[1].revents)
+			side_ready(p);
+		if (fds[2].revents)
+			cancel(p);
+	}
+	return 0;
+}
+
+int
+ctl_snapshot(struct ctl *ctl, const char *command, int fd, char **line)
+{
+	struct progress p = { .first = ctl, .side.fd = -1, .next = clock_host() + POLL_EVERY };
+	sigset_t set, before;
+	int status;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigprocmask(SIG_BLOCK, &set, &before);
+	p.signals = signalfd(-1, &set, SFD_CLOEXEC);
+	status = ctl_send(ctl, command, fd);
+	if (!status && isatty(STDERR_FILENO)) {
+		p.polls = !ctl_connect(&p.side, ctl->path);
+		if (!p.polls)
+			ctl_close(&p.side);
+	}
+	if (!status)
+		status = wait_for_reply(&p, line);
+	wipe(&p);
+	ctl_close(&p.side);
+	if (p.signals >= 0)
+		close(p.signals);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	return status;
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A connection to a control socket. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "cli/ctl.h"
+
+#define REPLY_MAX ((size_t)64 << 20)
+
+int
+ctl_connect(struct ctl *ctl, const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+	*ctl = (struct ctl){ .path = path, .fd = -1 };
+	if (strlen(path) >= sizeof(address.sun_path))
+		return fail(STATUS_IO,
+			    "can't connect to %s: a socket's path has 107 bytes at "
+			    "most; use a relative one",
+			    path);
+	strcpy(address.sun_path, path);
+	ctl->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (ctl->fd >= 0 && !connect(ctl->fd, (struct sockaddr *)&address, sizeof(address)))
+		return 0;
+	return fail(STATUS_IO, "can't connect to %s: %s%s", path, strerror(errno),
+		    errno == ENOENT ? "; is the machine running?"
+		    : errno == ECONNREFUSED
+			? "; the machine has ended, or this is no control socket"
+		    : errno == EACCES ? "; try as the user who runs the machine, or as root"
+				      : "");
+}
+
+void
+ctl_close(struct ctl *ctl)
+{
+	if (ctl->fd >= 0)
+		close(ctl->fd);
+	free(ctl->received);
+	*ctl = (struct ctl){ .path = ctl->path, .fd = -1 };
+}
+
+static int
+broken(const struct ctl *ctl, const char *why)
+{
+	return fail(STATUS_IO, "%s: no reply: %s", ctl->path, why);
+}
+
+/* One that hangs up while we send may have said why: it is read as the reply. */
+int
+ctl_send(struct ctl *ctl, const char *line, int fd)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr aligned;
+	} control = { 0 };
+	struct iovec part = { (void *)line, strlen(line) };
+	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
+
+	if (fd >= 0) {
+		struct cmsghdr *header = &control.aligned;
+
+		header->cmsg_level = SOL_SOCKET;
+		header->cmsg_type = SCM_RIGHTS;
+		header->cmsg_len = CMSG_LEN(sizeof(fd));
+		message.msg_control = control.bytes;
+		message.msg_controllen = sizeof(control.bytes);
+		memcpy(CMSG_DATA(header), &fd, sizeof(fd));
+	}
+	while (part.iov_len) {
+		ssize_t n = sendmsg(ctl->fd, &message, MSG_NOSIGNAL);
+
+		if (n < 0 && (errno == EPIPE || errno == ECONNRESET))
+			return 0;
+		if (n < 0 && errno != EINTR)
+			return broken(ctl, strerror(errno));
+		if (n < 0)
+			continue;
+		part.iov_base = (char *)part.iov_base + n;
+		part.iov_len -= (size_t)n;
+		message.msg_control = NULL;
+		message.msg_controllen = 0;
+	}
+	return 0;
+}
+
+int
+ctl_read(struct ctl *ctl)
+{
+	ssize_t n;
+
+	if (ctl->capacity - ctl->length < 4096) {
+		size_t capacity = 2 * ctl->capacity + 65536;
+		char *larger = capacity < REPLY_MAX ? realloc(ctl->received, capacity) : NULL;
+
+		if (!larger)
+			return broken(ctl, "it is too long");
+		ctl->received = larger;
+		ctl->capacity = capacity;
+	}
+	n = read(ctl->fd, ctl->received + ctl->length, ctl->capacity - ctl->length);
+	if (n < 0 && errno == EINTR)
+		return 0;
+	if (n <= 0)
+		return broken(ctl, n ? strerror(errno) : "the machine hung up");
+	ctl->length += (size_t)n;
+	return 0;
+}
+
+char *
+ctl_line(struct ctl *ctl)
+{
+	char *end = ctl->length ? memchr(ctl->received, '\n', ctl->length) : NULL;
+	size_t length = end ? (size_t)(end - ctl->received) : 0;
+	char *line = end ? malloc(length + 1) : NULL;
+
+	if (!line)
+		return NULL;
+	memcpy(line, ctl->received, length);
+	line[length] = '\0';
+	ctl->length -= length + 1;
+	memmove(ctl->received, end + 1, ctl->length);
+	return line;
+}
+
+int
+ctl_receive(struct ctl *ctl, char **line)
+{
+	int failed = 0;
+
+	while (!(*line = ctl_line(ctl)) && !failed)
+		failed = ctl_read(ctl);
+	return failed;
+}
+
+int
+ctl_reply(const struct ctl *ctl, const char *line, struct json *reply)
+{
+	const char *wrong = json_open(line, strlen(line), reply);
+	struct json ok, error;
+	char *text = NULL;
+	size_t length;
+
+	if (wrong || !json_find(reply, "ok", &ok))
+		return fail(STATUS_IO, "%s: the reply %s; is this a control socket?", ctl->path,
+			    wrong ? wrong : "has no member ok");
+	if (json_is_true(&ok))
+		return 0;
+	if (json_find(reply, "error", &error))
+		text = json_string(&error, &length);
+	log_line(MINIVMM_ERROR, NULL, "%s", text ? text : "the machine said no, and not why");
+	free(text);
+	return 1;
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* minivmm flatten: one snapshot of a chain of them. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+
+#include "base/log.h"
+#include "cli/cli.h"
+#include "cli/show.h"
+#include "snapshot/image.h"
+#include "snapshot/snapshot.h"
+
+static const char usage[] =
+    "usage: minivmm flatten SNAPSHOT... -o FILE\n"
+    "Writes the last of the snapshots, with all pages that it takes from the others\n"
+    "or from files beside it, as one file that needs no parent.\n";
+
+/* The sections that do not tell of memory, as they are. */
+static void
+copy_sections(const struct snapshot *snapshot, struct snapshot_meta *meta)
+{
+	const uint8_t *table = snapshot->meta + sizeof(snapshot->header);
+
+	for (uint32_t i = 0; i < snapshot->header.sections; i++) {
+		const struct snapshot_row *row = &snapshot->rows[i];
+
+		if (row->tag != SECTION_MEMORY && row->tag != SECTION_SUMS &&
+		    row->tag != SECTION_PAGES)
+			snapshot_meta_add(meta, row->tag, row->index, row->flags,
+					  table + row->offset, row->length);
+	}
+}
+
+/* Its memory as a machine would have it, to be read only. */
+static struct memory
+memory_of(const struct snapshot *snapshot, const uint8_t *map)
+{
+	struct memory memory = { .count = (uint32_t)snapshot->region_count,
+				 .size = snapshot->header.memory_size };
+
+	for (uint32_t i = 0; i < memory.count; i++)
+		memory.regions[i] =
+		    (struct memory_region){ .gpa = snapshot->regions[i].gpa,
+					    .size = snapshot->regions[i].size,
+					    .offset = snapshot->regions[i].offset,
+					    .host = (uint8_t *)map + snapshot->regions[i].offset,
+					    .fd = -1 };
+	return memory;
+}
+
+static int
+write_pages(struct image *image, const struct snapshot *snapshot)
+{
+	uint64_t *pages = calloc(memory_words(image->memory) + 1, sizeof(*pages));
+	int failed;
+
+	if (!pages)
+		return fail(STATUS_HOST, "no memory for a bitmap");
+	for (uint64_t page = 0; page < image->memory->size / PAGE_SIZE; page++)
+		if (!snapshot_page_zero(snapshot, page))
+			pages[page / 64] |= 1ull << page % 64;
+	failed = image_write(image, pages);
+	free(pages);
+	return failed;
+}
+
+static int
+flatten(const struct snapshot *snapshot, const char *path)
+{
+	struct snapshot_header header = { .version = 0 };
+	struct snapshot_meta meta = { 0 };
+	struct image image = { 0 };
+	struct output output;
+	struct memory memory;
+	const uint8_t *map;
+	int failed = snapshot_map(snapshot, &map);
+
+	if (failed)
+		return failed;
+	memory = memory_of(snapshot, map);
+	failed = output_open(&output, path);
+	if (!failed && getrandom(header.id, sizeof(header.id), 0) != sizeof(header.id))
+		failed = fail(STATUS_HOST, "can't write snapshot %s: no random id", path);
+	if (!failed)
+		failed = image_init(&image, &output, &memory);
+	if (!failed)
+		failed = output_resize(&output, SNAPSHOT_MEMORY_OFFSET + memory.size);
+	if (!failed)
+		failed = write_pages(&image, snapshot);
+	copy_sections(snapshot, &meta);
+	if (!failed)
+		failed = image_commit(&image, &meta, &header, NULL);
+	snapshot_meta_free(&meta);
+	image_free(&image);
+	output_close(&output);
+	munmap((void *)map, snapshot->header.memory_size);
+	return failed;
+}
+
+int
+cli_flatten(int argc, char **argv)
+{
+	const char *path = NULL;
+	struct snapshot snapshot;
+	int count = 0, failed;
+
+	for (int i = 1; i < argc; i++) {
+		if (!strcmp(argv[i], "--help")) {
+			fputs(usage, stdout);
+			return -show_end(stdout);
+		}
+		if (!strcmp(argv[i], "-o") && i + 1 < argc && !path)
+			path = argv[++i];
+		else if (argv[i][0] == '-')
+			return -fail(STATUS_USAGE, "flatten: %s; see minivmm flatten --help",
+				     strcmp(argv[i], "-o") ? "no such option"
+							   : "-o needs one file, once");
+		else
+			argv[1 + count++] = argv[i];
+	}
+	if (!count || !path)
+		return -fail(STATUS_USAGE, "flatten: minivmm flatten SNAPSHOT... -o FILE");
+	failed = snapshot_open_chain(&snapshot, argv[count], argv + 1, (size_t)count);
+	if (!failed)
+		failed = flatten(&snapshot, path);
+	snapshot_close(&snapshot);
+	return -failed;
+}

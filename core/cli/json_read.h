@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Reads JSON where it lies, and prints it for people. Text that a terminal could act on is escaped. */
+#ifndef CLI_JSON_READ_H
+#define CLI_JSON_READ_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define JSON_DEPTH 32 /* objects and arrays inside each other, at most */
+
+/* A value in a text that json_open has found good: borrowed. */
+struct json {
+	const char *at, *end;
+};
+
+/* Checks that the text is one value (RFC 8259), blanks around it apart. Returns NULL, or what is
+ * wrong. */
+const char *json_open(const char *text, size_t length, struct json *root);
+
+/*
+ * Steps through an object or array: start with *position = NULL; false at the end, and for any
+ * other value. name: of the member, as a string with its quotes; empty in an array. May be NULL.
+ */
+bool json_next(const struct json *parent, const char **position, struct json *name,
+	       struct json *value);
+/* A member by its name, in plain ASCII. */
+bool json_find(const struct json *object, const char *name, struct json *value);
+/* A member that is an integer from 0 to 2^64 - 1. */
+bool json_find_u64(const struct json *object, const char *name, uint64_t *number);
+bool json_is_u64(const struct json *value, uint64_t *number);
+bool json_is_true(const struct json *value);
+/* The text of a string, in UTF-8, malloced and terminated; NULL: no string, or no memory. */
+char *json_string(const struct json *value, size_t *length);
+
+/* A value on one line. */
+void json_show(FILE *out, const struct json *value);
+/* The members of an object, a line for each scalar, objects indented below their names, elements of
+ * arrays on a line each. without: a member that is left out, or NULL. */
+void json_show_members(FILE *out, const struct json *object, const char *without, unsigned indent);
+
+#endif

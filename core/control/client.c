@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A client of the control socket. It waits for one thing at a time: for its reply to go out, or for
+ * its request to end, or for the next line. Each event does a bounded piece of work: one send, one
+ * recvmsg, one request.
+ */
+#include "control/client.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define DESCRIPTORS 8 /* taken in with one message; the kernel closes what is more */
+
+static bool
+has_line(const struct control_client *client)
+{
+	return client->length > CONTROL_LINE || memchr(client->line, '\n', client->length);
+}
+
+void
+client_update(struct control_client *client)
+{
+	uint32_t events = EPOLLIN;
+
+	if (client->out)
+		events = EPOLLOUT;
+	else if (client->request)
+		events = EPOLLHUP; /* both ways: one that only ended its own waits for the reply */
+	else if (has_line(client))
+		events = EPOLLOUT; /* a line is there: go on when others have had their turn */
+	loop_change(client->control->loop, &client->source, events);
+}
+
+void
+client_close(struct control_client *client)
+{
+	struct control *control = client->control;
+	int fd = client->source.fd;
+
+	for (struct control_client **c = &control->clients; *c; c = &(*c)->next)
+		if (*c == client) {
+			*c = client->next;
+			break;
+		}
+	control->count--;
+	loop_remove(control->loop, &client->source);
+	close(fd);
+	if (client->passed >= 0)
+		close(client->passed);
+	if (client->request)
+		request_orphan(client->request);
+	free(client->out);
+	free(client);
+}
+
+void
+client_answer(struct control_client *client, char *reply, size_t length)
+{
+	client->request = NULL;
+	if (!reply) {
+		client_close(client);
+		return;
+	}
+	client->out = reply;
+	client->out_length = length;
+	client->out_sent = 0;
+	client_update(client);
+}
+
+/* An error after which we hang up. */
+static void
+refuse(struct control_client *client, const char *why)
+{
+	size_t length = 0;
+	char *line = request_error_line(why, &length);
+
+	client->closing = true;
+	client_answer(client, line, length);
+}
+
+/* Sends what can be sent at once. false: nobody is there. */
+static bool
+send_out(struct control_client *client)
+{
+	ssize_t n = send(client->source.fd, client->out + client->out_sent,
+			 client->out_length - client->out_sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR;
+	client->out_sent += (size_t)n;
+	if (client->out_sent == client->out_length) {
+		free(client->out);
+		client->out = NULL;
+	}
+	return true;
+}
+
+void
+client_dismiss(struct control_client *client, const char *why)
+{
+	size_t length;
+
+	if (client->out)
+		send_out(client);
+	if (!client->out && why) {
+		client->out = request_error_line(why, &length);
+		client->out_length = length;
+		client->out_sent = 0;
+		if (client->out)
+			send_out(client);
+	}
+	client_close(client);
+}
+
+/* Keeps the first descriptor, if none is kept already, and closes the others. */
+static void
+take_descriptors(struct control_client *client, struct msghdr *message)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
+		size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		int fd;
+
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t i = 0; i < count; i++) {
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
+			if (client->passed < 0)
+				client->passed = fd;
+			else
+				close(fd);
+		}
+	}
+}
+
+/* Fills the room that is left in the line. false: the client has gone. */
+static bool
+receive(struct control_client *client)
+{
+	union {
+		char bytes[CMSG_SPACE(DESCRIPTORS * sizeof(int))];
+		struct cmsghdr aligned;
+	} descriptors;
+	struct iovec room = { client->line + client->length,
+			      sizeof(client->line) - client->length };
+	struct msghdr message = { .msg_iov = &room,
+				  .msg_iovlen = 1,
+				  .msg_control = descriptors.bytes,
+				  .msg_controllen = sizeof(descriptors.bytes) };
+	ssize_t n = recvmsg(client->source.fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR;
+	take_descriptors(client, &message);
+	client->length += (size_t)n;
+	client->heard = ++client->control->heard;
+	return n > 0;
+}
+
+/* Runs the first line if it is whole. The client may be gone afterwards. */
+static void
+run_line(struct control_client *client)
+{
+	char line[CONTROL_LINE], *end = memchr(client->line, '\n', client->length);
+	size_t length;
+
+	if (!end) {
+		if (client->length > CONTROL_LINE)
+			refuse(client, "a request has 4096 bytes at most");
+		return;
+	}
+	length = (size_t)(end - client->line);
+	memcpy(line, client->line, length);
+	client->length -= length + 1;
+	memmove(client->line, end + 1, client->length);
+	if (memchr(line, '\0', length)) {
+		refuse(client, "a request holds no NUL byte");
+		return;
+	}
+	request_run(client, line, length);
+}
+
+static void
+ready(struct loop_source *source, uint32_t events)
+{
+	struct control_client *client = source->context;
+
+	if (client->out) {
+		if (!send_out(client) || (!client->out && client->closing))
+			client_close(client);
+		else
+			client_update(client);
+	} else if (client->request || (!has_line(client) && !receive(client)))
+		client_close(client);
+	else
+		run_line(client);
+}
+
+void
+client_open(struct control *control, int fd)
+{
+	struct control_client *client = calloc(1, sizeof(*client));
+
+	if (!client) {
+		close(fd);
+		return;
+	}
+	client->control = control;
+	client->source = (struct loop_source){ .fd = fd, .ready = ready, .context = client };
+	client->passed = -1;
+	client->heard = ++control->heard;
+	client->next = control->clients;
+	control->clients = client;
+	control->count++;
+	if (loop_add(control->loop, &client->source, fd, EPOLLIN))
+		client_close(client);
+}

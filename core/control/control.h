@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The control socket: a unix stream socket on the machine's loop, alive also while the machine is
+ * paused. A client sends a line of words for each request and gets a line with one JSON object for
+ * each, in order: {"ok":true,...} or {"ok":false,"error":"..."}.
+ *
+ * Words have blanks between them. A word in double quotes can hold blanks; in it \" and \\ stand
+ * for " and \. Only root and the user that runs us may connect.
+ *
+ * All of this is the loop's thread's. Nothing here waits.
+ */
+#ifndef CONTROL_CONTROL_H
+#define CONTROL_CONTROL_H
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#include "machine/loop.h"
+
+#define CONTROL_CLIENTS 64 /* at most; the next one takes the place of the most silent */
+#define CONTROL_LINE 4096  /* bytes of a request, without its newline */
+#define CONTROL_WORDS 64   /* of a request */
+
+struct control_request;
+struct control_client;
+
+/* One command; a table of them ends with a name that is NULL. "help" is built in. */
+struct control_command {
+	const char *name;
+	const char *usage;    /* of the whole line: "snapshot FILE" */
+	const char *help;     /* a sentence */
+	unsigned least, most; /* arguments */
+	/*
+	 * argv[0] is the name, argv[argc] NULL; they live as long as the request. It must be ended
+	 * once, by control_done or control_fail: here or later. Until then the client's further
+	 * lines wait.
+	 */
+	void (*run)(void *context, struct control_request *request, int argc, char **argv);
+};
+
+/* Its members are control_open's to fill; address fixed while it is open. */
+struct control {
+	struct loop *loop;
+	const struct control_command *commands;
+	void *context;
+	char *path; /* NULL: not open */
+	dev_t dev;  /* of the socket file, with ino */
+	ino_t ino;
+	uid_t uid;                       /* whose we are */
+	struct loop_source listener;     /* without events while accept has no descriptors left */
+	struct loop_source accept_again; /* a timerfd, ends that */
+	struct control_client *clients;
+	unsigned count;
+	uint64_t heard; /* counts what was heard: who was silent longest */
+};
+
+/*
+ * Makes the socket file at path, mode 0600, and listens. A file that a process which died has left
+ * is replaced. 0, or a negative status, said. commands must live as long.
+ */
+int control_open(struct control *control, struct loop *loop, const char *path,
+		 const struct control_command *commands, void *context);
+/*
+ * Sends what can be sent at once, hangs up, and removes the socket file if it is still ours. Does
+ * nothing if not open. Requests under way are told so and stay valid until they are ended, which
+ * frees them.
+ */
+void control_close(struct control *control);
+
+/* Where to write further members of the reply, each with a comma before it: ,"name":value. Not to
+ * be closed. Newlines in it are made blanks. */
+FILE *control_reply(struct control_request *request);
+/* Ends the request: sends {"ok":true} with the members. */
+void control_done(struct control_request *request);
+/* Ends the request: sends {"ok":false,"error":"..."}. */
+__attribute__((format(printf, 2, 3))) void control_fail(struct control_request *request,
+							const char *format, ...);
+/* The descriptor that came with the request by SCM_RIGHTS, now the caller's; -1: none. */
+int control_take_fd(struct control_request *request);
+/* The client has hung up: nobody will read the reply. */
+bool control_gone(const struct control_request *request);
+
+/* Whether who has peer's uid may control what runs as own. */
+bool control_admits(uid_t own, uid_t peer);
+
+/*
+ * Cuts a line into words, in place. words has room for CONTROL_WORDS and a NULL behind them.
+ * Returns NULL, or what is wrong.
+ */
+const char *control_words(char *line, char **words, int *count);
+/* Writes a word as control_words reads it. It holds no newline. */
+void control_put_word(FILE *out, const char *word);
+
+#endif

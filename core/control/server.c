@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The control socket itself: its file, who may connect, and what to do when many do. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "control/client.h"
+
+#define ACCEPT_AGAIN 100000000 /* ns */
+
+bool
+control_admits(uid_t own, uid_t peer)
+{
+	return peer == own || peer == 0;
+}
+
+/* Says why to who has just connected, and hangs up. */
+static void
+turn_away(int fd, const char *why)
+{
+	size_t length;
+	char *line = request_error_line(why, &length);
+
+	if (line)
+		send(fd, line, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+	free(line);
+	close(fd);
+}
+
+static bool
+admitted(const struct control *control, int fd)
+{
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+
+	return !getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) &&
+	       control_admits(control->uid, peer.uid);
+}
+
+/* Makes room by closing the most silent client. false: all have requests under way. */
+static bool
+make_room(struct control *control)
+{
+	struct control_client *silent = NULL;
+
+	for (struct control_client *c = control->clients; c; c = c->next)
+		if (!c->request && (!silent || c->heard < silent->heard))
+			silent = c;
+	if (silent)
+		client_dismiss(silent, "closed for a newer client: 64 were connected, and this "
+				       "one was silent for the longest time");
+	return silent != NULL;
+}
+
+/* There are no descriptors, or no memory: the listener stays ready, which must not keep us busy. */
+static void
+accept_later(struct control *control)
+{
+	const struct itimerspec when = { .it_value.tv_nsec = ACCEPT_AGAIN };
+
+	loop_change(control->loop, &control->listener, 0);
+	timerfd_settime(control->accept_again.fd, 0, &when, NULL);
+}
+
+static void
+accept_again(struct loop_source *source, uint32_t events)
+{
+	struct control *control = source->context;
+	uint64_t count;
+
+	if (read(source->fd, &count, sizeof(count)) > 0)
+		loop_change(control->loop, &control->listener, EPOLLIN);
+}
+
+static void
+connected(struct loop_source *source, uint32_t events)
+{
+	struct control *control = source->context;
+	int fd = accept4(source->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	if (fd < 0) {
+		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+			accept_later(control);
+	} else if (!admitted(control, fd))
+		turn_away(fd, "only root and the user who runs this machine may control it");
+	else if (control->count >= CONTROL_CLIENTS && !make_room(control))
+		turn_away(fd, "64 clients are connected, each with a request under way; try again "
+			      "when one is done");
+	else
+		client_open(control, fd);
+}
+
+static int
+refuse_path(const char *path, const char *why)
+{
+	return fail(STATUS_IO, "can't listen on the control socket %s: %s", path, why);
+}
+
+/*
+ * Removes the socket of a process that has died: nobody answers there. 0, also when there is no
+ * file; a negative status when there is one that stays.
+ */
+static int
+remove_stale(const struct sockaddr_un *address)
+{
+	const char *path = address->sun_path;
+	struct stat before, after;
+	int fd, error = 0;
+
+	if (lstat(path, &before))
+		return errno == ENOENT ? 0 : refuse_path(path, strerror(errno));
+	if (!S_ISSOCK(before.st_mode))
+		return refuse_path(path,
+				   "there is a file of that name that is no socket; remove it, "
+				   "or name another");
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return refuse_path(path, strerror(errno));
+	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)))
+		error = errno;
+	close(fd);
+	if (!error || error == EAGAIN)
+		return refuse_path(path,
+				   "another process listens on it; end that, or name another");
+	if (error != ECONNREFUSED)
+		return refuse_path(path, strerror(error));
+	if (lstat(path, &after) || after.st_dev != before.st_dev || after.st_ino != before.st_ino)
+		return refuse_path(path, "another process is about to use it; name another");
+	return unlink(path) ? refuse_path(path, strerror(errno)) : 0;
+}
+
+/* Binds and listens; nobody can connect before the mode is right. 0, or -1 with errno. */
+static int
+listen_on(struct control *control, int fd, const struct sockaddr_un *address)
+{
+	struct stat file;
+
+	if (bind(fd, (const struct sockaddr *)address, sizeof(*address)))
+		return -1;
+	if (!lstat(address->sun_path, &file) && !chmod(address->sun_path, 0600) &&
+	    !listen(fd, CONTROL_CLIENTS)) {
+		control->dev = file.st_dev;
+		control->ino = file.st_ino;
+		return 0;
+	}
+	unlink(address->sun_path);
+	return -1;
+}
+
+/* Listens, and adds the sources to the loop. 0, or -1 with errno. */
+static int
+set_up(struct control *control, const struct sockaddr_un *address)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC), error;
+
+	if (fd >= 0 && timer >= 0 && !listen_on(control, fd, address)) {
+		control->path = strdup(address->sun_path);
+		if (control->path &&
+		    !loop_add(control->loop, &control->accept_again, timer, EPOLLIN) &&
+		    !loop_add(control->loop, &control->listener, fd, EPOLLIN))
+			return 0;
+		error = errno;
+		loop_remove(control->loop, &control->accept_again);
+		free(control->path);
+		control->path = NULL;
+		unlink(address->sun_path);
+	} else
+		error = errno;
+	if (fd >= 0)
+		close(fd);
+	if (timer >= 0)
+		close(timer);
+	errno = error;
+	return -1;
+}
+
+int
+control_open(struct control *control, struct loop *loop, const char *path,
+	     const struct control_command *commands, void *context)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int status;
+
+	*control = (struct control){
+		.loop = loop,
+		.commands = commands,
+		.context = context,
+		.uid = geteuid(),
+		.listener = { .fd = -1, .ready = connected, .context = control },
+		.accept_again = { .fd = -1, .ready = accept_again, .context = control },
+	};
+	if (!*path)
+		return refuse_path(path, "the name is empty; name a file");
+	if (strlen(path) >= sizeof(address.sun_path))
+		return refuse_path(path,
+				   "a socket's path has 107 bytes at most; use a shorter one, "
+				   "or a relative one");
+	strcpy(address.sun_path, path);
+	status = remove_stale(&address);
+	if (!status && set_up(control, &address))
+		status = refuse_path(path, strerror(errno));
+	return status;
+}
+
+void
+control_close(struct control *control)
+{
+	struct stat file;
+	int fds[2];
+
+	if (!control->path)
+		return;
+	while (control->clients)
+		client_dismiss(control->clients, control->clients->request
+						     ? "the machine ended before this was done"
+						     : NULL);
+	fds[0] = control->listener.fd;
+	fds[1] = control->accept_again.fd;
+	loop_remove(control->loop, &control->listener);
+	loop_remove(control->loop, &control->accept_again);
+	close(fds[0]);
+	close(fds[1]);
+	if (!lstat(control->path, &file) && file.st_dev == control->dev &&
+	    file.st_ino == control->ino)
+		unlink(control->path);
+	free(control->path);
+	control->path = NULL;
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The pages that have been written, from KVM's log and from our own. */
+#include "machine/dirty.h"
+
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "machine/machine.h"
+
+int
+dirty_start(struct machine *m)
+{
+	size_t largest = 0;
+
+	for (uint32_t i = 0; i < m->memory.count; i++)
+		if (m->memory.regions[i].size > largest)
+			largest = m->memory.regions[i].size;
+	if (!m->dirty.log)
+		m->dirty.log = calloc(largest / PAGE_SIZE / 64 + 1, sizeof(*m->dirty.log));
+	if (!m->dirty.log)
+		return fail(STATUS_HOST, "no memory for a bitmap of guest memory");
+	for (uint32_t i = 0; i < m->memory.count && !m->dirty.on; i++) {
+		const struct memory_region *region = &m->memory.regions[i];
+		int r = kvm_memory(&m->kvm, i, region->gpa, region->size, region->host, true);
+
+		if (r)
+			return r;
+	}
+	m->dirty.on = true;
+	return 0;
+}
+
+bool
+dirty_on(const struct machine *m)
+{
+	return m->dirty.on;
+}
+
+/* Adds a region's bitmap to the image's, where it begins at any bit. */
+static void
+add(uint64_t *pages, uint64_t first, const uint64_t *log, uint64_t count)
+{
+	for (uint64_t i = 0; i < (count + 63) / 64; i++) {
+		uint64_t at = first + i * 64, word = log[i];
+
+		if (!word)
+			continue;
+		pages[at / 64] |= word << at % 64;
+		if (at % 64 && word >> (64 - at % 64))
+			pages[at / 64 + 1] |= word >> (64 - at % 64);
+	}
+}
+
+int
+dirty_look(struct machine *m, uint64_t *pages)
+{
+	int r = dirty_start(m);
+
+	for (uint32_t i = 0; i < m->memory.count && !r; i++) {
+		const struct memory_region *region = &m->memory.regions[i];
+
+		r = kvm_dirty_log(&m->kvm, i, m->dirty.log);
+		if (r)
+			break;
+		add(pages, region->offset / PAGE_SIZE, m->dirty.log, region->size / PAGE_SIZE);
+		if (m->dirty.guest)
+			add(m->dirty.guest, region->offset / PAGE_SIZE, m->dirty.log,
+			    region->size / PAGE_SIZE);
+	}
+	memory_take_written(&m->memory, pages);
+	return r;
+}
+
+const uint64_t *
+dirty_guest(const struct machine *m)
+{
+	return m->dirty.guest;
+}
+
+void
+dirty_free(struct machine *m)
+{
+	free(m->dirty.log);
+	free(m->dirty.guest);
+}

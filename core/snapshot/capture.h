@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Taking snapshots of a machine, most of it while the machine runs.
+ *
+ * Live, by pre-copy: a thread writes all pages while the guest runs on, then those that were written
+ * meanwhile, and so on until few are left. Then the machine stops: devices, vCPUs and chips are
+ * saved, the last pages put aside, and it goes on. The file is the machine at that instant. A stop
+ * so costs the same for any size of memory, on every kernel and without privileges; and a guest that
+ * writes pays a fault in the kernel for the first write to a page in each round, never a wait for
+ * us. What this can't do is catch up with a guest that writes faster than we copy: then the process
+ * forks while the machine is stopped, and the child writes what was left as it was at that instant.
+ *
+ * A diff holds the pages that have been written, by the guest or by devices, since the snapshot
+ * before it, or since the restore. What a failed snapshot has seen to be written is not forgotten.
+ */
+#ifndef SNAPSHOT_CAPTURE_H
+#define SNAPSHOT_CAPTURE_H
+
+#include <pthread.h>
+#include <sys/types.h>
+
+#include "machine/machine.h"
+#include "plugin/device.h"
+#include "snapshot/image.h"
+#include "snapshot/snapshot.h"
+
+enum capture_method {
+	CAPTURE_AUTO,    /* pre-copy, or fork when that does not catch up */
+	CAPTURE_PRECOPY, /* however many pages are left for the stop */
+	CAPTURE_FORK,    /* stop at once */
+	CAPTURE_PAUSE,   /* stopped until all is written */
+};
+extern const char *const capture_methods[]; /* their names; ended by NULL */
+
+struct capture_result {
+	int status;      /* 0, or a negative one: */
+	char text[1024]; /* what went wrong */
+	enum capture_method method;
+	bool diff;
+	uint8_t id[16];
+	uint64_t stopped, duration; /* ns: the machine stood still; in all */
+	uint64_t pages, bytes;      /* written, some of them more than once; of data */
+	uint64_t late;              /* pages that the stop found changed */
+	unsigned rounds;
+};
+
+struct capture_request {
+	const char *path; /* of the file; or the name of what fd is */
+	int fd;           /* -1, or a descriptor that takes a stream: ours from here on */
+	bool diff;
+	bool track; /* a diff may follow: changes are tracked from here on */
+	enum capture_method method;
+	/* The snapshot is there, or is not. On the main thread. */
+	void (*done)(void *context, const struct capture_result *result);
+	void *context;
+};
+
+/* What lets the next snapshot be a diff. */
+struct capture_base {
+	bool known;   /* there is a snapshot to differ from */
+	bool tracked; /* since has all changes up to the last look; else see restored */
+	uint8_t id[16];
+	uint32_t checksum;
+	char *name; /* of its file, without folder; NULL: it has none */
+};
+
+/* One for a machine. */
+struct capture {
+	struct machine *machine;
+	struct devices *devices;
+	struct capture_base base;
+	uint64_t *since; /* pages written since the base */
+
+	/* The one under way. The main thread starts and ends it and does the stop, the writer the rest. */
+	bool busy, stops; /* stops: the machine stands still for it */
+	struct capture_request request;
+	struct capture_result result;
+	volatile bool cancelled;
+	struct output output;
+	struct image image;
+	struct snapshot_meta meta;
+	struct snapshot_header header;
+	uint64_t *todo;              /* pages to write next */
+	bool kept;                   /* the rounds have left them for the stop */
+	uint8_t *aside;              /* copies of those that the stop found, in order */
+	size_t aside_pages;          /* room there */
+	atomic_uint_least64_t total; /* pages to write, for progress */
+	uint64_t began;              /* clock_host */
+	pid_t child;                 /* that writes; 0: none */
+	pthread_t thread;
+	struct loop_source event;
+	int event_fd;
+	pthread_mutex_t lock; /* guards phase */
+	pthread_cond_t changed;
+	enum { CAPTURE_COPYING, CAPTURE_WANTS_STOP, CAPTURE_STOPPED, CAPTURE_ENDED } phase;
+};
+
+/* 0 or a negative status; free in any case. */
+int capture_init(struct capture *capture, struct machine *machine, struct devices *devices);
+/* The machine was restored from this: a diff may name it as its parent. */
+void capture_restored(struct capture *capture, const struct snapshot *snapshot);
+void capture_free(struct capture *capture);
+
+/* Begins one; 0, or a negative status (one is under way; no base; no such folder): said, and done is
+ * not called. Main thread. */
+int capture_start(struct capture *capture, const struct capture_request *request);
+/* The whole of one, of a paused machine, without a thread. done is not called. */
+int capture_now(struct capture *capture, const struct capture_request *request,
+		struct capture_result *result);
+int capture_file(struct capture *capture, const char *path); /* to a file, and no more */
+/* Ends the one under way, soon, as failed. Idempotent. */
+void capture_cancel(struct capture *capture);
+/* The machine will not run again: cancels and waits; done is called. */
+void capture_end(struct capture *capture);
+/* Bytes of memory looked at and to look at in all; false: none is under way. */
+bool capture_progress(const struct capture *capture, uint64_t *done, uint64_t *total);
+
+/* How many pages have been written since the last look, by this or by a snapshot; -1: changes are
+ * not tracked (no snapshot has been taken yet), or one is under way. Main thread. */
+int64_t capture_look(struct capture *capture);
+
+/* Resets the paused machine, and knows afterwards what a diff must hold. As reset_run. */
+struct reset;
+int capture_reset(struct capture *capture, struct reset *reset);
+
+/* What the files of this module share. */
+
+/* Everything but memory, of a paused machine: into meta. 0 or a negative status. */
+int capture_state(struct capture *capture);
+#endif

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Writes memory to a snapshot's output, page by page and as often as need be. */
+#include "snapshot/image.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/log.h"
+#include "snapshot/snapshot.h"
+
+#define CHUNK_PAGES (SNAPSHOT_CHUNK / PAGE_SIZE)
+_Static_assert(CHUNK_PAGES <= 16, "a bit for each page of a chunk, read with 32");
+
+int
+image_init(struct image *image, struct output *output, const struct memory *memory)
+{
+	size_t words = memory_words(memory) + 1; /* one more, to read across the end */
+	uint8_t *map;
+
+	*image = (struct image){ .output = output, .memory = memory };
+	image->mapped = sizeof(struct image_shared) + words * 8 + words * 64 * sizeof(uint32_t);
+	map = mmap(NULL, image->mapped, PROT_READ | PROT_WRITE,
+		   MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (map == MAP_FAILED) {
+		image->mapped = 0;
+		return fail(STATUS_HOST, "can't write snapshot %s: no memory: %s", output->path,
+			    strerror(errno));
+	}
+	image->shared = (struct image_shared *)map;
+	image->data = (uint64_t *)(map + sizeof(struct image_shared));
+	image->sums = (uint32_t *)(image->data + words);
+	return 0;
+}
+
+void
+image_free(struct image *image)
+{
+	if (image->mapped)
+		munmap(image->shared, image->mapped);
+	*image = (struct image){ 0 };
+}
+
+/* count bits, at most 16, from a bitmap. */
+static uint32_t
+bits(const uint64_t *pages, uint64_t first, uint32_t count)
+{
+	uint64_t word = pages[first / 64] >> first % 64;
+
+	if (first % 64 + count > 64)
+		word |= pages[first / 64 + 1] << (64 - first % 64);
+	return (uint32_t)word & ((1u << count) - 1);
+}
+
+/* What was data before and is zero now. */
+static int
+write_zero(struct image *image, uint64_t page)
+{
+	uint64_t bit = 1ull << page % 64;
+
+	if (!(image->data[page / 64] & bit))
+		return 0;
+	image->data[page / 64] &= ~bit;
+	return output_zero(image->output, PAGE_SIZE, SNAPSHOT_MEMORY_OFFSET + page * PAGE_SIZE);
+}
+
+/*
+ * The wanted pages of a chunk: looked through, summed and written while they are in the cache, with a
+ * call for each run of them that holds data.
+ */
+static int
+write_chunk(struct image *image, uint64_t first, const uint8_t *bytes, uint32_t wanted)
+{
+	uint32_t begin = 0, end;
+	int failed = 0;
+
+	for (uint32_t i = 0; i < CHUNK_PAGES && !failed; i++) {
+		uint64_t page = first + i;
+
+		if (!(wanted >> i & 1) || !snapshot_zero(bytes + i * PAGE_SIZE, PAGE_SIZE))
+			continue;
+		wanted &= ~(1u << i);
+		failed = write_zero(image, page);
+	}
+	while (wanted >> begin && !failed) {
+		begin += (uint32_t)__builtin_ctz(wanted >> begin);
+		for (end = begin; wanted >> end & 1; end++) {
+			image->sums[first + end] = crc32c(0, bytes + end * PAGE_SIZE, PAGE_SIZE);
+			image->data[(first + end) / 64] |= 1ull << (first + end) % 64;
+		}
+		failed = output_write(image->output, bytes + begin * PAGE_SIZE,
+				      (end - begin) * PAGE_SIZE,
+				      SNAPSHOT_MEMORY_OFFSET + (first + begin) * PAGE_SIZE);
+		atomic_fetch_add_explicit(&image->shared->bytes, (end - begin) * PAGE_SIZE,
+					  memory_order_relaxed);
+		begin = end;
+	}
+	return failed;
+}
+
+int
+image_write(struct image *image, const uint64_t *pages)
+{
+	int failed = 0;
+
+	for (uint32_t r = 0; r < image->memory->count; r++) {
+		const struct memory_region *region = &image->memory->regions[r];
+		uint64_t first = region->offset / PAGE_SIZE, count = region->size / PAGE_SIZE;
+
+		for (uint64_t at = 0; at < count && !failed; at += CHUNK_PAGES) {
+			uint32_t n =
+			    count - at < CHUNK_PAGES ? (uint32_t)(count - at) : CHUNK_PAGES;
+			uint32_t wanted = bits(pages, first + at, n);
+
+			if (!wanted)
+				continue;
+			if (image->cancelled && *image->cancelled)
+				return fail(STATUS_IO, "snapshot %s was cancelled",
+					    image->output->path);
+			failed =
+			    write_chunk(image, first + at, region->host + at * PAGE_SIZE, wanted);
+			atomic_fetch_add_explicit(&image->shared->pages,
+						  (uint64_t)__builtin_popcount(wanted),
+						  memory_order_relaxed);
+		}
+	}
+	return failed;
+}
+
+int
+image_write_copy(struct image *image, uint64_t page, const uint8_t *bytes)
+{
+	return write_chunk(image, page, bytes, 1);
+}
+
+size_t
+image_sums_size(const struct memory *memory)
+{
+	size_t chunks = 0;
+
+	for (uint32_t i = 0; i < memory->count; i++)
+		chunks += (memory->regions[i].size + SNAPSHOT_CHUNK - 1) / SNAPSHOT_CHUNK;
+	return chunks * sizeof(uint32_t);
+}
+
+/* A chunk's checksum from those of its pages: crc(A B) = crc(A), shifted by B's length, ^ crc(B). */
+static uint32_t
+chunk_sum(const struct image *image, const struct crc32c_shift *shift, uint64_t first,
+	  uint32_t count)
+{
+	uint32_t sum = 0;
+
+	if (!bits(image->data, first, count))
+		return 0;
+	for (uint32_t i = 0; i < count; i++)
+		sum = crc32c_shifted(shift, sum) ^
+		      (bits(image->data, first + i, 1) ? image->sums[first + i] : shift->zeros);
+	return sum ? sum : 1;
+}
+
+void
+image_sums(const struct image *image, uint8_t *sums)
+{
+	struct crc32c_shift shift;
+
+	crc32c_shift_init(&shift, PAGE_SIZE);
+	for (uint32_t r = 0; r < image->memory->count; r++) {
+		uint64_t first = image->memory->regions[r].offset / PAGE_SIZE;
+		uint64_t count = image->memory->regions[r].size / PAGE_SIZE;
+
+		for (uint64_t at = 0; at < count; at += CHUNK_PAGES, sums += sizeof(uint32_t)) {
+			uint32_t n =
+			    count - at < CHUNK_PAGES ? (uint32_t)(count - at) : CHUNK_PAGES;
+			uint32_t sum = chunk_sum(image, &shift, first + at, n);
+
+			memcpy(sums, &sum, sizeof(sum));
+		}
+	}
+}

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Opens snapshot files, alone or with the parents that they differ from. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "snapshot/snapshot.h"
+
+#define CHAIN_MAX 1024u /* snapshots in a chain, at most */
+
+/* Reads exactly length bytes of the file. Says what failed. */
+static int
+read_at(int fd, const char *path, void *to, size_t length, uint64_t offset)
+{
+	uint8_t *bytes = to;
+
+	while (length) {
+		ssize_t n = pread(fd, bytes, length, (off_t)offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return fail(STATUS_IO, "can't read snapshot %s: %s", path,
+				    n ? strerror(errno) : "it became shorter meanwhile");
+		bytes += n;
+		offset += (size_t)n;
+		length -= (size_t)n;
+	}
+	return 0;
+}
+
+int
+snapshot_pread(const struct snapshot *snapshot, void *to, size_t length, uint64_t offset)
+{
+	return read_at(snapshot->fd, snapshot->path, to, length, offset);
+}
+
+/* Header, table and sections, malloced into *meta. */
+static int
+read_meta(int fd, const char *path, uint64_t file_size, uint8_t **meta, size_t *length)
+{
+	struct snapshot_header header = { 0 };
+	char why[512];
+	int failed;
+
+	failed =
+	    read_at(fd, path, &header, file_size < sizeof(header) ? file_size : sizeof(header), 0);
+	if (failed)
+		return failed;
+	if (snapshot_check_header(&header, file_size, why, sizeof(why)))
+		return fail(STATUS_SNAPSHOT, "%s %s", path, why);
+	*length = sizeof(header) + header.table_size;
+	*meta = malloc(*length);
+	if (!*meta)
+		return fail(STATUS_HOST, "can't read snapshot %s: no memory", path);
+	memcpy(*meta, &header, sizeof(header));
+	failed = read_at(fd, path, *meta + sizeof(header), header.table_size, header.table_offset);
+	if (failed) {
+		free(*meta);
+		*meta = NULL;
+	}
+	return failed;
+}
+
+int
+snapshot_open_fd(struct snapshot *snapshot, int fd, const char *name)
+{
+	struct stat status;
+	uint8_t *meta = NULL;
+	char why[512];
+	size_t length = 0;
+	int failed;
+
+	*snapshot = (struct snapshot){ .fd = fd };
+	if (fstat(fd, &status))
+		return fail(STATUS_SNAPSHOT, "can't open snapshot %s: %s", name, strerror(errno));
+	if (!S_ISREG(status.st_mode))
+		return fail(STATUS_SNAPSHOT, "%s is not a snapshot: it is %s", name,
+			    S_ISDIR(status.st_mode) ? "a directory" : "not a regular file");
+	failed = read_meta(fd, name, (uint64_t)status.st_size, &meta, &length);
+	if (failed)
+		return failed;
+	errno = 0;
+	failed = snapshot_parse(snapshot, meta, length, (uint64_t)status.st_size, why, sizeof(why));
+	snapshot->fd = fd;
+	if (failed)
+		return fail(status_for(errno, STATUS_SNAPSHOT), "%s %s", name, why);
+	snapshot->path = strdup(name);
+	return snapshot->path ? 0 : fail(STATUS_HOST, "can't read snapshot %s: no memory", name);
+}
+
+int
+snapshot_open(struct snapshot *snapshot, const char *path)
+{
+	/* Non-blocking, so that a named pipe is refused below instead of waited for. */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+	*snapshot = (struct snapshot){ .fd = -1 };
+	if (fd < 0)
+		return fail(status_for(errno, STATUS_SNAPSHOT), "can't open snapshot %s: %s", path,
+			    strerror(errno));
+	return snapshot_open_fd(snapshot, fd, path);
+}
+
+/* Parents first: a chain may be long. */
+void
+snapshot_close(struct snapshot *snapshot)
+{
+	struct snapshot *parent = snapshot->parent;
+
+	while (parent) {
+		struct snapshot *next = parent->parent;
+
+		parent->parent = NULL;
+		snapshot_close(parent);
+		free(parent);
+		parent = next;
+	}
+	if (snapshot->fd >= 0)
+		close(snapshot->fd);
+	free(snapshot->path);
+	free(snapshot->meta);
+	free(snapshot->sections);
+	*snapshot = (struct snapshot){ .fd = -1 };
+}
+
+const char *
+snapshot_id_text(const uint8_t id[16], char *buffer)
+{
+	for (size_t i = 0; i < 16; i++)
+		snprintf(buffer + 2 * i, 3, "%02x", id[i]);
+	return buffer;
+}
+
+/* The id that a file's header gives; false: it can't be had. */
+static bool
+peek_id(const char *path, uint8_t id[16])
+{
+	struct snapshot_header header;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	bool read = fd >= 0 && pread(fd, &header, sizeof(header), 0) == sizeof(header) &&
+		    !memcmp(header.magic, SNAPSHOT_MAGIC, sizeof(header.magic));
+
+	if (fd >= 0)
+		close(fd);
+	if (read)
+		memcpy(id, header.id, sizeof(header.id));
+	return read;
+}
+
+/* Where the parent lay when the child was written: its name, in the child's folder. Malloced, or NULL. */
+static char *
+parent_beside(const struct snapshot *child)
+{
+	const char *slash = strrchr(child->path, '/');
+	char *name = NULL, *path = NULL;
+
+	if (record_get_text(snapshot_section(child, SECTION_HOST, 0), "parent", &name) && *name &&
+	    !strchr(name, '/') &&
+	    asprintf(&path, "%.*s%s", slash ? (int)(slash - child->path + 1) : 0, child->path,
+		     name) < 0)
+		path = NULL;
+	free(name);
+	return path;
+}
+
+/* Finds the parent's file by its id. Malloced; NULL: said. */
+static char *
+find_parent(const struct snapshot *child, char *const *others, size_t other_count)
+{
+	const uint8_t *wanted = child->header.parent;
+	char *beside = parent_beside(child), text[33], other[33] = "";
+	uint8_t id[16];
+
+	for (size_t i = 0; i < other_count; i++)
+		if (peek_id(others[i], id) && !memcmp(id, wanted, sizeof(id))) {
+			free(beside);
+			return strdup(others[i]);
+		}
+	if (beside && peek_id(beside, id)) {
+		if (!memcmp(id, wanted, sizeof(id)))
+			return beside;
+		snapshot_id_text(id, other);
+	}
+	snapshot_id_text(wanted, text);
+	if (*other)
+		fail(STATUS_SNAPSHOT,
+		     "%s differs from snapshot %s, but %s is snapshot %s: give the right one as "
+		     "well",
+		     child->path, text, beside, other);
+	else
+		fail(STATUS_SNAPSHOT,
+		     "%s differs from snapshot %s, which is not %s%s: give it as well, before %s",
+		     child->path, text, beside ? "in " : "given", beside ? beside : "",
+		     child->path);
+	free(beside);
+	return NULL;
+}
+
+/* The child's view of memory must be the parent's. */
+static int
+check_parent(const struct snapshot *child)
+{
+	const struct snapshot *parent = child->parent;
+	char text[33];
+
+	snapshot_id_text(parent->header.id, text);
+	if (parent->header.checksum != child->header.parent_checksum)
+		return fail(STATUS_SNAPSHOT,
+			    "%s differs from snapshot %s as it was once; %s has been changed since",
+			    child->path, text, parent->path);
+	if (parent->region_count != child->region_count ||
+	    memcmp(parent->regions, child->regions, sizeof(child->regions)))
+		return fail(STATUS_SNAPSHOT, "%s and its parent %s do not have the same memory",
+			    child->path, parent->path);
+	return 0;
+}
+
+int
+snapshot_open_chain(struct snapshot *snapshot, const char *path, char *const *others,
+		    size_t other_count)
+{
+	int failed = snapshot_open(snapshot, path);
+	struct snapshot *child = snapshot;
+
+	for (unsigned depth = 0; !failed && snapshot_has_parent(child); child = child->parent) {
+		char *found = find_parent(child, others, other_count);
+
+		if (!found)
+			return -STATUS_SNAPSHOT;
+		child->parent = calloc(1, sizeof(*child));
+		if (!child->parent)
+			failed = fail(STATUS_HOST, "can't read snapshot %s: no memory", found);
+		else
+			failed = snapshot_open(child->parent, found);
+		free(found);
+		if (!failed)
+			failed = check_parent(child);
+		if (!failed && ++depth == CHAIN_MAX)
+			failed =
+			    fail(STATUS_SNAPSHOT, "%s has more than %u parents", path, CHAIN_MAX);
+	}
+	return failed;
+}

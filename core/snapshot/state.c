@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What a snapshot holds beside memory: taken while the machine is stopped. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "snapshot/capture.h"
+
+/*
+ * Devices first, then vCPUs, then chips: saving the former may inject an interrupt into the latter.
+ * What fails has said so.
+ */
+int
+capture_state(struct capture *capture)
+{
+	struct machine *machine = capture->machine;
+	struct devices *devices = capture->devices;
+	struct snapshot_meta *meta = &capture->meta;
+	struct record_writer writer = { 0 };
+	int failed = 0;
+
+	config_save(devices->config, &writer);
+	snapshot_meta_add_record(meta, SECTION_CONFIG, 0, &writer);
+	snapshot_host_save(&writer, capture->request.diff ? capture->base.name : NULL);
+	snapshot_meta_add_record(meta, SECTION_HOST, 0, &writer);
+	for (size_t i = 0; !failed && i < devices->count; i++) {
+		failed = device_save(&devices->list[i], &writer);
+		snapshot_meta_add_record(meta, SECTION_DEVICE, (uint32_t)i, &writer);
+	}
+	for (uint32_t i = 0; !failed && i < machine->vcpu_count; i++) {
+		failed = vcpu_save(&machine->vcpus[i], &writer);
+		snapshot_meta_add_record(meta, SECTION_VCPU, i, &writer);
+	}
+	if (!failed) {
+		failed = machine_save(machine, &writer);
+		record_put_bytes(&writer, "generation", devices->generation,
+				 sizeof(devices->generation));
+		snapshot_meta_add_record(meta, SECTION_VM, 0, &writer);
+	}
+	return failed;
+}

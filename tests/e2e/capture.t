@@ -1,0 +1,142 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# 200 live captures of configs/live.ini at random moments, by every method, of fresh and restored machines: each file is
+# the memory of one instant, a machine restored from it goes on where it was taken, and the original is none the wiser.
+# CAPTURE_SEED repeats the choices, if not the moments.
+use v5.14;
+use warnings;
+use lib 'tests/lib';
+
+use Control;
+use Minivmm;
+use Test::More;
+use Time::HiRes 'sleep';
+
+my $livehash = "$build/tests/tools/livehash";
+my $seed = $ENV{CAPTURE_SEED} // time;
+srand $seed;
+diag("CAPTURE_SEED=$seed");
+my $taken = 0;
+my %used;
+
+sub set { return map { ('--set', $_) } @_ }
+
+sub ticks { return map { hex } $_[0] =~ /^tick ([0-9a-f]{8}) /mg }
+
+# What a machine has said in all: whole ticks, each one more than that before; and no word of damage.
+sub undisturbed {
+    my ($name, $said) = @_;
+    my @ticks = ticks($said);
+    my @gaps = grep { $ticks[$_] != $ticks[ $_ - 1 ] + 1 } 1 .. $#ticks;
+    my $ok = @ticks && !@gaps && $said !~ /corrupt|exception/;
+    return ok($ok, "$name: its ticks go on without a gap") || diag($said);
+}
+
+# The file restored, for some ticks: they go on where the original was. $line: what the original said of the file's tick.
+sub restores {
+    my ($name, $file, $line, @more) = @_;
+    my ($n) = ticks($line);
+    my ($status, $out, $err) =
+      run([ $minivmm, '-r', $file, '--log', 'warn', @more, '--until', 'output:serial0:tick:8' ], timeout => 120);
+    is("$status:$err", '0:', "$name: $file is restored");
+    # It may have been in the middle of that line.
+    my $next = sprintf "tick %08x ", $n + 1;
+    my ($begun) = $out =~ /\A(.*\n|)\Q$next\E/;
+    ok(defined $begun && $begun eq substr($line, length($line) - length $begun), "$name: the next tick follows")
+      || diag("after $line$out");
+    spew('lines', $out);
+    ($status, my $said) = run([ $livehash, $file, 'lines' ]);
+    is($status, 0, "$name: and what it says of its memory is right") || diag($said, $out);
+    undisturbed("$name: restored", $out);
+}
+
+# Runs a machine, takes so many captures of it, looks at each, ends the machine, and restores one capture. Returns its
+# name. last: a tick after which the machine ends by itself.
+sub captures {
+    my ($name, $command, %with) = @_;
+    my $process = start([ @$command, '--log', 'warn', set("control.socket=$name.sock", "snapshot.method=$with{method}") ],
+        %{ $with{preload} // {} });
+    my $control = Control->connect("$name.sock") or return fail("$name: the machine listens");
+    ok(until_true(sub { heard($process) =~ /^tick/m }, 60), "$name: the machine runs") || return;
+    my (@files, $wrong);
+    for my $i (1 .. $with{count}) {
+        sleep rand 0.02;
+        my $file = "$name-$i.snap";
+        my $kind = @files && rand() < 0.5 ? 'diff' : 'full';
+        my $reply = $control->request("snapshot $file $kind");
+        last if !%$reply && $with{last};
+        $used{ $reply->{method} // '' }++;
+        my $as_asked = $reply->{ok} && $reply->{kind} eq $kind
+          && ($with{expect} ? $reply->{method} eq $with{expect}
+            : $with{method} eq 'auto' ? $reply->{method} =~ /^(precopy|fork)$/ : $reply->{method} eq $with{method});
+        my ($clean, undef, $why) = run([ $minivmm, 'verify', $file ]);
+        my ($whole, $hash, $err) = run([ $livehash, $file ], timeout => 120);
+        push @files, [ $file, $hash =~ /\A([0-9a-f]{8}) / ];
+        $taken++;
+        next if $as_asked && !$clean && !$whole;
+        diag("$file: ", explain($reply), "$why$hash$err");
+        $wrong = 1;
+    }
+    ok(!$wrong && @files >= ($with{last} ? 2 : $with{count}), "$name: every capture is right");
+    is($control->request('quit')->{ok}, 1, "$name: it still answers") if !$with{last};
+    my ($status, $out, $err) = finish($process, 120);
+    is("$status:$err", '0:', "$name: it ends well");
+    like($out, qr/^live: ok\n\z/m, "$name: in its own time") if $with{last};
+    undisturbed($name, $out);
+    my ($file, $tick) = @{ $files[ rand @files ] };
+    my ($line) = $out =~ /^(tick $tick .*\n)/m;
+    # The end may have come before the line.
+    restores($name, $file, $line, @{ $with{again} // [] }) if defined $line && !$with{last};
+    $with{then}->($file) if $with{then};
+}
+
+my $live = "$configs/live.ini";
+# Memory, captures of each machine: a fresh one, and one that is restored from one of its captures.
+for my $size ([ '1M', 14 ], [ '16M', 6 ], [ '64M', 1 ]) {
+    my ($memory, $count) = @$size;
+    for my $method (qw(auto precopy fork pause)) {
+        my $name = "$memory-$method";
+        captures($name, [ $minivmm, '-c', $live, set("vm.memory=$memory", 'cpu.r12=5') ],
+            method => $method, count => $count,
+            then => sub {
+                my ($file) = @_;
+                captures("$name-restored", [ $minivmm, '-r', $file ], method => $method, count => $count);
+                unlink glob '*.snap';
+            });
+    }
+}
+
+# At full speed.
+for my $method (qw(auto precopy fork pause)) {
+    captures("busy-$method", [ $minivmm, '-c', $live, set('vm.memory=16M', 'cpu.r12=20', 'cpu.r8=1000000', 'cpu.r9=1000') ],
+        method => $method, count => 3);
+    unlink glob '*.snap';
+}
+
+# Where writing the file is slower than the guest is, pre-copy never catches up: a child takes over.
+captures('slow', [ $minivmm, '-c', $live, set('vm.memory=20M', 'cpu.r8=10000', 'cpu.r9=4900', 'cpu.r10=0') ],
+    method => 'auto', expect => 'fork', count => 1,
+    preload => { LD_PRELOAD => "$build/tests/preload/faultfs.so", FAULT_PATH => '/', FAULT => 'write:1:SLOW' });
+unlink glob '*.snap';
+
+# Memory that is a file has no copy in a child.
+for my $method ([ 'auto', 'precopy', 0 ], [ 'precopy', 'precopy', 0 ], [ 'pause', 'pause', 0 ], [ 'auto', 'precopy', 1 ]) {
+    my ($asked, $got, $full_speed) = @$method;
+    unlink 'ram';
+    captures("file-$asked-$full_speed",
+        [ $minivmm, '-c', $live, set('vm.memory=4M', "vm.memory_file=ram", 'cpu.r12=5', $full_speed ? 'cpu.r8=1000000' : ()) ],
+        method => $asked, expect => $got, count => 3);
+    unlink glob '*.snap';
+}
+
+# A machine that ends by itself, and what becomes of its captures.
+captures('ends', [ $minivmm, '-c', $live, set('vm.memory=1M', 'cpu.r12=5', 'cpu.r13=70') ],
+    method => 'auto', count => 6, last => 1,
+    then => sub {
+        my ($file) = @_;
+        captures('ends-again', [ $minivmm, '-r', $file ], method => 'fork', count => 4, last => 1);
+    });
+
+cmp_ok($taken, '>=', 200, 'captures in all');
+diag(join ', ', map { "$used{$_} by $_" } sort keys %used);
+done_testing;

@@ -1,0 +1,219 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# minivmm ctl against a server that says what each test wants: replies, errors, broken connections, progress.
+use v5.14;
+use warnings;
+use lib 'tests/lib';
+
+use IO::Select;
+use IO::Socket::UNIX;
+use Minivmm;
+use Test::More;
+
+my $server;
+
+# A server in a process of its own: for each line it calls $answer->(line, state), prints what that returns, and hangs
+# up after an undef. The state is the connection's. What it was sent stands in the file "asked".
+sub serve {
+    my ($answer) = @_;
+    end();
+    unlink 'vm.sock', 'asked';
+    my $socket = IO::Socket::UNIX->new(Local => 'vm.sock', Listen => 5) or die "vm.sock: $!";
+    $server = fork // die "fork: $!";
+    return if $server;
+    my ($all, %state) = (IO::Select->new($socket));
+    for (;;) {
+        for my $ready ($all->can_read) {
+            if ($ready == $socket) {
+                $all->add(my $client = $socket->accept);
+                $state{$client} = { in => '' };
+                next;
+            }
+            my $state = $state{$ready};
+            if (!sysread $ready, $state->{in}, 4096, length $state->{in}) {
+                $all->remove($ready);
+                next;
+            }
+            while ($state->{in} =~ s/\A(.*)\n//) {
+                open my $asked, '>>', 'asked';
+                print $asked "$1\n";
+                close $asked;
+                my $reply = $answer->($1, \%state);
+                if (defined $reply) { syswrite $ready, $reply }
+                else { $all->remove($ready); close $ready; last }
+            }
+        }
+    }
+}
+
+sub end {
+    kill KILL => $server and waitpid $server, 0 if $server;
+    undef $server;
+}
+END { my $status = $?; end(); $? = $status }
+
+sub ctl { return [ $minivmm, 'ctl', @_ ] }
+
+# The way it is called.
+fails(ctl(), 110, qr/ctl: which socket\?; minivmm ctl SOCKET COMMAND/, 'no socket');
+fails(ctl('vm.sock'), 110, qr/ctl: which command\? help lists them/, 'no command');
+fails(ctl(qw(--jsno vm.sock x)), 110, qr/ctl: no such option: --jsno/, 'an option that is none');
+fails(ctl('vm.sock', "a\nb"), 110, qr/newline/, 'a newline in a word');
+fails(ctl('vm.sock', 'x' x 5000), 110, qr/longer than 4096 bytes/, 'a long command');
+fails(ctl(qw(vm.sock stats --frob)), 110, qr/stats takes --watch or nothing, not --frob/, 'stats with something else');
+fails(ctl(qw(--json vm.sock stats)), 110, qr/--json with status/, 'stats with --json');
+
+# Nobody there.
+fails(ctl(qw(vm.sock status)), 113, qr/can't connect to vm\.sock: No such file or directory; is the machine running\?/,
+    'no socket file');
+serve(sub { '' });
+end();
+fails(ctl(qw(vm.sock status)), 113, qr/vm\.sock: Connection refused; the machine has ended/, 'nobody listens');
+fails(ctl('x' x 108, 'status'), 113, qr/107 bytes/, 'a path that is too long');
+
+# Replies.
+my %reply = (
+    ok => '{"ok":true}',
+    status => '{"ok":true,"state":"running","n":-1.5e3,"up":true,"none":null,"exits":{"pio":12,"deep":{"a":[]}},'
+      . '"devices":[{"name":"a","reads":1,"x":{"y":[1,2]}},{"name":"b"},3,[4,5],{}],"empty":{},"t":"a\"\\\\\u001b\u00e9"}',
+    blanks => " { \"ok\" : true , \"a\" : [ 1 , 2 ] } \r",
+    no => '{"ok":false,"error":"it \"can\'t\" \u001b[1m"}',
+    why => '{"ok":false}',
+    bad => '{"ok":true,}',
+    two => '{"ok":true} {}',
+    other => '220 mail.example.org',
+    none => '[]',
+    deep => '{"ok":true,"a":' . '[' x 5000 . ']' x 5000 . '}',
+    big => '{"ok":true,"big":"' . 'x' x 1_000_000 . '"}',
+    help => '{"ok":true,"commands":[{"name":"help","usage":"help","help":"lists them"},{"name":"x","usage":"x FILE","help":"it"}]}',
+    'a "b c" "" "\\"\\\\"' => '{"ok":true,"quoted":true}',
+);
+serve(sub { return exists $reply{ $_[0] } ? "$reply{$_[0]}\n" : undef });
+
+sub replies {
+    my ($arguments, $expected, $name) = @_;
+    is(join(':', run(ctl(@$arguments))), $expected, $name);
+}
+replies([qw(vm.sock ok)], '0::', 'nothing to print');
+replies([qw(vm.sock status)], "0:" . <<'END' . ':', 'nested, for people');
+state: running
+n: -1.5e3
+up: yes
+none: none
+exits:
+  pio: 12
+  deep:
+    a: none
+devices:
+  name: a, reads: 1, x: {y: [1, 2]}
+  name: b
+  3
+  4, 5
+  {}
+empty: none
+t: a"\x5c\x1b\xc3\xa9
+END
+replies([qw(vm.sock blanks)], "0:a:\n  1\n  2\n:", 'blanks between');
+replies([qw(vm.sock help)], "0:  help                          lists them\n  x FILE                        it\n:", 'help');
+replies([qw(--json vm.sock status)], "0:$reply{status}\n:", '--json');
+replies([qw(vm.sock --json status)], "0:$reply{status}\n:", '--json behind the socket');
+replies([ 'vm.sock', 'a', 'b c', '', '"\\' ], "0:quoted: yes\n:", 'words are quoted');
+replies([qw(vm.sock no)], "1::minivmm: it \"can't\" ?[1m\n", 'an error');
+replies([qw(--json vm.sock no)], "1:$reply{no}\n:minivmm: it \"can't\" ?[1m\n", 'an error with --json');
+replies([qw(vm.sock why)], "1::minivmm: the machine said no, and not why\n", 'an error without a text');
+fails(ctl('vm.sock', $_), 113, qr/vm\.sock: the reply .*; is this a control socket\?/, "a reply that is wrong: $_")
+  for qw(bad two other none deep);
+my ($status, $out, $err) = run(ctl(qw(vm.sock big)));
+is("$status:" . length($out) . ":$err", '0:' . length("big: \n" . 'x' x 1_000_000) . ':', 'a megabyte');
+fails(ctl(qw(vm.sock hang up)), 113, qr/vm\.sock: no reply: the machine hung up/, 'it hangs up');
+($status, $out, $err) = run(ctl(qw(vm.sock status)), stdout => '/dev/full');
+is("$status:$err", "113:minivmm: can't write to stdout: No space left on device\n", 'a full stdout is told');
+
+# Half a reply; a reply and an end before all was sent.
+serve(sub { return $_[1]{half}++ ? undef : '{"ok":tr' });
+my $process = start(ctl(qw(vm.sock status)));
+until_true { -e 'asked' };
+end();
+is(join(':', finish($process)), "113::minivmm: vm.sock: no reply: the machine hung up\n", 'half a reply');
+
+# Snapshots: to stdout, which is passed; the reply goes to stderr.
+serve(sub { return $_[0] =~ /^snapshot/ ? "{\"ok\":true,\"bytes\":5}\n" : undef });
+replies([qw(vm.sock snapshot -)], "0::bytes: 5\n", 'snapshot -: the reply is on stderr');
+replies([qw(vm.sock snapshot a.snap)], "0:bytes: 5\n:", 'snapshot FILE: on stdout');
+my $terminal = terminal();
+$process = start(ctl(qw(vm.sock snapshot -)), terminal => $terminal);
+is(join(':', (finish($process))[ 0, 2 ]), "110:minivmm: ctl: snapshot -: stdout is a terminal; give it a file or a pipe\n",
+    'snapshot - to a terminal');
+
+# Ctrl-C: cancel goes over a second connection, and the first has its reply.
+serve(sub {
+    my ($line, $all) = @_;
+    return '' if $line =~ /^snapshot/ && ($all->{first} = 1);
+    return undef if $line ne 'cancel';
+    return "{\"ok\":true}\n";
+});
+unlink 'asked';
+$process = start(ctl(qw(vm.sock snapshot a.snap)));
+ok(until_true(sub { -e 'asked' }), 'the snapshot is under way');
+kill INT => $process->{pid};
+ok(until_true(sub { slurp('asked') eq "snapshot a.snap\ncancel\n" }), 'Ctrl-C sends cancel');
+like(said($process), qr/\Aminivmm: cancelling the snapshot; Ctrl-C again does not wait for it\n\z/, 'and says so');
+kill INT => $process->{pid};
+is((finish($process))[0], 1002, 'a second one ends it');
+
+# Progress on a terminal: stderr is one here.
+my $done = 0;
+serve(sub {
+    my ($line, $all) = @_;
+    return '' if $line =~ /^snapshot/;
+    $done += 25_000_000;
+    return "{\"ok\":true,\"snapshot\":{\"done_bytes\":$done,\"total_bytes\":100000000}}\n" if $line eq 'status';
+    return undef;
+});
+$terminal = terminal();
+my $pid = fork // die "fork: $!";
+if (!$pid) {
+    open STDERR, '>', $terminal->{name} or die "$terminal->{name}: $!";
+    exec @{ ctl(qw(vm.sock snapshot a.snap)) };
+}
+ok($terminal->shows(qr/\rsnapshot: 25 %\e\[K/), 'progress begins');
+ok($terminal->shows(qr/\rsnapshot: 50 %, \d+ MB\/s, \d+ s left\e\[K/), 'with speed and time left');
+ok($terminal->shows(qr/\rsnapshot: 100 %/), 'and goes on to the end');
+end();
+ok($terminal->shows(qr/\r\e\[Kminivmm: vm\.sock: no reply: the machine hung up/), 'the line is wiped when it is over');
+waitpid $pid, 0;
+is($? >> 8, 113, 'and the status is that of the first connection');
+
+# Stats: what happened between two replies.
+my $count = 0;
+my $stats = sub {
+    return undef if $_[0] ne 'status';
+    my $n = $count++ * 1000;
+    return qq({"ok":true,"uptime_ns":1500000000,"exits":{"pio":$n,"mmio":0},)
+      . qq("devices":[{"name":"a","reads":$n,"writes":5},{"name":"b\\u001b","reads":0,"writes":0}]}\n);
+};
+serve($stats);
+($status, $out, $err) = run(ctl(qw(vm.sock stats)));
+is("$status:$err", '0:', 'stats');
+is(slurp('asked'), "status\nstatus\n", 'takes two replies');
+my $rate = $out =~ /^  pio +(\d+)$/m ? $1 : 0;
+ok($rate > 100 && $rate <= 1000, 'a second apart') || diag($out);
+like($out, qr/\Aup for 1\.5 s\nexits each second +\n  pio +\d+\n  mmio +0\naccesses each second +reads +writes\n  a +\d+ +0\n  b\\x1b +0 +0\n\z/,
+    'and prints what came between them');
+$terminal = terminal();
+$process = start(ctl(qw(vm.sock stats --watch)), terminal => $terminal);
+ok($terminal->shows(qr/\e\[2J\e\[Hup for.*\e\[J.*\e\[Hup for.*\e\[J/s), 'stats --watch draws again and again');
+kill INT => $process->{pid};
+is(join(':', (finish($process))[ 0, 2 ]), '0:', 'until Ctrl-C, which is no failure');
+serve(sub { return '' });
+$process = start(ctl(qw(vm.sock stats --watch)));
+until_true { -e 'asked' };
+kill INT => $process->{pid};
+is(join(':', finish($process)), '0::', 'also while there is no reply');
+serve(sub { return "{\"ok\":false,\"error\":\"not now\"}\n" });
+replies([qw(vm.sock stats)], "1::minivmm: not now\n", 'stats: an error');
+serve(sub { return "{\"ok\":true,\"exits\":[],\"devices\":{\"a\":1}}\n" });
+($status, $out) = run(ctl(qw(vm.sock stats)));
+is($status, 0, 'stats: a reply without figures');
+
+done_testing();

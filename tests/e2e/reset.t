@@ -1,0 +1,99 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# minivmm batch: one line for each input, however the run ends; after each reset all of memory and state is as in the
+# snapshot, for every config, from random points; and workers share the work.
+use v5.14;
+use warnings;
+use lib 'tests/lib';
+
+use JSON::PP;
+use Minivmm;
+use Test::More;
+
+my $seed = $ENV{SEED} // time;
+srand $seed;
+diag("SEED=$seed");
+
+# The lines, by file.
+sub batch {
+    my ($status, $out, $err) = run([ $minivmm, 'batch', @_ ], timeout => 120);
+    my %lines = map { my $line = decode_json($_); ($line->{file} => $line) } split /\n/, $out;
+    return ($status, \%lines, $err, $out);
+}
+
+my ($status, $out, $err) = run([
+    $minivmm, '-c', "$configs/batch.ini", '--set', 'device.serial0.input=none',
+    '--until', 'output:serial0:? ', '--save', 'warm.snap', '--log', 'warn'
+]);
+is("$status:$out:$err", '0:? :', 'a warm machine');
+
+# However a run ends.
+my %inputs = (
+    sum => [ "2+3*4\n", 'hlt', 0, "14\n" ],
+    exit => [ "exit 250\n", 'exit', 99, '' ],
+    crash => [ "crash\n", 'shutdown', 100, '' ],
+    loop => [ "loop\n", 'timeout', 124, '' ],
+    fill => [ "fill 300\n", 'hlt', 0, "300\n" ],
+    empty => [ '', 'timeout', 124, '' ],
+);
+spew($_, $inputs{$_}[0]) for keys %inputs;
+my @batch = ('-r', 'warm.snap', '--input', 'serial0', '--timeout', '300ms', '--check');
+for my $workers (1, 2) {
+    my ($status, $lines, $err, $out) = batch(@batch, '-j', $workers, sort keys %inputs);
+    is($status, 0, "$workers workers") or diag($err);
+    unlike($err, qr/reset is not complete/, 'resets are complete');
+    is(join(' ', sort keys %$lines), join(' ', sort keys %inputs), 'a line for each');
+    for my $name (sort keys %inputs) {
+        my (undef, $cause, $exit, $said) = @{ $inputs{$name} };
+        my $line = $lines->{$name};
+        is("$line->{cause}:$line->{exit}:$line->{output}", "$cause:$exit:$said", "$name: how it ended");
+        cmp_ok($line->{host_ns}, '>', 0, "$name: has a time");
+    }
+    is($lines->{exit}{guest_status}, 250, "the guest's own status in full");
+}
+
+# The order does not count: each run begins in the same state.
+{
+    my @files = map { my $name = "n$_"; spew($name, int(rand 1000) . '+' . int(rand 1000) . "\n"); $name } 1 .. 200;
+    my ($status, $lines, $err) = batch('-r', 'warm.snap', '--input', 'serial0', @files, reverse @files);
+    is($status, 0, '400 runs') or diag($err);
+    my $wrong = grep { eval(slurp($_)) . "\n" ne $lines->{$_}{output} } @files;
+    is($wrong, 0, 'and each has its own result');
+}
+
+# --until, and what can't be.
+{
+    my ($status, $lines) = batch('-r', 'warm.snap', '--input', 'serial0', '--until', 'output:serial0:1', 'sum');
+    is("$status:$lines->{sum}{cause}", '0:point', '--until ends a run');
+    fails([ $minivmm, 'batch', '-r', 'warm.snap', '--input', 'serial1', 'sum' ], 110, qr/--input serial1: there is no such device/, 'no such device');
+    fails([ $minivmm, 'batch', '-r', 'warm.snap', '--input', 'exit0', 'sum' ], 110, qr/--input exit0: the device has no stream/, 'no stream');
+    fails([ $minivmm, 'batch', '-r', 'warm.snap', '--input', 'serial0', 'none' ], 113, qr/can't read input none: No such file/, 'no such input');
+    fails([ $minivmm, 'batch', '-r', 'warm.snap', '--input', 'serial0', '.' ], 110, qr/input \. is no regular file/, 'a folder');
+    fails([ $minivmm, 'batch', '-r', 'none.snap', '--input', 'serial0', 'sum' ], 112, qr/can't open snapshot none\.snap/, 'no snapshot');
+    fails([ $minivmm, 'batch', '--input', 'serial0', 'sum' ], 110, qr/which machine/, 'no machine');
+    fails([ $minivmm, 'batch', '-r', 'warm.snap', 'sum' ], 110, qr/--input DEVICE/, 'no device given');
+    fails([ $minivmm, 'batch', '-r', 'warm.snap', '--input', 'serial0' ], 110, qr/no input files/, 'no inputs');
+    fails([ $minivmm, 'batch', '-r', 'warm.snap', '--input', 'serial0', '--until', 'x:1', 'sum' ], 110, qr/--until x:1/, 'no point');
+}
+
+# Every config from random points, and what a reset leaves is all there was. A device that KVM's timers drive as well.
+spew('nothing', '');
+my %point = (live => sub { 'time:' . (50 + int rand 300) . 'ms' });
+for my $file (sort grep { /\.ini\z/ } split ' ', names($configs)) {
+    my ($name) = $file =~ /(.+)\.ini/;
+    my ($snap, $point) = ("$name.snap");
+    for my $try (1 .. 5) {
+        $point = $point{$name} ? $point{$name}->() : 'access:' . (1 + int rand($try < 4 ? 30 : 2));
+        run([ $minivmm, '-c', "$configs/$file", '--until', $point, '--save', $snap, '--log', 'error' ], stdin => "x\n\cD");
+        last if -e $snap;
+    }
+    my ($device) = slurp("$configs/$file") =~ /\[device (\w+)\]\nplugin = (?:serial|mmio-logger)/;
+    next if !-e $snap || !$device;
+    my ($status, $lines, $err, $out) = batch('-r', $snap, '--input', $device, '--timeout', '50ms', '--check', '-j', 1, ('nothing') x 4);
+    is($status, 0, "$name from $point: runs") or diag($err);
+    unlike($err, qr/reset is not complete/, "$name from $point: resets are complete");
+    is(scalar(() = $out =~ /\n/g), 4, "$name: four lines");
+    unlink $snap;
+}
+
+done_testing;

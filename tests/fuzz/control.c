@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Fuzzes the control socket: any bytes from a client, in pieces, with replies now and later. What comes back is a line
+ * of JSON for each request that was begun; a client that is gone leaves nothing behind.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "cli/json_read.h"
+#include "control/control.h"
+
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+struct bench {
+	struct vm_clock clock;
+	struct loop loop;
+	struct control control;
+	struct control_request *later;
+	char path[64], received[1 << 20];
+	size_t length;
+	int client;
+};
+
+static struct bench bench;
+
+#define CHECK(condition)                                                                           \
+	do {                                                                                       \
+		if (!(condition))                                                                  \
+			abort();                                                                   \
+	} while (0)
+
+/* Its words, which can be written and read again. */
+static void
+run_echo(void *context, struct control_request *request, int argc, char **argv)
+{
+	char *line = NULL, *words[CONTROL_WORDS + 1];
+	FILE *out, *reply = control_reply(request);
+	size_t size;
+	int count;
+
+	out = open_memstream(&line, &size);
+	CHECK(out);
+	for (int i = 0; i < argc; i++) {
+		fprintf(reply, ",\n\"a%d\":", i);
+		json_text(reply, argv[i], strlen(argv[i]));
+		control_put_word(out, argv[i]);
+		putc(' ', out);
+	}
+	fclose(out);
+	CHECK(!control_words(line, words, &count) && count == argc);
+	for (int i = 0; i < argc; i++)
+		CHECK(!strcmp(words[i], argv[i]));
+	free(line);
+	control_done(request);
+}
+
+static void
+run_keep(void *context, struct control_request *request, int argc, char **argv)
+{
+	CHECK(!bench.later);
+	bench.later = request;
+}
+
+static void
+run_fail(void *context, struct control_request *request, int argc, char **argv)
+{
+	fputs(",\"half", control_reply(request));
+	control_fail(request, "no: %s", argv[1]);
+}
+
+static const struct control_command commands[] = {
+	{ "echo", "echo [WORD...]", "", 0, UINT32_MAX, run_echo },
+	{ "k", "k", "", 0, 0, run_keep },
+	{ "f", "f WORD", "", 1, 1, run_fail },
+	{ 0 },
+};
+
+static void
+at_end(void)
+{
+	control_close(&bench.control);
+}
+
+int
+LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	log_set_level((enum minivmm_level) - 1);
+	snprintf(bench.path, sizeof(bench.path), "control-%d.sock", (int)getpid());
+	CHECK(!loop_init(&bench.loop, &bench.clock));
+	CHECK(!loop_once(&bench.loop, 0));
+	CHECK(!control_open(&bench.control, &bench.loop, bench.path, commands, NULL));
+	atexit(at_end);
+	return 0;
+}
+
+static void
+turn(unsigned times)
+{
+	while (times--) {
+		ssize_t n = recv(bench.client, bench.received + bench.length,
+				 sizeof(bench.received) - bench.length, MSG_DONTWAIT);
+
+		bench.length += n > 0 ? (size_t)n : 0;
+		CHECK(!loop_once(&bench.loop, 0));
+		if (bench.later && times % 3 == 0) {
+			control_done(bench.later);
+			bench.later = NULL;
+		}
+	}
+}
+
+static void
+check_replies(void)
+{
+	char *at = bench.received, *end;
+	struct json root, ok;
+
+	for (; (end = memchr(at, '\n', bench.length - (size_t)(at - bench.received))); at = end + 1)
+		CHECK(!json_open(at, (size_t)(end - at), &root) && json_find(&root, "ok", &ok));
+	CHECK(at == bench.received + bench.length);
+}
+
+/* The first byte is the size of the pieces. */
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	size_t piece = size ? (size_t)data[0] * data[0] + 1 : 1;
+
+	if (size > 16384)
+		return -1;
+	strcpy(address.sun_path, bench.path);
+	bench.client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	CHECK(!connect(bench.client, (struct sockaddr *)&address, sizeof(address)));
+	bench.length = 0;
+	for (size_t at = 1; at < size; at += piece) {
+		size_t length = size - at < piece ? size - at : piece;
+
+		if (send(bench.client, data + at, length, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+			CHECK(errno == EPIPE || errno == ECONNRESET);
+		turn(6);
+	}
+	shutdown(bench.client, SHUT_WR); /* the loop comes to its end with all that was sent */
+	for (unsigned i = 0; bench.control.count; i++) {
+		CHECK(i < 200000);
+		turn(3);
+	}
+	turn(9);
+	check_replies();
+	close(bench.client);
+	return 0;
+}

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# A client of the control socket.
+package Control;
+
+use v5.14;
+use warnings;
+
+use IO::Select;
+use IO::Socket::UNIX;
+use JSON::PP 'decode_json';
+use Time::HiRes qw(sleep time);
+
+# Connects, waiting for the machine to listen; undef: it does not.
+sub connect {
+    my ($class, $path, $timeout) = @_;
+    my $end = time + ($timeout // 30);
+    my $socket;
+    sleep 0.003 until ($socket = IO::Socket::UNIX->new(Peer => $path)) || time > $end;
+    return $socket && bless { socket => $socket, in => '' }, $class;
+}
+
+sub send {
+    my ($self, $bytes) = @_;
+    local $SIG{PIPE} = 'IGNORE';
+    return syswrite $self->{socket}, $bytes;
+}
+
+# The next line of its; undef: it has hung up, or is late.
+sub line {
+    my ($self, $timeout) = @_;
+    my $end = time + ($timeout // 60);
+    while ($self->{in} !~ /\n/) {
+        my $left = $end - time;
+        return undef if $left < 0 || !IO::Select->new($self->{socket})->can_read($left);
+        sysread $self->{socket}, $self->{in}, 65536, length $self->{in} or return undef;
+    }
+    $self->{in} =~ s/\A(.*)\n//;
+    return $1;
+}
+
+# The next reply, decoded; of none {}.
+sub reply {
+    my $line = line(@_);
+    return defined $line ? decode_json($line) : {};
+}
+
+sub request {
+    my ($self, $request, $timeout) = @_;
+    $self->send("$request\n");
+    return $self->reply($timeout);
+}
+
+1;
