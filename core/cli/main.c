@@ -2,6 +2,7 @@
 /* The command line: sub-commands, and the options of a run. */
 #include <fcntl.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -212,6 +213,9 @@ main(int argc, char **argv)
 	int r;
 
 	hold_standard_descriptors();
+	/* A reader that is gone, or a limit on file sizes, is an error of the write, not our death. */
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 	for (size_t i = 0; argc > 1 && i < sizeof(commands) / sizeof(*commands); i++)
 		if (!strcmp(argv[1], commands[i].name)) {
 			r = commands[i].run(argc - 1, argv + 1);

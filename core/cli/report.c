@@ -107,7 +107,8 @@ report_status(const char *path, struct machine *machine, struct devices *devices
 	bool bad;
 
 	if (!file)
-		return fail(STATUS_IO, "cannot write the status to %s: %s", path, strerror(errno));
+		return fail(status_for(errno, STATUS_IO), "cannot write the status to %s: %s", path,
+			    strerror(errno));
 	for (uint32_t i = 0; i < machine->vcpu_count; i++) {
 		exits += vcpu_exits(&machine->vcpus[i]);
 		accesses += machine->vcpus[i].accesses;

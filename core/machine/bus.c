@@ -247,11 +247,11 @@ call(struct bus_range *range, struct minivmm_access *access, bool write, void *d
 	uint64_t value = 0;
 	int r;
 
+	if (!gate->concurrent)
+		lock_take(&gate->lock);
 	bus_current.device = device;
 	bus_current.callback = write ? "write" : "read";
 	bus_current.offset = access->offset;
-	if (!gate->concurrent)
-		lock_take(&gate->lock);
 	if (write) {
 		copy(&value, data, access->width);
 		r = range->write ? range->write(device, access, value) : 0;
@@ -260,9 +260,9 @@ call(struct bus_range *range, struct minivmm_access *access, bool write, void *d
 		r = range->read ? range->read(device, access, &value) : -1;
 		count(&gate->reads);
 	}
+	bus_current.callback = NULL;
 	if (!gate->concurrent)
 		lock_release(&gate->lock);
-	bus_current.callback = NULL;
 	if (r < 0 && (write || range->read))
 		failed(range);
 	if (!write) {

@@ -230,8 +230,9 @@ begin(struct capture *c, const struct capture_request *request)
 	c->request.path = strdup(request->path);
 	r = request->fd >= 0 ? output_open_fd(&c->output, request->fd, request->path)
 			     : output_open(&c->output, request->path);
-	if (!r && (getrandom(c->header.id, sizeof(c->header.id), 0) != sizeof(c->header.id) ||
-		   !c->request.path))
+	if (!r && !c->request.path)
+		r = fail(STATUS_HOST, "can't write snapshot %s: no memory", request->path);
+	if (!r && getrandom(c->header.id, sizeof(c->header.id), 0) != sizeof(c->header.id))
 		r = fail(STATUS_HOST, "can't write snapshot %s: no random id", request->path);
 	if (!r)
 		r = image_init(&c->image, &c->output, &c->machine->memory);

@@ -15,7 +15,7 @@ static const struct kind {
 	{ SECTION_CONFIG, 1, 1, false },
 	{ SECTION_HOST, 1, 1, false },
 	{ SECTION_VM, 1, 1, false },
-	{ SECTION_VCPU, 1, SNAPSHOT_SECTIONS_MAX, false },
+	{ SECTION_VCPU, 1, 64, false },
 	{ SECTION_DEVICE, 0, SNAPSHOT_SECTIONS_MAX, false },
 	{ SECTION_MEMORY, 1, 1, false },
 	{ SECTION_SUMS, 1, 1, true },

@@ -84,10 +84,11 @@ snapshot_open_fd(struct snapshot *snapshot, int fd, const char *name)
 	failed = read_meta(fd, name, (uint64_t)status.st_size, &meta, &length);
 	if (failed)
 		return failed;
+	errno = 0;
 	failed = snapshot_parse(snapshot, meta, length, (uint64_t)status.st_size, why, sizeof(why));
 	snapshot->fd = fd;
 	if (failed)
-		return fail(STATUS_SNAPSHOT, "%s %s", name, why);
+		return fail(status_for(errno, STATUS_SNAPSHOT), "%s %s", name, why);
 	snapshot->path = strdup(name);
 	return snapshot->path ? 0 : fail(STATUS_HOST, "can't read snapshot %s: no memory", name);
 }
@@ -100,7 +101,8 @@ snapshot_open(struct snapshot *snapshot, const char *path)
 
 	*snapshot = (struct snapshot){ .fd = -1 };
 	if (fd < 0)
-		return fail(STATUS_SNAPSHOT, "can't open snapshot %s: %s", path, strerror(errno));
+		return fail(status_for(errno, STATUS_SNAPSHOT), "can't open snapshot %s: %s", path,
+			    strerror(errno));
 	return snapshot_open_fd(snapshot, fd, path);
 }
 

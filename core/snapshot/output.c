@@ -18,8 +18,9 @@
 static int
 fail_write(const struct output *output, const char *what)
 {
-	return fail(STATUS_IO, "can't write snapshot %s: %s: %s%s", output->path, what,
-		    strerror(errno), errno == ENOSPC || errno == EDQUOT ? "; make room there" : "");
+	return fail(status_for(errno, STATUS_IO), "can't write snapshot %s: %s: %s%s", output->path,
+		    what, strerror(errno),
+		    errno == ENOSPC || errno == EDQUOT ? "; make room there" : "");
 }
 
 /* A target that exists must be a file that may be written: a rename would replace anything. */
@@ -120,8 +121,9 @@ output_open(struct output *output, const char *path)
 	*output = (struct output){ .path = strdup(path), .fd = -1 };
 	if (!output->path)
 		return fail(STATUS_HOST, "can't write snapshot %s: no memory", path);
+	errno = 0;
 	temporary = name_files(output);
-	failed = temporary ? check_target(output) : -STATUS_IO;
+	failed = temporary ? check_target(output) : errno == ENOMEM ? -STATUS_HOST : -STATUS_IO;
 	/* Not mkstemp: the kernel applies the umask, which can't be read without a race. */
 	output->temporary = temporary;
 	if (failed || !open_unnamed(output))

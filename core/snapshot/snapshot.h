@@ -185,7 +185,7 @@ struct snapshot_meta {
 	size_t count;
 	uint8_t *body;
 	size_t length;
-	bool failed;
+	bool failed, no_memory; /* no_memory: that was why */
 };
 void snapshot_meta_add(struct snapshot_meta *meta, uint32_t tag, uint32_t index, uint32_t flags,
 		       const void *data, size_t length);
