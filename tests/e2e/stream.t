@@ -103,6 +103,16 @@ for my $round (1 .. 3) {
     ok($line, 'from a tick of the original');
     like($err, qr/^id: [0-9a-f]{32}$/m, 'the reply is on stderr');
 }
+# A diff through a pipe is of the stream before it, which nobody has; or of a file that is given.
+($status, $out, $err) = sh('"$0" ctl vm.sock snapshot - diff 2>/dev/null | "$0" -r - --log warn', $minivmm);
+is($status, 112, 'a diff through a pipe has no parent there') || diag($err);
+is($out, '', 'and nothing runs');
+like($err, qr/snapshot - differs from snapshot [0-9a-f]{32}|- differs from snapshot [0-9a-f]{32}/, 'its id is told');
+is($control->request('snapshot full.snap')->{ok}, 1, 'a file');
+mkdir 'away';
+($status, $out, $err) = sh('"$0" ctl vm.sock snapshot - diff 2>/dev/null | (cd away; "$0" -r ../full.snap -r - --log warn --until output:serial0:tick:8)', $minivmm);
+is("$status:$err", '0:', 'and what differs from it through a pipe');
+consecutive($out, 'it ticks on');
 # The first diff of what came through a pipe, whose parent has no file.
 {
     spew('pipe.snap', '');
