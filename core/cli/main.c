@@ -96,8 +96,8 @@ set_log(const char *text)
 }
 
 /*
- * An option with a value that was there before: the last would win, without a word. Not --set, which adds up. seen: a
- * bit for each row of options.
+ * An option with a value that was there before: the last would win, without a word. Not --set and -r, which add up.
+ * seen: a bit for each row of options.
  */
 static const char *
 twice(int option, uint64_t *seen)
@@ -105,7 +105,8 @@ twice(int option, uint64_t *seen)
 	for (size_t i = 0; options[i].name; i++) {
 		uint64_t bit = 1ull << i;
 
-		if (options[i].val != option || option == OPT_SET || !options[i].has_arg)
+		if (options[i].val != option || option == OPT_SET || option == 'r' ||
+		    !options[i].has_arg)
 			continue;
 		if (*seen & bit)
 			return options[i].name;

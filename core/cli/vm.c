@@ -57,12 +57,13 @@ static int
 open_snapshot(struct vm *vm, const struct vm_source *source)
 {
 	const char *from = source->restore;
-	int fd = 0;
+	int fd = 0, r;
 
 	if (strcmp(from, "-") && descriptor(from, &fd))
 		return snapshot_open_chain(&vm->snapshot, from, source->parents,
 					   source->parent_count);
-	return snapshot_receive(&vm->snapshot, fd, from);
+	r = snapshot_receive(&vm->snapshot, fd, from);
+	return r ? r : snapshot_open_parents(&vm->snapshot, source->parents, source->parent_count);
 }
 
 static int

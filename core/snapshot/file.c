@@ -192,6 +192,9 @@ check_raw(struct snapshot *snapshot, char *why, size_t why_size)
 			if (row->length != (pages + 7) / 8)
 				return why_not("is damaged: it says which pages it holds for "
 					       "another size of memory");
+			if (pages % 8 && table[row->offset + row->length - 1] >> pages % 8)
+				return why_not("is damaged: it says that it holds pages beyond the "
+					       "end of memory");
 			snapshot->pages = table + row->offset;
 		}
 	}

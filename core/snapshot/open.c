@@ -221,11 +221,10 @@ check_parent(const struct snapshot *child)
 }
 
 int
-snapshot_open_chain(struct snapshot *snapshot, const char *path, char *const *others,
-		    size_t other_count)
+snapshot_open_parents(struct snapshot *snapshot, char *const *others, size_t other_count)
 {
-	int failed = snapshot_open(snapshot, path);
 	struct snapshot *child = snapshot;
+	int failed = 0;
 
 	for (unsigned depth = 0; !failed && snapshot_has_parent(child); child = child->parent) {
 		char *found = find_parent(child, others, other_count);
@@ -241,8 +240,17 @@ snapshot_open_chain(struct snapshot *snapshot, const char *path, char *const *ot
 		if (!failed)
 			failed = check_parent(child);
 		if (!failed && ++depth == CHAIN_MAX)
-			failed =
-			    fail(STATUS_SNAPSHOT, "%s has more than %u parents", path, CHAIN_MAX);
+			failed = fail(STATUS_SNAPSHOT, "%s has more than %u parents",
+				      snapshot->path, CHAIN_MAX);
 	}
 	return failed;
+}
+
+int
+snapshot_open_chain(struct snapshot *snapshot, const char *path, char *const *others,
+		    size_t other_count)
+{
+	int failed = snapshot_open(snapshot, path);
+
+	return failed ? failed : snapshot_open_parents(snapshot, others, other_count);
 }

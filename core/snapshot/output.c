@@ -162,17 +162,19 @@ send_all(struct output *output, const void *from, size_t length)
 	return 0;
 }
 
+/* From a copy: the guest may write what we send, and its checksum goes before it. */
 static int
 send_frame(struct output *output, const void *from, size_t length, uint64_t offset)
 {
 	struct stream_frame frame = { .offset = offset, .length = (uint32_t)length };
-	int failed;
+	uint8_t *bytes = output->frame + sizeof(frame);
 
-	frame.checksum = crc32c(crc32c(0, &frame, sizeof(frame)), from, length);
-	failed = send_all(output, &frame, sizeof(frame));
+	memcpy(bytes, from, length);
+	frame.checksum = crc32c(crc32c(0, &frame, sizeof(frame)), bytes, length);
+	memcpy(output->frame, &frame, sizeof(frame));
 	if (offset + length > output->size)
 		output->size = offset + length;
-	return failed ? failed : send_all(output, from, length);
+	return send_all(output, output->frame, sizeof(frame) + length);
 }
 
 int
@@ -181,7 +183,8 @@ output_open_fd(struct output *output, int fd, const char *name)
 	int flags = fcntl(fd, F_GETFL);
 
 	*output = (struct output){ .path = strdup(name), .fd = fd, .stream = true, .flags = -1 };
-	if (!output->path)
+	output->frame = malloc(sizeof(struct stream_frame) + STREAM_FRAME_MAX);
+	if (!output->path || !output->frame)
 		return fail(STATUS_HOST, "can't write snapshot %s: no memory", name);
 	if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY) {
 		errno = flags < 0 ? errno : EBADF;
@@ -295,6 +298,7 @@ output_close(struct output *output)
 		close(output->fd);
 	if (output->named)
 		unlink(output->temporary);
+	free(output->frame);
 	free(output->temporary);
 	free(output->folder);
 	free(output->target);

@@ -32,8 +32,9 @@ struct output {
 	bool done;  /* it has its final one, whatever commit answers */
 	int fd;
 	bool stream;
-	int flags;     /* of a stream's descriptor, as they were: meanwhile it does not block */
-	uint64_t size; /* of a stream's file, so far */
+	int flags;      /* of a stream's descriptor, as they were: meanwhile it does not block */
+	uint64_t size;  /* of a stream's file, so far */
+	uint8_t *frame; /* a stream's, in the making */
 	const atomic_bool
 	    *cancelled; /* NULL: never; else a stream that nobody reads is left then */
 };
