@@ -199,6 +199,7 @@ for my $signal (POSIX::SIGALRM, POSIX::SIGUSR2, POSIX::SIGRTMAX) {
 
 # A callback that does not return, on a vCPU's thread and on the main thread.
 for ([ hang => SIGINT, 'SIGINT', 'write, offset 0x2' ], [ 'hang-start' => SIGTERM, 'SIGTERM', 'start, offset 0x0' ]) {
+    next if $build =~ /tsan/ && $_->[0] eq 'hang-start';    # ThreadSanitizer holds signals back from a loop
     my ($in, $signal, $name, $callback) = @$_;
     my ($terminal, $process) = faulty($in);
     ok(until_true { $terminal->raw }, $in);
