@@ -104,7 +104,8 @@ check-tsan: ## the tests under ThreadSanitizer
 
 mutants: ## leave out pieces of saving and restoring, one at a time: each must be noticed
 	$(MAKE) all B=build/mutants O=build/mutants CFLAGS='-O2 -g -DMINIVMM_MUTANTS' helpers= \
-		build/mutants/tests/tools/invisible build/mutants/tests/unit/state
+		build/mutants/tests/tools/invisible build/mutants/tests/tools/livehash build/mutants/tests/unit/state \
+		$(patsubst %.c,build/mutants/%.so,$(wildcard tests/plugins/*.c tests/preload/*.c))
 	MINIVMM=build/mutants/minivmm BUILD=build/mutants tests/mutants
 
 bench: all $(helpers) $(preloads) ## measure speed and size, as ratios to the bare KVM calls and QEMU

@@ -86,6 +86,34 @@ fields_save(const struct minivmm_field *rows, const void *base, struct record_wr
 	}
 }
 
+/* The largest value that a row's elements may have. */
+static uint64_t
+row_max(const struct minivmm_field *row)
+{
+	uint64_t max = type_max(row->type);
+
+	return row->max && row->max < max ? row->max : max;
+}
+
+const struct minivmm_field *
+fields_unfit(const struct minivmm_field *rows, const void *base, uint64_t *value)
+{
+	for (const struct minivmm_field *row = rows; row->name; row++) {
+		uint64_t count = current_count(row, base), room = capacity(row, base);
+		const uint8_t *at = elements(row, base);
+
+		*value = count;
+		if (count > room)
+			return row;
+		for (uint64_t i = 0; i < count; i++, at += width_of(row->type)) {
+			*value = get_number(at, 0, row->type);
+			if (*value > row_max(row))
+				return row;
+		}
+	}
+	return NULL;
+}
+
 struct loading {
 	const struct minivmm_field *rows;
 	void *base;
@@ -158,10 +186,8 @@ check_counter(const struct loading *l, const struct minivmm_field *row)
 static int
 check_item(const struct loading *l, const struct minivmm_field *row, const struct record *item)
 {
-	uint64_t max = type_max(row->type);
+	uint64_t max = row_max(row);
 
-	if (row->max && row->max < max)
-		max = row->max;
 	if (item->type != row->type || item->array != is_array(row))
 		return refuse(l, "%s is of another type", row->name);
 	if (check_count(l, row, item))

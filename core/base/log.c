@@ -2,6 +2,7 @@
 /* Log lines and error messages, one write(2) each so that threads don't mix them. */
 #include "base/log.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -75,6 +76,12 @@ log_line(enum minivmm_level level, const char *who, const char *format, ...)
 	va_start(arguments, format);
 	log_vline(level, who, format, arguments);
 	va_end(arguments);
+}
+
+enum status
+status_for(int error, enum status other)
+{
+	return error == ENOMEM || error == EMFILE || error == ENFILE ? STATUS_HOST : other;
 }
 
 int

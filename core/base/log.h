@@ -28,6 +28,9 @@ enum status {
  */
 __attribute__((format(printf, 2, 3))) int fail(enum status status, const char *format, ...);
 
+/* STATUS_HOST for an errno that says that memory or descriptors are lacking, else other. */
+enum status status_for(int error, enum status other);
+
 /* The text that this thread's last fail() said, for who tells somebody else as well; "" before. */
 const char *fail_text(void);
 

@@ -44,6 +44,14 @@ good_name(const char *name, size_t length)
 	return true;
 }
 
+bool
+record_name(const char *name)
+{
+	size_t length = strlen(name);
+
+	return length && length <= UINT8_MAX && good_name(name, length);
+}
+
 static bool
 same_name(const struct record *a, const char *name, size_t length)
 {
@@ -75,7 +83,7 @@ extend(struct record_writer *w, size_t length)
 	if (capacity != w->capacity) {
 		data = realloc(w->data, capacity);
 		if (!data) {
-			w->failed = true;
+			w->failed = w->no_memory = true;
 			return NULL;
 		}
 		w->data = data;
@@ -152,6 +160,26 @@ record_put(struct record_writer *w, const char *name, enum record_type type, con
 		return;
 	}
 	put(w, name, (uint8_t)(type | (array ? RECORD_ARRAY : 0)), (uint32_t)count, values, bytes);
+}
+
+void
+record_put_item(struct record_writer *w, const struct record *item)
+{
+	const uint8_t *begin = (const uint8_t *)item->name - 2;
+	size_t bytes = (size_t)item->count * record_width((enum record_type)item->type);
+	char name[UINT8_MAX + 1];
+	uint8_t *to;
+
+	memcpy(name, item->name, item->name_length);
+	name[item->name_length] = '\0';
+	if (w->failed || !may_add(w, *name ? name : NULL, item->name_length)) {
+		w->failed = true;
+		return;
+	}
+	bytes += HEADER(item->name_length);
+	to = extend(w, bytes);
+	if (to)
+		memcpy(to, begin, bytes);
 }
 
 void

@@ -44,8 +44,11 @@ struct record_writer {
 	size_t length, capacity;
 	size_t open[RECORD_DEPTH]; /* offset of each open group or list */
 	unsigned depth;
-	bool failed;
+	bool failed, no_memory; /* no_memory: that was why */
 };
+
+/* May an item have this name? 1 to 255 bytes of graphic ASCII without " \\ and =. */
+bool record_name(const char *name);
 
 void record_writer_free(struct record_writer *writer);
 void record_put(struct record_writer *writer, const char *name, enum record_type type,
@@ -71,6 +74,9 @@ struct record {
 	uint32_t count;   /* elements; bytes of TEXT, GROUP, LIST */
 	const uint8_t *data;
 };
+
+/* Adds an item of a buffer that has passed record_open, with all that is in it. */
+void record_put_item(struct record_writer *writer, const struct record *item);
 
 /*
  * Checks a whole buffer, once: sizes, types, depth, names, distinct names in a group. After it all

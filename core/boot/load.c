@@ -118,7 +118,7 @@ no_image(const struct config *config)
 	int error = errno;
 	char where[256];
 
-	return fail(STATUS_USAGE, "%s: opening the image %s: %s%s",
+	return fail(status_for(error, STATUS_USAGE), "%s: opening the image %s: %s%s",
 		    config_where(config->boot.place, where, sizeof(where)), config->boot.image,
 		    strerror(error), error == ENOENT ? ": is it built?" : "");
 }
@@ -155,7 +155,7 @@ boot_load(const struct config *config, struct memory *memory, struct boot_entry 
 			    "%s: there is nothing to run: give [boot] an image or code",
 			    config->file);
 	}
-	fd = open(config->boot.image, O_RDONLY | O_CLOEXEC);
+	fd = open(config->boot.image, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* it may be a pipe */
 	if (fd < 0)
 		return no_image(config);
 	status = load_open_file(config, where, fd, memory, entry);

@@ -245,35 +245,43 @@ check_arguments(const struct batch *batch)
 	return 0;
 }
 
-int
-cli_batch(int argc, char **argv)
+static int
+run(struct batch *batch, int argc, char **argv)
 {
-	struct batch batch = { .source.again = true };
 	uint64_t workers = (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
 	int option, r = 0;
 
-	batch.source.set = calloc((size_t)argc, sizeof(char *));
-	batch.source.parents = calloc((size_t)argc, sizeof(char *));
-	if (!batch.source.set || !batch.source.parents)
-		return -fail(STATUS_HOST, "no memory");
 	opterr = 0;
 	while (!r && (option = getopt_long(argc, argv, ":r:j:h", options, NULL)) != -1) {
 		if (option == 'h') {
 			fputs(usage, stdout);
-			return -show_end(stdout);
+			return show_end(stdout);
 		}
-		r = take(&batch, option, argv[optind - 1], &workers);
+		r = take(batch, option, argv[optind - 1], &workers);
 	}
-	batch.files = argv + optind;
-	batch.file_count = (size_t)(argc - optind);
+	batch->files = argv + optind;
+	batch->file_count = (size_t)(argc - optind);
 	if (!r)
-		r = check_arguments(&batch);
+		r = check_arguments(batch);
 	if (!r)
-		r = make_shared(&batch);
-	if (workers > batch.file_count)
-		workers = batch.file_count;
-	if (!r)
-		r = work(&batch, workers < BATCH_WORKERS ? (unsigned)workers : BATCH_WORKERS);
+		r = make_shared(batch);
+	if (workers > batch->file_count)
+		workers = batch->file_count;
+	return r ? r : work(batch, workers < BATCH_WORKERS ? (unsigned)workers : BATCH_WORKERS);
+}
+
+int
+cli_batch(int argc, char **argv)
+{
+	struct batch batch = { .source.again = true };
+	int r;
+
+	batch.source.set = calloc((size_t)argc, sizeof(char *));
+	batch.source.parents = calloc((size_t)argc, sizeof(char *));
+	if (batch.source.set && batch.source.parents)
+		r = run(&batch, argc, argv);
+	else
+		r = fail(STATUS_HOST, "no memory");
 	free(batch.source.set);
 	free(batch.source.parents);
 	return -r;

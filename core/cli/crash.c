@@ -1,21 +1,32 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The last words of a crash: which device, which callback, at which offset. Signal handlers are the process's, so what
- * they need is static here.
+ * The last words of a crash, or of a callback that does not return when the process is to end: which device, which
+ * callback, at which offset. Signal handlers are the process's, so what they need is static here.
  */
 #include <signal.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "cli/cli.h"
-#include "machine/bus.h"
-#include "machine/memory.h"
+#include "machine/machine.h"
 #include "plugin/stream.h"
 
+#define STACK_SIZE (64u << 10) /* of handlers: an overflow of the stack is a crash, too */
+#define SECONDS_LEFT 2u        /* from a signal on, for callbacks to return */
+
 static struct stream_hub *crash_hub;
-static const struct memory *crash_memory;
+static const struct machine *crash_machine;
 static const char *crash_memory_name;
+static uint8_t crash_stack[STACK_SIZE];
+
+/* The main thread's, and what ran a second ago. */
+static const struct bus_current *main_current;
+static struct bus_current last;
+static volatile sig_atomic_t ending; /* the signal that ends the process */
+static volatile sig_atomic_t seconds, patient;
 
 static void
 say(const char *text)
@@ -43,8 +54,8 @@ say_hex(uint64_t value)
 static bool
 in_guest_memory(const void *address)
 {
-	for (uint32_t i = 0; crash_memory && i < crash_memory->count; i++) {
-		const struct memory_region *r = &crash_memory->regions[i];
+	for (uint32_t i = 0; crash_machine && i < crash_machine->memory.count; i++) {
+		const struct memory_region *r = &crash_machine->memory.regions[i];
 
 		if ((const uint8_t *)address >= r->host &&
 		    (const uint8_t *)address < r->host + r->size)
@@ -54,25 +65,54 @@ in_guest_memory(const void *address)
 }
 
 static void
-crashed(int number, siginfo_t *info, void *context)
+restore_terminal(void)
 {
 	if (crash_hub)
 		stream_terminal_restore(crash_hub);
+}
+
+static const char *
+signal_name(int number)
+{
+	static const char *const names[] = {
+		[SIGABRT] = "SIGABRT", [SIGBUS] = "SIGBUS",   [SIGFPE] = "SIGFPE",
+		[SIGHUP] = "SIGHUP",   [SIGILL] = "SIGILL",   [SIGINT] = "SIGINT",
+		[SIGSEGV] = "SIGSEGV", [SIGTERM] = "SIGTERM",
+	};
+
+	return number < (int)(sizeof(names) / sizeof(*names)) && names[number] ? names[number]
+									       : "signal";
+}
+
+static void
+say_callback(const struct bus_current *current)
+{
+	say(" in device ");
+	say(current->device->name);
+	say(", callback ");
+	say(current->callback);
+	say(", offset ");
+	say_hex(current->offset);
+}
+
+static void
+crashed(int number, siginfo_t *info, void *context)
+{
+	restore_terminal();
 	say("minivmm: ");
-	say(number == SIGBUS ? "SIGBUS" : number == SIGSEGV ? "SIGSEGV" : "crash");
-	say(" at ");
-	say_hex((uintptr_t)info->si_addr);
+	say(signal_name(number));
+	if (number != SIGABRT) {
+		say(" at ");
+		say_hex((uintptr_t)info->si_addr);
+	}
 	if (number == SIGBUS && in_guest_memory(info->si_addr)) {
 		say(": guest memory's file was cut short by somebody: ");
 		say(crash_memory_name ? crash_memory_name : "?");
+		say("\n");
+		_exit(STATUS_IO); /* nobody's bug */
 	}
 	if (bus_current.callback) {
-		say(" in device ");
-		say(bus_current.device->name);
-		say(", callback ");
-		say(bus_current.callback);
-		say(", offset ");
-		say_hex(bus_current.offset);
+		say_callback(&bus_current);
 		say(": the plugin is at fault");
 	}
 	say("\n");
@@ -80,16 +120,112 @@ crashed(int number, siginfo_t *info, void *context)
 	raise(number);
 }
 
-void
-crash_install(struct stream_hub *hub, const struct memory *memory, const char *memory_name)
+/* Dies of the signal when the handler returns, if not at once. */
+static void
+die_of(int number)
 {
-	const int signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE };
-	struct sigaction action = { .sa_sigaction = crashed,
-				    .sa_flags = SA_SIGINFO | SA_RESETHAND };
+	restore_terminal();
+	signal(number, SIG_DFL);
+	raise(number);
+}
 
-	crash_hub = hub;
-	crash_memory = memory;
-	crash_memory_name = memory_name;
+/* The callback that runs, on the main thread or a vCPU's; false: none. */
+static bool
+running(struct bus_current *current)
+{
+	*current = *main_current;
+	for (uint32_t i = 0; !current->callback && crash_machine && i < crash_machine->vcpu_count;
+	     i++)
+		if (crash_machine->vcpus[i].current)
+			*current = *crash_machine->vcpus[i].current;
+	return current->callback;
+}
+
+/* Each second between the signal that ends the process and its end. */
+static void
+look(void)
+{
+	struct bus_current now;
+	bool busy = running(&now);
+	bool same = now.callback == last.callback && now.device == last.device;
+
+	last = now;
+	if (++seconds < (int)SECONDS_LEFT || (busy ? !same : patient)) {
+		alarm(1);
+		return;
+	}
+	restore_terminal();
+	say("minivmm: ");
+	say(signal_name(ending));
+	say(": what runs");
+	if (busy)
+		say_callback(&now);
+	say(" does not return: ending without it\n");
+	die_of(ending);
+}
+
+static void
+fatal(int number)
+{
+	if (number == SIGALRM && ending)
+		look();
+	else
+		die_of(number);
+}
+
+void
+crash_deadline(int number)
+{
+	if (ending)
+		return;
+	ending = number;
+	alarm(1);
+}
+
+void
+crash_patient(bool on)
+{
+	patient = on;
+}
+
+/* Signals that end a process by default, and that nobody here sends. */
+static void
+install_fatal(void)
+{
+	static const int signals[] = { SIGALRM, SIGUSR2, SIGVTALRM, SIGPROF,  SIGIO,
+				       SIGPWR,  SIGXCPU, SIGSYS,    SIGSTKFLT };
+	const struct sigaction action = { .sa_handler = fatal,
+					  .sa_flags = SA_RESTART | SA_ONSTACK };
+
 	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++)
 		sigaction(signals[i], &action, NULL);
+	for (int i = SIGRTMIN; i <= SIGRTMAX; i++)
+		sigaction(i, &action, NULL);
+}
+
+void
+crash_install(struct stream_hub *hub, const struct machine *machine, const char *memory_name)
+{
+	static const int signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT };
+	const struct sigaction action = { .sa_sigaction = crashed,
+					  .sa_flags = SA_SIGINFO | SA_RESETHAND | SA_ONSTACK };
+	const stack_t stack = { .ss_sp = crash_stack, .ss_size = sizeof(crash_stack) };
+
+	crash_hub = hub;
+	crash_machine = machine;
+	crash_memory_name = memory_name;
+	main_current = &bus_current;
+	sigaltstack(&stack, NULL);
+	atexit(restore_terminal); /* a plugin may call exit() */
+	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++)
+		sigaction(signals[i], &action, NULL);
+	install_fatal();
+}
+
+void
+crash_remove(void)
+{
+	alarm(0);
+	crash_hub = NULL;
+	crash_machine = NULL;
 }

@@ -210,7 +210,7 @@ put_msrs(const struct record *vcpu, const struct record *group, struct record_wr
 
 	if (!record_find(group, "index", &index) || index.type != RECORD_U32 ||
 	    !record_find(group, "value", &value) || value.type != RECORD_U64 ||
-	    index.count != value.count)
+	    index.count != value.count || index.count > RECORD_ITEMS)
 		return false;
 	record_begin(writer, "msrs", RECORD_GROUP);
 	for (uint32_t i = 0; i < index.count; i++) {
@@ -234,7 +234,7 @@ put_cpuid(const struct record *vcpu, const struct record *group, struct record_w
 	struct record entries;
 
 	if (!record_find(group, "entries", &entries) || entries.type != RECORD_U32 ||
-	    entries.count % words)
+	    entries.count % words || entries.count / words > RECORD_ITEMS)
 		return false;
 	record_begin(writer, "cpuid", RECORD_GROUP);
 	for (uint32_t i = 0; i < entries.count; i += words) {
@@ -281,38 +281,13 @@ static const struct {
 };
 
 static void
-copy(const struct record *item, struct record_writer *writer)
-{
-	char name[256], *text;
-	struct record inner;
-	size_t position = 0;
-
-	memcpy(name, item->name, item->name_length);
-	name[item->name_length] = 0;
-	if (item->type == RECORD_TEXT) {
-		text = strndup((const char *)item->data, item->count);
-		record_put_text(writer, name, text);
-		free(text);
-		return;
-	}
-	if (item->type != RECORD_GROUP && item->type != RECORD_LIST) {
-		record_put(writer, name, item->type, item->data, item->count, item->array);
-		return;
-	}
-	record_begin(writer, item->name_length ? name : NULL, item->type);
-	while (record_next(item, &position, &inner))
-		copy(&inner, writer);
-	record_end(writer);
-}
-
-static void
 view_item(struct view *view, const struct record *vcpu, const struct record *item)
 {
 	for (size_t i = 0; i < sizeof(packed) / sizeof(packed[0]); i++)
 		if (record_is(item, packed[i].name) && item->type == RECORD_GROUP &&
 		    packed[i].put(vcpu, item, &view->writer))
 			return;
-	copy(item, &view->writer);
+	record_put_item(&view->writer, item);
 }
 
 /* CPUID, which is long and seldom looked for, goes last. */

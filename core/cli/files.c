@@ -11,11 +11,13 @@
 #include "base/log.h"
 #include "base/open.h"
 
-#define FILES 64u /* of a run, at most; more streams are not looked at */
+#define FILES 1024u /* of a run, at most; more are not looked at */
 
 struct file {
 	const char *option, *path;
-	bool written;
+	bool written, exists, regular;
+	dev_t device;
+	ino_t inode;
 };
 
 struct files {
@@ -26,8 +28,15 @@ struct files {
 static void
 add(struct files *files, const char *option, const char *path, bool written)
 {
-	if (path && files->count < FILES)
-		files->list[files->count++] = (struct file){ option, path, written };
+	struct stat st = { 0 };
+	bool exists;
+
+	if (!path || !*path || files->count == FILES)
+		return;
+	exists = !stat(path, &st);
+	files->list[files->count++] = (struct file){
+		option, path, written, exists, S_ISREG(st.st_mode), st.st_dev, st.st_ino
+	};
 }
 
 /* The folder of a path that need not exist, resolved, and its last part behind it. */
@@ -47,64 +56,78 @@ full_name(const char *path, char name[PATH_MAX + NAME_MAX + 2])
 	return true;
 }
 
-static bool
-same(const char *a, const char *b)
+static const char *
+last_part(const char *path)
 {
-	char name_a[PATH_MAX + NAME_MAX + 2], name_b[PATH_MAX + NAME_MAX + 2];
-	struct stat stat_a, stat_b;
+	const char *slash = strrchr(path, '/');
 
-	if (!a || !b)
-		return false;
-	if (!stat(a, &stat_a) && !stat(b, &stat_b))
-		return S_ISREG(stat_a.st_mode) && stat_a.st_dev == stat_b.st_dev &&
-		       stat_a.st_ino == stat_b.st_ino;
-	return full_name(a, name_a) && full_name(b, name_b) && !strcmp(name_a, name_b);
+	return slash ? slash + 1 : path;
 }
 
-/* The files that devices' streams write. */
-static void
-add_streams(struct files *files, const struct vm *vm)
+static bool
+same(const struct file *a, const struct file *b)
 {
-	for (size_t i = 0; i < vm->config.device_count; i++) {
-		const struct config_device *device = &vm->config.devices[i];
+	char name_a[PATH_MAX + NAME_MAX + 2], name_b[PATH_MAX + NAME_MAX + 2];
 
-		for (size_t o = 0; o < device->option_count; o++)
-			if (!strcmp(device->options[o].key, "output") &&
-			    !strncmp(device->options[o].value, "file:", 5))
-				add(files, device->name, device->options[o].value + 5, true);
+	if (a->exists && b->exists)
+		return a->regular && a->device == b->device && a->inode == b->inode;
+	return a->exists == b->exists && !strcmp(last_part(a->path), last_part(b->path)) &&
+	       full_name(a->path, name_a) && full_name(b->path, name_b) && !strcmp(name_a, name_b);
+}
+
+/* What a device opens: files of its streams, and its own, of which we know only that they are not to be lost. */
+static void
+add_device(struct files *files, const struct device *device)
+{
+	const struct minivmm_plugin *d = &device->plugin.descriptor;
+	const char *name = device->config->name;
+
+	add(files, name, device->plugin.path, false);
+	for (uint32_t i = 0; i < device->streams_ready; i++) {
+		add(files, name, stream_file(&device->streams[i].stream.in), false);
+		add(files, name, stream_file(&device->streams[i].stream.out), true);
 	}
+	for (uint32_t i = 0; device->configured && i < device->plugin.option_count; i++)
+		if (d->options[i].type == MINIVMM_PATH)
+			add(files, name,
+			    *(const char **)((char *)device->public.state + d->options[i].offset),
+			    false);
+}
+
+static int
+check(const struct file *a, const struct file *b, const struct run_options *options,
+      const char *save)
+{
+	/* Descriptors take what comes as it comes. */
+	if (open_descriptor(a->path) >= 0 && open_descriptor(b->path) >= 0)
+		return 0;
+	/* A snapshot replaces the name: what was restored from the old file keeps it. */
+	if ((!a->written && !b->written) || (a->path == options->restore && b->path == save) ||
+	    !same(a, b))
+		return 0;
+	return fail(STATUS_USAGE,
+		    "%s and %s both name the file %s: what one holds the other would destroy; give "
+		    "them files of their own",
+		    a->option, b->option, b->path);
 }
 
 int
 files_check(const struct vm *vm, const struct run_options *options, const char *save)
 {
-	struct files files = { 0 };
+	struct files list = { .count = 0 }, *files = &list;
+	int r = 0;
 
-	add(&files, "-c", options->config, false);
-	add(&files, "-r", options->restore, false);
-	add(&files, "[boot] image", vm->config.boot.image, false);
-	add(&files, "[vm] memory_file", options->restore ? NULL : vm->config.vm.memory_file, true);
-	add(&files, "--save", save, true);
-	add(&files, "--trace", options->trace, true);
-	add(&files, "--status", options->status, true);
-	add_streams(&files, vm);
-	for (size_t i = 0; i < files.count; i++)
-		for (size_t j = 0; j < i; j++) {
-			const struct file *a = &files.list[j], *b = &files.list[i];
-
-			/* Descriptors take what comes as it comes. */
-			if (open_descriptor(a->path) >= 0 && open_descriptor(b->path) >= 0)
-				continue;
-			/* A snapshot replaces the name: what was restored from the old file keeps it. */
-			if ((!a->written && !b->written) ||
-			    (a->path == options->restore && b->path == save) ||
-			    !same(a->path, b->path))
-				continue;
-			return fail(
-			    STATUS_USAGE,
-			    "%s and %s both name the file %s: what one holds the other would "
-			    "destroy; give them files of their own",
-			    a->option, b->option, b->path);
-		}
-	return 0;
+	add(files, "-c", options->config, false);
+	add(files, "-r", options->restore, false);
+	add(files, "[boot] image", vm->config.boot.image, false);
+	add(files, "[vm] memory_file", options->restore ? NULL : vm->config.vm.memory_file, true);
+	add(files, "--save", save, true);
+	add(files, "--trace", options->trace, true);
+	add(files, "--status", options->status, true);
+	for (size_t i = 0; i < vm->devices.count; i++)
+		add_device(files, &vm->devices.list[i]);
+	for (size_t i = 0; i < files->count && !r; i++)
+		for (size_t j = 0; j < i && !r; j++)
+			r = check(&files->list[j], &files->list[i], options, save);
+	return r;
 }

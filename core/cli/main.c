@@ -2,6 +2,7 @@
 /* The command line: sub-commands, and the options of a run. */
 #include <fcntl.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -95,8 +96,8 @@ set_log(const char *text)
 }
 
 /*
- * An option with a value that was there before: the last would win, without a word. Not --set, which adds up. seen: a
- * bit for each row of options.
+ * An option with a value that was there before: the last would win, without a word. Not --set and -r, which add up.
+ * seen: a bit for each row of options.
  */
 static const char *
 twice(int option, uint64_t *seen)
@@ -104,7 +105,8 @@ twice(int option, uint64_t *seen)
 	for (size_t i = 0; options[i].name; i++) {
 		uint64_t bit = 1ull << i;
 
-		if (options[i].val != option || option == OPT_SET || !options[i].has_arg)
+		if (options[i].val != option || option == OPT_SET || option == 'r' ||
+		    !options[i].has_arg)
 			continue;
 		if (*seen & bit)
 			return options[i].name;
@@ -212,6 +214,9 @@ main(int argc, char **argv)
 	int r;
 
 	hold_standard_descriptors();
+	/* A reader that is gone, or a limit on file sizes, is an error of the write, not our death. */
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 	for (size_t i = 0; argc > 1 && i < sizeof(commands) / sizeof(*commands); i++)
 		if (!strcmp(argv[1], commands[i].name)) {
 			r = commands[i].run(argc - 1, argv + 1);

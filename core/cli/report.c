@@ -107,7 +107,8 @@ report_status(const char *path, struct machine *machine, struct devices *devices
 	bool bad;
 
 	if (!file)
-		return fail(STATUS_IO, "cannot write the status to %s: %s", path, strerror(errno));
+		return fail(status_for(errno, STATUS_IO), "cannot write the status to %s: %s", path,
+			    strerror(errno));
 	for (uint32_t i = 0; i < machine->vcpu_count; i++) {
 		exits += vcpu_exits(&machine->vcpus[i]);
 		accesses += machine->vcpus[i].accesses;
@@ -132,7 +133,8 @@ report_status(const char *path, struct machine *machine, struct devices *devices
 
 		fprintf(file, "%s\"%s\":{\"reads\":%llu,\"writes\":%llu,\"failures\":%llu}",
 			i ? "," : "", devices->list[i].config->name,
-			(unsigned long long)gate->reads, (unsigned long long)gate->writes,
+			(unsigned long long)atomic_load(&gate->reads),
+			(unsigned long long)atomic_load(&gate->writes),
 			(unsigned long long)atomic_load(&gate->failures));
 	}
 	fputs("}}\n", file);

@@ -6,11 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/open.h"
 #include "cli/cli.h"
 #include "cli/files.h"
 #include "cli/points.h"
@@ -27,19 +29,29 @@ struct run {
 	bool save_ends;    /* and the machine ends there */
 	bool reached;
 	int trouble; /* a snapshot that failed: the machine goes on, the process ends with it */
-	struct loop_source signals;
+	struct loop_source quit;      /* the signalfd of SIGQUIT */
+	struct loop_source interrupt; /* an eventfd: of the signals that end us */
 	struct drive drive;
 };
 
-/* Set by a signal while we wait for a slow reader at the end; handlers are the process's. */
+/* Set by a signal that is to end us; also ends waits of the main thread. Handlers are the process's. */
 static volatile bool interrupted;
-static volatile sig_atomic_t interrupted_by; /* the signal; 0: one that ended the machine */
+static volatile sig_atomic_t interrupted_by, interrupt_fd;
 
+/* A handler, and no signalfd: the main thread may be in a callback that does not return. */
 static void
 interrupt(int number)
 {
+	const uint64_t one = 1;
+	int error = errno;
+	ssize_t n;
+
 	interrupted_by = number;
 	interrupted = true;
+	crash_deadline(number);
+	n = write(interrupt_fd, &one, sizeof(one));
+	(void)n; /* full: it is awake */
+	errno = error;
 }
 
 /* One stream has one owner: a snapshot on stdin or stdout leaves none for a device. */
@@ -103,8 +115,9 @@ plan(struct run *run)
 	if (!text)
 		return 0;
 	run->point = text;
+	errno = 0;
 	wrong = point_parse(&run->vm.machine.point, text);
-	return wrong ? fail(STATUS_USAGE, "%s: %s %s", where, text, wrong)
+	return wrong ? fail(status_for(errno, STATUS_USAGE), "%s: %s %s", where, text, wrong)
 		     : points_check(&run->vm, where, text);
 }
 
@@ -117,8 +130,8 @@ save(struct run *run)
 	if (!descriptor(run->save, &fd)) {
 		request.fd = fcntl(fd, F_DUPFD_CLOEXEC, 3); /* capture closes its own */
 		if (request.fd < 0)
-			return fail(STATUS_IO, "can't write snapshot %s: %s", run->save,
-				    strerror(errno));
+			return fail(status_for(errno, STATUS_IO), "can't write snapshot %s: %s",
+				    run->save, strerror(errno));
 	}
 	return capture_now(&run->vm.capture, &request, NULL);
 }
@@ -133,7 +146,9 @@ on_point(void *context)
 		return 0;
 	run->reached = true;
 	if (run->save) {
+		crash_patient(true);
 		r = save(run);
+		crash_patient(false);
 		if (r)
 			run->trouble = r; /* said; the machine is whole and may go on */
 		else
@@ -156,9 +171,11 @@ on_resume(void *context)
 	return devices_resume(&((struct run *)context)->vm.devices);
 }
 
+/* From here on Ctrl-C is a signal, should the machine not end. */
 static void
 on_quit(void *context)
 {
+	stream_terminal_restore(&((struct run *)context)->vm.devices.streams);
 	machine_end(&((struct run *)context)->vm.machine, CAUSE_QUIT, 0);
 }
 
@@ -178,6 +195,12 @@ on_output(void *context, const char *device, const uint8_t *bytes, size_t length
 		machine_point_reached(m);
 }
 
+static bool
+on_ended(void *context)
+{
+	return ((struct run *)context)->vm.machine.end.cause;
+}
+
 /* A device that does not come to rest is said; the machine goes on all the same. */
 static void
 look(struct machine *machine)
@@ -194,72 +217,70 @@ look(struct machine *machine)
 }
 
 static void
-on_signal(struct loop_source *source, uint32_t events)
+on_sigquit(struct loop_source *source, uint32_t events)
 {
 	struct run *run = source->context;
 	struct signalfd_siginfo info;
 
-	if (read(source->fd, &info, sizeof(info)) != sizeof(info))
-		return;
-	if (info.ssi_signo != SIGQUIT) {
-		interrupted = true;
-		machine_end(&run->vm.machine, CAUSE_SIGNAL, info.ssi_signo);
-	} else if (run->vm.machine.state == MACHINE_RUNNING)
+	if (read(source->fd, &info, sizeof(info)) == sizeof(info) &&
+	    run->vm.machine.state == MACHINE_RUNNING)
 		look(&run->vm.machine);
+}
+
+static void
+on_interrupt(struct loop_source *source, uint32_t events)
+{
+	struct run *run = source->context;
+	uint64_t count;
+
+	if (read(source->fd, &count, sizeof(count)) == sizeof(count))
+		machine_end(&run->vm.machine, CAUSE_SIGNAL, (uint64_t)interrupted_by);
 }
 
 /* Signals become events of the loop; the vCPUs' own is blocked here, for them to unblock. */
 static int
 take_signals(struct run *run)
 {
+	static const int ends[] = { SIGINT, SIGTERM, SIGHUP };
+	const struct sigaction action = { .sa_handler = interrupt,
+					  .sa_flags = SA_RESTART | SA_ONSTACK };
+	struct loop *loop = &run->vm.machine.loop;
 	sigset_t ours;
 	int fd;
 
+	run->quit = (struct loop_source){ .fd = -1, .ready = on_sigquit, .context = run };
+	run->interrupt = (struct loop_source){ .fd = -1, .ready = on_interrupt, .context = run };
+	fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (fd < 0 || loop_add(loop, &run->interrupt, fd, EPOLLIN))
+		return fail(STATUS_HOST, "eventfd: %s", strerror(errno));
+	interrupt_fd = fd;
+	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++)
+		sigaction(ends[i], &action, NULL);
 	sigemptyset(&ours);
-	sigaddset(&ours, SIGINT);
-	sigaddset(&ours, SIGTERM);
-	sigaddset(&ours, SIGHUP);
 	sigaddset(&ours, SIGQUIT);
 	fd = signalfd(-1, &ours, SFD_CLOEXEC | SFD_NONBLOCK);
 	sigaddset(&ours, KVM_SIGNAL);
 	sigprocmask(SIG_BLOCK, &ours, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error of the write, not our death */
-	run->signals = (struct loop_source){ .fd = -1, .ready = on_signal, .context = run };
-	if (fd < 0 || loop_add(&run->vm.machine.loop, &run->signals, fd, EPOLLIN))
+	if (fd < 0 || loop_add(loop, &run->quit, fd, EPOLLIN))
 		return fail(STATUS_HOST, "signalfd: %s", strerror(errno));
 	return 0;
-}
-
-/* From here on SIGINT and SIGTERM only end the wait for a slow reader. */
-static void
-release_signals(void)
-{
-	const struct sigaction action = { .sa_handler = interrupt };
-	sigset_t ours;
-
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGHUP, &action, NULL);
-	sigemptyset(&ours);
-	sigaddset(&ours, SIGINT);
-	sigaddset(&ours, SIGTERM);
-	sigaddset(&ours, SIGHUP);
-	sigprocmask(SIG_UNBLOCK, &ours, NULL);
 }
 
 static int
 start_and_run(struct run *run)
 {
 	const struct run_options *o = run->options;
-	int r = take_signals(run), stopped;
+	/* Before signals are taken: it may wait for the reader of a pipe. */
+	int r = o->trace ? trace_open(&run->trace, o->trace) : 0, stopped;
 
-	if (!r && o->trace)
-		r = trace_open(&run->trace, o->trace);
+	if (o->status && open_descriptor(o->status) < 0 && truncate(o->status, 0))
+		errno =
+		    0; /* what an earlier run left there is not of this one; else the end will say it */
 	if (!r && o->trace)
 		run->vm.machine.trace = &run->trace;
 	run->vm.devices.streams.quit = on_quit;
 	run->vm.devices.streams.output = on_output;
+	run->vm.devices.streams.ended = on_ended;
 	run->vm.devices.streams.context = run;
 	run->drive = (struct drive){
 		.machine = &run->vm.machine,
@@ -269,8 +290,10 @@ start_and_run(struct run *run)
 		.origin = o->restore ? &run->vm.snapshot : NULL,
 	};
 	run->vm.machine.hooks = (struct machine_hooks){ on_pause, on_resume, on_point, run };
-	crash_install(&run->vm.devices.streams, &run->vm.machine.memory,
+	crash_install(&run->vm.devices.streams, &run->vm.machine,
 		      o->restore ? o->restore : run->vm.config.vm.memory_file);
+	if (!r)
+		r = take_signals(run);
 	if (!r)
 		r = devices_start(&run->vm.devices, o->restore ? MINIVMM_RESTORED : MINIVMM_FRESH);
 	if (!r && run->vm.config.control.socket)
@@ -283,7 +306,6 @@ start_and_run(struct run *run)
 		log_line(MINIVMM_WARNING, NULL, "point %s was not reached: no snapshot written",
 			 run->point);
 	drive_close(&run->drive);
-	release_signals();
 	stopped = devices_stop(&run->vm.devices, &interrupted);
 	if (!r && o->registers)
 		report_registers(&run->vm.machine);
@@ -330,13 +352,12 @@ int
 cli_run(const struct run_options *options)
 {
 	struct run *run = calloc(1, sizeof(*run));
-	struct machine_end end = { 0 };
 	int r, status;
 
 	if (!run)
 		return -fail(STATUS_HOST, "no memory");
 	run->options = options;
-	run->signals.fd = -1;
+	run->quit.fd = run->interrupt.fd = -1;
 	r = vm_build(&run->vm, &(struct vm_source){ .config = options->config,
 						    .restore = options->restore,
 						    .parents = options->parents,
@@ -353,18 +374,23 @@ cli_run(const struct run_options *options)
 	if (!r && !options->check) {
 		r = start_and_run(run);
 		status = exit_status(run, r);
-		if (options->status && report_status(options->status, &run->vm.machine,
-						     &run->vm.devices, run->point, status))
-			r = r ? r : -STATUS_IO;
-		end = run->vm.machine.end;
+		if (options->status) {
+			int told = report_status(options->status, &run->vm.machine,
+						 &run->vm.devices, run->point, status);
+
+			r = r ? r : told;
+		}
 	}
 	status = exit_status(run, r);
+	crash_patient(true); /* to give back much memory takes long */
 	vm_destroy(&run->vm);
-	if (run->signals.fd >= 0)
-		close(run->signals.fd);
+	crash_remove();
+	if (run->quit.fd >= 0)
+		close(run->quit.fd);
+	interrupt_fd = -1;
+	if (run->interrupt.fd >= 0)
+		close(run->interrupt.fd);
 	free(run);
-	if (end.cause == CAUSE_SIGNAL)
-		die_of((int)end.status);
 	if (interrupted_by)
 		die_of(interrupted_by);
 	return status;

@@ -312,7 +312,9 @@ show_group(FILE *out, const struct record *group, unsigned indent)
 int
 show_end(FILE *out)
 {
-	if (fflush(out) || ferror(out))
-		return fail(STATUS_IO, "can't write to stdout: %s", strerror(errno));
-	return 0;
+	if (!fflush(out) && !ferror(out))
+		return 0;
+	/* Who has read enough, like head, needs no word about it. */
+	return errno == EPIPE ? -STATUS_IO
+			      : fail(STATUS_IO, "can't write to stdout: %s", strerror(errno));
 }

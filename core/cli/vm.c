@@ -41,9 +41,10 @@ override(struct vm *vm, const char *set)
 	name = strndup(set + 7, (size_t)(dot - set - 7));
 	key = strndup(dot + 1, (size_t)(equals - dot - 1));
 	device = name && key ? config_device_find(&vm->config, name) : NULL;
-	if (!device)
-		r = fail(STATUS_USAGE, "--set %s: the snapshot has no device %s", set,
-			 name ? name : "");
+	if (!name || !key)
+		r = fail(STATUS_HOST, "no memory for --set");
+	else if (!device)
+		r = fail(STATUS_USAGE, "--set %s: the snapshot has no device %s", set, name);
 	else if (config_option_set(device, key, equals + 1,
 				   (struct config_place){ .file = "--set" }))
 		r = fail(STATUS_HOST, "no memory for --set");
@@ -56,12 +57,13 @@ static int
 open_snapshot(struct vm *vm, const struct vm_source *source)
 {
 	const char *from = source->restore;
-	int fd = 0;
+	int fd = 0, r;
 
 	if (strcmp(from, "-") && descriptor(from, &fd))
 		return snapshot_open_chain(&vm->snapshot, from, source->parents,
 					   source->parent_count);
-	return snapshot_receive(&vm->snapshot, fd, from);
+	r = snapshot_receive(&vm->snapshot, fd, from);
+	return r ? r : snapshot_open_parents(&vm->snapshot, source->parents, source->parent_count);
 }
 
 static int

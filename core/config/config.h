@@ -154,6 +154,7 @@ const char *parse_bool(const char *text, bool *value);
 /* Back, in the largest unit that leaves no fraction; in a buffer of 24 bytes or more, which is returned. */
 const char *write_size(uint64_t value, char *buffer, size_t size);
 const char *write_duration(uint64_t value, char *buffer, size_t size);
+extern const char parse_no_memory[]; /* what parse_hex returns then */
 const char *parse_hex(const char *text, uint8_t **bytes,
 		      size_t *length); /* "ba f8 03"; blanks anywhere; malloced */
 

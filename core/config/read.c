@@ -28,32 +28,36 @@ config_read_text(struct config *config, const char *name, const char *folder, co
 	if (folder && *folder && !config->folder)
 		return fail(STATUS_HOST, "%s: no memory", name);
 	status = ini_read(&ini, config->file, text, length);
-	for (size_t i = 0; i < override_count; i++) {
+	for (size_t i = 0; i < override_count && status != -STATUS_HOST; i++) {
 		r = config_override(&ini, overrides[i]);
 		status = r ? r : status;
 	}
-	r = config_build(config, &ini);
+	/* What was not read for lack of memory is no mistake of the config. */
+	r = status == -STATUS_HOST ? status : config_build(config, &ini);
 	ini_free(&ini);
 	return r ? r : status;
 }
 
-/* All of a file, malloced; NULL: said. */
+/* All of a file, malloced; NULL: said, with the status in *failed. */
 static char *
-read_file(const char *path, size_t *length)
+read_file(const char *path, size_t *length, int *failed)
 {
 	char *text = malloc(FILE_MAX + 1);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd =
+	    open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a named pipe may have no writer */
 	struct stat st;
 	ssize_t n = 1;
 
 	*length = 0;
+	*failed = -STATUS_USAGE;
 	if (!text) {
-		fail(STATUS_HOST, "reading the config %s: no memory", path);
+		*failed = fail(STATUS_HOST, "reading the config %s: no memory", path);
 	} else if (fd < 0 || fstat(fd, &st)) {
-		fail(STATUS_USAGE, "reading the config %s: %s%s", path, strerror(errno),
-		     errno == ENOENT   ? ": is the name right?"
-		     : errno == EACCES ? ": who may read it?"
-				       : "");
+		*failed = fail(status_for(errno, STATUS_USAGE), "reading the config %s: %s%s", path,
+			       strerror(errno),
+			       errno == ENOENT   ? ": is the name right?"
+			       : errno == EACCES ? ": who may read it?"
+						 : "");
 	} else if (S_ISDIR(st.st_mode)) {
 		fail(STATUS_USAGE, "reading the config %s: it is a directory: name a file in it",
 		     path);
@@ -62,12 +66,17 @@ read_file(const char *path, size_t *length)
 			n = read(fd, text + *length, FILE_MAX + 1 - *length);
 			if (n < 0 && errno == EINTR)
 				continue;
+			if (n < 0 && errno == EAGAIN && !fcntl(fd, F_SETFL, 0))
+				continue; /* there is a writer */
 			if (n < 0)
 				break;
 			*length += (size_t)n;
 		}
 		if (n < 0)
 			fail(STATUS_USAGE, "reading the config %s: %s", path, strerror(errno));
+		else if (!*length && S_ISFIFO(st.st_mode))
+			fail(STATUS_USAGE,
+			     "reading the config %s: it is a pipe that nobody writes to", path);
 		else if (*length >= 8 && !memcmp(text, SNAPSHOT_MAGIC, 8))
 			fail(STATUS_USAGE,
 			     "reading the config %s: this is a snapshot; restore it with -r", path);
@@ -95,9 +104,9 @@ config_read(struct config *config, const char *path, char *const *overrides, siz
 	int status;
 
 	config_init(config);
-	text = read_file(path, &length);
+	text = read_file(path, &length, &status);
 	if (!text)
-		return -STATUS_USAGE;
+		return status;
 	if (slash) {
 		folder = strndup(path, slash == path ? 1 : (size_t)(slash - path));
 		if (!folder) {

@@ -182,12 +182,17 @@ load_options(const struct loading *l, struct config_device *device, const struct
 		char key[UINT8_MAX + 1], *value;
 		int r;
 
+		if (device->option_count == INI_KEYS_MAX)
+			return refuse(l, "device %s has more than %u options", device->name,
+				      INI_KEYS_MAX);
 		snprintf(key, sizeof(key), "%.*s", item.name_length, item.name);
 		if (config_option_find(device, key))
 			return refuse(l, "device %s has %s twice", device->name, key);
-		value = get_text(l, &group, key);
+		if (item.type != RECORD_TEXT)
+			return refuse(l, "%s is no text", key);
+		value = strndup((const char *)item.data, item.count);
 		if (!value)
-			return -1;
+			return refuse(l, "no memory");
 		r = config_option_set(device, key, value, (struct config_place){ .file = file });
 		free(value);
 		if (r)

@@ -143,7 +143,8 @@ say(const char *section, const struct ini_key *key, const char *problem,
 {
 	char where[512];
 
-	return fail(STATUS_USAGE, "%s: [%s] %s%s%s %s (%s)",
+	return fail(problem == parse_no_memory ? STATUS_HOST : STATUS_USAGE,
+		    "%s: [%s] %s%s%s %s (%s)",
 		    schema_where(key->place, section, key->name, where, sizeof(where)), section,
 		    key->name, *key->value ? " = " : "", key->value, problem, row->help);
 }

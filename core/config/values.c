@@ -7,6 +7,8 @@
 
 #include "config/config.h"
 
+const char parse_no_memory[] = "needs more memory than there is";
+
 static int
 digit(char c)
 {
@@ -129,7 +131,7 @@ parse_hex(const char *text, uint8_t **bytes, size_t *length)
 	uint8_t *to = calloc(strlen(text) / 2 + 1, 1);
 
 	if (!to)
-		return "needs more memory than there is";
+		return parse_no_memory;
 	for (; *text; text++) {
 		if (isspace((unsigned char)*text))
 			continue;

@@ -53,8 +53,8 @@ status_devices(FILE *out, const struct drive *d)
 		fprintf(out, "%s{\"name\":\"%s\",\"plugin\":", i ? "," : "", device->config->name);
 		json_text(out, plugin, strlen(plugin));
 		fprintf(out, ",\"reads\":%llu,\"writes\":%llu,\"failures\":%llu}",
-			(unsigned long long)device->gate->reads,
-			(unsigned long long)device->gate->writes,
+			(unsigned long long)atomic_load(&device->gate->reads),
+			(unsigned long long)atomic_load(&device->gate->writes),
 			(unsigned long long)atomic_load(&device->gate->failures));
 	}
 	fputc(']', out);

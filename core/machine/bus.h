@@ -20,8 +20,9 @@
  */
 struct bus_gate {
 	struct lock lock;
-	bool concurrent;                /* the device needs no lock */
-	uint64_t reads, writes;         /* by vCPU threads under the lock */
+	bool concurrent; /* the device needs no lock */
+	/* By vCPU threads under the lock, read by any; of a concurrent device some may be lost. */
+	atomic_uint_least64_t reads, writes;
 	atomic_uint_least64_t failures; /* callbacks that returned an error */
 } __attribute__((aligned(64)));
 

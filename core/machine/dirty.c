@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "base/mutant.h"
 #include "machine/machine.h"
 
 int
@@ -62,12 +63,15 @@ dirty_look(struct machine *m, uint64_t *pages)
 		r = kvm_dirty_log(&m->kvm, i, m->dirty.log);
 		if (r)
 			break;
+		if (mutant("dirty", "log"))
+			continue;
 		add(pages, region->offset / PAGE_SIZE, m->dirty.log, region->size / PAGE_SIZE);
 		if (m->dirty.guest)
 			add(m->dirty.guest, region->offset / PAGE_SIZE, m->dirty.log,
 			    region->size / PAGE_SIZE);
 	}
-	memory_take_written(&m->memory, pages);
+	if (!mutant("dirty", "devices"))
+		memory_take_written(&m->memory, pages);
 	return r;
 }
 

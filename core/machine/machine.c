@@ -13,6 +13,7 @@
 #include "machine/dirty.h"
 
 #define MONITOR_PERIOD 20000000ull /* ns between looks for vCPUs that halted for good */
+#define TIME_MAX (INT64_MAX / 2) /* ns; timers end at INT64_MAX, and the clock must not reach it */
 
 static void
 kicked(int signal)
@@ -133,6 +134,7 @@ machine_destroy(struct machine *m)
 	machine_join(m);
 	for (uint32_t i = 0; i < m->vcpu_count; i++)
 		kvm_vcpu_close(&m->vcpus[i].kvm);
+	m->vcpu_count = 0; /* a signal handler may look */
 	free(m->vcpus);
 	bus_free(&m->bus);
 	irqs_free(&m->irqs);
@@ -394,7 +396,7 @@ machine_load(struct machine *m, const struct record *group, char *why, size_t wh
 		return -1;
 	}
 	m->end = (struct machine_end){ .cause = (enum machine_cause)end, .status = status };
-	if (!record_get_u64(group, "time", &time) || time > INT64_MAX ||
+	if (!record_get_u64(group, "time", &time) || time > TIME_MAX ||
 	    !record_find(group, "lines", &lines) || lines.type != RECORD_GROUP) {
 		snprintf(why, why_size, "the VM's clock or lines are missing or out of range");
 		return -1;

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -126,7 +127,8 @@ open_sized(struct memory *memory, const char *path, uint64_t size)
 	if (made)
 		memory->made = strdup(path);
 	if (fd < 0)
-		return fail(STATUS_IO, "cannot open memory_file %s: %s", path, strerror(errno));
+		return fail(status_for(errno, STATUS_IO), "cannot open memory_file %s: %s", path,
+			    strerror(errno));
 	error = fstat(fd, &st) ? errno : 0;
 	if (!error && st.st_size == 0)
 		error = allocate(fd, size);
@@ -188,6 +190,27 @@ memory_add_private(struct memory *memory, gpa_t gpa, uint64_t size, int fd, uint
 		return fail(STATUS_HOST, "cannot keep the snapshot open: %s", strerror(errno));
 	}
 	return add(memory, gpa, size, host, own, file_offset);
+}
+
+bool
+memory_cut(const struct memory *memory, char *name, size_t size)
+{
+	for (uint32_t i = 0; i < memory->count; i++) {
+		const struct memory_region *r = &memory->regions[i];
+		char link[32];
+		struct stat st;
+		ssize_t n;
+
+		if (r->fd < 0 || fstat(r->fd, &st) ||
+		    (uint64_t)st.st_size >= r->file_offset + r->size)
+			continue;
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", r->fd);
+		n = size ? readlink(link, name, size - 1) : 0;
+		if (size)
+			name[n > 0 ? n : 0] = '\0';
+		return true;
+	}
+	return false;
 }
 
 void

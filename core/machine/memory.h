@@ -43,6 +43,8 @@ int memory_add(struct memory *memory, gpa_t gpa, uint64_t size);
 int memory_add_file(struct memory *memory, gpa_t gpa, uint64_t size, const char *path);
 int memory_add_private(struct memory *memory, gpa_t gpa, uint64_t size, int fd,
 		       uint64_t file_offset);
+/* Has the file of a region become too short for it? Its name, as far as it fits (size may be 0). Touching what is gone is a SIGBUS. */
+bool memory_cut(const struct memory *memory, char *name, size_t size);
 void memory_free(struct memory *memory);
 /* Removes a file that memory_add_file made: for a machine that never ran. */
 void memory_unmake(struct memory *memory);

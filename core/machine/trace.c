@@ -18,7 +18,8 @@ trace_open(struct trace *trace, const char *path)
 		return 0;
 	free(trace->path);
 	trace->path = NULL;
-	return fail(STATUS_IO, "cannot write the trace to %s: %s", path, strerror(errno));
+	return fail(status_for(errno, STATUS_IO), "cannot write the trace to %s: %s", path,
+		    strerror(errno));
 }
 
 int

@@ -12,6 +12,7 @@
 #include "machine/machine.h"
 
 #define HLT_OPCODE 0xf4
+#define HANDLER_STACK (64u << 10) /* bytes, for handlers of signals */
 
 /*
  * The way of an access from exit to re-entry. The caches are cold then, and a call costs as much as its work: HOT
@@ -108,10 +109,27 @@ trace(struct vcpu *vcpu, uint32_t space, uint64_t address, bool write, const voi
 	trace_access(vcpu->machine->trace, &access);
 }
 
+/* Is it the memory's file that KVM stumbled over? That is said, then, and ends the machine. */
+static bool
+file_cut(struct machine *machine)
+{
+	char name[256];
+
+	if (!memory_cut(&machine->memory, name, sizeof(name)))
+		return false;
+	log_line(MINIVMM_ERROR, NULL,
+		 "%s was cut short by somebody while it was guest memory: the machine can't go on",
+		 name);
+	machine_end(machine, CAUSE_ERROR, STATUS_IO);
+	return true;
+}
+
 /* KVM takes memory that the host can't give it for a device. */
 static void
 memory_lost(struct machine *machine, uint64_t address)
 {
+	if (file_cut(machine))
+		return;
 	log_line(MINIVMM_ERROR, NULL,
 		 "the host can't provide guest memory at 0x%llx: is the disk of its file full, or "
 		 "the file cut short?",
@@ -209,6 +227,8 @@ exit_trouble(struct vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->kvm.run;
 
+	if (file_cut(vcpu->machine))
+		return;
 	if (run->exit_reason == KVM_EXIT_INTERNAL_ERROR)
 		log_line(MINIVMM_ERROR, NULL, "vCPU %u: KVM internal error %u%s", vcpu->kvm.id,
 			 run->internal.suberror,
@@ -346,7 +366,7 @@ run(struct vcpu *vcpu)
 				return;
 			continue;
 		}
-		if (r != -EINTR && r != -EAGAIN) {
+		if (r != -EINTR && r != -EAGAIN && !file_cut(machine)) {
 			log_line(MINIVMM_ERROR, NULL, "vCPU %u: KVM_RUN: %s", vcpu->kvm.id,
 				 strerror(-r));
 			vcpu_print(vcpu, MINIVMM_ERROR);
@@ -401,8 +421,14 @@ vcpu_main(void *argument)
 {
 	static const int faults[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE };
 	struct vcpu *vcpu = argument;
+	uint8_t
+	    handlers[HANDLER_STACK]; /* out of the way of an overflow, which is at the other end */
+	const stack_t stack = { .ss_sp = handlers, .ss_size = sizeof(handlers) };
+	stack_t before;
 	sigset_t all;
 
+	sigaltstack(&stack, &before);
+	vcpu->current = &bus_current;
 	sigfillset(&all);
 	/* A fault that is blocked ends the process without a word. */
 	for (size_t i = 0; i < sizeof(faults) / sizeof(*faults); i++)
@@ -418,6 +444,8 @@ vcpu_main(void *argument)
 		run(vcpu);
 		pthread_sigmask(SIG_BLOCK, &kick, NULL);
 	}
+	vcpu->current = NULL;
+	sigaltstack(&before, NULL); /* a sanitizer's, which unmaps it */
 	return NULL;
 }
 
@@ -477,7 +505,7 @@ vcpu_print(struct vcpu *vcpu, enum minivmm_level level)
 
 	if (kvm_vcpu_regs(&vcpu->kvm, &r) || kvm_vcpu_sregs(&vcpu->kvm, &s))
 		return;
-	if (!kvm_vcpu_code(&vcpu->kvm, &gpa))
+	if (!memory_cut(&vcpu->machine->memory, NULL, 0) && !kvm_vcpu_code(&vcpu->kvm, &gpa))
 		for (size_t i = 0; i < sizeof(code); i++) {
 			if (memory_read(&vcpu->machine->memory, gpa + i, &code[i], 1))
 				break;

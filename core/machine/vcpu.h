@@ -12,6 +12,7 @@
 #include "kvm/kvm.h"
 
 struct machine;
+struct bus_current;
 
 #define VCPU_REASONS 40 /* KVM_EXIT_... below this have a counter of their own */
 
@@ -28,6 +29,8 @@ struct vcpu {
 	atomic_uint_least64_t exits[VCPU_REASONS];
 	atomic_uint_least64_t accesses; /* ports and MMIO, likewise */
 	uint64_t seen;                  /* exits when the monitor last looked */
+	/* The callback that its thread is in; NULL: there is no thread. For a signal handler. */
+	const struct bus_current *_Atomic current;
 };
 
 /* All of its exits. Any thread. */

@@ -12,6 +12,8 @@
 
 #define ROWS_MAX 4096u /* a table without an end is found out */
 
+const char plugin_no_memory[] = "no memory";
+
 struct adoption {
 	struct plugin *plugin;
 	uint32_t register_size; /* the plugin's */
@@ -48,6 +50,17 @@ check_flags(struct adoption *a, const char *what, const char *name, uint32_t fla
 				      "update minivmm",
 				      what, name, flags & ~known)
 			      : NULL;
+}
+
+/* What a snapshot names something by must be a name there: the time to say so is now. */
+static const char *
+check_name(struct adoption *a, const char *what, const char *name)
+{
+	return record_name(name) ? NULL
+				 : wrong(a,
+					 "%s '%.64s' can't be called so: use 1 to 255 characters "
+					 "without blanks, '\"', '\\' and '='",
+					 what, name);
 }
 
 /* Memory that lives as long as the plugin. */
@@ -101,7 +114,7 @@ copy_table(struct adoption *a, const char *what, const void **table, uint32_t st
 				     what);
 	ours = keep(a->plugin, (rows + 1ul) * size);
 	if (!ours)
-		return wrong(a, "no memory");
+		return plugin_no_memory;
 	for (uint32_t i = 0; i < rows; i++) {
 		snprintf(name, sizeof(name), "%s[%u]", what, i);
 		trouble = copy(a, name, theirs + (size_t)i * stride, stride, ours + i * size, size);
@@ -155,6 +168,8 @@ add_option(struct adoption *a, const char *table, uint32_t index, struct minivmm
 	struct plugin *plugin = a->plugin;
 	struct plugin_option *all;
 
+	if (check_name(a, "option", row.name))
+		return a->buffer;
 	for (size_t i = 0; i < plugin->all_count; i++)
 		if (!strcmp(plugin->all[i].row.name, row.name))
 			return wrong(a, "%s[%u] makes a second option of the name %s", table, index,
@@ -165,7 +180,7 @@ add_option(struct adoption *a, const char *table, uint32_t index, struct minivmm
 			     table, index);
 	all = realloc(plugin->all, (plugin->all_count + 1) * sizeof(*all));
 	if (!all)
-		return wrong(a, "no memory");
+		return plugin_no_memory;
 	plugin->all = all;
 	all[plugin->all_count++] = (struct plugin_option){ .row = row, .required = required };
 	return NULL;
@@ -275,6 +290,8 @@ check_streams(struct adoption *a)
 
 		if (!row->name || (!row->output && !row->input))
 			return wrong(a, "streams[%u] has no name, or neither output nor input", i);
+		if (check_name(a, "stream", row->name))
+			return a->buffer;
 		if (row->output) {
 			option.name = row->output;
 			option.initial = row->output_initial ? row->output_initial : "none";
@@ -284,7 +301,7 @@ check_streams(struct adoption *a)
 			continue;
 		wait = keep(a->plugin, strlen(row->input) + sizeof("wait_"));
 		if (!wait)
-			return wrong(a, "no memory");
+			return plugin_no_memory;
 		sprintf(wait, "wait_%s", row->input);
 		option.name = row->input;
 		option.initial = row->input_initial;
@@ -313,6 +330,8 @@ check_fields(struct adoption *a)
 
 		if (!row->name || row->type < MINIVMM_U8 || row->type > MINIVMM_BOOL)
 			return wrong(a, "fields[%u] has no name or no type", i);
+		if (check_name(a, "field", row->name))
+			return a->buffer;
 		width = record_width((enum record_type)row->type);
 		if (row->flags & MINIVMM_POINTER
 			? !fits(a->plugin, row->offset, sizeof(void *)) || !row->counter_type
@@ -335,6 +354,8 @@ check_callbacks(struct adoption *a)
 	for (uint32_t i = 0; i < a->plugin->timer_count; i++)
 		if (!d->timers[i].name || !d->timers[i].fire)
 			return wrong(a, "timers[%u] has no name or no fire", i);
+		else if (check_name(a, "timer", d->timers[i].name))
+			return a->buffer;
 	for (uint32_t i = 0; i < a->plugin->watch_count; i++)
 		if (!d->watches[i].name || !d->watches[i].ready)
 			return wrong(a, "watches[%u] has no name or no ready", i);

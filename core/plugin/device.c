@@ -15,20 +15,20 @@
 void
 device_enter(struct device *device, const char *what)
 {
+	if (!device->gate->concurrent)
+		lock_take(&device->gate->lock);
+	atomic_store(&device->said, false);
 	bus_current.device = &device->public;
 	bus_current.callback = what;
 	bus_current.offset = 0;
-	atomic_store(&device->said, false);
-	if (!device->gate->concurrent)
-		lock_take(&device->gate->lock);
 }
 
 int
 device_leave(struct device *device, int result)
 {
+	bus_current.callback = NULL;
 	if (!device->gate->concurrent)
 		lock_release(&device->gate->lock);
-	bus_current.callback = NULL;
 	if (result < 0)
 		atomic_fetch_add(&device->gate->failures, 1);
 	return result;
@@ -169,9 +169,11 @@ device_create(struct device *d)
 	if (descriptor->fields)
 		fields_reset(descriptor->fields, d->public.state);
 	d->configured = true;
+	errno =
+	    0; /* a plugin says what is wrong in words; but memory is no mistake of the config */
 	if (descriptor->configure &&
 	    DEVICE_CALL(d, "configure", descriptor->configure(&d->public)) < 0)
-		return device_failed(d, "configure", STATUS_USAGE);
+		return device_failed(d, "configure", status_for(errno, STATUS_USAGE));
 	if (descriptor->fields) /* again, for what configure has allocated */
 		fields_reset(descriptor->fields, d->public.state);
 	return 0;
@@ -249,8 +251,11 @@ device_destroy(struct device *d)
 		loop_deferred_remove(loop, &d->posts[i].deferred);
 	for (uint32_t i = 0; i < d->streams_ready; i++)
 		stream_free(&d->streams[i].stream);
-	if (d->configured && d->plugin.descriptor.destroy)
+	if (d->configured && d->plugin.descriptor.destroy) {
+		device_enter(d, "destroy");
 		d->plugin.descriptor.destroy(&d->public);
+		device_leave(d, 0);
+	}
 	for (size_t i = 0; i < d->string_count; i++)
 		free(d->strings[i]);
 	free(d->strings);
@@ -389,6 +394,8 @@ devices_stop(struct devices *devices, const volatile bool *interrupted)
 {
 	int r = 0;
 
+	/* Nobody types to the machine any more: Ctrl-C is to end the wait for a slow reader. */
+	stream_terminal_restore(&devices->streams);
 	/* What a device has put out comes before what it says at its end. */
 	for (size_t i = 0; i < devices->count; i++)
 		for (uint32_t s = 0; s < devices->list[i].streams_ready; s++)

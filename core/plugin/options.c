@@ -8,6 +8,8 @@
 #include "base/log.h"
 #include "plugin/device.h"
 
+#define UNKNOWN_SAID 8u /* options of one device that are unknown: of more, no word */
+
 /* An option as it was given, or its initial value; place says where an error was made. */
 struct given {
 	const char *text; /* NULL: neither given nor initial */
@@ -242,6 +244,7 @@ static int
 check_unknown(struct device *device)
 {
 	const char **names = calloc(device->plugin.all_count + 1, sizeof(*names));
+	unsigned unknown = 0;
 	int r = 0;
 
 	if (!names)
@@ -250,16 +253,19 @@ check_unknown(struct device *device)
 		names[i] = device->plugin.all[i].row.name;
 	for (size_t i = 0; i < device->config->option_count; i++) {
 		struct config_option *o = &device->config->options[i];
-		const char *near = nearest(o->key, names);
+		const char *near;
 		char where[256];
 
-		if (!find_option(device, o->key))
-			r = fail(
-			    STATUS_USAGE,
-			    "%s: device %s: plugin %s has no option %s%s%s; see minivmm plugins %s",
-			    config_where(o->place, where, sizeof(where)), device->config->name,
-			    device->config->plugin, o->key, near ? "; did you mean " : "",
-			    near ? near : "", device->config->plugin);
+		if (find_option(device, o->key))
+			continue;
+		near = nearest(o->key, names);
+		r = fail(STATUS_USAGE,
+			 "%s: device %s: plugin %s has no option %s%s%s; see minivmm plugins %s",
+			 config_where(o->place, where, sizeof(where)), device->config->name,
+			 device->config->plugin, o->key, near ? "; did you mean " : "",
+			 near ? near : "", device->config->plugin);
+		if (++unknown == UNKNOWN_SAID)
+			break;
 	}
 	free(names);
 	return r;
@@ -317,6 +323,31 @@ in_memory(const struct memory *memory, const struct bus_range *range)
 	return false;
 }
 
+/* What KVM answers itself when it has the chips; a device there would never be asked. */
+static const struct chip {
+	uint32_t space;
+	uint64_t first, last;
+	const char *name;
+} chips[] = {
+	{ MINIVMM_PIO, 0x20, 0x21, "first PIC" },
+	{ MINIVMM_PIO, 0x40, 0x43, "PIT" },
+	{ MINIVMM_PIO, 0x61, 0x61, "PIT's speaker" },
+	{ MINIVMM_PIO, 0xa0, 0xa1, "second PIC" },
+	{ MINIVMM_PIO, 0x4d0, 0x4d1, "PICs' edge or level control" },
+	{ MINIVMM_MMIO, 0xfec00000, 0xfec00fff, "IOAPIC" },
+	{ MINIVMM_MMIO, 0xfee00000, 0xfee00fff, "LAPIC" },
+};
+
+static const struct chip *
+in_chip(const struct bus_range *range)
+{
+	for (size_t i = 0; i < sizeof(chips) / sizeof(*chips); i++)
+		if (range->row->space == chips[i].space && range->base <= chips[i].last &&
+		    (range->base >= chips[i].first || chips[i].first - range->base < range->length))
+			return &chips[i];
+	return NULL;
+}
+
 static int
 place_range(struct device *device, uint32_t index)
 {
@@ -331,6 +362,7 @@ place_range(struct device *device, uint32_t index)
 		.gate = device->gate,
 	};
 	struct given g = given(device, option);
+	const struct chip *chip;
 	char where[256];
 
 	if (!g.text)
@@ -340,6 +372,13 @@ place_range(struct device *device, uint32_t index)
 	if (row->space == MINIVMM_MMIO && in_memory(&device->all->machine->memory, &range))
 		return bad(device, option, g.place,
 			   "= %s lies in guest memory, which would hide it: move it", g.text);
+	chip = device->all->machine->kvm.irqchip ? in_chip(&range) : NULL;
+	if (chip)
+		return bad(device, option, g.place,
+			   "= %s lies over the %s, 0x%llx to 0x%llx, which would hide it: move "
+			   "it, or set irqchip = off in [vm]",
+			   g.text, chip->name, (unsigned long long)chip->first,
+			   (unsigned long long)chip->last);
 	return bus_add(&device->all->machine->bus, &range,
 		       config_where(g.place, where, sizeof(where)));
 }

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,6 +118,12 @@ plugin_path_free(struct plugin_path *path)
 }
 
 static int
+no_memory(const char *where, const char *name)
+{
+	return fail(STATUS_HOST, "%splugin %s: no memory", where, name);
+}
+
+static int
 by_name(const void *a, const void *b)
 {
 	return strcmp(*(char *const *)a, *(char *const *)b);
@@ -173,20 +180,24 @@ nearest_plugin(const struct plugin_path *path, const char *name, char *buffer, s
 	return buffer;
 }
 
-/* The plugin's file, malloced; NULL: said. */
-static char *
-find(const struct plugin_path *path, const char *name, const char *where)
+/* The plugin's file in *found, malloced. Returns 0 or a negative status. */
+static int
+find(const struct plugin_path *path, const char *name, const char *where, char **found)
 {
 	char *file = NULL, searched[512] = "", near[64];
 	size_t length = 0;
 
-	if (strchr(name, '/'))
-		return strdup(name);
+	if (strchr(name, '/')) {
+		*found = strdup(name);
+		return *found ? 0 : no_memory(where, name);
+	}
 	for (size_t i = 0; i < path->count; i++) {
 		if (asprintf(&file, "%s/%s.so", path->folders[i], name) < 0)
-			return NULL;
-		if (!access(file, F_OK))
-			return file;
+			return no_memory(where, name);
+		if (!access(file, F_OK)) {
+			*found = file;
+			return 0;
+		}
 		free(file);
 		length += (size_t)snprintf(searched + length, sizeof(searched) - length, "%s%s",
 					   i ? ", " : "", path->folders[i]);
@@ -194,9 +205,37 @@ find(const struct plugin_path *path, const char *name, const char *where)
 			length = sizeof(searched) - 1;
 	}
 	nearest_plugin(path, name, near, sizeof(near));
-	fail(STATUS_USAGE, "%splugin %s: no %s.so in %s; %s%s%s%s", where, name, name, searched,
-	     *near ? "did you mean " : "", near, *near ? "? Else " : "", path->advice);
-	return NULL;
+	return fail(STATUS_USAGE, "%splugin %s: no %s.so in %s; %s%s%s%s", where, name, name,
+		    searched, *near ? "did you mean " : "", near, *near ? "? Else " : "",
+		    path->advice);
+}
+
+/* dlopen would wait for who writes to a pipe, and does not tell a lack of the host from a bad file. */
+static int
+look_at(const char *path, const char *name, const char *where)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), error = fd < 0 ? errno : 0;
+	struct stat st = { 0 };
+
+	if (fd >= 0) {
+		error = fstat(fd, &st) ? errno : 0;
+		close(fd);
+	}
+	if (status_for(error, STATUS_USAGE) == STATUS_HOST)
+		return fail(STATUS_HOST, "%splugin %s: opening %s: %s", where, name, path,
+			    strerror(error));
+	if (!error && !S_ISREG(st.st_mode))
+		return fail(STATUS_USAGE, "%splugin %s: %s is %s, not a file", where, name, path,
+			    S_ISDIR(st.st_mode) ? "a directory" : "a device, pipe or socket");
+	return 0; /* dlopen says what else is wrong */
+}
+
+/* Did dlopen fail for lack of something? It promises no errno, and does not always say it in its text. */
+static bool
+lacks(const char *text, int error)
+{
+	return status_for(error, STATUS_USAGE) == STATUS_HOST || strstr(text, strerror(ENOMEM)) ||
+	       strstr(text, strerror(EMFILE));
 }
 
 int
@@ -206,14 +245,23 @@ plugin_load(struct plugin *plugin, const struct plugin_path *path, const char *n
 	const struct minivmm_registration *registration;
 	const char *trouble;
 	char text[256];
+	int r;
 
-	*plugin = (struct plugin){ .path = find(path, name, where) };
-	if (!plugin->path)
-		return -STATUS_USAGE;
+	*plugin = (struct plugin){ 0 };
+	r = find(path, name, where, &plugin->path);
+	if (!r)
+		r = look_at(plugin->path, name, where);
+	if (r)
+		return r;
+	errno = 0;
 	plugin->handle = dlopen(plugin->path, RTLD_NOW | RTLD_LOCAL);
-	if (!plugin->handle)
-		return fail(STATUS_USAGE, "%splugin %s can't be loaded: %s", where, name,
-			    dlerror());
+	if (!plugin->handle) {
+		r = errno;
+		trouble = dlerror();
+		trouble = trouble ? trouble : strerror(ENOMEM);
+		return fail(lacks(trouble, r) ? STATUS_HOST : STATUS_USAGE,
+			    "%splugin %s can't be loaded: %s", where, name, trouble);
+	}
 	registration = dlsym(plugin->handle, "minivmm_registration");
 	if (!registration)
 		return fail(STATUS_USAGE,
@@ -222,8 +270,8 @@ plugin_load(struct plugin *plugin, const struct plugin_path *path, const char *n
 			    where, name, plugin->path);
 	trouble = plugin_adopt(plugin, registration, text, sizeof(text));
 	if (trouble)
-		return fail(STATUS_USAGE, "%splugin %s (%s): %s", where, name, plugin->path,
-			    trouble);
+		return fail(trouble == plugin_no_memory ? STATUS_HOST : STATUS_USAGE,
+			    "%splugin %s (%s): %s", where, name, plugin->path, trouble);
 	return 0;
 }
 

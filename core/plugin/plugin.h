@@ -59,8 +59,10 @@ void plugin_unload(struct plugin *plugin);
 
 /*
  * Copies what a registration describes, row by row by the plugin's own stride, and checks it. Part of plugin_load;
- * apart for tests. Returns NULL, or what can't be carried, naming table, row and field; text in buffer.
+ * apart for tests. Returns NULL, or what can't be carried, naming table, row and field; text in buffer; or
+ * plugin_no_memory.
  */
+extern const char plugin_no_memory[];
 const char *plugin_adopt(struct plugin *plugin, const struct minivmm_registration *registration,
 			 char *buffer, size_t size);
 

@@ -166,11 +166,22 @@ get_end(struct minivmm_reader *reader)
 static int
 save_fields(struct minivmm_device *public, struct minivmm_writer *writer)
 {
-	struct device *d = (struct device *)public;
+	const struct minivmm_field *rows = ((struct device *)public)->plugin.descriptor.fields;
+	const struct minivmm_field *row;
+	uint64_t value;
 
-	if (d->plugin.descriptor.fields)
-		fields_save(d->plugin.descriptor.fields, public->state,
-			    (struct record_writer *)writer);
+	if (!rows)
+		return 0;
+	/* A restore would refuse it, when it is too late. */
+	row = fields_unfit(rows, public->state, &value);
+	if (row) {
+		log_line(MINIVMM_ERROR, public->name,
+			 "field %s is 0x%llx, more than its plugin says that it can be: the plugin "
+			 "is at fault",
+			 row->name, (unsigned long long)value);
+		return -1;
+	}
+	fields_save(rows, public->state, (struct record_writer *)writer);
 	return 0;
 }
 

@@ -42,6 +42,8 @@ struct stream_hub {
 	void (*quit)(void *context);            /* Ctrl-A x */
 	/* Sees all output, also what nobody reads. On the thread that puts it out. */
 	void (*output)(void *context, const char *device, const uint8_t *bytes, size_t length);
+	bool (*ended)(
+	    void *context); /* the machine has: connections are not waited for. NULL: never */
 	void *context;
 };
 
@@ -101,9 +103,12 @@ int stream_init(struct stream *stream, struct stream_hub *hub, const char *devic
 		struct config_place input_place);
 /* True when the text names something of the host that --trust must allow: a file, a socket. */
 bool stream_names_host(const char *text);
+/* The path of the file that is this end of the stream, or NULL: it is none. */
+const char *stream_file(const struct stream_end *end);
 /*
  * Opens what the options name and joins the loop. restored: an output file is continued; a fresh
- * machine's begins empty. Says what failed, returns a negative status.
+ * machine's begins empty. Says what failed, returns a negative status. Runs the loop while it waits for a connection,
+ * and leaves it unconnected when the machine ends meanwhile.
  */
 int stream_open(struct stream *stream, bool restored);
 /* The device has started, and may be told of input that is there already. */

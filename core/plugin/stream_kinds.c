@@ -37,7 +37,7 @@ stream_end_fail(const struct stream_end *end, const char *tried)
 	int error = errno;
 	char text[256];
 
-	return fail(STATUS_IO, "%s: %s = %s: cannot %s: %s", end->stream->device,
+	return fail(status_for(error, STATUS_IO), "%s: %s = %s: cannot %s: %s", end->stream->device,
 		    stream_end_option(end), stream_end_text(end, text, sizeof(text)), tried,
 		    strerror(error));
 }
@@ -260,7 +260,7 @@ text_decode(const char *target, uint8_t **bytes, size_t *length)
 	uint8_t *to = malloc(strlen(target) + 1);
 
 	if (!to)
-		return "does not fit into memory";
+		return parse_no_memory;
 	*bytes = to;
 	while (*target) {
 		int byte = (unsigned char)*target++;

@@ -6,9 +6,9 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -88,21 +88,45 @@ own_socket(struct stream_end *end, int domain)
 	return end->fd >= 0;
 }
 
+static void
+answered(struct loop_source *source, uint32_t events)
+{
+	*(bool *)source->context = true;
+}
+
+/* Runs the loop until the descriptor can be written to, the time is over or the machine has ended. 0 or an errno. */
+static int
+wait_for_answer(struct stream_end *end)
+{
+	const struct stream_hub *hub = end->stream->hub;
+	uint64_t deadline = clock_host() + CONNECT_TIMEOUT * 1000000ull, now;
+	bool done = false, ended = false;
+	struct loop_source source = { .fd = -1, .ready = answered, .context = &done };
+
+	if (loop_add(hub->loop, &source, end->fd, EPOLLOUT))
+		return errno;
+	while (!done && !ended && (now = clock_host()) < deadline) {
+		if (loop_once(hub->loop, (int)((deadline - now) / 1000000) + 1))
+			break;
+		ended = hub->ended && hub->ended(hub->context);
+	}
+	loop_remove(hub->loop, &source);
+	return done ? 0 : ended ? ECANCELED : ETIMEDOUT;
+}
+
 /* Connects end->fd; false with errno. */
 static bool
 connect_to(struct stream_end *end, const struct sockaddr *address, socklen_t length)
 {
-	struct pollfd fd = { .fd = end->fd, .events = POLLOUT };
 	socklen_t size = sizeof(int);
-	int error = 0;
+	int error;
 
 	if (!connect(end->fd, address, length))
 		return true;
 	if (errno != EINPROGRESS)
 		return false;
-	if (TEMP_FAILURE_RETRY(poll(&fd, 1, CONNECT_TIMEOUT)) == 0)
-		error = ETIMEDOUT;
-	else
+	error = wait_for_answer(end);
+	if (!error)
 		getsockopt(end->fd, SOL_SOCKET, SO_ERROR, &error, &size);
 	errno = error;
 	return !error;
@@ -148,13 +172,15 @@ stream_tcp_connect(struct stream_end *end, bool restored)
 
 	if (status)
 		return status;
-	for (struct addrinfo *a = addresses; a && !end->connected; a = a->ai_next) {
+	errno = 0;
+	for (struct addrinfo *a = addresses; a && !end->connected && errno != ECANCELED;
+	     a = a->ai_next) {
 		if (own_socket(end, a->ai_family) && connect_to(end, a->ai_addr, a->ai_addrlen))
 			end->connected = true;
 		else
 			drop_fd(&end->fd);
 	}
-	if (!end->connected)
+	if (!end->connected && errno != ECANCELED)
 		status = stream_end_fail(end, "connect");
 	freeaddrinfo(addresses);
 	return status;

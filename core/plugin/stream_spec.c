@@ -23,14 +23,21 @@ stream_names_host(const char *text)
 	return kind && (kind->flags & KIND_HOST);
 }
 
+const char *
+stream_file(const struct stream_end *end)
+{
+	return end->kind && !strcmp(end->kind->name, "file") ? end->target : NULL;
+}
+
 static int
 say(const struct stream_end *end, const char *text, struct config_place place, const char *problem,
     const char *detail)
 {
 	char where[512];
 
-	return fail(STATUS_USAGE, "%s: %s: %s = %s %s%s", config_where(place, where, sizeof(where)),
-		    end->stream->device, stream_end_option(end), text, problem, detail);
+	return fail(problem == parse_no_memory ? STATUS_HOST : STATUS_USAGE, "%s: %s: %s = %s %s%s",
+		    config_where(place, where, sizeof(where)), end->stream->device,
+		    stream_end_option(end), text, problem, detail);
 }
 
 static int
@@ -197,7 +204,7 @@ stream_save(struct stream *stream, struct record_writer *writer)
 	uint8_t *bytes = malloc(stream->input_length + 1);
 
 	if (!origin || !bytes)
-		writer->failed = true;
+		writer->failed = writer->no_memory = true;
 	else {
 		for (size_t i = 0; i < stream->input_length; i++)
 			bytes[i] = stream->input[(stream->input_head + i) % stream->input_size];

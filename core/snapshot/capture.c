@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The course of a snapshot: rounds of copying, the stop, the end. */
+/* The course of a snapshot: who does what when, and what comes of it. */
 #include "snapshot/capture.h"
 
 #include <errno.h>
@@ -8,152 +8,18 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/prctl.h>
 #include <sys/random.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "machine/dirty.h"
 #include "snapshot/reset.h"
 
-#define FEW 64u    /* pages: so many are copied in the stop */
-#define MANY 4096u /* pages: copying them costs more than a fork */
-#define ROUNDS_MAX 30u
-#define SLOW_ROUNDS 3u /* that did not leave much less than the one before */
-
 const char *const capture_methods[] = { "auto", "precopy", "fork", "pause", NULL };
 
-static uint64_t
-count(const uint64_t *pages, size_t words)
-{
-	uint64_t sum = 0;
-
-	for (size_t i = 0; i < words; i++)
-		sum += (uint64_t)__builtin_popcountll(pages[i]);
-	return sum;
-}
-
-/*
- * What has been written since the last look is to be written next, and is no longer as in the base. more: so is what
- * was to be written before.
- */
-static int
-look(struct capture *c, bool more)
-{
-	size_t words = memory_words(&c->machine->memory);
-	int r;
-
-	if (!more)
-		memset(c->todo, 0, words * sizeof(*c->todo));
-	r = dirty_look(c->machine, c->todo);
-	for (size_t i = 0; i < words; i++)
-		c->since[i] |= c->todo[i];
-	return r;
-}
-
-/*
- * Changes are tracked from here on, and those since the base become known: of a restored machine, whose changes
- * nobody has tracked, by what its memory has that the file does not.
- */
-static int
-track(struct capture *c)
-{
-	int r = c->request.track ? dirty_start(c->machine) : 0;
-
-	if (r || !c->request.track || c->base.tracked || !c->base.known)
-		return r;
-	if (!memory_private_pages(&c->machine->memory, c->since))
-		c->base.known = false;
-	c->base.tracked = c->base.known;
-	return 0;
-}
-
-/* The pages that a snapshot without a round before it has. */
-static int
-first_pages(struct capture *c)
-{
-	size_t words = memory_words(&c->machine->memory);
-	int r = track(c);
-
-	if (!r && dirty_on(c->machine))
-		r = look(c, false);
-	if (!r && c->request.diff && !c->base.known)
-		r = fail(STATUS_HOST,
-			 "can't write snapshot %s: what has changed since the restore can't be "
-			 "known here; take a full one",
-			 c->output.path);
-	if (c->request.diff)
-		memcpy(c->todo, c->since, words * sizeof(*c->todo));
-	else
-		memory_candidates(&c->machine->memory, c->todo);
-	c->total = count(c->todo, words);
-	return r;
-}
-
-static bool
-can_fork(const struct capture *c)
-{
-	for (uint32_t i = 0; i < c->machine->memory.count; i++)
-		if (c->machine->memory.regions[i].shared)
-			return false;
-	return true;
-}
-
-/* Rounds until few pages are left; or until there is no hope of that. */
-static int
-copy(struct capture *c)
-{
-	size_t words = memory_words(&c->machine->memory);
-	uint64_t left = UINT64_MAX, before;
-	unsigned slow = 0;
-	int r = first_pages(c);
-
-	while (!r) {
-		r = image_write(&c->image, c->todo);
-		c->result.rounds++;
-		if (!r)
-			r = look(c, false);
-		before = left;
-		left = count(c->todo, words);
-		c->total += left;
-		slow = left > before / 4 * 3 ? slow + 1 : 0;
-		if (left <= FEW || slow == SLOW_ROUNDS || c->result.rounds == ROUNDS_MAX)
-			break;
-	}
-	/* These, unless a fork takes care of them in one piece. */
-	c->kept = left > MANY && c->result.method == CAPTURE_AUTO && can_fork(c);
-	return r || c->kept ? r : image_write(&c->image, c->todo);
-}
-
-/* Copies the last pages, so that the machine can go on. */
-static int
-put_aside(struct capture *c)
-{
-	const struct memory *memory = &c->machine->memory;
-	size_t at = 0;
-
-	if (c->result.late > c->aside_pages) {
-		uint8_t *more = realloc(c->aside, c->result.late * PAGE_SIZE);
-
-		if (!more)
-			return fail(STATUS_HOST, "can't write snapshot %s: no memory",
-				    c->output.path);
-		c->aside = more;
-		c->aside_pages = c->result.late;
-	}
-	for (size_t i = 0; i < memory_words(memory); i++)
-		for (uint64_t word = c->todo[i]; word; word &= word - 1) {
-			uint64_t page = i * 64 + (uint64_t)__builtin_ctzll(word);
-
-			memcpy(c->aside + at++ * PAGE_SIZE, memory_page(memory, page), PAGE_SIZE);
-		}
-	return 0;
-}
-
 /* What went wrong first is what is told. Returns r. */
-static int
-note_text(struct capture *c, int r, const char *text)
+int
+capture_note(struct capture *c, int r, const char *text)
 {
 	if (r && !c->result.status) {
 		c->result.status = r;
@@ -165,50 +31,7 @@ note_text(struct capture *c, int r, const char *text)
 static int
 note(struct capture *c, int r)
 {
-	return note_text(c, r, fail_text());
-}
-
-/* A child has the memory as it is now; it writes the last pages and is gone. */
-static int
-fork_child(struct capture *c)
-{
-	pid_t parent = getpid(), child = fork();
-	int r;
-
-	if (child < 0)
-		return fail(STATUS_HOST, "can't write snapshot %s: fork: %s", c->output.path,
-			    strerror(errno));
-	if (child) {
-		c->child = child;
-		return 0;
-	}
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent)
-		_exit(STATUS_IO);
-	r = image_write(&c->image, c->todo);
-	if (r)
-		snprintf(c->image.shared->why, sizeof(c->image.shared->why), "%s", fail_text());
-	_exit(-r);
-}
-
-/* What must be done while the machine stands still. Main thread, machine paused. */
-static int
-take(struct capture *c)
-{
-	size_t words = memory_words(&c->machine->memory);
-	int r = capture_state(c);
-
-	if (r || c->result.method == CAPTURE_PAUSE)
-		return r;
-	/* A fork's first look is this one. */
-	r = c->result.rounds ? look(c, c->kept) : first_pages(c);
-	if (r)
-		return r;
-	c->result.late = count(c->todo, words);
-	if (c->result.method == CAPTURE_AUTO)
-		c->result.method =
-		    c->result.late > MANY && can_fork(c) ? CAPTURE_FORK : CAPTURE_PRECOPY;
-	return c->result.method == CAPTURE_FORK ? fork_child(c) : put_aside(c);
+	return capture_note(c, r, fail_text());
 }
 
 static void
@@ -220,7 +43,7 @@ stop(struct capture *c)
 
 	c->stops = true;
 	if (!r)
-		r = take(c);
+		r = capture_take(c);
 	if (runs && (r || c->result.method != CAPTURE_PAUSE)) {
 		int resumed = machine_go_on(c->machine);
 
@@ -229,61 +52,6 @@ stop(struct capture *c)
 	}
 	c->result.stopped = clock_host() - before;
 	note(c, r);
-}
-
-static int
-write_aside(struct capture *c)
-{
-	size_t at = 0;
-	int r = 0;
-
-	for (size_t i = 0; i < memory_words(&c->machine->memory) && !r; i++)
-		for (uint64_t word = c->todo[i]; word && !r; word &= word - 1)
-			r = image_write_copy(&c->image, i * 64 + (uint64_t)__builtin_ctzll(word),
-					     c->aside + at++ * PAGE_SIZE);
-	return r;
-}
-
-static int
-wait_for_child(struct capture *c)
-{
-	int status;
-
-	while (waitpid(c->child, &status, 0) < 0)
-		if (errno != EINTR)
-			return fail(STATUS_HOST, "can't write snapshot %s: waitpid: %s",
-				    c->output.path, strerror(errno));
-	c->child = 0;
-	if (c->cancelled)
-		return fail(STATUS_IO, "snapshot %s was cancelled", c->output.path);
-	if (WIFSIGNALED(status))
-		return fail(STATUS_HOST, "can't write snapshot %s: its writer was killed by %s",
-			    c->output.path, strsignal(WTERMSIG(status)));
-	/* It has logged that itself. */
-	if (WEXITSTATUS(status))
-		return note_text(c, -WEXITSTATUS(status), c->image.shared->why);
-	return 0;
-}
-
-/* After the stop. */
-static int
-rest(struct capture *c)
-{
-	int r;
-
-	if (c->result.method == CAPTURE_PAUSE) {
-		r = first_pages(c);
-		if (!r)
-			r = image_write(&c->image, c->todo);
-	} else
-		r = c->child ? wait_for_child(c) : write_aside(c);
-	if (!r && c->cancelled)
-		r = fail(STATUS_IO, "snapshot %s was cancelled", c->output.path);
-	/* What a file has lost looks like a hole of zeros. */
-	if (!r)
-		r = memory_whole(&c->machine->memory);
-	return r ? r
-		 : image_commit(&c->image, &c->meta, &c->header, c->request.diff ? c->since : NULL);
 }
 
 static void
@@ -305,7 +73,7 @@ writer(void *argument)
 	struct capture *c = argument;
 
 	if (c->result.method == CAPTURE_AUTO || c->result.method == CAPTURE_PRECOPY)
-		note(c, copy(c));
+		note(c, capture_copy(c));
 	if (!c->result.status) {
 		phase_set(c, CAPTURE_WANTS_STOP);
 		pthread_mutex_lock(&c->lock);
@@ -314,7 +82,7 @@ writer(void *argument)
 		pthread_mutex_unlock(&c->lock);
 	}
 	if (!c->result.status)
-		note(c, rest(c));
+		note(c, capture_rest(c));
 	phase_set(c, CAPTURE_ENDED);
 	return NULL;
 }
@@ -454,15 +222,17 @@ begin(struct capture *c, const struct capture_request *request)
 	c->request = *request;
 	c->result = (struct capture_result){ .method = request->method, .diff = request->diff };
 	c->header = (struct snapshot_header){ .version = 0 };
-	c->cancelled = c->kept = false;
+	c->kept = false;
+	atomic_store(&c->cancelled, false);
 	c->total = 0;
 	c->began = clock_host();
 	c->phase = CAPTURE_COPYING;
 	c->request.path = strdup(request->path);
 	r = request->fd >= 0 ? output_open_fd(&c->output, request->fd, request->path)
 			     : output_open(&c->output, request->path);
-	if (!r && (getrandom(c->header.id, sizeof(c->header.id), 0) != sizeof(c->header.id) ||
-		   !c->request.path))
+	if (!r && !c->request.path)
+		r = fail(STATUS_HOST, "can't write snapshot %s: no memory", request->path);
+	if (!r && getrandom(c->header.id, sizeof(c->header.id), 0) != sizeof(c->header.id))
 		r = fail(STATUS_HOST, "can't write snapshot %s: no random id", request->path);
 	if (!r)
 		r = image_init(&c->image, &c->output, &c->machine->memory);
@@ -492,7 +262,7 @@ check(const struct capture *c, const struct capture_request *request)
 			    "can't write snapshot %s: there is none that it could differ from; "
 			    "take a full one first",
 			    request->path);
-	if (request->method == CAPTURE_FORK && !can_fork(c))
+	if (request->method == CAPTURE_FORK && !capture_can_fork(c))
 		return fail(STATUS_USAGE,
 			    "can't write snapshot %s: method fork needs memory of the machine's "
 			    "own, not a memory_file",
@@ -515,8 +285,8 @@ capture_start(struct capture *c, const struct capture_request *request)
 	if (!r && loop_add(&c->machine->loop, &c->event, c->event_fd, EPOLLIN))
 		r = fail(STATUS_HOST, "can't wait for the snapshot: %s", strerror(errno));
 	if (!r) {
-		c->aside = malloc(FEW * 4 * PAGE_SIZE);
-		c->aside_pages = c->aside ? FEW * 4 : 0;
+		c->aside = malloc(CAPTURE_ASIDE * PAGE_SIZE);
+		c->aside_pages = c->aside ? CAPTURE_ASIDE : 0;
 		if (c->aside) /* here, not in the stop */
 			memset(c->aside, 0, c->aside_pages * PAGE_SIZE);
 		sigfillset(&all);
@@ -551,7 +321,7 @@ capture_now(struct capture *c, const struct capture_request *request, struct cap
 	if (!r)
 		r = capture_state(c);
 	if (!r)
-		r = rest(c);
+		r = capture_rest(c);
 	note(c, r);
 	clean_up(c);
 	if (result)
@@ -570,9 +340,11 @@ capture_cancel(struct capture *c)
 {
 	if (!c->busy)
 		return;
-	c->cancelled = true;
+	atomic_store(&c->cancelled, true);
+	pthread_mutex_lock(&c->lock);
 	if (c->child)
 		kill(c->child, SIGKILL);
+	pthread_mutex_unlock(&c->lock);
 }
 
 void
@@ -614,9 +386,9 @@ capture_reset(struct capture *c, struct reset *reset)
 int64_t
 capture_look(struct capture *c)
 {
-	if (c->busy || !dirty_on(c->machine) || look(c, false))
+	if (c->busy || !dirty_on(c->machine) || capture_dirty(c, false))
 		return -1;
-	return (int64_t)count(c->todo, memory_words(&c->machine->memory));
+	return (int64_t)capture_count(c);
 }
 
 bool

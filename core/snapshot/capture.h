@@ -75,7 +75,7 @@ struct capture {
 	bool busy, stops; /* stops: the machine stands still for it */
 	struct capture_request request;
 	struct capture_result result;
-	volatile bool cancelled;
+	atomic_bool cancelled;
 	struct output output;
 	struct image image;
 	struct snapshot_meta meta;
@@ -86,7 +86,7 @@ struct capture {
 	size_t aside_pages;          /* room there */
 	atomic_uint_least64_t total; /* pages to write, for progress */
 	uint64_t began;              /* clock_host */
-	pid_t child;                 /* that writes; 0: none */
+	pid_t child;                 /* that writes, under the lock; 0: none */
 	pthread_t thread;
 	struct loop_source event;
 	int event_fd;
@@ -124,9 +124,25 @@ struct reset;
 int capture_reset(struct capture *capture, struct reset *reset);
 
 /* What the files of this module share. */
+#define CAPTURE_ASIDE 256u /* pages that the stop has room for from the beginning */
 
-/* What does not change while the machine runs, into meta: not in the stop, where CPUID and files would take their time. */
+
+/* Into meta, what does not change while the machine runs: not in the stop, where CPUID and files
+ * would take their time. */
 void capture_about(struct capture *capture);
-/* The rest but memory, of a paused machine: into meta. 0 or a negative status. */
+/* Into meta, the rest but memory, of a paused machine. 0 or a negative status. */
 int capture_state(struct capture *capture);
+/* Memory: before the stop; in it, which also saves the state (main thread); after it, to the end of
+ * the file. 0 or a negative status. */
+int capture_copy(struct capture *capture);
+int capture_take(struct capture *capture);
+int capture_rest(struct capture *capture);
+bool capture_can_fork(const struct capture *capture);  /* all memory is the process's own */
+uint64_t capture_count(const struct capture *capture); /* pages to write next */
+/* What has been written since the last look is to be written next, and is no longer as in the base.
+ * more: so is what was to be written before. 0 or a negative status. */
+int capture_dirty(struct capture *capture, bool more);
+/* The first failure, with its text, is what the result says. Returns r. */
+int capture_note(struct capture *capture, int r, const char *text);
+
 #endif

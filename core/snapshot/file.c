@@ -15,7 +15,7 @@ static const struct kind {
 	{ SECTION_CONFIG, 1, 1, false },
 	{ SECTION_HOST, 1, 1, false },
 	{ SECTION_VM, 1, 1, false },
-	{ SECTION_VCPU, 1, SNAPSHOT_SECTIONS_MAX, false },
+	{ SECTION_VCPU, 1, 64, false },
 	{ SECTION_DEVICE, 0, SNAPSHOT_SECTIONS_MAX, false },
 	{ SECTION_MEMORY, 1, 1, false },
 	{ SECTION_SUMS, 1, 1, true },
@@ -192,6 +192,9 @@ check_raw(struct snapshot *snapshot, char *why, size_t why_size)
 			if (row->length != (pages + 7) / 8)
 				return why_not("is damaged: it says which pages it holds for "
 					       "another size of memory");
+			if (pages % 8 && table[row->offset + row->length - 1] >> pages % 8)
+				return why_not("is damaged: it says that it holds pages beyond the "
+					       "end of memory");
 			snapshot->pages = table + row->offset;
 		}
 	}

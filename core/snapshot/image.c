@@ -114,7 +114,7 @@ image_write(struct image *image, const uint64_t *pages)
 
 			if (!wanted)
 				continue;
-			if (image->cancelled && *image->cancelled)
+			if (image->cancelled && atomic_load(image->cancelled))
 				return fail(STATUS_IO, "snapshot %s was cancelled",
 					    image->output->path);
 			failed =

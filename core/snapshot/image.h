@@ -19,7 +19,7 @@ struct snapshot_meta;
 struct image {
 	struct output *output;
 	const struct memory *memory;
-	const volatile bool *cancelled; /* NULL: never */
+	const atomic_bool *cancelled; /* NULL: never */
 	/* In one shared mapping, so that a forked child can write pages too: */
 	struct image_shared {
 		atomic_uint_least64_t bytes; /* of data, written so far */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Fills a machine that was built from a snapshot's config with the snapshot's state. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,15 +9,22 @@
 #include "plugin/device.h"
 #include "snapshot/snapshot.h"
 
-/* What is unfit about a section, and how the host that made it differs from this one. */
+/*
+ * What is unfit about a section, and how the host that made it differs from this one; unless errno, 0 before the attempt,
+ * tells that this one lacks something.
+ */
 static int
 unfit(const struct snapshot *snapshot, uint32_t tag, uint32_t index, const char *why)
 {
 	const struct record *made = snapshot_section(snapshot, SECTION_HOST, 0);
 	struct record_writer writer = { 0 };
+	enum status status = status_for(errno, STATUS_SNAPSHOT);
 	struct record here;
 	char there_text[256], here_text[256] = "", name[5];
 
+	if (status == STATUS_HOST)
+		return fail(STATUS_HOST, "can't load %s, section %s %u: no memory", snapshot->path,
+			    snapshot_tag_name(tag, name), index);
 	snapshot_host_save(&writer, NULL);
 	if (!writer.failed && !record_open(writer.data, writer.length, &here))
 		snapshot_host_text(&here, here_text, sizeof(here_text));
@@ -32,6 +40,7 @@ snapshot_config(const struct snapshot *snapshot, struct config *config)
 {
 	char why[512] = "";
 
+	errno = 0;
 	if (config_load(config, snapshot_section(snapshot, SECTION_CONFIG, 0), why, sizeof(why)))
 		return unfit(snapshot, SECTION_CONFIG, 0, why);
 	return 0;
@@ -183,6 +192,7 @@ snapshot_load_state(const struct snapshot *snapshot, struct machine *machine,
 {
 	char why[512] = "";
 
+	errno = 0;
 	for (uint32_t i = 0; i < machine->vcpu_count; i++)
 		if (vcpu_load(&machine->vcpus[i], snapshot_section(snapshot, SECTION_VCPU, i), why,
 			      sizeof(why)))
@@ -199,8 +209,10 @@ snapshot_load_state(const struct snapshot *snapshot, struct machine *machine,
 int
 snapshot_load(const struct snapshot *snapshot, struct machine *machine, struct devices *devices)
 {
-	int failed = check_all(snapshot, machine, devices);
+	int failed;
 
+	errno = 0;
+	failed = check_all(snapshot, machine, devices);
 	if (!failed)
 		failed = load_generation(snapshot, devices);
 	if (!failed)

@@ -21,7 +21,7 @@ snapshot_meta_add(struct snapshot_meta *meta, uint32_t tag, uint32_t index, uint
 	if (body)
 		meta->body = body;
 	if (!rows || !body) {
-		meta->failed = true;
+		meta->failed = meta->no_memory = true;
 		return;
 	}
 	if (data)
@@ -38,8 +38,8 @@ void
 snapshot_meta_add_record(struct snapshot_meta *meta, uint32_t tag, uint32_t index,
 			 struct record_writer *writer)
 {
-	if (writer->failed)
-		meta->failed = true;
+	meta->failed |= writer->failed;
+	meta->no_memory |= writer->no_memory;
 	snapshot_meta_add(meta, tag, index, 0, writer->data, writer->length);
 	record_writer_free(writer);
 	*writer = (struct record_writer){ 0 };

@@ -84,10 +84,11 @@ snapshot_open_fd(struct snapshot *snapshot, int fd, const char *name)
 	failed = read_meta(fd, name, (uint64_t)status.st_size, &meta, &length);
 	if (failed)
 		return failed;
+	errno = 0;
 	failed = snapshot_parse(snapshot, meta, length, (uint64_t)status.st_size, why, sizeof(why));
 	snapshot->fd = fd;
 	if (failed)
-		return fail(STATUS_SNAPSHOT, "%s %s", name, why);
+		return fail(status_for(errno, STATUS_SNAPSHOT), "%s %s", name, why);
 	snapshot->path = strdup(name);
 	return snapshot->path ? 0 : fail(STATUS_HOST, "can't read snapshot %s: no memory", name);
 }
@@ -100,7 +101,8 @@ snapshot_open(struct snapshot *snapshot, const char *path)
 
 	*snapshot = (struct snapshot){ .fd = -1 };
 	if (fd < 0)
-		return fail(STATUS_SNAPSHOT, "can't open snapshot %s: %s", path, strerror(errno));
+		return fail(status_for(errno, STATUS_SNAPSHOT), "can't open snapshot %s: %s", path,
+			    strerror(errno));
 	return snapshot_open_fd(snapshot, fd, path);
 }
 
@@ -219,11 +221,10 @@ check_parent(const struct snapshot *child)
 }
 
 int
-snapshot_open_chain(struct snapshot *snapshot, const char *path, char *const *others,
-		    size_t other_count)
+snapshot_open_parents(struct snapshot *snapshot, char *const *others, size_t other_count)
 {
-	int failed = snapshot_open(snapshot, path);
 	struct snapshot *child = snapshot;
+	int failed = 0;
 
 	for (unsigned depth = 0; !failed && snapshot_has_parent(child); child = child->parent) {
 		char *found = find_parent(child, others, other_count);
@@ -239,8 +240,17 @@ snapshot_open_chain(struct snapshot *snapshot, const char *path, char *const *ot
 		if (!failed)
 			failed = check_parent(child);
 		if (!failed && ++depth == CHAIN_MAX)
-			failed =
-			    fail(STATUS_SNAPSHOT, "%s has more than %u parents", path, CHAIN_MAX);
+			failed = fail(STATUS_SNAPSHOT, "%s has more than %u parents",
+				      snapshot->path, CHAIN_MAX);
 	}
 	return failed;
+}
+
+int
+snapshot_open_chain(struct snapshot *snapshot, const char *path, char *const *others,
+		    size_t other_count)
+{
+	int failed = snapshot_open(snapshot, path);
+
+	return failed ? failed : snapshot_open_parents(snapshot, others, other_count);
 }

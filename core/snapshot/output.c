@@ -18,8 +18,9 @@
 static int
 fail_write(const struct output *output, const char *what)
 {
-	return fail(STATUS_IO, "can't write snapshot %s: %s: %s%s", output->path, what,
-		    strerror(errno), errno == ENOSPC || errno == EDQUOT ? "; make room there" : "");
+	return fail(status_for(errno, STATUS_IO), "can't write snapshot %s: %s: %s%s", output->path,
+		    what, strerror(errno),
+		    errno == ENOSPC || errno == EDQUOT ? "; make room there" : "");
 }
 
 /* A target that exists must be a file that may be written: a rename would replace anything. */
@@ -120,8 +121,9 @@ output_open(struct output *output, const char *path)
 	*output = (struct output){ .path = strdup(path), .fd = -1 };
 	if (!output->path)
 		return fail(STATUS_HOST, "can't write snapshot %s: no memory", path);
+	errno = 0;
 	temporary = name_files(output);
-	failed = temporary ? check_target(output) : -STATUS_IO;
+	failed = temporary ? check_target(output) : errno == ENOMEM ? -STATUS_HOST : -STATUS_IO;
 	/* Not mkstemp: the kernel applies the umask, which can't be read without a race. */
 	output->temporary = temporary;
 	if (failed || !open_unnamed(output))
@@ -145,7 +147,7 @@ send_all(struct output *output, const void *from, size_t length)
 		struct pollfd room = { .fd = output->fd, .events = POLLOUT };
 
 		if (n < 0 && errno == EAGAIN) {
-			if (output->cancelled && *output->cancelled) {
+			if (output->cancelled && atomic_load(output->cancelled)) {
 				errno = ECANCELED;
 				return fail_write(output, "writing");
 			}
@@ -160,17 +162,19 @@ send_all(struct output *output, const void *from, size_t length)
 	return 0;
 }
 
+/* From a copy: the guest may write what we send, and its checksum goes before it. */
 static int
 send_frame(struct output *output, const void *from, size_t length, uint64_t offset)
 {
 	struct stream_frame frame = { .offset = offset, .length = (uint32_t)length };
-	int failed;
+	uint8_t *bytes = output->frame + sizeof(frame);
 
-	frame.checksum = crc32c(crc32c(0, &frame, sizeof(frame)), from, length);
-	failed = send_all(output, &frame, sizeof(frame));
+	memcpy(bytes, from, length);
+	frame.checksum = crc32c(crc32c(0, &frame, sizeof(frame)), bytes, length);
+	memcpy(output->frame, &frame, sizeof(frame));
 	if (offset + length > output->size)
 		output->size = offset + length;
-	return failed ? failed : send_all(output, from, length);
+	return send_all(output, output->frame, sizeof(frame) + length);
 }
 
 int
@@ -179,7 +183,8 @@ output_open_fd(struct output *output, int fd, const char *name)
 	int flags = fcntl(fd, F_GETFL);
 
 	*output = (struct output){ .path = strdup(name), .fd = fd, .stream = true, .flags = -1 };
-	if (!output->path)
+	output->frame = malloc(sizeof(struct stream_frame) + STREAM_FRAME_MAX);
+	if (!output->path || !output->frame)
 		return fail(STATUS_HOST, "can't write snapshot %s: no memory", name);
 	if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY) {
 		errno = flags < 0 ? errno : EBADF;
@@ -293,6 +298,7 @@ output_close(struct output *output)
 		close(output->fd);
 	if (output->named)
 		unlink(output->temporary);
+	free(output->frame);
 	free(output->temporary);
 	free(output->folder);
 	free(output->target);

@@ -10,6 +10,7 @@
 #ifndef SNAPSHOT_OUTPUT_H
 #define SNAPSHOT_OUTPUT_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -31,9 +32,10 @@ struct output {
 	bool done;  /* it has its final one, whatever commit answers */
 	int fd;
 	bool stream;
-	int flags;     /* of a stream's descriptor, as they were: meanwhile it does not block */
-	uint64_t size; /* of a stream's file, so far */
-	const volatile bool
+	int flags;      /* of a stream's descriptor, as they were: meanwhile it does not block */
+	uint64_t size;  /* of a stream's file, so far */
+	uint8_t *frame; /* a stream's, in the making */
+	const atomic_bool
 	    *cancelled; /* NULL: never; else a stream that nobody reads is left then */
 };
 

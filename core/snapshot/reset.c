@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "base/log.h"
+#include "base/mutant.h"
 #include "machine/dirty.h"
 
 int
@@ -46,7 +47,7 @@ put_pages_back(struct reset *reset)
 	/* Nobody has looked before: what is no longer the file's, or all. */
 	if (!failed && !reset->known && !memory_private_pages(memory, reset->pages))
 		memset(reset->pages, 0xff, memory->size / PAGE_SIZE / 8);
-	for (size_t i = 0; i < words && !failed; i++)
+	for (size_t i = 0; i < words && !failed && !mutant("reset", "pages"); i++)
 		for (uint64_t word = reset->pages[i]; word; word &= word - 1) {
 			uint64_t page = i * 64 + (uint64_t)__builtin_ctzll(word);
 
@@ -67,7 +68,9 @@ reset_run(struct reset *reset, uint64_t *changed)
 		changed[i] |= reset->pages[i];
 	if (!failed) {
 		m->kvm.ran = true;
-		failed = snapshot_load_state(reset->snapshot, m, reset->devices);
+		failed = mutant("reset", "state")
+			     ? 0
+			     : snapshot_load_state(reset->snapshot, m, reset->devices);
 	}
 	if (!failed)
 		failed = devices_start(reset->devices, MINIVMM_RESET);

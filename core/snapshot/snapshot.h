@@ -91,7 +91,9 @@ struct snapshot {
 int snapshot_open(struct snapshot *snapshot, const char *path);
 int snapshot_open_chain(struct snapshot *snapshot, const char *path, char *const *others,
 			size_t other_count);
-/* The same for a descriptor, which becomes the snapshot's; name is for messages. */
+/* The parents of one that is open. */
+int snapshot_open_parents(struct snapshot *snapshot, char *const *others, size_t other_count);
+/* As snapshot_open, for a descriptor, which becomes the snapshot's; name is for messages. */
 int snapshot_open_fd(struct snapshot *snapshot, int fd, const char *name);
 /*
  * Takes a snapshot from a pipe or a socket (output.h has the format), up to its end, into memory, and
@@ -185,7 +187,7 @@ struct snapshot_meta {
 	size_t count;
 	uint8_t *body;
 	size_t length;
-	bool failed;
+	bool failed, no_memory; /* no_memory: that was why */
 };
 void snapshot_meta_add(struct snapshot_meta *meta, uint32_t tag, uint32_t index, uint32_t flags,
 		       const void *data, size_t length);

@@ -29,6 +29,8 @@ image_commit(struct image *image, struct snapshot_meta *meta, struct snapshot_he
 	int failed;
 
 	add_memory(image, meta, held);
+	if (meta->no_memory)
+		return fail(STATUS_HOST, "can't write snapshot %s: no memory", output->path);
 	if (meta->failed)
 		return fail(STATUS_BUG, "can't write snapshot %s: its records can't be built",
 			    output->path);

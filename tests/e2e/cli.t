@@ -58,7 +58,6 @@ for (
     [ [ @ini, @ini ], qr/--config is given twice; see minivmm --help/ ],
     [ [ @ini, '--until', 'hlt', '--until=access:1' ], qr/--until is given twice/ ],
     [ [ @ini, qw(--at hlt --save a --save b) ], qr/--save is given twice/ ],
-    [ [ qw(-r a --restore b) ], qr/--restore is given twice/ ],
     [ [ @ini, qw(--log warn --log error) ], qr/--log is given twice/ ],
     [ [ @ini, '--until=' ], qr/--until:  is no point; use / ],
   ) {

@@ -6,6 +6,7 @@ use warnings;
 use lib 'tests/lib';
 
 use Minivmm;
+use POSIX ();
 use Test::More;
 
 # A test: the text as x.ini is refused so.
@@ -22,6 +23,13 @@ my $good = guest('f4');    # eight lines, of which the last is output = stdio in
 
 # The file.
 fails([ $minivmm, '-c', 'missing.ini' ], 110, qr/the config missing\.ini: No such file or directory/, 'no such config');
+POSIX::mkfifo('fifo', 0600);
+fails([ $minivmm, '-c', 'fifo' ], 110, qr/the config fifo: it is a pipe that nobody writes to/, 'a pipe without a writer', timeout => 9);
+{
+    my ($status, $out, $err) = run([ 'sh', '-c', '(sleep 0.2; cat) | "$@"', 'sh', $minivmm, '-c', '/dev/stdin', '--check' ],
+        stdin => guest('f4'));
+    is("$status:$err", '0:', 'a pipe with one');
+}
 fails([ $minivmm, '-c', '.' ], 110, qr/the config \.: it is a directory/, 'a directory');
 fails([ $minivmm, '-c', '/proc/self/mem' ], 110, qr/the config \/proc\/self\/mem: Input\/output error/, 'unreadable');
 SKIP: {
@@ -71,6 +79,8 @@ refused('--set of no device', $good, qr/--set device\.x: the config has no devic
 my $boot = "[vm]\nmemory = 64K\n[boot]\n";
 refused('nothing', "[vm]\nmemory = 64K\n", qr/x\.ini: there is nothing to run: give \[boot\] an image or code/);
 refused('image missing', "${boot}image = no.bin\n", qr/x\.ini:4: opening the image no\.bin: No such file .*is it built\?/);
+refused('image is a pipe', "${boot}image = fifo\n", qr/x\.ini:4: image fifo is a device, pipe or socket, not a file/);
+unlink 'fifo';
 refused('image is a directory', "${boot}image = .\n", qr/x\.ini:4: image \. is a directory, not a file/);
 refused('half a byte', "${boot}code = f4f\n", qr/x\.ini:4: \[boot\] code = f4f has half a byte/);
 spew('big', 'x' x 70000);

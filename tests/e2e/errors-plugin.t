@@ -6,6 +6,7 @@ use warnings;
 use lib 'tests/lib';
 
 use Minivmm;
+use POSIX ();
 use Test::More;
 
 my $plugins = "[plugins]\npath = $build/tests/plugins\n\n";
@@ -29,6 +30,8 @@ refused('a misspelt name', "[device a]\nplugin = serail\n",
     qr/x\.ini:16: plugin serail: no serail\.so in .*; did you mean serial\? Else build it there, or name its folder/);
 fails([ $minivmm, 'plugins', 'seril' ], 110, qr/plugin seril: no seril\.so in .*; did you mean serial\? Else /, 'of plugins');
 refused('no shared object', "[device a]\nplugin = ./x.ini\n", qr/x\.ini:16: plugin \.\/x\.ini can't be loaded: .*x\.ini: /);
+POSIX::mkfifo('fifo', 0600);
+refused('a pipe', "[device a]\nplugin = ./fifo\n", qr/x\.ini:16: plugin \.\/fifo: \.\/fifo is a device, pipe or socket, not a file/);
 refused('no registration', "[device a]\nplugin = no-registration\n",
     qr/x\.ini:16: plugin no-registration: .*\/no-registration\.so is no minivmm plugin: it does not use MINIVMM_REGISTER\(\)/);
 refused('unresolved symbol', "[device a]\nplugin = unresolved\n",
@@ -145,6 +148,13 @@ my $before = names();
 ($status, $out, $err) = run([ $minivmm, '-c', 'x.ini', '--set', 'device.a.in=pause', '--at', 'access:1', '--save', 'x.snap' ]);
 is($status, 113, 'in pause');
 like($err, qr/minivmm: device a has requests in flight and does not come to rest\n/, 'says so');
+is(names(), $before, 'no snapshot');
+
+# A field above its own maximum could not be restored: no snapshot either.
+($status, $out, $err) = run([ $minivmm, '-c', 'x.ini', '--set', 'device.a.in=state', '--at', 'access:1', '--save', 'x.snap' ]);
+is("$status:$out", '113:H', 'a field that no restore would take: the machine goes on');
+like($err, qr/\Aminivmm: a: field resumes is 0x65, more than its plugin says that it can be: the plugin is at fault\n/,
+    'says whose and which');
 is(names(), $before, 'no snapshot');
 
 done_testing;

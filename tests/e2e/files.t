@@ -5,6 +5,7 @@ use v5.14;
 use warnings;
 use lib 'tests/lib';
 
+use File::Basename 'dirname';
 use Minivmm;
 use Test::More;
 
@@ -30,6 +31,33 @@ for (@collisions) {
     is("$status:$out", '110:', "@$arguments: refused");
     like($err, qr/^minivmm: \Q$one\E and \Q$other\E both name the file \S+: /, "@$arguments: says which");
 }
+# What a device reads, whatever its plugin calls the option.
+spew('in.txt', 'precious');
+mkdir 'own';
+spew('own/serial.so', slurp(dirname($minivmm) . '/plugins/serial.so'));
+spew('more.ini', "$text\n[plugins]\npath = $build/tests/plugins\n\n[device b]\nplugin = button\nport = 0x200\n"
+      . "\n[device w]\nplugin = watcher\npath = none\n");
+my @in = ('-c', 'my.ini', '--set', 'device.serial0.input=file:in.txt');
+for (
+    [ [ @in, '--trace', 'in.txt' ], '--trace', 'serial0' ],
+    [ [ @in, '--status', './in.txt' ], '--status', 'serial0' ],
+    [ [ @in, @point, '--save', 'in.txt' ], '--save', 'serial0' ],
+    [ [ @in, '--set', 'device.serial0.output=file:in.txt' ], 'serial0', 'serial0' ],
+    [ [ '-r', 'own.snap', '--set', 'device.serial0.input=file:in.txt', '--set', 'device.serial0.output=file:in.txt' ],
+        'serial0', 'serial0' ],
+    [ [ '-c', 'my.ini', '--set', 'plugins.path=own', '--trace', 'own/serial.so' ], '--trace', 'serial0' ],
+    [ [ '-c', 'more.ini', '--set', 'device.w.path=in.txt', '--trace', 'in.txt' ], '--trace', 'w' ],
+    [ [ '-c', 'more.ini', '--set', 'device.b.input=file:in.txt', '--trace', 'in.txt' ], '--trace', 'b' ],
+  ) {
+    my ($arguments, $one, $other) = @$_;
+    my ($status, $out, $err) = run([ $minivmm, @$arguments ]);
+    is("$status:$out", '110:', "@$arguments: refused");
+    like($err, qr/^minivmm: \Q$one\E and \Q$other\E both name the file \S+: /, "@$arguments: says which");
+}
+is(slurp('in.txt'), 'precious', 'what is read is as it was');
+unlink 'in.txt';
+unlink 'more.ini', 'own/serial.so';
+rmdir 'own';
 is(slurp('own.snap'), $bytes, 'the snapshot is as it was');
 is(slurp('my.ini'), $text, 'the config is as it was');
 is(names(), 'my.ini own.snap', 'nothing is left behind');
@@ -75,5 +103,30 @@ SKIP: {
     is($status, 113, 'a memory_file without room is refused');
     like($err, qr{^minivmm: cannot size memory_file small/ram to 0x40000 bytes: No space left}, 'and says so');
     system('umount small');
+}
+# A memory_file that somebody cuts while the guest runs in it, or while a device copies from it: its code is gone, or data.
+for my $cut ([ 'its code', 0 ], [ 'its data', 4096 ]) {
+    my ($what, $left) = @$cut;
+    unlink 'ram';
+    # mov $0x3f8,%dx; mov $'!',%al; out %al,%dx; mov $0x3000,%si; 1: mov (%si),%al; inc %ax; jmp 1b
+    spew('cut.ini', guest('ba f8 03 b0 21 ee be 00 30 8a 04 40 eb fb'));
+    spew('status.json', "of an earlier run\n");
+    my $process = start([ $minivmm, '-c', 'cut.ini', '--set', 'vm.memory_file=ram', '--status', 'status.json', '--registers' ]);
+    ok(until_true { heard($process) eq '!' }, "a guest that lives in a file, until $what");
+    is(slurp('status.json'), '', 'the status of an earlier run is gone meanwhile');
+    truncate 'ram', $left;
+    my ($end, undef, $said) = finish($process, 10);
+    is($end, 113, 'is cut: the run ends so');
+    like($said, qr{^minivmm: \S*/ram was cut short by somebody while it was guest memory: }m, 'says which file');
+    unlike($said, qr/KVM internal error/, 'and nothing else');
+    is(status_of('status.json')->{cause}, 'error', 'and --status says so');
+}
+{
+    my $process = start([ $minivmm, '-c', 'cut.ini', '--set', 'vm.memory_file=new', '--until', 'step:4000000000' ]);
+    until_true { heard($process) eq '!' };
+    truncate 'new', 0;
+    my ($end, undef, $said) = finish($process, 10);
+    is($end, 113, 'cut while we read from it ourselves');
+    like($said, qr/cut short by somebody.*new|new was cut short by somebody/, 'says which file');
 }
 done_testing;

@@ -5,7 +5,9 @@ use v5.14;
 use warnings;
 use lib 'tests/lib';
 
+use IO::Socket::INET;
 use Minivmm;
+use Much;
 use POSIX qw(SIGHUP SIGINT SIGTERM);
 use Test::More;
 
@@ -55,6 +57,33 @@ for my $signal (SIGINT, SIGTERM) {
     until_true { -e "/proc/$process->{pid}/fd" && `ls -l /proc/$process->{pid}/fd` =~ /signalfd/ };
     kill TERM => $process->{pid};
     is((finish($process))[0], 1000 + SIGTERM, 'while it waits for input');
+}
+
+# While it opens what it is told to.
+{
+    POSIX::mkfifo('fifo', 0600);
+    my $process = start([ $minivmm, '-c', 'busy.ini', '--trace', 'fifo' ]);
+    until_true { -e "/proc/$process->{pid}/wchan" && slurp("/proc/$process->{pid}/syscall") =~ /^257 / };
+    kill TERM => $process->{pid};
+    is((finish($process, 10))[0], 1000 + SIGTERM, 'while it waits for who reads its trace');
+
+    # A server that takes nobody: its queue is full.
+    my $server = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1') or die "listen: $!";
+    my @queue = map { IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $server->sockport, Blocking => 0) } 1 .. 4;
+    my @connects = ($minivmm, '-c', 'busy.ini', '--set', 'device.serial0.output=tcp:127.0.0.1:' . $server->sockport);
+    for my $signal (SIGINT, SIGTERM) {
+        $process = start(\@connects);
+        until_true { -e "/proc/$process->{pid}/fd" && `ls -l /proc/$process->{pid}/fd` =~ /signalfd(.*\n)+.*socket/ };
+        my $begin = time;
+        kill $signal, $process->{pid};
+        is((finish($process, 9))[0], 1000 + $signal, "signal $signal while it connects");
+        cmp_ok(time - $begin, '<=', 2, 'at once');
+    }
+    my $terminal = terminal();
+    $process = start([ @connects, '--set', 'device.serial0.input=stdio' ], terminal => $terminal);
+    ok(until_true { $terminal->raw }, 'the terminal is raw while it connects');
+    $terminal->type("\cAx");
+    is((finish($process, 9))[0], 0, 'Ctrl-A x ends it');
 }
 
 # SIGQUIT: registers, as often as one likes, and the machine goes on.
@@ -113,14 +142,73 @@ for my $case (
     is((finish($process))[0], $expected, $name);
     is($terminal->settings, $before, "$name: the terminal is as it was");
 }
-SKIP: {
-    skip 'a sanitizer ends it in its own way', 2 if $build =~ /[at]san/;
+
+# The reader of its output has stalled when it ends: the keyboard is a keyboard again.
+{
     my $terminal = terminal();
     my $before = $terminal->settings;
-    spew('crash.ini', guest('e6 12', "input = stdio\n\n[plugins]\npath = $build/tests/plugins\n\n[device a]\nplugin = faulty\nin = crash\n"));
-    my $process = start([ $minivmm, '-c', 'crash.ini' ], terminal => $terminal);
-    is((finish($process))[0], 1011, 'a plugin that crashes');
-    is($terminal->settings, $before, 'a plugin that crashes: the terminal is as it was');
+    my ($reader, $writer) = small_pipe();
+    my $unread = pack 'i', 0;
+    # Says '!' whenever there is room: mov $0x3fd,%dx; 1: in %dx,%al; test $0x20,%al; jz 1b; mov $0x3f8,%dx; ...
+    spew('much.ini', guest('ba fd 03 ec a8 20 74 fb ba f8 03 b0 21 ee eb f0', 'input = stdio') =~ s/\n\ninput/\ninput/r);
+    my $process = start([ $minivmm, '-c', 'much.ini' ], terminal => $terminal, stdout => $writer);
+    ok(until_true { $terminal->raw }, 'a machine whose output nobody reads');
+    ok(until_true { ioctl $reader, 0x541b, $unread; unpack('i', $unread) }, 'which is full');
+    $terminal->type("\cAx");
+    ok(until_true { $terminal->settings eq $before }, 'Ctrl-A x: the terminal is as it was, while the output waits');
+    $terminal->type("\cC");
+    is((finish($process))[0], 1000 + SIGINT, 'Ctrl-C ends the wait');
+}
+
+# A guest that writes to a device which goes wrong there; the terminal is raw then.
+sub faulty {
+    my ($in) = @_;
+    my $terminal = terminal();
+    $terminal->{before} = $terminal->settings;
+    spew('x.ini', guest('e6 12 eb fe', "input = stdio\n\n[plugins]\npath = $build/tests/plugins\n\n[device a]\nplugin = faulty\nin = $in\n")
+          =~ s/\n\ninput/\ninput/r);
+    my $process = start([ $minivmm, '-c', 'x.ini' ], terminal => $terminal);
+    return ($terminal, $process);
+}
+SKIP: {
+    skip 'a sanitizer ends it in its own way', 12 if $build =~ /[at]san/;
+    my $where = 'in device a, callback write, offset 0x2: the plugin is at fault';
+    for (
+        [ crash => 1011, qr/SIGSEGV at 0x0 $where/ ],
+        [ abort => 1006, qr/SIGABRT $where/ ],
+        [ overflow => 1011, qr/SIGSEGV at 0x[0-9a-f]+ $where/ ],
+        [ exit => 5, qr// ],
+      ) {
+        my ($in, $expected, $words) = @$_;
+        my ($terminal, $process) = faulty($in);
+        my ($status, undef, $err) = finish($process);
+        is($status, $expected, "a plugin with $in: how it ends");
+        like($err, $words, "$in: what is said");
+        is($terminal->settings, $terminal->{before}, "$in: the terminal is as it was");
+    }
+}
+
+# Signals that end a process by default.
+for my $signal (POSIX::SIGALRM, POSIX::SIGUSR2, POSIX::SIGRTMAX) {
+    my ($terminal, $process) = faulty('nowhere');
+    ok(until_true { $terminal->raw }, 'runs');
+    kill $signal, $process->{pid};
+    is((finish($process))[0], 1000 + $signal, "dies of signal $signal");
+    is($terminal->settings, $terminal->{before}, 'the terminal is as it was');
+}
+
+# A callback that does not return, on a vCPU's thread and on the main thread.
+for ([ hang => SIGINT, 'SIGINT', 'write, offset 0x2' ], [ 'hang-start' => SIGTERM, 'SIGTERM', 'start, offset 0x0' ]) {
+    next if $build =~ /tsan/ && $_->[0] eq 'hang-start';    # ThreadSanitizer holds signals back from a loop
+    my ($in, $signal, $name, $callback) = @$_;
+    my ($terminal, $process) = faulty($in);
+    ok(until_true { $terminal->raw }, $in);
+    select undef, undef, undef, 0.1;
+    kill $signal, $process->{pid};
+    my ($status, undef, $err) = finish($process, 10);
+    is($status, 1000 + $signal, "$in: dies of the signal");
+    like($err, qr/^minivmm: $name: what runs in device a, callback $callback does not return: ending without it\n\z/m, 'says whose');
+    is($terminal->settings, $terminal->{before}, 'the terminal is as it was');
 }
 
 done_testing;

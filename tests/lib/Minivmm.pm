@@ -56,7 +56,7 @@ sub names {
 }
 
 # Starts a command, with more environment. Names in lower case are ours: stdin, its bytes or a handle (else nothing);
-# stdout, a handle or file (else collected); terminal, one of terminal() for both.
+# stdout, a handle or file (else collected); terminal, one of terminal() for both, but for a stdout that is given.
 sub start {
     my ($command, %with) = @_;
     my $self = { command => $command, name => "$aside/" . ++$started };
@@ -70,7 +70,7 @@ sub start {
         open STDIN, '<' . (ref $in ? '&' : ''),
           $terminal ? $terminal->{name} : ref $in ? $in : "$self->{name}.in"
           or die "stdin: $!";
-        open STDOUT, '>' . (ref $out ? '&' : ''), $terminal ? $terminal->{name} : $out // "$self->{name}.out"
+        open STDOUT, '>' . (ref $out ? '&' : ''), $out // ($terminal ? $terminal->{name} : "$self->{name}.out")
           or die "stdout: $!";
         open STDERR, '>', "$self->{name}.err" or die "stderr: $!";
         { exec { $command->[0] } @$command }

@@ -2,6 +2,8 @@
 /* A plugin that goes wrong where its option says. */
 #include <minivmm/plugin.h>
 
+#include <stdlib.h>
+
 enum fault {
 	NOWHERE,
 	CONFIGURE,
@@ -18,10 +20,17 @@ enum fault {
 	SAVE,
 	LOADED,
 	ROWS,
-	WATCH
+	WATCH,
+	STATE,
+	ABORT,
+	OVERFLOW,
+	EXIT,
+	HANG,
+	HANG_START
 };
 
 #define SLOW 200000000 /* ns */
+#define MANY 100       /* times that it resumes, at most */
 
 struct faulty {
 	uint32_t in;
@@ -47,9 +56,26 @@ faulty_configure(struct minivmm_device *dev)
 	return faulty_is(dev, CONFIGURE) ? -1 : 0;
 }
 
+static void
+hang(void)
+{
+	for (volatile int i = 0;; i++)
+		;
+}
+
+static int
+overflow(volatile int *outer)
+{
+	volatile int inner[1000] = { *outer };
+
+	return inner[0] < 0 ? 0 : overflow(inner) + inner[1];
+}
+
 static int
 faulty_start(struct minivmm_device *dev, const struct minivmm_start *start)
 {
+	if (((struct faulty *)minivmm_state(dev))->in == HANG_START)
+		hang();
 	return faulty_is(dev, START) ? -1 : 0;
 }
 
@@ -78,11 +104,21 @@ faulty_rows(struct minivmm_device *dev)
 static int
 faulty_write(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t value)
 {
-	const struct faulty *f = minivmm_state(dev);
+	struct faulty *f = minivmm_state(dev);
 	volatile uint8_t *nowhere = NULL;
 
 	if (f->in == CRASH)
 		*nowhere = 1;
+	if (f->in == ABORT)
+		abort();
+	if (f->in == EXIT)
+		exit(5);
+	if (f->in == HANG)
+		hang();
+	if (f->in == OVERFLOW)
+		return overflow(&(volatile int){ 1 });
+	if (f->in == STATE)
+		f->resumes = MANY + 1;
 	if (f->in == ROWS)
 		return faulty_rows(dev);
 	if (f->in == WATCH)
@@ -146,10 +182,11 @@ faulty_loaded(struct minivmm_device *dev)
 	return faulty_is(dev, LOADED) ? -1 : 0;
 }
 
-static const char *const faults[] = { "nowhere", "configure", "start",      "read",   "write",
-				      "crash",   "pause",     "slow-pause", "noise",  "bad-pause",
-				      "resume",  "stop",      "save",       "loaded", "rows",
-				      "watch",   NULL };
+static const char *const faults[] = {
+	"nowhere", "configure", "start",    "read", "write", "crash",      "pause", "slow-pause",
+	"noise",   "bad-pause", "resume",   "stop", "save",  "loaded",     "rows",  "watch",
+	"state",   "abort",     "overflow", "exit", "hang",  "hang-start", NULL
+};
 
 static const struct minivmm_option options[] = {
 	MINIVMM_OPTION_AS(ENUM, struct faulty, in, "nowhere", "where it goes wrong",
@@ -186,7 +223,7 @@ static const struct minivmm_watch watches[] = {
 
 static const struct minivmm_field fields[] = {
 	MINIVMM_FIELD(struct faulty, pauses),
-	MINIVMM_FIELD(struct faulty, resumes),
+	MINIVMM_FIELD(struct faulty, resumes, .max = MANY),
 	MINIVMM_END,
 };
 

@@ -20,6 +20,7 @@ main(void)
 					.addr = (uintptr_t)&offset };
 	struct kvm_vcpu vcpu;
 	struct kvm kvm;
+	int status;
 
 	if (kvm_open(&kvm) || kvm_vcpu_open(&vcpu, &kvm, 0))
 		return 1;
@@ -28,7 +29,10 @@ main(void)
 		one.msrs.entries[0].data = FAR;
 		ioctl(vcpu.fd, KVM_SET_MSRS, &one);
 	}
-	if (ioctl(vcpu.fd, KVM_GET_MSRS, &one) != 1)
-		return 1;
-	return one.msrs.entries[0].data >= FAR ? 0 : 77;
+	status = ioctl(vcpu.fd, KVM_GET_MSRS, &one) != 1 ? 1
+		 : one.msrs.entries[0].data >= FAR       ? 0
+							 : 77;
+	kvm_vcpu_close(&vcpu);
+	kvm_close(&kvm);
+	return status;
 }

@@ -337,6 +337,8 @@ longer_registration(void **state)
 	sample_free(s);
 }
 
+#define NAME_64 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
 #define CONTRADICTIONS(X)                                                                          \
 	X(s->registration.abi = 2, "built for ABI 2")                                              \
 	X(s->registration.size = 40, "registration is cut short")                                  \
@@ -373,6 +375,11 @@ longer_registration(void **state)
 	X(posts[1].name = "done", "posts[1] has the name of posts[0], done")                       \
 	X(fields[1].name = "level", "fields[1] has the name of fields[0], level")                  \
 	X(fields[0].type = MINIVMM_SIZE, "fields[0] has no name or no type")                       \
+	X(fields[0].name = "a b", "field 'a b' can't be called so")                                \
+	X(fields[1].name = "", "field '' can't be called so")                                      \
+	X(timers[0].name = "a=b", "timer 'a=b' can't be called so")                                \
+	X(streams[0].name = "\n", "stream '\n' can't be called so")                                \
+	X(options[0].name = NAME_64 NAME_64 NAME_64 NAME_64, "option '" NAME_64 "' can't")         \
 	X(fields[1].count = 17, "field bytes lies outside of its state")                           \
 	X(fields[1].counter_offset = 25, "field bytes has a counter outside of its state")         \
 	X(fields[0].flags = MINIVMM_POINTER, "field level lies outside of its state")              \

@@ -652,7 +652,7 @@ load_refuses(void **state)
 		"plugin is missing or no text",
 		"device d0 has no plugin",
 		"options is missing or no group",
-		"number is missing or no text",
+		"number is no text",
 		"device d0 has port twice",
 		"more is unknown",
 		"d0 is no name for a device, or there twice",

@@ -301,6 +301,35 @@ save_refuses_a_wild_counter(void **state)
 	record_writer_free(&w);
 }
 
+/* What a save must not write: a load would refuse it. */
+static void
+finds_what_is_unfit(void **state)
+{
+	static const struct minivmm_field *const none = NULL;
+	uint8_t ram[4] = { 255, 255, 255, 255 };
+	struct sample s = filled;
+	uint64_t value;
+
+	s.ram = ram;
+	assert_ptr_equal(fields_unfit(rows, &s, &value), none);
+	s.limited = 10;
+	assert_string_equal(fields_unfit(rows, &s, &value)->name, "limited");
+	assert_int_equal(value, 10);
+	s.limited = 9;
+	s.fixed[2] = 0x201;
+	assert_string_equal(fields_unfit(rows, &s, &value)->name, "fixed");
+	assert_int_equal(value, 0x201);
+	s.fixed[2] = 0x200;
+	memset(&s.flag, 2, 1);
+	assert_string_equal(fields_unfit(rows, &s, &value)->name, "flag");
+	s.flag = true;
+	memset(&s.marks[3], 2, 1); /* behind those that count */
+	assert_ptr_equal(fields_unfit(rows, &s, &value), none);
+	s.fifo_count = 9;
+	assert_string_equal(fields_unfit(rows, &s, &value)->name, "fifo");
+	assert_int_equal(value, 9);
+}
+
 int
 main(void)
 {
@@ -313,6 +342,7 @@ main(void)
 		cmocka_unit_test(refuses_a_lying_counter),
 		cmocka_unit_test(pointer_without_memory),
 		cmocka_unit_test(save_refuses_a_wild_counter),
+		cmocka_unit_test(finds_what_is_unfit),
 	};
 
 	return cmocka_run_group_tests_name("fields", tests, NULL, NULL);

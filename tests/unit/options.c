@@ -388,12 +388,53 @@ restored(void **state)
 		struct bench *b;
 
 		assert_int_equal(setup((void **)&b), 0);
-		b->devices.restored = true;
-		b->devices.trusted = cases[i].trusted;
+		b->devices.flags = DEVICES_RESTORED | (cases[i].trusted ? DEVICES_TRUSTED : 0);
 		config_option_set(&b->config, cases[i].key, cases[i].value,
 				  (struct config_place){ cases[i].file, 0 });
 		if (take(b, NULL, NULL) != cases[i].result || !strstr(b->said.text, cases[i].said))
 			fail_msg("%s %s = %s: %s", cases[i].file, cases[i].key, cases[i].value,
+				 b->said.text);
+		teardown((void **)&b);
+	}
+}
+
+/* A place is a chip's own where there are chips: its neighbours are free. "ports" has 8 of them, "at" 16 bytes. */
+static void
+chips(void **state)
+{
+	static const struct {
+		const char *key, *value, *said; /* NULL: it is free */
+	} cases[] = {
+		{ "ports", "0x18", NULL },
+		{ "ports", "0x19", "ports = 0x19 lies over the first PIC, 0x20 to 0x21" },
+		{ "ports", "0x21", "the first PIC" },
+		{ "ports", "0x22", NULL },
+		{ "ports", "0x43", "the PIT, 0x40 to 0x43" },
+		{ "ports", "0x44", NULL },
+		{ "ports", "0x5a", "the PIT's speaker" },
+		{ "ports", "0x62", NULL },
+		{ "ports", "0xa1", "the second PIC" },
+		{ "ports", "0x4d1", "edge or level control" },
+		{ "at", "0xfebffff0", NULL },
+		{ "at", "0xfebffff1", "at = 0xfebffff1 lies over the IOAPIC, 0xfec00000 to" },
+		{ "at", "0xfec00fff", "the IOAPIC" },
+		{ "at", "0xfee00000", "the LAPIC" },
+		{ "at", "0xfee01000", NULL },
+		{ "at", "0xfffffffffffffff0", "do not fit" },
+	};
+
+	for (size_t i = 0; i < 2 * sizeof(cases) / sizeof(*cases); i++) {
+		const char *said = i % 2 ? cases[i / 2].said : NULL;
+		struct bench *b;
+		int r;
+
+		assert_int_equal(setup((void **)&b), 0);
+		b->machine.kvm.irqchip = i % 2;
+		r = take(b, cases[i / 2].key, cases[i / 2].value);
+		if (i / 2 == 15) /* wraps, chips or none */
+			said = cases[15].said;
+		if (r != (said ? -STATUS_USAGE : 0) || (said && !strstr(b->said.text, said)))
+			fail_msg("%s = %s: %d, %s", cases[i / 2].key, cases[i / 2].value, r,
 				 b->said.text);
 		teardown((void **)&b);
 	}
@@ -411,6 +452,7 @@ main(void)
 		TEST(no_length),
 		TEST(lines),
 		TEST(lines_need_chips),
+		cmocka_unit_test(chips),
 		cmocka_unit_test(paths),
 		cmocka_unit_test(restored),
 	};

@@ -168,6 +168,49 @@ writer_refuses(void **state)
 	}
 }
 
+/* As it is, with all inside; but not to where it can't be. */
+static void
+copies_items(void **state)
+{
+	struct record_writer from = { 0 }, to = { 0 }, again = { 0 };
+	struct record root, copy, item;
+	size_t position = 0;
+
+	record_begin(&from, "group", RECORD_GROUP);
+	record_put_text(&from, "text", "a b");
+	record_begin(&from, "list", RECORD_LIST);
+	record_begin(&from, NULL, RECORD_GROUP);
+	record_put_bytes(&from, "bytes", "xyz", 3);
+	record_end(&from);
+	record_end(&from);
+	record_end(&from);
+	record_put_u64(&from, "number", 7);
+	assert_null(record_open(from.data, from.length, &root));
+	while (record_next(&root, &position, &item))
+		record_put_item(&to, &item);
+	assert_false(to.failed);
+	assert_int_equal(to.length, from.length);
+	assert_memory_equal(to.data, from.data, from.length);
+
+	record_put_item(&to, &item); /* number, once more */
+	assert_true(to.failed);
+	assert_true(record_find(&root, "group", &item));
+	assert_true(record_find(&item, "list", &copy));
+	record_begin(&again, "list", RECORD_LIST);
+	position = 0;
+	assert_true(record_next(&copy, &position, &item));
+	record_put_item(&again, &item); /* an element, which has no name */
+	record_end(&again);
+	assert_false(again.failed);
+	assert_true(record_find(&root, "number", &item));
+	record_begin(&again, "other", RECORD_LIST);
+	record_put_item(&again, &item);
+	assert_true(again.failed);
+	record_writer_free(&from);
+	record_writer_free(&to);
+	record_writer_free(&again);
+}
+
 static void
 nests_as_deep_as_it_says(void **state)
 {
@@ -450,6 +493,7 @@ main(void)
 		cmocka_unit_test(finds_what_was_written),
 		cmocka_unit_test(finds_nothing_of_another_kind),
 		cmocka_unit_test(writer_refuses),
+		cmocka_unit_test(copies_items),
 		cmocka_unit_test(nests_as_deep_as_it_says),
 		cmocka_unit_test(limits_items_of_a_group),
 		cmocka_unit_test(reader_refuses),

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What a snapshot does with memory: the rounds before the stop, the stop itself, the rest. */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mutant.h"
+#include "machine/dirty.h"
+#include "snapshot/capture.h"
+
+#define FEW 64u    /* pages: so many are copied in the stop */
+#define MANY 4096u /* pages: copying them costs more than a fork */
+#define ROUNDS_MAX 30u
+#define SLOW_ROUNDS 3u /* that did not leave much less than the one before */
+
+uint64_t
+capture_count(const struct capture *c)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < memory_words(&c->machine->memory); i++)
+		sum += (uint64_t)__builtin_popcountll(c->todo[i]);
+	return sum;
+}
+
+int
+capture_dirty(struct capture *c, bool more)
+{
+	size_t words = memory_words(&c->machine->memory);
+	int r;
+
+	if (!more)
+		memset(c->todo, 0, words * sizeof(*c->todo));
+	r = dirty_look(c->machine, c->todo);
+	for (size_t i = 0; i < words; i++)
+		c->since[i] |= c->todo[i];
+	return r;
+}
+
+/*
+ * Changes are tracked from here on, and those since the base become known: of a restored machine, whose changes
+ * nobody has tracked, by what its memory has that the file does not.
+ */
+static int
+track(struct capture *c)
+{
+	int r = c->request.track ? dirty_start(c->machine) : 0;
+
+	if (r || !c->request.track || c->base.tracked || !c->base.known)
+		return r;
+	if (!memory_private_pages(&c->machine->memory, c->since))
+		c->base.known = false;
+	c->base.tracked = c->base.known;
+	return 0;
+}
+
+/* The pages that a snapshot without a round before it has. */
+static int
+first_pages(struct capture *c)
+{
+	size_t words = memory_words(&c->machine->memory);
+	int r = track(c);
+
+	if (!r && dirty_on(c->machine))
+		r = capture_dirty(c, false);
+	if (!r && c->request.diff && !c->base.known)
+		r = fail(STATUS_HOST,
+			 "can't write snapshot %s: what has changed since the restore can't be "
+			 "known here; take a full one",
+			 c->output.path);
+	if (c->request.diff)
+		memcpy(c->todo, c->since, words * sizeof(*c->todo));
+	else
+		memory_candidates(&c->machine->memory, c->todo);
+	c->total = capture_count(c);
+	return r;
+}
+
+bool
+capture_can_fork(const struct capture *c)
+{
+	for (uint32_t i = 0; i < c->machine->memory.count; i++)
+		if (c->machine->memory.regions[i].shared)
+			return false;
+	return true;
+}
+
+/* Rounds until few pages are left; or until there is no hope of that. */
+int
+capture_copy(struct capture *c)
+{
+	uint64_t left = UINT64_MAX, before;
+	unsigned slow = 0;
+	int r = first_pages(c);
+
+	while (!r) {
+		r = image_write(&c->image, c->todo);
+		c->result.rounds++;
+		if (!r)
+			r = capture_dirty(c, false);
+		before = left;
+		left = capture_count(c);
+		c->total += left;
+		slow = left > before / 4 * 3 ? slow + 1 : 0;
+		if (left <= FEW || slow == SLOW_ROUNDS || c->result.rounds == ROUNDS_MAX)
+			break;
+	}
+	/* These, unless a fork takes care of them in one piece. */
+	if (mutant("capture", "rounds"))
+		return r;
+	c->kept = left > MANY && c->result.method == CAPTURE_AUTO && capture_can_fork(c);
+	return r || c->kept ? r : image_write(&c->image, c->todo);
+}
+
+/* Copies the last pages, so that the machine can go on. */
+static int
+put_aside(struct capture *c)
+{
+	const struct memory *memory = &c->machine->memory;
+	size_t at = 0;
+
+	if (c->result.late > c->aside_pages) {
+		uint8_t *more = realloc(c->aside, c->result.late * PAGE_SIZE);
+
+		if (!more)
+			return fail(STATUS_HOST, "can't write snapshot %s: no memory",
+				    c->output.path);
+		c->aside = more;
+		c->aside_pages = c->result.late;
+	}
+	for (size_t i = 0; i < memory_words(memory); i++)
+		for (uint64_t word = c->todo[i]; word; word &= word - 1) {
+			uint64_t page = i * 64 + (uint64_t)__builtin_ctzll(word);
+
+			memcpy(c->aside + at++ * PAGE_SIZE, memory_page(memory, page), PAGE_SIZE);
+		}
+	return 0;
+}
+
+/* A child has the memory as it is now; it writes the last pages and is gone. */
+static int
+fork_child(struct capture *c)
+{
+	pid_t parent = getpid(), child = fork();
+	int r;
+
+	if (child < 0)
+		return fail(STATUS_HOST, "can't write snapshot %s: fork: %s", c->output.path,
+			    strerror(errno));
+	if (child) {
+		pthread_mutex_lock(&c->lock);
+		c->child = child;
+		pthread_mutex_unlock(&c->lock);
+		return 0;
+	}
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(STATUS_IO);
+	r = mutant("capture", "child") ? 0 : image_write(&c->image, c->todo);
+	if (r)
+		snprintf(c->image.shared->why, sizeof(c->image.shared->why), "%s", fail_text());
+	_exit(-r);
+}
+
+/* What must be done while the machine stands still. Main thread, machine paused. */
+int
+capture_take(struct capture *c)
+{
+	int r = capture_state(c);
+
+	if (r || c->result.method == CAPTURE_PAUSE)
+		return r;
+	/* A fork's first look is this one. */
+	r = c->result.rounds ? capture_dirty(c, c->kept) : first_pages(c);
+	if (r)
+		return r;
+	c->result.late = capture_count(c);
+	if (c->result.method == CAPTURE_AUTO)
+		c->result.method =
+		    c->result.late > MANY && capture_can_fork(c) ? CAPTURE_FORK : CAPTURE_PRECOPY;
+	return c->result.method == CAPTURE_FORK ? fork_child(c) : put_aside(c);
+}
+
+static int
+write_aside(struct capture *c)
+{
+	size_t at = 0;
+	int r = 0;
+
+	for (size_t i = 0;
+	     i < memory_words(&c->machine->memory) && !r && !mutant("capture", "last"); i++)
+		for (uint64_t word = c->todo[i]; word && !r; word &= word - 1)
+			r = image_write_copy(&c->image, i * 64 + (uint64_t)__builtin_ctzll(word),
+					     c->aside + at++ * PAGE_SIZE);
+	return r;
+}
+
+static int
+wait_for_child(struct capture *c)
+{
+	pid_t child = c->child;
+	siginfo_t info;
+	int status = 0;
+
+	/* Its number is not another's before we have taken it, which nobody kills meanwhile. */
+	while (waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT) < 0)
+		if (errno != EINTR)
+			break;
+	pthread_mutex_lock(&c->lock);
+	c->child = 0;
+	if (waitpid(child, &status, 0) < 0)
+		status = -1;
+	pthread_mutex_unlock(&c->lock);
+	if (status < 0)
+		return fail(STATUS_HOST, "can't write snapshot %s: waitpid: %s", c->output.path,
+			    strerror(errno));
+	if (atomic_load(&c->cancelled))
+		return fail(STATUS_IO, "snapshot %s was cancelled", c->output.path);
+	if (WIFSIGNALED(status))
+		return fail(STATUS_HOST, "can't write snapshot %s: its writer was killed by %s",
+			    c->output.path, strsignal(WTERMSIG(status)));
+	/* It has logged that itself. */
+	if (WEXITSTATUS(status))
+		return capture_note(c, -WEXITSTATUS(status), c->image.shared->why);
+	return 0;
+}
+
+/* After the stop. */
+int
+capture_rest(struct capture *c)
+{
+	int r;
+
+	if (c->result.method == CAPTURE_PAUSE) {
+		r = first_pages(c);
+		if (!r)
+			r = image_write(&c->image, c->todo);
+	} else
+		r = c->child ? wait_for_child(c) : write_aside(c);
+	if (!r && atomic_load(&c->cancelled))
+		r = fail(STATUS_IO, "snapshot %s was cancelled", c->output.path);
+	/* What a file has lost looks like a hole of zeros. */
+	if (!r)
+		r = memory_whole(&c->machine->memory);
+	return r ? r
+		 : image_commit(&c->image, &c->meta, &c->header, c->request.diff ? c->since : NULL);
+}

@@ -1,0 +1,273 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# Diffs hold what has changed, by the guest and by devices, and no more; chains of them restore as one machine; and a
+# chain that does not fit together is refused before anything runs.
+use v5.14;
+use warnings;
+no warnings 'portable';
+use lib 'tests/lib';
+
+use Control;
+use Minivmm;
+use Snapshot;
+use Test::More;
+
+# For each byte on its serial port this guest counts up the first byte of that page, and says it back. In real mode:
+#   1: dx = 3fd;  2: in;  test al,1;  jz 2b;  dl = f8;  in;  ax = al << 8;  es = ax;  inc es:[0];  out;  jmp 1b
+my $guest = 'ba fd 03 ec a8 01 74 fb b2 f8 ec 88 c4 30 c0 8e c0 26 fe 06 00 00 88 e0 ee eb e5';
+# This one has a device do it:  ... in;  mov ah,al;  out 0x500;  out 0x3f8;  jmp 1b
+my $scribe = 'ba fd 03 ec a8 01 74 fb b2 f8 ec ba 00 05 ee ba f8 03 ee eb eb';
+# And this one, in long mode, does it from rbx on.
+my $long = '66 ba fd 03 ec a8 01 74 fb b2 f8 ec 0f b6 c8 c1 e1 0c fe 04 0b ee eb e8';
+
+sub config {
+    my ($file, $code, $vm, $more) = @_;
+    spew($file, "[vm]\n$vm\n\n[boot]\nat = 0x1000\ncode = $code\n\n[device serial0]\nplugin = serial\noutput = stdio\ninput = stdio\n\n" . ($more // ''));
+}
+config('guest.ini', $guest, "memory = 640K\nmemory_at = 0", "[cpu]\nmode = real\nrip = 0x1000\n");
+my @set = ('--log', 'warn', '--set', 'control.socket=vm.sock');
+
+my ($process, $control, $type, $typed);
+
+# A machine that pages can be told to; its memory so far is expected.
+sub begin {
+    my ($reader, $writer);
+    pipe $reader, $writer;
+    $process = start([ $minivmm, @_, @set ], stdin => $reader);
+    close $reader;
+    ($type, $typed) = ($writer, 0);
+    $control = Control->connect('vm.sock') // BAIL_OUT("@_: " . said($process));
+}
+
+sub touch {
+    syswrite $type, join '', map { chr } @_;
+    $typed += @_;
+    until_true { length heard($process) >= $typed } or diag('the guest does not answer');
+}
+
+sub end {
+    $control->request('quit');
+    my ($status, $out, $err) = finish($process);
+    is($status, 0, "$_[0]: it ends well") || diag($err);
+}
+
+sub take {
+    my ($request) = @_;
+    my $reply = $control->request("snapshot $request");
+    return ok($reply->{ok}, "snapshot $request") || diag($reply->{error});
+}
+
+# The pages that a file holds, in hex.
+sub pages {
+    my ($file, $base) = @_;
+    my @pages;
+    for my $run (@{ inspect($file)->{memory}{data} }) {
+        push @pages, map { ($run->{gpa} - ($base // 0)) / 4096 + $_ } 0 .. $run->{size} / 4096 - 1;
+    }
+    return join ' ', map { sprintf '%x', $_ } @pages;
+}
+
+# What the machine's pages hold: page=count ...
+sub counts {
+    my ($base, @pages) = @_;
+    return join ' ', map { sprintf '%x=%d', $_, hex $control->request(sprintf 'memory 0x%x 1', $base + $_ * 4096)->{bytes} } @pages;
+}
+
+sub id { return inspect($_[0])->{id} }
+
+# --- What diffs hold ---
+begin('-c', 'guest.ini');
+like($control->request('snapshot z.snap diff')->{error}, qr/take a full one first/, 'no diff before a full one');
+my @first = (0x10 .. 0x37);
+touch(@first);
+take('a.snap');
+is(pages('a.snap'), join(' ', map { sprintf '%x', $_ } 1, @first), 'a full one holds what is not zero');
+touch(0x50, 0x51, 0x51, 0x10);
+take('b.snap diff');
+is(pages('b.snap'), '10 50 51', 'a diff holds what has been written');
+take('c.snap diff paused');
+is(pages('c.snap'), '', 'nothing, when nothing was');
+touch(0x51, 0x9f);
+take('d.snap diff');
+is(pages('d.snap'), '51 9f', 'a diff of a diff of a diff: what is new');
+is(inspect("$_->[0].snap")->{parent}, id("$_->[1].snap"), "the parent of $_->[0] is $_->[1]") for [qw(b a)], [qw(c b)], [qw(d c)];
+
+# One that is cancelled, half-way, and one that can't be sent.
+{
+    touch(0x60);
+    my ($reader, $writer);
+    pipe $reader, $writer;
+    my $stalled = start([ $minivmm, 'ctl', 'vm.sock', 'snapshot', '-', 'full' ], stdout => $writer);
+    close $writer;
+    until_true { ($control->request('status')->{snapshot} // {})->{done_bytes} };
+    touch(0x61);
+    $control->request('cancel');
+    is((finish($stalled))[0], 1, 'a snapshot is cancelled');
+    touch(0x62);
+    pipe $reader, $writer;
+    close $reader;
+    is((run([ $minivmm, 'ctl', 'vm.sock', 'snapshot', '-', 'diff' ], stdout => $writer))[0], 1, 'another has no reader');
+    touch(0x63);
+    take('e.snap diff');
+    is(pages('e.snap'), '60 61 62 63', 'no page is lost to the next diff');
+    is(inspect('e.snap')->{parent}, id('d.snap'), 'whose parent is the last that there is');
+}
+end('fresh');
+
+# --- Chains restored ---
+my $all = '10=2 11=1 37=1 50=1 51=3 60=1 63=1 9f=1';
+my @look = map { hex } $all =~ /(\w+)=/g;
+begin('-r', 'e.snap');
+is(counts(0, @look), $all, 'a chain is one machine');
+take('f.snap diff');
+is(pages('f.snap'), '', 'the first diff of a restored chain holds what has been written since: nothing');
+touch(0x70, 0x10);
+take('g.snap diff');
+is(pages('g.snap'), '10 70', 'the next one, these');
+end('restored chain');
+begin('-r', 'a.snap');
+touch(0x71);
+take('h.snap diff');
+is(pages('h.snap'), '71', 'the first diff of a restored machine holds not all of it');
+is(inspect('h.snap')->{parent}, id('a.snap'), 'its parent is what it was restored from');
+is($control->request('reset')->{ok}, 1, 'reset');
+touch(0x72);
+take('i.snap diff');
+end('restored');
+begin('-r', 'i.snap');
+is(counts(0, 0x10, 0x71, 0x72), '10=1 71=0 72=1', 'a diff after a reset is right');
+end('reset');
+mkdir 'away';
+rename 'g.snap', 'away/g.snap';
+fails([ $minivmm, '-r', 'away/g.snap', @set ], 112, qr/away\/g\.snap differs from snapshot [0-9a-f]{32}, which is not in away\/f\.snap: give it as well/,
+    'a parent that is elsewhere');
+begin('-r', 'f.snap', '-r', 'away/g.snap');
+is(counts(0, @look, 0x70), "$all 70=1" =~ s/10=2/10=3/r, 'is given');
+end('given');
+begin(map { ('-r', $_) } qw(c.snap a.snap e.snap b.snap f.snap d.snap away/g.snap));
+is(counts(0, @look, 0x70), "$all 70=1" =~ s/10=2/10=3/r, 'in any order, all of them');
+end('all given');
+
+# --- diff, verify, across chains ---
+my ($status, $out, $err) = run([ $minivmm, 'diff', 'a.snap', 'e.snap' ]);
+is($status, 1, 'diff of a full one and the end of a chain') || diag($err);
+like($out, qr/^memory 0x50000 to 0x51fff: 2 pages differ\nmemory 0x60000 to 0x63fff: 4 pages differ$/m, 'it shows pages, by range');
+unlike($out, qr/^memory 0x(11|37)/m, 'and none that is the same');
+($status, $out, $err) = run([ $minivmm, 'diff', 'd.snap', 'd.snap' ]);
+is("$status:$out", '0:', 'diff with itself');
+($status, $out, $err) = run([ $minivmm, 'verify', 'e.snap' ]);
+is($status, 0, 'verify of a diff') || diag($err);
+
+# --- By a device ---
+config('scribe.ini', $scribe, "memory = 640K\nmemory_at = 0",
+    "[cpu]\nmode = real\nrip = 0x1000\n\n[device scribe0]\nplugin = $build/tests/plugins/scribe.so\nport = 0x500\n");
+for my $method (qw(live paused)) {
+    begin('-c', 'scribe.ini');
+    touch(0x20, 0x21);
+    take("a.snap $method");
+    is(pages('a.snap'), '1 20 21', "$method: a device's writes are in it");
+    touch(0x21, 0x40);
+    take("b.snap diff $method");
+    is(pages('b.snap'), '21 40', "$method: and in a diff");
+    end("scribe, $method");
+    begin('-r', 'b.snap', '--trust');
+    is(counts(0, 0x20, 0x21, 0x40), '20=1 21=2 40=1', "$method: restored");
+    touch(0x41);
+    take('c.snap diff');
+    is(pages('c.snap'), '41', "$method: and in a diff of the restored machine");
+    end("scribe restored, $method");
+}
+
+# --- Memory above 3 and above 4 GiB, of which little is used ---
+for my $high ([ '4000M', 0, 0x1000, 0xd0000000, 0xe0000000 ],
+    [ '5G', 0x1_0000_0000, 0x1_0000_1000, 0x1_d000_0000, 0x2_2000_0000 ]) {
+    my ($memory, $at, $rip, $guests, $devices) = @$high;
+    config('high.ini', $long =~ s/ee eb e8/ee 66 ba 00 05 ee eb e3/r, "memory = $memory\nmemory_at = $at",
+        sprintf "[cpu]\nmode = long\nrip = 0x%x\nrbx = 0x%x\n\n[device scribe0]\nplugin = %s\nport = 0x500\nbase = 0x%x\n",
+        $rip, $guests, "$build/tests/plugins/scribe.so", $devices);
+    my $text = slurp('high.ini') =~ s/^at = .*/sprintf 'at = 0x%x', $rip/emr;
+    spew('high.ini', $text);
+    begin('-c', 'high.ini');
+    touch(0x20, 0x21);
+    take('a.snap');
+    my @both = map { my $base = $_; map { sprintf '%x', $base / 4096 + $_ } 0x21, 0x40, 0x41 } $guests, $devices;
+    touch(0x21, 0x40);
+    take('b.snap diff');
+    touch(0x41);
+    take('c.snap diff paused');
+    is(pages('b.snap') =~ s/\b(?!@{[ join '|', @both ]})\w+ ?//gr =~ s/ $//r, join(' ', @both[ 0, 1, 3, 4 ]), "$memory: pages of a diff");
+    end($memory);
+    begin('-r', 'c.snap', '--trust');
+    is(counts($guests, 0x20, 0x21, 0x40, 0x41), '20=1 21=2 40=1 41=1', "$memory: restored: the guest's pages");
+    is(counts($devices, 0x20, 0x21, 0x40, 0x41), '20=1 21=2 40=1 41=1', "$memory: and the device's");
+    end("$memory restored");
+}
+
+# --- Chains that don't fit ---
+unlink glob '*.snap';
+begin('-c', 'guest.ini');
+touch(0x20);
+take('a.snap');
+take('other.snap');
+take('a.snap');
+touch(0x21);
+take('b.snap diff');
+touch(0x22);
+take('c.snap diff');
+end('for chains');
+my $good = slurp('a.snap');
+my ($a, $b, $other) = map { id("$_.snap") } qw(a b other);
+
+sub refused {
+    my ($message, $name, @files) = @_;
+    fails([ $minivmm, (map { ('-r', $_) } @files ? @files : 'c.snap'), @set ], 112, $message, $name);
+    ok(!-e 'vm.sock', "$name: and nothing runs");
+}
+unlink 'a.snap';
+refused(qr/b\.snap differs from snapshot $a, which is not in .*a\.snap/, 'a missing parent');
+spew('a.snap', slurp('other.snap'));
+refused(qr/b\.snap differs from snapshot $a, but \S*a\.snap is snapshot $other/, 'another one under its name');
+refused(qr/b\.snap differs from snapshot $a/, 'another one given', 'other.snap', 'c.snap');
+spew('a.snap', $good);
+{
+    my $changed = Snapshot->load('a.snap');
+    $changed->change('HOST', 0, ['cpu_name'], sub { $_[0]{value} =~ s/^./X/s });
+    $changed->save('a.snap');
+    refused(qr/b\.snap differs from snapshot $a as it was once; .*a\.snap has been changed since/, 'a changed parent');
+    spew('a.snap', substr $good, 0, 5000);
+    refused(qr/a\.snap/, 'a parent cut off');
+    spew('a.snap', "MINIVMM\x1a");
+    refused(qr/$a/, 'a parent that is none');
+    unlink 'a.snap';
+    symlink 'c.snap', 'a.snap';
+    refused(qr/$a/, 'a parent that is a child');
+    unlink 'a.snap';
+    spew('a.snap', $good);
+}
+
+# Hostile sections.
+sub hostile {
+    my ($name, $message, $change) = @_;
+    my $file = Snapshot->load('b.snap');
+    my %over = $change->($file);
+    $file->save('hostile.snap', %over);
+    refused($message, $name, 'hostile.snap');
+}
+hostile('PAGE too short', qr/hostile\.snap is damaged: it says which pages it holds for another size/, sub { chop $_[0]->row('PAGE', 0)->{data}; () });
+hostile('PAGE too long', qr/hostile\.snap is damaged: it says which pages it holds for another size/, sub { $_[0]->row('PAGE', 0)->{data} .= "\0"; () });
+hostile('PAGE empty', qr/hostile\.snap is damaged: it says which pages it holds for another size/, sub { $_[0]->row('PAGE', 0)->{data} = ''; () });
+hostile('PAGE without a parent', qr/only a snapshot with a parent|parent/, sub { (parent => "\0" x 16) });
+hostile('a parent without PAGE', qr/parent|PAGE/, sub { $_[0]{rows} = [ grep { $_->{tag} ne 'PAGE' } @{ $_[0]{rows} } ]; () });
+hostile('PAGE twice', qr/PAGE/, sub { push @{ $_[0]{rows} }, { %{ $_[0]->row('PAGE', 0) }, index => 1 }; () });
+hostile('its own parent', qr/parent|differs from/, sub { (parent => $_[0]{id}) });
+{
+    # 0xa0 pages: no bit is beyond the end; of a machine with 0x9d there are three.
+    config('odd.ini', $guest, "memory = 628K\nmemory_at = 0", "[cpu]\nmode = real\nrip = 0x1000\n");
+    begin('-c', 'odd.ini');
+    take('odd.snap');
+    take('b.snap diff');
+    end('odd');
+    hostile('PAGE with bits beyond the end', qr/pages beyond the end of memory/, sub { substr($_[0]->row('PAGE', 0)->{data}, -1) |= "\xe0"; () });
+}
+
+done_testing;

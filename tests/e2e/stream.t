@@ -1,0 +1,195 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# Snapshots through pipes and sockets: whole ones go on where they were taken, others are refused before anything runs;
+# and whoever reads does not hold up the machine.
+use v5.14;
+use warnings;
+use lib 'tests/lib';
+
+use Control;
+use Fcntl qw(F_SETFD);
+use Minivmm;
+use Socket;
+use Test::More;
+use Time::HiRes 'sleep';
+
+my $livehash = "$build/tests/tools/livehash";
+my @set = ('--log', 'warn');
+my @live = ($minivmm, '-c', "$configs/live.ini", @set, map { ('--set', $_) } 'vm.memory=1M', 'cpu.r12=5', 'control.socket=vm.sock');
+my @simple = ($minivmm, '-c', "$configs/simple.ini", @set, '--until', 'rip:0x1005');
+
+sub sh { return run([ 'sh', '-c', @_ ]) }
+
+sub consecutive {
+    my ($text, $name) = @_;
+    my @ticks = map { hex } $text =~ /^tick ([0-9a-f]{8}) /mg;
+    my $gaps = grep { $ticks[$_] != $ticks[ $_ - 1 ] + 1 } 1 .. $#ticks;
+    ok(@ticks > 1 && !$gaps && $text !~ /corrupt/, $name) || diag($text);
+    return @ticks;
+}
+
+# --- --save to -r ---
+my ($status, $out, $err) = sh('"$@" --save fd:5 5>&1 >/dev/null | "$0" -r - --log warn', $minivmm, @simple);
+is("$status:$out:$err", "0:4\n:", '--save fd:5 | -r -');
+($status, $out, $err) = sh('"$@" --save fd:1 --set device.serial0.output=none | "$0" -r fd:7 7<&0 </dev/null --set device.serial0.output=stdio',
+    $minivmm, @simple);
+is("$status:$out", "0:4\n", '--save fd:1 | -r fd:7: as the machine was') || diag($err);
+($status) = run([ @simple, '--save', 'a.snap' ]);
+($status, $out, $err) = sh('"$@" --save fd:5 5>stream >/dev/null', 'sh', @simple);
+is("$status:$err", '0:', '--save to a file, as a stream');
+my $good = slurp('stream');
+like($good, qr/\AMINIVMM\x1e/, 'it is one');
+($status, $out) = run([ $minivmm, '-r', '-', @set ], stdin => $good);
+is("$status:$out", "0:4\n", '-r - from a file');
+($status, $out) = sh('"$0" -r - --save fd:5 --until rip:0x1007 5>&1 >/dev/null <stream | "$0" -r -', $minivmm);
+is("$status:$out", "0:4\n", 'one stream into another');
+
+# --- Who has stdin and stdout ---
+fails([ @simple, '--save', 'fd:1' ], 110, qr/--save fd:1: device serial0 writes to stdout.*device\.serial0\.output=/, 'stdout has one owner');
+($status, $out, $err) = run([ @simple, '--set', 'device.serial0.input=stdio', '--save', 'b.snap' ]);
+($status, $out, $err) = sh('"$@" --set device.serial0.input=stdio --save fd:5 5>in-stream >/dev/null </dev/null', 'sh', @simple);
+is($status, 0, 'a machine that reads stdin') || diag($err);
+fails([ $minivmm, '-r', '-' ], 110, qr/-r -: device serial0 reads stdin.*device\.serial0\.input=/, 'stdin has one owner', stdin => slurp('in-stream'));
+fails([ $minivmm, '-r', 'fd:0' ], 110, qr/-r fd:0: device serial0 reads stdin/, 'by its number too', stdin => slurp('in-stream'));
+fails([ @simple, '--save', 'fd:77' ], 113, qr/fd:77/, 'a descriptor that is none');
+($status, $out, $err) = sh('"$@" --save fd:5 5</dev/null', 'sh', @simple);
+is($status, 113, 'a descriptor that can only be read') || diag($err);
+fails([ $minivmm, '-r', 'fd:77' ], 113, qr/fd:77/, 'nothing to read from');
+
+# --- What is no whole stream ---
+sub refused {
+    my ($bytes, $message, $name) = @_;
+    return fails([ $minivmm, '-r', '-' ], 112, $message, $name, stdin => $bytes);
+}
+refused('', qr/ends too early/, 'nothing');
+refused(slurp('a.snap'), qr/is not a snapshot: send what/, 'the file instead of the stream');
+refused(join('', map { chr(($_ * 37 + 11) & 255) } 1 .. 5000), qr/is not a snapshot/, 'garbage');
+refused("MINIVMM\x1e" . 'x' x 5000, qr/is damaged/, 'garbage behind the magic');
+refused("MINIVMM\x1e" . "\0" x 5000, qr/is damaged/, 'zeros behind the magic');
+refused(substr($good, 0, $_), qr/ends too early/, "cut at $_") for map { int(length($good) * $_ / 20) } 1 .. 19;
+refused(substr($good, 0, -1), qr/ends too early/, 'without its last byte');
+for my $at (map { int(length($good) * $_ / 40) + 3 } 0 .. 39) {
+    my $bytes = $good;
+    substr($bytes, $at, 1) ^= "\x10";
+    refused($bytes, qr/is damaged|is not a snapshot|ends too early/, "a wrong bit in byte $at");
+}
+{
+    # A frame left out, and two in the other order, each with a right checksum.
+    my @frames;
+    for (my $at = 8; $at < length $good;) {
+        my ($offset, $length) = unpack 'QL', substr $good, $at;
+        push @frames, substr $good, $at, 16 + $length;
+        $at += 16 + $length;
+    }
+    cmp_ok(scalar @frames, '>', 2, 'there are frames');
+    for my $out (0 .. $#frames) {
+        refused(join('', "MINIVMM\x1e", @frames[ grep { $_ != $out } 0 .. $#frames ]), qr/stdin|-|snapshot/, "without frame $out");
+    }
+    ($status, $out) = run([ $minivmm, '-r', '-' ], stdin => join '', "MINIVMM\x1e", @frames[ reverse 0 .. $#frames - 1 ], $frames[-1]);
+    ok($status == 112 || $out eq "4\n", 'in another order: refused or right');
+}
+
+# --- A machine that runs, through ctl ---
+my $process = start([@live]);
+my $control = Control->connect('vm.sock');
+until_true { heard($process) =~ /^tick .*\n/m };
+for my $round (1 .. 3) {
+    my $kind = qw(full live full)[ $round - 1 ];
+    my ($status, $out, $err) = sh(
+        '"$0" ctl vm.sock snapshot - ' . ($round == 3 ? 'paused' : $kind) . " | \"\$0\" -r - --log warn --until output:serial0:tick:8", $minivmm);
+    is($status, 0, "ctl snapshot - | -r -, $round") || diag($err);
+    my ($first) = consecutive($out, 'it ticks on');
+    my ($line) = grep { hex((/^tick (\w+)/)[0]) == $first - 1 } heard($process) =~ /^(tick .*)\n/mg;
+    ok($line, 'from a tick of the original');
+    like($err, qr/^id: [0-9a-f]{32}$/m, 'the reply is on stderr');
+}
+# A diff through a pipe is of the stream before it, which nobody has; or of a file that is given.
+($status, $out, $err) = sh('"$0" ctl vm.sock snapshot - diff 2>/dev/null | "$0" -r - --log warn', $minivmm);
+is($status, 112, 'a diff through a pipe has no parent there') || diag($err);
+is($out, '', 'and nothing runs');
+like($err, qr/snapshot - differs from snapshot [0-9a-f]{32}|- differs from snapshot [0-9a-f]{32}/, 'its id is told');
+is($control->request('snapshot full.snap')->{ok}, 1, 'a file');
+mkdir 'away';
+($status, $out, $err) = sh('"$0" ctl vm.sock snapshot - diff 2>/dev/null | (cd away; "$0" -r ../full.snap -r - --log warn --until output:serial0:tick:8)', $minivmm);
+is("$status:$err", '0:', 'and what differs from it through a pipe');
+consecutive($out, 'it ticks on');
+# The first diff of what came through a pipe, whose parent has no file.
+{
+    spew('pipe.snap', '');
+    ($status, $out, $err) = sh('"$0" ctl vm.sock snapshot - 2>/dev/null >pipe.snap', $minivmm);
+    my $second = start([ $minivmm, '-r', '-', @set, '--set', 'control.socket=second.sock' ], stdin => slurp('pipe.snap'));
+    my $there = Control->connect('second.sock');
+    is($there->request('snapshot second.snap diff')->{ok}, 1, 'a diff of what came through a pipe');
+    fails([ $minivmm, '-r', 'second.snap', @set ], 112, qr/differs from snapshot [0-9a-f]{32}/, 'names a parent that has no file');
+    is($there->request('snapshot third.snap')->{ok}, 1, 'a full one of it');
+    is((run([ $livehash, 'third.snap' ]))[0], 0, 'is right');
+    $there->request('quit');
+    finish($second);
+}
+
+# Through socat and TCP.
+SKIP: {
+    skip 'needs socat', 4 if system('socat -V >/dev/null 2>&1');
+    socket my $probe, PF_INET, SOCK_STREAM, 0 or die;
+    bind $probe, sockaddr_in(0, INADDR_LOOPBACK) or die;
+    my ($port) = sockaddr_in(getsockname $probe);
+    close $probe;
+    my $there = start([ 'sh', '-c', "socat -u TCP-LISTEN:$port,bind=127.0.0.1,reuseaddr - | " . '"$0" -r - --log warn --until output:serial0:tick:8', $minivmm ]);
+    ($status, $out, $err) = sh("\"\$0\" ctl vm.sock snapshot - | socat -u - TCP:127.0.0.1:$port,retry=50,interval=0.1", $minivmm);
+    is($status, 0, 'into a TCP connection') || diag($err);
+    ($status, $out, $err) = finish($there);
+    is("$status:$err", '0:', 'out of one');
+    consecutive($out, 'it ticks on');
+    # The socket itself is what ctl hands over.
+    my ($one, $other);
+    socketpair $one, $other, AF_UNIX, SOCK_STREAM, PF_UNSPEC or die;
+    $there = start([ $minivmm, '-r', '-', @set, '--until', 'output:serial0:tick:8' ], stdin => $other);
+    close $other;
+    ($status, $out, $err) = run([ $minivmm, 'ctl', 'vm.sock', 'snapshot', '-' ], stdout => $one);
+    is($status, 0, 'into a socket') || diag($err);
+    close $one;
+    ($status, $out, $err) = finish($there);
+    consecutive($out, 'out of it');
+}
+
+# Readers that vanish, and that stall.
+my $before = () = heard($process) =~ /^tick/mg;
+for my $method ('', ' paused') {
+    my ($reader, $writer);
+    pipe $reader, $writer;
+    my $stalled = start([ $minivmm, 'ctl', 'vm.sock', 'snapshot', '-', split ' ', $method ], stdout => $writer);
+    close $writer;
+    ok(until_true(sub { ($control->request('status')->{snapshot} // {})->{done_bytes} }), "a reader that stalls$method");
+    is($control->request('cancel')->{ok}, 1, 'is left by cancel');
+    ($status, $out, $err) = finish($stalled);
+    like("$status $err", qr/\A1 .*cancel/i, 'which is said');
+    pipe $reader, $writer;
+    $stalled = start([ $minivmm, 'ctl', 'vm.sock', 'snapshot', '-', split ' ', $method ], stdout => $writer);
+    close $writer;
+    until_true { ($control->request('status')->{snapshot} // {})->{done_bytes} };
+    sysread $reader, my $some, 10000;
+    close $reader;
+    ($status, $out, $err) = finish($stalled);
+    like("$status $err", qr/\A1 .*Broken pipe/, "a reader that vanishes$method: said");
+    is($control->request('snapshot after.snap')->{ok}, 1, 'the next one is taken');
+    is((run([ $livehash, 'after.snap' ]))[0], 0, 'and right');
+}
+ok(until_true(sub { (() = heard($process) =~ /^tick/mg) > $before + 5 }), 'the machine runs on');
+# The end of the machine is the end of a stream that stalls.
+{
+    my ($reader, $writer);
+    pipe $reader, $writer;
+    my $stalled = start([ $minivmm, 'ctl', 'vm.sock', 'snapshot', '-' ], stdout => $writer);
+    close $writer;
+    until_true { $control->request('status')->{snapshot} };
+    is($control->request('quit')->{ok}, 1, 'quit in the middle of a stream');
+    ($status, $out, $err) = finish($process);
+    is($status, 0, 'ends the machine') || diag($err);
+    isnt((finish($stalled))[0], 0, 'and the stream, as failed');
+    my $half = '';
+    1 while sysread $reader, $half, 65536, length $half;
+    refused($half, qr/ends too early/, 'what came of it is refused');
+}
+consecutive($out, 'no tick of the original is missing');
+
+done_testing;
