@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define NAME_BITS 4096u
 #define HEADER(name_length) (2u + (name_length) + 4u) /* bytes before the payload */
 
 size_t
@@ -39,7 +40,8 @@ static bool
 good_name(const char *name, size_t length)
 {
 	for (size_t i = 0; i < length; i++)
-		if (name[i] <= ' ' || name[i] > '~' || strchr("\"\\=", name[i]))
+		if (name[i] <= ' ' || name[i] > '~' || name[i] == '"' || name[i] == '\\' ||
+		    name[i] == '=')
 			return false;
 	return true;
 }
@@ -310,14 +312,28 @@ by_name(const void *a, const void *b)
 	return x[1] != y[1] ? x[1] - y[1] : memcmp(x + 2, y + 2, x[1]);
 }
 
-/* Sorting keeps a hostile group from costing the square of its items. Apart: its frame is large and
- * gone before the recursion. */
+/* Which of the bits in check_names() stands for a name: FNV-1a. */
+static unsigned
+bit_of(const struct record *item)
+{
+	uint32_t hash = 2166136261u;
+
+	for (size_t i = 0; i < item->name_length; i++)
+		hash = (hash ^ (uint8_t)item->name[i]) * 16777619u;
+	return (hash ^ hash >> 16) % NAME_BITS;
+}
+
+/* Names that have a bit each are distinct. Else, sorting keeps a hostile group from costing the square
+ * of its items. Apart: its frame is large and gone before the recursion. */
 __attribute__((noinline)) static const char *
 check_names(const struct record *group)
 {
 	const uint8_t *items[RECORD_ITEMS];
 	size_t position = 0, count = 0, begin = 0;
+	uint64_t seen[NAME_BITS / 64] = { 0 };
+	bool distinct = true;
 	struct record item;
+	unsigned bit;
 
 	while (record_next(group, &position, &item)) {
 		if (count == RECORD_ITEMS)
@@ -326,7 +342,12 @@ check_names(const struct record *group)
 			return "an item has no name or a bad one";
 		items[count++] = group->data + begin;
 		begin = position;
+		bit = bit_of(&item);
+		distinct &= !(seen[bit / 64] >> bit % 64 & 1);
+		seen[bit / 64] |= 1ull << bit % 64;
 	}
+	if (distinct)
+		return NULL;
 	qsort(items, count, sizeof(items[0]), by_name);
 	for (size_t i = 1; i < count; i++)
 		if (!by_name(&items[i - 1], &items[i]))

@@ -152,7 +152,6 @@ kick_all(struct machine *m)
 {
 	for (uint32_t i = 0; i < m->vcpu_count; i++)
 		vcpu_kick(&m->vcpus[i]);
-	loop_wake(&m->loop);
 }
 
 void
@@ -164,6 +163,7 @@ machine_end(struct machine *m, enum machine_cause cause, uint64_t status)
 	m->go = false;
 	pthread_mutex_unlock(&m->lock);
 	kick_all(m);
+	loop_wake(&m->loop);
 }
 
 void
@@ -174,6 +174,7 @@ machine_point_reached(struct machine *m)
 	m->go = false;
 	pthread_mutex_unlock(&m->lock);
 	kick_all(m);
+	loop_wake(&m->loop);
 }
 
 void

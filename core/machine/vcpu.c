@@ -24,9 +24,13 @@
 void
 vcpu_kick(struct vcpu *vcpu)
 {
-	/* Sticks until the vCPU has looked around, so that a signal that comes too early does no harm. */
-	__atomic_store_n(&vcpu->kvm.run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-	if (vcpu->started)
+	/*
+	 * Sticks until the vCPU has looked around, so that a signal that comes too early does no harm. Set already: who
+	 * did that has sent one; and on its own thread the vCPU is not in KVM_RUN.
+	 */
+	if (__atomic_exchange_n(&vcpu->kvm.run->immediate_exit, 1, __ATOMIC_SEQ_CST))
+		return;
+	if (vcpu->started && !pthread_equal(pthread_self(), vcpu->thread))
 		pthread_kill(vcpu->thread, KVM_SIGNAL);
 }
 

@@ -8,7 +8,6 @@ use warnings;
 use Cwd qw(abs_path);
 use Exporter qw(import);
 use File::Basename qw(dirname);
-use File::Path qw(make_path);
 use Time::HiRes qw(clock_gettime CLOCK_MONOTONIC);
 
 our @EXPORT = qw(MIB GIB $minivmm $build $out $tools $plugins $shm $qemu progress lines keep kept slurp median percentile
@@ -25,8 +24,6 @@ our $shm = "/dev/shm/minivmm-bench-$$";    # for files that a disk would slow do
 our $qemu = (grep { -x } map { "$_/qemu-system-x86_64" } split /:/, $ENV{PATH})[0];
 my $owner = $$;
 my @rows;
-
-make_path($out, $shm);
 
 # Children of ours leave by exit, too.
 END { system 'rm', '-rf', $shm if $$ == $owner }

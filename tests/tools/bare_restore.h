@@ -257,6 +257,19 @@ bare_stop(struct bare_machine *m)
 	bare_tsc(m);
 }
 
+/* Reads what bare_load sets, after bare_stop. */
+static inline void
+bare_save(struct bare_machine *m, struct bare_state *s)
+{
+	BARE_CALL(m->vcpu, KVM_GET_REGS, &s->regs);
+	BARE_CALL(m->vcpu, KVM_GET_SREGS2, &s->sregs);
+	BARE_CALL(m->vcpu, KVM_GET_XSAVE, &s->xsave);
+	BARE_CALL(m->vcpu, KVM_GET_XCRS, &s->xcrs);
+	BARE_CALL(m->vcpu, KVM_GET_DEBUGREGS, &s->debugregs);
+	BARE_CALL(m->vcpu, KVM_GET_MSRS, &s->msrs);
+	BARE_CALL(m->vcpu, KVM_GET_VCPU_EVENTS, &s->events);
+}
+
 static inline void
 bare_destroy(struct bare_machine *m, const struct bare_state *s)
 {

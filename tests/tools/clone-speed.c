@@ -5,7 +5,9 @@
  *   clone-speed SNAPSHOT STATE ROUNDS [KEY=VALUE...]
  *
  * Writes the machine's state to STATE, for bare-restore. Prints a line a round: microseconds of ours and of the bare
- * calls, separated by a tab. What ends a machine is not part of it. The guest's first exit must end it, by port 0xf4.
+ * calls, separated by a tab. What ends a machine is not part of it. The machine that STATE is from stays, not running:
+ * as in any process that makes clones, the plugins' code is loaded already. The guest's first exit must end it, by port
+ * 0xf4.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,7 +62,6 @@ dump(struct vm *vm, const struct vm_source *source, const char *path)
 	if (!file || vm_build(vm, source))
 		errx(1, "no state of %s", source->restore);
 	bare_dump(&state, vm);
-	vm_destroy(vm);
 	if (!fwrite(&state, sizeof(state), 1, file) || fclose(file))
 		err(1, "%s", path);
 }
@@ -68,21 +69,23 @@ dump(struct vm *vm, const struct vm_source *source, const char *path)
 int
 main(int argc, char **argv)
 {
-	struct vm *vm = calloc(1, sizeof(*vm));
+	struct vm *vm = calloc(1, sizeof(*vm)), *first = calloc(1, sizeof(*first));
 	struct vm_source source;
 
-	if (!vm || argc < 4)
+	if (!vm || !first || argc < 4)
 		errx(2, "usage: clone-speed SNAPSHOT STATE ROUNDS [KEY=VALUE...]");
 	source = (struct vm_source){ .restore = argv[1],
 				     .set = argv + 4,
 				     .set_count = (size_t)argc - 4 };
-	dump(vm, &source, argv[2]);
+	dump(first, &source, argv[2]);
 	for (int round = -2; round < atoi(argv[3]); round++) {
 		double of_ours = ours(vm, &source), of_bare = bare(argv[1]);
 
 		if (round >= 0)
 			printf("%.1f\t%.1f\n", of_ours, of_bare);
 	}
+	vm_destroy(first);
+	free(first);
 	free(vm);
 	return 0;
 }
