@@ -126,7 +126,6 @@ int capture_reset(struct capture *capture, struct reset *reset);
 /* What the files of this module share. */
 #define CAPTURE_ASIDE 256u /* pages that the stop has room for from the beginning */
 
-
 /* Into meta, what does not change while the machine runs: not in the stop, where CPUID and files
  * would take their time. */
 void capture_about(struct capture *capture);

@@ -51,7 +51,8 @@ sub restores {
 }
 
 # Runs a machine, takes so many captures of it, looks at each, ends the machine, and restores one capture, which then is
-# handed to "then". last: the machine ends by itself. later: the files are looked at when it has ended.
+# handed to "then". restored: begins with a diff. last: the machine ends by itself. later: the files are looked at when
+# it has ended.
 sub captures {
     my ($name, $command, %with) = @_;
     my $process = start([ @$command, '--log', 'warn', set("control.socket=$name.sock", "snapshot.method=$with{method}") ],
@@ -74,7 +75,7 @@ sub captures {
     for my $i (1 .. $with{count}) {
         sleep rand 0.02;
         my $file = "$name-$i.snap";
-        my $kind = @files && rand() < 0.5 ? 'diff' : 'full';
+        my $kind = (@files ? rand() < 0.5 : $with{restored}) ? 'diff' : 'full';
         my $reply = $control->request("snapshot $file $kind");
         last if !%$reply && $with{last};
         push @files, [ $file, $kind, $reply ];
@@ -106,7 +107,7 @@ for my $size ([ '1M', 14 ], [ '16M', 6 ], [ '64M', 1 ]) {
             method => $method, count => $count,
             then => sub {
                 my ($file) = @_;
-                captures("$name-restored", [ $minivmm, '-r', $file ], method => $method, count => $count);
+                captures("$name-restored", [ $minivmm, '-r', $file ], method => $method, count => $count, restored => 1);
                 unlink glob '*.snap';
             });
     }
