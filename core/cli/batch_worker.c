@@ -227,13 +227,18 @@ int
 batch_work(const struct batch *batch, unsigned number)
 {
 	struct worker *w = calloc(1, sizeof(*w));
+	uint8_t *output = malloc(OUTPUT_MAX);
 	const volatile bool never_waits = true;
 	uint64_t at;
 	int r;
 
-	if (!w || !(w->output = malloc(OUTPUT_MAX)))
+	if (!w || !output) {
+		free(output);
+		free(w);
 		return -fail(STATUS_HOST, "no memory for a worker");
+	}
 	w->batch = batch;
+	w->output = output;
 	pthread_mutex_init(&w->lock, NULL);
 	r = build(w);
 	while (!r && (at = atomic_fetch_add(&batch->shared->next, 1)) < batch->file_count) {

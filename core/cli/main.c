@@ -224,9 +224,10 @@ main(int argc, char **argv)
 		}
 	run_options.set = calloc((size_t)argc, sizeof(char *));
 	run_options.parents = calloc((size_t)argc, sizeof(char *));
-	if (!run_options.set || !run_options.parents)
-		return -fail(STATUS_HOST, "no memory");
-	r = run(argc, argv, &run_options);
+	if (run_options.set && run_options.parents)
+		r = run(argc, argv, &run_options);
+	else
+		r = -fail(STATUS_HOST, "no memory");
 	free(run_options.set);
 	free(run_options.parents);
 	return r ? r : -show_end(stdout);

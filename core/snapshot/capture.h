@@ -72,27 +72,28 @@ struct capture {
 	uint64_t *since; /* pages written since the base */
 
 	/* The one under way. The main thread starts and ends it and does the stop, the writer the rest. */
-	bool busy, stops; /* stops: the machine stands still for it */
 	struct capture_request request;
 	struct capture_result result;
-	atomic_bool cancelled;
 	struct output output;
 	struct image image;
 	struct snapshot_meta meta;
 	struct snapshot_header header;
 	uint64_t *todo;              /* pages to write next */
-	bool kept;                   /* the rounds have left them for the stop */
 	uint8_t *aside;              /* copies of those that the stop found, in order */
 	size_t aside_pages;          /* room there */
 	atomic_uint_least64_t total; /* pages to write, for progress */
 	uint64_t began;              /* clock_host */
-	pid_t child;                 /* that writes, under the lock; 0: none */
-	pthread_t thread;
 	struct loop_source event;
-	int event_fd;
-	pthread_mutex_t lock; /* guards phase */
+	pthread_t thread;
 	pthread_cond_t changed;
+	pthread_mutex_t lock; /* guards phase and child */
 	enum { CAPTURE_COPYING, CAPTURE_WANTS_STOP, CAPTURE_STOPPED, CAPTURE_ENDED } phase;
+	pid_t child; /* that writes; 0: none */
+	int event_fd;
+	atomic_bool cancelled;
+	bool busy;
+	bool stops; /* the machine stands still for it */
+	bool kept;  /* the rounds have left todo for the stop */
 };
 
 /* 0 or a negative status; free in any case. */

@@ -232,9 +232,11 @@ snapshot_open_parents(struct snapshot *snapshot, char *const *others, size_t oth
 		if (!found)
 			return -STATUS_SNAPSHOT;
 		child->parent = calloc(1, sizeof(*child));
-		if (!child->parent)
+		if (!child->parent) {
 			failed = fail(STATUS_HOST, "can't read snapshot %s: no memory", found);
-		else
+			free(found);
+			return failed;
+		} else
 			failed = snapshot_open(child->parent, found);
 		free(found);
 		if (!failed)

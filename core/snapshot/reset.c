@@ -140,6 +140,8 @@ check_memory(const struct reset *reset, char *why, size_t why_size)
 		const struct memory_region *region = &reset->machine->memory.regions[i];
 
 		for (uint64_t at = 0; at < region->size; at += PAGE_SIZE) {
+			unsigned long long gpa = region->gpa + at;
+
 			if (!memcmp(region->host + at, reset->golden + region->offset + at,
 				    PAGE_SIZE))
 				continue;
@@ -147,8 +149,7 @@ check_memory(const struct reset *reset, char *why, size_t why_size)
 			ignore_areas(reset, region->gpa + at, region->host + at, wanted);
 			if (!memcmp(region->host + at, wanted, PAGE_SIZE))
 				continue;
-			snprintf(why, why_size, "memory at 0x%llx differs",
-				 (unsigned long long)(region->gpa + at));
+			snprintf(why, why_size, "memory at 0x%llx differs", gpa);
 			return -1;
 		}
 	}
