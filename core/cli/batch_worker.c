@@ -119,7 +119,7 @@ rewind_machine(struct worker *w)
 
 	if (!w->ran)
 		return devices_start(&w->vm.devices, MINIVMM_RESTORED);
-	r = reset_run(&w->reset, NULL);
+	r = reset_run(&w->reset);
 	if (!r && w->batch->check && reset_check(&w->reset, why, sizeof(why)))
 		w->trouble = fail(STATUS_BUG, "the reset is not complete: %s", why);
 	return r;

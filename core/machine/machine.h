@@ -60,6 +60,8 @@ struct machine {
 	struct { /* see dirty.h */
 		bool on;
 		uint64_t *log;   /* room for a region's */
+		uint64_t *seen;  /* room for what a look finds, of the image */
+		struct dirty_watch *watches;
 		uint64_t *guest; /* all that the guest wrote; NULL: nobody asks */
 	} dirty;
 	struct bus bus;

@@ -184,6 +184,9 @@ capture_init(struct capture *c, struct machine *machine, struct devices *devices
 	};
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_cond_init(&c->changed, NULL);
+	c->watch.pages = c->since;
+	if (c->since)
+		dirty_watch_add(machine, &c->watch);
 	if (fd < 0 || !c->since || !c->todo)
 		return fail(STATUS_HOST, "can't prepare for snapshots: %s", strerror(errno));
 	return 0;
@@ -206,6 +209,7 @@ capture_free(struct capture *c)
 {
 	if (c->event_fd >= 0)
 		close(c->event_fd);
+	dirty_watch_remove(c->machine, &c->watch);
 	free(c->since);
 	free(c->todo);
 	free(c->base.name);
@@ -373,7 +377,7 @@ int
 capture_reset(struct capture *c, struct reset *reset)
 {
 	bool is_base = c->base.known && !memcmp(c->base.id, reset->snapshot->header.id, 16);
-	int r = reset_run(reset, c->since);
+	int r = reset_run(reset);
 
 	/* The machine is its base again, and its log is empty. */
 	if (!r && is_base) {

@@ -19,6 +19,7 @@
 #include <pthread.h>
 #include <sys/types.h>
 
+#include "machine/dirty.h"
 #include "machine/machine.h"
 #include "plugin/device.h"
 #include "snapshot/image.h"
@@ -69,7 +70,8 @@ struct capture {
 	struct machine *machine;
 	struct devices *devices;
 	struct capture_base base;
-	uint64_t *since; /* pages written since the base */
+	uint64_t *since; /* pages written since the base: the watch's */
+	struct dirty_watch watch;
 
 	/* The one under way. The main thread starts and ends it and does the stop, the writer the rest. */
 	struct capture_request request;

@@ -23,6 +23,8 @@ reset_init(struct reset *reset, const struct snapshot *snapshot, struct machine 
 	};
 	if (!reset->pages)
 		return fail(STATUS_HOST, "no memory for a bitmap of guest memory");
+	reset->watch.pages = reset->pages;
+	dirty_watch_add(machine, &reset->watch);
 	return snapshot_map(snapshot, &reset->golden);
 }
 
@@ -31,6 +33,8 @@ reset_free(struct reset *reset)
 {
 	if (reset->golden)
 		munmap((void *)reset->golden, reset->snapshot->header.memory_size);
+	if (reset->machine)
+		dirty_watch_remove(reset->machine, &reset->watch);
 	free(reset->pages);
 	*reset = (struct reset){ 0 };
 }
@@ -42,8 +46,7 @@ put_pages_back(struct reset *reset)
 	size_t words = memory_words(memory);
 	int failed;
 
-	memset(reset->pages, 0, words * sizeof(*reset->pages));
-	failed = dirty_look(reset->machine, reset->pages);
+	failed = dirty_look(reset->machine, NULL);
 	/* Nobody has looked before: what is no longer the file's, or all. */
 	if (!failed && !reset->known && !memory_private_pages(memory, reset->pages))
 		memset(reset->pages, 0xff, memory->size / PAGE_SIZE / 8);
@@ -54,18 +57,19 @@ put_pages_back(struct reset *reset)
 			memcpy(memory_page(memory, page), reset->golden + page * PAGE_SIZE,
 			       PAGE_SIZE);
 		}
+	dirty_note(reset->machine, reset->pages);
+	if (!failed)
+		memset(reset->pages, 0, words * sizeof(*reset->pages));
 	reset->known = !failed;
 	return failed;
 }
 
 int
-reset_run(struct reset *reset, uint64_t *changed)
+reset_run(struct reset *reset)
 {
 	struct machine *m = reset->machine;
 	int failed = put_pages_back(reset);
 
-	for (size_t i = 0; i < memory_words(&m->memory) && changed && !failed; i++)
-		changed[i] |= reset->pages[i];
 	if (!failed) {
 		m->kvm.ran = true;
 		failed = mutant("reset", "state")
