@@ -59,8 +59,8 @@ struct machine {
 	struct memory memory;
 	struct { /* see dirty.h */
 		bool on;
-		uint64_t *log;   /* room for a region's */
-		uint64_t *seen;  /* room for what a look finds, of the image */
+		uint64_t *log;  /* room for a region's */
+		uint64_t *seen; /* room for what a look finds, of the image */
 		struct dirty_watch *watches;
 		uint64_t *guest; /* all that the guest wrote; NULL: nobody asks */
 	} dirty;
