@@ -376,6 +376,7 @@ do_reset(void *context, struct control_request *request, int argc, char **argv)
 		failed(request);
 		machine_end(d->machine, CAUSE_ERROR, STATUS_SNAPSHOT);
 	} else {
+		machine_point(d->machine);
 		control_done(request);
 		go_on(d);
 	}

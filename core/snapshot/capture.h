@@ -62,7 +62,9 @@ struct capture_base {
 	bool tracked; /* since has all changes up to the last look; else see restored */
 	uint8_t id[16];
 	uint32_t checksum;
-	char *name; /* of its file, without folder; NULL: it has none */
+	char *name;         /* of its file, without folder; NULL: it has none */
+	uint8_t *ancestors; /* ids of 16 bytes: its own, and of all that it needs */
+	size_t ancestor_count;
 };
 
 /* One for a machine. */
