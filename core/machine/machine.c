@@ -295,7 +295,7 @@ int
 machine_go_on(struct machine *m)
 {
 	/* What is to happen at the point comes first. */
-	bool stays = m->held || m->point_reached;
+	bool stays = m->held || m->stands || m->point_reached;
 	int r = stays ? 0 : machine_resume(m);
 
 	if (!r && !stays)

@@ -74,7 +74,8 @@ struct machine {
 	struct vcpu *vcpus;
 	uint32_t vcpu_count;
 	enum machine_state state;
-	bool held; /* a person has paused it: it goes on when that is taken back */
+	bool held;   /* a person has paused it: it goes on when that is taken back */
+	bool stands; /* a snapshot is being written of it as it is: it goes on after that */
 	struct loop_timer monitor, point_timer;
 
 	pthread_mutex_t lock; /* guards what is below, and the counts of point */

@@ -37,21 +37,16 @@ note(struct capture *c, int r)
 static void
 stop(struct capture *c)
 {
-	bool runs = c->machine->state == MACHINE_RUNNING;
+	struct machine *m = c->machine;
 	uint64_t before = clock_host();
-	int r = machine_pause(c->machine);
+	int r = machine_pause(m), resumed;
 
-	c->stops = true;
 	if (!r)
 		r = capture_take(c);
-	if (runs && (r || c->result.method != CAPTURE_PAUSE)) {
-		int resumed = machine_go_on(c->machine);
-
-		r = r ? r : resumed;
-		c->stops = false;
-	}
+	m->stands = !r && c->result.method == CAPTURE_PAUSE;
+	resumed = machine_go_on(m);
 	c->result.stopped = clock_host() - before;
-	note(c, r);
+	note(c, r ? r : resumed);
 }
 
 static void
@@ -155,9 +150,9 @@ ended(struct capture *c)
 
 	pthread_join(c->thread, NULL);
 	loop_remove(&c->machine->loop, &c->event);
-	if (c->stops) {
+	if (c->machine->stands) {
 		c->result.stopped = clock_host() - c->began;
-		c->stops = false;
+		c->machine->stands = false;
 		note(c, machine_go_on(c->machine));
 	}
 	clean_up(c);
@@ -410,7 +405,7 @@ capture_end(struct capture *c)
 		pthread_cond_wait(&c->changed, &c->lock);
 	}
 	pthread_mutex_unlock(&c->lock);
-	c->stops = false; /* it does not go on */
+	c->machine->stands = false; /* it does not go on */
 	ended(c);
 }
 

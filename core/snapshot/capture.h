@@ -96,8 +96,7 @@ struct capture {
 	int event_fd;
 	atomic_bool cancelled;
 	bool busy;
-	bool stops; /* the machine stands still for it */
-	bool kept;  /* the rounds have left todo for the stop */
+	bool kept; /* the rounds have left todo for the stop */
 };
 
 /* 0 or a negative status; free in any case. */

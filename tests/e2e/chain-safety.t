@@ -24,13 +24,18 @@ is($control->request('snapshot c.snap full')->{ok}, 1, 'a full one is not');
 is($control->request('snapshot a.snap diff')->{ok}, 1, 'and then the others are free');
 is((run([ $minivmm, 'verify', 'a.snap' ]))[0], 0, 'a diff of the full one');
 
-# A pipe without any room must not keep the machine from its other work.
-{
+sub full_pipe {
     pipe my $in, my $out or die;
     $out->blocking(0);
     1 while syswrite $out, 'x' x 4096;
     1 while syswrite $out, 'x';
     $out->blocking(1);
+    return ($in, $out);
+}
+
+# A pipe without any room must not keep the machine from its other work.
+{
+    my ($in, $out) = full_pipe();
     my $sender = start([ $minivmm, 'ctl', 'vm.sock', 'snapshot', '-' ], stdout => $out);
     ok((until_true { $control->request('status')->{snapshot} }), 'a snapshot into a full pipe is under way');
     is($control->request('cancel')->{ok}, 1, 'and can be cancelled');
@@ -70,6 +75,26 @@ for my $request ('registers', 'pause', 'snapshot h.snap') {
     is($second->reply->{ok}, 1, "status during $request: answered");
     is($first->request('quit')->{ok}, 1, "$request: the machine is well");
     is((finish($process))[0], 0, "$request: to its end");
+}
+
+# A point that comes while a snapshot is written of the stopped machine does not let it go on. The pipe has no reader yet.
+{
+    spew('p.ini', guest('e4 50 66 ff 06 00 20 66 ff 06 00 80 eb f4', "[plugins]\npath = $build/tests/plugins\n\n[device a]\nplugin = faulty\nin = slow-pause\n\n[control]\nsocket = vm.sock\n"));
+    $process = start([ $minivmm, '-c', 'p.ini', '--log', 'error', '--at', 'time:300ms', '--save', 'q.snap', '--set', 'snapshot.method=pause' ]);
+    $control = Control->connect('vm.sock');
+    my ($in, $out) = full_pipe();
+    my $sender = start([ $minivmm, 'ctl', 'vm.sock', 'snapshot', '-', 'paused' ], stdout => $out);
+    close $out;
+    my $number = sub { $control->request('memory 0x2000 4')->{bytes} };
+    ok((until_true { my $status = $control->request('status'); $status->{snapshot} && $status->{state} eq 'paused' }), 'it stands');
+    my $before = $number->();
+    select undef, undef, undef, 0.5;
+    is($number->(), $before, 'a machine that stands for a snapshot does not go on at its point');
+    1 while sysread $in, my $bytes, 65536;
+    is((finish($sender))[0], 0, 'the snapshot is written');
+    ok((until_true { $number->() ne $before }), 'then it goes on');
+    $control->request('quit');
+    finish($process);
 }
 
 done_testing;
