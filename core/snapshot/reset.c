@@ -49,7 +49,8 @@ put_pages_back(struct reset *reset)
 	failed = dirty_look(reset->machine, NULL);
 	/* Nobody has looked before: what is no longer the file's, or all. */
 	if (!failed && !reset->known && !memory_private_pages(memory, reset->pages))
-		memset(reset->pages, 0xff, memory->size / PAGE_SIZE / 8);
+		for (uint64_t page = 0; page < memory->size / PAGE_SIZE; page++)
+			reset->pages[page / 64] |= 1ull << page % 64;
 	for (size_t i = 0; i < words && !failed && !mutant("reset", "pages"); i++)
 		for (uint64_t word = reset->pages[i]; word; word &= word - 1) {
 			uint64_t page = i * 64 + (uint64_t)__builtin_ctzll(word);
