@@ -60,6 +60,28 @@ same_name(const struct record *a, const char *name, size_t length)
 	return a->name_length == length && !memcmp(a->name, name, length);
 }
 
+/* FNV-1a: names of different hashes are different. */
+static uint32_t
+hash(const char *name, size_t length)
+{
+	uint32_t value = 2166136261u;
+
+	for (size_t i = 0; i < length; i++)
+		value = (value ^ (uint8_t)name[i]) * 16777619u;
+	return value ^ value >> 16;
+}
+
+/* Sets a name's bit; was it set? */
+static bool
+seen(uint64_t *bits, uint32_t count, const char *name, size_t length)
+{
+	uint32_t bit = hash(name, length) % count;
+	bool before = bits[bit / 64] >> bit % 64 & 1;
+
+	bits[bit / 64] |= 1ull << bit % 64;
+	return before;
+}
+
 /* Writer. */
 
 void
@@ -104,23 +126,26 @@ open_type(const struct record_writer *w)
 
 /* Is there room for one more item of this name where we are? */
 static bool
-may_add(const struct record_writer *w, const char *name, size_t length)
+may_add(struct record_writer *w, const char *name, size_t length)
 {
 	struct record here = { .type = RECORD_GROUP, .data = w->data }, item;
-	size_t position = 0, items = 0;
+	size_t position = 0;
 	const uint8_t *open;
 
 	if (open_type(w) == RECORD_LIST)
 		return !name;
-	if (!name || !length || length > UINT8_MAX || !good_name(name, length))
+	if (!name || !length || length > UINT8_MAX || !good_name(name, length) ||
+	    w->names[w->depth].items++ == RECORD_ITEMS)
 		return false;
+	if (!seen(w->names[w->depth].seen, RECORD_SEEN, name, length))
+		return true;
 	if (w->depth) {
 		open = w->data + w->open[w->depth - 1];
 		here.data = open + HEADER(open[1]);
 	}
 	here.count = w->data ? (uint32_t)(w->data + w->length - here.data) : 0;
 	while (record_next(&here, &position, &item))
-		if (++items == RECORD_ITEMS || same_name(&item, name, length))
+		if (same_name(&item, name, length))
 			return false;
 	return true;
 }
@@ -230,8 +255,10 @@ record_begin(struct record_writer *w, const char *name, enum record_type type)
 		return;
 	}
 	put(w, name, (uint8_t)type, 0, NULL, 0);
-	if (!w->failed)
-		w->open[w->depth++] = at;
+	if (w->failed)
+		return;
+	w->open[w->depth++] = at;
+	memset(&w->names[w->depth], 0, sizeof(w->names[0]));
 }
 
 void
@@ -312,17 +339,6 @@ by_name(const void *a, const void *b)
 	return x[1] != y[1] ? x[1] - y[1] : memcmp(x + 2, y + 2, x[1]);
 }
 
-/* Which of the bits in check_names() stands for a name: FNV-1a. */
-static unsigned
-bit_of(const struct record *item)
-{
-	uint32_t hash = 2166136261u;
-
-	for (size_t i = 0; i < item->name_length; i++)
-		hash = (hash ^ (uint8_t)item->name[i]) * 16777619u;
-	return (hash ^ hash >> 16) % NAME_BITS;
-}
-
 /* Names that have a bit each are distinct. Else, sorting keeps a hostile group from costing the square
  * of its items. Apart: its frame is large and gone before the recursion. */
 __attribute__((noinline)) static const char *
@@ -330,10 +346,9 @@ check_names(const struct record *group)
 {
 	const uint8_t *items[RECORD_ITEMS];
 	size_t position = 0, count = 0, begin = 0;
-	uint64_t seen[NAME_BITS / 64] = { 0 };
+	uint64_t bits[NAME_BITS / 64] = { 0 };
 	bool distinct = true;
 	struct record item;
-	unsigned bit;
 
 	while (record_next(group, &position, &item)) {
 		if (count == RECORD_ITEMS)
@@ -342,9 +357,7 @@ check_names(const struct record *group)
 			return "an item has no name or a bad one";
 		items[count++] = group->data + begin;
 		begin = position;
-		bit = bit_of(&item);
-		distinct &= !(seen[bit / 64] >> bit % 64 & 1);
-		seen[bit / 64] |= 1ull << bit % 64;
+		distinct &= !seen(bits, NAME_BITS, item.name, item.name_length);
 	}
 	if (distinct)
 		return NULL;

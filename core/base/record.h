@@ -34,6 +34,7 @@ enum record_type {
 
 #define RECORD_DEPTH 16   /* groups and lists inside each other, at most */
 #define RECORD_ITEMS 4096 /* in one group, at most; a list has no limit */
+#define RECORD_SEEN 512   /* bits */
 
 /*
  * Writer: appends to a buffer that it owns. Errors (no memory, too deep, too many items, a name that
@@ -44,7 +45,11 @@ struct record_writer {
 	size_t length, capacity;
 	size_t open[RECORD_DEPTH]; /* offset of each open group or list */
 	unsigned depth;
-	bool failed, no_memory; /* no_memory: that was why */
+	bool failed, no_memory;                  /* no_memory: that was why */
+	struct {                                 /* of the root and of each that is open */
+		uint64_t seen[RECORD_SEEN / 64]; /* bits of the names that it has */
+		uint32_t items;
+	} names[RECORD_DEPTH + 1];
 };
 
 /* May an item have this name? 1 to 255 bytes of graphic ASCII without " \\ and =. */

@@ -11,9 +11,11 @@ use Bench;
 use IO::Socket::UNIX;
 use JSON::PP qw(decode_json encode_json);
 use POSIX qw(_exit);
+use Socket qw(SOL_SOCKET);
 use Time::HiRes qw(sleep);
 
 use constant PATIENCE => 120;    # seconds that anything may take
+use constant { SYS_SENDMSG => 46, SCM_RIGHTS => 1 };    # x86-64
 
 my $count = 0;
 my %running;
@@ -122,9 +124,21 @@ sub qemu {
 	return $self;
 }
 
+# sendmsg(2) of a line with a descriptor (unix(7), cmsg(3)), which Perl has no function for.
+sub send_with {
+	my ($socket, $line, $handle) = @_;
+	my $control = pack 'Q l l l x4', 20, SOL_SOCKET, SCM_RIGHTS, fileno $handle;
+	my $part = pack 'P Q', $line, length $line;
+	my $message = pack 'Q L x4 P Q P Q l x4', 0, 0, $part, 1, $control, length $control, 0;
+	syscall(SYS_SENDMSG, fileno $socket, $message, 0) == length $line or die "bench: sendmsg: $!\n";
+}
+
+# file: a handle to go with it.
 sub qmp {
 	my ($self, $command, %arguments) = @_;
-	print { $self->{socket} } encode_json({ execute => $command, arguments => \%arguments }), "\n";
+	my $file = delete $arguments{file};
+	my $line = encode_json({ execute => $command, arguments => \%arguments }) . "\n";
+	$file ? send_with($self->{socket}, $line, $file) : print { $self->{socket} } $line;
 	while (my $line = readline $self->{socket}) {
 		my $reply = decode_json($line);
 		die "bench: QEMU: $command: $reply->{error}{desc}\n" if $reply->{error};
@@ -156,7 +170,9 @@ sub migrate {
 	my ($self, $file, $how) = @_;
 	$self->qmp('migrate-set-capabilities', capabilities => [{ capability => $how, state => JSON::PP::true }]) if $how;
 	$self->qmp('migrate-set-parameters', 'max-bandwidth' => 0);    # no limit
-	$self->qmp('migrate', uri => "exec:cat >$file");
+	open my $out, '+>', $file or die "bench: $file: $!\n";
+	$self->qmp('getfd', fdname => 'file', file => $out);
+	$self->qmp('migrate', uri => 'fd:file');
 	my $until = now() + PATIENCE;
 	while (now() < $until) {
 		my $state = $self->qmp('query-migrate');

@@ -58,8 +58,9 @@ sub restored_by_qemu {
 	$guest->end;
 	progress($figure);
 	my ($qemus, $ours, $faster) = stopwatch("restore-qemu-$mib", 5,
-		[QEMU_ENDS, '', Guest::microvm($mib * MIB, Guest::bios($mib * MIB, 100, 0xf4)), '-device',
-			'isa-debug-exit,iobase=0xf4,iosize=1', '-incoming', "exec:cat $shm/qemu.snap"],
+		[QEMU_ENDS, '', 'sh', '-c', "exec \"\$@\" -incoming fd:3 3<$shm/qemu.snap", 'sh',
+			Guest::microvm($mib * MIB, Guest::bios($mib * MIB, 100, 0xf4)), '-device',
+			'isa-debug-exit,iobase=0xf4,iosize=1'],
 		[ENDS, '', $minivmm, '-r', $snapshot, '--set', $plugins]);
 	row($figure, ours => ms($ours), qemu => ms($qemus), ratio => times_($faster),
 		$mib == 1024 ? (value => $faster, compare => 'at least', target => 100) : ());
