@@ -119,7 +119,7 @@ rewind_machine(struct worker *w)
 
 	if (!w->ran)
 		return devices_start(&w->vm.devices, MINIVMM_RESTORED);
-	r = reset_run(&w->reset, NULL);
+	r = reset_run(&w->reset);
 	if (!r && w->batch->check && reset_check(&w->reset, why, sizeof(why)))
 		w->trouble = fail(STATUS_BUG, "the reset is not complete: %s", why);
 	return r;
@@ -227,13 +227,18 @@ int
 batch_work(const struct batch *batch, unsigned number)
 {
 	struct worker *w = calloc(1, sizeof(*w));
+	uint8_t *output = malloc(OUTPUT_MAX);
 	const volatile bool never_waits = true;
 	uint64_t at;
 	int r;
 
-	if (!w || !(w->output = malloc(OUTPUT_MAX)))
+	if (!w || !output) {
+		free(output);
+		free(w);
 		return -fail(STATUS_HOST, "no memory for a worker");
+	}
 	w->batch = batch;
+	w->output = output;
 	pthread_mutex_init(&w->lock, NULL);
 	r = build(w);
 	while (!r && (at = atomic_fetch_add(&batch->shared->next, 1)) < batch->file_count) {

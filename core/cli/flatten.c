@@ -74,8 +74,13 @@ flatten(const struct snapshot *snapshot, const char *path)
 	struct output output;
 	struct memory memory;
 	const uint8_t *map;
-	int failed = snapshot_map(snapshot, &map);
+	int failed = 0;
 
+	/* What is damaged must not get checksums that are right. */
+	for (const struct snapshot *s = snapshot; s && !failed; s = s->parent)
+		failed = snapshot_verify(s);
+	if (!failed)
+		failed = snapshot_map(snapshot, &map);
 	if (failed)
 		return failed;
 	memory = memory_of(snapshot, map);

@@ -217,6 +217,7 @@ main(int argc, char **argv)
 	/* A reader that is gone, or a limit on file sizes, is an error of the write, not our death. */
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
+	signal(SIGCHLD, SIG_DFL); /* ignored, it would keep from us how our children end */
 	for (size_t i = 0; argc > 1 && i < sizeof(commands) / sizeof(*commands); i++)
 		if (!strcmp(argv[1], commands[i].name)) {
 			r = commands[i].run(argc - 1, argv + 1);
@@ -224,9 +225,10 @@ main(int argc, char **argv)
 		}
 	run_options.set = calloc((size_t)argc, sizeof(char *));
 	run_options.parents = calloc((size_t)argc, sizeof(char *));
-	if (!run_options.set || !run_options.parents)
-		return -fail(STATUS_HOST, "no memory");
-	r = run(argc, argv, &run_options);
+	if (run_options.set && run_options.parents)
+		r = run(argc, argv, &run_options);
+	else
+		r = -fail(STATUS_HOST, "no memory");
 	free(run_options.set);
 	free(run_options.parents);
 	return r ? r : -show_end(stdout);

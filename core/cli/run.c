@@ -248,7 +248,8 @@ take_signals(struct run *run)
 	sigset_t ours;
 	int fd;
 
-	run->quit = (struct loop_source){ .fd = -1, .ready = on_sigquit, .context = run };
+	run->quit =
+	    (struct loop_source){ .fd = -1, .ready = on_sigquit, .context = run, .outer = true };
 	run->interrupt = (struct loop_source){ .fd = -1, .ready = on_interrupt, .context = run };
 	fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (fd < 0 || loop_add(loop, &run->interrupt, fd, EPOLLIN))

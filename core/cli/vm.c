@@ -59,6 +59,8 @@ open_snapshot(struct vm *vm, const struct vm_source *source)
 	const char *from = source->restore;
 	int fd = 0, r;
 
+	if (!from)
+		return fail(STATUS_BUG, "neither a config nor a snapshot to build a machine of");
 	if (strcmp(from, "-") && descriptor(from, &fd))
 		return snapshot_open_chain(&vm->snapshot, from, source->parents,
 					   source->parent_count);

@@ -209,7 +209,8 @@ client_open(struct control *control, int fd)
 		return;
 	}
 	client->control = control;
-	client->source = (struct loop_source){ .fd = fd, .ready = ready, .context = client };
+	client->source =
+	    (struct loop_source){ .fd = fd, .ready = ready, .context = client, .outer = true };
 	client->passed = -1;
 	client->heard = ++control->heard;
 	client->next = control->clients;

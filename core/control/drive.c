@@ -66,7 +66,7 @@ do_resume(void *context, struct control_request *request, int argc, char **argv)
 
 	d->machine->held = false;
 	/* A snapshot that stands on a stopped machine lets it go when it is done. */
-	if (!d->capture->stops && machine_go_on(d->machine)) {
+	if (machine_go_on(d->machine)) {
 		failed(request);
 		return;
 	}
@@ -186,7 +186,7 @@ stand_still(struct drive *d, struct control_request *request)
 static void
 go_on(struct drive *d)
 {
-	if (!d->capture->stops && machine_go_on(d->machine))
+	if (machine_go_on(d->machine))
 		machine_end(d->machine, CAUSE_ERROR, STATUS_HOST);
 }
 
@@ -376,6 +376,7 @@ do_reset(void *context, struct control_request *request, int argc, char **argv)
 		failed(request);
 		machine_end(d->machine, CAUSE_ERROR, STATUS_SNAPSHOT);
 	} else {
+		machine_point(d->machine);
 		control_done(request);
 		go_on(d);
 	}

@@ -194,8 +194,11 @@ control_open(struct control *control, struct loop *loop, const char *path,
 		.commands = commands,
 		.context = context,
 		.uid = geteuid(),
-		.listener = { .fd = -1, .ready = connected, .context = control },
-		.accept_again = { .fd = -1, .ready = accept_again, .context = control },
+		.listener = { .fd = -1, .ready = connected, .context = control, .outer = true },
+		.accept_again = { .fd = -1,
+				  .ready = accept_again,
+				  .context = control,
+				  .outer = true },
 	};
 	if (!*path)
 		return refuse_path(path, "the name is empty; name a file");

@@ -3,6 +3,7 @@
 #include "machine/dirty.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "base/mutant.h"
@@ -18,7 +19,9 @@ dirty_start(struct machine *m)
 			largest = m->memory.regions[i].size;
 	if (!m->dirty.log)
 		m->dirty.log = calloc(largest / PAGE_SIZE / 64 + 1, sizeof(*m->dirty.log));
-	if (!m->dirty.log)
+	if (!m->dirty.seen)
+		m->dirty.seen = calloc(memory_words(&m->memory) + 1, sizeof(*m->dirty.seen));
+	if (!m->dirty.log || !m->dirty.seen)
 		return fail(STATUS_HOST, "no memory for a bitmap of guest memory");
 	for (uint32_t i = 0; i < m->memory.count && !m->dirty.on; i++) {
 		const struct memory_region *region = &m->memory.regions[i];
@@ -52,27 +55,64 @@ add(uint64_t *pages, uint64_t first, const uint64_t *log, uint64_t count)
 	}
 }
 
+static void
+merge(uint64_t *pages, const uint64_t *seen, size_t words)
+{
+	for (size_t i = 0; pages && i < words; i++)
+		pages[i] |= seen[i];
+}
+
+void
+dirty_note(struct machine *m, const uint64_t *pages)
+{
+	for (const struct dirty_watch *w = m->dirty.watches; w; w = w->next)
+		if (w->pages != pages)
+			merge(w->pages, pages, memory_words(&m->memory));
+}
+
 int
 dirty_look(struct machine *m, uint64_t *pages)
 {
+	size_t words = memory_words(&m->memory);
+	uint64_t *seen;
 	int r = dirty_start(m);
 
+	if (r)
+		return r;
+	seen = m->dirty.seen;
+	memset(seen, 0, words * sizeof(*seen));
 	for (uint32_t i = 0; i < m->memory.count && !r; i++) {
 		const struct memory_region *region = &m->memory.regions[i];
 
 		r = kvm_dirty_log(&m->kvm, i, m->dirty.log);
-		if (r)
-			break;
-		if (mutant("dirty", "log"))
-			continue;
-		add(pages, region->offset / PAGE_SIZE, m->dirty.log, region->size / PAGE_SIZE);
-		if (m->dirty.guest)
-			add(m->dirty.guest, region->offset / PAGE_SIZE, m->dirty.log,
+		if (!r && !mutant("dirty", "log"))
+			add(seen, region->offset / PAGE_SIZE, m->dirty.log,
 			    region->size / PAGE_SIZE);
 	}
+	merge(m->dirty.guest, seen, words);
 	if (!mutant("dirty", "devices"))
-		memory_take_written(&m->memory, pages);
+		memory_take_written(&m->memory, seen);
+	/* Also what a look that failed has found: the log has forgotten it. */
+	merge(pages, seen, words);
+	dirty_note(m, seen);
 	return r;
+}
+
+void
+dirty_watch_add(struct machine *m, struct dirty_watch *watch)
+{
+	watch->next = m->dirty.watches;
+	m->dirty.watches = watch;
+}
+
+void
+dirty_watch_remove(struct machine *m, struct dirty_watch *watch)
+{
+	for (struct dirty_watch **w = &m->dirty.watches; *w; w = &(*w)->next)
+		if (*w == watch) {
+			*w = watch->next;
+			return;
+		}
 }
 
 const uint64_t *
@@ -85,5 +125,6 @@ void
 dirty_free(struct machine *m)
 {
 	free(m->dirty.log);
+	free(m->dirty.seen);
 	free(m->dirty.guest);
 }

@@ -16,11 +16,23 @@
 
 struct machine;
 
+/* Somebody who wants to know of all pages that are written, whoever looks. */
+struct dirty_watch {
+	uint64_t *pages; /* a bitmap of the image: looks add to it, its owner clears it */
+	struct dirty_watch *next;
+};
+
 /* Turns the log on, unless it is. What was written before is not known. 0 or a negative status. */
 int dirty_start(struct machine *machine);
 bool dirty_on(const struct machine *machine);
-/* Adds to a bitmap of the memory's image what has been written since the last look. */
+/* Adds to every watch, and to a bitmap of the image (NULL: to none), what has been written since the
+ * last look. */
 int dirty_look(struct machine *machine, uint64_t *pages);
+/* Adds these pages to every watch: the caller has written them, past log and memory_write. */
+void dirty_note(struct machine *machine, const uint64_t *pages);
+/* The bitmap is the watcher's; remove before it goes. Removing what is not there does nothing. */
+void dirty_watch_add(struct machine *machine, struct dirty_watch *watch);
+void dirty_watch_remove(struct machine *machine, struct dirty_watch *watch);
 /* With the config's dirty_log: all pages that the guest has written so far; else NULL. */
 const uint64_t *dirty_guest(const struct machine *machine);
 void dirty_free(struct machine *machine);

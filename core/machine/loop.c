@@ -317,7 +317,10 @@ loop_once(struct loop *loop, int timeout)
 	if (n == 1) {
 		struct loop_source *source = event.data.ptr;
 
-		source->ready(source, event.events);
+		if (source->outer && loop->inner)
+			usleep(1000); /* it stays ready */
+		else
+			source->ready(source, event.events);
 	}
 	run_deferred(loop);
 	return 0;

@@ -19,6 +19,7 @@ struct loop_source {
 	void (*ready)(struct loop_source *source, uint32_t events);
 	void *context;
 	bool device; /* belongs to a device: quiet while the machine is paused */
+	bool outer;  /* waits while somebody runs the loop from within it */
 };
 
 /* A deadline on the VM's clock; embedded likewise. Timers are quiet while the clock stands still. */
@@ -46,6 +47,7 @@ struct loop {
 	struct loop_timer *timers;
 	struct loop_deferred *deferred, **deferred_end;
 	bool quiet;
+	bool inner; /* the loop runs within a callback of its, which is not to be met again */
 	struct loop_source timer_source, wake_source, device_source;
 };
 

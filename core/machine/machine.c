@@ -294,9 +294,11 @@ machine_resume(struct machine *m)
 int
 machine_go_on(struct machine *m)
 {
-	int r = m->held ? 0 : machine_resume(m);
+	/* What is to happen at the point comes first. */
+	bool stays = m->held || m->stands || m->point_reached;
+	int r = stays ? 0 : machine_resume(m);
 
-	if (!r && !m->held)
+	if (!r && !stays)
 		machine_halted(m);
 	return r;
 }
@@ -403,6 +405,9 @@ machine_load(struct machine *m, const struct record *group, char *why, size_t wh
 	}
 	if (!mutant("vm", "time"))
 		clock_set(&m->clock, time);
+	/* A reset turns the clock back. */
+	if (m->monitor.armed)
+		loop_timer_set(&m->loop, &m->monitor, time + MONITOR_PERIOD, MONITOR_PERIOD);
 	irqs_rest(&m->irqs);
 	if (irqs_load(&m->irqs, &lines, why, why_size))
 		return -1;

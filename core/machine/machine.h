@@ -59,7 +59,9 @@ struct machine {
 	struct memory memory;
 	struct { /* see dirty.h */
 		bool on;
-		uint64_t *log;   /* room for a region's */
+		uint64_t *log;  /* room for a region's */
+		uint64_t *seen; /* room for what a look finds, of the image */
+		struct dirty_watch *watches;
 		uint64_t *guest; /* all that the guest wrote; NULL: nobody asks */
 	} dirty;
 	struct bus bus;
@@ -72,7 +74,8 @@ struct machine {
 	struct vcpu *vcpus;
 	uint32_t vcpu_count;
 	enum machine_state state;
-	bool held; /* a person has paused it: it goes on when that is taken back */
+	bool held;   /* a person has paused it: it goes on when that is taken back */
+	bool stands; /* a snapshot is being written of it as it is: it goes on after that */
 	struct loop_timer monitor, point_timer;
 
 	pthread_mutex_t lock; /* guards what is below, and the counts of point */

@@ -361,6 +361,7 @@ devices_pause(struct devices *devices)
 		if (answer < 0)
 			device_failed(d, "pause", STATUS_IO);
 	}
+	devices->machine->loop.inner = true;
 	for (size_t i = 0; i < devices->count && !r; i++)
 		while (devices->list[i].pending && !r) {
 			r = loop_once(&devices->machine->loop, 10);
@@ -370,6 +371,7 @@ devices_pause(struct devices *devices)
 				    "device %s has requests in flight and does not come to rest",
 				    devices->list[i].config->name);
 		}
+	devices->machine->loop.inner = false;
 	return r;
 }
 

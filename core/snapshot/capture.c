@@ -37,21 +37,16 @@ note(struct capture *c, int r)
 static void
 stop(struct capture *c)
 {
-	bool runs = c->machine->state == MACHINE_RUNNING;
+	struct machine *m = c->machine;
 	uint64_t before = clock_host();
-	int r = machine_pause(c->machine);
+	int r = machine_pause(m), resumed;
 
-	c->stops = true;
 	if (!r)
 		r = capture_take(c);
-	if (runs && (r || c->result.method != CAPTURE_PAUSE)) {
-		int resumed = machine_go_on(c->machine);
-
-		r = r ? r : resumed;
-		c->stops = false;
-	}
+	m->stands = !r && c->result.method == CAPTURE_PAUSE;
+	resumed = machine_go_on(m);
 	c->result.stopped = clock_host() - before;
-	note(c, r);
+	note(c, r ? r : resumed);
 }
 
 static void
@@ -87,14 +82,31 @@ writer(void *argument)
 	return NULL;
 }
 
+/* Of a full snapshot, the only one. Without memory for it, it is not known to be one. */
+static void
+add_ancestor(struct capture *c, const uint8_t id[16], bool more)
+{
+	size_t count = more ? c->base.ancestor_count : 0;
+	uint8_t *ids = realloc(c->base.ancestors, (count + 1) * 16);
+
+	if (!ids)
+		return;
+	memcpy(ids + 16 * count, id, 16);
+	c->base.ancestors = ids;
+	c->base.ancestor_count = count + 1;
+}
+
 /* The new snapshot is what the next one differs from: all later changes are still in the log. */
 static void
 new_base(struct capture *c)
 {
 	const char *slash = strrchr(c->request.path, '/');
 
+	add_ancestor(c, c->header.id, c->request.diff);
 	free(c->base.name);
 	c->base = (struct capture_base){
+		.ancestors = c->base.ancestors,
+		.ancestor_count = c->base.ancestor_count,
 		.known = true,
 		.tracked = true,
 		.checksum = c->header.checksum,
@@ -138,9 +150,9 @@ ended(struct capture *c)
 
 	pthread_join(c->thread, NULL);
 	loop_remove(&c->machine->loop, &c->event);
-	if (c->stops) {
+	if (c->machine->stands) {
 		c->result.stopped = clock_host() - c->began;
-		c->stops = false;
+		c->machine->stands = false;
 		note(c, machine_go_on(c->machine));
 	}
 	clean_up(c);
@@ -179,11 +191,14 @@ capture_init(struct capture *c, struct machine *machine, struct devices *devices
 		.devices = devices,
 		.since = calloc(words, sizeof(uint64_t)),
 		.todo = calloc(words, sizeof(uint64_t)),
-		.event = { .fd = -1, .ready = event_ready, .context = c },
+		.event = { .fd = -1, .ready = event_ready, .context = c, .outer = true },
 		.event_fd = fd,
 	};
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_cond_init(&c->changed, NULL);
+	c->watch.pages = c->since;
+	if (c->since)
+		dirty_watch_add(machine, &c->watch);
 	if (fd < 0 || !c->since || !c->todo)
 		return fail(STATUS_HOST, "can't prepare for snapshots: %s", strerror(errno));
 	return 0;
@@ -198,6 +213,8 @@ capture_restored(struct capture *c, const struct snapshot *snapshot)
 	c->base.tracked = dirty_on(c->machine);
 	c->base.checksum = snapshot->header.checksum;
 	memcpy(c->base.id, snapshot->header.id, sizeof(c->base.id));
+	for (const struct snapshot *s = snapshot; s; s = s->parent)
+		add_ancestor(c, s->header.id, true);
 	c->base.name = strdup(slash ? slash + 1 : snapshot->path);
 }
 
@@ -206,9 +223,11 @@ capture_free(struct capture *c)
 {
 	if (c->event_fd >= 0)
 		close(c->event_fd);
+	dirty_watch_remove(c->machine, &c->watch);
 	free(c->since);
 	free(c->todo);
 	free(c->base.name);
+	free(c->base.ancestors);
 	pthread_mutex_destroy(&c->lock);
 	pthread_cond_destroy(&c->changed);
 }
@@ -248,6 +267,19 @@ begin(struct capture *c, const struct capture_request *request)
 	return r;
 }
 
+/* Is the file one of those that a diff would need? */
+static bool
+is_ancestor(const struct capture *c, const char *path)
+{
+	uint8_t id[16];
+
+	if (snapshot_peek_id(path, id))
+		for (size_t i = 0; i < c->base.ancestor_count; i++)
+			if (!memcmp(c->base.ancestors + 16 * i, id, sizeof(id)))
+				return true;
+	return false;
+}
+
 /* Can it be taken at all? */
 static int
 check(const struct capture *c, const struct capture_request *request)
@@ -261,6 +293,11 @@ check(const struct capture *c, const struct capture_request *request)
 		return fail(STATUS_USAGE,
 			    "can't write snapshot %s: there is none that it could differ from; "
 			    "take a full one first",
+			    request->path);
+	if (request->diff && request->fd < 0 && is_ancestor(c, request->path))
+		return fail(STATUS_USAGE,
+			    "can't write snapshot %s: it differs from what is there now, which "
+			    "must stay; name another file",
 			    request->path);
 	if (request->method == CAPTURE_FORK && !capture_can_fork(c))
 		return fail(STATUS_USAGE,
@@ -290,6 +327,9 @@ capture_start(struct capture *c, const struct capture_request *request)
 		if (c->aside) /* here, not in the stop */
 			memset(c->aside, 0, c->aside_pages * PAGE_SIZE);
 		sigfillset(&all);
+		/* A fault that is blocked ends the process without a word. */
+		sigdelset(&all, SIGSEGV);
+		sigdelset(&all, SIGBUS);
 		pthread_sigmask(SIG_SETMASK, &all, &before);
 		r = -pthread_create(&c->thread, NULL, writer, c);
 		pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -365,7 +405,7 @@ capture_end(struct capture *c)
 		pthread_cond_wait(&c->changed, &c->lock);
 	}
 	pthread_mutex_unlock(&c->lock);
-	c->stops = false; /* it does not go on */
+	c->machine->stands = false; /* it does not go on */
 	ended(c);
 }
 
@@ -373,7 +413,7 @@ int
 capture_reset(struct capture *c, struct reset *reset)
 {
 	bool is_base = c->base.known && !memcmp(c->base.id, reset->snapshot->header.id, 16);
-	int r = reset_run(reset, c->since);
+	int r = reset_run(reset);
 
 	/* The machine is its base again, and its log is empty. */
 	if (!r && is_base) {

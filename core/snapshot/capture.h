@@ -19,6 +19,7 @@
 #include <pthread.h>
 #include <sys/types.h>
 
+#include "machine/dirty.h"
 #include "machine/machine.h"
 #include "plugin/device.h"
 #include "snapshot/image.h"
@@ -61,7 +62,9 @@ struct capture_base {
 	bool tracked; /* since has all changes up to the last look; else see restored */
 	uint8_t id[16];
 	uint32_t checksum;
-	char *name; /* of its file, without folder; NULL: it has none */
+	char *name;         /* of its file, without folder; NULL: it has none */
+	uint8_t *ancestors; /* ids of 16 bytes: its own, and of all that it needs */
+	size_t ancestor_count;
 };
 
 /* One for a machine. */
@@ -69,30 +72,31 @@ struct capture {
 	struct machine *machine;
 	struct devices *devices;
 	struct capture_base base;
-	uint64_t *since; /* pages written since the base */
+	uint64_t *since; /* pages written since the base: the watch's */
+	struct dirty_watch watch;
 
 	/* The one under way. The main thread starts and ends it and does the stop, the writer the rest. */
-	bool busy, stops; /* stops: the machine stands still for it */
 	struct capture_request request;
 	struct capture_result result;
-	atomic_bool cancelled;
 	struct output output;
 	struct image image;
 	struct snapshot_meta meta;
 	struct snapshot_header header;
 	uint64_t *todo;              /* pages to write next */
-	bool kept;                   /* the rounds have left them for the stop */
 	uint8_t *aside;              /* copies of those that the stop found, in order */
 	size_t aside_pages;          /* room there */
 	atomic_uint_least64_t total; /* pages to write, for progress */
 	uint64_t began;              /* clock_host */
-	pid_t child;                 /* that writes, under the lock; 0: none */
-	pthread_t thread;
 	struct loop_source event;
-	int event_fd;
-	pthread_mutex_t lock; /* guards phase */
+	pthread_t thread;
 	pthread_cond_t changed;
+	pthread_mutex_t lock; /* guards phase and child */
 	enum { CAPTURE_COPYING, CAPTURE_WANTS_STOP, CAPTURE_STOPPED, CAPTURE_ENDED } phase;
+	pid_t child; /* that writes; 0: none */
+	int event_fd;
+	atomic_bool cancelled;
+	bool busy;
+	bool kept; /* the rounds have left todo for the stop */
 };
 
 /* 0 or a negative status; free in any case. */

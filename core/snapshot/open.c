@@ -137,8 +137,8 @@ snapshot_id_text(const uint8_t id[16], char *buffer)
 }
 
 /* The id that a file's header gives; false: it can't be had. */
-static bool
-peek_id(const char *path, uint8_t id[16])
+bool
+snapshot_peek_id(const char *path, uint8_t id[16])
 {
 	struct snapshot_header header;
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -177,11 +177,11 @@ find_parent(const struct snapshot *child, char *const *others, size_t other_coun
 	uint8_t id[16];
 
 	for (size_t i = 0; i < other_count; i++)
-		if (peek_id(others[i], id) && !memcmp(id, wanted, sizeof(id))) {
+		if (snapshot_peek_id(others[i], id) && !memcmp(id, wanted, sizeof(id))) {
 			free(beside);
 			return strdup(others[i]);
 		}
-	if (beside && peek_id(beside, id)) {
+	if (beside && snapshot_peek_id(beside, id)) {
 		if (!memcmp(id, wanted, sizeof(id)))
 			return beside;
 		snapshot_id_text(id, other);
@@ -232,9 +232,11 @@ snapshot_open_parents(struct snapshot *snapshot, char *const *others, size_t oth
 		if (!found)
 			return -STATUS_SNAPSHOT;
 		child->parent = calloc(1, sizeof(*child));
-		if (!child->parent)
+		if (!child->parent) {
 			failed = fail(STATUS_HOST, "can't read snapshot %s: no memory", found);
-		else
+			free(found);
+			return failed;
+		} else
 			failed = snapshot_open(child->parent, found);
 		free(found);
 		if (!failed)

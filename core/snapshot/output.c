@@ -169,6 +169,12 @@ send_frame(struct output *output, const void *from, size_t length, uint64_t offs
 	struct stream_frame frame = { .offset = offset, .length = (uint32_t)length };
 	uint8_t *bytes = output->frame + sizeof(frame);
 
+	/* Not when it is opened, where nobody may wait for a reader. */
+	int failed = output->begun ? 0 : send_all(output, STREAM_MAGIC, 8);
+
+	if (failed)
+		return failed;
+	output->begun = true;
 	memcpy(bytes, from, length);
 	frame.checksum = crc32c(crc32c(0, &frame, sizeof(frame)), bytes, length);
 	memcpy(output->frame, &frame, sizeof(frame));
@@ -192,7 +198,7 @@ output_open_fd(struct output *output, int fd, const char *name)
 	}
 	output->flags = flags;
 	fcntl(fd, F_SETFL, flags | O_NONBLOCK);
-	return send_all(output, STREAM_MAGIC, 8);
+	return 0;
 }
 
 int

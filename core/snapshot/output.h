@@ -33,6 +33,7 @@ struct output {
 	int fd;
 	bool stream;
 	int flags;      /* of a stream's descriptor, as they were: meanwhile it does not block */
+	bool begun;     /* the stream's magic is sent */
 	uint64_t size;  /* of a stream's file, so far */
 	uint8_t *frame; /* a stream's, in the making */
 	const atomic_bool

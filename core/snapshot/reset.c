@@ -23,6 +23,8 @@ reset_init(struct reset *reset, const struct snapshot *snapshot, struct machine 
 	};
 	if (!reset->pages)
 		return fail(STATUS_HOST, "no memory for a bitmap of guest memory");
+	reset->watch.pages = reset->pages;
+	dirty_watch_add(machine, &reset->watch);
 	return snapshot_map(snapshot, &reset->golden);
 }
 
@@ -31,6 +33,8 @@ reset_free(struct reset *reset)
 {
 	if (reset->golden)
 		munmap((void *)reset->golden, reset->snapshot->header.memory_size);
+	if (reset->machine)
+		dirty_watch_remove(reset->machine, &reset->watch);
 	free(reset->pages);
 	*reset = (struct reset){ 0 };
 }
@@ -42,11 +46,11 @@ put_pages_back(struct reset *reset)
 	size_t words = memory_words(memory);
 	int failed;
 
-	memset(reset->pages, 0, words * sizeof(*reset->pages));
-	failed = dirty_look(reset->machine, reset->pages);
+	failed = dirty_look(reset->machine, NULL);
 	/* Nobody has looked before: what is no longer the file's, or all. */
 	if (!failed && !reset->known && !memory_private_pages(memory, reset->pages))
-		memset(reset->pages, 0xff, memory->size / PAGE_SIZE / 8);
+		for (uint64_t page = 0; page < memory->size / PAGE_SIZE; page++)
+			reset->pages[page / 64] |= 1ull << page % 64;
 	for (size_t i = 0; i < words && !failed && !mutant("reset", "pages"); i++)
 		for (uint64_t word = reset->pages[i]; word; word &= word - 1) {
 			uint64_t page = i * 64 + (uint64_t)__builtin_ctzll(word);
@@ -54,18 +58,19 @@ put_pages_back(struct reset *reset)
 			memcpy(memory_page(memory, page), reset->golden + page * PAGE_SIZE,
 			       PAGE_SIZE);
 		}
+	dirty_note(reset->machine, reset->pages);
+	if (!failed)
+		memset(reset->pages, 0, words * sizeof(*reset->pages));
 	reset->known = !failed;
 	return failed;
 }
 
 int
-reset_run(struct reset *reset, uint64_t *changed)
+reset_run(struct reset *reset)
 {
 	struct machine *m = reset->machine;
 	int failed = put_pages_back(reset);
 
-	for (size_t i = 0; i < memory_words(&m->memory) && changed && !failed; i++)
-		changed[i] |= reset->pages[i];
 	if (!failed) {
 		m->kvm.ran = true;
 		failed = mutant("reset", "state")
@@ -140,6 +145,8 @@ check_memory(const struct reset *reset, char *why, size_t why_size)
 		const struct memory_region *region = &reset->machine->memory.regions[i];
 
 		for (uint64_t at = 0; at < region->size; at += PAGE_SIZE) {
+			unsigned long long gpa = region->gpa + at;
+
 			if (!memcmp(region->host + at, reset->golden + region->offset + at,
 				    PAGE_SIZE))
 				continue;
@@ -147,8 +154,7 @@ check_memory(const struct reset *reset, char *why, size_t why_size)
 			ignore_areas(reset, region->gpa + at, region->host + at, wanted);
 			if (!memcmp(region->host + at, wanted, PAGE_SIZE))
 				continue;
-			snprintf(why, why_size, "memory at 0x%llx differs",
-				 (unsigned long long)(region->gpa + at));
+			snprintf(why, why_size, "memory at 0x%llx differs", gpa);
 			return -1;
 		}
 	}

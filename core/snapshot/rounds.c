@@ -31,15 +31,9 @@ capture_count(const struct capture *c)
 int
 capture_dirty(struct capture *c, bool more)
 {
-	size_t words = memory_words(&c->machine->memory);
-	int r;
-
 	if (!more)
-		memset(c->todo, 0, words * sizeof(*c->todo));
-	r = dirty_look(c->machine, c->todo);
-	for (size_t i = 0; i < words; i++)
-		c->since[i] |= c->todo[i];
-	return r;
+		memset(c->todo, 0, memory_words(&c->machine->memory) * sizeof(*c->todo));
+	return dirty_look(c->machine, c->todo);
 }
 
 /*

@@ -102,6 +102,8 @@ int snapshot_open_fd(struct snapshot *snapshot, int fd, const char *name);
 int snapshot_receive(struct snapshot *snapshot, int fd, const char *name);
 void snapshot_close(struct snapshot *snapshot);
 bool snapshot_has_parent(const struct snapshot *snapshot);
+/* The id that a file's header gives; false: it can't be had. Says nothing. */
+bool snapshot_peek_id(const char *path, uint8_t id[16]);
 /* An id as 32 hexadecimal digits; buffer of 33. */
 const char *snapshot_id_text(const uint8_t id[16], char *buffer);
 

@@ -51,35 +51,40 @@ sub fault {
     my ($kind, $plan) = @_;
     my ($call, $how) = $plan =~ /^(\w+):.*:(\w+)$/;
     my $ok = good($plan, 'outbox/b.snap full');
-    my $old = slurp('outbox/b.snap');
+    # What a diff replaces is no snapshot that it needs.
+    my $target = $kind eq 'diff' ? 'outbox/c.snap' : 'outbox/b.snap';
+    unlink 'outbox/c.snap';
+    spew($target, 'old') if $kind eq 'diff';
+    my $old = slurp($target);
     # For some pages to change, and to be looked for with success before the failure.
     sleep 0.012;
     spew('plan.new', $plan);
     rename 'plan.new', 'plan';
-    my $reply = $control->request("snapshot outbox/b.snap $kind");
+    my $reply = $control->request("snapshot $target $kind");
     my $came = !unlink 'plan';
     my $name = "$kind, $plan";
     if (!$came) {
         is($reply->{ok}, 1, "$name: there are no more");
         return 0;
     }
-    # What is closed second is the folder, already synced.
-    if ($how =~ /SHORT|EINTR/ || $plan =~ /^close:2/) {
+    # What is closed last is the folder, already synced. A diff looks at first what it would replace.
+    my $looks = $kind eq 'diff' && $plan =~ /^(?:close|open):1:/;
+    my $last = $kind eq 'diff' ? 3 : 2;
+    if ($how =~ /SHORT|EINTR/ || $plan =~ /^close:$last/ || $looks) {
         is($reply->{ok}, 1, "$name: made good") || diag($reply->{error});
-        # A diff over its parent can't be opened, which is what was asked for.
-        ok($kind eq 'diff' || right('outbox/b.snap'), "$name: the file is right");
+        ok(right($target), "$name: the file is right");
         return 1;
     }
     $ok &&= !$reply->{ok} && $reply->{error} =~ /: \Q$text{$how}\E(; make room there)?$/ || diag('the reply: ' . ($reply->{error} // 'ok')) && 0;
-    $ok &&= names('outbox') eq 'b.snap' || diag('there is ' . names('outbox')) && 0;
+    $ok &&= names('outbox') eq ($kind eq 'diff' ? 'b.snap c.snap' : 'b.snap') || diag('there is ' . names('outbox')) && 0;
     # A folder that can't be synced, or opened for that, makes an error of what is done.
-    my $replaced = slurp('outbox/b.snap') ne $old;
+    my $replaced = slurp($target) ne $old;
     my $late = $reply->{error} =~ /is written, but may be lost/;
     $ok &&= !$replaced == !$late || diag('the old file is not whole') && 0;
     if (!$late || $kind eq 'full') {
         $ok &&= good($name, 'outbox/d.snap diff') && right('outbox/d.snap');
     }
-    unlink 'outbox/d.snap';
+    unlink 'outbox/d.snap', $kind eq 'diff' ? $target : ();
     return ok($ok, "$name: said; undone; and no page is lost") || 1;
 }
 
@@ -128,7 +133,7 @@ SKIP: {
             good('full disk', 'outbox/b.snap full') or $wrong++;
             my $old = slurp("$outbox/b.snap");
             system "dd if=/dev/zero of=$outbox/filler bs=4k 2>/dev/null; truncate -s -${room}k $outbox/filler";
-            my $reply = $control->request("snapshot outbox/b.snap $kind");
+            my $reply = $control->request('snapshot outbox/' . ($kind eq 'diff' ? 'c' : 'b') . ".snap $kind");
             unlink "$outbox/filler";
             next if !$reply->{ok} && $reply->{error} =~ /: \w+: No space left on device; make room there$/
               && slurp("$outbox/b.snap") eq $old && names($outbox) eq 'b.snap'

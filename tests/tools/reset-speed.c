@@ -112,8 +112,7 @@ ours_again(struct vm *vm, struct reset *reset)
 {
 	double start = microseconds();
 
-	if (reset_run(reset, NULL) || machine_run(&vm->machine) ||
-	    vm->machine.end.cause != CAUSE_EXIT)
+	if (reset_run(reset) || machine_run(&vm->machine) || vm->machine.end.cause != CAUSE_EXIT)
 		errx(1, "the guest did not end by itself");
 	return microseconds() - start;
 }
