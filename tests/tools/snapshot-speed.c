@@ -6,7 +6,7 @@
  *
  * Runs CONFIG to POINT, then writes both in FOLDER. Prints a line a round: microseconds of the plain write and of the
  * snapshot, separated by a tab; then "space", and the bytes that the snapshot takes in the file system, those of its
- * metadata, those of its pages that are not zero, and those of all its pages.
+ * metadata in whole pages, those of its pages that are not zero, and those of all its pages.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -83,7 +83,8 @@ print_space(const struct bench *b)
 	if (!r)
 		printf("space\t%llu\t%llu\t%llu\t%llu\n", (unsigned long long)st.st_blocks * 512,
 		       (unsigned long long)(snapshot.header.memory_offset +
-					    snapshot.header.table_size),
+					    snapshot.header.table_size + PAGE_SIZE - 1) &
+			   ~(PAGE_SIZE - 1ull),
 		       (unsigned long long)pages_with_data(memory) * PAGE_SIZE,
 		       (unsigned long long)memory->size);
 	snapshot_close(&snapshot);
