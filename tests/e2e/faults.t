@@ -127,7 +127,7 @@ SKIP: {
     until_true { heard($process) =~ /^tick/m };
     my $outbox = "/proc/$process->{pid}/root" . POSIX::getcwd() . '/outbox';
     my $wrong = 0;
-    my %rooms = (diff => [ 0, 4, 8 ], full => [ 0, 4, 12, 40, 72 ]);
+    my %rooms = (diff => [ 0, 4, 8 ], full => [ 0, 4, 12, 24 ]);
     for my $kind (sort keys %rooms) {
         for my $room (@{ $rooms{$kind} }) {
             good('full disk', 'outbox/b.snap full') or $wrong++;
