@@ -7,7 +7,6 @@
 
 #include "base/log.h"
 
-#define PORTS 65536u
 #define MARKS(space) (4 * (space)->count)
 
 _Thread_local struct bus_current bus_current;
@@ -24,11 +23,23 @@ space_name(uint32_t space)
 	return space == MINIVMM_PIO ? "ports" : "addresses";
 }
 
+/* Of a row's widths: bit w: an access of w bytes is taken as a whole. None given: any. */
+static uint32_t
+whole(uint32_t widths)
+{
+	uint32_t mask = 0;
+
+	for (uint32_t w = 1; w <= 8; w++)
+		if (!widths || (!(w & (w - 1)) && widths & w))
+			mask |= 1u << w;
+	return mask;
+}
+
 int
 bus_add(struct bus *bus, const struct bus_range *range, const char *where)
 {
 	struct bus_space *space = space_of(bus, range->row->space);
-	uint64_t limit = range->row->space == MINIVMM_PIO ? PORTS : UINT64_MAX, end;
+	uint64_t limit = range->row->space == MINIVMM_PIO ? BUS_PORTS : UINT64_MAX, end;
 
 	if (bus->sealed)
 		return fail(STATUS_BUG, "%s: a range can't be added while the machine runs",
@@ -59,7 +70,7 @@ bus_add(struct bus *bus, const struct bus_range *range, const char *where)
 		return fail(STATUS_USAGE, "%s: %s: more ranges of ports than there can be", where,
 			    range->device->name);
 	if (space->count == space->capacity) {
-		size_t capacity = space->capacity ? 2 * space->capacity : 16;
+		uint32_t capacity = space->capacity ? 2 * space->capacity : 16;
 		struct bus_range *ranges = aligned_alloc(64, capacity * sizeof(*ranges));
 
 		if (!ranges)
@@ -73,8 +84,7 @@ bus_add(struct bus *bus, const struct bus_range *range, const char *where)
 	space->ranges[space->count] = *range;
 	space->ranges[space->count].read = range->row->read;
 	space->ranges[space->count].write = range->row->write;
-	space->ranges[space->count].widths =
-	    range->row->widths ? range->row->widths : BUS_ANY_WIDTH;
+	space->ranges[space->count].widths = whole(range->row->widths);
 	space->count++;
 	return 0;
 }
@@ -94,7 +104,7 @@ by_base(const void *a, const void *b)
 static int
 mark(struct bus_space *space)
 {
-	size_t count = space->count, range = 0;
+	uint32_t count = space->count, range = 0;
 
 	if (!count)
 		return 0;
@@ -106,11 +116,13 @@ mark(struct bus_space *space)
 		space->bases[i] = space->ranges[i].base;
 	while ((space->bases[count - 1] - space->bases[0]) >> space->shift >= MARKS(space))
 		space->shift++;
-	for (uint64_t i = 0; i <= MARKS(space); i++) {
+	space->first = space->bases[0];
+	space->parts = MARKS(space);
+	for (uint64_t i = 0; i <= space->parts; i++) {
 		while (range + 1 < count &&
 		       (space->bases[range + 1] - space->bases[0] - 1) >> space->shift < i)
 			range++;
-		space->marks[i] = (uint32_t)range;
+		space->marks[i] = range;
 	}
 	return 0;
 }
@@ -123,7 +135,7 @@ bus_seal(struct bus *bus)
 		qsort(bus->pio.ranges, bus->pio.count, sizeof(struct bus_range), by_base);
 	if (bus->mmio.count)
 		qsort(bus->mmio.ranges, bus->mmio.count, sizeof(struct bus_range), by_base);
-	bus->pio.ports = calloc(PORTS, sizeof(uint16_t));
+	bus->pio.ports = calloc(BUS_PORTS, sizeof(uint16_t));
 	if (!bus->pio.ports || mark(&bus->mmio))
 		return fail(STATUS_HOST, "no memory for the bus");
 	for (size_t i = 0; i < bus->pio.count; i++)
@@ -144,132 +156,22 @@ bus_free(struct bus *bus)
 	*bus = (struct bus){ 0 };
 }
 
-/* The last range that starts at or before address. */
-static inline struct bus_range *
-find_mmio(struct bus_space *space, uint64_t address)
-{
-	const uint64_t *base = space->bases;
-	uint64_t part;
-	size_t count;
-
-	if (!space->count || address < *base)
-		return NULL;
-	part = (address - *base) >> space->shift;
-	if (part >= MARKS(space))
-		part = MARKS(space) - 1;
-	base += space->marks[part];
-	count = space->marks[part + 1] - space->marks[part] + 1;
-	while (count > 1) { /* no branch to miss */
-		size_t half = count / 2;
-
-		base = base[half] <= address ? base + half : base;
-		count -= half;
-	}
-	return &space->ranges[base - space->bases];
-}
-
-struct bus_range *
-bus_find(struct bus *bus, uint32_t space, uint64_t address, uint32_t width)
-{
-	struct bus_range *range;
-
-	if (space == MINIVMM_PIO) {
-		uint16_t slot = bus->pio.ports[address & (PORTS - 1)];
-
-		range = slot ? &bus->pio.ranges[slot - 1] : NULL;
-	} else
-		range = find_mmio(&bus->mmio, address);
-	if (!range || address - range->base >= range->length ||
-	    width > range->length - (address - range->base))
-		return NULL;
-	return range;
-}
-
 /* The widest that the range takes and that fits into width bytes; 0: none. */
 static uint32_t
 piece(const struct bus_range *range, uint32_t width)
 {
-	for (uint32_t w = 8; w; w /= 2)
-		if (w <= width && range->widths & w)
-			return w;
-	return 0;
+	while (width && !(range->widths >> width & 1))
+		width--;
+	return width;
 }
 
-/* Any width: a range without widths of its own takes 3, 5, 6 and 7 as well. */
-static uint32_t
-next_width(const struct bus_range *range, uint32_t width)
+void
+bus_failed(struct bus_range *range, bool write, uint64_t *value)
 {
-	return range->widths == BUS_ANY_WIDTH ? width : piece(range, width);
-}
-
-static void
-failed(struct bus_range *range)
-{
-	atomic_fetch_add_explicit(&range->gate->failures, 1, memory_order_relaxed);
-}
-
-/* memcpy of a width that the compiler does not know: the usual ones without a call. */
-static inline void
-copy(void *to, const void *from, uint32_t width)
-{
-	switch (width) {
-	case 1:
-		memcpy(to, from, 1);
-		break;
-	case 2:
-		memcpy(to, from, 2);
-		break;
-	case 4:
-		memcpy(to, from, 4);
-		break;
-	case 8:
-		memcpy(to, from, 8);
-		break;
-	default:
-		memcpy(to, from, width);
-	}
-}
-
-/* Without a locked instruction: the lock is held. */
-static inline void
-count(atomic_uint_least64_t *counter)
-{
-	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
-			      memory_order_relaxed);
-}
-
-/* Calls the device for one piece. The guest sees all ones where a read fails. */
-static void
-call(struct bus_range *range, struct minivmm_access *access, bool write, void *data)
-{
-	struct minivmm_device *device = range->device;
-	struct bus_gate *gate = range->gate;
-	uint64_t value = 0;
-	int r;
-
-	if (!gate->concurrent)
-		lock_take(&gate->lock);
-	bus_current.device = device;
-	bus_current.callback = write ? "write" : "read";
-	bus_current.offset = access->offset;
-	if (write) {
-		copy(&value, data, access->width);
-		r = range->write ? range->write(device, access, value) : 0;
-		count(&gate->writes);
-	} else {
-		r = range->read ? range->read(device, access, &value) : -1;
-		count(&gate->reads);
-	}
-	bus_current.callback = NULL;
-	if (!gate->concurrent)
-		lock_release(&gate->lock);
-	if (r < 0 && (write || range->read))
-		failed(range);
-	if (!write) {
-		if (r < 0)
-			value = UINT64_MAX;
-		copy(data, &value, access->width);
-	}
+	if (write || range->read)
+		atomic_fetch_add_explicit(&range->gate->failures, 1, memory_order_relaxed);
+	if (!write)
+		*value = UINT64_MAX;
 }
 
 static void
@@ -283,8 +185,7 @@ stray(struct bus *bus, uint32_t space, uint64_t address, bool write, uint32_t wi
 			 (unsigned long long)address);
 }
 
-/* In one piece: after an exit the caches are cold, and each function costs as much as its work. */
-__attribute__((hot, flatten)) struct bus_range *
+struct bus_range *
 bus_access(struct bus *bus, uint32_t space, uint64_t address, bool write, void *data,
 	   uint32_t width, uint32_t vcpu)
 {
@@ -305,14 +206,21 @@ bus_access(struct bus *bus, uint32_t space, uint64_t address, bool write, void *
 		.vcpu = vcpu,
 	};
 	do {
-		access.width = next_width(range, width - done);
+		uint64_t value = 0;
+
+		access.width = piece(range, width - done);
 		if (!access.width) { /* narrower than anything that the device takes */
 			if (!write)
 				memset((uint8_t *)data + done, 0xff, width - done);
-			failed(range);
-			return range;
+			atomic_fetch_add_explicit(&range->gate->failures, 1, memory_order_relaxed);
+			break;
 		}
-		call(range, &access, write, (uint8_t *)data + done);
+		if (write)
+			memcpy(&value, (uint8_t *)data + done, access.width);
+		if (!bus_call(range, &access, write, &value, &bus_current))
+			bus_failed(range, write, &value);
+		if (!write)
+			memcpy((uint8_t *)data + done, &value, access.width);
 		done += access.width;
 		access.offset += access.width;
 		access.address += access.width;

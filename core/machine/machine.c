@@ -98,9 +98,10 @@ machine_create(struct machine *m, const struct machine_layout *layout)
 		return r;
 	if (layout->irqchip)
 		r = kvm_irqchip(&m->kvm);
-	m->vcpus = calloc(layout->cpus, sizeof(*m->vcpus));
+	m->vcpus = aligned_alloc(64, layout->cpus * sizeof(*m->vcpus));
 	if (!m->vcpus)
 		return fail(STATUS_HOST, "no memory for %u vCPUs", layout->cpus);
+	memset(m->vcpus, 0, layout->cpus * sizeof(*m->vcpus));
 	for (uint32_t i = 0; i < layout->cpus && !r; i++, m->vcpu_count++) {
 		m->vcpus[i].machine = m;
 		r = kvm_vcpu_open(&m->vcpus[i].kvm, &m->kvm, i);

@@ -14,13 +14,6 @@
 #define HLT_OPCODE 0xf4
 #define HANDLER_STACK (64u << 10) /* bytes, for handlers of signals */
 
-/*
- * The way of an access from exit to re-entry. The caches are cold then, and a call costs as much as its work: HOT
- * functions lie side by side, INLINED ones become part of them.
- */
-#define HOT __attribute__((hot))
-#define INLINED __attribute__((always_inline)) inline
-
 void
 vcpu_kick(struct vcpu *vcpu)
 {
@@ -51,13 +44,6 @@ unkick(struct vcpu *vcpu)
 	__atomic_store_n(&vcpu->kvm.run->immediate_exit, 0, __ATOMIC_SEQ_CST);
 	if (!atomic_load(&vcpu->machine->go))
 		__atomic_store_n(&vcpu->kvm.run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-}
-
-static void
-count(atomic_uint_least64_t *counter)
-{
-	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
-			      memory_order_relaxed);
 }
 
 static void
@@ -137,7 +123,7 @@ memory_lost(struct machine *machine, uint64_t address)
 	machine_end(machine, CAUSE_ERROR, STATUS_IO);
 }
 
-INLINED static void
+static void
 access_one(struct vcpu *vcpu, uint32_t space, uint64_t address, bool write, void *data,
 	   uint32_t width)
 {
@@ -145,7 +131,7 @@ access_one(struct vcpu *vcpu, uint32_t space, uint64_t address, bool write, void
 	struct bus_range *range =
 	    bus_access(&machine->bus, space, address, write, data, width, vcpu->kvm.id);
 
-	count(&vcpu->accesses);
+	bus_count(&vcpu->accesses);
 	if (!range && space == MINIVMM_MMIO && memory_at(&machine->memory, address, 1))
 		memory_lost(machine, address);
 	if (machine->trace && !(write && space == MINIVMM_PIO))
@@ -178,7 +164,7 @@ trace_out(struct vcpu *vcpu, const uint8_t *data, uint32_t count, uint32_t size)
 }
 
 /* True: another exit waits to be dispatched. */
-INLINED static bool
+static bool
 exit_io(struct vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->kvm.run;
@@ -191,7 +177,7 @@ exit_io(struct vcpu *vcpu)
 	return write && vcpu->machine->trace && trace_out(vcpu, data, run->io.count, run->io.size);
 }
 
-INLINED static void
+static void
 exit_mmio(struct vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->kvm.run;
@@ -249,12 +235,12 @@ exit_trouble(struct vcpu *vcpu)
 }
 
 /* What the guest left KVM for; true: another exit waits to be dispatched. */
-INLINED static bool
+static bool
 dispatch_one(struct vcpu *vcpu)
 {
 	uint32_t reason = vcpu->kvm.run->exit_reason;
 
-	count(&vcpu->exits[reason < VCPU_REASONS ? reason : 0]);
+	bus_count(&vcpu->exits[reason < VCPU_REASONS ? reason : 0]);
 	switch (reason) {
 	case KVM_EXIT_IO:
 		return exit_io(vcpu);
@@ -281,7 +267,7 @@ dispatch_one(struct vcpu *vcpu)
 	return false;
 }
 
-HOT static void
+static void
 dispatch(struct vcpu *vcpu)
 {
 	while (dispatch_one(vcpu))
@@ -337,16 +323,73 @@ step_access(struct vcpu *vcpu)
 	unkick(vcpu);
 }
 
+/* Any exit but the usual. */
+static void
+unusual(struct vcpu *vcpu, bool steps)
+{
+	bool access = vcpu->kvm.run->exit_reason == KVM_EXIT_IO ||
+		      vcpu->kvm.run->exit_reason == KVM_EXIT_MMIO;
+
+	dispatch(vcpu);
+	if (steps && access && !vcpu->halted && vcpu->machine->point.kind == POINT_STEP)
+		step_access(vcpu);
+}
+
+/*
+ * The usual exit: one access, which a device takes as a whole and nobody watches. False: it is another, still to be
+ * dispatched. The caches are cold after an exit, and a call costs as much as its work: the whole way from KVM_RUN to the
+ * device and back is one piece of code.
+ */
+static inline bool
+usual(struct vcpu *vcpu, const struct bus *bus, struct bus_current *current)
+{
+	struct kvm_run *run = vcpu->kvm.run;
+	struct minivmm_access access = { .vcpu = vcpu->kvm.id };
+	struct bus_range *range;
+	uint64_t *data, value;
+	bool write;
+
+	if (run->exit_reason == KVM_EXIT_IO && run->io.count == 1) {
+		access.address = run->io.port;
+		access.width = run->io.size;
+		data = (uint64_t *)((uint8_t *)run + run->io.data_offset);
+		write = run->io.direction == KVM_EXIT_IO_OUT;
+		range = bus_pio(bus, access.address);
+	} else if (run->exit_reason == KVM_EXIT_MMIO) {
+		access.address = run->mmio.phys_addr;
+		access.width = run->mmio.len;
+		data = (uint64_t *)run->mmio.data;
+		write = run->mmio.is_write;
+		range = bus_mmio(bus, access.address);
+	} else
+		return false;
+	if (!range || !bus_inside(range, access.address, access.width) ||
+	    !(range->widths >> access.width & 1))
+		return false;
+	access.offset = access.address - range->base;
+	access.range = range->index;
+	value = *data & ~0ull >> (64 - 8 * access.width);
+	if (!bus_call(range, &access, write, &value, current))
+		bus_failed(range, write, &value);
+	if (!write)
+		*data = value;
+	bus_count(&vcpu->exits[run->exit_reason]);
+	bus_count(&vcpu->accesses);
+	return true;
+}
+
 /*
  * Runs until there is a reason to park. It leaves only when KVM_RUN has said EINTR: a kick sets immediate_exit, with
  * which KVM first completes the access at hand. Until then the registers are those of before it, and the second half
  * of a split access may come as one more exit.
  */
-HOT static void
+__attribute__((hot)) static void
 run(struct vcpu *vcpu)
 {
 	struct machine *machine = vcpu->machine;
 	bool steps = machine->point.kind == POINT_STEP && !machine->point_reached, halted = false;
+	bool watched = machine->trace || machine->point.kind;
+	struct bus_current *current = &bus_current;
 	int r;
 
 	for (;;) {
@@ -354,14 +397,11 @@ run(struct vcpu *vcpu)
 			step_or_run(vcpu);
 		r = kvm_vcpu_run(&vcpu->kvm);
 		if (__builtin_expect(!r, 1)) {
-			bool access = vcpu->kvm.run->exit_reason == KVM_EXIT_IO ||
-				      vcpu->kvm.run->exit_reason == KVM_EXIT_MMIO;
-
-			dispatch(vcpu);
-			if (vcpu->halted)
-				return;
-			if (steps && access && machine->point.kind == POINT_STEP)
-				step_access(vcpu);
+			if (__builtin_expect(watched, 0) || !usual(vcpu, &machine->bus, current)) {
+				unusual(vcpu, steps);
+				if (vcpu->halted)
+					return;
+			}
 			if (mutant("complete", "vcpu") && !atomic_load(&machine->go))
 				return;
 			continue;

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/log.h"
@@ -14,9 +15,12 @@
 struct machine;
 struct bus_current;
 
-#define VCPU_REASONS 40 /* KVM_EXIT_... below this have a counter of their own */
+#define VCPU_REASONS 39 /* KVM_EXIT_... below this have a counter of their own */
 
 struct vcpu {
+	atomic_uint_least64_t accesses; /* ports and MMIO; written by its thread only */
+	/* By KVM's exit reason, those that it does not know of in 0; likewise. */
+	atomic_uint_least64_t exits[VCPU_REASONS];
 	struct machine *machine;
 	struct kvm_vcpu kvm;
 	pthread_t thread;
@@ -25,13 +29,12 @@ struct vcpu {
 	bool stepping;      /* a point counts instructions, or a breakpoint is being stepped over */
 	uint64_t errand;    /* number of the last one done */
 	int trouble;        /* of it: 0 or a negative status */
-	/* By KVM's exit reason, those that it does not know of in 0; written by its thread only. */
-	atomic_uint_least64_t exits[VCPU_REASONS];
-	atomic_uint_least64_t accesses; /* ports and MMIO, likewise */
-	uint64_t seen;                  /* exits when the monitor last looked */
+	uint64_t seen;      /* exits when the monitor last looked */
 	/* The callback that its thread is in; NULL: there is no thread. For a signal handler. */
 	const struct bus_current *_Atomic current;
-};
+} __attribute__((aligned(64)));
+_Static_assert(offsetof(struct vcpu, exits[KVM_EXIT_MMIO]) < 64,
+	       "the counters of accesses: one line");
 
 /* All of its exits. Any thread. */
 uint64_t vcpu_exits(const struct vcpu *vcpu);
