@@ -148,7 +148,7 @@ check(const struct config *config, const struct ini *ini)
 
 	if (wrong)
 		status = say(place_of(config, ini, "vm", "memory"), "vm", "memory", wrong);
-	wrong = schema_check_cpus(config->vm.cpus);
+	wrong = schema_check_cpus(config->vm.cpus, config->vm.irqchip);
 	if (wrong)
 		status = say(place_of(config, ini, "vm", "cpus"), "vm", "cpus", wrong);
 	if (config->boot.image && config->boot.code)

@@ -120,6 +120,8 @@ config_free(struct config *config)
 	free(config->devices);
 	free(config->vm.memory_file);
 	free(config->boot.image);
+	free(config->boot.initrd);
+	free(config->boot.cmdline);
 	free(config->boot.code);
 	free(config->snapshot.at);
 	free(config->snapshot.file);

@@ -49,7 +49,7 @@ struct config_register { /* [cpu] rax = 2 */
 };
 
 enum config_mode { MODE_REAL, MODE_PROTECTED, MODE_LONG };
-enum config_format { FORMAT_AUTO, FORMAT_FLAT, FORMAT_ELF };
+enum config_format { FORMAT_AUTO, FORMAT_FLAT, FORMAT_ELF, FORMAT_LINUX };
 enum config_then { THEN_RESUME, THEN_EXIT };
 enum config_generation { GENERATION_NEW, GENERATION_KEEP };
 
@@ -69,6 +69,7 @@ struct config {
 		uint64_t at;               /* where memory begins */
 		uint8_t *code;             /* decoded hex; NULL: none */
 		size_t code_length;
+		char *initrd, *cmdline;    /* of a Linux kernel; NULL: none */
 		struct config_place place; /* of image or code */
 	} boot;
 	struct {

@@ -165,7 +165,7 @@ load_vm(const struct loading *l, const struct record *vm)
 	wrong = schema_check_memory(l->config->vm.memory, l->config->vm.memory_at);
 	if (wrong)
 		return refuse(l, "its memory %s", wrong);
-	wrong = schema_check_cpus(l->config->vm.cpus);
+	wrong = schema_check_cpus(l->config->vm.cpus, l->config->vm.irqchip);
 	return wrong ? refuse(l, "it %s", wrong) : 0;
 }
 

@@ -15,7 +15,7 @@
 #define CPUS_MAX 64u
 
 static const char *const modes[] = { "real", "protected", "long", NULL };
-static const char *const formats[] = { "auto", "flat", "elf", NULL };
+static const char *const formats[] = { "auto", "flat", "elf", "linux", NULL };
 static const char *const thens[] = { "resume", "exit", NULL };
 static const char *const methods[] = { "auto", "precopy", "fork", "pause", NULL };
 static const char *const generations[] = { "new", "keep", NULL };
@@ -37,6 +37,9 @@ const struct schema_key schema[] = {
 	{ "boot", "image", SCHEMA_INPUT, AT(boot.image), .help = "the file to load and run" },
 	{ "boot", "format", SCHEMA_CHOICE, AT(boot.format), .values = formats,
 	  .help = "the image's" },
+	{ "boot", "initrd", SCHEMA_INPUT, AT(boot.initrd),
+	  .help = "the first file system of a Linux kernel" },
+	{ "boot", "cmdline", SCHEMA_TEXT, AT(boot.cmdline), .help = "a kernel's command line" },
 	{ "boot", "at", SCHEMA_ADDRESS, AT(boot.at), .max = ADDRESS_MAX,
 	  .help = "where a flat image or code is put and started" },
 	{ "boot", "code", SCHEMA_HEX, AT(boot.code),
@@ -132,9 +135,11 @@ schema_check_memory(uint64_t memory, uint64_t memory_at)
 }
 
 const char *
-schema_check_cpus(uint64_t cpus)
+schema_check_cpus(uint64_t cpus, bool irqchip)
 {
-	return cpus == 1 ? NULL : "is more than 1: only one vCPU is supported so far";
+	return cpus == 1 || irqchip
+		   ? NULL
+		   : "is more than 1: set irqchip = on, through which they start one another";
 }
 
 static int

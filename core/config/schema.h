@@ -40,7 +40,7 @@ int schema_set(struct config *config, const char *section, const struct ini_key 
 const char *schema_check(const struct schema_key *row, uint64_t value, char *buffer, size_t size);
 /* Do memory and memory_at go together? NULL, or what is wrong. */
 const char *schema_check_memory(uint64_t memory, uint64_t memory_at);
-const char *schema_check_cpus(uint64_t cpus);
+const char *schema_check_cpus(uint64_t cpus, bool irqchip);
 bool schema_device_name(const char *name);
 
 /* "x.ini:3", or "--set vm.memory" for what --set gave. */

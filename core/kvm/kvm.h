@@ -29,6 +29,7 @@ struct kvm {
 	struct kvm_vcpu *vcpus[KVM_VCPUS];
 	uint32_t vcpu_count;
 	struct kvm_cpuid2 *cpuid;  /* what the host offers */
+	uint32_t cpus;             /* vCPUs that there will be */
 	struct kvm_msr_list *msrs; /* all that are saved, in the order in which they are set back */
 };
 

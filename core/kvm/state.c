@@ -423,15 +423,16 @@ kvm_vm_load(struct kvm *kvm, const struct record *group, char *why, size_t why_s
 static const struct {
 	uint32_t function, index, offset;
 	const char *name;
+	uint32_t own; /* bits that follow the guest's CR4 */
 } features[] = {
-	{ 1, 0, offsetof(struct kvm_cpuid_entry2, ecx), "1.ecx" },
-	{ 1, 0, offsetof(struct kvm_cpuid_entry2, edx), "1.edx" },
-	{ 7, 0, offsetof(struct kvm_cpuid_entry2, ebx), "7.ebx" },
-	{ 7, 0, offsetof(struct kvm_cpuid_entry2, ecx), "7.ecx" },
-	{ 7, 0, offsetof(struct kvm_cpuid_entry2, edx), "7.edx" },
-	{ 0xd, 0, offsetof(struct kvm_cpuid_entry2, eax), "d.eax" },
-	{ 0x80000001, 0, offsetof(struct kvm_cpuid_entry2, ecx), "80000001.ecx" },
-	{ 0x80000001, 0, offsetof(struct kvm_cpuid_entry2, edx), "80000001.edx" },
+	{ 1, 0, offsetof(struct kvm_cpuid_entry2, ecx), "1.ecx", .own = 1u << 27 /* OSXSAVE */ },
+	{ 1, 0, offsetof(struct kvm_cpuid_entry2, edx), "1.edx", 0 },
+	{ 7, 0, offsetof(struct kvm_cpuid_entry2, ebx), "7.ebx", 0 },
+	{ 7, 0, offsetof(struct kvm_cpuid_entry2, ecx), "7.ecx", .own = 1u << 4 /* OSPKE */ },
+	{ 7, 0, offsetof(struct kvm_cpuid_entry2, edx), "7.edx", 0 },
+	{ 0xd, 0, offsetof(struct kvm_cpuid_entry2, eax), "d.eax", 0 },
+	{ 0x80000001, 0, offsetof(struct kvm_cpuid_entry2, ecx), "80000001.ecx", 0 },
+	{ 0x80000001, 0, offsetof(struct kvm_cpuid_entry2, edx), "80000001.edx", 0 },
 };
 
 static uint32_t
@@ -446,8 +447,6 @@ feature_word(const struct kvm_cpuid2 *cpuid, uint32_t function, uint32_t index, 
 int
 kvm_check(struct kvm *kvm, const struct record *vcpu, char *why, size_t why_size)
 {
-	/* Bits that follow the guest's own CR4 (OSXSAVE) or its place (APIC id is in ebx). */
-	const uint32_t osxsave = 1u << 27;
 	struct kvm_cpuid2 *cpuid, *shown = NULL;
 	struct record group;
 	int r = 0;
@@ -469,7 +468,7 @@ kvm_check(struct kvm *kvm, const struct record *vcpu, char *why, size_t why_size
 				feature_word(shown, features[i].function, features[i].index,
 					     features[i].offset);
 
-		if (guest & ~host & ~(i == 0 ? osxsave : 0)) {
+		if (guest & ~host & ~features[i].own) {
 			snprintf(why, why_size,
 				 "cpuid: the guest uses CPU features that this host lacks: %s has "
 				 "0x%08x, here is 0x%08x",

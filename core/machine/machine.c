@@ -53,19 +53,43 @@ create_memory(struct machine *m, const struct machine_layout *layout)
 	return r;
 }
 
+/* All vCPUs seem to be halted for good; but one may have woken another since. */
+static void
+confirm_halted(struct machine *m)
+{
+	int r = machine_pause(m);
+	bool all = true, halted;
+
+	for (uint32_t i = 0; i < m->vcpu_count && !r && all; i++) {
+		r = kvm_vcpu_halted(&m->vcpus[i].kvm, &halted);
+		all = !r && halted;
+	}
+	for (uint32_t i = 0; i < m->vcpu_count && all && !r; i++)
+		m->vcpus[i].halted = true;
+	if (!r)
+		r = machine_go_on(m);
+	if (r)
+		machine_end(m, CAUSE_ERROR, (uint64_t)-r);
+}
+
 /* Wakes vCPUs that have not left KVM_RUN for a while, so that they see whether they are halted for good. */
 static void
 monitor(struct loop_timer *timer, uint64_t periods)
 {
 	struct machine *m = timer->context;
+	uint32_t rest = 0;
 
 	for (uint32_t i = 0; i < m->vcpu_count; i++) {
 		uint64_t exits = vcpu_exits(&m->vcpus[i]);
 
-		if (exits == m->vcpus[i].seen && !m->vcpus[i].halted)
+		if (exits == m->vcpus[i].seen && !m->vcpus[i].halted) {
+			rest += atomic_load(&m->vcpus[i].rests);
 			vcpu_kick(&m->vcpus[i]);
+		}
 		m->vcpus[i].seen = exits;
 	}
+	if (rest == m->vcpu_count)
+		confirm_halted(m);
 }
 
 static void
@@ -94,6 +118,7 @@ machine_create(struct machine *m, const struct machine_layout *layout)
 	if (!r)
 		r = create_memory(m, layout);
 	m->kvm.irqchip = layout->irqchip;
+	m->kvm.cpus = layout->cpus;
 	if (r || layout->check)
 		return r;
 	if (layout->irqchip)

@@ -418,11 +418,12 @@ run(struct vcpu *vcpu)
 		r = machine->kvm.irqchip ? kvm_vcpu_halted(&vcpu->kvm, &halted) : 0;
 		if (r)
 			machine_end(machine, CAUSE_ERROR, (uint64_t)-r);
-		else if (halted) {
+		else if (halted && machine->vcpu_count == 1) {
 			vcpu->halted = true;
 			machine_halted(machine);
 			return;
 		}
+		vcpu->rests = halted;
 	}
 }
 

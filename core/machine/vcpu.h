@@ -26,10 +26,12 @@ struct vcpu {
 	pthread_t thread;
 	bool started;       /* the thread exists */
 	atomic_bool halted; /* for good; without irqchip the VMM's own state, saved as such */
-	bool stepping;      /* a point counts instructions, or a breakpoint is being stepped over */
-	uint64_t errand;    /* number of the last one done */
-	int trouble;        /* of it: 0 or a negative status */
-	uint64_t seen;      /* exits when the monitor last looked */
+	atomic_bool
+	    rests; /* one of several: halted unless another vCPU wakes it, when it last looked */
+	bool stepping;   /* a point counts instructions, or a breakpoint is being stepped over */
+	uint64_t errand; /* number of the last one done */
+	int trouble;     /* of it: 0 or a negative status */
+	uint64_t seen;   /* exits when the monitor last looked */
 	/* The callback that its thread is in; NULL: there is no thread. For a signal handler. */
 	const struct bus_current *_Atomic current;
 } __attribute__((aligned(64)));
