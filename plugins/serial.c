@@ -487,6 +487,11 @@ static const struct minivmm_field fields[] = {
 	MINIVMM_END,
 };
 
+static const struct minivmm_acpi acpi[] = {
+	{ .hid = "PNP0501" }, /* 16550A-compatible COM port */
+	MINIVMM_END,
+};
+
 static const struct minivmm_plugin serial = {
 	.name = "serial",
 	.summary = "a 16550A serial port",
@@ -497,6 +502,7 @@ static const struct minivmm_plugin serial = {
 	.timers = timers,
 	.streams = streams,
 	.fields = fields,
+	.acpi = acpi,
 	.start = serial_start,
 	.loaded = serial_loaded,
 };

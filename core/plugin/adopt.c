@@ -430,6 +430,7 @@ plugin_adopt(struct plugin *plugin, const struct minivmm_registration *registrat
 	TABLE(watches, watch);
 	TABLE(posts, post);
 	TABLE(fields, field);
+	TABLE(acpi, acpi);
 #undef TABLE
 	if (trouble)
 		return trouble;

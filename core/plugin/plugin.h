@@ -26,7 +26,7 @@ struct plugin {
 	struct minivmm_plugin
 	    descriptor; /* its tables are this host's copies, ended by rows of zeros */
 	uint32_t option_count, range_count, timer_count, stream_count, watch_count, post_count,
-	    field_count;
+	    field_count, acpi_count;
 	struct plugin_option *all; /* every option that the user may give */
 	size_t all_count;
 	void **copies; /* what descriptor points to */

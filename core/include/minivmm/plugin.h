@@ -219,6 +219,29 @@ struct minivmm_start {
 #define MINIVMM_CONCURRENT                                                                         \
 	0x1u /* the device's callbacks may run at the same time on several threads */
 
+/*
+ * How the device tells a guest's ACPI of itself: under this id, with all of its ranges and interrupts (ACPI 6.5,
+ * section 6.1.5). A guest's driver finds it by that.
+ */
+enum minivmm_acpi_role {
+	MINIVMM_ACPI_DEVICE, /* nothing special */
+	/* What switches the machine off: its first range of ports has MINIVMM_POWER_... registers of a byte (sections
+	 * 4.8.3.7 and 4.8.3.6). */
+	MINIVMM_ACPI_POWER,
+};
+
+struct minivmm_acpi {
+	const char *
+	    hid; /* "PNP0501", "LNRO0005"; NULL: it has a role, but is no device that a driver finds */
+	const char *cid; /* of a device that it is compatible with, or NULL */
+	uint32_t role;   /* enum minivmm_acpi_role */
+};
+
+#define MINIVMM_POWER_CONTROL 0 /* bits 2 to 4 say how to sleep, bit 5 does it */
+#define MINIVMM_POWER_STATUS 1
+#define MINIVMM_POWER_RESET 2
+#define MINIVMM_POWER_OFF 5 /* how to sleep: for good */
+
 /* The descriptor. Static and constant. */
 struct minivmm_plugin {
 	const char *name;                     /* as in "plugin = NAME" and NAME.so */
@@ -246,6 +269,7 @@ struct minivmm_plugin {
 	int (*load)(struct minivmm_device *dev, struct minivmm_reader *reader, uint32_t version);
 	/* After a load: check what the fields say together, rebuild what is derived from them. */
 	int (*loaded)(struct minivmm_device *dev);
+	const struct minivmm_acpi *acpi;
 };
 
 #define MINIVMM_PENDING 1 /* pause: requests are in flight; minivmm_paused() follows */
@@ -719,7 +743,7 @@ struct minivmm_registration {
 	uint32_t plugin_size;
 	uint32_t option_size, range_size, register_size, timer_size, stream_size, watch_size,
 	    post_size, field_size;
-	uint32_t reserved;
+	uint32_t acpi_size;
 	const struct minivmm_plugin *plugin;
 };
 
@@ -743,7 +767,7 @@ struct minivmm_registration {
 		sizeof(struct minivmm_watch),                                                      \
 		sizeof(struct minivmm_post),                                                       \
 		sizeof(struct minivmm_field),                                                      \
-		0,                                                                                 \
+		sizeof(struct minivmm_acpi),                                                       \
 		&descriptor                                                                        \
 	};                                                                                         \
 	/* a semicolon follows */                                                                  \

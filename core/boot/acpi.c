@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* ACPI tables: what a guest's kernel is told of vCPUs, interrupt controllers and devices. */
+#include "boot/acpi.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "boot/aml.h"
+#include "plugin/device.h"
+
+#define HEADER 36 /* bytes that every table but the RSDP begins with */
+#define LENGTH_OFFSET 4
+#define CHECKSUM_OFFSET 9
+#define LAPIC_AT 0xfee00000u
+#define IOAPIC_AT 0xfec00000u
+#define FADT_BYTES 276
+#define FADT_HARDWARE_REDUCED (1u << 20)
+#define FADT_RESET (1u << 10)
+#define FADT_WBINVD (1u << 0)
+#define FADT_NO_VGA (1u << 2)
+#define FADT_NO_RTC (1u << 5)
+#define SLEEP_TYPE_OFF 5 /* what the power device takes for S5 */
+
+struct acpi {
+	const struct devices *devices;
+	uint64_t at; /* where the next table goes */
+};
+
+static uint8_t
+checksum(const uint8_t *bytes, size_t length)
+{
+	uint8_t sum = 0;
+
+	for (size_t i = 0; i < length; i++)
+		sum = (uint8_t)(sum + bytes[i]);
+	return (uint8_t)-sum;
+}
+
+static void
+begin(struct aml *table, const char *signature, uint8_t revision)
+{
+	aml_put(table, signature, 4);
+	aml_number(table, 0, 4); /* length */
+	aml_byte(table, revision);
+	aml_byte(table, 0); /* checksum */
+	aml_put(table, "MINVMMMINIVMM ", 14);
+	aml_number(table, 1, 4); /* revision of it */
+	aml_put(table, "MVMM", 4);
+	aml_number(table, 1, 4);
+}
+
+/* Puts a finished table into memory and frees it; where, or 0 after an error. */
+static uint64_t
+finish(struct acpi *a, struct aml *table)
+{
+	uint64_t at = a->at;
+	bool failed = table->failed || table->length > ACPI_END - at;
+
+	if (!failed) {
+		uint32_t length = (uint32_t)table->length;
+
+		memcpy(table->bytes + LENGTH_OFFSET, &length, sizeof(length));
+		table->bytes[CHECKSUM_OFFSET] = checksum(table->bytes, table->length);
+		failed =
+		    memory_write(&a->devices->machine->memory, at, table->bytes, table->length);
+	}
+	if (table->failed)
+		fail(STATUS_HOST, "no memory for ACPI's tables");
+	else if (failed)
+		fail(STATUS_USAGE,
+		     "ACPI's tables do not fit into memory from 0x%x to 0x%x: too many devices, or "
+		     "no "
+		     "memory there",
+		     ACPI_AT, ACPI_END);
+	free(table->bytes);
+	a->at = (at + table->length + 15) & ~15ull;
+	return failed ? 0 : at;
+}
+
+/* All of the device's ranges and interrupts. */
+static void
+resources(struct aml *aml, const struct device *device)
+{
+	const struct machine *machine = device->all->machine;
+	const struct bus_space *spaces[] = { &machine->bus.pio, &machine->bus.mmio };
+	size_t begin = aml_resources_begin(aml);
+
+	for (int s = 0; s < 2; s++)
+		for (uint32_t i = 0; i < spaces[s]->count; i++) {
+			const struct bus_range *range = &spaces[s]->ranges[i];
+
+			if (range->device != &device->public)
+				continue;
+			if (s == 0)
+				aml_resource_ports(aml, (uint16_t)range->base,
+						   (uint16_t)range->length);
+			else
+				aml_resource_memory(aml, range->base, range->length);
+		}
+	for (uint32_t i = 0; i < device->plugin.option_count; i++) {
+		const struct minivmm_option *row = &device->plugin.descriptor.options[i];
+		const struct minivmm_irq *irq =
+		    (const struct minivmm_irq *)((const char *)device->public.state + row->offset);
+
+		if (row->type == MINIVMM_IRQ && irq->handle) {
+			const struct irq_source *source = &machine->irqs.sources[irq->handle - 1];
+
+			aml_resource_irq(aml, source->line, source->edge, source->active_low,
+					 !source->edge);
+		}
+	}
+	aml_resources_end(aml, begin);
+}
+
+/* Device (D000) { Name (_HID, ...) Name (_UID, ...) Name (_CRS, ...) } */
+static void
+describe(struct aml *aml, const struct device *device, const struct minivmm_acpi *row,
+	 unsigned number)
+{
+	size_t begin = aml_begin(aml, AML_DEVICE);
+	char name[8];
+
+	snprintf(name, sizeof(name), "D%03X", number & 0xfff);
+	aml_segment(aml, name);
+	aml_name(aml, "_HID");
+	aml_id(aml, row->hid);
+	if (row->cid) {
+		aml_name(aml, "_CID");
+		aml_id(aml, row->cid);
+	}
+	aml_name(aml, "_UID");
+	aml_integer(aml, number);
+	aml_name(aml, "_CRS");
+	resources(aml, device);
+	aml_end(aml, begin);
+}
+
+static uint64_t
+dsdt(struct acpi *a, bool power)
+{
+	struct aml table = { 0 };
+	unsigned number = 0;
+	size_t scope;
+
+	begin(&table, "DSDT", 2);
+	scope = aml_begin(&table, AML_SCOPE);
+	aml_segment(&table, "_SB_");
+	for (size_t i = 0; i < a->devices->count; i++) {
+		const struct device *device = &a->devices->list[i];
+
+		for (uint32_t n = 0; n < device->plugin.acpi_count; n++)
+			if (device->plugin.descriptor.acpi[n].hid)
+				describe(&table, device, &device->plugin.descriptor.acpi[n],
+					 number++);
+	}
+	aml_end(&table, scope);
+	if (power) {
+		size_t package;
+
+		aml_name(&table, "_S5_");
+		package = aml_begin(&table, AML_PACKAGE);
+		aml_byte(&table, 1);
+		aml_integer(&table, SLEEP_TYPE_OFF);
+		aml_end(&table, package);
+	}
+	return finish(a, &table);
+}
+
+/* A register of the power device: generic address structure of one byte in port space. */
+static void
+set_register(uint8_t *place, uint64_t port)
+{
+	const uint8_t form[4] = { 1, 8, 0, 1 };
+
+	memcpy(place, form, sizeof(form));
+	memcpy(place + 4, &port, sizeof(port));
+}
+
+static uint64_t
+fadt(struct acpi *a, uint64_t dsdt_at, const struct bus_range *power)
+{
+	uint32_t flags = FADT_HARDWARE_REDUCED | FADT_WBINVD | (power ? FADT_RESET : 0);
+	uint16_t boot = FADT_NO_VGA | FADT_NO_RTC;
+	uint8_t rest[FADT_BYTES - HEADER] = { 0 }, *whole = rest - HEADER;
+	struct aml table = { 0 };
+
+	memcpy(whole + 109, &boot, sizeof(boot));
+	memcpy(whole + 112, &flags, sizeof(flags));
+	whole[131] = 5; /* minor version: 6.5 */
+	memcpy(whole + 140, &dsdt_at, sizeof(dsdt_at));
+	if (power) {
+		set_register(whole + 116, power->base + MINIVMM_POWER_RESET);
+		whole[128] = 1; /* what is written there */
+		set_register(whole + 244, power->base + MINIVMM_POWER_CONTROL);
+		set_register(whole + 256, power->base + MINIVMM_POWER_STATUS);
+	}
+	memcpy(whole + 268, "minivmm", 8);
+	begin(&table, "FACP", 6);
+	aml_put(&table, rest, sizeof(rest));
+	return finish(a, &table);
+}
+
+static uint64_t
+madt(struct acpi *a, uint32_t cpus)
+{
+	struct aml table = { 0 };
+
+	begin(&table, "APIC", 5);
+	aml_number(&table, LAPIC_AT, 4);
+	aml_number(&table, 0, 4); /* no 8259 that matters */
+	for (uint32_t i = 0; i < cpus; i++) {
+		aml_number(&table, 0x0800, 2); /* a processor's LAPIC */
+		aml_byte(&table, (uint8_t)i);
+		aml_byte(&table, (uint8_t)i);
+		aml_number(&table, 1, 4); /* enabled */
+	}
+	aml_number(&table, 0x0c01, 2); /* an IOAPIC */
+	aml_byte(&table, (uint8_t)cpus);
+	aml_byte(&table, 0);
+	aml_number(&table, IOAPIC_AT, 4);
+	aml_number(&table, 0, 4);
+	return finish(a, &table);
+}
+
+static uint64_t
+xsdt(struct acpi *a, const uint64_t *tables, size_t count)
+{
+	struct aml table = { 0 };
+
+	begin(&table, "XSDT", 1);
+	aml_put(&table, tables, count * sizeof(*tables));
+	return finish(a, &table);
+}
+
+static int
+rsdp(struct acpi *a, uint64_t xsdt_at)
+{
+	uint8_t table[36] = "RSD PTR ";
+
+	memcpy(table + 9, "MINVMM", 6);
+	table[15] = 2;
+	table[20] = sizeof(table);
+	memcpy(table + 24, &xsdt_at, sizeof(xsdt_at));
+	table[8] = checksum(table, 20);
+	table[32] = checksum(table, sizeof(table));
+	return memory_write(&a->devices->machine->memory, ACPI_AT, table, sizeof(table))
+		   ? fail(STATUS_USAGE, "no memory at 0x%x for ACPI's tables", ACPI_AT)
+		   : 0;
+}
+
+/* The range of the device that switches the machine off; NULL: there is none. */
+static const struct bus_range *
+power_range(const struct devices *devices)
+{
+	const struct bus_space *ports = &devices->machine->bus.pio;
+
+	for (size_t d = 0; d < devices->count; d++) {
+		const struct device *device = &devices->list[d];
+
+		for (uint32_t n = 0; n < device->plugin.acpi_count; n++)
+			for (uint32_t i = 0; i < ports->count; i++)
+				if (device->plugin.descriptor.acpi[n].role == MINIVMM_ACPI_POWER &&
+				    ports->ranges[i].device == &device->public)
+					return &ports->ranges[i];
+	}
+	return NULL;
+}
+
+int
+acpi_write(const struct devices *devices, uint32_t cpus)
+{
+	struct acpi a = { .devices = devices, .at = ACPI_AT + 64 };
+	const struct bus_range *power = power_range(devices);
+	uint64_t dsdt_at = dsdt(&a, power), tables[2], xsdt_at = 0;
+
+	tables[0] = dsdt_at ? fadt(&a, dsdt_at, power) : 0;
+	tables[1] = tables[0] ? madt(&a, cpus) : 0;
+	if (tables[1])
+		xsdt_at = xsdt(&a, tables, 2);
+	return xsdt_at ? rsdp(&a, xsdt_at) : -STATUS_USAGE;
+}

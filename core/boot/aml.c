@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Writes ACPI's machine language: the few terms that describe devices. */
+#include "boot/aml.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NAME_OP 0x08
+#define BYTE_PREFIX 0x0a
+#define WORD_PREFIX 0x0b
+#define DWORD_PREFIX 0x0c
+#define STRING_PREFIX 0x0d
+#define QWORD_PREFIX 0x0e
+#define SCOPE_OP 0x10
+#define BUFFER_OP 0x11
+#define PACKAGE_OP 0x12
+#define EXT_PREFIX 0x5b
+#define DEVICE_OP 0x82
+#define LENGTH_BYTES                                                                               \
+	4 /* PkgLength in its longest form: its own length is the same whatever it holds */
+#define LENGTH_MAX (1u << 28)
+
+void
+aml_put(struct aml *aml, const void *bytes, size_t length)
+{
+	if (!aml->failed && length > aml->capacity - aml->length) {
+		size_t capacity = 2 * aml->capacity + length + 256;
+		uint8_t *more = realloc(aml->bytes, capacity);
+
+		aml->failed = !more;
+		if (more) {
+			aml->bytes = more;
+			aml->capacity = capacity;
+		}
+	}
+	if (aml->failed)
+		return;
+	memcpy(aml->bytes + aml->length, bytes, length);
+	aml->length += length;
+}
+
+void
+aml_byte(struct aml *aml, uint8_t byte)
+{
+	aml_put(aml, &byte, 1);
+}
+
+void
+aml_number(struct aml *aml, uint64_t value, size_t bytes)
+{
+	aml_put(aml, &value, bytes); /* x86 is little-endian */
+}
+
+size_t
+aml_begin(struct aml *aml, enum aml_block block)
+{
+	static const uint8_t operations[] = { [AML_SCOPE] = SCOPE_OP,
+					      [AML_DEVICE] = DEVICE_OP,
+					      [AML_PACKAGE] = PACKAGE_OP,
+					      [AML_BUFFER] = BUFFER_OP };
+	size_t begin;
+
+	if (block == AML_DEVICE)
+		aml_byte(aml, EXT_PREFIX);
+	aml_byte(aml, operations[block]);
+	begin = aml->length;
+	aml_number(aml, 0, LENGTH_BYTES);
+	return begin;
+}
+
+/* The length counts itself. */
+void
+aml_end(struct aml *aml, size_t begin)
+{
+	size_t length = aml->length - begin;
+
+	if (aml->failed)
+		return;
+	if (length >= LENGTH_MAX) {
+		aml->failed = true;
+		return;
+	}
+	aml->bytes[begin] = (uint8_t)((LENGTH_BYTES - 1) << 6 | (length & 0xf));
+	for (unsigned i = 1; i < LENGTH_BYTES; i++)
+		aml->bytes[begin + i] = (uint8_t)(length >> (8 * i - 4));
+}
+
+void
+aml_segment(struct aml *aml, const char *segment)
+{
+	aml_put(aml, segment, 4);
+}
+
+void
+aml_name(struct aml *aml, const char *segment)
+{
+	aml_byte(aml, NAME_OP);
+	aml_segment(aml, segment);
+}
+
+void
+aml_integer(struct aml *aml, uint64_t value)
+{
+	static const struct {
+		uint8_t prefix, bytes;
+	} forms[] = {
+		{ BYTE_PREFIX, 1 }, { WORD_PREFIX, 2 }, { DWORD_PREFIX, 4 }, { QWORD_PREFIX, 8 }
+	};
+	size_t form = 0;
+
+	if (value <= 1) { /* ZeroOp, OneOp */
+		aml_byte(aml, (uint8_t)value);
+		return;
+	}
+	while (form < 3 && value >> (8 * forms[form].bytes))
+		form++;
+	aml_byte(aml, forms[form].prefix);
+	aml_number(aml, value, forms[form].bytes);
+}
+
+static bool
+is_eisa(const char *id)
+{
+	for (int i = 0; i < 7; i++)
+		if (i < 3 ? !isupper((unsigned char)id[i]) : !isxdigit((unsigned char)id[i]))
+			return false;
+	return !id[7];
+}
+
+/* Section 19.3.4: three letters of five bits, four digits of four, the bytes swapped. */
+void
+aml_id(struct aml *aml, const char *id)
+{
+	uint32_t value = 0;
+
+	if (!is_eisa(id)) {
+		aml_byte(aml, STRING_PREFIX);
+		aml_put(aml, id, strlen(id) + 1);
+		return;
+	}
+	for (int i = 0; i < 3; i++)
+		value = value << 5 | (uint32_t)(id[i] - '@');
+	value = value << 16 | (uint32_t)strtoul(id + 3, NULL, 16);
+	aml_byte(aml, DWORD_PREFIX);
+	aml_number(aml, __builtin_bswap32(value), 4);
+}
+
+/* A buffer whose size is written when it is known: as a word, behind the package length. */
+size_t
+aml_resources_begin(struct aml *aml)
+{
+	size_t begin = aml_begin(aml, AML_BUFFER);
+
+	aml_byte(aml, WORD_PREFIX);
+	aml_number(aml, 0, 2);
+	return begin;
+}
+
+void
+aml_resources_end(struct aml *aml, size_t begin)
+{
+	const size_t before = begin + LENGTH_BYTES + 3;
+
+	aml_number(aml, 0x0079, 2); /* end tag; a checksum of 0 is none */
+	if (aml->failed || aml->length - before > UINT16_MAX) {
+		aml->failed = true;
+		return;
+	}
+	aml->bytes[before - 2] = (uint8_t)(aml->length - before);
+	aml->bytes[before - 1] = (uint8_t)((aml->length - before) >> 8);
+	aml_end(aml, begin);
+}
+
+/* A word address space descriptor: the short one for ports holds 255 of them at most. */
+void
+aml_resource_ports(struct aml *aml, uint16_t first, uint16_t length)
+{
+	if (length <= 255) {
+		aml_byte(aml, 0x47);
+		aml_byte(aml, 1); /* decodes 16 bits */
+		aml_number(aml, first, 2);
+		aml_number(aml, first, 2);
+		aml_byte(aml, 1);
+		aml_byte(aml, (uint8_t)length);
+		return;
+	}
+	aml_byte(aml, 0x88);
+	aml_number(aml, 13, 2);
+	aml_byte(aml, 1);      /* I/O */
+	aml_byte(aml, 0x0d);   /* fixed at both ends, consumed */
+	aml_byte(aml, 3);      /* the whole range */
+	aml_number(aml, 0, 2); /* granularity */
+	aml_number(aml, first, 2);
+	aml_number(aml, (uint64_t)first + length - 1, 2);
+	aml_number(aml, 0, 2); /* translation */
+	aml_number(aml, length, 2);
+}
+
+void
+aml_resource_memory(struct aml *aml, uint64_t first, uint64_t length)
+{
+	if (first + length <= 1ull << 32) {
+		aml_byte(aml, 0x86);
+		aml_number(aml, 9, 2);
+		aml_byte(aml, 1); /* can be written */
+		aml_number(aml, first, 4);
+		aml_number(aml, length, 4);
+		return;
+	}
+	aml_byte(aml, 0x8a);
+	aml_number(aml, 43, 2);
+	aml_byte(aml, 0);    /* memory */
+	aml_byte(aml, 0x0d); /* fixed at both ends, consumed */
+	aml_byte(aml, 1);    /* can be written */
+	aml_number(aml, 0, 8);
+	aml_number(aml, first, 8);
+	aml_number(aml, first + length - 1, 8);
+	aml_number(aml, 0, 8);
+	aml_number(aml, length, 8);
+}
+
+void
+aml_resource_irq(struct aml *aml, uint32_t gsi, bool edge, bool active_low, bool shared)
+{
+	aml_byte(aml, 0x89);
+	aml_number(aml, 6, 2);
+	aml_byte(aml, (uint8_t)(1 | edge << 1 | active_low << 2 | shared << 3));
+	aml_byte(aml, 1);
+	aml_number(aml, gsi, 4);
+}
