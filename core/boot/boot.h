@@ -9,15 +9,25 @@
 struct kvm_regs;
 struct kvm_sregs;
 
+/* How the image wants to be started. */
+enum boot_protocol {
+	BOOT_RAW,     /* as [cpu] says */
+	BOOT_LINUX64, /* long mode, rsi: boot_params */
+	BOOT_LINUX32, /* protected mode, esi: boot_params */
+};
+
 /* What a loader found out. */
 struct boot_entry {
 	gpa_t
 	    entry; /* the ELF file's own, else where the image was loaded; [cpu] rip goes over it */
 	gpa_t end; /* of what was loaded: nothing of the image lies at or above it */
+	enum boot_protocol protocol;
+	gpa_t info; /* what the protocol hands over, as Linux's boot_params */
 };
 
 /*
- * Loads the config's image or code. FORMAT_AUTO: ELF when it begins like one, else flat. Every
+ * Loads the config's image or code. FORMAT_AUTO: Linux by its setup header, ELF by its
+ * first bytes, else flat. Every
  * length and offset of the image is checked before it is used; nothing is written outside memory,
  * and nothing at all of an ELF file that is refused. Returns 0 or a negative status.
  */
@@ -29,6 +39,13 @@ int boot_load(const struct config *config, struct memory *memory, struct boot_en
  */
 int boot_elf(const char *name, const uint8_t *image, size_t length, struct memory *memory,
 	     struct boot_entry *entry);
+
+/* Linux's bzImage, with the config's initrd and command line. 0 or a negative status. */
+struct boot_file;
+int boot_linux(const struct config *config, const struct boot_file *file, struct memory *memory,
+	       struct boot_entry *entry);
+/* Do the first bytes of a file say that it is one? */
+bool boot_is_linux(const uint8_t *head, size_t length);
 
 /*
  * Registers of the first vCPU for the config's mode, then [cpu]'s own by their KVM names. sregs
@@ -44,6 +61,9 @@ int boot_elf(const char *name, const uint8_t *image, size_t length, struct memor
  */
 int boot_registers(const struct config *config, const struct boot_entry *entry,
 		   struct memory *memory, struct kvm_regs *regs, struct kvm_sregs *sregs);
+
+/* What long mode's tables take at the end of the first region, in bytes. */
+uint64_t boot_tables_size(const struct memory *memory);
 
 /*
  * What can be said of a config that will not be booted: is its image there, are [cpu]'s registers registers. Opens

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Loads what [boot] names: an image file, flat or ELF, or code from the config itself. */
-#include <errno.h>
-#include <fcntl.h>
+/* Loads what [boot] names: an image file, flat, ELF or Linux, or code from the config itself. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "boot/boot.h"
+#include "boot/file.h"
 
 #define ELF_MAGIC "\177ELF"
 
@@ -50,83 +48,61 @@ flat_place(const struct config *config, const char *where, const char *what, uin
 }
 
 static int
-read_all(int fd, uint8_t *to, uint64_t length, const char *name)
+load_elf(const struct boot_file *file, struct memory *memory, struct boot_entry *entry)
 {
-	for (uint64_t done = 0; done < length;) {
-		ssize_t n = pread(fd, to + done, length - done, (off_t)done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return fail(STATUS_IO, "reading the image %s: %s", name, strerror(errno));
-		if (n == 0)
-			return fail(STATUS_IO,
-				    "reading the image %s: it ended after %llu of %llu bytes: "
-				    "is it being written?",
-				    name, (unsigned long long)done, (unsigned long long)length);
-		done += (uint64_t)n;
-	}
-	return 0;
-}
-
-static int
-load_elf(int fd, const char *name, uint64_t length, struct memory *memory, struct boot_entry *entry)
-{
-	uint8_t *image = malloc(length);
+	uint8_t *image = malloc(file->length + 1);
 	int status;
 
 	if (!image)
-		return fail(STATUS_HOST, "reading the image %s: no memory for %llu bytes", name,
-			    (unsigned long long)length);
-	status = read_all(fd, image, length, name);
+		return fail(STATUS_HOST, "reading the image %s: no memory for %llu bytes",
+			    file->name, (unsigned long long)file->length);
+	status = boot_file_read(file, 0, image, file->length);
 	if (!status)
-		status = boot_elf(name, image, length, memory, entry);
+		status = boot_elf(file->name, image, file->length, memory, entry);
 	free(image);
 	return status;
 }
 
-static int
-load_open_file(const struct config *config, const char *where, int fd, struct memory *memory,
-	       struct boot_entry *entry)
+/* What the file is: Linux says so in its setup header, ELF in its first bytes; all else is flat. */
+static enum config_format
+format_of(const struct boot_file *file)
 {
-	const char *name = config->boot.image;
-	enum config_format format = config->boot.format;
-	char magic[4] = { 0 };
-	struct stat st;
-	uint8_t *place;
+	uint8_t head[1024];
+	ssize_t length = pread(file->fd, head, sizeof(head), 0);
 
-	if (fstat(fd, &st))
-		return fail(STATUS_IO, "%s: image %s: %s", where, name, strerror(errno));
-	if (!S_ISREG(st.st_mode))
-		return fail(STATUS_USAGE, "%s: image %s is %s, not a file", where, name,
-			    S_ISDIR(st.st_mode) ? "a directory" : "a device, pipe or socket");
-	if (format == FORMAT_AUTO) {
-		bool elf = pread(fd, magic, sizeof(magic), 0) == (ssize_t)sizeof(magic) &&
-			   !memcmp(magic, ELF_MAGIC, sizeof(magic));
-
-		format = elf ? FORMAT_ELF : FORMAT_FLAT;
-	}
-	if (format == FORMAT_ELF)
-		return load_elf(fd, name, (uint64_t)st.st_size, memory, entry);
-	place = flat_place(config, where, name, (uint64_t)st.st_size, memory, entry);
-	return place ? read_all(fd, place, (uint64_t)st.st_size, name) : -STATUS_USAGE;
+	if (length > 0 && boot_is_linux(head, (size_t)length))
+		return FORMAT_LINUX;
+	if (length >= 4 && !memcmp(head, ELF_MAGIC, 4))
+		return FORMAT_ELF;
+	return FORMAT_FLAT;
 }
 
 static int
-no_image(const struct config *config)
+load_file(const struct config *config, const char *where, const struct boot_file *file,
+	  struct memory *memory, struct boot_entry *entry)
 {
-	int error = errno;
-	char where[256];
+	enum config_format format = config->boot.format;
+	uint8_t *place;
 
-	return fail(status_for(error, STATUS_USAGE), "%s: opening the image %s: %s%s",
-		    config_where(config->boot.place, where, sizeof(where)), config->boot.image,
-		    strerror(error), error == ENOENT ? ": is it built?" : "");
+	if (format == FORMAT_AUTO)
+		format = format_of(file);
+	if (format != FORMAT_LINUX && (config->boot.initrd || config->boot.cmdline))
+		return fail(STATUS_USAGE, "%s: image %s takes no %s: it is no Linux kernel", where,
+			    file->name, config->boot.initrd ? "initrd" : "cmdline");
+	if (format == FORMAT_LINUX)
+		return boot_linux(config, file, memory, entry);
+	if (format == FORMAT_ELF)
+		return load_elf(file, memory, entry);
+	place = flat_place(config, where, file->name, file->length, memory, entry);
+	return place ? boot_file_read(file, 0, place, file->length) : -STATUS_USAGE;
 }
 
 int
 boot_check_image(const struct config *config)
 {
-	return config->boot.image && access(config->boot.image, R_OK) ? no_image(config) : 0;
+	return config->boot.image && access(config->boot.image, R_OK)
+		   ? boot_file_missing(config, config->boot.image, "image")
+		   : 0;
 }
 
 int
@@ -134,7 +110,8 @@ boot_load(const struct config *config, struct memory *memory, struct boot_entry 
 {
 	char buffer[256];
 	const char *where = config_where(config->boot.place, buffer, sizeof(buffer));
-	int fd, status;
+	struct boot_file file;
+	int status;
 
 	if (config->boot.code) {
 		uint8_t *place =
@@ -155,10 +132,10 @@ boot_load(const struct config *config, struct memory *memory, struct boot_entry 
 			    "%s: there is nothing to run: give [boot] an image or code",
 			    config->file);
 	}
-	fd = open(config->boot.image, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* it may be a pipe */
-	if (fd < 0)
-		return no_image(config);
-	status = load_open_file(config, where, fd, memory, entry);
-	close(fd);
+	status = boot_file_open(&file, config->boot.image, "image", config);
+	if (status)
+		return status;
+	status = load_file(config, where, &file, memory, entry);
+	boot_file_close(&file);
 	return status;
 }

@@ -31,7 +31,11 @@ enum {
 
 /* A descriptor in memory: limit 4 GiB, accessed, so that the CPU need not write it. */
 #define GDT_CODE64 0x00af9b000000ffffull
+#define GDT_CODE32 0x00cf9b000000ffffull
 #define GDT_DATA 0x00cf93000000ffffull
+#define LINUX_GDT 0x6000u /* where it is for Linux, which has selectors of its own */
+#define LINUX_CODE 0x10u
+#define LINUX_DATA 0x18u
 #define GDT_DPL3 (3ull << 45)
 
 /* The page that holds GDT, TSS and I/O bitmap (SDM volume 3, 8.7; volume 1, 19.5.2). */
@@ -122,6 +126,12 @@ mapped_end(const struct memory *memory)
 	return end;
 }
 
+uint64_t
+boot_tables_size(const struct memory *memory)
+{
+	return (mapped_end(memory) / GIB + 3) * PAGE_SIZE;
+}
+
 /*
  * At the end of the first region, one page each:
  *   PML4 | PDPT | page directory of GiB 0 | ... of GiB n - 1 | GDT, TSS
@@ -131,7 +141,7 @@ set_long(const struct boot_entry *entry, struct memory *memory, struct kvm_regs 
 	 struct kvm_sregs *sregs)
 {
 	const struct memory_region *first = &memory->regions[0];
-	uint64_t gibs = mapped_end(memory) / GIB, bytes = (gibs + 3) * PAGE_SIZE, *table;
+	uint64_t gibs = mapped_end(memory) / GIB, bytes = boot_tables_size(memory), *table;
 	gpa_t end = first->gpa + first->size, at = end - bytes;
 	gpa_t image_end = entry->end > first->gpa ? entry->end : first->gpa;
 
@@ -164,6 +174,37 @@ set_long(const struct boot_entry *entry, struct memory *memory, struct kvm_regs 
 	sregs->efer = EFER_LME | EFER_LMA;
 	sregs->cr0 = CR0_PG | CR0_WP | CR0_NE | CR0_ET | CR0_MP | CR0_PE;
 	regs->rsp = at;
+	return 0;
+}
+
+/*
+ * Both entries of Linux want flat segments by these selectors, in the GDT too, and rsi at boot_params; the 32-bit one
+ * wants the other registers 0.
+ */
+static int
+set_linux(const struct boot_entry *entry, struct memory *memory, struct kvm_regs *regs,
+	  struct kvm_sregs *sregs)
+{
+	bool wide = entry->protocol == BOOT_LINUX64;
+	const uint64_t gdt[4] = {
+		[LINUX_CODE / 8] = wide ? GDT_CODE64 : GDT_CODE32,
+		[LINUX_DATA / 8] = GDT_DATA,
+	};
+	int status = 0;
+
+	if (wide)
+		status = set_long(entry, memory, regs, sregs);
+	else
+		set_protected(memory, regs, sregs);
+	if (status || memory_write(memory, LINUX_GDT, gdt, sizeof(gdt)))
+		return status ? status : -STATUS_BUG;
+	sregs->gdt.base = LINUX_GDT;
+	sregs->gdt.limit = sizeof(gdt) - 1;
+	sregs->cs = segment(LINUX_CODE, 0xb, wide);
+	sregs->ds = segment(LINUX_DATA, 0x3, false);
+	sregs->es = sregs->fs = sregs->gs = sregs->ss = sregs->ds;
+	regs->rsi = entry->info;
+	regs->rsp = 0;
 	return 0;
 }
 
@@ -214,21 +255,24 @@ boot_registers(const struct config *config, const struct boot_entry *entry, stru
 	memset(regs, 0, sizeof(*regs));
 	regs->rip = entry->entry;
 	regs->rflags = 2;
-	switch (config->cpu.mode) {
-	case MODE_REAL:
-		set_real(sregs);
-		break;
-	case MODE_PROTECTED:
-		set_protected(memory, regs, sregs);
-		break;
-	case MODE_LONG:
-		status = set_long(entry, memory, regs, sregs);
-		break;
-	}
+	if (entry->protocol == BOOT_LINUX64 || entry->protocol == BOOT_LINUX32)
+		status = set_linux(entry, memory, regs, sregs);
+	else
+		switch (config->cpu.mode) {
+		case MODE_REAL:
+			set_real(sregs);
+			break;
+		case MODE_PROTECTED:
+			set_protected(memory, regs, sregs);
+			break;
+		case MODE_LONG:
+			status = set_long(entry, memory, regs, sregs);
+			break;
+		}
 	own = set_own(config, regs, sregs);
 	if (status || own)
 		return status ? status : own;
-	if (config->cpu.mode != MODE_LONG && regs->rip > sregs->cs.limit)
+	if (!(sregs->efer & EFER_LMA) && regs->rip > sregs->cs.limit)
 		return fail(
 		    STATUS_USAGE,
 		    "%s: the vCPU would start at 0x%llx, but in %s mode code ends at 0x%x: set "

@@ -17,6 +17,7 @@ my %expected = (
         out => "? 14\n",
         registers => { rbx => 14, rbp => 0x401000, rsp => 0x401000 },
     },
+    'bzimage' => { out => "hello from the loader\nRSD PTR\n3\n", registers => { rdx => 0x600, rax => 0x34 } },
     'code' => { out => "Hi\n", registers => { rax => 0x0a, rdx => 0x3f8, rip => 0x100d, rflags => 2 } },
     'counter' => { out => "123: interrupt\ntimer: interrupt\n", registers => { rdx => 0x3fd, rsp => 0x8000 } },
     'debug-exit' => { status => 42, registers => { rax => 42 } },
@@ -26,6 +27,11 @@ my %expected = (
         registers => { rsp => 0x8000 },
     },
     'elf' => { out => "ELF: ok\n", registers => { rcx => 0, rdx => 0x3fd } },
+    'linux' => {
+        set => ["boot.image=$top/guests/bzimage.bin", 'vm.memory=4M', 'device.serial0.input=none'],
+        out => "console=ttyS0\nRSD PTR\n3\n",
+        registers => { rip => 0xfff0 }, # of the second vCPU, which nobody has started
+    },
     'live' => {
         set => [qw(vm.memory=1M cpu.r8=20 cpu.r12=2 cpu.r13=5 cpu.r15=1)],
         out => join("\n",

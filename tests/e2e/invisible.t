@@ -15,13 +15,15 @@ my $walk = "$build/tests/tools/invisible";
 (my $plugins = $program) =~ s{[^/]*$}{plugins};
 $ENV{MINIVMM_PLUGIN_PATH} = $plugins;
 my $seed = $ENV{SEED} // $$;
-my $configs = abs_path('configs');
+my $top = abs_path('.');
+my $configs = "$top/configs";
 
 # What a guest that waits for somebody is given, and what makes an end of one that has none, in steps that time can't
 # change.
 my %set = (
 	'batch' => ['device.serial0.input=text:2+3*4\n'],
 	'echo' => ['device.serial0.input=text:abc\x04'],
+	'linux' => ["boot.image=$top/guests/bzimage.bin", 'vm.memory=4M', 'vm.cpus=1', 'device.serial0.input=none'],
 	'live' => [qw(vm.memory=1M cpu.r8=20 cpu.r11=500 cpu.r12=2 cpu.r13=4 cpu.r15=1)],
 	'simple-in' => ['device.serial0.input=hex:03'],
 );

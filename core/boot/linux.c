@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Linux's bzImage, by its boot protocol (Documentation/arch/x86/boot.rst): the 64-bit entry where the kernel has one,
+ * else the 32-bit one. Below 1 MiB lies what the kernel is told, above it the kernel:
+ *
+ *   0x6000 GDT | 0x7000 boot_params | 0x20000 command line | 0x9fc00 not RAM | 0x100000 kernel ... initrd | page tables
+ */
+#include <asm/bootparam.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "boot/acpi.h"
+#include "boot/boot.h"
+#include "boot/file.h"
+
+#define PARAMS_AT 0x7000u
+#define CMDLINE_AT 0x20000u
+#define CMDLINE_MAX 0x10000u /* bytes with the NUL, whatever a kernel says that it takes */
+#define LOW_END 0x9fc00u     /* of RAM below 1 MiB: what follows is the BIOS's in a PC */
+#define KERNEL_AT 0x100000u
+#define ENTRY_64 0x200u /* behind the load address */
+
+#define MAGIC 0x53726448u  /* HdrS */
+#define VERSION_MIN 0x0206 /* the first that says how long a command line it takes */
+#define VERSION_RELOCATES 0x020a
+#define VERSION_64 0x020c
+#define LOADER_OTHER 0xff
+#define E820_RAM 1
+#define E820_RESERVED 2
+
+/* Refuses the image: says why, in a line that begins with its name. */
+#define refuse(file, text, ...) fail(STATUS_USAGE, "image %s: " text, (file)->name, ##__VA_ARGS__)
+
+bool
+boot_is_linux(const uint8_t *head, size_t length)
+{
+	uint16_t flag;
+	uint32_t magic;
+
+	if (length < offsetof(struct boot_params, hdr.version) + 2)
+		return false;
+	memcpy(&flag, head + offsetof(struct boot_params, hdr.boot_flag), sizeof(flag));
+	memcpy(&magic, head + offsetof(struct boot_params, hdr.header), sizeof(magic));
+	return flag == 0xaa55 && magic == MAGIC;
+}
+
+/* The setup header, as far as this kernel has one; the rest of params is zero. */
+static int
+read_header(const struct boot_file *file, struct boot_params *params)
+{
+	uint8_t head[sizeof(struct boot_params)] = { 0 };
+	size_t length = file->length < sizeof(head) ? file->length : sizeof(head);
+	const size_t start = offsetof(struct boot_params, hdr);
+	size_t end;
+	int r = boot_file_read(file, 0, head, length);
+
+	if (r)
+		return r;
+	if (!boot_is_linux(head, length))
+		return refuse(file, "this is no Linux bzImage: its setup header is missing");
+	end = 0x202 + (size_t)head[0x201];
+	if (end > start + sizeof(params->hdr))
+		end = start + sizeof(params->hdr);
+	memset(params, 0, sizeof(*params));
+	memcpy(&params->hdr, head + start, end - start);
+	if (params->hdr.version < VERSION_MIN)
+		return refuse(file, "boot protocol %u.%02u is older than 2.06",
+			      params->hdr.version >> 8, params->hdr.version & 0xff);
+	if (!(params->hdr.loadflags & LOADED_HIGH))
+		return refuse(file, "a zImage, which loads below 1 MiB; build a bzImage");
+	return 0;
+}
+
+static int
+load_kernel(const struct boot_file *file, const struct boot_params *params, struct memory *memory,
+	    struct boot_entry *entry)
+{
+	const struct setup_header *hdr = &params->hdr;
+	uint64_t setup = ((hdr->setup_sects ? hdr->setup_sects : 4u) + 1u) * 512u;
+	uint64_t needs = 0, runs_at = KERNEL_AT;
+	bool wide = hdr->version >= VERSION_64 && hdr->xloadflags & XLF_KERNEL_64;
+	uint8_t *place;
+	char text[160];
+
+	if (file->length <= setup)
+		return refuse(file, "the file ends with its setup code: it is cut off");
+	if (hdr->version >= VERSION_RELOCATES) {
+		/* It unpacks itself at its preferred address, or where it is loaded if that is above. */
+		runs_at = hdr->pref_address > KERNEL_AT ? hdr->pref_address : KERNEL_AT;
+		needs = hdr->init_size;
+	}
+	if (needs < file->length - setup)
+		needs = file->length - setup;
+	place = memory_at(memory, KERNEL_AT, file->length - setup);
+	if (!place || !memory_at(memory, runs_at, needs))
+		return refuse(file,
+			      "the kernel needs memory from 0 and 0x%llx bytes at 0x%llx, but "
+			      "memory is %s: set [vm] "
+			      "memory to %lluM or more, and memory_at to 0",
+			      (unsigned long long)needs, (unsigned long long)runs_at,
+			      boot_memory_text(memory, text, sizeof(text)),
+			      (unsigned long long)((runs_at + needs + (1u << 24)) >> 20));
+	entry->entry = KERNEL_AT + (wide ? ENTRY_64 : 0);
+	entry->protocol = wide ? BOOT_LINUX64 : BOOT_LINUX32;
+	entry->info = PARAMS_AT;
+	entry->end = runs_at + needs;
+	return boot_file_read(file, setup, place, file->length - setup);
+}
+
+static int
+load_cmdline(const struct config *config, const struct boot_file *file, struct boot_params *params,
+	     struct memory *memory)
+{
+	const char *text = config->boot.cmdline ? config->boot.cmdline : "";
+	uint32_t takes = params->hdr.cmdline_size ? params->hdr.cmdline_size : 255;
+	size_t length = strlen(text);
+
+	if (takes >= CMDLINE_MAX)
+		takes = CMDLINE_MAX - 1;
+	if (length > takes)
+		return refuse(file, "the command line has %zu bytes, and this kernel takes %u",
+			      length, takes);
+	params->hdr.cmd_line_ptr = CMDLINE_AT;
+	return memory_write(memory, CMDLINE_AT, text, length + 1)
+		   ? refuse(file, "no memory at 0x%x for the command line", CMDLINE_AT)
+		   : 0;
+}
+
+/* As high as the kernel takes it, below the tables that a vCPU starts with. */
+static int
+load_initrd(const struct config *config, const struct boot_file *kernel, struct boot_params *params,
+	    struct memory *memory, struct boot_entry *entry)
+{
+	const struct memory_region *first = &memory->regions[0];
+	uint64_t end = first->gpa + first->size - boot_tables_size(memory), at;
+	struct boot_file file;
+	uint8_t *place;
+	int r;
+
+	if (!config->boot.initrd)
+		return 0;
+	r = boot_file_open(&file, config->boot.initrd, "initrd", config);
+	if (r)
+		return r;
+	if (!(params->hdr.xloadflags & XLF_CAN_BE_LOADED_ABOVE_4G) &&
+	    end > params->hdr.initrd_addr_max + 1ull)
+		end = params->hdr.initrd_addr_max + 1ull;
+	at = file.length <= end ? (end - file.length) & ~(PAGE_SIZE - 1ull) : 0;
+	place = at >= entry->end ? memory_at(memory, at, file.length) : NULL;
+	if (place) {
+		params->hdr.ramdisk_image = (uint32_t)at;
+		params->ext_ramdisk_image = (uint32_t)(at >> 32);
+		params->hdr.ramdisk_size = (uint32_t)file.length;
+		params->ext_ramdisk_size = (uint32_t)(file.length >> 32);
+		entry->end = at + file.length;
+		r = boot_file_read(&file, 0, place, file.length);
+	} else
+		r = refuse(kernel,
+			   "its initrd %s has %llu bytes, which do not fit between the kernel, "
+			   "which ends at "
+			   "0x%llx, and 0x%llx: set [vm] memory",
+			   file.name, (unsigned long long)file.length,
+			   (unsigned long long)entry->end, (unsigned long long)end);
+	boot_file_close(&file);
+	return r;
+}
+
+static void
+e820(struct boot_params *params, uint64_t addr, uint64_t end, uint32_t type)
+{
+	if (end > addr && params->e820_entries < E820_MAX_ENTRIES_ZEROPAGE)
+		params->e820_table[params->e820_entries++] =
+		    (struct boot_e820_entry){ .addr = addr, .size = end - addr, .type = type };
+}
+
+/* All of memory; in it the BIOS's part below 1 MiB, where ACPI's tables are looked for. */
+static void
+memory_map(struct boot_params *params, const struct memory *memory)
+{
+	e820(params, 0, LOW_END, E820_RAM);
+	e820(params, LOW_END, KERNEL_AT, E820_RESERVED);
+	for (uint32_t i = 0; i < memory->count; i++) {
+		const struct memory_region *region = &memory->regions[i];
+
+		e820(params, region->gpa > KERNEL_AT ? region->gpa : KERNEL_AT,
+		     region->gpa + region->size, E820_RAM);
+	}
+}
+
+int
+boot_linux(const struct config *config, const struct boot_file *file, struct memory *memory,
+	   struct boot_entry *entry)
+{
+	struct boot_params params;
+	int r = read_header(file, &params);
+
+	if (!r)
+		r = load_kernel(file, &params, memory, entry);
+	if (!r)
+		r = load_cmdline(config, file, &params, memory);
+	if (!r)
+		r = load_initrd(config, file, &params, memory, entry);
+	if (r)
+		return r;
+	params.hdr.type_of_loader = LOADER_OTHER;
+	params.hdr.vid_mode = 0xffff; /* normal */
+	params.acpi_rsdp_addr = config->vm.irqchip ? ACPI_AT : 0;
+	memory_map(&params, memory);
+	return memory_write(memory, PARAMS_AT, &params, sizeof(params))
+		   ? refuse(file, "no memory at 0x%x", PARAMS_AT)
+		   : 0;
+}

@@ -1,0 +1,65 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# The loader of Linux's bzImage: what a kernel is given, and what is refused. A stock kernel boots in tests/linux/.
+use v5.14;
+use warnings;
+use lib 'tests/lib';
+
+no warnings 'portable';
+
+use Minivmm;
+use Test::More;
+
+my $image = slurp("$top/guests/bzimage.bin");
+my $config = "$configs/bzimage.ini";
+
+# The image with bytes changed at offsets.
+sub changed {
+    my (%bytes) = @_;
+    my $copy = $image;
+    substr($copy, $_, length $bytes{$_}) = $bytes{$_} for keys %bytes;
+    spew('changed.bin', $copy);
+    return ('--set', "boot.image=changed.bin");
+}
+
+sub boot { return run([ $minivmm, '-c', $config, @_ ]) }
+
+spew('initrd', "what is in it\n");
+is((boot('--set', 'boot.initrd=initrd'))[1], "hello from the loader\nwhat is in it\nRSD PTR\n3\n", 'an initrd');
+is((boot('--set', 'vm.irqchip=off', '--set', 'device.serial0.irq=none'))[1], "hello from the loader\n\n3\n",
+    'no ACPI without interrupt controllers');
+is((boot(changed(0x236 => "\0")))[1], "32hello from the loader\n", 'the 32-bit entry, of a kernel that has no other');
+is((boot(changed(0x238 => pack 'V', 21)))[1], "hello from the loader\nRSD PTR\n3\n", 'a command line as long as it takes');
+
+sub refused {
+    my ($message, $name, @set) = @_;
+    fails([ $minivmm, '-c', $config, @set ], 110, $message, $name);
+}
+
+refused(qr/the command line has 21 bytes, and this kernel takes 20$/, 'a longer one', changed(0x238 => pack 'V', 20));
+refused(qr/changed\.bin: boot protocol 2\.05 is older than 2\.06$/, 'an old protocol', changed(0x206 => "\x05\x02"));
+refused(qr/changed\.bin: a zImage, which loads below 1 MiB; build a bzImage$/, 'a zImage', changed(0x211 => "\0"));
+refused(qr/changed\.bin: the file ends with its setup code: it is cut off$/, 'nothing behind its setup code',
+    changed(0x1f1 => "\xff"));
+refused(qr/changed\.bin: this is no Linux bzImage: its setup header is missing$/, 'no setup header',
+    changed(0x202 => 'Hdr_'), '--set', 'boot.format=linux');
+refused(qr/the kernel needs memory from 0 and 0x1000000 bytes at 0x100000, but memory is 0x0-0x3fffff: set \[vm\] memory to \d+M/,
+    'too little memory', changed(0x260 => pack 'V', 16 << 20));
+refused(qr/the kernel needs memory from 0 and 0x2000 bytes at 0xffffffff00000000/, 'an address that is none',
+    changed(0x258 => pack 'Q<', 0xffffffff00000000));
+refused(qr/the kernel needs memory/, 'memory that begins elsewhere', '--set', 'vm.memory_at=0x1000000');
+spew('large', "\0" x (4 << 20));
+refused(qr/its initrd large has 4194304 bytes, which do not fit between the kernel, which ends at 0x102000, and 0x/,
+    'an initrd larger than memory', '--set', 'boot.initrd=large');
+refused(qr/opening the initrd nowhere: No such file or directory/, 'no initrd there', '--set', 'boot.initrd=nowhere');
+fails([ $minivmm, '-c', "$configs/simple.ini", '--set', 'boot.cmdline=quiet' ], 110,
+    qr/takes no cmdline: it is no Linux kernel$/, 'a command line for another image');
+# Cut off anywhere it is refused, or is a shorter kernel; it never crashes the loader.
+my %seen;
+for (my $length = 0; $length < length $image; $length += 37) {
+    spew('cut.bin', substr $image, 0, $length);
+    $seen{ (boot('--set', 'boot.image=cut.bin', '--check'))[0] }++;
+}
+is(join(' ', grep { $_ != 0 && $_ != 110 } keys %seen), '', 'cut off anywhere');
+
+done_testing;
