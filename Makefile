@@ -32,7 +32,7 @@ helpers := $(patsubst %.c,$B/%,$(wildcard tests/tools/*.c))
 preloads := $(patsubst %.c,$B/%.so,$(wildcard tests/preload/*.c) $(wildcard tests/plugins/*.c))
 fuzzers := $(patsubst tests/fuzz/%.c,$B/fuzz/%,$(wildcard tests/fuzz/*.c))
 
-.PHONY: all run check check-asan check-tsan mutants fuzz bench lint deps install uninstall clean help
+.PHONY: all run check check-linux check-asan check-tsan mutants fuzz bench lint deps deps-linux install uninstall clean help
 all: $O/minivmm $(plugins) $(guests)
 
 run: all ## run configs/simple.ini
@@ -102,6 +102,9 @@ tsan := B=build/tsan O=build/tsan CFLAGS='-O1 -g -fno-omit-frame-pointer'
 check-tsan: ## the tests under ThreadSanitizer
 	$(MAKE) check $(tsan) SANITIZE=-fsanitize=thread
 
+check-linux: all ## boot stock kernels, on a hardware-like KVM that QEMU emulates
+	MINIVMM=$O/minivmm BUILD=$B prove $(PROVE) $(wildcard tests/linux/*.t)
+
 mutants: ## leave out pieces of saving and restoring, one at a time: each must be noticed
 	$(MAKE) all B=build/mutants O=build/mutants CFLAGS='-O2 -g -DMINIVMM_MUTANTS' helpers= \
 		build/mutants/tests/tools/invisible build/mutants/tests/tools/livehash build/mutants/tests/unit/state \
@@ -135,7 +138,8 @@ lint: ## check layout and run clang-tidy
 DEPS := gcc g++ libc6-dev binutils pkgconf perl libinih-dev libcmocka-dev mandoc socat clang clang-format clang-tidy \
 	libclang-rt-14-dev
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
-deps: ## install what is missing (Debian)
+deps-linux: DEPS += qemu-system-x86 cpio kmod
+deps deps-linux: ## install what is missing (Debian); deps-linux: what check-linux needs as well
 	@missing=$$(for p in $(DEPS); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
 	if [ -n "$$missing" ]; then $(SUDO) apt-get update -qq && \
 		DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi

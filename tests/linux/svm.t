@@ -1,0 +1,26 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# The tool that runs a command on a hardware-like KVM: what goes in and comes out.
+use v5.14;
+use warnings;
+use lib 'tests/lib';
+
+use Minivmm;
+use Test::More;
+
+my $svm = "$top/tests/svm/run";
+my $script = 'cat; printf "a\0b\r\n" ; echo said >&2; grep -c ^kvm_amd /proc/modules; test -c /dev/kvm && echo kvm; exit 7';
+my ($status, $out, $err) = run([ $svm, '-i', 'sh', '-c', $script ], stdin => "in\n");
+is($status, 7, 'the status');
+is($out, "in\na\0b\r\n1\nkvm\n", 'stdin and stdout, byte for byte');
+is($err, "said\n", 'stderr');
+mkdir 'shared';
+# QEMU does not arm breakpoints in what it nests, so that no point of rip: is met there.
+($status, $out) = run([ $svm, '-w', 'shared', $minivmm, '-c', "$configs/simple.ini", '--at', 'access:1', '--save', 'shared/x.snap' ]);
+is("$status:$out", "0:4\n", 'simple.ini');
+is((run([ $minivmm, 'inspect', 'shared/x.snap' ]))[0], 0, 'a folder is shared, and its snapshot is read here');
+($status, $out, $err) = run([ $svm, '-t', '8', 'sleep', '100' ]);
+is($status, 124, 'time out');
+like($err, qr/gave up after 8 s/, 'is said');
+
+done_testing;
