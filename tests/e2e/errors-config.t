@@ -163,7 +163,8 @@ spew('x.ini', guest('b0 41 ee f4', "[snapshot]\nat = hlt\nfile = x.snap\n"));
 is("$status:$out:$err", '0::', '--check of a good config');
 is(names(), 'x.ini', 'opens and writes nothing');
 for my $config (grep { /\.ini\z/ } split ' ', names($configs)) {
-    ($status, $out, $err) = run([ $minivmm, '-c', "$configs/$config", '--check' ]);
+    ($status, $out, $err) = run([ $minivmm, '-c', "$configs/$config", '--check',
+        $config eq 'linux.ini' ? ('--set', "boot.image=$top/guests/bzimage.bin") : () ]);
     is("$status:$out:$err", '0::', "--check $config");
 }
 refused('--check', $good . "bogus = 1\n", qr/x\.ini:11: device serial0: plugin serial has no option bogus/, '--check');
