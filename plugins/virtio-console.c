@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A console (virtio 1.2, section 5.3) of one port: Linux's hvc0. Input waits in the stream until the driver has given
+ * a buffer for it; output that the stream has no room for stays in the queue, and goes on from where it stopped.
+ */
+#include <minivmm/plugin.h>
+
+#include "virtio/queue.h"
+
+#define PART 1024u
+
+enum { RECEIVE, TRANSMIT }; /* queues */
+
+struct console {
+	struct virtio virtio;
+	uint64_t sent; /* bytes of the first request to transmit that are out already */
+};
+
+static int
+console_receive(struct minivmm_device *dev)
+{
+	struct console *c = minivmm_state(dev);
+	struct virtio_request request;
+	uint8_t bytes[PART];
+
+	while (minivmm_stream_readable(dev, 0) &&
+	       virtio_pop(dev, &c->virtio, RECEIVE, &request) > 0) {
+		size_t room = request.in_bytes < PART ? (size_t)request.in_bytes : PART;
+		size_t n = minivmm_stream_read(dev, 0, bytes, room);
+
+		if (virtio_copy(dev, &c->virtio, &request, true, 0, bytes, n) < 0 ||
+		    virtio_push(dev, &c->virtio, RECEIVE, &request, (uint32_t)n))
+			break;
+	}
+	return 0;
+}
+
+/* One request, from where it stopped. False: the stream is full, or the driver has lost its device. */
+static bool
+console_put(struct minivmm_device *dev, const struct virtio_request *request)
+{
+	struct console *c = minivmm_state(dev);
+	uint8_t bytes[PART];
+
+	while (c->sent < request->out_bytes) {
+		int64_t n = virtio_copy(dev, &c->virtio, request, false, c->sent, bytes, PART);
+		size_t taken;
+
+		if (n <= 0)
+			return false;
+		taken = minivmm_stream_write(dev, 0, bytes, (size_t)n);
+		c->sent += taken;
+		if (taken < (size_t)n)
+			return false;
+	}
+	return true;
+}
+
+static int
+console_transmit(struct minivmm_device *dev)
+{
+	struct console *c = minivmm_state(dev);
+	struct virtio_request request;
+
+	while (virtio_pop(dev, &c->virtio, TRANSMIT, &request) > 0) {
+		if (!console_put(dev, &request)) {
+			virtio_unpop(&c->virtio, TRANSMIT);
+			break;
+		}
+		c->sent = 0;
+		if (virtio_push(dev, &c->virtio, TRANSMIT, &request, 0))
+			break;
+	}
+	return 0;
+}
+
+static int
+console_notify(struct minivmm_device *dev, uint32_t queue)
+{
+	return queue == RECEIVE ? console_receive(dev) : console_transmit(dev);
+}
+
+static void
+console_reset(struct minivmm_device *dev)
+{
+	((struct console *)minivmm_state(dev))->sent = 0;
+}
+
+static const struct virtio_kind kind = {
+	.id = 3, .queues = 2, .notify = console_notify, .reset = console_reset
+};
+
+static int
+console_readable(struct minivmm_device *dev, uint32_t stream)
+{
+	return console_receive(dev);
+}
+
+static int
+console_writable(struct minivmm_device *dev, uint32_t stream)
+{
+	return console_transmit(dev);
+}
+
+static int
+console_read(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t *value)
+{
+	return virtio_read(dev, &((struct console *)minivmm_state(dev))->virtio, a, value);
+}
+
+static int
+console_write(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t value)
+{
+	return virtio_write(dev, &((struct console *)minivmm_state(dev))->virtio, a, value);
+}
+
+static int
+console_configure(struct minivmm_device *dev)
+{
+	((struct console *)minivmm_state(dev))->virtio.kind = &kind;
+	return 0;
+}
+
+static int
+console_loaded(struct minivmm_device *dev)
+{
+	return virtio_loaded(dev, &((struct console *)minivmm_state(dev))->virtio);
+}
+
+static const struct minivmm_option options[] = { VIRTIO_OPTIONS(struct console), MINIVMM_END };
+static const struct minivmm_range ranges[] = { VIRTIO_RANGE(console_read, console_write),
+					       MINIVMM_END };
+
+static const struct minivmm_stream streams[] = {
+	{ .name = "line",
+	  .output = "output",
+	  .input = "input",
+	  .readable = console_readable,
+	  .writable = console_writable,
+	  .help = "the terminal" },
+	MINIVMM_END,
+};
+
+static const struct minivmm_field fields[] = {
+	VIRTIO_FIELDS(struct console),
+	MINIVMM_FIELD(struct console, sent),
+	MINIVMM_END,
+};
+
+static const struct minivmm_plugin console = {
+	.name = "virtio-console",
+	.summary = "a virtio console of one port",
+	.state_version = 1,
+	.state_size = sizeof(struct console),
+	.options = options,
+	.ranges = ranges,
+	.streams = streams,
+	.fields = fields,
+	.configure = console_configure,
+	.loaded = console_loaded,
+	.acpi = virtio_acpi,
+};
+MINIVMM_REGISTER(console);
