@@ -76,6 +76,19 @@ is($status, 112, 'what is damaged is not flattened');
 like($err, qr/memory from 0x\S+ to 0x\S+ does not match its checksum/, 'and said');
 ok(!-e 'e.snap', 'nothing is written');
 
+# A file that becomes shorter while it is flattened, slowly, is an error.
+is((run([ @live, '--set', 'vm.memory=8M', '--set', 'cpu.r10=0', '--until', 'output:serial0:tick:15', '--save', 'f.snap' ], stdout => '/dev/null'))[0], 0, 'another one');
+mkdir 'out';
+{
+    my $process = start([ $minivmm, 'flatten', 'f.snap', '-o', 'out/g.snap' ],
+        LD_PRELOAD => "$build/tests/preload/faultfs.so", FAULT_PATH => 'out', FAULT => 'write:1:SLOW');
+    ok((until_true { grep { (readlink $_ // '') =~ m{/out/} } glob "/proc/$process->{pid}/fd/*" }), 'it writes');
+    truncate 'f.snap', 65536;
+    my ($status, undef, $err) = finish($process);
+    is("$status:$err", "113:minivmm: can't read snapshot f.snap: it became shorter meanwhile\n", 'which is said');
+    is(names('out'), '', 'nothing is left');
+}
+
 # Started by somebody who ignores SIGCHLD.
 $process = start([ 'perl', '-e', '$SIG{CHLD} = "IGNORE"; exec @ARGV', @live, '--set', 'snapshot.method=fork' ]);
 $control = Control->connect('vm.sock');
