@@ -2,7 +2,6 @@
 /* minivmm flatten: one snapshot of a chain of them. */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/random.h>
 
 #include "base/log.h"
@@ -32,36 +31,45 @@ copy_sections(const struct snapshot *snapshot, struct snapshot_meta *meta)
 	}
 }
 
-/* Its memory as a machine would have it, to be read only. */
+/* Its memory as a machine would have it, without the bytes. */
 static struct memory
-memory_of(const struct snapshot *snapshot, const uint8_t *map)
+memory_of(const struct snapshot *snapshot)
 {
 	struct memory memory = { .count = (uint32_t)snapshot->region_count,
 				 .size = snapshot->header.memory_size };
 
 	for (uint32_t i = 0; i < memory.count; i++)
-		memory.regions[i] =
-		    (struct memory_region){ .gpa = snapshot->regions[i].gpa,
-					    .size = snapshot->regions[i].size,
-					    .offset = snapshot->regions[i].offset,
-					    .host = (uint8_t *)map + snapshot->regions[i].offset,
-					    .fd = -1 };
+		memory.regions[i] = (struct memory_region){ .gpa = snapshot->regions[i].gpa,
+							    .size = snapshot->regions[i].size,
+							    .offset = snapshot->regions[i].offset,
+							    .fd = -1 };
 	return memory;
 }
 
+/* Read, not mapped: a file that somebody truncates meanwhile is an error then, not a SIGBUS. */
 static int
-write_pages(struct image *image, const struct snapshot *snapshot)
+write_pages(struct image *image, const struct snapshot *snapshot, uint8_t buffer[SNAPSHOT_CHUNK])
 {
-	uint64_t *pages = calloc(memory_words(image->memory) + 1, sizeof(*pages));
-	int failed;
+	int failed = 0;
 
-	if (!pages)
-		return fail(STATUS_HOST, "no memory for a bitmap");
-	for (uint64_t page = 0; page < image->memory->size / PAGE_SIZE; page++)
-		if (!snapshot_page_zero(snapshot, page))
-			pages[page / 64] |= 1ull << page % 64;
-	failed = image_write(image, pages);
-	free(pages);
+	for (uint32_t r = 0; r < image->memory->count; r++) {
+		const struct memory_region *region = &image->memory->regions[r];
+
+		for (uint64_t at = 0; at < region->size && !failed; at += SNAPSHOT_CHUNK) {
+			uint64_t first = (region->offset + at) / PAGE_SIZE,
+				 left = region->size - at;
+			size_t size = left < SNAPSHOT_CHUNK ? left : SNAPSHOT_CHUNK;
+			uint32_t wanted = 0;
+
+			for (uint32_t i = 0; i < size / PAGE_SIZE; i++)
+				wanted |= (uint32_t)!snapshot_page_zero(snapshot, first + i) << i;
+			if (!wanted)
+				continue;
+			failed = snapshot_read(snapshot, region->gpa + at, buffer, size);
+			if (!failed)
+				failed = image_write_copy(image, first, buffer, wanted);
+		}
+	}
 	return failed;
 }
 
@@ -72,18 +80,18 @@ flatten(const struct snapshot *snapshot, const char *path)
 	struct snapshot_meta meta = { 0 };
 	struct image image = { 0 };
 	struct output output;
-	struct memory memory;
-	const uint8_t *map;
+	struct memory memory = memory_of(snapshot);
+	uint8_t *buffer;
 	int failed = 0;
 
 	/* What is damaged must not get checksums that are right. */
 	for (const struct snapshot *s = snapshot; s && !failed; s = s->parent)
 		failed = snapshot_verify(s);
-	if (!failed)
-		failed = snapshot_map(snapshot, &map);
 	if (failed)
 		return failed;
-	memory = memory_of(snapshot, map);
+	buffer = malloc(SNAPSHOT_CHUNK);
+	if (!buffer)
+		return fail(STATUS_HOST, "can't write snapshot %s: no memory", path);
 	failed = output_open(&output, path);
 	if (!failed && getrandom(header.id, sizeof(header.id), 0) != sizeof(header.id))
 		failed = fail(STATUS_HOST, "can't write snapshot %s: no random id", path);
@@ -92,14 +100,14 @@ flatten(const struct snapshot *snapshot, const char *path)
 	if (!failed)
 		failed = output_resize(&output, SNAPSHOT_MEMORY_OFFSET + memory.size);
 	if (!failed)
-		failed = write_pages(&image, snapshot);
+		failed = write_pages(&image, snapshot, buffer);
 	copy_sections(snapshot, &meta);
 	if (!failed)
 		failed = image_commit(&image, &meta, &header, NULL);
 	snapshot_meta_free(&meta);
 	image_free(&image);
 	output_close(&output);
-	munmap((void *)map, snapshot->header.memory_size);
+	free(buffer);
 	return failed;
 }
 

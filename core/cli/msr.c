@@ -114,6 +114,8 @@ static const struct {
 	{ 0xc0010114, "VM_CR" },
 	{ 0xc0010117, "VM_HSAVE_PA" },
 	{ 0xc001011f, "VIRT_SPEC_CTRL" },
+	{ 0xc0010140, "OSVW_ID_LENGTH" },
+	{ 0xc0010141, "OSVW_STATUS" },
 	{ 0xc0011029, "DE_CFG" },
 };
 

@@ -317,6 +317,8 @@ do_until(void *context, struct control_request *request, int argc, char **argv)
 		wrong = "is past: the machine's clock is later already";
 	if (!wrong && m->point.kind == POINT_OUTPUT && !devices_find(d->devices, m->point.device))
 		wrong = "names a device that there is not";
+	if (!wrong && m->point.kind == POINT_STEP)
+		wrong = kvm_step_trouble(&m->kvm);
 	if (wrong || r) {
 		control_fail(request, "%s %s", argv[1], wrong ? wrong : fail_text());
 		m->point.kind = POINT_NONE;

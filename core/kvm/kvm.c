@@ -269,6 +269,8 @@ kvm_open(struct kvm *kvm)
 	}
 	/* Intel's real-mode emulation wants a place outside the guest's memory; others ignore it. */
 	ioctl(kvm->vm, KVM_SET_TSS_ADDR, 0xfffbd000ul);
+	r = ioctl(kvm->vm, KVM_CHECK_EXTENSION, KVM_CAP_SET_GUEST_DEBUG2);
+	kvm->blocks_irqs = r > 0 && (r & KVM_GUESTDBG_BLOCKIRQ);
 	r = cpuid_init(kvm);
 	return r < 0 ? r : kvm_msrs_init(kvm);
 }
@@ -431,13 +433,27 @@ kvm_vcpu_halted(struct kvm_vcpu *vcpu, bool *halted)
 	return 0;
 }
 
+/*
+ * KVM steps with the trap flag, which an interrupt on the way would push with the other flags: its handler returns into
+ * a debug exception that nobody has asked for, and a guest that is not prepared dies of that.
+ */
+const char *
+kvm_step_trouble(const struct kvm *kvm)
+{
+	return kvm->blocks_irqs || !kvm->irqchip
+		   ? NULL
+		   : "needs a KVM that holds interrupts back meanwhile (KVM_GUESTDBG_BLOCKIRQ, "
+		     "Linux 5.14): use a newer kernel, another point, or a machine without irqchip";
+}
+
 int
 kvm_vcpu_debug(struct kvm_vcpu *vcpu, enum kvm_debug how, uint64_t linear)
 {
 	struct kvm_guest_debug debug = { 0 };
 
 	if (how == KVM_DEBUG_STEP)
-		debug.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP;
+		debug.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP |
+				(vcpu->kvm->blocks_irqs ? KVM_GUESTDBG_BLOCKIRQ : 0);
 	else if (how == KVM_DEBUG_BREAK) {
 		debug.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP;
 		debug.arch.debugreg[0] = linear;

@@ -22,7 +22,8 @@ struct kvm {
 	size_t run_size; /* of a vCPU's struct kvm_run */
 	size_t xsave_size;
 	bool irqchip;
-	bool stopped; /* between kvm_stop and kvm_go */
+	bool blocks_irqs; /* while it single-steps */
+	bool stopped;     /* between kvm_stop and kvm_go */
 	bool ran; /* a vCPU has: its CPUID and TSC frequency are fixed, and a load leaves them */
 	struct kvm_pit_state2 pit;
 	uint64_t clock;
@@ -90,6 +91,8 @@ int kvm_vcpu_halted(struct kvm_vcpu *vcpu, bool *halted);
 
 /* Guest debugging: break before the instruction at a linear address, or after each instruction, or
  * neither. */
+/* Why instructions can't be stepped through without the guest's coming to harm, like "needs ..."; NULL: they can. */
+const char *kvm_step_trouble(const struct kvm *kvm);
 enum kvm_debug { KVM_DEBUG_OFF, KVM_DEBUG_STEP, KVM_DEBUG_BREAK };
 int kvm_vcpu_debug(struct kvm_vcpu *vcpu, enum kvm_debug how, uint64_t linear);
 

@@ -20,6 +20,9 @@ static const uint32_t mtrrs[] = { 0x200, 0x201, 0x202, 0x203, 0x204, 0x205, 0x20
 				  0x20e, 0x20f, 0x250, 0x258, 0x259, 0x268, 0x269,
 				  0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f, MSR_MTRR_DEF_TYPE };
 
+/* AMD's errata that the guest's system knows how to work around (APM volume 2, appendix A): likewise. */
+static const uint32_t osvw[] = { 0xc0010140, 0xc0010141 };
+
 static void
 add(struct kvm_msr_list *list, uint32_t index)
 {
@@ -57,6 +60,8 @@ kvm_msrs_init(struct kvm *kvm)
 		return fail(STATUS_HOST, "KVM_GET_MSR_INDEX_LIST: %s", strerror(errno));
 	for (size_t i = 0; i < sizeof(mtrrs) / sizeof(*mtrrs); i++)
 		add(list, mtrrs[i]);
+	for (size_t i = 0; i < sizeof(osvw) / sizeof(*osvw); i++)
+		add(list, osvw[i]);
 	/* Machine check banks, four MSRs each: not in the list either. */
 	banks = ioctl(kvm->fd, KVM_CHECK_EXTENSION, KVM_CAP_MCE);
 	for (int i = 0; i < banks * 4; i++)

@@ -501,8 +501,12 @@ vcpu_arm(struct vcpu *vcpu)
 	vcpu->stepping = false;
 	if (vcpu->machine->point_reached || (point->kind != POINT_RIP && point->kind != POINT_STEP))
 		return kvm_vcpu_debug(&vcpu->kvm, KVM_DEBUG_OFF, 0);
-	if (point->kind == POINT_STEP)
-		return 0; /* run() decides at each instruction */
+	if (point->kind == POINT_STEP) {
+		const char *trouble = kvm_step_trouble(vcpu->kvm.kvm);
+
+		/* run() decides at each instruction. */
+		return trouble ? fail(STATUS_HOST, "step: %s", trouble) : 0;
+	}
 	r = kvm_vcpu_regs(&vcpu->kvm, &regs);
 	if (!r)
 		r = kvm_vcpu_sregs(&vcpu->kvm, &sregs);

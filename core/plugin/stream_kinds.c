@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/open.h"
 #include "plugin/stream_sockets.h"
 
 const char *
@@ -83,7 +84,7 @@ path_check(const char *path)
 	return *path ? NULL : "names no file";
 }
 
-/* One of the process's own three descriptors. */
+/* A descriptor that the process was started with. */
 static int
 standard_open(struct stream_end *end, int fd, const char *tried)
 {
@@ -99,10 +100,10 @@ standard_open(struct stream_end *end, int fd, const char *tried)
 	if (end->terminal && fd != STDIN_FILENO) {
 		/* A terminal says that it has room, but not how much: only a description of our
 		 * own, which does not block, is safe. */
-		char path[] = "/proc/self/fd/N";
+		char path[32];
 		int own;
 
-		path[sizeof(path) - 2] = (char)('0' + fd);
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 		own = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 		if (own >= 0) {
 			end->fd = own;
@@ -134,8 +135,12 @@ file_open(struct stream_end *end, bool restored)
 {
 	bool output = end == &end->stream->out;
 	int flags = O_NONBLOCK | O_CLOEXEC | O_NOCTTY;
+	int descriptor = output ? open_descriptor(end->target) : -1;
 	struct stat st;
 
+	/* Opened anew, what is behind it would be emptied, and written from its beginning. */
+	if (descriptor >= 0)
+		return standard_open(end, descriptor, "use it");
 	if (output)
 		flags |= O_WRONLY | O_CREAT | (restored ? O_APPEND : O_TRUNC);
 	end->fd = open(end->target, flags, 0666);

@@ -107,6 +107,7 @@ new_base(struct capture *c)
 	c->base = (struct capture_base){
 		.ancestors = c->base.ancestors,
 		.ancestor_count = c->base.ancestor_count,
+		.metadata = c->header.table_size + (c->request.diff ? c->base.metadata : 0),
 		.known = true,
 		.tracked = true,
 		.checksum = c->header.checksum,
@@ -213,8 +214,10 @@ capture_restored(struct capture *c, const struct snapshot *snapshot)
 	c->base.tracked = dirty_on(c->machine);
 	c->base.checksum = snapshot->header.checksum;
 	memcpy(c->base.id, snapshot->header.id, sizeof(c->base.id));
-	for (const struct snapshot *s = snapshot; s; s = s->parent)
+	for (const struct snapshot *s = snapshot; s; s = s->parent) {
 		add_ancestor(c, s->header.id, true);
+		c->base.metadata += s->header.table_size;
+	}
 	c->base.name = strdup(slash ? slash + 1 : snapshot->path);
 }
 
@@ -280,6 +283,14 @@ is_ancestor(const struct capture *c, const char *path)
 	return false;
 }
 
+/* Would a restore take a diff as well? However large it becomes. */
+static bool
+is_full(const struct capture_base *base)
+{
+	return base->ancestor_count >= SNAPSHOT_CHAIN_MAX ||
+	       base->metadata > SNAPSHOT_CHAIN_META_MAX - SNAPSHOT_META_MAX;
+}
+
 /* Can it be taken at all? */
 static int
 check(const struct capture *c, const struct capture_request *request)
@@ -294,6 +305,12 @@ check(const struct capture *c, const struct capture_request *request)
 			    "can't write snapshot %s: there is none that it could differ from; "
 			    "take a full one first",
 			    request->path);
+	if (request->diff && is_full(&c->base))
+		return fail(
+		    STATUS_USAGE,
+		    "can't write snapshot %s: a chain of %zu snapshots can't become longer; take "
+		    "a full one, or restore from what minivmm flatten makes of the chain",
+		    request->path, c->base.ancestor_count);
 	if (request->diff && request->fd < 0 && is_ancestor(c, request->path))
 		return fail(STATUS_USAGE,
 			    "can't write snapshot %s: it differs from what is there now, which "

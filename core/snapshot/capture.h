@@ -65,6 +65,7 @@ struct capture_base {
 	char *name;         /* of its file, without folder; NULL: it has none */
 	uint8_t *ancestors; /* ids of 16 bytes: its own, and of all that it needs */
 	size_t ancestor_count;
+	uint64_t metadata; /* bytes that all of them have beside their memory */
 };
 
 /* One for a machine. */

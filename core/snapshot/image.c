@@ -7,10 +7,8 @@
 #include <sys/mman.h>
 
 #include "base/log.h"
-#include "snapshot/snapshot.h"
 
-#define CHUNK_PAGES (SNAPSHOT_CHUNK / PAGE_SIZE)
-_Static_assert(CHUNK_PAGES <= 16, "a bit for each page of a chunk, read with 32");
+_Static_assert(IMAGE_PAGES <= 16, "a bit for each page of a chunk, read with 32");
 
 int
 image_init(struct image *image, struct output *output, const struct memory *memory)
@@ -74,7 +72,7 @@ write_chunk(struct image *image, uint64_t first, const uint8_t *bytes, uint32_t 
 	uint32_t begin = 0, end;
 	int failed = 0;
 
-	for (uint32_t i = 0; i < CHUNK_PAGES && !failed; i++) {
+	for (uint32_t i = 0; i < IMAGE_PAGES && !failed; i++) {
 		uint64_t page = first + i;
 
 		if (!(wanted >> i & 1) || !snapshot_zero(bytes + i * PAGE_SIZE, PAGE_SIZE))
@@ -107,9 +105,9 @@ image_write(struct image *image, const uint64_t *pages)
 		const struct memory_region *region = &image->memory->regions[r];
 		uint64_t first = region->offset / PAGE_SIZE, count = region->size / PAGE_SIZE;
 
-		for (uint64_t at = 0; at < count && !failed; at += CHUNK_PAGES) {
+		for (uint64_t at = 0; at < count && !failed; at += IMAGE_PAGES) {
 			uint32_t n =
-			    count - at < CHUNK_PAGES ? (uint32_t)(count - at) : CHUNK_PAGES;
+			    count - at < IMAGE_PAGES ? (uint32_t)(count - at) : IMAGE_PAGES;
 			uint32_t wanted = bits(pages, first + at, n);
 
 			if (!wanted)
@@ -128,9 +126,9 @@ image_write(struct image *image, const uint64_t *pages)
 }
 
 int
-image_write_copy(struct image *image, uint64_t page, const uint8_t *bytes)
+image_write_copy(struct image *image, uint64_t first, const uint8_t *bytes, uint32_t wanted)
 {
-	return write_chunk(image, page, bytes, 1);
+	return write_chunk(image, first, bytes, wanted);
 }
 
 size_t
@@ -168,9 +166,9 @@ image_sums(const struct image *image, uint8_t *sums)
 		uint64_t first = image->memory->regions[r].offset / PAGE_SIZE;
 		uint64_t count = image->memory->regions[r].size / PAGE_SIZE;
 
-		for (uint64_t at = 0; at < count; at += CHUNK_PAGES, sums += sizeof(uint32_t)) {
+		for (uint64_t at = 0; at < count; at += IMAGE_PAGES, sums += sizeof(uint32_t)) {
 			uint32_t n =
-			    count - at < CHUNK_PAGES ? (uint32_t)(count - at) : CHUNK_PAGES;
+			    count - at < IMAGE_PAGES ? (uint32_t)(count - at) : IMAGE_PAGES;
 			uint32_t sum = chunk_sum(image, &shift, first + at, n);
 
 			memcpy(sums, &sum, sizeof(sum));

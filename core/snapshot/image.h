@@ -12,9 +12,7 @@
 
 #include "machine/memory.h"
 #include "snapshot/output.h"
-
-struct snapshot_header;
-struct snapshot_meta;
+#include "snapshot/snapshot.h"
 
 struct image {
 	struct output *output;
@@ -40,8 +38,9 @@ void image_free(struct image *image);
  * is dirty, and comes again. Any thread, one at a time.
  */
 int image_write(struct image *image, const uint64_t *pages);
-/* The same for one page whose bytes were put aside. */
-int image_write_copy(struct image *image, uint64_t page, const uint8_t *bytes);
+#define IMAGE_PAGES (SNAPSHOT_CHUNK / PAGE_SIZE) /* that one call is for, at most */
+/* The same for pages whose bytes are elsewhere: of those from first on, the ones whose bits are set in wanted. */
+int image_write_copy(struct image *image, uint64_t first, const uint8_t *bytes, uint32_t wanted);
 /* The section SUMS: a u32 for each chunk of each region, unaligned. */
 void image_sums(const struct image *image, uint8_t *sums);
 size_t image_sums_size(const struct memory *memory);

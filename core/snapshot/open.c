@@ -10,8 +10,6 @@
 #include "base/log.h"
 #include "snapshot/snapshot.h"
 
-#define CHAIN_MAX 1024u /* snapshots in a chain, at most */
-
 /* Reads exactly length bytes of the file. Says what failed. */
 static int
 read_at(int fd, const char *path, void *to, size_t length, uint64_t offset)
@@ -39,9 +37,10 @@ snapshot_pread(const struct snapshot *snapshot, void *to, size_t length, uint64_
 	return read_at(snapshot->fd, snapshot->path, to, length, offset);
 }
 
-/* Header, table and sections, malloced into *meta. */
+/* Header, table and sections, malloced into *meta. room: for table and sections. */
 static int
-read_meta(int fd, const char *path, uint64_t file_size, uint8_t **meta, size_t *length)
+read_meta(int fd, const char *path, uint64_t file_size, uint64_t room, uint8_t **meta,
+	  size_t *length)
 {
 	struct snapshot_header header = { 0 };
 	char why[512];
@@ -53,6 +52,11 @@ read_meta(int fd, const char *path, uint64_t file_size, uint8_t **meta, size_t *
 		return failed;
 	if (snapshot_check_header(&header, file_size, why, sizeof(why)))
 		return fail(STATUS_SNAPSHOT, "%s %s", path, why);
+	if (header.table_size > room)
+		return fail(STATUS_SNAPSHOT,
+			    "%s is in a chain of snapshots that have more than %u MiB beside their "
+			    "memory",
+			    path, SNAPSHOT_CHAIN_META_MAX >> 20);
 	*length = sizeof(header) + header.table_size;
 	*meta = malloc(*length);
 	if (!*meta)
@@ -66,8 +70,8 @@ read_meta(int fd, const char *path, uint64_t file_size, uint8_t **meta, size_t *
 	return failed;
 }
 
-int
-snapshot_open_fd(struct snapshot *snapshot, int fd, const char *name)
+static int
+open_fd(struct snapshot *snapshot, int fd, const char *name, uint64_t room)
 {
 	struct stat status;
 	uint8_t *meta = NULL;
@@ -81,7 +85,7 @@ snapshot_open_fd(struct snapshot *snapshot, int fd, const char *name)
 	if (!S_ISREG(status.st_mode))
 		return fail(STATUS_SNAPSHOT, "%s is not a snapshot: it is %s", name,
 			    S_ISDIR(status.st_mode) ? "a directory" : "not a regular file");
-	failed = read_meta(fd, name, (uint64_t)status.st_size, &meta, &length);
+	failed = read_meta(fd, name, (uint64_t)status.st_size, room, &meta, &length);
 	if (failed)
 		return failed;
 	errno = 0;
@@ -94,7 +98,13 @@ snapshot_open_fd(struct snapshot *snapshot, int fd, const char *name)
 }
 
 int
-snapshot_open(struct snapshot *snapshot, const char *path)
+snapshot_open_fd(struct snapshot *snapshot, int fd, const char *name)
+{
+	return open_fd(snapshot, fd, name, SNAPSHOT_META_MAX);
+}
+
+static int
+open_path(struct snapshot *snapshot, const char *path, uint64_t room)
 {
 	/* Non-blocking, so that a named pipe is refused below instead of waited for. */
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -103,7 +113,13 @@ snapshot_open(struct snapshot *snapshot, const char *path)
 	if (fd < 0)
 		return fail(status_for(errno, STATUS_SNAPSHOT), "can't open snapshot %s: %s", path,
 			    strerror(errno));
-	return snapshot_open_fd(snapshot, fd, path);
+	return open_fd(snapshot, fd, path, room);
+}
+
+int
+snapshot_open(struct snapshot *snapshot, const char *path)
+{
+	return open_path(snapshot, path, SNAPSHOT_META_MAX);
 }
 
 /* Parents first: a chain may be long. */
@@ -220,15 +236,38 @@ check_parent(const struct snapshot *child)
 	return 0;
 }
 
+/* A chain must come to its end: no snapshot is its own parent, or has a descendant as one. */
+static int
+check_chain(const struct snapshot *first, const struct snapshot *last)
+{
+	unsigned length = 1;
+
+	for (const struct snapshot *s = first; s; s = s->parent, length++)
+		if (!memcmp(s->header.id, last->header.parent, sizeof(s->header.id)))
+			return fail(STATUS_SNAPSHOT,
+				    "%s is damaged: it differs from %s, which differs from it",
+				    last->path, s == last ? "itself" : s->path);
+	if (length > SNAPSHOT_CHAIN_MAX)
+		return fail(STATUS_SNAPSHOT, "%s is in a chain of more than %u snapshots",
+			    first->path, SNAPSHOT_CHAIN_MAX);
+	return 0;
+}
+
 int
 snapshot_open_parents(struct snapshot *snapshot, char *const *others, size_t other_count)
 {
+	uint64_t room = SNAPSHOT_CHAIN_META_MAX;
 	struct snapshot *child = snapshot;
 	int failed = 0;
 
-	for (unsigned depth = 0; !failed && snapshot_has_parent(child); child = child->parent) {
-		char *found = find_parent(child, others, other_count);
+	for (; !failed && snapshot_has_parent(child); child = child->parent) {
+		char *found;
 
+		room -= child->header.table_size;
+		failed = check_chain(snapshot, child);
+		if (failed)
+			return failed;
+		found = find_parent(child, others, other_count);
 		if (!found)
 			return -STATUS_SNAPSHOT;
 		child->parent = calloc(1, sizeof(*child));
@@ -237,13 +276,10 @@ snapshot_open_parents(struct snapshot *snapshot, char *const *others, size_t oth
 			free(found);
 			return failed;
 		} else
-			failed = snapshot_open(child->parent, found);
+			failed = open_path(child->parent, found, room);
 		free(found);
 		if (!failed)
 			failed = check_parent(child);
-		if (!failed && ++depth == CHAIN_MAX)
-			failed = fail(STATUS_SNAPSHOT, "%s has more than %u parents",
-				      snapshot->path, CHAIN_MAX);
 	}
 	return failed;
 }

@@ -190,7 +190,7 @@ write_aside(struct capture *c)
 	     i < memory_words(&c->machine->memory) && !r && !mutant("capture", "last"); i++)
 		for (uint64_t word = c->todo[i]; word && !r; word &= word - 1)
 			r = image_write_copy(&c->image, i * 64 + (uint64_t)__builtin_ctzll(word),
-					     c->aside + at++ * PAGE_SIZE);
+					     c->aside + at++ * PAGE_SIZE, 1);
 	return r;
 }
 

@@ -32,6 +32,11 @@ struct machine;
 #define SNAPSHOT_CHUNK 65536u           /* bytes of memory that one checksum covers */
 #define SNAPSHOT_SECTIONS_MAX 4096u     /* more are refused */
 #define SNAPSHOT_META_MAX (256u << 20u) /* bytes; more are refused */
+/* Snapshots in a chain: files that are open at once, and two chains (minivmm diff) must be within the 1024 descriptors
+ * that a process may usually have. */
+#define SNAPSHOT_CHAIN_MAX 400u
+#define SNAPSHOT_CHAIN_META_MAX                                                                    \
+	(512u << 20u) /* bytes of metadata of a whole chain; of one: see above */
 
 /* Four letters as they stand in the file, and what the section holds. */
 enum snapshot_tag {

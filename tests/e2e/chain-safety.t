@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# What would lose a snapshot, or get in the way of taking one: a diff over what it differs from, damage made valid, a
-# pipe that is full from the beginning, a process whose children are not to be waited for, a point that comes while
-# somebody looks.
+# What would lose a snapshot, or get in the way of taking one: a diff over what it differs from, one too many, damage
+# made valid, a pipe that is full from the beginning, a process whose children are not to be waited for, a point that
+# comes while somebody looks.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -23,6 +23,26 @@ for my $name (qw(a b c)) {
 is($control->request('snapshot c.snap full')->{ok}, 1, 'a full one is not');
 is($control->request('snapshot a.snap diff')->{ok}, 1, 'and then the others are free');
 is((run([ $minivmm, 'verify', 'a.snap' ]))[0], 0, 'a diff of the full one');
+
+# A chain that would be too long to restore is not written: the one before it can be, and flattened.
+{
+    my $short = start([ @live, '--set', 'control.socket=short.sock', '--set', 'cpu.r8=1' ]);
+    my $to = Control->connect('short.sock');
+    mkdir 'long';
+    my $taken = $to->request('snapshot long/0')->{ok};
+    $taken++ while $taken < 500 && $to->request("snapshot long/$taken diff")->{ok};
+    is($taken, 400, 'a chain comes to its end');
+    like($to->request("snapshot long/$taken diff")->{error}, qr/a chain of 400 snapshots can't become longer; take a full one, or restore/, 'which is said');
+    ok(!-e "long/$taken", 'nothing is written');
+    is($to->request('snapshot full')->{ok}, 1, 'a full one is taken');
+    is($to->request('snapshot next diff')->{ok}, 1, 'and a diff of that');
+    $to->request('quit');
+    finish($short);
+    is((run([ $minivmm, '-r', 'long/399', '--log', 'error', '--until', 'output:serial0:tick', '--set', 'device.serial0.output=none' ]))[0], 0, 'the longest is restored');
+    is((run([ $minivmm, 'diff', 'long/399', 'long/398' ]))[0], 1, 'two of them are compared');
+    is((run([ $minivmm, 'flatten', 'long/399', '-o', 'flat' ]))[0], 0, 'and it is flattened');
+    is((run([ $minivmm, 'verify', 'flat' ]))[0], 0, 'into one');
+}
 
 sub full_pipe {
     pipe my $in, my $out or die;
@@ -55,6 +75,19 @@ my ($status, $out, $err) = run([ $minivmm, 'flatten', 'd.snap', '-o', 'e.snap' ]
 is($status, 112, 'what is damaged is not flattened');
 like($err, qr/memory from 0x\S+ to 0x\S+ does not match its checksum/, 'and said');
 ok(!-e 'e.snap', 'nothing is written');
+
+# A file that becomes shorter while it is flattened, slowly, is an error.
+is((run([ @live, '--set', 'vm.memory=8M', '--set', 'cpu.r10=0', '--until', 'output:serial0:tick:15', '--save', 'f.snap' ], stdout => '/dev/null'))[0], 0, 'another one');
+mkdir 'out';
+{
+    my $process = start([ $minivmm, 'flatten', 'f.snap', '-o', 'out/g.snap' ],
+        LD_PRELOAD => "$build/tests/preload/faultfs.so", FAULT_PATH => 'out', FAULT => 'write:1:SLOW');
+    ok((until_true { grep { (readlink $_ // '') =~ m{/out/} } glob "/proc/$process->{pid}/fd/*" }), 'it writes');
+    truncate 'f.snap', 65536;
+    my ($status, undef, $err) = finish($process);
+    is("$status:$err", "113:minivmm: can't read snapshot f.snap: it became shorter meanwhile\n", 'which is said');
+    is(names('out'), '', 'nothing is left');
+}
 
 # Started by somebody who ignores SIGCHLD.
 $process = start([ 'perl', '-e', '$SIG{CHLD} = "IGNORE"; exec @ARGV', @live, '--set', 'snapshot.method=fork' ]);

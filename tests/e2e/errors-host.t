@@ -62,6 +62,7 @@ like($out, qr/^NO +kvm +cannot open \/dev\/kvm: it does not exist; load kvm_inte
 ($status, $out, $err) = run([ $minivmm, 'doctor' ]);
 is("$status:$err", '0:', 'doctor: this host is fit');
 like($out, qr/^ok +kvm +\/dev\/kvm opens and has all that is needed\n.*^ok +plugins +\/.*\/serial\.so$/ms, 'as it says');
+like($out, qr/^(?:ok|-) +userfaultfd +not needed: what live snapshots ask is KVM's dirty log$/m, 'and what is not needed');
 ($status, $out, $err) = run([ $minivmm, 'doctor' ], LD_PRELOAD => "$build/tests/preload/kvm.so", KVM_LACKS => 136);
 like($out, qr/^NO +kvm +\/dev\/kvm is too old: it lacks KVM_CAP_IMMEDIATE_EXIT/m, 'doctor: an old KVM');
 

@@ -5,6 +5,7 @@ use v5.14;
 use warnings;
 use lib 'tests/lib';
 
+use Control;
 use Minivmm;
 use Test::More;
 
@@ -105,6 +106,28 @@ for my $steps (1, 5, 10) {
 my $until = go($minivmm, '-c', 'steps.ini', '--until', 'step:3', '--save', 'x.snap');
 $until = go($minivmm, '-r', 'x.snap', '--until', 'step:4');
 is($until->{rax}, 7, 'steps count from the restore on');
+
+# Interrupts do not come in between, where their handlers would be given the trap flag, to return into.
+my @live = ($minivmm, '-c', "$configs/live.ini", '--log', 'error', map { ('--set', $_) } qw(vm.memory=4M cpu.r8=5000 cpu.r13=30));
+is((run([ @live, '--until', 'time:200ms', '--save', 'x.snap' ]))[0], 0, 'a guest that interrupts come to');
+for my $steps (50, 100, 150, 200) {
+    is((run([ $minivmm, '-r', 'x.snap', '--log', 'error', '--until', "step:$steps", '--save', 'y.snap' ]))[0], 0, "step:$steps between interrupts");
+    my ($status, $out) = run([ $minivmm, '-r', 'y.snap', '--log', 'error' ]);
+    is($status, 0, 'and it lives on') or diag($out);
+}
+
+# A KVM that can't keep them out: there only a machine that has none is stepped through.
+my @old = (LD_PRELOAD => "$build/tests/preload/kvm.so", KVM_LACKS => 195);
+fails([ @live, '--until', 'step:5' ], 111, qr/step: needs a KVM that holds interrupts back meanwhile/, 'no steps where interrupts come', @old);
+is((run([ $minivmm, '-c', 'steps.ini', '--until', 'step:5', '--registers' ], @old))[2] =~ /\brax 0x5\b/, 1, 'steps where they do not');
+{
+    my $process = start([ @live, '--set', 'cpu.r13=0' ], @old, stdout => '/dev/null');
+    my $control = Control->connect('vm.sock');
+    like($control->request('until step:5')->{error}, qr/\Astep:5 needs a KVM that holds interrupts back meanwhile/, 'nor over the socket');
+    is($control->request('status')->{state}, 'running', 'where the machine goes on');
+    $control->request('quit');
+    finish($process);
+}
 
 # Time: of the VM, so a restore goes on from there.
 spew('busy.ini', guest('40 eb fd'));

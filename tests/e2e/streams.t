@@ -74,6 +74,15 @@ ok(slurp('ram.img') eq slurp("$top/guests/simple.bin") . "\0" x (0x4000 - -s "$t
 is(slurp('out'), 'H', 'a fresh run begins its file anew');
 ($status, $out, $err) = run([ $minivmm, '-r', 'hi.snap', '--set', 'device.serial0.output=file:out' ]);
 is("$status:" . slurp('out'), "0:Hi\n", 'a restored one goes on in it');
+# A descriptor by its name takes what comes where it stands: what is there before, and comes from others, stays.
+for my $name ('/dev/stdout', '/dev/fd/1', '/proc/self/fd/1') {
+    my @there = (@says_hi, '--set', "device.serial0.output=file:$name");
+    run([ 'sh', '-c', 'exec >log; echo before; "$@"; echo after', 'sh', @there ]);
+    is(slurp('log'), "before\nHi\nafter\n", "file:$name goes on where stdout stands");
+    is((run(\@there))[1], "Hi\n", "file:$name by itself");
+}
+run([ 'sh', '-c', 'exec 7>log; echo before >&7; "$@"; echo after >&7', 'sh', $minivmm, '-r', 'hi.snap', '--set', 'device.serial0.output=file:/dev/fd/7' ]);
+is(slurp('log'), "before\ni\nafter\n", 'file:/dev/fd/7, restored');
 mkdir 'folder';
 spew('folder/number', "\x05");
 spew('folder/in.ini', slurp("$configs/simple-in.ini") =~ s/hex:03/file:number/r =~ s/\.\.\/guests/$top\/guests/r);
@@ -85,6 +94,7 @@ is(join(':', run([ @says_hi, '--set', 'device.serial0.output=none' ])), '0::', '
 
 for (
     [ 'output=file:no/x', 113, qr/serial0: output = file:no\/x: cannot open it for writing: No such file or directory/ ],
+    [ 'output=file:/dev/fd/99', 113, qr/serial0: output = file:\/dev\/fd\/99: cannot use it: Bad file descriptor/ ],
     [ 'output=unix:nosock', 113, qr/serial0: output = unix:nosock: cannot connect: No such file or directory/ ],
     [ 'output=tcp:127.0.0.1:1', 113, qr/serial0: output = tcp:127\.0\.0\.1:1: cannot connect: Connection refused/ ],
     [ 'output=tcp:127.0.0.1', 110, qr/serial0: output = tcp:127\.0\.0\.1 / ],

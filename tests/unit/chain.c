@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* How long a chain of snapshots may be, and how large: when the next one is asked for, and when it is opened. */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/log.h" /* before cmocka, which has a macro fail */
+#include <cmocka.h>
+
+#include "snapshot/capture.h"
+#include "snapshot_sample.h"
+
+/* A diff is asked for; the machine is not looked at before it is refused. */
+static int
+ask(struct capture *capture)
+{
+	return capture_start(capture,
+			     &(struct capture_request){ .path = "x", .fd = -1, .diff = true });
+}
+
+static void
+refused_when_asked_for(void **state)
+{
+	struct capture capture = { .base = { .known = true } };
+
+	capture.base.ancestor_count = SNAPSHOT_CHAIN_MAX;
+	assert_int_equal(ask(&capture), -STATUS_USAGE);
+	assert_non_null(strstr(fail_text(), "can't write snapshot x: a chain of 400 snapshots"));
+	capture.base.ancestor_count = 2;
+	capture.base.metadata = SNAPSHOT_CHAIN_META_MAX - SNAPSHOT_META_MAX + 1;
+	assert_int_equal(ask(&capture), -STATUS_USAGE);
+	assert_non_null(strstr(fail_text(), "can't write snapshot x: a chain of 2 snapshots"));
+	assert_non_null(strstr(fail_text(), "take a full one"));
+}
+
+/* A snapshot of a page, with length bytes of which nobody knows anything; by the number of its id. */
+static uint32_t
+write_file(const char *folder, uint8_t number, uint32_t parent_checksum, size_t length)
+{
+	struct snapshot_header header = { .id = { number }, .parent_checksum = parent_checksum };
+	struct snapshot_meta meta = { 0 };
+	char path[128];
+	uint8_t *bytes, one = 1;
+	int fd;
+
+	header.parent[0] = parent_checksum ? (uint8_t)(number - 1) : 0;
+	sample_sections(&meta);
+	sample_memory(&meta, PAGE_SIZE);
+	if (parent_checksum)
+		snapshot_meta_add(&meta, SECTION_PAGES, 0, 0, &one, 1);
+	snapshot_meta_add(&meta, 0x58585858, 0, SECTION_SKIPPABLE, NULL, length);
+	bytes = snapshot_meta_seal(&meta, &header, PAGE_SIZE);
+	assert_non_null(bytes);
+	snprintf(path, sizeof(path), "%s/%u", folder, number);
+	fd = open(path, O_WRONLY | O_CREAT, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, bytes, sizeof(header), 0), sizeof(header));
+	/* What is left out is zeros. */
+	assert_int_equal(pwrite(fd, bytes + sizeof(header), header.table_size - length,
+				(off_t)header.table_offset),
+			 (ssize_t)(header.table_size - length));
+	assert_int_equal(ftruncate(fd, (off_t)(header.table_offset + header.table_size)), 0);
+	close(fd);
+	free(bytes);
+	snapshot_meta_free(&meta);
+	return header.checksum;
+}
+
+/* Three files of 200 MiB beside memory are more than a chain may have, two are not. */
+static void
+metadata_of_a_chain(void **state)
+{
+	char folder[] = "/tmp/minivmm-unit-XXXXXX", paths[3][64];
+	char *given[] = { paths[0], paths[1], paths[2] };
+	struct snapshot snapshot;
+	uint32_t checksum = 0;
+
+	assert_non_null(mkdtemp(folder));
+	for (uint8_t i = 0; i < 3; i++) {
+		checksum = write_file(folder, i + 1, checksum, 200u << 20);
+		snprintf(paths[i], sizeof(paths[i]), "%s/%u", folder, i + 1u);
+	}
+	assert_int_equal(snapshot_open_chain(&snapshot, paths[1], given, 3), 0);
+	snapshot_close(&snapshot);
+	assert_int_equal(snapshot_open_chain(&snapshot, paths[2], given, 3), -STATUS_SNAPSHOT);
+	assert_non_null(
+	    strstr(fail_text(), "/1 is in a chain of snapshots that have more than 512 MiB"));
+	snapshot_close(&snapshot);
+	for (size_t i = 0; i < 3; i++)
+		unlink(paths[i]);
+	rmdir(folder);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(refused_when_asked_for),
+		cmocka_unit_test(metadata_of_a_chain),
+	};
+
+	return cmocka_run_group_tests_name("chain", tests, NULL, NULL);
+}
