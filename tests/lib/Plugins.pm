@@ -17,6 +17,7 @@ $ENV{MINIVMM_PLUGIN_PATH} = dirname($minivmm) . '/plugins';    # for tools, whic
 my %more = (
     'counter' => "limit = 3\nperiod = 1ms\n",
     'mmio-logger' => "size = 64K\nbacking = ram\n",
+    'virtio-blk' => "path = $top/guests/bzimage.bin\nreadonly = yes\n",
     'serial' => 'input = text:' . 'abcdefgh' x 16 . "\n",
 );
 
