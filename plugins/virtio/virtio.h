@@ -41,7 +41,7 @@ struct virtio_kind {
 struct virtio {
 	const struct virtio_kind *kind; /* set by configure */
 	struct minivmm_irq irq;         /* option, level */
-	uint32_t status, interrupts, device_sel, driver_sel, queue_sel, generation;
+	uint32_t status, interrupts, device_sel, driver_sel, queue_sel;
 	uint64_t driver_features;
 	uint8_t ready[VIRTIO_QUEUES];
 	uint16_t size[VIRTIO_QUEUES], next[VIRTIO_QUEUES],
@@ -60,11 +60,11 @@ struct virtio {
 #define VIRTIO_FIELDS(structure)                                                                   \
 	VIRTIO_FIELD(structure, status), VIRTIO_FIELD(structure, interrupts),                      \
 	    VIRTIO_FIELD(structure, device_sel), VIRTIO_FIELD(structure, driver_sel),              \
-	    VIRTIO_FIELD(structure, queue_sel), VIRTIO_FIELD(structure, generation),               \
-	    VIRTIO_FIELD(structure, driver_features), VIRTIO_FIELD(structure, ready),              \
-	    VIRTIO_FIELD(structure, size), VIRTIO_FIELD(structure, next),                          \
-	    VIRTIO_FIELD(structure, used), VIRTIO_FIELD(structure, desc),                          \
-	    VIRTIO_FIELD(structure, avail), VIRTIO_FIELD(structure, ring)
+	    VIRTIO_FIELD(structure, queue_sel), VIRTIO_FIELD(structure, driver_features),          \
+	    VIRTIO_FIELD(structure, ready), VIRTIO_FIELD(structure, size),                         \
+	    VIRTIO_FIELD(structure, next), VIRTIO_FIELD(structure, used),                          \
+	    VIRTIO_FIELD(structure, desc), VIRTIO_FIELD(structure, avail),                         \
+	    VIRTIO_FIELD(structure, ring)
 
 /* The options and the range that each has. */
 #define VIRTIO_OPTIONS(structure)                                                                  \
@@ -192,7 +192,7 @@ virtio_offered(struct minivmm_device *dev, const struct virtio *v)
 static inline void
 virtio_reset(struct minivmm_device *dev, struct virtio *v)
 {
-	const struct virtio keep = { .kind = v->kind, .irq = v->irq, .generation = v->generation };
+	const struct virtio keep = { .kind = v->kind, .irq = v->irq };
 
 	*v = keep;
 	minivmm_irq_lower(dev, &v->irq);
@@ -256,8 +256,7 @@ virtio_read(struct minivmm_device *dev, struct virtio *v, const struct minivmm_a
 	case VIRTIO_STATUS:
 		*value = v->status;
 		break;
-	case VIRTIO_CONFIG_GENERATION:
-		*value = v->generation;
+	case VIRTIO_CONFIG_GENERATION: /* a configuration never changes */
 		break;
 	}
 	return 0;
