@@ -3,6 +3,8 @@
  * Drives a virtio console, as a driver does (virtio 1.2, section 3.1): negotiates features, sets up both queues, takes
  * two bytes of input and sends six lines of output, with event indices. Flat 32 bit mode, without interrupts: looks at
  * the interrupt status. Whatever is not as it must be ends in ud2, a triple fault.
+ *
+ *   edi  0, or how many bytes to send in one request, from the line on; then it halts, sent or not
  */
 #define DEVICE 0xd0000000
 #define TX 0x6000	/* of each queue: descriptors, then its rings */
@@ -69,7 +71,10 @@
 
 	movl	$text, TX		/* and a line to send */
 	movl	$end - text, TX + 8
-	movw	$1, TX + AVAIL		/* no interrupts, but event indices go before that */
+	test	%edi, %edi
+	jz	1f
+	mov	%edi, TX + 8
+1:	movw	$1, TX + AVAIL		/* no interrupts, but event indices go before that */
 	xor	%ecx, %ecx
 1:	lea	'0'(%ecx), %eax
 	mov	%al, text + 8
@@ -77,6 +82,8 @@
 	inc	%ecx
 	mov	%cx, TX + AVAIL + 2	/* the same descriptor in each place of the ring */
 	put	0x050, 1
+	test	%edi, %edi
+	jnz	2f
 	cmp	TX + USED + 2, %cx
 	jne	bad
 	expect	0x060, 1
@@ -88,7 +95,7 @@
 	expect	0x044, 1
 	put	0x070, 0
 	expect	0x044, 0
-	hlt
+2:	hlt
 bad:	ud2
 
 text:	.ascii	"line .. .\n"

@@ -121,6 +121,13 @@ console_configure(struct minivmm_device *dev)
 	return 0;
 }
 
+/* A restored machine's stream has room that its driver does not know of. */
+static int
+console_start(struct minivmm_device *dev, const struct minivmm_start *start)
+{
+	return console_transmit(dev);
+}
+
 static int
 console_loaded(struct minivmm_device *dev)
 {
@@ -157,6 +164,7 @@ static const struct minivmm_plugin console = {
 	.streams = streams,
 	.fields = fields,
 	.configure = console_configure,
+	.start = console_start,
 	.loaded = console_loaded,
 	.acpi = virtio_acpi,
 };

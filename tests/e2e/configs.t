@@ -76,7 +76,7 @@ my %expected = (
     },
     'virtio' => {
         out => join('', map { "line in $_\n" } 0 .. 5),
-        registers => { rcx => 6, rbx => 0xd0000000, rip => 0x1227 },
+        registers => { rcx => 6, rbx => 0xd0000000, rip => 0x1235 },
     },
 );
 
