@@ -24,6 +24,9 @@ struct stream_frame {
 	uint32_t checksum; /* CRC-32C of this struct, with 0 here, and the bytes */
 };
 
+/* Why what is being written is to be left. */
+enum output_cancel { OUTPUT_GOES_ON, OUTPUT_CANCELLED, OUTPUT_MACHINE_ENDED };
+
 struct output {
 	char *path;   /* as given, for messages */
 	char *target; /* where it really goes: path without symbolic links */
@@ -32,12 +35,12 @@ struct output {
 	bool done;  /* it has its final one, whatever commit answers */
 	int fd;
 	bool stream;
-	int flags;      /* of a stream's descriptor, as they were: meanwhile it does not block */
+	bool socket;    /* a stream's fd is one */
+	int flags;      /* of a description that others share, to be put back; -1: none to */
 	bool begun;     /* the stream's magic is sent */
 	uint64_t size;  /* of a stream's file, so far */
 	uint8_t *frame; /* a stream's, in the making */
-	const atomic_bool
-	    *cancelled; /* NULL: never; else a stream that nobody reads is left then */
+	const atomic_int *cancelled; /* enum output_cancel, which may change; NULL: it goes on */
 };
 
 /* Each says what failed and returns 0 or a negative status; after one that failed, and in any case
@@ -52,6 +55,8 @@ int output_resize(struct output *output, uint64_t size);
 int output_zero(struct output *output, size_t length, uint64_t offset);
 /* To the disk, then under the final name, which is then on the disk too. */
 int output_commit(struct output *output);
+/* Is it to be left? For who writes much; a stream that nobody reads looks by itself. */
+int output_left(const struct output *output);
 void output_close(struct output *output);
 
 #endif
