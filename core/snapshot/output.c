@@ -194,18 +194,22 @@ send_frame(struct output *output, const void *from, size_t length, uint64_t offs
 	struct stream_frame frame = { .offset = offset, .length = (uint32_t)length };
 	uint8_t *bytes = output->frame + sizeof(frame);
 
-	/* Not when it is opened, where nobody may wait for a reader. */
-	int failed = output->begun ? 0 : send_all(output, STREAM_MAGIC, 8);
-
-	if (failed)
-		return failed;
-	output->begun = true;
 	memcpy(bytes, from, length);
 	frame.checksum = crc32c(crc32c(0, &frame, sizeof(frame)), bytes, length);
 	memcpy(output->frame, &frame, sizeof(frame));
-	if (offset + length > output->size)
+	if (length && offset + length > output->size)
 		output->size = offset + length;
 	return send_all(output, output->frame, sizeof(frame) + length);
+}
+
+/* Not when it is opened, where nobody may wait for a reader. */
+static int
+begin_stream(struct output *output)
+{
+	int failed = send_all(output, STREAM_MAGIC, 8);
+
+	output->begun = true;
+	return failed ? failed : send_frame(output, "", 0, output->most);
 }
 
 /*
@@ -257,7 +261,7 @@ int
 output_write(struct output *output, const void *from, size_t length, uint64_t offset)
 {
 	const uint8_t *bytes = from;
-	int failed = 0;
+	int failed = output->stream && !output->begun ? begin_stream(output) : 0;
 
 	while (output->stream && length && !failed) {
 		size_t part = length < STREAM_FRAME_MAX ? length : STREAM_FRAME_MAX;
@@ -300,6 +304,7 @@ output_zero(struct output *output, size_t length, uint64_t offset)
 int
 output_resize(struct output *output, uint64_t size)
 {
+	output->most = size + SNAPSHOT_META_MAX;
 	if (output->stream)
 		return 0;
 	return ftruncate(output->fd, (off_t)size) ? fail_write(output, "sizing") : 0;

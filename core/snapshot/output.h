@@ -3,9 +3,10 @@
  * Where a snapshot goes: a file that appears under its name only when it is whole and on the disk,
  * or a descriptor (a pipe, a socket) that takes the file in frames.
  *
- * A stream begins with STREAM_MAGIC; then come frames, each a struct stream_frame and as many bytes
- * as it says: a piece of the file at an offset, later ones over earlier ones; what none has written
- * is zero. A frame of length 0 is the end; its offset is the file's size.
+ * A stream begins with STREAM_MAGIC and a frame of length 0, whose offset is the most that the
+ * file's size may become: who takes it keeps no more. Then come frames, each a struct stream_frame
+ * and as many bytes as it says: a piece of the file at an offset, later ones over earlier ones; what
+ * none has written is zero. Another frame of length 0 is the end; its offset is the file's size.
  */
 #ifndef SNAPSHOT_OUTPUT_H
 #define SNAPSHOT_OUTPUT_H
@@ -37,8 +38,9 @@ struct output {
 	bool stream;
 	bool socket;    /* a stream's fd is one */
 	int flags;      /* of a description that others share, to be put back; -1: none to */
-	bool begun;     /* the stream's magic is sent */
+	bool begun;     /* what a stream begins with is sent */
 	uint64_t size;  /* of a stream's file, so far */
+	uint64_t most;  /* that it may become */
 	uint8_t *frame; /* a stream's, in the making */
 	const atomic_int *cancelled; /* enum output_cancel, which may change; NULL: it goes on */
 };
@@ -50,6 +52,7 @@ int output_open(struct output *output, const char *path);
 int output_open_fd(struct output *output, int fd, const char *name);
 /* Writes at an offset; what is never written is zero. */
 int output_write(struct output *output, const void *from, size_t length, uint64_t offset);
+/* Before the first write: the file without its metadata. */
 int output_resize(struct output *output, uint64_t size);
 /* Zeros over what was written there; whole pages. */
 int output_zero(struct output *output, size_t length, uint64_t offset);

@@ -9,6 +9,7 @@ use lib 'tests/lib';
 use Control;
 use Fcntl;
 use Minivmm;
+use Snapshot;
 use Socket;
 use Test::More;
 use Time::HiRes 'sleep';
@@ -85,7 +86,18 @@ for my $at (map { int(length($good) * $_ / 40) + 3 } 0 .. 39) {
     for my $out (0 .. $#frames) {
         refused(join('', "MINIVMM\x1e", @frames[ grep { $_ != $out } 0 .. $#frames ]), qr/stdin|-|snapshot/, "without frame $out");
     }
-    ($status, $out) = run([ $minivmm, '-r', '-' ], stdin => join '', "MINIVMM\x1e", @frames[ reverse 0 .. $#frames - 1 ], $frames[-1]);
+    refused(join('', "MINIVMM\x1e", @frames[ 1 .. $#frames ]), qr/does not begin with how large/, 'without what bounds it');
+    # What never ends is not taken in: no machine of 16 KiB is that large.
+    my $beyond = pack('Q L L', 1 << 30, 5, 0) . 'bytes';
+    substr $beyond, 12, 4, pack 'L', Snapshot::crc32c($beyond);
+    my ($reader, $writer);
+    pipe $reader, $writer;
+    my $endless = start([ $minivmm, '-r', '-' ], stdin => $reader);
+    close $reader;
+    syswrite $writer, join '', "MINIVMM\x1e", @frames[ 0 .. $#frames - 1 ], $beyond;
+    ($status, $out, $err) = finish($endless);
+    like("$status $err", qr/\A112 .*it becomes larger than the \d+ bytes/, 'beyond what bounds it: refused before its end');
+    ($status, $out) = run([ $minivmm, '-r', '-' ], stdin => join '', "MINIVMM\x1e", @frames[ 0, reverse 1 .. $#frames - 1 ], $frames[-1]);
     ok($status == 112 || $out eq "4\n", 'in another order: refused or right');
 }
 
