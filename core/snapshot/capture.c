@@ -218,7 +218,8 @@ capture_restored(struct capture *c, const struct snapshot *snapshot)
 		add_ancestor(c, s->header.id, true);
 		c->base.metadata += s->header.table_size;
 	}
-	c->base.name = strdup(slash ? slash + 1 : snapshot->path);
+	if (!snapshot->received)
+		c->base.name = strdup(slash ? slash + 1 : snapshot->path);
 }
 
 void

@@ -140,5 +140,6 @@ snapshot_receive(struct snapshot *snapshot, int fd, const char *name)
 		return failed;
 	}
 	failed = snapshot_open_fd(snapshot, file, name);
+	snapshot->received = true;
 	return failed ? failed : snapshot_verify(snapshot);
 }

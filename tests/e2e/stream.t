@@ -132,7 +132,7 @@ consecutive($out, 'it ticks on');
     my $second = start([ $minivmm, '-r', '-', @set, '--set', 'control.socket=second.sock' ], stdin => slurp('pipe.snap'));
     my $there = Control->connect('second.sock');
     is($there->request('snapshot second.snap diff')->{ok}, 1, 'a diff of what came through a pipe');
-    fails([ $minivmm, '-r', 'second.snap', @set ], 112, qr/differs from snapshot [0-9a-f]{32}/, 'names a parent that has no file');
+    fails([ $minivmm, '-r', 'second.snap', @set ], 112, qr/differs from snapshot [0-9a-f]{32}, which is not given: /, 'names a parent that has no file');
     is($there->request('snapshot third.snap')->{ok}, 1, 'a full one of it');
     is((run([ $livehash, 'third.snap' ]))[0], 0, 'is right');
     $there->request('quit');
