@@ -215,7 +215,7 @@ build(struct worker *w)
 	if (!w->device || !w->device->streams_ready)
 		return fail(STATUS_USAGE, "--input %s: %s", w->batch->device,
 			    w->device ? "the device has no stream" : "there is no such device");
-	m->hooks = (struct machine_hooks){ on_pause, on_resume, on_point, w };
+	m->hooks = (struct machine_hooks){ on_pause, on_resume, NULL, on_point, w };
 	w->vm.devices.streams.output = on_output;
 	w->vm.devices.streams.context = w;
 	w->timeout = (struct loop_timer){ .fire = on_timeout, .context = m };

@@ -220,4 +220,48 @@ ok(until_true(sub { (() = heard($process) =~ /^tick/mg) > $before + 5 }), 'the m
 }
 consecutive($out, 'no tick of the original is missing');
 
+# --- A planned snapshot whose point is reached while another one is under way: the machine waits there for its end ---
+# More memory than a pipe takes is filled; then x is put out; then, after any input, y.
+spew('wait.ini', <<'END');
+[vm]
+memory_at = 0x1000
+memory = 512K
+
+[boot]
+code = b8 01 20 8e c0 b9 ff ff 31 ff f3 aa b8 01 30 8e c0 b9 ff ff 31 ff f3 aa ba f8 03 b0 78 ee ba fd 03 ec a8 01 74 fb ba f8 03 b0 79 ee f4
+
+[device serial0]
+plugin = serial
+output = stdio
+input = stdio
+
+[control]
+socket = wait.sock
+END
+for my $ends ('its reader', 'cancel', 'quit') {
+    unlink 'planned.snap';
+    pipe my $keys, my $typist;
+    pipe my $reader, my $writer;
+    my $waiting = start([ $minivmm, '-c', 'wait.ini', @set, '--until', 'output:serial0:y', '--save', 'planned.snap' ], stdin => $keys);
+    my $there = Control->connect('wait.sock');
+    until_true { heard($waiting) eq 'x' };
+    my $stalled = start([ $minivmm, 'ctl', 'wait.sock', 'snapshot', '-' ], stdout => $writer);
+    close $writer;
+    until_true { ($there->request('status')->{snapshot} // {})->{done_bytes} };
+    syswrite $typist, 'k';
+    ok(until_true(sub { $there->request('status')->{state} eq 'paused' }), "a snapshot that $ends ends: the machine waits at the point");
+    is($there->request('resume')->{state}, 'paused', 'also when it is told to go on');
+    ok(!-e 'planned.snap', 'the planned one is not there yet');
+    my $stream = '';
+    $there->request($ends) if $ends ne 'its reader';
+    if ($ends eq 'its reader') { 1 while sysread $reader, $stream, 65536, length $stream }
+    my ($ended, undef, $said) = finish($stalled);
+    like("$ended $said", $ends eq 'cancel' ? qr/\A1 .*it was cancelled/ : $ends eq 'quit' ? qr/\A1 .*the machine ended/ : qr/\A0 id: /, 'which its client is told');
+    ($status, $out, $err) = finish($waiting);
+    is("$status:$out", '0:xy', 'the machine ends at the point') || diag($err);
+    is((run([ $minivmm, 'verify', 'planned.snap' ]))[0], 0, 'and its snapshot is written');
+    next if $ends ne 'its reader';
+    is((run([ $minivmm, '-r', '-', @set, '--set', 'device.serial0.input=none' ], stdin => $stream))[0], 0, 'so is the other');
+}
+
 done_testing;
