@@ -91,15 +91,9 @@ static const struct virtio_kind kind = {
 };
 
 static int
-console_readable(struct minivmm_device *dev, uint32_t stream)
+console_goes_on(struct minivmm_device *dev, uint32_t stream)
 {
-	return console_receive(dev);
-}
-
-static int
-console_writable(struct minivmm_device *dev, uint32_t stream)
-{
-	return console_transmit(dev);
+	return virtio_again(dev, 0);
 }
 
 static int
@@ -121,6 +115,13 @@ console_configure(struct minivmm_device *dev)
 	return 0;
 }
 
+/* A restored machine's stream has room that its driver does not know of. */
+static int
+console_start(struct minivmm_device *dev, const struct minivmm_start *start)
+{
+	return virtio_again(dev, 0);
+}
+
 static int
 console_loaded(struct minivmm_device *dev)
 {
@@ -135,8 +136,8 @@ static const struct minivmm_stream streams[] = {
 	{ .name = "line",
 	  .output = "output",
 	  .input = "input",
-	  .readable = console_readable,
-	  .writable = console_writable,
+	  .readable = console_goes_on,
+	  .writable = console_goes_on,
 	  .help = "the terminal" },
 	MINIVMM_END,
 };
@@ -154,9 +155,11 @@ static const struct minivmm_plugin console = {
 	.state_size = sizeof(struct console),
 	.options = options,
 	.ranges = ranges,
+	.posts = virtio_posts,
 	.streams = streams,
 	.fields = fields,
 	.configure = console_configure,
+	.start = console_start,
 	.loaded = console_loaded,
 	.acpi = virtio_acpi,
 };

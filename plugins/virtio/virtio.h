@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What every virtio device shares: the MMIO transport and split queues of virtio 1.2 (sections 4.2 and 2.7), with
- * indirect descriptors and event indices. A plugin embeds struct virtio in its own as the member virtio, hands accesses to
+ * indirect descriptors and event indices. A plugin embeds struct virtio in its own as the first member, virtio, hands accesses to
  * virtio_read() and virtio_write(), takes requests with virtio_pop() and gives them back with virtio_push().
  *
  * All that lies in guest memory is the driver's and may change at any time: it is copied before it is checked, and what
@@ -37,11 +37,12 @@ struct virtio_kind {
 	void (*reset)(struct minivmm_device *dev);
 };
 
-/* A device's state; all members but kind and irq are saved (VIRTIO_FIELDS). */
+/* A device's state; all members but the first three are saved (VIRTIO_FIELDS). */
 struct virtio {
 	const struct virtio_kind *kind; /* set by configure */
 	struct minivmm_irq irq;         /* option, level */
-	uint32_t status, interrupts, device_sel, driver_sel, queue_sel, generation;
+	uint32_t budget;                /* requests to take before others have their turn */
+	uint32_t status, interrupts, device_sel, driver_sel, queue_sel;
 	uint64_t driver_features;
 	uint8_t ready[VIRTIO_QUEUES];
 	uint16_t size[VIRTIO_QUEUES], next[VIRTIO_QUEUES],
@@ -60,11 +61,11 @@ struct virtio {
 #define VIRTIO_FIELDS(structure)                                                                   \
 	VIRTIO_FIELD(structure, status), VIRTIO_FIELD(structure, interrupts),                      \
 	    VIRTIO_FIELD(structure, device_sel), VIRTIO_FIELD(structure, driver_sel),              \
-	    VIRTIO_FIELD(structure, queue_sel), VIRTIO_FIELD(structure, generation),               \
-	    VIRTIO_FIELD(structure, driver_features), VIRTIO_FIELD(structure, ready),              \
-	    VIRTIO_FIELD(structure, size), VIRTIO_FIELD(structure, next),                          \
-	    VIRTIO_FIELD(structure, used), VIRTIO_FIELD(structure, desc),                          \
-	    VIRTIO_FIELD(structure, avail), VIRTIO_FIELD(structure, ring)
+	    VIRTIO_FIELD(structure, queue_sel), VIRTIO_FIELD(structure, driver_features),          \
+	    VIRTIO_FIELD(structure, ready), VIRTIO_FIELD(structure, size),                         \
+	    VIRTIO_FIELD(structure, next), VIRTIO_FIELD(structure, used),                          \
+	    VIRTIO_FIELD(structure, desc), VIRTIO_FIELD(structure, avail),                         \
+	    VIRTIO_FIELD(structure, ring)
 
 /* The options and the range that each has. */
 #define VIRTIO_OPTIONS(structure)                                                                  \
@@ -189,10 +190,32 @@ virtio_offered(struct minivmm_device *dev, const struct virtio *v)
 	return VIRTIO_FEATURES | (v->kind->features ? v->kind->features(dev) : 0);
 }
 
+/*
+ * Begins with all queues: after a restore, when a device has become able to go on, and where it left off. A driver that
+ * makes requests faster than they are done, or a device that writes its own ring, would hold the device for ever.
+ */
+#define VIRTIO_BUDGET 1024u
+static int
+virtio_again(struct minivmm_device *dev, uint32_t post)
+{
+	struct virtio *v = minivmm_state(dev);
+	int r = 0;
+
+	v->budget = VIRTIO_BUDGET;
+	for (uint32_t q = 0; q < v->kind->queues && !r; q++)
+		r = virtio_live(v, q) ? v->kind->notify(dev, q) : 0;
+	return r;
+}
+
+static const struct minivmm_post virtio_posts[] = {
+	{ .name = "again", .run = virtio_again, .help = "goes on with the queues" },
+	MINIVMM_END,
+};
+
 static inline void
 virtio_reset(struct minivmm_device *dev, struct virtio *v)
 {
-	const struct virtio keep = { .kind = v->kind, .irq = v->irq, .generation = v->generation };
+	const struct virtio keep = { .kind = v->kind, .irq = v->irq };
 
 	*v = keep;
 	minivmm_irq_lower(dev, &v->irq);
@@ -256,8 +279,7 @@ virtio_read(struct minivmm_device *dev, struct virtio *v, const struct minivmm_a
 	case VIRTIO_STATUS:
 		*value = v->status;
 		break;
-	case VIRTIO_CONFIG_GENERATION:
-		*value = v->generation;
+	case VIRTIO_CONFIG_GENERATION: /* a configuration never changes */
 		break;
 	}
 	return 0;
@@ -344,6 +366,7 @@ virtio_write(struct minivmm_device *dev, struct virtio *v, const struct minivmm_
 		v->queue_sel = value;
 		break;
 	case VIRTIO_QUEUE_NOTIFY:
+		v->budget = VIRTIO_BUDGET;
 		if (value < v->kind->queues && virtio_live(v, value))
 			return v->kind->notify(dev, value);
 		break;

@@ -74,6 +74,10 @@ my %expected = (
         err => qr/\Aminivmm: ram: \d+ reads of \d+ bytes, \d+ writes of \d+ bytes\n\z/,
         registers => { rbx => 0, rbp => 0xfee00000 },
     },
+    'virtio' => {
+        out => join('', map { "line in $_\n" } 0 .. 5),
+        registers => { rcx => 6, rbx => 0xd0000000, rip => 0x1235 },
+    },
 );
 
 my $before = names($configs);

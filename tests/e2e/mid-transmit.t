@@ -45,4 +45,23 @@ my @held = unpack 'C*', $rest;
 ok(@held > 0 && @held <= 16, 'the port held ' . @held);
 is_deeply(\@held, [ @sent[@got .. @got + $#held] ], 'and what it held is sent on');
 is($state->{tx_dropped}, 0, 'nothing was lost');
+
+# A virtio console in the midst of one request, likewise.
+unlink 'mid.snap';
+my $length = 300000;
+open $out, '-|', "exec $minivmm -c $configs/virtio.ini --set vm.memory=512K --set cpu.rdi=$length --until hlt --save mid.snap </dev/null 2>err"
+    or die "$minivmm: $!";
+for (1 .. 200) {
+    last if -e 'mid.snap';
+    select undef, undef, undef, 0.05;
+}
+$first = '';
+while (sysread $out, my $part, 65536) { $first .= $part }
+close $out;
+is($?, 0, 'virtio-console: the machine waits for its reader, and ends');
+like($first, qr/\Aline in 0\n/, 'what fits arrives');
+is(inspect('mid.snap')->{devices}[0]{state}{sent}, length $first, 'and the rest is known');
+($status, $rest) = run([ $minivmm, '-r', 'mid.snap' ]);
+is($status, 0, 'the restored machine ends as well');
+ok(length $rest > 0 && $rest !~ /line/ && length($first) + length($rest) <= $length, 'it goes on from there: ' . length $rest);
 done_testing;

@@ -1,0 +1,101 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# Virtio devices under Debian's stock kernel: a disk that is written and read again, hvc0 both ways, random bytes, and a
+# snapshot in the midst with a read-only disk.
+use v5.14;
+use warnings;
+use lib 'tests/lib';
+
+use Digest::SHA 'sha1_hex';
+use Minivmm;
+use Test::More;
+
+my $svm = "$top/tests/svm/run";
+my ($status, $kernel) = run([ "$top/tests/svm/fetch", 'linux-image-cloud-amd64' ]);
+$status == 0 or BAIL_OUT('no kernel');
+chomp $kernel;
+my ($image) = glob "$kernel/boot/vmlinuz-*";
+my @modules = qw(virtio_mmio virtio_blk virtio_console virtio_rng ext4);
+
+sub initrd {
+    my ($script) = @_;
+    spew('init', "mount -t proc proc /proc\nmount -t sysfs sys /sys\nmount -t devtmpfs dev /dev\nload\nmkdir /mnt\n${script}poweroff -f\n");
+    is((run([ "$top/tests/svm/initrd", $kernel, 'init', 'initrd', @modules ]))[0], 0, 'an initramfs');
+}
+
+my $address = 0xd000_0000;
+my $irq = 4;
+
+sub device {
+    my ($name, $plugin, @more) = @_;
+    $address += 0x200;
+    return sprintf("\n[device %s]\nplugin = %s\naddress = 0x%x\nirq = %d\n", $name, $plugin, $address, ++$irq) . join '', map { "$_\n" } @more;
+}
+
+sub config {
+    my (@devices) = @_;
+    spew('x.ini', join '', "[vm]\nmemory = 256M\nirqchip = on\n\n[boot]\nimage = $image\ninitrd = initrd\n",
+        "cmdline = console=ttyS0 panic=-1 quiet\n\n[device serial0]\nplugin = serial\nirq = 4\noutput = stdio\n\n",
+        "[device power]\nplugin = power\n", @devices);
+}
+
+mkdir 'here';
+spew('here/disk.img', '');
+truncate 'here/disk.img', 64 << 20;
+initrd(<<'END');
+exec 3<>/dev/hvc0
+echo 'to hvc0' >&3
+read line <&3
+echo "from hvc0: $line"
+echo "serial: $(cat /sys/block/vda/serial), sectors: $(cat /sys/block/vda/size)"
+echo "random: $(dd if=/dev/hwrng bs=32 count=1 2>/dev/null | wc -c)"
+mke2fs /dev/vda >/dev/null && mount -t ext4 /dev/vda /mnt
+dd if=/dev/urandom of=/mnt/file bs=1M count=16 2>/dev/null
+before=$(sha1sum </mnt/file)
+umount /mnt
+mount -t ext4 /dev/vda /mnt
+[ "$before" = "$(sha1sum </mnt/file)" ] && echo 'file: the same'
+umount /mnt
+blkdiscard -o 0 -l 1048576 /dev/vda && echo 'discarded'
+dd if=/dev/vda bs=1M count=1 2>/dev/null | tr -d '\0' | wc -c
+echo "whole: $(sha1sum </dev/vda)"
+END
+config(device('rng0', 'virtio-rng'), device('blk0', 'virtio-blk', 'path = here/disk.img', 'serial = number-1'),
+    device('hvc0', 'virtio-console', 'input = stdio', 'output = file:hvc.out'));
+# Input comes when the guest has opened the console: the driver throws away what comes before.
+spew('both.sh', "(until grep -q hvc0 hvc.out 2>/dev/null; do sleep 0.2; done; echo hello; until [ -e done ]; do sleep 0.2; done) |\n"
+    . "{ $minivmm -c x.ini --log error; echo \$? >done; }\necho; cat hvc.out; exit \$(cat done)\n");
+my ($end, $out, $err) = run([ $svm, '-t', 400, '-w', 'here', 'sh', 'both.sh' ], timeout => 420);
+is($end, 0, 'switched off') or diag($out, $err);
+$out =~ s/\r//g;
+like($out, qr/^from hvc0: hello$/m, 'input by hvc0');
+like($out, qr/^to hvc0$/m, 'output by hvc0');
+like($out, qr/^serial: number-1, sectors: 131072$/m, 'the disk, its serial number');
+like($out, qr/^random: 32$/m, 'random bytes');
+like($out, qr/^file: the same$/m, 'a file system');
+like($out, qr/^discarded\n0$/m, 'a discard, and zeroes after it');
+my ($sum) = $out =~ /^whole: (\w+)/m;
+is($sum // '', sha1_hex(slurp('here/disk.img')), 'the file is what the guest saw');
+
+# A read-only disk, a snapshot in the midst of reading it.
+initrd(<<'END');
+for i in 1 2 3 4 5 6 7 8; do dd if=/dev/vda bs=4k count=256 skip=$((i * 256)) iflag=direct 2>/dev/null | sha1sum | sed "s/^/part $i /"; done
+dd if=/dev/zero of=/dev/vda count=1 2>/dev/null || echo 'not written'
+END
+open my $random, '<', '/dev/urandom' or die;
+read $random, my $bytes, 16 << 20;
+spew('here/disk.img', $bytes);
+config(device('blk0', 'virtio-blk', 'path = here/disk.img', 'readonly = yes'));
+spew('snapshot.sh', <<"END");
+$minivmm -c x.ini --log error --until 'output:serial0:part 3' --save here/x.snap || exit
+$minivmm -r here/x.snap --log error --trust
+END
+($end, $out, $err) = run([ $svm, '-t', 400, '-w', 'here', 'sh', 'snapshot.sh' ], timeout => 420);
+is($end, 0, 'snapshot and restore') or diag($out, $err);
+$out =~ s/\r//g;
+is(join('', $out =~ /^part .*\n/mg), join('', map { "part $_ " . sha1_hex(substr $bytes, $_ << 20, 1 << 20) . "  -\n" } 1 .. 8),
+    'the disk, through a snapshot');
+like($out, qr/^not written$/m, 'is not written');
+is(slurp('here/disk.img'), $bytes, 'in no way');
+
+done_testing;
