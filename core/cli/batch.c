@@ -29,10 +29,10 @@ static const char usage[] =
     "  --timeout T      or after so long, as 500ms, on the machine's clock\n"
     "  --check          compare all memory and state with the snapshot after each reset\n"
     "  --set, --trust   as for -r\n"
-    "Exit: 0 all have run, whatever came of them.\n";
+    "Exit: 0 all have run, whatever came of them; 110 or 113 some could not be read.\n";
 
-int
-batch_line(const struct batch *batch, const char *line, size_t length)
+static int
+put_line(const struct batch *batch, const char *line, size_t length)
 {
 	int locked = pthread_mutex_lock(&batch->shared->out), r = 0;
 
@@ -50,6 +50,39 @@ batch_line(const struct batch *batch, const char *line, size_t length)
 	}
 	pthread_mutex_unlock(&batch->shared->out);
 	return r;
+}
+
+int
+batch_line_begin(struct batch_line *line, const char *file, const char *cause, int exit)
+{
+	*line = (struct batch_line){ 0 };
+	line->out = open_memstream(&line->text, &line->length);
+	if (!line->out)
+		return fail(STATUS_HOST, "no memory for a line of output");
+	fputs("{\"file\":", line->out);
+	json_text(line->out, file, strlen(file));
+	fprintf(line->out, ",\"cause\":\"%s\",\"exit\":%d", cause, exit);
+	return 0;
+}
+
+int
+batch_line_end(const struct batch *batch, struct batch_line *line)
+{
+	int r;
+
+	fputs("}\n", line->out);
+	r = fclose(line->out) ? fail(STATUS_HOST, "no memory for a line of output")
+			      : put_line(batch, line->text, line->length);
+	free(line->text);
+	return r;
+}
+
+void
+batch_trouble(const struct batch *batch, int status)
+{
+	int none = 0;
+
+	atomic_compare_exchange_strong(&batch->shared->trouble, &none, status);
 }
 
 static int
@@ -93,9 +126,7 @@ static int
 died(const struct batch *batch, unsigned number, int status)
 {
 	uint64_t at = atomic_exchange(&batch->shared->at[number], 0);
-	char *line = NULL;
-	size_t length;
-	FILE *out;
+	struct batch_line line;
 	int r;
 
 	fail(STATUS_BUG, "a worker was killed by %s%s%s", strsignal(WTERMSIG(status)),
@@ -103,17 +134,11 @@ died(const struct batch *batch, unsigned number, int status)
 	if (!at)
 		return -STATUS_BUG; /* while it built its machine: so would the next */
 	atomic_fetch_add(&batch->shared->done, 1);
-	out = open_memstream(&line, &length);
-	if (!out)
-		return fail(STATUS_HOST, "no memory for a line of output");
-	fputs("{\"file\":", out);
-	json_text(out, batch->files[at - 1], strlen(batch->files[at - 1]));
-	fprintf(out, ",\"cause\":\"crash\",\"exit\":%d,\"signal\":%d}\n", STATUS_BUG,
-		WTERMSIG(status));
-	fclose(out);
-	r = line ? batch_line(batch, line, length) : -STATUS_HOST;
-	free(line);
-	return r;
+	r = batch_line_begin(&line, batch->files[at - 1], "crash", STATUS_BUG);
+	if (r)
+		return r;
+	fprintf(line.out, ",\"signal\":%d", WTERMSIG(status));
+	return batch_line_end(batch, &line);
 }
 
 static void
@@ -166,7 +191,7 @@ work(const struct batch *batch, unsigned workers)
 			atomic_store(&batch->shared->next, batch->file_count);
 	}
 	progress(batch, began, true);
-	return first;
+	return first ? first : atomic_load(&batch->shared->trouble);
 }
 
 enum { OPT_INPUT = 256, OPT_UNTIL, OPT_TIMEOUT, OPT_CHECK, OPT_SET, OPT_TRUST };

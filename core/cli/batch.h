@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 
 #include "cli/vm.h"
 
@@ -14,6 +15,7 @@
 struct batch_shared {
 	atomic_uint_least64_t next; /* the input to take next */
 	atomic_uint_least64_t done;
+	atomic_int trouble;  /* the first that did not end the batch: a negative status */
 	pthread_mutex_t out; /* who writes a line; robust: a worker may die with it */
 	/* By worker: the input that it works on, plus 1; 0: none. */
 	atomic_uint_least64_t at[BATCH_WORKERS];
@@ -32,7 +34,18 @@ struct batch {
 
 /* A worker's life: builds the machine, runs inputs until there are none. Returns its exit status. */
 int batch_work(const struct batch *batch, unsigned number);
-/* Writes a line to stdout, whole, whoever else writes; 0 or a negative status. */
-int batch_line(const struct batch *batch, const char *line, size_t length);
+/* Notes what is to be the exit status, though the batch goes on. */
+void batch_trouble(const struct batch *batch, int status);
+
+/* A line of output in the making. */
+struct batch_line {
+	FILE *out; /* for further members, each with a comma before it */
+	char *text;
+	size_t length;
+};
+/* 0 or a negative status. */
+int batch_line_begin(struct batch_line *line, const char *file, const char *cause, int exit);
+/* Writes it to stdout, whole, whoever else writes; 0 or a negative status. */
+int batch_line_end(const struct batch *batch, struct batch_line *line);
 
 #endif

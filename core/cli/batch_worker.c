@@ -24,7 +24,6 @@ struct worker {
 	struct device *device;
 	struct loop_timer timeout;
 	bool ran;             /* the machine is no longer as it was restored */
-	int trouble;          /* a reset that was not complete */
 	pthread_mutex_t lock; /* guards output */
 	uint8_t *output;
 	size_t length;
@@ -121,7 +120,7 @@ rewind_machine(struct worker *w)
 		return devices_start(&w->vm.devices, MINIVMM_RESTORED);
 	r = reset_run(&w->reset);
 	if (!r && w->batch->check && reset_check(&w->reset, why, sizeof(why)))
-		w->trouble = fail(STATUS_BUG, "the reset is not complete: %s", why);
+		batch_trouble(w->batch, fail(STATUS_BUG, "the reset is not complete: %s", why));
 	return r;
 }
 
@@ -144,31 +143,39 @@ report(struct worker *w, const char *file, uint64_t began, uint64_t vm_began)
 {
 	const struct machine *m = &w->vm.machine;
 	const struct machine_end *end = &m->end;
-	char *line = NULL;
-	size_t length;
-	FILE *out = open_memstream(&line, &length);
-	int r;
+	struct batch_line line;
+	int r = batch_line_begin(&line, file, machine_cause_name(end->cause), report_exit(end));
 
-	if (!out)
-		return fail(STATUS_HOST, "no memory for a line of output");
-	fputs("{\"file\":", out);
-	json_text(out, file, strlen(file));
-	fprintf(out, ",\"cause\":\"%s\",\"exit\":%d", machine_cause_name(end->cause),
-		report_exit(end));
+	if (r)
+		return r;
 	if (end->cause == CAUSE_EXIT)
-		fprintf(out, ",\"guest_status\":%llu", (unsigned long long)end->status);
-	fputs(",\"output\":", out);
-	json_text(out, w->output, w->length);
+		fprintf(line.out, ",\"guest_status\":%llu", (unsigned long long)end->status);
+	fputs(",\"output\":", line.out);
+	json_text(line.out, w->output, w->length);
 	if (w->more)
-		fputs(",\"output_cut\":true", out);
-	fprintf(out, ",\"vm_ns\":%llu,\"host_ns\":%llu}\n",
+		fputs(",\"output_cut\":true", line.out);
+	fprintf(line.out, ",\"vm_ns\":%llu,\"host_ns\":%llu",
 		(unsigned long long)(clock_now(&m->clock) - vm_began),
 		(unsigned long long)(clock_host() - began));
-	if (fclose(out))
-		return fail(STATUS_HOST, "no memory for a line of output");
-	r = batch_line(w->batch, line, length);
-	free(line);
-	return r;
+	return batch_line_end(w->batch, &line);
+}
+
+/* An input that can't be read: the others may well be there. */
+static int
+skip_input(const struct worker *w, const char *file, int status)
+{
+	struct batch_line line;
+	int r;
+
+	if (status == -STATUS_HOST)
+		return status;
+	batch_trouble(w->batch, status);
+	r = batch_line_begin(&line, file, machine_cause_name(CAUSE_ERROR), -status);
+	if (r)
+		return r;
+	fputs(",\"error\":", line.out);
+	json_text(line.out, fail_text(), strlen(fail_text()));
+	return batch_line_end(w->batch, &line);
 }
 
 static int
@@ -181,8 +188,11 @@ run_input(struct worker *w, const char *file)
 	size_t length;
 	int r = read_input(file, &input, &length);
 
-	if (!r)
-		r = rewind_machine(w);
+	if (r) {
+		free(input);
+		return skip_input(w, file, r);
+	}
+	r = rewind_machine(w);
 	if (!r)
 		r = stream_feed(stream, input, length);
 	free(input);
@@ -215,7 +225,7 @@ build(struct worker *w)
 	if (!w->device || !w->device->streams_ready)
 		return fail(STATUS_USAGE, "--input %s: %s", w->batch->device,
 			    w->device ? "the device has no stream" : "there is no such device");
-	m->hooks = (struct machine_hooks){ on_pause, on_resume, on_point, w };
+	m->hooks = (struct machine_hooks){ on_pause, on_resume, NULL, on_point, w };
 	w->vm.devices.streams.output = on_output;
 	w->vm.devices.streams.context = w;
 	w->timeout = (struct loop_timer){ .fire = on_timeout, .context = m };
@@ -252,7 +262,6 @@ batch_work(const struct batch *batch, unsigned number)
 	reset_free(&w->reset);
 	vm_destroy(&w->vm);
 	free(w->output);
-	r = r ? r : w->trouble;
 	free(w);
 	return -r;
 }

@@ -136,6 +136,15 @@ save(struct run *run)
 	return capture_now(&run->vm.capture, &request, NULL);
 }
 
+/* A snapshot that somebody else asked for comes first, unless the machine ends meanwhile. */
+static bool
+on_point_waits(void *context)
+{
+	const struct run *run = context;
+
+	return run->save && !run->drive.until && run->vm.capture.busy && !run->vm.machine.end.cause;
+}
+
 static int
 on_point(void *context)
 {
@@ -147,6 +156,7 @@ on_point(void *context)
 	run->reached = true;
 	if (run->save) {
 		crash_patient(true);
+		capture_end(&run->vm.capture); /* of a machine that has ended */
 		r = save(run);
 		crash_patient(false);
 		if (r)
@@ -290,7 +300,13 @@ start_and_run(struct run *run)
 		.method = run->vm.config.snapshot.method,
 		.origin = o->restore ? &run->vm.snapshot : NULL,
 	};
-	run->vm.machine.hooks = (struct machine_hooks){ on_pause, on_resume, on_point, run };
+	run->vm.machine.hooks = (struct machine_hooks){
+		.pause = on_pause,
+		.resume = on_resume,
+		.point_waits = on_point_waits,
+		.point = on_point,
+		.context = run,
+	};
 	crash_install(&run->vm.devices.streams, &run->vm.machine,
 		      o->restore ? o->restore : run->vm.config.vm.memory_file);
 	if (!r)

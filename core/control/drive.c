@@ -342,6 +342,8 @@ drive_point(struct drive *d)
 		return false;
 	d->until = NULL;
 	d->machine->held = true;
+	/* Who waited for an output is to find it where it goes. */
+	devices_flush(d->devices);
 	out = control_reply(request);
 	fputs(",\"point\":", out);
 	json_text(out, d->point, strlen(d->point));

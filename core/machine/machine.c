@@ -329,12 +329,14 @@ machine_go_on(struct machine *m)
 	return r;
 }
 
-/* The point was reached: the layer above decides what for. */
+/* The point was reached: the layer above decides what for, and when. */
 static int
 at_point(struct machine *m)
 {
 	int r = machine_pause(m);
 
+	if (!r && m->hooks.point_waits && m->hooks.point_waits(m->hooks.context))
+		return loop_once(&m->loop, -1);
 	m->point.kind = POINT_NONE;
 	m->point_reached = false;
 	for (uint32_t i = 0; i < m->vcpu_count && !r; i++)

@@ -49,6 +49,7 @@ struct machine_end {
 struct machine_hooks {
 	int (*pause)(void *context); /* devices come to rest; may run the loop */
 	int (*resume)(void *context);
+	bool (*point_waits)(void *context); /* not yet: the loop goes on, the machine stays there */
 	int (*point)(
 	    void *context); /* the point was reached, machine paused; may end the machine */
 	void *context;

@@ -391,6 +391,14 @@ devices_resume(struct devices *devices)
 	return 0;
 }
 
+void
+devices_flush(struct devices *devices)
+{
+	for (size_t i = 0; i < devices->count; i++)
+		for (uint32_t s = 0; s < devices->list[i].streams_ready; s++)
+			stream_flush(&devices->list[i].streams[s].stream);
+}
+
 int
 devices_stop(struct devices *devices, const volatile bool *interrupted)
 {
@@ -399,9 +407,7 @@ devices_stop(struct devices *devices, const volatile bool *interrupted)
 	/* Nobody types to the machine any more: Ctrl-C is to end the wait for a slow reader. */
 	stream_terminal_restore(&devices->streams);
 	/* What a device has put out comes before what it says at its end. */
-	for (size_t i = 0; i < devices->count; i++)
-		for (uint32_t s = 0; s < devices->list[i].streams_ready; s++)
-			stream_flush(&devices->list[i].streams[s].stream);
+	devices_flush(devices);
 	for (size_t i = 0; i < devices->count; i++) {
 		struct device *d = &devices->list[i];
 

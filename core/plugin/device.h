@@ -84,6 +84,8 @@ int devices_start(struct devices *devices, enum minivmm_start_reason reason);
 /* Around a stop of the machine; machine_hooks call these. */
 int devices_pause(struct devices *devices);
 int devices_resume(struct devices *devices);
+/* Delivers what the readers of all streams take without being waited for. */
+void devices_flush(struct devices *devices);
 /* The machine will not run again. Waits for slow readers of streams until *interrupted. 0, or STATUS_IO negative. */
 int devices_stop(struct devices *devices, const volatile bool *interrupted);
 

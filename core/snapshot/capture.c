@@ -218,7 +218,8 @@ capture_restored(struct capture *c, const struct snapshot *snapshot)
 		add_ancestor(c, s->header.id, true);
 		c->base.metadata += s->header.table_size;
 	}
-	c->base.name = strdup(slash ? slash + 1 : snapshot->path);
+	if (!snapshot->received)
+		c->base.name = strdup(slash ? slash + 1 : snapshot->path);
 }
 
 void
@@ -245,7 +246,7 @@ begin(struct capture *c, const struct capture_request *request)
 	c->result = (struct capture_result){ .method = request->method, .diff = request->diff };
 	c->header = (struct snapshot_header){ .version = 0 };
 	c->kept = false;
-	atomic_store(&c->cancelled, false);
+	atomic_store(&c->cancelled, OUTPUT_GOES_ON);
 	c->total = 0;
 	c->began = clock_host();
 	c->phase = CAPTURE_COPYING;
@@ -260,7 +261,7 @@ begin(struct capture *c, const struct capture_request *request)
 		r = image_init(&c->image, &c->output, &c->machine->memory);
 	if (!r)
 		r = output_resize(&c->output, SNAPSHOT_MEMORY_OFFSET + c->machine->memory.size);
-	c->output.cancelled = c->image.cancelled = &c->cancelled;
+	c->output.cancelled = &c->cancelled;
 	if (request->diff) {
 		memcpy(c->header.parent, c->base.id, sizeof(c->header.parent));
 		c->header.parent_checksum = c->base.checksum;
@@ -392,12 +393,15 @@ capture_file(struct capture *c, const char *path)
 	return capture_now(c, &(struct capture_request){ .path = path, .fd = -1 }, NULL);
 }
 
-void
-capture_cancel(struct capture *c)
+/* The first reason is the one that is told. */
+static void
+cancel(struct capture *c, enum output_cancel why)
 {
+	int none = OUTPUT_GOES_ON;
+
 	if (!c->busy)
 		return;
-	atomic_store(&c->cancelled, true);
+	atomic_compare_exchange_strong(&c->cancelled, &none, (int)why);
 	pthread_mutex_lock(&c->lock);
 	if (c->child)
 		kill(c->child, SIGKILL);
@@ -405,17 +409,21 @@ capture_cancel(struct capture *c)
 }
 
 void
+capture_cancel(struct capture *c)
+{
+	cancel(c, OUTPUT_CANCELLED);
+}
+
+void
 capture_end(struct capture *c)
 {
 	if (!c->busy)
 		return;
-	capture_cancel(c);
+	cancel(c, OUTPUT_MACHINE_ENDED);
 	pthread_mutex_lock(&c->lock);
 	while (c->phase != CAPTURE_ENDED) {
 		if (c->phase == CAPTURE_WANTS_STOP) {
-			c->result.status = -STATUS_IO;
-			snprintf(c->result.text, sizeof(c->result.text),
-				 "the machine ended before snapshot %s was taken", c->output.path);
+			note(c, output_left(&c->output));
 			c->phase = CAPTURE_STOPPED;
 			pthread_cond_broadcast(&c->changed);
 		}

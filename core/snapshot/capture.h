@@ -95,7 +95,7 @@ struct capture {
 	enum { CAPTURE_COPYING, CAPTURE_WANTS_STOP, CAPTURE_STOPPED, CAPTURE_ENDED } phase;
 	pid_t child; /* that writes; 0: none */
 	int event_fd;
-	atomic_bool cancelled;
+	atomic_int cancelled; /* enum output_cancel */
 	bool busy;
 	bool kept; /* the rounds have left todo for the stop */
 };

@@ -112,9 +112,9 @@ image_write(struct image *image, const uint64_t *pages)
 
 			if (!wanted)
 				continue;
-			if (image->cancelled && atomic_load(image->cancelled))
-				return fail(STATUS_IO, "snapshot %s was cancelled",
-					    image->output->path);
+			failed = output_left(image->output);
+			if (failed)
+				return failed;
 			failed =
 			    write_chunk(image, first + at, region->host + at * PAGE_SIZE, wanted);
 			atomic_fetch_add_explicit(&image->shared->pages,

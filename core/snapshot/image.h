@@ -17,7 +17,6 @@
 struct image {
 	struct output *output;
 	const struct memory *memory;
-	const atomic_bool *cancelled; /* NULL: never */
 	/* In one shared mapping, so that a forked child can write pages too: */
 	struct image_shared {
 		atomic_uint_least64_t bytes; /* of data, written so far */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -21,6 +22,21 @@ fail_write(const struct output *output, const char *what)
 	return fail(status_for(errno, STATUS_IO), "can't write snapshot %s: %s: %s%s", output->path,
 		    what, strerror(errno),
 		    errno == ENOSPC || errno == EDQUOT ? "; make room there" : "");
+}
+
+int
+output_left(const struct output *output)
+{
+	switch (output->cancelled ? atomic_load(output->cancelled) : OUTPUT_GOES_ON) {
+	case OUTPUT_CANCELLED:
+		return fail(STATUS_IO, "can't write snapshot %s: it was cancelled", output->path);
+	case OUTPUT_MACHINE_ENDED:
+		return fail(STATUS_IO,
+			    "can't write snapshot %s: the machine ended before it was whole",
+			    output->path);
+	default:
+		return 0;
+	}
 }
 
 /* A target that exists must be a file that may be written: a rename would replace anything. */
@@ -103,13 +119,21 @@ open_unnamed(struct output *output)
 	return output->fd < 0 ? -1 : 0;
 }
 
+/* The path by which a descriptor of ours can be opened anew; buffer of 32. */
+static const char *
+self_path(int fd, char *buffer)
+{
+	snprintf(buffer, 32, "/proc/self/fd/%d", fd);
+	return buffer;
+}
+
 static int
 give_name(struct output *output, const char *temporary)
 {
 	char self[32];
 
-	snprintf(self, sizeof(self), "/proc/self/fd/%d", output->fd);
-	return linkat(AT_FDCWD, self, AT_FDCWD, temporary, AT_SYMLINK_FOLLOW);
+	return linkat(AT_FDCWD, self_path(output->fd, self), AT_FDCWD, temporary,
+		      AT_SYMLINK_FOLLOW);
 }
 
 int
@@ -143,14 +167,15 @@ send_all(struct output *output, const void *from, size_t length)
 	const uint8_t *bytes = from;
 
 	while (length) {
-		ssize_t n = write(output->fd, bytes, length);
+		ssize_t n = output->socket ? send(output->fd, bytes, length, MSG_DONTWAIT)
+					   : write(output->fd, bytes, length);
 		struct pollfd room = { .fd = output->fd, .events = POLLOUT };
 
 		if (n < 0 && errno == EAGAIN) {
-			if (output->cancelled && atomic_load(output->cancelled)) {
-				errno = ECANCELED;
-				return fail_write(output, "writing");
-			}
+			int left = output_left(output);
+
+			if (left)
+				return left;
 			poll(&room, 1, 100);
 		} else if (n < 0 && errno != EINTR)
 			return fail_write(output, "writing");
@@ -169,18 +194,50 @@ send_frame(struct output *output, const void *from, size_t length, uint64_t offs
 	struct stream_frame frame = { .offset = offset, .length = (uint32_t)length };
 	uint8_t *bytes = output->frame + sizeof(frame);
 
-	/* Not when it is opened, where nobody may wait for a reader. */
-	int failed = output->begun ? 0 : send_all(output, STREAM_MAGIC, 8);
-
-	if (failed)
-		return failed;
-	output->begun = true;
 	memcpy(bytes, from, length);
 	frame.checksum = crc32c(crc32c(0, &frame, sizeof(frame)), bytes, length);
 	memcpy(output->frame, &frame, sizeof(frame));
-	if (offset + length > output->size)
+	if (length && offset + length > output->size)
 		output->size = offset + length;
 	return send_all(output, output->frame, sizeof(frame) + length);
+}
+
+/* Not when it is opened, where nobody may wait for a reader. */
+static int
+begin_stream(struct output *output)
+{
+	int failed = send_all(output, STREAM_MAGIC, 8);
+
+	output->begun = true;
+	return failed ? failed : send_frame(output, "", 0, output->most);
+}
+
+/*
+ * No write may block. The description is shared with who gave it to us: he would find his own writes not blocking, and
+ * could let ours block again. So a socket is told at each send, and a pipe is opened anew. What can't be (no /proc) is
+ * changed for all who share it.
+ */
+static void
+never_block(struct output *output, int flags)
+{
+	struct stat status;
+	char self[32];
+	int own = -1;
+
+	if (fstat(output->fd, &status))
+		status.st_mode = 0;
+	output->socket = S_ISSOCK(status.st_mode);
+	if (output->socket)
+		return;
+	if (S_ISFIFO(status.st_mode))
+		own = open(self_path(output->fd, self), O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+	if (own >= 0) {
+		close(output->fd);
+		output->fd = own;
+		return;
+	}
+	output->flags = flags;
+	fcntl(output->fd, F_SETFL, flags | O_NONBLOCK);
 }
 
 int
@@ -196,8 +253,7 @@ output_open_fd(struct output *output, int fd, const char *name)
 		errno = flags < 0 ? errno : EBADF;
 		return fail_write(output, "it can't be written to");
 	}
-	output->flags = flags;
-	fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+	never_block(output, flags);
 	return 0;
 }
 
@@ -205,7 +261,7 @@ int
 output_write(struct output *output, const void *from, size_t length, uint64_t offset)
 {
 	const uint8_t *bytes = from;
-	int failed = 0;
+	int failed = output->stream && !output->begun ? begin_stream(output) : 0;
 
 	while (output->stream && length && !failed) {
 		size_t part = length < STREAM_FRAME_MAX ? length : STREAM_FRAME_MAX;
@@ -248,6 +304,7 @@ output_zero(struct output *output, size_t length, uint64_t offset)
 int
 output_resize(struct output *output, uint64_t size)
 {
+	output->most = size + SNAPSHOT_META_MAX;
 	if (output->stream)
 		return 0;
 	return ftruncate(output->fd, (off_t)size) ? fail_write(output, "sizing") : 0;

@@ -3,9 +3,10 @@
  * Where a snapshot goes: a file that appears under its name only when it is whole and on the disk,
  * or a descriptor (a pipe, a socket) that takes the file in frames.
  *
- * A stream begins with STREAM_MAGIC; then come frames, each a struct stream_frame and as many bytes
- * as it says: a piece of the file at an offset, later ones over earlier ones; what none has written
- * is zero. A frame of length 0 is the end; its offset is the file's size.
+ * A stream begins with STREAM_MAGIC and a frame of length 0, whose offset is the most that the
+ * file's size may become: who takes it keeps no more. Then come frames, each a struct stream_frame
+ * and as many bytes as it says: a piece of the file at an offset, later ones over earlier ones; what
+ * none has written is zero. Another frame of length 0 is the end; its offset is the file's size.
  */
 #ifndef SNAPSHOT_OUTPUT_H
 #define SNAPSHOT_OUTPUT_H
@@ -24,6 +25,9 @@ struct stream_frame {
 	uint32_t checksum; /* CRC-32C of this struct, with 0 here, and the bytes */
 };
 
+/* Why what is being written is to be left. */
+enum output_cancel { OUTPUT_GOES_ON, OUTPUT_CANCELLED, OUTPUT_MACHINE_ENDED };
+
 struct output {
 	char *path;   /* as given, for messages */
 	char *target; /* where it really goes: path without symbolic links */
@@ -32,12 +36,13 @@ struct output {
 	bool done;  /* it has its final one, whatever commit answers */
 	int fd;
 	bool stream;
-	int flags;      /* of a stream's descriptor, as they were: meanwhile it does not block */
-	bool begun;     /* the stream's magic is sent */
+	bool socket;    /* a stream's fd is one */
+	int flags;      /* of a description that others share, to be put back; -1: none to */
+	bool begun;     /* what a stream begins with is sent */
 	uint64_t size;  /* of a stream's file, so far */
+	uint64_t most;  /* that it may become */
 	uint8_t *frame; /* a stream's, in the making */
-	const atomic_bool
-	    *cancelled; /* NULL: never; else a stream that nobody reads is left then */
+	const atomic_int *cancelled; /* enum output_cancel, which may change; NULL: it goes on */
 };
 
 /* Each says what failed and returns 0 or a negative status; after one that failed, and in any case
@@ -47,11 +52,14 @@ int output_open(struct output *output, const char *path);
 int output_open_fd(struct output *output, int fd, const char *name);
 /* Writes at an offset; what is never written is zero. */
 int output_write(struct output *output, const void *from, size_t length, uint64_t offset);
+/* Before the first write: the file without its metadata. */
 int output_resize(struct output *output, uint64_t size);
 /* Zeros over what was written there; whole pages. */
 int output_zero(struct output *output, size_t length, uint64_t offset);
 /* To the disk, then under the final name, which is then on the disk too. */
 int output_commit(struct output *output);
+/* Is it to be left? For who writes much; a stream that nobody reads looks by itself. */
+int output_left(const struct output *output);
 void output_close(struct output *output);
 
 #endif

@@ -56,38 +56,58 @@ put(int file, const char *name, const uint8_t *bytes, size_t length, uint64_t of
 	return 0;
 }
 
-/* Frames up to the last one, which gives the size. */
+/* One frame, whose bytes go to buffer. */
+static int
+take_frame(int fd, const char *name, struct stream_frame *frame, uint8_t *buffer)
+{
+	uint32_t checksum;
+	uint64_t end;
+	int failed = take(fd, name, frame, sizeof(*frame));
+
+	if (failed)
+		return failed;
+	if (frame->length > STREAM_FRAME_MAX ||
+	    __builtin_add_overflow(frame->offset, frame->length, &end) || end > INT64_MAX)
+		return fail(STATUS_SNAPSHOT, "snapshot %s is damaged: a frame of %u bytes", name,
+			    frame->length);
+	failed = take(fd, name, buffer, frame->length);
+	if (failed)
+		return failed;
+	checksum = frame->checksum;
+	frame->checksum = 0;
+	if (crc32c(crc32c(0, frame, sizeof(*frame)), buffer, frame->length) != checksum)
+		return fail(STATUS_SNAPSHOT,
+			    "snapshot %s is damaged: a frame does not match its checksum", name);
+	return 0;
+}
+
+/* The first one says how large the file may become, the last one its size. */
 static int
 take_frames(int fd, int file, const char *name, uint8_t *buffer)
 {
 	struct stream_frame frame;
-	uint32_t checksum;
-	uint64_t end;
-	int failed;
+	uint64_t most;
+	int failed = take_frame(fd, name, &frame, buffer);
 
-	for (;;) {
-		failed = take(fd, name, &frame, sizeof(frame));
-		if (failed)
-			return failed;
-		if (frame.length > STREAM_FRAME_MAX ||
-		    __builtin_add_overflow(frame.offset, frame.length, &end) || end > INT64_MAX)
-			return fail(STATUS_SNAPSHOT, "snapshot %s is damaged: a frame of %u bytes",
-				    name, frame.length);
-		failed = take(fd, name, buffer, frame.length);
-		if (failed)
-			return failed;
-		checksum = frame.checksum;
-		frame.checksum = 0;
-		if (crc32c(crc32c(0, &frame, sizeof(frame)), buffer, frame.length) != checksum)
-			return fail(STATUS_SNAPSHOT,
-				    "snapshot %s is damaged: a frame does not match its checksum",
-				    name);
-		if (!frame.length)
-			break;
-		failed = put(file, name, buffer, frame.length, frame.offset);
-		if (failed)
-			return failed;
-	}
+	if (!failed && frame.length)
+		failed = fail(STATUS_SNAPSHOT,
+			      "snapshot %s is damaged: it does not begin with how large it may "
+			      "become",
+			      name);
+	most = frame.offset;
+	do {
+		if (!failed)
+			failed = take_frame(fd, name, &frame, buffer);
+		if (!failed && frame.offset + frame.length > most)
+			failed = fail(STATUS_SNAPSHOT,
+				      "snapshot %s is damaged: it becomes larger than the %llu "
+				      "bytes that it began with",
+				      name, (unsigned long long)most);
+		if (!failed && frame.length)
+			failed = put(file, name, buffer, frame.length, frame.offset);
+	} while (!failed && frame.length);
+	if (failed)
+		return failed;
 	if (ftruncate(file, (off_t)frame.offset))
 		return fail(STATUS_SNAPSHOT, "snapshot %s is damaged: its size is %llu bytes", name,
 			    (unsigned long long)frame.offset);
@@ -120,5 +140,6 @@ snapshot_receive(struct snapshot *snapshot, int fd, const char *name)
 		return failed;
 	}
 	failed = snapshot_open_fd(snapshot, file, name);
+	snapshot->received = true;
 	return failed ? failed : snapshot_verify(snapshot);
 }

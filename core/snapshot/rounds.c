@@ -199,7 +199,7 @@ wait_for_child(struct capture *c)
 {
 	pid_t child = c->child;
 	siginfo_t info;
-	int status = 0;
+	int status = 0, r;
 
 	/* Its number is not another's before we have taken it, which nobody kills meanwhile. */
 	while (waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT) < 0)
@@ -213,8 +213,9 @@ wait_for_child(struct capture *c)
 	if (status < 0)
 		return fail(STATUS_HOST, "can't write snapshot %s: waitpid: %s", c->output.path,
 			    strerror(errno));
-	if (atomic_load(&c->cancelled))
-		return fail(STATUS_IO, "snapshot %s was cancelled", c->output.path);
+	r = output_left(&c->output);
+	if (r)
+		return r;
 	if (WIFSIGNALED(status))
 		return fail(STATUS_HOST, "can't write snapshot %s: its writer was killed by %s",
 			    c->output.path, strsignal(WTERMSIG(status)));
@@ -236,8 +237,8 @@ capture_rest(struct capture *c)
 			r = image_write(&c->image, c->todo);
 	} else
 		r = c->child ? wait_for_child(c) : write_aside(c);
-	if (!r && atomic_load(&c->cancelled))
-		r = fail(STATUS_IO, "snapshot %s was cancelled", c->output.path);
+	if (!r)
+		r = output_left(&c->output);
 	/* What a file has lost looks like a hole of zeros. */
 	if (!r)
 		r = memory_whole(&c->machine->memory);

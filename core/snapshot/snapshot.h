@@ -76,7 +76,8 @@ struct snapshot_region {
 /* A file opened and its metadata checked: every record in it is safe to walk. */
 struct snapshot {
 	char *path;
-	int fd; /* -1: none */
+	int fd;        /* -1: none */
+	bool received; /* from a pipe: path names no file */
 	struct snapshot_header header;
 	uint8_t *meta; /* malloced */
 	const struct snapshot_row *rows;

@@ -245,6 +245,20 @@ $second->request('quit');
 like($control->reply->{error} // '', qr/the machine ended before hlt: /, 'who waits is told of the end');
 is((finish($process))[0], 0, 'it ends well');
 
+# What a point waits for has come out by then: a letter, again and again, some ms apart.
+spew('y.ini', guest('ba f8 03 b9 ff ff e2 fe b0 79 ee eb f6', "[control]\nsocket = vm.sock\n"));
+$process = start([ $minivmm, '-c', 'y.ini' ]);
+$control = Control->connect('vm.sock');
+my $late = 0;
+for my $round (1 .. 12) {
+    $control->request('until output:serial0:y');
+    my ($puts) = map { $_->{writes} } grep { $_->{name} eq 'serial0' } @{ $control->request('devices')->{devices} };
+    $late += length heard($process) != $puts;
+}
+is($late, 0, 'until output: nothing is still on its way');
+$control->request('quit');
+is((finish($process))[0], 0, 'it ends well');
+
 # A restored machine: --set control.socket with -r; reset; a socket that a dead one left.
 {
     my $dead = IO::Socket::UNIX->new(Local => 'vm.sock', Listen => 1);

@@ -67,8 +67,15 @@ for my $workers (1, 2) {
     is("$status:$lines->{sum}{cause}", '0:point', '--until ends a run');
     fails([ $minivmm, 'batch', '-r', 'warm.snap', '--input', 'serial1', 'sum' ], 110, qr/--input serial1: there is no such device/, 'no such device');
     fails([ $minivmm, 'batch', '-r', 'warm.snap', '--input', 'exit0', 'sum' ], 110, qr/--input exit0: the device has no stream/, 'no stream');
-    fails([ $minivmm, 'batch', '-r', 'warm.snap', '--input', 'serial0', 'none' ], 113, qr/can't read input none: No such file/, 'no such input');
-    fails([ $minivmm, 'batch', '-r', 'warm.snap', '--input', 'serial0', '.' ], 110, qr/input \. is no regular file/, 'a folder');
+    # An input that can't be read has its line, and those behind it have theirs.
+    for my $bad ([ 'none', 113, qr/can't read input none: No such file/ ], [ '.', 110, qr/input \. is no regular file/ ]) {
+        my ($name, $expected, $message) = @$bad;
+        my ($status, $lines, $err) = batch('-r', 'warm.snap', '--input', 'serial0', '-j', 1, 'sum', $name, 'exit');
+        is($status, $expected, "input $name");
+        is(join(' ', map { "$_:$lines->{$_}{cause}:$lines->{$_}{exit}" } sort keys %$lines),
+            join(' ', sort "$name:error:$expected", 'exit:exit:99', 'sum:hlt:0'), 'a line for each');
+        like($_, $message, 'what is wrong is said') for $lines->{$name}{error}, $err;
+    }
     fails([ $minivmm, 'batch', '-r', 'none.snap', '--input', 'serial0', 'sum' ], 112, qr/can't open snapshot none\.snap/, 'no snapshot');
     fails([ $minivmm, 'batch', '--input', 'serial0', 'sum' ], 110, qr/which machine/, 'no machine');
     fails([ $minivmm, 'batch', '-r', 'warm.snap', 'sum' ], 110, qr/--input DEVICE/, 'no device given');

@@ -7,8 +7,9 @@ use warnings;
 use lib 'tests/lib';
 
 use Control;
-use Fcntl qw(F_SETFD);
+use Fcntl;
 use Minivmm;
+use Snapshot;
 use Socket;
 use Test::More;
 use Time::HiRes 'sleep';
@@ -85,7 +86,18 @@ for my $at (map { int(length($good) * $_ / 40) + 3 } 0 .. 39) {
     for my $out (0 .. $#frames) {
         refused(join('', "MINIVMM\x1e", @frames[ grep { $_ != $out } 0 .. $#frames ]), qr/stdin|-|snapshot/, "without frame $out");
     }
-    ($status, $out) = run([ $minivmm, '-r', '-' ], stdin => join '', "MINIVMM\x1e", @frames[ reverse 0 .. $#frames - 1 ], $frames[-1]);
+    refused(join('', "MINIVMM\x1e", @frames[ 1 .. $#frames ]), qr/does not begin with how large/, 'without what bounds it');
+    # What never ends is not taken in: no machine of 16 KiB is that large.
+    my $beyond = pack('Q L L', 1 << 30, 5, 0) . 'bytes';
+    substr $beyond, 12, 4, pack 'L', Snapshot::crc32c($beyond);
+    my ($reader, $writer);
+    pipe $reader, $writer;
+    my $endless = start([ $minivmm, '-r', '-' ], stdin => $reader);
+    close $reader;
+    syswrite $writer, join '', "MINIVMM\x1e", @frames[ 0 .. $#frames - 1 ], $beyond;
+    ($status, $out, $err) = finish($endless);
+    like("$status $err", qr/\A112 .*it becomes larger than the \d+ bytes/, 'beyond what bounds it: refused before its end');
+    ($status, $out) = run([ $minivmm, '-r', '-' ], stdin => join '', "MINIVMM\x1e", @frames[ 0, reverse 1 .. $#frames - 1 ], $frames[-1]);
     ok($status == 112 || $out eq "4\n", 'in another order: refused or right');
 }
 
@@ -120,7 +132,7 @@ consecutive($out, 'it ticks on');
     my $second = start([ $minivmm, '-r', '-', @set, '--set', 'control.socket=second.sock' ], stdin => slurp('pipe.snap'));
     my $there = Control->connect('second.sock');
     is($there->request('snapshot second.snap diff')->{ok}, 1, 'a diff of what came through a pipe');
-    fails([ $minivmm, '-r', 'second.snap', @set ], 112, qr/differs from snapshot [0-9a-f]{32}/, 'names a parent that has no file');
+    fails([ $minivmm, '-r', 'second.snap', @set ], 112, qr/differs from snapshot [0-9a-f]{32}, which is not given: /, 'names a parent that has no file');
     is($there->request('snapshot third.snap')->{ok}, 1, 'a full one of it');
     is((run([ $livehash, 'third.snap' ]))[0], 0, 'is right');
     $there->request('quit');
@@ -174,6 +186,21 @@ for my $method ('', ' paused') {
     is($control->request('snapshot after.snap')->{ok}, 1, 'the next one is taken');
     is((run([ $livehash, 'after.snap' ]))[0], 0, 'and right');
 }
+# Who hands over a pipe or a socket shares it with us: he finds it as it was, and can't hold us up by it.
+for my $kind ('pipe', 'socket') {
+    my ($reader, $writer);
+    $kind eq 'pipe' ? pipe $reader, $writer : socketpair $reader, $writer, AF_UNIX, SOCK_STREAM, PF_UNSPEC or die;
+    my $stalled = start([ $minivmm, 'ctl', 'vm.sock', 'snapshot', '-' ], stdout => $writer);
+    my $waiting = sub { my $bytes = pack 'i', 0; ioctl($reader, 0x541b, $bytes) // die "FIONREAD: $!"; unpack 'i', $bytes };
+    ok(until_true(sub { $waiting->() > 50000 }), "a $kind that is full");
+    ok(!(fcntl($writer, F_GETFL, 0) & O_NONBLOCK), 'blocks for others as it did');
+    fcntl $writer, F_SETFL, 0;
+    sysread $reader, my $some, 100000;
+    ok(until_true(sub { $waiting->() > 50000 }), 'is filled again');
+    is($control->request('cancel')->{ok}, 1, 'cancel');
+    ($status, $out, $err) = finish($stalled, 20);
+    like("$status $err", qr/\A1 .*was cancelled/, 'is heard');
+}
 ok(until_true(sub { (() = heard($process) =~ /^tick/mg) > $before + 5 }), 'the machine runs on');
 # The end of the machine is the end of a stream that stalls.
 {
@@ -185,11 +212,56 @@ ok(until_true(sub { (() = heard($process) =~ /^tick/mg) > $before + 5 }), 'the m
     is($control->request('quit')->{ok}, 1, 'quit in the middle of a stream');
     ($status, $out, $err) = finish($process);
     is($status, 0, 'ends the machine') || diag($err);
-    isnt((finish($stalled))[0], 0, 'and the stream, as failed');
+    ($status, undef, $err) = finish($stalled);
+    like("$status $err", qr/\A1 .*snapshot -: the machine ended before it was whole/, 'and the stream, as failed');
     my $half = '';
     1 while sysread $reader, $half, 65536, length $half;
     refused($half, qr/ends too early/, 'what came of it is refused');
 }
 consecutive($out, 'no tick of the original is missing');
+
+# --- A planned snapshot whose point is reached while another one is under way: the machine waits there for its end ---
+# More memory than a pipe takes is filled; then x is put out; then, after any input, y.
+spew('wait.ini', <<'END');
+[vm]
+memory_at = 0x1000
+memory = 512K
+
+[boot]
+code = b8 01 20 8e c0 b9 ff ff 31 ff f3 aa b8 01 30 8e c0 b9 ff ff 31 ff f3 aa ba f8 03 b0 78 ee ba fd 03 ec a8 01 74 fb ba f8 03 b0 79 ee f4
+
+[device serial0]
+plugin = serial
+output = stdio
+input = stdio
+
+[control]
+socket = wait.sock
+END
+for my $ends ('its reader', 'cancel', 'quit') {
+    unlink 'planned.snap';
+    pipe my $keys, my $typist;
+    pipe my $reader, my $writer;
+    my $waiting = start([ $minivmm, '-c', 'wait.ini', @set, '--until', 'output:serial0:y', '--save', 'planned.snap' ], stdin => $keys);
+    my $there = Control->connect('wait.sock');
+    until_true { heard($waiting) eq 'x' };
+    my $stalled = start([ $minivmm, 'ctl', 'wait.sock', 'snapshot', '-' ], stdout => $writer);
+    close $writer;
+    until_true { ($there->request('status')->{snapshot} // {})->{done_bytes} };
+    syswrite $typist, 'k';
+    ok(until_true(sub { $there->request('status')->{state} eq 'paused' }), "a snapshot that $ends ends: the machine waits at the point");
+    is($there->request('resume')->{state}, 'paused', 'also when it is told to go on');
+    ok(!-e 'planned.snap', 'the planned one is not there yet');
+    my $stream = '';
+    $there->request($ends) if $ends ne 'its reader';
+    if ($ends eq 'its reader') { 1 while sysread $reader, $stream, 65536, length $stream }
+    my ($ended, undef, $said) = finish($stalled);
+    like("$ended $said", $ends eq 'cancel' ? qr/\A1 .*it was cancelled/ : $ends eq 'quit' ? qr/\A1 .*the machine ended/ : qr/\A0 id: /, 'which its client is told');
+    ($status, $out, $err) = finish($waiting);
+    is("$status:$out", '0:xy', 'the machine ends at the point') || diag($err);
+    is((run([ $minivmm, 'verify', 'planned.snap' ]))[0], 0, 'and its snapshot is written');
+    next if $ends ne 'its reader';
+    is((run([ $minivmm, '-r', '-', @set, '--set', 'device.serial0.input=none' ], stdin => $stream))[0], 0, 'so is the other');
+}
 
 done_testing;

@@ -29,6 +29,19 @@ receive(const uint8_t *bytes, size_t size)
 	close(fd);
 }
 
+/* Appends a frame with a right checksum. */
+static size_t
+put_frame(uint8_t *stream, size_t at, uint64_t offset, const uint8_t *bytes, uint32_t length)
+{
+	struct stream_frame frame = { .offset = offset, .length = length };
+
+	frame.checksum = crc32c(crc32c(0, &frame, sizeof(frame)), bytes, length);
+	memcpy(stream + at, &frame, sizeof(frame));
+	if (length)
+		memcpy(stream + at + sizeof(frame), bytes, length);
+	return at + sizeof(frame) + length;
+}
+
 /* Frames whose offsets and lengths come from the bytes, and whose contents are the bytes. */
 static void
 receive_frames(const uint8_t *data, size_t size)
@@ -39,27 +52,17 @@ receive_frames(const uint8_t *data, size_t size)
 	if (!stream)
 		abort();
 	memcpy(stream, STREAM_MAGIC, 8);
+	at = put_frame(stream, at, SIZE_MOST, NULL, 0);
 	for (unsigned i = 0; i < 62 && size > 6; i++) {
-		struct stream_frame frame = { .offset = 0 };
-		uint32_t offset;
+		uint32_t offset, length = (uint32_t)(data[4] | data[5] << 8);
 
 		memcpy(&offset, data, sizeof(offset));
-		frame.offset = offset % SIZE_MOST;
-		frame.length = (uint32_t)(data[4] | data[5] << 8) % (uint32_t)(size - 6) + 1;
-		frame.checksum = crc32c(crc32c(0, &frame, sizeof(frame)), data + 6, frame.length);
-		memcpy(stream + at, &frame, sizeof(frame));
-		memcpy(stream + at + sizeof(frame), data + 6, frame.length);
-		at += sizeof(frame) + frame.length;
-		data += 6 + frame.length;
-		size -= 6 + frame.length;
+		length = length % (uint32_t)(size - 6) + 1;
+		at = put_frame(stream, at, offset % SIZE_MOST, data + 6, length);
+		data += 6 + length;
+		size -= 6 + length;
 	}
-	{
-		struct stream_frame end = { .offset = size ? data[0] * 4096u : SIZE_MOST };
-
-		end.checksum = crc32c(0, &end, sizeof(end));
-		memcpy(stream + at, &end, sizeof(end));
-		at += sizeof(end);
-	}
+	at = put_frame(stream, at, size ? data[0] * 4096u : SIZE_MOST, NULL, 0);
 	receive(stream, at);
 	free(stream);
 }
