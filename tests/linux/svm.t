@@ -23,4 +23,21 @@ is((run([ $minivmm, 'inspect', 'shared/x.snap' ]))[0], 0, 'a folder is shared, a
 is($status, 124, 'time out');
 like($err, qr/gave up after 8 s/, 'is said');
 
+# The children of a process that run a program of that name.
+sub children {
+    my ($parent, $name) = @_;
+    return map { /\A(\d+) \(\Q$name\E\) \S $parent / } map { eval { slurp($_) } // () } glob '/proc/[0-9]*/stat';
+}
+
+# The machine, a grandchild of the tool, does not outlive it. (The kernel cuts names at 15 bytes.)
+for my $signal (qw(TERM KILL)) {
+    my $run = start([ $svm, 'sh', '-c', 'echo up; sleep 500' ]);
+    until_true { heard($run) =~ /up/ } 120;
+    my ($machine) = map { children($_, 'qemu-system-x86') } children($run->{pid}, 'timeout');
+    ok($machine, "$signal: a machine runs") or next;
+    kill $signal, $run->{pid};
+    finish($run);
+    ok(until_true { !kill 0, $machine }, "$signal: ends with the tool") or kill KILL => $machine;
+}
+
 done_testing;
