@@ -5,6 +5,7 @@ use v5.14;
 use warnings;
 use lib 'tests/lib';
 
+use Cwd;
 use Minivmm;
 use Test::More;
 
@@ -14,6 +15,9 @@ my ($status, $out, $err) = run([ $svm, '-i', 'sh', '-c', $script ], stdin => "in
 is($status, 7, 'the status');
 is($out, "in\na\0b\r\n1\nkvm\n", 'stdin and stdout, byte for byte');
 is($err, "said\n", 'stderr');
+($status, $out) = run([ $svm, 'sh', '-c', 'echo "$MINIVMM_PLUGIN_PATH,$MINIVMM_MUTANT,$ASAN_OPTIONS"; pwd' ],
+    MINIVMM_PLUGIN_PATH => "it's", MINIVMM_MUTANT => 'a  b', ASAN_OPTIONS => 'c=1');
+is($out, "it's,a  b,c=1\n" . getcwd() . "\n", 'the environment, and the current folder');
 mkdir 'shared';
 # QEMU does not arm breakpoints in what it nests, so that no point of rip: is met there.
 ($status, $out) = run([ $svm, '-w', 'shared', $minivmm, '-c', "$configs/simple.ini", '--at', 'access:1', '--save', 'shared/x.snap' ]);
