@@ -298,7 +298,7 @@ blk_start(struct minivmm_device *dev, const struct minivmm_start *start)
 {
 	struct blk *b = minivmm_state(dev);
 
-	return b->fd < 0 ? blk_open(dev) : 0;
+	return b->fd < 0 && blk_open(dev) ? -1 : virtio_again(dev, 0);
 }
 
 static void
@@ -356,6 +356,7 @@ static const struct minivmm_plugin blk = {
 	.state_size = sizeof(struct blk),
 	.options = options,
 	.ranges = ranges,
+	.posts = virtio_posts,
 	.fields = fields,
 	.configure = blk_configure,
 	.start = blk_start,

@@ -91,15 +91,9 @@ static const struct virtio_kind kind = {
 };
 
 static int
-console_readable(struct minivmm_device *dev, uint32_t stream)
+console_goes_on(struct minivmm_device *dev, uint32_t stream)
 {
-	return console_receive(dev);
-}
-
-static int
-console_writable(struct minivmm_device *dev, uint32_t stream)
-{
-	return console_transmit(dev);
+	return virtio_again(dev, 0);
 }
 
 static int
@@ -125,7 +119,7 @@ console_configure(struct minivmm_device *dev)
 static int
 console_start(struct minivmm_device *dev, const struct minivmm_start *start)
 {
-	return console_transmit(dev);
+	return virtio_again(dev, 0);
 }
 
 static int
@@ -142,8 +136,8 @@ static const struct minivmm_stream streams[] = {
 	{ .name = "line",
 	  .output = "output",
 	  .input = "input",
-	  .readable = console_readable,
-	  .writable = console_writable,
+	  .readable = console_goes_on,
+	  .writable = console_goes_on,
 	  .help = "the terminal" },
 	MINIVMM_END,
 };
@@ -161,6 +155,7 @@ static const struct minivmm_plugin console = {
 	.state_size = sizeof(struct console),
 	.options = options,
 	.ranges = ranges,
+	.posts = virtio_posts,
 	.streams = streams,
 	.fields = fields,
 	.configure = console_configure,

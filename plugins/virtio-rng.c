@@ -75,6 +75,12 @@ rng_configure(struct minivmm_device *dev)
 }
 
 static int
+rng_start(struct minivmm_device *dev, const struct minivmm_start *start)
+{
+	return virtio_again(dev, 0);
+}
+
+static int
 rng_loaded(struct minivmm_device *dev)
 {
 	return virtio_loaded(dev, &((struct rng *)minivmm_state(dev))->virtio);
@@ -98,8 +104,10 @@ static const struct minivmm_plugin rng = {
 	.state_size = sizeof(struct rng),
 	.options = options,
 	.ranges = ranges,
+	.posts = virtio_posts,
 	.fields = fields,
 	.configure = rng_configure,
+	.start = rng_start,
 	.loaded = rng_loaded,
 	.acpi = virtio_acpi,
 };

@@ -106,6 +106,10 @@ virtio_pop(struct minivmm_device *dev, struct virtio *v, uint32_t q, struct virt
 	r->out_bytes = r->in_bytes = 0;
 	if (!virtio_live(v, q))
 		return 0;
+	if (!v->budget) {
+		minivmm_post(dev, 0);
+		return 0;
+	}
 	for (int again = 0;; again++) {
 		if (minivmm_memory_read(dev, v->avail[q] + 2, &index, sizeof(index)))
 			return virtio_bad(dev, v, "an available ring that is not in memory");
@@ -125,6 +129,7 @@ virtio_pop(struct minivmm_device *dev, struct virtio *v, uint32_t q, struct virt
 	if (virtio_follow(dev, v, r, v->desc[q], v->size[q], head, false))
 		return -1;
 	v->next[q]++;
+	v->budget--;
 	return 1;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What every virtio device shares: the MMIO transport and split queues of virtio 1.2 (sections 4.2 and 2.7), with
- * indirect descriptors and event indices. A plugin embeds struct virtio in its own as the member virtio, hands accesses to
+ * indirect descriptors and event indices. A plugin embeds struct virtio in its own as the first member, virtio, hands accesses to
  * virtio_read() and virtio_write(), takes requests with virtio_pop() and gives them back with virtio_push().
  *
  * All that lies in guest memory is the driver's and may change at any time: it is copied before it is checked, and what
@@ -37,10 +37,11 @@ struct virtio_kind {
 	void (*reset)(struct minivmm_device *dev);
 };
 
-/* A device's state; all members but kind and irq are saved (VIRTIO_FIELDS). */
+/* A device's state; all members but the first three are saved (VIRTIO_FIELDS). */
 struct virtio {
 	const struct virtio_kind *kind; /* set by configure */
 	struct minivmm_irq irq;         /* option, level */
+	uint32_t budget;                /* requests to take before others have their turn */
 	uint32_t status, interrupts, device_sel, driver_sel, queue_sel;
 	uint64_t driver_features;
 	uint8_t ready[VIRTIO_QUEUES];
@@ -188,6 +189,28 @@ virtio_offered(struct minivmm_device *dev, const struct virtio *v)
 {
 	return VIRTIO_FEATURES | (v->kind->features ? v->kind->features(dev) : 0);
 }
+
+/*
+ * Begins with all queues: after a restore, when a device has become able to go on, and where it left off. A driver that
+ * makes requests faster than they are done, or a device that writes its own ring, would hold the device for ever.
+ */
+#define VIRTIO_BUDGET 1024u
+static int
+virtio_again(struct minivmm_device *dev, uint32_t post)
+{
+	struct virtio *v = minivmm_state(dev);
+	int r = 0;
+
+	v->budget = VIRTIO_BUDGET;
+	for (uint32_t q = 0; q < v->kind->queues && !r; q++)
+		r = virtio_live(v, q) ? v->kind->notify(dev, q) : 0;
+	return r;
+}
+
+static const struct minivmm_post virtio_posts[] = {
+	{ .name = "again", .run = virtio_again, .help = "goes on with the queues" },
+	MINIVMM_END,
+};
 
 static inline void
 virtio_reset(struct minivmm_device *dev, struct virtio *v)
@@ -343,6 +366,7 @@ virtio_write(struct minivmm_device *dev, struct virtio *v, const struct minivmm_
 		v->queue_sel = value;
 		break;
 	case VIRTIO_QUEUE_NOTIFY:
+		v->budget = VIRTIO_BUDGET;
 		if (value < v->kind->queues && virtio_live(v, value))
 			return v->kind->notify(dev, value);
 		break;
