@@ -5,6 +5,7 @@ use v5.14;
 use warnings;
 use lib 'tests/lib';
 
+use Cwd;
 use Minivmm;
 use Test::More;
 
@@ -14,6 +15,9 @@ my ($status, $out, $err) = run([ $svm, '-i', 'sh', '-c', $script ], stdin => "in
 is($status, 7, 'the status');
 is($out, "in\na\0b\r\n1\nkvm\n", 'stdin and stdout, byte for byte');
 is($err, "said\n", 'stderr');
+($status, $out) = run([ $svm, 'sh', '-c', 'echo "$MINIVMM_PLUGIN_PATH,$MINIVMM_MUTANT,$ASAN_OPTIONS"; pwd' ],
+    MINIVMM_PLUGIN_PATH => "it's", MINIVMM_MUTANT => 'a  b', ASAN_OPTIONS => 'c=1');
+is($out, "it's,a  b,c=1\n" . getcwd() . "\n", 'the environment, and the current folder');
 mkdir 'shared';
 # QEMU does not arm breakpoints in what it nests, so that no point of rip: is met there.
 ($status, $out) = run([ $svm, '-w', 'shared', $minivmm, '-c', "$configs/simple.ini", '--at', 'access:1', '--save', 'shared/x.snap' ]);
@@ -22,5 +26,22 @@ is((run([ $minivmm, 'inspect', 'shared/x.snap' ]))[0], 0, 'a folder is shared, a
 ($status, $out, $err) = run([ $svm, '-t', '8', 'sleep', '100' ]);
 is($status, 124, 'time out');
 like($err, qr/gave up after 8 s/, 'is said');
+
+# The children of a process that run a program of that name.
+sub children {
+    my ($parent, $name) = @_;
+    return map { /\A(\d+) \(\Q$name\E\) \S $parent / } map { eval { slurp($_) } // () } glob '/proc/[0-9]*/stat';
+}
+
+# The machine, a grandchild of the tool, does not outlive it. (The kernel cuts names at 15 bytes.)
+for my $signal (qw(TERM KILL)) {
+    my $run = start([ $svm, 'sh', '-c', 'echo up; sleep 500' ]);
+    until_true { heard($run) =~ /up/ } 120;
+    my ($machine) = map { children($_, 'qemu-system-x86') } children($run->{pid}, 'timeout');
+    ok($machine, "$signal: a machine runs") or next;
+    kill $signal, $run->{pid};
+    finish($run);
+    ok(until_true { !kill 0, $machine }, "$signal: ends with the tool") or kill KILL => $machine;
+}
 
 done_testing;
