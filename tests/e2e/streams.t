@@ -174,7 +174,8 @@ for my $kind ('unix-listen', 'tcp-listen') {
     my $client = sub {
         $kind eq 'unix-listen' ? IO::Socket::UNIX->new(Peer => 'socket') : IO::Socket::INET->new("127.0.0.1:$port");
     };
-    my $handle = $client->() or die "$kind: $!";
+    my $handle;
+    until_true { $handle = $client->() } or die "$kind: $!"; # the socket is there a moment before somebody listens
     like(hears($handle, $greeting), $greeting, "$kind: somebody comes");
     close $handle;
     $handle = $client->() or die "$kind: $!";
