@@ -5,7 +5,9 @@
  *
  * What is written goes to the file itself, which no snapshot holds: only a machine whose disks are read-only can be saved.
  */
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* fallocate */
+#endif
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>

@@ -237,9 +237,8 @@ xsdt(struct acpi *a, const uint64_t *tables, size_t count)
 static int
 rsdp(struct acpi *a, uint64_t xsdt_at)
 {
-	uint8_t table[36] = "RSD PTR ";
+	uint8_t table[36] = "RSD PTR \0MINVMM";
 
-	memcpy(table + 9, "MINVMM", 6);
 	table[15] = 2;
 	table[20] = sizeof(table);
 	memcpy(table + 24, &xsdt_at, sizeof(xsdt_at));

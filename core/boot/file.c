@@ -72,8 +72,8 @@ boot_file_read(const struct boot_file *file, uint64_t offset, void *to, uint64_t
 			return fail(STATUS_IO,
 				    "reading the %s %s: it ended after %llu of %llu bytes: "
 				    "is it being written?",
-				    file->what, file->name, (unsigned long long)(offset + done),
-				    (unsigned long long)(offset + length));
+				    file->what, file->name, (unsigned long long)offset + done,
+				    (unsigned long long)offset + length);
 		done += (uint64_t)n;
 	}
 	return 0;

@@ -196,7 +196,7 @@ int
 boot_linux(const struct config *config, const struct boot_file *file, struct memory *memory,
 	   struct boot_entry *entry)
 {
-	struct boot_params params;
+	struct boot_params params = { 0 };
 	int r = read_header(file, &params);
 
 	if (!r)

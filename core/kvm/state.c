@@ -422,17 +422,17 @@ kvm_vm_load(struct kvm *kvm, const struct record *group, char *why, size_t why_s
 /* Feature words of CPUID that a guest may rely on: what it saw there must be there still. */
 static const struct {
 	uint32_t function, index, offset;
-	const char *name;
 	uint32_t own; /* bits that follow the guest's CR4 */
+	const char *name;
 } features[] = {
-	{ 1, 0, offsetof(struct kvm_cpuid_entry2, ecx), "1.ecx", .own = 1u << 27 /* OSXSAVE */ },
-	{ 1, 0, offsetof(struct kvm_cpuid_entry2, edx), "1.edx", 0 },
-	{ 7, 0, offsetof(struct kvm_cpuid_entry2, ebx), "7.ebx", 0 },
-	{ 7, 0, offsetof(struct kvm_cpuid_entry2, ecx), "7.ecx", .own = 1u << 4 /* OSPKE */ },
-	{ 7, 0, offsetof(struct kvm_cpuid_entry2, edx), "7.edx", 0 },
-	{ 0xd, 0, offsetof(struct kvm_cpuid_entry2, eax), "d.eax", 0 },
-	{ 0x80000001, 0, offsetof(struct kvm_cpuid_entry2, ecx), "80000001.ecx", 0 },
-	{ 0x80000001, 0, offsetof(struct kvm_cpuid_entry2, edx), "80000001.edx", 0 },
+	{ 1, 0, offsetof(struct kvm_cpuid_entry2, ecx), 1u << 27 /* OSXSAVE */, "1.ecx" },
+	{ 1, 0, offsetof(struct kvm_cpuid_entry2, edx), 0, "1.edx" },
+	{ 7, 0, offsetof(struct kvm_cpuid_entry2, ebx), 0, "7.ebx" },
+	{ 7, 0, offsetof(struct kvm_cpuid_entry2, ecx), 1u << 4 /* OSPKE */, "7.ecx" },
+	{ 7, 0, offsetof(struct kvm_cpuid_entry2, edx), 0, "7.edx" },
+	{ 0xd, 0, offsetof(struct kvm_cpuid_entry2, eax), 0, "d.eax" },
+	{ 0x80000001, 0, offsetof(struct kvm_cpuid_entry2, ecx), 0, "80000001.ecx" },
+	{ 0x80000001, 0, offsetof(struct kvm_cpuid_entry2, edx), 0, "80000001.edx" },
 };
 
 static uint32_t
