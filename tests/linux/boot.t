@@ -10,7 +10,7 @@ use Test::More;
 
 my $svm = "$top/tests/svm/run";
 my ($status, $kernel) = run([ "$top/tests/svm/fetch", 'linux-image-cloud-amd64' ]);
-$status == 0 or BAIL_OUT('no kernel');
+plan skip_all => 'no kernel package can be fetched here' if $status;
 chomp $kernel;
 my ($image) = glob "$kernel/boot/vmlinuz-*";
 
