@@ -23,8 +23,9 @@
 #define SECTOR 512u
 #define ID_BYTES 20u
 #define PART 65536u
-#define RANGE_SECTORS (1u << 21) /* of a discard, 1 GiB */
-#define RANGES 16u               /* in one */
+#define REQUEST_MAX (64ull << 20) /* bytes that one request may move: the vCPU stands meanwhile */
+#define RANGE_SECTORS (1u << 17)  /* of a discard, 64 MiB */
+#define RANGES 16u                /* in one */
 
 #define BLK_F_SEG_MAX (1ull << 2)
 #define BLK_F_RO (1ull << 5)
@@ -124,6 +125,8 @@ blk_transfer(const struct blk *b, bool write, uint8_t *bytes, size_t length, uin
 
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n == 0) /* somebody has cut the file */
+			errno = ENODATA;
 		if (n <= 0)
 			return -1;
 		done += (size_t)n;
@@ -139,7 +142,7 @@ blk_read_write(struct minivmm_device *dev, const struct virtio_request *r,
 	bool write = h->type == OUT;
 	uint64_t skip = write ? sizeof(*h) : 0;
 
-	if (!blk_inside(b, h->sector, bytes) || (write && b->readonly))
+	if (bytes > REQUEST_MAX || !blk_inside(b, h->sector, bytes) || (write && b->readonly))
 		return IOERR;
 	for (uint64_t done = 0; done < bytes;) {
 		uint64_t part = bytes - done < PART ? bytes - done : PART,
@@ -269,18 +272,6 @@ static const struct virtio_kind kind = {
 };
 
 static int
-blk_mmio_read(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t *value)
-{
-	return virtio_read(dev, &((struct blk *)minivmm_state(dev))->virtio, a, value);
-}
-
-static int
-blk_mmio_write(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t value)
-{
-	return virtio_write(dev, &((struct blk *)minivmm_state(dev))->virtio, a, value);
-}
-
-static int
 blk_configure(struct minivmm_device *dev)
 {
 	struct blk *b = minivmm_state(dev);
@@ -332,12 +323,6 @@ blk_load(struct minivmm_device *dev, struct minivmm_reader *reader, uint32_t ver
 	return minivmm_load_fields(dev, reader, version);
 }
 
-static int
-blk_loaded(struct minivmm_device *dev)
-{
-	return virtio_loaded(dev, &((struct blk *)minivmm_state(dev))->virtio);
-}
-
 static const struct minivmm_option options[] = {
 	VIRTIO_OPTIONS(struct blk),
 	MINIVMM_OPTION_AS(PATH, struct blk, path, NULL, "the file or block device that the disk is",
@@ -347,8 +332,7 @@ static const struct minivmm_option options[] = {
 	MINIVMM_END,
 };
 
-static const struct minivmm_range ranges[] = { VIRTIO_RANGE(blk_mmio_read, blk_mmio_write),
-					       MINIVMM_END };
+static const struct minivmm_range ranges[] = { VIRTIO_RANGE, MINIVMM_END };
 static const struct minivmm_field fields[] = { VIRTIO_FIELDS(struct blk), MINIVMM_END };
 
 static const struct minivmm_plugin blk = {
@@ -365,7 +349,7 @@ static const struct minivmm_plugin blk = {
 	.destroy = blk_destroy,
 	.save = blk_save,
 	.load = blk_load,
-	.loaded = blk_loaded,
+	.loaded = virtio_loaded,
 	.acpi = virtio_acpi,
 };
 MINIVMM_REGISTER(blk);

@@ -97,18 +97,6 @@ console_goes_on(struct minivmm_device *dev, uint32_t stream)
 }
 
 static int
-console_read(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t *value)
-{
-	return virtio_read(dev, &((struct console *)minivmm_state(dev))->virtio, a, value);
-}
-
-static int
-console_write(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t value)
-{
-	return virtio_write(dev, &((struct console *)minivmm_state(dev))->virtio, a, value);
-}
-
-static int
 console_configure(struct minivmm_device *dev)
 {
 	((struct console *)minivmm_state(dev))->virtio.kind = &kind;
@@ -122,15 +110,8 @@ console_start(struct minivmm_device *dev, const struct minivmm_start *start)
 	return virtio_again(dev, 0);
 }
 
-static int
-console_loaded(struct minivmm_device *dev)
-{
-	return virtio_loaded(dev, &((struct console *)minivmm_state(dev))->virtio);
-}
-
 static const struct minivmm_option options[] = { VIRTIO_OPTIONS(struct console), MINIVMM_END };
-static const struct minivmm_range ranges[] = { VIRTIO_RANGE(console_read, console_write),
-					       MINIVMM_END };
+static const struct minivmm_range ranges[] = { VIRTIO_RANGE, MINIVMM_END };
 
 static const struct minivmm_stream streams[] = {
 	{ .name = "line",
@@ -160,7 +141,7 @@ static const struct minivmm_plugin console = {
 	.fields = fields,
 	.configure = console_configure,
 	.start = console_start,
-	.loaded = console_loaded,
+	.loaded = virtio_loaded,
 	.acpi = virtio_acpi,
 };
 MINIVMM_REGISTER(console);

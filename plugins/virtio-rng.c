@@ -56,18 +56,6 @@ rng_notify(struct minivmm_device *dev, uint32_t queue)
 static const struct virtio_kind kind = { .id = 4, .queues = 1, .notify = rng_notify };
 
 static int
-rng_read(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t *value)
-{
-	return virtio_read(dev, &((struct rng *)minivmm_state(dev))->virtio, a, value);
-}
-
-static int
-rng_write(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t value)
-{
-	return virtio_write(dev, &((struct rng *)minivmm_state(dev))->virtio, a, value);
-}
-
-static int
 rng_configure(struct minivmm_device *dev)
 {
 	((struct rng *)minivmm_state(dev))->virtio.kind = &kind;
@@ -80,12 +68,6 @@ rng_start(struct minivmm_device *dev, const struct minivmm_start *start)
 	return virtio_again(dev, 0);
 }
 
-static int
-rng_loaded(struct minivmm_device *dev)
-{
-	return virtio_loaded(dev, &((struct rng *)minivmm_state(dev))->virtio);
-}
-
 static const struct minivmm_option options[] = {
 	VIRTIO_OPTIONS(struct rng),
 	MINIVMM_OPTION(
@@ -94,7 +76,7 @@ static const struct minivmm_option options[] = {
 	MINIVMM_END,
 };
 
-static const struct minivmm_range ranges[] = { VIRTIO_RANGE(rng_read, rng_write), MINIVMM_END };
+static const struct minivmm_range ranges[] = { VIRTIO_RANGE, MINIVMM_END };
 static const struct minivmm_field fields[] = { VIRTIO_FIELDS(struct rng), MINIVMM_END };
 
 static const struct minivmm_plugin rng = {
@@ -108,7 +90,7 @@ static const struct minivmm_plugin rng = {
 	.fields = fields,
 	.configure = rng_configure,
 	.start = rng_start,
-	.loaded = rng_loaded,
+	.loaded = virtio_loaded,
 	.acpi = virtio_acpi,
 };
 MINIVMM_REGISTER(rng);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What every virtio device shares: the MMIO transport and split queues of virtio 1.2 (sections 4.2 and 2.7), with
- * indirect descriptors and event indices. A plugin embeds struct virtio in its own as the first member, virtio, hands accesses to
- * virtio_read() and virtio_write(), takes requests with virtio_pop() and gives them back with virtio_push().
+ * indirect descriptors and event indices. A plugin embeds struct virtio in its own as the first member, virtio, takes
+ * requests with virtio_pop() and gives them back with virtio_push().
  *
  * All that lies in guest memory is the driver's and may change at any time: it is copied before it is checked, and what
  * makes no sense costs the driver its device (DEVICE_NEEDS_RESET) until it resets it.
@@ -74,10 +74,10 @@ struct virtio {
 		.offset = (uint32_t)(offsetof(structure, virtio) + offsetof(struct virtio, irq)),  \
 		.help = "the interrupt line, which others may share"                               \
 	}
-#define VIRTIO_RANGE(on_read, on_write)                                                            \
+#define VIRTIO_RANGE                                                                               \
 	{                                                                                          \
 		.space = MINIVMM_MMIO, .at = "address", .length = VIRTIO_LENGTH,                   \
-		.read = (on_read), .write = (on_write), .registers = virtio_registers,             \
+		.read = virtio_read, .write = virtio_write, .registers = virtio_registers,         \
 		.help = "where its registers are"                                                  \
 	}
 
@@ -236,10 +236,10 @@ virtio_config(struct minivmm_device *dev, const struct virtio *v, uint64_t offse
 }
 
 /* A read of the range. Registers are read by 4 bytes; what is none reads as 0. */
-static inline int
-virtio_read(struct minivmm_device *dev, struct virtio *v, const struct minivmm_access *a,
-	    uint64_t *value)
+static int
+virtio_read(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t *value)
 {
+	const struct virtio *v = minivmm_state(dev);
 	bool queue = v->queue_sel < v->kind->queues;
 
 	if (a->offset >= VIRTIO_CONFIG) {
@@ -343,10 +343,10 @@ virtio_write_status(struct minivmm_device *dev, struct virtio *v, uint32_t value
 }
 
 /* A write to the range. Registers are written by 4 bytes; the configuration is not written. */
-static inline int
-virtio_write(struct minivmm_device *dev, struct virtio *v, const struct minivmm_access *a,
-	     uint64_t wide)
+static int
+virtio_write(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t wide)
 {
+	struct virtio *v = minivmm_state(dev);
 	uint32_t value = (uint32_t)wide;
 
 	if (a->offset >= VIRTIO_CONFIG || a->width != 4)
@@ -384,10 +384,12 @@ virtio_write(struct minivmm_device *dev, struct virtio *v, const struct minivmm_
 	return 0;
 }
 
-/* After a load, by the plugin's loaded: the state may come from anyone. */
-static inline int
-virtio_loaded(struct minivmm_device *dev, const struct virtio *v)
+/* A plugin's loaded: the state may come from anyone. */
+static int
+virtio_loaded(struct minivmm_device *dev)
 {
+	const struct virtio *v = minivmm_state(dev);
+
 	for (uint32_t q = 0; q < VIRTIO_QUEUES; q++)
 		if (v->size[q] > VIRTIO_QUEUE_MAX || v->size[q] & (v->size[q] - 1) ||
 		    v->ready[q] > 1 || (v->ready[q] && !v->size[q])) {

@@ -88,10 +88,9 @@ static const struct virtio_kind kind = { .id = 1, .queues = 2, .notify = notify 
 static void
 put(struct minivmm_device *dev, uint64_t offset, uint32_t width, uint64_t value)
 {
-	struct driver *d = dev->state;
 	const struct minivmm_access access = { .offset = offset, .width = width };
 
-	virtio_write(dev, &d->virtio, &access, value);
+	virtio_write(dev, &access, value);
 }
 
 /* As a driver that means well begins. */
@@ -149,11 +148,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (r[0] & 8) /* the driver writes memory meanwhile */
 			memory_write(&dev, access.offset * 4, &value, access.width);
 		else if (r[0] & 1)
-			virtio_write(&dev, &d->virtio, &access, value);
+			virtio_write(&dev, &access, value);
 		else
-			virtio_read(&dev, &d->virtio, &access, &value);
+			virtio_read(&dev, &access, &value);
 		put(&dev, VIRTIO_QUEUE_NOTIFY, 4, r[0] >> 4 & 1);
-		if (virtio_loaded(&dev, &d->virtio))
+		if (virtio_loaded(&dev))
 			abort(); /* the device has come into a state that could not be loaded again */
 	}
 	free(d);
