@@ -21,7 +21,6 @@
 #define FADT_WBINVD (1u << 0)
 #define FADT_NO_VGA (1u << 2)
 #define FADT_NO_RTC (1u << 5)
-#define SLEEP_TYPE_OFF 5 /* what the power device takes for S5 */
 
 struct acpi {
 	const struct devices *devices;
@@ -95,7 +94,7 @@ resources(struct aml *aml, const struct device *device)
 				continue;
 			if (s == 0)
 				aml_resource_ports(aml, (uint16_t)range->base,
-						   (uint16_t)range->length);
+						   (uint32_t)range->length);
 			else
 				aml_resource_memory(aml, range->base, range->length);
 		}
@@ -162,7 +161,7 @@ dsdt(struct acpi *a, bool power)
 		aml_name(&table, "_S5_");
 		package = aml_begin(&table, AML_PACKAGE);
 		aml_byte(&table, 1);
-		aml_integer(&table, SLEEP_TYPE_OFF);
+		aml_integer(&table, MINIVMM_POWER_OFF);
 		aml_end(&table, package);
 	}
 	return finish(a, &table);
@@ -183,7 +182,7 @@ fadt(struct acpi *a, uint64_t dsdt_at, const struct bus_range *power)
 {
 	uint32_t flags = FADT_HARDWARE_REDUCED | FADT_WBINVD | (power ? FADT_RESET : 0);
 	uint16_t boot = FADT_NO_VGA | FADT_NO_RTC;
-	uint8_t rest[FADT_BYTES - HEADER] = { 0 }, *whole = rest - HEADER;
+	uint8_t whole[FADT_BYTES] = { 0 };
 	struct aml table = { 0 };
 
 	memcpy(whole + 109, &boot, sizeof(boot));
@@ -198,7 +197,7 @@ fadt(struct acpi *a, uint64_t dsdt_at, const struct bus_range *power)
 	}
 	memcpy(whole + 268, "minivmm", 8);
 	begin(&table, "FACP", 6);
-	aml_put(&table, rest, sizeof(rest));
+	aml_put(&table, whole + HEADER, sizeof(whole) - HEADER);
 	return finish(a, &table);
 }
 

@@ -172,9 +172,9 @@ aml_resources_end(struct aml *aml, size_t begin)
 	aml_end(aml, begin);
 }
 
-/* A word address space descriptor: the short one for ports holds 255 of them at most. */
+/* The short descriptor holds 255 of them at most; 65536 do not fit into words. */
 void
-aml_resource_ports(struct aml *aml, uint16_t first, uint16_t length)
+aml_resource_ports(struct aml *aml, uint16_t first, uint32_t length)
 {
 	if (length <= 255) {
 		aml_byte(aml, 0x47);
@@ -185,16 +185,16 @@ aml_resource_ports(struct aml *aml, uint16_t first, uint16_t length)
 		aml_byte(aml, (uint8_t)length);
 		return;
 	}
-	aml_byte(aml, 0x88);
-	aml_number(aml, 13, 2);
+	aml_byte(aml, 0x87); /* double word address space */
+	aml_number(aml, 23, 2);
 	aml_byte(aml, 1);      /* I/O */
 	aml_byte(aml, 0x0d);   /* fixed at both ends, consumed */
 	aml_byte(aml, 3);      /* the whole range */
-	aml_number(aml, 0, 2); /* granularity */
-	aml_number(aml, first, 2);
-	aml_number(aml, (uint64_t)first + length - 1, 2);
-	aml_number(aml, 0, 2); /* translation */
-	aml_number(aml, length, 2);
+	aml_number(aml, 0, 4); /* granularity */
+	aml_number(aml, first, 4);
+	aml_number(aml, (uint64_t)first + length - 1, 4);
+	aml_number(aml, 0, 4); /* translation */
+	aml_number(aml, length, 4);
 }
 
 void

@@ -35,7 +35,7 @@ void aml_id(struct aml *aml, const char *id);
 /* A resource template: descriptors between begin and end. */
 size_t aml_resources_begin(struct aml *aml);
 void aml_resources_end(struct aml *aml, size_t begin);
-void aml_resource_ports(struct aml *aml, uint16_t first, uint16_t length);
+void aml_resource_ports(struct aml *aml, uint16_t first, uint32_t length);
 void aml_resource_memory(struct aml *aml, uint64_t first, uint64_t length);
 void aml_resource_irq(struct aml *aml, uint32_t gsi, bool edge, bool active_low, bool shared);
 

@@ -6,12 +6,8 @@
  *   0x6000 GDT | 0x7000 boot_params | 0x20000 command line | 0x9fc00 not RAM | 0x100000 kernel ... initrd | page tables
  */
 #include <asm/bootparam.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stddef.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/log.h"
 #include "boot/acpi.h"

@@ -89,10 +89,10 @@ int kvm_vcpu_code(struct kvm_vcpu *vcpu, uint64_t *gpa);
  */
 int kvm_vcpu_halted(struct kvm_vcpu *vcpu, bool *halted);
 
-/* Guest debugging: break before the instruction at a linear address, or after each instruction, or
- * neither. */
 /* Why instructions can't be stepped through without the guest's coming to harm, like "needs ..."; NULL: they can. */
 const char *kvm_step_trouble(const struct kvm *kvm);
+/* Guest debugging: break before the instruction at a linear address, or after each instruction, or
+ * neither. */
 enum kvm_debug { KVM_DEBUG_OFF, KVM_DEBUG_STEP, KVM_DEBUG_BREAK };
 int kvm_vcpu_debug(struct kvm_vcpu *vcpu, enum kvm_debug how, uint64_t linear);
 

@@ -53,21 +53,21 @@ create_memory(struct machine *m, const struct machine_layout *layout)
 	return r;
 }
 
-/* All vCPUs seem to be halted for good; but one may have woken another since. */
+/*
+ * All vCPUs seem to be halted for good; but one may have woken another since. Where that can't be seen, as while a device
+ * does not come to rest, it is looked at again later.
+ */
 static void
 confirm_halted(struct machine *m)
 {
-	int r = machine_pause(m);
-	bool all = true, halted;
+	bool all = !machine_pause(m), halted;
+	int r;
 
-	for (uint32_t i = 0; i < m->vcpu_count && !r && all; i++) {
-		r = kvm_vcpu_halted(&m->vcpus[i].kvm, &halted);
-		all = !r && halted;
-	}
-	for (uint32_t i = 0; i < m->vcpu_count && all && !r; i++)
+	for (uint32_t i = 0; i < m->vcpu_count && all; i++)
+		all = !kvm_vcpu_halted(&m->vcpus[i].kvm, &halted) && halted;
+	for (uint32_t i = 0; i < m->vcpu_count && all; i++)
 		m->vcpus[i].halted = true;
-	if (!r)
-		r = machine_go_on(m);
+	r = machine_go_on(m);
 	if (r)
 		machine_end(m, CAUSE_ERROR, (uint64_t)-r);
 }

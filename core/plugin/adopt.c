@@ -400,6 +400,21 @@ check_all_names(struct adoption *a)
 	return trouble;
 }
 
+static const char *
+check_acpi(struct adoption *a)
+{
+	const struct minivmm_acpi *rows = a->plugin->descriptor.acpi;
+
+	for (uint32_t i = 0; i < a->plugin->acpi_count; i++) {
+		if (rows[i].role > MINIVMM_ACPI_POWER)
+			return wrong(a, "acpi[%u] has role %u, which this host does not know", i,
+				     rows[i].role);
+		if (!rows[i].hid && (rows[i].cid || !rows[i].role))
+			return wrong(a, "acpi[%u] has no hid", i);
+	}
+	return NULL;
+}
+
 const char *
 plugin_adopt(struct plugin *plugin, const struct minivmm_registration *registration, char *buffer,
 	     size_t size)
@@ -445,6 +460,8 @@ plugin_adopt(struct plugin *plugin, const struct minivmm_registration *registrat
 		trouble = check_streams(&a);
 	if (!trouble)
 		trouble = check_fields(&a);
+	if (!trouble)
+		trouble = check_acpi(&a);
 	if (!trouble)
 		trouble = check_callbacks(&a);
 	return trouble ? trouble : check_all_names(&a);
