@@ -407,8 +407,10 @@ check_acpi(struct adoption *a)
 
 	for (uint32_t i = 0; i < a->plugin->acpi_count; i++) {
 		if (rows[i].role > MINIVMM_ACPI_POWER)
-			return wrong(a, "acpi[%u] has role %u, which this host does not know", i,
-				     rows[i].role);
+			return wrong(a,
+				     "it is for a newer minivmm: acpi[%u] has the unknown role %u; "
+				     "update minivmm",
+				     i, rows[i].role);
 		if (!rows[i].hid && (rows[i].cid || !rows[i].role))
 			return wrong(a, "acpi[%u] has no hid", i);
 	}

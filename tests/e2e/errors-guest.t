@@ -33,6 +33,14 @@ is(status_of('status.json')->{cause}, 'hlt', 'hlt in --status');
 ($status, $out, $err) = run([ $minivmm, '-c', 'hlt.ini', @status, '--set', 'vm.irqchip=on' ]);
 is("$status:$out:$err", '0::', 'hlt with interrupt controllers: IF is 0, so nothing will come');
 
+# Several vCPUs are halted for good when all are: those that nobody has started wait for the first, and for nobody else.
+($status, $out, $err) = run([ $minivmm, '-c', "$configs/code.ini", map { ('--set', $_) } 'vm.irqchip=on', 'vm.cpus=3' ]);
+is("$status:$out:$err", "0:Hi\n:", 'three vCPUs, two of which were never started');
+my @point = ('--until', 'hlt', '--save', 'three.snap');
+is((run([ $minivmm, '-c', "$configs/code.ini", @point, map { ('--set', $_) } 'vm.irqchip=on', 'vm.cpus=3' ]))[0], 0, 'the point hlt of three');
+is_deeply([ map { $_->{halted} ? 1 : 0 } @{ inspect('three.snap')->{vcpus} } ], [ (1) x 3 ], 'all of them are');
+is(join(':', run([ $minivmm, '-r', 'three.snap' ])), '0::', 'and are so when restored');
+
 # Long mode, the IDT empty (lidt at 0x2000), then a load from where nothing is mapped: a page fault, a double, a triple.
 my @long = ('--set', 'vm.memory=64K', '--set', 'cpu.mode=long');
 my $lidt = '0f 01 1c 25 00 20 00 00';

@@ -16,7 +16,7 @@
 
 #define ROWS 2 /* of every table of the sample */
 
-enum kind { OPTION, RANGE, REGISTER, TIMER, STREAM, WATCH, POST, FIELD, DESCRIPTOR, KINDS };
+enum kind { OPTION, RANGE, REGISTER, TIMER, STREAM, WATCH, POST, FIELD, ACPI, DESCRIPTOR, KINDS };
 
 /* Each table's row here, and how much of it a plugin of long ago may have had: up to what can be left out. */
 static const struct {
@@ -32,6 +32,7 @@ static const struct {
 	[WATCH] = { "watches", KIND(watch, help) },
 	[POST] = { "posts", KIND(post, help) },
 	[FIELD] = { "fields", KIND(field, max) },
+	[ACPI] = { "acpi", KIND(acpi, role) },
 	[DESCRIPTOR] = { "the descriptor", KIND(plugin, save) },
 };
 
@@ -82,6 +83,7 @@ struct sample {
 	struct minivmm_watch watches[ROWS];
 	struct minivmm_post posts[ROWS];
 	struct minivmm_field fields[ROWS];
+	struct minivmm_acpi acpi[ROWS];
 	struct minivmm_plugin descriptor;
 	uint8_t *built[KINDS]; /* as the plugin has them */
 	struct minivmm_registration registration;
@@ -113,6 +115,7 @@ sample_new(void)
 		.posts = { { "done", run, "help" }, { "more", run, "help" } },
 		.fields = { { "level", MINIVMM_U8, 1, 0, 0, 0, 0, 3, 9, 2, "help" },
 			    { "bytes", MINIVMM_U8, 16, 8, 0, 8, MINIVMM_U64, 0, 0, 0, "help" } },
+		.acpi = { { .hid = "PNP0501" }, { .hid = "TEST0001", .cid = "PNP0C02" } },
 		.descriptor = { .name = "sample",
 				.summary = "for tests",
 				.state_version = 3,
@@ -129,9 +132,11 @@ static const void *
 rows_of(const struct sample *s, enum kind kind)
 {
 	const void *const rows[] = {
-		[OPTION] = s->options, [RANGE] = s->ranges,   [REGISTER] = s->registers,
-		[TIMER] = s->timers,   [STREAM] = s->streams, [WATCH] = s->watches,
-		[POST] = s->posts,     [FIELD] = s->fields,   [DESCRIPTOR] = &s->descriptor,
+		[OPTION] = s->options,     [RANGE] = s->ranges,
+		[REGISTER] = s->registers, [TIMER] = s->timers,
+		[STREAM] = s->streams,     [WATCH] = s->watches,
+		[POST] = s->posts,         [FIELD] = s->fields,
+		[ACPI] = s->acpi,          [DESCRIPTOR] = &s->descriptor,
 	};
 
 	return rows[kind];
@@ -163,6 +168,7 @@ build_all(struct sample *s)
 	s->descriptor.watches = build(s, WATCH);
 	s->descriptor.posts = build(s, POST);
 	s->descriptor.fields = build(s, FIELD);
+	s->descriptor.acpi = build(s, ACPI);
 	s->registration = (struct minivmm_registration){
 		.abi = MINIVMM_ABI,
 		.size = sizeof(s->registration),
@@ -175,6 +181,7 @@ build_all(struct sample *s)
 		.watch_size = s->sizes[WATCH],
 		.post_size = s->sizes[POST],
 		.field_size = s->sizes[FIELD],
+		.acpi_size = s->sizes[ACPI],
 		.plugin = build(s, DESCRIPTOR),
 	};
 }
@@ -234,6 +241,11 @@ whole(struct sample *s)
 	same_rows(s, WATCH, d->watches);
 	same_rows(s, POST, d->posts);
 	same_rows(s, FIELD, d->fields);
+	/* A plugin of long ago has no such table. */
+	if (s->sizes[DESCRIPTOR] >= kinds[DESCRIPTOR].size)
+		same_rows(s, ACPI, d->acpi);
+	else
+		assert_null(d->acpi);
 	assert_int_equal(s->plugin.option_count, ROWS);
 	assert_int_equal(s->plugin.range_count, ROWS);
 	assert_int_equal(s->plugin.timer_count, ROWS);
@@ -387,6 +399,8 @@ longer_registration(void **state)
 	X(options[0].flags = 0x100, "newer minivmm: option size has the unknown flags 0x100")      \
 	X(ranges[1].flags |= 0x40, "newer minivmm: range at has the unknown flags 0x40")           \
 	X(fields[0].flags = 0x40, "newer minivmm: field level has the unknown flags 0x40")         \
+	X(acpi[0].role = 7, "newer minivmm: acpi[0] has the unknown role 7")                       \
+	X(acpi[1].hid = NULL, "acpi[1] has no hid")                                                \
 	X(d->save = save, "save without load")
 
 #define NUMBER(change, words) +1
@@ -402,6 +416,7 @@ contradict(struct sample *s, int number)
 	struct minivmm_watch *watches = (struct minivmm_watch *)s->built[WATCH];
 	struct minivmm_post *posts = (struct minivmm_post *)s->built[POST];
 	struct minivmm_field *fields = (struct minivmm_field *)s->built[FIELD];
+	struct minivmm_acpi *acpi = (struct minivmm_acpi *)s->built[ACPI];
 	int i = 0;
 
 #define CASE(change, words)                                                                        \
