@@ -53,14 +53,15 @@ $B/%.o: %.c
 # A plugin sees the public header and nothing of the core. Its own libraries stand in plugins/foo.libs
 # or plugins/foo/libs, as cc's arguments.
 plugin_cc = mkdir -p $(@D) $B/plugins && $(CC) -std=gnu11 $(CFLAGS) $(WARN) $(SANITIZE) -fvisibility=hidden \
-	-fPIC -shared -Icore/include -MMD -MP -MF $B/plugins/$*.d -o $@ $(filter %.c,$^) $(LDFLAGS)
+	-fPIC -shared -Icore/include -o $@ $(filter %.c,$^) $(LDFLAGS)
+plugin_h := $(wildcard core/include/minivmm/*.h plugins/*/*.h)
 
-$O/plugins/%.so: plugins/%.c
+$O/plugins/%.so: plugins/%.c $(plugin_h)
 	$(call say,PLUGIN,$@)
 	$Q$(plugin_cc) $(shell cat plugins/$*.libs 2>/dev/null)
 
 .SECONDEXPANSION:
-$O/plugins/%.so: $$(wildcard plugins/%/*.c)
+$O/plugins/%.so: $$(wildcard plugins/%/*.c) $(plugin_h)
 	$(call say,PLUGIN,$@)
 	$Q$(plugin_cc) $(shell cat plugins/$*/libs 2>/dev/null)
 

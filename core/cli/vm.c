@@ -146,9 +146,11 @@ vm_build(struct vm *vm, const struct vm_source *source)
 		return check_rest(vm);
 	if (r)
 		return r;
-	/* Each run of many begins in the same state, this included. */
-	if (source->again)
+	/* Each run of many begins in the same state, these included. */
+	if (source->again) {
 		vm->config.snapshot.generation = GENERATION_KEEP;
+		vm->config.snapshot.clock = CONFIG_CLOCK_RESUME;
+	}
 	vm->built = true;
 	for (root = &vm->snapshot; root->parent;)
 		root = root->parent;

@@ -51,6 +51,7 @@ struct config_register { /* [cpu] rax = 2 */
 enum config_mode { MODE_REAL, MODE_PROTECTED, MODE_LONG };
 enum config_format { FORMAT_AUTO, FORMAT_FLAT, FORMAT_ELF, FORMAT_LINUX };
 enum config_then { THEN_RESUME, THEN_EXIT };
+enum config_clock { CONFIG_CLOCK_RESUME, CONFIG_CLOCK_WALL };
 enum config_generation { GENERATION_NEW, GENERATION_KEEP };
 
 /* Checked, each value and what they say together. Beside each member its value when not given. */
@@ -83,6 +84,7 @@ struct config {
 		enum config_then then;             /* resume */
 		uint32_t method;                   /* enum capture_method; auto */
 		enum config_generation generation; /* of a restored machine: new */
+		enum config_clock clock;           /* likewise: resume */
 		struct config_place place;         /* of at */
 	} snapshot;
 	struct {              /* likewise */

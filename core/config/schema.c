@@ -18,6 +18,7 @@ static const char *const modes[] = { "real", "protected", "long", NULL };
 static const char *const formats[] = { "auto", "flat", "elf", "linux", NULL };
 static const char *const thens[] = { "resume", "exit", NULL };
 static const char *const methods[] = { "auto", "precopy", "fork", "pause", NULL };
+static const char *const clocks[] = { "resume", "wall", NULL };
 static const char *const generations[] = { "new", "keep", NULL };
 
 #define AT(member) .offset = (uint32_t)offsetof(struct config, member)
@@ -55,6 +56,8 @@ const struct schema_key schema[] = {
 	  .help = "how a live snapshot is taken" },
 	{ "snapshot", "generation", SCHEMA_CHOICE, AT(snapshot.generation), .values = generations,
 	  .help = "whether a restored machine gets a generation id of its own" },
+	{ "snapshot", "clock", SCHEMA_CHOICE, AT(snapshot.clock), .values = clocks,
+	  .help = "whether a restored machine goes on where its clock stood" },
 	{ "control", "socket", SCHEMA_TEXT, AT(control.socket),
 	  .help = "the socket on which the machine can be driven" },
 	{ "plugins", "path", SCHEMA_FOLDERS, AT(plugin_path),

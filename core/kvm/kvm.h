@@ -126,6 +126,8 @@ int kvm_check(struct kvm *kvm, const struct record *vcpu, char *why, size_t why_
 int kvm_stop(struct kvm *kvm);
 int kvm_vcpu_stop(struct kvm_vcpu *vcpu);
 int kvm_go(struct kvm *kvm);
+/* While stopped: as if so much time (ns) had passed. */
+void kvm_catch_up(struct kvm *kvm, uint64_t time);
 
 /*
  * Where in guest memory KVM itself writes what time it is, and how much was stolen: it does so whenever

@@ -218,6 +218,19 @@ kvm_go(struct kvm *kvm)
 }
 
 void
+kvm_catch_up(struct kvm *kvm, uint64_t time)
+{
+	kvm->clock += time;
+	for (uint32_t i = 0; i < kvm->vcpu_count; i++) {
+		int khz = ioctl(kvm->vcpus[i]->fd, KVM_GET_TSC_KHZ, 0);
+
+		if (khz > 0)
+			kvm->vcpus[i]->stopped.tsc +=
+			    (uint64_t)((unsigned __int128)time * (unsigned)khz / 1000000);
+	}
+}
+
+void
 kvm_time_get(unsigned long get, struct kvm *kvm, struct kvm_vcpu *vcpu, void *buffer)
 {
 	if (get == KVM_GET_LAPIC)

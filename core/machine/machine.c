@@ -442,6 +442,17 @@ machine_load(struct machine *m, const struct record *group, char *why, size_t wh
 	return kvm_vm_load(&m->kvm, group, why, why_size);
 }
 
+void
+machine_catch_up(struct machine *m, uint64_t time)
+{
+	uint64_t now = clock_now(&m->clock);
+
+	if (time > TIME_MAX - now)
+		time = TIME_MAX - now;
+	clock_set(&m->clock, now + time);
+	kvm_catch_up(&m->kvm, time);
+}
+
 const char *
 machine_cause_name(enum machine_cause cause)
 {

@@ -119,6 +119,9 @@ int machine_resume(struct machine *machine);
 /* After a pause for a purpose of ours: resumes, unless the machine is held. */
 int machine_go_on(struct machine *machine);
 
+/* So much time (ns) has passed for a paused machine, as if it had merely not run meanwhile: its clock, kvm-clock, TSCs. */
+void machine_catch_up(struct machine *machine, uint64_t time);
+
 /* machine->point has been set, of a paused machine (at the start machine_run does this). */
 void machine_point(struct machine *machine);
 /* Ends the machine; the first cause stays. Any thread, returns at once. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A vCPU's thread: it runs, dispatches exits, counts towards points, and parks. */
+/* A vCPU's thread: it runs, takes the usual exits, and parks. */
 #include "machine/vcpu.h"
 
 #include <errno.h>
@@ -9,9 +9,9 @@
 
 #include "base/log.h"
 #include "base/mutant.h"
+#include "machine/exit.h"
 #include "machine/machine.h"
 
-#define HLT_OPCODE 0xf4
 #define HANDLER_STACK (64u << 10) /* bytes, for handlers of signals */
 
 void
@@ -37,304 +37,13 @@ vcpu_exits(const struct vcpu *vcpu)
 	return sum;
 }
 
-/* Undoes a kick, unless there is still reason for it. */
-static void
-unkick(struct vcpu *vcpu)
+void
+vcpu_unkick(struct vcpu *vcpu)
 {
 	__atomic_store_n(&vcpu->kvm.run->immediate_exit, 0, __ATOMIC_SEQ_CST);
 	if (!atomic_load(&vcpu->machine->go))
 		__atomic_store_n(&vcpu->kvm.run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 }
-
-static void
-point_counted(struct machine *machine)
-{
-	bool reached;
-
-	pthread_mutex_lock(&machine->lock);
-	reached = !machine->point_reached && point_count(&machine->point);
-	pthread_mutex_unlock(&machine->lock);
-	if (reached)
-		machine_point_reached(machine);
-}
-
-/* Counts an access that the device has seen; KVM completes it when the vCPU is entered next. */
-static void
-point_access(struct machine *machine, uint32_t space, uint64_t address, uint32_t width)
-{
-	const struct point *point = &machine->point;
-	bool hit = false;
-
-	if (point->kind == POINT_ACCESS)
-		hit = true;
-	else if (point->kind == (space == MINIVMM_PIO ? POINT_PIO : POINT_MMIO))
-		hit = point->value >= address && point->value - address < width;
-	if (hit)
-		point_counted(machine);
-}
-
-/* What the trace says of an access; the rip of a write is that of the next instruction on every host. */
-static void
-trace(struct vcpu *vcpu, uint32_t space, uint64_t address, bool write, const void *data,
-      uint32_t width, const struct bus_range *range)
-{
-	struct trace_access access = {
-		.time = clock_now(&vcpu->machine->clock),
-		.vcpu = vcpu->kvm.id,
-		.space = space,
-		.address = address,
-		.width = width,
-		.write = write,
-		.range = range,
-	};
-	struct kvm_regs regs;
-
-	memcpy(&access.value, data, width);
-	if (!kvm_vcpu_regs(&vcpu->kvm, &regs))
-		access.rip = regs.rip;
-	trace_access(vcpu->machine->trace, &access);
-}
-
-/* Is it the memory's file that KVM stumbled over? That is said, then, and ends the machine. */
-static bool
-file_cut(struct machine *machine)
-{
-	char name[256];
-
-	if (!memory_cut(&machine->memory, name, sizeof(name)))
-		return false;
-	log_line(MINIVMM_ERROR, NULL,
-		 "%s was cut short by somebody while it was guest memory: the machine can't go on",
-		 name);
-	machine_end(machine, CAUSE_ERROR, STATUS_IO);
-	return true;
-}
-
-/* KVM takes memory that the host can't give it for a device. */
-static void
-memory_lost(struct machine *machine, uint64_t address)
-{
-	if (file_cut(machine))
-		return;
-	log_line(MINIVMM_ERROR, NULL,
-		 "the host can't provide guest memory at 0x%llx: is the disk of its file full, or "
-		 "the file cut short?",
-		 (unsigned long long)address);
-	machine_end(machine, CAUSE_ERROR, STATUS_IO);
-}
-
-static void
-access_one(struct vcpu *vcpu, uint32_t space, uint64_t address, bool write, void *data,
-	   uint32_t width)
-{
-	struct machine *machine = vcpu->machine;
-	struct bus_range *range =
-	    bus_access(&machine->bus, space, address, write, data, width, vcpu->kvm.id);
-
-	bus_count(&vcpu->accesses);
-	if (!range && space == MINIVMM_MMIO && memory_at(&machine->memory, address, 1))
-		memory_lost(machine, address);
-	if (machine->trace && !(write && space == MINIVMM_PIO))
-		trace(vcpu, space, address, write, data, width, range);
-	if (machine->point.kind)
-		point_access(machine, space, address, width);
-}
-
-/*
- * Some hosts show an OUT itself at its exit, others the next instruction: for a trace it is completed first. True:
- * that made another exit (of a REP OUTS), which waits to be dispatched.
- */
-static bool
-trace_out(struct vcpu *vcpu, const uint8_t *data, uint32_t count, uint32_t size)
-{
-	uint8_t copy[4096];
-	uint16_t port = vcpu->kvm.run->io.port;
-	struct bus_range *range = bus_find(&vcpu->machine->bus, MINIVMM_PIO, port, size);
-	bool more;
-
-	if (count > sizeof(copy) / size)
-		count = sizeof(copy) / size;
-	memcpy(copy, data, count * size);
-	__atomic_store_n(&vcpu->kvm.run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-	more = !kvm_vcpu_run(&vcpu->kvm);
-	unkick(vcpu);
-	for (uint32_t i = 0; i < count; i++)
-		trace(vcpu, MINIVMM_PIO, port, true, copy + i * size, size, range);
-	return more;
-}
-
-/* True: another exit waits to be dispatched. */
-static bool
-exit_io(struct vcpu *vcpu)
-{
-	struct kvm_run *run = vcpu->kvm.run;
-	bool write = run->io.direction == KVM_EXIT_IO_OUT;
-	uint8_t *data = (uint8_t *)run + run->io.data_offset;
-
-	for (uint32_t i = 0; i < run->io.count; i++)
-		access_one(vcpu, MINIVMM_PIO, run->io.port, write, data + i * run->io.size,
-			   run->io.size);
-	return write && vcpu->machine->trace && trace_out(vcpu, data, run->io.count, run->io.size);
-}
-
-static void
-exit_mmio(struct vcpu *vcpu)
-{
-	struct kvm_run *run = vcpu->kvm.run;
-
-	access_one(vcpu, MINIVMM_MMIO, run->mmio.phys_addr, run->mmio.is_write, run->mmio.data,
-		   run->mmio.len <= 8 ? run->mmio.len : 8);
-}
-
-/* A breakpoint was met or a step made. */
-static void
-exit_debug(struct vcpu *vcpu)
-{
-	struct machine *machine = vcpu->machine;
-
-	if (machine->point.kind == POINT_STEP) {
-		point_counted(machine);
-		return;
-	}
-	if (vcpu->stepping) { /* over the breakpoint: arm it again */
-		vcpu->stepping = false;
-		kvm_vcpu_debug(&vcpu->kvm, KVM_DEBUG_BREAK, machine->point.value);
-		return;
-	}
-	point_counted(machine);
-	if (!machine->point_reached) {
-		vcpu->stepping = true;
-		kvm_vcpu_debug(&vcpu->kvm, KVM_DEBUG_STEP, 0);
-	}
-}
-
-static void
-exit_trouble(struct vcpu *vcpu)
-{
-	struct kvm_run *run = vcpu->kvm.run;
-
-	if (file_cut(vcpu->machine))
-		return;
-	if (run->exit_reason == KVM_EXIT_INTERNAL_ERROR)
-		log_line(MINIVMM_ERROR, NULL, "vCPU %u: KVM internal error %u%s", vcpu->kvm.id,
-			 run->internal.suberror,
-			 run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION
-			     ? ": it can't emulate the instruction at rip"
-			     : "");
-	else if (run->exit_reason == KVM_EXIT_FAIL_ENTRY)
-		log_line(MINIVMM_ERROR, NULL,
-			 "vCPU %u: the CPU refused to enter the guest, reason 0x%llx; do the "
-			 "registers of [cpu] fit together?",
-			 vcpu->kvm.id,
-			 (unsigned long long)run->fail_entry.hardware_entry_failure_reason);
-	else
-		log_line(MINIVMM_ERROR, NULL, "vCPU %u: KVM exit %u, which nobody asked for",
-			 vcpu->kvm.id, run->exit_reason);
-	vcpu_print(vcpu, MINIVMM_ERROR);
-	machine_end(vcpu->machine, CAUSE_INTERNAL, 0);
-}
-
-/* What the guest left KVM for; true: another exit waits to be dispatched. */
-static bool
-dispatch_one(struct vcpu *vcpu)
-{
-	uint32_t reason = vcpu->kvm.run->exit_reason;
-
-	bus_count(&vcpu->exits[reason < VCPU_REASONS ? reason : 0]);
-	switch (reason) {
-	case KVM_EXIT_IO:
-		return exit_io(vcpu);
-	case KVM_EXIT_MMIO:
-		exit_mmio(vcpu);
-		break;
-	case KVM_EXIT_HLT:
-		vcpu->halted = true;
-		machine_halted(vcpu->machine);
-		break;
-	case KVM_EXIT_DEBUG:
-		exit_debug(vcpu);
-		break;
-	case KVM_EXIT_SHUTDOWN:
-		log_line(MINIVMM_ERROR, NULL, "vCPU %u: triple fault", vcpu->kvm.id);
-		machine_end(vcpu->machine, CAUSE_SHUTDOWN, 0);
-		break;
-	case KVM_EXIT_INTR:
-	case KVM_EXIT_IRQ_WINDOW_OPEN:
-		break;
-	default:
-		exit_trouble(vcpu);
-	}
-	return false;
-}
-
-static void
-dispatch(struct vcpu *vcpu)
-{
-	while (dispatch_one(vcpu))
-		;
-}
-
-/* The opcode at rip; -1 when it can't be read. */
-static int
-opcode(struct vcpu *vcpu)
-{
-	uint8_t byte;
-	uint64_t gpa;
-
-	if (kvm_vcpu_code(&vcpu->kvm, &gpa) || memory_read(&vcpu->machine->memory, gpa, &byte, 1))
-		return -1;
-	return byte;
-}
-
-/*
- * Single-stepping over HLT loses the halt where KVM emulates instructions: that one runs at full speed, up to the
- * next exit.
- */
-static void
-step_or_run(struct vcpu *vcpu)
-{
-	bool step = opcode(vcpu) != HLT_OPCODE;
-
-	if (step != vcpu->stepping) {
-		vcpu->stepping = step;
-		kvm_vcpu_debug(&vcpu->kvm, step ? KVM_DEBUG_STEP : KVM_DEBUG_OFF, 0);
-	}
-}
-
-/*
- * An access while single-stepping: some hosts tell of the step when it is complete, some don't. Either way it is one
- * instruction.
- */
-static void
-step_access(struct vcpu *vcpu)
-{
-	bool counted = false;
-	int r = 0;
-
-	while (!r && !counted) {
-		__atomic_store_n(&vcpu->kvm.run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-		r = kvm_vcpu_run(&vcpu->kvm);
-		counted = !r && vcpu->kvm.run->exit_reason == KVM_EXIT_DEBUG;
-		if (!r)
-			dispatch(vcpu);
-	}
-	if (!counted)
-		point_counted(vcpu->machine);
-	unkick(vcpu);
-}
-
-/* Any exit but the usual. */
-static void
-unusual(struct vcpu *vcpu, bool steps)
-{
-	bool access = vcpu->kvm.run->exit_reason == KVM_EXIT_IO ||
-		      vcpu->kvm.run->exit_reason == KVM_EXIT_MMIO;
-
-	dispatch(vcpu);
-	if (steps && access && !vcpu->halted && vcpu->machine->point.kind == POINT_STEP)
-		step_access(vcpu);
-}
-
 /*
  * The usual exit: one access, which a device takes as a whole and nobody watches. False: it is another, still to be
  * dispatched. The caches are cold after an exit, and a call costs as much as its work: the whole way from KVM_RUN to the
@@ -394,11 +103,11 @@ run(struct vcpu *vcpu)
 
 	for (;;) {
 		if (steps)
-			step_or_run(vcpu);
+			exit_step_or_run(vcpu);
 		r = kvm_vcpu_run(&vcpu->kvm);
 		if (__builtin_expect(!r, 1)) {
 			if (__builtin_expect(watched, 0) || !usual(vcpu, &machine->bus, current)) {
-				unusual(vcpu, steps);
+				exit_unusual(vcpu, steps);
 				if (vcpu->halted)
 					return;
 			}
@@ -406,7 +115,7 @@ run(struct vcpu *vcpu)
 				return;
 			continue;
 		}
-		if (r != -EINTR && r != -EAGAIN && !file_cut(machine)) {
+		if (r != -EINTR && r != -EAGAIN && !exit_file_cut(machine)) {
 			log_line(MINIVMM_ERROR, NULL, "vCPU %u: KVM_RUN: %s", vcpu->kvm.id,
 				 strerror(-r));
 			vcpu_print(vcpu, MINIVMM_ERROR);
@@ -414,7 +123,7 @@ run(struct vcpu *vcpu)
 		}
 		if (!atomic_load(&machine->go))
 			return;
-		unkick(vcpu);
+		vcpu_unkick(vcpu);
 		r = machine->kvm.irqchip ? kvm_vcpu_halted(&vcpu->kvm, &halted) : 0;
 		if (r)
 			machine_end(machine, CAUSE_ERROR, (uint64_t)-r);
@@ -480,7 +189,7 @@ vcpu_main(void *argument)
 
 		sigemptyset(&kick);
 		sigaddset(&kick, KVM_SIGNAL);
-		unkick(vcpu);
+		vcpu_unkick(vcpu);
 		pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
 		run(vcpu);
 		pthread_sigmask(SIG_BLOCK, &kick, NULL);
@@ -488,34 +197,6 @@ vcpu_main(void *argument)
 	vcpu->current = NULL;
 	sigaltstack(&before, NULL); /* a sanitizer's, which unmaps it */
 	return NULL;
-}
-
-int
-vcpu_arm(struct vcpu *vcpu)
-{
-	const struct point *point = &vcpu->machine->point;
-	struct kvm_sregs sregs;
-	struct kvm_regs regs;
-	int r;
-
-	vcpu->stepping = false;
-	if (vcpu->machine->point_reached || (point->kind != POINT_RIP && point->kind != POINT_STEP))
-		return kvm_vcpu_debug(&vcpu->kvm, KVM_DEBUG_OFF, 0);
-	if (point->kind == POINT_STEP) {
-		const char *trouble = kvm_step_trouble(vcpu->kvm.kvm);
-
-		/* run() decides at each instruction. */
-		return trouble ? fail(STATUS_HOST, "step: %s", trouble) : 0;
-	}
-	r = kvm_vcpu_regs(&vcpu->kvm, &regs);
-	if (!r)
-		r = kvm_vcpu_sregs(&vcpu->kvm, &sregs);
-	if (r)
-		return r;
-	/* A point that is true at the start does not fire: step over it. */
-	vcpu->stepping = sregs.cs.base + regs.rip == point->value;
-	return kvm_vcpu_debug(&vcpu->kvm, vcpu->stepping ? KVM_DEBUG_STEP : KVM_DEBUG_BREAK,
-			      point->value);
 }
 
 int

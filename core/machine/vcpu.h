@@ -42,6 +42,8 @@ _Static_assert(offsetof(struct vcpu, exits[KVM_EXIT_MMIO]) < 64,
 uint64_t vcpu_exits(const struct vcpu *vcpu);
 /* Sends the vCPU out of KVM_RUN, its access complete, to look around. Any thread. */
 void vcpu_kick(struct vcpu *vcpu);
+/* Undoes a kick, unless there is still reason for it. Its own thread. */
+void vcpu_unkick(struct vcpu *vcpu);
 /* The thread's function. */
 void *vcpu_main(void *vcpu);
 /* Arms the machine's point on a stopped vCPU, or disarms what is armed. 0 or a negative status. */

@@ -271,6 +271,7 @@ void
 devices_destroy(struct devices *devices)
 {
 	stream_terminal_restore(&devices->streams);
+	devices_capture_end(devices);
 	for (size_t i = 0; i < devices->count; i++)
 		device_destroy(&devices->list[i]);
 	free(devices->list);

@@ -65,6 +65,10 @@ struct devices {
 	size_t count;
 	uint8_t generation[16];
 	unsigned flags; /* as given to devices_create */
+	struct {        /* descriptors, ours, of what a snapshot needs on the disk */
+		int *fds;
+		size_t count;
+	} captured;
 };
 
 #define DEVICES_RESTORED 0x1u /* the config is a snapshot's */
@@ -90,6 +94,16 @@ void devices_flush(struct devices *devices);
 int devices_stop(struct devices *devices, const volatile bool *interrupted);
 
 struct device *devices_find(struct devices *devices, const char *name);
+
+/*
+ * A snapshot is taken of the paused machine: files of the host that it names stay as they are. Before the config and the
+ * devices are saved. 0 or a negative status.
+ */
+int devices_capture(struct devices *devices);
+/* Brings to the disk what the last capture wants there; any one thread. 0 or a negative status. */
+int devices_capture_sync(const struct devices *devices);
+/* Forgets it. */
+void devices_capture_end(struct devices *devices);
 
 /*
  * One device's state in the open group: name, plugin, version, state, timers, streams, random. Machine paused. save: 0
@@ -120,6 +134,8 @@ __attribute__((format(printf, 2, 3))) void device_say(struct device *device, con
 						      ...);
 
 void device_services_init(struct device *device);
+void capture_services_init(struct minivmm_services *services);
+const struct plugin_option *device_option(const struct device *device, const char *name);
 /* Fills the members of the state that are options, connects streams, places ranges. Says every mistake. */
 int device_options(struct device *device);
 

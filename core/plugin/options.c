@@ -202,7 +202,8 @@ set_text(struct device *device, const struct minivmm_option *row, const struct g
 	if (!strings)
 		return fail(STATUS_HOST, "no memory for %s", row->name);
 	device->strings = strings;
-	if (row->type == MINIVMM_PATH && *g->text && check_trust(device, row, g))
+	if ((row->type == MINIVMM_PATH || row->flags & MINIVMM_HOST) && *g->text &&
+	    check_trust(device, row, g))
 		return -STATUS_SNAPSHOT;
 	text = row->type == MINIVMM_PATH ? resolve(device, g->text, g) : strdup(g->text);
 	if (!text)
@@ -230,8 +231,8 @@ set_member(struct device *device, const struct minivmm_option *row, const struct
 	}
 }
 
-static const struct plugin_option *
-find_option(const struct device *device, const char *name)
+const struct plugin_option *
+device_option(const struct device *device, const char *name)
 {
 	for (size_t i = 0; i < device->plugin.all_count; i++)
 		if (!strcmp(device->plugin.all[i].row.name, name))
@@ -256,7 +257,7 @@ check_unknown(struct device *device)
 		const char *near;
 		char where[256];
 
-		if (find_option(device, o->key))
+		if (device_option(device, o->key))
 			continue;
 		near = nearest(o->key, names);
 		r = fail(STATUS_USAGE,
@@ -293,7 +294,7 @@ check_overrides(struct device *device)
 static uint64_t
 member_number(const struct device *device, const char *name)
 {
-	const struct plugin_option *option = find_option(device, name);
+	const struct plugin_option *option = device_option(device, name);
 	uint64_t value = 0;
 
 	switch (type_max(option->row.type)) {
@@ -352,7 +353,7 @@ static int
 place_range(struct device *device, uint32_t index)
 {
 	const struct minivmm_range *row = &device->plugin.descriptor.ranges[index];
-	const struct minivmm_option *option = &find_option(device, row->at)->row;
+	const struct minivmm_option *option = &device_option(device, row->at)->row;
 	struct bus_range range = {
 		.device = &device->public,
 		.row = row,
@@ -389,8 +390,9 @@ connect_stream(struct device *device, uint32_t index)
 {
 	const struct minivmm_stream *row = &device->plugin.descriptor.streams[index];
 	const struct minivmm_option *out =
-	    row->output ? &find_option(device, row->output)->row : NULL;
-	const struct minivmm_option *in = row->input ? &find_option(device, row->input)->row : NULL;
+	    row->output ? &device_option(device, row->output)->row : NULL;
+	const struct minivmm_option *in =
+	    row->input ? &device_option(device, row->input)->row : NULL;
 	struct given output = out ? given(device, out) : (struct given){ .text = "" };
 	struct given input = in ? given(device, in) : (struct given){ .text = "" };
 	struct stream *stream = &device->streams[index].stream;

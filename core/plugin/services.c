@@ -270,5 +270,6 @@ device_services_init(struct device *device)
 		.instruction = service_instruction,
 	};
 	state_services_init(&device->services);
+	capture_services_init(&device->services);
 	device->public.services = &device->services;
 }

@@ -131,6 +131,7 @@ clean_up(struct capture *c)
 	}
 	c->result.duration = clock_host() - c->began;
 	memcpy(c->result.id, c->header.id, sizeof(c->result.id));
+	devices_capture_end(c->devices);
 	image_free(&c->image);
 	output_close(&c->output);
 	snapshot_meta_free(&c->meta);

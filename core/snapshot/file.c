@@ -12,13 +12,10 @@ static const struct kind {
 	uint32_t tag, least, most;
 	bool raw;
 } kinds[] = {
-	{ SECTION_CONFIG, 1, 1, false },
-	{ SECTION_HOST, 1, 1, false },
-	{ SECTION_VM, 1, 1, false },
-	{ SECTION_VCPU, 1, 64, false },
-	{ SECTION_DEVICE, 0, SNAPSHOT_SECTIONS_MAX, false },
-	{ SECTION_MEMORY, 1, 1, false },
-	{ SECTION_SUMS, 1, 1, true },
+	{ SECTION_CONFIG, 1, 1, false }, { SECTION_HOST, 1, 1, false },
+	{ SECTION_TIME, 0, 1, false },   { SECTION_VM, 1, 1, false },
+	{ SECTION_VCPU, 1, 64, false },  { SECTION_DEVICE, 0, SNAPSHOT_SECTIONS_MAX, false },
+	{ SECTION_MEMORY, 1, 1, false }, { SECTION_SUMS, 1, 1, true },
 	{ SECTION_PAGES, 0, 1, true },
 };
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))

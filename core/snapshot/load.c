@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "machine/machine.h"
@@ -206,6 +207,26 @@ snapshot_load_state(const struct snapshot *snapshot, struct machine *machine,
 	return 0;
 }
 
+/* For a machine whose guest is to find the time of day right: all that has passed since, in ns. */
+static int
+load_time(const struct snapshot *snapshot, struct machine *machine)
+{
+	const struct record *time = snapshot_section(snapshot, SECTION_TIME, 0);
+	uint64_t then, now;
+	struct timespec host;
+
+	if (!time || !record_get_u64(time, "realtime", &then))
+		return fail(STATUS_SNAPSHOT,
+			    "the snapshot %s does not say when it was taken: its clock can't be "
+			    "caught up, use clock = resume",
+			    snapshot->path);
+	clock_gettime(CLOCK_REALTIME, &host);
+	now = (uint64_t)host.tv_sec * 1000000000u + (uint64_t)host.tv_nsec;
+	if (now > then)
+		machine_catch_up(machine, now - then);
+	return 0;
+}
+
 int
 snapshot_load(const struct snapshot *snapshot, struct machine *machine, struct devices *devices)
 {
@@ -217,5 +238,9 @@ snapshot_load(const struct snapshot *snapshot, struct machine *machine, struct d
 		failed = load_generation(snapshot, devices);
 	if (!failed)
 		failed = load_pages(snapshot, &machine->memory);
-	return failed ? failed : snapshot_load_state(snapshot, machine, devices);
+	if (!failed)
+		failed = snapshot_load_state(snapshot, machine, devices);
+	if (!failed && devices->config->snapshot.clock == CONFIG_CLOCK_WALL)
+		failed = load_time(snapshot, machine);
+	return failed;
 }

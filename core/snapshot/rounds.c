@@ -242,6 +242,8 @@ capture_rest(struct capture *c)
 	/* What a file has lost looks like a hole of zeros. */
 	if (!r)
 		r = memory_whole(&c->machine->memory);
+	if (!r)
+		r = devices_capture_sync(c->devices);
 	return r ? r
 		 : image_commit(&c->image, &c->meta, &c->header, c->request.diff ? c->since : NULL);
 }

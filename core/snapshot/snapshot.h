@@ -42,6 +42,7 @@ struct machine;
 enum snapshot_tag {
 	SECTION_CONFIG = 0x464e4f43, /* CONF: the machine's config */
 	SECTION_HOST = 0x54534f48,   /* HOST: where it was made: versions, CPU, time */
+	SECTION_TIME = 0x454d4954,   /* TIME: of the host, when the machine stood still for it */
 	SECTION_VM = 0x4d564d56,     /* VMVM: chips, lines, clock */
 	SECTION_VCPU = 0x55504356,   /* VCPU: index is the vCPU's */
 	SECTION_DEVICE = 0x49564544, /* DEVI: one per device, in the order of the config */

@@ -2,6 +2,7 @@
 /* What a snapshot holds beside memory: taken while the machine is stopped. */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "snapshot/capture.h"
@@ -11,10 +12,23 @@ capture_about(struct capture *capture)
 {
 	struct record_writer writer = { 0 };
 
-	config_save(capture->devices->config, &writer);
-	snapshot_meta_add_record(&capture->meta, SECTION_CONFIG, 0, &writer);
 	snapshot_host_save(&writer, capture->request.diff ? capture->base.name : NULL);
 	snapshot_meta_add_record(&capture->meta, SECTION_HOST, 0, &writer);
+}
+
+/* When that is; not in VMVM, since the state of a machine that is reset is compared with that. */
+static void
+add_time(struct snapshot_meta *meta)
+{
+	struct record_writer writer = { 0 };
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	record_put_u64(&writer, "realtime",
+		       (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
+	snapshot_meta_add_record(meta, SECTION_TIME, 0, &writer);
+	if (!meta->failed)
+		meta->rows[meta->count - 1].flags = SECTION_SKIPPABLE;
 }
 
 /*
@@ -28,8 +42,13 @@ capture_state(struct capture *capture)
 	struct devices *devices = capture->devices;
 	struct snapshot_meta *meta = &capture->meta;
 	struct record_writer writer = { 0 };
-	int failed = 0;
+	int failed = devices_capture(devices);
 
+	if (!failed) { /* after that, which may change options */
+		config_save(devices->config, &writer);
+		snapshot_meta_add_record(meta, SECTION_CONFIG, 0, &writer);
+	}
+	add_time(meta);
 	for (size_t i = 0; !failed && i < devices->count; i++) {
 		failed = device_save(&devices->list[i], &writer);
 		snapshot_meta_add_record(meta, SECTION_DEVICE, (uint32_t)i, &writer);

@@ -6,6 +6,7 @@
 use strict;
 use warnings;
 use Cwd 'abs_path';
+use File::Copy 'copy';
 use File::Temp 'tempdir';
 use Test::More;
 
@@ -22,6 +23,7 @@ my $configs = "$top/configs";
 # change.
 my %set = (
 	'batch' => ['device.serial0.input=text:2+3*4\n'],
+	'disk' => ['device.disk0.path=disk.img'],
 	'echo' => ['device.serial0.input=text:abc\x04'],
 	'linux' => ["boot.image=$top/guests/bzimage.bin", 'vm.memory=4M', 'vm.cpus=1', 'device.serial0.input=none'],
 	'live' => [qw(vm.memory=1M cpu.r8=20 cpu.r11=500 cpu.r12=2 cpu.r13=4 cpu.r15=1)],
@@ -37,6 +39,7 @@ sub may_skip {
 }
 
 chdir tempdir(CLEANUP => 1);
+copy("$top/guests/disk.bin", 'disk.img') or die "disk.img: $!";
 for my $config (sort glob "$configs/*.ini") {
 	my ($name) = $config =~ m{([^/]+)\.ini$};
 	for my $mode ('', '-s') {

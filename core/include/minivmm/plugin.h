@@ -16,6 +16,7 @@
  *   start        the machine is about to run: open host resources; streams, timers, irqs and
  *                memory work from here on
  *   pause/resume around every stop of the machine; idempotent
+ *   capture      a snapshot is taken of the paused machine: files of the host stay as they are
  *   stop         the machine will not run again; streams still take bytes
  *   destroy      free what configure and start made
  *
@@ -270,6 +271,13 @@ struct minivmm_plugin {
 	/* After a load: check what the fields say together, rebuild what is derived from them. */
 	int (*loaded)(struct minivmm_device *dev);
 	const struct minivmm_acpi *acpi;
+	/*
+	 * A snapshot is being taken of the paused machine, and save comes next. What the device keeps in files of the
+	 * host must stay, for whoever restores it, as it is now: the device goes on in another file, says with
+	 * minivmm_option_set() what the snapshot is to name instead, and with minivmm_capture_file() what must be on
+	 * the disk before the snapshot counts. -1: there is no snapshot.
+	 */
+	int (*capture)(struct minivmm_device *dev);
 };
 
 #define MINIVMM_PENDING 1 /* pause: requests are in flight; minivmm_paused() follows */
@@ -332,6 +340,8 @@ struct minivmm_services {
 	int (*get_begin)(struct minivmm_reader *reader, const char *name, size_t *elements);
 	int (*get_next)(struct minivmm_reader *reader);
 	int (*get_end)(struct minivmm_reader *reader);
+	int (*option_set)(struct minivmm_device *dev, const char *option, const char *value);
+	int (*capture_file)(struct minivmm_device *dev, int fd);
 };
 
 /* The plugin's struct. Any phase. */
@@ -505,6 +515,26 @@ static inline void
 minivmm_paused(struct minivmm_device *dev)
 {
 	dev->services->paused(dev);
+}
+
+/*
+ * What an option that names something of the host (MINIVMM_HOST) is from here on, for snapshots: the member stays. From
+ * start on, on the I/O thread. Returns 0, or -1 after an error has been said.
+ */
+static inline int
+minivmm_option_set(struct minivmm_device *dev, const char *option, const char *value)
+{
+	return dev->services->option_set(dev, option, value);
+}
+
+/*
+ * Inside capture: the snapshot counts only when this file or folder is on the disk, as fdatasync(2) brings it there, with
+ * the machine running again. The descriptor stays the plugin's. Returns 0, or -1 after an error has been said.
+ */
+static inline int
+minivmm_capture_file(struct minivmm_device *dev, int fd)
+{
+	return dev->services->capture_file(dev, fd);
 }
 
 /*

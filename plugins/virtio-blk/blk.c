@@ -1,24 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A disk (virtio 1.2, section 5.2) that is a file or a block device of the host. Requests are done by the vCPU that
- * notifies, one after the other, and are complete when it goes on: none is ever in flight.
- *
- * What is written goes to the file itself, which no snapshot holds: only a machine whose disks are read-only can be saved.
+ * A disk (virtio 1.2, section 5.2) that is a file or a block device of the host, and overlays upon it. Requests are done by
+ * the vCPU that notifies, one after the other, and are complete when it goes on: none is ever in flight.
  */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* fallocate */
-#endif
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/falloc.h>
-#include <linux/fs.h>
 #include <minivmm/plugin.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "virtio/queue.h"
+#include "../virtio/queue.h"
+#include "disk.h"
 
 #define SECTOR 512u
 #define ID_BYTES 20u
@@ -39,10 +31,13 @@ enum blk_status { OK = 0, IOERR = 1, UNSUPP = 2 };
 
 struct blk {
 	struct virtio virtio;
-	const char *path, *serial; /* options */
-	bool readonly;
-	int fd;
-	uint64_t sectors;
+	const char *path, *layers, *overlay, *serial; /* options */
+	bool readonly, temporary;
+	uint32_t changed;    /* option: what is done when the file is not as the snapshot has it */
+	uint64_t bytes;      /* state: the disk's size */
+	uint64_t changed_at; /* state: when the file was last written, at the last snapshot */
+	uint32_t origin;     /* layers that a restored machine began with */
+	struct disk disk;
 	uint8_t *part; /* what is copied to or from memory, PART bytes */
 };
 
@@ -55,31 +50,6 @@ struct blk_range {
 	uint64_t sector;
 	uint32_t sectors, flags;
 };
-
-static int
-blk_open(struct minivmm_device *dev)
-{
-	struct blk *b = minivmm_state(dev);
-	uint64_t bytes;
-	struct stat st;
-
-	b->fd = open(b->path, (b->readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC);
-	if (b->fd < 0 || fstat(b->fd, &st)) {
-		minivmm_error(dev, "can't open the disk %s: %s", b->path, strerror(errno));
-		return -1;
-	}
-	bytes = (uint64_t)st.st_size;
-	if (!S_ISREG(st.st_mode) && (!S_ISBLK(st.st_mode) || ioctl(b->fd, BLKGETSIZE64, &bytes))) {
-		minivmm_error(dev, "the disk %s is neither a file nor a block device", b->path);
-		return -1;
-	}
-	b->sectors = bytes / SECTOR;
-	if (b->sectors)
-		return 0;
-	minivmm_error(dev, "the disk %s has %llu bytes, less than a sector", b->path,
-		      (unsigned long long)bytes);
-	return -1;
-}
 
 static uint64_t
 blk_features(struct minivmm_device *dev)
@@ -98,7 +68,7 @@ blk_config(struct minivmm_device *dev, uint8_t *config)
 	const uint32_t seg_max = VIRTIO_QUEUE_MAX - 2, size = SECTOR, range = RANGE_SECTORS,
 		       ranges = RANGES;
 
-	memcpy(config, &b->sectors, 8);
+	memcpy(config, &(uint64_t){ b->bytes / SECTOR }, 8);
 	memcpy(config + 12, &seg_max, 4);
 	memcpy(config + 20, &size, 4);
 	memcpy(config + 36, &range, 4);
@@ -112,26 +82,30 @@ blk_config(struct minivmm_device *dev, uint8_t *config)
 static bool
 blk_inside(const struct blk *b, uint64_t sector, uint64_t bytes)
 {
-	return bytes % SECTOR == 0 && sector <= b->sectors && bytes / SECTOR <= b->sectors - sector;
+	uint64_t sectors = b->bytes / SECTOR;
+
+	return bytes % SECTOR == 0 && sector <= sectors && bytes / SECTOR <= sectors - sector;
 }
 
-/* All of it, or -1. */
-static int
-blk_transfer(const struct blk *b, bool write, uint8_t *bytes, size_t length, uint64_t at)
+static uint8_t
+blk_failed(struct minivmm_device *dev, const char *what, uint64_t at)
 {
-	for (size_t done = 0; done < length;) {
-		ssize_t n = write ? pwrite(b->fd, bytes + done, length - done, (off_t)(at + done))
-				  : pread(b->fd, bytes + done, length - done, (off_t)(at + done));
+	const struct blk *b = minivmm_state(dev);
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n == 0) /* somebody has cut the file */
-			errno = ENODATA;
-		if (n <= 0)
-			return -1;
-		done += (size_t)n;
-	}
-	return 0;
+	minivmm_error(dev, "%s the disk %s at 0x%llx: %s", what, b->path, (unsigned long long)at,
+		      strerror(errno));
+	return IOERR;
+}
+
+/* A driver that has not been told of the cache has none: what is done is on the disk (section 5.2.6.2). */
+static uint8_t
+blk_written(struct minivmm_device *dev, uint64_t at)
+{
+	struct blk *b = minivmm_state(dev);
+
+	return virtio_has(&b->virtio, BLK_F_FLUSH) || !disk_flush(&b->disk)
+		   ? OK
+		   : blk_failed(dev, "flushing", at);
 }
 
 static uint8_t
@@ -151,35 +125,15 @@ blk_read_write(struct minivmm_device *dev, const struct virtio_request *r,
 		if (write && virtio_copy(dev, &b->virtio, r, false, skip + done, b->part, part) !=
 				 (int64_t)part)
 			return IOERR;
-		if (blk_transfer(b, write, b->part, part, at)) {
-			minivmm_error(dev, "%s the disk %s at 0x%llx: %s",
-				      write ? "writing" : "reading", b->path,
-				      (unsigned long long)at, strerror(errno));
-			return IOERR;
-		}
+		if (write ? disk_write(&b->disk, b->part, part, at)
+			  : disk_read(&b->disk, b->part, part, at))
+			return blk_failed(dev, write ? "writing" : "reading", at);
 		if (!write &&
 		    virtio_copy(dev, &b->virtio, r, true, done, b->part, part) != (int64_t)part)
 			return IOERR;
 		done += part;
 	}
-	return OK;
-}
-
-/* Where the file system has no holes, what is to be zero is written. */
-static int
-blk_zero(struct blk *b, uint64_t at, uint64_t length, bool unmap)
-{
-	int mode = unmap ? FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
-			 : FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;
-
-	if (!fallocate(b->fd, mode, (off_t)at, (off_t)length))
-		return 0;
-	memset(b->part, 0, PART);
-	for (uint64_t done = 0; done < length; done += PART)
-		if (blk_transfer(b, true, b->part, length - done < PART ? length - done : PART,
-				 at + done))
-			return -1;
-	return 0;
+	return write ? blk_written(dev, h->sector * SECTOR) : OK;
 }
 
 static uint8_t
@@ -202,11 +156,11 @@ blk_ranges(struct minivmm_device *dev, const struct virtio_request *r, const str
 		    !blk_inside(b, range.sector, (uint64_t)range.sectors * SECTOR))
 			return IOERR;
 		if (range.sectors &&
-		    blk_zero(b, range.sector * SECTOR, (uint64_t)range.sectors * SECTOR,
-			     h->type == DISCARD || range.flags))
-			return IOERR;
+		    disk_zero(&b->disk, (uint64_t)range.sectors * SECTOR, range.sector * SECTOR,
+			      h->type == DISCARD || range.flags))
+			return blk_failed(dev, "zeroing", range.sector * SECTOR);
 	}
-	return OK;
+	return blk_written(dev, 0);
 }
 
 static uint8_t
@@ -228,7 +182,7 @@ blk_do(struct minivmm_device *dev, const struct virtio_request *r, uint32_t *wri
 	case OUT:
 		return blk_read_write(dev, r, &h, r->out_bytes - sizeof(h));
 	case FLUSH:
-		return b->readonly || !fdatasync(b->fd) ? OK : IOERR;
+		return !disk_flush(&b->disk) ? OK : blk_failed(dev, "flushing", 0);
 	case GET_ID:
 		memcpy(id, b->serial, strnlen(b->serial, sizeof(id)));
 		if (virtio_copy(dev, &b->virtio, r, true, 0, id,
@@ -277,7 +231,13 @@ blk_configure(struct minivmm_device *dev)
 	struct blk *b = minivmm_state(dev);
 
 	b->virtio.kind = &kind;
-	b->fd = -1;
+	b->disk.dev = dev;
+	b->disk.readonly = b->readonly;
+	if (b->readonly + b->temporary + !!*b->overlay > 1) {
+		minivmm_error(dev, "readonly, temporary and overlay exclude one another: each says "
+				   "where what is written goes");
+		return -1;
+	}
 	b->part = malloc(PART);
 	if (!b->part) {
 		minivmm_error(dev, "no memory for %u bytes", PART);
@@ -287,11 +247,109 @@ blk_configure(struct minivmm_device *dev)
 }
 
 static int
-blk_start(struct minivmm_device *dev, const struct minivmm_start *start)
+blk_open(struct minivmm_device *dev)
+{
+	struct blk *b = minivmm_state(dev);
+	bool above = *b->overlay || b->temporary;
+
+	if (!b->readonly && *b->layers && !above) {
+		minivmm_error(dev,
+			      "snapshots hold the layers as they are: set overlay = FILE for what "
+			      "is written, or temporary = yes, or readonly = yes");
+		return -1;
+	}
+	if (disk_open(&b->disk, b->path, b->layers, !b->readonly && !above))
+		return -1;
+	b->bytes = b->disk.bytes;
+	if (!above)
+		return 0;
+	return b->temporary || access(b->overlay, F_OK)
+		   ? disk_begin(&b->disk, b->temporary ? NULL : b->overlay)
+		   : disk_continue(&b->disk, b->overlay);
+}
+
+enum { REFUSE, ACCEPT };
+
+/* Whoever restores a machine begins where it was, and leaves the disk as it was for the next. */
+static int
+blk_restore(struct minivmm_device *dev)
 {
 	struct blk *b = minivmm_state(dev);
 
-	return b->fd < 0 && blk_open(dev) ? -1 : virtio_again(dev, 0);
+	if (disk_open(&b->disk, b->path, b->layers, false))
+		return -1;
+	if (b->disk.bytes != b->bytes) {
+		minivmm_error(
+		    dev, "the disk %s has %llu bytes, in the snapshot %llu: it is another one",
+		    b->path, (unsigned long long)b->disk.bytes, (unsigned long long)b->bytes);
+		return -1;
+	}
+	if (b->changed == REFUSE && disk_changed(&b->disk) != b->changed_at) {
+		minivmm_error(
+		    dev,
+		    "the disk %s has been written since the snapshot, or is a copy: if it is as it "
+		    "was, give --set device.%s.changed=accept",
+		    b->path, dev->name);
+		return -1;
+	}
+	b->origin = b->disk.count;
+	return b->readonly ? 0 : disk_begin(&b->disk, *b->overlay ? b->overlay : NULL);
+}
+
+static int
+blk_start(struct minivmm_device *dev, const struct minivmm_start *start)
+{
+	struct blk *b = minivmm_state(dev);
+	int r = 0;
+
+	if (start->reason == MINIVMM_FRESH)
+		r = blk_open(dev);
+	else if (start->reason == MINIVMM_RESTORED)
+		r = blk_restore(dev);
+	else if (!b->readonly)
+		r = disk_reset(&b->disk, b->origin);
+	return r ? r : virtio_again(dev, 0);
+}
+
+/* The name from which those of overlays are made. */
+static const char *
+blk_stem(const struct blk *b)
+{
+	struct stat st;
+
+	if (*b->overlay)
+		return b->overlay;
+	return !fstat(b->disk.layers[0].fd, &st) && S_ISREG(st.st_mode) ? b->path : NULL;
+}
+
+static int
+blk_capture(struct minivmm_device *dev)
+{
+	struct blk *b = minivmm_state(dev);
+	char *layers;
+	int r;
+
+	if (disk_freeze(&b->disk, blk_stem(b)))
+		return -1;
+	b->changed_at = disk_changed(&b->disk);
+	layers = disk_layers(&b->disk);
+	if (!layers)
+		minivmm_error(dev, "the layers of the disk %s can't be named", b->path);
+	r = !layers || minivmm_option_set(dev, "layers", layers) ||
+	    minivmm_option_set(dev, "overlay", "") || minivmm_option_set(dev, "temporary", "no");
+	free(layers);
+	return r ? -1 : 0;
+}
+
+static int
+blk_stop(struct minivmm_device *dev)
+{
+	struct blk *b = minivmm_state(dev);
+
+	if (!b->disk.count || !disk_flush(&b->disk))
+		return 0;
+	blk_failed(dev, "flushing", 0);
+	return -1;
 }
 
 static void
@@ -299,41 +357,43 @@ blk_destroy(struct minivmm_device *dev)
 {
 	struct blk *b = minivmm_state(dev);
 
-	if (b->fd >= 0)
-		close(b->fd);
+	disk_close(&b->disk);
 	free(b->part);
 }
 
-static int
-blk_save(struct minivmm_device *dev, struct minivmm_writer *writer)
-{
-	const struct blk *b = minivmm_state(dev);
-
-	if (b->readonly)
-		return minivmm_save_fields(dev, writer);
-	minivmm_error(dev,
-		      "what is written to the disk %s would be in no snapshot: set readonly = yes",
-		      b->path);
-	return -1;
-}
-
-static int
-blk_load(struct minivmm_device *dev, struct minivmm_reader *reader, uint32_t version)
-{
-	return minivmm_load_fields(dev, reader, version);
-}
+static const char *const changed[] = { "refuse", "accept", NULL };
 
 static const struct minivmm_option options[] = {
 	VIRTIO_OPTIONS(struct blk),
 	MINIVMM_OPTION_AS(PATH, struct blk, path, NULL, "the file or block device that the disk is",
 			  .flags = MINIVMM_HOST),
 	MINIVMM_OPTION(struct blk, readonly, "no", "whether the guest may only read it"),
+	MINIVMM_OPTION(
+	    struct blk, temporary, "no",
+	    "whether what is written is forgotten at the end, unless a snapshot holds it",
+	    .flags = MINIVMM_HOST),
+	MINIVMM_OPTION_AS(
+	    PATH, struct blk, overlay, "",
+	    "where what is written goes, instead of to the disk itself: made, or gone on with",
+	    .flags = MINIVMM_HOST),
+	MINIVMM_OPTION(
+	    struct blk, layers, "",
+	    "overlays upon the disk that snapshots hold, the oldest first, ':' between two",
+	    .flags = MINIVMM_HOST),
+	MINIVMM_OPTION_AS(ENUM, struct blk, changed, "refuse",
+			  "at a restore, when the disk is newer than the snapshot",
+			  .flags = MINIVMM_HOST, .values = changed),
 	MINIVMM_OPTION(struct blk, serial, "", "its serial number, of at most 20 characters"),
 	MINIVMM_END,
 };
 
 static const struct minivmm_range ranges[] = { VIRTIO_RANGE, MINIVMM_END };
-static const struct minivmm_field fields[] = { VIRTIO_FIELDS(struct blk), MINIVMM_END };
+static const struct minivmm_field fields[] = {
+	VIRTIO_FIELDS(struct blk),
+	MINIVMM_FIELD(struct blk, bytes),
+	MINIVMM_FIELD(struct blk, changed_at),
+	MINIVMM_END,
+};
 
 static const struct minivmm_plugin blk = {
 	.name = "virtio-blk",
@@ -346,10 +406,10 @@ static const struct minivmm_plugin blk = {
 	.fields = fields,
 	.configure = blk_configure,
 	.start = blk_start,
+	.stop = blk_stop,
 	.destroy = blk_destroy,
-	.save = blk_save,
-	.load = blk_load,
 	.loaded = virtio_loaded,
 	.acpi = virtio_acpi,
+	.capture = blk_capture,
 };
 MINIVMM_REGISTER(blk);
