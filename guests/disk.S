@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Drives a virtio disk, as a driver does (virtio 1.2, sections 3.1 and 5.2): writes sectors here and there, reads each
- * back with its neighbours, zeroes some, flushes, and prints what it did and the sum of all bytes. The disk has 32
+ * back with its neighbours, zeroes some, flushes, and prints what it did and the sum of all. The disk has 32
  * sectors, of which the last 16 begin with a known byte. Flat 32 bit mode, without interrupts. Whatever is not as it
  * must be ends in ud2, a triple fault.
  */
@@ -88,16 +88,15 @@
 	xor	%edx, %edx
 	call	request
 
-	xor	%esi, %esi		/* the sum of the disk */
+	xor	%esi, %esi		/* the sum of the disk, in words of 32 bits */
 	xor	%edi, %edi
 3:	xor	%eax, %eax
 	mov	%esi, %ecx
 	mov	$512, %edx
 	call	request
 	xor	%ecx, %ecx
-4:	movzbl	BUFFER(%ecx), %eax
-	add	%eax, %edi
-	inc	%ecx
+4:	add	BUFFER(%ecx), %edi
+	add	$4, %ecx
 	cmp	$512, %ecx
 	jne	4b
 	inc	%esi
@@ -122,9 +121,11 @@ bad:	ud2
 /* The buffer's first 1536 bytes become al. */
 fill:	push	%edi
 	mov	$BUFFER, %edi
-	mov	$1536, %ecx
+	movzbl	%al, %eax
+	imul	$0x01010101, %eax
+	mov	$384, %ecx
 	cld
-	rep stosb
+	rep stosl
 	pop	%edi
 	ret
 

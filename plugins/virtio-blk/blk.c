@@ -261,6 +261,7 @@ blk_open(struct minivmm_device *dev)
 	if (disk_open(&b->disk, b->path, b->layers, !b->readonly && !above))
 		return -1;
 	b->bytes = b->disk.bytes;
+	b->changed_at = disk_changed(&b->disk);
 	if (!above)
 		return 0;
 	return b->temporary || access(b->overlay, F_OK)
@@ -391,7 +392,7 @@ static const struct minivmm_range ranges[] = { VIRTIO_RANGE, MINIVMM_END };
 static const struct minivmm_field fields[] = {
 	VIRTIO_FIELDS(struct blk),
 	MINIVMM_FIELD(struct blk, bytes),
-	MINIVMM_FIELD(struct blk, changed_at),
+	MINIVMM_FIELD(struct blk, changed_at, .flags = MINIVMM_FREE_RUNNING),
 	MINIVMM_END,
 };
 

@@ -21,7 +21,7 @@ sub disk {
     substr($disk, 512 * 21, 512 * 11) = "\0" x (512 * 11) if !defined $letters;
     return $disk;
 }
-my $said = sprintf "ABCDEF %08x\n", unpack '%32C*', disk();
+my $said = sprintf "ABCDEF %08x\n", unpack '%32V*', disk();
 
 sub fresh { unlink glob('*'); spew('disk.img', $raw) }
 
