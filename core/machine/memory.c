@@ -318,9 +318,8 @@ memory_read(const struct memory *memory, gpa_t gpa, void *to, size_t length)
 	return 0;
 }
 
-/* After the write: who takes the bits in between finds the page as it was, and the bit the next time. */
-static void
-mark_written(struct memory *memory, gpa_t gpa, size_t length)
+void
+memory_written(struct memory *memory, gpa_t gpa, size_t length)
 {
 	for (uint32_t i = 0; i < memory->count; i++) {
 		const struct memory_region *r = &memory->regions[i];
@@ -342,7 +341,7 @@ memory_write(struct memory *memory, gpa_t gpa, const void *from, size_t length)
 	for (size_t done = 0, part; done < length; done += part) {
 		part = extent(memory, gpa + done, length - done);
 		memcpy(memory_at(memory, gpa + done, part), (const uint8_t *)from + done, part);
-		mark_written(memory, gpa + done, part);
+		memory_written(memory, gpa + done, part);
 	}
 	return 0;
 }

@@ -34,7 +34,7 @@ struct memory {
 	uint64_t size; /* of all regions */
 	char *made;    /* path of a file that was not there before; NULL: none */
 	atomic_uint_least64_t
-	    *written; /* pages that memory_write wrote, since they were last taken */
+	    *written; /* pages that the host's side wrote, since they were last taken */
 };
 
 /* Adds anonymous memory, or a shared mapping of a file (made and sized when missing), or a private
@@ -55,6 +55,11 @@ void *memory_at(const struct memory *memory, gpa_t gpa, uint64_t length);
  * touch. */
 int memory_read(const struct memory *memory, gpa_t gpa, void *to, size_t length);
 int memory_write(struct memory *memory, gpa_t gpa, const void *from, size_t length);
+/*
+ * Bytes of one region have been written from the host's side. After the write: who takes the bits in between finds the
+ * page as it was, and the bit the next time. Any thread.
+ */
+void memory_written(struct memory *memory, gpa_t gpa, size_t length);
 
 /* A page of the image, which there is. */
 uint8_t *memory_page(const struct memory *memory, uint64_t page);
@@ -64,7 +69,7 @@ memory_words(const struct memory *memory)
 {
 	return (memory->size / PAGE_SIZE + 63) / 64;
 }
-/* Adds to a bitmap what memory_write has written since the last call. */
+/* Adds to a bitmap what the host's side has written since the last call. */
 void memory_take_written(struct memory *memory, uint64_t *pages);
 /* Adds the pages of private mappings that no longer are their file's: written by whomever since
  * they were mapped. Returns false where that can't be known. */

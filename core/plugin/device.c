@@ -373,6 +373,13 @@ devices_pause(struct devices *devices)
 				    devices->list[i].config->name);
 		}
 	devices->machine->loop.inner = false;
+	for (size_t i = 0; i < devices->count && !r; i++)
+		if (atomic_load(&devices->list[i].maps))
+			r = fail(STATUS_BUG,
+				 "device %s (plugin %s) keeps guest memory mapped over a pause: a "
+				 "mistake of the plugin's",
+				 devices->list[i].config->name,
+				 devices->list[i].plugin.descriptor.name);
 	return r;
 }
 

@@ -50,6 +50,7 @@ struct device {
 	size_t string_count;
 	uint64_t random[4];                        /* state of the device's generator */
 	atomic_uint_least64_t log_seconds;         /* rate limit: second << 32 | lines in it */
+	atomic_uint maps;                          /* of guest memory, not yet unmapped */
 	atomic_bool said;                          /* an error, since device_enter() */
 	bool configured, started, paused, pending; /* pending: pause is under way */
 };

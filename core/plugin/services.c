@@ -123,6 +123,27 @@ service_memory_write(struct minivmm_device *public, uint64_t gpa, const void *fr
 	return memory_write(&device_of(public)->all->machine->memory, gpa, from, length);
 }
 
+static void *
+service_memory_map(struct minivmm_device *public, uint64_t gpa, size_t length)
+{
+	struct device *d = device_of(public);
+	void *place = memory_at(&d->all->machine->memory, gpa, length);
+
+	if (place)
+		atomic_fetch_add(&d->maps, 1);
+	return place;
+}
+
+static void
+service_memory_unmap(struct minivmm_device *public, uint64_t gpa, size_t written)
+{
+	struct device *d = device_of(public);
+
+	if (written)
+		memory_written(&d->all->machine->memory, gpa, written);
+	atomic_fetch_sub(&d->maps, 1);
+}
+
 static void
 service_timer_set(struct minivmm_device *public, uint32_t timer, uint64_t deadline, uint64_t period)
 {
@@ -257,6 +278,8 @@ device_services_init(struct device *device)
 		.irq = service_irq,
 		.memory_read = service_memory_read,
 		.memory_write = service_memory_write,
+		.memory_map = service_memory_map,
+		.memory_unmap = service_memory_unmap,
 		.timer_set = service_timer_set,
 		.timer_cancel = service_timer_cancel,
 		.stream_readable = service_stream_readable,

@@ -1,62 +1,26 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A disk (virtio 1.2, section 5.2) that is a file or a block device of the host, and overlays upon it. Requests are done by
- * the vCPU that notifies, one after the other, and are complete when it goes on: none is ever in flight.
+ * the vCPU that notifies, one after the other, or by threads; none is in flight when the machine stands still.
  */
 #include <errno.h>
 #include <minivmm/plugin.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../virtio/queue.h"
-#include "disk.h"
+#include "blk.h"
 
-#define SECTOR 512u
-#define ID_BYTES 20u
-#define PART 65536u
-#define REQUEST_MAX (64ull << 20) /* bytes that one request may move: the vCPU stands meanwhile */
-#define RANGE_SECTORS (1u << 17)  /* of a discard, 64 MiB */
-#define RANGES 16u                /* in one */
-
-#define BLK_F_SEG_MAX (1ull << 2)
-#define BLK_F_RO (1ull << 5)
-#define BLK_F_BLK_SIZE (1ull << 6)
-#define BLK_F_FLUSH (1ull << 9)
-#define BLK_F_DISCARD (1ull << 13)
-#define BLK_F_WRITE_ZEROES (1ull << 14)
-
-enum blk_type { IN = 0, OUT = 1, FLUSH = 4, GET_ID = 8, DISCARD = 11, WRITE_ZEROES = 13 };
-enum blk_status { OK = 0, IOERR = 1, UNSUPP = 2 };
-
-struct blk {
-	struct virtio virtio;
-	const char *path, *layers, *overlay, *serial; /* options */
-	bool readonly, temporary;
-	uint32_t changed;    /* option: what is done when the file is not as the snapshot has it */
-	uint64_t bytes;      /* state: the disk's size */
-	uint64_t changed_at; /* state: when the file was last written, at the last snapshot */
-	uint32_t origin;     /* layers that a restored machine began with */
-	struct disk disk;
-	uint8_t *part; /* what is copied to or from memory, PART bytes */
-};
-
-struct blk_header {
-	uint32_t type, reserved;
-	uint64_t sector;
-};
-
-struct blk_range {
-	uint64_t sector;
-	uint32_t sectors, flags;
-};
+enum { SYNC, THREADS };
+enum { REFUSE, ACCEPT };
 
 static uint64_t
 blk_features(struct minivmm_device *dev)
 {
 	const struct blk *b = minivmm_state(dev);
 
-	return BLK_F_SEG_MAX | BLK_F_BLK_SIZE | BLK_F_FLUSH |
+	return BLK_F_SEG_MAX | BLK_F_BLK_SIZE | BLK_F_FLUSH | (b->queues > 1 ? BLK_F_MQ : 0) |
 	       (b->readonly ? BLK_F_RO : BLK_F_DISCARD | BLK_F_WRITE_ZEROES);
 }
 
@@ -71,6 +35,7 @@ blk_config(struct minivmm_device *dev, uint8_t *config)
 	memcpy(config, &(uint64_t){ b->bytes / SECTOR }, 8);
 	memcpy(config + 12, &seg_max, 4);
 	memcpy(config + 20, &size, 4);
+	memcpy(config + 34, &b->queues, 2);
 	memcpy(config + 36, &range, 4);
 	memcpy(config + 40, &ranges, 4);
 	memcpy(config + 44, &(uint32_t){ 1 }, 4); /* alignment of a discard, in sectors */
@@ -79,171 +44,124 @@ blk_config(struct minivmm_device *dev, uint8_t *config)
 	config[56] = 1; /* writing zeroes may unmap */
 }
 
-static bool
-blk_inside(const struct blk *b, uint64_t sector, uint64_t bytes)
-{
-	uint64_t sectors = b->bytes / SECTOR;
-
-	return bytes % SECTOR == 0 && sector <= sectors && bytes / SECTOR <= sectors - sector;
-}
-
-static uint8_t
-blk_failed(struct minivmm_device *dev, const char *what, uint64_t at)
-{
-	const struct blk *b = minivmm_state(dev);
-
-	minivmm_error(dev, "%s the disk %s at 0x%llx: %s", what, b->path, (unsigned long long)at,
-		      strerror(errno));
-	return IOERR;
-}
-
-/* A driver that has not been told of the cache has none: what is done is on the disk (section 5.2.6.2). */
-static uint8_t
-blk_written(struct minivmm_device *dev, uint64_t at)
+static struct blk_job *
+blk_job(struct minivmm_device *dev)
 {
 	struct blk *b = minivmm_state(dev);
+	struct blk_job *job = b->spare;
 
-	return virtio_has(&b->virtio, BLK_F_FLUSH) || !disk_flush(&b->disk)
-		   ? OK
-		   : blk_failed(dev, "flushing", at);
-}
-
-static uint8_t
-blk_read_write(struct minivmm_device *dev, const struct virtio_request *r,
-	       const struct blk_header *h, uint64_t bytes)
-{
-	struct blk *b = minivmm_state(dev);
-	bool write = h->type == OUT;
-	uint64_t skip = write ? sizeof(*h) : 0;
-
-	if (bytes > REQUEST_MAX || !blk_inside(b, h->sector, bytes) || (write && b->readonly))
-		return IOERR;
-	for (uint64_t done = 0; done < bytes;) {
-		uint64_t part = bytes - done < PART ? bytes - done : PART,
-			 at = h->sector * SECTOR + done;
-
-		if (write && virtio_copy(dev, &b->virtio, r, false, skip + done, b->part, part) !=
-				 (int64_t)part)
-			return IOERR;
-		if (write ? disk_write(&b->disk, b->part, part, at)
-			  : disk_read(&b->disk, b->part, part, at))
-			return blk_failed(dev, write ? "writing" : "reading", at);
-		if (!write &&
-		    virtio_copy(dev, &b->virtio, r, true, done, b->part, part) != (int64_t)part)
-			return IOERR;
-		done += part;
+	if (job) {
+		b->spare = job->next;
+		return job;
 	}
-	return write ? blk_written(dev, h->sector * SECTOR) : OK;
+	job = malloc(sizeof(*job));
+	if (!job)
+		minivmm_error(dev, "no memory for a request: it waits");
+	return job;
 }
 
-static uint8_t
-blk_ranges(struct minivmm_device *dev, const struct virtio_request *r, const struct blk_header *h)
+static void
+blk_spare(struct blk *b, struct blk_job *job)
 {
-	struct blk *b = minivmm_state(dev);
-	uint64_t bytes = r->out_bytes - sizeof(*h);
-	struct blk_range range;
-
-	if (b->readonly || !bytes || bytes % sizeof(range) || bytes / sizeof(range) > RANGES)
-		return b->readonly ? IOERR : UNSUPP;
-	for (uint64_t done = 0; done < bytes; done += sizeof(range)) {
-		if (virtio_copy(dev, &b->virtio, r, false, sizeof(*h) + done, &range,
-				sizeof(range)) != (int64_t)sizeof(range))
-			return IOERR;
-		/* Section 5.2.6.1: a flag that is not known, or unmap in a discard. */
-		if (range.flags & ~(h->type == WRITE_ZEROES ? 1u : 0u))
-			return UNSUPP;
-		if (range.sectors > RANGE_SECTORS ||
-		    !blk_inside(b, range.sector, (uint64_t)range.sectors * SECTOR))
-			return IOERR;
-		if (range.sectors &&
-		    disk_zero(&b->disk, (uint64_t)range.sectors * SECTOR, range.sector * SECTOR,
-			      h->type == DISCARD || range.flags))
-			return blk_failed(dev, "zeroing", range.sector * SECTOR);
-	}
-	return blk_written(dev, 0);
+	job->next = b->spare;
+	b->spare = job;
 }
 
-static uint8_t
-blk_do(struct minivmm_device *dev, const struct virtio_request *r, uint32_t *written)
-{
-	struct blk *b = minivmm_state(dev);
-	char id[ID_BYTES] = { 0 };
-	struct blk_header h;
-	uint8_t status;
-
-	if (virtio_copy(dev, &b->virtio, r, false, 0, &h, sizeof(h)) != (int64_t)sizeof(h))
-		return IOERR;
-	switch (h.type) {
-	case IN:
-		status = blk_read_write(dev, r, &h, r->in_bytes - 1);
-		if (status == OK)
-			*written += (uint32_t)(r->in_bytes - 1);
-		return status;
-	case OUT:
-		return blk_read_write(dev, r, &h, r->out_bytes - sizeof(h));
-	case FLUSH:
-		return !disk_flush(&b->disk) ? OK : blk_failed(dev, "flushing", 0);
-	case GET_ID:
-		memcpy(id, b->serial, strnlen(b->serial, sizeof(id)));
-		if (virtio_copy(dev, &b->virtio, r, true, 0, id,
-				r->in_bytes - 1 < sizeof(id) ? r->in_bytes - 1 : sizeof(id)) < 0)
-			return IOERR;
-		*written += sizeof(id);
-		return OK;
-	case DISCARD:
-	case WRITE_ZEROES:
-		return blk_ranges(dev, r, &h);
-	default:
-		return UNSUPP;
-	}
-}
-
+/* The requests of a queue, as many as may be under way. */
 static int
 blk_notify(struct minivmm_device *dev, uint32_t queue)
 {
 	struct blk *b = minivmm_state(dev);
-	struct virtio_request request;
+	struct blk_job *job;
 
-	while (virtio_pop(dev, &b->virtio, queue, &request) > 0) {
-		uint32_t written = 1;
-		uint8_t status;
-
-		if (!request.in_bytes || request.out_bytes < sizeof(struct blk_header)) {
-			virtio_broken(dev, &b->virtio, "a request without header or status");
+	while (!b->resting && b->flight < FLIGHT && (job = blk_job(dev))) {
+		job->queue = queue;
+		if (virtio_pop(dev, &b->virtio, queue, &job->request) <= 0) {
+			blk_spare(b, job);
 			break;
 		}
-		status = blk_do(dev, &request, &written);
-		if (virtio_copy(dev, &b->virtio, &request, true, request.in_bytes - 1, &status,
-				1) != 1 ||
-		    virtio_push(dev, &b->virtio, queue, &request, written))
+		if (!job->request.in_bytes || job->request.out_bytes < 16) {
+			virtio_broken(dev, &b->virtio, "a request without header or status");
+			blk_spare(b, job);
 			break;
+		}
+		if (job_begin(dev, job)) {
+			if (b->io == THREADS) {
+				b->flight++;
+				workers_give(&b->workers, job);
+				continue;
+			}
+			job_do(b, job);
+		}
+		job_end(dev, job);
+		blk_spare(b, job);
 	}
 	return 0;
 }
 
-static const struct virtio_kind kind = {
-	.id = 2, .queues = 1, .features = blk_features, .config = blk_config, .notify = blk_notify
-};
+/* What the workers have done goes back to the driver, and there is room for more. */
+static int
+blk_done(struct minivmm_device *dev, uint32_t post)
+{
+	struct blk *b = minivmm_state(dev);
+	struct blk_job *job, *next;
+
+	for (job = workers_take(&b->workers); job; job = next) {
+		next = job->next;
+		job_end(dev, job);
+		blk_spare(b, job);
+		b->flight--;
+	}
+	if (!b->resting)
+		return virtio_again(dev, 0);
+	if (!b->flight)
+		minivmm_paused(dev);
+	return 0;
+}
+
+/* The driver has reset the device: nothing of what it asked for happens after that. */
+static void
+blk_reset(struct minivmm_device *dev)
+{
+	struct blk *b = minivmm_state(dev);
+	struct blk_job *job, *next;
+
+	if (b->io != THREADS)
+		return;
+	for (job = workers_recall(&b->workers); job; job = next) {
+		next = job->next;
+		job_drop(dev, job);
+		blk_spare(b, job);
+		b->flight--;
+	}
+}
+
+#define KIND(n)                                                                                    \
+	{                                                                                          \
+		.id = 2, .queues = (n), .features = blk_features, .config = blk_config,            \
+		.notify = blk_notify, .reset = blk_reset                                           \
+	}
+static const struct virtio_kind kinds[VIRTIO_QUEUES] = { KIND(1), KIND(2), KIND(3), KIND(4) };
 
 static int
 blk_configure(struct minivmm_device *dev)
 {
 	struct blk *b = minivmm_state(dev);
 
-	b->virtio.kind = &kind;
+	b->virtio.kind = &kinds[b->queues - 1];
 	b->disk.dev = dev;
 	b->disk.readonly = b->readonly;
-	if (b->readonly + b->temporary + !!*b->overlay > 1) {
-		minivmm_error(dev, "readonly, temporary and overlay exclude one another: each says "
-				   "where what is written goes");
-		return -1;
-	}
-	b->part = malloc(PART);
-	if (!b->part) {
-		minivmm_error(dev, "no memory for %u bytes", PART);
-		return -1;
-	}
-	return 0;
+	pthread_mutex_init(&b->disk.lock, NULL);
+	pthread_mutex_init(&b->workers.lock, NULL);
+	pthread_cond_init(&b->workers.work, NULL);
+	pthread_cond_init(&b->workers.rest, NULL);
+	b->workers.last = &b->workers.first;
+	if (b->readonly + b->temporary + !!*b->overlay <= 1)
+		return 0;
+	minivmm_error(
+	    dev, "readonly, temporary and overlay exclude one another: each says where what is "
+		 "written goes");
+	return -1;
 }
 
 static int
@@ -268,8 +186,6 @@ blk_open(struct minivmm_device *dev)
 		   ? disk_begin(&b->disk, b->temporary ? NULL : b->overlay)
 		   : disk_continue(&b->disk, b->overlay);
 }
-
-enum { REFUSE, ACCEPT };
 
 /* Whoever restores a machine begins where it was, and leaves the disk as it was for the next. */
 static int
@@ -309,7 +225,28 @@ blk_start(struct minivmm_device *dev, const struct minivmm_start *start)
 		r = blk_restore(dev);
 	else if (!b->readonly)
 		r = disk_reset(&b->disk, b->origin);
+	if (!r && b->io == THREADS)
+		r = workers_start(dev, &b->workers);
+	b->resting = false;
 	return r ? r : virtio_again(dev, 0);
+}
+
+static int
+blk_pause(struct minivmm_device *dev)
+{
+	struct blk *b = minivmm_state(dev);
+
+	b->resting = true;
+	return b->flight ? MINIVMM_PENDING : 0;
+}
+
+static int
+blk_resume(struct minivmm_device *dev)
+{
+	struct blk *b = minivmm_state(dev);
+
+	b->resting = false;
+	return virtio_again(dev, 0);
 }
 
 /* The name from which those of overlays are made. */
@@ -347,9 +284,10 @@ blk_stop(struct minivmm_device *dev)
 {
 	struct blk *b = minivmm_state(dev);
 
+	workers_end(&b->workers);
 	if (!b->disk.count || !disk_flush(&b->disk))
 		return 0;
-	blk_failed(dev, "flushing", 0);
+	minivmm_error(dev, "flushing the disk %s: %s", b->path, strerror(errno));
 	return -1;
 }
 
@@ -358,10 +296,21 @@ blk_destroy(struct minivmm_device *dev)
 {
 	struct blk *b = minivmm_state(dev);
 
+	workers_end(&b->workers);
 	disk_close(&b->disk);
-	free(b->part);
+	while (b->spare) {
+		struct blk_job *job = b->spare;
+
+		b->spare = job->next;
+		free(job);
+	}
+	pthread_cond_destroy(&b->workers.rest);
+	pthread_cond_destroy(&b->workers.work);
+	pthread_mutex_destroy(&b->workers.lock);
+	pthread_mutex_destroy(&b->disk.lock);
 }
 
+static const char *const ios[] = { "sync", "threads", NULL };
 static const char *const changed[] = { "refuse", "accept", NULL };
 
 static const struct minivmm_option options[] = {
@@ -384,10 +333,20 @@ static const struct minivmm_option options[] = {
 	MINIVMM_OPTION_AS(ENUM, struct blk, changed, "refuse",
 			  "at a restore, when the disk is newer than the snapshot",
 			  .flags = MINIVMM_HOST, .values = changed),
+	MINIVMM_OPTION_AS(ENUM, struct blk, io, "sync",
+			  "who moves its bytes: the vCPU that asks, or threads", .values = ios,
+			  .flags = MINIVMM_HOST),
+	MINIVMM_OPTION(struct blk, queues, "1", "how many queues it has", .min = 1,
+		       .max = VIRTIO_QUEUES),
 	MINIVMM_OPTION(struct blk, serial, "", "its serial number, of at most 20 characters"),
 	MINIVMM_END,
 };
 
+static const struct minivmm_post posts[] = {
+	{ .name = "again", .run = virtio_again, .help = "goes on with the queues" },
+	[BLK_POST_DONE] = { .name = "done", .run = blk_done, .help = "ends requests" },
+	MINIVMM_END,
+};
 static const struct minivmm_range ranges[] = { VIRTIO_RANGE, MINIVMM_END };
 static const struct minivmm_field fields[] = {
 	VIRTIO_FIELDS(struct blk),
@@ -403,10 +362,12 @@ static const struct minivmm_plugin blk = {
 	.state_size = sizeof(struct blk),
 	.options = options,
 	.ranges = ranges,
-	.posts = virtio_posts,
+	.posts = posts,
 	.fields = fields,
 	.configure = blk_configure,
 	.start = blk_start,
+	.pause = blk_pause,
+	.resume = blk_resume,
 	.stop = blk_stop,
 	.destroy = blk_destroy,
 	.loaded = virtio_loaded,

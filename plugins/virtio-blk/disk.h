@@ -8,24 +8,29 @@
 #define PLUGINS_VIRTIO_BLK_DISK_H
 
 #include <minivmm/plugin.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/uio.h>
 
 #define DISK_LAYERS 128u
 #define DISK_CLUSTER 4096u
+#define DISK_PIECES 256u /* of memory that one call takes */
 
 struct disk_layer {
 	int fd;
-	char *path;       /* ours; NULL: the file has no name */
-	bool overlay;     /* else raw */
-	uint8_t id[16];   /* an overlay's */
-	uint8_t *present; /* an overlay's clusters, a bit each */
-	uint64_t data;    /* where an overlay's first cluster would lie */
-	bool written;     /* since it was begun or opened */
+	char *path;          /* ours; NULL: the file has no name */
+	bool overlay;        /* else raw */
+	uint8_t id[16];      /* an overlay's */
+	uint8_t *present;    /* an overlay's clusters, a bit each; read without the lock */
+	uint64_t data;       /* where an overlay's first cluster would lie */
+	atomic_bool written; /* since it was begun or opened */
 	/* Bytes of present, from and to, that the file has not yet; both 0: none. */
 	uint64_t marked, marked_end;
 };
 
 struct disk {
 	struct minivmm_device *dev; /* for errors */
+	pthread_mutex_t lock;       /* of writes to an overlay: they may share a cluster */
 	uint64_t bytes;             /* its size */
 	bool readonly;
 	uint32_t count; /* of layers */
@@ -51,9 +56,14 @@ int disk_begin(struct disk *disk, const char *path);
 int disk_continue(struct disk *disk, const char *path);
 void disk_close(struct disk *disk);
 
-/* errno says what; nothing is logged. */
-int disk_read(struct disk *disk, void *to, uint64_t length, uint64_t at);
-int disk_write(struct disk *disk, const void *from, uint64_t length, uint64_t at);
+/*
+ * length bytes of the pieces of memory, which hold as many or more. errno says what went wrong; nothing is logged. Any
+ * thread, several at a time.
+ */
+int disk_read(struct disk *disk, const struct iovec *pieces, uint32_t count, uint64_t length,
+	      uint64_t at);
+int disk_write(struct disk *disk, const struct iovec *pieces, uint32_t count, uint64_t length,
+	       uint64_t at);
 int disk_zero(struct disk *disk, uint64_t length, uint64_t at, bool unmap);
 int disk_flush(struct disk *disk);
 

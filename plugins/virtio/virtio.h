@@ -195,7 +195,7 @@ virtio_offered(struct minivmm_device *dev, const struct virtio *v)
  * makes requests faster than they are done, or a device that writes its own ring, would hold the device for ever.
  */
 #define VIRTIO_BUDGET 1024u
-static int
+static inline int
 virtio_again(struct minivmm_device *dev, uint32_t post)
 {
 	struct virtio *v = minivmm_state(dev);
@@ -236,7 +236,7 @@ virtio_config(struct minivmm_device *dev, const struct virtio *v, uint64_t offse
 }
 
 /* A read of the range. Registers are read by 4 bytes; what is none reads as 0. */
-static int
+static inline int
 virtio_read(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t *value)
 {
 	const struct virtio *v = minivmm_state(dev);
@@ -343,7 +343,7 @@ virtio_write_status(struct minivmm_device *dev, struct virtio *v, uint32_t value
 }
 
 /* A write to the range. Registers are written by 4 bytes; the configuration is not written. */
-static int
+static inline int
 virtio_write(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t wide)
 {
 	struct virtio *v = minivmm_state(dev);
@@ -385,7 +385,7 @@ virtio_write(struct minivmm_device *dev, const struct minivmm_access *a, uint64_
 }
 
 /* A plugin's loaded: the state may come from anyone. */
-static int
+static inline int
 virtio_loaded(struct minivmm_device *dev)
 {
 	const struct virtio *v = minivmm_state(dev);

@@ -49,6 +49,10 @@ is(slurp('disk.img'), $raw, 'leaves the disk as it was');
 is(names(), 'disk.img', 'and nothing behind');
 
 fresh();
+says(machine({ io => 'threads' }), $said, 'by threads');
+is(slurp('disk.img'), disk(), 'has what was written');
+
+fresh();
 says(machine({ overlay => 'here.ovl' }), $said, 'an overlay that is made');
 is(slurp('disk.img'), $raw, 'leaves the disk as it was');
 ok((stat 'here.ovl')[12] * 512 <= 40960, 'takes room for what was written');
@@ -56,7 +60,8 @@ says(machine({ overlay => 'here.ovl' }), $said, 'and is gone on with');
 says(machine({ layers => 'here.ovl', temporary => 'yes' }), $said, 'or lies below another');
 is(slurp('disk.img'), $raw, 'the disk is as it was');
 
-for my $how ([ 'the file itself', {} ], [ 'an overlay', { overlay => 'o' } ], [ 'a temporary overlay', { temporary => 'yes' } ]) {
+for my $how ([ 'the file itself', {} ], [ 'an overlay', { overlay => 'o' } ], [ 'a temporary overlay', { temporary => 'yes' } ],
+    [ 'an overlay, by threads', { overlay => 'o', io => 'threads', queues => 4 } ]) {
     my ($name, $keys) = @$how;
     fresh();
     says(machine($keys, @snap), $said, "$name: a snapshot in the midst");

@@ -27,7 +27,7 @@ my $length = length $good;
 my $snapshot = Snapshot->load('a.snap');
 is($snapshot->{version}, 1, 'its header is as described');
 is(join(' ', map { "$_->{tag}$_->{index}" } @{ $snapshot->{rows} }),
-    'CONF0 HOST0 DEVI0 VCPU0 VMVM0 MEMR0 SUMS0', 'so are its sections');
+    'HOST0 CONF0 TIME0 DEVI0 VCPU0 VMVM0 MEMR0 SUMS0', 'so are its sections');
 is($snapshot->{memory} =~ /\A\xba\xf8\x03\x00\xd8/, 1, 'memory begins with the guest');
 $snapshot->save('b.snap');
 is(slurp('b.snap'), $good, 'taken apart and put together, it is the same');

@@ -23,7 +23,7 @@
  * Threads: callbacks of one device never run at the same time, unless the descriptor has
  * MINIVMM_CONCURRENT. Range handlers run on a vCPU's thread, everything else on the I/O thread. A
  * callback never blocks. Services may be called from any callback of the phases they name; from a
- * thread of the plugin's own only minivmm_post().
+ * thread of the plugin's own only minivmm_post(), minivmm_memory_map() and minivmm_memory_unmap().
  *
  * Results: a callback returns 0, or says minivmm_error() and returns -1. In configure and start
  * that ends the machine; elsewhere it is counted, the guest sees what hardware would show (a read
@@ -342,6 +342,8 @@ struct minivmm_services {
 	int (*get_end)(struct minivmm_reader *reader);
 	int (*option_set)(struct minivmm_device *dev, const char *option, const char *value);
 	int (*capture_file)(struct minivmm_device *dev, int fd);
+	void *(*memory_map)(struct minivmm_device *dev, uint64_t gpa, size_t length);
+	void (*memory_unmap)(struct minivmm_device *dev, uint64_t gpa, size_t written);
 };
 
 /* The plugin's struct. Any phase. */
@@ -436,6 +438,23 @@ static inline int
 minivmm_memory_write(struct minivmm_device *dev, uint64_t gpa, const void *from, size_t length)
 {
 	return dev->services->memory_write(dev, gpa, from, length);
+}
+
+/*
+ * Guest memory in place, for system calls that are to read or write it: [gpa, gpa + length), or NULL when it is not
+ * memory in one piece. Each is to be unmapped, which says how many bytes from its start may have been written, before
+ * the device is at rest: none lives across a pause. From start on, from any thread.
+ */
+static inline void *
+minivmm_memory_map(struct minivmm_device *dev, uint64_t gpa, size_t length)
+{
+	return dev->services->memory_map(dev, gpa, length);
+}
+
+static inline void
+minivmm_memory_unmap(struct minivmm_device *dev, uint64_t gpa, size_t written)
+{
+	dev->services->memory_unmap(dev, gpa, written);
 }
 
 /*

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the guest asks of its disk (virtio 1.2, section 5.2.6). */
+#include <errno.h>
+#include <string.h>
+
+#include "blk.h"
+
+#define ID_BYTES 20u
+#define REQUEST_MAX (64ull << 20) /* bytes that one request may move */
+
+struct blk_header {
+	uint32_t type, reserved;
+	uint64_t sector;
+};
+
+static bool
+inside(const struct blk *b, uint64_t sector, uint64_t bytes)
+{
+	uint64_t sectors = b->bytes / SECTOR;
+
+	return bytes % SECTOR == 0 && sector <= sectors && bytes / SECTOR <= sectors - sector;
+}
+
+static void
+unmap(struct minivmm_device *dev, struct blk_job *job, uint64_t written)
+{
+	for (uint32_t i = 0; i < job->piece_count; i++) {
+		uint64_t part = job->pieces[i].iov_len < written ? job->pieces[i].iov_len : written;
+
+		minivmm_memory_unmap(dev, job->gpas[i], part);
+		written -= part;
+	}
+	job->piece_count = 0;
+}
+
+/* The segments' memory from skip on, length bytes of it. */
+static int
+map(struct minivmm_device *dev, struct blk_job *job, bool in, uint64_t skip)
+{
+	struct blk *b = minivmm_state(dev);
+	const struct virtio_request *r = &job->request;
+	const struct virtio_segment *s = r->segments + (in ? r->out : 0);
+	uint64_t left = job->length;
+
+	for (; left; s++) {
+		uint64_t part = s->length;
+
+		if (skip >= part) {
+			skip -= part;
+			continue;
+		}
+		part = part - skip < left ? part - skip : left;
+		job->gpas[job->piece_count] = s->address + skip;
+		job->pieces[job->piece_count] =
+		    (struct iovec){ minivmm_memory_map(dev, s->address + skip, part), part };
+		if (!job->pieces[job->piece_count].iov_base) {
+			unmap(dev, job, 0);
+			return virtio_bad(dev, &b->virtio, "a buffer that is not in memory");
+		}
+		job->piece_count++;
+		left -= part;
+		skip = 0;
+	}
+	return 0;
+}
+
+static bool
+begin_read_write(struct minivmm_device *dev, struct blk_job *job, uint64_t sector)
+{
+	struct blk *b = minivmm_state(dev);
+	bool in = job->type == IN;
+
+	job->length =
+	    in ? job->request.in_bytes - 1 : job->request.out_bytes - sizeof(struct blk_header);
+	job->at = sector * SECTOR;
+	job->status = IOERR;
+	if (job->length > REQUEST_MAX || !inside(b, sector, job->length) || (!in && b->readonly))
+		return false;
+	return !map(dev, job, in, in ? 0 : sizeof(struct blk_header));
+}
+
+static bool
+begin_ranges(struct minivmm_device *dev, struct blk_job *job)
+{
+	struct blk *b = minivmm_state(dev);
+	uint64_t bytes = job->request.out_bytes - sizeof(struct blk_header);
+	const uint32_t flags = job->type == WRITE_ZEROES; /* unmap; section 5.2.6.1 */
+
+	job->status = b->readonly ? IOERR : UNSUPP;
+	if (b->readonly || !bytes || bytes % sizeof(struct blk_range) ||
+	    bytes / sizeof(struct blk_range) > RANGES)
+		return false;
+	if (virtio_copy(dev, &b->virtio, &job->request, false, sizeof(struct blk_header),
+			job->ranges, bytes) != (int64_t)bytes)
+		return false;
+	job->range_count = (uint32_t)(bytes / sizeof(struct blk_range));
+	for (uint32_t i = 0; i < job->range_count; i++) {
+		const struct blk_range *range = &job->ranges[i];
+
+		if (range->flags & ~flags)
+			return false;
+		job->status = IOERR;
+		if (range->sectors > RANGE_SECTORS ||
+		    !inside(b, range->sector, (uint64_t)range->sectors * SECTOR))
+			return false;
+		job->status = UNSUPP;
+	}
+	return true;
+}
+
+static void
+get_id(struct minivmm_device *dev, struct blk_job *job)
+{
+	struct blk *b = minivmm_state(dev);
+	uint64_t room = job->request.in_bytes - 1;
+	char id[ID_BYTES] = { 0 };
+
+	memcpy(id, b->serial, strnlen(b->serial, sizeof(id)));
+	room = room < sizeof(id) ? room : sizeof(id);
+	job->status =
+	    virtio_copy(dev, &b->virtio, &job->request, true, 0, id, room) < 0 ? IOERR : OK;
+	job->written += (uint32_t)room;
+}
+
+bool
+job_begin(struct minivmm_device *dev, struct blk_job *job)
+{
+	struct blk *b = minivmm_state(dev);
+	struct blk_header h;
+
+	job->piece_count = job->range_count = 0;
+	job->error = 0;
+	job->written = 1; /* the status */
+	job->status = IOERR;
+	/* A driver that has not been told of the cache has none (section 5.2.6.2). */
+	job->flush = !virtio_has(&b->virtio, BLK_F_FLUSH);
+	if (virtio_copy(dev, &b->virtio, &job->request, false, 0, &h, sizeof(h)) !=
+	    (int64_t)sizeof(h))
+		return false;
+	job->type = h.type;
+	switch (h.type) {
+	case IN:
+	case OUT:
+		return begin_read_write(dev, job, h.sector);
+	case DISCARD:
+	case WRITE_ZEROES:
+		return begin_ranges(dev, job);
+	case FLUSH:
+		return true;
+	case GET_ID:
+		get_id(dev, job);
+		return false;
+	default:
+		job->status = UNSUPP;
+		return false;
+	}
+}
+
+static int
+zero_all(struct disk *disk, const struct blk_job *job)
+{
+	for (uint32_t i = 0; i < job->range_count; i++) {
+		const struct blk_range *range = &job->ranges[i];
+
+		if (range->sectors &&
+		    disk_zero(disk, (uint64_t)range->sectors * SECTOR, range->sector * SECTOR,
+			      job->type == DISCARD || range->flags))
+			return -1;
+	}
+	return 0;
+}
+
+void
+job_do(struct blk *b, struct blk_job *job)
+{
+	int r = 0;
+
+	if (job->type == IN)
+		r = disk_read(&b->disk, job->pieces, job->piece_count, job->length, job->at);
+	else if (job->type == OUT)
+		r = disk_write(&b->disk, job->pieces, job->piece_count, job->length, job->at);
+	else if (job->type != FLUSH)
+		r = zero_all(&b->disk, job);
+	if (!r && (job->type == FLUSH || (job->flush && job->type != IN)))
+		r = disk_flush(&b->disk);
+	job->status = r ? IOERR : OK;
+	job->error = r ? errno : 0;
+	if (!r && job->type == IN)
+		job->written += (uint32_t)job->length;
+}
+
+void
+job_drop(struct minivmm_device *dev, struct blk_job *job)
+{
+	unmap(dev, job, job->type == IN ? job->length : 0);
+}
+
+int
+job_end(struct minivmm_device *dev, struct blk_job *job)
+{
+	struct blk *b = minivmm_state(dev);
+
+	if (job->error)
+		minivmm_error(dev, "%s the disk %s at 0x%llx: %s",
+			      job->type == IN ? "reading" : "writing", b->path,
+			      (unsigned long long)job->at, strerror(job->error));
+	job_drop(dev, job);
+	if (!virtio_live(&b->virtio, job->queue))
+		return -1;
+	if (virtio_copy(dev, &b->virtio, &job->request, true, job->request.in_bytes - 1,
+			&job->status, 1) != 1)
+		return -1;
+	return virtio_push(dev, &b->virtio, job->queue, &job->request, job->written);
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Threads that do what blocks. */
+#include <signal.h>
+#include <string.h>
+
+#include "blk.h"
+
+static void *
+worker(void *argument)
+{
+	struct minivmm_device *dev = argument;
+	struct blk *b = minivmm_state(dev);
+	struct workers *w = &b->workers;
+
+	pthread_mutex_lock(&w->lock);
+	while (!w->ending) {
+		struct blk_job *job = w->first;
+
+		if (!job) {
+			pthread_cond_wait(&w->work, &w->lock);
+			continue;
+		}
+		w->first = job->next;
+		if (!w->first)
+			w->last = &w->first;
+		w->busy++;
+		pthread_mutex_unlock(&w->lock);
+		job_do(b, job);
+		pthread_mutex_lock(&w->lock);
+		job->next = w->done;
+		w->done = job;
+		w->busy--;
+		pthread_cond_broadcast(&w->rest);
+		minivmm_post(dev, BLK_POST_DONE);
+	}
+	pthread_mutex_unlock(&w->lock);
+	return NULL;
+}
+
+int
+workers_start(struct minivmm_device *dev, struct workers *w)
+{
+	sigset_t all, before;
+	int error = 0;
+
+	if (w->count)
+		return 0;
+	w->last = &w->first;
+	sigfillset(&all);
+	/* A fault that is blocked ends the process without a word. */
+	sigdelset(&all, SIGSEGV);
+	sigdelset(&all, SIGBUS);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	while (w->count < WORKERS && !error) {
+		error = pthread_create(&w->threads[w->count], NULL, worker, dev);
+		w->count += !error;
+	}
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (error)
+		minivmm_error(dev, "can't start a thread: %s", strerror(error));
+	return error ? -1 : 0;
+}
+
+void
+workers_end(struct workers *w)
+{
+	pthread_mutex_lock(&w->lock);
+	w->ending = true;
+	pthread_cond_broadcast(&w->work);
+	pthread_mutex_unlock(&w->lock);
+	for (uint32_t i = 0; i < w->count; i++)
+		pthread_join(w->threads[i], NULL);
+	w->count = 0;
+}
+
+void
+workers_give(struct workers *w, struct blk_job *job)
+{
+	job->next = NULL;
+	pthread_mutex_lock(&w->lock);
+	*w->last = job;
+	w->last = &job->next;
+	pthread_cond_signal(&w->work);
+	pthread_mutex_unlock(&w->lock);
+}
+
+struct blk_job *
+workers_take(struct workers *w)
+{
+	struct blk_job *jobs;
+
+	pthread_mutex_lock(&w->lock);
+	jobs = w->done;
+	w->done = NULL;
+	pthread_mutex_unlock(&w->lock);
+	return jobs;
+}
+
+struct blk_job *
+workers_recall(struct workers *w)
+{
+	struct blk_job *jobs;
+
+	pthread_mutex_lock(&w->lock);
+	jobs = w->first;
+	w->first = NULL;
+	while (w->busy)
+		pthread_cond_wait(&w->rest, &w->lock);
+	*(jobs ? w->last : &jobs) = w->done;
+	w->done = NULL;
+	w->last = &w->first;
+	pthread_mutex_unlock(&w->lock);
+	return jobs;
+}
