@@ -307,6 +307,22 @@ kvm_memory(struct kvm *kvm, uint32_t slot, uint64_t gpa, uint64_t size, void *ho
 }
 
 int
+kvm_bind(struct kvm *kvm, bool port, uint64_t address, uint32_t width, uint64_t value, int fd,
+	 bool bound)
+{
+	struct kvm_ioeventfd event = {
+		.datamatch = value,
+		.addr = address,
+		.len = width,
+		.fd = fd,
+		.flags = KVM_IOEVENTFD_FLAG_DATAMATCH | (port ? KVM_IOEVENTFD_FLAG_PIO : 0) |
+			 (bound ? 0 : KVM_IOEVENTFD_FLAG_DEASSIGN),
+	};
+
+	return ioctl(kvm->vm, KVM_IOEVENTFD, &event);
+}
+
+int
 kvm_dirty_log(struct kvm *kvm, uint32_t slot, uint64_t *bitmap)
 {
 	struct kvm_dirty_log log = { .slot = slot, .dirty_bitmap = bitmap };

@@ -60,6 +60,12 @@ int kvm_memory(struct kvm *kvm, uint32_t slot, uint64_t gpa, uint64_t size, void
 	       bool dirty_log);
 /* Fills bitmap, a bit per page of the slot that the guest wrote since the last call; (pages + 63) /
  * 64 words. */
+/*
+ * A write of value, width bytes wide, at a port or an address signals an eventfd instead of being an exit; or no longer
+ * does. Says nothing: 0, or -1 with errno.
+ */
+int kvm_bind(struct kvm *kvm, bool port, uint64_t address, uint32_t width, uint64_t value, int fd,
+	     bool bound);
 int kvm_dirty_log(struct kvm *kvm, uint32_t slot, uint64_t *bitmap);
 
 /* In-kernel PICs, IOAPIC, LAPICs and PIT. Before the vCPUs. */

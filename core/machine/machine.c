@@ -300,6 +300,7 @@ machine_resume(struct machine *m)
 		return 0;
 	for (uint32_t i = 0; i < m->vcpu_count && !r && m->point.kind; i++)
 		r = vcpu_arm(&m->vcpus[i]);
+	binds_set(m, !m->trace && !m->point.kind);
 	if (!r)
 		r = kvm_go(&m->kvm);
 	if (r)

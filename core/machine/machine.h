@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 
 #include "kvm/kvm.h"
+#include "machine/bind.h"
 #include "machine/bus.h"
 #include "machine/clock.h"
 #include "machine/irq.h"
@@ -69,6 +70,7 @@ struct machine {
 	struct irqs irqs;
 	struct vm_clock clock;
 	struct loop loop;
+	struct bind *binds;
 	struct point point;  /* set before machine_run; fires once */
 	struct trace *trace; /* NULL: none */
 	struct machine_hooks hooks;

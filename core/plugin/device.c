@@ -245,6 +245,11 @@ device_destroy(struct device *d)
 
 	for (uint32_t i = 0; d->watches && i < d->plugin.watch_count; i++)
 		loop_remove(loop, &d->watches[i].source);
+	for (struct device_bind *b = d->binds, *next; b; b = next) {
+		next = b->next;
+		bind_remove(d->all->machine, &b->bind);
+		free(b);
+	}
 	for (uint32_t i = 0; d->timers && i < d->plugin.timer_count; i++)
 		loop_timer_remove(loop, &d->timers[i].timer);
 	for (uint32_t i = 0; d->posts && i < d->plugin.post_count; i++)

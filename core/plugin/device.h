@@ -22,6 +22,13 @@ struct device_watch {
 	uint32_t index;
 };
 
+struct device_bind {
+	struct bind bind;
+	struct device *device;
+	uint32_t watch;
+	struct device_bind *next;
+};
+
 struct device_post {
 	struct loop_deferred deferred;
 	struct device *device;
@@ -43,6 +50,7 @@ struct device {
 	struct bus_gate *gate; /* its lock is held in every callback, unless concurrent */
 	struct device_timer *timers;
 	struct device_watch *watches;
+	struct device_bind *binds; /* list, owned */
 	struct device_post *posts;
 	struct device_stream *streams;
 	uint32_t streams_ready; /* how many are initialised */

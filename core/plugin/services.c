@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The services that plugin.h offers, device by device. */
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 
 #include "base/log.h"
 #include "plugin/device.h"
@@ -232,6 +235,68 @@ service_watch(struct minivmm_device *public, uint32_t watch, int fd, uint32_t ev
 }
 
 static void
+bind_ready(struct bind *bind)
+{
+	struct device_bind *b = bind->context;
+	const struct minivmm_watch *row = &b->device->plugin.descriptor.watches[b->watch];
+
+	DEVICE_CALL(b->device, row->name, row->ready(&b->device->public, b->watch, EPOLLIN));
+}
+
+/* The place of one of the device's ranges; false: it is not placed. */
+static bool
+range_base(struct device *d, uint32_t index, uint32_t *space, uint64_t *base)
+{
+	const struct minivmm_range *row = &d->plugin.descriptor.ranges[index];
+	const struct bus *bus = &d->all->machine->bus;
+	const struct bus_space *in = row->space == MINIVMM_PIO ? &bus->pio : &bus->mmio;
+
+	for (uint32_t i = 0; i < in->count; i++)
+		if (in->ranges[i].device == &d->public && in->ranges[i].index == index) {
+			*space = row->space;
+			*base = in->ranges[i].base;
+			return true;
+		}
+	return false;
+}
+
+static int
+service_bind_write(struct minivmm_device *public, const struct minivmm_bind *bind)
+{
+	struct device *d = device_of(public);
+	struct device_bind *b;
+	uint64_t base;
+
+	if (!has_row(d, "watch", "watches", bind->watch, d->plugin.watch_count) ||
+	    !has_row(d, "range", "ranges", bind->range, d->plugin.range_count))
+		return -1;
+	b = calloc(1, sizeof(*b));
+	if (!b) {
+		device_say(d, "no memory for an event");
+		return -1;
+	}
+	*b = (struct device_bind){ .bind = { .ready = bind_ready,
+					     .context = b,
+					     .width = bind->width,
+					     .value = bind->value },
+				   .device = d,
+				   .watch = bind->watch,
+				   .next = d->binds };
+	if (!range_base(d, bind->range, &b->bind.space, &base)) {
+		free(b); /* nobody can write there */
+		return 0;
+	}
+	b->bind.address = base + bind->offset;
+	if (bind_add(d->all->machine, &b->bind)) {
+		device_say(d, "no event for a write: %s", strerror(errno));
+		free(b);
+		return -1;
+	}
+	d->binds = b;
+	return 0;
+}
+
+static void
 service_post(struct minivmm_device *public, uint32_t post)
 {
 	struct device *d = device_of(public);
@@ -287,6 +352,7 @@ device_services_init(struct device *device)
 		.stream_writable = service_stream_writable,
 		.stream_write = service_stream_write,
 		.watch = service_watch,
+		.bind_write = service_bind_write,
 		.post = service_post,
 		.exit = service_exit,
 		.paused = service_paused,

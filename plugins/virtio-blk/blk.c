@@ -227,6 +227,8 @@ blk_start(struct minivmm_device *dev, const struct minivmm_start *start)
 		r = disk_reset(&b->disk, b->origin);
 	if (!r && b->io == THREADS)
 		r = workers_start(dev, &b->workers);
+	if (!r && b->io == THREADS && start->reason != MINIVMM_RESET)
+		r = virtio_bind(dev);
 	b->resting = false;
 	return r ? r : virtio_again(dev, 0);
 }
@@ -347,6 +349,7 @@ static const struct minivmm_post posts[] = {
 	[BLK_POST_DONE] = { .name = "done", .run = blk_done, .help = "ends requests" },
 	MINIVMM_END,
 };
+static const struct minivmm_watch watches[] = { VIRTIO_WATCHES, MINIVMM_END };
 static const struct minivmm_range ranges[] = { VIRTIO_RANGE, MINIVMM_END };
 static const struct minivmm_field fields[] = {
 	VIRTIO_FIELDS(struct blk),
@@ -362,6 +365,7 @@ static const struct minivmm_plugin blk = {
 	.state_size = sizeof(struct blk),
 	.options = options,
 	.ranges = ranges,
+	.watches = watches,
 	.posts = posts,
 	.fields = fields,
 	.configure = blk_configure,

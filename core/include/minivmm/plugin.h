@@ -294,6 +294,13 @@ struct minivmm_plugin {
 	}
 #endif
 
+/* A write of the guest that may come as an event. Built by the plugin; may grow: zero what is not set. */
+struct minivmm_bind {
+	uint32_t range, width; /* index of the row; bytes */
+	uint64_t offset, value;
+	uint32_t watch; /* index of the row whose ready is called */
+};
+
 enum minivmm_level { MINIVMM_ERROR, MINIVMM_WARNING, MINIVMM_INFO, MINIVMM_DEBUG };
 enum minivmm_irq_operation { MINIVMM_IRQ_RAISE, MINIVMM_IRQ_LOWER, MINIVMM_IRQ_PULSE };
 
@@ -344,6 +351,7 @@ struct minivmm_services {
 	int (*capture_file)(struct minivmm_device *dev, int fd);
 	void *(*memory_map)(struct minivmm_device *dev, uint64_t gpa, size_t length);
 	void (*memory_unmap)(struct minivmm_device *dev, uint64_t gpa, size_t written);
+	int (*bind_write)(struct minivmm_device *dev, const struct minivmm_bind *bind);
 };
 
 /* The plugin's struct. Any phase. */
@@ -510,6 +518,19 @@ static inline int
 minivmm_watch(struct minivmm_device *dev, uint32_t watch, int fd, uint32_t events)
 {
 	return dev->services->watch(dev, watch, fd, events);
+}
+
+/*
+ * From here on a write of this value there may come as an event: the watch's ready is called on the I/O thread instead of
+ * the range's write on the vCPU's, once for several, and the vCPU does not wait for it. Which of them is called is the
+ * host's choice (a trace shows each write), so that both do the same; and start looks for what a write asked for that
+ * was made before a snapshot, but not told yet. In start, unless it is for a reset. Returns 0, or -1 after an error has
+ * been said.
+ */
+static inline int
+minivmm_bind_write(struct minivmm_device *dev, const struct minivmm_bind *bind)
+{
+	return dev->services->bind_write(dev, bind);
 }
 
 /*

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Writes of the guest that KVM turns into events (KVM_IOEVENTFD): the vCPU goes on at once, and the main thread takes the
+ * event. While somebody looks at each access, for a trace or a point, they are accesses like any other.
+ */
+#ifndef MACHINE_BIND_H
+#define MACHINE_BIND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "machine/loop.h"
+
+struct machine;
+
+/* One such write; embedded in what belongs to it, address fixed while added. */
+struct bind {
+	struct loop_source source; /* ready: bind's own */
+	void (*ready)(struct bind *bind);
+	void *context;
+	uint32_t space, width; /* enum minivmm_space; bytes */
+	uint64_t address, value;
+	bool bound; /* KVM knows of it */
+	struct bind *next;
+};
+
+/* Main thread. -1: there is no descriptor; errno is set. From the machine's next start on. */
+int bind_add(struct machine *machine, struct bind *bind);
+void bind_remove(struct machine *machine, struct bind *bind);
+/* Binds them, or unbinds them. Where KVM does not, they stay accesses. */
+void binds_set(struct machine *machine, bool bound);
+
+#endif
