@@ -19,8 +19,10 @@
 #define FADT_HARDWARE_REDUCED (1u << 20)
 #define FADT_RESET (1u << 10)
 #define FADT_WBINVD (1u << 0)
+#define FADT_8042 (1u << 1)
 #define FADT_NO_VGA (1u << 2)
 #define FADT_NO_RTC (1u << 5)
+#define CENTURY 0x32 /* where a PC's clock keeps it */
 
 struct acpi {
 	const struct devices *devices;
@@ -177,14 +179,27 @@ set_register(uint8_t *place, uint64_t port)
 	memcpy(place + 4, &port, sizeof(port));
 }
 
+static bool
+has_role(const struct devices *devices, enum minivmm_acpi_role role)
+{
+	for (size_t d = 0; d < devices->count; d++)
+		for (uint32_t n = 0; n < devices->list[d].plugin.acpi_count; n++)
+			if (devices->list[d].plugin.descriptor.acpi[n].role == role)
+				return true;
+	return false;
+}
+
 static uint64_t
 fadt(struct acpi *a, uint64_t dsdt_at, const struct bus_range *power)
 {
+	bool clock = has_role(a->devices, MINIVMM_ACPI_CLOCK);
 	uint32_t flags = FADT_HARDWARE_REDUCED | FADT_WBINVD | (power ? FADT_RESET : 0);
-	uint16_t boot = FADT_NO_VGA | FADT_NO_RTC;
+	uint16_t boot = (uint16_t)(FADT_NO_VGA | (clock ? 0 : FADT_NO_RTC) |
+				   (has_role(a->devices, MINIVMM_ACPI_KEYBOARD) ? FADT_8042 : 0));
 	uint8_t whole[FADT_BYTES] = { 0 };
 	struct aml table = { 0 };
 
+	whole[108] = clock ? CENTURY : 0;
 	memcpy(whole + 109, &boot, sizeof(boot));
 	memcpy(whole + 112, &flags, sizeof(flags));
 	whole[131] = 5; /* minor version: 6.5 */

@@ -34,7 +34,7 @@ struct memory {
 	uint64_t size; /* of all regions */
 	char *made;    /* path of a file that was not there before; NULL: none */
 	atomic_uint_least64_t
-	    *written; /* pages that memory_write wrote, since they were last taken */
+	    *written; /* pages that we wrote, past KVM's log, since they were last taken */
 };
 
 /* Adds anonymous memory, or a shared mapping of a file (made and sized when missing), or a private
@@ -55,6 +55,12 @@ void *memory_at(const struct memory *memory, gpa_t gpa, uint64_t length);
  * touch. */
 int memory_read(const struct memory *memory, gpa_t gpa, void *to, size_t length);
 int memory_write(struct memory *memory, gpa_t gpa, const void *from, size_t length);
+/* Is all of it memory? */
+bool memory_covers(const struct memory *memory, gpa_t gpa, uint64_t length);
+/* The caller has just written what lies in one region: a snapshot must know, and KVM's log does not. */
+void memory_mark_written(struct memory *memory, gpa_t gpa, uint64_t length);
+/* Whole pages become zeros, and the host gets the memory back where it can. 0, or -1 as memory_write. */
+int memory_discard(struct memory *memory, gpa_t gpa, uint64_t length);
 
 /* A page of the image, which there is. */
 uint8_t *memory_page(const struct memory *memory, uint64_t page);

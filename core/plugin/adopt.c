@@ -406,7 +406,7 @@ check_acpi(struct adoption *a)
 	const struct minivmm_acpi *rows = a->plugin->descriptor.acpi;
 
 	for (uint32_t i = 0; i < a->plugin->acpi_count; i++) {
-		if (rows[i].role > MINIVMM_ACPI_POWER)
+		if (rows[i].role > MINIVMM_ACPI_CLOCK)
 			return wrong(a,
 				     "it is for a newer minivmm: acpi[%u] has the unknown role %u; "
 				     "update minivmm",

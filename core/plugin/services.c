@@ -123,6 +123,12 @@ service_memory_write(struct minivmm_device *public, uint64_t gpa, const void *fr
 	return memory_write(&device_of(public)->all->machine->memory, gpa, from, length);
 }
 
+static int
+service_memory_discard(struct minivmm_device *public, uint64_t gpa, uint64_t length)
+{
+	return memory_discard(&device_of(public)->all->machine->memory, gpa, length);
+}
+
 static void
 service_timer_set(struct minivmm_device *public, uint32_t timer, uint64_t deadline, uint64_t period)
 {
@@ -226,6 +232,12 @@ service_exit(struct minivmm_device *public, uint64_t status)
 }
 
 static void
+service_panic(struct minivmm_device *public)
+{
+	machine_end(device_of(public)->all->machine, CAUSE_PANIC, 0);
+}
+
+static void
 service_paused(struct minivmm_device *public)
 {
 	device_of(public)->pending = false;
@@ -257,6 +269,7 @@ device_services_init(struct device *device)
 		.irq = service_irq,
 		.memory_read = service_memory_read,
 		.memory_write = service_memory_write,
+		.memory_discard = service_memory_discard,
 		.timer_set = service_timer_set,
 		.timer_cancel = service_timer_cancel,
 		.stream_readable = service_stream_readable,
@@ -266,6 +279,7 @@ device_services_init(struct device *device)
 		.watch = service_watch,
 		.post = service_post,
 		.exit = service_exit,
+		.panic = service_panic,
 		.paused = service_paused,
 		.instruction = service_instruction,
 	};

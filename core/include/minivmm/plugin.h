@@ -228,6 +228,10 @@ enum minivmm_acpi_role {
 	/* What switches the machine off: its first range of ports has MINIVMM_POWER_... registers of a byte (sections
 	 * 4.8.3.7 and 4.8.3.6). */
 	MINIVMM_ACPI_POWER,
+	/* A PC's keyboard controller, and its real-time clock with the century at 0x32: kernels look whether the
+	 * FADT says that they are there (section 5.2.9.3). */
+	MINIVMM_ACPI_KEYBOARD,
+	MINIVMM_ACPI_CLOCK,
 };
 
 struct minivmm_acpi {
@@ -332,6 +336,8 @@ struct minivmm_services {
 	int (*get_begin)(struct minivmm_reader *reader, const char *name, size_t *elements);
 	int (*get_next)(struct minivmm_reader *reader);
 	int (*get_end)(struct minivmm_reader *reader);
+	void (*panic)(struct minivmm_device *dev);
+	int (*memory_discard)(struct minivmm_device *dev, uint64_t gpa, uint64_t length);
 };
 
 /* The plugin's struct. Any phase. */
@@ -429,6 +435,19 @@ minivmm_memory_write(struct minivmm_device *dev, uint64_t gpa, const void *from,
 }
 
 /*
+ * The guest does not want what is in these pages any more: they become zeros, take no room in a snapshot, and the host
+ * gets the memory back where it can. gpa and length are multiples of 4096. 0; or -1, and nothing done, when not all of
+ * it is memory, or the host does not know this. From start on.
+ */
+static inline int
+minivmm_memory_discard(struct minivmm_device *dev, uint64_t gpa, uint64_t length)
+{
+	return dev->services->size > offsetof(struct minivmm_services, memory_discard)
+		   ? dev->services->memory_discard(dev, gpa, length)
+		   : -1;
+}
+
+/*
  * Timers, by index of their row; from start on. deadline is on the VM's clock (a past one fires at
  * once); period in ns, 0: once. After a restore they are set as they were.
  */
@@ -498,6 +517,17 @@ static inline void
 minivmm_exit(struct minivmm_device *dev, uint64_t status)
 {
 	dev->services->exit(dev, status);
+}
+
+/* Ends the machine, soon: its guest has panicked. A host that does not know this ends it with guest status 99. From start
+ * on. */
+static inline void
+minivmm_panic(struct minivmm_device *dev)
+{
+	if (dev->services->size > offsetof(struct minivmm_services, panic))
+		dev->services->panic(dev);
+	else
+		dev->services->exit(dev, 99);
 }
 
 /* What was in flight when pause answered MINIVMM_PENDING is done. On the I/O thread. */
