@@ -55,6 +55,12 @@ my %expected = (
         registers => { rbx => 0x0a786966, rcx => 0, rdi => 0x8004, rsp => 0x5000 },
     },
     'protected' => { out => "32 bit: ok\n", registers => { rbx => 0x180000, rsp => 0x201000 } },
+    'pvpanic' => {
+        status => 102,
+        out => "3\n",
+        err => qr/\Aminivmm: warning: panic0: the guest has panicked, and goes on with its crash kernel\nminivmm: warning: panic0: the guest has panicked\n\z/,
+        registers => { rax => 1, rdx => 0x505 },
+    },
     'serial-fifo' => { out => "overrun, time-out: ab\n", registers => { rsp => 0x5000 } },
     'serial-probe' => { out => "16550A\n", registers => { rsp => 0x5000 } },
     'simple' => {
