@@ -27,6 +27,7 @@ my %expected = (
         registers => { rsp => 0x8000 },
     },
     'elf' => { out => "ELF: ok\n", registers => { rcx => 0, rdx => 0x3fd } },
+    'i8042' => { status => 3, out => "8042\n", registers => { rax => 0xfe, rdx => 0x3fd, rsp => 0x5000 } },
     'linux' => {
         set => ["boot.image=$top/guests/bzimage.bin", 'vm.memory=4M', 'device.serial0.input=none'],
         out => "console=ttyS0\nRSD PTR\n3\n",
@@ -60,6 +61,10 @@ my %expected = (
         out => "3\n",
         err => qr/\Aminivmm: warning: panic0: the guest has panicked, and goes on with its crash kernel\nminivmm: warning: panic0: the guest has panicked\n\z/,
         registers => { rax => 1, rdx => 0x505 },
+    },
+    'rtc' => {
+        out => "2024-02-29 12:34:56 05\n1999-12-31 23:59:59 06\n1999-12-31 23:59:59 06\neight periods\n",
+        registers => { rcx => 0, rsp => 0x5000 },
     },
     'serial-fifo' => { out => "overrun, time-out: ab\n", registers => { rsp => 0x5000 } },
     'serial-probe' => { out => "16550A\n", registers => { rsp => 0x5000 } },
