@@ -12,6 +12,11 @@ use Test::More;
 # makes an end of what has none.
 my $said = qr/^log0: \d+\.\d{9} vcpu 0 rip/m;
 my %expected = (
+    'balloon' => {
+        out => "balloon: ok\n",
+        err => qr/\Astatistics swap_in=0 .* free=12288 total=65536 available=0 .*\nballoon 8K\n\z/,
+        registers => { rcx => 0, rdi => 0xe000, rsp => 0x8000 },
+    },
     'batch' => {
         set => ['device.serial0.input=text:2 + 3*4\n'],
         out => "? 14\n",
