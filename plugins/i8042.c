@@ -265,6 +265,7 @@ static const struct minivmm_field fields[] = {
 
 static const struct minivmm_acpi acpi[] = {
 	{ .hid = "PNP0303", .role = MINIVMM_ACPI_KEYBOARD },
+	{ .hid = "PNP0F13", .only = "aux_irq" },
 	MINIVMM_END,
 };
 

@@ -239,6 +239,9 @@ struct minivmm_acpi {
 	    hid; /* "PNP0501", "LNRO0005"; NULL: it has a role, but is no device that a driver finds */
 	const char *cid; /* of a device that it is compatible with, or NULL */
 	uint32_t role;   /* enum minivmm_acpi_role */
+	/* Name of an option of type irq: a second id of the device, which has this interrupt and no range, and is left out
+	 * where that is none. NULL: all but what such rows have. */
+	const char *only;
 };
 
 #define MINIVMM_POWER_CONTROL 0 /* bits 2 to 4 say how to sleep, bit 5 does it */
