@@ -19,8 +19,10 @@
 #define FADT_HARDWARE_REDUCED (1u << 20)
 #define FADT_RESET (1u << 10)
 #define FADT_WBINVD (1u << 0)
+#define FADT_8042 (1u << 1)
 #define FADT_NO_VGA (1u << 2)
 #define FADT_NO_RTC (1u << 5)
+#define CENTURY 0x32 /* where a PC's clock keeps it */
 
 struct acpi {
 	const struct devices *devices;
@@ -78,13 +80,40 @@ finish(struct acpi *a, struct aml *table)
 	return failed ? 0 : at;
 }
 
-/* All of the device's ranges and interrupts. */
+/* Is an option's interrupt that of a row of its own? */
+static bool
+has_own_row(const struct device *device, const char *option)
+{
+	for (uint32_t i = 0; i < device->plugin.acpi_count; i++) {
+		const char *only = device->plugin.descriptor.acpi[i].only;
+
+		if (only && !strcmp(only, option))
+			return true;
+	}
+	return false;
+}
+
+static const struct minivmm_irq *
+irq_of(const struct device *device, const struct minivmm_option *row)
+{
+	return (const struct minivmm_irq *)((const char *)device->public.state + row->offset);
+}
+
+/* A row that has only one interrupt is left out where there is none. */
+static bool
+is_there(const struct device *device, const struct minivmm_acpi *row)
+{
+	for (uint32_t i = 0; row->only && i < device->plugin.option_count; i++)
+		if (!strcmp(device->plugin.descriptor.options[i].name, row->only))
+			return irq_of(device, &device->plugin.descriptor.options[i])->handle;
+	return row->hid;
+}
+
 static void
-resources(struct aml *aml, const struct device *device)
+ranges(struct aml *aml, const struct device *device)
 {
 	const struct machine *machine = device->all->machine;
 	const struct bus_space *spaces[] = { &machine->bus.pio, &machine->bus.mmio };
-	size_t begin = aml_resources_begin(aml);
 
 	for (int s = 0; s < 2; s++)
 		for (uint32_t i = 0; i < spaces[s]->count; i++) {
@@ -98,17 +127,27 @@ resources(struct aml *aml, const struct device *device)
 			else
 				aml_resource_memory(aml, range->base, range->length);
 		}
+}
+
+/* The one interrupt that the row has; or all ranges and interrupts of the device that no other row has. */
+static void
+resources(struct aml *aml, const struct device *device, const struct minivmm_acpi *row)
+{
+	size_t begin = aml_resources_begin(aml);
+
+	if (!row->only)
+		ranges(aml, device);
 	for (uint32_t i = 0; i < device->plugin.option_count; i++) {
-		const struct minivmm_option *row = &device->plugin.descriptor.options[i];
-		const struct minivmm_irq *irq =
-		    (const struct minivmm_irq *)((const char *)device->public.state + row->offset);
+		const struct minivmm_option *option = &device->plugin.descriptor.options[i];
+		const struct irq_source *source;
 
-		if (row->type == MINIVMM_IRQ && irq->handle) {
-			const struct irq_source *source = &machine->irqs.sources[irq->handle - 1];
-
-			aml_resource_irq(aml, source->line, source->edge, source->active_low,
-					 !source->edge);
-		}
+		if (option->type != MINIVMM_IRQ || !irq_of(device, option)->handle ||
+		    (row->only ? strcmp(option->name, row->only)
+			       : has_own_row(device, option->name)))
+			continue;
+		source = &device->all->machine->irqs.sources[irq_of(device, option)->handle - 1];
+		aml_resource_irq(aml, source->line, source->edge, source->active_low,
+				 !source->edge);
 	}
 	aml_resources_end(aml, begin);
 }
@@ -132,7 +171,7 @@ describe(struct aml *aml, const struct device *device, const struct minivmm_acpi
 	aml_name(aml, "_UID");
 	aml_integer(aml, number);
 	aml_name(aml, "_CRS");
-	resources(aml, device);
+	resources(aml, device, row);
 	aml_end(aml, begin);
 }
 
@@ -150,7 +189,7 @@ dsdt(struct acpi *a, bool power)
 		const struct device *device = &a->devices->list[i];
 
 		for (uint32_t n = 0; n < device->plugin.acpi_count; n++)
-			if (device->plugin.descriptor.acpi[n].hid)
+			if (is_there(device, &device->plugin.descriptor.acpi[n]))
 				describe(&table, device, &device->plugin.descriptor.acpi[n],
 					 number++);
 	}
@@ -177,14 +216,27 @@ set_register(uint8_t *place, uint64_t port)
 	memcpy(place + 4, &port, sizeof(port));
 }
 
+static bool
+has_role(const struct devices *devices, enum minivmm_acpi_role role)
+{
+	for (size_t d = 0; d < devices->count; d++)
+		for (uint32_t n = 0; n < devices->list[d].plugin.acpi_count; n++)
+			if (devices->list[d].plugin.descriptor.acpi[n].role == role)
+				return true;
+	return false;
+}
+
 static uint64_t
 fadt(struct acpi *a, uint64_t dsdt_at, const struct bus_range *power)
 {
+	bool clock = has_role(a->devices, MINIVMM_ACPI_CLOCK);
 	uint32_t flags = FADT_HARDWARE_REDUCED | FADT_WBINVD | (power ? FADT_RESET : 0);
-	uint16_t boot = FADT_NO_VGA | FADT_NO_RTC;
+	uint16_t boot = (uint16_t)(FADT_NO_VGA | (clock ? 0 : FADT_NO_RTC) |
+				   (has_role(a->devices, MINIVMM_ACPI_KEYBOARD) ? FADT_8042 : 0));
 	uint8_t whole[FADT_BYTES] = { 0 };
 	struct aml table = { 0 };
 
+	whole[108] = clock ? CENTURY : 0;
 	memcpy(whole + 109, &boot, sizeof(boot));
 	memcpy(whole + 112, &flags, sizeof(flags));
 	whole[131] = 5; /* minor version: 6.5 */

@@ -288,8 +288,8 @@ extent(const struct memory *memory, gpa_t gpa, size_t length)
 	return 0;
 }
 
-static bool
-covered(const struct memory *memory, gpa_t gpa, size_t length)
+bool
+memory_covers(const struct memory *memory, gpa_t gpa, uint64_t length)
 {
 	gpa_t end;
 
@@ -309,7 +309,7 @@ covered(const struct memory *memory, gpa_t gpa, size_t length)
 int
 memory_read(const struct memory *memory, gpa_t gpa, void *to, size_t length)
 {
-	if (!covered(memory, gpa, length))
+	if (!memory_covers(memory, gpa, length))
 		return -1;
 	for (size_t done = 0, part; done < length; done += part) {
 		part = extent(memory, gpa + done, length - done);
@@ -319,7 +319,7 @@ memory_read(const struct memory *memory, gpa_t gpa, void *to, size_t length)
 }
 
 void
-memory_written(struct memory *memory, gpa_t gpa, size_t length)
+memory_mark_written(struct memory *memory, gpa_t gpa, uint64_t length)
 {
 	for (uint32_t i = 0; i < memory->count; i++) {
 		const struct memory_region *r = &memory->regions[i];
@@ -336,12 +336,12 @@ memory_written(struct memory *memory, gpa_t gpa, size_t length)
 int
 memory_write(struct memory *memory, gpa_t gpa, const void *from, size_t length)
 {
-	if (!covered(memory, gpa, length))
+	if (!memory_covers(memory, gpa, length))
 		return -1;
 	for (size_t done = 0, part; done < length; done += part) {
 		part = extent(memory, gpa + done, length - done);
 		memcpy(memory_at(memory, gpa + done, part), (const uint8_t *)from + done, part);
-		memory_written(memory, gpa + done, part);
+		memory_mark_written(memory, gpa + done, part);
 	}
 	return 0;
 }

@@ -59,7 +59,11 @@ int memory_write(struct memory *memory, gpa_t gpa, const void *from, size_t leng
  * Bytes of one region have been written from the host's side. After the write: who takes the bits in between finds the
  * page as it was, and the bit the next time. Any thread.
  */
-void memory_written(struct memory *memory, gpa_t gpa, size_t length);
+void memory_mark_written(struct memory *memory, gpa_t gpa, uint64_t length);
+/* Is all of it memory? */
+bool memory_covers(const struct memory *memory, gpa_t gpa, uint64_t length);
+/* Whole pages become zeros, and the host gets the memory back where it can. 0, or -1 as memory_write. */
+int memory_discard(struct memory *memory, gpa_t gpa, uint64_t length);
 
 /* A page of the image, which there is. */
 uint8_t *memory_page(const struct memory *memory, uint64_t page);

@@ -400,19 +400,31 @@ check_all_names(struct adoption *a)
 	return trouble;
 }
 
+static bool
+is_irq(const struct adoption *a, const char *name)
+{
+	for (uint32_t i = 0; i < a->plugin->option_count; i++)
+		if (!strcmp(a->plugin->descriptor.options[i].name, name))
+			return a->plugin->descriptor.options[i].type == MINIVMM_IRQ;
+	return false;
+}
+
 static const char *
 check_acpi(struct adoption *a)
 {
 	const struct minivmm_acpi *rows = a->plugin->descriptor.acpi;
 
 	for (uint32_t i = 0; i < a->plugin->acpi_count; i++) {
-		if (rows[i].role > MINIVMM_ACPI_POWER)
+		if (rows[i].role > MINIVMM_ACPI_CLOCK)
 			return wrong(a,
 				     "it is for a newer minivmm: acpi[%u] has the unknown role %u; "
 				     "update minivmm",
 				     i, rows[i].role);
 		if (!rows[i].hid && (rows[i].cid || !rows[i].role))
 			return wrong(a, "acpi[%u] has no hid", i);
+		if (rows[i].only && !is_irq(a, rows[i].only))
+			return wrong(a, "acpi[%u] has only %s, which is no option of type irq", i,
+				     rows[i].only);
 	}
 	return NULL;
 }

@@ -143,8 +143,14 @@ service_memory_unmap(struct minivmm_device *public, uint64_t gpa, size_t written
 	struct device *d = device_of(public);
 
 	if (written)
-		memory_written(&d->all->machine->memory, gpa, written);
+		memory_mark_written(&d->all->machine->memory, gpa, written);
 	atomic_fetch_sub(&d->maps, 1);
+}
+
+static int
+service_memory_discard(struct minivmm_device *public, uint64_t gpa, uint64_t length)
+{
+	return memory_discard(&device_of(public)->all->machine->memory, gpa, length);
 }
 
 static void
@@ -312,6 +318,12 @@ service_exit(struct minivmm_device *public, uint64_t status)
 }
 
 static void
+service_panic(struct minivmm_device *public)
+{
+	machine_end(device_of(public)->all->machine, CAUSE_PANIC, 0);
+}
+
+static void
 service_paused(struct minivmm_device *public)
 {
 	device_of(public)->pending = false;
@@ -345,6 +357,7 @@ device_services_init(struct device *device)
 		.memory_write = service_memory_write,
 		.memory_map = service_memory_map,
 		.memory_unmap = service_memory_unmap,
+		.memory_discard = service_memory_discard,
 		.timer_set = service_timer_set,
 		.timer_cancel = service_timer_cancel,
 		.stream_readable = service_stream_readable,
@@ -355,6 +368,7 @@ device_services_init(struct device *device)
 		.bind_write = service_bind_write,
 		.post = service_post,
 		.exit = service_exit,
+		.panic = service_panic,
 		.paused = service_paused,
 		.instruction = service_instruction,
 	};

@@ -33,6 +33,11 @@ struct virtio_kind {
 	int (*notify)(struct minivmm_device *dev, uint32_t queue);
 	/* The whole configuration into 256 zeroed bytes. NULL: none. */
 	void (*config)(struct minivmm_device *dev, uint8_t *config);
+	/* The driver writes to the configuration. NULL: that does nothing. */
+	void (*config_write)(struct minivmm_device *dev, uint64_t offset, uint32_t width,
+			     uint64_t value);
+	/* Counts the changes of the configuration. NULL: it never changes. */
+	uint32_t (*generation)(struct minivmm_device *dev);
 	/* The driver has reset the device: requests are forgotten. NULL: nothing to do. */
 	void (*reset)(struct minivmm_device *dev);
 };
@@ -314,7 +319,8 @@ virtio_read(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t
 	case VIRTIO_STATUS:
 		*value = v->status;
 		break;
-	case VIRTIO_CONFIG_GENERATION: /* a configuration never changes */
+	case VIRTIO_CONFIG_GENERATION:
+		*value = v->kind->generation ? v->kind->generation(dev) : 0;
 		break;
 	}
 	return 0;
@@ -362,12 +368,14 @@ virtio_write_queue(struct minivmm_device *dev, struct virtio *v, uint64_t offset
 	}
 }
 
-static inline void
+static inline int
 virtio_write_status(struct minivmm_device *dev, struct virtio *v, uint32_t value)
 {
+	bool live = v->status & VIRTIO_DRIVER_OK;
+
 	if (!value) {
 		virtio_reset(dev, v);
-		return;
+		return 0;
 	}
 	/* Section 2.2.2: what the driver wants that was not offered is refused. */
 	if (value & VIRTIO_FEATURES_OK && !(v->status & VIRTIO_FEATURES_OK) &&
@@ -375,15 +383,19 @@ virtio_write_status(struct minivmm_device *dev, struct virtio *v, uint32_t value
 		value &= ~(uint32_t)VIRTIO_FEATURES_OK;
 	v->status =
 	    (value & 0xff & ~(uint32_t)VIRTIO_NEEDS_RESET) | (v->status & VIRTIO_NEEDS_RESET);
+	/* Some drivers fill a queue, and notify of it, before they are ready: Linux's balloon does. */
+	return !live && v->status & VIRTIO_DRIVER_OK ? virtio_again(dev, 0) : 0;
 }
 
-/* A write to the range. Registers are written by 4 bytes; the configuration is not written. */
+/* A write to the range. Registers are written by 4 bytes. */
 static inline int
 virtio_write(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t wide)
 {
 	struct virtio *v = minivmm_state(dev);
 	uint32_t value = (uint32_t)wide;
 
+	if (a->offset >= VIRTIO_CONFIG && v->kind->config_write)
+		v->kind->config_write(dev, a->offset - VIRTIO_CONFIG, a->width, wide);
 	if (a->offset >= VIRTIO_CONFIG || a->width != 4)
 		return 0;
 	switch (a->offset) {
@@ -411,8 +423,7 @@ virtio_write(struct minivmm_device *dev, const struct minivmm_access *a, uint64_
 			minivmm_irq_lower(dev, &v->irq);
 		break;
 	case VIRTIO_STATUS:
-		virtio_write_status(dev, v, value);
-		break;
+		return virtio_write_status(dev, v, value);
 	default:
 		virtio_write_queue(dev, v, a->offset, value);
 	}

@@ -12,6 +12,11 @@ use Test::More;
 # makes an end of what has none.
 my $said = qr/^log0: \d+\.\d{9} vcpu 0 rip/m;
 my %expected = (
+    'balloon' => {
+        out => "balloon: ok\n",
+        err => qr/\Astatistics swap_in=0 .* free=12288 total=65536 available=0 .*\nballoon 8K\n\z/,
+        registers => { rcx => 0, rdi => 0xe000, rsp => 0x8000 },
+    },
     'batch' => {
         set => ['device.serial0.input=text:2 + 3*4\n'],
         out => "? 14\n",
@@ -28,6 +33,7 @@ my %expected = (
         registers => { rsp => 0x8000 },
     },
     'elf' => { out => "ELF: ok\n", registers => { rcx => 0, rdx => 0x3fd } },
+    'i8042' => { status => 3, out => "8042\n", registers => { rax => 0xfe, rdx => 0x3fd, rsp => 0x5000 } },
     'linux' => {
         set => ["boot.image=$top/guests/bzimage.bin", 'vm.memory=4M', 'device.serial0.input=none'],
         out => "console=ttyS0\nRSD PTR\n3\n",
@@ -56,6 +62,16 @@ my %expected = (
         registers => { rbx => 0x0a786966, rcx => 0, rdi => 0x8004, rsp => 0x5000 },
     },
     'protected' => { out => "32 bit: ok\n", registers => { rbx => 0x180000, rsp => 0x201000 } },
+    'pvpanic' => {
+        status => 102,
+        out => "3\n",
+        err => qr/\Aminivmm: warning: panic0: the guest has panicked, and goes on with its crash kernel\nminivmm: warning: panic0: the guest has panicked\n\z/,
+        registers => { rax => 1, rdx => 0x505 },
+    },
+    'rtc' => {
+        out => "2024-02-29 12:34:56 05\n1999-12-31 23:59:59 06\n1999-12-31 23:59:59 06\neight periods\n",
+        registers => { rcx => 0, rsp => 0x5000 },
+    },
     'serial-fifo' => { out => "overrun, time-out: ab\n", registers => { rsp => 0x5000 } },
     'serial-probe' => { out => "16550A\n", registers => { rsp => 0x5000 } },
     'simple' => {
@@ -79,6 +95,7 @@ my %expected = (
         out => join('', map { "line in $_\n" } 0 .. 5),
         registers => { rcx => 6, rbx => 0xd0000000, rip => 0x1235 },
     },
+    'vsock' => { out => "vsock: ok\n", registers => { rbx => 0xd0000000, rbp => 0x8080, rsp => 0x7000 } },
 );
 
 my $before = names($configs);

@@ -37,13 +37,15 @@ sub options {
 sub device {
     my ($plugin, $number) = @_;
     my $text = "\n[device d$number]\nplugin = $plugin\n" . ($more{$plugin} // '');
+    my $ports = 0;
     for my $o (options($plugin)) {
         next if $text =~ /^$o->{name} = /m;
         my %value = (
-            port => sprintf('0x%x', 0x1000 + 0x100 * $number),
+            port => sprintf('0x%x', 0x1000 + 0x100 * $number + 0x40 * $ports),
             address => sprintf('0x%x', 0xd000_0000 + 0x10_0000 * $number),
             irq => 16 + $number % 8,
         );
+        $ports++ if $o->{type} eq 'port';
         my $value = $value{ $o->{type} };
         $value = 'file:/dev/null' if $o->{type} eq 'stream' && $o->{name} =~ /out/;
         $text .= "$o->{name} = $value\n" if defined $value;

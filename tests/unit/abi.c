@@ -401,6 +401,7 @@ longer_registration(void **state)
 	X(fields[0].flags = 0x40, "newer minivmm: field level has the unknown flags 0x40")         \
 	X(acpi[0].role = 7, "newer minivmm: acpi[0] has the unknown role 7")                       \
 	X(acpi[1].hid = NULL, "acpi[1] has no hid")                                                \
+	X(acpi[1].only = "level", "acpi[1] has only level, which is no option of type irq")        \
 	X(d->save = save, "save without load")
 
 #define NUMBER(change, words) +1

@@ -31,8 +31,9 @@ struct fake {
 	struct minivmm_services services;
 	const struct minivmm_plugin *plugin;
 	uint64_t now;
-	bool line;
+	bool line;      /* of the irq with handle 0 */
 	unsigned rises; /* of the line */
+	bool lines[4];  /* of those that a test has given handles, from 1 */
 	struct fake_timer timers[FAKE_TIMERS];
 	uint8_t in[FAKE_BUFFER], out[FAKE_BUFFER]; /* of stream 0 */
 	size_t in_length, in_taken, out_length;
@@ -68,6 +69,11 @@ fake_irq(struct minivmm_device *dev, const struct minivmm_irq *irq, uint32_t ope
 	struct fake *f = fake_of(dev);
 	bool up = operation == MINIVMM_IRQ_RAISE;
 
+	if (irq->handle) {
+		assert_in_range(irq->handle, 1, 3);
+		f->lines[irq->handle] = up;
+		return;
+	}
 	if (operation == MINIVMM_IRQ_PULSE || (up && !f->line))
 		f->rises++;
 	f->line = up;
@@ -183,7 +189,7 @@ fake_reset(struct fake *f)
 }
 
 /* An access of one byte to range 0. */
-static void
+static inline void
 fake_write(struct fake *f, uint64_t offset, uint8_t value)
 {
 	struct minivmm_access access = { .offset = offset, .width = 1 };
@@ -191,7 +197,7 @@ fake_write(struct fake *f, uint64_t offset, uint8_t value)
 	assert_int_equal(f->plugin->ranges[0].write(&f->device, &access, value), 0);
 }
 
-static uint8_t
+static inline uint8_t
 fake_read(struct fake *f, uint64_t offset)
 {
 	struct minivmm_access access = { .offset = offset, .width = 1 };
@@ -203,7 +209,7 @@ fake_read(struct fake *f, uint64_t offset)
 }
 
 /* Moves the clock; what is due fires, in the order of the table. */
-static void
+static inline void
 fake_pass(struct fake *f, uint64_t ns)
 {
 	f->now += ns;
@@ -218,7 +224,7 @@ fake_pass(struct fake *f, uint64_t ns)
 }
 
 /* The host sends bytes, and the device is told. */
-static void
+static inline void
 fake_send(struct fake *f, const void *bytes, size_t length)
 {
 	assert_true(f->in_length + length <= sizeof(f->in));
@@ -228,7 +234,7 @@ fake_send(struct fake *f, const void *bytes, size_t length)
 }
 
 /* The reader takes more. */
-static void
+static inline void
 fake_make_room(struct fake *f, size_t room)
 {
 	f->room = room;

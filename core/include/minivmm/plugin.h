@@ -229,6 +229,10 @@ enum minivmm_acpi_role {
 	/* What switches the machine off: its first range of ports has MINIVMM_POWER_... registers of a byte (sections
 	 * 4.8.3.7 and 4.8.3.6). */
 	MINIVMM_ACPI_POWER,
+	/* A PC's keyboard controller, and its real-time clock with the century at 0x32: kernels look whether the
+	 * FADT says that they are there (section 5.2.9.3). */
+	MINIVMM_ACPI_KEYBOARD,
+	MINIVMM_ACPI_CLOCK,
 };
 
 struct minivmm_acpi {
@@ -236,6 +240,9 @@ struct minivmm_acpi {
 	    hid; /* "PNP0501", "LNRO0005"; NULL: it has a role, but is no device that a driver finds */
 	const char *cid; /* of a device that it is compatible with, or NULL */
 	uint32_t role;   /* enum minivmm_acpi_role */
+	/* Name of an option of type irq: a second id of the device, which has this interrupt and no range, and is left out
+	 * where that is none. NULL: all but what such rows have. */
+	const char *only;
 };
 
 #define MINIVMM_POWER_CONTROL 0 /* bits 2 to 4 say how to sleep, bit 5 does it */
@@ -352,6 +359,8 @@ struct minivmm_services {
 	void *(*memory_map)(struct minivmm_device *dev, uint64_t gpa, size_t length);
 	void (*memory_unmap)(struct minivmm_device *dev, uint64_t gpa, size_t written);
 	int (*bind_write)(struct minivmm_device *dev, const struct minivmm_bind *bind);
+	void (*panic)(struct minivmm_device *dev);
+	int (*memory_discard)(struct minivmm_device *dev, uint64_t gpa, uint64_t length);
 };
 
 /* The plugin's struct. Any phase. */
@@ -466,6 +475,17 @@ minivmm_memory_unmap(struct minivmm_device *dev, uint64_t gpa, size_t written)
 }
 
 /*
+ * The guest does not want what is in these pages any more: they become zeros, take no room in a snapshot, and the host
+ * gets the memory back where it can. gpa and length are multiples of 4096. 0; or -1, and nothing done, when not all of
+ * it is memory. From start on.
+ */
+static inline int
+minivmm_memory_discard(struct minivmm_device *dev, uint64_t gpa, uint64_t length)
+{
+	return dev->services->memory_discard(dev, gpa, length);
+}
+
+/*
  * Timers, by index of their row; from start on. deadline is on the VM's clock (a past one fires at
  * once); period in ns, 0: once. After a restore they are set as they were.
  */
@@ -548,6 +568,13 @@ static inline void
 minivmm_exit(struct minivmm_device *dev, uint64_t status)
 {
 	dev->services->exit(dev, status);
+}
+
+/* Ends the machine, soon: its guest has panicked. From start on. */
+static inline void
+minivmm_panic(struct minivmm_device *dev)
+{
+	dev->services->panic(dev);
 }
 
 /* What was in flight when pause answered MINIVMM_PENDING is done. On the I/O thread. */

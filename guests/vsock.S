@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Drives a virtio socket device, as a driver does (virtio 1.2, section 5.10): calls two ports of the host on which
+ * nobody listens, and sends data on a connection that there is not, before it gives any buffer for the answers. Each is
+ * to be reset, in order. Flat 32 bit mode, without interrupts. Whatever is not as it must be ends in ud2, a triple fault.
+ */
+#define DEVICE 0xd0000000
+#define RX 0x4000	/* of each queue: descriptors, then its rings */
+#define TX 0x5000
+#define EVENT 0x6000
+#define AVAIL 0x100
+#define USED 0x200
+#define SIZE 4
+#define BUFFERS 0x8000	/* four of 64 bytes */
+#define HEADER 44
+
+	.macro put register, value
+	movl	$\value, \register(%ebx)
+	.endm
+	.macro expect register, value
+	cmpl	$\value, \register(%ebx)
+	jne	bad
+	.endm
+	.macro queue number, at
+	put	0x030, \number
+	put	0x038, SIZE
+	put	0x080, \at
+	put	0x090, \at + AVAIL
+	put	0x0a0, \at + USED
+	put	0x044, 1
+	expect	0x044, 1
+	.endm
+	/* The packet in which the data of a descriptor of TX is. */
+	.macro send number, packet, length
+	movl	$\packet, TX + 16 * \number
+	movl	$\length, TX + 16 * \number + 8
+	movw	$\number, TX + AVAIL + 4 + 2 * \number
+	movw	$\number + 1, TX + AVAIL + 2
+	put	0x050, 1
+	cmpw	$\number + 1, TX + USED + 2
+	jne	bad
+	.endm
+	/* A reset of this port of ours, by that of the host's. */
+	.macro reset number, ours, hosts
+	movl	$BUFFERS + 64 * \number, RX + 16 * \number
+	movl	$64, RX + 16 * \number + 8
+	movw	$2, RX + 16 * \number + 12
+	movw	$\number, RX + AVAIL + 4 + 2 * \number
+	movw	$\number + 1, RX + AVAIL + 2
+	put	0x050, 0
+	cmpw	$\number + 1, RX + USED + 2
+	jne	bad
+	cmpl	$HEADER, RX + USED + 8 + 8 * \number
+	jne	bad
+	mov	$BUFFERS + 64 * \number, %ebp
+	cmpl	$2, (%ebp)		/* from the host */
+	jne	bad
+	cmpl	$3, 8(%ebp)
+	jne	bad
+	cmpl	$\hosts, 16(%ebp)
+	jne	bad
+	cmpl	$\ours, 20(%ebp)
+	jne	bad
+	cmpl	$0x00030001, 28(%ebp)	/* a stream, reset */
+	jne	bad
+	.endm
+
+	.code32
+	mov	$0x7000, %esp
+	mov	$DEVICE, %ebx
+	expect	0x008, 19
+	put	0x070, 3
+	put	0x024, 1
+	put	0x020, 1
+	put	0x070, 11
+	expect	0x070, 11		/* FEATURES_OK */
+	queue	0, RX
+	queue	1, TX
+	queue	2, EVENT
+	expect	0x100, 3		/* our address */
+	expect	0x104, 0
+	put	0x070, 15		/* DRIVER_OK */
+
+	send	0, call, HEADER
+	incl	call + 16		/* from our next port, to the host's next */
+	incl	call + 20
+	send	1, call, HEADER
+	send	2, data, HEADER + 5
+	reset	0, 1000, 80
+	reset	1, 1001, 81
+	reset	2, 2000, 90
+	mov	$text, %esi
+	call	say
+	hlt
+bad:	ud2
+
+	.include "say.inc"
+
+call:	.quad	3, 2
+	.long	1000, 80, 0
+	.word	1, 1			/* a stream, asked for */
+	.long	0, 0x1000, 0
+data:	.quad	3, 2
+	.long	2000, 90, 5
+	.word	1, 5			/* a stream's bytes */
+	.long	0, 0x1000, 0
+	.ascii	"hello"
+text:	.asciz	"vsock: ok\n"

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Takes a guest kernel's word that it has panicked, which ends the machine: QEMU's pvpanic device in its ISA form
+ * (docs/specs/pvpanic of QEMU), of one port. Read, it says which events it knows; written, which have happened.
+ */
+#include <minivmm/plugin.h>
+
+#define PANICKED 0x1u
+#define CRASH_LOADED 0x2u /* the panic is handled by a crash kernel, which runs now */
+
+static int
+pvpanic_read(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t *value)
+{
+	*value = PANICKED | CRASH_LOADED;
+	return 0;
+}
+
+static int
+pvpanic_write(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t value)
+{
+	if (value & CRASH_LOADED)
+		minivmm_log(dev, MINIVMM_WARNING,
+			    "the guest has panicked, and goes on with its crash kernel");
+	if (value & PANICKED) {
+		minivmm_log(dev, MINIVMM_WARNING, "the guest has panicked");
+		minivmm_panic(dev);
+	}
+	return 0;
+}
+
+static const struct minivmm_register registers[] = {
+	{ 0, "EVENTS", NULL },
+	MINIVMM_END,
+};
+
+static const struct minivmm_range ranges[] = {
+	{ .space = MINIVMM_PIO,
+	  .at = "port",
+	  .at_initial = "0x505",
+	  .length = 1,
+	  .widths = MINIVMM_W8,
+	  .read = pvpanic_read,
+	  .write = pvpanic_write,
+	  .registers = registers,
+	  .help = "the port of its events" },
+	MINIVMM_END,
+};
+
+static const struct minivmm_acpi acpi[] = {
+	{ .hid = "QEMU0001" },
+	MINIVMM_END,
+};
+
+static const struct minivmm_plugin pvpanic = {
+	.name = "pvpanic",
+	.summary = "ends the machine when the guest's kernel panics",
+	.state_version = 1,
+	.state_size = 1,
+	.ranges = ranges,
+	.acpi = acpi,
+};
+MINIVMM_REGISTER(pvpanic);

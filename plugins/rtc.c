@@ -1,0 +1,549 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A PC's real-time clock and its CMOS memory: Motorola's MC146818A (data sheet of 1984), with a century at 0x32 as the
+ * PC keeps one, behind an index port and a data port.
+ *
+ * Nothing ticks here. The time of day is what it was at an instant of the VM's clock, plus what has passed since;
+ * flags are found by looking at what has passed since the last look; a timer runs while an interrupt is wanted. While
+ * the time stands still (SET, or the divider is held), it is in the registers, which are memory then.
+ */
+#include <minivmm/plugin.h>
+#include <time.h>
+
+#define SECOND 1000000000ull
+#define HZ 32768u /* of the crystal */
+#define UPDATE                                                                                     \
+	2228000u /* ns that UIP is up before the second: 244 us of warning, 1984 us of update */
+#define DAY 86400u
+#define YEARS 10000u        /* the time is counted modulo so many, from the year 0 */
+#define CYCLE_DAYS 3652425u /* in them */
+#define CYCLE ((uint64_t)CYCLE_DAYS * DAY)
+#define DAYS_TO_1970 719528u
+#define NEVER UINT64_MAX
+
+enum rtc_register {
+	SECONDS,
+	SECONDS_ALARM,
+	MINUTES,
+	MINUTES_ALARM,
+	HOURS,
+	HOURS_ALARM,
+	WEEKDAY,
+	MONTHDAY,
+	MONTH,
+	YEAR,
+	A,
+	B,
+	C,
+	D,
+	CENTURY = 0x32,
+	BYTES = 128,
+};
+
+#define A_RATE 0x0fu
+#define A_DIVIDER 0x70u
+#define A_RUNS 0x20u /* of A_DIVIDER: a crystal of 32768 Hz, and the divider runs */
+#define A_UIP 0x80u
+
+#define B_24 0x02u
+#define B_BINARY 0x04u
+#define B_SET 0x80u
+#define FLAG_UPDATE 0x10u /* enabled in B, flagged in C */
+#define FLAG_ALARM 0x20u
+#define FLAG_PERIODIC 0x40u
+#define FLAGS 0x70u
+#define C_IRQ 0x80u
+
+struct rtc {
+	struct minivmm_irq irq; /* options */
+	uint64_t epoch;
+	/* state */
+	uint8_t index, a, b, c;
+	uint8_t weekday;      /* what the day of the week is ahead of the date's, 0 to 6 */
+	uint64_t second;      /* the time, in seconds from the year 0, */
+	uint64_t since;       /* at this instant of the VM's clock, where a second began */
+	uint64_t looked;      /* instant up to which flags are known */
+	uint8_t bytes[BYTES]; /* registers of the time only while it stands still */
+};
+
+struct rtc_date {
+	uint32_t year, month, day, weekday, hour, minute,
+	    second; /* month and day from 1, weekday from 0, Sunday */
+};
+
+static bool
+rtc_divides(const struct rtc *r)
+{
+	return (r->a & A_DIVIDER) == A_RUNS;
+}
+
+static bool
+rtc_runs(const struct rtc *r)
+{
+	return rtc_divides(r) && !(r->b & B_SET);
+}
+
+static bool
+is_time(uint32_t index)
+{
+	return index == SECONDS || index == MINUTES || index == HOURS ||
+	       (index >= WEEKDAY && index <= YEAR) || index == CENTURY;
+}
+
+static bool
+leap(uint32_t year)
+{
+	return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+}
+
+static uint32_t
+month_days(uint32_t year, uint32_t month)
+{
+	static const uint8_t days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+
+	return days[month - 1] + (month == 2 && leap(year));
+}
+
+/* Days from the year 0 to the first of January. */
+static uint32_t
+year_days(uint32_t year)
+{
+	return year ? year * 365 + (year - 1) / 4 - (year - 1) / 100 + (year - 1) / 400 + 1 : 0;
+}
+
+static struct rtc_date
+rtc_date(uint64_t time)
+{
+	uint32_t days = (uint32_t)(time / DAY % CYCLE_DAYS), rest = (uint32_t)(time % DAY);
+	struct rtc_date d = { .year = days / 366, .month = 1 };
+
+	d.weekday = (days + 6) % 7; /* the year 0 began on a Saturday */
+	while (year_days(d.year + 1) <= days)
+		d.year++;
+	days -= year_days(d.year);
+	for (; days >= month_days(d.year, d.month); d.month++)
+		days -= month_days(d.year, d.month);
+	d.day = days + 1;
+	d.hour = rest / 3600;
+	d.minute = rest / 60 % 60;
+	d.second = rest % 60;
+	return d;
+}
+
+static uint64_t
+rtc_time(const struct rtc_date *d)
+{
+	uint64_t days = year_days(d->year) + d->day - 1;
+
+	for (uint32_t m = 1; m < d->month; m++)
+		days += month_days(d->year, m);
+	return days * DAY + d->hour * 3600ull + d->minute * 60 + d->second;
+}
+
+static uint8_t
+rtc_encode(const struct rtc *r, uint32_t number)
+{
+	return (uint8_t)(r->b & B_BINARY ? number : number / 10 << 4 | number % 10);
+}
+
+/* A register's number; one that is none gives more than any register may have. */
+static uint32_t
+rtc_decode(const struct rtc *r, uint8_t byte)
+{
+	if (r->b & B_BINARY)
+		return byte;
+	return (byte & 15) > 9 || byte >> 4 > 9 ? UINT32_MAX : (byte >> 4) * 10u + (byte & 15);
+}
+
+static uint8_t
+rtc_encode_hour(const struct rtc *r, uint32_t hour)
+{
+	if (r->b & B_24)
+		return rtc_encode(r, hour);
+	return (uint8_t)(rtc_encode(r, hour % 12 ? hour % 12 : 12) | (hour >= 12 ? 0x80 : 0));
+}
+
+static uint32_t
+rtc_decode_hour(const struct rtc *r, uint8_t byte)
+{
+	uint32_t hour;
+
+	if (r->b & B_24)
+		return rtc_decode(r, byte);
+	hour = rtc_decode(r, byte & 0x7f);
+	return hour < 1 || hour > 12 ? UINT32_MAX : hour % 12 + (byte & 0x80 ? 12 : 0);
+}
+
+/* Whole seconds of the VM's clock since a second began. */
+static uint64_t
+rtc_passed(const struct rtc *r, uint64_t now)
+{
+	return (now - r->since) / SECOND;
+}
+
+static uint64_t
+rtc_second(const struct rtc *r, uint64_t now)
+{
+	return (r->second + rtc_passed(r, now)) % CYCLE;
+}
+
+/* The registers of the time as of now, of a clock that runs, into bytes. */
+static void
+rtc_latch(const struct rtc *r, uint64_t now, uint8_t bytes[BYTES])
+{
+	struct rtc_date d = rtc_date(rtc_second(r, now));
+
+	bytes[SECONDS] = rtc_encode(r, d.second);
+	bytes[MINUTES] = rtc_encode(r, d.minute);
+	bytes[HOURS] = rtc_encode_hour(r, d.hour);
+	bytes[WEEKDAY] = rtc_encode(r, (d.weekday + r->weekday) % 7 + 1);
+	bytes[MONTHDAY] = rtc_encode(r, d.day);
+	bytes[MONTH] = rtc_encode(r, d.month);
+	bytes[YEAR] = rtc_encode(r, d.year % 100);
+	bytes[CENTURY] = rtc_encode(r, d.year / 100);
+}
+
+static uint32_t
+clamp(uint32_t number, uint32_t least, uint32_t most)
+{
+	return number < least ? least : number > most ? most : number;
+}
+
+/* The time begins with what the registers say; numbers that there are not become the nearest that there is. */
+static void
+rtc_take(struct rtc *r, uint64_t now)
+{
+	struct rtc_date d = {
+		.second = clamp(rtc_decode(r, r->bytes[SECONDS]), 0, 59),
+		.minute = clamp(rtc_decode(r, r->bytes[MINUTES]), 0, 59),
+		.hour = clamp(rtc_decode_hour(r, r->bytes[HOURS]), 0, 23),
+		.month = clamp(rtc_decode(r, r->bytes[MONTH]), 1, 12),
+		.year = clamp(rtc_decode(r, r->bytes[CENTURY]), 0, 99) * 100 +
+			clamp(rtc_decode(r, r->bytes[YEAR]), 0, 99),
+	};
+	uint32_t weekday = clamp(rtc_decode(r, r->bytes[WEEKDAY]), 1, 7) - 1;
+
+	d.day = clamp(rtc_decode(r, r->bytes[MONTHDAY]), 1, month_days(d.year, d.month));
+	r->second = rtc_time(&d);
+	r->since += rtc_passed(r, now) * SECOND;
+	r->weekday = (uint8_t)((weekday + 7 - rtc_date(r->second).weekday) % 7);
+}
+
+/* Ticks of the crystal since the divider began. */
+static uint64_t
+rtc_ticks(const struct rtc *r, uint64_t instant)
+{
+	uint64_t ns = instant - r->since;
+
+	return ns / SECOND * HZ + ns % SECOND * HZ / SECOND;
+}
+
+/* The instant of a tick, rounded up. */
+static uint64_t
+rtc_instant(const struct rtc *r, uint64_t tick)
+{
+	return r->since + tick / HZ * SECOND + (tick % HZ * SECOND + HZ - 1) / HZ;
+}
+
+/* Ticks between two periodic interrupts, as a power of two; -1: there are none. */
+static int
+rtc_rate(const struct rtc *r)
+{
+	int rate = r->a & A_RATE;
+
+	if (!rate || !rtc_divides(r))
+		return -1;
+	return rate < 3 ? rate + 6 : rate - 1;
+}
+
+/* A number that an alarm's register asks for; UINT32_MAX: any. false: one that never comes. */
+static bool
+alarm_wants(const struct rtc *r, uint32_t index, uint32_t most, uint32_t *wanted)
+{
+	uint8_t byte = r->bytes[index];
+
+	*wanted = UINT32_MAX;
+	if ((byte & 0xc0) == 0xc0)
+		return true;
+	*wanted = index == HOURS_ALARM ? rtc_decode_hour(r, byte) : rtc_decode(r, byte);
+	return *wanted <= most;
+}
+
+/* The first time from this one on that the alarm is for; NEVER. */
+static uint64_t
+rtc_alarm(const struct rtc *r, uint64_t time)
+{
+	uint32_t hour, minute, second;
+
+	if (!alarm_wants(r, SECONDS_ALARM, 59, &second) ||
+	    !alarm_wants(r, MINUTES_ALARM, 59, &minute) || !alarm_wants(r, HOURS_ALARM, 23, &hour))
+		return NEVER;
+	/* At most a day of hours, an hour of minutes and a minute of seconds. */
+	for (;;) {
+		uint32_t of_day = (uint32_t)(time % DAY);
+
+		if (hour != UINT32_MAX && of_day / 3600 != hour)
+			time += 3600 - of_day % 3600;
+		else if (minute != UINT32_MAX && of_day / 60 % 60 != minute)
+			time += 60 - of_day % 60;
+		else if (second != UINT32_MAX && of_day % 60 != second)
+			time++;
+		else
+			return time;
+	}
+}
+
+/* Flags what has come to pass since the last look. */
+static void
+rtc_look(struct minivmm_device *dev)
+{
+	struct rtc *r = minivmm_state(dev);
+	uint64_t now = minivmm_now(dev), last = r->looked, seconds;
+	int rate = rtc_rate(r);
+
+	r->looked = now;
+	if (rate >= 0 && rtc_ticks(r, now) >> rate != rtc_ticks(r, last) >> rate)
+		r->c |= FLAG_PERIODIC;
+	seconds = rtc_passed(r, now) - rtc_passed(r, last);
+	if (rtc_runs(r) && seconds) {
+		uint64_t after = rtc_second(r, last) + 1;
+
+		r->c |= FLAG_UPDATE;
+		if (rtc_alarm(r, after) - after < seconds)
+			r->c |= FLAG_ALARM;
+	}
+	if (r->c & r->b & FLAGS) {
+		r->c |= C_IRQ;
+		minivmm_irq_raise(dev, &r->irq);
+	} else {
+		r->c &= (uint8_t)~C_IRQ;
+		minivmm_irq_lower(dev, &r->irq);
+	}
+}
+
+/* The next instant at which there may be an interrupt. */
+static void
+rtc_plan(struct minivmm_device *dev)
+{
+	const struct rtc *r = minivmm_state(dev);
+	uint64_t next = NEVER, passed = rtc_passed(r, r->looked), when;
+	uint32_t wanted = r->b & (uint32_t)~r->c & FLAGS;
+	int rate = rtc_rate(r);
+
+	if (r->c & C_IRQ) /* one is up until C is read */
+		wanted = 0;
+	if (wanted & FLAG_PERIODIC && rate >= 0)
+		next = rtc_instant(r, ((rtc_ticks(r, r->looked) >> rate) + 1) << rate);
+	if (wanted & FLAG_UPDATE && rtc_runs(r)) {
+		when = r->since + (passed + 1) * SECOND;
+		next = when < next ? when : next;
+	}
+	if (wanted & FLAG_ALARM && rtc_runs(r)) {
+		uint64_t after = rtc_second(r, r->looked) + 1, alarm = rtc_alarm(r, after);
+
+		when = alarm == NEVER ? NEVER : r->since + (passed + 1 + alarm - after) * SECOND;
+		next = when < next ? when : next;
+	}
+	if (next == NEVER)
+		minivmm_timer_cancel(dev, 0);
+	else
+		minivmm_timer_set(dev, 0, next, 0);
+}
+
+static int
+rtc_fire(struct minivmm_device *dev, uint32_t timer, uint64_t periods)
+{
+	rtc_look(dev);
+	rtc_plan(dev);
+	return 0;
+}
+
+static void
+rtc_write_a(struct rtc *r, uint8_t value)
+{
+	uint64_t now = r->looked;
+	bool ran = rtc_runs(r), divided = rtc_divides(r);
+
+	if (ran && (value & A_DIVIDER) != A_RUNS)
+		rtc_latch(r, now, r->bytes);
+	r->a = value & (uint8_t)~A_UIP;
+	/* Released, the divider takes half a second to the first update. */
+	if (!divided && rtc_divides(r))
+		r->since = now - SECOND / 2;
+	if (!ran && rtc_runs(r))
+		rtc_take(r, now);
+}
+
+static void
+rtc_write_b(struct rtc *r, uint8_t value)
+{
+	uint64_t now = r->looked;
+	bool ran = rtc_runs(r);
+
+	if (value & B_SET)
+		value &= (uint8_t)~FLAG_UPDATE;
+	if (ran && value & B_SET)
+		rtc_latch(r, now, r->bytes);
+	r->b = value;
+	if (!ran && rtc_runs(r))
+		rtc_take(r, now);
+}
+
+static void
+rtc_write_byte(struct rtc *r, uint8_t index, uint8_t value)
+{
+	bool moves = rtc_runs(r) && is_time(index);
+
+	if (moves)
+		rtc_latch(r, r->looked, r->bytes);
+	r->bytes[index] = value;
+	if (moves)
+		rtc_take(r, r->looked);
+}
+
+static int
+rtc_write(struct minivmm_device *dev, const struct minivmm_access *access, uint64_t wide)
+{
+	struct rtc *r = minivmm_state(dev);
+	uint8_t value = (uint8_t)wide;
+
+	if (access->offset == 0) {
+		r->index = value & (BYTES - 1); /* bit 7 masks the NMI, of which there is none */
+		return 0;
+	}
+	rtc_look(dev);
+	if (r->index == A)
+		rtc_write_a(r, value);
+	else if (r->index == B)
+		rtc_write_b(r, value);
+	else if (r->index != C && r->index != D)
+		rtc_write_byte(r, r->index, value);
+	rtc_look(dev);
+	rtc_plan(dev);
+	return 0;
+}
+
+static uint8_t
+rtc_read_byte(const struct rtc *r, uint64_t now)
+{
+	uint8_t bytes[BYTES];
+	bool updates = rtc_runs(r) && (now - r->since) % SECOND >= SECOND - UPDATE;
+
+	switch (r->index) {
+	case A:
+		return (uint8_t)(r->a | (updates ? A_UIP : 0));
+	case B:
+		return r->b;
+	case D:
+		return 0x80; /* the battery is good */
+	default:
+		if (!rtc_runs(r) || !is_time(r->index))
+			return r->bytes[r->index];
+		rtc_latch(r, now, bytes);
+		return bytes[r->index];
+	}
+}
+
+static int
+rtc_read(struct minivmm_device *dev, const struct minivmm_access *access, uint64_t *value)
+{
+	struct rtc *r = minivmm_state(dev);
+
+	*value = 0xff; /* the index can't be read */
+	if (access->offset == 0)
+		return 0;
+	if (r->index != C) {
+		*value = rtc_read_byte(r, minivmm_now(dev));
+		return 0;
+	}
+	rtc_look(dev);
+	*value = r->c;
+	r->c = 0;
+	minivmm_irq_lower(dev, &r->irq);
+	rtc_plan(dev);
+	return 0;
+}
+
+static int
+rtc_start(struct minivmm_device *dev, const struct minivmm_start *start)
+{
+	struct rtc *r = minivmm_state(dev);
+	struct timespec host;
+
+	if (start->reason != MINIVMM_FRESH)
+		return 0;
+	r->since = r->looked = minivmm_now(dev);
+	r->second = r->epoch;
+	if (!r->epoch) {
+		clock_gettime(CLOCK_REALTIME, &host);
+		r->second = host.tv_sec > 0 ? (uint64_t)host.tv_sec : 0;
+		r->since -= (uint64_t)host.tv_nsec;
+	}
+	r->second = (r->second + (uint64_t)DAYS_TO_1970 * DAY) % CYCLE;
+	return 0;
+}
+
+static const struct minivmm_option options[] = {
+	MINIVMM_OPTION(struct rtc, irq, "none", "the interrupt line; 8 in a PC"),
+	MINIVMM_OPTION(
+	    struct rtc, epoch, "0",
+	    "the time when the machine first starts, in seconds since 1970, UTC; 0: the host's",
+	    .max = 250000000000),
+	MINIVMM_END,
+};
+
+static const struct minivmm_register registers[] = {
+	{ 0, "INDEX", NULL },
+	{ 1, "DATA", NULL },
+	MINIVMM_END,
+};
+
+static const struct minivmm_range ranges[] = {
+	{ .space = MINIVMM_PIO,
+	  .at = "port",
+	  .at_initial = "0x70",
+	  .length = 2,
+	  .widths = MINIVMM_W8,
+	  .read = rtc_read,
+	  .write = rtc_write,
+	  .registers = registers,
+	  .help = "the first of its two ports" },
+	MINIVMM_END,
+};
+
+static const struct minivmm_timer timers[] = {
+	{ .name = "event", .fire = rtc_fire, .help = "the next interrupt" },
+	MINIVMM_END,
+};
+
+static const struct minivmm_field fields[] = {
+	MINIVMM_FIELD(struct rtc, index, .max = BYTES - 1),
+	MINIVMM_FIELD(struct rtc, a, .initial = A_RUNS | 6, .max = 0x7f),
+	MINIVMM_FIELD(struct rtc, b, .initial = B_24),
+	MINIVMM_FIELD(struct rtc, c),
+	MINIVMM_FIELD(struct rtc, weekday, .max = 6),
+	MINIVMM_FIELD(struct rtc, second, .max = CYCLE - 1),
+	MINIVMM_FIELD(struct rtc, since),
+	MINIVMM_FIELD(struct rtc, looked),
+	MINIVMM_FIELD(struct rtc, bytes),
+	MINIVMM_END,
+};
+
+static const struct minivmm_acpi acpi[] = {
+	{ .hid = "PNP0B00", .role = MINIVMM_ACPI_CLOCK },
+	MINIVMM_END,
+};
+
+static const struct minivmm_plugin rtc = {
+	.name = "rtc",
+	.summary = "a PC's real-time clock and CMOS memory",
+	.state_version = 1,
+	.state_size = sizeof(struct rtc),
+	.options = options,
+	.ranges = ranges,
+	.timers = timers,
+	.fields = fields,
+	.start = rtc_start,
+	.acpi = acpi,
+};
+MINIVMM_REGISTER(rtc);

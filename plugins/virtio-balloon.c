@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A memory balloon (virtio 1.2, section 5.5): the driver gives up pages when the target grows (inflates), takes them
+ * back when it shrinks (deflates), tells of memory that is free anyway (reporting), and how it fares (statistics).
+ * Given-up and reported pages become zeros, which take no room here nor in a snapshot.
+ *
+ * Each line of the control stream is a new target; it tells how large the balloon is, and statistics.
+ */
+#include <minivmm/plugin.h>
+#include <stdio.h>
+
+#include "virtio/queue.h"
+
+#define PAGE 4096u
+#define NUMBERS 256u /* page numbers that are copied at once */
+#define REQUEST_PAGES                                                                              \
+	65536u         /* of a request; what is more stays as it is, which is the device's right */
+#define TURN_PAGES 64u /* cost as much of a turn's budget as a request */
+#define STATISTICS 10u
+#define LINE 32u
+
+#define BALLOON_F_STATS (1ull << 1)
+#define BALLOON_F_DEFLATE_ON_OOM (1ull << 2)
+#define BALLOON_F_REPORTING (1ull << 5)
+
+enum role { INFLATE, DEFLATE, STATS, REPORTING };
+
+struct balloon {
+	struct virtio virtio;
+	uint64_t target, period; /* options */
+	/* state */
+	uint32_t pages;      /* that the balloon is to have */
+	uint32_t actual;     /* that the driver says it has */
+	uint32_t generation; /* of the configuration */
+	bool held;           /* a request for statistics waits here until they are wanted anew */
+	uint16_t head;       /* its descriptor */
+	uint64_t statistics[STATISTICS];
+	uint8_t line[LINE]; /* of the control stream, so far */
+	uint8_t length;
+};
+
+struct balloon_run {
+	uint64_t gpa, length;
+};
+
+struct balloon_statistic {
+	uint16_t tag;
+	uint64_t value;
+} __attribute__((packed));
+
+static const char *const statistics[STATISTICS] = {
+	"swap_in", "swap_out",  "major_faults", "minor_faults", "free",
+	"total",   "available", "disk_caches",  "huge_pages",   "huge_page_failures",
+};
+
+/* Queues that were not negotiated take no number: so Linux counts them, and other devices. */
+static enum role
+balloon_role(const struct virtio *v, uint32_t queue)
+{
+	if (queue == 2 && !virtio_has(v, BALLOON_F_STATS))
+		queue = REPORTING;
+	return (enum role)queue;
+}
+
+static void
+balloon_charge(struct virtio *v, uint64_t pages)
+{
+	uint64_t cost = pages / TURN_PAGES;
+
+	v->budget = v->budget > cost ? v->budget - (uint32_t)cost : 0;
+}
+
+static int
+balloon_discard(struct minivmm_device *dev, struct virtio *v, const struct balloon_run *run)
+{
+	if (run->length && minivmm_memory_discard(dev, run->gpa, run->length))
+		return virtio_bad(dev, v, "pages for the balloon that are not in memory");
+	return 0;
+}
+
+/* Adds a page to a run, which is discarded first where the page is not its neighbour. */
+static int
+balloon_add(struct minivmm_device *dev, struct virtio *v, struct balloon_run *run, uint64_t gpa)
+{
+	if (run->length && gpa == run->gpa + run->length) {
+		run->length += PAGE;
+		return 0;
+	}
+	if (run->length && gpa + PAGE == run->gpa) {
+		run->gpa = gpa;
+		run->length += PAGE;
+		return 0;
+	}
+	if (balloon_discard(dev, v, run))
+		return -1;
+	*run = (struct balloon_run){ gpa, PAGE };
+	return 0;
+}
+
+static int
+balloon_inflate(struct minivmm_device *dev, struct virtio *v, const struct virtio_request *request)
+{
+	struct balloon_run run = { 0 };
+	uint32_t numbers[NUMBERS];
+	uint64_t done = 0;
+
+	while (done + sizeof(*numbers) <= request->out_bytes &&
+	       done < REQUEST_PAGES * sizeof(*numbers)) {
+		int64_t n = virtio_copy(dev, v, request, false, done, numbers, sizeof(numbers));
+
+		if (n < 0)
+			return -1;
+		for (size_t i = 0; i < (size_t)n / sizeof(*numbers); i++)
+			if (balloon_add(dev, v, &run, (uint64_t)numbers[i] * PAGE))
+				return -1;
+		done += (uint64_t)n;
+	}
+	balloon_charge(v, done / sizeof(*numbers));
+	return balloon_discard(dev, v, &run);
+}
+
+/* The free memory is the request's own segments; only whole pages of it. */
+static int
+balloon_report(struct minivmm_device *dev, struct virtio *v, const struct virtio_request *request)
+{
+	uint64_t left = (uint64_t)REQUEST_PAGES * PAGE;
+
+	for (uint32_t i = request->out; i < request->out + request->in && left; i++) {
+		const struct virtio_segment *s = &request->segments[i];
+		uint64_t begin = (s->address + PAGE - 1) & ~(uint64_t)(PAGE - 1), end;
+		struct balloon_run run;
+
+		if (__builtin_add_overflow(s->address, s->length, &end) || begin < s->address)
+			return virtio_bad(dev, v, "free memory that is not in memory");
+		end &= ~(uint64_t)(PAGE - 1);
+		if (begin >= end)
+			continue;
+		run = (struct balloon_run){ begin, end - begin < left ? end - begin : left };
+		if (balloon_discard(dev, v, &run))
+			return -1;
+		left -= run.length;
+		balloon_charge(v, run.length / PAGE);
+	}
+	return 0;
+}
+
+static void
+balloon_say(struct minivmm_device *dev, const char *text, int length)
+{
+	if (length > 0)
+		minivmm_stream_write(dev, 0, text, (size_t)length);
+}
+
+static void
+balloon_tell(struct minivmm_device *dev)
+{
+	const struct balloon *b = minivmm_state(dev);
+	char text[512];
+	int n = 0;
+
+	for (uint32_t i = 0; i < STATISTICS; i++)
+		n += snprintf(text + n, sizeof(text) - (size_t)n, "%s%s=%llu",
+			      i ? " " : "statistics ", statistics[i],
+			      (unsigned long long)b->statistics[i]);
+	n += snprintf(text + n, sizeof(text) - (size_t)n, "\n");
+	balloon_say(dev, text, n);
+}
+
+/* Takes the statistics out of a request and keeps it: it is given back when they are wanted anew. */
+static int
+balloon_statistics(struct minivmm_device *dev, uint32_t queue)
+{
+	struct balloon *b = minivmm_state(dev);
+	struct virtio_request request;
+	struct balloon_statistic s;
+
+	if (b->held || virtio_pop(dev, &b->virtio, queue, &request) <= 0)
+		return 0;
+	for (uint64_t at = 0; at < 4 * STATISTICS * sizeof(s); at += sizeof(s)) {
+		int64_t n = virtio_copy(dev, &b->virtio, &request, false, at, &s, sizeof(s));
+
+		if (n < 0)
+			return 0;
+		if (n < (int64_t)sizeof(s))
+			break;
+		if (s.tag < STATISTICS)
+			b->statistics[s.tag] = s.value;
+	}
+	b->held = true;
+	b->head = request.head;
+	balloon_tell(dev);
+	if (b->period)
+		minivmm_timer_set(dev, 0, minivmm_now(dev) + b->period, 0);
+	return 0;
+}
+
+static int
+balloon_notify(struct minivmm_device *dev, uint32_t queue)
+{
+	struct balloon *b = minivmm_state(dev);
+	enum role role = balloon_role(&b->virtio, queue);
+	struct virtio_request request;
+	int failed = 0;
+
+	if (role == STATS)
+		return balloon_statistics(dev, queue);
+	while (!failed && virtio_pop(dev, &b->virtio, queue, &request) > 0) {
+		if (role == INFLATE)
+			failed = balloon_inflate(dev, &b->virtio, &request);
+		else if (role == REPORTING)
+			failed = balloon_report(dev, &b->virtio, &request);
+		if (!failed)
+			failed = virtio_push(dev, &b->virtio, queue, &request, 0);
+	}
+	return 0;
+}
+
+/* Statistics are wanted anew: the driver gets its request back, and makes another one. */
+static int
+balloon_period(struct minivmm_device *dev, uint32_t timer, uint64_t periods)
+{
+	struct balloon *b = minivmm_state(dev);
+	const struct virtio_request request = { .head = b->head };
+
+	if (!b->held || !virtio_has(&b->virtio, BALLOON_F_STATS) || !virtio_live(&b->virtio, STATS))
+		return 0;
+	b->held = false;
+	virtio_push(dev, &b->virtio, STATS, &request, 0);
+	return 0;
+}
+
+static uint64_t
+balloon_features(struct minivmm_device *dev)
+{
+	return BALLOON_F_STATS | BALLOON_F_DEFLATE_ON_OOM | BALLOON_F_REPORTING;
+}
+
+/* struct virtio_balloon_config, section 5.5.4. */
+static void
+balloon_config(struct minivmm_device *dev, uint8_t *config)
+{
+	const struct balloon *b = minivmm_state(dev);
+
+	memcpy(config, &b->pages, 4);
+	memcpy(config + 4, &b->actual, 4);
+}
+
+static void
+balloon_config_write(struct minivmm_device *dev, uint64_t offset, uint32_t width, uint64_t value)
+{
+	struct balloon *b = minivmm_state(dev);
+	char text[64];
+
+	if (offset != 4 || width != 4)
+		return;
+	b->actual = (uint32_t)value;
+	balloon_say(dev, text,
+		    snprintf(text, sizeof(text), "balloon %lluK\n",
+			     (unsigned long long)b->actual * PAGE / 1024));
+}
+
+static uint32_t
+balloon_generation(struct minivmm_device *dev)
+{
+	return ((const struct balloon *)minivmm_state(dev))->generation;
+}
+
+static void
+balloon_reset(struct minivmm_device *dev)
+{
+	struct balloon *b = minivmm_state(dev);
+
+	b->actual = 0;
+	b->held = false;
+	minivmm_timer_cancel(dev, 0);
+}
+
+static const struct virtio_kind kind = {
+	.id = 5,
+	.queues = 4,
+	.features = balloon_features,
+	.notify = balloon_notify,
+	.config = balloon_config,
+	.config_write = balloon_config_write,
+	.generation = balloon_generation,
+	.reset = balloon_reset,
+};
+
+/* A line is a size, as in a config. */
+static bool
+balloon_parse(const uint8_t *line, uint32_t length, uint64_t *bytes)
+{
+	static const char units[] = "KMG";
+	uint32_t at = 0, shift = 0;
+
+	for (*bytes = 0; at < length && line[at] >= '0' && line[at] <= '9'; at++)
+		if (__builtin_mul_overflow(*bytes, 10, bytes) ||
+		    __builtin_add_overflow(*bytes, line[at] - '0', bytes))
+			return false;
+	if (!at || at + 1 < length)
+		return false;
+	if (at < length) {
+		const char *unit = strchr(units, line[at]);
+
+		if (!unit || !*unit)
+			return false;
+		shift = 10 * (uint32_t)(unit - units + 1);
+	}
+	if (*bytes > (UINT32_MAX * (uint64_t)PAGE) >> shift)
+		return false;
+	*bytes <<= shift;
+	return true;
+}
+
+static void
+balloon_line(struct minivmm_device *dev)
+{
+	struct balloon *b = minivmm_state(dev);
+	uint32_t length = b->length;
+	uint64_t bytes;
+	char text[64];
+
+	if (length && b->line[length - 1] == '\r')
+		length--;
+	if (length == LINE || !balloon_parse(b->line, length, &bytes)) {
+		balloon_say(dev, text, snprintf(text, sizeof(text), "no size: write 64M, say\n"));
+		return;
+	}
+	b->pages = (uint32_t)(bytes / PAGE);
+	b->generation++;
+	if (b->virtio.status & VIRTIO_DRIVER_OK)
+		virtio_interrupt(dev, &b->virtio, VIRTIO_INTERRUPT_CONFIG);
+}
+
+static int
+balloon_readable(struct minivmm_device *dev, uint32_t stream)
+{
+	struct balloon *b = minivmm_state(dev);
+	uint8_t byte;
+
+	while (minivmm_stream_read(dev, stream, &byte, 1)) {
+		if (byte == '\n') {
+			balloon_line(dev);
+			b->length = 0;
+		} else if (b->length < LINE)
+			b->line[b->length++] = byte;
+	}
+	return 0;
+}
+
+static int
+balloon_configure(struct minivmm_device *dev)
+{
+	struct balloon *b = minivmm_state(dev);
+
+	b->virtio.kind = &kind;
+	if (b->target % PAGE == 0)
+		return 0;
+	minivmm_error(dev, "target = %llu is not whole pages; use a multiple of 4K",
+		      (unsigned long long)b->target);
+	return -1;
+}
+
+static int
+balloon_start(struct minivmm_device *dev, const struct minivmm_start *start)
+{
+	struct balloon *b = minivmm_state(dev);
+
+	if (start->reason == MINIVMM_FRESH)
+		b->pages = (uint32_t)(b->target / PAGE);
+	return virtio_again(dev, 0);
+}
+
+static const struct minivmm_option options[] = {
+	VIRTIO_OPTIONS(struct balloon),
+	MINIVMM_OPTION_AS(SIZE, struct balloon, target, "0",
+			  "memory that the guest is to give up at first",
+			  .max = UINT32_MAX * 4096ull),
+	MINIVMM_OPTION_AS(DURATION, struct balloon, period, "0",
+			  "time between two statistics; 0: only those that the driver begins with"),
+	MINIVMM_END,
+};
+
+static const struct minivmm_range ranges[] = { VIRTIO_RANGE, MINIVMM_END };
+
+static const struct minivmm_timer timers[] = {
+	{ .name = "period", .fire = balloon_period, .help = "asks for statistics" },
+	MINIVMM_END,
+};
+
+static const struct minivmm_stream streams[] = {
+	{ .name = "control",
+	  .output = "control",
+	  .input = "control_input",
+	  .readable = balloon_readable,
+	  .help = "takes new targets, a line each, and tells sizes and statistics" },
+	MINIVMM_END,
+};
+
+static const struct minivmm_field fields[] = {
+	VIRTIO_FIELDS(struct balloon),
+	MINIVMM_FIELD(struct balloon, pages),
+	MINIVMM_FIELD(struct balloon, actual),
+	MINIVMM_FIELD(struct balloon, generation),
+	MINIVMM_FIELD(struct balloon, held),
+	MINIVMM_FIELD(struct balloon, head),
+	MINIVMM_FIELD(struct balloon, statistics),
+	MINIVMM_FIELD_COUNTED(struct balloon, line, length),
+	MINIVMM_END,
+};
+
+static const struct minivmm_plugin balloon = {
+	.name = "virtio-balloon",
+	.summary = "a virtio memory balloon",
+	.state_version = 1,
+	.state_size = sizeof(struct balloon),
+	.options = options,
+	.ranges = ranges,
+	.timers = timers,
+	.streams = streams,
+	.posts = virtio_posts,
+	.fields = fields,
+	.configure = balloon_configure,
+	.start = balloon_start,
+	.loaded = virtio_loaded,
+	.acpi = virtio_acpi,
+};
+MINIVMM_REGISTER(balloon);

@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Connections of a vsock to unix sockets of the host. Nothing here blocks. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* accept4 */
+#endif
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "connection.h"
+
+#define GREETING 32 /* bytes of "CONNECT PORT\n", at most */
+#define EVENTS 64   /* of epoll at once */
+#define BACKLOG 64
+#define FIRST_PORT (1u << 30) /* below, ports are the guest's to name */
+
+static int
+unix_socket(void)
+{
+	return socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+}
+
+/* False: the path is too long. */
+static bool
+unix_address(struct sockaddr_un *address, const char *format, const char *path, uint32_t port)
+{
+	*address = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	return snprintf(address->sun_path, sizeof(address->sun_path), format, path, port) <
+	       (int)sizeof(address->sun_path);
+}
+
+static int
+connect_unix(const struct sockaddr_un *address)
+{
+	int fd = unix_socket();
+
+	if (fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address))) {
+		int error = errno;
+
+		close(fd);
+		errno = error;
+		fd = -1;
+	}
+	return fd;
+}
+
+/* A socket that nobody listens on is left from a process that died. */
+static void
+remove_stale(const struct sockaddr_un *address)
+{
+	struct stat st;
+	int fd;
+
+	if (lstat(address->sun_path, &st) || !S_ISSOCK(st.st_mode))
+		return;
+	fd = connect_unix(address);
+	if (fd >= 0)
+		close(fd);
+	else if (errno == ECONNREFUSED)
+		unlink(address->sun_path);
+}
+
+static int
+wait_for(struct vsock_host *host, int fd, uint32_t events, uint64_t which)
+{
+	struct epoll_event event = { .events = events, .data.u64 = which };
+
+	return epoll_ctl(host->epoll, EPOLL_CTL_ADD, fd, &event);
+}
+
+int
+vsock_host_open(struct minivmm_device *dev, struct vsock_host *host)
+{
+	struct sockaddr_un address;
+
+	host->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (host->epoll < 0) {
+		minivmm_error(dev, "epoll_create1: %s", strerror(errno));
+		return -1;
+	}
+	if (!*host->path)
+		return 0;
+	/* With room for the port of a socket beside it. */
+	if (!unix_address(&address, "%s_%u", host->path, UINT32_MAX)) {
+		minivmm_error(dev,
+			      "path = %s is longer than a socket's path may be, with _PORT behind "
+			      "it; use a shorter folder",
+			      host->path);
+		return -1;
+	}
+	unix_address(&address, "%s", host->path, 0);
+	remove_stale(&address);
+	host->listener = unix_socket();
+	if (host->listener < 0 ||
+	    bind(host->listener, (struct sockaddr *)&address, sizeof(address)) ||
+	    listen(host->listener, BACKLOG) ||
+	    wait_for(host, host->listener, EPOLLIN | EPOLLET, VSOCK_CONNECTIONS)) {
+		minivmm_error(dev, "can't listen on %s: %s%s", host->path, strerror(errno),
+			      errno == EADDRINUSE
+				  ? "; another machine may use it, give this one another path"
+				  : "");
+		if (host->listener >= 0)
+			close(host->listener);
+		host->listener = -1;
+		return -1;
+	}
+	return 0;
+}
+
+void
+vsock_host_close(struct vsock_host *host)
+{
+	vsock_host_drop_all(host);
+	if (host->listener >= 0) {
+		close(host->listener);
+		unlink(host->path);
+	}
+	if (host->epoll >= 0)
+		close(host->epoll);
+	host->listener = host->epoll = -1;
+}
+
+void
+vsock_drop(struct vsock_host *host, struct vsock_connection *c)
+{
+	close(c->fd); /* epoll forgets it */
+	free(c->buffer);
+	*c = (struct vsock_connection){ .fd = -1 };
+	while (host->used && host->connections[host->used - 1].state == VSOCK_FREE)
+		host->used--;
+}
+
+void
+vsock_host_drop_all(struct vsock_host *host)
+{
+	while (host->used)
+		vsock_drop(host, &host->connections[host->used - 1]);
+}
+
+struct vsock_connection *
+vsock_find(struct vsock_host *host, uint32_t host_port, uint32_t guest_port)
+{
+	for (uint32_t i = 0; i < host->used; i++) {
+		struct vsock_connection *c = &host->connections[i];
+
+		if (c->state > VSOCK_GREETS && c->host_port == host_port &&
+		    c->guest_port == guest_port)
+			return c;
+	}
+	return NULL;
+}
+
+/* A connection of this descriptor; closes it and gives NULL when there are too many. */
+static struct vsock_connection *
+add(struct vsock_host *host, int fd, enum vsock_state state)
+{
+	uint32_t i = 0;
+
+	while (i < VSOCK_CONNECTIONS && host->connections[i].state != VSOCK_FREE)
+		i++;
+	if (i == VSOCK_CONNECTIONS ||
+	    wait_for(host, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, i)) {
+		close(fd);
+		return NULL;
+	}
+	host->connections[i] = (struct vsock_connection){ .state = state, .fd = fd };
+	if (i >= host->used)
+		host->used = i + 1;
+	return &host->connections[i];
+}
+
+struct vsock_connection *
+vsock_call(struct vsock_host *host, uint32_t host_port, uint32_t guest_port)
+{
+	struct vsock_connection *c;
+	struct sockaddr_un address;
+	int fd;
+
+	if (!*host->path || !unix_address(&address, "%s_%u", host->path, host_port))
+		return NULL;
+	fd = connect_unix(&address);
+	c = fd >= 0 ? add(host, fd, VSOCK_ANSWERS) : NULL;
+	if (c) {
+		c->host_port = host_port;
+		c->guest_port = guest_port;
+	}
+	return c;
+}
+
+/* Writes what waits, as far as there is room. */
+static void
+flush(struct vsock_connection *c)
+{
+	while (c->length && !c->reset) {
+		uint32_t part =
+		    VSOCK_BUFFER - c->begin < c->length ? VSOCK_BUFFER - c->begin : c->length;
+		ssize_t n = send(c->fd, c->buffer + c->begin, part, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (n < 0) /* nobody reads any more; what was written before may still be read */
+			n = part;
+		c->begin = (c->begin + (uint32_t)n) % VSOCK_BUFFER;
+		c->length -= (uint32_t)n;
+		c->forwarded += (uint32_t)n;
+	}
+	if (!c->length) {
+		free(c->buffer);
+		c->buffer = NULL;
+		if (c->shut & VSOCK_NO_SEND)
+			shutdown(c->fd, SHUT_WR);
+		c->reset |= c->shut == VSOCK_NEITHER;
+	}
+	/* The guest always knows of half of its room. */
+	c->credit |= c->forwarded - c->told_forwarded >= VSOCK_BUFFER / 2;
+}
+
+/* At once, as far as there is room; the rest waits. */
+void
+vsock_forward(struct vsock_connection *c, const uint8_t *bytes, uint32_t length)
+{
+	ssize_t n = 0;
+
+	if (c->reset)
+		return;
+	if (length > VSOCK_BUFFER - (c->received - c->forwarded) || c->shut & VSOCK_NO_SEND) {
+		c->reset = true;
+		return;
+	}
+	c->received += length;
+	if (!c->length)
+		n = send(c->fd, bytes, length, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (n < 0)
+		n = errno == EAGAIN || errno == EINTR ? 0 : length;
+	c->forwarded += (uint32_t)n;
+	if ((uint32_t)n < length && !c->buffer) {
+		c->buffer = malloc(VSOCK_BUFFER);
+		c->begin = 0;
+		c->reset |= !c->buffer;
+	}
+	for (uint32_t at = (uint32_t)n; at < length && c->buffer; c->length++)
+		c->buffer[(c->begin + c->length) % VSOCK_BUFFER] = bytes[at++];
+	flush(c);
+}
+
+void
+vsock_shut(struct vsock_connection *c, uint8_t flags)
+{
+	c->shut |= flags & VSOCK_NEITHER;
+	flush(c);
+}
+
+uint32_t
+vsock_may_send(const struct vsock_connection *c)
+{
+	uint32_t under_way = c->sent - c->taken;
+
+	if (c->state != VSOCK_OPEN || !c->readable || c->ended || c->shut & VSOCK_NO_RECEIVE)
+		return 0;
+	return under_way < c->room ? c->room - under_way : 0;
+}
+
+uint32_t
+vsock_take(struct vsock_connection *c, uint8_t *bytes, uint32_t length)
+{
+	ssize_t n = recv(c->fd, bytes, length, MSG_DONTWAIT);
+
+	if (n > 0) {
+		c->sent += (uint32_t)n;
+		return (uint32_t)n;
+	}
+	if (n < 0 && errno == EINTR)
+		return 0;
+	c->readable = false;
+	c->ended |= n == 0;
+	c->reset |= n < 0 && errno != EAGAIN;
+	return 0;
+}
+
+uint8_t
+vsock_shuts(const struct vsock_connection *c)
+{
+	uint8_t flags = !c->ended ? 0 : c->hung_up ? VSOCK_NEITHER : VSOCK_NO_SEND;
+
+	return c->state == VSOCK_OPEN && flags & ~c->told ? flags : 0;
+}
+
+void
+vsock_answered(struct vsock_connection *c)
+{
+	char text[32];
+	int length = snprintf(text, sizeof(text), "OK %u\n", c->host_port);
+
+	c->state = VSOCK_OPEN;
+	/* The first bytes on this socket: there is room. */
+	if (send(c->fd, text, (size_t)length, MSG_NOSIGNAL | MSG_DONTWAIT) != length)
+		c->reset = true;
+}
+
+/* "CONNECT PORT\n", and nothing behind it is taken. False: it is something else. */
+static bool
+greet(struct vsock_host *host, struct vsock_connection *c, uint32_t *port)
+{
+	char text[GREETING + 1], *end, *line;
+	ssize_t n = recv(c->fd, text, GREETING, MSG_PEEK | MSG_DONTWAIT);
+	unsigned long long number;
+
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR;
+	text[n] = '\0';
+	line = memchr(text, '\n', (size_t)n);
+	if (!line)
+		return n > 0 && n < GREETING && !c->hung_up;
+	if (strncmp(text, "CONNECT ", 8) || text[8] < '0' || text[8] > '9')
+		return false;
+	number = strtoull(text + 8, &end, 10);
+	if (end != line || number > UINT32_MAX)
+		return false;
+	if (recv(c->fd, text, (size_t)(line - text) + 1, MSG_DONTWAIT) != line - text + 1)
+		return false;
+	c->guest_port = (uint32_t)number;
+	do {
+		*port = *port < FIRST_PORT || *port == UINT32_MAX ? FIRST_PORT : *port + 1;
+	} while (vsock_find(host, *port, c->guest_port));
+	c->host_port = *port;
+	c->state = VSOCK_CALLS;
+	return true;
+}
+
+static void
+accept_all(struct vsock_host *host)
+{
+	int fd;
+
+	while ((fd = accept4(host->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0)
+		add(host, fd, VSOCK_GREETS);
+}
+
+static void
+happened(struct vsock_host *host, struct vsock_connection *c, uint32_t events, uint32_t *port)
+{
+	c->hung_up |= (events & (EPOLLHUP | EPOLLERR)) != 0;
+	c->readable |= (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+	if (c->state == VSOCK_GREETS && !greet(host, c, port))
+		vsock_drop(host, c);
+	else if (c->state == VSOCK_CALLS && c->hung_up && !c->asked)
+		vsock_drop(host, c);
+	else if (c->state == VSOCK_CALLS && c->hung_up)
+		c->reset = true;
+	else
+		flush(c);
+}
+
+void
+vsock_host_events(struct vsock_host *host, uint32_t *port)
+{
+	struct epoll_event events[EVENTS];
+	int n;
+
+	do {
+		n = epoll_wait(host->epoll, events, EVENTS, 0);
+		for (int i = 0; i < n; i++) {
+			uint64_t which = events[i].data.u64;
+
+			if (which == VSOCK_CONNECTIONS)
+				accept_all(host);
+			else if (host->connections[which].state != VSOCK_FREE)
+				happened(host, &host->connections[which], events[i].events, port);
+		}
+	} while (n == EVENTS);
+}
