@@ -198,7 +198,7 @@ for my $high ([ '4000M', 0, 0x1000, 0xd0000000, 0xe0000000 ],
     take('b.snap diff');
     touch(0x41);
     take('c.snap diff paused');
-    is(pages('b.snap') =~ s/\b(?!@{[ join '|', @both ]})\w+ ?//gr =~ s/ $//r, join(' ', @both[ 0, 1, 3, 4 ]), "$memory: pages of a diff");
+    is(pages('b.snap') =~ s/\b(?!@{[ join '|', @both ]})\w+ ?//gr =~ s/ $//r, join(' ', sort { hex $a <=> hex $b } @both[ 0, 1, 3, 4 ]), "$memory: pages of a diff");
     end($memory);
     begin('-r', 'c.snap', '--trust');
     is(counts($guests, 0x20, 0x21, 0x40, 0x41), '20=1 21=2 40=1 41=1', "$memory: restored: the guest's pages");
