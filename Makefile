@@ -140,7 +140,7 @@ lint: ## check layout and run clang-tidy
 DEPS := gcc g++ libc6-dev binutils pkgconf perl libinih-dev libcmocka-dev mandoc socat acpica-tools clang clang-format clang-tidy \
 	libclang-rt-14-dev
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
-deps-linux: DEPS += qemu-system-x86 cpio kmod
+deps-linux: DEPS += qemu-system-x86 cpio kmod xz-utils zstd lz4
 deps deps-linux: ## install what is missing (Debian); deps-linux: what check-linux needs as well
 	@missing=$$(for p in $(DEPS); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
 	if [ -n "$$missing" ]; then $(SUDO) apt-get update -qq && \

@@ -8,66 +8,75 @@
 #include "base/log.h"
 #include "boot/file.h"
 
-/* The file's bytes, without the newlines at its end. */
+/* A command line's bytes: the newlines at its end are cut off. */
 static int
-read_cmdline(const struct config *config, const char *kernel, size_t takes, char **text)
+check_file(const struct boot_file *file, char *text, size_t length)
+{
+	while (length && (text[length - 1] == '\n' || text[length - 1] == '\r'))
+		length--;
+	text[length] = '\0';
+	return strlen(text) == length
+		   ? 0
+		   : fail(STATUS_USAGE,
+			  "cmdline_file %s: byte %zu is NUL, at which a kernel would end the "
+			  "command line: is it a text?",
+			  file->name, strlen(text));
+}
+
+/* The file's text, malloced; NULL: said, with the status in *failed. */
+static char *
+read_file(const struct config *config, const char *kernel, size_t takes, int *failed)
 {
 	struct boot_file file;
-	uint64_t length;
-	int r = boot_file_open(&file, config->boot.cmdline_file, "cmdline_file", config);
+	char *text = NULL;
 
-	if (r)
-		return r;
-	length = file.length;
-	/* A file that is far too long is no command line; what is at its end need not be looked at. */
-	*text = length > 2 * CMDLINE_MAX ? NULL : malloc(length + 1);
-	if (length > 2 * CMDLINE_MAX)
-		r = fail(STATUS_USAGE,
-			 "image %s: the command line in %s has %llu bytes, and this kernel takes "
-			 "%zu: shorten it",
-			 kernel, file.name, (unsigned long long)length, takes);
-	else if (!*text)
-		r = fail(STATUS_HOST, "no memory for the command line");
+	*failed = boot_file_open(&file, config->boot.cmdline_file, "cmdline_file", config);
+	if (*failed)
+		return NULL;
+	/* What is far too long is no command line: its end need not be looked at. */
+	if (file.length > 2 * CMDLINE_MAX)
+		*failed = fail(STATUS_USAGE,
+			       "image %s: the command line in %s has %llu bytes, and this kernel "
+			       "takes %zu: shorten it",
+			       kernel, file.name, (unsigned long long)file.length, takes);
+	else if (!(text = malloc(file.length + 1)))
+		*failed = fail(STATUS_HOST, "no memory for the command line");
 	else
-		r = boot_file_read(&file, 0, *text, length);
-	while (!r && length && ((*text)[length - 1] == '\n' || (*text)[length - 1] == '\r'))
-		length--;
-	if (!r && memchr(*text, '\0', length))
-		r = fail(STATUS_USAGE,
-			 "cmdline_file %s: byte %zu is NUL, at which a kernel would end the "
-			 "command line: is it a text?",
-			 file.name, strlen(*text));
-	else if (!r)
-		(*text)[length] = '\0';
+		*failed = boot_file_read(&file, 0, text, file.length);
+	if (text && !*failed)
+		*failed = check_file(&file, text, file.length);
 	boot_file_close(&file);
-	return r;
+	if (!*failed)
+		return text;
+	free(text);
+	return NULL;
 }
 
 int
-kernel_cmdline(const struct config *config, const char *kernel, size_t takes, char **text)
+kernel_cmdline(const struct config *config, const char *kernel, size_t takes, char **result)
 {
+	const char *file = config->boot.cmdline_file;
+	char *text;
 	int r = 0;
 
-	*text = NULL;
+	*result = NULL;
 	if (takes > CMDLINE_MAX)
 		takes = CMDLINE_MAX;
-	if (config->boot.cmdline_file)
-		r = read_cmdline(config, kernel, takes, text);
+	if (file)
+		text = read_file(config, kernel, takes, &r);
 	else
-		*text = strdup(config->boot.cmdline ? config->boot.cmdline : "");
-	if (!r && !*text)
-		r = fail(STATUS_HOST, "no memory for the command line");
-	if (!r && strlen(*text) > takes)
-		r = fail(STATUS_USAGE,
-			 "image %s: the command line%s%s has %zu bytes, and this kernel takes %zu: "
-			 "shorten it",
-			 kernel, config->boot.cmdline_file ? " in " : "",
-			 config->boot.cmdline_file ? config->boot.cmdline_file : "", strlen(*text),
-			 takes);
-	if (r) {
-		free(*text);
-		*text = NULL;
+		text = strdup(config->boot.cmdline ? config->boot.cmdline : "");
+	if (!text)
+		return r ? r : fail(STATUS_HOST, "no memory for the command line");
+	if (strlen(text) <= takes) {
+		*result = text;
+		return 0;
 	}
+	r = fail(STATUS_USAGE,
+		 "image %s: the command line%s%s has %zu bytes, and this kernel takes %zu: shorten "
+		 "it",
+		 kernel, file ? " in " : "", file ? file : "", strlen(text), takes);
+	free(text);
 	return r;
 }
 

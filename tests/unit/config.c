@@ -716,6 +716,34 @@ written(void **state)
 	}
 }
 
+/* Memory that does not fit below 3 GiB goes on at 4 GiB, where there are interrupt controllers in between. */
+static void
+memory_pieces(void **state)
+{
+	struct config c = { .vm = { .memory = 3ull << 30, .irqchip = true } };
+	struct config_memory pieces[2];
+
+	assert_int_equal(config_memory(&c, false, pieces), 1);
+	assert_int_equal(pieces[0].size, 3ull << 30);
+	c.vm.memory += 4096;
+	assert_int_equal(config_memory(&c, false, pieces), 2);
+	assert_int_equal(pieces[0].at, 0);
+	assert_int_equal(pieces[0].size, 3ull << 30);
+	assert_int_equal(pieces[1].at, 4ull << 30);
+	assert_int_equal(pieces[1].size, 4096);
+	assert_int_equal(config_memory(&c, true, pieces), 1);
+	assert_int_equal(pieces[0].size, (3ull << 30) + 4096);
+	c.vm.memory = 0xfec01000;
+	assert_int_equal(config_memory(&c, true, pieces), 2);
+	c.vm.irqchip = false;
+	assert_int_equal(config_memory(&c, false, pieces), 1);
+	c.vm.irqchip = true;
+	c.vm.memory_at = 1ull << 32;
+	assert_int_equal(config_memory(&c, false, pieces), 1);
+	assert_int_equal(pieces[0].at, 1ull << 32);
+	assert_int_equal(pieces[0].size, 0xfec01000);
+}
+
 int
 main(void)
 {
@@ -735,6 +763,7 @@ main(void)
 		cmocka_unit_test(nearest_names),
 		cmocka_unit_test(save_and_load),
 		cmocka_unit_test(load_refuses),
+		cmocka_unit_test(memory_pieces),
 	};
 
 	return cmocka_run_group_tests_name("config", tests, NULL, NULL);
