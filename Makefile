@@ -66,11 +66,12 @@ $O/plugins/%.so: $$(wildcard plugins/%/*.c) $(plugin_h)
 	$Q$(plugin_cc) $(shell cat plugins/$*/libs 2>/dev/null)
 
 # A guest is linked where it runs, at 0x1000, and cut to a flat binary. The ELF file stays for
-# configs/elf.ini and debuggers.
+# configs/elf.ini and debuggers; PVH's note, if there is one, lies before it.
 guests/%.bin: guests/%.S $(wildcard guests/*.inc)
 	$(call say,GUEST,$@)
 	$Q mkdir -p build/guests && $(CC) -c -Iguests -o build/guests/$*.o $<
-	$Q ld -m elf_x86_64 -N --no-warn-rwx-segments -Ttext=0x1000 -e 0x1000 -o build/guests/$*.elf build/guests/$*.o
+	$Q ld -m elf_x86_64 -N --no-warn-rwx-segments -Ttext=0x1000 --section-start=.note.xen=0xf00 -e 0x1000 \
+		-o build/guests/$*.elf build/guests/$*.o
 	$Q objcopy -O binary -j .text -j .data build/guests/$*.elf $@
 
 $B/tests/unit/%: tests/unit/%.c $B/libminivmm.a
@@ -136,10 +137,10 @@ lint: ## check layout and run clang-tidy
 		-DPREFIX='"$(PREFIX)"'
 	mandoc -Tlint -Wwarning $(wildcard core/*/*.[1-8])
 
-DEPS := gcc g++ libc6-dev binutils pkgconf perl libinih-dev libcmocka-dev mandoc socat clang clang-format clang-tidy \
+DEPS := gcc g++ libc6-dev binutils pkgconf perl libinih-dev libcmocka-dev mandoc socat acpica-tools clang clang-format clang-tidy \
 	libclang-rt-14-dev
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
-deps-linux: DEPS += qemu-system-x86 cpio kmod
+deps-linux: DEPS += qemu-system-x86 cpio kmod xz-utils zstd lz4
 deps deps-linux: ## install what is missing (Debian); deps-linux: what check-linux needs as well
 	@missing=$$(for p in $(DEPS); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
 	if [ -n "$$missing" ]; then $(SUDO) apt-get update -qq && \

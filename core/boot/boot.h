@@ -11,9 +11,11 @@ struct kvm_sregs;
 
 /* How the image wants to be started. */
 enum boot_protocol {
-	BOOT_RAW,     /* as [cpu] says */
-	BOOT_LINUX64, /* long mode, rsi: boot_params */
-	BOOT_LINUX32, /* protected mode, esi: boot_params */
+	BOOT_RAW,       /* as [cpu] says */
+	BOOT_LINUX64,   /* long mode, rsi: boot_params */
+	BOOT_LINUX32,   /* protected mode, esi: boot_params */
+	BOOT_PVH,       /* protected mode, ebx: hvm_start_info */
+	BOOT_MULTIBOOT, /* protected mode, eax: a magic number, ebx: multiboot_information */
 };
 
 /* What a loader found out. */
@@ -22,13 +24,12 @@ struct boot_entry {
 	    entry; /* the ELF file's own, else where the image was loaded; [cpu] rip goes over it */
 	gpa_t end; /* of what was loaded: nothing of the image lies at or above it */
 	enum boot_protocol protocol;
-	gpa_t info; /* what the protocol hands over, as Linux's boot_params */
+	gpa_t info; /* where what the protocol hands over is */
 };
 
 /*
- * Loads the config's image or code. FORMAT_AUTO: Linux by its setup header, ELF by its
- * first bytes, else flat. Every
- * length and offset of the image is checked before it is used; nothing is written outside memory,
+ * Loads the config's image or code. FORMAT_AUTO: Linux by its setup header, PVH by its note, multiboot by its header, ELF
+ * by its first bytes, else flat. Every length and offset of the image is checked before it is used; nothing is written outside memory,
  * and nothing at all of an ELF file that is refused. Returns 0 or a negative status.
  */
 int boot_load(const struct config *config, struct memory *memory, struct boot_entry *entry);
@@ -66,7 +67,7 @@ int boot_registers(const struct config *config, const struct boot_entry *entry,
 uint64_t boot_tables_size(const struct memory *memory);
 
 /*
- * What can be said of a config that will not be booted: is its image there, are [cpu]'s registers registers. Opens
+ * What can be said of a config that will not be booted: are its files there, are [cpu]'s registers registers. Opens
  * nothing. All mistakes are said; 0 or a negative status.
  */
 int boot_check_image(const struct config *config);

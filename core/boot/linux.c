@@ -7,18 +7,18 @@
  */
 #include <asm/bootparam.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "boot/acpi.h"
 #include "boot/boot.h"
 #include "boot/file.h"
+#include "boot/kernel.h"
 
 #define PARAMS_AT 0x7000u
 #define CMDLINE_AT 0x20000u
-#define CMDLINE_MAX 0x10000u /* bytes with the NUL, whatever a kernel says that it takes */
-#define LOW_END 0x9fc00u     /* of RAM below 1 MiB: what follows is the BIOS's in a PC */
-#define KERNEL_AT 0x100000u
+#define KERNEL_AT HIGH_AT
 #define ENTRY_64 0x200u /* behind the load address */
 
 #define MAGIC 0x53726448u  /* HdrS */
@@ -26,8 +26,6 @@
 #define VERSION_RELOCATES 0x020a
 #define VERSION_64 0x020c
 #define LOADER_OTHER 0xff
-#define E820_RAM 1
-#define E820_RESERVED 2
 
 /* Refuses the image: says why, in a line that begins with its name. */
 #define refuse(file, text, ...) fail(STATUS_USAGE, "image %s: " text, (file)->name, ##__VA_ARGS__)
@@ -112,19 +110,17 @@ static int
 load_cmdline(const struct config *config, const struct boot_file *file, struct boot_params *params,
 	     struct memory *memory)
 {
-	const char *text = config->boot.cmdline ? config->boot.cmdline : "";
 	uint32_t takes = params->hdr.cmdline_size ? params->hdr.cmdline_size : 255;
-	size_t length = strlen(text);
+	char *text;
+	int r = kernel_cmdline(config, file->name, takes, &text);
 
-	if (takes >= CMDLINE_MAX)
-		takes = CMDLINE_MAX - 1;
-	if (length > takes)
-		return refuse(file, "the command line has %zu bytes, and this kernel takes %u",
-			      length, takes);
+	if (r)
+		return r;
 	params->hdr.cmd_line_ptr = CMDLINE_AT;
-	return memory_write(memory, CMDLINE_AT, text, length + 1)
-		   ? refuse(file, "no memory at 0x%x for the command line", CMDLINE_AT)
-		   : 0;
+	if (memory_write(memory, CMDLINE_AT, text, strlen(text) + 1))
+		r = refuse(file, "no memory at 0x%x for the command line", CMDLINE_AT);
+	free(text);
+	return r;
 }
 
 /* As high as the kernel takes it, below the tables that a vCPU starts with. */
@@ -133,59 +129,40 @@ load_initrd(const struct config *config, const struct boot_file *kernel, struct 
 	    struct memory *memory, struct boot_entry *entry)
 {
 	const struct memory_region *first = &memory->regions[0];
-	uint64_t end = first->gpa + first->size - boot_tables_size(memory), at;
-	struct boot_file file;
-	uint8_t *place;
+	uint64_t limit = first->gpa + first->size - boot_tables_size(memory);
+	struct kernel_module initrd = { .path = config->boot.initrd };
 	int r;
 
-	if (!config->boot.initrd)
+	if (config->boot.modules)
+		return refuse(kernel,
+			      "Linux takes no modules but its initrd: leave [boot] modules out");
+	if (!initrd.path)
 		return 0;
-	r = boot_file_open(&file, config->boot.initrd, "initrd", config);
+	if (!(params->hdr.xloadflags & XLF_CAN_BE_LOADED_ABOVE_4G) &&
+	    limit > params->hdr.initrd_addr_max + 1ull)
+		limit = params->hdr.initrd_addr_max + 1ull;
+	r = kernel_module_load(config, &initrd, "initrd", kernel->name, memory, entry->end, &limit);
 	if (r)
 		return r;
-	if (!(params->hdr.xloadflags & XLF_CAN_BE_LOADED_ABOVE_4G) &&
-	    end > params->hdr.initrd_addr_max + 1ull)
-		end = params->hdr.initrd_addr_max + 1ull;
-	at = file.length <= end ? (end - file.length) & ~(PAGE_SIZE - 1ull) : 0;
-	place = at >= entry->end ? memory_at(memory, at, file.length) : NULL;
-	if (place) {
-		params->hdr.ramdisk_image = (uint32_t)at;
-		params->ext_ramdisk_image = (uint32_t)(at >> 32);
-		params->hdr.ramdisk_size = (uint32_t)file.length;
-		params->ext_ramdisk_size = (uint32_t)(file.length >> 32);
-		entry->end = at + file.length;
-		r = boot_file_read(&file, 0, place, file.length);
-	} else
-		r = refuse(kernel,
-			   "its initrd %s has %llu bytes, which do not fit between the kernel, "
-			   "which ends at "
-			   "0x%llx, and 0x%llx: set [vm] memory",
-			   file.name, (unsigned long long)file.length,
-			   (unsigned long long)entry->end, (unsigned long long)end);
-	boot_file_close(&file);
-	return r;
+	params->hdr.ramdisk_image = (uint32_t)initrd.at;
+	params->ext_ramdisk_image = (uint32_t)(initrd.at >> 32);
+	params->hdr.ramdisk_size = (uint32_t)initrd.size;
+	params->ext_ramdisk_size = (uint32_t)(initrd.size >> 32);
+	entry->end = initrd.at + initrd.size;
+	return 0;
 }
 
-static void
-e820(struct boot_params *params, uint64_t addr, uint64_t end, uint32_t type)
-{
-	if (end > addr && params->e820_entries < E820_MAX_ENTRIES_ZEROPAGE)
-		params->e820_table[params->e820_entries++] =
-		    (struct boot_e820_entry){ .addr = addr, .size = end - addr, .type = type };
-}
-
-/* All of memory; in it the BIOS's part below 1 MiB, where ACPI's tables are looked for. */
 static void
 memory_map(struct boot_params *params, const struct memory *memory)
 {
-	e820(params, 0, LOW_END, E820_RAM);
-	e820(params, LOW_END, KERNEL_AT, E820_RESERVED);
-	for (uint32_t i = 0; i < memory->count; i++) {
-		const struct memory_region *region = &memory->regions[i];
+	struct kernel_map map;
 
-		e820(params, region->gpa > KERNEL_AT ? region->gpa : KERNEL_AT,
-		     region->gpa + region->size, E820_RAM);
-	}
+	kernel_map(memory, &map);
+	params->e820_entries = (uint8_t)map.count;
+	for (unsigned i = 0; i < map.count; i++)
+		params->e820_table[i] = (struct boot_e820_entry){ .addr = map.rows[i].at,
+								  .size = map.rows[i].size,
+								  .type = map.rows[i].type };
 }
 
 int

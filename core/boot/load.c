@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Loads what [boot] names: an image file, flat, ELF or Linux, or code from the config itself. */
+/* Loads what [boot] names: an image file, whatever its format, or code from the config itself. */
+#include <elf.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,8 +9,7 @@
 #include "base/log.h"
 #include "boot/boot.h"
 #include "boot/file.h"
-
-#define ELF_MAGIC "\177ELF"
+#include "boot/handover.h"
 
 const char *
 boot_memory_text(const struct memory *memory, char *buffer, size_t size)
@@ -25,6 +25,23 @@ boot_memory_text(const struct memory *memory, char *buffer, size_t size)
 					 (unsigned long long)(r->gpa + r->size - 1));
 	}
 	return buffer;
+}
+
+/* Refuses what only kernels are handed, for another image or code. */
+static int
+takes_nothing(const struct config *config, const char *name)
+{
+	const char *key = config->boot.initrd         ? "initrd"
+			  : config->boot.cmdline      ? "cmdline"
+			  : config->boot.cmdline_file ? "cmdline_file"
+			  : config->boot.modules      ? "modules"
+						      : NULL;
+	char where[256];
+
+	return key ? fail(STATUS_USAGE,
+			  "%s: image %s takes no %s: it is no kernel of Linux, PVH or multiboot",
+			  config_where(config->boot.place, where, sizeof(where)), name, key)
+		   : 0;
 }
 
 /* The place of a flat image of length bytes, or NULL after an error. */
@@ -47,34 +64,65 @@ flat_place(const struct config *config, const char *where, const char *what, uin
 	return place;
 }
 
-static int
-load_elf(const struct boot_file *file, struct memory *memory, struct boot_entry *entry)
-{
-	uint8_t *image = malloc(file->length + 1);
-	int status;
-
-	if (!image)
-		return fail(STATUS_HOST, "reading the image %s: no memory for %llu bytes",
-			    file->name, (unsigned long long)file->length);
-	status = boot_file_read(file, 0, image, file->length);
-	if (!status)
-		status = boot_elf(file->name, image, file->length, memory, entry);
-	free(image);
-	return status;
-}
-
-/* What the file is: Linux says so in its setup header, ELF in its first bytes; all else is flat. */
+/*
+ * What the file is: Linux says so in its setup header, multiboot in its header; of ELF, which the first bytes say, there
+ * is more to find out; all else is flat.
+ */
 static enum config_format
 format_of(const struct boot_file *file)
 {
-	uint8_t head[1024];
-	ssize_t length = pread(file->fd, head, sizeof(head), 0);
+	uint8_t head[8192]; /* a multiboot header is in these */
+	ssize_t n = pread(file->fd, head, sizeof(head), 0);
+	size_t length = n > 0 ? (size_t)n : 0;
 
-	if (length > 0 && boot_is_linux(head, (size_t)length))
+	if (boot_is_linux(head, length))
 		return FORMAT_LINUX;
-	if (length >= 4 && !memcmp(head, ELF_MAGIC, 4))
-		return FORMAT_ELF;
-	return FORMAT_FLAT;
+	if (length >= SELFMAG && !memcmp(head, ELFMAG, SELFMAG))
+		return FORMAT_AUTO;
+	return boot_is_multiboot(head, length) ? FORMAT_MULTIBOOT : FORMAT_FLAT;
+}
+
+/* What an ELF file is that may be several things at once: what hands over more comes first. */
+static int
+load_any_elf(const struct config *config, const char *name, const uint8_t *image, size_t length,
+	     struct memory *memory, struct boot_entry *entry)
+{
+	struct program program;
+	int r = program_elf(&program, name, image, length);
+
+	if (r)
+		return r;
+	if (boot_is_pvh(&program))
+		return boot_pvh(config, name, image, length, memory, entry);
+	if (boot_is_multiboot(image, length))
+		return boot_multiboot(config, name, image, length, memory, entry);
+	r = takes_nothing(config, name);
+	return r ? r : program_load(&program, memory, entry);
+}
+
+/* The formats of which the whole file is looked at before anything is loaded. */
+static int
+load_whole(const struct config *config, enum config_format format, const struct boot_file *file,
+	   struct memory *memory, struct boot_entry *entry)
+{
+	size_t length = file->length;
+	uint8_t *image = malloc(length + 1);
+	int r;
+
+	if (!image)
+		return fail(STATUS_HOST, "reading the image %s: no memory for %zu bytes",
+			    file->name, length);
+	r = boot_file_read(file, 0, image, length);
+	if (!r && format == FORMAT_PVH)
+		r = boot_pvh(config, file->name, image, length, memory, entry);
+	else if (!r && format == FORMAT_MULTIBOOT)
+		r = boot_multiboot(config, file->name, image, length, memory, entry);
+	else if (!r && format == FORMAT_ELF)
+		r = boot_elf(file->name, image, length, memory, entry);
+	else if (!r)
+		r = load_any_elf(config, file->name, image, length, memory, entry);
+	free(image);
+	return r;
 }
 
 static int
@@ -83,16 +131,18 @@ load_file(const struct config *config, const char *where, const struct boot_file
 {
 	enum config_format format = config->boot.format;
 	uint8_t *place;
+	int r = 0;
 
 	if (format == FORMAT_AUTO)
 		format = format_of(file);
-	if (format != FORMAT_LINUX && (config->boot.initrd || config->boot.cmdline))
-		return fail(STATUS_USAGE, "%s: image %s takes no %s: it is no Linux kernel", where,
-			    file->name, config->boot.initrd ? "initrd" : "cmdline");
+	if (format == FORMAT_FLAT || format == FORMAT_ELF)
+		r = takes_nothing(config, file->name);
+	if (r)
+		return r;
 	if (format == FORMAT_LINUX)
 		return boot_linux(config, file, memory, entry);
-	if (format == FORMAT_ELF)
-		return load_elf(file, memory, entry);
+	if (format != FORMAT_FLAT)
+		return load_whole(config, format, file, memory, entry);
 	place = flat_place(config, where, file->name, file->length, memory, entry);
 	return place ? boot_file_read(file, 0, place, file->length) : -STATUS_USAGE;
 }
@@ -100,9 +150,17 @@ load_file(const struct config *config, const char *where, const struct boot_file
 int
 boot_check_image(const struct config *config)
 {
-	return config->boot.image && access(config->boot.image, R_OK)
-		   ? boot_file_missing(config, config->boot.image, "image")
-		   : 0;
+	const struct {
+		const char *path, *what;
+	} files[] = { { config->boot.image, "image" },
+		      { config->boot.initrd, "initrd" },
+		      { config->boot.cmdline_file, "cmdline_file" } };
+	int r = 0;
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+		if (files[i].path && access(files[i].path, R_OK))
+			r = boot_file_missing(config, files[i].path, files[i].what);
+	return r;
 }
 
 int
@@ -114,9 +172,12 @@ boot_load(const struct config *config, struct memory *memory, struct boot_entry 
 	int status;
 
 	if (config->boot.code) {
-		uint8_t *place =
-		    flat_place(config, where, "code", config->boot.code_length, memory, entry);
+		uint8_t *place;
 
+		status = takes_nothing(config, "code");
+		if (status)
+			return status;
+		place = flat_place(config, where, "code", config->boot.code_length, memory, entry);
 		if (!place)
 			return -STATUS_USAGE;
 		memcpy(place, config->boot.code, config->boot.code_length);

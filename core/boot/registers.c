@@ -37,6 +37,7 @@ enum {
 #define LINUX_CODE 0x10u
 #define LINUX_DATA 0x18u
 #define GDT_DPL3 (3ull << 45)
+#define MULTIBOOT_MAGIC 0x2badb002u
 
 /* The page that holds GDT, TSS and I/O bitmap (SDM volume 3, 8.7; volume 1, 19.5.2). */
 #define TSS_OFFSET 0x40u
@@ -208,6 +209,24 @@ set_linux(const struct boot_entry *entry, struct memory *memory, struct kvm_regs
 	return 0;
 }
 
+/*
+ * PVH's and multiboot's entry, which agree: protected mode without paging, flat segments; of tables nothing is promised.
+ * PVH has a TSS in tr, without memory behind it.
+ */
+static void
+set_handover(const struct boot_entry *entry, struct kvm_regs *regs, struct kvm_sregs *sregs)
+{
+	set_segments(sregs, false);
+	sregs->tr = (struct kvm_segment){
+		.limit = TSS_BITMAP - 1, .selector = BOOT_TSS, .type = 0xb, .present = 1
+	};
+	sregs->cr0 = CR0_PE | CR0_ET;
+	sregs->cr4 = 0;
+	regs->rbx = entry->info;
+	if (entry->protocol == BOOT_MULTIBOOT)
+		regs->rax = MULTIBOOT_MAGIC;
+}
+
 /* [cpu]'s registers over the mode's. All mistakes are said. */
 static int
 set_own(const struct config *config, struct kvm_regs *regs, struct kvm_sregs *sregs)
@@ -257,6 +276,8 @@ boot_registers(const struct config *config, const struct boot_entry *entry, stru
 	regs->rflags = 2;
 	if (entry->protocol == BOOT_LINUX64 || entry->protocol == BOOT_LINUX32)
 		status = set_linux(entry, memory, regs, sregs);
+	else if (entry->protocol == BOOT_PVH || entry->protocol == BOOT_MULTIBOOT)
+		set_handover(entry, regs, sregs);
 	else
 		switch (config->cpu.mode) {
 		case MODE_REAL:

@@ -133,11 +133,22 @@ check_rest(struct vm *vm)
 	return -STATUS_USAGE;
 }
 
+static void
+place_memory(const struct vm *vm, struct machine_layout *layout)
+{
+	struct config_memory pieces[2];
+	uint32_t count = config_memory(&vm->config, vm->snapshot.region_count == 1, pieces);
+
+	for (uint32_t i = 0; i < count; i++)
+		layout->memory[i] = (struct machine_memory){ pieces[i].at, pieces[i].size };
+}
+
 int
 vm_build(struct vm *vm, const struct vm_source *source)
 {
 	bool restored = source->restore != NULL;
 	const struct snapshot *root;
+	struct machine_layout layout;
 	int r;
 
 	*vm = (struct vm){ .snapshot = { .fd = -1 } };
@@ -154,18 +165,18 @@ vm_build(struct vm *vm, const struct vm_source *source)
 	vm->built = true;
 	for (root = &vm->snapshot; root->parent;)
 		root = root->parent;
-	r = machine_create(&vm->machine, &(struct machine_layout){
-					     .memory = vm->config.vm.memory,
-					     .memory_at = vm->config.vm.memory_at,
-					     .memory_file = vm->config.vm.memory_file,
-					     .snapshot_fd = root->fd,
-					     .snapshot_offset = root->header.memory_offset,
-					     .cpus = vm->config.vm.cpus,
-					     .irqchip = vm->config.vm.irqchip,
-					     .dirty_log = vm->config.vm.dirty_log,
-					     .track = root != &vm->snapshot || source->again,
-					     .check = source->check,
-					 });
+	layout = (struct machine_layout){
+		.memory_file = vm->config.vm.memory_file,
+		.snapshot_fd = root->fd,
+		.snapshot_offset = root->header.memory_offset,
+		.cpus = vm->config.vm.cpus,
+		.irqchip = vm->config.vm.irqchip,
+		.dirty_log = vm->config.vm.dirty_log,
+		.track = root != &vm->snapshot || source->again,
+		.check = source->check,
+	};
+	place_memory(vm, &layout);
+	r = machine_create(&vm->machine, &layout);
 	if (!r)
 		r = devices_create(&vm->devices, &vm->machine, &vm->config,
 				   (restored ? DEVICES_RESTORED : 0) |

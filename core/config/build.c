@@ -143,7 +143,7 @@ say(struct config_place place, const char *section, const char *key, const char 
 static int
 check(const struct config *config, const struct ini *ini)
 {
-	const char *wrong = schema_check_memory(config->vm.memory, config->vm.memory_at);
+	const char *wrong = schema_check_memory(config);
 	int status = 0;
 
 	if (wrong)
@@ -154,6 +154,9 @@ check(const struct config *config, const struct ini *ini)
 	if (config->boot.image && config->boot.code)
 		status = say(place_of(config, ini, "boot", "code"), "boot", "code",
 			     "and image are both given: leave one out");
+	if (config->boot.cmdline && config->boot.cmdline_file)
+		status = say(place_of(config, ini, "boot", "cmdline_file"), "boot", "cmdline_file",
+			     "and cmdline are both given: leave one out");
 	if (config->snapshot.at && !config->snapshot.file)
 		status = say(config->snapshot.place, "snapshot", "at",
 			     "is given without file: say where the snapshot goes");

@@ -122,6 +122,8 @@ config_free(struct config *config)
 	free(config->boot.image);
 	free(config->boot.initrd);
 	free(config->boot.cmdline);
+	free(config->boot.cmdline_file);
+	free(config->boot.modules);
 	free(config->boot.code);
 	free(config->snapshot.at);
 	free(config->snapshot.file);

@@ -49,7 +49,14 @@ struct config_register { /* [cpu] rax = 2 */
 };
 
 enum config_mode { MODE_REAL, MODE_PROTECTED, MODE_LONG };
-enum config_format { FORMAT_AUTO, FORMAT_FLAT, FORMAT_ELF, FORMAT_LINUX };
+enum config_format {
+	FORMAT_AUTO,
+	FORMAT_FLAT,
+	FORMAT_ELF,
+	FORMAT_LINUX,
+	FORMAT_MULTIBOOT,
+	FORMAT_PVH
+};
 enum config_then { THEN_RESUME, THEN_EXIT };
 enum config_clock { CONFIG_CLOCK_RESUME, CONFIG_CLOCK_WALL };
 enum config_generation { GENERATION_NEW, GENERATION_KEEP };
@@ -70,7 +77,9 @@ struct config {
 		uint64_t at;               /* where memory begins */
 		uint8_t *code;             /* decoded hex; NULL: none */
 		size_t code_length;
-		char *initrd, *cmdline;    /* of a Linux kernel; NULL: none */
+		/* For a kernel of Linux, PVH or multiboot; NULL: none. Never both cmdline and its file. */
+		char *initrd, *cmdline, *cmdline_file;
+		char *modules;             /* PATH[:PATH], resolved; not for Linux */
 		struct config_place place; /* of image or code */
 	} boot;
 	struct {
@@ -124,6 +133,16 @@ void config_save(const struct config *config, struct record_writer *writer);
 /* Into a struct that holds nothing. Checks everything. Returns 0, or -1 with the reason in why; the
  * caller frees config in any case. */
 int config_load(struct config *config, const struct record *group, char *why, size_t why_size);
+
+/*
+ * Where memory lies: the pieces, and how many they are. A machine with an irqchip whose memory begins at 0 has none from
+ * 3 GiB to 4 GiB, as a PC; what does not fit below follows above. whole: it was made in one piece, before there was such
+ * a hole, if that does not lie over the chips.
+ */
+struct config_memory {
+	uint64_t at, size;
+};
+uint32_t config_memory(const struct config *config, bool whole, struct config_memory pieces[2]);
 
 /* The value of a device's key, or NULL. Marks it used. */
 struct config_option *config_option_find(struct config_device *device, const char *key);

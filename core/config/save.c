@@ -162,7 +162,7 @@ load_vm(const struct loading *l, const struct record *vm)
 	while (record_next(vm, &position, &item))
 		if (load_vm_key(l, &item))
 			return -1;
-	wrong = schema_check_memory(l->config->vm.memory, l->config->vm.memory_at);
+	wrong = schema_check_memory(l->config);
 	if (wrong)
 		return refuse(l, "its memory %s", wrong);
 	wrong = schema_check_cpus(l->config->vm.cpus, l->config->vm.irqchip);

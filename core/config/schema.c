@@ -12,10 +12,11 @@
 #define ADDRESS_MAX ((1ull << 52) - 1) /* what x86-64 can address */
 #define CHIPS 0xfec00000ull /* from here to 4 GiB: interrupt controllers, KVM's own pages */
 #define CHIPS_END (1ull << 32)
+#define HOLE 0xc0000000ull /* from here to 4 GiB a PC has no memory, but devices */
 #define CPUS_MAX 64u
 
 static const char *const modes[] = { "real", "protected", "long", NULL };
-static const char *const formats[] = { "auto", "flat", "elf", "linux", NULL };
+static const char *const formats[] = { "auto", "flat", "elf", "linux", "multiboot", "pvh", NULL };
 static const char *const thens[] = { "resume", "exit", NULL };
 static const char *const methods[] = { "auto", "precopy", "fork", "pause", NULL };
 static const char *const clocks[] = { "resume", "wall", NULL };
@@ -39,8 +40,12 @@ const struct schema_key schema[] = {
 	{ "boot", "format", SCHEMA_CHOICE, AT(boot.format), .values = formats,
 	  .help = "the image's" },
 	{ "boot", "initrd", SCHEMA_INPUT, AT(boot.initrd),
-	  .help = "the first file system of a Linux kernel" },
+	  .help = "a kernel's first file system, or first module" },
+	{ "boot", "modules", SCHEMA_FOLDERS, AT(boot.modules),
+	  .help = "the modules of a PVH or multiboot kernel" },
 	{ "boot", "cmdline", SCHEMA_TEXT, AT(boot.cmdline), .help = "a kernel's command line" },
+	{ "boot", "cmdline_file", SCHEMA_INPUT, AT(boot.cmdline_file),
+	  .help = "the file that a kernel's command line is in" },
 	{ "boot", "at", SCHEMA_ADDRESS, AT(boot.at), .max = ADDRESS_MAX,
 	  .help = "where a flat image or code is put and started" },
 	{ "boot", "code", SCHEMA_HEX, AT(boot.code),
@@ -125,16 +130,33 @@ schema_check(const struct schema_key *row, uint64_t value, char *buffer, size_t 
 }
 
 const char *
-schema_check_memory(uint64_t memory, uint64_t memory_at)
+schema_check_memory(const struct config *config)
 {
-	uint64_t end;
+	uint64_t at = config->vm.memory_at, end;
 
-	if (__builtin_add_overflow(memory_at, memory, &end) || end - 1 > ADDRESS_MAX)
+	if (__builtin_add_overflow(at, config->vm.memory, &end) || end - 1 > ADDRESS_MAX)
 		return "would end past the last physical address, 0xfffffffffffff: lower memory_at";
-	if (memory_at < CHIPS_END && end > CHIPS)
+	/* A PC's memory goes on above 4 GiB (config_memory). */
+	if (at == 0 && config->vm.irqchip)
+		return NULL;
+	if (at < CHIPS_END && end > CHIPS)
 		return "would lie over the interrupt controllers, 0xfec00000 to 0xffffffff: "
-		       "make it smaller or move it with memory_at";
+		       "make it smaller, move it with memory_at, or set irqchip = on and memory_at "
+		       "= 0, with which it goes on above 4 GiB";
 	return NULL;
+}
+
+uint32_t
+config_memory(const struct config *config, bool whole, struct config_memory pieces[2])
+{
+	uint64_t at = config->vm.memory_at, size = config->vm.memory;
+
+	pieces[0] = (struct config_memory){ .at = at, .size = size };
+	if (at || !config->vm.irqchip || size <= HOLE || (whole && size <= CHIPS))
+		return 1;
+	pieces[0].size = HOLE;
+	pieces[1] = (struct config_memory){ .at = CHIPS_END, .size = size - HOLE };
+	return 2;
 }
 
 const char *

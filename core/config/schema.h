@@ -38,8 +38,8 @@ int schema_set(struct config *config, const char *section, const struct ini_key 
 
 /* Is a number within the row's limits? NULL, or what is wrong, in buffer. */
 const char *schema_check(const struct schema_key *row, uint64_t value, char *buffer, size_t size);
-/* Do memory and memory_at go together? NULL, or what is wrong. */
-const char *schema_check_memory(uint64_t memory, uint64_t memory_at);
+/* Do memory, memory_at and irqchip go together? NULL, or what is wrong. */
+const char *schema_check_memory(const struct config *config);
 const char *schema_check_cpus(uint64_t cpus, bool irqchip);
 bool schema_device_name(const char *name);
 

@@ -21,23 +21,37 @@ kicked(int signal)
 	/* ends KVM_RUN by being there */
 }
 
+/* A piece of memory, behind those that there are. */
+static int
+add_memory(struct machine *m, const struct machine_layout *layout,
+	   const struct machine_memory *piece, uint64_t whole)
+{
+	uint64_t offset = m->memory.size;
+
+	if (layout->check)
+		return memory_add(&m->memory, piece->at, piece->size);
+	if (layout->snapshot_fd >= 0)
+		return memory_add_private(&m->memory, piece->at, piece->size, layout->snapshot_fd,
+					  layout->snapshot_offset + offset);
+	if (layout->memory_file)
+		return memory_add_file(&m->memory, piece->at, piece->size, layout->memory_file,
+				       offset, whole);
+	return memory_add(&m->memory, piece->at, piece->size);
+}
+
 static int
 create_memory(struct machine *m, const struct machine_layout *layout)
 {
-	int r;
+	const struct machine_memory *pieces = layout->memory;
+	uint64_t whole = 0;
+	int r = 0;
 
-	if (layout->check && !layout->memory)
-		return 0;
-	if (layout->check)
-		return memory_add(&m->memory, layout->memory_at, layout->memory);
-	if (layout->snapshot_fd >= 0)
-		r = memory_add_private(&m->memory, layout->memory_at, layout->memory,
-				       layout->snapshot_fd, layout->snapshot_offset);
-	else if (layout->memory_file)
-		r = memory_add_file(&m->memory, layout->memory_at, layout->memory,
-				    layout->memory_file);
-	else
-		r = memory_add(&m->memory, layout->memory_at, layout->memory);
+	for (uint32_t i = 0; i < MEMORY_REGIONS && pieces[i].size; i++)
+		whole += pieces[i].size;
+	for (uint32_t i = 0; i < MEMORY_REGIONS && pieces[i].size && !r; i++)
+		r = add_memory(m, layout, &pieces[i], whole);
+	if (r || layout->check)
+		return r;
 	for (uint32_t i = 0; i < m->memory.count && !r; i++) {
 		const struct memory_region *region = &m->memory.regions[i];
 

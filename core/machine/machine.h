@@ -95,9 +95,12 @@ struct machine {
 
 /* Builds memory and VM; no vCPU runs. Returns 0 or a negative status; destroy in any case. */
 struct machine_layout {
-	uint64_t memory, memory_at; /* memory 0: none, for a check */
-	const char *memory_file;    /* or NULL */
-	int snapshot_fd;            /* map memory copy-on-write from here, or -1 */
+	struct machine_memory { /* size 0: there is no more of it; none at all, for a check */
+		gpa_t at;
+		uint64_t size;
+	} memory[MEMORY_REGIONS];
+	const char *memory_file; /* or NULL; the pieces follow each other in it */
+	int snapshot_fd;         /* map memory copy-on-write from here, likewise, or -1 */
 	uint64_t snapshot_offset;
 	uint32_t cpus;
 	bool irqchip;

@@ -148,24 +148,25 @@ open_sized(struct memory *memory, const char *path, uint64_t size)
 }
 
 int
-memory_add_file(struct memory *memory, gpa_t gpa, uint64_t size, const char *path)
+memory_add_file(struct memory *memory, gpa_t gpa, uint64_t size, const char *path,
+		uint64_t file_offset, uint64_t file_length)
 {
 	void *host;
 	int fd;
 
 	if (check(memory, gpa, size) < 0)
 		return -STATUS_USAGE;
-	fd = open_sized(memory, path, size);
+	fd = open_sized(memory, path, file_length);
 	if (fd < 0)
 		return fd;
-	host = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	host = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)file_offset);
 	if (host == MAP_FAILED) {
 		int error = errno;
 
 		close(fd);
 		return fail(STATUS_HOST, "cannot map memory_file %s: %s", path, strerror(error));
 	}
-	if (add(memory, gpa, size, host, fd, 0))
+	if (add(memory, gpa, size, host, fd, file_offset))
 		return -STATUS_HOST;
 	memory->regions[memory->count - 1].shared = true;
 	return 0;

@@ -37,10 +37,11 @@ struct memory {
 	    *written; /* pages that the host's side wrote, since they were last taken */
 };
 
-/* Adds anonymous memory, or a shared mapping of a file (made and sized when missing), or a private
+/* Adds anonymous memory, or a shared mapping of a file of that length (made and sized when missing), or a private
  * one of fd. */
 int memory_add(struct memory *memory, gpa_t gpa, uint64_t size);
-int memory_add_file(struct memory *memory, gpa_t gpa, uint64_t size, const char *path);
+int memory_add_file(struct memory *memory, gpa_t gpa, uint64_t size, const char *path,
+		    uint64_t file_offset, uint64_t file_length);
 int memory_add_private(struct memory *memory, gpa_t gpa, uint64_t size, int fd,
 		       uint64_t file_offset);
 /* Has the file of a region become too short for it? Its name, as far as it fits (size may be 0). Touching what is gone is a SIGBUS. */

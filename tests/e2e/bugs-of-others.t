@@ -19,6 +19,7 @@ my %elsewhere = (
     'a serial port stuck when saved in mid-transmit' => 'mid-transmit.t',
     'a first diff that holds all pages' => 'diff-chain.t',
     'diffs corrupted above 3 GiB' => 'diff-chain.t',
+    'diffs corrupted with several memory slots' => 'diff-chain.t',
     'writes of devices missed by the dirty log' => 'diff-chain.t',
     'dirty pages lost when the disk filled during a diff' => 'faults.t',
     'a half-written snapshot under the final name' => 'kill.t',

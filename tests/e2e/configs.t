@@ -11,6 +11,7 @@ use Test::More;
 # stderr, but for the registers, is a pattern; none: nothing is said. set: what stands in for a person at a terminal, or
 # makes an end of what has none.
 my $said = qr/^log0: \d+\.\d{9} vcpu 0 rip/m;
+my $version = (run([ $minivmm, '--version' ]))[1];
 my %expected = (
     'balloon' => {
         out => "balloon: ok\n",
@@ -61,6 +62,10 @@ my %expected = (
         err => qr/\A(?:\{"device":"log0",.*\}\n){8}minivmm: log0: 2 reads of 8 bytes, 6 writes of 10 bytes\n\z/,
         registers => { rbx => 0x0a786966, rcx => 0, rdi => 0x8004, rsp => 0x5000 },
     },
+    'multiboot' => {
+        out => "2badb002 0000024d ${version}hello from the loader\n639 1024\n3 rows, 1663 KiB\n",
+        registers => { rdi => 1663, rsi => 3 },
+    },
     'protected' => { out => "32 bit: ok\n", registers => { rbx => 0x180000, rsp => 0x201000 } },
     'pvpanic' => {
         status => 102,
@@ -72,6 +77,7 @@ my %expected = (
         out => "2024-02-29 12:34:56 05\n1999-12-31 23:59:59 06\n1999-12-31 23:59:59 06\neight periods\n",
         registers => { rcx => 0, rsp => 0x5000 },
     },
+    'pvh' => { out => "336ec578 1\nhello from the loader\n3 rows, 1663 KiB\n", registers => { rcx => 0, rdi => 1663 } },
     'serial-fifo' => { out => "overrun, time-out: ab\n", registers => { rsp => 0x5000 } },
     'serial-probe' => { out => "16550A\n", registers => { rsp => 0x5000 } },
     'simple' => {

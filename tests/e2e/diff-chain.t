@@ -178,15 +178,18 @@ for my $method (qw(live paused)) {
     end("scribe restored, $method");
 }
 
-# --- Memory above 3 and above 4 GiB, of which little is used ---
+# --- Memory above 3 and above 4 GiB, of which little is used; and in two slots, both ways ---
 for my $high ([ '4000M', 0, 0x1000, 0xd0000000, 0xe0000000 ],
-    [ '5G', 0x1_0000_0000, 0x1_0000_1000, 0x1_d000_0000, 0x2_2000_0000 ]) {
-    my ($memory, $at, $rip, $guests, $devices) = @$high;
-    config('high.ini', $long =~ s/ee eb e8/ee 66 ba 00 05 ee eb e3/r, "memory = $memory\nmemory_at = $at",
+    [ '5G', 0x1_0000_0000, 0x1_0000_1000, 0x1_d000_0000, 0x2_2000_0000 ],
+    [ '5G', 0, 0x1000, 0xb000_0000, 0x1_7000_0000, 'irqchip = on' ],
+    [ '5G', 0, 0x1000, 0x1_0000_0000, 0xb000_0000, 'irqchip = on' ]) {
+    my ($memory, $at, $rip, $guests, $devices, $slots) = @$high;
+    config('high.ini', $long =~ s/ee eb e8/ee 66 ba 00 05 ee eb e3/r, "memory = $memory\nmemory_at = $at\n" . ($slots // ''),
         sprintf "[cpu]\nmode = long\nrip = 0x%x\nrbx = 0x%x\n\n[device scribe0]\nplugin = %s\nport = 0x500\nbase = 0x%x\n",
         $rip, $guests, "$build/tests/plugins/scribe.so", $devices);
     my $text = slurp('high.ini') =~ s/^at = .*/sprintf 'at = 0x%x', $rip/emr;
     spew('high.ini', $text);
+    $memory .= ' in two slots' if $slots;
     begin('-c', 'high.ini');
     touch(0x20, 0x21);
     take('a.snap');
@@ -195,12 +198,17 @@ for my $high ([ '4000M', 0, 0x1000, 0xd0000000, 0xe0000000 ],
     take('b.snap diff');
     touch(0x41);
     take('c.snap diff paused');
-    is(pages('b.snap') =~ s/\b(?!@{[ join '|', @both ]})\w+ ?//gr =~ s/ $//r, join(' ', @both[ 0, 1, 3, 4 ]), "$memory: pages of a diff");
+    is(pages('b.snap') =~ s/\b(?!@{[ join '|', @both ]})\w+ ?//gr =~ s/ $//r, join(' ', sort { hex $a <=> hex $b } @both[ 0, 1, 3, 4 ]), "$memory: pages of a diff");
     end($memory);
     begin('-r', 'c.snap', '--trust');
     is(counts($guests, 0x20, 0x21, 0x40, 0x41), '20=1 21=2 40=1 41=1', "$memory: restored: the guest's pages");
     is(counts($devices, 0x20, 0x21, 0x40, 0x41), '20=1 21=2 40=1 41=1', "$memory: and the device's");
     end("$memory restored");
+    is((run([ $minivmm, 'flatten', qw(a.snap b.snap c.snap -o flat.snap) ]))[0], 0, "$memory: one of the chain");
+    begin('-r', 'flat.snap', '--trust');
+    is(counts($guests, 0x20, 0x21, 0x40, 0x41), '20=1 21=2 40=1 41=1', "$memory: in which the guest's pages are");
+    is(counts($devices, 0x20, 0x21, 0x40, 0x41), '20=1 21=2 40=1 41=1', "$memory: and the device's");
+    end("$memory in one");
 }
 
 # --- Chains that don't fit ---

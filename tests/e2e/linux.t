@@ -36,7 +36,7 @@ sub refused {
     fails([ $minivmm, '-c', $config, @set ], 110, $message, $name);
 }
 
-refused(qr/the command line has 21 bytes, and this kernel takes 20$/, 'a longer one', changed(0x238 => pack 'V', 20));
+refused(qr/changed\.bin: the command line has 21 bytes, and this kernel takes 20: shorten it$/, 'a longer one', changed(0x238 => pack 'V', 20));
 refused(qr/changed\.bin: boot protocol 2\.05 is older than 2\.06$/, 'an old protocol', changed(0x206 => "\x05\x02"));
 refused(qr/changed\.bin: a zImage, which loads below 1 MiB; build a bzImage$/, 'a zImage', changed(0x211 => "\0"));
 refused(qr/changed\.bin: the file ends with its setup code: it is cut off$/, 'nothing behind its setup code',
@@ -52,8 +52,24 @@ spew('large', "\0" x (4 << 20));
 refused(qr/its initrd large has 4194304 bytes, which do not fit between the kernel, which ends at 0x102000, and 0x/,
     'an initrd larger than memory', '--set', 'boot.initrd=large');
 refused(qr/opening the initrd nowhere: No such file or directory/, 'no initrd there', '--set', 'boot.initrd=nowhere');
+refused(qr/takes no modules but its initrd: leave \[boot\] modules out$/, 'modules', '--set', 'boot.modules=large:large');
+
+# A command line from a file, longer than a line of a config.
+my $long = join ' ', map { "word$_" } 1 .. 100;
+spew('words', "$long\n");
+spew('file.ini', slurp($config) =~ s/^cmdline = .*/cmdline_file = words/mr =~ s{\.\./}{$top/}r);
+is((run([ $minivmm, '-c', 'file.ini', changed(0x238 => pack 'V', 1000) ]))[1], "$long\nRSD PTR\n3\n", 'cmdline_file');
+fails([ $minivmm, '-c', 'file.ini' ], 110, qr/the command line in \.?\/?words has 691 bytes, and this kernel takes 255: shorten it$/,
+    'cmdline_file: too long');
+spew('words', "one\0two\n");
+fails([ $minivmm, '-c', 'file.ini' ], 110, qr/cmdline_file \.?\/?words: byte 3 is NUL/, 'cmdline_file: a NUL');
+unlink 'words';
+fails([ $minivmm, '-c', 'file.ini' ], 110, qr/file\.ini:\d+: opening the cmdline_file \.?\/?words: No such file/, 'cmdline_file: not there');
+fails([ $minivmm, '-c', $config, '--set', 'boot.cmdline_file=initrd' ], 110, qr/cmdline_file and cmdline are both given: leave one out$/,
+    'cmdline_file and cmdline');
+
 fails([ $minivmm, '-c', "$configs/simple.ini", '--set', 'boot.cmdline=quiet' ], 110,
-    qr/takes no cmdline: it is no Linux kernel$/, 'a command line for another image');
+    qr/takes no cmdline: it is no kernel of Linux, PVH or multiboot$/, 'a command line for another image');
 # Cut off anywhere it is refused, or is a shorter kernel; it never crashes the loader.
 my %seen;
 for (my $length = 0; $length < length $image; $length += 37) {

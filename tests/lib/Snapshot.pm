@@ -30,23 +30,33 @@ sub crc32c {
 # { header fields, rows => [ { row fields, data } ], memory }
 sub load {
     my ($class, $file) = @_;
-    my $bytes = slurp($file);
-    my $self = bless {}, $class;
-    @$self{@HEADER} = unpack $HEADER, $bytes;
-    for my $i (0 .. $self->{sections} - 1) {
-        my %row;
-        @row{@ROW} = unpack $ROW, substr $bytes, $self->{table_offset} + 32 * $i, 32;
-        $row{data} = substr $bytes, $self->{table_offset} + $row{offset}, $row{length};
-        die "$file: $row{tag} $row{index}: wrong checksum" if crc32c($row{data}) != $row{checksum};
-        push @{ $self->{rows} }, \%row;
-    }
-    $self->{memory} = substr $bytes, $self->{memory_offset}, $self->{memory_size};
+    my $self = $class->load_meta($file);
+    $self->{memory} = substr slurp($file), $self->{memory_offset}, $self->{memory_size};
     return $self;
 }
 
-# All sizes and checksums as they must be; over: header fields that are to be wrong nevertheless.
-sub save {
-    my ($self, $file, %over) = @_;
+# The same without memory, which may be large.
+sub load_meta {
+    my ($class, $file) = @_;
+    my $self = bless {}, $class;
+    open my $in, '<:raw', $file or die "$file: $!";
+    read $in, my ($header), 4096;
+    @$self{@HEADER} = unpack $HEADER, $header;
+    seek $in, $self->{table_offset}, 0;
+    read $in, my ($table), $self->{table_size};
+    for my $i (0 .. $self->{sections} - 1) {
+        my %row;
+        @row{@ROW} = unpack $ROW, substr $table, 32 * $i, 32;
+        $row{data} = substr $table, $row{offset}, $row{length};
+        die "$file: $row{tag} $row{index}: wrong checksum" if crc32c($row{data}) != $row{checksum};
+        push @{ $self->{rows} }, \%row;
+    }
+    return $self;
+}
+
+# The table, header and all, as they stand in a file.
+sub pack_meta {
+    my ($self, %header) = @_;
     my ($table, $body) = ('', '');
     my $at = 32 * @{ $self->{rows} };
     for my $row (@{ $self->{rows} }) {
@@ -55,18 +65,30 @@ sub save {
         $table .= pack $ROW, @$row{@ROW};
         $body .= $row->{data};
     }
-    my %header = (
-        %$self,
-        sections => scalar @{ $self->{rows} },
-        memory_offset => 4096,
-        memory_size => length $self->{memory},
-        table_offset => 4096 + length $self->{memory},
-        table_size => $at,
-        %over,
-        checksum => 0
-    );
+    %header = (%$self, sections => scalar @{ $self->{rows} }, table_size => $at, %header, checksum => 0);
     $header{checksum} = crc32c(pack($HEADER, @header{@HEADER}) . $table);
-    spew($file, pack('a4096', pack $HEADER, @header{@HEADER}) . $self->{memory} . $table . $body);
+    return (pack($HEADER, @header{@HEADER}), $table . $body);
+}
+
+# Writes all but memory over the file that it was loaded from.
+sub save_meta {
+    my ($self, $file) = @_;
+    my ($header, $table) = $self->pack_meta;
+    open my $out, '+<:raw', $file or die "$file: $!";
+    print $out $header;
+    seek $out, $self->{table_offset}, 0;
+    print $out $table;
+    close $out or die "$file: $!";
+    truncate $file, $self->{table_offset} + length $table;
+}
+
+# All sizes and checksums as they must be; over: header fields that are to be wrong nevertheless.
+sub save {
+    my ($self, $file, %over) = @_;
+    my $length = length $self->{memory};
+    my ($header, $table) =
+      $self->pack_meta(memory_offset => 4096, memory_size => $length, table_offset => 4096 + $length, %over);
+    spew($file, pack('a4096', $header) . $self->{memory} . $table);
 }
 
 sub row {

@@ -223,6 +223,8 @@ static const struct mistake mistakes[] = {
 	{ "[vm]\nmemory_at = 0xfec00000\nmemory = 4K\n",
 	  WHERE "3: [vm] memory would lie over the interrupt controllers" },
 	{ "[vm]\nmemory = 5G\n", WHERE "2: [vm] memory would lie over the interrupt" },
+	{ "[vm]\nmemory = 5G\nmemory_at = 4096\nirqchip = on\n",
+	  WHERE "2: [vm] memory would lie over the interrupt" },
 	{ "[vm]\ncpus = 2\n", WHERE "2: [vm] cpus is more than 1: set irqchip = on" },
 	{ "[vm]\ncpus = 65\n", WHERE "2: [vm] cpus = 65 is out of range" },
 	{ "[vm]\ncpus = 4294967297\n", WHERE "2: [vm] cpus = 4294967297 is out of range" },
@@ -231,8 +233,10 @@ static const struct mistake mistakes[] = {
 	{ "[boot]\ncode = xy\n", WHERE "2: [boot] code = xy is not bytes in hex" },
 	{ "[boot]\nimage = a\ncode = f4\n", WHERE "3: [boot] code and image are both given" },
 	{ "[boot]\nformat = felf\n",
-	  WHERE "2: [boot] format = felf is not auto, flat, elf or linux; did "
-		"you mean elf?" },
+	  WHERE "2: [boot] format = felf is not auto, flat, elf, linux, multiboot or "
+		"pvh; did you mean elf?" },
+	{ "[boot]\ncmdline_file = a\ncmdline = b\n",
+	  WHERE "2: [boot] cmdline_file and cmdline are both given: leave one out" },
 	{ "[cpu]\nmode = 16bit\n", WHERE "2: [cpu] mode = 16bit is not real, protected or long (" },
 	{ "[cpu]\nrax = two\n", WHERE "2: [cpu] rax = two is not a number" },
 	{ "[cpu]\nrax =\n", WHERE "2: [cpu] rax is empty" },
@@ -712,6 +716,34 @@ written(void **state)
 	}
 }
 
+/* Memory that does not fit below 3 GiB goes on at 4 GiB, where there are interrupt controllers in between. */
+static void
+memory_pieces(void **state)
+{
+	struct config c = { .vm = { .memory = 3ull << 30, .irqchip = true } };
+	struct config_memory pieces[2];
+
+	assert_int_equal(config_memory(&c, false, pieces), 1);
+	assert_int_equal(pieces[0].size, 3ull << 30);
+	c.vm.memory += 4096;
+	assert_int_equal(config_memory(&c, false, pieces), 2);
+	assert_int_equal(pieces[0].at, 0);
+	assert_int_equal(pieces[0].size, 3ull << 30);
+	assert_int_equal(pieces[1].at, 4ull << 30);
+	assert_int_equal(pieces[1].size, 4096);
+	assert_int_equal(config_memory(&c, true, pieces), 1);
+	assert_int_equal(pieces[0].size, (3ull << 30) + 4096);
+	c.vm.memory = 0xfec01000;
+	assert_int_equal(config_memory(&c, true, pieces), 2);
+	c.vm.irqchip = false;
+	assert_int_equal(config_memory(&c, false, pieces), 1);
+	c.vm.irqchip = true;
+	c.vm.memory_at = 1ull << 32;
+	assert_int_equal(config_memory(&c, false, pieces), 1);
+	assert_int_equal(pieces[0].at, 1ull << 32);
+	assert_int_equal(pieces[0].size, 0xfec01000);
+}
+
 int
 main(void)
 {
@@ -731,6 +763,7 @@ main(void)
 		cmocka_unit_test(nearest_names),
 		cmocka_unit_test(save_and_load),
 		cmocka_unit_test(load_refuses),
+		cmocka_unit_test(memory_pieces),
 	};
 
 	return cmocka_run_group_tests_name("config", tests, NULL, NULL);

@@ -98,9 +98,10 @@ setup(void **state)
 	char buffer[256];
 
 	*state = b;
-	if (!b || machine_create(&b->machine,
-				 &(struct machine_layout){
-				     .memory = 65536, .cpus = 1, .irqchip = true, .check = true }))
+	if (!b || machine_create(&b->machine, &(struct machine_layout){ .memory = { { 0, 65536 } },
+									.cpus = 1,
+									.irqchip = true,
+									.check = true }))
 		return -1;
 	b->devices = (struct devices){ .machine = &b->machine,
 				       .config = &b->whole,

@@ -133,7 +133,9 @@ shared_file(void **state)
 
 	srand(4);
 	assert_true(fd >= 0);
-	assert_int_equal(memory_add_file(&memory, 0, (uint64_t)PAGES * PAGE_SIZE, path), 0);
+	assert_int_equal(memory_add_file(&memory, 0, (uint64_t)PAGES * PAGE_SIZE, path, 0,
+					 (uint64_t)PAGES * PAGE_SIZE),
+			 0);
 	unlink(path);
 	count = touch(memory.regions[0].host, touched);
 	/* The page map has forgotten them; the file has not. */

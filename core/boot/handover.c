@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Loads a program with what it is handed. The structures lie low, where kernels do not:
+ *
+ *   0x6000 strings and structures | 0x9fc00 not RAM | 0x100000 the program, as a rule | ... modules | end of memory
+ *
+ * or, when the program has something there or memory begins higher, behind the program.
+ */
+#include "boot/handover.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "boot/acpi.h"
+#include "boot/file.h"
+
+#define LOW_AT 0x6000u
+#define STRUCTURES                                                                                 \
+	0x4000u /* room for all but the command line: names of modules have at most 255 bytes */
+#define LIMIT (1ull << 32) /* the protocols hand over addresses of 32 bits, or to code of 32 bits */
+
+_Static_assert(LOW_AT + CMDLINE_MAX + 1 + STRUCTURES <= LOW_END, "there is room below 1 MiB");
+_Static_assert(KERNEL_MODULES *(256 + 8 + 32) + 3 * MEMORY_REGIONS * 24 + 256 <= STRUCTURES,
+	       "strings, rows of modules and map, a structure");
+
+static int
+make_room(struct handover *handover, const struct program *program, size_t size,
+	  struct boot_entry *entry)
+{
+	gpa_t at = LOW_AT;
+
+	if (program_overlaps(program, at, size) || !memory_at(handover->memory, at, size)) {
+		at = (entry->end + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1ull);
+		entry->end = at + size;
+	}
+	if (at + size > LIMIT || !memory_at(handover->memory, at, size))
+		return program_refuse(program,
+				      "what it is handed takes 0x%zx bytes, for which there is no "
+				      "memory at 0x%llx, behind it: set [vm] memory",
+				      size, (unsigned long long)at);
+	handover->next = at;
+	handover->end = at + size;
+	return 0;
+}
+
+gpa_t
+handover_put(struct handover *handover, const void *bytes, size_t length)
+{
+	gpa_t at = (handover->next + 7) & ~7ull;
+
+	if (at + length > handover->end || memory_write(handover->memory, at, bytes, length)) {
+		fail(STATUS_BUG, "no room for what a kernel is handed");
+		return 0;
+	}
+	handover->next = at + length;
+	return at;
+}
+
+/* From the end of the first region downwards. */
+static int
+load_modules(struct handover *handover, const struct program *program, struct boot_entry *entry)
+{
+	const struct memory_region *first = &handover->memory->regions[0];
+	gpa_t limit = first->gpa + first->size < LIMIT ? first->gpa + first->size : LIMIT;
+	int r = 0;
+
+	for (unsigned i = 0; i < handover->modules.count && !r; i++) {
+		struct kernel_module *module = &handover->modules.list[i];
+		bool initrd = i == 0 && handover->config->boot.initrd;
+
+		r = kernel_module_load(handover->config, module, initrd ? "initrd" : "module",
+				       program->name, handover->memory, entry->end, &limit);
+		if (r)
+			break;
+		handover->names[i] = handover_put(handover, module->name, strlen(module->name) + 1);
+		r = handover->names[i] ? 0 : -STATUS_BUG;
+	}
+	return r;
+}
+
+int
+handover_begin(struct handover *handover, const struct config *config,
+	       const struct program *program, struct memory *memory, struct boot_entry *entry)
+{
+	char *cmdline = NULL;
+	int r;
+
+	*handover = (struct handover){ .config = config, .memory = memory };
+	if (config->vm.irqchip && program_overlaps(program, ACPI_AT, ACPI_END - ACPI_AT))
+		return program_refuse(program,
+				      "it has something between 0x%x and 0x%x, where ACPI's tables "
+				      "go: link it elsewhere, or set [vm] irqchip = off",
+				      ACPI_AT, ACPI_END);
+	if (program->entry >= LIMIT)
+		return program_refuse(program, "its entry point 0x%llx is not below 4 GiB",
+				      (unsigned long long)program->entry);
+	r = program_load(program, memory, entry);
+	if (!r)
+		r = kernel_cmdline(config, program->name, CMDLINE_MAX, &cmdline);
+	if (!r)
+		r = kernel_modules_list(config, &handover->modules);
+	if (!r)
+		r = make_room(handover, program, strlen(cmdline) + 1 + STRUCTURES, entry);
+	if (!r) {
+		handover->cmdline = handover_put(handover, cmdline, strlen(cmdline) + 1);
+		r = handover->cmdline ? load_modules(handover, program, entry) : -STATUS_BUG;
+	}
+	kernel_map(memory, &handover->map);
+	free(cmdline);
+	return r;
+}
+
+void
+handover_free(struct handover *handover)
+{
+	kernel_modules_free(&handover->modules);
+}

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Command lines, modules and the map of memory, for the loaders of kernels. */
+#include "boot/kernel.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "boot/file.h"
+
+/* A command line's bytes: the newlines at its end are cut off. */
+static int
+check_file(const struct boot_file *file, char *text, size_t length)
+{
+	while (length && (text[length - 1] == '\n' || text[length - 1] == '\r'))
+		length--;
+	text[length] = '\0';
+	return strlen(text) == length
+		   ? 0
+		   : fail(STATUS_USAGE,
+			  "cmdline_file %s: byte %zu is NUL, at which a kernel would end the "
+			  "command line: is it a text?",
+			  file->name, strlen(text));
+}
+
+/* The file's text, malloced; NULL: said, with the status in *failed. */
+static char *
+read_file(const struct config *config, const char *kernel, size_t takes, int *failed)
+{
+	struct boot_file file;
+	char *text = NULL;
+
+	*failed = boot_file_open(&file, config->boot.cmdline_file, "cmdline_file", config);
+	if (*failed)
+		return NULL;
+	/* What is far too long is no command line: its end need not be looked at. */
+	if (file.length > 2 * CMDLINE_MAX)
+		*failed = fail(STATUS_USAGE,
+			       "image %s: the command line in %s has %llu bytes, and this kernel "
+			       "takes %zu: shorten it",
+			       kernel, file.name, (unsigned long long)file.length, takes);
+	else if (!(text = malloc(file.length + 1)))
+		*failed = fail(STATUS_HOST, "no memory for the command line");
+	else
+		*failed = boot_file_read(&file, 0, text, file.length);
+	if (text && !*failed)
+		*failed = check_file(&file, text, file.length);
+	boot_file_close(&file);
+	if (!*failed)
+		return text;
+	free(text);
+	return NULL;
+}
+
+int
+kernel_cmdline(const struct config *config, const char *kernel, size_t takes, char **result)
+{
+	const char *file = config->boot.cmdline_file;
+	char *text;
+	int r = 0;
+
+	*result = NULL;
+	if (takes > CMDLINE_MAX)
+		takes = CMDLINE_MAX;
+	if (file)
+		text = read_file(config, kernel, takes, &r);
+	else
+		text = strdup(config->boot.cmdline ? config->boot.cmdline : "");
+	if (!text)
+		return r ? r : fail(STATUS_HOST, "no memory for the command line");
+	if (strlen(text) <= takes) {
+		*result = text;
+		return 0;
+	}
+	r = fail(STATUS_USAGE,
+		 "image %s: the command line%s%s has %zu bytes, and this kernel takes %zu: shorten "
+		 "it",
+		 kernel, file ? " in " : "", file ? file : "", strlen(text), takes);
+	free(text);
+	return r;
+}
+
+static int
+list_one(struct kernel_modules *modules, const char *path, size_t length)
+{
+	struct kernel_module *module = &modules->list[modules->count];
+	const char *slash = memrchr(path, '/', length), *name = slash ? slash + 1 : path;
+
+	if (modules->count == KERNEL_MODULES)
+		return fail(STATUS_USAGE, "more than %d modules for a kernel", KERNEL_MODULES);
+	*module = (struct kernel_module){
+		.path = strndup(path, length),
+		.name = strndup(name, length - (size_t)(name - path)),
+	};
+	modules->count++;
+	return module->path && module->name ? 0 : fail(STATUS_HOST, "no memory for modules");
+}
+
+int
+kernel_modules_list(const struct config *config, struct kernel_modules *modules)
+{
+	const char *rest = config->boot.modules;
+	int r = 0;
+
+	modules->count = 0;
+	if (config->boot.initrd)
+		r = list_one(modules, config->boot.initrd, strlen(config->boot.initrd));
+	while (rest && *rest && !r) {
+		size_t length = strcspn(rest, ":");
+
+		r = list_one(modules, rest, length);
+		rest += length + (rest[length] == ':');
+	}
+	return r;
+}
+
+void
+kernel_modules_free(struct kernel_modules *modules)
+{
+	for (unsigned i = 0; i < modules->count; i++) {
+		free(modules->list[i].path);
+		free(modules->list[i].name);
+	}
+	modules->count = 0;
+}
+
+int
+kernel_module_load(const struct config *config, struct kernel_module *module, const char *what,
+		   const char *kernel, struct memory *memory, gpa_t floor, gpa_t *limit)
+{
+	struct boot_file file;
+	int r = boot_file_open(&file, module->path, what, config);
+	uint8_t *place;
+
+	if (r)
+		return r;
+	module->size = file.length;
+	module->at = file.length <= *limit ? (*limit - file.length) & ~(PAGE_SIZE - 1ull) : 0;
+	place = module->at >= floor ? memory_at(memory, module->at, file.length) : NULL;
+	if (place)
+		r = boot_file_read(&file, 0, place, file.length);
+	else
+		r = fail(STATUS_USAGE,
+			 "image %s: its %s %s has %llu bytes, which do not fit between the kernel, "
+			 "which ends at 0x%llx, and 0x%llx: set [vm] memory",
+			 kernel, what, file.name, (unsigned long long)file.length,
+			 (unsigned long long)floor, (unsigned long long)*limit);
+	*limit = module->at;
+	boot_file_close(&file);
+	return r;
+}
+
+static void
+row(struct kernel_map *map, uint64_t at, uint64_t end, uint64_t from, uint64_t to, uint32_t type)
+{
+	at = at > from ? at : from;
+	end = end < to ? end : to;
+	if (end <= at)
+		return;
+	map->rows[map->count].at = at;
+	map->rows[map->count].size = end - at;
+	map->rows[map->count++].type = type;
+}
+
+void
+kernel_map(const struct memory *memory, struct kernel_map *map)
+{
+	map->count = 0;
+	for (uint32_t i = 0; i < memory->count; i++) {
+		uint64_t at = memory->regions[i].gpa, end = at + memory->regions[i].size;
+
+		row(map, at, end, 0, LOW_END, KERNEL_RAM);
+		row(map, at, end, LOW_END, HIGH_AT, KERNEL_RESERVED);
+		row(map, at, end, HIGH_AT, UINT64_MAX, KERNEL_RAM);
+	}
+}

@@ -1,0 +1,85 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# Kernels started by PVH and multiboot, and what they are handed; what is refused. tests/unit/boot_kernels.c has the
+# headers made to do harm; a stock kernel boots in tests/linux/pvh.t.
+use v5.14;
+use warnings;
+use lib 'tests/lib';
+
+use Minivmm;
+use Test::More;
+
+my $version = (run([ $minivmm, '--version' ]))[1];
+my $pvh = slurp("$top/build/guests/pvh.elf");
+my $elf = slurp("$top/build/guests/multiboot.elf");
+
+sub boot {
+    my ($config, @set) = @_;
+    my ($status, $out, $err) = run([ $minivmm, '-c', "$configs/$config.ini", map { ('--set', $_) } @set ]);
+    return $status ? "$status: $err" : $out;
+}
+
+sub refused {
+    my ($message, $name, $config, @set) = @_;
+    fails([ $minivmm, '-c', "$configs/$config.ini", map { ('--set', $_) } @set ], 110, $message, $name);
+}
+
+spew('one', "first\n");
+spew('two', 'second');
+spew('none', '');
+my $map = "3 rows, 1663 KiB\n";
+my @handed = ('boot.initrd=one', 'boot.modules=two:none', 'boot.cmdline=quiet');
+is(boot('pvh', @handed), "336ec578 1\nquiet\none: first\n\ntwo: second\nnone: \n$map", 'PVH: modules');
+is(boot('pvh', 'vm.irqchip=on'), "336ec578 1\nhello from the loader\nRSD PTR\n$map", 'PVH: ACPI');
+my $flags = '2badb002 0000024d ';
+is(boot('multiboot', @handed), "$flags${version}quiet\none: first\n\ntwo: second\nnone: \n639 1024\n$map", 'multiboot: modules');
+is(boot('multiboot', 'boot.modules=two'), "$flags${version}hello from the loader\ntwo: second\n639 1024\n$map", 'multiboot: no initrd');
+
+# Formats: the guest of PVH has no other header; that of multiboot is started by its header as flat and as ELF file.
+is(boot('multiboot', 'boot.format=auto'), boot('multiboot'), 'auto: multiboot');
+is(boot('pvh', 'boot.format=pvh'), boot('pvh'), 'auto: PVH');
+is(boot('multiboot', "boot.image=$top/build/guests/multiboot.elf"), boot('multiboot'), 'an ELF file with addresses');
+my $at = index $elf, pack 'L', 0x1badb002;
+my $flagged = sub {
+    my ($flags) = @_;
+    my $copy = $elf;
+    substr($copy, $at, 12) = pack 'L3', 0x1badb002, $flags, (-(0x1badb002 + $flags)) & 0xffffffff;
+    spew('flagged.elf', $copy);
+    return 'boot.image=flagged.elf';
+};
+is(boot('multiboot', $flagged->(3)), boot('multiboot'), 'an ELF file without addresses');
+refused(qr/flagged\.elf: its multiboot header requires a video mode \(bit 2 of its flags\), and this machine has no display/,
+    'a video mode', 'multiboot', $flagged->(7));
+refused(qr/its multiboot header requires 0x8 of its loader/, 'a flag that nobody knows', 'multiboot', $flagged->(0x1000b));
+refused(qr/flagged\.elf: it has no note \(Xen, type 18\)/, 'no PVH', 'multiboot', $flagged->(3), 'boot.format=pvh');
+refused(qr/pvh\.elf: it has no multiboot header in its first 8192 bytes/, 'no multiboot', 'pvh', 'boot.format=multiboot');
+refused(qr/multiboot\.bin: this is not an ELF file/, 'PVH of a flat file', 'multiboot', 'boot.format=pvh');
+refused(qr/multiboot\.bin takes no cmdline: it is no kernel of Linux, PVH or multiboot/, 'a command line for a flat file',
+    'multiboot', 'boot.format=flat');
+fails([ $minivmm, '-c', "$configs/elf.ini", '--set', 'boot.modules=one' ], 110, qr/elf\.elf takes no modules: it is no kernel/,
+    'modules for an ELF file');
+fails([ $minivmm, '-c', "$configs/code.ini", '--set', 'boot.cmdline_file=one' ], 110, qr/code takes no cmdline_file: it is no kernel/,
+    'a command line for code');
+refused(qr/opening the module nowhere: No such file/, 'no module there', 'pvh', 'boot.modules=one:nowhere');
+refused(qr/more than 32 modules/, 'too many modules', 'pvh', 'boot.modules=' . join ':', ('one') x 33);
+like(boot('pvh', 'boot.modules=' . join ':', ('one') x 32), qr/\A336ec578 1\n.*\n(?:one: first\n\n){32}$map\z/, 'as many as there may be');
+spew('large', '');
+truncate 'large', 2 << 20;
+refused(qr/its module large has 2097152 bytes, which do not fit between the kernel, which ends at 0x\w+, and 0x200000: set \[vm\] memory/,
+    'a module larger than memory', 'multiboot', 'boot.modules=large');
+refused(qr/is not inside memory/, 'too little memory', 'pvh', 'vm.memory_at=0x10000');
+refused(qr/no memory at 0x\w+, behind it: set \[vm\] memory/, 'no room for what is handed over', 'pvh', 'vm.memory=20K');
+like(boot('pvh', 'vm.memory=64K'), qr/^1 rows, 64 KiB$/m, 'in 64K');
+
+# Cut off anywhere they are refused, or are shorter; they never crash the loader.
+my %seen;
+for my $image ($pvh, $elf, slurp("$top/guests/multiboot.bin")) {
+    for (my $length = 0; $length < length $image; $length += 61) {
+        spew('cut', substr $image, 0, $length);
+        $seen{ (run([ $minivmm, '-c', "$configs/pvh.ini", '--set', 'boot.image=cut', '--check', '--set', "boot.format=$_" ]))[0] }++
+          for qw(auto pvh multiboot);
+    }
+}
+is(join(' ', grep { $_ != 0 && $_ != 110 } keys %seen), '', 'cut off anywhere');
+
+done_testing;
