@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "boot/aml.h"
+#include "boot/dsdt.h"
 #include "plugin/device.h"
 
 #define HEADER 36 /* bytes that every table but the RSDP begins with */
@@ -57,7 +58,7 @@ static uint64_t
 finish(struct acpi *a, struct aml *table)
 {
 	uint64_t at = a->at;
-	bool failed = table->failed || table->length > ACPI_END - at;
+	bool failed = table->failed || table->length > ACPI_PAGES_AT - at;
 
 	if (!failed) {
 		uint32_t length = (uint32_t)table->length;
@@ -74,126 +75,19 @@ finish(struct acpi *a, struct aml *table)
 		     "ACPI's tables do not fit into memory from 0x%x to 0x%x: too many devices, or "
 		     "no "
 		     "memory there",
-		     ACPI_AT, ACPI_END);
+		     ACPI_AT, ACPI_PAGES_AT);
 	free(table->bytes);
 	a->at = (at + table->length + 15) & ~15ull;
 	return failed ? 0 : at;
-}
-
-/* Is an option's interrupt that of a row of its own? */
-static bool
-has_own_row(const struct device *device, const char *option)
-{
-	for (uint32_t i = 0; i < device->plugin.acpi_count; i++) {
-		const char *only = device->plugin.descriptor.acpi[i].only;
-
-		if (only && !strcmp(only, option))
-			return true;
-	}
-	return false;
-}
-
-static const struct minivmm_irq *
-irq_of(const struct device *device, const struct minivmm_option *row)
-{
-	return (const struct minivmm_irq *)((const char *)device->public.state + row->offset);
-}
-
-/* A row that has only one interrupt is left out where there is none. */
-static bool
-is_there(const struct device *device, const struct minivmm_acpi *row)
-{
-	for (uint32_t i = 0; row->only && i < device->plugin.option_count; i++)
-		if (!strcmp(device->plugin.descriptor.options[i].name, row->only))
-			return irq_of(device, &device->plugin.descriptor.options[i])->handle;
-	return row->hid;
-}
-
-static void
-ranges(struct aml *aml, const struct device *device)
-{
-	const struct machine *machine = device->all->machine;
-	const struct bus_space *spaces[] = { &machine->bus.pio, &machine->bus.mmio };
-
-	for (int s = 0; s < 2; s++)
-		for (uint32_t i = 0; i < spaces[s]->count; i++) {
-			const struct bus_range *range = &spaces[s]->ranges[i];
-
-			if (range->device != &device->public)
-				continue;
-			if (s == 0)
-				aml_resource_ports(aml, (uint16_t)range->base,
-						   (uint32_t)range->length);
-			else
-				aml_resource_memory(aml, range->base, range->length);
-		}
-}
-
-/* The one interrupt that the row has; or all ranges and interrupts of the device that no other row has. */
-static void
-resources(struct aml *aml, const struct device *device, const struct minivmm_acpi *row)
-{
-	size_t begin = aml_resources_begin(aml);
-
-	if (!row->only)
-		ranges(aml, device);
-	for (uint32_t i = 0; i < device->plugin.option_count; i++) {
-		const struct minivmm_option *option = &device->plugin.descriptor.options[i];
-		const struct irq_source *source;
-
-		if (option->type != MINIVMM_IRQ || !irq_of(device, option)->handle ||
-		    (row->only ? strcmp(option->name, row->only)
-			       : has_own_row(device, option->name)))
-			continue;
-		source = &device->all->machine->irqs.sources[irq_of(device, option)->handle - 1];
-		aml_resource_irq(aml, source->line, source->edge, source->active_low,
-				 !source->edge);
-	}
-	aml_resources_end(aml, begin);
-}
-
-/* Device (D000) { Name (_HID, ...) Name (_UID, ...) Name (_CRS, ...) } */
-static void
-describe(struct aml *aml, const struct device *device, const struct minivmm_acpi *row,
-	 unsigned number)
-{
-	size_t begin = aml_begin(aml, AML_DEVICE);
-	char name[8];
-
-	snprintf(name, sizeof(name), "D%03X", number & 0xfff);
-	aml_segment(aml, name);
-	aml_name(aml, "_HID");
-	aml_id(aml, row->hid);
-	if (row->cid) {
-		aml_name(aml, "_CID");
-		aml_id(aml, row->cid);
-	}
-	aml_name(aml, "_UID");
-	aml_integer(aml, number);
-	aml_name(aml, "_CRS");
-	resources(aml, device, row);
-	aml_end(aml, begin);
 }
 
 static uint64_t
 dsdt(struct acpi *a, bool power)
 {
 	struct aml table = { 0 };
-	unsigned number = 0;
-	size_t scope;
 
 	begin(&table, "DSDT", 2);
-	scope = aml_begin(&table, AML_SCOPE);
-	aml_segment(&table, "_SB_");
-	for (size_t i = 0; i < a->devices->count; i++) {
-		const struct device *device = &a->devices->list[i];
-
-		for (uint32_t n = 0; n < device->plugin.acpi_count; n++)
-			if (is_there(device, &device->plugin.descriptor.acpi[n]))
-				describe(&table, device, &device->plugin.descriptor.acpi[n],
-					 number++);
-	}
-	aml_end(&table, scope);
+	dsdt_devices(&table, a->devices);
 	if (power) {
 		size_t package;
 
@@ -319,7 +213,7 @@ power_range(const struct devices *devices)
 }
 
 int
-acpi_write(const struct devices *devices, uint32_t cpus)
+acpi_write(struct devices *devices, uint32_t cpus)
 {
 	struct acpi a = { .devices = devices, .at = ACPI_AT + 64 };
 	const struct bus_range *power = power_range(devices);
@@ -329,5 +223,8 @@ acpi_write(const struct devices *devices, uint32_t cpus)
 	tables[1] = tables[0] ? madt(&a, cpus) : 0;
 	if (tables[1])
 		xsdt_at = xsdt(&a, tables, 2);
-	return xsdt_at ? rsdp(&a, xsdt_at) : -STATUS_USAGE;
+	if (!xsdt_at || rsdp(&a, xsdt_at))
+		return -STATUS_USAGE;
+	devices->machine->acpi = true;
+	return 0;
 }

@@ -5,16 +5,17 @@
 
 #include <stdint.h>
 
-struct devices;
+#include "plugin/device.h"
 
 /* Where the RSDP is: in the BIOS's area, through which kernels look for it as well. */
 #define ACPI_AT 0xe0000u
-#define ACPI_END 0x100000u
+#define ACPI_PAGES_AT DEVICE_PAGES_AT /* tables end here, and devices' pages begin */
+#define ACPI_END DEVICE_PAGES_END
 
 /*
  * Writes RSDP, XSDT, FADT, MADT and DSDT into the machine's memory: hardware-reduced, with each device that describes
  * itself (struct minivmm_acpi). The machine has an irqchip and memory below 1 MiB. 0 or a negative status.
  */
-int acpi_write(const struct devices *devices, uint32_t cpus);
+int acpi_write(struct devices *devices, uint32_t cpus);
 
 #endif

@@ -15,7 +15,12 @@
 #define SCOPE_OP 0x10
 #define BUFFER_OP 0x11
 #define PACKAGE_OP 0x12
+#define METHOD_OP 0x14
 #define EXT_PREFIX 0x5b
+#define ARG0_OP 0x68
+#define NOTIFY_OP 0x86
+#define LEQUAL_OP 0x93
+#define IF_OP 0xa0
 #define DEVICE_OP 0x82
 #define LENGTH_BYTES                                                                               \
 	4 /* PkgLength in its longest form: its own length is the same whatever it holds */
@@ -55,10 +60,10 @@ aml_number(struct aml *aml, uint64_t value, size_t bytes)
 size_t
 aml_begin(struct aml *aml, enum aml_block block)
 {
-	static const uint8_t operations[] = { [AML_SCOPE] = SCOPE_OP,
-					      [AML_DEVICE] = DEVICE_OP,
-					      [AML_PACKAGE] = PACKAGE_OP,
-					      [AML_BUFFER] = BUFFER_OP };
+	static const uint8_t operations[] = {
+		[AML_SCOPE] = SCOPE_OP,   [AML_DEVICE] = DEVICE_OP, [AML_PACKAGE] = PACKAGE_OP,
+		[AML_BUFFER] = BUFFER_OP, [AML_METHOD] = METHOD_OP, [AML_IF] = IF_OP
+	};
 	size_t begin;
 
 	if (block == AML_DEVICE)
@@ -119,6 +124,27 @@ aml_integer(struct aml *aml, uint64_t value)
 	aml_number(aml, value, forms[form].bytes);
 }
 
+void
+aml_text(struct aml *aml, const char *text)
+{
+	aml_byte(aml, STRING_PREFIX);
+	aml_put(aml, text, strlen(text) + 1);
+}
+
+void
+aml_equals_argument(struct aml *aml, uint64_t value)
+{
+	aml_byte(aml, LEQUAL_OP);
+	aml_byte(aml, ARG0_OP);
+	aml_integer(aml, value);
+}
+
+void
+aml_notify(struct aml *aml)
+{
+	aml_byte(aml, NOTIFY_OP);
+}
+
 static bool
 is_eisa(const char *id)
 {
@@ -135,8 +161,7 @@ aml_id(struct aml *aml, const char *id)
 	uint32_t value = 0;
 
 	if (!is_eisa(id)) {
-		aml_byte(aml, STRING_PREFIX);
-		aml_put(aml, id, strlen(id) + 1);
+		aml_text(aml, id);
 		return;
 	}
 	for (int i = 0; i < 3; i++)

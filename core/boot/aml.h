@@ -20,7 +20,7 @@ void aml_byte(struct aml *aml, uint8_t byte);
 void aml_number(struct aml *aml, uint64_t value, size_t bytes);
 
 /* A package of terms: begin gives what end wants. */
-enum aml_block { AML_SCOPE, AML_DEVICE, AML_PACKAGE, AML_BUFFER };
+enum aml_block { AML_SCOPE, AML_DEVICE, AML_PACKAGE, AML_BUFFER, AML_METHOD, AML_IF };
 size_t aml_begin(struct aml *aml, enum aml_block block);
 void aml_end(struct aml *aml, size_t begin);
 
@@ -29,6 +29,11 @@ void aml_segment(struct aml *aml, const char *segment);
 /* Name (SEGMENT, ...): a term follows. */
 void aml_name(struct aml *aml, const char *segment);
 void aml_integer(struct aml *aml, uint64_t value);
+/* A string of ASCII. */
+void aml_text(struct aml *aml, const char *text);
+/* LEqual (Arg0, value), and Notify (): a name and a value follow. */
+void aml_equals_argument(struct aml *aml, uint64_t value);
+void aml_notify(struct aml *aml);
 /* A hardware id: an EISA id ("PNP0501") as the number that it stands for, any other as a string. */
 void aml_id(struct aml *aml, const char *id);
 

@@ -422,6 +422,7 @@ machine_save(struct machine *m, struct record_writer *writer)
 	record_put_u64(writer, "time", clock_now(&m->clock));
 	record_put_u32(writer, "end", guests ? m->end.cause : CAUSE_NONE);
 	record_put_u64(writer, "status", guests ? m->end.status : 0);
+	record_put_bool(writer, "acpi", m->acpi);
 	record_begin(writer, "lines", RECORD_GROUP);
 	irqs_save(&m->irqs, writer);
 	record_end(writer);
@@ -432,7 +433,7 @@ machine_save(struct machine *m, struct record_writer *writer)
 int
 machine_load(struct machine *m, const struct record *group, char *why, size_t why_size)
 {
-	struct record lines;
+	struct record lines, acpi;
 	uint64_t time, end, status;
 
 	if (!record_get_u64(group, "end", &end) || !record_get_u64(group, "status", &status) ||
@@ -451,6 +452,12 @@ machine_load(struct machine *m, const struct record *group, char *why, size_t wh
 	/* A reset turns the clock back. */
 	if (m->monitor.armed)
 		loop_timer_set(&m->loop, &m->monitor, time + MONITOR_PERIOD, MONITOR_PERIOD);
+	if (!record_find(group, "acpi", &acpi) || acpi.type != RECORD_BOOL || acpi.array) {
+		snprintf(why, why_size, "acpi is missing");
+		return -1;
+	}
+	if (!mutant("vm", "acpi"))
+		m->acpi = record_number(&acpi, 0);
 	irqs_rest(&m->irqs);
 	if (irqs_load(&m->irqs, &lines, why, why_size))
 		return -1;

@@ -77,6 +77,7 @@ struct machine {
 	struct vcpu *vcpus;
 	uint32_t vcpu_count;
 	enum machine_state state;
+	bool acpi;   /* the guest has been given ACPI's tables */
 	bool held;   /* a person has paused it: it goes on when that is taken back */
 	bool stands; /* a snapshot is being written of it as it is: it goes on after that */
 	struct loop_timer monitor, point_timer;

@@ -409,6 +409,17 @@ is_irq(const struct adoption *a, const char *name)
 	return false;
 }
 
+/* A name segment (ACPI 6.5, section 20.2.2). */
+static bool
+is_segment(const char *name)
+{
+	for (int i = 0; i < 4; i++)
+		if ((name[i] < 'A' || name[i] > 'Z') && name[i] != '_' &&
+		    (!i || name[i] < '0' || name[i] > '9'))
+			return false;
+	return !name[4];
+}
+
 static const char *
 check_acpi(struct adoption *a)
 {
@@ -425,6 +436,11 @@ check_acpi(struct adoption *a)
 		if (rows[i].only && !is_irq(a, rows[i].only))
 			return wrong(a, "acpi[%u] has only %s, which is no option of type irq", i,
 				     rows[i].only);
+		if (rows[i].page && !is_segment(rows[i].page))
+			return wrong(a, "acpi[%u] has a page %s, which is no name of ACPI's", i,
+				     rows[i].page);
+		if (rows[i].aml_length && !rows[i].aml)
+			return wrong(a, "acpi[%u] has no aml, but a length of it", i);
 	}
 	return NULL;
 }

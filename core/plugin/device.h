@@ -142,6 +142,14 @@ int device_failed(const struct device *device, const char *callback, enum status
 __attribute__((format(printf, 2, 3))) void device_say(struct device *device, const char *format,
 						      ...);
 
+/*
+ * The page of guest memory that the device's ACPI tells of, among those that are reserved there; 0: it has none, or the
+ * guest has no ACPI.
+ */
+#define DEVICE_PAGES_AT 0xf0000u
+#define DEVICE_PAGES_END 0x100000u
+uint64_t device_page(const struct device *device);
+
 void device_services_init(struct device *device);
 void capture_services_init(struct minivmm_services *services);
 const struct plugin_option *device_option(const struct device *device, const char *name);

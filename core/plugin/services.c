@@ -343,6 +343,34 @@ service_instruction(struct minivmm_device *public, const struct minivmm_access *
 	return 0;
 }
 
+static bool
+has_page(const struct device *d)
+{
+	for (uint32_t i = 0; i < d->plugin.acpi_count; i++)
+		if (d->plugin.descriptor.acpi[i].page)
+			return true;
+	return false;
+}
+
+/* By the order of the devices, which is the same after a restore. */
+uint64_t
+device_page(const struct device *device)
+{
+	uint64_t page = DEVICE_PAGES_AT;
+
+	for (const struct device *d = device->all->list; d < device; d++)
+		page += has_page(d) ? PAGE_SIZE : 0;
+	return has_page(device) && page < DEVICE_PAGES_END ? page : 0;
+}
+
+static uint64_t
+service_acpi_page(struct minivmm_device *public)
+{
+	struct device *d = device_of(public);
+
+	return d->all->machine->acpi ? device_page(d) : 0;
+}
+
 void
 device_services_init(struct device *device)
 {
@@ -371,6 +399,7 @@ device_services_init(struct device *device)
 		.panic = service_panic,
 		.paused = service_paused,
 		.instruction = service_instruction,
+		.acpi_page = service_acpi_page,
 	};
 	state_services_init(&device->services);
 	capture_services_init(&device->services);

@@ -9,7 +9,10 @@ use Minivmm;
 use Plugins;
 use Test::More;
 
-for my $plugin (plugins()) {
+# One that shows the guest no register says so.
+sub has_ranges { return (run([ $minivmm, 'plugins', $_[0] ]))[1] =~ /^ranges$/m }
+
+for my $plugin (grep { has_ranges($_) } plugins()) {
     spew('x.ini', machine(device($plugin, 0)));
     my ($status, $out, $err) = run([ "$build/tests/tools/hostile", 'x.ini', 100_000 ]);
     like("$status:$out", qr/\A0:# SEED=\d+\nPASS [1-9]\d* ranges, 100000 accesses each\n\z/, $plugin) or diag($err);

@@ -21,6 +21,8 @@ my %more = (
     'serial' => 'input = text:' . 'abcdefgh' x 16 . "\n",
 );
 
+my %edge = (vmgenid => 1);
+
 sub plugins {
     return map { basename($_, '.so') } sort glob dirname($minivmm) . '/plugins/*.so';
 }
@@ -43,7 +45,7 @@ sub device {
         my %value = (
             port => sprintf('0x%x', 0x1000 + 0x100 * $number + 0x40 * $ports),
             address => sprintf('0x%x', 0xd000_0000 + 0x10_0000 * $number),
-            irq => 16 + $number % 8,
+            irq => $edge{$plugin} ? 5 + $number % 11 : 16 + $number % 8,    # edges are not shared
         );
         $ports++ if $o->{type} eq 'port';
         my $value = $value{ $o->{type} };

@@ -400,6 +400,10 @@ longer_registration(void **state)
 	X(ranges[1].flags |= 0x40, "newer minivmm: range at has the unknown flags 0x40")           \
 	X(fields[0].flags = 0x40, "newer minivmm: field level has the unknown flags 0x40")         \
 	X(acpi[0].role = 7, "newer minivmm: acpi[0] has the unknown role 7")                       \
+	X(acpi[0].page = "Addr", "acpi[0] has a page Addr, which is no name of ACPI's")            \
+	X(acpi[0].page = "ADDRS", "acpi[0] has a page ADDRS, which is no name of ACPI's")          \
+	X(acpi[0].page = "0DDR", "acpi[0] has a page 0DDR, which is no name of ACPI's")            \
+	X(acpi[0].aml_length = 1, "acpi[0] has no aml, but a length of it")                        \
 	X(acpi[1].hid = NULL, "acpi[1] has no hid")                                                \
 	X(acpi[1].only = "level", "acpi[1] has only level, which is no option of type irq")        \
 	X(d->save = save, "save without load")

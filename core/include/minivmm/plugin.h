@@ -243,6 +243,15 @@ struct minivmm_acpi {
 	/* Name of an option of type irq: a second id of the device, which has this interrupt and no range, and is left out
 	 * where that is none. NULL: all but what such rows have. */
 	const char *only;
+	const char *ddn; /* what else drivers know it by, or NULL */
+	/* Not NULL: the device has a page of guest memory, reserved for it, whose address a package of this name tells,
+	 * low half and high half. minivmm_acpi_page() tells the device. */
+	const char *page;
+	/* Not 0: its interrupt is none of the driver's, but drivers are notified of this value at each edge of it, by a
+	 * generic event device (section 5.6.9). It has no ranges then. */
+	uint32_t event;
+	uint32_t aml_length; /* bytes of */
+	const uint8_t *aml;  /* more terms of the device in ACPI's machine language, or NULL */
 };
 
 #define MINIVMM_POWER_CONTROL 0 /* bits 2 to 4 say how to sleep, bit 5 does it */
@@ -359,6 +368,7 @@ struct minivmm_services {
 	void *(*memory_map)(struct minivmm_device *dev, uint64_t gpa, size_t length);
 	void (*memory_unmap)(struct minivmm_device *dev, uint64_t gpa, size_t written);
 	int (*bind_write)(struct minivmm_device *dev, const struct minivmm_bind *bind);
+	uint64_t (*acpi_page)(struct minivmm_device *dev);
 	void (*panic)(struct minivmm_device *dev);
 	int (*memory_discard)(struct minivmm_device *dev, uint64_t gpa, uint64_t length);
 };
@@ -602,6 +612,16 @@ static inline int
 minivmm_capture_file(struct minivmm_device *dev, int fd)
 {
 	return dev->services->capture_file(dev, fd);
+}
+
+/*
+ * The guest physical address of the page (4096 bytes, zeros at first) that a row of the device's acpi asks for; 0: the
+ * guest has no ACPI tables, or there are too many such devices. From start on.
+ */
+static inline uint64_t
+minivmm_acpi_page(struct minivmm_device *dev)
+{
+	return dev->services->acpi_page(dev);
 }
 
 /*

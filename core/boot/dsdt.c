@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What ACPI's DSDT says of devices: who they are, where they are, what they want to be noticed of. */
+#include "boot/dsdt.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Is an option's interrupt that of a row of its own? */
+static bool
+has_own_row(const struct device *device, const char *option)
+{
+	for (uint32_t i = 0; i < device->plugin.acpi_count; i++) {
+		const char *only = device->plugin.descriptor.acpi[i].only;
+
+		if (only && !strcmp(only, option))
+			return true;
+	}
+	return false;
+}
+
+static const struct minivmm_irq *
+irq_of(const struct device *device, const struct minivmm_option *row)
+{
+	return (const struct minivmm_irq *)((const char *)device->public.state + row->offset);
+}
+
+/* A row that has only one interrupt is left out where there is none. */
+static bool
+is_there(const struct device *device, const struct minivmm_acpi *row)
+{
+	for (uint32_t i = 0; row->only && i < device->plugin.option_count; i++)
+		if (!strcmp(device->plugin.descriptor.options[i].name, row->only))
+			return irq_of(device, &device->plugin.descriptor.options[i])->handle;
+	return row->hid;
+}
+
+static void
+ranges(struct aml *aml, const struct device *device)
+{
+	const struct machine *machine = device->all->machine;
+	const struct bus_space *spaces[] = { &machine->bus.pio, &machine->bus.mmio };
+
+	for (int s = 0; s < 2; s++)
+		for (uint32_t i = 0; i < spaces[s]->count; i++) {
+			const struct bus_range *range = &spaces[s]->ranges[i];
+
+			if (range->device != &device->public)
+				continue;
+			if (s == 0)
+				aml_resource_ports(aml, (uint16_t)range->base,
+						   (uint32_t)range->length);
+			else
+				aml_resource_memory(aml, range->base, range->length);
+		}
+}
+
+/* The one interrupt that the row has; or all ranges and interrupts of the device that no other row has. */
+static void
+resources(struct aml *aml, const struct device *device, const struct minivmm_acpi *row)
+{
+	size_t begin = aml_resources_begin(aml);
+
+	if (!row->only)
+		ranges(aml, device);
+	for (uint32_t i = 0; i < device->plugin.option_count; i++) {
+		const struct minivmm_option *option = &device->plugin.descriptor.options[i];
+		const struct irq_source *source;
+
+		if (option->type != MINIVMM_IRQ || !irq_of(device, option)->handle ||
+		    (row->only ? strcmp(option->name, row->only)
+			       : has_own_row(device, option->name)))
+			continue;
+		source = &device->all->machine->irqs.sources[irq_of(device, option)->handle - 1];
+		aml_resource_irq(aml, source->line, source->edge, source->active_low,
+				 !source->edge);
+	}
+	aml_resources_end(aml, begin);
+}
+
+static void
+segment(struct aml *aml, unsigned number)
+{
+	char name[8];
+
+	snprintf(name, sizeof(name), "D%03X", number & 0xfff);
+	aml_segment(aml, name);
+}
+
+/* Name (ADDR, Package () { low half, high half }) */
+static void
+page(struct aml *aml, const struct device *device, const char *name)
+{
+	uint64_t gpa = device_page(device);
+	size_t begin;
+
+	aml_name(aml, name);
+	begin = aml_begin(aml, AML_PACKAGE);
+	aml_byte(aml, 2);
+	aml_integer(aml, (uint32_t)gpa);
+	aml_integer(aml, gpa >> 32);
+	aml_end(aml, begin);
+}
+
+/* Device (D000) { Name (_HID, ...) Name (_UID, ...) Name (_CRS, ...) } */
+static void
+describe(struct aml *aml, const struct device *device, const struct minivmm_acpi *row,
+	 unsigned number)
+{
+	size_t begin = aml_begin(aml, AML_DEVICE);
+	segment(aml, number);
+	aml_name(aml, "_HID");
+	aml_id(aml, row->hid);
+	if (row->cid) {
+		aml_name(aml, "_CID");
+		aml_id(aml, row->cid);
+	}
+	if (row->ddn) {
+		aml_name(aml, "_DDN");
+		aml_text(aml, row->ddn);
+	}
+	aml_name(aml, "_UID");
+	aml_integer(aml, number);
+	if (row->page)
+		page(aml, device, row->page);
+	if (!row->event) {
+		aml_name(aml, "_CRS");
+		resources(aml, device, row);
+	}
+	aml_put(aml, row->aml, row->aml ? row->aml_length : 0);
+	aml_end(aml, begin);
+}
+
+/* The interrupt of a device whose edges drivers are to be notified of; NULL: it has none. */
+static const struct irq_source *
+event_irq(const struct device *device)
+{
+	for (uint32_t i = 0; i < device->plugin.option_count; i++) {
+		const struct minivmm_option *option = &device->plugin.descriptor.options[i];
+
+		if (option->type == MINIVMM_IRQ && irq_of(device, option)->handle)
+			return &device->all->machine->irqs
+				    .sources[irq_of(device, option)->handle - 1];
+	}
+	return NULL;
+}
+
+/* Calls work for each device's rows that are there, by number. */
+static void
+each(struct aml *aml, const struct devices *devices,
+     void (*work)(struct aml *aml, const struct device *device, const struct minivmm_acpi *row,
+		  unsigned number))
+{
+	unsigned number = 0;
+
+	for (size_t i = 0; i < devices->count; i++)
+		for (uint32_t n = 0; n < devices->list[i].plugin.acpi_count; n++) {
+			const struct minivmm_acpi *row =
+			    &devices->list[i].plugin.descriptor.acpi[n];
+
+			if (is_there(&devices->list[i], row))
+				work(aml, &devices->list[i], row, number++);
+		}
+}
+
+static void
+event_resource(struct aml *aml, const struct device *device, const struct minivmm_acpi *row,
+	       unsigned number)
+{
+	const struct irq_source *irq = row->event ? event_irq(device) : NULL;
+
+	if (irq)
+		aml_resource_irq(aml, irq->line, irq->edge, irq->active_low, !irq->edge);
+}
+
+/* If (LEqual (Arg0, line)) { Notify (D000, value) } */
+static void
+event_case(struct aml *aml, const struct device *device, const struct minivmm_acpi *row,
+	   unsigned number)
+{
+	const struct irq_source *irq = row->event ? event_irq(device) : NULL;
+	size_t begin;
+
+	if (!irq)
+		return;
+	begin = aml_begin(aml, AML_IF);
+	aml_equals_argument(aml, irq->line);
+	aml_notify(aml);
+	segment(aml, number);
+	aml_integer(aml, row->event);
+	aml_end(aml, begin);
+}
+
+/* The generic event device (section 5.6.9). */
+static void
+events(struct aml *aml, const struct devices *devices)
+{
+	size_t device = aml_begin(aml, AML_DEVICE), begin;
+
+	aml_segment(aml, "GED_");
+	aml_name(aml, "_HID");
+	aml_id(aml, "ACPI0013");
+	aml_name(aml, "_UID");
+	aml_integer(aml, 0);
+	aml_name(aml, "_CRS");
+	begin = aml_resources_begin(aml);
+	each(aml, devices, event_resource);
+	aml_resources_end(aml, begin);
+	begin = aml_begin(aml, AML_METHOD);
+	aml_segment(aml, "_EVT");
+	aml_byte(aml, 1 | 1 << 3); /* one argument; serialized */
+	each(aml, devices, event_case);
+	aml_end(aml, begin);
+	aml_end(aml, device);
+}
+
+static bool
+has_events(const struct devices *devices)
+{
+	for (size_t i = 0; i < devices->count; i++)
+		for (uint32_t n = 0; n < devices->list[i].plugin.acpi_count; n++)
+			if (devices->list[i].plugin.descriptor.acpi[n].event &&
+			    event_irq(&devices->list[i]))
+				return true;
+	return false;
+}
+
+void
+dsdt_devices(struct aml *aml, const struct devices *devices)
+{
+	size_t scope = aml_begin(aml, AML_SCOPE);
+
+	aml_segment(aml, "_SB_");
+	each(aml, devices, describe);
+	if (has_events(devices))
+		events(aml, devices);
+	aml_end(aml, scope);
+}
