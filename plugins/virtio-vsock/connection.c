@@ -213,8 +213,10 @@ flush(struct vsock_connection *c)
 	if (!c->length) {
 		free(c->buffer);
 		c->buffer = NULL;
-		if (c->shut & VSOCK_NO_SEND)
+		/* Once: to epoll, each is news. */
+		if (c->shut & VSOCK_NO_SEND && !c->finished)
 			shutdown(c->fd, SHUT_WR);
+		c->finished = c->shut & VSOCK_NO_SEND;
 		c->reset |= c->shut == VSOCK_NEITHER;
 	}
 	/* The guest always knows of half of its room. */

@@ -34,6 +34,7 @@ struct vsock_connection {
 	bool credit;            /* and how much it may send */
 	bool readable, hung_up; /* what epoll told of fd */
 	bool ended;             /* there is nothing more to read */
+	bool finished;          /* fd knows that nothing more is written */
 	uint8_t told;           /* flags of the shutdown that the guest got, */
 	uint8_t shut;           /* and of what it sent */
 	uint32_t room, taken;   /* the guest's buffer, and what it took out of it in all */

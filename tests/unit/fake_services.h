@@ -245,7 +245,7 @@ fake_make_room(struct fake *f, size_t room)
  * What a snapshot moves from one process to the next: fields, timers, the line, the time, input
  * that was not taken. The copy is restored, not started.
  */
-static void
+static inline void
 fake_restore(struct fake *to, const struct fake *from)
 {
 	struct record_writer writer = { 0 };
@@ -270,7 +270,7 @@ fake_restore(struct fake *to, const struct fake *from)
 }
 
 /* Saves of both are the same, byte for byte. */
-static void
+static inline void
 fake_assert_same(const struct fake *a, const struct fake *b)
 {
 	struct record_writer wa = { 0 }, wb = { 0 };
