@@ -60,7 +60,19 @@ irqs_add(struct irqs *irqs, uint32_t line, bool edge, bool active_low, const cha
 	return (int)++irqs->count;
 }
 
-/* With the lock held. Sources of one line agree on its polarity, so that its resting level is well-defined. */
+/* KVM's idea of a line. Sources of one line agree on its polarity, so that its resting level is well-defined. */
+static void
+tell(struct irqs *irqs, const struct irq_source *source, bool up)
+{
+	uint32_t bit = 1u << source->line;
+
+	if (!(irqs->told & bit) == !up)
+		return;
+	irqs->told ^= bit;
+	kvm_irq_line(irqs->kvm, source->line, wire(source, up));
+}
+
+/* With the lock held. */
 static void
 set(struct irqs *irqs, struct irq_source *source, bool up)
 {
@@ -68,8 +80,8 @@ set(struct irqs *irqs, struct irq_source *source, bool up)
 		return;
 	source->up = up;
 	irqs->raised[source->line] += up ? 1u : -1u;
-	if (irqs->raised[source->line] == (up ? 1 : 0))
-		kvm_irq_line(irqs->kvm, source->line, wire(source, up));
+	if (!irqs->held)
+		tell(irqs, source, irqs->raised[source->line]);
 }
 
 void
@@ -85,11 +97,35 @@ irqs_set(struct irqs *irqs, uint32_t handle, bool up)
 void
 irqs_pulse(struct irqs *irqs, uint32_t handle)
 {
+	struct irq_source *source;
+
 	if (!handle || handle > irqs->count)
 		return;
 	pthread_mutex_lock(&irqs->lock);
-	set(irqs, &irqs->sources[handle - 1], true);
-	set(irqs, &irqs->sources[handle - 1], false);
+	source = &irqs->sources[handle - 1];
+	if (irqs->held && source->edge)
+		irqs->waiting |= 1u << source->line;
+	set(irqs, source, true);
+	set(irqs, source, false);
+	pthread_mutex_unlock(&irqs->lock);
+}
+
+void
+irqs_hold(struct irqs *irqs, bool held)
+{
+	pthread_mutex_lock(&irqs->lock);
+	irqs->held = held;
+	for (size_t i = 0; i < irqs->count && !held; i++) {
+		const struct irq_source *source = &irqs->sources[i];
+		uint32_t bit = 1u << source->line;
+
+		if (irqs->waiting & bit) {
+			tell(irqs, source, true);
+			tell(irqs, source, false);
+			irqs->waiting &= ~bit;
+		}
+		tell(irqs, source, irqs->raised[source->line]);
+	}
 	pthread_mutex_unlock(&irqs->lock);
 }
 
@@ -101,27 +137,55 @@ irqs_rest(struct irqs *irqs)
 			kvm_irq_line(irqs->kvm, irqs->sources[i].line, true);
 }
 
+/* What KVM does not know yet: edges, and levels that have changed. */
+static uint32_t
+changed(const struct irqs *irqs)
+{
+	uint32_t lines = irqs->waiting;
+
+	for (uint32_t line = 0; line < IRQ_LINES; line++)
+		if (!irqs->raised[line] != !(irqs->told >> line & 1))
+			lines |= 1u << line;
+	return lines;
+}
+
 void
 irqs_save(struct irqs *irqs, struct record_writer *writer)
 {
 	for (size_t i = 0; i < irqs->count; i++)
 		record_put_bool(writer, irqs->sources[i].owner, irqs->sources[i].up);
+	if (changed(irqs))
+		record_put_u32(writer, "waiting", changed(irqs));
 }
 
+/* Owners have a dot in their names: none is called waiting. */
 int
 irqs_load(struct irqs *irqs, const struct record *group, char *why, size_t why_size)
 {
+	uint64_t waiting = 0;
 	struct record item;
 
+	record_get_u64(group, "waiting", &waiting);
+	irqs->held = true;
+	irqs->waiting = 0;
 	for (size_t i = 0; i < irqs->count; i++) {
-		if (!record_find(group, irqs->sources[i].owner, &item) ||
-		    item.type != RECORD_BOOL || item.array) {
-			snprintf(why, why_size, "the level of line %s is missing",
-				 irqs->sources[i].owner);
+		struct irq_source *source = &irqs->sources[i];
+
+		if (!record_find(group, source->owner, &item) || item.type != RECORD_BOOL ||
+		    item.array) {
+			snprintf(why, why_size, "the level of line %s is missing", source->owner);
 			return -1;
 		}
-		if (!mutant("line", irqs->sources[i].owner))
-			set(irqs, &irqs->sources[i], record_number(&item, 0));
+		if (!mutant("line", source->owner))
+			set(irqs, source, record_number(&item, 0));
+	}
+	for (size_t i = 0; i < irqs->count; i++) {
+		const struct irq_source *source = &irqs->sources[i];
+		bool up = irqs->raised[source->line], waits = waiting >> source->line & 1;
+
+		tell(irqs, source, source->edge ? up : up != waits);
+		if (waits && source->edge)
+			irqs->waiting |= 1u << source->line;
 	}
 	return 0;
 }

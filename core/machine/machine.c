@@ -298,6 +298,7 @@ machine_pause(struct machine *m)
 		r = m->hooks.pause(m->hooks.context);
 	clock_stop(&m->clock);
 	loop_quiet(&m->loop, true);
+	irqs_hold(&m->irqs, true);
 	if (!r)
 		r = kvm_stop(&m->kvm);
 	if (!r && m->kvm.irqchip)
@@ -319,6 +320,7 @@ machine_resume(struct machine *m)
 		r = kvm_go(&m->kvm);
 	if (r)
 		return r;
+	irqs_hold(&m->irqs, false);
 	clock_go(&m->clock);
 	loop_quiet(&m->loop, false);
 	m->state = MACHINE_RUNNING;
