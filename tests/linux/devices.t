@@ -1,0 +1,203 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# A PC's keyboard controller and clock, pvpanic, and a virtio balloon and vsock under Debian's stock kernel.
+use v5.14;
+use warnings;
+use lib 'tests/lib';
+
+use MIME::Base64;
+use Minivmm;
+use Test::More;
+
+my $svm = "$top/tests/svm/run";
+my ($status, $kernel) = run([ "$top/tests/svm/fetch", 'linux-image-cloud-amd64' ]);
+plan skip_all => 'no kernel package can be fetched here' if $status;
+chomp $kernel;
+my ($image) = glob "$kernel/boot/vmlinuz-*";
+
+sub initrd {
+    my ($name, $script, @modules) = @_;
+    spew('init', "mount -t proc proc /proc\nmount -t sysfs sys /sys\nmount -t devtmpfs dev /dev\nload\n${script}poweroff -f\n");
+    is((run([ "$top/tests/svm/initrd", $kernel, 'init', $name, @modules ]))[0], 0, "an initramfs: $name");
+}
+
+sub config {
+    my ($initrd, $cmdline, @devices) = @_;
+    return join '', "[vm]\nmemory = 256M\nirqchip = on\n\n[boot]\nimage = $image\ninitrd = $initrd\n",
+        "cmdline = console=ttyS0 panic=-1 quiet $cmdline\n\n[device serial0]\nplugin = serial\nirq = 4\noutput = stdio\n\n",
+        "[device power]\nplugin = power\n\n", @devices;
+}
+
+sub shows {
+    my ($text, $pattern, $name) = @_;
+    like($text, $pattern, $name) or diag($text);
+}
+
+mkdir 'here';
+
+# The PC's devices: found, and of use; the keyboard controller resets the machine. Then a panic.
+initrd('pc.img', <<'END', 'pvpanic-mmio');
+echo "clock: $(date -u +%Y-%m-%d) $(cat /sys/class/rtc/rtc0/name)"
+hwclock -u -w && date -u -s '1999-12-31 23:59:58' >/dev/null && hwclock -u -w && sleep 3
+echo "set: $(cat /sys/class/rtc/rtc0/date)"
+before=$(awk '/rtc0/ { print $2 }' /proc/interrupts)
+echo +2 >/sys/class/rtc/rtc0/wakealarm
+sleep 4
+echo "alarm: $(($(awk '/rtc0/ { print $2 }' /proc/interrupts) - before)), then '$(cat /sys/class/rtc/rtc0/wakealarm)'"
+ls -d /sys/bus/serio/devices/serio* | sed 's/.*\//port: /'
+for port in /sys/bus/serio/devices/serio*; do echo "is: $(cat $port/description)"; done
+echo "events: $(cat /sys/bus/platform/drivers/pvpanic-mmio/*/capability)"
+dmesg -r | grep '^<[0-4]>' | grep -i 'acpi\|8042\|rtc\|panic\|serio' | sed 's/^<.>\[ *[0-9.]*\]/amiss:/'
+grep -q crash /proc/cmdline && echo c >/proc/sysrq-trigger
+echo b >/proc/sysrq-trigger
+END
+my @pc = ("[device keyboard0]\nplugin = i8042\nirq = 1\naux_irq = 12\nreset = 3\n\n",
+    "[device rtc0]\nplugin = rtc\nirq = 8\nepoch = 4102444800\n\n", "[device panic0]\nplugin = pvpanic\n");
+spew('reset.ini', config('pc.img', 'reboot=k', @pc));
+spew('panic.ini', config('pc.img', 'crash', @pc));
+spew('pc.sh', "$minivmm -c reset.ini --log error --status /dev/stderr; echo \"reset: \$?\"\n$minivmm -c panic.ini; echo \"panic: \$?\"\n");
+my ($end, $out, $err) = run([ $svm, '-t', 500, 'sh', 'pc.sh' ], timeout => 520);
+$out =~ s/\r//g;
+my ($reset, $panic) = $out =~ /(.*)^reset: (?=\d)(.*)/ms;
+shows($reset // $out, qr/^clock: 2100-01-01 rtc_cmos/m, 'the clock, its century, the time that Linux begins with');
+shows($reset // $out, qr/^set: 2000-01-01$/m, 'is set');
+shows($reset // $out, qr/^alarm: 1, then ''$/m, 'an alarm');
+shows($reset // $out, qr/^is: i8042 KBD port$/m, 'the keyboard controller');
+shows($reset // $out, qr/^is: i8042 AUX port$/m, 'its other port');
+shows($reset // $out, qr/^events: 3$/m, 'pvpanic');
+unlike($reset // $out, qr/^amiss:/m, 'nothing is amiss') or diag($reset);
+shows($panic // $out, qr/\A3$/m, 'a reset by the keyboard controller');
+shows($panic // $out, qr/^panic: 102$/m, 'a panic');
+
+# Starts what runs in the background, and waits for what it says; each line of a script has a limit of time.
+my $wait = <<'END';
+await() { n=0; until grep -q "$1" "$2" 2>/dev/null; do sleep 0.3; n=$((n + 1)); [ $n -lt 200 ] || { echo "no $1 in $2"; cat "$2"; return; }; done; }
+END
+
+# The balloon: what the guest has freed is free here, and takes no room in a snapshot; a live snapshot while it gives up
+# memory; what it keeps stays as it was.
+initrd('balloon.img', <<'END', 'virtio_mmio', 'virtio_balloon');
+given() { awk '/^balloon_inflate/ { i = $2 } /^balloon_deflate/ { d = $2 } END { print i - d }' /proc/vmstat; }
+mkdir /t
+mount -t tmpfs none /t
+dd if=/dev/urandom of=/t/a bs=1M count=20 2>/dev/null
+sum=$(sha1sum </t/a)
+dd if=/dev/urandom of=/t/b bs=1M count=100 2>/dev/null
+echo 'guest: full'
+rm /t/b
+sleep 6
+echo 'guest: freed'
+until [ $(given) = 30720 ]; do sleep 0.1; done
+echo 'guest: shrunk'
+until [ $(given) = 0 ]; do sleep 0.1; done
+[ "$sum" = "$(sha1sum </t/a)" ] && echo 'guest: the same'
+END
+spew('balloon.ini', config('balloon.img', '', "[control]\nsocket = vm.sock\n\n[device balloon0]\nplugin = virtio-balloon\n",
+    "address = 0xd0000000\nirq = 5\nperiod = 1s\ncontrol = unix-listen:balloon.sock\n"));
+spew('balloon.sh', $wait . <<"END");
+used() { awk '/RssAnon/ { print int(\$2 / 1024) }' /proc/\$pid/status; }
+target() { (echo "\$1"; sleep 2) | socat - UNIX-CONNECT:balloon.sock >>told; }
+$minivmm -c balloon.ini --log error --at 'output:serial0:guest: full' --save full.snap >out 2>&1 & pid=\$!
+await 'guest: full' out; echo "full: \$(used)"
+await 'guest: freed' out; echo "freed: \$(used)"; $minivmm ctl vm.sock snapshot freed.snap >/dev/null
+echo "snapshots: \$(du -m full.snap | cut -f1) \$(du -m freed.snap | cut -f1)"
+target 120M & asks=\$!
+sleep 0.2; $minivmm ctl vm.sock snapshot live.snap diff >/dev/null || echo 'no live snapshot'
+await 'guest: shrunk' out
+wait \$asks; target 0; wait \$pid; echo "first: \$?, \$(grep -c 'guest: the same' out)"
+$minivmm -r live.snap --trust --log error >out 2>&1 & pid=\$!
+target 120M; await 'guest: shrunk' out
+target 0; wait \$pid; echo "live.snap: \$?, \$(grep -c 'guest: the same' out)"
+sed 's/^/told: /' told
+END
+($end, $out, $err) = run([ $svm, '-t', 500, 'sh', 'balloon.sh' ], timeout => 520);
+my ($full, $freed, $snapshot, $smaller) = "$out" =~ /^full: (\d+)\nfreed: (\d+)\nsnapshots: (\d+) (\d+)$/m;
+cmp_ok($freed // 999, '<', ($full // 0) - 60, 'what the guest has freed is free here') or diag($out, $err);
+cmp_ok($smaller // 999, '<', ($snapshot // 0) - 60, 'and takes no room in a snapshot');
+shows($out, qr/^$_: 0, 1$/m, "$_: all memory is given up and taken back, and what was kept is the same") for qw(first live.snap);
+shows($out, qr/^told: balloon 122880K$/m, 'the control stream tells the size');
+shows($out, qr/^told: statistics .* total=2\d{8} /m, 'and statistics');
+unlike($out, qr/stall|lockup|BUG/i, 'without trouble');
+
+# Sockets. The guest's program is as small as can be: it calls the host, or is called, and ends with its peer.
+spew('vs.c', <<'END');
+#include <errno.h>
+#include <linux/vm_sockets.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* vs call PORT TEXT: calls the host, sends a line, prints all that comes. vs serve PORT: sends back what comes, once. */
+int main(int argc, char **argv)
+{
+	int serves = !strcmp(argv[1], "serve"), fd = socket(AF_VSOCK, SOCK_STREAM, 0);
+	struct sockaddr_vm address = { .svm_family = AF_VSOCK, .svm_port = atoi(argv[2]) };
+	char bytes[65536];
+	ssize_t n;
+
+	address.svm_cid = serves ? VMADDR_CID_ANY : VMADDR_CID_HOST;
+	if (serves) {
+		int server = fd;
+
+		if (bind(server, (void *)&address, sizeof(address)) || listen(server, 1))
+			return 1;
+		fd = accept(server, NULL, NULL);
+	} else if (connect(fd, (void *)&address, sizeof(address)) || dprintf(fd, "%s\n", argv[3]) < 0) {
+		printf("no: %s\n", strerror(errno));
+		return 1;
+	}
+	while ((n = read(fd, bytes, sizeof(bytes))) > 0)
+		for (ssize_t done = 0, part; done < n; done += part)
+			if ((part = write(serves ? fd : 1, bytes + done, n - done)) < 0)
+				return 2;
+	if (n < 0)
+		printf("%s\n", strerror(errno));
+	return 0;
+}
+END
+is((run([ qw(cc -Os -static -s -o vs vs.c) ]))[0], 0, "the guest's program");
+my $program = encode_base64(slurp('vs'));
+initrd('vsock.img', "base64 -d >/bin/vs <<'PROGRAM'\n${program}PROGRAM\nchmod +x /bin/vs\n" . <<'END', 'virtio_mmio', 'vmw_vsock_virtio_transport');
+echo "nobody: $(vs call 79 hello)"
+echo "one: $(vs call 80 hello)"
+echo "much: $(vs call 82 more | sha1sum)"
+echo 'guest: serves'
+vs serve 22
+echo 'guest: holds'
+echo "held: $(vs call 81 hello)"
+echo "again: $(vs call 80 'hello again')"
+END
+spew('vsock.ini', config('vsock.img', '', "[device vsock0]\nplugin = virtio-vsock\naddress = 0xd0000000\nirq = 5\npath = v\n"));
+spew('reply', "read line\necho \"to \$line\"\n");
+spew('hold', "read line\necho >>held\nsleep 1000\n");
+spew('much.sh', "read line\ncat much\n");
+spew('vsock.sh', $wait . <<"END");
+head -c 4000000 /dev/urandom >much
+socat UNIX-LISTEN:v_80,fork EXEC:'sh reply' 2>/dev/null &
+socat UNIX-LISTEN:v_81,fork EXEC:'sh hold' 2>/dev/null &
+socat UNIX-LISTEN:v_82,fork EXEC:'sh much.sh' 2>/dev/null &
+(await 'guest: serves' out; (printf 'CONNECT 22\\n'; cat much; sleep 3) | socat -t 20 - UNIX-CONNECT:v >back) & caller=\$!
+(until [ -e held ]; do sleep 0.2; done; sleep 1; $minivmm ctl vm.sock snapshot x.snap >/dev/null; $minivmm ctl vm.sock quit) &
+$minivmm -c vsock.ini --log error --set control.socket=vm.sock >out; echo "first: \$?"
+cat out
+wait \$caller; head -n 1 back; echo "sent: \$(sha1sum <much)"; echo "back: \$(tail -n +2 back | sha1sum)"
+$minivmm -r x.snap --trust --log error; echo "second: \$?"
+[ -e v ] && echo 'the socket is left behind'
+exit 0
+END
+($end, $out, $err) = run([ $svm, '-t', 400, 'sh', 'vsock.sh' ], timeout => 420);
+$out =~ s/\r//g;
+my ($sent) = $out =~ /^sent: (\w+)/m;
+shows($out, qr/^nobody: no: Connection reset by peer$/m, 'a call that nobody answers') or diag($err);
+shows($out, qr/^one: to hello$/m, 'a call that somebody answers');
+shows($out, qr/^much: $sent /m, 'much, from the host') if $sent;
+shows($out, qr/^OK \d+$/m, 'a call of the host');
+shows($out, qr/^back: $sent /m, 'much, both ways') if $sent;
+shows($out, qr/^held: Connection reset by peer$/m, 'a connection is reset by a restore');
+shows($out, qr/^again: to hello again$/m, 'and another one can be made');
+shows($out, qr/^first: 0\n.*^second: 0$/ms, 'both end well');
+unlike($out, qr/left behind/, 'and tidily');
+
+done_testing;
