@@ -106,7 +106,7 @@ load_whole(const struct config *config, enum config_format format, const struct 
 	   struct memory *memory, struct boot_entry *entry)
 {
 	size_t length = file->length;
-	uint8_t *image = malloc(length + 1);
+	uint8_t *image = malloc(length ? length : 1);
 	int r;
 
 	if (!image)

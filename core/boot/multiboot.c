@@ -26,6 +26,9 @@ struct multiboot_header {
 };
 #define HEADER_SHORT offsetof(struct multiboot_header, header_addr)
 
+#define BIOS_DATA 0x400u
+#define BIOS_DATA_SIZE 0x100u
+
 #define INFO_MEMORY (1u << 0)
 #define INFO_CMDLINE (1u << 2)
 #define INFO_MODULES (1u << 3)
@@ -188,6 +191,23 @@ put_modules(struct handover *handover)
 	return handover_put(handover, rows, handover->modules.count * sizeof(rows[0]));
 }
 
+/*
+ * Kernels that know PCs only look for the end of RAM below 1 MiB in the BIOS's data area, and for what begins there:
+ * two words of it, unless the program is in its place.
+ */
+static int
+put_bios_data(const struct handover *handover, const struct program *program, uint32_t mem_lower)
+{
+	const uint16_t extended = LOW_END >> 4, kib = LOW_END >> 10;
+
+	if (mem_lower != kib || program_overlaps(program, BIOS_DATA, BIOS_DATA_SIZE))
+		return 0;
+	return memory_write(handover->memory, BIOS_DATA + 0x0e, &extended, sizeof(extended)) ||
+		       memory_write(handover->memory, BIOS_DATA + 0x13, &kib, sizeof(kib))
+		   ? -STATUS_BUG
+		   : 0;
+}
+
 /* KiB of RAM from 0, and from 1 MiB, each up to where it ends first. */
 static void
 put_sizes(const struct kernel_map *map, struct multiboot_info *info)
@@ -222,7 +242,7 @@ boot_multiboot(const struct config *config, const char *name, const uint8_t *ima
 		put_sizes(&handover.map, &info);
 		entry->info = handover_put(&handover, &info, sizeof(info));
 		entry->protocol = BOOT_MULTIBOOT;
-		r = entry->info ? 0 : -STATUS_BUG;
+		r = entry->info ? put_bios_data(&handover, &program, info.mem_lower) : -STATUS_BUG;
 	}
 	handover_free(&handover);
 	return r;

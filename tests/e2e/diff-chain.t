@@ -208,6 +208,11 @@ for my $high ([ '4000M', 0, 0x1000, 0xd0000000, 0xe0000000 ],
     begin('-r', 'flat.snap', '--trust');
     is(counts($guests, 0x20, 0x21, 0x40, 0x41), '20=1 21=2 40=1 41=1', "$memory: in which the guest's pages are");
     is(counts($devices, 0x20, 0x21, 0x40, 0x41), '20=1 21=2 40=1 41=1', "$memory: and the device's");
+    touch(0x40, 0x60);
+    is(counts($guests, 0x40, 0x60), '40=2 60=1', "$memory: it goes on");
+    ok($control->request('reset')->{ok}, "$memory: a reset");
+    is(counts($guests, 0x21, 0x40, 0x60), '21=2 40=1 60=0', "$memory: puts back the guest's pages");
+    is(counts($devices, 0x21, 0x40, 0x60), '21=2 40=1 60=0', "$memory: and the device's");
     end("$memory in one");
 }
 

@@ -312,6 +312,8 @@ test_multiboot(void **state)
 	assert_int_equal(word(bench, info, 4), 0x24d);
 	assert_int_equal(word(bench, info + 4, 4), 639);
 	assert_int_equal(word(bench, info + 8, 4), 1024);
+	assert_int_equal(word(bench, 0x413, 2), 639);
+	assert_int_equal(word(bench, 0x40e, 2), 0x9fc0);
 	assert_string_equal(text(bench, word(bench, info + 16, 4)), "");
 	assert_int_equal(word(bench, info + 20, 4), 2);
 	module = word(bench, info + 24, 4);

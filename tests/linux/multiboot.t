@@ -1,0 +1,59 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# Debian's Xen, which is a multiboot kernel: it finds its command line, its module, memory on both sides of the hole below
+# 4 GiB, ACPI's tables and interrupt controllers.
+use v5.14;
+use warnings;
+use lib 'tests/lib';
+
+use Minivmm;
+use Test::More;
+
+my ($status, $folder) = run([ "$top/tests/svm/fetch", 'xen-system-amd64' ]);
+plan skip_all => 'no package of Xen can be fetched here' if $status;
+chomp $folder;
+my ($image) = glob "$folder/boot/xen-*.gz";
+($status, my $xen) = run([ 'gzip', '-dc', $image ]);
+is($status, 0, 'unpacked');
+mkdir 'here';
+spew('here/xen', $xen);
+spew('here/dom0', 'Xen stops when it has no module, and before it looks into this one.');
+
+# Without a BIOS it must not call one. It takes the first word for its name.
+my $words = 'xen console=com1 com1=115200,8n1,0x3f8,4 sync_console noreboot loglvl=all no-real-mode';
+spew('here/xen.ini', <<"END");
+[vm]
+memory = 3500M
+irqchip = on
+
+[boot]
+image = xen
+modules = dom0
+cmdline = $words
+
+[device serial0]
+plugin = serial
+irq = 4
+output = stdio
+
+[device power]
+plugin = power
+END
+($status, my $out, my $err) = run([ "$top/tests/svm/run", '-t', 200, '-w', 'here', $minivmm, '-c', 'here/xen.ini', '--log', 'error',
+        '--until', 'output:serial0:ENABLING IO-APIC IRQs' ], timeout => 300);
+is($status, 0, 'starts') or diag($out, $err);
+$out =~ s/\r//g;
+my ($version) = (run([ $minivmm, '--version' ]))[1] =~ /(.*)/;
+my %found = (
+    'who loaded it' => qr/Bootloader: \Q$version\E$/m,
+    'its command line' => qr/Command line: console=com1 .*no-real-mode/,
+    'memory below 1 MiB' => qr/\[0000000000000000, 000000000009fbff\] \(usable\)\n.*\[000000000009fc00, 00000000000fffff\] \(reserved\)$/m,
+    'memory up to 3 GiB' => qr/\[0000000000100000, 00000000bfffffff\] \(usable\)$/m,
+    'and from 4 GiB on' => qr/\[0000000100000000, 000000011abfffff\] \(usable\)$/m,
+    'the RSDP' => qr/ACPI: RSDP 000E0000/,
+    'vCPUs' => qr/SMP: Allowing 1 CPUs/,
+    'the way to switch off' => qr/ACPI: v5 SLEEP INFO: control\[1:600\], status\[1:601\]/,
+);
+is(join(', ', grep { $out !~ $found{$_} } sort keys %found), '', 'what it finds') or diag($out);
+
+done_testing;
