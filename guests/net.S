@@ -4,8 +4,8 @@
  * the gateway is, pings it, is given addresses, is refused a connection. Flat 32 bit mode, without interrupts. Answers
  * wait for a buffer or find one, in one buffer or two. Whatever is not as it must be ends in ud2, a triple fault.
  *
- *   edi  0, or a TCP port of the gateway to connect to, with the checksum of that segment above it: then all that
- *        is done, after the gateway's address is known, is to say the flags of the first two segments that come
+ *   edi  0, or a TCP port of the gateway to connect to, with the checksum of that segment above it: then it says
+ *        the flags of the first two segments that come, and between them sends a FIN that nobody takes
  */
 #define DEVICE 0xd0000000
 #define RX 0x6000	/* of each queue: descriptors, then its rings */
@@ -158,7 +158,11 @@ connect:
 	mov	$BUFFER + 0x100 + HEADER + 47, %ebp
 1:	cmp	%cx, RX + USED + 2	/* comes when the host has answered */
 	jb	1b
-	mov	(%ebp), %al
+	cmp	$2, %ecx
+	jne	3f
+	movb	$0x11, tcp + HEADER + 47	/* says that it ends; with a checksum that is wrong now */
+	send	tcp, tcp_end-tcp
+3:	mov	(%ebp), %al
 	mov	$flags, %edi
 	call	hex
 	tell	flags
