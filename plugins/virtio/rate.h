@@ -70,6 +70,7 @@ rate_list(const char *text, bool each, uint64_t values[RATE_LIMITS])
 	uint64_t value;
 	int limit;
 
+	memset(values, 0, RATE_LIMITS * sizeof(*values));
 	for (bool more = *text; more;) {
 		text += strspn(text, " \t");
 		if (!rate_number(&text, each, &value, &limit) || values[limit])
@@ -88,7 +89,7 @@ rate_list(const char *text, bool each, uint64_t values[RATE_LIMITS])
 static inline int
 rate_configure(struct minivmm_device *dev, struct rate *r, const char *rate, const char *burst)
 {
-	uint64_t bursts[RATE_LIMITS] = { 0 };
+	uint64_t bursts[RATE_LIMITS];
 
 	if (!rate_list(rate, true, r->each)) {
 		minivmm_error(dev,
