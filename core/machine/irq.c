@@ -68,8 +68,44 @@ set(struct irqs *irqs, struct irq_source *source, bool up)
 		return;
 	source->up = up;
 	irqs->raised[source->line] += up ? 1u : -1u;
-	if (irqs->raised[source->line] == (up ? 1 : 0))
+	if (irqs->raised[source->line] != (up ? 1 : 0))
+		return;
+	if (irqs->held)
+		irqs->seen[source->line] |= up;
+	else
 		kvm_irq_line(irqs->kvm, source->line, wire(source, up));
+}
+
+void
+irqs_hold(struct irqs *irqs)
+{
+	pthread_mutex_lock(&irqs->lock);
+	for (size_t i = 0; i < IRQ_LINES && !irqs->held; i++) {
+		irqs->known[i] = irqs->raised[i];
+		irqs->seen[i] = false;
+	}
+	irqs->held = true;
+	pthread_mutex_unlock(&irqs->lock);
+}
+
+void
+irqs_release(struct irqs *irqs)
+{
+	pthread_mutex_lock(&irqs->lock);
+	for (size_t i = 0; i < irqs->count && irqs->held; i++) {
+		const struct irq_source *source = &irqs->sources[i];
+		uint32_t line = source->line;
+		bool up = irqs->raised[line];
+
+		/* A rise that has gone again is an edge. */
+		if (irqs->seen[line] && !irqs->known[line])
+			kvm_irq_line(irqs->kvm, line, wire(source, irqs->known[line] = true));
+		if (irqs->known[line] != up)
+			kvm_irq_line(irqs->kvm, line, wire(source, irqs->known[line] = up));
+		irqs->seen[line] = false;
+	}
+	irqs->held = false;
+	pthread_mutex_unlock(&irqs->lock);
 }
 
 void

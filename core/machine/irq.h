@@ -27,6 +27,8 @@ struct irqs {
 	struct irq_source *sources;
 	size_t count;
 	uint32_t raised[IRQ_LINES]; /* sources that are up */
+	/* While held: what KVM knows of, and what has been up meanwhile. */
+	bool held, known[IRQ_LINES], seen[IRQ_LINES];
 };
 
 int irqs_init(struct irqs *irqs, struct kvm *kvm);
@@ -40,6 +42,13 @@ int irqs_add(struct irqs *irqs, uint32_t line, bool edge, bool active_low, const
 /* Any thread. handle 0 does nothing. A repeated level is not told to KVM. */
 void irqs_set(struct irqs *irqs, uint32_t handle, bool up);
 void irqs_pulse(struct irqs *irqs, uint32_t handle);
+
+/*
+ * Between a load and the time when vCPUs run, devices start and may raise lines. KVM hears of that once the LAPICs have
+ * been put to what they were when the machine stopped, which would forget it. Both may be repeated.
+ */
+void irqs_hold(struct irqs *irqs);
+void irqs_release(struct irqs *irqs);
 
 /* Lines that rest high are put there; once, before the vCPUs run or the levels are loaded. */
 void irqs_rest(struct irqs *irqs);

@@ -319,6 +319,7 @@ machine_resume(struct machine *m)
 		r = kvm_go(&m->kvm);
 	if (r)
 		return r;
+	irqs_release(&m->irqs);
 	clock_go(&m->clock);
 	loop_quiet(&m->loop, false);
 	m->state = MACHINE_RUNNING;
@@ -461,7 +462,10 @@ machine_load(struct machine *m, const struct record *group, char *why, size_t wh
 	irqs_rest(&m->irqs);
 	if (irqs_load(&m->irqs, &lines, why, why_size))
 		return -1;
-	return kvm_vm_load(&m->kvm, group, why, why_size);
+	if (kvm_vm_load(&m->kvm, group, why, why_size))
+		return -1;
+	irqs_hold(&m->irqs);
+	return 0;
 }
 
 void
