@@ -149,6 +149,7 @@ irqs_load(struct irqs *irqs, const struct record *group, char *why, size_t why_s
 {
 	struct record item;
 
+	irqs_release(irqs);
 	for (size_t i = 0; i < irqs->count; i++) {
 		if (!record_find(group, irqs->sources[i].owner, &item) ||
 		    item.type != RECORD_BOOL || item.array) {
