@@ -104,7 +104,7 @@ $minivmm -r here/x.snap --log error --trust
 END
 my ($before, $after) = split /^--\n/m, $out;
 like($before // '', qr/^begun: $sum  -\n(?:tick\n){3}\Z/m, 'user: up to the snapshot');
-like($after // '', qr/\A(?:tick\n)*the connection has ended$/m, 'user, restored: the old connection ends');
+like($after // '', qr/\A\n?(?:tick\n)*the connection has ended$/m, 'user, restored: the old connection ends');
 like($after // '', qr/^1 packets transmitted, 1 packets received/m, 'user, restored: ping');
 like($after // '', qr/^fetched: $sum  -$/m, 'user, restored: a file');
 
@@ -118,11 +118,12 @@ wget -q -O /tmp/file http://10.9.0.1:8080/file
 echo "fetched: $(sha1sum </tmp/file)"
 echo "packets: $(($(cat /sys/class/net/eth0/statistics/rx_packets) < 2000))"
 nc 10.9.0.1 8082 </tmp/file
+until wget -q -O /dev/null http://10.9.0.1:8080/done; do usleep 200000; done
 END
 config('backend = tap:tap9');
 $out = inside('tap', <<"END");
 \$b httpd -p 8080 -h here
-\$b nc -l -p 8082 >here/back &
+(\$b nc -l -p 8082 >here/back; : >here/done) &
 (until \$b ip addr add 10.9.0.1/24 dev tap9 2>here/ip; do sleep 0.2; done; \$b ip link set tap9 up) &
 exec $minivmm -c x.ini --log error
 END
