@@ -227,7 +227,8 @@ net_transmit(struct minivmm_device *dev)
 			break;
 		}
 		*(sent == NET_SENT ? &n->sent : &n->refused) += 1;
-		rate_take(&n->sending, now, request.out_bytes);
+		rate_take(&n->sending, now,
+			  request.out_bytes > NET_HEADER ? request.out_bytes - NET_HEADER : 0);
 		some = true;
 		if (virtio_push(dev, &n->virtio, TRANSMIT, &request, 0))
 			break;

@@ -4,7 +4,8 @@
  * .15 on), and opens a socket for each of the guest's connections. Its sockets come and go: an epoll of our own holds
  * them, and the machine's loop watches that.
  *
- * IPv4 only: its IPv6 advertises itself at times of the host's choosing, which no rerun repeats.
+ * IPv4 only: its IPv6 advertises itself at times of the host's choosing, which no rerun repeats. All of a process's
+ * networks share what libslirp takes for the time: it is asked for anew each time that one of them has something to do.
  */
 #include <arpa/inet.h>
 #include <errno.h>
