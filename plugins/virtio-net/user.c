@@ -452,7 +452,7 @@ user_save(void *backend, uint8_t *bytes, size_t length)
 
 /*
  * What the snapshot says is not to be trusted: sockets, which are never in what is saved here, are what libslirp would
- * not read with care. The rest is numbers.
+ * not read with care. The rest is numbers. What another version saved is done without, as are the sockets.
  */
 static int
 user_load(void *backend, const uint8_t *bytes, size_t length)
@@ -462,16 +462,19 @@ user_load(void *backend, const uint8_t *bytes, size_t length)
 	struct user_bytes b = { (uint8_t *)bytes, length, 0 };
 	uint32_t version;
 
-	if (length != user_save(u, now, sizeof(now)) || bytes[sizeof(version)]) {
-		minivmm_error(u->dev, "libslirp %s does not take %zu bytes of state",
-			      slirp_version_string(), length);
-		return -1;
-	}
 	user_get(&version, sizeof(version), &b);
-	if (version != (uint32_t)slirp_state_version() ||
+	if (version != (uint32_t)slirp_state_version()) {
+		minivmm_log(u->dev, MINIVMM_WARNING,
+			    "version %u of libslirp's state is not what libslirp %s here has: the "
+			    "addresses "
+			    "that were given away are forgotten",
+			    version, slirp_version_string());
+		return 0;
+	}
+	if (length != user_save(u, now, sizeof(now)) || bytes[sizeof(version)] ||
 	    slirp_state_load(u->slirp, (int)version, user_get, &b)) {
-		minivmm_error(u->dev, "libslirp %s does not take version %u of its state",
-			      slirp_version_string(), version);
+		minivmm_error(u->dev, "%zu bytes are no state of libslirp %s's", length,
+			      slirp_version_string());
 		return -1;
 	}
 	return 0;

@@ -8,6 +8,7 @@ use lib 'tests/lib';
 
 use IO::Socket::INET;
 use Minivmm;
+use Snapshot;
 use Test::More;
 
 my @net = ('-c', "$configs/net.ini");
@@ -63,6 +64,36 @@ is($status, 112, 'without trust, no network') or diag($err);
 like($err, qr/device net0 names something of the host, backend = user: give --set device.net0.backend=/, 'and why');
 ($status, $out, $err) = run([ $minivmm, qw(-r a.snap --set device.net0.backend=none --set device.net0.restrict=no --until access:1 --log warn) ]);
 is("$status:$err", '0:', 'but on nothing');
+
+# State that nobody can have saved is refused, before or by libslirp.
+sub changed {
+    my ($item, $value) = @_;
+    my $copy = Snapshot->load('a.snap');
+    $copy->change('DEVI', 0, [ 'state', $item ], sub { @{ $_[0] }{qw(count value)} = (length $value, $value) });
+    $copy->save('changed.snap');
+    return [ $minivmm, qw(-r changed.snap --trust --until access:1 --log warn) ];
+}
+for (
+    [ 'half a length', "\x40\0" ],
+    [ 'a length of nothing', pack 'L', 0 ],
+    [ 'a length past the end', pack 'L a100', 101, '' ],
+    [ 'a length past all ends', pack 'L a100', 0xfffffff0, '' ],
+    [ 'half a length behind a packet', pack 'L a72 S', 72, '', 72 ],
+) {
+    my ($what, $bytes) = @$_;
+    ($status, $out, $err) = run(changed('waiting', $bytes));
+    is($status, 112, "waits: $what");
+    like($err, qr/^minivmm: net0: a packet of \d+ bytes waits$/m, 'that is said');
+}
+fails(changed('waiting', 'x' x ((1 << 20) + 1)), 112, qr/waiting has 1048577 elements, at most 1048576 fit/, 'more than has room to wait');
+my $saved = pack 'H*', $a->{backend};
+($status, $out, $err) = run(changed('backend', $saved));
+is("$status:$err", '0:', 'what the back end has saved');
+fails(changed('backend', substr($saved, 0, -1)), 113, qr/net0: \d+ bytes are no state of libslirp/, 'less than that');
+fails(changed('backend', substr($saved, 0, 4) . '*' . substr $saved, 5), 113, qr/net0: \d+ bytes are no state of libslirp/, 'a socket in it');
+($status, $out, $err) = run(changed('backend', pack('L', 99) . substr $saved, 4));
+is($status, 0, "another version's is done without");
+like($err, qr/version 99 of libslirp's state is not what libslirp \S+ here has: the addresses that were given away are forgotten/, 'with a word');
 
 # A port that leads to the guest: the machine listens there.
 my $probe = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1') or die "$!";

@@ -123,7 +123,9 @@ END
 config('backend = tap:tap9');
 $out = inside('tap', <<"END");
 \$b httpd -p 8080 -h here
-(\$b nc -l -p 8082 >here/back; : >here/done) &
+# busybox's nc ends when its peer has no more to say: this one says nothing, and stays.
+mkfifo /tmp/silence && sleep 300 >/tmp/silence &
+(until [ -p /tmp/silence ]; do sleep 0.1; done; \$b nc -l -p 8082 </tmp/silence >here/back; : >here/done) &
 (until \$b ip addr add 10.9.0.1/24 dev tap9 2>here/ip; do sleep 0.2; done; \$b ip link set tap9 up) &
 exec $minivmm -c x.ini --log error
 END
