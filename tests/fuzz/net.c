@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "../../plugins/virtio-net/net.c"
+#include "../../plugins/virtio-net/packets.c"
 
 #define MEMORY 0x4000u
 #define RECORD 8u
