@@ -193,6 +193,14 @@ check_trust(struct device *device, const struct minivmm_option *row, const struc
 		    device->config->name, row->name, g->text, device->config->name, row->name);
 }
 
+/* A text that names nothing is empty, or "none" where that is no file. */
+static bool
+names_host(const struct minivmm_option *row, const char *text)
+{
+	return *text && (row->type == MINIVMM_PATH ||
+			 (row->flags & MINIVMM_HOST && strcmp(text, "none") != 0));
+}
+
 static int
 set_text(struct device *device, const struct minivmm_option *row, const struct given *g)
 {
@@ -202,8 +210,7 @@ set_text(struct device *device, const struct minivmm_option *row, const struct g
 	if (!strings)
 		return fail(STATUS_HOST, "no memory for %s", row->name);
 	device->strings = strings;
-	if ((row->type == MINIVMM_PATH || row->flags & MINIVMM_HOST) && *g->text &&
-	    check_trust(device, row, g))
+	if (names_host(row, g->text) && check_trust(device, row, g))
 		return -STATUS_SNAPSHOT;
 	text = row->type == MINIVMM_PATH ? resolve(device, g->text, g) : strdup(g->text);
 	if (!text)

@@ -150,21 +150,33 @@ virtio_unpop(struct virtio *v, uint32_t q)
 	v->next[q]--;
 }
 
-/* Gives a request back, written bytes of it, and interrupts if the driver wants that. 0, or -1 as virtio_pop. */
+/*
+ * Puts a request into the used ring, written bytes of it, behind ahead others that were put there so: the driver sees
+ * none of them before virtio_publish(). 0, or -1 as virtio_pop.
+ */
 static inline int
-virtio_push(struct minivmm_device *dev, struct virtio *v, uint32_t q,
-	    const struct virtio_request *r, uint32_t written)
+virtio_put(struct minivmm_device *dev, struct virtio *v, uint32_t q, uint16_t head,
+	   uint32_t written, uint16_t ahead)
 {
 	const struct {
 		uint32_t id, length;
-	} element = { r->head, written };
+	} element = { head, written };
+	uint16_t place = (uint16_t)(v->used[q] + ahead) & (uint16_t)(v->size[q] - 1);
+
+	if (minivmm_memory_write(dev, v->ring[q] + 4 + sizeof(element) * place, &element,
+				 sizeof(element)))
+		return virtio_bad(dev, v, "a used ring that is not in memory");
+	return 0;
+}
+
+/* Shows the driver so many requests that have been put, at once, and interrupts if it wants that. 0, or -1 as virtio_pop. */
+static inline int
+virtio_publish(struct minivmm_device *dev, struct virtio *v, uint32_t q, uint16_t count)
+{
 	uint16_t event = 0, flags = 0, old = v->used[q];
 
-	if (minivmm_memory_write(dev, v->ring[q] + 4 + sizeof(element) * (old & (v->size[q] - 1)),
-				 &element, sizeof(element)))
-		return virtio_bad(dev, v, "a used ring that is not in memory");
-	virtio_ordered(); /* the index is written after the element */
-	v->used[q]++;
+	virtio_ordered(); /* the index is written after the elements */
+	v->used[q] += count;
 	if (minivmm_memory_write(dev, v->ring[q] + 2, &v->used[q], sizeof(v->used[q])))
 		return virtio_bad(dev, v, "a used ring that is not in memory");
 	__sync_synchronize(); /* and read what the driver wants after that */
@@ -183,6 +195,14 @@ virtio_push(struct minivmm_device *dev, struct virtio *v, uint32_t q,
 	}
 	virtio_interrupt(dev, v, VIRTIO_INTERRUPT_USED);
 	return 0;
+}
+
+/* Gives a request back. 0, or -1 as virtio_pop. */
+static inline int
+virtio_push(struct minivmm_device *dev, struct virtio *v, uint32_t q,
+	    const struct virtio_request *r, uint32_t written)
+{
+	return virtio_put(dev, v, q, r->head, written, 0) ? -1 : virtio_publish(dev, v, q, 1);
 }
 
 /*

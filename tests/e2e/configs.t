@@ -66,6 +66,11 @@ my %expected = (
         out => "2badb002 0000024d ${version}hello from the loader\n639 1024\n3 rows, 1663 KiB\n",
         registers => { rdi => 1663, rsi => 3 },
     },
+    'net' => {
+        out => "10.0.2.2 is at 52:55:0a:00:02:02\n10.0.2.2 answers\nan address: 10.0.2.15\nan address: 10.0.2.16\n"
+          . "10.0.2.2 refuses a connection\n",
+        registers => { rbx => 0xd0000000, rcx => 0 },
+    },
     'protected' => { out => "32 bit: ok\n", registers => { rbx => 0x180000, rsp => 0x201000 } },
     'pvpanic' => {
         status => 102,

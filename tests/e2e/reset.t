@@ -96,7 +96,7 @@ for my $file (sort grep { /\.ini\z/ } split ' ', names($configs)) {
     }
     my ($device) = slurp("$configs/$file") =~ /\[device (\w+)\]\nplugin = (?:serial|mmio-logger)/;
     next if !-e $snap || !$device;
-    my ($status, $lines, $err, $out) = batch('-r', $snap, '--input', $device, '--timeout', '50ms', '--check', '-j', 1, ('nothing') x 4);
+    my ($status, $lines, $err, $out) = batch('-r', $snap, '--trust', '--input', $device, '--timeout', '50ms', '--check', '-j', 1, ('nothing') x 4);
     is($status, 0, "$name from $point: runs") or diag($err);
     unlike($err, qr/reset is not complete/, "$name from $point: resets are complete");
     is(scalar(() = $out =~ /\n/g), 4, "$name: four lines");

@@ -18,6 +18,7 @@ my %more = (
     'counter' => "limit = 3\nperiod = 1ms\n",
     'mmio-logger' => "size = 64K\nbacking = ram\n",
     'virtio-blk' => "path = $top/guests/bzimage.bin\nreadonly = yes\n",
+    'virtio-net' => "backend = user\n",
     'serial' => 'input = text:' . 'abcdefgh' x 16 . "\n",
 );
 

@@ -84,7 +84,9 @@ struct minivmm_irq {
 };
 
 /* Flags of rows. */
-#define MINIVMM_HOST 0x1u /* option: names something of the host; may differ after a restore */
+#define MINIVMM_HOST                                                                               \
+	0x1u /* option: names something of the host; may differ after a restore. A text, other     \
+	      * than "none", must then be given again or trusted, as a path. */
 #define MINIVMM_EDGE 0x2u /* option of type irq: edge-triggered, raised by minivmm_irq_pulse() */
 #define MINIVMM_ACTIVE_LOW 0x4u /* option of type irq: the wire is low when raised */
 #define MINIVMM_OPTIONAL 0x8u   /* range: left out when its "at" option is not given */

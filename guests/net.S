@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Drives a virtio network card, as a driver does (virtio 1.2, section 5.1), against the network behind it: asks where
+ * the gateway is, pings it, is given addresses, is refused a connection. Flat 32 bit mode, without interrupts. Answers
+ * wait for a buffer or find one, in one buffer or two. Whatever is not as it must be ends in ud2, a triple fault.
+ *
+ *   edi  0, or a TCP port of the gateway to connect to, with the checksum of that segment above it: then it says
+ *        the flags of the first two segments that come, and between them sends a FIN that nobody takes
+ */
+#define DEVICE 0xd0000000
+#define RX 0x6000	/* of each queue: descriptors, then its rings */
+#define TX 0x7000
+#define AVAIL 0x100
+#define USED 0x200
+#define SIZE 8
+#define HEADER 12
+#define BUFFER 0x8000
+#define STACK 0xc000
+
+	.macro put register, value
+	movl	$\value, \register(%ebx)
+	.endm
+	.macro expect register, value
+	cmpl	$\value, \register(%ebx)
+	jne	bad
+	.endm
+	.macro queue number, at
+	put	0x030, \number
+	put	0x038, SIZE
+	put	0x080, \at
+	put	0x090, \at + AVAIL
+	put	0x0a0, \at + USED
+	put	0x044, 1
+	expect	0x044, 1
+	.endm
+
+	/* A buffer to fill: the first is number 0, and none comes twice. */
+	.macro give number, at, length
+	movl	$\at, RX + 16 * \number
+	movl	$\length, RX + 16 * \number + 8
+	movw	$2, RX + 16 * \number + 12
+	movw	$\number, RX + AVAIL + 4 + 2 * \number
+	movw	$\number + 1, RX + AVAIL + 2
+	put	0x050, 0
+	.endm
+
+	/* So many are filled, the last of them with so many bytes. */
+	.macro filled count, length
+	cmpw	$\count, RX + USED + 2
+	jne	bad
+	cmpl	$\length, RX + USED + 8 * \count
+	jne	bad
+	.endm
+
+	.macro send packet, length
+	movl	$\packet, TX
+	movl	$\length, TX + 8
+	call	transmit
+	.endm
+
+	.macro tell text
+	mov	$\text, %esi
+	call	say
+	.endm
+
+	.code32
+	mov	$STACK, %esp
+	mov	$DEVICE, %ebx
+	expect	0x000, 0x74726976
+	expect	0x008, 1
+	put	0x070, 0
+	put	0x070, 3
+	put	0x024, 1
+	put	0x020, 1		/* VERSION_1 */
+	put	0x024, 0
+	put	0x020, 0x20018020	/* EVENT_IDX, STATUS, MRG_RXBUF, MAC */
+	put	0x070, 11
+	expect	0x070, 11		/* FEATURES_OK */
+	expect	0x100, 0x12005452	/* its own address */
+	expect	0x104, 0x00015634	/* and the link is up */
+	queue	0, RX
+	queue	1, TX
+	put	0x070, 15		/* DRIVER_OK */
+
+	send	arp, arp_end-arp
+	cmpw	$0, RX + USED + 2
+	jne	bad
+	test	%edi, %edi
+	jnz	connect
+	send	echo, echo_end-echo
+	give	0, BUFFER, 128		/* one answer has waited for it, the next still does */
+	filled	1, HEADER+64
+	expect	0x060, 1
+	put	0x064, 1
+	expect	0x060, 0
+	mov	$BUFFER + HEADER + 22, %esi
+	mov	$place, %edi
+	mov	$6, %ecx
+1:	lodsb
+	call	hex
+	inc	%edi			/* the colon */
+	loop	1b
+	tell	is_at
+
+	give	1, BUFFER+0x100, 64	/* the next is cut in two */
+	cmpw	$1, RX + USED + 2
+	jne	bad
+	give	2, BUFFER+0x200, 64
+	filled	3, HEADER+58-64
+	cmpl	$64, RX + USED + 4 + 8 + 4
+	jne	bad
+	cmpw	$2, BUFFER + 0x100 + HEADER - 2
+	jne	bad
+	cmpb	$0, BUFFER + 0x100 + HEADER + 34	/* an echo's reply */
+	jne	bad
+	tell	reply
+
+	send	arp, HEADER+5		/* is no frame */
+
+	give	3, BUFFER+0x400, 1024
+	send	dhcp, dhcp_end-dhcp
+	mov	BUFFER + 0x400 + HEADER + 61, %al
+	call	offered
+	incb	dhcp + HEADER + 11
+	incb	dhcp + HEADER + 14 + 20 + 8 + 33
+	give	4, BUFFER+0x800, 1024
+	send	dhcp, dhcp_end-dhcp
+	mov	BUFFER + 0x800 + HEADER + 61, %al
+	call	offered
+
+	give	5, BUFFER+0x300, 128
+	send	tcp, tcp_end-tcp
+	cmpw	$6, RX + USED + 2
+	jne	bad
+	cmpb	$0x14, BUFFER + 0x300 + HEADER + 47	/* RST, ACK */
+	jne	bad
+	tell	refused
+
+	send	arp, arp_end-arp	/* its answer waits for nothing */
+	put	0x070, 0
+	expect	0x070, 0
+	hlt
+bad:	ud2
+
+	/* A connection: the ports and the checksum are in edi. */
+connect:
+	mov	%edi, %eax
+	xchg	%al, %ah
+	mov	%ax, tcp + HEADER + 14 + 20 + 2
+	mov	%edi, %eax
+	shr	$16, %eax
+	xchg	%al, %ah
+	mov	%ax, tcp + HEADER + 14 + 20 + 16
+	give	0, BUFFER, 128
+	send	tcp, tcp_end-tcp
+	give	1, BUFFER+0x100, 128
+	mov	$2, %ecx
+	mov	$BUFFER + 0x100 + HEADER + 47, %ebp
+1:	cmp	%cx, RX + USED + 2	/* comes when the host has answered */
+	jb	1b
+	cmp	$2, %ecx
+	jne	3f
+	movb	$0x11, tcp + HEADER + 47	/* says that it ends; with a checksum that is wrong now */
+	send	tcp, tcp_end-tcp
+3:	mov	(%ebp), %al
+	mov	$flags, %edi
+	call	hex
+	tell	flags
+	cmp	$3, %ecx
+	je	2f
+	inc	%ecx
+	add	$0x100, %ebp
+	give	2, BUFFER+0x200, 128
+	jmp	1b
+2:	hlt
+
+	/* The packet that the first descriptor has. */
+transmit:
+	mov	TX + AVAIL + 2, %ax
+	inc	%eax
+	mov	%ax, TX + AVAIL + 2
+	put	0x050, 1
+	cmp	%ax, TX + USED + 2
+	jne	bad
+	ret
+
+	/* al, in two digits at edi. */
+hex:	mov	%al, %ah
+	shr	$4, %al
+	call	1f
+	mov	%ah, %al
+	and	$15, %al
+1:	cmp	$10, %al
+	sbb	$0x69, %al
+	das
+	or	$0x20, %al
+	stosb
+	ret
+
+	/* al, the last of an address's four bytes, in two digits. */
+offered:
+	aam
+	add	$0x3030, %eax
+	mov	%ah, host
+	mov	%al, host + 1
+	tell	offer
+	ret
+
+#include "say.inc"
+
+is_at:	.ascii	"10.0.2.2 is at "
+place:	.asciz	"..:..:..:..:..:..\n"
+reply:	.asciz	"10.0.2.2 answers\n"
+offer:	.ascii	"an address: 10.0.2."
+host:	.asciz	"..\n"
+refused: .asciz	"10.0.2.2 refuses a connection\n"
+flags:	.asciz	"..\n"
+
+	.macro	ethernet type
+	.byte	0x52, 0x54, 0x00, 0x12, 0x34, 0x56
+	.byte	\type >> 8, \type & 0xff
+	.endm
+
+arp:	.fill	HEADER
+	.fill	6, 1, 0xff
+	ethernet 0x0806
+	.byte	0, 1, 8, 0, 6, 4, 0, 1
+	.byte	0x52, 0x54, 0x00, 0x12, 0x34, 0x56, 10, 0, 2, 15
+	.byte	0, 0, 0, 0, 0, 0, 10, 0, 2, 2
+arp_end:
+
+echo:	.fill	HEADER
+	.byte	0x52, 0x55, 10, 0, 2, 2
+	ethernet 0x0800
+	.byte	0x45, 0, 0, 44, 0, 0, 0, 0, 64, 1, 0x62, 0xc1, 10, 0, 2, 15, 10, 0, 2, 2
+	.byte	8, 0, 0x14, 0x37, 0, 1, 0, 1
+	.ascii	"minivmm echo 16b"
+echo_end:
+
+tcp:	.fill	HEADER
+	.byte	0x52, 0x55, 10, 0, 2, 2
+	ethernet 0x0800
+	.byte	0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0x62, 0xc0, 10, 0, 2, 15, 10, 0, 2, 2
+	.byte	0x10, 0, 0, 80, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 0x20, 0, 0x67, 0x81, 0, 0
+tcp_end:
+
+dhcp:	.fill	HEADER
+	.fill	6, 1, 0xff
+	ethernet 0x0800
+	.byte	0x45, 0, 0x02, 0x40, 0, 0, 0, 0, 64, 17, 0x78, 0xae, 0, 0, 0, 0, 255, 255, 255, 255
+	.byte	0, 68, 0, 67, 0x02, 0x2c, 0, 0
+	.byte	1, 1, 6, 0, 0, 0, 0, 1, 0, 0, 0x80, 0
+	.fill	16
+	.byte	0x52, 0x54, 0x00, 0x12, 0x34, 0x56
+	.fill	10 + 64 + 128
+	.byte	0x63, 0x82, 0x53, 0x63, 53, 1, 1, 255
+	.fill	312 - 8
+dhcp_end:

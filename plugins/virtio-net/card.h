@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The network card: its state, and how packets pass between its queues and its back end. */
+#ifndef PLUGINS_VIRTIO_NET_CARD_H
+#define PLUGINS_VIRTIO_NET_CARD_H
+
+#include "../virtio/queue.h"
+#include "../virtio/rate.h"
+#include "net.h"
+
+#define WAITING (1u << 20) /* bytes of packets that wait, each behind its length */
+
+enum { RECEIVE, TRANSMIT }; /* queues */
+
+struct net {
+	struct virtio virtio;
+	const char *backend, *forward, *mac, *rate, *burst; /* options */
+	bool restricted;
+	/* The state. */
+	uint8_t address[6];
+	uint64_t received, lost, sent, refused;
+	struct rate receiving, sending;
+	struct flows flows;
+	uint8_t *waiting; /* WAITING bytes, once there is one */
+	size_t waiting_used;
+	/* What is made anew at each start. */
+	uint8_t configured[6];          /* mac */
+	const struct net_backend *kind; /* NULL: none */
+	const char *interface;
+	void *back;
+	uint64_t agreed;   /* what the back end knows of the driver's features */
+	uint64_t rate_due; /* what the timer is set to; 0: it is not */
+	uint32_t watched;  /* events that the back end's descriptor is watched for */
+	bool full;         /* the back end has no room for the next packet of the guest's */
+	uint8_t loaded[NET_STATE_MAX]; /* of the back end's state, until it is open */
+	size_t loaded_length;
+	uint8_t packet[NET_PACKET_MAX];
+};
+
+/* Packets that wait, as long as they go. */
+void net_drain(struct minivmm_device *dev);
+
+/* What the driver sends, as long as it goes. */
+void net_transmit(struct minivmm_device *dev);
+
+#endif

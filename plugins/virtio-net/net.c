@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A network card (virtio 1.2, section 5.1) with one pair of queues. What it is connected to is a back end's affair
+ * (net.h): user.c, tap.c, or nothing.
+ *
+ * Packets for which the driver has no buffer yet wait, and are part of a snapshot; while one waits, the back end is not
+ * asked for more.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "card.h"
+
+static int
+net_notify(struct minivmm_device *dev, uint32_t queue)
+{
+	struct net *n = minivmm_state(dev);
+
+	if (n->back && n->kind->agreed && n->agreed != n->virtio.driver_features)
+		n->kind->agreed(n->back, n->virtio.driver_features);
+	n->agreed = n->virtio.driver_features;
+	if (queue == RECEIVE)
+		net_drain(dev);
+	else
+		net_transmit(dev);
+	return 0;
+}
+
+static uint64_t
+net_features(struct minivmm_device *dev)
+{
+	const struct net *n = minivmm_state(dev);
+
+	return NET_F_MAC | NET_F_STATUS | NET_F_MRG_RXBUF | (n->kind ? n->kind->features : 0);
+}
+
+/* struct virtio_net_config, section 5.1.4. */
+static void
+net_config(struct minivmm_device *dev, uint8_t *config)
+{
+	const struct net *n = minivmm_state(dev);
+
+	memcpy(config, n->address, sizeof(n->address));
+	config[6] = n->kind ? 1 : 0; /* the link is up */
+}
+
+/* What waits was for the driver that was here. */
+static void
+net_reset(struct minivmm_device *dev)
+{
+	struct net *n = minivmm_state(dev);
+	uint32_t length;
+
+	for (size_t at = 0; at < n->waiting_used; at += sizeof(length) + length) {
+		memcpy(&length, n->waiting + at, sizeof(length));
+		n->lost++;
+	}
+	n->waiting_used = 0;
+	minivmm_post(dev, NET_POST_WATCH);
+}
+
+static const struct virtio_kind kind = {
+	.id = 1,
+	.queues = 2,
+	.features = net_features,
+	.config = net_config,
+	.notify = net_notify,
+	.reset = net_reset,
+};
+
+/* Waits for the back end, or no longer. */
+static int
+net_watch(struct minivmm_device *dev, uint32_t post)
+{
+	struct net *n = minivmm_state(dev);
+	uint32_t events = (net_wants(dev) ? EPOLLIN : 0) | (n->full ? EPOLLOUT : 0);
+
+	if (!n->back || n->watched == events)
+		return 0;
+	n->watched = events;
+	return minivmm_watch(dev, NET_WATCH_BACKEND, events ? n->kind->fd(n->back) : -1, events);
+}
+
+static void
+net_disconnect(struct minivmm_device *dev)
+{
+	struct net *n = minivmm_state(dev);
+
+	if (n->back)
+		n->kind->close(n->back);
+	n->back = NULL;
+	n->full = false;
+	n->watched = 0;
+	n->rate_due = n->agreed = 0;
+}
+
+static int
+net_ready(struct minivmm_device *dev, uint32_t watch, uint32_t events)
+{
+	struct net *n = minivmm_state(dev);
+
+	n->virtio.budget = VIRTIO_BUDGET;
+	if (!n->kind->ready(n->back, events)) {
+		minivmm_watch(dev, NET_WATCH_BACKEND, -1, 0);
+		net_disconnect(dev);
+		return -1;
+	}
+	if (n->full && events & ~(uint32_t)EPOLLIN) {
+		n->full = false;
+		net_transmit(dev);
+	}
+	return net_watch(dev, 0);
+}
+
+static int
+net_rate_timer(struct minivmm_device *dev, uint32_t timer, uint64_t periods)
+{
+	struct net *n = minivmm_state(dev);
+
+	n->rate_due = 0;
+	return virtio_again(dev, 0);
+}
+
+static int
+net_backend_timer(struct minivmm_device *dev, uint32_t timer, uint64_t periods)
+{
+	struct net *n = minivmm_state(dev);
+
+	n->virtio.budget = VIRTIO_BUDGET;
+	if (n->back && n->kind->timer)
+		n->kind->timer(n->back);
+	return 0;
+}
+
+static int
+net_configure_backend(struct minivmm_device *dev)
+{
+	static const struct net_backend *const backends[] = { &user_backend, &tap_backend };
+	struct net *n = minivmm_state(dev);
+
+	if (!strcmp(n->backend, "none"))
+		return 0;
+	for (size_t i = 0; i < sizeof(backends) / sizeof(*backends); i++) {
+		const struct net_backend *b = backends[i];
+		size_t length = strlen(b->name);
+
+		if (strncmp(n->backend, b->name, length) != 0 ||
+		    n->backend[length] != (b->interface ? ':' : 0))
+			continue;
+		n->kind = b;
+		n->interface = n->backend + length + b->interface;
+		if (!b->interface || *n->interface)
+			return 0;
+	}
+	minivmm_error(dev, "backend = %s is none: there are user, tap:INTERFACE and none",
+		      n->backend);
+	return -1;
+}
+
+/* Six bytes in hex: a station's, not a group's. */
+static int
+net_configure_mac(struct minivmm_device *dev)
+{
+	struct net *n = minivmm_state(dev);
+	uint8_t *a = n->configured;
+	char rest;
+
+	if (!*n->mac)
+		return 0;
+	if (strlen(n->mac) == 17 &&
+	    sscanf(n->mac, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%c", a, a + 1, a + 2, a + 3, a + 4,
+		   a + 5, &rest) == 6 &&
+	    !(a[0] & 1))
+		return 0;
+	minivmm_error(
+	    dev,
+	    "mac = %s is no card's address; write six bytes in hex, as 52:54:00:12:34:56, the "
+	    "first of them even",
+	    n->mac);
+	return -1;
+}
+
+static int
+net_configure(struct minivmm_device *dev)
+{
+	struct net *n = minivmm_state(dev);
+
+	n->virtio.kind = &kind;
+	if (net_configure_backend(dev) | net_configure_mac(dev) |
+	    rate_configure(dev, &n->receiving, n->rate, n->burst))
+		return -1;
+	memcpy(n->sending.each, n->receiving.each, sizeof(n->sending.each));
+	memcpy(n->sending.burst, n->receiving.burst, sizeof(n->sending.burst));
+	if (n->kind == &user_backend || (!*n->forward && !n->restricted))
+		return 0;
+	minivmm_error(dev, "forward and restrict are for backend = user, not for %s", n->backend);
+	return -1;
+}
+
+static int
+net_connect(struct minivmm_device *dev, bool restored)
+{
+	struct net *n = minivmm_state(dev);
+	const struct net_options options = { n->interface, n->forward, n->restricted, &n->flows };
+
+	if (!n->kind)
+		return 0;
+	n->back = n->kind->open(dev, &options, restored);
+	if (!n->back)
+		return -1;
+	if (n->kind->load && n->loaded_length &&
+	    n->kind->load(n->back, n->loaded, n->loaded_length))
+		return -1;
+	n->loaded_length = 0;
+	return net_watch(dev, 0);
+}
+
+/* The card's address: the option's, or one by chance. */
+static void
+net_name(struct minivmm_device *dev)
+{
+	struct net *n = minivmm_state(dev);
+
+	if (*n->mac) {
+		memcpy(n->address, n->configured, sizeof(n->address));
+		return;
+	}
+	n->address[0] = 0x52;
+	n->address[1] = 0x54;
+	minivmm_random(dev, n->address + 3, 3);
+}
+
+static int
+net_start(struct minivmm_device *dev, const struct minivmm_start *start)
+{
+	struct net *n = minivmm_state(dev);
+
+	if (start->reason == MINIVMM_FRESH)
+		net_name(dev);
+	if (n->virtio.status & VIRTIO_FEATURES_OK &&
+	    n->virtio.driver_features & ~virtio_offered(dev, &n->virtio)) {
+		minivmm_error(
+		    dev,
+		    "the driver uses what backend = %s does not have: features 0x%llx; restore "
+		    "with a back end like the one before",
+		    n->backend,
+		    (unsigned long long)(n->virtio.driver_features &
+					 ~virtio_offered(dev, &n->virtio)));
+		return -1;
+	}
+	if (n->watched && minivmm_watch(dev, NET_WATCH_BACKEND, -1, 0))
+		return -1;
+	net_disconnect(dev);
+	n->virtio.budget = VIRTIO_BUDGET;
+	if (net_connect(dev, start->reason != MINIVMM_FRESH))
+		return -1;
+	return virtio_again(dev, 0);
+}
+
+static void
+net_destroy(struct minivmm_device *dev)
+{
+	net_disconnect(dev);
+	free(((struct net *)minivmm_state(dev))->waiting);
+}
+
+static int
+net_save(struct minivmm_device *dev, struct minivmm_writer *writer)
+{
+	struct net *n = minivmm_state(dev);
+	uint8_t bytes[NET_STATE_MAX];
+	const uint8_t *state = n->loaded;
+	size_t length = n->loaded_length;
+
+	if (n->back && n->kind->save) {
+		state = bytes;
+		length = n->kind->save(n->back, bytes, sizeof(bytes));
+	}
+	if (minivmm_save_fields(dev, writer) ||
+	    minivmm_put_array(dev, writer, "waiting", MINIVMM_U8, n->waiting, n->waiting_used))
+		return -1;
+	return minivmm_put_array(dev, writer, "backend", MINIVMM_U8, state, length);
+}
+
+static int
+net_load(struct minivmm_device *dev, struct minivmm_reader *reader, uint32_t version)
+{
+	struct net *n = minivmm_state(dev);
+
+	if (!n->waiting)
+		n->waiting = malloc(WAITING);
+	if (!n->waiting) {
+		minivmm_error(dev, "no memory for %u bytes", WAITING);
+		return -1;
+	}
+	if (minivmm_load_fields(dev, reader, version) ||
+	    minivmm_get_array(dev, reader, "waiting", MINIVMM_U8, n->waiting, WAITING,
+			      &n->waiting_used))
+		return -1;
+	return minivmm_get_array(dev, reader, "backend", MINIVMM_U8, n->loaded, sizeof(n->loaded),
+				 &n->loaded_length);
+}
+
+static int
+net_loaded(struct minivmm_device *dev)
+{
+	const struct net *n = minivmm_state(dev);
+	size_t at = 0;
+
+	while (at < n->waiting_used) {
+		uint32_t length = 0;
+
+		if (n->waiting_used - at >= sizeof(length))
+			memcpy(&length, n->waiting + at, sizeof(length));
+		at += sizeof(length);
+		if (length < NET_HEADER + NET_FRAME_MIN || length > NET_PACKET_MAX ||
+		    length > n->waiting_used - at) {
+			minivmm_error(dev, "a packet of %u bytes waits", length);
+			return -1;
+		}
+		at += length;
+	}
+	return virtio_loaded(dev);
+}
+
+static const struct minivmm_option options[] = {
+	VIRTIO_OPTIONS(struct net),
+	MINIVMM_OPTION(
+	    struct net, backend, NULL,
+	    "what it is connected to: user (the host's network by sockets, without root), "
+	    "tap:INTERFACE, or none",
+	    .flags = MINIVMM_HOST),
+	MINIVMM_OPTION(struct net, mac, "", "its address, as 52:54:00:12:34:56; one by chance"),
+	MINIVMM_OPTION(struct net, forward, "",
+		       "user: ports of the host that lead to the guest, as tcp:127.0.0.1:2222:22, "
+		       "udp:0.0.0.0:53:53",
+		       .flags = MINIVMM_HOST),
+	{ .name = "restrict",
+	  .type = MINIVMM_TYPE_OF(struct net, restricted),
+	  .offset = (uint32_t)offsetof(struct net, restricted),
+	  .initial = "no",
+	  .help =
+	      "user: the guest reaches nothing but its gateway, and what is forwarded reaches it",
+	  .flags = MINIVMM_HOST },
+	MINIVMM_OPTION(struct net, rate, "", RATE_HELP ", each way"),
+	MINIVMM_OPTION(struct net, burst, "", RATE_BURST_HELP),
+	MINIVMM_END,
+};
+
+static const struct minivmm_range ranges[] = { VIRTIO_RANGE, MINIVMM_END };
+
+static const struct minivmm_timer timers[] = {
+	{ .name = "rate", .fire = net_rate_timer, .help = "the limit lets more through" },
+	{ .name = "backend",
+	  .fire = net_backend_timer,
+	  .help = "what the back end has to do in time" },
+	MINIVMM_END,
+};
+
+static const struct minivmm_watch watches[] = {
+	{ .name = "backend", .ready = net_ready, .help = "packets from the host" },
+	MINIVMM_END,
+};
+
+static const struct minivmm_post posts[] = {
+	{ .name = "again", .run = virtio_again, .help = "goes on with the queues" },
+	{ .name = "watch", .run = net_watch, .help = "waits for the host, or no longer" },
+	MINIVMM_END,
+};
+
+static const struct minivmm_field fields[] = {
+	VIRTIO_FIELDS(struct net),
+	MINIVMM_FIELD(struct net, address),
+	MINIVMM_FIELD(struct net, received, .help = "packets that the driver got"),
+	MINIVMM_FIELD(struct net, lost, .help = "packets that it could not be given"),
+	MINIVMM_FIELD(struct net, sent, .help = "packets of the guest's that went out"),
+	MINIVMM_FIELD(struct net, refused, .help = "packets of the guest's that could not"),
+	RATE_FIELD(struct net, receiving),
+	RATE_FIELD(struct net, sending),
+	MINIVMM_FIELD(struct net, flows.neighbour_ip),
+	MINIVMM_FIELD(struct net, flows.neighbour_mac, .max = 0xffffffffffff),
+	MINIVMM_FIELD(struct net, flows.neighbour_next, .max = FLOWS_NEIGHBOURS - 1),
+	MINIVMM_FIELD(struct net, flows.tcp_guest, .max = 0xffffffffffff),
+	MINIVMM_FIELD(struct net, flows.tcp_peer, .max = 0xffffffffffff),
+	MINIVMM_FIELD(struct net, flows.tcp_ended, .max = FLOWS_GUEST | FLOWS_PEER),
+	MINIVMM_FIELD(struct net, flows.tcp_next, .max = FLOWS_CONNECTIONS - 1),
+	MINIVMM_END,
+};
+
+static const struct minivmm_plugin net = {
+	.name = "virtio-net",
+	.summary = "a virtio network card",
+	.state_version = 1,
+	.state_size = sizeof(struct net),
+	.options = options,
+	.ranges = ranges,
+	.timers = timers,
+	.watches = watches,
+	.posts = posts,
+	.fields = fields,
+	.configure = net_configure,
+	.start = net_start,
+	.destroy = net_destroy,
+	.save = net_save,
+	.load = net_load,
+	.loaded = net_loaded,
+	.acpi = virtio_acpi,
+};
+MINIVMM_REGISTER(net);

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * libslirp's sockets, which come and go: it says anew what it waits for whenever something has happened, and the epoll
+ * is told of what has changed. Times that it wants to be called at are the card's timer.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "user.h"
+
+#define READY 64 /* descriptors that are looked at in one go */
+#define DUE 900u /* ms: what is left of it when libslirp has nothing to do at a time of its own */
+#define MS 1000000u /* ns */
+
+/* The number may be another descriptor's soon. */
+void
+user_unregisters(int fd, void *opaque)
+{
+	struct user *u = opaque;
+
+	if (fd < 0 || (size_t)fd >= u->fd_count || !u->fds[fd].asked)
+		return;
+	epoll_ctl(u->epoll, EPOLL_CTL_DEL, fd, NULL);
+	u->fds[fd].asked = u->fds[fd].ready = 0;
+}
+
+/* Room for a descriptor in both tables. */
+static bool
+user_room(struct user *u, size_t fd)
+{
+	if (fd >= u->fd_count) {
+		size_t count = fd + 64;
+		struct user_fd *fds = realloc(u->fds, count * sizeof(*fds));
+
+		if (!fds)
+			return false;
+		memset(fds + u->fd_count, 0, (count - u->fd_count) * sizeof(*fds));
+		u->fds = fds;
+		u->fd_count = count;
+	}
+	if (u->listed == u->room) {
+		int *list = realloc(u->list, (u->room + 64) * sizeof(*list));
+
+		if (!list)
+			return false;
+		u->list = list;
+		u->room += 64;
+	}
+	return true;
+}
+
+/* libslirp's flags are like poll's, but in an order of their own. */
+static const struct {
+	int slirp;
+	uint32_t epoll;
+} flags[] = {
+	{ SLIRP_POLL_IN, EPOLLIN },   { SLIRP_POLL_OUT, EPOLLOUT }, { SLIRP_POLL_PRI, EPOLLPRI },
+	{ SLIRP_POLL_ERR, EPOLLERR }, { SLIRP_POLL_HUP, EPOLLHUP },
+};
+#define FLAGS (sizeof(flags) / sizeof(*flags))
+
+/* libslirp asks for a descriptor; what this returns it gives to user_ready_of. */
+static int
+user_asks(int fd, int events, void *opaque)
+{
+	struct user *u = opaque;
+	struct epoll_event event = { .data.fd = fd };
+	struct user_fd *f;
+
+	if (fd < 0 || !user_room(u, (size_t)fd))
+		return -1;
+	f = &u->fds[fd];
+	for (size_t i = 0; i < FLAGS; i++)
+		if (events & flags[i].slirp)
+			event.events |= flags[i].epoll;
+	if (f->asked != event.events &&
+	    epoll_ctl(u->epoll, f->asked ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event)) {
+		minivmm_error(u->dev, "can't wait for a socket: %s", strerror(errno));
+		return -1;
+	}
+	f->asked = event.events;
+	f->round = u->round;
+	if (!f->listed) {
+		f->listed = true;
+		u->list[u->listed++] = fd;
+	}
+	return fd;
+}
+
+static int
+user_ready_of(int fd, void *opaque)
+{
+	const struct user *u = opaque;
+	int events = 0;
+
+	for (size_t i = 0; fd >= 0 && i < FLAGS; i++)
+		if (u->fds[fd].ready & flags[i].epoll)
+			events |= flags[i].slirp;
+	return events;
+}
+
+/* What libslirp waits for now: descriptors, and when to be called anyway. */
+static void
+user_ask(struct user *u)
+{
+	uint32_t ms = DUE;
+	size_t kept = 0;
+	uint64_t due;
+
+	u->round++;
+	slirp_pollfds_fill(u->slirp, &ms, user_asks, u);
+	for (size_t i = 0; i < u->listed; i++) {
+		struct user_fd *f = &u->fds[u->list[i]];
+
+		if (f->round == u->round) {
+			u->list[kept++] = u->list[i];
+			continue;
+		}
+		user_unregisters(u->list[i], u);
+		f->listed = false;
+	}
+	u->listed = kept;
+	due = minivmm_now(u->dev) + (uint64_t)ms * MS;
+	if (ms < DUE && (!u->due || due < u->due)) {
+		u->due = due;
+		minivmm_timer_set(u->dev, NET_TIMER_BACKEND, due, 0);
+	}
+}
+
+bool
+user_ready(void *backend, uint32_t events)
+{
+	struct user *u = backend;
+	struct epoll_event ready[READY];
+	int count = epoll_wait(u->epoll, ready, READY, 0);
+
+	for (int i = 0; i < count; i++)
+		u->fds[ready[i].data.fd].ready = ready[i].events;
+	slirp_pollfds_poll(u->slirp, 0, user_ready_of, u);
+	for (int i = 0; i < count; i++)
+		u->fds[ready[i].data.fd].ready = 0;
+	user_ask(u);
+	return true;
+}
+
+/* What only waits for its time, or for an answer of the guest's. */
+void
+user_settle(void *backend)
+{
+	struct user *u = backend;
+
+	slirp_pollfds_poll(u->slirp, 1, user_ready_of, u);
+	user_ask(u);
+}
+
+void
+user_timer(void *backend)
+{
+	struct user *u = backend;
+
+	u->due = 0;
+	user_settle(u);
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A tap interface of the host: packets go to the kernel with the driver's own header, so that checksums and cutting
+ * large packets to size are left to whoever does them last, most often nobody.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "net.h"
+
+#define PACKETS 64 /* that are read in one go, before others have their turn */
+
+struct tap {
+	struct minivmm_device *dev;
+	int fd;
+	uint8_t packet[NET_PACKET_MAX];
+};
+
+static void
+tap_close(void *backend)
+{
+	struct tap *t = backend;
+
+	if (t->fd >= 0)
+		close(t->fd);
+	free(t);
+}
+
+static int
+tap_fd(const void *backend)
+{
+	return ((const struct tap *)backend)->fd;
+}
+
+static int
+tap_attach(struct tap *t, const char *interface)
+{
+	struct ifreq request = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
+	int header = NET_HEADER;
+
+	if (strlen(interface) >= sizeof(request.ifr_name)) {
+		minivmm_error(t->dev, "backend = tap:%s: a name has at most %zu characters",
+			      interface, sizeof(request.ifr_name) - 1);
+		return -1;
+	}
+	strcpy(request.ifr_name, interface);
+	t->fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	if (t->fd < 0) {
+		minivmm_error(t->dev,
+			      "can't open /dev/net/tun for backend = tap:%s: %s: modprobe tun?",
+			      interface, strerror(errno));
+		return -1;
+	}
+	if (ioctl(t->fd, TUNSETIFF, &request)) {
+		minivmm_error(
+		    t->dev, "can't attach to the tap %s: %s%s", interface, strerror(errno),
+		    errno == EPERM ? ": as root, ip tuntap add NAME mode tap user YOU" : "");
+		return -1;
+	}
+	if (ioctl(t->fd, TUNSETVNETHDRSZ, &header) || ioctl(t->fd, TUNSETOFFLOAD, 0)) {
+		minivmm_error(t->dev, "the tap %s does not take headers of %d bytes: %s", interface,
+			      header, strerror(errno));
+		return -1;
+	}
+	return 0;
+}
+
+static void *
+tap_open(struct minivmm_device *dev, const struct net_options *options, bool restored)
+{
+	struct tap *t = calloc(1, sizeof(*t));
+
+	if (!t) {
+		minivmm_error(dev, "no memory for a tap");
+		return NULL;
+	}
+	t->dev = dev;
+	t->fd = -1;
+	if (tap_attach(t, options->interface)) {
+		tap_close(t);
+		return NULL;
+	}
+	return t;
+}
+
+/* What the driver takes, the kernel may leave undone. */
+static void
+tap_agreed(void *backend, uint64_t features)
+{
+	const struct tap *t = backend;
+	unsigned offload = 0;
+
+	if (features & NET_F_GUEST_CSUM)
+		offload |= TUN_F_CSUM;
+	if (features & NET_F_GUEST_CSUM && features & NET_F_GUEST_TSO4)
+		offload |= TUN_F_TSO4;
+	if (features & NET_F_GUEST_CSUM && features & NET_F_GUEST_TSO6)
+		offload |= TUN_F_TSO6;
+	if (ioctl(t->fd, TUNSETOFFLOAD, offload))
+		minivmm_error(t->dev, "the tap does not take offloads 0x%x: %s", offload,
+			      strerror(errno));
+}
+
+static enum net_sent
+tap_send(void *backend, uint8_t *packet, size_t length)
+{
+	const struct tap *t = backend;
+	ssize_t n;
+
+	do
+		n = write(t->fd, packet, length);
+	while (n < 0 && errno == EINTR);
+	if (n < 0 && errno == EAGAIN)
+		return NET_FULL;
+	/* An interface that is down, a header that makes no sense: as on a wire, nobody hears of it. */
+	return n < 0 ? NET_DROPPED : NET_SENT;
+}
+
+static bool
+tap_ready(void *backend, uint32_t events)
+{
+	struct tap *t = backend;
+
+	for (int i = 0; i < PACKETS && net_wants(t->dev); i++) {
+		ssize_t n = read(t->fd, t->packet, sizeof(t->packet));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno != EAGAIN) {
+			minivmm_error(t->dev, "the tap is no more: %s", strerror(errno));
+			return false;
+		}
+		if (n <= 0)
+			break;
+		if ((size_t)n >= NET_HEADER + NET_FRAME_MIN)
+			net_receive(t->dev, t->packet, (size_t)n);
+	}
+	return true;
+}
+
+const struct net_backend tap_backend = {
+	.name = "tap",
+	.interface = true,
+	.features = NET_F_CSUM | NET_F_HOST_TSO4 | NET_F_HOST_TSO6 | NET_F_GUEST_CSUM |
+		    NET_F_GUEST_TSO4 | NET_F_GUEST_TSO6,
+	.open = tap_open,
+	.close = tap_close,
+	.fd = tap_fd,
+	.send = tap_send,
+	.ready = tap_ready,
+	.agreed = tap_agreed,
+};

@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Networking by a user's own sockets: libslirp is the guest's gateway, name server and DHCP server (10.0.2.2, .3, from
+ * .15 on), and opens a socket for each of the guest's connections. Its sockets come and go: an epoll of our own holds
+ * them, and the machine's loop watches that.
+ *
+ * IPv4 only: its IPv6 advertises itself at times of the host's choosing, which no rerun repeats. All of a process's
+ * networks share what libslirp takes for the time: it is asked for anew each time that one of them has something to do.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "user.h"
+
+#define MTU 1500
+#define FRAME_MIN 64 /* libslirp looks at as much of an ARP packet, however short it is */
+
+static ssize_t
+user_packet(const void *frame, size_t length, void *opaque)
+{
+	struct user *u = opaque;
+	uint8_t packet[NET_HEADER + 2 * MTU] = { 0 };
+
+	if (length <= sizeof(packet) - NET_HEADER) {
+		memcpy(packet + NET_HEADER, frame, length);
+		flows_note(u->options.flows, FLOWS_PEER, frame, length);
+		net_receive(u->dev, packet, NET_HEADER + length);
+	}
+	return (ssize_t)length;
+}
+
+static void
+user_blames(const char *message, void *opaque)
+{
+	minivmm_log(((struct user *)opaque)->dev, MINIVMM_WARNING, "what the guest sends: %s",
+		    message);
+}
+
+static int64_t
+user_clock(void *opaque)
+{
+	return (int64_t)minivmm_now(((struct user *)opaque)->dev);
+}
+
+/* Timers are for IPv6, and what it is told of descriptors it says when it asks for them; but for their end. */
+static void *
+user_no_timer(SlirpTimerCb call, void *argument, void *opaque)
+{
+	return NULL;
+}
+
+static void
+user_timer_free(void *timer, void *opaque)
+{
+}
+
+static void
+user_timer_mod(void *timer, int64_t ms, void *opaque)
+{
+}
+
+static void
+user_registers(int fd, void *opaque)
+{
+}
+
+static void
+user_notified(void *opaque)
+{
+}
+
+static const SlirpCb callbacks = {
+	.send_packet = user_packet,
+	.guest_error = user_blames,
+	.clock_get_ns = user_clock,
+	.timer_new = user_no_timer,
+	.timer_free = user_timer_free,
+	.timer_mod = user_timer_mod,
+	.register_poll_fd = user_registers,
+	.unregister_poll_fd = user_unregisters,
+	.notify = user_notified,
+};
+
+static enum net_sent
+user_send(void *backend, uint8_t *packet, size_t length)
+{
+	struct user *u = backend;
+	uint8_t padded[FRAME_MIN] = { 0 };
+	uint8_t *frame = packet + NET_HEADER;
+
+	/* No offload has been agreed on. */
+	if (packet[0] || packet[1])
+		return NET_DROPPED;
+	length -= NET_HEADER;
+	flows_note(u->options.flows, FLOWS_GUEST, frame, length);
+	if (length < FRAME_MIN) {
+		memcpy(padded, frame, length);
+		frame = padded;
+		length = FRAME_MIN;
+	}
+	slirp_input(u->slirp, frame, (int)length);
+	return NET_SENT;
+}
+
+static int
+user_bad_forward(struct user *u, const char *what)
+{
+	minivmm_error(u->dev,
+		      "forward = %s: %s; write tcp:ADDRESS:PORT:GUESTPORT or udp:..., with commas "
+		      "between, as in tcp:127.0.0.1:2222:22",
+		      u->options.forward, what);
+	return -1;
+}
+
+/* One of the list, cut to pieces: "tcp:127.0.0.1:2222:22". */
+static int
+user_forward(struct user *u, const char *text, size_t length)
+{
+	char protocol[4], address[16], one[64], rest;
+	struct in_addr host, guest = { 0 };
+	unsigned from, to;
+
+	snprintf(one, sizeof(one), "%.*s", (int)(length < sizeof(one) ? length : sizeof(one) - 1),
+		 text);
+	if (length >= sizeof(one) ||
+	    sscanf(one, " %3[a-z]:%15[0-9.]:%5u:%5u %c", protocol, address, &from, &to, &rest) != 4)
+		return user_bad_forward(u, "there is one that can't be understood");
+	if (strcmp(protocol, "tcp") != 0 && strcmp(protocol, "udp") != 0)
+		return user_bad_forward(u, "there is tcp and udp");
+	if (inet_pton(AF_INET, address, &host) != 1)
+		return user_bad_forward(u, "there is an address that is none of IPv4");
+	if (!from || from > UINT16_MAX || !to || to > UINT16_MAX)
+		return user_bad_forward(u, "ports go from 1 to 65535");
+	if (!slirp_add_hostfwd(u->slirp, *protocol == 'u', host, (int)from, guest, (int)to))
+		return 0;
+	minivmm_error(u->dev, "forward: can't listen on %s:%s:%u: %s", protocol, address, from,
+		      strerror(errno));
+	return -1;
+}
+
+static int
+user_forwards(struct user *u)
+{
+	for (const char *text = u->options.forward; *text;) {
+		size_t length = strcspn(text, ",");
+
+		if (user_forward(u, text, length))
+			return -1;
+		text += length + (text[length] == ',');
+	}
+	return 0;
+}
+
+static void
+user_close(void *backend)
+{
+	struct user *u = backend;
+
+	if (u->slirp)
+		slirp_cleanup(u->slirp);
+	if (u->epoll >= 0)
+		close(u->epoll);
+	free(u->fds);
+	free(u->list);
+	free(u);
+}
+
+static void
+user_learn(void *argument, uint8_t *frame)
+{
+	slirp_input(((struct user *)argument)->slirp, frame, FLOWS_FRAME);
+}
+
+static void
+user_probe(void *argument, uint8_t *frame)
+{
+	uint8_t packet[NET_HEADER + 60] = { 0 };
+
+	memcpy(packet + NET_HEADER, frame, sizeof(packet) - NET_HEADER);
+	net_receive(((struct user *)argument)->dev, packet, sizeof(packet));
+}
+
+static void *
+user_open(struct minivmm_device *dev, const struct net_options *options, bool restored)
+{
+	const SlirpConfig config = {
+		.version = 1,
+		.restricted = options->restricted,
+		.in_enabled = true,
+		.vnetwork.s_addr = htonl(0x0a000200),
+		.vnetmask.s_addr = htonl(0xffffff00),
+		.vhost.s_addr = htonl(0x0a000202),
+		.vdhcp_start.s_addr = htonl(0x0a00020f),
+		.vnameserver.s_addr = htonl(0x0a000203),
+		.if_mtu = MTU,
+		.if_mru = MTU,
+	};
+	struct user *u = calloc(1, sizeof(*u));
+
+	if (!u) {
+		minivmm_error(dev, "no memory for a network");
+		return NULL;
+	}
+	u->dev = dev;
+	u->options = *options;
+	u->callbacks = callbacks;
+	u->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (u->epoll < 0)
+		minivmm_error(dev, "can't make an epoll: %s", strerror(errno));
+	else
+		u->slirp = slirp_new(&config, &u->callbacks, u);
+	if (!u->slirp || user_forwards(u)) {
+		user_close(u);
+		return NULL;
+	}
+	if (restored) {
+		flows_neighbours(options->flows, user_learn, u);
+		flows_probes(options->flows, user_probe, u);
+	}
+	user_settle(u);
+	return u;
+}
+
+static int
+user_fd_of(const void *backend)
+{
+	return ((const struct user *)backend)->epoll;
+}
+
+/* Bytes on their way to or from libslirp's state. */
+struct user_bytes {
+	uint8_t *at;
+	size_t length, done;
+};
+
+static ssize_t
+user_put(const void *bytes, size_t length, void *opaque)
+{
+	struct user_bytes *b = opaque;
+
+	if (length > b->length - b->done)
+		return -1;
+	memcpy(b->at + b->done, bytes, length);
+	b->done += length;
+	return (ssize_t)length;
+}
+
+static ssize_t
+user_get(void *bytes, size_t length, void *opaque)
+{
+	struct user_bytes *b = opaque;
+	size_t part = length < b->length - b->done ? length : b->length - b->done;
+
+	memset(bytes, 0, length); /* it does not look at how many there were */
+	memcpy(bytes, b->at + b->done, part);
+	b->done += part;
+	return (ssize_t)length;
+}
+
+/* The state's version, then what libslirp saves: addresses that it has given away, how many packets it has numbered. */
+static size_t
+user_save(void *backend, uint8_t *bytes, size_t length)
+{
+	struct user_bytes b = { bytes, length, 0 };
+	uint32_t version = (uint32_t)slirp_state_version();
+
+	user_put(&version, sizeof(version), &b);
+	slirp_state_save(((struct user *)backend)->slirp, user_put, &b);
+	return b.done;
+}
+
+/*
+ * What the snapshot says is not to be trusted: sockets, which are never in what is saved here, are what libslirp would
+ * not read with care. The rest is numbers. What another version saved is done without, as are the sockets.
+ */
+static int
+user_load(void *backend, const uint8_t *bytes, size_t length)
+{
+	struct user *u = backend;
+	uint8_t now[NET_STATE_MAX];
+	struct user_bytes b = { (uint8_t *)bytes, length, 0 };
+	uint32_t version;
+
+	user_get(&version, sizeof(version), &b);
+	if (version != (uint32_t)slirp_state_version()) {
+		minivmm_log(u->dev, MINIVMM_WARNING,
+			    "version %u of libslirp's state is not what libslirp %s here has: the "
+			    "addresses "
+			    "that were given away are forgotten",
+			    version, slirp_version_string());
+		return 0;
+	}
+	if (length != user_save(u, now, sizeof(now)) || bytes[sizeof(version)] ||
+	    slirp_state_load(u->slirp, (int)version, user_get, &b)) {
+		minivmm_error(u->dev, "%zu bytes are no state of libslirp %s's", length,
+			      slirp_version_string());
+		return -1;
+	}
+	return 0;
+}
+
+const struct net_backend user_backend = {
+	.name = "user",
+	.open = user_open,
+	.close = user_close,
+	.fd = user_fd_of,
+	.send = user_send,
+	.settle = user_settle,
+	.ready = user_ready,
+	.timer = user_timer,
+	.save = user_save,
+	.load = user_load,
+};

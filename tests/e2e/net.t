@@ -1,0 +1,136 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# A network card without an operating system: what becomes of a connection, of limits and of counts in a snapshot, what
+# is refused.
+use v5.14;
+use warnings;
+use lib 'tests/lib';
+
+use IO::Socket::INET;
+use Minivmm;
+use Snapshot;
+use Test::More;
+
+my @net = ('-c', "$configs/net.ini");
+my @open = ('--set', 'device.net0.restrict=no');
+sub card { return (grep { $_->{name} eq 'net0' } @{ inspect($_[0])->{devices} })[0]{state} }
+
+# What the guest did, and what could not be done, is counted.
+my ($status, $out, $err) = run([ $minivmm, @net, '--until', 'hlt', '--save', 'end.snap', '--log', 'warn' ]);
+is("$status:$err", '0:', 'to its end');
+my $state = card('end.snap');
+is_deeply([ @$state{qw(received lost sent refused)} ], [ 5, 1, 6, 1 ], 'packets are counted');
+is($state->{"flows.neighbour_ip"}[0], 0x0a00020f, 'its address is known');
+is($state->{address}, '525400123456', 'its own as well');
+
+# Limits go on from where they were.
+($status, $out, $err) = run([ $minivmm, @net, '--set', 'device.net0.rate=1G/s,1000000/s', '--until', 'output:serial0:answers',
+    qw(--save a.snap --log warn) ]);
+is("$status:$err", '0:', 'with a limit');
+($status, $out, $err) = run([ $minivmm, qw(-r a.snap --trust --until access:1 --save b.snap --log warn) ]);
+is("$status:$err", '0:', 'restored');
+my ($a, $b) = map { card($_) } 'a.snap', 'b.snap';
+for my $way (qw(sending receiving)) {
+    ok($a->{$way}[0] && $a->{$way}[1], "$way: the limit has been counted on");
+    is_deeply($b->{$way}, $a->{$way}, "$way: a restore does not forget");
+}
+
+# A connection to somebody who listens: a restored guest hears from its peer what makes it find out that it is no more.
+my $server = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1') or die "$!";
+my $port = $server->sockport;
+
+# The checksum of the guest's segment to that port: it has one to port 80.
+my $sum = (~0x6781 & 0xffff) - 80 + $port;
+$sum = ($sum & 0xffff) + ($sum >> 16);
+my $registers = $port | (~$sum & 0xffff) << 16;
+($status, $out, $err) = run([ $minivmm, @net, @open, '--set', "cpu.rdi=$registers", qw(--until output:serial0:12 --save c.snap --log warn) ]);
+is("$status:$out:$err", '0:12:', 'the peer takes the connection');
+ok($server->accept, 'and has it');
+$state = card('c.snap');
+is($state->{"flows.tcp_guest"}[0], 0x0a00020f << 16 | 4096, 'it is known: the guest');
+is($state->{"flows.tcp_peer"}[0], 0x0a000202 << 16 | $port, 'it is known: the peer');
+like($state->{"flows.tcp_ended"}, qr/^01/, 'it is known: that the guest has ended it');
+my $silent = start([ $minivmm, qw(-r c.snap --trust --until output:serial0:10 --save d.snap --log warn) ]);
+($status, $out, $err) = finish($silent, 20);
+is("$status:$out:$err", "0:\n10:", 'a segment that makes a guest ask for more');
+my $after = card('d.snap');
+is_deeply([ map { $after->{"flows.$_"} } qw(tcp_guest tcp_peer tcp_ended tcp_next neighbour_ip neighbour_mac neighbour_next) ],
+    [ map { $state->{"flows.$_"} } qw(tcp_guest tcp_peer tcp_ended tcp_next neighbour_ip neighbour_mac neighbour_next) ],
+    'what is known of connections and neighbours, through a snapshot');
+
+# The host's network is the host's affair.
+($status, $out, $err) = run([ $minivmm, qw(-r c.snap) ]);
+is($status, 112, 'without trust, no network') or diag($err);
+like($err, qr/device net0 names something of the host, backend = user: give --set device.net0.backend=/, 'and why');
+($status, $out, $err) = run([ $minivmm, qw(-r a.snap --set device.net0.backend=none --set device.net0.restrict=no --until access:1 --log warn) ]);
+is("$status:$err", '0:', 'but on nothing');
+
+# State that nobody can have saved is refused, before or by libslirp.
+sub changed {
+    my ($item, $value) = @_;
+    my $copy = Snapshot->load('a.snap');
+    $copy->change('DEVI', 0, [ 'state', $item ], sub { @{ $_[0] }{qw(count value)} = (length $value, $value) });
+    $copy->save('changed.snap');
+    return [ $minivmm, qw(-r changed.snap --trust --until access:1 --log warn) ];
+}
+for (
+    [ 'half a length', "\x40\0" ],
+    [ 'a length of nothing', pack 'L', 0 ],
+    [ 'a length past the end', pack 'L a100', 101, '' ],
+    [ 'a length past all ends', pack 'L a100', 0xfffffff0, '' ],
+    [ 'half a length behind a packet', pack 'L a72 S', 72, '', 72 ],
+) {
+    my ($what, $bytes) = @$_;
+    ($status, $out, $err) = run(changed('waiting', $bytes));
+    is($status, 112, "waits: $what");
+    like($err, qr/^minivmm: net0: a packet of \d+ bytes waits$/m, 'that is said');
+}
+fails(changed('waiting', 'x' x ((1 << 20) + 1)), 112, qr/waiting has 1048577 elements, at most 1048576 fit/, 'more than has room to wait');
+my $saved = pack 'H*', $a->{backend};
+($status, $out, $err) = run(changed('backend', $saved));
+is("$status:$err", '0:', 'what the back end has saved');
+fails(changed('backend', substr($saved, 0, -1)), 113, qr/net0: \d+ bytes are no state of libslirp/, 'less than that');
+fails(changed('backend', substr($saved, 0, 4) . '*' . substr $saved, 5), 113, qr/net0: \d+ bytes are no state of libslirp/, 'a socket in it');
+($status, $out, $err) = run(changed('backend', pack('L', 99) . substr $saved, 4));
+is($status, 0, "another version's is done without");
+like($err, qr/version 99 of libslirp's state is not what libslirp \S+ here has: the addresses that were given away are forgotten/, 'with a word');
+
+# A port that leads to the guest: the machine listens there.
+my $probe = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1') or die "$!";
+my $taken = $probe->sockport;
+fails([ $minivmm, @net, '--set', "device.net0.forward=tcp:127.0.0.1:$taken:80" ], 113,
+    qr/net0: forward: can't listen on tcp:127\.0\.0\.1:$taken: Address already in use/, 'a port that is taken');
+
+for (
+    [ 'backend=users', qr/backend = users is none: there are user, tap:INTERFACE and none/ ],
+    [ 'backend=tap', qr/backend = tap is none/ ],
+    [ 'backend=tap:', qr/backend = tap: is none/ ],
+    [ 'mac=52:54:00:12:34', qr/mac = 52:54:00:12:34 is no card's address/ ],
+    [ 'mac=53:54:00:12:34:56', qr/mac = 53:.* is no card's address/ ],
+    [ 'mac=52:54:00:12:34:5x', qr/mac = 52:.* is no card's address/ ],
+    [ 'rate=100M', qr/rate = 100M is none: write 100M\/s/ ],
+    [ 'rate=5/s, 6/s', qr/rate = 5\/s, 6\/s is none/ ],
+    [ 'rate=0/s', qr/rate = 0\/s is none/ ],
+    [ 'rate=99999999999999999999/s', qr/rate = 9+\/s is none/ ],
+    [ 'burst=10', qr/burst = 10: there is no rate of operations/ ],
+) {
+    my ($set, $said) = @$_;
+    fails([ $minivmm, @net, '--set', "device.net0.$set" ], 110, $said, $set);
+}
+for (
+    [ 'tcp:127.0.0.1:80', qr/there is one that can't be understood/ ],
+    [ 'tcp:127.0.0.1:80:80:80', qr/there is one that can't be understood/ ],
+    [ 'sctp:127.0.0.1:80:80', qr/there is one that can't be understood/ ],
+    [ 'ip:127.0.0.1:80:80', qr/there is tcp and udp/ ],
+    [ 'tcp:300.0.0.1:80:80', qr/an address that is none of IPv4/ ],
+    [ 'tcp:127.0.0.1:80:65536', qr/ports go from 1 to 65535/ ],
+) {
+    my ($forward, $said) = @$_;
+    fails([ $minivmm, @net, '--set', "device.net0.forward=$forward" ], 113, $said, "forward=$forward");
+}
+fails([ $minivmm, @net, '--set', 'device.net0.backend=none' ], 110, qr/forward and restrict are for backend = user, not for none/,
+    'restrict without a network');
+fails([ $minivmm, @net, @open, '--set', 'device.net0.backend=tap:a-name-that-is-too-long' ], 113, qr/a name has at most 15 characters/,
+    'the name of a tap');
+
+done_testing;

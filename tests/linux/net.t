@@ -1,0 +1,139 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# A virtio network card under Debian's stock kernel. User mode: ping, a file over TCP from a server on the host's
+# loopback, and a port of the host that leads to the guest; all that through a snapshot, too: a connection that was
+# under way ends, and new ones work. A tap: ping and TCP with the offloads of both sides.
+use v5.14;
+use warnings;
+use lib 'tests/lib';
+
+use Digest::SHA 'sha1_hex';
+use Minivmm;
+use Test::More;
+
+my $svm = "$top/tests/svm/run";
+my ($status, $kernel) = run([ "$top/tests/svm/fetch", 'linux-image-cloud-amd64' ]);
+plan skip_all => 'no kernel package can be fetched here' if $status;
+chomp $kernel;
+my ($image) = glob "$kernel/boot/vmlinuz-*";
+
+sub initrd {
+    my ($script) = @_;
+    spew('init', "mount -t proc proc /proc\nmount -t sysfs sys /sys\nmount -t devtmpfs dev /dev\nload\n${script}poweroff -f\n");
+    is((run([ "$top/tests/svm/initrd", $kernel, 'init', 'initrd', 'virtio_mmio', 'virtio_net' ]))[0], 0, 'an initramfs');
+}
+
+sub config {
+    my (@card) = @_;
+    spew('x.ini', join '', "[vm]\nmemory = 256M\nirqchip = on\n\n[boot]\nimage = $image\ninitrd = initrd\n",
+        "cmdline = console=ttyS0 panic=-1 quiet\n\n[device serial0]\nplugin = serial\nirq = 4\noutput = stdio\n\n",
+        "[device power]\nplugin = power\n\n[device net0]\nplugin = virtio-net\naddress = 0xd0000000\nirq = 5\n",
+        "mac = 52:54:00:12:34:56\n", map { "$_\n" } @card);
+}
+
+# A script in the machine that QEMU emulates, with busybox's commands; what it says.
+sub inside {
+    my ($what, $script) = @_;
+    spew('inside.sh', "set -u\nb=$kernel/bin/busybox\n\$b ip link set lo up\n$script");
+    my ($end, $out, $err) = run([ $svm, '-t', 150, '-w', 'here', 'sh', 'inside.sh' ], timeout => 170);
+    is($end, 0, "$what: switched off") or diag($out, $err);
+    return $out =~ s/\r//gr;
+}
+
+mkdir 'here';
+open my $random, '<', '/dev/urandom' or die;
+read $random, my $bytes, 4 << 20;
+spew('here/file', $bytes);
+my $sum = sha1_hex($bytes);
+
+my $up = <<'END';
+ip link set lo up
+ip link set eth0 up
+ip addr add 10.0.2.15/24 dev eth0
+ip route add default via 10.0.2.2
+END
+
+initrd(<<"END" . <<'END');
+$up
+END
+echo "mac: $(cat /sys/class/net/eth0/address), link: $(cat /sys/class/net/eth0/carrier)"
+ping -c 3 -W 5 10.0.2.2 | grep received
+echo "fetched: $(wget -q -O - http://10.0.2.2:8080/file | sha1sum)"
+udhcpc -i eth0 -n -q -f -s /bin/true 2>&1 | grep obtained
+echo 'ready'
+echo 'from the guest' | nc -l -p 80
+END
+config('backend = user', 'forward = tcp:127.0.0.1:2280:80');
+my $out = inside('user', <<"END");
+\$b httpd -p 127.0.0.1:8080 -h here
+$minivmm -c x.ini --log error >here/out &
+pid=\$!
+until grep -q ready here/out || ! kill -0 \$pid; do sleep 0.5; done
+until grep -q guest here/page || ! kill -0 \$pid; do \$b nc 127.0.0.1 2280 </dev/null >here/page; done
+cat here/page
+wait \$pid
+status=\$?
+cat here/out
+exit \$status
+END
+like($out, qr/^mac: 52:54:00:12:34:56, link: 1$/m, 'user: the card');
+like($out, qr/^3 packets transmitted, 3 packets received/m, 'user: ping');
+like($out, qr/^fetched: $sum  -$/m, 'user: a file');
+like($out, qr/obtained/m, 'user: an address by DHCP');
+like($out, qr/^from the guest$/m, 'user: a port that leads to the guest');
+
+# A connection is under way when the snapshot is taken. The restored guest hears that it is no more, though it only
+# listens; what begins afterwards works.
+initrd(<<"END" . <<'END');
+$up
+END
+echo "begun: $(wget -q -O - http://10.0.2.2:8080/file | sha1sum)"
+nc 10.0.2.2 8081
+echo 'the connection has ended'
+ping -c 1 -W 5 10.0.2.2 | grep received
+echo "fetched: $(wget -q -O - http://10.0.2.2:8080/file | sha1sum)"
+END
+config('backend = user');
+$out = inside('user, restored', <<"END");
+\$b httpd -p 127.0.0.1:8080 -h here
+(while :; do echo tick; sleep 0.3; done) | \$b nc -l -p 8081 &
+$minivmm -c x.ini --log error --until output:serial0:tick:3 --save here/x.snap || exit
+echo; echo '--'
+$minivmm -r here/x.snap --log error && exit 99
+$minivmm -r here/x.snap --log error --trust
+END
+my ($before, $after) = split /^--\n/m, $out;
+like($before // '', qr/^begun: $sum  -\n(?:tick\n){3}\Z/m, 'user: up to the snapshot');
+like($after // '', qr/\A\n?(?:tick\n)*the connection has ended$/m, 'user, restored: the old connection ends');
+like($after // '', qr/^1 packets transmitted, 1 packets received/m, 'user, restored: ping');
+like($after // '', qr/^fetched: $sum  -$/m, 'user, restored: a file');
+
+# A tap: large packets pass whole, both ways, and the kernel does what was left of their checksums.
+initrd(<<'END');
+ip link set eth0 up
+ip addr add 10.9.0.2/24 dev eth0
+echo "features: $(cat /sys/bus/virtio/devices/virtio0/features)"
+ping -c 3 -W 5 10.9.0.1 | grep received
+wget -q -O /tmp/file http://10.9.0.1:8080/file
+echo "fetched: $(sha1sum </tmp/file)"
+echo "packets: $(($(cat /sys/class/net/eth0/statistics/rx_packets) < 2000))"
+nc 10.9.0.1 8082 </tmp/file
+until wget -q -O /dev/null http://10.9.0.1:8080/done; do usleep 200000; done
+END
+config('backend = tap:tap9');
+$out = inside('tap', <<"END");
+\$b httpd -p 8080 -h here
+# busybox's nc ends when its peer has no more to say: this one says nothing, and stays.
+mkfifo /tmp/silence && sleep 300 >/tmp/silence &
+(until [ -p /tmp/silence ]; do sleep 0.1; done; \$b nc -l -p 8082 </tmp/silence >here/back; : >here/done) &
+(until \$b ip addr add 10.9.0.1/24 dev tap9 2>here/ip; do sleep 0.2; done; \$b ip link set tap9 up) &
+exec $minivmm -c x.ini --log error
+END
+my ($features) = $out =~ /^features: ([01]+)$/m;
+is(join(' ', grep { substr($features // '', $_, 1) } 0 .. 31), '0 1 5 7 8 11 12 15 16 28 29', 'tap: features');
+like($out, qr/^3 packets transmitted, 3 packets received/m, 'tap: ping');
+like($out, qr/^fetched: $sum  -$/m, 'tap: a file to the guest');
+like($out, qr/^packets: 1$/m, 'tap: in large packets');
+is(sha1_hex(slurp('here/back')), $sum, 'tap: and from it');
+
+done_testing;
