@@ -51,19 +51,25 @@ $B/%.o: %.c
 	$Q mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -c -o $@ $<
 
 # A plugin sees the public header and nothing of the core. Its own libraries stand in plugins/foo.libs
-# or plugins/foo/libs, as cc's arguments.
+# or plugins/foo/libs, as cc's arguments, and Debian's packages of them in plugins/foo.packages or plugins/foo/packages.
+# Without them the plugin is left out, and the rest is built; but not in CI.
+plugin_libs = $(shell cat plugins/$*.libs plugins/$*/libs 2>/dev/null)
+plugin_packages = $(shell cat plugins/$*.packages plugins/$*/packages 2>/dev/null)
+plugin_left_out = echo '  left out: plugins/$*.so needs $(plugin_packages): make deps' >&2; $(if $(CI),false,true)
+plugin_can = $(if $(plugin_libs),mkdir -p $B/plugins && echo 'int main(void) { return 0; }' | \
+	$(CC) -x c - -o $B/plugins/$*.probe $(plugin_libs) 2>/dev/null,true)
 plugin_cc = mkdir -p $(@D) $B/plugins && $(CC) -std=gnu11 $(CFLAGS) $(WARN) $(SANITIZE) -fvisibility=hidden \
 	-fPIC -shared -Icore/include -o $@ $(filter %.c,$^) $(LDFLAGS)
 plugin_h := $(wildcard core/include/minivmm/*.h plugins/*/*.h)
 
 $O/plugins/%.so: plugins/%.c $(plugin_h)
 	$(call say,PLUGIN,$@)
-	$Q$(plugin_cc) $(shell cat plugins/$*.libs 2>/dev/null)
+	$Qif $(plugin_can); then $(plugin_cc) $(plugin_libs); else $(plugin_left_out); fi
 
 .SECONDEXPANSION:
 $O/plugins/%.so: $$(wildcard plugins/%/*.c) $(plugin_h)
 	$(call say,PLUGIN,$@)
-	$Q$(plugin_cc) $(shell cat plugins/$*/libs 2>/dev/null)
+	$Qif $(plugin_can); then $(plugin_cc) $(plugin_libs); else $(plugin_left_out); fi
 
 # A guest is linked where it runs, at 0x1000, and cut to a flat binary. The ELF file stays for
 # configs/elf.ini and debuggers; PVH's note, if there is one, lies before it.
@@ -138,11 +144,11 @@ lint: ## check layout and run clang-tidy
 	mandoc -Tlint -Wwarning $(wildcard core/*/*.[1-8])
 
 DEPS := gcc g++ libc6-dev binutils pkgconf perl libinih-dev libcmocka-dev mandoc socat acpica-tools clang clang-format clang-tidy \
-	libclang-rt-14-dev
+	libclang-rt-14-dev nbdkit
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 deps-linux: DEPS += qemu-system-x86 cpio kmod xz-utils zstd lz4
 deps deps-linux: ## install what is missing (Debian); deps-linux: what check-linux needs as well
-	@missing=$$(for p in $(DEPS); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+	@missing=$$(for p in $(DEPS) $$(cat plugins/*.packages plugins/*/packages 2>/dev/null); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
 	if [ -n "$$missing" ]; then $(SUDO) apt-get update -qq && \
 		DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
 
@@ -151,7 +157,8 @@ install: all ## install program, plugins, header and manuals below PREFIX
 		$(DESTDIR)$(PREFIX)/lib/pkgconfig
 	install -m 755 $O/minivmm $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 core/include/minivmm/plugin.h $(DESTDIR)$(PREFIX)/include/minivmm/
-	install -m 644 $(plugins) $(DESTDIR)$(PREFIX)/lib/minivmm/plugins/
+	for plugin in $(plugins); do \
+		[ ! -e $$plugin ] || install -m 644 $$plugin $(DESTDIR)$(PREFIX)/lib/minivmm/plugins/ || exit; done
 	printf 'Name: minivmm\nDescription: Header for device plugins of minivmm\nVersion: %s\nCflags: -I%s\n' \
 		"$$($O/minivmm --version | cut -d' ' -f2)" '$(PREFIX)/include' \
 		>$(DESTDIR)$(PREFIX)/lib/pkgconfig/minivmm.pc
