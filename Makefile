@@ -144,7 +144,7 @@ lint: ## check layout and run clang-tidy
 	mandoc -Tlint -Wwarning $(wildcard core/*/*.[1-8])
 
 DEPS := gcc g++ libc6-dev binutils pkgconf perl libinih-dev libcmocka-dev mandoc socat acpica-tools clang clang-format clang-tidy \
-	libclang-rt-14-dev
+	libclang-rt-14-dev nbdkit
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 deps-linux: DEPS += qemu-system-x86 cpio kmod xz-utils zstd lz4
 deps deps-linux: ## install what is missing (Debian); deps-linux: what check-linux needs as well

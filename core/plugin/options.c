@@ -171,12 +171,22 @@ set_irq(struct device *device, const struct minivmm_option *row, const struct gi
 	return 0;
 }
 
-/* A path as it is to be opened, malloced; NULL: no memory. */
+/* Whether a text begins with a scheme, as in nbd://host/disk (RFC 3986, section 3.1). */
+static bool
+is_uri(const char *text)
+{
+	size_t scheme = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789+-.");
+
+	return scheme && !strncmp(text + scheme, "://", 3);
+}
+
+/* A path as it is to be opened, malloced; NULL: no memory. A URI is in no folder. */
 static char *
 resolve(struct device *device, const char *path, const struct given *g)
 {
-	return *path && g->by_user ? config_resolve(device->all->config, g->place, path)
-				   : strdup(path);
+	return *path && g->by_user && !is_uri(path)
+		   ? config_resolve(device->all->config, g->place, path)
+		   : strdup(path);
 }
 
 /* What a snapshot names of the host is opened only when given again or trusted. */

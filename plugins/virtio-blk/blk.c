@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A disk (virtio 1.2, section 5.2) that is a file or a block device of the host, and overlays upon it. Requests are done by
- * the vCPU that notifies, one after the other, or by threads; none is in flight when the machine stands still.
+ * A disk (virtio 1.2, section 5.2) that is a file or a block device of the host, or an export of an NBD server's, and
+ * overlays upon it. Requests are done by the vCPU that notifies, one after the other, or by threads, or by the kernel; none
+ * is in flight when the machine stands still.
  */
 #include <errno.h>
 #include <minivmm/plugin.h>
@@ -12,7 +13,7 @@
 
 #include "blk.h"
 
-enum { SYNC, THREADS };
+enum { SYNC, THREADS, IO_URING };
 enum { REFUSE, ACCEPT };
 
 static uint64_t
@@ -67,14 +68,47 @@ blk_spare(struct blk *b, struct blk_job *job)
 	b->spare = job;
 }
 
+/* Whether the next request may pass; else the queues are looked at again when it may. */
+static bool
+blk_may(struct minivmm_device *dev)
+{
+	struct blk *b = minivmm_state(dev);
+	uint64_t until = *b->rate ? rate_wait(&b->limit, minivmm_now(dev)) : 0;
+
+	if (until)
+		minivmm_timer_set(dev, BLK_TIMER_RATE, until, 0);
+	return !until;
+}
+
+/* Has it done, now or by others. */
+static void
+blk_do(struct minivmm_device *dev, struct blk_job *job)
+{
+	struct blk *b = minivmm_state(dev);
+	bool some = job_begin(dev, job);
+
+	if (*b->rate)
+		rate_take(&b->limit, minivmm_now(dev), some ? job_bytes(job) : 0);
+	if (some && b->io != SYNC) {
+		b->flight++;
+		if (!b->ring || !ring_give(b, job))
+			workers_give(&b->workers, job);
+		return;
+	}
+	if (some)
+		job_do(b, job);
+	job_end(dev, job);
+	blk_spare(b, job);
+}
+
 /* The requests of a queue, as many as may be under way. */
-static int
-blk_notify(struct minivmm_device *dev, uint32_t queue)
+static void
+blk_take(struct minivmm_device *dev, uint32_t queue)
 {
 	struct blk *b = minivmm_state(dev);
 	struct blk_job *job;
 
-	while (!b->resting && b->flight < FLIGHT && (job = blk_job(dev))) {
+	while (!b->resting && b->flight < FLIGHT && blk_may(dev) && (job = blk_job(dev))) {
 		job->queue = queue;
 		if (virtio_pop(dev, &b->virtio, queue, &job->request) <= 0) {
 			blk_spare(b, job);
@@ -85,17 +119,42 @@ blk_notify(struct minivmm_device *dev, uint32_t queue)
 			blk_spare(b, job);
 			break;
 		}
-		if (job_begin(dev, job)) {
-			if (b->io == THREADS) {
-				b->flight++;
-				workers_give(&b->workers, job);
-				continue;
-			}
-			job_do(b, job);
-		}
-		job_end(dev, job);
-		blk_spare(b, job);
+		blk_do(dev, job);
 	}
+}
+
+/* Gives jobs that are done back to the driver, or forgets them; whether there were some. */
+static bool
+blk_end(struct minivmm_device *dev, struct blk_job *jobs, bool forget)
+{
+	struct blk *b = minivmm_state(dev);
+	struct blk_job *next;
+
+	for (struct blk_job *job = jobs; job; job = next) {
+		next = job->next;
+		if (forget)
+			job_drop(dev, job);
+		else
+			job_end(dev, job);
+		blk_spare(b, job);
+		b->flight--;
+	}
+	if (jobs && b->resting && !b->flight)
+		minivmm_paused(dev);
+	return jobs;
+}
+
+/* Much of what is given to the kernel is done when it comes back, and there is room for more. */
+static int
+blk_notify(struct minivmm_device *dev, uint32_t queue)
+{
+	struct blk *b = minivmm_state(dev);
+
+	do {
+		blk_take(dev, queue);
+		if (b->ring)
+			ring_submit(dev);
+	} while (b->ring && blk_end(dev, ring_take(b), false));
 	return 0;
 }
 
@@ -104,36 +163,37 @@ static int
 blk_done(struct minivmm_device *dev, uint32_t post)
 {
 	struct blk *b = minivmm_state(dev);
-	struct blk_job *job, *next;
 
-	for (job = workers_take(&b->workers); job; job = next) {
-		next = job->next;
-		job_end(dev, job);
-		blk_spare(b, job);
-		b->flight--;
-	}
-	if (!b->resting)
-		return virtio_again(dev, 0);
-	if (!b->flight)
-		minivmm_paused(dev);
-	return 0;
+	blk_end(dev, workers_take(&b->workers), false);
+	if (b->ring)
+		ring_submit(dev);
+	return b->resting ? 0 : virtio_again(dev, 0);
 }
 
-/* The driver has reset the device: nothing of what it asked for happens after that. */
+static int
+blk_ring(struct minivmm_device *dev, uint32_t watch, uint32_t events)
+{
+	struct blk *b = minivmm_state(dev);
+
+	return blk_end(dev, ring_ready(b), false) && !b->resting ? virtio_again(dev, 0) : 0;
+}
+
+static int
+blk_rate(struct minivmm_device *dev, uint32_t timer, uint64_t periods)
+{
+	return virtio_again(dev, 0);
+}
+
+/* The driver has reset the device: nothing of what it asked for happens after that. A worker may wait for the kernel. */
 static void
 blk_reset(struct minivmm_device *dev)
 {
 	struct blk *b = minivmm_state(dev);
-	struct blk_job *job, *next;
 
-	if (b->io != THREADS)
-		return;
-	for (job = workers_recall(&b->workers); job; job = next) {
-		next = job->next;
-		job_drop(dev, job);
-		blk_spare(b, job);
-		b->flight--;
-	}
+	if (b->ring)
+		blk_end(dev, ring_recall(b), true);
+	if (b->io != SYNC)
+		blk_end(dev, workers_recall(&b->workers), true);
 }
 
 #define KIND(n)                                                                                    \
@@ -149,13 +209,13 @@ blk_configure(struct minivmm_device *dev)
 	struct blk *b = minivmm_state(dev);
 
 	b->virtio.kind = &kinds[b->queues - 1];
-	b->disk.dev = dev;
-	b->disk.readonly = b->readonly;
-	pthread_mutex_init(&b->disk.lock, NULL);
+	disk_init(&b->disk, dev, b->readonly);
 	pthread_mutex_init(&b->workers.lock, NULL);
 	pthread_cond_init(&b->workers.work, NULL);
 	pthread_cond_init(&b->workers.rest, NULL);
 	b->workers.last = &b->workers.first;
+	if (rate_configure(dev, &b->limit, b->rate, b->burst))
+		return -1;
 	if (b->readonly + b->temporary + !!*b->overlay <= 1)
 		return 0;
 	minivmm_error(
@@ -225,9 +285,11 @@ blk_start(struct minivmm_device *dev, const struct minivmm_start *start)
 		r = blk_restore(dev);
 	else if (!b->readonly)
 		r = disk_reset(&b->disk, b->origin);
-	if (!r && b->io == THREADS)
+	if (!r && b->io == IO_URING)
+		r = ring_start(dev);
+	if (!r && b->io != SYNC)
 		r = workers_start(dev, &b->workers);
-	if (!r && b->io == THREADS && start->reason != MINIVMM_RESET)
+	if (!r && b->io != SYNC && start->reason != MINIVMM_RESET)
 		r = virtio_bind(dev);
 	b->resting = false;
 	return r ? r : virtio_again(dev, 0);
@@ -251,25 +313,15 @@ blk_resume(struct minivmm_device *dev)
 	return virtio_again(dev, 0);
 }
 
-/* The name from which those of overlays are made. */
-static const char *
-blk_stem(const struct blk *b)
-{
-	struct stat st;
-
-	if (*b->overlay)
-		return b->overlay;
-	return !fstat(b->disk.layers[0].fd, &st) && S_ISREG(st.st_mode) ? b->path : NULL;
-}
-
 static int
 blk_capture(struct minivmm_device *dev)
 {
 	struct blk *b = minivmm_state(dev);
-	char *layers;
-	int r;
+	char *layers, *stem = disk_stem(&b->disk, b->overlay);
+	int r = disk_freeze(&b->disk, stem);
 
-	if (disk_freeze(&b->disk, blk_stem(b)))
+	free(stem);
+	if (r)
 		return -1;
 	b->changed_at = disk_changed(&b->disk);
 	layers = disk_layers(&b->disk);
@@ -286,7 +338,11 @@ blk_stop(struct minivmm_device *dev)
 {
 	struct blk *b = minivmm_state(dev);
 
+	blk_reset(dev);
 	workers_end(&b->workers);
+	if (b->ring)
+		minivmm_watch(dev, BLK_WATCH_RING, -1, 0);
+	ring_end(b);
 	if (!b->disk.count || !disk_flush(&b->disk))
 		return 0;
 	minivmm_error(dev, "flushing the disk %s: %s", b->path, strerror(errno));
@@ -299,7 +355,7 @@ blk_destroy(struct minivmm_device *dev)
 	struct blk *b = minivmm_state(dev);
 
 	workers_end(&b->workers);
-	disk_close(&b->disk);
+	ring_end(b);
 	while (b->spare) {
 		struct blk_job *job = b->spare;
 
@@ -309,15 +365,17 @@ blk_destroy(struct minivmm_device *dev)
 	pthread_cond_destroy(&b->workers.rest);
 	pthread_cond_destroy(&b->workers.work);
 	pthread_mutex_destroy(&b->workers.lock);
-	pthread_mutex_destroy(&b->disk.lock);
+	disk_destroy(&b->disk);
 }
 
-static const char *const ios[] = { "sync", "threads", NULL };
+static const char *const ios[] = { "sync", "threads", "io_uring", NULL };
 static const char *const changed[] = { "refuse", "accept", NULL };
 
 static const struct minivmm_option options[] = {
 	VIRTIO_OPTIONS(struct blk),
-	MINIVMM_OPTION_AS(PATH, struct blk, path, NULL, "the file or block device that the disk is",
+	MINIVMM_OPTION_AS(PATH, struct blk, path, NULL,
+			  "the disk: a file, a block device, or an export, nbd://HOST/NAME or "
+			  "nbd+unix:///NAME?socket=PATH",
 			  .flags = MINIVMM_HOST),
 	MINIVMM_OPTION(struct blk, readonly, "no", "whether the guest may only read it"),
 	MINIVMM_OPTION(
@@ -336,10 +394,12 @@ static const struct minivmm_option options[] = {
 			  "at a restore, when the disk is newer than the snapshot",
 			  .flags = MINIVMM_HOST, .values = changed),
 	MINIVMM_OPTION_AS(ENUM, struct blk, io, "sync",
-			  "who moves its bytes: the vCPU that asks, or threads", .values = ios,
-			  .flags = MINIVMM_HOST),
+			  "who moves its bytes: the vCPU that asks, threads, or the kernel's queue",
+			  .values = ios, .flags = MINIVMM_HOST),
 	MINIVMM_OPTION(struct blk, queues, "1", "how many queues it has", .min = 1,
 		       .max = VIRTIO_QUEUES),
+	MINIVMM_OPTION(struct blk, rate, "", RATE_HELP),
+	MINIVMM_OPTION(struct blk, burst, "", RATE_BURST_HELP),
 	MINIVMM_OPTION(struct blk, serial, "", "its serial number, of at most 20 characters"),
 	MINIVMM_END,
 };
@@ -349,12 +409,23 @@ static const struct minivmm_post posts[] = {
 	[BLK_POST_DONE] = { .name = "done", .run = blk_done, .help = "ends requests" },
 	MINIVMM_END,
 };
-static const struct minivmm_watch watches[] = { VIRTIO_WATCHES, MINIVMM_END };
+static const struct minivmm_watch watches[] = {
+	VIRTIO_WATCHES,
+	[BLK_WATCH_RING] = { .name = "done", .ready = blk_ring, .help = "ends requests" },
+	MINIVMM_END,
+};
+static const struct minivmm_timer timers[] = {
+	[BLK_TIMER_RATE] = { .name = "rate",
+			     .fire = blk_rate,
+			     .help = "the limit lets more through" },
+	MINIVMM_END,
+};
 static const struct minivmm_range ranges[] = { VIRTIO_RANGE, MINIVMM_END };
 static const struct minivmm_field fields[] = {
 	VIRTIO_FIELDS(struct blk),
 	MINIVMM_FIELD(struct blk, bytes),
 	MINIVMM_FIELD(struct blk, changed_at, .flags = MINIVMM_FREE_RUNNING),
+	RATE_FIELD(struct blk, limit),
 	MINIVMM_END,
 };
 
@@ -365,6 +436,7 @@ static const struct minivmm_plugin blk = {
 	.state_size = sizeof(struct blk),
 	.options = options,
 	.ranges = ranges,
+	.timers = timers,
 	.watches = watches,
 	.posts = posts,
 	.fields = fields,

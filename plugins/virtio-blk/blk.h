@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A virtio disk's parts: blk.c is the device, request.c what the guest asks for, disk.h where its bytes are, and workers.c
- * the threads that move them.
+ * the threads that move them,
+ * or ring.c the kernel's queue of system calls.
  *
  * A request is a job in three steps: it is begun, which checks it and finds its memory; it is done, by the vCPU's thread or
- * a worker; and it is ended, which gives it back to the driver. The first and the last are the device's own.
+ * a worker, or the kernel; and it is ended, which gives it back to the driver. The first and the last are the device's own.
  */
 #ifndef PLUGINS_VIRTIO_BLK_H
 #define PLUGINS_VIRTIO_BLK_H
@@ -12,6 +13,7 @@
 #include <pthread.h>
 
 #include "../virtio/queue.h"
+#include "../virtio/rate.h"
 #include "disk.h"
 
 #define SECTOR 512u
@@ -46,10 +48,11 @@ struct blk_job {
 	uint32_t piece_count;
 	struct blk_range ranges[RANGES];
 	uint32_t range_count;
-	bool flush;       /* what is written is to be on the disk */
-	uint8_t status;   /* enum blk_status: what the driver is told */
-	int error;        /* errno of what failed; 0: nothing that is to be told here */
-	uint32_t written; /* bytes of the request, for the driver */
+	struct disk_call call; /* the kernel's, for ring.c */
+	bool flush;            /* what is written is to be on the disk */
+	uint8_t status;        /* enum blk_status: what the driver is told */
+	int error;             /* errno of what failed; 0: nothing that is to be told here */
+	uint32_t written;      /* bytes of the request, for the driver */
 };
 
 /* Jobs on their way to worker threads and back. */
@@ -66,23 +69,31 @@ struct workers {
 
 struct blk {
 	struct virtio virtio;
-	const char *path, *layers, *overlay, *serial; /* options */
+	const char *path, *layers, *overlay, *serial, *rate, *burst; /* options */
 	bool readonly, temporary;
 	uint32_t io;         /* option */
 	uint16_t queues;     /* option */
 	uint32_t changed;    /* option: what is done when the file is not as the snapshot has it */
 	uint64_t bytes;      /* state: the disk's size */
 	uint64_t changed_at; /* state: when the file was last written, at the last snapshot */
+	struct rate limit;   /* state */
 	uint32_t origin;     /* layers that a restored machine began with */
 	struct disk disk;
 	struct workers workers;
+	struct ring *ring;     /* NULL: none */
 	struct blk_job *spare; /* jobs that are free */
-	uint32_t flight;       /* jobs with the workers */
+	uint32_t flight;       /* jobs with the workers and the kernel */
 	bool resting;          /* no job is begun: the machine is paused, or about to be */
 };
 
 /* request.c. begin: true when there is something to do; else the job's status says how it ended. */
 bool job_begin(struct minivmm_device *dev, struct blk_job *job);
+/* Bytes that it moves, for limits. */
+uint64_t job_bytes(const struct blk_job *job);
+/* How a range of it becomes zeros. */
+enum disk_zero job_zero(const struct blk_job *job, uint32_t range);
+/* What has become of it; error: an errno, or 0. */
+void job_done(struct blk_job *job, int error);
 /* On any thread. */
 void job_do(struct blk *b, struct blk_job *job);
 /* Gives it back to the driver, if that still wants it; -1 when the driver has lost its device. */
@@ -99,6 +110,22 @@ struct blk_job *workers_take(struct workers *workers);
 /* All of them, once none is being done. */
 struct blk_job *workers_recall(struct workers *workers);
 
-#define BLK_POST_DONE 1u /* row of the posts */
+/* ring.c. start: on the I/O thread; says what went wrong, -1. */
+int ring_start(struct minivmm_device *dev);
+void ring_end(struct blk *b);
+/* false: it is not for the kernel. */
+bool ring_give(struct blk *b, struct blk_job *job);
+/* Hands over what has been given. */
+void ring_submit(struct minivmm_device *dev);
+/* Those that are done; what the kernel did not do as a whole is with the workers then. */
+struct blk_job *ring_take(struct blk *b);
+/* The same, when the watch tells of them. */
+struct blk_job *ring_ready(struct blk *b);
+/* All of them, once none is being done. */
+struct blk_job *ring_recall(struct blk *b);
+
+#define BLK_POST_DONE 1u             /* row of the posts */
+#define BLK_WATCH_RING VIRTIO_QUEUES /* and of the watches */
+#define BLK_TIMER_RATE 0u            /* and of the timers */
 
 #endif

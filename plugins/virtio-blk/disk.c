@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The disk's bytes: which layer has them, and how they get there. */
 #ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* fallocate */
+#define _GNU_SOURCE /* falloc.h's flags stand in fcntl.h too */
 #endif
 #include "disk.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/falloc.h>
 #include <string.h>
-#include <unistd.h>
 
 static bool
 has(const struct disk_layer *layer, uint64_t cluster)
@@ -18,16 +16,12 @@ has(const struct disk_layer *layer, uint64_t cluster)
 	       __atomic_load_n(&layer->present[cluster / 8], __ATOMIC_ACQUIRE) >> cluster % 8 & 1;
 }
 
-/* After they have been written: whoever sees the bit finds the cluster. */
-static void
-mark(struct disk_layer *layer, uint64_t first, uint64_t last)
+static bool
+has_all(const struct disk_layer *layer, uint64_t first, uint64_t last)
 {
-	for (uint64_t c = first; c <= last; c++)
-		__atomic_fetch_or(&layer->present[c / 8], (uint8_t)(1u << c % 8), __ATOMIC_RELEASE);
-	if (layer->marked_end <= layer->marked || first / 8 < layer->marked)
-		layer->marked = first / 8;
-	if (last / 8 + 1 > layer->marked_end)
-		layer->marked_end = last / 8 + 1;
+	while (first <= last && has(layer, first))
+		first++;
+	return first > last;
 }
 
 static struct disk_layer *
@@ -45,6 +39,51 @@ layer_of(const struct disk *disk, uint64_t cluster)
 	while (!has(&disk->layers[layer], cluster))
 		layer--;
 	return layer;
+}
+
+/* How much of what is at a place one layer has. */
+static uint64_t
+run_of(const struct disk *disk, uint64_t length, uint64_t at, uint32_t *layer)
+{
+	uint64_t part = DISK_CLUSTER - at % DISK_CLUSTER;
+
+	*layer = layer_of(disk, at / DISK_CLUSTER);
+	if (!*layer && disk->count == 1)
+		return length;
+	while (part < length && layer_of(disk, (at + part) / DISK_CLUSTER) == *layer)
+		part += DISK_CLUSTER;
+	return part < length ? part : length;
+}
+
+/* Claims clusters unless somebody has; the lock is held. */
+static bool
+claim(struct disk *disk, struct disk_claim *mine)
+{
+	for (const struct disk_claim *c = disk->claims; c; c = c->next)
+		if (c->first <= mine->last && mine->first <= c->last)
+			return false;
+	mine->next = disk->claims;
+	disk->claims = mine;
+	return true;
+}
+
+static void
+unclaim(struct disk *disk, struct disk_claim *mine)
+{
+	struct disk_claim **c = &disk->claims;
+
+	while (*c != mine)
+		c = &(*c)->next;
+	*c = mine->next;
+	pthread_cond_broadcast(&disk->unclaimed);
+}
+
+static void
+mark(struct disk *disk, uint64_t at, uint64_t length)
+{
+	pthread_mutex_lock(&disk->lock);
+	overlay_mark(top(disk), at / DISK_CLUSTER, (at + length - 1) / DISK_CLUSTER);
+	pthread_mutex_unlock(&disk->lock);
 }
 
 /* Where one is in pieces of memory. */
@@ -79,35 +118,12 @@ take(struct cursor *cursor, uint64_t length, struct iovec *pieces)
 
 /* Bytes of one layer. */
 static int
-transfer(const struct disk_layer *layer, bool write, struct cursor *cursor, uint64_t length,
-	 uint64_t at)
+transfer(struct disk_layer *layer, bool write, struct cursor *cursor, uint64_t length, uint64_t at)
 {
-	struct iovec pieces[DISK_PIECES + 1], *next = pieces;
+	struct iovec pieces[DISK_PIECES + 1];
 	int count = take(cursor, length, pieces);
 
-	at += layer->data;
-	while (count) {
-		ssize_t n = write ? pwritev(layer->fd, next, count, (off_t)at)
-				  : preadv(layer->fd, next, count, (off_t)at);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n == 0) /* somebody has cut the file */
-			errno = ENODATA;
-		if (n <= 0)
-			return -1;
-		at += (uint64_t)n;
-		while (count && (size_t)n >= next->iov_len) {
-			n -= (ssize_t)next->iov_len;
-			next++;
-			count--;
-		}
-		if (count) {
-			next->iov_base = (uint8_t *)next->iov_base + n;
-			next->iov_len -= (size_t)n;
-		}
-	}
-	return 0;
+	return layer->store->transfer(layer, write, pieces, count, layer->data + at);
 }
 
 /* Out of whichever layers have it. */
@@ -115,13 +131,9 @@ static int
 read_layers(struct disk *disk, struct cursor *cursor, uint64_t length, uint64_t at)
 {
 	while (length) {
-		uint32_t layer = layer_of(disk, at / DISK_CLUSTER);
-		uint64_t part = DISK_CLUSTER - at % DISK_CLUSTER;
+		uint32_t layer;
+		uint64_t part = run_of(disk, length, at, &layer);
 
-		/* As far as the same layer has it. */
-		while (part < length && layer_of(disk, (at + part) / DISK_CLUSTER) == layer)
-			part += DISK_CLUSTER;
-		part = part < length ? part : length;
 		if (transfer(&disk->layers[layer], false, cursor, part, at))
 			return -1;
 		at += part;
@@ -136,8 +148,7 @@ disk_read(struct disk *disk, const struct iovec *pieces, uint32_t count, uint64_
 {
 	struct cursor cursor = { .pieces = pieces };
 
-	return disk->count == 1 ? transfer(top(disk), false, &cursor, length, at)
-				: read_layers(disk, &cursor, length, at);
+	return read_layers(disk, &cursor, length, at);
 }
 
 /* What an overlay gets less of than a cluster: the rest of it comes from below. */
@@ -173,23 +184,68 @@ piece(const struct disk *disk, uint64_t length, uint64_t at, bool *whole)
 	return length < DISK_CLUSTER - in ? length : DISK_CLUSTER - in;
 }
 
+/* Pieces of memory, or (cursor NULL) zeros. */
+static int
+write_piece(struct disk *disk, struct cursor *cursor, uint64_t length, uint64_t at, bool whole)
+{
+	static const uint8_t zeroes[16 * DISK_CLUSTER];
+	const struct iovec all = { (uint8_t *)zeroes, sizeof(zeroes) };
+	struct disk_layer *layer = top(disk);
+	bool part = !whole && !has(layer, at / DISK_CLUSTER);
+
+	if (cursor)
+		return part ? write_part(disk, cursor, length, at)
+			    : transfer(layer, true, cursor, length, at);
+	if (whole && !layer->store->zero(layer, DISK_UNMAP, length, at + layer->data))
+		return 0;
+	for (uint64_t done = 0, some; done < length; done += some) {
+		struct cursor none = { .pieces = &all };
+
+		some = length - done < sizeof(zeroes) ? length - done : sizeof(zeroes);
+		if (part ? write_part(disk, &none, some, at + done)
+			 : transfer(layer, true, &none, some, at + done))
+			return -1;
+	}
+	return 0;
+}
+
 static int
 write_overlay(struct disk *disk, struct cursor *cursor, uint64_t length, uint64_t at)
 {
-	struct disk_layer *layer = top(disk);
-
 	while (length) {
 		bool whole;
 		uint64_t part = piece(disk, length, at, &whole);
 
-		if (whole || has(layer, at / DISK_CLUSTER) ? transfer(layer, true, cursor, part, at)
-							   : write_part(disk, cursor, part, at))
+		if (write_piece(disk, cursor, part, at, whole))
 			return -1;
-		mark(layer, at / DISK_CLUSTER, (at + part - 1) / DISK_CLUSTER);
+		mark(disk, at, part);
 		at += part;
 		length -= part;
 	}
 	return 0;
+}
+
+/* To an overlay, whose clusters are nobody else's until they are there. */
+static int
+write_claimed(struct disk *disk, struct cursor *cursor, uint64_t length, uint64_t at)
+{
+	struct disk_claim mine = { .first = at / DISK_CLUSTER,
+				   .last = (at + length - 1) / DISK_CLUSTER };
+	int r, error;
+
+	if (has_all(top(disk), mine.first, mine.last))
+		return write_overlay(disk, cursor, length, at);
+	pthread_mutex_lock(&disk->lock);
+	while (!claim(disk, &mine))
+		pthread_cond_wait(&disk->unclaimed, &disk->lock);
+	pthread_mutex_unlock(&disk->lock);
+	r = write_overlay(disk, cursor, length, at);
+	error = errno;
+	pthread_mutex_lock(&disk->lock);
+	unclaim(disk, &mine);
+	pthread_mutex_unlock(&disk->lock);
+	errno = error;
+	return r;
 }
 
 int
@@ -197,87 +253,127 @@ disk_write(struct disk *disk, const struct iovec *pieces, uint32_t count, uint64
 	   uint64_t at)
 {
 	struct cursor cursor = { .pieces = pieces };
-	int r;
 
+	if (!length)
+		return 0;
 	top(disk)->written = true;
-	if (!top(disk)->overlay)
-		return transfer(top(disk), true, &cursor, length, at);
-	pthread_mutex_lock(&disk->lock);
-	r = write_overlay(disk, &cursor, length, at);
-	pthread_mutex_unlock(&disk->lock);
-	return r;
-}
-
-static int
-write_zeroes(struct disk *disk, uint64_t length, uint64_t at)
-{
-	static const uint8_t zeroes[16 * DISK_CLUSTER];
-	const struct iovec all = { (uint8_t *)zeroes, sizeof(zeroes) };
-
-	for (uint64_t done = 0, part; done < length; done += part) {
-		struct cursor cursor = { .pieces = &all };
-
-		part = length - done < sizeof(zeroes) ? length - done : sizeof(zeroes);
-		if (top(disk)->overlay ? write_overlay(disk, &cursor, part, at + done)
-				       : transfer(top(disk), true, &cursor, part, at + done))
-			return -1;
-	}
-	return 0;
-}
-
-/* Where the file system has no holes, what is to be zero is written; so is less than a cluster of an overlay. */
-static int
-zero(struct disk *disk, uint64_t length, uint64_t at, bool unmap)
-{
-	struct disk_layer *layer = top(disk);
-	int mode = FALLOC_FL_KEEP_SIZE |
-		   (unmap || layer->overlay ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE);
-
-	while (length) {
-		bool whole = true;
-		uint64_t part = layer->overlay ? piece(disk, length, at, &whole) : length;
-
-		if (!whole || fallocate(layer->fd, mode, (off_t)(layer->data + at), (off_t)part)) {
-			if (write_zeroes(disk, part, at))
-				return -1;
-		} else if (layer->overlay)
-			mark(layer, at / DISK_CLUSTER, (at + part - 1) / DISK_CLUSTER);
-		at += part;
-		length -= part;
-	}
-	return 0;
+	return top(disk)->overlay ? write_claimed(disk, &cursor, length, at)
+				  : transfer(top(disk), true, &cursor, length, at);
 }
 
 int
-disk_zero(struct disk *disk, uint64_t length, uint64_t at, bool unmap)
+disk_zero(struct disk *disk, enum disk_zero how, uint64_t length, uint64_t at)
 {
-	int r;
+	struct disk_layer *layer = top(disk);
 
-	top(disk)->written = true;
-	pthread_mutex_lock(&disk->lock);
-	r = zero(disk, length, at, unmap);
-	pthread_mutex_unlock(&disk->lock);
-	return r;
+	if (!length)
+		return 0;
+	layer->written = true;
+	if (layer->overlay)
+		return write_claimed(disk, NULL, length, at);
+	if (!layer->store->zero(layer, how, length, at))
+		return 0;
+	return errno == EOPNOTSUPP ? write_piece(disk, NULL, length, at, false) : -1;
 }
 
-/*
- * An overlay's clusters come to the disk before the bits that say that they are there: after a crash of the host, what was
- * never flushed may be old, but is not lost.
- */
+/* Nobody would find an overlay without a name after a crash. */
+static bool
+needs_flush(struct disk *disk)
+{
+	return !disk->readonly && !(top(disk)->overlay && !top(disk)->path);
+}
+
 int
 disk_flush(struct disk *disk)
 {
-	struct disk_layer *layer = top(disk);
-	int r;
-
-	if (disk->readonly || (layer->overlay && !layer->path)) /* nobody would find it */
+	if (!needs_flush(disk))
 		return 0;
+	return top(disk)->overlay ? overlay_flush(disk, top(disk), true)
+				  : top(disk)->store->flush(top(disk));
+}
+
+bool
+disk_call_read(struct disk *disk, uint64_t length, uint64_t at, struct disk_call *call)
+{
+	uint32_t layer;
+
+	if (!length || run_of(disk, length, at, &layer) != length)
+		return false;
+	*call =
+	    (struct disk_call){ .fd = disk->layers[layer].fd, .at = disk->layers[layer].data + at };
+	return call->fd >= 0;
+}
+
+/* On the uppermost layer; an overlay's clusters must be there, or become so as a whole. */
+static bool
+call_change(struct disk *disk, uint64_t length, uint64_t at, struct disk_call *call)
+{
+	struct disk_layer *layer = top(disk);
+	bool whole;
+
+	*call = (struct disk_call){ .fd = layer->fd, .at = layer->data + at };
+	if (!length || layer->fd < 0)
+		return false;
+	layer->written = true;
 	if (!layer->overlay)
-		return fdatasync(layer->fd);
+		return true;
+	call->claim.first = at / DISK_CLUSTER;
+	call->claim.last = (at + length - 1) / DISK_CLUSTER;
+	if (has_all(layer, call->claim.first, call->claim.last))
+		return true;
+	if (piece(disk, length, at, &whole) != length || !whole)
+		return false;
 	pthread_mutex_lock(&disk->lock);
-	r = fdatasync(layer->fd);
-	if (!r && layer->marked_end > layer->marked)
-		r = overlay_mark(layer) || fdatasync(layer->fd) ? -1 : 0;
+	call->claims = claim(disk, &call->claim);
 	pthread_mutex_unlock(&disk->lock);
-	return r;
+	return call->claims;
+}
+
+bool
+disk_call_write(struct disk *disk, uint64_t length, uint64_t at, struct disk_call *call)
+{
+	return call_change(disk, length, at, call);
+}
+
+bool
+disk_call_zero(struct disk *disk, enum disk_zero how, uint64_t length, uint64_t at,
+	       struct disk_call *call)
+{
+	bool overlay = top(disk)->overlay, whole = true;
+
+	/* A hole in less than a cluster is as good as zeros, but slower. */
+	if (!length || (overlay && (piece(disk, length, at, &whole) != length || !whole)) ||
+	    !call_change(disk, length, at, call))
+		return false;
+	call->mode = FALLOC_FL_KEEP_SIZE |
+		     (how == DISK_ZERO && !overlay ? FALLOC_FL_ZERO_RANGE : FALLOC_FL_PUNCH_HOLE);
+	return true;
+}
+
+bool
+disk_call_flush(struct disk *disk, struct disk_call *call)
+{
+	bool one;
+
+	*call = (struct disk_call){ .fd = -1 };
+	if (!needs_flush(disk))
+		return true;
+	pthread_mutex_lock(&disk->lock);
+	one = top(disk)->fd >= 0 && !top(disk)->unsaved_count;
+	pthread_mutex_unlock(&disk->lock);
+	call->fd = top(disk)->fd;
+	return one;
+}
+
+void
+disk_call_end(struct disk *disk, struct disk_call *call, bool done)
+{
+	if (!call->claims)
+		return;
+	pthread_mutex_lock(&disk->lock);
+	if (done)
+		overlay_mark(top(disk), call->claim.first, call->claim.last);
+	unclaim(disk, &call->claim);
+	pthread_mutex_unlock(&disk->lock);
+	call->claims = false;
 }

@@ -18,6 +18,25 @@
 
 #define NAMES 100000u /* tried */
 
+void
+disk_init(struct disk *disk, struct minivmm_device *dev, bool readonly)
+{
+	disk->dev = dev;
+	disk->readonly = readonly;
+	pthread_mutex_init(&disk->lock, NULL);
+	pthread_mutex_init(&disk->flushing, NULL);
+	pthread_cond_init(&disk->unclaimed, NULL);
+}
+
+void
+disk_destroy(struct disk *disk)
+{
+	disk_close(disk);
+	pthread_cond_destroy(&disk->unclaimed);
+	pthread_mutex_destroy(&disk->flushing);
+	pthread_mutex_destroy(&disk->lock);
+}
+
 static int
 say(struct disk *disk, const char *what, const char *path, const char *why)
 {
@@ -46,16 +65,18 @@ add(struct disk *disk, int fd, const char *path)
 {
 	struct disk_layer *layer = &disk->layers[disk->count];
 
-	*layer = (struct disk_layer){ .fd = fd, .path = path ? strdup(path) : NULL };
+	*layer = (struct disk_layer){ .store = &disk_file,
+				      .fd = fd,
+				      .path = path ? strdup(path) : NULL };
 	return layer;
 }
 
 static void
 layer_close(struct disk_layer *layer)
 {
-	close(layer->fd);
+	layer->store->close(layer);
 	free(layer->path);
-	free(layer->present);
+	overlay_free(layer);
 }
 
 static int
@@ -71,14 +92,14 @@ room(struct disk *disk)
 }
 
 static int
-open_raw(struct disk *disk, const char *path, bool write)
+open_file(struct disk *disk, const char *path, bool write)
 {
 	struct stat st;
 	int fd = open(path, (write ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK);
 
 	if (fd < 0)
 		return say(disk, "can't open the disk", path, strerror(errno));
-	add(disk, fd, path);
+	add(disk, fd, path)->ours = write;
 	disk->count++;
 	if (fstat(fd, &st))
 		return say(disk, "can't open the disk", path, strerror(errno));
@@ -86,10 +107,26 @@ open_raw(struct disk *disk, const char *path, bool write)
 	if (!S_ISREG(st.st_mode) && (!S_ISBLK(st.st_mode) || ioctl(fd, BLKGETSIZE64, &disk->bytes)))
 		return say(disk, "can't use the disk", path,
 			   "it is neither a file nor a block device");
-	disk->bytes &= ~511ull;
-	if (!disk->bytes)
-		return say(disk, "can't use the disk", path, "it is smaller than a sector");
 	return lock(disk, fd, path, write);
+}
+
+static int
+open_raw(struct disk *disk, const char *path, bool write)
+{
+	int r;
+
+	if (export_is(path)) {
+		r = export_open(disk, add(disk, -1, path), path, write);
+		if (r)
+			layer_close(&disk->layers[disk->count]);
+		disk->count += !r;
+	} else {
+		r = open_file(disk, path, write);
+	}
+	disk->bytes &= ~511ull;
+	return !r && !disk->bytes
+		   ? say(disk, "can't use the disk", path, "it is smaller than a sector")
+		   : r;
 }
 
 /* An overlay that is there. 1: snapshots hold it. */
@@ -141,26 +178,38 @@ folder_of(const char *path)
 	return strndup(path, slash == path ? 1 : (size_t)(slash - path));
 }
 
+/* Where files go that have no better place, and outlive a reboot. */
+static const char *
+temporary(void)
+{
+	const char *folder = getenv("TMPDIR");
+
+	return folder && *folder ? folder : "/var/tmp";
+}
+
+static bool
+regular(const struct disk_layer *layer)
+{
+	struct stat st;
+
+	return layer->fd >= 0 && !fstat(layer->fd, &st) && S_ISREG(st.st_mode);
+}
+
 /* A file without a name: beside the layer below, whose room is the disk's. */
 static int
 unnamed(const struct disk *disk)
 {
-	const char *temporary = getenv("TMPDIR");
-	struct stat st;
 	int fd = -1;
 
 	for (uint32_t i = disk->count; i-- && fd < 0;)
-		if (disk->layers[i].path && !fstat(disk->layers[i].fd, &st) &&
-		    S_ISREG(st.st_mode)) {
+		if (disk->layers[i].path && regular(&disk->layers[i])) {
 			char *folder = folder_of(disk->layers[i].path);
 
 			if (folder)
 				fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
 			free(folder);
 		}
-	return fd >= 0 ? fd
-		       : open(temporary && *temporary ? temporary : "/var/tmp",
-			      O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	return fd >= 0 ? fd : open(temporary(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 }
 
 int
@@ -178,6 +227,7 @@ disk_begin(struct disk *disk, const char *path)
 					     "wrote: name a new one"
 					   : strerror(errno));
 	layer = add(disk, fd, path);
+	layer->ours = true;
 	if (!lock(disk, fd, path ? path : "", true) && !overlay_create(disk, layer)) {
 		disk->count++;
 		return 0;
@@ -194,7 +244,7 @@ disk_continue(struct disk *disk, const char *path)
 	int r = open_overlay(disk, path, true);
 
 	if (!r) /* whatever it holds was written */
-		disk->layers[disk->count - 1].written = true;
+		disk->layers[disk->count - 1].written = disk->layers[disk->count - 1].ours = true;
 	if (r == 1)
 		return say(disk, "can't go on with the overlay", path,
 			   "snapshots hold it as it is: name it in layers, and another overlay");
@@ -261,19 +311,52 @@ name_top(struct disk *disk, const char *stem)
 						: strerror(errno));
 }
 
-int
-disk_freeze(struct disk *disk, const char *stem)
+char *
+disk_stem(const struct disk *disk, const char *overlay)
+{
+	char *stem;
+
+	if (*overlay)
+		return strdup(overlay);
+	if (regular(&disk->layers[0]))
+		return strdup(disk->layers[0].path);
+	for (uint32_t i = disk->count; --i;)
+		if (disk->layers[i].path)
+			return strdup(disk->layers[i].path);
+	if (disk->count == 1 || asprintf(&stem, "%s/minivmm-%s", temporary(), disk->dev->name) < 0)
+		return NULL;
+	return stem;
+}
+
+/* What lies below the uppermost layer, and was written here, is not written any more, and comes to the disk. */
+static int
+seal(struct disk *disk)
+{
+	for (uint32_t i = 0; i + 1 < disk->count; i++) {
+		struct disk_layer *layer = &disk->layers[i];
+
+		if (!layer->ours)
+			continue;
+		if ((layer->overlay && overlay_freeze(disk, layer)) ||
+		    lock(disk, layer->fd, layer->path, false) || keep(disk, layer))
+			return -1;
+	}
+	return 0;
+}
+
+/* A new layer above the one that is written. */
+static int
+begin_above(struct disk *disk, const char *stem)
 {
 	struct disk_layer *frozen = &disk->layers[disk->count - 1];
 	bool named = frozen->path;
 	char *path = NULL;
 	int r;
 
-	if (disk->readonly || (frozen->overlay && !frozen->written))
-		return 0;
 	if (!stem)
 		return say(disk, "the disk", disk->layers[0].path,
-			   "is a block device, beside which no file can be: set overlay = FILE");
+			   "is no file beside which another can be: set overlay = FILE, or "
+			   "temporary = yes, or readonly = yes");
 	if (name_top(disk, stem))
 		return -1;
 	/* A machine that is not to be found in files goes on so. */
@@ -282,15 +365,24 @@ disk_freeze(struct disk *disk, const char *stem)
 	r = named && !path ? say(disk, "no name like", stem, strerror(errno))
 			   : disk_begin(disk, path);
 	free(path);
-	if (!r && frozen->overlay)
-		r = overlay_freeze(disk, frozen);
-	if (!r)
-		r = lock(disk, frozen->fd, frozen->path, false) || keep(disk, frozen);
 	if (!r && named)
 		minivmm_log(disk->dev, MINIVMM_INFO,
 			    "%s stays as the snapshot has it; the disk goes on in %s", frozen->path,
 			    disk->layers[disk->count - 1].path);
 	return r;
+}
+
+int
+disk_freeze(struct disk *disk, const char *stem)
+{
+	const struct disk_layer *top = &disk->layers[disk->count - 1];
+
+	if (disk->readonly)
+		return 0;
+	if ((!top->overlay || top->written) && begin_above(disk, stem))
+		return -1;
+	/* Those of snapshots that came to nothing, too. */
+	return seal(disk);
 }
 
 char *
@@ -323,9 +415,8 @@ disk_reset(struct disk *disk, uint32_t layers)
 	if (disk->count == layers + 1 && layer->overlay) {
 		if (!layer->written)
 			return 0;
-		free(layer->present);
+		overlay_free(layer);
 		layer->written = false;
-		layer->marked = layer->marked_end = 0;
 		disk->count--;
 		if (overlay_create(disk, layer))
 			return -1;
@@ -342,7 +433,14 @@ disk_changed(const struct disk *disk)
 {
 	struct stat st;
 
-	if (fstat(disk->layers[0].fd, &st) || !S_ISREG(st.st_mode))
+	if (!regular(&disk->layers[0]) || fstat(disk->layers[0].fd, &st))
 		return 0;
 	return (uint64_t)st.st_mtim.tv_sec * 1000000000u + (uint64_t)st.st_mtim.tv_nsec;
+}
+
+void
+disk_news(struct disk *disk)
+{
+	if (disk->count && disk->layers[0].nbd)
+		export_news(disk, &disk->layers[0]);
 }

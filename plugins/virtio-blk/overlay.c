@@ -17,7 +17,8 @@
 #define MAGIC "MVMMOVL\x1a"
 #define VERSION 1u
 #define PRESENT_AT 4096u
-#define FROZEN 1u /* flag: snapshots hold it */
+#define PAGE 4096u /* of present, that comes to the file as one */
+#define FROZEN 1u  /* flag: snapshots hold it */
 
 struct header {
 	char magic[8];
@@ -38,6 +39,12 @@ static uint64_t
 data_at(const struct disk *disk)
 {
 	return (PRESENT_AT + present_bytes(disk) + DISK_CLUSTER - 1) / DISK_CLUSTER * DISK_CLUSTER;
+}
+
+static uint64_t
+present_pages(const struct disk *disk)
+{
+	return (present_bytes(disk) + PAGE - 1) / PAGE;
 }
 
 static int
@@ -74,6 +81,27 @@ trouble(const struct disk *disk, const struct disk_layer *layer, const char *wha
 	return -1;
 }
 
+void
+overlay_free(struct disk_layer *layer)
+{
+	free(layer->present);
+	free(layer->unsaved);
+	layer->present = layer->unsaved = NULL;
+	layer->unsaved_count = 0;
+}
+
+/* What it knows of its clusters: that there are none. */
+static int
+allocate(const struct disk *disk, struct disk_layer *layer)
+{
+	layer->present = calloc(1, present_bytes(disk));
+	layer->unsaved = calloc(1, present_pages(disk));
+	layer->unsaved_count = 0;
+	return layer->present && layer->unsaved
+		   ? 0
+		   : trouble(disk, layer, "has no memory for its clusters");
+}
+
 int
 overlay_create(const struct disk *disk, struct disk_layer *layer)
 {
@@ -89,9 +117,8 @@ overlay_create(const struct disk *disk, struct disk_layer *layer)
 	memcpy(layer->id, h.id, sizeof(layer->id));
 	layer->overlay = true;
 	layer->data = h.data;
-	layer->present = calloc(1, present_bytes(disk));
-	if (!layer->present)
-		return trouble(disk, layer, "has no memory for its clusters");
+	if (allocate(disk, layer))
+		return -1;
 	if (ftruncate(layer->fd, 0) || ftruncate(layer->fd, (off_t)(h.data + disk->bytes)) ||
 	    transfer(layer->fd, true, &h, sizeof(h), 0))
 		return trouble(disk, layer, strerror(errno));
@@ -130,33 +157,127 @@ overlay_open(const struct disk *disk, struct disk_layer *layer)
 	memcpy(layer->id, h.id, sizeof(layer->id));
 	layer->overlay = true;
 	layer->data = h.data;
-	layer->present = calloc(1, present_bytes(disk));
-	if (!layer->present)
-		return trouble(disk, layer, "has no memory for its clusters");
+	if (allocate(disk, layer))
+		return -1;
 	if (transfer(layer->fd, false, layer->present, present_bytes(disk), PRESENT_AT))
 		return trouble(disk, layer, strerror(errno));
-	return h.flags & FROZEN ? 1 : 0;
+	layer->frozen = h.flags & FROZEN;
+	return layer->frozen ? 1 : 0;
 }
 
-int
-overlay_mark(struct disk_layer *layer)
+void
+overlay_mark(struct disk_layer *layer, uint64_t first, uint64_t last)
 {
-	if (layer->marked_end <= layer->marked)
-		return 0;
-	if (transfer(layer->fd, true, layer->present + layer->marked,
-		     layer->marked_end - layer->marked, PRESENT_AT + layer->marked))
+	for (uint64_t c = first; c <= last; c++) {
+		uint8_t bit = (uint8_t)(1u << c % 8), *page = &layer->unsaved[c / 8 / PAGE];
+
+		if (__atomic_fetch_or(&layer->present[c / 8], bit, __ATOMIC_RELEASE) & bit)
+			continue;
+		layer->unsaved_count += !*page;
+		*page = 1;
+	}
+}
+
+/* Pages of present as they were at one time. */
+struct pages {
+	uint64_t count;
+	struct page {
+		uint64_t number;
+		uint8_t bits[PAGE];
+	} * list;
+};
+
+static size_t
+page_length(const struct disk *disk, uint64_t number)
+{
+	uint64_t left = present_bytes(disk) - number * PAGE;
+
+	return left < PAGE ? (size_t)left : PAGE;
+}
+
+/* Those that the file does not have. The lock is held. */
+static int
+take(const struct disk *disk, struct disk_layer *layer, struct pages *pages)
+{
+	*pages = (struct pages){ .list = malloc(layer->unsaved_count * sizeof(struct page)) };
+	if (!pages->list && layer->unsaved_count)
 		return -1;
-	layer->marked = layer->marked_end = 0;
+	for (uint64_t n = 0; n < present_pages(disk) && layer->unsaved_count; n++) {
+		struct page *page = &pages->list[pages->count];
+
+		if (!layer->unsaved[n])
+			continue;
+		layer->unsaved[n] = 0;
+		layer->unsaved_count--;
+		page->number = n;
+		memcpy(page->bits, layer->present + n * PAGE, page_length(disk, n));
+		pages->count++;
+	}
 	return 0;
 }
 
+static int
+save(const struct disk *disk, const struct disk_layer *layer, const struct pages *pages)
+{
+	for (uint64_t i = 0; i < pages->count; i++)
+		if (transfer(layer->fd, true, pages->list[i].bits,
+			     page_length(disk, pages->list[i].number),
+			     PRESENT_AT + pages->list[i].number * PAGE))
+			return -1;
+	return 0;
+}
+
+/* It did not go well: they are to be saved once more. */
+static void
+untake(struct disk *disk, struct disk_layer *layer, const struct pages *pages)
+{
+	int error = errno;
+
+	pthread_mutex_lock(&disk->lock);
+	for (uint64_t i = 0; i < pages->count; i++) {
+		uint8_t *page = &layer->unsaved[pages->list[i].number];
+
+		layer->unsaved_count += !*page;
+		*page = 1;
+	}
+	pthread_mutex_unlock(&disk->lock);
+	errno = error;
+}
+
+/*
+ * Clusters come to the disk before the bits that say that they are there: after a crash of the host, what was never
+ * flushed may be old, but is not lost. Nobody waits meanwhile who only writes.
+ */
 int
-overlay_freeze(const struct disk *disk, struct disk_layer *layer)
+overlay_flush(struct disk *disk, struct disk_layer *layer, bool sync)
+{
+	struct pages pages = { 0 };
+	int r;
+
+	pthread_mutex_lock(&disk->flushing);
+	pthread_mutex_lock(&disk->lock);
+	r = take(disk, layer, &pages);
+	pthread_mutex_unlock(&disk->lock);
+	if (!r && sync)
+		r = fdatasync(layer->fd);
+	if (!r && pages.count)
+		r = save(disk, layer, &pages) || (sync && fdatasync(layer->fd)) ? -1 : 0;
+	if (r)
+		untake(disk, layer, &pages);
+	free(pages.list);
+	pthread_mutex_unlock(&disk->flushing);
+	return r;
+}
+
+int
+overlay_freeze(struct disk *disk, struct disk_layer *layer)
 {
 	uint32_t flags = FROZEN;
 
-	if (overlay_mark(layer) ||
-	    transfer(layer->fd, true, &flags, sizeof(flags), offsetof(struct header, flags)))
+	if (overlay_flush(disk, layer, false) ||
+	    (!layer->frozen &&
+	     transfer(layer->fd, true, &flags, sizeof(flags), offsetof(struct header, flags))))
 		return trouble(disk, layer, strerror(errno));
+	layer->frozen = true;
 	return 0;
 }

@@ -129,6 +129,8 @@ job_begin(struct minivmm_device *dev, struct blk_job *job)
 	struct blk_header h;
 
 	job->piece_count = job->range_count = 0;
+	job->length = job->at = 0;
+	job->call = (struct disk_call){ .fd = -1 };
 	job->error = 0;
 	job->written = 1; /* the status */
 	job->status = IOERR;
@@ -156,15 +158,32 @@ job_begin(struct minivmm_device *dev, struct blk_job *job)
 	}
 }
 
+uint64_t
+job_bytes(const struct blk_job *job)
+{
+	uint64_t bytes = job->type == IN || job->type == OUT ? job->length : 0;
+
+	for (uint32_t i = 0; i < job->range_count; i++)
+		bytes += (uint64_t)job->ranges[i].sectors * SECTOR;
+	return bytes;
+}
+
+enum disk_zero
+job_zero(const struct blk_job *job, uint32_t range)
+{
+	if (job->type == DISCARD)
+		return DISK_DISCARD;
+	return job->ranges[range].flags ? DISK_UNMAP : DISK_ZERO;
+}
+
 static int
 zero_all(struct disk *disk, const struct blk_job *job)
 {
 	for (uint32_t i = 0; i < job->range_count; i++) {
 		const struct blk_range *range = &job->ranges[i];
 
-		if (range->sectors &&
-		    disk_zero(disk, (uint64_t)range->sectors * SECTOR, range->sector * SECTOR,
-			      job->type == DISCARD || range->flags))
+		if (disk_zero(disk, job_zero(job, i), (uint64_t)range->sectors * SECTOR,
+			      range->sector * SECTOR))
 			return -1;
 	}
 	return 0;
@@ -183,9 +202,15 @@ job_do(struct blk *b, struct blk_job *job)
 		r = zero_all(&b->disk, job);
 	if (!r && (job->type == FLUSH || (job->flush && job->type != IN)))
 		r = disk_flush(&b->disk);
-	job->status = r ? IOERR : OK;
-	job->error = r ? errno : 0;
-	if (!r && job->type == IN)
+	job_done(job, !r ? 0 : errno ? errno : EIO);
+}
+
+void
+job_done(struct blk_job *job, int error)
+{
+	job->status = error ? IOERR : OK;
+	job->error = error;
+	if (!error && job->type == IN)
 		job->written += (uint32_t)job->length;
 }
 
@@ -200,7 +225,8 @@ job_end(struct minivmm_device *dev, struct blk_job *job)
 {
 	struct blk *b = minivmm_state(dev);
 
-	if (job->error)
+	disk_news(&b->disk);
+	if (job->error && job->error != ENOTCONN) /* of which the disk has told once */
 		minivmm_error(dev, "%s the disk %s at 0x%llx: %s",
 			      job->type == IN ? "reading" : "writing", b->path,
 			      (unsigned long long)job->at, strerror(job->error));

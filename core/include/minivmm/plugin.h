@@ -74,7 +74,7 @@ enum minivmm_type {
 	MINIVMM_ENUM,     /* uint32_t, an index into the row's values */
 	MINIVMM_STRING,   /* const char *, the core's until destroy */
 	MINIVMM_PATH,     /* const char *, the core's until destroy; absolute, or relative to the
-			     current folder */
+			     current folder; a URI (scheme://...) stays as it is */
 	MINIVMM_IRQ,      /* struct minivmm_irq: a line number or none */
 };
 

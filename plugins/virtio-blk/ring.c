@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Requests by io_uring: those that are one system call on one file (disk.h), and those only. What a call does not do as a
+ * whole goes to the worker threads, who do it from the beginning, and know what went wrong.
+ *
+ * All of this runs with the device's lock held, so that the ring needs none.
+ */
+#include <errno.h>
+#include <liburing.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "blk.h"
+
+struct ring {
+	struct io_uring io;
+	int event;
+	uint32_t flight; /* calls that have been prepared, and are not known to be over */
+};
+
+static int
+none(struct minivmm_device *dev, struct ring *ring, int error)
+{
+	minivmm_error(dev, "io_uring can't be used on this host: %s: set io = threads",
+		      strerror(error));
+	if (ring && ring->event >= 0)
+		close(ring->event);
+	free(ring);
+	return -1;
+}
+
+int
+ring_start(struct minivmm_device *dev)
+{
+	struct blk *b = minivmm_state(dev);
+	struct ring *ring = b->ring;
+	int r;
+
+	if (ring)
+		return 0;
+	ring = calloc(1, sizeof(*ring));
+	if (!ring)
+		return none(dev, NULL, ENOMEM);
+	ring->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (ring->event < 0)
+		return none(dev, ring, errno);
+	r = io_uring_queue_init(FLIGHT, &ring->io, 0);
+	if (r)
+		return none(dev, ring, -r);
+	b->ring = ring;
+	r = io_uring_register_eventfd(&ring->io, ring->event);
+	if (!r)
+		return minivmm_watch(dev, BLK_WATCH_RING, ring->event, EPOLLIN);
+	ring_end(b);
+	return none(dev, NULL, -r);
+}
+
+void
+ring_end(struct blk *b)
+{
+	struct ring *ring = b->ring;
+
+	if (!ring)
+		return;
+	io_uring_queue_exit(&ring->io);
+	close(ring->event);
+	free(ring);
+	b->ring = NULL;
+}
+
+/* The one call that does it; false: there is none. */
+static bool
+find(struct blk *b, struct blk_job *job)
+{
+	switch (job->type) {
+	case IN:
+		return disk_call_read(&b->disk, job->length, job->at, &job->call);
+	case OUT:
+		/* What must be on the disk at its end is two on an overlay. */
+		return !(job->flush && b->disk.layers[b->disk.count - 1].overlay) &&
+		       disk_call_write(&b->disk, job->length, job->at, &job->call);
+	case FLUSH:
+		return disk_call_flush(&b->disk, &job->call);
+	default:
+		return job->range_count == 1 && !job->flush &&
+		       disk_call_zero(&b->disk, job_zero(job, 0),
+				      (uint64_t)job->ranges[0].sectors * SECTOR,
+				      job->ranges[0].sector * SECTOR, &job->call);
+	}
+}
+
+static void
+prepare(struct io_uring_sqe *sqe, struct blk_job *job)
+{
+	const struct disk_call *c = &job->call;
+
+	switch (job->type) {
+	case IN:
+		io_uring_prep_readv(sqe, c->fd, job->pieces, job->piece_count, c->at);
+		break;
+	case OUT:
+		io_uring_prep_writev2(sqe, c->fd, job->pieces, job->piece_count, c->at,
+				      job->flush ? RWF_DSYNC : 0);
+		break;
+	case FLUSH:
+		if (c->fd < 0)
+			io_uring_prep_nop(sqe);
+		else
+			io_uring_prep_fsync(sqe, c->fd, IORING_FSYNC_DATASYNC);
+		break;
+	default:
+		io_uring_prep_fallocate(sqe, c->fd, c->mode, (off_t)c->at,
+					(off_t)job->ranges[0].sectors * SECTOR);
+	}
+	io_uring_sqe_set_data(sqe, job);
+}
+
+bool
+ring_give(struct blk *b, struct blk_job *job)
+{
+	struct io_uring_sqe *sqe;
+
+	if (!find(b, job))
+		return false;
+	sqe = io_uring_get_sqe(&b->ring->io);
+	if (!sqe) {
+		disk_call_end(&b->disk, &job->call, false);
+		return false;
+	}
+	prepare(sqe, job);
+	b->ring->flight++;
+	return true;
+}
+
+void
+ring_submit(struct minivmm_device *dev)
+{
+	struct blk *b = minivmm_state(dev);
+	struct ring *ring = b->ring;
+
+	if (!io_uring_sq_ready(&ring->io))
+		return;
+	while (io_uring_submit(&ring->io) == -EINTR)
+		;
+	/* The kernel is short of something: later. */
+	if (io_uring_sq_ready(&ring->io))
+		minivmm_post(dev, BLK_POST_DONE);
+}
+
+/* Whether a worker is to try again what a call did not do. An error of a write's way to the disk is told but once. */
+static bool
+again(const struct blk_job *job, int result)
+{
+	bool moves = job->type == IN || job->type == OUT;
+
+	return (moves && result >= 0) || result == -EAGAIN || result == -EINTR ||
+	       result == -ECANCELED || result == -EOPNOTSUPP || result == -EINVAL ||
+	       (!moves && job->type != FLUSH);
+}
+
+/* Those whose calls are over; what a worker is to do is handed on, or put with them as done when there is no worker. */
+struct blk_job *
+ring_take(struct blk *b)
+{
+	struct ring *ring = b->ring;
+	struct blk_job *jobs = NULL;
+	struct io_uring_cqe *cqe;
+
+	while (!io_uring_peek_cqe(&ring->io, &cqe)) {
+		struct blk_job *job = io_uring_cqe_get_data(cqe);
+		int result = cqe->res;
+		bool whole = job->type == IN || job->type == OUT
+				 ? result >= 0 && (uint64_t)result == job->length
+				 : !result;
+
+		io_uring_cqe_seen(&ring->io, cqe);
+		ring->flight--;
+		disk_call_end(&b->disk, &job->call, whole);
+		if (!whole && again(job, result)) {
+			workers_give(&b->workers, job);
+			continue;
+		}
+		job_done(job, whole ? 0 : -result);
+		job->next = jobs;
+		jobs = job;
+	}
+	return jobs;
+}
+
+struct blk_job *
+ring_ready(struct blk *b)
+{
+	uint64_t count;
+
+	/* First the event, then what it tells of: what comes after that has one of its own. */
+	while (read(b->ring->event, &count, sizeof(count)) < 0 && errno == EINTR)
+		;
+	return ring_take(b);
+}
+
+struct blk_job *
+ring_recall(struct blk *b)
+{
+	const struct timespec moment = { .tv_nsec = 1000000 };
+	struct ring *ring = b->ring;
+	struct blk_job *all = NULL, **last = &all;
+
+	while (ring->flight) {
+		if (io_uring_submit_and_wait(&ring->io, 1) < 0)
+			nanosleep(&moment, NULL); /* the kernel is short of something */
+		for (*last = ring_take(b); *last; last = &(*last)->next)
+			;
+	}
+	return all;
+}
