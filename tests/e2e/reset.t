@@ -86,12 +86,14 @@ for my $workers (1, 2) {
 # Every config from random points, and what a reset leaves is all there was. A device that KVM's timers drive as well.
 spew('nothing', '');
 my %point = (live => sub { 'time:' . (50 + int rand 300) . 'ms' });
+spew('disk.img', slurp("$top/guests/disk.bin"));    # beside which overlays come to be
 for my $file (sort grep { /\.ini\z/ } split ' ', names($configs)) {
+    my @set = $file eq 'disk.ini' ? ('--set', 'device.disk0.path=disk.img') : ();
     my ($name) = $file =~ /(.+)\.ini/;
     my ($snap, $point) = ("$name.snap");
     for my $try (1 .. 5) {
         $point = $point{$name} ? $point{$name}->() : 'access:' . (1 + int rand($try < 4 ? 30 : 2));
-        run([ $minivmm, '-c', "$configs/$file", '--until', $point, '--save', $snap, '--log', 'error' ], stdin => "x\n\cD");
+        run([ $minivmm, '-c', "$configs/$file", @set, '--until', $point, '--save', $snap, '--log', 'error' ], stdin => "x\n\cD");
         last if -e $snap;
     }
     my ($device) = slurp("$configs/$file") =~ /\[device (\w+)\]\nplugin = (?:serial|mmio-logger)/;
