@@ -8,6 +8,7 @@
 #include "virtio/queue.h"
 
 #define PART 1024u
+#define REQUEST_MAX (1u << 20) /* bytes that one request may hold; drivers send a line, or a page */
 
 enum { RECEIVE, TRANSMIT }; /* queues */
 
@@ -63,6 +64,10 @@ console_transmit(struct minivmm_device *dev)
 	struct virtio_request request;
 
 	while (virtio_pop(dev, &c->virtio, TRANSMIT, &request) > 0) {
+		if (request.out_bytes > REQUEST_MAX) {
+			virtio_broken(dev, &c->virtio, "a request of more than 1 MiB");
+			break;
+		}
 		if (!console_put(dev, &request)) {
 			virtio_unpop(&c->virtio, TRANSMIT);
 			break;

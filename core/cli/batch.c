@@ -2,6 +2,7 @@
 /* minivmm batch: the machine of a snapshot, run once for each of many inputs by several processes. */
 #include <errno.h>
 #include <getopt.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +35,7 @@ static const char usage[] =
 static int
 put_line(const struct batch *batch, const char *line, size_t length)
 {
+	struct pollfd room = { .fd = STDOUT_FILENO, .events = POLLOUT };
 	int locked = pthread_mutex_lock(&batch->shared->out), r = 0;
 
 	if (locked == EOWNERDEAD)
@@ -41,7 +43,9 @@ put_line(const struct batch *batch, const char *line, size_t length)
 	while (length && !r) {
 		ssize_t n = write(STDOUT_FILENO, line, length);
 
-		if (n < 0 && errno != EINTR)
+		if (n < 0 && errno == EAGAIN) /* who gave it to us does not block on it */
+			poll(&room, 1, -1);
+		else if (n < 0 && errno != EINTR)
 			r = fail(STATUS_IO, "cannot write to stdout: %s", strerror(errno));
 		if (n > 0) {
 			line += n;

@@ -365,6 +365,21 @@ die_of(int number)
 	raise(number);
 }
 
+/* A descriptor that was handed over is there before any of ours is, which may have its number later. */
+static int
+check_save(const struct run_options *options)
+{
+	int fd;
+
+	if (!options->save || descriptor(options->save, &fd) || fcntl(fd, F_GETFD) >= 0)
+		return 0;
+	return fail(
+	    STATUS_IO,
+	    "--save %s: no such descriptor was handed over; a shell does that by %d>FILE or "
+	    "%d>&1",
+	    options->save, fd, fd);
+}
+
 int
 cli_run(const struct run_options *options)
 {
@@ -375,6 +390,11 @@ cli_run(const struct run_options *options)
 		return -fail(STATUS_HOST, "no memory");
 	run->options = options;
 	run->quit.fd = run->interrupt.fd = -1;
+	r = check_save(options);
+	if (r) {
+		free(run);
+		return -r;
+	}
 	r = vm_build(&run->vm, &(struct vm_source){ .config = options->config,
 						    .restore = options->restore,
 						    .parents = options->parents,

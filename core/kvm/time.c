@@ -153,6 +153,46 @@ pit_take(struct kvm *kvm)
 	return 0;
 }
 
+/*
+ * One after the other, TSCs would be read at different times, and move apart with each stop: only the first is read, and
+ * the others are as far from it as their offsets are.
+ */
+static void
+tscs_take(struct kvm *kvm)
+{
+	uint64_t first = 0, offset;
+	bool offsets = !tsc_offset(kvm->vcpus[0], KVM_GET_DEVICE_ATTR, &first);
+
+	for (uint32_t i = 0; i < kvm->vcpu_count; i++) {
+		struct kvm_vcpu *vcpu = kvm->vcpus[i];
+
+		if (i && offsets && !tsc_offset(vcpu, KVM_GET_DEVICE_ATTR, &offset))
+			vcpu->stopped.tsc = kvm->vcpus[0]->stopped.tsc + (offset - first);
+		else {
+			vcpu->stopped.tsc = 0;
+			msr(vcpu, KVM_GET_MSRS, MSR_TSC, &vcpu->stopped.tsc);
+		}
+	}
+}
+
+/* And so they are set. */
+static void
+tscs_set(struct kvm *kvm)
+{
+	uint64_t first = 0;
+	bool offsets;
+
+	tsc_set(kvm->vcpus[0], kvm->vcpus[0]->stopped.tsc);
+	offsets = !tsc_offset(kvm->vcpus[0], KVM_GET_DEVICE_ATTR, &first);
+	for (uint32_t i = 1; i < kvm->vcpu_count; i++) {
+		struct kvm_vcpu *vcpu = kvm->vcpus[i];
+		uint64_t offset = first + (vcpu->stopped.tsc - kvm->vcpus[0]->stopped.tsc);
+
+		if (!offsets || tsc_offset(vcpu, KVM_SET_DEVICE_ATTR, &offset))
+			tsc_set(vcpu, vcpu->stopped.tsc);
+	}
+}
+
 static int
 clocks_take(struct kvm *kvm)
 {
@@ -161,10 +201,8 @@ clocks_take(struct kvm *kvm)
 	if (ioctl(kvm->vm, KVM_GET_CLOCK, &clock))
 		return fail(STATUS_HOST, "KVM_GET_CLOCK: %s", strerror(errno));
 	kvm->clock = clock.clock;
-	for (uint32_t i = 0; i < kvm->vcpu_count; i++) {
-		kvm->vcpus[i]->stopped.tsc = 0;
-		msr(kvm->vcpus[i], KVM_GET_MSRS, MSR_TSC, &kvm->vcpus[i]->stopped.tsc);
-	}
+	if (kvm->vcpu_count)
+		tscs_take(kvm);
 	return 0;
 }
 
@@ -200,10 +238,11 @@ kvm_go(struct kvm *kvm)
 		return fail(STATUS_HOST, "KVM_SET_CLOCK: %s", strerror(errno));
 	if (kvm->irqchip && ioctl(kvm->vm, KVM_SET_PIT2, &kvm->pit))
 		return fail(STATUS_HOST, "KVM_SET_PIT2: %s", strerror(errno));
+	if (kvm->vcpu_count)
+		tscs_set(kvm);
 	for (uint32_t i = 0; i < kvm->vcpu_count; i++) {
 		struct kvm_vcpu *vcpu = kvm->vcpus[i];
 
-		tsc_set(vcpu, vcpu->stopped.tsc);
 		if (kvm->irqchip) {
 			if (ioctl(vcpu->fd, KVM_SET_LAPIC, &vcpu->stopped.lapic))
 				return fail(STATUS_HOST, "KVM_SET_LAPIC: vCPU %u: %s", vcpu->id,

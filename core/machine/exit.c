@@ -300,7 +300,8 @@ vcpu_arm(struct vcpu *vcpu)
 	struct kvm_regs regs;
 	int r;
 
-	vcpu->stepping = false;
+	if (point->kind != POINT_RIP || vcpu->machine->point_fresh)
+		vcpu->stepping = false;
 	if (vcpu->machine->point_reached || (point->kind != POINT_RIP && point->kind != POINT_STEP))
 		return kvm_vcpu_debug(&vcpu->kvm, KVM_DEBUG_OFF, 0);
 	if (point->kind == POINT_STEP) {
@@ -309,13 +310,16 @@ vcpu_arm(struct vcpu *vcpu)
 		/* run() decides at each instruction. */
 		return trouble ? fail(STATUS_HOST, "step: %s", trouble) : 0;
 	}
-	r = kvm_vcpu_regs(&vcpu->kvm, &regs);
-	if (!r)
-		r = kvm_vcpu_sregs(&vcpu->kvm, &sregs);
-	if (r)
-		return r;
-	/* A point that is true at the start does not fire: step over it. */
-	vcpu->stepping = sregs.cs.base + regs.rip == point->value;
+	if (vcpu->machine->point_fresh) {
+		r = kvm_vcpu_regs(&vcpu->kvm, &regs);
+		if (!r)
+			r = kvm_vcpu_sregs(&vcpu->kvm, &sregs);
+		if (r)
+			return r;
+		/* A point that is true at the start does not fire: step over it. */
+		vcpu->stepping = sregs.cs.base + regs.rip == point->value;
+	}
+	/* After a pause: over the one that was met before it, or not there yet. */
 	return kvm_vcpu_debug(&vcpu->kvm, vcpu->stepping ? KVM_DEBUG_STEP : KVM_DEBUG_BREAK,
 			      point->value);
 }

@@ -315,6 +315,7 @@ machine_resume(struct machine *m)
 		return 0;
 	for (uint32_t i = 0; i < m->vcpu_count && !r && m->point.kind; i++)
 		r = vcpu_arm(&m->vcpus[i]);
+	m->point_fresh = false;
 	binds_set(m, !m->trace && !m->point.kind);
 	if (!r)
 		r = kvm_go(&m->kvm);
@@ -380,6 +381,7 @@ void
 machine_point(struct machine *m)
 {
 	/* A point that is true at the start does not fire. */
+	m->point_fresh = true;
 	if (m->vcpus[0].halted && m->point.kind == POINT_HLT)
 		m->point.kind = POINT_NONE;
 	if (m->point.kind == POINT_TIME && m->point.value > clock_now(&m->clock))

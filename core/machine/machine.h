@@ -72,6 +72,7 @@ struct machine {
 	struct loop loop;
 	struct bind *binds;
 	struct point point;  /* set before machine_run; fires once */
+	bool point_fresh;    /* it has just been set: where it is true already, it does not fire */
 	struct trace *trace; /* NULL: none */
 	struct machine_hooks hooks;
 	struct vcpu *vcpus;

@@ -22,6 +22,8 @@ struct image {
 		atomic_uint_least64_t bytes; /* of data, written so far */
 		atomic_uint_least64_t pages; /* looked at so far */
 		char why[512];               /* a child failed */
+		bool begun;                  /* a child: its output, at its end */
+		uint64_t size;
 	} * shared;
 	uint32_t *sums; /* of each page */
 	uint64_t *data; /* pages that are not zero in the output */

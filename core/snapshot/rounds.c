@@ -158,6 +158,8 @@ fork_child(struct capture *c)
 	r = mutant("capture", "child") ? 0 : image_write(&c->image, c->todo);
 	if (r)
 		snprintf(c->image.shared->why, sizeof(c->image.shared->why), "%s", fail_text());
+	c->image.shared->begun = c->output.begun;
+	c->image.shared->size = c->output.size;
 	_exit(-r);
 }
 
@@ -222,6 +224,9 @@ wait_for_child(struct capture *c)
 	/* It has logged that itself. */
 	if (WEXITSTATUS(status))
 		return capture_note(c, -WEXITSTATUS(status), c->image.shared->why);
+	/* A stream goes on behind what the child has sent. */
+	c->output.begun = c->image.shared->begun;
+	c->output.size = c->image.shared->size;
 	return 0;
 }
 

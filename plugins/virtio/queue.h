@@ -106,11 +106,14 @@ virtio_ask(struct minivmm_device *dev, struct virtio *v, uint32_t q)
 	__sync_synchronize(); /* before the driver's index is read again */
 }
 
+#define VIRTIO_TURN_BYTES 65536u /* cost as much of a turn's budget as a request */
+
 /* The next request of a queue that is live: 1; 0: there is none; -1: the driver has lost its device. */
 static inline int
 virtio_pop(struct minivmm_device *dev, struct virtio *v, uint32_t q, struct virtio_request *r)
 {
 	uint16_t index, head;
+	uint64_t cost;
 
 	r->out = r->in = 0;
 	r->out_bytes = r->in_bytes = 0;
@@ -139,7 +142,9 @@ virtio_pop(struct minivmm_device *dev, struct virtio *v, uint32_t q, struct virt
 	if (virtio_follow(dev, v, r, v->desc[q], v->size[q], head, false))
 		return -1;
 	v->next[q]++;
-	v->budget--;
+	/* Much in one request is as good as many. */
+	cost = 1 + (r->out_bytes + r->in_bytes) / VIRTIO_TURN_BYTES;
+	v->budget -= cost < v->budget ? (uint32_t)cost : v->budget;
 	return 1;
 }
 

@@ -41,6 +41,11 @@ is((run([ $minivmm, '-c', "$configs/code.ini", @point, map { ('--set', $_) } 'vm
 is_deeply([ map { $_->{halted} ? 1 : 0 } @{ inspect('three.snap')->{vcpus} } ], [ (1) x 3 ], 'all of them are');
 is(join(':', run([ $minivmm, '-r', 'three.snap' ])), '0::', 'and are so when restored');
 
+# One that was put to INIT and not started: protected mode, movl $1 << 24,0xfee00310; movl $0x4500,0xfee00300; cli; hlt
+spew('init.ini', guest('c7 05 10 03 e0 fe 00 00 00 01 c7 05 00 03 e0 fe 00 45 00 00 fa f4'));
+is(join(':', run([ $minivmm, '-c', 'init.ini', map { ('--set', $_) } 'vm.irqchip=on', 'vm.cpus=2', 'cpu.mode=protected' ], timeout => 20)),
+    '0::', 'two vCPUs, one of which was put to INIT');
+
 # Long mode, the IDT empty (lidt at 0x2000), then a load from where nothing is mapped: a page fault, a double, a triple.
 my @long = ('--set', 'vm.memory=64K', '--set', 'cpu.mode=long');
 my $lidt = '0f 01 1c 25 00 20 00 00';

@@ -64,4 +64,9 @@ is(inspect('mid.snap')->{devices}[0]{state}{sent}, length $first, 'and the rest 
 ($status, $rest) = run([ $minivmm, '-r', 'mid.snap' ]);
 is($status, 0, 'the restored machine ends as well');
 ok(length $rest > 0 && $rest !~ /line/ && length($first) + length($rest) <= $length, 'it goes on from there: ' . length $rest);
+
+# No machine stands still for a request without end.
+my ($end, $said, $err) = run([ $minivmm, '-c', "$configs/virtio.ini", '--set', 'cpu.rdi=0x100001' ]);
+is("$end:$said", '0:', 'virtio-console: a request of more than 1 MiB');
+like($err, qr/hvc0: .*a request of more than 1 MiB/, 'costs the driver its device');
 done_testing;

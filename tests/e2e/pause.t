@@ -5,6 +5,7 @@ use v5.14;
 use warnings;
 use lib 'tests/lib';
 
+use Control;
 use Minivmm;
 use Test::More;
 
@@ -26,6 +27,19 @@ ok(!$device->{timers}{done}{armed}, 'and what it waited for has come');
 is("$status:$out", '113:!', 'one that does not come to rest');
 like($err, $late, 'is said');
 ok(!-e 'y.snap', 'and there is no snapshot');
+
+# A breakpoint that is met again and again, by a machine that is stopped again and again: 1: inc %cx; jmp 1b
+spew('meets.ini', guest('41 eb fd'));
+my $meets = start([ $minivmm, '-c', 'meets.ini', '--set', 'control.socket=meets', '--until', 'rip:0x1000:3000', '--save', 'meets.snap' ]);
+until_true { -e 'meets' };
+my $stops = 0;
+while (!-e 'meets.snap' && $stops < 2000) {
+    my $done = eval { my $client = Control->connect('meets'); 1 while $client->request('pause') && $client->request('resume') && ++$stops < 2000 };
+    last if !$done;
+}
+($status, $out, $err) = finish($meets);
+is("$status:$out", '0:', "a breakpoint, through $stops stops") or diag($err);
+is(inspect('meets.snap')->{vcpus}[0]{regs}{rcx}, 3000, 'is met each time, and once');
 
 # SIGQUIT, and more of them before the first is served.
 for my $in ('nowhere', 'slow-pause', 'pause') {

@@ -45,6 +45,19 @@ is("$status:$out", "0:4\n", '-r - from a file');
 ($status, $out) = sh('"$0" -r - --save fd:5 --until rip:0x1007 5>&1 >/dev/null <stream | "$0" -r -', $minivmm);
 is("$status:$out", "0:4\n", 'one stream into another');
 
+# By each way of taking it, of a machine that runs.
+for my $method (qw(precopy fork pause auto)) {
+    my $machine = start([ @live, '--set', "snapshot.method=$method" ]);
+    until_true { heard($machine) =~ /^tick 00000002/m };
+    ($status, $out, $err) = run([ $minivmm, 'ctl', 'vm.sock', 'snapshot', '-' ], stdout => "live-$method");
+    is($status, 0, "$method: a stream of a machine that runs") or diag($err);
+    run([ $minivmm, 'ctl', 'vm.sock', 'quit' ]);
+    finish($machine);
+    ($status, $out, $err) = run([ $minivmm, '-r', '-', @set, '--until', 'output:serial0:tick:3' ], stdin => slurp("live-$method"));
+    is($status, 0, "$method: restored") or diag($err);
+    consecutive($out, "$method: goes on");
+}
+
 # --- Who has stdin and stdout ---
 fails([ @simple, '--save', 'fd:1' ], 110, qr/--save fd:1: device serial0 writes to stdout.*device\.serial0\.output=/, 'stdout has one owner');
 ($status, $out, $err) = run([ @simple, '--set', 'device.serial0.input=stdio', '--save', 'b.snap' ]);
@@ -53,6 +66,11 @@ is($status, 0, 'a machine that reads stdin') || diag($err);
 fails([ $minivmm, '-r', '-' ], 110, qr/-r -: device serial0 reads stdin.*device\.serial0\.input=/, 'stdin has one owner', stdin => slurp('in-stream'));
 fails([ $minivmm, '-r', 'fd:0' ], 110, qr/-r fd:0: device serial0 reads stdin/, 'by its number too', stdin => slurp('in-stream'));
 fails([ @simple, '--save', 'fd:77' ], 113, qr/fd:77/, 'a descriptor that is none');
+for my $fd (3 .. 20) {
+    ($status, $out, $err) = run([ 'bash', '-c', 'for f in {3..20}; do eval "exec $f>&-"; done; exec "$@"', 'bash',
+        $minivmm, '-c', "$configs/simple.ini", @set, '--trace', 'traced', '--until', 'hlt', '--save', "fd:$fd" ]);
+    is("$status:$out", '113:', "fd:$fd, which is none yet: the guest does not run") or diag($err);
+}
 ($status, $out, $err) = sh('"$@" --save fd:5 5</dev/null', 'sh', @simple);
 is($status, 113, 'a descriptor that can only be read') || diag($err);
 fails([ $minivmm, '-r', 'fd:77' ], 113, qr/fd:77/, 'nothing to read from');
