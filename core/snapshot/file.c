@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "snapshot/output.h"
 #include "snapshot/snapshot.h"
 
 #define why_not(...) (snprintf(why, why_size, __VA_ARGS__), -1)
@@ -39,6 +40,10 @@ snapshot_check_header(const struct snapshot_header *header, uint64_t file_size, 
 {
 	uint64_t rows, memory_end, end;
 
+	if (file_size >= sizeof(header->magic) &&
+	    !memcmp(header->magic, STREAM_MAGIC, sizeof(header->magic)))
+		return why_not("is a snapshot in the form in which it goes through a pipe: restore it "
+			       "with -r - <FILE, and --save or ctl snapshot makes a file of it");
 	if (file_size < sizeof(header->magic) ||
 	    memcmp(header->magic, SNAPSHOT_MAGIC, sizeof(header->magic)))
 		return why_not("is not a snapshot: name a file that was written by --save or by "

@@ -3,8 +3,8 @@
  * minivmm/plugin.h: all that a device plugin sees of minivmm.
  *
  * A plugin is one shared object that exports one symbol, made by MINIVMM_REGISTER(descriptor). The
- * descriptor is a constant struct minivmm_plugin: a few callbacks and seven tables (options,
- * ranges, timers, streams, watches, posts, fields). The core reads the tables and does the work: it
+ * descriptor is a constant struct minivmm_plugin: a few callbacks and eight tables (options,
+ * ranges, timers, streams, watches, posts, fields, acpi). The core reads the tables and does the work: it
  * parses options, places ranges, keeps time, moves bytes, and saves, loads, checks, prints and
  * compares the fields.
  *
