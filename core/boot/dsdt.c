@@ -126,7 +126,8 @@ describe(struct aml *aml, const struct device *device, const struct minivmm_acpi
 		aml_name(aml, "_CRS");
 		resources(aml, device, row);
 	}
-	aml_put(aml, row->aml, row->aml ? row->aml_length : 0);
+	if (row->aml)
+		aml_put(aml, row->aml, row->aml_length);
 	aml_end(aml, begin);
 }
 

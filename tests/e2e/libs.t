@@ -22,7 +22,7 @@ for my $name ('without', 'folder/without') {
     spew("${base}libs", "-lno-such-library\n");
     spew("${base}packages", "libno-such-dev\n");
 }
-my @make = ('make', '-k', '-f', 'Makefile', 'plugins/without.so', 'plugins/folder.so', 'plugins/with.so');
+my @make = ('make', '-k', '-f', 'Makefile', 'B=build', 'O=.', 'plugins/without.so', 'plugins/folder.so', 'plugins/with.so');
 # What the make that runs this test would hand down.
 my %clean = (MAKEFLAGS => '', MFLAGS => '', SANITIZE => '', CI => '');
 my ($status, $out, $err) = run(\@make, %clean);

@@ -67,6 +67,7 @@ sub start {
         %running = ();
         @ENV{ keys %with } = values %with;
         setsid() if $terminal;
+        $SIG{$_} = 'DEFAULT' for qw(INT QUIT);    # who runs the tests in the background ignores them
         open STDIN, '<' . (ref $in ? '&' : ''),
           $terminal ? $terminal->{name} : ref $in ? $in : "$self->{name}.in"
           or die "stdin: $!";
