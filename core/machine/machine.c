@@ -460,8 +460,7 @@ machine_load(struct machine *m, const struct record *group, char *why, size_t wh
 		snprintf(why, why_size, "acpi is missing");
 		return -1;
 	}
-	if (!mutant("vm", "acpi"))
-		m->acpi = record_number(&acpi, 0);
+	m->acpi = record_number(&acpi, 0);
 	irqs_rest(&m->irqs);
 	if (irqs_load(&m->irqs, &lines, why, why_size))
 		return -1;
