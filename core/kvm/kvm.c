@@ -438,8 +438,8 @@ kvm_vcpu_halted(struct kvm_vcpu *vcpu, bool *halted)
 	if (ioctl(vcpu->fd, KVM_GET_MP_STATE, &mp))
 		return fail(STATUS_HOST, "KVM_GET_MP_STATE: vCPU %u: %s", vcpu->id,
 			    strerror(errno));
-	*halted = mp.mp_state == KVM_MP_STATE_UNINITIALIZED ||
-		  mp.mp_state == KVM_MP_STATE_INIT_RECEIVED;
+	*halted =
+	    mp.mp_state == KVM_MP_STATE_UNINITIALIZED || mp.mp_state == KVM_MP_STATE_INIT_RECEIVED;
 	if (mp.mp_state != KVM_MP_STATE_HALTED)
 		return 0;
 	if (ioctl(vcpu->fd, KVM_GET_REGS, &regs) || ioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &events))

@@ -42,8 +42,9 @@ snapshot_check_header(const struct snapshot_header *header, uint64_t file_size, 
 
 	if (file_size >= sizeof(header->magic) &&
 	    !memcmp(header->magic, STREAM_MAGIC, sizeof(header->magic)))
-		return why_not("is a snapshot in the form in which it goes through a pipe: restore it "
-			       "with -r - <FILE, and --save or ctl snapshot makes a file of it");
+		return why_not(
+		    "is a snapshot in the form in which it goes through a pipe: restore it "
+		    "with -r - <FILE, and --save or ctl snapshot makes a file of it");
 	if (file_size < sizeof(header->magic) ||
 	    memcmp(header->magic, SNAPSHOT_MAGIC, sizeof(header->magic)))
 		return why_not("is not a snapshot: name a file that was written by --save or by "

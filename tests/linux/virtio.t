@@ -73,7 +73,8 @@ like($out, qr/^to hvc0$/m, 'output by hvc0');
 like($out, qr/^serial: number-1, sectors: 131072$/m, 'the disk, its serial number');
 like($out, qr/^random: 32$/m, 'random bytes');
 like($out, qr/^file: the same$/m, 'a file system');
-like($out, qr/^discarded\n0$/m, 'a discard, and zeroes after it');
+# What a host's file system without holes, as the one here is, does not take stays as it was (section 5.2.6.1).
+like($out, qr/^discarded\n\d+$/m, 'a discard');
 my ($sum) = $out =~ /^whole: (\w+)/m;
 is($sum // '', sha1_hex(slurp('here/disk.img')), 'the file is what the guest saw');
 
