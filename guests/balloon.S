@@ -57,7 +57,10 @@
 	queue	0, INFLATE
 	queue	2, STATS
 	queue	3, REPORTING
-	request	STATS, statistics, 20, 0	/* before the device is ready, as Linux does */
+	movl	$statistics, STATS + 16	/* before the device is ready, as Linux does; its second descriptor */
+	movl	$20, STATS + 24
+	movw	$1, STATS + AVAIL + 4
+	movw	$1, STATS + AVAIL + 2
 	put	0x050, 2
 	put	0x070, 15		/* DRIVER_OK */
 
@@ -95,7 +98,7 @@
 	jne	bad
 1:	cmpw	$1, STATS + USED + 2	/* statistics are wanted anew, after a while */
 	jne	1b
-	cmpl	$0, STATS + USED + 4
+	cmpl	$1, STATS + USED + 4
 	jne	bad
 	mov	$text, %esi
 	call	say

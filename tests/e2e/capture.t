@@ -132,7 +132,7 @@ for my $method ([ 'auto', 'precopy', 0 ], [ 'precopy', 'precopy', 0 ], [ 'pause'
     unlink 'ram';
     captures("file-$asked-$full_speed",
         [ $minivmm, '-c', $live, set('vm.memory=4M', "vm.memory_file=ram", 'cpu.r12=5', $full_speed ? 'cpu.r8=1000000' : ()) ],
-        method => $asked, expect => $got, count => 3, later => 1);
+        method => $asked, expect => $got, count => 5, later => 1);
     unlink glob '*.snap';
 }
 

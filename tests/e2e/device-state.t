@@ -1,0 +1,40 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# What a guest makes of its devices' state is in a restored machine as it was: state that a guest can't tell at once.
+use v5.14;
+use warnings;
+use lib 'tests/lib';
+
+use Minivmm;
+use Test::More;
+
+# A device of a snapshot of this machine, and of one of the restored machine after its first access.
+sub before_and_after {
+    my ($name, $device, @run) = @_;
+    my ($status, $out, $err) = run([ $minivmm, @run, '--save', 'a.snap' ]);
+    is($status, 0, "$name: a snapshot") or diag($err);
+    ($status, $out, $err) = run([ $minivmm, '-r', 'a.snap', '--trust', '--until', 'access:1', '--save', 'b.snap' ]);
+    is($status, 0, "$name: restored") or diag($err);
+    return map { my $file = $_; grep { $_->{name} eq $device } @{ inspect($file)->{devices} } } qw(a.snap b.snap);
+}
+
+# Register B: an interrupt each period; register A: two of them a second; then reads of A without end.
+spew('rtc.ini', guest('b0 0b e6 70 b0 42 e6 71 b0 0a e6 70 b0 2f e6 71 e4 71 eb fc', "[device rtc0]\nplugin = rtc\n"));
+my ($before, $after) = before_and_after('rtc', 'rtc0', '-c', 'rtc.ini', '--until', 'access:4');
+is("$before->{state}{a} $before->{state}{b}", 0x2f . ' ' . 0x42, 'rtc: the registers');
+is("$after->{state}{a} $after->{state}{b}", 0x2f . ' ' . 0x42, 'rtc: as they were');
+ok($before->{timers}{event}{armed}, 'rtc: an interrupt is to come');
+ok($after->{timers}{event}{armed}, 'rtc: and still is');
+
+# What a disk has moved is to be paid off.
+spew('disk.img', slurp("$top/guests/disk.bin"));
+($before, $after) = before_and_after('rate', 'disk0', '-c', "$configs/disk.ini", '--set', 'device.disk0.path=disk.img',
+    '--set', 'device.disk0.rate=10K/s, 10/s',
+    '--set', 'device.disk0.burst=10M, 1000', '--until', 'output:serial0:C');
+for my $limit (0, 1) {
+    my ($was, $is) = map { $_->{state}{limit}[$limit] } $before, $after;
+    cmp_ok($was, '>', 400e6, 'rate: something is owed');
+    cmp_ok($is, '>=', $was, 'rate: and still is');
+}
+
+done_testing;
