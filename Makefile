@@ -139,8 +139,8 @@ $(fuzzers:%=%.run): $B/fuzz/%.run: $B/fuzz/%
 sources := $(wildcard core/*/*.[ch] core/include/minivmm/*.h plugins/*.[ch] plugins/*/*.[ch] tests/*/*.[ch])
 lint: ## check layout and run clang-tidy
 	clang-format --dry-run -Werror $(sources)
-	clang-tidy --quiet $(wildcard core/*/*.c plugins/*.c plugins/*/*.c) -- -std=gnu11 -Icore -Icore/include -D_GNU_SOURCE \
-		-DPREFIX='"$(PREFIX)"'
+	printf '%s\n' $(wildcard core/*/*.c plugins/*.c plugins/*/*.c) | xargs -P "$$(nproc)" -I {} clang-tidy --quiet {} -- \
+		-std=gnu11 -Icore -Icore/include -D_GNU_SOURCE -DPREFIX='"$(PREFIX)"'
 	mandoc -Tlint -Wwarning $(wildcard core/*/*.[1-8])
 
 DEPS := gcc g++ libc6-dev binutils pkgconf perl libinih-dev libcmocka-dev mandoc socat acpica-tools clang clang-format clang-tidy \

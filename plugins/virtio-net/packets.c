@@ -26,7 +26,7 @@ net_place(struct minivmm_device *dev, const uint8_t *packet, size_t length)
 	uint16_t count = 0;
 	size_t done = 0;
 
-	while (done < length) {
+	do { /* a packet has a header at least */
 		struct virtio_request *r = count ? &next : &first;
 		size_t part = length - done;
 		int got;
@@ -47,7 +47,7 @@ net_place(struct minivmm_device *dev, const uint8_t *packet, size_t length)
 			return LOST;
 		done += part;
 		count++;
-	}
+	} while (done < length);
 	if (virtio_copy(dev, v, &first, true, NET_HEADER - 2, &count, 2) < 0 || /* num_buffers */
 	    virtio_publish(dev, v, RECEIVE, count))
 		return LOST;
