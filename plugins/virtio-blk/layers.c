@@ -46,7 +46,7 @@ say(struct disk *disk, const char *what, const char *path, const char *why)
 
 /* Nobody else writes to what we read, nor reads what we write. Where there are no locks, there are none. */
 static int
-lock(struct disk *disk, int fd, const char *path, bool write)
+lock_file(struct disk *disk, int fd, const char *path, bool write)
 {
 	struct flock l = { .l_type = write ? F_WRLCK : F_RDLCK, .l_whence = SEEK_SET };
 
@@ -107,7 +107,7 @@ open_file(struct disk *disk, const char *path, bool write)
 	if (!S_ISREG(st.st_mode) && (!S_ISBLK(st.st_mode) || ioctl(fd, BLKGETSIZE64, &disk->bytes)))
 		return say(disk, "can't use the disk", path,
 			   "it is neither a file nor a block device");
-	return lock(disk, fd, path, write);
+	return lock_file(disk, fd, path, write);
 }
 
 static int
@@ -142,7 +142,7 @@ open_overlay(struct disk *disk, const char *path, bool write)
 	if (fd < 0)
 		return say(disk, "can't open the overlay", path, strerror(errno));
 	layer = add(disk, fd, path);
-	r = lock(disk, fd, path, write);
+	r = lock_file(disk, fd, path, write);
 	if (!r)
 		r = overlay_open(disk, layer);
 	if (r < 0)
@@ -228,7 +228,7 @@ disk_begin(struct disk *disk, const char *path)
 					   : strerror(errno));
 	layer = add(disk, fd, path);
 	layer->ours = true;
-	if (!lock(disk, fd, path ? path : "", true) && !overlay_create(disk, layer)) {
+	if (!lock_file(disk, fd, path ? path : "", true) && !overlay_create(disk, layer)) {
 		disk->count++;
 		return 0;
 	}
@@ -338,7 +338,7 @@ seal(struct disk *disk)
 		if (!layer->ours)
 			continue;
 		if ((layer->overlay && overlay_freeze(disk, layer)) ||
-		    lock(disk, layer->fd, layer->path, false) || keep(disk, layer))
+		    lock_file(disk, layer->fd, layer->path, false) || keep(disk, layer))
 			return -1;
 	}
 	return 0;

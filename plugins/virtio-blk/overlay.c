@@ -48,7 +48,7 @@ present_pages(const struct disk *disk)
 }
 
 static int
-transfer(int fd, bool write, void *bytes, size_t length, uint64_t at)
+move_bytes(int fd, bool write, void *bytes, size_t length, uint64_t at)
 {
 	for (size_t done = 0; done < length;) {
 		ssize_t n =
@@ -68,7 +68,7 @@ transfer(int fd, bool write, void *bytes, size_t length, uint64_t at)
 
 /* The id of what lies below a layer that is or will be disk->layers[disk->count]. */
 static const uint8_t *
-below(const struct disk *disk)
+id_below(const struct disk *disk)
 {
 	return disk->layers[disk->count - 1].id;
 }
@@ -111,7 +111,7 @@ overlay_create(const struct disk *disk, struct disk_layer *layer)
 			    .data = data_at(disk) };
 
 	memcpy(h.magic, MAGIC, sizeof(h.magic));
-	memcpy(h.below, below(disk), sizeof(h.below));
+	memcpy(h.below, id_below(disk), sizeof(h.below));
 	if (getrandom(h.id, sizeof(h.id), 0) != sizeof(h.id))
 		return trouble(disk, layer, "gets no id");
 	memcpy(layer->id, h.id, sizeof(layer->id));
@@ -120,7 +120,7 @@ overlay_create(const struct disk *disk, struct disk_layer *layer)
 	if (allocate(disk, layer))
 		return -1;
 	if (ftruncate(layer->fd, 0) || ftruncate(layer->fd, (off_t)(h.data + disk->bytes)) ||
-	    transfer(layer->fd, true, &h, sizeof(h), 0))
+	    move_bytes(layer->fd, true, &h, sizeof(h), 0))
 		return trouble(disk, layer, strerror(errno));
 	return 0;
 }
@@ -135,7 +135,7 @@ check(const struct disk *disk, const struct header *h)
 		return "is of a version that this plugin does not know";
 	if (h->bytes != disk->bytes || h->data != data_at(disk))
 		return "belongs to a disk of another size";
-	if (memcmp(h->below, below(disk), sizeof(h->below)))
+	if (memcmp(h->below, id_below(disk), sizeof(h->below)))
 		return "lies upon another layer than the one it is given to lie upon: name the "
 		       "layers in the order in which they were begun";
 	return NULL;
@@ -147,7 +147,7 @@ overlay_open(const struct disk *disk, struct disk_layer *layer)
 	struct header h;
 	const char *wrong;
 
-	if (transfer(layer->fd, false, &h, sizeof(h), 0))
+	if (move_bytes(layer->fd, false, &h, sizeof(h), 0))
 		return trouble(disk, layer,
 			       errno == ENODATA ? "is no overlay: it is too short"
 						: strerror(errno));
@@ -159,7 +159,7 @@ overlay_open(const struct disk *disk, struct disk_layer *layer)
 	layer->data = h.data;
 	if (allocate(disk, layer))
 		return -1;
-	if (transfer(layer->fd, false, layer->present, present_bytes(disk), PRESENT_AT))
+	if (move_bytes(layer->fd, false, layer->present, present_bytes(disk), PRESENT_AT))
 		return trouble(disk, layer, strerror(errno));
 	layer->frozen = h.flags & FROZEN;
 	return layer->frozen ? 1 : 0;
@@ -197,7 +197,7 @@ page_length(const struct disk *disk, uint64_t number)
 
 /* Those that the file does not have. The lock is held. */
 static int
-take(const struct disk *disk, struct disk_layer *layer, struct pages *pages)
+take_unsaved(const struct disk *disk, struct disk_layer *layer, struct pages *pages)
 {
 	*pages = (struct pages){ .list = malloc(layer->unsaved_count * sizeof(struct page)) };
 	if (!pages->list && layer->unsaved_count)
@@ -220,9 +220,9 @@ static int
 save(const struct disk *disk, const struct disk_layer *layer, const struct pages *pages)
 {
 	for (uint64_t i = 0; i < pages->count; i++)
-		if (transfer(layer->fd, true, pages->list[i].bits,
-			     page_length(disk, pages->list[i].number),
-			     PRESENT_AT + pages->list[i].number * PAGE))
+		if (move_bytes(layer->fd, true, pages->list[i].bits,
+			       page_length(disk, pages->list[i].number),
+			       PRESENT_AT + pages->list[i].number * PAGE))
 			return -1;
 	return 0;
 }
@@ -256,7 +256,7 @@ overlay_flush(struct disk *disk, struct disk_layer *layer, bool sync)
 
 	pthread_mutex_lock(&disk->flushing);
 	pthread_mutex_lock(&disk->lock);
-	r = take(disk, layer, &pages);
+	r = take_unsaved(disk, layer, &pages);
 	pthread_mutex_unlock(&disk->lock);
 	if (!r && sync)
 		r = fdatasync(layer->fd);
@@ -276,7 +276,7 @@ overlay_freeze(struct disk *disk, struct disk_layer *layer)
 
 	if (overlay_flush(disk, layer, false) ||
 	    (!layer->frozen &&
-	     transfer(layer->fd, true, &flags, sizeof(flags), offsetof(struct header, flags))))
+	     move_bytes(layer->fd, true, &flags, sizeof(flags), offsetof(struct header, flags))))
 		return trouble(disk, layer, strerror(errno));
 	layer->frozen = true;
 	return 0;

@@ -8,8 +8,10 @@ use warnings;
 use lib 'tests/lib';
 
 use Fcntl qw(F_RDLCK F_WRLCK);
+use Control;
 use Minivmm;
 use Test::More;
+use Time::HiRes 'time';
 
 my $raw = slurp("$top/guests/disk.bin");
 
@@ -48,9 +50,15 @@ says(machine({ temporary => 'yes' }), $said, 'a temporary overlay');
 is(slurp('disk.img'), $raw, 'leaves the disk as it was');
 is(names(), 'disk.img', 'and nothing behind');
 
-fresh();
-says(machine({ io => 'threads' }), $said, 'by threads');
-is(slurp('disk.img'), disk(), 'has what was written');
+for my $io (qw(threads io_uring)) {
+    fresh();
+    says(machine({ io => $io }), $said, "by $io");
+    is(slurp('disk.img'), disk(), 'has what was written');
+    fresh();
+    says(machine({ io => $io, overlay => 'o' }), $said, "to an overlay, by $io");
+    is(slurp('disk.img'), $raw, 'leaves the disk as it was');
+    says(machine({ io => $io, overlay => 'o', readonly => 'no' }, '--trace', 'trace'), $said, 'and with notifications that are traced');
+}
 
 fresh();
 says(machine({ overlay => 'here.ovl' }), $said, 'an overlay that is made');
@@ -61,11 +69,14 @@ says(machine({ layers => 'here.ovl', temporary => 'yes' }), $said, 'or lies belo
 is(slurp('disk.img'), $raw, 'the disk is as it was');
 
 for my $how ([ 'the file itself', {} ], [ 'an overlay', { overlay => 'o' } ], [ 'a temporary overlay', { temporary => 'yes' } ],
-    [ 'an overlay, by threads', { overlay => 'o', io => 'threads', queues => 4 } ]) {
+    [ 'the file itself, by io_uring', { io => 'io_uring' } ],
+    [ 'with a limit', { rate => '500/s, 1M/s', burst => '1', io => 'io_uring' } ],
+    [ 'an overlay, by threads', { overlay => 'o', io => 'threads', queues => 4 } ],
+    [ 'an overlay, by io_uring', { overlay => 'o', io => 'io_uring', queues => 4 } ]) {
     my ($name, $keys) = @$how;
     fresh();
     says(machine($keys, @snap), $said, "$name: a snapshot in the midst");
-    is(slurp('disk.img'), %$keys ? $raw : disk(3), "$name: the disk stays as it was then");
+    is(slurp('disk.img'), $keys->{overlay} || $keys->{temporary} ? $raw : disk(3), "$name: the disk stays as it was then");
     my @held = map { slurp($_) } glob '*';
     says([ $minivmm, '-r', 'c.snap', '--trust' ], substr($said, 3), "$name: restored") for 1, 2;
     is_deeply([ map { slurp($_) } glob '*' ], \@held, "$name: restored machines change nothing");
@@ -101,6 +112,56 @@ spew("in$_", '') for 1 .. 5;
 ($status, $out, $err) = run([ $minivmm, 'batch', '-r', 'c.snap', '--trust', '--check', '--input', 'serial0', map({ "in$_" } 1 .. 5) ]);
 is($status, 0, 'a batch') or diag($err);
 is(scalar(() = $out =~ /"output":"DEF [0-9a-f]{8}/g), 5, 'each finds the disk as it was') or diag($out, $err);
+
+# Limits: 45 requests of the guest's, of which 12 KiB and 512 bytes are read and written.
+for my $limit ([ '100/s', 1, 0.4 ], [ '60K/s', '1K', 0.4 ], [ '1M/s, 100/s', '10K, 1', 0.4 ], [ '1000/s', '', 0 ]) {
+    my ($rate, $burst, $least) = @$limit;
+    for my $io (qw(sync io_uring)) {
+        fresh();
+        my $begin = time;
+        says(machine({ rate => $rate, burst => $burst, io => $io }), $said, "no more than $rate, by $io");
+        cmp_ok(time - $begin, '>=', $least, 'takes its time');
+    }
+}
+fails(machine({ rate => 'fast' }), 110, qr/rate = fast is none: write 100M\/s/, 'a limit that is none');
+fails(machine({ burst => '1M' }), 110, qr/burst = 1M: there is no rate of bytes/, 'a burst without a limit');
+
+# What the host's disk does not do, the guest is told, and triple faults; what was flushed before stays.
+my %faults = (LD_PRELOAD => "$build/tests/preload/faultfs.so", FAULT_PATH => '/o');
+for my $fault ([ 'write:5:EIO', 'Input/output error' ], [ 'write:4:ENOSPC', 'No space left on device' ], [ 'read:6:EIO', 'Input/output error' ],
+    [ 'fdatasync:1:EIO', 'Input/output error' ]) {
+    my ($plan, $message) = @$fault;
+    for my $io (qw(sync threads)) {
+        fresh();
+        ($status, $out, $err) = run(machine({ overlay => 'o', io => $io }), %faults, FAULT => $plan);
+        is($status, 100, "$plan, by $io: the guest is told");
+        like($err, qr/disk0: (reading|writing) the disk \S*disk\.img at 0x[0-9a-f]+: \Q$message\E/, "$plan, by $io: so are we");
+        says(machine({ overlay => 'o', io => $io }), $said, "$plan, by $io: the overlay is whole");
+    }
+}
+fresh();
+fails(machine({ io => 'io_uring' }), 113, qr/io_uring can't be used on this host: Operation not permitted: set io = threads/,
+    'io_uring is not for everybody', %faults, FAULT => 'io_uring_queue_init:1:EPERM');
+
+# A snapshot that comes to nothing when the disk is kept for it, at the new overlay or at the one that stays, and then one
+# that does not.
+for my $n (1 .. 3) {
+    fresh();
+    my $process = start(machine({ overlay => 'o', rate => '100/s', burst => 1 }, '--set', 'control.socket=sock'), %faults, FAULT => '@plan');
+    until_true { heard($process) =~ /B/ };
+    my $control = Control->connect('sock');
+    $control->request('pause');
+    spew('plan', "write:$n:EIO");
+    my $reply = $control->request('snapshot none.snap');
+    ok(!$reply->{ok} && !-e 'none.snap', "write $n fails: there is no snapshot") or diag(explain($reply));
+    ok(!-e 'plan', 'because of that');
+    $control->request('resume');
+    ok($control->request('snapshot some.snap')->{ok}, 'the next one is one');
+    ($status, $out, $err) = finish($process);
+    is("$status:$out", "0:$said", 'the machine goes on') or diag($err);
+    ($status, $out, $err) = run([ $minivmm, '-r', 'some.snap', '--trust' ]);
+    is("$status:$out", "0:" . substr($said, -length $out), 'and is restored, with its disk') or diag($err);
+}
 
 # One machine at a time writes a disk, and none while others read it.
 fresh();

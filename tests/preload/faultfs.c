@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Makes a call fail, to be preloaded: FAULT=CALL:N:HOW fails the Nth CALL that concerns a file with FAULT_PATH in its
- * name. CALL is write, read, ftruncate, fsync, close, open, linkat, rename, fallocate or mmap; or, without a file,
- * anonymous (an mmap), memfd_create, fork or pthread_create. HOW is ENOSPC, EIO, EINTR, ENOMEM, EAGAIN, or SHORT (half
- * of a write is written), SLOW (this one and all later ones take a millisecond more), or KILL (the process dies there).
+ * name. CALL is write, read, ftruncate, fsync, fdatasync, close, open, linkat, rename, fallocate or mmap; or, without a
+ * file, anonymous (an mmap), memfd_create, fork, pthread_create or io_uring_queue_init. HOW is ENOSPC, EIO, EINTR, ENOMEM,
+ * EAGAIN, EPERM, or SHORT (half of a write is written; a vector as a whole), SLOW (this one and all later ones take a millisecond more), or KILL (the process dies there).
  *
  * FAULT=@FILE: the plan stands in FILE, which may come, change and go; it is removed when the fault has come to pass.
  */
@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 enum how { NOT, FAILS, SHORT };
@@ -64,11 +65,8 @@ fault(const char *call, const char *path)
 	static const struct {
 		const char *name;
 		int number;
-	} errors[] = { { "ENOSPC", ENOSPC },
-		       { "EIO", EIO },
-		       { "EINTR", EINTR },
-		       { "ENOMEM", ENOMEM },
-		       { "EAGAIN", EAGAIN } };
+	} errors[] = { { "ENOSPC", ENOSPC }, { "EIO", EIO },       { "EINTR", EINTR },
+		       { "ENOMEM", ENOMEM }, { "EAGAIN", EAGAIN }, { "EPERM", EPERM } };
 	const char *where = getenv("FAULT"), *match = getenv("FAULT_PATH");
 	size_t length = strlen(call);
 	int error = errno;
@@ -151,6 +149,24 @@ pread(int fd, void *to, size_t length, off_t offset)
 	return real(fd, to, how == SHORT ? (length + 1) / 2 : length, offset);
 }
 
+ssize_t
+pwritev(int fd, const struct iovec *pieces, int count, off_t offset)
+{
+	enum how how = fault_fd("write", fd);
+	REAL(pwritev);
+
+	return how == FAILS ? -1 : real(fd, pieces, count, offset);
+}
+
+ssize_t
+preadv(int fd, const struct iovec *pieces, int count, off_t offset)
+{
+	enum how how = fault_fd("read", fd);
+	REAL(preadv);
+
+	return how == FAILS ? -1 : real(fd, pieces, count, offset);
+}
+
 int
 ftruncate(int fd, off_t size)
 {
@@ -165,6 +181,27 @@ fsync(int fd)
 	REAL(fsync);
 
 	return fault_fd("fsync", fd) ? -1 : real(fd);
+}
+
+int
+fdatasync(int fd)
+{
+	REAL(fdatasync);
+
+	return fault_fd("fdatasync", fd) ? -1 : real(fd);
+}
+
+/* liburing's, which tells its errors by what it returns. It came with a plugin, whose libraries are not seen from here. */
+int io_uring_queue_init(unsigned entries, void *ring, unsigned flags);
+
+int
+io_uring_queue_init(unsigned entries, void *ring, unsigned flags)
+{
+	void *library = dlopen("liburing.so.2", RTLD_LAZY | RTLD_NOLOAD);
+	__typeof__(&io_uring_queue_init) real =
+	    (__typeof__(real))dlsym(library, "io_uring_queue_init");
+
+	return fault("io_uring_queue_init", NULL) ? -errno : real(entries, ring, flags);
 }
 
 /* As the kernel does it: the descriptor is gone, whatever close says. */

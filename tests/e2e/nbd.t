@@ -1,0 +1,150 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# Disks that an NBD server has: what it can and can't do, snapshots, and servers that go and come again.
+use v5.14;
+use warnings;
+use lib 'tests/lib';
+
+use Minivmm;
+use Test::More;
+
+plan skip_all => 'needs nbdkit: make deps' if system 'nbdkit --version >nbdkit.txt 2>&1';
+plan skip_all => 'virtio-blk is left out: make deps' if (run([ $minivmm, 'plugins', 'virtio-blk' ]))[0];
+
+$ENV{TMPDIR} = '.';    # where overlays go that have no better place
+my $raw = slurp("$top/guests/disk.bin");
+my $disk = $raw;
+substr($disk, 512 * (1 + 5 * $_), 512) = chr(ord('A') + $_) x 512 for 0 .. 5;
+substr($disk, 512 * 21, 512 * 11) = "\0" x (512 * 11);
+my $said = sprintf "ABCDEF %08x\n", unpack '%32V*', $disk;
+
+# A server at a socket here, in the place of the one that was there, which may go on: nbdkit's arguments, or for disk.img.
+sub server {
+    my (@arguments) = @_;
+    unlink 'nbd.pid';
+    my $server = start([ qw(nbdkit -f -P nbd.pid -U nbd.new), @arguments ? @arguments : qw(file disk.img) ]);
+    ok(until_true { -s 'nbd.pid' }, substr "nbdkit @arguments", 0, 60) or diag(said($server));
+    rename 'nbd.new', 'nbd' or die "nbd: $!";
+    return $server;
+}
+
+sub gone {
+    my ($server) = @_;
+    kill KILL => $server->{pid};
+    finish($server);
+}
+
+sub machine {
+    my ($keys, @options) = @_;
+    my %keys = (path => 'nbd+unix:///?socket=nbd', temporary => 'no', %$keys);
+    return [ $minivmm, '-c', "$configs/disk.ini", map({ ('--set', "device.disk0.$_=$keys{$_}") } sort keys %keys), @options ];
+}
+
+sub says {
+    my ($command, $expected, $name) = @_;
+    my ($status, $out, $err) = run($command);
+    return is("$status:$out", "0:$expected", $name) || diag($err);
+}
+
+# Whatever the server can do, and whoever asks it.
+for my $can ([], ['--filter=nozero'], [ '--filter=multi-conn', 'multi-conn-mode=disable' ],
+    [ '--filter=blocksize-policy', 'blocksize-minimum=512', 'blocksize-maximum=2048', 'blocksize-preferred=512', 'blocksize-error-policy=error' ]) {
+    my ($filters, @rest) = ([ grep { /^-/ } @$can ], grep { !/^-/ } @$can);
+    for my $io (qw(sync threads io_uring)) {
+        spew('disk.img', $raw);
+        my $server = server(@$filters, 'file', 'disk.img', @rest);
+        says(machine({ io => $io }), $said, "written by $io");
+        ok(slurp('disk.img') eq $disk, 'and the server has it');
+        gone($server);
+    }
+}
+
+# One that can't flush, but can write things through, and knows neither zeros nor trims.
+spew('disk.img', $raw);
+my @eval = (
+    'get_size=stat -c %s disk.img',
+    'pread=dd if=disk.img skip=$4 count=$3 iflag=count_bytes,skip_bytes 2>/dev/null',
+    'pwrite=echo "$5" >>flags; dd of=disk.img conv=notrunc seek=$4 oflag=seek_bytes 2>/dev/null',
+    'can_write=exit 0', 'can_fua=echo native'
+);
+my $server = server('eval', @eval);
+says(machine({}), $said, 'a server of little skill');
+ok(slurp('disk.img') eq $disk, 'and the server has it');
+unlike(slurp('flags'), qr/^(?!fua$)/m, 'all of it through');
+gone($server);
+
+# By TCP, and with the export's name; the config may name it as well.
+spew('disk.img', $raw);
+my $port = 20000 + $$ % 20000;
+$server = start([ qw(nbdkit -f -i 127.0.0.1 -e one -p), $port, 'file', 'disk.img' ]);
+my $config = slurp("$configs/disk.ini") =~ s{^path = .*}{path = nbd://127.0.0.1:$port/one}mr =~ s{\.\./guests}{$top/guests}r;
+spew('nbd.ini', $config);
+my ($status, $out, $err);
+ok(until_true { ($status, $out, $err) = run([ $minivmm, '-c', 'nbd.ini' ]); !$status }, 'by TCP') or diag($err);
+is($out, $said, 'an overlay upon it');
+ok(slurp('disk.img') eq $raw, 'leaves it as it was');
+gone($server);
+fails([ $minivmm, '-c', 'nbd.ini' ], 113, qr{can't use the disk nbd://127\.0\.0\.1:$port/one: .*Connection refused}, 'nobody is there');
+
+# Who may not write. Snapshots: what is written must lie in a file of ours.
+spew('disk.img', $raw);
+$server = server('-r', 'file', 'disk.img');
+fails(machine({}), 113, qr/lets nobody write to it: set readonly = yes, or overlay/, 'an export that is only read');
+for my $how ([ 'an overlay', { overlay => 'o' } ], [ 'a temporary one', { temporary => 'yes' } ]) {
+    my ($name, $keys) = @$how;
+    says(machine({ %$keys, io => 'io_uring' }, '--at', 'output:serial0:C', '--save', 'c.snap'), $said, "$name: a snapshot in the midst");
+    says([ $minivmm, '-r', 'c.snap', '--trust' ], substr($said, 3), "$name: restored") for 1, 2;
+    says([ $minivmm, '-r', 'c.snap', '--trust', '--at', 'output:serial0:E', '--save', 'e.snap' ], substr($said, 3), "$name: a snapshot of that");
+    says([ $minivmm, '-r', 'e.snap', '--trust' ], substr($said, 5), "$name: restored as well");
+}
+($status, $out, $err) = run([ $minivmm, '-r', 'e.snap' ]);
+is($status, 112, 'an export wants trust as well');
+like($err, qr{names something of the host, path = nbd\+unix:///\?socket=nbd: give --set}, 'by its name');
+gone($server);
+$server = server();
+($status, $out, $err) = run(machine({}, '--at', 'output:serial0:C', '--save', 'none.snap'));
+isnt($status, 0, 'a snapshot of an export that is written');
+like($err, qr/is no file beside which another can be: set overlay = FILE, or temporary = yes/, 'is refused');
+ok(!-e 'none.snap', 'and there is none');
+
+# It says no; the guest triple faults then.
+gone($server);
+spew('disk.img', $raw);
+$server = server(qw(--filter=error file disk.img error-pwrite=ENOSPC error-pwrite-rate=100%));
+for my $io (qw(sync threads)) {
+    ($status, $out, $err) = run(machine({ io => $io }));
+    is($status, 100, "by $io: the guest is told");
+    like($err, qr/writing the disk nbd\+unix:\S+ at 0x200: No space left on device/, "by $io: so are we");
+}
+gone($server);
+
+# A slow guest, in whose midst the server goes, and another comes, or none.
+for my $io (qw(sync threads)) {
+    for my $case ([ 'only read', { temporary => 'yes' }, 1, 0, qr/\A\z/ ],
+        [ 'written, not flushed', {}, 1, 100, qr/writing the disk .*: Input\/output error/ ],
+        [ 'no other server', {}, 0, 100, qr/the connection to the disk \S+ is lost: .*: requests fail until the server is there again/ ]) {
+        my ($name, $keys, $comes, $end, $message) = @$case;
+        spew('disk.img', $raw);
+        $server = server();
+        my $process = start(machine({ io => $io, rate => '50/s', burst => 1, %$keys }, '--log', 'warn'));
+        until_true { heard($process) =~ /B/ };
+        my $new = $comes ? server() : undef;
+        unlink 'nbd' if !$comes;
+        gone($server);
+        ($status, $out, $err) = finish($process);
+        is($status, $end, "$name, by $io: as it must end") or diag($out, $err);
+        is($out, $said, "$name, by $io: as if nothing had been") if !$end;
+        like($err, $message, "$name, by $io: and it is told");
+        cmp_ok(scalar(() = $err =~ /is lost/g), '<=', 1, "$name, by $io: once");
+        gone($new) if $comes;
+    }
+}
+
+# A server that takes a connection and says nothing.
+use IO::Socket::UNIX;
+unlink 'nbd';
+my $mute = IO::Socket::UNIX->new(Local => 'nbd', Listen => 5) or die "nbd: $!";
+fails(machine({}), 113, qr/can't use the disk \S+: the server does not answer/, 'a server that says nothing');
+
+done_testing;
