@@ -155,8 +155,8 @@ for my $n (1 .. 3) {
     my $reply = $control->request('snapshot none.snap');
     ok(!$reply->{ok} && !-e 'none.snap', "write $n fails: there is no snapshot") or diag(explain($reply));
     ok(!-e 'plan', 'because of that');
-    $control->request('resume');
     ok($control->request('snapshot some.snap')->{ok}, 'the next one is one');
+    $control->request('resume');
     ($status, $out, $err) = finish($process);
     is("$status:$out", "0:$said", 'the machine goes on') or diag($err);
     ($status, $out, $err) = run([ $minivmm, '-r', 'some.snap', '--trust' ]);

@@ -31,7 +31,7 @@ mkdir "$aside/here" and chdir "$aside/here" or die "$aside: $!";
 # A sanitizer's library is not the first to be loaded when a test preloads one of its own.
 $ENV{ASAN_OPTIONS} = join ':', $ENV{ASAN_OPTIONS} // (), 'verify_asan_link_order=0';
 # A forked child goes on without the threads of the process.
-$ENV{TSAN_OPTIONS} = join ':', $ENV{TSAN_OPTIONS} // (), 'die_after_fork=0';
+$ENV{TSAN_OPTIONS} = join ':', $ENV{TSAN_OPTIONS} // (), 'die_after_fork=0', "suppressions=$top/tests/lib/tsan.supp";
 my %running;
 END { kill KILL => keys %running; chdir '/' }
 
