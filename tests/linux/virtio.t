@@ -40,8 +40,9 @@ sub config {
 }
 
 mkdir 'here';
-spew('here/disk.img', '');
-truncate 'here/disk.img', 64 << 20;
+# Not here/, which lies on a file system without holes: there a discard may leave what was (section 5.2.6.1).
+spew('disk.img', '');
+truncate 'disk.img', 64 << 20;
 initrd(<<'END');
 exec 3<>/dev/hvc0
 echo 'to hvc0' >&3
@@ -60,11 +61,11 @@ blkdiscard -o 0 -l 1048576 /dev/vda && echo 'discarded'
 dd if=/dev/vda bs=1M count=1 2>/dev/null | tr -d '\0' | wc -c
 echo "whole: $(sha1sum </dev/vda)"
 END
-config(device('rng0', 'virtio-rng'), device('blk0', 'virtio-blk', 'path = here/disk.img', 'serial = number-1'),
+config(device('rng0', 'virtio-rng'), device('blk0', 'virtio-blk', 'path = disk.img', 'serial = number-1'),
     device('hvc0', 'virtio-console', 'input = stdio', 'output = file:hvc.out'));
 # Input comes when the guest has opened the console: the driver throws away what comes before.
 spew('both.sh', "(until grep -q hvc0 hvc.out 2>/dev/null; do sleep 0.2; done; echo hello; until [ -e done ]; do sleep 0.2; done) |\n"
-    . "{ $minivmm -c x.ini --log error; echo \$? >done; }\necho; cat hvc.out; exit \$(cat done)\n");
+    . "{ $minivmm -c x.ini --log error; echo \$? >done; }\necho; cat hvc.out; cp disk.img here; exit \$(cat done)\n");
 my ($end, $out, $err) = run([ $svm, '-t', 400, '-w', 'here', 'sh', 'both.sh' ], timeout => 420);
 is($end, 0, 'switched off') or diag($out, $err);
 $out =~ s/\r//g;
@@ -73,8 +74,7 @@ like($out, qr/^to hvc0$/m, 'output by hvc0');
 like($out, qr/^serial: number-1, sectors: 131072$/m, 'the disk, its serial number');
 like($out, qr/^random: 32$/m, 'random bytes');
 like($out, qr/^file: the same$/m, 'a file system');
-# What a host's file system without holes, as the one here is, does not take stays as it was (section 5.2.6.1).
-like($out, qr/^discarded\n\d+$/m, 'a discard');
+like($out, qr/^discarded\n0$/m, 'a discard, and zeroes after it');
 my ($sum) = $out =~ /^whole: (\w+)/m;
 is($sum // '', sha1_hex(slurp('here/disk.img')), 'the file is what the guest saw');
 
