@@ -15,22 +15,7 @@
 #define PAGES 0x9000	/* to give up, from here on */
 #define FREE 0xc000	/* to report: two pages */
 
-	.macro put register, value
-	movl	$\value, \register(%ebx)
-	.endm
-	.macro expect register, value
-	cmpl	$\value, \register(%ebx)
-	jne	bad
-	.endm
-	.macro queue number, at
-	put	0x030, \number
-	put	0x038, SIZE
-	put	0x080, \at
-	put	0x090, \at + AVAIL
-	put	0x0a0, \at + USED
-	put	0x044, 1
-	expect	0x044, 1
-	.endm
+#include "virtio.inc"
 	.macro request at, address, length, flags
 	movl	$\address, \at
 	movl	$\length, \at + 8

@@ -16,13 +16,7 @@
 #define SECTORS 32
 #define FILL 0x5a	/* what the disk's second half holds */
 
-	.macro put register, value
-	movl	$\value, \register(%ebx)
-	.endm
-	.macro expect register, value
-	cmpl	$\value, \register(%ebx)
-	jne	bad
-	.endm
+#include "virtio.inc"
 
 	.code32
 	mov	$DEVICE, %ebx

@@ -17,22 +17,7 @@
 #define BUFFER 0x8000
 #define STACK 0xc000
 
-	.macro put register, value
-	movl	$\value, \register(%ebx)
-	.endm
-	.macro expect register, value
-	cmpl	$\value, \register(%ebx)
-	jne	bad
-	.endm
-	.macro queue number, at
-	put	0x030, \number
-	put	0x038, SIZE
-	put	0x080, \at
-	put	0x090, \at + AVAIL
-	put	0x0a0, \at + USED
-	put	0x044, 1
-	expect	0x044, 1
-	.endm
+#include "virtio.inc"
 
 	/* A buffer to fill: the first is number 0, and none comes twice. */
 	.macro give number, at, length

@@ -14,14 +14,8 @@
 #define SIZE 4
 #define BUFFER 0x8000
 
-	.macro put register, value
-	movl	$\value, \register(%ebx)
-	.endm
-	.macro expect register, value
-	cmpl	$\value, \register(%ebx)
-	jne	bad
-	.endm
-	.macro queue number, at
+#include "virtio.inc"
+	.macro queue_by_halves number, at
 	put	0x030, \number
 	expect	0x044, 0
 	put	0x038, SIZE
@@ -51,8 +45,8 @@
 	put	0x020, 0x20000000	/* EVENT_IDX */
 	put	0x070, 11
 	expect	0x070, 11		/* FEATURES_OK */
-	queue	0, RX
-	queue	1, TX
+	queue_by_halves	0, RX
+	queue_by_halves	1, TX
 	put	0x070, 15		/* DRIVER_OK */
 
 	movl	$BUFFER, RX		/* one buffer of two bytes to fill */

@@ -14,22 +14,7 @@
 #define BUFFERS 0x8000	/* four of 64 bytes */
 #define HEADER 44
 
-	.macro put register, value
-	movl	$\value, \register(%ebx)
-	.endm
-	.macro expect register, value
-	cmpl	$\value, \register(%ebx)
-	jne	bad
-	.endm
-	.macro queue number, at
-	put	0x030, \number
-	put	0x038, SIZE
-	put	0x080, \at
-	put	0x090, \at + AVAIL
-	put	0x0a0, \at + USED
-	put	0x044, 1
-	expect	0x044, 1
-	.endm
+#include "virtio.inc"
 	/* The packet in which the data of a descriptor of TX is. */
 	.macro send number, packet, length
 	movl	$\packet, TX + 16 * \number

@@ -46,7 +46,7 @@ file_zero(struct disk_layer *layer, enum disk_zero how, uint64_t length, uint64_
 
 	if (!fallocate(layer->fd, mode, (off_t)at, (off_t)length))
 		return 0;
-	if (how == DISK_DISCARD && errno == EOPNOTSUPP && !layer->overlay)
+	if (how == DISK_DISCARD && errno == EOPNOTSUPP)
 		return 0; /* no more than a hint */
 	errno = EOPNOTSUPP;
 	return -1;

@@ -9,8 +9,8 @@ use lib 'tests/lib';
 use Minivmm;
 use Test::More;
 
-plan skip_all => 'needs nbdkit: make deps' if system 'nbdkit --version >nbdkit.txt 2>&1';
-plan skip_all => 'virtio-blk is left out: make deps' if (run([ $minivmm, 'plugins', 'virtio-blk' ]))[0];
+BAIL_OUT('no nbdkit: make deps installs it') if system 'nbdkit --version >nbdkit.txt 2>&1';
+BAIL_OUT('virtio-blk is left out, for want of its libraries: make deps installs them') if (run([ $minivmm, 'plugins', 'virtio-blk' ]))[0];
 
 $ENV{TMPDIR} = '.';    # where overlays go that have no better place
 my $raw = slurp("$top/guests/disk.bin");

@@ -64,13 +64,25 @@ test_preadv(int fd, const struct iovec *pieces, int count, off_t at)
 	return n;
 }
 
+/* A file system that knows no holes. */
+static bool solid;
+
+static int
+test_fallocate(int fd, int mode, off_t at, off_t length)
+{
+	errno = EOPNOTSUPP;
+	return solid ? -1 : fallocate(fd, mode, at, length);
+}
+
 #define preadv test_preadv
+#define fallocate test_fallocate
 #define fdatasync test_fdatasync
 #define pwrite test_pwrite
 #define pwritev test_pwritev
 #include "../../plugins/virtio-blk/file.c"
 #include "../../plugins/virtio-blk/overlay.c"
 #undef preadv
+#undef fallocate
 #undef fdatasync
 #undef pwrite
 #undef pwritev
@@ -704,6 +716,35 @@ test_killed(void **state)
 	munmap(shared, 4096);
 }
 
+/*
+ * Where there are no holes, what is to be zero is written; what may be anything is left alone on the disk itself, but not
+ * in an overlay, where the layer below would show.
+ */
+static void
+test_solid(void **state)
+{
+	static const enum disk_zero hows[] = { DISK_ZERO, DISK_UNMAP, DISK_DISCARD };
+	const uint64_t at = 3 * DISK_CLUSTER + 512, length = 5 * DISK_CLUSTER;
+
+	solid = true;
+	for (int overlay = 0; overlay < 2; overlay++)
+		for (size_t i = 0; i < 3; i++) {
+			struct disk disk;
+
+			make_raw();
+			unlink("o");
+			open_disk(&disk, "", !overlay);
+			if (overlay)
+				assert_int_equal(disk_begin(&disk, "o"), 0);
+			assert_int_equal(disk_zero(&disk, hows[i], length, at), 0);
+			if (overlay || hows[i] != DISK_DISCARD)
+				memset(model + at, 0, length);
+			assert_same(&disk);
+			disk_destroy(&disk);
+		}
+	solid = false;
+}
+
 int
 main(void)
 {
@@ -712,7 +753,7 @@ main(void)
 		cmocka_unit_test(test_threads),         cmocka_unit_test(test_claims),
 		cmocka_unit_test(test_claim_waits),     cmocka_unit_test(test_failures),
 		cmocka_unit_test(test_freeze_failures), cmocka_unit_test(test_full),
-		cmocka_unit_test(test_killed),
+		cmocka_unit_test(test_killed),          cmocka_unit_test(test_solid),
 	};
 	int failed;
 
