@@ -82,7 +82,7 @@
 	xor	%edx, %edx
 	call	request
 
-	xor	%esi, %esi		/* the sum of the disk, in words of 32 bits */
+	xor	%esi, %esi		/* the sum of the disk: a word of 32 bits in 64 bytes */
 	xor	%edi, %edi
 3:	xor	%eax, %eax
 	mov	%esi, %ecx
@@ -90,7 +90,7 @@
 	call	request
 	xor	%ecx, %ecx
 4:	add	BUFFER(%ecx), %edi
-	add	$4, %ecx
+	add	$64, %ecx
 	cmp	$512, %ecx
 	jne	4b
 	inc	%esi

@@ -27,7 +27,7 @@ my %expected = (
     'code' => { out => "Hi\n", registers => { rax => 0x0a, rdx => 0x3f8, rip => 0x100d, rflags => 2 } },
     'counter' => { out => "123: interrupt\ntimer: interrupt\n", registers => { rdx => 0x3fd, rsp => 0x8000 } },
     'debug-exit' => { status => 42, registers => { rax => 42 } },
-    'disk' => { out => "ABCDEF 115894a1\n", registers => { rdx => 0x3f8, rsp => 0x5000, rsi => 32 } },
+    'disk' => { out => "ABCDEF d99ef9a8\n", registers => { rdx => 0x3f8, rsp => 0x5000, rsi => 32 } },
     'echo' => {
         set => ['device.serial0.input=text:hi\r\x04'],
         out => "What you type comes back; Ctrl-D ends.\r\nhi\r\n\r\nbye\r\n",

@@ -23,7 +23,9 @@ sub disk {
     substr($disk, 512 * 21, 512 * 11) = "\0" x (512 * 11) if !defined $letters;
     return $disk;
 }
-my $said = sprintf "ABCDEF %08x\n", unpack '%32V*', disk();
+my $sum = 0;
+$sum += $_ for unpack '(Vx60)*', disk();
+my $said = sprintf "ABCDEF %08x\n", $sum & 0xffffffff;
 
 sub fresh { unlink glob('*'); spew('disk.img', $raw) }
 

@@ -38,7 +38,7 @@ sub may_skip {
 	return <$in> =~ /^# invisible: exits|^cs\.dpl = 3/m;
 }
 
-# Each walk in a folder of its own, two at a time: they take longer than all other tests.
+# Each walk in a folder of its own, three at a time: they take longer than all other tests.
 sub walk {
 	my ($folder, $config, $mode, @set) = @_;
 	my $pid = fork // die "fork: $!";
@@ -70,7 +70,7 @@ sub reap {
 for my $number (0 .. $#jobs) {
 	my ($config, $mode) = @{ $jobs[$number] };
 	my ($name) = $config =~ m{([^/]+)\.ini$};
-	reap() while keys %running >= 2;
+	reap() while keys %running >= 3;
 	$running{ walk($number, $config, $mode, @{ $set{$name} // [] }) } = $number;
 }
 reap() while %running;

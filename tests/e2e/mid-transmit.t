@@ -24,12 +24,9 @@ output = stdio
 INI
 
 my @sent = map { $_ & 0xff } 0 .. 150000;
-open my $out, '-|', "exec $minivmm -c stall.ini --until hlt --save mid.snap </dev/null 2>err" or die "$minivmm: $!";
-for (1 .. 200) {
-    last if -e 'mid.snap';
-    select undef, undef, undef, 0.05;
-}
-ok(-e 'mid.snap', 'the guest runs to its end while nobody reads');
+my $pid = open my $out, '-|', "exec $minivmm -c stall.ini --until hlt --save mid.snap </dev/null 2>err" or die "$minivmm: $!";
+# To one that is read it would send for ever.
+ok(until_true(sub { -e 'mid.snap' }, 100), 'the guest runs to its end while nobody reads') or kill KILL => $pid;
 my $first = '';
 while (sysread $out, my $part, 65536) { $first .= $part }
 close $out;
@@ -51,10 +48,7 @@ unlink 'mid.snap';
 my $length = 300000;
 open $out, '-|', "exec $minivmm -c $configs/virtio.ini --set vm.memory=512K --set cpu.rdi=$length --until hlt --save mid.snap </dev/null 2>err"
     or die "$minivmm: $!";
-for (1 .. 200) {
-    last if -e 'mid.snap';
-    select undef, undef, undef, 0.05;
-}
+until_true { -e 'mid.snap' } 100;
 $first = '';
 while (sysread $out, my $part, 65536) { $first .= $part }
 close $out;
