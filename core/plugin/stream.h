@@ -111,7 +111,7 @@ const char *stream_file(const struct stream_end *end);
  * and leaves it unconnected when the machine ends meanwhile.
  */
 int stream_open(struct stream *stream, bool restored);
-/* The device has started, and may be told of input that is there already. */
+/* The device has started, and may be told of input that is there already: at once where it was waited for. */
 void stream_start(struct stream *stream);
 /* Delivers what the reader takes without being waited for. */
 void stream_flush(struct stream *stream);

@@ -268,7 +268,10 @@ stream_start(struct stream *stream)
 	pthread_mutex_lock(&stream->lock);
 	stream->want_readable = true;
 	pthread_mutex_unlock(&stream->lock);
-	loop_defer(stream->hub->loop, &stream->deferred);
+	if (stream->wait_input) /* before the machine runs: that is what it was waited for */
+		stream_run(&stream->deferred);
+	else
+		loop_defer(stream->hub->loop, &stream->deferred);
 }
 
 static void

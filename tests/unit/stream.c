@@ -631,6 +631,20 @@ waiting_for_input(void **state)
 	assert_false(stream_awaits_input(&bench.stream));
 }
 
+/* The device has what was waited for before the loop goes on, and the machine with it. */
+static void
+input_waited_for_comes_first(void **state)
+{
+	bench_open("none", "text:8K");
+	loop_quiet(&bench.loop, true);
+	stream_start(&bench.stream);
+	assert_int_equal(bench.readable, 0);
+	bench.stream.wait_input = true;
+	stream_start(&bench.stream);
+	assert_int_equal(bench.readable, 1);
+	assert_takes("8K");
+}
+
 static void *
 read_late(void *context)
 {
@@ -716,6 +730,7 @@ main(void)
 		TEST(readable_comes_once_for_each_time_it_was_asked_for),
 		TEST(a_bare_pause),
 		TEST(waiting_for_input),
+		TEST(input_waited_for_comes_first),
 		TEST(closing_waits_for_a_slow_reader),
 		TEST(closing_can_be_interrupted),
 	};
