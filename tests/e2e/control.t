@@ -282,12 +282,13 @@ for my $round (1 .. 3) {
     push @first, $control->request('memory 0x8000 0x68')->{bytes};
     $control->request('resume');
 }
-until_true { my ($first) = heard($process) =~ /^(tick .*\n)/m; (() = heard($process) =~ /\Q$first\E/g) >= 4 }
+# What a tick has seen written depends on how busy the host is; its number does not.
+until_true { my ($first) = heard($process) =~ /^(tick \w+ )/m; (() = heard($process) =~ /\Q$first\E/g) >= 4 }
     or diag(explain($control->request('status'), $control->request('registers'), $control->request('device serial0')));
 is($first[$_], $first[0], "reset $_: its memory is the snapshot's") for 1, 2;
 is($control->request('quit')->{ok}, 1, 'quit');
 ($status, $out, $err) = finish($process);
-my ($line) = $out =~ /^(tick .*)\n/m;
+my ($line) = $out =~ /^(tick \w+ )/m;
 is(scalar(() = $out =~ /\Q$line\E/g), 4, 'after each reset the same ticks come again') || diag($out);
 unlike($out, qr/corrupt/, 'and memory is whole');
 
