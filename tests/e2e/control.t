@@ -269,8 +269,9 @@ $process = start([ $minivmm, '-r', 'a.snap', '--log', 'warn', set('control.socke
 $control = Control->connect('vm.sock');
 ok($control && $control->request('status')->{ok}, 'is replaced');
 my @first;
+my $before = 0;    # bytes said before the last reset
 for my $round (1 .. 3) {
-    until_true { (my @seen = heard($process) =~ /^tick .*\n/mg) >= 4 * $round };
+    until_true { (my @seen = substr(heard($process), $before) =~ /^tick .*\n/mg) >= 4 };
     # Who asks how the machine is doing looks at the pages that were written: a reset must know of these as well.
     $control->request('status');
     $control->request('pause');
@@ -280,6 +281,7 @@ for my $round (1 .. 3) {
     unlike($differs, qr/^memory/m, "reset, $round: all of memory is as it was");
     is($control->request('status')->{state}, 'paused', 'it stays paused');
     push @first, $control->request('memory 0x8000 0x68')->{bytes};
+    $before = length heard($process);
     $control->request('resume');
 }
 # What a tick has seen written depends on how busy the host is; its number does not.
