@@ -9,6 +9,7 @@
 
 #include "base/fields.h"
 #include "base/log.h"
+#include "machine/bind.h"
 
 #define PAUSE_DEADLINE 1000000000ull /* ns that a device may take to finish what is in flight */
 
@@ -357,7 +358,11 @@ devices_pause(struct devices *devices)
 	for (size_t i = 0; i < devices->count; i++) {
 		struct device *d = &devices->list[i];
 
-		if (!d->plugin.descriptor.pause || !d->started || d->paused)
+		if (!d->started || d->paused)
+			continue;
+		for (struct device_bind *b = d->binds; b; b = b->next)
+			bind_tell(&b->bind);
+		if (!d->plugin.descriptor.pause)
 			continue;
 		d->paused = true;
 		d->pending = true; /* minivmm_paused() may come before pause returns */

@@ -13,14 +13,21 @@
 
 #include "card.h"
 
-static int
-net_notify(struct minivmm_device *dev, uint32_t queue)
+/* The back end is to know what the driver can take. */
+static void
+net_agree(struct minivmm_device *dev)
 {
 	struct net *n = minivmm_state(dev);
 
 	if (n->back && n->kind->agreed && n->agreed != n->virtio.driver_features)
 		n->kind->agreed(n->back, n->virtio.driver_features);
 	n->agreed = n->virtio.driver_features;
+}
+
+static int
+net_notify(struct minivmm_device *dev, uint32_t queue)
+{
+	net_agree(dev);
 	if (queue == RECEIVE)
 		net_drain(dev);
 	else
@@ -256,6 +263,8 @@ net_start(struct minivmm_device *dev, const struct minivmm_start *start)
 	n->virtio.budget = VIRTIO_BUDGET;
 	if (net_connect(dev, start->reason != MINIVMM_FRESH))
 		return -1;
+	if (n->virtio.status & VIRTIO_DRIVER_OK)
+		net_agree(dev);
 	return virtio_again(dev, 0);
 }
 
@@ -392,7 +401,7 @@ static const struct minivmm_field fields[] = {
 static const struct minivmm_plugin net = {
 	.name = "virtio-net",
 	.summary = "a virtio network card",
-	.state_version = 1,
+	.state_version = VIRTIO_STATE,
 	.state_size = sizeof(struct net),
 	.options = options,
 	.ranges = ranges,

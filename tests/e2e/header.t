@@ -116,4 +116,26 @@ is("$status:$out$err", '0:', 'a plugin in C++');
 ($status, $out, $err) = run([ $minivmm, 'plugins', './thing.so' ]);
 like("$status:$out", qr/\A0:thing: everything\n.*^  kind +enum +few +help \(few, many\)\n.*^  bytes +u8\[4\] .*since version 2/ms, 'which loads');
 
+# A table without its end is found out when the plugin is loaded, whatever lies behind it, unless that is an end as well.
+my $told = 0;
+for my $table (qw(options registers ranges timers streams watches posts fields)) {
+    my $text = $everything =~ s/= "thing"/= "endless"/r;
+    $text =~ s/(struct minivmm_\w+ $table\[\] = \{.*?),\s*MINIVMM_END/$1/s or die $table;
+    for my $flags ('-O0', '-O2', '-O2 -fdata-sections') {
+        spew('endless.c', $text);
+        ($status, $out, $err) = run([ qw(cc -std=gnu11 -shared -fPIC -o endless.so), split(' ', $flags), "-I$top/core/include", 'endless.c' ]);
+        is("$status:$out$err", '0:', "no end of $table: it compiles with $flags");
+        my @loaded = run([ $minivmm, 'plugins', './endless.so' ]);
+        my $name = $table eq 'registers' ? 'ranges' : $table;
+        if ($loaded[0] == 110) {
+            like($loaded[2], qr/\Aminivmm: plugin \.\/endless\.so \(.*\): its table of $name\b.* has no end; close it with MINIVMM_END\n\z/, 'which is told');
+            $told++;
+        } else {
+            is("$loaded[0]:$loaded[1]", '0:' . ((run([ $minivmm, 'plugins', './thing.so' ]))[1] =~ s/thing(?=:|\.so)/endless/gr),
+                'but there are zeros');
+        }
+    }
+}
+cmp_ok($told, '>', 12, "most are told: $told of 24");
+
 done_testing;
