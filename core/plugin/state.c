@@ -330,7 +330,7 @@ load_streams(struct device *d, const struct record *group, char *why, size_t why
 			    ? config_option_find(d->config, d->plugin.descriptor.streams[i].input)
 			    : NULL;
 		if (d->all->flags & DEVICES_DETACHED ||
-		    (input && !strcmp(input->place.file, "--set")))
+		    (input && !strcmp(input->place.file, CONFIG_SET)))
 			continue;
 		if (!mutant("stream", name) &&
 		    stream_load(&d->streams[i].stream, &stream, why, why_size))

@@ -794,40 +794,42 @@ minivmm_get_end(struct minivmm_device *dev, struct minivmm_reader *reader)
 				      char nothing;                                                \
 			      })))
 /* A number's type, or 0. */
-#define MINIVMM_NUMBER(structure, member)                                                          \
+#define MINIVMM_NUMBER_OF(structure, member)                                                       \
 	_Generic(&((structure *)0)->member, uint8_t *: MINIVMM_U8, uint16_t *: MINIVMM_U16,        \
 		 uint32_t *: MINIVMM_U32, uint64_t *: MINIVMM_U64, bool *: MINIVMM_BOOL, default: 0)
 /* The type of an array's elements, or of what a pointer points to, which it decays to here; or 0. */
-#define MINIVMM_ELEMENT(structure, member)                                                         \
+#define MINIVMM_ELEMENT_OF(structure, member)                                                      \
 	_Generic(((structure *)0)->member, uint8_t *: MINIVMM_U8, uint16_t *: MINIVMM_U16,         \
 		 uint32_t *: MINIVMM_U32, uint64_t *: MINIVMM_U64, bool *: MINIVMM_BOOL, default: 0)
 #define MINIVMM_IS_POINTER(structure, member)                                                      \
 	_Generic(&((structure *)0)->member, uint8_t * * : 1, uint16_t * * : 1, uint32_t * * : 1,   \
 		 uint64_t * * : 1, bool ** : 1, default : 0)
-#define MINIVMM_OTHER(structure, member)                                                           \
+#define MINIVMM_OTHER_OF(structure, member)                                                        \
 	_Generic(&((structure *)0)->member, const char **: MINIVMM_STRING,                         \
 		 struct minivmm_irq *: MINIVMM_IRQ, default: 0)
 #define MINIVMM_OPTION_TYPE(structure, member)                                                     \
-	MINIVMM_ASSURED(MINIVMM_NUMBER(structure, member) + MINIVMM_OTHER(structure, member),      \
-			MINIVMM_NUMBER(structure, member) + MINIVMM_OTHER(structure, member),      \
-			MINIVMM_NO_OPTION)
+	MINIVMM_ASSURED(                                                                           \
+	    MINIVMM_NUMBER_OF(structure, member) + MINIVMM_OTHER_OF(structure, member),            \
+	    MINIVMM_NUMBER_OF(structure, member) + MINIVMM_OTHER_OF(structure, member),            \
+	    MINIVMM_NO_OPTION)
 #define MINIVMM_FIELD_TYPE(structure, member)                                                      \
-	MINIVMM_ASSURED(MINIVMM_NUMBER(structure, member) + MINIVMM_ELEMENT(structure, member),    \
-			MINIVMM_NUMBER(structure, member) + MINIVMM_ELEMENT(structure, member) &&  \
-			    !MINIVMM_IS_POINTER(structure, member),                                \
-			MINIVMM_NO_FIELD)
+	MINIVMM_ASSURED(                                                                           \
+	    MINIVMM_NUMBER_OF(structure, member) + MINIVMM_ELEMENT_OF(structure, member),          \
+	    MINIVMM_NUMBER_OF(structure, member) + MINIVMM_ELEMENT_OF(structure, member) &&        \
+		!MINIVMM_IS_POINTER(structure, member),                                            \
+	    MINIVMM_NO_FIELD)
 #define MINIVMM_ARRAY_TYPE(structure, member)                                                      \
-	MINIVMM_ASSURED(MINIVMM_ELEMENT(structure, member),                                        \
-			MINIVMM_ELEMENT(structure, member) &&                                      \
+	MINIVMM_ASSURED(MINIVMM_ELEMENT_OF(structure, member),                                     \
+			MINIVMM_ELEMENT_OF(structure, member) &&                                   \
 			    !MINIVMM_IS_POINTER(structure, member),                                \
 			MINIVMM_NO_ARRAY)
 #define MINIVMM_POINTER_TYPE(structure, member)                                                    \
-	MINIVMM_ASSURED(MINIVMM_ELEMENT(structure, member), MINIVMM_IS_POINTER(structure, member), \
-			MINIVMM_NO_POINTER)
+	MINIVMM_ASSURED(MINIVMM_ELEMENT_OF(structure, member),                                     \
+			MINIVMM_IS_POINTER(structure, member), MINIVMM_NO_POINTER)
 #define MINIVMM_COUNTER_TYPE(structure, member)                                                    \
-	MINIVMM_ASSURED(MINIVMM_NUMBER(structure, member),                                         \
-			MINIVMM_NUMBER(structure, member) &&                                       \
-			    MINIVMM_NUMBER(structure, member) != MINIVMM_BOOL,                     \
+	MINIVMM_ASSURED(MINIVMM_NUMBER_OF(structure, member),                                      \
+			MINIVMM_NUMBER_OF(structure, member) &&                                    \
+			    MINIVMM_NUMBER_OF(structure, member) != MINIVMM_BOOL,                  \
 			MINIVMM_NO_COUNTER)
 #define MINIVMM_AS(kind, structure, member) MINIVMM_AS_##kind(((structure *)0)->member)
 #define MINIVMM_AS_SIZE(member) _Generic((member), uint64_t : MINIVMM_SIZE)
