@@ -360,7 +360,7 @@ static const struct minivmm_option options[] = {
 		       "udp:0.0.0.0:53:53",
 		       .flags = MINIVMM_HOST),
 	{ .name = "restrict",
-	  .type = MINIVMM_TYPE_OF(struct net, restricted),
+	  .type = MINIVMM_OPTION_TYPE(struct net, restricted),
 	  .offset = (uint32_t)offsetof(struct net, restricted),
 	  .initial = "no",
 	  .help =

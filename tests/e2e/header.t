@@ -109,6 +109,42 @@ for my $compiler (sort keys %compilers) {
     isnt($status, 0, "$compiler: a member that there is not");
 }
 
+# Nor does one that is no option, or no field of that kind; and the compiler says why.
+my %wrong = (
+    'an option is uint8_t to uint64_t, bool, const char \* or struct minivmm_irq' => [
+        [ 'OPTION(struct thing, u8' => map { "OPTION(struct thing, $_" } qw(bytes far number state) ],
+    ],
+    'a field is uint8_t to uint64_t, bool, or an array of one; MINIVMM_FIELD_POINTER is for pointers' => [
+        [ 'FIELD(struct thing, u8' => map { "FIELD(struct thing, $_" } qw(far far8 irq text number state table) ],
+    ],
+    'MINIVMM_FIELD_COUNTED is for an array of uint8_t to uint64_t or bool' => [
+        [ 'FIELD_COUNTED(struct thing, counted' => map { "FIELD_COUNTED(struct thing, $_" } qw(far u8 numbers) ],
+    ],
+    'MINIVMM_FIELD_POINTER is for a pointer to uint8_t to uint64_t or bool' => [
+        [ 'FIELD_POINTER(struct thing, far' => map { "FIELD_POINTER(struct thing, $_" } qw(bytes u64 text state) ],
+    ],
+    'a counter is uint8_t to uint64_t' => [
+        [ 'counted, count)' => 'counted, flag)', 'counted, bytes)' ],
+        [ 'far, far_count)' => 'far, flag)', 'far, far)' ],
+    ],
+);
+my $more = $everything =~ s/^struct thing \{\K/ uint8_t *far8; int number, numbers[4]; struct { int x; } state; uint8_t table[2][2];/mr;
+for my $compiler (sort keys %compilers) {
+    my ($status, $out, $err) = compiles($compiler, $more, '-Wno-unused-parameter');
+    is("$status:$out", '0:', "$compiler: more members") or diag($err);
+    for my $message (sort keys %wrong) {
+        for my $case (@{ $wrong{$message} }) {
+            my ($right, @wrong) = @$case;
+            for my $wrong (@wrong) {
+                my $text = $more;
+                substr($text, index($text, $right), length $right) = $wrong;
+                ($status, $out, $err) = compiles($compiler, $text, '-Wno-unused-parameter');
+                ok($status && $err =~ /$message/, "$compiler: no $wrong") or diag("$status: $err");
+            }
+        }
+    }
+}
+
 # What is built as C++ is a plugin like any other.
 spew('thing.cc', $everything);
 my ($status, $out, $err) = run([ qw(c++ -std=c++20 -shared -fPIC -o thing.so), "-I$top/core/include", 'thing.cc' ]);
