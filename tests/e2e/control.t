@@ -7,6 +7,8 @@ use warnings;
 use lib 'tests/lib';
 
 use Control;
+use Errno;
+use IO::Select;
 use IO::Socket::UNIX;
 use JSON::PP;
 use Minivmm;
@@ -290,6 +292,32 @@ is($control->request('quit')->{ok}, 1, 'quit');
 my ($line) = $out =~ /^(tick .*)\n/m;
 is(scalar(() = $out =~ /\Q$line\E/g), 4, 'after each reset the same ticks come again') || diag($out);
 unlike($out, qr/corrupt/, 'and memory is whole');
+
+# A child that writes a snapshot, to somebody who does not read it, keeps none of the machine's connections: who is hung
+# up on knows that at once.
+{
+    $process = start([ @live, set('snapshot.method=fork') ]);
+    $control = Control->connect('vm.sock');
+    until_true { 5 < (() = heard($process) =~ /^tick/mg) };    # more memory is in use than a pipe holds
+    pipe my $unread, my $into or die "pipe: $!";
+    my $taker = start([ $minivmm, 'ctl', 'vm.sock', 'snapshot', '-' ], stdout => $into);
+    close $into;
+    ok(until_true(sub { slurp("/proc/$process->{pid}/task/$process->{pid}/children") }), 'a child writes');
+    my $wordy = Control->connect('vm.sock');
+    my $child = slurp("/proc/$process->{pid}/task/$process->{pid}/children");
+    $control->send('y' x 5000);
+    like($control->line(10), qr/"ok":false/, 'too long a line');
+    # What it has not read of ours makes that a reset.
+    my $read = IO::Select->new($control->{socket})->can_read(10) ? sysread $control->{socket}, my $more, 1 : 'late';
+    ok(defined $read ? $read eq 0 : $!{ECONNRESET}, 'and that was all') or diag("$read $!");
+    is(slurp("/proc/$process->{pid}/task/$process->{pid}/children"), $child, 'while the child writes on');
+    my $file = '';
+    1 while sysread $unread, $file, 65536, length $file;
+    is((finish($taker))[0], 0, 'what it writes is whole');
+    is($wordy->request('quit')->{ok}, 1, 'quit');
+    is((finish($process))[0], 0, 'the machine ends');
+    is((run([ $minivmm, '-r', '-', '--until', 'output:serial0:tick' ], stdin => $file))[0], 0, 'and is restored');
+}
 
 # What is no socket is not replaced.
 spew('vm.sock', 'mine');
