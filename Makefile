@@ -150,7 +150,9 @@ DEPS := gcc g++ libc6-dev binutils pkgconf perl libinih-dev libcmocka-dev mandoc
 	libclang-rt-14-dev nbdkit
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 deps-linux: DEPS += qemu-system-x86 cpio kmod xz-utils zstd lz4
-deps deps-linux: ## install what is missing (Debian); deps-linux: what check-linux needs as well
+deps: ## install what is missing (Debian)
+deps-linux: ## and what check-linux needs as well
+deps deps-linux:
 	@missing=$$(for p in $(DEPS) $$(cat plugins/*.packages plugins/*/packages 2>/dev/null); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
 	if [ -n "$$missing" ]; then $(SUDO) apt-get update -qq && \
 		DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
