@@ -68,7 +68,12 @@ is_deeply($control->request('devices')->{devices}[1], { name => 'exit0', plugin 
 my $serial = $control->request('device serial0');
 is("$serial->{name} $serial->{plugin}", 'serial0 serial', 'device');
 is($serial->{state}{fcr} // $serial->{state}{FCR} // 1, 1, 'device: what the guest has set');
-like($control->request('device serial9')->{error}, qr/there is no device serial9/, 'device: none of that name');
+like($control->request('device serial9')->{error}, qr/there is no device serial9; did you mean serial0\?$/, 'device: none of that name');
+like($control->request('device x')->{error}, qr/there is no device x; the command devices lists them$/, 'nor one like that');
+my ($registers_status, $registers) = ctl('vm.sock', 'registers');
+like("$registers_status:$registers", qr/\A0:vcpu: 0\n.*^  rip: 0x([0-9a-f]+) \(\d+\)\n.*^  cs\.base: 0x0 \(0\)\n/ms, 'registers in hex, for people');
+my ($rip) = $registers =~ /^  rip: (.*)/m;
+is($rip, sprintf('0x%x (%d)', ($rip =~ /\((\d+)\)/) x 2), 'of the same number');
 ($status, $out) = ctl('vm.sock', 'device', 'serial0');
 is($status, 0, 'device, for people');
 like($out, qr/^plugin: serial$/m, 'device: its plugin');
