@@ -26,6 +26,9 @@ spew('x.ini', guest('f4', "[plugins]\npath = empty:$build/tests\n\n[device a]\np
 fails([ $minivmm, '-c', 'x.ini' ],
     110, qr/x\.ini:16: plugin nosuch: no nosuch\.so in empty, \Q$build\E\/tests, more, \/.*; build it there, or name its folder/,
     'not found: the folders searched', MINIVMM_PLUGIN_PATH => 'more');
+spew('y.ini', guest('f4', "[plugins]\npath = empty:nosuch\n"));
+is(join(':', run([ $minivmm, '-c', 'y.ini' ])), "0::minivmm: warning: [plugins] path: there is no folder nosuch\n", 'a folder that is not there');
+unlink 'y.ini';
 refused('a misspelt name', "[device a]\nplugin = serail\n",
     qr/x\.ini:16: plugin serail: no serail\.so in .*; did you mean serial\? Else build it there, or name its folder/);
 fails([ $minivmm, 'plugins', 'seril' ], 110, qr/plugin seril: no seril\.so in .*; did you mean serial\? Else /, 'of plugins');
