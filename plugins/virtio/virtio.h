@@ -13,7 +13,7 @@
 #include <minivmm/plugin.h>
 #include <string.h>
 
-#define VIRTIO_QUEUES 4
+#define VIRTIO_QUEUES 9      /* four pairs, and one to control them */
 #define VIRTIO_QUEUE_MAX 256 /* descriptors of a queue, and segments of a request */
 #define VIRTIO_LENGTH                                                                              \
 	0x200 /* of the range: registers, and 256 bytes of the device's configuration */

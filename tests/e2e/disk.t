@@ -220,4 +220,18 @@ for my $snap (@late) {
     is($out, substr($said, -length $out), 'with what was still to come');
 }
 
+# Where a file system has no files without a name, one has a name that is nobody else's, for as long as it is used.
+fresh();
+mkdir 'there';
+spew('there/disk.img', $raw);
+my %none = (LD_PRELOAD => "$build/tests/preload/faultfs.so", FAULT_PATH => 'there', FAULT => 'tmpfile:1:EOPNOTSUPP');
+($status, $out, $err) = run(machine({ path => 'there/disk.img', temporary => 'yes' }), %none);
+is("$status:$out", "0:$said", 'a temporary overlay that has a name') or diag($err);
+is(names('there'), 'disk.img', 'and is gone at the end');
+($status, $out, $err) = run(machine({ path => 'there/disk.img', temporary => 'yes' }, @snap), %none);
+is("$status:$out", "0:$said", 'one that a snapshot holds') or diag($err);
+is(names('there'), 'disk.img disk.img.1', 'has a name by which it is found');
+is(slurp('there/disk.img'), $raw, 'the disk is as it was');
+says([ $minivmm, '-r', 'c.snap', '--trust' ], substr($said, 3), 'the snapshot is restored');
+
 done_testing;
