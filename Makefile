@@ -163,7 +163,9 @@ SVM_DEPS := qemu-system-x86 cpio kmod
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 deps: more = $(shell tests/svm/usable >/dev/null || echo $(SVM_DEPS))
 deps-linux: more = $(SVM_DEPS) xz-utils zstd lz4 e2fsprogs
-deps deps-linux: ## install what is missing (Debian); deps-linux: what check-linux and bench-linux need as well
+deps: ## install what is missing (Debian)
+deps-linux: ## and what check-linux and bench-linux need as well
+deps deps-linux:
 	@missing=$$(for p in $(DEPS) $(more) $$(cat plugins/*.packages plugins/*/packages 2>/dev/null); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
 	if [ -n "$$missing" ]; then $(SUDO) apt-get update -qq && \
 		DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi

@@ -11,6 +11,13 @@
 #include "base/log.h"
 #include "boot/boot.h"
 
+/* A module is one of several in its key. */
+static const char *
+boot_where(const struct config *config, const char *what, char *buffer, size_t size)
+{
+	return config_boot_where(config, strcmp(what, "module") ? what : "modules", buffer, size);
+}
+
 int
 boot_file_missing(const struct config *config, const char *name, const char *what)
 {
@@ -18,8 +25,8 @@ boot_file_missing(const struct config *config, const char *name, const char *wha
 	char where[256];
 
 	return fail(status_for(error, STATUS_USAGE), "%s: opening the %s %s: %s%s",
-		    config_where(config->boot.place, where, sizeof(where)), what, name,
-		    strerror(error), error == ENOENT ? ": is it built?" : "");
+		    boot_where(config, what, where, sizeof(where)), what, name, strerror(error),
+		    error == ENOENT ? ": is it built?" : "");
 }
 
 int
@@ -34,7 +41,7 @@ boot_file_open(struct boot_file *file, const char *name, const char *what,
 	file->fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* it may be a pipe */
 	if (file->fd < 0)
 		return boot_file_missing(config, name, what);
-	config_where(config->boot.place, where, sizeof(where));
+	boot_where(config, what, where, sizeof(where));
 	if (fstat(file->fd, &st))
 		r = fail(STATUS_IO, "%s: %s %s: %s", where, what, name, strerror(errno));
 	else if (!S_ISREG(st.st_mode))

@@ -28,7 +28,7 @@ static char *
 read_file(const struct config *config, const char *kernel, size_t takes, int *failed)
 {
 	struct boot_file file;
-	char *text = NULL;
+	char *text = NULL, where[256];
 
 	*failed = boot_file_open(&file, config->boot.cmdline_file, "cmdline_file", config);
 	if (*failed)
@@ -36,8 +36,9 @@ read_file(const struct config *config, const char *kernel, size_t takes, int *fa
 	/* What is far too long is no command line: its end need not be looked at. */
 	if (file.length > 2 * CMDLINE_MAX)
 		*failed = fail(STATUS_USAGE,
-			       "image %s: the command line in %s has %llu bytes, and this kernel "
-			       "takes %zu: shorten it",
+			       "%s: image %s: the command line in %s has %llu bytes, and this "
+			       "kernel takes %zu: shorten it",
+			       config_boot_where(config, "cmdline_file", where, sizeof(where)),
 			       kernel, file.name, (unsigned long long)file.length, takes);
 	else if (!(text = malloc(file.length + 1)))
 		*failed = fail(STATUS_HOST, "no memory for the command line");
@@ -56,7 +57,7 @@ int
 kernel_cmdline(const struct config *config, const char *kernel, size_t takes, char **result)
 {
 	const char *file = config->boot.cmdline_file;
-	char *text;
+	char *text, where[256];
 	int r = 0;
 
 	*result = NULL;
@@ -73,8 +74,9 @@ kernel_cmdline(const struct config *config, const char *kernel, size_t takes, ch
 		return 0;
 	}
 	r = fail(STATUS_USAGE,
-		 "image %s: the command line%s%s has %zu bytes, and this kernel takes %zu: shorten "
-		 "it",
+		 "%s: image %s: the command line%s%s has %zu bytes, and this kernel takes %zu: "
+		 "shorten it",
+		 config_boot_where(config, file ? "cmdline_file" : "cmdline", where, sizeof(where)),
 		 kernel, file ? " in " : "", file ? file : "", strlen(text), takes);
 	free(text);
 	return r;

@@ -131,13 +131,16 @@ load_initrd(const struct config *config, const struct boot_file *kernel, struct 
 	const struct memory_region *first = &memory->regions[0];
 	uint64_t limit = first->gpa + first->size - boot_tables_size(memory);
 	struct kernel_module initrd = { .path = config->boot.initrd };
-	int r;
+	char where[256];
+	int r, refused = 0;
 
 	if (config->boot.modules)
-		return refuse(kernel,
-			      "Linux takes no modules but its initrd: leave [boot] modules out");
+		refused = fail(
+		    STATUS_USAGE,
+		    "%s: image %s: Linux takes no modules but its initrd: leave [boot] modules out",
+		    config_boot_where(config, "modules", where, sizeof(where)), kernel->name);
 	if (!initrd.path)
-		return 0;
+		return refused;
 	if (!(params->hdr.xloadflags & XLF_CAN_BE_LOADED_ABOVE_4G) &&
 	    limit > params->hdr.initrd_addr_max + 1ull)
 		limit = params->hdr.initrd_addr_max + 1ull;
@@ -149,7 +152,7 @@ load_initrd(const struct config *config, const struct boot_file *kernel, struct 
 	params->hdr.ramdisk_size = (uint32_t)initrd.size;
 	params->ext_ramdisk_size = (uint32_t)(initrd.size >> 32);
 	entry->end = initrd.at + initrd.size;
-	return 0;
+	return refused;
 }
 
 static void
@@ -170,16 +173,16 @@ boot_linux(const struct config *config, const struct boot_file *file, struct mem
 	   struct boot_entry *entry)
 {
 	struct boot_params params = { 0 };
-	int r = read_header(file, &params);
+	int r = read_header(file, &params), more;
 
 	if (!r)
 		r = load_kernel(file, &params, memory, entry);
-	if (!r)
-		r = load_cmdline(config, file, &params, memory);
-	if (!r)
-		r = load_initrd(config, file, &params, memory, entry);
 	if (r)
 		return r;
+	r = load_cmdline(config, file, &params, memory);
+	more = load_initrd(config, file, &params, memory, entry);
+	if (r || more)
+		return r ? r : more;
 	params.hdr.type_of_loader = LOADER_OTHER;
 	params.hdr.vid_mode = 0xffff; /* normal */
 	params.acpi_rsdp_addr = config->vm.irqchip ? ACPI_AT : 0;

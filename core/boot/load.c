@@ -10,6 +10,7 @@
 #include "boot/boot.h"
 #include "boot/file.h"
 #include "boot/handover.h"
+#include "boot/kernel.h"
 
 const char *
 boot_memory_text(const struct memory *memory, char *buffer, size_t size)
@@ -31,17 +32,23 @@ boot_memory_text(const struct memory *memory, char *buffer, size_t size)
 static int
 takes_nothing(const struct config *config, const char *name)
 {
-	const char *key = config->boot.initrd         ? "initrd"
-			  : config->boot.cmdline      ? "cmdline"
-			  : config->boot.cmdline_file ? "cmdline_file"
-			  : config->boot.modules      ? "modules"
-						      : NULL;
+	const struct {
+		const char *value, *key;
+	} keys[] = { { config->boot.initrd, "initrd" },
+		     { config->boot.cmdline, "cmdline" },
+		     { config->boot.cmdline_file, "cmdline_file" },
+		     { config->boot.modules, "modules" } };
 	char where[256];
+	int r = 0;
 
-	return key ? fail(STATUS_USAGE,
-			  "%s: image %s takes no %s: it is no kernel of Linux, PVH or multiboot",
-			  config_where(config->boot.place, where, sizeof(where)), name, key)
-		   : 0;
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		if (keys[i].value)
+			r = fail(STATUS_USAGE,
+				 "%s: image %s takes no %s: it is no kernel of Linux, PVH or "
+				 "multiboot",
+				 config_boot_where(config, keys[i].key, where, sizeof(where)), name,
+				 keys[i].key);
+	return r;
 }
 
 /* The place of a flat image of length bytes, or NULL after an error. */
@@ -147,6 +154,20 @@ load_file(const struct config *config, const char *where, const struct boot_file
 	return place ? boot_file_read(file, 0, place, file->length) : -STATUS_USAGE;
 }
 
+static int
+check_modules(const struct config *config)
+{
+	struct kernel_modules modules;
+	int r = kernel_modules_list(config, &modules);
+
+	/* The first is the initrd, if there is one. */
+	for (unsigned i = config->boot.initrd != NULL; i < modules.count; i++)
+		if (modules.list[i].path && access(modules.list[i].path, R_OK))
+			r = boot_file_missing(config, modules.list[i].path, "module");
+	kernel_modules_free(&modules);
+	return r;
+}
+
 int
 boot_check_image(const struct config *config)
 {
@@ -155,28 +176,30 @@ boot_check_image(const struct config *config)
 	} files[] = { { config->boot.image, "image" },
 		      { config->boot.initrd, "initrd" },
 		      { config->boot.cmdline_file, "cmdline_file" } };
-	int r = 0;
+	int r = 0, more;
 
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
 		if (files[i].path && access(files[i].path, R_OK))
 			r = boot_file_missing(config, files[i].path, files[i].what);
-	return r;
+	more = check_modules(config);
+	return r ? r : more;
 }
 
 int
 boot_load(const struct config *config, struct memory *memory, struct boot_entry *entry)
 {
 	char buffer[256];
-	const char *where = config_where(config->boot.place, buffer, sizeof(buffer));
+	const char *where =
+	    config_boot_where(config, config->boot.code ? "code" : "image", buffer, sizeof(buffer));
 	struct boot_file file;
-	int status;
+	int status = boot_check_image(config);
 
 	if (config->boot.code) {
 		uint8_t *place;
+		int more = takes_nothing(config, "code");
 
-		status = takes_nothing(config, "code");
-		if (status)
-			return status;
+		if (status || more)
+			return status ? status : more;
 		place = flat_place(config, where, "code", config->boot.code_length, memory, entry);
 		if (!place)
 			return -STATUS_USAGE;
@@ -193,6 +216,8 @@ boot_load(const struct config *config, struct memory *memory, struct boot_entry 
 			    "%s: there is nothing to run: give [boot] an image or code",
 			    config->file);
 	}
+	if (status)
+		return status;
 	status = boot_file_open(&file, config->boot.image, "image", config);
 	if (status)
 		return status;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The last words of a crash, or of a callback that does not return when the process is to end: which device, which
- * callback, at which offset. Signal handlers are the process's, so what they need is static here.
+ * callback, at which offset of the range that the guest has accessed. Signal handlers are the process's, so what they need is static here.
  */
 #include <signal.h>
 #include <stdint.h>
@@ -91,8 +91,11 @@ say_callback(const struct bus_current *current)
 	say(current->device->name);
 	say(", callback ");
 	say(current->callback);
-	say(", offset ");
+	if (current->offset == BUS_NO_ACCESS)
+		return;
+	say(" at offset ");
 	say_hex(current->offset);
+	say(" of its range");
 }
 
 static void

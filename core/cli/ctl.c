@@ -70,9 +70,9 @@ show_commands(FILE *out, const struct json *reply)
 	return true;
 }
 
-/* Prints the reply; the exit status. */
+/* Prints the reply; the exit status. hex: what is in it is numbers of the machine's, not counts. */
 static int
-show_reply(const struct ctl *ctl, FILE *out, const char *line, bool json)
+show_reply(const struct ctl *ctl, FILE *out, const char *line, bool json, bool hex)
 {
 	struct json reply;
 	int status = ctl_reply(ctl, line, &reply);
@@ -82,7 +82,7 @@ show_reply(const struct ctl *ctl, FILE *out, const char *line, bool json)
 	if (json)
 		fprintf(out, "%s\n", line);
 	else if (!status && !show_commands(out, &reply))
-		json_show_members(out, &reply, "ok", 0);
+		json_show_members(out, &reply, "ok", 0, hex);
 	if (out == stdout && show_end(out))
 		return STATUS_IO;
 	return status;
@@ -132,7 +132,9 @@ command(struct ctl *ctl, char **words, bool json)
 		status = ctl_snapshot(ctl, line, out ? STDOUT_FILENO : -1, &reply);
 	else if (!status && !(status = ctl_send(ctl, line, -1)))
 		status = ctl_receive(ctl, &reply);
-	status = status ? -status : show_reply(ctl, out ? stderr : stdout, reply, json);
+	status = status ? -status
+			: show_reply(ctl, out ? stderr : stdout, reply, json,
+				     !strcmp(words[0], "registers"));
 	free(line);
 	free(reply);
 	return status;

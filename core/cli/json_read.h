@@ -38,6 +38,7 @@ char *json_string(const struct json *value, size_t *length);
 void json_show(FILE *out, const struct json *value);
 /* The members of an object, a line for each scalar, objects indented below their names, elements of
  * arrays on a line each. without: a member that is left out, or NULL. */
-void json_show_members(FILE *out, const struct json *object, const char *without, unsigned indent);
+void json_show_members(FILE *out, const struct json *object, const char *without, unsigned indent,
+		       bool hex);
 
 #endif

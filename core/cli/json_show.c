@@ -37,6 +37,19 @@ show_scalar(FILE *out, const struct json *value)
 	free(text);
 }
 
+/* As inspect shows a register. */
+static void
+show_hex(FILE *out, const struct json *value)
+{
+	uint64_t number;
+
+	if (json_is_u64(value, &number))
+		fprintf(out, "0x%llx (%llu)", (unsigned long long)number,
+			(unsigned long long)number);
+	else
+		show_scalar(out, value);
+}
+
 /* Items with commas between them. */
 static void
 show_inside(FILE *out, const struct json *value)
@@ -84,7 +97,8 @@ show_elements(FILE *out, const struct json *array, unsigned indent)
 }
 
 void
-json_show_members(FILE *out, const struct json *object, const char *without, unsigned indent)
+json_show_members(FILE *out, const struct json *object, const char *without, unsigned indent,
+		  bool hex)
 {
 	const char *position = NULL;
 	struct json name, value, left_out;
@@ -101,13 +115,13 @@ json_show_members(FILE *out, const struct json *object, const char *without, uns
 			if (is_open(&value))
 				fputs("none", out);
 			else
-				show_scalar(out, &value);
+				(hex && indent ? show_hex : show_scalar)(out, &value);
 			putc('\n', out);
 			continue;
 		}
 		putc('\n', out);
 		if (*value.at == '{')
-			json_show_members(out, &value, NULL, indent + 2);
+			json_show_members(out, &value, NULL, indent + 2, hex);
 		else
 			show_elements(out, &value, indent + 2);
 	}

@@ -25,7 +25,7 @@ print_option(const struct plugin_option *option)
 	if (row->max)
 		printf(" (%s to %s)", plugin_value(row, row->min, min, sizeof(min)),
 		       plugin_value(row, row->max, max, sizeof(max)));
-	if (row->flags & MINIVMM_HOST)
+	if (row->flags & MINIVMM_HOST || row->type == MINIVMM_PATH)
 		printf(" [host]");
 	putchar('\n');
 }

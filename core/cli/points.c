@@ -48,13 +48,34 @@ points_check(const struct vm *vm, const char *where, const char *text)
 	return no_device(vm, where, text);
 }
 
+static bool
+is_past(const struct machine *machine, uint64_t now)
+{
+	return machine->point.kind == POINT_TIME && machine->point.value <= now;
+}
+
 void
 points_warn_past(const struct machine *machine, const char *text)
 {
 	uint64_t now = clock_now(&machine->clock);
 
-	if (machine->point.kind == POINT_TIME && machine->point.value <= now)
+	if (is_past(machine, now))
 		log_line(MINIVMM_WARNING, NULL,
 			 "point %s is past: the VM's clock shows %llu ns already", text,
 			 (unsigned long long)now);
+}
+
+void
+points_warn_missed(const struct machine *machine, const char *text, bool saves)
+{
+	enum machine_cause cause = machine->end.cause;
+	bool guests = cause == CAUSE_HLT || cause == CAUSE_EXIT || cause == CAUSE_SHUTDOWN ||
+		      cause == CAUSE_PANIC;
+
+	if (saves)
+		log_line(MINIVMM_WARNING, NULL, "point %s was not reached: no snapshot written",
+			 text);
+	else if (guests && !is_past(machine, clock_now(&machine->clock)))
+		log_line(MINIVMM_WARNING, NULL, "point %s was not reached: the guest ended before",
+			 text);
 }

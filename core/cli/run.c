@@ -329,9 +329,8 @@ start_and_run(struct run *run)
 		points_warn_past(&run->vm.machine, run->point);
 	if (!r && !run->vm.machine.end.cause)
 		r = machine_run(&run->vm.machine);
-	if (!r && run->save && !run->reached)
-		log_line(MINIVMM_WARNING, NULL, "point %s was not reached: no snapshot written",
-			 run->point);
+	if (!r && run->point && !run->reached)
+		points_warn_missed(&run->vm.machine, run->point, run->save);
 	drive_close(&run->drive);
 	stopped = devices_stop(&run->vm.devices, &interrupted);
 	if (!r && o->registers)

@@ -177,6 +177,10 @@ config_build(struct config *config, const struct ini *ini)
 		status = r ? r : status;
 	}
 	config->boot.place = place_of(config, ini, "boot", config->boot.code ? "code" : "image");
+	config->boot.initrd_place = place_of(config, ini, "boot", "initrd");
+	config->boot.modules_place = place_of(config, ini, "boot", "modules");
+	config->boot.cmdline_place = place_of(config, ini, "boot", "cmdline");
+	config->boot.cmdline_file_place = place_of(config, ini, "boot", "cmdline_file");
 	config->snapshot.place = place_of(config, ini, "snapshot", "at");
 	if (!boot || !ini_key_find(boot, "at"))
 		config->boot.at = config->vm.memory_at;

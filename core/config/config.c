@@ -15,6 +15,24 @@ config_where(struct config_place place, char *buffer, size_t size)
 	return buffer;
 }
 
+const char *
+config_boot_where(const struct config *config, const char *key, char *buffer, size_t size)
+{
+	const struct {
+		const char *key;
+		struct config_place place;
+	} places[] = { { "initrd", config->boot.initrd_place },
+		       { "cmdline", config->boot.cmdline_place },
+		       { "cmdline_file", config->boot.cmdline_file_place },
+		       { "modules", config->boot.modules_place } };
+	struct config_place place = config->boot.place;
+
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
+		if (!strcmp(places[i].key, key) && places[i].place.file)
+			place = places[i].place;
+	return place.file ? schema_where(place, "boot", key, buffer, size) : config->file;
+}
+
 char *
 config_resolve(const struct config *config, struct config_place place, const char *path)
 {

@@ -81,6 +81,7 @@ struct config {
 		char *initrd, *cmdline, *cmdline_file;
 		char *modules;             /* PATH[:PATH], resolved; not for Linux */
 		struct config_place place; /* of image or code */
+		struct config_place initrd_place, cmdline_place, cmdline_file_place, modules_place;
 	} boot;
 	struct {
 		enum config_mode mode; /* real */
@@ -166,6 +167,9 @@ char *config_resolve(const struct config *config, struct config_place place, con
 
 /* "configs/x.ini:12" in a buffer of the caller's; the bare file when there is no line. */
 const char *config_where(struct config_place place, char *buffer, size_t size);
+/* The same for a key of [boot], by its name: "x.ini:3", "--set boot.cmdline". */
+const char *config_boot_where(const struct config *config, const char *key, char *buffer,
+			      size_t size);
 
 /*
  * Numbers and such as they are written in a config. Each returns NULL, or what is wrong with the

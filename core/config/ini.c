@@ -250,11 +250,14 @@ take_line(struct reader *r, const char *from, size_t length, char *line)
 	}
 	memcpy(line, from, length);
 	line[length] = '\0';
-	if (from > start)
+	if (from > start) {
 		SAY(r,
-		    "%.*s is indented, which would continue the line before: start it at column "
-		    "one",
+		    "%.*s is indented, which would continue the line before: a value is one line, "
+		    "and a key starts at column one",
 		    (int)strcspn(line, BLANKS "="), line);
+		if (*line != '[' && !strchr(line, '='))
+			return false; /* so it was meant */
+	}
 	if (*line == '[') {
 		take_header(r, line);
 		return false;

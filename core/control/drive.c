@@ -283,8 +283,11 @@ do_device(void *context, struct control_request *request, int argc, char **argv)
 	struct record root;
 
 	if (!device) {
-		control_fail(request, "there is no device %s; the command devices lists them",
-			     argv[1]);
+		const char *near = config_device_nearest(d->devices->config, argv[1]);
+
+		control_fail(request, "there is no device %s; %s%s%s", argv[1],
+			     near ? "did you mean " : "the command devices lists them",
+			     near ? near : "", near ? "?" : "");
 		return;
 	}
 	if (!stand_still(d, request))

@@ -126,7 +126,8 @@ bus_find(const struct bus *bus, uint32_t space, uint64_t address, uint32_t width
 struct bus_current {
 	const struct minivmm_device *device;
 	const char *callback;
-	uint64_t offset;
+	uint64_t offset; /* of the access in its range, or: */
+#define BUS_NO_ACCESS UINT64_MAX
 };
 extern _Thread_local struct bus_current bus_current;
 

@@ -21,7 +21,7 @@ device_enter(struct device *device, const char *what)
 	atomic_store(&device->said, false);
 	bus_current.device = &device->public;
 	bus_current.callback = what;
-	bus_current.offset = 0;
+	bus_current.offset = BUS_NO_ACCESS;
 }
 
 int

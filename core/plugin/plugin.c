@@ -99,6 +99,10 @@ plugin_path_init(struct plugin_path *path, const char *configured)
 			  "MINIVMM_PLUGIN_PATH",
 	};
 	r = add_folders(path, configured);
+	for (size_t i = 0; i < path->count; i++)
+		if (access(path->folders[i], F_OK))
+			log_line(MINIVMM_WARNING, NULL, "[plugins] path: there is no folder %s",
+				 path->folders[i]);
 	if (!r)
 		r = add_folders(path, getenv("MINIVMM_PLUGIN_PATH"));
 	if (!r)

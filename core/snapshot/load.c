@@ -31,9 +31,13 @@ unfit(const struct snapshot *snapshot, uint32_t tag, uint32_t index, const char 
 		snapshot_host_text(&here, here_text, sizeof(here_text));
 	record_writer_free(&writer);
 	snapshot_host_text(made, there_text, sizeof(there_text));
+	snapshot_tag_name(tag, name);
+	/* Made on one like this: it is not the host that does not fit. */
+	if (!strcmp(there_text, here_text))
+		return fail(STATUS_SNAPSHOT, "%s does not fit, section %s %u: %s", snapshot->path,
+			    name, index, why);
 	return fail(STATUS_SNAPSHOT, "%s does not fit, section %s %u: %s (made on %s; this is %s)",
-		    snapshot->path, snapshot_tag_name(tag, name), index, why, there_text,
-		    here_text);
+		    snapshot->path, name, index, why, there_text, here_text);
 }
 
 int

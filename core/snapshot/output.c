@@ -58,20 +58,38 @@ check_target(const struct output *output)
 	return 0;
 }
 
-/* Where a path leads: also a link to what is not there yet. Malloced, or NULL. */
-static char *
-follow(const char *path)
-{
-	char *target = realpath(path, NULL), link[PATH_MAX];
-	const char *slash = strrchr(path, '/');
-	ssize_t length;
+#define LINKS_MAX 40 /* of links to links, as in the kernel */
 
-	if (target || errno != ENOENT || (length = readlink(path, link, sizeof(link) - 1)) < 0)
-		return target ? target : strdup(path);
+/* What a link of this path says, from where the path begins; malloced. NULL: it is none. */
+static char *
+follow_link(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char link[PATH_MAX], *to;
+	ssize_t length = readlink(path, link, sizeof(link) - 1);
+
+	if (length < 0)
+		return NULL;
 	link[length] = '\0';
 	if (link[0] == '/' || !slash)
 		return strdup(link);
-	return asprintf(&target, "%.*s%s", (int)(slash - path + 1), path, link) < 0 ? NULL : target;
+	return asprintf(&to, "%.*s%s", (int)(slash - path + 1), path, link) < 0 ? NULL : to;
+}
+
+/* Where a path leads: also by links to what is not there yet. Malloced, or NULL. */
+static char *
+follow(const char *path)
+{
+	char *target = realpath(path, NULL), *next;
+
+	if (target || errno != ENOENT)
+		return target ? target : strdup(path);
+	target = strdup(path);
+	for (int links = 0; target && links < LINKS_MAX && (next = follow_link(target)); links++) {
+		free(target);
+		target = next;
+	}
+	return target;
 }
 
 /*

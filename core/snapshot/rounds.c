@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What a snapshot does with memory: the rounds before the stop, the stop itself, the rest. */
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -136,6 +137,18 @@ put_aside(struct capture *c)
 	return 0;
 }
 
+/*
+ * A child keeps what it says and writes through: what the machine closes meanwhile is closed, and whoever is at the other
+ * end need not wait for the child to know. (A kernel before 5.9 can't do that; he waits.)
+ */
+static void
+close_others(int kept)
+{
+	if (kept > STDERR_FILENO + 1)
+		close_range(STDERR_FILENO + 1, (unsigned)kept - 1, 0);
+	close_range(kept > STDERR_FILENO ? (unsigned)kept + 1 : STDERR_FILENO + 1, UINT_MAX, 0);
+}
+
 /* A child has the memory as it is now; it writes the last pages and is gone. */
 static int
 fork_child(struct capture *c)
@@ -155,6 +168,7 @@ fork_child(struct capture *c)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(STATUS_IO);
+	close_others(c->output.fd);
 	r = mutant("capture", "child") ? 0 : image_write(&c->image, c->todo);
 	if (r)
 		snprintf(c->image.shared->why, sizeof(c->image.shared->why), "%s", fail_text());

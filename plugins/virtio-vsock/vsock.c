@@ -344,8 +344,11 @@ vsock_event(struct minivmm_device *dev)
 	struct vsock *s = minivmm_state(dev);
 	const uint32_t event = EVENT_TRANSPORT_RESET;
 	struct virtio_request request;
+	bool pending = s->virtio.pending[EVENT];
+	int r = s->gone ? virtio_pop(dev, &s->virtio, EVENT, &request) : 0;
 
-	if (!s->gone || virtio_pop(dev, &s->virtio, EVENT, &request) <= 0)
+	s->virtio.pending[EVENT] = pending; /* a machine that was not restored has not looked */
+	if (r <= 0)
 		return;
 	s->gone = false;
 	if (virtio_copy(dev, &s->virtio, &request, true, 0, (void *)&event, sizeof(event)) >= 0)

@@ -64,7 +64,7 @@ struct virtio {
 #define VIRTIO_STATE 2u /* the state's version: a plugin's own is that, or a later one */
 #define VIRTIO_FIELD(structure, member, ...)                                                       \
 	{                                                                                          \
-		.name = #member, .type = MINIVMM_FIELD_TYPE(struct virtio, member),                   \
+		.name = #member, .type = MINIVMM_FIELD_TYPE(struct virtio, member),                \
 		.offset =                                                                          \
 		    (uint32_t)(offsetof(structure, virtio) + offsetof(struct virtio, member)),     \
 		.count = MINIVMM_COUNT_OF(struct virtio, member), __VA_ARGS__                      \

@@ -7,6 +7,8 @@ use warnings;
 use lib 'tests/lib';
 
 use Control;
+use Errno;
+use IO::Select;
 use IO::Socket::UNIX;
 use JSON::PP;
 use Minivmm;
@@ -66,7 +68,12 @@ is_deeply($control->request('devices')->{devices}[1], { name => 'exit0', plugin 
 my $serial = $control->request('device serial0');
 is("$serial->{name} $serial->{plugin}", 'serial0 serial', 'device');
 is($serial->{state}{fcr} // $serial->{state}{FCR} // 1, 1, 'device: what the guest has set');
-like($control->request('device serial9')->{error}, qr/there is no device serial9/, 'device: none of that name');
+like($control->request('device serial9')->{error}, qr/there is no device serial9; did you mean serial0\?$/, 'device: none of that name');
+like($control->request('device x')->{error}, qr/there is no device x; the command devices lists them$/, 'nor one like that');
+my ($registers_status, $registers) = ctl('vm.sock', 'registers');
+like("$registers_status:$registers", qr/\A0:vcpu: 0\n.*^  rip: 0x([0-9a-f]+) \(\d+\)\n.*^  cs\.base: 0x0 \(0\)\n/ms, 'registers in hex, for people');
+my ($rip) = $registers =~ /^  rip: (.*)/m;
+is($rip, sprintf('0x%x (%d)', ($rip =~ /\((\d+)\)/) x 2), 'of the same number');
 ($status, $out) = ctl('vm.sock', 'device', 'serial0');
 is($status, 0, 'device, for people');
 like($out, qr/^plugin: serial$/m, 'device: its plugin');
@@ -293,6 +300,32 @@ is($control->request('quit')->{ok}, 1, 'quit');
 my ($line) = $out =~ /^(tick \w+ )/m;
 is(scalar(() = $out =~ /\Q$line\E/g), 4, 'after each reset the same ticks come again') || diag($out);
 unlike($out, qr/corrupt/, 'and memory is whole');
+
+# A child that writes a snapshot, to somebody who does not read it, keeps none of the machine's connections: who is hung
+# up on knows that at once.
+{
+    $process = start([ @live, set('snapshot.method=fork') ]);
+    $control = Control->connect('vm.sock');
+    until_true { 5 < (() = heard($process) =~ /^tick/mg) };    # more memory is in use than a pipe holds
+    pipe my $unread, my $into or die "pipe: $!";
+    my $taker = start([ $minivmm, 'ctl', 'vm.sock', 'snapshot', '-' ], stdout => $into);
+    close $into;
+    ok(until_true(sub { slurp("/proc/$process->{pid}/task/$process->{pid}/children") }), 'a child writes');
+    my $wordy = Control->connect('vm.sock');
+    my $child = slurp("/proc/$process->{pid}/task/$process->{pid}/children");
+    $control->send('y' x 5000);
+    like($control->line(10), qr/"ok":false/, 'too long a line');
+    # What it has not read of ours makes that a reset.
+    my $read = IO::Select->new($control->{socket})->can_read(10) ? sysread $control->{socket}, my $more, 1 : 'late';
+    ok(defined $read ? $read eq 0 : $!{ECONNRESET}, 'and that was all') or diag("$read $!");
+    is(slurp("/proc/$process->{pid}/task/$process->{pid}/children"), $child, 'while the child writes on');
+    my $file = '';
+    1 while sysread $unread, $file, 65536, length $file;
+    is((finish($taker))[0], 0, 'what it writes is whole');
+    is($wordy->request('quit')->{ok}, 1, 'quit');
+    is((finish($process))[0], 0, 'the machine ends');
+    is((run([ $minivmm, '-r', '-', '--until', 'output:serial0:tick' ], stdin => $file))[0], 0, 'and is restored');
+}
 
 # Input that is given to a restored machine is there again after a reset.
 run([ $minivmm, '-c', "$configs/echo.ini", '--until', 'output:serial0:ends.', '--save', 'echo.snap', '--log', 'error', set('device.serial0.input=none') ]);

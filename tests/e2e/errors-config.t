@@ -157,6 +157,27 @@ spew('x.ini', join "\n", @many);
 is(join(' ', sort { $a <=> $b } map { /x\.ini:(\d+): / } split /\n/, $err), '5 7 8 10 13 16 17 18 23 26',
     'without mistakes in the text the rest is said as well') or diag($err);
 
+# What is to be loaded, and what is loaded with it: each at its own line, all of it.
+for my $case (
+    [ "image = no.bin\ninitrd = no.initrd\ncmdline_file = no.txt\nmodules = no.one:x.ini:no.two\n", '4 5 6 7 7' ],
+    [ "code = f4\ninitrd = x.ini\ncmdline = quiet\nmodules = x.ini\n", '5 6 7' ],
+    [ "code = f4\ninitrd = no.initrd\ncmdline = quiet\n", '5 5 6' ],
+    [ "image = $top/guests/bzimage.bin\ncmdline = " . 'x' x 180 . "\nmodules = x.ini\n", '5 6',
+        '--set', 'vm.memory=4M', '--set', 'boot.cmdline=' . 'x' x 3000 ],
+  ) {
+    my ($text, $lines, @set) = @$case;
+    spew('x.ini', $boot . $text);
+    ($status, $out, $err) = run([ $minivmm, '-c', 'x.ini', @set ]);
+    is("$status:$out", '110:', 'mistakes in [boot]');
+    is(join(' ', map { /x\.ini:(\d+): / ? $1 : /--set boot\.cmdline: / ? 5 : '?' } sort split /\n/, $err), $lines, 'all are said, each where it is')
+        or diag($err);
+}
+for my $set ([ 'boot.cmdline=quiet' => 'takes no cmdline' ], [ 'boot.initrd=no.initrd' => 'opening the initrd no.initrd' ]) {
+    my ($key) = split /=/, $set->[0];
+    ($status, $out, $err) = run([ $minivmm, '-c', "$configs/simple.ini", '--set', $set->[0] ]);
+    like($err, qr/^minivmm: --set \Q$key\E: .*\Q$set->[1]\E/, "--set $set->[0] is blamed, and no line");
+}
+
 # --check looks without running: what is right, and what is wrong.
 spew('x.ini', guest('b0 41 ee f4', "[snapshot]\nat = hlt\nfile = x.snap\n"));
 ($status, $out, $err) = run([ $minivmm, '-c', 'x.ini', '--check', '--set', 'vm.memory_file=ram.img' ]);

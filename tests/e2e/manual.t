@@ -155,7 +155,7 @@ period = 60s
 output = stdio
 END
 like(join(':', run([ $minivmm, '-c', 'metronome.ini' ])), qr/\A0:(?:tick\n)+:\z/, 'and runs');
-mkdir 'x';
+mkdir $_ for 'x', 'my-plugins';
 symlink "$top/$_", $_ for qw(configs guests);
 spew('x/four.ini', example(part($text{config}, 'DESCRIPTION'), '# says 4', 'output = stdio'));
 is(join(':', run([ $minivmm, '-c', 'x/four.ini' ])), "0:4\n:", 'minivmm.ini.5: its first example says 4');

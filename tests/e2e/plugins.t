@@ -60,6 +60,11 @@ is(scalar(() = $once =~ /^  serial /mg), scalar(() = $list =~ /^  serial /mg), '
 ($status, $out) = run([ $minivmm, 'plugins', 'mmio-logger' ]);
 like($out, qr/^  size +size .*\(1 to 64M\)$/m, 'a size');
 
+($status, $out) = run([ $minivmm, 'plugins', 'virtio-blk' ]);
+like($out, qr/^  path +path .* \[host\]$/m, 'a path may differ after a restore');
+($status, $out) = run([ $minivmm, 'plugins', 'virtio-vsock' ]);
+like($out, qr/^  path +path .* \[host\]$/m, 'whether its plugin says so or not');
+
 # A snapshot by one state version, restored by another: a field more gets its initial value; a field less is refused.
 for my $version (1, 2) {
     mkdir "v$version";

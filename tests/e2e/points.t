@@ -78,14 +78,15 @@ is_deeply([ @{ go(@run, '--until', 'rip:0x1000:2') }{qw(status out cause)} ], [ 
 is_deeply([ @{ go(@run, '--at', 'pio:0x80', '--save', 'z.snap') }{qw(status out)} ], [ 0, 'abc' ], 'nor this one');
 ok(!-e 'z.snap', 'nothing is saved');
 
-# If that was to be a snapshot, it is told.
+# It is told.
 sub said_of { return (run([ @_ ]))[2] =~ s/^minivmm: warning: nobody answers .*\n//gmr }
 my @warn = ($minivmm, '-c', 'abc.ini', '--log', 'warn');
 is(said_of(@warn, '--at', 'pio:0x81', '--save', 'z.snap'),
     "minivmm: warning: point pio:0x81 was not reached: no snapshot written\n", 'a snapshot that was not written');
 is(said_of(@warn, '--until', 'pio:0x81', '--save', 'z.snap'),
     "minivmm: warning: point pio:0x81 was not reached: no snapshot written\n", 'with --until as well');
-is(said_of(@warn, '--until', 'rip:0x1000:2'), '', 'an end that did not come is nothing');
+is(said_of(@warn, '--until', 'rip:0x1000:2'), "minivmm: warning: point rip:0x1000:2 was not reached: the guest ended before\n",
+    'an end that did not come');
 go(@run, '--until', 'access:3', '--save', 'x.snap');
 like(said_of($minivmm, '-r', 'x.snap', '--log', 'warn', '--until', 'time:1ns'),
     qr/\Aminivmm: warning: point time:1ns is past: the VM's clock shows \d+ ns already\n\z/, 'a time that is past');

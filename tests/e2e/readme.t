@@ -50,6 +50,7 @@ for (my $i = 0; $i < @blocks; $i += 2) {
 is($c, 1, 'one plugin');
 cmp_ok($commands, '>', 8, 'commands');
 
+mkdir 'my-plugins';
 my ($status, $out, $err) = run([ './minivmm', '-c', 'all.ini' ]);
 is("$status:$out:$err", "0:2\n:minivmm: snapshot written to all.snap\n", 'the config with everything runs');
 

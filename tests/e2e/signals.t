@@ -172,7 +172,7 @@ sub faulty {
 }
 SKIP: {
     skip 'a sanitizer ends it in its own way', 12 if $build =~ /[at]san/;
-    my $where = 'in device a, callback write, offset 0x2: the plugin is at fault';
+    my $where = 'in device a, callback write at offset 0x2 of its range: the plugin is at fault';
     for (
         [ crash => 1011, qr/SIGSEGV at 0x0 $where/ ],
         [ abort => 1006, qr/SIGABRT $where/ ],
@@ -198,7 +198,7 @@ for my $signal (POSIX::SIGALRM, POSIX::SIGUSR2, POSIX::SIGRTMAX) {
 }
 
 # A callback that does not return, on a vCPU's thread and on the main thread.
-for ([ hang => SIGINT, 'SIGINT', 'write, offset 0x2' ], [ 'hang-start' => SIGTERM, 'SIGTERM', 'start, offset 0x0' ]) {
+for ([ hang => SIGINT, 'SIGINT', 'write at offset 0x2 of its range' ], [ 'hang-start' => SIGTERM, 'SIGTERM', 'start' ]) {
     next if $build =~ /tsan/ && $_->[0] eq 'hang-start';    # ThreadSanitizer holds signals back from a loop
     my ($in, $signal, $name, $callback) = @$_;
     my ($terminal, $process) = faulty($in);

@@ -209,6 +209,9 @@ unharmed('other targets');
 # A link to what is not there yet stays a link.
 symlink 'out/c.snap', 'link.snap';
 ok(take('link.snap', 'simple.ini', 'rip:0x1005') && -l 'link.snap' && -f 'out/c.snap', 'through a link to nothing');
+symlink 'link.snap', 'links.snap';
+unlink 'out/c.snap';
+ok(take('links.snap', 'simple.ini', 'rip:0x1005') && -l 'links.snap' && -l 'link.snap' && -f 'out/c.snap', 'through two links to nothing');
 unlink 'out/c.snap';
 
 # A file size limit, which comes with a signal.

@@ -259,6 +259,7 @@ static const struct mistake mistakes[] = {
 	{ "[vm]\n= 1\n", WHERE "2: no key before the '='" },
 	{ "[vm]\nmemory = 1M\n\tcpus = 1\n", WHERE "3: cpus is indented, which would continue" },
 	{ " [vm]\ncpus = 1\n", WHERE "1: [vm] is indented" },
+	{ "[boot]\ncode = b0 41\n  ee f4\n", WHERE "3: ee is indented, which would continue" },
 	{ "[vm\ncpus = 1\n", WHERE "1: [vm has no ']' at its end" },
 	{ "[vm ; ]\ncpus = 1\n", WHERE "1: unknown section [vm ;]" },
 	{ "[vm] cpus = 1\n", WHERE "1: [vm]: text after the ']': cpus = 1" },

@@ -114,9 +114,9 @@ driver_begin(struct fake *f, uint32_t features, uint32_t queues)
 	driver_write(f, VIRTIO_STATUS, 15);
 }
 
-/* Makes a buffer available, of one descriptor, and notifies. */
+/* Makes a buffer available, of one descriptor, and does not tell. */
 static void
-driver_add(struct fake *f, uint32_t queue, uint64_t address, uint32_t length, bool device_writes)
+driver_put(uint32_t queue, uint64_t address, uint32_t length, bool device_writes)
 {
 	uint16_t slot = driver.next[queue] % DRIVER_SIZE;
 	struct virtio_desc d = { address, length, (uint16_t)(device_writes ? VIRTIO_DESC_WRITE : 0),
@@ -127,7 +127,24 @@ driver_add(struct fake *f, uint32_t queue, uint64_t address, uint32_t length, bo
 	memcpy(at + 0x404 + 2 * slot, &slot, 2);
 	driver.next[queue]++;
 	memcpy(at + 0x402, &driver.next[queue], 2);
+}
+
+/* The same, and notifies. */
+static inline void
+driver_add(struct fake *f, uint32_t queue, uint64_t address, uint32_t length, bool device_writes)
+{
+	driver_put(queue, address, length, device_writes);
 	driver_write(f, VIRTIO_QUEUE_NOTIFY, queue);
+}
+
+/* With event indices: which request's notification the device asks for. */
+static inline uint16_t
+driver_event(uint32_t queue)
+{
+	uint16_t event;
+
+	memcpy(&event, driver.memory + driver_queue(queue) + 0x804 + 8 * DRIVER_SIZE, 2);
+	return event;
 }
 
 /* The next buffer that the device has used: how much it wrote, and which descriptor; -1: none. */
