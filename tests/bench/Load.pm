@@ -15,7 +15,7 @@ use IO::Socket::INET;
 use POSIX qw(_exit);
 use Stock;
 
-use constant { DISK => 64 * MIB, PART => 65536 };
+use constant { DISK => 64 * MIB, PART => 65536, MS => 1000 };
 
 our @modules = qw(virtio_mmio virtio_blk virtio_net virtio_console virtio_rng);
 our $init = <<'END_OF_INIT';
@@ -40,13 +40,14 @@ END_OF_INIT
 
 # A load: its name, what the guest is to do, the bytes of a request, and which kind of server it needs on the host.
 sub loads {
+	my ($ms) = @_;
 	my @loads;
 	for (['sync', 'vda'], ['threads', 'vdb']) {
 		my ($io, $disk) = @$_;
-		push @loads, ["4 KiB random read, $io", "read /dev/$disk 4096 random 1 1000", 4096],
-		    ["4 KiB random read, 16 at once, $io", "read /dev/$disk 4096 random 16 3000", 4096],
-		    ["1 MiB sequential read, $io", "read /dev/$disk 1048576 sequential 1 128", MIB],
-		    ["1 MiB sequential write, $io", "write /dev/$disk 1048576 sequential 1 128", MIB];
+		push @loads, ["4 KiB random read, $io", "read /dev/$disk 4096 random 1 $ms", 4096],
+		    ["4 KiB random read, 16 at once, $io", "read /dev/$disk 4096 random 16 $ms", 4096],
+		    ["1 MiB sequential read, $io", "read /dev/$disk 1048576 sequential 1 $ms", MIB],
+		    ["1 MiB sequential write, $io", "write /dev/$disk 1048576 sequential 1 $ms", MIB];
 	}
 	return (map({ $_->[0] = "virtio-blk $_->[0]"; $_ } @loads),
 		['virtio-net TCP stream, sent', 'send 10.0.2.2', PART], ['virtio-net TCP stream, received', 'receive 10.0.2.2', PART]);
@@ -85,22 +86,16 @@ sub qemu_machine {
 		'-device virtio-blk-device,drive=disk1 -device virtio-blk-device,drive=disk0');
 }
 
-# A server on loopback, to which the guest's gateway leads: it takes, or gives, as many bytes a connection. Its port.
+# A server on loopback, to which the guest's gateway leads: it takes, or gives, until its peer has had enough. Its port.
 sub serve {
-	my ($what, $bytes) = @_;
+	my ($what) = @_;
 	my $listen = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1') or die "bench: no port on loopback: $!\n";
 	my $pid = fork // die "bench: fork: $!\n";
 	return ($pid, $listen->sockport) if $pid;
+	$SIG{PIPE} = 'IGNORE';
 	my $part = "\0" x PART;
 	while (my $peer = $listen->accept) {
-		my $left = $bytes;
-		while ($left > 0) {
-			my $n = $what eq 'send' ? sysread $peer, $part, PART : syswrite $peer, $part, $left < PART ? $left : PART;
-			last if !$n;
-			$left -= $n;
-		}
-		$what eq 'send' ? sysread $peer, $part, 1 : shutdown $peer, 1;
-		sysread $peer, $part, 1 if $what ne 'send';
+		1 while $what eq 'send' ? sysread $peer, $part, PART : syswrite $peer, $part;
 		close $peer;
 	}
 	_exit(0);
@@ -108,13 +103,14 @@ sub serve {
 
 # Requests a second, and exits a request.
 sub once {
-	my ($guest, $ask) = @_;
+	my ($guest, $ask, $size) = @_;
 	$guest->say($ask);
 	$guest->await_time(qr/^begin\r?\n/m);
 	my $before = $guest->counts;
 	my (undef, $said) = $guest->await_time(qr/^end (.*?)\r?\n/m);
 	my $after = $guest->counts;
-	my ($requests, $ns) = $said =~ /^\w+ (\d+) (\d+)$/ or die "bench: $guest->{name}: $ask: $said\n";
+	my ($bytes, $ns) = $said =~ /^\w+ ([1-9]\d*) (\d+)$/ or die "bench: $guest->{name}: $ask: $said\n";
+	my $requests = $bytes / $size;
 	return { speed => $requests * 1e9 / $ns, map { $_ => ($after->{$_} - $before->{$_}) / $requests } keys %$after };
 }
 
@@ -132,9 +128,10 @@ sub row_of {
 
 sub load {
 	my ($rounds) = @_;
+	my $part = pack 'Q*', 1 .. MIB / 8;
 	for my $image (@images) {
 		open my $file, '>', $image or die "bench: $image: $!\n";
-		print $file pack('Q*', 1 .. MIB / 8) for 1 .. DISK / MIB;
+		print $file $part for 1 .. DISK / MIB;
 		close $file;
 	}
 	progress('booting, with devices');
@@ -144,18 +141,18 @@ sub load {
 		$_->entered;
 	}
 	my (%pairs, @servers);
-	my @loads = loads();
+	my @loads = loads(MS);
 	for (grep { $_->[2] == PART } @loads) {
 		my ($what) = $_->[1] =~ /^(\w+)/;
-		my ($pid, $port) = serve($what, 8 * MIB);
+		my ($pid, $port) = serve($what);
 		push @servers, $pid;
-		$_->[1] .= " $port " . 8 * MIB;
+		$_->[1] .= " $port " . MS;
 	}
 	for my $round (0 .. $rounds) {
 		for my $load (@loads) {
 			progress("$load->[0], round $round");
 			my @pair;
-			$pair[$_] = once($guests[$_], $load->[1]) for $round % 2 ? (0, 1) : (1, 0);
+			$pair[$_] = once($guests[$_], @$load[1, 2]) for $round % 2 ? (0, 1) : (1, 0);
 			push @{ $pairs{ $load->[0] } }, \@pair if $round;    # the first warms up
 		}
 	}

@@ -27,7 +27,7 @@ END { kill KILL => keys %running }
 # name: of the initramfs. append: more words for the kernel.
 sub qemu_command {
 	my ($name, $append, @more) = @_;
-	return ($qemu, (map { split } '-M microvm,acpi=on,x-option-roms=off,pit=off,pic=off,rtc=on,kernel-irqchip=on',
+	return ($qemu, (map { split } '-M microvm,acpi=on,x-option-roms=off,pit=off,pic=off,rtc=on,kernel-irqchip=on,ioapic2=off',
 			'-accel kvm -cpu host -smp 1 -nodefaults -no-user-config -no-reboot -display none -serial stdio',
 			'-global virtio-mmio.force-legacy=off -m ' . MEMORY),
 		'-kernel', "$shm/vmlinuz", '-initrd', "$shm/$name.initrd", '-append', $words . $append, @more);
