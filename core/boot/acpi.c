@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* ACPI tables: what a guest's kernel is told of vCPUs, interrupt controllers and devices. */
+/*
+ * ACPI tables: what a guest's kernel is told of vCPUs, interrupt controllers and devices; and what a BIOS has for one that
+ * wants a reset.
+ */
 #include "boot/acpi.h"
 
 #include <stdio.h>
@@ -23,6 +26,8 @@
 #define FADT_8042 (1u << 1)
 #define FADT_NO_VGA (1u << 2)
 #define FADT_NO_RTC (1u << 5)
+#define RESET 1 /* what is written to the reset register */
+#define RESET_VECTOR_AT 0xffff0u
 #define CENTURY 0x32 /* where a PC's clock keeps it */
 
 struct acpi {
@@ -137,7 +142,7 @@ fadt(struct acpi *a, uint64_t dsdt_at, const struct bus_range *power)
 	memcpy(whole + 140, &dsdt_at, sizeof(dsdt_at));
 	if (power) {
 		set_register(whole + 116, power->base + MINIVMM_POWER_RESET);
-		whole[128] = 1; /* what is written there */
+		whole[128] = RESET; /* what is written there */
 		set_register(whole + 244, power->base + MINIVMM_POWER_CONTROL);
 		set_register(whole + 256, power->base + MINIVMM_POWER_STATUS);
 	}
@@ -212,6 +217,34 @@ power_range(const struct devices *devices)
 	return NULL;
 }
 
+/*
+ * Where a PC's BIOS begins. Linux jumps there, in real mode, to reset a machine of hardware-reduced ACPI without EFI: it
+ * takes that for one that EFI resets, and does not try the reset register.
+ */
+static int
+reset_vector(const struct devices *devices, const struct bus_range *power)
+{
+	/* lidt cs:[ffe0]; mov al, 0xff; lmsw ax; mov ds, ax: a fault without an interrupt table is a triple fault. */
+	uint8_t bytes[32] = { [16] = 0x2e, 0x0f, 0x01, 0x1e, 0xe0, 0xff, 0xb0,
+			      0xff,        0x0f, 0x01, 0xf0, 0x8e, 0xd8 };
+	uint8_t *code = bytes + 16;
+
+	if (power) {
+		uint16_t port = (uint16_t)(power->base + MINIVMM_POWER_RESET);
+
+		/* mov dx, port; mov al, 1; out dx, al; 1: hlt; jmp 1b */
+		memcpy(code, (uint8_t[]){ 0xba, 0, 0, 0xb0, RESET, 0xee, 0xf4, 0xeb, 0xfd }, 9);
+		memcpy(code + 1, &port, sizeof(port));
+	} else if (has_role(devices, MINIVMM_ACPI_KEYBOARD)) {
+		/* mov al, 0xfe; out 0x64, al; 1: hlt; jmp 1b */
+		memcpy(code, (uint8_t[]){ 0xb0, 0xfe, 0xe6, 0x64, 0xf4, 0xeb, 0xfd }, 7);
+	}
+	return memory_write(&devices->machine->memory, RESET_VECTOR_AT - 16, bytes, sizeof(bytes))
+		   ? fail(STATUS_USAGE, "no memory at 0x%x for a PC's reset vector",
+			  RESET_VECTOR_AT)
+		   : 0;
+}
+
 int
 acpi_write(struct devices *devices, uint32_t cpus)
 {
@@ -223,7 +256,7 @@ acpi_write(struct devices *devices, uint32_t cpus)
 	tables[1] = tables[0] ? madt(&a, cpus) : 0;
 	if (tables[1])
 		xsdt_at = xsdt(&a, tables, 2);
-	if (!xsdt_at || rsdp(&a, xsdt_at))
+	if (!xsdt_at || rsdp(&a, xsdt_at) || reset_vector(devices, power))
 		return -STATUS_USAGE;
 	devices->machine->acpi = true;
 	return 0;

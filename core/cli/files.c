@@ -11,11 +11,20 @@
 #include "base/log.h"
 #include "base/open.h"
 
-#define FILES 1024u /* of a run, at most; more are not looked at */
+#define FILES 4096u /* of a run, at most; more are not looked at */
+
+enum use {
+	READ,
+	WRITTEN,
+	ORIGIN, /* read: what the machine is restored from */
+	SAVED,  /* a snapshot replaces the name: what was restored from the old file keeps it */
+};
 
 struct file {
-	const char *option, *path;
-	bool written, exists, regular;
+	const char *option;
+	char *path;
+	enum use use;
+	bool exists, regular;
 	dev_t device;
 	ino_t inode;
 };
@@ -26,17 +35,36 @@ struct files {
 };
 
 static void
-add(struct files *files, const char *option, const char *path, bool written)
+add(struct files *files, const char *option, const char *path, enum use use)
 {
 	struct stat st = { 0 };
+	char *copy = path && *path && files->count < FILES ? strdup(path) : NULL;
 	bool exists;
 
-	if (!path || !*path || files->count == FILES)
+	if (!copy)
 		return;
 	exists = !stat(path, &st);
-	files->list[files->count++] = (struct file){
-		option, path, written, exists, S_ISREG(st.st_mode), st.st_dev, st.st_ino
-	};
+	files->list[files->count++] =
+	    (struct file){ option, copy, use, exists, S_ISREG(st.st_mode), st.st_dev, st.st_ino };
+}
+
+/* Paths with ':' between two, as options hold them that take several. */
+static void
+add_list(struct files *files, const char *option, const char *paths)
+{
+	char *copy = paths ? strdup(paths) : NULL, *rest = copy, *path;
+
+	while (copy && (path = strsep(&rest, ":")))
+		add(files, option, path, READ);
+	free(copy);
+}
+
+static void
+files_free(struct files *files)
+{
+	for (size_t i = 0; i < files->count; i++)
+		free(files->list[i].path);
+	free(files);
 }
 
 /* The folder of a path that need not exist, resolved, and its last part behind it. */
@@ -82,52 +110,108 @@ add_device(struct files *files, const struct device *device)
 	const struct minivmm_plugin *d = &device->plugin.descriptor;
 	const char *name = device->config->name;
 
-	add(files, name, device->plugin.path, false);
+	add(files, name, device->plugin.path, READ);
 	for (uint32_t i = 0; i < device->streams_ready; i++) {
-		add(files, name, stream_file(&device->streams[i].stream.in), false);
-		add(files, name, stream_file(&device->streams[i].stream.out), true);
+		add(files, name, stream_file(&device->streams[i].stream.in), READ);
+		add(files, name, stream_file(&device->streams[i].stream.out), WRITTEN);
 	}
-	for (uint32_t i = 0; device->configured && i < device->plugin.option_count; i++)
-		if (d->options[i].type == MINIVMM_PATH)
-			add(files, name,
-			    *(const char **)((char *)device->public.state + d->options[i].offset),
-			    false);
+	for (uint32_t i = 0; device->configured && i < device->plugin.option_count; i++) {
+		const struct minivmm_option *o = &d->options[i];
+		const void *value = (char *)device->public.state + o->offset;
+
+		if (o->type == MINIVMM_PATH)
+			add(files, name, *(const char *const *)value, READ);
+		else if (o->type == MINIVMM_STRING && (o->flags & MINIVMM_HOST))
+			add_list(files, name, *(const char *const *)value);
+	}
+	/* What snapshots have set since, as the layers of a disk. */
+	for (size_t i = 0; i < device->config->option_count; i++) {
+		const struct plugin_option *o =
+		    device_option(device, device->config->options[i].key);
+
+		if (o && o->row.type == MINIVMM_STRING && (o->row.flags & MINIVMM_HOST))
+			add_list(files, name, device->config->options[i].value);
+	}
 }
 
-static int
-check(const struct file *a, const struct file *b, const struct run_options *options,
-      const char *save)
+/* NULL: no memory, said. */
+static struct files *
+files_of(const struct vm *vm, const struct run_options *options, const char *save)
+{
+	struct files *files = calloc(1, sizeof(*files));
+	const struct config *config = &vm->config;
+	bool fresh = !options->restore;
+
+	if (!files) {
+		fail(STATUS_HOST, "no memory to look at the files of this run");
+		return NULL;
+	}
+	add(files, "-c", options->config, READ);
+	add(files, "-r", options->restore, ORIGIN);
+	for (const struct snapshot *s = vm->snapshot.parent; s; s = s->parent)
+		add(files, "-r", s->path, READ);
+	/* A restored machine is booted already. */
+	add(files, "[boot] image", fresh ? config->boot.image : NULL, READ);
+	add(files, "[boot] initrd", fresh ? config->boot.initrd : NULL, READ);
+	add(files, "[boot] cmdline_file", fresh ? config->boot.cmdline_file : NULL, READ);
+	add_list(files, "[boot] modules", fresh ? config->boot.modules : NULL);
+	add(files, "[vm] memory_file", fresh ? config->vm.memory_file : NULL, WRITTEN);
+	add(files, "[control] socket", config->control.socket, WRITTEN);
+	add(files, "--save", save, SAVED);
+	add(files, "--trace", options->trace, WRITTEN);
+	add(files, "--status", options->status, WRITTEN);
+	for (size_t i = 0; i < vm->devices.count; i++)
+		add_device(files, &vm->devices.list[i]);
+	return files;
+}
+
+static bool
+collide(const struct file *a, const struct file *b)
 {
 	/* Descriptors take what comes as it comes. */
 	if (open_descriptor(a->path) >= 0 && open_descriptor(b->path) >= 0)
-		return 0;
-	/* A snapshot replaces the name: what was restored from the old file keeps it. */
-	if ((!a->written && !b->written) || (a->path == options->restore && b->path == save) ||
-	    !same(a, b))
-		return 0;
-	return fail(STATUS_USAGE,
-		    "%s and %s both name the file %s: what one holds the other would destroy; give "
-		    "them files of their own",
-		    a->option, b->option, b->path);
+		return false;
+	if ((a->use == READ || a->use == ORIGIN) && (b->use == READ || b->use == ORIGIN))
+		return false;
+	return !(a->use == ORIGIN && b->use == SAVED) && same(a, b); /* ORIGIN is before all */
 }
 
 int
 files_check(const struct vm *vm, const struct run_options *options, const char *save)
 {
-	struct files list = { .count = 0 }, *files = &list;
+	struct files *files = files_of(vm, options, save);
 	int r = 0;
 
-	add(files, "-c", options->config, false);
-	add(files, "-r", options->restore, false);
-	add(files, "[boot] image", vm->config.boot.image, false);
-	add(files, "[vm] memory_file", options->restore ? NULL : vm->config.vm.memory_file, true);
-	add(files, "--save", save, true);
-	add(files, "--trace", options->trace, true);
-	add(files, "--status", options->status, true);
-	for (size_t i = 0; i < vm->devices.count; i++)
-		add_device(files, &vm->devices.list[i]);
+	if (!files)
+		return -STATUS_HOST;
 	for (size_t i = 0; i < files->count && !r; i++)
-		for (size_t j = 0; j < i && !r; j++)
-			r = check(&files->list[j], &files->list[i], options, save);
+		for (size_t j = 0; j < i && !r; j++) {
+			const struct file *a = &files->list[j], *b = &files->list[i];
+
+			if (collide(a, b))
+				r = fail(
+				    STATUS_USAGE,
+				    "%s and %s both name the file %s: what one holds the other "
+				    "would destroy; give them files of their own",
+				    a->option, b->option, b->path);
+		}
+	files_free(files);
 	return r;
+}
+
+const char *
+files_taken(const struct vm *vm, const struct run_options *options, const char *path)
+{
+	struct files *files = files_of(vm, options, NULL);
+	size_t others = files ? files->count : 0;
+	const char *option = files ? NULL : "no memory to tell which option";
+
+	if (!files)
+		return option;
+	add(files, "snapshot", path, SAVED);
+	for (size_t i = 0; i < others && others < files->count && !option; i++)
+		if (collide(&files->list[i], &files->list[others]))
+			option = files->list[i].option;
+	files_free(files);
+	return option;
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 
 #include "base/log.h"
 #include "cli/cli.h"
@@ -81,9 +82,18 @@ flatten(const struct snapshot *snapshot, const char *path)
 	struct image image = { 0 };
 	struct output output;
 	struct memory memory = memory_of(snapshot);
+	struct stat own, other;
 	uint8_t *buffer;
 	int failed = 0;
 
+	for (const struct snapshot *s = snapshot; s; s = s->parent)
+		if (!fstat(s->fd, &own) && !stat(path, &other) && own.st_dev == other.st_dev &&
+		    own.st_ino == other.st_ino)
+			return fail(
+			    STATUS_USAGE,
+			    "flatten: %s is one of the chain, and what differs from it would be "
+			    "lost; give -o a file of its own",
+			    path);
 	/* What is damaged must not get checksums that are right. */
 	for (const struct snapshot *s = snapshot; s && !failed; s = s->parent)
 		failed = snapshot_verify(s);

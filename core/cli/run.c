@@ -277,6 +277,14 @@ take_signals(struct run *run)
 	return 0;
 }
 
+static const char *
+on_taken(void *context, const char *path)
+{
+	struct run *run = context;
+
+	return files_taken(&run->vm, run->options, path);
+}
+
 static int
 start_and_run(struct run *run)
 {
@@ -299,6 +307,8 @@ start_and_run(struct run *run)
 		.capture = &run->vm.capture,
 		.method = run->vm.config.snapshot.method,
 		.origin = o->restore ? &run->vm.snapshot : NULL,
+		.taken = on_taken,
+		.context = run,
 	};
 	run->vm.machine.hooks = (struct machine_hooks){
 		.pause = on_pause,

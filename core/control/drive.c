@@ -125,6 +125,7 @@ do_snapshot(void *context, struct control_request *request, int argc, char **arg
 		.context = d,
 	};
 	bool stream = !strcmp(argv[1], "-");
+	const char *taken = stream ? NULL : d->taken(d->context, argv[1]);
 
 	for (int i = 2; i < argc; i++)
 		if (!snapshot_word(&capture, argv[i])) {
@@ -136,6 +137,13 @@ do_snapshot(void *context, struct control_request *request, int argc, char **arg
 					  ? "snapshot - needs a descriptor to write to; minivmm "
 					    "ctl hands over its stdout"
 					  : "a descriptor came with a request that names a file");
+		goto close;
+	}
+	if (taken) {
+		control_fail(request,
+			     "snapshot: %s is a file that %s uses, and would be lost; give "
+			     "the snapshot a file of its own",
+			     argv[1], taken);
 		goto close;
 	}
 	if (capture_start(d->capture, &capture))

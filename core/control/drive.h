@@ -13,9 +13,12 @@ struct drive {
 	struct capture *capture;
 	enum capture_method method;    /* of live snapshots */
 	const struct snapshot *origin; /* that the machine was restored from; NULL: it was not */
-	struct reset reset;            /* made when it is first asked for */
-	struct control_request *until; /* waits for the point; NULL: nobody does */
-	char *point;                   /* that it waits for */
+	/* What of this run uses the file at path, which is not to be replaced; NULL: nothing does. */
+	const char *(*taken)(void *context, const char *path);
+	void *context;
+	struct reset reset;                /* made when it is first asked for */
+	struct control_request *until;     /* waits for the point; NULL: nobody does */
+	char *point;                       /* that it waits for */
 	struct control_request *capturing; /* waits for the snapshot */
 	uint64_t looked;                   /* clock_host of the last look at dirty pages */
 };

@@ -26,6 +26,7 @@ struct kvm {
 	bool stopped;     /* between kvm_stop and kvm_go */
 	bool ran; /* a vCPU has: its CPUID and TSC frequency are fixed, and a load leaves them */
 	struct kvm_pit_state2 pit;
+	bool pit_put_back; /* kvm_go is to */
 	uint64_t clock;
 	struct kvm_vcpu *vcpus[KVM_VCPUS];
 	uint32_t vcpu_count;
@@ -42,6 +43,7 @@ struct kvm_vcpu {
 	struct { /* what time does to a vCPU, while stopped */
 		struct kvm_lapic_state lapic;
 		uint64_t tsc, deadline;
+		bool put_back; /* kvm_go is to, with the LAPIC */
 	} stopped;
 };
 
@@ -58,14 +60,13 @@ const char *kvm_probe(const char *path, char *buffer, size_t size);
  * milliseconds. */
 int kvm_memory(struct kvm *kvm, uint32_t slot, uint64_t gpa, uint64_t size, void *host,
 	       bool dirty_log);
-/* Fills bitmap, a bit per page of the slot that the guest wrote since the last call; (pages + 63) /
- * 64 words. */
 /*
  * A write of value, width bytes wide, at a port or an address signals an eventfd instead of being an exit; or no longer
  * does. Says nothing: 0, or -1 with errno.
  */
 int kvm_bind(struct kvm *kvm, bool port, uint64_t address, uint32_t width, uint64_t value, int fd,
 	     bool bound);
+/* Fills bitmap, a bit per page of the slot that the guest wrote since the last call; (pages + 63) / 64 words. */
 int kvm_dirty_log(struct kvm *kvm, uint32_t slot, uint64_t *bitmap);
 
 /* In-kernel PICs, IOAPIC, LAPICs and PIT. Before the vCPUs. */
@@ -124,7 +125,8 @@ int kvm_check(struct kvm *kvm, const struct record *vcpu, char *why, size_t why_
 
 /*
  * What runs on in the kernel while no vCPU runs: TSC, kvm-clock, LAPIC and PIT timers. Stopping takes
- * their values and stops the PIT; kvm_go puts them back, so that no time passes for the guest. While
+ * their values and stops the PIT; kvm_go puts them back, so that no time passes for the guest, but for
+ * timers that have fired once and for all: KVM would fire them again. While
  * stopped, save gives the values taken, and load replaces them. No vCPU runs; nothing raises a line.
  * kvm_vcpu_stop follows kvm_stop on each vCPU's own thread, with KVM_SIGNAL blocked: it lets what a
  * timer has fired be delivered, where save can see it.

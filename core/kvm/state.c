@@ -420,19 +420,33 @@ kvm_vm_load(struct kvm *kvm, const struct record *group, char *why, size_t why_s
 }
 
 /* Feature words of CPUID that a guest may rely on: what it saw there must be there still. */
+#define WORD(name) offsetof(struct kvm_cpuid_entry2, name)
 static const struct {
 	uint32_t function, index, offset;
 	uint32_t own; /* bits that follow the guest's CR4 */
 	const char *name;
 } features[] = {
-	{ 1, 0, offsetof(struct kvm_cpuid_entry2, ecx), 1u << 27 /* OSXSAVE */, "1.ecx" },
-	{ 1, 0, offsetof(struct kvm_cpuid_entry2, edx), 0, "1.edx" },
-	{ 7, 0, offsetof(struct kvm_cpuid_entry2, ebx), 0, "7.ebx" },
-	{ 7, 0, offsetof(struct kvm_cpuid_entry2, ecx), 1u << 4 /* OSPKE */, "7.ecx" },
-	{ 7, 0, offsetof(struct kvm_cpuid_entry2, edx), 0, "7.edx" },
-	{ 0xd, 0, offsetof(struct kvm_cpuid_entry2, eax), 0, "d.eax" },
-	{ 0x80000001, 0, offsetof(struct kvm_cpuid_entry2, ecx), 0, "80000001.ecx" },
-	{ 0x80000001, 0, offsetof(struct kvm_cpuid_entry2, edx), 0, "80000001.edx" },
+	{ 1, 0, WORD(ecx), 1u << 27 /* OSXSAVE */, "1.ecx" },
+	{ 1, 0, WORD(edx), 0, "1.edx" },
+	{ 6, 0, WORD(eax), 0, "6.eax" },
+	{ 7, 0, WORD(ebx), 0, "7.ebx" },
+	{ 7, 0, WORD(ecx), 1u << 4 /* OSPKE */, "7.ecx" },
+	{ 7, 0, WORD(edx), 0, "7.edx" },
+	{ 7, 1, WORD(eax), 0, "7.1.eax" },
+	{ 7, 1, WORD(ebx), 0, "7.1.ebx" },
+	{ 7, 1, WORD(ecx), 0, "7.1.ecx" },
+	{ 7, 1, WORD(edx), 0, "7.1.edx" },
+	{ 7, 2, WORD(edx), 0, "7.2.edx" },
+	{ 0xd, 0, WORD(eax), 0, "d.eax" },
+	{ 0xd, 1, WORD(eax), 0, "d.1.eax" },
+	{ 0x14, 0, WORD(ebx), 0, "14.ebx" },
+	{ 0x14, 0, WORD(ecx), 0, "14.ecx" },
+	{ 0x40000001, 0, WORD(eax), 0, "40000001.eax" },
+	{ 0x80000001, 0, WORD(ecx), 0, "80000001.ecx" },
+	{ 0x80000001, 0, WORD(edx), 0, "80000001.edx" },
+	{ 0x80000007, 0, WORD(edx), 0, "80000007.edx" },
+	{ 0x80000008, 0, WORD(ebx), 0, "80000008.ebx" },
+	{ 0x80000021, 0, WORD(eax), 0, "80000021.eax" },
 };
 
 static uint32_t

@@ -16,7 +16,12 @@
 
 #define LAPIC_ISR 0x100 /* to 0x270: ISR, TMR, IRR; Intel SDM vol. 3, table 11-1 */
 #define LAPIC_IRR_END 0x280
+#define LAPIC_LVTT 0x320
+#define LAPIC_TMICT 0x380
+#define LAPIC_TMCCT 0x390
 #define PIT_MODE_OFF 5 /* a mode in which KVM arms no timer for channel 0 */
+#define PIT_HZ 1193182u
+#define PIT_LATE 1000000 /* ns, within which KVM has raised the line of an expired channel */
 #define TRIES 100
 
 static int
@@ -114,6 +119,34 @@ deliver_pending(struct kvm_vcpu *vcpu)
 	return 0;
 }
 
+static uint32_t
+lapic_register(const struct kvm_lapic_state *lapic, uint32_t at)
+{
+	uint32_t value;
+
+	memcpy(&value, lapic->regs + at, sizeof(value));
+	return value;
+}
+
+/*
+ * Whether its timer runs. One that is to fire once and has counted to zero has fired, or is just about to, which KVM
+ * does by itself; if the LAPIC were set anew, KVM would fire it in any case.
+ */
+static bool
+lapic_counts(const struct kvm_vcpu *vcpu)
+{
+	const struct kvm_lapic_state *lapic = &vcpu->stopped.lapic;
+
+	switch (lapic_register(lapic, LAPIC_LVTT) >> 17 & 3) {
+	case 0:
+		return lapic_register(lapic, LAPIC_TMICT) && lapic_register(lapic, LAPIC_TMCCT);
+	case 1:
+		return lapic_register(lapic, LAPIC_TMICT);
+	default:
+		return vcpu->stopped.deadline;
+	}
+}
+
 /* A timer that fires between two looks at the LAPIC would be lost: look until nothing has come in between. */
 static int
 lapic_take(struct kvm_vcpu *vcpu)
@@ -132,11 +165,27 @@ lapic_take(struct kvm_vcpu *vcpu)
 		if (ioctl(vcpu->fd, KVM_GET_LAPIC, &after))
 			break;
 		if (!memcmp(vcpu->stopped.lapic.regs + LAPIC_ISR, after.regs + LAPIC_ISR,
-			    LAPIC_IRR_END - LAPIC_ISR))
+			    LAPIC_IRR_END - LAPIC_ISR)) {
+			vcpu->stopped.put_back = lapic_counts(vcpu);
 			return 0;
+		}
 	}
 	return fail(STATUS_HOST, "KVM_GET_LAPIC: vCPU %u does not come to rest: %s", vcpu->id,
 		    strerror(errno));
+}
+
+/* Channel 0 was to fire once, and has. */
+static bool
+pit_spent(const struct kvm_pit_state2 *pit)
+{
+	const struct kvm_pit_channel_state *c = &pit->channels[0];
+	struct timespec now;
+	int64_t passed;
+
+	clock_gettime(CLOCK_MONOTONIC, &now); /* KVM's own here */
+	passed = now.tv_sec * 1000000000ll + now.tv_nsec - c->count_load_time;
+	return (c->mode == 0 || c->mode == 1 || c->mode == 4) &&
+	       passed > (int64_t)(c->count * 1000000000ull / PIT_HZ) + PIT_LATE;
 }
 
 static int
@@ -146,6 +195,9 @@ pit_take(struct kvm *kvm)
 
 	if (ioctl(kvm->vm, KVM_GET_PIT2, &kvm->pit))
 		return fail(STATUS_HOST, "KVM_GET_PIT2: %s", strerror(errno));
+	kvm->pit_put_back = !pit_spent(&kvm->pit); /* which would fire once more */
+	if (!kvm->pit_put_back)
+		return 0;
 	off = kvm->pit;
 	off.channels[0].mode = PIT_MODE_OFF;
 	if (ioctl(kvm->vm, KVM_SET_PIT2, &off))
@@ -236,14 +288,14 @@ kvm_go(struct kvm *kvm)
 	kvm->stopped = false;
 	if (ioctl(kvm->vm, KVM_SET_CLOCK, &clock))
 		return fail(STATUS_HOST, "KVM_SET_CLOCK: %s", strerror(errno));
-	if (kvm->irqchip && ioctl(kvm->vm, KVM_SET_PIT2, &kvm->pit))
+	if (kvm->irqchip && kvm->pit_put_back && ioctl(kvm->vm, KVM_SET_PIT2, &kvm->pit))
 		return fail(STATUS_HOST, "KVM_SET_PIT2: %s", strerror(errno));
 	if (kvm->vcpu_count)
 		tscs_set(kvm);
 	for (uint32_t i = 0; i < kvm->vcpu_count; i++) {
 		struct kvm_vcpu *vcpu = kvm->vcpus[i];
 
-		if (kvm->irqchip) {
+		if (kvm->irqchip && vcpu->stopped.put_back) {
 			if (ioctl(vcpu->fd, KVM_SET_LAPIC, &vcpu->stopped.lapic))
 				return fail(STATUS_HOST, "KVM_SET_LAPIC: vCPU %u: %s", vcpu->id,
 					    strerror(errno));
@@ -283,10 +335,12 @@ kvm_time_get(unsigned long get, struct kvm *kvm, struct kvm_vcpu *vcpu, void *bu
 void
 kvm_time_set(unsigned long set, struct kvm *kvm, struct kvm_vcpu *vcpu, void *buffer)
 {
-	if (set == KVM_SET_LAPIC)
+	if (set == KVM_SET_LAPIC) {
 		vcpu->stopped.lapic = *(struct kvm_lapic_state *)buffer;
-	else if (set == KVM_SET_PIT2) {
+		vcpu->stopped.put_back = true;
+	} else if (set == KVM_SET_PIT2) {
 		kvm->pit = *(struct kvm_pit_state2 *)buffer;
+		kvm->pit_put_back = true;
 		((struct kvm_pit_state2 *)buffer)->channels[0].mode = PIT_MODE_OFF;
 	} else if (set == KVM_SET_CLOCK)
 		kvm->clock = ((struct kvm_clock_data *)buffer)->clock;

@@ -147,7 +147,7 @@ __attribute__((format(printf, 2, 3))) void device_say(struct device *device, con
  * guest has no ACPI.
  */
 #define DEVICE_PAGES_AT 0xf0000u
-#define DEVICE_PAGES_END 0x100000u
+#define DEVICE_PAGES_END 0xff000u
 uint64_t device_page(const struct device *device);
 
 void device_services_init(struct device *device);

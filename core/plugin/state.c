@@ -325,15 +325,16 @@ load_streams(struct device *d, const struct record *group, char *why, size_t why
 
 		if (!group_of(&streams, name, &stream, why, why_size))
 			return -1;
-		/* Input that is given anew replaces what was left of the old. */
+		/* Input that is given anew replaces what was left of the old, at each reset too. */
 		input = d->plugin.descriptor.streams[i].input
 			    ? config_option_find(d->config, d->plugin.descriptor.streams[i].input)
 			    : NULL;
-		if (d->all->flags & DEVICES_DETACHED ||
-		    (input && !strcmp(input->place.file, "--set")))
+		if (d->all->flags & DEVICES_DETACHED)
 			continue;
-		if (!mutant("stream", name) &&
-		    stream_load(&d->streams[i].stream, &stream, why, why_size))
+		if (input && !strcmp(input->place.file, CONFIG_SET))
+			stream_rewind(&d->streams[i].stream);
+		else if (!mutant("stream", name) &&
+			 stream_load(&d->streams[i].stream, &stream, why, why_size))
 			return -1;
 	}
 	return 0;

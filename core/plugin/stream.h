@@ -132,6 +132,8 @@ int stream_feed(struct stream *stream, const void *bytes, size_t length);
 /* Input that is not taken yet, and the position in a file. Load after init, before open. */
 void stream_save(struct stream *stream, struct record_writer *writer);
 int stream_load(struct stream *stream, const struct record *group, char *why, size_t why_size);
+/* Texts and regular files begin anew; what others send can't. */
+void stream_rewind(struct stream *stream);
 
 /*
  * True while a stream with wait_input has seen neither a byte nor the end of its input. Who starts

@@ -216,6 +216,23 @@ stream_save(struct stream *stream, struct record_writer *writer)
 	free(bytes);
 }
 
+void
+stream_rewind(struct stream *stream)
+{
+	struct stream_end *in = &stream->in;
+
+	pthread_mutex_lock(&stream->lock);
+	if (in->kind && in->kind->decode) {
+		stream->input_head = 0;
+		stream->input_length = stream->input_size;
+	} else if (stream->reader == in && in->ready) {
+		stream->input_head = stream->input_length = 0;
+		stream->input_position = 0;
+		in->ended = stream->input_full = false;
+	}
+	pthread_mutex_unlock(&stream->lock);
+}
+
 static bool
 all_known(const struct record *group, char *why, size_t why_size)
 {

@@ -42,6 +42,7 @@ struct disk_layer {
 	int fd;           /* a file's; else -1 */
 	struct nbd *nbd;  /* an export's */
 	char *path;       /* ours; NULL: the file has no name */
+	char *hidden;     /* the name of one that is to have none; goes with the layer */
 	bool overlay;     /* else raw */
 	bool ours;        /* this machine has written it, or might have */
 	bool frozen;      /* an overlay: its file says that snapshots hold it */

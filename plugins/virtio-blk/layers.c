@@ -72,9 +72,19 @@ add(struct disk *disk, int fd, const char *path)
 }
 
 static void
+unhide(struct disk_layer *layer)
+{
+	if (layer->hidden)
+		unlink(layer->hidden);
+	free(layer->hidden);
+	layer->hidden = NULL;
+}
+
+static void
 layer_close(struct disk_layer *layer)
 {
 	layer->store->close(layer);
+	unhide(layer);
 	free(layer->path);
 	overlay_free(layer);
 }
@@ -195,9 +205,32 @@ regular(const struct disk_layer *layer)
 	return layer->fd >= 0 && !fstat(layer->fd, &st) && S_ISREG(st.st_mode);
 }
 
-/* A file without a name: beside the layer below, whose room is the disk's. */
+/*
+ * A file without a name. Where a file system has no such thing (NFS, overlayfs before Linux 6.6), one with a name that
+ * is nobody else's, *hidden, malloced, which goes with the layer.
+ */
 static int
-unnamed(const struct disk *disk)
+unnamed_in(const char *folder, mode_t mode, char **hidden)
+{
+	int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
+
+	if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR))
+		return fd;
+	if (asprintf(hidden, "%s/.minivmm-XXXXXX", folder) < 0) {
+		*hidden = NULL;
+		return -1;
+	}
+	fd = mkostemp(*hidden, O_CLOEXEC);
+	if (fd < 0) {
+		free(*hidden);
+		*hidden = NULL;
+	}
+	return fd;
+}
+
+/* Beside the layer below, whose room is the disk's. */
+static int
+unnamed(const struct disk *disk, char **hidden)
 {
 	int fd = -1;
 
@@ -206,27 +239,30 @@ unnamed(const struct disk *disk)
 			char *folder = folder_of(disk->layers[i].path);
 
 			if (folder)
-				fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
+				fd = unnamed_in(folder, 0666, hidden);
 			free(folder);
 		}
-	return fd >= 0 ? fd : open(temporary(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	return fd >= 0 ? fd : unnamed_in(temporary(), 0600, hidden);
 }
 
 int
 disk_begin(struct disk *disk, const char *path)
 {
 	struct disk_layer *layer;
+	char *hidden = NULL;
 	int fd;
 
 	if (room(disk))
 		return -1;
-	fd = path ? open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666) : unnamed(disk);
+	fd =
+	    path ? open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666) : unnamed(disk, &hidden);
 	if (fd < 0)
 		return say(disk, "can't begin the overlay", path ? path : "without a name",
 			   errno == EEXIST ? "it is there already, and holds what another machine "
 					     "wrote: name a new one"
 					   : strerror(errno));
 	layer = add(disk, fd, path);
+	layer->hidden = hidden;
 	layer->ours = true;
 	if (!lock_file(disk, fd, path ? path : "", true) && !overlay_create(disk, layer)) {
 		disk->count++;
@@ -259,21 +295,25 @@ disk_close(struct disk *disk)
 	disk->count = 0;
 }
 
-/* A new file by the stem's name and a number; fd: it gets that name, or (-1) is made. Its path, malloced; NULL: errno. */
+/*
+ * A name from the stem and a number that no file has: malloced; NULL: errno. The layer, when there is one, a file without
+ * a name, gets it.
+ */
 static char *
-next_name(const char *stem, int fd)
+next_name(const char *stem, const struct disk_layer *layer)
 {
-	char link[32], *path = NULL;
+	char self[32], *path = NULL;
+	const char *link = layer && layer->hidden ? layer->hidden : self;
 
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", layer ? layer->fd : -1);
 	for (uint32_t n = 1; n < NAMES; n++) {
 		free(path);
 		if (asprintf(&path, "%s.%u", stem, n) < 0)
 			return NULL;
-		if (fd < 0 ? access(path, F_OK) && errno == ENOENT
-			   : !linkat(AT_FDCWD, link, AT_FDCWD, path, AT_SYMLINK_FOLLOW))
+		if (layer ? !linkat(AT_FDCWD, link, AT_FDCWD, path, AT_SYMLINK_FOLLOW)
+			  : access(path, F_OK) && errno == ENOENT)
 			return path;
-		if (fd >= 0 && errno != EEXIST)
+		if (layer && errno != EEXIST)
 			break;
 	}
 	free(path);
@@ -303,12 +343,15 @@ name_top(struct disk *disk, const char *stem)
 
 	if (layer->path)
 		return 0;
-	layer->path = next_name(stem, layer->fd);
-	return layer->path ? 0
-			   : say(disk, "what the machine has written can't get a name like", stem,
-				 errno == EXDEV ? "it lies elsewhere, where that could be written: "
-						  "restore with an overlay = FILE"
-						: strerror(errno));
+	layer->path = next_name(stem, layer);
+	if (layer->path) {
+		unhide(layer);
+		return 0;
+	}
+	return say(disk, "what the machine has written can't get a name like", stem,
+		   errno == EXDEV ? "it lies elsewhere, where that could be written: "
+				    "restore with an overlay = FILE"
+				  : strerror(errno));
 }
 
 char *
@@ -361,7 +404,7 @@ begin_above(struct disk *disk, const char *stem)
 		return -1;
 	/* A machine that is not to be found in files goes on so. */
 	if (named)
-		path = next_name(stem, -1);
+		path = next_name(stem, NULL);
 	r = named && !path ? say(disk, "no name like", stem, strerror(errno))
 			   : disk_begin(disk, path);
 	free(path);

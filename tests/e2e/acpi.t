@@ -1,6 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# ACPI's tables as ACPICA's tools see them: each is disassembled, and compiled again, without a complaint.
+# ACPI's tables as ACPICA's tools see them: each is disassembled, and compiled again, without a complaint. And what a BIOS
+# has beside them: code that resets the machine.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -14,10 +15,10 @@ BAIL_OUT('no iasl: make deps installs acpica-tools') if $found;
 
 # Memory is a file: the tables are cut out of it. { signature => bytes }
 sub tables {
-    my ($name, $config) = @_;
+    my ($name, $config, @options) = @_;
     spew('x.ini', $config);
     unlink 'ram.img';
-    my ($status, $out, $err) = run([ $minivmm, '-c', 'x.ini', '--log', 'error', '--set', 'vm.memory_file=ram.img' ]);
+    my ($status, $out, $err) = run([ $minivmm, '-c', 'x.ini', '--log', 'error', '--set', 'vm.memory_file=ram.img', @options ]);
     is($status, 0, "$name: runs") or diag($err);
     my $memory = slurp('ram.img');
     my $rsdp = substr $memory, 0xe0000, 36;
@@ -77,5 +78,20 @@ my $dsl = slurp('DSDT.dsl');
 like($dsl, qr/"LNRO0005"/, 'virtio devices are in it');
 like($dsl, qr/0x0000123456789000/, 'and one above 4 GiB');
 like($dsl, qr/EisaId \("PNP0501"\)/, 'and serial ports');
+
+# The code at a PC's reset vector, in the memory that is left: a machine that begins there.
+my %resets = (
+    'the reset register' => [ "port = 0x700\nreset = 5\n", '', 5 ],
+    'the keyboard controller' => [ undef, "\n[device keyboard0]\nplugin = i8042\nreset = 6\n", 6 ],
+    'a triple fault' => [ undef, '', 100 ],
+);
+for my $by (sort keys %resets) {
+    my ($power, $more, $expected) = @{ $resets{$by} };
+    my $with = $config =~ s/^plugin = power\n/defined $power ? "plugin = power\n$power" : "plugin = debug-exit\nport = 0x600\n"/mer . $more;
+    tables($by, $with, '--until', 'access:1');
+    spew('x.ini', $with =~ s/^\[boot\].*?\n\n/[boot]\ncode = f4\n\n[cpu]\nmode = real\nrip = 0xfff0\ncs.selector = 0xf000\ncs.base = 0xf0000\n\n/msr);
+    my ($status, $out, $err) = run([ $minivmm, '-c', 'x.ini', '--log', 'error', '--set', 'vm.memory_file=ram.img' ]);
+    is("$status:$out", "$expected:", "a reset by $by") or diag($err);
+}
 
 done_testing;

@@ -269,8 +269,9 @@ $process = start([ $minivmm, '-r', 'a.snap', '--log', 'warn', set('control.socke
 $control = Control->connect('vm.sock');
 ok($control && $control->request('status')->{ok}, 'is replaced');
 my @first;
+my $before = 0;    # bytes said before the last reset
 for my $round (1 .. 3) {
-    until_true { (my @seen = heard($process) =~ /^tick .*\n/mg) >= 4 * $round };
+    until_true { (my @seen = substr(heard($process), $before) =~ /^tick .*\n/mg) >= 4 };
     # Who asks how the machine is doing looks at the pages that were written: a reset must know of these as well.
     $control->request('status');
     $control->request('pause');
@@ -280,16 +281,34 @@ for my $round (1 .. 3) {
     unlike($differs, qr/^memory/m, "reset, $round: all of memory is as it was");
     is($control->request('status')->{state}, 'paused', 'it stays paused');
     push @first, $control->request('memory 0x8000 0x68')->{bytes};
+    $before = length heard($process);
     $control->request('resume');
 }
-until_true { my ($first) = heard($process) =~ /^(tick .*\n)/m; (() = heard($process) =~ /\Q$first\E/g) >= 4 }
+# What a tick has seen written depends on how busy the host is; its number does not.
+until_true { my ($first) = heard($process) =~ /^(tick \w+ )/m; (() = heard($process) =~ /\Q$first\E/g) >= 4 }
     or diag(explain($control->request('status'), $control->request('registers'), $control->request('device serial0')));
 is($first[$_], $first[0], "reset $_: its memory is the snapshot's") for 1, 2;
 is($control->request('quit')->{ok}, 1, 'quit');
 ($status, $out, $err) = finish($process);
-my ($line) = $out =~ /^(tick .*)\n/m;
+my ($line) = $out =~ /^(tick \w+ )/m;
 is(scalar(() = $out =~ /\Q$line\E/g), 4, 'after each reset the same ticks come again') || diag($out);
 unlike($out, qr/corrupt/, 'and memory is whole');
+
+# Input that is given to a restored machine is there again after a reset.
+run([ $minivmm, '-c', "$configs/echo.ini", '--until', 'output:serial0:ends.', '--save', 'echo.snap', '--log', 'error', set('device.serial0.input=none') ]);
+spew('typed', 'xyz');
+for my $input (qw(text:xyz hex:78797a file:typed)) {
+    $process = start([ $minivmm, '-r', 'echo.snap', '--log', 'error', set("device.serial0.input=$input", 'control.socket=vm.sock') ]);
+    $control = Control->connect('vm.sock');
+    for my $round (1 .. 3) {
+        my $said = sub { heard($process) =~ s/\s//gr };    # the end of a line was still to come
+        until_true { $said->() eq 'xyz' x $round };
+        is($said->(), 'xyz' x $round, "$input, reset " . ($round - 1));
+        $control->request('reset');
+    }
+    $control->request('quit');
+    finish($process);
+}
 
 # What is no socket is not replaced.
 spew('vm.sock', 'mine');

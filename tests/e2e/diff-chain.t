@@ -204,6 +204,10 @@ for my $high ([ '4000M', 0, 0x1000, 0xd0000000, 0xe0000000 ],
     is(counts($guests, 0x20, 0x21, 0x40, 0x41), '20=1 21=2 40=1 41=1', "$memory: restored: the guest's pages");
     is(counts($devices, 0x20, 0x21, 0x40, 0x41), '20=1 21=2 40=1 41=1', "$memory: and the device's");
     end("$memory restored");
+    for my $own (qw(a.snap ./c.snap)) {
+        fails([ $minivmm, 'flatten', qw(a.snap b.snap c.snap -o), $own ],
+            110, qr/flatten: \Q$own\E is one of the chain/, "$memory: not onto $own");
+    }
     is((run([ $minivmm, 'flatten', qw(a.snap b.snap c.snap -o flat.snap) ]))[0], 0, "$memory: one of the chain");
     begin('-r', 'flat.snap', '--trust');
     is(counts($guests, 0x20, 0x21, 0x40, 0x41), '20=1 21=2 40=1 41=1', "$memory: in which the guest's pages are");

@@ -5,6 +5,7 @@ use v5.14;
 use warnings;
 use lib 'tests/lib';
 
+use Control;
 use File::Basename 'dirname';
 use Minivmm;
 use Test::More;
@@ -55,6 +56,30 @@ for (
     like($err, qr/^minivmm: \Q$one\E and \Q$other\E both name the file \S+: /, "@$arguments: says which");
 }
 is(slurp('in.txt'), 'precious', 'what is read is as it was');
+# What a kernel is booted with, what a disk is made of, and the socket.
+spew('precious', "console=ttyS0 precious\n");
+my @kernel = ('-c', "$configs/bzimage.ini");
+my @disk = ('-c', "$configs/disk.ini", '--set', 'device.disk0.temporary=no');
+for (
+    [ [ @kernel, '--set', 'boot.initrd=precious', '--status', 'precious' ], '[boot] initrd', '--status' ],
+    [ [ @kernel, '--set', 'boot.initrd=precious', @point, '--save', 'precious' ], '[boot] initrd', '--save' ],
+    [ [ @kernel, '--set', 'boot.cmdline=', '--set', 'boot.cmdline_file=precious', '--trace', 'precious' ], '[boot] cmdline_file', '--trace' ],
+    [ [ '-c', "$configs/multiboot.ini", '--set', 'boot.modules=/dev/null:precious', '--trace', 'precious' ],
+        '[boot] modules', '--trace' ],
+    [ [ '-c', 'my.ini', '--set', 'control.socket=precious', '--trace', 'precious' ], '[control] socket', '--trace' ],
+    [ [ @disk, '--set', 'device.disk0.path=precious', '--status', 'precious' ], '--status', 'disk0' ],
+    [ [ @disk, '--set', 'device.disk0.path=my.ini', '--set', 'device.disk0.overlay=precious', '--status', 'precious' ],
+        '--status', 'disk0' ],
+    [ [ @disk, '--set', 'device.disk0.path=my.ini', '--set', 'device.disk0.layers=x:precious', '--status', 'precious' ],
+        '--status', 'disk0' ],
+  ) {
+    my ($arguments, $one, $other) = @$_;
+    my ($status, $out, $err) = run([ $minivmm, @$arguments ]);
+    is("$status:$out", '110:', "@$arguments: refused");
+    like($err, qr/^minivmm: \Q$one\E and \Q$other\E both name the file \S+: /m, "@$arguments: says which");
+}
+is(slurp('precious'), "console=ttyS0 precious\n", 'all of it is as it was');
+unlink 'precious';
 unlink 'in.txt';
 unlink 'more.ini', 'own/serial.so';
 rmdir 'own';
@@ -62,6 +87,43 @@ is(slurp('own.snap'), $bytes, 'the snapshot is as it was');
 is(slurp('my.ini'), $text, 'the config is as it was');
 is(names(), 'my.ini own.snap', 'nothing is left behind');
 
+# Nor by a snapshot that is asked for while the machine runs.
+{
+    my %used = (
+        'ram' => '[vm] memory_file',
+        'out' => 'serial0',
+        'my.ini' => '-c',
+        'trace' => '--trace',
+        'disk' => 'disk0',
+    );
+    spew('disk', "\0" x 65536);
+    # 1: jmp 1b, so that it lasts
+    spew('lasts.ini', guest('eb fe') . "\n[control]\nsocket = vm.sock\n\n[device disk0]\nplugin = virtio-blk\naddress = 0xd0000000\nirq = none\npath = disk\n");
+    my $process = start([ $minivmm, '-c', 'lasts.ini', '--trace', 'trace', '--set', 'vm.memory_file=ram',
+        '--set', 'device.serial0.output=file:out' ]);
+    my $control = Control->connect('vm.sock');
+    ($used{'lasts.ini'}) = delete $used{'my.ini'};
+    for my $file (sort keys %used) {
+        like($control->request("snapshot $file")->{error} // 'done', qr/: \Q$file is a file that $used{$file} uses\E/, "snapshot $file: refused");
+    }
+    ok($control->request('snapshot new.snap')->{ok}, 'snapshot new.snap: not');
+    ok($control->request('snapshot new.snap')->{ok}, 'nor the second time');
+    $control->request('quit');
+    is((finish($process))[0], 0, 'the machine ends');
+    is(-s 'disk', 65536, 'its disk is there');
+    $process = start([ $minivmm, '-r', 'new.snap', '--trust', '--set', 'control.socket=vm.sock', '--set', 'device.serial0.output=none' ]);
+    $control = Control->connect('vm.sock');
+    ok($control->request('snapshot d.snap diff')->{ok}, 'a diff of a restored machine');
+    $control->request('quit');
+    finish($process);
+    $process = start([ $minivmm, '-r', 'd.snap', '--trust', '--set', 'control.socket=vm.sock', '--set', 'device.serial0.output=none' ]);
+    $control = Control->connect('vm.sock');
+    like($control->request('snapshot new.snap')->{error} // 'done', qr/new\.snap is a file that -r uses/, 'its parent stays');
+    ok($control->request('snapshot d.snap')->{ok}, 'which it was restored from itself may go');
+    $control->request('quit');
+    finish($process);
+    unlink qw(ram out trace disk lasts.ini new.snap d.snap), glob 'disk.*';
+}
 is((run([ $minivmm, '-r', 'own.snap', @point, '--save', 'own.snap' ]))[0], 0, 'over the file it was restored from');
 is((run([ $minivmm, 'verify', 'own.snap' ]))[0], 0, 'which is whole');
 

@@ -26,7 +26,7 @@ for my $rate (sort keys %rates) {
             ($status, $out, $err) = run([ $livehash, $snap, 'lines' ]);
             is($status, 0, "memory and lines are right") || diag($out, $err, $lines);
             @from = ($minivmm, '-r', $snap, '--log', 'warn');
-            $at += 103_307;
+            $at = int(inspect($snap)->{machine}{time} / 1000) + 103_307;    # a busy host comes late to a point
         }
     }
 }

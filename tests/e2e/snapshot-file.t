@@ -167,7 +167,7 @@ sub unharmed {
 }
 my %preload = (LD_PRELOAD => "$build/tests/preload/faultfs.so", FAULT_PATH => 'out');
 for my $fault (
-    [ 'open:1:EIO', 'making a file in its folder: Input/output error' ],
+    [ 'tmpfile:1:EIO', 'making a file in its folder: Input/output error' ],
     [ 'ftruncate:1:ENOSPC', 'sizing: No space left on device; make room there' ],
     [ 'ftruncate:1:EIO', 'sizing: Input/output error' ],
     [ 'write:1:ENOSPC', 'writing: No space left on device; make room there' ],

@@ -7,36 +7,13 @@ use lib 'tests/lib';
 
 use MIME::Base64;
 use Minivmm;
+use Stock;
 use Test::More;
 
-my $svm = "$top/tests/svm/run";
-my ($status, $kernel) = run([ "$top/tests/svm/fetch", 'linux-image-cloud-amd64' ]);
-plan skip_all => 'no kernel package can be fetched here' if $status;
-chomp $kernel;
-my ($image) = glob "$kernel/boot/vmlinuz-*";
-
-sub initrd {
-    my ($name, $script, @modules) = @_;
-    spew('init', "mount -t proc proc /proc\nmount -t sysfs sys /sys\nmount -t devtmpfs dev /dev\nload\n${script}poweroff -f\n");
-    is((run([ "$top/tests/svm/initrd", $kernel, 'init', $name, @modules ]))[0], 0, "an initramfs: $name");
-}
-
-sub config {
-    my ($initrd, $cmdline, @devices) = @_;
-    return join '', "[vm]\nmemory = 256M\nirqchip = on\n\n[boot]\nimage = $image\ninitrd = $initrd\n",
-        "cmdline = console=ttyS0 panic=-1 quiet $cmdline\n\n[device serial0]\nplugin = serial\nirq = 4\noutput = stdio\n\n",
-        "[device power]\nplugin = power\n\n", @devices;
-}
-
-sub shows {
-    my ($text, $pattern, $name) = @_;
-    like($text, $pattern, $name) or diag($text);
-}
-
-mkdir 'here';
+kernel();
 
 # The PC's devices: found, and of use; the keyboard controller resets the machine. Then a panic.
-initrd('pc.img', <<'END', 'pvpanic-mmio');
+initrd('pc.img', <<'END', modules => ['pvpanic-mmio']);
 echo "clock: $(date -u +%Y-%m-%d) $(cat /sys/class/rtc/rtc0/name)"
 hwclock -u -w && date -u -s '1999-12-31 23:59:58' >/dev/null && hwclock -u -w && sleep 3
 echo "set: $(cat /sys/class/rtc/rtc0/date)"
@@ -51,13 +28,14 @@ dmesg -r | grep '^<[0-4]>' | grep -i 'acpi\|8042\|rtc\|panic\|serio' | sed 's/^<
 grep -q crash /proc/cmdline && echo c >/proc/sysrq-trigger
 echo b >/proc/sysrq-trigger
 END
-my @pc = ("[device keyboard0]\nplugin = i8042\nirq = 1\naux_irq = 12\nreset = 3\n\n",
+my @pc = ("\n[device keyboard0]\nplugin = i8042\nirq = 1\naux_irq = 12\nreset = 3\n\n",
     "[device rtc0]\nplugin = rtc\nirq = 8\nepoch = 4102444800\n\n", "[device panic0]\nplugin = pvpanic\n");
-spew('reset.ini', config('pc.img', 'reboot=k', @pc));
-spew('panic.ini', config('pc.img', 'crash', @pc));
-spew('pc.sh', "$minivmm -c reset.ini --log error --status /dev/stderr; echo \"reset: \$?\"\n$minivmm -c panic.ini; echo \"panic: \$?\"\n");
-my ($end, $out, $err) = run([ $svm, '-t', 500, 'sh', 'pc.sh' ], timeout => 520);
-$out =~ s/\r//g;
+config('reset.ini', { initrd => 'pc.img', cmdline => 'quiet reboot=k' }, @pc);
+config('panic.ini', { initrd => 'pc.img', cmdline => 'quiet crash' }, @pc);
+my ($out, $err) = inside("a PC's devices", 300, <<"END");
+$minivmm -c reset.ini --log error; echo "reset: \$?"
+$minivmm -c panic.ini --log error; echo "panic: \$?"
+END
 my ($reset, $panic) = $out =~ /(.*)^reset: (?=\d)(.*)/ms;
 shows($reset // $out, qr/^clock: 2100-01-01 rtc_cmos/m, 'the clock, its century, the time that Linux begins with');
 shows($reset // $out, qr/^set: 2000-01-01$/m, 'is set');
@@ -69,14 +47,9 @@ unlike($reset // $out, qr/^amiss:/m, 'nothing is amiss') or diag($reset);
 shows($panic // $out, qr/\A3$/m, 'a reset by the keyboard controller');
 shows($panic // $out, qr/^panic: 102$/m, 'a panic');
 
-# Starts what runs in the background, and waits for what it says; each line of a script has a limit of time.
-my $wait = <<'END';
-await() { n=0; until grep -q "$1" "$2" 2>/dev/null; do sleep 0.3; n=$((n + 1)); [ $n -lt 200 ] || { echo "no $1 in $2"; cat "$2"; return; }; done; }
-END
-
 # The balloon: what the guest has freed is free here, and takes no room in a snapshot; a live snapshot while it gives up
 # memory; what it keeps stays as it was.
-initrd('balloon.img', <<'END', 'virtio_mmio', 'virtio_balloon');
+initrd('balloon.img', <<'END', modules => [qw(virtio_mmio virtio_balloon)]);
 given() { awk '/^balloon_inflate/ { i = $2 } /^balloon_deflate/ { d = $2 } END { print i - d }' /proc/vmstat; }
 mkdir /t
 mount -t tmpfs none /t
@@ -92,9 +65,9 @@ echo 'guest: shrunk'
 until [ $(given) = 0 ]; do sleep 0.1; done
 [ "$sum" = "$(sha1sum </t/a)" ] && echo 'guest: the same'
 END
-spew('balloon.ini', config('balloon.img', '', "[control]\nsocket = vm.sock\n\n[device balloon0]\nplugin = virtio-balloon\n",
-    "address = 0xd0000000\nirq = 5\nperiod = 1s\ncontrol = unix-listen:balloon.sock\n"));
-spew('balloon.sh', $wait . <<"END");
+config('balloon.ini', { initrd => 'balloon.img', more => "\n[control]\nsocket = vm.sock\n" },
+    device('balloon0', 'virtio-balloon', period => '1s', control => 'unix-listen:balloon.sock'));
+($out, $err) = inside('a balloon', 300, <<"END");
 used() { awk '/RssAnon/ { print int(\$2 / 1024) }' /proc/\$pid/status; }
 target() { (echo "\$1"; sleep 2) | socat - UNIX-CONNECT:balloon.sock >>told; }
 $minivmm -c balloon.ini --log error --at 'output:serial0:guest: full' --save full.snap >out 2>&1 & pid=\$!
@@ -110,8 +83,7 @@ target 120M; await 'guest: shrunk' out
 target 0; wait \$pid; echo "live.snap: \$?, \$(grep -c 'guest: the same' out)"
 sed 's/^/told: /' told
 END
-($end, $out, $err) = run([ $svm, '-t', 500, 'sh', 'balloon.sh' ], timeout => 520);
-my ($full, $freed, $snapshot, $smaller) = "$out" =~ /^full: (\d+)\nfreed: (\d+)\nsnapshots: (\d+) (\d+)$/m;
+my ($full, $freed, $snapshot, $smaller) = $out =~ /^full: (\d+)\nfreed: (\d+)\nsnapshots: (\d+) (\d+)$/m;
 cmp_ok($freed // 999, '<', ($full // 0) - 60, 'what the guest has freed is free here') or diag($out, $err);
 cmp_ok($smaller // 999, '<', ($snapshot // 0) - 60, 'and takes no room in a snapshot');
 shows($out, qr/^$_: 0, 1$/m, "$_: all memory is given up and taken back, and what was kept is the same") for qw(first live.snap);
@@ -159,7 +131,7 @@ int main(int argc, char **argv)
 END
 is((run([ qw(cc -Os -static -s -o vs vs.c) ]))[0], 0, "the guest's program");
 my $program = encode_base64(slurp('vs'));
-initrd('vsock.img', "base64 -d >/bin/vs <<'PROGRAM'\n${program}PROGRAM\nchmod +x /bin/vs\n" . <<'END', 'virtio_mmio', 'vmw_vsock_virtio_transport');
+initrd('vsock.img', "base64 -d >/bin/vs <<'PROGRAM'\n${program}PROGRAM\nchmod +x /bin/vs\n" . <<'END', modules => [qw(virtio_mmio vmw_vsock_virtio_transport)]);
 echo "nobody: $(vs call 79 hello)"
 echo "one: $(vs call 80 hello)"
 echo "much: $(vs call 82 more | sha1sum)"
@@ -169,11 +141,11 @@ echo 'guest: holds'
 echo "held: $(vs call 81 hello)"
 echo "again: $(vs call 80 'hello again')"
 END
-spew('vsock.ini', config('vsock.img', '', "[device vsock0]\nplugin = virtio-vsock\naddress = 0xd0000000\nirq = 5\npath = v\n"));
+config('vsock.ini', { initrd => 'vsock.img' }, device('vsock0', 'virtio-vsock', path => 'v'));
 spew('reply', "read line\necho \"to \$line\"\n");
 spew('hold', "read line\necho >>held\nsleep 1000\n");
 spew('much.sh', "read line\ncat much\n");
-spew('vsock.sh', $wait . <<"END");
+($out, $err) = inside('sockets', 300, <<"END");
 head -c 4000000 /dev/urandom >much
 socat UNIX-LISTEN:v_80,fork EXEC:'sh reply' 2>/dev/null &
 socat UNIX-LISTEN:v_81,fork EXEC:'sh hold' 2>/dev/null &
@@ -187,8 +159,6 @@ $minivmm -r x.snap --trust --log error; echo "second: \$?"
 [ -e v ] && echo 'the socket is left behind'
 exit 0
 END
-($end, $out, $err) = run([ $svm, '-t', 400, 'sh', 'vsock.sh' ], timeout => 420);
-$out =~ s/\r//g;
 my ($sent) = $out =~ /^sent: (\w+)/m;
 shows($out, qr/^nobody: no: Connection reset by peer$/m, 'a call that nobody answers') or diag($err);
 shows($out, qr/^one: to hello$/m, 'a call that somebody answers');

@@ -7,42 +7,19 @@ use warnings;
 use lib 'tests/lib';
 
 use Minivmm;
+use Stock;
 use Test::More;
 
-my ($status, $folder) = run([ "$top/tests/svm/fetch", 'xen-system-amd64' ]);
-plan skip_all => 'no package of Xen can be fetched here' if $status;
-chomp $folder;
-my ($image) = glob "$folder/boot/xen-*.gz";
-($status, my $xen) = run([ 'gzip', '-dc', $image ]);
+kernel('xen-system-amd64');
+my ($status, $xen) = run([ 'gzip', '-dc', $image ]);
 is($status, 0, 'unpacked');
-mkdir 'here';
-spew('here/xen', $xen);
-spew('here/dom0', 'Xen stops when it has no module, and before it looks into this one.');
+spew('xen', $xen);
+spew('dom0', 'Xen stops when it has no module, and before it looks into this one.');
 
 # Without a BIOS it must not call one. It takes the first word for its name.
 my $words = 'xen console=com1 com1=115200,8n1,0x3f8,4 sync_console noreboot loglvl=all no-real-mode';
-spew('here/xen.ini', <<"END");
-[vm]
-memory = 3500M
-irqchip = on
-
-[boot]
-image = xen
-modules = dom0
-cmdline = $words
-
-[device serial0]
-plugin = serial
-irq = 4
-output = stdio
-
-[device power]
-plugin = power
-END
-($status, my $out, my $err) = run([ "$top/tests/svm/run", '-t', 200, '-w', 'here', $minivmm, '-c', 'here/xen.ini', '--log', 'error',
-        '--until', 'output:serial0:ENABLING IO-APIC IRQs' ], timeout => 300);
-is($status, 0, 'starts') or diag($out, $err);
-$out =~ s/\r//g;
+config('xen.ini', { memory => '3500M', boot => "image = xen\nmodules = dom0\ncmdline = $words\n" });
+my ($out, $err) = inside('Xen', 200, "exec $minivmm -c xen.ini --log error --until 'output:serial0:ENABLING IO-APIC IRQs'");
 my ($version) = (run([ $minivmm, '--version' ]))[1] =~ /(.*)/;
 my %found = (
     'who loaded it' => qr/Bootloader: \Q$version\E$/m,

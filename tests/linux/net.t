@@ -9,43 +9,20 @@ use lib 'tests/lib';
 
 use Digest::SHA 'sha1_hex';
 use Minivmm;
+use Stock;
 use Test::More;
 
-my $svm = "$top/tests/svm/run";
-my ($status, $kernel) = run([ "$top/tests/svm/fetch", 'linux-image-cloud-amd64' ]);
-plan skip_all => 'no kernel package can be fetched here' if $status;
-chomp $kernel;
-my ($image) = glob "$kernel/boot/vmlinuz-*";
+kernel();
+my @modules = (modules => [qw(virtio_mmio virtio_net)]);
+sub card { return device('net0', 'virtio-net', mac => '52:54:00:12:34:56', @_) }
 
-sub initrd {
-    my ($script) = @_;
-    spew('init', "mount -t proc proc /proc\nmount -t sysfs sys /sys\nmount -t devtmpfs dev /dev\nload\n${script}poweroff -f\n");
-    is((run([ "$top/tests/svm/initrd", $kernel, 'init', 'initrd', 'virtio_mmio', 'virtio_net' ]))[0], 0, 'an initramfs');
-}
-
-sub config {
-    my (@card) = @_;
-    spew('x.ini', join '', "[vm]\nmemory = 256M\nirqchip = on\n\n[boot]\nimage = $image\ninitrd = initrd\n",
-        "cmdline = console=ttyS0 panic=-1 quiet\n\n[device serial0]\nplugin = serial\nirq = 4\noutput = stdio\n\n",
-        "[device power]\nplugin = power\n\n[device net0]\nplugin = virtio-net\naddress = 0xd0000000\nirq = 5\n",
-        "mac = 52:54:00:12:34:56\n", map { "$_\n" } @card);
-}
-
-# A script in the machine that QEMU emulates, with busybox's commands; what it says.
-sub inside {
-    my ($what, $script) = @_;
-    spew('inside.sh', "set -u\nb=$kernel/bin/busybox\n\$b ip link set lo up\n$script");
-    my ($end, $out, $err) = run([ $svm, '-t', 150, '-w', 'here', 'sh', 'inside.sh' ], timeout => 170);
-    is($end, 0, "$what: switched off") or diag($out, $err);
-    return $out =~ s/\r//gr;
-}
-
-mkdir 'here';
 open my $random, '<', '/dev/urandom' or die;
 read $random, my $bytes, 4 << 20;
 spew('here/file', $bytes);
 my $sum = sha1_hex($bytes);
 
+# Where the server is: busybox's commands.
+my $tools = "b=$kernel/bin/busybox\n\$b ip link set lo up\n";
 my $up = <<'END';
 ip link set lo up
 ip link set eth0 up
@@ -53,7 +30,7 @@ ip addr add 10.0.2.15/24 dev eth0
 ip route add default via 10.0.2.2
 END
 
-initrd(<<"END" . <<'END');
+initrd('initrd', <<"END" . <<'END', @modules);
 $up
 END
 echo "mac: $(cat /sys/class/net/eth0/address), link: $(cat /sys/class/net/eth0/carrier)"
@@ -63,8 +40,9 @@ udhcpc -i eth0 -n -q -f -s /bin/true 2>&1 | grep obtained
 echo 'ready'
 echo 'from the guest' | nc -l -p 80
 END
-config('backend = user', 'forward = tcp:127.0.0.1:2280:80');
-my $out = inside('user', <<"END");
+config('x.ini', {}, card(backend => 'user', forward => 'tcp:127.0.0.1:2280:80'));
+my ($out) = inside('user', 150, <<"END");
+$tools
 \$b httpd -p 127.0.0.1:8080 -h here
 $minivmm -c x.ini --log error >here/out &
 pid=\$!
@@ -84,7 +62,7 @@ like($out, qr/^from the guest$/m, 'user: a port that leads to the guest');
 
 # A connection is under way when the snapshot is taken. The restored guest hears that it is no more, though it only
 # listens; what begins afterwards works.
-initrd(<<"END" . <<'END');
+initrd('initrd', <<"END" . <<'END', @modules);
 $up
 END
 echo "begun: $(wget -q -O - http://10.0.2.2:8080/file | sha1sum)"
@@ -93,8 +71,9 @@ echo 'the connection has ended'
 ping -c 1 -W 5 10.0.2.2 | grep received
 echo "fetched: $(wget -q -O - http://10.0.2.2:8080/file | sha1sum)"
 END
-config('backend = user');
-$out = inside('user, restored', <<"END");
+config('x.ini', {}, card(backend => 'user'));
+($out) = inside('user, restored', 150, <<"END");
+$tools
 \$b httpd -p 127.0.0.1:8080 -h here
 (while :; do echo tick; sleep 0.3; done) | \$b nc -l -p 8081 &
 $minivmm -c x.ini --log error --until output:serial0:tick:3 --save here/x.snap || exit
@@ -109,7 +88,7 @@ like($after // '', qr/^1 packets transmitted, 1 packets received/m, 'user, resto
 like($after // '', qr/^fetched: $sum  -$/m, 'user, restored: a file');
 
 # A tap: large packets pass whole, both ways, and the kernel does what was left of their checksums.
-initrd(<<'END');
+initrd('initrd', <<'END', @modules);
 ip link set eth0 up
 ip addr add 10.9.0.2/24 dev eth0
 echo "features: $(cat /sys/bus/virtio/devices/virtio0/features)"
@@ -120,8 +99,9 @@ echo "packets: $(($(cat /sys/class/net/eth0/statistics/rx_packets) < 2000))"
 nc 10.9.0.1 8082 </tmp/file
 until wget -q -O /dev/null http://10.9.0.1:8080/done; do usleep 200000; done
 END
-config('backend = tap:tap9');
-$out = inside('tap', <<"END");
+config('x.ini', {}, card(backend => 'tap:tap9'));
+($out) = inside('tap', 150, <<"END");
+$tools
 \$b httpd -p 8080 -h here
 # busybox's nc ends when its peer has no more to say: this one says nothing, and stays.
 mkfifo /tmp/silence && sleep 300 >/tmp/silence &

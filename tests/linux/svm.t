@@ -7,21 +7,22 @@ use lib 'tests/lib';
 
 use Cwd;
 use Minivmm;
+use Stock;
 use Test::More;
 
 my $svm = "$top/tests/svm/run";
-plan skip_all => 'no kernel package can be fetched here' if (run([ "$top/tests/svm/fetch", 'linux-image-amd64' ]))[0];
+kernel('linux-image-amd64');
 my $script = 'cat; printf "a\0b\r\n" ; echo said >&2; grep -c ^kvm_amd /proc/modules; test -c /dev/kvm && echo kvm; exit 7';
-my ($status, $out, $err) = run([ $svm, '-i', 'sh', '-c', $script ], stdin => "in\n");
+my ($status, $out, $err) = run([ $svm, '-i', 'sh', '-c', $script ], stdin => "in\n", timeout => 300);
 is($status, 7, 'the status');
 is($out, "in\na\0b\r\n1\nkvm\n", 'stdin and stdout, byte for byte');
 is($err, "said\n", 'stderr');
 ($status, $out) = run([ $svm, 'sh', '-c', 'echo "$MINIVMM_PLUGIN_PATH,$MINIVMM_MUTANT,$ASAN_OPTIONS"; pwd' ],
-    MINIVMM_PLUGIN_PATH => "it's", MINIVMM_MUTANT => 'a  b', ASAN_OPTIONS => 'c=1');
+    MINIVMM_PLUGIN_PATH => "it's", MINIVMM_MUTANT => 'a  b', ASAN_OPTIONS => 'c=1', timeout => 300);
 is($out, "it's,a  b,c=1\n" . getcwd() . "\n", 'the environment, and the current folder');
 mkdir 'shared';
 # QEMU does not arm breakpoints in what it nests, so that no point of rip: is met there.
-($status, $out) = run([ $svm, '-w', 'shared', $minivmm, '-c', "$configs/simple.ini", '--at', 'access:1', '--save', 'shared/x.snap' ]);
+($status, $out) = run([ $svm, '-w', 'shared', $minivmm, '-c', "$configs/simple.ini", '--at', 'access:1', '--save', 'shared/x.snap' ], timeout => 300);
 is("$status:$out", "0:4\n", 'simple.ini');
 is((run([ $minivmm, 'inspect', 'shared/x.snap' ]))[0], 0, 'a folder is shared, and its snapshot is read here');
 ($status, $out, $err) = run([ $svm, '-t', '8', 'sleep', '100' ]);

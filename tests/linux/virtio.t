@@ -8,42 +8,16 @@ use lib 'tests/lib';
 
 use Digest::SHA 'sha1_hex';
 use Minivmm;
+use Stock;
 use Test::More;
 
-my $svm = "$top/tests/svm/run";
-my ($status, $kernel) = run([ "$top/tests/svm/fetch", 'linux-image-cloud-amd64' ]);
-plan skip_all => 'no kernel package can be fetched here' if $status;
-chomp $kernel;
-my ($image) = glob "$kernel/boot/vmlinuz-*";
-my @modules = qw(virtio_mmio virtio_blk virtio_console virtio_rng ext4);
+kernel();
+my @modules = (modules => [qw(virtio_mmio virtio_blk virtio_console virtio_rng ext4)]);
 
-sub initrd {
-    my ($script) = @_;
-    spew('init', "mount -t proc proc /proc\nmount -t sysfs sys /sys\nmount -t devtmpfs dev /dev\nload\nmkdir /mnt\n${script}poweroff -f\n");
-    is((run([ "$top/tests/svm/initrd", $kernel, 'init', 'initrd', @modules ]))[0], 0, 'an initramfs');
-}
-
-my $address = 0xd000_0000;
-my $irq = 4;
-
-sub device {
-    my ($name, $plugin, @more) = @_;
-    $address += 0x200;
-    return sprintf("\n[device %s]\nplugin = %s\naddress = 0x%x\nirq = %d\n", $name, $plugin, $address, ++$irq) . join '', map { "$_\n" } @more;
-}
-
-sub config {
-    my (@devices) = @_;
-    spew('x.ini', join '', "[vm]\nmemory = 256M\nirqchip = on\n\n[boot]\nimage = $image\ninitrd = initrd\n",
-        "cmdline = console=ttyS0 panic=-1 quiet\n\n[device serial0]\nplugin = serial\nirq = 4\noutput = stdio\n\n",
-        "[device power]\nplugin = power\n", @devices);
-}
-
-mkdir 'here';
 # Not here/, which lies on a file system without holes: there a discard may leave what was (section 5.2.6.1).
 spew('disk.img', '');
 truncate 'disk.img', 64 << 20;
-initrd(<<'END');
+initrd('initrd', <<'END', @modules);
 exec 3<>/dev/hvc0
 echo 'to hvc0' >&3
 read line <&3
@@ -61,14 +35,14 @@ blkdiscard -o 0 -l 1048576 /dev/vda && echo 'discarded'
 dd if=/dev/vda bs=1M count=1 2>/dev/null | tr -d '\0' | wc -c
 echo "whole: $(sha1sum </dev/vda)"
 END
-config(device('rng0', 'virtio-rng'), device('blk0', 'virtio-blk', 'path = disk.img', 'serial = number-1'),
-    device('hvc0', 'virtio-console', 'input = stdio', 'output = file:hvc.out'));
+config('x.ini', {}, device('rng0', 'virtio-rng'), device('blk0', 'virtio-blk', path => 'disk.img', serial => 'number-1'),
+    device('hvc0', 'virtio-console', input => 'stdio', output => 'file:hvc.out'));
 # Input comes when the guest has opened the console: the driver throws away what comes before.
-spew('both.sh', "(until grep -q hvc0 hvc.out 2>/dev/null; do sleep 0.2; done; echo hello; until [ -e done ]; do sleep 0.2; done) |\n"
-    . "{ $minivmm -c x.ini --log error; echo \$? >done; }\necho; cat hvc.out; cp disk.img here; exit \$(cat done)\n");
-my ($end, $out, $err) = run([ $svm, '-t', 400, '-w', 'here', 'sh', 'both.sh' ], timeout => 420);
-is($end, 0, 'switched off') or diag($out, $err);
-$out =~ s/\r//g;
+my ($out, $err) = inside('disk, console, random bytes', 400, <<"END");
+(await 'hvc0' hvc.out; echo hello; until [ -e done ]; do sleep 0.2; done) |
+	{ $minivmm -c x.ini --log error; echo \$? >done; }
+echo; cat hvc.out; cp disk.img here; exit \$(cat done)
+END
 like($out, qr/^from hvc0: hello$/m, 'input by hvc0');
 like($out, qr/^to hvc0$/m, 'output by hvc0');
 like($out, qr/^serial: number-1, sectors: 131072$/m, 'the disk, its serial number');
@@ -79,21 +53,18 @@ my ($sum) = $out =~ /^whole: (\w+)/m;
 is($sum // '', sha1_hex(slurp('here/disk.img')), 'the file is what the guest saw');
 
 # A read-only disk, a snapshot in the midst of reading it.
-initrd(<<'END');
+initrd('initrd', <<'END', @modules);
 for i in 1 2 3 4 5 6 7 8; do dd if=/dev/vda bs=4k count=256 skip=$((i * 256)) iflag=direct 2>/dev/null | sha1sum | sed "s/^/part $i /"; done
 dd if=/dev/zero of=/dev/vda count=1 2>/dev/null || echo 'not written'
 END
 open my $random, '<', '/dev/urandom' or die;
 read $random, my $bytes, 16 << 20;
 spew('here/disk.img', $bytes);
-config(device('blk0', 'virtio-blk', 'path = here/disk.img', 'readonly = yes'));
-spew('snapshot.sh', <<"END");
-$minivmm -c x.ini --log error --until 'output:serial0:part 3' --save here/x.snap || exit
-$minivmm -r here/x.snap --log error --trust
+config('x.ini', {}, device('blk0', 'virtio-blk', path => 'here/disk.img', readonly => 'yes'));
+($out, $err) = inside('a read-only disk, a snapshot', 400, <<"END");
+$minivmm -c x.ini --log error --until 'output:serial0:part 3' --save x.snap || exit
+$minivmm -r x.snap --log error --trust
 END
-($end, $out, $err) = run([ $svm, '-t', 400, '-w', 'here', 'sh', 'snapshot.sh' ], timeout => 420);
-is($end, 0, 'snapshot and restore') or diag($out, $err);
-$out =~ s/\r//g;
 is(join('', $out =~ /^part .*\n/mg), join('', map { "part $_ " . sha1_hex(substr $bytes, $_ << 20, 1 << 20) . "  -\n" } 1 .. 8),
     'the disk, through a snapshot');
 like($out, qr/^not written$/m, 'is not written');

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Makes a call fail, to be preloaded: FAULT=CALL:N:HOW fails the Nth CALL that concerns a file with FAULT_PATH in its
- * name. CALL is write, read, ftruncate, fsync, fdatasync, close, open, linkat, rename, fallocate or mmap; or, without a
- * file, anonymous (an mmap), memfd_create, fork, pthread_create or io_uring_queue_init. HOW is ENOSPC, EIO, EINTR, ENOMEM,
- * EAGAIN, EPERM, or SHORT (half of a write is written; a vector as a whole), SLOW (this one and all later ones take a millisecond more), or KILL (the process dies there).
+ * name. CALL is write, read, ftruncate, fsync, fdatasync, close, open, tmpfile (an open for a file without a name), linkat,
+ * rename, fallocate or mmap; or, without a file, anonymous (an mmap), memfd_create, fork, pthread_create or
+ * io_uring_queue_init. HOW is ENOSPC, EIO, EINTR, ENOMEM, EAGAIN, EPERM, EOPNOTSUPP, or SHORT (half of a write is written; a
+ * vector as a whole), SLOW (this one and all later ones take a millisecond more), or KILL (the process dies there).
  *
  * FAULT=@FILE: the plan stands in FILE, which may come, change and go; it is removed when the fault has come to pass.
  */
@@ -65,8 +66,9 @@ fault(const char *call, const char *path)
 	static const struct {
 		const char *name;
 		int number;
-	} errors[] = { { "ENOSPC", ENOSPC }, { "EIO", EIO },       { "EINTR", EINTR },
-		       { "ENOMEM", ENOMEM }, { "EAGAIN", EAGAIN }, { "EPERM", EPERM } };
+	} errors[] = { { "ENOSPC", ENOSPC },        { "EIO", EIO },       { "EINTR", EINTR },
+		       { "ENOMEM", ENOMEM },        { "EAGAIN", EAGAIN }, { "EPERM", EPERM },
+		       { "EOPNOTSUPP", EOPNOTSUPP } };
 	const char *where = getenv("FAULT"), *match = getenv("FAULT_PATH");
 	size_t length = strlen(call);
 	int error = errno;
@@ -231,7 +233,9 @@ open(const char *path, int flags, ...)
 		mode = va_arg(arguments, mode_t);
 		va_end(arguments);
 	}
-	return fault("open", path) ? -1 : real(path, flags, mode);
+	return fault((flags & O_TMPFILE) == O_TMPFILE ? "tmpfile" : "open", path)
+		   ? -1
+		   : real(path, flags, mode);
 }
 
 int

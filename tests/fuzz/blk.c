@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Fuzzes the disk as a hostile driver. Requests go to a file, or to an overlay upon it, at once or by threads; none may
+ * reach outside of memory or disk, and none stay mapped.
+ */
+#include <stdatomic.h>
+#include <sys/mman.h>
+
+#include "../../plugins/virtio-blk/blk.c"
+#include "../../plugins/virtio-blk/disk.c"
+#include "../../plugins/virtio-blk/file.c"
+#include "../../plugins/virtio-blk/layers.c"
+#include "../../plugins/virtio-blk/overlay.c"
+#include "../../plugins/virtio-blk/request.c"
+#include "../../plugins/virtio-blk/workers.c"
+#include "driver.h"
+
+#define DISK (19u * 4096u + 512u)
+
+static atomic_int mapped;
+static atomic_bool posted;
+static uint64_t now;
+
+static void *
+memory_map(struct minivmm_device *dev, uint64_t gpa, size_t length)
+{
+	if (!driver_inside(gpa, length))
+		return NULL;
+	mapped++;
+	return driver_memory + gpa;
+}
+
+static void
+memory_unmap(struct minivmm_device *dev, uint64_t gpa, size_t written)
+{
+	if (!driver_inside(gpa, written) || --mapped < 0)
+		abort();
+}
+
+static void
+post(struct minivmm_device *dev, uint32_t row)
+{
+	posted = true;
+}
+
+static uint64_t
+clock_now(struct minivmm_device *dev)
+{
+	return now += 1000;
+}
+
+static void
+timer_set(struct minivmm_device *dev, uint32_t timer, uint64_t deadline, uint64_t period)
+{
+	now = deadline;
+	posted = true;
+}
+
+static void
+paused(struct minivmm_device *dev)
+{
+}
+
+static int
+bind_write(struct minivmm_device *dev, const struct minivmm_bind *bind)
+{
+	return 0;
+}
+
+static const struct minivmm_services services = {
+	DRIVER_SERVICES,          .post = post,
+	.now = clock_now,         .timer_set = timer_set,
+	.paused = paused,         .bind_write = bind_write,
+	.memory_map = memory_map, .memory_unmap = memory_unmap,
+};
+
+/* The kernel and servers are not there. */
+bool
+export_is(const char *path)
+{
+	return false;
+}
+
+int
+export_open(struct disk *disk, struct disk_layer *layer, const char *path, bool write)
+{
+	return -1;
+}
+
+void
+export_news(struct disk *disk, struct disk_layer *layer)
+{
+}
+
+int
+ring_start(struct minivmm_device *dev)
+{
+	return -1;
+}
+
+void
+ring_end(struct blk *b)
+{
+}
+
+bool
+ring_give(struct blk *b, struct blk_job *job)
+{
+	return false;
+}
+
+void
+ring_submit(struct minivmm_device *dev)
+{
+}
+
+struct blk_job *
+ring_take(struct blk *b)
+{
+	return NULL;
+}
+
+struct blk_job *
+ring_ready(struct blk *b)
+{
+	return NULL;
+}
+
+struct blk_job *
+ring_recall(struct blk *b)
+{
+	return NULL;
+}
+
+/* A disk that is the same for each input: bits of kind say which. */
+static void
+make(struct minivmm_device *dev, struct blk *b, uint8_t kind)
+{
+	const struct minivmm_start start = { .reason = MINIVMM_FRESH };
+	int fd = memfd_create("disk", MFD_CLOEXEC);
+	static char path[32];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (fd < 0 || ftruncate(fd, DISK))
+		abort();
+	b->path = path;
+	b->layers = b->overlay = "";
+	b->serial = "number";
+	b->burst = "";
+	b->rate = kind & 4 ? "1M/s" : "";
+	b->temporary = kind & 8;
+	b->readonly = !b->temporary && kind & 16;
+	b->io = kind & 32 ? THREADS : SYNC;
+	b->queues = 2;
+	if (blk_configure(dev) || blk_start(dev, &start))
+		abort();
+	close(fd);
+}
+
+/* What the machine's loop would do. */
+static void
+loop(struct minivmm_device *dev)
+{
+	for (int i = 0; i < 40 && (posted || i < 1); i++) {
+		posted = false;
+		blk_done(dev, 0);
+	}
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct blk *b = calloc(1, sizeof(*b));
+	struct minivmm_device dev = { .services = &services, .state = b, .name = "disk0" };
+	struct driver_input input;
+
+	if (!b)
+		abort();
+	if (!driver_input(data, size, &input)) {
+		free(b);
+		return 0;
+	}
+	mapped = 0;
+	make(&dev, b, input.flags);
+	driver_begin(&dev, &input, 0);
+	for (const uint8_t *r = input.records; r < input.end; r += DRIVER_RECORD) {
+		driver_play(&dev, r);
+		loop(&dev);
+		if (b->disk.bytes != DISK / SECTOR * SECTOR)
+			abort();
+	}
+	if (blk_stop(&dev) || mapped || b->flight)
+		abort(); /* a request has been forgotten */
+	blk_destroy(&dev);
+	free(b);
+	return 0;
+}

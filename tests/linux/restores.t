@@ -1,0 +1,113 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# One live snapshot of a stock kernel under load, on two vCPUs (as of a compiler, to a disk, with timers), restored 50 times
+# in a row. Each time the guest's clock goes on from where it was, every part of the load gets its interrupts and comes to
+# the right result, and the kernel has nothing to complain of: no lock-up, no stall, no clock that it does not trust.
+use v5.14;
+use warnings;
+use lib 'tests/lib';
+
+use Digest::SHA 'sha1_hex';
+use Minivmm;
+use Stock;
+use Test::More;
+
+my $times = 50;
+kernel();
+
+# All parts at once, round after round; what came of each, and where clocks and interrupts are.
+initrd('initrd', <<'END', modules => [qw(virtio_mmio virtio_blk)]);
+cpu() { seq $1 $(($1 + 299)) | sort -r | gzip | gunzip | sort -n | sha1sum | cut -c 1-40 >/tmp/cpu$1; }
+disk() {
+	yes "round $1" | head -c 262144 >/tmp/part
+	dd if=/tmp/part of=/dev/vda bs=32k seek=$((8 * ($1 % 16))) oflag=direct 2>/dev/null
+	dd if=/dev/vda bs=32k skip=$((8 * ($1 % 16))) count=8 iflag=direct 2>/dev/null | cmp - /tmp/part && echo written >/tmp/disk
+}
+timers() {
+	n=0
+	while [ $n -lt 40 ]; do usleep 4000; n=$((n + 1)); done
+	echo $n >/tmp/timers
+}
+round=0
+while :; do
+	round=$((round + 1))
+	rm -f /tmp/cpu* /tmp/disk /tmp/timers
+	cpu 1000 & cpu 2000 & disk $round & timers &
+	wait
+	echo "round $round: $(cat /tmp/cpu1000 /tmp/cpu2000 /tmp/disk /tmp/timers | tr '\n' ' ')"
+	echo "clocks: $(cut -d ' ' -f 1 /proc/uptime) $(date +%s)"
+	echo "interrupts: $(awk '/LOC:/ { print $2, $3 } /virtio0/ { print $2 + $3 }' /proc/interrupts | tr '\n' ' ')"
+	dmesg -r | grep '^<[0-4]>' | grep -v 'hrtimer: interrupt took' >/tmp/now
+	[ -e /tmp/before ] && cmp /tmp/before /tmp/now >/dev/null || { [ ! -e /tmp/before ] || sed 's/^/amiss: /' /tmp/now; mv /tmp/now /tmp/before; }
+	echo 'that was it'
+done
+END
+config('x.ini', { cpus => 2 }, device('blk0', 'virtio-blk', path => 'disk.img', io => 'threads'));
+my ($out, $err) = inside("$times restores", 1500, <<"END");
+truncate -s 4M disk.img
+(
+	await 'round 3' out
+	$minivmm ctl vm.sock snapshot x.snap >reply || echo 'no snapshot'
+	taken=\$(grep -ac 'that was it' out)
+	until [ \$(grep -ac 'that was it' out) -gt \$((taken + 2)) ]; do sleep 0.5; done
+	$minivmm ctl vm.sock quit >reply
+) &
+$minivmm -c x.ini --log error --set control.socket=vm.sock >out; echo "original: \$?"
+wait
+cat out
+n=0
+while [ \$n -lt $times ]; do
+	n=\$((n + 1))
+	echo; echo "-- \$n"
+	timeout 60 $minivmm -r x.snap --trust --log error --until 'output:serial0:that was it:2' && echo && echo 'ends well'
+done
+END
+
+my @right = ((map { sha1_hex(join '', map { "$_\n" } $_ .. $_ + 299) } 1000, 2000), 'written', 40);
+
+# What the guest said of each of its rounds: { number, results, uptime, date, interrupts => [] }
+sub rounds {
+    my ($text) = @_;
+    my @rounds;
+    while ($text =~ /^round (\d+): (.*?) ?\nclocks: (\S+) (\d+)\ninterrupts: (.*?) ?\n(?:amiss: .*\n)*that was it/mg) {
+        push @rounds, { number => $1, results => $2, uptime => $3, date => $4, interrupts => [ split ' ', $5 ] };
+    }
+    return @rounds;
+}
+
+# What is wrong with the second of two rounds, the first being one before, in the same machine or in the one it is of.
+sub amiss {
+    my ($was, $is) = @_;
+    my @amiss;
+    push @amiss, "results $is->{results}" if $is->{results} ne "@right";
+    my $passed = $is->{uptime} - $was->{uptime};
+    push @amiss, "$passed s between rounds" if $passed <= 0 || $passed > 30 * ($is->{number} - $was->{number});
+    push @amiss, 'a date that is not the clock' if abs($is->{date} - $was->{date} - $passed) > 2;
+    my @more = map { $is->{interrupts}[$_] - $was->{interrupts}[$_] } 0 .. $#{ $is->{interrupts} };
+    push @amiss, "interrupts, more by @more" if @more != 3 || grep { $_ <= 0 } @more;
+    return @amiss;
+}
+
+my ($original, %restored) = split /^-- (\d+)\n/m, $out;
+like($original, qr/^original: 0$/m, 'a live snapshot');
+my @rounds = rounds($original);
+cmp_ok(scalar @rounds, '>', 4, 'the machine that it was taken of goes on') or diag($out, $err);
+is(join('; ', map { amiss(@rounds[ $_ - 1, $_ ]) } 1 .. $#rounds), '', 'and nothing is amiss with it');
+unlike($original, qr/^amiss:/m, 'nor does it complain');
+
+# The last round that each restored machine had had before.
+my ($number) = sort { $a <=> $b } map { (rounds($restored{$_}))[0]{number} // () } keys %restored;
+my ($last) = grep { $_->{number} == ($number // 0) - 1 } @rounds;
+ok($last, 'the snapshot was taken in the midst of a round') or diag($out, $err);
+my $bad = 0;
+for my $n (1 .. $times) {
+    my $said = $restored{$n} // '';
+    my @now = rounds($said);
+    my @amiss = @now == 2 && $last ? map({ amiss(@$_) } [ $last, $now[0] ], [ @now ]) : scalar(@now) . ' rounds';
+    push @amiss, "round $now[0]{number} first" if @now && $now[0]{number} != $number;
+    push @amiss, 'its end' if $said !~ /^ends well$/m;
+    push @amiss, 'complaints' if $said =~ /^amiss:|soft lockup|rcu.*stall|unstable|nobody cared|hung/mi;
+    is(join('; ', @amiss), '', "restore $n") or $bad++ or diag($said);
+}
+
+done_testing;
