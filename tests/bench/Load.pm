@@ -13,7 +13,7 @@ use Basics;
 use Bench;
 use IO::Socket::INET;
 use POSIX qw(_exit);
-use Stock;
+use Vmm;
 
 use constant { DISK => 64 * MIB, PART => 65536, MS => 1000 };
 
@@ -33,7 +33,7 @@ echo 'ready'
 while read line; do
 	echo 'begin'
 	usleep 200000
-	said=$(/bin/stress $line 2>&1)
+	said=$(stress $line 2>&1)
 	echo "end $said"
 done
 END_OF_INIT
@@ -53,12 +53,10 @@ sub loads {
 		['virtio-net TCP stream, sent', 'send 10.0.2.2', PART], ['virtio-net TCP stream, received', 'receive 10.0.2.2', PART]);
 }
 
-# Programs of ours for the guest are an initramfs more, behind the other.
+# For the guest.
 sub program {
-	my $root = "$out/stress";
-	lines('mkdir', '-p', "$root/bin");
-	lines('cc', '-D_GNU_SOURCE', '-static', '-O2', '-o', "$root/bin/stress", 'tests/bench/load.c');
-	return lines("cd $root && find . | cpio -o -H newc --quiet | gzip -1 >>$_[0]");
+	lines('cc', '-D_GNU_SOURCE', '-static', '-O2', '-o', "$out/stress", 'tests/bench/load.c');
+	return "$out/stress";
 }
 
 my @images = map { "$shm/$_.img" } 'sync', 'threads';    # both machines use both
@@ -71,7 +69,7 @@ sub our_machine {
 		$at += 0x200;
 		return $section . join '', map { "$_\n" } @more;
 	};
-	return Stock::our_command('load', '', $device->('blk0', 'virtio-blk', "path = $images[0]", 'io = sync'),
+	return Vmm::our_command('load', '', $device->('blk0', 'virtio-blk', "path = $images[0]", 'io = sync'),
 		$device->('blk1', 'virtio-blk', "path = $images[1]", 'io = threads'), $device->('net0', 'virtio-net', 'backend = user'),
 		$device->('hvc0', 'virtio-console', "output = file:$shm/hvc-ours"), $device->('rng0', 'virtio-rng', 'fresh = yes'));
 }
@@ -79,7 +77,7 @@ sub our_machine {
 # The first device of QEMU's has the last address, and the guest takes them by their addresses.
 sub qemu_machine {
 	my $disk = sub { ('-drive', "file=$images[$_[0]],file.locking=off,format=raw,if=none,id=disk$_[0],aio=threads") };
-	return Stock::qemu_command('load', '', $disk->(0), $disk->(1), map { split }
+	return Vmm::qemu_command('load', '', $disk->(0), $disk->(1), map { split }
 		'-netdev user,id=net -chardev', "file,id=hvc,path=$shm/hvc-qemu", '-object rng-random,id=rng,filename=/dev/urandom',
 		'-device virtio-rng-device,rng=rng -device virtio-serial-device -device virtconsole,chardev=hvc',
 		'-device virtio-net-device,netdev=net',
@@ -135,7 +133,7 @@ sub load {
 		close $file;
 	}
 	progress('booting, with devices');
-	my @guests = map { Stock::start(@$_) } [our_machine()], [qemu_machine()];
+	my @guests = map { Vmm::start(@$_) } [our_machine()], [qemu_machine()];
 	for (@guests) {
 		$_->await_time(qr/^ready\r?\n/m);
 		$_->entered;
@@ -168,7 +166,7 @@ sub load {
 
 # After all that, with every device in use.
 sub memory {
-	my @kib = map { [Basics::beyond_guest($_->{pid}, Stock::MEMORY * 1024)] } @_;
+	my @kib = map { [Basics::beyond_guest($_->{pid}, Vmm::MEMORY * 1024)] } @_;
 	keep('linux-memory', map { join "\t", @$_ } @kib);
 	row('memory beyond the guest\'s, blk net console rng, Pss', ours => kib($kib[0][0]), qemu => kib($kib[1][0]),
 		ratio => times_($kib[0][0] / $kib[1][0]), value => $kib[0][0], compare => 'at most', target => 5120, unit => ' KiB');

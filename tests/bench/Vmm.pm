@@ -4,7 +4,7 @@
 # Both have the same kernel, initramfs and command line, ACPI, the interrupt controllers in the kernel, the host's CPU, and
 # virtio 1 devices by MMIO, with nothing that the measurement does not need. QEMU has the firmware and the options with
 # which it boots fastest.
-package Stock;
+package Vmm;
 
 use strict;
 use warnings;
