@@ -29,12 +29,15 @@ sub once {
 	return { entry => 1e6 * ($entered - $guest->{start}), init => 1e6 * ($init - $guest->{start}), %$counts };
 }
 
+# Microseconds to the next line, and to the first instruction; exits to it.
 sub restored {
 	my ($snapshot) = @_;
 	my $guest = Vmm::start($minivmm, '-r', $snapshot, '--log', 'error');
 	my ($next) = $guest->await_time(qr/^next\r?\n/m);
+	my $entered = $guest->entered;
+	my $exits = $guest->counts->{exits};
 	$guest->end;
-	return 1e6 * ($next - $guest->{start});
+	return (1e6 * ($next - $guest->{start}), 1e6 * ($entered - $guest->{start}), $exits);
 }
 
 # By name: the columns that differ between machines, so that a figure that is missed can be explained.
