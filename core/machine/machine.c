@@ -86,7 +86,10 @@ confirm_halted(struct machine *m)
 		machine_end(m, CAUSE_ERROR, (uint64_t)-r);
 }
 
-/* Wakes vCPUs that have not left KVM_RUN for a while, so that they see whether they are halted for good. */
+/*
+ * Wakes vCPUs that have slept in KVM_RUN for a while, so that they see whether they are halted for good. Those whose
+ * threads have run compute, and are let alone: a kick costs an exit.
+ */
 static void
 monitor(struct loop_timer *timer, uint64_t periods)
 {
@@ -94,13 +97,20 @@ monitor(struct loop_timer *timer, uint64_t periods)
 	uint32_t rest = 0;
 
 	for (uint32_t i = 0; i < m->vcpu_count; i++) {
-		uint64_t exits = vcpu_exits(&m->vcpus[i]);
+		struct vcpu *vcpu = &m->vcpus[i];
+		uint64_t exits = vcpu_exits(vcpu), ran = vcpu_ran(vcpu);
+		bool stays = exits == vcpu->seen && !vcpu->halted,
+		     sleeps = stays && ran == vcpu->ran;
 
-		if (exits == m->vcpus[i].seen && !m->vcpus[i].halted) {
-			rest += atomic_load(&m->vcpus[i].rests);
-			vcpu_kick(&m->vcpus[i]);
-		}
-		m->vcpus[i].seen = exits;
+		/* A kick lets it run as well: then it has just looked. */
+		if (!sleeps && !vcpu->kicked)
+			atomic_store(&vcpu->rests, false);
+		rest += stays && atomic_load(&vcpu->rests);
+		vcpu->kicked = sleeps;
+		if (sleeps)
+			vcpu_kick(vcpu);
+		vcpu->seen = exits;
+		vcpu->ran = ran;
 	}
 	if (rest == m->vcpu_count)
 		confirm_halted(m);
