@@ -59,7 +59,7 @@ sub program {
 	return "$out/stress";
 }
 
-my @images = map { "$shm/$_.img" } 'sync', 'threads';    # both machines use both
+our @images = map { "$shm/$_.img" } 'sync', 'threads';    # both machines use both
 
 sub our_machine {
 	my ($at, $irq) = (0xd0000000, 5);
