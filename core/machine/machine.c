@@ -13,6 +13,7 @@
 #include "machine/dirty.h"
 
 #define MONITOR_PERIOD 20000000ull /* ns between looks for vCPUs that halted for good */
+#define COMPUTES 16                /* who runs for this part of the time is not halted */
 #define TIME_MAX (INT64_MAX / 2) /* ns; timers end at INT64_MAX, and the clock must not reach it */
 
 static void
@@ -87,8 +88,9 @@ confirm_halted(struct machine *m)
 }
 
 /*
- * Wakes vCPUs that have slept in KVM_RUN for a while, so that they see whether they are halted for good. Those whose
- * threads have run compute, and are let alone: a kick costs an exit.
+ * Wakes vCPUs that have not left KVM_RUN for a while, so that they see whether they are halted for good. Those whose
+ * threads have run meanwhile compute, and are let alone: a kick costs an exit. A little they run when they are halted, too:
+ * timers of the kernel's wake them in vain.
  */
 static void
 monitor(struct loop_timer *timer, uint64_t periods)
@@ -99,16 +101,15 @@ monitor(struct loop_timer *timer, uint64_t periods)
 	for (uint32_t i = 0; i < m->vcpu_count; i++) {
 		struct vcpu *vcpu = &m->vcpus[i];
 		uint64_t exits = vcpu_exits(vcpu), ran = vcpu_ran(vcpu);
-		bool stays = exits == vcpu->seen && !vcpu->halted,
-		     sleeps = stays && ran == vcpu->ran;
+		bool computes = ran - vcpu->ran >= periods * MONITOR_PERIOD / COMPUTES;
 
-		/* A kick lets it run as well: then it has just looked. */
-		if (!sleeps && !vcpu->kicked)
+		if (computes)
 			atomic_store(&vcpu->rests, false);
-		rest += stays && atomic_load(&vcpu->rests);
-		vcpu->kicked = sleeps;
-		if (sleeps)
-			vcpu_kick(vcpu);
+		if (exits == vcpu->seen && !vcpu->halted) {
+			rest += atomic_load(&vcpu->rests);
+			if (!computes)
+				vcpu_kick(vcpu);
+		}
 		vcpu->seen = exits;
 		vcpu->ran = ran;
 	}

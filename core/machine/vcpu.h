@@ -33,7 +33,6 @@ struct vcpu {
 	int trouble;     /* of it: 0 or a negative status */
 	uint64_t seen;   /* exits when the monitor last looked */
 	uint64_t ran;    /* ns that its thread had run then */
-	bool kicked;     /* by the monitor, then */
 	/* The callback that its thread is in; NULL: there is no thread. For a signal handler. */
 	const struct bus_current *_Atomic current;
 } __attribute__((aligned(64)));
