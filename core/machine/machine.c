@@ -13,6 +13,7 @@
 #include "machine/dirty.h"
 
 #define MONITOR_PERIOD 20000000ull /* ns between looks for vCPUs that halted for good */
+#define COMPUTES 16                /* who runs for this part of the time is not halted */
 #define TIME_MAX (INT64_MAX / 2) /* ns; timers end at INT64_MAX, and the clock must not reach it */
 
 static void
@@ -86,7 +87,11 @@ confirm_halted(struct machine *m)
 		machine_end(m, CAUSE_ERROR, (uint64_t)-r);
 }
 
-/* Wakes vCPUs that have not left KVM_RUN for a while, so that they see whether they are halted for good. */
+/*
+ * Wakes vCPUs that have not left KVM_RUN for a while, so that they see whether they are halted for good. Those whose
+ * threads have run meanwhile compute, and are let alone: a kick costs an exit. A little they run when they are halted, too:
+ * timers of the kernel's wake them in vain.
+ */
 static void
 monitor(struct loop_timer *timer, uint64_t periods)
 {
@@ -94,13 +99,19 @@ monitor(struct loop_timer *timer, uint64_t periods)
 	uint32_t rest = 0;
 
 	for (uint32_t i = 0; i < m->vcpu_count; i++) {
-		uint64_t exits = vcpu_exits(&m->vcpus[i]);
+		struct vcpu *vcpu = &m->vcpus[i];
+		uint64_t exits = vcpu_exits(vcpu), ran = vcpu_ran(vcpu);
+		bool computes = ran - vcpu->ran >= periods * MONITOR_PERIOD / COMPUTES;
 
-		if (exits == m->vcpus[i].seen && !m->vcpus[i].halted) {
-			rest += atomic_load(&m->vcpus[i].rests);
-			vcpu_kick(&m->vcpus[i]);
+		if (computes)
+			atomic_store(&vcpu->rests, false);
+		if (exits == vcpu->seen && !vcpu->halted) {
+			rest += atomic_load(&vcpu->rests);
+			if (!computes)
+				vcpu_kick(vcpu);
 		}
-		m->vcpus[i].seen = exits;
+		vcpu->seen = exits;
+		vcpu->ran = ran;
 	}
 	if (rest == m->vcpu_count)
 		confirm_halted(m);

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "base/mutant.h"
@@ -35,6 +36,18 @@ vcpu_exits(const struct vcpu *vcpu)
 	for (uint32_t i = 0; i < VCPU_REASONS; i++)
 		sum += atomic_load_explicit(&vcpu->exits[i], memory_order_relaxed);
 	return sum;
+}
+
+uint64_t
+vcpu_ran(const struct vcpu *vcpu)
+{
+	struct timespec t;
+	clockid_t clock;
+
+	if (!vcpu->started || pthread_getcpuclockid(vcpu->thread, &clock) ||
+	    clock_gettime(clock, &t))
+		return 0;
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
 void

@@ -32,6 +32,7 @@ struct vcpu {
 	uint64_t errand; /* number of the last one done */
 	int trouble;     /* of it: 0 or a negative status */
 	uint64_t seen;   /* exits when the monitor last looked */
+	uint64_t ran;    /* ns that its thread had run then */
 	/* The callback that its thread is in; NULL: there is no thread. For a signal handler. */
 	const struct bus_current *_Atomic current;
 } __attribute__((aligned(64)));
@@ -40,6 +41,8 @@ _Static_assert(offsetof(struct vcpu, exits[KVM_EXIT_MMIO]) < 64,
 
 /* All of its exits. Any thread. */
 uint64_t vcpu_exits(const struct vcpu *vcpu);
+/* Nanoseconds that its thread has run for; 0: there is none. Any thread, while that one is not joined. */
+uint64_t vcpu_ran(const struct vcpu *vcpu);
 /* Sends the vCPU out of KVM_RUN, its access complete, to look around. Any thread. */
 void vcpu_kick(struct vcpu *vcpu);
 /* Undoes a kick, unless there is still reason for it. Its own thread. */

@@ -7,6 +7,7 @@
  * that is lost is made anew by the next request, or by the one that finds it so, which is then asked once more. What the server had taken but not
  * yet flushed may be gone with it: the next flush fails.
  */
+#include <dlfcn.h>
 #include <errno.h>
 #include <libnbd.h>
 #include <stdio.h>
@@ -21,12 +22,33 @@
 #define REQUEST_MS 30000
 #define CHUNK (1u << 20) /* bytes that one command moves */
 
+/*
+ * What is used of libnbd. It brings libraries along, for TLS and more, that take several MiB and their time to load: it is
+ * loaded by who has an export, which most machines have not.
+ */
+#define LIBRARY "libnbd.so.0"
+/* clang-format off */
+#define FUNCTIONS(X) \
+	X(aio_command_completed) X(aio_connect_uri) X(aio_disconnect) X(aio_flush) X(aio_is_closed) X(aio_is_connecting) \
+	X(aio_is_dead) X(aio_is_negotiating) X(aio_is_ready) X(aio_pread) X(aio_pwrite) X(aio_trim) X(aio_zero) \
+	X(can_flush) X(can_fua) X(can_multi_conn) X(can_trim) X(can_zero) X(close) X(create) X(get_block_size) \
+	X(get_errno) X(get_error) X(get_size) X(is_read_only) X(poll)
+/* clang-format on */
+
+struct library {
+	void *handle;
+#define MEMBER(name) __typeof__(nbd_##name) *name;
+	FUNCTIONS(MEMBER)
+#undef MEMBER
+};
+
 struct link {
 	pthread_mutex_t lock;
 	struct nbd_handle *handle; /* NULL: lost */
 };
 
 struct nbd {
+	struct library lib;
 	char *uri;
 	uint64_t bytes;
 	size_t chunk;
@@ -65,39 +87,62 @@ clock_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+/* 0; -1: why says why. */
+static int
+load_library(struct library *lib, char *why, size_t size)
+{
+	const char *missing = NULL;
+
+	/* It stays: threads may have something of its own to clear up when they end. */
+	lib->handle = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+	if (!lib->handle) {
+		snprintf(why, size, "there is no " LIBRARY ", which Debian has in libnbd0");
+		return -1;
+	}
+#define FIND(name)                                                                                 \
+	lib->name = (__typeof__(lib->name))dlsym(lib->handle, "nbd_" #name);                       \
+	missing = lib->name ? missing : "nbd_" #name;
+	FUNCTIONS(FIND)
+#undef FIND
+	if (missing)
+		snprintf(why, size, LIBRARY " has no %s", missing);
+	return missing ? -1 : 0;
+}
+
 /* Lets the connection go on for a while; false: the time is over, or nothing goes on. */
 static bool
-wait_more(struct nbd_handle *handle, uint64_t end)
+wait_more(const struct nbd *nbd, struct nbd_handle *handle, uint64_t end)
 {
 	uint64_t now = clock_ms();
 
-	return now < end && nbd_poll(handle, (int)(end - now)) > 0;
+	return now < end && nbd->lib.poll(handle, (int)(end - now)) > 0;
 }
 
 /* A connection; NULL: why says why. */
 static struct nbd_handle *
-connect_to(const char *uri, char *why, size_t size)
+connect_to(const struct nbd *nbd, char *why, size_t size)
 {
-	struct nbd_handle *handle = nbd_create();
+	struct nbd_handle *handle = nbd->lib.create();
 	uint64_t end = clock_ms() + CONNECT_MS;
 	const char *error;
 
-	if (handle && !nbd_aio_connect_uri(handle, uri)) {
-		while (!nbd_aio_is_ready(handle) && !nbd_aio_is_dead(handle) &&
-		       !nbd_aio_is_closed(handle) && wait_more(handle, end))
+	if (handle && !nbd->lib.aio_connect_uri(handle, nbd->uri)) {
+		while (!nbd->lib.aio_is_ready(handle) && !nbd->lib.aio_is_dead(handle) &&
+		       !nbd->lib.aio_is_closed(handle) && wait_more(nbd, handle, end))
 			;
-		if (nbd_aio_is_ready(handle))
+		if (nbd->lib.aio_is_ready(handle))
 			return handle;
 	}
-	error = nbd_get_error();
+	error = nbd->lib.get_error();
 	if (error && !strncmp(error, "nbd_", 4) && strstr(error, ": "))
 		error = strstr(error, ": ") + 2; /* which function of the library's said so */
 	snprintf(why, size, "%s",
-		 handle && (nbd_aio_is_connecting(handle) || nbd_aio_is_negotiating(handle))
+		 handle &&
+			 (nbd->lib.aio_is_connecting(handle) || nbd->lib.aio_is_negotiating(handle))
 		     ? "the server does not answer"
 		 : error ? error
 			 : "no connection");
-	nbd_close(handle);
+	nbd->lib.close(handle);
 	return NULL;
 }
 
@@ -105,14 +150,14 @@ connect_to(const char *uri, char *why, size_t size)
 static const char *
 check(const struct nbd *nbd, struct nbd_handle *handle)
 {
-	if (nbd_get_size(handle) < 0)
+	if (nbd->lib.get_size(handle) < 0)
 		return "the server does not say how large it is";
-	if (nbd->write && nbd_is_read_only(handle))
+	if (nbd->write && nbd->lib.is_read_only(handle))
 		return "the server lets nobody write to it: set readonly = yes, or overlay = FILE "
 		       "to write elsewhere";
-	if (nbd_get_block_size(handle, LIBNBD_SIZE_MINIMUM) > 512)
+	if (nbd->lib.get_block_size(handle, LIBNBD_SIZE_MINIMUM) > 512)
 		return "the server's blocks are larger than a sector: have it take 512 bytes";
-	if (nbd->bytes && (uint64_t)nbd_get_size(handle) != nbd->bytes)
+	if (nbd->bytes && (uint64_t)nbd->lib.get_size(handle) != nbd->bytes)
 		return "its size has changed: it is another disk";
 	return NULL;
 }
@@ -131,7 +176,7 @@ static void
 drop(struct nbd *nbd, struct link *link, const char *why)
 {
 	if (link->handle)
-		nbd_close(link->handle);
+		nbd->lib.close(link->handle);
 	link->handle = NULL;
 	set_lost(nbd, why);
 	if (nbd->write && atomic_load(&nbd->taken) != atomic_load(&nbd->flushed))
@@ -153,7 +198,7 @@ reconnect(struct nbd *nbd, struct link *link)
 	errno = ENOTCONN;
 	if (early)
 		return -1;
-	link->handle = connect_to(nbd->uri, why, sizeof(why));
+	link->handle = connect_to(nbd, why, sizeof(why));
 	pthread_mutex_lock(&nbd->lock);
 	nbd->next_try = clock_ms() + (clock_ms() - now);
 	pthread_mutex_unlock(&nbd->lock);
@@ -167,20 +212,20 @@ reconnect(struct nbd *nbd, struct link *link)
 }
 
 static int64_t
-begin(struct nbd_handle *h, enum command command, void *bytes, uint64_t length, uint64_t at,
-      uint32_t flags)
+begin(const struct nbd *nbd, struct nbd_handle *h, enum command command, void *bytes,
+      uint64_t length, uint64_t at, uint32_t flags)
 {
 	switch (command) {
 	case READ:
-		return nbd_aio_pread(h, bytes, length, at, NBD_NULL_COMPLETION, 0);
+		return nbd->lib.aio_pread(h, bytes, length, at, NBD_NULL_COMPLETION, 0);
 	case WRITE:
-		return nbd_aio_pwrite(h, bytes, length, at, NBD_NULL_COMPLETION, flags);
+		return nbd->lib.aio_pwrite(h, bytes, length, at, NBD_NULL_COMPLETION, flags);
 	case ZERO:
-		return nbd_aio_zero(h, length, at, NBD_NULL_COMPLETION, flags);
+		return nbd->lib.aio_zero(h, length, at, NBD_NULL_COMPLETION, flags);
 	case TRIM:
-		return nbd_aio_trim(h, length, at, NBD_NULL_COMPLETION, flags);
+		return nbd->lib.aio_trim(h, length, at, NBD_NULL_COMPLETION, flags);
 	default:
-		return nbd_aio_flush(h, NBD_NULL_COMPLETION, 0);
+		return nbd->lib.aio_flush(h, NBD_NULL_COMPLETION, 0);
 	}
 }
 
@@ -190,21 +235,22 @@ once(struct nbd *nbd, struct link *link, enum command command, void *bytes, uint
      uint64_t at, uint32_t flags)
 {
 	struct nbd_handle *h = link->handle;
-	int64_t cookie = begin(h, command, bytes, length, at, flags);
+	int64_t cookie = begin(nbd, h, command, bytes, length, at, flags);
 	uint64_t end = clock_ms() + REQUEST_MS;
 	int r = cookie < 0 ? -1 : 0, error;
 
 	while (!r) {
-		r = nbd_aio_command_completed(h, (uint64_t)cookie);
-		if (!r && !wait_more(h, end) && !nbd_aio_is_dead(h) && !nbd_aio_is_closed(h)) {
+		r = nbd->lib.aio_command_completed(h, (uint64_t)cookie);
+		if (!r && !wait_more(nbd, h, end) && !nbd->lib.aio_is_dead(h) &&
+		    !nbd->lib.aio_is_closed(h)) {
 			drop(nbd, link, "the server does not answer");
 			return 1;
 		}
 	}
 	if (r > 0)
 		return 0;
-	error = nbd_get_errno();
-	if (nbd_aio_is_dead(h) || nbd_aio_is_closed(h)) {
+	error = nbd->lib.get_errno();
+	if (nbd->lib.aio_is_dead(h) || nbd->lib.aio_is_closed(h)) {
 		drop(nbd, link, "the server has ended it");
 		return 1;
 	}
@@ -338,19 +384,27 @@ export_flush(struct disk_layer *layer)
 }
 
 static void
+free_nbd(struct nbd *nbd)
+{
+	if (nbd && nbd->lib.handle)
+		dlclose(nbd->lib.handle);
+	free(nbd ? nbd->uri : NULL);
+	free(nbd);
+}
+
+static void
 export_close(struct disk_layer *layer)
 {
 	struct nbd *nbd = layer->nbd;
 
 	for (uint32_t i = 0; i < nbd->count; i++) {
 		if (nbd->links[i].handle)
-			nbd_aio_disconnect(nbd->links[i].handle, 0);
-		nbd_close(nbd->links[i].handle);
+			nbd->lib.aio_disconnect(nbd->links[i].handle, 0);
+		nbd->lib.close(nbd->links[i].handle);
 		pthread_mutex_destroy(&nbd->links[i].lock);
 	}
 	pthread_mutex_destroy(&nbd->lock);
-	free(nbd->uri);
-	free(nbd);
+	free_nbd(nbd);
 	layer->nbd = NULL;
 }
 
@@ -364,25 +418,25 @@ const struct disk_store disk_nbd = {
 static void
 learn(struct nbd *nbd, struct nbd_handle *h)
 {
-	int64_t most = nbd_get_block_size(h, LIBNBD_SIZE_MAXIMUM);
+	int64_t most = nbd->lib.get_block_size(h, LIBNBD_SIZE_MAXIMUM);
 
-	nbd->bytes = (uint64_t)nbd_get_size(h);
+	nbd->bytes = (uint64_t)nbd->lib.get_size(h);
 	nbd->chunk = most >= 512 && most < CHUNK ? (size_t)most / 512 * 512 : CHUNK;
-	nbd->flushes = nbd_can_flush(h) > 0;
-	nbd->fua = nbd_can_fua(h) > 0;
-	nbd->zeroes = nbd_can_zero(h) > 0;
-	nbd->trims = nbd_can_trim(h) > 0;
+	nbd->flushes = nbd->lib.can_flush(h) > 0;
+	nbd->fua = nbd->lib.can_fua(h) > 0;
+	nbd->zeroes = nbd->lib.can_zero(h) > 0;
+	nbd->trims = nbd->lib.can_trim(h) > 0;
 }
 
 /* The first connection, and more of them where that is allowed and goes. */
 static void
 connect_all(struct nbd *nbd, struct nbd_handle *first)
 {
-	uint32_t most = nbd_can_multi_conn(first) > 0 ? LINKS : 1;
+	uint32_t most = nbd->lib.can_multi_conn(first) > 0 ? LINKS : 1;
 	char why[sizeof(nbd->why)];
 
 	for (struct nbd_handle *h = first; h;
-	     h = nbd->count < most ? connect_to(nbd->uri, why, sizeof(why)) : NULL) {
+	     h = nbd->count < most ? connect_to(nbd, why, sizeof(why)) : NULL) {
 		pthread_mutex_init(&nbd->links[nbd->count].lock, NULL);
 		nbd->links[nbd->count++].handle = h;
 	}
@@ -398,17 +452,17 @@ export_open(struct disk *disk, struct disk_layer *layer, const char *path, bool 
 
 	if (nbd)
 		nbd->uri = strdup(path);
-	if (nbd && nbd->uri) {
+	if (nbd && nbd->uri && !load_library(&nbd->lib, why, sizeof(why))) {
 		nbd->write = write;
-		first = connect_to(path, why, sizeof(why));
+		first = connect_to(nbd, why, sizeof(why));
 	}
 	if (first)
 		wrong = check(nbd, first);
 	if (wrong) {
 		minivmm_error(disk->dev, "can't use the disk %s: %s", path, wrong);
-		nbd_close(first);
-		free(nbd ? nbd->uri : NULL);
-		free(nbd);
+		if (first)
+			nbd->lib.close(first);
+		free_nbd(nbd);
 		return -1;
 	}
 	learn(nbd, first);

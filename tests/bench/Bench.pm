@@ -29,7 +29,14 @@ my @rows;
 END { system 'rm', '-rf', $shm if $$ == $owner }
 $SIG{$_} = sub { exit 1 } for qw(INT TERM HUP);
 
-sub progress { printf STDERR "\r\e[K%s", @_ ? "$_[0] ..." : '' if -t STDERR }
+our $told = 0;    # where there is no terminal: a line each
+
+sub progress {
+	return $told && @_ ? print STDERR sprintf("%.0f s: %s\n", now(), $_[0]) : undef if !-t STDERR;
+	printf STDERR "\r\e[K%s", @_ ? "$_[0] ..." : '';
+	return;
+}
+
 
 # Runs a command and returns its lines.
 sub lines {

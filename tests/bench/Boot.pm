@@ -7,7 +7,7 @@ use strict;
 use warnings;
 
 use Bench;
-use Stock;
+use Vmm;
 
 # The kernel hands words of its command line that it does not know to init, in the environment: here, how long to rest
 # after the first line, while the exits up to it are read.
@@ -21,7 +21,7 @@ END_OF_INIT
 # Microseconds to the first instruction and to init, and what KVM has counted.
 sub once {
 	my (@command) = @_;
-	my $guest = Stock::start(@command);
+	my $guest = Vmm::start(@command);
 	my ($init) = $guest->await_time(qr/^init\r?\n/m);
 	my $entered = $guest->entered;
 	my $counts = $guest->counts;
@@ -29,12 +29,15 @@ sub once {
 	return { entry => 1e6 * ($entered - $guest->{start}), init => 1e6 * ($init - $guest->{start}), %$counts };
 }
 
+# Microseconds to the next line, and to the first instruction; exits to it.
 sub restored {
 	my ($snapshot) = @_;
-	my $guest = Stock::start($minivmm, '-r', $snapshot, '--log', 'error');
+	my $guest = Vmm::start($minivmm, '-r', $snapshot, '--log', 'error');
 	my ($next) = $guest->await_time(qr/^next\r?\n/m);
+	my $entered = $guest->entered;
+	my $exits = $guest->counts->{exits};
 	$guest->end;
-	return 1e6 * ($next - $guest->{start});
+	return (1e6 * ($next - $guest->{start}), 1e6 * ($entered - $guest->{start}), $exits);
 }
 
 # By name: the columns that differ between machines, so that a figure that is missed can be explained.
@@ -55,15 +58,15 @@ sub boot {
 	my $snapshot = "$shm/booted.snap";
 	my @rest = ('boot', ' rest=300000');
 	progress('booting once, for a snapshot, and so that files are in memory');
-	lines(Stock::our_command('boot', ''), '--set', 'device.serial0.input=none', '--until', 'output:serial0:init', '--save', $snapshot);
-	once(Stock::qemu_command(@rest));
+	lines(Vmm::our_command('boot', ''), '--set', 'device.serial0.input=none', '--until', 'output:serial0:init', '--save', $snapshot);
+	once(Vmm::qemu_command(@rest));
 	restored($snapshot);
 	my (@pairs, @restores);
 	for my $round (1 .. $rounds) {
 		progress("boot, round $round");
 		my @pair;
 		my @order = $round % 2 ? (0, 1) : (1, 0);
-		$pair[$_] = once($_ ? Stock::qemu_command(@rest) : Stock::our_command(@rest)) for @order;
+		$pair[$_] = once($_ ? Vmm::qemu_command(@rest) : Vmm::our_command(@rest)) for @order;
 		push @pairs, \@pair;
 		push @restores, join "\t", $pair[0]{init}, restored($snapshot);
 	}

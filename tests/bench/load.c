@@ -3,10 +3,10 @@
  * What a guest with a stock kernel does while its disk or network is measured. Linked statically, it runs in an initramfs
  * that has no libraries.
  *
- *   load read|write DISK SIZE random|sequential DEPTH REQUESTS    requests of SIZE bytes, DEPTH at once, past the page cache
- *   load send|receive ADDRESS PORT BYTES                          a TCP stream, to its last byte's arrival
+ *   load read|write DISK SIZE random|sequential DEPTH MS    requests of SIZE bytes, DEPTH at once, past the page cache
+ *   load send|receive ADDRESS PORT MS                       a TCP stream; what was sent has arrived at the end
  *
- * Prints one line: what, how many requests (of a stream: parts of 64 KiB), and the nanoseconds that they took.
+ * Begins nothing more after MS milliseconds. Prints one line: what, how many bytes, and the nanoseconds that they took.
  */
 #include <arpa/inet.h>
 #include <err.h>
@@ -25,6 +25,7 @@
 
 #define DEPTH_MAX 64
 #define PART 65536u
+#define LARGE ((size_t)2 << 20) /* a large page */
 
 struct disk {
 	int file;
@@ -43,10 +44,16 @@ now(void)
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-static void
-say(const char *what, uint64_t requests, uint64_t start)
+static uint64_t
+ms(const char *text)
 {
-	printf("%s %llu %llu\n", what, (unsigned long long)requests,
+	return strtoull(text, NULL, 0) * 1000000;
+}
+
+static void
+say(const char *what, uint64_t bytes, uint64_t start)
+{
+	printf("%s %llu %llu\n", what, (unsigned long long)bytes,
 	       (unsigned long long)(now() - start));
 }
 
@@ -79,7 +86,7 @@ submit(struct disk *d, aio_context_t queue, struct iocb *request, uint64_t numbe
 }
 
 static void
-move(struct disk *d, const char *what, uint64_t depth, uint64_t count)
+move(struct disk *d, const char *what, uint64_t depth, uint64_t ns)
 {
 	struct iocb requests[DEPTH_MAX];
 	struct io_event events[DEPTH_MAX];
@@ -89,9 +96,9 @@ move(struct disk *d, const char *what, uint64_t depth, uint64_t count)
 	if (syscall(SYS_io_setup, DEPTH_MAX, &queue))
 		err(1, "io_setup");
 	start = now();
-	for (; asked < depth && asked < count; asked++)
+	for (; asked < depth; asked++)
 		submit(d, queue, &requests[asked], asked);
-	while (done < count) {
+	while (done < asked) {
 		long got = syscall(SYS_io_getevents, queue, 1, DEPTH_MAX, events, NULL);
 
 		if (got < 1)
@@ -100,13 +107,32 @@ move(struct disk *d, const char *what, uint64_t depth, uint64_t count)
 		for (long i = 0; i < got; i++) {
 			if (events[i].res != (int64_t)d->size)
 				errx(1, "a request ended with %lld", (long long)events[i].res);
-			if (asked < count) {
+			if (now() - start < ns) {
 				submit(d, queue, &requests[events[i].data], events[i].data);
 				asked++;
 			}
 		}
 	}
-	say(what, count, start);
+	say(what, done * d->size, start);
+}
+
+/*
+ * In large pages, where the guest has some left: how many segments a request is of, and whether the driver has to cut it,
+ * would else be chance.
+ */
+static unsigned char *
+buffers(size_t size)
+{
+	size_t all = (size + LARGE - 1) / LARGE * LARGE;
+	uintptr_t data;
+	void *mapped =
+	    mmap(NULL, all + LARGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (mapped == MAP_FAILED)
+		err(1, "mmap");
+	data = ((uintptr_t)mapped + LARGE - 1) / LARGE * LARGE;
+	madvise((void *)data, all, MADV_HUGEPAGE);
+	return memset((void *)data, 1, all);
 }
 
 static void
@@ -125,11 +151,8 @@ disk(char **argv)
 	if (length < (off_t)d.size)
 		err(1, "%s", argv[2]);
 	d.places = (uint64_t)length / d.size;
-	d.data = mmap(NULL, depth * d.size, PROT_READ | PROT_WRITE,
-		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	if (d.data == MAP_FAILED)
-		err(1, "mmap");
-	move(&d, argv[1], depth, strtoull(argv[6], NULL, 0));
+	d.data = buffers(depth * d.size);
+	move(&d, argv[1], depth, ms(argv[6]));
 }
 
 static void
@@ -138,7 +161,7 @@ stream(char **argv)
 	static unsigned char part[PART];
 	struct sockaddr_in peer = { .sin_family = AF_INET,
 				    .sin_port = htons((uint16_t)atoi(argv[3])) };
-	uint64_t bytes = strtoull(argv[4], NULL, 0), moved = 0, start;
+	uint64_t moved = 0, start;
 	bool send = !strcmp(argv[1], "send");
 	int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	ssize_t n = 1;
@@ -148,17 +171,16 @@ stream(char **argv)
 	if (s < 0 || connect(s, (struct sockaddr *)&peer, sizeof(peer)))
 		err(1, "%s:%s", argv[2], argv[3]);
 	start = now();
-	while (moved < bytes && n > 0) {
-		n = send ? write(s, part, bytes - moved < PART ? bytes - moved : PART)
-			 : read(s, part, PART);
+	while (n > 0 && now() - start < ms(argv[4])) {
+		n = send ? write(s, part, PART) : read(s, part, PART);
 		moved += n > 0 ? (uint64_t)n : 0;
 	}
-	if (moved < bytes)
+	if (n <= 0)
 		err(1, "after %llu bytes", (unsigned long long)moved);
 	/* The peer hangs up when it has read everything. */
 	if (send && (shutdown(s, SHUT_WR) || read(s, part, 1) != 0))
 		err(1, "no end");
-	say(argv[1], (bytes + PART - 1) / PART, start);
+	say(argv[1], moved, start);
 }
 
 int
@@ -170,7 +192,6 @@ main(int argc, char **argv)
 		stream(argv);
 	else
 		errx(2, "usage: load read|write DISK SIZE random|sequential DEPTH REQUESTS, or "
-			"load send|receive ADDRESS PORT "
-			"BYTES");
+			"load send|receive ADDRESS PORT MS");
 	return 0;
 }

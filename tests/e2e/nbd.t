@@ -6,6 +6,7 @@ use v5.14;
 use warnings;
 use lib 'tests/lib';
 
+use File::Basename 'dirname';
 use Minivmm;
 use Test::More;
 
@@ -148,5 +149,8 @@ use IO::Socket::UNIX;
 unlink 'nbd';
 my $mute = IO::Socket::UNIX->new(Local => 'nbd', Listen => 5) or die "nbd: $!";
 fails(machine({}), 113, qr/can't use the disk \S+: the server does not answer/, 'a server that says nothing');
+
+# Who has no export does not load what is for them alone.
+unlike((run([ 'ldd', dirname($minivmm) . '/plugins/virtio-blk.so' ]))[1], qr/nbd|gnutls/, 'libnbd is not loaded for other disks');
 
 done_testing;

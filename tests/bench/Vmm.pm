@@ -4,7 +4,7 @@
 # Both have the same kernel, initramfs and command line, ACPI, the interrupt controllers in the kernel, the host's CPU, and
 # virtio 1 devices by MMIO, with nothing that the measurement does not need. QEMU has the firmware and the options with
 # which it boots fastest.
-package Stock;
+package Vmm;
 
 use strict;
 use warnings;
@@ -27,7 +27,7 @@ END { kill KILL => keys %running }
 # name: of the initramfs. append: more words for the kernel.
 sub qemu_command {
 	my ($name, $append, @more) = @_;
-	return ($qemu, (map { split } '-M microvm,acpi=on,x-option-roms=off,pit=off,pic=off,rtc=on,kernel-irqchip=on',
+	return ($qemu, (map { split } '-M microvm,acpi=on,x-option-roms=off,pit=off,pic=off,rtc=on,kernel-irqchip=on,ioapic2=off',
 			'-accel kvm -cpu host -smp 1 -nodefaults -no-user-config -no-reboot -display none -serial stdio',
 			'-global virtio-mmio.force-legacy=off -m ' . MEMORY),
 		'-kernel', "$shm/vmlinuz", '-initrd', "$shm/$name.initrd", '-append', $words . $append, @more);
