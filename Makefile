@@ -10,6 +10,7 @@ CC ?= cc
 B ?= build# objects
 O ?= .# the program and its plugins
 FUZZ_SECONDS ?= 600
+ROUNDS ?= 20# of bench-linux
 V ?= 0
 Q := $(if $(filter 0,$(V)),@)
 say = $(if $(filter 0,$(V)),@printf '  %-8s %s\n' '$(1)' '$(2)')
@@ -32,7 +33,7 @@ helpers := $(patsubst %.c,$B/%,$(wildcard tests/tools/*.c))
 preloads := $(patsubst %.c,$B/%.so,$(wildcard tests/preload/*.c) $(wildcard tests/plugins/*.c))
 fuzzers := $(patsubst tests/fuzz/%.c,$B/fuzz/%,$(wildcard tests/fuzz/*.c))
 
-.PHONY: all run check check-linux check-asan check-tsan mutants fuzz bench lint deps deps-linux install uninstall clean help
+.PHONY: all run check check-linux check-asan check-tsan mutants fuzz bench bench-linux lint deps deps-linux install uninstall clean help
 all: $O/minivmm $(plugins) $(guests)
 
 # Without a usable /dev/kvm, tests/svm/kvm runs a command on one that QEMU emulates, and says so.
@@ -124,12 +125,15 @@ check-linux: all ## boot stock kernels, on this machine's KVM if it can, else on
 
 mutants: ## leave out pieces of saving and restoring, one at a time: each must be noticed
 	$(MAKE) all B=build/mutants O=build/mutants CFLAGS='-O2 -g -DMINIVMM_MUTANTS' helpers= \
-		build/mutants/tests/tools/invisible build/mutants/tests/tools/livehash $(patsubst %,build/mutants/tests/unit/%,state i8042 rtc vsock) \
+		build/mutants/tests/tools/invisible build/mutants/tests/tools/livehash $(patsubst %,build/mutants/tests/unit/%,state i8042 rtc vsock net) \
 		$(patsubst %.c,build/mutants/%.so,$(wildcard tests/plugins/*.c tests/preload/*.c))
 	MINIVMM=build/mutants/minivmm BUILD=build/mutants tests/mutants
 
 bench: all $(helpers) $(preloads) ## measure speed and size, as ratios to the bare KVM calls and QEMU
 	MINIVMM=$O/minivmm BUILD=$B tests/bench/run
+
+bench-linux: all $(preloads) ## measure a stock kernel's guest beside QEMU's microvm, on a KVM that boots it, in ROUNDS
+	MINIVMM=$O/minivmm BUILD=$B tests/bench/linux -n $(ROUNDS)
 
 fuzz: ## fuzz for FUZZ_SECONDS a target
 	$(MAKE) fuzz-run CC=clang B=build/fuzz CFLAGS='-O1 -g' SANITIZE='-fsanitize=address,undefined,fuzzer-no-link'
@@ -159,7 +163,7 @@ SVM_DEPS := qemu-system-x86 cpio kmod
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 deps: more = $(shell tests/svm/usable >/dev/null || echo $(SVM_DEPS))
 deps-linux: more = $(SVM_DEPS) xz-utils zstd lz4 e2fsprogs
-deps deps-linux: ## install what is missing (Debian); deps-linux: what check-linux needs as well
+deps deps-linux: ## install what is missing (Debian); deps-linux: what check-linux and bench-linux need as well
 	@missing=$$(for p in $(DEPS) $(more) $$(cat plugins/*.packages plugins/*/packages 2>/dev/null); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
 	if [ -n "$$missing" ]; then $(SUDO) apt-get update -qq && \
 		DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi

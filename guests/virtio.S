@@ -53,6 +53,9 @@
 	movl	$2, RX + 8
 	movw	$2, RX + 12
 	movw	$1, RX + AVAIL + 2
+	expect	0x060, 0		/* which stays empty until the device is told */
+	cmpw	$0, RX + USED + 2
+	jne	bad
 	put	0x050, 0
 	cmpw	$1, RX + USED + 2
 	jne	bad

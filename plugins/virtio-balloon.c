@@ -176,6 +176,9 @@ balloon_statistics(struct minivmm_device *dev, uint32_t queue)
 
 	if (b->held || virtio_pop(dev, &b->virtio, queue, &request) <= 0)
 		return 0;
+	/* The next one comes when this one has gone back: not before that is told. */
+	b->virtio.pending[queue] = false;
+	virtio_ask(dev, &b->virtio, queue);
 	for (uint64_t at = 0; at < 4 * STATISTICS * sizeof(s); at += sizeof(s)) {
 		int64_t n = virtio_copy(dev, &b->virtio, &request, false, at, &s, sizeof(s));
 
@@ -225,8 +228,7 @@ balloon_period(struct minivmm_device *dev, uint32_t timer, uint64_t periods)
 	if (!b->held || !virtio_has(&b->virtio, BALLOON_F_STATS) || !virtio_live(&b->virtio, STATS))
 		return 0;
 	b->held = false;
-	virtio_push(dev, &b->virtio, STATS, &request, 0);
-	return 0;
+	return virtio_push(dev, &b->virtio, STATS, &request, 0) ? 0 : virtio_again(dev, 0);
 }
 
 static uint64_t
@@ -412,7 +414,7 @@ static const struct minivmm_field fields[] = {
 static const struct minivmm_plugin balloon = {
 	.name = "virtio-balloon",
 	.summary = "a virtio memory balloon",
-	.state_version = 1,
+	.state_version = VIRTIO_STATE,
 	.state_size = sizeof(struct balloon),
 	.options = options,
 	.ranges = ranges,

@@ -212,6 +212,15 @@ run_input(struct worker *w, const char *file)
 	return r ? r : report(w, file, began, vm_began);
 }
 
+static int
+no_device(const struct worker *w)
+{
+	const char *near = config_device_nearest(&w->vm.config, w->batch->device);
+
+	return fail(STATUS_USAGE, "--input %s: there is no such device%s%s%s", w->batch->device,
+		    near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+}
+
 /* The machine's way of a snapshot's reading; its device with the stream. */
 static int
 build(struct worker *w)
@@ -222,9 +231,10 @@ build(struct worker *w)
 	if (r)
 		return r;
 	w->device = devices_find(&w->vm.devices, w->batch->device);
-	if (!w->device || !w->device->streams_ready)
-		return fail(STATUS_USAGE, "--input %s: %s", w->batch->device,
-			    w->device ? "the device has no stream" : "there is no such device");
+	if (!w->device)
+		return no_device(w);
+	if (!w->device->streams_ready)
+		return fail(STATUS_USAGE, "--input %s: the device has no stream", w->batch->device);
 	m->hooks = (struct machine_hooks){ on_pause, on_resume, NULL, on_point, w };
 	w->vm.devices.streams.output = on_output;
 	w->vm.devices.streams.context = w;

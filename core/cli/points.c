@@ -10,14 +10,9 @@
 static int
 no_device(const struct vm *vm, const char *where, const char *text)
 {
-	const char *device = vm->machine.point.device, *near = NULL;
-	const char **names = calloc(vm->config.device_count + 1, sizeof(*names));
+	const char *device = vm->machine.point.device;
+	const char *near = config_device_nearest(&vm->config, device);
 
-	for (size_t i = 0; names && i < vm->config.device_count; i++)
-		names[i] = vm->config.devices[i].name;
-	if (names)
-		near = nearest(device, names);
-	free(names);
 	return fail(STATUS_USAGE, "%s: %s: there is no device %s%s%s%s", where, text, device,
 		    near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
 }

@@ -20,6 +20,15 @@ descriptor(const char *text, int *fd)
 	return 0;
 }
 
+static int
+no_device(const struct vm *vm, const char *set, const char *name)
+{
+	const char *near = config_device_nearest(&vm->config, name);
+
+	return fail(STATUS_USAGE, "--set %s: the snapshot has no device %s%s%s%s", set, name,
+		    near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+}
+
 /* --set for a restore: what directs the run, and a device's keys; the plugin's table decides which of them. */
 static int
 override(struct vm *vm, const char *set)
@@ -45,9 +54,9 @@ override(struct vm *vm, const char *set)
 	if (!name || !key)
 		r = fail(STATUS_HOST, "no memory for --set");
 	else if (!device)
-		r = fail(STATUS_USAGE, "--set %s: the snapshot has no device %s", set, name);
+		r = no_device(vm, set, name);
 	else if (config_option_set(device, key, equals + 1,
-				   (struct config_place){ .file = "--set" }))
+				   (struct config_place){ .file = CONFIG_SET }))
 		r = fail(STATUS_HOST, "no memory for --set");
 	free(name);
 	free(key);

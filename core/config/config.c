@@ -34,6 +34,19 @@ config_device_find(struct config *config, const char *name)
 	return NULL;
 }
 
+const char *
+config_device_nearest(const struct config *config, const char *name)
+{
+	const char **names = calloc(config->device_count + 1, sizeof(*names)), *near = NULL;
+
+	for (size_t i = 0; names && i < config->device_count; i++)
+		names[i] = config->devices[i].name;
+	if (names)
+		near = nearest(name, names);
+	free(names);
+	return near;
+}
+
 struct config_option *
 config_option_find(struct config_device *device, const char *key)
 {

@@ -147,6 +147,8 @@ uint32_t config_memory(const struct config *config, bool whole, struct config_me
 /* The value of a device's key, or NULL. Marks it used. */
 struct config_option *config_option_find(struct config_device *device, const char *key);
 struct config_device *config_device_find(struct config *config, const char *name);
+/* The name of the device that was most likely meant, or NULL. */
+const char *config_device_nearest(const struct config *config, const char *name);
 /* Adds a device without plugin and options; NULL: no memory. Invalidates pointers to others. */
 struct config_device *config_device_add(struct config *config, const char *name,
 					struct config_place place);

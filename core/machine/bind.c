@@ -18,6 +18,12 @@ event(struct loop_source *source, uint32_t events)
 		bind->ready(bind);
 }
 
+void
+bind_tell(struct bind *bind)
+{
+	event(&bind->source, EPOLLIN);
+}
+
 int
 bind_add(struct machine *machine, struct bind *bind)
 {

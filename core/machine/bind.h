@@ -27,6 +27,8 @@ struct bind {
 /* Main thread. -1: there is no descriptor; errno is set. From the machine's next start on. */
 int bind_add(struct machine *machine, struct bind *bind);
 void bind_remove(struct machine *machine, struct bind *bind);
+/* Calls ready now, if it is due: for who is about to stop the machine. */
+void bind_tell(struct bind *bind);
 /* Binds them, or unbinds them. Where KVM does not, they stay accesses. */
 void binds_set(struct machine *machine, bool bound);
 

@@ -7,14 +7,48 @@
 
 #include "config/config.h"
 
+#define POINTS                                                                                     \
+	"rip:ADDR, pio:PORT, mmio:ADDR, access:N, step:N, hlt, time:DURATION or "                  \
+	"output:DEVICE:TEXT"
+
 static const struct {
 	const char *name;
 	enum point_kind kind;
+	const char *meant; /* what to say of a word that is near to it */
 } kinds[] = {
-	{ "rip", POINT_RIP },       { "pio", POINT_PIO },       { "mmio", POINT_MMIO },
-	{ "access", POINT_ACCESS }, { "step", POINT_STEP },     { "hlt", POINT_HLT },
-	{ "time", POINT_TIME },     { "output", POINT_OUTPUT },
+#define KIND(name, kind, form)                                                                     \
+	{                                                                                          \
+		name, kind, "is no point; did you mean " form "? There are " POINTS                \
+	}
+	KIND("rip", POINT_RIP, "rip:ADDR"),
+	KIND("pio", POINT_PIO, "pio:PORT"),
+	KIND("mmio", POINT_MMIO, "mmio:ADDR"),
+	KIND("access", POINT_ACCESS, "access:N"),
+	KIND("step", POINT_STEP, "step:N"),
+	KIND("hlt", POINT_HLT, "hlt"),
+	KIND("time", POINT_TIME, "time:DURATION"),
+	KIND("output", POINT_OUTPUT, "output:DEVICE:TEXT"),
+#undef KIND
 };
+#define KINDS (sizeof(kinds) / sizeof(*kinds))
+
+/* What to say of a text that begins with no kind. */
+static const char *
+no_point(const char *text, size_t length)
+{
+	const char *names[KINDS + 1] = { NULL }, *near;
+	char word[16] = "";
+
+	for (size_t i = 0; i < KINDS; i++)
+		names[i] = kinds[i].name;
+	if (length < sizeof(word))
+		memcpy(word, text, length);
+	near = nearest(word, names);
+	for (size_t i = 0; i < KINDS; i++)
+		if (near == kinds[i].name)
+			return kinds[i].meant;
+	return "is no point; use " POINTS;
+}
 
 /* Cuts ":N" off the end of text, if it is there; 0 is told by the caller, or part of a text that is put out. */
 static void
@@ -79,13 +113,12 @@ parse_value(struct point *point, char *rest)
 const char *
 point_parse(struct point *point, const char *text)
 {
-	const char *wrong = "is no point; use rip:ADDR, pio:PORT, mmio:ADDR, access:N, step:N, "
-			    "hlt, time:DURATION or output:DEVICE:TEXT";
 	size_t length = strcspn(text, ":");
+	const char *wrong = NULL;
 	char *rest;
 
 	*point = (struct point){ .times = 1 };
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+	for (size_t i = 0; i < KINDS; i++) {
 		if (strlen(kinds[i].name) != length || strncmp(kinds[i].name, text, length))
 			continue;
 		point->kind = kinds[i].kind;
@@ -98,7 +131,7 @@ point_parse(struct point *point, const char *text)
 	}
 	if (point->kind == POINT_ACCESS || point->kind == POINT_STEP)
 		point->times = point->value;
-	return wrong;
+	return point->kind ? wrong : no_point(text, length);
 }
 
 void

@@ -9,6 +9,7 @@
 
 #include "base/fields.h"
 #include "base/log.h"
+#include "machine/bind.h"
 
 #define PAUSE_DEADLINE 1000000000ull /* ns that a device may take to finish what is in flight */
 
@@ -179,6 +180,16 @@ device_create(struct device *d)
 	return 0;
 }
 
+/* Does the command line say something of the device? Then a mistake in its options is most likely that one's. */
+static bool
+is_given_again(const struct config_device *device)
+{
+	for (size_t i = 0; i < device->option_count; i++)
+		if (!strcmp(device->options[i].place.file, CONFIG_SET))
+			return true;
+	return false;
+}
+
 int
 devices_create(struct devices *devices, struct machine *machine, struct config *config,
 	       unsigned flags)
@@ -229,10 +240,13 @@ devices_create(struct devices *devices, struct machine *machine, struct config *
 				 d->config->name, d->config->plugin);
 		else
 			r = plugin_load(&d->plugin, &devices->path, d->config->plugin, prefix);
-		if (!r)
-			r = device_create(d);
 		if (restored && r == -STATUS_USAGE)
-			r = -STATUS_SNAPSHOT;
+			r = -STATUS_SNAPSHOT; /* it wants what there is not */
+		if (!r) {
+			r = device_create(d);
+			if (restored && r == -STATUS_USAGE && !is_given_again(d->config))
+				r = -STATUS_SNAPSHOT;
+		}
 		first = first ? first : r;
 	}
 	return first ? first : bus_seal(&machine->bus);
@@ -357,7 +371,11 @@ devices_pause(struct devices *devices)
 	for (size_t i = 0; i < devices->count; i++) {
 		struct device *d = &devices->list[i];
 
-		if (!d->plugin.descriptor.pause || !d->started || d->paused)
+		if (!d->started || d->paused)
+			continue;
+		for (struct device_bind *b = d->binds; b; b = b->next)
+			bind_tell(&b->bind);
+		if (!d->plugin.descriptor.pause)
 			continue;
 		d->paused = true;
 		d->pending = true; /* minivmm_paused() may come before pause returns */

@@ -55,6 +55,7 @@ static int
 set_enum(struct device *device, const struct minivmm_option *row, const struct given *g)
 {
 	int value = enum_value(row, g->text);
+	const char *near = nearest(g->text, row->values);
 	char list[256] = "";
 	size_t length = 0;
 
@@ -65,7 +66,8 @@ set_enum(struct device *device, const struct minivmm_option *row, const struct g
 	for (int i = 0; row->values[i] && length < sizeof(list); i++)
 		length += (size_t)snprintf(list + length, sizeof(list) - length, "%s%s",
 					   i ? ", " : "", row->values[i]);
-	return bad(device, row, g->place, "= %s: use one of %s", g->text, list);
+	return bad(device, row, g->place, "= %s: use one of %s%s%s%s", g->text, list,
+		   near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
 }
 
 static uint64_t
@@ -194,7 +196,7 @@ static int
 check_trust(struct device *device, const struct minivmm_option *row, const struct given *g)
 {
 	if (!(device->all->flags & DEVICES_RESTORED) || device->all->flags & DEVICES_TRUSTED ||
-	    !g->by_user || !strcmp(g->place.file, "--set"))
+	    !g->by_user || !strcmp(g->place.file, CONFIG_SET))
 		return 0;
 	return fail(STATUS_SNAPSHOT,
 		    "the snapshot's device %s names something of the host, %s = %s: give --set "
@@ -299,8 +301,8 @@ check_overrides(struct device *device)
 		const struct minivmm_option *row = &device->plugin.all[i].row;
 		struct given g = given(device, row);
 
-		if (g.by_user && !strcmp(g.place.file, "--set") && !(row->flags & MINIVMM_HOST) &&
-		    row->type != MINIVMM_PATH)
+		if (g.by_user && !strcmp(g.place.file, CONFIG_SET) &&
+		    !(row->flags & MINIVMM_HOST) && row->type != MINIVMM_PATH)
 			r = bad(device, row, g.place,
 				"can't be changed at a restore: it is part of the machine's state");
 	}

@@ -268,7 +268,9 @@ plugin_load(struct plugin *plugin, const struct plugin_path *path, const char *n
 			    "%splugin %s: %s is no minivmm plugin: it does not use "
 			    "MINIVMM_REGISTER()",
 			    where, name, plugin->path);
-	trouble = plugin_adopt(plugin, registration, text, sizeof(text));
+	trouble = plugin_bounds(registration, text, sizeof(text));
+	if (!trouble)
+		trouble = plugin_adopt(plugin, registration, text, sizeof(text));
 	if (trouble)
 		return fail(trouble == plugin_no_memory ? STATUS_HOST : STATUS_USAGE,
 			    "%splugin %s (%s): %s", where, name, plugin->path, trouble);

@@ -66,6 +66,13 @@ extern const char plugin_no_memory[];
 const char *plugin_adopt(struct plugin *plugin, const struct minivmm_registration *registration,
 			 char *buffer, size_t size);
 
+/*
+ * Whether the tables of a plugin that has been loaded end, before they are adopted. Part of plugin_load. NULL, or which
+ * does not, in buffer.
+ */
+const char *plugin_bounds(const struct minivmm_registration *registration, char *buffer,
+			  size_t size);
+
 const char *plugin_type_name(uint32_t type); /* "u8", "size", "stream", ... */
 /* An option's number as one writes it: "64K" of a size, "5ms" of a duration, hex of places; in a buffer of 24 bytes or more. */
 const char *plugin_value(const struct minivmm_option *row, uint64_t value, char *buffer,

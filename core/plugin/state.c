@@ -331,7 +331,7 @@ load_streams(struct device *d, const struct record *group, char *why, size_t why
 			    : NULL;
 		if (d->all->flags & DEVICES_DETACHED)
 			continue;
-		if (input && !strcmp(input->place.file, "--set"))
+		if (input && !strcmp(input->place.file, CONFIG_SET))
 			stream_rewind(&d->streams[i].stream);
 		else if (!mutant("stream", name) &&
 			 stream_load(&d->streams[i].stream, &stream, why, why_size))

@@ -201,7 +201,7 @@ blk_reset(struct minivmm_device *dev)
 		.id = 2, .queues = (n), .features = blk_features, .config = blk_config,            \
 		.notify = blk_notify, .reset = blk_reset                                           \
 	}
-static const struct virtio_kind kinds[VIRTIO_QUEUES] = { KIND(1), KIND(2), KIND(3), KIND(4) };
+static const struct virtio_kind kinds[BLK_QUEUES] = { KIND(1), KIND(2), KIND(3), KIND(4) };
 
 static int
 blk_configure(struct minivmm_device *dev)
@@ -397,7 +397,7 @@ static const struct minivmm_option options[] = {
 			  "who moves its bytes: the vCPU that asks, threads, or the kernel's queue",
 			  .values = ios, .flags = MINIVMM_HOST),
 	MINIVMM_OPTION(struct blk, queues, "1", "how many queues it has", .min = 1,
-		       .max = VIRTIO_QUEUES),
+		       .max = BLK_QUEUES),
 	MINIVMM_OPTION(struct blk, rate, "", RATE_HELP),
 	MINIVMM_OPTION(struct blk, burst, "", RATE_BURST_HELP),
 	MINIVMM_OPTION(struct blk, serial, "", "its serial number, of at most 20 characters"),
@@ -432,7 +432,7 @@ static const struct minivmm_field fields[] = {
 static const struct minivmm_plugin blk = {
 	.name = "virtio-blk",
 	.summary = "a virtio disk",
-	.state_version = 1,
+	.state_version = VIRTIO_STATE,
 	.state_size = sizeof(struct blk),
 	.options = options,
 	.ranges = ranges,

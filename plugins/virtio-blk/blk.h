@@ -124,8 +124,9 @@ struct blk_job *ring_ready(struct blk *b);
 /* All of them, once none is being done. */
 struct blk_job *ring_recall(struct blk *b);
 
-#define BLK_POST_DONE 1u             /* row of the posts */
-#define BLK_WATCH_RING VIRTIO_QUEUES /* and of the watches */
-#define BLK_TIMER_RATE 0u            /* and of the timers */
+#define BLK_POST_DONE 1u          /* row of the posts */
+#define BLK_QUEUES 4              /* as many as there are rows of VIRTIO_WATCHES */
+#define BLK_WATCH_RING BLK_QUEUES /* of the watches, behind those */
+#define BLK_TIMER_RATE 0u         /* and of the timers */
 
 #endif

@@ -7,15 +7,21 @@
 #include "../virtio/rate.h"
 #include "net.h"
 
-#define WAITING (1u << 20) /* bytes of packets that wait, each behind its length */
+#define WAITING (1u << 20) /* bytes of packets that wait, each behind its head */
 
-enum { RECEIVE, TRANSMIT }; /* queues */
+enum { RECEIVE, TRANSMIT }; /* queues of a pair */
+
+struct net_waiting {
+	uint32_t length, pair;
+};
 
 struct net {
 	struct virtio virtio;
 	const char *backend, *forward, *mac, *rate, *burst; /* options */
+	uint32_t queues;                                    /* pairs that there are */
 	bool restricted;
 	/* The state. */
+	uint16_t pairs; /* that the driver uses */
 	uint8_t address[6];
 	uint64_t received, lost, sent, refused;
 	struct rate receiving, sending;
@@ -27,19 +33,29 @@ struct net {
 	const struct net_backend *kind; /* NULL: none */
 	const char *interface;
 	void *back;
-	uint64_t agreed;   /* what the back end knows of the driver's features */
-	uint64_t rate_due; /* what the timer is set to; 0: it is not */
-	uint32_t watched;  /* events that the back end's descriptor is watched for */
-	bool full;         /* the back end has no room for the next packet of the guest's */
+	uint64_t agreed;             /* what the back end knows of the driver's features */
+	uint64_t rate_due;           /* what the timer is set to; 0: it is not */
+	uint32_t watched[NET_PAIRS]; /* events that the back end's descriptors are watched for */
+	bool full[NET_PAIRS]; /* the back end has no room for the next packet of the guest's */
 	uint8_t loaded[NET_STATE_MAX]; /* of the back end's state, until it is open */
 	size_t loaded_length;
 	uint8_t packet[NET_PACKET_MAX];
 };
 
+/* The driver uses so many pairs from here on. */
+void net_use(struct minivmm_device *dev, uint32_t pairs);
+
+/* What the driver says in the queue that controls the others. */
+void net_control(struct minivmm_device *dev, uint32_t queue);
+
+/* Waits for the back end, or no longer, as the queues are now (a post); or not at all. 0 or -1. */
+int net_watch(struct minivmm_device *dev, uint32_t post);
+int net_unwatch(struct minivmm_device *dev);
+
 /* Packets that wait, as long as they go. */
 void net_drain(struct minivmm_device *dev);
 
-/* What the driver sends, as long as it goes. */
-void net_transmit(struct minivmm_device *dev);
+/* What the driver sends by a pair, as long as it goes. */
+void net_transmit(struct minivmm_device *dev, uint32_t pair);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A network card (virtio 1.2, section 5.1) with one pair of queues. What it is connected to is a back end's affair
- * (net.h): user.c, tap.c, or nothing.
+ * A network card (virtio 1.2, section 5.1) with one pair of queues, or several and one to control them. What it is
+ * connected to is a back end's affair (net.h): user.c, tap.c, or nothing.
  *
  * Packets for which the driver has no buffer yet wait, and are part of a snapshot; while one waits, the back end is not
  * asked for more.
@@ -13,18 +13,33 @@
 
 #include "card.h"
 
-static int
-net_notify(struct minivmm_device *dev, uint32_t queue)
+/* The back end is to know what the driver can take. */
+static void
+net_agree(struct minivmm_device *dev)
 {
 	struct net *n = minivmm_state(dev);
 
 	if (n->back && n->kind->agreed && n->agreed != n->virtio.driver_features)
 		n->kind->agreed(n->back, n->virtio.driver_features);
 	n->agreed = n->virtio.driver_features;
-	if (queue == RECEIVE)
+}
+
+static int
+net_notify(struct minivmm_device *dev, uint32_t queue)
+{
+	struct net *n = minivmm_state(dev);
+
+	net_agree(dev);
+	/* Behind all pairs, if the driver knows of them. */
+	if (virtio_has(&n->virtio, NET_F_CTRL_VQ) &&
+	    queue == 2 * (virtio_has(&n->virtio, NET_F_MQ) ? n->queues : 1))
+		net_control(dev, queue);
+	else if (queue / 2 >= n->pairs)
+		return 0;
+	else if (queue % 2 == RECEIVE)
 		net_drain(dev);
 	else
-		net_transmit(dev);
+		net_transmit(dev, queue / 2);
 	return 0;
 }
 
@@ -33,7 +48,8 @@ net_features(struct minivmm_device *dev)
 {
 	const struct net *n = minivmm_state(dev);
 
-	return NET_F_MAC | NET_F_STATUS | NET_F_MRG_RXBUF | (n->kind ? n->kind->features : 0);
+	return NET_F_MAC | NET_F_STATUS | NET_F_MRG_RXBUF |
+	       (n->queues > 1 ? NET_F_CTRL_VQ | NET_F_MQ : 0) | (n->kind ? n->kind->features : 0);
 }
 
 /* struct virtio_net_config, section 5.1.4. */
@@ -44,6 +60,7 @@ net_config(struct minivmm_device *dev, uint8_t *config)
 
 	memcpy(config, n->address, sizeof(n->address));
 	config[6] = n->kind ? 1 : 0; /* the link is up */
+	config[8] = (uint8_t)n->queues;
 }
 
 /* What waits was for the driver that was here. */
@@ -51,37 +68,22 @@ static void
 net_reset(struct minivmm_device *dev)
 {
 	struct net *n = minivmm_state(dev);
-	uint32_t length;
+	struct net_waiting head;
 
-	for (size_t at = 0; at < n->waiting_used; at += sizeof(length) + length) {
-		memcpy(&length, n->waiting + at, sizeof(length));
+	for (size_t at = 0; at < n->waiting_used; at += sizeof(head) + head.length) {
+		memcpy(&head, n->waiting + at, sizeof(head));
 		n->lost++;
 	}
 	n->waiting_used = 0;
-	minivmm_post(dev, NET_POST_WATCH);
+	net_use(dev, 1);
 }
 
-static const struct virtio_kind kind = {
-	.id = 1,
-	.queues = 2,
-	.features = net_features,
-	.config = net_config,
-	.notify = net_notify,
-	.reset = net_reset,
-};
-
-/* Waits for the back end, or no longer. */
-static int
-net_watch(struct minivmm_device *dev, uint32_t post)
-{
-	struct net *n = minivmm_state(dev);
-	uint32_t events = (net_wants(dev) ? EPOLLIN : 0) | (n->full ? EPOLLOUT : 0);
-
-	if (!n->back || n->watched == events)
-		return 0;
-	n->watched = events;
-	return minivmm_watch(dev, NET_WATCH_BACKEND, events ? n->kind->fd(n->back) : -1, events);
-}
+#define KIND(n)                                                                                    \
+	{                                                                                          \
+		.id = 1, .queues = (n), .features = net_features, .config = net_config,            \
+		.notify = net_notify, .reset = net_reset                                           \
+	}
+static const struct virtio_kind kinds[NET_PAIRS] = { KIND(2), KIND(5), KIND(7), KIND(9) };
 
 static void
 net_disconnect(struct minivmm_device *dev)
@@ -91,8 +93,8 @@ net_disconnect(struct minivmm_device *dev)
 	if (n->back)
 		n->kind->close(n->back);
 	n->back = NULL;
-	n->full = false;
-	n->watched = 0;
+	memset(n->full, false, sizeof(n->full));
+	memset(n->watched, 0, sizeof(n->watched));
 	n->rate_due = n->agreed = 0;
 }
 
@@ -100,16 +102,17 @@ static int
 net_ready(struct minivmm_device *dev, uint32_t watch, uint32_t events)
 {
 	struct net *n = minivmm_state(dev);
+	uint32_t pair = watch - NET_WATCH_BACKEND;
 
 	n->virtio.budget = VIRTIO_BUDGET;
-	if (!n->kind->ready(n->back, events)) {
-		minivmm_watch(dev, NET_WATCH_BACKEND, -1, 0);
+	if (!n->kind->ready(n->back, pair, events)) {
+		net_unwatch(dev);
 		net_disconnect(dev);
 		return -1;
 	}
-	if (n->full && events & ~(uint32_t)EPOLLIN) {
-		n->full = false;
-		net_transmit(dev);
+	if (n->full[pair] && events & ~(uint32_t)EPOLLIN) {
+		n->full[pair] = false;
+		net_transmit(dev, pair);
 	}
 	return net_watch(dev, 0);
 }
@@ -187,12 +190,17 @@ net_configure(struct minivmm_device *dev)
 {
 	struct net *n = minivmm_state(dev);
 
-	n->virtio.kind = &kind;
+	n->virtio.kind = &kinds[n->queues - 1];
 	if (net_configure_backend(dev) | net_configure_mac(dev) |
 	    rate_configure(dev, &n->receiving, n->rate, n->burst))
 		return -1;
 	memcpy(n->sending.each, n->receiving.each, sizeof(n->sending.each));
 	memcpy(n->sending.burst, n->receiving.burst, sizeof(n->sending.burst));
+	if (n->queues > 1 && (!n->kind || !n->kind->use)) {
+		minivmm_error(dev, "queues = %u is for backend = tap:INTERFACE, not for %s",
+			      n->queues, n->backend);
+		return -1;
+	}
 	if (n->kind == &user_backend || (!*n->forward && !n->restricted))
 		return 0;
 	minivmm_error(dev, "forward and restrict are for backend = user, not for %s", n->backend);
@@ -203,7 +211,8 @@ static int
 net_connect(struct minivmm_device *dev, bool restored)
 {
 	struct net *n = minivmm_state(dev);
-	const struct net_options options = { n->interface, n->forward, n->restricted, &n->flows };
+	const struct net_options options = { n->interface, n->forward, n->queues, n->restricted,
+					     &n->flows };
 
 	if (!n->kind)
 		return 0;
@@ -214,6 +223,7 @@ net_connect(struct minivmm_device *dev, bool restored)
 	    n->kind->load(n->back, n->loaded, n->loaded_length))
 		return -1;
 	n->loaded_length = 0;
+	net_use(dev, n->pairs);
 	return net_watch(dev, 0);
 }
 
@@ -237,8 +247,10 @@ net_start(struct minivmm_device *dev, const struct minivmm_start *start)
 {
 	struct net *n = minivmm_state(dev);
 
-	if (start->reason == MINIVMM_FRESH)
+	if (start->reason == MINIVMM_FRESH) {
 		net_name(dev);
+		n->pairs = 1;
+	}
 	if (n->virtio.status & VIRTIO_FEATURES_OK &&
 	    n->virtio.driver_features & ~virtio_offered(dev, &n->virtio)) {
 		minivmm_error(
@@ -250,12 +262,14 @@ net_start(struct minivmm_device *dev, const struct minivmm_start *start)
 					 ~virtio_offered(dev, &n->virtio)));
 		return -1;
 	}
-	if (n->watched && minivmm_watch(dev, NET_WATCH_BACKEND, -1, 0))
+	if (net_unwatch(dev))
 		return -1;
 	net_disconnect(dev);
 	n->virtio.budget = VIRTIO_BUDGET;
 	if (net_connect(dev, start->reason != MINIVMM_FRESH))
 		return -1;
+	if (n->virtio.status & VIRTIO_DRIVER_OK)
+		net_agree(dev);
 	return virtio_again(dev, 0);
 }
 
@@ -310,17 +324,22 @@ net_loaded(struct minivmm_device *dev)
 	size_t at = 0;
 
 	while (at < n->waiting_used) {
-		uint32_t length = 0;
+		struct net_waiting head = { 0 };
 
-		if (n->waiting_used - at >= sizeof(length))
-			memcpy(&length, n->waiting + at, sizeof(length));
-		at += sizeof(length);
-		if (length < NET_HEADER + NET_FRAME_MIN || length > NET_PACKET_MAX ||
-		    length > n->waiting_used - at) {
-			minivmm_error(dev, "a packet of %u bytes waits", length);
+		if (n->waiting_used - at >= sizeof(head))
+			memcpy(&head, n->waiting + at, sizeof(head));
+		at += sizeof(head);
+		if (head.length < NET_HEADER + NET_FRAME_MIN || head.length > NET_PACKET_MAX ||
+		    head.length > n->waiting_used - at || head.pair >= n->queues) {
+			minivmm_error(dev, "a packet of %u bytes waits for pair %u", head.length,
+				      head.pair);
 			return -1;
 		}
-		at += length;
+		at += head.length;
+	}
+	if (!n->pairs || n->pairs > n->queues) {
+		minivmm_error(dev, "%u pairs of queues are in use, of %u", n->pairs, n->queues);
+		return -1;
 	}
 	return virtio_loaded(dev);
 }
@@ -332,13 +351,16 @@ static const struct minivmm_option options[] = {
 	    "what it is connected to: user (the host's network by sockets, without root), "
 	    "tap:INTERFACE, or none",
 	    .flags = MINIVMM_HOST),
+	MINIVMM_OPTION(struct net, queues, "1",
+		       "tap: how many pairs of queues, over which the kernel spreads connections",
+		       .min = 1, .max = NET_PAIRS),
 	MINIVMM_OPTION(struct net, mac, "", "its address, as 52:54:00:12:34:56; one by chance"),
 	MINIVMM_OPTION(struct net, forward, "",
 		       "user: ports of the host that lead to the guest, as tcp:127.0.0.1:2222:22, "
 		       "udp:0.0.0.0:53:53",
 		       .flags = MINIVMM_HOST),
 	{ .name = "restrict",
-	  .type = MINIVMM_TYPE_OF(struct net, restricted),
+	  .type = MINIVMM_OPTION_TYPE(struct net, restricted),
 	  .offset = (uint32_t)offsetof(struct net, restricted),
 	  .initial = "no",
 	  .help =
@@ -361,6 +383,9 @@ static const struct minivmm_timer timers[] = {
 
 static const struct minivmm_watch watches[] = {
 	{ .name = "backend", .ready = net_ready, .help = "packets from the host" },
+	{ .name = "backend1", .ready = net_ready, .help = "of the second pair of queues" },
+	{ .name = "backend2", .ready = net_ready, .help = "of the third" },
+	{ .name = "backend3", .ready = net_ready, .help = "of the fourth" },
 	MINIVMM_END,
 };
 
@@ -373,6 +398,7 @@ static const struct minivmm_post posts[] = {
 static const struct minivmm_field fields[] = {
 	VIRTIO_FIELDS(struct net),
 	MINIVMM_FIELD(struct net, address),
+	MINIVMM_FIELD(struct net, pairs, .max = NET_PAIRS, .help = "that the driver uses"),
 	MINIVMM_FIELD(struct net, received, .help = "packets that the driver got"),
 	MINIVMM_FIELD(struct net, lost, .help = "packets that it could not be given"),
 	MINIVMM_FIELD(struct net, sent, .help = "packets of the guest's that went out"),
@@ -392,7 +418,7 @@ static const struct minivmm_field fields[] = {
 static const struct minivmm_plugin net = {
 	.name = "virtio-net",
 	.summary = "a virtio network card",
-	.state_version = 1,
+	.state_version = VIRTIO_STATE,
 	.state_size = sizeof(struct net),
 	.options = options,
 	.ranges = ranges,

@@ -24,10 +24,15 @@
 #define NET_F_HOST_TSO6 (1ull << 12)
 #define NET_F_MRG_RXBUF (1ull << 15)
 #define NET_F_STATUS (1ull << 16)
+#define NET_F_CTRL_VQ (1ull << 17)
+#define NET_F_MQ (1ull << 22)
+
+#define NET_PAIRS 4u /* of queues, at most */
 
 struct net_options {
 	const char *interface; /* what stands behind the colon of backend */
 	const char *forward;
+	uint32_t pairs; /* of queues; 1 for a back end without use */
 	bool restricted;
 	struct flows
 	    *flows; /* what a back end notes of the guest's connections: the card saves it */
@@ -35,7 +40,7 @@ struct net_options {
 
 /* The card's timers and watches; posts begin behind the shared library's. */
 enum { NET_TIMER_RATE, NET_TIMER_BACKEND };
-enum { NET_WATCH_BACKEND };
+enum { NET_WATCH_BACKEND }; /* of the first pair; the others' are behind it */
 enum { NET_POST_AGAIN, NET_POST_WATCH };
 
 enum net_sent { NET_SENT, NET_DROPPED, NET_FULL };
@@ -51,17 +56,19 @@ struct net_backend {
 	/* NULL after an error has been said. restored: what flows holds is of connections that are no more. */
 	void *(*open)(struct minivmm_device *dev, const struct net_options *options, bool restored);
 	void (*close)(void *backend);
-	/* The descriptor to wait for. */
-	int (*fd)(const void *backend);
+	/* The descriptor of a pair to wait for. */
+	int (*fd)(const void *backend, uint32_t pair);
+	/* So many pairs are in use, from the first on. NULL: it has but one. */
+	void (*use)(void *backend, uint32_t pairs);
 	/* A packet of the guest's. NET_FULL: not now, ready comes when there is room. */
-	enum net_sent (*send)(void *backend, uint8_t *packet, size_t length);
+	enum net_sent (*send)(void *backend, uint32_t pair, uint8_t *packet, size_t length);
 	/* Some packets have been sent: what they led to may be seen to. May be NULL. */
 	void (*settle)(void *backend);
 	/*
 	 * The descriptor is ready; packets for the guest go to net_receive(), as long as net_wants(). False: there is
 	 * nothing behind it any more, which has been said.
 	 */
-	bool (*ready)(void *backend, uint32_t events);
+	bool (*ready)(void *backend, uint32_t pair, uint32_t events);
 	/* The timer NET_TIMER_BACKEND has fired. May be NULL. */
 	void (*timer)(void *backend);
 	/* What the driver has agreed to. May be NULL. */
@@ -73,8 +80,8 @@ struct net_backend {
 
 extern const struct net_backend user_backend, tap_backend;
 
-/* A packet for the guest. It waits if there is no buffer for it; what does not even find room to wait is lost, and counted. */
-void net_receive(struct minivmm_device *dev, const uint8_t *packet, size_t length);
+/* A packet for the guest, by that pair of queues. It waits if there is no buffer for it; what does not even find room to wait is lost, and counted. */
+void net_receive(struct minivmm_device *dev, uint32_t pair, const uint8_t *packet, size_t length);
 
 /* Nothing waits: the guest takes more. */
 bool net_wants(struct minivmm_device *dev);

@@ -9,16 +9,16 @@ enum net_placed { PLACED, NO_BUFFER, LOST };
 
 /* Takes back what has been taken of the queue for a packet that does not fit. */
 static enum net_placed
-net_unplace(struct virtio *v, uint16_t count, enum net_placed placed)
+net_unplace(struct virtio *v, uint32_t queue, uint16_t count, enum net_placed placed)
 {
 	while (count--)
-		virtio_unpop(v, RECEIVE);
+		virtio_unpop(v, queue);
 	return placed;
 }
 
 /* A packet into the driver's buffers: one, or with MRG_RXBUF as many as it takes, which the driver sees at once. */
 static enum net_placed
-net_place(struct minivmm_device *dev, const uint8_t *packet, size_t length)
+net_place(struct minivmm_device *dev, uint32_t queue, const uint8_t *packet, size_t length)
 {
 	struct net *n = minivmm_state(dev);
 	struct virtio *v = &n->virtio;
@@ -32,24 +32,24 @@ net_place(struct minivmm_device *dev, const uint8_t *packet, size_t length)
 		int got;
 
 		/* More than the driver could ever give? */
-		if (count == (virtio_has(v, NET_F_MRG_RXBUF) ? v->size[RECEIVE] : 1))
-			return net_unplace(v, count, LOST);
-		got = virtio_pop(dev, v, RECEIVE, r);
+		if (count == (virtio_has(v, NET_F_MRG_RXBUF) ? v->size[queue] : 1))
+			return net_unplace(v, queue, count, LOST);
+		got = virtio_pop(dev, v, queue, r);
 		if (got <= 0)
-			return net_unplace(v, count, got < 0 ? LOST : NO_BUFFER);
+			return net_unplace(v, queue, count, got < 0 ? LOST : NO_BUFFER);
 		if (!count && r->in_bytes < NET_HEADER) {
 			virtio_broken(dev, v, "a buffer without room for a header");
 			return LOST;
 		}
 		part = part < r->in_bytes ? part : (size_t)r->in_bytes;
 		if (virtio_copy(dev, v, r, true, 0, (uint8_t *)packet + done, part) < 0 ||
-		    virtio_put(dev, v, RECEIVE, r->head, (uint32_t)part, count))
+		    virtio_put(dev, v, queue, r->head, (uint32_t)part, count))
 			return LOST;
 		done += part;
 		count++;
 	} while (done < length);
 	if (virtio_copy(dev, v, &first, true, NET_HEADER - 2, &count, 2) < 0 || /* num_buffers */
-	    virtio_publish(dev, v, RECEIVE, count))
+	    virtio_publish(dev, v, queue, count))
 		return LOST;
 	return PLACED;
 }
@@ -68,17 +68,21 @@ net_later(struct minivmm_device *dev, uint64_t until)
 
 /* The first packet that is to come: false if it must wait. */
 static bool
-net_deliver(struct minivmm_device *dev, const uint8_t *packet, size_t length)
+net_deliver(struct minivmm_device *dev, uint32_t pair, const uint8_t *packet, size_t length)
 {
 	struct net *n = minivmm_state(dev);
 	uint64_t now = minivmm_now(dev), until = rate_wait(&n->receiving, now);
 	enum net_placed placed;
 
+	if (pair >= n->pairs) { /* which the driver has given up */
+		n->lost++;
+		return true;
+	}
 	if (until) {
 		net_later(dev, until);
 		return false;
 	}
-	placed = net_place(dev, packet, length);
+	placed = net_place(dev, 2 * pair + RECEIVE, packet, length);
 	if (placed == NO_BUFFER)
 		return false;
 	if (placed == PLACED) {
@@ -91,15 +95,17 @@ net_deliver(struct minivmm_device *dev, const uint8_t *packet, size_t length)
 }
 
 static bool
-net_wait(struct net *n, const uint8_t *packet, uint32_t length)
+net_wait(struct net *n, uint32_t pair, const uint8_t *packet, uint32_t length)
 {
+	const struct net_waiting head = { length, pair };
+
 	if (!n->waiting)
 		n->waiting = malloc(WAITING);
-	if (!n->waiting || WAITING - n->waiting_used < sizeof(length) + length)
+	if (!n->waiting || WAITING - n->waiting_used < sizeof(head) + length)
 		return false;
-	memcpy(n->waiting + n->waiting_used, &length, sizeof(length));
-	memcpy(n->waiting + n->waiting_used + sizeof(length), packet, length);
-	n->waiting_used += sizeof(length) + length;
+	memcpy(n->waiting + n->waiting_used, &head, sizeof(head));
+	memcpy(n->waiting + n->waiting_used + sizeof(head), packet, length);
+	n->waiting_used += sizeof(head) + length;
 	return true;
 }
 
@@ -110,19 +116,19 @@ net_wants(struct minivmm_device *dev)
 }
 
 void
-net_receive(struct minivmm_device *dev, const uint8_t *packet, size_t length)
+net_receive(struct minivmm_device *dev, uint32_t pair, const uint8_t *packet, size_t length)
 {
 	struct net *n = minivmm_state(dev);
 
-	if (!virtio_live(&n->virtio, RECEIVE)) {
+	if (pair >= n->pairs || !virtio_live(&n->virtio, 2 * pair + RECEIVE)) {
 		n->lost++; /* nobody is there yet */
 		return;
 	}
-	if (net_wants(dev) && net_deliver(dev, packet, length))
+	if (net_wants(dev) && net_deliver(dev, pair, packet, length))
 		return;
 	if (net_wants(dev))
 		minivmm_post(dev, NET_POST_WATCH);
-	if (!net_wait(n, packet, (uint32_t)length))
+	if (!net_wait(n, pair, packet, (uint32_t)length))
 		n->lost++;
 }
 
@@ -133,12 +139,12 @@ net_drain(struct minivmm_device *dev)
 	size_t at = 0;
 
 	while (at < n->waiting_used) {
-		uint32_t length;
+		struct net_waiting head;
 
-		memcpy(&length, n->waiting + at, sizeof(length));
-		if (!net_deliver(dev, n->waiting + at + sizeof(length), length))
+		memcpy(&head, n->waiting + at, sizeof(head));
+		if (!net_deliver(dev, head.pair, n->waiting + at + sizeof(head), head.length))
 			break;
-		at += sizeof(length) + length;
+		at += sizeof(head) + head.length;
 	}
 	if (!at)
 		return;
@@ -149,7 +155,7 @@ net_drain(struct minivmm_device *dev)
 }
 
 static enum net_sent
-net_send(struct minivmm_device *dev, const struct virtio_request *request)
+net_send(struct minivmm_device *dev, uint32_t pair, const struct virtio_request *request)
 {
 	struct net *n = minivmm_state(dev);
 	size_t length = (size_t)request->out_bytes;
@@ -159,17 +165,18 @@ net_send(struct minivmm_device *dev, const struct virtio_request *request)
 		return NET_DROPPED;
 	if (virtio_copy(dev, &n->virtio, request, false, 0, n->packet, length) != (int64_t)length)
 		return NET_DROPPED;
-	return n->kind->send(n->back, n->packet, length);
+	return n->kind->send(n->back, pair, n->packet, length);
 }
 
 void
-net_transmit(struct minivmm_device *dev)
+net_transmit(struct minivmm_device *dev, uint32_t pair)
 {
 	struct net *n = minivmm_state(dev);
+	uint32_t queue = 2 * pair + TRANSMIT;
 	struct virtio_request request;
 	bool some = false;
 
-	while (!n->full) {
+	while (!n->full[pair]) {
 		uint64_t now = minivmm_now(dev), until = rate_wait(&n->sending, now);
 		enum net_sent sent;
 
@@ -177,12 +184,12 @@ net_transmit(struct minivmm_device *dev)
 			net_later(dev, until);
 			break;
 		}
-		if (virtio_pop(dev, &n->virtio, TRANSMIT, &request) <= 0)
+		if (virtio_pop(dev, &n->virtio, queue, &request) <= 0)
 			break;
-		sent = net_send(dev, &request);
+		sent = net_send(dev, pair, &request);
 		if (sent == NET_FULL) {
-			virtio_unpop(&n->virtio, TRANSMIT);
-			n->full = true;
+			virtio_unpop(&n->virtio, queue);
+			n->full[pair] = true;
 			minivmm_post(dev, NET_POST_WATCH);
 			break;
 		}
@@ -190,7 +197,7 @@ net_transmit(struct minivmm_device *dev)
 		rate_take(&n->sending, now,
 			  request.out_bytes > NET_HEADER ? request.out_bytes - NET_HEADER : 0);
 		some = true;
-		if (virtio_push(dev, &n->virtio, TRANSMIT, &request, 0))
+		if (virtio_push(dev, &n->virtio, queue, &request, 0))
 			break;
 	}
 	if (some && n->back && n->kind->settle)

@@ -130,7 +130,7 @@ user_ask(struct user *u)
 }
 
 bool
-user_ready(void *backend, uint32_t events)
+user_ready(void *backend, uint32_t pair, uint32_t events)
 {
 	struct user *u = backend;
 	struct epoll_event ready[READY];

@@ -19,7 +19,8 @@
 
 struct tap {
 	struct minivmm_device *dev;
-	int fd;
+	uint32_t pairs, used; /* queues of the tap, and those that take part */
+	int fds[NET_PAIRS];
 	uint8_t packet[NET_PACKET_MAX];
 };
 
@@ -28,21 +29,24 @@ tap_close(void *backend)
 {
 	struct tap *t = backend;
 
-	if (t->fd >= 0)
-		close(t->fd);
+	for (uint32_t i = 0; i < t->pairs; i++)
+		if (t->fds[i] >= 0)
+			close(t->fds[i]);
 	free(t);
 }
 
 static int
-tap_fd(const void *backend)
+tap_fd(const void *backend, uint32_t pair)
 {
-	return ((const struct tap *)backend)->fd;
+	return ((const struct tap *)backend)->fds[pair];
 }
 
 static int
-tap_attach(struct tap *t, const char *interface)
+tap_attach(struct tap *t, const char *interface, int *fd)
 {
-	struct ifreq request = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
+	bool several = t->pairs > 1;
+	struct ifreq request = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR |
+					      (several ? IFF_MULTI_QUEUE : 0) };
 	int header = NET_HEADER;
 
 	if (strlen(interface) >= sizeof(request.ifr_name)) {
@@ -51,20 +55,23 @@ tap_attach(struct tap *t, const char *interface)
 		return -1;
 	}
 	strcpy(request.ifr_name, interface);
-	t->fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	if (t->fd < 0) {
+	*fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	if (*fd < 0) {
 		minivmm_error(t->dev,
 			      "can't open /dev/net/tun for backend = tap:%s: %s: modprobe tun?",
 			      interface, strerror(errno));
 		return -1;
 	}
-	if (ioctl(t->fd, TUNSETIFF, &request)) {
-		minivmm_error(
-		    t->dev, "can't attach to the tap %s: %s%s", interface, strerror(errno),
-		    errno == EPERM ? ": as root, ip tuntap add NAME mode tap user YOU" : "");
+	if (ioctl(*fd, TUNSETIFF, &request)) {
+		minivmm_error(t->dev, "can't attach to the tap %s: %s%s%s", interface,
+			      strerror(errno),
+			      errno == EPERM || errno == EINVAL
+				  ? ": as root, ip tuntap add NAME mode tap user YOU"
+				  : "",
+			      errno == EINVAL && several ? " multi_queue" : "");
 		return -1;
 	}
-	if (ioctl(t->fd, TUNSETVNETHDRSZ, &header) || ioctl(t->fd, TUNSETOFFLOAD, 0)) {
+	if (ioctl(*fd, TUNSETVNETHDRSZ, &header) || ioctl(*fd, TUNSETOFFLOAD, 0)) {
 		minivmm_error(t->dev, "the tap %s does not take headers of %d bytes: %s", interface,
 			      header, strerror(errno));
 		return -1;
@@ -82,12 +89,31 @@ tap_open(struct minivmm_device *dev, const struct net_options *options, bool res
 		return NULL;
 	}
 	t->dev = dev;
-	t->fd = -1;
-	if (tap_attach(t, options->interface)) {
-		tap_close(t);
-		return NULL;
-	}
+	t->pairs = t->used = options->pairs;
+	memset(t->fds, -1, sizeof(t->fds));
+	for (uint32_t i = 0; i < t->pairs; i++)
+		if (tap_attach(t, options->interface, &t->fds[i])) {
+			tap_close(t);
+			return NULL;
+		}
 	return t;
+}
+
+/* The kernel spreads packets over the queues that are attached. */
+static void
+tap_use(void *backend, uint32_t pairs)
+{
+	struct tap *t = backend;
+
+	while (t->used != pairs) {
+		bool more = t->used < pairs;
+		struct ifreq request = { .ifr_flags = more ? IFF_ATTACH_QUEUE : IFF_DETACH_QUEUE };
+		uint32_t pair = more ? t->used++ : --t->used;
+
+		if (ioctl(t->fds[pair], TUNSETQUEUE, &request))
+			minivmm_error(t->dev, "queue %u of the tap is not %s: %s", pair,
+				      more ? "attached" : "detached", strerror(errno));
+	}
 }
 
 /* What the driver takes, the kernel may leave undone. */
@@ -103,19 +129,19 @@ tap_agreed(void *backend, uint64_t features)
 		offload |= TUN_F_TSO4;
 	if (features & NET_F_GUEST_CSUM && features & NET_F_GUEST_TSO6)
 		offload |= TUN_F_TSO6;
-	if (ioctl(t->fd, TUNSETOFFLOAD, offload))
+	if (ioctl(t->fds[0], TUNSETOFFLOAD, offload)) /* of the interface as a whole */
 		minivmm_error(t->dev, "the tap does not take offloads 0x%x: %s", offload,
 			      strerror(errno));
 }
 
 static enum net_sent
-tap_send(void *backend, uint8_t *packet, size_t length)
+tap_send(void *backend, uint32_t pair, uint8_t *packet, size_t length)
 {
 	const struct tap *t = backend;
 	ssize_t n;
 
 	do
-		n = write(t->fd, packet, length);
+		n = write(t->fds[pair], packet, length);
 	while (n < 0 && errno == EINTR);
 	if (n < 0 && errno == EAGAIN)
 		return NET_FULL;
@@ -124,12 +150,12 @@ tap_send(void *backend, uint8_t *packet, size_t length)
 }
 
 static bool
-tap_ready(void *backend, uint32_t events)
+tap_ready(void *backend, uint32_t pair, uint32_t events)
 {
 	struct tap *t = backend;
 
 	for (int i = 0; i < PACKETS && net_wants(t->dev); i++) {
-		ssize_t n = read(t->fd, t->packet, sizeof(t->packet));
+		ssize_t n = read(t->fds[pair], t->packet, sizeof(t->packet));
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -140,7 +166,7 @@ tap_ready(void *backend, uint32_t events)
 		if (n <= 0)
 			break;
 		if ((size_t)n >= NET_HEADER + NET_FRAME_MIN)
-			net_receive(t->dev, t->packet, (size_t)n);
+			net_receive(t->dev, pair, t->packet, (size_t)n);
 	}
 	return true;
 }
@@ -153,6 +179,7 @@ const struct net_backend tap_backend = {
 	.open = tap_open,
 	.close = tap_close,
 	.fd = tap_fd,
+	.use = tap_use,
 	.send = tap_send,
 	.ready = tap_ready,
 	.agreed = tap_agreed,

@@ -29,7 +29,7 @@ user_packet(const void *frame, size_t length, void *opaque)
 	if (length <= sizeof(packet) - NET_HEADER) {
 		memcpy(packet + NET_HEADER, frame, length);
 		flows_note(u->options.flows, FLOWS_PEER, frame, length);
-		net_receive(u->dev, packet, NET_HEADER + length);
+		net_receive(u->dev, 0, packet, NET_HEADER + length);
 	}
 	return (ssize_t)length;
 }
@@ -87,7 +87,7 @@ static const SlirpCb callbacks = {
 };
 
 static enum net_sent
-user_send(void *backend, uint8_t *packet, size_t length)
+user_send(void *backend, uint32_t pair, uint8_t *packet, size_t length)
 {
 	struct user *u = backend;
 	uint8_t padded[FRAME_MIN] = { 0 };
@@ -182,7 +182,7 @@ user_probe(void *argument, uint8_t *frame)
 	uint8_t packet[NET_HEADER + 60] = { 0 };
 
 	memcpy(packet + NET_HEADER, frame, sizeof(packet) - NET_HEADER);
-	net_receive(((struct user *)argument)->dev, packet, sizeof(packet));
+	net_receive(((struct user *)argument)->dev, 0, packet, sizeof(packet));
 }
 
 static void *
@@ -227,7 +227,7 @@ user_open(struct minivmm_device *dev, const struct net_options *options, bool re
 }
 
 static int
-user_fd_of(const void *backend)
+user_fd_of(const void *backend, uint32_t pair)
 {
 	return ((const struct user *)backend)->epoll;
 }

@@ -33,7 +33,7 @@ struct user {
 void user_unregisters(int fd, void *opaque);
 
 /* The back end's ready, settle and timer. */
-bool user_ready(void *backend, uint32_t events);
+bool user_ready(void *backend, uint32_t pair, uint32_t events);
 void user_settle(void *backend);
 void user_timer(void *backend);
 

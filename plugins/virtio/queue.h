@@ -108,7 +108,7 @@ virtio_ask(struct minivmm_device *dev, struct virtio *v, uint32_t q)
 
 #define VIRTIO_TURN_BYTES 65536u /* cost as much of a turn's budget as a request */
 
-/* The next request of a queue that is live: 1; 0: there is none; -1: the driver has lost its device. */
+/* The next request of a queue that is live and pending: 1; 0: there is none; -1: the driver has lost its device. */
 static inline int
 virtio_pop(struct minivmm_device *dev, struct virtio *v, uint32_t q, struct virtio_request *r)
 {
@@ -117,7 +117,7 @@ virtio_pop(struct minivmm_device *dev, struct virtio *v, uint32_t q, struct virt
 
 	r->out = r->in = 0;
 	r->out_bytes = r->in_bytes = 0;
-	if (!virtio_live(v, q))
+	if (!virtio_live(v, q) || !v->pending[q])
 		return 0;
 	if (!v->budget) {
 		minivmm_post(dev, 0);
@@ -128,8 +128,10 @@ virtio_pop(struct minivmm_device *dev, struct virtio *v, uint32_t q, struct virt
 			return virtio_bad(dev, v, "an available ring that is not in memory");
 		if (index != v->next[q])
 			break;
-		if (again)
+		if (again) {
+			v->pending[q] = false;
 			return 0;
+		}
 		virtio_ask(dev, v, q);
 	}
 	if ((uint16_t)(index - v->next[q]) > v->size[q])

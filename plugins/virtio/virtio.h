@@ -13,7 +13,7 @@
 #include <minivmm/plugin.h>
 #include <string.h>
 
-#define VIRTIO_QUEUES 4
+#define VIRTIO_QUEUES 9      /* four pairs, and one to control them */
 #define VIRTIO_QUEUE_MAX 256 /* descriptors of a queue, and segments of a request */
 #define VIRTIO_LENGTH                                                                              \
 	0x200 /* of the range: registers, and 256 bytes of the device's configuration */
@@ -54,14 +54,20 @@ struct virtio {
 	    used[VIRTIO_QUEUES]; /* indices count freely */
 	uint64_t desc[VIRTIO_QUEUES], avail[VIRTIO_QUEUES],
 	    ring[VIRTIO_QUEUES]; /* guest physical */
+	/*
+	 * The driver has notified, and the queue has not been seen to be empty since: there is more to take as soon as the
+	 * device can. Otherwise it is not looked at before the driver notifies, whatever lies there already.
+	 */
+	bool pending[VIRTIO_QUEUES];
 };
 
-#define VIRTIO_FIELD(structure, member)                                                            \
+#define VIRTIO_STATE 2u /* the state's version: a plugin's own is that, or a later one */
+#define VIRTIO_FIELD(structure, member, ...)                                                       \
 	{                                                                                          \
-		.name = #member, .type = MINIVMM_TYPE_OF(struct virtio, member),                   \
+		.name = #member, .type = MINIVMM_FIELD_TYPE(struct virtio, member),                   \
 		.offset =                                                                          \
 		    (uint32_t)(offsetof(structure, virtio) + offsetof(struct virtio, member)),     \
-		.count = MINIVMM_COUNT_OF(struct virtio, member)                                   \
+		.count = MINIVMM_COUNT_OF(struct virtio, member), __VA_ARGS__                      \
 	}
 #define VIRTIO_FIELDS(structure)                                                                   \
 	VIRTIO_FIELD(structure, status), VIRTIO_FIELD(structure, interrupts),                      \
@@ -70,7 +76,8 @@ struct virtio {
 	    VIRTIO_FIELD(structure, ready), VIRTIO_FIELD(structure, size),                         \
 	    VIRTIO_FIELD(structure, next), VIRTIO_FIELD(structure, used),                          \
 	    VIRTIO_FIELD(structure, desc), VIRTIO_FIELD(structure, avail),                         \
-	    VIRTIO_FIELD(structure, ring)
+	    VIRTIO_FIELD(structure, ring),                                                         \
+	    VIRTIO_FIELD(structure, pending, .since = 2, .initial = 1)
 
 /* The options and the range that each has. */
 #define VIRTIO_OPTIONS(structure)                                                                  \
@@ -196,8 +203,9 @@ virtio_offered(struct minivmm_device *dev, const struct virtio *v)
 }
 
 /*
- * Begins with all queues: after a restore, when a device has become able to go on, and where it left off. A driver that
- * makes requests faster than they are done, or a device that writes its own ring, would hold the device for ever.
+ * Goes on with the queues that are pending: after a restore, when a device has become able to go on, and where it left
+ * off. A driver that makes requests faster than they are done, or a device that writes its own ring, would hold the
+ * device for ever.
  */
 #define VIRTIO_BUDGET 1024u
 static inline int
@@ -208,8 +216,19 @@ virtio_again(struct minivmm_device *dev, uint32_t post)
 
 	v->budget = VIRTIO_BUDGET;
 	for (uint32_t q = 0; q < v->kind->queues && !r; q++)
-		r = virtio_live(v, q) ? v->kind->notify(dev, q) : 0;
+		r = virtio_live(v, q) && v->pending[q] ? v->kind->notify(dev, q) : 0;
 	return r;
+}
+
+/* The driver has notified. */
+static inline int
+virtio_notified(struct minivmm_device *dev, struct virtio *v, uint32_t queue)
+{
+	v->budget = VIRTIO_BUDGET;
+	if (queue >= v->kind->queues || !virtio_live(v, queue))
+		return 0;
+	v->pending[queue] = true;
+	return v->kind->notify(dev, queue);
 }
 
 static const struct minivmm_post virtio_posts[] = {
@@ -224,10 +243,7 @@ static const struct minivmm_post virtio_posts[] = {
 static inline int
 virtio_kicked(struct minivmm_device *dev, uint32_t queue, uint32_t events)
 {
-	struct virtio *v = minivmm_state(dev);
-
-	v->budget = VIRTIO_BUDGET;
-	return queue < v->kind->queues && virtio_live(v, queue) ? v->kind->notify(dev, queue) : 0;
+	return virtio_notified(dev, minivmm_state(dev), queue);
 }
 
 #define VIRTIO_WATCH(n)                                                                            \
@@ -352,6 +368,7 @@ virtio_write_queue(struct minivmm_device *dev, struct virtio *v, uint64_t offset
 	case VIRTIO_QUEUE_READY:
 		v->ready[q] = value == 1 && v->size[q];
 		v->next[q] = v->used[q] = 0;
+		v->pending[q] = false;
 		break;
 	case VIRTIO_QUEUE_DESC_LOW:
 	case VIRTIO_QUEUE_DESC_HIGH:
@@ -383,8 +400,11 @@ virtio_write_status(struct minivmm_device *dev, struct virtio *v, uint32_t value
 		value &= ~(uint32_t)VIRTIO_FEATURES_OK;
 	v->status =
 	    (value & 0xff & ~(uint32_t)VIRTIO_NEEDS_RESET) | (v->status & VIRTIO_NEEDS_RESET);
+	if (live || !(v->status & VIRTIO_DRIVER_OK))
+		return 0;
 	/* Some drivers fill a queue, and notify of it, before they are ready: Linux's balloon does. */
-	return !live && v->status & VIRTIO_DRIVER_OK ? virtio_again(dev, 0) : 0;
+	memset(v->pending, true, sizeof(v->pending));
+	return virtio_again(dev, 0);
 }
 
 /* A write to the range. Registers are written by 4 bytes. */
@@ -413,10 +433,7 @@ virtio_write(struct minivmm_device *dev, const struct minivmm_access *a, uint64_
 		v->queue_sel = value;
 		break;
 	case VIRTIO_QUEUE_NOTIFY:
-		v->budget = VIRTIO_BUDGET;
-		if (value < v->kind->queues && virtio_live(v, value))
-			return v->kind->notify(dev, value);
-		break;
+		return virtio_notified(dev, v, value);
 	case VIRTIO_INTERRUPT_ACK:
 		v->interrupts &= ~value;
 		if (!v->interrupts)

@@ -104,7 +104,7 @@ my %expected = (
     },
     'virtio' => {
         out => join('', map { "line in $_\n" } 0 .. 5),
-        registers => { rcx => 6, rbx => 0xd0000000, rip => 0x1235 },
+        registers => { rcx => 6, rbx => 0xd0000000, rip => 0x124d },
     },
     'vsock' => { out => "vsock: ok\n", registers => { rbx => 0xd0000000, rbp => 0x8080, rsp => 0x7000 } },
 );

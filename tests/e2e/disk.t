@@ -200,6 +200,26 @@ fails(machine({ path => '.' }), 113, qr/neither a file nor a block device|Is a d
 spew('small', 'x' x 511);
 fails(machine({ path => 'small' }), 113, qr/smaller than a sector/, 'less than a sector');
 
+# The host learns late of what the guest has asked for. A snapshot that is taken before that holds the question. (A test
+# that is late itself finds no machine, and tries again.)
+fresh();
+my @late = ('late1.snap', 'late2.snap');
+until_true {
+    my $late = start(machine({ io => 'threads', temporary => 'yes' }, '--set', 'control.socket=late.sock'),
+        LD_PRELOAD => "$build/tests/preload/late.so");
+    until_true { -S 'late.sock' };
+    run([ $minivmm, 'ctl', 'late.sock', 'snapshot', $_ ]) for @late;
+    my ($status, $out, $err) = finish($late);
+    is("$status:$out", "0:$said", 'a host that is late') or diag($err);
+    return 2 == grep { -e } @late;
+} 60;
+for my $snap (@late) {
+    my ($status, $out, $err) = run([ $minivmm, '-r', $snap, '--trust', '--log', 'error' ], timeout => 20);
+    is($status, 0, "$snap goes on") or diag($err);
+    like($out, qr/ [0-9a-f]{8}\n\z/, 'to its end');
+    is($out, substr($said, -length $out), 'with what was still to come');
+}
+
 # Where a file system has no files without a name, one has a name that is nobody else's, for as long as it is used.
 fresh();
 mkdir 'there';

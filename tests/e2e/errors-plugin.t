@@ -57,7 +57,7 @@ refused('bad number', "[device a]\nplugin = counter\naddress = 0x9000\nlimit = m
 refused('out of range', "[device a]\nplugin = mmio-logger\naddress = 0x9000\nsize = 1G\n",
     qr/x\.ini:18: device a: size = 1G is out of range; it goes from 1 to 64M/);
 refused('no such choice', "[device a]\nplugin = debug-exit\nconvention = isaa\n",
-    qr/x\.ini:17: device a: convention = isaa: use one of plain, isa/);
+    qr/x\.ini:17: device a: convention = isaa: use one of plain, isa; did you mean isa\?/);
 refused('required', "[device a]\nplugin = counter\n", qr/x\.ini:15: device a: address is missing: it has no initial value/);
 refused('bad stream', "[device a]\nplugin = serial\nport = 0\noutput = fiel:x\n",
     qr/x\.ini:18: a: output = fiel:x is no stream; the nearest kind is file/);

@@ -109,11 +109,69 @@ for my $compiler (sort keys %compilers) {
     isnt($status, 0, "$compiler: a member that there is not");
 }
 
+# Nor does one that is no option, or no field of that kind; and the compiler says why.
+my %wrong = (
+    'an option is uint8_t to uint64_t, bool, const char \* or struct minivmm_irq' => [
+        [ 'OPTION(struct thing, u8' => map { "OPTION(struct thing, $_" } qw(bytes far number state) ],
+    ],
+    'a field is uint8_t to uint64_t, bool, or an array of one; MINIVMM_FIELD_POINTER is for pointers' => [
+        [ 'FIELD(struct thing, u8' => map { "FIELD(struct thing, $_" } qw(far far8 irq text number state table) ],
+    ],
+    'MINIVMM_FIELD_COUNTED is for an array of uint8_t to uint64_t or bool' => [
+        [ 'FIELD_COUNTED(struct thing, counted' => map { "FIELD_COUNTED(struct thing, $_" } qw(far u8 numbers) ],
+    ],
+    'MINIVMM_FIELD_POINTER is for a pointer to uint8_t to uint64_t or bool' => [
+        [ 'FIELD_POINTER(struct thing, far' => map { "FIELD_POINTER(struct thing, $_" } qw(bytes u64 text state) ],
+    ],
+    'a counter is uint8_t to uint64_t' => [
+        [ 'counted, count)' => 'counted, flag)', 'counted, bytes)' ],
+        [ 'far, far_count)' => 'far, flag)', 'far, far)' ],
+    ],
+);
+my $more = $everything =~ s/^struct thing \{\K/ uint8_t *far8; int number, numbers[4]; struct { int x; } state; uint8_t table[2][2];/mr;
+for my $compiler (sort keys %compilers) {
+    my ($status, $out, $err) = compiles($compiler, $more, '-Wno-unused-parameter');
+    is("$status:$out", '0:', "$compiler: more members") or diag($err);
+    for my $message (sort keys %wrong) {
+        for my $case (@{ $wrong{$message} }) {
+            my ($right, @wrong) = @$case;
+            for my $wrong (@wrong) {
+                my $text = $more;
+                substr($text, index($text, $right), length $right) = $wrong;
+                ($status, $out, $err) = compiles($compiler, $text, '-Wno-unused-parameter');
+                ok($status && $err =~ /$message/, "$compiler: no $wrong") or diag("$status: $err");
+            }
+        }
+    }
+}
+
 # What is built as C++ is a plugin like any other.
 spew('thing.cc', $everything);
 my ($status, $out, $err) = run([ qw(c++ -std=c++20 -shared -fPIC -o thing.so), "-I$top/core/include", 'thing.cc' ]);
 is("$status:$out$err", '0:', 'a plugin in C++');
 ($status, $out, $err) = run([ $minivmm, 'plugins', './thing.so' ]);
 like("$status:$out", qr/\A0:thing: everything\n.*^  kind +enum +few +help \(few, many\)\n.*^  bytes +u8\[4\] .*since version 2/ms, 'which loads');
+
+# A table without its end is found out when the plugin is loaded, whatever lies behind it, unless that is an end as well.
+my $told = 0;
+for my $table (qw(options registers ranges timers streams watches posts fields)) {
+    my $text = $everything =~ s/= "thing"/= "endless"/r;
+    $text =~ s/(struct minivmm_\w+ $table\[\] = \{.*?),\s*MINIVMM_END/$1/s or die $table;
+    for my $flags ('-O0', '-O2', '-O2 -fdata-sections') {
+        spew('endless.c', $text);
+        ($status, $out, $err) = run([ qw(cc -std=gnu11 -shared -fPIC -o endless.so), split(' ', $flags), "-I$top/core/include", 'endless.c' ]);
+        is("$status:$out$err", '0:', "no end of $table: it compiles with $flags");
+        my @loaded = run([ $minivmm, 'plugins', './endless.so' ]);
+        my $name = $table eq 'registers' ? 'ranges' : $table;
+        if ($loaded[0] == 110) {
+            like($loaded[2], qr/\Aminivmm: plugin \.\/endless\.so \(.*\): its table of $name\b.* has no end; close it with MINIVMM_END\n\z/, 'which is told');
+            $told++;
+        } else {
+            is("$loaded[0]:$loaded[1]", '0:' . ((run([ $minivmm, 'plugins', './thing.so' ]))[1] =~ s/thing(?=:|\.so)/endless/gr),
+                'but there are zeros');
+        }
+    }
+}
+cmp_ok($told, '>', 12, "most are told: $told of 24");
 
 done_testing;

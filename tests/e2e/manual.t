@@ -62,7 +62,7 @@ for my $command ($commands =~ /\{ "([\w-]+)",/g) {
     has_item(part($text{cli}, 'DESCRIPTION'), $command, "minivmm.1: $command");
 }
 my ($points) = $source{'machine/point.c'} =~ /\} kinds\[\] = \{(.*?)\n\};/s;
-has_item(part($text{cli}, 'Points'), $_, "minivmm.1: point $_") for $points =~ /\{ "(\w+)",/g;
+has_item(part($text{cli}, 'Points'), $_, "minivmm.1: point $_") for $points =~ /KIND\("(\w+)",/g;
 shows(part($text{cli}, 'EXIT STATUS'), qr/^ +$_ /m, "minivmm.1: exit status $_")
   for map { /\bSTATUS_(?!GUEST|TIMEOUT)\w+ = (\d+)/ ? $1 : () } split /\n/, slurp("$top/core/base/log.h");
 my ($status, $out, $err) = run([ $minivmm, '--help' ]);
@@ -115,7 +115,7 @@ while (my ($type, $name, $arguments) = splice @functions, 0, 3) {
 }
 my @enums = $header =~ /enum (?:minivmm_\w+) \{(.*?)\}/gs;
 my %constant = map { $_ => 1 } map { /(MINIVMM_\w+)/g } @enums;
-$constant{$_} = 1 for grep { !/_(?:PLUGIN_H|EXPORT|TYPE_OF|COUNT_OF|DECAY)$|_AS_|_AS$|_IRQ_/ || /OPTION_AS$/ }
+$constant{$_} = 1 for grep { !/^MINIVMM_NO_|_(?:PLUGIN_H|EXPORT|\w+_OF|\w+_TYPE|IS_POINTER|ASSURED|DECAY)$|_AS_|_AS$|_IRQ_/ || /OPTION_AS$/ }
   $header =~ /^#define (MINIVMM_\w+)/gm;
 delete @constant{ grep { /^MINIVMM_IRQ_/ } keys %constant };    # the services' own
 cmp_ok(scalar(keys %constant), '>', 30, 'constants');

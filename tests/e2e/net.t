@@ -76,15 +76,17 @@ sub changed {
 }
 for (
     [ 'half a length', "\x40\0" ],
-    [ 'a length of nothing', pack 'L', 0 ],
-    [ 'a length past the end', pack 'L a100', 101, '' ],
-    [ 'a length past all ends', pack 'L a100', 0xfffffff0, '' ],
-    [ 'half a length behind a packet', pack 'L a72 S', 72, '', 72 ],
+    [ 'a length alone', pack 'L', 100 ],
+    [ 'a length of nothing', pack 'L L', 0, 0 ],
+    [ 'a length past the end', pack 'L L a100', 101, 0, '' ],
+    [ 'a length past all ends', pack 'L L a100', 0xfffffff0, 0, '' ],
+    [ 'half a length behind a packet', pack 'L L a72 S', 72, 0, '', 72 ],
+    [ 'for a pair of queues that there is not', pack 'L L a72', 72, 1, '' ],
 ) {
     my ($what, $bytes) = @$_;
     ($status, $out, $err) = run(changed('waiting', $bytes));
     is($status, 112, "waits: $what");
-    like($err, qr/^minivmm: net0: a packet of \d+ bytes waits$/m, 'that is said');
+    like($err, qr/^minivmm: net0: a packet of \d+ bytes waits for pair \d$/m, 'that is said');
 }
 fails(changed('waiting', 'x' x ((1 << 20) + 1)), 112, qr/waiting has 1048577 elements, at most 1048576 fit/, 'more than has room to wait');
 my $saved = pack 'H*', $a->{backend};
@@ -114,6 +116,8 @@ for (
     [ 'rate=0/s', qr/rate = 0\/s is none/ ],
     [ 'rate=99999999999999999999/s', qr/rate = 9+\/s is none/ ],
     [ 'burst=10', qr/burst = 10: there is no rate of operations/ ],
+    [ 'queues=2', qr/queues = 2 is for backend = tap:INTERFACE, not for user/ ],
+    [ 'queues=5', qr/queues = 5 is/ ],
 ) {
     my ($set, $said) = @$_;
     fails([ $minivmm, @net, '--set', "device.net0.$set" ], 110, $said, $set);

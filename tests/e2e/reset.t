@@ -65,7 +65,7 @@ for my $workers (1, 2) {
 {
     my ($status, $lines) = batch('-r', 'warm.snap', '--input', 'serial0', '--until', 'output:serial0:1', 'sum');
     is("$status:$lines->{sum}{cause}", '0:point', '--until ends a run');
-    fails([ $minivmm, 'batch', '-r', 'warm.snap', '--input', 'serial1', 'sum' ], 110, qr/--input serial1: there is no such device/, 'no such device');
+    fails([ $minivmm, 'batch', '-r', 'warm.snap', '--input', 'serial1', 'sum' ], 110, qr/--input serial1: there is no such device; did you mean serial0\?/, 'no such device');
     fails([ $minivmm, 'batch', '-r', 'warm.snap', '--input', 'exit0', 'sum' ], 110, qr/--input exit0: the device has no stream/, 'no stream');
     # An input that can't be read has its line, and those behind it have theirs.
     for my $bad ([ 'none', 113, qr/can't read input none: No such file/ ], [ '.', 110, qr/input \. is no regular file/ ]) {

@@ -68,13 +68,13 @@ echo_close(void *backend)
 }
 
 static int
-echo_fd(const void *backend)
+echo_fd(const void *backend, uint32_t pair)
 {
 	return 1;
 }
 
 static enum net_sent
-echo_send(void *backend, uint8_t *packet, size_t length)
+echo_send(void *backend, uint32_t pair, uint8_t *packet, size_t length)
 {
 	if (length < NET_HEADER + NET_FRAME_MIN || length > NET_PACKET_MAX)
 		abort();
@@ -87,11 +87,11 @@ static void
 echo_settle(void *backend)
 {
 	if (echo.length)
-		net_receive(echo.dev, echo.packet, echo.length);
+		net_receive(echo.dev, 0, echo.packet, echo.length);
 }
 
 static bool
-echo_ready(void *backend, uint32_t events)
+echo_ready(void *backend, uint32_t pair, uint32_t events)
 {
 	for (int i = 0; i < 40 && net_wants(echo.dev); i++)
 		echo_settle(backend);

@@ -6,7 +6,7 @@
 #include "unit/fake_services.h"
 
 #define DRIVER_MEMORY 0x100000u
-#define DRIVER_QUEUES 4u
+#define DRIVER_QUEUES 9u
 #define DRIVER_SIZE 64u /* descriptors of a queue */
 #define DRIVER_STEP                                                                                \
 	0x1000u /* between queues: descriptors, at 0x400 the available ring, at 0x800 the used one */

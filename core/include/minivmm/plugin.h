@@ -733,7 +733,7 @@ minivmm_get_end(struct minivmm_device *dev, struct minivmm_reader *reader)
  */
 #define MINIVMM_OPTION(structure, member, initial_text, help_text, ...)                            \
 	{                                                                                          \
-		.name = #member, .type = MINIVMM_TYPE_OF(structure, member),                       \
+		.name = #member, .type = MINIVMM_OPTION_TYPE(structure, member),                   \
 		.offset = (uint32_t)offsetof(structure, member), .initial = (initial_text),        \
 		.help = (help_text), __VA_ARGS__                                                   \
 	}
@@ -750,42 +750,87 @@ minivmm_get_end(struct minivmm_device *dev, struct minivmm_reader *reader)
  * .since, .help may follow. MINIVMM_FIELD_COUNTED(struct foo, array, counter): only the first
  * counter elements count, and a load sets the counter. MINIVMM_FIELD_POINTER(struct foo, pointer,
  * counter): pointer points to counter elements that configure has allocated; counter is an option,
- * and a load of another number of elements is refused.
+ * and a load of another number of elements is refused. A member of another kind does not compile.
  */
 #define MINIVMM_FIELD(structure, member, ...)                                                      \
 	{                                                                                          \
-		.name = #member, .type = MINIVMM_TYPE_OF(structure, member),                       \
+		.name = #member, .type = MINIVMM_FIELD_TYPE(structure, member),                    \
 		.offset = (uint32_t)offsetof(structure, member),                                   \
 		.count = MINIVMM_COUNT_OF(structure, member), __VA_ARGS__                          \
 	}
 
 #define MINIVMM_FIELD_COUNTED(structure, member, counter)                                          \
 	{                                                                                          \
-		.name = #member, .type = MINIVMM_TYPE_OF(structure, member),                       \
+		.name = #member, .type = MINIVMM_ARRAY_TYPE(structure, member),                    \
 		.offset = (uint32_t)offsetof(structure, member),                                   \
 		.count = MINIVMM_COUNT_OF(structure, member),                                      \
 		.counter_offset = (uint32_t)offsetof(structure, counter),                          \
-		.counter_type = MINIVMM_TYPE_OF(structure, counter)                                \
+		.counter_type = MINIVMM_COUNTER_TYPE(structure, counter)                           \
 	}
 
 #define MINIVMM_FIELD_POINTER(structure, member, counter)                                          \
 	{                                                                                          \
-		.name = #member, .type = MINIVMM_TYPE_OF(structure, member),                       \
+		.name = #member, .type = MINIVMM_POINTER_TYPE(structure, member),                  \
 		.offset = (uint32_t)offsetof(structure, member), .flags = MINIVMM_POINTER,         \
 		.counter_offset = (uint32_t)offsetof(structure, counter),                          \
-		.counter_type = MINIVMM_TYPE_OF(structure, counter)                                \
+		.counter_type = MINIVMM_COUNTER_TYPE(structure, counter)                           \
 	}
 
+/* What the compiler says of a member that is none of these. */
+#define MINIVMM_NO_OPTION                                                                          \
+	"an option is uint8_t to uint64_t, bool, const char * or struct minivmm_irq"
+#define MINIVMM_NO_FIELD                                                                           \
+	"a field is uint8_t to uint64_t, bool, or an array of one; MINIVMM_FIELD_POINTER is for "  \
+	"pointers"
+#define MINIVMM_NO_ARRAY "MINIVMM_FIELD_COUNTED is for an array of uint8_t to uint64_t or bool"
+#define MINIVMM_NO_POINTER "MINIVMM_FIELD_POINTER is for a pointer to uint8_t to uint64_t or bool"
+#define MINIVMM_NO_COUNTER "a counter is uint8_t to uint64_t"
+
 #ifndef __cplusplus
-/* An array decays to a pointer here, so each line names both. */
-#define MINIVMM_TYPE_OF(structure, member)                                                         \
-	_Generic(((structure *)0)->member,                                                         \
-		uint8_t: MINIVMM_U8, uint8_t *: MINIVMM_U8,                                                            \
-		uint16_t: MINIVMM_U16, uint16_t *: MINIVMM_U16,                                                        \
-		uint32_t: MINIVMM_U32, uint32_t *: MINIVMM_U32,                                                        \
-		uint64_t: MINIVMM_U64, uint64_t *: MINIVMM_U64,                                                        \
-		bool: MINIVMM_BOOL, bool *: MINIVMM_BOOL,                                                              \
-		const char *: MINIVMM_STRING, struct minivmm_irq: MINIVMM_IRQ)
+/* The value, which must be so. */
+#define MINIVMM_ASSURED(value, condition, text)                                                    \
+	((uint32_t)((value) + 0 * sizeof(struct {                                                  \
+				      _Static_assert(condition, text);                             \
+				      char nothing;                                                \
+			      })))
+/* A number's type, or 0. */
+#define MINIVMM_NUMBER_OF(structure, member)                                                       \
+	_Generic(&((structure *)0)->member, uint8_t *: MINIVMM_U8, uint16_t *: MINIVMM_U16,        \
+		 uint32_t *: MINIVMM_U32, uint64_t *: MINIVMM_U64, bool *: MINIVMM_BOOL, default: 0)
+/* The type of an array's elements, or of what a pointer points to, which it decays to here; or 0. */
+#define MINIVMM_ELEMENT_OF(structure, member)                                                      \
+	_Generic(((structure *)0)->member, uint8_t *: MINIVMM_U8, uint16_t *: MINIVMM_U16,         \
+		 uint32_t *: MINIVMM_U32, uint64_t *: MINIVMM_U64, bool *: MINIVMM_BOOL, default: 0)
+#define MINIVMM_IS_POINTER(structure, member)                                                      \
+	_Generic(&((structure *)0)->member, uint8_t * * : 1, uint16_t * * : 1, uint32_t * * : 1,   \
+		 uint64_t * * : 1, bool ** : 1, default : 0)
+#define MINIVMM_OTHER_OF(structure, member)                                                        \
+	_Generic(&((structure *)0)->member, const char **: MINIVMM_STRING,                         \
+		 struct minivmm_irq *: MINIVMM_IRQ, default: 0)
+#define MINIVMM_OPTION_TYPE(structure, member)                                                     \
+	MINIVMM_ASSURED(                                                                           \
+	    MINIVMM_NUMBER_OF(structure, member) + MINIVMM_OTHER_OF(structure, member),            \
+	    MINIVMM_NUMBER_OF(structure, member) + MINIVMM_OTHER_OF(structure, member),            \
+	    MINIVMM_NO_OPTION)
+#define MINIVMM_FIELD_TYPE(structure, member)                                                      \
+	MINIVMM_ASSURED(                                                                           \
+	    MINIVMM_NUMBER_OF(structure, member) + MINIVMM_ELEMENT_OF(structure, member),          \
+	    MINIVMM_NUMBER_OF(structure, member) + MINIVMM_ELEMENT_OF(structure, member) &&        \
+		!MINIVMM_IS_POINTER(structure, member),                                            \
+	    MINIVMM_NO_FIELD)
+#define MINIVMM_ARRAY_TYPE(structure, member)                                                      \
+	MINIVMM_ASSURED(MINIVMM_ELEMENT_OF(structure, member),                                     \
+			MINIVMM_ELEMENT_OF(structure, member) &&                                   \
+			    !MINIVMM_IS_POINTER(structure, member),                                \
+			MINIVMM_NO_ARRAY)
+#define MINIVMM_POINTER_TYPE(structure, member)                                                    \
+	MINIVMM_ASSURED(MINIVMM_ELEMENT_OF(structure, member),                                     \
+			MINIVMM_IS_POINTER(structure, member), MINIVMM_NO_POINTER)
+#define MINIVMM_COUNTER_TYPE(structure, member)                                                    \
+	MINIVMM_ASSURED(MINIVMM_NUMBER_OF(structure, member),                                      \
+			MINIVMM_NUMBER_OF(structure, member) &&                                    \
+			    MINIVMM_NUMBER_OF(structure, member) != MINIVMM_BOOL,                  \
+			MINIVMM_NO_COUNTER)
 #define MINIVMM_AS(kind, structure, member) MINIVMM_AS_##kind(((structure *)0)->member)
 #define MINIVMM_AS_SIZE(member) _Generic((member), uint64_t : MINIVMM_SIZE)
 #define MINIVMM_AS_ADDRESS(member) _Generic((member), uint64_t : MINIVMM_ADDRESS)
@@ -793,8 +838,7 @@ minivmm_get_end(struct minivmm_device *dev, struct minivmm_reader *reader)
 #define MINIVMM_AS_PORT(member) _Generic((member), uint16_t : MINIVMM_PORT)
 #define MINIVMM_AS_ENUM(member) _Generic((member), uint32_t : MINIVMM_ENUM)
 #define MINIVMM_AS_PATH(member) _Generic((member), const char * : MINIVMM_PATH)
-/* 0 for a scalar; the elements of an array. A pointer is neither, and needs MINIVMM_FIELD_POINTER.
- */
+/* 0 for a scalar; the elements of an array. */
 #define MINIVMM_COUNT_OF(structure, member)                                                        \
 	_Generic(&((structure *)0)->member, uint8_t * : 0, uint16_t * : 0, uint32_t * : 0,         \
 		 uint64_t * : 0, bool * : 0, default                                               \
@@ -809,25 +853,68 @@ minivmm_get_end(struct minivmm_device *dev, struct minivmm_reader *reader)
 #include <type_traits>
 namespace minivmm_detail
 {
+/* A number's type, or 0. */
 template <typename T>
 constexpr uint32_t
-type_of()
+number()
 {
-	using E = typename std::remove_pointer<typename std::remove_all_extents<T>::type>::type;
-
-	if (std::is_same<E, uint8_t>::value)
+	if (std::is_same<T, uint8_t>::value)
 		return MINIVMM_U8;
-	if (std::is_same<E, uint16_t>::value)
+	if (std::is_same<T, uint16_t>::value)
 		return MINIVMM_U16;
-	if (std::is_same<E, uint32_t>::value)
+	if (std::is_same<T, uint32_t>::value)
 		return MINIVMM_U32;
-	if (std::is_same<E, uint64_t>::value)
+	if (std::is_same<T, uint64_t>::value)
 		return MINIVMM_U64;
-	if (std::is_same<E, bool>::value)
-		return MINIVMM_BOOL;
-	if (std::is_same<T, const char *>::value)
-		return MINIVMM_STRING;
-	return MINIVMM_IRQ;
+	return std::is_same<T, bool>::value * (uint32_t)MINIVMM_BOOL;
+}
+template <typename T>
+constexpr uint32_t
+option()
+{
+	constexpr uint32_t type =
+	    number<T>() + std::is_same<T, const char *>::value * (uint32_t)MINIVMM_STRING +
+	    std::is_same<T, struct minivmm_irq>::value * (uint32_t)MINIVMM_IRQ;
+
+	static_assert(type != 0, MINIVMM_NO_OPTION);
+	return type;
+}
+template <typename T>
+constexpr uint32_t
+field()
+{
+	constexpr uint32_t type =
+	    std::rank<T>::value < 2 ? number<typename std::remove_extent<T>::type>() : 0;
+
+	static_assert(type != 0, MINIVMM_NO_FIELD);
+	return type;
+}
+template <typename T>
+constexpr uint32_t
+array()
+{
+	constexpr uint32_t type =
+	    std::rank<T>::value == 1 ? number<typename std::remove_extent<T>::type>() : 0;
+
+	static_assert(type != 0, MINIVMM_NO_ARRAY);
+	return type;
+}
+template <typename T>
+constexpr uint32_t
+pointer()
+{
+	constexpr uint32_t type =
+	    std::is_pointer<T>::value ? number<typename std::remove_pointer<T>::type>() : 0;
+
+	static_assert(type != 0, MINIVMM_NO_POINTER);
+	return type;
+}
+template <typename T>
+constexpr uint32_t
+counter()
+{
+	static_assert(number<T>() != 0 && number<T>() != MINIVMM_BOOL, MINIVMM_NO_COUNTER);
+	return number<T>();
 }
 template <typename T, typename Wanted, uint32_t type>
 constexpr uint32_t
@@ -838,8 +925,16 @@ as()
 	return type;
 }
 } // namespace minivmm_detail
-#define MINIVMM_TYPE_OF(structure, member)                                                         \
-	minivmm_detail::type_of<decltype(((structure *)0)->member)>()
+#define MINIVMM_OPTION_TYPE(structure, member)                                                     \
+	minivmm_detail::option<decltype(((structure *)0)->member)>()
+#define MINIVMM_FIELD_TYPE(structure, member)                                                      \
+	minivmm_detail::field<decltype(((structure *)0)->member)>()
+#define MINIVMM_ARRAY_TYPE(structure, member)                                                      \
+	minivmm_detail::array<decltype(((structure *)0)->member)>()
+#define MINIVMM_POINTER_TYPE(structure, member)                                                    \
+	minivmm_detail::pointer<decltype(((structure *)0)->member)>()
+#define MINIVMM_COUNTER_TYPE(structure, member)                                                    \
+	minivmm_detail::counter<decltype(((structure *)0)->member)>()
 #define MINIVMM_AS(kind, structure, member) MINIVMM_AS_##kind(decltype(((structure *)0)->member))
 #define MINIVMM_AS_SIZE(type) minivmm_detail::as<type, uint64_t, MINIVMM_SIZE>()
 #define MINIVMM_AS_ADDRESS(type) minivmm_detail::as<type, uint64_t, MINIVMM_ADDRESS>()

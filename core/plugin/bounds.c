@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Do a plugin's tables end? One without MINIVMM_END runs into whatever the linker has put behind it. That is found out
+ * here, before anything of a row is believed: a table stays in memory that was loaded from a file, runs into nothing else
+ * that is known, and its rows' texts are in such memory as well. (Zeros behind a table end it as well as MINIVMM_END.)
+ */
+#include <link.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "plugin/plugin.h"
+
+#define ROWS_MAX 4096u
+#define TEXTS 6 /* of a row, at most */
+
+struct memory {
+	uintptr_t at;
+	size_t length;
+	bool found;
+};
+
+static int
+look_into(struct dl_phdr_info *object, size_t size, void *context)
+{
+	struct memory *m = context;
+
+	for (unsigned i = 0; i < object->dlpi_phnum && !m->found; i++) {
+		const ElfW(Phdr) *p = &object->dlpi_phdr[i];
+		uintptr_t at = object->dlpi_addr + p->p_vaddr;
+
+		m->found = p->p_type == PT_LOAD && p->p_flags & PF_R && m->at >= at &&
+			   m->at - at <= p->p_memsz && m->length <= p->p_memsz - (m->at - at);
+	}
+	return m->found;
+}
+
+static bool
+loaded(const void *at, size_t length)
+{
+	struct memory m = { (uintptr_t)at, length, false };
+
+	return dl_iterate_phdr(look_into, &m);
+}
+
+/* Copies bytes that may be behind a table's end, which AddressSanitizer does not want to be read. */
+__attribute__((no_sanitize("address"))) static bool
+take(void *to, const void *from, size_t length)
+{
+	const volatile uint8_t *bytes = from;
+
+	if (!loaded(from, length))
+		return false;
+	for (size_t i = 0; i < length; i++)
+		((uint8_t *)to)[i] = bytes[i];
+	return true;
+}
+
+static bool
+is_text(const char *text)
+{
+	char c = 0;
+
+	while (take(&c, text, 1) && c)
+		text++;
+	return !c && loaded(text, 1);
+}
+
+static bool
+are_texts(const char *const *texts)
+{
+	const char *text = NULL;
+
+	while (take(&text, texts++, sizeof(text)) && text)
+		if (!is_text(text))
+			return false;
+	return !text;
+}
+
+enum { OPTIONS, RANGES, TIMERS, STREAMS, WATCHES, POSTS, FIELDS, ACPI, REGISTERS, KINDS };
+enum { DESCRIPTOR = KINDS, REGISTRATION, PLACES };
+
+/* Of each kind: where the descriptor has it, and where its rows have texts, 1 more than the offset. */
+static const struct kind {
+	const char *name;
+	size_t at;
+	uint16_t texts[TEXTS];
+} kinds[KINDS] = {
+#define TABLE(name) #name, offsetof(struct minivmm_plugin, name)
+#define TEXT(row, member) offsetof(struct minivmm_##row, member) + 1
+	[OPTIONS] = { TABLE(options),
+		      { TEXT(option, name), TEXT(option, initial), TEXT(option, help) } },
+	[RANGES] = { TABLE(ranges),
+		     { TEXT(range, at), TEXT(range, at_initial), TEXT(range, length_option),
+		       TEXT(range, help) } },
+	[TIMERS] = { TABLE(timers), { TEXT(timer, name), TEXT(timer, help) } },
+	[STREAMS] = { TABLE(streams),
+		      { TEXT(stream, name), TEXT(stream, output), TEXT(stream, input),
+			TEXT(stream, output_initial), TEXT(stream, input_initial),
+			TEXT(stream, help) } },
+	[WATCHES] = { TABLE(watches), { TEXT(watch, name), TEXT(watch, help) } },
+	[POSTS] = { TABLE(posts), { TEXT(post, name), TEXT(post, help) } },
+	[FIELDS] = { TABLE(fields), { TEXT(field, name), TEXT(field, help) } },
+	[ACPI] = { TABLE(acpi),
+		   { TEXT(acpi, hid), TEXT(acpi, cid), TEXT(acpi, only), TEXT(acpi, ddn),
+		     TEXT(acpi, page) } },
+	[REGISTERS] = { "registers", SIZE_MAX, { TEXT(register, read), TEXT(register, write) } },
+#undef TABLE
+#undef TEXT
+};
+
+struct bounds {
+	const void *places
+	    [PLACES]; /* where tables begin, and what else is the plugin's; of registers none */
+	uint32_t sizes[KINDS];
+};
+
+/* Is the row one, as far as can be told from where it points to? */
+static bool
+plausible(const struct bounds *b, int kind, const uint8_t *row)
+{
+	union {
+		const char *text;
+		const char *const *texts;
+		uint32_t type;
+	} value;
+	const size_t type = offsetof(struct minivmm_option, type),
+		     values = offsetof(struct minivmm_option, values);
+
+	for (int i = 0; i < TEXTS && kinds[kind].texts[i]; i++) {
+		size_t at = kinds[kind].texts[i] - 1u;
+
+		if (at + sizeof(value.text) > b->sizes[kind])
+			continue;
+		memcpy(&value.text, row + at, sizeof(value.text));
+		if (value.text && !is_text(value.text))
+			return false;
+	}
+	if (kind != OPTIONS || b->sizes[kind] < values + sizeof(value.texts))
+		return true;
+	memcpy(&value.type, row + type, sizeof(value.type));
+	if (value.type != MINIVMM_ENUM)
+		return true;
+	memcpy(&value.texts, row + values, sizeof(value.texts));
+	return !value.texts || are_texts(value.texts);
+}
+
+static bool table_ends(const struct bounds *b, int kind, const void *table);
+
+/* The registers of a range. */
+static bool
+registers_end(const struct bounds *b, const uint8_t *row)
+{
+	const size_t at = offsetof(struct minivmm_range, registers);
+	const void *registers;
+
+	if (b->sizes[RANGES] < at + sizeof(registers))
+		return true;
+	memcpy(&registers, row + at, sizeof(registers));
+	return !registers || table_ends(b, REGISTERS, registers);
+}
+
+static bool
+table_ends(const struct bounds *b, int kind, const void *table)
+{
+	uint32_t stride = b->sizes[kind];
+	const uint8_t *at = table;
+	uint8_t row[512], any;
+
+	if (stride < 4 || stride > sizeof(row))
+		return true; /* adopting it says what is wrong */
+	for (uint32_t i = 0; i < ROWS_MAX; i++, at += stride) {
+		for (int other = 0; other < PLACES; other++) {
+			uintptr_t into = (uintptr_t)b->places[other] - (uintptr_t)at;
+
+			if (other != kind && into < stride)
+				return false;
+		}
+		if (!take(row, at, stride))
+			return false;
+		any = 0;
+		for (uint32_t n = 0; n < stride; n++)
+			any |= row[n];
+		if (!any)
+			return true;
+		if (!plausible(b, kind, row) || (kind == RANGES && !registers_end(b, row)))
+			return false;
+	}
+	return false;
+}
+
+const char *
+plugin_bounds(const struct minivmm_registration *registration, char *buffer, size_t size)
+{
+	struct minivmm_registration r = { 0 };
+	struct bounds b;
+	const uint8_t *descriptor;
+
+	memcpy(&r, registration, registration->size < sizeof(r) ? registration->size : sizeof(r));
+	descriptor = (const uint8_t *)r.plugin;
+	if (r.abi != MINIVMM_ABI || !descriptor)
+		return NULL; /* adopting it says that */
+	b = (struct bounds){
+		.sizes = { r.option_size, r.range_size, r.timer_size, r.stream_size, r.watch_size,
+			   r.post_size, r.field_size, r.acpi_size, r.register_size },
+		.places = { [DESCRIPTOR] = descriptor, [REGISTRATION] = registration }
+	};
+	for (int i = 0; i < REGISTERS; i++)
+		if (r.plugin_size >= kinds[i].at + sizeof(*b.places))
+			memcpy(&b.places[i], descriptor + kinds[i].at, sizeof(*b.places));
+	for (int i = 0; i < REGISTERS; i++) {
+		if (!b.places[i] || table_ends(&b, i, b.places[i]))
+			continue;
+		snprintf(buffer, size, "its table of %s%s has no end; close it with MINIVMM_END",
+			 kinds[i].name, i == RANGES ? ", or one of its registers," : "");
+		return buffer;
+	}
+	return NULL;
+}

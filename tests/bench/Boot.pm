@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Booting a stock kernel, ours and QEMU's by turns: to the guest's first instruction, to init, how many exits that takes;
+# and restoring ours behind it.
+package Boot;
+
+use strict;
+use warnings;
+
+use Bench;
+use Stock;
+
+# The kernel hands words of its command line that it does not know to init, in the environment: here, how long to rest
+# after the first line, while the exits up to it are read.
+our $init = <<'END_OF_INIT';
+echo "init"
+[ -z "$rest" ] || usleep $rest
+echo "next"
+read line
+END_OF_INIT
+
+# Microseconds to the first instruction and to init, and what KVM has counted.
+sub once {
+	my (@command) = @_;
+	my $guest = Stock::start(@command);
+	my ($init) = $guest->await_time(qr/^init\r?\n/m);
+	my $entered = $guest->entered;
+	my $counts = $guest->counts;
+	$guest->end;
+	return { entry => 1e6 * ($entered - $guest->{start}), init => 1e6 * ($init - $guest->{start}), %$counts };
+}
+
+sub restored {
+	my ($snapshot) = @_;
+	my $guest = Stock::start($minivmm, '-r', $snapshot, '--log', 'error');
+	my ($next) = $guest->await_time(qr/^next\r?\n/m);
+	$guest->end;
+	return 1e6 * ($next - $guest->{start});
+}
+
+# By name: the columns that differ between machines, so that a figure that is missed can be explained.
+sub keep_counts {
+	my ($name, $format, @pairs) = @_;
+	my @names = grep { my $n = $_; grep { $_->[0]{$n} || $_->[1]{$n} } @pairs } sort keys %{ $pairs[0][0] };
+	keep($name, join("\t", map { ("ours $_", "QEMU $_") } @names),
+		map { my $p = $_; join "\t", map { map { sprintf $format, $_ // 0 } $p->[0]{$_}, $p->[1]{$_} } @names } @pairs);
+}
+
+sub compare {
+	my ($column, @pairs) = @_;
+	return pairs(map { "$_->[0]{$column}\t$_->[1]{$column}" } @pairs);
+}
+
+sub boot {
+	my ($rounds) = @_;
+	my $snapshot = "$shm/booted.snap";
+	my @rest = ('boot', ' rest=300000');
+	progress('booting once, for a snapshot, and so that files are in memory');
+	lines(Stock::our_command('boot', ''), '--set', 'device.serial0.input=none', '--until', 'output:serial0:init', '--save', $snapshot);
+	once(Stock::qemu_command(@rest));
+	restored($snapshot);
+	my (@pairs, @restores);
+	for my $round (1 .. $rounds) {
+		progress("boot, round $round");
+		my @pair;
+		my @order = $round % 2 ? (0, 1) : (1, 0);
+		$pair[$_] = once($_ ? Stock::qemu_command(@rest) : Stock::our_command(@rest)) for @order;
+		push @pairs, \@pair;
+		push @restores, join "\t", $pair[0]{init}, restored($snapshot);
+	}
+	keep_counts('linux-boot', '%.0f', @pairs);
+	keep('linux-restore', @restores);
+	unlink $snapshot;
+	my ($ours, $qemus, $ratio) = compare('entry', @pairs);
+	row('start to the first instruction', ours => ms($ours), qemu => ms($qemus), ratio => times_($ratio),
+		value => $ratio, compare => 'at most', target => 0.3);
+	($ours, $qemus, $ratio) = compare('exits', @pairs);
+	row('exits until init', ours => sprintf('%.0f', $ours), qemu => sprintf('%.0f', $qemus), ratio => times_($ratio),
+		value => $ratio, compare => 'at most', target => 1.0);
+	($ours, $qemus, $ratio) = compare('init', @pairs);
+	row("start to init's first line", ours => ms($ours), qemu => ms($qemus), ratio => times_($ratio),
+		value => $ratio, compare => 'at most', target => 1.0);
+	my ($boot, $restore, $faster) = pairs(@restores);
+	row('restore to the next line, by boot', ours => ms($restore), limit => ms($boot), ratio => times_($faster),
+		value => $faster, compare => 'at least', target => 20);
+}
+
+1;

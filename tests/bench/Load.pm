@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Disk and network of a guest with a stock kernel, ours and QEMU's by turns, with the same back ends: speed, exits for each
+# request, and what the machine takes beside its guest's memory.
+#
+# Both machines stay up; each load is asked for on the console. Its exits are those between two lines of the guest's,
+# behind which it rests.
+package Load;
+
+use strict;
+use warnings;
+
+use Basics;
+use Bench;
+use IO::Socket::INET;
+use POSIX qw(_exit);
+use Stock;
+
+use constant { DISK => 64 * MIB, PART => 65536 };
+
+our @modules = qw(virtio_mmio virtio_blk virtio_net virtio_console virtio_rng);
+our $init = <<'END_OF_INIT';
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+load
+ip link set lo up
+ip link set eth0 up
+ip addr add 10.0.2.15/24 dev eth0
+ip route add default via 10.0.2.2
+dd if=/dev/hwrng of=/dev/null bs=64 count=1 2>/dev/null
+echo hvc0 >/dev/hvc0
+echo 'ready'
+while read line; do
+	echo 'begin'
+	usleep 200000
+	said=$(/bin/stress $line 2>&1)
+	echo "end $said"
+done
+END_OF_INIT
+
+# A load: its name, what the guest is to do, the bytes of a request, and which kind of server it needs on the host.
+sub loads {
+	my @loads;
+	for (['sync', 'vda'], ['threads', 'vdb']) {
+		my ($io, $disk) = @$_;
+		push @loads, ["4 KiB random read, $io", "read /dev/$disk 4096 random 1 1000", 4096],
+		    ["4 KiB random read, 16 at once, $io", "read /dev/$disk 4096 random 16 3000", 4096],
+		    ["1 MiB sequential read, $io", "read /dev/$disk 1048576 sequential 1 128", MIB],
+		    ["1 MiB sequential write, $io", "write /dev/$disk 1048576 sequential 1 128", MIB];
+	}
+	return (map({ $_->[0] = "virtio-blk $_->[0]"; $_ } @loads),
+		['virtio-net TCP stream, sent', 'send 10.0.2.2', PART], ['virtio-net TCP stream, received', 'receive 10.0.2.2', PART]);
+}
+
+# Programs of ours for the guest are an initramfs more, behind the other.
+sub program {
+	my $root = "$out/stress";
+	lines('mkdir', '-p', "$root/bin");
+	lines('cc', '-D_GNU_SOURCE', '-static', '-O2', '-o', "$root/bin/stress", 'tests/bench/load.c');
+	return lines("cd $root && find . | cpio -o -H newc --quiet | gzip -1 >>$_[0]");
+}
+
+my @images = map { "$shm/$_.img" } 'sync', 'threads';    # both machines use both
+
+sub our_machine {
+	my ($at, $irq) = (0xd0000000, 5);
+	my $device = sub {
+		my ($name, $plugin, @more) = @_;
+		my $section = sprintf "[device %s]\nplugin = %s\naddress = 0x%x\nirq = %d\n", $name, $plugin, $at, $irq++;
+		$at += 0x200;
+		return $section . join '', map { "$_\n" } @more;
+	};
+	return Stock::our_command('load', '', $device->('blk0', 'virtio-blk', "path = $images[0]", 'io = sync'),
+		$device->('blk1', 'virtio-blk', "path = $images[1]", 'io = threads'), $device->('net0', 'virtio-net', 'backend = user'),
+		$device->('hvc0', 'virtio-console', "output = file:$shm/hvc-ours"), $device->('rng0', 'virtio-rng', 'fresh = yes'));
+}
+
+# The first device of QEMU's has the last address, and the guest takes them by their addresses.
+sub qemu_machine {
+	my $disk = sub { ('-drive', "file=$images[$_[0]],file.locking=off,format=raw,if=none,id=disk$_[0],aio=threads") };
+	return Stock::qemu_command('load', '', $disk->(0), $disk->(1), map { split }
+		'-netdev user,id=net -chardev', "file,id=hvc,path=$shm/hvc-qemu", '-object rng-random,id=rng,filename=/dev/urandom',
+		'-device virtio-rng-device,rng=rng -device virtio-serial-device -device virtconsole,chardev=hvc',
+		'-device virtio-net-device,netdev=net',
+		'-device virtio-blk-device,drive=disk1 -device virtio-blk-device,drive=disk0');
+}
+
+# A server on loopback, to which the guest's gateway leads: it takes, or gives, as many bytes a connection. Its port.
+sub serve {
+	my ($what, $bytes) = @_;
+	my $listen = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1') or die "bench: no port on loopback: $!\n";
+	my $pid = fork // die "bench: fork: $!\n";
+	return ($pid, $listen->sockport) if $pid;
+	my $part = "\0" x PART;
+	while (my $peer = $listen->accept) {
+		my $left = $bytes;
+		while ($left > 0) {
+			my $n = $what eq 'send' ? sysread $peer, $part, PART : syswrite $peer, $part, $left < PART ? $left : PART;
+			last if !$n;
+			$left -= $n;
+		}
+		$what eq 'send' ? sysread $peer, $part, 1 : shutdown $peer, 1;
+		sysread $peer, $part, 1 if $what ne 'send';
+		close $peer;
+	}
+	_exit(0);
+}
+
+# Requests a second, and exits a request.
+sub once {
+	my ($guest, $ask) = @_;
+	$guest->say($ask);
+	$guest->await_time(qr/^begin\r?\n/m);
+	my $before = $guest->counts;
+	my (undef, $said) = $guest->await_time(qr/^end (.*?)\r?\n/m);
+	my $after = $guest->counts;
+	my ($requests, $ns) = $said =~ /^\w+ (\d+) (\d+)$/ or die "bench: $guest->{name}: $ask: $said\n";
+	return { speed => $requests * 1e9 / $ns, map { $_ => ($after->{$_} - $before->{$_}) / $requests } keys %$after };
+}
+
+sub row_of {
+	my ($figure, $bytes, @pairs) = @_;
+	my $unit = sub { $bytes == 4096 ? sprintf '%.0f/s', $_[0] : sprintf '%.1f MiB/s', $_[0] * $bytes / MIB };
+	my ($ours, $qemus, $ratio) = Boot::compare('speed', @pairs);
+	row($figure, ours => $unit->($ours), qemu => $unit->($qemus), ratio => times_($ratio), value => $ratio,
+		compare => 'at least', target => 0.95);
+	($ours, $qemus, $ratio) = Boot::compare('exits', @pairs);
+	my $each = $bytes == PART ? 'exits for 64 KiB' : 'exits a request';
+	row("  $each", ours => sprintf('%.2f', $ours), qemu => sprintf('%.2f', $qemus), ratio => times_($ratio),
+		value => $ratio, compare => 'at most', target => 1.0);
+}
+
+sub load {
+	my ($rounds) = @_;
+	for my $image (@images) {
+		open my $file, '>', $image or die "bench: $image: $!\n";
+		print $file pack('Q*', 1 .. MIB / 8) for 1 .. DISK / MIB;
+		close $file;
+	}
+	progress('booting, with devices');
+	my @guests = map { Stock::start(@$_) } [our_machine()], [qemu_machine()];
+	for (@guests) {
+		$_->await_time(qr/^ready\r?\n/m);
+		$_->entered;
+	}
+	my (%pairs, @servers);
+	my @loads = loads();
+	for (grep { $_->[2] == PART } @loads) {
+		my ($what) = $_->[1] =~ /^(\w+)/;
+		my ($pid, $port) = serve($what, 8 * MIB);
+		push @servers, $pid;
+		$_->[1] .= " $port " . 8 * MIB;
+	}
+	for my $round (0 .. $rounds) {
+		for my $load (@loads) {
+			progress("$load->[0], round $round");
+			my @pair;
+			$pair[$_] = once($guests[$_], $load->[1]) for $round % 2 ? (0, 1) : (1, 0);
+			push @{ $pairs{ $load->[0] } }, \@pair if $round;    # the first warms up
+		}
+	}
+	memory(@guests);
+	$_->end for @guests;
+	kill KILL => @servers;
+	for my $load (@loads) {
+		Boot::keep_counts('linux-' . $load->[0] =~ s/\W+/-/gr, '%.3f', @{ $pairs{ $load->[0] } });
+		row_of($load->[0], $load->[2], @{ $pairs{ $load->[0] } });
+	}
+	unlink @images;
+}
+
+# After all that, with every device in use.
+sub memory {
+	my @kib = map { [Basics::beyond_guest($_->{pid}, Stock::MEMORY * 1024)] } @_;
+	keep('linux-memory', map { join "\t", @$_ } @kib);
+	row('memory beyond the guest\'s, blk net console rng, Pss', ours => kib($kib[0][0]), qemu => kib($kib[1][0]),
+		ratio => times_($kib[0][0] / $kib[1][0]), value => $kib[0][0], compare => 'at most', target => 5120, unit => ' KiB');
+}
+
+1;

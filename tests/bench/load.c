@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a guest with a stock kernel does while its disk or network is measured. Linked statically, it runs in an initramfs
+ * that has no libraries.
+ *
+ *   load read|write DISK SIZE random|sequential DEPTH REQUESTS    requests of SIZE bytes, DEPTH at once, past the page cache
+ *   load send|receive ADDRESS PORT BYTES                          a TCP stream, to its last byte's arrival
+ *
+ * Prints one line: what, how many requests (of a stream: parts of 64 KiB), and the nanoseconds that they took.
+ */
+#include <arpa/inet.h>
+#include <err.h>
+#include <fcntl.h>
+#include <linux/aio_abi.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define DEPTH_MAX 64
+#define PART 65536u
+
+struct disk {
+	int file;
+	bool write, random;
+	uint64_t size, places; /* of a request; how many there are on the disk */
+	uint64_t next;
+	unsigned char *data; /* one request's after the other */
+};
+
+static uint64_t
+now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+static void
+say(const char *what, uint64_t requests, uint64_t start)
+{
+	printf("%s %llu %llu\n", what, (unsigned long long)requests,
+	       (unsigned long long)(now() - start));
+}
+
+/* Where the next request goes: the same places in each run (Knuth's generator, TAOCP 3.3.4). */
+static uint64_t
+place(struct disk *d)
+{
+	uint64_t at = d->next;
+
+	if (!d->random) {
+		d->next = (at + 1) % d->places;
+		return at * d->size;
+	}
+	d->next = at * 6364136223846793005u + 1442695040888963407u;
+	return (d->next >> 33) % d->places * d->size;
+}
+
+static void
+submit(struct disk *d, aio_context_t queue, struct iocb *request, uint64_t number)
+{
+	memset(request, 0, sizeof(*request));
+	request->aio_data = number;
+	request->aio_fildes = (uint32_t)d->file;
+	request->aio_lio_opcode = d->write ? IOCB_CMD_PWRITE : IOCB_CMD_PREAD;
+	request->aio_buf = (uint64_t)(d->data + number * d->size);
+	request->aio_nbytes = d->size;
+	request->aio_offset = (int64_t)place(d);
+	if (syscall(SYS_io_submit, queue, 1, &request) != 1)
+		err(1, "io_submit");
+}
+
+static void
+move(struct disk *d, const char *what, uint64_t depth, uint64_t count)
+{
+	struct iocb requests[DEPTH_MAX];
+	struct io_event events[DEPTH_MAX];
+	aio_context_t queue = 0;
+	uint64_t asked = 0, done = 0, start;
+
+	if (syscall(SYS_io_setup, DEPTH_MAX, &queue))
+		err(1, "io_setup");
+	start = now();
+	for (; asked < depth && asked < count; asked++)
+		submit(d, queue, &requests[asked], asked);
+	while (done < count) {
+		long got = syscall(SYS_io_getevents, queue, 1, DEPTH_MAX, events, NULL);
+
+		if (got < 1)
+			err(1, "io_getevents");
+		done += (uint64_t)got;
+		for (long i = 0; i < got; i++) {
+			if (events[i].res != (int64_t)d->size)
+				errx(1, "a request ended with %lld", (long long)events[i].res);
+			if (asked < count) {
+				submit(d, queue, &requests[events[i].data], events[i].data);
+				asked++;
+			}
+		}
+	}
+	say(what, count, start);
+}
+
+static void
+disk(char **argv)
+{
+	struct disk d = { .write = !strcmp(argv[1], "write"),
+			  .random = !strcmp(argv[4], "random"),
+			  .size = strtoull(argv[3], NULL, 0) };
+	uint64_t depth = strtoull(argv[5], NULL, 0);
+	off_t length;
+
+	if (!d.size || !depth || depth > DEPTH_MAX)
+		errx(2, "a size of 0, or a depth that is not 1 to %d", DEPTH_MAX);
+	d.file = open(argv[2], (d.write ? O_RDWR : O_RDONLY) | O_DIRECT | O_CLOEXEC);
+	length = d.file < 0 ? -1 : lseek(d.file, 0, SEEK_END);
+	if (length < (off_t)d.size)
+		err(1, "%s", argv[2]);
+	d.places = (uint64_t)length / d.size;
+	d.data = mmap(NULL, depth * d.size, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	if (d.data == MAP_FAILED)
+		err(1, "mmap");
+	move(&d, argv[1], depth, strtoull(argv[6], NULL, 0));
+}
+
+static void
+stream(char **argv)
+{
+	static unsigned char part[PART];
+	struct sockaddr_in peer = { .sin_family = AF_INET,
+				    .sin_port = htons((uint16_t)atoi(argv[3])) };
+	uint64_t bytes = strtoull(argv[4], NULL, 0), moved = 0, start;
+	bool send = !strcmp(argv[1], "send");
+	int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ssize_t n = 1;
+
+	if (inet_pton(AF_INET, argv[2], &peer.sin_addr) != 1)
+		errx(2, "%s is no address", argv[2]);
+	if (s < 0 || connect(s, (struct sockaddr *)&peer, sizeof(peer)))
+		err(1, "%s:%s", argv[2], argv[3]);
+	start = now();
+	while (moved < bytes && n > 0) {
+		n = send ? write(s, part, bytes - moved < PART ? bytes - moved : PART)
+			 : read(s, part, PART);
+		moved += n > 0 ? (uint64_t)n : 0;
+	}
+	if (moved < bytes)
+		err(1, "after %llu bytes", (unsigned long long)moved);
+	/* The peer hangs up when it has read everything. */
+	if (send && (shutdown(s, SHUT_WR) || read(s, part, 1) != 0))
+		err(1, "no end");
+	say(argv[1], (bytes + PART - 1) / PART, start);
+}
+
+int
+main(int argc, char **argv)
+{
+	if (argc == 7 && (!strcmp(argv[1], "read") || !strcmp(argv[1], "write")))
+		disk(argv);
+	else if (argc == 5 && (!strcmp(argv[1], "send") || !strcmp(argv[1], "receive")))
+		stream(argv);
+	else
+		errx(2, "usage: load read|write DISK SIZE random|sequential DEPTH REQUESTS, or "
+			"load send|receive ADDRESS PORT "
+			"BYTES");
+	return 0;
+}
