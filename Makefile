@@ -119,7 +119,7 @@ check-tsan: ## the tests under ThreadSanitizer
 	$(MAKE) check $(tsan) SANITIZE=-fsanitize=thread
 
 check-linux: all ## boot stock kernels, on this machine's KVM if it can, else on one that QEMU emulates
-	export MINIVMM=$O/minivmm BUILD=$B; MINIVMM_LINUX=$$(tests/linux/where) prove --timer $(PROVE) $(wildcard tests/linux/*.t)
+	export MINIVMM=$O/minivmm BUILD=$B; MINIVMM_LINUX=$$(tests/linux/where) prove -j2 --timer $(PROVE) $(wildcard tests/linux/*.t)
 
 mutants: ## leave out pieces of saving and restoring, one at a time: each must be noticed
 	$(MAKE) all B=build/mutants O=build/mutants CFLAGS='-O2 -g -DMINIVMM_MUTANTS' helpers= \
