@@ -101,15 +101,13 @@ $B/tests/plugins/%.so: tests/plugins/%.c
 
 longest := tests/e2e/invisible.t # begins first, so that the others are done when it is
 
-prove = MINIVMM=$O/minivmm BUILD=$B CMOCKA_MESSAGE_OUTPUT=TAP prove $(PROVE)
-e2e := $(longest) $(filter-out $(longest),$(wildcard tests/e2e/*.t))
-
-# The runner and everything that tests need. MINIVMM and BUILD tell tests where the program and their tools are. The KVM
-# that QEMU emulates meets no breakpoint, and is slow: there run those tests in tests/e2e that say so of themselves.
+# The runner and everything that tests need. MINIVMM and BUILD tell tests where the program and their tools are.
+check: export MINIVMM = $O/minivmm
+check: export BUILD = $B
+check: export CMOCKA_MESSAGE_OUTPUT = TAP
+check: tests := $(longest) $(units) $(filter-out $(longest),$(wildcard tests/e2e/*.t))
 check: all $(units) $(helpers) $(preloads) ## build and run the tests
-	@if tests/svm/usable; then set -x; $(prove) -j3 $(e2e) $(units); else \
-		echo 'the units run here, and by tests/svm/run what can be tested on a KVM that QEMU emulates'; set -x; \
-		$(prove) $(units) && $(prove) --exec 'tests/svm/run -t 900 perl' $$(grep -l '^# On an emulated KVM, too' $(e2e)); fi
+	@if tests/svm/usable; then set -x; prove -j3 $(PROVE) $(tests); else tests/svm/check $(tests); fi
 
 # The same suite with sanitizers, in a build of its own.
 asan := B=build/asan O=build/asan CFLAGS='-O1 -g -fno-omit-frame-pointer'
@@ -121,7 +119,7 @@ check-tsan: ## the tests under ThreadSanitizer
 	$(MAKE) check $(tsan) SANITIZE=-fsanitize=thread
 
 check-linux: all ## boot stock kernels, on this machine's KVM if it can, else on one that QEMU emulates
-	export MINIVMM=$O/minivmm BUILD=$B; MINIVMM_LINUX=$$(tests/linux/where) prove --timer $(PROVE) $(wildcard tests/linux/*.t)
+	export MINIVMM=$O/minivmm BUILD=$B; MINIVMM_LINUX=$$(tests/linux/where) prove -j2 --timer $(PROVE) $(wildcard tests/linux/*.t)
 
 mutants: ## leave out pieces of saving and restoring, one at a time: each must be noticed
 	$(MAKE) all B=build/mutants O=build/mutants CFLAGS='-O2 -g -DMINIVMM_MUTANTS' helpers= \

@@ -1,6 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
 # configs/batch.ini: one snapshot at the prompt serves every line, and lines that end otherwise.
+# On an emulated KVM, too.
 use v5.14;
 use warnings;
 use lib 'tests/lib';

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Kernels started by PVH and multiboot, and what they are handed; what is refused. tests/unit/boot_kernels.c has the
 # headers made to do harm; a stock kernel boots in tests/linux/pvh.t.
+# On an emulated KVM, too.
 use v5.14;
 use warnings;
 use lib 'tests/lib';

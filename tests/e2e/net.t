@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # A network card without an operating system: what becomes of a connection, of limits and of counts in a snapshot, what
 # is refused.
+# On an emulated KVM, too.
 use v5.14;
 use warnings;
 use lib 'tests/lib';

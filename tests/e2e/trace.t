@@ -1,6 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
 # --trace: every port and MMIO access of the guest, in order, one JSON line each; and the guest does not notice.
+# On an emulated KVM, too.
 use v5.14;
 use warnings;
 use lib 'tests/lib';

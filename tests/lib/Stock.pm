@@ -95,10 +95,10 @@ sub microvm {
 }
 
 # What a kernel warned of: those lines of "dmesg -r" in the text that are warnings or worse, without times and numbers,
-# and how each really reads. That a timer was late is said of the host.
+# and how each really reads. That a timer or a clock was looked at late is said of the host.
 sub warnings_of {
     my ($text) = @_;
-    my @lines = grep { !/\] hrtimer: interrupt took \d+ ns$/ } $text =~ /^(<[0-4]>\[.*)$/mg;
+    my @lines = grep { !/\] hrtimer: interrupt took|\] clocksource: Long readout interval/ } $text =~ /^(<[0-4]>\[.*)$/mg;
     return map { s/^<\d>\[ *[\d.]+\] //r =~ s/\b(?:0x)?(?:[0-9a-f]*\d[0-9a-f]*|[0-9a-f]{2})\b/N/gr => $_ } @lines;
 }
 

@@ -57,6 +57,7 @@ dd if=/dev/urandom of=/t/a bs=1M count=20 2>/dev/null
 sum=$(sha1sum </t/a)
 dd if=/dev/urandom of=/t/b bs=1M count=100 2>/dev/null
 echo 'guest: full'
+read go
 rm /t/b
 sleep 6
 echo 'guest: freed'
@@ -65,13 +66,15 @@ echo 'guest: shrunk'
 until [ $(given) = 0 ]; do sleep 0.1; done
 [ "$sum" = "$(sha1sum </t/a)" ] && echo 'guest: the same'
 END
-config('balloon.ini', { initrd => 'balloon.img', more => "\n[control]\nsocket = vm.sock\n" },
+config('balloon.ini', { initrd => 'balloon.img', serial => "input = stdio\noutput = stdio\n", more => "\n[control]\nsocket = vm.sock\n" },
     device('balloon0', 'virtio-balloon', period => '1s', control => 'unix-listen:balloon.sock'));
 ($out, $err) = inside('a balloon', 300, <<"END");
 used() { awk '/RssAnon/ { print int(\$2 / 1024) }' /proc/\$pid/status; }
 target() { (echo "\$1"; sleep 2) | socat - UNIX-CONNECT:balloon.sock >>told; }
-$minivmm -c balloon.ini --log error --at 'output:serial0:guest: full' --save full.snap >out 2>&1 & pid=\$!
-await 'guest: full' out; echo "full: \$(used)"
+mkfifo go
+$minivmm -c balloon.ini --log error --at 'output:serial0:guest: full' --save full.snap <go >out 2>&1 & pid=\$!
+exec 3>go
+await 'guest: full' out; echo "full: \$(used)"; echo go >&3
 await 'guest: freed' out; echo "freed: \$(used)"; $minivmm ctl vm.sock snapshot freed.snap >/dev/null
 echo "snapshots: \$(du -m full.snap | cut -f1) \$(du -m freed.snap | cut -f1)"
 target 120M & asks=\$!

@@ -104,8 +104,8 @@ config('x.ini', {}, card(backend => 'tap:tap9'));
 $tools
 \$b httpd -p 8080 -h here
 # busybox's nc ends when its peer has no more to say: this one says nothing, and stays.
-mkfifo /tmp/silence && sleep 300 >/tmp/silence &
-(until [ -p /tmp/silence ]; do sleep 0.1; done; \$b nc -l -p 8082 </tmp/silence >here/back; : >here/done) &
+mkfifo silence && sleep 300 >silence &
+(until [ -p silence ]; do sleep 0.1; done; \$b nc -l -p 8082 <silence >here/back; : >here/done) &
 (until \$b ip addr add 10.9.0.1/24 dev tap9 2>here/ip; do sleep 0.2; done; \$b ip link set tap9 up) &
 exec $minivmm -c x.ini --log error
 END

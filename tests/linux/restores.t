@@ -37,7 +37,7 @@ while :; do
 	echo "round $round: $(cat /tmp/cpu1000 /tmp/cpu2000 /tmp/disk /tmp/timers | tr '\n' ' ')"
 	echo "clocks: $(cut -d ' ' -f 1 /proc/uptime) $(date +%s)"
 	echo "interrupts: $(awk '/LOC:/ { print $2, $3 } /virtio0/ { print $2 + $3 }' /proc/interrupts | tr '\n' ' ')"
-	dmesg -r | grep '^<[0-4]>' | grep -v 'hrtimer: interrupt took' >/tmp/now
+	dmesg -r | grep '^<[0-4]>' | grep -v 'hrtimer: interrupt took\|clocksource: Long readout' >/tmp/now
 	[ -e /tmp/before ] && cmp /tmp/before /tmp/now >/dev/null || { [ ! -e /tmp/before ] || sed 's/^/amiss: /' /tmp/now; mv /tmp/now /tmp/before; }
 	echo 'that was it'
 done

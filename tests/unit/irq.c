@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Interrupt lines, as KVM's PICs and IOAPIC see them: who shares, who may not, what KVM is told. */
+/*
+ * Interrupt lines, as KVM's PICs and IOAPIC see them: who shares, who may not, what KVM is told.
+ * On an emulated KVM, too.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -2,6 +2,7 @@
 /*
  * State that the walks of tests/tools/invisible.c can't see on every host: what two runs on one host share (CPUID, the
  * TSC's frequency), what guests without an irqchip alone have (cr8), what not every KVM lets a guest set (XCR0).
+ * On an emulated KVM, too.
  */
 #include <setjmp.h>
 #include <stdarg.h>
