@@ -90,6 +90,7 @@ plan(struct run *run)
 	const struct run_options *o = run->options;
 	const char *text = o->until ? o->until : o->at, *wrong;
 	char where[256] = "--until";
+	int r;
 
 	if (o->until || o->at || o->save) {
 		if ((o->until && o->at) || !text || (o->at && !o->save))
@@ -110,8 +111,9 @@ plan(struct run *run)
 		return fail(STATUS_USAGE, "%s: the snapshot needs a file to go to", where);
 	if (stdio_taken(run))
 		return -STATUS_USAGE;
-	if (files_check(&run->vm, o, run->save))
-		return -STATUS_USAGE;
+	r = files_check(&run->vm, o, run->save);
+	if (r)
+		return r;
 	if (!text)
 		return 0;
 	run->point = text;

@@ -276,7 +276,7 @@ $process = start([ $minivmm, '-r', 'a.snap', '--log', 'warn', set('control.socke
 $control = Control->connect('vm.sock');
 ok($control && $control->request('status')->{ok}, 'is replaced');
 my @first;
-my $before = 0;    # bytes said before the last reset
+$before = 0;    # bytes said before the last reset
 for my $round (1 .. 3) {
     until_true { (my @seen = substr(heard($process), $before) =~ /^tick .*\n/mg) >= 4 };
     # Who asks how the machine is doing looks at the pages that were written: a reset must know of these as well.
