@@ -329,8 +329,10 @@ load_streams(struct device *d, const struct record *group, char *why, size_t why
 		input = d->plugin.descriptor.streams[i].input
 			    ? config_option_find(d->config, d->plugin.descriptor.streams[i].input)
 			    : NULL;
-		if (d->all->flags & DEVICES_DETACHED)
+		if (d->all->flags & DEVICES_DETACHED) {
+			stream_drop(&d->streams[i].stream);
 			continue;
+		}
 		if (input && !strcmp(input->place.file, CONFIG_SET))
 			stream_rewind(&d->streams[i].stream);
 		else if (!mutant("stream", name) &&

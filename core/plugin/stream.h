@@ -134,6 +134,8 @@ void stream_save(struct stream *stream, struct record_writer *writer);
 int stream_load(struct stream *stream, const struct record *group, char *why, size_t why_size);
 /* Texts and regular files begin anew; what others send can't. */
 void stream_rewind(struct stream *stream);
+/* Forgets what the device has not taken. */
+void stream_drop(struct stream *stream);
 
 /*
  * True while a stream with wait_input has seen neither a byte nor the end of its input. Who starts

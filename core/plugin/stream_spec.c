@@ -233,6 +233,14 @@ stream_rewind(struct stream *stream)
 	pthread_mutex_unlock(&stream->lock);
 }
 
+void
+stream_drop(struct stream *stream)
+{
+	pthread_mutex_lock(&stream->lock);
+	stream->input_head = stream->input_length = 0;
+	pthread_mutex_unlock(&stream->lock);
+}
+
 static bool
 all_known(const struct record *group, char *why, size_t why_size)
 {

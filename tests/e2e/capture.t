@@ -137,7 +137,7 @@ for my $method ([ 'auto', 'precopy', 0 ], [ 'precopy', 'precopy', 0 ], [ 'pause'
 }
 
 # A machine that ends by itself, and what becomes of its captures.
-captures('ends', [ $minivmm, '-c', $live, set('vm.memory=1M', 'cpu.r12=5', 'cpu.r13=70') ],
+captures('ends', [ $minivmm, '-c', $live, set('vm.memory=1M', 'cpu.r12=5', 'cpu.r13=200') ],
     method => 'auto', count => 6, last => 1,
     then => sub {
         my ($file) = @_;

@@ -61,6 +61,15 @@ for my $workers (1, 2) {
     is($wrong, 0, 'and each has its own result');
 }
 
+# What a run has left unread is not the next one's.
+{
+    spew('two', "1+1\n7+7\n");
+    spew('one', "2+2\n");
+    my ($status, $lines, $err, $out) = batch('-r', 'warm.snap', '--input', 'serial0', '-j', 1, '--check', qw(two one one));
+    is("$status:$err", '0:', 'a file with more than is read');
+    is(join(' ', $out =~ /"output":"([^"]*)"/g), '2\u000a 4\u000a 4\u000a', 'and those behind it');
+}
+
 # --until, and what can't be.
 {
     my ($status, $lines) = batch('-r', 'warm.snap', '--input', 'serial0', '--until', 'output:serial0:1', 'sum');
