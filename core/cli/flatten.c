@@ -94,6 +94,13 @@ flatten(const struct snapshot *snapshot, const char *path)
 			    "flatten: %s is one of the chain, and what differs from it would be "
 			    "lost; give -o a file of its own",
 			    path);
+	/* It may be the disk that the snapshot needs. */
+	if (!stat(path, &other) && S_ISREG(other.st_mode) && other.st_size &&
+	    !snapshot_peek_id(path, header.id))
+		return fail(
+		    STATUS_USAGE,
+		    "flatten: %s is there already, and no snapshot; give -o a file of its own",
+		    path);
 	/* What is damaged must not get checksums that are right. */
 	for (const struct snapshot *s = snapshot; s && !failed; s = s->parent)
 		failed = snapshot_verify(s);

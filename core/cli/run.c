@@ -294,9 +294,9 @@ start_and_run(struct run *run)
 	/* Before signals are taken: it may wait for the reader of a pipe. */
 	int r = o->trace ? trace_open(&run->trace, o->trace) : 0, stopped;
 
-	if (o->status && open_descriptor(o->status) < 0 && truncate(o->status, 0))
-		errno =
-		    0; /* what an earlier run left there is not of this one; else the end will say it */
+	/* What an earlier run left there is not of this one, and nobody else is to take the name. */
+	if (o->status && open_descriptor(o->status) < 0)
+		close(open(o->status, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_CLOEXEC, 0666));
 	if (!r && o->trace)
 		run->vm.machine.trace = &run->trace;
 	run->vm.devices.streams.quit = on_quit;

@@ -41,12 +41,15 @@ output_left(const struct output *output)
 
 /* A target that exists must be a file that may be written: a rename would replace anything. */
 static int
-check_target(const struct output *output)
+check_target(struct output *output)
 {
 	struct stat status;
 
+	output->fresh = stat(output->target, &status) && errno == ENOENT;
+	if (output->fresh)
+		return 0;
 	if (stat(output->target, &status))
-		return errno == ENOENT ? 0 : fail_write(output, "looking at it");
+		return fail_write(output, "looking at it");
 	if (S_ISDIR(status.st_mode))
 		return fail(STATUS_IO, "can't write snapshot %s: it is a directory: name a file",
 			    output->path);
@@ -352,9 +355,17 @@ int
 output_commit(struct output *output)
 {
 	int fd = output->fd;
+	struct stat status;
 
 	if (output->stream)
 		return send_frame(output, "", 0, output->size);
+	/* Like the overlay that a disk goes on in. */
+	if (output->fresh && !lstat(output->target, &status))
+		return fail(
+		    STATUS_IO,
+		    "can't write snapshot %s: a file of that name has come since it was begun; "
+		    "name another",
+		    output->path);
 	if (fsync(fd))
 		return fail_write(output, "syncing");
 	if (!output->named && give_name(output, output->temporary))

@@ -32,6 +32,7 @@ struct output {
 	char *path;   /* as given, for messages */
 	char *target; /* where it really goes: path without symbolic links */
 	char *folder, *temporary;
+	bool fresh; /* there was nothing at its target */
 	bool named; /* the file has its temporary name */
 	bool done;  /* it has its final one, whatever commit answers */
 	int fd;

@@ -37,6 +37,10 @@ net_place(struct minivmm_device *dev, uint32_t queue, const uint8_t *packet, siz
 		got = virtio_pop(dev, v, queue, r);
 		if (got <= 0)
 			return net_unplace(v, queue, count, got < 0 ? LOST : NO_BUFFER);
+		if (r->out) {
+			virtio_broken(dev, v, "a buffer to receive into with a part to read");
+			return LOST;
+		}
 		if (!count && r->in_bytes < NET_HEADER) {
 			virtio_broken(dev, v, "a buffer without room for a header");
 			return LOST;

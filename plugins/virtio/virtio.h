@@ -398,6 +398,8 @@ virtio_write_status(struct minivmm_device *dev, struct virtio *v, uint32_t value
 	if (value & VIRTIO_FEATURES_OK && !(v->status & VIRTIO_FEATURES_OK) &&
 	    (v->driver_features & ~virtio_offered(dev, v) || !virtio_has(v, VIRTIO_F_VERSION_1)))
 		value &= ~(uint32_t)VIRTIO_FEATURES_OK;
+	if (!(value & VIRTIO_FEATURES_OK)) /* section 3.1.1: not without them */
+		value &= ~(uint32_t)VIRTIO_DRIVER_OK;
 	v->status =
 	    (value & 0xff & ~(uint32_t)VIRTIO_NEEDS_RESET) | (v->status & VIRTIO_NEEDS_RESET);
 	if (live || !(v->status & VIRTIO_DRIVER_OK))

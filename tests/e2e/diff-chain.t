@@ -208,6 +208,9 @@ for my $high ([ '4000M', 0, 0x1000, 0xd0000000, 0xe0000000 ],
         fails([ $minivmm, 'flatten', qw(a.snap b.snap c.snap -o), $own ],
             110, qr/flatten: \Q$own\E is one of the chain/, "$memory: not onto $own");
     }
+    spew('disk.img', 'precious');
+    fails([ $minivmm, 'flatten', qw(a.snap b.snap c.snap -o disk.img) ], 110, qr/disk\.img is there already, and no snapshot/, "$memory: nor onto a disk");
+    is(slurp('disk.img'), 'precious', "$memory: which is as it was");
     is((run([ $minivmm, 'flatten', qw(a.snap b.snap c.snap -o flat.snap) ]))[0], 0, "$memory: one of the chain");
     begin('-r', 'flat.snap', '--trust');
     is(counts($guests, 0x20, 0x21, 0x40, 0x41), '20=1 21=2 40=1 41=1', "$memory: in which the guest's pages are");

@@ -200,6 +200,15 @@ fails(machine({ path => '.' }), 113, qr/neither a file nor a block device|Is a d
 spew('small', 'x' x 511);
 fails(machine({ path => 'small' }), 113, qr/smaller than a sector/, 'less than a sector');
 
+# A name that the machine's own overlay takes while it is snapshotted.
+for my $what ([ '--save', 't.ovl.1' ], [ '--save', 'x.snap', '--status', 't.ovl.1' ]) {
+    fresh();
+    unlink glob 't.ovl*';
+    my ($status, $out, $err) = run(machine({ overlay => 't.ovl' }, '--at', 'access:60', @$what));
+    like("$status:$err", @$what == 2 ? qr/\A113:.*t\.ovl\.1: a file of that name has come since it was begun/s : qr/\A0:/, "@$what");
+    like(slurp(@$what == 2 ? 't.ovl.1' : 't.ovl.2'), qr/\AMVMMOVL/, 'an overlay is what it was');
+}
+
 # The host learns late of what the guest has asked for. A snapshot that is taken before that holds the question. (A test
 # that is late itself finds no machine, and tries again.)
 fresh();

@@ -32,7 +32,7 @@ my ($status, $out, $err) = run([ $minivmm, '-r', 'b.snap' ]);
 is("$status:$out", '112:', 'many unknown options: refused');
 is(scalar(() = $err =~ /plugin serial has no option a00\d\d; /g), 8, 'a few of them are said');
 changed(sub { $_[0]->change('CONF', 0, [qw(devices 0 set)], sub { $_[0]{value} = [ map { $item->($_) } 1 .. 1024 ] }) });
-fails([ $minivmm, '-r', 'b.snap' ], 112, qr/section CONF 0: device serial0 has more than 1024 options /, 'too many options');
+fails([ $minivmm, '-r', 'b.snap' ], 112, qr/section CONF 0: device serial0 has more than 1024 options$/m, 'too many options');
 
 # More vCPUs than a machine can have.
 changed(sub { push @{ $_[0]{rows} }, map { { %{ $_[0]->row('VCPU', 0) }, index => $_ } } 1 .. 64 });

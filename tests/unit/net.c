@@ -285,6 +285,35 @@ a_restored_card_uses_as_many(void **state)
 	fake_destroy(&copy);
 }
 
+/* Its first part would cost a turn's whole budget, each turn anew. */
+static void
+a_buffer_to_receive_into_is_only_written(void **state)
+{
+	struct virtio_desc d[2] = { { SEND_AT, UINT32_MAX, VIRTIO_DESC_NEXT, 1 },
+				    { RECEIVE_AT, 4096, VIRTIO_DESC_WRITE, 0 } };
+	uint16_t one = 1;
+
+	driver_begin(&fake, 0, 2);
+	memcpy(driver.memory + driver_queue(0), d, sizeof(d));
+	memcpy(driver.memory + driver_queue(0) + 0x402, &one, 2);
+	driver_write(&fake, VIRTIO_QUEUE_NOTIFY, 0);
+	arrives(0, 'x');
+	assert_int_equal(driver_read(&fake, VIRTIO_STATUS), 15 | VIRTIO_NEEDS_RESET);
+	assert_non_null(strstr(fake.last, "a part to read"));
+}
+
+static void
+a_driver_is_not_ready_without_its_features(void **state)
+{
+	driver_write(&fake, VIRTIO_STATUS, 0);
+	driver_write(&fake, VIRTIO_DRIVER_FEATURES, UINT32_MAX);
+	driver_write(&fake, VIRTIO_STATUS, 7);
+	assert_int_equal(driver_read(&fake, VIRTIO_STATUS), 3);
+	driver_begin(&fake, 0, 2);
+	driver_write(&fake, VIRTIO_STATUS, 7);
+	assert_int_equal(driver_read(&fake, VIRTIO_STATUS), 3);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -296,6 +325,8 @@ main(void)
 		TEST(a_driver_that_knows_one_pair_only),
 		TEST(what_waits_for_a_pair_that_is_given_up_is_lost),
 		TEST(a_restored_card_uses_as_many),
+		TEST(a_buffer_to_receive_into_is_only_written),
+		TEST(a_driver_is_not_ready_without_its_features),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
