@@ -21,6 +21,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <termios.h>
 
 #include "base/record.h"
@@ -57,6 +58,7 @@ struct stream_end {
 	struct stream *stream;
 	int fd;         /* -1: not open */
 	int listen_fd;  /* tells when somebody comes; -1: nobody can */
+	ino_t inode;    /* of the unix socket that listens */
 	bool connected; /* there is somebody at the other side of fd */
 	bool own;       /* fd is not inherited: we close it, and it does not block */
 	bool ready;     /* fd never keeps one waiting: a regular file */

@@ -220,11 +220,13 @@ int
 stream_unix_listen(struct stream_end *end, bool restored)
 {
 	struct sockaddr_un address = unix_address(end);
+	struct stat st;
 
 	remove_stale(end, &address);
 	if (!own_socket(end, AF_UNIX) ||
 	    !listen_on(end, (struct sockaddr *)&address, sizeof(address)))
 		return stream_end_fail(end, "listen");
+	end->inode = lstat(end->target, &st) ? 0 : st.st_ino;
 	return 0;
 }
 
@@ -271,6 +273,7 @@ stream_socket_finish(struct stream_end *end, const volatile bool *interrupted)
 {
 	struct sockaddr_un address = { 0 };
 	socklen_t length = sizeof(address);
+	struct stat st;
 	char unread[256];
 
 	if (end->fd >= 0) {
@@ -281,6 +284,6 @@ stream_socket_finish(struct stream_end *end, const volatile bool *interrupted)
 	}
 	if (end->listen_fd >= 0 &&
 	    !getsockname(end->listen_fd, (struct sockaddr *)&address, &length) &&
-	    address.sun_family == AF_UNIX)
-		unlink(end->target);
+	    address.sun_family == AF_UNIX && !lstat(end->target, &st) && st.st_ino == end->inode)
+		unlink(end->target); /* and not what another process has put there since */
 }

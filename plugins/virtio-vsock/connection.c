@@ -78,6 +78,7 @@ int
 vsock_host_open(struct minivmm_device *dev, struct vsock_host *host)
 {
 	struct sockaddr_un address;
+	struct stat st;
 
 	host->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (host->epoll < 0) {
@@ -110,16 +111,21 @@ vsock_host_open(struct minivmm_device *dev, struct vsock_host *host)
 		host->listener = -1;
 		return -1;
 	}
+	host->inode = lstat(host->path, &st) ? 0 : st.st_ino;
 	return 0;
 }
 
 void
 vsock_host_close(struct vsock_host *host)
 {
+	struct stat st;
+
 	vsock_host_drop_all(host);
 	if (host->listener >= 0) {
 		close(host->listener);
-		unlink(host->path);
+		/* Not what another process has put there since. */
+		if (!lstat(host->path, &st) && st.st_ino == host->inode)
+			unlink(host->path);
 	}
 	if (host->epoll >= 0)
 		close(host->epoll);

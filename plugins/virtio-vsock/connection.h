@@ -7,6 +7,7 @@
 #define PLUGINS_VSOCK_CONNECTION_H
 
 #include <minivmm/plugin.h>
+#include <sys/types.h>
 
 #define VSOCK_CONNECTIONS 256u /* at once, those that are being made included */
 #define VSOCK_BUFFER                                                                               \
@@ -47,6 +48,7 @@ struct vsock_connection {
 struct vsock_host {
 	const char *path; /* "": the host has no sockets */
 	int listener, epoll;
+	ino_t inode;   /* of the listener's path */
 	uint32_t used; /* connections behind these are free */
 	struct vsock_connection connections[VSOCK_CONNECTIONS];
 };

@@ -185,4 +185,19 @@ for my $kind ('unix-listen', 'tcp-listen') {
     ok(!-e 'socket', "$kind: nothing is left");
 }
 
+# A name that another process has taken since is that one's.
+for my $device (
+    "[device serial0]\nplugin = serial\noutput = unix-listen:taken\n",
+    "[device vsock0]\nplugin = virtio-vsock\naddress = 0xd0000000\nirq = none\npath = taken\n",
+) {
+    spew('taken.ini', "[vm]\nmemory_at = 0x1000\n[boot]\ncode = eb fe\n$device");
+    my ($first, $second) = map { unlink 'taken'; my $p = start([ $minivmm, '-c', 'taken.ini', '--log', 'error' ]); until_true { -S 'taken' }; $p } 1, 2;
+    kill TERM => $first->{pid};
+    finish($first);
+    ok(-S 'taken', 'is left alone');
+    kill TERM => $second->{pid};
+    finish($second);
+    ok(!-e 'taken', 'and its own is not');
+}
+
 done_testing;
