@@ -272,13 +272,13 @@ begin(struct capture *c, const struct capture_request *request)
 	return r;
 }
 
-/* Is the file one of those that a diff would need? last: or is it that which it would differ from? */
+/* Is the file one of those that a diff would need? */
 static bool
-is_ancestor(const struct capture *c, const char *path, bool last)
+is_ancestor(const struct capture *c, const char *path)
 {
 	uint8_t id[16];
 
-	if (snapshot_peek_id(path, id) && (last || memcmp(id, c->base.id, sizeof(id)) != 0))
+	if (snapshot_peek_id(path, id))
 		for (size_t i = 0; i < c->base.ancestor_count; i++)
 			if (!memcmp(c->base.ancestors + 16 * i, id, sizeof(id)))
 				return true;
@@ -313,11 +313,11 @@ check(const struct capture *c, const struct capture_request *request)
 		    "can't write snapshot %s: a chain of %zu snapshots can't become longer; take "
 		    "a full one, or restore from what minivmm flatten makes of the chain",
 		    request->path, c->base.ancestor_count);
-	if (request->fd < 0 && is_ancestor(c, request->path, request->diff))
+	if (request->diff && request->fd < 0 && is_ancestor(c, request->path))
 		return fail(STATUS_USAGE,
-			    "can't write snapshot %s: %s differs from what is there now, which "
+			    "can't write snapshot %s: it differs from what is there now, which "
 			    "must stay; name another file",
-			    request->path, request->diff ? "it" : "one that was taken since");
+			    request->path);
 	if (request->method == CAPTURE_FORK && !capture_can_fork(c))
 		return fail(STATUS_USAGE,
 			    "can't write snapshot %s: method fork needs memory of the machine's "
