@@ -121,7 +121,7 @@ for my $method (qw(auto precopy fork pause)) {
 }
 
 # Where writing the file is slower than the guest is, pre-copy never catches up: a child takes over.
-captures('slow', [ $minivmm, '-c', $live, set('vm.memory=20M', 'cpu.r8=10000', 'cpu.r9=4900', 'cpu.r10=0') ],
+captures('slow', [ $minivmm, '-c', $live, set('vm.memory=20M', 'cpu.r8=1000000', 'cpu.r9=4900', 'cpu.r10=0') ],
     method => 'auto', expect => 'fork', count => 1,
     preload => { LD_PRELOAD => "$build/tests/preload/faultfs.so", FAULT_PATH => '/', FAULT => 'write:1:SLOW' });
 unlink glob '*.snap';
