@@ -5,10 +5,11 @@
  */
 #include "../../plugins/virtio-net/net.c"
 #include "../../plugins/virtio-net/packets.c"
+#include "../../plugins/virtio-net/pairs.c"
 #include "driver.h"
 
 static uint64_t now;
-static bool posted[2], watched, timed[2];
+static bool posted[2], watched[NET_PAIRS], timed[2];
 
 static void
 post(struct minivmm_device *dev, uint32_t row)
@@ -19,7 +20,7 @@ post(struct minivmm_device *dev, uint32_t row)
 static int
 watch(struct minivmm_device *dev, uint32_t row, int fd, uint32_t events)
 {
-	watched = fd >= 0;
+	watched[row] = fd >= 0;
 	return 0;
 }
 
@@ -51,6 +52,7 @@ struct echo {
 	struct minivmm_device *dev;
 	uint8_t packet[NET_PACKET_MAX];
 	size_t length, count;
+	uint32_t pair; /* that it came by */
 };
 
 static struct echo echo;
@@ -73,6 +75,13 @@ echo_fd(const void *backend, uint32_t pair)
 	return 1;
 }
 
+static void
+echo_use(void *backend, uint32_t pairs)
+{
+	if (!pairs || pairs > NET_PAIRS)
+		abort();
+}
+
 static enum net_sent
 echo_send(void *backend, uint32_t pair, uint8_t *packet, size_t length)
 {
@@ -80,6 +89,7 @@ echo_send(void *backend, uint32_t pair, uint8_t *packet, size_t length)
 		abort();
 	memcpy(echo.packet, packet, length);
 	echo.length = length;
+	echo.pair = pair;
 	return ++echo.count % 5 ? NET_SENT : NET_FULL;
 }
 
@@ -87,7 +97,7 @@ static void
 echo_settle(void *backend)
 {
 	if (echo.length)
-		net_receive(echo.dev, 0, echo.packet, echo.length);
+		net_receive(echo.dev, echo.pair, echo.packet, echo.length);
 }
 
 static bool
@@ -104,6 +114,7 @@ const struct net_backend user_backend = {
 	.open = echo_open,
 	.close = echo_close,
 	.fd = echo_fd,
+	.use = echo_use,
 	.send = echo_send,
 	.settle = echo_settle,
 	.ready = echo_ready,
@@ -124,8 +135,9 @@ loop(struct minivmm_device *dev)
 			timers[i].fire(dev, i, 1);
 		}
 	}
-	if (watched)
-		watches[0].ready(dev, 0, EPOLLIN | EPOLLOUT);
+	for (uint32_t i = 0; i < NET_PAIRS; i++)
+		if (watched[i])
+			watches[i].ready(dev, i, EPOLLIN | EPOLLOUT);
 }
 
 int
@@ -143,11 +155,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	}
 	n->backend = "user";
+	n->queues = input.flags & 8 ? 2 : 1;
 	n->mac = n->forward = "";
 	n->rate = input.flags & 4 ? "64K/s, 100/s" : "";
 	n->burst = "";
 	now = 0;
 	memset(posted, 0, sizeof(posted));
+	memset(watched, 0, sizeof(watched));
 	memset(timed, 0, sizeof(timed));
 	if (net_configure(&dev) || net_start(&dev, &start))
 		abort();
