@@ -77,7 +77,8 @@ sub captures {
         my $file = "$name-$i.snap";
         my $kind = (@files ? rand() < 0.5 : $with{restored}) ? 'diff' : 'full';
         my $reply = $control->request("snapshot $file $kind");
-        last if !%$reply && $with{last};
+        # One that ends by itself may do so while a capture is under way, which is told then.
+        last if $with{last} && (!%$reply || ($reply->{error} // '') =~ /: the machine ended before it was whole\z/);
         push @files, [ $file, $kind, $reply ];
         $used{ $reply->{method} // '' }++;
         $taken++;
@@ -85,6 +86,7 @@ sub captures {
     }
     is($control->request('quit')->{ok}, 1, "$name: it still answers") if !$with{last};
     my ($status, $out, $err) = finish($process, 120);
+    $err =~ s/\Aminivmm: can't write snapshot \S+: the machine ended before it was whole\n\z// if $with{last};
     is("$status:$err", '0:', "$name: it ends well");
     like($out, qr/^live: ok\n\z/m, "$name: in its own time") if $with{last};
     undisturbed($name, $out);
