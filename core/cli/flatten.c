@@ -83,6 +83,7 @@ flatten(const struct snapshot *snapshot, const char *path)
 	struct output output;
 	struct memory memory = memory_of(snapshot);
 	struct stat own, other;
+	uint8_t id[16];
 	uint8_t *buffer;
 	int failed = 0;
 
@@ -96,7 +97,7 @@ flatten(const struct snapshot *snapshot, const char *path)
 			    path);
 	/* It may be the disk that the snapshot needs. */
 	if (!stat(path, &other) && S_ISREG(other.st_mode) && other.st_size &&
-	    !snapshot_peek_id(path, header.id))
+	    !snapshot_peek_id(path, id))
 		return fail(
 		    STATUS_USAGE,
 		    "flatten: %s is there already, and no snapshot; give -o a file of its own",
