@@ -213,7 +213,8 @@ static void
 tscs_take(struct kvm *kvm)
 {
 	uint64_t first = 0, offset;
-	bool offsets = !tsc_offset(kvm->vcpus[0], KVM_GET_DEVICE_ATTR, &first);
+	bool offsets =
+	    kvm->vcpu_count > 1 && !tsc_offset(kvm->vcpus[0], KVM_GET_DEVICE_ATTR, &first);
 
 	for (uint32_t i = 0; i < kvm->vcpu_count; i++) {
 		struct kvm_vcpu *vcpu = kvm->vcpus[i];
@@ -235,7 +236,7 @@ tscs_set(struct kvm *kvm)
 	bool offsets;
 
 	tsc_set(kvm->vcpus[0], kvm->vcpus[0]->stopped.tsc);
-	offsets = !tsc_offset(kvm->vcpus[0], KVM_GET_DEVICE_ATTR, &first);
+	offsets = kvm->vcpu_count > 1 && !tsc_offset(kvm->vcpus[0], KVM_GET_DEVICE_ATTR, &first);
 	for (uint32_t i = 1; i < kvm->vcpu_count; i++) {
 		struct kvm_vcpu *vcpu = kvm->vcpus[i];
 		uint64_t offset = first + (vcpu->stopped.tsc - kvm->vcpus[0]->stopped.tsc);

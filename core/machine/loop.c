@@ -89,7 +89,9 @@ program(struct loop *loop)
 		when.it_value.tv_sec = (time_t)(host / 1000000000u);
 		when.it_value.tv_nsec = (long)(host % 1000000000u);
 	}
-	timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
+	if (when.it_value.tv_sec || when.it_value.tv_nsec || loop->programmed)
+		timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
+	loop->programmed = when.it_value.tv_sec || when.it_value.tv_nsec;
 }
 
 /* The next timer whose time has come; counts the periods that have passed and sets its next deadline. */
@@ -140,12 +142,17 @@ timers_due(struct loop_source *source, uint32_t events)
 	}
 }
 
+/* Most stops are over before a device speaks: only one that does costs more. */
 static void
 devices_ready(struct loop_source *source, uint32_t events)
 {
 	struct loop *loop = source->context;
 	struct epoll_event event;
 
+	if (loop->quiet) {
+		loop_remove(loop, source);
+		return;
+	}
 	if (epoll_wait(loop->device_epoll, &event, 1, 0) == 1) {
 		struct loop_source *ready = event.data.ptr;
 
@@ -295,15 +302,17 @@ run_deferred(struct loop *loop)
 void
 loop_quiet(struct loop *loop, bool quiet)
 {
+	bool wake;
+
 	pthread_mutex_lock(&loop->lock);
 	loop->quiet = quiet;
 	program(loop);
+	wake = !quiet && loop->deferred;
 	pthread_mutex_unlock(&loop->lock);
-	if (quiet)
-		loop_remove(loop, &loop->device_source);
-	else if (loop->device_source.fd < 0)
+	if (!quiet && loop->device_source.fd < 0)
 		loop_add(loop, &loop->device_source, loop->device_epoll, EPOLLIN);
-	loop_wake(loop);
+	if (wake)
+		loop_wake(loop);
 }
 
 int

@@ -40,14 +40,16 @@ struct loop_deferred {
 };
 
 struct loop {
-	int epoll, device_epoll; /* device_epoll is in epoll while devices may speak */
+	int epoll;
+	int device_epoll; /* is in epoll, but for stops in which a device spoke */
 	int timer_fd;
 	struct vm_clock *clock;
 	pthread_mutex_t lock; /* guards what is below */
 	struct loop_timer *timers;
 	struct loop_deferred *deferred, **deferred_end;
 	bool quiet;
-	bool inner; /* the loop runs within a callback of its, which is not to be met again */
+	bool programmed; /* the descriptor of timers is set */
+	bool inner;      /* the loop runs within a callback of its, which is not to be met again */
 	struct loop_source timer_source, wake_source, device_source;
 };
 

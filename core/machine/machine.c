@@ -249,13 +249,16 @@ static int
 start_threads(struct machine *m)
 {
 	sigset_t all, before;
+	uint32_t started = 0;
 	int r = 0;
 
+	while (started < m->vcpu_count && m->vcpus[started].started)
+		started++;
+	if (started == m->vcpu_count)
+		return 0;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	for (uint32_t i = 0; i < m->vcpu_count && !r; i++) {
-		if (m->vcpus[i].started)
-			continue;
+	for (uint32_t i = started; i < m->vcpu_count && !r; i++) {
 		r = pthread_create(&m->vcpus[i].thread, NULL, vcpu_main, &m->vcpus[i]);
 		m->vcpus[i].started = !r;
 	}
@@ -341,8 +344,8 @@ machine_resume(struct machine *m)
 	pthread_mutex_lock(&m->lock);
 	if (!m->end.cause)
 		m->go = true;
-	pthread_cond_broadcast(&m->changed);
 	pthread_mutex_unlock(&m->lock);
+	pthread_cond_broadcast(&m->changed); /* who is woken need not wait for the lock */
 	return r;
 }
 
