@@ -36,6 +36,7 @@ struct net {
 	uint64_t agreed;             /* what the back end knows of the driver's features */
 	uint64_t rate_due;           /* what the timer is set to; 0: it is not */
 	uint32_t watched[NET_PAIRS]; /* events that the back end's descriptors are watched for */
+	uint16_t placed[NET_PAIRS];  /* buffers that net_show() is to show; 0 between call-backs */
 	bool full[NET_PAIRS]; /* the back end has no room for the next packet of the guest's */
 	uint8_t loaded[NET_STATE_MAX]; /* of the back end's state, until it is open */
 	size_t loaded_length;
@@ -51,6 +52,12 @@ void net_control(struct minivmm_device *dev, uint32_t queue);
 /* Waits for the back end, or no longer, as the queues are now (a post); or not at all. 0 or -1. */
 int net_watch(struct minivmm_device *dev, uint32_t post);
 int net_unwatch(struct minivmm_device *dev);
+
+/*
+ * Shows the driver what has been received, at once: an interrupt costs it more than a packet. At the end of each call-back
+ * that may have received.
+ */
+void net_show(struct minivmm_device *dev);
 
 /* Packets that wait, as long as they go. */
 void net_drain(struct minivmm_device *dev);

@@ -40,6 +40,7 @@ net_notify(struct minivmm_device *dev, uint32_t queue)
 		net_drain(dev);
 	else
 		net_transmit(dev, queue / 2);
+	net_show(dev);
 	return 0;
 }
 
@@ -106,6 +107,7 @@ net_ready(struct minivmm_device *dev, uint32_t watch, uint32_t events)
 
 	n->virtio.budget = VIRTIO_BUDGET;
 	if (!n->kind->ready(n->back, pair, events)) {
+		net_show(dev);
 		net_unwatch(dev);
 		net_disconnect(dev);
 		return -1;
@@ -114,6 +116,7 @@ net_ready(struct minivmm_device *dev, uint32_t watch, uint32_t events)
 		n->full[pair] = false;
 		net_transmit(dev, pair);
 	}
+	net_show(dev);
 	return net_watch(dev, 0);
 }
 
@@ -134,6 +137,7 @@ net_backend_timer(struct minivmm_device *dev, uint32_t timer, uint64_t periods)
 	n->virtio.budget = VIRTIO_BUDGET;
 	if (n->back && n->kind->timer)
 		n->kind->timer(n->back);
+	net_show(dev);
 	return 0;
 }
 
@@ -270,6 +274,7 @@ net_start(struct minivmm_device *dev, const struct minivmm_start *start)
 		return -1;
 	if (n->virtio.status & VIRTIO_DRIVER_OK)
 		net_agree(dev);
+	net_show(dev);
 	return virtio_again(dev, 0);
 }
 

@@ -16,12 +16,13 @@ net_unplace(struct virtio *v, uint32_t queue, uint16_t count, enum net_placed pl
 	return placed;
 }
 
-/* A packet into the driver's buffers: one, or with MRG_RXBUF as many as it takes, which the driver sees at once. */
+/* A packet into the driver's buffers: one, or with MRG_RXBUF as many as it takes, which the driver sees at once: later. */
 static enum net_placed
-net_place(struct minivmm_device *dev, uint32_t queue, const uint8_t *packet, size_t length)
+net_place(struct minivmm_device *dev, uint32_t pair, const uint8_t *packet, size_t length)
 {
 	struct net *n = minivmm_state(dev);
 	struct virtio *v = &n->virtio;
+	const uint32_t queue = 2 * pair + RECEIVE;
 	struct virtio_request first, next;
 	uint16_t count = 0;
 	size_t done = 0;
@@ -47,15 +48,28 @@ net_place(struct minivmm_device *dev, uint32_t queue, const uint8_t *packet, siz
 		}
 		part = part < r->in_bytes ? part : (size_t)r->in_bytes;
 		if (virtio_copy(dev, v, r, true, 0, (uint8_t *)packet + done, part) < 0 ||
-		    virtio_put(dev, v, queue, r->head, (uint32_t)part, count))
+		    virtio_put(dev, v, queue, r->head, (uint32_t)part,
+			       (uint16_t)(n->placed[pair] + count)))
 			return LOST;
 		done += part;
 		count++;
 	} while (done < length);
-	if (virtio_copy(dev, v, &first, true, NET_HEADER - 2, &count, 2) < 0 || /* num_buffers */
-	    virtio_publish(dev, v, queue, count))
+	if (virtio_copy(dev, v, &first, true, NET_HEADER - 2, &count, 2) < 0) /* num_buffers */
 		return LOST;
+	n->placed[pair] += count;
 	return PLACED;
+}
+
+void
+net_show(struct minivmm_device *dev)
+{
+	struct net *n = minivmm_state(dev);
+
+	for (uint32_t p = 0; p < n->queues; p++) {
+		if (n->placed[p])
+			virtio_publish(dev, &n->virtio, 2 * p + RECEIVE, n->placed[p]);
+		n->placed[p] = 0;
+	}
 }
 
 /* Comes back when the limit lets more through. */
@@ -86,7 +100,7 @@ net_deliver(struct minivmm_device *dev, uint32_t pair, const uint8_t *packet, si
 		net_later(dev, until);
 		return false;
 	}
-	placed = net_place(dev, 2 * pair + RECEIVE, packet, length);
+	placed = net_place(dev, pair, packet, length);
 	if (placed == NO_BUFFER)
 		return false;
 	if (placed == PLACED) {
