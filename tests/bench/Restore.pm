@@ -104,9 +104,10 @@ sub reset {
 	}
 }
 
-# Runs a second with two workers by those with one.
+# Runs a second with two workers by those with one; the lines go to a file, so that no reader takes a CPU meanwhile.
 sub scaling {
 	my $snapshot = "$shm/batch.snap";
+	my $results = "$shm/results";
 	my @files = map { "$shm/input-$_" } 1 .. 1000;
 	for my $file (@files) {
 		open my $out, '>', $file or die "bench: $file: $!\n";
@@ -120,9 +121,10 @@ sub scaling {
 		for my $workers (1, 2) {
 			progress("batch, $workers workers, round $round");
 			my $start = now();
-			lines($minivmm, 'batch', '-r', $snapshot, '--input', 'serial0', '-j', $workers, @files) == @files
-			    or die "bench: batch: not all have run\n";
+			lines('sh', '-c', 'exec "$@" >"$0"', $results, $minivmm, 'batch', '-r', $snapshot, '--input', 'serial0',
+				'-j', $workers, @files);
 			push @taken, (now() - $start) * 1e6 / @files;
+			slurp($results) =~ tr/\n// == @files or die "bench: batch: not all have run\n";
 		}
 		push @lines, sprintf "%.1f\t%.1f", @taken;
 	}
@@ -130,7 +132,7 @@ sub scaling {
 	my ($one, $two, $ratio) = pairs(@lines);
 	row('batch, 2 workers by 1, a run', ours => ms($two), limit => ms($one), ratio => times_($ratio),
 		value => $ratio, compare => 'at least', target => 1.8);
-	unlink $snapshot, @files;
+	unlink $snapshot, $results, @files;
 }
 
 # Processes with one snapshot: what each takes after the first, beside the guest's own pages.
