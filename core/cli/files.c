@@ -11,8 +11,6 @@
 #include "base/log.h"
 #include "base/open.h"
 
-#define FILES 4096u /* of a run, at most; more are not looked at */
-
 enum use {
 	READ,
 	WRITTEN,
@@ -30,19 +28,42 @@ struct file {
 };
 
 struct files {
-	struct file list[FILES];
-	size_t count;
+	struct file *list;
+	size_t count, room;
+	bool failed; /* there was no memory for one */
 };
+
+/* Room for one more. */
+static bool
+grow(struct files *files)
+{
+	size_t room = files->room ? 2 * files->room : 16;
+	struct file *list;
+
+	if (files->count < files->room)
+		return true;
+	list = reallocarray(files->list, room, sizeof(*list));
+	if (!list)
+		return false;
+	files->list = list;
+	files->room = room;
+	return true;
+}
 
 static void
 add(struct files *files, const char *option, const char *path, enum use use)
 {
 	struct stat st = { 0 };
-	char *copy = path && *path && files->count < FILES ? strdup(path) : NULL;
+	char *copy;
 	bool exists;
 
-	if (!copy)
+	if (!path || !*path)
 		return;
+	copy = grow(files) ? strdup(path) : NULL;
+	if (!copy) {
+		files->failed = true;
+		return;
+	}
 	exists = !stat(path, &st);
 	files->list[files->count++] =
 	    (struct file){ option, copy, use, exists, S_ISREG(st.st_mode), st.st_dev, st.st_ino };
@@ -54,6 +75,7 @@ add_list(struct files *files, const char *option, const char *paths)
 {
 	char *copy = paths ? strdup(paths) : NULL, *rest = copy, *path;
 
+	files->failed |= paths && !copy;
 	while (copy && (path = strsep(&rest, ":")))
 		add(files, option, path, READ);
 	free(copy);
@@ -64,7 +86,7 @@ files_free(struct files *files)
 {
 	for (size_t i = 0; i < files->count; i++)
 		free(files->list[i].path);
-	free(files);
+	free(files->list);
 }
 
 /* The folder of a path that need not exist, resolved, and its last part behind it. */
@@ -134,18 +156,14 @@ add_device(struct files *files, const struct device *device)
 	}
 }
 
-/* NULL: no memory, said. */
-static struct files *
-files_of(const struct vm *vm, const struct run_options *options, const char *save)
+static void
+files_of(struct files *files, const struct vm *vm, const struct run_options *options,
+	 const char *save)
 {
-	struct files *files = calloc(1, sizeof(*files));
 	const struct config *config = &vm->config;
 	bool fresh = !options->restore;
 
-	if (!files) {
-		fail(STATUS_HOST, "no memory to look at the files of this run");
-		return NULL;
-	}
+	*files = (struct files){ 0 };
 	add(files, "-c", options->config, READ);
 	add(files, "-r", options->restore, ORIGIN);
 	for (const struct snapshot *s = vm->snapshot.parent; s; s = s->parent)
@@ -162,7 +180,6 @@ files_of(const struct vm *vm, const struct run_options *options, const char *sav
 	add(files, "--status", options->status, WRITTEN);
 	for (size_t i = 0; i < vm->devices.count; i++)
 		add_device(files, &vm->devices.list[i]);
-	return files;
 }
 
 static bool
@@ -179,14 +196,15 @@ collide(const struct file *a, const struct file *b)
 int
 files_check(const struct vm *vm, const struct run_options *options, const char *save)
 {
-	struct files *files = files_of(vm, options, save);
+	struct files files;
 	int r = 0;
 
-	if (!files)
-		return -STATUS_HOST;
-	for (size_t i = 0; i < files->count && !r; i++)
+	files_of(&files, vm, options, save);
+	if (files.failed)
+		r = fail(STATUS_HOST, "no memory to look at the files of this run");
+	for (size_t i = 0; i < files.count && !r; i++)
 		for (size_t j = 0; j < i && !r; j++) {
-			const struct file *a = &files->list[j], *b = &files->list[i];
+			const struct file *a = &files.list[j], *b = &files.list[i];
 
 			if (collide(a, b))
 				r = fail(
@@ -195,23 +213,25 @@ files_check(const struct vm *vm, const struct run_options *options, const char *
 				    "would destroy; give them files of their own",
 				    a->option, b->option, b->path);
 		}
-	files_free(files);
+	files_free(&files);
 	return r;
 }
 
 const char *
 files_taken(const struct vm *vm, const struct run_options *options, const char *path)
 {
-	struct files *files = files_of(vm, options, NULL);
-	size_t others = files ? files->count : 0;
-	const char *option = files ? NULL : "no memory to tell which option";
+	const char *option = NULL;
+	struct files files;
+	size_t others;
 
-	if (!files)
-		return option;
-	add(files, "snapshot", path, SAVED);
-	for (size_t i = 0; i < others && others < files->count && !option; i++)
-		if (collide(&files->list[i], &files->list[others]))
-			option = files->list[i].option;
-	files_free(files);
+	files_of(&files, vm, options, NULL);
+	others = files.count;
+	add(&files, "snapshot", path, SAVED);
+	if (files.failed)
+		option = "no memory to tell which option";
+	for (size_t i = 0; i < others && others < files.count && !option; i++)
+		if (collide(&files.list[i], &files.list[others]))
+			option = files.list[i].option;
+	files_free(&files);
 	return option;
 }

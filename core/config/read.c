@@ -38,21 +38,49 @@ config_read_text(struct config *config, const char *name, const char *folder, co
 	return r ? r : status;
 }
 
+/* All that a descriptor gives, at most FILE_MAX + 1 bytes, malloced; NULL: errno says why. */
+static char *
+read_all(int fd, size_t *length)
+{
+	size_t room = 4096;
+	char *text = malloc(room), *more;
+	ssize_t n = 1;
+
+	*length = 0;
+	while (text && *length <= FILE_MAX && n) {
+		if (*length == room) {
+			room = 2 * room < FILE_MAX + 1 ? 2 * room : FILE_MAX + 1;
+			more = realloc(text, room);
+			if (!more)
+				break;
+			text = more;
+		}
+		n = read(fd, text + *length, room - *length);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN && !fcntl(fd, F_SETFL, 0))
+			continue; /* there is a writer */
+		if (n < 0)
+			break;
+		*length += (size_t)n;
+	}
+	if (text && (!n || *length > FILE_MAX))
+		return text;
+	free(text);
+	return NULL;
+}
+
 /* All of a file, malloced; NULL: said, with the status in *failed. */
 static char *
 read_file(const char *path, size_t *length, int *failed)
 {
-	char *text = malloc(FILE_MAX + 1);
 	int fd =
 	    open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a named pipe may have no writer */
+	char *text = NULL;
 	struct stat st;
-	ssize_t n = 1;
 
-	*length = 0;
 	*failed = -STATUS_USAGE;
-	if (!text) {
-		*failed = fail(STATUS_HOST, "reading the config %s: no memory", path);
-	} else if (fd < 0 || fstat(fd, &st)) {
+	if (fd < 0 || fstat(fd, &st)) {
 		*failed = fail(status_for(errno, STATUS_USAGE), "reading the config %s: %s%s", path,
 			       strerror(errno),
 			       errno == ENOENT   ? ": is the name right?"
@@ -61,36 +89,25 @@ read_file(const char *path, size_t *length, int *failed)
 	} else if (S_ISDIR(st.st_mode)) {
 		fail(STATUS_USAGE, "reading the config %s: it is a directory: name a file in it",
 		     path);
+	} else if (!(text = read_all(fd, length))) {
+		*failed = fail(errno == ENOMEM ? STATUS_HOST : STATUS_USAGE,
+			       "reading the config %s: %s", path, strerror(errno));
+	} else if (!*length && S_ISFIFO(st.st_mode)) {
+		fail(STATUS_USAGE, "reading the config %s: it is a pipe that nobody writes to",
+		     path);
+	} else if (*length >= 8 && !memcmp(text, SNAPSHOT_MAGIC, 8)) {
+		fail(STATUS_USAGE, "reading the config %s: this is a snapshot; restore it with -r",
+		     path);
+	} else if (*length > FILE_MAX) {
+		fail(STATUS_USAGE,
+		     "reading the config %s: it is longer than 1 MiB: this is no config", path);
 	} else {
-		while (*length <= FILE_MAX && n) {
-			n = read(fd, text + *length, FILE_MAX + 1 - *length);
-			if (n < 0 && errno == EINTR)
-				continue;
-			if (n < 0 && errno == EAGAIN && !fcntl(fd, F_SETFL, 0))
-				continue; /* there is a writer */
-			if (n < 0)
-				break;
-			*length += (size_t)n;
-		}
-		if (n < 0)
-			fail(STATUS_USAGE, "reading the config %s: %s", path, strerror(errno));
-		else if (!*length && S_ISFIFO(st.st_mode))
-			fail(STATUS_USAGE,
-			     "reading the config %s: it is a pipe that nobody writes to", path);
-		else if (*length >= 8 && !memcmp(text, SNAPSHOT_MAGIC, 8))
-			fail(STATUS_USAGE,
-			     "reading the config %s: this is a snapshot; restore it with -r", path);
-		else if (*length > FILE_MAX)
-			fail(STATUS_USAGE,
-			     "reading the config %s: it is longer than 1 MiB: this is no config",
-			     path);
-		else {
-			close(fd);
-			return text;
-		}
+		*failed = 0;
 	}
 	if (fd >= 0)
 		close(fd);
+	if (!*failed)
+		return text;
 	free(text);
 	return NULL;
 }
