@@ -36,7 +36,8 @@ struct net {
 	uint64_t agreed;             /* what the back end knows of the driver's features */
 	uint64_t rate_due;           /* what the timer is set to; 0: it is not */
 	uint32_t watched[NET_PAIRS]; /* events that the back end's descriptors are watched for */
-	uint16_t placed[NET_PAIRS];  /* buffers that net_show() is to show; 0 between call-backs */
+	/* By queue: buffers that net_show() is to show; none between call-backs. */
+	uint16_t placed[2 * NET_PAIRS];
 	bool full[NET_PAIRS]; /* the back end has no room for the next packet of the guest's */
 	uint8_t loaded[NET_STATE_MAX]; /* of the back end's state, until it is open */
 	size_t loaded_length;
@@ -54,8 +55,8 @@ int net_watch(struct minivmm_device *dev, uint32_t post);
 int net_unwatch(struct minivmm_device *dev);
 
 /*
- * Shows the driver what has been received, at once: an interrupt costs it more than a packet. At the end of each call-back
- * that may have received.
+ * Shows the driver what has been received and sent, at once: an interrupt costs it more than a packet. At the end of each
+ * call-back that may have done either.
  */
 void net_show(struct minivmm_device *dev);
 

@@ -49,14 +49,14 @@ net_place(struct minivmm_device *dev, uint32_t pair, const uint8_t *packet, size
 		part = part < r->in_bytes ? part : (size_t)r->in_bytes;
 		if (virtio_copy(dev, v, r, true, 0, (uint8_t *)packet + done, part) < 0 ||
 		    virtio_put(dev, v, queue, r->head, (uint32_t)part,
-			       (uint16_t)(n->placed[pair] + count)))
+			       (uint16_t)(n->placed[queue] + count)))
 			return LOST;
 		done += part;
 		count++;
 	} while (done < length);
 	if (virtio_copy(dev, v, &first, true, NET_HEADER - 2, &count, 2) < 0) /* num_buffers */
 		return LOST;
-	n->placed[pair] += count;
+	n->placed[queue] += count;
 	return PLACED;
 }
 
@@ -65,10 +65,10 @@ net_show(struct minivmm_device *dev)
 {
 	struct net *n = minivmm_state(dev);
 
-	for (uint32_t p = 0; p < n->queues; p++) {
-		if (n->placed[p])
-			virtio_publish(dev, &n->virtio, 2 * p + RECEIVE, n->placed[p]);
-		n->placed[p] = 0;
+	for (uint32_t q = 0; q < 2 * n->queues; q++) {
+		if (n->placed[q])
+			virtio_publish(dev, &n->virtio, q, n->placed[q]);
+		n->placed[q] = 0;
 	}
 }
 
@@ -215,8 +215,9 @@ net_transmit(struct minivmm_device *dev, uint32_t pair)
 		rate_take(&n->sending, now,
 			  request.out_bytes > NET_HEADER ? request.out_bytes - NET_HEADER : 0);
 		some = true;
-		if (virtio_push(dev, &n->virtio, queue, &request, 0))
+		if (virtio_put(dev, &n->virtio, queue, request.head, 0, n->placed[queue]))
 			break;
+		n->placed[queue]++;
 	}
 	if (some && n->back && n->kind->settle)
 		n->kind->settle(n->back);

@@ -334,6 +334,26 @@ what_comes_in_one_turn_is_shown_at_once(void **state)
 	assert_int_equal(driver_used(RECEIVE, NULL), LENGTH);
 }
 
+/* As what is sent in one turn, with the answers to it. */
+static void
+what_goes_in_one_turn_is_shown_at_once(void **state)
+{
+	driver_begin(&fake, 0, 2);
+	driver_add(&fake, RECEIVE, RECEIVE_AT, 4096, true);
+	card()->full[0] = true; /* until the back end has room */
+	for (uint8_t i = 0; i < 3; i++)
+		send_by(0, 'a' + i);
+	assert_int_equal(wire.sent[0], 0);
+	wire.raised = 0;
+	wire.coming = 1;
+	assert_int_equal(net_ready(&fake.device, NET_WATCH_BACKEND, EPOLLIN | EPOLLOUT), 0);
+	assert_int_equal(wire.sent[0], 3);
+	for (uint32_t i = 0; i < 3; i++)
+		assert_int_equal(driver_used(TRANSMIT, NULL), 0);
+	assert_int_equal(driver_used(RECEIVE, NULL), LENGTH);
+	assert_int_equal(wire.raised, 2); /* one for each queue */
+}
+
 /* Its first part would cost a turn's whole budget, each turn anew. */
 static void
 a_buffer_to_receive_into_is_only_written(void **state)
@@ -375,6 +395,7 @@ main(void)
 		TEST(what_waits_for_a_pair_that_is_given_up_is_lost),
 		TEST(a_restored_card_uses_as_many),
 		TEST(what_comes_in_one_turn_is_shown_at_once),
+		TEST(what_goes_in_one_turn_is_shown_at_once),
 		TEST(a_buffer_to_receive_into_is_only_written),
 		TEST(a_driver_is_not_ready_without_its_features),
 	};
