@@ -34,6 +34,11 @@ points_check(const struct vm *vm, const char *where, const char *text)
 {
 	const struct point *point = &vm->machine.point;
 
+	if (point->kind == POINT_MMIO && memory_at(&vm->machine.memory, point->value, 1))
+		return fail(STATUS_USAGE,
+			    "%s: %s: this is memory, where no access leaves the guest: name an "
+			    "address outside of it",
+			    where, text);
 	if (point->kind != POINT_OUTPUT)
 		return 0;
 	for (size_t i = 0; i < vm->config.device_count; i++) {

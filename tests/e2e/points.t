@@ -97,6 +97,10 @@ spew('mute.ini', slurp('abc.ini') . "[device c]\nplugin = counter\naddress = 0x9
 fails([ $minivmm, '-c', 'mute.ini' ], 110,
     qr/mute\.ini:15: output:c:a: device c \(plugin counter\) has no stream that puts out/, 'a device without output');
 
+# Nothing leaves the guest where memory is.
+fails([ @run, '--until', 'mmio:0x1fff' ], 110, qr/--until: mmio:0x1fff: this is memory, where no access leaves the guest/,
+    'a point in memory');
+
 # Steps are instructions: a byte each, inc %ax.
 spew('steps.ini', guest('40 ' x 10 . 'f4'));
 for my $steps (1, 5, 10) {
