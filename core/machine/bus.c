@@ -174,12 +174,28 @@ bus_failed(struct bus_range *range, bool write, uint64_t *value)
 		*value = UINT64_MAX;
 }
 
+/* Of the first few addresses: is it there for the first time? */
+static bool
+stray_new(struct bus *bus, uint32_t space, uint64_t address)
+{
+	const uint64_t key = address << 2 | (uint64_t)(space == MINIVMM_PIO) << 1 | 1;
+
+	for (size_t i = 0; i < BUS_STRAY_LOGGED; i++) {
+		uint64_t seen = 0;
+
+		if (atomic_compare_exchange_strong(&bus->stray_at[i], &seen, key))
+			return true;
+		if (seen == key)
+			return false;
+	}
+	return false;
+}
+
 static void
 stray(struct bus *bus, uint32_t space, uint64_t address, bool write, uint32_t width)
 {
 	atomic_fetch_add_explicit(&bus->stray, 1, memory_order_relaxed);
-	if (atomic_load_explicit(&bus->stray_logged, memory_order_relaxed) < BUS_STRAY_LOGGED &&
-	    atomic_fetch_add(&bus->stray_logged, 1) < BUS_STRAY_LOGGED)
+	if (stray_new(bus, space, address))
 		log_line(MINIVMM_WARNING, NULL, "nobody answers a %u-byte %s at %s 0x%llx", width,
 			 write ? "write" : "read", space == MINIVMM_PIO ? "port" : "address",
 			 (unsigned long long)address);
