@@ -12,7 +12,8 @@
 #define ADDRESS_MAX ((1ull << 52) - 1) /* what x86-64 can address */
 #define CHIPS 0xfec00000ull /* from here to 4 GiB: interrupt controllers, KVM's own pages */
 #define CHIPS_END (1ull << 32)
-#define HOLE 0xc0000000ull /* from here to 4 GiB a PC has no memory, but devices */
+#define LONG_END (512ull << 30) /* what the page tables of mode = long reach */
+#define HOLE 0xc0000000ull      /* from here to 4 GiB a PC has no memory, but devices */
 #define CPUS_MAX 64u
 
 static const char *const modes[] = { "real", "protected", "long", NULL };
@@ -136,6 +137,9 @@ schema_check_memory(const struct config *config)
 
 	if (__builtin_add_overflow(at, config->vm.memory, &end) || end - 1 > ADDRESS_MAX)
 		return "would end past the last physical address, 0xfffffffffffff: lower memory_at";
+	if (config->cpu.mode == MODE_LONG && end > LONG_END)
+		return "would end past 512 GiB, which is all that long mode starts with: make it "
+		       "smaller, or lower memory_at";
 	/* A PC's memory goes on above 4 GiB (config_memory). */
 	if (at == 0 && config->vm.irqchip)
 		return NULL;

@@ -222,6 +222,8 @@ static const struct mistake mistakes[] = {
 	{ "[vm]\nmemory_at = 0xffffffffff000\n", WHERE "1: [vm] memory would end past the last" },
 	{ "[vm]\nmemory_at = 0xfec00000\nmemory = 4K\n",
 	  WHERE "3: [vm] memory would lie over the interrupt controllers" },
+	{ "[vm]\nirqchip = on\nmemory = 3T\n[cpu]\nmode = long\n",
+	  WHERE "3: [vm] memory would end past 512 GiB" },
 	{ "[vm]\nmemory = 5G\n", WHERE "2: [vm] memory would lie over the interrupt" },
 	{ "[vm]\nmemory = 5G\nmemory_at = 4096\nirqchip = on\n",
 	  WHERE "2: [vm] memory would lie over the interrupt" },
