@@ -2,6 +2,7 @@
 /* One file under two options of a run: the later one would destroy what the earlier one reads or writes. */
 #include "cli/files.h"
 
+#include <errno.h>
 #include <libgen.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -193,6 +194,19 @@ collide(const struct file *a, const struct file *b)
 	return !(a->use == ORIGIN && b->use == SAVED) && same(a, b); /* ORIGIN is before all */
 }
 
+/* A file to be written in the end, in a folder that is not there: better told now, as it would be then. */
+static int
+check_folder(const char *path, const char *before, const char *behind)
+{
+	char copy[PATH_MAX];
+	struct stat st;
+
+	if (!path || open_descriptor(path) >= 0 || strlen(path) >= sizeof(copy) ||
+	    !stat(dirname(strcpy(copy, path)), &st))
+		return 0;
+	return fail(STATUS_IO, "%s %s%s: %s", before, path, behind, strerror(errno));
+}
+
 int
 files_check(const struct vm *vm, const struct run_options *options, const char *save)
 {
@@ -202,6 +216,10 @@ files_check(const struct vm *vm, const struct run_options *options, const char *
 	files_of(&files, vm, options, save);
 	if (files.failed)
 		r = fail(STATUS_HOST, "no memory to look at the files of this run");
+	if (!r)
+		r = check_folder(save, "can't write snapshot", ": making a file in its folder");
+	if (!r)
+		r = check_folder(options->status, "cannot write the status to", "");
 	for (size_t i = 0; i < files.count && !r; i++)
 		for (size_t j = 0; j < i && !r; j++) {
 			const struct file *a = &files.list[j], *b = &files.list[i];

@@ -56,6 +56,13 @@ for (
     like($err, qr/^minivmm: \Q$one\E and \Q$other\E both name the file \S+: /, "@$arguments: says which");
 }
 is(slurp('in.txt'), 'precious', 'what is read is as it was');
+
+# A folder that is not there is told before the guest runs.
+for ([ '--status', 'nowhere/x' ], [ @point, '--save', 'nowhere/x' ]) {
+    my ($status, $out, $err) = run([ $minivmm, '-c', 'my.ini', @$_ ]);
+    is("$status:$out", '113:', "@$_: refused");
+    like($err, qr{^minivmm: .* nowhere/x: .*No such file or directory$}, "@$_: says why");
+}
 # What a kernel is booted with, what a disk is made of, and the socket.
 spew('precious', "console=ttyS0 precious\n");
 my @kernel = ('-c', "$configs/bzimage.ini");
