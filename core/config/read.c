@@ -80,6 +80,7 @@ read_file(const char *path, size_t *length, int *failed)
 	struct stat st;
 
 	*failed = -STATUS_USAGE;
+	*length = 0;
 	if (fd < 0 || fstat(fd, &st)) {
 		*failed = fail(status_for(errno, STATUS_USAGE), "reading the config %s: %s%s", path,
 			       strerror(errno),
