@@ -10,6 +10,7 @@
 #include "base/version.h"
 #include "cli/cli.h"
 #include "cli/show.h"
+#include "config/config.h"
 
 static const char help[] =
     "minivmm: a small virtual machine monitor; every device is a plugin\n"
@@ -95,6 +96,40 @@ set_log(const char *text)
 	return 0;
 }
 
+/* A word that is none of ours. dashes: what is before it. names: ours, up to NULL. */
+static int
+unknown(const char *what, const char *dashes, const char *word, const char *const *names)
+{
+	const char *near = nearest(word, names);
+
+	if (near)
+		return -fail(STATUS_USAGE, "unknown %s %s%s; did you mean %s%s?", what, dashes,
+			     word, dashes, near);
+	return -fail(STATUS_USAGE, "unknown %s %s%s; see minivmm --help", what, dashes, word);
+}
+
+static int
+unknown_option(const char *word)
+{
+	const char *names[sizeof(options) / sizeof(*options)];
+
+	if (strncmp(word, "--", 2))
+		return usage("unknown option ", word);
+	for (size_t i = 0; i < sizeof(options) / sizeof(*options); i++)
+		names[i] = options[i].name;
+	return unknown("option", "--", word + 2, names);
+}
+
+static int
+unknown_command(const char *word)
+{
+	const char *names[sizeof(commands) / sizeof(*commands) + 1] = { 0 };
+
+	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
+		names[i] = commands[i].name;
+	return unknown("command", "", word, names);
+}
+
 /*
  * An option with a value that was there before: the last would win, without a word. Not --set and -r, which add up.
  * seen: a bit for each row of options.
@@ -178,7 +213,7 @@ run(int argc, char **argv, struct run_options *run_options)
 	opterr = 0;
 	while ((option = getopt_long(argc, argv, ":c:r:h", options, NULL)) != -1) {
 		if (option == '?')
-			return usage("unknown option ", argv[optind - 1]);
+			return unknown_option(argv[optind - 1]);
 		if (option == ':')
 			return usage(argv[optind - 1], " needs a value");
 		again = twice(option, &seen);
@@ -190,7 +225,7 @@ run(int argc, char **argv, struct run_options *run_options)
 			return r < 0 ? 0 : r;
 	}
 	if (optind < argc)
-		return usage("unknown command ", argv[optind]);
+		return unknown_command(argv[optind]);
 	if (!run_options->config == !run_options->restore)
 		return usage(run_options->config ? "use -c or -r, not both"
 						 : "nothing to run: give -c CONFIG or -r SNAPSHOT",

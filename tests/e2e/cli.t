@@ -49,8 +49,11 @@ my @ini = ('-c', "$configs/simple.ini");
 for (
     [ [], qr/nothing to run: give -c CONFIG or -r SNAPSHOT/ ],
     [ ['--frob'], qr/unknown option --frob; see minivmm --help/ ],
+    [ ['--savee', 'x'], qr/unknown option --savee; did you mean --save\?/ ],
+    [ ['--stats=x'], qr/unknown option --stats=x; did you mean --status\?/ ],
     [ ['-x'], qr/unknown option -x/ ],
     [ ['frob'], qr/unknown command frob; see minivmm --help/ ],
+    [ [qw(inspct a.snap)], qr/unknown command inspct; did you mean inspect\?/ ],
     [ [ @ini, 'more' ], qr/unknown command more/ ],
     [ [ @ini, '-r', 'x.snap' ], qr/use -c or -r, not both/ ],
     [ [ '-c' ], qr/-c needs a value/ ],
