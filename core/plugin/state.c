@@ -166,7 +166,8 @@ get_end(struct minivmm_reader *reader)
 static int
 save_fields(struct minivmm_device *public, struct minivmm_writer *writer)
 {
-	const struct minivmm_field *rows = ((struct device *)public)->plugin.descriptor.fields;
+	struct device *d = (struct device *)public;
+	const struct minivmm_field *rows = d->plugin.descriptor.fields;
 	const struct minivmm_field *row;
 	uint64_t value;
 
@@ -179,6 +180,7 @@ save_fields(struct minivmm_device *public, struct minivmm_writer *writer)
 			 "field %s is 0x%llx, more than its plugin says that it can be: the plugin "
 			 "is at fault",
 			 row->name, (unsigned long long)value);
+		atomic_store(&d->said, true);
 		return -1;
 	}
 	fields_save(rows, public->state, (struct record_writer *)writer);
