@@ -82,6 +82,8 @@ struct machine {
 	bool held;   /* a person has paused it: it goes on when that is taken back */
 	bool stands; /* a snapshot is being written of it as it is: it goes on after that */
 	struct loop_timer monitor, point_timer;
+	uint64_t look; /* ns between the monitor's last look and its next */
+	uint32_t idle; /* vCPUs that did nothing between the two before */
 
 	pthread_mutex_t lock; /* guards what is below, and the counts of point */
 	pthread_cond_t changed;

@@ -28,6 +28,11 @@ for (1 .. 5) {
 is("$status $cause", '0 point', 'a guest that computes');
 cmp_ok($kicks, '<', 15, 'is let alone, where 50 looks fall into a second');
 
+# sti; hlt, and no interrupt ever comes: it is looked at less and less often.
+($status, $cause, $kicks) = go('fb f4 eb fd', '--until', 'time:2s');
+is("$status $cause", '0 point', 'a guest that is idle');
+cmp_ok($kicks, '<', 25, 'is sent out seldom, where 100 looks of the first kind fall into two seconds');
+
 # cli; hlt: at once, after some 100 ms and more of computing, and with the PIT's interrupt a thousand times a second. A
 # second vCPU waits to be started.
 for my $cpus (1, 2) {
