@@ -341,10 +341,6 @@ capture_start(struct capture *c, const struct capture_request *request)
 	if (!r && loop_add(&c->machine->loop, &c->event, c->event_fd, EPOLLIN))
 		r = fail(STATUS_HOST, "can't wait for the snapshot: %s", strerror(errno));
 	if (!r) {
-		c->aside = malloc(CAPTURE_ASIDE * PAGE_SIZE);
-		c->aside_pages = c->aside ? CAPTURE_ASIDE : 0;
-		if (c->aside) /* here, not in the stop */
-			memset(c->aside, 0, c->aside_pages * PAGE_SIZE);
 		sigfillset(&all);
 		/* A fault that is blocked ends the process without a word. */
 		sigdelset(&all, SIGSEGV);

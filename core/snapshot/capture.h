@@ -129,8 +129,9 @@ struct reset;
 int capture_reset(struct capture *capture, struct reset *reset);
 
 /* What the files of this module share. */
-#define CAPTURE_ASIDE 256u /* pages that the stop has room for from the beginning */
 
+/* Room for what the stop copies, with pages behind it. Without memory for it the stop makes its own. */
+void capture_make_room(struct capture *capture);
 /* Into meta, what does not change while the machine runs: not in the stop, where CPUID and files
  * would take their time. */
 void capture_about(struct capture *capture);
