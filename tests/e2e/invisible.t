@@ -48,7 +48,7 @@ sub walk {
 	open STDIN, '<', '/dev/null' or die "stdin: $!";
 	open STDOUT, '>', 'out' or die "stdout: $!";
 	open STDERR, '>', 'err' or die "stderr: $!";
-	exec 'timeout', 300, $walk, '-S', $seed, $mode ? $mode : (), $config, @set or die "$walk: $!";
+	exec 'timeout', 900, $walk, '-S', $seed, $mode ? $mode : (), $config, @set or die "$walk: $!";
 }
 
 sub read_file {
