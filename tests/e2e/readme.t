@@ -54,6 +54,15 @@ mkdir 'my-plugins';
 my ($status, $out, $err) = run([ './minivmm', '-c', 'all.ini' ]);
 is("$status:$out:$err", "0:2\n:minivmm: snapshot written to all.snap\n", 'the config with everything runs');
 
+# The devices that it shows for a kernel, a section each, make one machine together; no line is given to two.
+my $devices = join "\n", $readme =~ /^((?: {4}\[device \w+\]\n)(?: {4}\w.*\n)+)/gm;
+cmp_ok(scalar(() = $devices =~ /\[device/g), '>', 8, 'sections of devices');
+spew('devices.ini', "[vm]\nmemory = 1M\nirqchip = on\n[boot]\ncode = f4\n" . $devices =~ s/^ +//gmr);
+($status, $out, $err) = run([ './minivmm', '-c', 'devices.ini', '--check' ]);
+is("$status:$err", '0:', 'they fit beside each other');
+my @irqs = sort $devices =~ /irq = (\d+)/g;
+is("@irqs", join(' ', sort keys %{ { map { $_ => 1 } @irqs } }), 'each with a line of its own');
+
 # What it says of folders and files is so.
 my @paths = $readme =~ /`((?:core|plugins|configs|guests|tests)\/[\w.\/-]*)`/g;
 push @paths, map { "core/$_" } $readme =~ /`((?:cli|config|plugin)\/[\w.-]+\.\d)`/g;
