@@ -189,10 +189,18 @@ net_configure_mac(struct minivmm_device *dev)
 	return -1;
 }
 
+static struct net_options
+net_options(struct net *n)
+{
+	return (struct net_options){ n->interface, n->forward, n->queues, n->restricted,
+				     &n->flows };
+}
+
 static int
 net_configure(struct minivmm_device *dev)
 {
 	struct net *n = minivmm_state(dev);
+	struct net_options options;
 
 	n->virtio.kind = &kinds[n->queues - 1];
 	if (net_configure_backend(dev) | net_configure_mac(dev) |
@@ -205,18 +213,20 @@ net_configure(struct minivmm_device *dev)
 			      n->queues, n->backend);
 		return -1;
 	}
-	if (n->kind == &user_backend || (!*n->forward && !n->restricted))
-		return 0;
-	minivmm_error(dev, "forward and restrict are for backend = user, not for %s", n->backend);
-	return -1;
+	if (n->kind != &user_backend && (*n->forward || n->restricted)) {
+		minivmm_error(dev, "forward and restrict are for backend = user, not for %s",
+			      n->backend);
+		return -1;
+	}
+	options = net_options(n);
+	return n->kind && n->kind->check ? n->kind->check(dev, &options) : 0;
 }
 
 static int
 net_connect(struct minivmm_device *dev, bool restored)
 {
 	struct net *n = minivmm_state(dev);
-	const struct net_options options = { n->interface, n->forward, n->queues, n->restricted,
-					     &n->flows };
+	const struct net_options options = net_options(n);
 
 	if (!n->kind)
 		return 0;

@@ -53,6 +53,8 @@ struct net_backend {
 	const char *name;
 	bool interface;    /* there is something behind the colon */
 	uint64_t features; /* what it can take from a driver, and give */
+	/* Before anything is opened: -1 after it has been said what is wrong with the options. May be NULL. */
+	int (*check)(struct minivmm_device *dev, const struct net_options *options);
 	/* NULL after an error has been said. restored: what flows holds is of connections that are no more. */
 	void *(*open)(struct minivmm_device *dev, const struct net_options *options, bool restored);
 	void (*close)(void *backend);

@@ -42,6 +42,16 @@ tap_fd(const void *backend, uint32_t pair)
 }
 
 static int
+tap_check(struct minivmm_device *dev, const struct net_options *options)
+{
+	if (strlen(options->interface) < IFNAMSIZ)
+		return 0;
+	minivmm_error(dev, "backend = tap:%s: a name has at most %u characters", options->interface,
+		      IFNAMSIZ - 1);
+	return -1;
+}
+
+static int
 tap_attach(struct tap *t, const char *interface, int *fd)
 {
 	bool several = t->pairs > 1;
@@ -49,12 +59,7 @@ tap_attach(struct tap *t, const char *interface, int *fd)
 					      (several ? IFF_MULTI_QUEUE : 0) };
 	int header = NET_HEADER;
 
-	if (strlen(interface) >= sizeof(request.ifr_name)) {
-		minivmm_error(t->dev, "backend = tap:%s: a name has at most %zu characters",
-			      interface, sizeof(request.ifr_name) - 1);
-		return -1;
-	}
-	strcpy(request.ifr_name, interface);
+	strcpy(request.ifr_name, interface); /* which fits: tap_check() */
 	*fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	if (*fd < 0) {
 		minivmm_error(t->dev,
@@ -176,6 +181,7 @@ const struct net_backend tap_backend = {
 	.interface = true,
 	.features = NET_F_CSUM | NET_F_HOST_TSO4 | NET_F_HOST_TSO6 | NET_F_GUEST_CSUM |
 		    NET_F_GUEST_TSO4 | NET_F_GUEST_TSO6,
+	.check = tap_check,
 	.open = tap_open,
 	.close = tap_close,
 	.fd = tap_fd,

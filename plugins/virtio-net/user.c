@@ -107,53 +107,73 @@ user_send(void *backend, uint32_t pair, uint8_t *packet, size_t length)
 	return NET_SENT;
 }
 
-static int
-user_bad_forward(struct user *u, const char *what)
-{
-	minivmm_error(u->dev,
-		      "forward = %s: %s; write tcp:ADDRESS:PORT:GUESTPORT or udp:..., with commas "
-		      "between, as in tcp:127.0.0.1:2222:22",
-		      u->options.forward, what);
-	return -1;
-}
-
-/* One of the list, cut to pieces: "tcp:127.0.0.1:2222:22". */
-static int
-user_forward(struct user *u, const char *text, size_t length)
-{
-	char protocol[4], address[16], one[64], rest;
-	struct in_addr host, guest = { 0 };
+/* One of option forward: a port of the host's that leads to one of the guest's. */
+struct user_forward {
+	char protocol[4], text[16];
+	struct in_addr address;
 	unsigned from, to;
+};
+
+/* What is wrong with one of the list, "tcp:127.0.0.1:2222:22"; NULL: nothing, and it is in f. */
+static const char *
+user_forward_parse(const char *text, size_t length, struct user_forward *f)
+{
+	char one[64], rest;
 
 	snprintf(one, sizeof(one), "%.*s", (int)(length < sizeof(one) ? length : sizeof(one) - 1),
 		 text);
-	if (length >= sizeof(one) ||
-	    sscanf(one, " %3[a-z]:%15[0-9.]:%5u:%5u %c", protocol, address, &from, &to, &rest) != 4)
-		return user_bad_forward(u, "there is one that can't be understood");
-	if (strcmp(protocol, "tcp") != 0 && strcmp(protocol, "udp") != 0)
-		return user_bad_forward(u, "there is tcp and udp");
-	if (inet_pton(AF_INET, address, &host) != 1)
-		return user_bad_forward(u, "there is an address that is none of IPv4");
-	if (!from || from > UINT16_MAX || !to || to > UINT16_MAX)
-		return user_bad_forward(u, "ports go from 1 to 65535");
-	if (!slirp_add_hostfwd(u->slirp, *protocol == 'u', host, (int)from, guest, (int)to))
-		return 0;
-	minivmm_error(u->dev, "forward: can't listen on %s:%s:%u: %s", protocol, address, from,
-		      strerror(errno));
-	return -1;
+	if (length >= sizeof(one) || sscanf(one, " %3[a-z]:%15[0-9.]:%5u:%5u %c", f->protocol,
+					    f->text, &f->from, &f->to, &rest) != 4)
+		return "there is one that can't be understood";
+	if (strcmp(f->protocol, "tcp") != 0 && strcmp(f->protocol, "udp") != 0)
+		return "there is tcp and udp";
+	if (inet_pton(AF_INET, f->text, &f->address) != 1)
+		return "there is an address that is none of IPv4";
+	if (!f->from || f->from > UINT16_MAX || !f->to || f->to > UINT16_MAX)
+		return "ports go from 1 to 65535";
+	return NULL;
 }
 
 static int
-user_forwards(struct user *u)
+user_listen(struct user *u, const struct user_forward *f)
 {
-	for (const char *text = u->options.forward; *text;) {
-		size_t length = strcspn(text, ",");
+	const struct in_addr guest = { 0 }; /* the first that has an address */
 
-		if (user_forward(u, text, length))
+	if (!slirp_add_hostfwd(u->slirp, *f->protocol == 'u', f->address, (int)f->from, guest,
+			       (int)f->to))
+		return 0;
+	minivmm_error(u->dev, "forward: can't listen on %s:%s:%u: %s", f->protocol, f->text,
+		      f->from, strerror(errno));
+	return -1;
+}
+
+/* Goes through the list, and listens. u: NULL: it is only looked at. */
+static int
+user_forwards(struct minivmm_device *dev, const char *list, struct user *u)
+{
+	for (const char *text = list; *text;) {
+		size_t length = strcspn(text, ",");
+		struct user_forward f;
+		const char *wrong = user_forward_parse(text, length, &f);
+
+		if (wrong) {
+			minivmm_error(dev,
+				      "forward = %s: %s; write tcp:ADDRESS:PORT:GUESTPORT or "
+				      "udp:..., with commas between, as in tcp:127.0.0.1:2222:22",
+				      list, wrong);
+			return -1;
+		}
+		if (u && user_listen(u, &f))
 			return -1;
 		text += length + (text[length] == ',');
 	}
 	return 0;
+}
+
+static int
+user_check(struct minivmm_device *dev, const struct net_options *options)
+{
+	return user_forwards(dev, options->forward, NULL);
 }
 
 static void
@@ -214,7 +234,7 @@ user_open(struct minivmm_device *dev, const struct net_options *options, bool re
 		minivmm_error(dev, "can't make an epoll: %s", strerror(errno));
 	else
 		u->slirp = slirp_new(&config, &u->callbacks, u);
-	if (!u->slirp || user_forwards(u)) {
+	if (!u->slirp || user_forwards(dev, options->forward, u)) {
 		user_close(u);
 		return NULL;
 	}
@@ -306,6 +326,7 @@ user_load(void *backend, const uint8_t *bytes, size_t length)
 
 const struct net_backend user_backend = {
 	.name = "user",
+	.check = user_check,
 	.open = user_open,
 	.close = user_close,
 	.fd = user_fd_of,

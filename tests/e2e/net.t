@@ -131,11 +131,11 @@ for (
     [ 'tcp:127.0.0.1:80:65536', qr/ports go from 1 to 65535/ ],
 ) {
     my ($forward, $said) = @$_;
-    fails([ $minivmm, @net, '--set', "device.net0.forward=$forward" ], 113, $said, "forward=$forward");
+    fails([ $minivmm, @net, '--set', "device.net0.forward=$forward", '--check' ], 110, $said, "forward=$forward");
 }
 fails([ $minivmm, @net, '--set', 'device.net0.backend=none' ], 110, qr/forward and restrict are for backend = user, not for none/,
     'restrict without a network');
-fails([ $minivmm, @net, @open, '--set', 'device.net0.backend=tap:a-name-that-is-too-long' ], 113, qr/a name has at most 15 characters/,
+fails([ $minivmm, @net, @open, '--set', 'device.net0.backend=tap:a-name-that-is-too-long', '--check' ], 110, qr/a name has at most 15 characters/,
     'the name of a tap');
 
 done_testing;
