@@ -20,6 +20,7 @@ extern const struct minivmm_field kvm_ioapic_fields[];
 
 #define MSR_TSC 0x10u
 #define MSR_TSC_DEADLINE 0x6e0u
+#define MSR_KVM_WALL_CLOCK 0x11u /* KVM has one of them, by two numbers: this, and 0x4b564d00 */
 
 /* The list of MSRs to save: KVM's own, the MTRRs and the machine-check banks, in the order of setting. */
 int kvm_msrs_init(struct kvm *kvm);

@@ -147,6 +147,13 @@ struct kvm_area {
 };
 size_t kvm_vcpu_own_areas(struct kvm_vcpu *vcpu, struct kvm_area areas[KVM_OWN_AREAS]);
 
+/*
+ * Where a saved vCPU's guest has asked for the time of day once (Documentation/virt/kvm/x86/msr.rst, MSR_KVM_WALL_CLOCK); 0:
+ * nowhere. KVM writes it there again when the vCPU is loaded, unasked.
+ */
+#define KVM_WALL_CLOCK_SIZE 12
+uint64_t kvm_vcpu_wall_clock(const struct record *group);
+
 /* The signal that ends a KVM_RUN; vCPU threads have a handler for it. */
 #define KVM_SIGNAL SIGUSR1
 

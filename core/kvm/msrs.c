@@ -127,6 +127,21 @@ holds(struct kvm_vcpu *vcpu, const struct kvm_msr_entry *entry)
 	return ioctl(vcpu->fd, KVM_GET_MSRS, &one) == 1 && one.msrs.entries[0].data == entry->data;
 }
 
+uint64_t
+kvm_vcpu_wall_clock(const struct record *group)
+{
+	struct record msrs, index, value;
+
+	if (!record_find(group, "msrs", &msrs) || msrs.type != RECORD_GROUP ||
+	    !record_find(&msrs, "index", &index) || !record_find(&msrs, "value", &value) ||
+	    index.type != RECORD_U32 || value.type != RECORD_U64 || index.count != value.count)
+		return 0;
+	for (uint32_t i = 0; i < index.count; i++)
+		if (record_number(&index, i) == MSR_KVM_WALL_CLOCK)
+			return record_number(&value, i);
+	return 0;
+}
+
 /*
  * A deadline of 0 is a timer that is off, or one that has fired; what it raised is in the LAPIC's
  * IRR by the time of the snapshot, since a stop lets KVM deliver it (kvm_stop).

@@ -222,7 +222,10 @@ vcpu_save(struct vcpu *vcpu, struct record_writer *writer)
 int
 vcpu_load(struct vcpu *vcpu, const struct record *group, char *why, size_t why_size)
 {
+	uint64_t at = kvm_vcpu_wall_clock(group);
+	uint8_t kept[KVM_WALL_CLOCK_SIZE], *clock = NULL;
 	struct record halted;
+	int r;
 
 	if (!record_find(group, "halted", &halted) || halted.type != RECORD_BOOL || halted.array) {
 		snprintf(why, why_size, "halted is missing");
@@ -230,7 +233,14 @@ vcpu_load(struct vcpu *vcpu, const struct record *group, char *why, size_t why_s
 	}
 	if (!mutant("vcpu", "halted"))
 		vcpu->halted = record_number(&halted, 0);
-	return kvm_vcpu_load(&vcpu->kvm, group, why, why_size);
+	if (at)
+		clock = memory_at(&vcpu->machine->memory, at, sizeof(kept));
+	if (clock)
+		memcpy(kept, clock, sizeof(kept));
+	r = kvm_vcpu_load(&vcpu->kvm, group, why, why_size);
+	if (clock)
+		memcpy(clock, kept, sizeof(kept));
+	return r;
 }
 
 void
