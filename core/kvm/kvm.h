@@ -40,6 +40,8 @@ struct kvm_vcpu {
 	int fd;
 	uint32_t id;
 	struct kvm_run *run;
+	uint64_t
+	    khz; /* of the TSC, as the guest took it when it started elsewhere; 0: what KVM says */
 	struct { /* what time does to a vCPU, while stopped */
 		struct kvm_lapic_state lapic;
 		uint64_t tsc, deadline;

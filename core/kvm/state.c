@@ -121,11 +121,14 @@ tsc_khz_save(struct kvm_vcpu *vcpu, struct record_writer *writer)
 {
 	int khz = ioctl(vcpu->fd, KVM_GET_TSC_KHZ, 0);
 
-	record_put_u64(writer, "khz", khz > 0 ? (uint64_t)khz : 0);
+	record_put_u64(writer, "khz", vcpu->khz ? vcpu->khz : khz > 0 ? (uint64_t)khz : 0);
 	return 0;
 }
 
-/* Scaling the TSC is slow and not everywhere to be had: only when the hosts differ by more than 250 ppm. */
+/*
+ * Scaling the TSC is slow and not everywhere to be had: only when the hosts differ by more than 250 ppm. Where they differ
+ * by less, the next host is compared with the first again, so that many of them don't add up.
+ */
 static int
 tsc_khz_load(struct kvm_vcpu *vcpu, const struct record *group, char *why, size_t why_size)
 {
@@ -136,6 +139,7 @@ tsc_khz_load(struct kvm_vcpu *vcpu, const struct record *group, char *why, size_
 		snprintf(why, why_size, "tsc_khz: no frequency");
 		return -1;
 	}
+	vcpu->khz = khz;
 	if (!khz || mine <= 0 || llabs((long long)khz - mine) * 4000 <= mine)
 		return 0;
 	if (ioctl(vcpu->fd, KVM_SET_TSC_KHZ, (unsigned long)khz)) {
