@@ -12,6 +12,7 @@
 
 #define MSR_MTRR_DEF_TYPE 0x2ffu
 #define MSR_MC0 0x400u
+#define MSR_SYSENTER_ESP 0x175u
 #define MSRS_MAX 1024u
 
 /* MTRRs: not in KVM's list, yet they set and read back (Intel SDM vol. 4, table 2-2). */
@@ -22,6 +23,28 @@ static const uint32_t mtrrs[] = { 0x200, 0x201, 0x202, 0x203, 0x204, 0x205, 0x20
 
 /* AMD's errata that the guest's system knows how to work around (APM volume 2, appendix A): likewise. */
 static const uint32_t osvw[] = { 0xc0010140, 0xc0010141 };
+
+/*
+ * The time as Hyper-V tells it, and the CPU time of whoever asks (Hyper-V TLFS: TIME_REF_COUNT, TSC_FREQUENCY,
+ * APIC_FREQUENCY, VP_RUNTIME): the host's, not the guest's, who is not told of Hyper-V.
+ */
+static const uint32_t not_ours[] = { 0x40000020, 0x40000022, 0x40000023, 0x40000010 };
+
+static void
+leave_out(struct kvm_msr_list *list)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < list->nmsrs; i++) {
+		bool out = false;
+
+		for (size_t n = 0; n < sizeof(not_ours) / sizeof(*not_ours); n++)
+			out |= list->indices[i] == not_ours[n];
+		if (!out)
+			list->indices[kept++] = list->indices[i];
+	}
+	list->nmsrs = kept;
+}
 
 static void
 add(struct kvm_msr_list *list, uint32_t index)
@@ -58,6 +81,7 @@ kvm_msrs_init(struct kvm *kvm)
 	list->nmsrs = MSRS_MAX;
 	if (ioctl(kvm->fd, KVM_GET_MSR_INDEX_LIST, list))
 		return fail(STATUS_HOST, "KVM_GET_MSR_INDEX_LIST: %s", strerror(errno));
+	leave_out(list);
 	for (size_t i = 0; i < sizeof(mtrrs) / sizeof(*mtrrs); i++)
 		add(list, mtrrs[i]);
 	for (size_t i = 0; i < sizeof(osvw) / sizeof(*osvw); i++)
@@ -68,6 +92,22 @@ kvm_msrs_init(struct kvm *kvm)
 		add(list, MSR_MC0 + (uint32_t)i);
 	deadline_last(list);
 	return 0;
+}
+
+/*
+ * On AMD, KVM reads 64 bits of SYSENTER_ESP and writes 32: more is nowhere of use there, since SYSENTER is for legacy mode
+ * only (AMD APM volume 2, 6.1.2).
+ */
+static uint64_t
+settable(const struct kvm *kvm, uint32_t index, uint64_t value)
+{
+	static const char *const amd[] = { "Auth", "Hygo" };
+	bool narrow = false;
+
+	for (uint32_t i = 0; i < kvm->cpuid->nent && index == MSR_SYSENTER_ESP; i++)
+		for (size_t n = 0; n < 2 && !kvm->cpuid->entries[i].function; n++)
+			narrow |= !memcmp(&kvm->cpuid->entries[i].ebx, amd[n], 4);
+	return narrow ? (uint32_t)value : value;
 }
 
 /* Reads index after index where a batch stops at the first that this vCPU does not have. */
@@ -91,7 +131,8 @@ kvm_msrs_save(struct kvm_vcpu *vcpu, struct record_writer *writer)
 			break;
 		for (int i = 0; i < r; i++) {
 			indices[got] = msrs->entries[i].index;
-			values[got++] = msrs->entries[i].data;
+			values[got++] =
+			    settable(vcpu->kvm, msrs->entries[i].index, msrs->entries[i].data);
 		}
 		next += (uint32_t)r + 1; /* the one after is refused: the guest has none */
 	}
