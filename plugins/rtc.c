@@ -484,7 +484,9 @@ rtc_start(struct minivmm_device *dev, const struct minivmm_start *start)
 }
 
 static const struct minivmm_option options[] = {
-	MINIVMM_OPTION(struct rtc, irq, "none", "the interrupt line; 8 in a PC"),
+	MINIVMM_OPTION(struct rtc, irq, "none",
+		       "the interrupt line; 8 in a PC. An edge, which Linux shares with nobody",
+		       .flags = MINIVMM_EDGE),
 	MINIVMM_OPTION(
 	    struct rtc, epoch, "0",
 	    "the time when the machine first starts, in seconds since 1970, UTC; 0: the host's",

@@ -87,7 +87,9 @@ struct minivmm_irq {
 #define MINIVMM_HOST                                                                               \
 	0x1u /* option: names something of the host; may differ after a restore. A text, other     \
 	      * than "none", must then be given again or trusted, as a path. */
-#define MINIVMM_EDGE 0x2u /* option of type irq: edge-triggered, raised by minivmm_irq_pulse() */
+#define MINIVMM_EDGE                                                                               \
+	0x2u /* option of type irq: edge-triggered, and shared with nobody. An edge is a pulse, or \
+	      * what begins with a raise and ends with a lower. */
 #define MINIVMM_ACTIVE_LOW 0x4u /* option of type irq: the wire is low when raised */
 #define MINIVMM_OPTIONAL 0x8u   /* range: left out when its "at" option is not given */
 #define MINIVMM_POINTER                                                                            \
@@ -445,7 +447,7 @@ minivmm_irq_set(struct minivmm_device *dev, const struct minivmm_irq *irq, bool 
 	dev->services->irq(dev, irq, up ? MINIVMM_IRQ_RAISE : MINIVMM_IRQ_LOWER);
 }
 
-/* One edge, for a line with MINIVMM_EDGE. */
+/* One edge, up and down, for a line with MINIVMM_EDGE. */
 static inline void
 minivmm_irq_pulse(struct minivmm_device *dev, const struct minivmm_irq *irq)
 {
