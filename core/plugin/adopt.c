@@ -319,9 +319,24 @@ check_streams(struct adoption *a)
 	return trouble;
 }
 
+/* The option whose member lies in part of the state, or NULL. */
+static const struct minivmm_option *
+option_in(const struct plugin *plugin, uint64_t offset, uint64_t length)
+{
+	for (uint32_t i = 0; i < plugin->option_count; i++) {
+		const struct minivmm_option *o = &plugin->descriptor.options[i];
+
+		if (o->offset != PLUGIN_NO_MEMBER && o->offset < offset + length &&
+		    offset < o->offset + member_size(o->type))
+			return o;
+	}
+	return NULL;
+}
+
 static const char *
 check_fields(struct adoption *a)
 {
+	const struct minivmm_option *option;
 	const char *trouble = NULL;
 
 	for (uint32_t i = 0; i < a->plugin->field_count && !trouble; i++) {
@@ -340,6 +355,16 @@ check_fields(struct adoption *a)
 		if (row->counter_type > MINIVMM_U64 ||
 		    !fits(a->plugin, row->counter_offset, member_size(row->counter_type)))
 			return wrong(a, "field %s has a counter outside of its state", row->name);
+		option =
+		    option_in(a->plugin, row->offset,
+			      row->flags & MINIVMM_POINTER ? sizeof(void *)
+							   : (row->count ? row->count : 1) * width);
+		if (option)
+			return wrong(
+			    a,
+			    "field %s is the member of option %s, which it would set to its own "
+			    "initial value; give it a member of its own",
+			    row->name, option->name);
 		trouble = check_flags(a, "field ", row->name, row->flags,
 				      MINIVMM_POINTER | MINIVMM_FREE_RUNNING);
 	}

@@ -99,7 +99,7 @@ sample_new(void)
 	assert_non_null(s);
 	*s = (struct sample){
 		.options = { { "size", MINIVMM_U64, 8, "16", "a number", 0, 1, 64, NULL },
-			     { "level", MINIVMM_U8, 1, NULL, "another", 0, 0, 0, NULL } },
+			     { "level", MINIVMM_U8, 2, NULL, "another", 0, 0, 0, NULL } },
 		.ranges = { { MINIVMM_PIO, 0, "port", "0x10", 4, NULL, MINIVMM_W8, access_read,
 			      NULL, NULL, "first" },
 			    { MINIVMM_MMIO, MINIVMM_OPTIONAL, "at", NULL, 0, "size", 0, access_read,
@@ -368,6 +368,8 @@ longer_registration(void **state)
 	X(options[1].type = MINIVMM_ENUM, "option level is an enum without values")                \
 	X(options[1].offset = 32, "option level lies outside of its state")                        \
 	X(options[0].offset = 25, "option size lies outside of its state")                         \
+	X(options[1].offset = 1, "field level is the member of option level")                      \
+	X(options[1].offset = 23, "field bytes is the member of option level")                     \
 	X(options[0].type = MINIVMM_STRING, "range at takes its length from size, which is no")    \
 	X(ranges[0].space = 3, "ranges[0] has the unknown space 3")                                \
 	X(ranges[0].at = NULL, "ranges[0] has no option that places it")                           \
