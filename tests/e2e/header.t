@@ -31,7 +31,7 @@ enum kind { FEW, MANY };
 static const char *const kinds[] = { "few", "many", NULL };
 
 struct thing {
-	uint8_t u8; uint16_t u16, port; uint32_t u32, kind; uint64_t u64, size, address, time; bool flag;
+	uint8_t u8, own8; uint16_t u16, port; uint32_t u32, kind; uint64_t u64, size, address, time; bool flag, own_flag;
 	const char *text, *path; struct minivmm_irq irq;
 	uint8_t bytes[4]; uint16_t counted[8]; uint32_t count; uint64_t *far; uint64_t far_count;
 };
@@ -78,8 +78,8 @@ static const struct minivmm_stream streams[] = { { .name = "line", .input = "inp
 static const struct minivmm_watch watches[] = { { .name = "watch", .ready = ready }, MINIVMM_END };
 static const struct minivmm_post posts[] = { { .name = "post", .run = run }, MINIVMM_END };
 static const struct minivmm_field fields[] = {
-	MINIVMM_FIELD(struct thing, u8, .max = 9),
-	MINIVMM_FIELD(struct thing, flag),
+	MINIVMM_FIELD(struct thing, own8, .max = 9),
+	MINIVMM_FIELD(struct thing, own_flag),
 	MINIVMM_FIELD(struct thing, bytes, .initial = 1, .since = 2),
 	MINIVMM_FIELD_COUNTED(struct thing, counted, count),
 	MINIVMM_FIELD_POINTER(struct thing, far, far_count),
@@ -115,7 +115,7 @@ my %wrong = (
         [ 'OPTION(struct thing, u8' => map { "OPTION(struct thing, $_" } qw(bytes far number state) ],
     ],
     'a field is uint8_t to uint64_t, bool, or an array of one; MINIVMM_FIELD_POINTER is for pointers' => [
-        [ 'FIELD(struct thing, u8' => map { "FIELD(struct thing, $_" } qw(far far8 irq text number state table) ],
+        [ 'FIELD(struct thing, own8' => map { "FIELD(struct thing, $_" } qw(far far8 irq text number state table) ],
     ],
     'MINIVMM_FIELD_COUNTED is for an array of uint8_t to uint64_t or bool' => [
         [ 'FIELD_COUNTED(struct thing, counted' => map { "FIELD_COUNTED(struct thing, $_" } qw(far u8 numbers) ],

@@ -22,7 +22,7 @@ my %more = (
     'serial' => 'input = text:' . 'abcdefgh' x 16 . "\n",
 );
 
-my %edge = (vmgenid => 1);
+my %edge = (vmgenid => 1, rtc => 1);
 
 sub plugins {
     return map { basename($_, '.so') } sort glob dirname($minivmm) . '/plugins/*.so';
