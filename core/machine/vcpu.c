@@ -219,11 +219,23 @@ vcpu_save(struct vcpu *vcpu, struct record_writer *writer)
 	return kvm_vcpu_save(&vcpu->kvm, writer);
 }
 
+/* KVM's wall clock where a guest asked for it, maybe in part outside of memory: kept is filled, or put back. */
+static void
+wall_clock(struct vcpu *vcpu, uint64_t at, uint8_t kept[KVM_WALL_CLOCK_SIZE], bool back)
+{
+	for (uint64_t i = 0; at && i < KVM_WALL_CLOCK_SIZE; i++) {
+		uint8_t *byte = memory_at(&vcpu->machine->memory, at + i, 1);
+
+		if (byte)
+			*(back ? byte : kept + i) = back ? kept[i] : *byte;
+	}
+}
+
 int
 vcpu_load(struct vcpu *vcpu, const struct record *group, char *why, size_t why_size)
 {
 	uint64_t at = kvm_vcpu_wall_clock(group);
-	uint8_t kept[KVM_WALL_CLOCK_SIZE], *clock = NULL;
+	uint8_t kept[KVM_WALL_CLOCK_SIZE] = { 0 };
 	struct record halted;
 	int r;
 
@@ -233,13 +245,9 @@ vcpu_load(struct vcpu *vcpu, const struct record *group, char *why, size_t why_s
 	}
 	if (!mutant("vcpu", "halted"))
 		vcpu->halted = record_number(&halted, 0);
-	if (at)
-		clock = memory_at(&vcpu->machine->memory, at, sizeof(kept));
-	if (clock)
-		memcpy(kept, clock, sizeof(kept));
+	wall_clock(vcpu, at, kept, false);
 	r = kvm_vcpu_load(&vcpu->kvm, group, why, why_size);
-	if (clock)
-		memcpy(clock, kept, sizeof(kept));
+	wall_clock(vcpu, at, kept, true);
 	return r;
 }
 
