@@ -40,18 +40,19 @@ for d in /sys/bus/platform/drivers/pvpanic-mmio/*/capability; do [ -e $d ] && ec
 dmesg -r | grep '^<[0-4]>'
 END
 
-# A device of each kind, the number-th: its section, and what is to be seen of it.
+# A device of each kind, the number-th: its section, and what is to be seen of it. Each console says it into a file of its
+# own: two CPUs write to two consoles at once, within each other's lines.
 sub kind {
     my ($kind, $n, @more) = @_;
     my $up = ', 0x0000000f';
     my %kinds = (
         blk => sub { device("blk$n", 'virtio-blk', path => 'disk.img', temporary => 'yes', @more), "virtio: virtio_blk$up", 'written to vd' . qw(a b)[$n] },
         net => sub { device("net$n", 'virtio-net', backend => 'user', restrict => 'yes', @more), "virtio: virtio_net$up", "eth$n: an answer" },
-        console => sub { device("hvc$n", 'virtio-console', output => 'stderr', @more), "virtio: virtio_console$up", "out of hvc$n" },
+        console => sub { device("hvc$n", 'virtio-console', output => "file:hvc$n.said", @more), "virtio: virtio_console$up", "out of hvc$n" },
         rng => sub { device("rng$n", 'virtio-rng', @more), "virtio: virtio_rng$up", "virtio_rng.$n: 32 bytes" },
         balloon => sub { device("balloon$n", 'virtio-balloon', @more), "virtio: virtio_balloon$up" },
         vsock => sub { device("vsock$n", 'virtio-vsock', path => 'v', @more), "virtio: vmw_vsock_virtio_transport$up" },
-        serial => sub { "\n[device second$n]\nplugin = serial\nport = 0x2f8\nirq = 3\noutput = stderr\n", 'out of ttyS1' },
+        serial => sub { "\n[device second$n]\nplugin = serial\nport = 0x2f8\nirq = 3\noutput = file:ttyS1.said\n", 'out of ttyS1' },
         rtc => sub { "\n[device rtc$n]\nplugin = rtc\nirq = 8\n", 'is: rtc_cmos' },
         keyboard => sub { "\n[device keyboard$n]\nplugin = i8042\nirq = 1\naux_irq = 12\n", 'is: i8042 KBD port', 'is: i8042 AUX port' },
         panic => sub { "\n[device panic$n]\nplugin = pvpanic\nport = 0x50" . (5 + $n) . "\n", 'panics: 3' },
@@ -73,7 +74,8 @@ for my $m (0 .. $#machines) {
     my @devices = map { [ kind(@$_) ] } @{ $is->{devices} };
     config("$m.ini", { cpus => $is->{cpus} // 1 }, map { $_->[0] } @devices);
     $is->{seen} = [ map { @$_[1 .. $#$_] } @devices ];
-    $script .= "echo; echo '-- $m'; $minivmm -c $m.ini --log error 2>&1; echo \"ends: \$?\"\n";
+    $script .= "echo; echo '-- $m'; rm -f *.said\n"
+      . "$minivmm -c $m.ini --log error 2>errors.said; echo \"ends: \$?\"; cat *.said\n";
 }
 $script .= "echo; echo '-- theirs'\n" . microvm('initrd', 1, '-device virtio-blk-device,drive=d -drive if=none,id=d,file=disk.img,format=raw',
     '-device virtio-net-device,netdev=n -netdev user,id=n -device virtio-serial-device -device virtconsole',
