@@ -28,10 +28,10 @@ int kvm_msrs_save(struct kvm_vcpu *vcpu, struct record_writer *writer);
 int kvm_msrs_load(struct kvm_vcpu *vcpu, const struct record *group, char *why, size_t why_size);
 
 /*
- * Between stop and go: get gives what was taken; set, called before the ioctl, replaces it (and keeps the PIT off).
- * buffer: of the ioctl's structure.
+ * Between stop and go: get gives what was taken, in the ioctl's place, or false where that is to be called; set, called
+ * before the ioctl, replaces what was taken (and keeps the PIT off). buffer: of the ioctl's structure.
  */
-void kvm_time_get(unsigned long get, struct kvm *kvm, struct kvm_vcpu *vcpu, void *buffer);
+bool kvm_time_get(unsigned long get, struct kvm *kvm, struct kvm_vcpu *vcpu, void *buffer);
 void kvm_time_set(unsigned long set, struct kvm *kvm, struct kvm_vcpu *vcpu, void *buffer);
 
 #endif

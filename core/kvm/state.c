@@ -333,11 +333,9 @@ state_save(const struct state *state, struct kvm *kvm, struct kvm_vcpu *vcpu,
 	if (state->fields) {
 		if (state->get == KVM_GET_IRQCHIP)
 			buffer.chip.chip_id = state->id;
-		if (ioctl(fd, state->get, &buffer))
+		if (!kvm_time_get(state->get, kvm, vcpu, &buffer) && ioctl(fd, state->get, &buffer))
 			r = fail(STATUS_HOST, "cannot save the state of %s: %s", state->name,
 				 strerror(errno));
-		if (kvm->stopped)
-			kvm_time_get(state->get, kvm, vcpu, &buffer);
 		fields_save(state->fields, &buffer, writer);
 	} else
 		r = state->save(vcpu, writer);

@@ -322,15 +322,20 @@ kvm_catch_up(struct kvm *kvm, uint64_t time)
 	}
 }
 
-void
+bool
 kvm_time_get(unsigned long get, struct kvm *kvm, struct kvm_vcpu *vcpu, void *buffer)
 {
+	if (!kvm->stopped)
+		return false;
 	if (get == KVM_GET_LAPIC)
 		*(struct kvm_lapic_state *)buffer = vcpu->stopped.lapic;
 	else if (get == KVM_GET_PIT2)
 		*(struct kvm_pit_state2 *)buffer = kvm->pit;
 	else if (get == KVM_GET_CLOCK)
 		*(struct kvm_clock_data *)buffer = (struct kvm_clock_data){ .clock = kvm->clock };
+	else
+		return false;
+	return true;
 }
 
 void
