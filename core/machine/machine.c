@@ -377,6 +377,25 @@ machine_go_on(struct machine *m)
 	return r;
 }
 
+uint64_t
+machine_stood(const struct machine *m, uint64_t from, uint64_t until)
+{
+	uint64_t first = UINT64_MAX, last = 0;
+
+	for (uint32_t i = 0; i < m->vcpu_count; i++) {
+		uint64_t left = atomic_load(&m->vcpus[i].left),
+			 went = atomic_load(&m->vcpus[i].went);
+
+		if (left < from) /* it has halted, and stood before */
+			continue;
+		if (left > until || went < until)
+			return 0;
+		first = left < first ? left : first;
+		last = went > last ? went : last;
+	}
+	return last ? last - first : 0;
+}
+
 /* The point was reached: the layer above decides what for, and when. */
 static int
 at_point(struct machine *m)

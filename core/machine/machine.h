@@ -128,6 +128,13 @@ int machine_resume(struct machine *machine);
 /* After a pause for a purpose of ours: resumes, unless the machine is held. */
 int machine_go_on(struct machine *machine);
 
+/*
+ * How long (ns) vCPUs stood still in a stop: from the first's leaving its guest, not before from, to the last's going on, not
+ * before until (both of clock_host). 0: it is not known, for none went on, or one has stopped again. What the main thread sees
+ * is something else: who goes on may take the CPU from it. Main thread.
+ */
+uint64_t machine_stood(const struct machine *machine, uint64_t from, uint64_t until);
+
 /* So much time (ns) has passed for a paused machine, as if it had merely not run meanwhile: its clock, kvm-clock, TSCs. */
 void machine_catch_up(struct machine *machine, uint64_t time);
 

@@ -157,6 +157,7 @@ park(struct vcpu *vcpu)
 	int trouble;
 	bool live;
 
+	atomic_store(&vcpu->left, clock_host());
 	pthread_mutex_lock(&machine->lock);
 	machine->parked++;
 	pthread_cond_broadcast(&machine->changed);
@@ -176,6 +177,7 @@ park(struct vcpu *vcpu)
 	machine->parked--;
 	live = !machine->dying;
 	pthread_mutex_unlock(&machine->lock);
+	atomic_store(&vcpu->went, clock_host());
 	return live;
 }
 

@@ -29,10 +29,11 @@ struct vcpu {
 	atomic_bool
 	    rests; /* one of several: halted unless another vCPU wakes it, when it last looked */
 	bool stepping;   /* a point counts instructions, or a breakpoint is being stepped over */
+	int trouble;     /* of its errand: 0 or a negative status */
 	uint64_t errand; /* number of the last one done */
-	int trouble;     /* of it: 0 or a negative status */
 	uint64_t seen;   /* exits when the monitor last looked */
 	uint64_t ran;    /* ns that its thread had run then */
+	atomic_uint_least64_t left, went; /* clock_host() when it last stopped, and last went on */
 	/* The callback that its thread is in; NULL: there is no thread. For a signal handler. */
 	const struct bus_current *_Atomic current;
 } __attribute__((aligned(64)));

@@ -38,14 +38,15 @@ static void
 stop(struct capture *c)
 {
 	struct machine *m = c->machine;
-	uint64_t before = clock_host();
-	int r = machine_pause(m), resumed;
+	int r, resumed;
 
+	c->stop = clock_host();
+	r = machine_pause(m);
 	if (!r)
 		r = capture_take(c);
 	m->stands = !r && c->result.method == CAPTURE_PAUSE;
+	c->taken = clock_host();
 	resumed = machine_go_on(m);
-	c->result.stopped = clock_host() - before;
 	note(c, r ? r : resumed);
 }
 
@@ -152,8 +153,10 @@ ended(struct capture *c)
 
 	pthread_join(c->thread, NULL);
 	loop_remove(&c->machine->loop, &c->event);
+	c->result.stopped = machine_stood(c->machine, c->stop, c->taken);
+	if (!c->result.stopped) /* it stands, or a person has stopped it */
+		c->result.stopped = (c->machine->stands ? clock_host() : c->taken) - c->stop;
 	if (c->machine->stands) {
-		c->result.stopped = clock_host() - c->began;
 		c->machine->stands = false;
 		note(c, machine_go_on(c->machine));
 	}

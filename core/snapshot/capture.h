@@ -39,7 +39,7 @@ struct capture_result {
 	enum capture_method method;
 	bool diff;
 	uint8_t id[16];
-	uint64_t stopped, duration; /* ns: the machine stood still; in all */
+	uint64_t stopped, duration; /* ns: the guest stood still; in all */
 	uint64_t pages, bytes;      /* written, some of them more than once; of data */
 	uint64_t late;              /* pages that the stop found changed */
 	unsigned rounds;
@@ -87,7 +87,8 @@ struct capture {
 	uint8_t *aside;              /* copies of those that the stop found, in order */
 	size_t aside_pages;          /* room there */
 	atomic_uint_least64_t total; /* pages to write, for progress */
-	uint64_t began;              /* clock_host */
+	uint64_t began;              /* clock_host; likewise: */
+	uint64_t stop, taken;        /* the machine was to stop; it could go on */
 	struct loop_source event;
 	pthread_t thread;
 	pthread_cond_t changed;

@@ -342,6 +342,23 @@ for my $input (qw(text:xyz hex:78797a file:typed)) {
     finish($process);
 }
 
+# How long a guest stands still is taken from it, not from who has stopped it and is late himself. Of one that a person has
+# stopped, it is how long the snapshot had need of that.
+{
+    $process = start([@live], LD_PRELOAD => "$build/tests/preload/behind.so");
+    $control = Control->connect('vm.sock');
+    $reply = $control->request('snapshot e.snap');
+    cmp_ok($reply->{duration_ms}, '>', 1000, 'a main thread that is a second behind');
+    cmp_ok($reply->{stopped_us}, '<', 1e6, 'is not what the guest waits for');
+    cmp_ok($reply->{stopped_us}, '>', 0, 'which stops, though');
+    $control->request('pause');
+    $reply = $control->request('snapshot e.snap');
+    cmp_ok($reply->{stopped_us}, '>', 0, 'one that stands already');
+    cmp_ok($reply->{stopped_us}, '<', $reply->{duration_ms} * 1000, 'for a part of the time');
+    is($control->request('quit')->{ok}, 1, 'quit');
+    is((finish($process))[0], 0, 'the machine ends');
+}
+
 # What is no socket is not replaced.
 spew('vm.sock', 'mine');
 fails([@live], 113, qr/vm\.sock/, 'a file that is no socket');
