@@ -270,6 +270,7 @@ begin(struct capture *c, const struct capture_request *request)
 		memcpy(c->header.parent, c->base.id, sizeof(c->header.parent));
 		c->header.parent_checksum = c->base.checksum;
 	}
+	capture_make_heap();
 	capture_about(c);
 	c->busy = true;
 	return r;

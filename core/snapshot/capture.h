@@ -133,6 +133,9 @@ int capture_reset(struct capture *capture, struct reset *reset);
 
 /* Room for what the stop copies, with pages behind it. Without memory for it the stop makes its own. */
 void capture_make_room(struct capture *capture);
+/* The same of the heap, for the records of a machine's state: a thread's own, so on the main thread. */
+#define CAPTURE_HEAP 65536u /* bytes: more than those of a vCPU or two */
+void capture_make_heap(void);
 /* Into meta, what does not change while the machine runs: not in the stop, where CPUID and files
  * would take their time. */
 void capture_about(struct capture *capture);

@@ -99,6 +99,17 @@ capture_make_room(struct capture *c)
 		memset(c->aside, 0xff, ASIDE * PAGE_SIZE);
 }
 
+/* What has been had is given again, and its pages with it. */
+void
+capture_make_heap(void)
+{
+	void *room = malloc(CAPTURE_HEAP);
+
+	if (room)
+		explicit_bzero(room, CAPTURE_HEAP); /* which no compiler leaves out */
+	free(room);
+}
+
 /* Rounds until few pages are left; or until there is no hope of that. */
 int
 capture_copy(struct capture *c)
