@@ -193,10 +193,14 @@ ready(struct loop_source *source, uint32_t events)
 			client_close(client);
 		else
 			client_update(client);
-	} else if (client->request || (!has_line(client) && !receive(client)))
+	} else if (client->request)
 		client_close(client);
-	else
+	else if (has_line(client) || receive(client))
 		run_line(client);
+	else if (client->length)
+		refuse(client, "a request is a line, and this one did not end");
+	else
+		client_close(client);
 }
 
 void

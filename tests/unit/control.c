@@ -400,6 +400,15 @@ gone_before_its_answer(void **state)
 	close(fd);
 	settle(bench);
 	assert_int_equal(bench->runs, 1);
+	assert_int_equal(bench->control.count, 0);
+	/* Who listens still is told. */
+	fd = client(bench);
+	put(fd, "echo\necho");
+	shutdown(fd, SHUT_WR);
+	assert_string_equal(get(bench, fd), OK);
+	assert_string_equal(get(bench, fd), ERROR("a request is a line, and this one did not end"));
+	hung_up(bench, fd);
+	assert_int_equal(bench->runs, 2);
 }
 
 static void
