@@ -331,6 +331,9 @@ start_and_run(struct run *run)
 		points_warn_past(&run->vm.machine, run->point);
 	if (!r && !run->vm.machine.end.cause)
 		r = machine_run(&run->vm.machine);
+	if (!r && run->vm.machine.end.cause == CAUSE_SHUTDOWN)
+		log_line(MINIVMM_ERROR, NULL, "vCPU %llu: triple fault",
+			 (unsigned long long)run->vm.machine.end.status);
 	if (!r && run->point && !run->reached)
 		points_warn_missed(&run->vm.machine, run->point, run->save);
 	drive_close(&run->drive);

@@ -217,8 +217,7 @@ dispatch_one(struct vcpu *vcpu)
 		exit_debug(vcpu);
 		break;
 	case KVM_EXIT_SHUTDOWN:
-		log_line(MINIVMM_ERROR, NULL, "vCPU %u: triple fault", vcpu->kvm.id);
-		machine_end(vcpu->machine, CAUSE_SHUTDOWN, 0);
+		machine_end(vcpu->machine, CAUSE_SHUTDOWN, vcpu->kvm.id);
 		break;
 	case KVM_EXIT_INTR:
 	case KVM_EXIT_IRQ_WINDOW_OPEN:

@@ -31,7 +31,7 @@ enum machine_cause {
 	CAUSE_NONE,
 	CAUSE_HLT,      /* every vCPU halted for good */
 	CAUSE_EXIT,     /* a device ended it with a guest status */
-	CAUSE_SHUTDOWN, /* triple fault */
+	CAUSE_SHUTDOWN, /* triple fault; status: which vCPU's */
 	CAUSE_INTERNAL, /* KVM internal error or failed entry */
 	CAUSE_PANIC,
 	CAUSE_POINT, /* a point was reached */
