@@ -36,18 +36,18 @@ room_is_there(void **state)
 	free(capture.aside);
 }
 
+/* (A sanitizer's does not give at once what it was given back.) */
 static void
 heap_is_there(void **state)
 {
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 	void *room;
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-	skip(); /* theirs does not give at once what it was given back */
-#endif
 	capture_make_heap();
 	room = malloc(CAPTURE_HEAP / 2);
 	is_there(room, CAPTURE_HEAP / 2);
 	free(room);
+#endif
 }
 
 int
