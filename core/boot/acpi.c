@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "boot/aml.h"
 #include "boot/dsdt.h"
-#include "plugin/device.h"
+#include "device/device.h"
 
 #define HEADER 36 /* bytes that every table but the RSDP begins with */
 #define LENGTH_OFFSET 4

@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#include "plugin/device.h"
+#include "device/device.h"
 
 /* Where the RSDP is: in the BIOS's area, through which kernels look for it as well. */
 #define ACPI_AT 0xe0000u

@@ -4,7 +4,7 @@
 #define BOOT_DSDT_H
 
 #include "boot/aml.h"
-#include "plugin/device.h"
+#include "device/device.h"
 
 /* Scope (_SB) { what describes itself, in order, and a generic event device where one is needed } */
 void dsdt_devices(struct aml *aml, const struct devices *devices);

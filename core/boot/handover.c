@@ -13,7 +13,7 @@
 
 #include "base/log.h"
 #include "boot/acpi.h"
-#include "boot/file.h"
+#include "boot/boot_file.h"
 
 #define LOW_AT 0x6000u
 #define STRUCTURES                                                                                 \

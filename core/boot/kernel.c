@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "boot/file.h"
+#include "boot/boot_file.h"
 
 /* A command line's bytes: the newlines at its end are cut off. */
 static int

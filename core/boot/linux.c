@@ -13,7 +13,7 @@
 #include "base/log.h"
 #include "boot/acpi.h"
 #include "boot/boot.h"
-#include "boot/file.h"
+#include "boot/boot_file.h"
 #include "boot/kernel.h"
 
 #define PARAMS_AT 0x7000u

@@ -7,7 +7,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
-#include "cli/vm.h"
+#include "vm/vm.h"
 
 #define BATCH_WORKERS 256u
 

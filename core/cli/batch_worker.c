@@ -11,8 +11,8 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "cli/batch.h"
-#include "cli/report.h"
 #include "snapshot/reset.h"
+#include "vm/report.h"
 
 #define OUTPUT_MAX (1u << 20)  /* bytes of a run that are kept */
 #define INPUT_MAX (256u << 20) /* bytes of an input */

@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "cli/cli.h"
 #include "machine/machine.h"
-#include "plugin/stream.h"
+#include "stream/stream.h"
 
 #define STACK_SIZE (64u << 10) /* of handlers: an overflow of the stack is a crash, too */
 #define SECONDS_LEFT 2u        /* from a signal on, for callbacks to return */

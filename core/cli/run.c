@@ -11,14 +11,14 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/log.h"
-#include "base/open.h"
 #include "cli/cli.h"
-#include "cli/files.h"
-#include "cli/points.h"
-#include "cli/report.h"
-#include "cli/vm.h"
 #include "control/drive.h"
+#include "vm/files.h"
+#include "vm/points.h"
+#include "vm/report.h"
+#include "vm/vm.h"
 
 struct run {
 	const struct run_options *options;

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "kvm/fields.h"
+#include "kvm/kvm_fields.h"
 
 #define KVM_PATH "/dev/kvm"
 #define ARCH_REQ_XCOMP_GUEST_PERM 0x1025 /* asm/prctl.h of Linux 5.17 */

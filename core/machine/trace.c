@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/log.h"
-#include "base/open.h"
 
 int
 trace_open(struct trace *trace, const char *path)

@@ -19,9 +19,9 @@
 #include <pthread.h>
 #include <sys/types.h>
 
+#include "device/device.h"
 #include "machine/dirty.h"
 #include "machine/machine.h"
-#include "plugin/device.h"
 #include "snapshot/image.h"
 #include "snapshot/snapshot.h"
 

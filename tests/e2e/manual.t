@@ -15,7 +15,7 @@ my %page = (cli => 'minivmm.1', config => 'minivmm.ini.5', plugin => 'minivmm-pl
 sub without_comments { return $_[0] =~ s{/\*.*?\*/}{}gsr }
 
 my %source = map { my $file = "$top/core/$_"; ($_ => without_comments(slurp($file))) }
-  qw(cli/main.c cli/batch.c machine/point.c config/schema.c plugin/stream_kinds.c kvm/fields.c include/minivmm/plugin.h);
+  qw(cli/main.c cli/batch.c machine/point.c config/schema.c stream/stream_kinds.c kvm/kvm_fields.c include/minivmm/plugin.h);
 
 my %text;
 for my $folder (sort keys %page) {
@@ -85,10 +85,10 @@ for my $section ($sections =~ /"(\w+)"/g) {
 for my $values ($source{'config/schema.c'} =~ /\b(?:modes|formats|thens)\[\] = \{(.*?)\}/g) {
     shows($text{config}, qr/\b$_\b/, "minivmm.ini.5: value $_") for $values =~ /"(\w+)"/g;
 }
-my ($kinds) = $source{'plugin/stream_kinds.c'} =~ /stream_kinds\[\] = \{(.*?)\n\};/s;
+my ($kinds) = $source{'stream/stream_kinds.c'} =~ /stream_kinds\[\] = \{(.*?)\n\};/s;
 has_item(part($text{config}, 'Streams'), $_, "minivmm.ini.5: stream $_") for $kinds =~ /\.name = "([\w-]+)"/g;
 my $cpu = part($text{config}, '[cpu]');
-my @defines = $source{'kvm/fields.c'} =~ /^#define (?:REGS|SEGMENT|SREGS)\((?:.*\\\n)+.*\n/gm;
+my @defines = $source{'kvm/kvm_fields.c'} =~ /^#define (?:REGS|SEGMENT|SREGS)\((?:.*\\\n)+.*\n/gm;
 is(scalar(@defines), 3, 'registers');
 for my $define (@defines) {
     for my $register ($define =~ /X\(([\w.]+)\)/g) {

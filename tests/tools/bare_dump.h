@@ -5,8 +5,8 @@
 
 #include <time.h>
 
-#include "cli/vm.h"
 #include "tools/bare_restore.h"
+#include "vm/vm.h"
 
 static inline double
 microseconds(void)

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli/vm.h"
 #include "unit/seed.h"
+#include "vm/vm.h"
 
 #define SNAPSHOT "hostile.snap"
 

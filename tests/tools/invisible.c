@@ -28,7 +28,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "cli/vm.h"
+#include "vm/vm.h"
 
 #define DRAWN 500u
 #define REPORT_FD 3    /* a child's report; its stdout is the guest's */

@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cli/vm.h"
+#include "vm/vm.h"
 
 struct bench {
 	struct vm vm;

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "plugin/device.h"
+#include "device/device.h"
 
 #include <cmocka.h>
 

@@ -5,7 +5,7 @@
 
 /* Before cmocka.h, which has a fail() of its own. */
 #include "base/log.h"
-#include "plugin/stream.h"
+#include "stream/stream.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

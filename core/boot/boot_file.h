@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A file that is loaded into guest memory. */
+#ifndef BOOT_BOOT_FILE_H
+#define BOOT_BOOT_FILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "config/config.h"
+
+struct boot_file {
+	const char *name; /* the config's */
+	const char *what; /* "image", "initrd" */
+	int fd;
+	uint64_t length; /* bytes, when it was opened */
+};
+
+/* Opens a regular file. Says what is wrong; 0 or a negative status. */
+int boot_file_open(struct boot_file *file, const char *name, const char *what,
+		   const struct config *config);
+/* What errno says of a file that could not be opened, with its place; a negative status. */
+int boot_file_missing(const struct config *config, const char *name, const char *what);
+void boot_file_close(struct boot_file *file);
+/* All of [offset, offset + length), which is inside the file. Says what is wrong; 0 or a negative status. */
+int boot_file_read(const struct boot_file *file, uint64_t offset, void *to, uint64_t length);
+
+#endif

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Loads what [boot] names: an image file, whatever its format, or code from the config itself. */
+#include <elf.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "boot/boot.h"
+#include "boot/boot_file.h"
+#include "boot/handover.h"
+#include "boot/kernel.h"
+
+const char *
+boot_memory_text(const struct memory *memory, char *buffer, size_t size)
+{
+	size_t used = 0;
+
+	snprintf(buffer, size, "none");
+	for (uint32_t i = 0; i < memory->count && used < size; i++) {
+		const struct memory_region *r = &memory->regions[i];
+
+		used += (size_t)snprintf(buffer + used, size - used, "%s0x%llx-0x%llx",
+					 i ? ", " : "", (unsigned long long)r->gpa,
+					 (unsigned long long)(r->gpa + r->size - 1));
+	}
+	return buffer;
+}
+
+/* Refuses what only kernels are handed, for another image or code. */
+static int
+takes_nothing(const struct config *config, const char *name)
+{
+	const struct {
+		const char *value, *key;
+	} keys[] = { { config->boot.initrd, "initrd" },
+		     { config->boot.cmdline, "cmdline" },
+		     { config->boot.cmdline_file, "cmdline_file" },
+		     { config->boot.modules, "modules" } };
+	char where[256];
+	int r = 0;
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		if (keys[i].value)
+			r = fail(STATUS_USAGE,
+				 "%s: image %s takes no %s: it is no kernel of Linux, PVH or "
+				 "multiboot",
+				 config_boot_where(config, keys[i].key, where, sizeof(where)), name,
+				 keys[i].key);
+	return r;
+}
+
+/* The place of a flat image of length bytes, or NULL after an error. */
+static uint8_t *
+flat_place(const struct config *config, const char *where, const char *what, uint64_t length,
+	   const struct memory *memory, struct boot_entry *entry)
+{
+	uint8_t *place = length ? memory_at(memory, config->boot.at, length) : NULL;
+	char text[160];
+
+	if (!length)
+		fail(STATUS_USAGE, "%s: %s is empty: there is nothing to run", where, what);
+	else if (!place)
+		fail(STATUS_USAGE,
+		     "%s: %s: %llu bytes at 0x%llx do not fit into memory, which is %s: "
+		     "set [vm] memory or [boot] at",
+		     where, what, (unsigned long long)length, (unsigned long long)config->boot.at,
+		     boot_memory_text(memory, text, sizeof(text)));
+	*entry = (struct boot_entry){ .entry = config->boot.at, .end = config->boot.at + length };
+	return place;
+}
+
+/*
+ * What the file is: Linux says so in its setup header, multiboot in its header; of ELF, which the first bytes say, there
+ * is more to find out; all else is flat.
+ */
+static enum config_format
+format_of(const struct boot_file *file)
+{
+	uint8_t head[8192]; /* a multiboot header is in these */
+	ssize_t n = pread(file->fd, head, sizeof(head), 0);
+	size_t length = n > 0 ? (size_t)n : 0;
+
+	if (boot_is_linux(head, length))
+		return FORMAT_LINUX;
+	if (length >= SELFMAG && !memcmp(head, ELFMAG, SELFMAG))
+		return FORMAT_AUTO;
+	return boot_is_multiboot(head, length) ? FORMAT_MULTIBOOT : FORMAT_FLAT;
+}
+
+/* What an ELF file is that may be several things at once: what hands over more comes first. */
+static int
+load_any_elf(const struct config *config, const char *name, const uint8_t *image, size_t length,
+	     struct memory *memory, struct boot_entry *entry)
+{
+	struct program program;
+	int r = program_elf(&program, name, image, length);
+
+	if (r)
+		return r;
+	if (boot_is_pvh(&program))
+		return boot_pvh(config, name, image, length, memory, entry);
+	if (boot_is_multiboot(image, length))
+		return boot_multiboot(config, name, image, length, memory, entry);
+	r = takes_nothing(config, name);
+	return r ? r : program_load(&program, memory, entry);
+}
+
+/* The formats of which the whole file is looked at before anything is loaded. */
+static int
+load_whole(const struct config *config, enum config_format format, const struct boot_file *file,
+	   struct memory *memory, struct boot_entry *entry)
+{
+	size_t length = file->length;
+	uint8_t *image = malloc(length ? length : 1);
+	int r;
+
+	if (!image)
+		return fail(STATUS_HOST, "reading the image %s: no memory for %zu bytes",
+			    file->name, length);
+	r = boot_file_read(file, 0, image, length);
+	if (!r && format == FORMAT_PVH)
+		r = boot_pvh(config, file->name, image, length, memory, entry);
+	else if (!r && format == FORMAT_MULTIBOOT)
+		r = boot_multiboot(config, file->name, image, length, memory, entry);
+	else if (!r && format == FORMAT_ELF)
+		r = boot_elf(file->name, image, length, memory, entry);
+	else if (!r)
+		r = load_any_elf(config, file->name, image, length, memory, entry);
+	free(image);
+	return r;
+}
+
+static int
+load_file(const struct config *config, const char *where, const struct boot_file *file,
+	  struct memory *memory, struct boot_entry *entry)
+{
+	enum config_format format = config->boot.format;
+	uint8_t *place;
+	int r = 0;
+
+	if (format == FORMAT_AUTO)
+		format = format_of(file);
+	if (format == FORMAT_FLAT || format == FORMAT_ELF)
+		r = takes_nothing(config, file->name);
+	if (r)
+		return r;
+	if (format == FORMAT_LINUX)
+		return boot_linux(config, file, memory, entry);
+	if (format != FORMAT_FLAT)
+		return load_whole(config, format, file, memory, entry);
+	place = flat_place(config, where, file->name, file->length, memory, entry);
+	return place ? boot_file_read(file, 0, place, file->length) : -STATUS_USAGE;
+}
+
+static int
+check_modules(const struct config *config)
+{
+	struct kernel_modules modules;
+	int r = kernel_modules_list(config, &modules);
+
+	/* The first is the initrd, if there is one. */
+	for (unsigned i = config->boot.initrd != NULL; i < modules.count; i++)
+		if (modules.list[i].path && access(modules.list[i].path, R_OK))
+			r = boot_file_missing(config, modules.list[i].path, "module");
+	kernel_modules_free(&modules);
+	return r;
+}
+
+int
+boot_check_image(const struct config *config)
+{
+	const struct {
+		const char *path, *what;
+	} files[] = { { config->boot.image, "image" },
+		      { config->boot.initrd, "initrd" },
+		      { config->boot.cmdline_file, "cmdline_file" } };
+	int r = 0, more;
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+		if (files[i].path && access(files[i].path, R_OK))
+			r = boot_file_missing(config, files[i].path, files[i].what);
+	more = check_modules(config);
+	return r ? r : more;
+}
+
+int
+boot_load(const struct config *config, struct memory *memory, struct boot_entry *entry)
+{
+	char buffer[256];
+	const char *where =
+	    config_boot_where(config, config->boot.code ? "code" : "image", buffer, sizeof(buffer));
+	struct boot_file file;
+	int status = boot_check_image(config);
+
+	if (config->boot.code) {
+		uint8_t *place;
+		int more = takes_nothing(config, "code");
+
+		if (status || more)
+			return status ? status : more;
+		place = flat_place(config, where, "code", config->boot.code_length, memory, entry);
+		if (!place)
+			return -STATUS_USAGE;
+		memcpy(place, config->boot.code, config->boot.code_length);
+		return 0;
+	}
+	if (!config->boot.image) {
+		/* What to run may be in the memory's file already. */
+		if (config->vm.memory_file) {
+			*entry = (struct boot_entry){ .entry = config->boot.at };
+			return 0;
+		}
+		return fail(STATUS_USAGE,
+			    "%s: there is nothing to run: give [boot] an image or code",
+			    config->file);
+	}
+	if (status)
+		return status;
+	status = boot_file_open(&file, config->boot.image, "image", config);
+	if (status)
+		return status;
+	status = load_file(config, where, &file, memory, entry);
+	boot_file_close(&file);
+	return status;
+}

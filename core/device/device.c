@@ -1,0 +1,457 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Devices: making them from the config, and taking them through their phases. */
+#include "device/device.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/fields.h"
+#include "base/log.h"
+#include "machine/bind.h"
+
+#define PAUSE_DEADLINE 1000000000ull /* ns that a device may take to finish what is in flight */
+
+void
+device_enter(struct device *device, const char *what)
+{
+	if (!device->gate->concurrent)
+		lock_take(&device->gate->lock);
+	atomic_store(&device->said, false);
+	bus_current.device = &device->public;
+	bus_current.callback = what;
+	bus_current.offset = BUS_NO_ACCESS;
+}
+
+int
+device_leave(struct device *device, int result)
+{
+	bus_current.callback = NULL;
+	if (!device->gate->concurrent)
+		lock_release(&device->gate->lock);
+	if (result < 0)
+		atomic_fetch_add(&device->gate->failures, 1);
+	return result;
+}
+
+const char *
+device_failure(const struct device *d, const char *callback, char *buffer, size_t size)
+{
+	snprintf(buffer, size, "%s failed%s", callback,
+		 atomic_load(&d->said) ? "" : " and gave no reason");
+	return buffer;
+}
+
+int
+device_failed(const struct device *d, const char *callback, enum status status)
+{
+	char text[64];
+
+	if (atomic_load(&d->said))
+		return -(int)status;
+	return fail(status, "device %s (plugin %s): %s", d->config->name, d->plugin.descriptor.name,
+		    device_failure(d, callback, text, sizeof(text)));
+}
+
+static void
+timer_fired(struct loop_timer *timer, uint64_t periods)
+{
+	struct device_timer *t = timer->context;
+
+	DEVICE_CALL(t->device, t->device->plugin.descriptor.timers[t->index].name,
+		    t->device->plugin.descriptor.timers[t->index].fire(&t->device->public, t->index,
+								       periods));
+}
+
+static void
+watch_ready(struct loop_source *source, uint32_t events)
+{
+	struct device_watch *w = source->context;
+
+	DEVICE_CALL(w->device, w->device->plugin.descriptor.watches[w->index].name,
+		    w->device->plugin.descriptor.watches[w->index].ready(&w->device->public,
+									 w->index, events));
+}
+
+static void
+post_run(struct loop_deferred *deferred)
+{
+	struct device_post *p = deferred->context;
+
+	DEVICE_CALL(p->device, p->device->plugin.descriptor.posts[p->index].name,
+		    p->device->plugin.descriptor.posts[p->index].run(&p->device->public, p->index));
+}
+
+static void
+stream_readable_cb(struct stream *stream)
+{
+	struct device_stream *s = stream->context;
+	const struct minivmm_stream *row = &s->device->plugin.descriptor.streams[s->index];
+
+	if (row->readable)
+		DEVICE_CALL(s->device, "readable", row->readable(&s->device->public, s->index));
+}
+
+static void
+stream_writable_cb(struct stream *stream)
+{
+	struct device_stream *s = stream->context;
+	const struct minivmm_stream *row = &s->device->plugin.descriptor.streams[s->index];
+
+	if (row->writable)
+		DEVICE_CALL(s->device, "writable", row->writable(&s->device->public, s->index));
+}
+
+/* The rows of the plugin's tables that have something of ours beside them. */
+static int
+make_rows(struct device *d)
+{
+	d->timers = calloc(d->plugin.timer_count + 1, sizeof(*d->timers));
+	d->watches = calloc(d->plugin.watch_count + 1, sizeof(*d->watches));
+	d->posts = calloc(d->plugin.post_count + 1, sizeof(*d->posts));
+	d->streams = calloc(d->plugin.stream_count + 1, sizeof(*d->streams));
+	if (!d->timers || !d->watches || !d->posts || !d->streams)
+		return fail(STATUS_HOST, "no memory for device %s", d->config->name);
+	for (uint32_t i = 0; i < d->plugin.timer_count; i++) {
+		d->timers[i] = (struct device_timer){ .device = d,
+						      .index = i,
+						      .timer = { .fire = timer_fired,
+								 .context = &d->timers[i] } };
+		loop_timer_add(&d->all->machine->loop, &d->timers[i].timer);
+	}
+	for (uint32_t i = 0; i < d->plugin.watch_count; i++)
+		d->watches[i] = (struct device_watch){ .device = d,
+						       .index = i,
+						       .source = { .fd = -1,
+								   .ready = watch_ready,
+								   .context = &d->watches[i],
+								   .device = true } };
+	for (uint32_t i = 0; i < d->plugin.post_count; i++)
+		d->posts[i] = (struct device_post){ .device = d,
+						    .index = i,
+						    .deferred = { .run = post_run,
+								  .context = &d->posts[i] } };
+	return 0;
+}
+
+static void
+streams_context(struct device *d)
+{
+	for (uint32_t i = 0; i < d->plugin.stream_count; i++) {
+		d->streams[i].device = d;
+		d->streams[i].index = i;
+		d->streams[i].stream.context = &d->streams[i];
+		d->streams[i].stream.readable = stream_readable_cb;
+		d->streams[i].stream.writable = stream_writable_cb;
+	}
+}
+
+static int
+device_create(struct device *d)
+{
+	const struct minivmm_plugin *descriptor = &d->plugin.descriptor;
+	int r;
+
+	d->gate->concurrent = descriptor->flags & MINIVMM_CONCURRENT;
+	d->public.name = d->config->name;
+	d->public.state = calloc(1, descriptor->state_size + 1);
+	if (!d->public.state)
+		return fail(STATUS_HOST, "no memory for device %s", d->config->name);
+	device_services_init(d);
+	if (getrandom(d->random, sizeof(d->random), 0) != sizeof(d->random))
+		return fail(STATUS_HOST, "getrandom: %s", strerror(errno));
+	r = make_rows(d);
+	if (!r)
+		r = device_options(d);
+	if (r)
+		return r;
+	streams_context(d);
+	if (descriptor->fields)
+		fields_reset(descriptor->fields, d->public.state);
+	d->configured = true;
+	errno =
+	    0; /* a plugin says what is wrong in words; but memory is no mistake of the config */
+	if (descriptor->configure &&
+	    DEVICE_CALL(d, "configure", descriptor->configure(&d->public)) < 0)
+		return device_failed(d, "configure", status_for(errno, STATUS_USAGE));
+	if (descriptor->fields) /* again, for what configure has allocated */
+		fields_reset(descriptor->fields, d->public.state);
+	return 0;
+}
+
+/* Does the command line say something of the device? Then a mistake in its options is most likely that one's. */
+static bool
+is_given_again(const struct config_device *device)
+{
+	for (size_t i = 0; i < device->option_count; i++)
+		if (!strcmp(device->options[i].place.file, CONFIG_SET))
+			return true;
+	return false;
+}
+
+int
+devices_create(struct devices *devices, struct machine *machine, struct config *config,
+	       unsigned flags)
+{
+	bool restored = flags & DEVICES_RESTORED, trusted = flags & DEVICES_TRUSTED;
+	int first = 0, r;
+
+	*devices = (struct devices){
+		.machine = machine,
+		.config = config,
+		.thread = pthread_self(),
+		.flags = flags,
+	};
+	devices->streams.loop = &machine->loop;
+	if (getrandom(devices->generation, sizeof(devices->generation), 0) !=
+	    sizeof(devices->generation))
+		return fail(STATUS_HOST, "getrandom: %s", strerror(errno));
+	r = plugin_path_init(&devices->path, config->plugin_path);
+	if (r)
+		return r;
+	if (restored)
+		devices->path.advice =
+		    "name its folder with --set plugins.path=DIR or MINIVMM_PLUGIN_PATH";
+	devices->list = calloc(config->device_count + 1, sizeof(*devices->list));
+	devices->gates = aligned_alloc(64, (config->device_count + 1) * sizeof(*devices->gates));
+	if (!devices->list || !devices->gates)
+		return fail(STATUS_HOST, "no memory for devices");
+	memset(devices->gates, 0, (config->device_count + 1) * sizeof(*devices->gates));
+	for (size_t i = 0; i < config->device_count; i++) {
+		struct device *d = &devices->list[i];
+		char where[256], prefix[260];
+
+		d->all = devices;
+		d->gate = &devices->gates[i];
+		d->config = &config->devices[i];
+		devices->count++;
+		if (restored)
+			snprintf(prefix, sizeof(prefix),
+				 "the snapshot's device %s: ", d->config->name);
+		else
+			snprintf(prefix, sizeof(prefix), "%s: ",
+				 config_where(d->config->plugin_place, where, sizeof(where)));
+		if (restored && strchr(d->config->plugin, '/') && !trusted)
+			r = fail(STATUS_SNAPSHOT,
+				 "the snapshot's device %s names its plugin by a path, %s: install "
+				 "it and name it "
+				 "without a path, or --trust the snapshot",
+				 d->config->name, d->config->plugin);
+		else
+			r = plugin_load(&d->plugin, &devices->path, d->config->plugin, prefix);
+		if (restored && r == -STATUS_USAGE)
+			r = -STATUS_SNAPSHOT; /* it wants what there is not */
+		if (!r) {
+			r = device_create(d);
+			if (restored && r == -STATUS_USAGE && !is_given_again(d->config))
+				r = -STATUS_SNAPSHOT;
+		}
+		first = first ? first : r;
+	}
+	return first ? first : bus_seal(&machine->bus);
+}
+
+static void
+device_destroy(struct device *d)
+{
+	struct loop *loop = &d->all->machine->loop;
+
+	for (uint32_t i = 0; d->watches && i < d->plugin.watch_count; i++)
+		loop_remove(loop, &d->watches[i].source);
+	for (struct device_bind *b = d->binds, *next; b; b = next) {
+		next = b->next;
+		bind_remove(d->all->machine, &b->bind);
+		free(b);
+	}
+	for (uint32_t i = 0; d->timers && i < d->plugin.timer_count; i++)
+		loop_timer_remove(loop, &d->timers[i].timer);
+	for (uint32_t i = 0; d->posts && i < d->plugin.post_count; i++)
+		loop_deferred_remove(loop, &d->posts[i].deferred);
+	for (uint32_t i = 0; i < d->streams_ready; i++)
+		stream_free(&d->streams[i].stream);
+	if (d->configured && d->plugin.descriptor.destroy) {
+		device_enter(d, "destroy");
+		d->plugin.descriptor.destroy(&d->public);
+		device_leave(d, 0);
+	}
+	for (size_t i = 0; i < d->string_count; i++)
+		free(d->strings[i]);
+	free(d->strings);
+	free(d->timers);
+	free(d->watches);
+	free(d->posts);
+	free(d->streams);
+	free(d->public.state);
+	plugin_unload(&d->plugin);
+}
+
+void
+devices_destroy(struct devices *devices)
+{
+	stream_terminal_restore(&devices->streams);
+	devices_capture_end(devices);
+	for (size_t i = 0; i < devices->count; i++)
+		device_destroy(&devices->list[i]);
+	free(devices->list);
+	free(devices->gates);
+	plugin_path_free(&devices->path);
+}
+
+struct device *
+devices_find(struct devices *devices, const char *name)
+{
+	for (size_t i = 0; i < devices->count; i++)
+		if (!strcmp(devices->list[i].config->name, name))
+			return &devices->list[i];
+	return NULL;
+}
+
+static bool
+awaits_input(struct devices *devices)
+{
+	for (size_t i = 0; i < devices->count; i++)
+		for (uint32_t s = 0; s < devices->list[i].streams_ready; s++)
+			if (stream_awaits_input(&devices->list[i].streams[s].stream))
+				return true;
+	return false;
+}
+
+/* Runs the loop, with no vCPU, until every stream that asks for it has input. */
+static int
+wait_for_input(struct devices *devices)
+{
+	struct machine *machine = devices->machine;
+	int r = 0;
+
+	if (!awaits_input(devices))
+		return 0;
+	loop_quiet(&machine->loop, false);
+	while (!r && awaits_input(devices) && !machine->end.cause)
+		r = loop_once(&machine->loop, -1);
+	loop_quiet(&machine->loop, true);
+	return r;
+}
+
+int
+devices_start(struct devices *devices, enum minivmm_start_reason reason)
+{
+	struct minivmm_start start = { .reason = reason };
+	int r = 0;
+
+	memcpy(start.generation, devices->generation, sizeof(start.generation));
+	/* A reset leaves open what is open. */
+	for (size_t i = 0; i < devices->count && !r && reason != MINIVMM_RESET; i++)
+		for (uint32_t s = 0; s < devices->list[i].streams_ready && !r; s++)
+			r = stream_open(&devices->list[i].streams[s].stream,
+					reason != MINIVMM_FRESH);
+	if (!r && reason == MINIVMM_FRESH)
+		r = wait_for_input(devices);
+	for (size_t i = 0; i < devices->count && !r; i++) {
+		struct device *d = &devices->list[i];
+
+		d->started = true;
+		d->paused = false; /* it is started, not resumed */
+		if (d->plugin.descriptor.start &&
+		    DEVICE_CALL(d, "start", d->plugin.descriptor.start(&d->public, &start)) < 0)
+			r = device_failed(d, "start", STATUS_IO);
+		for (uint32_t s = 0; s < d->streams_ready; s++)
+			stream_start(&d->streams[s].stream);
+	}
+	return r;
+}
+
+/* Devices whose requests are in flight get a deadline; the loop runs meanwhile. */
+int
+devices_pause(struct devices *devices)
+{
+	uint64_t deadline = clock_host() + PAUSE_DEADLINE;
+	int r = 0, answer;
+
+	for (size_t i = 0; i < devices->count; i++) {
+		struct device *d = &devices->list[i];
+
+		if (!d->started || d->paused)
+			continue;
+		for (struct device_bind *b = d->binds; b; b = b->next)
+			bind_tell(&b->bind);
+		if (!d->plugin.descriptor.pause)
+			continue;
+		d->paused = true;
+		d->pending = true; /* minivmm_paused() may come before pause returns */
+		answer = DEVICE_CALL(d, "pause", d->plugin.descriptor.pause(&d->public));
+		if (answer != MINIVMM_PENDING)
+			d->pending = false;
+		if (answer < 0)
+			device_failed(d, "pause", STATUS_IO);
+	}
+	devices->machine->loop.inner = true;
+	for (size_t i = 0; i < devices->count && !r; i++)
+		while (devices->list[i].pending && !r) {
+			r = loop_once(&devices->machine->loop, 10);
+			if (!r && devices->list[i].pending && clock_host() > deadline)
+				r = fail(
+				    STATUS_IO,
+				    "device %s has requests in flight and does not come to rest",
+				    devices->list[i].config->name);
+		}
+	devices->machine->loop.inner = false;
+	for (size_t i = 0; i < devices->count && !r; i++)
+		if (atomic_load(&devices->list[i].maps))
+			r = fail(STATUS_BUG,
+				 "device %s (plugin %s) keeps guest memory mapped over a pause: a "
+				 "mistake of the plugin's",
+				 devices->list[i].config->name,
+				 devices->list[i].plugin.descriptor.name);
+	return r;
+}
+
+int
+devices_resume(struct devices *devices)
+{
+	for (size_t i = 0; i < devices->count; i++) {
+		struct device *d = &devices->list[i];
+
+		if (!d->paused)
+			continue;
+		d->paused = false;
+		if (d->plugin.descriptor.resume &&
+		    DEVICE_CALL(d, "resume", d->plugin.descriptor.resume(&d->public)) < 0)
+			device_failed(d, "resume", STATUS_IO);
+	}
+	return 0;
+}
+
+void
+devices_flush(struct devices *devices)
+{
+	for (size_t i = 0; i < devices->count; i++)
+		for (uint32_t s = 0; s < devices->list[i].streams_ready; s++)
+			stream_flush(&devices->list[i].streams[s].stream);
+}
+
+int
+devices_stop(struct devices *devices, const volatile bool *interrupted)
+{
+	int r = 0;
+
+	/* Nobody types to the machine any more: Ctrl-C is to end the wait for a slow reader. */
+	stream_terminal_restore(&devices->streams);
+	/* What a device has put out comes before what it says at its end. */
+	devices_flush(devices);
+	for (size_t i = 0; i < devices->count; i++) {
+		struct device *d = &devices->list[i];
+
+		if (d->started && d->plugin.descriptor.stop &&
+		    DEVICE_CALL(d, "stop", d->plugin.descriptor.stop(&d->public)) < 0)
+			device_failed(d, "stop", STATUS_IO);
+		d->started = false;
+	}
+	for (size_t i = 0; i < devices->count; i++)
+		for (uint32_t s = 0; s < devices->list[i].streams_ready; s++) {
+			stream_close(&devices->list[i].streams[s].stream, interrupted);
+			if (devices->list[i].streams[s].stream.failed)
+				r = -STATUS_IO;
+		}
+	return r;
+}

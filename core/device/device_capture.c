@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What a snapshot needs of the host's files, which devices keep for it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "config/config.h"
+#include "device/device.h"
+
+static int
+service_option_set(struct minivmm_device *public, const char *option, const char *value)
+{
+	struct device *d = (struct device *)public;
+	const struct plugin_option *found = device_option(d, option);
+
+	if (!found || !(found->row.flags & MINIVMM_HOST)) {
+		device_say(d, "option %s: the plugin has none of that name with MINIVMM_HOST",
+			   option);
+		return -1;
+	}
+	/* The place is what the snapshot's own are loaded with. */
+	if (!config_option_set(d->config, option, value, d->config->plugin_place))
+		return 0;
+	device_say(d, "option %s: no memory", option);
+	return -1;
+}
+
+static int
+service_capture_file(struct minivmm_device *public, int fd)
+{
+	struct device *d = (struct device *)public;
+	struct devices *all = d->all;
+	int *fds = realloc(all->captured.fds, (all->captured.count + 1) * sizeof(*fds));
+
+	if (fds) {
+		all->captured.fds = fds;
+		fds[all->captured.count] = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+		if (fds[all->captured.count] >= 0) {
+			all->captured.count++;
+			return 0;
+		}
+	}
+	device_say(d, "descriptor %d can't be kept for the snapshot: %s", fd, strerror(errno));
+	return -1;
+}
+
+void
+capture_services_init(struct minivmm_services *services)
+{
+	services->option_set = service_option_set;
+	services->capture_file = service_capture_file;
+}
+
+int
+devices_capture(struct devices *devices)
+{
+	devices_capture_end(devices);
+	for (size_t i = 0; i < devices->count; i++) {
+		struct device *d = &devices->list[i];
+		char text[64];
+
+		if (!d->started || !d->plugin.descriptor.capture ||
+		    DEVICE_CALL(d, "capture", d->plugin.descriptor.capture(&d->public)) >= 0)
+			continue;
+		return fail(STATUS_IO, "device %s (plugin %s): %s: no snapshot is written",
+			    d->config->name, d->plugin.descriptor.name,
+			    device_failure(d, "capture", text, sizeof(text)));
+	}
+	return 0;
+}
+
+int
+devices_capture_sync(const struct devices *devices)
+{
+	for (size_t i = 0; i < devices->captured.count; i++)
+		if (fdatasync(devices->captured.fds[i]))
+			return fail(STATUS_IO,
+				    "a file that the snapshot needs can't be brought to the disk: "
+				    "%s: no snapshot is written",
+				    strerror(errno));
+	return 0;
+}
+
+void
+devices_capture_end(struct devices *devices)
+{
+	for (size_t i = 0; i < devices->captured.count; i++)
+		close(devices->captured.fds[i]);
+	free(devices->captured.fds);
+	devices->captured.fds = NULL;
+	devices->captured.count = 0;
+}

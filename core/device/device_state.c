@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A device's state as records: the plugin's own, by its fields or its save and load, and what the core keeps for it. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/fields.h"
+#include "base/log.h"
+#include "base/mutant.h"
+#include "device/device.h"
+#include "device/device_state.h"
+
+#define ITEMS_MAX 256u /* in a group that a plugin's load reads */
+
+/* Where a plugin's load is: a path of groups and lists, each with what has been asked for. */
+struct level {
+	struct record group, list;
+	bool in_list;
+	size_t position; /* in list */
+	uint64_t asked[ITEMS_MAX / 64];
+};
+
+struct minivmm_reader {
+	struct level levels[RECORD_DEPTH];
+	unsigned depth;
+	char *why;
+	size_t why_size;
+};
+
+static int
+put(struct minivmm_writer *writer, const char *name, uint32_t type, const void *values,
+    size_t count, bool array)
+{
+	struct record_writer *w = (struct record_writer *)writer;
+
+	if (type < MINIVMM_U8 || type > MINIVMM_BOOL) {
+		w->failed = true;
+		return -1;
+	}
+	record_put(w, name, (enum record_type)type, values, count, array);
+	return w->failed ? -1 : 0;
+}
+
+static int
+put_begin(struct minivmm_writer *writer, const char *name, bool list)
+{
+	struct record_writer *w = (struct record_writer *)writer;
+
+	record_begin(w, name, list ? RECORD_LIST : RECORD_GROUP);
+	return w->failed ? -1 : 0;
+}
+
+static int
+put_end(struct minivmm_writer *writer)
+{
+	record_end((struct record_writer *)writer);
+	return 0;
+}
+
+__attribute__((format(printf, 2, 3))) static int
+unfit(struct minivmm_reader *reader, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	if (!*reader->why)
+		vsnprintf(reader->why, reader->why_size, format, arguments);
+	va_end(arguments);
+	return -1;
+}
+
+/* Finds an item and notes that it was asked for. */
+static int
+ask(struct minivmm_reader *reader, const char *name, struct record *item)
+{
+	struct level *level = &reader->levels[reader->depth];
+	size_t position = 0;
+
+	for (size_t i = 0; record_next(&level->group, &position, item) && i < ITEMS_MAX; i++)
+		if (record_is(item, name)) {
+			level->asked[i / 64] |= 1ull << i % 64;
+			return 0;
+		}
+	return unfit(reader, "%s is missing", name);
+}
+
+/* What is in a group must have been asked for. */
+static int
+check_asked(struct minivmm_reader *reader)
+{
+	struct level *level = &reader->levels[reader->depth];
+	struct record item;
+	size_t position = 0;
+
+	if (level->in_list && !level->position)
+		return 0;
+	for (size_t i = 0; record_next(&level->group, &position, &item); i++)
+		if (i >= ITEMS_MAX || !(level->asked[i / 64] & 1ull << i % 64))
+			return unfit(reader, "%.*s is not known here", item.name_length, item.name);
+	return 0;
+}
+
+static int
+get(struct minivmm_reader *reader, const char *name, uint32_t type, void *values, size_t maximum,
+    size_t *count)
+{
+	struct record item;
+
+	if (ask(reader, name, &item))
+		return -1;
+	if (item.type != type || item.array != (count != NULL))
+		return unfit(reader, "%s has another type", name);
+	if (item.count > maximum)
+		return unfit(reader, "%s has %u elements, at most %zu fit", name, item.count,
+			     maximum);
+	memcpy(values, item.data, item.count * record_width((enum record_type)type));
+	if (count)
+		*count = item.count;
+	return 0;
+}
+
+static int
+get_begin(struct minivmm_reader *reader, const char *name, size_t *elements)
+{
+	struct level *level;
+	struct record item;
+
+	if (ask(reader, name, &item))
+		return -1;
+	if (item.type != RECORD_GROUP && item.type != RECORD_LIST)
+		return unfit(reader, "%s is neither a group nor a list", name);
+	if (reader->depth + 1 == RECORD_DEPTH)
+		return unfit(reader, "%s is nested too deep", name);
+	level = &reader->levels[++reader->depth];
+	*level = (struct level){ .group = item, .list = item, .in_list = item.type == RECORD_LIST };
+	if (elements)
+		*elements = level->in_list ? record_elements(&item) : 1;
+	return 0;
+}
+
+static int
+get_next(struct minivmm_reader *reader)
+{
+	struct level *level = &reader->levels[reader->depth];
+
+	if (!level->in_list)
+		return unfit(reader, "no list is being read");
+	if (check_asked(reader))
+		return -1;
+	memset(level->asked, 0, sizeof(level->asked));
+	if (!record_next(&level->list, &level->position, &level->group))
+		return unfit(reader, "the list has no more elements");
+	return 0;
+}
+
+static int
+get_end(struct minivmm_reader *reader)
+{
+	int r = check_asked(reader);
+
+	if (!reader->depth)
+		return unfit(reader, "no group is being read");
+	reader->depth--;
+	return r;
+}
+
+static int
+save_fields(struct minivmm_device *public, struct minivmm_writer *writer)
+{
+	struct device *d = (struct device *)public;
+	const struct minivmm_field *rows = d->plugin.descriptor.fields;
+	const struct minivmm_field *row;
+	uint64_t value;
+
+	if (!rows)
+		return 0;
+	/* A restore would refuse it, when it is too late. */
+	row = fields_unfit(rows, public->state, &value);
+	if (row) {
+		log_line(MINIVMM_ERROR, public->name,
+			 "field %s is 0x%llx, more than its plugin says that it can be: the plugin "
+			 "is at fault",
+			 row->name, (unsigned long long)value);
+		atomic_store(&d->said, true);
+		return -1;
+	}
+	fields_save(rows, public->state, (struct record_writer *)writer);
+	return 0;
+}
+
+/* A plugin with a load of its own may have more in the group than fields: only theirs are handed on. */
+static int
+load_fields(struct minivmm_device *public, struct minivmm_reader *reader, uint32_t version)
+{
+	struct device *d = (struct device *)public;
+	const struct minivmm_field *rows = d->plugin.descriptor.fields;
+	struct record_writer part = { 0 };
+	struct record item, group;
+	const char *trouble;
+	int r = -1;
+
+	for (const struct minivmm_field *row = rows; row && row->name; row++)
+		if (record_find(&reader->levels[reader->depth].group, row->name, &item) &&
+		    !ask(reader, row->name, &item))
+			record_put(&part, row->name, (enum record_type)item.type, item.data,
+				   item.count, item.array);
+	trouble = part.failed ? "no memory" : record_open(part.data, part.length, &group);
+	if (trouble)
+		unfit(reader, "%s", trouble);
+	else if (!rows)
+		r = 0;
+	else
+		r = fields_load(rows, public->state, &group, version, reader->why,
+				reader->why_size);
+	record_writer_free(&part);
+	return r;
+}
+
+void
+state_services_init(struct minivmm_services *services)
+{
+	services->save_fields = save_fields;
+	services->load_fields = load_fields;
+	services->put = put;
+	services->put_begin = put_begin;
+	services->put_end = put_end;
+	services->get = get;
+	services->get_begin = get_begin;
+	services->get_next = get_next;
+	services->get_end = get_end;
+}
+
+static void
+save_timers(struct device *d, struct record_writer *writer)
+{
+	record_begin(writer, "timers", RECORD_GROUP);
+	for (uint32_t i = 0; i < d->plugin.timer_count; i++) {
+		const struct loop_timer *t = &d->timers[i].timer;
+
+		record_begin(writer, d->plugin.descriptor.timers[i].name, RECORD_GROUP);
+		record_put_bool(writer, "armed", t->armed);
+		record_put_u64(writer, "deadline", t->armed ? t->deadline : 0);
+		record_put_u64(writer, "period", t->armed ? t->period : 0);
+		record_end(writer);
+	}
+	record_end(writer);
+}
+
+int
+device_save(struct device *d, struct record_writer *writer)
+{
+	const struct minivmm_plugin *descriptor = &d->plugin.descriptor;
+	char text[64];
+	int r;
+
+	record_put_text(writer, "name", d->config->name);
+	record_put_text(writer, "plugin", descriptor->name);
+	record_put_u32(writer, "version", descriptor->state_version);
+	record_begin(writer, "state", RECORD_GROUP);
+	r = DEVICE_CALL(d, "save",
+			(descriptor->save ? descriptor->save : save_fields)(
+			    &d->public, (struct minivmm_writer *)writer));
+	record_end(writer);
+	save_timers(d, writer);
+	record_begin(writer, "streams", RECORD_GROUP);
+	for (uint32_t i = 0; i < d->plugin.stream_count; i++) {
+		record_begin(writer, descriptor->streams[i].name, RECORD_GROUP);
+		stream_save(&d->streams[i].stream, writer);
+		record_end(writer);
+	}
+	record_end(writer);
+	record_put(writer, "random", RECORD_U64, d->random, 4, true);
+	return r < 0 ? fail(STATUS_IO, "device %s (plugin %s): %s: no snapshot is written",
+			    d->config->name, descriptor->name,
+			    device_failure(d, "save", text, sizeof(text)))
+		     : 0;
+}
+
+/* A group by name inside another; false: why says that it is missing. */
+static bool
+group_of(const struct record *group, const char *name, struct record *item, char *why,
+	 size_t why_size)
+{
+	if (record_find(group, name, item) && item->type == RECORD_GROUP)
+		return true;
+	snprintf(why, why_size, "%s is missing", name);
+	return false;
+}
+
+static int
+load_timers(struct device *d, const struct record *group, char *why, size_t why_size)
+{
+	struct record timers, timer, armed;
+	uint64_t deadline, period;
+
+	if (!group_of(group, "timers", &timers, why, why_size))
+		return -1;
+	for (uint32_t i = 0; i < d->plugin.timer_count; i++) {
+		const char *name = d->plugin.descriptor.timers[i].name;
+
+		if (!group_of(&timers, name, &timer, why, why_size))
+			return -1;
+		if (!record_find(&timer, "armed", &armed) || armed.type != RECORD_BOOL ||
+		    armed.array || !record_get_u64(&timer, "deadline", &deadline) ||
+		    !record_get_u64(&timer, "period", &period)) {
+			snprintf(why, why_size, "timer %s lacks armed, deadline or period", name);
+			return -1;
+		}
+		if (record_number(&armed, 0) && !mutant("timer", name))
+			loop_timer_set(&d->all->machine->loop, &d->timers[i].timer, deadline,
+				       period);
+		else
+			loop_timer_cancel(&d->all->machine->loop, &d->timers[i].timer);
+	}
+	return 0;
+}
+
+static int
+load_streams(struct device *d, const struct record *group, char *why, size_t why_size)
+{
+	struct record streams, stream;
+	struct config_option *input;
+
+	if (!group_of(group, "streams", &streams, why, why_size))
+		return -1;
+	for (uint32_t i = 0; i < d->plugin.stream_count; i++) {
+		const char *name = d->plugin.descriptor.streams[i].name;
+
+		if (!group_of(&streams, name, &stream, why, why_size))
+			return -1;
+		/* Input that is given anew replaces what was left of the old, at each reset too. */
+		input = d->plugin.descriptor.streams[i].input
+			    ? config_option_find(d->config, d->plugin.descriptor.streams[i].input)
+			    : NULL;
+		if (d->all->flags & DEVICES_DETACHED) {
+			stream_drop(&d->streams[i].stream);
+			continue;
+		}
+		if (input && !strcmp(input->place.file, CONFIG_SET))
+			stream_rewind(&d->streams[i].stream);
+		else if (!mutant("stream", name) &&
+			 stream_load(&d->streams[i].stream, &stream, why, why_size))
+			return -1;
+	}
+	return 0;
+}
+
+static int
+load_state(struct device *d, const struct record *group, char *why, size_t why_size)
+{
+	const struct minivmm_plugin *descriptor = &d->plugin.descriptor;
+	struct minivmm_reader reader = { .why = why, .why_size = why_size };
+	const char *callback = "load";
+	uint64_t version;
+	char text[64];
+	int r;
+
+	if (!group_of(group, "state", &reader.levels[0].group, why, why_size))
+		return -1;
+	if (!record_get_u64(group, "version", &version) || !version ||
+	    version > descriptor->state_version) {
+		snprintf(why, why_size,
+			 "its state has version %llu, plugin %s here knows up to %u: use the "
+			 "plugin that saved it",
+			 (unsigned long long)version, descriptor->name, descriptor->state_version);
+		return -1;
+	}
+	if (descriptor->load) {
+		r = DEVICE_CALL(d, "load",
+				descriptor->load(&d->public, &reader, (uint32_t)version));
+		if (r >= 0 && reader.depth)
+			r = unfit(&reader, "load has not left a group with minivmm_get_end()");
+		r = r < 0 ? -1 : check_asked(&reader);
+	} else if (descriptor->fields)
+		r = fields_load(descriptor->fields, d->public.state, &reader.levels[0].group,
+				(uint32_t)version, why, why_size);
+	else
+		r = check_asked(&reader);
+	if (r >= 0 && descriptor->loaded) {
+		callback = "loaded";
+		r = DEVICE_CALL(d, callback, descriptor->loaded(&d->public));
+	}
+	if (r < 0 && !*why)
+		snprintf(why, why_size, "%s", device_failure(d, callback, text, sizeof(text)));
+	return r < 0 ? -1 : 0;
+}
+
+static int
+load_all(struct device *d, const struct record *group, char *why, size_t why_size)
+{
+	struct record random;
+
+	/* Work of before a reset. */
+	for (uint32_t i = 0; i < d->plugin.post_count; i++)
+		loop_deferred_remove(&d->all->machine->loop, &d->posts[i].deferred);
+	if (load_state(d, group, why, why_size) || load_timers(d, group, why, why_size) ||
+	    load_streams(d, group, why, why_size))
+		return -1;
+	if (!record_find(group, "random", &random) || random.type != RECORD_U64 ||
+	    random.count != 4) {
+		snprintf(why, why_size, "random is missing");
+		return -1;
+	}
+	for (uint32_t i = 0; i < 4; i++)
+		d->random[i] = record_number(&random, i);
+	return 0;
+}
+
+int
+device_load(struct device *d, const struct record *group, char *why, size_t why_size)
+{
+	char text[384] = "", head[96];
+
+	if (!load_all(d, group, text, sizeof(text)))
+		return 0;
+	snprintf(head, sizeof(head), "device %s (plugin %s): ", d->config->name,
+		 d->plugin.descriptor.name);
+	snprintf(why, why_size, "%s%s", head, text);
+	return -1;
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Model-specific registers: which there are, and saving and loading them in one batch. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "base/log.h"
+#include "base/mutant.h"
+#include "kvm/kvm_fields.h"
+
+#define MSR_MTRR_DEF_TYPE 0x2ffu
+#define MSR_MC0 0x400u
+#define MSR_SYSENTER_ESP 0x175u
+#define MSRS_MAX 1024u
+
+/* MTRRs: not in KVM's list, yet they set and read back (Intel SDM vol. 4, table 2-2). */
+static const uint32_t mtrrs[] = { 0x200, 0x201, 0x202, 0x203, 0x204, 0x205, 0x206,
+				  0x207, 0x208, 0x209, 0x20a, 0x20b, 0x20c, 0x20d,
+				  0x20e, 0x20f, 0x250, 0x258, 0x259, 0x268, 0x269,
+				  0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f, MSR_MTRR_DEF_TYPE };
+
+/* AMD's errata that the guest's system knows how to work around (APM volume 2, appendix A): likewise. */
+static const uint32_t osvw[] = { 0xc0010140, 0xc0010141 };
+
+/*
+ * The time as Hyper-V tells it, and the CPU time of whoever asks (Hyper-V TLFS: TIME_REF_COUNT, TSC_FREQUENCY,
+ * APIC_FREQUENCY, VP_RUNTIME): the host's, not the guest's, who is not told of Hyper-V.
+ */
+static const uint32_t not_ours[] = { 0x40000020, 0x40000022, 0x40000023, 0x40000010 };
+
+static void
+leave_out(struct kvm_msr_list *list)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < list->nmsrs; i++) {
+		bool out = false;
+
+		for (size_t n = 0; n < sizeof(not_ours) / sizeof(*not_ours); n++)
+			out |= list->indices[i] == not_ours[n];
+		if (!out)
+			list->indices[kept++] = list->indices[i];
+	}
+	list->nmsrs = kept;
+}
+
+static void
+add(struct kvm_msr_list *list, uint32_t index)
+{
+	for (uint32_t i = 0; i < list->nmsrs; i++)
+		if (list->indices[i] == index)
+			return;
+	if (list->nmsrs < MSRS_MAX)
+		list->indices[list->nmsrs++] = index;
+}
+
+/* The deadline takes effect against the TSC, so it is set after it: last. */
+static void
+deadline_last(struct kvm_msr_list *list)
+{
+	for (uint32_t i = 0; i + 1 < list->nmsrs; i++)
+		if (list->indices[i] == MSR_TSC_DEADLINE) {
+			memmove(&list->indices[i], &list->indices[i + 1],
+				(list->nmsrs - i - 1) * sizeof(list->indices[0]));
+			list->indices[list->nmsrs - 1] = MSR_TSC_DEADLINE;
+			return;
+		}
+}
+
+int
+kvm_msrs_init(struct kvm *kvm)
+{
+	struct kvm_msr_list *list = calloc(1, sizeof(*list) + MSRS_MAX * sizeof(uint32_t));
+	int banks;
+
+	if (!list)
+		return fail(STATUS_HOST, "no memory for the list of MSRs");
+	kvm->msrs = list;
+	list->nmsrs = MSRS_MAX;
+	if (ioctl(kvm->fd, KVM_GET_MSR_INDEX_LIST, list))
+		return fail(STATUS_HOST, "KVM_GET_MSR_INDEX_LIST: %s", strerror(errno));
+	leave_out(list);
+	for (size_t i = 0; i < sizeof(mtrrs) / sizeof(*mtrrs); i++)
+		add(list, mtrrs[i]);
+	for (size_t i = 0; i < sizeof(osvw) / sizeof(*osvw); i++)
+		add(list, osvw[i]);
+	/* Machine check banks, four MSRs each: not in the list either. */
+	banks = ioctl(kvm->fd, KVM_CHECK_EXTENSION, KVM_CAP_MCE);
+	for (int i = 0; i < banks * 4; i++)
+		add(list, MSR_MC0 + (uint32_t)i);
+	deadline_last(list);
+	return 0;
+}
+
+/*
+ * On AMD, KVM reads 64 bits of SYSENTER_ESP and writes 32: more is nowhere of use there, since SYSENTER is for legacy mode
+ * only (AMD APM volume 2, 6.1.2).
+ */
+static uint64_t
+settable(const struct kvm *kvm, uint32_t index, uint64_t value)
+{
+	static const char *const amd[] = { "Auth", "Hygo" };
+	bool narrow = false;
+
+	for (uint32_t i = 0; i < kvm->cpuid->nent && index == MSR_SYSENTER_ESP; i++)
+		for (size_t n = 0; n < 2 && !kvm->cpuid->entries[i].function; n++)
+			narrow |= !memcmp(&kvm->cpuid->entries[i].ebx, amd[n], 4);
+	return narrow ? (uint32_t)value : value;
+}
+
+/* Reads index after index where a batch stops at the first that this vCPU does not have. */
+int
+kvm_msrs_save(struct kvm_vcpu *vcpu, struct record_writer *writer)
+{
+	const struct kvm_msr_list *list = vcpu->kvm->msrs;
+	struct kvm_msrs *msrs =
+	    calloc(1, sizeof(*msrs) + list->nmsrs * sizeof(struct kvm_msr_entry));
+	uint32_t *indices = calloc(list->nmsrs, sizeof(*indices));
+	uint64_t *values = calloc(list->nmsrs, sizeof(*values));
+	uint32_t next = 0, got = 0;
+	int r = -1;
+
+	while (msrs && indices && values && next < list->nmsrs) {
+		msrs->nmsrs = list->nmsrs - next;
+		for (uint32_t i = 0; i < msrs->nmsrs; i++)
+			msrs->entries[i].index = list->indices[next + i];
+		r = ioctl(vcpu->fd, KVM_GET_MSRS, msrs);
+		if (r < 0)
+			break;
+		for (int i = 0; i < r; i++) {
+			indices[got] = msrs->entries[i].index;
+			values[got++] =
+			    settable(vcpu->kvm, msrs->entries[i].index, msrs->entries[i].data);
+		}
+		next += (uint32_t)r + 1; /* the one after is refused: the guest has none */
+	}
+	if (r < 0)
+		r = fail(STATUS_HOST, "KVM_GET_MSRS: %s", strerror(errno));
+	else {
+		for (uint32_t i = 0; i < got && vcpu->kvm->stopped; i++) {
+			if (indices[i] == MSR_TSC)
+				values[i] = vcpu->stopped.tsc;
+			if (indices[i] == MSR_TSC_DEADLINE)
+				values[i] = vcpu->stopped.deadline;
+		}
+		record_put(writer, "index", RECORD_U32, indices, got, true);
+		record_put(writer, "value", RECORD_U64, values, got, true);
+		r = 0;
+	}
+	free(msrs);
+	free(indices);
+	free(values);
+	return r;
+}
+
+/* True when the MSR holds the value already: one that can't be written is no loss then. */
+static bool
+holds(struct kvm_vcpu *vcpu, const struct kvm_msr_entry *entry)
+{
+	union {
+		struct kvm_msrs msrs;
+		uint8_t room[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)];
+	} one = { .msrs.nmsrs = 1 };
+
+	one.msrs.entries[0].index = entry->index;
+	return ioctl(vcpu->fd, KVM_GET_MSRS, &one) == 1 && one.msrs.entries[0].data == entry->data;
+}
+
+uint64_t
+kvm_vcpu_wall_clock(const struct record *group)
+{
+	struct record msrs, index, value;
+
+	if (!record_find(group, "msrs", &msrs) || msrs.type != RECORD_GROUP ||
+	    !record_find(&msrs, "index", &index) || !record_find(&msrs, "value", &value) ||
+	    index.type != RECORD_U32 || value.type != RECORD_U64 || index.count != value.count)
+		return 0;
+	for (uint32_t i = 0; i < index.count; i++)
+		if (record_number(&index, i) == MSR_KVM_WALL_CLOCK)
+			return record_number(&value, i);
+	return 0;
+}
+
+/*
+ * A deadline of 0 is a timer that is off, or one that has fired; what it raised is in the LAPIC's
+ * IRR by the time of the snapshot, since a stop lets KVM deliver it (kvm_stop).
+ */
+int
+kvm_msrs_load(struct kvm_vcpu *vcpu, const struct record *group, char *why, size_t why_size)
+{
+	struct record index, value;
+	struct kvm_msrs *msrs;
+	int r = 0;
+
+	if (!record_find(group, "index", &index) || !record_find(group, "value", &value) ||
+	    index.type != RECORD_U32 || value.type != RECORD_U64 || index.count != value.count ||
+	    index.count > MSRS_MAX) {
+		snprintf(why, why_size, "msrs: not a list of indices and values");
+		return -1;
+	}
+	msrs = calloc(1, sizeof(*msrs) + index.count * sizeof(struct kvm_msr_entry));
+	if (!msrs) {
+		snprintf(why, why_size, "msrs: no memory");
+		return -1;
+	}
+	for (uint32_t i = 0; i < index.count; i++) {
+		if (record_number(&index, i) == MSR_TSC)
+			vcpu->stopped.tsc = record_number(&value, i);
+		if (record_number(&index, i) == MSR_TSC_DEADLINE)
+			vcpu->stopped.deadline = record_number(&value, i);
+	}
+	/* KVM_SET_MSRS stops at the first that it refuses: go on behind one that is as it should be. */
+	for (uint32_t done = 0; done < index.count && !r; done++) {
+		msrs->nmsrs = index.count - done;
+		for (uint32_t i = 0; i < msrs->nmsrs; i++)
+			msrs->entries[i] = (struct kvm_msr_entry){
+				.index = (uint32_t)record_number(&index, done + i),
+				.data = record_number(&value, done + i),
+			};
+		r = ioctl(vcpu->fd, KVM_SET_MSRS, msrs);
+		if (r < 0) {
+			snprintf(why, why_size, "msrs: KVM_SET_MSRS: %s", strerror(errno));
+			break;
+		}
+		done += (uint32_t)r;
+		if (done < index.count && !holds(vcpu, &msrs->entries[r])) {
+			snprintf(why, why_size, "msrs: this host refuses 0x%llx in MSR 0x%x",
+				 (unsigned long long)msrs->entries[r].data, msrs->entries[r].index);
+			r = -1;
+		} else
+			r = 0;
+	}
+	free(msrs);
+	return r;
+}

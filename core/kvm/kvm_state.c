@@ -1,0 +1,498 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The state of a vCPU and of the VM's chips as records. A row of a table is one pair of ioctls; the order of the rows
+ * is the order in which they are loaded. Each row's reason to stand where it stands is beside it.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "base/log.h"
+#include "base/mutant.h"
+#include "kvm/kvm.h"
+#include "kvm/kvm_fields.h"
+
+#define CPUID_MAX 256u /* entries */
+
+/* One kind of state: a KVM structure whose members have names, or functions of its own. */
+struct state {
+	const char *name;
+	unsigned long get, set; /* ioctls */
+	size_t size;
+	const struct minivmm_field *fields;
+	int (*save)(struct kvm_vcpu *vcpu, struct record_writer *writer);
+	int (*load)(struct kvm_vcpu *vcpu, const struct record *group, char *why, size_t why_size);
+	bool irqchip; /* only there with the in-kernel irqchip */
+	bool fixed;   /* once a vCPU has run */
+	uint32_t id;  /* of the chip, for KVM_GET_IRQCHIP */
+};
+
+union state_buffer { /* the largest structure that has fields */
+	struct kvm_regs regs;
+	struct kvm_sregs2 sregs;
+	struct kvm_debugregs debugregs;
+	struct kvm_mp_state mp_state;
+	struct kvm_vcpu_events events;
+	struct kvm_lapic_state lapic;
+	struct kvm_xcrs xcrs;
+	struct kvm_pit_state2 pit;
+	struct kvm_clock_data clock;
+	struct kvm_irqchip chip;
+};
+
+static int
+refused(char *why, size_t size, const char *name, const char *call)
+{
+	snprintf(why, size, "%s: %s refused it: %s", name, call, strerror(errno));
+	return -1;
+}
+
+/* What the vCPU shows its guest; malloced, NULL: said. */
+static struct kvm_cpuid2 *
+cpuid_get(struct kvm_vcpu *vcpu)
+{
+	struct kvm_cpuid2 *cpuid =
+	    calloc(1, sizeof(*cpuid) + CPUID_MAX * sizeof(cpuid->entries[0]));
+
+	if (!cpuid) {
+		fail(STATUS_HOST, "no memory for CPUID");
+		return NULL;
+	}
+	cpuid->nent = CPUID_MAX;
+	if (ioctl(vcpu->fd, KVM_GET_CPUID2, cpuid)) {
+		fail(STATUS_HOST, "KVM_GET_CPUID2: %s", strerror(errno));
+		free(cpuid);
+		return NULL;
+	}
+	return cpuid;
+}
+
+static int
+cpuid_save(struct kvm_vcpu *vcpu, struct record_writer *writer)
+{
+	struct kvm_cpuid2 *cpuid = cpuid_get(vcpu);
+
+	if (!cpuid)
+		return -STATUS_HOST;
+	record_put(writer, "entries", RECORD_U32, cpuid->entries,
+		   cpuid->nent * sizeof(cpuid->entries[0]) / 4, true);
+	free(cpuid);
+	return 0;
+}
+
+static struct kvm_cpuid2 *
+cpuid_of(const struct record *group)
+{
+	const size_t words = sizeof(struct kvm_cpuid_entry2) / 4;
+	struct kvm_cpuid2 *cpuid;
+	struct record item;
+
+	if (!record_find(group, "entries", &item) || item.type != RECORD_U32 || !item.array ||
+	    item.count % words || item.count / words > CPUID_MAX)
+		return NULL;
+	cpuid = calloc(1, sizeof(*cpuid) + item.count * 4ul);
+	if (!cpuid)
+		return NULL;
+	cpuid->nent = (uint32_t)(item.count / words);
+	memcpy(cpuid->entries, item.data, item.count * 4ul);
+	return cpuid;
+}
+
+static int
+cpuid_load(struct kvm_vcpu *vcpu, const struct record *group, char *why, size_t why_size)
+{
+	struct kvm_cpuid2 *cpuid = cpuid_of(group);
+	int r = 0;
+
+	if (!cpuid) {
+		snprintf(why, why_size, "cpuid: not a list of entries");
+		return -1;
+	}
+	if (ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid))
+		r = refused(why, why_size, "cpuid", "KVM_SET_CPUID2");
+	free(cpuid);
+	return r;
+}
+
+static int
+tsc_khz_save(struct kvm_vcpu *vcpu, struct record_writer *writer)
+{
+	int khz = ioctl(vcpu->fd, KVM_GET_TSC_KHZ, 0);
+
+	record_put_u64(writer, "khz", vcpu->khz ? vcpu->khz : khz > 0 ? (uint64_t)khz : 0);
+	return 0;
+}
+
+/*
+ * Scaling the TSC is slow and not everywhere to be had: only when the hosts differ by more than 250 ppm. Where they differ
+ * by less, the next host is compared with the first again, so that many of them don't add up.
+ */
+static int
+tsc_khz_load(struct kvm_vcpu *vcpu, const struct record *group, char *why, size_t why_size)
+{
+	uint64_t khz;
+	int mine = ioctl(vcpu->fd, KVM_GET_TSC_KHZ, 0);
+
+	if (!record_get_u64(group, "khz", &khz) || khz > INT32_MAX) {
+		snprintf(why, why_size, "tsc_khz: no frequency");
+		return -1;
+	}
+	vcpu->khz = khz;
+	if (!khz || mine <= 0 || llabs((long long)khz - mine) * 4000 <= mine)
+		return 0;
+	if (ioctl(vcpu->fd, KVM_SET_TSC_KHZ, (unsigned long)khz)) {
+		snprintf(
+		    why, why_size,
+		    "tsc_khz: the guest's TSC runs at %llu kHz, this host's at %d and can't be "
+		    "scaled: %s",
+		    (unsigned long long)khz, mine, strerror(errno));
+		return -1;
+	}
+	return 0;
+}
+
+static int
+cr8_save(struct kvm_vcpu *vcpu, struct record_writer *writer)
+{
+	record_put_u64(writer, "cr8", vcpu->run->cr8);
+	return 0;
+}
+
+static int
+cr8_load(struct kvm_vcpu *vcpu, const struct record *group, char *why, size_t why_size)
+{
+	uint64_t cr8;
+
+	if (!record_get_u64(group, "cr8", &cr8) || cr8 > 15) {
+		snprintf(why, why_size, "cr8: not from 0 to 15");
+		return -1;
+	}
+	vcpu->run->cr8 = cr8;
+	return 0;
+}
+
+static int
+xsave_save(struct kvm_vcpu *vcpu, struct record_writer *writer)
+{
+	size_t size = vcpu->kvm->xsave_size;
+	void *area = calloc(1, size);
+	int r = 0;
+
+	if (!area)
+		return fail(STATUS_HOST, "no memory to save XSAVE");
+	if (ioctl(vcpu->fd, size > sizeof(struct kvm_xsave) ? KVM_GET_XSAVE2 : KVM_GET_XSAVE, area))
+		r = fail(STATUS_HOST, "KVM_GET_XSAVE2: %s", strerror(errno));
+	else
+		record_put_bytes(writer, "area", area, size);
+	free(area);
+	return r;
+}
+
+static int
+xsave_load(struct kvm_vcpu *vcpu, const struct record *group, char *why, size_t why_size)
+{
+	size_t size = vcpu->kvm->xsave_size, length;
+	const uint8_t *bytes;
+	void *area;
+	int r = 0;
+
+	if (!record_get_bytes(group, "area", &bytes, &length) ||
+	    length < sizeof(struct kvm_xsave)) {
+		snprintf(why, why_size, "xsave: no area");
+		return -1;
+	}
+	for (size_t i = size; i < length; i++)
+		if (bytes[i]) {
+			snprintf(why, why_size,
+				 "xsave: the guest's area has %zu bytes, this host's %zu", length,
+				 size);
+			return -1;
+		}
+	area = calloc(1, size);
+	if (!area) {
+		snprintf(why, why_size, "xsave: no memory");
+		return -1;
+	}
+	memcpy(area, bytes, length < size ? length : size);
+	if (ioctl(vcpu->fd, KVM_SET_XSAVE, area))
+		r = refused(why, why_size, "xsave", "KVM_SET_XSAVE");
+	free(area);
+	return r;
+}
+
+/*
+ * All of a vCPU, in the order of loading. Saving goes the same way, which suits it too: MP_STATE before the registers,
+ * since reading it may accept an INIT or SIPI; events last, since the reads before may raise one.
+ */
+static const struct state vcpu_states[] = {
+	{ .name = "cpuid",
+	  .save = cpuid_save,
+	  .load = cpuid_load,
+	  .fixed = true }, /* decides what the rest may be */
+	{ .name = "tsc_khz",
+	  .save = tsc_khz_save,
+	  .load = tsc_khz_load,
+	  .fixed = true }, /* before the TSC's value */
+	{ .name = "mp_state",
+	  .get = KVM_GET_MP_STATE,
+	  .set = KVM_SET_MP_STATE,
+	  .size = sizeof(struct kvm_mp_state),
+	  .fields = kvm_mp_state_fields,
+	  .irqchip = true },
+	{ .name = "regs", /* before events: it clears pending exceptions */
+	  .get = KVM_GET_REGS,
+	  .set = KVM_SET_REGS,
+	  .size = sizeof(struct kvm_regs),
+	  .fields = kvm_regs_fields },
+	{ .name = "sregs", /* before lapic: it has the APIC base */
+	  .get = KVM_GET_SREGS2,
+	  .set = KVM_SET_SREGS2,
+	  .size = sizeof(struct kvm_sregs2),
+	  .fields = kvm_sregs2_fields },
+	{ .name = "cr8",
+	  .save = cr8_save,
+	  .load = cr8_load }, /* taken from kvm_run at each entry */
+	{ .name = "xsave", .save = xsave_save, .load = xsave_load },
+	{ .name = "xcrs",
+	  .get = KVM_GET_XCRS,
+	  .set = KVM_SET_XCRS,
+	  .size = sizeof(struct kvm_xcrs),
+	  .fields = kvm_xcrs_fields },
+	{ .name = "debugregs",
+	  .get = KVM_GET_DEBUGREGS,
+	  .set = KVM_SET_DEBUGREGS,
+	  .size = sizeof(struct kvm_debugregs),
+	  .fields = kvm_debugregs_fields },
+	{ .name = "lapic", /* before msrs: the TSC deadline needs a configured LAPIC */
+	  .get = KVM_GET_LAPIC,
+	  .set = KVM_SET_LAPIC,
+	  .size = sizeof(struct kvm_lapic_state),
+	  .fields = kvm_lapic_fields,
+	  .irqchip = true },
+	{ .name = "msrs", .save = kvm_msrs_save, .load = kvm_msrs_load },
+	{ .name = "events", /* last */
+	  .get = KVM_GET_VCPU_EVENTS,
+	  .set = KVM_SET_VCPU_EVENTS,
+	  .size = sizeof(struct kvm_vcpu_events),
+	  .fields = kvm_events_fields },
+	{ 0 },
+};
+
+/* The VM's chips, in the order of loading. */
+static const struct state vm_states[] = {
+	{ .name = "pit",
+	  .get = KVM_GET_PIT2,
+	  .set = KVM_SET_PIT2,
+	  .size = sizeof(struct kvm_pit_state2),
+	  .fields = kvm_pit_fields,
+	  .irqchip = true },
+	{ .name = "clock",
+	  .get = KVM_GET_CLOCK,
+	  .set = KVM_SET_CLOCK,
+	  .size = sizeof(struct kvm_clock_data),
+	  .fields = kvm_clock_fields },
+	/*
+	 * The slave first: a line that is up has made a fresh slave, which masks nothing, ask the master
+	 * for an interrupt. Its own state ends that, and the master's takes the request back.
+	 */
+	{ .name = "pic_slave",
+	  .get = KVM_GET_IRQCHIP,
+	  .set = KVM_SET_IRQCHIP,
+	  .size = sizeof(struct kvm_irqchip),
+	  .fields = kvm_pic_fields,
+	  .irqchip = true,
+	  .id = KVM_IRQCHIP_PIC_SLAVE },
+	{ .name = "pic_master",
+	  .get = KVM_GET_IRQCHIP,
+	  .set = KVM_SET_IRQCHIP,
+	  .size = sizeof(struct kvm_irqchip),
+	  .fields = kvm_pic_fields,
+	  .irqchip = true,
+	  .id = KVM_IRQCHIP_PIC_MASTER },
+	{ .name = "ioapic",
+	  .get = KVM_GET_IRQCHIP,
+	  .set = KVM_SET_IRQCHIP,
+	  .size = sizeof(struct kvm_irqchip),
+	  .fields = kvm_ioapic_fields,
+	  .irqchip = true,
+	  .id = KVM_IRQCHIP_IOAPIC },
+	{ 0 },
+};
+
+static int
+state_save(const struct state *state, struct kvm *kvm, struct kvm_vcpu *vcpu,
+	   struct record_writer *writer)
+{
+	int fd = vcpu ? vcpu->fd : kvm->vm;
+	union state_buffer buffer = { 0 };
+	int r = 0;
+
+	record_begin(writer, state->name, RECORD_GROUP);
+	if (state->fields) {
+		if (state->get == KVM_GET_IRQCHIP)
+			buffer.chip.chip_id = state->id;
+		if (!kvm_time_get(state->get, kvm, vcpu, &buffer) && ioctl(fd, state->get, &buffer))
+			r = fail(STATUS_HOST, "cannot save the state of %s: %s", state->name,
+				 strerror(errno));
+		fields_save(state->fields, &buffer, writer);
+	} else
+		r = state->save(vcpu, writer);
+	record_end(writer);
+	return r;
+}
+
+static int
+state_load(const struct state *state, struct kvm *kvm, struct kvm_vcpu *vcpu,
+	   const struct record *parent, char *why, size_t why_size)
+{
+	int fd = vcpu ? vcpu->fd : kvm->vm;
+	union state_buffer buffer = { 0 };
+	char reason[192];
+	struct record group;
+
+	if (mutant("ioctl", state->name))
+		return 0;
+	if (!record_find(parent, state->name, &group) || group.type != RECORD_GROUP) {
+		snprintf(why, why_size, "%s is missing", state->name);
+		return -1;
+	}
+	if (!state->fields)
+		return state->load(vcpu, &group, why, why_size);
+	if (fields_load(state->fields, &buffer, &group, 1, reason, sizeof(reason))) {
+		snprintf(why, why_size, "%s: %s", state->name, reason);
+		return -1;
+	}
+	if (state->set == KVM_SET_IRQCHIP)
+		buffer.chip.chip_id = state->id;
+	else if (state->set == KVM_SET_VCPU_EVENTS)
+		/* What is not marked valid would be left as it is: a pending NMI could not be cleared. */
+		buffer.events.flags |= KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW;
+	else if (state->set == KVM_SET_CLOCK)
+		buffer.clock.flags = 0; /* go on from the value, whatever the wall clock says */
+	kvm_time_set(state->set, kvm, vcpu, &buffer);
+	if (ioctl(fd, state->set, &buffer)) {
+		snprintf(reason, sizeof(reason), "ioctl 0x%lx", state->set);
+		return refused(why, why_size, state->name, reason);
+	}
+	return 0;
+}
+
+int
+kvm_vcpu_save(struct kvm_vcpu *vcpu, struct record_writer *writer)
+{
+	int r = 0;
+
+	for (const struct state *s = vcpu_states; s->name && !r; s++)
+		if (!s->irqchip || vcpu->kvm->irqchip)
+			r = state_save(s, vcpu->kvm, vcpu, writer);
+	return r;
+}
+
+int
+kvm_vcpu_load(struct kvm_vcpu *vcpu, const struct record *group, char *why, size_t why_size)
+{
+	vcpu->kvm->stopped = true; /* kvm_go starts its time */
+	for (const struct state *s = vcpu_states; s->name; s++)
+		if ((!s->irqchip || vcpu->kvm->irqchip) && !(s->fixed && vcpu->kvm->ran) &&
+		    state_load(s, vcpu->kvm, vcpu, group, why, why_size))
+			return -1;
+	return 0;
+}
+
+int
+kvm_vm_save(struct kvm *kvm, struct record_writer *writer)
+{
+	int r = 0;
+
+	for (const struct state *s = vm_states; s->name && !r; s++)
+		if (!s->irqchip || kvm->irqchip)
+			r = state_save(s, kvm, NULL, writer);
+	return r;
+}
+
+int
+kvm_vm_load(struct kvm *kvm, const struct record *group, char *why, size_t why_size)
+{
+	for (const struct state *s = vm_states; s->name; s++)
+		if ((!s->irqchip || kvm->irqchip) && state_load(s, kvm, NULL, group, why, why_size))
+			return -1;
+	return 0;
+}
+
+/* Feature words of CPUID that a guest may rely on: what it saw there must be there still. */
+#define WORD(name) offsetof(struct kvm_cpuid_entry2, name)
+static const struct {
+	uint32_t function, index, offset;
+	uint32_t own; /* bits that follow the guest's CR4 */
+	const char *name;
+} features[] = {
+	{ 1, 0, WORD(ecx), 1u << 27 /* OSXSAVE */, "1.ecx" },
+	{ 1, 0, WORD(edx), 0, "1.edx" },
+	{ 6, 0, WORD(eax), 0, "6.eax" },
+	{ 7, 0, WORD(ebx), 0, "7.ebx" },
+	{ 7, 0, WORD(ecx), 1u << 4 /* OSPKE */, "7.ecx" },
+	{ 7, 0, WORD(edx), 0, "7.edx" },
+	{ 7, 1, WORD(eax), 0, "7.1.eax" },
+	{ 7, 1, WORD(ebx), 0, "7.1.ebx" },
+	{ 7, 1, WORD(ecx), 0, "7.1.ecx" },
+	{ 7, 1, WORD(edx), 0, "7.1.edx" },
+	{ 7, 2, WORD(edx), 0, "7.2.edx" },
+	{ 0xd, 0, WORD(eax), 0, "d.eax" },
+	{ 0xd, 1, WORD(eax), 0, "d.1.eax" },
+	{ 0x14, 0, WORD(ebx), 0, "14.ebx" },
+	{ 0x14, 0, WORD(ecx), 0, "14.ecx" },
+	{ 0x40000001, 0, WORD(eax), 0, "40000001.eax" },
+	{ 0x80000001, 0, WORD(ecx), 0, "80000001.ecx" },
+	{ 0x80000001, 0, WORD(edx), 0, "80000001.edx" },
+	{ 0x80000007, 0, WORD(edx), 0, "80000007.edx" },
+	{ 0x80000008, 0, WORD(ebx), 0, "80000008.ebx" },
+	{ 0x80000021, 0, WORD(eax), 0, "80000021.eax" },
+};
+
+static uint32_t
+feature_word(const struct kvm_cpuid2 *cpuid, uint32_t function, uint32_t index, uint32_t offset)
+{
+	for (uint32_t i = 0; i < cpuid->nent; i++)
+		if (cpuid->entries[i].function == function && cpuid->entries[i].index == index)
+			return *(const uint32_t *)((const char *)&cpuid->entries[i] + offset);
+	return 0;
+}
+
+int
+kvm_check(struct kvm *kvm, const struct record *vcpu, char *why, size_t why_size)
+{
+	struct kvm_cpuid2 *cpuid, *shown = NULL;
+	struct record group;
+	int r = 0;
+
+	if (!record_find(vcpu, "cpuid", &group) || !(cpuid = cpuid_of(&group))) {
+		snprintf(why, why_size, "cpuid: not a list of entries");
+		return -1;
+	}
+	/* A host may show a guest more than it says it supports (where CPUID is not intercepted). */
+	if (kvm_vcpu_cpuid(kvm->vcpus[0]) || !(shown = cpuid_get(kvm->vcpus[0]))) {
+		snprintf(why, why_size, "cpuid: this host's can't be read");
+		r = -1;
+	}
+	for (size_t i = 0; i < sizeof(features) / sizeof(*features) && !r; i++) {
+		uint32_t guest = feature_word(cpuid, features[i].function, features[i].index,
+					      features[i].offset);
+		uint32_t host = feature_word(kvm->cpuid, features[i].function, features[i].index,
+					     features[i].offset) |
+				feature_word(shown, features[i].function, features[i].index,
+					     features[i].offset);
+
+		if (guest & ~host & ~features[i].own) {
+			snprintf(why, why_size,
+				 "cpuid: the guest uses CPU features that this host lacks: %s has "
+				 "0x%08x, here is 0x%08x",
+				 features[i].name, guest, host);
+			r = -1;
+		}
+	}
+	free(shown);
+	free(cpuid);
+	return r;
+}

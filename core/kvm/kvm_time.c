@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Time in the kernel: what runs on while no vCPU runs, and so must be taken when the machine stops and put back when
+ * it goes on.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "kvm/kvm.h"
+#include "kvm/kvm_fields.h"
+
+#define LAPIC_ISR 0x100 /* to 0x270: ISR, TMR, IRR; Intel SDM vol. 3, table 11-1 */
+#define LAPIC_IRR_END 0x280
+#define LAPIC_LVTT 0x320
+#define LAPIC_TMICT 0x380
+#define LAPIC_TMCCT 0x390
+#define PIT_MODE_OFF 5 /* a mode in which KVM arms no timer for channel 0 */
+#define PIT_HZ 1193182u
+#define PIT_LATE 1000000 /* ns, within which KVM has raised the line of an expired channel */
+#define TRIES 100
+
+static int
+msr(struct kvm_vcpu *vcpu, unsigned long call, uint32_t index, uint64_t *value)
+{
+	union {
+		struct kvm_msrs msrs;
+		uint8_t room[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)];
+	} one = { .msrs.nmsrs = 1 };
+
+	one.msrs.entries[0].index = index;
+	one.msrs.entries[0].data = *value;
+	if (ioctl(vcpu->fd, call, &one) != 1)
+		return -1;
+	*value = one.msrs.entries[0].data;
+	return 0;
+}
+
+size_t
+kvm_vcpu_own_areas(struct kvm_vcpu *vcpu, struct kvm_area areas[KVM_OWN_AREAS])
+{
+	/* Documentation/virt/kvm/x86/msr.rst: bit 0 is "on", the address follows; sizes of pvclock and steal time. */
+	static const struct {
+		uint32_t msr, size;
+	} clocks[KVM_OWN_AREAS] = { { 0x4b564d01, 32 }, { 0x12, 32 }, { 0x4b564d03, 64 } };
+	size_t count = 0;
+
+	for (size_t i = 0; i < KVM_OWN_AREAS; i++) {
+		uint64_t value = 0;
+
+		if (!msr(vcpu, KVM_GET_MSRS, clocks[i].msr, &value) && value & 1)
+			areas[count++] = (struct kvm_area){ value & ~(uint64_t)(i < 2 ? 3 : 63),
+							    clocks[i].size };
+	}
+	return count;
+}
+
+/* The guest's TSC is the host's, scaled, plus this; -1 on a kernel before 5.16. */
+static int
+tsc_offset(struct kvm_vcpu *vcpu, unsigned long call, uint64_t *offset)
+{
+	struct kvm_device_attr attr = {
+		.group = KVM_VCPU_TSC_CTRL,
+		.attr = KVM_VCPU_TSC_OFFSET,
+		.addr = (uintptr_t)offset,
+	};
+
+	return ioctl(vcpu->fd, call, &attr);
+}
+
+/*
+ * Sets the guest's TSC. By its offset: KVM takes a plain write that is within a second of what it expects for an
+ * attempt to synchronise, and leaves the TSC as it is.
+ */
+static void
+tsc_set(struct kvm_vcpu *vcpu, uint64_t wanted)
+{
+	uint64_t now = 0, offset;
+
+	if (!msr(vcpu, KVM_GET_MSRS, MSR_TSC, &now) &&
+	    !tsc_offset(vcpu, KVM_GET_DEVICE_ATTR, &offset)) {
+		offset += wanted - now;
+		if (!tsc_offset(vcpu, KVM_SET_DEVICE_ATTR, &offset))
+			return;
+	}
+	msr(vcpu, KVM_SET_MSRS, MSR_TSC, &wanted);
+}
+
+/*
+ * Enters KVM_RUN with a signal pending: no instruction runs, but what a timer has fired moves from where no ioctl
+ * sees it into the LAPIC. The calling thread has the signal blocked.
+ */
+static int
+deliver_pending(struct kvm_vcpu *vcpu)
+{
+	union {
+		struct kvm_signal_mask mask;
+		uint8_t room[sizeof(struct kvm_signal_mask) + 8];
+	} none = { .mask.len = 8 };
+	const struct timespec now = { 0 };
+	sigset_t kick;
+	int r;
+
+	if (ioctl(vcpu->fd, KVM_SET_SIGNAL_MASK, &none))
+		return fail(STATUS_HOST, "KVM_SET_SIGNAL_MASK: %s", strerror(errno));
+	sigemptyset(&kick);
+	sigaddset(&kick, KVM_SIGNAL);
+	pthread_kill(pthread_self(), KVM_SIGNAL);
+	r = kvm_vcpu_run(vcpu);
+	sigtimedwait(&kick, NULL, &now);
+	ioctl(vcpu->fd, KVM_SET_SIGNAL_MASK, NULL);
+	if (r != -EINTR && r != -EAGAIN)
+		return fail(STATUS_BUG, "vCPU %u ran while it was to stop: exit %u, %s", vcpu->id,
+			    vcpu->run->exit_reason, strerror(-r));
+	return 0;
+}
+
+static uint32_t
+lapic_register(const struct kvm_lapic_state *lapic, uint32_t at)
+{
+	uint32_t value;
+
+	memcpy(&value, lapic->regs + at, sizeof(value));
+	return value;
+}
+
+/*
+ * Whether its timer runs. One that is to fire once and has counted to zero has fired, or is just about to, which KVM
+ * does by itself; if the LAPIC were set anew, KVM would fire it in any case.
+ */
+static bool
+lapic_counts(const struct kvm_vcpu *vcpu)
+{
+	const struct kvm_lapic_state *lapic = &vcpu->stopped.lapic;
+
+	switch (lapic_register(lapic, LAPIC_LVTT) >> 17 & 3) {
+	case 0:
+		return lapic_register(lapic, LAPIC_TMICT) && lapic_register(lapic, LAPIC_TMCCT);
+	case 1:
+		return lapic_register(lapic, LAPIC_TMICT);
+	default:
+		return vcpu->stopped.deadline;
+	}
+}
+
+/* A timer that fires between two looks at the LAPIC would be lost: look until nothing has come in between. */
+static int
+lapic_take(struct kvm_vcpu *vcpu)
+{
+	struct kvm_lapic_state after;
+
+	for (int i = 0; i < TRIES; i++) {
+		if (deliver_pending(vcpu) < 0)
+			return -STATUS_BUG;
+		vcpu->stopped.deadline = 0;
+		if (ioctl(vcpu->fd, KVM_GET_LAPIC, &vcpu->stopped.lapic))
+			break;
+		msr(vcpu, KVM_GET_MSRS, MSR_TSC_DEADLINE, &vcpu->stopped.deadline);
+		if (deliver_pending(vcpu) < 0)
+			return -STATUS_BUG;
+		if (ioctl(vcpu->fd, KVM_GET_LAPIC, &after))
+			break;
+		if (!memcmp(vcpu->stopped.lapic.regs + LAPIC_ISR, after.regs + LAPIC_ISR,
+			    LAPIC_IRR_END - LAPIC_ISR)) {
+			vcpu->stopped.put_back = lapic_counts(vcpu);
+			return 0;
+		}
+	}
+	return fail(STATUS_HOST, "KVM_GET_LAPIC: vCPU %u does not come to rest: %s", vcpu->id,
+		    strerror(errno));
+}
+
+/* Channel 0 was to fire once, and has. */
+static bool
+pit_spent(const struct kvm_pit_state2 *pit)
+{
+	const struct kvm_pit_channel_state *c = &pit->channels[0];
+	struct timespec now;
+	int64_t passed;
+
+	clock_gettime(CLOCK_MONOTONIC, &now); /* KVM's own here */
+	passed = now.tv_sec * 1000000000ll + now.tv_nsec - c->count_load_time;
+	return (c->mode == 0 || c->mode == 1 || c->mode == 4) &&
+	       passed > (int64_t)(c->count * 1000000000ull / PIT_HZ) + PIT_LATE;
+}
+
+static int
+pit_take(struct kvm *kvm)
+{
+	struct kvm_pit_state2 off;
+
+	if (ioctl(kvm->vm, KVM_GET_PIT2, &kvm->pit))
+		return fail(STATUS_HOST, "KVM_GET_PIT2: %s", strerror(errno));
+	kvm->pit_put_back = !pit_spent(&kvm->pit); /* which would fire once more */
+	if (!kvm->pit_put_back)
+		return 0;
+	off = kvm->pit;
+	off.channels[0].mode = PIT_MODE_OFF;
+	if (ioctl(kvm->vm, KVM_SET_PIT2, &off))
+		return fail(STATUS_HOST, "KVM_SET_PIT2: %s", strerror(errno));
+	return 0;
+}
+
+/*
+ * One after the other, TSCs would be read at different times, and move apart with each stop: only the first is read, and
+ * the others are as far from it as their offsets are.
+ */
+static void
+tscs_take(struct kvm *kvm)
+{
+	uint64_t first = 0, offset;
+	bool offsets =
+	    kvm->vcpu_count > 1 && !tsc_offset(kvm->vcpus[0], KVM_GET_DEVICE_ATTR, &first);
+
+	for (uint32_t i = 0; i < kvm->vcpu_count; i++) {
+		struct kvm_vcpu *vcpu = kvm->vcpus[i];
+
+		if (i && offsets && !tsc_offset(vcpu, KVM_GET_DEVICE_ATTR, &offset))
+			vcpu->stopped.tsc = kvm->vcpus[0]->stopped.tsc + (offset - first);
+		else {
+			vcpu->stopped.tsc = 0;
+			msr(vcpu, KVM_GET_MSRS, MSR_TSC, &vcpu->stopped.tsc);
+		}
+	}
+}
+
+/* And so they are set. */
+static void
+tscs_set(struct kvm *kvm)
+{
+	uint64_t first = 0;
+	bool offsets;
+
+	tsc_set(kvm->vcpus[0], kvm->vcpus[0]->stopped.tsc);
+	offsets = kvm->vcpu_count > 1 && !tsc_offset(kvm->vcpus[0], KVM_GET_DEVICE_ATTR, &first);
+	for (uint32_t i = 1; i < kvm->vcpu_count; i++) {
+		struct kvm_vcpu *vcpu = kvm->vcpus[i];
+		uint64_t offset = first + (vcpu->stopped.tsc - kvm->vcpus[0]->stopped.tsc);
+
+		if (!offsets || tsc_offset(vcpu, KVM_SET_DEVICE_ATTR, &offset))
+			tsc_set(vcpu, vcpu->stopped.tsc);
+	}
+}
+
+static int
+clocks_take(struct kvm *kvm)
+{
+	struct kvm_clock_data clock = { 0 };
+
+	if (ioctl(kvm->vm, KVM_GET_CLOCK, &clock))
+		return fail(STATUS_HOST, "KVM_GET_CLOCK: %s", strerror(errno));
+	kvm->clock = clock.clock;
+	if (kvm->vcpu_count)
+		tscs_take(kvm);
+	return 0;
+}
+
+int
+kvm_stop(struct kvm *kvm)
+{
+	int r;
+
+	if (kvm->stopped)
+		return 0;
+	r = clocks_take(kvm);
+	if (!r && kvm->irqchip)
+		r = pit_take(kvm);
+	kvm->stopped = true;
+	return r;
+}
+
+int
+kvm_vcpu_stop(struct kvm_vcpu *vcpu)
+{
+	return vcpu->kvm->irqchip ? lapic_take(vcpu) : 0;
+}
+
+int
+kvm_go(struct kvm *kvm)
+{
+	struct kvm_clock_data clock = { .clock = kvm->clock };
+
+	if (!kvm->stopped)
+		return 0;
+	kvm->stopped = false;
+	if (ioctl(kvm->vm, KVM_SET_CLOCK, &clock))
+		return fail(STATUS_HOST, "KVM_SET_CLOCK: %s", strerror(errno));
+	if (kvm->irqchip && kvm->pit_put_back && ioctl(kvm->vm, KVM_SET_PIT2, &kvm->pit))
+		return fail(STATUS_HOST, "KVM_SET_PIT2: %s", strerror(errno));
+	if (kvm->vcpu_count)
+		tscs_set(kvm);
+	for (uint32_t i = 0; i < kvm->vcpu_count; i++) {
+		struct kvm_vcpu *vcpu = kvm->vcpus[i];
+
+		if (kvm->irqchip && vcpu->stopped.put_back) {
+			if (ioctl(vcpu->fd, KVM_SET_LAPIC, &vcpu->stopped.lapic))
+				return fail(STATUS_HOST, "KVM_SET_LAPIC: vCPU %u: %s", vcpu->id,
+					    strerror(errno));
+			if (vcpu->stopped.deadline)
+				msr(vcpu, KVM_SET_MSRS, MSR_TSC_DEADLINE, &vcpu->stopped.deadline);
+		}
+		/* Tells a guest with kvm-clock that it stood still; EINVAL: it has none. */
+		ioctl(vcpu->fd, KVM_KVMCLOCK_CTRL, 0);
+	}
+	return 0;
+}
+
+void
+kvm_catch_up(struct kvm *kvm, uint64_t time)
+{
+	kvm->clock += time;
+	for (uint32_t i = 0; i < kvm->vcpu_count; i++) {
+		int khz = ioctl(kvm->vcpus[i]->fd, KVM_GET_TSC_KHZ, 0);
+
+		if (khz > 0)
+			kvm->vcpus[i]->stopped.tsc +=
+			    (uint64_t)((unsigned __int128)time * (unsigned)khz / 1000000);
+	}
+}
+
+bool
+kvm_time_get(unsigned long get, struct kvm *kvm, struct kvm_vcpu *vcpu, void *buffer)
+{
+	if (!kvm->stopped)
+		return false;
+	if (get == KVM_GET_LAPIC)
+		*(struct kvm_lapic_state *)buffer = vcpu->stopped.lapic;
+	else if (get == KVM_GET_PIT2)
+		*(struct kvm_pit_state2 *)buffer = kvm->pit;
+	else if (get == KVM_GET_CLOCK)
+		*(struct kvm_clock_data *)buffer = (struct kvm_clock_data){ .clock = kvm->clock };
+	else
+		return false;
+	return true;
+}
+
+void
+kvm_time_set(unsigned long set, struct kvm *kvm, struct kvm_vcpu *vcpu, void *buffer)
+{
+	if (set == KVM_SET_LAPIC) {
+		vcpu->stopped.lapic = *(struct kvm_lapic_state *)buffer;
+		vcpu->stopped.put_back = true;
+	} else if (set == KVM_SET_PIT2) {
+		kvm->pit = *(struct kvm_pit_state2 *)buffer;
+		kvm->pit_put_back = true;
+		((struct kvm_pit_state2 *)buffer)->channels[0].mode = PIT_MODE_OFF;
+	} else if (set == KVM_SET_CLOCK)
+		kvm->clock = ((struct kvm_clock_data *)buffer)->clock;
+}

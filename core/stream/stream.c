@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Streams as a device sees them, on any thread: two buffers, and nothing that blocks. */
+#include "stream/stream.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "stream/stream_kinds.h"
+
+bool
+stream_refill(struct stream *stream)
+{
+	struct stream_end *end = stream->reader;
+	ssize_t n;
+
+	if (!end || !end->ready || end->ended)
+		return false;
+	n = end->own
+		? pread(end->fd, stream->input, stream->input_size, (off_t)stream->input_position)
+		: read(end->fd, stream->input, stream->input_size);
+	if (n < 0)
+		log_line(MINIVMM_ERROR, stream->device, "cannot read %s: %s; the input ends here",
+			 end->kind->name, strerror(errno));
+	if (n <= 0) {
+		end->ended = true;
+		return false;
+	}
+	stream->input_head = 0;
+	stream->input_length = (size_t)n;
+	stream->input_position += (size_t)n;
+	return true;
+}
+
+size_t
+stream_readable(struct stream *stream)
+{
+	size_t length;
+
+	pthread_mutex_lock(&stream->lock);
+	if (!stream->input_length)
+		stream_refill(stream);
+	length = stream->input_length;
+	pthread_mutex_unlock(&stream->lock);
+	return length;
+}
+
+size_t
+stream_read(struct stream *stream, void *to, size_t length)
+{
+	size_t taken = 0;
+	bool was_full;
+
+	pthread_mutex_lock(&stream->lock);
+	while (taken < length && (stream->input_length || stream_refill(stream))) {
+		size_t n = least(length - taken, least(stream->input_length,
+						       stream->input_size - stream->input_head));
+
+		memcpy((uint8_t *)to + taken, stream->input + stream->input_head, n);
+		stream->input_head = (stream->input_head + n) % stream->input_size;
+		stream->input_length -= n;
+		taken += n;
+	}
+	if (taken < length)
+		stream->want_readable = true;
+	was_full = taken && stream->input_full;
+	if (was_full)
+		stream->input_full = false;
+	pthread_mutex_unlock(&stream->lock);
+	if (was_full)
+		loop_defer(stream->hub->loop, &stream->deferred);
+	return taken;
+}
+
+size_t
+stream_writable(struct stream *stream)
+{
+	size_t room;
+
+	pthread_mutex_lock(&stream->lock);
+	room = !stream->out.kind || stream->nobody || stream->failed
+		   ? STREAM_OUTPUT_SIZE
+		   : STREAM_OUTPUT_SIZE - stream->output_length;
+	pthread_mutex_unlock(&stream->lock);
+	return room;
+}
+
+/* Appends what fits. With the lock held. */
+static size_t
+append_output(struct stream *stream, const uint8_t *from, size_t length)
+{
+	size_t taken = least(length, STREAM_OUTPUT_SIZE - stream->output_length);
+	size_t at = (stream->output_head + stream->output_length) % STREAM_OUTPUT_SIZE;
+	size_t first = least(taken, STREAM_OUTPUT_SIZE - at);
+
+	memcpy(stream->output + at, from, first);
+	memcpy(stream->output, from + first, taken - first);
+	stream->output_length += taken;
+	return taken;
+}
+
+/* Nobody is there: the newest bytes are kept for who comes. With the lock held. */
+static void
+keep_newest(struct stream *stream, const uint8_t *from, size_t length)
+{
+	size_t tail = least(length, STREAM_OUTPUT_SIZE);
+	size_t room = STREAM_OUTPUT_SIZE - stream->output_length;
+	size_t old = tail > room ? tail - room : 0;
+
+	stream->output_head = (stream->output_head + old) % STREAM_OUTPUT_SIZE;
+	stream->output_length -= old;
+	stream->dropped += old + (length - tail);
+	append_output(stream, from + (length - tail), tail);
+}
+
+size_t
+stream_write(struct stream *stream, const void *from, size_t length)
+{
+	size_t taken = length;
+	bool wake = false;
+
+	pthread_mutex_lock(&stream->lock);
+	if (stream->out.kind && stream->failed)
+		stream->dropped += length;
+	else if (stream->out.kind && stream->nobody)
+		keep_newest(stream, from, length);
+	else if (stream->out.kind) {
+		bool empty = !stream->output_length;
+
+		taken = append_output(stream, from, length);
+		wake = empty && taken;
+		if (taken < length)
+			stream->want_writable = true;
+	}
+	pthread_mutex_unlock(&stream->lock);
+	if (taken && stream->hub->output)
+		stream->hub->output(stream->hub->context, stream->device, from, taken);
+	if (wake)
+		loop_defer(stream->hub->loop, &stream->deferred);
+	return taken;
+}
+
+int
+stream_feed(struct stream *stream, const void *bytes, size_t length)
+{
+	uint8_t *copy = malloc(length + 1);
+
+	if (!copy)
+		return fail(STATUS_HOST, "no memory for the input of %s", stream->device);
+	memcpy(copy, bytes, length);
+	pthread_mutex_lock(&stream->lock);
+	free(stream->input);
+	stream->input = copy;
+	stream->input_size = length + 1;
+	stream->input_head = 0;
+	stream->input_length = length;
+	pthread_mutex_unlock(&stream->lock);
+	return 0;
+}
+
+bool
+stream_awaits_input(struct stream *stream)
+{
+	bool awaits;
+
+	pthread_mutex_lock(&stream->lock);
+	awaits =
+	    stream->wait_input && stream->reader && !stream->reader->ready && !stream->input_seen;
+	pthread_mutex_unlock(&stream->lock);
+	return awaits;
+}

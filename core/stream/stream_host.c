@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The host's side of streams, on the loop's thread: between descriptors and the two buffers. */
+#include "stream/stream.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "stream/stream_kinds.h"
+
+/* Output can't be delivered any more: says so once; from here on it is dropped. */
+static void
+give_up(struct stream *stream, int error)
+{
+	char text[256];
+
+	pthread_mutex_lock(&stream->lock);
+	stream->failed = true;
+	stream->dropped += stream->output_length;
+	stream->output_length = 0;
+	pthread_mutex_unlock(&stream->lock);
+	stream->out.stalled = false;
+	log_line(MINIVMM_ERROR, stream->device,
+		 "cannot write to %s: %s; what the guest puts out is dropped from here on",
+		 stream_end_text(&stream->out, text, sizeof(text)), strerror(error));
+}
+
+/* Waits for what the end can use just now, and for nothing else: a hang-up would be told of for ever. */
+static void
+watch(struct stream_end *end)
+{
+	struct stream *stream = end->stream;
+	struct loop *loop = stream->hub->loop;
+	uint32_t events = 0;
+
+	if (end->connected && !end->ready) {
+		bool reads = end == stream->reader;
+
+		if (reads) {
+			pthread_mutex_lock(&stream->lock);
+			stream->input_full = stream->input_length == stream->input_size;
+			reads = !stream->input_full || end->terminal;
+			pthread_mutex_unlock(&stream->lock);
+		} else /* discarded; but the hang-up is seen */
+			reads = end->kind->flags & KIND_TWO_WAY;
+		if (reads && !end->ended)
+			events |= EPOLLIN;
+		if (end->stalled)
+			events |= EPOLLOUT;
+	}
+	if (!events)
+		loop_remove(loop, &end->source);
+	else if (end->source.fd >= 0)
+		loop_change(loop, &end->source, events);
+	else if (loop_add(loop, &end->source, end->fd, events))
+		end->ready = true; /* like a regular file: /dev/null */
+	if (end->connected)
+		loop_remove(loop, &end->listen_source);
+	else if (end->listen_fd >= 0 && end->listen_source.fd < 0)
+		loop_add(loop, &end->listen_source, end->listen_fd, EPOLLIN);
+}
+
+/* The other side is gone: its successor is waited for, or that was all the input there is. */
+static void
+hung_up(struct stream_end *end)
+{
+	struct stream *stream = end->stream;
+
+	loop_remove(stream->hub->loop, &end->source);
+	pthread_mutex_lock(&stream->lock);
+	if (!end->kind->accept)
+		end->ended = true;
+	else if (end == &stream->out)
+		stream->nobody = true;
+	if (end->ended && end == stream->reader)
+		stream->input_seen = true;
+	pthread_mutex_unlock(&stream->lock);
+	if (!end->kind->accept)
+		return;
+	end->connected = end->stalled = false;
+	if (end->socket) {
+		close(end->fd);
+		end->fd = -1;
+	}
+	log_line(MINIVMM_DEBUG, stream->device, "%s: hung up", end->kind->name);
+}
+
+/* Appends what fits. With the lock held. */
+static void
+append_input(struct stream *stream, const uint8_t *bytes, size_t length)
+{
+	length = least(length, stream->input_size - stream->input_length);
+	for (size_t i = 0; i < length; i++)
+		stream
+		    ->input[(stream->input_head + stream->input_length + i) % stream->input_size] =
+		    bytes[i];
+	stream->input_length += length;
+	if (length)
+		stream->input_seen = true;
+}
+
+/*
+ * Reads once: more is told of again. A terminal is read even when there is no room, and what is
+ * typed then is lost: Ctrl-A x must get through to us.
+ */
+static void
+receive(struct stream_end *end)
+{
+	struct stream *stream = end->stream;
+	uint8_t bytes[STREAM_READ_SIZE];
+	size_t length = sizeof(bytes);
+	ssize_t n;
+
+	if (end == stream->reader && !end->terminal) {
+		pthread_mutex_lock(&stream->lock);
+		length = least(length, stream->input_size - stream->input_length);
+		pthread_mutex_unlock(&stream->lock);
+	}
+	if (!length)
+		return;
+	n = stream_end_read(end, bytes, length);
+	if (n < 0 && errno == EAGAIN)
+		return;
+	if (n <= 0) {
+		hung_up(end);
+		return;
+	}
+	if (end != stream->reader)
+		return;
+	length = (size_t)n;
+	if (end->terminal)
+		length = stream_terminal_filter(stream->hub, bytes, length);
+	pthread_mutex_lock(&stream->lock);
+	append_input(stream, bytes, length);
+	pthread_mutex_unlock(&stream->lock);
+}
+
+/* Writes until nothing is left or the reader stalls. The lock is not held while writing: while
+ * somebody is connected only this moves the head. */
+static void
+deliver(struct stream *stream)
+{
+	struct stream_end *end = &stream->out;
+
+	for (;;) {
+		size_t head, length;
+		ssize_t n;
+
+		pthread_mutex_lock(&stream->lock);
+		head = stream->output_head;
+		length = least(stream->output_length, STREAM_OUTPUT_SIZE - head);
+		pthread_mutex_unlock(&stream->lock);
+		end->stalled = false;
+		if (!length || !end->connected)
+			return;
+		n = stream_end_write(end, stream->output + head, length);
+		if (n < 0 && errno == EAGAIN) {
+			end->stalled = true;
+			return;
+		}
+		if (n < 0 && end->kind->accept) {
+			hung_up(end);
+			return;
+		}
+		if (n < 0) {
+			give_up(stream, errno);
+			return;
+		}
+		pthread_mutex_lock(&stream->lock);
+		stream->output_head = (head + (size_t)n) % STREAM_OUTPUT_SIZE;
+		stream->output_length -= (size_t)n;
+		pthread_mutex_unlock(&stream->lock);
+	}
+}
+
+void
+stream_run(struct loop_deferred *deferred)
+{
+	struct stream *stream = deferred->context;
+	bool readable, writable;
+
+	deliver(stream);
+	pthread_mutex_lock(&stream->lock);
+	readable = stream->want_readable && (stream->input_length || stream_refill(stream));
+	writable = stream->want_writable &&
+		   (stream->nobody || stream->failed || stream->output_length < STREAM_OUTPUT_SIZE);
+	if (readable)
+		stream->want_readable = false;
+	if (writable)
+		stream->want_writable = false;
+	pthread_mutex_unlock(&stream->lock);
+	if (readable && stream->readable)
+		stream->readable(stream);
+	if (writable && stream->writable)
+		stream->writable(stream);
+	watch(&stream->out);
+	watch(&stream->in);
+}
+
+static void
+source_ready(struct loop_source *source, uint32_t events)
+{
+	struct stream_end *end = source->context;
+
+	if (!end->connected)
+		return;
+	if (!end->ended && (end == end->stream->reader || (end->kind->flags & KIND_TWO_WAY)) &&
+	    (events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+		receive(end);
+	if (end->stalled)
+		deliver(end->stream);
+	watch(end);
+	/* The device hears of it from there, where nothing runs while the machine is paused. */
+	loop_defer(end->stream->hub->loop, &end->stream->deferred);
+}
+
+static void
+listen_ready(struct loop_source *source, uint32_t events)
+{
+	struct stream_end *end = source->context;
+	struct stream *stream = end->stream;
+
+	end->kind->accept(end);
+	if (!end->connected)
+		return;
+	log_line(MINIVMM_DEBUG, stream->device, "%s: connected", end->kind->name);
+	if (end == &stream->out) {
+		pthread_mutex_lock(&stream->lock);
+		stream->nobody = false;
+		pthread_mutex_unlock(&stream->lock);
+	}
+	watch(end);
+	loop_defer(stream->hub->loop, &stream->deferred);
+}
+
+int
+stream_open(struct stream *stream, bool restored)
+{
+	struct stream_end *ends[] = { &stream->in, &stream->out };
+
+	for (int i = 0; i < 2; i++) {
+		struct stream_end *end = ends[i];
+		int status;
+
+		if (!end->kind || !end->kind->open)
+			continue;
+		status = end->kind->open(end, restored);
+		if (status)
+			return status;
+		end->source.ready = source_ready;
+		end->listen_source.ready = listen_ready;
+		end->source.context = end->listen_source.context = end;
+		/* Ctrl-A x is heard while the machine is paused. */
+		end->source.device = !end->terminal;
+		end->listen_source.device = true;
+		watch(end);
+	}
+	stream->nobody = stream->out.kind && !stream->out.connected;
+	return 0;
+}
+
+void
+stream_start(struct stream *stream)
+{
+	pthread_mutex_lock(&stream->lock);
+	stream->want_readable = true;
+	pthread_mutex_unlock(&stream->lock);
+	if (stream->wait_input) /* before the machine runs: that is what it was waited for */
+		stream_run(&stream->deferred);
+	else
+		loop_defer(stream->hub->loop, &stream->deferred);
+}
+
+static void
+end_close(struct stream_end *end, const volatile bool *interrupted)
+{
+	struct loop *loop = end->stream->hub->loop;
+
+	if (end->fd < 0 && end->listen_fd < 0)
+		return;
+	loop_remove(loop, &end->source);
+	loop_remove(loop, &end->listen_source);
+	if (end->kind->finish)
+		end->kind->finish(end, interrupted);
+	if (end->terminal && end == &end->stream->in)
+		stream_terminal_restore(end->stream->hub);
+	if (end->fd >= 0 && end->own)
+		close(end->fd);
+	if (end->listen_fd >= 0)
+		close(end->listen_fd);
+	end->fd = end->listen_fd = -1;
+	end->connected = false;
+}
+
+void
+stream_flush(struct stream *stream)
+{
+	if (stream->hub)
+		deliver(stream);
+}
+
+void
+stream_close(struct stream *stream, const volatile bool *interrupted)
+{
+	if (!stream->hub)
+		return;
+	for (;;) {
+		struct pollfd out = { .fd = stream->out.fd, .events = POLLOUT };
+
+		deliver(stream);
+		if (!stream->out.stalled || *interrupted)
+			break;
+		poll(&out, 1, 100); /* not for ever: *interrupted changes without a word */
+	}
+	loop_deferred_remove(stream->hub->loop, &stream->deferred);
+	stream->dropped += stream->output_length;
+	stream->output_length = 0;
+	end_close(&stream->in, interrupted);
+	end_close(&stream->out, interrupted);
+	if (stream->dropped)
+		log_line(MINIVMM_WARNING, stream->device, "%llu bytes of output reached nobody",
+			 (unsigned long long)stream->dropped);
+	stream->dropped = 0;
+}

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The kinds of stream that are not sockets: stdio, files, ptys; and the table of all. */
+#include "stream/stream_kinds.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "stream/stream_sockets.h"
+
+const char *
+stream_end_option(const struct stream_end *end)
+{
+	return end == &end->stream->in ? "input" : "output";
+}
+
+const char *
+stream_end_text(const struct stream_end *end, char *buffer, size_t size)
+{
+	snprintf(buffer, size, "%s%s%s", end->kind->name, end->target ? ":" : "",
+		 end->target ? end->target : "");
+	return buffer;
+}
+
+int
+stream_end_fail(const struct stream_end *end, const char *tried)
+{
+	int error = errno;
+	char text[256];
+
+	return fail(status_for(error, STATUS_IO), "%s: %s = %s: cannot %s: %s", end->stream->device,
+		    stream_end_option(end), stream_end_text(end, text, sizeof(text)), tried,
+		    strerror(error));
+}
+
+/* An inherited description may block, and must stay as it is: others use it too. */
+static bool
+would_block(const struct stream_end *end, short events)
+{
+	struct pollfd fd = { .fd = end->fd, .events = events };
+
+	if (end->own || end->ready || end->socket || poll(&fd, 1, 0) == 1)
+		return false;
+	errno = EAGAIN;
+	return true;
+}
+
+ssize_t
+stream_end_read(struct stream_end *end, void *to, size_t length)
+{
+	if (would_block(end, POLLIN))
+		return -1;
+	if (end->socket)
+		return TEMP_FAILURE_RETRY(recv(end->fd, to, length, MSG_DONTWAIT));
+	return TEMP_FAILURE_RETRY(read(end->fd, to, length));
+}
+
+ssize_t
+stream_end_write(struct stream_end *end, const void *from, size_t length)
+{
+	if (would_block(end, POLLOUT))
+		return -1;
+	if (end->socket)
+		return TEMP_FAILURE_RETRY(send(end->fd, from, length, MSG_DONTWAIT | MSG_NOSIGNAL));
+	/* poll says that a pipe has room for this much. */
+	if (!end->own && !end->ready && length > PIPE_BUF)
+		length = PIPE_BUF;
+	return TEMP_FAILURE_RETRY(write(end->fd, from, length));
+}
+
+static const char *
+path_check(const char *path)
+{
+	return *path ? NULL : "names no file";
+}
+
+/* A descriptor that the process was started with. */
+static int
+standard_open(struct stream_end *end, int fd, const char *tried)
+{
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return stream_end_fail(end, tried);
+	end->fd = fd;
+	end->connected = true;
+	end->ready = S_ISREG(st.st_mode);
+	end->socket = S_ISSOCK(st.st_mode);
+	end->terminal = isatty(fd);
+	if (end->terminal && fd != STDIN_FILENO) {
+		/* A terminal says that it has room, but not how much: only a description of our
+		 * own, which does not block, is safe. */
+		char path[32];
+		int own;
+
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		own = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+		if (own >= 0) {
+			end->fd = own;
+			end->own = true;
+		}
+	}
+	return 0;
+}
+
+static int
+stdio_open(struct stream_end *end, bool restored)
+{
+	int status;
+
+	if (end == &end->stream->out)
+		return standard_open(end, STDOUT_FILENO, "use stdout");
+	status = standard_open(end, STDIN_FILENO, "use stdin");
+	return !status && end->terminal ? stream_terminal_raw(end->stream->hub) : status;
+}
+
+static int
+stderr_open(struct stream_end *end, bool restored)
+{
+	return standard_open(end, STDERR_FILENO, "use stderr");
+}
+
+static int
+file_open(struct stream_end *end, bool restored)
+{
+	bool output = end == &end->stream->out;
+	int flags = O_NONBLOCK | O_CLOEXEC | O_NOCTTY;
+	int descriptor = output ? open_descriptor(end->target) : -1;
+	struct stat st;
+
+	/* Opened anew, what is behind it would be emptied, and written from its beginning. */
+	if (descriptor >= 0)
+		return standard_open(end, descriptor, "use it");
+	if (output)
+		flags |= O_WRONLY | O_CREAT | (restored ? O_APPEND : O_TRUNC);
+	end->fd = open(end->target, flags, 0666);
+	if (end->fd < 0 && errno == ENXIO && output)
+		return fail(STATUS_IO,
+			    "%s: output = file:%s: nobody reads this pipe; start its "
+			    "reader first",
+			    end->stream->device, end->target);
+	if (end->fd < 0)
+		return stream_end_fail(end, output ? "open it for writing" : "open it");
+	end->own = end->connected = true;
+	if (fstat(end->fd, &st))
+		return stream_end_fail(end, "look at it");
+	if (S_ISDIR(st.st_mode)) {
+		errno = EISDIR;
+		return stream_end_fail(end, "read it");
+	}
+	end->ready = S_ISREG(st.st_mode);
+	return 0;
+}
+
+static int
+pty_open(struct stream_end *end, bool restored)
+{
+	struct termios raw;
+	char path[64];
+	int slave;
+
+	end->fd = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+	if (end->fd < 0)
+		return stream_end_fail(end, "make a terminal");
+	end->own = true;
+	if (grantpt(end->fd) || unlockpt(end->fd) || ptsname_r(end->fd, path, sizeof(path)) ||
+	    tcgetattr(end->fd, &raw))
+		return stream_end_fail(end, "set the terminal up");
+	cfmakeraw(&raw);
+	/* Only after it was open once does the terminal count as hung up. */
+	slave = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (slave < 0 || tcsetattr(slave, TCSANOW, &raw) || close(slave))
+		return stream_end_fail(end, "set the terminal up");
+	end->listen_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	if (end->listen_fd < 0 || inotify_add_watch(end->listen_fd, path, IN_OPEN) < 0)
+		return stream_end_fail(end, "watch the terminal");
+	log_line(MINIVMM_INFO, end->stream->device, "%s is the terminal %s", stream_end_option(end),
+		 path);
+	return 0;
+}
+
+static void
+pty_accept(struct stream_end *end)
+{
+	struct pollfd fd = { .fd = end->fd };
+	char events[4096];
+
+	while (read(end->listen_fd, events, sizeof(events)) > 0)
+		;
+	end->connected = poll(&fd, 1, 0) == 0; /* not hung up */
+}
+
+/* Closing takes away what the other side has not read yet: waits for it, or for its hang-up. */
+static void
+pty_finish(struct stream_end *end, const volatile bool *interrupted)
+{
+	struct timespec while_ = { .tv_nsec = 10000000 };
+	struct pollfd master = { .fd = end->fd };
+	char path[64];
+
+	if (ptsname_r(end->fd, path, sizeof(path)))
+		return;
+	while (end->connected && !*interrupted && poll(&master, 1, 0) == 0) {
+		struct pollfd slave = { .events = POLLIN };
+		bool unread;
+
+		slave.fd = open(path, O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+		unread = slave.fd >= 0 && poll(&slave, 1, 0) == 1;
+		close(slave.fd);
+		if (!unread)
+			return;
+		nanosleep(&while_, NULL);
+	}
+}
+
+static const char *
+hex_decode(const char *target, uint8_t **bytes, size_t *length)
+{
+	return parse_hex(target, bytes, length);
+}
+
+/* The byte that an escape stands for; *text is behind the backslash, and moves on. -1: unknown. */
+static int
+escape(const char **text)
+{
+	static const char digits[] = "0123456789abcdef";
+	int value = 0;
+
+	switch (*(*text)++) {
+	case 'n':
+		return '\n';
+	case 'r':
+		return '\r';
+	case 't':
+		return '\t';
+	case '\\':
+		return '\\';
+	case 'x':
+		for (int i = 0; i < 2; i++, (*text)++) {
+			const char *digit = **text ? strchr(digits, **text | 0x20) : NULL;
+
+			if (!digit)
+				return -1;
+			value = value << 4 | (int)(digit - digits);
+		}
+		return value;
+	default:
+		return -1;
+	}
+}
+
+static const char *
+text_decode(const char *target, uint8_t **bytes, size_t *length)
+{
+	uint8_t *to = malloc(strlen(target) + 1);
+
+	if (!to)
+		return parse_no_memory;
+	*bytes = to;
+	while (*target) {
+		int byte = (unsigned char)*target++;
+
+		if (byte == '\\')
+			byte = escape(&target);
+		if (byte < 0) {
+			free(*bytes);
+			return "has an escape other than \\n \\r \\t \\\\ \\xHH";
+		}
+		*to++ = (uint8_t)byte;
+	}
+	*length = (size_t)(to - *bytes);
+	return NULL;
+}
+
+const struct stream_kind stream_kinds[] = {
+	{ .name = "none" },
+	{ .name = "stdio", .open = stdio_open },
+	{ .name = "stderr", .flags = KIND_OUTPUT_ONLY, .open = stderr_open },
+	{ .name = "file",
+	  .form = "PATH",
+	  .flags = KIND_HOST,
+	  .check = path_check,
+	  .open = file_open },
+	{ .name = "pty",
+	  .flags = KIND_TWO_WAY,
+	  .open = pty_open,
+	  .accept = pty_accept,
+	  .finish = pty_finish },
+	{ .name = "unix",
+	  .form = "PATH",
+	  .flags = KIND_TWO_WAY | KIND_HOST,
+	  .check = stream_unix_check,
+	  .open = stream_unix_connect,
+	  .finish = stream_socket_finish },
+	{ .name = "unix-listen",
+	  .form = "PATH",
+	  .flags = KIND_TWO_WAY | KIND_HOST,
+	  .check = stream_unix_check,
+	  .open = stream_unix_listen,
+	  .accept = stream_socket_accept,
+	  .finish = stream_socket_finish },
+	{ .name = "tcp",
+	  .form = "HOST:PORT",
+	  .flags = KIND_TWO_WAY | KIND_HOST,
+	  .check = stream_tcp_check,
+	  .open = stream_tcp_connect,
+	  .finish = stream_socket_finish },
+	{ .name = "tcp-listen",
+	  .form = "HOST:PORT",
+	  .flags = KIND_TWO_WAY | KIND_HOST,
+	  .check = stream_tcp_check,
+	  .open = stream_tcp_listen,
+	  .accept = stream_socket_accept,
+	  .finish = stream_socket_finish },
+	{ .name = "hex", .form = "DIGITS", .flags = KIND_INPUT_ONLY, .decode = hex_decode },
+	{ .name = "text", .form = "TEXT", .flags = KIND_INPUT_ONLY, .decode = text_decode },
+	{ 0 },
+};

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Streams over sockets: unix and TCP, to connect to or to listen on. Members of struct stream_kind. */
+#ifndef STREAM_STREAM_SOCKETS_H
+#define STREAM_STREAM_SOCKETS_H
+
+#include "stream/stream_kinds.h"
+
+const char *stream_unix_check(const char *target);
+const char *stream_tcp_check(const char *target);
+int stream_unix_connect(struct stream_end *end, bool restored);
+int stream_unix_listen(struct stream_end *end, bool restored);
+int stream_tcp_connect(struct stream_end *end, bool restored);
+int stream_tcp_listen(struct stream_end *end, bool restored);
+void stream_socket_accept(struct stream_end *end);
+void stream_socket_finish(struct stream_end *end, const volatile bool *interrupted);
+
+/* "serial0: output = unix:x: cannot TRIED: " and errno. Returns a negative status. */
+int stream_end_fail(const struct stream_end *end, const char *tried);
+
+#endif

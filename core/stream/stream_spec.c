@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Streams as text and as records: what the options say, and what a snapshot holds. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "stream/stream_kinds.h"
+
+static const struct stream_kind *
+kind_find(const char *name, size_t length)
+{
+	for (const struct stream_kind *kind = stream_kinds; kind->name; kind++)
+		if (strlen(kind->name) == length && !memcmp(kind->name, name, length))
+			return kind;
+	return NULL;
+}
+
+bool
+stream_names_host(const char *text)
+{
+	const struct stream_kind *kind = kind_find(text, strcspn(text, ":"));
+
+	return kind && (kind->flags & KIND_HOST);
+}
+
+const char *
+stream_file(const struct stream_end *end)
+{
+	return end->kind && !strcmp(end->kind->name, "file") ? end->target : NULL;
+}
+
+static int
+say(const struct stream_end *end, const char *text, struct config_place place, const char *problem,
+    const char *detail)
+{
+	char where[512];
+
+	return fail(problem == parse_no_memory ? STATUS_HOST : STATUS_USAGE, "%s: %s: %s = %s %s%s",
+		    config_where(place, where, sizeof(where)), end->stream->device,
+		    stream_end_option(end), text, problem, detail);
+}
+
+static int
+say_unknown(const struct stream_end *end, const char *text, struct config_place place)
+{
+	char name[32];
+	const char *names[32], *near;
+	size_t count = 0;
+
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(text, ":"), text);
+	for (const struct stream_kind *kind = stream_kinds; kind->name; kind++)
+		names[count++] = kind->name;
+	names[count] = NULL;
+	near = nearest(name, names);
+	if (near)
+		return say(end, text, place, "is no stream; the nearest kind is ", near);
+	return say(
+	    end, text, place, "is no stream; there are none, stdio, file:PATH, pty, ",
+	    "unix:PATH, unix-listen:PATH, tcp:HOST:PORT, tcp-listen:HOST:PORT, as output stderr, "
+	    "and as input hex:DIGITS, text:TEXT");
+}
+
+/* The whole of hex: and text: is in the buffer from the start. */
+static const char *
+take_content(struct stream_end *end)
+{
+	struct stream *stream = end->stream;
+	uint8_t *bytes;
+	size_t length;
+	const char *wrong = end->kind->decode(end->target, &bytes, &length);
+
+	if (wrong)
+		return wrong;
+	stream->input = bytes;
+	stream->input_size = stream->input_length = length;
+	return NULL;
+}
+
+static int
+parse(struct stream_end *end, const char *text, struct config_place place)
+{
+	size_t length = strcspn(text, ":");
+	const struct stream_kind *kind = kind_find(text, length);
+	const char *wrong = NULL;
+
+	if (!kind)
+		return say_unknown(end, text, place);
+	if (kind->form && !text[length])
+		return say(end, text, place, "lacks what it is to be; write ", kind->form);
+	if (!kind->form && text[length])
+		return say(end, text, place, "has a ':' too many: nothing follows ", kind->name);
+	if ((kind->flags & KIND_INPUT_ONLY) && end == &end->stream->out)
+		return say(end, text, place, "can be input only", "");
+	if ((kind->flags & KIND_OUTPUT_ONLY) && end == &end->stream->in)
+		return say(end, text, place, "can be output only", "");
+	if (!strcmp(kind->name, "none"))
+		return 0;
+	end->kind = kind;
+	if (kind->form && !(end->target = strdup(text + length + 1)))
+		return fail(STATUS_HOST, "no memory for a stream");
+	if (kind->decode)
+		wrong = take_content(end);
+	else if (kind->check)
+		wrong = kind->check(end->target);
+	return wrong ? say(end, text, place, wrong, "") : 0;
+}
+
+/* stdin and stdout can have one owner each. */
+static int
+claim(struct stream_end *end, const char **owner, const char *what, struct config_place place)
+{
+	char where[512];
+
+	if (!end->kind || strcmp(end->kind->name, "stdio"))
+		return 0;
+	if (*owner)
+		return fail(STATUS_USAGE, "%s: %s: %s = stdio: %s has %s already; only one can",
+			    config_where(place, where, sizeof(where)), end->stream->device,
+			    stream_end_option(end), *owner, what);
+	*owner = end->stream->device;
+	return 0;
+}
+
+int
+stream_init(struct stream *stream, struct stream_hub *hub, const char *device, const char *name,
+	    const char *output_text, struct config_place output_place, const char *input_text,
+	    struct config_place input_place)
+{
+	struct stream_end *ends[] = { &stream->in, &stream->out };
+	int status = 0, other;
+
+	memset(stream, 0, sizeof(*stream));
+	stream->hub = hub;
+	stream->device = device;
+	stream->name = name;
+	stream->deferred.run = stream_run;
+	stream->deferred.context = stream;
+	pthread_mutex_init(&stream->lock, NULL);
+	for (int i = 0; i < 2; i++) {
+		ends[i]->stream = stream;
+		ends[i]->fd = ends[i]->listen_fd = -1;
+		ends[i]->source.fd = ends[i]->listen_source.fd = -1;
+	}
+	if (output_text && *output_text)
+		status = parse(&stream->out, output_text, output_place);
+	if (input_text && *input_text) {
+		other = parse(&stream->in, input_text, input_place);
+		status = status ? status : other;
+	}
+	if (status)
+		return status;
+	if (stream->in.kind && !stream->in.kind->decode)
+		stream->reader = &stream->in;
+	else if (!input_text && stream->out.kind && (stream->out.kind->flags & KIND_TWO_WAY))
+		stream->reader = &stream->out;
+	if (stream->reader) {
+		stream->input_size = STREAM_INPUT_SIZE;
+		stream->input = malloc(STREAM_INPUT_SIZE);
+		if (!stream->input)
+			return fail(STATUS_HOST, "no memory for a stream");
+	}
+	status = claim(&stream->out, &hub->stdout_owner, "stdout", output_place);
+	other = claim(&stream->in, &hub->stdin_owner, "stdin", input_place);
+	return status ? status : other;
+}
+
+void
+stream_free(struct stream *stream)
+{
+	if (!stream->hub)
+		return;
+	if (stream->hub->stdin_owner == stream->device)
+		stream->hub->stdin_owner = NULL;
+	if (stream->hub->stdout_owner == stream->device)
+		stream->hub->stdout_owner = NULL;
+	free(stream->in.target);
+	free(stream->out.target);
+	free(stream->input);
+	pthread_mutex_destroy(&stream->lock);
+	memset(stream, 0, sizeof(*stream));
+}
+
+/*
+ * What input is left of: the text for hex: and text:, "file" for any file (it may have moved), ""
+ * for all that people and programs send.
+ */
+static char *
+input_origin(const struct stream *stream)
+{
+	const struct stream_end *in = &stream->in;
+	char *origin;
+
+	if (!in->kind || (!in->kind->decode && strcmp(in->kind->name, "file")))
+		return strdup("");
+	if (!in->kind->decode)
+		return strdup("file");
+	return asprintf(&origin, "%s:%s", in->kind->name, in->target) < 0 ? NULL : origin;
+}
+
+void
+stream_save(struct stream *stream, struct record_writer *writer)
+{
+	char *origin = input_origin(stream);
+	uint8_t *bytes = malloc(stream->input_length + 1);
+
+	if (!origin || !bytes)
+		writer->failed = writer->no_memory = true;
+	else {
+		for (size_t i = 0; i < stream->input_length; i++)
+			bytes[i] = stream->input[(stream->input_head + i) % stream->input_size];
+		record_put_text(writer, "input_from", origin);
+		record_put_bytes(writer, "input", bytes, stream->input_length);
+		record_put_u64(writer, "input_position", stream->input_position);
+	}
+	free(origin);
+	free(bytes);
+}
+
+void
+stream_rewind(struct stream *stream)
+{
+	struct stream_end *in = &stream->in;
+
+	pthread_mutex_lock(&stream->lock);
+	if (in->kind && in->kind->decode) {
+		stream->input_head = 0;
+		stream->input_length = stream->input_size;
+	} else if (stream->reader == in && in->ready) {
+		stream->input_head = stream->input_length = 0;
+		stream->input_position = 0;
+		in->ended = stream->input_full = false;
+	}
+	pthread_mutex_unlock(&stream->lock);
+}
+
+void
+stream_drop(struct stream *stream)
+{
+	pthread_mutex_lock(&stream->lock);
+	stream->input_head = stream->input_length = 0;
+	pthread_mutex_unlock(&stream->lock);
+}
+
+static bool
+all_known(const struct record *group, char *why, size_t why_size)
+{
+	struct record item;
+	size_t position = 0;
+
+	while (record_next(group, &position, &item))
+		if (!record_is(&item, "input_from") && !record_is(&item, "input") &&
+		    !record_is(&item, "input_position")) {
+			snprintf(why, why_size, "%.*s is not known", item.name_length, item.name);
+			return false;
+		}
+	return true;
+}
+
+int
+stream_load(struct stream *stream, const struct record *group, char *why, size_t why_size)
+{
+	char *origin = NULL, *now = NULL;
+	const uint8_t *bytes;
+	uint64_t position;
+	size_t length;
+	int status = -1;
+
+	if (!record_get_text(group, "input_from", &origin))
+		snprintf(why, why_size, "input_from is missing or no text");
+	else if (!record_get_bytes(group, "input", &bytes, &length))
+		snprintf(why, why_size, "input is missing or no bytes");
+	else if (!record_get_u64(group, "input_position", &position) || position > INT64_MAX)
+		snprintf(why, why_size, "input_position is missing or too large");
+	else if (!all_known(group, why, why_size))
+		;
+	else if (!(now = input_origin(stream)))
+		snprintf(why, why_size, "no memory");
+	else if (strcmp(origin, now) || !stream->input_size)
+		status = 0; /* another input was given, or none: it starts as it is */
+	else if (length > stream->input_size)
+		snprintf(why, why_size, "input holds %zu bytes, at most %zu fit", length,
+			 stream->input_size);
+	else {
+		memcpy(stream->input, bytes, length);
+		stream->input_head = 0;
+		stream->input_length = length;
+		stream->input_position = position;
+		if (stream->reader && stream->reader->ready)
+			stream->reader->ended = false;
+		status = 0;
+	}
+	free(origin);
+	free(now);
+	return status;
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The terminal on stdin: raw while the machine has it, with Ctrl-A as the way out. */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "stream/stream_kinds.h"
+
+#define ESCAPE 0x01 /* Ctrl-A */
+
+static const char help[] = "\n"
+			   "minivmm: Ctrl-A x       quits\n"
+			   "minivmm: Ctrl-A Ctrl-A  sends Ctrl-A to the guest\n"
+			   "minivmm: Ctrl-A h       shows this\n";
+
+int
+stream_terminal_raw(struct stream_hub *hub)
+{
+	struct termios raw;
+
+	if (hub->terminal_raw)
+		return 0;
+	if (tcgetattr(STDIN_FILENO, &hub->terminal))
+		return fail(STATUS_IO, "cannot read the terminal's mode: %s", strerror(errno));
+	raw = hub->terminal;
+	cfmakeraw(&raw);
+	raw.c_oflag = hub->terminal.c_oflag; /* our own lines go there too */
+	hub->terminal_raw = 1;
+	if (tcsetattr(STDIN_FILENO, TCSANOW, &raw)) {
+		hub->terminal_raw = 0;
+		return fail(STATUS_IO, "cannot set the terminal to raw mode: %s", strerror(errno));
+	}
+	log_line(MINIVMM_INFO, NULL, "the terminal is the guest's; Ctrl-A x quits, Ctrl-A h helps");
+	return 0;
+}
+
+void
+stream_terminal_restore(struct stream_hub *hub)
+{
+	if (!hub->terminal_raw)
+		return;
+	hub->terminal_raw = 0;
+	tcsetattr(STDIN_FILENO, TCSANOW, &hub->terminal);
+}
+
+size_t
+stream_terminal_filter(struct stream_hub *hub, uint8_t *bytes, size_t length)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < length; i++) {
+		if (!hub->escape_pending) {
+			if (bytes[i] == ESCAPE)
+				hub->escape_pending = true;
+			else
+				bytes[kept++] = bytes[i];
+			continue;
+		}
+		hub->escape_pending = false;
+		if (bytes[i] == ESCAPE)
+			bytes[kept++] = ESCAPE;
+		else if (bytes[i] == 'x' && hub->quit)
+			hub->quit(hub->context);
+		else if (bytes[i] == 'h') {
+			ssize_t n = write(STDERR_FILENO, help, sizeof(help) - 1);
+
+			(void)n; /* nobody left to tell */
+		}
+	}
+	return kept;
+}

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* One file under two options of a run: the later one would destroy what the earlier one reads or writes. */
+#include "vm/files.h"
+
+#include <errno.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/file.h"
+#include "base/log.h"
+
+enum use {
+	READ,
+	WRITTEN,
+	ORIGIN, /* read: what the machine is restored from */
+	SAVED,  /* a snapshot replaces the name: what was restored from the old file keeps it */
+};
+
+struct file {
+	const char *option;
+	char *path;
+	enum use use;
+	bool exists, regular;
+	dev_t device;
+	ino_t inode;
+};
+
+struct files {
+	struct file *list;
+	size_t count, room;
+	bool failed; /* there was no memory for one */
+};
+
+/* Room for one more. */
+static bool
+grow(struct files *files)
+{
+	size_t room = files->room ? 2 * files->room : 16;
+	struct file *list;
+
+	if (files->count < files->room)
+		return true;
+	list = reallocarray(files->list, room, sizeof(*list));
+	if (!list)
+		return false;
+	files->list = list;
+	files->room = room;
+	return true;
+}
+
+static void
+add(struct files *files, const char *option, const char *path, enum use use)
+{
+	struct stat st = { 0 };
+	char *copy;
+	bool exists;
+
+	if (!path || !*path)
+		return;
+	copy = grow(files) ? strdup(path) : NULL;
+	if (!copy) {
+		files->failed = true;
+		return;
+	}
+	exists = !stat(path, &st);
+	files->list[files->count++] =
+	    (struct file){ option, copy, use, exists, S_ISREG(st.st_mode), st.st_dev, st.st_ino };
+}
+
+/* Paths with ':' between two, as options hold them that take several. */
+static void
+add_list(struct files *files, const char *option, const char *paths)
+{
+	char *copy = paths ? strdup(paths) : NULL, *rest = copy, *path;
+
+	files->failed |= paths && !copy;
+	while (copy && (path = strsep(&rest, ":")))
+		add(files, option, path, READ);
+	free(copy);
+}
+
+static void
+files_free(struct files *files)
+{
+	for (size_t i = 0; i < files->count; i++)
+		free(files->list[i].path);
+	free(files->list);
+}
+
+/* The folder of a path that need not exist, resolved, and its last part behind it. */
+static bool
+full_name(const char *path, char name[PATH_MAX + NAME_MAX + 2])
+{
+	char copy[PATH_MAX], again[PATH_MAX];
+
+	if (strlen(path) >= sizeof(copy))
+		return false;
+	strcpy(copy, path);
+	strcpy(again, path);
+	if (!realpath(dirname(copy), name))
+		return false;
+	strcat(name, "/");
+	strncat(name, basename(again), NAME_MAX);
+	return true;
+}
+
+static const char *
+last_part(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+static bool
+same(const struct file *a, const struct file *b)
+{
+	char name_a[PATH_MAX + NAME_MAX + 2], name_b[PATH_MAX + NAME_MAX + 2];
+
+	if (a->exists && b->exists)
+		return a->regular && a->device == b->device && a->inode == b->inode;
+	return a->exists == b->exists && !strcmp(last_part(a->path), last_part(b->path)) &&
+	       full_name(a->path, name_a) && full_name(b->path, name_b) && !strcmp(name_a, name_b);
+}
+
+/* What a device opens: files of its streams, and its own, of which we know only that they are not to be lost. */
+static void
+add_device(struct files *files, const struct device *device)
+{
+	const struct minivmm_plugin *d = &device->plugin.descriptor;
+	const char *name = device->config->name;
+
+	add(files, name, device->plugin.path, READ);
+	for (uint32_t i = 0; i < device->streams_ready; i++) {
+		add(files, name, stream_file(&device->streams[i].stream.in), READ);
+		add(files, name, stream_file(&device->streams[i].stream.out), WRITTEN);
+	}
+	for (uint32_t i = 0; device->configured && i < device->plugin.option_count; i++) {
+		const struct minivmm_option *o = &d->options[i];
+		const void *value = (char *)device->public.state + o->offset;
+
+		if (o->type == MINIVMM_PATH)
+			add(files, name, *(const char *const *)value, READ);
+		else if (o->type == MINIVMM_STRING && (o->flags & MINIVMM_HOST))
+			add_list(files, name, *(const char *const *)value);
+	}
+	/* What snapshots have set since, as the layers of a disk. */
+	for (size_t i = 0; i < device->config->option_count; i++) {
+		const struct plugin_option *o =
+		    device_option(device, device->config->options[i].key);
+
+		if (o && o->row.type == MINIVMM_STRING && (o->row.flags & MINIVMM_HOST))
+			add_list(files, name, device->config->options[i].value);
+	}
+}
+
+static void
+files_of(struct files *files, const struct vm *vm, const struct run_options *options,
+	 const char *save)
+{
+	const struct config *config = &vm->config;
+	bool fresh = !options->restore;
+
+	*files = (struct files){ 0 };
+	add(files, "-c", options->config, READ);
+	add(files, "-r", options->restore, ORIGIN);
+	for (const struct snapshot *s = vm->snapshot.parent; s; s = s->parent)
+		add(files, "-r", s->path, READ);
+	/* A restored machine is booted already. */
+	add(files, "[boot] image", fresh ? config->boot.image : NULL, READ);
+	add(files, "[boot] initrd", fresh ? config->boot.initrd : NULL, READ);
+	add(files, "[boot] cmdline_file", fresh ? config->boot.cmdline_file : NULL, READ);
+	add_list(files, "[boot] modules", fresh ? config->boot.modules : NULL);
+	add(files, "[vm] memory_file", fresh ? config->vm.memory_file : NULL, WRITTEN);
+	add(files, "[control] socket", config->control.socket, WRITTEN);
+	add(files, "--save", save, SAVED);
+	add(files, "--trace", options->trace, WRITTEN);
+	add(files, "--status", options->status, WRITTEN);
+	for (size_t i = 0; i < vm->devices.count; i++)
+		add_device(files, &vm->devices.list[i]);
+}
+
+static bool
+collide(const struct file *a, const struct file *b)
+{
+	/* Descriptors take what comes as it comes. */
+	if (open_descriptor(a->path) >= 0 && open_descriptor(b->path) >= 0)
+		return false;
+	if ((a->use == READ || a->use == ORIGIN) && (b->use == READ || b->use == ORIGIN))
+		return false;
+	return !(a->use == ORIGIN && b->use == SAVED) && same(a, b); /* ORIGIN is before all */
+}
+
+/* A file to be written in the end, in a folder that is not there: better told now, as it would be then. */
+static int
+check_folder(const char *path, const char *before, const char *behind)
+{
+	char copy[PATH_MAX];
+	struct stat st;
+
+	if (!path || open_descriptor(path) >= 0 || strlen(path) >= sizeof(copy) ||
+	    !stat(dirname(strcpy(copy, path)), &st))
+		return 0;
+	return fail(STATUS_IO, "%s %s%s: %s", before, path, behind, strerror(errno));
+}
+
+int
+files_check(const struct vm *vm, const struct run_options *options, const char *save)
+{
+	struct files files;
+	int r = 0;
+
+	files_of(&files, vm, options, save);
+	if (files.failed)
+		r = fail(STATUS_HOST, "no memory to look at the files of this run");
+	if (!r)
+		r = check_folder(save, "can't write snapshot", ": making a file in its folder");
+	if (!r)
+		r = check_folder(options->status, "cannot write the status to", "");
+	for (size_t i = 0; i < files.count && !r; i++)
+		for (size_t j = 0; j < i && !r; j++) {
+			const struct file *a = &files.list[j], *b = &files.list[i];
+
+			if (collide(a, b))
+				r = fail(
+				    STATUS_USAGE,
+				    "%s and %s both name the file %s: what one holds the other "
+				    "would destroy; give them files of their own",
+				    a->option, b->option, b->path);
+		}
+	files_free(&files);
+	return r;
+}
+
+const char *
+files_taken(const struct vm *vm, const struct run_options *options, const char *path)
+{
+	const char *option = NULL;
+	struct files files;
+	size_t others;
+
+	files_of(&files, vm, options, NULL);
+	others = files.count;
+	add(&files, "snapshot", path, SAVED);
+	if (files.failed)
+		option = "no memory to tell which option";
+	for (size_t i = 0; i < others && others < files.count && !option; i++)
+		if (collide(&files.list[i], &files.list[others]))
+			option = files.list[i].option;
+	files_free(&files);
+	return option;
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Points that can't come, or did not. */
+#include "vm/points.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+
+static int
+no_device(const struct vm *vm, const char *where, const char *text)
+{
+	const char *device = vm->machine.point.device;
+	const char *near = config_device_nearest(&vm->config, device);
+
+	return fail(STATUS_USAGE, "%s: %s: there is no device %s%s%s%s", where, text, device,
+		    near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+}
+
+/* Does a device put out anything? One whose plugin could not be loaded may. */
+static bool
+has_output(const struct device *device)
+{
+	const struct minivmm_plugin *descriptor = &device->plugin.descriptor;
+
+	for (uint32_t i = 0; i < device->plugin.stream_count; i++)
+		if (descriptor->streams[i].output)
+			return true;
+	return !descriptor->name;
+}
+
+int
+points_check(const struct vm *vm, const char *where, const char *text)
+{
+	const struct point *point = &vm->machine.point;
+
+	if (point->kind == POINT_MMIO && memory_at(&vm->machine.memory, point->value, 1))
+		return fail(STATUS_USAGE,
+			    "%s: %s: this is memory, where no access leaves the guest: name an "
+			    "address outside of it",
+			    where, text);
+	if (point->kind != POINT_OUTPUT)
+		return 0;
+	for (size_t i = 0; i < vm->config.device_count; i++) {
+		if (strcmp(vm->config.devices[i].name, point->device))
+			continue;
+		if (i < vm->devices.count && !has_output(&vm->devices.list[i]))
+			return fail(STATUS_USAGE,
+				    "%s: %s: device %s (plugin %s) has no stream that puts out",
+				    where, text, point->device, vm->config.devices[i].plugin);
+		return 0;
+	}
+	return no_device(vm, where, text);
+}
+
+static bool
+is_past(const struct machine *machine, uint64_t now)
+{
+	return machine->point.kind == POINT_TIME && machine->point.value <= now;
+}
+
+void
+points_warn_past(const struct machine *machine, const char *text)
+{
+	uint64_t now = clock_now(&machine->clock);
+
+	if (is_past(machine, now))
+		log_line(MINIVMM_WARNING, NULL,
+			 "point %s is past: the VM's clock shows %llu ns already", text,
+			 (unsigned long long)now);
+}
+
+void
+points_warn_missed(const struct machine *machine, const char *text, bool saves)
+{
+	enum machine_cause cause = machine->end.cause;
+	bool guests = cause == CAUSE_HLT || cause == CAUSE_EXIT || cause == CAUSE_SHUTDOWN ||
+		      cause == CAUSE_PANIC;
+
+	if (saves)
+		log_line(MINIVMM_WARNING, NULL, "point %s was not reached: no snapshot written",
+			 text);
+	else if (guests && !is_past(machine, clock_now(&machine->clock)))
+		log_line(MINIVMM_WARNING, NULL, "point %s was not reached: the guest ended before",
+			 text);
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What is told of a machine that has stopped: registers, dirty pages, the status line. */
+#include "vm/report.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "machine/dirty.h"
+
+#define RUNS_SHOWN 16u
+
+void
+report_registers(struct machine *machine)
+{
+	for (uint32_t i = 0; i < machine->vcpu_count; i++)
+		vcpu_print(&machine->vcpus[i], MINIVMM_ERROR);
+}
+
+/* Adds "0x2000" or "0x2000-0x4fff" to the text, if there is room. */
+static void
+add_run(char *text, size_t size, gpa_t first, gpa_t end, unsigned number)
+{
+	size_t length = strlen(text);
+
+	if (number == RUNS_SHOWN)
+		snprintf(text + length, size - length, ", ...");
+	else if (number < RUNS_SHOWN && end - first == PAGE_SIZE)
+		snprintf(text + length, size - length, "%s0x%llx", number ? ", " : "",
+			 (unsigned long long)first);
+	else if (number < RUNS_SHOWN)
+		snprintf(text + length, size - length, "%s0x%llx-0x%llx", number ? ", " : "",
+			 (unsigned long long)first, (unsigned long long)end - 1);
+}
+
+/* Adds the runs of a region's pages to the text; returns how many pages. */
+static uint64_t
+region_dirty(const struct memory_region *region, const uint64_t *bitmap, char *text, size_t size,
+	     unsigned *runs)
+{
+	uint64_t pages = region->size / PAGE_SIZE, before = region->offset / PAGE_SIZE;
+	uint64_t dirty = 0, first = 0;
+	bool in_run = false;
+
+	for (uint64_t page = 0; page <= pages; page++) {
+		uint64_t bit = before + page;
+		bool set = page < pages && bitmap[bit / 64] >> bit % 64 & 1;
+
+		dirty += set;
+		if (set && !in_run)
+			first = page;
+		else if (!set && in_run)
+			add_run(text, size, region->gpa + first * PAGE_SIZE,
+				region->gpa + page * PAGE_SIZE, (*runs)++);
+		in_run = set;
+	}
+	return dirty;
+}
+
+void
+report_dirty(struct machine *machine)
+{
+	uint64_t *bitmap = calloc(memory_words(&machine->memory), sizeof(*bitmap)), dirty = 0;
+	const uint64_t *guest = dirty_guest(machine);
+	char text[512] = "";
+	unsigned runs = 0;
+
+	if (guest && bitmap && !dirty_look(machine, bitmap))
+		for (uint32_t i = 0; i < machine->memory.count; i++)
+			dirty += region_dirty(&machine->memory.regions[i], guest, text,
+					      sizeof(text), &runs);
+	free(bitmap);
+	log_line(MINIVMM_INFO, NULL, "the guest dirtied %llu page%s%s%s", (unsigned long long)dirty,
+		 dirty == 1 ? "" : "s", dirty ? ": " : "", text);
+}
+
+int
+report_exit(const struct machine_end *end)
+{
+	switch (end->cause) {
+	case CAUSE_EXIT:
+		return end->status > STATUS_GUEST_MAX ? STATUS_GUEST_MAX : (int)end->status;
+	case CAUSE_SHUTDOWN:
+		return STATUS_SHUTDOWN;
+	case CAUSE_INTERNAL:
+		return STATUS_INTERNAL;
+	case CAUSE_PANIC:
+		return STATUS_PANIC;
+	case CAUSE_TIMEOUT:
+		return STATUS_TIMEOUT;
+	case CAUSE_ERROR:
+		return (int)end->status;
+	default:
+		return 0;
+	}
+}
+
+int
+report_status(const char *path, struct machine *machine, struct devices *devices, const char *point,
+	      int status)
+{
+	uint64_t exits = 0, accesses = 0;
+	FILE *file = open_to_write(path);
+	bool bad;
+
+	if (!file)
+		return fail(status_for(errno, STATUS_IO), "cannot write the status to %s: %s", path,
+			    strerror(errno));
+	for (uint32_t i = 0; i < machine->vcpu_count; i++) {
+		exits += vcpu_exits(&machine->vcpus[i]);
+		accesses += machine->vcpus[i].accesses;
+	}
+	fprintf(
+	    file,
+	    "{\"cause\":\"%s\",\"exit\":%d,\"guest_status\":%llu,\"time_ns\":%llu,\"exits\":%llu,"
+	    "\"accesses\":%llu,\"unanswered\":%llu,",
+	    machine_cause_name(machine->end.cause), status,
+	    machine->end.cause == CAUSE_EXIT ? (unsigned long long)machine->end.status : 0,
+	    (unsigned long long)clock_now(&machine->clock), (unsigned long long)exits,
+	    (unsigned long long)accesses, (unsigned long long)machine->bus.stray);
+	if (machine->end.cause == CAUSE_POINT && point) {
+		fputs("\"point\":", file);
+		json_text(file, point, strlen(point));
+		fputc(',', file);
+	}
+	fputs("\"devices\":{", file);
+	for (size_t i = 0; i < devices->count; i++) {
+
+		const struct bus_gate *gate = devices->list[i].gate;
+
+		fprintf(file, "%s\"%s\":{\"reads\":%llu,\"writes\":%llu,\"failures\":%llu}",
+			i ? "," : "", devices->list[i].config->name,
+			(unsigned long long)atomic_load(&gate->reads),
+			(unsigned long long)atomic_load(&gate->writes),
+			(unsigned long long)atomic_load(&gate->failures));
+	}
+	fputs("}}\n", file);
+	bad = ferror(file);
+	bad |= fclose(file) != 0;
+	return bad ? fail(STATUS_IO, "the status in %s is not complete: %s", path, strerror(errno))
+		   : 0;
+}

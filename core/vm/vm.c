@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Building a VM from a config or a snapshot. */
+#include "vm/vm.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "boot/acpi.h"
+#include "boot/boot.h"
+
+int
+descriptor(const char *text, int *fd)
+{
+	uint64_t number;
+
+	if (strncmp(text, "fd:", 3) || parse_u64(text + 3, &number) || number > INT32_MAX)
+		return -1;
+	*fd = (int)number;
+	return 0;
+}
+
+static int
+no_device(const struct vm *vm, const char *set, const char *name)
+{
+	const char *near = config_device_nearest(&vm->config, name);
+
+	return fail(STATUS_USAGE, "--set %s: the snapshot has no device %s%s%s%s", set, name,
+		    near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+}
+
+/* --set for a restore: what directs the run, and a device's keys; the plugin's table decides which of them. */
+static int
+override(struct vm *vm, const char *set)
+{
+	const char *equals = strchr(set, '='), *dot;
+	struct config_device *device;
+	char *name, *key;
+	int r = config_direct(&vm->config, set);
+
+	if (r != 1)
+		return r;
+	r = 0;
+	dot = !strncmp(set, "device.", 7) ? strchr(set + 7, '.') : NULL;
+	if (!equals || !dot || dot > equals)
+		return fail(
+		    STATUS_USAGE,
+		    "--set %s: a restored machine is as it was; only device.NAME.KEY=VALUE of the "
+		    "host's side, and keys of snapshot, control and plugins can be set",
+		    set);
+	name = strndup(set + 7, (size_t)(dot - set - 7));
+	key = strndup(dot + 1, (size_t)(equals - dot - 1));
+	device = name && key ? config_device_find(&vm->config, name) : NULL;
+	if (!name || !key)
+		r = fail(STATUS_HOST, "no memory for --set");
+	else if (!device)
+		r = no_device(vm, set, name);
+	else if (config_option_set(device, key, equals + 1,
+				   (struct config_place){ .file = CONFIG_SET }))
+		r = fail(STATUS_HOST, "no memory for --set");
+	free(name);
+	free(key);
+	return r;
+}
+
+static int
+open_snapshot(struct vm *vm, const struct vm_source *source)
+{
+	const char *from = source->restore;
+	int fd = 0, r;
+
+	if (!from)
+		return fail(STATUS_BUG, "neither a config nor a snapshot to build a machine of");
+	if (strcmp(from, "-") && descriptor(from, &fd))
+		return snapshot_open_chain(&vm->snapshot, from, source->parents,
+					   source->parent_count);
+	r = snapshot_receive(&vm->snapshot, fd, from);
+	return r ? r : snapshot_open_parents(&vm->snapshot, source->parents, source->parent_count);
+}
+
+static int
+read_config(struct vm *vm, const struct vm_source *source)
+{
+	int r;
+
+	if (source->config)
+		return config_read(&vm->config, source->config, source->set, source->set_count);
+	r = open_snapshot(vm, source);
+	if (!r)
+		r = snapshot_config(&vm->snapshot, &vm->config);
+	for (size_t i = 0; i < source->set_count && !r; i++)
+		r = override(vm, source->set[i]);
+	return r;
+}
+
+/* A fresh machine: the image in memory, the first vCPU's registers. */
+static int
+boot(struct vm *vm, bool check)
+{
+	struct machine *m = &vm->machine;
+	struct boot_entry entry = { 0 };
+	/* As after a reset, for a check without KVM. */
+	struct kvm_sregs sregs = { .cs.limit = 0xffff };
+	struct kvm_regs regs = { 0 };
+	int r = boot_load(&vm->config, &m->memory, &entry);
+
+	if (r)
+		boot_check_registers(&vm->config);
+	else if (entry.protocol != BOOT_RAW && m->kvm.irqchip)
+		r = acpi_write(&vm->devices, vm->config.vm.cpus);
+	for (uint32_t i = 0; i < m->vcpu_count && !r; i++)
+		r = kvm_vcpu_cpuid(&m->vcpus[i].kvm);
+	if (!r && !check)
+		r = kvm_vcpu_sregs(&m->vcpus[0].kvm, &sregs);
+	if (!r)
+		r = boot_registers(&vm->config, &entry, &m->memory, &regs, &sregs);
+	if (r || check)
+		return r;
+	r = kvm_vcpu_set_sregs(&m->vcpus[0].kvm, &sregs);
+	if (!r)
+		r = kvm_vcpu_set_regs(&m->vcpus[0].kvm, &regs);
+	irqs_rest(&m->irqs);
+	return r;
+}
+
+/*
+ * After mistakes in the config's text: the rest is looked at, without KVM and without memory. What it says of memory
+ * and interrupt controllers may be what is wrong, so nothing is held against that.
+ */
+static int
+check_rest(struct vm *vm)
+{
+	int r = machine_create(
+	    &vm->machine,
+	    &(struct machine_layout){ .snapshot_fd = -1, .irqchip = true, .check = true });
+
+	vm->built = true;
+	boot_check_image(&vm->config);
+	boot_check_registers(&vm->config);
+	if (!r)
+		devices_create(&vm->devices, &vm->machine, &vm->config, 0);
+	return -STATUS_USAGE;
+}
+
+static void
+place_memory(const struct vm *vm, struct machine_layout *layout)
+{
+	struct config_memory pieces[2];
+	uint32_t count = config_memory(&vm->config, vm->snapshot.region_count == 1, pieces);
+
+	for (uint32_t i = 0; i < count; i++)
+		layout->memory[i] = (struct machine_memory){ pieces[i].at, pieces[i].size };
+}
+
+int
+vm_build(struct vm *vm, const struct vm_source *source)
+{
+	bool restored = source->restore != NULL;
+	const struct snapshot *root;
+	struct machine_layout layout;
+	int r;
+
+	*vm = (struct vm){ .snapshot = { .fd = -1 } };
+	r = read_config(vm, source);
+	if (r == -STATUS_USAGE && !restored && vm->config.file)
+		return check_rest(vm);
+	if (r)
+		return r;
+	/* Each run of many begins in the same state, these included. */
+	if (source->again) {
+		vm->config.snapshot.generation = GENERATION_KEEP;
+		vm->config.snapshot.clock = CONFIG_CLOCK_RESUME;
+	}
+	vm->built = true;
+	for (root = &vm->snapshot; root->parent;)
+		root = root->parent;
+	layout = (struct machine_layout){
+		.memory_file = vm->config.vm.memory_file,
+		.snapshot_fd = root->fd,
+		.snapshot_offset = root->header.memory_offset,
+		.cpus = vm->config.vm.cpus,
+		.irqchip = vm->config.vm.irqchip,
+		.dirty_log = vm->config.vm.dirty_log,
+		.track = root != &vm->snapshot || source->again,
+		.check = source->check,
+	};
+	place_memory(vm, &layout);
+	r = machine_create(&vm->machine, &layout);
+	if (!r)
+		r = devices_create(&vm->devices, &vm->machine, &vm->config,
+				   (restored ? DEVICES_RESTORED : 0) |
+				       (source->trust ? DEVICES_TRUSTED : 0) |
+				       (source->again ? DEVICES_DETACHED : 0));
+	if (r == -STATUS_USAGE && !restored) {
+		boot_check_image(&vm->config);
+		boot_check_registers(&vm->config);
+	} else if (!r && !restored)
+		r = boot(vm, source->check);
+	else if (!r && !source->check)
+		r = snapshot_load(&vm->snapshot, &vm->machine, &vm->devices);
+	if (r || source->check)
+		return r;
+	vm->capturing = true;
+	r = capture_init(&vm->capture, &vm->machine, &vm->devices);
+	if (!r && restored)
+		capture_restored(&vm->capture, &vm->snapshot);
+	return r;
+}
+
+void
+vm_destroy(struct vm *vm)
+{
+	if (vm->built) {
+		if (!clock_now(&vm->machine.clock)) /* it never ran */
+			memory_unmake(&vm->machine.memory);
+		machine_join(&vm->machine);
+		if (vm->capturing)
+			capture_free(&vm->capture);
+		devices_destroy(&vm->devices);
+		machine_destroy(&vm->machine);
+	}
+	snapshot_close(&vm->snapshot);
+	config_free(&vm->config);
+}
