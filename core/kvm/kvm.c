@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "kvm/cpuid.h"
 #include "kvm/kvm_fields.h"
 
 #define KVM_PATH "/dev/kvm"
@@ -109,131 +110,6 @@ kvm_probe(const char *path, char *buffer, size_t size)
 	return trouble;
 }
 
-static bool
-is_topology(const struct kvm_cpuid_entry2 *e)
-{
-	return e->function == 0xb || e->function == 0x1f;
-}
-
-/* The levels of topology are the host's, of the CPU that asks: two remain, empty, for the guest's own. */
-static void
-cpuid_flatten(struct kvm_cpuid2 *cpuid)
-{
-	uint32_t kept = 0;
-
-	for (uint32_t i = 0; i < cpuid->nent; i++) {
-		struct kvm_cpuid_entry2 *e = &cpuid->entries[i];
-
-		if (is_topology(e) && e->index > 1)
-			continue;
-		if (is_topology(e))
-			e->eax = e->ebx = e->ecx = 0;
-		cpuid->entries[kept++] = *e;
-	}
-	cpuid->nent = kept;
-}
-
-/* How many bits number so many. */
-static uint32_t
-bits_for(uint32_t count)
-{
-	return count > 1 ? 32 - (uint32_t)__builtin_clz(count - 1) : 0;
-}
-
-/* One package of cores with a thread each (SDM volume 2, CPUID leaves 1, 4 and 0BH; AMD APM volume 3, E.4). */
-static void
-cpuid_topology(struct kvm_cpuid_entry2 *e, uint32_t id, uint32_t count)
-{
-	uint32_t bits = bits_for(count);
-
-	if (is_topology(e)) {
-		e->edx = id;
-		if (count > 1) {
-			e->eax = e->index ? bits : 0;
-			e->ebx = e->index ? count : 1;
-			e->ecx = e->index | (e->index + 1) << 8;
-		}
-		return;
-	}
-	switch (e->function) {
-	case 1:
-		e->ebx = (e->ebx & 0xffff) | id << 24 | (count & 0xff) << 16;
-		e->edx = count > 1 ? e->edx | 1u << 28 : e->edx & ~(1u << 28); /* HTT */
-		break;
-	case 4: /* caches: the last level is shared by all, the others by none */
-		e->eax &= 0x3fff;
-		if (e->eax & 0x1f)
-			e->eax |= ((1u << bits) - 1) << 26 |
-				  ((e->eax >> 5 & 7) >= 3 ? ((1u << bits) - 1) << 14 : 0);
-		break;
-	case 0x80000001:
-		e->ecx = count > 1 ? e->ecx | 1u << 1 : e->ecx & ~(1u << 1); /* CmpLegacy */
-		break;
-	case 0x80000008:
-		e->ecx = (e->ecx & ~0xf0ffu) | bits << 12 | ((count - 1) & 0xff);
-		break;
-	case 0x8000001d:
-		e->eax &= 0x3fff;
-		if ((e->eax & 0x1f) && (e->eax >> 5 & 7) >= 3)
-			e->eax |= (count - 1) << 14;
-		break;
-	case 0x8000001e:
-		e->eax = id;
-		e->ebx = id & 0xff; /* core, of one thread */
-		e->ecx = 0;         /* node 0 of one */
-		break;
-	}
-}
-
-/* What is this vCPU's, and what KVM offers beside what it lists. */
-static void
-cpuid_complete(struct kvm *kvm, uint32_t id)
-{
-	bool deadline =
-	    kvm->irqchip && ioctl(kvm->fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
-
-	for (uint32_t i = 0; i < kvm->cpuid->nent; i++) {
-		struct kvm_cpuid_entry2 *e = &kvm->cpuid->entries[i];
-
-		cpuid_topology(e, id, kvm->cpus);
-		if (e->function == 1)
-			e->ecx |= 1u << 31 /* hypervisor */ | (deadline ? 1u << 24 : 0);
-	}
-}
-
-/* What the host offers a guest, without nested virtualisation, whose state is not saved. */
-static int
-cpuid_init(struct kvm *kvm)
-{
-	struct kvm_cpuid2 *cpuid;
-
-	for (uint32_t room = 128; room <= 4096; room *= 2) {
-		cpuid = calloc(1, sizeof(*cpuid) + room * sizeof(cpuid->entries[0]));
-		if (!cpuid)
-			return fail(STATUS_HOST, "no memory for the CPUID table");
-		cpuid->nent = room;
-		if (!ioctl(kvm->fd, KVM_GET_SUPPORTED_CPUID, cpuid)) {
-			kvm->cpuid = cpuid;
-			break;
-		}
-		free(cpuid);
-		if (errno != E2BIG)
-			break;
-	}
-	if (!kvm->cpuid)
-		return fail(STATUS_HOST, "KVM_GET_SUPPORTED_CPUID: %s", strerror(errno));
-	for (uint32_t i = 0; i < kvm->cpuid->nent; i++) {
-		struct kvm_cpuid_entry2 *e = &kvm->cpuid->entries[i];
-
-		if (e->function == 1)
-			e->ecx &= ~(1u << 5); /* VMX */
-		if (e->function == 0x80000001)
-			e->ecx &= ~(1u << 2); /* SVM */
-	}
-	cpuid_flatten(kvm->cpuid);
-	return 0;
-}
-
 int
 kvm_open(struct kvm *kvm)
 {
@@ -271,7 +147,7 @@ kvm_open(struct kvm *kvm)
 	ioctl(kvm->vm, KVM_SET_TSS_ADDR, 0xfffbd000ul);
 	r = ioctl(kvm->vm, KVM_CHECK_EXTENSION, KVM_CAP_SET_GUEST_DEBUG2);
 	kvm->blocks_irqs = r > 0 && (r & KVM_GUESTDBG_BLOCKIRQ);
-	r = cpuid_init(kvm);
+	r = kvm_cpuid_init(kvm);
 	return r < 0 ? r : kvm_msrs_init(kvm);
 }
 
@@ -381,15 +257,6 @@ kvm_vcpu_close(struct kvm_vcpu *vcpu)
 		close(vcpu->fd);
 	vcpu->run = NULL;
 	vcpu->fd = -1;
-}
-
-int
-kvm_vcpu_cpuid(struct kvm_vcpu *vcpu)
-{
-	cpuid_complete(vcpu->kvm, vcpu->id);
-	if (ioctl(vcpu->fd, KVM_SET_CPUID2, vcpu->kvm->cpuid))
-		return fail(STATUS_HOST, "KVM_SET_CPUID2: vCPU %u: %s", vcpu->id, strerror(errno));
-	return 0;
 }
 
 int

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/mutant.h"
+#include "kvm/cpuid.h"
 #include "kvm/kvm_fields.h"
 
 #define MSR_MTRR_DEF_TYPE 0x2ffu
@@ -101,13 +102,7 @@ kvm_msrs_init(struct kvm *kvm)
 static uint64_t
 settable(const struct kvm *kvm, uint32_t index, uint64_t value)
 {
-	static const char *const amd[] = { "Auth", "Hygo" };
-	bool narrow = false;
-
-	for (uint32_t i = 0; i < kvm->cpuid->nent && index == MSR_SYSENTER_ESP; i++)
-		for (size_t n = 0; n < 2 && !kvm->cpuid->entries[i].function; n++)
-			narrow |= !memcmp(&kvm->cpuid->entries[i].ebx, amd[n], 4);
-	return narrow ? (uint32_t)value : value;
+	return index == MSR_SYSENTER_ESP && kvm_cpuid_is_amd(kvm) ? (uint32_t)value : value;
 }
 
 /* Reads index after index where a batch stops at the first that this vCPU does not have. */

@@ -11,10 +11,9 @@
 
 #include "base/log.h"
 #include "base/mutant.h"
+#include "kvm/cpuid.h"
 #include "kvm/kvm.h"
 #include "kvm/kvm_fields.h"
-
-#define CPUID_MAX 256u /* entries */
 
 /* One kind of state: a KVM structure whose members have names, or functions of its own. */
 struct state {
@@ -47,73 +46,6 @@ refused(char *why, size_t size, const char *name, const char *call)
 {
 	snprintf(why, size, "%s: %s refused it: %s", name, call, strerror(errno));
 	return -1;
-}
-
-/* What the vCPU shows its guest; malloced, NULL: said. */
-static struct kvm_cpuid2 *
-cpuid_get(struct kvm_vcpu *vcpu)
-{
-	struct kvm_cpuid2 *cpuid =
-	    calloc(1, sizeof(*cpuid) + CPUID_MAX * sizeof(cpuid->entries[0]));
-
-	if (!cpuid) {
-		fail(STATUS_HOST, "no memory for CPUID");
-		return NULL;
-	}
-	cpuid->nent = CPUID_MAX;
-	if (ioctl(vcpu->fd, KVM_GET_CPUID2, cpuid)) {
-		fail(STATUS_HOST, "KVM_GET_CPUID2: %s", strerror(errno));
-		free(cpuid);
-		return NULL;
-	}
-	return cpuid;
-}
-
-static int
-cpuid_save(struct kvm_vcpu *vcpu, struct record_writer *writer)
-{
-	struct kvm_cpuid2 *cpuid = cpuid_get(vcpu);
-
-	if (!cpuid)
-		return -STATUS_HOST;
-	record_put(writer, "entries", RECORD_U32, cpuid->entries,
-		   cpuid->nent * sizeof(cpuid->entries[0]) / 4, true);
-	free(cpuid);
-	return 0;
-}
-
-static struct kvm_cpuid2 *
-cpuid_of(const struct record *group)
-{
-	const size_t words = sizeof(struct kvm_cpuid_entry2) / 4;
-	struct kvm_cpuid2 *cpuid;
-	struct record item;
-
-	if (!record_find(group, "entries", &item) || item.type != RECORD_U32 || !item.array ||
-	    item.count % words || item.count / words > CPUID_MAX)
-		return NULL;
-	cpuid = calloc(1, sizeof(*cpuid) + item.count * 4ul);
-	if (!cpuid)
-		return NULL;
-	cpuid->nent = (uint32_t)(item.count / words);
-	memcpy(cpuid->entries, item.data, item.count * 4ul);
-	return cpuid;
-}
-
-static int
-cpuid_load(struct kvm_vcpu *vcpu, const struct record *group, char *why, size_t why_size)
-{
-	struct kvm_cpuid2 *cpuid = cpuid_of(group);
-	int r = 0;
-
-	if (!cpuid) {
-		snprintf(why, why_size, "cpuid: not a list of entries");
-		return -1;
-	}
-	if (ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid))
-		r = refused(why, why_size, "cpuid", "KVM_SET_CPUID2");
-	free(cpuid);
-	return r;
 }
 
 static int
@@ -228,8 +160,8 @@ xsave_load(struct kvm_vcpu *vcpu, const struct record *group, char *why, size_t 
  */
 static const struct state vcpu_states[] = {
 	{ .name = "cpuid",
-	  .save = cpuid_save,
-	  .load = cpuid_load,
+	  .save = kvm_cpuid_save,
+	  .load = kvm_cpuid_load,
 	  .fixed = true }, /* decides what the rest may be */
 	{ .name = "tsc_khz",
 	  .save = tsc_khz_save,
@@ -419,80 +351,4 @@ kvm_vm_load(struct kvm *kvm, const struct record *group, char *why, size_t why_s
 		if ((!s->irqchip || kvm->irqchip) && state_load(s, kvm, NULL, group, why, why_size))
 			return -1;
 	return 0;
-}
-
-/* Feature words of CPUID that a guest may rely on: what it saw there must be there still. */
-#define WORD(name) offsetof(struct kvm_cpuid_entry2, name)
-static const struct {
-	uint32_t function, index, offset;
-	uint32_t own; /* bits that follow the guest's CR4 */
-	const char *name;
-} features[] = {
-	{ 1, 0, WORD(ecx), 1u << 27 /* OSXSAVE */, "1.ecx" },
-	{ 1, 0, WORD(edx), 0, "1.edx" },
-	{ 6, 0, WORD(eax), 0, "6.eax" },
-	{ 7, 0, WORD(ebx), 0, "7.ebx" },
-	{ 7, 0, WORD(ecx), 1u << 4 /* OSPKE */, "7.ecx" },
-	{ 7, 0, WORD(edx), 0, "7.edx" },
-	{ 7, 1, WORD(eax), 0, "7.1.eax" },
-	{ 7, 1, WORD(ebx), 0, "7.1.ebx" },
-	{ 7, 1, WORD(ecx), 0, "7.1.ecx" },
-	{ 7, 1, WORD(edx), 0, "7.1.edx" },
-	{ 7, 2, WORD(edx), 0, "7.2.edx" },
-	{ 0xd, 0, WORD(eax), 0, "d.eax" },
-	{ 0xd, 1, WORD(eax), 0, "d.1.eax" },
-	{ 0x14, 0, WORD(ebx), 0, "14.ebx" },
-	{ 0x14, 0, WORD(ecx), 0, "14.ecx" },
-	{ 0x40000001, 0, WORD(eax), 0, "40000001.eax" },
-	{ 0x80000001, 0, WORD(ecx), 0, "80000001.ecx" },
-	{ 0x80000001, 0, WORD(edx), 0, "80000001.edx" },
-	{ 0x80000007, 0, WORD(edx), 0, "80000007.edx" },
-	{ 0x80000008, 0, WORD(ebx), 0, "80000008.ebx" },
-	{ 0x80000021, 0, WORD(eax), 0, "80000021.eax" },
-};
-
-static uint32_t
-feature_word(const struct kvm_cpuid2 *cpuid, uint32_t function, uint32_t index, uint32_t offset)
-{
-	for (uint32_t i = 0; i < cpuid->nent; i++)
-		if (cpuid->entries[i].function == function && cpuid->entries[i].index == index)
-			return *(const uint32_t *)((const char *)&cpuid->entries[i] + offset);
-	return 0;
-}
-
-int
-kvm_check(struct kvm *kvm, const struct record *vcpu, char *why, size_t why_size)
-{
-	struct kvm_cpuid2 *cpuid, *shown = NULL;
-	struct record group;
-	int r = 0;
-
-	if (!record_find(vcpu, "cpuid", &group) || !(cpuid = cpuid_of(&group))) {
-		snprintf(why, why_size, "cpuid: not a list of entries");
-		return -1;
-	}
-	/* A host may show a guest more than it says it supports (where CPUID is not intercepted). */
-	if (kvm_vcpu_cpuid(kvm->vcpus[0]) || !(shown = cpuid_get(kvm->vcpus[0]))) {
-		snprintf(why, why_size, "cpuid: this host's can't be read");
-		r = -1;
-	}
-	for (size_t i = 0; i < sizeof(features) / sizeof(*features) && !r; i++) {
-		uint32_t guest = feature_word(cpuid, features[i].function, features[i].index,
-					      features[i].offset);
-		uint32_t host = feature_word(kvm->cpuid, features[i].function, features[i].index,
-					     features[i].offset) |
-				feature_word(shown, features[i].function, features[i].index,
-					     features[i].offset);
-
-		if (guest & ~host & ~features[i].own) {
-			snprintf(why, why_size,
-				 "cpuid: the guest uses CPU features that this host lacks: %s has "
-				 "0x%08x, here is 0x%08x",
-				 features[i].name, guest, host);
-			r = -1;
-		}
-	}
-	free(shown);
-	free(cpuid);
-	return r;
 }
