@@ -17,7 +17,8 @@ say = $(if $(filter 0,$(V)),@printf '  %-8s %s\n' '$(1)' '$(2)')
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unused-parameter \
 	$(if $(CI),-Werror)
-# PREFIX is where the program looks for plugins last, after beside itself: to install it needs no other one.
+# PREFIX is where the program looks for plugins last, after beside itself: to install it needs no
+# other one.
 ALL_CFLAGS = -std=gnu11 $(CFLAGS) $(WARN) $(SANITIZE) -fvisibility=hidden -pthread -MMD -MP \
 	-Icore -Icore/include -D_GNU_SOURCE -DPREFIX='"$(PREFIX)"'
 ALL_LDFLAGS = $(LDFLAGS) $(SANITIZE) -pthread
@@ -52,9 +53,10 @@ $B/%.o: %.c
 	$(call say,CC,$<)
 	$Q mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -c -o $@ $<
 
-# A plugin sees the public header and nothing of the core. Its own libraries stand in plugins/foo.libs
-# or plugins/foo/libs, as cc's arguments, and Debian's packages of them in plugins/foo.packages or plugins/foo/packages.
-# Without them the plugin is left out, and the rest is built; but not in CI.
+# A plugin sees the public header and nothing of the core. Its own libraries stand in
+# plugins/foo.libs or plugins/foo/libs, as cc's arguments, and Debian's packages of them in
+# plugins/foo.packages or plugins/foo/packages. Without them the plugin is left out, and the rest is
+# built; but not in CI.
 plugin_libs = $(shell cat plugins/$*.libs plugins/$*/libs 2>/dev/null)
 plugin_packages = $(shell cat plugins/$*.packages plugins/$*/packages 2>/dev/null)
 plugin_left_out = echo '  left out: plugins/$*.so needs $(plugin_packages): make deps' >&2; $(if $(CI),false,true)
@@ -101,7 +103,8 @@ $B/tests/plugins/%.so: tests/plugins/%.c
 
 longest := tests/e2e/invisible.t # begins first, so that the others are done when it is
 
-# The runner and everything that tests need. MINIVMM and BUILD tell tests where the program and their tools are.
+# The runner and everything that tests need. MINIVMM and BUILD tell tests where the program and
+# their tools are.
 check: export MINIVMM = $O/minivmm
 check: export BUILD = $B
 check: export CMOCKA_MESSAGE_OUTPUT = TAP

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Drives a virtio balloon, as a driver does (virtio 1.2, section 5.5): reads how many pages the balloon is to have, gives
- * that many up, tells so, reports two pages that are free anyway, and gives statistics, whose request comes back when
- * the device wants them anew. What was given up or reported must read as zeros. Flat 32 bit mode, without interrupts.
- * Whatever is not as it must be ends in ud2, a triple fault.
+ * Drives a virtio balloon, as a driver does (virtio 1.2, section 5.5): reads how many pages the
+ * balloon is to have, gives that many up, tells so, reports two pages that are free anyway, and
+ * gives statistics, whose request comes back when the device wants them anew. What was given up or
+ * reported must read as zeros. Flat 32 bit mode, without interrupts. Whatever is not as it must be
+ * ends in ud2, a triple fault.
  */
 #define DEVICE 0xd0000000
 #define INFLATE 0x4000	/* of each queue: descriptors, then its rings */
@@ -42,7 +43,7 @@
 	queue	0, INFLATE
 	queue	2, STATS
 	queue	3, REPORTING
-	movl	$statistics, STATS + 16	/* before the device is ready, as Linux does; its second descriptor */
+	movl	$statistics, STATS + 16	/* before the device is ready; its second descriptor */
 	movl	$20, STATS + 24
 	movw	$1, STATS + AVAIL + 4
 	movw	$1, STATS + AVAIL + 2

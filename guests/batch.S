@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * One job: says "? ", reads a line from the serial port, says what it comes to, halts. Up to the
- * "? " it is the same for all lines: a snapshot there, output:serial0:? , serves any number of them.
+ * "? " it is the same for all lines: a snapshot there, output:serial0:? , serves any number of
+ * them.
  *
  *   2+3*4     sums and products of decimal numbers, modulo 2^32: 14
  *   fill N    writes N pages, each its number, reads them back, says how many hold it

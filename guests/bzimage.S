@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The smallest kernel that a loader of Linux takes: a bzImage that prints its command line, the bytes of its initrd and
- * the signature of ACPI's RSDP, then switches the machine off. From its 64-bit entry, or from the 32-bit one when bit 0 of
- * xloadflags is cleared.
+ * The smallest kernel that a loader of Linux takes: a bzImage that prints its command line, the
+ * bytes of its initrd and the signature of ACPI's RSDP, then switches the machine off. From its
+ * 64-bit entry, or from the 32-bit one when bit 0 of xloadflags is cleared.
  */
 #define PARAMS_RSDP 0x70
 #define PARAMS_E820 0x1e8
@@ -90,7 +90,8 @@ off32:	mov	$'\n', %al
 	out	%al, %dx
 	mov	$'\n', %al
 	out	%al, %dx
-	/* What the entry promises: the selectors, in the GDT as well, so that they can be loaded again. */
+	/* What the entry promises: the selectors, in the GDT as well, so that they can be loaded
+	 * again. */
 	mov	%cs, %eax
 	cmp	$0x10, %eax
 	jne	8f

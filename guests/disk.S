@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Drives a virtio disk, as a driver does (virtio 1.2, sections 3.1 and 5.2): writes sectors here and there, reads each
- * back with its neighbours, zeroes some, flushes, and prints what it did and the sum of all. The disk has 32
- * sectors, of which the last 16 begin with a known byte. Flat 32 bit mode, without interrupts. Whatever is not as it
- * must be ends in ud2, a triple fault.
+ * Drives a virtio disk, as a driver does (virtio 1.2, sections 3.1 and 5.2): writes sectors here
+ * and there, reads each back with its neighbours, zeroes some, flushes, and prints what it did and
+ * the sum of all. The disk has 32 sectors, of which the last 16 begin with a known byte. Flat 32
+ * bit mode, without interrupts. Whatever is not as it must be ends in ud2, a triple fault.
  */
 #define DEVICE 0xd0000000
 #define QUEUE 0x6000	/* descriptors, then its rings */
@@ -40,7 +40,7 @@
 	put	0x070, 15
 	movw	$1, QUEUE + AVAIL	/* no interrupts */
 
-	xor	%esi, %esi		/* six sectors, five apart: write, and read with what lies around */
+	xor	%esi, %esi		/* six sectors, five apart: write, read with neighbours */
 1:	lea	'A'(%esi), %eax
 	call	fill
 	lea	(%esi, %esi, 4), %ecx
@@ -70,7 +70,7 @@
 	cmp	$6, %esi
 	jne	1b
 
-	movl	$21, BUFFER		/* zeroes over sectors 21 to 31: part of a cluster, and a whole one */
+	movl	$21, BUFFER		/* zeroes sectors 21 to 31: part of a cluster, and one */
 	movl	$0, BUFFER + 4
 	movl	$11, BUFFER + 8
 	movl	$0, BUFFER + 12

@@ -79,7 +79,8 @@ take:	cmp	$CTRL_D, %al
 	mov	$'\n', %al
 	call	put
 
-/* Interrupts on received data while there is room for it, on room to send while there is something. */
+/* Interrupts on received data while there is room for it, on room to send while there is
+ * something. */
 want:	mov	head, %ah
 	sub	tail, %ah
 	mov	$0x01, %al

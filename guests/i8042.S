@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Does to the keyboard controller what Linux's i8042 driver does when it looks for one: tests it, writes the command
- * byte, sends a byte round by the mouse's way; also keeps a byte in its memory. Says "8042" if all is as it should be,
- * and resets the machine. Real mode.
+ * Does to the keyboard controller what Linux's i8042 driver does when it looks for one: tests it,
+ * writes the command byte, sends a byte round by the mouse's way; also keeps a byte in its memory.
+ * Says "8042" if all is as it should be, and resets the machine. Real mode.
  */
 	.code16
 	.set	DATA, 0x60

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Writes memory for ever, at a chosen rate, and keeps a hash of it by which anybody who looks at the
- * machine at any time can tell whether its memory is whole. Long mode: the writer runs at CPL 3; the
- * PIT's interrupt at CPL 0 says a line each tick,
+ * Writes memory for ever, at a chosen rate, and keeps a hash of it by which anybody who looks at
+ * the machine at any time can tell whether its memory is whole. Long mode: the writer runs at
+ * CPL 3; the PIT's interrupt at CPL 0 says a line each tick,
  *
  *   tick N W H	in hex: the tick's number, the writes so far, the hash after them
  *
@@ -26,7 +26,8 @@
  *   0x00 "minilive"
  *   0x08 N     ticks
  *   0x10 W     writes completed
- *   0x18 H     hash: the sum, over all pages, of the first 8 bytes times ((address >> 11) + 1) * ODD
+ *   0x18 H     hash: the sum, over all pages, of the first 8 bytes times
+ *              ((address >> 11) + 1) * ODD
  *   0x20       journal: address of the page
  *   0x28       the value before
  *   0x30       the value after
@@ -40,14 +41,16 @@
  * A write is five steps, and between any two instructions the machine is in one of these states:
  *
  *   1 the journal's first three words         number = W      H fits memory
- *   2 the journal's number                    number = W + 1  H fits memory, the page holds "before"
+ *   2 the journal's number                    number = W + 1  H fits memory, the page
+ *                                             holds "before"
  *   3 the page                                number = W + 1  the page holds "after": H plus
  *                                             (after - before) * its factor fits memory
  *   4 W and H, both in one instruction        number = W      H fits memory
  *
- * The nth value written is the nth of xorshift64 (Marsaglia 2003: 13, 7, 17) from r14 on; its page is
- * n - 1 modulo pages, or the upper 64 bits of (value * STAR modulo 2^64) * pages. The rest of each
- * page stays 0, and so does what was not written yet. tests/tools/livehash.c checks all of this.
+ * The nth value written is the nth of xorshift64 (Marsaglia 2003: 13, 7, 17) from r14 on; its page
+ * is n - 1 modulo pages, or the upper 64 bits of (value * STAR modulo 2^64) * pages. The rest of
+ * each page stays 0, and so does what was not written yet. tests/tools/livehash.c checks all of
+ * this.
  */
 	.code64
 
@@ -154,8 +157,8 @@ no_room:
 	jmp	end
 
 /*
- * ---- CPL 3. r8: the last value; r9: pages; r10: at random; r11: the next page, when in order; r12,
- * r13: the two factors ----
+ * ---- CPL 3. r8: the last value; r9: pages; r10: at random; r11: the next page, when in order;
+ * r12, r13: the two factors ----
  */
 
 writer:	cmpb	$0, due
@@ -332,7 +335,8 @@ on_tick:
 on_spurious:
 	iretq
 
-/* eax to rdi as eight digits; rdi moves on. All digits at once, each in a byte. Changes rax, rcx. */
+/* eax to rdi as eight digits; rdi moves on. All digits at once, each in a byte. Changes rax,
+ * rcx. */
 hex:	.irp	shift, 16, 8, 4
 	mov	%rax, %rcx
 	shl	$\shift, %rcx

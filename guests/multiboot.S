@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A kernel started by multiboot 1; its header has addresses, so that the flat file will do. It prints the magic number, the flags, who loaded it, the command line, each module's string and bytes,
- * the KiB below and above 1 MiB, how many rows the map of memory has and the KiB of RAM in them. Then it halts.
+ * A kernel started by multiboot 1; its header has addresses, so that the flat file will do. It
+ * prints the magic number, the flags, who loaded it, the command line, each module's string and
+ * bytes, the KiB below and above 1 MiB, how many rows the map of memory has and the KiB of RAM in
+ * them. Then it halts.
  */
 	.code32
 	jmp	start

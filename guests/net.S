@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Drives a virtio network card, as a driver does (virtio 1.2, section 5.1), against the network behind it: asks where
- * the gateway is, pings it, is given addresses, is refused a connection. Flat 32 bit mode, without interrupts. Answers
- * wait for a buffer or find one, in one buffer or two. Whatever is not as it must be ends in ud2, a triple fault.
+ * Drives a virtio network card, as a driver does (virtio 1.2, section 5.1), against the network
+ * behind it: asks where the gateway is, pings it, is given addresses, is refused a connection. Flat
+ * 32 bit mode, without interrupts. Answers wait for a buffer or find one, in one buffer or two.
+ * Whatever is not as it must be ends in ud2, a triple fault.
  *
- *   edi  0, or a TCP port of the gateway to connect to, with the checksum of that segment above it: then it says
- *        the flags of the first two segments that come, and between them sends a FIN that nobody takes
+ *   edi  0, or a TCP port of the gateway to connect to, with the checksum of that segment above it:
+ *        then it says the flags of the first two segments that come, and between them sends a FIN
+ *        that nobody takes
  */
 #define DEVICE 0xd0000000
 #define RX 0x6000	/* of each queue: descriptors, then its rings */
@@ -145,7 +147,7 @@ connect:
 	jb	1b
 	cmp	$2, %ecx
 	jne	3f
-	movb	$0x11, tcp + HEADER + 47	/* says that it ends; with a checksum that is wrong now */
+	movb	$0x11, tcp + HEADER + 47	/* FIN; the checksum is wrong now */
 	send	tcp, tcp_end-tcp
 3:	mov	(%ebp), %al
 	mov	$flags, %edi

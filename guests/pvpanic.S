@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Panics as a kernel with a pvpanic driver does: first with a crash kernel, which then panics itself. Real mode. */
+/* Panics as a kernel with a pvpanic driver does: first with a crash kernel, which then panics
+ * itself. Real mode. */
 	.set	EVENTS, 0x505
 	.code16
 	mov	$EVENTS, %dx

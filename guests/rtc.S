@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Reads the clock, and says the time; stops it, sets it to the end of a century, and says that; keeps a byte in its
- * memory meanwhile, and counts eight periods of 122 us, which the clock flags. Real mode.
+ * Reads the clock, and says the time; stops it, sets it to the end of a century, and says that;
+ * keeps a byte in its memory meanwhile, and counts eight periods of 122 us, which the clock flags.
+ * Real mode.
  */
 	.code16
 	.set	INDEX, 0x70
@@ -70,6 +71,7 @@ time:	mov	$list, %bx
 	.include "say.inc"
 
 	/* A zero behind a number: nothing stands there. */
-list:	.byte	0x32, 0, 0x09, '-', 0x08, '-', 0x07, ' ', 0x04, ':', 0x02, ':', 0x00, ' ', 0x06, '\n', 0xff
+list:	.byte	0x32, 0, 0x09, '-', 0x08, '-', 0x07, ' '
+	.byte	0x04, ':', 0x02, ':', 0x00, ' ', 0x06, '\n', 0xff
 text:	.asciz	"eight periods\n"
 digits:	.byte	0, 0, 0, 0

@@ -7,7 +7,7 @@
 	.code16
 	.set	BASE, 0x3f8
 	.set	IER, BASE + 1
-	.set	FCR, BASE + 2	/* to write; to read it is IIR, on some later chips with LCR set EFR */
+	.set	FCR, BASE + 2	/* write; read: IIR; EFR on some later chips with LCR set */
 	.set	LCR, BASE + 3
 	.set	MCR, BASE + 4
 	.set	MSR, BASE + 6

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The simple guest, then memory: one write to RAM, one write and one read where a device is. Real mode. */
+/* The simple guest, then memory: one write to RAM, one write and one read where a device is. Real
+ * mode. */
 	.code16
 	mov	$0x3f8, %dx
 	add	%bl, %al

@@ -36,14 +36,17 @@
 	.set	ES_LIMIT, 0x1233
 
 /* What is checked; messages in this order. */
-	.macro	classes list:vararg
 	.set	class_count, 0
+	.macro	classes list:vararg
 	.irp	name, \list
 	.set	\name, class_count
 	.set	class_count, class_count + 1
 	.endr
 	.endm
-	classes	REGISTERS, FLAGS, STRINGS, SPLIT, TABLES, SEGMENTS, LIMITS, CONTROL, DEBUG, MSRS, TSC, LAPIC_REGISTERS, LAPIC_TIMER, LAPIC_PENDING, IOAPIC_STATE, PIC_STATE, PIT_STATE, SERIAL_FIFO, SERIAL_REGISTERS, COUNTER, PENDING, SHADOW, NMI, INTERRUPTS, X87, SSE, AVX, XCR, CPUID, CLOCK
+	classes	REGISTERS, FLAGS, STRINGS, SPLIT, TABLES, SEGMENTS, LIMITS, CONTROL, DEBUG
+	classes	MSRS, TSC, LAPIC_REGISTERS, LAPIC_TIMER, LAPIC_PENDING, IOAPIC_STATE
+	classes	PIC_STATE, PIT_STATE, SERIAL_FIFO, SERIAL_REGISTERS, COUNTER, PENDING
+	classes	SHADOW, NMI, INTERRUPTS, X87, SSE, AVX, XCR, CPUID, CLOCK
 
 /* After a comparison: class has failed unless it was equal. */
 	.macro	must_equal class
@@ -718,9 +721,9 @@ deliver:
 	ret
 
 /*
- * STI and MOV SS shadow the next instruction: an interrupt waits. The one behind MOV SS is raised by
- * the read of the selector itself. Where each comes in is noted, twice, and must be the same: where
- * that is, is the host's affair when it single-steps.
+ * STI and MOV SS shadow the next instruction: an interrupt waits. The one behind MOV SS is raised
+ * by the read of the selector itself. Where each comes in is noted, twice, and must be the same:
+ * where that is, is the host's affair when it single-steps.
  */
 shadow:	mov	$2, %ecx
 	mov	$COM2 + 7, %edx
@@ -874,7 +877,8 @@ strings:
 	must_equal STRINGS
 	ret
 
-/* Accesses that take more than one exit: read, modify, write; across pages; from device to device. */
+/* Accesses that take more than one exit: read, modify, write; across pages; from device to
+ * device. */
 split:	movl	$0x11111111, RAM + 0x20
 	addl	$0x22222222, RAM + 0x20
 	mov	$0x44444444, %eax
@@ -1094,7 +1098,8 @@ report:	mov	failed, %ebx
 	handler	on_71, 0x71, 1
 	handler	on_lapic_timer, 0xa1, 1
 
-on_level:			/* IRQ 5 through the IOAPIC: first the line, then the end of interrupt */
+/* IRQ 5 through the IOAPIC: first the line, then the end of interrupt. */
+on_level:
 	incb	hits + 0x51
 	movl	$0x500, READS
 	movl	$0, 0xb0(%rbp)

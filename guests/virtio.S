@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Drives a virtio console, as a driver does (virtio 1.2, section 3.1): negotiates features, sets up both queues, takes
- * two bytes of input and sends six lines of output, with event indices. Flat 32 bit mode, without interrupts: looks at
- * the interrupt status. Whatever is not as it must be ends in ud2, a triple fault.
+ * Drives a virtio console, as a driver does (virtio 1.2, section 3.1): negotiates features, sets up
+ * both queues, takes two bytes of input and sends six lines of output, with event indices. Flat 32
+ * bit mode, without interrupts: looks at the interrupt status. Whatever is not as it must be ends
+ * in ud2, a triple fault.
  *
  *   edi  0, or how many bytes to send in one request, from the line on; then it halts, sent or not
  */

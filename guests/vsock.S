@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Drives a virtio socket device, as a driver does (virtio 1.2, section 5.10): calls two ports of the host on which
- * nobody listens, and sends data on a connection that there is not, before it gives any buffer for the answers. Each is
- * to be reset, in order. Flat 32 bit mode, without interrupts. Whatever is not as it must be ends in ud2, a triple fault.
+ * Drives a virtio socket device, as a driver does (virtio 1.2, section 5.10): calls two ports of
+ * the host on which nobody listens, and sends data on a connection that there is not, before it
+ * gives any buffer for the answers. Each is to be reset, in order. Flat 32 bit mode, without
+ * interrupts. Whatever is not as it must be ends in ud2, a triple fault.
  */
 #define DEVICE 0xd0000000
 #define RX 0x4000	/* of each queue: descriptors, then its rings */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A PC's keyboard controller, as far as a kernel looks at it: commands, tests, both ports, the line that resets the
- * machine; no keyboard and no mouse is plugged in. Source: IBM PS/2 Hardware Interface Technical Reference (1990),
- * "Keyboard and Auxiliary Device Controller".
+ * A PC's keyboard controller, as far as a kernel looks at it: commands, tests, both ports, the line
+ * that resets the machine; no keyboard and no mouse is plugged in. Source: IBM PS/2 Hardware
+ * Interface Technical Reference (1990), "Keyboard and Auxiliary Device Controller".
  *
- * It begins as a BIOS leaves it: tested, both ports usable. A byte waits in the output buffer until it is read; what
- * the controller would put there meanwhile is lost.
+ * It begins as a BIOS leaves it: tested, both ports usable. A byte waits in the output buffer until
+ * it is read; what the controller would put there meanwhile is lost.
  */
 #include <minivmm/plugin.h>
 

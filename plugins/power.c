@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Switches the machine off, or resets it, which ends it as well: the sleep and reset registers of hardware-reduced ACPI
- * (ACPI 6.5, sections 4.8.3.6 and 4.8.3.7).
+ * Switches the machine off, or resets it, which ends it as well: the sleep and reset registers of
+ * hardware-reduced ACPI (ACPI 6.5, sections 4.8.3.6 and 4.8.3.7).
  */
 #include <minivmm/plugin.h>
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Takes a guest kernel's word that it has panicked, which ends the machine: QEMU's pvpanic device in its ISA form
- * (docs/specs/pvpanic of QEMU), of one port. Read, it says which events it knows; written, which have happened.
+ * Takes a guest kernel's word that it has panicked, which ends the machine: QEMU's pvpanic device
+ * in its ISA form (docs/specs/pvpanic of QEMU), of one port. Read, it says which events it knows;
+ * written, which have happened.
  */
 #include <minivmm/plugin.h>
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A PC's real-time clock and its CMOS memory: Motorola's MC146818A (data sheet of 1984), with a century at 0x32 as the
- * PC keeps one, behind an index port and a data port.
+ * A PC's real-time clock and its CMOS memory: Motorola's MC146818A (data sheet of 1984), with a
+ * century at 0x32 as the PC keeps one, behind an index port and a data port.
  *
- * Nothing ticks here. The time of day is what it was at an instant of the VM's clock, plus what has passed since;
- * flags are found by looking at what has passed since the last look; a timer runs while an interrupt is wanted. While
- * the time stands still (SET, or the divider is held), it is in the registers, which are memory then.
+ * Nothing ticks here. The time of day is what it was at an instant of the VM's clock, plus what has
+ * passed since; flags are found by looking at what has passed since the last look; a timer runs
+ * while an interrupt is wanted. While the time stands still (SET, or the divider is held), it is in
+ * the registers, which are memory then.
  */
 #include <minivmm/plugin.h>
 #include <time.h>
@@ -209,7 +210,8 @@ clamp(uint32_t number, uint32_t least, uint32_t most)
 	return number < least ? least : number > most ? most : number;
 }
 
-/* The time begins with what the registers say; numbers that there are not become the nearest that there is. */
+/* The time begins with what the registers say; numbers that there are not become the nearest that
+ * there is. */
 static void
 rtc_take(struct rtc *r, uint64_t now)
 {

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A memory balloon (virtio 1.2, section 5.5): the driver gives up pages when the target grows (inflates), takes them
- * back when it shrinks (deflates), tells of memory that is free anyway (reporting), and how it fares (statistics).
- * Given-up and reported pages become zeros, which take no room here nor in a snapshot.
+ * A memory balloon (virtio 1.2, section 5.5): the driver gives up pages when the target grows
+ * (inflates), takes them back when it shrinks (deflates), tells of memory that is free anyway
+ * (reporting), and how it fares (statistics). Given-up and reported pages become zeros, which take
+ * no room here nor in a snapshot.
  *
- * Each line of the control stream is a new target; it tells how large the balloon is, and statistics.
+ * Each line of the control stream is a new target; it tells how large the balloon is, and
+ * statistics.
  */
 #include <minivmm/plugin.h>
 #include <stdio.h>
@@ -166,7 +168,8 @@ balloon_tell(struct minivmm_device *dev)
 	balloon_say(dev, text, n);
 }
 
-/* Takes the statistics out of a request and keeps it: it is given back when they are wanted anew. */
+/* Takes the statistics out of a request and keeps it: it is given back when they are wanted
+ * anew. */
 static int
 balloon_statistics(struct minivmm_device *dev, uint32_t queue)
 {

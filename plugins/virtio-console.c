@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A console (virtio 1.2, section 5.3) of one port: Linux's hvc0. Input waits in the stream until the driver has given
- * a buffer for it; output that the stream has no room for stays in the queue, and goes on from where it stopped.
+ * A console (virtio 1.2, section 5.3) of one port: Linux's hvc0. Input waits in the stream until
+ * the driver has given a buffer for it; output that the stream has no room for stays in the queue,
+ * and goes on from where it stopped.
  */
 #include <minivmm/plugin.h>
 
 #include "virtio/queue.h"
 
 #define PART 1024u
-#define REQUEST_MAX (1u << 20) /* bytes that one request may hold; drivers send a line, or a page */
+#define REQUEST_MAX (1u << 20) /* bytes; drivers send a line, or a page */
 
 enum { RECEIVE, TRANSMIT }; /* queues */
 
@@ -36,7 +37,8 @@ console_receive(struct minivmm_device *dev)
 	return 0;
 }
 
-/* One request, from where it stopped. False: the stream is full, or the driver has lost its device. */
+/* One request, from where it stopped. False: the stream is full, or the driver has lost its
+ * device. */
 static bool
 console_put(struct minivmm_device *dev, const struct virtio_request *request)
 {

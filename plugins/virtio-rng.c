@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * An entropy device (virtio 1.2, section 5.4). Its bytes come from the machine's generator, which is saved, so that a
- * restored machine gets the same ones again; or, with fresh = yes, from the host.
+ * An entropy device (virtio 1.2, section 5.4). Its bytes come from the machine's generator, which
+ * is saved, so that a restored machine gets the same ones again; or, with fresh = yes, from the
+ * host.
  */
 #include <minivmm/plugin.h>
 #include <sys/random.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Tells the guest that it is another machine than it was: its generation id, 16 bytes in a page of its memory, changes when
- * it is restored, and its kernel is notified, which makes its random numbers others than those of the machine's copies
- * (Microsoft's "Virtual Machine Generation ID").
+ * Tells the guest that it is another machine than it was: its generation id, 16 bytes in a page of
+ * its memory, changes when it is restored, and its kernel is notified, which makes its random
+ * numbers others than those of the machine's copies (Microsoft's "Virtual Machine Generation ID").
  */
 #include <minivmm/plugin.h>
 #include <string.h>

@@ -13,8 +13,8 @@
  * group. */
 void fields_save(const struct minivmm_field *rows, const void *base, struct record_writer *writer);
 
-/* The first row that a load would refuse, or NULL: an element is above its maximum, or there are more of them than room.
- * *value: the element, or their number. */
+/* The first row that a load would refuse, or NULL: an element is above its maximum, or there are
+ * more of them than room. *value: the element, or their number. */
 const struct minivmm_field *fields_unfit(const struct minivmm_field *rows, const void *base,
 					 uint64_t *value);
 

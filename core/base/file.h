@@ -6,8 +6,9 @@
 #include <stdio.h>
 
 /*
- * The descriptor that a path like /dev/stdout, /dev/fd/3 or /proc/self/fd/3 stands for; -1: it is the path of a file.
- * Opening such a path would open what is behind the descriptor anew, at its beginning.
+ * The descriptor that a path like /dev/stdout, /dev/fd/3 or /proc/self/fd/3 stands for; -1: it is
+ * the path of a file. Opening such a path would open what is behind the descriptor anew, at its
+ * beginning.
  */
 int open_descriptor(const char *path);
 

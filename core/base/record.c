@@ -339,8 +339,8 @@ by_name(const void *a, const void *b)
 	return x[1] != y[1] ? x[1] - y[1] : memcmp(x + 2, y + 2, x[1]);
 }
 
-/* Names that have a bit each are distinct. Else, sorting keeps a hostile group from costing the square
- * of its items. Apart: its frame is large and gone before the recursion. */
+/* Names that have a bit each are distinct. Else, sorting keeps a hostile group from costing the
+ * square of its items. Apart: its frame is large and gone before the recursion. */
 __attribute__((noinline)) static const char *
 check_names(const struct record *group)
 {

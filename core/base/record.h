@@ -37,8 +37,9 @@ enum record_type {
 #define RECORD_SEEN 512   /* bits */
 
 /*
- * Writer: appends to a buffer that it owns. Errors (no memory, too deep, too many items, a name that
- * is bad or there already) stick; look once, at the end. What was written without one can be opened.
+ * Writer: appends to a buffer that it owns. Errors (no memory, too deep, too many items, a name
+ * that is bad or there already) stick; look once, at the end. What was written without one can be
+ * opened.
  */
 struct record_writer {
 	uint8_t *data;

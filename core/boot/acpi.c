@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * ACPI tables: what a guest's kernel is told of vCPUs, interrupt controllers and devices; and what a BIOS has for one that
- * wants a reset.
+ * ACPI tables: what a guest's kernel is told of vCPUs, interrupt controllers and devices; and what
+ * a BIOS has for one that wants a reset.
  */
 #include "boot/acpi.h"
 
@@ -218,13 +218,14 @@ power_range(const struct devices *devices)
 }
 
 /*
- * Where a PC's BIOS begins. Linux jumps there, in real mode, to reset a machine of hardware-reduced ACPI without EFI: it
- * takes that for one that EFI resets, and does not try the reset register.
+ * Where a PC's BIOS begins. Linux jumps there, in real mode, to reset a machine of hardware-reduced
+ * ACPI without EFI: it takes that for one that EFI resets, and does not try the reset register.
  */
 static int
 reset_vector(const struct devices *devices, const struct bus_range *power)
 {
-	/* lidt cs:[ffe0]; mov al, 0xff; lmsw ax; mov ds, ax: a fault without an interrupt table is a triple fault. */
+	/* lidt cs:[ffe0]; mov al, 0xff; lmsw ax; mov ds, ax: a fault without an interrupt table is
+	 * a triple fault. */
 	uint8_t bytes[32] = { [16] = 0x2e, 0x0f, 0x01, 0x1e, 0xe0, 0xff, 0xb0,
 			      0xff,        0x0f, 0x01, 0xf0, 0x8e, 0xd8 };
 	uint8_t *code = bytes + 16;

@@ -13,8 +13,9 @@
 #define ACPI_END 0x100000u            /* of the BIOS's area; the reset vector is at its end */
 
 /*
- * Writes RSDP, XSDT, FADT, MADT and DSDT into the machine's memory: hardware-reduced, with each device that describes
- * itself (struct minivmm_acpi); and code at a PC's reset vector that resets the machine. The machine has an irqchip and memory below 1 MiB. 0 or a negative status.
+ * Writes RSDP, XSDT, FADT, MADT and DSDT into the machine's memory: hardware-reduced, with each
+ * device that describes itself (struct minivmm_acpi); and code at a PC's reset vector that resets
+ * the machine. The machine has an irqchip and memory below 1 MiB. 0 or a negative status.
  */
 int acpi_write(struct devices *devices, uint32_t cpus);
 

@@ -7,7 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What has been written so far. Begins as zeros; free bytes. Once a call has failed for want of memory, all do nothing. */
+/* What has been written so far. Begins as zeros; free bytes. Once a call has failed for want of
+ * memory, all do nothing. */
 struct aml {
 	uint8_t *bytes;
 	size_t length, capacity;

@@ -28,15 +28,17 @@ struct boot_entry {
 };
 
 /*
- * Loads the config's image or code. FORMAT_AUTO: Linux by its setup header, PVH by its note, multiboot by its header, ELF
- * by its first bytes, else flat. Every length and offset of the image is checked before it is used; nothing is written outside memory,
- * and nothing at all of an ELF file that is refused. Returns 0 or a negative status.
+ * Loads the config's image or code. FORMAT_AUTO: Linux by its setup header, PVH by its note,
+ * multiboot by its header, ELF by its first bytes, else flat. Every length and offset of the image
+ * is checked before it is used; nothing is written outside memory, and nothing at all of an ELF
+ * file that is refused. Returns 0 or a negative status.
  */
 int boot_load(const struct config *config, struct memory *memory, struct boot_entry *entry);
 
 /*
  * An ELF file in memory: ELF32 for the 386 or ELF64 for x86-64, an executable linked to run where
- * it is loaded. Its PT_LOAD segments go to their physical addresses. name stands for it in messages.
+ * it is loaded. Its PT_LOAD segments go to their physical addresses. name stands for it in
+ * messages.
  */
 int boot_elf(const char *name, const uint8_t *image, size_t length, struct memory *memory,
 	     struct boot_entry *entry);
@@ -67,8 +69,8 @@ int boot_registers(const struct config *config, const struct boot_entry *entry,
 uint64_t boot_tables_size(const struct memory *memory);
 
 /*
- * What can be said of a config that will not be booted: are its files there, are [cpu]'s registers registers. Opens
- * nothing. All mistakes are said; 0 or a negative status.
+ * What can be said of a config that will not be booted: are its files there, are [cpu]'s registers
+ * registers. Opens nothing. All mistakes are said; 0 or a negative status.
  */
 int boot_check_image(const struct config *config);
 int boot_check_registers(const struct config *config);

@@ -21,7 +21,8 @@ int boot_file_open(struct boot_file *file, const char *name, const char *what,
 /* What errno says of a file that could not be opened, with its place; a negative status. */
 int boot_file_missing(const struct config *config, const char *name, const char *what);
 void boot_file_close(struct boot_file *file);
-/* All of [offset, offset + length), which is inside the file. Says what is wrong; 0 or a negative status. */
+/* All of [offset, offset + length), which is inside the file. Says what is wrong; 0 or a negative
+ * status. */
 int boot_file_read(const struct boot_file *file, uint64_t offset, void *to, uint64_t length);
 
 #endif

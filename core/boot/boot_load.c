@@ -72,8 +72,8 @@ flat_place(const struct config *config, const char *where, const char *what, uin
 }
 
 /*
- * What the file is: Linux says so in its setup header, multiboot in its header; of ELF, which the first bytes say, there
- * is more to find out; all else is flat.
+ * What the file is: Linux says so in its setup header, multiboot in its header; of ELF, which the
+ * first bytes say, there is more to find out; all else is flat.
  */
 static enum config_format
 format_of(const struct boot_file *file)

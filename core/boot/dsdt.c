@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What ACPI's DSDT says of devices: who they are, where they are, what they want to be noticed of. */
+/* What ACPI's DSDT says of devices: who they are, where they are, what they want to be noticed
+ * of. */
 #include "boot/dsdt.h"
 
 #include <stdio.h>
@@ -54,7 +55,8 @@ ranges(struct aml *aml, const struct device *device)
 		}
 }
 
-/* The one interrupt that the row has; or all ranges and interrupts of the device that no other row has. */
+/* The one interrupt that the row has; or all ranges and interrupts of the device that no other row
+ * has. */
 static void
 resources(struct aml *aml, const struct device *device, const struct minivmm_acpi *row)
 {

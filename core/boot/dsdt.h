@@ -6,7 +6,8 @@
 #include "boot/aml.h"
 #include "device/device.h"
 
-/* Scope (_SB) { what describes itself, in order, and a generic event device where one is needed } */
+/* Scope (_SB) { what describes itself, in order, and a generic event device where one is needed
+ * } */
 void dsdt_devices(struct aml *aml, const struct devices *devices);
 
 #endif

@@ -122,7 +122,8 @@ read_segments(struct program *program, const struct header *header)
 	program->count = header->phnum;
 }
 
-/* The entry is a virtual address. When it is inside a segment, its physical one; else as it stands. */
+/* The entry is a virtual address. When it is inside a segment, its physical one; else as it
+ * stands. */
 static gpa_t
 physical_entry(const struct program *program, uint64_t entry)
 {

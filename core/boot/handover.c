@@ -2,7 +2,8 @@
 /*
  * Loads a program with what it is handed. The structures lie low, where kernels do not:
  *
- *   0x6000 strings and structures | 0x9fc00 not RAM | 0x100000 the program, as a rule | ... modules | end of memory
+ *   0x6000 strings and structures | 0x9fc00 not RAM | 0x100000 program | ... modules | end of
+ * memory
  *
  * or, when the program has something there or memory begins higher, behind the program.
  */
@@ -18,7 +19,8 @@
 #define LOW_AT 0x6000u
 #define STRUCTURES                                                                                 \
 	0x4000u /* room for all but the command line: names of modules have at most 255 bytes */
-#define LIMIT (1ull << 32) /* the protocols hand over addresses of 32 bits, or to code of 32 bits */
+/* The protocols hand over addresses of 32 bits, or to code of 32 bits. */
+#define LIMIT (1ull << 32)
 
 _Static_assert(LOW_AT + CMDLINE_MAX + 1 + STRUCTURES <= LOW_END, "there is room below 1 MiB");
 _Static_assert(KERNEL_MODULES *(256 + 8 + 32) + 3 * MEMORY_REGIONS * 24 + 256 <= STRUCTURES,

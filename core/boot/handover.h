@@ -20,8 +20,8 @@ int boot_pvh(const struct config *config, const char *name, const uint8_t *image
 	     struct memory *memory, struct boot_entry *entry);
 
 /*
- * What both hand over: everything but their own structures, which they put beside it by handover_put. All of it lies
- * below 4 GiB, clear of the program.
+ * What both hand over: everything but their own structures, which they put beside it by
+ * handover_put. All of it lies below 4 GiB, clear of the program.
  */
 struct handover {
 	const struct config *config;
@@ -36,7 +36,8 @@ struct handover {
 int handover_begin(struct handover *handover, const struct config *config,
 		   const struct program *program, struct memory *memory, struct boot_entry *entry);
 void handover_free(struct handover *handover);
-/* Puts bytes into the room, at a multiple of 8; where. There is room for all that is handed over. */
+/* Puts bytes into the room, at a multiple of 8; where. There is room for all that is handed
+ * over. */
 gpa_t handover_put(struct handover *handover, const void *bytes, size_t length);
 
 #endif

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Linux's bzImage, by its boot protocol (Documentation/arch/x86/boot.rst): the 64-bit entry where the kernel has one,
- * else the 32-bit one. Below 1 MiB lies what the kernel is told, above it the kernel:
+ * Linux's bzImage, by its boot protocol (Documentation/arch/x86/boot.rst): the 64-bit entry where
+ * the kernel has one, else the 32-bit one. Below 1 MiB lies what the kernel is told, above it the
+ * kernel:
  *
- *   0x6000 GDT | 0x7000 boot_params | 0x20000 command line | 0x9fc00 not RAM | 0x100000 kernel ... initrd | page tables
+ *   0x6000 GDT | 0x7000 boot_params | 0x20000 command line | 0x9fc00 not RAM
+ *   0x100000 kernel ... initrd | page tables
  */
 #include <asm/bootparam.h>
 #include <stddef.h>
@@ -84,7 +86,8 @@ load_kernel(const struct boot_file *file, const struct boot_params *params, stru
 	if (file->length <= setup)
 		return refuse(file, "the file ends with its setup code: it is cut off");
 	if (hdr->version >= VERSION_RELOCATES) {
-		/* It unpacks itself at its preferred address, or where it is loaded if that is above. */
+		/* It unpacks itself at its preferred address, or where it is loaded if that is
+		 * above. */
 		runs_at = hdr->pref_address > KERNEL_AT ? hdr->pref_address : KERNEL_AT;
 		needs = hdr->init_size;
 	}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The Multiboot Specification, version 0.6.96 (that is Multiboot 1): a header in the first 8192 bytes of the file says what
- * the kernel needs, and where it goes unless the file is ELF; it finds the structure below by ebx.
+ * The Multiboot Specification, version 0.6.96 (that is Multiboot 1): a header in the first 8192
+ * bytes of the file says what the kernel needs, and where it goes unless the file is ELF; it finds
+ * the structure below by ebx.
  */
 #include <elf.h>
 #include <stddef.h>
@@ -192,8 +193,8 @@ put_modules(struct handover *handover)
 }
 
 /*
- * Kernels that know PCs only look for the end of RAM below 1 MiB in the BIOS's data area, and for what begins there:
- * two words of it, unless the program is in its place.
+ * Kernels that know PCs only look for the end of RAM below 1 MiB in the BIOS's data area, and for
+ * what begins there: two words of it, unless the program is in its place.
  */
 static int
 put_bios_data(const struct handover *handover, const struct program *program, uint32_t mem_lower)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * PVH's direct boot (Xen's docs/misc/pvh): an ELF file with a note that names its 32-bit entry, which finds the structure
- * below by ebx. Linux's vmlinux has one.
+ * PVH's direct boot (Xen's docs/misc/pvh): an ELF file with a note that names its 32-bit entry,
+ * which finds the structure below by ebx. Linux's vmlinux has one.
  */
 #include <string.h>
 

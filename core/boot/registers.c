@@ -179,8 +179,8 @@ set_long(const struct boot_entry *entry, struct memory *memory, struct kvm_regs 
 }
 
 /*
- * Both entries of Linux want flat segments by these selectors, in the GDT too, and rsi at boot_params; the 32-bit one
- * wants the other registers 0.
+ * Both entries of Linux want flat segments by these selectors, in the GDT too, and rsi at
+ * boot_params; the 32-bit one wants the other registers 0.
  */
 static int
 set_linux(const struct boot_entry *entry, struct memory *memory, struct kvm_regs *regs,
@@ -210,8 +210,8 @@ set_linux(const struct boot_entry *entry, struct memory *memory, struct kvm_regs
 }
 
 /*
- * PVH's and multiboot's entry, which agree: protected mode without paging, flat segments; of tables nothing is promised.
- * PVH has a TSS in tr, without memory behind it.
+ * PVH's and multiboot's entry, which agree: protected mode without paging, flat segments; of tables
+ * nothing is promised. PVH has a TSS in tr, without memory behind it.
  */
 static void
 set_handover(const struct boot_entry *entry, struct kvm_regs *regs, struct kvm_sregs *sregs)

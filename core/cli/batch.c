@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* minivmm batch: the machine of a snapshot, run once for each of many inputs by several processes. */
+/* minivmm batch: the machine of a snapshot, run once for each of many inputs by several
+ * processes. */
 #include <errno.h>
 #include <getopt.h>
 #include <poll.h>

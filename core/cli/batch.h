@@ -32,7 +32,8 @@ struct batch {
 	struct batch_shared *shared;
 };
 
-/* A worker's life: builds the machine, runs inputs until there are none. Returns its exit status. */
+/* A worker's life: builds the machine, runs inputs until there are none. Returns its exit
+ * status. */
 int batch_work(const struct batch *batch, unsigned number);
 /* Notes what is to be the exit status, though the batch goes on. */
 void batch_trouble(const struct batch *batch, int status);

@@ -32,18 +32,20 @@ struct run_options {
 	bool trust, registers, check;
 };
 
-/* Builds the machine, runs it, ends it; returns the exit status, or dies of the signal that ended it. */
+/* Builds the machine, runs it, ends it; returns the exit status, or dies of the signal that ended
+ * it. */
 int cli_run(const struct run_options *options);
 
 /*
- * Installs what tells of a crash: device, callback, offset; and puts the terminal back before it, as before any death by
- * a signal. Main thread, once. The pointers are used until crash_remove.
+ * Installs what tells of a crash: device, callback, offset; and puts the terminal back before it,
+ * as before any death by a signal. Main thread, once. The pointers are used until crash_remove.
  */
 struct stream_hub;
 struct machine;
 void crash_install(struct stream_hub *hub, const struct machine *machine, const char *memory_name);
 void crash_remove(void);
-/* For a signal handler: the process is to end. If a callback runs for two seconds more, says so and dies of number. */
+/* For a signal handler: the process is to end. If a callback runs for two seconds more, says so and
+ * dies of number. */
 void crash_deadline(int number);
 /* While true, work that is no callback has all the time it needs. */
 void crash_patient(bool on);

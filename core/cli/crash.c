@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The last words of a crash, or of a callback that does not return when the process is to end: which device, which
- * callback, at which offset of the range that the guest has accessed. Signal handlers are the process's, so what they need is static here.
+ * The last words of a crash, or of a callback that does not return when the process is to end:
+ * which device, which callback, at which offset of the range that the guest has accessed. Signal
+ * handlers are the process's, so what they need is static here.
  */
 #include <signal.h>
 #include <stdint.h>

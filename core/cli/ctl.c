@@ -97,7 +97,8 @@ to_stdout(char **words)
 	return false;
 }
 
-/* The machine has another current folder: a file is meant to be in ours. Malloced, or NULL: said. */
+/* The machine has another current folder: a file is meant to be in ours. Malloced, or NULL:
+ * said. */
 static char *
 full_path(const char *path)
 {

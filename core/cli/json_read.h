@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Reads JSON where it lies, and prints it for people. Text that a terminal could act on is escaped. */
+/* Reads JSON where it lies, and prints it for people. Text that a terminal could act on is
+ * escaped. */
 #ifndef CLI_JSON_READ_H
 #define CLI_JSON_READ_H
 

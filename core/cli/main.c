@@ -131,8 +131,8 @@ unknown_command(const char *word)
 }
 
 /*
- * An option with a value that was there before: the last would win, without a word. Not --set and -r, which add up.
- * seen: a bit for each row of options.
+ * An option with a value that was there before: the last would win, without a word. Not --set and
+ * -r, which add up. seen: a bit for each row of options.
  */
 static const char *
 twice(int option, uint64_t *seen)
@@ -233,7 +233,8 @@ run(int argc, char **argv, struct run_options *run_options)
 	return cli_run(run_options);
 }
 
-/* A descriptor that we were started without would become one of ours, say the guest's memory, and be written to. */
+/* A descriptor that we were started without would become one of ours, say the guest's memory, and
+ * be written to. */
 static void
 hold_standard_descriptors(void)
 {
@@ -249,7 +250,8 @@ main(int argc, char **argv)
 	int r;
 
 	hold_standard_descriptors();
-	/* A reader that is gone, or a limit on file sizes, is an error of the write, not our death. */
+	/* A reader that is gone, or a limit on file sizes, is an error of the write, not our
+	 * death. */
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
 	signal(SIGCHLD, SIG_DFL); /* ignored, it would keep from us how our children end */

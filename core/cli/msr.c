@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The names of MSRs: Intel SDM volume 4, AMD64 APM volume 2, and Linux's kvm_para.h for KVM's own. */
+/* The names of MSRs: Intel SDM volume 4, AMD64 APM volume 2, and Linux's kvm_para.h for KVM's
+ * own. */
 #include <stddef.h>
 
 #include "cli/decode.h"

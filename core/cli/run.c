@@ -34,7 +34,8 @@ struct run {
 	struct drive drive;
 };
 
-/* Set by a signal that is to end us; also ends waits of the main thread. Handlers are the process's. */
+/* Set by a signal that is to end us; also ends waits of the main thread. Handlers are the
+ * process's. */
 static volatile bool interrupted;
 static volatile sig_atomic_t interrupted_by, interrupt_fd;
 
@@ -294,7 +295,8 @@ start_and_run(struct run *run)
 	/* Before signals are taken: it may wait for the reader of a pipe. */
 	int r = o->trace ? trace_open(&run->trace, o->trace) : 0, stopped;
 
-	/* What an earlier run left there is not of this one, and nobody else is to take the name. */
+	/* What an earlier run left there is not of this one, and nobody else is to take the
+	 * name. */
 	if (o->status && open_descriptor(o->status) < 0)
 		close(open(o->status, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_CLOEXEC, 0666));
 	if (!r && o->trace)
@@ -379,7 +381,8 @@ die_of(int number)
 	raise(number);
 }
 
-/* A descriptor that was handed over is there before any of ours is, which may have its number later. */
+/* A descriptor that was handed over is there before any of ours is, which may have its number
+ * later. */
 static int
 check_save(const struct run_options *options)
 {

@@ -200,8 +200,8 @@ show_value(FILE *out, const struct record *item)
 	}
 }
 
-/* Many bytes: 16 to a line, with their offset and what they are as text; lines of zeros left out.
- */
+/* Many bytes: 16 to a line, with their offset and what they are as text; lines of zeros left
+ * out. */
 static void
 show_dump(FILE *out, const struct record *item, unsigned indent)
 {

@@ -4,10 +4,10 @@
  * options may hold is not known here: a device's keys stay text, with the place they came from, for
  * the plugin's table to check.
  *
- * The text: [SECTION] or [device NAME], then lines KEY = VALUE that start at column one. A line that
- * begins with ';' or '#' is a comment; in a line, ';' after a blank begins one, so that no value
- * holds " ;". Lines are at most 198 bytes long; blanks around keys and values do not count. Each
- * section is there once and each key once.
+ * The text: [SECTION] or [device NAME], then lines KEY = VALUE that start at column one. A line
+ * that begins with ';' or '#' is a comment; in a line, ';' after a blank begins one, so that no
+ * value holds " ;". Lines are at most 198 bytes long; blanks around keys and values do not count.
+ * Each section is there once and each key once.
  *
  * Paths of what is read (image, plugins) are relative to the folder of the INI file, those of what
  * is written (memory_file, the snapshot) to the current folder, as is all that --set gives.
@@ -77,7 +77,8 @@ struct config {
 		uint64_t at;               /* where memory begins */
 		uint8_t *code;             /* decoded hex; NULL: none */
 		size_t code_length;
-		/* For a kernel of Linux, PVH or multiboot; NULL: none. Never both cmdline and its file. */
+		/* For a kernel of Linux, PVH or multiboot; NULL: none. Never both cmdline and its
+		 * file. */
 		char *initrd, *cmdline, *cmdline_file;
 		char *modules;             /* PATH[:PATH], resolved; not for Linux */
 		struct config_place place; /* of image or code */
@@ -111,9 +112,9 @@ struct config {
 /*
  * Reads and checks a config. overrides: "KEY=VALUE" of --set, applied over it ("vm.memory=1M",
  * "device.serial0.output=file:x"). Every mistake is said, as "FILE:LINE: what, and the nearest
- * thing that is right". Returns 0, or a negative status after the last of them; what was right is in
- * config then all the same, and its member file is set if there was a text to read. The caller frees
- * config in any case.
+ * thing that is right". Returns 0, or a negative status after the last of them; what was right is
+ * in config then all the same, and its member file is set if there was a text to read. The caller
+ * frees config in any case.
  */
 int config_read(struct config *config, const char *path, char *const *overrides,
 		size_t override_count);
@@ -136,9 +137,9 @@ void config_save(const struct config *config, struct record_writer *writer);
 int config_load(struct config *config, const struct record *group, char *why, size_t why_size);
 
 /*
- * Where memory lies: the pieces, and how many they are. A machine with an irqchip whose memory begins at 0 has none from
- * 3 GiB to 4 GiB, as a PC; what does not fit below follows above. whole: it was made in one piece, before there was such
- * a hole, if that does not lie over the chips.
+ * Where memory lies: the pieces, and how many they are. A machine with an irqchip whose memory
+ * begins at 0 has none from 3 GiB to 4 GiB, as a PC; what does not fit below follows above. whole:
+ * it was made in one piece, before there was such a hole, if that does not lie over the chips.
  */
 struct config_memory {
 	uint64_t at, size;
@@ -153,9 +154,9 @@ const char *config_device_nearest(const struct config *config, const char *name)
 /* Adds a device without plugin and options; NULL: no memory. Invalidates pointers to others. */
 struct config_device *config_device_add(struct config *config, const char *name,
 					struct config_place place);
-/* Sets a key of [snapshot], [control] or [plugins], "SECTION.KEY=VALUE": what directs a run may be said
- * of a loaded config too. Says what is wrong; 0 or a negative status; 1: the text names no such
- * section. */
+/* Sets a key of [snapshot], [control] or [plugins], "SECTION.KEY=VALUE": what directs a run may be
+ * said of a loaded config too. Says what is wrong; 0 or a negative status; 1: the text names no
+ * such section. */
 int config_direct(struct config *config, const char *text);
 /* Adds or replaces a key of a device. Returns 0, or -1: no memory. */
 int config_option_set(struct config_device *device, const char *key, const char *value,
@@ -179,15 +180,16 @@ const char *parse_u64(const char *text, uint64_t *value);      /* decimal or 0x 
 const char *parse_size(const char *text, uint64_t *value);     /* with K, M, G, T */
 const char *parse_duration(const char *text, uint64_t *value); /* ns, us, ms, s; bare: ns */
 const char *parse_bool(const char *text, bool *value);
-/* Back, in the largest unit that leaves no fraction; in a buffer of 24 bytes or more, which is returned. */
+/* Back, in the largest unit that leaves no fraction; in a buffer of 24 bytes or more, which is
+ * returned. */
 const char *write_size(uint64_t value, char *buffer, size_t size);
 const char *write_duration(uint64_t value, char *buffer, size_t size);
 extern const char parse_no_memory[]; /* what parse_hex returns then */
 const char *parse_hex(const char *text, uint8_t **bytes,
 		      size_t *length); /* "ba f8 03"; blanks anywhere; malloced */
 
-/* The candidate that text most likely meant, or NULL when none is near. candidates ends with NULL.
- */
+/* The candidate that text most likely meant, or NULL when none is near. candidates ends with
+ * NULL. */
 const char *nearest(const char *text, const char *const *candidates);
 
 #endif

@@ -197,8 +197,8 @@ take_header(struct reader *r, char *line)
 	r->section = &r->ini->sections[r->ini->count - 1];
 }
 
-/* Has the line the form that inih takes for one key and one value, and is there a section for it?
- */
+/* Has the line the form that inih takes for one key and one value, and is there a section for
+ * it? */
 static bool
 check_key(struct reader *r, const char *line)
 {

@@ -37,8 +37,8 @@ void ini_free(struct ini *ini);
 struct ini_section *ini_find(const struct ini *ini, const char *kind, const char *instance);
 struct ini_key *ini_key_find(const struct ini_section *section, const char *name);
 
-/* Adds; set replaces a key of that name. They say and return a negative status when it is too much.
- */
+/* Adds; set replaces a key of that name. They say and return a negative status when it is too
+ * much. */
 int ini_add(struct ini *ini, const char *kind, const char *instance, struct config_place place);
 int ini_key_set(struct ini_section *section, const char *name, const char *value,
 		struct config_place place);

@@ -23,7 +23,8 @@ struct control_client {
 void client_open(struct control *control, int fd);
 /* Hangs up, frees it; its request stays, without a client. */
 void client_close(struct control_client *client);
-/* Sends what can be sent at once, and then an error (NULL: none) if nothing stays behind; hangs up. */
+/* Sends what can be sent at once, and then an error (NULL: none) if nothing stays behind; hangs
+ * up. */
 void client_dismiss(struct control_client *client, const char *why);
 /* Takes a reply, allocated (NULL: there was no memory for it), which ends the request if there is
  * one. */

@@ -13,7 +13,8 @@ struct drive {
 	struct capture *capture;
 	enum capture_method method;    /* of live snapshots */
 	const struct snapshot *origin; /* that the machine was restored from; NULL: it was not */
-	/* What of this run uses the file at path, which is not to be replaced; NULL: nothing does. */
+	/* What of this run uses the file at path, which is not to be replaced; NULL: nothing
+	 * does. */
 	const char *(*taken)(void *context, const char *path);
 	void *context;
 	struct reset reset;                /* made when it is first asked for */

@@ -180,7 +180,8 @@ device_create(struct device *d)
 	return 0;
 }
 
-/* Does the command line say something of the device? Then a mistake in its options is most likely that one's. */
+/* Does the command line say something of the device? Then a mistake in its options is most likely
+ * that one's. */
 static bool
 is_given_again(const struct config_device *device)
 {

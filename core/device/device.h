@@ -85,8 +85,8 @@ struct devices {
 #define DEVICES_DETACHED 0x4u /* streams are connected to nothing, whatever the config says */
 
 /*
- * Loads the plugins that config names and makes, checks and places their devices; every mistake is said, not only the
- * first. flags: DEVICES_... Returns 0 or a negative status; destroy in any case.
+ * Loads the plugins that config names and makes, checks and places their devices; every mistake is
+ * said, not only the first. flags: DEVICES_... Returns 0 or a negative status; destroy in any case.
  */
 int devices_create(struct devices *devices, struct machine *machine, struct config *config,
 		   unsigned flags);
@@ -99,14 +99,15 @@ int devices_pause(struct devices *devices);
 int devices_resume(struct devices *devices);
 /* Delivers what the readers of all streams take without being waited for. */
 void devices_flush(struct devices *devices);
-/* The machine will not run again. Waits for slow readers of streams until *interrupted. 0, or STATUS_IO negative. */
+/* The machine will not run again. Waits for slow readers of streams until *interrupted. 0, or
+ * STATUS_IO negative. */
 int devices_stop(struct devices *devices, const volatile bool *interrupted);
 
 struct device *devices_find(struct devices *devices, const char *name);
 
 /*
- * A snapshot is taken of the paused machine: files of the host that it names stay as they are. Before the config and the
- * devices are saved. 0 or a negative status.
+ * A snapshot is taken of the paused machine: files of the host that it names stay as they are.
+ * Before the config and the devices are saved. 0 or a negative status.
  */
 int devices_capture(struct devices *devices);
 /* Brings to the disk what the last capture wants there; any one thread. 0 or a negative status. */
@@ -115,15 +116,16 @@ int devices_capture_sync(const struct devices *devices);
 void devices_capture_end(struct devices *devices);
 
 /*
- * One device's state in the open group: name, plugin, version, state, timers, streams, random. Machine paused. save: 0
- * or a negative status; load: 0, or -1 with the reason in why.
+ * One device's state in the open group: name, plugin, version, state, timers, streams, random.
+ * Machine paused. save: 0 or a negative status; load: 0, or -1 with the reason in why.
  */
 int device_save(struct device *device, struct record_writer *writer);
 int device_load(struct device *device, const struct record *group, char *why, size_t why_size);
 
 /* What the files of this module share. */
 
-/* Calls run with the device's lock held and the crash report's context set; counts and returns -1 on failure. */
+/* Calls run with the device's lock held and the crash report's context set; counts and returns -1
+ * on failure. */
 #define DEVICE_CALL(device, what, expression)                                                      \
 	({                                                                                         \
 		int device_call_result;                                                            \
@@ -133,18 +135,20 @@ int device_load(struct device *device, const struct record *group, char *why, si
 	})
 void device_enter(struct device *device, const char *what);
 int device_leave(struct device *device, int result);
-/* "start failed", and that it gave no reason if no error was said in it; in a buffer of the caller's. */
+/* "start failed", and that it gave no reason if no error was said in it; in a buffer of the
+ * caller's. */
 const char *device_failure(const struct device *device, const char *callback, char *buffer,
 			   size_t size);
 /* Says a failure that gave no reason. Returns the negative status. */
 int device_failed(const struct device *device, const char *callback, enum status status);
-/* Says a mistake of the plugin's with the device's name; what a guest can trigger is rate-limited. */
+/* Says a mistake of the plugin's with the device's name; what a guest can trigger is
+ * rate-limited. */
 __attribute__((format(printf, 2, 3))) void device_say(struct device *device, const char *format,
 						      ...);
 
 /*
- * The page of guest memory that the device's ACPI tells of, among those that are reserved there; 0: it has none, or the
- * guest has no ACPI.
+ * The page of guest memory that the device's ACPI tells of, among those that are reserved there; 0:
+ * it has none, or the guest has no ACPI.
  */
 #define DEVICE_PAGES_AT 0xf0000u
 #define DEVICE_PAGES_END 0xff000u
@@ -153,7 +157,8 @@ uint64_t device_page(const struct device *device);
 void device_services_init(struct device *device);
 void capture_services_init(struct minivmm_services *services);
 const struct plugin_option *device_option(const struct device *device, const char *name);
-/* Fills the members of the state that are options, connects streams, places ranges. Says every mistake. */
+/* Fills the members of the state that are options, connects streams, places ranges. Says every
+ * mistake. */
 int device_options(struct device *device);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A device's options: from text in the config to members of its state, places on the bus, ends of streams. */
+/* A device's options: from text in the config to members of its state, places on the bus, ends of
+ * streams. */
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,7 +89,8 @@ type_max(uint32_t type)
 	}
 }
 
-/* A number of any of the types that are numbers, checked against the row's and the type's limits. */
+/* A number of any of the types that are numbers, checked against the row's and the type's
+ * limits. */
 static int
 number(struct device *device, const struct minivmm_option *row, const struct given *g,
        uint64_t *value)
@@ -403,7 +405,8 @@ place_range(struct device *device, uint32_t index)
 		       config_where(g.place, where, sizeof(where)));
 }
 
-/* An input file is read, so its path is relative to the config; an output is written to the current folder. */
+/* An input file is read, so its path is relative to the config; an output is written to the current
+ * folder. */
 static int
 connect_stream(struct device *device, uint32_t index)
 {
@@ -453,7 +456,8 @@ connect_stream(struct device *device, uint32_t index)
 	return 0;
 }
 
-/* An option without member, which is used only when all others are right as well: here its text is looked at. */
+/* An option without member, which is used only when all others are right as well: here its text is
+ * looked at. */
 static int
 check_text(struct device *device, const struct minivmm_option *row, const struct given *g)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A device's state as records: the plugin's own, by its fields or its save and load, and what the core keeps for it. */
+/* A device's state as records: the plugin's own, by its fields or its save and load, and what the
+ * core keeps for it. */
 #include <stdio.h>
 #include <string.h>
 
@@ -187,7 +188,8 @@ save_fields(struct minivmm_device *public, struct minivmm_writer *writer)
 	return 0;
 }
 
-/* A plugin with a load of its own may have more in the group than fields: only theirs are handed on. */
+/* A plugin with a load of its own may have more in the group than fields: only theirs are handed
+ * on. */
 static int
 load_fields(struct minivmm_device *public, struct minivmm_reader *reader, uint32_t version)
 {

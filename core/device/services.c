@@ -18,7 +18,8 @@ device_of(struct minivmm_device *public)
 	return (struct device *)public;
 }
 
-/* A guest can make a device log as fast as it likes: past the limit, lines are dropped, with a word about it. */
+/* A guest can make a device log as fast as it likes: past the limit, lines are dropped, with a word
+ * about it. */
 static bool
 may_log(struct device *d)
 {

@@ -286,7 +286,8 @@ kvm_check(struct kvm *kvm, const struct record *vcpu, char *why, size_t why_size
 		snprintf(why, why_size, "cpuid: not a list of entries");
 		return -1;
 	}
-	/* A host may show a guest more than it says it supports (where CPUID is not intercepted). */
+	/* A host may show a guest more than it says it supports (where CPUID is not
+	 * intercepted). */
 	if (kvm_vcpu_cpuid(kvm->vcpus[0]) || !(shown = cpuid_get(kvm->vcpus[0]))) {
 		snprintf(why, why_size, "cpuid: this host's can't be read");
 		r = -1;

@@ -7,7 +7,8 @@
 
 /*
  * Reads into kvm->cpuid what the host supports (KVM_GET_SUPPORTED_CPUID), without nested
- * virtualisation, whose state is not saved, and without the host's topology. 0 or a negative status.
+ * virtualisation, whose state is not saved, and without the host's topology. 0 or a negative
+ * status.
  */
 int kvm_cpuid_init(struct kvm *kvm);
 

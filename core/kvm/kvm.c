@@ -133,7 +133,8 @@ kvm_open(struct kvm *kvm)
 	if (r < (int)sizeof(struct kvm_run))
 		return fail(STATUS_HOST, "KVM_GET_VCPU_MMAP_SIZE: %s", strerror(errno));
 	kvm->run_size = (size_t)r;
-	/* AMX's tile data is offered to guests of processes that have asked; elsewhere this fails. */
+	/* AMX's tile data is offered to guests of processes that have asked; elsewhere this
+	 * fails. */
 	syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_GUEST_PERM, XFEATURE_XTILE_DATA);
 	r = ioctl(kvm->vm, KVM_CHECK_EXTENSION, KVM_CAP_XSAVE2);
 	kvm->xsave_size = r > (int)sizeof(struct kvm_xsave) ? (size_t)r : sizeof(struct kvm_xsave);
@@ -143,7 +144,8 @@ kvm_open(struct kvm *kvm)
 
 		ioctl(kvm->vm, KVM_ENABLE_CAP, &cap);
 	}
-	/* Intel's real-mode emulation wants a place outside the guest's memory; others ignore it. */
+	/* Intel's real-mode emulation wants a place outside the guest's memory; others ignore
+	 * it. */
 	ioctl(kvm->vm, KVM_SET_TSS_ADDR, 0xfffbd000ul);
 	r = ioctl(kvm->vm, KVM_CHECK_EXTENSION, KVM_CAP_SET_GUEST_DEBUG2);
 	kvm->blocks_irqs = r > 0 && (r & KVM_GUESTDBG_BLOCKIRQ);
@@ -318,8 +320,9 @@ kvm_vcpu_halted(struct kvm_vcpu *vcpu, bool *halted)
 }
 
 /*
- * KVM steps with the trap flag, which an interrupt on the way would push with the other flags: its handler returns into
- * a debug exception that nobody has asked for, and a guest that is not prepared dies of that.
+ * KVM steps with the trap flag, which an interrupt on the way would push with the other flags: its
+ * handler returns into a debug exception that nobody has asked for, and a guest that is not
+ * prepared dies of that.
  */
 const char *
 kvm_step_trouble(const struct kvm *kvm)

@@ -63,12 +63,13 @@ const char *kvm_probe(const char *path, char *buffer, size_t size);
 int kvm_memory(struct kvm *kvm, uint32_t slot, uint64_t gpa, uint64_t size, void *host,
 	       bool dirty_log);
 /*
- * A write of value, width bytes wide, at a port or an address signals an eventfd instead of being an exit; or no longer
- * does. Says nothing: 0, or -1 with errno.
+ * A write of value, width bytes wide, at a port or an address signals an eventfd instead of being
+ * an exit; or no longer does. Says nothing: 0, or -1 with errno.
  */
 int kvm_bind(struct kvm *kvm, bool port, uint64_t address, uint32_t width, uint64_t value, int fd,
 	     bool bound);
-/* Fills bitmap, a bit per page of the slot that the guest wrote since the last call; (pages + 63) / 64 words. */
+/* Fills bitmap, a bit per page of the slot that the guest wrote since the last call; (pages + 63) /
+ * 64 words. */
 int kvm_dirty_log(struct kvm *kvm, uint32_t slot, uint64_t *bitmap);
 
 /* In-kernel PICs, IOAPIC, LAPICs and PIT. Before the vCPUs. */
@@ -80,8 +81,8 @@ void kvm_vcpu_close(struct kvm_vcpu *vcpu);
 /* Gives a fresh vCPU the host's CPUID, with its own number as APIC id. Main thread. */
 int kvm_vcpu_cpuid(struct kvm_vcpu *vcpu);
 
-/* KVM_RUN. 0: an exit is in vcpu->run; -EINTR, -EAGAIN: none; else -errno, nothing said. Hot path.
- */
+/* KVM_RUN. 0: an exit is in vcpu->run; -EINTR, -EAGAIN: none; else -errno, nothing said. Hot
+ * path. */
 static inline int
 kvm_vcpu_run(struct kvm_vcpu *vcpu)
 {
@@ -94,11 +95,12 @@ int kvm_vcpu_sregs(struct kvm_vcpu *vcpu, struct kvm_sregs *sregs);
 int kvm_vcpu_set_sregs(struct kvm_vcpu *vcpu, const struct kvm_sregs *sregs);
 /* Guest physical address of the instruction at rip; -1: not mapped. Says nothing. */
 int kvm_vcpu_code(struct kvm_vcpu *vcpu, uint64_t *gpa);
-/* Halted (HLT with the in-kernel irqchip), and nothing pending that could wake it but an interrupt.
- */
+/* Halted (HLT with the in-kernel irqchip), and nothing pending that could wake it but an
+ * interrupt. */
 int kvm_vcpu_halted(struct kvm_vcpu *vcpu, bool *halted);
 
-/* Why instructions can't be stepped through without the guest's coming to harm, like "needs ..."; NULL: they can. */
+/* Why instructions can't be stepped through without the guest's coming to harm, like "needs ...";
+ * NULL: they can. */
 const char *kvm_step_trouble(const struct kvm *kvm);
 /* Guest debugging: break before the instruction at a linear address, or after each instruction, or
  * neither. */
@@ -126,10 +128,10 @@ int kvm_vm_load(struct kvm *kvm, const struct record *group, char *why, size_t w
 int kvm_check(struct kvm *kvm, const struct record *vcpu, char *why, size_t why_size);
 
 /*
- * What runs on in the kernel while no vCPU runs: TSC, kvm-clock, LAPIC and PIT timers. Stopping takes
- * their values and stops the PIT; kvm_go puts them back, so that no time passes for the guest, but for
- * timers that have fired once and for all: KVM would fire them again. While
- * stopped, save gives the values taken, and load replaces them. No vCPU runs; nothing raises a line.
+ * What runs on in the kernel while no vCPU runs: TSC, kvm-clock, LAPIC and PIT timers. Stopping
+ * takes their values and stops the PIT; kvm_go puts them back, so that no time passes for the
+ * guest, but for timers that have fired once and for all: KVM would fire them again. While stopped,
+ * save gives the values taken, and load replaces them. No vCPU runs; nothing raises a line.
  * kvm_vcpu_stop follows kvm_stop on each vCPU's own thread, with KVM_SIGNAL blocked: it lets what a
  * timer has fired be delivered, where save can see it.
  */
@@ -140,8 +142,8 @@ int kvm_go(struct kvm *kvm);
 void kvm_catch_up(struct kvm *kvm, uint64_t time);
 
 /*
- * Where in guest memory KVM itself writes what time it is, and how much was stolen: it does so whenever
- * the state of a vCPU is loaded. Fills areas and returns how many, at most KVM_OWN_AREAS.
+ * Where in guest memory KVM itself writes what time it is, and how much was stolen: it does so
+ * whenever the state of a vCPU is loaded. Fills areas and returns how many, at most KVM_OWN_AREAS.
  */
 #define KVM_OWN_AREAS 3
 struct kvm_area {
@@ -150,8 +152,9 @@ struct kvm_area {
 size_t kvm_vcpu_own_areas(struct kvm_vcpu *vcpu, struct kvm_area areas[KVM_OWN_AREAS]);
 
 /*
- * Where a saved vCPU's guest has asked for the time of day once (Documentation/virt/kvm/x86/msr.rst, MSR_KVM_WALL_CLOCK); 0:
- * nowhere. KVM writes it there again when the vCPU is loaded, unasked.
+ * Where a saved vCPU's guest has asked for the time of day once
+ * (Documentation/virt/kvm/x86/msr.rst, MSR_KVM_WALL_CLOCK); 0: nowhere. KVM writes it there again
+ * when the vCPU is loaded, unasked.
  */
 #define KVM_WALL_CLOCK_SIZE 12
 uint64_t kvm_vcpu_wall_clock(const struct record *group);

@@ -22,12 +22,14 @@ static const uint32_t mtrrs[] = { 0x200, 0x201, 0x202, 0x203, 0x204, 0x205, 0x20
 				  0x20e, 0x20f, 0x250, 0x258, 0x259, 0x268, 0x269,
 				  0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f, MSR_MTRR_DEF_TYPE };
 
-/* AMD's errata that the guest's system knows how to work around (APM volume 2, appendix A): likewise. */
+/* AMD's errata that the guest's system knows how to work around (APM volume 2, appendix A):
+ * likewise. */
 static const uint32_t osvw[] = { 0xc0010140, 0xc0010141 };
 
 /*
- * The time as Hyper-V tells it, and the CPU time of whoever asks (Hyper-V TLFS: TIME_REF_COUNT, TSC_FREQUENCY,
- * APIC_FREQUENCY, VP_RUNTIME): the host's, not the guest's, who is not told of Hyper-V.
+ * The time as Hyper-V tells it, and the CPU time of whoever asks (Hyper-V TLFS: TIME_REF_COUNT,
+ * TSC_FREQUENCY, APIC_FREQUENCY, VP_RUNTIME): the host's, not the guest's, who is not told of
+ * Hyper-V.
  */
 static const uint32_t not_ours[] = { 0x40000020, 0x40000022, 0x40000023, 0x40000010 };
 
@@ -96,8 +98,8 @@ kvm_msrs_init(struct kvm *kvm)
 }
 
 /*
- * On AMD, KVM reads 64 bits of SYSENTER_ESP and writes 32: more is nowhere of use there, since SYSENTER is for legacy mode
- * only (AMD APM volume 2, 6.1.2).
+ * On AMD, KVM reads 64 bits of SYSENTER_ESP and writes 32: more is nowhere of use there, since
+ * SYSENTER is for legacy mode only (AMD APM volume 2, 6.1.2).
  */
 static uint64_t
 settable(const struct kvm *kvm, uint32_t index, uint64_t value)
@@ -206,7 +208,8 @@ kvm_msrs_load(struct kvm_vcpu *vcpu, const struct record *group, char *why, size
 		if (record_number(&index, i) == MSR_TSC_DEADLINE)
 			vcpu->stopped.deadline = record_number(&value, i);
 	}
-	/* KVM_SET_MSRS stops at the first that it refuses: go on behind one that is as it should be. */
+	/* KVM_SET_MSRS stops at the first that it refuses: go on behind one that is as it should
+	 * be. */
 	for (uint32_t done = 0; done < index.count && !r; done++) {
 		msrs->nmsrs = index.count - done;
 		for (uint32_t i = 0; i < msrs->nmsrs; i++)

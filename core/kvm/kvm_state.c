@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The state of a vCPU and of the VM's chips as records. A row of a table is one pair of ioctls; the order of the rows
- * is the order in which they are loaded. Each row's reason to stand where it stands is beside it.
+ * The state of a vCPU and of the VM's chips as records. A row of a table is one pair of ioctls; the
+ * order of the rows is the order in which they are loaded. Each row's reason to stand where it
+ * stands is beside it.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -58,8 +59,9 @@ tsc_khz_save(struct kvm_vcpu *vcpu, struct record_writer *writer)
 }
 
 /*
- * Scaling the TSC is slow and not everywhere to be had: only when the hosts differ by more than 250 ppm. Where they differ
- * by less, the next host is compared with the first again, so that many of them don't add up.
+ * Scaling the TSC is slow and not everywhere to be had: only when the hosts differ by more than 250
+ * ppm. Where they differ by less, the next host is compared with the first again, so that many of
+ * them don't add up.
  */
 static int
 tsc_khz_load(struct kvm_vcpu *vcpu, const struct record *group, char *why, size_t why_size)
@@ -155,8 +157,9 @@ xsave_load(struct kvm_vcpu *vcpu, const struct record *group, char *why, size_t 
 }
 
 /*
- * All of a vCPU, in the order of loading. Saving goes the same way, which suits it too: MP_STATE before the registers,
- * since reading it may accept an INIT or SIPI; events last, since the reads before may raise one.
+ * All of a vCPU, in the order of loading. Saving goes the same way, which suits it too: MP_STATE
+ * before the registers, since reading it may accept an INIT or SIPI; events last, since the reads
+ * before may raise one.
  */
 static const struct state vcpu_states[] = {
 	{ .name = "cpuid",
@@ -226,8 +229,9 @@ static const struct state vm_states[] = {
 	  .size = sizeof(struct kvm_clock_data),
 	  .fields = kvm_clock_fields },
 	/*
-	 * The slave first: a line that is up has made a fresh slave, which masks nothing, ask the master
-	 * for an interrupt. Its own state ends that, and the master's takes the request back.
+	 * The slave first: a line that is up has made a fresh slave, which masks nothing, ask the
+	 * master for an interrupt. Its own state ends that, and the master's takes the request
+	 * back.
 	 */
 	{ .name = "pic_slave",
 	  .get = KVM_GET_IRQCHIP,
@@ -299,7 +303,8 @@ state_load(const struct state *state, struct kvm *kvm, struct kvm_vcpu *vcpu,
 	if (state->set == KVM_SET_IRQCHIP)
 		buffer.chip.chip_id = state->id;
 	else if (state->set == KVM_SET_VCPU_EVENTS)
-		/* What is not marked valid would be left as it is: a pending NMI could not be cleared. */
+		/* What is not marked valid would be left as it is: a pending NMI could not be
+		 * cleared. */
 		buffer.events.flags |= KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW;
 	else if (state->set == KVM_SET_CLOCK)
 		buffer.clock.flags = 0; /* go on from the value, whatever the wall clock says */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Time in the kernel: what runs on while no vCPU runs, and so must be taken when the machine stops and put back when
- * it goes on.
+ * Time in the kernel: what runs on while no vCPU runs, and so must be taken when the machine stops
+ * and put back when it goes on.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -43,7 +43,8 @@ msr(struct kvm_vcpu *vcpu, unsigned long call, uint32_t index, uint64_t *value)
 size_t
 kvm_vcpu_own_areas(struct kvm_vcpu *vcpu, struct kvm_area areas[KVM_OWN_AREAS])
 {
-	/* Documentation/virt/kvm/x86/msr.rst: bit 0 is "on", the address follows; sizes of pvclock and steal time. */
+	/* Documentation/virt/kvm/x86/msr.rst: bit 0 is "on", the address follows; sizes of pvclock
+	 * and steal time. */
 	static const struct {
 		uint32_t msr, size;
 	} clocks[KVM_OWN_AREAS] = { { 0x4b564d01, 32 }, { 0x12, 32 }, { 0x4b564d03, 64 } };
@@ -73,8 +74,8 @@ tsc_offset(struct kvm_vcpu *vcpu, unsigned long call, uint64_t *offset)
 }
 
 /*
- * Sets the guest's TSC. By its offset: KVM takes a plain write that is within a second of what it expects for an
- * attempt to synchronise, and leaves the TSC as it is.
+ * Sets the guest's TSC. By its offset: KVM takes a plain write that is within a second of what it
+ * expects for an attempt to synchronise, and leaves the TSC as it is.
  */
 static void
 tsc_set(struct kvm_vcpu *vcpu, uint64_t wanted)
@@ -91,8 +92,8 @@ tsc_set(struct kvm_vcpu *vcpu, uint64_t wanted)
 }
 
 /*
- * Enters KVM_RUN with a signal pending: no instruction runs, but what a timer has fired moves from where no ioctl
- * sees it into the LAPIC. The calling thread has the signal blocked.
+ * Enters KVM_RUN with a signal pending: no instruction runs, but what a timer has fired moves from
+ * where no ioctl sees it into the LAPIC. The calling thread has the signal blocked.
  */
 static int
 deliver_pending(struct kvm_vcpu *vcpu)
@@ -129,8 +130,8 @@ lapic_register(const struct kvm_lapic_state *lapic, uint32_t at)
 }
 
 /*
- * Whether its timer runs. One that is to fire once and has counted to zero has fired, or is just about to, which KVM
- * does by itself; if the LAPIC were set anew, KVM would fire it in any case.
+ * Whether its timer runs. One that is to fire once and has counted to zero has fired, or is just
+ * about to, which KVM does by itself; if the LAPIC were set anew, KVM would fire it in any case.
  */
 static bool
 lapic_counts(const struct kvm_vcpu *vcpu)
@@ -147,7 +148,8 @@ lapic_counts(const struct kvm_vcpu *vcpu)
 	}
 }
 
-/* A timer that fires between two looks at the LAPIC would be lost: look until nothing has come in between. */
+/* A timer that fires between two looks at the LAPIC would be lost: look until nothing has come in
+ * between. */
 static int
 lapic_take(struct kvm_vcpu *vcpu)
 {
@@ -206,8 +208,8 @@ pit_take(struct kvm *kvm)
 }
 
 /*
- * One after the other, TSCs would be read at different times, and move apart with each stop: only the first is read, and
- * the others are as far from it as their offsets are.
+ * One after the other, TSCs would be read at different times, and move apart with each stop: only
+ * the first is read, and the others are as far from it as their offsets are.
  */
 static void
 tscs_take(struct kvm *kvm)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Writes of the guest that KVM turns into events (KVM_IOEVENTFD): the vCPU goes on at once, and the main thread takes the
- * event. While somebody looks at each access, for a trace or a point, they are accesses like any other.
+ * Writes of the guest that KVM turns into events (KVM_IOEVENTFD): the vCPU goes on at once, and the
+ * main thread takes the event. While somebody looks at each access, for a trace or a point, they
+ * are accesses like any other.
  */
 #ifndef MACHINE_BIND_H
 #define MACHINE_BIND_H

@@ -63,8 +63,8 @@ struct bus {
 	    stray_at[BUS_STRAY_LOGGED]; /* those that have been logged; 0: none yet */
 };
 
-/* Adds a range; its row names the space. where: "x.ini:3", put before errors. Returns 0 or a negative status (overlap: both devices are
- * named). */
+/* Adds a range; its row names the space. where: "x.ini:3", put before errors. Returns 0 or a
+ * negative status (overlap: both devices are named). */
 int bus_add(struct bus *bus, const struct bus_range *range, const char *where);
 int bus_seal(struct bus *bus);
 void bus_free(struct bus *bus);
@@ -141,8 +141,8 @@ bus_count(atomic_uint_least64_t *counter)
 }
 
 /*
- * Calls the device for an access that it takes as a whole. Reads into and writes from value; false: it failed, or
- * nobody answers; a read is all ones then.
+ * Calls the device for an access that it takes as a whole. Reads into and writes from value; false:
+ * it failed, or nobody answers; a read is all ones then.
  */
 static inline bool
 bus_call(struct bus_range *range, const struct minivmm_access *access, bool write, uint64_t *value,

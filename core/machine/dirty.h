@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Which pages have been written: by the guest, which KVM's dirty log tells, and by devices, which
- * memory_write notes. Everything that saves or puts back only what has changed asks here. One thread
- * at a time.
+ * memory_write notes. Everything that saves or puts back only what has changed asks here. One
+ * thread at a time.
  *
  * The log is turned on when it is first needed: from then on the guest's first write to each page
  * after a look costs it a fault in the kernel. A look costs a copy of the log's bitmap, a bit per
@@ -25,8 +25,8 @@ struct dirty_watch {
 /* Turns the log on, unless it is. What was written before is not known. 0 or a negative status. */
 int dirty_start(struct machine *machine);
 bool dirty_on(const struct machine *machine);
-/* Adds to every watch, and to a bitmap of the image (NULL: to none), what has been written since the
- * last look. */
+/* Adds to every watch, and to a bitmap of the image (NULL: to none), what has been written since
+ * the last look. */
 int dirty_look(struct machine *machine, uint64_t *pages);
 /* Adds these pages to every watch: the caller has written them, past log and memory_write. */
 void dirty_note(struct machine *machine, const uint64_t *pages);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Guest memory that the guest does not want any more: becomes zeros, and the host's again where that can be. */
+/* Guest memory that the guest does not want any more: becomes zeros, and the host's again where
+ * that can be. */
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <string.h>
@@ -23,9 +24,9 @@ clear(uint8_t *host, uint64_t length)
 }
 
 /*
- * The kernel takes anonymous pages back, and gives zeros for them. Those of a file of the memory's own it takes back but
- * for their room, without which the guest's next write might have none. A copy-on-write mapping would show its file
- * again, and can only be cleared.
+ * The kernel takes anonymous pages back, and gives zeros for them. Those of a file of the memory's
+ * own it takes back but for their room, without which the guest's next write might have none. A
+ * copy-on-write mapping would show its file again, and can only be cleared.
  */
 static void
 discard(const struct memory_region *r, uint64_t offset, uint64_t length)

@@ -36,7 +36,8 @@ point_access(struct machine *machine, uint32_t space, uint64_t address, uint32_t
 		point_counted(machine);
 }
 
-/* What the trace says of an access; the rip of a write is that of the next instruction on every host. */
+/* What the trace says of an access; the rip of a write is that of the next instruction on every
+ * host. */
 static void
 trace(struct vcpu *vcpu, uint32_t space, uint64_t address, bool write, const void *data,
       uint32_t width, const struct bus_range *range)
@@ -103,8 +104,8 @@ access_one(struct vcpu *vcpu, uint32_t space, uint64_t address, bool write, void
 }
 
 /*
- * Some hosts show an OUT itself at its exit, others the next instruction: for a trace it is completed first. True:
- * that made another exit (of a REP OUTS), which waits to be dispatched.
+ * Some hosts show an OUT itself at its exit, others the next instruction: for a trace it is
+ * completed first. True: that made another exit (of a REP OUTS), which waits to be dispatched.
  */
 static bool
 trace_out(struct vcpu *vcpu, const uint8_t *data, uint32_t count, uint32_t size)
@@ -259,8 +260,8 @@ exit_step_or_run(struct vcpu *vcpu)
 }
 
 /*
- * An access while single-stepping: some hosts tell of the step when it is complete, some don't. Either way it is one
- * instruction.
+ * An access while single-stepping: some hosts tell of the step when it is complete, some don't.
+ * Either way it is one instruction.
  */
 static void
 step_access(struct vcpu *vcpu)

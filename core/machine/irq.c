@@ -25,7 +25,8 @@ irqs_free(struct irqs *irqs)
 	pthread_mutex_destroy(&irqs->lock);
 }
 
-/* A source that is active low drives the wire low when raised; the levels kept here are the wire's. */
+/* A source that is active low drives the wire low when raised; the levels kept here are the
+ * wire's. */
 static bool
 wire(const struct irq_source *source, bool up)
 {
@@ -60,7 +61,8 @@ irqs_add(struct irqs *irqs, uint32_t line, bool edge, bool active_low, const cha
 	return (int)++irqs->count;
 }
 
-/* KVM's idea of a line. Sources of one line agree on its polarity, so that its resting level is well-defined. */
+/* KVM's idea of a line. Sources of one line agree on its polarity, so that its resting level is
+ * well-defined. */
 static void
 tell(struct irqs *irqs, const struct irq_source *source, bool up)
 {

@@ -28,16 +28,16 @@ struct irqs {
 	size_t count;
 	uint32_t raised[IRQ_LINES]; /* sources that are up */
 	bool held;
-	uint32_t
-	    told; /* lines that KVM knows to be up, a bit each; others than raised only while held */
+	uint32_t told; /* lines that KVM knows to be up, a bit each; others than raised only while
+			  held */
 	uint32_t waiting; /* lines with an edge that KVM has yet to be told of */
 };
 
 int irqs_init(struct irqs *irqs, struct kvm *kvm);
 void irqs_free(struct irqs *irqs);
 
-/* where: "x.ini:3", put before errors. Returns the source's handle, from 1; or a negative status: no irqchip, no such line, edge and
- * level on one line. */
+/* where: "x.ini:3", put before errors. Returns the source's handle, from 1; or a negative status:
+ * no irqchip, no such line, edge and level on one line. */
 int irqs_add(struct irqs *irqs, uint32_t line, bool edge, bool active_low, const char *where,
 	     const char *owner);
 
@@ -46,15 +46,16 @@ void irqs_set(struct irqs *irqs, uint32_t handle, bool up);
 void irqs_pulse(struct irqs *irqs, uint32_t handle);
 
 /*
- * While held, changes wait: what KVM is told while its vCPUs' LAPICs are put aside (kvm_stop to kvm_go) would be lost
- * with them. Let go, it is told.
+ * While held, changes wait: what KVM is told while its vCPUs' LAPICs are put aside (kvm_stop to
+ * kvm_go) would be lost with them. Let go, it is told.
  */
 void irqs_hold(struct irqs *irqs, bool held);
 
 /* Lines that rest high are put there; once, before the vCPUs run or the levels are loaded. */
 void irqs_rest(struct irqs *irqs);
 
-/* Levels by owner, and what waits. Load raises in KVM what it knew to be up, before the chips are loaded. */
+/* Levels by owner, and what waits. Load raises in KVM what it knew to be up, before the chips are
+ * loaded. */
 void irqs_save(struct irqs *irqs, struct record_writer *writer);
 int irqs_load(struct irqs *irqs, const struct record *group, char *why, size_t why_size);
 

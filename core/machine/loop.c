@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The I/O loop. One event per wait: a callback may remove any source, so none is kept across a callback. */
+/* The I/O loop. One event per wait: a callback may remove any source, so none is kept across a
+ * callback. */
 #include "machine/loop.h"
 
 #include <errno.h>
@@ -94,7 +95,8 @@ program(struct loop *loop)
 	loop->programmed = when.it_value.tv_sec || when.it_value.tv_nsec;
 }
 
-/* The next timer whose time has come; counts the periods that have passed and sets its next deadline. */
+/* The next timer whose time has come; counts the periods that have passed and sets its next
+ * deadline. */
 static struct loop_timer *
 next_due(struct loop *loop, uint64_t *periods)
 {

@@ -22,7 +22,8 @@ struct loop_source {
 	bool outer;  /* waits while somebody runs the loop from within it */
 };
 
-/* A deadline on the VM's clock; embedded likewise. Timers are quiet while the clock stands still. */
+/* A deadline on the VM's clock; embedded likewise. Timers are quiet while the clock stands
+ * still. */
 struct loop_timer {
 	uint64_t deadline, period; /* ns; period 0: once */
 	bool armed;
@@ -73,7 +74,8 @@ void loop_timer_add(struct loop *loop, struct loop_timer *timer);
 void loop_timer_remove(struct loop *loop, struct loop_timer *timer);
 void loop_deferred_remove(struct loop *loop, struct loop_deferred *deferred);
 
-/* Devices' descriptors, timers and deferred work stay quiet (true), or speak again. After the clock. */
+/* Devices' descriptors, timers and deferred work stay quiet (true), or speak again. After the
+ * clock. */
 void loop_quiet(struct loop *loop, bool quiet);
 
 /* Waits for something and runs it; timeout in ms, -1: for ever. 0 or a negative status. */

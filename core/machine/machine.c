@@ -15,7 +15,7 @@
 #define LOOK_FIRST 20000000ull /* ns until vCPUs that halted for good are looked for */
 #define LOOK_LONGEST (16 * LOOK_FIRST)
 #define COMPUTES 16              /* who runs for this part of the time is not halted */
-#define TIME_MAX (INT64_MAX / 2) /* ns; timers end at INT64_MAX, and the clock must not reach it */
+#define TIME_MAX (INT64_MAX / 2) /* ns; timers end at INT64_MAX, which is never reached */
 
 static void
 kicked(int signal)
@@ -70,8 +70,8 @@ create_memory(struct machine *m, const struct machine_layout *layout)
 }
 
 /*
- * All vCPUs seem to be halted for good; but one may have woken another since. Where that can't be seen, as while a device
- * does not come to rest, it is looked at again later.
+ * All vCPUs seem to be halted for good; but one may have woken another since. Where that can't be
+ * seen, as while a device does not come to rest, it is looked at again later.
  */
 static void
 confirm_halted(struct machine *m)
@@ -96,10 +96,10 @@ look_after(struct machine *m, uint64_t ns)
 }
 
 /*
- * Wakes vCPUs that have not left KVM_RUN for a while, so that they see whether they are halted for good. Those whose
- * threads have run meanwhile compute, and are let alone: a kick costs an exit. A little they run when they are halted, too:
- * timers of the kernel's wake them in vain. As long as nothing changes it looks less and less often: of a thousand
- * clones most are idle.
+ * Wakes vCPUs that have not left KVM_RUN for a while, so that they see whether they are halted for
+ * good. Those whose threads have run meanwhile compute, and are let alone: a kick costs an exit. A
+ * little they run when they are halted, too: timers of the kernel's wake them in vain. As long as
+ * nothing changes it looks less and less often: of a thousand clones most are idle.
  */
 static void
 monitor(struct loop_timer *timer, uint64_t periods)
@@ -481,7 +481,8 @@ machine_save(struct machine *m, struct record_writer *writer)
 	return kvm_vm_save(&m->kvm, writer);
 }
 
-/* Lines before chips: KVM keeps levels apart from the chips' registers, and a rise after them is delivered twice. */
+/* Lines before chips: KVM keeps levels apart from the chips' registers, and a rise after them is
+ * delivered twice. */
 int
 machine_load(struct machine *m, const struct record *group, char *why, size_t why_size)
 {

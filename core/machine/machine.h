@@ -46,7 +46,8 @@ struct machine_end {
 	uint64_t status; /* CAUSE_EXIT: the guest's; else as above */
 };
 
-/* What the layer above does at the machine's turns; on the main thread, vCPUs stopped. 0 or a negative status. */
+/* What the layer above does at the machine's turns; on the main thread, vCPUs stopped. 0 or a
+ * negative status. */
 struct machine_hooks {
 	int (*pause)(void *context); /* devices come to rest; may run the loop */
 	int (*resume)(void *context);
@@ -129,13 +130,15 @@ int machine_resume(struct machine *machine);
 int machine_go_on(struct machine *machine);
 
 /*
- * How long (ns) vCPUs stood still in a stop: from the first's leaving its guest, not before from, to the last's going on, not
- * before until (both of clock_host). 0: it is not known, for none went on, or one has stopped again. What the main thread sees
- * is something else: who goes on may take the CPU from it. Main thread.
+ * How long (ns) vCPUs stood still in a stop: from the first's leaving its guest, not before from,
+ * to the last's going on, not before until (both of clock_host). 0: it is not known, for none went
+ * on, or one has stopped again. What the main thread sees is something else: who goes on may take
+ * the CPU from it. Main thread.
  */
 uint64_t machine_stood(const struct machine *machine, uint64_t from, uint64_t until);
 
-/* So much time (ns) has passed for a paused machine, as if it had merely not run meanwhile: its clock, kvm-clock, TSCs. */
+/* So much time (ns) has passed for a paused machine, as if it had merely not run meanwhile: its
+ * clock, kvm-clock, TSCs. */
 void machine_catch_up(struct machine *machine, uint64_t time);
 
 /* machine->point has been set, of a paused machine (at the start machine_run does this). */
@@ -143,7 +146,8 @@ void machine_point(struct machine *machine);
 /* Ends the machine; the first cause stays. Any thread, returns at once. */
 void machine_end(struct machine *machine, enum machine_cause cause, uint64_t status);
 const char *machine_cause_name(enum machine_cause cause);
-/* The point has been reached: vCPUs stop with their accesses complete. Any thread, returns at once. */
+/* The point has been reached: vCPUs stop with their accesses complete. Any thread, returns at
+ * once. */
 void machine_point_reached(struct machine *machine);
 /* A vCPU has halted for good. On its thread. */
 void machine_halted(struct machine *machine);

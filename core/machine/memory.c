@@ -103,8 +103,8 @@ open_or_make(const char *path, bool *made)
 }
 
 /*
- * Gives the file its size and its room: a guest's write that the disk has no room for would look to KVM like one to no
- * memory. 0 or an errno.
+ * Gives the file its size and its room: a guest's write that the disk has no room for would look to
+ * KVM like one to no memory. 0 or an errno.
  */
 static int
 allocate(int fd, uint64_t size)
@@ -116,7 +116,8 @@ allocate(int fd, uint64_t size)
 	return ftruncate(fd, (off_t)size) ? errno : 0;
 }
 
-/* Opens the file, or makes it with the memory's size. An existing one must have that size: it is not ours to cut. */
+/* Opens the file, or makes it with the memory's size. An existing one must have that size: it is
+ * not ours to cut. */
 static int
 open_sized(struct memory *memory, const char *path, uint64_t size)
 {

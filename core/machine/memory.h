@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Guest memory: regions of guest physical addresses backed by host memory, and the one checked way
- * into them. The regions one after the other are the memory's image: what a snapshot holds, and what
- * bitmaps of pages count through, a bit per page.
+ * into them. The regions one after the other are the memory's image: what a snapshot holds, and
+ * what bitmaps of pages count through, a bit per page.
  */
 #ifndef MACHINE_MEMORY_H
 #define MACHINE_MEMORY_H
@@ -37,14 +37,15 @@ struct memory {
 	    *written; /* pages that the host's side wrote, since they were last taken */
 };
 
-/* Adds anonymous memory, or a shared mapping of a file of that length (made and sized when missing), or a private
- * one of fd. */
+/* Adds anonymous memory, or a shared mapping of a file of that length (made and sized when
+ * missing), or a private one of fd. */
 int memory_add(struct memory *memory, gpa_t gpa, uint64_t size);
 int memory_add_file(struct memory *memory, gpa_t gpa, uint64_t size, const char *path,
 		    uint64_t file_offset, uint64_t file_length);
 int memory_add_private(struct memory *memory, gpa_t gpa, uint64_t size, int fd,
 		       uint64_t file_offset);
-/* Has the file of a region become too short for it? Its name, as far as it fits (size may be 0). Touching what is gone is a SIGBUS. */
+/* Has the file of a region become too short for it? Its name, as far as it fits (size may be 0).
+ * Touching what is gone is a SIGBUS. */
 bool memory_cut(const struct memory *memory, char *name, size_t size);
 void memory_free(struct memory *memory);
 /* Removes a file that memory_add_file made: for a machine that never ran. */
@@ -57,13 +58,14 @@ void *memory_at(const struct memory *memory, gpa_t gpa, uint64_t length);
 int memory_read(const struct memory *memory, gpa_t gpa, void *to, size_t length);
 int memory_write(struct memory *memory, gpa_t gpa, const void *from, size_t length);
 /*
- * Bytes of one region have been written from the host's side. After the write: who takes the bits in between finds the
- * page as it was, and the bit the next time. Any thread.
+ * Bytes of one region have been written from the host's side. After the write: who takes the bits
+ * in between finds the page as it was, and the bit the next time. Any thread.
  */
 void memory_mark_written(struct memory *memory, gpa_t gpa, uint64_t length);
 /* Is all of it memory? */
 bool memory_covers(const struct memory *memory, gpa_t gpa, uint64_t length);
-/* Whole pages become zeros, and the host gets the memory back where it can. 0, or -1 as memory_write. */
+/* Whole pages become zeros, and the host gets the memory back where it can. 0, or -1 as
+ * memory_write. */
 int memory_discard(struct memory *memory, gpa_t gpa, uint64_t length);
 
 /* A page of the image, which there is. */

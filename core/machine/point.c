@@ -50,7 +50,8 @@ no_point(const char *text, size_t length)
 	return "is no point; use " POINTS;
 }
 
-/* Cuts ":N" off the end of text, if it is there; 0 is told by the caller, or part of a text that is put out. */
+/* Cuts ":N" off the end of text, if it is there; 0 is told by the caller, or part of a text that is
+ * put out. */
 static void
 cut_times(struct point *point, char *text)
 {
@@ -149,8 +150,8 @@ point_count(struct point *point)
 }
 
 /*
- * Where the text so far stops matching, the longest end of it that is a beginning of the text still counts: "aab" is
- * found in "aaab".
+ * Where the text so far stops matching, the longest end of it that is a beginning of the text still
+ * counts: "aab" is found in "aaab".
  */
 static size_t
 fall_back(const char *text, size_t matched)

@@ -19,8 +19,9 @@ void
 vcpu_kick(struct vcpu *vcpu)
 {
 	/*
-	 * Sticks until the vCPU has looked around, so that a signal that comes too early does no harm. Set already: who
-	 * did that has sent one; and on its own thread the vCPU is not in KVM_RUN.
+	 * Sticks until the vCPU has looked around, so that a signal that comes too early does no
+	 * harm. Set already: who did that has sent one; and on its own thread the vCPU is not in
+	 * KVM_RUN.
 	 */
 	if (__atomic_exchange_n(&vcpu->kvm.run->immediate_exit, 1, __ATOMIC_SEQ_CST))
 		return;
@@ -58,9 +59,9 @@ vcpu_unkick(struct vcpu *vcpu)
 		__atomic_store_n(&vcpu->kvm.run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 }
 /*
- * The usual exit: one access, which a device takes as a whole and nobody watches. False: it is another, still to be
- * dispatched. The caches are cold after an exit, and a call costs as much as its work: the whole way from KVM_RUN to the
- * device and back is one piece of code.
+ * The usual exit: one access, which a device takes as a whole and nobody watches. False: it is
+ * another, still to be dispatched. The caches are cold after an exit, and a call costs as much as
+ * its work: the whole way from KVM_RUN to the device and back is one piece of code.
  */
 static inline bool
 usual(struct vcpu *vcpu, const struct bus *bus, struct bus_current *current)
@@ -101,9 +102,9 @@ usual(struct vcpu *vcpu, const struct bus *bus, struct bus_current *current)
 }
 
 /*
- * Runs until there is a reason to park. It leaves only when KVM_RUN has said EINTR: a kick sets immediate_exit, with
- * which KVM first completes the access at hand. Until then the registers are those of before it, and the second half
- * of a split access may come as one more exit.
+ * Runs until there is a reason to park. It leaves only when KVM_RUN has said EINTR: a kick sets
+ * immediate_exit, with which KVM first completes the access at hand. Until then the registers are
+ * those of before it, and the second half of a split access may come as one more exit.
  */
 __attribute__((hot)) static void
 run(struct vcpu *vcpu)
@@ -221,7 +222,8 @@ vcpu_save(struct vcpu *vcpu, struct record_writer *writer)
 	return kvm_vcpu_save(&vcpu->kvm, writer);
 }
 
-/* KVM's wall clock where a guest asked for it, maybe in part outside of memory: kept is filled, or put back. */
+/* KVM's wall clock where a guest asked for it, maybe in part outside of memory: kept is filled, or
+ * put back. */
 static void
 wall_clock(struct vcpu *vcpu, uint64_t at, uint8_t kept[KVM_WALL_CLOCK_SIZE], bool back)
 {

@@ -42,7 +42,8 @@ _Static_assert(offsetof(struct vcpu, exits[KVM_EXIT_MMIO]) < 64,
 
 /* All of its exits. Any thread. */
 uint64_t vcpu_exits(const struct vcpu *vcpu);
-/* Nanoseconds that its thread has run for; 0: there is none. Any thread, while that one is not joined. */
+/* Nanoseconds that its thread has run for; 0: there is none. Any thread, while that one is not
+ * joined. */
 uint64_t vcpu_ran(const struct vcpu *vcpu);
 /* Sends the vCPU out of KVM_RUN, its access complete, to look around. Any thread. */
 void vcpu_kick(struct vcpu *vcpu);
@@ -52,7 +53,8 @@ void vcpu_unkick(struct vcpu *vcpu);
 void *vcpu_main(void *vcpu);
 /* Arms the machine's point on a stopped vCPU, or disarms what is armed. 0 or a negative status. */
 int vcpu_arm(struct vcpu *vcpu);
-/* The state of a stopped vCPU. save: 0 or a negative status; load: 0, or -1 with the reason in why. */
+/* The state of a stopped vCPU. save: 0 or a negative status; load: 0, or -1 with the reason in
+ * why. */
 int vcpu_save(struct vcpu *vcpu, struct record_writer *writer);
 int vcpu_load(struct vcpu *vcpu, const struct record *group, char *why, size_t why_size);
 /* Registers for people, and the bytes at rip, to the log. Stopped, or on its own thread. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Adopting a plugin's tables: rows may be shorter or longer than this host's. What a longer one holds beyond must be
- * zero, which means that the plugin does not use it.
+ * Adopting a plugin's tables: rows may be shorter or longer than this host's. What a longer one
+ * holds beyond must be zero, which means that the plugin does not use it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -392,7 +392,8 @@ check_callbacks(struct adoption *a)
 	return NULL;
 }
 
-/* Rows that begin with their names. Two of one name can't be told apart, in a snapshot or a message. */
+/* Rows that begin with their names. Two of one name can't be told apart, in a snapshot or a
+ * message. */
 static const char *
 check_names(struct adoption *a, const char *table, const void *rows, size_t size, uint32_t count)
 {

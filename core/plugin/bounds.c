@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Do a plugin's tables end? One without MINIVMM_END runs into whatever the linker has put behind it. That is found out
- * here, before anything of a row is believed: a table stays in memory that was loaded from a file, runs into nothing else
- * that is known, and its rows' texts are in such memory as well. (Zeros behind a table end it as well as MINIVMM_END.)
+ * Do a plugin's tables end? One without MINIVMM_END runs into whatever the linker has put behind
+ * it. That is found out here, before anything of a row is believed: a table stays in memory that
+ * was loaded from a file, runs into nothing else that is known, and its rows' texts are in such
+ * memory as well. (Zeros behind a table end it as well as MINIVMM_END.)
  */
 #include <link.h>
 #include <stdio.h>
@@ -42,7 +43,8 @@ loaded(const void *at, size_t length)
 	return dl_iterate_phdr(look_into, &m);
 }
 
-/* Copies bytes that may be behind a table's end, which AddressSanitizer does not want to be read. */
+/* Copies bytes that may be behind a table's end, which AddressSanitizer does not want to be
+ * read. */
 __attribute__((no_sanitize("address"))) static bool
 take(void *to, const void *from, size_t length)
 {
@@ -79,7 +81,8 @@ are_texts(const char *const *texts)
 enum { OPTIONS, RANGES, TIMERS, STREAMS, WATCHES, POSTS, FIELDS, ACPI, REGISTERS, KINDS };
 enum { DESCRIPTOR = KINDS, REGISTRATION, PLACES };
 
-/* Of each kind: where the descriptor has it, and where its rows have texts, 1 more than the offset. */
+/* Of each kind: where the descriptor has it, and where its rows have texts, 1 more than the
+ * offset. */
 static const struct kind {
 	const char *name;
 	size_t at;
@@ -109,8 +112,8 @@ static const struct kind {
 };
 
 struct bounds {
-	const void *places
-	    [PLACES]; /* where tables begin, and what else is the plugin's; of registers none */
+	const void *places[PLACES]; /* where tables begin, and what else is the plugin's; of
+				       registers none */
 	uint32_t sizes[KINDS];
 };
 

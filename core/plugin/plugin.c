@@ -66,8 +66,8 @@ add_folders(struct plugin_path *path, const char *list)
 }
 
 /*
- * "plugins" in the folder that the program itself lies in; for one that is installed, in DIR/bin, DIR/lib/minivmm/plugins,
- * wherever it has been moved to.
+ * "plugins" in the folder that the program itself lies in; for one that is installed, in DIR/bin,
+ * DIR/lib/minivmm/plugins, wherever it has been moved to.
  */
 static const char *
 beside_program(char *buffer, size_t size)
@@ -214,7 +214,8 @@ find(const struct plugin_path *path, const char *name, const char *where, char *
 		    path->advice);
 }
 
-/* dlopen would wait for who writes to a pipe, and does not tell a lack of the host from a bad file. */
+/* dlopen would wait for who writes to a pipe, and does not tell a lack of the host from a bad
+ * file. */
 static int
 look_at(const char *path, const char *name, const char *where)
 {
@@ -234,7 +235,8 @@ look_at(const char *path, const char *name, const char *where)
 	return 0; /* dlopen says what else is wrong */
 }
 
-/* Did dlopen fail for lack of something? It promises no errno, and does not always say it in its text. */
+/* Did dlopen fail for lack of something? It promises no errno, and does not always say it in its
+ * text. */
 static bool
 lacks(const char *text, int error)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A loaded plugin: its descriptor and tables as this host knows them, whatever ABI they were built for. */
+/* A loaded plugin: its descriptor and tables as this host knows them, whatever ABI they were built
+ * for. */
 #ifndef PLUGIN_PLUGIN_H
 #define PLUGIN_PLUGIN_H
 
@@ -11,8 +12,9 @@
 #define PLUGIN_STREAM 100u /* what a stream is connected to */
 
 /*
- * An option as the user sees it: a row of the plugin's, or one that the core makes to place a range, connect a stream
- * (input and output), or have the start wait for its input ("wait_" and the input's name).
+ * An option as the user sees it: a row of the plugin's, or one that the core makes to place a
+ * range, connect a stream (input and output), or have the start wait for its input ("wait_" and the
+ * input's name).
  */
 struct plugin_option {
 	struct minivmm_option row; /* offset is PLUGIN_NO_MEMBER when the core made it */
@@ -34,8 +36,8 @@ struct plugin {
 };
 
 /*
- * Where plugins are looked for, in order: the config's path, $MINIVMM_PLUGIN_PATH, plugins/ beside the program, the
- * installed ones.
+ * Where plugins are looked for, in order: the config's path, $MINIVMM_PLUGIN_PATH, plugins/ beside
+ * the program, the installed ones.
  */
 struct plugin_path {
 	char **folders; /* no two are one */
@@ -45,36 +47,39 @@ struct plugin_path {
 int plugin_path_init(struct plugin_path *path, const char *configured);
 void plugin_path_free(struct plugin_path *path);
 
-/* The names of the plugins in a folder, sorted; count of them, malloced as the array is. NULL: none. */
+/* The names of the plugins in a folder, sorted; count of them, malloced as the array is. NULL:
+ * none. */
 char **plugin_names(const char *folder, size_t *count);
 
 /*
- * Finds and loads NAME, or a path when it has a slash. where: put before messages ("x.ini:3: "), may be "". Returns 0
- * or a negative status: not found (the folders are listed), no shared object, no registration, an ABI that this host
- * can't carry, a table that contradicts itself. unload in any case.
+ * Finds and loads NAME, or a path when it has a slash. where: put before messages ("x.ini:3: "),
+ * may be "". Returns 0 or a negative status: not found (the folders are listed), no shared object,
+ * no registration, an ABI that this host can't carry, a table that contradicts itself. unload in
+ * any case.
  */
 int plugin_load(struct plugin *plugin, const struct plugin_path *path, const char *name,
 		const char *where);
 void plugin_unload(struct plugin *plugin);
 
 /*
- * Copies what a registration describes, row by row by the plugin's own stride, and checks it. Part of plugin_load;
- * apart for tests. Returns NULL, or what can't be carried, naming table, row and field; text in buffer; or
- * plugin_no_memory.
+ * Copies what a registration describes, row by row by the plugin's own stride, and checks it. Part
+ * of plugin_load; apart for tests. Returns NULL, or what can't be carried, naming table, row and
+ * field; text in buffer; or plugin_no_memory.
  */
 extern const char plugin_no_memory[];
 const char *plugin_adopt(struct plugin *plugin, const struct minivmm_registration *registration,
 			 char *buffer, size_t size);
 
 /*
- * Whether the tables of a plugin that has been loaded end, before they are adopted. Part of plugin_load. NULL, or which
- * does not, in buffer.
+ * Whether the tables of a plugin that has been loaded end, before they are adopted. Part of
+ * plugin_load. NULL, or which does not, in buffer.
  */
 const char *plugin_bounds(const struct minivmm_registration *registration, char *buffer,
 			  size_t size);
 
 const char *plugin_type_name(uint32_t type); /* "u8", "size", "stream", ... */
-/* An option's number as one writes it: "64K" of a size, "5ms" of a duration, hex of places; in a buffer of 24 bytes or more. */
+/* An option's number as one writes it: "64K" of a size, "5ms" of a duration, hex of places; in a
+ * buffer of 24 bytes or more. */
 const char *plugin_value(const struct minivmm_option *row, uint64_t value, char *buffer,
 			 size_t size);
 

@@ -2,13 +2,14 @@
 /*
  * Taking snapshots of a machine, most of it while the machine runs.
  *
- * Live, by pre-copy: a thread writes all pages while the guest runs on, then those that were written
- * meanwhile, and so on until few are left. Then the machine stops: devices, vCPUs and chips are
- * saved, the last pages put aside, and it goes on. The file is the machine at that instant. A stop
- * so costs the same for any size of memory, on every kernel and without privileges; and a guest that
- * writes pays a fault in the kernel for the first write to a page in each round, never a wait for
- * us. What this can't do is catch up with a guest that writes faster than we copy: then the process
- * forks while the machine is stopped, and the child writes what was left as it was at that instant.
+ * Live, by pre-copy: a thread writes all pages while the guest runs on, then those that were
+ * written meanwhile, and so on until few are left. Then the machine stops: devices, vCPUs and chips
+ * are saved, the last pages put aside, and it goes on. The file is the machine at that instant. A
+ * stop so costs the same for any size of memory, on every kernel and without privileges; and a
+ * guest that writes pays a fault in the kernel for the first write to a page in each round, never a
+ * wait for us. What this can't do is catch up with a guest that writes faster than we copy: then
+ * the process forks while the machine is stopped, and the child writes what was left as it was at
+ * that instant.
  *
  * A diff holds the pages that have been written, by the guest or by devices, since the snapshot
  * before it, or since the restore. What a failed snapshot has seen to be written is not forgotten.
@@ -76,7 +77,8 @@ struct capture {
 	uint64_t *since; /* pages written since the base: the watch's */
 	struct dirty_watch watch;
 
-	/* The one under way. The main thread starts and ends it and does the stop, the writer the rest. */
+	/* The one under way. The main thread starts and ends it and does the stop, the writer the
+	 * rest. */
 	struct capture_request request;
 	struct capture_result result;
 	struct output output;
@@ -107,8 +109,8 @@ int capture_init(struct capture *capture, struct machine *machine, struct device
 void capture_restored(struct capture *capture, const struct snapshot *snapshot);
 void capture_free(struct capture *capture);
 
-/* Begins one; 0, or a negative status (one is under way; no base; no such folder): said, and done is
- * not called. Main thread. */
+/* Begins one; 0, or a negative status (one is under way; no base; no such folder): said, and done
+ * is not called. Main thread. */
 int capture_start(struct capture *capture, const struct capture_request *request);
 /* The whole of one, of a paused machine, without a thread. done is not called. */
 int capture_now(struct capture *capture, const struct capture_request *request,
@@ -131,9 +133,11 @@ int capture_reset(struct capture *capture, struct reset *reset);
 
 /* What the files of this module share. */
 
-/* Room for what the stop copies, with pages behind it. Without memory for it the stop makes its own. */
+/* Room for what the stop copies, with pages behind it. Without memory for it the stop makes its
+ * own. */
 void capture_make_room(struct capture *capture);
-/* The same of the heap, for the records of a machine's state: a thread's own, so on the main thread. */
+/* The same of the heap, for the records of a machine's state: a thread's own, so on the main
+ * thread. */
 #define CAPTURE_HEAP 65536u /* bytes: more than those of a vCPU or two */
 void capture_make_heap(void);
 /* Into meta, what does not change while the machine runs: not in the stop, where CPUID and files

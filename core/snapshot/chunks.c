@@ -59,7 +59,8 @@ hole(const struct snapshot *snapshot, size_t region, uint64_t from, size_t lengt
 	return true;
 }
 
-/* The snapshot of the chain that holds a page of the memory image; NULL: a parent that is not there. */
+/* The snapshot of the chain that holds a page of the memory image; NULL: a parent that is not
+ * there. */
 static const struct snapshot *
 holder(const struct snapshot *snapshot, uint64_t page)
 {

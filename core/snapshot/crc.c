@@ -87,7 +87,8 @@ crc32c_hardware(uint32_t crc, const uint8_t *bytes, size_t length)
 uint32_t
 crc32c(uint32_t crc, const void *data, size_t length)
 {
-	/* What the C library knows: to ask the CPU is an exit for each question in a machine that is one itself. */
+	/* What the C library knows: to ask the CPU is an exit for each question in a machine that
+	 * is one itself. */
 	if (CPU_FEATURE_ACTIVE(SSE4_2) && CPU_FEATURE_ACTIVE(PCLMULQDQ))
 		return crc32c_hardware(crc, data, length);
 	return crc32c_table(crc, data, length);

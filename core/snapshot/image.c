@@ -63,8 +63,8 @@ write_zero(struct image *image, uint64_t page)
 }
 
 /*
- * The wanted pages of a chunk: looked through, summed and written while they are in the cache, with a
- * call for each run of them that holds data.
+ * The wanted pages of a chunk: looked through, summed and written while they are in the cache, with
+ * a call for each run of them that holds data.
  */
 static int
 write_chunk(struct image *image, uint64_t first, const uint8_t *bytes, uint32_t wanted)
@@ -141,7 +141,8 @@ image_sums_size(const struct memory *memory)
 	return chunks * sizeof(uint32_t);
 }
 
-/* A chunk's checksum from those of its pages: crc(A B) = crc(A), shifted by B's length, ^ crc(B). */
+/* A chunk's checksum from those of its pages: crc(A B) = crc(A), shifted by B's length, ^
+ * crc(B). */
 static uint32_t
 chunk_sum(const struct image *image, const struct crc32c_shift *shift, uint64_t first,
 	  uint32_t count)

@@ -40,7 +40,8 @@ void image_free(struct image *image);
  */
 int image_write(struct image *image, const uint64_t *pages);
 #define IMAGE_PAGES (SNAPSHOT_CHUNK / PAGE_SIZE) /* that one call is for, at most */
-/* The same for pages whose bytes are elsewhere: of those from first on, the ones whose bits are set in wanted. */
+/* The same for pages whose bytes are elsewhere: of those from first on, the ones whose bits are set
+ * in wanted. */
 int image_write_copy(struct image *image, uint64_t first, const uint8_t *bytes, uint32_t wanted);
 /* The section SUMS: a u32 for each chunk of each region, unaligned. */
 void image_sums(const struct image *image, uint8_t *sums);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Writes a file under a temporary name beside its target and puts it into the target's place; or frames to a pipe. */
+/* Writes a file under a temporary name beside its target and puts it into the target's place; or
+ * frames to a pipe. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -128,8 +129,8 @@ name_files(struct output *output)
 }
 
 /*
- * A file without a name, where the file system has that: a process that is killed leaves nothing. Its temporary name
- * comes at the end, since a link can't replace a file and a rename can.
+ * A file without a name, where the file system has that: a process that is killed leaves nothing.
+ * Its temporary name comes at the end, since a link can't replace a file and a rename can.
  */
 static int
 open_unnamed(struct output *output)
@@ -234,9 +235,9 @@ begin_stream(struct output *output)
 }
 
 /*
- * No write may block. The description is shared with who gave it to us: he would find his own writes not blocking, and
- * could let ours block again. So a socket is told at each send, and a pipe is opened anew. What can't be (no /proc) is
- * changed for all who share it.
+ * No write may block. The description is shared with who gave it to us: he would find his own
+ * writes not blocking, and could let ours block again. So a socket is told at each send, and a pipe
+ * is opened anew. What can't be (no /proc) is changed for all who share it.
  */
 static void
 never_block(struct output *output, int flags)

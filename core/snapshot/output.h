@@ -5,8 +5,9 @@
  *
  * A stream begins with STREAM_MAGIC and a frame of length 0, whose offset is the most that the
  * file's size may become: who takes it keeps no more. Then come frames, each a struct stream_frame
- * and as many bytes as it says: a piece of the file at an offset, later ones over earlier ones; what
- * none has written is zero. Another frame of length 0 is the end; its offset is the file's size.
+ * and as many bytes as it says: a piece of the file at an offset, later ones over earlier ones;
+ * what none has written is zero. Another frame of length 0 is the end; its offset is the file's
+ * size.
  */
 #ifndef SNAPSHOT_OUTPUT_H
 #define SNAPSHOT_OUTPUT_H

@@ -168,7 +168,8 @@ snapshot_peek_id(const char *path, uint8_t id[16])
 	return read;
 }
 
-/* Where the parent lay when the child was written: its name, in the child's folder. Malloced, or NULL. */
+/* Where the parent lay when the child was written: its name, in the child's folder. Malloced, or
+ * NULL. */
 static char *
 parent_beside(const struct snapshot *child)
 {

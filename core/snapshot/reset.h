@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Putting a machine back to the snapshot that it was restored from, in place: the pages that have been
- * written since, by the guest or by devices, and all state. No VM is made, nothing is read anew.
+ * Putting a machine back to the snapshot that it was restored from, in place: the pages that have
+ * been written since, by the guest or by devices, and all state. No VM is made, nothing is read
+ * anew.
  */
 #ifndef SNAPSHOT_RESET_H
 #define SNAPSHOT_RESET_H
@@ -19,8 +20,8 @@ struct reset {
 	bool known; /* pages has all of them */
 };
 
-/* The machine was restored from the snapshot. Before or after it first runs; 0 or a negative status;
- * free in any case. */
+/* The machine was restored from the snapshot. Before or after it first runs; 0 or a negative
+ * status; free in any case. */
 int reset_init(struct reset *reset, const struct snapshot *snapshot, struct machine *machine,
 	       struct devices *devices);
 void reset_free(struct reset *reset);

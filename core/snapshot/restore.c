@@ -11,8 +11,8 @@
 #include "snapshot/snapshot.h"
 
 /*
- * What is unfit about a section, and how the host that made it differs from this one; unless errno, 0 before the attempt,
- * tells that this one lacks something.
+ * What is unfit about a section, and how the host that made it differs from this one; unless errno,
+ * 0 before the attempt, tells that this one lacks something.
  */
 static int
 unfit(const struct snapshot *snapshot, uint32_t tag, uint32_t index, const char *why)
@@ -151,7 +151,8 @@ check_all(const struct snapshot *snapshot, struct machine *machine, struct devic
 	return 0;
 }
 
-/* The pages of a file that has a parent over those of the parent; memory is mapped from the first of the chain. */
+/* The pages of a file that has a parent over those of the parent; memory is mapped from the first
+ * of the chain. */
 static int
 load_pages(const struct snapshot *snapshot, const struct memory *memory)
 {

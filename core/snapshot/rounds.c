@@ -39,8 +39,8 @@ capture_dirty(struct capture *c, bool more)
 }
 
 /*
- * Changes are tracked from here on, and those since the base become known: of a restored machine, whose changes
- * nobody has tracked, by what its memory has that the file does not.
+ * Changes are tracked from here on, and those since the base become known: of a restored machine,
+ * whose changes nobody has tracked, by what its memory has that the file does not.
  */
 static int
 track(struct capture *c)
@@ -87,8 +87,8 @@ capture_can_fork(const struct capture *c)
 }
 
 /*
- * A host takes longer to find a page than to copy one. Not with zeros: of that the compiler makes a calloc(), which
- * finds none.
+ * A host takes longer to find a page than to copy one. Not with zeros: of that the compiler makes a
+ * calloc(), which finds none.
  */
 void
 capture_make_room(struct capture *c)
@@ -164,8 +164,9 @@ put_aside(struct capture *c)
 }
 
 /*
- * A child keeps what it says and writes through: what the machine closes meanwhile is closed, and whoever is at the other
- * end need not wait for the child to know. (A kernel before 5.9 can't do that; he waits.)
+ * A child keeps what it says and writes through: what the machine closes meanwhile is closed, and
+ * whoever is at the other end need not wait for the child to know. (A kernel before 5.9 can't do
+ * that; he waits.)
  */
 static void
 close_others(int kept)

@@ -32,8 +32,8 @@ struct machine;
 #define SNAPSHOT_CHUNK 65536u           /* bytes of memory that one checksum covers */
 #define SNAPSHOT_SECTIONS_MAX 4096u     /* more are refused */
 #define SNAPSHOT_META_MAX (256u << 20u) /* bytes; more are refused */
-/* Snapshots in a chain: files that are open at once, and two chains (minivmm diff) must be within the 1024 descriptors
- * that a process may usually have. */
+/* Snapshots in a chain: files that are open at once, and two chains (minivmm diff) must be within
+ * the 1024 descriptors that a process may usually have. */
 #define SNAPSHOT_CHAIN_MAX 400u
 #define SNAPSHOT_CHAIN_META_MAX                                                                    \
 	(512u << 20u) /* bytes of metadata of a whole chain; of one: see above */
@@ -103,8 +103,8 @@ int snapshot_open_parents(struct snapshot *snapshot, char *const *others, size_t
 /* As snapshot_open, for a descriptor, which becomes the snapshot's; name is for messages. */
 int snapshot_open_fd(struct snapshot *snapshot, int fd, const char *name);
 /*
- * Takes a snapshot from a pipe or a socket (output.h has the format), up to its end, into memory, and
- * verifies it. The descriptor stays the caller's. Blocks.
+ * Takes a snapshot from a pipe or a socket (output.h has the format), up to its end, into memory,
+ * and verifies it. The descriptor stays the caller's. Blocks.
  */
 int snapshot_receive(struct snapshot *snapshot, int fd, const char *name);
 void snapshot_close(struct snapshot *snapshot);
@@ -162,8 +162,8 @@ int snapshot_chunk_read(const struct snapshot *snapshot, const struct snapshot_c
 int snapshot_read(const struct snapshot *snapshot, gpa_t gpa, void *to, size_t length);
 
 /*
- * The image of its memory, parents' pages included, mapped to be read: of one file, the file itself,
- * which all who map it share. unmap with munmap. Says what failed.
+ * The image of its memory, parents' pages included, mapped to be read: of one file, the file
+ * itself, which all who map it share. unmap with munmap. Says what failed.
  */
 int snapshot_map(const struct snapshot *snapshot, const uint8_t **image);
 /* True when checksums say that a page of the image is zero. */

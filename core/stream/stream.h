@@ -109,11 +109,12 @@ bool stream_names_host(const char *text);
 const char *stream_file(const struct stream_end *end);
 /*
  * Opens what the options name and joins the loop. restored: an output file is continued; a fresh
- * machine's begins empty. Says what failed, returns a negative status. Runs the loop while it waits for a connection,
- * and leaves it unconnected when the machine ends meanwhile.
+ * machine's begins empty. Says what failed, returns a negative status. Runs the loop while it waits
+ * for a connection, and leaves it unconnected when the machine ends meanwhile.
  */
 int stream_open(struct stream *stream, bool restored);
-/* The device has started, and may be told of input that is there already: at once where it was waited for. */
+/* The device has started, and may be told of input that is there already: at once where it was
+ * waited for. */
 void stream_start(struct stream *stream);
 /* Delivers what the reader takes without being waited for. */
 void stream_flush(struct stream *stream);

@@ -28,7 +28,8 @@ give_up(struct stream *stream, int error)
 		 stream_end_text(&stream->out, text, sizeof(text)), strerror(error));
 }
 
-/* Waits for what the end can use just now, and for nothing else: a hang-up would be told of for ever. */
+/* Waits for what the end can use just now, and for nothing else: a hang-up would be told of for
+ * ever. */
 static void
 watch(struct stream_end *end)
 {

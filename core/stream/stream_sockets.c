@@ -94,7 +94,8 @@ answered(struct loop_source *source, uint32_t events)
 	*(bool *)source->context = true;
 }
 
-/* Runs the loop until the descriptor can be written to, the time is over or the machine has ended. 0 or an errno. */
+/* Runs the loop until the descriptor can be written to, the time is over or the machine has ended.
+ * 0 or an errno. */
 static int
 wait_for_answer(struct stream_end *end)
 {
@@ -263,7 +264,8 @@ stream_socket_accept(struct stream_end *end)
 
 	end->fd = accept4(end->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	end->connected = end->fd >= 0;
-	/* Each character is worth a packet to who types; unix sockets refuse this, which is fine. */
+	/* Each character is worth a packet to who types; unix sockets refuse this, which is
+	 * fine. */
 	if (end->connected)
 		setsockopt(end->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 }

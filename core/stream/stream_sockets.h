@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Streams over sockets: unix and TCP, to connect to or to listen on. Members of struct stream_kind. */
+/* Streams over sockets: unix and TCP, to connect to or to listen on. Members of struct
+ * stream_kind. */
 #ifndef STREAM_STREAM_SOCKETS_H
 #define STREAM_STREAM_SOCKETS_H
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* One file under two options of a run: the later one would destroy what the earlier one reads or writes. */
+/* One file under two options of a run: the later one would destroy what the earlier one reads or
+ * writes. */
 #include "vm/files.h"
 
 #include <errno.h>
@@ -126,7 +127,8 @@ same(const struct file *a, const struct file *b)
 	       full_name(a->path, name_a) && full_name(b->path, name_b) && !strcmp(name_a, name_b);
 }
 
-/* What a device opens: files of its streams, and its own, of which we know only that they are not to be lost. */
+/* What a device opens: files of its streams, and its own, of which we know only that they are not
+ * to be lost. */
 static void
 add_device(struct files *files, const struct device *device)
 {
@@ -194,7 +196,8 @@ collide(const struct file *a, const struct file *b)
 	return !(a->use == ORIGIN && b->use == SAVED) && same(a, b); /* ORIGIN is before all */
 }
 
-/* A file to be written in the end, in a folder that is not there: better told now, as it would be then. */
+/* A file to be written in the end, in a folder that is not there: better told now, as it would be
+ * then. */
 static int
 check_folder(const char *path, const char *before, const char *behind)
 {

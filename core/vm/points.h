@@ -5,7 +5,8 @@
 
 #include "vm/vm.h"
 
-/* Has the machine what the point waits for? where: "--until", or a place in the config. Says it; 0 or a negative status. */
+/* Has the machine what the point waits for? where: "--until", or a place in the config. Says it; 0
+ * or a negative status. */
 int points_check(const struct vm *vm, const char *where, const char *text);
 /* Warns of a time that is past when the machine starts: it does not come again. */
 void points_warn_past(const struct machine *machine, const char *text);

@@ -9,8 +9,8 @@
 void report_registers(struct machine *machine); /* to stderr, whatever the log level */
 void report_dirty(struct machine *machine);     /* pages that the guest wrote, to the log */
 /*
- * One JSON line: cause (and the point, when that is it), exit status, the guest's own, counts, time.
- * 0 or a negative status.
+ * One JSON line: cause (and the point, when that is it), exit status, the guest's own, counts,
+ * time. 0 or a negative status.
  */
 int report_status(const char *path, struct machine *machine, struct devices *devices,
 		  const char *point, int status);

@@ -29,7 +29,8 @@ no_device(const struct vm *vm, const char *set, const char *name)
 		    near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
 }
 
-/* --set for a restore: what directs the run, and a device's keys; the plugin's table decides which of them. */
+/* --set for a restore: what directs the run, and a device's keys; the plugin's table decides which
+ * of them. */
 static int
 override(struct vm *vm, const char *set)
 {
@@ -124,8 +125,9 @@ boot(struct vm *vm, bool check)
 }
 
 /*
- * After mistakes in the config's text: the rest is looked at, without KVM and without memory. What it says of memory
- * and interrupt controllers may be what is wrong, so nothing is held against that.
+ * After mistakes in the config's text: the rest is looked at, without KVM and without memory. What
+ * it says of memory and interrupt controllers may be what is wrong, so nothing is held against
+ * that.
  */
 static int
 check_rest(struct vm *vm)

@@ -31,7 +31,8 @@ struct vm_source {
 	bool check; /* look only: no KVM, nothing is opened, no state is loaded */
 };
 
-/* Reads, builds, boots or loads. After mistakes in a config's text only what they leave is checked. Returns 0 or a negative status; destroy in any case. vm is large: not for the stack. */
+/* Reads, builds, boots or loads. After mistakes in a config's text only what they leave is checked.
+ * Returns 0 or a negative status; destroy in any case. vm is large: not for the stack. */
 int vm_build(struct vm *vm, const struct vm_source *source);
 void vm_destroy(struct vm *vm);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A disk (virtio 1.2, section 5.2) that is a file or a block device of the host, or an export of an NBD server's, and
- * overlays upon it. Requests are done by the vCPU that notifies, one after the other, or by threads, or by the kernel; none
- * is in flight when the machine stands still.
+ * A disk (virtio 1.2, section 5.2) that is a file or a block device of the host, or an export of an
+ * NBD server's, and overlays upon it. Requests are done by the vCPU that notifies, one after the
+ * other, or by threads, or by the kernel; none is in flight when the machine stands still.
  */
 #include <errno.h>
 #include <minivmm/plugin.h>
@@ -184,7 +184,8 @@ blk_rate(struct minivmm_device *dev, uint32_t timer, uint64_t periods)
 	return virtio_again(dev, 0);
 }
 
-/* The driver has reset the device: nothing of what it asked for happens after that. A worker may wait for the kernel. */
+/* The driver has reset the device: nothing of what it asked for happens after that. A worker may
+ * wait for the kernel. */
 static void
 blk_reset(struct minivmm_device *dev)
 {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A virtio disk's parts: blk.c is the device, request.c what the guest asks for, disk.h where its bytes are, and workers.c
- * the threads that move them,
- * or ring.c the kernel's queue of system calls.
+ * A virtio disk's parts: blk.c is the device, request.c what the guest asks for, disk.h where its
+ * bytes are, and workers.c the threads that move them, or ring.c the kernel's queue of system
+ * calls.
  *
- * A request is a job in three steps: it is begun, which checks it and finds its memory; it is done, by the vCPU's thread or
- * a worker, or the kernel; and it is ended, which gives it back to the driver. The first and the last are the device's own.
+ * A request is a job in three steps: it is begun, which checks it and finds its memory; it is done,
+ * by the vCPU's thread or a worker, or the kernel; and it is ended, which gives it back to the
+ * driver. The first and the last are the device's own.
  */
 #ifndef PLUGINS_VIRTIO_BLK_H
 #define PLUGINS_VIRTIO_BLK_H

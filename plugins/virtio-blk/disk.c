@@ -172,7 +172,8 @@ write_part(struct disk *disk, struct cursor *cursor, uint64_t length, uint64_t a
 	return transfer(top(disk), true, &write, size, start);
 }
 
-/* How much of what is to be written at a place can be, in one piece; whole: as whole clusters, or as the disk's end. */
+/* How much of what is to be written at a place can be, in one piece; whole: as whole clusters, or
+ * as the disk's end. */
 static uint64_t
 piece(const struct disk *disk, uint64_t length, uint64_t at, bool *whole)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A disk in layers: at the bottom a raw file, a block device or an NBD export, upon it overlays, each of which holds the
- * clusters that have been written since it was begun. Only the uppermost is ever written; when a snapshot is taken it
- * becomes one that is not, and a new one is begun. So snapshots and clones share what they have in common, and no byte is
- * copied.
+ * A disk in layers: at the bottom a raw file, a block device or an NBD export, upon it overlays,
+ * each of which holds the clusters that have been written since it was begun. Only the uppermost is
+ * ever written; when a snapshot is taken it becomes one that is not, and a new one is begun. So
+ * snapshots and clones share what they have in common, and no byte is copied.
  */
 #ifndef PLUGINS_VIRTIO_BLK_DISK_H
 #define PLUGINS_VIRTIO_BLK_DISK_H
@@ -17,15 +17,16 @@
 #define DISK_CLUSTER 4096u
 #define DISK_PIECES 256u /* of memory that one call takes */
 
-/* What becomes of bytes that are not wanted: zeros, that keep their place on the disk or need not, or anything. */
+/* What becomes of bytes that are not wanted: zeros, that keep their place on the disk or need not,
+ * or anything. */
 enum disk_zero { DISK_ZERO, DISK_UNMAP, DISK_DISCARD };
 
 struct disk_layer;
 struct nbd;
 
 /*
- * Where a layer's bytes are: file.c, nbd.c. Places are the store's own, pieces of memory may be changed. errno says what
- * went wrong, nothing is logged. Any thread, several at a time.
+ * Where a layer's bytes are: file.c, nbd.c. Places are the store's own, pieces of memory may be
+ * changed. errno says what went wrong, nothing is logged. Any thread, several at a time.
  */
 struct disk_store {
 	int (*transfer)(struct disk_layer *layer, bool write, struct iovec *pieces, int count,
@@ -55,8 +56,8 @@ struct disk_layer {
 };
 
 /*
- * Clusters of an overlay that somebody writes for the first time. Who writes less than one fetches the rest of it from
- * below: nobody else may write there meanwhile.
+ * Clusters of an overlay that somebody writes for the first time. Who writes less than one fetches
+ * the rest of it from below: nobody else may write there meanwhile.
  */
 struct disk_claim {
 	struct disk_claim *next;
@@ -79,18 +80,18 @@ void disk_init(struct disk *disk, struct minivmm_device *dev, bool readonly);
 void disk_destroy(struct disk *disk);
 
 /*
- * What follows says what went wrong and returns -1, unless it says otherwise. Offsets and lengths are inside the disk; those
- * of read, write and zero may be any.
+ * What follows says what went wrong and returns -1, unless it says otherwise. Offsets and lengths
+ * are inside the disk; those of read, write and zero may be any.
  */
 
 /*
- * The raw layer, and the overlays upon it that snapshots hold, a ':' between two ("" none): they are only read, except
- * for a raw layer that is to be written itself.
+ * The raw layer, and the overlays upon it that snapshots hold, a ':' between two ("" none): they
+ * are only read, except for a raw layer that is to be written itself.
  */
 int disk_open(struct disk *disk, const char *path, const char *layers, bool write);
 /*
- * A new overlay upon them. path: its name, which may not exist yet; NULL: it has none, and lies in the folder of the
- * layer below or, where that can't be written, among temporary files.
+ * A new overlay upon them. path: its name, which may not exist yet; NULL: it has none, and lies in
+ * the folder of the layer below or, where that can't be written, among temporary files.
  */
 int disk_begin(struct disk *disk, const char *path);
 /* Goes on with an overlay that is there. */
@@ -98,8 +99,8 @@ int disk_continue(struct disk *disk, const char *path);
 void disk_close(struct disk *disk);
 
 /*
- * length bytes of the pieces of memory, which hold as many or more. errno says what went wrong; nothing is logged. Any
- * thread, several at a time.
+ * length bytes of the pieces of memory, which hold as many or more. errno says what went wrong;
+ * nothing is logged. Any thread, several at a time.
  */
 int disk_read(struct disk *disk, const struct iovec *pieces, uint32_t count, uint64_t length,
 	      uint64_t at);
@@ -109,8 +110,9 @@ int disk_zero(struct disk *disk, enum disk_zero how, uint64_t length, uint64_t a
 int disk_flush(struct disk *disk);
 
 /*
- * For who makes the system call himself: whether one on one file does it all, which file and where, or how for zeros
- * (fallocate's mode). Never waits. What has begun so must end so; done: all of it went well.
+ * For who makes the system call himself: whether one on one file does it all, which file and where,
+ * or how for zeros (fallocate's mode). Never waits. What has begun so must end so; done: all of it
+ * went well.
  */
 struct disk_call {
 	int fd; /* -1: there is nothing to do */
@@ -127,11 +129,13 @@ bool disk_call_flush(struct disk *disk, struct disk_call *call);
 void disk_call_end(struct disk *disk, struct disk_call *call, bool done);
 
 /*
- * The disk as it is stays so for a snapshot; what is written goes to a new overlay from here on. stem: what files that
- * get a name are called, with a number behind it; NULL: there is no such name.
+ * The disk as it is stays so for a snapshot; what is written goes to a new overlay from here on.
+ * stem: what files that get a name are called, with a number behind it; NULL: there is no such
+ * name.
  */
 int disk_freeze(struct disk *disk, const char *stem);
-/* What such a stem may be, malloced: of an overlay that was given, or else of what the disk lies in; NULL: there is none. */
+/* What such a stem may be, malloced: of an overlay that was given, or else of what the disk lies
+ * in; NULL: there is none. */
 char *disk_stem(const struct disk *disk, const char *overlay);
 /* The overlays that are not written, absolute, as disk_open takes them; malloced. */
 char *disk_layers(const struct disk *disk);
@@ -149,7 +153,8 @@ int overlay_open(const struct disk *disk, struct disk_layer *layer);
 void overlay_free(struct disk_layer *layer);
 /* Nobody goes on with it. */
 int overlay_freeze(struct disk *disk, struct disk_layer *layer);
-/* Clusters have come to its file, are marked, and on the disk when sync is set. errno; nothing is logged. */
+/* Clusters have come to its file, are marked, and on the disk when sync is set. errno; nothing is
+ * logged. */
 int overlay_flush(struct disk *disk, struct disk_layer *layer, bool sync);
 /* The lock is held: these clusters are in the file; whoever sees the bit finds the cluster. */
 void overlay_mark(struct disk_layer *layer, uint64_t first, uint64_t last);

@@ -44,7 +44,8 @@ say(struct disk *disk, const char *what, const char *path, const char *why)
 	return -1;
 }
 
-/* Nobody else writes to what we read, nor reads what we write. Where there are no locks, there are none. */
+/* Nobody else writes to what we read, nor reads what we write. Where there are no locks, there are
+ * none. */
 static int
 lock_file(struct disk *disk, int fd, const char *path, bool write)
 {
@@ -206,8 +207,8 @@ regular(const struct disk_layer *layer)
 }
 
 /*
- * A file without a name. Where a file system has no such thing (NFS, overlayfs before Linux 6.6), one with a name that
- * is nobody else's, *hidden, malloced, which goes with the layer.
+ * A file without a name. Where a file system has no such thing (NFS, overlayfs before Linux 6.6),
+ * one with a name that is nobody else's, *hidden, malloced, which goes with the layer.
  */
 static int
 unnamed_in(const char *folder, mode_t mode, char **hidden)
@@ -296,8 +297,8 @@ disk_close(struct disk *disk)
 }
 
 /*
- * A name from the stem and a number that no file has: malloced; NULL: errno. The layer, when there is one, a file without
- * a name, gets it.
+ * A name from the stem and a number that no file has: malloced; NULL: errno. The layer, when there
+ * is one, a file without a name, gets it.
  */
 static char *
 next_name(const char *stem, const struct disk_layer *layer)
@@ -371,7 +372,8 @@ disk_stem(const struct disk *disk, const char *overlay)
 	return stem;
 }
 
-/* What lies below the uppermost layer, and was written here, is not written any more, and comes to the disk. */
+/* What lies below the uppermost layer, and was written here, is not written any more, and comes to
+ * the disk. */
 static int
 seal(struct disk *disk)
 {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A layer's bytes on an NBD server, by libnbd: nbd://HOST[:PORT]/EXPORT, nbd+unix:///EXPORT?socket=PATH, and with TLS
- * nbds:// and nbds+unix://.
+ * A layer's bytes on an NBD server, by libnbd: nbd://HOST[:PORT]/EXPORT,
+ * nbd+unix:///EXPORT?socket=PATH, and with TLS nbds:// and nbds+unix://.
  *
- * Where the server lets several connections see one disk there is one for each thread that may be at it, else one. One
- * that is lost is made anew by the next request, or by the one that finds it so, which is then asked once more. What the server had taken but not
- * yet flushed may be gone with it: the next flush fails.
+ * Where the server lets several connections see one disk there is one for each thread that may be
+ * at it, else one. One that is lost is made anew by the next request, or by the one that finds it
+ * so, which is then asked once more. What the server had taken but not yet flushed may be gone with
+ * it: the next flush fails.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -23,15 +24,16 @@
 #define CHUNK (1u << 20) /* bytes that one command moves */
 
 /*
- * What is used of libnbd. It brings libraries along, for TLS and more, that take several MiB and their time to load: it is
- * loaded by who has an export, which most machines have not.
+ * What is used of libnbd. It brings libraries along, for TLS and more, that take several MiB and
+ * their time to load: it is loaded by who has an export, which most machines have not.
  */
 #define LIBRARY "libnbd.so.0"
 /* clang-format off */
 #define FUNCTIONS(X) \
-	X(aio_command_completed) X(aio_connect_uri) X(aio_disconnect) X(aio_flush) X(aio_is_closed) X(aio_is_connecting) \
-	X(aio_is_dead) X(aio_is_negotiating) X(aio_is_ready) X(aio_pread) X(aio_pwrite) X(aio_trim) X(aio_zero) \
-	X(can_flush) X(can_fua) X(can_multi_conn) X(can_trim) X(can_zero) X(close) X(create) X(get_block_size) \
+	X(aio_command_completed) X(aio_connect_uri) X(aio_disconnect) X(aio_flush) \
+	X(aio_is_closed) X(aio_is_connecting) X(aio_is_dead) X(aio_is_negotiating) \
+	X(aio_is_ready) X(aio_pread) X(aio_pwrite) X(aio_trim) X(aio_zero) X(can_flush) \
+	X(can_fua) X(can_multi_conn) X(can_trim) X(can_zero) X(close) X(create) X(get_block_size) \
 	X(get_errno) X(get_error) X(get_size) X(is_read_only) X(poll)
 /* clang-format on */
 
@@ -183,7 +185,8 @@ drop(struct nbd *nbd, struct link *link, const char *why)
 		atomic_store(&nbd->gone, true);
 }
 
-/* Trying must not take more than half of the time: a server that is not there would hold all who want something. */
+/* Trying must not take more than half of the time: a server that is not there would hold all who
+ * want something. */
 static int
 reconnect(struct nbd *nbd, struct link *link)
 {
@@ -282,8 +285,8 @@ run(struct nbd *nbd, enum command command, void *bytes, uint64_t length, uint64_
 	for (int tries = 0; tries < 2 && r > 0; tries++) {
 		if (!link->handle && reconnect(nbd, link))
 			break;
-		/* Before, since it may be lost though the server never says that it has it; and after, for a flush
-		 * that comes between. */
+		/* Before, since it may be lost though the server never says that it has it; and
+		 * after, for a flush that comes between. */
 		atomic_fetch_add(&nbd->taken, command != READ && command != FLUSH);
 		r = once(nbd, link, command, bytes, length, at, flags);
 		atomic_fetch_add(&nbd->taken, command != READ && command != FLUSH);
@@ -294,7 +297,8 @@ run(struct nbd *nbd, enum command command, void *bytes, uint64_t length, uint64_
 	return r ? -1 : 0;
 }
 
-/* Zeros and what is written are on the server's disk when it says so, if it can't be told to flush. */
+/* Zeros and what is written are on the server's disk when it says so, if it can't be told to
+ * flush. */
 static uint32_t
 lasting(const struct nbd *nbd)
 {

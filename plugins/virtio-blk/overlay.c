@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * An overlay's file: a header, a bit per cluster of the disk that says whether it is here, and at the same distances as
- * on the disk the clusters, holes where there are none. Integers are little-endian.
+ * An overlay's file: a header, a bit per cluster of the disk that says whether it is here, and at
+ * the same distances as on the disk the clusters, holes where there are none. Integers are
+ * little-endian.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* O_TMPFILE */
@@ -245,8 +246,8 @@ untake(struct disk *disk, struct disk_layer *layer, const struct pages *pages)
 }
 
 /*
- * Clusters come to the disk before the bits that say that they are there: after a crash of the host, what was never
- * flushed may be old, but is not lost. Nobody waits meanwhile who only writes.
+ * Clusters come to the disk before the bits that say that they are there: after a crash of the
+ * host, what was never flushed may be old, but is not lost. Nobody waits meanwhile who only writes.
  */
 int
 overlay_flush(struct disk *disk, struct disk_layer *layer, bool sync)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Requests by io_uring: those that are one system call on one file (disk.h), and those only. What a call does not do as a
- * whole goes to the worker threads, who do it from the beginning, and know what went wrong.
+ * Requests by io_uring: those that are one system call on one file (disk.h), and those only. What a
+ * call does not do as a whole goes to the worker threads, who do it from the beginning, and know
+ * what went wrong.
  *
  * All of this runs with the device's lock held, so that the ring needs none.
  */
@@ -151,7 +152,8 @@ ring_submit(struct minivmm_device *dev)
 		minivmm_post(dev, BLK_POST_DONE);
 }
 
-/* Whether a worker is to try again what a call did not do. An error of a write's way to the disk is told but once. */
+/* Whether a worker is to try again what a call did not do. An error of a write's way to the disk is
+ * told but once. */
 static bool
 again(const struct blk_job *job, int result)
 {
@@ -162,7 +164,8 @@ again(const struct blk_job *job, int result)
 	       (!moves && job->type != FLUSH);
 }
 
-/* Those whose calls are over; what a worker is to do is handed on, or put with them as done when there is no worker. */
+/* Those whose calls are over; what a worker is to do is handed on, or put with them as done when
+ * there is no worker. */
 struct blk_job *
 ring_take(struct blk *b)
 {

@@ -55,8 +55,8 @@ int net_watch(struct minivmm_device *dev, uint32_t post);
 int net_unwatch(struct minivmm_device *dev);
 
 /*
- * Shows the driver what has been received and sent, at once: an interrupt costs it more than a packet. At the end of each
- * call-back that may have done either.
+ * Shows the driver what has been received and sent, at once: an interrupt costs it more than a
+ * packet. At the end of each call-back that may have done either.
  */
 void net_show(struct minivmm_device *dev);
 

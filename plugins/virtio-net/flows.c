@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Neighbours and TCP connections of the guest, from the frames that pass: Ethernet, ARP, IPv4 and TCP of RFC 826, 791, 9293. */
+/* Neighbours and TCP connections of the guest, from the frames that pass: Ethernet, ARP, IPv4 and
+ * TCP of RFC 826, 791, 9293. */
 #include "flows.h"
 
 #include <stdbool.h>

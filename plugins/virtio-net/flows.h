@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a user-mode network must know of the guest to begin anew after a restore: by which hardware addresses its
- * addresses are reached, and which of its TCP connections are under way, which the host's sockets do not outlive.
+ * What a user-mode network must know of the guest to begin anew after a restore: by which hardware
+ * addresses its addresses are reached, and which of its TCP connections are under way, which the
+ * host's sockets do not outlive.
  */
 #ifndef PLUGINS_VIRTIO_NET_FLOWS_H
 #define PLUGINS_VIRTIO_NET_FLOWS_H
@@ -30,8 +31,9 @@ enum { FLOWS_GUEST = 1, FLOWS_PEER = 2 };
 void flows_note(struct flows *flows, int sender, const uint8_t *frame, size_t length);
 
 /*
- * Each neighbour, as the ARP reply by which the guest would say it; each connection, as a segment from its peer that no
- * connection expects, to which the guest answers with what it does expect. Both to take, with its argument.
+ * Each neighbour, as the ARP reply by which the guest would say it; each connection, as a segment
+ * from its peer that no connection expects, to which the guest answers with what it does expect.
+ * Both to take, with its argument.
  */
 void flows_neighbours(const struct flows *flows, void (*take)(void *argument, uint8_t *frame),
 		      void *argument);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A network card (virtio 1.2, section 5.1) with one pair of queues, or several and one to control them. What it is
- * connected to is a back end's affair (net.h): user.c, tap.c, or nothing.
+ * A network card (virtio 1.2, section 5.1) with one pair of queues, or several and one to control
+ * them. What it is connected to is a back end's affair (net.h): user.c, tap.c, or nothing.
  *
- * Packets for which the driver has no buffer yet wait, and are part of a snapshot; while one waits, the back end is not
- * asked for more.
+ * Packets for which the driver has no buffer yet wait, and are part of a snapshot; while one waits,
+ * the back end is not asked for more.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -7,7 +7,8 @@
 
 #include "flows.h"
 
-/* Packets are as the driver has them: struct virtio_net_hdr (virtio 1.2, section 5.1.6), then an Ethernet frame. */
+/* Packets are as the driver has them: struct virtio_net_hdr (virtio 1.2, section 5.1.6), then an
+ * Ethernet frame. */
 #define NET_HEADER 12u
 #define NET_FRAME_MIN 14u
 #define NET_FRAME_MAX 65568u /* 64 KiB of IP, with Ethernet's header and a VLAN's */
@@ -46,16 +47,18 @@ enum { NET_POST_AGAIN, NET_POST_WATCH };
 enum net_sent { NET_SENT, NET_DROPPED, NET_FULL };
 
 /*
- * A back end: a constant. All calls come under the device's lock; open and ready on the I/O thread, with the machine
- * running.
+ * A back end: a constant. All calls come under the device's lock; open and ready on the I/O thread,
+ * with the machine running.
  */
 struct net_backend {
 	const char *name;
 	bool interface;    /* there is something behind the colon */
 	uint64_t features; /* what it can take from a driver, and give */
-	/* Before anything is opened: -1 after it has been said what is wrong with the options. May be NULL. */
+	/* Before anything is opened: -1 after it has been said what is wrong with the options. May
+	 * be NULL. */
 	int (*check)(struct minivmm_device *dev, const struct net_options *options);
-	/* NULL after an error has been said. restored: what flows holds is of connections that are no more. */
+	/* NULL after an error has been said. restored: what flows holds is of connections that are
+	 * no more. */
 	void *(*open)(struct minivmm_device *dev, const struct net_options *options, bool restored);
 	void (*close)(void *backend);
 	/* The descriptor of a pair to wait for. */
@@ -67,22 +70,24 @@ struct net_backend {
 	/* Some packets have been sent: what they led to may be seen to. May be NULL. */
 	void (*settle)(void *backend);
 	/*
-	 * The descriptor is ready; packets for the guest go to net_receive(), as long as net_wants(). False: there is
-	 * nothing behind it any more, which has been said.
+	 * The descriptor is ready; packets for the guest go to net_receive(), as long as
+	 * net_wants(). False: there is nothing behind it any more, which has been said.
 	 */
 	bool (*ready)(void *backend, uint32_t pair, uint32_t events);
 	/* The timer NET_TIMER_BACKEND has fired. May be NULL. */
 	void (*timer)(void *backend);
 	/* What the driver has agreed to. May be NULL. */
 	void (*agreed)(void *backend, uint64_t features);
-	/* State of its own: at most length bytes, how many there are; and back, -1 when they are none. May be NULL. */
+	/* State of its own: at most length bytes, how many there are; and back, -1 when they are
+	 * none. May be NULL. */
 	size_t (*save)(void *backend, uint8_t *bytes, size_t length);
 	int (*load)(void *backend, const uint8_t *bytes, size_t length);
 };
 
 extern const struct net_backend user_backend, tap_backend;
 
-/* A packet for the guest, by that pair of queues. It waits if there is no buffer for it; what does not even find room to wait is lost, and counted. */
+/* A packet for the guest, by that pair of queues. It waits if there is no buffer for it; what does
+ * not even find room to wait is lost, and counted. */
 void net_receive(struct minivmm_device *dev, uint32_t pair, const uint8_t *packet, size_t length);
 
 /* Nothing waits: the guest takes more. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Packets between the card's queues and its back end: into buffers, into the queue of those that wait, and out. */
+/* Packets between the card's queues and its back end: into buffers, into the queue of those that
+ * wait, and out. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +17,8 @@ net_unplace(struct virtio *v, uint32_t queue, uint16_t count, enum net_placed pl
 	return placed;
 }
 
-/* A packet into the driver's buffers: one, or with MRG_RXBUF as many as it takes, which the driver sees at once: later. */
+/* A packet into the driver's buffers: one, or with MRG_RXBUF as many as it takes, which the driver
+ * sees at once: later. */
 static enum net_placed
 net_place(struct minivmm_device *dev, uint32_t pair, const uint8_t *packet, size_t length)
 {

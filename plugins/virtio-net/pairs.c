@@ -16,7 +16,8 @@ net_use(struct minivmm_device *dev, uint32_t pairs)
 	minivmm_post(dev, NET_POST_WATCH);
 }
 
-/* Section 5.1.6.5: class, command and what it needs; then a byte for the answer. There is but one command. */
+/* Section 5.1.6.5: class, command and what it needs; then a byte for the answer. There is but one
+ * command. */
 static bool
 net_command(struct minivmm_device *dev, const struct virtio_request *request)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * libslirp's sockets, which come and go: it says anew what it waits for whenever something has happened, and the epoll
- * is told of what has changed. Times that it wants to be called at are the card's timer.
+ * libslirp's sockets, which come and go: it says anew what it waits for whenever something has
+ * happened, and the epoll is told of what has changed. Times that it wants to be called at are the
+ * card's timer.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A tap interface of the host: packets go to the kernel with the driver's own header, so that checksums and cutting
- * large packets to size are left to whoever does them last, most often nobody.
+ * A tap interface of the host: packets go to the kernel with the driver's own header, so that
+ * checksums and cutting large packets to size are left to whoever does them last, most often
+ * nobody.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -150,7 +151,8 @@ tap_send(void *backend, uint32_t pair, uint8_t *packet, size_t length)
 	while (n < 0 && errno == EINTR);
 	if (n < 0 && errno == EAGAIN)
 		return NET_FULL;
-	/* An interface that is down, a header that makes no sense: as on a wire, nobody hears of it. */
+	/* An interface that is down, a header that makes no sense: as on a wire, nobody hears of
+	 * it. */
 	return n < 0 ? NET_DROPPED : NET_SENT;
 }
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Networking by a user's own sockets: libslirp is the guest's gateway, name server and DHCP server (10.0.2.2, .3, from
- * .15 on), and opens a socket for each of the guest's connections. Its sockets come and go: an epoll of our own holds
- * them, and the machine's loop watches that.
+ * Networking by a user's own sockets: libslirp is the guest's gateway, name server and DHCP server
+ * (10.0.2.2, .3, from .15 on), and opens a socket for each of the guest's connections. Its sockets
+ * come and go: an epoll of our own holds them, and the machine's loop watches that.
  *
- * IPv4 only: its IPv6 advertises itself at times of the host's choosing, which no rerun repeats. All of a process's
- * networks share what libslirp takes for the time: it is asked for anew each time that one of them has something to do.
+ * IPv4 only: its IPv6 advertises itself at times of the host's choosing, which no rerun repeats.
+ * All of a process's networks share what libslirp takes for the time: it is asked for anew each
+ * time that one of them has something to do.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -47,7 +48,8 @@ user_clock(void *opaque)
 	return (int64_t)minivmm_now(((struct user *)opaque)->dev);
 }
 
-/* Timers are for IPv6, and what it is told of descriptors it says when it asks for them; but for their end. */
+/* Timers are for IPv6, and what it is told of descriptors it says when it asks for them; but for
+ * their end. */
 static void *
 user_no_timer(SlirpTimerCb call, void *argument, void *opaque)
 {
@@ -282,7 +284,8 @@ user_get(void *bytes, size_t length, void *opaque)
 	return (ssize_t)length;
 }
 
-/* The state's version, then what libslirp saves: addresses that it has given away, how many packets it has numbered. */
+/* The state's version, then what libslirp saves: addresses that it has given away, how many packets
+ * it has numbered. */
 static size_t
 user_save(void *backend, uint8_t *bytes, size_t length)
 {
@@ -295,8 +298,9 @@ user_save(void *backend, uint8_t *bytes, size_t length)
 }
 
 /*
- * What the snapshot says is not to be trusted: sockets, which are never in what is saved here, are what libslirp would
- * not read with care. The rest is numbers. What another version saved is done without, as are the sockets.
+ * What the snapshot says is not to be trusted: sockets, which are never in what is saved here, are
+ * what libslirp would not read with care. The rest is numbers. What another version saved is done
+ * without, as are the sockets.
  */
 static int
 user_load(void *backend, const uint8_t *bytes, size_t length)

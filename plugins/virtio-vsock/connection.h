@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The host's side of a vsock: connections to unix sockets, how many bytes each way may still be sent, and what has to be
- * told to the guest. Knows nothing of queues.
+ * The host's side of a vsock: connections to unix sockets, how many bytes each way may still be
+ * sent, and what has to be told to the guest. Knows nothing of queues.
  */
 #ifndef PLUGINS_VSOCK_CONNECTION_H
 #define PLUGINS_VSOCK_CONNECTION_H
@@ -57,7 +57,8 @@ struct vsock_host {
 int vsock_host_open(struct minivmm_device *dev, struct vsock_host *host);
 void vsock_host_close(struct vsock_host *host);
 void vsock_host_drop_all(struct vsock_host *host);
-/* Learns what has become ready. *port: the next port of the host for a connection that wants one. */
+/* Learns what has become ready. *port: the next port of the host for a connection that wants
+ * one. */
 void vsock_host_events(struct vsock_host *host, uint32_t *port);
 
 struct vsock_connection *vsock_find(struct vsock_host *host, uint32_t host_port,
@@ -69,7 +70,8 @@ struct vsock_connection *vsock_call(struct vsock_host *host, uint32_t host_port,
 void vsock_answered(struct vsock_connection *c);
 void vsock_drop(struct vsock_host *host, struct vsock_connection *c);
 
-/* Takes bytes of the guest's; more than it may send, or than anybody takes, resets the connection. */
+/* Takes bytes of the guest's; more than it may send, or than anybody takes, resets the
+ * connection. */
 void vsock_forward(struct vsock_connection *c, const uint8_t *bytes, uint32_t length);
 /* The guest shuts down, with these flags. */
 void vsock_shut(struct vsock_connection *c, uint8_t flags);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Sockets between the guest and the host (virtio 1.2, section 5.10), of streams. The host's are unix sockets: a guest
- * that connects to the host's port N reaches who listens on PATH_N; who connects to PATH and sends "CONNECT N\n" reaches
- * the guest's port N, and reads "OK M\n" first, where M is the port that the guest sees.
+ * Sockets between the guest and the host (virtio 1.2, section 5.10), of streams. The host's are
+ * unix sockets: a guest that connects to the host's port N reaches who listens on PATH_N; who
+ * connects to PATH and sends "CONNECT N\n" reaches the guest's port N, and reads "OK M\n" first,
+ * where M is the port that the guest sees.
  *
- * A snapshot holds no connection. A restored machine's driver is told that all are gone (section 5.10.6.7); should it
- * use one nevertheless, that is reset.
+ * A snapshot holds no connection. A restored machine's driver is told that all are gone
+ * (section 5.10.6.7); should it use one nevertheless, that is reset.
  */
 #include <minivmm/plugin.h>
 #include <stdlib.h>
@@ -154,7 +155,8 @@ vsock_read(struct minivmm_device *dev, struct vsock_connection *c,
 	return (int64_t)done;
 }
 
-/* The next packet of a connection into a request. 1; 0: there was nothing after all; -1: as virtio_pop. */
+/* The next packet of a connection into a request. 1; 0: there was nothing after all; -1: as
+ * virtio_pop. */
 static int
 vsock_next(struct minivmm_device *dev, struct vsock_connection *c,
 	   const struct virtio_request *request, struct vsock_packet *packet)
@@ -355,7 +357,8 @@ vsock_event(struct minivmm_device *dev)
 		virtio_push(dev, &s->virtio, EVENT, &request, sizeof(event));
 }
 
-/* Whatever there is to do, both ways: what is received may make room for an answer to what is sent. */
+/* Whatever there is to do, both ways: what is received may make room for an answer to what is
+ * sent. */
 static int
 vsock_go(struct minivmm_device *dev)
 {

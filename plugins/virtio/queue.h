@@ -14,7 +14,8 @@ struct virtio_desc {
 #define VIRTIO_DESC_WRITE 2u
 #define VIRTIO_DESC_INDIRECT 4u
 
-/* A request: segments of guest memory, first those that the device reads, then those that it writes. */
+/* A request: segments of guest memory, first those that the device reads, then those that it
+ * writes. */
 struct virtio_request {
 	uint16_t head;
 	uint32_t out, in;             /* how many segments of each */
@@ -26,8 +27,9 @@ struct virtio_request {
 };
 
 /*
- * Between an index and what it promises: x86 keeps reads in their order, and writes in theirs, so that only the compiler
- * needs to be told. (What needs more is a write before a read: __sync_synchronize.)
+ * Between an index and what it promises: x86 keeps reads in their order, and writes in theirs, so
+ * that only the compiler needs to be told. (What needs more is a write before a read:
+ * __sync_synchronize.)
  */
 static inline void
 virtio_ordered(void)
@@ -108,7 +110,8 @@ virtio_ask(struct minivmm_device *dev, struct virtio *v, uint32_t q)
 
 #define VIRTIO_TURN_BYTES 65536u /* cost as much of a turn's budget as a request */
 
-/* The next request of a queue that is live and pending: 1; 0: there is none; -1: the driver has lost its device. */
+/* The next request of a queue that is live and pending: 1; 0: there is none; -1: the driver has
+ * lost its device. */
 static inline int
 virtio_pop(struct minivmm_device *dev, struct virtio *v, uint32_t q, struct virtio_request *r)
 {
@@ -158,8 +161,8 @@ virtio_unpop(struct virtio *v, uint32_t q)
 }
 
 /*
- * Puts a request into the used ring, written bytes of it, behind ahead others that were put there so: the driver sees
- * none of them before virtio_publish(). 0, or -1 as virtio_pop.
+ * Puts a request into the used ring, written bytes of it, behind ahead others that were put there
+ * so: the driver sees none of them before virtio_publish(). 0, or -1 as virtio_pop.
  */
 static inline int
 virtio_put(struct minivmm_device *dev, struct virtio *v, uint32_t q, uint16_t head,
@@ -176,7 +179,8 @@ virtio_put(struct minivmm_device *dev, struct virtio *v, uint32_t q, uint16_t he
 	return 0;
 }
 
-/* Shows the driver so many requests that have been put, at once, and interrupts if it wants that. 0, or -1 as virtio_pop. */
+/* Shows the driver so many requests that have been put, at once, and interrupts if it wants that.
+ * 0, or -1 as virtio_pop. */
 static inline int
 virtio_publish(struct minivmm_device *dev, struct virtio *v, uint32_t q, uint16_t count)
 {
@@ -213,8 +217,8 @@ virtio_push(struct minivmm_device *dev, struct virtio *v, uint32_t q,
 }
 
 /*
- * Copies between bytes and the segments that the device reads (out) or writes (in), from an offset in them. How much was
- * copied: less than length at their end; -1 after memory that is none.
+ * Copies between bytes and the segments that the device reads (out) or writes (in), from an offset
+ * in them. How much was copied: less than length at their end; -1 after memory that is none.
  */
 static inline int64_t
 virtio_copy(struct minivmm_device *dev, struct virtio *v, const struct virtio_request *r, bool in,

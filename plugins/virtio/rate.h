@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Limits on bytes and operations a second, on the VM's clock: "rate = 100M/s, 5000/s", "burst = 10M, 100". A number with
- * K, M, G or B counts bytes, one without counts operations.
+ * Limits on bytes and operations a second, on the VM's clock: "rate = 100M/s, 5000/s", "burst =
+ * 10M, 100". A number with K, M, G or B counts bytes, one without counts operations.
  *
- * Each limit is one number, the time at which all that has been taken would be paid off at its rate. While that lies no
- * further ahead of now than the burst takes, more may be taken, whatever its size: the debt is waited for afterwards.
+ * Each limit is one number, the time at which all that has been taken would be paid off at its
+ * rate. While that lies no further ahead of now than the burst takes, more may be taken, whatever
+ * its size: the debt is waited for afterwards.
  */
 #ifndef PLUGINS_VIRTIO_RATE_H
 #define PLUGINS_VIRTIO_RATE_H
@@ -35,7 +36,8 @@ struct rate {
 #define RATE_BURST_HELP                                                                            \
 	"what may pass at once: bytes (10M), operations (100); a tenth of a second's"
 
-/* One number, bytes or operations, of at most 2^40; moves text behind it and what follows. False: it is none. */
+/* One number, bytes or operations, of at most 2^40; moves text behind it and what follows. False:
+ * it is none. */
 static inline bool
 rate_number(const char **text, bool each, uint64_t *value, int *limit)
 {

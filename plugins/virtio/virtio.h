@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What every virtio device shares: the MMIO transport and split queues of virtio 1.2 (sections 4.2 and 2.7), with
- * indirect descriptors and event indices. A plugin embeds struct virtio in its own as the first member, virtio, takes
- * requests with virtio_pop() and gives them back with virtio_push().
+ * What every virtio device shares: the MMIO transport and split queues of virtio 1.2 (sections 4.2
+ * and 2.7), with indirect descriptors and event indices. A plugin embeds struct virtio in its own
+ * as the first member, virtio, takes requests with virtio_pop() and gives them back with
+ * virtio_push().
  *
- * All that lies in guest memory is the driver's and may change at any time: it is copied before it is checked, and what
- * makes no sense costs the driver its device (DEVICE_NEEDS_RESET) until it resets it.
+ * All that lies in guest memory is the driver's and may change at any time: it is copied before it
+ * is checked, and what makes no sense costs the driver its device (DEVICE_NEEDS_RESET) until it
+ * resets it.
  */
 #ifndef PLUGINS_VIRTIO_H
 #define PLUGINS_VIRTIO_H
@@ -55,8 +57,9 @@ struct virtio {
 	uint64_t desc[VIRTIO_QUEUES], avail[VIRTIO_QUEUES],
 	    ring[VIRTIO_QUEUES]; /* guest physical */
 	/*
-	 * The driver has notified, and the queue has not been seen to be empty since: there is more to take as soon as the
-	 * device can. Otherwise it is not looked at before the driver notifies, whatever lies there already.
+	 * The driver has notified, and the queue has not been seen to be empty since: there is more
+	 * to take as soon as the device can. Otherwise it is not looked at before the driver
+	 * notifies, whatever lies there already.
 	 */
 	bool pending[VIRTIO_QUEUES];
 };
@@ -203,9 +206,9 @@ virtio_offered(struct minivmm_device *dev, const struct virtio *v)
 }
 
 /*
- * Goes on with the queues that are pending: after a restore, when a device has become able to go on, and where it left
- * off. A driver that makes requests faster than they are done, or a device that writes its own ring, would hold the
- * device for ever.
+ * Goes on with the queues that are pending: after a restore, when a device has become able to go
+ * on, and where it left off. A driver that makes requests faster than they are done, or a device
+ * that writes its own ring, would hold the device for ever.
  */
 #define VIRTIO_BUDGET 1024u
 static inline int
@@ -237,8 +240,8 @@ static const struct minivmm_post virtio_posts[] = {
 };
 
 /*
- * Notifications as events: rows for each queue, which come first in a table, and what start calls. A device whose notify
- * only hands on is better off so: its vCPU does not wait.
+ * Notifications as events: rows for each queue, which come first in a table, and what start calls.
+ * A device whose notify only hands on is better off so: its vCPU does not wait.
  */
 static inline int
 virtio_kicked(struct minivmm_device *dev, uint32_t queue, uint32_t events)
@@ -404,7 +407,8 @@ virtio_write_status(struct minivmm_device *dev, struct virtio *v, uint32_t value
 	    (value & 0xff & ~(uint32_t)VIRTIO_NEEDS_RESET) | (v->status & VIRTIO_NEEDS_RESET);
 	if (live || !(v->status & VIRTIO_DRIVER_OK))
 		return 0;
-	/* Some drivers fill a queue, and notify of it, before they are ready: Linux's balloon does. */
+	/* Some drivers fill a queue, and notify of it, before they are ready: Linux's balloon
+	 * does. */
 	memset(v->pending, true, sizeof(v->pending));
 	return virtio_again(dev, 0);
 }

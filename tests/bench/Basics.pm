@@ -16,7 +16,8 @@ sub whole_process {
 		my ($which, @option) = @$_;
 		my ($ours, $bare, $ratio) =
 		    stopwatch("whole-$which", 50, \@ours, [0, 4, "$tools/bare", @option, 'guests/simple.bin']);
-		# The fewest calls leave the guest without CPUID: shown for what they tell, not a target.
+		# The fewest calls leave the guest without CPUID: shown for what they tell, not a
+		# target.
 		row("whole process, by the $which KVM calls", ours => ms($ours), limit => ms($bare),
 			ratio => times_($ratio), $which eq 'same' ? (value => $ratio, compare => 'at most', target => 1.5) : ());
 	}
@@ -45,7 +46,8 @@ sub access_config {
 	return $file;
 }
 
-# One run: the median of nanoseconds in user space between two KVM_RUNs, without what measuring takes.
+# One run: the median of nanoseconds in user space between two KVM_RUNs, without what measuring
+# takes.
 sub access_time {
 	my ($config) = @_;
 	my (%ticks, $tick);

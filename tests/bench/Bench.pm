@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# What all measurements share: where things are, running commands, medians, and the table. The folder is the tree's top.
+# What all measurements share: where things are, running commands, medians, and the table. The
+# folder is the tree's top.
 package Bench;
 
 use strict;

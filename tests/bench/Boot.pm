@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Booting a stock kernel, ours and QEMU's by turns: to the guest's first instruction, to init, how many exits that takes;
-# and restoring ours behind it.
+# Booting a stock kernel, ours and QEMU's by turns: to the guest's first instruction, to init, how
+# many exits that takes; and restoring ours behind it.
 package Boot;
 
 use strict;
@@ -9,8 +9,8 @@ use warnings;
 use Bench;
 use Vmm;
 
-# The kernel hands words of its command line that it does not know to init, in the environment: here, how long to rest
-# after the first line, while the exits up to it are read.
+# The kernel hands words of its command line that it does not know to init, in the environment:
+# here, how long to rest after the first line, while the exits up to it are read.
 our $init = <<'END_OF_INIT';
 echo "init"
 [ -z "$rest" ] || usleep $rest
@@ -40,7 +40,8 @@ sub restored {
 	return (1e6 * ($next - $guest->{start}), 1e6 * ($entered - $guest->{start}), $exits);
 }
 
-# By name: the columns that differ between machines, so that a figure that is missed can be explained.
+# By name: the columns that differ between machines, so that a figure that is missed can be
+# explained.
 sub keep_counts {
 	my ($name, $format, @pairs) = @_;
 	my @names = grep { my $n = $_; grep { $_->[0]{$n} || $_->[1]{$n} } @pairs } sort keys %{ $pairs[0][0] };

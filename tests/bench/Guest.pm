@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# A machine that runs guests/live.S while it is measured, ours or QEMU's: starting it, its ticks, its snapshots.
+# A machine that runs guests/live.S while it is measured, ours or QEMU's: starting it, its ticks,
+# its snapshots.
 #
 # All pages have been written before the first tick (touch.S); 10,000 a second are from then on.
 package Guest;
@@ -32,7 +33,8 @@ sub link_flat {
 	return "$out/$name.bin";
 }
 
-# The image to be loaded at 0x1000 of the machine's memory. idle: it touches memory, then asks port idle for ever.
+# The image to be loaded at 0x1000 of the machine's memory. idle: it touches memory, then asks port
+# idle for ever.
 sub image {
 	my ($idle) = @_;
 	my $name = $idle ? 'idle' : 'live';
@@ -165,7 +167,8 @@ sub ready {
 	sleep $seconds;
 }
 
-# Microseconds that a snapshot of QEMU's stopped the guest, and that it took. how: background-snapshot, or nothing.
+# Microseconds that a snapshot of QEMU's stopped the guest, and that it took. how:
+# background-snapshot, or nothing.
 sub migrate {
 	my ($self, $file, $how) = @_;
 	$self->qmp('migrate-set-capabilities', capabilities => [{ capability => $how, state => JSON::PP::true }]) if $how;

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Disk and network of a guest with a stock kernel, ours and QEMU's by turns, with the same back ends: speed, exits for each
-# request, and what the machine takes beside its guest's memory.
+# Disk and network of a guest with a stock kernel, ours and QEMU's by turns, with the same back
+# ends: speed, exits for each request, and what the machine takes beside its guest's memory.
 #
-# Both machines stay up; each load is asked for on the console. Its exits are those between two lines of the guest's,
-# behind which it rests.
+# Both machines stay up; each load is asked for on the console. Its exits are those between two
+# lines of the guest's, behind which it rests.
 package Load;
 
 use strict;
@@ -38,7 +38,8 @@ while read line; do
 done
 END_OF_INIT
 
-# A load: its name, what the guest is to do, the bytes of a request, and which kind of server it needs on the host.
+# A load: its name, what the guest is to do, the bytes of a request, and which kind of server it
+# needs on the host.
 sub loads {
 	my ($ms) = @_;
 	my @loads;
@@ -84,7 +85,8 @@ sub qemu_machine {
 		'-device virtio-blk-device,drive=disk1 -device virtio-blk-device,drive=disk0');
 }
 
-# A server on loopback, to which the guest's gateway leads: it takes, or gives, until its peer has had enough. Its port.
+# A server on loopback, to which the guest's gateway leads: it takes, or gives, until its peer has
+# had enough. Its port.
 sub serve {
 	my ($what) = @_;
 	my $listen = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1') or die "bench: no port on loopback: $!\n";

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Machines from snapshots: a process each, many in one process, one reset in place; beside the bare KVM calls and QEMU.
+# Machines from snapshots: a process each, many in one process, one reset in place; beside the bare
+# KVM calls and QEMU.
 package Restore;
 
 use strict;
@@ -25,7 +26,8 @@ sub filled {
 	return $snapshot;
 }
 
-# Start, restore, the first exit, which ends the guest. bare-restore needs the state that clone-speed takes out.
+# Start, restore, the first exit, which ends the guest. bare-restore needs the state that
+# clone-speed takes out.
 sub first_exit {
 	for my $mib (16, 256, 1024, 8192) {
 		my $figure = $mib < 1024 ? "restore to the first exit, $mib MiB" : 'restore to the first exit, ' . $mib / 1024 . ' GiB';
@@ -77,8 +79,8 @@ sub clones {
 	unlink "$shm/filled.snap";
 }
 
-# Rates: more is better. Ours hands the machine from thread to thread; with as many workers as CPUs both share one, as
-# they do when they are bound to it.
+# Rates: more is better. Ours hands the machine from thread to thread; with as many workers as CPUs
+# both share one, as they do when they are bound to it.
 sub reset {
 	my ($cpu) = slurp('/proc/self/status') =~ /^Cpus_allowed_list:\s+(\d+)/m;
 	assemble('dirty');
@@ -104,7 +106,8 @@ sub reset {
 	}
 }
 
-# Runs a second with two workers by those with one; the lines go to a file, so that no reader takes a CPU meanwhile.
+# Runs a second with two workers by those with one; the lines go to a file, so that no reader takes
+# a CPU meanwhile.
 sub scaling {
 	my $snapshot = "$shm/batch.snap";
 	my $results = "$shm/results";

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# A 64 KiB BIOS for QEMU's microvm that starts the image which minivmm boots by itself: guests/live.S behind
-# tests/bench/touch.S. It copies the image to 0x1000, goes to long mode with the first 4 GiB mapped one to one, and
-# jumps to touch with the registers that configs/live.ini sets. So both machines run the same instructions: writes at
-# CPL 3, which this kind of KVM may run natively while it emulates CPL 0 a hundred times slower.
+# A 64 KiB BIOS for QEMU's microvm that starts the image which minivmm boots by itself:
+# guests/live.S behind tests/bench/touch.S. It copies the image to 0x1000, goes to long mode with
+# the first 4 GiB mapped one to one, and jumps to touch with the registers that configs/live.ini
+# sets. So both machines run the same instructions: writes at CPL 3, which this kind of KVM may run
+# natively while it emulates CPL 0 a hundred times slower.
 #
-# Defined on the command line: IMAGE (a file), LOW (bytes below 4 GiB), HIGH (bytes above), RATE, HZ (r8, r11 of live)
+# Defined on the command line: IMAGE (a file), LOW (bytes below 4 GiB), HIGH (bytes above), RATE, HZ
+# (r8, r11 of live)
 	.set	BASE, 0xffff0000	/* where the BIOS is, and cs with it */
 	.set	PML4, 0xa000		/* PDPT behind it, and 4 page directories */
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# guests/simple.S as a 64 KiB BIOS for QEMU's microvm: the same instructions, ended through isa-debug-exit, which makes
-# QEMU's exit status 1.
+# guests/simple.S as a 64 KiB BIOS for QEMU's microvm: the same instructions, ended through
+# isa-debug-exit, which makes QEMU's exit status 1.
 	.code16
 start:	mov	$2, %ax
 	mov	$2, %bx

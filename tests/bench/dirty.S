@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Writes one word each in as many pages, and ends with status 42. The snapshot is taken after the write to port 0x80.
-# Long mode, CPL 3, in the machine of fill.ini.
+# Writes one word each in as many pages, and ends with status 42. The snapshot is taken after the
+# write to port 0x80. Long mode, CPL 3, in the machine of fill.ini.
 #
 #   rdi  the first page      rcx  how many pages, not 0      rax  what is written
 	.code64

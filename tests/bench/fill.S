@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Fills memory and ends with status 42. The snapshots are taken after the write to port 0x80. Long mode, CPL 3, which
-# runs at full speed also where KVM emulates the rest.
+# Fills memory and ends with status 42. The snapshots are taken after the write to port 0x80. Long
+# mode, CPL 3, which runs at full speed also where KVM emulates the rest.
 #
 #   rdi  from where       rcx  how many times 8 bytes; 0: fill nothing       rax  with what
 	.code64

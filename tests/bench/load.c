@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a guest with a stock kernel does while its disk or network is measured. Linked statically, it runs in an initramfs
- * that has no libraries.
+ * What a guest with a stock kernel does while its disk or network is measured. Linked statically,
+ * it runs in an initramfs that has no libraries.
  *
- *   load read|write DISK SIZE random|sequential DEPTH MS    requests of SIZE bytes, DEPTH at once, past the page cache
- *   load send|receive ADDRESS PORT MS                       a TCP stream; what was sent has arrived at the end
+ *   load read|write DISK SIZE random|sequential DEPTH MS
+ *       requests of SIZE bytes, DEPTH at once, past the page cache
+ *   load send|receive ADDRESS PORT MS
+ *       a TCP stream; what was sent has arrived at the end
  *
- * Begins nothing more after MS milliseconds. Prints one line: what, how many bytes, and the nanoseconds that they took.
+ * Begins nothing more after MS milliseconds. Prints one line: what, how many bytes, and the
+ * nanoseconds that they took.
  */
 #include <arpa/inet.h>
 #include <err.h>
@@ -117,8 +120,8 @@ move(struct disk *d, const char *what, uint64_t depth, uint64_t ns)
 }
 
 /*
- * In large pages, where the guest has some left: how many segments a request is of, and whether the driver has to cut it,
- * would else be chance.
+ * In large pages, where the guest has some left: how many segments a request is of, and whether the
+ * driver has to cut it, would else be chance.
  */
 static unsigned char *
 buffers(size_t size)

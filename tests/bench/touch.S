@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Put before guests/live.S by tests/bench/Guest.pm, which lays both out in one image: live at 0x1000, this at 0x9000 of
-# the machine's memory. Writes into every page first, and then jumps to live, so that all memory is there and not zero
-# when the measurement begins. Long mode, entered at CPL 0; the writes are made at CPL 3, which runs at full speed also
-# where KVM emulates the rest, and through page tables of its own: linear addresses begin at 0 wherever memory does.
+# Put before guests/live.S by tests/bench/Guest.pm, which lays both out in one image: live at
+# 0x1000, this at 0x9000 of the machine's memory. Writes into every page first, and then jumps to
+# live, so that all memory is there and not zero when the measurement begins. Long mode, entered at
+# CPL 0; the writes are made at CPL 3, which runs at full speed also where KVM emulates the rest,
+# and through page tables of its own: linear addresses begin at 0 wherever memory does.
 #
-#   rdi  where memory begins, a multiple of 2 MiB          rsi  its bytes; the last 2 MiB are the tables'
+#   rdi  where memory begins, a multiple of 2 MiB
+#   rsi  its bytes; the last 2 MiB are the tables'
 #   rbp  more bytes, at 4 GiB; 0: none                     r8 to r15  are live's
 #
-# cr3 points to tables as minivmm makes them, the page directory of the first GiB 0x2000 behind: its first entry is
-# changed, so that this runs on while cr3 is.
+# cr3 points to tables as minivmm makes them, the page directory of the first GiB 0x2000 behind: its
+# first entry is changed, so that this runs on while cr3 is.
 #
-# With -DIDLE=PORT, instead of live: asks PORT for ever, once all is touched; until then and again when it is first
-# asked, the guest says so on the serial port.
+# With -DIDLE=PORT, instead of live: asks PORT for ever, once all is touched; until then and again
+# when it is first asked, the guest says so on the serial port.
 	.set	FIRST, 0x10000		/* of the pages that are touched, as live has it */
 	.set	STACK, 0x8000
 	.set	LIVE, 0x1000

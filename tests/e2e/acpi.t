@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# ACPI's tables as ACPICA's tools see them: each is disassembled, and compiled again, without a complaint. And what a BIOS
-# has beside them: code that resets the machine.
+# ACPI's tables as ACPICA's tools see them: each is disassembled, and compiled again, without a
+# complaint. And what a BIOS has beside them: code that resets the machine.
 # On an emulated KVM, too.
 use v5.14;
 use warnings;

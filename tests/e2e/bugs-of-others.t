@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# Bugs that other virtual machine monitors have shipped, each by its name. Where another test is about nothing else, it is
-# named here, and must be there; state that torture.ini checks is restored from random points.
+# Bugs that other virtual machine monitors have shipped, each by its name. Where another test is
+# about nothing else, it is named here, and must be there; state that torture.ini checks is restored
+# from random points.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -28,8 +29,9 @@ my %elsewhere = (
 );
 ok(-e "$top/tests/e2e/$elsewhere{$_}", "$_: $elsewhere{$_}") for sort keys %elsewhere;
 
-# A TSC deadline restored before the TSC, or lost when it is 0; an incomplete list of MSRs; upper SIMD bits lost; the
-# kvm-clock that jumps after a restore: torture.ini looks at each of them after the point.
+# A TSC deadline restored before the TSC, or lost when it is 0; an incomplete list of MSRs; upper
+# SIMD bits lost; the kvm-clock that jumps after a restore: torture.ini looks at each of them after
+# the point.
 for (1 .. 6) {
     my $at = 'access:' . (1 + int rand 100);
     my ($status, $before, $err) = run([ $minivmm, '-c', "$configs/torture.ini", '--until', $at, '--save', 't.snap', '--log', 'error' ]);
@@ -38,8 +40,8 @@ for (1 .. 6) {
     is("$status:$before$out", "0:torture: ok\n", "TSC deadline, MSRs, SIMD, kvm-clock, from $at") or diag($err);
 }
 
-# An incomplete list of MSRs, AMD's: OSVW_ID_LENGTH and OSVW_STATUS, which KVM does not list. The guest writes both, says
-# w, and k when they are what it has written; n where CPUID has no OSVW.
+# An incomplete list of MSRs, AMD's: OSVW_ID_LENGTH and OSVW_STATUS, which KVM does not list. The
+# guest writes both, says w, and k when they are what it has written; n where CPUID has no OSVW.
 SKIP: {
     my $code = '66 b8 01 00 00 80 0f a2 0f ba e1 09 ba f8 03 b0 6e 73 36 66 b9 41 01 01 c0 66 b8 34 12 00 00 66 31 d2 0f '
       . '30 fe c9 80 f9 3f 75 ee ba f8 03 b0 77 ee fe c1 0f 32 50 fe c1 0f 32 5b 21 d8 3d 34 12 b0 6b 74 02 b0 78 ba f8 03 ee f4';
@@ -65,7 +67,8 @@ sub number {
     return unpack 'Q<', pack 'H*', $control->request("memory $address 8")->{bytes};
 }
 
-# The TSC runs on in a pause (some KVMs show the host's, whatever they are told): 1: rdtsc; mov %eax,0x2000; mov %edx,0x2004; jmp 1b
+# The TSC runs on in a pause (some KVMs show the host's, whatever they are told): 1: rdtsc; mov
+# %eax,0x2000; mov %edx,0x2004; jmp 1b
 {
     my ($process, $control) = driven('tsc', '0f 31 66 a3 00 20 66 89 16 04 20 eb f3');
     until_true { number($control, 0x2000) };
@@ -89,8 +92,8 @@ sub number {
     is((finish($process))[0], 0, 'to its end');
 }
 
-# A guest that is not told that it was stopped (KVM_KVMCLOCK_CTRL), and takes that for a lock-up: the flag in its pvclock.
-# mov $0x4b564d01,%ecx; mov $0x2001,%eax; xor %edx,%edx; wrmsr; 1: jmp 1b
+# A guest that is not told that it was stopped (KVM_KVMCLOCK_CTRL), and takes that for a lock-up:
+# the flag in its pvclock. mov $0x4b564d01,%ecx; mov $0x2001,%eax; xor %edx,%edx; wrmsr; 1: jmp 1b
 SKIP: {
     my ($process, $control) = driven('clock', '66 b9 01 4d 56 4b 66 b8 01 20 00 00 66 31 d2 0f 30 eb fe');
     my $flags = sub { (unpack 'C*', pack 'H*', $control->request('memory 0x2000 32')->{bytes})[29] };
@@ -106,8 +109,9 @@ SKIP: {
     skip 'this KVM has no kvm-clock', 1 if !$there;
 }
 
-# Receive blocked for ever after a bare pause and resume: bytes that come before, meanwhile and after. The guest echoes:
-# 1: mov $0x3fd,%dx; in %dx,%al; test $1,%al; jz 1b; mov $0x3f8,%dx; in %dx,%al; out %al,%dx; jmp 1b
+# Receive blocked for ever after a bare pause and resume: bytes that come before, meanwhile and
+# after. The guest echoes: 1: mov $0x3fd,%dx; in %dx,%al; test $1,%al; jz 1b; mov $0x3f8,%dx; in
+# %dx,%al; out %al,%dx; jmp 1b
 {
     pipe my $in, my $type or die;
     spew('echo.ini', guest('ba fd 03 ec a8 01 74 f8 ba f8 03 ec ee eb f1', "[control]\nsocket = echo.sock\n"));

@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# 200 live captures of configs/live.ini at random moments, by every method, of fresh and restored machines: each file is
-# the memory of one instant, a machine restored from it goes on where it was taken, and the original is none the wiser.
-# CAPTURE_SEED repeats the choices, if not the moments.
+# 200 live captures of configs/live.ini at random moments, by every method, of fresh and restored
+# machines: each file is the memory of one instant, a machine restored from it goes on where it was
+# taken, and the original is none the wiser. CAPTURE_SEED repeats the choices, if not the moments.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -23,7 +23,8 @@ sub set { return map { ('--set', $_) } @_ }
 
 sub ticks { return map { hex } $_[0] =~ /^tick ([0-9a-f]{8}) /mg }
 
-# What a machine has said in all: whole ticks, each one more than that before; and no word of damage.
+# What a machine has said in all: whole ticks, each one more than that before; and no word of
+# damage.
 sub undisturbed {
     my ($name, $said) = @_;
     my @ticks = ticks($said);
@@ -32,7 +33,8 @@ sub undisturbed {
     return ok($ok, "$name: its ticks go on without a gap") || diag($said);
 }
 
-# The file restored, for some ticks: they go on where the original was. $line: what the original said of the file's tick.
+# The file restored, for some ticks: they go on where the original was. $line: what the original
+# said of the file's tick.
 sub restores {
     my ($name, $file, $line, @more) = @_;
     my ($n) = ticks($line);
@@ -50,9 +52,9 @@ sub restores {
     undisturbed("$name: restored", $out);
 }
 
-# Runs a machine, takes so many captures of it, looks at each, ends the machine, and restores one capture, which then is
-# handed to "then". restored: begins with a diff. last: the machine ends by itself. later: the files are looked at when
-# it has ended.
+# Runs a machine, takes so many captures of it, looks at each, ends the machine, and restores one
+# capture, which then is handed to "then". restored: begins with a diff. last: the machine ends by
+# itself. later: the files are looked at when it has ended.
 sub captures {
     my ($name, $command, %with) = @_;
     my $process = start([ @$command, '--log', 'warn', set("control.socket=$name.sock", "snapshot.method=$with{method}") ],

@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# What would lose a snapshot, or get in the way of taking one: a diff over what it differs from, one too many, damage
-# made valid, a pipe that is full from the beginning, a process whose children are not to be waited for, a point that
-# comes while somebody looks.
+# What would lose a snapshot, or get in the way of taking one: a diff over what it differs from, one
+# too many, damage made valid, a pipe that is full from the beginning, a process whose children are
+# not to be waited for, a point that comes while somebody looks.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -96,8 +96,8 @@ is($control->request('snapshot f.snap')->{method}, 'fork', 'a fork whose end is 
 $control->request('quit');
 finish($process);
 
-# A point that is reached while somebody looks at the registers: what is to happen there happens there. The device takes
-# its time to come to rest, and more is asked meanwhile.
+# A point that is reached while somebody looks at the registers: what is to happen there happens
+# there. The device takes its time to come to rest, and more is asked meanwhile.
 spew('g.ini', guest('e4 50 90 90 90 eb fe', "[plugins]\npath = $build/tests/plugins\n\n[device a]\nplugin = faulty\nin = slow-pause\n\n[control]\nsocket = vm.sock\n"));
 for my $request ('registers', 'pause', 'snapshot h.snap') {
     $process = start([ $minivmm, '-c', 'g.ini', '--log', 'error' ]);
@@ -110,7 +110,8 @@ for my $request ('registers', 'pause', 'snapshot h.snap') {
     is((finish($process))[0], 0, "$request: to its end");
 }
 
-# A point that comes while a snapshot is written of the stopped machine does not let it go on. The pipe has no reader yet.
+# A point that comes while a snapshot is written of the stopped machine does not let it go on. The
+# pipe has no reader yet.
 {
     spew('p.ini', guest('e4 50 66 ff 06 00 20 66 ff 06 00 80 eb f4', "[plugins]\npath = $build/tests/plugins\n\n[device a]\nplugin = faulty\nin = slow-pause\n\n[control]\nsocket = vm.sock\n"));
     $process = start([ $minivmm, '-c', 'p.ini', '--log', 'error', '--at', 'time:300ms', '--save', 'q.snap', '--set', 'snapshot.method=pause' ]);

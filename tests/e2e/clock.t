@@ -1,6 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# What time it is in a restored machine: that of the snapshot, or as much later as it is for the host.
+# What time it is in a restored machine: that of the snapshot, or as much later as it is for the
+# host.
 use v5.14;
 use warnings;
 use lib 'tests/lib';

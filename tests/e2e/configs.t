@@ -1,6 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# Every config in configs/ runs, and shows what is said of it here: stdout, stderr, exit status, the last registers.
+# Every config in configs/ runs, and shows what is said of it here: stdout, stderr, exit status, the
+# last registers.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -8,8 +9,8 @@ use lib 'tests/lib';
 use Minivmm;
 use Test::More;
 
-# stderr, but for the registers, is a pattern; none: nothing is said. set: what stands in for a person at a terminal, or
-# makes an end of what has none.
+# stderr, but for the registers, is a pattern; none: nothing is said. set: what stands in for a
+# person at a terminal, or makes an end of what has none.
 my $said = qr/^log0: \d+\.\d{9} vcpu 0 rip/m;
 my $version = (run([ $minivmm, '--version' ]))[1];
 my %expected = (

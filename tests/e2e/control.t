@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# The control socket of a running machine: every command, as a program and as a person gives it; and clients that mean
-# no good, which the guest does not feel.
+# The control socket of a running machine: every command, as a program and as a person gives it; and
+# clients that mean no good, which the guest does not feel.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -279,7 +279,8 @@ my @first;
 $before = 0;    # bytes said before the last reset
 for my $round (1 .. 3) {
     until_true { (my @seen = substr(heard($process), $before) =~ /^tick .*\n/mg) >= 4 };
-    # Who asks how the machine is doing looks at the pages that were written: a reset must know of these as well.
+    # Who asks how the machine is doing looks at the pages that were written: a reset must know of
+    # these as well.
     $control->request('status');
     $control->request('pause');
     is($control->request('reset')->{ok}, 1, "reset, $round");
@@ -300,8 +301,8 @@ my ($line) = $out =~ /^(tick .*)\n/m;
 is(scalar(() = $out =~ /\Q$line\E/g), 4, 'after each reset the same ticks come again') || diag($out);
 unlike($out, qr/corrupt/, 'and memory is whole');
 
-# A child that writes a snapshot, to somebody who does not read it, keeps none of the machine's connections: who is hung
-# up on knows that at once.
+# A child that writes a snapshot, to somebody who does not read it, keeps none of the machine's
+# connections: who is hung up on knows that at once.
 {
     $process = start([ @live, set('snapshot.method=fork') ]);
     $control = Control->connect('vm.sock');
@@ -342,8 +343,8 @@ for my $input (qw(text:xyz hex:78797a file:typed)) {
     finish($process);
 }
 
-# How long a guest stands still is taken from it, not from who has stopped it and is late himself. Of one that a person has
-# stopped, it is how long the snapshot had need of that.
+# How long a guest stands still is taken from it, not from who has stopped it and is late himself.
+# Of one that a person has stopped, it is how long the snapshot had need of that.
 {
     $process = start([@live], LD_PRELOAD => "$build/tests/preload/behind.so");
     $control = Control->connect('vm.sock');

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# CPUID as a guest sees it: the same whichever CPU of the host it was made on, and nothing that the host can't keep.
-# On an emulated KVM, too.
+# CPUID as a guest sees it: the same whichever CPU of the host it was made on, and nothing that the
+# host can't keep. On an emulated KVM, too.
 use v5.14;
 use warnings;
 use lib 'tests/lib';

@@ -1,6 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# minivmm ctl against a server that says what each test wants: replies, errors, broken connections, progress.
+# minivmm ctl against a server that says what each test wants: replies, errors, broken connections,
+# progress.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -12,8 +13,9 @@ use Test::More;
 
 my $server;
 
-# A server in a process of its own: for each line it calls $answer->(line, state), prints what that returns, and hangs
-# up after an undef. The state is the connection's. What it was sent stands in the file "asked".
+# A server in a process of its own: for each line it calls $answer->(line, state), prints what that
+# returns, and hangs up after an undef. The state is the connection's. What it was sent stands in
+# the file "asked".
 sub serve {
     my ($answer) = @_;
     end();

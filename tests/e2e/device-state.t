@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# What a guest makes of its devices' state is in a restored machine as it was: state that a guest can't tell at once.
-# On an emulated KVM, too.
+# What a guest makes of its devices' state is in a restored machine as it was: state that a guest
+# can't tell at once. On an emulated KVM, too.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -19,7 +19,8 @@ sub before_and_after {
     return map { my $file = $_; grep { $_->{name} eq $device } @{ inspect($file)->{devices} } } qw(a.snap b.snap);
 }
 
-# Register B: an interrupt at the time of the alarm, midnight; it is past noon. Register A: another rate; then reads of it.
+# Register B: an interrupt at the time of the alarm, midnight; it is past noon. Register A: another
+# rate; then reads of it.
 spew('rtc.ini', guest('b0 0b e6 70 b0 22 e6 71 b0 0a e6 70 b0 2f e6 71 e4 71 eb fc', "[device rtc0]\nplugin = rtc\nepoch = 1709210096\n"));
 my ($before, $after) = before_and_after('rtc', 'rtc0', '-c', 'rtc.ini', '--until', 'access:4');
 is("$before->{state}{a} $before->{state}{b}", 0x2f . ' ' . 0x22, 'rtc: the registers');

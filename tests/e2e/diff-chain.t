@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# Diffs hold what has changed, by the guest and by devices, and no more; chains of them restore as one machine; and a
-# chain that does not fit together is refused before anything runs.
+# Diffs hold what has changed, by the guest and by devices, and no more; chains of them restore as
+# one machine; and a chain that does not fit together is refused before anything runs.
 use v5.14;
 use warnings;
 no warnings 'portable';
@@ -12,8 +12,10 @@ use Minivmm;
 use Snapshot;
 use Test::More;
 
-# For each byte on its serial port this guest counts up the first byte of that page, and says it back. In real mode:
-#   1: dx = 3fd;  2: in;  test al,1;  jz 2b;  dl = f8;  in;  ax = al << 8;  es = ax;  inc es:[0];  out;  jmp 1b
+# For each byte on its serial port this guest counts up the first byte of that page, and says it
+# back. In real mode:
+#   1: dx = 3fd;  2: in;  test al,1;  jz 2b;  dl = f8;  in;  ax = al << 8;  es = ax;  inc es:[0];
+#   out;  jmp 1b
 my $guest = 'ba fd 03 ec a8 01 74 fb b2 f8 ec 88 c4 30 c0 8e c0 26 fe 06 00 00 88 e0 ee eb e5';
 # This one has a device do it:  ... in;  mov ah,al;  out 0x500;  out 0x3f8;  jmp 1b
 my $scribe = 'ba fd 03 ec a8 01 74 fb b2 f8 ec ba 00 05 ee ba f8 03 ee eb eb';

@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# Disks in layers: what is written goes where it is to go, and a snapshot holds the disk at its own instant, whoever
-# writes afterwards.
+# Disks in layers: what is written goes where it is to go, and a snapshot holds the disk at its own
+# instant, whoever writes afterwards.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -15,7 +15,8 @@ use Time::HiRes 'time';
 
 my $raw = slurp("$top/guests/disk.bin");
 
-# What configs/disk.ini's guest makes of the disk after so many letters; without a number: at its end.
+# What configs/disk.ini's guest makes of the disk after so many letters; without a number: at its
+# end.
 sub disk {
     my ($letters) = @_;
     my $disk = $raw;
@@ -128,7 +129,8 @@ for my $limit ([ '100/s', 1, 0.4 ], [ '60K/s', '1K', 0.4 ], [ '1M/s, 100/s', '10
 fails(machine({ rate => 'fast' }), 110, qr/rate = fast is none: write 100M\/s/, 'a limit that is none');
 fails(machine({ burst => '1M' }), 110, qr/burst = 1M: there is no rate of bytes/, 'a burst without a limit');
 
-# What the host's disk does not do, the guest is told, and triple faults; what was flushed before stays.
+# What the host's disk does not do, the guest is told, and triple faults; what was flushed before
+# stays.
 my %faults = (LD_PRELOAD => "$build/tests/preload/faultfs.so", FAULT_PATH => '/o');
 for my $fault ([ 'write:5:EIO', 'Input/output error' ], [ 'write:4:ENOSPC', 'No space left on device' ], [ 'read:6:EIO', 'Input/output error' ],
     [ 'fdatasync:1:EIO', 'Input/output error' ]) {
@@ -145,8 +147,8 @@ fresh();
 fails(machine({ io => 'io_uring' }), 113, qr/io_uring can't be used on this host: Operation not permitted: set io = threads/,
     'io_uring is not for everybody', %faults, FAULT => 'io_uring_queue_init:1:EPERM');
 
-# A snapshot that comes to nothing when the disk is kept for it, at the new overlay or at the one that stays, and then one
-# that does not.
+# A snapshot that comes to nothing when the disk is kept for it, at the new overlay or at the one
+# that stays, and then one that does not.
 for my $n (1 .. 3) {
     fresh();
     my $process = start(machine({ overlay => 'o', rate => '100/s', burst => 1 }, '--set', 'control.socket=sock'), %faults, FAULT => '@plan');
@@ -209,8 +211,8 @@ for my $what ([ '--save', 't.ovl.1' ], [ '--save', 'x.snap', '--status', 't.ovl.
     like(slurp(@$what == 2 ? 't.ovl.1' : 't.ovl.2'), qr/\AMVMMOVL/, 'an overlay is what it was');
 }
 
-# The host learns late of what the guest has asked for. A snapshot that is taken before that holds the question. (A test
-# that is late itself finds no machine, and tries again.)
+# The host learns late of what the guest has asked for. A snapshot that is taken before that holds
+# the question. (A test that is late itself finds no machine, and tries again.)
 fresh();
 my @late = ('late1.snap', 'late2.snap');
 until_true {
@@ -229,7 +231,8 @@ for my $snap (@late) {
     is($out, substr($said, -length $out), 'with what was still to come');
 }
 
-# Where a file system has no files without a name, one has a name that is nobody else's, for as long as it is used.
+# Where a file system has no files without a name, one has a name that is nobody else's, for as long
+# as it is used.
 fresh();
 mkdir 'there';
 spew('there/disk.img', $raw);

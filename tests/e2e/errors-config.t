@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# Mistakes in a config: each is said in one line with its place and what to do, status 110, and nothing is left behind.
-# On an emulated KVM, too.
+# Mistakes in a config: each is said in one line with its place and what to do, status 110, and
+# nothing is left behind. On an emulated KVM, too.
 use v5.14;
 use warnings;
 use lib 'tests/lib';

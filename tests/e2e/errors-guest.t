@@ -33,7 +33,8 @@ is(status_of('status.json')->{cause}, 'hlt', 'hlt in --status');
 ($status, $out, $err) = run([ $minivmm, '-c', 'hlt.ini', @status, '--set', 'vm.irqchip=on' ]);
 is("$status:$out:$err", '0::', 'hlt with interrupt controllers: IF is 0, so nothing will come');
 
-# Several vCPUs are halted for good when all are: those that nobody has started wait for the first, and for nobody else.
+# Several vCPUs are halted for good when all are: those that nobody has started wait for the first,
+# and for nobody else.
 ($status, $out, $err) = run([ $minivmm, '-c', "$configs/code.ini", map { ('--set', $_) } 'vm.irqchip=on', 'vm.cpus=3' ]);
 is("$status:$out:$err", "0:Hi\n:", 'three vCPUs, two of which were never started');
 my @point = ('--until', 'hlt', '--save', 'three.snap');
@@ -41,12 +42,14 @@ is((run([ $minivmm, '-c', "$configs/code.ini", @point, map { ('--set', $_) } 'vm
 is_deeply([ map { $_->{halted} ? 1 : 0 } @{ inspect('three.snap')->{vcpus} } ], [ (1) x 3 ], 'all of them are');
 is(join(':', run([ $minivmm, '-r', 'three.snap' ])), '0::', 'and are so when restored');
 
-# One that was put to INIT and not started: protected mode, movl $1 << 24,0xfee00310; movl $0x4500,0xfee00300; cli; hlt
+# One that was put to INIT and not started: protected mode, movl $1 << 24,0xfee00310; movl
+# $0x4500,0xfee00300; cli; hlt
 spew('init.ini', guest('c7 05 10 03 e0 fe 00 00 00 01 c7 05 00 03 e0 fe 00 45 00 00 fa f4'));
 is(join(':', run([ $minivmm, '-c', 'init.ini', map { ('--set', $_) } 'vm.irqchip=on', 'vm.cpus=2', 'cpu.mode=protected' ], timeout => 20)),
     '0::', 'two vCPUs, one of which was put to INIT');
 
-# Long mode, the IDT empty (lidt at 0x2000), then a load from where nothing is mapped: a page fault, a double, a triple.
+# Long mode, the IDT empty (lidt at 0x2000), then a load from where nothing is mapped: a page fault,
+# a double, a triple.
 my @long = ('--set', 'vm.memory=64K', '--set', 'cpu.mode=long');
 my $lidt = '0f 01 1c 25 00 20 00 00';
 spew('triple.ini', guest("$lidt 48 a1 00 00 00 00 ff 7f 00 00 f4"));
@@ -71,7 +74,8 @@ spew('nowhere.ini', guest('ea 00 00 00 f0'));    # ljmp to where there is nothin
 is("$status:$out", '101:', 'a jump to where no memory is');
 like($err, qr/; at rip: not in memory\n/, 'has no bytes at rip');
 
-# A snapshot that was asked for and did not come to be: the machine goes on, the process ends with it.
+# A snapshot that was asked for and did not come to be: the machine goes on, the process ends with
+# it.
 mkdir 'a-folder';
 ($status, $out, $err) = run([ $minivmm, '-c', "$configs/simple.ini", '--at', 'access:1', '--save', 'a-folder' ]);
 is("$status:$out", "113:4\n", 'a snapshot that can\'t be written');

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# Hosts that can't run a machine: what is missing and the remedy, status 111, and nothing left behind. The hosts are made
-# by tests/preload/kvm.c, which stands between the program and /dev/kvm.
+# Hosts that can't run a machine: what is missing and the remedy, status 111, and nothing left
+# behind. The hosts are made by tests/preload/kvm.c, which stands between the program and /dev/kvm.
 use v5.14;
 use warnings;
 use lib 'tests/lib';

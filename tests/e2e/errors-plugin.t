@@ -1,6 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# Plugins that can't be loaded, devices that can't be placed, and devices that go wrong while the guest runs.
+# Plugins that can't be loaded, devices that can't be placed, and devices that go wrong while the
+# guest runs.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -44,7 +45,8 @@ refused('newer rows in use', "[device a]\nplugin = newer-used\n",
 refused('another ABI', "[device a]\nplugin = newer-abi\n",
     qr/x\.ini:16: plugin newer-abi \(.*\): it is built for ABI 2, this minivmm has 1; rebuild it/);
 
-# One that is newer and uses nothing that this host does not know: in al,0x10; to the port in dx, twice; hlt.
+# One that is newer and uses nothing that this host does not know: in al,0x10; to the port in dx,
+# twice; hlt.
 spew('x.ini', guest('ba f8 03 e4 10 ee e4 10 ee f4', "$plugins\[device a]\nplugin = newer\n"));
 my ($status, $out, $err) = run([ $minivmm, '-c', 'x.ini' ]);
 is("$status:$out:$err", '0:BE:', 'newer rows out of use');
@@ -96,7 +98,8 @@ spew('x.ini', guest('e6 12 ba f8 03 b0 48 ee f4', $faulty));
 is("$status:$out:$err", "0:H:minivmm: a: goes wrong, as it was told\n", 'in write: the machine goes on');
 is_deeply(status_of('status.json')->{devices}{a}, { reads => 0, writes => 1, failures => 1 }, 'and it is counted');
 
-# A callback that fails without a word: told with its device, plugin and name; what a guest can repeat is counted only.
+# A callback that fails without a word: told with its device, plugin and name; what a guest can
+# repeat is counted only.
 sub fault {
     my ($in, $silent, @arguments) = @_;
     my @from = grep({ $_ eq '-r' } @arguments) ? () : ('-c', 'x.ini');

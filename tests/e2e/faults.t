@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# Every call of a live snapshot fails in turn: the reply says why, the machine goes on, nothing is left behind, the old
-# file is whole, and the next diff holds every page that has changed since the snapshot before.
+# Every call of a live snapshot fails in turn: the reply says why, the machine goes on, nothing is
+# left behind, the old file is whole, and the next diff holds every page that has changed since the
+# snapshot before.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -22,7 +23,8 @@ my %text = (
     EAGAIN => 'Resource temporarily unavailable',
 );
 
-# A page a tick, one after the other: what a page was before a failure stays until the diff after it.
+# A page a tick, one after the other: what a page was before a failure stays until the diff after
+# it.
 sub live { return ($minivmm, '-c', "$configs/live.ini", '--log', 'warn', map { ('--set', $_) } @_,
         'control.socket=vm.sock', 'vm.memory=256K', 'cpu.r8=1', 'cpu.r9=20', 'cpu.r10=0', 'cpu.r12=10') }
 
@@ -67,7 +69,8 @@ sub fault {
         is($reply->{ok}, 1, "$name: there are no more");
         return 0;
     }
-    # What is closed last is the folder, already synced. A diff looks at first what it would replace.
+    # What is closed last is the folder, already synced. A diff looks at first what it would
+    # replace.
     my $looks = $kind eq 'diff' && $plan =~ /^(?:close|open):1:/;
     my $last = $kind eq 'diff' ? 3 : 2;
     if ($how =~ /SHORT|EINTR/ || $plan =~ /^close:$last/ || $looks) {

@@ -173,7 +173,8 @@ SKIP: {
     like($err, qr{^minivmm: cannot size memory_file small/ram to 0x40000 bytes: No space left}, 'and says so');
     system('umount small');
 }
-# A memory_file that somebody cuts while the guest runs in it, or while a device copies from it: its code is gone, or data.
+# A memory_file that somebody cuts while the guest runs in it, or while a device copies from it: its
+# code is gone, or data.
 for my $cut ([ 'its code', 0 ], [ 'its data', 4096 ]) {
     my ($what, $left) = @$cut;
     unlink 'ram';

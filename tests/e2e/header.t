@@ -152,7 +152,8 @@ is("$status:$out$err", '0:', 'a plugin in C++');
 ($status, $out, $err) = run([ $minivmm, 'plugins', './thing.so' ]);
 like("$status:$out", qr/\A0:thing: everything\n.*^  kind +enum +few +help \(few, many\)\n.*^  bytes +u8\[4\] .*since version 2/ms, 'which loads');
 
-# A table without its end is found out when the plugin is loaded, whatever lies behind it, unless that is an end as well.
+# A table without its end is found out when the plugin is loaded, whatever lies behind it, unless
+# that is an end as well.
 my $told = 0;
 for my $table (qw(options registers ranges timers streams watches posts fields)) {
     my $text = $everything =~ s/= "thing"/= "endless"/r;

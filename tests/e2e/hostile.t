@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# Random accesses of every width over every range of every plugin: the state they leave can still be saved and loaded.
-# On an emulated KVM, too.
+# Random accesses of every width over every range of every plugin: the state they leave can still be
+# saved and loaded. On an emulated KVM, too.
 use v5.14;
 use warnings;
 use lib 'tests/lib';

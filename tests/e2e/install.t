@@ -1,6 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# make install: what is installed runs from where it was put, and a plugin is built against it outside of the tree.
+# make install: what is installed runs from where it was put, and a plugin is built against it
+# outside of the tree.
 use v5.14;
 use warnings;
 use lib 'tests/lib';

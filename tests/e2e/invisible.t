@@ -1,8 +1,9 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# The guarantee: every config, with a snapshot at every exit and at every single-stepped instruction, each restored in
-# a new process, goes on as the run that was never interrupted. See tests/tools/invisible.c.
+# The guarantee: every config, with a snapshot at every exit and at every single-stepped
+# instruction, each restored in a new process, goes on as the run that was never interrupted. See
+# tests/tools/invisible.c.
 use strict;
 use warnings;
 use Cwd 'abs_path';
@@ -19,8 +20,8 @@ my $seed = $ENV{SEED} // $$;
 my $top = abs_path('.');
 my $configs = "$top/configs";
 
-# What a guest that waits for somebody is given, and what makes an end of one that has none, in steps that time can't
-# change.
+# What a guest that waits for somebody is given, and what makes an end of one that has none, in
+# steps that time can't change.
 my %set = (
 	'batch' => ['device.serial0.input=text:2+3*4\n'],
 	'disk' => ['device.disk0.path=disk.img'],
@@ -30,7 +31,8 @@ my %set = (
 	'simple-in' => ['device.serial0.input=hex:03'],
 );
 
-# Single-stepping itself may change what a guest does at CPL 3 on a KVM that runs it natively; nowhere else.
+# Single-stepping itself may change what a guest does at CPL 3 on a KVM that runs it natively;
+# nowhere else.
 sub may_skip {
 	my ($config) = @_;
 	open my $in, '<', $config or die "$config: $!";

@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# Kernels started by PVH and multiboot, and what they are handed; what is refused. tests/unit/boot_kernels.c has the
-# headers made to do harm; a stock kernel boots in tests/linux/pvh.t.
-# On an emulated KVM, too.
+# Kernels started by PVH and multiboot, and what they are handed; what is refused.
+# tests/unit/boot_kernels.c has the headers made to do harm; a stock kernel boots in
+# tests/linux/pvh.t. On an emulated KVM, too.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -36,7 +36,8 @@ my $flags = '2badb002 0000024d ';
 is(boot('multiboot', @handed), "$flags${version}quiet\none: first\n\ntwo: second\nnone: \n639 1024\n$map", 'multiboot: modules');
 is(boot('multiboot', 'boot.modules=two'), "$flags${version}hello from the loader\ntwo: second\n639 1024\n$map", 'multiboot: no initrd');
 
-# Formats: the guest of PVH has no other header; that of multiboot is started by its header as flat and as ELF file.
+# Formats: the guest of PVH has no other header; that of multiboot is started by its header as flat
+# and as ELF file.
 is(boot('multiboot', 'boot.format=auto'), boot('multiboot'), 'auto: multiboot');
 is(boot('pvh', 'boot.format=pvh'), boot('pvh'), 'auto: PVH');
 is(boot('multiboot', "boot.image=$top/build/guests/multiboot.elf"), boot('multiboot'), 'an ELF file with addresses');

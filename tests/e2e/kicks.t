@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# With interrupt controllers in the kernel HLT does not exit: that a guest has halted for good is found by sending its
-# vCPUs out of KVM_RUN to look. One that computes is let alone.
+# With interrupt controllers in the kernel HLT does not exit: that a guest has halted for good is
+# found by sending its vCPUs out of KVM_RUN to look. One that computes is let alone.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -33,8 +33,8 @@ cmp_ok($kicks, '<', 15, 'is let alone, where 50 looks fall into a second');
 is("$status $cause", '0 point', 'a guest that is idle');
 cmp_ok($kicks, '<', 25, 'is sent out seldom, where 100 looks of the first kind fall into two seconds');
 
-# cli; hlt: at once, after some 100 ms and more of computing, and with the PIT's interrupt a thousand times a second. A
-# second vCPU waits to be started.
+# cli; hlt: at once, after some 100 ms and more of computing, and with the PIT's interrupt a
+# thousand times a second. A second vCPU waits to be started.
 for my $cpus (1, 2) {
     for (['at once', 'fa f4'], ['later', '66 b9 00 00 02 00 66 49 75 fc fa f4'],
         ['beside a timer', 'b0 34 e6 43 b0 a9 e6 40 b0 04 e6 40 fa f4']) {

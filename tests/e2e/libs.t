@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# A plugin whose library is not installed is left out, with a word about the package, and the rest is built; in CI that
-# is an error.
+# A plugin whose library is not installed is left out, with a word about the package, and the rest
+# is built; in CI that is an error.
 # On an emulated KVM, too.
 use v5.14;
 use warnings;

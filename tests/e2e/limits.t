@@ -33,7 +33,8 @@ limited('-f 1', [ '-c', 'x.ini', '--set', 'vm.memory_file=m' ],
     is("$status:$err", '113:', 'a pipe that nobody reads ends it without a word');
 }
 
-# Descriptors and memory: whichever one is lacking, the run is as it would be, or ends with 111 and says so.
+# Descriptors and memory: whichever one is lacking, the run is as it would be, or ends with 111 and
+# says so.
 spew('x.ini', guest('ba f8 03 b0 41 ee f4', "[device c]\nplugin = counter\naddress = 0xa0000\n\n"
       . "[device l]\nplugin = mmio-logger\naddress = 0xb0000\nbacking = ram\n") =~ s/output = stdio/$&\ninput = text:abc/r);
 my @save = (qw(-c x.ini --until hlt --save x.snap --trace t.json --status s.json --set), 'device.serial0.output=file:out');

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# The loader of Linux's bzImage: what a kernel is given, and what is refused. A stock kernel boots in tests/linux/.
-# On an emulated KVM, too.
+# The loader of Linux's bzImage: what a kernel is given, and what is refused. A stock kernel boots
+# in tests/linux/. On an emulated KVM, too.
 use v5.14;
 use warnings;
 use lib 'tests/lib';

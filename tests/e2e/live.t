@@ -1,6 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# configs/live.ini: stopped anywhere, its memory fits its journal; restored, it goes on; and it notices damage.
+# configs/live.ini: stopped anywhere, its memory fits its journal; restored, it goes on; and it
+# notices damage.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -31,7 +32,8 @@ for my $rate (sort keys %rates) {
     }
 }
 
-# What a restore does not check is seen by both: a page changed, a write that the hash does not know.
+# What a restore does not check is seen by both: a page changed, a write that the hash does not
+# know.
 my ($status, $out, $err) = run([ @live, '--set', 'vm.memory=1M', '--set', 'cpu.r10=0', '--until', 'time:100ms', '--save', 'c.snap' ]);
 my ($offset) = unpack 'x24 Q', slurp('c.snap');
 for my $at (0x10000 + 5 * 4096, 0x8018) {

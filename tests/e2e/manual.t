@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# The manuals are whole: every option, command, point, key, value, function, callback and member that the sources have
-# is in them, with the same types; they are clean, and their examples work.
+# The manuals are whole: every option, command, point, key, value, function, callback and member
+# that the sources have is in them, with the same types; they are clean, and their examples work.
 # On an emulated KVM, too.
 use v5.14;
 use warnings;

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# Memory that does not fit below the hole from 3 to 4 GiB: what a guest is told of it, memory_file, snapshots of it and of
-# the time before there was a hole. Little of it is used.
+# Memory that does not fit below the hole from 3 to 4 GiB: what a guest is told of it, memory_file,
+# snapshots of it and of the time before there was a hole. Little of it is used.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -29,8 +29,10 @@ is((run([ $minivmm, '-c', "$configs/bzimage.ini", '--set', 'vm.memory=3G' ]))[1]
 fails([ $minivmm, '-c', "$configs/pvh.ini", '--set', 'vm.memory=5G' ], 110,
     qr/would lie over the interrupt controllers, .* set irqchip = on and memory_at = 0/, 'without irqchip: says what to do');
 
-# In long mode: memory below the hole, the first and the last byte above it, and what is in it, below the chips.
-#   for each address: mov $address,%rbx; inc (rbx); mov (rbx),%al; add $'0',%al; mov $0x3f8,%edx; out %al,%dx
+# In long mode: memory below the hole, the first and the last byte above it, and what is in it,
+# below the chips.
+#   for each address: mov $address,%rbx; inc (rbx); mov (rbx),%al; add $'0',%al; mov $0x3f8,%edx;
+#   out %al,%dx
 my $code = join(' ', map { "48 bb " . unpack('H*', pack 'Q<', $_) . ' fe 03 8a 03 04 30 ba f8 03 00 00 ee' }
       0xbfff_0000, 0x1_0000_0000, 0x1_3fff_ffff, 0xc000_0000, 0xfebf_ffff) . ' f4';
 spew('code.bin', pack 'H*', $code =~ s/ //gr);

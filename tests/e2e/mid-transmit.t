@@ -1,6 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# A serial port that is saved in mid-transmit, its reader stalled, goes on in the restored machine with what it held.
+# A serial port that is saved in mid-transmit, its reader stalled, goes on in the restored machine
+# with what it held.
 use v5.14;
 use warnings;
 use lib 'tests/lib';

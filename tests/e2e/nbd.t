@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# Disks that an NBD server has: what it can and can't do, snapshots, and servers that go and come again.
+# Disks that an NBD server has: what it can and can't do, snapshots, and servers that go and come
+# again.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -22,7 +23,8 @@ my $sum = 0;
 $sum += $_ for unpack '(Vx60)*', $disk;
 my $said = sprintf "ABCDEF %08x\n", $sum & 0xffffffff;
 
-# A server at a socket here, in the place of the one that was there, which may go on: nbdkit's arguments, or for disk.img.
+# A server at a socket here, in the place of the one that was there, which may go on: nbdkit's
+# arguments, or for disk.img.
 sub server {
     my (@arguments) = @_;
     unlink 'nbd.pid';

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# A network card without an operating system: what becomes of a connection, of limits and of counts in a snapshot, what
-# is refused.
+# A network card without an operating system: what becomes of a connection, of limits and of counts
+# in a snapshot, what is refused.
 # On an emulated KVM, too.
 use v5.14;
 use warnings;
@@ -36,7 +36,8 @@ for my $way (qw(sending receiving)) {
     is_deeply($b->{$way}, $a->{$way}, "$way: a restore does not forget");
 }
 
-# A connection to somebody who listens: a restored guest hears from its peer what makes it find out that it is no more.
+# A connection to somebody who listens: a restored guest hears from its peer what makes it find out
+# that it is no more.
 my $server = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1') or die "$!";
 my $port = $server->sockport;
 

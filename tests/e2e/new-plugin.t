@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# minivmm new-plugin: what it writes compiles without a warning, runs, and survives a snapshot; no file is overwritten.
-# On an emulated KVM, too.
+# minivmm new-plugin: what it writes compiles without a warning, runs, and survives a snapshot; no
+# file is overwritten. On an emulated KVM, too.
 use v5.14;
 use warnings;
 use lib 'tests/lib';

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# A timer that fires once does so once, however often the machine stands still; one that has not fired yet when the
-# snapshot is taken does so after the restore.
+# A timer that fires once does so once, however often the machine stands still; one that has not
+# fired yet when the snapshot is taken does so after the restore.
 use v5.14;
 use warnings;
 use lib 'tests/lib';

@@ -28,7 +28,8 @@ is("$status:$out", '113:!', 'one that does not come to rest');
 like($err, $late, 'is said');
 ok(!-e 'y.snap', 'and there is no snapshot');
 
-# A breakpoint that is met again and again, by a machine that is stopped again and again: 1: inc %cx; jmp 1b
+# A breakpoint that is met again and again, by a machine that is stopped again and again: 1: inc
+# %cx; jmp 1b
 spew('meets.ini', guest('41 eb fd'));
 my $meets = start([ $minivmm, '-c', 'meets.ini', '--set', 'control.socket=meets', '--until', 'rip:0x1000:3000', '--save', 'meets.snap' ]);
 until_true { -e 'meets' };

@@ -1,6 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# Every plugin of plugins/: it says what it is, loads, comes twice in one machine, and its state survives.
+# Every plugin of plugins/: it says what it is, loads, comes twice in one machine, and its state
+# survives.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -65,13 +66,15 @@ like($out, qr/^  path +path .* \[host\]$/m, 'a path may differ after a restore')
 ($status, $out) = run([ $minivmm, 'plugins', 'virtio-vsock' ]);
 like($out, qr/^  path +path .* \[host\]$/m, 'whether its plugin says so or not');
 
-# A snapshot by one state version, restored by another: a field more gets its initial value; a field less is refused.
+# A snapshot by one state version, restored by another: a field more gets its initial value; a field
+# less is refused.
 for my $version (1, 2) {
     mkdir "v$version";
     symlink "$build/tests/plugins/gauge" . ($version > 1 ? $version : '') . '.so', "v$version/gauge.so";
 }
 
-# mov $'b',%al; out %al,$0x10; in $0x10,%al; to the serial port; in $0x11,%al; to the serial port; hlt
+# mov $'b',%al; out %al,$0x10; in $0x10,%al; to the serial port; in $0x11,%al; to the serial port;
+# hlt
 spew('gauge.ini', guest('ba f8 03 b0 62 e6 10 e4 10 ee e4 11 ee f4', "[device g]\nplugin = gauge\n"));
 
 sub gauge {

@@ -1,6 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# Points: where each kind stops, how often, and --until, --at and --save around them; a restore from each.
+# Points: where each kind stops, how often, and --until, --at and --save around them; a restore from
+# each.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -11,7 +12,8 @@ use Test::More;
 
 # Three times: a letter to the serial port, the letter to 0x8000 where nobody is; then hlt.
 #   1000 mov $0x3f8,%dx   1003 mov $'a',%al
-#   1005 out %al,%dx      1006 mov %al,0x8000   1009 inc %al   100b cmp $'d',%al   100d jne 1005   100f hlt
+#   1005 out %al,%dx      1006 mov %al,0x8000   1009 inc %al   100b cmp $'d',%al   100d jne 1005
+#   100f hlt
 spew('abc.ini', guest('ba f8 03 b0 61 ee a2 00 80 fe c0 3c 64 75 f6 f4'));
 my @run = ($minivmm, '-c', 'abc.ini', '--log', 'error');
 
@@ -112,7 +114,8 @@ my $until = go($minivmm, '-c', 'steps.ini', '--until', 'step:3', '--save', 'x.sn
 $until = go($minivmm, '-r', 'x.snap', '--until', 'step:4');
 is($until->{rax}, 7, 'steps count from the restore on');
 
-# Interrupts do not come in between, where their handlers would be given the trap flag, to return into.
+# Interrupts do not come in between, where their handlers would be given the trap flag, to return
+# into.
 my @live = ($minivmm, '-c', "$configs/live.ini", '--log', 'error', map { ('--set', $_) } qw(vm.memory=4M cpu.r8=5000 cpu.r13=30));
 # (From CPL 0 on: some KVMs in software do not step through CPL 3.)
 is((run([ @live, '--until', 'output:serial0:tick 00000005', '--save', 'x.snap' ]))[0], 0, 'a guest that interrupts come to');

@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# README.md is true: its plugin compiles, its configs run, and each command that it shows says what it shows. "..." in
-# what is shown stands for anything, on a line of its own for any number of lines.
+# README.md is true: its plugin compiles, its configs run, and each command that it shows says what
+# it shows. "..." in what is shown stands for anything, on a line of its own for any number of
+# lines.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -54,7 +55,8 @@ mkdir 'my-plugins';
 my ($status, $out, $err) = run([ './minivmm', '-c', 'all.ini' ]);
 is("$status:$out:$err", "0:2\n:minivmm: snapshot written to all.snap\n", 'the config with everything runs');
 
-# The devices that it shows for a kernel, a section each, make one machine together; no line is given to two.
+# The devices that it shows for a kernel, a section each, make one machine together; no line is
+# given to two.
 my $devices = join "\n", $readme =~ /^((?: {4}\[device \w+\]\n)(?: {4}\w.*\n)+)/gm;
 cmp_ok(scalar(() = $devices =~ /\[device/g), '>', 8, 'sections of devices');
 spew('devices.ini', "[vm]\nmemory = 1M\nirqchip = on\n[boot]\ncode = f4\n" . $devices =~ s/^ +//gmr);

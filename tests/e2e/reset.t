@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# minivmm batch: one line for each input, however the run ends; after each reset all of memory and state is as in the
-# snapshot, for every config, from random points; and workers share the work.
+# minivmm batch: one line for each input, however the run ends; after each reset all of memory and
+# state is as in the snapshot, for every config, from random points; and workers share the work.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -61,9 +61,10 @@ for my $workers (1, 2) {
     is($wrong, 0, 'and each has its own result');
 }
 
-# KVM writes the time of day into memory when it is told where: not again because a restore or a reset tells it.
-# mov ecx,0x11 (MSR_KVM_WALL_CLOCK); mov eax,0x2000; xor edx,edx; wrmsr; mov dx,0x3f8; mov al,'A'; out dx,al; out dx,al; hlt
-# Memory ends at 0x5000: in the second guest's clock.
+# KVM writes the time of day into memory when it is told where: not again because a restore or a
+# reset tells it. mov ecx,0x11 (MSR_KVM_WALL_CLOCK); mov eax,0x2000; xor edx,edx; wrmsr; mov
+# dx,0x3f8; mov al,'A'; out dx,al; out dx,al; hlt Memory ends at 0x5000: in the second guest's
+# clock.
 for my $at ('00 20', 'fc 4f') {
     spew('clock.ini', guest("66 b9 11 00 00 00 66 b8 $at 00 00 66 31 d2 0f 30 ba f8 03 b0 41 ee ee f4"));
     my @save = ('--until', 'access:1', '--log', 'warn', '--save');
@@ -108,7 +109,8 @@ for my $at ('00 20', 'fc 4f') {
     fails([ $minivmm, 'batch', '-r', 'warm.snap', '--input', 'serial0', '--until', 'x:1', 'sum' ], 110, qr/--until x:1/, 'no point');
 }
 
-# Every config from random points, and what a reset leaves is all there was. A device that KVM's timers drive as well.
+# Every config from random points, and what a reset leaves is all there was. A device that KVM's
+# timers drive as well.
 spew('nothing', '');
 my %point = (live => sub { 'time:' . (50 + int rand 300) . 'ms' });
 spew('disk.img', slurp("$top/guests/disk.bin"));    # beside which overlays come to be

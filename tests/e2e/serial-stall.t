@@ -1,6 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# A mebibyte through a serial port and a pipe whose reader stalls: byte for byte, and it is the guest that waits.
+# A mebibyte through a serial port and a pipe whose reader stalls: byte for byte, and it is the
+# guest that waits.
 use v5.14;
 use warnings;
 use lib 'tests/lib';

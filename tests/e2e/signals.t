@@ -128,7 +128,8 @@ for my $signal (SIGINT, SIGTERM) {
     unlike($terminal->{seen}, qr/x\r?\n?\z/, 'and the x is not the guest\'s');
 }
 
-# The terminal is put back also when the guest or the program fails, and when something goes wrong at the start.
+# The terminal is put back also when the guest or the program fails, and when something goes wrong
+# at the start.
 for my $case (
     [ 'a guest that halts', 0, 'device.serial0.output=stdio' ],
     [ 'an error at the start', 113, 'device.serial0.output=unix:no/such/socket' ],
@@ -149,7 +150,8 @@ for my $case (
     my $before = $terminal->settings;
     my ($reader, $writer) = small_pipe();
     my $unread = pack 'i', 0;
-    # Says '!' whenever there is room: mov $0x3fd,%dx; 1: in %dx,%al; test $0x20,%al; jz 1b; mov $0x3f8,%dx; ...
+    # Says '!' whenever there is room: mov $0x3fd,%dx; 1: in %dx,%al; test $0x20,%al; jz 1b; mov
+    # $0x3f8,%dx; ...
     spew('much.ini', guest('ba fd 03 ec a8 20 74 fb ba f8 03 b0 21 ee eb f0', 'input = stdio') =~ s/\n\ninput/\ninput/r);
     my $process = start([ $minivmm, '-c', 'much.ini' ], terminal => $terminal, stdout => $writer);
     ok(until_true { $terminal->raw }, 'a machine whose output nobody reads');

@@ -1,6 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# configs/simple-in.ini: one number comes in on the serial port, from the config, a pipe or a terminal.
+# configs/simple-in.ini: one number comes in on the serial port, from the config, a pipe or a
+# terminal.
 use v5.14;
 use warnings;
 use lib 'tests/lib';

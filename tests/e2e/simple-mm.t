@@ -1,6 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# configs/simple-mm.ini: accesses where there is no memory, and which pages of memory the guest has written.
+# configs/simple-mm.ini: accesses where there is no memory, and which pages of memory the guest has
+# written.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -20,7 +21,8 @@ is($lines[2], 'minivmm: log0: 1 reads of 1 bytes, 1 writes of 1 bytes', 'the cou
 is($lines[3], 'minivmm: the guest dirtied 1 page: 0x2000', 'the page');
 is(scalar @lines, 4, 'and no more');
 
-# What a device put out comes before what it says at its end, however late the thread that delivers it.
+# What a device put out comes before what it says at its end, however late the thread that delivers
+# it.
 ($status, $out, $err) = run(\@run, LD_PRELOAD => "$build/tests/preload/late.so");
 is("$status:$out", "0:4\n", 'run, with a late main thread');
 like($err, qr/\Alog0: .* write .*\nlog0: .* read .*\nminivmm: log0: 1 reads/, 'in order');

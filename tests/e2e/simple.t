@@ -1,6 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# configs/simple.ini: the snapshot taken on the way, and the restored machine, which goes on from there.
+# configs/simple.ini: the snapshot taken on the way, and the restored machine, which goes on from
+# there.
 use v5.14;
 use warnings;
 use lib 'tests/lib';

@@ -1,6 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# The snapshot file at its worst: damaged, cut off, hostile, of another version; and written where there is no room.
+# The snapshot file at its worst: damaged, cut off, hostile, of another version; and written where
+# there is no room.
 use v5.14;
 use warnings;
 use lib 'tests/lib';

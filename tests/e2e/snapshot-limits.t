@@ -1,6 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# Snapshot files that hold as much of something as they can, with right checksums: refused, and soon.
+# Snapshot files that hold as much of something as they can, with right checksums: refused, and
+# soon.
 use v5.14;
 use warnings;
 use lib 'tests/lib';

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# Snapshots through pipes and sockets: whole ones go on where they were taken, others are refused before anything runs;
-# and whoever reads does not hold up the machine.
+# Snapshots through pipes and sockets: whole ones go on where they were taken, others are refused
+# before anything runs; and whoever reads does not hold up the machine.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -204,7 +204,8 @@ for my $method ('', ' paused') {
     is($control->request('snapshot after.snap')->{ok}, 1, 'the next one is taken');
     is((run([ $livehash, 'after.snap' ]))[0], 0, 'and right');
 }
-# Who hands over a pipe or a socket shares it with us: he finds it as it was, and can't hold us up by it.
+# Who hands over a pipe or a socket shares it with us: he finds it as it was, and can't hold us up
+# by it.
 for my $kind ('pipe', 'socket') {
     my ($reader, $writer);
     $kind eq 'pipe' ? pipe $reader, $writer : socketpair $reader, $writer, AF_UNIX, SOCK_STREAM, PF_UNSPEC or die;
@@ -238,8 +239,9 @@ ok(until_true(sub { (() = heard($process) =~ /^tick/mg) > $before + 5 }), 'the m
 }
 consecutive($out, 'no tick of the original is missing');
 
-# --- A planned snapshot whose point is reached while another one is under way: the machine waits there for its end ---
-# More memory than a pipe takes is filled; then x is put out; then, after any input, y.
+# --- A planned snapshot whose point is reached while another one is under way: the machine waits
+# there for its end --- More memory than a pipe takes is filled; then x is put out; then, after any
+# input, y.
 spew('wait.ini', <<'END');
 [vm]
 memory_at = 0x1000

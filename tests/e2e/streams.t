@@ -1,6 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# What a guest says and hears, through every kind of stream: pipes and their stalls, files, terminals, sockets.
+# What a guest says and hears, through every kind of stream: pipes and their stalls, files,
+# terminals, sockets.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -15,7 +16,8 @@ use Test::More;
 # The guest of the pipes says the 16 KiB from 0x1000 on four times.
 my $whole = much(4);
 
-# A reader that stalls, and a snapshot meanwhile: what is out is this process's to deliver, the rest the restored one's.
+# A reader that stalls, and a snapshot meanwhile: what is out is this process's to deliver, the rest
+# the restored one's.
 {
     my ($reader, $writer) = small_pipe();
     my $process =
@@ -74,7 +76,8 @@ ok(slurp('ram.img') eq slurp("$top/guests/simple.bin") . "\0" x (0x4000 - -s "$t
 is(slurp('out'), 'H', 'a fresh run begins its file anew');
 ($status, $out, $err) = run([ $minivmm, '-r', 'hi.snap', '--set', 'device.serial0.output=file:out' ]);
 is("$status:" . slurp('out'), "0:Hi\n", 'a restored one goes on in it');
-# A descriptor by its name takes what comes where it stands: what is there before, and comes from others, stays.
+# A descriptor by its name takes what comes where it stands: what is there before, and comes from
+# others, stays.
 for my $name ('/dev/stdout', '/dev/fd/1', '/proc/self/fd/1') {
     my @there = (@says_hi, '--set', "device.serial0.output=file:$name");
     run([ 'sh', '-c', 'exec >log; echo before; "$@"; echo after', 'sh', @there ]);

@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# Plugins built as somebody else would build them, out of the tree: a port device with an interrupt, two instances of a
-# timed sensor, one that watches a descriptor. Each runs, and a snapshot at any point of the run changes nothing.
+# Plugins built as somebody else would build them, out of the tree: a port device with an interrupt,
+# two instances of a timed sensor, one that watches a descriptor. Each runs, and a snapshot at any
+# point of the run changes nothing.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -19,7 +20,8 @@ note("SEED=$seed");
 my $serial = "[device serial0]\nplugin = serial\noutput = stdio\n";
 my %machine = (
 
-    # Sets up the PIC; then the handler of line 5 says each key, and after a '.' how many there were, and halts.
+    # Sets up the PIC; then the handler of line 5 says each key, and after a '.' how many there
+    # were, and halts.
     button => "[vm]\nmemory = 32K\nirqchip = on\n[boot]\nat = 0x1000\ncode = "
       . 'b011e620 b020e621 b004e621 b001e621 b0dfe621 c70694002610 c70696000000 cd25'
       . ' fb f4 ebfc'

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# --trace: every port and MMIO access of the guest, in order, one JSON line each; and the guest does not notice.
-# On an emulated KVM, too.
+# --trace: every port and MMIO access of the guest, in order, one JSON line each; and the guest does
+# not notice. On an emulated KVM, too.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -53,7 +53,8 @@ is_deeply(
 my %mmio = (vcpu => 0, rip => '0x1013', space => 'mmio', address => '0x8000', width => 1, device => 'log0');
 is_deeply([ @lines[ 2, 3 ] ], [ { %mmio, write => '0x0' }, { %mmio, read => '0x0' } ], 'MMIO');
 
-# What nobody answers: in al,0x80; mov eax,0x9000; out 0x3ff,ax, which goes past the last port of serial0.
+# What nobody answers: in al,0x80; mov eax,0x9000; out 0x3ff,ax, which goes past the last port of
+# serial0.
 spew('stray.ini', guest('e4 80 66 a1 00 90 ba ff 03 ef f4'));
 ($out, @lines) = trace('-c', 'stray.ini', '--log', 'error');
 is_deeply(
@@ -82,7 +83,8 @@ spew('ins.ini', guest('ba f8 03 bf 00 20 b9 03 00 f3 6c f4'));
 ($out, @lines) = trace('-c', 'ins.ini', '--set', 'device.serial0.input=text:xyz', '--set', 'device.serial0.wait_input=1');
 is_deeply([ map { chr hex $_->{read} } @lines ], [qw(x y z)], 'rep insb');
 
-# The trace of a run with a snapshot in the middle is the trace of one without, and a restored one has the rest.
+# The trace of a run with a snapshot in the middle is the trace of one without, and a restored one
+# has the rest.
 my (undef, @whole) = trace('-c', "$configs/serial-probe.ini");
 my (undef, @with) = trace('-c', "$configs/serial-probe.ini", '--at', 'access:20', '--save', 'x.snap', '--log', 'error');
 my (undef, @rest) = trace('-r', 'x.snap');

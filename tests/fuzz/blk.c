@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Fuzzes the disk as a hostile driver. Requests go to a file, or to an overlay upon it, at once or by threads; none may
- * reach outside of memory or disk, and none stay mapped.
+ * Fuzzes the disk as a hostile driver. Requests go to a file, or to an overlay upon it, at once or
+ * by threads; none may reach outside of memory or disk, and none stay mapped.
  */
 #include <stdatomic.h>
 #include <sys/mman.h>

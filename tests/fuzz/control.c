@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Fuzzes the control socket: any bytes from a client, in pieces, with replies now and later. What comes back is a line
- * of JSON for each request that was begun; a client that is gone leaves nothing behind.
+ * Fuzzes the control socket: any bytes from a client, in pieces, with replies now and later. What
+ * comes back is a line of JSON for each request that was begun; a client that is gone leaves
+ * nothing behind.
  */
 #include <errno.h>
 #include <stdio.h>

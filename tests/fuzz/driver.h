@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A hostile driver, for fuzzers that include a virtio device's source: any bytes in memory and in the registers, notified
- * and changed by turns.
+ * A hostile driver, for fuzzers that include a virtio device's source: any bytes in memory and in
+ * the registers, notified and changed by turns.
  *
- * An input: a byte, how many records there are; a byte of flags; the records, 8 bytes each; what is in memory. Flags: 1,
- * the driver begins as one that means well; 2, with all features that are offered; the others are the target's.
+ * An input: a byte, how many records there are; a byte of flags; the records, 8 bytes each; what is
+ * in memory. Flags: 1, the driver begins as one that means well; 2, with all features that are
+ * offered; the others are the target's.
  */
 #ifndef TESTS_FUZZ_DRIVER_H
 #define TESTS_FUZZ_DRIVER_H
@@ -125,8 +126,8 @@ driver_begin(struct minivmm_device *dev, const struct driver_input *input, uint3
 }
 
 /*
- * A record: what is done, by bits (1 writes a register, 2 and 4 are its width, 8 writes memory, 16 is the queue that is
- * notified then; the others are the target's); where; a value.
+ * A record: what is done, by bits (1 writes a register, 2 and 4 are its width, 8 writes memory, 16
+ * is the queue that is notified then; the others are the target's); where; a value.
  */
 static void
 driver_play(struct minivmm_device *dev, const uint8_t *record)

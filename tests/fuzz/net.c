@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Fuzzes the network card as a hostile driver in front of a network that sends back all that it gets. What the card is
- * saved as can be loaded again.
+ * Fuzzes the network card as a hostile driver in front of a network that sends back all that it
+ * gets. What the card is saved as can be loaded again.
  */
 #include "../../plugins/virtio-net/net.c"
 #include "../../plugins/virtio-net/packets.c"
@@ -172,7 +172,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			loop(&dev);
 		now += r[0] & 0x40 ? RATE_SECOND : 1;
 		if (net_loaded(&dev))
-			abort(); /* the device has come into a state that could not be loaded again */
+			abort(); /* the device has come into a state that could not be loaded
+				  * again */
 	}
 	net_destroy(&dev);
 	free(n);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Fuzzes the receiver of snapshots from pipes: any bytes, and frames made of them with right checksums, so that what
- * lies behind is reached.
+ * Fuzzes the receiver of snapshots from pipes: any bytes, and frames made of them with right
+ * checksums, so that what lies behind is reached.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Fuzzes what virtio devices share, as a hostile driver. A device that takes every request and fills its buffers stands for all. */
+/* Fuzzes what virtio devices share, as a hostile driver. A device that takes every request and
+ * fills its buffers stands for all. */
 #include "driver.h"
 
 /* What is left for later comes no more. */

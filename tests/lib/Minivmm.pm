@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# What end-to-end tests share: where things are, a folder of one's own, running a command and judging how it ends.
+# What end-to-end tests share: where things are, a folder of one's own, running a command and
+# judging how it ends.
 package Minivmm;
 
 use v5.14;
@@ -55,8 +56,9 @@ sub names {
     return join ' ', sort grep { !/^\.\.?$/ } readdir $here;
 }
 
-# Starts a command, with more environment. Names in lower case are ours: stdin, its bytes or a handle (else nothing);
-# stdout, a handle or file (else collected); terminal, one of terminal() for both, but for a stdout that is given.
+# Starts a command, with more environment. Names in lower case are ours: stdin, its bytes or a
+# handle (else nothing); stdout, a handle or file (else collected); terminal, one of terminal() for
+# both, but for a stdout that is given.
 sub start {
     my ($command, %with) = @_;
     my $self = { command => $command, name => "$aside/" . ++$started };
@@ -81,7 +83,8 @@ sub start {
     return $self;
 }
 
-# Waits for its end; returns its status, stdout and stderr. Killed by a signal: 1000 + its number; for being late: 1009.
+# Waits for its end; returns its status, stdout and stderr. Killed by a signal: 1000 + its number;
+# for being late: 1009.
 sub finish {
     my ($self, $timeout) = @_;
     my $end = time + ($timeout // 60);
@@ -148,14 +151,16 @@ sub registers {
     return { map { my ($name, $value) = split; ($name => hex $value) } $text =~ /\b(r\w+ 0x[0-9a-f]+)\b/g };
 }
 
-# A config: code in hex at 0x1000 with 16K of memory there, real mode; a serial port on stdio; and what is added.
+# A config: code in hex at 0x1000 with 16K of memory there, real mode; a serial port on stdio; and
+# what is added.
 sub guest {
     my ($code, $more) = @_;
     return "[vm]\nmemory_at = 0x1000\nmemory = 16K\n\n[boot]\ncode = $code\n\n"
       . "[device serial0]\nplugin = serial\noutput = stdio\n" . ($more ? "\n$more" : '');
 }
 
-# A terminal: name of the slave, which stays open as {slave}, so that its settings stay; {master} to type and read.
+# A terminal: name of the slave, which stays open as {slave}, so that its settings stay; {master} to
+# type and read.
 sub terminal {
     my %self;
     open $self{master}, '+<:raw', '/dev/ptmx' or die "/dev/ptmx: $!";

@@ -10,8 +10,10 @@ use Minivmm;
 
 our @EXPORT = qw(much small_pipe drain);
 
-# Writes much.ini and its image, a guest that says the 16 KiB from 0x1000 on so many times, 16 bytes whenever THRE is set:
-#   FCR = 1; bp = times;  1: si = 0x1000;  2: in LSR; jz 2b;  cx = 16; rep outsb;  cmp si,0x5000; jne 2b;  dec bp; jne 1b;  hlt
+# Writes much.ini and its image, a guest that says the 16 KiB from 0x1000 on so many times, 16 bytes
+# whenever THRE is set:
+#   FCR = 1; bp = times;  1: si = 0x1000;  2: in LSR; jz 2b;  cx = 16; rep outsb;  cmp si,0x5000;
+#   jne 2b;  dec bp; jne 1b;  hlt
 # Returns all that it says.
 sub much {
     my ($times) = @_;

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Every plugin of plugins/, and a [device] section for each, made from what minivmm plugins says of its options.
+# Every plugin of plugins/, and a [device] section for each, made from what minivmm plugins says of
+# its options.
 package Plugins;
 
 use v5.14;

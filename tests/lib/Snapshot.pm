@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Snapshot files taken apart, changed, and put together again with right checksums: written from the description in
-# core/snapshot/snapshot.h and core/base/record.h alone, so that it checks them as well.
+# Snapshot files taken apart, changed, and put together again with right checksums: written from the
+# description in core/snapshot/snapshot.h and core/base/record.h alone, so that it checks them as
+# well.
 package Snapshot;
 
 use v5.14;
@@ -124,8 +125,8 @@ sub bytes {
     return $bytes;
 }
 
-# Changes one item of a section, found by the names that lead to it ("state", "receive"; a number picks an element of a
-# list): change is called with the item.
+# Changes one item of a section, found by the names that lead to it ("state", "receive"; a number
+# picks an element of a list): change is called with the item.
 sub change {
     my ($self, $tag, $index, $path, $change) = @_;
     my $row = $self->row($tag, $index);

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# What tests of Debian's stock kernel share: the kernel, an initramfs, a config, running a script where such a kernel can
-# be booted, and what the kernel warns of.
+# What tests of Debian's stock kernel share: the kernel, an initramfs, a config, running a script
+# where such a kernel can be booted, and what the kernel warns of.
 package Stock;
 
 use v5.14;
@@ -14,8 +14,8 @@ our @EXPORT = qw(kernel initrd device config inside shows microvm warnings_of ne
 
 our ($kernel, $image);    # the folder of tests/svm/fetch, and the kernel in it
 
-# Fetches a kernel's package; without one, there is nothing to test. Makes the folder "here", which is shared with what
-# runs inside.
+# Fetches a kernel's package; without one, there is nothing to test. Makes the folder "here", which
+# is shared with what runs inside.
 sub kernel {
     my ($package) = @_;
     $package //= 'linux-image-cloud-amd64';
@@ -26,8 +26,9 @@ sub kernel {
     mkdir 'here';
 }
 
-# An initramfs by that name, whose init is the script, with all file systems mounted; which ends by switching the machine
-# off. With kernel modules, which are loaded, and with programs of this machine's.
+# An initramfs by that name, whose init is the script, with all file systems mounted; which ends by
+# switching the machine off. With kernel modules, which are loaded, and with programs of this
+# machine's.
 sub initrd {
     my ($name, $script, %with) = @_;
     my @programs = map { ('-p', $_) } @{ $with{programs} // [] };
@@ -37,7 +38,8 @@ sub initrd {
     return is($status, 0, "an initramfs: $name") || diag($err);
 }
 
-# A virtio device's section. Each has registers and an interrupt line of its own, above a PC's; another line can be given.
+# A virtio device's section. Each has registers and an interrupt line of its own, above a PC's;
+# another line can be given.
 my ($address, $irq) = (0xd000_0000, 15);
 
 sub device {
@@ -48,8 +50,9 @@ sub device {
     return "\n[device $name]\nplugin = $plugin\n" . join '', map { "$_ = $keys{$_}\n" } sort keys %keys;
 }
 
-# Writes a config: a machine with a serial console, power, and the devices. Of its own keys: initrd, cpus, memory, cmdline
-# (more words), boot (all lines of the section), serial and power (more lines of theirs), more (other sections).
+# Writes a config: a machine with a serial console, power, and the devices. Of its own keys: initrd,
+# cpus, memory, cmdline (more words), boot (all lines of the section), serial and power (more lines
+# of theirs), more (other sections).
 sub config {
     my ($name, $own, @devices) = @_;
     my %is = (initrd => 'initrd', cpus => 1, memory => '256M', cmdline => 'quiet', serial => "output = stdio\n", power => '', more => '', %$own);
@@ -70,8 +73,9 @@ await() {
 }
 END
 
-# Runs a script where Linux can be booted, for so many seconds at most. The folder "here" is shared with it; what it writes
-# elsewhere may be gone afterwards. What it says, without carriage returns, and what it says on stderr.
+# Runs a script where Linux can be booted, for so many seconds at most. The folder "here" is shared
+# with it; what it writes elsewhere may be gone afterwards. What it says, without carriage returns,
+# and what it says on stderr.
 sub inside {
     my ($what, $seconds, $script) = @_;
     spew('inside.sh', "$await\n$script");
@@ -94,8 +98,9 @@ sub microvm {
       . "-display none -serial stdio -no-reboot -kernel $image -initrd $initrd -append 'console=ttyS0 panic=-1 quiet' @more </dev/null";
 }
 
-# What a kernel warned of: those lines of "dmesg -r" in the text that are warnings or worse, without times and numbers,
-# and how each really reads. That a timer or a clock was looked at late is said of the host.
+# What a kernel warned of: those lines of "dmesg -r" in the text that are warnings or worse, without
+# times and numbers, and how each really reads. That a timer or a clock was looked at late is said
+# of the host.
 sub warnings_of {
     my ($text) = @_;
     my @lines = grep { !/\] hrtimer: interrupt took|\] clocksource: Long readout interval/ } $text =~ /^(<[0-4]>\[.*)$/mg;

@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# Debian's stock kernel: boots to a shell on its serial port and on hvc0 with 1, 2 and 4 vCPUs, warns of nothing that it does
-# not warn of in QEMU's microvm; is snapshotted and restored; switches itself off, and resets itself, each in its way.
+# Debian's stock kernel: boots to a shell on its serial port and on hvc0 with 1, 2 and 4 vCPUs,
+# warns of nothing that it does not warn of in QEMU's microvm; is snapshotted and restored; switches
+# itself off, and resets itself, each in its way.
 use v5.14;
 use warnings;
 use lib 'tests/lib';

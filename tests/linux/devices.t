@@ -1,6 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# A PC's keyboard controller and clock, pvpanic, and a virtio balloon and vsock under Debian's stock kernel.
+# A PC's keyboard controller and clock, pvpanic, and a virtio balloon and vsock under Debian's stock
+# kernel.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -47,8 +48,8 @@ unlike($reset // $out, qr/^amiss:/m, 'nothing is amiss') or diag($reset);
 shows($panic // $out, qr/\A3$/m, 'a reset by the keyboard controller');
 shows($panic // $out, qr/^panic: 102$/m, 'a panic');
 
-# The balloon: what the guest has freed is free here, and takes no room in a snapshot; a live snapshot while it gives up
-# memory; what it keeps stays as it was.
+# The balloon: what the guest has freed is free here, and takes no room in a snapshot; a live
+# snapshot while it gives up memory; what it keeps stays as it was.
 initrd('balloon.img', <<'END', modules => [qw(virtio_mmio virtio_balloon)]);
 given() { awk '/^balloon_inflate/ { i = $2 } /^balloon_deflate/ { d = $2 } END { print i - d }' /proc/vmstat; }
 mkdir /t
@@ -94,7 +95,8 @@ shows($out, qr/^told: balloon 122880K$/m, 'the control stream tells the size');
 shows($out, qr/^told: statistics .* total=2\d{8} /m, 'and statistics');
 unlike($out, qr/stall|lockup|BUG/i, 'without trouble');
 
-# Sockets. The guest's program is as small as can be: it calls the host, or is called, and ends with its peer.
+# Sockets. The guest's program is as small as can be: it calls the host, or is called, and ends with
+# its peer.
 spew('vs.c', <<'END');
 #include <errno.h>
 #include <linux/vm_sockets.h>
@@ -104,7 +106,8 @@ spew('vs.c', <<'END');
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* vs call PORT TEXT: calls the host, sends a line, prints all that comes. vs serve PORT: sends back what comes, once. */
+/* vs call PORT TEXT: calls the host, sends a line, prints all that comes. vs serve PORT: sends back
+ * what comes, once. */
 int main(int argc, char **argv)
 {
 	int serves = !strcmp(argv[1], "serve"), fd = socket(AF_VSOCK, SOCK_STREAM, 0);

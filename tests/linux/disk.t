@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# Disks under Debian's stock kernel: a live snapshot while a file system is written, from which the machine goes on, and
-# two clones at the same time, each with an overlay of its own; all have what they wrote, and a clean file system.
+# Disks under Debian's stock kernel: a live snapshot while a file system is written, from which the
+# machine goes on, and two clones at the same time, each with an overlay of its own; all have what
+# they wrote, and a clean file system.
 use v5.14;
 use warnings;
 use lib 'tests/lib';

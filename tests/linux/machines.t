@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# Debian's stock kernel in machines of all kinds: with each device alone, with all of them together, and with two of a
-# kind, which share a line. All are found, are of use, and no warning is there that QEMU's microvm would not bring as well.
+# Debian's stock kernel in machines of all kinds: with each device alone, with all of them together,
+# and with two of a kind, which share a line. All are found, are of use, and no warning is there
+# that QEMU's microvm would not bring as well.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -40,8 +41,8 @@ for d in /sys/bus/platform/drivers/pvpanic-mmio/*/capability; do [ -e $d ] && ec
 dmesg -r | grep '^<[0-4]>'
 END
 
-# A device of each kind, the number-th: its section, and what is to be seen of it. Each console says it into a file of its
-# own: two CPUs write to two consoles at once, within each other's lines.
+# A device of each kind, the number-th: its section, and what is to be seen of it. Each console says
+# it into a file of its own: two CPUs write to two consoles at once, within each other's lines.
 sub kind {
     my ($kind, $n, @more) = @_;
     my $up = ', 0x0000000f';
@@ -64,7 +65,8 @@ sub kind {
 my @kinds = qw(balloon blk console generation keyboard net panic rng rtc serial vsock);
 my %machines = map { ("$_ alone" => { devices => [ [ $_, 0 ] ] }) } @kinds;
 $machines{'all together'} = { cpus => 2, devices => [ map { [ $_, 0 ] } @kinds ] };
-# Two of a kind share a line. A second balloon, clock, keyboard controller or vsock is nothing that Linux takes.
+# Two of a kind share a line. A second balloon, clock, keyboard controller or vsock is nothing that
+# Linux takes.
 $machines{'two of a kind'} = { cpus => 2, devices => [ map { ([ $_, 0, irq => 16 ], [ $_, 1, irq => 16 ]) } qw(blk console net panic rng) ] };
 my @machines = sort keys %machines;
 

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# Debian's Xen, which is a multiboot kernel: it finds its command line, its module, memory on both sides of the hole below
-# 4 GiB, ACPI's tables and interrupt controllers.
+# Debian's Xen, which is a multiboot kernel: it finds its command line, its module, memory on both
+# sides of the hole below 4 GiB, ACPI's tables and interrupt controllers.
 use v5.14;
 use warnings;
 use lib 'tests/lib';

@@ -1,8 +1,9 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# A virtio network card under Debian's stock kernel. User mode: ping, a file over TCP from a server on the host's
-# loopback, and a port of the host that leads to the guest; all that through a snapshot, too: a connection that was
-# under way ends, and new ones work. A tap: ping and TCP with the offloads of both sides.
+# A virtio network card under Debian's stock kernel. User mode: ping, a file over TCP from a server
+# on the host's loopback, and a port of the host that leads to the guest; all that through a
+# snapshot, too: a connection that was under way ends, and new ones work. A tap: ping and TCP with
+# the offloads of both sides.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -60,8 +61,8 @@ like($out, qr/^fetched: $sum  -$/m, 'user: a file');
 like($out, qr/obtained/m, 'user: an address by DHCP');
 like($out, qr/^from the guest$/m, 'user: a port that leads to the guest');
 
-# A connection is under way when the snapshot is taken. The restored guest hears that it is no more, though it only
-# listens; what begins afterwards works.
+# A connection is under way when the snapshot is taken. The restored guest hears that it is no more,
+# though it only listens; what begins afterwards works.
 initrd('initrd', <<"END" . <<'END', @modules);
 $up
 END

@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# A stock kernel runs a script that draws a progress bar. In the midst the machine is stopped, written to a file, and ended;
-# the file is taken elsewhere, where nothing else of the machine is; there another process goes on with the bar.
+# A stock kernel runs a script that draws a progress bar. In the midst the machine is stopped,
+# written to a file, and ended; the file is taken elsewhere, where nothing else of the machine is;
+# there another process goes on with the bar.
 use v5.14;
 use warnings;
 use lib 'tests/lib';

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# Debian's stock kernel as a vmlinux, unpacked from its bzImage: started by PVH, it finds its command line, its initrd,
-# ACPI's tables and memory on both sides of the hole below 4 GiB.
+# Debian's stock kernel as a vmlinux, unpacked from its bzImage: started by PVH, it finds its
+# command line, its initrd, ACPI's tables and memory on both sides of the hole below 4 GiB.
 use v5.14;
 use warnings;
 use lib 'tests/lib';

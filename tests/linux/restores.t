@@ -1,9 +1,10 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# One live snapshot of a stock kernel under load, on two vCPUs (as of a compiler, to a disk, with timers), restored 50 times
-# in a row. Each time the guest's clock goes on from where it was, every part of the load gets its interrupts and comes to
-# the right result, and the kernel has nothing to complain of: no lock-up, no stall, no clock that it does not trust. Then
-# it is reset in place, and compared.
+# One live snapshot of a stock kernel under load, on two vCPUs (as of a compiler, to a disk, with
+# timers), restored 50 times in a row. Each time the guest's clock goes on from where it was, every
+# part of the load gets its interrupts and comes to the right result, and the kernel has nothing to
+# complain of: no lock-up, no stall, no clock that it does not trust. Then it is reset in place, and
+# compared.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -79,7 +80,8 @@ sub rounds {
     return @rounds;
 }
 
-# What is wrong with the second of two rounds, the first being one before, in the same machine or in the one it is of.
+# What is wrong with the second of two rounds, the first being one before, in the same machine or in
+# the one it is of.
 sub amiss {
     my ($was, $is) = @_;
     my @amiss;

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# Virtio devices under Debian's stock kernel: a disk that is written and read again, hvc0 both ways, random bytes, and a
-# snapshot in the midst with a read-only disk.
+# Virtio devices under Debian's stock kernel: a disk that is written and read again, hvc0 both ways,
+# random bytes, and a snapshot in the midst with a read-only disk.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -14,7 +14,8 @@ use Test::More;
 kernel();
 my @modules = (modules => [qw(virtio_mmio virtio_blk virtio_console virtio_rng ext4)]);
 
-# Not here/, which lies on a file system without holes: there a discard may leave what was (section 5.2.6.1).
+# Not here/, which lies on a file system without holes: there a discard may leave what was (section
+# 5.2.6.1).
 spew('disk.img', '');
 truncate 'disk.img', 64 << 20;
 initrd('initrd', <<'END', @modules);

@@ -1,6 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# A restored machine tells Debian's stock kernel that it is another one, and the kernel's random numbers begin anew.
+# A restored machine tells Debian's stock kernel that it is another one, and the kernel's random
+# numbers begin anew.
 use v5.14;
 use warnings;
 use lib 'tests/lib';

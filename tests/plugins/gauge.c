@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A plugin in two state versions: the second has a field more. Writes to its ports set level, and peak if it has one. */
+/* A plugin in two state versions: the second has a field more. Writes to its ports set level, and
+ * peak if it has one. */
 #include <minivmm/plugin.h>
 
 #ifndef GAUGE_VERSION

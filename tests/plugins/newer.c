@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A plugin of an ABI to come: the rows of its options have a member more. NEWER_USES: which it uses, or an ABI_NUMBER
- * of another kind altogether.
+ * A plugin of an ABI to come: the rows of its options have a member more. NEWER_USES: which it
+ * uses, or an ABI_NUMBER of another kind altogether.
  */
 #include <minivmm/plugin.h>
 

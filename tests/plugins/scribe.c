@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Writes guest memory from the host's side: a byte on its port counts up the first byte of that page, from base on. */
+/* Writes guest memory from the host's side: a byte on its port counts up the first byte of that
+ * page, from base on. */
 #include <minivmm/plugin.h>
 
 struct scribe {

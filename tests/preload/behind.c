@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The main thread falls behind whom it wakes: it naps when it has woken others while it held no mutex. */
+/* The main thread falls behind whom it wakes: it naps when it has woken others while it held no
+ * mutex. */
 #include <dlfcn.h>
 #include <pthread.h>
 #include <sys/syscall.h>

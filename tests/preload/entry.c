@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Says when a VMM first enters its guest, and where KVM's statistics of that vCPU are. Preloaded, it stands in for
- * ioctl(2).
+ * Says when a VMM first enters its guest, and where KVM's statistics of that vCPU are. Preloaded,
+ * it stands in for ioctl(2).
  *
- * At the first KVM_RUN it writes one line to the file ENTRY_FILE: the time, in nanoseconds of CLOCK_MONOTONIC, and the
- * descriptor that KVM_GET_STATS_FD gave, which stays open for others to take (pidfd_getfd(2)); -1 when there is none.
+ * At the first KVM_RUN it writes one line to the file ENTRY_FILE: the time, in nanoseconds of
+ * CLOCK_MONOTONIC, and the descriptor that KVM_GET_STATS_FD gave, which stays open for others to
+ * take (pidfd_getfd(2)); -1 when there is none.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Measures the time that a VMM spends in user space between two KVM_RUNs: from the return of one to the call of the
- * next. Preloaded, it stands in for ioctl(2).
+ * Measures the time that a VMM spends in user space between two KVM_RUNs: from the return of one to
+ * the call of the next. Preloaded, it stands in for ioctl(2).
  *
- * At the end it writes to the file EXITS_FILE, all in ticks of the TSC: "overhead" and what measuring itself takes, found
- * by calling itself with nothing between, many times; "exit" and each time measured, overhead included; and "tick" with
- * the nanoseconds of one. Only one thread may call KVM_RUN.
+ * At the end it writes to the file EXITS_FILE, all in ticks of the TSC: "overhead" and what
+ * measuring itself takes, found by calling itself with nothing between, many times; "exit" and each
+ * time measured, overhead included; and "tick" with the nanoseconds of one. Only one thread may
+ * call KVM_RUN.
  */
 #include <errno.h>
 #include <linux/kvm.h>

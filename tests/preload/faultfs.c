@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Makes a call fail, to be preloaded: FAULT=CALL:N:HOW fails the Nth CALL that concerns a file with FAULT_PATH in its
- * name. CALL is write, read, ftruncate, fsync, fdatasync, close, open, tmpfile (an open for a file without a name), linkat,
- * rename, fallocate or mmap; or, without a file, anonymous (an mmap), memfd_create, fork, pthread_create or
- * io_uring_queue_init. HOW is ENOSPC, EIO, EINTR, ENOMEM, EAGAIN, EPERM, EOPNOTSUPP, or SHORT (half of a write is written; a
- * vector as a whole), SLOW (this one and all later ones take a millisecond more), or KILL (the process dies there).
+ * Makes a call fail, to be preloaded: FAULT=CALL:N:HOW fails the Nth CALL that concerns a file with
+ * FAULT_PATH in its name. CALL is write, read, ftruncate, fsync, fdatasync, close, open, tmpfile
+ * (an open for a file without a name), linkat, rename, fallocate or mmap; or, without a file,
+ * anonymous (an mmap), memfd_create, fork, pthread_create or io_uring_queue_init. HOW is ENOSPC,
+ * EIO, EINTR, ENOMEM, EAGAIN, EPERM, EOPNOTSUPP, or SHORT (half of a write is written; a vector as
+ * a whole), SLOW (this one and all later ones take a millisecond more), or KILL (the process dies
+ * there).
  *
- * FAULT=@FILE: the plan stands in FILE, which may come, change and go; it is removed when the fault has come to pass.
+ * FAULT=@FILE: the plan stands in FILE, which may come, change and go; it is removed when the fault
+ * has come to pass.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -193,7 +196,8 @@ fdatasync(int fd)
 	return fault_fd("fdatasync", fd) ? -1 : real(fd);
 }
 
-/* liburing's, which tells its errors by what it returns. It came with a plugin, whose libraries are not seen from here. */
+/* liburing's, which tells its errors by what it returns. It came with a plugin, whose libraries are
+ * not seen from here. */
 int io_uring_queue_init(unsigned entries, void *ring, unsigned flags);
 
 int

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Another host's /dev/kvm, by the environment: KVM_OPEN=enoent or eacces, KVM_VERSION=N, KVM_LACKS=N (a capability),
- * KVM_FAILS=N (the ioctl with that number in its low byte, ENOMEM). KVM_KICKS=FILE is told at the end how many KVM_RUNs
- * have ended by a signal.
+ * Another host's /dev/kvm, by the environment: KVM_OPEN=enoent or eacces, KVM_VERSION=N,
+ * KVM_LACKS=N (a capability), KVM_FAILS=N (the ioctl with that number in its low byte, ENOMEM).
+ * KVM_KICKS=FILE is told at the end how many KVM_RUNs have ended by a signal.
  */
 #include <dlfcn.h>
 #include <errno.h>

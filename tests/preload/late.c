@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The main thread is late: it naps whenever it has let go of a mutex, so that the others get there before it. */
+/* The main thread is late: it naps whenever it has let go of a mutex, so that the others get there
+ * before it. */
 #include <dlfcn.h>
 #include <pthread.h>
 #include <sys/syscall.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Fails one allocation of the program: the one whose number is in NOMEM, from 1. At exit, with NOMEM_COUNT, tells their number. */
+/* Fails one allocation of the program: the one whose number is in NOMEM, from 1. At exit, with
+ * NOMEM_COUNT, tells their number. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdatomic.h>

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The limit for `minivmm -r`: the snapshot's memory mapped, the KVM calls that ours makes, up to the first exit.
+ * The limit for `minivmm -r`: the snapshot's memory mapped, the KVM calls that ours makes, up to
+ * the first exit.
  *
  *   bare-restore STATE SNAPSHOT STATUS
  *
- * STATE is from clone-speed. The guest's first exit must be a write to port 0xf4; the process then ends with STATUS.
+ * STATE is from clone-speed. The guest's first exit must be a write to port 0xf4; the process then
+ * ends with STATUS.
  */
 #include <stdlib.h>
 

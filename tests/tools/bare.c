@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The limit for `make bench`: runs guests/simple.bin with the KVM calls that this takes and nothing else: no config, no
- * plugins, no threads, no checks that a VMM would make.
+ * The limit for `make bench`: runs guests/simple.bin with the KVM calls that this takes and nothing
+ * else: no config, no plugins, no threads, no checks that a VMM would make.
  *
  *   bare [-c] IMAGE
- *     -c  as a VMM that runs any guest must: give the vCPU the host's CPUID, which simple.bin does not look at
+ *     -c  as a VMM that runs any guest must: give the vCPU the host's CPUID, which simple.bin does
+ *         not look at
  */
 #include <err.h>
 #include <fcntl.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The limits for restores, clones and resets: the KVM calls that ours makes, in the same order, from state that lies
- * ready in KVM's own structures. No config, no sections, no checks, no devices, no threads. One vCPU, no irqchip.
+ * The limits for restores, clones and resets: the KVM calls that ours makes, in the same order,
+ * from state that lies ready in KVM's own structures. No config, no sections, no checks, no
+ * devices, no threads. One vCPU, no irqchip.
  */
 #ifndef TOOLS_BARE_RESTORE_H
 #define TOOLS_BARE_RESTORE_H

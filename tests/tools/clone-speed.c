@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Times new machines from a snapshot to their first exit, against the KVM calls that this takes, by turns in one process.
+ * Times new machines from a snapshot to their first exit, against the KVM calls that this takes, by
+ * turns in one process.
  *
  *   clone-speed SNAPSHOT STATE ROUNDS [KEY=VALUE...]
  *
- * Writes the machine's state to STATE, for bare-restore. Prints a line a round: microseconds of ours and of the bare
- * calls, separated by a tab. What ends a machine is not part of it. The machine that STATE is from stays, not running:
- * as in any process that makes clones, the plugins' code is loaded already. The guest's first exit must end it, by port
- * 0xf4.
+ * Writes the machine's state to STATE, for bare-restore. Prints a line a round: microseconds of
+ * ours and of the bare calls, separated by a tab. What ends a machine is not part of it. The
+ * machine that STATE is from stays, not running: as in any process that makes clones, the plugins'
+ * code is loaded already. The guest's first exit must end it, by port 0xf4.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Damages a snapshot in every way that one place allows: damage FILE. Each byte beside the memory is flipped in three
- * ways, and the file is cut off behind each byte of it: the reader must refuse every one. Prints how many, or what was
- * accepted.
+ * Damages a snapshot in every way that one place allows: damage FILE. Each byte beside the memory
+ * is flipped in three ways, and the file is cut off behind each byte of it: the reader must refuse
+ * every one. Prints how many, or what was accepted.
  */
 #include <errno.h>
 #include <fcntl.h>

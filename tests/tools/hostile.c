@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A guest at its worst, without a guest: random accesses of every width over every range of a config's devices. What
- * state they are in then must not change by being paused, resumed and saved, and come back from a snapshot as it was.
+ * A guest at its worst, without a guest: random accesses of every width over every range of a
+ * config's devices. What state they are in then must not change by being paused, resumed and saved,
+ * and come back from a snapshot as it was.
  *
  *   hostile CONFIG COUNT      COUNT accesses to each range; SEED in the environment repeats a run
  */

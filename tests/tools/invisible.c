@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A snapshot is invisible: runs a config once for reference, then once more with a snapshot at every exit or at every
- * instruction; each is restored in a new process, whose run from there on must be the rest of the reference: the same
- * accesses, output, end, registers, device states and memory.
+ * A snapshot is invisible: runs a config once for reference, then once more with a snapshot at
+ * every exit or at every instruction; each is restored in a new process, whose run from there on
+ * must be the rest of the reference: the same accesses, output, end, registers, device states and
+ * memory.
  *
  *   invisible [-s] [-m MAX] [-S SEED] [-c FIELDS] [-k KEEP] CONFIG [KEY=VALUE...]
  *     -s  at every single-stepped instruction, not at every exit
  *     -m  exhaustive up to this many points, then 500 drawn
- *     -c  what is compared: any of t(race) o(utput) e(nd) r(egisters) d(evices) m(emory); default: what the config
- *         says in a line "# invisible: compare ...", or all
+ *     -c  what is compared: any of t(race) o(utput) e(nd) r(egisters) d(evices) m(emory); default:
+ *         what the config says in a line "# invisible: compare ...", or all
  *     -k  keep the snapshot and the two reports of a failure in this folder
  *
- * Prints PASS and the counts, exits with 0; or FAIL and what differed, 1; or SKIP, 77, where single-stepping itself
- * changes what the guest does: it is not this program's to mend where a host steps that way. The same program restores (-R FILE) and makes the
- * reference (-F CONFIG), writing a report to descriptor 3.
+ * Prints PASS and the counts, exits with 0; or FAIL and what differed, 1; or SKIP, 77, where
+ * single-stepping itself changes what the guest does: it is not this program's to mend where a host
+ * steps that way. The same program restores (-R FILE) and makes the reference (-F CONFIG), writing
+ * a report to descriptor 3.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -113,8 +115,8 @@ copy_trace(FILE *to, FILE *from)
 }
 
 /*
- * XSTATE_BV tells which components differ from their initial values, and may tell so of one that does not: what the
- * components hold is compared, not this.
+ * XSTATE_BV tells which components differ from their initial values, and may tell so of one that
+ * does not: what the components hold is compared, not this.
  */
 static void
 mask_xstate(const struct record *group)
@@ -477,8 +479,9 @@ walk(const struct options *o)
 }
 
 /*
- * What the config says of itself: "# invisible: compare oe" for a guest that time drives, "# invisible: exits" for one
- * that takes interrupts, which push the TF of single-stepping where the guest finds it.
+ * What the config says of itself: "# invisible: compare oe" for a guest that time drives,
+ * "# invisible: exits" for one that takes interrupts, which push the TF of single-stepping where
+ * the guest finds it.
  */
 static void
 read_directives(struct options *o)

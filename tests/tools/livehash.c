@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Checks a snapshot of guests/live.S, which has the rules: the memory against hash and journal, and both against what
- * the guest has written by then, which follows from the registers it was started with.
+ * Checks a snapshot of guests/live.S, which has the rules: the memory against hash and journal, and
+ * both against what the guest has written by then, which follows from the registers it was started
+ * with.
  *
  *   livehash SNAPSHOT [LINES]
  *
- * LINES is a file of what the guest has said: each "tick N W H" must follow the one before, and its hash be that of W
- * writes; there may be lines from before the snapshot and after it.
+ * LINES is a file of what the guest has said: each "tick N W H" must follow the one before, and its
+ * hash be that of W writes; there may be lines from before the snapshot and after it.
  *
  * Prints "N W H ok", in hex as the guest does, and exits with 0; or what is wrong, with 1.
  */
@@ -68,7 +69,8 @@ model_start(struct model *m, const struct block *b)
 	return m->values ? 0 : -1;
 }
 
-/* The pages as they are in the snapshot: their values and their hash; each must be 0 but for the value. */
+/* The pages as they are in the snapshot: their values and their hash; each must be 0 but for the
+ * value. */
 static int
 read_pages(const struct snapshot *snapshot, const struct block *b, uint64_t *values, uint64_t *hash)
 {
@@ -97,7 +99,8 @@ read_pages(const struct snapshot *snapshot, const struct block *b, uint64_t *val
 	return failed ? failed : wrong;
 }
 
-/* The journal against the counts, the page that it names, and the hash, which is brought to what memory holds. */
+/* The journal against the counts, the page that it names, and the hash, which is brought to what
+ * memory holds. */
 static int
 check_journal(const struct block *b, const uint64_t *values, uint64_t *hash)
 {

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Times resets with the run that follows, against loops of the same KVM calls and copies, by turns in one process.
+ * Times resets with the run that follows, against loops of the same KVM calls and copies, by turns
+ * in one process.
  *
  *   reset-speed SNAPSHOT ROUNDS [KEY=VALUE...]
  *
- * Prints a line a round: microseconds of ours, of the bare loop with the dirty log, of that with the dirty ring, and of
- * a stop in which nothing but the state is read, the limit for a snapshot's; separated by tabs. After the snapshot, the
- * guest's first exit must end it, by port 0xf4.
+ * Prints a line a round: microseconds of ours, of the bare loop with the dirty log, of that with
+ * the dirty ring, and of a stop in which nothing but the state is read, the limit for a snapshot's;
+ * separated by tabs. After the snapshot, the guest's first exit must end it, by port 0xf4.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Times writing a snapshot against a plain write(2) of the machine's memory, by turns in one process.
+ * Times writing a snapshot against a plain write(2) of the machine's memory, by turns in one
+ * process.
  *
  *   snapshot-speed CONFIG POINT FOLDER ROUNDS [KEY=VALUE...]
  *
- * Runs CONFIG to POINT, then writes both in FOLDER. Prints a line a round: microseconds of the plain write and of the
- * snapshot, separated by a tab; then "space", and the bytes that the snapshot takes in the file system, those of its
- * metadata in whole pages, those of its pages that are not zero, and those of all its pages.
+ * Runs CONFIG to POINT, then writes both in FOLDER. Prints a line a round: microseconds of the
+ * plain write and of the snapshot, separated by a tab; then "space", and the bytes that the
+ * snapshot takes in the file system, those of its metadata in whole pages, those of its pages that
+ * are not zero, and those of all its pages.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Times whole processes against each other, from before their start until after their end: each round runs every command
- * once, so that what disturbs the machine disturbs all of them.
+ * Times whole processes against each other, from before their start until after their end: each
+ * round runs every command once, so that what disturbs the machine disturbs all of them.
  *
  *   stopwatch ROUNDS -- STATUS OUTPUT COMMAND [ARGUMENT...] [-- STATUS OUTPUT COMMAND...]...
  *
- * Prints a line a round, with the microseconds of each command, separated by tabs. A command that does not end with
- * STATUS, or whose stdout is not OUTPUT and a newline (OUTPUT "": nothing), ends the measurement: it would be no result.
+ * Prints a line a round, with the microseconds of each command, separated by tabs. A command that
+ * does not end with STATUS, or whose stdout is not OUTPUT and a newline (OUTPUT "": nothing), ends
+ * the measurement: it would be no result.
  */
 #include <err.h>
 #include <fcntl.h>

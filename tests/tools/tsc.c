@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Does this KVM give a guest the TSC that it is told to? Exits with 0, or with 77: it shows the host's, whatever is set. */
+/* Does this KVM give a guest the TSC that it is told to? Exits with 0, or with 77: it shows the
+ * host's, whatever is set. */
 #include <stdio.h>
 
 #include "kvm/kvm.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The plugin ABI across versions: every table's rows and the descriptor shorter than this host's, as an older plugin
- * has them, and longer, as a newer one has them; and tables that contradict themselves.
+ * The plugin ABI across versions: every table's rows and the descriptor shorter than this host's,
+ * as an older plugin has them, and longer, as a newer one has them; and tables that contradict
+ * themselves.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,7 +19,8 @@
 
 enum kind { OPTION, RANGE, REGISTER, TIMER, STREAM, WATCH, POST, FIELD, ACPI, DESCRIPTOR, KINDS };
 
-/* Each table's row here, and how much of it a plugin of long ago may have had: up to what can be left out. */
+/* Each table's row here, and how much of it a plugin of long ago may have had: up to what can be
+ * left out. */
 static const struct {
 	const char *name;
 	uint32_t size, old_size;
@@ -142,7 +144,8 @@ rows_of(const struct sample *s, enum kind kind)
 	return rows[kind];
 }
 
-/* The table as the plugin has it: rows of its own size, what this host does not know zero, a row of zeros last. */
+/* The table as the plugin has it: rows of its own size, what this host does not know zero, a row of
+ * zeros last. */
 static void *
 build(struct sample *s, enum kind kind)
 {
@@ -330,7 +333,8 @@ newer_field_in_use(void **state)
 		}
 }
 
-/* More in the registration than this host knows: sizes of tables that the descriptor does not use. */
+/* More in the registration than this host knows: sizes of tables that the descriptor does not
+ * use. */
 static void
 longer_registration(void **state)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* ACPI's machine language, byte by byte: the examples and forms of ACPI 6.5, sections 6.4, 19.3.4 and 20.2. */
+/* ACPI's machine language, byte by byte: the examples and forms of ACPI 6.5, sections 6.4, 19.3.4
+ * and 20.2. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -324,7 +324,8 @@ test_truncated(void **state)
 	assert_int_equal(load(bench, &image, needed, &entry), 0);
 }
 
-/* Whatever headers say: the loader stays inside file and memory, and a refused file leaves no trace. */
+/* Whatever headers say: the loader stays inside file and memory, and a refused file leaves no
+ * trace. */
 static void
 test_random_headers(void **state)
 {

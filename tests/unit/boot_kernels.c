@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Kernels by PVH and multiboot: what they are handed, which of several formats is taken, and headers made to do harm. */
+/* Kernels by PVH and multiboot: what they are handed, which of several formats is taken, and
+ * headers made to do harm. */
 #include <elf.h>
 #include <linux/kvm.h>
 #include <setjmp.h>
@@ -24,7 +25,8 @@
 #define TEXT 0x200
 #define MULTIBOOT 0x1badb002u
 
-/* An ELF file with a note and room for a multiboot header; its segment goes to 0x100000, 0x100 bytes and 0x100 of bss. */
+/* An ELF file with a note and room for a multiboot header; its segment goes to 0x100000, 0x100
+ * bytes and 0x100 of bss. */
 struct image {
 	Elf64_Ehdr header;
 	Elf64_Phdr rows[2];
@@ -122,7 +124,8 @@ multiboot(struct bench *bench, uint32_t flags)
 	bench->image.multiboot[2] = -(MULTIBOOT + flags);
 }
 
-/* The addresses of a flat image whose header lies as in struct image, loaded as a whole to 0x100000. */
+/* The addresses of a flat image whose header lies as in struct image, loaded as a whole to
+ * 0x100000. */
 static void
 addresses(struct bench *bench)
 {

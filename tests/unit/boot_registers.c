@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Registers at the start: the three modes, the tables of long mode as a CPU would walk them, [cpu]. */
+/* Registers at the start: the three modes, the tables of long mode as a CPU would walk them,
+ * [cpu]. */
 #include <linux/kvm.h>
 #include <setjmp.h>
 #include <stdarg.h>

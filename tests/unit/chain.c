@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* How long a chain of snapshots may be, and how large: when the next one is asked for, and when it is opened. */
+/* How long a chain of snapshots may be, and how large: when the next one is asked for, and when it
+ * is opened. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -37,7 +38,8 @@ refused_when_asked_for(void **state)
 	assert_non_null(strstr(fail_text(), "take a full one"));
 }
 
-/* A snapshot of a page, with length bytes of which nobody knows anything; by the number of its id. */
+/* A snapshot of a page, with length bytes of which nobody knows anything; by the number of its
+ * id. */
 static uint32_t
 write_file(const char *folder, uint8_t number, uint32_t parent_checksum, size_t length)
 {

@@ -719,7 +719,8 @@ written(void **state)
 	}
 }
 
-/* Memory that does not fit below 3 GiB goes on at 4 GiB, where there are interrupt controllers in between. */
+/* Memory that does not fit below 3 GiB goes on at 4 GiB, where there are interrupt controllers in
+ * between. */
 static void
 memory_pieces(void **state)
 {

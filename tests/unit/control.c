@@ -473,7 +473,8 @@ ticked(struct loop_source *source, uint32_t events)
 	((struct tick *)source->context)->calls++; /* stays ready */
 }
 
-/* Clients that send junk as fast as they can, with and without newlines: other work has its turn. */
+/* Clients that send junk as fast as they can, with and without newlines: other work has its
+ * turn. */
 static void
 megabytes_of_junk(void **state)
 {
@@ -819,7 +820,8 @@ refused_peers(void **state)
 	assert_int_equal(bench->control.count, 0);
 }
 
-/* Closed with requests under way, and by a request: who waits is told, and what was done is sent. */
+/* Closed with requests under way, and by a request: who waits is told, and what was done is
+ * sent. */
 static void
 closing(void **state)
 {

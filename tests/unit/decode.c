@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What inspect takes apart: XSAVE areas, the LAPIC's page, MSRs, CPUID, MP state; and what does not fit. */
+/* What inspect takes apart: XSAVE areas, the LAPIC's page, MSRs, CPUID, MP state; and what does not
+ * fit. */
 #include <linux/kvm.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Memory that is given back: each kind of mapping reads as zeros then, and who looks for changes learns of it. */
+/* Memory that is given back: each kind of mapping reads as zeros then, and who looks for changes
+ * learns of it. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>

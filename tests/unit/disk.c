@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A disk in layers against an array: whatever is read, written, zeroed, flushed, frozen and opened anew, by one thread or
- * by several at once, both hold the same. And what remains when writing fails.
+ * A disk in layers against an array: whatever is read, written, zeroed, flushed, frozen and opened
+ * anew, by one thread or by several at once, both hold the same. And what remains when writing
+ * fails.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -349,8 +350,8 @@ test_reset(void **state)
 }
 
 /*
- * Threads that write sectors of their own, eight of which share a cluster, in any order: none may lose what another
- * writes.
+ * Threads that write sectors of their own, eight of which share a cluster, in any order: none may
+ * lose what another writes.
  */
 #define THREADS 4u
 struct writer {
@@ -397,7 +398,8 @@ flushes(void *argument)
 	return NULL;
 }
 
-/* The last clusters, as the kernel's queue does it: whole ones, which others would write parts of. */
+/* The last clusters, as the kernel's queue does it: whole ones, which others would write parts
+ * of. */
 static void *
 calls(void *argument)
 {
@@ -458,7 +460,8 @@ test_threads(void **state)
 	}
 }
 
-/* Whole clusters of the kernel's and parts of them by a thread: the part is written after the whole, or the whole not at all. */
+/* Whole clusters of the kernel's and parts of them by a thread: the part is written after the
+ * whole, or the whole not at all. */
 static void
 test_claims(void **state)
 {
@@ -534,7 +537,8 @@ test_claim_waits(void **state)
 	disk_destroy(&disk);
 }
 
-/* What was flushed before things went wrong is there, and what is flushed after they go right again. */
+/* What was flushed before things went wrong is there, and what is flushed after they go right
+ * again. */
 static void
 test_failures(void **state)
 {
@@ -717,8 +721,8 @@ test_killed(void **state)
 }
 
 /*
- * Where there are no holes, what is to be zero is written; what may be anything is left alone on the disk itself, but not
- * in an overlay, where the layer below would show.
+ * Where there are no holes, what is to be zero is written; what may be anything is left alone on
+ * the disk itself, but not in an overlay, where the layer below would show.
  */
 static void
 test_solid(void **state)

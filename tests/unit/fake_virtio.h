@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A driver of virtio devices over the MMIO transport, for unit tests: memory, and queues that it fills by hand. */
+/* A driver of virtio devices over the MMIO transport, for unit tests: memory, and queues that it
+ * fills by hand. */
 #ifndef TESTS_FAKE_VIRTIO_H
 #define TESTS_FAKE_VIRTIO_H
 
@@ -8,8 +9,8 @@
 #define DRIVER_MEMORY 0x100000u
 #define DRIVER_QUEUES 9u
 #define DRIVER_SIZE 64u /* descriptors of a queue */
-#define DRIVER_STEP                                                                                \
-	0x1000u /* between queues: descriptors, at 0x400 the available ring, at 0x800 the used one */
+/* Between queues: descriptors, at 0x400 the available ring, at 0x800 the used one. */
+#define DRIVER_STEP 0x1000u
 
 struct driver {
 	uint8_t memory[DRIVER_MEMORY];

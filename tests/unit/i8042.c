@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The keyboard controller against IBM's technical reference, command by command, and what Linux's driver tries. */
+/* The keyboard controller against IBM's technical reference, command by command, and what Linux's
+ * driver tries. */
 #include "../../plugins/i8042.c"
 
 #include "unit/fake_services.h"

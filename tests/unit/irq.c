@@ -254,7 +254,8 @@ save_and_load(void **state)
 	record_writer_free(&writer);
 }
 
-/* While the LAPICs are put aside KVM is told nothing; then all of it, also in a machine that was saved meanwhile. */
+/* While the LAPICs are put aside KVM is told nothing; then all of it, also in a machine that was
+ * saved meanwhile. */
 static void
 held(void **state)
 {

@@ -148,7 +148,8 @@ strings(void **state)
 	assert_null(string_of("[1]", &length));
 }
 
-/* Every byte, alone and after others, is read as it was written: as Latin-1 where it is no UTF-8. */
+/* Every byte, alone and after others, is read as it was written: as Latin-1 where it is no
+ * UTF-8. */
 static void
 what_is_written_is_read(void **state)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The I/O loop: timers on the VM's clock, deferred work, wake-ups, and who keeps quiet in a pause. */
+/* The I/O loop: timers on the VM's clock, deferred work, wake-ups, and who keeps quiet in a
+ * pause. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>

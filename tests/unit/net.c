@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A network card with several pairs of queues, in front of a back end that tells what it is asked for. */
+/* A network card with several pairs of queues, in front of a back end that tells what it is asked
+ * for. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif

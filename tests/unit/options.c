@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A device's options, of every type: what is taken, what it becomes, and what is said of the rest. */
+/* A device's options, of every type: what is taken, what it becomes, and what is said of the
+ * rest. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -399,7 +400,8 @@ restored(void **state)
 	}
 }
 
-/* A place is a chip's own where there are chips: its neighbours are free. "ports" has 8 of them, "at" 16 bytes. */
+/* A place is a chip's own where there are chips: its neighbours are free. "ports" has 8 of them,
+ * "at" 16 bytes. */
 static void
 chips(void **state)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The real-time clock against Motorola's MC146818A data sheet, register by register, and against the C library's dates. */
+/* The real-time clock against Motorola's MC146818A data sheet, register by register, and against
+ * the C library's dates. */
 #include "../../plugins/rtc.c"
 
 #include <time.h>
@@ -156,7 +157,8 @@ formats(void **state)
 	assert_int_equal(get(HOURS), 0x92);
 }
 
-/* mc146818_set_time() of Linux: SET, the divider held, and off again half a second before the next update. */
+/* mc146818_set_time() of Linux: SET, the divider held, and off again half a second before the next
+ * update. */
 static void
 is_set_as_linux_does(void **state)
 {

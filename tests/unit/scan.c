@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The scan for pages that may hold data: never misses one, and leaves alone what was never touched. */
+/* The scan for pages that may hold data: never misses one, and leaves alone what was never
+ * touched. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>

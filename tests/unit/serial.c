@@ -170,7 +170,8 @@ trigger_levels(void **state)
 	assert_true(fake.line);
 }
 
-/* Programmes 8N1 with this divisor; returns four characters' time: 4 * 10 bits of 16 clocks each. */
+/* Programmes 8N1 with this divisor; returns four characters' time: 4 * 10 bits of 16 clocks
+ * each. */
 static uint64_t
 set_8n1(uint16_t divisor)
 {

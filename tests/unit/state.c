@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * State that the walks of tests/tools/invisible.c can't see on every host: what two runs on one host share (CPUID, the
- * TSC's frequency), what guests without an irqchip alone have (cr8), what not every KVM lets a guest set (XCR0).
- * On an emulated KVM, too.
+ * State that the walks of tests/tools/invisible.c can't see on every host: what two runs on one
+ * host share (CPUID, the TSC's frequency), what guests without an irqchip alone have (cr8), what
+ * not every KVM lets a guest set (XCR0). On an emulated KVM, too.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,8 +14,8 @@
 
 #include "kvm/kvm.h"
 
-#define SIGNATURE                                                                                  \
-	0x40000000u /* the leaf that names the hypervisor: nothing of the host shines through it */
+/* The leaf that names the hypervisor: nothing of the host shines through it. */
+#define SIGNATURE 0x40000000u
 
 struct host {
 	struct kvm kvm;
@@ -103,7 +103,8 @@ cpuid_is_the_snapshots(void **state)
 	record_writer_free(&after);
 }
 
-/* A host that can scale the TSC does; one that can't refuses the snapshot. Ignoring it is wrong on both. */
+/* A host that can scale the TSC does; one that can't refuses the snapshot. Ignoring it is wrong on
+ * both. */
 static void
 tsc_frequency_is_the_snapshots(void **state)
 {
@@ -124,7 +125,8 @@ tsc_frequency_is_the_snapshots(void **state)
 	record_writer_free(&before);
 }
 
-/* Hosts that differ by little run it as it is: what is saved again is the frequency that the guest knows. */
+/* Hosts that differ by little run it as it is: what is saved again is the frequency that the guest
+ * knows. */
 static void
 tsc_frequency_does_not_drift(void **state)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* When a virtio device looks at its queues: a balloon, whose requests are done at once, or held, with a driver made by hand. */
+/* When a virtio device looks at its queues: a balloon, whose requests are done at once, or held,
+ * with a driver made by hand. */
 #include "../../plugins/virtio-balloon.c"
 
 #include "unit/fake_virtio.h"
@@ -74,8 +75,8 @@ waits_for_its_notification(void **state)
 	}
 }
 
-/* What was told of, and is not done for want of time, is done later, also in a restored machine; and meanwhile needs no
- * notification. */
+/* What was told of, and is not done for want of time, is done later, also in a restored machine;
+ * and meanwhile needs no notification. */
 static void
 goes_on(void **state)
 {

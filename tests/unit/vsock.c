@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Virtio sockets, with a driver made by hand on one side and unix sockets on the other (virtio 1.2, section 5.10). */
+/* Virtio sockets, with a driver made by hand on one side and unix sockets on the other (virtio 1.2,
+ * section 5.10). */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -286,7 +287,8 @@ host_calls(void **state)
 	tell(p.h.from_port, 22, RST); /* nobody listens there */
 	assert_closed(second);
 	close(second);
-	/* The guest shuts down: what it has sent arrives, then the end, then the reset it waits for. */
+	/* The guest shuts down: what it has sent arrives, then the end, then the reset it waits
+	 * for. */
 	send_packet(port, 22, RW, 0, "bye", 3, 5);
 	send_packet(port, 22, SHUTDOWN, VSOCK_NEITHER, "", 0, 5);
 	expect(&p, RST);
@@ -342,7 +344,8 @@ bad_greetings(void **state)
 	assert_int_equal(((struct vsock *)fake.device.state)->host->used, 0);
 }
 
-/* The guest may send what the host has not read up to 64 KiB, and learns when there is room again. */
+/* The guest may send what the host has not read up to 64 KiB, and learns when there is room
+ * again. */
 static void
 credit_of_the_guest(void **state)
 {

@@ -4,9 +4,9 @@
  *
  * A plugin is one shared object that exports one symbol, made by MINIVMM_REGISTER(descriptor). The
  * descriptor is a constant struct minivmm_plugin: a few callbacks and eight tables (options,
- * ranges, timers, streams, watches, posts, fields, acpi). The core reads the tables and does the work: it
- * parses options, places ranges, keeps time, moves bytes, and saves, loads, checks, prints and
- * compares the fields.
+ * ranges, timers, streams, watches, posts, fields, acpi). The core reads the tables and does the
+ * work: it parses options, places ranges, keeps time, moves bytes, and saves, loads, checks, prints
+ * and compares the fields.
  *
  * Phases of a device, in order; each callback is optional:
  *
@@ -94,7 +94,7 @@ struct minivmm_irq {
 #define MINIVMM_OPTIONAL 0x8u   /* range: left out when its "at" option is not given */
 #define MINIVMM_POINTER                                                                            \
 	0x10u /* field: the member is a pointer, to as many elements as the counter says */
-#define MINIVMM_FREE_RUNNING 0x20u /* field: counts what the host did: two runs may differ in it */
+#define MINIVMM_FREE_RUNNING 0x20u /* field: counts what the host did: runs may differ in it */
 
 /* A key of the device's [device NAME] section. Use MINIVMM_OPTION. */
 struct minivmm_option {
@@ -225,34 +225,34 @@ struct minivmm_start {
 	0x1u /* the device's callbacks may run at the same time on several threads */
 
 /*
- * How the device tells a guest's ACPI of itself: under this id, with all of its ranges and interrupts (ACPI 6.5,
- * section 6.1.5). A guest's driver finds it by that.
+ * How the device tells a guest's ACPI of itself: under this id, with all of its ranges and
+ * interrupts (ACPI 6.5, section 6.1.5). A guest's driver finds it by that.
  */
 enum minivmm_acpi_role {
 	MINIVMM_ACPI_DEVICE, /* nothing special */
-	/* What switches the machine off: its first range of ports has MINIVMM_POWER_... registers of a byte (sections
-	 * 4.8.3.7 and 4.8.3.6). */
+	/* What switches the machine off: its first range of ports has MINIVMM_POWER_... registers
+	 * of a byte (sections 4.8.3.7 and 4.8.3.6). */
 	MINIVMM_ACPI_POWER,
-	/* A PC's keyboard controller, and its real-time clock with the century at 0x32: kernels look whether the
-	 * FADT says that they are there (section 5.2.9.3). */
+	/* A PC's keyboard controller, and its real-time clock with the century at 0x32: kernels
+	 * look whether the FADT says that they are there (section 5.2.9.3). */
 	MINIVMM_ACPI_KEYBOARD,
 	MINIVMM_ACPI_CLOCK,
 };
 
 struct minivmm_acpi {
-	const char *
-	    hid; /* "PNP0501", "LNRO0005"; NULL: it has a role, but is no device that a driver finds */
+	const char *hid; /* "PNP0501", "LNRO0005"; NULL: it has a role, but is no device that a
+			    driver finds */
 	const char *cid; /* of a device that it is compatible with, or NULL */
 	uint32_t role;   /* enum minivmm_acpi_role */
-	/* Name of an option of type irq: a second id of the device, which has this interrupt and no range, and is left out
-	 * where that is none. NULL: all but what such rows have. */
+	/* Name of an option of type irq: a second id of the device, which has this interrupt and no
+	 * range, and is left out where that is none. NULL: all but what such rows have. */
 	const char *only;
 	const char *ddn; /* what else drivers know it by, or NULL */
-	/* Not NULL: the device has a page of guest memory, reserved for it, whose address a package of this name tells,
-	 * low half and high half. minivmm_acpi_page() tells the device. */
+	/* Not NULL: the device has a page of guest memory, reserved for it, whose address a package
+	 * of this name tells, low half and high half. minivmm_acpi_page() tells the device. */
 	const char *page;
-	/* Not 0: its interrupt is none of the driver's, but drivers are notified of this value at each edge of it, by a
-	 * generic event device (section 5.6.9). It has no ranges then. */
+	/* Not 0: its interrupt is none of the driver's, but drivers are notified of this value at
+	 * each edge of it, by a generic event device (section 5.6.9). It has no ranges then. */
 	uint32_t event;
 	uint32_t aml_length; /* bytes of */
 	const uint8_t *aml;  /* more terms of the device in ACPI's machine language, or NULL */
@@ -292,10 +292,11 @@ struct minivmm_plugin {
 	int (*loaded)(struct minivmm_device *dev);
 	const struct minivmm_acpi *acpi;
 	/*
-	 * A snapshot is being taken of the paused machine, and save comes next. What the device keeps in files of the
-	 * host must stay, for whoever restores it, as it is now: the device goes on in another file, says with
-	 * minivmm_option_set() what the snapshot is to name instead, and with minivmm_capture_file() what must be on
-	 * the disk before the snapshot counts. -1: there is no snapshot.
+	 * A snapshot is being taken of the paused machine, and save comes next. What the device
+	 * keeps in files of the host must stay, for whoever restores it, as it is now: the device
+	 * goes on in another file, says with minivmm_option_set() what the snapshot is to name
+	 * instead, and with minivmm_capture_file() what must be on the disk before the snapshot
+	 * counts. -1: there is no snapshot.
 	 */
 	int (*capture)(struct minivmm_device *dev);
 };
@@ -314,7 +315,8 @@ struct minivmm_plugin {
 	}
 #endif
 
-/* A write of the guest that may come as an event. Built by the plugin; may grow: zero what is not set. */
+/* A write of the guest that may come as an event. Built by the plugin; may grow: zero what is not
+ * set. */
 struct minivmm_bind {
 	uint32_t range, width; /* index of the row; bytes */
 	uint64_t offset, value;
@@ -416,8 +418,8 @@ minivmm_now(struct minivmm_device *dev)
 	return dev->services->now(dev);
 }
 
-/* Random bytes. The generator's state is saved: a restored machine goes on with the same sequence.
- */
+/* Random bytes. The generator's state is saved: a restored machine goes on with the same
+ * sequence. */
 static inline void
 minivmm_random(struct minivmm_device *dev, void *bytes, size_t length)
 {
@@ -472,9 +474,10 @@ minivmm_memory_write(struct minivmm_device *dev, uint64_t gpa, const void *from,
 }
 
 /*
- * Guest memory in place, for system calls that are to read or write it: [gpa, gpa + length), or NULL when it is not
- * memory in one piece. Each is to be unmapped, which says how many bytes from its start may have been written, before
- * the device is at rest: none lives across a pause. From start on, from any thread.
+ * Guest memory in place, for system calls that are to read or write it: [gpa, gpa + length), or
+ * NULL when it is not memory in one piece. Each is to be unmapped, which says how many bytes from
+ * its start may have been written, before the device is at rest: none lives across a pause. From
+ * start on, from any thread.
  */
 static inline void *
 minivmm_memory_map(struct minivmm_device *dev, uint64_t gpa, size_t length)
@@ -489,9 +492,9 @@ minivmm_memory_unmap(struct minivmm_device *dev, uint64_t gpa, size_t written)
 }
 
 /*
- * The guest does not want what is in these pages any more: they become zeros, take no room in a snapshot, and the host
- * gets the memory back where it can. gpa and length are multiples of 4096. 0; or -1, and nothing done, when not all of
- * it is memory. From start on.
+ * The guest does not want what is in these pages any more: they become zeros, take no room in a
+ * snapshot, and the host gets the memory back where it can. gpa and length are multiples of 4096.
+ * 0; or -1, and nothing done, when not all of it is memory. From start on.
  */
 static inline int
 minivmm_memory_discard(struct minivmm_device *dev, uint64_t gpa, uint64_t length)
@@ -544,9 +547,9 @@ minivmm_stream_write(struct minivmm_device *dev, uint32_t stream, const void *fr
 /*
  * Waits for a descriptor on the I/O thread; from start on, on the I/O thread only. The descriptor
  * stays the plugin's; fd -1 ends the watch, which must happen before the descriptor is closed.
- * A hang-up is told again and again until the watch is ended. While the machine is paused nothing is
- * called. A restored device watches again from its start. Returns 0, or -1 after an error has been
- * said.
+ * A hang-up is told again and again until the watch is ended. While the machine is paused nothing
+ * is called. A restored device watches again from its start. Returns 0, or -1 after an error has
+ * been said.
  */
 static inline int
 minivmm_watch(struct minivmm_device *dev, uint32_t watch, int fd, uint32_t events)
@@ -555,11 +558,11 @@ minivmm_watch(struct minivmm_device *dev, uint32_t watch, int fd, uint32_t event
 }
 
 /*
- * From here on a write of this value there may come as an event: the watch's ready is called on the I/O thread instead of
- * the range's write on the vCPU's, once for several, and the vCPU does not wait for it. Which of them is called is the
- * host's choice (a trace shows each write), so that both do the same; and start looks for what a write asked for that
- * was made before a snapshot, but not told yet. In start, unless it is for a reset. Returns 0, or -1 after an error has
- * been said.
+ * From here on a write of this value there may come as an event: the watch's ready is called on the
+ * I/O thread instead of the range's write on the vCPU's, once for several, and the vCPU does not
+ * wait for it. Which of them is called is the host's choice (a trace shows each write), so that
+ * both do the same; and start looks for what a write asked for that was made before a snapshot, but
+ * not told yet. In start, unless it is for a reset. Returns 0, or -1 after an error has been said.
  */
 static inline int
 minivmm_bind_write(struct minivmm_device *dev, const struct minivmm_bind *bind)
@@ -599,8 +602,9 @@ minivmm_paused(struct minivmm_device *dev)
 }
 
 /*
- * What an option that names something of the host (MINIVMM_HOST) is from here on, for snapshots: the member stays. From
- * start on, on the I/O thread. Returns 0, or -1 after an error has been said.
+ * What an option that names something of the host (MINIVMM_HOST) is from here on, for snapshots:
+ * the member stays. From start on, on the I/O thread. Returns 0, or -1 after an error has been
+ * said.
  */
 static inline int
 minivmm_option_set(struct minivmm_device *dev, const char *option, const char *value)
@@ -609,8 +613,9 @@ minivmm_option_set(struct minivmm_device *dev, const char *option, const char *v
 }
 
 /*
- * Inside capture: the snapshot counts only when this file or folder is on the disk, as fdatasync(2) brings it there, with
- * the machine running again. The descriptor stays the plugin's. Returns 0, or -1 after an error has been said.
+ * Inside capture: the snapshot counts only when this file or folder is on the disk, as fdatasync(2)
+ * brings it there, with the machine running again. The descriptor stays the plugin's. Returns 0, or
+ * -1 after an error has been said.
  */
 static inline int
 minivmm_capture_file(struct minivmm_device *dev, int fd)
@@ -619,8 +624,9 @@ minivmm_capture_file(struct minivmm_device *dev, int fd)
 }
 
 /*
- * The guest physical address of the page (4096 bytes, zeros at first) that a row of the device's acpi asks for; 0: the
- * guest has no ACPI tables, or there are too many such devices. From start on.
+ * The guest physical address of the page (4096 bytes, zeros at first) that a row of the device's
+ * acpi asks for; 0: the guest has no ACPI tables, or there are too many such devices. From start
+ * on.
  */
 static inline uint64_t
 minivmm_acpi_page(struct minivmm_device *dev)
@@ -638,8 +644,8 @@ minivmm_instruction(struct minivmm_device *dev, const struct minivmm_access *acc
 	return dev->services->instruction(dev, access, rip);
 }
 
-/* The stock save and load over the table of fields, for a plugin's own save and load to begin with.
- */
+/* The stock save and load over the table of fields, for a plugin's own save and load to begin
+ * with. */
 static inline int
 minivmm_save_fields(struct minivmm_device *dev, struct minivmm_writer *writer)
 {
@@ -799,7 +805,8 @@ minivmm_get_end(struct minivmm_device *dev, struct minivmm_reader *reader)
 #define MINIVMM_NUMBER_OF(structure, member)                                                       \
 	_Generic(&((structure *)0)->member, uint8_t *: MINIVMM_U8, uint16_t *: MINIVMM_U16,        \
 		 uint32_t *: MINIVMM_U32, uint64_t *: MINIVMM_U64, bool *: MINIVMM_BOOL, default: 0)
-/* The type of an array's elements, or of what a pointer points to, which it decays to here; or 0. */
+/* The type of an array's elements, or of what a pointer points to, which it decays to here; or
+ * 0. */
 #define MINIVMM_ELEMENT_OF(structure, member)                                                      \
 	_Generic(((structure *)0)->member, uint8_t *: MINIVMM_U8, uint16_t *: MINIVMM_U16,         \
 		 uint32_t *: MINIVMM_U32, uint64_t *: MINIVMM_U64, bool *: MINIVMM_BOOL, default: 0)
@@ -847,9 +854,9 @@ minivmm_get_end(struct minivmm_device *dev, struct minivmm_reader *reader)
 		 : (uint32_t)(sizeof(((structure *)0)->member) /                                   \
 			      sizeof(*MINIVMM_DECAY(structure, member))))
 #define MINIVMM_DECAY(structure, member)                                                           \
-	_Generic(((structure *)0)->member,                                                                             \
-		uint8_t *: ((structure *)0)->member, uint16_t *: ((structure *)0)->member,                             \
-		uint32_t *: ((structure *)0)->member, uint64_t *: ((structure *)0)->member,                            \
+	_Generic(((structure *)0)->member, \
+		uint8_t *: ((structure *)0)->member, uint16_t *: ((structure *)0)->member, \
+		uint32_t *: ((structure *)0)->member, uint64_t *: ((structure *)0)->member, \
 		bool *: ((structure *)0)->member, default: (char *)0)
 #else
 #include <type_traits>
