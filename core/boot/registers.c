@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "boot/boot.h"
 #include "kvm/kvm.h"
 
@@ -238,7 +239,6 @@ set_own(const struct config *config, struct kvm_regs *regs, struct kvm_sregs *sr
 		const struct config_register *r = &config->cpu.registers[i];
 		char buffer[256];
 		const char *where = config_where(r->place, buffer, sizeof(buffer));
-		const char *near = nearest(r->name, names);
 		size_t known = 0;
 
 		if (!kvm_register_set(regs, sregs, r->name, r->value))
@@ -249,9 +249,8 @@ set_own(const struct config *config, struct kvm_regs *regs, struct kvm_sregs *sr
 			status = fail(STATUS_USAGE, "%s: [cpu] %s is narrower than 0x%llx", where,
 				      r->name, (unsigned long long)r->value);
 		else
-			status =
-			    fail(STATUS_USAGE, "%s: [cpu] has no register %s%s%s%s", where, r->name,
-				 near ? ": did you mean " : "", near ? near : "", near ? "?" : "");
+			status = fail(STATUS_USAGE, "%s: [cpu] has no register %s%s", where,
+				      r->name, did_you_mean(nearest(r->name, names), "").text);
 	}
 	return status;
 }

@@ -14,6 +14,7 @@
 
 #include "base/json.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "cli/batch.h"
 #include "cli/cli.h"
 #include "cli/show.h"

@@ -10,6 +10,7 @@
 
 #include "base/json.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "cli/batch.h"
 #include "snapshot/reset.h"
 #include "vm/report.h"
@@ -215,10 +216,8 @@ run_input(struct worker *w, const char *file)
 static int
 no_device(const struct worker *w)
 {
-	const char *near = config_device_nearest(&w->vm.config, w->batch->device);
-
-	return fail(STATUS_USAGE, "--input %s: there is no such device%s%s%s", w->batch->device,
-		    near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+	return fail(STATUS_USAGE, "--input %s: there is no such device%s", w->batch->device,
+		    did_you_mean(config_device_nearest(&w->vm.config, w->batch->device), "").text);
 }
 
 /* The machine's way of a snapshot's reading; its device with the stream. */

@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "cli/cli.h"
 #include "cli/decode.h"
 #include "cli/show.h"
@@ -56,8 +57,8 @@ show_file(FILE *out, const struct snapshot *snapshot)
 	fprintf(out, "  made = %s\n  by = ", date);
 	show_text(out, text, strlen(text));
 	fprintf(out, "\n  size = %s, %s on disk\n",
-		show_size(file_size(snapshot), sizes[0], sizeof(sizes[0])),
-		show_size(disk_size(snapshot), sizes[1], sizeof(sizes[1])));
+		format_bytes(file_size(snapshot), sizes[0], sizeof(sizes[0])),
+		format_bytes(disk_size(snapshot), sizes[1], sizeof(sizes[1])));
 }
 
 static void
@@ -90,7 +91,7 @@ show_run(void *context, gpa_t gpa, uint64_t size)
 	char text[32];
 
 	fprintf(context, "    0x%llx to 0x%llx, %s\n", (unsigned long long)gpa,
-		(unsigned long long)(gpa + size - 1), show_size(size, text, sizeof(text)));
+		(unsigned long long)(gpa + size - 1), format_bytes(size, text, sizeof(text)));
 }
 
 static int
@@ -103,7 +104,7 @@ show_memory(FILE *out, const struct snapshot *snapshot)
 		fprintf(
 		    out, "  0x%llx to 0x%llx, %s\n", (unsigned long long)snapshot->regions[i].gpa,
 		    (unsigned long long)(snapshot->regions[i].gpa + snapshot->regions[i].size - 1),
-		    show_size(snapshot->regions[i].size, text, sizeof(text)));
+		    format_bytes(snapshot->regions[i].size, text, sizeof(text)));
 	fputs(snapshot->pages ? "  pages that differ from the parent's\n"
 			      : "  pages that hold data\n",
 	      out);

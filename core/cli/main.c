@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "base/version.h"
 #include "cli/cli.h"
 #include "cli/show.h"
@@ -101,11 +102,11 @@ static int
 unknown(const char *what, const char *dashes, const char *word, const char *const *names)
 {
 	const char *near = nearest(word, names);
+	char meant[80];
 
-	if (near)
-		return -fail(STATUS_USAGE, "unknown %s %s%s; did you mean %s%s?", what, dashes,
-			     word, dashes, near);
-	return -fail(STATUS_USAGE, "unknown %s %s%s; see minivmm --help", what, dashes, word);
+	snprintf(meant, sizeof(meant), "%s%s", dashes, near ? near : "");
+	return -fail(STATUS_USAGE, "unknown %s %s%s%s", what, dashes, word,
+		     did_you_mean(near ? meant : NULL, "; see minivmm --help").text);
 }
 
 static int

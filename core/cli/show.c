@@ -106,23 +106,6 @@ show_text(FILE *out, const void *text, size_t length)
 			fprintf(out, "\\x%02x", bytes[i]);
 }
 
-const char *
-show_size(uint64_t bytes, char *buffer, size_t size)
-{
-	static const char units[] = "KMGT";
-	int unit = -1;
-
-	while (bytes && bytes % 1024 == 0 && unit < 3) {
-		bytes /= 1024;
-		unit++;
-	}
-	if (unit < 0)
-		snprintf(buffer, size, "%llu bytes", (unsigned long long)bytes);
-	else
-		snprintf(buffer, size, "%llu%c", (unsigned long long)bytes, units[unit]);
-	return buffer;
-}
-
 static bool
 all_zero(const struct record *item)
 {

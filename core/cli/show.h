@@ -16,8 +16,6 @@ void show_item(FILE *out, const struct record *item, unsigned indent);
 void show_value(FILE *out, const struct record *item);
 /* Printable text; the rest as \xNN. */
 void show_text(FILE *out, const void *text, size_t length);
-/* "16M", "12K", "4096 bytes" in buffer. */
-const char *show_size(uint64_t bytes, char *buffer, size_t size);
 /* Says so when stdout could not be written. 0 or a negative status. */
 int show_end(FILE *out);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "config/schema.h"
 
 static int
@@ -91,22 +92,29 @@ add_device(struct config *config, const struct ini_section *section)
 }
 
 static int
-add_section(struct config *config, const struct ini_section *section)
+unknown_section(const struct ini_section *section)
 {
 	const char *near = nearest(section->kind, schema_sections);
+	char where[512], meant[64], list[128];
+
+	snprintf(meant, sizeof(meant), "[%s]", near ? near : "");
+	format_names("; there are ", schema_sections, list, sizeof(list));
+	return fail(STATUS_USAGE, "%s: unknown section [%s%s%s]%s",
+		    config_where(section->place, where, sizeof(where)), section->kind,
+		    section->instance ? " " : "", section->instance ? section->instance : "",
+		    did_you_mean(near ? meant : NULL, list).text);
+}
+
+static int
+add_section(struct config *config, const struct ini_section *section)
+{
 	bool known = schema_has_section(section->kind);
-	char where[512], list[128];
 	int status = 0, r;
 
 	if (!strcmp(section->kind, "device"))
 		return add_device(config, section);
-	schema_list(schema_sections, list, sizeof(list));
 	if (!known || section->instance)
-		return fail(
-		    STATUS_USAGE, "%s: unknown section [%s%s%s]; %s%s%s",
-		    config_where(section->place, where, sizeof(where)), section->kind,
-		    section->instance ? " " : "", section->instance ? section->instance : "",
-		    near ? "did you mean [" : "there are ", near ? near : list, near ? "]?" : "");
+		return unknown_section(section);
 	for (size_t i = 0; i < section->key_count; i++) {
 		const struct ini_key *key = &section->keys[i];
 

@@ -172,24 +172,4 @@ const char *config_where(struct config_place place, char *buffer, size_t size);
 const char *config_boot_where(const struct config *config, const char *key, char *buffer,
 			      size_t size);
 
-/*
- * Numbers and such as they are written in a config. Each returns NULL, or what is wrong with the
- * text, a constant string like "is not a number".
- */
-const char *parse_u64(const char *text, uint64_t *value);      /* decimal or 0x */
-const char *parse_size(const char *text, uint64_t *value);     /* with K, M, G, T */
-const char *parse_duration(const char *text, uint64_t *value); /* ns, us, ms, s; bare: ns */
-const char *parse_bool(const char *text, bool *value);
-/* Back, in the largest unit that leaves no fraction; in a buffer of 24 bytes or more, which is
- * returned. */
-const char *write_size(uint64_t value, char *buffer, size_t size);
-const char *write_duration(uint64_t value, char *buffer, size_t size);
-extern const char parse_no_memory[]; /* what parse_hex returns then */
-const char *parse_hex(const char *text, uint8_t **bytes,
-		      size_t *length); /* "ba f8 03"; blanks anywhere; malloced */
-
-/* The candidate that text most likely meant, or NULL when none is near. candidates ends with
- * NULL. */
-const char *nearest(const char *text, const char *const *candidates);
-
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "config/schema.h"
 
 /* The device of --set device.NAME.KEY, or NULL after saying that there is none. */
@@ -11,7 +12,7 @@ static struct ini_section *
 find_device(const struct ini *ini, const char *name)
 {
 	struct ini_section *section = ini_find(ini, "device", name);
-	const char *names[INI_SECTIONS_MAX + 1], *near;
+	const char *names[INI_SECTIONS_MAX + 1];
 	size_t count = 0;
 
 	if (section)
@@ -20,9 +21,8 @@ find_device(const struct ini *ini, const char *name)
 		if (!strcmp(ini->sections[i].kind, "device") && ini->sections[i].instance)
 			names[count++] = ini->sections[i].instance;
 	names[count] = NULL;
-	near = nearest(name, names);
-	fail(STATUS_USAGE, "--set device.%s: the config has no device %s%s%s%s", name, name,
-	     near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+	fail(STATUS_USAGE, "--set device.%s: the config has no device %s%s", name, name,
+	     did_you_mean(nearest(name, names), "").text);
 	return NULL;
 }
 
@@ -37,13 +37,10 @@ override_key(struct ini *ini, char *name, const char *value)
 
 	if (key)
 		*key++ = '\0';
-	if (!schema_has_section(name)) {
-		const char *near = nearest(name, schema_sections);
-
-		return fail(STATUS_USAGE, "--set %s%s%s: there is no section %s%s%s%s", name,
-			    key ? "." : "", key ? key : "", name, near ? "; did you mean " : "",
-			    near ? near : "", near ? "?" : "");
-	}
+	if (!schema_has_section(name))
+		return fail(STATUS_USAGE, "--set %s%s%s: there is no section %s%s", name,
+			    key ? "." : "", key ? key : "", name,
+			    did_you_mean(nearest(name, schema_sections), "").text);
 	if (key && !strcmp(name, "device")) {
 		instance = key;
 		key = strchr(instance, '.');

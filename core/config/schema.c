@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/text.h"
 
 #define PAGE 4096u
 #define MEMORY_MAX (4ull << 40)
@@ -183,25 +184,10 @@ say(const char *section, const struct ini_key *key, const char *problem,
 		    key->name, *key->value ? " = " : "", key->value, problem, row->help);
 }
 
-/* "a, b or c" of names. */
-void
-schema_list(const char *const *names, char *buffer, size_t size)
-{
-	size_t length = 0;
-
-	*buffer = '\0';
-	for (size_t i = 0; names[i] && length < size; i++)
-		length += (size_t)snprintf(buffer + length, size - length, "%s%s",
-					   !i             ? ""
-					   : names[i + 1] ? ", "
-							  : " or ",
-					   names[i]);
-}
-
 static int
 unknown_key(const char *section, const struct ini_key *key)
 {
-	const char *names[sizeof(schema) / sizeof(schema[0])], *near;
+	const char *names[sizeof(schema) / sizeof(schema[0])];
 	char where[512], list[256];
 	size_t count = 0;
 
@@ -209,12 +195,10 @@ unknown_key(const char *section, const struct ini_key *key)
 		if (!strcmp(row->section, section))
 			names[count++] = row->name;
 	names[count] = NULL;
-	near = nearest(key->name, names);
-	schema_list(names, list, sizeof(list));
-	return fail(STATUS_USAGE, "%s: [%s] has no key %s; %s%s%s",
+	format_names("; it has ", names, list, sizeof(list));
+	return fail(STATUS_USAGE, "%s: [%s] has no key %s%s",
 		    schema_where(key->place, section, key->name, where, sizeof(where)), section,
-		    key->name, near ? "did you mean " : "it has ", near ? near : list,
-		    near ? "?" : "");
+		    key->name, did_you_mean(nearest(key->name, names), list).text);
 }
 
 static const char *
@@ -235,7 +219,6 @@ set_number(const struct schema_key *row, void *member, const char *text, char *b
 static const char *
 set_choice(const struct schema_key *row, void *member, const char *text, char *buffer, size_t size)
 {
-	const char *near = nearest(text, row->values);
 	char list[128];
 
 	for (int i = 0; row->values[i]; i++)
@@ -243,9 +226,8 @@ set_choice(const struct schema_key *row, void *member, const char *text, char *b
 			memcpy(member, &i, sizeof(i));
 			return NULL;
 		}
-	schema_list(row->values, list, sizeof(list));
-	snprintf(buffer, size, "is not %s%s%s%s", list, near ? "; did you mean " : "",
-		 near ? near : "", near ? "?" : "");
+	snprintf(buffer, size, "is not %s%s", format_names("", row->values, list, sizeof(list)),
+		 did_you_mean(nearest(text, row->values), "").text);
 	return buffer;
 }
 
@@ -301,7 +283,7 @@ schema_set(struct config *config, const char *section, const struct ini_key *key
 {
 	const struct schema_key *row = schema_find(section, key->name);
 	const char *wrong;
-	char buffer[256];
+	char buffer[512];
 	void *member;
 
 	if (!row)

@@ -30,8 +30,6 @@ extern const struct schema_key schema[];    /* ended by one without section */
 extern const char *const schema_sections[]; /* ended by NULL */
 const struct schema_key *schema_find(const char *section, const char *name);
 bool schema_has_section(const char *name);
-/* "a, b or c" of names, which end with NULL. */
-void schema_list(const char *const *names, char *buffer, size_t size);
 
 /* Sets what a key says. Says what is wrong; 0 or a negative status. */
 int schema_set(struct config *config, const char *section, const struct ini_key *key);

@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "control/status.h"
 
 #define MEMORY_MOST 65536u /* bytes that one request can read */
@@ -283,11 +284,10 @@ do_device(void *context, struct control_request *request, int argc, char **argv)
 	struct record root;
 
 	if (!device) {
-		const char *near = config_device_nearest(d->devices->config, argv[1]);
-
-		control_fail(request, "there is no device %s; %s%s%s", argv[1],
-			     near ? "did you mean " : "the command devices lists them",
-			     near ? near : "", near ? "?" : "");
+		control_fail(request, "there is no device %s%s", argv[1],
+			     did_you_mean(config_device_nearest(d->devices->config, argv[1]),
+					  "; the command devices lists them")
+				 .text);
 		return;
 	}
 	if (!stand_still(d, request))

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "base/json.h"
-#include "config/config.h" /* nearest */
+#include "base/text.h"
 #include "control/client.h"
 
 struct control_request {
@@ -174,8 +174,8 @@ unknown(struct control_request *request, const struct control_command *table)
 		near = nearest(request->words[0], names);
 	}
 	free(names);
-	control_fail(request, "unknown command %s; %s%s%s", request->words[0],
-		     near ? "did you mean " : "help lists them", near ? near : "", near ? "?" : "");
+	control_fail(request, "unknown command %s%s", request->words[0],
+		     did_you_mean(near, "; help lists them").text);
 }
 
 static void

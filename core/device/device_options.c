@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "device/device.h"
 
 #define UNKNOWN_SAID 8u /* options of one device that are unknown: of more, no word */
@@ -56,19 +57,15 @@ static int
 set_enum(struct device *device, const struct minivmm_option *row, const struct given *g)
 {
 	int value = enum_value(row, g->text);
-	const char *near = nearest(g->text, row->values);
-	char list[256] = "";
-	size_t length = 0;
+	char list[256];
 
 	if (value >= 0) {
 		*(uint32_t *)((char *)device->public.state + row->offset) = (uint32_t)value;
 		return 0;
 	}
-	for (int i = 0; row->values[i] && length < sizeof(list); i++)
-		length += (size_t)snprintf(list + length, sizeof(list) - length, "%s%s",
-					   i ? ", " : "", row->values[i]);
-	return bad(device, row, g->place, "= %s: use one of %s%s%s%s", g->text, list,
-		   near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+	return bad(device, row, g->place, "= %s: %s%s", g->text,
+		   format_names("use ", row->values, list, sizeof(list)),
+		   did_you_mean(nearest(g->text, row->values), "").text);
 }
 
 static uint64_t
@@ -275,17 +272,16 @@ check_unknown(struct device *device)
 		names[i] = device->plugin.all[i].row.name;
 	for (size_t i = 0; i < device->config->option_count; i++) {
 		struct config_option *o = &device->config->options[i];
-		const char *near;
 		char where[256];
 
 		if (device_option(device, o->key))
 			continue;
-		near = nearest(o->key, names);
 		r = fail(STATUS_USAGE,
-			 "%s: device %s: plugin %s has no option %s%s%s; see minivmm plugins %s",
+			 "%s: device %s: plugin %s has no option %s%s (minivmm plugins %s lists "
+			 "them)",
 			 config_where(o->place, where, sizeof(where)), device->config->name,
-			 device->config->plugin, o->key, near ? "; did you mean " : "",
-			 near ? near : "", device->config->plugin);
+			 device->config->plugin, o->key,
+			 did_you_mean(nearest(o->key, names), "").text, device->config->plugin);
 		if (++unknown == UNKNOWN_SAID)
 			break;
 	}

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/config.h"
+#include "base/text.h"
 
 #define POINTS                                                                                     \
 	"rip:ADDR, pio:PORT, mmio:ADDR, access:N, step:N, hlt, time:DURATION or "                  \

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "config/config.h"
+#include "base/text.h"
 
 /* Is the folder, under whatever name, one of those already? */
 static bool
@@ -209,8 +209,8 @@ find(const struct plugin_path *path, const char *name, const char *where, char *
 			length = sizeof(searched) - 1;
 	}
 	nearest_plugin(path, name, near, sizeof(near));
-	return fail(STATUS_USAGE, "%splugin %s: no %s.so in %s; %s%s%s%s", where, name, name,
-		    searched, *near ? "did you mean " : "", near, *near ? "? Else " : "",
+	return fail(STATUS_USAGE, "%splugin %s: no %s.so in %s%s%s%s", where, name, name, searched,
+		    did_you_mean(*near ? near : NULL, "; ").text, *near ? " Else " : "",
 		    path->advice);
 }
 
@@ -324,9 +324,9 @@ const char *
 plugin_value(const struct minivmm_option *row, uint64_t value, char *buffer, size_t size)
 {
 	if (row->type == MINIVMM_SIZE)
-		return write_size(value, buffer, size);
+		return format_size(value, buffer, size);
 	if (row->type == MINIVMM_DURATION)
-		return write_duration(value, buffer, size);
+		return format_duration(value, buffer, size);
 	snprintf(buffer, size,
 		 row->type == MINIVMM_PORT || row->type == MINIVMM_ADDRESS ? "0x%llx" : "%llu",
 		 (unsigned long long)value);

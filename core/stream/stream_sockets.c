@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/text.h"
 
 #define CONNECT_TIMEOUT 10000 /* ms */
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "stream/stream_kinds.h"
 
 static const struct stream_kind *
@@ -53,7 +54,7 @@ say_unknown(const struct stream_end *end, const char *text, struct config_place 
 	names[count] = NULL;
 	near = nearest(name, names);
 	if (near)
-		return say(end, text, place, "is no stream; the nearest kind is ", near);
+		return say(end, text, place, "is no stream", did_you_mean(near, "").text);
 	return say(
 	    end, text, place, "is no stream; there are none, stdio, file:PATH, pty, ",
 	    "unix:PATH, unix-listen:PATH, tcp:HOST:PORT, tcp-listen:HOST:PORT, as output stderr, "

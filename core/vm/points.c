@@ -6,15 +6,15 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/text.h"
 
 static int
 no_device(const struct vm *vm, const char *where, const char *text)
 {
 	const char *device = vm->machine.point.device;
-	const char *near = config_device_nearest(&vm->config, device);
 
-	return fail(STATUS_USAGE, "%s: %s: there is no device %s%s%s%s", where, text, device,
-		    near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+	return fail(STATUS_USAGE, "%s: %s: there is no device %s%s", where, text, device,
+		    did_you_mean(config_device_nearest(&vm->config, device), "").text);
 }
 
 /* Does a device put out anything? One whose plugin could not be loaded may. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "boot/acpi.h"
 #include "boot/boot.h"
 
@@ -23,10 +24,8 @@ descriptor(const char *text, int *fd)
 static int
 no_device(const struct vm *vm, const char *set, const char *name)
 {
-	const char *near = config_device_nearest(&vm->config, name);
-
-	return fail(STATUS_USAGE, "--set %s: the snapshot has no device %s%s%s%s", set, name,
-		    near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+	return fail(STATUS_USAGE, "--set %s: the snapshot has no device %s%s", set, name,
+		    did_you_mean(config_device_nearest(&vm->config, name), "").text);
 }
 
 /* --set for a restore: what directs the run, and a device's keys; the plugin's table decides which

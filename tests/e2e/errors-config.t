@@ -69,7 +69,7 @@ refused('out of range', "[vm]\nmemory = 99T\n", qr/x\.ini:2: \[vm\] memory = 99T
 refused('half a page', "[vm]\nmemory = 6K\n", qr/x\.ini:2: \[vm\] memory = 6K is no multiple of 4096/);
 refused('bad bool', "[vm]\nirqchip = maybe\n", qr/x\.ini:2: \[vm\] irqchip = maybe is neither yes, /);
 refused('bad choice', "[cpu]\nmode = reel\n", qr/x\.ini:2: \[cpu\] mode = reel is not real, .*did you mean real\?/);
-refused('unknown register', "$good\[cpu]\nraxx = 1\n", qr/x\.ini:12: \[cpu\] has no register raxx: did you mean rax\?/);
+refused('unknown register', "$good\[cpu]\nraxx = 1\n", qr/x\.ini:12: \[cpu\] has no register raxx; did you mean rax\?/);
 refused('bad point', "$good\[snapshot]\nat = rap:1\nfile = x\n", qr/x\.ini:12: rap:1 is no point; did you mean rip:ADDR\? There are rip:ADDR, /);
 refused('snapshot without file', "$good\[snapshot]\nat = hlt\n", qr/x\.ini:12: \[snapshot\] at is given without file/);
 refused('--set without section', $good, qr/--set frob: there is no section frob/, '--set', 'frob=1');

@@ -56,16 +56,16 @@ is("$status:$out:$err", '0:@:', 'named by path, with an option');
 
 # Options.
 refused('unknown option', "[device a]\nplugin = counter\naddress = 0x9000\nlimitt = 3\n",
-    qr/x\.ini:18: device a: plugin counter has no option limitt; did you mean limit; see minivmm plugins counter/);
+    qr/x\.ini:18: device a: plugin counter has no option limitt; did you mean limit\? \(minivmm plugins counter lists them\)/);
 refused('bad number', "[device a]\nplugin = counter\naddress = 0x9000\nlimit = many\n",
     qr/x\.ini:18: device a: limit = many is not a number/);
 refused('out of range', "[device a]\nplugin = mmio-logger\naddress = 0x9000\nsize = 1G\n",
     qr/x\.ini:18: device a: size = 1G is out of range; it goes from 1 to 64M/);
 refused('no such choice', "[device a]\nplugin = debug-exit\nconvention = isaa\n",
-    qr/x\.ini:17: device a: convention = isaa: use one of plain, isa; did you mean isa\?/);
+    qr/x\.ini:17: device a: convention = isaa: use plain or isa; did you mean isa\?/);
 refused('required', "[device a]\nplugin = counter\n", qr/x\.ini:15: device a: address is missing: it has no initial value/);
 refused('bad stream', "[device a]\nplugin = serial\nport = 0\noutput = fiel:x\n",
-    qr/x\.ini:18: a: output = fiel:x is no stream; the nearest kind is file/);
+    qr/x\.ini:18: a: output = fiel:x is no stream; did you mean file\?/);
 
 # Devices in each other's way.
 refused('two devices on one range', "[device a]\nplugin = serial\nport = 0x3fc\n",

@@ -312,7 +312,7 @@ test_unknown_registers(void **state)
 	text = said_end(&bench->said);
 	second = strchr(text, '\n');
 	assert_non_null(second);
-	assert_non_null(strstr(text, "x.ini:1: [cpu] has no register rxa: did you mean rax?"));
+	assert_non_null(strstr(text, "x.ini:1: [cpu] has no register rxa; did you mean rax?"));
 	SAID(second + 1, "x.ini:3", "cs.selector", "0x10000");
 	assert_int_equal(bench->regs.rbx, 2);
 }

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "base/log.h" /* before cmocka's macro fail */
+#include "base/text.h"
 #include "config/config.h"
 
 #include <cmocka.h>
@@ -709,10 +710,10 @@ written(void **state)
 		char text[24];
 		uint64_t value;
 
-		assert_string_equal(write_size(cases[i].value, text, sizeof(text)), cases[i].size);
+		assert_string_equal(format_size(cases[i].value, text, sizeof(text)), cases[i].size);
 		assert_null(parse_size(text, &value));
 		assert_int_equal(value, cases[i].value);
-		assert_string_equal(write_duration(cases[i].value, text, sizeof(text)),
+		assert_string_equal(format_duration(cases[i].value, text, sizeof(text)),
 				    cases[i].duration);
 		assert_null(parse_duration(text, &value));
 		assert_int_equal(value, cases[i].value);

@@ -16,8 +16,8 @@ specs_that_are_wrong(void **state)
 		const char *output, *input, *says;
 	} cases[] = {
 		{ "fil:x", "", "x.ini:7: serial0: output = fil:x is no stream" },
-		{ "stdoi", "", "nearest kind is stdio" },
-		{ "", "textt:x", "nearest kind is text" },
+		{ "stdoi", "", "is no stream; did you mean stdio?" },
+		{ "", "textt:x", "is no stream; did you mean text?" },
 		{ "zzzzzzzzzzzzzz", "", "there are none, stdio, file:PATH" },
 		{ "file", "", "write PATH" },
 		{ "file:", "", "names no file" },

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Values as they are written in a config: numbers, sizes, durations, yes or no, bytes in hex. */
+/* Numbers, sizes, durations and names as people write and read them. */
+#include "base/text.h"
+
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/config.h"
+#define NAME_MAX_LENGTH 63u /* nearest() compares no longer names */
 
 const char parse_no_memory[] = "needs more memory than there is";
 
@@ -75,7 +77,7 @@ static const struct unit durations[] = {
 };
 
 static const char *
-write_scaled(uint64_t value, const struct unit *units, char *buffer, size_t size)
+format_scaled(uint64_t value, const struct unit *units, char *buffer, size_t size)
 {
 	const struct unit *largest = units;
 
@@ -88,15 +90,27 @@ write_scaled(uint64_t value, const struct unit *units, char *buffer, size_t size
 }
 
 const char *
-write_size(uint64_t value, char *buffer, size_t size)
+format_size(uint64_t value, char *buffer, size_t size)
 {
-	return write_scaled(value, sizes, buffer, size);
+	return format_scaled(value, sizes, buffer, size);
 }
 
 const char *
-write_duration(uint64_t value, char *buffer, size_t size)
+format_duration(uint64_t value, char *buffer, size_t size)
 {
-	return write_scaled(value, durations, buffer, size);
+	return format_scaled(value, durations, buffer, size);
+}
+
+const char *
+format_bytes(uint64_t value, char *buffer, size_t size)
+{
+	size_t length;
+
+	format_size(value, buffer, size);
+	length = strlen(buffer);
+	if (length && isdigit((unsigned char)buffer[length - 1]))
+		snprintf(buffer + length, size - length, " bytes");
+	return buffer;
 }
 
 const char *
@@ -149,4 +163,87 @@ parse_hex(const char *text, uint8_t **bytes, size_t *length)
 	*bytes = to;
 	*length = digits / 2;
 	return NULL;
+}
+
+static size_t
+smaller(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+/*
+ * Edit distance: characters added, left out, changed, or swapped with their neighbour (optimal
+ * string alignment). Three rows of the table are enough.
+ */
+static size_t
+distance(const char *a, size_t a_length, const char *b, size_t b_length)
+{
+	size_t rows[3][NAME_MAX_LENGTH + 1];
+	size_t *before = rows[0], *above = rows[1], *row = rows[2];
+
+	for (size_t j = 0; j <= b_length; j++)
+		above[j] = j;
+	for (size_t i = 1; i <= a_length; i++) {
+		size_t *last = before;
+
+		row[0] = i;
+		for (size_t j = 1; j <= b_length; j++) {
+			row[j] = smaller(smaller(above[j], row[j - 1]) + 1,
+					 above[j - 1] + (a[i - 1] != b[j - 1]));
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+				row[j] = smaller(row[j], before[j - 2] + 1);
+		}
+		before = above;
+		above = row;
+		row = last;
+	}
+	return above[b_length];
+}
+
+const char *
+nearest(const char *text, const char *const *candidates)
+{
+	size_t length = strlen(text), best = length / 3 + 2; /* one edit more than is near */
+	const char *found = NULL;
+
+	if (length > NAME_MAX_LENGTH)
+		return NULL;
+	for (; *candidates; candidates++) {
+		size_t candidate = strlen(*candidates), edits;
+
+		if (candidate > NAME_MAX_LENGTH)
+			continue;
+		edits = distance(text, length, *candidates, candidate);
+		if (edits < best && edits < candidate) {
+			best = edits;
+			found = *candidates;
+		}
+	}
+	return found;
+}
+
+struct hint
+did_you_mean(const char *near, const char *otherwise)
+{
+	struct hint hint;
+
+	if (near)
+		snprintf(hint.text, sizeof(hint.text), "; did you mean %s?", near);
+	else
+		snprintf(hint.text, sizeof(hint.text), "%s", otherwise);
+	return hint;
+}
+
+const char *
+format_names(const char *lead, const char *const *names, char *buffer, size_t size)
+{
+	size_t length = (size_t)snprintf(buffer, size, "%s", lead);
+
+	for (size_t i = 0; names[i] && length < size; i++)
+		length += (size_t)snprintf(buffer + length, size - length, "%s%s",
+					   !i             ? ""
+					   : names[i + 1] ? ", "
+							  : " or ",
+					   names[i]);
+	return buffer;
 }

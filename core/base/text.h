@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Numbers, sizes, durations and names as people write and read them. */
+#ifndef BASE_TEXT_H
+#define BASE_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Each returns NULL, or what is wrong with the text, a constant string like "is not a number". */
+const char *parse_u64(const char *text, uint64_t *value);      /* decimal or 0x */
+const char *parse_size(const char *text, uint64_t *value);     /* with K, M, G, T */
+const char *parse_duration(const char *text, uint64_t *value); /* ns, us, ms, s; bare: ns */
+const char *parse_bool(const char *text, bool *value);         /* yes, on, true, 1; no, ... */
+extern const char parse_no_memory[];                           /* what parse_hex returns then */
+/* Bytes like "ba f8 03", with blanks anywhere; malloced. */
+const char *parse_hex(const char *text, uint8_t **bytes, size_t *length);
+
+/*
+ * A number in the largest unit that leaves no fraction, as parse_size() and parse_duration() read
+ * it; in a buffer of 32 bytes or more, which is returned.
+ */
+const char *format_size(uint64_t value, char *buffer, size_t size);     /* "16M", "4097" */
+const char *format_bytes(uint64_t value, char *buffer, size_t size);    /* "16M", "4097 bytes" */
+const char *format_duration(uint64_t value, char *buffer, size_t size); /* "10us" */
+
+/* lead, then "a, b or c"; names ends with NULL. Returns buffer. */
+const char *format_names(const char *lead, const char *const *names, char *buffer, size_t size);
+
+/* The candidate that a mistyped text most likely meant, or NULL. candidates ends with NULL. */
+const char *nearest(const char *text, const char *const *candidates);
+
+/*
+ * "; did you mean NEAR?", for the end of a message that a name is unknown; otherwise if near is
+ * NULL. Use it in the argument list: fail(..., "no key %s%s", key, did_you_mean(near, "").text).
+ */
+struct hint {
+	char text[320];
+};
+struct hint did_you_mean(const char *near, const char *otherwise);
+
+#endif
