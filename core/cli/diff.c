@@ -8,7 +8,7 @@
 #include "cli/cli.h"
 #include "cli/decode.h"
 #include "cli/show.h"
-#include "snapshot/snapshot.h"
+#include "snapshot/reader.h"
 
 #define SAME 0
 #define DIFFER 1

@@ -9,7 +9,7 @@
 #include "cli/cli.h"
 #include "cli/show.h"
 #include "snapshot/image.h"
-#include "snapshot/snapshot.h"
+#include "snapshot/reader.h"
 
 static const char usage[] =
     "usage: minivmm flatten SNAPSHOT... -o FILE\n"

@@ -11,7 +11,8 @@
 #include "cli/cli.h"
 #include "cli/decode.h"
 #include "cli/show.h"
-#include "snapshot/snapshot.h"
+#include "snapshot/host.h"
+#include "snapshot/reader.h"
 
 /* A vCPU's section, taken apart where that works. */
 static const struct record *

@@ -6,7 +6,7 @@
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/show.h"
-#include "snapshot/snapshot.h"
+#include "snapshot/reader.h"
 
 static const char usage[] = "usage: minivmm verify SNAPSHOT\n"
 			    "Checks every checksum of a snapshot, memory included.\n";

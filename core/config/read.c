@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "config/schema.h"
 
-#define SNAPSHOT_MAGIC "MINIVMM\x1a" /* as in snapshot.h, of which this must not know */
+#define SNAPSHOT_MAGIC "MINIVMM\x1a" /* as in snapshot/format.h, of which this must not know */
 #define FILE_MAX (1u << 20)          /* bytes; a config has a few hundred */
 
 int

@@ -24,7 +24,7 @@
 #include "machine/dirty.h"
 #include "machine/machine.h"
 #include "snapshot/image.h"
-#include "snapshot/snapshot.h"
+#include "snapshot/reader.h"
 
 enum capture_method {
 	CAPTURE_AUTO,    /* pre-copy, or fork when that does not catch up */

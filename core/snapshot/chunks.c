@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "snapshot/snapshot.h"
+#include "snapshot/reader.h"
 
 bool
 snapshot_chunk_next(const struct snapshot *snapshot, struct snapshot_chunk *chunk)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* CRC-32C, as fast as memory can be read where the CPU has an instruction for it. */
+#include "snapshot/crc.h"
+
 #include <immintrin.h>
 #include <string.h>
 #include <sys/platform/x86.h>
-
-#include "snapshot/snapshot.h"
 
 /* The remainders of four bits; the polynomial is 0x1edc6f41, reflected. */
 static const uint32_t remainders[16] = {
@@ -123,24 +123,4 @@ crc32c_shift_init(struct crc32c_shift *shift, size_t length)
 	}
 	/* A checksum is inverted before and after. */
 	shift->zeros = ~crc32c_shifted(shift, ~0u);
-}
-
-bool
-snapshot_zero(const uint8_t *bytes, size_t length)
-{
-	static const uint8_t zeros[16];
-
-	/* Equal to itself, 16 bytes further on: memcmp is the fastest reader there is. */
-	return !memcmp(bytes, zeros, 16) && !memcmp(bytes, bytes + 16, length - 16);
-}
-
-uint32_t
-snapshot_sum(const uint8_t *chunk, size_t length)
-{
-	uint32_t sum;
-
-	if (snapshot_zero(chunk, length))
-		return 0;
-	sum = crc32c(0, chunk, length);
-	return sum ? sum : 1;
 }

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The HOST section: which minivmm, kernel and CPU made a snapshot, and when; for messages and
  * inspect. */
+#include "snapshot/host.h"
+
 #include <cpuid.h>
 #include <linux/kvm.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
 #include <time.h>
 
 #include "base/version.h"
-#include "snapshot/snapshot.h"
 
 /* Family, model and stepping are spread over CPUID leaf 1's EAX (AMD and Intel alike). */
 static void

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "base/log.h"
+#include "snapshot/crc.h"
 
 _Static_assert(IMAGE_PAGES <= 16, "a bit for each page of a chunk, read with 32");
 

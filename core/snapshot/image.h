@@ -12,7 +12,7 @@
 
 #include "machine/memory.h"
 #include "snapshot/output.h"
-#include "snapshot/snapshot.h"
+#include "snapshot/writer.h"
 
 struct image {
 	struct output *output;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Builds what a snapshot file has beside memory: header, table, sections. */
+#include "snapshot/writer.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include "snapshot/snapshot.h"
+#include "snapshot/crc.h"
 
 void
 snapshot_meta_add(struct snapshot_meta *meta, uint32_t tag, uint32_t index, uint32_t flags,
@@ -35,31 +37,14 @@ snapshot_meta_add(struct snapshot_meta *meta, uint32_t tag, uint32_t index, uint
 }
 
 void
-snapshot_meta_add_record(struct snapshot_meta *meta, uint32_t tag, uint32_t index,
+snapshot_meta_add_record(struct snapshot_meta *meta, uint32_t tag, uint32_t index, uint32_t flags,
 			 struct record_writer *writer)
 {
 	meta->failed |= writer->failed;
 	meta->no_memory |= writer->no_memory;
-	snapshot_meta_add(meta, tag, index, 0, writer->data, writer->length);
+	snapshot_meta_add(meta, tag, index, flags, writer->data, writer->length);
 	record_writer_free(writer);
 	*writer = (struct record_writer){ 0 };
-}
-
-void
-snapshot_meta_add_memory(struct snapshot_meta *meta, const struct memory *memory)
-{
-	struct record_writer writer = { 0 };
-
-	record_begin(&writer, "regions", RECORD_LIST);
-	for (uint32_t i = 0; i < memory->count; i++) {
-		record_begin(&writer, NULL, RECORD_GROUP);
-		record_put_u64(&writer, "gpa", memory->regions[i].gpa);
-		record_put_u64(&writer, "size", memory->regions[i].size);
-		record_put_u64(&writer, "offset", memory->regions[i].offset);
-		record_end(&writer);
-	}
-	record_end(&writer);
-	snapshot_meta_add_record(meta, SECTION_MEMORY, 0, &writer);
 }
 
 uint64_t

@@ -14,8 +14,9 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "snapshot/crc.h"
+#include "snapshot/format.h"
 #include "snapshot/output.h"
-#include "snapshot/snapshot.h"
 
 static int
 fail_write(const struct output *output, const char *what)

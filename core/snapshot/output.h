@@ -1,13 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Where a snapshot goes: a file that appears under its name only when it is whole and on the disk,
- * or a descriptor (a pipe, a socket) that takes the file in frames.
- *
- * A stream begins with STREAM_MAGIC and a frame of length 0, whose offset is the most that the
- * file's size may become: who takes it keeps no more. Then come frames, each a struct stream_frame
- * and as many bytes as it says: a piece of the file at an offset, later ones over earlier ones;
- * what none has written is zero. Another frame of length 0 is the end; its offset is the file's
- * size.
+ * or a descriptor (a pipe, a socket) that takes the file as a stream (format.h).
  */
 #ifndef SNAPSHOT_OUTPUT_H
 #define SNAPSHOT_OUTPUT_H
@@ -16,15 +10,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#define STREAM_MAGIC "MINIVMM\x1e"
-#define STREAM_FRAME_MAX (1u << 20)
-
-struct stream_frame {
-	uint64_t offset;
-	uint32_t length;   /* bytes that follow, at most STREAM_FRAME_MAX */
-	uint32_t checksum; /* CRC-32C of this struct, with 0 here, and the bytes */
-};
 
 /* Why what is being written is to be left. */
 enum output_cancel { OUTPUT_GOES_ON, OUTPUT_CANCELLED, OUTPUT_MACHINE_ENDED };

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Reads the metadata of snapshot files and checks every byte of it: nothing in them is trusted. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "snapshot/output.h"
-#include "snapshot/snapshot.h"
+#include "snapshot/crc.h"
+#include "snapshot/reader.h"
 
 #define why_not(...) (snprintf(why, why_size, __VA_ARGS__), -1)
 
@@ -20,61 +21,6 @@ static const struct kind {
 	{ SECTION_PAGES, 0, 1, true },
 };
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
-
-const char *
-snapshot_tag_name(uint32_t tag, char *buffer)
-{
-	for (int i = 0; i < 4; i++) {
-		char letter = (char)(tag >> 8 * i);
-
-		buffer[i] = letter > ' ' && letter < 0x7f ? letter : '?';
-	}
-	buffer[4] = 0;
-	return buffer;
-}
-
-/* Looks at what can be judged before the rest is read: is it a snapshot, and is it all there? */
-int
-snapshot_check_header(const struct snapshot_header *header, uint64_t file_size, char *why,
-		      size_t why_size)
-{
-	uint64_t rows, memory_end, end;
-
-	if (file_size >= sizeof(header->magic) &&
-	    !memcmp(header->magic, STREAM_MAGIC, sizeof(header->magic)))
-		return why_not(
-		    "is a snapshot in the form in which it goes through a pipe: restore it "
-		    "with -r - <FILE, and --save or ctl snapshot makes a file of it");
-	if (file_size < sizeof(header->magic) ||
-	    memcmp(header->magic, SNAPSHOT_MAGIC, sizeof(header->magic)))
-		return why_not("is not a snapshot: name a file that was written by --save or by "
-			       "[snapshot] file");
-	if (file_size < sizeof(*header))
-		return why_not("is cut off after %llu bytes, inside its header: take it again",
-			       (unsigned long long)file_size);
-	if (header->version != SNAPSHOT_VERSION)
-		return why_not("has snapshot format %u, this minivmm reads format %u: use the "
-			       "minivmm that wrote it",
-			       header->version, SNAPSHOT_VERSION);
-	if (header->header_size != sizeof(*header) || header->page_size != PAGE_SIZE ||
-	    !header->sections || header->sections > SNAPSHOT_SECTIONS_MAX)
-		return why_not("is damaged: its header contradicts itself");
-	rows = header->sections * sizeof(struct snapshot_row);
-	if (header->table_size < rows || header->table_size > SNAPSHOT_META_MAX ||
-	    header->memory_offset < sizeof(*header) || header->memory_offset % PAGE_SIZE ||
-	    !header->memory_size || header->memory_size % PAGE_SIZE ||
-	    __builtin_add_overflow(header->memory_offset, header->memory_size, &memory_end) ||
-	    header->table_offset != memory_end ||
-	    __builtin_add_overflow(memory_end, header->table_size, &end) || end > INT64_MAX)
-		return why_not("is damaged: the sizes in its header contradict each other");
-	if (file_size < end)
-		return why_not("is cut off: %llu bytes of %llu are there: take it again",
-			       (unsigned long long)file_size, (unsigned long long)end);
-	if (file_size > end)
-		return why_not("is damaged: %llu bytes follow its end",
-			       (unsigned long long)(file_size - end));
-	return 0;
-}
 
 static uint32_t
 header_checksum(const uint8_t *meta)
@@ -251,4 +197,14 @@ snapshot_section(const struct snapshot *snapshot, uint32_t tag, uint32_t index)
 		if (snapshot->rows[i].tag == tag && snapshot->rows[i].index == index)
 			return &snapshot->sections[i];
 	return NULL;
+}
+
+uint32_t
+snapshot_section_count(const struct snapshot *snapshot, uint32_t tag)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < snapshot->header.sections; i++)
+		count += snapshot->rows[i].tag == tag;
+	return count;
 }

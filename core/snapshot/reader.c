@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "snapshot/snapshot.h"
+#include "snapshot/reader.h"
 
 /* Reads exactly length bytes of the file. Says what failed. */
 static int
@@ -142,14 +142,6 @@ snapshot_close(struct snapshot *snapshot)
 	free(snapshot->meta);
 	free(snapshot->sections);
 	*snapshot = (struct snapshot){ .fd = -1 };
-}
-
-const char *
-snapshot_id_text(const uint8_t id[16], char *buffer)
-{
-	for (size_t i = 0; i < 16; i++)
-		snprintf(buffer + 2 * i, 3, "%02x", id[i]);
-	return buffer;
 }
 
 /* The id that a file's header gives; false: it can't be had. */

@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "snapshot/output.h"
-#include "snapshot/snapshot.h"
+#include "snapshot/crc.h"
+#include "snapshot/reader.h"
 
 /* Reads exactly length bytes, whether the descriptor blocks or not. Says what failed. */
 static int

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mutant.h"
 #include "machine/dirty.h"
+#include "snapshot/restore.h"
 
 int
 reset_init(struct reset *reset, const struct snapshot *snapshot, struct machine *machine,

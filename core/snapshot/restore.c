@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Fills a machine that was built from a snapshot's config with the snapshot's state. */
+#include "snapshot/restore.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +10,7 @@
 #include "base/log.h"
 #include "device/device.h"
 #include "machine/machine.h"
-#include "snapshot/snapshot.h"
+#include "snapshot/host.h"
 
 /*
  * What is unfit about a section, and how the host that made it differs from this one; unless errno,
@@ -76,16 +78,6 @@ check_memory(const struct snapshot *snapshot, const struct memory *memory)
 	return 0;
 }
 
-static uint32_t
-count_sections(const struct snapshot *snapshot, uint32_t tag)
-{
-	uint32_t count = 0;
-
-	for (uint32_t i = 0; i < snapshot->header.sections; i++)
-		count += snapshot->rows[i].tag == tag;
-	return count;
-}
-
 /* The device that a section belongs to, if its plugin is the one that saved it, or a newer one. */
 static struct device *
 find_device(const struct record *group, struct devices *devices, char *why, size_t why_size)
@@ -122,8 +114,8 @@ find_device(const struct record *group, struct devices *devices, char *why, size
 static int
 check_all(const struct snapshot *snapshot, struct machine *machine, struct devices *devices)
 {
-	uint32_t vcpus = count_sections(snapshot, SECTION_VCPU);
-	uint32_t device_count = count_sections(snapshot, SECTION_DEVICE);
+	uint32_t vcpus = snapshot_section_count(snapshot, SECTION_VCPU);
+	uint32_t device_count = snapshot_section_count(snapshot, SECTION_DEVICE);
 	char why[512] = "";
 	int failed = check_memory(snapshot, &machine->memory);
 

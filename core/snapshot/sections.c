@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "snapshot/capture.h"
+#include "snapshot/host.h"
 
 void
 capture_about(struct capture *capture)
@@ -13,7 +14,7 @@ capture_about(struct capture *capture)
 	struct record_writer writer = { 0 };
 
 	snapshot_host_save(&writer, capture->request.diff ? capture->base.name : NULL);
-	snapshot_meta_add_record(&capture->meta, SECTION_HOST, 0, &writer);
+	snapshot_meta_add_record(&capture->meta, SECTION_HOST, 0, 0, &writer);
 }
 
 /* When that is; not in VMVM, since the state of a machine that is reset is compared with that. */
@@ -26,9 +27,7 @@ add_time(struct snapshot_meta *meta)
 	clock_gettime(CLOCK_REALTIME, &now);
 	record_put_u64(&writer, "realtime",
 		       (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
-	snapshot_meta_add_record(meta, SECTION_TIME, 0, &writer);
-	if (!meta->failed)
-		meta->rows[meta->count - 1].flags = SECTION_SKIPPABLE;
+	snapshot_meta_add_record(meta, SECTION_TIME, 0, SECTION_SKIPPABLE, &writer);
 }
 
 /*
@@ -46,22 +45,22 @@ capture_state(struct capture *capture)
 
 	if (!failed) { /* after that, which may change options */
 		config_save(devices->config, &writer);
-		snapshot_meta_add_record(meta, SECTION_CONFIG, 0, &writer);
+		snapshot_meta_add_record(meta, SECTION_CONFIG, 0, 0, &writer);
 	}
 	add_time(meta);
 	for (size_t i = 0; !failed && i < devices->count; i++) {
 		failed = device_save(&devices->list[i], &writer);
-		snapshot_meta_add_record(meta, SECTION_DEVICE, (uint32_t)i, &writer);
+		snapshot_meta_add_record(meta, SECTION_DEVICE, (uint32_t)i, 0, &writer);
 	}
 	for (uint32_t i = 0; !failed && i < machine->vcpu_count; i++) {
 		failed = vcpu_save(&machine->vcpus[i], &writer);
-		snapshot_meta_add_record(meta, SECTION_VCPU, i, &writer);
+		snapshot_meta_add_record(meta, SECTION_VCPU, i, 0, &writer);
 	}
 	if (!failed) {
 		failed = machine_save(machine, &writer);
 		record_put_bytes(&writer, "generation", devices->generation,
 				 sizeof(devices->generation));
-		snapshot_meta_add_record(meta, SECTION_VM, 0, &writer);
+		snapshot_meta_add_record(meta, SECTION_VM, 0, 0, &writer);
 	}
 	return failed;
 }

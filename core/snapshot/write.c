@@ -1,16 +1,33 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The end of a snapshot's writing: table, sections, header. */
+#include "snapshot/image.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
-#include "snapshot/image.h"
-#include "snapshot/snapshot.h"
+
+static void
+add_map(struct snapshot_meta *meta, const struct memory *memory)
+{
+	struct record_writer writer = { 0 };
+
+	record_begin(&writer, "regions", RECORD_LIST);
+	for (uint32_t i = 0; i < memory->count; i++) {
+		record_begin(&writer, NULL, RECORD_GROUP);
+		record_put_u64(&writer, "gpa", memory->regions[i].gpa);
+		record_put_u64(&writer, "size", memory->regions[i].size);
+		record_put_u64(&writer, "offset", memory->regions[i].offset);
+		record_end(&writer);
+	}
+	record_end(&writer);
+	snapshot_meta_add_record(meta, SECTION_MEMORY, 0, 0, &writer);
+}
 
 static void
 add_memory(const struct image *image, struct snapshot_meta *meta, const uint64_t *held)
 {
-	snapshot_meta_add_memory(meta, image->memory);
+	add_map(meta, image->memory);
 	snapshot_meta_add(meta, SECTION_SUMS, 0, 0, NULL, image_sums_size(image->memory));
 	if (!meta->failed)
 		image_sums(image, meta->body + meta->rows[meta->count - 1].offset);

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "boot/acpi.h"
 #include "boot/boot.h"
+#include "snapshot/restore.h"
 
 int
 descriptor(const char *text, int *fd)

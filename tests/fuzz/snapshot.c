@@ -8,7 +8,10 @@
 
 #include "cli/decode.h"
 #include "cli/show.h"
-#include "snapshot/snapshot.h"
+#include "config/config.h"
+#include "snapshot/crc.h"
+#include "snapshot/host.h"
+#include "snapshot/reader.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "snapshot/output.h"
-#include "snapshot/snapshot.h"
+#include "snapshot/crc.h"
+#include "snapshot/reader.h"
 
 #define SIZE_MOST (1u << 20) /* of the file that offsets make */
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Snapshot files taken apart, changed, and put together again with right checksums: written from the
-# description in core/snapshot/snapshot.h and core/base/record.h alone, so that it checks them as
+# description in core/snapshot/format.h and core/base/record.h alone, so that it checks them as
 # well.
 package Snapshot;
 

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "snapshot/snapshot.h"
+#include "snapshot/reader.h"
 
 static bool
 accepted(const uint8_t *bytes, size_t length, uint64_t file_size)

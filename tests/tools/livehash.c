@@ -17,7 +17,7 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "snapshot/snapshot.h"
+#include "snapshot/reader.h"
 
 #define BLOCK 0x8000u
 #define PER_PAGE (PAGE_SIZE / 8)

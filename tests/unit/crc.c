@@ -8,7 +8,8 @@
 
 #include <cmocka.h>
 
-#include "snapshot/snapshot.h"
+#include "snapshot/crc.h"
+#include "snapshot/format.h"
 
 /* RFC 3720, B.4, and the check value of the Rocksoft model. */
 static void

@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include "snapshot/crc.h"
+#include "snapshot/reader.h"
 #include "snapshot_sample.h"
 
 #define MEMORY 0x4000u
@@ -265,7 +267,7 @@ map(const struct snapshot_region *regions, size_t count, uint64_t total, uint64_
 	for (size_t i = 0; i < count; i++)
 		sample_region(&writer, regions[i].gpa, regions[i].size, regions[i].offset);
 	record_end(&writer);
-	snapshot_meta_add_record(&meta, SECTION_MEMORY, 0, &writer);
+	snapshot_meta_add_record(&meta, SECTION_MEMORY, 0, 0, &writer);
 	snapshot_meta_add(&meta, SECTION_SUMS, 0, 0, NULL, sums);
 	bytes = sealed(&meta, total, &length);
 	expect(bytes, length, file_size(length, total), text);

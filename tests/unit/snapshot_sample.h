@@ -5,7 +5,8 @@
 
 #include <string.h>
 
-#include "snapshot/snapshot.h"
+#include "snapshot/host.h"
+#include "snapshot/writer.h"
 
 #define SAMPLE_GPA 0x1000u
 
@@ -16,19 +17,19 @@ sample_sections(struct snapshot_meta *meta)
 	struct record_writer writer = { 0 };
 
 	record_put_u64(&writer, "memory", 0x4000);
-	snapshot_meta_add_record(meta, SECTION_CONFIG, 0, &writer);
+	snapshot_meta_add_record(meta, SECTION_CONFIG, 0, 0, &writer);
 	snapshot_host_save(&writer, NULL);
-	snapshot_meta_add_record(meta, SECTION_HOST, 0, &writer);
+	snapshot_meta_add_record(meta, SECTION_HOST, 0, 0, &writer);
 	record_put_text(&writer, "name", "serial0");
 	record_put_text(&writer, "plugin", "serial");
 	record_put_u32(&writer, "version", 1);
-	snapshot_meta_add_record(meta, SECTION_DEVICE, 0, &writer);
+	snapshot_meta_add_record(meta, SECTION_DEVICE, 0, 0, &writer);
 	record_begin(&writer, "regs", RECORD_GROUP);
 	record_put_u64(&writer, "rax", 4);
 	record_end(&writer);
-	snapshot_meta_add_record(meta, SECTION_VCPU, 0, &writer);
+	snapshot_meta_add_record(meta, SECTION_VCPU, 0, 0, &writer);
 	record_put_u64(&writer, "time", 12345);
-	snapshot_meta_add_record(meta, SECTION_VM, 0, &writer);
+	snapshot_meta_add_record(meta, SECTION_VM, 0, 0, &writer);
 }
 
 static inline void
@@ -50,7 +51,7 @@ sample_memory(struct snapshot_meta *meta, uint64_t size)
 	record_begin(&writer, "regions", RECORD_LIST);
 	sample_region(&writer, SAMPLE_GPA, size, 0);
 	record_end(&writer);
-	snapshot_meta_add_record(meta, SECTION_MEMORY, 0, &writer);
+	snapshot_meta_add_record(meta, SECTION_MEMORY, 0, 0, &writer);
 	snapshot_meta_add(meta, SECTION_SUMS, 0, 0, NULL,
 			  (size + SNAPSHOT_CHUNK - 1) / SNAPSHOT_CHUNK * 4);
 }

@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "snapshot/image.h"
+#include "snapshot/reader.h"
 #include "snapshot_sample.h"
 
 /* Each test runs in a folder of its own, and what is said goes to a file there. */
