@@ -13,12 +13,11 @@
 #include "boot/aml.h"
 #include "boot/dsdt.h"
 #include "device/device.h"
+#include "machine/layout.h"
 
 #define HEADER 36 /* bytes that every table but the RSDP begins with */
 #define LENGTH_OFFSET 4
 #define CHECKSUM_OFFSET 9
-#define LAPIC_AT 0xfee00000u
-#define IOAPIC_AT 0xfec00000u
 #define FADT_BYTES 276
 #define FADT_HARDWARE_REDUCED (1u << 20)
 #define FADT_RESET (1u << 10)
@@ -26,8 +25,7 @@
 #define FADT_8042 (1u << 1)
 #define FADT_NO_VGA (1u << 2)
 #define FADT_NO_RTC (1u << 5)
-#define RESET 1 /* what is written to the reset register */
-#define RESET_VECTOR_AT 0xffff0u
+#define RESET 1      /* what is written to the reset register */
 #define CENTURY 0x32 /* where a PC's clock keeps it */
 
 struct acpi {
@@ -63,7 +61,7 @@ static uint64_t
 finish(struct acpi *a, struct aml *table)
 {
 	uint64_t at = a->at;
-	bool failed = table->failed || table->length > ACPI_PAGES_AT - at;
+	bool failed = table->failed || table->length > LAYOUT_DEVICE_PAGES - at;
 
 	if (!failed) {
 		uint32_t length = (uint32_t)table->length;
@@ -80,7 +78,7 @@ finish(struct acpi *a, struct aml *table)
 		     "ACPI's tables do not fit into memory from 0x%x to 0x%x: too many devices, or "
 		     "no "
 		     "memory there",
-		     ACPI_AT, ACPI_PAGES_AT);
+		     LAYOUT_ACPI, LAYOUT_DEVICE_PAGES);
 	free(table->bytes);
 	a->at = (at + table->length + 15) & ~15ull;
 	return failed ? 0 : at;
@@ -158,7 +156,7 @@ madt(struct acpi *a, uint32_t cpus)
 	struct aml table = { 0 };
 
 	begin(&table, "APIC", 5);
-	aml_number(&table, LAPIC_AT, 4);
+	aml_number(&table, LAYOUT_LAPIC, 4);
 	aml_number(&table, 0, 4); /* no 8259 that matters */
 	for (uint32_t i = 0; i < cpus; i++) {
 		aml_number(&table, 0x0800, 2); /* a processor's LAPIC */
@@ -169,7 +167,7 @@ madt(struct acpi *a, uint32_t cpus)
 	aml_number(&table, 0x0c01, 2); /* an IOAPIC */
 	aml_byte(&table, (uint8_t)cpus);
 	aml_byte(&table, 0);
-	aml_number(&table, IOAPIC_AT, 4);
+	aml_number(&table, LAYOUT_IOAPIC, 4);
 	aml_number(&table, 0, 4);
 	return finish(a, &table);
 }
@@ -194,8 +192,8 @@ rsdp(struct acpi *a, uint64_t xsdt_at)
 	memcpy(table + 24, &xsdt_at, sizeof(xsdt_at));
 	table[8] = checksum(table, 20);
 	table[32] = checksum(table, sizeof(table));
-	return memory_write(&a->devices->machine->memory, ACPI_AT, table, sizeof(table))
-		   ? fail(STATUS_USAGE, "no memory at 0x%x for ACPI's tables", ACPI_AT)
+	return memory_write(&a->devices->machine->memory, LAYOUT_ACPI, table, sizeof(table))
+		   ? fail(STATUS_USAGE, "no memory at 0x%x for ACPI's tables", LAYOUT_ACPI)
 		   : 0;
 }
 
@@ -240,16 +238,17 @@ reset_vector(const struct devices *devices, const struct bus_range *power)
 		/* mov al, 0xfe; out 0x64, al; 1: hlt; jmp 1b */
 		memcpy(code, (uint8_t[]){ 0xb0, 0xfe, 0xe6, 0x64, 0xf4, 0xeb, 0xfd }, 7);
 	}
-	return memory_write(&devices->machine->memory, RESET_VECTOR_AT - 16, bytes, sizeof(bytes))
+	return memory_write(&devices->machine->memory, LAYOUT_RESET_VECTOR - 16, bytes,
+			    sizeof(bytes))
 		   ? fail(STATUS_USAGE, "no memory at 0x%x for a PC's reset vector",
-			  RESET_VECTOR_AT)
+			  LAYOUT_RESET_VECTOR)
 		   : 0;
 }
 
 int
 acpi_write(struct devices *devices, uint32_t cpus)
 {
-	struct acpi a = { .devices = devices, .at = ACPI_AT + 64 };
+	struct acpi a = { .devices = devices, .at = LAYOUT_ACPI + 64 };
 	const struct bus_range *power = power_range(devices);
 	uint64_t dsdt_at = dsdt(&a, power), tables[2], xsdt_at = 0;
 

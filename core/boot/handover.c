@@ -13,16 +13,16 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "boot/acpi.h"
 #include "boot/boot_file.h"
+#include "machine/layout.h"
 
-#define LOW_AT 0x6000u
 #define STRUCTURES                                                                                 \
 	0x4000u /* room for all but the command line: names of modules have at most 255 bytes */
 /* The protocols hand over addresses of 32 bits, or to code of 32 bits. */
 #define LIMIT (1ull << 32)
 
-_Static_assert(LOW_AT + CMDLINE_MAX + 1 + STRUCTURES <= LOW_END, "there is room below 1 MiB");
+_Static_assert(LAYOUT_HANDOVER + CMDLINE_MAX + 1 + STRUCTURES <= LAYOUT_LOW_END,
+	       "there is room below 1 MiB");
 _Static_assert(KERNEL_MODULES *(256 + 8 + 32) + 3 * MEMORY_REGIONS * 24 + 256 <= STRUCTURES,
 	       "strings, rows of modules and map, a structure");
 
@@ -30,7 +30,7 @@ static int
 make_room(struct handover *handover, const struct program *program, size_t size,
 	  struct boot_entry *entry)
 {
-	gpa_t at = LOW_AT;
+	gpa_t at = LAYOUT_HANDOVER;
 
 	if (program_overlaps(program, at, size) || !memory_at(handover->memory, at, size)) {
 		at = (entry->end + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1ull);
@@ -89,11 +89,11 @@ handover_begin(struct handover *handover, const struct config *config,
 	int r;
 
 	*handover = (struct handover){ .config = config, .memory = memory };
-	if (config->vm.irqchip && program_overlaps(program, ACPI_AT, ACPI_END - ACPI_AT))
+	if (config->vm.irqchip && program_overlaps(program, LAYOUT_ACPI, LAYOUT_HIGH - LAYOUT_ACPI))
 		return program_refuse(program,
 				      "it has something between 0x%x and 0x%x, where ACPI's tables "
 				      "go: link it elsewhere, or set [vm] irqchip = off",
-				      ACPI_AT, ACPI_END);
+				      LAYOUT_ACPI, LAYOUT_HIGH);
 	if (program->entry >= LIMIT)
 		return program_refuse(program, "its entry point 0x%llx is not below 4 GiB",
 				      (unsigned long long)program->entry);

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "boot/boot_file.h"
+#include "machine/layout.h"
 
 /* A command line's bytes: the newlines at its end are cut off. */
 static int
@@ -171,8 +172,8 @@ kernel_map(const struct memory *memory, struct kernel_map *map)
 	for (uint32_t i = 0; i < memory->count; i++) {
 		uint64_t at = memory->regions[i].gpa, end = at + memory->regions[i].size;
 
-		row(map, at, end, 0, LOW_END, KERNEL_RAM);
-		row(map, at, end, LOW_END, HIGH_AT, KERNEL_RESERVED);
-		row(map, at, end, HIGH_AT, UINT64_MAX, KERNEL_RAM);
+		row(map, at, end, 0, LAYOUT_LOW_END, KERNEL_RAM);
+		row(map, at, end, LAYOUT_LOW_END, LAYOUT_HIGH, KERNEL_RESERVED);
+		row(map, at, end, LAYOUT_HIGH, UINT64_MAX, KERNEL_RAM);
 	}
 }

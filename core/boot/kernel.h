@@ -5,8 +5,6 @@
 
 #include "boot/boot.h"
 
-#define LOW_END 0x9fc00u   /* of RAM below 1 MiB: what follows is the BIOS's in a PC */
-#define HIGH_AT 0x100000u  /* where RAM goes on */
 #define CMDLINE_MAX 65535u /* bytes without the NUL, whatever a kernel says that it takes */
 
 /*

@@ -13,14 +13,11 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "boot/acpi.h"
 #include "boot/boot.h"
 #include "boot/boot_file.h"
 #include "boot/kernel.h"
+#include "machine/layout.h"
 
-#define PARAMS_AT 0x7000u
-#define CMDLINE_AT 0x20000u
-#define KERNEL_AT HIGH_AT
 #define ENTRY_64 0x200u /* behind the load address */
 
 #define MAGIC 0x53726448u  /* HdrS */
@@ -78,7 +75,7 @@ load_kernel(const struct boot_file *file, const struct boot_params *params, stru
 {
 	const struct setup_header *hdr = &params->hdr;
 	uint64_t setup = ((hdr->setup_sects ? hdr->setup_sects : 4u) + 1u) * 512u;
-	uint64_t needs = 0, runs_at = KERNEL_AT;
+	uint64_t needs = 0, runs_at = LAYOUT_HIGH;
 	bool wide = hdr->version >= VERSION_64 && hdr->xloadflags & XLF_KERNEL_64;
 	uint8_t *place;
 	char text[160];
@@ -88,12 +85,12 @@ load_kernel(const struct boot_file *file, const struct boot_params *params, stru
 	if (hdr->version >= VERSION_RELOCATES) {
 		/* It unpacks itself at its preferred address, or where it is loaded if that is
 		 * above. */
-		runs_at = hdr->pref_address > KERNEL_AT ? hdr->pref_address : KERNEL_AT;
+		runs_at = hdr->pref_address > LAYOUT_HIGH ? hdr->pref_address : LAYOUT_HIGH;
 		needs = hdr->init_size;
 	}
 	if (needs < file->length - setup)
 		needs = file->length - setup;
-	place = memory_at(memory, KERNEL_AT, file->length - setup);
+	place = memory_at(memory, LAYOUT_HIGH, file->length - setup);
 	if (!place || !memory_at(memory, runs_at, needs))
 		return refuse(file,
 			      "the kernel needs memory from 0 and 0x%llx bytes at 0x%llx, but "
@@ -102,9 +99,9 @@ load_kernel(const struct boot_file *file, const struct boot_params *params, stru
 			      (unsigned long long)needs, (unsigned long long)runs_at,
 			      boot_memory_text(memory, text, sizeof(text)),
 			      (unsigned long long)((runs_at + needs + (1u << 24)) >> 20));
-	entry->entry = KERNEL_AT + (wide ? ENTRY_64 : 0);
+	entry->entry = LAYOUT_HIGH + (wide ? ENTRY_64 : 0);
 	entry->protocol = wide ? BOOT_LINUX64 : BOOT_LINUX32;
-	entry->info = PARAMS_AT;
+	entry->info = LAYOUT_BOOT_PARAMS;
 	entry->end = runs_at + needs;
 	return boot_file_read(file, setup, place, file->length - setup);
 }
@@ -119,9 +116,9 @@ load_cmdline(const struct config *config, const struct boot_file *file, struct b
 
 	if (r)
 		return r;
-	params->hdr.cmd_line_ptr = CMDLINE_AT;
-	if (memory_write(memory, CMDLINE_AT, text, strlen(text) + 1))
-		r = refuse(file, "no memory at 0x%x for the command line", CMDLINE_AT);
+	params->hdr.cmd_line_ptr = LAYOUT_CMDLINE;
+	if (memory_write(memory, LAYOUT_CMDLINE, text, strlen(text) + 1))
+		r = refuse(file, "no memory at 0x%x for the command line", LAYOUT_CMDLINE);
 	free(text);
 	return r;
 }
@@ -188,9 +185,9 @@ boot_linux(const struct config *config, const struct boot_file *file, struct mem
 		return r ? r : more;
 	params.hdr.type_of_loader = LOADER_OTHER;
 	params.hdr.vid_mode = 0xffff; /* normal */
-	params.acpi_rsdp_addr = config->vm.irqchip ? ACPI_AT : 0;
+	params.acpi_rsdp_addr = config->vm.irqchip ? LAYOUT_ACPI : 0;
 	memory_map(&params, memory);
-	return memory_write(memory, PARAMS_AT, &params, sizeof(params))
-		   ? refuse(file, "no memory at 0x%x", PARAMS_AT)
+	return memory_write(memory, LAYOUT_BOOT_PARAMS, &params, sizeof(params))
+		   ? refuse(file, "no memory at 0x%x", LAYOUT_BOOT_PARAMS)
 		   : 0;
 }

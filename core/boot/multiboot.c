@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/version.h"
 #include "boot/handover.h"
+#include "machine/layout.h"
 
 #define SEARCHED 8192u
 #define HEADER_MAGIC 0x1badb002u
@@ -26,9 +27,6 @@ struct multiboot_header {
 	uint32_t header_addr, load_addr, load_end_addr, bss_end_addr, entry_addr;
 };
 #define HEADER_SHORT offsetof(struct multiboot_header, header_addr)
-
-#define BIOS_DATA 0x400u
-#define BIOS_DATA_SIZE 0x100u
 
 #define INFO_MEMORY (1u << 0)
 #define INFO_CMDLINE (1u << 2)
@@ -199,12 +197,13 @@ put_modules(struct handover *handover)
 static int
 put_bios_data(const struct handover *handover, const struct program *program, uint32_t mem_lower)
 {
-	const uint16_t extended = LOW_END >> 4, kib = LOW_END >> 10;
+	const uint16_t extended = LAYOUT_LOW_END >> 4, kib = LAYOUT_LOW_END >> 10;
 
-	if (mem_lower != kib || program_overlaps(program, BIOS_DATA, BIOS_DATA_SIZE))
+	if (mem_lower != kib || program_overlaps(program, LAYOUT_BIOS_DATA, LAYOUT_BIOS_DATA_SIZE))
 		return 0;
-	return memory_write(handover->memory, BIOS_DATA + 0x0e, &extended, sizeof(extended)) ||
-		       memory_write(handover->memory, BIOS_DATA + 0x13, &kib, sizeof(kib))
+	return memory_write(handover->memory, LAYOUT_BIOS_DATA + 0x0e, &extended,
+			    sizeof(extended)) ||
+		       memory_write(handover->memory, LAYOUT_BIOS_DATA + 0x13, &kib, sizeof(kib))
 		   ? -STATUS_BUG
 		   : 0;
 }
@@ -216,7 +215,7 @@ put_sizes(const struct kernel_map *map, struct multiboot_info *info)
 	for (unsigned i = 0; i < map->count; i++) {
 		if (map->rows[i].type == KERNEL_RAM && map->rows[i].at == 0)
 			info->mem_lower = (uint32_t)(map->rows[i].size >> 10);
-		if (map->rows[i].type == KERNEL_RAM && map->rows[i].at == HIGH_AT)
+		if (map->rows[i].type == KERNEL_RAM && map->rows[i].at == LAYOUT_HIGH)
 			info->mem_upper = (uint32_t)(map->rows[i].size >> 10);
 	}
 }

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "boot/acpi.h"
 #include "boot/handover.h"
+#include "machine/layout.h"
 
 #define NOTE_OWNER "Xen"
 #define NOTE_PHYS32_ENTRY 18
@@ -103,7 +103,7 @@ boot_pvh(const struct config *config, const char *name, const uint8_t *image, si
 		r = handover_begin(&handover, config, &program, memory, entry);
 	if (!r) {
 		info.cmdline = handover.cmdline;
-		info.rsdp = config->vm.irqchip ? ACPI_AT : 0;
+		info.rsdp = config->vm.irqchip ? LAYOUT_ACPI : 0;
 		info.module_count = handover.modules.count;
 		info.modules = info.module_count ? put_modules(&handover) : 0;
 		info.map_count = handover.map.count;

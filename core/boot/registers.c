@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "boot/boot.h"
 #include "kvm/kvm.h"
+#include "machine/layout.h"
 
 #define GIB (1ull << 30)
 
@@ -34,7 +35,6 @@ enum {
 #define GDT_CODE64 0x00af9b000000ffffull
 #define GDT_CODE32 0x00cf9b000000ffffull
 #define GDT_DATA 0x00cf93000000ffffull
-#define LINUX_GDT 0x6000u /* where it is for Linux, which has selectors of its own */
 #define LINUX_CODE 0x10u
 #define LINUX_DATA 0x18u
 #define GDT_DPL3 (3ull << 45)
@@ -198,9 +198,9 @@ set_linux(const struct boot_entry *entry, struct memory *memory, struct kvm_regs
 		status = set_long(entry, memory, regs, sregs);
 	else
 		set_protected(memory, regs, sregs);
-	if (status || memory_write(memory, LINUX_GDT, gdt, sizeof(gdt)))
+	if (status || memory_write(memory, LAYOUT_LINUX_GDT, gdt, sizeof(gdt)))
 		return status ? status : -STATUS_BUG;
-	sregs->gdt.base = LINUX_GDT;
+	sregs->gdt.base = LAYOUT_LINUX_GDT;
 	sregs->gdt.limit = sizeof(gdt) - 1;
 	sregs->cs = segment(LINUX_CODE, 0xb, wide);
 	sregs->ds = segment(LINUX_DATA, 0x3, false);

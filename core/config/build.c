@@ -23,7 +23,7 @@ add_register(struct config *config, const struct ini_key *key)
 	char where[512];
 	uint64_t value;
 
-	schema_where(key->place, "cpu", key->name, where, sizeof(where));
+	config_key_where(key->place, "cpu", key->name, where, sizeof(where));
 	if (!islower((unsigned char)*key->name) ||
 	    key->name[strspn(key->name, "abcdefghijklmnopqrstuvwxyz0123456789._")])
 		return fail(STATUS_USAGE,
@@ -144,7 +144,8 @@ say(struct config_place place, const char *section, const char *key, const char 
 	char where[512];
 
 	return fail(STATUS_USAGE, "%s: [%s] %s %s",
-		    schema_where(place, section, key, where, sizeof(where)), section, key, problem);
+		    config_key_where(place, section, key, where, sizeof(where)), section, key,
+		    problem);
 }
 
 /* What keys say together. */
@@ -155,7 +156,7 @@ check(const struct config *config, const struct ini *ini)
 	int status = 0;
 
 	if (wrong)
-		status = say(place_of(config, ini, "vm", "memory"), "vm", "memory", wrong);
+		status = say(config->vm.place, "vm", "memory", wrong);
 	wrong = schema_check_cpus(config->vm.cpus, config->vm.irqchip);
 	if (wrong)
 		status = say(place_of(config, ini, "vm", "cpus"), "vm", "cpus", wrong);
@@ -184,6 +185,7 @@ config_build(struct config *config, const struct ini *ini)
 		r = add_section(config, &ini->sections[i]);
 		status = r ? r : status;
 	}
+	config->vm.place = place_of(config, ini, "vm", "memory");
 	config->boot.place = place_of(config, ini, "boot", config->boot.code ? "code" : "image");
 	config->boot.initrd_place = place_of(config, ini, "boot", "initrd");
 	config->boot.modules_place = place_of(config, ini, "boot", "modules");

@@ -31,7 +31,7 @@ config_boot_where(const struct config *config, const char *key, char *buffer, si
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
 		if (!strcmp(places[i].key, key) && places[i].place.file)
 			place = places[i].place;
-	return place.file ? schema_where(place, "boot", key, buffer, size) : config->file;
+	return place.file ? config_key_where(place, "boot", key, buffer, size) : config->file;
 }
 
 char *

@@ -61,15 +61,19 @@ enum config_then { THEN_RESUME, THEN_EXIT };
 enum config_clock { CONFIG_CLOCK_RESUME, CONFIG_CLOCK_WALL };
 enum config_generation { GENERATION_NEW, GENERATION_KEEP };
 
-/* Checked, each value and what they say together. Beside each member its value when not given. */
+/*
+ * Checked, each value and what they say together; but what [vm] memory may lie over is for the
+ * machine to check. Beside each member its value when not given.
+ */
 struct config {
 	struct {
-		uint64_t memory;    /* bytes, page-aligned, not 0; 64K */
-		uint64_t memory_at; /* guest physical address, page-aligned; 0 */
-		char *memory_file;  /* NULL: anonymous */
-		uint32_t cpus;      /* 1 */
-		bool irqchip;       /* no */
-		bool dirty_log;     /* no */
+		uint64_t memory;           /* bytes, page-aligned, not 0; 64K */
+		uint64_t memory_at;        /* guest physical address, page-aligned; 0 */
+		char *memory_file;         /* NULL: anonymous */
+		uint32_t cpus;             /* 1 */
+		bool irqchip;              /* no */
+		bool dirty_log;            /* no */
+		struct config_place place; /* of memory */
 	} vm;
 	struct {
 		char *image; /* path, resolved; NULL: none. Never both image and code */
@@ -136,16 +140,6 @@ void config_save(const struct config *config, struct record_writer *writer);
  * caller frees config in any case. */
 int config_load(struct config *config, const struct record *group, char *why, size_t why_size);
 
-/*
- * Where memory lies: the pieces, and how many they are. A machine with an irqchip whose memory
- * begins at 0 has none from 3 GiB to 4 GiB, as a PC; what does not fit below follows above. whole:
- * it was made in one piece, before there was such a hole, if that does not lie over the chips.
- */
-struct config_memory {
-	uint64_t at, size;
-};
-uint32_t config_memory(const struct config *config, bool whole, struct config_memory pieces[2]);
-
 /* The value of a device's key, or NULL. Marks it used. */
 struct config_option *config_option_find(struct config_device *device, const char *key);
 struct config_device *config_device_find(struct config *config, const char *name);
@@ -168,7 +162,10 @@ char *config_resolve(const struct config *config, struct config_place place, con
 
 /* "configs/x.ini:12" in a buffer of the caller's; the bare file when there is no line. */
 const char *config_where(struct config_place place, char *buffer, size_t size);
-/* The same for a key of [boot], by its name: "x.ini:3", "--set boot.cmdline". */
+/* The place of a key's value: "x.ini:3", or "--set vm.memory" for what --set gave. */
+const char *config_key_where(struct config_place place, const char *section, const char *key,
+			     char *buffer, size_t size);
+/* The same for a key of [boot], by its name. */
 const char *config_boot_where(const struct config *config, const char *key, char *buffer,
 			      size_t size);
 

@@ -248,7 +248,8 @@ config_load(struct config *config, const struct record *group, char *why, size_t
 	config->file = strdup("the snapshot's config");
 	if (!config->file)
 		return refuse(&l, "no memory");
-	config->boot.place = config->snapshot.place = (struct config_place){ config->file, 0 };
+	config->vm.place = config->boot.place = config->snapshot.place =
+	    (struct config_place){ config->file, 0 };
 	if (check_names(&l, group, names))
 		return -1;
 	if (!record_find(group, "vm", &vm) || vm.type != RECORD_GROUP)

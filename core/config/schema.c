@@ -11,10 +11,6 @@
 #define PAGE 4096u
 #define MEMORY_MAX (4ull << 40)
 #define ADDRESS_MAX ((1ull << 52) - 1) /* what x86-64 can address */
-#define CHIPS 0xfec00000ull /* from here to 4 GiB: interrupt controllers, KVM's own pages */
-#define CHIPS_END (1ull << 32)
-#define LONG_END (512ull << 30) /* what the page tables of mode = long reach */
-#define HOLE 0xc0000000ull      /* from here to 4 GiB a PC has no memory, but devices */
 #define CPUS_MAX 64u
 
 static const char *const modes[] = { "real", "protected", "long", NULL };
@@ -100,8 +96,8 @@ schema_is_set(struct config_place place)
 }
 
 const char *
-schema_where(struct config_place place, const char *section, const char *key, char *buffer,
-	     size_t size)
+config_key_where(struct config_place place, const char *section, const char *key, char *buffer,
+		 size_t size)
 {
 	if (!schema_is_set(place))
 		return config_where(place, buffer, size);
@@ -138,30 +134,7 @@ schema_check_memory(const struct config *config)
 
 	if (__builtin_add_overflow(at, config->vm.memory, &end) || end - 1 > ADDRESS_MAX)
 		return "would end past the last physical address, 0xfffffffffffff: lower memory_at";
-	if (config->cpu.mode == MODE_LONG && end > LONG_END)
-		return "would end past 512 GiB, which is all that long mode starts with: make it "
-		       "smaller, or lower memory_at";
-	/* A PC's memory goes on above 4 GiB (config_memory). */
-	if (at == 0 && config->vm.irqchip)
-		return NULL;
-	if (at < CHIPS_END && end > CHIPS)
-		return "would lie over the interrupt controllers, 0xfec00000 to 0xffffffff: "
-		       "make it smaller, move it with memory_at, or set irqchip = on and memory_at "
-		       "= 0, with which it goes on above 4 GiB";
 	return NULL;
-}
-
-uint32_t
-config_memory(const struct config *config, bool whole, struct config_memory pieces[2])
-{
-	uint64_t at = config->vm.memory_at, size = config->vm.memory;
-
-	pieces[0] = (struct config_memory){ .at = at, .size = size };
-	if (at || !config->vm.irqchip || size <= HOLE || (whole && size <= CHIPS))
-		return 1;
-	pieces[0].size = HOLE;
-	pieces[1] = (struct config_memory){ .at = CHIPS_END, .size = size - HOLE };
-	return 2;
 }
 
 const char *
@@ -180,7 +153,7 @@ say(const char *section, const struct ini_key *key, const char *problem,
 
 	return fail(problem == parse_no_memory ? STATUS_HOST : STATUS_USAGE,
 		    "%s: [%s] %s%s%s %s (%s)",
-		    schema_where(key->place, section, key->name, where, sizeof(where)), section,
+		    config_key_where(key->place, section, key->name, where, sizeof(where)), section,
 		    key->name, *key->value ? " = " : "", key->value, problem, row->help);
 }
 
@@ -197,7 +170,7 @@ unknown_key(const char *section, const struct ini_key *key)
 	names[count] = NULL;
 	format_names("; it has ", names, list, sizeof(list));
 	return fail(STATUS_USAGE, "%s: [%s] has no key %s%s",
-		    schema_where(key->place, section, key->name, where, sizeof(where)), section,
+		    config_key_where(key->place, section, key->name, where, sizeof(where)), section,
 		    key->name, did_you_mean(nearest(key->name, names), list).text);
 }
 

@@ -36,14 +36,11 @@ int schema_set(struct config *config, const char *section, const struct ini_key 
 
 /* Is a number within the row's limits? NULL, or what is wrong, in buffer. */
 const char *schema_check(const struct schema_key *row, uint64_t value, char *buffer, size_t size);
-/* Do memory, memory_at and irqchip go together? NULL, or what is wrong. */
+/* Keys that must fit together: NULL, or what is wrong with memory or cpus. */
 const char *schema_check_memory(const struct config *config);
 const char *schema_check_cpus(uint64_t cpus, bool irqchip);
 bool schema_device_name(const char *name);
 
-/* "x.ini:3", or "--set vm.memory" for what --set gave. */
-const char *schema_where(struct config_place place, const char *section, const char *key,
-			 char *buffer, size_t size);
 bool schema_is_set(struct config_place place); /* by --set, in this run or the snapshot's */
 
 /* The steps of reading a config, after ini_read. They say every mistake; 0 or a negative status. */

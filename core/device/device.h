@@ -150,8 +150,6 @@ __attribute__((format(printf, 2, 3))) void device_say(struct device *device, con
  * The page of guest memory that the device's ACPI tells of, among those that are reserved there; 0:
  * it has none, or the guest has no ACPI.
  */
-#define DEVICE_PAGES_AT 0xf0000u
-#define DEVICE_PAGES_END 0xff000u
 uint64_t device_page(const struct device *device);
 
 void device_services_init(struct device *device);

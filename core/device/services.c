@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "device/device.h"
 #include "device/device_state.h"
+#include "machine/layout.h"
 
 #define LINES_PER_SECOND 20u /* that a device may log */
 
@@ -357,11 +358,11 @@ has_page(const struct device *d)
 uint64_t
 device_page(const struct device *device)
 {
-	uint64_t page = DEVICE_PAGES_AT;
+	uint64_t page = LAYOUT_DEVICE_PAGES;
 
 	for (const struct device *d = device->all->list; d < device; d++)
 		page += has_page(d) ? PAGE_SIZE : 0;
-	return has_page(device) && page < DEVICE_PAGES_END ? page : 0;
+	return has_page(device) && page < LAYOUT_DEVICE_PAGES_END ? page : 0;
 }
 
 static uint64_t

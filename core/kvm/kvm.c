@@ -144,13 +144,16 @@ kvm_open(struct kvm *kvm)
 
 		ioctl(kvm->vm, KVM_ENABLE_CAP, &cap);
 	}
-	/* Intel's real-mode emulation wants a place outside the guest's memory; others ignore
-	 * it. */
-	ioctl(kvm->vm, KVM_SET_TSS_ADDR, 0xfffbd000ul);
 	r = ioctl(kvm->vm, KVM_CHECK_EXTENSION, KVM_CAP_SET_GUEST_DEBUG2);
 	kvm->blocks_irqs = r > 0 && (r & KVM_GUESTDBG_BLOCKIRQ);
 	r = kvm_cpuid_init(kvm);
 	return r < 0 ? r : kvm_msrs_init(kvm);
+}
+
+void
+kvm_set_tss(struct kvm *kvm, uint64_t gpa)
+{
+	ioctl(kvm->vm, KVM_SET_TSS_ADDR, (unsigned long)gpa); /* others than Intel's ignore it */
 }
 
 void

@@ -53,6 +53,11 @@ struct kvm_vcpu {
  * case. */
 int kvm_open(struct kvm *kvm);
 void kvm_close(struct kvm *kvm);
+/*
+ * Three pages for KVM's own TSS, outside the guest's memory: KVM needs it to emulate real mode on
+ * Intel CPUs. Before the vCPUs.
+ */
+void kvm_set_tss(struct kvm *kvm, uint64_t gpa);
 
 /* Why this host can't run a machine, or NULL; text in buffer. For doctor and for kvm_open's own
  * errors. */

@@ -25,8 +25,8 @@ kicked(int signal)
 
 /* A piece of memory, behind those that there are. */
 static int
-add_memory(struct machine *m, const struct machine_layout *layout,
-	   const struct machine_memory *piece, uint64_t whole)
+add_memory(struct machine *m, const struct machine_layout *layout, const struct layout_range *piece,
+	   uint64_t whole)
 {
 	uint64_t offset = m->memory.size;
 
@@ -44,7 +44,7 @@ add_memory(struct machine *m, const struct machine_layout *layout,
 static int
 create_memory(struct machine *m, const struct machine_layout *layout)
 {
-	const struct machine_memory *pieces = layout->memory;
+	const struct layout_range *pieces = layout->memory;
 	uint64_t whole = 0;
 	int r = 0;
 
@@ -156,6 +156,8 @@ machine_create(struct machine *m, const struct machine_layout *layout)
 		r = irqs_init(&m->irqs, &m->kvm);
 	if (!r && !layout->check)
 		r = kvm_open(&m->kvm);
+	if (!r && !layout->check)
+		kvm_set_tss(&m->kvm, LAYOUT_KVM_TSS);
 	if (!r)
 		r = create_memory(m, layout);
 	m->kvm.irqchip = layout->irqchip;

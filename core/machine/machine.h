@@ -18,6 +18,7 @@
 #include "machine/bus.h"
 #include "machine/clock.h"
 #include "machine/irq.h"
+#include "machine/layout.h"
 #include "machine/loop.h"
 #include "machine/memory.h"
 #include "machine/point.h"
@@ -100,10 +101,7 @@ struct machine {
 
 /* Builds memory and VM; no vCPU runs. Returns 0 or a negative status; destroy in any case. */
 struct machine_layout {
-	struct machine_memory { /* size 0: there is no more of it; none at all, for a check */
-		gpa_t at;
-		uint64_t size;
-	} memory[MEMORY_REGIONS];
+	struct layout_range memory[MEMORY_REGIONS]; /* up to one of size 0 */
 	const char *memory_file; /* or NULL; the pieces follow each other in it */
 	int snapshot_fd;         /* map memory copy-on-write from here, likewise, or -1 */
 	uint64_t snapshot_offset;

@@ -46,11 +46,18 @@ int
 snapshot_config(const struct snapshot *snapshot, struct config *config)
 {
 	char why[512] = "";
+	const char *wrong;
 
 	errno = 0;
 	if (config_load(config, snapshot_section(snapshot, SECTION_CONFIG, 0), why, sizeof(why)))
 		return unfit(snapshot, SECTION_CONFIG, 0, why);
-	return 0;
+	wrong =
+	    layout_memory_wrong((struct layout_range){ config->vm.memory_at, config->vm.memory },
+				config->vm.irqchip, config->cpu.mode == MODE_LONG);
+	if (!wrong)
+		return 0;
+	snprintf(why, sizeof(why), "its memory %s", wrong);
+	return unfit(snapshot, SECTION_CONFIG, 0, why);
 }
 
 static int

@@ -79,13 +79,32 @@ open_snapshot(struct vm *vm, const struct vm_source *source)
 	return r ? r : snapshot_open_parents(&vm->snapshot, source->parents, source->parent_count);
 }
 
+/* The address map is the machine's; the place in the file is the config's. */
+static int
+check_memory(const struct config *config)
+{
+	const char *wrong =
+	    layout_memory_wrong((struct layout_range){ config->vm.memory_at, config->vm.memory },
+				config->vm.irqchip, config->cpu.mode == MODE_LONG);
+	char where[512];
+
+	return wrong
+		   ? fail(STATUS_USAGE, "%s: [vm] memory %s",
+			  config_key_where(config->vm.place, "vm", "memory", where, sizeof(where)),
+			  wrong)
+		   : 0;
+}
+
 static int
 read_config(struct vm *vm, const struct vm_source *source)
 {
-	int r;
+	int r, more;
 
-	if (source->config)
-		return config_read(&vm->config, source->config, source->set, source->set_count);
+	if (source->config) {
+		r = config_read(&vm->config, source->config, source->set, source->set_count);
+		more = check_memory(&vm->config);
+		return r ? r : more;
+	}
 	r = open_snapshot(vm, source);
 	if (!r)
 		r = snapshot_config(&vm->snapshot, &vm->config);
@@ -144,16 +163,6 @@ check_rest(struct vm *vm)
 	return -STATUS_USAGE;
 }
 
-static void
-place_memory(const struct vm *vm, struct machine_layout *layout)
-{
-	struct config_memory pieces[2];
-	uint32_t count = config_memory(&vm->config, vm->snapshot.region_count == 1, pieces);
-
-	for (uint32_t i = 0; i < count; i++)
-		layout->memory[i] = (struct machine_memory){ pieces[i].at, pieces[i].size };
-}
-
 int
 vm_build(struct vm *vm, const struct vm_source *source)
 {
@@ -186,7 +195,8 @@ vm_build(struct vm *vm, const struct vm_source *source)
 		.track = root != &vm->snapshot || source->again,
 		.check = source->check,
 	};
-	place_memory(vm, &layout);
+	layout_memory((struct layout_range){ vm->config.vm.memory_at, vm->config.vm.memory },
+		      vm->config.vm.irqchip, vm->snapshot.region_count == 1, layout.memory);
 	r = machine_create(&vm->machine, &layout);
 	if (!r)
 		r = devices_create(&vm->devices, &vm->machine, &vm->config,

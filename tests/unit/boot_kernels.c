@@ -11,9 +11,9 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "boot/acpi.h"
 #include "boot/boot.h"
 #include "boot/kernel.h"
+#include "machine/layout.h"
 
 #include <cmocka.h>
 
@@ -204,7 +204,7 @@ test_pvh(void **state)
 	assert_string_equal(text(bench, word(bench, module + 16, 8)), "file");
 	assert_memory_equal(text(bench, MEMORY_SIZE - 0x1000), "module", 6);
 	assert_string_equal(text(bench, word(bench, info + 24, 8)), "quiet 1");
-	assert_int_equal(word(bench, info + 32, 8), ACPI_AT);
+	assert_int_equal(word(bench, info + 32, 8), LAYOUT_ACPI);
 	map = word(bench, info + 40, 8);
 	assert_int_equal(word(bench, info + 48, 4), 3);
 	assert_int_equal(word(bench, map + 0, 8), 0);
@@ -495,8 +495,8 @@ test_places(void **state)
 	assert_in_range(bench->entry.info, 0xb000, bench->entry.end);
 	assert_bytes(bench, 0x9fff, 0xa0ff, 0xc0);
 
-	bench->image.rows[0].p_paddr = ACPI_END - 1;
-	bench->image.note.entry = ACPI_END;
+	bench->image.rows[0].p_paddr = LAYOUT_HIGH - 1;
+	bench->image.note.entry = LAYOUT_HIGH;
 	assert_int_equal(load(bench), 0);
 	bench->config.vm.irqchip = true;
 	refused(bench, "between 0xe0000 and 0x100000", "irqchip = off");

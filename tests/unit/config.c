@@ -221,13 +221,6 @@ static const struct mistake mistakes[] = {
 	{ "[vm]\nmemory_at = 0x10000000000000\n", WHERE "2: [vm] memory_at = 0x10000000000000 is "
 							"out of range" },
 	{ "[vm]\nmemory_at = 0xffffffffff000\n", WHERE "1: [vm] memory would end past the last" },
-	{ "[vm]\nmemory_at = 0xfec00000\nmemory = 4K\n",
-	  WHERE "3: [vm] memory would lie over the interrupt controllers" },
-	{ "[vm]\nirqchip = on\nmemory = 3T\n[cpu]\nmode = long\n",
-	  WHERE "3: [vm] memory would end past 512 GiB" },
-	{ "[vm]\nmemory = 5G\n", WHERE "2: [vm] memory would lie over the interrupt" },
-	{ "[vm]\nmemory = 5G\nmemory_at = 4096\nirqchip = on\n",
-	  WHERE "2: [vm] memory would lie over the interrupt" },
 	{ "[vm]\ncpus = 2\n", WHERE "2: [vm] cpus is more than 1: set irqchip = on" },
 	{ "[vm]\ncpus = 65\n", WHERE "2: [vm] cpus = 65 is out of range" },
 	{ "[vm]\ncpus = 4294967297\n", WHERE "2: [vm] cpus = 4294967297 is out of range" },
@@ -302,7 +295,8 @@ says_each_mistake_of_set(void **state)
 				  "memory?" },
 		{ "vm.memory=x", "minivmm: --set vm.memory: [vm] memory = x is not a size" },
 		{ "vm.memory=", "minivmm: --set vm.memory: [vm] memory is empty" },
-		{ "vm.memory=5G", "minivmm: --set vm.memory: [vm] memory would lie over" },
+		{ "vm.memory_at=0xffffffffff000",
+		  "minivmm: --set vm.memory: [vm] memory would end" },
 		{ "cpu.rax=x", "minivmm: --set cpu.rax: [cpu] rax = x is not a number" },
 		{ "device.serial0=x", "minivmm: --set device.serial0: names no key" },
 		{ "device.serail0.port=x", "minivmm: --set device.serail0: the config has no "
@@ -720,35 +714,6 @@ written(void **state)
 	}
 }
 
-/* Memory that does not fit below 3 GiB goes on at 4 GiB, where there are interrupt controllers in
- * between. */
-static void
-memory_pieces(void **state)
-{
-	struct config c = { .vm = { .memory = 3ull << 30, .irqchip = true } };
-	struct config_memory pieces[2];
-
-	assert_int_equal(config_memory(&c, false, pieces), 1);
-	assert_int_equal(pieces[0].size, 3ull << 30);
-	c.vm.memory += 4096;
-	assert_int_equal(config_memory(&c, false, pieces), 2);
-	assert_int_equal(pieces[0].at, 0);
-	assert_int_equal(pieces[0].size, 3ull << 30);
-	assert_int_equal(pieces[1].at, 4ull << 30);
-	assert_int_equal(pieces[1].size, 4096);
-	assert_int_equal(config_memory(&c, true, pieces), 1);
-	assert_int_equal(pieces[0].size, (3ull << 30) + 4096);
-	c.vm.memory = 0xfec01000;
-	assert_int_equal(config_memory(&c, true, pieces), 2);
-	c.vm.irqchip = false;
-	assert_int_equal(config_memory(&c, false, pieces), 1);
-	c.vm.irqchip = true;
-	c.vm.memory_at = 1ull << 32;
-	assert_int_equal(config_memory(&c, false, pieces), 1);
-	assert_int_equal(pieces[0].at, 1ull << 32);
-	assert_int_equal(pieces[0].size, 0xfec01000);
-}
-
 int
 main(void)
 {
@@ -768,7 +733,6 @@ main(void)
 		cmocka_unit_test(nearest_names),
 		cmocka_unit_test(save_and_load),
 		cmocka_unit_test(load_refuses),
-		cmocka_unit_test(memory_pieces),
 	};
 
 	return cmocka_run_group_tests_name("config", tests, NULL, NULL);

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Where a machine's memory may lie, and where it does. */
+#include "machine/layout.h"
+
+uint32_t
+layout_memory(struct layout_range memory, bool irqchip, bool whole, struct layout_range pieces[2])
+{
+	pieces[0] = memory;
+	if (memory.at || !irqchip || memory.size <= LAYOUT_HOLE ||
+	    (whole && memory.size <= LAYOUT_IOAPIC))
+		return 1;
+	pieces[0].size = LAYOUT_HOLE;
+	pieces[1] = (struct layout_range){ LAYOUT_ABOVE, memory.size - LAYOUT_HOLE };
+	return 2;
+}
+
+const char *
+layout_memory_wrong(struct layout_range memory, bool irqchip, bool long_mode)
+{
+	uint64_t end = memory.at + memory.size;
+
+	if (long_mode && end > LAYOUT_LONG_END)
+		return "would end past 512 GiB, which is all that long mode starts with: make it "
+		       "smaller, or lower memory_at";
+	/* layout_memory goes round the hole. */
+	if (memory.at == 0 && irqchip)
+		return NULL;
+	if (memory.at < LAYOUT_ABOVE && end > LAYOUT_IOAPIC)
+		return "would lie over the interrupt controllers, 0xfec00000 to 0xffffffff: "
+		       "make it smaller, move it with memory_at, or set irqchip = on and memory_at "
+		       "= 0, with which it goes on above 4 GiB";
+	return NULL;
+}

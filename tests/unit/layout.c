@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The guest address map: where memory may lie, and the hole that it skips. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "machine/layout.h"
+
+#include <cmocka.h>
+
+#define GIB (1ull << 30)
+
+/* Memory that does not fit below 3 GiB goes on at 4 GiB when there are interrupt controllers in
+ * between. */
+static void
+skips_the_hole(void **state)
+{
+	static const struct {
+		struct layout_range memory;
+		bool irqchip, whole;
+		uint32_t count;
+		struct layout_range pieces[2];
+	} cases[] = {
+		{ { 0, 3 * GIB }, true, false, 1, { { 0, 3 * GIB } } },
+		{ { 0, 3 * GIB + 4096 }, true, false, 2, { { 0, 3 * GIB }, { 4 * GIB, 4096 } } },
+		{ { 0, 3 * GIB + 4096 }, true, true, 1, { { 0, 3 * GIB + 4096 } } },
+		{ { 0, 0xfec01000 }, true, true, 2, { { 0, 3 * GIB }, { 4 * GIB, 0x3ec01000 } } },
+		{ { 0, 0xfec01000 }, false, false, 1, { { 0, 0xfec01000 } } },
+		{ { 4 * GIB, 0xfec01000 }, true, false, 1, { { 4 * GIB, 0xfec01000 } } },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct layout_range pieces[2] = { 0 };
+
+		assert_int_equal(
+		    layout_memory(cases[i].memory, cases[i].irqchip, cases[i].whole, pieces),
+		    cases[i].count);
+		assert_memory_equal(pieces, cases[i].pieces, sizeof(pieces));
+	}
+}
+
+static void
+refuses_what_lies_over_others(void **state)
+{
+	static const struct {
+		struct layout_range memory;
+		bool irqchip, long_mode;
+		const char *wrong; /* how it begins; NULL: nothing */
+	} cases[] = {
+		{ { 0, 65536 }, false, false, NULL },
+		{ { 0, LAYOUT_IOAPIC }, false, false, NULL },
+		{ { LAYOUT_IOAPIC, 4096 }, false, false, "would lie over the interrupt" },
+		{ { 0, 5 * GIB }, false, false, "would lie over the interrupt" },
+		{ { 0, 5 * GIB }, true, false, NULL },
+		{ { 4096, 5 * GIB }, true, false, "would lie over the interrupt" },
+		{ { 4 * GIB, 5 * GIB }, false, false, NULL },
+		{ { 0, 512 * GIB }, true, true, NULL },
+		{ { 0, 3072 * GIB }, true, false, NULL },
+		{ { 0, 3072 * GIB }, true, true, "would end past 512 GiB" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		const char *wrong =
+		    layout_memory_wrong(cases[i].memory, cases[i].irqchip, cases[i].long_mode);
+
+		assert_int_equal(!wrong, !cases[i].wrong);
+		if (wrong)
+			assert_memory_equal(wrong, cases[i].wrong, strlen(cases[i].wrong));
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(skips_the_hole),
+		cmocka_unit_test(refuses_what_lies_over_others),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
