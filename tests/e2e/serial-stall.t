@@ -6,40 +6,30 @@ use v5.14;
 use warnings;
 use lib 'tests/lib';
 
+use Control;
 use Minivmm;
 use Much;
 use Test::More;
 
 my $whole = much(64);
 
-# Where the guest is in what it says: SIGQUIT asks, once there is a vCPU's thread.
-sub rsi {
-    my ($process) = @_;
-    my $asked = () = said($process) =~ / rsi /g;
-    return '' if (() = glob "/proc/$process->{pid}/task/*") < 2;
-    kill QUIT => $process->{pid};
-    until_true { (() = said($process) =~ / rsi /g) > $asked };
-    return (said($process) =~ / rsi (0x[0-9a-f]+)/g)[-1];
-}
-
-# The guest gets nowhere, while its vCPU runs and can be looked at.
+# The guest polls LSR, and it writes nothing meanwhile.
 sub stalls {
-    my ($process) = @_;
-    my $before = '';
+    my ($control) = @_;
     return until_true {
-        my $now = rsi($process);
-        my $same = $now eq $before && $now ne '';
-        $before = $now;
-        return $same;
+        my ($reads, $writes) = map { $control->accesses('serial0', $_) } qw(reads writes);
+        until_true { $control->accesses('serial0', 'reads') > $reads + 100 };
+        return $control->accesses('serial0', 'writes') == $writes && $writes > $small_pipe;
     };
 }
 
 my ($reader, $writer) = small_pipe();
-my $process = start([ $minivmm, '-c', 'much.ini', '--status', 'status.json' ], stdout => $writer);
+my $process = start([ $minivmm, '-c', 'much.ini', '--status', 'status.json', '--set', 'control.socket=vm.sock' ], stdout => $writer);
 close $writer;
+my $control = Control->connect('vm.sock');
 my $bytes = '';
 for my $part (1 .. 4) {
-    ok(stalls($process), "stall $part: the guest waits, by its own polling");
+    ok(stalls($control), "stall $part: the guest waits, by its own polling");
     sysread $reader, $bytes, 65536, length $bytes while length $bytes < $part * 50_000;
 }
 $bytes .= drain($reader);

@@ -6,6 +6,7 @@ use v5.14;
 use warnings;
 use lib 'tests/lib';
 
+use Control;
 use IO::Socket::INET;
 use IO::Socket::UNIX;
 use Minivmm;
@@ -21,7 +22,7 @@ my $whole = much(4);
 {
     my ($reader, $writer) = small_pipe();
     my $process =
-      start([ $minivmm, '-c', 'much.ini', '--until', 'time:150ms', '--save', 'x.snap', '--log', 'error' ], stdout => $writer);
+      start([ $minivmm, '-c', 'much.ini', '--until', 'access:6000', '--save', 'x.snap', '--log', 'error' ], stdout => $writer);
     close $writer;
     ok(until_true { -e 'x.snap' }, 'a snapshot while the reader stalls');
     my $first = drain($reader);
@@ -34,9 +35,13 @@ my $whole = much(4);
 # A reader that never comes back: SIGTERM ends the wait at the end.
 {
     my ($reader, $writer) = small_pipe();
-    my $process = start([ $minivmm, '-c', 'much.ini', '--until', 'time:100ms', '--status', 'status.json' ], stdout => $writer);
+    spew('endless.ini', endless() . "[control]\nsocket = vm.sock\n");
+    my $process = start([ $minivmm, '-c', 'endless.ini' ], stdout => $writer);
     close $writer;
-    select undef, undef, undef, 0.3;
+    my $control = Control->connect('vm.sock');
+    ok(until_true { $control->accesses('serial0', 'writes') > $small_pipe + 1 }, 'more output than the pipe holds');
+    $control->request('quit');
+    ok(until_true { !-e 'vm.sock' }, 'the run has ended, the process waits');
     kill TERM => $process->{pid};
     my ($status, undef, $err) = finish($process);
     is($status, 1000 + SIGTERM, 'a reader that does not come back does not hold it for ever');
@@ -194,7 +199,7 @@ for my $device (
     "[device vsock0]\nplugin = virtio-vsock\naddress = 0xd0000000\nirq = none\npath = taken\n",
 ) {
     spew('taken.ini', "[vm]\nmemory_at = 0x1000\n[boot]\ncode = eb fe\n$device");
-    my ($first, $second) = map { unlink 'taken'; my $p = start([ $minivmm, '-c', 'taken.ini', '--log', 'error' ]); until_true { -S 'taken' }; $p } 1, 2;
+    my ($first, $second) = map { unlink 'taken'; my $p = start([ $minivmm, '-c', 'taken.ini', '--log', 'error' ]); until_true { IO::Socket::UNIX->new(Peer => 'taken') }; $p } 1, 2;
     kill TERM => $first->{pid};
     finish($first);
     ok(-S 'taken', 'is left alone');

@@ -50,4 +50,11 @@ sub request {
     return $self->reply($timeout);
 }
 
+# How many accesses of the guest a device has had: "reads" or "writes".
+sub accesses {
+    my ($self, $device, $kind) = @_;
+    my ($found) = grep { $_->{name} eq $device } @{ $self->request('devices')->{devices} // [] };
+    return $found ? $found->{$kind} : 0;
+}
+
 1;

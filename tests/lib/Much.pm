@@ -8,7 +8,7 @@ use warnings;
 use Exporter 'import';
 use Minivmm;
 
-our @EXPORT = qw(much small_pipe drain);
+our @EXPORT = qw(much endless small_pipe $small_pipe drain);
 
 # Writes much.ini and its image, a guest that says the 16 KiB from 0x1000 on so many times, 16 bytes
 # whenever THRE is set:
@@ -25,10 +25,20 @@ sub much {
     return $image x $times;
 }
 
-# A pipe that holds as little as may be.
+# A config whose guest writes '!' whenever THRE is set, for ever. Each byte is one write, where the
+# bytes of much() are strings.
+#   1: mov $0x3fd,%dx; in %dx,%al; test $0x20,%al; jz 1b
+#   mov $0x3f8,%dx; mov $'!',%al; out %al,%dx; jmp 1b
+sub endless { return guest('ba fd 03 ec a8 20 74 f8 ba f8 03 b0 21 ee eb f0') }
+
+# A pipe of $small_pipe bytes, as few as Linux allows. Output waits for the reader when the guest of
+# endless() has made more writes than that, which Control's "accesses" tells. That the pipe has
+# unread bytes does not mean that it is full.
+our $small_pipe = 4096;
+
 sub small_pipe {
     pipe my $reader, my $writer or die "pipe: $!";
-    fcntl $writer, 1031, 4096 or die "F_SETPIPE_SZ: $!";
+    fcntl $writer, 1031, $small_pipe or die "F_SETPIPE_SZ: $!";
     return ($reader, $writer);
 }
 

@@ -57,8 +57,9 @@ faulty_configure(struct minivmm_device *dev)
 }
 
 static void
-hang(void)
+hang(struct minivmm_device *dev)
 {
+	minivmm_log(dev, MINIVMM_WARNING, "hangs");
 	for (volatile int i = 0;; i++)
 		;
 }
@@ -75,7 +76,7 @@ static int
 faulty_start(struct minivmm_device *dev, const struct minivmm_start *start)
 {
 	if (((struct faulty *)minivmm_state(dev))->in == HANG_START)
-		hang();
+		hang(dev);
 	return faulty_is(dev, START) ? -1 : 0;
 }
 
@@ -114,7 +115,7 @@ faulty_write(struct minivmm_device *dev, const struct minivmm_access *a, uint64_
 	if (f->in == EXIT)
 		exit(5);
 	if (f->in == HANG)
-		hang();
+		hang(dev);
 	if (f->in == OVERFLOW)
 		return overflow(&(volatile int){ 1 });
 	if (f->in == STATE)
