@@ -24,7 +24,8 @@ struct kvm {
 	bool irqchip;
 	bool blocks_irqs; /* while it single-steps */
 	bool stopped;     /* between kvm_stop and kvm_go */
-	bool ran; /* a vCPU has: its CPUID and TSC frequency are fixed, and a load leaves them */
+	/* Since kvm_go: CPUID and TSC frequency of the vCPUs are fixed; a load does not set them. */
+	bool ran;
 	struct kvm_pit_state2 pit;
 	bool pit_put_back; /* kvm_go is to */
 	uint64_t clock;

@@ -286,6 +286,7 @@ kvm_go(struct kvm *kvm)
 {
 	struct kvm_clock_data clock = { .clock = kvm->clock };
 
+	kvm->ran = true; /* vCPUs are about to */
 	if (!kvm->stopped)
 		return 0;
 	kvm->stopped = false;

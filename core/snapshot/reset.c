@@ -72,12 +72,8 @@ reset_run(struct reset *reset)
 	struct machine *m = reset->machine;
 	int failed = put_pages_back(reset);
 
-	if (!failed) {
-		m->kvm.ran = true;
-		failed = mutant("reset", "state")
-			     ? 0
-			     : snapshot_load_state(reset->snapshot, m, reset->devices);
-	}
+	if (!failed && !mutant("reset", "state"))
+		failed = snapshot_load_state(reset->snapshot, m, reset->devices);
 	if (!failed)
 		failed = devices_start(reset->devices, MINIVMM_RESET);
 	return failed;
