@@ -103,6 +103,12 @@ void devices_flush(struct devices *devices);
  * STATUS_IO negative. */
 int devices_stop(struct devices *devices, const volatile bool *interrupted);
 
+/* One of the count devices, in the order of the config. */
+static inline struct device *
+devices_at(const struct devices *devices, size_t index)
+{
+	return &devices->list[index];
+}
 struct device *devices_find(struct devices *devices, const char *name);
 
 /*
@@ -121,6 +127,19 @@ void devices_capture_end(struct devices *devices);
  */
 int device_save(struct device *device, struct record_writer *writer);
 int device_load(struct device *device, const struct record *group, char *why, size_t why_size);
+/*
+ * Is the state in group this device's, and can its plugin load it: does it have the same name, and
+ * a state version of the same plugin that this one reads? 0, or -1 with the reason in why.
+ */
+int device_check(const struct device *device, const struct record *group, char *why,
+		 size_t why_size);
+/*
+ * The generation id, an item of the open group. check: is it in group? 0, or -1 with the reason in
+ * why. load: of a group that has passed the check.
+ */
+void devices_save_generation(const struct devices *devices, struct record_writer *writer);
+int devices_check_generation(const struct record *group, char *why, size_t why_size);
+void devices_load_generation(struct devices *devices, const struct record *group);
 
 /* What the files of this module share. */
 

@@ -2,6 +2,7 @@
 /* A device's state as records: the plugin's own, by its fields or its save and load, and what the
  * core keeps for it. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/fields.h"
@@ -418,4 +419,69 @@ device_load(struct device *d, const struct record *group, char *why, size_t why_
 		 d->plugin.descriptor.name);
 	snprintf(why, why_size, "%s%s", head, text);
 	return -1;
+}
+
+int
+device_check(const struct device *d, const struct record *group, char *why, size_t why_size)
+{
+	const struct minivmm_plugin *descriptor = &d->plugin.descriptor;
+	char *name = NULL, *plugin = NULL;
+	uint64_t version;
+	bool fits = false;
+
+	if (!record_get_text(group, "name", &name) || !record_get_text(group, "plugin", &plugin) ||
+	    !record_get_u64(group, "version", &version))
+		snprintf(why, why_size, "it lacks name, plugin or version");
+	else if (!devices_find(d->all, name))
+		snprintf(why, why_size, "the config has no device %s", name);
+	else if (devices_find(d->all, name) != d)
+		snprintf(why, why_size, "it is not in the order of the config");
+	else if (strcmp(descriptor->name, plugin))
+		snprintf(why, why_size, "device %s was a %s, here it is a %s", name, plugin,
+			 descriptor->name);
+	else if (version > descriptor->state_version)
+		snprintf(why, why_size,
+			 "device %s has state version %llu, plugin %s (%s) reads up to %u: use a "
+			 "newer plugin",
+			 name, (unsigned long long)version, plugin, d->plugin.path,
+			 descriptor->state_version);
+	else
+		fits = true;
+	free(name);
+	free(plugin);
+	return fits ? 0 : -1;
+}
+
+void
+devices_save_generation(const struct devices *devices, struct record_writer *writer)
+{
+	record_put_bytes(writer, "generation", devices->generation, sizeof(devices->generation));
+}
+
+/* The id in group, or NULL. */
+static const uint8_t *
+generation_of(const struct record *group)
+{
+	const uint8_t *generation;
+	size_t length;
+
+	if (!record_get_bytes(group, "generation", &generation, &length) ||
+	    length != sizeof(((struct devices *)0)->generation))
+		return NULL;
+	return generation;
+}
+
+int
+devices_check_generation(const struct record *group, char *why, size_t why_size)
+{
+	if (generation_of(group))
+		return 0;
+	snprintf(why, why_size, "generation is missing or no id");
+	return -1;
+}
+
+void
+devices_load_generation(struct devices *devices, const struct record *group)
+{
+	memcpy(devices->generation, generation_of(group), sizeof(devices->generation));
 }

@@ -116,6 +116,13 @@ void machine_destroy(struct machine *machine);
 /* Ends the vCPUs' threads, as destroy does; the machine will not run again. */
 void machine_join(struct machine *machine);
 
+/* One of the machine's vcpu_count vCPUs. */
+static inline struct vcpu *
+machine_vcpu(const struct machine *machine, uint32_t index)
+{
+	return &machine->vcpus[index];
+}
+
 /* Runs the loop until the machine ends; vCPU threads start here. Returns 0 (why: machine->end) or a
  * negative status. */
 int machine_run(struct machine *machine);

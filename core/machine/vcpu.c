@@ -255,6 +255,18 @@ vcpu_load(struct vcpu *vcpu, const struct record *group, char *why, size_t why_s
 	return r;
 }
 
+int
+vcpu_check(struct vcpu *vcpu, const struct record *group, char *why, size_t why_size)
+{
+	return kvm_check(&vcpu->machine->kvm, group, why, why_size);
+}
+
+size_t
+vcpu_own_areas(struct vcpu *vcpu, struct kvm_area areas[KVM_OWN_AREAS])
+{
+	return kvm_vcpu_own_areas(&vcpu->kvm, areas);
+}
+
 void
 vcpu_print(struct vcpu *vcpu, enum minivmm_level level)
 {

@@ -57,6 +57,10 @@ int vcpu_arm(struct vcpu *vcpu);
  * why. */
 int vcpu_save(struct vcpu *vcpu, struct record_writer *writer);
 int vcpu_load(struct vcpu *vcpu, const struct record *group, char *why, size_t why_size);
+/* Can this host load the state that a snapshot has of a vCPU? 0, or -1 with the reason in why. */
+int vcpu_check(struct vcpu *vcpu, const struct record *group, char *why, size_t why_size);
+/* As kvm_vcpu_own_areas: memory that KVM writes by itself. Stopped. */
+size_t vcpu_own_areas(struct vcpu *vcpu, struct kvm_area areas[KVM_OWN_AREAS]);
 /* Registers for people, and the bytes at rip, to the log. Stopped, or on its own thread. */
 void vcpu_print(struct vcpu *vcpu, enum minivmm_level level);
 

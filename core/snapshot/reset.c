@@ -124,7 +124,7 @@ ignore_areas(const struct reset *reset, gpa_t gpa, const uint8_t *now, uint8_t *
 	struct kvm_area areas[KVM_OWN_AREAS];
 
 	for (uint32_t v = 0; v < reset->machine->vcpu_count; v++) {
-		size_t count = kvm_vcpu_own_areas(&reset->machine->vcpus[v].kvm, areas);
+		size_t count = vcpu_own_areas(machine_vcpu(reset->machine, v), areas);
 
 		for (size_t i = 0; i < count; i++)
 			for (uint64_t at = areas[i].gpa; at < areas[i].gpa + areas[i].size; at++)
@@ -168,17 +168,16 @@ reset_check(struct reset *reset, char *why, size_t why_size)
 	*why = '\0';
 	r = check_memory(reset, why, why_size);
 	for (size_t i = 0; i < reset->devices->count && !r; i++) {
-		device_save(&reset->devices->list[i], &writer);
+		device_save(devices_at(reset->devices, i), &writer);
 		r = compare(reset, SECTION_DEVICE, (uint32_t)i, &writer, "device", why, why_size);
 	}
 	for (uint32_t i = 0; i < m->vcpu_count && !r; i++) {
-		vcpu_save(&m->vcpus[i], &writer);
+		vcpu_save(machine_vcpu(m, i), &writer);
 		r = compare(reset, SECTION_VCPU, i, &writer, "vCPU", why, why_size);
 	}
 	if (!r) {
 		machine_save(m, &writer);
-		record_put_bytes(&writer, "generation", reset->devices->generation,
-				 sizeof(reset->devices->generation));
+		devices_save_generation(reset->devices, &writer);
 		r = compare(reset, SECTION_VM, 0, &writer, "machine", why, why_size);
 	}
 	return r;

@@ -85,38 +85,6 @@ check_memory(const struct snapshot *snapshot, const struct memory *memory)
 	return 0;
 }
 
-/* The device that a section belongs to, if its plugin is the one that saved it, or a newer one. */
-static struct device *
-find_device(const struct record *group, struct devices *devices, char *why, size_t why_size)
-{
-	char *name = NULL, *plugin = NULL;
-	struct device *device = NULL;
-	uint64_t version;
-
-	if (!record_get_text(group, "name", &name) || !record_get_text(group, "plugin", &plugin) ||
-	    !record_get_u64(group, "version", &version))
-		snprintf(why, why_size, "it lacks name, plugin or version");
-	else if (!(device = devices_find(devices, name)))
-		snprintf(why, why_size, "the config has no device %s", name);
-	else if (strcmp(device->plugin.descriptor.name, plugin))
-		snprintf(why, why_size, "device %s was a %s, here it is a %s", name, plugin,
-			 device->plugin.descriptor.name);
-	else if (version > device->plugin.descriptor.state_version)
-		snprintf(why, why_size,
-			 "device %s has state version %llu, plugin %s (%s) reads up to %u: use a "
-			 "newer plugin",
-			 name, (unsigned long long)version, plugin, device->plugin.path,
-			 device->plugin.descriptor.state_version);
-	else {
-		free(name);
-		free(plugin);
-		return device;
-	}
-	free(name);
-	free(plugin);
-	return NULL;
-}
-
 /* All that can be known to be unfit before anything is changed. */
 static int
 check_all(const struct snapshot *snapshot, struct machine *machine, struct devices *devices)
@@ -139,14 +107,13 @@ check_all(const struct snapshot *snapshot, struct machine *machine, struct devic
 		return unfit(snapshot, SECTION_CONFIG, 0, why);
 	}
 	for (uint32_t i = 0; i < vcpus; i++)
-		if (kvm_check(&machine->kvm, snapshot_section(snapshot, SECTION_VCPU, i), why,
-			      sizeof(why)))
+		if (vcpu_check(machine_vcpu(machine, i),
+			       snapshot_section(snapshot, SECTION_VCPU, i), why, sizeof(why)))
 			return unfit(snapshot, SECTION_VCPU, i, why);
 	for (uint32_t i = 0; i < device_count; i++)
-		if (find_device(snapshot_section(snapshot, SECTION_DEVICE, i), devices, why,
-				sizeof(why)) != &devices->list[i])
-			return unfit(snapshot, SECTION_DEVICE, i,
-				     *why ? why : "it is not in the order of the config");
+		if (device_check(devices_at(devices, i),
+				 snapshot_section(snapshot, SECTION_DEVICE, i), why, sizeof(why)))
+			return unfit(snapshot, SECTION_DEVICE, i, why);
 	return 0;
 }
 
@@ -178,15 +145,13 @@ load_pages(const struct snapshot *snapshot, const struct memory *memory)
 static int
 load_generation(const struct snapshot *snapshot, struct devices *devices)
 {
-	const uint8_t *generation;
-	size_t length;
+	const struct record *group = snapshot_section(snapshot, SECTION_VM, 0);
+	char why[64];
 
-	if (!record_get_bytes(snapshot_section(snapshot, SECTION_VM, 0), "generation", &generation,
-			      &length) ||
-	    length != sizeof(devices->generation))
-		return unfit(snapshot, SECTION_VM, 0, "generation is missing or no id");
+	if (devices_check_generation(group, why, sizeof(why)))
+		return unfit(snapshot, SECTION_VM, 0, why);
 	if (devices->config->snapshot.generation == GENERATION_KEEP)
-		memcpy(devices->generation, generation, length);
+		devices_load_generation(devices, group);
 	return 0;
 }
 
@@ -199,14 +164,14 @@ snapshot_load_state(const struct snapshot *snapshot, struct machine *machine,
 
 	errno = 0;
 	for (uint32_t i = 0; i < machine->vcpu_count; i++)
-		if (vcpu_load(&machine->vcpus[i], snapshot_section(snapshot, SECTION_VCPU, i), why,
-			      sizeof(why)))
+		if (vcpu_load(machine_vcpu(machine, i), snapshot_section(snapshot, SECTION_VCPU, i),
+			      why, sizeof(why)))
 			return unfit(snapshot, SECTION_VCPU, i, why);
 	if (machine_load(machine, snapshot_section(snapshot, SECTION_VM, 0), why, sizeof(why)))
 		return unfit(snapshot, SECTION_VM, 0, why);
 	for (uint32_t i = 0; i < devices->count; i++)
-		if (device_load(&devices->list[i], snapshot_section(snapshot, SECTION_DEVICE, i),
-				why, sizeof(why)))
+		if (device_load(devices_at(devices, i),
+				snapshot_section(snapshot, SECTION_DEVICE, i), why, sizeof(why)))
 			return unfit(snapshot, SECTION_DEVICE, i, why);
 	return 0;
 }

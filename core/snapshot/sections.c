@@ -49,17 +49,16 @@ capture_state(struct capture *capture)
 	}
 	add_time(meta);
 	for (size_t i = 0; !failed && i < devices->count; i++) {
-		failed = device_save(&devices->list[i], &writer);
+		failed = device_save(devices_at(devices, i), &writer);
 		snapshot_meta_add_record(meta, SECTION_DEVICE, (uint32_t)i, 0, &writer);
 	}
 	for (uint32_t i = 0; !failed && i < machine->vcpu_count; i++) {
-		failed = vcpu_save(&machine->vcpus[i], &writer);
+		failed = vcpu_save(machine_vcpu(machine, i), &writer);
 		snapshot_meta_add_record(meta, SECTION_VCPU, i, 0, &writer);
 	}
 	if (!failed) {
 		failed = machine_save(machine, &writer);
-		record_put_bytes(&writer, "generation", devices->generation,
-				 sizeof(devices->generation));
+		devices_save_generation(devices, &writer);
 		snapshot_meta_add_record(meta, SECTION_VM, 0, 0, &writer);
 	}
 	return failed;
