@@ -2,7 +2,7 @@
 # minivmm. `make help` lists what there is to make.
 #
 # Nothing is listed by name: every core/*/*.c is the core, every plugins/*.c or plugins/*/ a plugin,
-# every guests/*.S a guest, every tests/unit/*.c, tests/fuzz/*.c and tests/e2e/*.t a test.
+# every guests/*.S a guest, every tests/unit/*.c, tests/fuzz/*.c and tests/e2e/*/*.t a test.
 
 PREFIX ?= /usr/local
 CFLAGS ?= -O2 -g
@@ -101,14 +101,14 @@ $B/tests/plugins/%.so: tests/plugins/%.c
 	$Q mkdir -p $(@D) && $(CC) -std=gnu11 -O2 -g $(WARN) -fvisibility=hidden -fPIC -shared -Icore/include -MMD -MP \
 		-o $@ $<
 
-longest := tests/e2e/invisible.t # begins first, so that the others are done when it is
+longest := tests/e2e/snapshot/invisible.t # begins first, so that the others are done when it is
 
 # The runner and everything that tests need. MINIVMM and BUILD tell tests where the program and
 # their tools are.
 check: export MINIVMM = $O/minivmm
 check: export BUILD = $B
 check: export CMOCKA_MESSAGE_OUTPUT = TAP
-check: tests := $(longest) $(units) $(filter-out $(longest),$(wildcard tests/e2e/*.t))
+check: tests := $(longest) $(units) $(filter-out $(longest),$(wildcard tests/e2e/*/*.t))
 check: all $(units) $(helpers) $(preloads) ## build and run the tests
 	@if tests/svm/usable; then set -x; prove -j3 $(PROVE) $(tests); else tests/svm/check $(tests); fi
 

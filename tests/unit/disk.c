@@ -90,7 +90,7 @@ test_fallocate(int fd, int mode, off_t at, off_t length)
 #include "../../plugins/virtio-blk/disk.c"
 #include "../../plugins/virtio-blk/layers.c"
 
-/* Exports have a test of their own (tests/e2e/nbd.t). */
+/* Exports have a test of their own (tests/e2e/devices/nbd.t). */
 bool
 export_is(const char *path)
 {

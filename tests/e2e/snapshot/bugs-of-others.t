@@ -22,12 +22,12 @@ my %elsewhere = (
     'diffs corrupted above 3 GiB' => 'diff-chain.t',
     'diffs corrupted with several memory slots' => 'diff-chain.t',
     'writes of devices missed by the dirty log' => 'diff-chain.t',
-    'dirty pages lost when the disk filled during a diff' => 'faults.t',
-    'a half-written snapshot under the final name' => 'kill.t',
+    'dirty pages lost when the disk filled during a diff' => 'failing-calls.t',
+    'a half-written snapshot under the final name' => 'killed-writer.t',
     'a snapshot written over the file that its memory is mapped from' => 'snapshot-file.t',
     'a checksum compared only after decoding' => 'snapshot-file.t',
 );
-ok(-e "$top/tests/e2e/$elsewhere{$_}", "$_: $elsewhere{$_}") for sort keys %elsewhere;
+ok(-e "$top/tests/e2e/snapshot/$elsewhere{$_}", "$_: $elsewhere{$_}") for sort keys %elsewhere;
 
 # A TSC deadline restored before the TSC, or lost when it is 0; an incomplete list of MSRs; upper
 # SIMD bits lost; the kvm-clock that jumps after a restore: torture.ini looks at each of them after
