@@ -71,4 +71,41 @@ push @paths, map { "core/$_" } $readme =~ /`((?:cli|config|plugin)\/[\w.-]+\.\d)
 ok(-e "$top/$_", "$_ is there") for @paths;
 like(slurp("$top/Makefile"), qr/^$_:.*##/m, "make $_") for $readme =~ /^    make deps (\w+)$/mg;
 
+# Its contents lead to all headings, its pictures are there.
+my %heading = map { (lc s/[^\w -]//gr =~ tr/ /-/r) => 1 } $readme =~ /^## (.+)$/mg;
+my %contents = map { $_ => 1 } $readme =~ /^- \[[^]]+\]\(#([\w-]+)\)$/mg;
+delete $heading{contents};
+is(join(' ', sort keys %contents), join(' ', sort keys %heading), 'the contents name each section once');
+ok($heading{$_}, "#$_ is a section") for $readme =~ /\(#([\w-]+)\)/g;
+ok(-s "$top/$_", "$_ is there") for $readme =~ /!\[[^]]+\]\(([\w.\/-]+)\)/g;
+
+# What it gives as ours beside the options of other programs, and the commands of the control socket, exist.
+my %key = map { $_ => 1 } slurp("$top/core/config/schema.c") =~ /\{ ("\w+", "\w+"),/g;
+my ($page, %options) = slurp("$top/core/cli/minivmm.1");
+my ($rows, $checked) = (0, 0);
+for my $row ($readme =~ /^\| you want \|.*\n\|[- |]+\|\n((?:\|.*\n)+)/m ? split /\n/, $1 : ()) {
+    my ($ours) = $row =~ /\|([^|]+)\|$/;
+    $rows++;
+    for my $item ($ours =~ s/ = `[^`]+`//gr =~ /`([^`]+)`/g) {
+        $checked++;
+        if ($item =~ /^\[(\w+)\] (\w+)$/) {
+            ok($key{qq("$1", "$2")}, "$item is a key");
+        } elsif ($item =~ /^([\w-]+): (\w+)$/) {
+            my ($plugin, $option) = ($1, $2);
+            $options{$plugin} //= (run([ './minivmm', 'plugins', $plugin ]))[1];
+            like($options{$plugin} =~ s/\nranges\n.*//sr, qr/^  $option +\w/m, "$item is an option");
+        } elsif ($item =~ /^ctl SOCKET (\w+)/ || $item =~ /^(\w+)$/) {
+            like($page, qr/^\.It (?:Cm|Xo).*\b$1\b/m, "$item is a command");
+        } elsif ($item =~ /^-(-?\w+)/) {
+            like($page, qr/^\.It Fl (?:\w , )?\Q@{[ $1 =~ s{^-}{\\-}r ]}\E\b/m, "$item is an option");
+        } else {
+            fail("$item is neither a key nor an option");
+        }
+    }
+}
+cmp_ok($rows, '>', 30, 'rows of options');
+cmp_ok($checked, '>', 40, 'of which these are ours');
+my ($control) = $readme =~ /^## The control socket\n(.*?)^## /ms;
+like($page, qr/^\.It Cm .*\b$_\b/m, "$_ is a command") for map { /`(\w+)/g } $control =~ /^\| (`.+?) \|/mg;
+
 done_testing();
