@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # minivmm. `make help` lists what there is to make.
 #
-# Nothing is listed by name: every core/*/*.c is the core, every plugins/*.c or plugins/*/ a plugin,
-# every guests/*.S a guest, every tests/unit/*.c, tests/fuzz/*.c and tests/e2e/*/*.t a test.
+# Nothing is listed by name: every core/*/*.c is the core, every plugins/*.c or plugins/*/ a plugin
+# (except plugins/common/), every guests/*.S a guest, every tests/unit/*.c, tests/fuzz/*.c and
+# tests/e2e/*/*.t a test.
 
 PREFIX ?= /usr/local
 CFLAGS ?= -O2 -g
@@ -27,7 +28,7 @@ LIBS := -l:libinih.a -ldl
 core := $(filter-out core/cli/main.c,$(wildcard core/*/*.c))
 core_o := $(core:%.c=$B/%.o)
 plugins := $(patsubst plugins/%.c,$O/plugins/%.so,$(wildcard plugins/*.c)) \
-	$(patsubst plugins/%/,$O/plugins/%.so,$(sort $(dir $(wildcard plugins/*/*.c))))
+	$(patsubst plugins/%/,$O/plugins/%.so,$(sort $(dir $(filter-out plugins/common/%,$(wildcard plugins/*/*.c)))))
 guests := $(patsubst %.S,%.bin,$(wildcard guests/*.S))
 units := $(patsubst %.c,$B/%,$(wildcard tests/unit/*.c))
 helpers := $(patsubst %.c,$B/%,$(wildcard tests/tools/*.c))
@@ -63,15 +64,27 @@ plugin_left_out = echo '  left out: plugins/$*.so needs $(plugin_packages): make
 plugin_can = $(if $(plugin_libs),mkdir -p $B/plugins && echo 'int main(void) { return 0; }' | \
 	$(CC) -x c - -o $B/plugins/$*.probe $(plugin_libs) 2>/dev/null,true)
 plugin_cc = mkdir -p $(@D) $B/plugins && $(CC) -std=gnu11 $(CFLAGS) $(WARN) $(SANITIZE) -fvisibility=hidden \
-	-fPIC -shared -Icore/include -o $@ $(filter %.c,$^) $(LDFLAGS)
+	-fPIC -shared -Icore/include -o $@ $(filter %.c,$^) $(plugin_common) $(LDFLAGS)
 plugin_h := $(wildcard core/include/minivmm/*.h plugins/*/*.h)
 
-$O/plugins/%.so: plugins/%.c $(plugin_h)
+# What several plugins compile in: an archive, of which the linker takes the objects that a plugin uses.
+# Their symbols are hidden, so each plugin has its own copy.
+plugin_common := $B/plugins/common.a
+$(plugin_common): $(patsubst %.c,$B/%.o,$(wildcard plugins/common/*.c))
+	$(call say,AR,$@)
+	$Q mkdir -p $(@D) && $(RM) $@ && $(AR) rcs $@ $^
+
+$B/plugins/common/%.o: plugins/common/%.c
+	$(call say,CC,$<)
+	$Q mkdir -p $(@D) && $(CC) -std=gnu11 $(CFLAGS) $(WARN) $(SANITIZE) -fvisibility=hidden -fPIC -MMD -MP \
+		-Icore/include -c -o $@ $<
+
+$O/plugins/%.so: plugins/%.c $(plugin_h) $(plugin_common)
 	$(call say,PLUGIN,$@)
 	$Qif $(plugin_can); then $(plugin_cc) $(plugin_libs); else $(plugin_left_out); fi
 
 .SECONDEXPANSION:
-$O/plugins/%.so: $$(wildcard plugins/%/*.c) $(plugin_h)
+$O/plugins/%.so: $$(wildcard plugins/%/*.c) $(plugin_h) $(plugin_common)
 	$(call say,PLUGIN,$@)
 	$Qif $(plugin_can); then $(plugin_cc) $(plugin_libs); else $(plugin_left_out); fi
 
@@ -84,9 +97,9 @@ guests/%.bin: guests/%.S $(wildcard guests/*.inc)
 		-o build/guests/$*.elf build/guests/$*.o
 	$Q objcopy -O binary -j .text -j .data build/guests/$*.elf $@
 
-$B/tests/unit/%: tests/unit/%.c $B/libminivmm.a
+$B/tests/unit/%: tests/unit/%.c $B/libminivmm.a $(plugin_common)
 	$(call say,UNIT,$@)
-	$Q mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -Itests -o $@ $< $B/libminivmm.a $(ALL_LDFLAGS) $(LIBS) -lcmocka
+	$Q mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -Itests -o $@ $< $B/libminivmm.a $(plugin_common) $(ALL_LDFLAGS) $(LIBS) -lcmocka
 
 $B/tests/tools/%: tests/tools/%.c $B/libminivmm.a
 	$(call say,TOOL,$@)
@@ -139,9 +152,9 @@ bench-linux: all $(preloads) ## measure a stock kernel's guest beside QEMU's mic
 fuzz: ## fuzz for FUZZ_SECONDS a target
 	$(MAKE) fuzz-run CC=clang B=build/fuzz CFLAGS='-O1 -g' SANITIZE='-fsanitize=address,undefined,fuzzer-no-link'
 
-$B/fuzz/%: tests/fuzz/%.c $B/libminivmm.a
+$B/fuzz/%: tests/fuzz/%.c $B/libminivmm.a $(plugin_common)
 	$(call say,FUZZ,$@)
-	$Q mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -fsanitize=fuzzer -o $@ $< $B/libminivmm.a $(ALL_LDFLAGS) $(LIBS)
+	$Q mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -fsanitize=fuzzer -o $@ $< $B/libminivmm.a $(plugin_common) $(ALL_LDFLAGS) $(LIBS)
 
 .PHONY: fuzz-run $(fuzzers:%=%.run)
 fuzz-run: $(fuzzers:%=%.run)

@@ -10,8 +10,9 @@
  */
 #include <minivmm/plugin.h>
 #include <stdio.h>
+#include <string.h>
 
-#include "virtio/queue.h"
+#include "common/queue.h"
 
 #define PAGE 4096u
 #define NUMBERS 256u /* page numbers that are copied at once */

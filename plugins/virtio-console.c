@@ -6,7 +6,7 @@
  */
 #include <minivmm/plugin.h>
 
-#include "virtio/queue.h"
+#include "common/queue.h"
 
 #define PART 1024u
 #define REQUEST_MAX (1u << 20) /* bytes; drivers send a line, or a page */

@@ -7,7 +7,7 @@
 #include <minivmm/plugin.h>
 #include <sys/random.h>
 
-#include "virtio/queue.h"
+#include "common/queue.h"
 
 #define PART 256u /* bytes at a time; of what getrandom gives without a break */
 #define REQUEST_MAX 65536u

@@ -13,8 +13,8 @@
 
 #include <pthread.h>
 
-#include "../virtio/queue.h"
-#include "../virtio/rate.h"
+#include "../common/queue.h"
+#include "../common/rate.h"
 #include "disk.h"
 
 #define SECTOR 512u

@@ -3,8 +3,8 @@
 #ifndef PLUGINS_VIRTIO_NET_CARD_H
 #define PLUGINS_VIRTIO_NET_CARD_H
 
-#include "../virtio/queue.h"
-#include "../virtio/rate.h"
+#include "../common/queue.h"
+#include "../common/rate.h"
 #include "net.h"
 
 #define WAITING (1u << 20) /* bytes of packets that wait, each behind its head */

@@ -10,9 +10,10 @@
  */
 #include <minivmm/plugin.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 
-#include "../virtio/queue.h"
+#include "../common/queue.h"
 #include "connection.h"
 
 #define HOST_CID 2u

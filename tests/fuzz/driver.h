@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../plugins/virtio/queue.h"
+#include "../../plugins/common/queue.h"
 
 #define DRIVER_MEMORY 0x4000u
 #define DRIVER_RECORD 8u

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Limits of plugins/virtio/rate.h: what their texts mean, and what they let through. */
+/* Limits of plugins/common/rate.h: what their texts mean, and what they let through. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
 
-#include "../../plugins/virtio/rate.h"
+#include "../../plugins/common/rate.h"
 
 static char last[256]; /* of what was said */
 

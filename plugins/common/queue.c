@@ -1,43 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Split virtqueues (virtio 1.2, section 2.7): requests out of guest memory, and back. */
-#ifndef PLUGINS_VIRTIO_QUEUE_H
-#define PLUGINS_VIRTIO_QUEUE_H
-
-#include "virtio.h"
-
-struct virtio_desc {
-	uint64_t address;
-	uint32_t length;
-	uint16_t flags, next;
-};
-#define VIRTIO_DESC_NEXT 1u
-#define VIRTIO_DESC_WRITE 2u
-#define VIRTIO_DESC_INDIRECT 4u
-
-/* A request: segments of guest memory, first those that the device reads, then those that it
- * writes. */
-struct virtio_request {
-	uint16_t head;
-	uint32_t out, in;             /* how many segments of each */
-	uint64_t out_bytes, in_bytes; /* in them */
-	struct virtio_segment {
-		uint64_t address;
-		uint32_t length;
-	} segments[VIRTIO_QUEUE_MAX];
-};
+/* Split virtqueues: see queue.h. */
+#include "queue.h"
 
 /*
  * Between an index and what it promises: x86 keeps reads in their order, and writes in theirs, so
  * that only the compiler needs to be told. (What needs more is a write before a read:
  * __sync_synchronize.)
  */
-static inline void
+static void
 virtio_ordered(void)
 {
 	__asm__ volatile("" ::: "memory");
 }
 
-static inline int
+int
 virtio_bad(struct minivmm_device *dev, struct virtio *v, const char *why)
 {
 	virtio_broken(dev, v, why);
@@ -45,7 +21,7 @@ virtio_bad(struct minivmm_device *dev, struct virtio *v, const char *why)
 }
 
 /* One descriptor: 0, or -1 when the request is none. */
-static inline int
+static int
 virtio_add(struct minivmm_device *dev, struct virtio *v, struct virtio_request *r,
 	   const struct virtio_desc *d)
 {
@@ -67,7 +43,7 @@ virtio_add(struct minivmm_device *dev, struct virtio *v, struct virtio_request *
 }
 
 /* Follows a chain in a table of count descriptors. */
-static inline int
+static int
 virtio_follow(struct minivmm_device *dev, struct virtio *v, struct virtio_request *r,
 	      uint64_t table, uint32_t count, uint32_t index, bool indirect)
 {
@@ -98,8 +74,7 @@ virtio_follow(struct minivmm_device *dev, struct virtio *v, struct virtio_reques
 	return virtio_bad(dev, v, "a chain of descriptors that bites its tail");
 }
 
-/* With event indices: asks to be notified of what comes after all that has been seen. */
-static inline void
+void
 virtio_ask(struct minivmm_device *dev, struct virtio *v, uint32_t q)
 {
 	if (virtio_has(v, VIRTIO_F_EVENT_IDX))
@@ -108,11 +83,7 @@ virtio_ask(struct minivmm_device *dev, struct virtio *v, uint32_t q)
 	__sync_synchronize(); /* before the driver's index is read again */
 }
 
-#define VIRTIO_TURN_BYTES 65536u /* cost as much of a turn's budget as a request */
-
-/* The next request of a queue that is live and pending: 1; 0: there is none; -1: the driver has
- * lost its device. */
-static inline int
+int
 virtio_pop(struct minivmm_device *dev, struct virtio *v, uint32_t q, struct virtio_request *r)
 {
 	uint16_t index, head;
@@ -153,18 +124,7 @@ virtio_pop(struct minivmm_device *dev, struct virtio *v, uint32_t q, struct virt
 	return 1;
 }
 
-/* Takes the last request back into the queue: it comes again. */
-static inline void
-virtio_unpop(struct virtio *v, uint32_t q)
-{
-	v->next[q]--;
-}
-
-/*
- * Puts a request into the used ring, written bytes of it, behind ahead others that were put there
- * so: the driver sees none of them before virtio_publish(). 0, or -1 as virtio_pop.
- */
-static inline int
+int
 virtio_put(struct minivmm_device *dev, struct virtio *v, uint32_t q, uint16_t head,
 	   uint32_t written, uint16_t ahead)
 {
@@ -179,9 +139,7 @@ virtio_put(struct minivmm_device *dev, struct virtio *v, uint32_t q, uint16_t he
 	return 0;
 }
 
-/* Shows the driver so many requests that have been put, at once, and interrupts if it wants that.
- * 0, or -1 as virtio_pop. */
-static inline int
+int
 virtio_publish(struct minivmm_device *dev, struct virtio *v, uint32_t q, uint16_t count)
 {
 	uint16_t event = 0, flags = 0, old = v->used[q];
@@ -208,19 +166,14 @@ virtio_publish(struct minivmm_device *dev, struct virtio *v, uint32_t q, uint16_
 	return 0;
 }
 
-/* Gives a request back. 0, or -1 as virtio_pop. */
-static inline int
+int
 virtio_push(struct minivmm_device *dev, struct virtio *v, uint32_t q,
 	    const struct virtio_request *r, uint32_t written)
 {
 	return virtio_put(dev, v, q, r->head, written, 0) ? -1 : virtio_publish(dev, v, q, 1);
 }
 
-/*
- * Copies between bytes and the segments that the device reads (out) or writes (in), from an offset
- * in them. How much was copied: less than length at their end; -1 after memory that is none.
- */
-static inline int64_t
+int64_t
 virtio_copy(struct minivmm_device *dev, struct virtio *v, const struct virtio_request *r, bool in,
 	    uint64_t offset, void *bytes, uint64_t length)
 {
@@ -246,5 +199,3 @@ virtio_copy(struct minivmm_device *dev, struct virtio *v, const struct virtio_re
 	}
 	return (int64_t)done;
 }
-
-#endif
