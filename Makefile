@@ -35,7 +35,7 @@ helpers := $(patsubst %.c,$B/%,$(wildcard tests/tools/*.c))
 preloads := $(patsubst %.c,$B/%.so,$(wildcard tests/preload/*.c) $(wildcard tests/plugins/*.c))
 fuzzers := $(patsubst tests/fuzz/%.c,$B/fuzz/%,$(wildcard tests/fuzz/*.c))
 
-.PHONY: all run check check-linux check-asan check-tsan mutants fuzz bench bench-linux lint deps deps-linux install uninstall clean help
+.PHONY: all run check check-linux check-asan check-tsan test test-needs test-asan test-tsan mutants fuzz bench bench-linux lint deps deps-linux install uninstall clean help
 all: $O/minivmm $(plugins) $(guests)
 
 # Without a usable /dev/kvm, tests/svm/kvm runs a command on one that QEMU emulates, and says so.
@@ -118,21 +118,32 @@ longest := tests/e2e/snapshot/invisible.t # begins first, so that the others are
 
 # The runner and everything that tests need. MINIVMM and BUILD tell tests where the program and
 # their tools are.
-check: export MINIVMM = $O/minivmm
-check: export BUILD = $B
-check: export CMOCKA_MESSAGE_OUTPUT = TAP
+check test: export MINIVMM = $O/minivmm
+check test: export BUILD = $B
+check test: export CMOCKA_MESSAGE_OUTPUT = TAP
 check: tests := $(longest) $(units) $(filter-out $(longest),$(wildcard tests/e2e/*/*.t))
-check: all $(units) $(helpers) $(preloads) ## build and run the tests
+check: test-needs $(units) ## build and run the tests
 	@if tests/svm/usable; then set -x; prove -j3 $(PROVE) $(tests); else tests/svm/check $(tests); fi
 
-# The same suite with sanitizers, in a build of its own.
-asan := B=build/asan O=build/asan CFLAGS='-O1 -g -fno-omit-frame-pointer'
-check-asan: ## the tests under AddressSanitizer and UBSan
-	$(MAKE) check $(asan) SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=undefined'
+# One test, or a few: T names them, N is for rounds, J of them at once. See tests/README.md.
+test: ## run one test of any kind: make test T=unit/bus, T=ctl, T=fuzz/net ...
+	@+MAKE='$(MAKE)' PROVE='$(PROVE)' N='$(N)' J='$(J)' tests/one $(T)
 
-tsan := B=build/tsan O=build/tsan CFLAGS='-O1 -g -fno-omit-frame-pointer'
+test-needs: all $(helpers) $(preloads)
+
+# The same with sanitizers, in builds of their own.
+asan := B=build/asan O=build/asan CFLAGS='-O1 -g -fno-omit-frame-pointer' \
+	SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=undefined'
+check-asan: ## the tests under AddressSanitizer and UBSan
+test-asan: ## one of them
+check-asan test-asan: %-asan:
+	$(MAKE) $* $(asan)
+
+tsan := B=build/tsan O=build/tsan CFLAGS='-O1 -g -fno-omit-frame-pointer' SANITIZE=-fsanitize=thread
 check-tsan: ## the tests under ThreadSanitizer
-	$(MAKE) check $(tsan) SANITIZE=-fsanitize=thread
+test-tsan: ## one of them
+check-tsan test-tsan: %-tsan:
+	$(MAKE) $* $(tsan)
 
 check-linux: all ## boot stock kernels, on this machine's KVM if it can, else on one that QEMU emulates
 	export MINIVMM=$O/minivmm BUILD=$B; MINIVMM_LINUX=$$(tests/linux/where) prove -j2 --timer $(PROVE) $(wildcard tests/linux/*.t)
@@ -141,7 +152,7 @@ mutants: ## leave out pieces of saving and restoring, one at a time: each must b
 	$(MAKE) all B=build/mutants O=build/mutants CFLAGS='-O2 -g -DMINIVMM_MUTANTS' helpers= \
 		build/mutants/tests/tools/invisible build/mutants/tests/tools/livehash $(patsubst %,build/mutants/tests/unit/%,state i8042 rtc vsock net) \
 		$(patsubst %.c,build/mutants/%.so,$(wildcard tests/plugins/*.c tests/preload/*.c))
-	MINIVMM=build/mutants/minivmm BUILD=build/mutants tests/mutants
+	MINIVMM=build/mutants/minivmm BUILD=build/mutants tests/mutants $(MUTANTS)
 
 bench: all $(helpers) $(preloads) ## measure speed and size, as ratios to the bare KVM calls and QEMU
 	MINIVMM=$O/minivmm BUILD=$B tests/bench/run
