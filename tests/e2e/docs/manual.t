@@ -63,7 +63,7 @@ for my $command ($commands =~ /\{ "([\w-]+)",/g) {
     has_item(part($text{cli}, 'DESCRIPTION'), $command, "minivmm.1: $command");
 }
 my ($points) = $source{'machine/point.c'} =~ /\} kinds\[\] = \{(.*?)\n\};/s;
-has_item(part($text{cli}, 'Points'), $_, "minivmm.1: point $_") for $points =~ /KIND\("(\w+)",/g;
+has_item(part($text{cli}, 'Stop conditions'), $_, "minivmm.1: point $_") for $points =~ /KIND\("(\w+)",/g;
 shows(part($text{cli}, 'EXIT STATUS'), qr/^ +$_ /m, "minivmm.1: exit status $_")
   for map { /\bSTATUS_(?!GUEST|TIMEOUT)\w+ = (\d+)/ ? $1 : () } split /\n/, slurp("$top/core/base/log.h");
 my ($status, $out, $err) = run([ $minivmm, '--help' ]);
