@@ -23,7 +23,7 @@ make('install');
 my @pages = map { m{([^/]+\.(\d))$} ? "share/man/man$2/$1" : () } glob "$top/core/*/*.[1-8]";
 ok(-s "$at/$_", $_) for qw(bin/minivmm include/minivmm/plugin.h lib/pkgconfig/minivmm.pc), @pages,
   map { "lib/minivmm/plugins/$_.so" } qw(serial counter mmio-logger debug-exit);
-is(scalar @pages, 3, 'three manual pages');
+cmp_ok(scalar @pages, '>=', 4, 'manual pages');
 
 # It finds its own plugins, from any folder.
 my ($status, $out, $err) = run([ "$at/bin/minivmm", '-c', "$configs/simple.ini", '--log', 'warn' ]);
