@@ -1,26 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What we say on stderr, and how a run ends. */
+/* What we say on stderr. */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
 #include <stdarg.h>
 #include <stdbool.h>
 
+#include "base/status.h"
 #include "minivmm/plugin.h" /* enum minivmm_level */
-
-/* Exit statuses of the process; 0 to 99 are the guest's own. */
-enum status {
-	STATUS_GUEST_MAX = 99,
-	STATUS_SHUTDOWN = 100, /* triple fault */
-	STATUS_INTERNAL = 101, /* KVM internal error */
-	STATUS_PANIC = 102,    /* guest panic */
-	STATUS_USAGE = 110,    /* command line or config */
-	STATUS_HOST = 111,     /* /dev/kvm, permissions, memory */
-	STATUS_SNAPSHOT = 112, /* bad or unfit snapshot */
-	STATUS_IO = 113,
-	STATUS_BUG = 114,
-	STATUS_TIMEOUT = 124,
-};
 
 /*
  * Says an error once, where most is known, and returns -status for callers to pass on unchanged.

@@ -9,8 +9,6 @@
 
 #define NAME_MAX_LENGTH 63u /* nearest() compares no longer names */
 
-const char parse_no_memory[] = "needs more memory than there is";
-
 static int
 digit(char c)
 {
@@ -42,29 +40,30 @@ struct unit {
 	uint64_t factor;
 };
 
-static const char *
-parse_scaled(const char *text, const struct unit *units, uint64_t *value, const char *wrong)
+static int
+parse_scaled(const char *text, const struct unit *units, uint64_t *value, const char *wrong,
+	     struct why *why)
 {
 	const char *rest;
 	bool fits = take_number(text, value, &rest);
 
 	if (rest == text)
-		return wrong;
+		return why_set(why, "%s", wrong);
 	while (units->name && strcasecmp(units->name, rest))
 		units++;
 	if (!units->name)
-		return wrong;
+		return why_set(why, "%s", wrong);
 	if (!fits || __builtin_mul_overflow(*value, units->factor, value))
-		return "does not fit into 64 bits";
-	return NULL;
+		return why_set(why, "does not fit into 64 bits");
+	return 0;
 }
 
-const char *
-parse_u64(const char *text, uint64_t *value)
+int
+parse_u64(const char *text, uint64_t *value, struct why *why)
 {
 	static const struct unit units[] = { { "", 1 }, { NULL, 0 } };
 
-	return parse_scaled(text, units, value, "is not a number (decimal, or hex with 0x)");
+	return parse_scaled(text, units, value, "is not a number (decimal, or hex with 0x)", why);
 }
 
 /* From the smallest on. */
@@ -113,56 +112,58 @@ format_bytes(uint64_t value, char *buffer, size_t size)
 	return buffer;
 }
 
-const char *
-parse_size(const char *text, uint64_t *value)
+int
+parse_size(const char *text, uint64_t *value, struct why *why)
 {
-	return parse_scaled(text, sizes, value, "is not a size (as 4096, 0x1000, 64K, 1M, 2G)");
+	return parse_scaled(text, sizes, value, "is not a size (as 4096, 0x1000, 64K, 1M, 2G)",
+			    why);
 }
 
-const char *
-parse_duration(const char *text, uint64_t *value)
+int
+parse_duration(const char *text, uint64_t *value, struct why *why)
 {
-	return parse_scaled(text, durations, value, "is not a duration (as 100ns, 10us, 5ms, 2s)");
+	return parse_scaled(text, durations, value, "is not a duration (as 100ns, 10us, 5ms, 2s)",
+			    why);
 }
 
-const char *
-parse_bool(const char *text, bool *value)
+int
+parse_bool(const char *text, bool *value, struct why *why)
 {
 	static const char *const words[] = { "no", "yes", "off", "on", "false", "true", "0", "1" };
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (!strcmp(text, words[i])) {
 			*value = i & 1;
-			return NULL;
+			return 0;
 		}
-	return "is neither yes, on, true, 1 nor no, off, false, 0";
+	return why_set(why, "is neither yes, on, true, 1 nor no, off, false, 0");
 }
 
-const char *
-parse_hex(const char *text, uint8_t **bytes, size_t *length)
+int
+parse_hex(const char *text, uint8_t **bytes, size_t *length, struct why *why)
 {
 	size_t digits = 0;
 	uint8_t *to = calloc(strlen(text) / 2 + 1, 1);
 
 	if (!to)
-		return parse_no_memory;
+		return why_no_memory(why);
 	for (; *text; text++) {
 		if (isspace((unsigned char)*text))
 			continue;
 		if (digit(*text) > 15) {
 			free(to);
-			return "is not bytes in hex (as ba f8 03)";
+			return why_set(why, "is not bytes in hex (as ba f8 03)");
 		}
 		to[digits / 2] = (uint8_t)(to[digits / 2] << 4 | digit(*text));
 		digits++;
 	}
 	if (digits & 1) {
 		free(to);
-		return "has half a byte: an odd number of hex digits";
+		return why_set(why, "has half a byte: an odd number of hex digits");
 	}
 	*bytes = to;
 	*length = digits / 2;
-	return NULL;
+	return 0;
 }
 
 static size_t

@@ -7,14 +7,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Each returns NULL, or what is wrong with the text, a constant string like "is not a number". */
-const char *parse_u64(const char *text, uint64_t *value);      /* decimal or 0x */
-const char *parse_size(const char *text, uint64_t *value);     /* with K, M, G, T */
-const char *parse_duration(const char *text, uint64_t *value); /* ns, us, ms, s; bare: ns */
-const char *parse_bool(const char *text, bool *value);         /* yes, on, true, 1; no, ... */
-extern const char parse_no_memory[];                           /* what parse_hex returns then */
+#include "base/why.h"
+
+/* Each returns 0, or -1 with a reason that follows the text, like "is not a number". */
+int parse_u64(const char *text, uint64_t *value, struct why *why);  /* decimal or 0x */
+int parse_size(const char *text, uint64_t *value, struct why *why); /* with K, M, G, T */
+int parse_duration(const char *text, uint64_t *value,
+		   struct why *why);                            /* ns, us, ms, s; bare: ns */
+int parse_bool(const char *text, bool *value, struct why *why); /* yes, on, true, 1; no, ... */
 /* Bytes like "ba f8 03", with blanks anywhere; malloced. */
-const char *parse_hex(const char *text, uint8_t **bytes, size_t *length);
+int parse_hex(const char *text, uint8_t **bytes, size_t *length, struct why *why);
 
 /*
  * A number in the largest unit that leaves no fraction, as parse_size() and parse_duration() read

@@ -218,7 +218,7 @@ static int
 take(struct batch *batch, int option, const char *argument, uint64_t *workers)
 {
 	struct vm_source *source = &batch->source;
-	const char *wrong = NULL;
+	struct why why;
 
 	switch (option) {
 	case 'r':
@@ -227,10 +227,12 @@ take(struct batch *batch, int option, const char *argument, uint64_t *workers)
 		source->restore = optarg;
 		return 0;
 	case 'j':
-		wrong = parse_u64(optarg, workers);
-		if (!wrong && (!*workers || *workers > BATCH_WORKERS))
-			wrong = "is not from 1 to 256";
-		return wrong ? fail(STATUS_USAGE, "batch: -j %s %s", optarg, wrong) : 0;
+		if (parse_u64(optarg, workers, &why))
+			return fail(STATUS_USAGE, "batch: -j %s %s", optarg, why.text);
+		if (!*workers || *workers > BATCH_WORKERS)
+			return fail(STATUS_USAGE, "batch: -j %s is not from 1 to %u", optarg,
+				    BATCH_WORKERS);
+		return 0;
 	case OPT_INPUT:
 		batch->device = optarg;
 		return 0;
@@ -238,8 +240,9 @@ take(struct batch *batch, int option, const char *argument, uint64_t *workers)
 		batch->until = optarg;
 		return 0;
 	case OPT_TIMEOUT:
-		wrong = parse_duration(optarg, &batch->timeout);
-		return wrong ? fail(STATUS_USAGE, "batch: --timeout %s %s", optarg, wrong) : 0;
+		if (parse_duration(optarg, &batch->timeout, &why))
+			return fail(STATUS_USAGE, "batch: --timeout %s %s", optarg, why.text);
+		return 0;
 	case OPT_CHECK:
 		batch->check = true;
 		return 0;
@@ -262,11 +265,13 @@ static int
 check_arguments(const struct batch *batch)
 {
 	struct point point = { .kind = POINT_NONE };
-	const char *wrong = batch->until ? point_parse(&point, batch->until) : NULL;
+	struct why why;
+	int r = batch->until ? point_parse(&point, batch->until, &why) : 0;
 
 	point_free(&point);
-	if (wrong)
-		return fail(STATUS_USAGE, "batch: --until %s %s", batch->until, wrong);
+	if (r)
+		return fail(why_status(&why, STATUS_USAGE), "batch: --until %s %s", batch->until,
+			    why.text);
 	if (!batch->source.restore)
 		return fail(STATUS_USAGE, "batch: which machine? give -r SNAPSHOT");
 	if (!batch->device)

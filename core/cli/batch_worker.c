@@ -129,13 +129,14 @@ static int
 set_point(struct worker *w)
 {
 	struct machine *m = &w->vm.machine;
-	const char *wrong;
+	struct why why;
 
 	point_free(&m->point);
 	m->point = (struct point){ .kind = POINT_NONE };
 	m->point_reached = false;
-	wrong = w->batch->until ? point_parse(&m->point, w->batch->until) : NULL;
-	return wrong ? fail(STATUS_USAGE, "--until %s %s", w->batch->until, wrong) : 0;
+	if (w->batch->until && point_parse(&m->point, w->batch->until, &why))
+		return fail(STATUS_USAGE, "--until %s %s", w->batch->until, why.text);
+	return 0;
 }
 
 /* How it ended, as a line of JSON. */

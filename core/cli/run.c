@@ -89,7 +89,8 @@ static int
 plan(struct run *run)
 {
 	const struct run_options *o = run->options;
-	const char *text = o->until ? o->until : o->at, *wrong;
+	const char *text = o->until ? o->until : o->at;
+	struct why why;
 	char where[256] = "--until";
 	int r;
 
@@ -118,10 +119,9 @@ plan(struct run *run)
 	if (!text)
 		return 0;
 	run->point = text;
-	errno = 0;
-	wrong = point_parse(&run->vm.machine.point, text);
-	return wrong ? fail(status_for(errno, STATUS_USAGE), "%s: %s %s", where, text, wrong)
-		     : points_check(&run->vm, where, text);
+	if (point_parse(&run->vm.machine.point, text, &why))
+		return fail(why_status(&why, STATUS_USAGE), "%s: %s %s", where, text, why.text);
+	return points_check(&run->vm, where, text);
 }
 
 static int

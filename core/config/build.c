@@ -19,7 +19,7 @@ static int
 add_register(struct config *config, const struct ini_key *key)
 {
 	struct config_register *registers;
-	const char *wrong;
+	struct why why;
 	char where[512];
 	uint64_t value;
 
@@ -29,10 +29,11 @@ add_register(struct config *config, const struct ini_key *key)
 		return fail(STATUS_USAGE,
 			    "%s: [cpu] has no key %s: write mode or a register, as rax or cs.base",
 			    where, key->name);
-	wrong = *key->value ? parse_u64(key->value, &value) : "is empty";
-	if (wrong)
-		return fail(STATUS_USAGE, "%s: [cpu] %s%s%s %s", where, key->name,
-			    *key->value ? " = " : "", key->value, wrong);
+	if (!*key->value)
+		return fail(STATUS_USAGE, "%s: [cpu] %s is empty", where, key->name);
+	if (parse_u64(key->value, &value, &why))
+		return fail(STATUS_USAGE, "%s: [cpu] %s = %s %s", where, key->name, key->value,
+			    why.text);
 	registers =
 	    realloc(config->cpu.registers, (config->cpu.register_count + 1) * sizeof(*registers));
 	if (!registers)
@@ -152,14 +153,13 @@ say(struct config_place place, const char *section, const char *key, const char 
 static int
 check(const struct config *config, const struct ini *ini)
 {
-	const char *wrong = schema_check_memory(config);
+	struct why why;
 	int status = 0;
 
-	if (wrong)
-		status = say(config->vm.place, "vm", "memory", wrong);
-	wrong = schema_check_cpus(config->vm.cpus, config->vm.irqchip);
-	if (wrong)
-		status = say(place_of(config, ini, "vm", "cpus"), "vm", "cpus", wrong);
+	if (schema_check_memory(config, &why))
+		status = say(config->vm.place, "vm", "memory", why.text);
+	if (schema_check_cpus(config->vm.cpus, config->vm.irqchip, &why))
+		status = say(place_of(config, ini, "vm", "cpus"), "vm", "cpus", why.text);
 	if (config->boot.image && config->boot.code)
 		status = say(place_of(config, ini, "boot", "code"), "boot", "code",
 			     "and image are both given: leave one out");

@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "base/record.h"
+#include "base/why.h"
 
 /* Where a value came from, for "file:line: " before a message; line 0: not from a line ("--set", a
  * snapshot). file is borrowed: the config's, or a constant. */
@@ -138,7 +139,7 @@ void config_free(struct config *config);
 void config_save(const struct config *config, struct record_writer *writer);
 /* Into a struct that holds nothing. Checks everything. Returns 0, or -1 with the reason in why; the
  * caller frees config in any case. */
-int config_load(struct config *config, const struct record *group, char *why, size_t why_size);
+int config_load(struct config *config, const struct record *group, struct why *why);
 
 /* The value of a device's key, or NULL. Marks it used. */
 struct config_option *config_option_find(struct config_device *device, const char *key);

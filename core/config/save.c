@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The config as records. What a load is given is untrusted: all of it is checked. */
 #include <limits.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,38 +74,21 @@ config_save(const struct config *config, struct record_writer *writer)
 	record_end(writer);
 }
 
-struct loading {
-	struct config *config;
-	char *why;
-	size_t why_size;
-};
-
-__attribute__((format(printf, 2, 3))) static int
-refuse(const struct loading *l, const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(l->why, l->why_size, format, arguments);
-	va_end(arguments);
-	return -1;
-}
-
 /* A text of the group, malloced; NULL: refused. */
 static char *
-get_text(const struct loading *l, const struct record *group, const char *name)
+get_text(const struct record *group, const char *name, struct why *why)
 {
 	char *text;
 
 	if (record_get_text(group, name, &text))
 		return text;
-	refuse(l, "%s is missing or no text", name);
+	why_set(why, "%s is missing or no text", name);
 	return NULL;
 }
 
 /* Each item must have one of the names. */
 static int
-check_names(const struct loading *l, const struct record *group, const char *const *names)
+check_names(const struct record *group, const char *const *names, struct why *why)
 {
 	size_t position = 0;
 	struct record item;
@@ -117,17 +99,15 @@ check_names(const struct loading *l, const struct record *group, const char *con
 		while (names[i] && !record_is(&item, names[i]))
 			i++;
 		if (!names[i])
-			return refuse(l, "%.*s is unknown", item.name_length, item.name);
+			return why_set(why, "%.*s is unknown", item.name_length, item.name);
 	}
 	return 0;
 }
 
 static int
-load_vm_key(const struct loading *l, const struct record *item)
+load_vm_key(struct config *config, const struct record *item, struct why *why)
 {
 	const struct schema_key *row = schema;
-	char buffer[128];
-	const char *wrong;
 	uint64_t value;
 	uint8_t type;
 
@@ -137,132 +117,128 @@ load_vm_key(const struct loading *l, const struct record *item)
 	       : row->kind == SCHEMA_BOOL ? RECORD_BOOL
 					  : RECORD_U64;
 	if (!row->section || row->kind > SCHEMA_BOOL)
-		return refuse(l, "vm.%.*s is unknown", item->name_length, item->name);
+		return why_set(why, "vm.%.*s is unknown", item->name_length, item->name);
 	if (item->type != type || item->array)
-		return refuse(l, "vm.%s is of another type", row->name);
+		return why_set(why, "vm.%s is of another type", row->name);
 	value = record_number(item, 0);
-	wrong = row->kind == SCHEMA_BOOL ? NULL : schema_check(row, value, buffer, sizeof(buffer));
-	if (wrong)
-		return refuse(l, "vm.%s, 0x%llx, %s", row->name, (unsigned long long)value, wrong);
-	memcpy((char *)l->config + row->offset, &value, record_width((enum record_type)type));
+	if (row->kind != SCHEMA_BOOL && schema_check(row, value, why))
+		return why_prefix(why, "vm.%s, 0x%llx, ", row->name, (unsigned long long)value);
+	memcpy((char *)config + row->offset, &value, record_width((enum record_type)type));
 	return 0;
 }
 
 static int
-load_vm(const struct loading *l, const struct record *vm)
+load_vm(struct config *config, const struct record *vm, struct why *why)
 {
 	size_t position = 0;
 	struct record item;
-	const char *wrong;
 
 	for (const struct schema_key *row = schema; row->section; row++)
 		if (!strcmp(row->section, "vm") && row->kind <= SCHEMA_BOOL &&
 		    !record_find(vm, row->name, &item))
-			return refuse(l, "vm.%s is missing", row->name);
+			return why_set(why, "vm.%s is missing", row->name);
 	while (record_next(vm, &position, &item))
-		if (load_vm_key(l, &item))
+		if (load_vm_key(config, &item, why))
 			return -1;
-	wrong = schema_check_memory(l->config);
-	if (wrong)
-		return refuse(l, "its memory %s", wrong);
-	wrong = schema_check_cpus(l->config->vm.cpus, l->config->vm.irqchip);
-	return wrong ? refuse(l, "it %s", wrong) : 0;
+	if (schema_check_memory(config, why))
+		return why_prefix(why, "its memory ");
+	if (schema_check_cpus(config->vm.cpus, config->vm.irqchip, why))
+		return why_prefix(why, "it ");
+	return 0;
 }
 
 static int
-load_options(const struct loading *l, struct config_device *device, const struct record *from,
-	     const char *name, const char *file)
+load_options(struct config_device *device, const struct record *from, const char *name,
+	     const char *file, struct why *why)
 {
 	struct record group, item;
 	size_t position = 0;
 
 	if (!record_find(from, name, &group) || group.type != RECORD_GROUP)
-		return refuse(l, "device %s: %s is missing or no group", device->name, name);
+		return why_set(why, "device %s: %s is missing or no group", device->name, name);
 	while (record_next(&group, &position, &item)) {
 		char key[UINT8_MAX + 1], *value;
 		int r;
 
 		if (device->option_count == INI_KEYS_MAX)
-			return refuse(l, "device %s has more than %u options", device->name,
-				      INI_KEYS_MAX);
+			return why_set(why, "device %s has more than %u options", device->name,
+				       INI_KEYS_MAX);
 		snprintf(key, sizeof(key), "%.*s", item.name_length, item.name);
 		if (config_option_find(device, key))
-			return refuse(l, "device %s has %s twice", device->name, key);
+			return why_set(why, "device %s has %s twice", device->name, key);
 		if (item.type != RECORD_TEXT)
-			return refuse(l, "%s is no text", key);
+			return why_set(why, "%s is no text", key);
 		value = strndup((const char *)item.data, item.count);
 		if (!value)
-			return refuse(l, "no memory");
+			return why_no_memory(why);
 		r = config_option_set(device, key, value, (struct config_place){ .file = file });
 		free(value);
 		if (r)
-			return refuse(l, "no memory");
+			return why_no_memory(why);
 	}
 	return 0;
 }
 
 static int
-load_device(const struct loading *l, const struct record *from)
+load_device(struct config *config, const struct record *from, struct why *why)
 {
 	static const char *const names[] = { "name", "plugin", "options", "set", NULL };
-	struct config_place place = { .file = l->config->file };
+	struct config_place place = { .file = config->file };
 	struct config_device *device;
 	char *name;
 
-	if (check_names(l, from, names))
+	if (check_names(from, names, why))
 		return -1;
-	if (l->config->device_count == DEVICES_MAX)
-		return refuse(l, "it has more than %u devices", DEVICES_MAX);
-	name = get_text(l, from, "name");
+	if (config->device_count == DEVICES_MAX)
+		return why_set(why, "it has more than %u devices", DEVICES_MAX);
+	name = get_text(from, "name", why);
 	if (!name)
 		return -1;
-	if (!schema_device_name(name) || config_device_find(l->config, name)) {
-		refuse(l, "%.64s is no name for a device, or there twice", name);
+	if (!schema_device_name(name) || config_device_find(config, name)) {
+		why_set(why, "%.64s is no name for a device, or there twice", name);
 		free(name);
 		return -1;
 	}
-	device = config_device_add(l->config, name, place);
+	device = config_device_add(config, name, place);
 	free(name);
 	if (!device)
-		return refuse(l, "no memory");
-	device->plugin = get_text(l, from, "plugin");
+		return why_no_memory(why);
+	device->plugin = get_text(from, "plugin", why);
 	if (!device->plugin)
 		return -1;
 	if (!*device->plugin)
-		return refuse(l, "device %s has no plugin", device->name);
-	return load_options(l, device, from, "options", l->config->file) ||
-		       load_options(l, device, from, "set", LOADED_SET)
-		   ? -1
-		   : 0;
+		return why_set(why, "device %s has no plugin", device->name);
+	if (load_options(device, from, "options", config->file, why))
+		return -1;
+	return load_options(device, from, "set", LOADED_SET, why);
 }
 
 int
-config_load(struct config *config, const struct record *group, char *why, size_t why_size)
+config_load(struct config *config, const struct record *group, struct why *why)
 {
 	static const char *const names[] = { "vm", "folder", "devices", NULL };
-	struct loading l = { .config = config, .why = why, .why_size = why_size };
 	struct record vm, devices, device;
 	size_t position = 0;
 
 	config_init(config);
 	config->file = strdup("the snapshot's config");
 	if (!config->file)
-		return refuse(&l, "no memory");
+		return why_no_memory(why);
 	config->vm.place = config->boot.place = config->snapshot.place =
 	    (struct config_place){ config->file, 0 };
-	if (check_names(&l, group, names))
+	if (check_names(group, names, why))
 		return -1;
 	if (!record_find(group, "vm", &vm) || vm.type != RECORD_GROUP)
-		return refuse(&l, "vm is missing or no group");
-	if (load_vm(&l, &vm))
+		return why_set(why, "vm is missing or no group");
+	if (load_vm(config, &vm, why))
 		return -1;
-	config->folder = get_text(&l, group, "folder");
+	config->folder = get_text(group, "folder", why);
 	if (!config->folder)
 		return -1;
 	if (!record_find(group, "devices", &devices) || devices.type != RECORD_LIST)
-		return refuse(&l, "devices is missing or no list");
+		return why_set(why, "devices is missing or no list");
 	while (record_next(&devices, &position, &device))
-		if (load_device(&l, &device))
+		if (load_device(config, &device, why))
 			return -1;
 	return 0;
 }

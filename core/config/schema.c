@@ -114,47 +114,35 @@ schema_device_name(const char *name)
 	       strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") == length;
 }
 
-const char *
-schema_check(const struct schema_key *row, uint64_t value, char *buffer, size_t size)
+int
+schema_check(const struct schema_key *row, uint64_t value, struct why *why)
 {
 	if (value < row->min || value > row->max)
-		snprintf(buffer, size, "is out of range, 0x%llx to 0x%llx",
-			 (unsigned long long)row->min, (unsigned long long)row->max);
-	else if (row->multiple && value % row->multiple)
-		snprintf(buffer, size, "is no multiple of %llu", (unsigned long long)row->multiple);
-	else
-		return NULL;
-	return buffer;
+		return why_set(why, "is out of range, 0x%llx to 0x%llx",
+			       (unsigned long long)row->min, (unsigned long long)row->max);
+	if (row->multiple && value % row->multiple)
+		return why_set(why, "is no multiple of %llu", (unsigned long long)row->multiple);
+	return 0;
 }
 
-const char *
-schema_check_memory(const struct config *config)
+int
+schema_check_memory(const struct config *config, struct why *why)
 {
 	uint64_t at = config->vm.memory_at, end;
 
 	if (__builtin_add_overflow(at, config->vm.memory, &end) || end - 1 > ADDRESS_MAX)
-		return "would end past the last physical address, 0xfffffffffffff: lower memory_at";
-	return NULL;
+		return why_set(why, "would end past the last physical address, 0xfffffffffffff: "
+				    "lower memory_at");
+	return 0;
 }
 
-const char *
-schema_check_cpus(uint64_t cpus, bool irqchip)
+int
+schema_check_cpus(uint64_t cpus, bool irqchip, struct why *why)
 {
-	return cpus == 1 || irqchip
-		   ? NULL
-		   : "is more than 1: set irqchip = on, through which they start one another";
-}
-
-static int
-say(const char *section, const struct ini_key *key, const char *problem,
-    const struct schema_key *row)
-{
-	char where[512];
-
-	return fail(problem == parse_no_memory ? STATUS_HOST : STATUS_USAGE,
-		    "%s: [%s] %s%s%s %s (%s)",
-		    config_key_where(key->place, section, key->name, where, sizeof(where)), section,
-		    key->name, *key->value ? " = " : "", key->value, problem, row->help);
+	if (cpus > 1 && !irqchip)
+		return why_set(why, "is more than 1: set irqchip = on, through which they start "
+				    "one another");
+	return 0;
 }
 
 static int
@@ -174,34 +162,31 @@ unknown_key(const char *section, const struct ini_key *key)
 		    key->name, did_you_mean(nearest(key->name, names), list).text);
 }
 
-static const char *
-set_number(const struct schema_key *row, void *member, const char *text, char *buffer, size_t size)
+static int
+set_number(const struct schema_key *row, void *member, const char *text, struct why *why)
 {
 	uint64_t value;
-	const char *wrong =
-	    row->kind == SCHEMA_SIZE ? parse_size(text, &value) : parse_u64(text, &value);
 
-	if (!wrong)
-		wrong = schema_check(row, value, buffer, size);
-	if (!wrong)
-		memcpy(member, &value,
-		       row->kind == SCHEMA_COUNT ? sizeof(uint32_t) : sizeof(uint64_t));
-	return wrong;
+	if (row->kind == SCHEMA_SIZE ? parse_size(text, &value, why) : parse_u64(text, &value, why))
+		return -1;
+	if (schema_check(row, value, why))
+		return -1;
+	memcpy(member, &value, row->kind == SCHEMA_COUNT ? sizeof(uint32_t) : sizeof(uint64_t));
+	return 0;
 }
 
-static const char *
-set_choice(const struct schema_key *row, void *member, const char *text, char *buffer, size_t size)
+static int
+set_choice(const struct schema_key *row, void *member, const char *text, struct why *why)
 {
 	char list[128];
 
 	for (int i = 0; row->values[i]; i++)
 		if (!strcmp(row->values[i], text)) {
 			memcpy(member, &i, sizeof(i));
-			return NULL;
+			return 0;
 		}
-	snprintf(buffer, size, "is not %s%s", format_names("", row->values, list, sizeof(list)),
-		 did_you_mean(nearest(text, row->values), "").text);
-	return buffer;
+	return why_set(why, "%s%s", format_names("is not ", row->values, list, sizeof(list)),
+		       did_you_mean(nearest(text, row->values), "").text);
 }
 
 /* DIR[:DIR], each resolved. Malloced, or NULL. */
@@ -229,50 +214,52 @@ resolve_folders(const struct config *config, const struct ini_key *key)
 	return all;
 }
 
-static const char *
+static int
 set_text(const struct config *config, const struct schema_key *row, void *member,
-	 const struct ini_key *key)
+	 const struct ini_key *key, struct why *why)
 {
 	char *text = row->kind == SCHEMA_INPUT     ? config_resolve(config, key->place, key->value)
 		     : row->kind == SCHEMA_FOLDERS ? resolve_folders(config, key)
 						   : strdup(key->value);
 
 	if (!text)
-		return "names nothing";
+		return why_set(why, "names nothing");
 	free(*(char **)member);
 	memcpy(member, &text, sizeof(text));
-	return NULL;
+	return 0;
 }
 
-static const char *
-set_hex(struct config *config, const struct schema_key *row, const char *text)
+static int
+set(struct config *config, const struct schema_key *row, const struct ini_key *key, struct why *why)
 {
-	return parse_hex(text, (uint8_t **)((char *)config + row->offset),
-			 (size_t *)((char *)config + row->length_offset));
+	void *member = (char *)config + row->offset;
+
+	if (!*key->value)
+		return why_set(why, "is empty");
+	if (row->kind == SCHEMA_BOOL)
+		return parse_bool(key->value, member, why);
+	if (row->kind == SCHEMA_CHOICE)
+		return set_choice(row, member, key->value, why);
+	if (row->kind == SCHEMA_HEX)
+		return parse_hex(key->value, member,
+				 (size_t *)((char *)config + row->length_offset), why);
+	if (row->kind <= SCHEMA_COUNT)
+		return set_number(row, member, key->value, why);
+	return set_text(config, row, member, key, why);
 }
 
 int
 schema_set(struct config *config, const char *section, const struct ini_key *key)
 {
 	const struct schema_key *row = schema_find(section, key->name);
-	const char *wrong;
-	char buffer[512];
-	void *member;
+	char where[512];
+	struct why why;
 
 	if (!row)
 		return unknown_key(section, key);
-	member = (char *)config + row->offset;
-	if (!*key->value)
-		wrong = "is empty";
-	else if (row->kind == SCHEMA_BOOL)
-		wrong = parse_bool(key->value, member);
-	else if (row->kind == SCHEMA_CHOICE)
-		wrong = set_choice(row, member, key->value, buffer, sizeof(buffer));
-	else if (row->kind == SCHEMA_HEX)
-		wrong = set_hex(config, row, key->value);
-	else if (row->kind <= SCHEMA_COUNT)
-		wrong = set_number(row, member, key->value, buffer, sizeof(buffer));
-	else
-		wrong = set_text(config, row, member, key);
-	return wrong ? say(section, key, wrong, row) : 0;
+	if (!set(config, row, key, &why))
+		return 0;
+	return fail(why_status(&why, STATUS_USAGE), "%s: [%s] %s%s%s %s (%s)",
+		    config_key_where(key->place, section, key->name, where, sizeof(where)), section,
+		    key->name, *key->value ? " = " : "", key->value, why.text, row->help);
 }

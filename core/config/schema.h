@@ -34,11 +34,10 @@ bool schema_has_section(const char *name);
 /* Sets what a key says. Says what is wrong; 0 or a negative status. */
 int schema_set(struct config *config, const char *section, const struct ini_key *key);
 
-/* Is a number within the row's limits? NULL, or what is wrong, in buffer. */
-const char *schema_check(const struct schema_key *row, uint64_t value, char *buffer, size_t size);
-/* Keys that must fit together: NULL, or what is wrong with memory or cpus. */
-const char *schema_check_memory(const struct config *config);
-const char *schema_check_cpus(uint64_t cpus, bool irqchip);
+/* Whether a number is within the row's limits, and whether keys go together. 0, or -1 with why. */
+int schema_check(const struct schema_key *row, uint64_t value, struct why *why);
+int schema_check_memory(const struct config *config, struct why *why);
+int schema_check_cpus(uint64_t cpus, bool irqchip, struct why *why);
 bool schema_device_name(const char *name);
 
 bool schema_is_set(struct config_place place); /* by --set, in this run or the snapshot's */

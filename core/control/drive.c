@@ -174,11 +174,12 @@ do_cancel(void *context, struct control_request *request, int argc, char **argv)
 static bool
 number(struct control_request *request, const char *text, uint64_t *value)
 {
-	const char *wrong = parse_u64(text, value);
+	struct why why;
 
-	if (wrong)
-		control_fail(request, "%s %s", text, wrong);
-	return !wrong;
+	if (!parse_u64(text, value, &why))
+		return true;
+	control_fail(request, "%s %s", text, why.text);
+	return false;
 }
 
 /* Looks at the machine while it stands still, and lets it go on. */
@@ -307,12 +308,30 @@ do_device(void *context, struct control_request *request, int argc, char **argv)
 	go_on(d);
 }
 
+/* The machine is paused: its clock stands still. */
+static int
+set_point(struct drive *d, const char *text, struct why *why)
+{
+	struct machine *m = d->machine;
+	struct point *point = &m->point;
+
+	point_free(point);
+	*point = (struct point){ .kind = POINT_NONE };
+	if (point_parse(point, text, why))
+		return -1;
+	if (point->kind == POINT_TIME && point->value <= clock_now(&m->clock))
+		return why_set(why, "is past: the machine's clock is later already");
+	if (point->kind == POINT_OUTPUT && !devices_find(d->devices, point->device))
+		return why_set(why, "names a device that there is not");
+	return point->kind == POINT_STEP ? kvm_step_check(&m->kvm, why) : 0;
+}
+
 static void
 do_until(void *context, struct control_request *request, int argc, char **argv)
 {
 	struct drive *d = drive_of(context);
 	struct machine *m = d->machine;
-	const char *wrong;
+	struct why why;
 	int r;
 
 	if (d->until || m->point.kind != POINT_NONE) {
@@ -321,17 +340,12 @@ do_until(void *context, struct control_request *request, int argc, char **argv)
 		return;
 	}
 	r = machine_pause(m);
-	point_free(&m->point);
-	m->point = (struct point){ .kind = POINT_NONE };
-	wrong = point_parse(&m->point, argv[1]);
-	if (!wrong && m->point.kind == POINT_TIME && m->point.value <= clock_now(&m->clock))
-		wrong = "is past: the machine's clock is later already";
-	if (!wrong && m->point.kind == POINT_OUTPUT && !devices_find(d->devices, m->point.device))
-		wrong = "names a device that there is not";
-	if (!wrong && m->point.kind == POINT_STEP)
-		wrong = kvm_step_trouble(&m->kvm);
-	if (wrong || r) {
-		control_fail(request, "%s %s", argv[1], wrong ? wrong : fail_text());
+	if (r)
+		why_set(&why, "%s", fail_text());
+	else
+		r = set_point(d, argv[1], &why);
+	if (r) {
+		control_fail(request, "%s %s", argv[1], why.text);
 		m->point.kind = POINT_NONE;
 		go_on(d);
 		return;

@@ -95,12 +95,12 @@ number(struct device *device, const struct minivmm_option *row, const struct giv
 	char low[24], high[24];
 	uint64_t limit = type_max(row->type);
 	uint64_t max = row->max && row->max < limit ? row->max : limit;
-	const char *trouble = row->type == MINIVMM_SIZE       ? parse_size(g->text, value)
-			      : row->type == MINIVMM_DURATION ? parse_duration(g->text, value)
-							      : parse_u64(g->text, value);
+	struct why why;
 
-	if (trouble)
-		return bad(device, row, g->place, "= %s %s", g->text, trouble);
+	if (row->type == MINIVMM_SIZE       ? parse_size(g->text, value, &why)
+	    : row->type == MINIVMM_DURATION ? parse_duration(g->text, value, &why)
+					    : parse_u64(g->text, value, &why))
+		return bad(device, row, g->place, "= %s %s", g->text, why.text);
 	if (*value < row->min || *value > max)
 		return bad(device, row, g->place, "= %s is out of range; it goes from %s to %s",
 			   g->text, plugin_value(row, row->min, low, sizeof(low)),
@@ -135,10 +135,11 @@ set_number(struct device *device, const struct minivmm_option *row, const struct
 static int
 set_bool(struct device *device, const struct minivmm_option *row, const struct given *g)
 {
-	const char *trouble =
-	    parse_bool(g->text, (bool *)((char *)device->public.state + row->offset));
+	struct why why;
 
-	return trouble ? bad(device, row, g->place, "= %s %s", g->text, trouble) : 0;
+	if (parse_bool(g->text, (bool *)((char *)device->public.state + row->offset), &why))
+		return bad(device, row, g->place, "= %s %s", g->text, why.text);
+	return 0;
 }
 
 static int
@@ -147,14 +148,12 @@ set_irq(struct device *device, const struct minivmm_option *row, const struct gi
 	struct minivmm_irq *irq =
 	    (struct minivmm_irq *)((char *)device->public.state + row->offset);
 	char where[256], owner[96];
-	const char *trouble;
 	uint64_t line;
 	int r;
 
 	if (!strcmp(g->text, "none"))
 		return 0;
-	trouble = parse_u64(g->text, &line);
-	if (trouble || line >= IRQ_LINES)
+	if (parse_u64(g->text, &line, NULL) || line >= IRQ_LINES)
 		return bad(device, row, g->place, "= %s: use a line from 0 to %d, or none", g->text,
 			   IRQ_LINES - 1);
 	if (!device->all->machine->kvm.irqchip)
@@ -446,7 +445,7 @@ connect_stream(struct device *device, uint32_t index)
 	if (row->input) {
 		snprintf(wait, sizeof(wait), "wait_%s", row->input);
 		waits = config_option_find(device->config, wait);
-		if (waits && parse_bool(waits->value, &stream->wait_input))
+		if (waits && parse_bool(waits->value, &stream->wait_input, NULL))
 			return -STATUS_USAGE; /* said by check_text() */
 	}
 	return 0;
@@ -457,7 +456,7 @@ connect_stream(struct device *device, uint32_t index)
 static int
 check_text(struct device *device, const struct minivmm_option *row, const struct given *g)
 {
-	const char *trouble;
+	struct why why;
 	uint64_t value;
 	bool truth;
 
@@ -465,8 +464,9 @@ check_text(struct device *device, const struct minivmm_option *row, const struct
 		return number(device, row, g, &value);
 	if (row->type != MINIVMM_BOOL)
 		return 0; /* a stream: stream_init() looks */
-	trouble = parse_bool(g->text, &truth);
-	return trouble ? bad(device, row, g->place, "= %s %s", g->text, trouble) : 0;
+	if (parse_bool(g->text, &truth, &why))
+		return bad(device, row, g->place, "= %s %s", g->text, why.text);
+	return 0;
 }
 
 int

@@ -327,13 +327,14 @@ kvm_vcpu_halted(struct kvm_vcpu *vcpu, bool *halted)
  * handler returns into a debug exception that nobody has asked for, and a guest that is not
  * prepared dies of that.
  */
-const char *
-kvm_step_trouble(const struct kvm *kvm)
+int
+kvm_step_check(const struct kvm *kvm, struct why *why)
 {
-	return kvm->blocks_irqs || !kvm->irqchip
-		   ? NULL
-		   : "needs a KVM that holds interrupts back meanwhile (KVM_GUESTDBG_BLOCKIRQ, "
-		     "Linux 5.14): use a newer kernel, another point, or a machine without irqchip";
+	if (kvm->blocks_irqs || !kvm->irqchip)
+		return 0;
+	return why_set(why, "needs a KVM that holds interrupts back meanwhile "
+			    "(KVM_GUESTDBG_BLOCKIRQ, Linux 5.14): use a newer kernel, another "
+			    "point, or a machine without irqchip");
 }
 
 int

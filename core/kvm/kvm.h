@@ -14,6 +14,7 @@
 #include <sys/ioctl.h>
 
 #include "base/record.h"
+#include "base/why.h"
 
 #define KVM_VCPUS 64
 
@@ -24,7 +25,8 @@ struct kvm {
 	bool irqchip;
 	bool blocks_irqs; /* while it single-steps */
 	bool stopped;     /* between kvm_stop and kvm_go */
-	/* Since kvm_go: CPUID and TSC frequency of the vCPUs are fixed; a load does not set them. */
+	/* Since kvm_go: CPUID and TSC frequency of the vCPUs are fixed; a load does not set them.
+	 */
 	bool ran;
 	struct kvm_pit_state2 pit;
 	bool pit_put_back; /* kvm_go is to */
@@ -105,9 +107,8 @@ int kvm_vcpu_code(struct kvm_vcpu *vcpu, uint64_t *gpa);
  * interrupt. */
 int kvm_vcpu_halted(struct kvm_vcpu *vcpu, bool *halted);
 
-/* Why instructions can't be stepped through without the guest's coming to harm, like "needs ...";
- * NULL: they can. */
-const char *kvm_step_trouble(const struct kvm *kvm);
+/* Whether the guest can be single-stepped without harm: 0, or -1 with a reason like "needs ...". */
+int kvm_step_check(const struct kvm *kvm, struct why *why);
 /* Guest debugging: break before the instruction at a linear address, or after each instruction, or
  * neither. */
 enum kvm_debug { KVM_DEBUG_OFF, KVM_DEBUG_STEP, KVM_DEBUG_BREAK };

@@ -305,10 +305,12 @@ vcpu_arm(struct vcpu *vcpu)
 	if (vcpu->machine->point_reached || (point->kind != POINT_RIP && point->kind != POINT_STEP))
 		return kvm_vcpu_debug(&vcpu->kvm, KVM_DEBUG_OFF, 0);
 	if (point->kind == POINT_STEP) {
-		const char *trouble = kvm_step_trouble(vcpu->kvm.kvm);
+		struct why why;
 
 		/* run() decides at each instruction. */
-		return trouble ? fail(STATUS_HOST, "step: %s", trouble) : 0;
+		if (kvm_step_check(vcpu->kvm.kvm, &why))
+			return fail(STATUS_HOST, "step: %s", why.text);
+		return 0;
 	}
 	if (vcpu->machine->point_fresh) {
 		r = kvm_vcpu_regs(&vcpu->kvm, &regs);

@@ -14,20 +14,21 @@ layout_memory(struct layout_range memory, bool irqchip, bool whole, struct layou
 	return 2;
 }
 
-const char *
-layout_memory_wrong(struct layout_range memory, bool irqchip, bool long_mode)
+int
+layout_check_memory(struct layout_range memory, bool irqchip, bool long_mode, struct why *why)
 {
 	uint64_t end = memory.at + memory.size;
 
 	if (long_mode && end > LAYOUT_LONG_END)
-		return "would end past 512 GiB, which is all that long mode starts with: make it "
-		       "smaller, or lower memory_at";
+		return why_set(why, "would end past 512 GiB, which is all that long mode starts "
+				    "with: make it smaller, or lower memory_at");
 	/* layout_memory goes round the hole. */
 	if (memory.at == 0 && irqchip)
-		return NULL;
+		return 0;
 	if (memory.at < LAYOUT_ABOVE && end > LAYOUT_IOAPIC)
-		return "would lie over the interrupt controllers, 0xfec00000 to 0xffffffff: "
-		       "make it smaller, move it with memory_at, or set irqchip = on and memory_at "
-		       "= 0, with which it goes on above 4 GiB";
-	return NULL;
+		return why_set(why, "would lie over the interrupt controllers, 0xfec00000 to "
+				    "0xffffffff: make it smaller, move it with memory_at, or set "
+				    "irqchip = on and memory_at = 0, with which it goes on above "
+				    "4 GiB");
+	return 0;
 }

@@ -30,6 +30,7 @@
 #ifndef MACHINE_LAYOUT_H
 #define MACHINE_LAYOUT_H
 
+#include "base/why.h"
 #include "machine/memory.h"
 
 /* Below 1 MiB. */
@@ -70,7 +71,8 @@ struct layout_range {
 uint32_t layout_memory(struct layout_range memory, bool irqchip, bool whole,
 		       struct layout_range pieces[2]);
 
-/* Why memory can't lie there, as "would lie over ..."; NULL: it can. long_mode: vCPUs start so. */
-const char *layout_memory_wrong(struct layout_range memory, bool irqchip, bool long_mode);
+/* Whether memory can lie there: 0, or -1 with a reason like "would lie over ...". long_mode: vCPUs
+ * start in it. */
+int layout_check_memory(struct layout_range memory, bool irqchip, bool long_mode, struct why *why);
 
 #endif

@@ -14,27 +14,17 @@
 static const struct {
 	const char *name;
 	enum point_kind kind;
-	const char *meant; /* what to say of a word that is near to it */
+	const char *form; /* of the whole point */
 } kinds[] = {
-#define KIND(name, kind, form)                                                                     \
-	{                                                                                          \
-		name, kind, "is no point; did you mean " form "? There are " POINTS                \
-	}
-	KIND("rip", POINT_RIP, "rip:ADDR"),
-	KIND("pio", POINT_PIO, "pio:PORT"),
-	KIND("mmio", POINT_MMIO, "mmio:ADDR"),
-	KIND("access", POINT_ACCESS, "access:N"),
-	KIND("step", POINT_STEP, "step:N"),
-	KIND("hlt", POINT_HLT, "hlt"),
-	KIND("time", POINT_TIME, "time:DURATION"),
-	KIND("output", POINT_OUTPUT, "output:DEVICE:TEXT"),
-#undef KIND
+	{ "rip", POINT_RIP, "rip:ADDR" },        { "pio", POINT_PIO, "pio:PORT" },
+	{ "mmio", POINT_MMIO, "mmio:ADDR" },     { "access", POINT_ACCESS, "access:N" },
+	{ "step", POINT_STEP, "step:N" },        { "hlt", POINT_HLT, "hlt" },
+	{ "time", POINT_TIME, "time:DURATION" }, { "output", POINT_OUTPUT, "output:DEVICE:TEXT" },
 };
 #define KINDS (sizeof(kinds) / sizeof(*kinds))
 
-/* What to say of a text that begins with no kind. */
-static const char *
-no_point(const char *text, size_t length)
+static int
+unknown_kind(const char *text, size_t length, struct why *why)
 {
 	const char *names[KINDS + 1] = { NULL }, *near;
 	char word[16] = "";
@@ -46,8 +36,9 @@ no_point(const char *text, size_t length)
 	near = nearest(word, names);
 	for (size_t i = 0; i < KINDS; i++)
 		if (near == kinds[i].name)
-			return kinds[i].meant;
-	return "is no point; use " POINTS;
+			return why_set(why, "is no point%s There are " POINTS,
+				       did_you_mean(kinds[i].form, "").text);
+	return why_set(why, "is no point; use " POINTS);
 }
 
 /* Cuts ":N" off the end of text, if it is there; 0 is told by the caller, or part of a text that is
@@ -58,65 +49,63 @@ cut_times(struct point *point, char *text)
 	char *colon = strrchr(text, ':');
 	uint64_t times;
 
-	if (!colon || colon == text || parse_u64(colon + 1, &times) ||
+	if (!colon || colon == text || parse_u64(colon + 1, &times, NULL) ||
 	    (!times && point->kind == POINT_OUTPUT))
 		return;
 	point->times = times;
 	*colon = '\0';
 }
 
-static const char *
-parse_number(struct point *point, const char *text)
+static int
+parse_number(struct point *point, const char *text, struct why *why)
 {
-	if (!parse_u64(text, &point->value))
-		return NULL;
+	if (!parse_u64(text, &point->value, NULL))
+		return 0;
 	if (*text && !text[strspn(text, "0123456789abcdefABCDEF")])
-		return "has a number in hex without 0x: write it as in rip:0x1005";
-	return "has no number after its kind, as in rip:0x1005";
+		return why_set(why, "has a number in hex without 0x: write it as in rip:0x1005");
+	return why_set(why, "has no number after its kind, as in rip:0x1005");
 }
 
-static const char *
-parse_value(struct point *point, char *rest)
+static int
+parse_value(struct point *point, char *rest, struct why *why)
 {
-	const char *wrong;
 	char *colon;
 
 	switch (point->kind) {
 	case POINT_HLT:
-		return *rest ? "hlt takes no value" : NULL;
+		return *rest ? why_set(why, "hlt takes no value") : 0;
 	case POINT_TIME:
-		return parse_duration(rest, &point->value);
+		return parse_duration(rest, &point->value, why);
 	case POINT_OUTPUT:
 		colon = strchr(rest, ':');
 		if (!colon || colon == rest || !colon[1])
-			return "must look like output:DEVICE:TEXT";
+			return why_set(why, "must look like output:DEVICE:TEXT");
 		*colon = '\0';
 		cut_times(point, colon + 1);
 		point->device = strdup(rest);
 		point->text = strdup(colon + 1);
-		return point->device && point->text ? NULL : "no memory";
+		return point->device && point->text ? 0 : why_no_memory(why);
 	default:
 		if (point->kind != POINT_ACCESS && point->kind != POINT_STEP)
 			cut_times(point, rest);
-		wrong = parse_number(point, rest);
-		if (wrong)
-			return wrong;
+		if (parse_number(point, rest, why))
+			return -1;
 		if (!point->times)
-			return "counts from 1: the first time is :1";
+			return why_set(why, "counts from 1: the first time is :1");
 		if (point->kind == POINT_PIO && point->value > 0xffff)
-			return "names a port above 0xffff";
+			return why_set(why, "names a port above 0xffff");
 		if ((point->kind == POINT_ACCESS || point->kind == POINT_STEP) && !point->value)
-			return "counts from 1";
-		return NULL;
+			return why_set(why, "counts from 1");
+		return 0;
 	}
 }
 
-const char *
-point_parse(struct point *point, const char *text)
+int
+point_parse(struct point *point, const char *text, struct why *why)
 {
 	size_t length = strcspn(text, ":");
-	const char *wrong = NULL;
 	char *rest;
+	int r = 0;
 
 	*point = (struct point){ .times = 1 };
 	for (size_t i = 0; i < KINDS; i++) {
@@ -125,14 +114,14 @@ point_parse(struct point *point, const char *text)
 		point->kind = kinds[i].kind;
 		rest = strdup(text[length] ? text + length + 1 : "");
 		if (!rest)
-			return "no memory";
-		wrong = parse_value(point, rest);
+			return why_no_memory(why);
+		r = parse_value(point, rest, why);
 		free(rest);
 		break;
 	}
 	if (point->kind == POINT_ACCESS || point->kind == POINT_STEP)
 		point->times = point->value;
-	return point->kind ? wrong : no_point(text, length);
+	return point->kind ? r : unknown_kind(text, length, why);
 }
 
 void

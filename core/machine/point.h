@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/why.h"
+
 enum point_kind {
 	POINT_NONE,
 	POINT_RIP,    /* rip:ADDR   before the instruction at this linear address */
@@ -28,10 +30,10 @@ struct point {
 };
 
 /*
- * Parses "KIND:VALUE[:N]". Returns NULL, or what is wrong with the text (constant). rip, pio, mmio
- * and output may end in :N, the Nth time. The caller frees.
+ * Parses "KIND:VALUE[:N]". rip, pio, mmio and output may end in :N, the Nth time. Returns 0, or -1
+ * with a reason that follows the text. The caller frees.
  */
-const char *point_parse(struct point *point, const char *text);
+int point_parse(struct point *point, const char *text, struct why *why);
 void point_free(struct point *point);
 
 /* Counts one occurrence; true when it was the one. */

@@ -45,19 +45,17 @@ unfit(const struct snapshot *snapshot, uint32_t tag, uint32_t index, const char 
 int
 snapshot_config(const struct snapshot *snapshot, struct config *config)
 {
-	char why[512] = "";
-	const char *wrong;
+	struct why why;
 
-	errno = 0;
-	if (config_load(config, snapshot_section(snapshot, SECTION_CONFIG, 0), why, sizeof(why)))
-		return unfit(snapshot, SECTION_CONFIG, 0, why);
-	wrong =
-	    layout_memory_wrong((struct layout_range){ config->vm.memory_at, config->vm.memory },
-				config->vm.irqchip, config->cpu.mode == MODE_LONG);
-	if (!wrong)
+	if (config_load(config, snapshot_section(snapshot, SECTION_CONFIG, 0), &why))
+		goto unfit;
+	if (!layout_check_memory((struct layout_range){ config->vm.memory_at, config->vm.memory },
+				 config->vm.irqchip, config->cpu.mode == MODE_LONG, &why))
 		return 0;
-	snprintf(why, sizeof(why), "its memory %s", wrong);
-	return unfit(snapshot, SECTION_CONFIG, 0, why);
+	why_prefix(&why, "its memory ");
+unfit:
+	errno = why.error;
+	return unfit(snapshot, SECTION_CONFIG, 0, why.text);
 }
 
 static int

@@ -79,10 +79,10 @@ stream_end_write(struct stream_end *end, const void *from, size_t length)
 	return TEMP_FAILURE_RETRY(write(end->fd, from, length));
 }
 
-static const char *
-path_check(const char *path)
+static int
+path_check(const char *path, struct why *why)
 {
-	return *path ? NULL : "names no file";
+	return *path ? 0 : why_set(why, "names no file");
 }
 
 /* A descriptor that the process was started with. */
@@ -224,12 +224,6 @@ pty_finish(struct stream_end *end, const volatile bool *interrupted)
 	}
 }
 
-static const char *
-hex_decode(const char *target, uint8_t **bytes, size_t *length)
-{
-	return parse_hex(target, bytes, length);
-}
-
 /* The byte that an escape stands for; *text is behind the backslash, and moves on. -1: unknown. */
 static int
 escape(const char **text)
@@ -260,13 +254,13 @@ escape(const char **text)
 	}
 }
 
-static const char *
-text_decode(const char *target, uint8_t **bytes, size_t *length)
+static int
+text_decode(const char *target, uint8_t **bytes, size_t *length, struct why *why)
 {
 	uint8_t *to = malloc(strlen(target) + 1);
 
 	if (!to)
-		return parse_no_memory;
+		return why_no_memory(why);
 	*bytes = to;
 	while (*target) {
 		int byte = (unsigned char)*target++;
@@ -275,12 +269,12 @@ text_decode(const char *target, uint8_t **bytes, size_t *length)
 			byte = escape(&target);
 		if (byte < 0) {
 			free(*bytes);
-			return "has an escape other than \\n \\r \\t \\\\ \\xHH";
+			return why_set(why, "has an escape other than \\n \\r \\t \\\\ \\xHH");
 		}
 		*to++ = (uint8_t)byte;
 	}
 	*length = (size_t)(to - *bytes);
-	return NULL;
+	return 0;
 }
 
 const struct stream_kind stream_kinds[] = {
@@ -323,7 +317,7 @@ const struct stream_kind stream_kinds[] = {
 	  .open = stream_tcp_listen,
 	  .accept = stream_socket_accept,
 	  .finish = stream_socket_finish },
-	{ .name = "hex", .form = "DIGITS", .flags = KIND_INPUT_ONLY, .decode = hex_decode },
+	{ .name = "hex", .form = "DIGITS", .flags = KIND_INPUT_ONLY, .decode = parse_hex },
 	{ .name = "text", .form = "TEXT", .flags = KIND_INPUT_ONLY, .decode = text_decode },
 	{ 0 },
 };

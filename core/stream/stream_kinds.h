@@ -16,10 +16,10 @@ struct stream_kind {
 	const char *name;
 	const char *form; /* of the target, for people: "PATH"; NULL: there is none */
 	uint32_t flags;
-	/* NULL, or what is wrong with the target, like "is not a number". */
-	const char *(*check)(const char *target);
-	/* hex and text: the bytes, malloced; or what is wrong. */
-	const char *(*decode)(const char *target, uint8_t **bytes, size_t *length);
+	/* Whether the target can be one. 0, or -1 with a reason like "is not a number". */
+	int (*check)(const char *target, struct why *why);
+	/* hex and text: the bytes, malloced. 0, or -1 with a reason. */
+	int (*decode)(const char *target, uint8_t **bytes, size_t *length, struct why *why);
 	/* Sets fd, or listen_fd, and the flags beside them. Says what failed. */
 	int (*open)(struct stream_end *end, bool restored);
 	/* listen_fd spoke: connects the end, or does nothing. NULL: nobody comes later. */

@@ -19,50 +19,52 @@
 
 #define CONNECT_TIMEOUT 10000 /* ms */
 
-const char *
-stream_unix_check(const char *target)
+int
+stream_unix_check(const char *target, struct why *why)
 {
 	struct sockaddr_un address;
 
 	if (!*target)
-		return "names no socket";
-	return strlen(target) < sizeof(address.sun_path) ? NULL
-							 : "is longer than a socket's path may be "
-							   "(107 bytes); use a shorter folder";
+		return why_set(why, "names no socket");
+	if (strlen(target) >= sizeof(address.sun_path))
+		return why_set(why, "is longer than a socket's path may be (107 bytes); use a "
+				    "shorter folder");
+	return 0;
 }
 
-/* Cuts "HOST:PORT" or "[HOST]:PORT". Returns what is wrong, or NULL. */
-static const char *
-tcp_split(const char *target, char *host, size_t size, char *port)
+/* Cuts "HOST:PORT" or "[HOST]:PORT". */
+static int
+tcp_split(const char *target, char *host, size_t size, char *port, struct why *why)
 {
 	const char *colon = strrchr(target, ':');
 	size_t length = colon ? (size_t)(colon - target) : 0;
 	uint64_t number;
 
 	if (!colon)
-		return "has no port; write HOST:PORT";
-	if (parse_u64(colon + 1, &number) || number > 65535)
-		return "has no port from 0 to 65535 at its end";
+		return why_set(why, "has no port; write HOST:PORT");
+	if (parse_u64(colon + 1, &number, NULL) || number > 65535)
+		return why_set(why, "has no port from 0 to 65535 at its end");
 	snprintf(port, 6, "%u", (unsigned)number);
 	if (length >= 2 && target[0] == '[' && target[length - 1] == ']') {
 		target++;
 		length -= 2;
 	}
 	if (!length)
-		return "names no host; 127.0.0.1 is this one alone, 0.0.0.0 is every interface";
+		return why_set(why, "names no host; 127.0.0.1 is this one alone, 0.0.0.0 is every "
+				    "interface");
 	if (length >= size)
-		return "names a host that is too long";
+		return why_set(why, "names a host that is too long");
 	memcpy(host, target, length);
 	host[length] = '\0';
-	return NULL;
+	return 0;
 }
 
-const char *
-stream_tcp_check(const char *target)
+int
+stream_tcp_check(const char *target, struct why *why)
 {
 	char host[256], port[6];
 
-	return tcp_split(target, host, sizeof(host), port);
+	return tcp_split(target, host, sizeof(host), port, why);
 }
 
 static int
@@ -72,7 +74,7 @@ tcp_resolve(struct stream_end *end, int flags, struct addrinfo **addresses)
 	char host[256], port[6];
 	int error;
 
-	tcp_split(end->target, host, sizeof(host), port); /* checked when it was parsed */
+	tcp_split(end->target, host, sizeof(host), port, NULL); /* checked when it was parsed */
 	error = getaddrinfo(host, port, &hints, addresses);
 	if (!error)
 		return 0;

@@ -6,8 +6,8 @@
 
 #include "stream/stream_kinds.h"
 
-const char *stream_unix_check(const char *target);
-const char *stream_tcp_check(const char *target);
+int stream_unix_check(const char *target, struct why *why);
+int stream_tcp_check(const char *target, struct why *why);
 int stream_unix_connect(struct stream_end *end, bool restored);
 int stream_unix_listen(struct stream_end *end, bool restored);
 int stream_tcp_connect(struct stream_end *end, bool restored);

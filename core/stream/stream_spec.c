@@ -36,9 +36,8 @@ say(const struct stream_end *end, const char *text, struct config_place place, c
 {
 	char where[512];
 
-	return fail(problem == parse_no_memory ? STATUS_HOST : STATUS_USAGE, "%s: %s: %s = %s %s%s",
-		    config_where(place, where, sizeof(where)), end->stream->device,
-		    stream_end_option(end), text, problem, detail);
+	return fail(STATUS_USAGE, "%s: %s: %s = %s %s%s", config_where(place, where, sizeof(where)),
+		    end->stream->device, stream_end_option(end), text, problem, detail);
 }
 
 static int
@@ -62,19 +61,18 @@ say_unknown(const struct stream_end *end, const char *text, struct config_place 
 }
 
 /* The whole of hex: and text: is in the buffer from the start. */
-static const char *
-take_content(struct stream_end *end)
+static int
+take_content(struct stream_end *end, struct why *why)
 {
 	struct stream *stream = end->stream;
 	uint8_t *bytes;
 	size_t length;
-	const char *wrong = end->kind->decode(end->target, &bytes, &length);
 
-	if (wrong)
-		return wrong;
+	if (end->kind->decode(end->target, &bytes, &length, why))
+		return -1;
 	stream->input = bytes;
 	stream->input_size = stream->input_length = length;
-	return NULL;
+	return 0;
 }
 
 static int
@@ -82,7 +80,8 @@ parse(struct stream_end *end, const char *text, struct config_place place)
 {
 	size_t length = strcspn(text, ":");
 	const struct stream_kind *kind = kind_find(text, length);
-	const char *wrong = NULL;
+	struct why why;
+	int r = 0;
 
 	if (!kind)
 		return say_unknown(end, text, place);
@@ -100,10 +99,12 @@ parse(struct stream_end *end, const char *text, struct config_place place)
 	if (kind->form && !(end->target = strdup(text + length + 1)))
 		return fail(STATUS_HOST, "no memory for a stream");
 	if (kind->decode)
-		wrong = take_content(end);
+		r = take_content(end, &why);
 	else if (kind->check)
-		wrong = kind->check(end->target);
-	return wrong ? say(end, text, place, wrong, "") : 0;
+		r = kind->check(end->target, &why);
+	if (r && why_status(&why, STATUS_USAGE) == STATUS_HOST)
+		return fail(STATUS_HOST, "no memory for a stream");
+	return r ? say(end, text, place, why.text, "") : 0;
 }
 
 /* stdin and stdout can have one owner each. */

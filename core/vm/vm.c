@@ -16,7 +16,7 @@ descriptor(const char *text, int *fd)
 {
 	uint64_t number;
 
-	if (strncmp(text, "fd:", 3) || parse_u64(text + 3, &number) || number > INT32_MAX)
+	if (strncmp(text, "fd:", 3) || parse_u64(text + 3, &number, NULL) || number > INT32_MAX)
 		return -1;
 	*fd = (int)number;
 	return 0;
@@ -83,16 +83,15 @@ open_snapshot(struct vm *vm, const struct vm_source *source)
 static int
 check_memory(const struct config *config)
 {
-	const char *wrong =
-	    layout_memory_wrong((struct layout_range){ config->vm.memory_at, config->vm.memory },
-				config->vm.irqchip, config->cpu.mode == MODE_LONG);
 	char where[512];
+	struct why why;
 
-	return wrong
-		   ? fail(STATUS_USAGE, "%s: [vm] memory %s",
-			  config_key_where(config->vm.place, "vm", "memory", where, sizeof(where)),
-			  wrong)
-		   : 0;
+	if (!layout_check_memory((struct layout_range){ config->vm.memory_at, config->vm.memory },
+				 config->vm.irqchip, config->cpu.mode == MODE_LONG, &why))
+		return 0;
+	return fail(STATUS_USAGE, "%s: [vm] memory %s",
+		    config_key_where(config->vm.place, "vm", "memory", where, sizeof(where)),
+		    why.text);
 }
 
 static int

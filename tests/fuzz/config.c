@@ -22,15 +22,14 @@ check_saved(const struct config *config)
 	struct record_writer first = { 0 }, second = { 0 };
 	struct config loaded;
 	struct record root;
-	char why[256];
+	struct why why;
 
 	config_save(config, &first);
 	if (first.failed) { /* a key that no plugin can have */
 		record_writer_free(&first);
 		return;
 	}
-	if (record_open(first.data, first.length, &root) ||
-	    config_load(&loaded, &root, why, sizeof(why)))
+	if (record_open(first.data, first.length, &root) || config_load(&loaded, &root, &why))
 		abort();
 	config_save(&loaded, &second);
 	if (second.failed || first.length != second.length ||

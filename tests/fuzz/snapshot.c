@@ -65,7 +65,8 @@ walk(FILE *out, struct snapshot *snapshot)
 {
 	struct snapshot_chunk chunk = { 0 };
 	struct config config;
-	char why[256], text[256];
+	char text[256];
+	struct why why;
 	uint64_t bytes = 0;
 
 	for (uint32_t i = 0; i < snapshot->header.sections; i++)
@@ -79,7 +80,7 @@ walk(FILE *out, struct snapshot *snapshot)
 	if (snapshot->pages)
 		walk_chain(snapshot);
 	memset(&config, 0, sizeof(config));
-	config_load(&config, snapshot_section(snapshot, SECTION_CONFIG, 0), why, sizeof(why));
+	config_load(&config, snapshot_section(snapshot, SECTION_CONFIG, 0), &why);
 	config_free(&config);
 }
 

@@ -30,6 +30,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "snapshot/crc.h"
 #include "vm/vm.h"
 
 #define DRAWN 500u

@@ -129,7 +129,7 @@ main(int argc, char **argv)
 {
 	struct bench *b = calloc(1, sizeof(*b));
 	const volatile bool interrupted = false;
-	const char *wrong;
+	struct why why;
 	int r;
 
 	if (!b || argc < 5) {
@@ -143,9 +143,8 @@ main(int argc, char **argv)
 	r = vm_build(&b->vm, &(struct vm_source){ .config = argv[1],
 						  .set = argv + 5,
 						  .set_count = (size_t)argc - 5 });
-	wrong = point_parse(&b->vm.machine.point, argv[2]);
-	if (!r && wrong)
-		r = fail(STATUS_USAGE, "%s %s", argv[2], wrong);
+	if (!r && point_parse(&b->vm.machine.point, argv[2], &why))
+		r = fail(STATUS_USAGE, "%s %s", argv[2], why.text);
 	b->vm.machine.hooks.point = at_point;
 	b->vm.machine.hooks.context = b;
 	if (!r)

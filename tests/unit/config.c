@@ -455,43 +455,43 @@ values(void **state)
 	size_t length;
 	bool yes;
 
-	assert_null(parse_u64("18446744073709551615", &n));
+	assert_int_equal(parse_u64("18446744073709551615", &n, NULL), 0);
 	assert_true(n == UINT64_MAX);
-	assert_null(parse_u64("0XfF", &n));
+	assert_int_equal(parse_u64("0XfF", &n, NULL), 0);
 	assert_int_equal(n, 255);
-	assert_null(parse_u64("010", &n));
+	assert_int_equal(parse_u64("010", &n, NULL), 0);
 	assert_int_equal(n, 10);
 	for (const char **bad = (const char *[]){ "", "0x", "x1", "+1", "-1", " 1", "1 ", "1K",
 						  "18446744073709551616", "1a", NULL };
 	     *bad; bad++)
-		assert_non_null(parse_u64(*bad, &n));
-	assert_null(parse_size("3k", &n));
+		assert_int_equal(parse_u64(*bad, &n, NULL), -1);
+	assert_int_equal(parse_size("3k", &n, NULL), 0);
 	assert_int_equal(n, 3 << 10);
-	assert_null(parse_size("0x10M", &n));
+	assert_int_equal(parse_size("0x10M", &n, NULL), 0);
 	assert_int_equal(n, 16 << 20);
-	assert_non_null(parse_size("M", &n));
-	assert_non_null(parse_size("1KB", &n));
-	assert_non_null(parse_size("16777216T", &n)); /* 2^64 */
-	assert_null(parse_duration("5ms", &n));
+	assert_int_equal(parse_size("M", &n, NULL), -1);
+	assert_int_equal(parse_size("1KB", &n, NULL), -1);
+	assert_int_equal(parse_size("16777216T", &n, NULL), -1); /* 2^64 */
+	assert_int_equal(parse_duration("5ms", &n, NULL), 0);
 	assert_int_equal(n, 5000000);
-	assert_null(parse_duration("7", &n));
+	assert_int_equal(parse_duration("7", &n, NULL), 0);
 	assert_int_equal(n, 7);
-	assert_non_null(parse_duration("5m", &n));
-	assert_non_null(parse_duration("18446744074s", &n));
-	assert_null(parse_bool("off", &yes));
+	assert_int_equal(parse_duration("5m", &n, NULL), -1);
+	assert_int_equal(parse_duration("18446744074s", &n, NULL), -1);
+	assert_int_equal(parse_bool("off", &yes, NULL), 0);
 	assert_false(yes);
-	assert_null(parse_bool("1", &yes));
+	assert_int_equal(parse_bool("1", &yes, NULL), 0);
 	assert_true(yes);
-	assert_non_null(parse_bool("On", &yes));
-	assert_null(parse_hex(" bA f8\t0 3", &bytes, &length));
+	assert_int_equal(parse_bool("On", &yes, NULL), -1);
+	assert_int_equal(parse_hex(" bA f8\t0 3", &bytes, &length, NULL), 0);
 	assert_int_equal(length, 3);
 	assert_memory_equal(bytes, "\xba\xf8\x03", 3);
 	free(bytes);
-	assert_null(parse_hex("", &bytes, &length));
+	assert_int_equal(parse_hex("", &bytes, &length, NULL), 0);
 	assert_int_equal(length, 0);
 	free(bytes);
-	assert_non_null(parse_hex("abc", &bytes, &length));
-	assert_non_null(parse_hex("0x12", &bytes, &length));
+	assert_int_equal(parse_hex("abc", &bytes, &length, NULL), -1);
+	assert_int_equal(parse_hex("0x12", &bytes, &length, NULL), -1);
 }
 
 static void
@@ -521,14 +521,15 @@ save_and_load(void **state)
 	struct config c, loaded;
 	struct config_option *option;
 	struct record root;
-	char why[256] = "", *path;
+	char *path;
+	struct why why;
 
 	read_good(&c, everything, set);
 	config_save(&c, &w[0]);
 	config_free(&c);
 	assert_false(w[0].failed);
 	assert_null(record_open(w[0].data, w[0].length, &root));
-	assert_int_equal(config_load(&loaded, &root, why, sizeof(why)), 0);
+	assert_int_equal(config_load(&loaded, &root, &why), 0);
 	assert_int_equal(loaded.vm.memory, 1 << 20);
 	assert_int_equal(loaded.vm.memory_at, 0x2000);
 	assert_null(loaded.vm.memory_file);
@@ -666,18 +667,18 @@ load_refuses(void **state)
 		struct record_writer w = { 0 };
 		struct record root;
 		struct config c;
-		char why[256] = "";
+		struct why why;
 		int r;
 
 		write_hostile(&w, (int)i);
 		assert_null(record_open(w.data, w.length, &root));
-		r = config_load(&c, &root, why, sizeof(why));
+		r = config_load(&c, &root, &why);
 		config_free(&c);
 		record_writer_free(&w);
 		if (i == count) /* nothing hostile about it */
 			assert_int_equal(r, 0);
-		else if (r != -1 || !strstr(why, whys[i]))
-			fail_msg("case %zu, %s: %d, %s", i, whys[i], r, why);
+		else if (r != -1 || !strstr(why.text, whys[i]))
+			fail_msg("case %zu, %s: %d, %s", i, whys[i], r, why.text);
 	}
 }
 
@@ -705,11 +706,11 @@ written(void **state)
 		uint64_t value;
 
 		assert_string_equal(format_size(cases[i].value, text, sizeof(text)), cases[i].size);
-		assert_null(parse_size(text, &value));
+		assert_int_equal(parse_size(text, &value, NULL), 0);
 		assert_int_equal(value, cases[i].value);
 		assert_string_equal(format_duration(cases[i].value, text, sizeof(text)),
 				    cases[i].duration);
-		assert_null(parse_duration(text, &value));
+		assert_int_equal(parse_duration(text, &value, NULL), 0);
 		assert_int_equal(value, cases[i].value);
 	}
 }

@@ -61,12 +61,13 @@ refuses_what_lies_over_others(void **state)
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		const char *wrong =
-		    layout_memory_wrong(cases[i].memory, cases[i].irqchip, cases[i].long_mode);
+		struct why why;
+		int r = layout_check_memory(cases[i].memory, cases[i].irqchip, cases[i].long_mode,
+					    &why);
 
-		assert_int_equal(!wrong, !cases[i].wrong);
-		if (wrong)
-			assert_memory_equal(wrong, cases[i].wrong, strlen(cases[i].wrong));
+		assert_int_equal(r, cases[i].wrong ? -1 : 0);
+		if (r)
+			assert_memory_equal(why.text, cases[i].wrong, strlen(cases[i].wrong));
 	}
 }
 

@@ -41,10 +41,10 @@ good(void **state)
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		struct point point;
-		const char *wrong = point_parse(&point, cases[i].text);
+		struct why why;
 
-		if (wrong)
-			fail_msg("%s: %s", cases[i].text, wrong);
+		if (point_parse(&point, cases[i].text, &why))
+			fail_msg("%s: %s", cases[i].text, why.text);
 		assert_int_equal(point.kind, cases[i].kind);
 		assert_int_equal(point.value, cases[i].value);
 		assert_int_equal(point.times, cases[i].times);
@@ -92,10 +92,11 @@ bad(void **state)
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		struct point point;
-		const char *wrong = point_parse(&point, cases[i].text);
+		struct why why;
 
-		if (!wrong || strncmp(wrong, cases[i].wrong, strlen(cases[i].wrong)))
-			fail_msg("%s: %s", cases[i].text, wrong ? wrong : "taken");
+		if (!point_parse(&point, cases[i].text, &why) ||
+		    strncmp(why.text, cases[i].wrong, strlen(cases[i].wrong)))
+			fail_msg("%s: %s", cases[i].text, why.text);
 		point_free(&point);
 	}
 }
@@ -105,7 +106,7 @@ counts(void **state)
 {
 	struct point point;
 
-	assert_null(point_parse(&point, "pio:1:3"));
+	assert_int_equal(point_parse(&point, "pio:1:3", NULL), 0);
 	assert_false(point_count(&point));
 	assert_false(point_count(&point));
 	assert_true(point_count(&point));
@@ -154,7 +155,7 @@ output(void **state)
 		random_text(&seed, text, 1 + random_below(&seed, 6));
 		random_text(&seed, said, 200);
 		snprintf(spec, sizeof(spec), "output:tty:%s:%llu", text, (unsigned long long)times);
-		assert_null(point_parse(&point, spec));
+		assert_int_equal(point_parse(&point, spec, NULL), 0);
 		for (size_t at = 0; at < 200;) {
 			size_t piece = random_below(&seed, 9);
 			bool now, reached;

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Why a function failed. */
+#include "base/why.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+
+int
+why_vset(struct why *why, const char *format, va_list arguments)
+{
+	if (!why)
+		return -1;
+	why->error = 0;
+	vsnprintf(why->text, sizeof(why->text), format, arguments);
+	return -1;
+}
+
+int
+why_set(struct why *why, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	why_vset(why, format, arguments);
+	va_end(arguments);
+	return -1;
+}
+
+int
+why_errno(struct why *why, int error, const char *format, ...)
+{
+	va_list arguments;
+	size_t length;
+
+	if (!why)
+		return -1;
+	va_start(arguments, format);
+	why_vset(why, format, arguments);
+	va_end(arguments);
+	length = strlen(why->text);
+	snprintf(why->text + length, sizeof(why->text) - length, ": %s", strerror(error));
+	why->error = error;
+	return -1;
+}
+
+int
+why_no_memory(struct why *why)
+{
+	why_set(why, "no memory");
+	if (why)
+		why->error = ENOMEM;
+	return -1;
+}
+
+int
+why_prefix(struct why *why, const char *format, ...)
+{
+	va_list arguments;
+	char reason[sizeof(why->text)];
+	size_t length;
+	int error;
+
+	if (!why)
+		return -1;
+	error = why->error;
+	memcpy(reason, why->text, sizeof(reason));
+	va_start(arguments, format);
+	why_vset(why, format, arguments);
+	va_end(arguments);
+	length = strlen(why->text);
+	snprintf(why->text + length, sizeof(why->text) - length, "%s", reason);
+	why->error = error;
+	return -1;
+}
+
+enum status
+why_status(const struct why *why, enum status other)
+{
+	return status_for(why->error, other);
+}
