@@ -158,8 +158,8 @@ END
 like(join(':', run([ $minivmm, '-c', 'metronome.ini' ])), qr/\A0:(?:tick\n)+:\z/, 'and runs');
 mkdir $_ for 'x', 'my-plugins';
 symlink "$top/$_", $_ for qw(configs guests);
-spew('x/four.ini', example(part($text{config}, 'DESCRIPTION'), '# says 4', 'output = stdio'));
-is(join(':', run([ $minivmm, '-c', 'x/four.ini' ])), "0:4\n:", 'minivmm.ini.5: its first example says 4');
+spew('x/four.ini', example(part($text{config}, 'DESCRIPTION'), '# prints 4', 'output = stdio'));
+is(join(':', run([ $minivmm, '-c', 'x/four.ini' ])), "0:4\n:", 'minivmm.ini.5: its first example prints 4');
 spew('x/all.ini', example(part($text{config}, 'EXAMPLES'), '\[vm\]', 'input = text:\N*'));
 is(join(':', run([ $minivmm, '-c', 'x/all.ini', '--check' ])), '0::', 'minivmm.ini.5: its example with everything');
 ($status, $out, $err) = run([ $minivmm, '-c', 'x/all.ini' ]);
