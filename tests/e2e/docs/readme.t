@@ -79,7 +79,8 @@ is(join(' ', sort keys %contents), join(' ', sort keys %heading), 'the contents 
 ok($heading{$_}, "#$_ is a section") for $readme =~ /\(#([\w-]+)\)/g;
 ok(-s "$top/$_", "$_ is there") for $readme =~ /!\[[^]]+\]\(([\w.\/-]+)\)/g;
 
-# What it gives as ours beside the options of other programs, and the commands of the control socket, exist.
+# What it gives as ours beside the options of other programs, and the commands of the control
+# socket, exist.
 my %key = map { $_ => 1 } slurp("$top/core/config/schema.c") =~ /\{ ("\w+", "\w+"),/g;
 my ($page, %options) = slurp("$top/core/cli/minivmm.1");
 my ($rows, $checked) = (0, 0);
