@@ -9,6 +9,7 @@
 #include "cli/decode.h"
 #include "cli/show.h"
 #include "snapshot/reader.h"
+#include "snapshot/sections.h"
 
 #define SAME 0
 #define DIFFER 1
@@ -98,36 +99,46 @@ diff_sections(struct diff *diff, const char *what, const struct record *a, const
 	return differences;
 }
 
-/* vCPUs are compared taken apart, and as they stand when that shows nothing. */
+/* Decoded (cli/decode.h) where that works, and as stored where that shows no difference. */
 static void
-diff_vcpus(struct diff *diff, const struct snapshot *a, const struct snapshot *b)
+diff_decoded(struct diff *diff, const struct section *section, const char *what,
+	     const struct record *a, const struct record *b)
 {
-	const struct record *left, *right;
+	struct view views[2] = { 0 };
+
+	if (section->tag != SECTION_VCPU || !a || !b || view_vcpu(&views[0], a) ||
+	    view_vcpu(&views[1], b) || !diff_sections(diff, what, &views[0].root, &views[1].root))
+		diff_sections(diff, what, a, b);
+	view_free(&views[0]);
+	view_free(&views[1]);
+}
+
+/* Sections of the same index. */
+static void
+diff_numbered(struct diff *diff, const struct section *section, const struct snapshot *a,
+	      const struct snapshot *b)
+{
+	bool one = section->count == SECTION_ONE || section->count == SECTION_OPTIONAL;
 
 	for (uint32_t i = 0;; i++) {
-		struct view views[2] = { 0 };
-		char what[32];
+		const struct record *left = snapshot_section(a, section->tag, i);
+		const struct record *right = snapshot_section(b, section->tag, i);
+		char what[64];
 
-		left = snapshot_section(a, SECTION_VCPU, i);
-		right = snapshot_section(b, SECTION_VCPU, i);
 		if (!left && !right)
 			return;
-		snprintf(what, sizeof(what), "vcpu %u", i);
-		if (!left || !right || view_vcpu(&views[0], left) || view_vcpu(&views[1], right) ||
-		    !diff_sections(diff, what, &views[0].root, &views[1].root))
-			diff_sections(diff, what, left, right);
-		view_free(&views[0]);
-		view_free(&views[1]);
+		snprintf(what, sizeof(what), one ? "%s" : "%s %u", section->key, i);
+		diff_decoded(diff, section, what, left, right);
 	}
 }
 
-/* The device's section by the name of the instance, or NULL. */
+/* The section whose item "name" is this, or NULL. */
 static const struct record *
-device_named(const struct snapshot *snapshot, const char *name)
+section_named(const struct snapshot *snapshot, uint32_t tag, const char *name)
 {
 	const struct record *section;
 
-	for (uint32_t i = 0; (section = snapshot_section(snapshot, SECTION_DEVICE, i)); i++) {
+	for (uint32_t i = 0; (section = snapshot_section(snapshot, tag, i)); i++) {
 		struct record item;
 
 		if (record_find(section, "name", &item) && item.type == RECORD_TEXT &&
@@ -137,23 +148,25 @@ device_named(const struct snapshot *snapshot, const char *name)
 	return NULL;
 }
 
-/* Those of one snapshot beside their namesakes in the other; both: also where the other has one. */
+/* Each section of a with the one of that name in b. swapped: a is the second snapshot; only
+ * sections that b does not have. */
 static void
-diff_devices(struct diff *diff, const struct snapshot *a, const struct snapshot *b, bool swapped)
+diff_named(struct diff *diff, const struct section *section, const struct snapshot *a,
+	   const struct snapshot *b, bool swapped)
 {
-	const struct record *section, *other;
+	const struct record *record, *other;
 
-	for (uint32_t i = 0; (section = snapshot_section(a, SECTION_DEVICE, i)); i++) {
+	for (uint32_t i = 0; (record = snapshot_section(a, section->tag, i)); i++) {
 		char *name = NULL, *what = NULL;
 
-		record_get_text(section, "name", &name);
-		other = device_named(b, name ? name : "");
-		if (asprintf(&what, "device %s", name ? name : "?") < 0)
+		record_get_text(record, "name", &name);
+		other = section_named(b, section->tag, name ? name : "");
+		if (asprintf(&what, "%s %s", section->key, name ? name : "?") < 0)
 			what = NULL;
 		if (!swapped)
-			diff_sections(diff, what ? what : "device", section, other);
+			diff_decoded(diff, section, what ? what : section->key, record, other);
 		else if (!other)
-			diff_sections(diff, what ? what : "device", NULL, section);
+			diff_decoded(diff, section, what ? what : section->key, NULL, record);
 		free(what);
 		free(name);
 	}
@@ -256,13 +269,17 @@ diff_memory(struct diff *diff, const struct snapshot *a, const struct snapshot *
 static int
 diff_snapshots(struct diff *diff, const struct snapshot *a, const struct snapshot *b)
 {
-	diff_sections(diff, "config", snapshot_section(a, SECTION_CONFIG, 0),
-		      snapshot_section(b, SECTION_CONFIG, 0));
-	diff_vcpus(diff, a, b);
-	diff_sections(diff, "machine", snapshot_section(a, SECTION_VM, 0),
-		      snapshot_section(b, SECTION_VM, 0));
-	diff_devices(diff, a, b, false);
-	diff_devices(diff, b, a, true);
+	const struct section *section = NULL;
+
+	while ((section = section_next_loaded(section))) {
+		if (!section->key)
+			continue;
+		if (section->named) {
+			diff_named(diff, section, a, b, false);
+			diff_named(diff, section, b, a, true);
+		} else
+			diff_numbered(diff, section, a, b);
+	}
 	return diff_memory(diff, a, b);
 }
 

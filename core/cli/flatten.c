@@ -10,13 +10,14 @@
 #include "cli/show.h"
 #include "snapshot/image.h"
 #include "snapshot/reader.h"
+#include "snapshot/sections.h"
 
 static const char usage[] =
     "usage: minivmm flatten SNAPSHOT... -o FILE\n"
     "Writes the last of the snapshots, with all pages that it takes from the others\n"
     "or from files beside it, as one file that needs no parent.\n";
 
-/* The sections that do not tell of memory, as they are. */
+/* All sections but those of the memory, unchanged; unknown ones too. */
 static void
 copy_sections(const struct snapshot *snapshot, struct snapshot_meta *meta)
 {
@@ -24,9 +25,9 @@ copy_sections(const struct snapshot *snapshot, struct snapshot_meta *meta)
 
 	for (uint32_t i = 0; i < snapshot->header.sections; i++) {
 		const struct snapshot_row *row = &snapshot->rows[i];
+		const struct section *section = section_find(row->tag);
 
-		if (row->tag != SECTION_MEMORY && row->tag != SECTION_SUMS &&
-		    row->tag != SECTION_PAGES)
+		if (!section || section->saved != SAVED_WITH_MEMORY)
 			snapshot_meta_add(meta, row->tag, row->index, row->flags,
 					  table + row->offset, row->length);
 	}

@@ -13,12 +13,20 @@
 #include "cli/show.h"
 #include "snapshot/host.h"
 #include "snapshot/reader.h"
+#include "snapshot/sections.h"
 
-/* A vCPU's section, taken apart where that works. */
+/* A section decoded (cli/decode.h) where that works. */
 static const struct record *
-vcpu_view(struct view *view, const struct record *vcpu)
+decoded(struct view *view, const struct section *section, const struct record *record)
 {
-	return view_vcpu(view, vcpu) ? vcpu : &view->root;
+	return section->tag != SECTION_VCPU || view_vcpu(view, record) ? record : &view->root;
+}
+
+/* Does the file have several sections of this kind? */
+static bool
+several(const struct section *section)
+{
+	return section->count == SECTION_PER_VCPU || section->count == SECTION_PER_DEVICE;
 }
 
 static uint64_t
@@ -112,25 +120,30 @@ show_memory(FILE *out, const struct snapshot *snapshot)
 	return snapshot_runs(snapshot, show_run, out);
 }
 
+static void
+show_section(FILE *out, const struct section *section, uint32_t index, const struct record *record)
+{
+	struct view view = { 0 };
+
+	fprintf(out, several(section) ? "\n%s %u\n" : "\n%s\n", section->key, index);
+	show_group(out, decoded(&view, section, record), 2);
+	view_free(&view);
+}
+
 static int
 inspect_text(FILE *out, const struct snapshot *snapshot)
 {
-	const struct record *section;
+	const struct section *section = NULL;
+	const struct record *record;
 
 	show_file(out, snapshot);
-	fputs("\nconfig\n", out);
-	show_group(out, snapshot_section(snapshot, SECTION_CONFIG, 0), 2);
-	for (uint32_t i = 0; (section = snapshot_section(snapshot, SECTION_VCPU, i)); i++) {
-		struct view view = { 0 };
-
-		fprintf(out, "\nvcpu %u\n", i);
-		show_group(out, vcpu_view(&view, section), 2);
-		view_free(&view);
-	}
-	fputs("\nmachine\n", out);
-	show_group(out, snapshot_section(snapshot, SECTION_VM, 0), 2);
-	for (uint32_t i = 0; (section = snapshot_section(snapshot, SECTION_DEVICE, i)); i++)
-		show_device(out, section);
+	while ((section = section_next_loaded(section)))
+		for (uint32_t i = 0;
+		     section->key && (record = snapshot_section(snapshot, section->tag, i)); i++)
+			if (section->tag == SECTION_DEVICE)
+				show_device(out, record);
+			else
+				show_section(out, section, i, record);
 	return show_memory(out, snapshot);
 }
 
@@ -170,18 +183,27 @@ json_memory(FILE *out, const struct snapshot *snapshot)
 	return failed;
 }
 
+/* One section as a value, several as an array. */
 static void
-json_section(FILE *out, const char *name, const struct record *section)
+json_sections(FILE *out, const struct section *section, const struct snapshot *snapshot)
 {
-	fprintf(out, "\t\"%s\": ", name);
-	record_print_json(out, section, 1);
-	fputs(",\n", out);
+	const struct record *record;
+
+	fprintf(out, several(section) ? "\t\"%ss\": [" : "\t\"%s\": ", section->key);
+	for (uint32_t i = 0; (record = snapshot_section(snapshot, section->tag, i)); i++) {
+		struct view view = { 0 };
+
+		fputs(i ? ", " : "", out);
+		record_print_json(out, decoded(&view, section, record), several(section) ? 2 : 1);
+		view_free(&view);
+	}
+	fputs(several(section) ? "],\n" : ",\n", out);
 }
 
 static int
 inspect_json(FILE *out, const struct snapshot *snapshot)
 {
-	const struct record *section;
+	const struct section *section = NULL;
 	char id[33];
 	int failed;
 
@@ -194,24 +216,13 @@ inspect_json(FILE *out, const struct snapshot *snapshot)
 			snapshot_id_text(snapshot->header.parent, id));
 	fprintf(out, ",\n\t\"size\": %llu,\n\t\"size_on_disk\": %llu,\n",
 		(unsigned long long)file_size(snapshot), (unsigned long long)disk_size(snapshot));
-	json_section(out, "host", snapshot_section(snapshot, SECTION_HOST, 0));
-	json_section(out, "config", snapshot_section(snapshot, SECTION_CONFIG, 0));
-	fputs("\t\"vcpus\": [", out);
-	for (uint32_t i = 0; (section = snapshot_section(snapshot, SECTION_VCPU, i)); i++) {
-		struct view view = { 0 };
-
-		fputs(i ? ", " : "", out);
-		record_print_json(out, vcpu_view(&view, section), 2);
-		view_free(&view);
-	}
-	fputs("],\n", out);
-	json_section(out, "machine", snapshot_section(snapshot, SECTION_VM, 0));
-	fputs("\t\"devices\": [", out);
-	for (uint32_t i = 0; (section = snapshot_section(snapshot, SECTION_DEVICE, i)); i++) {
-		fputs(i ? ", " : "", out);
-		record_print_json(out, section, 2);
-	}
-	fputs("],\n", out);
+	fputs("\t\"host\": ", out);
+	record_print_json(out, snapshot_section(snapshot, SECTION_HOST, 0), 1);
+	fputs(",\n", out);
+	while ((section = section_next_loaded(section)))
+		if (section->key &&
+		    (several(section) || snapshot_section(snapshot, section->tag, 0)))
+			json_sections(out, section, snapshot);
 	failed = json_memory(out, snapshot);
 	fputs("}\n", out);
 	return failed;

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "machine/dirty.h"
 #include "snapshot/reset.h"
+#include "snapshot/sections.h"
 
 const char *const capture_methods[] = { "auto", "precopy", "fork", "pause", NULL };
 
@@ -244,6 +245,7 @@ capture_free(struct capture *c)
 static int
 begin(struct capture *c, const struct capture_request *request)
 {
+	struct section_context context = section_context(c->machine, c->devices);
 	int r;
 
 	c->request = *request;
@@ -271,7 +273,8 @@ begin(struct capture *c, const struct capture_request *request)
 		c->header.parent_checksum = c->base.checksum;
 	}
 	capture_make_heap();
-	capture_about(c);
+	context.parent = request->diff ? c->base.name : NULL;
+	r = r ? r : sections_save(&context, SAVED_BEFORE_STOP, &c->meta);
 	c->busy = true;
 	return r;
 }

@@ -140,10 +140,7 @@ void capture_make_room(struct capture *capture);
  * thread. */
 #define CAPTURE_HEAP 65536u /* bytes: more than those of a vCPU or two */
 void capture_make_heap(void);
-/* Into meta, what does not change while the machine runs: not in the stop, where CPUID and files
- * would take their time. */
-void capture_about(struct capture *capture);
-/* Into meta, the rest but memory, of a paused machine. 0 or a negative status. */
+/* Saves the sections of a paused machine into meta. 0 or a negative status. */
 int capture_state(struct capture *capture);
 /* Memory: before the stop; in it, which also saves the state (main thread); after it, to the end of
  * the file. 0 or a negative status. */

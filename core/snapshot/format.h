@@ -57,8 +57,9 @@ enum section_tag {
 	SECTION_PAGES = 0x45474150, /* PAGE: raw, with a parent only: a bit per page in this file */
 };
 
-#define SECTION_SKIPPABLE 0x1u /* in a row's flags: a reader that does not know the tag skips it   \
-				*/
+#define SECTION_SKIPPABLE                                                                          \
+	0x1u /* in a row's flags: a reader that does not know the tag skips it                     \
+	      */
 
 struct snapshot_header {
 	char magic[8];

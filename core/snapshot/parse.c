@@ -6,21 +6,9 @@
 
 #include "snapshot/crc.h"
 #include "snapshot/reader.h"
+#include "snapshot/sections.h"
 
 #define why_not(...) (snprintf(why, why_size, __VA_ARGS__), -1)
-
-/* What is known of each tag: how often its section must be there. */
-static const struct kind {
-	uint32_t tag, least, most;
-	bool raw;
-} kinds[] = {
-	{ SECTION_CONFIG, 1, 1, false }, { SECTION_HOST, 1, 1, false },
-	{ SECTION_TIME, 0, 1, false },   { SECTION_VM, 1, 1, false },
-	{ SECTION_VCPU, 1, 64, false },  { SECTION_DEVICE, 0, SNAPSHOT_SECTIONS_MAX, false },
-	{ SECTION_MEMORY, 1, 1, false }, { SECTION_SUMS, 1, 1, true },
-	{ SECTION_PAGES, 0, 1, true },
-};
-#define KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
 static uint32_t
 header_checksum(const uint8_t *meta)
@@ -36,17 +24,19 @@ header_checksum(const uint8_t *meta)
 
 /* Each section begins where the one before ends, and is what its checksum says. */
 static int
-check_rows(struct snapshot *snapshot, uint32_t seen[KINDS], char *why, size_t why_size)
+check_rows(struct snapshot *snapshot, char *why, size_t why_size)
 {
 	const uint8_t *table = snapshot->meta + sizeof(snapshot->header);
 	uint64_t at = snapshot->header.sections * sizeof(struct snapshot_row);
+	uint32_t seen[SECTION_KINDS_MAX] = { 0 };
 	char name[5];
 
 	for (uint32_t i = 0; i < snapshot->header.sections; i++) {
 		const struct snapshot_row *row = &snapshot->rows[i];
 		const uint8_t *data = table + at;
+		const struct section *section = section_find(row->tag);
+		uint32_t number;
 		const char *wrong;
-		size_t kind = 0;
 
 		snapshot_tag_name(row->tag, name);
 		if (row->offset != at || row->length > snapshot->header.table_size - at)
@@ -56,19 +46,18 @@ check_rows(struct snapshot *snapshot, uint32_t seen[KINDS], char *why, size_t wh
 		if (crc32c(0, data, row->length) != row->checksum)
 			return why_not("is damaged: section %s %u does not match its checksum",
 				       name, row->index);
-		while (kind < KINDS && kinds[kind].tag != row->tag)
-			kind++;
 		if (row->flags & ~SECTION_SKIPPABLE ||
-		    (kind == KINDS && !(row->flags & SECTION_SKIPPABLE)))
+		    (!section && !(row->flags & SECTION_SKIPPABLE)))
 			return why_not("holds a section %s that this minivmm does not know: use "
 				       "the minivmm that wrote it",
 				       name);
-		if (kind == KINDS)
+		if (!section)
 			continue;
-		if (row->index != seen[kind]++ || seen[kind] > kinds[kind].most)
+		number = seen[section - sections]++;
+		if (row->index != number || number >= section_most(section))
 			return why_not("is damaged: section %s %u is there twice or out of order",
 				       name, row->index);
-		if (kinds[kind].raw)
+		if (section->raw)
 			continue;
 		wrong = record_open(data, row->length, &snapshot->sections[i]);
 		if (wrong)
@@ -76,10 +65,10 @@ check_rows(struct snapshot *snapshot, uint32_t seen[KINDS], char *why, size_t wh
 	}
 	if (at != snapshot->header.table_size)
 		return why_not("is damaged: bytes follow its last section");
-	for (size_t kind = 0; kind < KINDS; kind++)
-		if (seen[kind] < kinds[kind].least)
+	for (const struct section *s = sections; s->name; s++)
+		if (seen[s - sections] < section_least(s))
 			return why_not("is damaged: section %s is missing",
-				       snapshot_tag_name(kinds[kind].tag, name));
+				       snapshot_tag_name(s->tag, name));
 	return 0;
 }
 
@@ -159,8 +148,6 @@ int
 snapshot_parse(struct snapshot *snapshot, uint8_t *meta, size_t length, uint64_t file_size,
 	       char *why, size_t why_size)
 {
-	uint32_t seen[KINDS] = { 0 };
-
 	memset(snapshot, 0, sizeof(*snapshot));
 	snapshot->fd = -1;
 	snapshot->meta = meta;
@@ -176,7 +163,7 @@ snapshot_parse(struct snapshot *snapshot, uint8_t *meta, size_t length, uint64_t
 	snapshot->sections = calloc(snapshot->header.sections, sizeof(*snapshot->sections));
 	if (!snapshot->sections)
 		return why_not("can't be read: no memory");
-	if (check_rows(snapshot, seen, why, why_size) || check_regions(snapshot, why, why_size) ||
+	if (check_rows(snapshot, why, why_size) || check_regions(snapshot, why, why_size) ||
 	    check_raw(snapshot, why, why_size))
 		return -1;
 	return 0;

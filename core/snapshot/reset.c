@@ -10,6 +10,7 @@
 #include "base/mutant.h"
 #include "machine/dirty.h"
 #include "snapshot/restore.h"
+#include "snapshot/sections.h"
 
 int
 reset_init(struct reset *reset, const struct snapshot *snapshot, struct machine *machine,
@@ -79,13 +80,13 @@ reset_run(struct reset *reset)
 	return failed;
 }
 
-/* What a comparison finds first. */
+/* The first difference that a comparison finds. */
 struct difference {
-	char *why;
-	size_t size;
-	const char *what;
+	const struct section_context *context;
+	const struct section *section;
 	uint32_t index;
-	bool detached; /* the machine has other streams than the snapshot's */
+	char *why;
+	size_t why_size;
 };
 
 static void
@@ -93,28 +94,25 @@ differs(void *context, const char *path, const struct record *a, const struct re
 {
 	struct difference *d = context;
 
-	if (d->detached && !strncmp(path, "streams", 7))
-		return;
-	if (!*d->why)
-		snprintf(d->why, d->size, "%s %u: %s differs", d->what, d->index, path);
+	if (!*d->why && !(d->section->ignore && d->section->ignore(d->context, path)))
+		snprintf(d->why, d->why_size, "%s %u: %s differs", d->section->name, d->index,
+			 path);
 }
 
 static int
-compare(const struct reset *reset, uint32_t tag, uint32_t index, struct record_writer *writer,
-	const char *what, char *why, size_t why_size)
+compare(const struct reset *reset, struct difference *d)
 {
-	struct difference difference = { why, why_size, what, index,
-					 reset->devices->flags & DEVICES_DETACHED };
+	struct record_writer writer = { 0 };
 	struct record now;
 
-	if (writer->failed || record_open(writer->data, writer->length, &now))
-		snprintf(why, why_size, "%s %u can't be saved", what, index);
+	if (d->section->save(d->context, d->index, &writer) || writer.failed ||
+	    record_open(writer.data, writer.length, &now))
+		snprintf(d->why, d->why_size, "%s %u can't be saved", d->section->name, d->index);
 	else
-		record_compare(snapshot_section(reset->snapshot, tag, index), &now, "", differs,
-			       &difference);
-	record_writer_free(writer);
-	*writer = (struct record_writer){ 0 };
-	return *why ? -1 : 0;
+		record_compare(snapshot_section(reset->snapshot, d->section->tag, d->index), &now,
+			       "", differs, d);
+	record_writer_free(&writer);
+	return *d->why ? -1 : 0;
 }
 
 /* Puts KVM's own writes in a copy of a page, so that they don't count. */
@@ -161,24 +159,17 @@ check_memory(const struct reset *reset, char *why, size_t why_size)
 int
 reset_check(struct reset *reset, char *why, size_t why_size)
 {
-	struct record_writer writer = { 0 };
-	struct machine *m = reset->machine;
+	struct section_context context = section_context(reset->machine, reset->devices);
 	int r;
 
 	*why = '\0';
 	r = check_memory(reset, why, why_size);
-	for (size_t i = 0; i < reset->devices->count && !r; i++) {
-		device_save(devices_at(reset->devices, i), &writer);
-		r = compare(reset, SECTION_DEVICE, (uint32_t)i, &writer, "device", why, why_size);
-	}
-	for (uint32_t i = 0; i < m->vcpu_count && !r; i++) {
-		vcpu_save(machine_vcpu(m, i), &writer);
-		r = compare(reset, SECTION_VCPU, i, &writer, "vCPU", why, why_size);
-	}
-	if (!r) {
-		machine_save(m, &writer);
-		devices_save_generation(reset->devices, &writer);
-		r = compare(reset, SECTION_VM, 0, &writer, "machine", why, why_size);
+	for (const struct section *s = sections; s->name && !r; s++) {
+		uint32_t count = s->state ? section_count(s, &context) : 0;
+		struct difference difference = { &context, s, 0, why, why_size };
+
+		for (; difference.index < count && !r; difference.index++)
+			r = compare(reset, &difference);
 	}
 	return r;
 }

@@ -3,14 +3,13 @@
 #include "snapshot/restore.h"
 
 #include <errno.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/log.h"
-#include "device/device.h"
-#include "machine/machine.h"
+#include "machine/layout.h"
 #include "snapshot/host.h"
+#include "snapshot/sections.h"
 
 /*
  * What is unfit about a section, and how the host that made it differs from this one; unless errno,
@@ -58,156 +57,73 @@ unfit:
 	return unfit(snapshot, SECTION_CONFIG, 0, why.text);
 }
 
+/* Everything that can be known to be unfit, before anything is changed. */
 static int
-check_memory(const struct snapshot *snapshot, const struct memory *memory)
+check_all(const struct section_context *context)
 {
-	char why[128];
-
-	if (snapshot->region_count != memory->count) {
-		snprintf(why, sizeof(why), "it has %zu regions of memory, the machine %u",
-			 snapshot->region_count, memory->count);
-		return unfit(snapshot, SECTION_MEMORY, 0, why);
-	}
-	for (size_t i = 0; i < snapshot->region_count; i++) {
-		const struct snapshot_region *saved = &snapshot->regions[i];
-		const struct memory_region *region = &memory->regions[i];
-
-		if (saved->gpa == region->gpa && saved->size == region->size)
-			continue;
-		snprintf(why, sizeof(why),
-			 "it has 0x%llx bytes of memory at 0x%llx, the machine 0x%llx at 0x%llx",
-			 (unsigned long long)saved->size, (unsigned long long)saved->gpa,
-			 (unsigned long long)region->size, (unsigned long long)region->gpa);
-		return unfit(snapshot, SECTION_MEMORY, 0, why);
-	}
-	return 0;
-}
-
-/* All that can be known to be unfit before anything is changed. */
-static int
-check_all(const struct snapshot *snapshot, struct machine *machine, struct devices *devices)
-{
-	uint32_t vcpus = snapshot_section_count(snapshot, SECTION_VCPU);
-	uint32_t device_count = snapshot_section_count(snapshot, SECTION_DEVICE);
-	char why[512] = "";
-	int failed = check_memory(snapshot, &machine->memory);
-
-	if (failed)
-		return failed;
-	if (vcpus != machine->vcpu_count) {
-		snprintf(why, sizeof(why), "it has %u vCPUs, the machine %u", vcpus,
-			 machine->vcpu_count);
-		return unfit(snapshot, SECTION_VCPU, 0, why);
-	}
-	if (device_count != devices->count) {
-		snprintf(why, sizeof(why), "it has the state of %u devices, the machine has %zu",
-			 device_count, devices->count);
-		return unfit(snapshot, SECTION_CONFIG, 0, why);
-	}
-	for (uint32_t i = 0; i < vcpus; i++)
-		if (vcpu_check(machine_vcpu(machine, i),
-			       snapshot_section(snapshot, SECTION_VCPU, i), why, sizeof(why)))
-			return unfit(snapshot, SECTION_VCPU, i, why);
-	for (uint32_t i = 0; i < device_count; i++)
-		if (device_check(devices_at(devices, i),
-				 snapshot_section(snapshot, SECTION_DEVICE, i), why, sizeof(why)))
-			return unfit(snapshot, SECTION_DEVICE, i, why);
-	return 0;
-}
-
-/* The pages of a file that has a parent over those of the parent; memory is mapped from the first
- * of the chain. */
-static int
-load_pages(const struct snapshot *snapshot, const struct memory *memory)
-{
-	uint64_t pages = memory->size / PAGE_SIZE;
-	int failed = 0;
-
-	if (!snapshot->pages)
-		return 0;
-	failed = load_pages(snapshot->parent, memory);
-	for (uint64_t page = 0, end; page < pages && !failed; page = end) {
-		end = page + 1;
-		if (!snapshot_holds(snapshot, page))
-			continue;
-		while (end < pages && snapshot_holds(snapshot, end) &&
-		       memory_page(memory, end) == memory_page(memory, end - 1) + PAGE_SIZE)
-			end++;
-		failed =
-		    snapshot_pread(snapshot, memory_page(memory, page), (end - page) * PAGE_SIZE,
-				   snapshot->header.memory_offset + page * PAGE_SIZE);
-	}
-	return failed;
-}
-
-static int
-load_generation(const struct snapshot *snapshot, struct devices *devices)
-{
-	const struct record *group = snapshot_section(snapshot, SECTION_VM, 0);
-	char why[64];
-
-	if (devices_check_generation(group, why, sizeof(why)))
-		return unfit(snapshot, SECTION_VM, 0, why);
-	if (devices->config->snapshot.generation == GENERATION_KEEP)
-		devices_load_generation(devices, group);
-	return 0;
-}
-
-/* vCPUs, then lines and chips, then devices: the order that KVM needs. */
-int
-snapshot_load_state(const struct snapshot *snapshot, struct machine *machine,
-		    struct devices *devices)
-{
+	const struct snapshot *snapshot = context->snapshot;
+	const struct section *s = NULL;
 	char why[512] = "";
 
-	errno = 0;
-	for (uint32_t i = 0; i < machine->vcpu_count; i++)
-		if (vcpu_load(machine_vcpu(machine, i), snapshot_section(snapshot, SECTION_VCPU, i),
-			      why, sizeof(why)))
-			return unfit(snapshot, SECTION_VCPU, i, why);
-	if (machine_load(machine, snapshot_section(snapshot, SECTION_VM, 0), why, sizeof(why)))
-		return unfit(snapshot, SECTION_VM, 0, why);
-	for (uint32_t i = 0; i < devices->count; i++)
-		if (device_load(devices_at(devices, i),
-				snapshot_section(snapshot, SECTION_DEVICE, i), why, sizeof(why)))
-			return unfit(snapshot, SECTION_DEVICE, i, why);
+	while ((s = section_next_loaded(s))) {
+		uint32_t count = section_count(s, context);
+		uint32_t saved = snapshot_section_count(snapshot, s->tag);
+
+		errno = 0;
+		if (s->count != SECTION_OPTIONAL && saved != count) {
+			snprintf(why, sizeof(why), "it has the state of %u %ss, the machine has %u",
+				 saved, s->name, count);
+			return unfit(snapshot, s->tag, 0, why);
+		}
+		for (uint32_t i = 0; i < saved && s->check; i++)
+			if (s->check(context, i, snapshot_section(snapshot, s->tag, i), why,
+				     sizeof(why)))
+				return unfit(snapshot, s->tag, i, why);
+	}
 	return 0;
 }
 
-/* For a machine whose guest is to find the time of day right: all that has passed since, in ns. */
+/* state_only: for a reset, which restores memory itself and leaves the time of day alone. */
 static int
-load_time(const struct snapshot *snapshot, struct machine *machine)
+load_all(const struct section_context *context, bool state_only)
 {
-	const struct record *time = snapshot_section(snapshot, SECTION_TIME, 0);
-	uint64_t then, now;
-	struct timespec host;
+	const struct snapshot *snapshot = context->snapshot;
+	const struct section *s = NULL;
+	char why[512] = "";
+	int r = 0;
 
-	if (!time || !record_get_u64(time, "realtime", &then))
-		return fail(STATUS_SNAPSHOT,
-			    "the snapshot %s does not say when it was taken: its clock can't be "
-			    "caught up, use clock = resume",
-			    snapshot->path);
-	clock_gettime(CLOCK_REALTIME, &host);
-	now = (uint64_t)host.tv_sec * 1000000000u + (uint64_t)host.tv_nsec;
-	if (now > then)
-		machine_catch_up(machine, now - then);
-	return 0;
+	while (!r && (s = section_next_loaded(s))) {
+		uint32_t count =
+		    s->load && (s->state || !state_only) ? section_count(s, context) : 0;
+
+		for (uint32_t i = 0; i < count && !r; i++) {
+			errno = 0;
+			r = s->load(context, i, snapshot_section(snapshot, s->tag, i), why,
+				    sizeof(why));
+			if (r == -1)
+				r = unfit(snapshot, s->tag, i, why);
+		}
+	}
+	return r;
 }
 
 int
 snapshot_load(const struct snapshot *snapshot, struct machine *machine, struct devices *devices)
 {
+	struct section_context context = section_context(machine, devices);
 	int failed;
 
-	errno = 0;
-	failed = check_all(snapshot, machine, devices);
-	if (!failed)
-		failed = load_generation(snapshot, devices);
-	if (!failed)
-		failed = load_pages(snapshot, &machine->memory);
-	if (!failed)
-		failed = snapshot_load_state(snapshot, machine, devices);
-	if (!failed && devices->config->snapshot.clock == CONFIG_CLOCK_WALL)
-		failed = load_time(snapshot, machine);
-	return failed;
+	context.snapshot = snapshot;
+	failed = check_all(&context);
+	return failed ? failed : load_all(&context, false);
+}
+
+int
+snapshot_load_state(const struct snapshot *snapshot, struct machine *machine,
+		    struct devices *devices)
+{
+	struct section_context context = section_context(machine, devices);
+
+	context.snapshot = snapshot;
+	return load_all(&context, true);
 }

@@ -13,6 +13,7 @@
 #include "base/mutant.h"
 #include "machine/dirty.h"
 #include "snapshot/capture.h"
+#include "snapshot/sections.h"
 
 #define FEW 64u    /* pages: so many are copied in the stop, or some more */
 #define ASIDE 256u /* pages: the stop has room for them from the beginning */
@@ -202,6 +203,15 @@ fork_child(struct capture *c)
 	c->image.shared->begun = c->output.begun;
 	c->image.shared->size = c->output.size;
 	_exit(-r);
+}
+
+int
+capture_state(struct capture *c)
+{
+	struct section_context context = section_context(c->machine, c->devices);
+	int r = devices_capture(c->devices); /* first: it may change options */
+
+	return r ? r : sections_save(&context, SAVED_IN_STOP, &c->meta);
 }
 
 /* What must be done while the machine stands still. Main thread, machine paused. */

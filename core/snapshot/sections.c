@@ -1,65 +1,381 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What a snapshot holds beside memory: taken while the machine is stopped. */
-#include <stdlib.h>
+/* The table of sections, and how each is saved, checked and loaded. */
+#include "snapshot/sections.h"
+
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/log.h"
-#include "snapshot/capture.h"
+#include "device/device.h"
+#include "machine/machine.h"
 #include "snapshot/host.h"
+#include "snapshot/reader.h"
+#include "snapshot/writer.h"
 
-void
-capture_about(struct capture *capture)
+static int
+host_save(const struct section_context *context, uint32_t index, struct record_writer *writer)
 {
-	struct record_writer writer = { 0 };
-
-	snapshot_host_save(&writer, capture->request.diff ? capture->base.name : NULL);
-	snapshot_meta_add_record(&capture->meta, SECTION_HOST, 0, 0, &writer);
+	snapshot_host_save(writer, context->parent);
+	return 0;
 }
 
-/* When that is; not in VMVM, since the state of a machine that is reset is compared with that. */
-static void
-add_time(struct snapshot_meta *meta)
+static int
+config_section_save(const struct section_context *context, uint32_t index,
+		    struct record_writer *writer)
 {
-	struct record_writer writer = { 0 };
+	config_save(context->config, writer);
+	return 0;
+}
+
+static uint64_t
+time_of_day(void)
+{
 	struct timespec now;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	record_put_u64(&writer, "realtime",
-		       (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
-	snapshot_meta_add_record(meta, SECTION_TIME, 0, SECTION_SKIPPABLE, &writer);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* Not an item of VMVM, which a reset compares. */
+static int
+time_save(const struct section_context *context, uint32_t index, struct record_writer *writer)
+{
+	record_put_u64(writer, "realtime", time_of_day());
+	return 0;
+}
+
+/* With clock = wall the guest's clock advances by the time since the snapshot. */
+static int
+time_load(const struct section_context *context, uint32_t index, const struct record *record,
+	  char *why, size_t why_size)
+{
+	uint64_t then, now = time_of_day();
+
+	if (context->config->snapshot.clock != CONFIG_CLOCK_WALL)
+		return 0;
+	if (!record || !record_get_u64(record, "realtime", &then))
+		return fail(STATUS_SNAPSHOT,
+			    "the snapshot %s does not say when it was taken: its clock can't be "
+			    "caught up, use clock = resume",
+			    context->snapshot->path);
+	if (now > then)
+		machine_catch_up(context->machine, now - then);
+	return 0;
+}
+
+static int
+device_section_save(const struct section_context *context, uint32_t index,
+		    struct record_writer *writer)
+{
+	return device_save(devices_at(context->devices, index), writer);
+}
+
+static int
+device_section_check(const struct section_context *context, uint32_t index,
+		     const struct record *record, char *why, size_t why_size)
+{
+	return device_check(devices_at(context->devices, index), record, why, why_size);
+}
+
+static int
+device_section_load(const struct section_context *context, uint32_t index,
+		    const struct record *record, char *why, size_t why_size)
+{
+	return device_load(devices_at(context->devices, index), record, why, why_size);
+}
+
+/* A machine whose streams are detached has other streams than the snapshot's. */
+static bool
+device_section_ignore(const struct section_context *context, const char *path)
+{
+	return context->devices->flags & DEVICES_DETACHED && !strncmp(path, "streams", 7);
+}
+
+static int
+vcpu_section_save(const struct section_context *context, uint32_t index,
+		  struct record_writer *writer)
+{
+	return vcpu_save(machine_vcpu(context->machine, index), writer);
+}
+
+static int
+vcpu_section_check(const struct section_context *context, uint32_t index,
+		   const struct record *record, char *why, size_t why_size)
+{
+	return vcpu_check(machine_vcpu(context->machine, index), record, why, why_size);
+}
+
+static int
+vcpu_section_load(const struct section_context *context, uint32_t index,
+		  const struct record *record, char *why, size_t why_size)
+{
+	return vcpu_load(machine_vcpu(context->machine, index), record, why, why_size);
+}
+
+static int
+machine_section_save(const struct section_context *context, uint32_t index,
+		     struct record_writer *writer)
+{
+	int r = machine_save(context->machine, writer);
+
+	devices_save_generation(context->devices, writer);
+	return r;
+}
+
+static int
+machine_section_check(const struct section_context *context, uint32_t index,
+		      const struct record *record, char *why, size_t why_size)
+{
+	return devices_check_generation(record, why, why_size);
+}
+
+static int
+machine_section_load(const struct section_context *context, uint32_t index,
+		     const struct record *record, char *why, size_t why_size)
+{
+	if (context->config->snapshot.generation == GENERATION_KEEP)
+		devices_load_generation(context->devices, record);
+	return machine_load(context->machine, record, why, why_size);
+}
+
+/* The parser has checked the record itself. */
+static int
+memory_section_check(const struct section_context *context, uint32_t index,
+		     const struct record *record, char *why, size_t why_size)
+{
+	const struct snapshot *snapshot = context->snapshot;
+	const struct memory *memory = &context->machine->memory;
+
+	if (snapshot->region_count != memory->count) {
+		snprintf(why, why_size, "it has %zu regions of memory, the machine %u",
+			 snapshot->region_count, memory->count);
+		return -1;
+	}
+	for (size_t i = 0; i < snapshot->region_count; i++) {
+		const struct snapshot_region *saved = &snapshot->regions[i];
+		const struct memory_region *region = &memory->regions[i];
+
+		if (saved->gpa == region->gpa && saved->size == region->size)
+			continue;
+		snprintf(why, why_size,
+			 "it has 0x%llx bytes of memory at 0x%llx, the machine 0x%llx at 0x%llx",
+			 (unsigned long long)saved->size, (unsigned long long)saved->gpa,
+			 (unsigned long long)region->size, (unsigned long long)region->gpa);
+		return -1;
+	}
+	return 0;
 }
 
 /*
- * Devices first, then vCPUs, then chips: saving the former may inject an interrupt into the latter.
- * What fails has said so.
+ * Memory is a mapping of the first file of the chain. The pages of the other files are read over
+ * it, parents first.
  */
-int
-capture_state(struct capture *capture)
+static int
+load_pages(const struct snapshot *snapshot, const struct memory *memory)
 {
-	struct machine *machine = capture->machine;
-	struct devices *devices = capture->devices;
-	struct snapshot_meta *meta = &capture->meta;
-	struct record_writer writer = { 0 };
-	int failed = devices_capture(devices);
+	uint64_t pages = memory->size / PAGE_SIZE;
+	int failed = 0;
 
-	if (!failed) { /* after that, which may change options */
-		config_save(devices->config, &writer);
-		snapshot_meta_add_record(meta, SECTION_CONFIG, 0, 0, &writer);
+	if (!snapshot->pages)
+		return 0;
+	failed = load_pages(snapshot->parent, memory);
+	for (uint64_t page = 0, end; page < pages && !failed; page = end) {
+		end = page + 1;
+		if (!snapshot_holds(snapshot, page))
+			continue;
+		while (end < pages && snapshot_holds(snapshot, end) &&
+		       memory_page(memory, end) == memory_page(memory, end - 1) + PAGE_SIZE)
+			end++;
+		failed =
+		    snapshot_pread(snapshot, memory_page(memory, page), (end - page) * PAGE_SIZE,
+				   snapshot->header.memory_offset + page * PAGE_SIZE);
 	}
-	add_time(meta);
-	for (size_t i = 0; !failed && i < devices->count; i++) {
-		failed = device_save(devices_at(devices, i), &writer);
-		snapshot_meta_add_record(meta, SECTION_DEVICE, (uint32_t)i, 0, &writer);
+	return failed;
+}
+
+static int
+memory_section_load(const struct section_context *context, uint32_t index,
+		    const struct record *record, char *why, size_t why_size)
+{
+	return load_pages(context->snapshot, &context->machine->memory);
+}
+
+/*
+ * In the order of the file. Devices are saved before vCPUs and vCPUs before chips, because saving
+ * one of them may inject an interrupt into the next.
+ */
+const struct section sections[] = {
+	{
+	    .tag = SECTION_HOST,
+	    .name = "host",
+	    .count = SECTION_ONE,
+	    .saved = SAVED_BEFORE_STOP, /* it asks for CPUID, which exits in a VM */
+	    .save = host_save,
+	},
+	{
+	    .tag = SECTION_CONFIG,
+	    .name = "config",
+	    .key = "config",
+	    .count = SECTION_ONE,
+	    .saved = SAVED_IN_STOP, /* devices_capture may change options */
+	    .loaded = LOADED_CONFIG,
+	    .save = config_section_save,
+	},
+	{
+	    .tag = SECTION_TIME,
+	    .name = "time",
+	    .count = SECTION_OPTIONAL,
+	    .saved = SAVED_IN_STOP,
+	    .loaded = LOADED_LAST,
+	    .skippable = true,
+	    .save = time_save,
+	    .load = time_load,
+	},
+	{
+	    .tag = SECTION_DEVICE,
+	    .name = "device",
+	    .key = "device",
+	    .count = SECTION_PER_DEVICE,
+	    .saved = SAVED_IN_STOP,
+	    .loaded = LOADED_DEVICES,
+	    .state = true,
+	    .named = true,
+	    .save = device_section_save,
+	    .check = device_section_check,
+	    .load = device_section_load,
+	    .ignore = device_section_ignore,
+	},
+	{
+	    .tag = SECTION_VCPU,
+	    .name = "vCPU",
+	    .key = "vcpu",
+	    .count = SECTION_PER_VCPU,
+	    .saved = SAVED_IN_STOP,
+	    .loaded = LOADED_VCPUS,
+	    .state = true,
+	    .save = vcpu_section_save,
+	    .check = vcpu_section_check,
+	    .load = vcpu_section_load,
+	},
+	{
+	    .tag = SECTION_VM,
+	    .name = "machine",
+	    .key = "machine",
+	    .count = SECTION_ONE,
+	    .saved = SAVED_IN_STOP,
+	    .loaded = LOADED_CHIPS,
+	    .state = true,
+	    .save = machine_section_save,
+	    .check = machine_section_check,
+	    .load = machine_section_load,
+	},
+	{
+	    .tag = SECTION_MEMORY,
+	    .name = "memory map",
+	    .count = SECTION_ONE,
+	    .saved = SAVED_WITH_MEMORY,
+	    .loaded = LOADED_MEMORY,
+	    .check = memory_section_check,
+	    .load = memory_section_load,
+	},
+	{
+	    .tag = SECTION_SUMS,
+	    .name = "checksums of memory",
+	    .count = SECTION_ONE,
+	    .saved = SAVED_WITH_MEMORY,
+	    .raw = true,
+	},
+	{
+	    .tag = SECTION_PAGES,
+	    .name = "bitmap of pages",
+	    .count = SECTION_OPTIONAL,
+	    .saved = SAVED_WITH_MEMORY,
+	    .raw = true,
+	},
+	{ 0 },
+};
+_Static_assert(sizeof(sections) / sizeof(sections[0]) <= SECTION_KINDS_MAX + 1,
+	       "the parser counts that many");
+
+const struct section *
+section_find(uint32_t tag)
+{
+	for (const struct section *s = sections; s->name; s++)
+		if (s->tag == tag)
+			return s;
+	return NULL;
+}
+
+const struct section *
+section_next_loaded(const struct section *section)
+{
+	enum section_loaded loaded = section ? section->loaded : LOADED_CONFIG;
+	const struct section *s = section ? section + 1 : sections;
+
+	for (; loaded <= LOADED_LAST; loaded++, s = sections)
+		for (; s->name; s++)
+			if (s->loaded == loaded)
+				return s;
+	return NULL;
+}
+
+uint32_t
+section_least(const struct section *section)
+{
+	return section->count == SECTION_ONE || section->count == SECTION_PER_VCPU;
+}
+
+uint32_t
+section_most(const struct section *section)
+{
+	switch (section->count) {
+	case SECTION_PER_VCPU:
+		return KVM_VCPUS;
+	case SECTION_PER_DEVICE:
+		return SNAPSHOT_SECTIONS_MAX;
+	default:
+		return 1;
 	}
-	for (uint32_t i = 0; !failed && i < machine->vcpu_count; i++) {
-		failed = vcpu_save(machine_vcpu(machine, i), &writer);
-		snapshot_meta_add_record(meta, SECTION_VCPU, i, 0, &writer);
+}
+
+struct section_context
+section_context(struct machine *machine, struct devices *devices)
+{
+	return (struct section_context){ .machine = machine,
+					 .devices = devices,
+					 .config = devices->config };
+}
+
+uint32_t
+section_count(const struct section *section, const struct section_context *context)
+{
+	switch (section->count) {
+	case SECTION_PER_VCPU:
+		return context->machine->vcpu_count;
+	case SECTION_PER_DEVICE:
+		return (uint32_t)context->devices->count;
+	default:
+		return 1;
 	}
-	if (!failed) {
-		failed = machine_save(machine, &writer);
-		devices_save_generation(devices, &writer);
-		snapshot_meta_add_record(meta, SECTION_VM, 0, 0, &writer);
+}
+
+int
+sections_save(const struct section_context *context, enum section_saved saved,
+	      struct snapshot_meta *meta)
+{
+	int failed = 0;
+
+	for (const struct section *s = sections; s->name && !failed; s++) {
+		uint32_t count = s->save && s->saved == saved ? section_count(s, context) : 0;
+
+		for (uint32_t i = 0; i < count && !failed; i++) {
+			struct record_writer writer = { 0 };
+
+			failed = s->save(context, i, &writer);
+			snapshot_meta_add_record(meta, s->tag, i,
+						 s->skippable ? SECTION_SKIPPABLE : 0, &writer);
+		}
 	}
 	return failed;
 }
