@@ -63,9 +63,13 @@ for my $command ($commands =~ /\{ "([\w-]+)",/g) {
     has_item(part($text{cli}, 'DESCRIPTION'), $command, "minivmm.1: $command");
 }
 my ($points) = $source{'machine/point.c'} =~ /\} kinds\[\] = \{(.*?)\n\};/s;
-has_item(part($text{cli}, 'Stop conditions'), $_, "minivmm.1: point $_") for $points =~ /KIND\("(\w+)",/g;
-shows(part($text{cli}, 'EXIT STATUS'), qr/^ +$_ /m, "minivmm.1: exit status $_")
-  for map { /\bSTATUS_(?!GUEST|TIMEOUT)\w+ = (\d+)/ ? $1 : () } split /\n/, slurp("$top/core/base/log.h");
+my @points = $points =~ /\{ "(\w+)", POINT_/g;
+cmp_ok(scalar(@points), '>', 5, 'stop conditions');
+has_item(part($text{cli}, 'Stop conditions'), $_, "minivmm.1: stop condition $_") for @points;
+my @statuses = grep { $_ ne 'GUEST_MAX' && $_ ne 'TIMEOUT' } slurp("$top/core/base/status.h") =~ /\bSTATUS_(\w+) = \d/g;
+my %number = slurp("$top/core/base/status.h") =~ /\bSTATUS_(\w+) = (\d+)/g;
+cmp_ok(scalar(@statuses), '>', 5, 'exit statuses');
+shows(part($text{cli}, 'EXIT STATUS'), qr/^ +$number{$_} /m, "minivmm.1: exit status $number{$_}") for @statuses;
 my ($status, $out, $err) = run([ $minivmm, '--help' ]);
 cmp_ok(($out =~ tr/\n//), '<=', 40, '--help fits one screen');
 shows($out, qr/(?<!\w)(?:--$_|-\Q@{[ substr $_, 0, 1 ]}\E )/, "--help: $_") for grep { !/help|version/ } sort keys %option;
