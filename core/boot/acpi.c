@@ -30,6 +30,7 @@
 
 struct acpi {
 	const struct devices *devices;
+	struct memory *memory;
 	uint64_t at; /* where the next table goes */
 };
 
@@ -68,8 +69,7 @@ finish(struct acpi *a, struct aml *table)
 
 		memcpy(table->bytes + LENGTH_OFFSET, &length, sizeof(length));
 		table->bytes[CHECKSUM_OFFSET] = checksum(table->bytes, table->length);
-		failed =
-		    memory_write(&a->devices->machine->memory, at, table->bytes, table->length);
+		failed = memory_write(a->memory, at, table->bytes, table->length);
 	}
 	if (table->failed)
 		fail(STATUS_HOST, "no memory for ACPI's tables");
@@ -113,14 +113,23 @@ set_register(uint8_t *place, uint64_t port)
 	memcpy(place + 4, &port, sizeof(port));
 }
 
+/* The first device with a row of that role; NULL: there is none. */
+static const struct device *
+device_of(const struct devices *devices, enum minivmm_acpi_role role)
+{
+	const struct minivmm_acpi *row;
+
+	for (size_t d = 0; d < devices->count; d++)
+		for (uint32_t n = 0; (row = device_acpi(devices_at(devices, d), n)); n++)
+			if (row->role == role)
+				return devices_at(devices, d);
+	return NULL;
+}
+
 static bool
 has_role(const struct devices *devices, enum minivmm_acpi_role role)
 {
-	for (size_t d = 0; d < devices->count; d++)
-		for (uint32_t n = 0; n < devices->list[d].plugin.acpi_count; n++)
-			if (devices->list[d].plugin.descriptor.acpi[n].role == role)
-				return true;
-	return false;
+	return device_of(devices, role);
 }
 
 static uint64_t
@@ -192,7 +201,7 @@ rsdp(struct acpi *a, uint64_t xsdt_at)
 	memcpy(table + 24, &xsdt_at, sizeof(xsdt_at));
 	table[8] = checksum(table, 20);
 	table[32] = checksum(table, sizeof(table));
-	return memory_write(&a->devices->machine->memory, LAYOUT_ACPI, table, sizeof(table))
+	return memory_write(a->memory, LAYOUT_ACPI, table, sizeof(table))
 		   ? fail(STATUS_USAGE, "no memory at 0x%x for ACPI's tables", LAYOUT_ACPI)
 		   : 0;
 }
@@ -201,18 +210,9 @@ rsdp(struct acpi *a, uint64_t xsdt_at)
 static const struct bus_range *
 power_range(const struct devices *devices)
 {
-	const struct bus_space *ports = &devices->machine->bus.pio;
+	const struct device *device = device_of(devices, MINIVMM_ACPI_POWER);
 
-	for (size_t d = 0; d < devices->count; d++) {
-		const struct device *device = &devices->list[d];
-
-		for (uint32_t n = 0; n < device->plugin.acpi_count; n++)
-			for (uint32_t i = 0; i < ports->count; i++)
-				if (device->plugin.descriptor.acpi[n].role == MINIVMM_ACPI_POWER &&
-				    ports->ranges[i].device == &device->public)
-					return &ports->ranges[i];
-	}
-	return NULL;
+	return device ? device_range(device, MINIVMM_PIO, NULL) : NULL;
 }
 
 /*
@@ -220,7 +220,7 @@ power_range(const struct devices *devices)
  * ACPI without EFI: it takes that for one that EFI resets, and does not try the reset register.
  */
 static int
-reset_vector(const struct devices *devices, const struct bus_range *power)
+reset_vector(struct acpi *a, const struct bus_range *power)
 {
 	/* lidt cs:[ffe0]; mov al, 0xff; lmsw ax; mov ds, ax: a fault without an interrupt table is
 	 * a triple fault. */
@@ -234,21 +234,20 @@ reset_vector(const struct devices *devices, const struct bus_range *power)
 		/* mov dx, port; mov al, 1; out dx, al; 1: hlt; jmp 1b */
 		memcpy(code, (uint8_t[]){ 0xba, 0, 0, 0xb0, RESET, 0xee, 0xf4, 0xeb, 0xfd }, 9);
 		memcpy(code + 1, &port, sizeof(port));
-	} else if (has_role(devices, MINIVMM_ACPI_KEYBOARD)) {
+	} else if (has_role(a->devices, MINIVMM_ACPI_KEYBOARD)) {
 		/* mov al, 0xfe; out 0x64, al; 1: hlt; jmp 1b */
 		memcpy(code, (uint8_t[]){ 0xb0, 0xfe, 0xe6, 0x64, 0xf4, 0xeb, 0xfd }, 7);
 	}
-	return memory_write(&devices->machine->memory, LAYOUT_RESET_VECTOR - 16, bytes,
-			    sizeof(bytes))
+	return memory_write(a->memory, LAYOUT_RESET_VECTOR - 16, bytes, sizeof(bytes))
 		   ? fail(STATUS_USAGE, "no memory at 0x%x for a PC's reset vector",
 			  LAYOUT_RESET_VECTOR)
 		   : 0;
 }
 
 int
-acpi_write(struct devices *devices, uint32_t cpus)
+acpi_write(struct machine *machine, const struct devices *devices, uint32_t cpus)
 {
-	struct acpi a = { .devices = devices, .at = LAYOUT_ACPI + 64 };
+	struct acpi a = { .devices = devices, .memory = &machine->memory, .at = LAYOUT_ACPI + 64 };
 	const struct bus_range *power = power_range(devices);
 	uint64_t dsdt_at = dsdt(&a, power), tables[2], xsdt_at = 0;
 
@@ -256,8 +255,8 @@ acpi_write(struct devices *devices, uint32_t cpus)
 	tables[1] = tables[0] ? madt(&a, cpus) : 0;
 	if (tables[1])
 		xsdt_at = xsdt(&a, tables, 2);
-	if (!xsdt_at || rsdp(&a, xsdt_at) || reset_vector(devices, power))
+	if (!xsdt_at || rsdp(&a, xsdt_at) || reset_vector(&a, power))
 		return -STATUS_USAGE;
-	devices->machine->acpi = true;
+	machine_set_acpi(machine);
 	return 0;
 }

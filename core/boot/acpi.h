@@ -12,6 +12,6 @@
  * device that describes itself (struct minivmm_acpi); and code at a PC's reset vector that resets
  * the machine. The machine has an irqchip and memory below 1 MiB. 0 or a negative status.
  */
-int acpi_write(struct devices *devices, uint32_t cpus);
+int acpi_write(struct machine *machine, const struct devices *devices, uint32_t cpus);
 
 #endif

@@ -10,49 +10,30 @@
 static bool
 has_own_row(const struct device *device, const char *option)
 {
-	for (uint32_t i = 0; i < device->plugin.acpi_count; i++) {
-		const char *only = device->plugin.descriptor.acpi[i].only;
+	const struct minivmm_acpi *row;
 
-		if (only && !strcmp(only, option))
+	for (uint32_t i = 0; (row = device_acpi(device, i)); i++)
+		if (row->only && !strcmp(row->only, option))
 			return true;
-	}
 	return false;
-}
-
-static const struct minivmm_irq *
-irq_of(const struct device *device, const struct minivmm_option *row)
-{
-	return (const struct minivmm_irq *)((const char *)device->public.state + row->offset);
 }
 
 /* A row that has only one interrupt is left out where there is none. */
 static bool
 is_there(const struct device *device, const struct minivmm_acpi *row)
 {
-	for (uint32_t i = 0; row->only && i < device->plugin.option_count; i++)
-		if (!strcmp(device->plugin.descriptor.options[i].name, row->only))
-			return irq_of(device, &device->plugin.descriptor.options[i])->handle;
-	return row->hid;
+	return row->only ? device_irq(device, row->only) != NULL : row->hid != NULL;
 }
 
 static void
 ranges(struct aml *aml, const struct device *device)
 {
-	const struct machine *machine = device->all->machine;
-	const struct bus_space *spaces[] = { &machine->bus.pio, &machine->bus.mmio };
+	const struct bus_range *range = NULL;
 
-	for (int s = 0; s < 2; s++)
-		for (uint32_t i = 0; i < spaces[s]->count; i++) {
-			const struct bus_range *range = &spaces[s]->ranges[i];
-
-			if (range->device != &device->public)
-				continue;
-			if (s == 0)
-				aml_resource_ports(aml, (uint16_t)range->base,
-						   (uint32_t)range->length);
-			else
-				aml_resource_memory(aml, range->base, range->length);
-		}
+	while ((range = device_range(device, MINIVMM_PIO, range)))
+		aml_resource_ports(aml, (uint16_t)range->base, (uint32_t)range->length);
+	while ((range = device_range(device, MINIVMM_MMIO, range)))
+		aml_resource_memory(aml, range->base, range->length);
 }
 
 /* The one interrupt that the row has; or all ranges and interrupts of the device that no other row
@@ -61,18 +42,16 @@ static void
 resources(struct aml *aml, const struct device *device, const struct minivmm_acpi *row)
 {
 	size_t begin = aml_resources_begin(aml);
+	const char *option;
 
 	if (!row->only)
 		ranges(aml, device);
-	for (uint32_t i = 0; i < device->plugin.option_count; i++) {
-		const struct minivmm_option *option = &device->plugin.descriptor.options[i];
-		const struct irq_source *source;
+	for (uint32_t i = 0; (option = device_irq_option(device, i)); i++) {
+		const struct irq_source *source = device_irq(device, option);
 
-		if (option->type != MINIVMM_IRQ || !irq_of(device, option)->handle ||
-		    (row->only ? strcmp(option->name, row->only)
-			       : has_own_row(device, option->name)))
+		if (!source ||
+		    (row->only ? strcmp(option, row->only) : has_own_row(device, option)))
 			continue;
-		source = &device->all->machine->irqs.sources[irq_of(device, option)->handle - 1];
 		aml_resource_irq(aml, source->line, source->edge, source->active_low,
 				 !source->edge);
 	}
@@ -137,13 +116,12 @@ describe(struct aml *aml, const struct device *device, const struct minivmm_acpi
 static const struct irq_source *
 event_irq(const struct device *device)
 {
-	for (uint32_t i = 0; i < device->plugin.option_count; i++) {
-		const struct minivmm_option *option = &device->plugin.descriptor.options[i];
+	const struct irq_source *source;
+	const char *option;
 
-		if (option->type == MINIVMM_IRQ && irq_of(device, option)->handle)
-			return &device->all->machine->irqs
-				    .sources[irq_of(device, option)->handle - 1];
-	}
+	for (uint32_t i = 0; (option = device_irq_option(device, i)); i++)
+		if ((source = device_irq(device, option)))
+			return source;
 	return NULL;
 }
 
@@ -153,16 +131,13 @@ each(struct aml *aml, const struct devices *devices,
      void (*work)(struct aml *aml, const struct device *device, const struct minivmm_acpi *row,
 		  unsigned number))
 {
+	const struct minivmm_acpi *row;
 	unsigned number = 0;
 
 	for (size_t i = 0; i < devices->count; i++)
-		for (uint32_t n = 0; n < devices->list[i].plugin.acpi_count; n++) {
-			const struct minivmm_acpi *row =
-			    &devices->list[i].plugin.descriptor.acpi[n];
-
-			if (is_there(&devices->list[i], row))
-				work(aml, &devices->list[i], row, number++);
-		}
+		for (uint32_t n = 0; (row = device_acpi(devices_at(devices, i), n)); n++)
+			if (is_there(devices_at(devices, i), row))
+				work(aml, devices_at(devices, i), row, number++);
 }
 
 static void
@@ -219,10 +194,11 @@ events(struct aml *aml, const struct devices *devices)
 static bool
 has_events(const struct devices *devices)
 {
+	const struct minivmm_acpi *row;
+
 	for (size_t i = 0; i < devices->count; i++)
-		for (uint32_t n = 0; n < devices->list[i].plugin.acpi_count; n++)
-			if (devices->list[i].plugin.descriptor.acpi[n].event &&
-			    event_irq(&devices->list[i]))
+		for (uint32_t n = 0; (row = device_acpi(devices_at(devices, i), n)); n++)
+			if (row->event && event_irq(devices_at(devices, i)))
 				return true;
 	return false;
 }

@@ -171,6 +171,16 @@ __attribute__((format(printf, 2, 3))) void device_say(struct device *device, con
  */
 uint64_t device_page(const struct device *device);
 
+/* Row index of the device's acpi, or NULL: there are no more. */
+const struct minivmm_acpi *device_acpi(const struct device *device, uint32_t index);
+/* The device's next range in a space of the bus, the first after NULL; NULL: there are no more. */
+const struct bus_range *device_range(const struct device *device, uint32_t space,
+				     const struct bus_range *after);
+/* The name of the option of type irq with that index; NULL: there are no more. */
+const char *device_irq_option(const struct device *device, uint32_t index);
+/* The interrupt that an option of type irq connects the device to; NULL: none. */
+const struct irq_source *device_irq(const struct device *device, const char *option);
+
 void device_services_init(struct device *device);
 void capture_services_init(struct minivmm_services *services);
 const struct plugin_option *device_option(const struct device *device, const char *name);

@@ -128,6 +128,19 @@ mark(struct bus_space *space)
 }
 
 /* Ports are few enough for a table of all; pages of it that no range touches stay unallocated. */
+const struct bus_range *
+bus_next(const struct bus *bus, uint32_t space, const struct minivmm_device *device,
+	 const struct bus_range *after)
+{
+	const struct bus_space *s = space == MINIVMM_PIO ? &bus->pio : &bus->mmio;
+	const struct bus_range *end = s->ranges + s->count;
+
+	for (const struct bus_range *r = after ? after + 1 : s->ranges; r < end; r++)
+		if (r->device == device)
+			return r;
+	return NULL;
+}
+
 int
 bus_seal(struct bus *bus)
 {

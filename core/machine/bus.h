@@ -69,6 +69,11 @@ int bus_add(struct bus *bus, const struct bus_range *range, const char *where);
 int bus_seal(struct bus *bus);
 void bus_free(struct bus *bus);
 
+/* The next range of a device in a space, the first after NULL; NULL: there are no more. */
+const struct bus_range *bus_next(const struct bus *bus, uint32_t space,
+				 const struct minivmm_device *device,
+				 const struct bus_range *after);
+
 /* The last range that starts at or before address, or NULL. */
 static inline struct bus_range *
 bus_mmio(const struct bus *bus, uint64_t address)

@@ -41,6 +41,13 @@ void irqs_free(struct irqs *irqs);
 int irqs_add(struct irqs *irqs, uint32_t line, bool edge, bool active_low, const char *where,
 	     const char *owner);
 
+/* The source of a handle; NULL of handle 0. Until the next is added. */
+static inline const struct irq_source *
+irqs_source(const struct irqs *irqs, uint32_t handle)
+{
+	return handle ? &irqs->sources[handle - 1] : NULL;
+}
+
 /* Any thread. handle 0 does nothing. A repeated level is not told to KVM. */
 void irqs_set(struct irqs *irqs, uint32_t handle, bool up);
 void irqs_pulse(struct irqs *irqs, uint32_t handle);

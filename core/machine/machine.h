@@ -157,6 +157,13 @@ void machine_point_reached(struct machine *machine);
 /* A vCPU has halted for good. On its thread. */
 void machine_halted(struct machine *machine);
 
+/* The guest has ACPI tables; saved with the machine. */
+static inline void
+machine_set_acpi(struct machine *machine)
+{
+	machine->acpi = true;
+}
+
 /* Everything of the machine that is not memory, vCPU or device: chips, lines, clock. Machine
  * paused. */
 int machine_save(struct machine *machine, struct record_writer *writer);

@@ -126,7 +126,7 @@ boot(struct vm *vm, bool check)
 	if (r)
 		boot_check_registers(&vm->config);
 	else if (entry.protocol != BOOT_RAW && m->kvm.irqchip)
-		r = acpi_write(&vm->devices, vm->config.vm.cpus);
+		r = acpi_write(m, &vm->devices, vm->config.vm.cpus);
 	for (uint32_t i = 0; i < m->vcpu_count && !r; i++)
 		r = kvm_vcpu_cpuid(&m->vcpus[i].kvm);
 	if (!r && !check)
