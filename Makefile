@@ -183,7 +183,7 @@ lint: ## check layout and structure, and run clang-tidy
 		-std=gnu11 -Icore -Icore/include -D_GNU_SOURCE -DPREFIX='"$(PREFIX)"'
 	mandoc -Tlint -Wwarning $(wildcard core/*/*.[1-8])
 
-DEPS := gcc g++ libc6-dev binutils pkgconf perl libinih-dev libcmocka-dev mandoc socat acpica-tools clang clang-format clang-tidy \
+DEPS := git gcc g++ libc6-dev binutils pkgconf perl libinih-dev libcmocka-dev mandoc socat acpica-tools clang clang-format clang-tidy \
 	libclang-rt-14-dev nbdkit
 # What tests/svm/run needs, and what check-linux needs besides.
 SVM_DEPS := qemu-system-x86 cpio kmod
