@@ -3,11 +3,11 @@
 #include "boot/boot_file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "boot/boot.h"
 
@@ -38,7 +38,7 @@ boot_file_open(struct boot_file *file, const char *name, const char *what,
 	int r = 0;
 
 	*file = (struct boot_file){ .name = name, .what = what };
-	file->fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* it may be a pipe */
+	file->fd = file_open(name, FILE_READ); /* it may be a pipe */
 	if (file->fd < 0)
 		return boot_file_missing(config, name, what);
 	boot_where(config, what, where, sizeof(where));

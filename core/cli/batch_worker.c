@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* minivmm batch: a process that runs one machine again and again, each time with another input. */
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -86,7 +86,7 @@ on_output(void *context, const char *device, const uint8_t *bytes, size_t length
 static int
 read_input(const char *path, uint8_t **input, size_t *length)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), r = 0;
+	int fd = file_open(path, FILE_READ), r = 0;
 	uint8_t *bytes = NULL;
 	struct stat st;
 	ssize_t n = 0;

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/show.h"
@@ -83,22 +83,23 @@ flatten(const struct snapshot *snapshot, const char *path)
 	struct image image = { 0 };
 	struct output output;
 	struct memory memory = memory_of(snapshot);
-	struct stat own, other;
+	const struct file_id other = file_identify(path);
 	uint8_t id[16];
 	uint8_t *buffer;
 	int failed = 0;
 
-	for (const struct snapshot *s = snapshot; s; s = s->parent)
-		if (!fstat(s->fd, &own) && !stat(path, &other) && own.st_dev == other.st_dev &&
-		    own.st_ino == other.st_ino)
+	for (const struct snapshot *s = snapshot; s; s = s->parent) {
+		const struct file_id own = file_identify_fd(s->fd);
+
+		if (other.exists && file_same(&own, &other))
 			return fail(
 			    STATUS_USAGE,
 			    "flatten: %s is one of the chain, and what differs from it would be "
 			    "lost; give -o a file of its own",
 			    path);
+	}
 	/* It may be the disk that the snapshot needs. */
-	if (!stat(path, &other) && S_ISREG(other.st_mode) && other.st_size &&
-	    !snapshot_peek_id(path, id))
+	if (other.regular && other.size && !snapshot_peek_id(path, id))
 		return fail(
 		    STATUS_USAGE,
 		    "flatten: %s is there already, and no snapshot; give -o a file of its own",

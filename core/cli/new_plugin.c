@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "cli/cli.h"
 #include "plugin/plugin.h"
@@ -151,7 +152,7 @@ cli_new_plugin(int argc, char **argv)
 		    "%s is no name for a plugin: use a-z, then up to 30 of a-z, 0-9, _ and -",
 		    argv[1]);
 	snprintf(path, sizeof(path), "%s.c", argv[1]);
-	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	fd = file_open(path, FILE_NEW);
 	file = fd < 0 ? NULL : fdopen(fd, "w");
 	if (!file)
 		return -fail(STATUS_IO, "cannot write %s: %s", path,

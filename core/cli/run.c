@@ -297,8 +297,8 @@ start_and_run(struct run *run)
 
 	/* What an earlier run left there is not of this one, and nobody else is to take the
 	 * name. */
-	if (o->status && open_descriptor(o->status) < 0)
-		close(open(o->status, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_CLOEXEC, 0666));
+	if (o->status && file_descriptor(o->status) < 0)
+		close(file_open(o->status, FILE_EMPTY));
 	if (!r && o->trace)
 		run->vm.machine.trace = &run->trace;
 	run->vm.devices.streams.quit = on_quit;

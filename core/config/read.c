@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "config/schema.h"
 
@@ -74,8 +75,7 @@ read_all(int fd, size_t *length)
 static char *
 read_file(const char *path, size_t *length, int *failed)
 {
-	int fd =
-	    open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a named pipe may have no writer */
+	int fd = file_open(path, FILE_READ); /* a named pipe may have no writer */
 	char *text = NULL;
 	struct stat st;
 

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/log.h"
 
 #define HUGE (2ul << 20)
@@ -92,16 +93,6 @@ memory_add(struct memory *memory, gpa_t gpa, uint64_t size)
 	return add(memory, gpa, size, host, -1, 0);
 }
 
-/* Opens the file; made: it was not there. */
-static int
-open_or_make(const char *path, bool *made)
-{
-	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-
-	*made = fd >= 0;
-	return fd >= 0 || errno != EEXIST ? fd : open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-}
-
 /*
  * Gives the file its size and its room: a guest's write that the disk has no room for would look to
  * KVM like one to no memory. 0 or an errno.
@@ -123,7 +114,7 @@ open_sized(struct memory *memory, const char *path, uint64_t size)
 {
 	struct stat st;
 	bool made;
-	int fd = open_or_make(path, &made), error;
+	int fd = file_open_or_make(path, &made), error;
 
 	if (made)
 		memory->made = strdup(path);
@@ -199,17 +190,12 @@ memory_cut(const struct memory *memory, char *name, size_t size)
 {
 	for (uint32_t i = 0; i < memory->count; i++) {
 		const struct memory_region *r = &memory->regions[i];
-		char link[32];
 		struct stat st;
-		ssize_t n;
 
 		if (r->fd < 0 || fstat(r->fd, &st) ||
 		    (uint64_t)st.st_size >= r->file_offset + r->size)
 			continue;
-		snprintf(link, sizeof(link), "/proc/self/fd/%d", r->fd);
-		n = size ? readlink(link, name, size - 1) : 0;
-		if (size)
-			name[n > 0 ? n : 0] = '\0';
+		file_name(r->fd, name, size);
 		return true;
 	}
 	return false;

@@ -13,7 +13,7 @@
 int
 trace_open(struct trace *trace, const char *path)
 {
-	*trace = (struct trace){ .file = open_to_write(path), .path = strdup(path) };
+	*trace = (struct trace){ .file = file_open_report(path), .path = strdup(path) };
 	if (trace->file)
 		return 0;
 	free(trace->path);

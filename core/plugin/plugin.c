@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
 
@@ -20,13 +21,11 @@
 static bool
 is_there(const struct plugin_path *path, const char *folder)
 {
-	struct stat there, here;
+	struct file_id here = file_identify(folder), there;
 
 	for (size_t i = 0; i < path->count; i++) {
-		if (!strcmp(path->folders[i], folder))
-			return true;
-		if (!stat(folder, &here) && !stat(path->folders[i], &there) &&
-		    here.st_dev == there.st_dev && here.st_ino == there.st_ino)
+		there = file_identify(path->folders[i]);
+		if (!strcmp(path->folders[i], folder) || (here.exists && file_same(&here, &there)))
 			return true;
 	}
 	return false;
@@ -219,7 +218,7 @@ find(const struct plugin_path *path, const char *name, const char *where, char *
 static int
 look_at(const char *path, const char *name, const char *where)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), error = fd < 0 ? errno : 0;
+	int fd = file_open(path, FILE_READ), error = fd < 0 ? errno : 0;
 	struct stat st = { 0 };
 
 	if (fd >= 0) {

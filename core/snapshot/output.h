@@ -11,17 +11,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/file.h"
+
 /* Why what is being written is to be left. */
 enum output_cancel { OUTPUT_GOES_ON, OUTPUT_CANCELLED, OUTPUT_MACHINE_ENDED };
 
 struct output {
-	char *path;   /* as given, for messages */
-	char *target; /* where it really goes: path without symbolic links */
-	char *folder, *temporary;
-	bool fresh; /* there was nothing at its target */
-	bool named; /* the file has its temporary name */
-	bool done;  /* it has its final one, whatever commit answers */
-	int fd;
+	char *path;                   /* as given, for messages */
+	struct file_replacement file; /* unless it is a stream */
+	bool done;                    /* the file has its name, whatever commit answers */
+	int fd;                       /* of the file, or the stream */
 	bool stream;
 	bool socket;    /* a stream's fd is one */
 	int flags;      /* of a description that others share, to be put back; -1: none to */

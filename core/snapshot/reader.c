@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Opens snapshot files, alone or with the parents that they differ from. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "snapshot/reader.h"
 
@@ -107,7 +107,7 @@ static int
 open_path(struct snapshot *snapshot, const char *path, uint64_t room)
 {
 	/* Non-blocking, so that a named pipe is refused below instead of waited for. */
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	int fd = file_open(path, FILE_READ);
 
 	*snapshot = (struct snapshot){ .fd = -1 };
 	if (fd < 0)
@@ -149,7 +149,7 @@ bool
 snapshot_peek_id(const char *path, uint8_t id[16])
 {
 	struct snapshot_header header;
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	int fd = file_open(path, FILE_READ);
 	bool read = fd >= 0 && pread(fd, &header, sizeof(header), 0) == sizeof(header) &&
 		    !memcmp(header.magic, SNAPSHOT_MAGIC, sizeof(header.magic));
 

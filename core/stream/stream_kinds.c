@@ -101,11 +101,8 @@ standard_open(struct stream_end *end, int fd, const char *tried)
 	if (end->terminal && fd != STDIN_FILENO) {
 		/* A terminal says that it has room, but not how much: only a description of our
 		 * own, which does not block, is safe. */
-		char path[32];
-		int own;
+		int own = file_reopen(fd);
 
-		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-		own = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 		if (own >= 0) {
 			end->fd = own;
 			end->own = true;
@@ -132,19 +129,17 @@ stderr_open(struct stream_end *end, bool restored)
 }
 
 static int
-file_open(struct stream_end *end, bool restored)
+path_open(struct stream_end *end, bool restored)
 {
 	bool output = end == &end->stream->out;
-	int flags = O_NONBLOCK | O_CLOEXEC | O_NOCTTY;
-	int descriptor = output ? open_descriptor(end->target) : -1;
+	enum file_how how = !output ? FILE_READ : restored ? FILE_APPEND : FILE_EMPTY;
+	int descriptor = output ? file_descriptor(end->target) : -1;
 	struct stat st;
 
 	/* Opened anew, what is behind it would be emptied, and written from its beginning. */
 	if (descriptor >= 0)
 		return standard_open(end, descriptor, "use it");
-	if (output)
-		flags |= O_WRONLY | O_CREAT | (restored ? O_APPEND : O_TRUNC);
-	end->fd = open(end->target, flags, 0666);
+	end->fd = file_open(end->target, how);
 	if (end->fd < 0 && errno == ENXIO && output)
 		return fail(STATUS_IO,
 			    "%s: output = file:%s: nobody reads this pipe; start its "
@@ -285,7 +280,7 @@ const struct stream_kind stream_kinds[] = {
 	  .form = "PATH",
 	  .flags = KIND_HOST,
 	  .check = path_check,
-	  .open = file_open },
+	  .open = path_open },
 	{ .name = "pty",
 	  .flags = KIND_TWO_WAY,
 	  .open = pty_open,

@@ -24,9 +24,7 @@ struct file {
 	const char *option;
 	char *path;
 	enum use use;
-	bool exists, regular;
-	dev_t device;
-	ino_t inode;
+	struct file_id id; /* of path */
 };
 
 struct files {
@@ -55,9 +53,7 @@ grow(struct files *files)
 static void
 add(struct files *files, const char *option, const char *path, enum use use)
 {
-	struct stat st = { 0 };
 	char *copy;
-	bool exists;
 
 	if (!path || !*path)
 		return;
@@ -66,9 +62,7 @@ add(struct files *files, const char *option, const char *path, enum use use)
 		files->failed = true;
 		return;
 	}
-	exists = !stat(path, &st);
-	files->list[files->count++] =
-	    (struct file){ option, copy, use, exists, S_ISREG(st.st_mode), st.st_dev, st.st_ino };
+	files->list[files->count++] = (struct file){ option, copy, use, file_identify(copy) };
 }
 
 /* Paths with ':' between two, as options hold them that take several. */
@@ -89,42 +83,6 @@ files_free(struct files *files)
 	for (size_t i = 0; i < files->count; i++)
 		free(files->list[i].path);
 	free(files->list);
-}
-
-/* The folder of a path that need not exist, resolved, and its last part behind it. */
-static bool
-full_name(const char *path, char name[PATH_MAX + NAME_MAX + 2])
-{
-	char copy[PATH_MAX], again[PATH_MAX];
-
-	if (strlen(path) >= sizeof(copy))
-		return false;
-	strcpy(copy, path);
-	strcpy(again, path);
-	if (!realpath(dirname(copy), name))
-		return false;
-	strcat(name, "/");
-	strncat(name, basename(again), NAME_MAX);
-	return true;
-}
-
-static const char *
-last_part(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
-static bool
-same(const struct file *a, const struct file *b)
-{
-	char name_a[PATH_MAX + NAME_MAX + 2], name_b[PATH_MAX + NAME_MAX + 2];
-
-	if (a->exists && b->exists)
-		return a->regular && a->device == b->device && a->inode == b->inode;
-	return a->exists == b->exists && !strcmp(last_part(a->path), last_part(b->path)) &&
-	       full_name(a->path, name_a) && full_name(b->path, name_b) && !strcmp(name_a, name_b);
 }
 
 /* What a device opens: files of its streams, and its own, of which we know only that they are not
@@ -189,11 +147,14 @@ static bool
 collide(const struct file *a, const struct file *b)
 {
 	/* Descriptors take what comes as it comes. */
-	if (open_descriptor(a->path) >= 0 && open_descriptor(b->path) >= 0)
+	if (file_descriptor(a->path) >= 0 && file_descriptor(b->path) >= 0)
 		return false;
 	if ((a->use == READ || a->use == ORIGIN) && (b->use == READ || b->use == ORIGIN))
 		return false;
-	return !(a->use == ORIGIN && b->use == SAVED) && same(a, b); /* ORIGIN is before all */
+	if (a->use == ORIGIN && b->use == SAVED) /* ORIGIN is before all */
+		return false;
+	/* Devices, pipes and terminals hold nothing that could be destroyed. */
+	return (!a->id.exists || a->id.regular) && file_same(&a->id, &b->id);
 }
 
 /* A file to be written in the end, in a folder that is not there: better told now, as it would be
@@ -204,7 +165,7 @@ check_folder(const char *path, const char *before, const char *behind)
 	char copy[PATH_MAX];
 	struct stat st;
 
-	if (!path || open_descriptor(path) >= 0 || strlen(path) >= sizeof(copy) ||
+	if (!path || file_descriptor(path) >= 0 || strlen(path) >= sizeof(copy) ||
 	    !stat(dirname(strcpy(copy, path)), &st))
 		return 0;
 	return fail(STATUS_IO, "%s %s%s: %s", before, path, behind, strerror(errno));

@@ -103,7 +103,7 @@ report_status(const char *path, struct machine *machine, struct devices *devices
 	      int status)
 {
 	uint64_t exits = 0, accesses = 0;
-	FILE *file = open_to_write(path);
+	FILE *file = file_open_report(path);
 	bool bad;
 
 	if (!file)
