@@ -24,7 +24,7 @@ for my $rate (sort keys %rates) {
             my ($status, $out, $err) = run([ @from, '--until', "time:${at}us", '--save', $snap ]);
             is("$status:$err", '0:', "$rate: to $at us");
             spew('lines', $lines .= $out);
-            ($status, $out, $err) = run([ $livehash, $snap, 'lines' ]);
+            ($status, $out, $err) = run([ $livehash, $snap, $lines =~ /^tick/m ? 'lines' : () ]);
             is($status, 0, "memory and lines are right") || diag($out, $err, $lines);
             @from = ($minivmm, '-r', $snap, '--log', 'warn');
             $at = int(inspect($snap)->{machine}{time} / 1000) + 103_307;    # a busy host comes late to a point
@@ -34,7 +34,7 @@ for my $rate (sort keys %rates) {
 
 # What a restore does not check is seen by both: a page changed, a write that the hash does not
 # know.
-my ($status, $out, $err) = run([ @live, '--set', 'vm.memory=1M', '--set', 'cpu.r10=0', '--until', 'time:100ms', '--save', 'c.snap' ]);
+my ($status, $out, $err) = run([ @live, '--set', 'vm.memory=1M', '--set', 'cpu.r10=0', '--until', 'output:serial0:tick:20', '--save', 'c.snap' ]);
 my ($offset) = unpack 'x24 Q', slurp('c.snap');
 for my $at (0x10000 + 5 * 4096, 0x8018) {
     my $snap = slurp('c.snap');

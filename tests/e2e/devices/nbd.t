@@ -134,9 +134,11 @@ for my $io (qw(sync threads)) {
         $server = server();
         my $process = start(machine({ io => $io, rate => '50/s', burst => 1, %$keys }, '--log', 'warn'));
         until_true { heard($process) =~ /B/ };
+        kill STOP => $process->{pid};
         my $new = $comes ? server() : undef;
         unlink 'nbd' if !$comes;
         gone($server);
+        kill CONT => $process->{pid};
         ($status, $out, $err) = finish($process);
         is($status, $end, "$name, by $io: as it must end") or diag($out, $err);
         is($out, $said, "$name, by $io: as if nothing had been") if !$end;
