@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * minivmm/plugin.h: all that a device plugin sees of minivmm.
+ * minivmm/plugin.h: the interface between minivmm and a device plugin. minivmm-plugin(3) is the
+ * manual.
  *
- * A plugin is one shared object that exports one symbol, made by MINIVMM_REGISTER(descriptor). The
- * descriptor is a constant struct minivmm_plugin: a few callbacks and eight tables (options,
+ * A plugin is one shared object that exports one symbol, defined by MINIVMM_REGISTER(descriptor).
+ * The descriptor is a constant struct minivmm_plugin: a few callbacks and eight tables (options,
  * ranges, timers, streams, watches, posts, fields, acpi). The core reads the tables and does the
  * work: it parses options, places ranges, keeps time, moves bytes, and saves, loads, checks, prints
  * and compares the fields.
@@ -11,26 +12,27 @@
  * Phases of a device, in order; each callback is optional:
  *
  *   (created: state zeroed, fields set to their initial values, options filled in)
- *   configure    check what the options say together; allocate what fields of kind POINTER point to
+ *   configure    check options that depend on each other; allocate the memory of POINTER fields
  *   (a restore fills in the fields here, then calls loaded)
  *   start        the machine is about to run: open host resources; streams, timers, irqs and
  *                memory work from here on
  *   pause/resume around every stop of the machine; idempotent
- *   capture      a snapshot is taken of the paused machine: files of the host stay as they are
- *   stop         the machine will not run again; streams still take bytes
- *   destroy      free what configure and start made
+ *   capture      a snapshot of the paused machine is taken: files of the host stay unchanged
+ *   stop         the machine will not run again; streams still accept bytes
+ *   destroy      free what configure and start have made
  *
  * Threads: callbacks of one device never run at the same time, unless the descriptor has
- * MINIVMM_CONCURRENT. Range handlers run on a vCPU's thread, everything else on the I/O thread. A
- * callback never blocks. Services may be called from any callback of the phases they name; from a
- * thread of the plugin's own only minivmm_post(), minivmm_memory_map() and minivmm_memory_unmap().
+ * MINIVMM_CONCURRENT. Range handlers run on a vCPU's thread, all others on the I/O thread. A
+ * callback never blocks. Call a service from any callback of the phases that its comment names. A
+ * thread of the plugin may call only minivmm_post(), minivmm_memory_map() and
+ * minivmm_memory_unmap().
  *
- * Results: a callback returns 0, or says minivmm_error() and returns -1. In configure and start
+ * Results: a callback returns 0, or calls minivmm_error() and returns -1. In configure and start
  * that ends the machine; elsewhere it is counted, the guest sees what hardware would show (a read
- * gives all ones, a write is dropped), and the machine goes on.
+ * returns all ones, a write is dropped), and the machine continues.
  *
- * Growth: a table's row and the descriptor grow at their ends only. The host walks a plugin's
- * tables by the plugin's own stride and takes what is missing as zero, which therefore always means
+ * Compatibility: rows and the descriptor grow only at their ends. The host steps through a plugin's
+ * tables by the plugin's row size and takes missing members as zero, which therefore always means
  * "as before".
  */
 #ifndef MINIVMM_PLUGIN_H
@@ -42,12 +44,12 @@
 #include <stdint.h>
 
 #ifdef __cplusplus
-/* C leaves out members of designated initialisers without a word; some C++ compilers warn. */
+/* In C, designated initialisers can leave out members; some C++ compilers warn. */
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers"
 extern "C" {
 #endif
 
-#define MINIVMM_ABI 1 /* changes only when old plugins can't be carried any more */
+#define MINIVMM_ABI 1 /* changes only when old plugins can no longer be supported */
 
 struct minivmm_services;
 struct minivmm_writer;
@@ -60,7 +62,7 @@ struct minivmm_device {
 	const char *name; /* of the instance: "serial0" */
 };
 
-/* What kind of value a row describes. Members have the C type beside it. */
+/* The type of a row's value; the comment names the C type of the member. */
 enum minivmm_type {
 	MINIVMM_U8 = 1,   /* uint8_t */
 	MINIVMM_U16,      /* uint16_t */
@@ -72,53 +74,53 @@ enum minivmm_type {
 	MINIVMM_PORT,     /* uint16_t */
 	MINIVMM_DURATION, /* uint64_t, in ns: 10us, 5ms, 2s */
 	MINIVMM_ENUM,     /* uint32_t, an index into the row's values */
-	MINIVMM_STRING,   /* const char *, the core's until destroy */
-	MINIVMM_PATH,     /* const char *, the core's until destroy; absolute, or relative to the
-			     current folder; a URI (scheme://...) stays as it is */
+	MINIVMM_STRING,   /* const char *, owned by the core, valid until destroy */
+	MINIVMM_PATH,     /* const char *, as STRING; absolute, or relative to the current folder; a
+			     URI (scheme://...) is unchanged */
 	MINIVMM_IRQ,      /* struct minivmm_irq: a line number or none */
 };
 
-/* An interrupt line, or none: lines that are none take every call and do nothing. */
+/* An interrupt line, or none: calls for a line that is none do nothing. */
 struct minivmm_irq {
-	uint32_t handle; /* the host's; 0 is none */
+	uint32_t handle; /* owned by the host; 0: none */
 };
 
 /* Flags of rows. */
 #define MINIVMM_HOST                                                                               \
-	0x1u /* option: names something of the host; may differ after a restore. A text, other     \
-	      * than "none", must then be given again or trusted, as a path. */
+	0x1u /* option: names something of the host; may differ after a restore. A string          \
+	      * other than "none" then needs --set or --trust, as a path does. */
 #define MINIVMM_EDGE                                                                               \
-	0x2u /* option of type irq: edge-triggered, and shared with nobody. An edge is a pulse, or \
-	      * what begins with a raise and ends with a lower. */
+	0x2u /* option of type irq: edge-triggered, and not shared. An edge is a pulse, or a       \
+	      * raise followed by a lower. */
 #define MINIVMM_ACTIVE_LOW 0x4u /* option of type irq: the wire is low when raised */
-#define MINIVMM_OPTIONAL 0x8u   /* range: left out when its "at" option is not given */
+#define MINIVMM_OPTIONAL 0x8u   /* range: absent if its "at" option is not given */
 #define MINIVMM_POINTER                                                                            \
-	0x10u /* field: the member is a pointer, to as many elements as the counter says */
-#define MINIVMM_FREE_RUNNING 0x20u /* field: counts what the host did: runs may differ in it */
+	0x10u /* field: the member is a pointer to as many elements as the counter holds */
+#define MINIVMM_FREE_RUNNING 0x20u /* field: counts events of the host; equal runs can differ */
 
 /* A key of the device's [device NAME] section. Use MINIVMM_OPTION. */
 struct minivmm_option {
 	const char *name;
 	uint32_t type;             /* enum minivmm_type */
 	uint32_t offset;           /* of the member in the state */
-	const char *initial;       /* used when the key is not given; NULL: it must be given */
+	const char *initial;       /* the value if the key is not given; NULL: it is required */
 	const char *help;          /* one line */
 	uint32_t flags;            /* MINIVMM_HOST, MINIVMM_EDGE, MINIVMM_ACTIVE_LOW */
-	uint64_t min, max;         /* of a number; max 0: what the type holds */
+	uint64_t min, max;         /* of a number; max 0: the maximum of the type */
 	const char *const *values; /* of an enum, NULL-terminated */
 };
 
-/* An access of the guest to a range. Built by the host, read by the plugin; may grow. */
+/* An access of the guest to a range. Written by the host, read by the plugin; can grow. */
 struct minivmm_access {
 	uint64_t offset; /* from the start of the range; offset + width is inside it */
-	uint32_t width;  /* bytes: one that the range's widths allow */
+	uint32_t width;  /* bytes; one of the range's widths */
 	uint32_t range;  /* index of the row */
 	uint32_t vcpu;
 	uint32_t flags;   /* none yet */
-	uint64_t address; /* as the guest has it: the range's place + offset */
+	uint64_t address; /* as the guest used it: the address of the range + offset */
 };
 
-/* A register's names, for traces: "serial0 THR <- '4'". */
+/* The names of a register, for traces: "serial0 THR <- '4'". */
 struct minivmm_register {
 	uint64_t offset;
 	const char *read, *write; /* write NULL: the same as read */
@@ -126,7 +128,7 @@ struct minivmm_register {
 
 enum minivmm_space { MINIVMM_PIO = 1, MINIVMM_MMIO = 2 };
 
-/* Widths that a range takes. A wider access is split into the widest of these; a narrower one is
+/* The access widths of a range. A wider access is split into the widest of these; a narrower one is
  * refused. */
 #define MINIVMM_W8 0x1u
 #define MINIVMM_W16 0x2u
@@ -135,11 +137,11 @@ enum minivmm_space { MINIVMM_PIO = 1, MINIVMM_MMIO = 2 };
 
 /* A range of ports or of guest physical addresses. */
 struct minivmm_range {
-	uint32_t space;         /* enum minivmm_space */
-	uint32_t flags;         /* MINIVMM_OPTIONAL */
-	const char *at;         /* name of the option that places it; the core makes that option */
-	const char *at_initial; /* its initial value; NULL: it must be given */
-	uint64_t length;        /* in bytes, or */
+	uint32_t space; /* enum minivmm_space */
+	uint32_t flags; /* MINIVMM_OPTIONAL */
+	const char *at; /* name of the option that places it; the core creates that option */
+	const char *at_initial;    /* its initial value; NULL: it is required */
+	uint64_t length;           /* in bytes, or */
 	const char *length_option; /* the option (size, u16, u32, u64) that gives it */
 	uint32_t widths;           /* MINIVMM_W8...; 0: any from 1 to 8, 3 included */
 	int (*read)(struct minivmm_device *dev, const struct minivmm_access *access,
@@ -147,37 +149,39 @@ struct minivmm_range {
 	int (*write)(struct minivmm_device *dev, const struct minivmm_access *access,
 		     uint64_t value);
 	const struct minivmm_register
-	    *registers; /* ended by one whose read and write are NULL; may be NULL */
+	    *registers; /* ends with one whose read and write are NULL; can be NULL */
 	const char *help;
 };
 
-/* A timer. The core keeps and saves its deadline. */
+/* A timer. The core keeps its deadline and saves it. */
 struct minivmm_timer {
 	const char *name;
-	/* timer: index of the row. periods: how many have passed since the last call, 1 for a timer
-	 * without period. */
+	/* timer: index of the row. periods: their number since the last call; 1 for a timer without
+	 * a period. */
 	int (*fire)(struct minivmm_device *dev, uint32_t timer, uint64_t periods);
 	const char *help;
 };
 
 /*
- * A byte channel to the host: what it is connected to is said by one or two options that the core
- * makes: none, stdio, file:PATH, pty, unix:PATH, unix-listen:PATH, tcp:HOST:PORT,
- * tcp-listen:HOST:PORT; as output also stderr, as input also hex:DIGITS and text:TEXT. An output
- * that goes both ways (pty, unix, tcp) is the input too when input is not given.
+ * A byte channel to the host. One or two options, which the core creates, select the other end:
+ * none, stdio, file:PATH, pty, unix:PATH, unix-listen:PATH, tcp:HOST:PORT, tcp-listen:HOST:PORT;
+ * for output also stderr, for input also hex:DIGITS and text:TEXT. A bidirectional output (pty,
+ * unix, tcp) is also the input if input is not given.
  */
 struct minivmm_stream {
 	const char *name;
-	const char *output, *input; /* names of the options; NULL: that way does not exist */
+	const char *output,
+	    *input; /* names of the options; NULL: the stream does not have this direction */
 	const char *output_initial, *input_initial; /* NULL: none */
-	/* There are bytes to read. Called again only after minivmm_stream_read() found too few. */
+	/* There are bytes to read. Called again only after minivmm_stream_read() has returned less
+	 * than was asked for. */
 	int (*readable)(struct minivmm_device *dev, uint32_t stream);
-	/* There is room again, after minivmm_stream_write() took too few. */
+	/* There is room again, after minivmm_stream_write() has taken less than it was given. */
 	int (*writable)(struct minivmm_device *dev, uint32_t stream);
 	const char *help;
 };
 
-/* A descriptor of the plugin's own that the I/O thread waits for. */
+/* A descriptor of the plugin for which the I/O thread waits. */
 struct minivmm_watch {
 	const char *name;
 	int (*ready)(struct minivmm_device *dev, uint32_t watch,
@@ -185,89 +189,93 @@ struct minivmm_watch {
 	const char *help;
 };
 
-/* Work that a thread of the plugin's own hands to the I/O thread. */
+/* Work that a thread of the plugin passes to the I/O thread. */
 struct minivmm_post {
 	const char *name;
 	int (*run)(struct minivmm_device *dev, uint32_t post);
 	const char *help;
 };
 
-/* A piece of the state that a snapshot holds. Use MINIVMM_FIELD. */
+/* A member of the state that a snapshot contains. Use MINIVMM_FIELD. */
 struct minivmm_field {
 	const char *name;
 	uint32_t type;           /* MINIVMM_U8 to MINIVMM_BOOL: of one element */
 	uint32_t offset;         /* of the member in the state */
-	uint32_t count;          /* elements of an array, at most; 0: not an array */
+	uint32_t count;          /* the maximum number of elements of an array; 0: not an array */
 	uint32_t flags;          /* MINIVMM_POINTER, MINIVMM_FREE_RUNNING */
-	uint32_t counter_offset; /* of the member that says how many elements there are */
-	uint32_t counter_type; /* MINIVMM_U8 to MINIVMM_U64; 0: no counter, always count elements */
-	uint64_t initial;      /* each element's */
-	uint64_t max;          /* the largest value that a load accepts; 0: what the type holds */
-	uint32_t since; /* first state version that has it: an older one loads the initial value */
+	uint32_t counter_offset; /* of the member that holds the number of elements */
+	uint32_t counter_type;   /* MINIVMM_U8 to MINIVMM_U64; 0: there is no counter, all elements
+				    count */
+	uint64_t initial;        /* of each element */
+	uint64_t max;   /* the largest value that a load accepts; 0: the maximum of the type */
+	uint32_t since; /* first state version that has it; a load of an older one sets the initial
+			   value */
 	const char *help;
 };
 
 /*
- * RESET: the machine, which has run already, is back at the snapshot that it was restored from. The
- * state has been loaded in place, as for a restore (load must free what it replaces); what start
- * opened the first time is still open.
+ * RESET: the machine has run and is back at the snapshot from which it was restored. The state has
+ * been loaded in place, as in a restore (load must free what it replaces); what the first start
+ * opened is still open.
  */
 enum minivmm_start_reason { MINIVMM_FRESH = 1, MINIVMM_RESTORED, MINIVMM_RESET };
 
-/* Why the device starts. Built by the host; may grow. */
+/* Why the device starts. Written by the host; can grow. */
 struct minivmm_start {
 	uint32_t reason;        /* enum minivmm_start_reason */
-	uint8_t generation[16]; /* random: another one at the first start and at each restore */
+	uint8_t generation[16]; /* random: different at the first start and at each restore */
 };
 
 /* Descriptor flags. */
 #define MINIVMM_CONCURRENT                                                                         \
-	0x1u /* the device's callbacks may run at the same time on several threads */
+	0x1u /* callbacks of the device may run at the same time on several threads */
 
 /*
- * How the device tells a guest's ACPI of itself: under this id, with all of its ranges and
- * interrupts (ACPI 6.5, section 6.1.5). A guest's driver finds it by that.
+ * The role of a device in the guest's ACPI tables. A row of struct minivmm_acpi describes the
+ * device there with an id, by which a driver finds it, and with all its ranges and interrupts
+ * (ACPI 6.5, section 6.1.5).
  */
 enum minivmm_acpi_role {
 	MINIVMM_ACPI_DEVICE, /* nothing special */
-	/* What switches the machine off: its first range of ports has MINIVMM_POWER_... registers
-	 * of a byte (sections 4.8.3.7 and 4.8.3.6). */
+	/* Switches the machine off: its first range of ports has the one-byte registers
+	 * MINIVMM_POWER_... (sections 4.8.3.7 and 4.8.3.6). */
 	MINIVMM_ACPI_POWER,
-	/* A PC's keyboard controller, and its real-time clock with the century at 0x32: kernels
-	 * look whether the FADT says that they are there (section 5.2.9.3). */
+	/* A PC's keyboard controller, and its real-time clock with the century at 0x32: the FADT
+	 * reports them to kernels (section 5.2.9.3). */
 	MINIVMM_ACPI_KEYBOARD,
 	MINIVMM_ACPI_CLOCK,
 };
 
 struct minivmm_acpi {
-	const char *hid; /* "PNP0501", "LNRO0005"; NULL: it has a role, but is no device that a
-			    driver finds */
-	const char *cid; /* of a device that it is compatible with, or NULL */
+	const char *hid; /* "PNP0501", "LNRO0005"; NULL: the device has only a role */
+	const char *cid; /* of a compatible device, or NULL */
 	uint32_t role;   /* enum minivmm_acpi_role */
-	/* Name of an option of type irq: a second id of the device, which has this interrupt and no
-	 * range, and is left out where that is none. NULL: all but what such rows have. */
+	/* Name of an option of type irq, for a second id of the device: this row has that interrupt
+	 * and no range, and is left out if the interrupt is none. NULL: everything except those
+	 * interrupts. */
 	const char *only;
-	const char *ddn; /* what else drivers know it by, or NULL */
-	/* Not NULL: the device has a page of guest memory, reserved for it, whose address a package
-	 * of this name tells, low half and high half. minivmm_acpi_page() tells the device. */
+	const char *ddn; /* another name by which drivers know the device, or NULL */
+	/* Not NULL: reserve a page of guest memory for the device. A package with this name
+	 * contains its address, low half and high half; minivmm_acpi_page() returns it. */
 	const char *page;
-	/* Not 0: its interrupt is none of the driver's, but drivers are notified of this value at
-	 * each edge of it, by a generic event device (section 5.6.9). It has no ranges then. */
+	/* Not 0: at each edge of the device's interrupt, a generic event device notifies drivers
+	 * with this value (section 5.6.9). The interrupt is not a resource of the device, which
+	 * then has no ranges. */
 	uint32_t event;
 	uint32_t aml_length; /* bytes of */
-	const uint8_t *aml;  /* more terms of the device in ACPI's machine language, or NULL */
+	const uint8_t *aml;  /* more terms of the device in ACPI machine language, or NULL */
 };
 
-#define MINIVMM_POWER_CONTROL 0 /* bits 2 to 4 say how to sleep, bit 5 does it */
+#define MINIVMM_POWER_CONTROL 0 /* bits 2 to 4: the kind of sleep; bit 5: sleep now */
 #define MINIVMM_POWER_STATUS 1
 #define MINIVMM_POWER_RESET 2
-#define MINIVMM_POWER_OFF 5 /* how to sleep: for good */
+#define MINIVMM_POWER_OFF 5 /* the kind of sleep that is power-off */
 
 /* The descriptor. Static and constant. */
 struct minivmm_plugin {
 	const char *name;                     /* as in "plugin = NAME" and NAME.so */
 	const char *summary;                  /* one line */
-	uint32_t state_version;               /* counts up when fields are added; from 1 */
+	uint32_t state_version;               /* 1; increment when fields are added */
 	uint32_t flags;                       /* MINIVMM_CONCURRENT */
 	size_t state_size;                    /* of the plugin's struct */
 	const struct minivmm_option *options; /* each table ends with MINIVMM_END, or is NULL */
@@ -279,24 +287,25 @@ struct minivmm_plugin {
 	const struct minivmm_field *fields;
 	int (*configure)(struct minivmm_device *dev);
 	int (*start)(struct minivmm_device *dev, const struct minivmm_start *start);
-	int (*pause)(struct minivmm_device
-			 *dev); /* 0, or MINIVMM_PENDING: minivmm_paused() will be called */
+	int (*pause)(
+	    struct minivmm_device *dev); /* 0, or MINIVMM_PENDING: minivmm_paused() follows */
 	int (*resume)(struct minivmm_device *dev);
 	int (*stop)(struct minivmm_device *dev);
 	void (*destroy)(struct minivmm_device *dev);
-	/* For state that is more than fields. NULL: the fields, all of them and nothing else. save
-	 * changes nothing. */
+	/* For state that is more than fields. NULL: exactly the fields are saved. save changes
+	 * nothing. */
 	int (*save)(struct minivmm_device *dev, struct minivmm_writer *writer);
 	int (*load)(struct minivmm_device *dev, struct minivmm_reader *reader, uint32_t version);
-	/* After a load: check what the fields say together, rebuild what is derived from them. */
+	/* After a load: check fields that depend on each other, compute what is derived from them.
+	 */
 	int (*loaded)(struct minivmm_device *dev);
 	const struct minivmm_acpi *acpi;
 	/*
-	 * A snapshot is being taken of the paused machine, and save comes next. What the device
-	 * keeps in files of the host must stay, for whoever restores it, as it is now: the device
-	 * goes on in another file, says with minivmm_option_set() what the snapshot is to name
-	 * instead, and with minivmm_capture_file() what must be on the disk before the snapshot
-	 * counts. -1: there is no snapshot.
+	 * A snapshot of the paused machine is being taken; save comes next. State that the device
+	 * keeps in files of the host must stay unchanged for a restore of the snapshot: the device
+	 * continues in another file, sets with minivmm_option_set() which file the snapshot names,
+	 * and lists with minivmm_capture_file() what must be on the disk before the snapshot is
+	 * valid. -1: no snapshot is written.
 	 */
 	int (*capture)(struct minivmm_device *dev);
 };
@@ -315,8 +324,8 @@ struct minivmm_plugin {
 	}
 #endif
 
-/* A write of the guest that may come as an event. Built by the plugin; may grow: zero what is not
- * set. */
+/* A write of the guest that may arrive as an event. Written by the plugin; can grow: zero the
+ * members that you do not set. */
 struct minivmm_bind {
 	uint32_t range, width; /* index of the row; bytes */
 	uint64_t offset, value;
@@ -327,12 +336,11 @@ enum minivmm_level { MINIVMM_ERROR, MINIVMM_WARNING, MINIVMM_INFO, MINIVMM_DEBUG
 enum minivmm_irq_operation { MINIVMM_IRQ_RAISE, MINIVMM_IRQ_LOWER, MINIVMM_IRQ_PULSE };
 
 /*
- * What the host does for a device. Reached through the inline functions below, which are the
- * documented interface. The table belongs to one device: who stands between (a filter, a process
- * boundary) hands over one of its own.
+ * The services of the host. Use the inline functions below, which are the documented interface. The
+ * table belongs to one device: a layer in between (a filter, a process boundary) passes its own.
  */
 struct minivmm_services {
-	uint32_t size;     /* of this table; a member past it does not exist */
+	uint32_t size;     /* of this table; a member beyond it does not exist */
 	uint32_t abi;      /* MINIVMM_ABI of the host */
 	uint64_t features; /* none yet */
 	void (*log)(struct minivmm_device *dev, uint32_t level, const char *format,
@@ -379,15 +387,15 @@ struct minivmm_services {
 	int (*memory_discard)(struct minivmm_device *dev, uint64_t gpa, uint64_t length);
 };
 
-/* The plugin's struct. Any phase. */
+/* Returns the plugin's struct. Any phase. */
 static inline void *
 minivmm_state(const struct minivmm_device *dev)
 {
 	return dev->state;
 }
 
-/* One line to the log, prefixed with the device's name. Any phase. What a guest can trigger is
- * rate-limited. */
+/* Prints one line to the log, with the device's name as prefix. Any phase. While the machine runs,
+ * the number of lines is limited. */
 __attribute__((format(printf, 3, 4))) static inline void
 minivmm_log(struct minivmm_device *dev, enum minivmm_level level, const char *format, ...)
 {
@@ -398,8 +406,8 @@ minivmm_log(struct minivmm_device *dev, enum minivmm_level level, const char *fo
 	va_end(arguments);
 }
 
-/* Says what was tried, on which object, what went wrong and what to do; the callback then returns
- * -1. Any phase. */
+/* Prints an error in one line: operation, object, cause and remedy. The callback then returns -1.
+ * Any phase. */
 __attribute__((format(printf, 2, 3))) static inline void
 minivmm_error(struct minivmm_device *dev, const char *format, ...)
 {
@@ -410,15 +418,15 @@ minivmm_error(struct minivmm_device *dev, const char *format, ...)
 	va_end(arguments);
 }
 
-/* The VM's clock in ns: 0 when the machine first starts, stands still while it is paused, goes on
- * after a restore. */
+/* Returns the VM's clock in ns. It is 0 when the machine first starts, stops while the machine is
+ * paused, and continues after a restore. */
 static inline uint64_t
 minivmm_now(struct minivmm_device *dev)
 {
 	return dev->services->now(dev);
 }
 
-/* Random bytes. The generator's state is saved: a restored machine goes on with the same
+/* Stores random bytes. The state of the generator is saved: a restored machine continues the same
  * sequence. */
 static inline void
 minivmm_random(struct minivmm_device *dev, void *bytes, size_t length)
@@ -427,9 +435,9 @@ minivmm_random(struct minivmm_device *dev, void *bytes, size_t length)
 }
 
 /*
- * Interrupt lines; from start on. A line is up while any device that shares it has raised it.
- * Levels belong to the core, which saves them: a load raises and lowers nothing. raise and lower
- * may be repeated.
+ * Interrupt lines; from start on. A line is up while any device that shares it has raised it. The
+ * core owns the levels and saves them: a load must not change them. raise and lower can be
+ * repeated.
  */
 static inline void
 minivmm_irq_raise(struct minivmm_device *dev, const struct minivmm_irq *irq)
@@ -449,7 +457,7 @@ minivmm_irq_set(struct minivmm_device *dev, const struct minivmm_irq *irq, bool 
 	dev->services->irq(dev, irq, up ? MINIVMM_IRQ_RAISE : MINIVMM_IRQ_LOWER);
 }
 
-/* One edge, up and down, for a line with MINIVMM_EDGE. */
+/* Makes one edge, up and down, of a line with MINIVMM_EDGE. */
 static inline void
 minivmm_irq_pulse(struct minivmm_device *dev, const struct minivmm_irq *irq)
 {
@@ -457,9 +465,9 @@ minivmm_irq_pulse(struct minivmm_device *dev, const struct minivmm_irq *irq)
 }
 
 /*
- * Guest memory by guest physical address, checked: all of [gpa, gpa + length) is memory, or nothing
- * is copied and -1 is returned, without a word: what to tell the guest is the device's affair. From
- * start on.
+ * Copy from and to guest memory, by guest physical address. Return 0; or -1, with nothing copied
+ * and no message, if a part of [gpa, gpa + length) is not memory: the device decides what it
+ * reports to the guest. From start on.
  */
 static inline int
 minivmm_memory_read(struct minivmm_device *dev, uint64_t gpa, void *to, size_t length)
@@ -474,10 +482,10 @@ minivmm_memory_write(struct minivmm_device *dev, uint64_t gpa, const void *from,
 }
 
 /*
- * Guest memory in place, for system calls that are to read or write it: [gpa, gpa + length), or
- * NULL when it is not memory in one piece. Each is to be unmapped, which says how many bytes from
- * its start may have been written, before the device is at rest: none lives across a pause. From
- * start on, from any thread.
+ * Map guest memory, for system calls that read or write it. Returns the address of [gpa, gpa +
+ * length), or NULL if it is not memory in one piece. Unmap each mapping before the device is
+ * paused, and pass the number of bytes from its start that may have been written. From start on,
+ * from any thread.
  */
 static inline void *
 minivmm_memory_map(struct minivmm_device *dev, uint64_t gpa, size_t length)
@@ -492,9 +500,9 @@ minivmm_memory_unmap(struct minivmm_device *dev, uint64_t gpa, size_t written)
 }
 
 /*
- * The guest does not want what is in these pages any more: they become zeros, take no room in a
- * snapshot, and the host gets the memory back where it can. gpa and length are multiples of 4096.
- * 0; or -1, and nothing done, when not all of it is memory. From start on.
+ * The guest does not need the contents of these pages any more: they become zeros, take no space in
+ * a snapshot, and the host gets the memory back where possible. gpa and length are multiples of
+ * 4096. Returns 0; or -1, with nothing done, if a part of the range is not memory. From start on.
  */
 static inline int
 minivmm_memory_discard(struct minivmm_device *dev, uint64_t gpa, uint64_t length)
@@ -503,8 +511,8 @@ minivmm_memory_discard(struct minivmm_device *dev, uint64_t gpa, uint64_t length
 }
 
 /*
- * Timers, by index of their row; from start on. deadline is on the VM's clock (a past one fires at
- * once); period in ns, 0: once. After a restore they are set as they were.
+ * Timers, by index of their row; from start on. deadline is on the VM's clock (one in the past
+ * fires at once); period in ns, 0: once. A restore sets them as they were.
  */
 static inline void
 minivmm_timer_set(struct minivmm_device *dev, uint32_t timer, uint64_t deadline, uint64_t period)
@@ -518,8 +526,8 @@ minivmm_timer_cancel(struct minivmm_device *dev, uint32_t timer)
 	dev->services->timer_cancel(dev, timer);
 }
 
-/* Streams, by index of their row; from start on. Never block: read gives and write takes what there
- * is (room for). */
+/* Streams, by index of their row; from start on. They never block: read returns the bytes that are
+ * there, write takes the bytes for which there is room. */
 static inline size_t
 minivmm_stream_readable(struct minivmm_device *dev, uint32_t stream)
 {
@@ -545,11 +553,10 @@ minivmm_stream_write(struct minivmm_device *dev, uint32_t stream, const void *fr
 }
 
 /*
- * Waits for a descriptor on the I/O thread; from start on, on the I/O thread only. The descriptor
- * stays the plugin's; fd -1 ends the watch, which must happen before the descriptor is closed.
- * A hang-up is told again and again until the watch is ended. While the machine is paused nothing
- * is called. A restored device watches again from its start. Returns 0, or -1 after an error has
- * been said.
+ * Waits for a descriptor on the I/O thread; from start on, on the I/O thread only. The plugin owns
+ * the descriptor; fd -1 ends the watch, which must happen before the descriptor is closed. A
+ * hang-up is reported repeatedly until the watch ends. While the machine is paused nothing is
+ * called. A restored device watches again in its start. Returns 0, or -1 after an error message.
  */
 static inline int
 minivmm_watch(struct minivmm_device *dev, uint32_t watch, int fd, uint32_t events)
@@ -558,11 +565,11 @@ minivmm_watch(struct minivmm_device *dev, uint32_t watch, int fd, uint32_t event
 }
 
 /*
- * From here on a write of this value there may come as an event: the watch's ready is called on the
- * I/O thread instead of the range's write on the vCPU's, once for several, and the vCPU does not
- * wait for it. Which of them is called is the host's choice (a trace shows each write), so that
- * both do the same; and start looks for what a write asked for that was made before a snapshot, but
- * not told yet. In start, unless it is for a reset. Returns 0, or -1 after an error has been said.
+ * Allows this write to arrive as an event (an ioeventfd): the watch's ready is called on the I/O
+ * thread, once for several writes, instead of the range's write on the vCPU's thread, and the vCPU
+ * does not wait for it. The host chooses between the two (a trace shows each write), so both must
+ * do the same; and start must look for work that was requested by a write before a snapshot and not
+ * delivered yet. In start, unless the reason is RESET. Returns 0, or -1 after an error message.
  */
 static inline int
 minivmm_bind_write(struct minivmm_device *dev, const struct minivmm_bind *bind)
@@ -571,8 +578,8 @@ minivmm_bind_write(struct minivmm_device *dev, const struct minivmm_bind *bind)
 }
 
 /*
- * Has the post's run called once more on the I/O thread, soon. From start to stop, from any thread.
- * One that is under way is not part of a snapshot: a restored device's start begins its work anew.
+ * Makes the I/O thread call the post's run once more, soon. From start to stop, from any thread. A
+ * post that has not run is not part of a snapshot: start of a restored device must post again.
  */
 static inline void
 minivmm_post(struct minivmm_device *dev, uint32_t post)
@@ -580,21 +587,22 @@ minivmm_post(struct minivmm_device *dev, uint32_t post)
 	dev->services->post(dev, post);
 }
 
-/* Ends the machine, soon, with this guest status. From start on. */
+/* Ends the machine soon, with this status of the guest. From start on. */
 static inline void
 minivmm_exit(struct minivmm_device *dev, uint64_t status)
 {
 	dev->services->exit(dev, status);
 }
 
-/* Ends the machine, soon: its guest has panicked. From start on. */
+/* Ends the machine soon, because its guest has panicked. From start on. */
 static inline void
 minivmm_panic(struct minivmm_device *dev)
 {
 	dev->services->panic(dev);
 }
 
-/* What was in flight when pause answered MINIVMM_PENDING is done. On the I/O thread. */
+/* Reports that everything has finished that was in flight when pause returned MINIVMM_PENDING. On
+ * the I/O thread. */
 static inline void
 minivmm_paused(struct minivmm_device *dev)
 {
@@ -602,9 +610,8 @@ minivmm_paused(struct minivmm_device *dev)
 }
 
 /*
- * What an option that names something of the host (MINIVMM_HOST) is from here on, for snapshots:
- * the member stays. From start on, on the I/O thread. Returns 0, or -1 after an error has been
- * said.
+ * Changes the value of an option with MINIVMM_HOST in later snapshots; the member does not change.
+ * From start on, on the I/O thread. Returns 0, or -1 after an error message.
  */
 static inline int
 minivmm_option_set(struct minivmm_device *dev, const char *option, const char *value)
@@ -613,9 +620,9 @@ minivmm_option_set(struct minivmm_device *dev, const char *option, const char *v
 }
 
 /*
- * Inside capture: the snapshot counts only when this file or folder is on the disk, as fdatasync(2)
- * brings it there, with the machine running again. The descriptor stays the plugin's. Returns 0, or
- * -1 after an error has been said.
+ * Inside capture: makes the snapshot valid only when this file or folder is on the disk, by
+ * fdatasync(2), which runs while the machine continues. The plugin owns the descriptor. Returns 0,
+ * or -1 after an error message.
  */
 static inline int
 minivmm_capture_file(struct minivmm_device *dev, int fd)
@@ -624,9 +631,9 @@ minivmm_capture_file(struct minivmm_device *dev, int fd)
 }
 
 /*
- * The guest physical address of the page (4096 bytes, zeros at first) that a row of the device's
- * acpi asks for; 0: the guest has no ACPI tables, or there are too many such devices. From start
- * on.
+ * Returns the guest physical address of the page (4096 bytes, initially zeros) that a row of the
+ * device's acpi requests; 0 if the guest has no ACPI tables, or if too many devices request a page.
+ * From start on.
  */
 static inline uint64_t
 minivmm_acpi_page(struct minivmm_device *dev)
@@ -635,8 +642,9 @@ minivmm_acpi_page(struct minivmm_device *dev)
 }
 
 /*
- * Inside a range handler: rip as KVM shows it at this exit: a read shows the instruction itself, a
- * write the next one (an OUT either, by host). Costs a system call. -1 outside of a handler.
+ * Inside a range handler: stores rip as KVM shows it at this exit. For a read it is the address of
+ * the instruction; for a write, of the next one; for OUT, either, depending on the host. This costs
+ * a system call. Returns -1 outside of a handler.
  */
 static inline int
 minivmm_instruction(struct minivmm_device *dev, const struct minivmm_access *access, uint64_t *rip)
@@ -644,8 +652,8 @@ minivmm_instruction(struct minivmm_device *dev, const struct minivmm_access *acc
 	return dev->services->instruction(dev, access, rip);
 }
 
-/* The stock save and load over the table of fields, for a plugin's own save and load to begin
- * with. */
+/* Save and load the table of fields, as the core does it: for a plugin that has its own save and
+ * load. */
 static inline int
 minivmm_save_fields(struct minivmm_device *dev, struct minivmm_writer *writer)
 {
@@ -664,9 +672,9 @@ minivmm_load_fields(struct minivmm_device *dev, struct minivmm_reader *reader, u
  *
  * save: put*; for a list put_begin(list), then put_begin(NULL) ... put_end for each element, then
  * put_end.
- * load: get* by name, in any order; get_begin gives a list's number of elements, get_next enters
- * each in turn. get fails, and says so, when the value is missing, of another type, or holds more
- * than maximum elements. What load did not ask for is an error too.
+ * load: get* by name, in any order; get_begin returns the number of elements of a list, get_next
+ * enters each of them in turn. get fails, with an error message, if the value is missing, has
+ * another type, or has more than maximum elements. A value that load did not read is an error, too.
  */
 static inline int
 minivmm_put_u64(struct minivmm_device *dev, struct minivmm_writer *writer, const char *name,
@@ -784,7 +792,7 @@ minivmm_get_end(struct minivmm_device *dev, struct minivmm_reader *reader)
 		.counter_type = MINIVMM_COUNTER_TYPE(structure, counter)                           \
 	}
 
-/* What the compiler says of a member that is none of these. */
+/* The errors of the compiler for a member of another type. */
 #define MINIVMM_NO_OPTION                                                                          \
 	"an option is uint8_t to uint64_t, bool, const char * or struct minivmm_irq"
 #define MINIVMM_NO_FIELD                                                                           \
@@ -795,7 +803,7 @@ minivmm_get_end(struct minivmm_device *dev, struct minivmm_reader *reader)
 #define MINIVMM_NO_COUNTER "a counter is uint8_t to uint64_t"
 
 #ifndef __cplusplus
-/* The value, which must be so. */
+/* The value; the condition must hold. */
 #define MINIVMM_ASSURED(value, condition, text)                                                    \
 	((uint32_t)((value) + 0 * sizeof(struct {                                                  \
 				      _Static_assert(condition, text);                             \
@@ -805,8 +813,7 @@ minivmm_get_end(struct minivmm_device *dev, struct minivmm_reader *reader)
 #define MINIVMM_NUMBER_OF(structure, member)                                                       \
 	_Generic(&((structure *)0)->member, uint8_t *: MINIVMM_U8, uint16_t *: MINIVMM_U16,        \
 		 uint32_t *: MINIVMM_U32, uint64_t *: MINIVMM_U64, bool *: MINIVMM_BOOL, default: 0)
-/* The type of an array's elements, or of what a pointer points to, which it decays to here; or
- * 0. */
+/* The type of the elements of an array or a pointer (an array decays to one here); or 0. */
 #define MINIVMM_ELEMENT_OF(structure, member)                                                      \
 	_Generic(((structure *)0)->member, uint8_t *: MINIVMM_U8, uint16_t *: MINIVMM_U16,         \
 		 uint32_t *: MINIVMM_U32, uint64_t *: MINIVMM_U64, bool *: MINIVMM_BOOL, default: 0)
@@ -956,9 +963,9 @@ as()
 #endif
 
 /*
- * What the one exported symbol, minivmm_registration, says: which ABI the plugin was built for and
- * how large the rows of its tables are, so that host and plugin may each know rows that are longer
- * than the other's.
+ * The one exported symbol, minivmm_registration, has this type. It records for which ABI the plugin
+ * was compiled and how large the rows of its tables are, so that host and plugin can each know
+ * longer rows than the other.
  */
 struct minivmm_registration {
 	uint32_t abi;
