@@ -33,10 +33,13 @@ guests := $(patsubst %.S,%.bin,$(wildcard guests/*.S))
 units := $(patsubst %.c,$B/%,$(wildcard tests/unit/*.c))
 helpers := $(patsubst %.c,$B/%,$(wildcard tests/tools/*.c))
 preloads := $(patsubst %.c,$B/%.so,$(wildcard tests/preload/*.c) $(wildcard tests/plugins/*.c))
+# Manual pages: whole ones, and those of plugins, to which the program adds the plugin's tables.
+pages := $(wildcard core/*/*.[1-8] plugins/*/*.[1-8])
+plugin_pages := $(patsubst %.4.in,$B/man/minivmm-%.4,$(notdir $(wildcard plugins/*.4.in plugins/*/*.4.in)))
 fuzzers := $(patsubst tests/fuzz/%.c,$B/fuzz/%,$(wildcard tests/fuzz/*.c))
 
 .PHONY: all run check check-linux check-asan check-tsan test test-needs test-asan test-tsan mutants fuzz bench bench-linux lint deps deps-linux install uninstall clean help
-all: $O/minivmm $(plugins) $(guests)
+all: $O/minivmm $(plugins) $(guests) $(plugin_pages)
 
 # Without a usable /dev/kvm, tests/svm/kvm runs a command on one that QEMU emulates, and says so.
 run: all ## run configs/simple.ini
@@ -87,6 +90,12 @@ $O/plugins/%.so: plugins/%.c $(plugin_h) $(plugin_common)
 $O/plugins/%.so: $$(wildcard plugins/%/*.c) $(plugin_h) $(plugin_common)
 	$(call say,PLUGIN,$@)
 	$Qif $(plugin_can); then $(plugin_cc) $(plugin_libs); else $(plugin_left_out); fi
+
+# The line .\" tables of plugins/foo.4.in or plugins/foo/foo.4.in is replaced. A plugin that was left out has no page.
+$B/man/minivmm-%.4: $$(wildcard plugins/$$*.4.in plugins/$$*/$$*.4.in) $O/plugins/%.so $O/minivmm
+	$(call say,MAN,$@)
+	$Q[ ! -e $O/plugins/$*.so ] || { mkdir -p $(@D) && $O/minivmm plugins --mdoc $O/plugins/$*.so >$@.tables && \
+		sed -e '/^\.\\" tables$$/{r $@.tables' -e 'd;}' $< >$@ && $(RM) $@.tables; }
 
 # A guest is linked where it runs, at 0x1000, and cut to a flat binary. The ELF file stays for
 # configs/elf.ini and debuggers; PVH's note, if there is one, lies before it.
@@ -176,12 +185,12 @@ $(fuzzers:%=%.run): $B/fuzz/%.run: $B/fuzz/%
 
 sources := $(wildcard core/*/*.[ch] core/include/minivmm/*.h plugins/*.[ch] plugins/*/*.[ch] tests/*/*.[ch])
 # The structure is being changed: what breaks its rules is shown, but is no error yet.
-lint: ## check layout and structure, and run clang-tidy
+lint: $(plugin_pages) ## check layout and structure, and run clang-tidy
 	clang-format --dry-run -Werror $(sources)
 	-tests/lint/ranks
 	printf '%s\n' $(wildcard core/*/*.c plugins/*.c plugins/*/*.c) | xargs -P "$$(nproc)" -I {} clang-tidy --quiet {} -- \
 		-std=gnu11 -Icore -Icore/include -D_GNU_SOURCE -DPREFIX='"$(PREFIX)"'
-	mandoc -Tlint -Wwarning $(wildcard core/*/*.[1-8])
+	mandoc -Tlint -Wwarning $(pages) $(plugin_pages)
 
 DEPS := git gcc g++ libc6-dev binutils pkgconf perl libinih-dev libcmocka-dev mandoc socat acpica-tools clang clang-format clang-tidy \
 	libclang-rt-14-dev nbdkit
@@ -207,13 +216,13 @@ install: all ## install program, plugins, header and manuals below PREFIX
 	printf 'Name: minivmm\nDescription: Header for device plugins of minivmm\nVersion: %s\nCflags: -I%s\n' \
 		"$$($O/minivmm --version | cut -d' ' -f2)" '$(PREFIX)/include' \
 		>$(DESTDIR)$(PREFIX)/lib/pkgconfig/minivmm.pc
-	for page in $(wildcard core/*/*.[1-8]); do \
+	for page in $(pages) $(wildcard $(plugin_pages)); do \
 		install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
 
 uninstall: ## remove what install put there
 	$(RM) -r $(DESTDIR)$(PREFIX)/bin/minivmm $(DESTDIR)$(PREFIX)/include/minivmm $(DESTDIR)$(PREFIX)/lib/minivmm \
 		$(DESTDIR)$(PREFIX)/lib/pkgconfig/minivmm.pc
-	for page in $(wildcard core/*/*.[1-8]); do $(RM) $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
+	for page in $(pages) $(plugin_pages); do $(RM) $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
 
 clean: ## remove what was built
 	$(RM) -r build minivmm plugins/*.so guests/*.bin

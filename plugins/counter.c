@@ -80,10 +80,12 @@ static const struct minivmm_range ranges[] = {
 };
 
 static const struct minivmm_timer timers[] = {
-	{ .name = "tick", .fire = counter_tick, .help = "counts one" }, MINIVMM_END
+	{ .name = "tick", .fire = counter_tick, .help = "adds one to the count" }, MINIVMM_END
 };
 
-static const struct minivmm_field fields[] = { MINIVMM_FIELD(struct counter, count), MINIVMM_END };
+static const struct minivmm_field fields[] = {
+	MINIVMM_FIELD(struct counter, count, .help = "the count"), MINIVMM_END
+};
 
 static const struct minivmm_plugin counter = {
 	.name = "counter",

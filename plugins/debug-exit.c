@@ -20,10 +20,10 @@ debug_exit_write(struct minivmm_device *dev, const struct minivmm_access *a, uin
 static const char *const conventions[] = { "plain", "isa", NULL };
 
 static const struct minivmm_option options[] = {
-	MINIVMM_OPTION_AS(ENUM, struct debug_exit, convention, "plain",
-			  "a write of N ends with status N; isa: with (N << 1) | 1, as QEMU's "
-			  "isa-debug-exit does",
-			  .values = conventions),
+	MINIVMM_OPTION_AS(
+	    ENUM, struct debug_exit, convention, "plain",
+	    "exit status after a write of N: plain, N; isa, (N << 1) | 1, as QEMU's isa-debug-exit",
+	    .values = conventions),
 	MINIVMM_END
 };
 
@@ -33,7 +33,7 @@ static const struct minivmm_range ranges[] = {
 	  .at_initial = "0xf4",
 	  .length = 4,
 	  .write = debug_exit_write,
-	  .help = "writes of any width end the machine" },
+	  .help = "first of the four ports" },
 	MINIVMM_END,
 };
 

@@ -213,9 +213,9 @@ i8042_read_status(struct minivmm_device *dev, const struct minivmm_access *a, ui
 }
 
 static const struct minivmm_option options[] = {
-	MINIVMM_OPTION(struct i8042, irq, "none", "the keyboard's interrupt line; 1 in a PC"),
-	MINIVMM_OPTION(struct i8042, aux_irq, "none", "the mouse's; 12 in a PC"),
-	MINIVMM_OPTION(struct i8042, reset, "0", "the status with which a reset ends the machine",
+	MINIVMM_OPTION(struct i8042, irq, "none", "interrupt line of the keyboard; 1 in a PC"),
+	MINIVMM_OPTION(struct i8042, aux_irq, "none", "interrupt line of the mouse; 12 in a PC"),
+	MINIVMM_OPTION(struct i8042, reset, "0", "exit status after a reset by the guest",
 		       .max = 99),
 	MINIVMM_END,
 };
@@ -239,7 +239,7 @@ static const struct minivmm_range ranges[] = {
 	  .read = i8042_read_data,
 	  .write = i8042_write_data,
 	  .registers = data_registers,
-	  .help = "the port of its data" },
+	  .help = "data port" },
 	{ .space = MINIVMM_PIO,
 	  .at = "command_port",
 	  .at_initial = "0x64",
@@ -248,18 +248,20 @@ static const struct minivmm_range ranges[] = {
 	  .read = i8042_read_status,
 	  .write = i8042_write_command,
 	  .registers = command_registers,
-	  .help = "the port of its status and commands" },
+	  .help = "status and command port" },
 	MINIVMM_END,
 };
 
 static const struct minivmm_field fields[] = {
-	MINIVMM_FIELD(struct i8042, status, .initial = SYSTEM | WAS_COMMAND | UNLOCKED),
+	MINIVMM_FIELD(struct i8042, status, .initial = SYSTEM | WAS_COMMAND | UNLOCKED,
+		      .help = "STATUS"),
 	MINIVMM_FIELD(struct i8042, control,
-		      .initial = INTERRUPT | SYSTEM_FLAG | AUX_DISABLE | TRANSLATE),
-	MINIVMM_FIELD(struct i8042, output),
-	MINIVMM_FIELD(struct i8042, port, .initial = 0xcf),
-	MINIVMM_FIELD(struct i8042, command),
-	MINIVMM_FIELD(struct i8042, ram),
+		      .initial = INTERRUPT | SYSTEM_FLAG | AUX_DISABLE | TRANSLATE,
+		      .help = "command byte"),
+	MINIVMM_FIELD(struct i8042, output, .help = "output buffer"),
+	MINIVMM_FIELD(struct i8042, port, .initial = 0xcf, .help = "output port"),
+	MINIVMM_FIELD(struct i8042, command, .help = "command that waits for its byte; 0: none"),
+	MINIVMM_FIELD(struct i8042, ram, .help = "the controller's memory"),
 	MINIVMM_END,
 };
 

@@ -128,11 +128,11 @@ static const struct minivmm_option options[] = {
 	MINIVMM_OPTION_AS(SIZE, struct logger, size, "4K", "length of the range", .min = 1,
 			  .max = SIZE_MAX_OPTION),
 	MINIVMM_OPTION_AS(ENUM, struct logger, backing, "none",
-			  "what reads give: all ones, the bytes written, or value",
+			  "what reads return: all ones, the bytes written, or value",
 			  .values = backings),
-	MINIVMM_OPTION(struct logger, value, "0", "what reads give with backing = fixed"),
-	MINIVMM_OPTION_AS(ENUM, struct logger, format, "text", "of a line", .values = format_names,
-			  .flags = MINIVMM_HOST),
+	MINIVMM_OPTION(struct logger, value, "0", "what reads return with backing = fixed"),
+	MINIVMM_OPTION_AS(ENUM, struct logger, format, "text", "format of a line",
+			  .values = format_names, .flags = MINIVMM_HOST),
 	MINIVMM_END
 };
 
@@ -142,7 +142,7 @@ static const struct minivmm_range ranges[] = {
 	  .length_option = "size",
 	  .read = logger_read,
 	  .write = logger_write,
-	  .help = "the range to log" },
+	  .help = "start of the range" },
 	MINIVMM_END,
 };
 
@@ -152,12 +152,14 @@ static const struct minivmm_stream streams[] = {
 };
 
 static const struct minivmm_field fields[] = {
-	MINIVMM_FIELD(struct logger, reads),
-	MINIVMM_FIELD(struct logger, writes),
-	MINIVMM_FIELD(struct logger, read_bytes),
-	MINIVMM_FIELD(struct logger, write_bytes),
-	MINIVMM_FIELD(struct logger, lost, .flags = MINIVMM_FREE_RUNNING),
-	MINIVMM_FIELD_POINTER(struct logger, ram, ram_size),
+	MINIVMM_FIELD(struct logger, reads, .help = "number of reads"),
+	MINIVMM_FIELD(struct logger, writes, .help = "number of writes"),
+	MINIVMM_FIELD(struct logger, read_bytes, .help = "bytes read"),
+	MINIVMM_FIELD(struct logger, write_bytes, .help = "bytes written"),
+	MINIVMM_FIELD(struct logger, lost, .flags = MINIVMM_FREE_RUNNING,
+		      .help = "lines lost to a slow reader"),
+	MINIVMM_FIELD_POINTER(struct logger, ram, ram_size,
+			      .help = "with backing = ram: the bytes written"),
 	MINIVMM_END,
 };
 

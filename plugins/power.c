@@ -31,7 +31,7 @@ power_write(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t
 }
 
 static const struct minivmm_option options[] = {
-	MINIVMM_OPTION(struct power, reset, "0", "the status with which a reset ends the machine",
+	MINIVMM_OPTION(struct power, reset, "0", "exit status after a reset by the guest",
 		       .max = 99),
 	MINIVMM_END,
 };
@@ -52,7 +52,7 @@ static const struct minivmm_range ranges[] = {
 	  .read = power_read,
 	  .write = power_write,
 	  .registers = registers,
-	  .help = "the first of its three ports" },
+	  .help = "first of the three ports" },
 	MINIVMM_END,
 };
 

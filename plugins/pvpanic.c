@@ -43,7 +43,7 @@ static const struct minivmm_range ranges[] = {
 	  .read = pvpanic_read,
 	  .write = pvpanic_write,
 	  .registers = registers,
-	  .help = "the port of its events" },
+	  .help = "port of the events" },
 	MINIVMM_END,
 };
 

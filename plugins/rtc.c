@@ -486,12 +486,10 @@ rtc_start(struct minivmm_device *dev, const struct minivmm_start *start)
 }
 
 static const struct minivmm_option options[] = {
-	MINIVMM_OPTION(struct rtc, irq, "none",
-		       "the interrupt line; 8 in a PC. An edge, which Linux shares with nobody",
-		       .flags = MINIVMM_EDGE),
+	MINIVMM_OPTION(struct rtc, irq, "none", "interrupt line; 8 in a PC", .flags = MINIVMM_EDGE),
 	MINIVMM_OPTION(
 	    struct rtc, epoch, "0",
-	    "the time when the machine first starts, in seconds since 1970, UTC; 0: the host's",
+	    "time at the start of the machine, in seconds since 1970, UTC; 0: the host's time",
 	    .max = 250000000000),
 	MINIVMM_END,
 };
@@ -511,7 +509,7 @@ static const struct minivmm_range ranges[] = {
 	  .read = rtc_read,
 	  .write = rtc_write,
 	  .registers = registers,
-	  .help = "the first of its two ports" },
+	  .help = "first of the two ports" },
 	MINIVMM_END,
 };
 
@@ -521,15 +519,19 @@ static const struct minivmm_timer timers[] = {
 };
 
 static const struct minivmm_field fields[] = {
-	MINIVMM_FIELD(struct rtc, index, .max = BYTES - 1),
-	MINIVMM_FIELD(struct rtc, a, .initial = A_RUNS | 6, .max = 0x7f),
-	MINIVMM_FIELD(struct rtc, b, .initial = B_24),
-	MINIVMM_FIELD(struct rtc, c),
-	MINIVMM_FIELD(struct rtc, weekday, .max = 6),
-	MINIVMM_FIELD(struct rtc, second, .max = CYCLE - 1),
-	MINIVMM_FIELD(struct rtc, since),
-	MINIVMM_FIELD(struct rtc, looked),
-	MINIVMM_FIELD(struct rtc, bytes),
+	MINIVMM_FIELD(struct rtc, index, .max = BYTES - 1, .help = "INDEX"),
+	MINIVMM_FIELD(struct rtc, a, .initial = A_RUNS | 6, .max = 0x7f, .help = "register A"),
+	MINIVMM_FIELD(struct rtc, b, .initial = B_24, .help = "register B"),
+	MINIVMM_FIELD(struct rtc, c, .help = "register C"),
+	MINIVMM_FIELD(struct rtc, weekday, .max = 6,
+		      .help = "days that the day of the week is ahead of the date"),
+	MINIVMM_FIELD(struct rtc, second, .max = CYCLE - 1,
+		      .help = "time, in seconds since the year 0"),
+	MINIVMM_FIELD(struct rtc, since,
+		      .help = "time of the VM's clock, in ns, when it was that time"),
+	MINIVMM_FIELD(struct rtc, looked,
+		      .help = "time of the VM's clock, in ns, up to which register C is known"),
+	MINIVMM_FIELD(struct rtc, bytes, .help = "CMOS memory"),
 	MINIVMM_END,
 };
 

@@ -430,7 +430,7 @@ serial_loaded(struct minivmm_device *dev)
 }
 
 static const struct minivmm_option options[] = {
-	MINIVMM_OPTION(struct serial, irq, "none", "interrupt line; 4 for the PC's first port"),
+	MINIVMM_OPTION(struct serial, irq, "none", "interrupt line; 4 for a PC's first port"),
 	MINIVMM_END,
 };
 
@@ -449,14 +449,14 @@ static const struct minivmm_range ranges[] = {
 	  .read = serial_read,
 	  .write = serial_write,
 	  .registers = registers,
-	  .help = "the first of its eight ports" },
+	  .help = "first of the eight ports" },
 	MINIVMM_END,
 };
 
 static const struct minivmm_timer timers[] = {
 	[TIMER_TIMEOUT] = { .name = "timeout",
 			    .fire = serial_timed_out,
-			    .help = "four characters' time without a byte coming or going" },
+			    .help = "receive timeout, four characters' time" },
 	MINIVMM_END,
 };
 
@@ -471,19 +471,23 @@ static const struct minivmm_stream streams[] = {
 };
 
 static const struct minivmm_field fields[] = {
-	MINIVMM_FIELD(struct serial, ier, .max = 0x0f),
-	MINIVMM_FIELD(struct serial, fcr, .max = FCR_KEPT),
-	MINIVMM_FIELD(struct serial, lcr),
-	MINIVMM_FIELD(struct serial, mcr, .max = MCR_KEPT),
-	MINIVMM_FIELD(struct serial, scr),
-	MINIVMM_FIELD(struct serial, divisor, .initial = 12), /* 9600 baud, as a PC's BIOS does */
-	MINIVMM_FIELD_COUNTED(struct serial, receive, receive_count),
-	MINIVMM_FIELD_COUNTED(struct serial, transmit, transmit_count),
-	MINIVMM_FIELD(struct serial, msr_delta, .max = 0x0f),
-	MINIVMM_FIELD(struct serial, overrun),
-	MINIVMM_FIELD(struct serial, transmit_pending),
-	MINIVMM_FIELD(struct serial, timeout_pending),
-	MINIVMM_FIELD(struct serial, tx_dropped, .flags = MINIVMM_FREE_RUNNING),
+	MINIVMM_FIELD(struct serial, ier, .max = 0x0f, .help = "IER"),
+	MINIVMM_FIELD(struct serial, fcr, .max = FCR_KEPT,
+		      .help = "FCR: enable, DMA mode, trigger level"),
+	MINIVMM_FIELD(struct serial, lcr, .help = "LCR"),
+	MINIVMM_FIELD(struct serial, mcr, .max = MCR_KEPT, .help = "MCR"),
+	MINIVMM_FIELD(struct serial, scr, .help = "SCR"),
+	MINIVMM_FIELD(struct serial, divisor, .initial = 12,
+		      .help = "DLL and DLM; at first 9600 baud, as a BIOS sets it"),
+	MINIVMM_FIELD_COUNTED(struct serial, receive, receive_count, .help = "receive FIFO"),
+	MINIVMM_FIELD_COUNTED(struct serial, transmit, transmit_count, .help = "transmit FIFO"),
+	MINIVMM_FIELD(struct serial, msr_delta, .max = 0x0f,
+		      .help = "MSR: lines that have changed"),
+	MINIVMM_FIELD(struct serial, overrun, .help = "LSR: overrun error"),
+	MINIVMM_FIELD(struct serial, transmit_pending, .help = "THRE interrupt pending"),
+	MINIVMM_FIELD(struct serial, timeout_pending, .help = "receive timeout interrupt pending"),
+	MINIVMM_FIELD(struct serial, tx_dropped, .flags = MINIVMM_FREE_RUNNING,
+		      .help = "bytes lost to a slow reader"),
 	MINIVMM_END,
 };
 

@@ -379,18 +379,17 @@ balloon_start(struct minivmm_device *dev, const struct minivmm_start *start)
 
 static const struct minivmm_option options[] = {
 	VIRTIO_OPTIONS(struct balloon),
-	MINIVMM_OPTION_AS(SIZE, struct balloon, target, "0",
-			  "memory that the guest is to give up at first",
+	MINIVMM_OPTION_AS(SIZE, struct balloon, target, "0", "size of the balloon at first",
 			  .max = UINT32_MAX * 4096ull),
 	MINIVMM_OPTION_AS(DURATION, struct balloon, period, "0",
-			  "time between two statistics; 0: only those that the driver begins with"),
+			  "time between two statistics; 0: only the first ones"),
 	MINIVMM_END,
 };
 
 static const struct minivmm_range ranges[] = { VIRTIO_RANGE, MINIVMM_END };
 
 static const struct minivmm_timer timers[] = {
-	{ .name = "period", .fire = balloon_period, .help = "asks for statistics" },
+	{ .name = "period", .fire = balloon_period, .help = "asks the driver for statistics" },
 	MINIVMM_END,
 };
 
@@ -399,19 +398,20 @@ static const struct minivmm_stream streams[] = {
 	  .output = "control",
 	  .input = "control_input",
 	  .readable = balloon_readable,
-	  .help = "takes new targets, a line each, and tells sizes and statistics" },
+	  .help = "lines with new targets in; lines with sizes and statistics out" },
 	MINIVMM_END,
 };
 
 static const struct minivmm_field fields[] = {
 	VIRTIO_FIELDS(struct balloon),
-	MINIVMM_FIELD(struct balloon, pages),
-	MINIVMM_FIELD(struct balloon, actual),
-	MINIVMM_FIELD(struct balloon, generation),
-	MINIVMM_FIELD(struct balloon, held),
-	MINIVMM_FIELD(struct balloon, head),
-	MINIVMM_FIELD(struct balloon, statistics),
-	MINIVMM_FIELD_COUNTED(struct balloon, line, length),
+	MINIVMM_FIELD(struct balloon, pages, .help = "target, in pages"),
+	MINIVMM_FIELD(struct balloon, actual, .help = "size, in pages"),
+	MINIVMM_FIELD(struct balloon, generation, .help = "ConfigGeneration"),
+	MINIVMM_FIELD(struct balloon, held, .help = "the device keeps the statistics buffer"),
+	MINIVMM_FIELD(struct balloon, head, .help = "its descriptor"),
+	MINIVMM_FIELD(struct balloon, statistics, .help = "by tag"),
+	MINIVMM_FIELD_COUNTED(struct balloon, line, length,
+			      .help = "an incomplete line of the control stream"),
 	MINIVMM_END,
 };
 

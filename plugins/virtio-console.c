@@ -132,7 +132,7 @@ static const struct minivmm_stream streams[] = {
 
 static const struct minivmm_field fields[] = {
 	VIRTIO_FIELDS(struct console),
-	MINIVMM_FIELD(struct console, sent),
+	MINIVMM_FIELD(struct console, sent, .help = "bytes of the first request that are sent"),
 	MINIVMM_END,
 };
 

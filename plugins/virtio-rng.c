@@ -73,7 +73,7 @@ static const struct minivmm_option options[] = {
 	VIRTIO_OPTIONS(struct rng),
 	MINIVMM_OPTION(
 	    struct rng, fresh, "no",
-	    "the host's own bytes instead of the machine's, which a restored one gets again"),
+	    "whether bytes come from the host, and not from the machine's saved generator"),
 	MINIVMM_END,
 };
 

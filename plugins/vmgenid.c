@@ -34,8 +34,8 @@ vmgenid_start(struct minivmm_device *dev, const struct minivmm_start *start)
 }
 
 static const struct minivmm_option options[] = {
-	MINIVMM_OPTION(struct vmgenid, irq, "none",
-		       "the interrupt that notifies the guest of a change", .flags = MINIVMM_EDGE),
+	MINIVMM_OPTION(struct vmgenid, irq, "none", "interrupt that notifies the guest of a new id",
+		       .flags = MINIVMM_EDGE),
 	MINIVMM_END,
 };
 

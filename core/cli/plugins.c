@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "cli/cli.h"
+#include "cli/plugin_page.h"
 #include "plugin/plugin.h"
 
 static void
@@ -142,25 +143,30 @@ print_folder(const struct plugin_path *path, const char *folder)
 int
 cli_plugins(int argc, char **argv)
 {
+	bool page = argc > 1 && !strcmp(argv[1], "--mdoc");
+	const char *name = argc > 1 + page ? argv[1 + page] : NULL;
 	struct plugin_path path;
 	struct plugin plugin;
 	int r;
 
 	if (argc == 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {
 		puts("minivmm plugins [NAME]: the plugins found and where; of one, its options, "
-		     "ranges and state");
+		     "ranges and state\n"
+		     "  --mdoc NAME        the same as sections of a manual page");
 		return 0;
 	}
-	if (argc > 2 || (argc == 2 && argv[1][0] == '-'))
-		return -fail(STATUS_USAGE, "use minivmm plugins, or minivmm plugins NAME");
+	if (argc > 2 + page || (name && *name == '-') || (page && !name))
+		return -fail(STATUS_USAGE, "use minivmm plugins, or minivmm plugins [--mdoc] NAME");
 	r = plugin_path_init(&path, NULL);
-	if (!r && argc == 2) {
-		r = plugin_load(&plugin, &path, argv[1], "");
-		if (!r)
+	if (!r && name) {
+		r = plugin_load(&plugin, &path, name, "");
+		if (!r && page)
+			cli_plugin_page(stdout, &plugin);
+		else if (!r)
 			print_plugin(&plugin);
 		plugin_unload(&plugin);
 	}
-	for (size_t i = 0; argc == 1 && i < path.count && !r; i++)
+	for (size_t i = 0; !name && i < path.count && !r; i++)
 		r = print_folder(&path, path.folders[i]);
 	plugin_path_free(&path);
 	return -r;

@@ -27,12 +27,13 @@ struct rate {
 	{                                                                                          \
 		.name = #member, .type = MINIVMM_U64,                                              \
 		.offset = (uint32_t)(offsetof(structure, member) + offsetof(struct rate, paid)),   \
-		.count = RATE_LIMITS                                                               \
+		.count = RATE_LIMITS, .help = "rate limit: when bytes and operations are paid off" \
 	}
 
-#define RATE_HELP "what may pass in a second: bytes (100M/s), operations (5000/s), or both"
+#define RATE_HELP "limit per second: bytes (100M/s), operations (5000/s), or both"
 #define RATE_BURST_HELP                                                                            \
-	"what may pass at once: bytes (10M), operations (100); a tenth of a second's"
+	"how much may pass at once: bytes (10M), operations (100), or both; a tenth of a "         \
+	"second's limit if not given"
 
 /* From the texts of two options, in configure. 0, or -1 after an error has been said. */
 int rate_configure(struct minivmm_device *dev, struct rate *r, const char *rate, const char *burst);

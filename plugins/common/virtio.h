@@ -72,27 +72,37 @@ struct virtio {
 		.count = MINIVMM_COUNT_OF(struct virtio, member), __VA_ARGS__                      \
 	}
 #define VIRTIO_FIELDS(structure)                                                                   \
-	VIRTIO_FIELD(structure, status), VIRTIO_FIELD(structure, interrupts),                      \
-	    VIRTIO_FIELD(structure, device_sel), VIRTIO_FIELD(structure, driver_sel),              \
-	    VIRTIO_FIELD(structure, queue_sel), VIRTIO_FIELD(structure, driver_features),          \
-	    VIRTIO_FIELD(structure, ready), VIRTIO_FIELD(structure, size),                         \
-	    VIRTIO_FIELD(structure, next), VIRTIO_FIELD(structure, used),                          \
-	    VIRTIO_FIELD(structure, desc), VIRTIO_FIELD(structure, avail),                         \
-	    VIRTIO_FIELD(structure, ring),                                                         \
-	    VIRTIO_FIELD(structure, pending, .since = 2, .initial = 1)
+	VIRTIO_FIELD(structure, status, .help = "device status"),                                  \
+	    VIRTIO_FIELD(structure, interrupts, .help = "InterruptStatus"),                        \
+	    VIRTIO_FIELD(structure, device_sel, .help = "DeviceFeaturesSel"),                      \
+	    VIRTIO_FIELD(structure, driver_sel, .help = "DriverFeaturesSel"),                      \
+	    VIRTIO_FIELD(structure, queue_sel, .help = "QueueSel"),                                \
+	    VIRTIO_FIELD(structure, driver_features,                                               \
+			 .help = "features that the driver has accepted"),                         \
+	    VIRTIO_FIELD(structure, ready, .help = "by queue: QueueReady"),                        \
+	    VIRTIO_FIELD(structure, size, .help = "by queue: QueueNum"),                           \
+	    VIRTIO_FIELD(structure, next,                                                          \
+			 .help = "by queue: the next entry of the available ring to process"),     \
+	    VIRTIO_FIELD(structure, used,                                                          \
+			 .help = "by queue: the next entry of the used ring to write"),            \
+	    VIRTIO_FIELD(structure, desc, .help = "by queue: address of the descriptor table"),    \
+	    VIRTIO_FIELD(structure, avail, .help = "by queue: address of the available ring"),     \
+	    VIRTIO_FIELD(structure, ring, .help = "by queue: address of the used ring"),           \
+	    VIRTIO_FIELD(structure, pending, .since = 2, .initial = 1,                             \
+			 .help = "by queue: the driver has notified")
 
 /* The options and the range that each has. */
 #define VIRTIO_OPTIONS(structure)                                                                  \
 	{                                                                                          \
 		.name = "irq", .type = MINIVMM_IRQ,                                                \
 		.offset = (uint32_t)(offsetof(structure, virtio) + offsetof(struct virtio, irq)),  \
-		.help = "the interrupt line, which others may share"                               \
+		.help = "interrupt line; several devices can share it"                             \
 	}
 #define VIRTIO_RANGE                                                                               \
 	{                                                                                          \
 		.space = MINIVMM_MMIO, .at = "address", .length = VIRTIO_LENGTH,                   \
 		.read = virtio_read, .write = virtio_write, .registers = virtio_registers,         \
-		.help = "where its registers are"                                                  \
+		.help = "where the registers are"                                                  \
 	}
 
 /* How it is found: as Linux's virtio-mmio driver looks for it. */

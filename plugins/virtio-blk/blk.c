@@ -375,33 +375,33 @@ static const char *const changed[] = { "refuse", "accept", NULL };
 static const struct minivmm_option options[] = {
 	VIRTIO_OPTIONS(struct blk),
 	MINIVMM_OPTION_AS(PATH, struct blk, path, NULL,
-			  "the disk: a file, a block device, or an export, nbd://HOST/NAME or "
-			  "nbd+unix:///NAME?socket=PATH",
+			  "the disk: a file, a block device, or an NBD export, as nbd://HOST/NAME "
+			  "or nbd+unix:///NAME?socket=PATH",
 			  .flags = MINIVMM_HOST),
-	MINIVMM_OPTION(struct blk, readonly, "no", "whether the guest may only read it"),
+	MINIVMM_OPTION(struct blk, readonly, "no", "whether the guest can only read the disk"),
 	MINIVMM_OPTION(
 	    struct blk, temporary, "no",
-	    "whether what is written is forgotten at the end, unless a snapshot holds it",
+	    "whether writes are dropped at the end of the run, unless a snapshot holds them",
 	    .flags = MINIVMM_HOST),
 	MINIVMM_OPTION_AS(
 	    PATH, struct blk, overlay, "",
-	    "where what is written goes, instead of to the disk itself: made, or gone on with",
+	    "file for writes, in place of the disk: created, or continued if it exists",
 	    .flags = MINIVMM_HOST),
 	MINIVMM_OPTION(
 	    struct blk, layers, "",
-	    "overlays upon the disk that snapshots hold, the oldest first, ':' between two",
+	    "overlays on the disk that snapshots hold, oldest first, with ':' between them",
 	    .flags = MINIVMM_HOST),
-	MINIVMM_OPTION_AS(ENUM, struct blk, changed, "refuse",
-			  "at a restore, when the disk is newer than the snapshot",
-			  .flags = MINIVMM_HOST, .values = changed),
+	MINIVMM_OPTION_AS(
+	    ENUM, struct blk, changed, "refuse",
+	    "whether a restore is refused if the disk was modified after the snapshot",
+	    .flags = MINIVMM_HOST, .values = changed),
 	MINIVMM_OPTION_AS(ENUM, struct blk, io, "sync",
-			  "who moves its bytes: the vCPU that asks, threads, or the kernel's queue",
+			  "how requests are done: by the vCPU, by threads, or by io_uring",
 			  .values = ios, .flags = MINIVMM_HOST),
-	MINIVMM_OPTION(struct blk, queues, "1", "how many queues it has", .min = 1,
-		       .max = BLK_QUEUES),
+	MINIVMM_OPTION(struct blk, queues, "1", "number of queues", .min = 1, .max = BLK_QUEUES),
 	MINIVMM_OPTION(struct blk, rate, "", RATE_HELP),
 	MINIVMM_OPTION(struct blk, burst, "", RATE_BURST_HELP),
-	MINIVMM_OPTION(struct blk, serial, "", "its serial number, of at most 20 characters"),
+	MINIVMM_OPTION(struct blk, serial, "", "serial number, at most 20 characters"),
 	MINIVMM_END,
 };
 
@@ -418,14 +418,15 @@ static const struct minivmm_watch watches[] = {
 static const struct minivmm_timer timers[] = {
 	[BLK_TIMER_RATE] = { .name = "rate",
 			     .fire = blk_rate,
-			     .help = "the limit lets more through" },
+			     .help = "continues when the rate limit allows it" },
 	MINIVMM_END,
 };
 static const struct minivmm_range ranges[] = { VIRTIO_RANGE, MINIVMM_END };
 static const struct minivmm_field fields[] = {
 	VIRTIO_FIELDS(struct blk),
-	MINIVMM_FIELD(struct blk, bytes),
-	MINIVMM_FIELD(struct blk, changed_at, .flags = MINIVMM_FREE_RUNNING),
+	MINIVMM_FIELD(struct blk, bytes, .help = "size of the disk"),
+	MINIVMM_FIELD(struct blk, changed_at, .flags = MINIVMM_FREE_RUNNING,
+		      .help = "modification time of the file, in ns"),
 	RATE_FIELD(struct blk, limit),
 	MINIVMM_END,
 };

@@ -361,27 +361,25 @@ net_loaded(struct minivmm_device *dev)
 
 static const struct minivmm_option options[] = {
 	VIRTIO_OPTIONS(struct net),
-	MINIVMM_OPTION(
-	    struct net, backend, NULL,
-	    "what it is connected to: user (the host's network by sockets, without root), "
-	    "tap:INTERFACE, or none",
-	    .flags = MINIVMM_HOST),
+	MINIVMM_OPTION(struct net, backend, NULL,
+		       "what the card is connected to: user, tap:INTERFACE or none",
+		       .flags = MINIVMM_HOST),
 	MINIVMM_OPTION(struct net, queues, "1",
-		       "tap: how many pairs of queues, over which the kernel spreads connections",
-		       .min = 1, .max = NET_PAIRS),
-	MINIVMM_OPTION(struct net, mac, "", "its address, as 52:54:00:12:34:56; one by chance"),
+		       "number of pairs of queues; more than 1 needs a tap", .min = 1,
+		       .max = NET_PAIRS),
+	MINIVMM_OPTION(struct net, mac, "",
+		       "MAC address, as 52:54:00:12:34:56; random if not given"),
 	MINIVMM_OPTION(struct net, forward, "",
-		       "user: ports of the host that lead to the guest, as tcp:127.0.0.1:2222:22, "
-		       "udp:0.0.0.0:53:53",
+		       "user: ports of the host that lead to the guest, as "
+		       "tcp:127.0.0.1:2222:22,udp:0.0.0.0:53:53",
 		       .flags = MINIVMM_HOST),
 	{ .name = "restrict",
 	  .type = MINIVMM_OPTION_TYPE(struct net, restricted),
 	  .offset = (uint32_t)offsetof(struct net, restricted),
 	  .initial = "no",
-	  .help =
-	      "user: the guest reaches nothing but its gateway, and what is forwarded reaches it",
+	  .help = "user: whether the guest can reach only its gateway; forwarded ports still work",
 	  .flags = MINIVMM_HOST },
-	MINIVMM_OPTION(struct net, rate, "", RATE_HELP ", each way"),
+	MINIVMM_OPTION(struct net, rate, "", RATE_HELP "; for each direction"),
 	MINIVMM_OPTION(struct net, burst, "", RATE_BURST_HELP),
 	MINIVMM_END,
 };
@@ -389,10 +387,10 @@ static const struct minivmm_option options[] = {
 static const struct minivmm_range ranges[] = { VIRTIO_RANGE, MINIVMM_END };
 
 static const struct minivmm_timer timers[] = {
-	{ .name = "rate", .fire = net_rate_timer, .help = "the limit lets more through" },
-	{ .name = "backend",
-	  .fire = net_backend_timer,
-	  .help = "what the back end has to do in time" },
+	{ .name = "rate",
+	  .fire = net_rate_timer,
+	  .help = "continues when the rate limit allows it" },
+	{ .name = "backend", .fire = net_backend_timer, .help = "the back end's next timeout" },
 	MINIVMM_END,
 };
 
@@ -412,21 +410,28 @@ static const struct minivmm_post posts[] = {
 
 static const struct minivmm_field fields[] = {
 	VIRTIO_FIELDS(struct net),
-	MINIVMM_FIELD(struct net, address),
-	MINIVMM_FIELD(struct net, pairs, .max = NET_PAIRS, .help = "that the driver uses"),
-	MINIVMM_FIELD(struct net, received, .help = "packets that the driver got"),
-	MINIVMM_FIELD(struct net, lost, .help = "packets that it could not be given"),
-	MINIVMM_FIELD(struct net, sent, .help = "packets of the guest's that went out"),
-	MINIVMM_FIELD(struct net, refused, .help = "packets of the guest's that could not"),
+	MINIVMM_FIELD(struct net, address, .help = "MAC address"),
+	MINIVMM_FIELD(struct net, pairs, .max = NET_PAIRS,
+		      .help = "pairs of queues that the driver uses"),
+	MINIVMM_FIELD(struct net, received, .help = "packets given to the driver"),
+	MINIVMM_FIELD(struct net, lost, .help = "packets dropped before the driver"),
+	MINIVMM_FIELD(struct net, sent, .help = "packets of the guest that were sent"),
+	MINIVMM_FIELD(struct net, refused, .help = "packets of the guest that were dropped"),
 	RATE_FIELD(struct net, receiving),
 	RATE_FIELD(struct net, sending),
-	MINIVMM_FIELD(struct net, flows.neighbour_ip),
-	MINIVMM_FIELD(struct net, flows.neighbour_mac, .max = 0xffffffffffff),
-	MINIVMM_FIELD(struct net, flows.neighbour_next, .max = FLOWS_NEIGHBOURS - 1),
-	MINIVMM_FIELD(struct net, flows.tcp_guest, .max = 0xffffffffffff),
-	MINIVMM_FIELD(struct net, flows.tcp_peer, .max = 0xffffffffffff),
-	MINIVMM_FIELD(struct net, flows.tcp_ended, .max = FLOWS_GUEST | FLOWS_PEER),
-	MINIVMM_FIELD(struct net, flows.tcp_next, .max = FLOWS_CONNECTIONS - 1),
+	MINIVMM_FIELD(struct net, flows.neighbour_ip, .help = "IP addresses of the guest"),
+	MINIVMM_FIELD(struct net, flows.neighbour_mac, .max = 0xffffffffffff,
+		      .help = "MAC addresses of those"),
+	MINIVMM_FIELD(struct net, flows.neighbour_next, .max = FLOWS_NEIGHBOURS - 1,
+		      .help = "next entry to replace"),
+	MINIVMM_FIELD(struct net, flows.tcp_guest, .max = 0xffffffffffff,
+		      .help = "TCP connections: addresses of the guest"),
+	MINIVMM_FIELD(struct net, flows.tcp_peer, .max = 0xffffffffffff,
+		      .help = "TCP connections: addresses of the peers"),
+	MINIVMM_FIELD(struct net, flows.tcp_ended, .max = FLOWS_GUEST | FLOWS_PEER,
+		      .help = "TCP connections: which sides have closed"),
+	MINIVMM_FIELD(struct net, flows.tcp_next, .max = FLOWS_CONNECTIONS - 1,
+		      .help = "next entry to replace"),
 	MINIVMM_END,
 };
 

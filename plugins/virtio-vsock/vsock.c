@@ -466,25 +466,28 @@ vsock_destroy(struct minivmm_device *dev)
 
 static const struct minivmm_option options[] = {
 	VIRTIO_OPTIONS(struct vsock),
-	MINIVMM_OPTION(struct vsock, cid, "3", "the guest's address", .min = 3,
+	MINIVMM_OPTION(struct vsock, cid, "3", "the guest's address (CID)", .min = 3,
 		       .max = UINT32_MAX - 1),
-	MINIVMM_OPTION_AS(PATH, struct vsock, path, "",
-			  "unix socket to call the guest by; its own calls to port N go to PATH_N"),
+	MINIVMM_OPTION_AS(
+	    PATH, struct vsock, path, "",
+	    "unix socket to reach the guest; the guest's connections to port N go to PATH_N"),
 	MINIVMM_END,
 };
 
 static const struct minivmm_range ranges[] = { VIRTIO_RANGE, MINIVMM_END };
 
 static const struct minivmm_watch watches[] = {
-	{ .name = "sockets", .ready = vsock_ready, .help = "all of the host's" },
+	{ .name = "sockets", .ready = vsock_ready, .help = "the host's sockets" },
 	MINIVMM_END,
 };
 
 static const struct minivmm_field fields[] = {
 	VIRTIO_FIELDS(struct vsock),
-	MINIVMM_FIELD(struct vsock, port),
-	MINIVMM_FIELD_COUNTED(struct vsock, reset_hosts, reset_count),
-	MINIVMM_FIELD_COUNTED(struct vsock, reset_guests, reset_count),
+	MINIVMM_FIELD(struct vsock, port, .help = "the last port of the host that was assigned"),
+	MINIVMM_FIELD_COUNTED(struct vsock, reset_hosts, reset_count,
+			      .help = "resets to send: ports of the host"),
+	MINIVMM_FIELD_COUNTED(struct vsock, reset_guests, reset_count,
+			      .help = "resets to send: ports of the guest"),
 	MINIVMM_END,
 };
 

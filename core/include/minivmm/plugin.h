@@ -766,7 +766,8 @@ minivmm_get_end(struct minivmm_device *dev, struct minivmm_reader *reader)
  * .since, .help may follow. MINIVMM_FIELD_COUNTED(struct foo, array, counter): only the first
  * counter elements count, and a load sets the counter. MINIVMM_FIELD_POINTER(struct foo, pointer,
  * counter): pointer points to counter elements that configure has allocated; counter is an option,
- * and a load of another number of elements is refused. A member of another kind does not compile.
+ * and a load of another number of elements is refused. .help may follow both. A member of another
+ * kind does not compile.
  */
 #define MINIVMM_FIELD(structure, member, ...)                                                      \
 	{                                                                                          \
@@ -775,21 +776,21 @@ minivmm_get_end(struct minivmm_device *dev, struct minivmm_reader *reader)
 		.count = MINIVMM_COUNT_OF(structure, member), __VA_ARGS__                          \
 	}
 
-#define MINIVMM_FIELD_COUNTED(structure, member, counter)                                          \
+#define MINIVMM_FIELD_COUNTED(structure, member, counter, ...)                                     \
 	{                                                                                          \
 		.name = #member, .type = MINIVMM_ARRAY_TYPE(structure, member),                    \
 		.offset = (uint32_t)offsetof(structure, member),                                   \
 		.count = MINIVMM_COUNT_OF(structure, member),                                      \
 		.counter_offset = (uint32_t)offsetof(structure, counter),                          \
-		.counter_type = MINIVMM_COUNTER_TYPE(structure, counter)                           \
+		.counter_type = MINIVMM_COUNTER_TYPE(structure, counter), __VA_ARGS__              \
 	}
 
-#define MINIVMM_FIELD_POINTER(structure, member, counter)                                          \
+#define MINIVMM_FIELD_POINTER(structure, member, counter, ...)                                     \
 	{                                                                                          \
 		.name = #member, .type = MINIVMM_POINTER_TYPE(structure, member),                  \
 		.offset = (uint32_t)offsetof(structure, member), .flags = MINIVMM_POINTER,         \
 		.counter_offset = (uint32_t)offsetof(structure, counter),                          \
-		.counter_type = MINIVMM_COUNTER_TYPE(structure, counter)                           \
+		.counter_type = MINIVMM_COUNTER_TYPE(structure, counter), __VA_ARGS__              \
 	}
 
 /* The errors of the compiler for a member of another type. */

@@ -55,7 +55,7 @@ cmp_ok(scalar(keys %option), '>', 10, 'options');
 has_item($text{cli}, "--$_", "minivmm.1: --$_") for sort keys %option;
 shows($text{cli}, qr/^ +-$_, --/m, "minivmm.1: -$_") for $table =~ /'(\w)'/g;
 for my $mentioned ($text{cli} =~ /(?<![\w-])--([a-z][\w-]+)/g) {
-    ok($mentioned =~ /^(?:json|watch)$/ || $source{'cli/batch.c'} =~ /\{ "$mentioned",/, "minivmm.1: --$mentioned is an option") if !$option{$mentioned};
+    ok($mentioned =~ /^(?:json|watch|mdoc)$/ || $source{'cli/batch.c'} =~ /\{ "$mentioned",/, "minivmm.1: --$mentioned is an option") if !$option{$mentioned};
 }
 my ($commands) = $source{'cli/main.c'} =~ /\} commands\[\] = \{(.*?)\n\};/s;
 for my $command ($commands =~ /\{ "([\w-]+)",/g) {
