@@ -12,6 +12,7 @@ B ?= build# objects
 O ?= .# the program and its plugins
 FUZZ_SECONDS ?= 600
 ROUNDS ?= 20# of bench-linux
+RUNS ?= 1# of bench
 V ?= 0
 Q := $(if $(filter 0,$(V)),@)
 say = $(if $(filter 0,$(V)),@printf '  %-8s %s\n' '$(1)' '$(2)')
@@ -163,8 +164,8 @@ mutants: ## leave out pieces of saving and restoring, one at a time: each must b
 		$(patsubst %.c,build/mutants/%.so,$(wildcard tests/plugins/*.c tests/preload/*.c))
 	MINIVMM=build/mutants/minivmm BUILD=build/mutants tests/mutants $(MUTANTS)
 
-bench: all $(helpers) $(preloads) ## measure speed and size, as ratios to the bare KVM calls and QEMU
-	MINIVMM=$O/minivmm BUILD=$B tests/bench/run
+bench: all $(helpers) $(preloads) ## measure speed and size, as ratios to the bare KVM calls and QEMU, in RUNS
+	MINIVMM=$O/minivmm BUILD=$B tests/bench/run -n $(RUNS)
 
 bench-linux: all $(preloads) ## measure a stock kernel's guest beside QEMU's microvm, on a KVM that boots it, in ROUNDS
 	MINIVMM=$O/minivmm BUILD=$B tests/bench/linux -n $(ROUNDS)

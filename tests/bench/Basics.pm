@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Starting, accesses to devices, restoring, writing, memory: what every machine pays.
+# Starting, restoring, writing, memory: what every machine pays.
 package Basics;
 
 use strict;
@@ -19,7 +19,7 @@ sub whole_process {
 		# The fewest calls leave the guest without CPUID: shown for what they tell, not a
 		# target.
 		row("whole process, by the $which KVM calls", ours => ms($ours), limit => ms($bare),
-			ratio => times_($ratio), $which eq 'same' ? (value => $ratio, compare => 'at most', target => 1.5) : ());
+			value => $ratio, $which eq 'same' ? (at_most => 1.5) : ());
 	}
 	return left_out('whole process, by QEMU microvm', 'no QEMU') if !$qemu;
 	progress('whole process, QEMU');
@@ -29,59 +29,7 @@ sub whole_process {
 	my ($qemus, $again, $faster) =
 	    stopwatch('whole-qemu', 20, [1, 4, @microvm, '-bios', "$out/bios.bin"], \@ours);
 	row('whole process, by QEMU microvm', ours => ms($again), qemu => ms($qemus),
-		ratio => times_($faster), value => $faster, compare => 'at least', target => 10);
-}
-
-# A machine with as many devices that do nothing, all of them accessed.
-sub access_config {
-	my ($space, $count) = @_;
-	my ($key, $base) = $space eq 'PIO' ? ('port', 0x1000) : ('address', 0xd0000000);
-	my $file = "$out/access-$space-$count.ini";
-	open my $ini, '>', $file or die "bench: $file: $!\n";
-	print $ini "[vm]\nmemory_at = 0x1000\nmemory = 16K\n[boot]\nimage = access.bin\n[cpu]\nmode = protected\n",
-	    "rbx = $base\nrcx = 5000\nrsi = $count\nrbp = ", $count > 1 ? 617 : 1, "\nrdi = ",
-	    $space eq 'PIO' ? 1 : 0, "\n";
-	printf $ini "[device null%d]\nplugin = null\n%s = %d\n", $_, $key, $base + 16 * $_ for 0 .. $count - 1;
-	close $ini;
-	return $file;
-}
-
-# One run: the median of nanoseconds in user space between two KVM_RUNs, without what measuring
-# takes.
-sub access_time {
-	my ($config) = @_;
-	my (%ticks, $tick);
-	local $ENV{EXITS_FILE} = "$out/exits";
-	local $ENV{LD_PRELOAD} = "$build/tests/preload/exits.so";
-	lines($minivmm, '-c', $config, '--set', $plugins);
-	open my $file, '<', "$out/exits" or die "bench: $out/exits: $!\n";
-	while (my $line = <$file>) {
-		my ($what, $value) = split ' ', $line;
-		push @{ $ticks{$what} }, $value;
-	}
-	@{ $ticks{exit} // [] } >= 10000 or die "bench: $config: too few exits\n";
-	return $ticks{tick}[0] * (median_of_steps(@{ $ticks{exit} }) - median_of_steps(@{ $ticks{overhead} }));
-}
-
-# From KVM_RUN's return to its next call, with a plugin that does nothing.
-sub accesses {
-	assemble('access');
-	for my $space ('MMIO', 'PIO') {
-		my ($one, $thousand) = map { access_config($space, $_) } 1, 1000;
-		my @lines;
-		for my $round (1 .. 20) {
-			progress("access, $space, round $round");
-			push @lines, join "\t", map { access_time($_) } $thousand, $one;
-		}
-		keep("access-$space", @lines);
-		my ($of_thousand, $of_one, $ratio) = pairs(@lines);
-		row("access, $space, 1 range", ours => ns($of_one), value => $of_one, compare => 'at most',
-			target => 50, unit => ' ns');
-		row("access, $space, 1,000 ranges", ours => ns($of_thousand), value => $of_thousand,
-			compare => 'at most', target => 50, unit => ' ns');
-		row("access, $space, 1,000 by 1 range", ours => ns($of_thousand), limit => ns($of_one),
-			ratio => times_($ratio), value => $ratio, compare => 'at most', target => 1.3);
-	}
+		value => $faster, at_least => 10);
 }
 
 # Options for the guest that fills all memory but its own page and the 7 of its page tables and GDT.
@@ -102,8 +50,7 @@ sub restore {
 	}
 	progress('restore');
 	my ($large, $small, $ratio) = stopwatch('restore', 50, @commands);
-	row('restore, 1 GiB by 16 MiB', ours => ms($large), limit => ms($small), ratio => times_($ratio),
-		value => $ratio, compare => 'at most', target => 1.3);
+	row('restore, 1 GiB by 16 MiB', ours => ms($large), limit => ms($small), value => $ratio, at_most => 1.3);
 	unlink "$shm/1024.snap", "$shm/16.snap";
 }
 
@@ -115,14 +62,13 @@ sub write_snapshot {
 	pop @lines;
 	keep('write', @lines);
 	my ($plain, $ours, $ratio) = pairs(@lines);
-	row('writing 1 GiB, speed by write(2)', ours => ms($ours), limit => ms($plain), ratio => times_($ratio),
-		value => $ratio, compare => 'at least', target => 0.8);
+	row('writing 1 GiB, speed by write(2)', ours => ms($ours), limit => ms($plain), value => $ratio, at_least => 0.8);
 	progress('writing zero pages');
 	my ($space) = grep { /^space/ } lines(@speed, 1, $plugins, "boot.image=$out/fill.bin", 'vm.memory=1G');
 	my (undef, $allocated, $metadata, $data) = split /\t/, $space;
 	my $zero = $allocated - $metadata - $data;
 	row('space of zero pages, of 1 GiB', ours => kib($zero / 1024), value => $zero / 1024,
-		compare => 'at most', target => 0, unit => ' KiB');
+		at_most => 0, unit => ' KiB');
 }
 
 # Sums of a process's smaps in KiB without its guest memory, which is known by its size.
@@ -159,10 +105,9 @@ sub memory {
 		my @lines = map { memory_once(@arguments) } 1 .. 20;
 		keep("memory-$name", @lines);
 		my ($pss, $dirty) = pairs(@lines);
-		row("memory beyond the guest's, $name, Pss", ours => kib($pss), value => $pss, compare => 'at most',
-			target => 4096, unit => ' KiB');
+		row("memory beyond the guest's, $name, Pss", ours => kib($pss), value => $pss, at_most => 4096, unit => ' KiB');
 		row("memory beyond the guest's, $name, Private_Dirty", ours => kib($dirty), value => $dirty,
-			compare => 'at most', target => 4096, unit => ' KiB');
+			at_most => 4096, unit => ' KiB');
 	}
 }
 

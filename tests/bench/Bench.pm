@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# What all measurements share: where things are, running commands, medians, and the table. The
-# folder is the tree's top.
+# What all measurements share: paths, running commands,
+# medians. The current folder is the top of the tree.
 package Bench;
 
 use strict;
@@ -11,8 +11,8 @@ use Exporter qw(import);
 use File::Basename qw(dirname);
 use Time::HiRes qw(clock_gettime CLOCK_MONOTONIC);
 
-our @EXPORT = qw(MIB GIB $minivmm $build $out $tools $plugins $shm $qemu progress lines keep kept slurp median percentile
-	pairs median_of_steps row left_out ms ns times_ kib now assemble stopwatch room print_table);
+our @EXPORT = qw(MIB GIB $minivmm $build $out $tools $plugins $shm $qemu progress lines keep slurp median percentile
+	pairs median_of_steps row left_out ms ns us times_ kib now assemble stopwatch room);
 
 use constant { MIB => 1 << 20, GIB => 1 << 30 };
 
@@ -23,14 +23,13 @@ our $tools = "$build/tests/tools";
 our $plugins = "plugins.path=$build/tests/plugins:" . dirname($minivmm) . '/plugins';
 our $shm = "/dev/shm/minivmm-bench-$$";    # for files that a disk would slow down
 our $qemu = (grep { -x } map { "$_/qemu-system-x86_64" } split /:/, $ENV{PATH})[0];
+our @rows;    # of this run: Table.pm says what they contain
+our $told = 0;    # print progress as lines where there is no terminal
 my $owner = $$;
-my @rows;
 
-# Children of ours leave by exit, too.
+# Forked children leave by exit, too.
 END { system 'rm', '-rf', $shm if $$ == $owner }
 $SIG{$_} = sub { exit 1 } for qw(INT TERM HUP);
-
-our $told = 0;    # where there is no terminal: a line each
 
 sub progress {
 	return $told && @_ ? print STDERR sprintf("%.0f s: %s\n", now(), $_[0]) : undef if !-t STDERR;
@@ -38,8 +37,7 @@ sub progress {
 	return;
 }
 
-
-# Runs a command and returns its lines.
+# Runs a command and returns the lines of its output.
 sub lines {
 	open my $pipe, '-|', @_ or die "bench: $_[0]: $!\n";
 	chomp(my @lines = <$pipe>);
@@ -47,19 +45,12 @@ sub lines {
 	return @lines;
 }
 
+# Keeps the rounds of a figure as a file of their own; the plot is made from those.
 sub keep {
 	my ($name, @lines) = @_;
 	open my $file, '>', "$out/$name.tsv" or die "bench: $out/$name.tsv: $!\n";
 	print $file map { "$_\n" } @lines;
 	close $file;
-}
-
-# The columns of what keep() wrote, in this run or an earlier one; none: there is no such file.
-sub kept {
-	my ($name) = @_;
-	open my $file, '<', "$out/$name.tsv" or return;
-	chomp(my @lines = <$file>);
-	return map { [split /\t/] } @lines;
 }
 
 sub slurp {
@@ -77,7 +68,7 @@ sub median {
 	return ($sorted[$#sorted / 2] + $sorted[@sorted / 2]) / 2;
 }
 
-# The smallest that $part of them (0.99) do not exceed.
+# The smallest value that $part of them (0.99) do not exceed.
 sub percentile {
 	my ($part, @values) = @_;
 	my @sorted = sort { $a <=> $b } @values;
@@ -85,14 +76,15 @@ sub percentile {
 	return $sorted[$at == int $at ? $at - 1 : int $at];
 }
 
-# The medians of two columns, and that of their quotients, first by second.
+# The medians of two columns, and the median of their quotients, first by second.
 sub pairs {
 	my @pairs = map { [split /\t/] } @_;
 	return (median(map { $_->[0] } @pairs), median(map { $_->[1] } @pairs),
 		median(map { $_->[0] / $_->[1] } @pairs));
 }
 
-# Many TSCs count in steps of some 10 ns: the median of such numbers is found between them.
+# Many TSCs count in steps of some 10 ns: the median of numbers in steps is interpolated within its
+# step.
 sub median_of_steps {
 	my @sorted = sort { $a <=> $b } @_;
 	my $middle = $sorted[@sorted / 2];
@@ -105,24 +97,31 @@ sub median_of_steps {
 	return $middle - $step / 2 + $step * (@sorted / 2 - $below) / $equal;
 }
 
-# compare: 'at most' or 'at least' the target, a number.
+# A row of the table. ours, limit, qemu: texts. value: a number, in unit (" x" unless given).
+# at_most or at_least: the target; without one the row only informs.
 sub row {
 	my ($figure, %r) = @_;
-	return push @rows, [$figure, $r{ours}, $r{limit} // '-', $r{qemu} // '-', $r{ratio} // '-', '-', '-']
-	    if !$r{compare};
-	my $met = $r{compare} eq 'at most' ? $r{value} <= $r{target} : $r{value} >= $r{target};
-	push @rows, [$figure, $r{ours}, $r{limit} // '-', $r{qemu} // '-', $r{ratio} // '-',
-		"$r{compare} $r{target}" . ($r{unit} // ' x'), $met ? 'yes' : 'NO'];
+	my %row = (unit => ' x', %r, figure => $figure);
+	for (['at_most', 'at most'], ['at_least', 'at least']) {
+		my ($key, $compare) = @$_;
+		my $target = delete $row{$key} // next;
+		my $met = $key eq 'at_most' ? $r{value} <= $target : $r{value} >= $target;
+		%row = (%row, compare => $compare, target => $target, met => $met ? 1 : 0);
+	}
+	push @rows, \%row;
+	return;
 }
 
 # A figure that this host can't give.
 sub left_out {
 	my ($figure, $why) = @_;
-	push @rows, [$figure, '-', '-', '-', '-', '-', "not measured: $why"];
+	push @rows, { figure => $figure, left_out => $why };
+	return;
 }
 
-# Times are in microseconds here, unless they are said to be others.
+# Times are in microseconds, except where a name says otherwise.
 sub ms { sprintf '%.2f ms', $_[0] / 1000 }
+sub us { sprintf '%.2f us', $_[0] }
 sub ns { sprintf '%.0f ns', $_[0] }
 sub times_ { sprintf '%.2f x', $_[0] }
 sub kib { sprintf '%.0f KiB', $_[0] }
@@ -133,33 +132,19 @@ sub assemble {
 	lines('objcopy', '-O', 'binary', '-j', '.text', "$out/$name.o", "$out/$name.bin");
 }
 
-# Is there so much memory that nobody uses?
+# Are so many bytes of memory available?
 sub room {
 	my ($bytes) = @_;
 	my ($kib) = slurp('/proc/meminfo') =~ /^MemAvailable:\s+(\d+)/m;
 	return $kib * 1024 >= $bytes;
 }
 
+# Times two commands in turn. Returns as pairs() does.
 sub stopwatch {
 	my ($name, $rounds, @commands) = @_;
 	my @lines = lines("$tools/stopwatch", $rounds, map { ('--', @$_) } @commands);
 	keep($name, @lines);
 	return pairs(@lines);
-}
-
-sub print_table {
-	my @table = (['figure', 'ours', 'limit', 'QEMU', 'ratio', 'target', 'met'], @rows);
-	my @width;
-	for my $row (@table) {
-		for (0 .. $#$row) {
-			$width[$_] = length $row->[$_] if length $row->[$_] > ($width[$_] // 0);
-		}
-	}
-	for my $row (@table) {
-		printf "%-*s  %*s  %*s  %*s  %*s  %*s  %*s\n", map { ($width[$_], $row->[$_]) } 0 .. $#$row;
-	}
-	printf "%d of %d targets met\n", scalar(grep { $_->[-1] eq 'yes' } @rows),
-		scalar grep { $_->[-1] =~ /^(yes|NO|not)/ } @rows;
 }
 
 1;

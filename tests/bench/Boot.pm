@@ -75,17 +75,13 @@ sub boot {
 	keep('linux-restore', @restores);
 	unlink $snapshot;
 	my ($ours, $qemus, $ratio) = compare('entry', @pairs);
-	row('start to the first instruction', ours => ms($ours), qemu => ms($qemus), ratio => times_($ratio),
-		value => $ratio, compare => 'at most', target => 0.3);
+	row('start to the first instruction', ours => ms($ours), qemu => ms($qemus), value => $ratio, at_most => 0.3);
 	($ours, $qemus, $ratio) = compare('exits', @pairs);
-	row('exits until init', ours => sprintf('%.0f', $ours), qemu => sprintf('%.0f', $qemus), ratio => times_($ratio),
-		value => $ratio, compare => 'at most', target => 1.0);
+	row('exits until init', ours => sprintf('%.0f', $ours), qemu => sprintf('%.0f', $qemus), value => $ratio, at_most => 1.0);
 	($ours, $qemus, $ratio) = compare('init', @pairs);
-	row("start to init's first line", ours => ms($ours), qemu => ms($qemus), ratio => times_($ratio),
-		value => $ratio, compare => 'at most', target => 1.0);
+	row("start to init's first line", ours => ms($ours), qemu => ms($qemus), value => $ratio, at_most => 1.0);
 	my ($boot, $restore, $faster) = pairs(@restores);
-	row('restore to the next line, by boot', ours => ms($restore), limit => ms($boot), ratio => times_($faster),
-		value => $faster, compare => 'at least', target => 20);
+	row('restore to the next line, by boot', ours => ms($restore), limit => ms($boot), value => $faster, at_least => 20);
 }
 
 1;

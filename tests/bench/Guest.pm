@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# A machine that runs guests/live.S while it is measured, ours or QEMU's: starting it, its ticks,
-# its snapshots.
-#
-# All pages have been written before the first tick (touch.S); 10,000 a second are from then on.
+# A machine whose guest exits every 20 us and writes 10,000
+# pages a second (beat.S), ours or QEMU's: starting it, the gaps between its exits, its snapshots.
 package Guest;
 
 use strict;
@@ -16,13 +14,34 @@ use Socket qw(SOL_SOCKET);
 use Time::HiRes qw(sleep);
 
 use constant PATIENCE => 120;    # seconds that anything may take
+use constant { PERIOD => 20, EVERY => 5 };    # microseconds from exit to exit; exits for a page written
+use constant { KVM_CREATE_VM => 0xae01, KVM_CREATE_VCPU => 0xae41, KVM_GET_TSC_KHZ => 0xaea3 };
 use constant { SYS_SENDMSG => 46, SCM_RIGHTS => 1 };    # x86-64
 
 my $count = 0;
 my %running;
 
 # A measurement that fails leaves no guest behind.
-END { kill KILL => keys %running }
+sub kill_all {
+	kill KILL => keys %running;
+	waitpid $_, 0 for keys %running;
+	%running = ();
+	return;
+}
+END { kill_all() }
+
+# TSC ticks of a period. KVM tells the frequency of a vCPU's TSC.
+sub pace {
+	open my $kvm, '+<', '/dev/kvm' or die "bench: /dev/kvm: $!\n";
+	my @fds = $kvm;
+	for my $call (KVM_CREATE_VM, KVM_CREATE_VCPU) {
+		my $fd = ioctl $fds[-1], $call, 0 or die "bench: /dev/kvm: $!\n";
+		open my $handle, '+<&=', int $fd or die "bench: /dev/kvm: $!\n";
+		push @fds, $handle;
+	}
+	my $khz = ioctl $fds[-1], KVM_GET_TSC_KHZ, 0 or die "bench: KVM_GET_TSC_KHZ: $!\n";
+	return int $khz * PERIOD / 1000;
+}
 
 sub link_flat {
 	my ($name, $at, @options) = @_;
@@ -33,38 +52,23 @@ sub link_flat {
 	return "$out/$name.bin";
 }
 
-# The image to be loaded at 0x1000 of the machine's memory. idle: it touches memory, then asks port
-# idle for ever.
+# The image, at 0x9000 of the machine's memory. idle: it writes memory, then to port idle without
+# end.
 sub image {
 	my ($idle) = @_;
-	my $name = $idle ? 'idle' : 'live';
-	my $touch = link_flat("touch-$name", '0x9000', 'tests/bench/touch.S', $idle ? "-DIDLE=$idle" : ());
-	open my $file, '>:raw', "$out/$name-image.bin" or die "bench: $out/$name-image.bin: $!\n";
-	print $file pack('a32768', slurp('guests/live.bin')), slurp($touch);
-	close $file;
-	return "$out/$name-image.bin";
+	return link_flat($idle ? 'idle' : 'beat', '0x9000', 'tests/bench/beat.S', $idle ? "-DIDLE=$idle" : ());
 }
 
-# Starts a command whose output goes, each line behind the time at which it came, to a file.
+# Starts a command.
 sub spawn {
 	my (@command) = @_;
-	my $self = bless { ticks => "$shm/ticks-" . ++$count, name => $command[0] };
-	pipe my $read, my $write or die "bench: pipe: $!\n";
-	$self->{reader} = fork // die "bench: fork: $!\n";
-	if (!$self->{reader}) {
-		close $write;
-		my $rest = '';
-		open my $file, '>', $self->{ticks} or _exit(1);
-		while (sysread $read, $rest, 65536, length $rest) {
-			my $time = now();
-			syswrite $file, sprintf "%.6f\t%s\n", $time, $1 while $rest =~ s/^(.*)\n//;
-		}
-		_exit(0);
-	}
+	my $self = bless { gaps => "$shm/gaps-" . ++$count, name => $command[0] };
 	$self->{pid} = fork // die "bench: fork: $!\n";
 	if (!$self->{pid}) {
-		open STDOUT, '>&', $write or _exit(1);
+		open STDOUT, '>', '/dev/null' or _exit(1);
 		open STDIN, '<', '/dev/null' or _exit(1);
+		$ENV{GAPS_FILE} = $self->{gaps};
+		$ENV{LD_PRELOAD} = "$build/tests/preload/gaps.so";
 		exec { $command[0] } @command or _exit(1);
 	}
 	$running{ $self->{pid} } = 1;
@@ -81,15 +85,14 @@ sub connect_to {
 	die "bench: $self->{name} does not listen on $path\n";
 }
 
-# Pages written a second are rate * hz. more: keys of --set.
 sub ours {
-	my ($size, $hz, @more) = @_;
+	my ($size) = @_;
 	my $at = $size > 3 * GIB ? 4 * GIB : 0;    # below 4 GiB lie the interrupt controllers
 	my $socket = "$shm/ours-" . ($count + 1);
-	my $self = spawn($minivmm, '-c', 'configs/live.ini', '--log', 'error', map { ('--set', $_) }
+	my $self = spawn($minivmm, '-c', 'tests/bench/beat.ini', '--log', 'error', map { ('--set', $_) } $plugins,
 		"control.socket=$socket", 'boot.image=' . image(), "vm.memory=$size", "vm.memory_at=$at",
-		'boot.at=' . ($at + 0x1000), 'cpu.rip=' . ($at + 0x9000), "cpu.rdi=$at", "cpu.rsi=$size", 'cpu.rbp=0',
-		'cpu.r8=' . 10000 / $hz, "cpu.r11=$hz", 'cpu.r12=0', @more);
+		'boot.at=' . ($at + 0x9000), 'cpu.rip=' . ($at + 0x9000), "cpu.rdi=$at", "cpu.rsi=$size",
+		'cpu.r8=' . pace(), 'cpu.r9=' . EVERY);
 	connect_to($self, $socket);
 	return $self;
 }
@@ -97,7 +100,7 @@ sub ours {
 sub restored {
 	my ($snapshot) = @_;
 	my $socket = "$shm/ours-" . ($count + 1);
-	my $self = spawn($minivmm, '-r', $snapshot, '--log', 'error', '--set', "control.socket=$socket");
+	my $self = spawn($minivmm, '-r', $snapshot, '--log', 'error', '--set', $plugins, '--set', "control.socket=$socket");
 	connect_to($self, $socket);
 	return $self;
 }
@@ -110,16 +113,16 @@ sub microvm {
 }
 
 sub bios {
-	my ($size, $hz, $idle) = @_;
+	my ($size, $idle) = @_;
 	my $low = $size > 3 * GIB ? 3 * GIB : $size;    # where microvm makes its hole
-	return link_flat('bios-live', '0', 'tests/bench/bios-live.S', "-DIMAGE=\"${\image($idle)}\"", "-DLOW=$low",
-		'-DHIGH=' . ($size - $low), '-DRATE=' . 10000 / $hz, "-DHZ=$hz");
+	return link_flat('bios-beat', '0', 'tests/bench/bios-beat.S', "-DIMAGE=\"${\image($idle)}\"", "-DLOW=$low",
+		'-DHIGH=' . ($size - $low), '-DPACE=' . pace(), '-DEVERY=' . EVERY);
 }
 
 sub qemu {
-	my ($size, $hz, $idle) = @_;
+	my ($size, $idle) = @_;
 	my $socket = "$shm/qemu-" . ($count + 1);
-	my $self = spawn(microvm($size, bios($size, $hz, $idle)), '-qmp', "unix:$socket,server,nowait");
+	my $self = spawn(microvm($size, bios($size, $idle)), '-qmp', "unix:$socket,server,nowait");
 	connect_to($self, $socket);
 	readline $self->{socket};
 	$self->qmp('qmp_capabilities');
@@ -158,13 +161,38 @@ sub ctl {
 	return $reply;
 }
 
-# The guest has said its first line; after that, some seconds more.
+# Waits until the guest exits, which it does when it has written its memory; after that, some
+# seconds more.
 sub ready {
 	my ($self, $seconds) = @_;
 	my $until = now() + PATIENCE;
-	sleep 0.01 until -s $self->{ticks} || now() > $until;
-	-s $self->{ticks} or die "bench: the guest of $self->{name} does not start\n";
+	sleep 0.01 until (-s $self->{gaps} && unpack 'Q', slurp($self->{gaps})) > 10 || now() > $until;
+	now() <= $until or die "bench: the guest of $self->{name} does not exit\n";
 	sleep $seconds;
+}
+
+# The longest gap between two exits that overlaps a span of time, in microseconds. The span has
+# ended a while ago.
+sub gap {
+	my ($self, $from, $to) = @_;
+	my (undef, $count, @gaps) = unpack 'Q*', slurp($self->{gaps});
+	$count <= @gaps / 2 or die "bench: the guest of $self->{name} has more gaps than $self->{gaps} holds\n";
+	my $longest = PERIOD * 1000;
+	for my $i (map { 2 * $_ } 0 .. $count - 1) {
+		my ($start, $length) = @gaps[$i, $i + 1];
+		$longest = $length if $length > $longest && $start <= $to * 1e9 && $start + $length >= $from * 1e9;
+	}
+	return $longest / 1000;
+}
+
+# Runs code. Returns what it returns, behind the longest gap meanwhile.
+sub gap_during {
+	my ($self, $code) = @_;
+	my $from = now();
+	my @result = $code->();
+	my $to = now();
+	sleep 0.1;    # a gap is recorded at its end
+	return ($self->gap($from, $to), @result);
 }
 
 # Microseconds that a snapshot of QEMU's stopped the guest, and that it took. how:
@@ -186,16 +214,13 @@ sub migrate {
 	die "bench: QEMU's migration does not end\n";
 }
 
-# Ends the machine; the times at which its lines came, in seconds.
 sub end {
 	my ($self) = @_;
 	kill KILL => $self->{pid};
 	waitpid $self->{pid}, 0;
-	waitpid $self->{reader}, 0;
 	delete $running{ $self->{pid} };
-	my @times = map { (split /\t/)[0] } split /\n/, slurp($self->{ticks});
-	unlink $self->{ticks};
-	return @times;
+	unlink $self->{gaps};
+	return;
 }
 
 1;

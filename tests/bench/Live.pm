@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Snapshots of a machine that runs on, ours and QEMU's by turns.
+# Snapshots of a machine that keeps running, ours and QEMU's
+# in turn: how long its guest stops, and how long they take.
 package Live;
 
 use strict;
@@ -10,186 +11,149 @@ use Guest;
 use Time::HiRes qw(sleep);
 
 use constant {
-	MACHINES => $ENV{MACHINES} // 10,    # a figure's rounds, where a machine gives one of each; the environment may say fewer
+	MACHINES => $ENV{MACHINES} // 10,    # rounds: one machine of each kind; the environment may say fewer
 	SNAPSHOTS => 10,    # of one machine
 };
 
+my $snap = "$shm/live.snap";
+
 sub nth { (qw(0th 1st 2nd 3rd))[$_[0]] // "$_[0]th" }
 
-# Two rows: the median and the 99th percentile.
-sub stopped {
-	my ($what, $target, @us) = @_;
-	for (['median', median(@us)], ['p99', percentile(0.99, @us)]) {
-		my ($which, $value) = @$_;
-		row("stopped, $what, $which", ours => ms($value), value => $value / 1000, compare => 'at most',
-			target => $target, unit => ' ms');
+# Snapshots of a machine of ours. Of each: the longest gap between two exits meanwhile, and the
+# reply. The first element is the longest gap in half a second before.
+sub snapshots {
+	my ($guest, $number) = @_;
+	$guest->ready(0.5);
+	my ($idle) = $guest->gap_during(sub { sleep 0.5 });
+	my @all = ({ gap => $idle });
+	for (1 .. $number) {
+		my ($gap, $reply) = $guest->gap_during(sub { $guest->ctl("snapshot $snap full") });
+		push @all, { gap => $gap, stopped => $reply->{stopped_us}, taken => $reply->{duration_ms} * 1000,
+			rounds => $reply->{rounds}, on_demand => $reply->{pages_on_demand} };
+		sleep 0.1;
 	}
+	return @all;
 }
 
-# A machine from its start to its end: what its snapshots said, and QEMU's.
-sub ours_once {
-	my ($size, $snapshots) = @_;
-	my $guest = Guest::ours($size, 100);
-	my @replies;
-	$guest->ready(1);
-	for my $number (1 .. $snapshots) {
-		push @replies, $guest->ctl("snapshot $shm/live.snap full");
-		unlink "$shm/live.snap";
-		sleep 0.2;
-	}
-	$guest->end;
-	return @replies;
-}
-
-sub qemu_once {
+# The same of QEMU. how: background-snapshot; '' for migrate.
+sub migrated {
 	my ($size, $how) = @_;
-	my $guest = Guest::qemu($size, 100);
-	$guest->ready(1);
-	my @us = $guest->migrate("$shm/qemu.snap", $how);
-	unlink "$shm/qemu.snap";
+	my $guest = Guest::qemu($size);
+	$guest->ready(0.5);
+	my ($idle) = $guest->gap_during(sub { sleep 0.5 });
+	my ($gap, $stopped, $taken) = $guest->gap_during(sub { $guest->migrate("$shm/qemu.snap", $how) });
 	$guest->end;
-	return @us;
+	unlink "$shm/qemu.snap";
+	return ({ gap => $idle }, { gap => $gap, stopped => $stopped, taken => $taken });
 }
 
-# 1 GiB: stopped and in all, beside background-snapshot.
+# Lines for keep(): who, machine, number of the snapshot, microseconds of the gap, of the stop that
+# the reply says, in all; rounds, pages on demand.
+sub rounds_of {
+	my ($who, $machine, @all) = @_;
+	my @keys = qw(gap stopped taken rounds on_demand);
+	return map { join "\t", $who, $machine, $_, map { $_ // '-' } @{ $all[$_] }{@keys} } 0 .. $#all;
+}
+
+# Two rows: the medians of the rounds, and the 99th percentiles. Each side is a list with an element
+# for each round.
+sub stopped {
+	my ($figure, $key, $ours, $qemus) = @_;
+	return left_out($figure, $qemu ? 'too little memory here' : 'no QEMU') if !@$qemus;
+	my @ours = map { $_->{$key} } @$ours;
+	my @qemus = map { $_->{$key} } @$qemus;
+	my (undef, undef, $ratio) = pairs(map { "$ours[$_]\t$qemus[$_]" } 0 .. $#qemus);
+	my ($our_p99, $their_p99) = map { percentile(0.99, @$_) } \@ours, \@qemus;
+	row($figure, ours => ms(median(@ours)), qemu => ms(median(@qemus)), value => $ratio, at_most => 0.5);
+	row("$figure, p99", ours => ms($our_p99), qemu => ms($their_p99), value => $our_p99 / $their_p99,
+		at_most => 0.5)
+	    if $key eq 'gap';
+	return;
+}
+
+# 1 GiB: the 1st, 2nd and 10th snapshot of a machine, and two of a machine restored from the 10th,
+# whose memory is a private mapping of a file; beside QEMU's background-snapshot.
 sub live {
-	my (@lines, %stopped, @in_all, @qemu);
+	my (@lines, @ours, @qemus, @restored);
 	for my $machine (1 .. MACHINES) {
 		progress("live snapshots, 1 GiB, machine $machine");
-		my @replies = ours_once(GIB, SNAPSHOTS);
-		for my $number (1 .. SNAPSHOTS) {
-			my $reply = $replies[$number - 1];
-			push @{ $stopped{$number} }, $reply->{stopped_us};
-			push @lines, join "\t", 'ours', $machine, $number, $reply->{stopped_us}, $reply->{duration_ms} * 1000,
-				$reply->{rounds}, $reply->{pages_on_demand};
+		my $guest = Guest::ours(GIB);
+		push @ours, [snapshots($guest, SNAPSHOTS)];
+		$guest->end;
+		rename $snap, "$shm/origin.snap" or die "bench: $snap: $!\n";
+		push @lines, rounds_of('ours', $machine, @{ $ours[-1] });
+		if ($qemu) {
+			progress("background-snapshot, 1 GiB, machine $machine");
+			push @qemus, [migrated(GIB, 'background-snapshot')];
+			push @lines, rounds_of('background-snapshot', $machine, @{ $qemus[-1] });
 		}
-		next if !$qemu;
-		progress("background-snapshot, 1 GiB, machine $machine");
-		my ($down, $total) = qemu_once(GIB, 'background-snapshot');
-		push @lines, join "\t", 'background-snapshot', $machine, 1, $down, $total;
-		push @qemu, $down;
-		push @in_all, join "\t", $total, $replies[0]{duration_ms} * 1000;
+		progress("live snapshots of a restored machine, $machine");
+		$guest = Guest::restored("$shm/origin.snap");
+		push @restored, [snapshots($guest, 2)];
+		$guest->end;
+		push @lines, rounds_of('restored', $machine, @{ $restored[-1] });
+		unlink $snap, "$shm/origin.snap";
 	}
 	keep('live-1024', @lines);
-	stopped("1 GiB, " . nth($_) . ' live snapshot', $_ == 1 ? 0.5 : 1.5, @{ $stopped{$_} }) for 1, 2, 10;
-	return left_out('stopped, 1 GiB, by QEMU background-snapshot', 'no QEMU') if !$qemu;
-	for my $number (1, 2, 10) {
-		my ($ours, $theirs) = (median(@{ $stopped{$number} }), median(@qemu));
-		row('stopped, 1 GiB, ' . nth($number) . ' by QEMU background-snapshot', ours => ms($ours), qemu => ms($theirs),
-			ratio => times_($ours / $theirs), value => $ours / $theirs, compare => 'at most', target => 1);
-	}
-	my ($total, $ours, $faster) = pairs(@in_all);
-	row('live snapshot in all, 1 GiB', ours => ms($ours), qemu => ms($total), ratio => times_($faster),
-		value => $faster, compare => 'at least', target => 2);
+	my $of = sub { my ($number, $from) = @_; [map { $_->[$number] } @$from] };
+	my @idle = map { median(map { $_->[0]{gap} } @$_) } \@ours, $qemu ? \@qemus : ();
+	row('gap without a snapshot, 1 GiB', ours => ms($idle[0]), $qemu ? (qemu => ms($idle[1])) : (),
+		value => $idle[0] / 1000, unit => ' ms');
+	my $theirs = $of->(1, \@qemus);
+	stopped('gap in the ' . nth($_) . ' live snapshot, 1 GiB', 'gap', $of->($_, \@ours), $theirs) for 1, 2, SNAPSHOTS;
+	stopped('gap in the ' . nth($_) . ' of a restored machine, 1 GiB', 'gap', $of->($_, \@restored), $theirs) for 1, 2;
+	stopped('stop that the reply says, ' . nth($_) . ' live snapshot, 1 GiB', 'stopped', $of->($_, \@ours), $theirs)
+	    for 1, 2, SNAPSHOTS;
+	return left_out('live snapshot in all, 1 GiB', 'no QEMU') if !$qemu;
+	my ($total, $ours, $faster) =
+	    pairs(map { "$theirs->[$_]{taken}\t$ours[$_][1]{taken}" } 0 .. $#ours);
+	row('live snapshot in all, 1 GiB', ours => ms($ours), qemu => ms($total), value => $faster, at_least => 2);
 }
 
-# Other sizes, a machine's first snapshot each time: for the plot, and 8 GiB has a target.
+# Other sizes, a machine's first snapshot each time.
 sub sizes {
 	for my $mib (16, 256, 8192) {
-		my $rounds = $mib > 1024 ? 3 : MACHINES;
-		my (@lines, @us);
+		my $rounds = $mib > 1024 && MACHINES > 3 ? 3 : MACHINES;
+		my $figure = 'gap in the 1st live snapshot, ' . ($mib < 1024 ? "$mib MiB" : $mib / 1024 . ' GiB');
+		my (@lines, @ours, @qemus);
 		if (!room(2 * $mib * MIB + GIB)) {
-			left_out("stopped, $mib MiB, 1st live snapshot", 'too little memory here');
+			left_out($figure, 'too little memory here');
 			next;
 		}
 		for my $machine (1 .. $rounds) {
 			progress("live snapshot, $mib MiB, machine $machine");
-			my ($reply) = ours_once($mib * MIB, 1);
-			push @us, $reply->{stopped_us};
-			push @lines, join "\t", 'ours', $machine, 1, $reply->{stopped_us}, $reply->{duration_ms} * 1000,
-				$reply->{rounds}, $reply->{pages_on_demand};
+			my $guest = Guest::ours($mib * MIB);
+			my @all = snapshots($guest, 1);
+			$guest->end;
+			unlink $snap;
+			push @ours, $all[1];
+			push @lines, rounds_of('ours', $machine, @all);
 			next if !$qemu;
 			progress("background-snapshot, $mib MiB, machine $machine");
-			push @lines, join "\t", 'background-snapshot', $machine, 1, qemu_once($mib * MIB, 'background-snapshot');
+			@all = migrated($mib * MIB, 'background-snapshot');
+			push @qemus, $all[1];
+			push @lines, rounds_of('background-snapshot', $machine, @all);
 		}
 		keep("live-$mib", @lines);
-		stopped('8 GiB, 1st live snapshot', 2, @us) if $mib == 8192;
+		stopped($figure, 'gap', \@ours, \@qemus);
 	}
 }
 
-# The other way in which QEMU gets memory to a file.
+# The other way in which QEMU writes memory to a file.
 sub migrate {
-	return left_out('stopped, 1 GiB, QEMU migrate', 'no QEMU') if !$qemu;
-	my @lines;
+	return left_out('gap in QEMU migrate to a file, 1 GiB', 'no QEMU') if !$qemu;
+	my (@lines, @all);
 	for my $machine (1 .. 3) {
 		progress("migrate, 1 GiB, machine $machine");
-		push @lines, join "\t", qemu_once(GIB, '');
+		my @one = migrated(GIB, '');
+		push @all, $one[1];
+		push @lines, rounds_of('migrate', $machine, @one);
 	}
 	keep('live-migrate', @lines);
-	my ($down, $total) = pairs(@lines);
-	row('stopped, 1 GiB, QEMU migrate to a file', ours => '-', qemu => ms($down));
-	row('migrate to a file in all, 1 GiB', ours => '-', qemu => ms($total));
-}
-
-# Of a machine whose memory is a private mapping of a file.
-sub restored {
-	my (@lines, %stopped);
-	my $guest = Guest::ours(GIB, 100);
-	$guest->ready(1);
-	$guest->ctl("snapshot $shm/origin.snap full");
-	$guest->end;
-	for my $machine (1 .. MACHINES) {
-		progress("live snapshots of a restored machine, $machine");
-		$guest = Guest::restored("$shm/origin.snap");
-		$guest->ready(1);
-		for my $number (1, 2) {
-			my $reply = $guest->ctl("snapshot $shm/live.snap full");
-			push @{ $stopped{$number} }, $reply->{stopped_us};
-			push @lines, join "\t", 'ours', $machine, $number, $reply->{stopped_us}, $reply->{duration_ms} * 1000,
-				$reply->{rounds}, $reply->{pages_on_demand};
-			unlink "$shm/live.snap";
-			sleep 0.2;
-		}
-		$guest->end;
-	}
-	unlink "$shm/origin.snap";
-	keep('live-restored', @lines);
-	stopped('1 GiB, ' . nth($_) . ' of a restored machine', 3, @{ $stopped{$_} }) for 1, 2;
-}
-
-# The longest time, in microseconds, between two ticks of which the first came in a span.
-sub gap {
-	my ($from, $to, @ticks) = @_;
-	my $longest = 0;
-	for my $i (0 .. $#ticks - 1) {
-		my $gap = $ticks[$i + 1] - $ticks[$i];
-		$longest = $gap if $ticks[$i + 1] >= $from && $ticks[$i] <= $to && $gap > $longest;
-	}
-	return $longest * 1e6;
-}
-
-# What the guest itself sees, at 500 ticks a second, 2 ms apart.
-sub ticks {
-	my %way = (
-		ours => sub { my $guest = Guest::ours(GIB, 500); ($guest, sub { $guest->ctl("snapshot $shm/live.snap full") }) },
-		QEMU => sub {
-			my $guest = Guest::qemu(GIB, 500);
-			($guest, sub { $guest->migrate("$shm/live.snap", 'background-snapshot') });
-		});
-	my (@lines, %with, %without);
-	for my $round (1 .. 5) {
-		for my $who ('ours', $qemu ? 'QEMU' : ()) {
-			progress("ticks, $who, round $round");
-			my ($guest, $snapshot) = $way{$who}->();
-			$guest->ready(0.5);
-			my $start = now();
-			sleep 2;
-			my $before = now();
-			$snapshot->();
-			my $after = now();
-			sleep 0.1;
-			unlink "$shm/live.snap";
-			my @ticks = $guest->end;
-			push @{ $without{$who} }, gap($start, $before, @ticks);
-			push @{ $with{$who} }, gap($before, $after, @ticks);
-			push @lines, sprintf "%s\t%.0f\t%.0f", $who, $without{$who}[-1], $with{$who}[-1];
-		}
-	}
-	keep('ticks', @lines);
-	for (['without a snapshot', \%without], ['during a live snapshot', \%with]) {
-		my ($what, $gaps) = @$_;
-		row("longest gap between ticks 2 ms apart, $what", ours => ms(median(@{ $gaps->{ours} })),
-			$qemu ? (qemu => ms(median(@{ $gaps->{QEMU} }))) : ());
+	for (['gap in QEMU migrate to a file, 1 GiB', 'gap'], ['QEMU migrate to a file in all, 1 GiB', 'taken']) {
+		my ($figure, $key) = @$_;
+		my $median = median(map { $_->{$key} } @all);
+		row($figure, qemu => ms($median), value => $median / 1000, unit => ' ms');
 	}
 }
 

@@ -118,12 +118,11 @@ sub row_of {
 	my ($figure, $bytes, @pairs) = @_;
 	my $unit = sub { $bytes == 4096 ? sprintf '%.0f/s', $_[0] : sprintf '%.1f MiB/s', $_[0] * $bytes / MIB };
 	my ($ours, $qemus, $ratio) = Boot::compare('speed', @pairs);
-	row($figure, ours => $unit->($ours), qemu => $unit->($qemus), ratio => times_($ratio), value => $ratio,
-		compare => 'at least', target => 0.95);
+	row($figure, ours => $unit->($ours), qemu => $unit->($qemus), value => $ratio,
+		at_least => 0.95);
 	($ours, $qemus, $ratio) = Boot::compare('exits', @pairs);
 	my $each = $bytes == PART ? 'exits for 64 KiB' : 'exits a request';
-	row("  $each", ours => sprintf('%.2f', $ours), qemu => sprintf('%.2f', $qemus), ratio => times_($ratio),
-		value => $ratio, compare => 'at most', target => 1.0);
+	row("  $each", ours => sprintf('%.2f', $ours), qemu => sprintf('%.2f', $qemus), value => $ratio, at_most => 1.0);
 	# The others come with time: ticks of the host's and the guest's.
 	my @medians = map { my $side = $_; median(map { $_->[$side]{mmio_exits} } @pairs) } 0, 1;
 	row('    of them accesses to registers', ours => sprintf('%.2f', $medians[0]), qemu => sprintf('%.2f', $medians[1]));
@@ -174,7 +173,7 @@ sub memory {
 	my @kib = map { [Basics::beyond_guest($_->{pid}, Vmm::MEMORY * 1024)] } @_;
 	keep('linux-memory', map { join "\t", @$_ } @kib);
 	row('memory beyond the guest\'s, blk net console rng, Pss', ours => kib($kib[0][0]), qemu => kib($kib[1][0]),
-		ratio => times_($kib[0][0] / $kib[1][0]), value => $kib[0][0], compare => 'at most', target => 5120, unit => ' KiB');
+		ratio => times_($kib[0][0] / $kib[1][0]), value => $kib[0][0], at_most => 5120, unit => ' KiB');
 }
 
 1;

@@ -41,8 +41,7 @@ sub first_exit {
 		progress($figure);
 		my ($ours, $bare, $ratio) = stopwatch("restore-$mib", 50, [ENDS, '', $minivmm, '-r', $snapshot, '--set', $plugins],
 			[ENDS, '', "$tools/bare-restore", "$shm/state", $snapshot, ENDS]);
-		row($figure, ours => ms($ours), limit => ms($bare), ratio => times_($ratio),
-			$mib == 256 ? () : (value => $ratio, compare => 'at most', target => 1.5));
+		row($figure, ours => ms($ours), limit => ms($bare), value => $ratio, $mib == 256 ? () : (at_most => 1.5));
 		restored_by_qemu($mib, $snapshot) if $mib <= 1024;
 		unlink $snapshot;
 	}
@@ -54,18 +53,17 @@ sub restored_by_qemu {
 	my $figure = $mib < 1024 ? "restore by QEMU, $mib MiB" : 'restore by QEMU, 1 GiB';
 	return left_out($figure, 'no QEMU') if !$qemu;
 	progress("$figure: its snapshot");
-	my $guest = Guest::qemu($mib * MIB, 100, 0xf4);
+	my $guest = Guest::qemu($mib * MIB, 0xf4);
 	$guest->ready(0.2);
 	$guest->migrate("$shm/qemu.snap");
 	$guest->end;
 	progress($figure);
 	my ($qemus, $ours, $faster) = stopwatch("restore-qemu-$mib", 5,
 		[QEMU_ENDS, '', 'sh', '-c', "exec \"\$@\" -incoming fd:3 3<$shm/qemu.snap", 'sh',
-			Guest::microvm($mib * MIB, Guest::bios($mib * MIB, 100, 0xf4)), '-device',
+			Guest::microvm($mib * MIB, Guest::bios($mib * MIB, 0xf4)), '-device',
 			'isa-debug-exit,iobase=0xf4,iosize=1'],
 		[ENDS, '', $minivmm, '-r', $snapshot, '--set', $plugins]);
-	row($figure, ours => ms($ours), qemu => ms($qemus), ratio => times_($faster),
-		$mib == 1024 ? (value => $faster, compare => 'at least', target => 100) : ());
+	row($figure, ours => ms($ours), qemu => ms($qemus), value => $faster, $mib == 1024 ? (at_least => 100) : ());
 	unlink "$shm/qemu.snap";
 }
 
@@ -74,8 +72,7 @@ sub clones {
 	my @lines = lines("$tools/clone-speed", filled(16), "$shm/state", 200, $plugins);
 	keep('clones', @lines);
 	my ($ours, $bare, $ratio) = pairs(@lines);
-	row('new machine in a process, to the first exit', ours => ms($ours), limit => ms($bare), ratio => times_($ratio),
-		value => $ratio, compare => 'at most', target => 1.3);
+	row('new machine in a process, to the first exit', ours => ms($ours), limit => ms($bare), value => $ratio, at_most => 1.3);
 	unlink "$shm/filled.snap";
 }
 
@@ -95,12 +92,11 @@ sub reset {
 			my @columns = map { [split /\t/] } @lines;
 			keep("reset-$pages$suffix", @lines);
 			my ($bare, $ours, $ratio) = pairs(map { "$_->[1]\t$_->[0]" } @columns);
-			row("reset and rerun, $pages pages$where", ours => ms($ours), limit => ms($bare), ratio => times_($ratio),
-				value => $ratio, compare => 'at least', target => 0.7);
+			row("reset and rerun, $pages pages$where", ours => ms($ours), limit => ms($bare), value => $ratio, at_least => 0.7);
 			next if @bound;
 			my ($ring, $log, $slower) = pairs(map { "$_->[2]\t$_->[1]" } @columns);
 			row("bare reset, $pages pages, dirty ring by dirty log", ours => '-', limit => ms($ring) . ' / ' . ms($log),
-				ratio => times_($slower));
+				value => $slower);
 		}
 		unlink $snapshot;
 	}
@@ -133,8 +129,7 @@ sub scaling {
 	}
 	keep('batch', @lines);
 	my ($one, $two, $ratio) = pairs(@lines);
-	row('batch, 2 workers by 1, a run', ours => ms($two), limit => ms($one), ratio => times_($ratio),
-		value => $ratio, compare => 'at least', target => 1.8);
+	row('batch, 2 workers by 1, a run', ours => ms($two), limit => ms($one), value => $ratio, at_least => 1.8);
 	unlink $snapshot, $results, @files;
 }
 
@@ -155,8 +150,7 @@ sub clone_memory {
 	unlink $snapshot;
 	keep('memory-clones', @lines);
 	my ($pss, $dirty) = pairs(@lines[1 .. $#lines]);
-	row("memory of a further clone, Private_Dirty", ours => kib($dirty), value => $dirty, compare => 'at most',
-		target => 300, unit => ' KiB');
+	row("memory of a further clone, Private_Dirty", ours => kib($dirty), value => $dirty, at_most => 300, unit => ' KiB');
 }
 
 1;

@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Measures the time that a VMM spends in user space between two KVM_RUNs: from the return of one to
- * the call of the next. Preloaded, it stands in for ioctl(2).
- *
- * At the end it writes to the file EXITS_FILE, all in ticks of the TSC: "overhead" and what
- * measuring itself takes, found by calling itself with nothing between, many times; "exit" and each
- * time measured, overhead included; and "tick" with the nanoseconds of one. Only one thread may
+ * Measures each exit of a VMM: the time in user space, from the return of KVM_RUN to its next call,
+ * and the whole, from one call to the next. Preloaded, it replaces ioctl(2). Only one thread may
  * call KVM_RUN.
+ *
+ * At the end it writes lines to the file EXITS_FILE, all in ticks of the TSC:
+ *
+ *   exit USER WHOLE      one exit, in order; both include the overhead of the measurement
+ *   overhead USER WHOLE  that overhead: a call of ioctl(2) that fails at once, many times
+ *   tick NANOSECONDS     the length of a tick
+ *
+ * An exit that ends with an error (EINTR) is not counted, so that reads and writes of a guest that
+ * alternates them stay in turn.
  */
 #include <errno.h>
 #include <linux/kvm.h>
@@ -14,6 +19,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -24,9 +30,12 @@
 #define CALIBRATION 4096u
 
 /* A preloaded library has no place for its state but its own. */
-static uint32_t ticks[SAMPLES];
+static struct {
+	uint32_t user, whole;
+} exits[SAMPLES];
 static uint32_t count;
-static uint64_t returned; /* the TSC at KVM_RUN's return; 0: there was none yet */
+static uint64_t entered;  /* the TSC at the last call of KVM_RUN */
+static uint64_t returned; /* and at its return; 0: none, or an error */
 
 /* The fences keep what was measured before, and what follows after: rdtsc does not order itself. */
 static inline uint64_t
@@ -63,15 +72,19 @@ ioctl(int fd, unsigned long request, ...)
 	va_start(arguments, request);
 	argument = va_arg(arguments, void *);
 	va_end(arguments);
-	if (called && returned && count < SAMPLES)
-		ticks[count++] = (uint32_t)(called - returned);
+	if (called && returned && count < SAMPLES) {
+		exits[count].user = (uint32_t)(called - returned);
+		exits[count++].whole = (uint32_t)(called - entered);
+	}
 	r = call(fd, request, argument);
+	if (called) {
+		entered = called;
+		returned = r < 0 && fd >= 0 ? 0 : now();
+	}
 	if (r < 0) {
 		errno = (int)-r;
 		r = -1;
 	}
-	if (called)
-		returned = now();
 	return (int)r;
 }
 
@@ -108,15 +121,14 @@ tick(void)
 __attribute__((constructor)) static void
 begin(void)
 {
-	for (uint32_t i = 0; i < SAMPLES; i++)
-		((volatile uint32_t *)ticks)[i] = 1; /* no page fault while measuring */
+	memset(exits, 1, sizeof(exits)); /* no page fault while measuring */
 }
 
 static void
 print(FILE *file, const char *what)
 {
 	for (uint32_t i = 0; i < count; i++)
-		fprintf(file, "%s\t%u\n", what, ticks[i]);
+		fprintf(file, "%s\t%u\t%u\n", what, exits[i].user, exits[i].whole);
 }
 
 __attribute__((destructor)) static void

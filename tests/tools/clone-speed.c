@@ -6,9 +6,10 @@
  *   clone-speed SNAPSHOT STATE ROUNDS [KEY=VALUE...]
  *
  * Writes the machine's state to STATE, for bare-restore. Prints a line a round: microseconds of
- * ours and of the bare calls, separated by a tab. What ends a machine is not part of it. The
- * machine that STATE is from stays, not running: as in any process that makes clones, the plugins'
- * code is loaded already. The guest's first exit must end it, by port 0xf4.
+ * ours and of the bare calls, separated by a tab; with 0 rounds it only writes STATE. What ends a
+ * machine is not part of it. The machine that STATE is from stays, not running: as in any process
+ * that makes clones, the plugins' code is loaded already. The guest's first exit must end it, by
+ * port 0xf4.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,6 +73,7 @@ main(int argc, char **argv)
 {
 	struct vm *vm = calloc(1, sizeof(*vm)), *first = calloc(1, sizeof(*first));
 	struct vm_source source;
+	int rounds;
 
 	if (!vm || !first || argc < 4)
 		errx(2, "usage: clone-speed SNAPSHOT STATE ROUNDS [KEY=VALUE...]");
@@ -79,7 +81,8 @@ main(int argc, char **argv)
 				     .set = argv + 4,
 				     .set_count = (size_t)argc - 4 };
 	dump(first, &source, argv[2]);
-	for (int round = -2; round < atoi(argv[3]); round++) {
+	rounds = atoi(argv[3]);
+	for (int round = rounds ? -2 : 0; round < rounds; round++) {
 		double of_ours = ours(vm, &source), of_bare = bare(argv[1]);
 
 		if (round >= 0)

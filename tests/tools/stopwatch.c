@@ -101,6 +101,7 @@ int
 main(int argc, char **argv)
 {
 	struct command commands[COMMANDS];
+	double taken[COMMANDS];
 	int rounds, count;
 
 	if (argc < 3)
@@ -110,8 +111,13 @@ main(int argc, char **argv)
 	for (int i = 0; i < count; i++)
 		measure(&commands[i]); /* files into the page cache */
 	for (int round = 0; round < rounds; round++) {
+		for (int i = 0; i < count; i++) {
+			int next = round % 2 ? count - 1 - i : i;
+
+			taken[next] = measure(&commands[next]);
+		}
 		for (int i = 0; i < count; i++)
-			printf("%s%.1f", i ? "\t" : "", measure(&commands[i]));
+			printf("%s%.1f", i ? "\t" : "", taken[i]);
 		putchar('\n');
 		fflush(stdout);
 	}

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# A 64 KiB BIOS for QEMU's microvm that starts the image which minivmm boots by itself:
-# guests/live.S behind tests/bench/touch.S. It copies the image to 0x1000, goes to long mode with
-# the first 4 GiB mapped one to one, and jumps to touch with the registers that configs/live.ini
-# sets. So both machines run the same instructions: writes at CPL 3, which this kind of KVM may run
-# natively while it emulates CPL 0 a hundred times slower.
+# A 64 KiB BIOS for QEMU's microvm that starts the image that
+# minivmm boots by itself, tests/bench/beat.S: it copies the image to 0x9000, enters long mode with
+# the first 4 GiB mapped one to one, and jumps to it with the registers that beat.ini sets. So both
+# machines run the same instructions.
 #
-# Defined on the command line: IMAGE (a file), LOW (bytes below 4 GiB), HIGH (bytes above), RATE, HZ
-# (r8, r11 of live)
+# Defined on the command line: IMAGE (a file), LOW (bytes below 4 GiB), HIGH (bytes above), PACE,
+# EVERY (r8, r9 of beat.S)
 	.set	BASE, 0xffff0000	/* where the BIOS is, and cs with it */
 	.set	PML4, 0xa000		/* PDPT behind it, and 4 page directories */
+	.set	AT, 0x9000
 
 	.code16
 real:	data32 lgdt %cs:gdt_pointer
@@ -25,12 +25,9 @@ protected:
 	mov	%eax, %ss
 	cld
 	mov	$BASE + image, %esi
-	mov	$0x1000, %edi
+	mov	$AT, %edi
 	mov	$(image_end - image + 3) / 4, %ecx
 	rep movsl
-
-	movl	$0x1ff, 0xfee000f0	/* LAPIC: on; LINT0, where the PIC is: ExtINT */
-	movl	$0x700, 0xfee00350
 
 	movl	$PML4 + 0x1007, PML4
 	movl	$PML4 + 0x2007, PML4 + 0x1000
@@ -59,15 +56,11 @@ protected:
 long:	xor	%edi, %edi
 	movabs	$LOW, %rsi
 	movabs	$HIGH, %rbp
-	mov	$RATE, %r8d
-	xor	%r9d, %r9d
-	mov	$1, %r10d
-	mov	$HZ, %r11d
-	xor	%r12d, %r12d
-	xor	%r13d, %r13d
+	mov	$PACE, %r8d
+	mov	$EVERY, %r9d
 	mov	$1, %r14d
 	xor	%r15d, %r15d
-	mov	$0x9000, %eax
+	mov	$AT, %eax
 	jmp	*%rax
 
 	.balign	8
@@ -82,6 +75,9 @@ gdt_pointer:
 	.balign	4
 image:	.incbin	IMAGE
 image_end:
+	.if	image_end - image > PML4 - AT
+	.error	"the image reaches into the page tables"
+	.endif
 
 	.org	0xfff0			/* where a CPU starts: 16 bytes below 4 GiB */
 	.code16
