@@ -207,23 +207,32 @@ deps deps-linux:
 	if [ -n "$$missing" ]; then $(SUDO) apt-get update -qq && \
 		DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
 
-install: all ## install program, plugins, header and manuals below PREFIX
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include/minivmm $(DESTDIR)$(PREFIX)/lib/minivmm/plugins \
-		$(DESTDIR)$(PREFIX)/lib/pkgconfig
-	install -m 755 $O/minivmm $(DESTDIR)$(PREFIX)/bin/
-	install -m 644 core/include/minivmm/plugin.h $(DESTDIR)$(PREFIX)/include/minivmm/
-	for plugin in $(plugins); do \
-		[ ! -e $$plugin ] || install -m 644 $$plugin $(DESTDIR)$(PREFIX)/lib/minivmm/plugins/ || exit; done
-	printf 'Name: minivmm\nDescription: Header for device plugins of minivmm\nVersion: %s\nCflags: -I%s\n' \
-		"$$($O/minivmm --version | cut -d' ' -f2)" '$(PREFIX)/include' \
-		>$(DESTDIR)$(PREFIX)/lib/pkgconfig/minivmm.pc
-	for page in $(pages) $(wildcard $(plugin_pages)); do \
-		install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
+# Below PREFIX. configs/ and guests/ lie beside one another as here, so that a config finds its guest.
+at = $(DESTDIR)$(PREFIX)
+configs := $(wildcard configs/*.ini)
+guest_files := $(wildcard guests/*.S guests/*.inc) $(guests) $(guests:guests/%.bin=build/guests/%.elf)
+man_at = share/man/man$(subst .,,$(suffix $1))/$(notdir $1)
+installed = bin/minivmm include/minivmm/plugin.h lib/pkgconfig/minivmm.pc $(plugins:$O/%=lib/minivmm/%) \
+	$(foreach page,$(pages) $(plugin_pages),$(call man_at,$(page))) \
+	$(addprefix share/minivmm/,$(configs) $(guest_files:build/%=%))
 
+install: all ## install program, plugins, header, manuals and examples below PREFIX
+	install -D -m 755 $O/minivmm $(at)/bin/minivmm
+	install -D -m 644 core/include/minivmm/plugin.h $(at)/include/minivmm/plugin.h
+	install -d $(at)/lib/minivmm/plugins $(at)/lib/pkgconfig $(at)/share/minivmm/configs $(at)/share/minivmm/guests
+	for plugin in $(plugins); do [ ! -e $$plugin ] || install -m 644 $$plugin $(at)/lib/minivmm/plugins/ || exit; done
+	printf 'Name: minivmm\nDescription: Header for device plugins of minivmm\nVersion: %s\nCflags: -I%s\n' \
+		"$$($O/minivmm --version | cut -d' ' -f2)" '$(PREFIX)/include' >$(at)/lib/pkgconfig/minivmm.pc
+	for page in $(pages) $(plugin_pages); do \
+		[ ! -e $$page ] || install -D -m 644 $$page $(at)/share/man/man$${page##*.}/$${page##*/} || exit; done
+	for config in $(configs); do sed 's#build/guests/#guests/#' $$config >$(at)/share/minivmm/$$config || exit; done
+	install -m 644 $(guest_files) $(at)/share/minivmm/guests/
+
+# Folders stay where something of somebody else's is in them.
 uninstall: ## remove what install put there
-	$(RM) -r $(DESTDIR)$(PREFIX)/bin/minivmm $(DESTDIR)$(PREFIX)/include/minivmm $(DESTDIR)$(PREFIX)/lib/minivmm \
-		$(DESTDIR)$(PREFIX)/lib/pkgconfig/minivmm.pc
-	for page in $(pages) $(plugin_pages); do $(RM) $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
+	$(RM) $(addprefix $(at)/,$(installed))
+	for folder in include/minivmm lib/minivmm/plugins lib/minivmm share/minivmm/configs share/minivmm/guests share/minivmm; do \
+		[ ! -d $(at)/$$folder ] || rmdir --ignore-fail-on-non-empty $(at)/$$folder; done
 
 clean: ## remove what was built
 	$(RM) -r build minivmm plugins/*.so guests/*.bin

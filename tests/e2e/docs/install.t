@@ -20,16 +20,27 @@ sub make {
 }
 make('install');
 
-my @pages = map { m{([^/]+\.(\d))$} ? "share/man/man$2/$1" : () } glob "$top/core/*/*.[1-8]";
+my @pages = map { m{([^/]+\.(\d))$} ? "share/man/man$2/$1" : () } glob "$top/core/*/*.[1-8] $top/plugins/*/*.[1-8] $build/man/*.[1-8]";
 ok(-s "$at/$_", $_) for qw(bin/minivmm include/minivmm/plugin.h lib/pkgconfig/minivmm.pc), @pages,
   map { "lib/minivmm/plugins/$_.so" } qw(serial counter mmio-logger debug-exit);
-cmp_ok(scalar @pages, '>=', 4, 'manual pages');
+cmp_ok(scalar @pages, '>=', 20, 'manual pages');
 
 # It finds its own plugins, from any folder.
 my ($status, $out, $err) = run([ "$at/bin/minivmm", '-c', "$configs/simple.ini", '--log', 'warn' ]);
 is("$status:$out:$err", "0:4\n:", 'simple.ini');
 ($status, $out, $err) = run([ "$at/bin/minivmm", 'plugins' ]);
 like($out, qr/^\Q$at\E\/lib\/minivmm\/plugins\n(?:  .*\n)*  serial +a 16550A serial port\n/m, 'its plugins');
+
+# So do the examples that were installed with it; linux.ini has no kernel to name.
+my @examples = glob "$at/share/minivmm/configs/*.ini";
+is(scalar @examples, scalar(() = glob "$top/configs/*.ini"), 'all example configs');
+for my $config (grep { !/linux\.ini$/ } @examples) {
+    ($status, $out, $err) = run([ "$at/bin/minivmm", '-c', $config, '--check' ]);
+    is("$status:$out:$err", '0::', "$config finds its guest and plugins");
+}
+($status, $out, $err) = run([ "$at/bin/minivmm", '-c', "$at/share/minivmm/configs/simple.ini" ]);
+is("$status:$out:$err", "0:4\n:minivmm: snapshot written to simple.snap\n", 'simple.ini, as installed');
+is(slurp("$at/share/minivmm/guests/$_"), slurp("$top/guests/$_"), "guests/$_") for qw(simple.bin simple.S say.inc);
 
 # A plugin of one's own: written, built with what pkg-config says, run, saved, restored.
 my %env = (PKG_CONFIG_PATH => "$at/lib/pkgconfig", PKG_CONFIG_SYSROOT_DIR => $to);
@@ -53,7 +64,13 @@ is((stat $minivmm)[9], $before, 'the program in the tree is as it was');
 ($status, $out, $err) = run([ "$to/opt/mini/bin/minivmm", '-c', "$configs/simple.ini", '--log', 'warn' ]);
 is("$status:$out:$err", "0:4\n:", 'and runs from there');
 make('uninstall', 'PREFIX=/opt/mini');
+is((run([ 'find', "$to/opt", '-type', 'f' ]))[1], '', 'nothing is left of it');
+
+# What others have put there stays, and the folders that are needed for it.
+my @mine = ("$at/lib/minivmm/plugins/mine.so", "$at/share/minivmm/configs/mine.ini", "$at/bin/mine");
+spew($_, 'mine') for @mine;
 make('uninstall');
-is((run([ 'find', $to, '-type', 'f' ]))[1], '', 'nothing is left of it');
+is(join('', sort split /^/, (run([ 'find', $to, '-type', 'f' ]))[1]), join('', map { "$_\n" } sort @mine), 'uninstall leaves the files of others');
+ok(!-e "$at/$_", "$_ is gone") for qw(include/minivmm share/minivmm/guests);
 
 done_testing;
