@@ -25,7 +25,9 @@ our $top = abs_path('.');
 our $configs = "$top/configs";
 
 # Tests run in a folder that is gone afterwards; what commands say goes beside it.
-my $aside = tempdir('minivmm-test-XXXXXX', TMPDIR => 1, CLEANUP => 1);
+# With KEEP=1 both stay, and each command beside its output: "sh N.sh", in "here", repeats it.
+my $aside = tempdir('minivmm-test-XXXXXX', TMPDIR => 1, CLEANUP => !$ENV{KEEP});
+diag("KEEP: $aside") if $ENV{KEEP};
 my $started = 0;
 mkdir "$aside/here" and chdir "$aside/here" or die "$aside: $!";
 
@@ -64,6 +66,8 @@ sub start {
     my $self = { command => $command, name => "$aside/" . ++$started };
     my ($in, $out, $terminal) = delete @with{qw(stdin stdout terminal)};
     spew("$self->{name}.in", $in // '') if !ref $in;
+    spew("$self->{name}.sh", join(' ', map { "'" . s/'/'\\''/gr . "'" } %with ? 'env' : (), map({ "$_=$with{$_}" } sort keys %with),
+        @$command) . "\n") if $ENV{KEEP};
     $self->{pid} = fork // die "fork: $!";
     if (!$self->{pid}) {
         %running = ();
