@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/socket.h"
 #include "cli/ctl.h"
 
 #define REPLY_MAX ((size_t)64 << 20)
@@ -15,17 +15,14 @@
 int
 ctl_connect(struct ctl *ctl, const char *path)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-
 	*ctl = (struct ctl){ .path = path, .fd = -1 };
-	if (strlen(path) >= sizeof(address.sun_path))
+	if (strlen(path) > SOCKET_PATH_MAX)
 		return fail(STATUS_IO,
 			    "can't connect to %s: a socket's path has 107 bytes at "
 			    "most; use a relative one",
 			    path);
-	strcpy(address.sun_path, path);
-	ctl->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (ctl->fd >= 0 && !connect(ctl->fd, (struct sockaddr *)&address, sizeof(address)))
+	ctl->fd = socket_connect_unix(path);
+	if (ctl->fd >= 0)
 		return 0;
 	return fail(STATUS_IO, "can't connect to %s: %s%s", path, strerror(errno),
 		    errno == ENOENT ? "; is the machine running?"

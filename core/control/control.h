@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <sys/types.h>
 
+#include "base/socket.h"
 #include "machine/loop.h"
 
 #define CONTROL_CLIENTS 64 /* at most; the next one takes the place of the most silent */
@@ -45,8 +46,7 @@ struct control {
 	const struct control_command *commands;
 	void *context;
 	char *path; /* NULL: not open */
-	dev_t dev;  /* of the socket file, with ino */
-	ino_t ino;
+	struct socket_file file;
 	uid_t uid;                       /* whose we are */
 	struct loop_source listener;     /* without events while accept has no descriptors left */
 	struct loop_source accept_again; /* a timerfd, ends that */

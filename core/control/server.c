@@ -5,12 +5,11 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/timerfd.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/socket.h"
 #include "control/client.h"
 
 #define ACCEPT_AGAIN 100000000 /* ns */
@@ -37,11 +36,9 @@ turn_away(int fd, const char *why)
 static bool
 admitted(const struct control *control, int fd)
 {
-	struct ucred peer;
-	socklen_t size = sizeof(peer);
+	uid_t peer;
 
-	return !getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) &&
-	       control_admits(control->uid, peer.uid);
+	return socket_peer(fd, &peer) && control_admits(control->uid, peer);
 }
 
 /* Makes room by closing the most silent client. false: all have requests under way. */
@@ -83,7 +80,7 @@ static void
 connected(struct loop_source *source, uint32_t events)
 {
 	struct control *control = source->context;
-	int fd = accept4(source->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	int fd = socket_accept(source->fd);
 
 	if (fd < 0) {
 		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
@@ -103,66 +100,15 @@ refuse_path(const char *path, const char *why)
 	return fail(STATUS_IO, "can't listen on the control socket %s: %s", path, why);
 }
 
-/*
- * Removes the socket of a process that has died: nobody answers there. 0, also when there is no
- * file; a negative status when there is one that stays.
- */
-static int
-remove_stale(const struct sockaddr_un *address)
-{
-	const char *path = address->sun_path;
-	struct stat before, after;
-	int fd, error = 0;
-
-	if (lstat(path, &before))
-		return errno == ENOENT ? 0 : refuse_path(path, strerror(errno));
-	if (!S_ISSOCK(before.st_mode))
-		return refuse_path(path,
-				   "there is a file of that name that is no socket; remove it, "
-				   "or name another");
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return refuse_path(path, strerror(errno));
-	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)))
-		error = errno;
-	close(fd);
-	if (!error || error == EAGAIN)
-		return refuse_path(path,
-				   "another process listens on it; end that, or name another");
-	if (error != ECONNREFUSED)
-		return refuse_path(path, strerror(error));
-	if (lstat(path, &after) || after.st_dev != before.st_dev || after.st_ino != before.st_ino)
-		return refuse_path(path, "another process is about to use it; name another");
-	return unlink(path) ? refuse_path(path, strerror(errno)) : 0;
-}
-
-/* Binds and listens; nobody can connect before the mode is right. 0, or -1 with errno. */
-static int
-listen_on(struct control *control, int fd, const struct sockaddr_un *address)
-{
-	struct stat file;
-
-	if (bind(fd, (const struct sockaddr *)address, sizeof(*address)))
-		return -1;
-	if (!lstat(address->sun_path, &file) && !chmod(address->sun_path, 0600) &&
-	    !listen(fd, CONTROL_CLIENTS)) {
-		control->dev = file.st_dev;
-		control->ino = file.st_ino;
-		return 0;
-	}
-	unlink(address->sun_path);
-	return -1;
-}
-
 /* Listens, and adds the sources to the loop. 0, or -1 with errno. */
 static int
-set_up(struct control *control, const struct sockaddr_un *address)
+set_up(struct control *control, const char *path)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	int timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC), error;
+	int fd = timer < 0 ? -1 : socket_listen_unix(path, 0600, CONTROL_CLIENTS, &control->file);
 
-	if (fd >= 0 && timer >= 0 && !listen_on(control, fd, address)) {
-		control->path = strdup(address->sun_path);
+	if (fd >= 0) {
+		control->path = strdup(path);
 		if (control->path &&
 		    !loop_add(control->loop, &control->accept_again, timer, EPOLLIN) &&
 		    !loop_add(control->loop, &control->listener, fd, EPOLLIN))
@@ -171,11 +117,10 @@ set_up(struct control *control, const struct sockaddr_un *address)
 		loop_remove(control->loop, &control->accept_again);
 		free(control->path);
 		control->path = NULL;
-		unlink(address->sun_path);
+		socket_file_remove(path, &control->file);
+		close(fd);
 	} else
 		error = errno;
-	if (fd >= 0)
-		close(fd);
 	if (timer >= 0)
 		close(timer);
 	errno = error;
@@ -186,8 +131,7 @@ int
 control_open(struct control *control, struct loop *loop, const char *path,
 	     const struct control_command *commands, void *context)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int status;
+	struct why why;
 
 	*control = (struct control){
 		.loop = loop,
@@ -202,21 +146,18 @@ control_open(struct control *control, struct loop *loop, const char *path,
 	};
 	if (!*path)
 		return refuse_path(path, "the name is empty; name a file");
-	if (strlen(path) >= sizeof(address.sun_path))
+	if (strlen(path) > SOCKET_PATH_MAX)
 		return refuse_path(path,
 				   "a socket's path has 107 bytes at most; use a shorter one, "
 				   "or a relative one");
-	strcpy(address.sun_path, path);
-	status = remove_stale(&address);
-	if (!status && set_up(control, &address))
-		status = refuse_path(path, strerror(errno));
-	return status;
+	if (socket_remove_stale(path, &why))
+		return refuse_path(path, why.text);
+	return set_up(control, path) ? refuse_path(path, strerror(errno)) : 0;
 }
 
 void
 control_close(struct control *control)
 {
-	struct stat file;
 	int fds[2];
 
 	if (!control->path)
@@ -231,9 +172,7 @@ control_close(struct control *control)
 	loop_remove(control->loop, &control->accept_again);
 	close(fds[0]);
 	close(fds[1]);
-	if (!lstat(control->path, &file) && file.st_dev == control->dev &&
-	    file.st_ino == control->ino)
-		unlink(control->path);
+	socket_file_remove(control->path, &control->file);
 	free(control->path);
 	control->path = NULL;
 }

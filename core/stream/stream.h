@@ -25,6 +25,7 @@
 #include <termios.h>
 
 #include "base/record.h"
+#include "base/socket.h"
 #include "config/config.h"
 #include "machine/loop.h"
 
@@ -56,12 +57,12 @@ struct stream_end {
 	const struct stream_kind *kind; /* NULL: none */
 	char *target;                   /* what follows "KIND:" in the option; NULL: nothing */
 	struct stream *stream;
-	int fd;         /* -1: not open */
-	int listen_fd;  /* tells when somebody comes; -1: nobody can */
-	ino_t inode;    /* of the unix socket that listens */
-	bool connected; /* there is somebody at the other side of fd */
-	bool own;       /* fd is not inherited: we close it, and it does not block */
-	bool ready;     /* fd never keeps one waiting: a regular file */
+	int fd;                  /* -1: not open */
+	int listen_fd;           /* tells when somebody comes; -1: nobody can */
+	struct socket_file file; /* of the unix socket that listens */
+	bool connected;          /* there is somebody at the other side of fd */
+	bool own;                /* fd is not inherited: we close it, and it does not block */
+	bool ready;              /* fd never keeps one waiting: a regular file */
 	bool socket, terminal;
 	bool ended;   /* fd has nothing more to read */
 	bool stalled; /* the reader is slow: room is waited for */

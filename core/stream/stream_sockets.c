@@ -3,92 +3,42 @@
 #include "stream/stream_sockets.h"
 
 #include <errno.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/log.h"
-#include "base/text.h"
+#include "base/socket.h"
 
 #define CONNECT_TIMEOUT 10000 /* ms */
 
 int
 stream_unix_check(const char *target, struct why *why)
 {
-	struct sockaddr_un address;
-
 	if (!*target)
 		return why_set(why, "names no socket");
-	if (strlen(target) >= sizeof(address.sun_path))
+	if (strlen(target) > SOCKET_PATH_MAX)
 		return why_set(why, "is longer than a socket's path may be (107 bytes); use a "
 				    "shorter folder");
-	return 0;
-}
-
-/* Cuts "HOST:PORT" or "[HOST]:PORT". */
-static int
-tcp_split(const char *target, char *host, size_t size, char *port, struct why *why)
-{
-	const char *colon = strrchr(target, ':');
-	size_t length = colon ? (size_t)(colon - target) : 0;
-	uint64_t number;
-
-	if (!colon)
-		return why_set(why, "has no port; write HOST:PORT");
-	if (parse_u64(colon + 1, &number, NULL) || number > 65535)
-		return why_set(why, "has no port from 0 to 65535 at its end");
-	snprintf(port, 6, "%u", (unsigned)number);
-	if (length >= 2 && target[0] == '[' && target[length - 1] == ']') {
-		target++;
-		length -= 2;
-	}
-	if (!length)
-		return why_set(why, "names no host; 127.0.0.1 is this one alone, 0.0.0.0 is every "
-				    "interface");
-	if (length >= size)
-		return why_set(why, "names a host that is too long");
-	memcpy(host, target, length);
-	host[length] = '\0';
 	return 0;
 }
 
 int
 stream_tcp_check(const char *target, struct why *why)
 {
-	char host[256], port[6];
-
-	return tcp_split(target, host, sizeof(host), port, why);
+	return socket_check_tcp(target, why);
 }
 
 static int
-tcp_resolve(struct stream_end *end, int flags, struct addrinfo **addresses)
+resolve(struct stream_end *end, bool listen, struct addrinfo **addresses)
 {
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = flags };
-	char host[256], port[6];
-	int error;
+	struct why why;
 
-	tcp_split(end->target, host, sizeof(host), port, NULL); /* checked when it was parsed */
-	error = getaddrinfo(host, port, &hints, addresses);
-	if (!error)
+	if (!socket_resolve(end->target, listen, addresses, &why))
 		return 0;
 	return fail(STATUS_IO, "%s: %s = %s:%s: cannot find the host: %s", end->stream->device,
-		    stream_end_option(end), end->kind->name, end->target,
-		    error == EAI_SYSTEM ? strerror(errno) : gai_strerror(error));
-}
-
-static bool
-own_socket(struct stream_end *end, int domain)
-{
-	end->fd = socket(domain, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	end->own = end->socket = true;
-	return end->fd >= 0;
+		    stream_end_option(end), end->kind->name, end->target, why.text);
 }
 
 static void
@@ -118,51 +68,35 @@ wait_for_answer(struct stream_end *end)
 	return done ? 0 : ended ? ECANCELED : ETIMEDOUT;
 }
 
-/* Connects end->fd; false with errno. */
+/* Takes a descriptor that has begun to connect: its answer decides. False with errno. */
 static bool
-connect_to(struct stream_end *end, const struct sockaddr *address, socklen_t length)
+connected(struct stream_end *end, int fd, bool pending)
 {
-	socklen_t size = sizeof(int);
-	int error;
+	int error = 0;
 
-	if (!connect(end->fd, address, length))
+	end->fd = fd;
+	end->own = end->socket = true;
+	if (fd >= 0 && pending)
+		error = wait_for_answer(end);
+	if (fd >= 0 && pending && !error)
+		error = socket_error(fd);
+	if (fd >= 0 && !error)
 		return true;
-	if (errno != EINPROGRESS)
-		return false;
-	error = wait_for_answer(end);
-	if (!error)
-		getsockopt(end->fd, SOL_SOCKET, SO_ERROR, &error, &size);
-	errno = error;
-	return !error;
-}
-
-static void
-drop_fd(int *fd)
-{
-	int error = errno;
-
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-	errno = error;
-}
-
-static struct sockaddr_un
-unix_address(const struct stream_end *end)
-{
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-
-	strncpy(address.sun_path, end->target, sizeof(address.sun_path) - 1);
-	return address;
+	if (fd >= 0) {
+		close(fd);
+		errno = error;
+	}
+	end->fd = -1;
+	return false;
 }
 
 int
 stream_unix_connect(struct stream_end *end, bool restored)
 {
-	struct sockaddr_un address = unix_address(end);
+	bool pending;
+	int fd = socket_begin_unix(end->target, &pending);
 
-	if (!own_socket(end, AF_UNIX) ||
-	    !connect_to(end, (struct sockaddr *)&address, sizeof(address)))
+	if (!connected(end, fd, pending))
 		return stream_end_fail(end, "connect");
 	end->connected = true;
 	return 0;
@@ -172,17 +106,16 @@ int
 stream_tcp_connect(struct stream_end *end, bool restored)
 {
 	struct addrinfo *addresses = NULL;
-	int status = tcp_resolve(end, 0, &addresses);
+	int status = resolve(end, false, &addresses), fd;
+	bool pending;
 
 	if (status)
 		return status;
 	errno = 0;
 	for (struct addrinfo *a = addresses; a && !end->connected && errno != ECANCELED;
 	     a = a->ai_next) {
-		if (own_socket(end, a->ai_family) && connect_to(end, a->ai_addr, a->ai_addrlen))
-			end->connected = true;
-		else
-			drop_fd(&end->fd);
+		fd = socket_begin(a, &pending);
+		end->connected = connected(end, fd, pending);
 	}
 	if (!end->connected && errno != ECANCELED)
 		status = stream_end_fail(end, "connect");
@@ -190,71 +123,32 @@ stream_tcp_connect(struct stream_end *end, bool restored)
 	return status;
 }
 
-/* Makes end->fd, bound to the address, end->listen_fd. */
-static bool
-listen_on(struct stream_end *end, const struct sockaddr *address, socklen_t length)
-{
-	int one = 1;
-
-	setsockopt(end->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (bind(end->fd, address, length) || listen(end->fd, 1)) {
-		drop_fd(&end->fd);
-		return false;
-	}
-	end->listen_fd = end->fd;
-	end->fd = -1;
-	return true;
-}
-
-/* A socket that nobody listens on is left from a process that died: it is taken away. */
-static void
-remove_stale(struct stream_end *end, const struct sockaddr_un *address)
-{
-	struct stat st;
-
-	if (lstat(address->sun_path, &st) || !S_ISSOCK(st.st_mode) || !own_socket(end, AF_UNIX))
-		return;
-	if (connect(end->fd, (const struct sockaddr *)address, sizeof(*address)) &&
-	    errno == ECONNREFUSED)
-		unlink(address->sun_path);
-	drop_fd(&end->fd);
-}
-
 int
 stream_unix_listen(struct stream_end *end, bool restored)
 {
-	struct sockaddr_un address = unix_address(end);
-	struct stat st;
-
-	remove_stale(end, &address);
-	if (!own_socket(end, AF_UNIX) ||
-	    !listen_on(end, (struct sockaddr *)&address, sizeof(address)))
-		return stream_end_fail(end, "listen");
-	end->inode = lstat(end->target, &st) ? 0 : st.st_ino;
-	return 0;
+	socket_remove_stale(end->target, NULL); /* else the name is taken, which is said below */
+	end->own = end->socket = true;
+	end->listen_fd = socket_listen_unix(end->target, 0, 1, &end->file);
+	return end->listen_fd < 0 ? stream_end_fail(end, "listen") : 0;
 }
 
 int
 stream_tcp_listen(struct stream_end *end, bool restored)
 {
-	struct sockaddr_storage bound;
-	socklen_t length = sizeof(bound);
 	struct addrinfo *addresses = NULL;
-	int status = tcp_resolve(end, AI_PASSIVE, &addresses);
+	int status = resolve(end, true, &addresses);
 	char host[64], port[8];
 
 	if (status)
 		return status;
+	end->own = end->socket = true;
 	for (struct addrinfo *a = addresses; a && end->listen_fd < 0; a = a->ai_next)
-		if (own_socket(end, a->ai_family))
-			listen_on(end, a->ai_addr, a->ai_addrlen);
+		end->listen_fd = socket_listen(a, 1);
 	if (end->listen_fd < 0)
 		status = stream_end_fail(end, "listen");
 	freeaddrinfo(addresses);
-	/* Port 0 is one that is free: only now is it known which. */
-	if (!status && !getsockname(end->listen_fd, (struct sockaddr *)&bound, &length) &&
-	    !getnameinfo((struct sockaddr *)&bound, length, host, sizeof(host), port, sizeof(port),
-			 NI_NUMERICHOST | NI_NUMERICSERV))
+	/* Only now is it known which port 0 is. */
+	if (!status && socket_where(end->listen_fd, host, sizeof(host), port, sizeof(port)))
 		log_line(MINIVMM_INFO, end->stream->device, "%s listens on %s port %s",
 			 stream_end_option(end), host, port);
 	return status;
@@ -263,22 +157,13 @@ stream_tcp_listen(struct stream_end *end, bool restored)
 void
 stream_socket_accept(struct stream_end *end)
 {
-	int one = 1;
-
-	end->fd = accept4(end->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	end->fd = socket_accept(end->listen_fd);
 	end->connected = end->fd >= 0;
-	/* Each character is worth a packet to who types; unix sockets refuse this, which is
-	 * fine. */
-	if (end->connected)
-		setsockopt(end->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 }
 
 void
 stream_socket_finish(struct stream_end *end, const volatile bool *interrupted)
 {
-	struct sockaddr_un address = { 0 };
-	socklen_t length = sizeof(address);
-	struct stat st;
 	char unread[256];
 
 	if (end->fd >= 0) {
@@ -287,8 +172,6 @@ stream_socket_finish(struct stream_end *end, const volatile bool *interrupted)
 		while (recv(end->fd, unread, sizeof(unread), MSG_DONTWAIT) > 0)
 			;
 	}
-	if (end->listen_fd >= 0 &&
-	    !getsockname(end->listen_fd, (struct sockaddr *)&address, &length) &&
-	    address.sun_family == AF_UNIX && !lstat(end->target, &st) && st.st_ino == end->inode)
-		unlink(end->target); /* and not what another process has put there since */
+	if (end->listen_fd >= 0)
+		socket_file_remove(end->target, &end->file);
 }

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Stream sockets of the host: see socket.h. */
+#include "base/socket.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/text.h"
+
+_Static_assert(SOCKET_PATH_MAX == sizeof(((struct sockaddr_un *)0)->sun_path) - 1, "with its NUL");
+
+/* Closes a descriptor and keeps errno. -1, to return. */
+static int
+dropped(int fd)
+{
+	int error = errno;
+
+	if (fd >= 0)
+		close(fd);
+	errno = error;
+	return -1;
+}
+
+static int
+unix_address(const char *path, struct sockaddr_un *address)
+{
+	*address = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	if (strlen(path) > SOCKET_PATH_MAX) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	strcpy(address->sun_path, path);
+	return 0;
+}
+
+int
+socket_connect_unix(const char *path)
+{
+	struct sockaddr_un address;
+	int fd;
+
+	if (unix_address(path, &address))
+		return -1;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)))
+		return dropped(fd);
+	return fd;
+}
+
+static int
+begin(const struct sockaddr *address, socklen_t length, bool *pending)
+{
+	int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	*pending = false;
+	if (fd < 0 || !connect(fd, address, length))
+		return fd;
+	*pending = errno == EINPROGRESS;
+	return *pending ? fd : dropped(fd);
+}
+
+int
+socket_begin_unix(const char *path, bool *pending)
+{
+	struct sockaddr_un address;
+
+	return unix_address(path, &address)
+		   ? -1
+		   : begin((const struct sockaddr *)&address, sizeof(address), pending);
+}
+
+int
+socket_begin(const struct addrinfo *address, bool *pending)
+{
+	return begin(address->ai_addr, address->ai_addrlen, pending);
+}
+
+int
+socket_error(int fd)
+{
+	socklen_t size = sizeof(int);
+	int error = 0;
+
+	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) ? errno : error;
+}
+
+/* Cuts HOST:PORT or [HOST]:PORT. */
+static int
+split(const char *text, char *host, size_t size, char *port, struct why *why)
+{
+	const char *colon = strrchr(text, ':');
+	size_t length = colon ? (size_t)(colon - text) : 0;
+	uint64_t number;
+
+	if (!colon)
+		return why_set(why, "has no port; write HOST:PORT");
+	if (parse_u64(colon + 1, &number, NULL) || number > 65535)
+		return why_set(why, "has no port from 0 to 65535 at its end");
+	snprintf(port, 6, "%u", (unsigned)number);
+	if (length >= 2 && text[0] == '[' && text[length - 1] == ']') {
+		text++;
+		length -= 2;
+	}
+	if (!length)
+		return why_set(why, "names no host; 127.0.0.1 is this one alone, 0.0.0.0 is every "
+				    "interface");
+	if (length >= size)
+		return why_set(why, "names a host that is too long");
+	memcpy(host, text, length);
+	host[length] = '\0';
+	return 0;
+}
+
+int
+socket_check_tcp(const char *text, struct why *why)
+{
+	char host[256], port[6];
+
+	return split(text, host, sizeof(host), port, why);
+}
+
+int
+socket_resolve(const char *text, bool listen, struct addrinfo **addresses, struct why *why)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = listen ? AI_PASSIVE : 0 };
+	char host[256], port[6];
+	int error;
+
+	if (split(text, host, sizeof(host), port, why))
+		return -1;
+	error = getaddrinfo(host, port, &hints, addresses);
+	if (!error)
+		return 0;
+	return why_set(why, "%s", error == EAI_SYSTEM ? strerror(errno) : gai_strerror(error));
+}
+
+int
+socket_listen_unix(const char *path, mode_t mode, int backlog, struct socket_file *file)
+{
+	struct sockaddr_un address;
+	struct stat st;
+	int fd;
+
+	*file = (struct socket_file){ 0 };
+	if (unix_address(path, &address))
+		return -1;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0 || bind(fd, (const struct sockaddr *)&address, sizeof(address)))
+		return dropped(fd);
+	/* It refuses connections until it listens. */
+	if (lstat(path, &st) || (mode && chmod(path, mode)) || listen(fd, backlog)) {
+		int error = errno;
+
+		unlink(path);
+		errno = error;
+		return dropped(fd);
+	}
+	*file = (struct socket_file){ st.st_dev, st.st_ino };
+	return fd;
+}
+
+int
+socket_listen(const struct addrinfo *address, int backlog)
+{
+	int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), one = 1;
+
+	if (fd < 0)
+		return -1;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (bind(fd, address->ai_addr, address->ai_addrlen) || listen(fd, backlog))
+		return dropped(fd);
+	return fd;
+}
+
+int
+socket_remove_stale(const char *path, struct why *why)
+{
+	struct stat before, after;
+	int fd, error = 0;
+	bool pending;
+
+	if (lstat(path, &before))
+		return errno == ENOENT ? 0 : why_set(why, "%s", strerror(errno));
+	if (!S_ISSOCK(before.st_mode))
+		return why_set(why, "there is a file of that name that is no socket; remove it, or "
+				    "name another");
+	fd = socket_begin_unix(path, &pending);
+	error = fd < 0 ? errno : 0;
+	if (fd >= 0)
+		close(fd);
+	if (!error || error == EAGAIN)
+		return why_set(why, "another process listens on it; end that, or name another");
+	if (error != ECONNREFUSED)
+		return why_set(why, "%s", strerror(error));
+	if (lstat(path, &after) || after.st_dev != before.st_dev || after.st_ino != before.st_ino)
+		return why_set(why, "another process is about to use it; name another");
+	return unlink(path) ? why_set(why, "%s", strerror(errno)) : 0;
+}
+
+void
+socket_file_remove(const char *path, const struct socket_file *file)
+{
+	struct stat st;
+
+	if (file->inode && !lstat(path, &st) && st.st_dev == file->device &&
+	    st.st_ino == file->inode)
+		unlink(path);
+}
+
+int
+socket_accept(int fd)
+{
+	int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC), one = 1;
+
+	/* Each character typed deserves a packet at once. Unix sockets refuse this, which is fine.
+	 */
+	if (client >= 0)
+		setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	return client;
+}
+
+bool
+socket_peer(int fd, uid_t *uid)
+{
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size))
+		return false;
+	*uid = peer.uid;
+	return true;
+}
+
+bool
+socket_where(int fd, char *host, size_t host_size, char *port, size_t port_size)
+{
+	struct sockaddr_storage bound;
+	socklen_t length = sizeof(bound);
+
+	return !getsockname(fd, (struct sockaddr *)&bound, &length) &&
+	       !getnameinfo((struct sockaddr *)&bound, length, host, (socklen_t)host_size, port,
+			    (socklen_t)port_size, NI_NUMERICHOST | NI_NUMERICSERV);
+}
