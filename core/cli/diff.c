@@ -172,98 +172,24 @@ diff_named(struct diff *diff, const struct section *section, const struct snapsh
 	}
 }
 
-/* How many bytes from gpa on the snapshot has in one region; 0: none. */
-static uint64_t
-extent(const struct snapshot *snapshot, gpa_t gpa)
-{
-	for (size_t i = 0; i < snapshot->region_count; i++) {
-		const struct snapshot_region *region = &snapshot->regions[i];
-
-		if (gpa >= region->gpa && gpa - region->gpa < region->size)
-			return region->size - (gpa - region->gpa);
-	}
-	return 0;
-}
-
-/* Pages that differ, collected to runs. */
-struct run {
-	FILE *out;
-	gpa_t gpa;
-	uint64_t size;
-};
-
 static void
-run_end(struct run *run)
+diff_run(void *context, gpa_t gpa, uint64_t size)
 {
-	if (run->size)
-		fprintf(run->out, "memory 0x%llx to 0x%llx: %llu %s\n",
-			(unsigned long long)run->gpa,
-			(unsigned long long)(run->gpa + run->size - 1),
-			(unsigned long long)(run->size / PAGE_SIZE),
-			run->size == PAGE_SIZE ? "page differs" : "pages differ");
-	run->size = 0;
+	struct diff *diff = context;
+
+	diff->any = true;
+	fprintf(diff->out, "memory 0x%llx to 0x%llx: %llu %s\n", (unsigned long long)gpa,
+		(unsigned long long)(gpa + size - 1), (unsigned long long)(size / PAGE_SIZE),
+		size == PAGE_SIZE ? "page differs" : "pages differ");
 }
 
-static void
-run_add(struct run *run, gpa_t gpa)
-{
-	if (run->gpa + run->size != gpa)
-		run_end(run);
-	if (!run->size)
-		run->gpa = gpa;
-	run->size += PAGE_SIZE;
-}
-
-/* The pages of one region that both have. What only one has shows as a difference of the memory
- * maps. */
-static int
-diff_region(struct run *run, const struct snapshot *a, const struct snapshot *b,
-	    const struct snapshot_region *region, uint8_t *buffers, bool *any)
-{
-	int failed;
-
-	for (uint64_t at = 0, step; at < region->size; at += step) {
-		gpa_t gpa = region->gpa + at;
-		uint64_t there = extent(b, gpa);
-
-		step = region->size - at;
-		step = step < SNAPSHOT_CHUNK ? step : SNAPSHOT_CHUNK;
-		if (!there)
-			step = PAGE_SIZE;
-		else if (there < step)
-			step = there;
-		if (!there)
-			continue;
-		failed = snapshot_read(a, gpa, buffers, step);
-		if (!failed)
-			failed = snapshot_read(b, gpa, buffers + SNAPSHOT_CHUNK, step);
-		if (failed)
-			return failed;
-		for (uint64_t page = 0; page < step; page += PAGE_SIZE)
-			if (memcmp(buffers + page, buffers + SNAPSHOT_CHUNK + page, PAGE_SIZE)) {
-				run_add(run, gpa + page);
-				*any = true;
-			}
-	}
-	return 0;
-}
-
+/* The pages of memory that only one of them has show as a difference of the maps. */
 static int
 diff_memory(struct diff *diff, const struct snapshot *a, const struct snapshot *b)
 {
-	struct run run = { .out = diff->out };
-	uint8_t *buffers = malloc(2 * SNAPSHOT_CHUNK);
-	int failed = 0;
-
-	if (!buffers)
-		return fail(STATUS_HOST, "can't compare memory: no memory");
 	diff_sections(diff, "memory map", snapshot_section(a, SECTION_MEMORY, 0),
 		      snapshot_section(b, SECTION_MEMORY, 0));
-	for (size_t i = 0; i < a->region_count && !failed; i++)
-		failed = diff_region(&run, a, b, &a->regions[i], buffers, &diff->any);
-	run_end(&run);
-	free(buffers);
-	return failed;
+	return snapshot_compare(a, b, diff_run, diff);
 }
 
 static int

@@ -68,6 +68,12 @@ bool memory_covers(const struct memory *memory, gpa_t gpa, uint64_t length);
  * memory_write. */
 int memory_discard(struct memory *memory, gpa_t gpa, uint64_t length);
 
+/* One of the count regions, in the order of the image. */
+static inline const struct memory_region *
+memory_region_at(const struct memory *memory, uint32_t index)
+{
+	return &memory->regions[index];
+}
 /* A page of the image, which there is. */
 uint8_t *memory_page(const struct memory *memory, uint64_t page);
 /* Words of a bitmap of the image's pages. */

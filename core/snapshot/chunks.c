@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Reads the memory of snapshots: by chunk, by address, against its checksums, as runs of pages. */
+/* Reads the memory of snapshots: by chunk, by address, against its checksums. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -209,69 +209,4 @@ snapshot_verify(const struct snapshot *snapshot)
 		fail(STATUS_SNAPSHOT, "%s: so do %llu more pieces of memory", snapshot->path,
 		     (unsigned long long)(damaged - DAMAGE_SAID));
 	return damaged ? -STATUS_SNAPSHOT : failed;
-}
-
-/* A run of pages that grows until a page that does not touch it comes. */
-struct run {
-	void (*run)(void *context, gpa_t gpa, uint64_t size);
-	void *context;
-	gpa_t gpa;
-	uint64_t size;
-};
-
-static void
-run_end(struct run *run)
-{
-	if (run->size)
-		run->run(run->context, run->gpa, run->size);
-	run->size = 0;
-}
-
-static void
-run_add(struct run *run, gpa_t gpa)
-{
-	if (run->gpa + run->size != gpa)
-		run_end(run);
-	if (!run->size)
-		run->gpa = gpa;
-	run->size += PAGE_SIZE;
-}
-
-/* Runs of pages that are in the file, whatever they hold. */
-static void
-runs_of_pages(const struct snapshot *snapshot, struct run *run)
-{
-	for (size_t i = 0; i < snapshot->region_count; i++)
-		for (uint64_t at = 0; at < snapshot->regions[i].size; at += PAGE_SIZE) {
-			uint64_t page = (snapshot->regions[i].offset + at) / PAGE_SIZE;
-
-			if (snapshot_holds(snapshot, page))
-				run_add(run, snapshot->regions[i].gpa + at);
-		}
-}
-
-int
-snapshot_runs(const struct snapshot *snapshot, void (*run)(void *context, gpa_t gpa, uint64_t size),
-	      void *context)
-{
-	struct snapshot_chunk chunk = { 0 };
-	struct run current = { .run = run, .context = context };
-	uint8_t *buffer = malloc(SNAPSHOT_CHUNK);
-	int failed = 0;
-
-	if (!buffer)
-		return fail(STATUS_HOST, "can't read %s: no memory", snapshot->path);
-	if (snapshot->pages)
-		runs_of_pages(snapshot, &current);
-	while (!snapshot->pages && !failed && snapshot_chunk_next(snapshot, &chunk)) {
-		if (!chunk.sum)
-			continue;
-		failed = snapshot_chunk_read(snapshot, &chunk, buffer);
-		for (size_t at = 0; !failed && at < chunk.size; at += PAGE_SIZE)
-			if (!snapshot_zero(buffer + at, PAGE_SIZE))
-				run_add(&current, chunk.gpa + at);
-	}
-	run_end(&current);
-	free(buffer);
-	return failed;
 }

@@ -14,10 +14,12 @@ add_map(struct snapshot_meta *meta, const struct memory *memory)
 
 	record_begin(&writer, "regions", RECORD_LIST);
 	for (uint32_t i = 0; i < memory->count; i++) {
+		const struct memory_region *region = memory_region_at(memory, i);
+
 		record_begin(&writer, NULL, RECORD_GROUP);
-		record_put_u64(&writer, "gpa", memory->regions[i].gpa);
-		record_put_u64(&writer, "size", memory->regions[i].size);
-		record_put_u64(&writer, "offset", memory->regions[i].offset);
+		record_put_u64(&writer, "gpa", region->gpa);
+		record_put_u64(&writer, "size", region->size);
+		record_put_u64(&writer, "offset", region->offset);
 		record_end(&writer);
 	}
 	record_end(&writer);

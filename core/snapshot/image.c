@@ -103,7 +103,7 @@ image_write(struct image *image, const uint64_t *pages)
 	int failed = 0;
 
 	for (uint32_t r = 0; r < image->memory->count; r++) {
-		const struct memory_region *region = &image->memory->regions[r];
+		const struct memory_region *region = memory_region_at(image->memory, r);
 		uint64_t first = region->offset / PAGE_SIZE, count = region->size / PAGE_SIZE;
 
 		for (uint64_t at = 0; at < count && !failed; at += IMAGE_PAGES) {
@@ -138,7 +138,7 @@ image_sums_size(const struct memory *memory)
 	size_t chunks = 0;
 
 	for (uint32_t i = 0; i < memory->count; i++)
-		chunks += (memory->regions[i].size + SNAPSHOT_CHUNK - 1) / SNAPSHOT_CHUNK;
+		chunks += (memory_region_at(memory, i)->size + SNAPSHOT_CHUNK - 1) / SNAPSHOT_CHUNK;
 	return chunks * sizeof(uint32_t);
 }
 
@@ -165,8 +165,8 @@ image_sums(const struct image *image, uint8_t *sums)
 
 	crc32c_shift_init(&shift, PAGE_SIZE);
 	for (uint32_t r = 0; r < image->memory->count; r++) {
-		uint64_t first = image->memory->regions[r].offset / PAGE_SIZE;
-		uint64_t count = image->memory->regions[r].size / PAGE_SIZE;
+		uint64_t first = memory_region_at(image->memory, r)->offset / PAGE_SIZE;
+		uint64_t count = memory_region_at(image->memory, r)->size / PAGE_SIZE;
 
 		for (uint64_t at = 0; at < count; at += IMAGE_PAGES, sums += sizeof(uint32_t)) {
 			uint32_t n =

@@ -119,5 +119,11 @@ int snapshot_verify(const struct snapshot *snapshot);
  */
 int snapshot_runs(const struct snapshot *snapshot,
 		  void (*run)(void *context, gpa_t gpa, uint64_t size), void *context);
+/*
+ * Calls run(gpa, bytes) for each run of pages that both snapshots have and that differ. 0 or a
+ * negative status.
+ */
+int snapshot_compare(const struct snapshot *a, const struct snapshot *b,
+		     void (*run)(void *context, gpa_t gpa, uint64_t size), void *context);
 
 #endif

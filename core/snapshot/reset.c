@@ -137,7 +137,7 @@ check_memory(const struct reset *reset, char *why, size_t why_size)
 	uint8_t wanted[PAGE_SIZE];
 
 	for (uint32_t i = 0; i < reset->machine->memory.count; i++) {
-		const struct memory_region *region = &reset->machine->memory.regions[i];
+		const struct memory_region *region = memory_region_at(&reset->machine->memory, i);
 
 		for (uint64_t at = 0; at < region->size; at += PAGE_SIZE) {
 			unsigned long long gpa = region->gpa + at;

@@ -82,7 +82,7 @@ bool
 capture_can_fork(const struct capture *c)
 {
 	for (uint32_t i = 0; i < c->machine->memory.count; i++)
-		if (c->machine->memory.regions[i].shared)
+		if (memory_region_at(&c->machine->memory, i)->shared)
 			return false;
 	return true;
 }

@@ -154,7 +154,7 @@ memory_section_check(const struct section_context *context, uint32_t index,
 	}
 	for (size_t i = 0; i < snapshot->region_count; i++) {
 		const struct snapshot_region *saved = &snapshot->regions[i];
-		const struct memory_region *region = &memory->regions[i];
+		const struct memory_region *region = memory_region_at(memory, (uint32_t)i);
 
 		if (saved->gpa == region->gpa && saved->size == region->size)
 			continue;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Builds a snapshot's metadata: header, table and sections. */
+/* Writes snapshots: builds their metadata (header, table and sections), and copies them. */
 #ifndef SNAPSHOT_WRITER_H
 #define SNAPSHOT_WRITER_H
 
@@ -32,5 +32,12 @@ uint64_t snapshot_meta_size(const struct snapshot_meta *meta);
 uint8_t *snapshot_meta_seal(const struct snapshot_meta *meta, struct snapshot_header *header,
 			    uint64_t memory_size);
 void snapshot_meta_free(struct snapshot_meta *meta);
+
+/*
+ * Verifies a snapshot and its open parents, and writes them as one file without a parent, with an
+ * id of its own. 0 or a negative status, reported.
+ */
+struct snapshot;
+int snapshot_copy(const struct snapshot *snapshot, const char *path);
 
 #endif

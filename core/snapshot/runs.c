@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Finds runs of pages in snapshots: those with data, and those that differ between two. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "snapshot/reader.h"
+
+/* A run of pages under construction: a page that does not follow it ends it. */
+struct run {
+	void (*run)(void *context, gpa_t gpa, uint64_t size);
+	void *context;
+	gpa_t gpa;
+	uint64_t size;
+};
+
+static void
+run_end(struct run *run)
+{
+	if (run->size)
+		run->run(run->context, run->gpa, run->size);
+	run->size = 0;
+}
+
+static void
+run_add(struct run *run, gpa_t gpa)
+{
+	if (run->gpa + run->size != gpa)
+		run_end(run);
+	if (!run->size)
+		run->gpa = gpa;
+	run->size += PAGE_SIZE;
+}
+
+/* Runs of pages that are in the file, whatever they hold. */
+static void
+runs_of_pages(const struct snapshot *snapshot, struct run *run)
+{
+	for (size_t i = 0; i < snapshot->region_count; i++)
+		for (uint64_t at = 0; at < snapshot->regions[i].size; at += PAGE_SIZE) {
+			uint64_t page = (snapshot->regions[i].offset + at) / PAGE_SIZE;
+
+			if (snapshot_holds(snapshot, page))
+				run_add(run, snapshot->regions[i].gpa + at);
+		}
+}
+
+int
+snapshot_runs(const struct snapshot *snapshot, void (*run)(void *context, gpa_t gpa, uint64_t size),
+	      void *context)
+{
+	struct snapshot_chunk chunk = { 0 };
+	struct run current = { .run = run, .context = context };
+	uint8_t *buffer = malloc(SNAPSHOT_CHUNK);
+	int failed = 0;
+
+	if (!buffer)
+		return fail(STATUS_HOST, "can't read %s: no memory", snapshot->path);
+	if (snapshot->pages)
+		runs_of_pages(snapshot, &current);
+	while (!snapshot->pages && !failed && snapshot_chunk_next(snapshot, &chunk)) {
+		if (!chunk.sum)
+			continue;
+		failed = snapshot_chunk_read(snapshot, &chunk, buffer);
+		for (size_t at = 0; !failed && at < chunk.size; at += PAGE_SIZE)
+			if (!snapshot_zero(buffer + at, PAGE_SIZE))
+				run_add(&current, chunk.gpa + at);
+	}
+	run_end(&current);
+	free(buffer);
+	return failed;
+}
+
+/* How many bytes of one region the snapshot has from gpa on; 0: none. */
+static uint64_t
+extent(const struct snapshot *snapshot, gpa_t gpa)
+{
+	for (size_t i = 0; i < snapshot->region_count; i++) {
+		const struct snapshot_region *region = &snapshot->regions[i];
+
+		if (gpa >= region->gpa && gpa - region->gpa < region->size)
+			return region->size - (gpa - region->gpa);
+	}
+	return 0;
+}
+
+/* buffers: two of SNAPSHOT_CHUNK bytes. */
+static int
+compare_region(struct run *run, const struct snapshot *a, const struct snapshot *b,
+	       const struct snapshot_region *region, uint8_t *buffers)
+{
+	int failed;
+
+	for (uint64_t at = 0, step; at < region->size; at += step) {
+		gpa_t gpa = region->gpa + at;
+		uint64_t there = extent(b, gpa);
+
+		step = region->size - at;
+		step = step < SNAPSHOT_CHUNK ? step : SNAPSHOT_CHUNK;
+		if (!there)
+			step = PAGE_SIZE;
+		else if (there < step)
+			step = there;
+		if (!there)
+			continue;
+		failed = snapshot_read(a, gpa, buffers, step);
+		if (!failed)
+			failed = snapshot_read(b, gpa, buffers + SNAPSHOT_CHUNK, step);
+		if (failed)
+			return failed;
+		for (uint64_t page = 0; page < step; page += PAGE_SIZE)
+			if (memcmp(buffers + page, buffers + SNAPSHOT_CHUNK + page, PAGE_SIZE))
+				run_add(run, gpa + page);
+	}
+	return 0;
+}
+
+int
+snapshot_compare(const struct snapshot *a, const struct snapshot *b,
+		 void (*run)(void *context, gpa_t gpa, uint64_t size), void *context)
+{
+	struct run current = { .run = run, .context = context };
+	uint8_t *buffers = malloc(2 * SNAPSHOT_CHUNK);
+	int failed = 0;
+
+	if (!buffers)
+		return fail(STATUS_HOST, "can't compare memory: no memory");
+	for (size_t i = 0; i < a->region_count && !failed; i++)
+		failed = compare_region(&current, a, b, &a->regions[i], buffers);
+	run_end(&current);
+	free(buffers);
+	return failed;
+}
