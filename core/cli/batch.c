@@ -17,22 +17,10 @@
 #include "base/text.h"
 #include "cli/batch.h"
 #include "cli/cli.h"
+#include "cli/commands.h"
 #include "cli/show.h"
 
 #define PROGRESS_EVERY 200000000u /* ns */
-
-static const char usage[] =
-    "usage: minivmm batch -r SNAPSHOT --input DEVICE [OPTION...] FILE...\n"
-    "Runs the machine once for each file, which is the input of the device's stream; between\n"
-    "runs it is reset in place. Prints a line of JSON for each: how it ended, exit status, "
-    "output,\n"
-    "times in ns.\n"
-    "  -j N             as many at once; as there are CPUs\n"
-    "  --until POINT    a run ends there as well\n"
-    "  --timeout T      or after so long, as 500ms, on the machine's clock\n"
-    "  --check          compare all memory and state with the snapshot after each reset\n"
-    "  --set, --trust   as for -r\n"
-    "Exit: 0 all have run, whatever came of them; 110 or 113 some could not be read.\n";
 
 static int
 put_line(const struct batch *batch, const char *line, size_t length)
@@ -200,20 +188,6 @@ work(const struct batch *batch, unsigned workers)
 	return first ? first : atomic_load(&batch->shared->trouble);
 }
 
-enum { OPT_INPUT = 256, OPT_UNTIL, OPT_TIMEOUT, OPT_CHECK, OPT_SET, OPT_TRUST };
-
-static const struct option options[] = {
-	{ "restore", required_argument, NULL, 'r' },
-	{ "input", required_argument, NULL, OPT_INPUT },
-	{ "until", required_argument, NULL, OPT_UNTIL },
-	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
-	{ "check", no_argument, NULL, OPT_CHECK },
-	{ "set", required_argument, NULL, OPT_SET },
-	{ "trust", no_argument, NULL, OPT_TRUST },
-	{ "help", no_argument, NULL, 'h' },
-	{ 0 },
-};
-
 static int
 take(struct batch *batch, int option, const char *argument, uint64_t *workers)
 {
@@ -233,23 +207,23 @@ take(struct batch *batch, int option, const char *argument, uint64_t *workers)
 			return fail(STATUS_USAGE, "batch: -j %s is not from 1 to %u", optarg,
 				    BATCH_WORKERS);
 		return 0;
-	case OPT_INPUT:
+	case CLI_INPUT:
 		batch->device = optarg;
 		return 0;
-	case OPT_UNTIL:
+	case CLI_UNTIL:
 		batch->until = optarg;
 		return 0;
-	case OPT_TIMEOUT:
+	case CLI_TIMEOUT:
 		if (parse_duration(optarg, &batch->timeout, &why))
 			return fail(STATUS_USAGE, "batch: --timeout %s %s", optarg, why.text);
 		return 0;
-	case OPT_CHECK:
+	case CLI_CHECK:
 		batch->check = true;
 		return 0;
-	case OPT_SET:
+	case CLI_SET:
 		source->set[source->set_count++] = optarg;
 		return 0;
-	case OPT_TRUST:
+	case CLI_TRUST:
 		source->trust = true;
 		return 0;
 	case ':':
@@ -287,10 +261,9 @@ run(struct batch *batch, int argc, char **argv)
 	uint64_t workers = (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
 	int option, r = 0;
 
-	opterr = 0;
-	while (!r && (option = getopt_long(argc, argv, ":r:j:h", options, NULL)) != -1) {
+	while (!r && (option = cli_getopt(argc, argv, cli_command("batch")->options)) != -1) {
 		if (option == 'h') {
-			fputs(usage, stdout);
+			cli_help("batch");
 			return show_end(stdout);
 		}
 		r = take(batch, option, argv[optind - 1], &workers);

@@ -6,18 +6,10 @@
 
 #include "base/log.h"
 #include "cli/cli.h"
+#include "cli/commands.h"
 #include "cli/ctl.h"
 #include "cli/show.h"
 #include "control/control.h"
-
-static const char usage[] =
-    "usage: minivmm ctl [--json] SOCKET COMMAND [ARGUMENT...]\n"
-    "Drives a running machine over its control socket.\n"
-    "  --json             print the reply as it comes, one line of JSON\n"
-    "  help               what the machine can be told\n"
-    "  snapshot - ...     write the snapshot to stdout, and the reply to stderr\n"
-    "  stats [--watch]    exits and accesses per second; --watch: until Ctrl-C\n"
-    "Exit: 0 done, 1 the machine said no, 113 it could not be reached\n";
 
 /* The words as a line of the protocol, malloced. */
 static int
@@ -165,7 +157,7 @@ cli_ctl(int argc, char **argv)
 
 	for (i = 1; i < argc; i++) {
 		if (!strcmp(argv[i], "--help")) {
-			fputs(usage, stdout);
+			cli_help("ctl");
 			return -show_end(stdout);
 		}
 		if (!strcmp(argv[i], "--json"))

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "cli/cli.h"
+#include "cli/commands.h"
 #include "cli/decode.h"
 #include "cli/show.h"
 #include "snapshot/reader.h"
@@ -209,10 +210,6 @@ diff_snapshots(struct diff *diff, const struct snapshot *a, const struct snapsho
 	return diff_memory(diff, a, b);
 }
 
-static const char usage[] = "usage: minivmm diff A B\n"
-			    "Prints how two snapshots differ: registers, device fields, pages.\n"
-			    "Exit status: 0 they do not, 1 they do, 2 trouble.\n";
-
 int
 cli_diff(int argc, char **argv)
 {
@@ -221,7 +218,7 @@ cli_diff(int argc, char **argv)
 	int failed;
 
 	if (argc == 2 && !strcmp(argv[1], "--help")) {
-		fputs(usage, stdout);
+		cli_help("diff");
 		return show_end(stdout) ? TROUBLE : SAME;
 	}
 	if (argc != 3 || argv[1][0] == '-' || argv[2][0] == '-') {

@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "cli/cli.h"
+#include "cli/commands.h"
 #include "kvm/kvm.h"
 #include "plugin/plugin.h"
 
@@ -90,8 +91,7 @@ cli_doctor(int argc, char **argv)
 	bool kvm, plugins;
 
 	if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {
-		puts("minivmm doctor: checks KVM, userfaultfd and the plugin folders; names the "
-		     "remedy for each");
+		cli_help("doctor");
 		return 0;
 	}
 	if (argc > 1)

@@ -5,14 +5,10 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cli/cli.h"
+#include "cli/commands.h"
 #include "cli/show.h"
 #include "snapshot/reader.h"
 #include "snapshot/writer.h"
-
-static const char usage[] =
-    "usage: minivmm flatten SNAPSHOT... -o FILE\n"
-    "Writes the last of the snapshots, with all pages that it takes from the others\n"
-    "or from files beside it, as one file that needs no parent.\n";
 
 /* May path be replaced? */
 static int
@@ -49,7 +45,7 @@ cli_flatten(int argc, char **argv)
 
 	for (int i = 1; i < argc; i++) {
 		if (!strcmp(argv[i], "--help")) {
-			fputs(usage, stdout);
+			cli_help("flatten");
 			return -show_end(stdout);
 		}
 		if (!strcmp(argv[i], "-o") && i + 1 < argc && !path)

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "cli/cli.h"
+#include "cli/commands.h"
 #include "cli/decode.h"
 #include "cli/show.h"
 #include "snapshot/host.h"
@@ -228,10 +229,6 @@ inspect_json(FILE *out, const struct snapshot *snapshot)
 	return failed;
 }
 
-static const char usage[] = "usage: minivmm inspect SNAPSHOT [--json]\n"
-			    "Prints what a snapshot holds: registers, devices, memory map.\n"
-			    "  --json  the same for programs\n";
-
 int
 cli_inspect(int argc, char **argv)
 {
@@ -241,8 +238,10 @@ cli_inspect(int argc, char **argv)
 	int failed;
 
 	for (int i = 1; i < argc; i++) {
-		if (!strcmp(argv[i], "--help"))
-			return fputs(usage, stdout) < 0 ? STATUS_IO : 0;
+		if (!strcmp(argv[i], "--help")) {
+			cli_help("inspect");
+			return -show_end(stdout);
+		}
 		if (!strcmp(argv[i], "--json"))
 			json = true;
 		else if (argv[i][0] == '-')

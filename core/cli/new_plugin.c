@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cli/cli.h"
+#include "cli/commands.h"
 #include "plugin/plugin.h"
 
 /* @ stands for the plugin's name, $ for the name as an identifier. */
@@ -140,8 +141,7 @@ cli_new_plugin(int argc, char **argv)
 	int fd;
 
 	if (argc == 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {
-		puts("minivmm new-plugin NAME: writes NAME.c, a small plugin to begin with, to the "
-		     "current folder");
+		cli_help("new-plugin");
 		return 0;
 	}
 	if (argc != 2)

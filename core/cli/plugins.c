@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "cli/cli.h"
+#include "cli/commands.h"
 #include "cli/plugin_page.h"
 #include "plugin/plugin.h"
 
@@ -150,9 +151,7 @@ cli_plugins(int argc, char **argv)
 	int r;
 
 	if (argc == 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {
-		puts("minivmm plugins [NAME]: the plugins found and where; of one, its options, "
-		     "ranges and state\n"
-		     "  --mdoc NAME        the same as sections of a manual page");
+		cli_help("plugins");
 		return 0;
 	}
 	if (argc > 2 + page || (name && *name == '-') || (page && !name))

@@ -5,11 +5,9 @@
 
 #include "base/log.h"
 #include "cli/cli.h"
+#include "cli/commands.h"
 #include "cli/show.h"
 #include "snapshot/reader.h"
-
-static const char usage[] = "usage: minivmm verify SNAPSHOT\n"
-			    "Checks every checksum of a snapshot, memory included.\n";
 
 int
 cli_verify(int argc, char **argv)
@@ -18,7 +16,7 @@ cli_verify(int argc, char **argv)
 	int failed;
 
 	if (argc == 2 && !strcmp(argv[1], "--help")) {
-		fputs(usage, stdout);
+		cli_help("verify");
 		return -show_end(stdout);
 	}
 	if (argc != 2 || argv[1][0] == '-')

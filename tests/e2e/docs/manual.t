@@ -15,7 +15,7 @@ my %page = (cli => 'minivmm.1', config => 'minivmm.ini.5', plugin => 'minivmm-pl
 sub without_comments { return $_[0] =~ s{/\*.*?\*/}{}gsr }
 
 my %source = map { my $file = "$top/core/$_"; ($_ => without_comments(slurp($file))) }
-  qw(cli/main.c cli/batch.c machine/point.c config/schema.c stream/stream_kinds.c kvm/kvm_fields.c include/minivmm/plugin.h);
+  qw(cli/commands.c machine/point.c config/schema.c stream/stream_kinds.c kvm/kvm_fields.c include/minivmm/plugin.h);
 
 my %text;
 for my $folder (sort keys %page) {
@@ -49,16 +49,16 @@ sub has_item {
 }
 
 # minivmm(1).
-my ($table) = $source{'cli/main.c'} =~ /struct option options\[\] = \{(.*?)\n\};/s;
+my ($table) = $source{'cli/commands.c'} =~ /cli_run_options\[\] = \{(.*?)\n\};/s;
 my %option = map { $_ => 1 } $table =~ /\{ "([\w-]+)",/g;
 cmp_ok(scalar(keys %option), '>', 10, 'options');
 has_item($text{cli}, "--$_", "minivmm.1: --$_") for sort keys %option;
 shows($text{cli}, qr/^ +-$_, --/m, "minivmm.1: -$_") for $table =~ /'(\w)'/g;
 for my $mentioned ($text{cli} =~ /(?<![\w-])--([a-z][\w-]+)/g) {
-    ok($mentioned =~ /^(?:json|watch|mdoc)$/ || $source{'cli/batch.c'} =~ /\{ "$mentioned",/, "minivmm.1: --$mentioned is an option") if !$option{$mentioned};
+    ok($mentioned eq 'watch' || $source{'cli/commands.c'} =~ /\{ "$mentioned",/, "minivmm.1: --$mentioned is an option") if !$option{$mentioned};
 }
-my ($commands) = $source{'cli/main.c'} =~ /\} commands\[\] = \{(.*?)\n\};/s;
-for my $command ($commands =~ /\{ "([\w-]+)",/g) {
+my ($commands) = $source{'cli/commands.c'} =~ /cli_commands\[\] = \{(.*?)\n\};/s;
+for my $command ($commands =~ /\{ "([\w-]+)", cli_/g) {
     shows(part($text{cli}, 'SYNOPSIS'), qr/^ +minivmm $command\b/m, "minivmm.1: $command in the synopsis");
     has_item(part($text{cli}, 'DESCRIPTION'), $command, "minivmm.1: $command");
 }

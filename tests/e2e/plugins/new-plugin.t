@@ -60,6 +60,6 @@ for my $name ('', 'Upper', '1st', '../up', 'a' x 32) {
 }
 fails([ $minivmm, 'new-plugin' ], 110, qr/use minivmm new-plugin NAME/, 'no name');
 my ($status, $out, $err) = run([ $minivmm, 'new-plugin', '--help' ]);
-like("$status:$err:$out", qr/\A0::minivmm new-plugin NAME: /, '--help');
+like("$status:$err:$out", qr/\A0::usage: minivmm new-plugin NAME\n/, '--help');
 
 done_testing();

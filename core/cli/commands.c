@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The table of the command line's words, and what is made of it. */
+#include "cli/commands.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/cli.h"
+
+#define OPTIONS_MAX 32
+
+const struct cli_option cli_run_options[] = {
+	{ "config", 'c', "CONFIG", "build the machine of an INI file and run it", NULL },
+	{ "restore", 'r', "SNAPSHOT", "restore a machine and run it; also - and fd:N", NULL },
+	{ "set", CLI_SET, "KEY=VALUE", "override: vm.memory=1M, device.serial0.output=pty", NULL },
+	{ "until", CLI_UNTIL, "POINT", "end there (with --save: after writing the snapshot)",
+	  NULL },
+	{ "save", CLI_SAVE, "FILE", "write a snapshot at the point of --until or --at",
+	  "write a snapshot there; with --at POINT, go on" },
+	{ "at", CLI_AT, "POINT", "with --save: write the snapshot there and go on", "" },
+	{ "trust", CLI_TRUST, NULL, "with -r: open host files and sockets that it names", NULL },
+	{ "status", CLI_STATUS, "FILE", "write how the run ended, as a line of JSON",
+	  "how the run ended; --registers: them, at the end" },
+	{ "registers", CLI_REGISTERS, NULL, "print the registers at the end", "" },
+	{ "check", CLI_CHECK, NULL, "check the config and its plugins, run nothing", NULL },
+	{ "trace", CLI_TRACE, "FILE", "every port and MMIO access, one JSON line each", NULL },
+	{ "log", CLI_LOG, "LEVEL", "error, warn, info, debug", NULL },
+	{ "help", 'h', NULL, "print the commands and options", "" },
+	{ "version", CLI_VERSION, NULL, "print the version", "" },
+	{ .id = 0 },
+};
+
+static const struct cli_option batch_options[] = {
+	{ "restore", 'r', "SNAPSHOT", "the machine; parents of a diff before it", NULL },
+	{ "input", CLI_INPUT, "DEVICE", "the device whose input the files are", NULL },
+	{ NULL, 'j', "N", "as many at once; as there are CPUs", NULL },
+	{ "until", CLI_UNTIL, "POINT", "a run ends there as well", NULL },
+	{ "timeout", CLI_TIMEOUT, "TIME", "or after so long, as 500ms, on the machine's clock",
+	  NULL },
+	{ "check", CLI_CHECK, NULL,
+	  "compare all memory and state with the snapshot after each reset", NULL },
+	{ "set", CLI_SET, "KEY=VALUE", "as for minivmm -r", NULL },
+	{ "trust", CLI_TRUST, NULL, "as for minivmm -r", NULL },
+	{ "help", 'h', NULL, "print this", NULL },
+	{ .id = 0 },
+};
+
+static const struct cli_option ctl_options[] = {
+	{ "json", CLI_JSON, NULL, "print the reply as it comes, one line of JSON", NULL },
+	{ "help", 'h', NULL, "print this", NULL },
+	{ .id = 0 },
+};
+
+static const struct cli_option inspect_options[] = {
+	{ "json", CLI_JSON, NULL, "the same for programs", NULL },
+	{ "help", 'h', NULL, "print this", NULL },
+	{ .id = 0 },
+};
+
+static const struct cli_option flatten_options[] = {
+	{ NULL, 'o', "FILE", "the file to write", NULL },
+	{ "help", 'h', NULL, "print this", NULL },
+	{ .id = 0 },
+};
+
+static const struct cli_option plugins_options[] = {
+	{ "mdoc", CLI_MDOC, NULL, "print the tables as sections of a manual page", NULL },
+	{ "help", 'h', NULL, "print this", NULL },
+	{ .id = 0 },
+};
+
+static const struct cli_option no_options[] = {
+	{ "help", 'h', NULL, "print this", NULL },
+	{ .id = 0 },
+};
+
+const struct cli_command cli_commands[] = {
+	{ "ctl", cli_ctl, "SOCKET COMMAND [ARGUMENT...]", "SOCKET COMMAND",
+	  "drive a running machine; help lists the commands",
+	  "Drives a running machine over its control socket.\n"
+	  "  help               what the machine can be told\n"
+	  "  snapshot - ...     write the snapshot to stdout, and the reply to stderr\n"
+	  "  stats [--watch]    exits and accesses per second; --watch: until Ctrl-C\n"
+	  "Exit: 0 done, 1 the machine said no, 113 it could not be reached\n",
+	  ctl_options },
+	{ "inspect", cli_inspect, "SNAPSHOT", NULL, "what it holds; --json for programs",
+	  "Prints what a snapshot holds: registers, devices, memory map.\n", inspect_options },
+	{ "batch", cli_batch, "-r SNAPSHOT --input DEVICE FILE...", "-r SNAPSHOT",
+	  "run it once for each of many inputs, fast",
+	  "Runs the machine once for each file, which is the input of the device's stream; "
+	  "between\n"
+	  "runs it is reset in place. Prints a line of JSON for each: how it ended, exit status, "
+	  "output,\n"
+	  "times in ns.\n"
+	  "Exit: 0 all have run, whatever came of them; 110 or 113 some could not be read.\n",
+	  batch_options },
+	{ "diff", cli_diff, "SNAPSHOT SNAPSHOT", "A B", "how two snapshots differ",
+	  "Prints how two snapshots differ: registers, device fields, pages.\n"
+	  "Exit status: 0 they do not, 1 they do, 2 trouble.\n",
+	  no_options },
+	{ "flatten", cli_flatten, "SNAPSHOT... -o FILE", "A B -o C",
+	  "one snapshot of one and what differs from it",
+	  "Writes the last of the snapshots, with all pages that it takes from the others\n"
+	  "or from files beside it, as one file that needs no parent.\n",
+	  flatten_options },
+	{ "verify", cli_verify, "SNAPSHOT", NULL, "check every checksum, memory included",
+	  "Checks every checksum of a snapshot, memory included.\n", no_options },
+	{ "plugins", cli_plugins, "[NAME]", NULL, "the plugins found; one's options, ranges, state",
+	  "Prints the plugins found and where; of one, its options, ranges and state.\n",
+	  plugins_options },
+	{ "new-plugin", cli_new_plugin, "NAME", NULL, "write NAME.c, a small plugin to begin with",
+	  "Writes NAME.c, a small plugin to begin with, to the current folder.\n", no_options },
+	{ "doctor", cli_doctor, "", NULL, "can this host run it, and what to do",
+	  "Checks KVM, userfaultfd and the plugin folders; names the remedy for each.\n",
+	  no_options },
+	{ .name = NULL },
+};
+
+static const char points_and_statuses[] =
+    "POINT: rip:ADDR pio:PORT mmio:ADDR output:DEVICE:TEXT (:N behind it: Nth time)\n"
+    "       access:N step:N hlt time:DURATION. At a terminal: Ctrl-A x ends, h helps.\n"
+    "Exit: 0-99 the guest's, 100 triple fault, 101 KVM error, 110 usage, 111 host,\n"
+    "      112 snapshot, 113 I/O. See minivmm(1), minivmm.ini(5), minivmm-plugin(3)\n";
+
+const struct cli_command *
+cli_command(const char *name)
+{
+	for (const struct cli_command *c = cli_commands; c->name; c++)
+		if (!strcmp(c->name, name))
+			return c;
+	return NULL;
+}
+
+static void
+put_run_option(const struct cli_option *o)
+{
+	const char *value = o->value ? o->value : "";
+	char words[64];
+
+	if (o->line && !*o->line)
+		return;
+	if (o->id < CLI_SET)
+		snprintf(words, sizeof(words), "minivmm -%c %s", o->id, value);
+	else
+		snprintf(words, sizeof(words), "  --%s %s", o->name, value);
+	printf("  %-26s %s\n", words, o->line ? o->line : o->help);
+}
+
+static void
+put_option(const struct cli_option *o)
+{
+	char words[64], letter[8] = "";
+
+	if (o->id == 'h')
+		return;
+	if (o->id < CLI_SET)
+		snprintf(letter, sizeof(letter), "-%c%s", o->id, o->name ? ", " : "");
+	snprintf(words, sizeof(words), "%s%s%s%s%s", letter, o->name ? "--" : "",
+		 o->name ? o->name : "", o->value ? " " : "", o->value ? o->value : "");
+	printf("  %-22s %s\n", words, o->help);
+}
+
+void
+cli_help(const char *name)
+{
+	const struct cli_command *c = name ? cli_command(name) : NULL;
+	char words[64];
+
+	if (c) {
+		printf("usage: minivmm %s%s%s%s\n%s", c->name,
+		       c->options == no_options ? "" : " [OPTION...]", *c->operands ? " " : "",
+		       c->operands, c->about);
+		for (const struct cli_option *o = c->options; o->id; o++)
+			put_option(o);
+		return;
+	}
+	puts("minivmm: a small virtual machine monitor; every device is a plugin");
+	for (const struct cli_option *o = cli_run_options; o->id; o++)
+		put_run_option(o);
+	for (c = cli_commands; c->name; c++) {
+		snprintf(words, sizeof(words), "minivmm %s %s", c->name,
+			 c->line ? c->line : c->operands);
+		printf("  %-26s %s\n", words, c->help);
+	}
+	fputs(points_and_statuses, stdout);
+}
+
+int
+cli_getopt(int argc, char **argv, const struct cli_option *options)
+{
+	char letters[2 * OPTIONS_MAX + 2] = ":";
+	struct option names[OPTIONS_MAX] = { 0 };
+	size_t length = 1, count = 0;
+
+	for (const struct cli_option *o = options; o->id && count + 1 < OPTIONS_MAX; o++) {
+		if (o->name)
+			names[count++] =
+			    (struct option){ o->name, o->value ? required_argument : no_argument,
+					     NULL, o->id };
+		if (o->id < CLI_SET) {
+			letters[length++] = (char)o->id;
+			if (o->value)
+				letters[length++] = ':';
+		}
+	}
+	opterr = 0;
+	return getopt_long(argc, argv, letters, names, NULL);
+}
