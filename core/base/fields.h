@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Tables of fields at work: the same rows (struct minivmm_field) describe a plugin's state and
- * KVM's structures, and one engine saves, loads, checks and resets both.
+ * Tables of fields at work: rows (struct minivmm_field) describe the members of a structure,
+ * and one engine saves, loads, checks and resets them.
  */
 #ifndef BASE_FIELDS_H
 #define BASE_FIELDS_H

@@ -59,7 +59,7 @@ bool file_same(const struct file_id *a, const struct file_id *b);
  * status.
  */
 struct file_replacement {
-	const char *what; /* "snapshot": for messages; borrowed */
+	const char *what; /* the kind of file, for messages; borrowed */
 	char *path;       /* as given */
 	int fd;
 	bool done;                         /* it has its name, whatever commit returned */

@@ -54,7 +54,7 @@ log_vline(enum minivmm_level level, const char *who, const char *format, va_list
 	length = (size_t)head + (size_t)body;
 	if (length > sizeof(line) - 2)
 		length = sizeof(line) - 2;
-	/* Text of a guest, a config or a snapshot must not steer the terminal. */
+	/* Text that comes from outside must not steer the terminal. */
 	for (size_t i = 0; i < length; i++)
 		if (((unsigned char)line[i] < ' ' && line[i] != '\t') || line[i] == 0x7f)
 			line[i] = '?';

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Records: trees of named, typed values that describe themselves. All that a snapshot holds beside
- * memory is records: the config, vCPUs, chips, devices. They are printed, compared and checked
- * without knowing who wrote them.
+ * Records: trees of named, typed values that describe themselves. State of all kinds is saved as
+ * records. They are printed, compared and checked without knowledge of what wrote them.
  *
  * Encoding, little-endian: an item is
  *

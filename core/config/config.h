@@ -59,6 +59,13 @@ enum config_format {
 	FORMAT_PVH
 };
 enum config_then { THEN_RESUME, THEN_EXIT };
+enum config_method {                 /* how a running machine is written: see minivmm.ini(5) */
+		     METHOD_AUTO,    /* precopy, or fork when that does not catch up */
+		     METHOD_PRECOPY, /* however many pages are left for the stop */
+		     METHOD_FORK,    /* stop at once */
+		     METHOD_PAUSE,   /* stopped until all is written */
+};
+extern const char *const config_methods[]; /* their names; ended by NULL */
 enum config_clock { CONFIG_CLOCK_RESUME, CONFIG_CLOCK_WALL };
 enum config_generation { GENERATION_NEW, GENERATION_KEEP };
 
@@ -98,7 +105,7 @@ struct config {
 		char *at;                          /* a POINT as text; NULL: none */
 		char *file;                        /* given if at is */
 		enum config_then then;             /* resume */
-		uint32_t method;                   /* enum capture_method; auto */
+		enum config_method method;         /* auto */
 		enum config_generation generation; /* of a restored machine: new */
 		enum config_clock clock;           /* likewise: resume */
 		struct config_place place;         /* of at */
@@ -119,10 +126,12 @@ struct config {
  * "device.serial0.output=file:x"). Every mistake is said, as "FILE:LINE: what, and the nearest
  * thing that is right". Returns 0, or a negative status after the last of them; what was right is
  * in config then all the same, and its member file is set if there was a text to read. The caller
- * frees config in any case.
+ * frees config in any case. check, or NULL, is given the file's bytes before they are parsed: it
+ * returns 0, or -1 with why if they are no config.
  */
-int config_read(struct config *config, const char *path, char *const *overrides,
-		size_t override_count);
+typedef int config_check(const char *text, size_t length, struct why *why);
+int config_read(struct config *config, const char *path, config_check *check,
+		char *const *overrides, size_t override_count);
 
 /* The same for text that is not in a file; name stands for the file's. Relative paths are taken
  * from folder. */

@@ -11,8 +11,7 @@
 #include "base/log.h"
 #include "config/schema.h"
 
-#define SNAPSHOT_MAGIC "MINIVMM\x1a" /* as in snapshot/format.h, of which this must not know */
-#define FILE_MAX (1u << 20)          /* bytes; a config has a few hundred */
+#define FILE_MAX (1u << 20) /* bytes; a config has a few hundred */
 
 int
 config_read_text(struct config *config, const char *name, const char *folder, const char *text,
@@ -73,11 +72,12 @@ read_all(int fd, size_t *length)
 
 /* All of a file, malloced; NULL: said, with the status in *failed. */
 static char *
-read_file(const char *path, size_t *length, int *failed)
+read_file(const char *path, config_check *check, size_t *length, int *failed)
 {
 	int fd = file_open(path, FILE_READ); /* a named pipe may have no writer */
 	char *text = NULL;
 	struct stat st;
+	struct why why;
 
 	*failed = -STATUS_USAGE;
 	*length = 0;
@@ -96,9 +96,8 @@ read_file(const char *path, size_t *length, int *failed)
 	} else if (!*length && S_ISFIFO(st.st_mode)) {
 		fail(STATUS_USAGE, "reading the config %s: it is a pipe that nobody writes to",
 		     path);
-	} else if (*length >= 8 && !memcmp(text, SNAPSHOT_MAGIC, 8)) {
-		fail(STATUS_USAGE, "reading the config %s: this is a snapshot; restore it with -r",
-		     path);
+	} else if (check && check(text, *length, &why)) {
+		fail(STATUS_USAGE, "reading the config %s: %s", path, why.text);
 	} else if (*length > FILE_MAX) {
 		fail(STATUS_USAGE,
 		     "reading the config %s: it is longer than 1 MiB: this is no config", path);
@@ -114,7 +113,8 @@ read_file(const char *path, size_t *length, int *failed)
 }
 
 int
-config_read(struct config *config, const char *path, char *const *overrides, size_t override_count)
+config_read(struct config *config, const char *path, config_check *check, char *const *overrides,
+	    size_t override_count)
 {
 	const char *slash = strrchr(path, '/');
 	char *text, *folder = NULL;
@@ -122,7 +122,7 @@ config_read(struct config *config, const char *path, char *const *overrides, siz
 	int status;
 
 	config_init(config);
-	text = read_file(path, &length, &status);
+	text = read_file(path, check, &length, &status);
 	if (!text)
 		return status;
 	if (slash) {

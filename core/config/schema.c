@@ -16,7 +16,7 @@
 static const char *const modes[] = { "real", "protected", "long", NULL };
 static const char *const formats[] = { "auto", "flat", "elf", "linux", "multiboot", "pvh", NULL };
 static const char *const thens[] = { "resume", "exit", NULL };
-static const char *const methods[] = { "auto", "precopy", "fork", "pause", NULL };
+const char *const config_methods[] = { "auto", "precopy", "fork", "pause", NULL };
 static const char *const clocks[] = { "resume", "wall", NULL };
 static const char *const generations[] = { "new", "keep", NULL };
 
@@ -55,7 +55,7 @@ const struct schema_key schema[] = {
 	{ "snapshot", "file", SCHEMA_TEXT, AT(snapshot.file), .help = "the snapshot to write" },
 	{ "snapshot", "then", SCHEMA_CHOICE, AT(snapshot.then), .values = thens,
 	  .help = "what the machine does after the snapshot" },
-	{ "snapshot", "method", SCHEMA_CHOICE, AT(snapshot.method), .values = methods,
+	{ "snapshot", "method", SCHEMA_CHOICE, AT(snapshot.method), .values = config_methods,
 	  .help = "how a live snapshot is taken" },
 	{ "snapshot", "generation", SCHEMA_CHOICE, AT(snapshot.generation), .values = generations,
 	  .help = "whether a restored machine gets a generation id of its own" },

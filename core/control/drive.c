@@ -93,7 +93,7 @@ captured(void *context, const struct capture_result *result)
 		"\"duration_ms\":%.1f,\"bytes\":%llu,\"pages\":%llu,\"pages_on_demand\":%llu,"
 		"\"rounds\":%u",
 		snapshot_id_text(result->id, id), result->diff ? "diff" : "full",
-		capture_methods[result->method], (double)result->stopped / 1e3,
+		config_methods[result->method], (double)result->stopped / 1e3,
 		(double)result->duration / 1e6, (unsigned long long)result->bytes,
 		(unsigned long long)result->pages, (unsigned long long)result->late,
 		result->rounds);
@@ -107,7 +107,7 @@ snapshot_word(struct capture_request *capture, const char *word)
 	if (!strcmp(word, "diff"))
 		capture->diff = true;
 	else if (!strcmp(word, "paused"))
-		capture->method = CAPTURE_PAUSE;
+		capture->method = METHOD_PAUSE;
 	else
 		return !strcmp(word, "full") || !strcmp(word, "live");
 	return true;

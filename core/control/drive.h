@@ -11,7 +11,7 @@ struct drive {
 	struct machine *machine;
 	struct devices *devices;
 	struct capture *capture;
-	enum capture_method method;    /* of live snapshots */
+	enum config_method method;     /* of live snapshots */
 	const struct snapshot *origin; /* that the machine was restored from; NULL: it was not */
 	/* What of this run uses the file at path, which is not to be replaced; NULL: nothing
 	 * does. */

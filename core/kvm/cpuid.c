@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * CPUID: the table that a fresh vCPU gets, the one that a snapshot saves, and the check that this
+ * CPUID: the table that a fresh vCPU gets, the one that is saved, and the check that this
  * host offers the features of a saved one.
  */
 #include "kvm/cpuid.h"

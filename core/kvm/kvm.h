@@ -62,8 +62,7 @@ void kvm_close(struct kvm *kvm);
  */
 void kvm_set_tss(struct kvm *kvm, uint64_t gpa);
 
-/* Why this host can't run a machine, or NULL; text in buffer. For doctor and for kvm_open's own
- * errors. */
+/* Why this host can't run a machine, as kvm_open would report it, or NULL; text in buffer. */
 const char *kvm_probe(const char *path, char *buffer, size_t size);
 
 /* A memory slot: host memory of size bytes at gpa. Call before kvm_irqchip: the order costs

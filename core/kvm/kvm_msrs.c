@@ -182,7 +182,7 @@ kvm_vcpu_wall_clock(const struct record *group)
 
 /*
  * A deadline of 0 is a timer that is off, or one that has fired; what it raised is in the LAPIC's
- * IRR by the time of the snapshot, since a stop lets KVM deliver it (kvm_stop).
+ * IRR when the state is read, since a stop lets KVM deliver it (kvm_stop).
  */
 int
 kvm_msrs_load(struct kvm_vcpu *vcpu, const struct record *group, char *why, size_t why_size)

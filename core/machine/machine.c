@@ -32,9 +32,9 @@ add_memory(struct machine *m, const struct machine_layout *layout, const struct 
 
 	if (layout->check)
 		return memory_add(&m->memory, piece->at, piece->size);
-	if (layout->snapshot_fd >= 0)
-		return memory_add_private(&m->memory, piece->at, piece->size, layout->snapshot_fd,
-					  layout->snapshot_offset + offset);
+	if (layout->image_fd >= 0)
+		return memory_add_private(&m->memory, piece->at, piece->size, layout->image_fd,
+					  layout->image_offset + offset);
 	if (layout->memory_file)
 		return memory_add_file(&m->memory, piece->at, piece->size, layout->memory_file,
 				       offset, whole);

@@ -103,8 +103,8 @@ struct machine {
 struct machine_layout {
 	struct layout_range memory[MEMORY_REGIONS]; /* up to one of size 0 */
 	const char *memory_file; /* or NULL; the pieces follow each other in it */
-	int snapshot_fd;         /* map memory copy-on-write from here, likewise, or -1 */
-	uint64_t snapshot_offset;
+	int image_fd;            /* map memory copy-on-write from here, likewise, or -1 */
+	uint64_t image_offset;
 	uint32_t cpus;
 	bool irqchip;
 	bool track;     /* the dirty log is on from the start */

@@ -175,12 +175,12 @@ memory_add_private(struct memory *memory, gpa_t gpa, uint64_t size, int fd, uint
 	host = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd,
 		    (off_t)file_offset);
 	if (host == MAP_FAILED)
-		return fail(STATUS_HOST, "cannot map 0x%llx bytes of the snapshot: %s",
+		return fail(STATUS_HOST, "cannot map 0x%llx bytes of saved memory: %s",
 			    (unsigned long long)size, strerror(errno));
 	own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (own < 0) {
 		munmap(host, size);
-		return fail(STATUS_HOST, "cannot keep the snapshot open: %s", strerror(errno));
+		return fail(STATUS_HOST, "cannot keep saved memory open: %s", strerror(errno));
 	}
 	return add(memory, gpa, size, host, own, file_offset);
 }

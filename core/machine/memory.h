@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Guest memory: regions of guest physical addresses backed by host memory, and the one checked way
- * into them. The regions one after the other are the memory's image: what a snapshot holds, and
- * what bitmaps of pages count through, a bit per page.
+ * into them. The regions one after the other are the memory's image, in which
+ * offsets and bitmaps of pages, a bit per page, count.
  */
 #ifndef MACHINE_MEMORY_H
 #define MACHINE_MEMORY_H

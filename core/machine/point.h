@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A point of a run: where it pauses for a snapshot, or ends. */
+/* A point of a run: where it pauses, or ends. */
 #ifndef MACHINE_POINT_H
 #define MACHINE_POINT_H
 

@@ -57,7 +57,7 @@ int vcpu_arm(struct vcpu *vcpu);
  * why. */
 int vcpu_save(struct vcpu *vcpu, struct record_writer *writer);
 int vcpu_load(struct vcpu *vcpu, const struct record *group, char *why, size_t why_size);
-/* Can this host load the state that a snapshot has of a vCPU? 0, or -1 with the reason in why. */
+/* Can this host load the saved state of a vCPU? 0, or -1 with the reason in why. */
 int vcpu_check(struct vcpu *vcpu, const struct record *group, char *why, size_t why_size);
 /* As kvm_vcpu_own_areas: memory that KVM writes by itself. Stopped. */
 size_t vcpu_own_areas(struct vcpu *vcpu, struct kvm_area areas[KVM_OWN_AREAS]);

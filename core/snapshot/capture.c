@@ -16,8 +16,6 @@
 #include "snapshot/reset.h"
 #include "snapshot/sections.h"
 
-const char *const capture_methods[] = { "auto", "precopy", "fork", "pause", NULL };
-
 /* What went wrong first is what is told. Returns r. */
 int
 capture_note(struct capture *c, int r, const char *text)
@@ -45,7 +43,7 @@ stop(struct capture *c)
 	r = machine_pause(m);
 	if (!r)
 		r = capture_take(c);
-	m->stands = !r && c->result.method == CAPTURE_PAUSE;
+	m->stands = !r && c->result.method == METHOD_PAUSE;
 	c->taken = clock_host();
 	resumed = machine_go_on(m);
 	note(c, r ? r : resumed);
@@ -69,7 +67,7 @@ writer(void *argument)
 {
 	struct capture *c = argument;
 
-	if (c->result.method == CAPTURE_AUTO || c->result.method == CAPTURE_PRECOPY)
+	if (c->result.method == METHOD_AUTO || c->result.method == METHOD_PRECOPY)
 		note(c, capture_copy(c));
 	if (!c->result.status) {
 		phase_set(c, CAPTURE_WANTS_STOP);
@@ -128,7 +126,7 @@ clean_up(struct capture *c)
 		new_base(c);
 	if (c->image.shared) {
 		c->result.pages = atomic_load(&c->image.shared->pages) +
-				  c->result.late * (c->result.method == CAPTURE_PRECOPY);
+				  c->result.late * (c->result.method == METHOD_PRECOPY);
 		c->result.bytes = atomic_load(&c->image.shared->bytes);
 	}
 	c->result.duration = clock_host() - c->began;
@@ -325,7 +323,7 @@ check(const struct capture *c, const struct capture_request *request)
 			    "can't write snapshot %s: it differs from what is there now, which "
 			    "must stay; name another file",
 			    request->path);
-	if (request->method == CAPTURE_FORK && !capture_can_fork(c))
+	if (request->method == METHOD_FORK && !capture_can_fork(c))
 		return fail(STATUS_USAGE,
 			    "can't write snapshot %s: method fork needs memory of the machine's "
 			    "own, not a memory_file",
@@ -373,7 +371,7 @@ capture_now(struct capture *c, const struct capture_request *request, struct cap
 	struct capture_request paused = *request;
 	int r = check(c, request);
 
-	paused.method = CAPTURE_PAUSE;
+	paused.method = METHOD_PAUSE;
 	if (r) {
 		if (request->fd >= 0)
 			close(request->fd);

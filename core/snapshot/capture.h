@@ -26,18 +26,10 @@
 #include "snapshot/image.h"
 #include "snapshot/reader.h"
 
-enum capture_method {
-	CAPTURE_AUTO,    /* pre-copy, or fork when that does not catch up */
-	CAPTURE_PRECOPY, /* however many pages are left for the stop */
-	CAPTURE_FORK,    /* stop at once */
-	CAPTURE_PAUSE,   /* stopped until all is written */
-};
-extern const char *const capture_methods[]; /* their names; ended by NULL */
-
 struct capture_result {
 	int status;      /* 0, or a negative one: */
 	char text[1024]; /* what went wrong */
-	enum capture_method method;
+	enum config_method method;
 	bool diff;
 	uint8_t id[16];
 	uint64_t stopped, duration; /* ns: the guest stood still; in all */
@@ -51,7 +43,7 @@ struct capture_request {
 	int fd;           /* -1, or a descriptor that takes a stream: ours from here on */
 	bool diff;
 	bool track; /* a diff may follow: changes are tracked from here on */
-	enum capture_method method;
+	enum config_method method;
 	/* The snapshot is there, or is not. On the main thread. */
 	void (*done)(void *context, const struct capture_result *result);
 	void *context;

@@ -29,7 +29,7 @@
 
 #include "machine/memory.h"
 
-#define SNAPSHOT_MAGIC "MINIVMM\x1a"
+#define SNAPSHOT_MAGIC "MINIVMM\x1a" /* the first 8 bytes */
 #define SNAPSHOT_VERSION 1u
 #define SNAPSHOT_CHUNK 65536u            /* bytes of memory that one checksum covers */
 #define SNAPSHOT_MEMORY_OFFSET PAGE_SIZE /* of the memory, in files that we write */

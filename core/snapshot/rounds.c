@@ -135,7 +135,7 @@ capture_copy(struct capture *c)
 	/* These, unless a fork takes care of them in one piece. */
 	if (mutant("capture", "rounds"))
 		return r;
-	c->kept = left > MANY && c->result.method == CAPTURE_AUTO && capture_can_fork(c);
+	c->kept = left > MANY && c->result.method == METHOD_AUTO && capture_can_fork(c);
 	return r || c->kept ? r : image_write(&c->image, c->todo);
 }
 
@@ -220,17 +220,17 @@ capture_take(struct capture *c)
 {
 	int r = capture_state(c);
 
-	if (r || c->result.method == CAPTURE_PAUSE)
+	if (r || c->result.method == METHOD_PAUSE)
 		return r;
 	/* A fork's first look is this one. */
 	r = c->result.rounds ? capture_dirty(c, c->kept) : first_pages(c);
 	if (r)
 		return r;
 	c->result.late = capture_count(c);
-	if (c->result.method == CAPTURE_AUTO)
+	if (c->result.method == METHOD_AUTO)
 		c->result.method =
-		    c->result.late > MANY && capture_can_fork(c) ? CAPTURE_FORK : CAPTURE_PRECOPY;
-	return c->result.method == CAPTURE_FORK ? fork_child(c) : put_aside(c);
+		    c->result.late > MANY && capture_can_fork(c) ? METHOD_FORK : METHOD_PRECOPY;
+	return c->result.method == METHOD_FORK ? fork_child(c) : put_aside(c);
 }
 
 static int
@@ -287,7 +287,7 @@ capture_rest(struct capture *c)
 {
 	int r;
 
-	if (c->result.method == CAPTURE_PAUSE) {
+	if (c->result.method == METHOD_PAUSE) {
 		r = first_pages(c);
 		if (!r)
 			r = image_write(&c->image, c->todo);

@@ -94,13 +94,24 @@ check_memory(const struct config *config)
 		    why.text);
 }
 
+/* People give a snapshot to -c. */
+static int
+no_snapshot(const char *text, size_t length, struct why *why)
+{
+	return length >= strlen(SNAPSHOT_MAGIC) &&
+		       !memcmp(text, SNAPSHOT_MAGIC, strlen(SNAPSHOT_MAGIC))
+		   ? why_set(why, "this is a snapshot; restore it with -r")
+		   : 0;
+}
+
 static int
 read_config(struct vm *vm, const struct vm_source *source)
 {
 	int r, more;
 
 	if (source->config) {
-		r = config_read(&vm->config, source->config, source->set, source->set_count);
+		r = config_read(&vm->config, source->config, no_snapshot, source->set,
+				source->set_count);
 		more = check_memory(&vm->config);
 		return r ? r : more;
 	}
@@ -150,9 +161,8 @@ boot(struct vm *vm, bool check)
 static int
 check_rest(struct vm *vm)
 {
-	int r = machine_create(
-	    &vm->machine,
-	    &(struct machine_layout){ .snapshot_fd = -1, .irqchip = true, .check = true });
+	int r = machine_create(&vm->machine, &(struct machine_layout){
+						 .image_fd = -1, .irqchip = true, .check = true });
 
 	vm->built = true;
 	boot_check_image(&vm->config);
@@ -186,8 +196,8 @@ vm_build(struct vm *vm, const struct vm_source *source)
 		root = root->parent;
 	layout = (struct machine_layout){
 		.memory_file = vm->config.vm.memory_file,
-		.snapshot_fd = root->fd,
-		.snapshot_offset = root->header.memory_offset,
+		.image_fd = root->fd,
+		.image_offset = root->header.memory_offset,
 		.cpus = vm->config.vm.cpus,
 		.irqchip = vm->config.vm.irqchip,
 		.dirty_log = vm->config.vm.dirty_log,

@@ -397,6 +397,13 @@ too_many(void **state)
 	free(text);
 }
 
+static int
+no_boot(const char *text, size_t length, struct why *why)
+{
+	return length >= 6 && !memcmp(text, "[boot]", 6) ? why_set(why, "it begins with [boot]")
+							 : 0;
+}
+
 static void
 files(void **state)
 {
@@ -407,13 +414,13 @@ files(void **state)
 
 	assert_non_null(mkdtemp(folder));
 	said_begin(&said);
-	assert_int_equal(config_read(&c, folder, NULL, 0), -STATUS_USAGE);
+	assert_int_equal(config_read(&c, folder, NULL, NULL, 0), -STATUS_USAGE);
 	SAID(said_end(&said), "reading the config /tmp/config-", "it is a directory");
 	config_free(&c);
 
 	snprintf(path, sizeof(path), "%s/x.ini", folder);
 	said_begin(&said);
-	assert_int_equal(config_read(&c, path, NULL, 0), -STATUS_USAGE);
+	assert_int_equal(config_read(&c, path, NULL, NULL, 0), -STATUS_USAGE);
 	SAID(said_end(&said), "x.ini: No such file or directory");
 	config_free(&c);
 
@@ -421,7 +428,7 @@ files(void **state)
 	fputs("[boot]\nimage = a.bin\n", file);
 	fclose(file);
 	said_begin(&said);
-	assert_int_equal(config_read(&c, path, NULL, 0), 0);
+	assert_int_equal(config_read(&c, path, NULL, NULL, 0), 0);
 	assert_string_equal(said_end(&said), "");
 	assert_string_equal(c.file, path);
 	assert_string_equal(c.folder, folder);
@@ -429,10 +436,15 @@ files(void **state)
 	assert_string_equal(c.boot.image + strlen(folder), "/a.bin");
 	config_free(&c);
 
+	said_begin(&said);
+	assert_int_equal(config_read(&c, path, no_boot, NULL, 0), -STATUS_USAGE);
+	SAID(said_end(&said), "x.ini: it begins with [boot]");
+	config_free(&c);
+
 	if (geteuid()) { /* root may read all */
 		chmod(path, 0);
 		said_begin(&said);
-		assert_int_equal(config_read(&c, path, NULL, 0), -STATUS_USAGE);
+		assert_int_equal(config_read(&c, path, NULL, NULL, 0), -STATUS_USAGE);
 		SAID(said_end(&said), "x.ini: Permission denied");
 		config_free(&c);
 	}
@@ -440,7 +452,7 @@ files(void **state)
 	assert_int_equal(truncate(path, (1 << 20) + 1), 0);
 	chmod(path, 0600);
 	said_begin(&said);
-	assert_int_equal(config_read(&c, path, NULL, 0), -STATUS_USAGE);
+	assert_int_equal(config_read(&c, path, NULL, NULL, 0), -STATUS_USAGE);
 	SAID(said_end(&said), "longer than 1 MiB");
 	config_free(&c);
 	unlink(path);

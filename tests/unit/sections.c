@@ -64,7 +64,7 @@ setup(void **state)
 		return -1;
 	if (machine_create(&b->machine,
 			   &(struct machine_layout){ .memory = { { 0, b->config.vm.memory } },
-						     .snapshot_fd = -1,
+						     .image_fd = -1,
 						     .cpus = VCPUS,
 						     .irqchip = true }) ||
 	    devices_create(&b->devices, &b->machine, &b->config, 0))

@@ -248,7 +248,7 @@ fails([ $minivmm, '-r', 'out/b.snap' ], 113, qr/can't read snapshot out\/b\.snap
     'EIO while the header is read', %preload, FAULT => 'read:1:EIO');
 fails([ $minivmm, '-r', 'out/b.snap' ], 113, qr/can't read snapshot out\/b\.snap: Input\/output error/,
     'EIO while the rest is read', %preload, FAULT => 'read:2:EIO');
-fails([ $minivmm, '-r', 'out/b.snap' ], 111, qr/cannot map 0x4000 bytes of the snapshot: Cannot allocate memory/,
+fails([ $minivmm, '-r', 'out/b.snap' ], 111, qr/cannot map 0x4000 bytes of saved memory: Cannot allocate memory/,
     'memory that can not be mapped', %preload, FAULT => 'mmap:1:ENOMEM');
 fails([ $minivmm, 'verify', 'out/b.snap' ], 113, qr/can't read snapshot out\/b\.snap: Input\/output error/,
     'EIO while memory is verified', %preload, FAULT => 'read:3:EIO');
