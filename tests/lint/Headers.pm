@@ -118,14 +118,14 @@ sub variables {
 }
 
 # The structs that the accesses "->a.b[i]->c" go through, beginning with the one of that tag; each
-# with its tag, and the member that is accessed.
+# with its tag, how its member is accessed (-> or .), the member's name, and "[i]" behind it.
 sub steps {
     my ($self, $tag, $accesses) = @_;
     my @steps;
-    for my $member ($accesses =~ s/$index//gr =~ /(\w+)/g) {
-        my $struct = $self->{structs}{$tag};
+    while ($accesses =~ /(->|\.)\s*(\w+)((?:$index)*)/g) {
+        my ($by, $member, $at, $struct) = ($1, $2, $3, $self->{structs}{$tag});
         last unless $struct && defined $struct->{members}{$member};
-        push @steps, { %$struct, tag => $tag, member => $member };
+        push @steps, { %$struct, tag => $tag, by => $by, member => $member, at => $at };
         $tag = $struct->{members}{$member};
     }
     return @steps;
