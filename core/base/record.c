@@ -92,6 +92,13 @@ record_writer_free(struct record_writer *writer)
 }
 
 /* Room for length more bytes at the end, or NULL. */
+void
+record_fail(struct record_writer *w, bool no_memory)
+{
+	w->failed = true;
+	w->no_memory |= no_memory;
+}
+
 static uint8_t *
 extend(struct record_writer *w, size_t length)
 {

@@ -56,6 +56,8 @@ struct record_writer {
 bool record_name(const char *name);
 
 void record_writer_free(struct record_writer *writer);
+/* The caller has found an error: as one of the writer's own. */
+void record_fail(struct record_writer *writer, bool no_memory);
 void record_put(struct record_writer *writer, const char *name, enum record_type type,
 		const void *values, size_t count, bool array);
 void record_put_u32(struct record_writer *writer, const char *name, uint32_t value);
@@ -69,8 +71,8 @@ void record_put_bytes(struct record_writer *writer, const char *name, const void
 void record_begin(struct record_writer *writer, const char *name, enum record_type type);
 void record_end(struct record_writer *writer);
 
-/* A value as it lies in the buffer: borrowed, valid as long as the buffer. Payload is unaligned:
- * use record_copy. */
+/* A value as it lies in the buffer: plain data, borrowed, valid as long as the buffer. The payload
+ * is unaligned: use record_copy. */
 struct record {
 	uint8_t type; /* without RECORD_ARRAY */
 	bool array;

@@ -19,7 +19,7 @@ boot_memory_text(const struct memory *memory, char *buffer, size_t size)
 
 	snprintf(buffer, size, "none");
 	for (uint32_t i = 0; i < memory->count && used < size; i++) {
-		const struct memory_region *r = &memory->regions[i];
+		const struct memory_region *r = memory_region_at(memory, i);
 
 		used += (size_t)snprintf(buffer + used, size - used, "%s0x%llx-0x%llx",
 					 i ? ", " : "", (unsigned long long)r->gpa,

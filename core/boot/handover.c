@@ -63,7 +63,7 @@ handover_put(struct handover *handover, const void *bytes, size_t length)
 static int
 load_modules(struct handover *handover, const struct program *program, struct boot_entry *entry)
 {
-	const struct memory_region *first = &handover->memory->regions[0];
+	const struct memory_region *first = memory_region_at(handover->memory, 0);
 	gpa_t limit = first->gpa + first->size < LIMIT ? first->gpa + first->size : LIMIT;
 	int r = 0;
 

@@ -170,7 +170,8 @@ kernel_map(const struct memory *memory, struct kernel_map *map)
 {
 	map->count = 0;
 	for (uint32_t i = 0; i < memory->count; i++) {
-		uint64_t at = memory->regions[i].gpa, end = at + memory->regions[i].size;
+		const struct memory_region *region = memory_region_at(memory, i);
+		uint64_t at = region->gpa, end = at + region->size;
 
 		row(map, at, end, 0, LAYOUT_LOW_END, KERNEL_RAM);
 		row(map, at, end, LAYOUT_LOW_END, LAYOUT_HIGH, KERNEL_RESERVED);

@@ -128,7 +128,7 @@ static int
 load_initrd(const struct config *config, const struct boot_file *kernel, struct boot_params *params,
 	    struct memory *memory, struct boot_entry *entry)
 {
-	const struct memory_region *first = &memory->regions[0];
+	const struct memory_region *first = memory_region_at(memory, 0);
 	uint64_t limit = first->gpa + first->size - boot_tables_size(memory);
 	struct kernel_module initrd = { .path = config->boot.initrd };
 	char where[256];

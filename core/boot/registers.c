@@ -80,7 +80,8 @@ set_real(struct kvm_sregs *sregs)
 static void
 set_protected(const struct memory *memory, struct kvm_regs *regs, struct kvm_sregs *sregs)
 {
-	gpa_t top = memory->regions[0].gpa + memory->regions[0].size;
+	const struct memory_region *first = memory_region_at(memory, 0);
+	gpa_t top = first->gpa + first->size;
 
 	set_segments(sregs, false);
 	sregs->cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE;
@@ -120,10 +121,11 @@ mapped_end(const struct memory *memory)
 	uint64_t end = 4 * GIB;
 
 	for (uint32_t i = 0; i < memory->count; i++) {
-		uint64_t region = memory->regions[i].gpa + memory->regions[i].size;
+		const struct memory_region *region = memory_region_at(memory, i);
+		uint64_t region_end = region->gpa + region->size;
 
-		if (region > end)
-			end = (region + GIB - 1) / GIB * GIB;
+		if (region_end > end)
+			end = (region_end + GIB - 1) / GIB * GIB;
 	}
 	return end;
 }
@@ -142,7 +144,7 @@ static int
 set_long(const struct boot_entry *entry, struct memory *memory, struct kvm_regs *regs,
 	 struct kvm_sregs *sregs)
 {
-	const struct memory_region *first = &memory->regions[0];
+	const struct memory_region *first = memory_region_at(memory, 0);
 	uint64_t gibs = mapped_end(memory) / GIB, bytes = boot_tables_size(memory), *table;
 	gpa_t end = first->gpa + first->size, at = end - bytes;
 	gpa_t image_end = entry->end > first->gpa ? entry->end : first->gpa;

@@ -56,7 +56,7 @@ static bool
 in_guest_memory(const void *address)
 {
 	for (uint32_t i = 0; crash_machine && i < crash_machine->memory.count; i++) {
-		const struct memory_region *r = &crash_machine->memory.regions[i];
+		const struct memory_region *r = memory_region_at(&crash_machine->memory, i);
 
 		if ((const uint8_t *)address >= r->host &&
 		    (const uint8_t *)address < r->host + r->size)
@@ -140,8 +140,8 @@ running(struct bus_current *current)
 	*current = *main_current;
 	for (uint32_t i = 0; !current->callback && crash_machine && i < crash_machine->vcpu_count;
 	     i++)
-		if (crash_machine->vcpus[i].current)
-			*current = *crash_machine->vcpus[i].current;
+		if (machine_vcpu(crash_machine, i)->current)
+			*current = *machine_vcpu(crash_machine, i)->current;
 	return current->callback;
 }
 

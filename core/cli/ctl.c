@@ -55,7 +55,7 @@ show_commands(FILE *out, const struct json *reply)
 		fputs("  ", out);
 		show_text(out, name, length);
 		fprintf(out, "%*s", length < 30 ? (int)(30 - length) : 1, "");
-		json_show(out, &what);
+		show_json(out, &what);
 		putc('\n', out);
 		free(name);
 	}
@@ -74,7 +74,7 @@ show_reply(const struct ctl *ctl, FILE *out, const char *line, bool json, bool h
 	if (json)
 		fprintf(out, "%s\n", line);
 	else if (!status && !show_commands(out, &reply))
-		json_show_members(out, &reply, "ok", 0, hex);
+		show_json_members(out, &reply, "ok", 0, hex);
 	if (out == stdout && show_end(out))
 		return STATUS_IO;
 	return status;

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "cli/json_read.h"
+#include "base/json_read.h"
 
 /* A connection; fd -1: none. Freed by ctl_close. */
 struct ctl {

@@ -2,6 +2,7 @@
 /* minivmm ctl SOCKET snapshot: how far it is, and Ctrl-C, over a second connection. */
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>

@@ -64,9 +64,9 @@ check_plugins(void)
 	if (plugin_path_init(&path, NULL))
 		return false;
 	for (size_t i = 0; i < path.count; i++) {
-		bool there = !access(path.folders[i], R_OK | X_OK);
+		bool there = !access(plugin_folder(&path, i), R_OK | X_OK);
 
-		snprintf(text, sizeof(text), "%s%s%s", path.folders[i], there ? "" : ": ",
+		snprintf(text, sizeof(text), "%s%s%s", plugin_folder(&path, i), there ? "" : ": ",
 			 there ? "" : strerror(errno));
 		printf("%-4s %-14s %s\n", there ? "ok" : "-", "plugin folder", text);
 		good |= there;

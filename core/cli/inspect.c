@@ -110,11 +110,13 @@ show_memory(FILE *out, const struct snapshot *snapshot)
 	char text[32];
 
 	fputs("\nmemory\n", out);
-	for (size_t i = 0; i < snapshot->region_count; i++)
-		fprintf(
-		    out, "  0x%llx to 0x%llx, %s\n", (unsigned long long)snapshot->regions[i].gpa,
-		    (unsigned long long)(snapshot->regions[i].gpa + snapshot->regions[i].size - 1),
-		    format_bytes(snapshot->regions[i].size, text, sizeof(text)));
+	for (size_t i = 0; i < snapshot->region_count; i++) {
+		const struct snapshot_region *region = snapshot_region(snapshot, i);
+
+		fprintf(out, "  0x%llx to 0x%llx, %s\n", (unsigned long long)region->gpa,
+			(unsigned long long)(region->gpa + region->size - 1),
+			format_bytes(region->size, text, sizeof(text)));
+	}
 	fputs(snapshot->pages ? "  pages that differ from the parent's\n"
 			      : "  pages that hold data\n",
 	      out);
@@ -177,7 +179,8 @@ json_memory(FILE *out, const struct snapshot *snapshot)
 
 	fputs("\t\"memory\": {\n\t\t\"regions\": [", out);
 	for (size_t i = 0; i < snapshot->region_count; i++)
-		json_range(out, !i, snapshot->regions[i].gpa, snapshot->regions[i].size);
+		json_range(out, !i, snapshot_region(snapshot, i)->gpa,
+			   snapshot_region(snapshot, i)->size);
 	fputs("],\n\t\t\"data\": [", out);
 	failed = snapshot_runs(snapshot, json_run, &runs);
 	fputs("]\n\t}\n", out);

@@ -2,7 +2,7 @@
 /* JSON for people. */
 #include <stdlib.h>
 
-#include "cli/json_read.h"
+#include "base/json_read.h"
 #include "cli/show.h"
 
 static bool
@@ -64,12 +64,12 @@ show_inside(FILE *out, const struct json *value)
 			show_scalar(out, &name);
 			fputs(": ", out);
 		}
-		json_show(out, &item);
+		show_json(out, &item);
 	}
 }
 
 void
-json_show(FILE *out, const struct json *value)
+show_json(FILE *out, const struct json *value)
 {
 	if (!is_open(value)) {
 		show_scalar(out, value);
@@ -91,13 +91,13 @@ show_elements(FILE *out, const struct json *array, unsigned indent)
 		if (is_open(&element) && !is_empty(&element))
 			show_inside(out, &element);
 		else
-			json_show(out, &element);
+			show_json(out, &element);
 		putc('\n', out);
 	}
 }
 
 void
-json_show_members(FILE *out, const struct json *object, const char *without, unsigned indent,
+show_json_members(FILE *out, const struct json *object, const char *without, unsigned indent,
 		  bool hex)
 {
 	const char *position = NULL;
@@ -121,7 +121,7 @@ json_show_members(FILE *out, const struct json *object, const char *without, uns
 		}
 		putc('\n', out);
 		if (*value.at == '{')
-			json_show_members(out, &value, NULL, indent + 2, hex);
+			show_json_members(out, &value, NULL, indent + 2, hex);
 		else
 			show_elements(out, &value, indent + 2);
 	}

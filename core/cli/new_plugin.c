@@ -119,7 +119,7 @@ warn_of_namesake(const char *name)
 	if (plugin_path_init(&path, NULL))
 		return;
 	for (size_t i = 0; i < path.count; i++) {
-		snprintf(file, sizeof(file), "%s/%s.so", path.folders[i], name);
+		snprintf(file, sizeof(file), "%s/%s.so", plugin_folder(&path, i), name);
 		if (access(file, F_OK))
 			continue;
 		log_line(

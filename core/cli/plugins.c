@@ -88,7 +88,7 @@ print_plugin(const struct plugin *plugin)
 	SECTION("options (name, type, initial value; [host]: may differ after a restore)",
 		plugin->all_count);
 	for (size_t i = 0; i < plugin->all_count; i++)
-		print_option(&plugin->all[i]);
+		print_option(plugin_option(plugin, i));
 	SECTION("ranges", plugin->range_count);
 	for (uint32_t i = 0; i < plugin->range_count; i++)
 		print_range(&d->ranges[i]);
@@ -166,7 +166,7 @@ cli_plugins(int argc, char **argv)
 		plugin_unload(&plugin);
 	}
 	for (size_t i = 0; !name && i < path.count && !r; i++)
-		r = print_folder(&path, path.folders[i]);
+		r = print_folder(&path, plugin_folder(&path, i));
 	plugin_path_free(&path);
 	return -r;
 }

@@ -36,6 +36,7 @@ struct config_option {
 	bool used; /* set by who consumed it; what stays unused is unknown */
 };
 
+/* Plain data. */
 struct config_device {
 	char *name, *plugin;
 	struct config_place place, plugin_place;
@@ -70,8 +71,8 @@ enum config_clock { CONFIG_CLOCK_RESUME, CONFIG_CLOCK_WALL };
 enum config_generation { GENERATION_NEW, GENERATION_KEEP };
 
 /*
- * Checked, each value and what they say together; but what [vm] memory may lie over is for the
- * machine to check. Beside each member its value when not given.
+ * Plain data. Checked, each value and what they say together; but what [vm] memory may lie over is
+ * for the machine to check. Beside each member its value when not given.
  */
 struct config {
 	struct {

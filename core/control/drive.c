@@ -28,7 +28,7 @@ failed(struct control_request *request)
 static void
 do_status(void *context, struct control_request *request, int argc, char **argv)
 {
-	status_write(control_reply(request), drive_of(context));
+	control_status(control_reply(request), drive_of(context));
 	control_done(request);
 }
 
@@ -38,7 +38,7 @@ do_devices(void *context, struct control_request *request, int argc, char **argv
 	FILE *out = control_reply(request);
 
 	fputs(",\"devices\":", out);
-	status_devices(out, drive_of(context));
+	control_status_devices(out, drive_of(context));
 	control_done(request);
 }
 

@@ -43,7 +43,7 @@ write_exits(FILE *out, const struct machine *m)
 }
 
 void
-status_devices(FILE *out, const struct drive *d)
+control_status_devices(FILE *out, const struct drive *d)
 {
 	fputc('[', out);
 	for (size_t i = 0; i < d->devices->count; i++) {
@@ -92,7 +92,7 @@ write_snapshot(FILE *out, const struct drive *d)
 }
 
 void
-status_write(FILE *out, struct drive *d)
+control_status(FILE *out, struct drive *d)
 {
 	struct machine *m = d->machine;
 
@@ -114,5 +114,5 @@ status_write(FILE *out, struct drive *d)
 		json_text(out, d->point, strlen(d->point));
 	}
 	fputs(",\"devices\":", out);
-	status_devices(out, d);
+	control_status_devices(out, d);
 }

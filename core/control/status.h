@@ -8,8 +8,8 @@
 struct drive;
 
 /* ,"state":...,"uptime_ns":... and so on. Looks at the pages written since the last time. */
-void status_write(FILE *out, struct drive *drive);
+void control_status(FILE *out, struct drive *drive);
 /* An array, an object for each device. */
-void status_devices(FILE *out, const struct drive *drive);
+void control_status_devices(FILE *out, const struct drive *drive);
 
 #endif

@@ -153,7 +153,7 @@ device_create(struct device *d)
 	const struct minivmm_plugin *descriptor = &d->plugin.descriptor;
 	int r;
 
-	d->gate->concurrent = descriptor->flags & MINIVMM_CONCURRENT;
+	bus_gate_init(d->gate, descriptor->flags & MINIVMM_CONCURRENT);
 	d->public.name = d->config->name;
 	d->public.state = calloc(1, descriptor->state_size + 1);
 	if (!d->public.state)
@@ -386,7 +386,7 @@ devices_pause(struct devices *devices)
 		if (answer < 0)
 			device_failed(d, "pause", STATUS_IO);
 	}
-	devices->machine->loop.inner = true;
+	loop_inner(&devices->machine->loop, true);
 	for (size_t i = 0; i < devices->count && !r; i++)
 		while (devices->list[i].pending && !r) {
 			r = loop_once(&devices->machine->loop, 10);
@@ -396,7 +396,7 @@ devices_pause(struct devices *devices)
 				    "device %s has requests in flight and does not come to rest",
 				    devices->list[i].config->name);
 		}
-	devices->machine->loop.inner = false;
+	loop_inner(&devices->machine->loop, false);
 	for (size_t i = 0; i < devices->count && !r; i++)
 		if (atomic_load(&devices->list[i].maps))
 			r = fail(STATUS_BUG,

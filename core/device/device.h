@@ -182,7 +182,7 @@ const char *device_irq_option(const struct device *device, uint32_t index);
 const struct irq_source *device_irq(const struct device *device, const char *option);
 
 void device_services_init(struct device *device);
-void capture_services_init(struct minivmm_services *services);
+void device_capture_services_init(struct minivmm_services *services);
 const struct plugin_option *device_option(const struct device *device, const char *name);
 /* Fills the members of the state that are options, connects streams, places ranges. Says every
  * mistake. */

@@ -48,7 +48,7 @@ service_capture_file(struct minivmm_device *public, int fd)
 }
 
 void
-capture_services_init(struct minivmm_services *services)
+device_capture_services_init(struct minivmm_services *services)
 {
 	services->option_set = service_option_set;
 	services->capture_file = service_capture_file;

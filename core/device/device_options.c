@@ -156,7 +156,7 @@ set_irq(struct device *device, const struct minivmm_option *row, const struct gi
 	if (parse_u64(g->text, &line, NULL) || line >= IRQ_LINES)
 		return bad(device, row, g->place, "= %s: use a line from 0 to %d, or none", g->text,
 			   IRQ_LINES - 1);
-	if (!device->all->machine->kvm.irqchip)
+	if (!machine_irqchip(device->all->machine))
 		return bad(
 		    device, row, g->place,
 		    "= %s needs an interrupt controller: set irqchip = on in [vm], or none here",
@@ -252,8 +252,8 @@ const struct plugin_option *
 device_option(const struct device *device, const char *name)
 {
 	for (size_t i = 0; i < device->plugin.all_count; i++)
-		if (!strcmp(device->plugin.all[i].row.name, name))
-			return &device->plugin.all[i];
+		if (!strcmp(plugin_option(&device->plugin, i)->row.name, name))
+			return plugin_option(&device->plugin, i);
 	return NULL;
 }
 
@@ -268,7 +268,7 @@ check_unknown(struct device *device)
 	if (!names)
 		return fail(STATUS_HOST, "no memory for options");
 	for (size_t i = 0; i < device->plugin.all_count; i++)
-		names[i] = device->plugin.all[i].row.name;
+		names[i] = plugin_option(&device->plugin, i)->row.name;
 	for (size_t i = 0; i < device->config->option_count; i++) {
 		struct config_option *o = &device->config->options[i];
 		char where[256];
@@ -295,7 +295,7 @@ check_overrides(struct device *device)
 	int r = 0;
 
 	for (size_t i = 0; i < device->plugin.all_count; i++) {
-		const struct minivmm_option *row = &device->plugin.all[i].row;
+		const struct minivmm_option *row = &plugin_option(&device->plugin, i)->row;
 		struct given g = given(device, row);
 
 		if (g.by_user && !strcmp(g.place.file, CONFIG_SET) &&
@@ -332,11 +332,13 @@ member_number(const struct device *device, const char *name)
 static bool
 in_memory(const struct memory *memory, const struct bus_range *range)
 {
-	for (uint32_t i = 0; i < memory->count; i++)
-		if (range->base < memory->regions[i].gpa + memory->regions[i].size &&
-		    (range->base >= memory->regions[i].gpa ||
-		     memory->regions[i].gpa - range->base < range->length))
+	for (uint32_t i = 0; i < memory->count; i++) {
+		const struct memory_region *region = memory_region_at(memory, i);
+
+		if (range->base < region->gpa + region->size &&
+		    (range->base >= region->gpa || region->gpa - range->base < range->length))
 			return true;
+	}
 	return false;
 }
 
@@ -389,7 +391,7 @@ place_range(struct device *device, uint32_t index)
 	if (row->space == MINIVMM_MMIO && in_memory(&device->all->machine->memory, &range))
 		return bad(device, option, g.place,
 			   "= %s lies in guest memory, which would hide it: move it", g.text);
-	chip = device->all->machine->kvm.irqchip ? in_chip(&range) : NULL;
+	chip = machine_irqchip(device->all->machine) ? in_chip(&range) : NULL;
 	if (chip)
 		return bad(device, option, g.place,
 			   "= %s lies over the %s, 0x%llx to 0x%llx, which would hide it: move "
@@ -483,7 +485,7 @@ device_options(struct device *device)
 		first = first ? first : r;                                                         \
 	} while (0)
 	for (size_t i = 0; i < device->plugin.all_count; i++) {
-		const struct plugin_option *option = &device->plugin.all[i];
+		const struct plugin_option *option = plugin_option(&device->plugin, i);
 		struct given g = given(device, &option->row);
 
 		if (!g.text && option->required)

@@ -35,7 +35,7 @@ put(struct minivmm_writer *writer, const char *name, uint32_t type, const void *
 	struct record_writer *w = (struct record_writer *)writer;
 
 	if (type < MINIVMM_U8 || type > MINIVMM_BOOL) {
-		w->failed = true;
+		record_fail(w, false);
 		return -1;
 	}
 	record_put(w, name, (enum record_type)type, values, count, array);

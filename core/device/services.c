@@ -256,16 +256,15 @@ static bool
 range_base(struct device *d, uint32_t index, uint32_t *space, uint64_t *base)
 {
 	const struct minivmm_range *row = &d->plugin.descriptor.ranges[index];
-	const struct bus *bus = &d->all->machine->bus;
-	const struct bus_space *in = row->space == MINIVMM_PIO ? &bus->pio : &bus->mmio;
+	const struct bus_range *range = NULL;
 
-	for (uint32_t i = 0; i < in->count; i++)
-		if (in->ranges[i].device == &d->public && in->ranges[i].index == index) {
-			*space = row->space;
-			*base = in->ranges[i].base;
-			return true;
-		}
-	return false;
+	while ((range = device_range(d, row->space, range)) && range->index != index)
+		;
+	if (!range)
+		return false;
+	*space = row->space;
+	*base = range->base;
+	return true;
 }
 
 static int
@@ -404,6 +403,6 @@ device_services_init(struct device *device)
 		.acpi_page = service_acpi_page,
 	};
 	state_services_init(&device->services);
-	capture_services_init(&device->services);
+	device_capture_services_init(&device->services);
 	device->public.services = &device->services;
 }

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/lock.h"
 #include "minivmm/plugin.h"
@@ -25,6 +26,13 @@ struct bus_gate {
 	atomic_uint_least64_t reads, writes;
 	atomic_uint_least64_t failures; /* callbacks that returned an error */
 } __attribute__((aligned(64)));
+
+static inline void
+bus_gate_init(struct bus_gate *gate, bool concurrent)
+{
+	memset(gate, 0, sizeof(*gate));
+	gate->concurrent = concurrent;
+}
 
 struct bus_range {
 	uint64_t base, length;

@@ -50,7 +50,7 @@ struct loop {
 	struct loop_deferred *deferred, **deferred_end;
 	bool quiet;
 	bool programmed; /* the descriptor of timers is set */
-	bool inner;      /* the loop runs within a callback of its, which is not to be met again */
+	bool inner;      /* see loop_inner */
 	struct loop_source timer_source, wake_source, device_source;
 };
 
@@ -80,5 +80,11 @@ void loop_quiet(struct loop *loop, bool quiet);
 
 /* Waits for something and runs it; timeout in ms, -1: for ever. 0 or a negative status. */
 int loop_once(struct loop *loop, int timeout);
+/* inner: a callback runs the loop from here on; sources that are outer wait until it has ended. */
+static inline void
+loop_inner(struct loop *loop, bool inner)
+{
+	loop->inner = inner;
+}
 
 #endif

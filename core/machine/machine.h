@@ -157,6 +157,13 @@ void machine_point_reached(struct machine *machine);
 /* A vCPU has halted for good. On its thread. */
 void machine_halted(struct machine *machine);
 
+/* Are the interrupt controllers and the PIT in the kernel? */
+static inline bool
+machine_irqchip(const struct machine *machine)
+{
+	return machine->kvm.irqchip;
+}
+
 /* The guest has ACPI tables; saved with the machine. */
 static inline void
 machine_set_acpi(struct machine *machine)

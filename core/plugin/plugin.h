@@ -29,11 +29,18 @@ struct plugin {
 	    descriptor; /* its tables are this host's copies, ended by rows of zeros */
 	uint32_t option_count, range_count, timer_count, stream_count, watch_count, post_count,
 	    field_count, acpi_count;
-	struct plugin_option *all; /* every option that the user may give */
+	struct plugin_option *all; /* every option that the user may give: plugin_option() */
 	size_t all_count;
 	void **copies; /* what descriptor points to */
 	size_t copy_count;
 };
+
+/* One of the all_count options. */
+static inline const struct plugin_option *
+plugin_option(const struct plugin *plugin, size_t index)
+{
+	return &plugin->all[index];
+}
 
 /*
  * Where plugins are looked for, in order: the config's path, $MINIVMM_PLUGIN_PATH, plugins/ beside
@@ -45,6 +52,12 @@ struct plugin_path {
 	const char *advice; /* what to do when there is none, for messages */
 };
 int plugin_path_init(struct plugin_path *path, const char *configured);
+/* One of the count folders. */
+static inline const char *
+plugin_folder(const struct plugin_path *path, size_t index)
+{
+	return path->folders[index];
+}
 void plugin_path_free(struct plugin_path *path);
 
 /* The names of the plugins in a folder, sorted; count of them, malloced as the array is. NULL:

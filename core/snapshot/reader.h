@@ -67,6 +67,13 @@ const struct record *snapshot_section(const struct snapshot *snapshot, uint32_t 
 /* How many sections have the tag. */
 uint32_t snapshot_section_count(const struct snapshot *snapshot, uint32_t tag);
 
+/* One of the region_count regions. */
+static inline const struct snapshot_region *
+snapshot_region(const struct snapshot *snapshot, size_t index)
+{
+	return &snapshot->regions[index];
+}
+
 /* Is this page of the memory image in this file, and not in a parent's? */
 static inline bool
 snapshot_holds(const struct snapshot *snapshot, uint64_t page)

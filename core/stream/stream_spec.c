@@ -206,7 +206,7 @@ stream_save(struct stream *stream, struct record_writer *writer)
 	uint8_t *bytes = malloc(stream->input_length + 1);
 
 	if (!origin || !bytes)
-		writer->failed = writer->no_memory = true;
+		record_fail(writer, true);
 	else {
 		for (size_t i = 0; i < stream->input_length; i++)
 			bytes[i] = stream->input[(stream->input_head + i) % stream->input_size];

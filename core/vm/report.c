@@ -70,7 +70,7 @@ report_dirty(struct machine *machine)
 
 	if (guest && bitmap && !dirty_look(machine, bitmap))
 		for (uint32_t i = 0; i < machine->memory.count; i++)
-			dirty += region_dirty(&machine->memory.regions[i], guest, text,
+			dirty += region_dirty(memory_region_at(&machine->memory, i), guest, text,
 					      sizeof(text), &runs);
 	free(bitmap);
 	log_line(MINIVMM_INFO, NULL, "the guest dirtied %llu page%s%s%s", (unsigned long long)dirty,

@@ -14,7 +14,7 @@
 
 #include "base/json.h"
 #include "base/log.h"
-#include "cli/json_read.h"
+#include "base/json_read.h"
 #include "control/control.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);

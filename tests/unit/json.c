@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/json.h"
-#include "cli/json_read.h"
+#include "base/json_read.h"
 
 #include <cmocka.h>
 

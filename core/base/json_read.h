@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Reads JSON where it lies, and prints it for people. Text that a terminal could act on is
- * escaped. */
-#ifndef CLI_JSON_READ_H
-#define CLI_JSON_READ_H
+/* Reads JSON where it lies. */
+#ifndef BASE_JSON_READ_H
+#define BASE_JSON_READ_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 
 #define JSON_DEPTH 32 /* objects and arrays inside each other, at most */
 
@@ -34,12 +32,5 @@ bool json_is_u64(const struct json *value, uint64_t *number);
 bool json_is_true(const struct json *value);
 /* The text of a string, in UTF-8, malloced and terminated; NULL: no string, or no memory. */
 char *json_string(const struct json *value, size_t *length);
-
-/* A value on one line. */
-void json_show(FILE *out, const struct json *value);
-/* The members of an object, a line for each scalar, objects indented below their names, elements of
- * arrays on a line each. without: a member that is left out, or NULL. */
-void json_show_members(FILE *out, const struct json *object, const char *without, unsigned indent,
-		       bool hex);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* JSON (RFC 8259), read where it lies. */
-#include "cli/json_read.h"
+#include "base/json_read.h"
 
 #include <stdlib.h>
 #include <string.h>
