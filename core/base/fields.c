@@ -3,7 +3,6 @@
 #include "base/fields.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -118,20 +117,8 @@ struct loading {
 	const struct minivmm_field *rows;
 	void *base;
 	const struct record *group;
-	char *why;
-	size_t why_size;
+	struct why *why;
 };
-
-__attribute__((format(printf, 2, 3))) static int
-refuse(const struct loading *l, const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(l->why, l->why_size, format, arguments);
-	va_end(arguments);
-	return -1;
-}
 
 static int
 check_count(const struct loading *l, const struct minivmm_field *row, const struct record *item)
@@ -140,13 +127,13 @@ check_count(const struct loading *l, const struct minivmm_field *row, const stru
 	uint64_t room = exact ? current_count(row, l->base) : capacity(row, l->base);
 
 	if (pointer && room && !elements(row, l->base))
-		return refuse(l, "%s has nowhere to go: it is not allocated", row->name);
+		return why_set(l->why, "%s has nowhere to go: it is not allocated", row->name);
 	if (exact ? item->count != room : item->count > room)
-		return refuse(l, "%s has %" PRIu32 " elements, here are %s%" PRIu64, row->name,
-			      item->count, exact ? "" : "at most ", room);
+		return why_set(l->why, "%s has %" PRIu32 " elements, here are %s%" PRIu64,
+			       row->name, item->count, exact ? "" : "at most ", room);
 	if (row->counter_type && item->count > type_max(row->counter_type))
-		return refuse(l, "%s has %" PRIu32 " elements, more than its counter can say",
-			      row->name, item->count);
+		return why_set(l->why, "%s has %" PRIu32 " elements, more than its counter can say",
+			       row->name, item->count);
 	return 0;
 }
 
@@ -178,8 +165,8 @@ check_counter(const struct loading *l, const struct minivmm_field *row)
 		return 0;
 	for (const struct minivmm_field *other = l->rows; other->name; other++)
 		if (counts(l, other, row->counter_offset, &others) && others != mine)
-			return refuse(l, "%s has %" PRIu64 " elements, but %s says %" PRIu64,
-				      row->name, mine, other->name, others);
+			return why_set(l->why, "%s has %" PRIu64 " elements, but %s says %" PRIu64,
+				       row->name, mine, other->name, others);
 	return 0;
 }
 
@@ -189,13 +176,14 @@ check_item(const struct loading *l, const struct minivmm_field *row, const struc
 	uint64_t max = row_max(row);
 
 	if (item->type != row->type || item->array != is_array(row))
-		return refuse(l, "%s is of another type", row->name);
+		return why_set(l->why, "%s is of another type", row->name);
 	if (check_count(l, row, item))
 		return -1;
 	for (uint32_t i = 0; i < item->count && max < type_max(row->type); i++)
 		if (record_number(item, i) > max)
-			return refuse(l, "%s is 0x%" PRIx64 ", at most 0x%" PRIx64 " is allowed",
-				      row->name, record_number(item, i), max);
+			return why_set(l->why,
+				       "%s is 0x%" PRIx64 ", at most 0x%" PRIx64 " is allowed",
+				       row->name, record_number(item, i), max);
 	return 0;
 }
 
@@ -211,7 +199,7 @@ check(const struct loading *l, uint32_t version)
 			if (check_item(l, row, &item))
 				return -1;
 		} else if (row->since <= version) {
-			return refuse(l, "%s is missing", row->name);
+			return why_set(l->why, "%s is missing", row->name);
 		}
 	}
 	/* Once all items are known to be what their rows say. */
@@ -228,7 +216,7 @@ check(const struct loading *l, uint32_t version)
 		for (row = l->rows; row->name && !record_is(&item, row->name);)
 			row++;
 		if (!row->name)
-			return refuse(l, "%.*s is unknown", item.name_length, item.name);
+			return why_set(l->why, "%.*s is unknown", item.name_length, item.name);
 		row++;
 	}
 	return 0;
@@ -248,11 +236,9 @@ reset(const struct minivmm_field *row, void *base)
 
 int
 fields_load(const struct minivmm_field *rows, void *base, const struct record *group,
-	    uint32_t version, char *why, size_t why_size)
+	    uint32_t version, struct why *why)
 {
-	struct loading l = {
-		.rows = rows, .base = base, .group = group, .why = why, .why_size = why_size
-	};
+	struct loading l = { .rows = rows, .base = base, .group = group, .why = why };
 	struct record item;
 	size_t after = 0;
 

@@ -7,6 +7,7 @@
 #define BASE_FIELDS_H
 
 #include "base/record.h"
+#include "base/why.h"
 #include "minivmm/plugin.h"
 
 /* Writes each row of the table (ended by a row without name) of the struct at base into the open
@@ -24,7 +25,7 @@ const struct minivmm_field *fields_unfit(const struct minivmm_field *rows, const
  * missing one, and an item that no row names, is an error. Returns 0, or -1 with the reason in why.
  */
 int fields_load(const struct minivmm_field *rows, void *base, const struct record *group,
-		uint32_t version, char *why, size_t why_size);
+		uint32_t version, struct why *why);
 
 /* Sets every row to its initial value. Rows of kind POINTER must point to their elements, or be
  * NULL. */

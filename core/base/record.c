@@ -470,15 +470,15 @@ record_get_u64(const struct record *group, const char *name, uint64_t *value)
 	return true;
 }
 
-bool
-record_get_text(const struct record *group, const char *name, char **text)
+int
+record_copy_text(const struct record *group, const char *name, char **text, struct why *why)
 {
 	struct record item;
 
 	if (!record_find(group, name, &item) || item.type != RECORD_TEXT)
-		return false;
+		return why_set(why, "%s is missing or no text", name);
 	*text = strndup((const char *)item.data, item.count);
-	return *text;
+	return *text ? 0 : why_no_memory(why);
 }
 
 bool

@@ -19,6 +19,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "base/why.h"
+
 enum record_type {
 	RECORD_U8 = 1, /* the first five are MINIVMM_U8 to MINIVMM_BOOL */
 	RECORD_U16,
@@ -105,10 +107,10 @@ bool record_is(const struct record *item, const char *name);
 
 /* Element index as a number; the item is U8 to BOOL and index < count. */
 uint64_t record_number(const struct record *item, uint32_t index);
-/* Finds a scalar of any numeric type, or a text. false: missing or of another kind. text is
- * malloced. */
+/* Finds a scalar of any numeric type. false: missing or of another kind. */
 bool record_get_u64(const struct record *group, const char *name, uint64_t *value);
-bool record_get_text(const struct record *group, const char *name, char **text);
+/* A text, malloced. 0, or -1: missing, of another kind, or no memory. */
+int record_copy_text(const struct record *group, const char *name, char **text, struct why *why);
 /* Finds an array of bytes; borrowed. */
 bool record_get_bytes(const struct record *group, const char *name, const uint8_t **bytes,
 		      size_t *length);

@@ -114,14 +114,15 @@ read_input(const char *path, uint8_t **input, size_t *length)
 static int
 rewind_machine(struct worker *w)
 {
-	char why[512];
+	struct why why;
 	int r;
 
 	if (!w->ran)
 		return devices_start(&w->vm.devices, MINIVMM_RESTORED);
 	r = reset_run(&w->reset);
-	if (!r && w->batch->check && reset_check(&w->reset, why, sizeof(why)))
-		batch_trouble(w->batch, fail(STATUS_BUG, "the reset is not complete: %s", why));
+	if (!r && w->batch->check && reset_check(&w->reset, &why))
+		batch_trouble(w->batch,
+			      fail(STATUS_BUG, "the reset is not complete: %s", why.text));
 	return r;
 }
 

@@ -160,7 +160,7 @@ diff_named(struct diff *diff, const struct section *section, const struct snapsh
 	for (uint32_t i = 0; (record = snapshot_section(a, section->tag, i)); i++) {
 		char *name = NULL, *what = NULL;
 
-		record_get_text(record, "name", &name);
+		record_copy_text(record, "name", &name, NULL);
 		other = section_named(b, section->tag, name ? name : "");
 		if (asprintf(&what, "%s %s", section->key, name ? name : "?") < 0)
 			what = NULL;

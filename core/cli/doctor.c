@@ -24,11 +24,12 @@ static bool
 check_kvm(void)
 {
 	char text[256];
-	const char *trouble = kvm_probe("/dev/kvm", text, sizeof(text));
+	struct why why;
 	struct kvm kvm;
+	int r = kvm_probe("/dev/kvm", &why);
 
-	line(!trouble, "kvm", trouble ? trouble : "/dev/kvm opens and has all that is needed");
-	if (trouble || kvm_open(&kvm))
+	line(!r, "kvm", r ? why.text : "/dev/kvm opens and has all that is needed");
+	if (r || kvm_open(&kvm))
 		return false;
 	snprintf(text, sizeof(text), "%u MSRs, XSAVE area of %zu bytes, %u CPUID entries",
 		 kvm.msrs->nmsrs, kvm.xsave_size, kvm.cpuid->nent);

@@ -79,8 +79,8 @@ show_device(FILE *out, const struct record *device)
 	size_t position = 0;
 	uint64_t version = 0;
 
-	record_get_text(device, "name", &name);
-	record_get_text(device, "plugin", &plugin);
+	record_copy_text(device, "name", &name, NULL);
+	record_copy_text(device, "plugin", &plugin, NULL);
 	record_get_u64(device, "version", &version);
 	fputs("\ndevice ", out);
 	show_text(out, name ? name : "?", name ? strlen(name) : 1);

@@ -74,18 +74,6 @@ config_save(const struct config *config, struct record_writer *writer)
 	record_end(writer);
 }
 
-/* A text of the group, malloced; NULL: refused. */
-static char *
-get_text(const struct record *group, const char *name, struct why *why)
-{
-	char *text;
-
-	if (record_get_text(group, name, &text))
-		return text;
-	why_set(why, "%s is missing or no text", name);
-	return NULL;
-}
-
 /* Each item must have one of the names. */
 static int
 check_names(const struct record *group, const char *const *names, struct why *why)
@@ -191,8 +179,7 @@ load_device(struct config *config, const struct record *from, struct why *why)
 		return -1;
 	if (config->device_count == DEVICES_MAX)
 		return why_set(why, "it has more than %u devices", DEVICES_MAX);
-	name = get_text(from, "name", why);
-	if (!name)
+	if (record_copy_text(from, "name", &name, why))
 		return -1;
 	if (!schema_device_name(name) || config_device_find(config, name)) {
 		why_set(why, "%.64s is no name for a device, or there twice", name);
@@ -203,8 +190,7 @@ load_device(struct config *config, const struct record *from, struct why *why)
 	free(name);
 	if (!device)
 		return why_no_memory(why);
-	device->plugin = get_text(from, "plugin", why);
-	if (!device->plugin)
+	if (record_copy_text(from, "plugin", &device->plugin, why))
 		return -1;
 	if (!*device->plugin)
 		return why_set(why, "device %s has no plugin", device->name);
@@ -232,8 +218,7 @@ config_load(struct config *config, const struct record *group, struct why *why)
 		return why_set(why, "vm is missing or no group");
 	if (load_vm(config, &vm, why))
 		return -1;
-	config->folder = get_text(group, "folder", why);
-	if (!config->folder)
+	if (record_copy_text(group, "folder", &config->folder, why))
 		return -1;
 	if (!record_find(group, "devices", &devices) || devices.type != RECORD_LIST)
 		return why_set(why, "devices is missing or no list");

@@ -4,6 +4,7 @@
 #define DEVICE_DEVICE_H
 
 #include "base/log.h"
+#include "base/why.h"
 #include "config/config.h"
 #include "machine/machine.h"
 #include "plugin/plugin.h"
@@ -126,19 +127,18 @@ void devices_capture_end(struct devices *devices);
  * Machine paused. save: 0 or a negative status; load: 0, or -1 with the reason in why.
  */
 int device_save(struct device *device, struct record_writer *writer);
-int device_load(struct device *device, const struct record *group, char *why, size_t why_size);
+int device_load(struct device *device, const struct record *group, struct why *why);
 /*
  * Is the state in group this device's, and can its plugin load it: does it have the same name, and
  * a state version of the same plugin that this one reads? 0, or -1 with the reason in why.
  */
-int device_check(const struct device *device, const struct record *group, char *why,
-		 size_t why_size);
+int device_check(const struct device *device, const struct record *group, struct why *why);
 /*
  * The generation id, an item of the open group. check: is it in group? 0, or -1 with the reason in
  * why. load: of a group that has passed the check.
  */
 void devices_save_generation(const struct devices *devices, struct record_writer *writer);
-int devices_check_generation(const struct record *group, char *why, size_t why_size);
+int devices_check_generation(const struct record *group, struct why *why);
 void devices_load_generation(struct devices *devices, const struct record *group);
 
 /* What the files of this module share. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A device's state as records: the plugin's own, by its fields or its save and load, and what the
  * core keeps for it. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,8 +25,7 @@ struct level {
 struct minivmm_reader {
 	struct level levels[RECORD_DEPTH];
 	unsigned depth;
-	char *why;
-	size_t why_size;
+	struct why *why;
 };
 
 static int
@@ -64,8 +64,8 @@ unfit(struct minivmm_reader *reader, const char *format, ...)
 	va_list arguments;
 
 	va_start(arguments, format);
-	if (!*reader->why)
-		vsnprintf(reader->why, reader->why_size, format, arguments);
+	if (!*reader->why->text)
+		why_vset(reader->why, format, arguments);
 	va_end(arguments);
 	return -1;
 }
@@ -212,8 +212,7 @@ load_fields(struct minivmm_device *public, struct minivmm_reader *reader, uint32
 	else if (!rows)
 		r = 0;
 	else
-		r = fields_load(rows, public->state, &group, version, reader->why,
-				reader->why_size);
+		r = fields_load(rows, public->state, &group, version, reader->why);
 	record_writer_free(&part);
 	return r;
 }
@@ -278,36 +277,32 @@ device_save(struct device *d, struct record_writer *writer)
 		     : 0;
 }
 
-/* A group by name inside another; false: why says that it is missing. */
-static bool
-group_of(const struct record *group, const char *name, struct record *item, char *why,
-	 size_t why_size)
+/* A group by name inside another. */
+static int
+group_of(const struct record *group, const char *name, struct record *item, struct why *why)
 {
 	if (record_find(group, name, item) && item->type == RECORD_GROUP)
-		return true;
-	snprintf(why, why_size, "%s is missing", name);
-	return false;
+		return 0;
+	return why_set(why, "%s is missing", name);
 }
 
 static int
-load_timers(struct device *d, const struct record *group, char *why, size_t why_size)
+load_timers(struct device *d, const struct record *group, struct why *why)
 {
 	struct record timers, timer, armed;
 	uint64_t deadline, period;
 
-	if (!group_of(group, "timers", &timers, why, why_size))
+	if (group_of(group, "timers", &timers, why))
 		return -1;
 	for (uint32_t i = 0; i < d->plugin.timer_count; i++) {
 		const char *name = d->plugin.descriptor.timers[i].name;
 
-		if (!group_of(&timers, name, &timer, why, why_size))
+		if (group_of(&timers, name, &timer, why))
 			return -1;
 		if (!record_find(&timer, "armed", &armed) || armed.type != RECORD_BOOL ||
 		    armed.array || !record_get_u64(&timer, "deadline", &deadline) ||
-		    !record_get_u64(&timer, "period", &period)) {
-			snprintf(why, why_size, "timer %s lacks armed, deadline or period", name);
-			return -1;
-		}
+		    !record_get_u64(&timer, "period", &period))
+			return why_set(why, "timer %s lacks armed, deadline or period", name);
 		if (record_number(&armed, 0) && !mutant("timer", name))
 			loop_timer_set(&d->all->machine->loop, &d->timers[i].timer, deadline,
 				       period);
@@ -318,17 +313,17 @@ load_timers(struct device *d, const struct record *group, char *why, size_t why_
 }
 
 static int
-load_streams(struct device *d, const struct record *group, char *why, size_t why_size)
+load_streams(struct device *d, const struct record *group, struct why *why)
 {
 	struct record streams, stream;
 	struct config_option *input;
 
-	if (!group_of(group, "streams", &streams, why, why_size))
+	if (group_of(group, "streams", &streams, why))
 		return -1;
 	for (uint32_t i = 0; i < d->plugin.stream_count; i++) {
 		const char *name = d->plugin.descriptor.streams[i].name;
 
-		if (!group_of(&streams, name, &stream, why, why_size))
+		if (group_of(&streams, name, &stream, why))
 			return -1;
 		/* Input that is given anew replaces what was left of the old, at each reset too. */
 		input = d->plugin.descriptor.streams[i].input
@@ -341,32 +336,33 @@ load_streams(struct device *d, const struct record *group, char *why, size_t why
 		if (input && !strcmp(input->place.file, CONFIG_SET))
 			stream_rewind(&d->streams[i].stream);
 		else if (!mutant("stream", name) &&
-			 stream_load(&d->streams[i].stream, &stream, why, why_size))
+			 stream_load(&d->streams[i].stream, &stream, why))
 			return -1;
 	}
 	return 0;
 }
 
 static int
-load_state(struct device *d, const struct record *group, char *why, size_t why_size)
+load_state(struct device *d, const struct record *group, struct why *why)
 {
 	const struct minivmm_plugin *descriptor = &d->plugin.descriptor;
-	struct minivmm_reader reader = { .why = why, .why_size = why_size };
+	struct minivmm_reader reader = { .why = why };
 	const char *callback = "load";
 	uint64_t version;
 	char text[64];
 	int r;
 
-	if (!group_of(group, "state", &reader.levels[0].group, why, why_size))
+	errno = 0;
+	why->text[0] = '\0';
+	if (group_of(group, "state", &reader.levels[0].group, why))
 		return -1;
 	if (!record_get_u64(group, "version", &version) || !version ||
-	    version > descriptor->state_version) {
-		snprintf(why, why_size,
-			 "its state has version %llu, plugin %s here knows up to %u: use the "
-			 "plugin that saved it",
-			 (unsigned long long)version, descriptor->name, descriptor->state_version);
-		return -1;
-	}
+	    version > descriptor->state_version)
+		return why_set(why,
+			       "its state has version %llu, plugin %s here knows up to %u: use the "
+			       "plugin that saved it",
+			       (unsigned long long)version, descriptor->name,
+			       descriptor->state_version);
 	if (descriptor->load) {
 		r = DEVICE_CALL(d, "load",
 				descriptor->load(&d->public, &reader, (uint32_t)version));
@@ -375,81 +371,78 @@ load_state(struct device *d, const struct record *group, char *why, size_t why_s
 		r = r < 0 ? -1 : check_asked(&reader);
 	} else if (descriptor->fields)
 		r = fields_load(descriptor->fields, d->public.state, &reader.levels[0].group,
-				(uint32_t)version, why, why_size);
+				(uint32_t)version, why);
 	else
 		r = check_asked(&reader);
 	if (r >= 0 && descriptor->loaded) {
 		callback = "loaded";
 		r = DEVICE_CALL(d, callback, descriptor->loaded(&d->public));
 	}
-	if (r < 0 && !*why)
-		snprintf(why, why_size, "%s", device_failure(d, callback, text, sizeof(text)));
-	return r < 0 ? -1 : 0;
+	if (r >= 0)
+		return 0;
+	if (!why->text[0])
+		why_set(why, "%s", device_failure(d, callback, text, sizeof(text)));
+	why->error = errno; /* a plugin that ran out of memory has no other way to report it */
+	return -1;
 }
 
 static int
-load_all(struct device *d, const struct record *group, char *why, size_t why_size)
+load_all(struct device *d, const struct record *group, struct why *why)
 {
 	struct record random;
 
 	/* Work of before a reset. */
 	for (uint32_t i = 0; i < d->plugin.post_count; i++)
 		loop_deferred_remove(&d->all->machine->loop, &d->posts[i].deferred);
-	if (load_state(d, group, why, why_size) || load_timers(d, group, why, why_size) ||
-	    load_streams(d, group, why, why_size))
+	if (load_state(d, group, why) || load_timers(d, group, why) || load_streams(d, group, why))
 		return -1;
 	if (!record_find(group, "random", &random) || random.type != RECORD_U64 ||
-	    random.count != 4) {
-		snprintf(why, why_size, "random is missing");
-		return -1;
-	}
+	    random.count != 4)
+		return why_set(why, "random is missing");
 	for (uint32_t i = 0; i < 4; i++)
 		d->random[i] = record_number(&random, i);
 	return 0;
 }
 
 int
-device_load(struct device *d, const struct record *group, char *why, size_t why_size)
+device_load(struct device *d, const struct record *group, struct why *why)
 {
-	char text[384] = "", head[96];
-
-	if (!load_all(d, group, text, sizeof(text)))
+	if (!load_all(d, group, why))
 		return 0;
-	snprintf(head, sizeof(head), "device %s (plugin %s): ", d->config->name,
-		 d->plugin.descriptor.name);
-	snprintf(why, why_size, "%s%s", head, text);
-	return -1;
+	return why_prefix(why, "device %s (plugin %s): ", d->config->name,
+			  d->plugin.descriptor.name);
 }
 
 int
-device_check(const struct device *d, const struct record *group, char *why, size_t why_size)
+device_check(const struct device *d, const struct record *group, struct why *why)
 {
 	const struct minivmm_plugin *descriptor = &d->plugin.descriptor;
 	char *name = NULL, *plugin = NULL;
 	uint64_t version;
-	bool fits = false;
+	int r = -1;
 
-	if (!record_get_text(group, "name", &name) || !record_get_text(group, "plugin", &plugin) ||
-	    !record_get_u64(group, "version", &version))
-		snprintf(why, why_size, "it lacks name, plugin or version");
+	if (record_copy_text(group, "name", &name, why) ||
+	    record_copy_text(group, "plugin", &plugin, why))
+		;
+	else if (!record_get_u64(group, "version", &version))
+		why_set(why, "version is missing");
 	else if (!devices_find(d->all, name))
-		snprintf(why, why_size, "the config has no device %s", name);
+		why_set(why, "the config has no device %s", name);
 	else if (devices_find(d->all, name) != d)
-		snprintf(why, why_size, "it is not in the order of the config");
+		why_set(why, "it is not in the order of the config");
 	else if (strcmp(descriptor->name, plugin))
-		snprintf(why, why_size, "device %s was a %s, here it is a %s", name, plugin,
-			 descriptor->name);
+		why_set(why, "device %s was a %s, here it is a %s", name, plugin, descriptor->name);
 	else if (version > descriptor->state_version)
-		snprintf(why, why_size,
-			 "device %s has state version %llu, plugin %s (%s) reads up to %u: use a "
-			 "newer plugin",
-			 name, (unsigned long long)version, plugin, d->plugin.path,
-			 descriptor->state_version);
+		why_set(why,
+			"device %s has state version %llu, plugin %s (%s) reads up to %u: use a "
+			"newer plugin",
+			name, (unsigned long long)version, plugin, d->plugin.path,
+			descriptor->state_version);
 	else
-		fits = true;
+		r = 0;
 	free(name);
 	free(plugin);
-	return fits ? 0 : -1;
+	return r;
 }
 
 void
@@ -472,12 +465,11 @@ generation_of(const struct record *group)
 }
 
 int
-devices_check_generation(const struct record *group, char *why, size_t why_size)
+devices_check_generation(const struct record *group, struct why *why)
 {
 	if (generation_of(group))
 		return 0;
-	snprintf(why, why_size, "generation is missing or no id");
-	return -1;
+	return why_set(why, "generation is missing or no id");
 }
 
 void

@@ -167,20 +167,20 @@ kvm_vcpu_cpuid(struct kvm_vcpu *vcpu)
 	return 0;
 }
 
-/* The vCPU's table, to be freed; NULL after fail(). */
+/* The vCPU's table, to be freed; NULL: why. */
 static struct kvm_cpuid2 *
-cpuid_get(struct kvm_vcpu *vcpu)
+cpuid_get(struct kvm_vcpu *vcpu, struct why *why)
 {
 	struct kvm_cpuid2 *cpuid =
 	    calloc(1, sizeof(*cpuid) + CPUID_MAX * sizeof(cpuid->entries[0]));
 
 	if (!cpuid) {
-		fail(STATUS_HOST, "no memory for CPUID");
+		why_errno(why, ENOMEM, "cpuid");
 		return NULL;
 	}
 	cpuid->nent = CPUID_MAX;
 	if (ioctl(vcpu->fd, KVM_GET_CPUID2, cpuid)) {
-		fail(STATUS_HOST, "KVM_GET_CPUID2: %s", strerror(errno));
+		why_errno(why, errno, "KVM_GET_CPUID2");
 		free(cpuid);
 		return NULL;
 	}
@@ -190,48 +190,50 @@ cpuid_get(struct kvm_vcpu *vcpu)
 int
 kvm_cpuid_save(struct kvm_vcpu *vcpu, struct record_writer *writer)
 {
-	struct kvm_cpuid2 *cpuid = cpuid_get(vcpu);
+	struct why why;
+	struct kvm_cpuid2 *cpuid = cpuid_get(vcpu, &why);
 
 	if (!cpuid)
-		return -STATUS_HOST;
+		return fail(STATUS_HOST, "%s", why.text);
 	record_put(writer, "entries", RECORD_U32, cpuid->entries,
 		   cpuid->nent * sizeof(cpuid->entries[0]) / 4, true);
 	free(cpuid);
 	return 0;
 }
 
+/* A table from a record, to be freed; NULL: why. */
 static struct kvm_cpuid2 *
-cpuid_of(const struct record *group)
+cpuid_of(const struct record *group, struct why *why)
 {
 	const size_t words = sizeof(struct kvm_cpuid_entry2) / 4;
 	struct kvm_cpuid2 *cpuid;
 	struct record item;
 
 	if (!record_find(group, "entries", &item) || item.type != RECORD_U32 || !item.array ||
-	    item.count % words || item.count / words > CPUID_MAX)
+	    item.count % words || item.count / words > CPUID_MAX) {
+		why_set(why, "cpuid: not a list of entries");
 		return NULL;
+	}
 	cpuid = calloc(1, sizeof(*cpuid) + item.count * 4ul);
-	if (!cpuid)
+	if (!cpuid) {
+		why_errno(why, ENOMEM, "cpuid");
 		return NULL;
+	}
 	cpuid->nent = (uint32_t)(item.count / words);
 	memcpy(cpuid->entries, item.data, item.count * 4ul);
 	return cpuid;
 }
 
 int
-kvm_cpuid_load(struct kvm_vcpu *vcpu, const struct record *group, char *why, size_t why_size)
+kvm_cpuid_load(struct kvm_vcpu *vcpu, const struct record *group, struct why *why)
 {
-	struct kvm_cpuid2 *cpuid = cpuid_of(group);
+	struct kvm_cpuid2 *cpuid = cpuid_of(group, why);
 	int r = 0;
 
-	if (!cpuid) {
-		snprintf(why, why_size, "cpuid: not a list of entries");
+	if (!cpuid)
 		return -1;
-	}
-	if (ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid)) {
-		snprintf(why, why_size, "cpuid: KVM_SET_CPUID2 refused it: %s", strerror(errno));
-		r = -1;
-	}
+	if (ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid))
+		r = why_errno(why, errno, "cpuid: KVM_SET_CPUID2 refused it");
 	free(cpuid);
 	return r;
 }
@@ -276,22 +278,23 @@ feature_word(const struct kvm_cpuid2 *cpuid, uint32_t function, uint32_t index, 
 }
 
 int
-kvm_check(struct kvm *kvm, const struct record *vcpu, char *why, size_t why_size)
+kvm_check(struct kvm *kvm, const struct record *vcpu, struct why *why)
 {
 	struct kvm_cpuid2 *cpuid, *shown = NULL;
 	struct record group;
 	int r = 0;
 
-	if (!record_find(vcpu, "cpuid", &group) || !(cpuid = cpuid_of(&group))) {
-		snprintf(why, why_size, "cpuid: not a list of entries");
+	if (!record_find(vcpu, "cpuid", &group))
+		return why_set(why, "cpuid is missing");
+	cpuid = cpuid_of(&group, why);
+	if (!cpuid)
 		return -1;
-	}
 	/* A host may show a guest more than it says it supports (where CPUID is not
 	 * intercepted). */
-	if (kvm_vcpu_cpuid(kvm->vcpus[0]) || !(shown = cpuid_get(kvm->vcpus[0]))) {
-		snprintf(why, why_size, "cpuid: this host's can't be read");
+	if (kvm_vcpu_cpuid(kvm->vcpus[0]))
+		r = why_set(why, "cpuid: this host's can't be read");
+	else if (!(shown = cpuid_get(kvm->vcpus[0], why)))
 		r = -1;
-	}
 	for (size_t i = 0; i < sizeof(features) / sizeof(*features) && !r; i++) {
 		uint32_t guest = feature_word(cpuid, features[i].function, features[i].index,
 					      features[i].offset);
@@ -300,13 +303,12 @@ kvm_check(struct kvm *kvm, const struct record *vcpu, char *why, size_t why_size
 				feature_word(shown, features[i].function, features[i].index,
 					     features[i].offset);
 
-		if (guest & ~host & ~features[i].own) {
-			snprintf(why, why_size,
-				 "cpuid: the guest uses CPU features that this host lacks: %s has "
-				 "0x%08x, here is 0x%08x",
-				 features[i].name, guest, host);
-			r = -1;
-		}
+		if (guest & ~host & ~features[i].own)
+			r = why_set(
+			    why,
+			    "cpuid: the guest uses CPU features that this host lacks: %s has "
+			    "0x%08x, here is 0x%08x",
+			    features[i].name, guest, host);
 	}
 	free(shown);
 	free(cpuid);

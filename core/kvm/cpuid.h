@@ -17,6 +17,6 @@ bool kvm_cpuid_is_amd(const struct kvm *kvm);
 
 /* The table of a vCPU as the item "entries" of the open group, and back. */
 int kvm_cpuid_save(struct kvm_vcpu *vcpu, struct record_writer *writer);
-int kvm_cpuid_load(struct kvm_vcpu *vcpu, const struct record *group, char *why, size_t why_size);
+int kvm_cpuid_load(struct kvm_vcpu *vcpu, const struct record *group, struct why *why);
 
 #endif

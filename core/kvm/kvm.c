@@ -52,78 +52,68 @@ group_name(gid_t gid, char *buffer, size_t size)
 	return buffer;
 }
 
-/* Why open(2) of the device failed, and the remedy. */
-static const char *
-open_trouble(const char *path, int error, char *buffer, size_t size)
+/* Opens the device: its descriptor, or -1 with the cause and the remedy in why. */
+static int
+open_device(const char *path, struct why *why)
 {
+	int fd = open(path, O_RDWR | O_CLOEXEC), error = errno;
 	char group[64];
 	struct stat st;
 
+	if (fd >= 0)
+		return fd;
 	if (error == ENOENT)
-		snprintf(buffer, size,
-			 "cannot open %s: it does not exist; load kvm_intel or kvm_amd, or turn on "
-			 "virtualisation in the firmware",
-			 path);
-	else if (error == EACCES && !stat(path, &st))
-		snprintf(buffer, size,
-			 "cannot open %s: permission denied; it belongs to group %s: join it "
-			 "(usermod -aG %s USER) and log in again",
-			 path, group_name(st.st_gid, group, sizeof(group)), group);
-	else
-		snprintf(buffer, size, "cannot open %s: %s", path, strerror(error));
-	return buffer;
+		return why_set(why,
+			       "cannot open %s: it does not exist; load kvm_intel or kvm_amd, "
+			       "or turn on virtualisation in the firmware",
+			       path);
+	if (error == EACCES && !stat(path, &st))
+		return why_set(why,
+			       "cannot open %s: permission denied; it belongs to group %s: "
+			       "join it (usermod -aG %s USER) and log in again",
+			       path, group_name(st.st_gid, group, sizeof(group)), group);
+	return why_errno(why, error, "cannot open %s", path);
 }
 
-static const char *
-device_trouble(int fd, const char *path, char *buffer, size_t size)
+static int
+check_device(int fd, const char *path, struct why *why)
 {
 	int version = ioctl(fd, KVM_GET_API_VERSION, 0);
 
 	if (version < 0)
-		snprintf(buffer, size, "%s does not answer as KVM: %s", path, strerror(errno));
-	else if (version != KVM_API_VERSION)
-		snprintf(buffer, size, "%s has KVM API version %d, needed is %d", path, version,
-			 KVM_API_VERSION);
-	else {
-		for (size_t i = 0; i < sizeof(needed) / sizeof(*needed); i++)
-			if (ioctl(fd, KVM_CHECK_EXTENSION, needed[i].cap) <= 0) {
-				snprintf(buffer, size,
-					 "%s is too old: it lacks %s; use a newer kernel", path,
-					 needed[i].name);
-				return buffer;
-			}
-		return NULL;
-	}
-	return buffer;
+		return why_errno(why, errno, "%s does not answer as KVM", path);
+	if (version != KVM_API_VERSION)
+		return why_set(why, "%s has KVM API version %d, needed is %d", path, version,
+			       KVM_API_VERSION);
+	for (size_t i = 0; i < sizeof(needed) / sizeof(*needed); i++)
+		if (ioctl(fd, KVM_CHECK_EXTENSION, needed[i].cap) <= 0)
+			return why_set(why, "%s is too old: it lacks %s; use a newer kernel", path,
+				       needed[i].name);
+	return 0;
 }
 
-const char *
-kvm_probe(const char *path, char *buffer, size_t size)
+int
+kvm_probe(const char *path, struct why *why)
 {
-	int fd = open(path, O_RDWR | O_CLOEXEC);
-	const char *trouble;
+	int fd = open_device(path, why), r;
 
 	if (fd < 0)
-		return open_trouble(path, errno, buffer, size);
-	trouble = device_trouble(fd, path, buffer, size);
+		return -1;
+	r = check_device(fd, path, why);
 	close(fd);
-	return trouble;
+	return r;
 }
 
 int
 kvm_open(struct kvm *kvm)
 {
-	char text[256];
-	const char *trouble;
+	struct why why;
 	int r;
 
 	*kvm = (struct kvm){ .fd = -1, .vm = -1 };
-	kvm->fd = open(KVM_PATH, O_RDWR | O_CLOEXEC);
-	if (kvm->fd < 0)
-		return fail(STATUS_HOST, "%s", open_trouble(KVM_PATH, errno, text, sizeof(text)));
-	trouble = device_trouble(kvm->fd, KVM_PATH, text, sizeof(text));
-	if (trouble)
-		return fail(STATUS_HOST, "%s", trouble);
+	kvm->fd = open_device(KVM_PATH, &why);
+	if (kvm->fd < 0 || check_device(kvm->fd, KVM_PATH, &why))
+		return fail(STATUS_HOST, "%s", why.text);
 	do
 		kvm->vm = ioctl(kvm->fd, KVM_CREATE_VM, 0);
 	while (kvm->vm < 0 && errno == EINTR);

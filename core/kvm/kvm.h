@@ -62,8 +62,8 @@ void kvm_close(struct kvm *kvm);
  */
 void kvm_set_tss(struct kvm *kvm, uint64_t gpa);
 
-/* Why this host can't run a machine, as kvm_open would report it, or NULL; text in buffer. */
-const char *kvm_probe(const char *path, char *buffer, size_t size);
+/* Whether this host can run a machine: 0, or -1 with the cause and the remedy in why. */
+int kvm_probe(const char *path, struct why *why);
 
 /* A memory slot: host memory of size bytes at gpa. Call before kvm_irqchip: the order costs
  * milliseconds. */
@@ -128,10 +128,10 @@ const char *const *kvm_register_names(void);
  * a VM: CPUID and MSRs of the host.
  */
 int kvm_vcpu_save(struct kvm_vcpu *vcpu, struct record_writer *writer);
-int kvm_vcpu_load(struct kvm_vcpu *vcpu, const struct record *group, char *why, size_t why_size);
+int kvm_vcpu_load(struct kvm_vcpu *vcpu, const struct record *group, struct why *why);
 int kvm_vm_save(struct kvm *kvm, struct record_writer *writer);
-int kvm_vm_load(struct kvm *kvm, const struct record *group, char *why, size_t why_size);
-int kvm_check(struct kvm *kvm, const struct record *vcpu, char *why, size_t why_size);
+int kvm_vm_load(struct kvm *kvm, const struct record *group, struct why *why);
+int kvm_check(struct kvm *kvm, const struct record *vcpu, struct why *why);
 
 /*
  * What runs on in the kernel while no vCPU runs: TSC, kvm-clock, LAPIC and PIT timers. Stopping

@@ -26,7 +26,7 @@ extern const struct minivmm_field kvm_ioapic_fields[];
  * setting. */
 int kvm_msrs_init(struct kvm *kvm);
 int kvm_msrs_save(struct kvm_vcpu *vcpu, struct record_writer *writer);
-int kvm_msrs_load(struct kvm_vcpu *vcpu, const struct record *group, char *why, size_t why_size);
+int kvm_msrs_load(struct kvm_vcpu *vcpu, const struct record *group, struct why *why);
 
 /*
  * Between stop and go: get gives what was taken, in the ioctl's place, or false where that is to be

@@ -185,7 +185,7 @@ kvm_vcpu_wall_clock(const struct record *group)
  * IRR when the state is read, since a stop lets KVM deliver it (kvm_stop).
  */
 int
-kvm_msrs_load(struct kvm_vcpu *vcpu, const struct record *group, char *why, size_t why_size)
+kvm_msrs_load(struct kvm_vcpu *vcpu, const struct record *group, struct why *why)
 {
 	struct record index, value;
 	struct kvm_msrs *msrs;
@@ -193,15 +193,11 @@ kvm_msrs_load(struct kvm_vcpu *vcpu, const struct record *group, char *why, size
 
 	if (!record_find(group, "index", &index) || !record_find(group, "value", &value) ||
 	    index.type != RECORD_U32 || value.type != RECORD_U64 || index.count != value.count ||
-	    index.count > MSRS_MAX) {
-		snprintf(why, why_size, "msrs: not a list of indices and values");
-		return -1;
-	}
+	    index.count > MSRS_MAX)
+		return why_set(why, "msrs: not a list of indices and values");
 	msrs = calloc(1, sizeof(*msrs) + index.count * sizeof(struct kvm_msr_entry));
-	if (!msrs) {
-		snprintf(why, why_size, "msrs: no memory");
-		return -1;
-	}
+	if (!msrs)
+		return why_errno(why, ENOMEM, "msrs");
 	for (uint32_t i = 0; i < index.count; i++) {
 		if (record_number(&index, i) == MSR_TSC)
 			vcpu->stopped.tsc = record_number(&value, i);
@@ -219,15 +215,15 @@ kvm_msrs_load(struct kvm_vcpu *vcpu, const struct record *group, char *why, size
 			};
 		r = ioctl(vcpu->fd, KVM_SET_MSRS, msrs);
 		if (r < 0) {
-			snprintf(why, why_size, "msrs: KVM_SET_MSRS: %s", strerror(errno));
+			why_errno(why, errno, "msrs: KVM_SET_MSRS");
 			break;
 		}
 		done += (uint32_t)r;
-		if (done < index.count && !holds(vcpu, &msrs->entries[r])) {
-			snprintf(why, why_size, "msrs: this host refuses 0x%llx in MSR 0x%x",
-				 (unsigned long long)msrs->entries[r].data, msrs->entries[r].index);
-			r = -1;
-		} else
+		if (done < index.count && !holds(vcpu, &msrs->entries[r]))
+			r = why_set(why, "msrs: this host refuses 0x%llx in MSR 0x%x",
+				    (unsigned long long)msrs->entries[r].data,
+				    msrs->entries[r].index);
+		else
 			r = 0;
 	}
 	free(msrs);

@@ -23,7 +23,7 @@ struct state {
 	size_t size;
 	const struct minivmm_field *fields;
 	int (*save)(struct kvm_vcpu *vcpu, struct record_writer *writer);
-	int (*load)(struct kvm_vcpu *vcpu, const struct record *group, char *why, size_t why_size);
+	int (*load)(struct kvm_vcpu *vcpu, const struct record *group, struct why *why);
 	bool irqchip; /* only there with the in-kernel irqchip */
 	bool fixed;   /* once a vCPU has run */
 	uint32_t id;  /* of the chip, for KVM_GET_IRQCHIP */
@@ -43,13 +43,6 @@ union state_buffer { /* the largest structure that has fields */
 };
 
 static int
-refused(char *why, size_t size, const char *name, const char *call)
-{
-	snprintf(why, size, "%s: %s refused it: %s", name, call, strerror(errno));
-	return -1;
-}
-
-static int
 tsc_khz_save(struct kvm_vcpu *vcpu, struct record_writer *writer)
 {
 	int khz = ioctl(vcpu->fd, KVM_GET_TSC_KHZ, 0);
@@ -64,26 +57,22 @@ tsc_khz_save(struct kvm_vcpu *vcpu, struct record_writer *writer)
  * them don't add up.
  */
 static int
-tsc_khz_load(struct kvm_vcpu *vcpu, const struct record *group, char *why, size_t why_size)
+tsc_khz_load(struct kvm_vcpu *vcpu, const struct record *group, struct why *why)
 {
 	uint64_t khz;
 	int mine = ioctl(vcpu->fd, KVM_GET_TSC_KHZ, 0);
 
-	if (!record_get_u64(group, "khz", &khz) || khz > INT32_MAX) {
-		snprintf(why, why_size, "tsc_khz: no frequency");
-		return -1;
-	}
+	if (!record_get_u64(group, "khz", &khz) || khz > INT32_MAX)
+		return why_set(why, "tsc_khz: no frequency");
 	vcpu->khz = khz;
 	if (!khz || mine <= 0 || llabs((long long)khz - mine) * 4000 <= mine)
 		return 0;
-	if (ioctl(vcpu->fd, KVM_SET_TSC_KHZ, (unsigned long)khz)) {
-		snprintf(
-		    why, why_size,
+	if (ioctl(vcpu->fd, KVM_SET_TSC_KHZ, (unsigned long)khz))
+		return why_set(
+		    why,
 		    "tsc_khz: the guest's TSC runs at %llu kHz, this host's at %d and can't be "
 		    "scaled: %s",
 		    (unsigned long long)khz, mine, strerror(errno));
-		return -1;
-	}
 	return 0;
 }
 
@@ -95,14 +84,12 @@ cr8_save(struct kvm_vcpu *vcpu, struct record_writer *writer)
 }
 
 static int
-cr8_load(struct kvm_vcpu *vcpu, const struct record *group, char *why, size_t why_size)
+cr8_load(struct kvm_vcpu *vcpu, const struct record *group, struct why *why)
 {
 	uint64_t cr8;
 
-	if (!record_get_u64(group, "cr8", &cr8) || cr8 > 15) {
-		snprintf(why, why_size, "cr8: not from 0 to 15");
-		return -1;
-	}
+	if (!record_get_u64(group, "cr8", &cr8) || cr8 > 15)
+		return why_set(why, "cr8: not from 0 to 15");
 	vcpu->run->cr8 = cr8;
 	return 0;
 }
@@ -125,33 +112,26 @@ xsave_save(struct kvm_vcpu *vcpu, struct record_writer *writer)
 }
 
 static int
-xsave_load(struct kvm_vcpu *vcpu, const struct record *group, char *why, size_t why_size)
+xsave_load(struct kvm_vcpu *vcpu, const struct record *group, struct why *why)
 {
 	size_t size = vcpu->kvm->xsave_size, length;
 	const uint8_t *bytes;
 	void *area;
 	int r = 0;
 
-	if (!record_get_bytes(group, "area", &bytes, &length) ||
-	    length < sizeof(struct kvm_xsave)) {
-		snprintf(why, why_size, "xsave: no area");
-		return -1;
-	}
+	if (!record_get_bytes(group, "area", &bytes, &length) || length < sizeof(struct kvm_xsave))
+		return why_set(why, "xsave: no area");
 	for (size_t i = size; i < length; i++)
-		if (bytes[i]) {
-			snprintf(why, why_size,
-				 "xsave: the guest's area has %zu bytes, this host's %zu", length,
-				 size);
-			return -1;
-		}
+		if (bytes[i])
+			return why_set(why,
+				       "xsave: the guest's area has %zu bytes, this host's %zu",
+				       length, size);
 	area = calloc(1, size);
-	if (!area) {
-		snprintf(why, why_size, "xsave: no memory");
-		return -1;
-	}
+	if (!area)
+		return why_errno(why, ENOMEM, "xsave");
 	memcpy(area, bytes, length < size ? length : size);
 	if (ioctl(vcpu->fd, KVM_SET_XSAVE, area))
-		r = refused(why, why_size, "xsave", "KVM_SET_XSAVE");
+		r = why_errno(why, errno, "xsave: KVM_SET_XSAVE refused it");
 	free(area);
 	return r;
 }
@@ -281,25 +261,20 @@ state_save(const struct state *state, struct kvm *kvm, struct kvm_vcpu *vcpu,
 
 static int
 state_load(const struct state *state, struct kvm *kvm, struct kvm_vcpu *vcpu,
-	   const struct record *parent, char *why, size_t why_size)
+	   const struct record *parent, struct why *why)
 {
 	int fd = vcpu ? vcpu->fd : kvm->vm;
 	union state_buffer buffer = { 0 };
-	char reason[192];
 	struct record group;
 
 	if (mutant("ioctl", state->name))
 		return 0;
-	if (!record_find(parent, state->name, &group) || group.type != RECORD_GROUP) {
-		snprintf(why, why_size, "%s is missing", state->name);
-		return -1;
-	}
+	if (!record_find(parent, state->name, &group) || group.type != RECORD_GROUP)
+		return why_set(why, "%s is missing", state->name);
 	if (!state->fields)
-		return state->load(vcpu, &group, why, why_size);
-	if (fields_load(state->fields, &buffer, &group, 1, reason, sizeof(reason))) {
-		snprintf(why, why_size, "%s: %s", state->name, reason);
-		return -1;
-	}
+		return state->load(vcpu, &group, why);
+	if (fields_load(state->fields, &buffer, &group, 1, why))
+		return why_prefix(why, "%s: ", state->name);
 	if (state->set == KVM_SET_IRQCHIP)
 		buffer.chip.chip_id = state->id;
 	else if (state->set == KVM_SET_VCPU_EVENTS)
@@ -309,10 +284,8 @@ state_load(const struct state *state, struct kvm *kvm, struct kvm_vcpu *vcpu,
 	else if (state->set == KVM_SET_CLOCK)
 		buffer.clock.flags = 0; /* go on from the value, whatever the wall clock says */
 	kvm_time_set(state->set, kvm, vcpu, &buffer);
-	if (ioctl(fd, state->set, &buffer)) {
-		snprintf(reason, sizeof(reason), "ioctl 0x%lx", state->set);
-		return refused(why, why_size, state->name, reason);
-	}
+	if (ioctl(fd, state->set, &buffer))
+		return why_errno(why, errno, "%s: ioctl 0x%lx refused it", state->name, state->set);
 	return 0;
 }
 
@@ -328,12 +301,12 @@ kvm_vcpu_save(struct kvm_vcpu *vcpu, struct record_writer *writer)
 }
 
 int
-kvm_vcpu_load(struct kvm_vcpu *vcpu, const struct record *group, char *why, size_t why_size)
+kvm_vcpu_load(struct kvm_vcpu *vcpu, const struct record *group, struct why *why)
 {
 	vcpu->kvm->stopped = true; /* kvm_go starts its time */
 	for (const struct state *s = vcpu_states; s->name; s++)
 		if ((!s->irqchip || vcpu->kvm->irqchip) && !(s->fixed && vcpu->kvm->ran) &&
-		    state_load(s, vcpu->kvm, vcpu, group, why, why_size))
+		    state_load(s, vcpu->kvm, vcpu, group, why))
 			return -1;
 	return 0;
 }
@@ -350,10 +323,10 @@ kvm_vm_save(struct kvm *kvm, struct record_writer *writer)
 }
 
 int
-kvm_vm_load(struct kvm *kvm, const struct record *group, char *why, size_t why_size)
+kvm_vm_load(struct kvm *kvm, const struct record *group, struct why *why)
 {
 	for (const struct state *s = vm_states; s->name; s++)
-		if ((!s->irqchip || kvm->irqchip) && state_load(s, kvm, NULL, group, why, why_size))
+		if ((!s->irqchip || kvm->irqchip) && state_load(s, kvm, NULL, group, why))
 			return -1;
 	return 0;
 }

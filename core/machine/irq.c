@@ -162,7 +162,7 @@ irqs_save(struct irqs *irqs, struct record_writer *writer)
 
 /* Owners have a dot in their names: none is called waiting. */
 int
-irqs_load(struct irqs *irqs, const struct record *group, char *why, size_t why_size)
+irqs_load(struct irqs *irqs, const struct record *group, struct why *why)
 {
 	uint64_t waiting = 0;
 	struct record item;
@@ -174,10 +174,8 @@ irqs_load(struct irqs *irqs, const struct record *group, char *why, size_t why_s
 		struct irq_source *source = &irqs->sources[i];
 
 		if (!record_find(group, source->owner, &item) || item.type != RECORD_BOOL ||
-		    item.array) {
-			snprintf(why, why_size, "the level of line %s is missing", source->owner);
-			return -1;
-		}
+		    item.array)
+			return why_set(why, "the level of line %s is missing", source->owner);
 		if (!mutant("line", source->owner))
 			set(irqs, source, record_number(&item, 0));
 	}

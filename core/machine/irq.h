@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/record.h"
+#include "base/why.h"
 #include "kvm/kvm.h"
 
 #define IRQ_LINES 24 /* of the IOAPIC */
@@ -64,6 +65,6 @@ void irqs_rest(struct irqs *irqs);
 /* Levels by owner, and what waits. Load raises in KVM what it knew to be up, before the chips are
  * loaded. */
 void irqs_save(struct irqs *irqs, struct record_writer *writer);
-int irqs_load(struct irqs *irqs, const struct record *group, char *why, size_t why_size);
+int irqs_load(struct irqs *irqs, const struct record *group, struct why *why);
 
 #endif

@@ -486,36 +486,30 @@ machine_save(struct machine *m, struct record_writer *writer)
 /* Lines before chips: KVM keeps levels apart from the chips' registers, and a rise after them is
  * delivered twice. */
 int
-machine_load(struct machine *m, const struct record *group, char *why, size_t why_size)
+machine_load(struct machine *m, const struct record *group, struct why *why)
 {
 	struct record lines, acpi;
 	uint64_t time, end, status;
 
 	if (!record_get_u64(group, "end", &end) || !record_get_u64(group, "status", &status) ||
-	    (end != CAUSE_NONE && !by_guest((enum machine_cause)end))) {
-		snprintf(why, why_size, "how the machine ended is missing or unknown");
-		return -1;
-	}
+	    (end != CAUSE_NONE && !by_guest((enum machine_cause)end)))
+		return why_set(why, "how the machine ended is missing or unknown");
 	m->end = (struct machine_end){ .cause = (enum machine_cause)end, .status = status };
 	if (!record_get_u64(group, "time", &time) || time > TIME_MAX ||
-	    !record_find(group, "lines", &lines) || lines.type != RECORD_GROUP) {
-		snprintf(why, why_size, "the VM's clock or lines are missing or out of range");
-		return -1;
-	}
+	    !record_find(group, "lines", &lines) || lines.type != RECORD_GROUP)
+		return why_set(why, "the VM's clock or lines are missing or out of range");
 	if (!mutant("vm", "time"))
 		clock_set(&m->clock, time);
 	/* A reset turns the clock back. */
 	if (m->monitor.armed)
 		look_after(m, LOOK_FIRST);
-	if (!record_find(group, "acpi", &acpi) || acpi.type != RECORD_BOOL || acpi.array) {
-		snprintf(why, why_size, "acpi is missing");
-		return -1;
-	}
+	if (!record_find(group, "acpi", &acpi) || acpi.type != RECORD_BOOL || acpi.array)
+		return why_set(why, "acpi is missing");
 	m->acpi = record_number(&acpi, 0);
 	irqs_rest(&m->irqs);
-	if (irqs_load(&m->irqs, &lines, why, why_size))
+	if (irqs_load(&m->irqs, &lines, why))
 		return -1;
-	return kvm_vm_load(&m->kvm, group, why, why_size);
+	return kvm_vm_load(&m->kvm, group, why);
 }
 
 void

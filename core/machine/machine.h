@@ -174,6 +174,6 @@ machine_set_acpi(struct machine *machine)
 /* Everything of the machine that is not memory, vCPU or device: chips, lines, clock. Machine
  * paused. */
 int machine_save(struct machine *machine, struct record_writer *writer);
-int machine_load(struct machine *machine, const struct record *group, char *why, size_t why_size);
+int machine_load(struct machine *machine, const struct record *group, struct why *why);
 
 #endif

@@ -236,29 +236,27 @@ wall_clock(struct vcpu *vcpu, uint64_t at, uint8_t kept[KVM_WALL_CLOCK_SIZE], bo
 }
 
 int
-vcpu_load(struct vcpu *vcpu, const struct record *group, char *why, size_t why_size)
+vcpu_load(struct vcpu *vcpu, const struct record *group, struct why *why)
 {
 	uint64_t at = kvm_vcpu_wall_clock(group);
 	uint8_t kept[KVM_WALL_CLOCK_SIZE] = { 0 };
 	struct record halted;
 	int r;
 
-	if (!record_find(group, "halted", &halted) || halted.type != RECORD_BOOL || halted.array) {
-		snprintf(why, why_size, "halted is missing");
-		return -1;
-	}
+	if (!record_find(group, "halted", &halted) || halted.type != RECORD_BOOL || halted.array)
+		return why_set(why, "halted is missing");
 	if (!mutant("vcpu", "halted"))
 		vcpu->halted = record_number(&halted, 0);
 	wall_clock(vcpu, at, kept, false);
-	r = kvm_vcpu_load(&vcpu->kvm, group, why, why_size);
+	r = kvm_vcpu_load(&vcpu->kvm, group, why);
 	wall_clock(vcpu, at, kept, true);
 	return r;
 }
 
 int
-vcpu_check(struct vcpu *vcpu, const struct record *group, char *why, size_t why_size)
+vcpu_check(struct vcpu *vcpu, const struct record *group, struct why *why)
 {
-	return kvm_check(&vcpu->machine->kvm, group, why, why_size);
+	return kvm_check(&vcpu->machine->kvm, group, why);
 }
 
 size_t

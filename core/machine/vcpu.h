@@ -56,9 +56,9 @@ int vcpu_arm(struct vcpu *vcpu);
 /* The state of a stopped vCPU. save: 0 or a negative status; load: 0, or -1 with the reason in
  * why. */
 int vcpu_save(struct vcpu *vcpu, struct record_writer *writer);
-int vcpu_load(struct vcpu *vcpu, const struct record *group, char *why, size_t why_size);
+int vcpu_load(struct vcpu *vcpu, const struct record *group, struct why *why);
 /* Can this host load the saved state of a vCPU? 0, or -1 with the reason in why. */
-int vcpu_check(struct vcpu *vcpu, const struct record *group, char *why, size_t why_size);
+int vcpu_check(struct vcpu *vcpu, const struct record *group, struct why *why);
 /* As kvm_vcpu_own_areas: memory that KVM writes by itself. Stopped. */
 size_t vcpu_own_areas(struct vcpu *vcpu, struct kvm_area areas[KVM_OWN_AREAS]);
 /* Registers for people, and the bytes at rip, to the log. Stopped, or on its own thread. */

@@ -7,33 +7,34 @@
 
 #include "snapshot/crc.h"
 
-#define why_not(...) (snprintf(why, why_size, __VA_ARGS__), -1)
+#define why_set(why, ...) (why_set(why, __VA_ARGS__), -1)
 
 int
-snapshot_check_header(const struct snapshot_header *header, uint64_t file_size, char *why,
-		      size_t why_size)
+snapshot_check_header(const struct snapshot_header *header, uint64_t file_size, struct why *why)
 {
 	uint64_t rows, memory_end, end;
 
 	if (file_size >= sizeof(header->magic) &&
 	    !memcmp(header->magic, STREAM_MAGIC, sizeof(header->magic)))
-		return why_not(
-		    "is a snapshot in the form in which it goes through a pipe: restore it "
-		    "with -r - <FILE, and --save or ctl snapshot makes a file of it");
+		return why_set(
+		    why, "is a snapshot in the form in which it goes through a pipe: restore it "
+			 "with -r - <FILE, and --save or ctl snapshot makes a file of it");
 	if (file_size < sizeof(header->magic) ||
 	    memcmp(header->magic, SNAPSHOT_MAGIC, sizeof(header->magic)))
-		return why_not("is not a snapshot: name a file that was written by --save or by "
+		return why_set(why,
+			       "is not a snapshot: name a file that was written by --save or by "
 			       "[snapshot] file");
 	if (file_size < sizeof(*header))
-		return why_not("is cut off after %llu bytes, inside its header: take it again",
+		return why_set(why, "is cut off after %llu bytes, inside its header: take it again",
 			       (unsigned long long)file_size);
 	if (header->version != SNAPSHOT_VERSION)
-		return why_not("has snapshot format %u, this minivmm reads format %u: use the "
+		return why_set(why,
+			       "has snapshot format %u, this minivmm reads format %u: use the "
 			       "minivmm that wrote it",
 			       header->version, SNAPSHOT_VERSION);
 	if (header->header_size != sizeof(*header) || header->page_size != PAGE_SIZE ||
 	    !header->sections || header->sections > SNAPSHOT_SECTIONS_MAX)
-		return why_not("is damaged: its header contradicts itself");
+		return why_set(why, "is damaged: its header contradicts itself");
 	rows = header->sections * sizeof(struct snapshot_row);
 	if (header->table_size < rows || header->table_size > SNAPSHOT_META_MAX ||
 	    header->memory_offset < sizeof(*header) || header->memory_offset % PAGE_SIZE ||
@@ -41,12 +42,12 @@ snapshot_check_header(const struct snapshot_header *header, uint64_t file_size, 
 	    __builtin_add_overflow(header->memory_offset, header->memory_size, &memory_end) ||
 	    header->table_offset != memory_end ||
 	    __builtin_add_overflow(memory_end, header->table_size, &end) || end > INT64_MAX)
-		return why_not("is damaged: the sizes in its header contradict each other");
+		return why_set(why, "is damaged: the sizes in its header contradict each other");
 	if (file_size < end)
-		return why_not("is cut off: %llu bytes of %llu are there: take it again",
+		return why_set(why, "is cut off: %llu bytes of %llu are there: take it again",
 			       (unsigned long long)file_size, (unsigned long long)end);
 	if (file_size > end)
-		return why_not("is damaged: %llu bytes follow its end",
+		return why_set(why, "is damaged: %llu bytes follow its end",
 			       (unsigned long long)(file_size - end));
 	return 0;
 }

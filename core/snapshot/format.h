@@ -27,6 +27,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/why.h"
 #include "machine/memory.h"
 
 #define SNAPSHOT_MAGIC "MINIVMM\x1a" /* the first 8 bytes */
@@ -90,8 +91,8 @@ struct stream_frame {
  * Checks what the header alone shows, given the size of the file. Returns 0, or -1 with the reason
  * in why.
  */
-int snapshot_check_header(const struct snapshot_header *header, uint64_t file_size, char *why,
-			  size_t why_size);
+int snapshot_check_header(const struct snapshot_header *header, uint64_t file_size,
+			  struct why *why);
 
 /* The four letters of a tag; buffer of 5. */
 const char *snapshot_tag_name(uint32_t tag, char *buffer);

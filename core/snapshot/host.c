@@ -73,7 +73,7 @@ snapshot_host_text(const struct record *host, char *buffer, size_t size)
 	for (size_t i = 0; i < 4; i++) {
 		char *text;
 
-		if (!record_get_text(host, keys[i], &text))
+		if (record_copy_text(host, keys[i], &text, NULL))
 			continue;
 		length += (size_t)snprintf(buffer + length, size - length, "%s%s", words[i], text);
 		free(text);

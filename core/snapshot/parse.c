@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Reads the metadata of snapshot files and checks every byte of it: nothing in them is trusted. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,8 +8,6 @@
 #include "snapshot/crc.h"
 #include "snapshot/reader.h"
 #include "snapshot/sections.h"
-
-#define why_not(...) (snprintf(why, why_size, __VA_ARGS__), -1)
 
 static uint32_t
 header_checksum(const uint8_t *meta)
@@ -24,7 +23,7 @@ header_checksum(const uint8_t *meta)
 
 /* Each section begins where the one before ends, and is what its checksum says. */
 static int
-check_rows(struct snapshot *snapshot, char *why, size_t why_size)
+check_rows(struct snapshot *snapshot, struct why *why)
 {
 	const uint8_t *table = snapshot->meta + sizeof(snapshot->header);
 	uint64_t at = snapshot->header.sections * sizeof(struct snapshot_row);
@@ -40,41 +39,44 @@ check_rows(struct snapshot *snapshot, char *why, size_t why_size)
 
 		snapshot_tag_name(row->tag, name);
 		if (row->offset != at || row->length > snapshot->header.table_size - at)
-			return why_not("is damaged: section %s %u is not where it must be", name,
-				       row->index);
+			return why_set(why, "is damaged: section %s %u is not where it must be",
+				       name, row->index);
 		at += row->length;
 		if (crc32c(0, data, row->length) != row->checksum)
-			return why_not("is damaged: section %s %u does not match its checksum",
+			return why_set(why, "is damaged: section %s %u does not match its checksum",
 				       name, row->index);
 		if (row->flags & ~SECTION_SKIPPABLE ||
 		    (!section && !(row->flags & SECTION_SKIPPABLE)))
-			return why_not("holds a section %s that this minivmm does not know: use "
+			return why_set(why,
+				       "holds a section %s that this minivmm does not know: use "
 				       "the minivmm that wrote it",
 				       name);
 		if (!section)
 			continue;
 		number = seen[section - sections]++;
 		if (row->index != number || number >= section_most(section))
-			return why_not("is damaged: section %s %u is there twice or out of order",
+			return why_set(why,
+				       "is damaged: section %s %u is there twice or out of order",
 				       name, row->index);
 		if (section->raw)
 			continue;
 		wrong = record_open(data, row->length, &snapshot->sections[i]);
 		if (wrong)
-			return why_not("is damaged: section %s %u: %s", name, row->index, wrong);
+			return why_set(why, "is damaged: section %s %u: %s", name, row->index,
+				       wrong);
 	}
 	if (at != snapshot->header.table_size)
-		return why_not("is damaged: bytes follow its last section");
+		return why_set(why, "is damaged: bytes follow its last section");
 	for (const struct section *s = sections; s->name; s++)
 		if (seen[s - sections] < section_least(s))
-			return why_not("is damaged: section %s is missing",
+			return why_set(why, "is damaged: section %s is missing",
 				       snapshot_tag_name(s->tag, name));
 	return 0;
 }
 
 /* The memory map: pages, one region after the other, none over another. */
 static int
-check_regions(struct snapshot *snapshot, char *why, size_t why_size)
+check_regions(struct snapshot *snapshot, struct why *why)
 {
 	struct record list, item;
 	size_t position = 0;
@@ -82,36 +84,37 @@ check_regions(struct snapshot *snapshot, char *why, size_t why_size)
 
 	if (!record_find(snapshot_section(snapshot, SECTION_MEMORY, 0), "regions", &list) ||
 	    list.type != RECORD_LIST)
-		return why_not("is damaged: its memory map has no regions");
+		return why_set(why, "is damaged: its memory map has no regions");
 	while (record_next(&list, &position, &item)) {
 		struct snapshot_region *region = &snapshot->regions[snapshot->region_count];
 		uint64_t end;
 
 		if (snapshot->region_count == MEMORY_REGIONS)
-			return why_not("has more than %u regions of memory", MEMORY_REGIONS);
+			return why_set(why, "has more than %u regions of memory", MEMORY_REGIONS);
 		if (!record_get_u64(&item, "gpa", &region->gpa) ||
 		    !record_get_u64(&item, "size", &region->size) ||
 		    !record_get_u64(&item, "offset", &region->offset))
-			return why_not("is damaged: a region of its memory map is incomplete");
+			return why_set(why, "is damaged: a region of its memory map is incomplete");
 		if (region->gpa % PAGE_SIZE || !region->size || region->size % PAGE_SIZE ||
 		    __builtin_add_overflow(region->gpa, region->size, &end) ||
 		    region->offset != total || region->size > snapshot->header.memory_size - total)
-			return why_not("is damaged: its memory map contradicts itself");
+			return why_set(why, "is damaged: its memory map contradicts itself");
 		for (size_t i = 0; i < snapshot->region_count; i++)
 			if (region->gpa < snapshot->regions[i].gpa + snapshot->regions[i].size &&
 			    snapshot->regions[i].gpa < end)
-				return why_not("is damaged: regions of its memory map overlap");
+				return why_set(why,
+					       "is damaged: regions of its memory map overlap");
 		total += region->size;
 		snapshot->region_count++;
 	}
 	if (total != snapshot->header.memory_size)
-		return why_not("is damaged: its memory map does not cover its memory");
+		return why_set(why, "is damaged: its memory map does not cover its memory");
 	return 0;
 }
 
 /* The raw sections fit the memory. */
 static int
-check_raw(struct snapshot *snapshot, char *why, size_t why_size)
+check_raw(struct snapshot *snapshot, struct why *why)
 {
 	const uint8_t *table = snapshot->meta + sizeof(snapshot->header);
 	uint64_t chunks = 0, pages = snapshot->header.memory_size / PAGE_SIZE;
@@ -123,48 +126,49 @@ check_raw(struct snapshot *snapshot, char *why, size_t why_size)
 
 		if (row->tag == SECTION_SUMS) {
 			if (row->length != chunks * sizeof(uint32_t))
-				return why_not("is damaged: it has checksums for another size of "
+				return why_set(why,
+					       "is damaged: it has checksums for another size of "
 					       "memory");
 			snapshot->sums = table + row->offset;
 		} else if (row->tag == SECTION_PAGES) {
 			if (row->length != (pages + 7) / 8)
-				return why_not("is damaged: it says which pages it holds for "
-					       "another size of memory");
+				return why_set(why, "is damaged: it says which pages it holds for "
+						    "another size of memory");
 			if (pages % 8 && table[row->offset + row->length - 1] >> pages % 8)
-				return why_not("is damaged: it says that it holds pages beyond the "
+				return why_set(why,
+					       "is damaged: it says that it holds pages beyond the "
 					       "end of memory");
 			snapshot->pages = table + row->offset;
 		}
 	}
 	if (snapshot_has_parent(snapshot) != (snapshot->pages != NULL))
-		return why_not("is damaged: only a snapshot with a parent says which pages it "
-			       "holds");
+		return why_set(why, "is damaged: only a snapshot with a parent says which pages it "
+				    "holds");
 	if (!snapshot->pages && snapshot->header.parent_checksum)
-		return why_not("is damaged: its header contradicts itself");
+		return why_set(why, "is damaged: its header contradicts itself");
 	return 0;
 }
 
 int
 snapshot_parse(struct snapshot *snapshot, uint8_t *meta, size_t length, uint64_t file_size,
-	       char *why, size_t why_size)
+	       struct why *why)
 {
 	memset(snapshot, 0, sizeof(*snapshot));
 	snapshot->fd = -1;
 	snapshot->meta = meta;
 	memcpy(&snapshot->header, meta,
 	       length < sizeof(snapshot->header) ? length : sizeof(snapshot->header));
-	if (snapshot_check_header(&snapshot->header, file_size, why, why_size))
+	if (snapshot_check_header(&snapshot->header, file_size, why))
 		return -1;
 	if (length != sizeof(snapshot->header) + snapshot->header.table_size)
-		return why_not("is cut off inside its metadata");
+		return why_set(why, "is cut off inside its metadata");
 	if (header_checksum(meta) != snapshot->header.checksum)
-		return why_not("is damaged: its header does not match its checksum");
+		return why_set(why, "is damaged: its header does not match its checksum");
 	snapshot->rows = (const struct snapshot_row *)(meta + sizeof(snapshot->header));
 	snapshot->sections = calloc(snapshot->header.sections, sizeof(*snapshot->sections));
 	if (!snapshot->sections)
-		return why_not("can't be read: no memory");
-	if (check_rows(snapshot, why, why_size) || check_regions(snapshot, why, why_size) ||
-	    check_raw(snapshot, why, why_size))
+		return why_errno(why, ENOMEM, "can't be read");
+	if (check_rows(snapshot, why) || check_regions(snapshot, why) || check_raw(snapshot, why))
 		return -1;
 	return 0;
 }

@@ -43,15 +43,15 @@ read_meta(int fd, const char *path, uint64_t file_size, uint64_t room, uint8_t *
 	  size_t *length)
 {
 	struct snapshot_header header = { 0 };
-	char why[512];
+	struct why why;
 	int failed;
 
 	failed =
 	    read_at(fd, path, &header, file_size < sizeof(header) ? file_size : sizeof(header), 0);
 	if (failed)
 		return failed;
-	if (snapshot_check_header(&header, file_size, why, sizeof(why)))
-		return fail(STATUS_SNAPSHOT, "%s %s", path, why);
+	if (snapshot_check_header(&header, file_size, &why))
+		return fail(STATUS_SNAPSHOT, "%s %s", path, why.text);
 	if (header.table_size > room)
 		return fail(STATUS_SNAPSHOT,
 			    "%s is in a chain of snapshots that have more than %u MiB beside their "
@@ -75,7 +75,7 @@ open_fd(struct snapshot *snapshot, int fd, const char *name, uint64_t room)
 {
 	struct stat status;
 	uint8_t *meta = NULL;
-	char why[512];
+	struct why why;
 	size_t length = 0;
 	int failed;
 
@@ -88,11 +88,10 @@ open_fd(struct snapshot *snapshot, int fd, const char *name, uint64_t room)
 	failed = read_meta(fd, name, (uint64_t)status.st_size, room, &meta, &length);
 	if (failed)
 		return failed;
-	errno = 0;
-	failed = snapshot_parse(snapshot, meta, length, (uint64_t)status.st_size, why, sizeof(why));
+	failed = snapshot_parse(snapshot, meta, length, (uint64_t)status.st_size, &why);
 	snapshot->fd = fd;
 	if (failed)
-		return fail(status_for(errno, STATUS_SNAPSHOT), "%s %s", name, why);
+		return fail(why_status(&why, STATUS_SNAPSHOT), "%s %s", name, why.text);
 	snapshot->path = strdup(name);
 	return snapshot->path ? 0 : fail(STATUS_HOST, "can't read snapshot %s: no memory", name);
 }
@@ -168,8 +167,8 @@ parent_beside(const struct snapshot *child)
 	const char *slash = strrchr(child->path, '/');
 	char *name = NULL, *path = NULL;
 
-	if (record_get_text(snapshot_section(child, SECTION_HOST, 0), "parent", &name) && *name &&
-	    !strchr(name, '/') &&
+	if (!record_copy_text(snapshot_section(child, SECTION_HOST, 0), "parent", &name, NULL) &&
+	    *name && !strchr(name, '/') &&
 	    asprintf(&path, "%.*s%s", slash ? (int)(slash - child->path + 1) : 0, child->path,
 		     name) < 0)
 		path = NULL;

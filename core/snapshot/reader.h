@@ -59,7 +59,7 @@ bool snapshot_peek_id(const char *path, uint8_t id[16]);
  * This is a part of snapshot_open that tests call on its own. Close in any case.
  */
 int snapshot_parse(struct snapshot *snapshot, uint8_t *meta, size_t length, uint64_t file_size,
-		   char *why, size_t why_size);
+		   struct why *why);
 
 /* The section, or NULL. Sections of one tag are numbered from 0 without gaps. */
 const struct record *snapshot_section(const struct snapshot *snapshot, uint32_t tag,

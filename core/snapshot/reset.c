@@ -85,8 +85,7 @@ struct difference {
 	const struct section_context *context;
 	const struct section *section;
 	uint32_t index;
-	char *why;
-	size_t why_size;
+	struct why *why;
 };
 
 static void
@@ -94,9 +93,8 @@ differs(void *context, const char *path, const struct record *a, const struct re
 {
 	struct difference *d = context;
 
-	if (!*d->why && !(d->section->ignore && d->section->ignore(d->context, path)))
-		snprintf(d->why, d->why_size, "%s %u: %s differs", d->section->name, d->index,
-			 path);
+	if (!d->why->text[0] && !(d->section->ignore && d->section->ignore(d->context, path)))
+		why_set(d->why, "%s %u: %s differs", d->section->name, d->index, path);
 }
 
 static int
@@ -107,12 +105,12 @@ compare(const struct reset *reset, struct difference *d)
 
 	if (d->section->save(d->context, d->index, &writer) || writer.failed ||
 	    record_open(writer.data, writer.length, &now))
-		snprintf(d->why, d->why_size, "%s %u can't be saved", d->section->name, d->index);
+		why_set(d->why, "%s %u can't be saved", d->section->name, d->index);
 	else
 		record_compare(snapshot_section(reset->snapshot, d->section->tag, d->index), &now,
 			       "", differs, d);
 	record_writer_free(&writer);
-	return *d->why ? -1 : 0;
+	return d->why->text[0] ? -1 : 0;
 }
 
 /* Puts KVM's own writes in a copy of a page, so that they don't count. */
@@ -132,7 +130,7 @@ ignore_areas(const struct reset *reset, gpa_t gpa, const uint8_t *now, uint8_t *
 }
 
 static int
-check_memory(const struct reset *reset, char *why, size_t why_size)
+check_memory(const struct reset *reset, struct why *why)
 {
 	uint8_t wanted[PAGE_SIZE];
 
@@ -149,24 +147,23 @@ check_memory(const struct reset *reset, char *why, size_t why_size)
 			ignore_areas(reset, region->gpa + at, region->host + at, wanted);
 			if (!memcmp(region->host + at, wanted, PAGE_SIZE))
 				continue;
-			snprintf(why, why_size, "memory at 0x%llx differs", gpa);
-			return -1;
+			return why_set(why, "memory at 0x%llx differs", gpa);
 		}
 	}
 	return 0;
 }
 
 int
-reset_check(struct reset *reset, char *why, size_t why_size)
+reset_check(struct reset *reset, struct why *why)
 {
 	struct section_context context = section_context(reset->machine, reset->devices);
 	int r;
 
-	*why = '\0';
-	r = check_memory(reset, why, why_size);
+	why->text[0] = '\0';
+	r = check_memory(reset, why);
 	for (const struct section *s = sections; s->name && !r; s++) {
 		uint32_t count = s->state ? section_count(s, &context) : 0;
-		struct difference difference = { &context, s, 0, why, why_size };
+		struct difference difference = { &context, s, 0, why };
 
 		for (; difference.index < count && !r; difference.index++)
 			r = compare(reset, &difference);

@@ -7,6 +7,7 @@
 #ifndef SNAPSHOT_RESET_H
 #define SNAPSHOT_RESET_H
 
+#include "base/why.h"
 #include "machine/dirty.h"
 #include "snapshot/capture.h"
 
@@ -32,6 +33,6 @@ int reset_run(struct reset *reset);
  * After reset_run: compares all of memory, of every vCPU's, chip's and device's state with the
  * snapshot. Returns 0, or -1 with the first difference in why.
  */
-int reset_check(struct reset *reset, char *why, size_t why_size);
+int reset_check(struct reset *reset, struct why *why);
 
 #endif

@@ -2,7 +2,6 @@
 /* Fills a machine that was built from a snapshot's config with the snapshot's state. */
 #include "snapshot/restore.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,19 +11,18 @@
 #include "snapshot/sections.h"
 
 /*
- * What is unfit about a section, and how the host that made it differs from this one; unless errno,
- * 0 before the attempt, tells that this one lacks something.
+ * What is unfit about a section, and how the host that made it differs from this one; unless this
+ * one lacks memory or descriptors.
  */
 static int
-unfit(const struct snapshot *snapshot, uint32_t tag, uint32_t index, const char *why)
+unfit(const struct snapshot *snapshot, uint32_t tag, uint32_t index, const struct why *why)
 {
 	const struct record *made = snapshot_section(snapshot, SECTION_HOST, 0);
 	struct record_writer writer = { 0 };
-	enum status status = status_for(errno, STATUS_SNAPSHOT);
 	struct record here;
 	char there_text[256], here_text[256] = "", name[5];
 
-	if (status == STATUS_HOST)
+	if (why_status(why, STATUS_SNAPSHOT) == STATUS_HOST)
 		return fail(STATUS_HOST, "can't load %s, section %s %u: no memory", snapshot->path,
 			    snapshot_tag_name(tag, name), index);
 	snapshot_host_save(&writer, NULL);
@@ -36,9 +34,9 @@ unfit(const struct snapshot *snapshot, uint32_t tag, uint32_t index, const char 
 	/* Made on one like this: it is not the host that does not fit. */
 	if (!strcmp(there_text, here_text))
 		return fail(STATUS_SNAPSHOT, "%s does not fit, section %s %u: %s", snapshot->path,
-			    name, index, why);
+			    name, index, why->text);
 	return fail(STATUS_SNAPSHOT, "%s does not fit, section %s %u: %s (made on %s; this is %s)",
-		    snapshot->path, name, index, why, there_text, here_text);
+		    snapshot->path, name, index, why->text, there_text, here_text);
 }
 
 int
@@ -53,8 +51,7 @@ snapshot_config(const struct snapshot *snapshot, struct config *config)
 		return 0;
 	why_prefix(&why, "its memory ");
 unfit:
-	errno = why.error;
-	return unfit(snapshot, SECTION_CONFIG, 0, why.text);
+	return unfit(snapshot, SECTION_CONFIG, 0, &why);
 }
 
 /* Everything that can be known to be unfit, before anything is changed. */
@@ -63,22 +60,20 @@ check_all(const struct section_context *context)
 {
 	const struct snapshot *snapshot = context->snapshot;
 	const struct section *s = NULL;
-	char why[512] = "";
+	struct why why;
 
 	while ((s = section_next_loaded(s))) {
 		uint32_t count = section_count(s, context);
 		uint32_t saved = snapshot_section_count(snapshot, s->tag);
 
-		errno = 0;
 		if (s->count != SECTION_OPTIONAL && saved != count) {
-			snprintf(why, sizeof(why), "it has the state of %u %ss, the machine has %u",
-				 saved, s->name, count);
-			return unfit(snapshot, s->tag, 0, why);
+			why_set(&why, "it has the state of %u %ss, the machine has %u", saved,
+				s->name, count);
+			return unfit(snapshot, s->tag, 0, &why);
 		}
 		for (uint32_t i = 0; i < saved && s->check; i++)
-			if (s->check(context, i, snapshot_section(snapshot, s->tag, i), why,
-				     sizeof(why)))
-				return unfit(snapshot, s->tag, i, why);
+			if (s->check(context, i, snapshot_section(snapshot, s->tag, i), &why))
+				return unfit(snapshot, s->tag, i, &why);
 	}
 	return 0;
 }
@@ -89,7 +84,7 @@ load_all(const struct section_context *context, bool state_only)
 {
 	const struct snapshot *snapshot = context->snapshot;
 	const struct section *s = NULL;
-	char why[512] = "";
+	struct why why;
 	int r = 0;
 
 	while (!r && (s = section_next_loaded(s))) {
@@ -97,11 +92,9 @@ load_all(const struct section_context *context, bool state_only)
 		    s->load && (s->state || !state_only) ? section_count(s, context) : 0;
 
 		for (uint32_t i = 0; i < count && !r; i++) {
-			errno = 0;
-			r = s->load(context, i, snapshot_section(snapshot, s->tag, i), why,
-				    sizeof(why));
+			r = s->load(context, i, snapshot_section(snapshot, s->tag, i), &why);
 			if (r == -1)
-				r = unfit(snapshot, s->tag, i, why);
+				r = unfit(snapshot, s->tag, i, &why);
 		}
 	}
 	return r;

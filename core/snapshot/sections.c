@@ -48,7 +48,7 @@ time_save(const struct section_context *context, uint32_t index, struct record_w
 /* With clock = wall the guest's clock advances by the time since the snapshot. */
 static int
 time_load(const struct section_context *context, uint32_t index, const struct record *record,
-	  char *why, size_t why_size)
+	  struct why *why)
 {
 	uint64_t then, now = time_of_day();
 
@@ -73,16 +73,16 @@ device_section_save(const struct section_context *context, uint32_t index,
 
 static int
 device_section_check(const struct section_context *context, uint32_t index,
-		     const struct record *record, char *why, size_t why_size)
+		     const struct record *record, struct why *why)
 {
-	return device_check(devices_at(context->devices, index), record, why, why_size);
+	return device_check(devices_at(context->devices, index), record, why);
 }
 
 static int
 device_section_load(const struct section_context *context, uint32_t index,
-		    const struct record *record, char *why, size_t why_size)
+		    const struct record *record, struct why *why)
 {
-	return device_load(devices_at(context->devices, index), record, why, why_size);
+	return device_load(devices_at(context->devices, index), record, why);
 }
 
 /* A machine whose streams are detached has other streams than the snapshot's. */
@@ -101,16 +101,16 @@ vcpu_section_save(const struct section_context *context, uint32_t index,
 
 static int
 vcpu_section_check(const struct section_context *context, uint32_t index,
-		   const struct record *record, char *why, size_t why_size)
+		   const struct record *record, struct why *why)
 {
-	return vcpu_check(machine_vcpu(context->machine, index), record, why, why_size);
+	return vcpu_check(machine_vcpu(context->machine, index), record, why);
 }
 
 static int
 vcpu_section_load(const struct section_context *context, uint32_t index,
-		  const struct record *record, char *why, size_t why_size)
+		  const struct record *record, struct why *why)
 {
-	return vcpu_load(machine_vcpu(context->machine, index), record, why, why_size);
+	return vcpu_load(machine_vcpu(context->machine, index), record, why);
 }
 
 static int
@@ -125,44 +125,41 @@ machine_section_save(const struct section_context *context, uint32_t index,
 
 static int
 machine_section_check(const struct section_context *context, uint32_t index,
-		      const struct record *record, char *why, size_t why_size)
+		      const struct record *record, struct why *why)
 {
-	return devices_check_generation(record, why, why_size);
+	return devices_check_generation(record, why);
 }
 
 static int
 machine_section_load(const struct section_context *context, uint32_t index,
-		     const struct record *record, char *why, size_t why_size)
+		     const struct record *record, struct why *why)
 {
 	if (context->config->snapshot.generation == GENERATION_KEEP)
 		devices_load_generation(context->devices, record);
-	return machine_load(context->machine, record, why, why_size);
+	return machine_load(context->machine, record, why);
 }
 
 /* The parser has checked the record itself. */
 static int
 memory_section_check(const struct section_context *context, uint32_t index,
-		     const struct record *record, char *why, size_t why_size)
+		     const struct record *record, struct why *why)
 {
 	const struct snapshot *snapshot = context->snapshot;
 	const struct memory *memory = &context->machine->memory;
 
-	if (snapshot->region_count != memory->count) {
-		snprintf(why, why_size, "it has %zu regions of memory, the machine %u",
-			 snapshot->region_count, memory->count);
-		return -1;
-	}
+	if (snapshot->region_count != memory->count)
+		return why_set(why, "it has %zu regions of memory, the machine %u",
+			       snapshot->region_count, memory->count);
 	for (size_t i = 0; i < snapshot->region_count; i++) {
 		const struct snapshot_region *saved = &snapshot->regions[i];
 		const struct memory_region *region = memory_region_at(memory, (uint32_t)i);
 
 		if (saved->gpa == region->gpa && saved->size == region->size)
 			continue;
-		snprintf(why, why_size,
-			 "it has 0x%llx bytes of memory at 0x%llx, the machine 0x%llx at 0x%llx",
-			 (unsigned long long)saved->size, (unsigned long long)saved->gpa,
-			 (unsigned long long)region->size, (unsigned long long)region->gpa);
-		return -1;
+		return why_set(
+		    why, "it has 0x%llx bytes of memory at 0x%llx, the machine 0x%llx at 0x%llx",
+		    (unsigned long long)saved->size, (unsigned long long)saved->gpa,
+		    (unsigned long long)region->size, (unsigned long long)region->gpa);
 	}
 	return 0;
 }
@@ -196,7 +193,7 @@ load_pages(const struct snapshot *snapshot, const struct memory *memory)
 
 static int
 memory_section_load(const struct section_context *context, uint32_t index,
-		    const struct record *record, char *why, size_t why_size)
+		    const struct record *record, struct why *why)
 {
 	return load_pages(context->snapshot, &context->machine->memory);
 }

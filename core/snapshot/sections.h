@@ -75,13 +75,13 @@ struct section {
 	 * always. 0, or -1 with the reason in why.
 	 */
 	int (*check)(const struct section_context *context, uint32_t index,
-		     const struct record *record, char *why, size_t why_size);
+		     const struct record *record, struct why *why);
 	/*
 	 * Loads a record that has passed check. record: NULL: a SECTION_OPTIONAL that the file does
 	 * not have. 0; -1 with the reason in why; or a negative status, reported already.
 	 */
 	int (*load)(const struct section_context *context, uint32_t index,
-		    const struct record *record, char *why, size_t why_size);
+		    const struct record *record, struct why *why);
 	/* Is a reset not expected to restore this item? NULL: it restores all. */
 	bool (*ignore)(const struct section_context *context, const char *path);
 };

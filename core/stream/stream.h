@@ -26,6 +26,7 @@
 
 #include "base/record.h"
 #include "base/socket.h"
+#include "base/why.h"
 #include "config/config.h"
 #include "machine/loop.h"
 
@@ -135,7 +136,7 @@ int stream_feed(struct stream *stream, const void *bytes, size_t length);
 
 /* Input that is not taken yet, and the position in a file. Load after init, before open. */
 void stream_save(struct stream *stream, struct record_writer *writer);
-int stream_load(struct stream *stream, const struct record *group, char *why, size_t why_size);
+int stream_load(struct stream *stream, const struct record *group, struct why *why);
 /* Texts and regular files begin anew; what others send can't. */
 void stream_rewind(struct stream *stream);
 /* Forgets what the device has not taken. */

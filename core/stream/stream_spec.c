@@ -243,23 +243,21 @@ stream_drop(struct stream *stream)
 	pthread_mutex_unlock(&stream->lock);
 }
 
-static bool
-all_known(const struct record *group, char *why, size_t why_size)
+static int
+check_names(const struct record *group, struct why *why)
 {
 	struct record item;
 	size_t position = 0;
 
 	while (record_next(group, &position, &item))
 		if (!record_is(&item, "input_from") && !record_is(&item, "input") &&
-		    !record_is(&item, "input_position")) {
-			snprintf(why, why_size, "%.*s is not known", item.name_length, item.name);
-			return false;
-		}
-	return true;
+		    !record_is(&item, "input_position"))
+			return why_set(why, "%.*s is not known", item.name_length, item.name);
+	return 0;
 }
 
 int
-stream_load(struct stream *stream, const struct record *group, char *why, size_t why_size)
+stream_load(struct stream *stream, const struct record *group, struct why *why)
 {
 	char *origin = NULL, *now = NULL;
 	const uint8_t *bytes;
@@ -267,21 +265,20 @@ stream_load(struct stream *stream, const struct record *group, char *why, size_t
 	size_t length;
 	int status = -1;
 
-	if (!record_get_text(group, "input_from", &origin))
-		snprintf(why, why_size, "input_from is missing or no text");
+	if (record_copy_text(group, "input_from", &origin, why))
+		;
 	else if (!record_get_bytes(group, "input", &bytes, &length))
-		snprintf(why, why_size, "input is missing or no bytes");
+		why_set(why, "input is missing or no bytes");
 	else if (!record_get_u64(group, "input_position", &position) || position > INT64_MAX)
-		snprintf(why, why_size, "input_position is missing or too large");
-	else if (!all_known(group, why, why_size))
+		why_set(why, "input_position is missing or too large");
+	else if (check_names(group, why))
 		;
 	else if (!(now = input_origin(stream)))
-		snprintf(why, why_size, "no memory");
+		why_no_memory(why);
 	else if (strcmp(origin, now) || !stream->input_size)
 		status = 0; /* another input was given, or none: it starts as it is */
 	else if (length > stream->input_size)
-		snprintf(why, why_size, "input holds %zu bytes, at most %zu fit", length,
-			 stream->input_size);
+		why_set(why, "input holds %zu bytes, at most %zu fit", length, stream->input_size);
 	else {
 		memcpy(stream->input, bytes, length);
 		stream->input_head = 0;

@@ -89,14 +89,14 @@ parse(FILE *out, const uint8_t *bytes, size_t length, uint64_t file_size)
 {
 	struct snapshot snapshot;
 	uint8_t *copy = malloc(length ? length : 1);
-	char why[512] = "";
+	struct why why = { 0 };
 
 	if (!copy)
 		return;
 	memcpy(copy, bytes, length);
-	if (!snapshot_parse(&snapshot, copy, length, file_size, why, sizeof(why)))
+	if (!snapshot_parse(&snapshot, copy, length, file_size, &why))
 		walk(out, &snapshot);
-	else if (!*why)
+	else if (!why.text[0])
 		abort(); /* refused without a reason */
 	snapshot_close(&snapshot);
 }

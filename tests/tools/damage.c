@@ -18,13 +18,13 @@ accepted(const uint8_t *bytes, size_t length, uint64_t file_size)
 {
 	struct snapshot snapshot;
 	uint8_t *copy = malloc(length ? length : 1);
-	char why[512] = "";
+	struct why why;
 	bool ok;
 
 	if (!copy)
 		abort();
 	memcpy(copy, bytes, length);
-	ok = !snapshot_parse(&snapshot, copy, length, file_size, why, sizeof(why));
+	ok = !snapshot_parse(&snapshot, copy, length, file_size, &why);
 	snapshot_close(&snapshot);
 	return ok;
 }

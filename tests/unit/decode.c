@@ -65,7 +65,7 @@ expect_text(const struct record *group, const char *name, const char *expected)
 {
 	char *text;
 
-	assert_true(record_get_text(group, name, &text));
+	assert_int_equal(record_copy_text(group, name, &text, NULL), 0);
 	assert_string_equal(text, expected);
 	free(text);
 }

@@ -250,14 +250,14 @@ fake_restore(struct fake *to, const struct fake *from)
 {
 	struct record_writer writer = { 0 };
 	struct record root;
-	char why[256] = "";
+	struct why why;
 
 	fake_create(to, from->plugin);
 	fields_save(from->plugin->fields, from->device.state, &writer);
 	assert_false(writer.failed);
 	assert_null(record_open(writer.data, writer.length, &root));
 	assert_int_equal(fields_load(from->plugin->fields, to->device.state, &root,
-				     from->plugin->state_version, why, sizeof(why)),
+				     from->plugin->state_version, &why),
 			 0);
 	record_writer_free(&writer);
 	memcpy(to->timers, from->timers, sizeof(to->timers));

@@ -52,7 +52,7 @@ round_trip(void **state)
 	uint8_t from_ram[] = "ram", to_ram[4] = { 0 };
 	struct sample from, to;
 	struct record group;
-	char why[256] = "";
+	struct why why;
 
 	memset(&to, 0, sizeof(to)); /* padding too: they are compared as bytes */
 	to.ram_size = 4;
@@ -62,7 +62,7 @@ round_trip(void **state)
 	fields_save(rows, &from, &w);
 	assert_false(w.failed);
 	assert_null(record_open(w.data, w.length, &group));
-	assert_int_equal(fields_load(rows, &to, &group, 2, why, sizeof(why)), 0);
+	assert_int_equal(fields_load(rows, &to, &group, 2, &why), 0);
 	assert_memory_equal(to_ram, "ram", 4);
 	to.ram = from_ram;
 	assert_memory_equal(&from, &to, sizeof(from));
@@ -118,7 +118,7 @@ write_but(struct record_writer *w, const char *but)
 
 /* Loads into a sample of its own; when refused, nothing of it may have changed. */
 static int
-load(struct record_writer *w, uint32_t version, struct sample *s, char why[256])
+load(struct record_writer *w, uint32_t version, struct sample *s, struct why *why)
 {
 	uint8_t ram[4] = "old";
 	struct sample before;
@@ -128,15 +128,15 @@ load(struct record_writer *w, uint32_t version, struct sample *s, char why[256])
 	memcpy(s, &filled, sizeof(*s));
 	s->ram = ram;
 	memcpy(&before, s, sizeof(before));
-	*why = '\0';
+	why->text[0] = '\0';
 	assert_false(w->failed);
 	assert_null(record_open(w->data, w->length, &group));
-	r = fields_load(rows, s, &group, version, why, 256);
+	r = fields_load(rows, s, &group, version, why);
 	record_writer_free(w);
 	if (r) {
 		assert_memory_equal(s, &before, sizeof(before));
 		assert_memory_equal(ram, "old", 4);
-		assert_true(*why);
+		assert_true(why->text[0]);
 	}
 	s->ram = NULL;
 	return r;
@@ -147,10 +147,10 @@ loads_what_fits(void **state)
 {
 	struct record_writer w = { 0 };
 	struct sample s;
-	char why[256];
+	struct why why;
 
 	write_but(&w, NULL);
-	assert_int_equal(load(&w, 2, &s, why), 0);
+	assert_int_equal(load(&w, 2, &s, &why), 0);
 	assert_int_equal(s.byte, 1);
 	assert_int_equal(s.limited, 2);
 	assert_false(s.flag);
@@ -165,17 +165,17 @@ older_version_takes_initial_value(void **state)
 {
 	struct record_writer w = { 0 };
 	struct sample s;
-	char why[256];
+	struct why why;
 
 	write_but(&w, "newer");
-	assert_int_equal(load(&w, 1, &s, why), 0);
+	assert_int_equal(load(&w, 1, &s, &why), 0);
 	assert_true(s.newer == 77);
 	write_but(&w, "newer");
-	assert_int_equal(load(&w, 2, &s, why), -1);
-	assert_string_equal(why, "newer is missing");
+	assert_int_equal(load(&w, 2, &s, &why), -1);
+	assert_string_equal(why.text, "newer is missing");
 	write_but(&w, "byte");
-	assert_int_equal(load(&w, 1, &s, why), -1);
-	assert_string_equal(why, "byte is missing");
+	assert_int_equal(load(&w, 1, &s, &why), -1);
+	assert_string_equal(why.text, "byte is missing");
 }
 
 struct hostile {
@@ -212,16 +212,16 @@ refuses_hostile_items(void **state)
 		struct record_writer w = { 0 };
 		uint8_t values[72];
 		struct sample s;
-		char why[256];
+		struct why why;
 
 		for (size_t v = 0; v < c->count; v++)
 			memcpy(values + v * record_width(c->type), &c->value,
 			       record_width(c->type));
 		write_but(&w, c->item);
 		record_put(&w, c->item, c->type, values, c->count, c->array);
-		assert_int_equal(load(&w, 2, &s, why), -1);
-		if (!strstr(why, c->why))
-			fail_msg("case %zu: %s", i, why);
+		assert_int_equal(load(&w, 2, &s, &why), -1);
+		if (!strstr(why.text, c->why))
+			fail_msg("case %zu: %s", i, why.text);
 	}
 }
 
@@ -243,7 +243,7 @@ refuses_a_lying_counter(void **state)
 			uint8_t ram[4] = { 0 };
 			struct sample s = { .ram_size = 4, .ram = ram };
 			struct record group;
-			char why[256];
+			struct why why;
 			int r;
 
 			record_put(&w, "fifo_count", RECORD_U8, &count, 1, false);
@@ -252,7 +252,7 @@ refuses_a_lying_counter(void **state)
 				record_put_u32(&w, "ram_size", size);
 			record_put_bytes(&w, "ram", "RAM", 4);
 			assert_null(record_open(w.data, w.length, &group));
-			r = fields_load(with_counter, &s, &group, 1, why, sizeof(why));
+			r = fields_load(with_counter, &s, &group, 1, &why);
 			/* Left out, ram_size would take its initial value, 0. */
 			assert_int_equal(r, count == 2 && size == 4 ? 0 : -1);
 			assert_int_equal(s.ram_size, 4);
@@ -267,7 +267,7 @@ pointer_without_memory(void **state)
 	struct record_writer w = { 0 };
 	struct sample s = filled;
 	struct record group;
-	char why[256];
+	struct why why;
 
 	fields_save(rows, &s, &w); /* ram_size says 4, but there is no ram */
 	assert_true(w.failed);
@@ -275,15 +275,15 @@ pointer_without_memory(void **state)
 
 	write_but(&w, NULL);
 	assert_null(record_open(w.data, w.length, &group));
-	assert_int_equal(fields_load(rows, &s, &group, 2, why, sizeof(why)), -1);
-	assert_non_null(strstr(why, "not allocated"));
+	assert_int_equal(fields_load(rows, &s, &group, 2, &why), -1);
+	assert_non_null(strstr(why.text, "not allocated"));
 	record_writer_free(&w);
 
 	s.ram_size = 0; /* none, and that is right */
 	write_but(&w, "ram");
 	record_put_bytes(&w, "ram", "", 0);
 	assert_null(record_open(w.data, w.length, &group));
-	assert_int_equal(fields_load(rows, &s, &group, 2, why, sizeof(why)), 0);
+	assert_int_equal(fields_load(rows, &s, &group, 2, &why), 0);
 	record_writer_free(&w);
 }
 

@@ -216,7 +216,7 @@ save_and_load(void **state)
 	struct bench *bench = *state, *again = NULL;
 	struct record_writer writer = { 0 };
 	struct record group;
-	char why[128] = "";
+	struct why why;
 	uint32_t a, b;
 
 	a = add(bench, 5, false, false, "a.irq");
@@ -237,7 +237,7 @@ save_and_load(void **state)
 	add(again, 6, false, false, "c.irq");
 	a = add(again, 5, false, false, "a.irq");
 	irqs_rest(&again->irqs);
-	assert_int_equal(irqs_load(&again->irqs, &group, why, sizeof(why)), 0);
+	assert_int_equal(irqs_load(&again->irqs, &group, &why), 0);
 	assert_true(high(again, 5));
 	assert_false(high(again, 6));
 	assert_true(high(again, 9));
@@ -248,8 +248,8 @@ save_and_load(void **state)
 	assert_false(high(again, 5));
 
 	add(again, 3, false, false, "e.irq");
-	assert_int_equal(irqs_load(&again->irqs, &group, why, sizeof(why)), -1);
-	assert_string_equal(why, "the level of line e.irq is missing");
+	assert_int_equal(irqs_load(&again->irqs, &group, &why), -1);
+	assert_string_equal(why.text, "the level of line e.irq is missing");
 	teardown((void **)&again);
 	record_writer_free(&writer);
 }
@@ -262,7 +262,7 @@ held(void **state)
 	struct bench *bench = *state, *again = NULL;
 	struct record_writer writer = { 0 };
 	struct record group;
-	char why[128] = "";
+	struct why why;
 	uint32_t rises = add(bench, 5, false, false, "a.irq"),
 		 falls = add(bench, 6, false, false, "b.irq"),
 		 pulses = add(bench, 7, true, false, "c.irq"),
@@ -295,7 +295,7 @@ held(void **state)
 	add(again, 6, false, false, "b.irq");
 	add(again, 7, true, false, "c.irq");
 	add(again, 10, false, false, "d.irq");
-	assert_int_equal(irqs_load(&again->irqs, &group, why, sizeof(why)), 0);
+	assert_int_equal(irqs_load(&again->irqs, &group, &why), 0);
 	assert_false(high(again, 5)); /* as the chips have it that are loaded now */
 	assert_true(high(again, 6));
 	assert_false(edge(again, 7));

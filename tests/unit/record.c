@@ -57,7 +57,7 @@ finds_what_was_written(void **state)
 	assert_true(value == UINT64_MAX);
 	assert_true(record_get_u64(&root, "flag", &value));
 	assert_int_equal(value, 1);
-	assert_true(record_get_text(&root, "name", &text));
+	assert_int_equal(record_copy_text(&root, "name", &text, NULL), 0);
 	assert_string_equal(text, "serial0");
 	free(text);
 	assert_true(record_get_bytes(&root, "bytes", &bytes, &length));
@@ -101,7 +101,7 @@ finds_nothing_of_another_kind(void **state)
 	assert_false(record_find(&root, "smaller", &item));
 	assert_false(record_get_u64(&root, "name", &value));
 	assert_false(record_get_u64(&root, "words", &value));
-	assert_false(record_get_text(&root, "small", &text));
+	assert_int_equal(record_copy_text(&root, "small", &text, NULL), -1);
 	assert_false(record_get_bytes(&root, "words", &bytes, &length));
 	assert_false(record_get_bytes(&root, "small", &bytes, &length));
 	record_writer_free(&w);

@@ -67,14 +67,14 @@ static void
 expect(uint8_t *bytes, size_t length, uint64_t file_size, const char *text)
 {
 	struct snapshot snapshot;
-	char why[512] = "";
-	int refused = snapshot_parse(&snapshot, bytes, length, file_size, why, sizeof(why));
+	struct why why;
+	int refused = snapshot_parse(&snapshot, bytes, length, file_size, &why);
 
 	snapshot_close(&snapshot);
-	if (text && (!refused || !strstr(why, text)))
-		fail_msg("expected \"%s\", got \"%s\"", text, refused ? why : "(accepted)");
+	if (text && (!refused || !strstr(why.text, text)))
+		fail_msg("expected \"%s\", got \"%s\"", text, refused ? why.text : "(accepted)");
 	if (!text && refused)
-		fail_msg("refused: %s", why);
+		fail_msg("refused: %s", why.text);
 }
 
 static void
@@ -86,11 +86,10 @@ accepts_sample(void **state)
 	size_t length;
 	uint8_t *bytes = sample(&length);
 	uint64_t rax;
-	char why[512];
+	struct why why;
 
-	assert_int_equal(
-	    snapshot_parse(&snapshot, bytes, length, file_size(length, MEMORY), why, sizeof(why)),
-	    0);
+	assert_int_equal(snapshot_parse(&snapshot, bytes, length, file_size(length, MEMORY), &why),
+			 0);
 	assert_int_equal(snapshot.region_count, 1);
 	assert_int_equal(snapshot.regions[0].gpa, SAMPLE_GPA);
 	vcpu = snapshot_section(&snapshot, SECTION_VCPU, 0);

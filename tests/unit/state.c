@@ -93,10 +93,10 @@ cpuid_is_the_snapshots(void **state)
 	struct record_writer before, after;
 	struct record root = save(*state, &before);
 	uint8_t *entry = signature(&root);
-	char why[256] = "";
+	struct why why;
 
 	memcpy(entry + offsetof(struct kvm_cpuid_entry2, ebx), "mini", 4);
-	assert_int_equal(kvm_vcpu_load(&((struct host *)*state)->vcpu, &root, why, sizeof(why)), 0);
+	assert_int_equal(kvm_vcpu_load(&((struct host *)*state)->vcpu, &root, &why), 0);
 	root = save(*state, &after);
 	assert_memory_equal(signature(&root) + offsetof(struct kvm_cpuid_entry2, ebx), "mini", 4);
 	record_writer_free(&before);
@@ -112,13 +112,13 @@ tsc_frequency_is_the_snapshots(void **state)
 	struct record_writer before;
 	struct record root = save(*state, &before);
 	uint64_t khz;
-	char why[256] = "";
+	struct why why;
 
 	memcpy(&khz, item_of(&root, "tsc_khz", "khz", NULL), 8);
 	khz += khz / 2;
 	memcpy(item_of(&root, "tsc_khz", "khz", NULL), &khz, 8);
-	if (kvm_vcpu_load(vcpu, &root, why, sizeof(why)))
-		assert_non_null(strstr(why, "tsc_khz"));
+	if (kvm_vcpu_load(vcpu, &root, &why))
+		assert_non_null(strstr(why.text, "tsc_khz"));
 	else
 		assert_in_range(ioctl(vcpu->fd, KVM_GET_TSC_KHZ, 0), khz - khz / 1000,
 				khz + khz / 1000);
@@ -133,12 +133,12 @@ tsc_frequency_does_not_drift(void **state)
 	struct record_writer before, after;
 	struct record root = save(*state, &before);
 	uint64_t khz, now;
-	char why[256] = "";
+	struct why why;
 
 	memcpy(&khz, item_of(&root, "tsc_khz", "khz", NULL), 8);
 	khz += khz / 8000;
 	memcpy(item_of(&root, "tsc_khz", "khz", NULL), &khz, 8);
-	assert_int_equal(kvm_vcpu_load(&((struct host *)*state)->vcpu, &root, why, sizeof(why)), 0);
+	assert_int_equal(kvm_vcpu_load(&((struct host *)*state)->vcpu, &root, &why), 0);
 	root = save(*state, &after);
 	memcpy(&now, item_of(&root, "tsc_khz", "khz", NULL), 8);
 	assert_int_equal(now, khz);
@@ -153,12 +153,12 @@ cr8_is_the_snapshots(void **state)
 	struct kvm_vcpu *vcpu = &((struct host *)*state)->vcpu;
 	struct record_writer before;
 	struct record root;
-	char why[256] = "";
+	struct why why;
 
 	vcpu->run->cr8 = 5;
 	root = save(*state, &before);
 	vcpu->run->cr8 = 0;
-	assert_int_equal(kvm_vcpu_load(vcpu, &root, why, sizeof(why)), 0);
+	assert_int_equal(kvm_vcpu_load(vcpu, &root, &why), 0);
 	assert_int_equal(vcpu->run->cr8, 5);
 	record_writer_free(&before);
 }
@@ -169,10 +169,10 @@ xcr0_is_the_snapshots(void **state)
 	const uint64_t x87_and_sse = 3;
 	struct record_writer before, after;
 	struct record root = save(*state, &before);
-	char why[256] = "";
+	struct why why;
 
 	memcpy(item_of(&root, "xcrs", "xcr0", NULL), &x87_and_sse, 8);
-	assert_int_equal(kvm_vcpu_load(&((struct host *)*state)->vcpu, &root, why, sizeof(why)), 0);
+	assert_int_equal(kvm_vcpu_load(&((struct host *)*state)->vcpu, &root, &why), 0);
 	root = save(*state, &after);
 	assert_memory_equal(item_of(&root, "xcrs", "xcr0", NULL), &x87_and_sse, 8);
 	record_writer_free(&before);
@@ -188,13 +188,13 @@ clock_is_the_snapshots(void **state)
 	struct record_writer writer = { 0 };
 	struct record root;
 	uint64_t now;
-	char why[256] = "";
+	struct why why;
 
 	assert_int_equal(kvm_vm_save(kvm, &writer), 0);
 	assert_null(record_open(writer.data, writer.length, &root));
 	memcpy(item_of(&root, "clock", "clock", NULL), &hour, 8);
 	kvm->stopped = true;
-	assert_int_equal(kvm_vm_load(kvm, &root, why, sizeof(why)), 0);
+	assert_int_equal(kvm_vm_load(kvm, &root, &why), 0);
 	assert_int_equal(kvm_go(kvm), 0);
 	record_writer_free(&writer);
 	writer = (struct record_writer){ 0 };
@@ -223,11 +223,11 @@ mp_state_is_the_snapshots(void **state)
 	const uint64_t rip = 0x1000; /* at the reset vector KVM takes a load for a reset */
 	struct record_writer before, after;
 	struct record root = save(*state, &before);
-	char why[256] = "";
+	struct why why;
 
 	memcpy(item_of(&root, "regs", "rip", NULL), &rip, 8);
 	memcpy(item_of(&root, "mp_state", "mp_state", NULL), &halted, 4);
-	assert_int_equal(kvm_vcpu_load(&((struct host *)*state)->vcpu, &root, why, sizeof(why)), 0);
+	assert_int_equal(kvm_vcpu_load(&((struct host *)*state)->vcpu, &root, &why), 0);
 	root = save(*state, &after);
 	assert_memory_equal(item_of(&root, "mp_state", "mp_state", NULL), &halted, 4);
 	record_writer_free(&before);

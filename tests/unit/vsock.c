@@ -506,7 +506,7 @@ restored(void **state)
 {
 	struct record_writer writer = { 0 };
 	struct record root;
-	char why[256] = "";
+	struct why why;
 	struct packet p;
 	int fd = call();
 	uint32_t event = 99;
@@ -522,7 +522,7 @@ restored(void **state)
 	((struct vsock *)fake.device.state)->cid = CID;
 	((struct vsock *)fake.device.state)->path = path;
 	assert_int_equal(vsock.configure(&fake.device), 0);
-	assert_int_equal(fields_load(fields, fake.device.state, &root, 1, why, sizeof(why)), 0);
+	assert_int_equal(fields_load(fields, fake.device.state, &root, 1, &why), 0);
 	assert_int_equal(vsock.loaded(&fake.device), 0);
 	record_writer_free(&writer);
 	fake_start(&fake, MINIVMM_RESTORED);
@@ -553,7 +553,7 @@ saved(void **state)
 	struct vsock copy;
 	struct record_writer writer = { 0 };
 	struct record root;
-	char why[256] = "";
+	struct why why;
 
 	begin(0);
 	tell(80, 1000, REQUEST);
@@ -562,7 +562,7 @@ saved(void **state)
 	fields_save(fields, fake.device.state, &writer);
 	assert_null(record_open(writer.data, writer.length, &root));
 	memset(&copy, 0, sizeof(copy));
-	assert_int_equal(fields_load(fields, &copy, &root, 1, why, sizeof(why)), 0);
+	assert_int_equal(fields_load(fields, &copy, &root, 1, &why), 0);
 	record_writer_free(&writer);
 	assert_int_equal(copy.port, 0x40000007);
 	assert_int_equal(copy.reset_count, 2);
