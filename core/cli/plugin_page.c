@@ -97,7 +97,7 @@ put_options(FILE *out, const struct plugin *plugin)
 	      "types of their values.\n.Bl -tag -width Ds\n",
 	      out);
 	for (size_t i = 0; i < plugin->all_count; i++)
-		put_option(out, &plugin->all[i]);
+		put_option(out, plugin_option(plugin, i));
 	fputs(".El\n", out);
 }
 
@@ -193,11 +193,14 @@ put_resources(FILE *out, const struct plugin *plugin)
 	for (uint32_t i = 0; i < plugin->range_count; i++)
 		put_range(out, &d->ranges[i]);
 	for (size_t i = 0; i < plugin->all_count; i++)
-		if (plugin->all[i].row.type == MINIVMM_IRQ)
-			fprintf(
-			    out, ".It Interrupt Cm %s\n%s-triggered%s.\n", plugin->all[i].row.name,
-			    plugin->all[i].row.flags & MINIVMM_EDGE ? "Edge" : "Level",
-			    plugin->all[i].row.flags & MINIVMM_ACTIVE_LOW ? ", active low" : "");
+		if (plugin_option(plugin, i)->row.type == MINIVMM_IRQ)
+			fprintf(out, ".It Interrupt Cm %s\n%s-triggered%s.\n",
+				plugin_option(plugin, i)->row.name,
+				plugin_option(plugin, i)->row.flags & MINIVMM_EDGE ? "Edge"
+										   : "Level",
+				plugin_option(plugin, i)->row.flags & MINIVMM_ACTIVE_LOW
+				    ? ", active low"
+				    : "");
 	for (uint32_t i = 0; i < plugin->stream_count; i++)
 		put_stream(out, &d->streams[i]);
 	if (plugin->acpi_count)

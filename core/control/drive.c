@@ -8,7 +8,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "control/status.h"
+#include "control/machine_status.h"
 
 #define MEMORY_MOST 65536u /* bytes that one request can read */
 

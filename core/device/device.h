@@ -171,6 +171,13 @@ __attribute__((format(printf, 2, 3))) void device_say(struct device *device, con
  */
 uint64_t device_page(const struct device *device);
 
+/* The name of the device's plugin; NULL: it could not be loaded. */
+static inline const char *
+device_plugin(const struct device *device)
+{
+	return device->plugin.descriptor.name;
+}
+
 /* Row index of the device's acpi, or NULL: there are no more. */
 const struct minivmm_acpi *device_acpi(const struct device *device, uint32_t index);
 /* The device's next range in a space of the bus, the first after NULL; NULL: there are no more. */

@@ -38,6 +38,7 @@ struct capture_result {
 	unsigned rounds;
 };
 
+/* Filled by the caller. */
 struct capture_request {
 	const char *path; /* of the file; or the name of what fd is */
 	int fd;           /* -1, or a descriptor that takes a stream: ours from here on */

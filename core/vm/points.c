@@ -21,12 +21,12 @@ no_device(const struct vm *vm, const char *where, const char *text)
 static bool
 has_output(const struct device *device)
 {
-	const struct minivmm_plugin *descriptor = &device->plugin.descriptor;
+	const struct plugin *plugin = &device->plugin;
 
-	for (uint32_t i = 0; i < device->plugin.stream_count; i++)
-		if (descriptor->streams[i].output)
+	for (uint32_t i = 0; i < plugin->stream_count; i++)
+		if (plugin->descriptor.streams[i].output)
 			return true;
-	return !descriptor->name;
+	return !device_plugin(device);
 }
 
 int
@@ -44,7 +44,7 @@ points_check(const struct vm *vm, const char *where, const char *text)
 	for (size_t i = 0; i < vm->config.device_count; i++) {
 		if (strcmp(vm->config.devices[i].name, point->device))
 			continue;
-		if (i < vm->devices.count && !has_output(&vm->devices.list[i]))
+		if (i < vm->devices.count && !has_output(devices_at(&vm->devices, i)))
 			return fail(STATUS_USAGE,
 				    "%s: %s: device %s (plugin %s) has no stream that puts out",
 				    where, text, point->device, vm->config.devices[i].plugin);

@@ -17,7 +17,7 @@ void
 report_registers(struct machine *machine)
 {
 	for (uint32_t i = 0; i < machine->vcpu_count; i++)
-		vcpu_print(&machine->vcpus[i], MINIVMM_ERROR);
+		vcpu_print(machine_vcpu(machine, i), MINIVMM_ERROR);
 }
 
 /* Adds "0x2000" or "0x2000-0x4fff" to the text, if there is room. */
@@ -110,8 +110,8 @@ report_status(const char *path, struct machine *machine, struct devices *devices
 		return fail(status_for(errno, STATUS_IO), "cannot write the status to %s: %s", path,
 			    strerror(errno));
 	for (uint32_t i = 0; i < machine->vcpu_count; i++) {
-		exits += vcpu_exits(&machine->vcpus[i]);
-		accesses += machine->vcpus[i].accesses;
+		exits += vcpu_exits(machine_vcpu(machine, i));
+		accesses += machine_vcpu(machine, i)->accesses;
 	}
 	fprintf(
 	    file,
@@ -128,11 +128,11 @@ report_status(const char *path, struct machine *machine, struct devices *devices
 	}
 	fputs("\"devices\":{", file);
 	for (size_t i = 0; i < devices->count; i++) {
-
-		const struct bus_gate *gate = devices->list[i].gate;
+		const struct device *device = devices_at(devices, i);
+		const struct bus_gate *gate = device->gate;
 
 		fprintf(file, "%s\"%s\":{\"reads\":%llu,\"writes\":%llu,\"failures\":%llu}",
-			i ? "," : "", devices->list[i].config->name,
+			i ? "," : "", device->public.name,
 			(unsigned long long)atomic_load(&gate->reads),
 			(unsigned long long)atomic_load(&gate->writes),
 			(unsigned long long)atomic_load(&gate->failures));

@@ -136,19 +136,19 @@ boot(struct vm *vm, bool check)
 
 	if (r)
 		boot_check_registers(&vm->config);
-	else if (entry.protocol != BOOT_RAW && m->kvm.irqchip)
+	else if (entry.protocol != BOOT_RAW && machine_irqchip(m))
 		r = acpi_write(m, &vm->devices, vm->config.vm.cpus);
 	for (uint32_t i = 0; i < m->vcpu_count && !r; i++)
-		r = kvm_vcpu_cpuid(&m->vcpus[i].kvm);
+		r = kvm_vcpu_cpuid(&machine_vcpu(m, i)->kvm);
 	if (!r && !check)
-		r = kvm_vcpu_sregs(&m->vcpus[0].kvm, &sregs);
+		r = kvm_vcpu_sregs(&machine_vcpu(m, 0)->kvm, &sregs);
 	if (!r)
 		r = boot_registers(&vm->config, &entry, &m->memory, &regs, &sregs);
 	if (r || check)
 		return r;
-	r = kvm_vcpu_set_sregs(&m->vcpus[0].kvm, &sregs);
+	r = kvm_vcpu_set_sregs(&machine_vcpu(m, 0)->kvm, &sregs);
 	if (!r)
-		r = kvm_vcpu_set_regs(&m->vcpus[0].kvm, &regs);
+		r = kvm_vcpu_set_regs(&machine_vcpu(m, 0)->kvm, &regs);
 	irqs_rest(&m->irqs);
 	return r;
 }

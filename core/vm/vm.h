@@ -18,7 +18,7 @@ struct vm {
 	bool built;     /* as far as there is something to destroy beside config and snapshot */
 };
 
-/* Where a VM comes from: one of config and restore. Strings are borrowed. */
+/* Where a VM comes from: one of config and restore. Filled by the caller; strings are borrowed. */
 struct vm_source {
 	const char *config;  /* path of an INI file */
 	const char *restore; /* path of a snapshot; "-", "fd:N": from there */

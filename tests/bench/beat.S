@@ -18,7 +18,7 @@
 	.set	FIRST, 0x10000		/* of the pages that are written */
 	.set	STACK, 0x8000
 	.set	PORT, 0x80
-	.set	LATE, 50		/* exits: from then on the pace starts again, else it catches up */
+	.set	LATE, 50		/* exits: then the pace starts again, else it catches up */
 
 	.code64
 	lea	-0x200000(%rdi,%rsi), %rbx	/* PML4 | PDPT | page directories */

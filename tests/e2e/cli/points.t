@@ -114,9 +114,9 @@ my $until = go($minivmm, '-c', 'steps.ini', '--until', 'step:3', '--save', 'x.sn
 $until = go($minivmm, '-r', 'x.snap', '--until', 'step:4');
 is($until->{rax}, 7, 'steps count from the restore on');
 
-# Interrupts do not come in between: KVM would push flags with the trap flag set, and IRET would load
-# them. Interrupt 8 of the PIT, each millisecond, writes "!" at 0x103a; sti; 1: inc %bx; jmp 1b. All
-# in real mode: some KVMs in software do not step through CPL 3. Vector 1 leads nowhere.
+# Interrupts do not come in between: KVM would push flags with the trap flag set, and IRET would
+# load them. Interrupt 8 of the PIT, each millisecond, writes "!" at 0x103a; sti; 1: inc %bx; jmp
+# 1b. All in real mode: some KVMs in software do not step through CPL 3. Vector 1 leads nowhere.
 spew('ticks.ini', <<'END');
 [vm]
 memory = 64K

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# Each plugin has a manual page. It is clean, has what the plugin's tables have, each row with a help text, and its
-# examples can be run.
+# Each plugin has a manual page. It is clean, has what the plugin's tables have, each row with a
+# help text, and its examples can be run.
 # On an emulated KVM, too.
 use v5.14;
 use warnings;
@@ -102,7 +102,8 @@ for my $page (glob("$build/man/*.4"), glob("$top/core/*/*.[1-8]"), glob("$top/pl
     }
 }
 
-# A plugin that others write gets the same sections; a text with a backslash or a period at its beginning stays a text.
+# A plugin that others write gets the same sections; a text with a backslash or a period at its
+# beginning stays a text.
 my ($status, $out, $err) = run([ $minivmm, 'plugins', '--mdoc', "$build/tests/plugins/gauge.so" ]);
 like("$status:$err:$out", qr/\A0::\.Sh OPTIONS\n(?s:.*)^\.Sh RESOURCES\n(?s:.*)^\.Sh STATE\n/m, 'the sections of any plugin');
 fails([ $minivmm, 'plugins', '--mdoc' ], 110, qr/use minivmm plugins, or minivmm plugins \[--mdoc\] NAME/, '--mdoc without a name');

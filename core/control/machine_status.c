@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The answers to status and devices. */
-#include "control/status.h"
+#include "control/machine_status.h"
 
 #include <string.h>
 
@@ -22,7 +22,8 @@ exits_of(const struct machine *m, uint32_t reason)
 	uint64_t sum = 0;
 
 	for (uint32_t i = 0; i < m->vcpu_count; i++)
-		sum += atomic_load_explicit(&m->vcpus[i].exits[reason], memory_order_relaxed);
+		sum +=
+		    atomic_load_explicit(&machine_vcpu(m, i)->exits[reason], memory_order_relaxed);
 	return sum;
 }
 
@@ -32,7 +33,7 @@ write_exits(FILE *out, const struct machine *m)
 	uint64_t other = 0, n;
 
 	for (uint32_t i = 0; i < m->vcpu_count; i++)
-		other += vcpu_exits(&m->vcpus[i]);
+		other += vcpu_exits(machine_vcpu(m, i));
 	fputs(",\"exits\":{", out);
 	for (size_t i = 0; i < sizeof(reasons) / sizeof(*reasons); i++) {
 		n = exits_of(m, reasons[i].reason);
@@ -47,15 +48,15 @@ control_status_devices(FILE *out, const struct drive *d)
 {
 	fputc('[', out);
 	for (size_t i = 0; i < d->devices->count; i++) {
-		const struct device *device = &d->devices->list[i];
-		const char *plugin = device->plugin.descriptor.name;
+		const struct device *device = devices_at(d->devices, i);
+		const struct bus_gate *gate = device->gate;
 
-		fprintf(out, "%s{\"name\":\"%s\",\"plugin\":", i ? "," : "", device->config->name);
-		json_text(out, plugin, strlen(plugin));
+		fprintf(out, "%s{\"name\":\"%s\",\"plugin\":", i ? "," : "", device->public.name);
+		json_text(out, device_plugin(device), strlen(device_plugin(device)));
 		fprintf(out, ",\"reads\":%llu,\"writes\":%llu,\"failures\":%llu}",
-			(unsigned long long)atomic_load(&device->gate->reads),
-			(unsigned long long)atomic_load(&device->gate->writes),
-			(unsigned long long)atomic_load(&device->gate->failures));
+			(unsigned long long)atomic_load(&gate->reads),
+			(unsigned long long)atomic_load(&gate->writes),
+			(unsigned long long)atomic_load(&gate->failures));
 	}
 	fputc(']', out);
 }
@@ -99,10 +100,12 @@ control_status(FILE *out, struct drive *d)
 	fprintf(out, ",\"state\":\"%s\",\"uptime_ns\":%llu,\"vcpus\":[",
 		m->state == MACHINE_RUNNING ? "running" : "paused",
 		(unsigned long long)clock_now(&m->clock));
-	for (uint32_t i = 0; i < m->vcpu_count; i++)
+	for (uint32_t i = 0; i < m->vcpu_count; i++) {
+		const struct vcpu *vcpu = machine_vcpu(m, i);
+
 		fprintf(out, "%s{\"id\":%u,\"halted\":%s,\"exits\":%llu}", i ? "," : "", i,
-			m->vcpus[i].halted ? "true" : "false",
-			(unsigned long long)vcpu_exits(&m->vcpus[i]));
+			vcpu->halted ? "true" : "false", (unsigned long long)vcpu_exits(vcpu));
+	}
 	fputc(']', out);
 	write_exits(out, m);
 	fprintf(out, ",\"memory_bytes\":%llu,\"unanswered\":%llu",

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* How a machine is doing, as members of a JSON object. */
-#ifndef CONTROL_STATUS_H
-#define CONTROL_STATUS_H
+#ifndef CONTROL_MACHINE_STATUS_H
+#define CONTROL_MACHINE_STATUS_H
 
 #include <stdio.h>
 
