@@ -191,8 +191,8 @@ table_ends(const struct bounds *b, int kind, const void *table)
 	return false;
 }
 
-const char *
-plugin_bounds(const struct minivmm_registration *registration, char *buffer, size_t size)
+int
+plugin_bounds(const struct minivmm_registration *registration, struct why *why)
 {
 	struct minivmm_registration r = { 0 };
 	struct bounds b;
@@ -201,7 +201,7 @@ plugin_bounds(const struct minivmm_registration *registration, char *buffer, siz
 	memcpy(&r, registration, registration->size < sizeof(r) ? registration->size : sizeof(r));
 	descriptor = (const uint8_t *)r.plugin;
 	if (r.abi != MINIVMM_ABI || !descriptor)
-		return NULL; /* adopting it says that */
+		return 0; /* adopting it says that */
 	b = (struct bounds){
 		.sizes = { r.option_size, r.range_size, r.timer_size, r.stream_size, r.watch_size,
 			   r.post_size, r.field_size, r.acpi_size, r.register_size },
@@ -213,9 +213,8 @@ plugin_bounds(const struct minivmm_registration *registration, char *buffer, siz
 	for (int i = 0; i < REGISTERS; i++) {
 		if (!b.places[i] || table_ends(&b, i, b.places[i]))
 			continue;
-		snprintf(buffer, size, "its table of %s%s has no end; close it with MINIVMM_END",
-			 kinds[i].name, i == RANGES ? ", or one of its registers," : "");
-		return buffer;
+		return why_set(why, "its table of %s%s has no end; close it with MINIVMM_END",
+			       kinds[i].name, i == RANGES ? ", or one of its registers," : "");
 	}
-	return NULL;
+	return 0;
 }

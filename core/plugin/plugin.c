@@ -249,7 +249,7 @@ plugin_load(struct plugin *plugin, const struct plugin_path *path, const char *n
 {
 	const struct minivmm_registration *registration;
 	const char *trouble;
-	char text[256];
+	struct why why;
 	int r;
 
 	*plugin = (struct plugin){ 0 };
@@ -273,12 +273,9 @@ plugin_load(struct plugin *plugin, const struct plugin_path *path, const char *n
 			    "%splugin %s: %s is no minivmm plugin: it does not use "
 			    "MINIVMM_REGISTER()",
 			    where, name, plugin->path);
-	trouble = plugin_bounds(registration, text, sizeof(text));
-	if (!trouble)
-		trouble = plugin_adopt(plugin, registration, text, sizeof(text));
-	if (trouble)
-		return fail(trouble == plugin_no_memory ? STATUS_HOST : STATUS_USAGE,
-			    "%splugin %s (%s): %s", where, name, plugin->path, trouble);
+	if (plugin_bounds(registration, &why) || plugin_adopt(plugin, registration, &why))
+		return fail(why_status(&why, STATUS_USAGE), "%splugin %s (%s): %s", where, name,
+			    plugin->path, why.text);
 	return 0;
 }
 

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 
+#include "base/why.h"
 #include "minivmm/plugin.h"
 
 /* Types of options that the core makes itself, beside enum minivmm_type. */
@@ -76,19 +77,17 @@ void plugin_unload(struct plugin *plugin);
 
 /*
  * Copies what a registration describes, row by row by the plugin's own stride, and checks it. Part
- * of plugin_load; apart for tests. Returns NULL, or what can't be carried, naming table, row and
- * field; text in buffer; or plugin_no_memory.
+ * of plugin_load; apart for tests. Returns 0, or -1 with what can't be carried in why: table, row
+ * and field.
  */
-extern const char plugin_no_memory[];
-const char *plugin_adopt(struct plugin *plugin, const struct minivmm_registration *registration,
-			 char *buffer, size_t size);
+int plugin_adopt(struct plugin *plugin, const struct minivmm_registration *registration,
+		 struct why *why);
 
 /*
  * Whether the tables of a plugin that has been loaded end, before they are adopted. Part of
- * plugin_load. NULL, or which does not, in buffer.
+ * plugin_load. Returns 0, or -1 with the table in why.
  */
-const char *plugin_bounds(const struct minivmm_registration *registration, char *buffer,
-			  size_t size);
+int plugin_bounds(const struct minivmm_registration *registration, struct why *why);
 
 const char *plugin_type_name(uint32_t type); /* "u8", "size", "stream", ... */
 /* An option's number as one writes it: "64K" of a size, "5ms" of a duration, hex of places; in a

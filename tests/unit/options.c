@@ -96,7 +96,7 @@ static int
 setup(void **state)
 {
 	struct bench *b = calloc(1, sizeof(*b));
-	char buffer[256];
+	struct why why;
 
 	*state = b;
 	if (!b || machine_create(&b->machine, &(struct machine_layout){ .memory = { { 0, 65536 } },
@@ -115,7 +115,7 @@ setup(void **state)
 				     .config = &b->config,
 				     .streams = &b->stream,
 				     .public = { .name = "dev0", .state = &b->state } };
-	return plugin_adopt(&b->device.plugin, &registration, buffer, sizeof(buffer)) ? -1 : 0;
+	return plugin_adopt(&b->device.plugin, &registration, &why);
 }
 
 static int
