@@ -293,10 +293,10 @@ file_replace(struct file_replacement *file, const char *what, const char *path)
 	if (!file->path)
 		return fail(STATUS_HOST, "can't write %s %s: no memory", what, path);
 	failed = name_files(file);
-	if (!failed)
+	if (!failed && file->temporary)
 		failed = check_target(file);
 	/* Not mkstemp: the kernel applies the umask, which can't be read without a race. */
-	if (failed || !open_unnamed(file))
+	if (failed || !file->temporary || !open_unnamed(file))
 		return failed;
 	/* The answers of file systems and kernels without such files. */
 	if (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL)

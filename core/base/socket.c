@@ -237,6 +237,67 @@ socket_peer(int fd, uid_t *uid)
 	return true;
 }
 
+ssize_t
+socket_send_fd(int socket, const void *bytes, size_t length, int fd)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr aligned;
+	} control = { 0 };
+	struct iovec part = { (void *)bytes, length };
+	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
+
+	if (fd >= 0) {
+		control.aligned.cmsg_level = SOL_SOCKET;
+		control.aligned.cmsg_type = SCM_RIGHTS;
+		control.aligned.cmsg_len = CMSG_LEN(sizeof(fd));
+		message.msg_control = control.bytes;
+		message.msg_controllen = sizeof(control.bytes);
+		memcpy(CMSG_DATA(&control.aligned), &fd, sizeof(fd));
+	}
+	return sendmsg(socket, &message, MSG_NOSIGNAL);
+}
+
+#define DESCRIPTORS 8 /* of one message; the kernel closes the rest */
+
+static void
+take_descriptors(struct msghdr *message, int *kept)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
+		size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		int fd;
+
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t i = 0; i < count; i++) {
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
+			if (*kept < 0)
+				*kept = fd;
+			else
+				close(fd);
+		}
+	}
+}
+
+ssize_t
+socket_receive_fd(int socket, void *to, size_t length, int *fd)
+{
+	union {
+		char bytes[CMSG_SPACE(DESCRIPTORS * sizeof(int))];
+		struct cmsghdr aligned;
+	} control;
+	struct iovec room = { to, length };
+	struct msghdr message = { .msg_iov = &room,
+				  .msg_iovlen = 1,
+				  .msg_control = control.bytes,
+				  .msg_controllen = sizeof(control.bytes) };
+	ssize_t n = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	if (n >= 0)
+		take_descriptors(&message, fd);
+	return n;
+}
+
 bool
 socket_where(int fd, char *host, size_t host_size, char *port, size_t port_size)
 {

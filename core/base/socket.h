@@ -54,6 +54,13 @@ void socket_file_remove(const char *path, const struct socket_file *file);
 int socket_accept(int fd);
 /* The user at the other side of a unix socket, when it connected. */
 bool socket_peer(int fd, uid_t *uid);
+/*
+ * As send(2) and recv(2), but with a descriptor (SCM_RIGHTS). Sending: fd, or -1 for none.
+ * Receiving does not wait; *fd is set to the first descriptor that comes, if it is negative, and
+ * the others are closed.
+ */
+ssize_t socket_send_fd(int socket, const void *bytes, size_t length, int fd);
+ssize_t socket_receive_fd(int socket, void *to, size_t length, int *fd);
 /* Where a TCP socket listens, as numbers: for port 0, which the kernel chooses. */
 bool socket_where(int fd, char *host, size_t host_size, char *port, size_t port_size);
 

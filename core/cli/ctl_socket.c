@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -51,25 +50,10 @@ broken(const struct ctl *ctl, const char *why)
 int
 ctl_send(struct ctl *ctl, const char *line, int fd)
 {
-	union {
-		char bytes[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr aligned;
-	} control = { 0 };
-	struct iovec part = { (void *)line, strlen(line) };
-	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
+	size_t length = strlen(line);
 
-	if (fd >= 0) {
-		struct cmsghdr *header = &control.aligned;
-
-		header->cmsg_level = SOL_SOCKET;
-		header->cmsg_type = SCM_RIGHTS;
-		header->cmsg_len = CMSG_LEN(sizeof(fd));
-		message.msg_control = control.bytes;
-		message.msg_controllen = sizeof(control.bytes);
-		memcpy(CMSG_DATA(header), &fd, sizeof(fd));
-	}
-	while (part.iov_len) {
-		ssize_t n = sendmsg(ctl->fd, &message, MSG_NOSIGNAL);
+	while (length) {
+		ssize_t n = socket_send_fd(ctl->fd, line, length, fd);
 
 		if (n < 0 && (errno == EPIPE || errno == ECONNRESET))
 			return 0;
@@ -77,10 +61,9 @@ ctl_send(struct ctl *ctl, const char *line, int fd)
 			return broken(ctl, strerror(errno));
 		if (n < 0)
 			continue;
-		part.iov_base = (char *)part.iov_base + n;
-		part.iov_len -= (size_t)n;
-		message.msg_control = NULL;
-		message.msg_controllen = 0;
+		line += n;
+		length -= (size_t)n;
+		fd = -1; /* it went with the first bytes */
 	}
 	return 0;
 }

@@ -13,8 +13,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define DESCRIPTORS 8 /* taken in with one message; the kernel closes what is more */
-
 static bool
 has_line(const struct control_client *client)
 {
@@ -116,45 +114,15 @@ client_dismiss(struct control_client *client, const char *why)
 	client_close(client);
 }
 
-/* Keeps the first descriptor, if none is kept already, and closes the others. */
-static void
-take_descriptors(struct control_client *client, struct msghdr *message)
-{
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
-		size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		int fd;
-
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		for (size_t i = 0; i < count; i++) {
-			memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
-			if (client->passed < 0)
-				client->passed = fd;
-			else
-				close(fd);
-		}
-	}
-}
-
 /* Fills the room that is left in the line. false: the client has gone. */
 static bool
 receive(struct control_client *client)
 {
-	union {
-		char bytes[CMSG_SPACE(DESCRIPTORS * sizeof(int))];
-		struct cmsghdr aligned;
-	} descriptors;
-	struct iovec room = { client->line + client->length,
-			      sizeof(client->line) - client->length };
-	struct msghdr message = { .msg_iov = &room,
-				  .msg_iovlen = 1,
-				  .msg_control = descriptors.bytes,
-				  .msg_controllen = sizeof(descriptors.bytes) };
-	ssize_t n = recvmsg(client->source.fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	ssize_t n = socket_receive_fd(client->source.fd, client->line + client->length,
+				      sizeof(client->line) - client->length, &client->passed);
 
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR;
-	take_descriptors(client, &message);
 	client->length += (size_t)n;
 	client->heard = ++client->control->heard;
 	return n > 0;

@@ -191,6 +191,41 @@ tcp(void **state)
 }
 
 static void
+descriptors_go_along(void **state)
+{
+	int ends[2], fd = -1, other = -1;
+	char bytes[8];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	assert_int_equal(socket_receive_fd(ends[1], bytes, sizeof(bytes), &fd), -1);
+	assert_int_equal(errno, EAGAIN);
+	assert_int_equal(socket_send_fd(ends[0], "abc", 3, -1), 3);
+	assert_int_equal(socket_receive_fd(ends[1], bytes, sizeof(bytes), &fd), 3);
+	assert_memory_equal(bytes, "abc", 3);
+	assert_int_equal(fd, -1);
+	assert_int_equal(socket_send_fd(ends[0], "d", 1, ends[0]), 1);
+	assert_int_equal(socket_receive_fd(ends[1], bytes, sizeof(bytes), &fd), 1);
+	assert_true(fd >= 0 && fd != ends[0]);
+	/* The first one is kept; a second one is not left open. */
+	other = fd;
+	assert_int_equal(socket_send_fd(ends[0], "e", 1, ends[0]), 1);
+	assert_int_equal(socket_receive_fd(ends[1], bytes, sizeof(bytes), &fd), 1);
+	assert_int_equal(fd, other);
+	assert_int_equal(dup(0), fd + 1);
+	close(fd + 1);
+	joined(fd, ends[1]);
+	close(fd);
+	close(ends[0]);
+	assert_int_equal(socket_receive_fd(ends[1], bytes, sizeof(bytes), &fd), 0);
+	close(ends[1]);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	close(ends[1]);
+	assert_int_equal(socket_send_fd(ends[0], "f", 1, -1), -1); /* no signal */
+	assert_int_equal(errno, EPIPE);
+	close(ends[0]);
+}
+
+static void
 tcp_texts(void **state)
 {
 	static const struct {
@@ -229,6 +264,7 @@ main(void)
 		cmocka_unit_test(only_stale_sockets_are_removed),
 		cmocka_unit_test(tcp),
 		cmocka_unit_test(tcp_texts),
+		cmocka_unit_test(descriptors_go_along),
 	};
 
 	return cmocka_run_group_tests(tests, in_a_folder, removed);
