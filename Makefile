@@ -196,7 +196,7 @@ lint: $(plugin_pages) ## check layout and structure, and run clang-tidy
 	mandoc -Tlint -Wwarning $(pages) $(plugin_pages)
 
 DEPS := git gcc g++ libc6-dev binutils pkgconf perl libinih-dev libcmocka-dev mandoc socat acpica-tools clang clang-format clang-tidy \
-	libclang-rt-14-dev nbdkit
+	libclang-rt-14-dev nbdkit zsh
 # What tests/svm/run needs, and what check-linux needs besides.
 SVM_DEPS := qemu-system-x86 cpio kmod
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
@@ -214,14 +214,18 @@ at = $(DESTDIR)$(PREFIX)
 configs := $(wildcard configs/*.ini)
 guest_files := $(wildcard guests/*.S guests/*.inc) $(guests) $(guests:guests/%.bin=build/guests/%.elf)
 man_at = share/man/man$(subst .,,$(suffix $1))/$(notdir $1)
+bash_at := share/bash-completion/completions
+zsh_at := share/zsh/site-functions
 installed = bin/minivmm include/minivmm/plugin.h lib/pkgconfig/minivmm.pc $(plugins:$O/%=lib/minivmm/%) \
+	$(bash_at)/minivmm $(zsh_at)/_minivmm \
 	$(foreach page,$(pages) $(plugin_pages),$(call man_at,$(page))) \
 	$(addprefix share/minivmm/,$(configs) $(guest_files:build/%=%))
 
-install: all ## install program, plugins, header, manuals and examples below PREFIX
+install: all ## install program, plugins, header, manuals, examples and completion below PREFIX
 	install -D -m 755 $O/minivmm $(at)/bin/minivmm
 	install -D -m 644 core/include/minivmm/plugin.h $(at)/include/minivmm/plugin.h
-	install -d $(at)/lib/minivmm/plugins $(at)/lib/pkgconfig $(at)/share/minivmm/configs $(at)/share/minivmm/guests
+	install -d $(at)/lib/minivmm/plugins $(at)/lib/pkgconfig $(at)/share/minivmm/configs $(at)/share/minivmm/guests \
+		$(at)/$(bash_at) $(at)/$(zsh_at)
 	for plugin in $(plugins); do [ ! -e $$plugin ] || install -m 644 $$plugin $(at)/lib/minivmm/plugins/ || exit; done
 	printf 'Name: minivmm\nDescription: Header for device plugins of minivmm\nVersion: %s\nCflags: -I%s\n' \
 		"$$($O/minivmm --version | cut -d' ' -f2)" '$(PREFIX)/include' >$(at)/lib/pkgconfig/minivmm.pc
@@ -229,6 +233,8 @@ install: all ## install program, plugins, header, manuals and examples below PRE
 		[ ! -e $$page ] || install -D -m 644 $$page $(at)/share/man/man$${page##*.}/$${page##*/} || exit; done
 	for config in $(configs); do sed 's#build/guests/#guests/#' $$config >$(at)/share/minivmm/$$config || exit; done
 	install -m 644 $(guest_files) $(at)/share/minivmm/guests/
+	$O/minivmm completion bash >$(at)/$(bash_at)/minivmm
+	$O/minivmm completion zsh >$(at)/$(zsh_at)/_minivmm
 
 # Folders stay where something of somebody else's is in them.
 uninstall: ## remove what install put there

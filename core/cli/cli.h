@@ -19,6 +19,7 @@ int cli_diff(int argc, char **argv);    /* how two snapshots differ; 0 same, 1 d
 int cli_plugins(int argc, char **argv); /* the plugins found, or one's tables */
 int cli_doctor(int argc, char **argv);  /* can this host run it */
 int cli_new_plugin(int argc, char **argv); /* writes the source of a small plugin */
+int cli_completion(int argc, char **argv); /* for shells: scripts, and what may come next */
 
 /* What the options of a run say. Strings are argv's. */
 struct run_options {

@@ -106,13 +106,18 @@ const struct cli_command cli_commands[] = {
 	  flatten_options },
 	{ "verify", cli_verify, "SNAPSHOT", NULL, "check every checksum, memory included",
 	  "Checks every checksum of a snapshot, memory included.\n", no_options },
-	{ "plugins", cli_plugins, "[NAME]", NULL, "the plugins found; one's options, ranges, state",
+	{ "plugins", cli_plugins, "[PLUGIN]", NULL,
+	  "the plugins found; one's options, ranges, state",
 	  "Prints the plugins found and where; of one, its options, ranges and state.\n",
 	  plugins_options },
 	{ "new-plugin", cli_new_plugin, "NAME", NULL, "write NAME.c, a small plugin to begin with",
 	  "Writes NAME.c, a small plugin to begin with, to the current folder.\n", no_options },
 	{ "doctor", cli_doctor, "", NULL, "can this host run it, and what to do",
 	  "Checks KVM, userfaultfd and the plugin folders; names the remedy for each.\n",
+	  no_options },
+	{ "completion", cli_completion, "bash|zsh", NULL, NULL,
+	  "Prints a script that completes minivmm's command line. make install installs it; else:\n"
+	  "  eval \"$(minivmm completion bash)\"\n",
 	  no_options },
 	{ .name = NULL },
 };
@@ -179,6 +184,8 @@ cli_help(const char *name)
 	for (const struct cli_option *o = cli_run_options; o->id; o++)
 		put_run_option(o);
 	for (c = cli_commands; c->name; c++) {
+		if (!c->help)
+			continue;
 		snprintf(words, sizeof(words), "minivmm %s %s", c->name,
 			 c->line ? c->line : c->operands);
 		printf("  %-26s %s\n", words, c->help);

@@ -43,7 +43,7 @@ struct cli_command {
 	 * value, and the options that it can't do without. */
 	const char *operands;
 	const char *line;  /* the same in minivmm --help, where there is less room */
-	const char *help;  /* there */
+	const char *help;  /* there; NULL: not there, being for shells */
 	const char *about; /* in its own --help: lines, each with its newline */
 	const struct cli_option *options;
 };

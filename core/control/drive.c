@@ -452,6 +452,12 @@ static const struct control_command commands[] = {
 	{ .name = NULL },
 };
 
+const struct control_command *
+drive_commands(void)
+{
+	return commands;
+}
+
 int
 drive_open(struct drive *d, const char *path)
 {

@@ -24,6 +24,8 @@ struct drive {
 	uint64_t looked;                   /* clock_host of the last look at dirty pages */
 };
 
+/* The commands, ended by one without name. */
+const struct control_command *drive_commands(void);
 /* Opens the socket at path. The other members are the caller's to fill before. 0 or a negative
  * status; close in any case. */
 int drive_open(struct drive *drive, const char *path);

@@ -23,6 +23,12 @@ static const struct {
 };
 #define KINDS (sizeof(kinds) / sizeof(*kinds))
 
+const char *
+point_form(size_t i)
+{
+	return i < KINDS ? kinds[i].form : NULL;
+}
+
 static int
 unknown_kind(const char *text, size_t length, struct why *why)
 {

@@ -35,6 +35,8 @@ struct point {
  */
 int point_parse(struct point *point, const char *text, struct why *why);
 void point_free(struct point *point);
+/* The forms of points, "rip:ADDR", for help; NULL past the last. */
+const char *point_form(size_t i);
 
 /* Counts one occurrence; true when it was the one. */
 bool point_count(struct point *point);

@@ -52,6 +52,9 @@ struct stream_hub {
 
 /* A way to the host, a row of the table in stream_kinds.c: "stdio", "file", "pty", "unix", ... */
 struct stream_kind;
+/* The names of kinds, for help; NULL past the last. *form: of what follows the name and a colon,
+ * "PATH"; NULL: nothing does. */
+const char *stream_kind_name(size_t i, const char **form);
 
 /* One direction's end on the host, or both directions'. The loop's thread's. */
 struct stream_end {

@@ -316,3 +316,12 @@ const struct stream_kind stream_kinds[] = {
 	{ .name = "text", .form = "TEXT", .flags = KIND_INPUT_ONLY, .decode = text_decode },
 	{ 0 },
 };
+
+const char *
+stream_kind_name(size_t i, const char **form)
+{
+	if (i >= sizeof(stream_kinds) / sizeof(*stream_kinds))
+		return NULL;
+	*form = stream_kinds[i].form;
+	return stream_kinds[i].name;
+}

@@ -42,6 +42,10 @@ for my $config (grep { !/linux\.ini$/ } @examples) {
 is("$status:$out:$err", "0:4\n:minivmm: snapshot written to simple.snap\n", 'simple.ini, as installed');
 is(slurp("$at/share/minivmm/guests/$_"), slurp("$top/guests/$_"), "guests/$_") for qw(simple.bin simple.S say.inc);
 
+# Shells find the completion of the installed program there.
+is(slurp("$at/share/$_->[1]"), (run([ "$at/bin/minivmm", 'completion', $_->[0] ]))[1], "completion for $_->[0]")
+  for [ bash => 'bash-completion/completions/minivmm' ], [ zsh => 'zsh/site-functions/_minivmm' ];
+
 # A plugin of one's own: written, built with what pkg-config says, run, saved, restored.
 my %env = (PKG_CONFIG_PATH => "$at/lib/pkgconfig", PKG_CONFIG_SYSROOT_DIR => $to);
 like((run([ qw(pkg-config --cflags minivmm) ], %env))[1], qr/\A-I\Q$at\E\/include\s*\n\z/, 'pkg-config');

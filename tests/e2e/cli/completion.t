@@ -1,0 +1,158 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# Completion in shells: what can come next on a command line, from the tables of the program and of
+# plugins; and the scripts for bash and zsh, in a shell of their kind.
+# On an emulated KVM, too.
+use v5.14;
+use warnings;
+use lib 'tests/lib';
+
+use File::Basename 'dirname';
+use Minivmm;
+use Plugins;
+use Test::More;
+
+# What is offered for the last of the words: a hash of helps, or the text of ":files".
+sub offers {
+    my ($status, $out) = run([ $minivmm, 'completion', '--', @_ ]);
+    is($status, 0, "minivmm @_: completed") if $status;
+    return $out =~ /\A:files(?: (\w+))?\n\z/ ? 'files ' . ($1 // '*') : { map { split /\t/, $_, 2 } split /\n/, $out };
+}
+
+sub offered {
+    my ($words, $expected) = @_;
+    my $offers = offers(@$words);
+    return is(ref $offers ? join(' ', sort keys %$offers) : $offers, $expected, "minivmm @$words|");
+}
+
+my $commands = 'batch ctl diff doctor flatten inspect new-plugin plugins verify';
+my @run = qw(at check config help log registers restore save set status trace trust until version);
+offered([''], join ' ', (map { "--$_" } @run), split ' ', $commands);
+my $help = (run([ $minivmm, '--help' ]))[1];
+for my $command (split ' ', $commands) {
+    like($help, qr/^  minivmm $command /m, "$command is in --help");
+
+    # Each option of the table is one that the command takes.
+    for my $option (grep { /^-/ } sort keys %{ offers($command, '-') }) {
+        my $err = (run([ $minivmm, $command, $option ]))[2];
+        unlike($err, qr/no such option|unknown/, "$command $option is an option");
+    }
+}
+offered([qw(--l)], '--log');
+offered([qw(ins)], 'inspect');
+offered([ '-c', '' ], 'files ini');
+offered([ '-r', '' ], 'files snap');
+offered([ '--trace', '' ], 'files *');
+offered([ 'inspect', '' ], 'files snap');
+offered([ 'flatten', 'a.snap', '' ], 'files snap');
+offered([ 'flatten', '-o', '' ], 'files *');
+offered([ 'batch', '-r', 'x', '' ], 'files *');
+offered([ 'diff', 'a', 'b', '' ], '');
+offered([ '--log', '' ], 'debug error info warn');
+offered(['--log=w'], '--log=warn');
+offered([ '--until', '' ], 'access: hlt mio: output: pio: rip: step: time:' =~ s/mio/mmio/r);
+offered([ 'plugins', '' ], join ' ', plugins());
+offered([ 'completion', '' ], 'bash zsh');
+
+# The machine that the line names: its devices, their options, and those options' values.
+my @linux = ('-c', "$configs/linux.ini");
+offered([ @linux, '--set', 'device.' ], join ' ', map { "device.$_." } qw(blk0 net0 power rng0 serial0));
+offered([ @linux, '--set', 'device.blk0.' ], join ' ', sort map { "device.blk0.$_->{name}=" } options('virtio-blk'));
+offered([ "--config=$configs/linux.ini", '--set=device.blk0.io=' ], join ' ', map { "--set=device.blk0.io=$_" } qw(io_uring sync threads));
+offered([ @linux, '--set', 'device.blk0.readonly=' ], 'device.blk0.readonly=no device.blk0.readonly=yes');
+offered([ @linux, '--set', 'device.blk0.path=' ], 'files *');
+offered([ @linux, '--set', 'device.serial0.output=t' ], 'device.serial0.output=tcp-listen: device.serial0.output=tcp: device.serial0.output=text:');
+offered([ @linux, '--set', 'device.serial0.output=file:a' ], 'files *');
+offered([ @linux, '--set', 'device.nobody.' ], '');
+offered([ @linux, '--until', 'output:' ], join ' ', map { "output:$_:" } qw(blk0 net0 power rng0 serial0));
+my %keys = map { (split /=/)[0] => 1 } keys %{ offers('--set', '') };
+for my $line (split /\n/, slurp("$top/core/config/schema.c")) {
+    ok($keys{"$1.$2"}, "--set $1.$2") if $line =~ /^\t\{ "(\w+)", "(\w+)", SCHEMA/;
+}
+offered([ '--set', 'vm.irqchip=' ], 'vm.irqchip=no vm.irqchip=yes');
+offered([ '--set', 'boot.format=p' ], 'boot.format=pvh');
+offered([ '--set', 'boot.image=' ], 'files *');
+
+# A snapshot's: only what can be set at a restore.
+run([ $minivmm, '-c', "$configs/simple.ini" ]);
+offered([ qw(-r simple.snap --set device.serial0.) ], 'device.serial0.input= device.serial0.output=');
+offered([ qw(-r simple.snap --set snapshot.clock=) ], 'snapshot.clock=resume snapshot.clock=wall');
+offered([ qw(-r simple.snap --set vm.) ], '');
+offered([ qw(batch -r simple.snap --input), '' ], 'serial0');
+
+# Commands of the control socket, and what they take.
+my $control = slurp("$top/core/control/drive.c");
+my ($table) = $control =~ /control_command commands\[\] = \{(.*?)\n\};/s;
+offered([ qw(ctl x.sock), '' ], join ' ', sort qw(help stats), $table =~ /\{ "(\w+)",/g) if $table;
+offered([ 'ctl', '' ], 'files sock');
+offered([ qw(ctl x.sock snapshot), '' ], 'files *');
+offered([ qw(ctl x.sock snapshot a), '' ], 'diff full');
+offered([ qw(ctl x.sock snapshot a diff), '' ], 'live paused');
+offered([ qw(ctl x.sock until r) ], 'rip:');
+offered([ qw(ctl x.sock log d) ], 'debug');
+offered([ qw(ctl x.sock stats), '' ], '--watch');
+
+# Lines that lead nowhere.
+offered($_, '') for [ qw(-c nowhere.ini --set device.a.) ], [ qw(--set device.a.b=) ], [ 'x' x 5000 ],
+  [ '--set', 'device.' . 'y' x 5000 . '=' ], [ qw(verify a b), '' ], [ qw(batch -j), '' ];
+fails([ $minivmm, 'completion' ], 110, qr/completion: for which shell\? minivmm completion bash, or zsh/, 'no shell');
+fails([ $minivmm, qw(completion fish) ], 110, qr/for which shell/, 'another shell');
+
+# The scripts.
+mkdir $_ for qw(bin folder);
+symlink $minivmm, 'bin/minivmm';
+symlink "$configs/$_.ini", "$_.ini" for qw(linux simple);
+my %env = (PATH => './bin:' . $ENV{PATH});
+
+SKIP: {
+    skip 'there is no bash', 1 if (run([ 'sh', '-c', 'command -v bash' ]))[0];
+    spew('script', (run([ $minivmm, qw(completion bash) ]))[1]);
+    is(join(':', run([qw(bash -n script)])), '0::', 'bash: the script is clean');
+
+    # Replies, and what bash is told of them, for a line up to the cursor.
+    my $try = 'compopt() { echo "$*"; }; . ./script; complete -p minivmm >/dev/null || echo not complete;'
+      . 'COMP_LINE=$1 COMP_POINT=${#1}; COMP_WORDBREAKS=$2; _minivmm >options; cat options; printf "%s|" "${COMPREPLY[@]}"';
+    for (
+        [ 'minivmm insp' => 'inspect|' ],
+        [ 'minivmm -c li' => "-o filenames\nlinux.ini|" ],
+        [ 'minivmm -c fol' => "-o filenames\nfolder|" ],
+        [ 'minivmm -c linux.ini --set device.bl' => "-o nospace\ndevice.blk0.|" ],
+        [ 'minivmm -c linux.ini --set device.blk0.io=s' => 'sync|' ],
+        [ 'minivmm --log=w' => 'warn|' ],
+        [ 'minivmm -c simple.ini --until output:' => "-o nospace\nserial0:|" ],
+        [ 'minivmm -c linux.ini --set device.serial0.output=file:sim' => "-o filenames\nsimple.ini|" =~ s/simple\.ini/simple.ini|simple.snap/r ],
+        [ 'minivmm --trace lin' => "-o filenames\nlinux.ini|" ],
+      ) {
+        my ($line, $expected) = @$_;
+        my ($status, $out, $err) = run([ 'bash', '-c', $try, 'bash', $line, ' =:' ], %env);
+        is("$out$err", $expected, "bash: $line");
+    }
+    my ($status, $out, $err) = run([ 'bash', '-c', $try, 'bash', 'minivmm --log=w', ' ' ], %env);
+    is("$out$err", '--log=warn|', 'bash: words that = does not break');
+}
+
+SKIP: {
+    skip 'there is no zsh', 1 if (run([ 'sh', '-c', 'command -v zsh' ]))[0];
+    spew('folder/_minivmm', (run([ $minivmm, qw(completion zsh) ]))[1]);
+    is(join(':', run([qw(zsh -n folder/_minivmm)])), '0::', 'zsh: the script is clean');
+
+    # In a shell at a terminal: a line and tab; then a key that shows what became of it.
+    spew('try', <<'END');
+zmodload zsh/zpty
+zpty z 'TERM=dumb PS1= zsh -f -i'
+zpty -w z 'fpath=($PWD/folder $fpath); autoload -U compinit; compinit -D -u
+    show() { print -r -- "<$BUFFER>"; BUFFER= }; zle -N show; bindkey "^X" show'
+for line in $argv; do
+    zpty -w -n z "$line"$'\t\x18'
+    zpty -r -m z out $'*<minivmm*>*'
+    print -r -- ${${out##*<}%%>*}
+done
+zpty -d z
+END
+    my @lines = ('insp', '-c lin', '-c linux.ini --set device.bl', '-c linux.ini --set device.blk0.io=s', '--log=w', '-c simple.ini --until outp');
+    my ($status, $out, $err) = run([ 'zsh', '-f', 'try', map { "minivmm $_" } @lines ], %env, timeout => 60);
+    is("$out$err", join('', map { "minivmm $_\n" } 'inspect ', '-c linux.ini ', '-c linux.ini --set device.blk0.',
+            '-c linux.ini --set device.blk0.io=sync ', '--log=warn ', '-c simple.ini --until output:'), 'zsh: lines completed');
+}
+
+done_testing;
