@@ -7,8 +7,6 @@
 
 #include "snapshot/crc.h"
 
-#define why_set(why, ...) (why_set(why, __VA_ARGS__), -1)
-
 int
 snapshot_check_header(const struct snapshot_header *header, uint64_t file_size, struct why *why)
 {

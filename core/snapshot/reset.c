@@ -100,15 +100,17 @@ differs(void *context, const char *path, const struct record *a, const struct re
 static int
 compare(const struct reset *reset, struct difference *d)
 {
+	const struct record *saved = snapshot_section(reset->snapshot, d->section->tag, d->index);
 	struct record_writer writer = { 0 };
 	struct record now;
 
+	if (!saved) /* a SECTION_OPTIONAL */
+		return 0;
 	if (d->section->save(d->context, d->index, &writer) || writer.failed ||
 	    record_open(writer.data, writer.length, &now))
 		why_set(d->why, "%s %u can't be saved", d->section->name, d->index);
 	else
-		record_compare(snapshot_section(reset->snapshot, d->section->tag, d->index), &now,
-			       "", differs, d);
+		record_compare(saved, &now, "", differs, d);
 	record_writer_free(&writer);
 	return d->why->text[0] ? -1 : 0;
 }
