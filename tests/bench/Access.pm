@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Accesses of a guest to a device that does nothing, beside a
-# bare loop around KVM_RUN with one indirect call.
+# Accesses of a guest to a device that does nothing, beside a bare loop around KVM_RUN with one
+# indirect call.
 package Access;
 
 use strict;
@@ -9,7 +9,7 @@ use warnings;
 use Bench;
 
 use constant {
-	ROUNDS => 20,
+	ROUNDS => $ENV{ROUNDS} // 20,
 	PAIRS => 20000,    # of a write and a read
 	RANGES => 1000,
 	STRIDE => 617,    # from one device to the next, in devices

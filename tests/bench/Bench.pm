@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# What all measurements share: paths, running commands,
-# medians. The current folder is the top of the tree.
+# What all measurements share: paths, running commands, medians. The current folder is the top of
+# the tree.
 package Bench;
 
 use strict;

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Others that use this machine: what they take, which virtual
-# machines were left behind, and precedence over them.
+# Others that use this machine: what they take, which virtual machines were left behind, and
+# precedence over them.
 package Busy;
 
 use strict;

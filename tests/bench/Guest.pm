@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# A machine whose guest exits every 20 us and writes 10,000
-# pages a second (beat.S), ours or QEMU's: starting it, the gaps between its exits, its snapshots.
+# A machine whose guest exits every 20 us and writes 10,000 pages a second (beat.S), ours or QEMU's:
+# starting it, the gaps between its exits, its snapshots.
 package Guest;
 
 use strict;
@@ -166,20 +166,29 @@ sub ctl {
 sub ready {
 	my ($self, $seconds) = @_;
 	my $until = now() + PATIENCE;
-	sleep 0.01 until (-s $self->{gaps} && unpack 'Q', slurp($self->{gaps})) > 10 || now() > $until;
+	sleep 0.01 until ($self->gaps)[0] > 10 || now() > $until;
 	now() <= $until or die "bench: the guest of $self->{name} does not exit\n";
 	sleep $seconds;
+}
+
+# The exits so far, and the gaps: a list of start, length, start, ... in nanoseconds.
+sub gaps {
+	my ($self) = @_;
+	open my $file, '<:raw', $self->{gaps} or return 0;    # it has not begun
+	(sysread($file, my $head, 16) // 0) == 16 or return 0;
+	my ($exits, $count) = unpack 'Q2', $head;
+	(sysread($file, my $gaps, 16 * $count) // 0) == 16 * $count
+	    or die "bench: the guest of $self->{name} has more gaps than $self->{gaps} holds\n";
+	return ($exits, unpack 'Q*', $gaps);
 }
 
 # The longest gap between two exits that overlaps a span of time, in microseconds. The span has
 # ended a while ago.
 sub gap {
 	my ($self, $from, $to) = @_;
-	my (undef, $count, @gaps) = unpack 'Q*', slurp($self->{gaps});
-	$count <= @gaps / 2 or die "bench: the guest of $self->{name} has more gaps than $self->{gaps} holds\n";
+	my (undef, @gaps) = $self->gaps;
 	my $longest = PERIOD * 1000;
-	for my $i (map { 2 * $_ } 0 .. $count - 1) {
-		my ($start, $length) = @gaps[$i, $i + 1];
+	while (my ($start, $length) = splice @gaps, 0, 2) {
 		$longest = $length if $length > $longest && $start <= $to * 1e9 && $start + $length >= $from * 1e9;
 	}
 	return $longest / 1000;

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Snapshots of a machine that keeps running, ours and QEMU's
-# in turn: how long its guest stops, and how long they take.
+# Snapshots of a machine that keeps running, ours and QEMU's in turn: how long its guest stops, and
+# how long they take.
 package Live;
 
 use strict;

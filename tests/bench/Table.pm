@@ -51,7 +51,7 @@ sub doubtful { ($_[0]{others} // 0) >= DOUBTFUL }
 
 sub verdict {
 	my ($row) = @_;
-	return "not measured: $row->{left_out}" if $row->{left_out};
+	return 'not measured' if $row->{left_out};
 	return '-' if !defined $row->{met};
 	return ($row->{met} ? 'yes' : 'NO') . (doubtful($row) ? ' *' : '');
 }
@@ -62,6 +62,7 @@ sub summary {
 	my $others = @disturbed && max(map { $_->{others} } @disturbed);
 	return ("$met of $targets targets met\n",
 		map({ $_->{busy} ? "busy at the start of the run of $_->{started}: $_->{busy}\n" : () } @runs),
+		map({ "not measured: $_->{figure}: $_->{left_out}\n" } grep { $_->{left_out} } map { @{ $_->{rows} } } @runs),
 		@disturbed ? "* other processes took up to $others % of a CPU meanwhile\n" : ());
 }
 
@@ -103,7 +104,7 @@ sub spread {
 	my ($met, $targets, @lines) = (0, 0);
 	for my $figure (@figures) {
 		my @rows = grep { defined $_->{value} } @{ $of{$figure} };
-		my ($yes, $line) = @rows ? spread_line(@rows) : (0, [$figure, ('-') x 5, verdict($of{$figure}[0])]);
+		my ($yes, $line) = @rows ? spread_line(@rows) : (0, [$figure, ('-') x 5, 'not measured']);
 		next if !@rows && !$of{$figure}[0]{left_out};    # a figure without a number
 		$met += $yes // 0;
 		$targets++ if defined $yes;

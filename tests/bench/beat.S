@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Writes into every page of memory, then exits to user space
-# at an even pace and writes random pages meanwhile: a guest in which each stop shows as a gap
-# between two exits. Long mode, entered at 0x9000 of the machine's memory at CPL 0. Memory is
-# written at CPL 3, which runs at full speed also where KVM emulates CPL 0. The exits are made at
-# CPL 0, where they cost less on such a KVM. The page tables are in the last 2 MiB: linear addresses
-# begin at 0 wherever memory does.
+# Writes into every page of memory, then exits to user space at an even pace and writes random pages
+# meanwhile: a guest in which each stop shows as a gap between two exits. Long mode, entered at
+# 0x9000 of the machine's memory at CPL 0. Memory is written at CPL 3, which runs at full speed also
+# where KVM emulates CPL 0. The exits are made at CPL 0, where they cost less on such a KVM. The
+# page tables are in the last 2 MiB: linear addresses begin at 0 wherever memory does.
 #
 #   rdi  address of memory, a multiple of 2 MiB            r8   TSC ticks from exit to exit
 #   rsi  its bytes, the last 2 MiB for the tables          r9   exits for each page that is written

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# A 64 KiB BIOS for QEMU's microvm that starts the image that
-# minivmm boots by itself, tests/bench/beat.S: it copies the image to 0x9000, enters long mode with
-# the first 4 GiB mapped one to one, and jumps to it with the registers that beat.ini sets. So both
-# machines run the same instructions.
+# A 64 KiB BIOS for QEMU's microvm that starts the image that minivmm boots by itself,
+# tests/bench/beat.S: it copies the image to 0x9000, enters long mode with the first 4 GiB mapped
+# one to one, and jumps to it with the registers that beat.ini sets. So both machines run the same
+# instructions.
 #
 # Defined on the command line: IMAGE (a file), LOW (bytes below 4 GiB), HIGH (bytes above), PACE,
 # EVERY (r8, r9 of beat.S)

@@ -20,8 +20,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define GAP_MIN 60000u /* ns */
-#define ROOM 65536u
+#define GAP_MIN 100000u /* ns: longer than an exit with a page fault */
+#define ROOM (1u << 20)
 
 struct gaps {
 	uint64_t exits, count;
