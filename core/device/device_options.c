@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "device/device.h"
+#include "machine/layout.h"
 
 #define UNKNOWN_SAID 8u /* options of one device that are unknown: of more, no word */
 
@@ -342,31 +343,6 @@ in_memory(const struct memory *memory, const struct bus_range *range)
 	return false;
 }
 
-/* What KVM answers itself when it has the chips; a device there would never be asked. */
-static const struct chip {
-	uint32_t space;
-	uint64_t first, last;
-	const char *name;
-} chips[] = {
-	{ MINIVMM_PIO, 0x20, 0x21, "first PIC" },
-	{ MINIVMM_PIO, 0x40, 0x43, "PIT" },
-	{ MINIVMM_PIO, 0x61, 0x61, "PIT's speaker" },
-	{ MINIVMM_PIO, 0xa0, 0xa1, "second PIC" },
-	{ MINIVMM_PIO, 0x4d0, 0x4d1, "PICs' edge or level control" },
-	{ MINIVMM_MMIO, 0xfec00000, 0xfec00fff, "IOAPIC" },
-	{ MINIVMM_MMIO, 0xfee00000, 0xfee00fff, "LAPIC" },
-};
-
-static const struct chip *
-in_chip(const struct bus_range *range)
-{
-	for (size_t i = 0; i < sizeof(chips) / sizeof(*chips); i++)
-		if (range->row->space == chips[i].space && range->base <= chips[i].last &&
-		    (range->base >= chips[i].first || chips[i].first - range->base < range->length))
-			return &chips[i];
-	return NULL;
-}
-
 static int
 place_range(struct device *device, uint32_t index)
 {
@@ -381,7 +357,7 @@ place_range(struct device *device, uint32_t index)
 		.gate = device->gate,
 	};
 	struct given g = given(device, option);
-	const struct chip *chip;
+	const struct layout_chip *chip;
 	char where[256];
 
 	if (!g.text)
@@ -391,7 +367,9 @@ place_range(struct device *device, uint32_t index)
 	if (row->space == MINIVMM_MMIO && in_memory(&device->all->machine->memory, &range))
 		return bad(device, option, g.place,
 			   "= %s lies in guest memory, which would hide it: move it", g.text);
-	chip = machine_irqchip(device->all->machine) ? in_chip(&range) : NULL;
+	chip = machine_irqchip(device->all->machine)
+		   ? layout_chip_at(row->space, range.base, range.length)
+		   : NULL;
 	if (chip)
 		return bad(device, option, g.place,
 			   "= %s lies over the %s, 0x%llx to 0x%llx, which would hide it: move "

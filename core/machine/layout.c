@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Where a machine's memory may lie, and where it does. */
+/* The address map: where memory lies, and which chips are in the way of devices. */
 #include "machine/layout.h"
+
+#include "minivmm/plugin.h"
 
 uint32_t
 layout_memory(struct layout_range memory, bool irqchip, bool whole, struct layout_range pieces[2])
@@ -31,4 +33,24 @@ layout_check_memory(struct layout_range memory, bool irqchip, bool long_mode, st
 				    "irqchip = on and memory_at = 0, with which it goes on above "
 				    "4 GiB");
 	return 0;
+}
+
+static const struct layout_chip chips[] = {
+	{ MINIVMM_PIO, 0x20, 0x21, "first PIC" },
+	{ MINIVMM_PIO, 0x40, 0x43, "PIT" },
+	{ MINIVMM_PIO, 0x61, 0x61, "PIT's speaker" },
+	{ MINIVMM_PIO, 0xa0, 0xa1, "second PIC" },
+	{ MINIVMM_PIO, 0x4d0, 0x4d1, "PICs' edge or level control" },
+	{ MINIVMM_MMIO, LAYOUT_IOAPIC, LAYOUT_IOAPIC + PAGE_SIZE - 1, "IOAPIC" },
+	{ MINIVMM_MMIO, LAYOUT_LAPIC, LAYOUT_LAPIC + PAGE_SIZE - 1, "LAPIC" },
+};
+
+const struct layout_chip *
+layout_chip_at(uint32_t space, uint64_t base, uint64_t length)
+{
+	for (size_t i = 0; i < sizeof(chips) / sizeof(*chips); i++)
+		if (space == chips[i].space && base <= chips[i].last &&
+		    (base >= chips[i].first || chips[i].first - base < length))
+			return &chips[i];
+	return NULL;
 }

@@ -54,7 +54,7 @@
 /* Three pages; the identity map is the page before, KVM's default (KVM_SET_IDENTITY_MAP_ADDR). */
 #define LAYOUT_KVM_TSS 0xfffbd000u /* machine.c */
 
-/* Above. */
+/* Above 4 GiB. */
 #define LAYOUT_ABOVE (1ull << 32)      /* the end of the hole */
 #define LAYOUT_LONG_END (512ull << 30) /* boot/registers.c: what one PML4 entry maps */
 
@@ -74,5 +74,17 @@ uint32_t layout_memory(struct layout_range memory, bool irqchip, bool whole,
 /* Whether memory can lie there: 0, or -1 with a reason like "would lie over ...". long_mode: vCPUs
  * start in it. */
 int layout_check_memory(struct layout_range memory, bool irqchip, bool long_mode, struct why *why);
+
+/*
+ * The chips that KVM emulates with an irqchip, in port space and in memory. KVM answers accesses to
+ * them itself: a device that lies there never sees one.
+ */
+struct layout_chip {
+	uint32_t space; /* MINIVMM_PIO or MINIVMM_MMIO */
+	uint64_t first, last;
+	const char *name;
+};
+/* The chip in a range; NULL: there is none. */
+const struct layout_chip *layout_chip_at(uint32_t space, uint64_t base, uint64_t length);
 
 #endif

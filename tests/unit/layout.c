@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "machine/layout.h"
+#include "minivmm/plugin.h"
 
 #include <cmocka.h>
 
@@ -71,12 +72,44 @@ refuses_what_lies_over_others(void **state)
 	}
 }
 
+static void
+knows_the_chips(void **state)
+{
+	static const struct {
+		uint32_t space;
+		uint64_t base, length;
+		const char *name; /* NULL: none */
+	} cases[] = {
+		{ MINIVMM_PIO, 0x1f, 1, NULL },
+		{ MINIVMM_PIO, 0x1f, 2, "first PIC" },
+		{ MINIVMM_PIO, 0x21, 1, "first PIC" },
+		{ MINIVMM_PIO, 0x22, 8, NULL },
+		{ MINIVMM_PIO, 0x60, 1, NULL },
+		{ MINIVMM_PIO, 0x60, 5, "PIT's speaker" },
+		{ MINIVMM_MMIO, 0x20, 2, NULL },
+		{ MINIVMM_MMIO, 0xfebff000, 0x1000, NULL },
+		{ MINIVMM_MMIO, 0xfec00fff, 1, "IOAPIC" },
+		{ MINIVMM_MMIO, 0xfec01000, 0x1000, NULL },
+		{ MINIVMM_MMIO, 0xfed00000, UINT64_MAX - 0xfed00000, "LAPIC" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		const struct layout_chip *chip =
+		    layout_chip_at(cases[i].space, cases[i].base, cases[i].length);
+
+		assert_int_equal(!chip, !cases[i].name);
+		if (chip)
+			assert_string_equal(chip->name, cases[i].name);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(skips_the_hole),
 		cmocka_unit_test(refuses_what_lies_over_others),
+		cmocka_unit_test(knows_the_chips),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
