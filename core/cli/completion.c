@@ -152,10 +152,10 @@ offer_plugins(const struct completion *c, const char *prefix)
 	if (!plugin_path_init(&path, c->config.plugin_path))
 		for (size_t i = 0; i < path.count; i++) {
 			size_t count;
-			char **names = plugin_names(path.folders[i], &count);
+			char **names = plugin_names(plugin_folder(&path, i), &count);
 
 			for (size_t n = 0; n < count; n++) {
-				offer(c, prefix, names[n], "", path.folders[i]);
+				offer(c, prefix, names[n], "", plugin_folder(&path, i));
 				free(names[n]);
 			}
 			free(names);
@@ -249,7 +249,7 @@ offer_device(const struct completion *c, const char *prefix, const struct config
 	if (!r)
 		r = plugin_load(&plugin, &path, device->plugin, "");
 	for (size_t i = 0; !r && i < plugin.all_count; i++) {
-		const struct minivmm_option *row = &plugin.all[i].row;
+		const struct minivmm_option *row = &plugin_option(&plugin, i)->row;
 
 		if (c->restored && !(row->flags & MINIVMM_HOST) && row->type != MINIVMM_PATH)
 			continue;

@@ -58,14 +58,38 @@ put_value(FILE *out, const struct minivmm_option *row)
 	putc('\n', out);
 }
 
+/* Of which stream an option is the output, or the input. */
 static void
-put_option(FILE *out, const struct plugin_option *option)
+put_direction(FILE *out, const struct plugin *plugin, const struct minivmm_option *row)
+{
+	for (uint32_t i = 0; i < plugin->stream_count; i++) {
+		const struct minivmm_stream *stream = &plugin->descriptor.streams[i];
+		bool output = stream->output && !strcmp(stream->output, row->name);
+
+		if (!output && (!stream->input || strcmp(stream->input, row->name) != 0))
+			continue;
+		fprintf(out, "%s of the stream\n.Cm %s :\n%s.\n", output ? "Output" : "Input",
+			stream->name, stream->help ? stream->help : "bytes");
+		if (!output && stream->output && !row->initial)
+			fprintf(
+			    out,
+			    "If it is not set and\n.Cm %s\ngoes both ways (pty, unix, tcp), that "
+			    "is the input too.\n",
+			    stream->output);
+	}
+}
+
+static void
+put_option(FILE *out, const struct plugin *plugin, const struct plugin_option *option)
 {
 	const struct minivmm_option *row = &option->row;
 	char min[24], max[24];
 
 	put_value(out, row);
-	put_sentence(out, row->help ? row->help : "");
+	if (row->type == PLUGIN_STREAM)
+		put_direction(out, plugin, row);
+	else
+		put_sentence(out, row->help ? row->help : "");
 	if (row->max)
 		fprintf(out, "The value is from %s to %s.\n",
 			plugin_value(row, row->min, min, sizeof(min)),
@@ -97,7 +121,7 @@ put_options(FILE *out, const struct plugin *plugin)
 	      "types of their values.\n.Bl -tag -width Ds\n",
 	      out);
 	for (size_t i = 0; i < plugin->all_count; i++)
-		put_option(out, plugin_option(plugin, i));
+		put_option(out, plugin, plugin_option(plugin, i));
 	fputs(".El\n", out);
 }
 

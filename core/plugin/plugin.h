@@ -23,7 +23,6 @@ struct plugin_option {
 };
 #define PLUGIN_NO_MEMBER UINT32_MAX
 
-/* Plain data, for who reads it. */
 struct plugin {
 	void *handle; /* of dlopen */
 	char *path;
@@ -46,7 +45,7 @@ plugin_option(const struct plugin *plugin, size_t index)
 
 /*
  * Where plugins are looked for, in order: the config's path, $MINIVMM_PLUGIN_PATH, plugins/ beside
- * the program, the installed ones. Plain data, for who reads it.
+ * the program, the installed ones.
  */
 struct plugin_path {
 	char **folders; /* no two are one */

@@ -370,14 +370,15 @@ static const struct minivmm_option options[] = {
 	MINIVMM_OPTION(struct net, mac, "",
 		       "MAC address, as 52:54:00:12:34:56; random if not given"),
 	MINIVMM_OPTION(struct net, forward, "",
-		       "user: ports of the host that lead to the guest, as "
+		       "with backend = user: ports of the host that lead to the guest, as "
 		       "tcp:127.0.0.1:2222:22,udp:0.0.0.0:53:53",
 		       .flags = MINIVMM_HOST),
 	{ .name = "restrict",
 	  .type = MINIVMM_OPTION_TYPE(struct net, restricted),
 	  .offset = (uint32_t)offsetof(struct net, restricted),
 	  .initial = "no",
-	  .help = "user: whether the guest can reach only its gateway; forwarded ports still work",
+	  .help = "with backend = user: whether the guest can reach only its gateway; forwarded "
+		  "ports still work",
 	  .flags = MINIVMM_HOST },
 	MINIVMM_OPTION(struct net, rate, "", RATE_HELP "; for each direction"),
 	MINIVMM_OPTION(struct net, burst, "", RATE_BURST_HELP),

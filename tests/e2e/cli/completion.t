@@ -81,9 +81,8 @@ offered([ qw(-r simple.snap --set vm.) ], '');
 offered([ qw(batch -r simple.snap --input), '' ], 'serial0');
 
 # Commands of the control socket, and what they take.
-my $control = slurp("$top/core/control/drive.c");
-my ($table) = $control =~ /control_command commands\[\] = \{(.*?)\n\};/s;
-offered([ qw(ctl x.sock), '' ], join ' ', sort qw(help stats), $table =~ /\{ "(\w+)",/g) if $table;
+my $ctl = offers(qw(ctl x.sock), '');
+ok($ctl->{$_}, "ctl: $_") for qw(status pause resume snapshot until registers reset log quit help stats);
 offered([ 'ctl', '' ], 'files sock');
 offered([ qw(ctl x.sock snapshot), '' ], 'files *');
 offered([ qw(ctl x.sock snapshot a), '' ], 'diff full');
