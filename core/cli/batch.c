@@ -238,11 +238,11 @@ take(struct batch *batch, int option, const char *argument, uint64_t *workers)
 static int
 check_arguments(const struct batch *batch)
 {
-	struct point point = { .kind = POINT_NONE };
+	struct stop stop = { .kind = STOP_NONE };
 	struct why why;
-	int r = batch->until ? point_parse(&point, batch->until, &why) : 0;
+	int r = batch->until ? stop_parse(&stop, batch->until, &why) : 0;
 
-	point_free(&point);
+	stop_free(&stop);
 	if (r)
 		return fail(why_status(&why, STATUS_USAGE), "batch: --until %s %s", batch->until,
 			    why.text);

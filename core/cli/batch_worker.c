@@ -12,7 +12,6 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "cli/batch.h"
-#include "snapshot/reset.h"
 #include "vm/report.h"
 
 #define OUTPUT_MAX (1u << 20)  /* bytes of a run that are kept */
@@ -21,32 +20,18 @@
 struct worker {
 	const struct batch *batch;
 	struct vm vm;
-	struct reset reset;
 	struct device *device;
 	struct loop_timer timeout;
-	bool ran;             /* the machine is no longer as it was restored */
-	pthread_mutex_t lock; /* guards output */
-	uint8_t *output;
-	size_t length;
-	bool more; /* than fitted */
+	struct stream_record output; /* of the device that gets the input */
+	bool ran;                    /* the machine is no longer as it was restored */
 };
 
 static int
-on_pause(void *context)
+at_stop(void *context)
 {
-	return devices_pause(&((struct worker *)context)->vm.devices);
-}
+	struct worker *w = context;
 
-static int
-on_resume(void *context)
-{
-	return devices_resume(&((struct worker *)context)->vm.devices);
-}
-
-static int
-on_point(void *context)
-{
-	machine_end(&((struct worker *)context)->vm.machine, CAUSE_POINT, 0);
+	machine_end(&w->vm.machine, CAUSE_POINT, 0);
 	return 0;
 }
 
@@ -54,32 +39,6 @@ static void
 on_timeout(struct loop_timer *timer, uint64_t periods)
 {
 	machine_end(timer->context, CAUSE_TIMEOUT, 0);
-}
-
-/* All output of all devices passes here, on the thread that makes it. */
-static void
-on_output(void *context, const char *device, const uint8_t *bytes, size_t length)
-{
-	struct worker *w = context;
-	struct machine *m = &w->vm.machine;
-	size_t room;
-	bool reached = false;
-
-	if (!strcmp(device, w->batch->device)) {
-		pthread_mutex_lock(&w->lock);
-		room = OUTPUT_MAX - w->length;
-		w->more |= length > room;
-		memcpy(w->output + w->length, bytes, length < room ? length : room);
-		w->length += length < room ? length : room;
-		pthread_mutex_unlock(&w->lock);
-	}
-	if (m->point.kind == POINT_OUTPUT) {
-		pthread_mutex_lock(&m->lock);
-		reached = !m->point_reached && point_output(&m->point, device, bytes, length);
-		pthread_mutex_unlock(&m->lock);
-	}
-	if (reached)
-		machine_point_reached(m);
 }
 
 /* Reads a whole file, malloced. 0 or a negative status. */
@@ -118,26 +77,24 @@ rewind_machine(struct worker *w)
 	int r;
 
 	if (!w->ran)
-		return devices_start(&w->vm.devices, MINIVMM_RESTORED);
-	r = reset_run(&w->reset);
-	if (!r && w->batch->check && reset_check(&w->reset, &why))
+		return vm_start(&w->vm);
+	r = vm_reset(&w->vm);
+	if (!r && w->batch->check && reset_check(&w->vm.reset, &why))
 		batch_trouble(w->batch,
 			      fail(STATUS_BUG, "the reset is not complete: %s", why.text));
 	return r;
 }
 
 static int
-set_point(struct worker *w)
+set_stop(struct worker *w)
 {
-	struct machine *m = &w->vm.machine;
+	const struct stop_handler handler = { .hit = at_stop, .context = w };
 	struct why why;
 
-	point_free(&m->point);
-	m->point = (struct point){ .kind = POINT_NONE };
-	m->point_reached = false;
-	if (w->batch->until && point_parse(&m->point, w->batch->until, &why))
-		return fail(STATUS_USAGE, "--until %s %s", w->batch->until, why.text);
-	return 0;
+	machine_stop_clear(&w->vm.machine);
+	if (!w->batch->until || !vm_stop_set(&w->vm, w->batch->until, &handler, &why))
+		return 0;
+	return fail(why_status(&why, STATUS_USAGE), "--until %s", why.text);
 }
 
 /* How it ended, as a line of JSON. */
@@ -154,8 +111,8 @@ report(struct worker *w, const char *file, uint64_t began, uint64_t vm_began)
 	if (end->cause == CAUSE_EXIT)
 		fprintf(line.out, ",\"guest_status\":%llu", (unsigned long long)end->status);
 	fputs(",\"output\":", line.out);
-	json_text(line.out, w->output, w->length);
-	if (w->more)
+	json_text(line.out, w->output.bytes, w->output.length);
+	if (w->output.more)
 		fputs(",\"output_cut\":true", line.out);
 	fprintf(line.out, ",\"vm_ns\":%llu,\"host_ns\":%llu",
 		(unsigned long long)(clock_now(&m->clock) - vm_began),
@@ -200,17 +157,17 @@ run_input(struct worker *w, const char *file)
 		r = stream_feed(stream, input, length);
 	free(input);
 	if (!r)
-		r = set_point(w);
+		r = set_stop(w);
 	if (r)
 		return r;
 	stream_start(stream);
-	w->length = 0;
-	w->more = false;
+	w->output.length = 0;
+	w->output.more = false;
 	w->ran = true;
 	vm_began = clock_now(&m->clock);
 	if (w->batch->timeout)
 		loop_timer_set(&m->loop, &w->timeout, vm_began + w->batch->timeout, 0);
-	r = m->end.cause ? 0 : machine_run(m);
+	r = vm_run(&w->vm);
 	loop_timer_cancel(&m->loop, &w->timeout);
 	return r ? r : report(w, file, began, vm_began);
 }
@@ -222,11 +179,9 @@ no_device(const struct worker *w)
 		    did_you_mean(config_device_nearest(&w->vm.config, w->batch->device), "").text);
 }
 
-/* The machine's way of a snapshot's reading; its device with the stream. */
 static int
 build(struct worker *w)
 {
-	struct machine *m = &w->vm.machine;
 	int r = vm_build(&w->vm, &w->batch->source);
 
 	if (r)
@@ -236,12 +191,10 @@ build(struct worker *w)
 		return no_device(w);
 	if (!w->device->streams_ready)
 		return fail(STATUS_USAGE, "--input %s: the device has no stream", w->batch->device);
-	m->hooks = (struct machine_hooks){ on_pause, on_resume, NULL, on_point, w };
-	w->vm.devices.streams.output = on_output;
-	w->vm.devices.streams.context = w;
-	w->timeout = (struct loop_timer){ .fire = on_timeout, .context = m };
-	loop_timer_add(&m->loop, &w->timeout);
-	return reset_init(&w->reset, &w->vm.snapshot, m, &w->vm.devices);
+	device_set_record(w->device, &w->output);
+	w->timeout = (struct loop_timer){ .fire = on_timeout, .context = &w->vm.machine };
+	loop_timer_add(&w->vm.machine.loop, &w->timeout);
+	return 0;
 }
 
 int
@@ -259,8 +212,8 @@ batch_work(const struct batch *batch, unsigned number)
 		return -fail(STATUS_HOST, "no memory for a worker");
 	}
 	w->batch = batch;
-	w->output = output;
-	pthread_mutex_init(&w->lock, NULL);
+	w->output = (struct stream_record){ .bytes = output, .size = OUTPUT_MAX };
+	pthread_mutex_init(&w->output.lock, NULL);
 	r = build(w);
 	while (!r && (at = atomic_fetch_add(&batch->shared->next, 1)) < batch->file_count) {
 		atomic_store(&batch->shared->at[number], at + 1);
@@ -269,10 +222,9 @@ batch_work(const struct batch *batch, unsigned number)
 		atomic_fetch_add(&batch->shared->done, 1);
 	}
 	if (w->ran)
-		devices_stop(&w->vm.devices, &never_waits);
-	reset_free(&w->reset);
+		vm_stop(&w->vm, &never_waits);
 	vm_destroy(&w->vm);
-	free(w->output);
+	free(output);
 	free(w);
 	return -r;
 }

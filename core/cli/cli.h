@@ -38,17 +38,16 @@ struct run_options {
 int cli_run(const struct run_options *options);
 
 /*
- * Installs what tells of a crash: device, callback, offset; and puts the terminal back before it,
- * as before any death by a signal. Main thread, once. The pointers are used until crash_remove.
+ * Installs handlers for crashes, which report device, callback and offset, and for signals that end
+ * the process: both put the terminal back. Main thread, once. vm is used until crash_remove.
  */
-struct stream_hub;
-struct machine;
-void crash_install(struct stream_hub *hub, const struct machine *machine, const char *memory_name);
+struct vm;
+void crash_install(const struct vm *vm);
 void crash_remove(void);
-/* For a signal handler: the process is to end. If a callback runs for two seconds more, says so and
- * dies of number. */
+/*
+ * For a signal handler: the process is to end. If a callback still runs two seconds later, reports
+ * it and dies of number. Work of vm that is marked as patient has all the time it needs.
+ */
 void crash_deadline(int number);
-/* While true, work that is no callback has all the time it needs. */
-void crash_patient(bool on);
 
 #endif

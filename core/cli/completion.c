@@ -17,12 +17,12 @@
 #include "cli/show.h"
 #include "config/config.h"
 #include "config/schema.h"
-#include "control/drive.h"
-#include "machine/point.h"
+#include "machine/stop.h"
 #include "plugin/plugin.h"
 #include "snapshot/reader.h"
 #include "snapshot/restore.h"
 #include "stream/stream.h"
+#include "vm/vm.h"
 
 static const char bash_script[] =
     "# bash completion for minivmm\n"
@@ -122,7 +122,7 @@ offer_points(const struct completion *c, const char *prefix)
 	const char *form;
 	char output[64];
 
-	for (size_t i = 0; (form = point_form(i)); i++) {
+	for (size_t i = 0; (form = stop_form(i)); i++) {
 		size_t name = strcspn(form, ":");
 		char kind[64];
 
@@ -301,7 +301,7 @@ offer_set(const struct completion *c, const char *prefix)
 static void
 offer_ctl_commands(const struct completion *c)
 {
-	for (const struct control_command *row = drive_commands(); row->name; row++)
+	for (const struct command_row *row = vm_commands; row->name; row++)
 		offer(c, "", row->name, "", row->help);
 	offer(c, "", "help", "", "list the commands");
 	offer(c, "", "stats", "", "exits and accesses per second");
@@ -411,7 +411,7 @@ offer_ctl_operand(const struct completion *c, const char *name, int index)
 {
 	if (!strcmp(name, "stats"))
 		offer(c, "", "--watch", "", "until Ctrl-C");
-	for (const struct control_command *row = drive_commands(); row->name; row++)
+	for (const struct command_row *row = vm_commands; row->name; row++)
 		if (!strcmp(row->name, name))
 			offer_operand(c, row->usage + strlen(name), index);
 }

@@ -12,22 +12,19 @@
 
 #include "base/log.h"
 #include "cli/cli.h"
-#include "machine/machine.h"
-#include "stream/stream.h"
+#include "vm/vm.h"
 
 #define STACK_SIZE (64u << 10) /* of handlers: an overflow of the stack is a crash, too */
 #define SECONDS_LEFT 2u        /* from a signal on, for callbacks to return */
 
-static struct stream_hub *crash_hub;
-static const struct machine *crash_machine;
-static const char *crash_memory_name;
+static const struct vm *crash_vm;
 static uint8_t crash_stack[STACK_SIZE];
 
 /* The main thread's, and what ran a second ago. */
 static const struct bus_current *main_current;
 static struct bus_current last;
 static volatile sig_atomic_t ending; /* the signal that ends the process */
-static volatile sig_atomic_t seconds, patient;
+static volatile sig_atomic_t seconds;
 
 static void
 say(const char *text)
@@ -51,25 +48,21 @@ say_hex(uint64_t value)
 	say(text);
 }
 
-/* A file that somebody truncates under our mapping is a SIGBUS. */
-static bool
-in_guest_memory(const void *address)
-{
-	for (uint32_t i = 0; crash_machine && i < crash_machine->memory.count; i++) {
-		const struct memory_region *r = memory_region_at(&crash_machine->memory, i);
-
-		if ((const uint8_t *)address >= r->host &&
-		    (const uint8_t *)address < r->host + r->size)
-			return true;
-	}
-	return false;
-}
-
 static void
 restore_terminal(void)
 {
-	if (crash_hub)
-		stream_terminal_restore(crash_hub);
+	if (crash_vm)
+		stream_terminal_restore((struct stream_hub *)&crash_vm->devices.streams);
+}
+
+/* The file that guest memory is mapped from, for messages. */
+static const char *
+memory_name(void)
+{
+	const char *restore = crash_vm->source.restore;
+	const char *file = restore ? restore : crash_vm->config.vm.memory_file;
+
+	return file ? file : "?";
 }
 
 static const char *
@@ -109,9 +102,10 @@ crashed(int number, siginfo_t *info, void *context)
 		say(" at ");
 		say_hex((uintptr_t)info->si_addr);
 	}
-	if (number == SIGBUS && in_guest_memory(info->si_addr)) {
+	/* A file that somebody truncates under its mapping. */
+	if (number == SIGBUS && crash_vm && memory_has(&crash_vm->machine.memory, info->si_addr)) {
 		say(": guest memory's file was cut short by somebody: ");
-		say(crash_memory_name ? crash_memory_name : "?");
+		say(memory_name());
 		say("\n");
 		_exit(STATUS_IO); /* nobody's bug */
 	}
@@ -138,10 +132,8 @@ static bool
 running(struct bus_current *current)
 {
 	*current = *main_current;
-	for (uint32_t i = 0; !current->callback && crash_machine && i < crash_machine->vcpu_count;
-	     i++)
-		if (machine_vcpu(crash_machine, i)->current)
-			*current = *machine_vcpu(crash_machine, i)->current;
+	if (!current->callback && crash_vm)
+		machine_callback(&crash_vm->machine, current);
 	return current->callback;
 }
 
@@ -154,7 +146,7 @@ look(void)
 	bool same = now.callback == last.callback && now.device == last.device;
 
 	last = now;
-	if (++seconds < (int)SECONDS_LEFT || (busy ? !same : patient)) {
+	if (++seconds < (int)SECONDS_LEFT || (busy ? !same : crash_vm && crash_vm->patient)) {
 		alarm(1);
 		return;
 	}
@@ -186,12 +178,6 @@ crash_deadline(int number)
 	alarm(1);
 }
 
-void
-crash_patient(bool on)
-{
-	patient = on;
-}
-
 /* Signals that end a process by default, and that nobody here sends. */
 static void
 install_fatal(void)
@@ -208,16 +194,14 @@ install_fatal(void)
 }
 
 void
-crash_install(struct stream_hub *hub, const struct machine *machine, const char *memory_name)
+crash_install(const struct vm *vm)
 {
 	static const int signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT };
 	const struct sigaction action = { .sa_sigaction = crashed,
 					  .sa_flags = SA_SIGINFO | SA_RESETHAND | SA_ONSTACK };
 	const stack_t stack = { .ss_sp = crash_stack, .ss_size = sizeof(crash_stack) };
 
-	crash_hub = hub;
-	crash_machine = machine;
-	crash_memory_name = memory_name;
+	crash_vm = vm;
 	main_current = &bus_current;
 	sigaltstack(&stack, NULL);
 	atexit(restore_terminal); /* a plugin may call exit() */
@@ -230,6 +214,5 @@ void
 crash_remove(void)
 {
 	alarm(0);
-	crash_hub = NULL;
-	crash_machine = NULL;
+	crash_vm = NULL;
 }

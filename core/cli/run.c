@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* minivmm -c and -r: a machine from its building to its end. */
+/* minivmm -c and -r: a VM from its building to its end. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -7,16 +7,13 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/random.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "base/log.h"
 #include "cli/cli.h"
-#include "control/drive.h"
-#include "vm/files.h"
-#include "vm/points.h"
+#include "control/control.h"
 #include "vm/report.h"
 #include "vm/vm.h"
 
@@ -24,14 +21,9 @@ struct run {
 	const struct run_options *options;
 	struct vm vm;
 	struct trace trace;
-	const char *save;  /* where the point's snapshot goes; NULL: none */
-	const char *point; /* as given; NULL: none */
-	bool save_ends;    /* and the machine ends there */
-	bool reached;
-	int trouble; /* a snapshot that failed: the machine goes on, the process ends with it */
+	struct control control;
 	struct loop_source quit;      /* the signalfd of SIGQUIT */
-	struct loop_source interrupt; /* an eventfd: of the signals that end us */
-	struct drive drive;
+	struct loop_source interrupt; /* an eventfd: a signal that ends the process has come */
 };
 
 /* Set by a signal that is to end us; also ends waits of the main thread. Handlers are the
@@ -51,37 +43,8 @@ interrupt(int number)
 	interrupted = true;
 	crash_deadline(number);
 	n = write(interrupt_fd, &one, sizeof(one));
-	(void)n; /* full: it is awake */
+	(void)n; /* full: the loop is awake */
 	errno = error;
-}
-
-/* One stream has one owner: a snapshot on stdin or stdout leaves none for a device. */
-static bool
-stdio_taken(const struct run *run)
-{
-	const struct stream_hub *hub = &run->vm.devices.streams;
-	const char *from = run->options->restore;
-	int in = -1, out = -1;
-
-	if (from && !strcmp(from, "-"))
-		in = 0;
-	else if (from)
-		descriptor(from, &in);
-	if (run->save)
-		descriptor(run->save, &out);
-	if (in == 0 && hub->stdin_owner)
-		fail(STATUS_USAGE,
-		     "-r %s: device %s reads stdin, from which the snapshot comes: give it another "
-		     "input, as --set device.%s.input=none",
-		     from, hub->stdin_owner, hub->stdin_owner);
-	else if (out == 1 && hub->stdout_owner)
-		fail(STATUS_USAGE,
-		     "--save %s: device %s writes to stdout, where the snapshot is to go: give it "
-		     "another output, as --set device.%s.output=stderr",
-		     run->save, hub->stdout_owner, hub->stdout_owner);
-	else
-		return false;
-	return true;
 }
 
 /* Where to stop and what for: the command line, or else [snapshot]. */
@@ -89,155 +52,41 @@ static int
 plan(struct run *run)
 {
 	const struct run_options *o = run->options;
-	const char *text = o->until ? o->until : o->at;
-	struct why why;
+	const struct config *config = &run->vm.config;
+	struct vm_stop stop = { .text = o->until ? o->until : o->at };
 	char where[256] = "--until";
-	int r;
 
 	if (o->until || o->at || o->save) {
-		if ((o->until && o->at) || !text || (o->at && !o->save))
+		if ((o->until && o->at) || !stop.text || (o->at && !o->save))
 			return fail(STATUS_USAGE,
 				    "use --until POINT, --until POINT --save FILE, or --at "
 				    "POINT --save FILE");
 		if (!o->until)
 			strcpy(where, "--at");
-		run->save = o->save;
-		run->save_ends = o->until != NULL;
-	} else if (run->vm.config.snapshot.at) {
-		text = run->vm.config.snapshot.at;
-		run->save = run->vm.config.snapshot.file;
-		run->save_ends = run->vm.config.snapshot.then == THEN_EXIT;
-		config_where(run->vm.config.snapshot.place, where, sizeof(where));
+		stop.save = o->save;
+		stop.ends = o->until != NULL;
+	} else if (config->snapshot.at) {
+		stop.text = config->snapshot.at;
+		stop.save = config->snapshot.file;
+		stop.ends = config->snapshot.then == THEN_EXIT;
+		config_where(config->snapshot.place, where, sizeof(where));
 	}
-	if (run->save && !*run->save)
-		return fail(STATUS_USAGE, "%s: the snapshot needs a file to go to", where);
-	if (stdio_taken(run))
-		return -STATUS_USAGE;
-	r = files_check(&run->vm, o, run->save);
-	if (r)
-		return r;
-	if (!text)
-		return 0;
-	run->point = text;
-	if (point_parse(&run->vm.machine.point, text, &why))
-		return fail(why_status(&why, STATUS_USAGE), "%s: %s %s", where, text, why.text);
-	return points_check(&run->vm, where, text);
+	return vm_stop_plan(&run->vm, &stop, where);
 }
 
-static int
-save(struct run *run)
-{
-	struct capture_request request = { .path = run->save, .fd = -1 };
-	int fd;
-
-	if (!descriptor(run->save, &fd)) {
-		request.fd = fcntl(fd, F_DUPFD_CLOEXEC, 3); /* capture closes its own */
-		if (request.fd < 0)
-			return fail(status_for(errno, STATUS_IO), "can't write snapshot %s: %s",
-				    run->save, strerror(errno));
-	}
-	return capture_now(&run->vm.capture, &request, NULL);
-}
-
-/* A snapshot that somebody else asked for comes first, unless the machine ends meanwhile. */
-static bool
-on_point_waits(void *context)
-{
-	const struct run *run = context;
-
-	return run->save && !run->drive.until && run->vm.capture.busy && !run->vm.machine.end.cause;
-}
-
-static int
-on_point(void *context)
-{
-	struct run *run = context;
-	int r;
-
-	if (drive_point(&run->drive))
-		return 0;
-	run->reached = true;
-	if (run->save) {
-		crash_patient(true);
-		capture_end(&run->vm.capture); /* of a machine that has ended */
-		r = save(run);
-		crash_patient(false);
-		if (r)
-			run->trouble = r; /* said; the machine is whole and may go on */
-		else
-			log_line(MINIVMM_INFO, NULL, "snapshot written to %s", run->save);
-	}
-	if (run->save_ends || !run->save)
-		machine_end(&run->vm.machine, CAUSE_POINT, 0);
-	return 0;
-}
-
-static int
-on_pause(void *context)
-{
-	return devices_pause(&((struct run *)context)->vm.devices);
-}
-
-static int
-on_resume(void *context)
-{
-	return devices_resume(&((struct run *)context)->vm.devices);
-}
-
-/* From here on Ctrl-C is a signal, should the machine not end. */
-static void
-on_quit(void *context)
-{
-	stream_terminal_restore(&((struct run *)context)->vm.devices.streams);
-	machine_end(&((struct run *)context)->vm.machine, CAUSE_QUIT, 0);
-}
-
-/* All output passes here, on the thread that makes it. */
-static void
-on_output(void *context, const char *device, const uint8_t *bytes, size_t length)
-{
-	struct machine *m = &((struct run *)context)->vm.machine;
-	bool reached;
-
-	if (m->point.kind != POINT_OUTPUT)
-		return;
-	pthread_mutex_lock(&m->lock);
-	reached = !m->point_reached && point_output(&m->point, device, bytes, length);
-	pthread_mutex_unlock(&m->lock);
-	if (reached)
-		machine_point_reached(m);
-}
-
-static bool
-on_ended(void *context)
-{
-	return ((struct run *)context)->vm.machine.end.cause;
-}
-
-/* A device that does not come to rest is said; the machine goes on all the same. */
-static void
-look(struct machine *machine)
-{
-	int r;
-
-	machine_pause(machine);
-	report_registers(machine);
-	if (machine->point_reached)
-		return; /* which resumes it, or not */
-	r = machine_resume(machine);
-	if (r)
-		machine_end(machine, CAUSE_ERROR, (uint64_t)-r);
-}
-
+/* SIGQUIT prints registers and lets the machine run on. */
 static void
 on_sigquit(struct loop_source *source, uint32_t events)
 {
 	struct run *run = source->context;
+	struct machine *machine = &run->vm.machine;
 	struct signalfd_siginfo info;
 
-	if (read(source->fd, &info, sizeof(info)) == sizeof(info) &&
-	    run->vm.machine.state == MACHINE_RUNNING)
-		look(&run->vm.machine);
+	if (read(source->fd, &info, sizeof(info)) != sizeof(info) || !machine_running(machine))
+		return;
+	machine_pause(machine, PAUSE_INSPECT); /* a device that fails is reported */
+	report_registers(machine);
+	machine_resume(machine, PAUSE_INSPECT);
 }
 
 static void
@@ -280,73 +129,52 @@ take_signals(struct run *run)
 	return 0;
 }
 
-static const char *
-on_taken(void *context, const char *path)
+/* Before signals are taken: opening a pipe may wait for its reader. */
+static int
+open_outputs(struct run *run)
 {
-	struct run *run = context;
+	const struct run_options *o = run->options;
+	int r = o->trace ? trace_open(&run->trace, o->trace) : 0;
 
-	return files_taken(&run->vm, run->options, path);
+	/* An earlier run's status is not this run's, and nobody else may take the name. */
+	if (o->status && file_descriptor(o->status) < 0)
+		close(file_open(o->status, FILE_EMPTY));
+	if (!r && o->trace)
+		machine_set_trace(&run->vm.machine, &run->trace);
+	return r;
 }
 
 static int
 start_and_run(struct run *run)
 {
-	const struct run_options *o = run->options;
-	/* Before signals are taken: it may wait for the reader of a pipe. */
-	int r = o->trace ? trace_open(&run->trace, o->trace) : 0, stopped;
+	struct vm *vm = &run->vm;
+	const char *socket = vm->config.control.socket;
+	int r = open_outputs(run), stopped, closed;
 
-	/* What an earlier run left there is not of this one, and nobody else is to take the
-	 * name. */
-	if (o->status && file_descriptor(o->status) < 0)
-		close(file_open(o->status, FILE_EMPTY));
-	if (!r && o->trace)
-		run->vm.machine.trace = &run->trace;
-	run->vm.devices.streams.quit = on_quit;
-	run->vm.devices.streams.output = on_output;
-	run->vm.devices.streams.ended = on_ended;
-	run->vm.devices.streams.context = run;
-	run->drive = (struct drive){
-		.machine = &run->vm.machine,
-		.devices = &run->vm.devices,
-		.capture = &run->vm.capture,
-		.method = run->vm.config.snapshot.method,
-		.origin = o->restore ? &run->vm.snapshot : NULL,
-		.taken = on_taken,
-		.context = run,
-	};
-	run->vm.machine.hooks = (struct machine_hooks){
-		.pause = on_pause,
-		.resume = on_resume,
-		.point_waits = on_point_waits,
-		.point = on_point,
-		.context = run,
-	};
-	crash_install(&run->vm.devices.streams, &run->vm.machine,
-		      o->restore ? o->restore : run->vm.config.vm.memory_file);
+	crash_install(vm);
 	if (!r)
 		r = take_signals(run);
 	if (!r)
-		r = devices_start(&run->vm.devices, o->restore ? MINIVMM_RESTORED : MINIVMM_FRESH);
-	if (!r && run->vm.config.control.socket)
-		r = drive_open(&run->drive, run->vm.config.control.socket);
-	if (!r && run->point)
-		points_warn_past(&run->vm.machine, run->point);
-	if (!r && !run->vm.machine.end.cause)
-		r = machine_run(&run->vm.machine);
-	if (!r && run->vm.machine.end.cause == CAUSE_SHUTDOWN)
+		r = vm_start(vm);
+	if (!r && socket)
+		r = control_open(&run->control, &vm->machine.loop, socket, vm_commands, vm);
+	if (!r) {
+		vm_stop_warn_past(vm);
+		r = vm_run(vm);
+	}
+	if (!r && vm->machine.end.cause == CAUSE_SHUTDOWN)
 		log_line(MINIVMM_ERROR, NULL, "vCPU %llu: triple fault",
-			 (unsigned long long)run->vm.machine.end.status);
-	if (!r && run->point && !run->reached)
-		points_warn_missed(&run->vm.machine, run->point, run->save);
-	drive_close(&run->drive);
-	stopped = devices_stop(&run->vm.devices, &interrupted);
-	if (!r && o->registers)
-		report_registers(&run->vm.machine);
-	if (!r && run->vm.config.vm.dirty_log)
-		report_dirty(&run->vm.machine);
+			 (unsigned long long)vm->machine.end.status);
+	if (!r)
+		vm_stop_warn_missed(vm);
+	control_close(&run->control);
+	stopped = vm_stop(vm, &interrupted);
+	if (!r && run->options->registers)
+		report_registers(&vm->machine);
+	if (!r && vm->config.vm.dirty_log)
+		report_dirty(&vm->machine);
 	if (run->trace.file) {
-		int closed = trace_close(&run->trace);
-
+		closed = trace_close(&run->trace);
 		r = r ? r : closed;
 	}
 	return r ? r : stopped;
@@ -359,13 +187,13 @@ exit_status(const struct run *run, int r)
 	const struct machine_end *end = &run->vm.machine.end;
 
 	if (end->cause == CAUSE_SIGNAL)
-		return 128 + (int)end->status; /* as a shell shows the death that comes */
+		return 128 + (int)end->status; /* as a shell shows the death that follows */
 	if (interrupted_by)
 		return 128 + interrupted_by;
 	if (r)
 		return -r;
-	if (run->trouble)
-		return -run->trouble;
+	if (run->vm.stop.error)
+		return -run->vm.stop.error;
 	return report_exit(end);
 }
 
@@ -381,14 +209,16 @@ die_of(int number)
 	raise(number);
 }
 
-/* A descriptor that was handed over is there before any of ours is, which may have its number
- * later. */
+/*
+ * A descriptor that was handed over is there before any of ours is, which may have its number
+ * later.
+ */
 static int
 check_save(const struct run_options *options)
 {
 	int fd;
 
-	if (!options->save || descriptor(options->save, &fd) || fcntl(fd, F_GETFD) >= 0)
+	if (!options->save || vm_descriptor(options->save, &fd) || fcntl(fd, F_GETFD) >= 0)
 		return 0;
 	return fail(
 	    STATUS_IO,
@@ -397,11 +227,47 @@ check_save(const struct run_options *options)
 	    options->save, fd, fd);
 }
 
+static int
+build(struct run *run)
+{
+	const struct run_options *o = run->options;
+	const struct vm_source source = { .config = o->config,
+					  .restore = o->restore,
+					  .parents = o->parents,
+					  .parent_count = o->parent_count,
+					  .set = o->set,
+					  .set_count = o->set_count,
+					  .trace = o->trace,
+					  .status = o->status,
+					  .trust = o->trust,
+					  .check = o->check };
+	int r = vm_build(&run->vm, &source), planned;
+
+	if (!run->vm.built)
+		return r;
+	planned = plan(run);
+	return r ? r : planned;
+}
+
+static void
+destroy(struct run *run)
+{
+	run->vm.patient = true; /* to give back much memory takes long */
+	vm_destroy(&run->vm);
+	crash_remove();
+	if (run->quit.fd >= 0)
+		close(run->quit.fd);
+	interrupt_fd = -1;
+	if (run->interrupt.fd >= 0)
+		close(run->interrupt.fd);
+	free(run);
+}
+
 int
 cli_run(const struct run_options *options)
 {
 	struct run *run = calloc(1, sizeof(*run));
-	int r, status;
+	int r, status, reported;
 
 	if (!run)
 		return -fail(STATUS_HOST, "no memory");
@@ -412,39 +278,16 @@ cli_run(const struct run_options *options)
 		free(run);
 		return -r;
 	}
-	r = vm_build(&run->vm, &(struct vm_source){ .config = options->config,
-						    .restore = options->restore,
-						    .parents = options->parents,
-						    .parent_count = options->parent_count,
-						    .set = options->set,
-						    .set_count = options->set_count,
-						    .trust = options->trust,
-						    .check = options->check });
-	if (run->vm.built) {
-		int planned = plan(run);
-
-		r = r ? r : planned;
-	}
+	r = build(run);
 	if (!r && !options->check) {
 		r = start_and_run(run);
-		status = exit_status(run, r);
 		if (options->status) {
-			int told = report_status(options->status, &run->vm.machine,
-						 &run->vm.devices, run->point, status);
-
-			r = r ? r : told;
+			reported = report_status(&run->vm, exit_status(run, r));
+			r = r ? r : reported;
 		}
 	}
 	status = exit_status(run, r);
-	crash_patient(true); /* to give back much memory takes long */
-	vm_destroy(&run->vm);
-	crash_remove();
-	if (run->quit.fd >= 0)
-		close(run->quit.fd);
-	interrupt_fd = -1;
-	if (run->interrupt.fd >= 0)
-		close(run->interrupt.fd);
-	free(run);
+	destroy(run);
 	if (interrupted_by)
 		die_of(interrupted_by);
 	return status;

@@ -5,6 +5,8 @@
 
 #include "control/control.h"
 
+struct control_request;
+
 struct control_client {
 	struct control *control;
 	struct control_client *next;

@@ -13,37 +13,22 @@
 #define CONTROL_CONTROL_H
 
 #include <stdbool.h>
-#include <stdio.h>
 #include <sys/types.h>
 
 #include "base/socket.h"
 #include "machine/loop.h"
+#include "vm/command.h"
 
 #define CONTROL_CLIENTS 64 /* at most; the next one takes the place of the most silent */
 #define CONTROL_LINE 4096  /* bytes of a request, without its newline */
 #define CONTROL_WORDS 64   /* of a request */
 
-struct control_request;
 struct control_client;
-
-/* One command; a table of them ends with a name that is NULL. "help" is built in. */
-struct control_command {
-	const char *name;
-	const char *usage;    /* of the whole line: "snapshot FILE" */
-	const char *help;     /* a sentence */
-	unsigned least, most; /* arguments */
-	/*
-	 * argv[0] is the name, argv[argc] NULL; they live as long as the request. It must be ended
-	 * once, by control_done or control_fail: here or later. Until then the client's further
-	 * lines wait.
-	 */
-	void (*run)(void *context, struct control_request *request, int argc, char **argv);
-};
 
 /* Its members are control_open's to fill; address fixed while it is open. */
 struct control {
 	struct loop *loop;
-	const struct control_command *commands;
+	const struct command_row *commands;
 	void *context;
 	char *path; /* NULL: not open */
 	struct socket_file file;
@@ -60,26 +45,13 @@ struct control {
  * is replaced. 0, or a negative status, said. commands must live as long.
  */
 int control_open(struct control *control, struct loop *loop, const char *path,
-		 const struct control_command *commands, void *context);
+		 const struct command_row *commands, void *context);
 /*
  * Sends what can be sent at once, hangs up, and removes the socket file if it is still ours. Does
  * nothing if not open. Requests under way are told so and stay valid until they are ended, which
  * frees them.
  */
 void control_close(struct control *control);
-
-/* Where to write further members of the reply, each with a comma before it: ,"name":value. Not to
- * be closed. Newlines in it are made blanks. */
-FILE *control_reply(struct control_request *request);
-/* Ends the request: sends {"ok":true} with the members. */
-void control_done(struct control_request *request);
-/* Ends the request: sends {"ok":false,"error":"..."}. */
-__attribute__((format(printf, 2, 3))) void control_fail(struct control_request *request,
-							const char *format, ...);
-/* The descriptor that came with the request by SCM_RIGHTS, now the caller's; -1: none. */
-int control_take_fd(struct control_request *request);
-/* The client has hung up: nobody will read the reply. */
-bool control_gone(const struct control_request *request);
 
 /* Whether who has peer's uid may control what runs as own. */
 bool control_admits(uid_t own, uid_t peer);

@@ -129,7 +129,7 @@ set_up(struct control *control, const char *path)
 
 int
 control_open(struct control *control, struct loop *loop, const char *path,
-	     const struct control_command *commands, void *context)
+	     const struct command_row *commands, void *context)
 {
 	struct why why;
 

@@ -180,6 +180,84 @@ device_create(struct device *d)
 	return 0;
 }
 
+/* Devices whose requests are in flight get a deadline; the loop runs meanwhile. */
+static int
+devices_pause(void *context)
+{
+	struct devices *devices = context;
+	uint64_t deadline = clock_host() + PAUSE_DEADLINE;
+	int r = 0, answer;
+
+	for (size_t i = 0; i < devices->count; i++) {
+		struct device *d = &devices->list[i];
+
+		if (!d->started || d->paused)
+			continue;
+		for (struct device_bind *b = d->binds; b; b = b->next)
+			bind_tell(&b->bind);
+		if (!d->plugin.descriptor.pause)
+			continue;
+		d->paused = true;
+		d->pending = true; /* minivmm_paused() may come before pause returns */
+		answer = DEVICE_CALL(d, "pause", d->plugin.descriptor.pause(&d->public));
+		if (answer != MINIVMM_PENDING)
+			d->pending = false;
+		if (answer < 0)
+			device_failed(d, "pause", STATUS_IO);
+	}
+	for (size_t i = 0; i < devices->count && !r; i++)
+		while (devices->list[i].pending && !r) {
+			r = loop_once_nested(&devices->machine->loop, 10);
+			if (!r && devices->list[i].pending && clock_host() > deadline)
+				r = fail(
+				    STATUS_IO,
+				    "device %s has requests in flight and does not come to rest",
+				    devices->list[i].config->name);
+		}
+	for (size_t i = 0; i < devices->count && !r; i++)
+		if (atomic_load(&devices->list[i].maps))
+			r = fail(STATUS_BUG,
+				 "device %s (plugin %s) keeps guest memory mapped over a pause: a "
+				 "mistake of the plugin's",
+				 devices->list[i].config->name,
+				 devices->list[i].plugin.descriptor.name);
+	return r;
+}
+
+static int
+devices_resume(void *context)
+{
+	struct devices *devices = context;
+
+	for (size_t i = 0; i < devices->count; i++) {
+		struct device *d = &devices->list[i];
+
+		if (!d->paused)
+			continue;
+		d->paused = false;
+		if (d->plugin.descriptor.resume &&
+		    DEVICE_CALL(d, "resume", d->plugin.descriptor.resume(&d->public)) < 0)
+			device_failed(d, "resume", STATUS_IO);
+	}
+	return 0;
+}
+
+/* Ctrl-A x. From here on Ctrl-C is a signal, should the machine not end. */
+static void
+on_quit(void *context)
+{
+	struct devices *devices = context;
+
+	stream_terminal_restore(&devices->streams);
+	machine_end(devices->machine, CAUSE_QUIT, 0);
+}
+
+static bool
+on_ended(void *context)
+{
+	return machine_ended(((struct devices *)context)->machine);
+}
+
 /* Does the command line say something of the device? Then a mistake in its options is most likely
  * that one's. */
 static bool
@@ -204,7 +282,15 @@ devices_create(struct devices *devices, struct machine *machine, struct config *
 		.thread = pthread_self(),
 		.flags = flags,
 	};
-	devices->streams.loop = &machine->loop;
+	devices->streams = (struct stream_hub){
+		.loop = &machine->loop,
+		.quit = on_quit,
+		.ended = on_ended,
+		.context = devices,
+	};
+	machine_set_devices(machine, &(struct machine_devices){ .pause = devices_pause,
+								.resume = devices_resume,
+								.context = devices });
 	if (getrandom(devices->generation, sizeof(devices->generation), 0) !=
 	    sizeof(devices->generation))
 		return fail(STATUS_HOST, "getrandom: %s", strerror(errno));
@@ -308,6 +394,13 @@ devices_find(struct devices *devices, const char *name)
 	return NULL;
 }
 
+void
+device_set_record(struct device *d, struct stream_record *record)
+{
+	for (uint32_t i = 0; i < d->streams_ready; i++)
+		stream_set_record(&d->streams[i].stream, record);
+}
+
 static bool
 awaits_input(struct devices *devices)
 {
@@ -360,67 +453,6 @@ devices_start(struct devices *devices, enum minivmm_start_reason reason)
 			stream_start(&d->streams[s].stream);
 	}
 	return r;
-}
-
-/* Devices whose requests are in flight get a deadline; the loop runs meanwhile. */
-int
-devices_pause(struct devices *devices)
-{
-	uint64_t deadline = clock_host() + PAUSE_DEADLINE;
-	int r = 0, answer;
-
-	for (size_t i = 0; i < devices->count; i++) {
-		struct device *d = &devices->list[i];
-
-		if (!d->started || d->paused)
-			continue;
-		for (struct device_bind *b = d->binds; b; b = b->next)
-			bind_tell(&b->bind);
-		if (!d->plugin.descriptor.pause)
-			continue;
-		d->paused = true;
-		d->pending = true; /* minivmm_paused() may come before pause returns */
-		answer = DEVICE_CALL(d, "pause", d->plugin.descriptor.pause(&d->public));
-		if (answer != MINIVMM_PENDING)
-			d->pending = false;
-		if (answer < 0)
-			device_failed(d, "pause", STATUS_IO);
-	}
-	loop_inner(&devices->machine->loop, true);
-	for (size_t i = 0; i < devices->count && !r; i++)
-		while (devices->list[i].pending && !r) {
-			r = loop_once(&devices->machine->loop, 10);
-			if (!r && devices->list[i].pending && clock_host() > deadline)
-				r = fail(
-				    STATUS_IO,
-				    "device %s has requests in flight and does not come to rest",
-				    devices->list[i].config->name);
-		}
-	loop_inner(&devices->machine->loop, false);
-	for (size_t i = 0; i < devices->count && !r; i++)
-		if (atomic_load(&devices->list[i].maps))
-			r = fail(STATUS_BUG,
-				 "device %s (plugin %s) keeps guest memory mapped over a pause: a "
-				 "mistake of the plugin's",
-				 devices->list[i].config->name,
-				 devices->list[i].plugin.descriptor.name);
-	return r;
-}
-
-int
-devices_resume(struct devices *devices)
-{
-	for (size_t i = 0; i < devices->count; i++) {
-		struct device *d = &devices->list[i];
-
-		if (!d->paused)
-			continue;
-		d->paused = false;
-		if (d->plugin.descriptor.resume &&
-		    DEVICE_CALL(d, "resume", d->plugin.descriptor.resume(&d->public)) < 0)
-			device_failed(d, "resume", STATUS_IO);
-	}
-	return 0;
 }
 
 void

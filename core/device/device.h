@@ -95,9 +95,6 @@ void devices_destroy(struct devices *devices);
 
 /* The machine is about to run; waits for streams that want input first. 0 or a negative status. */
 int devices_start(struct devices *devices, enum minivmm_start_reason reason);
-/* Around a stop of the machine; machine_hooks call these. */
-int devices_pause(struct devices *devices);
-int devices_resume(struct devices *devices);
 /* Delivers what the readers of all streams take without being waited for. */
 void devices_flush(struct devices *devices);
 /* The machine will not run again. Waits for slow readers of streams until *interrupted. 0, or
@@ -110,6 +107,8 @@ devices_at(const struct devices *devices, size_t index)
 {
 	return &devices->list[index];
 }
+/* Copies the output of all of the device's streams to record. Before the device starts. */
+void device_set_record(struct device *device, struct stream_record *record);
 struct device *devices_find(struct devices *devices, const char *name);
 
 /*

@@ -211,9 +211,13 @@ static size_t
 service_stream_write(struct minivmm_device *public, uint32_t stream, const void *from,
 		     size_t length)
 {
+	struct device *d = device_of(public);
 	struct stream *s = stream_of(public, stream);
+	size_t taken = s ? stream_write(s, from, length) : 0;
 
-	return s ? stream_write(s, from, length) : 0;
+	if (taken)
+		machine_output(d->all->machine, public->name, from, taken);
+	return taken;
 }
 
 static int
@@ -338,7 +342,7 @@ service_instruction(struct minivmm_device *public, const struct minivmm_access *
 	struct kvm_regs regs;
 
 	if (access->vcpu >= machine->vcpu_count ||
-	    kvm_vcpu_regs(&machine->vcpus[access->vcpu].kvm, &regs))
+	    vcpu_registers(&machine->vcpus[access->vcpu], &regs, NULL))
 		return -1;
 	*rip = regs.rip;
 	return 0;

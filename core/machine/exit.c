@@ -10,30 +10,30 @@
 #define HLT_OPCODE 0xf4
 
 static void
-point_counted(struct machine *machine)
+count_stop(struct machine *machine)
 {
 	bool reached;
 
 	pthread_mutex_lock(&machine->lock);
-	reached = !machine->point_reached && point_count(&machine->point);
+	reached = !machine->stop_hit && stop_count(&machine->stop);
 	pthread_mutex_unlock(&machine->lock);
 	if (reached)
-		machine_point_reached(machine);
+		machine_stop_hit(machine);
 }
 
 /* Counts an access that the device has seen; KVM completes it when the vCPU is entered next. */
 static void
-point_access(struct machine *machine, uint32_t space, uint64_t address, uint32_t width)
+stop_access(struct machine *machine, uint32_t space, uint64_t address, uint32_t width)
 {
-	const struct point *point = &machine->point;
+	const struct stop *stop = &machine->stop;
 	bool hit = false;
 
-	if (point->kind == POINT_ACCESS)
+	if (stop->kind == STOP_ACCESS)
 		hit = true;
-	else if (point->kind == (space == MINIVMM_PIO ? POINT_PIO : POINT_MMIO))
-		hit = point->value >= address && point->value - address < width;
+	else if (stop->kind == (space == MINIVMM_PIO ? STOP_PIO : STOP_MMIO))
+		hit = stop->value >= address && stop->value - address < width;
 	if (hit)
-		point_counted(machine);
+		count_stop(machine);
 }
 
 /* What the trace says of an access; the rip of a write is that of the next instruction on every
@@ -99,8 +99,8 @@ access_one(struct vcpu *vcpu, uint32_t space, uint64_t address, bool write, void
 		memory_lost(machine, address);
 	if (machine->trace && !(write && space == MINIVMM_PIO))
 		trace(vcpu, space, address, write, data, width, range);
-	if (machine->point.kind)
-		point_access(machine, space, address, width);
+	if (machine->stop.kind)
+		stop_access(machine, space, address, width);
 }
 
 /*
@@ -155,17 +155,17 @@ exit_debug(struct vcpu *vcpu)
 {
 	struct machine *machine = vcpu->machine;
 
-	if (machine->point.kind == POINT_STEP) {
-		point_counted(machine);
+	if (machine->stop.kind == STOP_STEP) {
+		count_stop(machine);
 		return;
 	}
 	if (vcpu->stepping) { /* over the breakpoint: arm it again */
 		vcpu->stepping = false;
-		kvm_vcpu_debug(&vcpu->kvm, KVM_DEBUG_BREAK, machine->point.value);
+		kvm_vcpu_debug(&vcpu->kvm, KVM_DEBUG_BREAK, machine->stop.value);
 		return;
 	}
-	point_counted(machine);
-	if (!machine->point_reached) {
+	count_stop(machine);
+	if (!machine->stop_hit) {
 		vcpu->stepping = true;
 		kvm_vcpu_debug(&vcpu->kvm, KVM_DEBUG_STEP, 0);
 	}
@@ -277,34 +277,34 @@ step_access(struct vcpu *vcpu)
 			dispatch(vcpu);
 	}
 	if (!counted)
-		point_counted(vcpu->machine);
+		count_stop(vcpu->machine);
 	vcpu_unkick(vcpu);
 }
 
 void
-exit_unusual(struct vcpu *vcpu, bool steps)
+exit_slow(struct vcpu *vcpu, bool steps)
 {
 	bool access = vcpu->kvm.run->exit_reason == KVM_EXIT_IO ||
 		      vcpu->kvm.run->exit_reason == KVM_EXIT_MMIO;
 
 	dispatch(vcpu);
-	if (steps && access && !vcpu->halted && vcpu->machine->point.kind == POINT_STEP)
+	if (steps && access && !vcpu->halted && vcpu->machine->stop.kind == STOP_STEP)
 		step_access(vcpu);
 }
 
 int
 vcpu_arm(struct vcpu *vcpu)
 {
-	const struct point *point = &vcpu->machine->point;
+	const struct stop *stop = &vcpu->machine->stop;
 	struct kvm_sregs sregs;
 	struct kvm_regs regs;
 	int r;
 
-	if (point->kind != POINT_RIP || vcpu->machine->point_fresh)
+	if (stop->kind != STOP_RIP || vcpu->machine->stop_fresh)
 		vcpu->stepping = false;
-	if (vcpu->machine->point_reached || (point->kind != POINT_RIP && point->kind != POINT_STEP))
+	if (vcpu->machine->stop_hit || (stop->kind != STOP_RIP && stop->kind != STOP_STEP))
 		return kvm_vcpu_debug(&vcpu->kvm, KVM_DEBUG_OFF, 0);
-	if (point->kind == POINT_STEP) {
+	if (stop->kind == STOP_STEP) {
 		struct why why;
 
 		/* run() decides at each instruction. */
@@ -312,16 +312,16 @@ vcpu_arm(struct vcpu *vcpu)
 			return fail(STATUS_HOST, "step: %s", why.text);
 		return 0;
 	}
-	if (vcpu->machine->point_fresh) {
+	if (vcpu->machine->stop_fresh) {
 		r = kvm_vcpu_regs(&vcpu->kvm, &regs);
 		if (!r)
 			r = kvm_vcpu_sregs(&vcpu->kvm, &sregs);
 		if (r)
 			return r;
 		/* A point that is true at the start does not fire: step over it. */
-		vcpu->stepping = sregs.cs.base + regs.rip == point->value;
+		vcpu->stepping = sregs.cs.base + regs.rip == stop->value;
 	}
 	/* After a pause: over the one that was met before it, or not there yet. */
 	return kvm_vcpu_debug(&vcpu->kvm, vcpu->stepping ? KVM_DEBUG_STEP : KVM_DEBUG_BREAK,
-			      point->value);
+			      stop->value);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The exits of a vCPU that are not the usual access of a port or of MMIO. On the vCPU's own
- * thread. */
+/* The exits of a vCPU that are not the usual access of a port or of MMIO. On the vCPU's own thread.
+ */
 #ifndef MACHINE_EXIT_H
 #define MACHINE_EXIT_H
 
@@ -11,7 +11,7 @@ struct vcpu;
 
 /* Serves the exit that KVM_RUN came back with. steps: the machine counts instructions towards its
  * point. */
-void exit_unusual(struct vcpu *vcpu, bool steps);
+void exit_slow(struct vcpu *vcpu, bool steps);
 /*
  * Single-stepping over HLT loses the halt where KVM emulates instructions: that one runs at full
  * speed, up to the next exit.

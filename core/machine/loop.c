@@ -328,11 +328,23 @@ loop_once(struct loop *loop, int timeout)
 	if (n == 1) {
 		struct loop_source *source = event.data.ptr;
 
-		if (source->outer && loop->inner)
+		if (source->outer && loop->nested)
 			usleep(1000); /* it stays ready */
 		else
 			source->ready(source, event.events);
 	}
 	run_deferred(loop);
 	return 0;
+}
+
+int
+loop_once_nested(struct loop *loop, int timeout)
+{
+	bool before = loop->nested;
+	int r;
+
+	loop->nested = true;
+	r = loop_once(loop, timeout);
+	loop->nested = before;
+	return r;
 }

@@ -19,7 +19,7 @@ struct loop_source {
 	void (*ready)(struct loop_source *source, uint32_t events);
 	void *context;
 	bool device; /* belongs to a device: quiet while the machine is paused */
-	bool outer;  /* waits while somebody runs the loop from within it */
+	bool outer;  /* not called by loop_once_nested */
 };
 
 /* A deadline on the VM's clock; embedded likewise. Timers are quiet while the clock stands
@@ -50,7 +50,7 @@ struct loop {
 	struct loop_deferred *deferred, **deferred_end;
 	bool quiet;
 	bool programmed; /* the descriptor of timers is set */
-	bool inner;      /* see loop_inner */
+	bool nested;     /* loop_once_nested runs */
 	struct loop_source timer_source, wake_source, device_source;
 };
 
@@ -78,13 +78,10 @@ void loop_deferred_remove(struct loop *loop, struct loop_deferred *deferred);
  * clock. */
 void loop_quiet(struct loop *loop, bool quiet);
 
-/* Waits for something and runs it; timeout in ms, -1: for ever. 0 or a negative status. */
+/* Waits for an event and runs its callback; timeout in ms, -1: none. 0 or a negative status. */
 int loop_once(struct loop *loop, int timeout);
-/* inner: a callback runs the loop from here on; sources that are outer wait until it has ended. */
-static inline void
-loop_inner(struct loop *loop, bool inner)
-{
-	loop->inner = inner;
-}
+/* The same from within a callback of the loop: sources with outer set wait until that has returned.
+ */
+int loop_once_nested(struct loop *loop, int timeout);
 
 #endif

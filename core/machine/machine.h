@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The machine: memory, vCPUs, bus, interrupt lines, the VM's clock, the I/O loop, points, and how
- * it ends. Knows devices only as ranges on the bus and as hooks to call.
+ * The machine: memory, vCPUs, bus, interrupt lines, the VM's clock, the I/O loop, the stop
+ * condition, and how it ends. It knows devices only as ranges on the bus and as two functions that
+ * pause and resume them.
  *
- * Threads: the main thread is the I/O thread; it owns the machine, runs the loop, and alone pauses,
- * resumes and ends it. Each vCPU has a thread. A vCPU hands things to the main thread by
- * machine_request().
+ * Threads: the main thread is the I/O thread. It owns the machine, runs the loop, and alone pauses
+ * and resumes it. Each vCPU has a thread. Any thread may end the machine or report that the stop
+ * condition is hit: both set a flag, kick the vCPUs and wake the loop.
  */
 #ifndef MACHINE_MACHINE_H
 #define MACHINE_MACHINE_H
@@ -21,7 +22,7 @@
 #include "machine/layout.h"
 #include "machine/loop.h"
 #include "machine/memory.h"
-#include "machine/point.h"
+#include "machine/stop.h"
 #include "machine/trace.h"
 #include "machine/vcpu.h"
 
@@ -35,7 +36,7 @@ enum machine_cause {
 	CAUSE_SHUTDOWN, /* triple fault; status: which vCPU's */
 	CAUSE_INTERNAL, /* KVM internal error or failed entry */
 	CAUSE_PANIC,
-	CAUSE_POINT, /* a point was reached */
+	CAUSE_POINT, /* the stop condition was hit */
 	CAUSE_QUIT,  /* asked by a person */
 	CAUSE_TIMEOUT,
 	CAUSE_SIGNAL, /* status: the signal */
@@ -47,14 +48,32 @@ struct machine_end {
 	uint64_t status; /* CAUSE_EXIT: the guest's; else as above */
 };
 
-/* What the layer above does at the machine's turns; on the main thread, vCPUs stopped. 0 or a
- * negative status. */
-struct machine_hooks {
-	int (*pause)(void *context); /* devices come to rest; may run the loop */
+/*
+ * Why the machine is paused. Each reason has a count: the machine runs again when all counts are 0,
+ * so that an operator's pause outlasts a snapshot's, and the other way round.
+ */
+enum pause_reason {
+	PAUSE_NOT_RUN,  /* outside of machine_run */
+	PAUSE_OPERATOR, /* a person asked for it */
+	PAUSE_STOP,     /* the stop condition was hit; its handler runs */
+	PAUSE_SNAPSHOT,
+	PAUSE_RESET,
+	PAUSE_INSPECT, /* somebody reads registers or device state */
+	PAUSE_REASONS,
+};
+
+/* What pauses and resumes the devices, on the main thread with the vCPUs stopped. 0 or a negative
+ * status. */
+struct machine_devices {
+	int (*pause)(void *context); /* no request is in flight afterwards; may run the loop */
 	int (*resume)(void *context);
-	bool (*point_waits)(void *context); /* not yet: the loop goes on, the machine stays there */
-	int (*point)(
-	    void *context); /* the point was reached, machine paused; may end the machine */
+	void *context;
+};
+
+/* What happens when the stop condition is hit. Main thread, machine paused. */
+struct stop_handler {
+	bool (*wait)(void *context); /* true: not yet, run the loop and ask again. NULL: never */
+	int (*hit)(void *context);   /* may end the machine; 0 or a negative status */
 	void *context;
 };
 
@@ -64,38 +83,38 @@ struct machine {
 	struct { /* see dirty.h */
 		bool on;
 		uint64_t *log;  /* room for a region's */
-		uint64_t *seen; /* room for what a look finds, of the image */
+		uint64_t *seen; /* room for what a poll finds, of the image */
 		struct dirty_watch *watches;
-		uint64_t *guest; /* all that the guest wrote; NULL: nobody asks */
+		uint64_t *guest; /* all pages that the guest wrote; NULL: not recorded */
 	} dirty;
 	struct bus bus;
 	struct irqs irqs;
 	struct vm_clock clock;
 	struct loop loop;
 	struct bind *binds;
-	struct point point;  /* set before machine_run; fires once */
-	bool point_fresh;    /* it has just been set: where it is true already, it does not fire */
+	struct stop stop; /* the stop condition: hit once */
+	struct stop_handler stop_handler;
+	bool stop_fresh;     /* just set: a condition that holds already is not hit */
 	struct trace *trace; /* NULL: none */
-	struct machine_hooks hooks;
+	struct machine_devices devices;
 	struct vcpu *vcpus;
 	uint32_t vcpu_count;
 	enum machine_state state;
-	bool acpi;   /* the guest has been given ACPI's tables */
-	bool held;   /* a person has paused it: it goes on when that is taken back */
-	bool stands; /* a snapshot is being written of it as it is: it goes on after that */
-	struct loop_timer monitor, point_timer;
-	uint64_t look; /* ns between the monitor's last look and its next */
-	uint32_t idle; /* vCPUs that did nothing between the two before */
+	uint32_t pauses[PAUSE_REASONS];
+	bool acpi; /* the guest has ACPI tables */
+	struct loop_timer halt_timer, stop_timer;
+	uint64_t halt_poll; /* ns between the last poll for halted vCPUs and the next */
+	uint32_t idle;      /* vCPUs that did nothing between the last two polls */
 
-	pthread_mutex_t lock; /* guards what is below, and the counts of point */
+	pthread_mutex_t lock; /* guards the members below, and stop's counts */
 	pthread_cond_t changed;
-	uint32_t parked;                  /* vCPU threads that wait to go on */
-	atomic_bool go;                   /* vCPUs may run; read without the lock as a hint */
-	bool dying;                       /* vCPU threads return */
-	int (*errand)(struct vcpu *vcpu); /* for each parked vCPU's thread to do */
-	uint64_t errand_number;           /* counts them */
-	uint32_t errands;                 /* threads that have yet to do it */
-	atomic_bool point_reached;
+	uint32_t parked;               /* vCPU threads that wait */
+	atomic_bool go;                /* vCPUs may run; read without the lock as a hint */
+	bool dying;                    /* vCPU threads return */
+	int (*job)(struct vcpu *vcpu); /* run_on_vcpus: what each parked thread runs */
+	uint64_t job_number;           /* counts jobs */
+	uint32_t jobs_left;            /* threads that have not run it yet */
+	atomic_bool stop_hit;
 	struct machine_end end; /* the first cause stays */
 };
 
@@ -107,13 +126,14 @@ struct machine_layout {
 	uint64_t image_offset;
 	uint32_t cpus;
 	bool irqchip;
-	bool track;     /* the dirty log is on from the start */
-	bool dirty_log; /* so is it, and all that the guest writes is kept for a report */
-	bool check;     /* for looking at a config only: no KVM, no vCPU, no memory_file */
+	bool track; /* the dirty log is on from the start */
+	bool
+	    dirty_log; /* the same, and all pages that the guest writes are recorded for a report */
+	bool check;    /* to check a config: no KVM, no vCPU, no memory_file */
 };
 int machine_create(struct machine *machine, const struct machine_layout *layout);
 void machine_destroy(struct machine *machine);
-/* Ends the vCPUs' threads, as destroy does; the machine will not run again. */
+/* Ends the vCPUs' threads, as destroy does; the machine can't run again. */
 void machine_join(struct machine *machine);
 
 /* One of the machine's vcpu_count vCPUs. */
@@ -123,38 +143,65 @@ machine_vcpu(const struct machine *machine, uint32_t index)
 	return &machine->vcpus[index];
 }
 
-/* Runs the loop until the machine ends; vCPU threads start here. Returns 0 (why: machine->end) or a
- * negative status. */
-int machine_run(struct machine *machine);
-
-/* Stops every vCPU with its access complete, the clock and the kernel's timers; idempotent. Main
- * thread. */
-int machine_pause(struct machine *machine);
-int machine_resume(struct machine *machine);
-/* After a pause for a purpose of ours: resumes, unless the machine is held. */
-int machine_go_on(struct machine *machine);
+/* Registers the devices' pause and resume functions. Before machine_run. */
+void machine_set_devices(struct machine *machine, const struct machine_devices *devices);
+/* Records every access in the trace, which stays the caller's. Before machine_run. */
+void machine_set_trace(struct machine *machine, struct trace *trace);
+/* The guest has been given ACPI tables. */
+void machine_set_acpi(struct machine *machine);
 
 /*
- * How long (ns) vCPUs stood still in a stop: from the first's leaving its guest, not before from,
- * to the last's going on, not before until (both of clock_host). 0: it is not known, for none went
- * on, or one has stopped again. What the main thread sees is something else: who goes on may take
- * the CPU from it. Main thread.
+ * Runs the loop until the machine ends; vCPU threads start here. Returns 0 (the cause is in
+ * machine->end) or a negative status. The machine is paused before and after. May be called again
+ * after a reset.
+ */
+int machine_run(struct machine *machine);
+
+/*
+ * Pauses the machine and counts the reason: every vCPU stops with its access complete, devices have
+ * no request in flight, the clock and the kernel's timers stand still. Main thread. 0 or a negative
+ * status: a device or KVM failed; the vCPUs stand still, but the state must not be saved. Resume in
+ * either case.
+ */
+int machine_pause(struct machine *machine, enum pause_reason reason);
+/*
+ * Takes back one pause with this reason, if there is one. The machine runs again when no reason is
+ * left, the stop condition is not hit, and it has not ended. 0, or a negative status, with which
+ * the machine ends.
+ */
+int machine_resume(struct machine *machine, enum pause_reason reason);
+/* Is there a pause with this reason? */
+bool machine_paused_for(const struct machine *machine, enum pause_reason reason);
+bool machine_running(const struct machine *machine);
+
+/*
+ * How long (ns) the vCPUs stood still in a pause: from the first one's leaving its guest, not
+ * before from, to the last one's entering it, not before until (both of clock_host). 0: not known,
+ * because none has entered, or one has stopped again. The main thread's own clock would be wrong: a
+ * vCPU that it wakes may take its CPU. Main thread.
  */
 uint64_t machine_stood(const struct machine *machine, uint64_t from, uint64_t until);
 
-/* So much time (ns) has passed for a paused machine, as if it had merely not run meanwhile: its
- * clock, kvm-clock, TSCs. */
-void machine_catch_up(struct machine *machine, uint64_t time);
+/*
+ * Sets the stop condition of a paused machine and its handler; the condition's strings are the
+ * machine's from here on. A condition that holds already is not hit: it must become true.
+ * machine_stop_clear removes it.
+ */
+void machine_stop_set(struct machine *machine, const struct stop *stop,
+		      const struct stop_handler *handler);
+void machine_stop_clear(struct machine *machine);
+/* A device's output, for a condition that waits for it. Any thread. */
+void machine_output(struct machine *machine, const char *device, const uint8_t *bytes,
+		    size_t length);
+/* The stop condition is hit: vCPUs stop with their accesses complete. Any thread, returns at once.
+ */
+void machine_stop_hit(struct machine *machine);
 
-/* machine->point has been set, of a paused machine (at the start machine_run does this). */
-void machine_point(struct machine *machine);
 /* Ends the machine; the first cause stays. Any thread, returns at once. */
 void machine_end(struct machine *machine, enum machine_cause cause, uint64_t status);
+bool machine_ended(struct machine *machine);
 const char *machine_cause_name(enum machine_cause cause);
-/* The point has been reached: vCPUs stop with their accesses complete. Any thread, returns at
- * once. */
-void machine_point_reached(struct machine *machine);
-/* A vCPU has halted for good. On its thread. */
+/* A vCPU has halted, and no interrupt can wake it. On its thread. */
 void machine_halted(struct machine *machine);
 
 /* Are the interrupt controllers and the PIT in the kernel? */
@@ -164,16 +211,21 @@ machine_irqchip(const struct machine *machine)
 	return machine->kvm.irqchip;
 }
 
-/* The guest has ACPI tables; saved with the machine. */
-static inline void
-machine_set_acpi(struct machine *machine)
-{
-	machine->acpi = true;
-}
+/* Gives the fresh vCPUs the host's CPUID. Main thread, before the first run. */
+int machine_cpuid(struct machine *machine);
+/* A callback that a vCPU's thread is in; unchanged if there is none. For a signal handler. */
+void machine_callback(const struct machine *machine, struct bus_current *current);
+/* Exits and accesses of all vCPUs. Any thread. */
+uint64_t machine_exits(const struct machine *machine);
+uint64_t machine_accesses(const struct machine *machine);
 
-/* Everything of the machine that is not memory, vCPU or device: chips, lines, clock. Machine
- * paused. */
+/*
+ * All state of the machine except memory, vCPUs and devices: chips, lines, clock. Machine paused.
+ * load also sets the stop condition again, as machine_stop_set does.
+ */
 int machine_save(struct machine *machine, struct record_writer *writer);
 int machine_load(struct machine *machine, const struct record *group, struct why *why);
+/* Lets time (ns) pass for a paused machine: its clock, kvm-clock and TSCs. */
+void machine_catch_up(struct machine *machine, uint64_t time);
 
 #endif

@@ -248,6 +248,18 @@ memory_page(const struct memory *memory, uint64_t page)
 	return memory->regions[i].host + (page * PAGE_SIZE - memory->regions[i].offset);
 }
 
+bool
+memory_has(const struct memory *memory, const void *host)
+{
+	for (uint32_t i = 0; i < memory->count; i++) {
+		const struct memory_region *r = &memory->regions[i];
+
+		if ((const uint8_t *)host >= r->host && (const uint8_t *)host < r->host + r->size)
+			return true;
+	}
+	return false;
+}
+
 void *
 memory_at(const struct memory *memory, gpa_t gpa, uint64_t length)
 {

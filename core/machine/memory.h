@@ -53,6 +53,8 @@ void memory_unmake(struct memory *memory);
 
 /* The host address of [gpa, gpa + length), or NULL when not all of it is in one region. */
 void *memory_at(const struct memory *memory, gpa_t gpa, uint64_t length);
+/* Is this a host address of guest memory? */
+bool memory_has(const struct memory *memory, const void *host);
 /* Checked copies; 0, or -1 when not all of it is memory (nothing copied). May cross regions that
  * touch. */
 int memory_read(const struct memory *memory, gpa_t gpa, void *to, size_t length);

@@ -64,7 +64,7 @@ vcpu_unkick(struct vcpu *vcpu)
  * its work: the whole way from KVM_RUN to the device and back is one piece of code.
  */
 static inline bool
-usual(struct vcpu *vcpu, const struct bus *bus, struct bus_current *current)
+fast_path(struct vcpu *vcpu, const struct bus *bus, struct bus_current *current)
 {
 	struct kvm_run *run = vcpu->kvm.run;
 	struct minivmm_access access = { .vcpu = vcpu->kvm.id };
@@ -110,8 +110,8 @@ __attribute__((hot)) static void
 run(struct vcpu *vcpu)
 {
 	struct machine *machine = vcpu->machine;
-	bool steps = machine->point.kind == POINT_STEP && !machine->point_reached, halted = false;
-	bool watched = machine->trace || machine->point.kind;
+	bool steps = machine->stop.kind == STOP_STEP && !machine->stop_hit, halted = false;
+	bool watched = machine->trace || machine->stop.kind;
 	struct bus_current *current = &bus_current;
 	int r;
 
@@ -120,8 +120,9 @@ run(struct vcpu *vcpu)
 			exit_step_or_run(vcpu);
 		r = kvm_vcpu_run(&vcpu->kvm);
 		if (__builtin_expect(!r, 1)) {
-			if (__builtin_expect(watched, 0) || !usual(vcpu, &machine->bus, current)) {
-				exit_unusual(vcpu, steps);
+			if (__builtin_expect(watched, 0) ||
+			    !fast_path(vcpu, &machine->bus, current)) {
+				exit_slow(vcpu, steps);
 				if (vcpu->halted)
 					return;
 			}
@@ -150,29 +151,29 @@ run(struct vcpu *vcpu)
 	}
 }
 
-/* Waits until the machine goes on, doing errands meanwhile. False: the thread is to end. */
+/* Waits until the vCPU may run, and runs jobs meanwhile. False: the thread is to end. */
 static bool
 park(struct vcpu *vcpu)
 {
 	struct machine *machine = vcpu->machine;
-	int trouble;
 	bool live;
+	int r;
 
 	atomic_store(&vcpu->left, clock_host());
 	pthread_mutex_lock(&machine->lock);
 	machine->parked++;
 	pthread_cond_broadcast(&machine->changed);
 	while (!machine->dying && (!machine->go || vcpu->halted)) {
-		if (vcpu->errand == machine->errand_number) {
+		if (vcpu->job_number == machine->job_number) {
 			pthread_cond_wait(&machine->changed, &machine->lock);
 			continue;
 		}
-		vcpu->errand = machine->errand_number;
+		vcpu->job_number = machine->job_number;
 		pthread_mutex_unlock(&machine->lock);
-		trouble = machine->errand(vcpu);
+		r = machine->job(vcpu);
 		pthread_mutex_lock(&machine->lock);
-		vcpu->trouble = trouble;
-		machine->errands--;
+		vcpu->job_result = r;
+		machine->jobs_left--;
 		pthread_cond_broadcast(&machine->changed);
 	}
 	machine->parked--;
@@ -263,6 +264,22 @@ size_t
 vcpu_own_areas(struct vcpu *vcpu, struct kvm_area areas[KVM_OWN_AREAS])
 {
 	return kvm_vcpu_own_areas(&vcpu->kvm, areas);
+}
+
+int
+vcpu_registers(struct vcpu *vcpu, struct kvm_regs *regs, struct kvm_sregs *sregs)
+{
+	int r = regs ? kvm_vcpu_regs(&vcpu->kvm, regs) : 0;
+
+	return r || !sregs ? r : kvm_vcpu_sregs(&vcpu->kvm, sregs);
+}
+
+int
+vcpu_set_registers(struct vcpu *vcpu, const struct kvm_regs *regs, const struct kvm_sregs *sregs)
+{
+	int r = kvm_vcpu_set_sregs(&vcpu->kvm, sregs);
+
+	return r ? r : kvm_vcpu_set_regs(&vcpu->kvm, regs);
 }
 
 void

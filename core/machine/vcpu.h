@@ -28,11 +28,12 @@ struct vcpu {
 	atomic_bool halted; /* for good; without irqchip the VMM's own state, saved as such */
 	atomic_bool
 	    rests; /* one of several: halted unless another vCPU wakes it, when it last looked */
-	bool stepping;   /* a point counts instructions, or a breakpoint is being stepped over */
-	int trouble;     /* of its errand: 0 or a negative status */
-	uint64_t errand; /* number of the last one done */
-	uint64_t seen;   /* exits when the monitor last looked */
-	uint64_t ran;    /* ns that its thread had run then */
+	bool stepping; /* the stop condition counts instructions, or a breakpoint is being stepped
+			  over */
+	uint64_t job_number;              /* of the last job that its thread ran */
+	int job_result;                   /* 0 or a negative status */
+	uint64_t seen;                    /* exits at the last poll for halted vCPUs */
+	uint64_t ran;                     /* CPU time of its thread then, ns */
 	atomic_uint_least64_t left, went; /* clock_host() when it last stopped, and last went on */
 	/* The callback that its thread is in; NULL: there is no thread. For a signal handler. */
 	const struct bus_current *_Atomic current;
@@ -51,7 +52,7 @@ void vcpu_kick(struct vcpu *vcpu);
 void vcpu_unkick(struct vcpu *vcpu);
 /* The thread's function. */
 void *vcpu_main(void *vcpu);
-/* Arms the machine's point on a stopped vCPU, or disarms what is armed. 0 or a negative status. */
+/* Arms the machine's stop condition on a stopped vCPU, or disarms it. 0 or a negative status. */
 int vcpu_arm(struct vcpu *vcpu);
 /* The state of a stopped vCPU. save: 0 or a negative status; load: 0, or -1 with the reason in
  * why. */
@@ -61,6 +62,10 @@ int vcpu_load(struct vcpu *vcpu, const struct record *group, struct why *why);
 int vcpu_check(struct vcpu *vcpu, const struct record *group, struct why *why);
 /* As kvm_vcpu_own_areas: memory that KVM writes by itself. Stopped. */
 size_t vcpu_own_areas(struct vcpu *vcpu, struct kvm_area areas[KVM_OWN_AREAS]);
+/* Registers of a stopped vCPU, or on its own thread; either may be NULL. 0 or a negative status. */
+int vcpu_registers(struct vcpu *vcpu, struct kvm_regs *regs, struct kvm_sregs *sregs);
+int vcpu_set_registers(struct vcpu *vcpu, const struct kvm_regs *regs,
+		       const struct kvm_sregs *sregs);
 /* Registers for people, and the bytes at rip, to the log. Stopped, or on its own thread. */
 void vcpu_print(struct vcpu *vcpu, enum minivmm_level level);
 

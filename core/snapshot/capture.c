@@ -40,12 +40,12 @@ stop(struct capture *c)
 	int r, resumed;
 
 	c->stop = clock_host();
-	r = machine_pause(m);
+	r = machine_pause(m, PAUSE_SNAPSHOT);
 	if (!r)
 		r = capture_take(c);
-	m->stands = !r && c->result.method == METHOD_PAUSE;
+	c->pauses = !r && c->result.method == METHOD_PAUSE;
 	c->taken = clock_host();
-	resumed = machine_go_on(m);
+	resumed = c->pauses ? 0 : machine_resume(m, PAUSE_SNAPSHOT);
 	note(c, r ? r : resumed);
 }
 
@@ -153,11 +153,11 @@ ended(struct capture *c)
 	pthread_join(c->thread, NULL);
 	loop_remove(&c->machine->loop, &c->event);
 	c->result.stopped = machine_stood(c->machine, c->stop, c->taken);
-	if (!c->result.stopped) /* it stands, or a person has stopped it */
-		c->result.stopped = (c->machine->stands ? clock_host() : c->taken) - c->stop;
-	if (c->machine->stands) {
-		c->machine->stands = false;
-		note(c, machine_go_on(c->machine));
+	if (!c->result.stopped) /* this, or somebody else, keeps the machine paused */
+		c->result.stopped = (c->pauses ? clock_host() : c->taken) - c->stop;
+	if (c->pauses) {
+		c->pauses = false;
+		note(c, machine_resume(c->machine, PAUSE_SNAPSHOT));
 	}
 	clean_up(c);
 	result = c->result;
@@ -432,7 +432,6 @@ capture_end(struct capture *c)
 		pthread_cond_wait(&c->changed, &c->lock);
 	}
 	pthread_mutex_unlock(&c->lock);
-	c->machine->stands = false; /* it does not go on */
 	ended(c);
 }
 

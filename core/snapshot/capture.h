@@ -93,7 +93,8 @@ struct capture {
 	int event_fd;
 	atomic_int cancelled; /* enum output_cancel */
 	bool busy;
-	bool kept; /* the rounds have left todo for the stop */
+	bool pauses; /* keeps the machine paused until all is written */
+	bool kept;   /* the rounds have left todo for the stop */
 };
 
 /* 0 or a negative status; free in any case. */

@@ -115,6 +115,25 @@ keep_newest(struct stream *stream, const uint8_t *from, size_t length)
 	append_output(stream, from + (length - tail), tail);
 }
 
+static void
+add_to_record(struct stream_record *record, const uint8_t *from, size_t length)
+{
+	size_t room;
+
+	pthread_mutex_lock(&record->lock);
+	room = record->size - record->length;
+	record->more |= length > room;
+	memcpy(record->bytes + record->length, from, least(length, room));
+	record->length += least(length, room);
+	pthread_mutex_unlock(&record->lock);
+}
+
+void
+stream_set_record(struct stream *stream, struct stream_record *record)
+{
+	stream->record = record;
+}
+
 size_t
 stream_write(struct stream *stream, const void *from, size_t length)
 {
@@ -135,8 +154,8 @@ stream_write(struct stream *stream, const void *from, size_t length)
 			stream->want_writable = true;
 	}
 	pthread_mutex_unlock(&stream->lock);
-	if (taken && stream->hub->output)
-		stream->hub->output(stream->hub->context, stream->device, from, taken);
+	if (taken && stream->record)
+		add_to_record(stream->record, from, taken);
 	if (wake)
 		loop_defer(stream->hub->loop, &stream->deferred);
 	return taken;

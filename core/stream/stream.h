@@ -35,6 +35,14 @@
 
 struct stream;
 
+/* A copy of the output of one or more streams, of the first size bytes. bytes are the owner's. */
+struct stream_record {
+	pthread_mutex_t lock; /* guards length and more */
+	uint8_t *bytes;
+	size_t size, length;
+	bool more; /* there was more output than fits */
+};
+
 /* What all streams of a machine share: the loop, who owns stdin and stdout, the terminal. */
 struct stream_hub {
 	struct loop *loop;
@@ -43,8 +51,6 @@ struct stream_hub {
 	struct termios terminal;                /* as it was */
 	bool escape_pending;                    /* Ctrl-A was typed */
 	void (*quit)(void *context);            /* Ctrl-A x */
-	/* Sees all output, also what nobody reads. On the thread that puts it out. */
-	void (*output)(void *context, const char *device, const uint8_t *bytes, size_t length);
 	bool (*ended)(
 	    void *context); /* the machine has: connections are not waited for. NULL: never */
 	void *context;
@@ -81,6 +87,7 @@ struct stream {
 	void (*readable)(struct stream *stream); /* on the loop's thread, without the lock */
 	void (*writable)(struct stream *stream);
 	void *context;
+	struct stream_record *record; /* gets a copy of the output; NULL: none */
 	bool wait_input; /* the machine's first start is to wait for input: see below */
 	struct loop_deferred deferred;
 
@@ -132,6 +139,9 @@ size_t stream_readable(struct stream *stream);
 size_t stream_read(struct stream *stream, void *to, size_t length);
 size_t stream_writable(struct stream *stream);
 size_t stream_write(struct stream *stream, const void *from, size_t length);
+
+/* Copies all output to record from here on, also what nobody reads. Before the device starts. */
+void stream_set_record(struct stream *stream, struct stream_record *record);
 
 /* Of a stream without input: these bytes are its input from here on. The device is told by
  * stream_start. 0, or a negative status: no memory. */

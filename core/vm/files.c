@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* One file under two options of a run: the later one would destroy what the earlier one reads or
  * writes. */
-#include "vm/files.h"
-
 #include <errno.h>
 #include <libgen.h>
 #include <limits.h>
@@ -12,6 +10,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "vm/vm.h"
 
 enum use {
 	READ,
@@ -118,15 +117,15 @@ add_device(struct files *files, const struct device *device)
 }
 
 static void
-files_of(struct files *files, const struct vm *vm, const struct run_options *options,
-	 const char *save)
+files_of(struct files *files, const struct vm *vm, const char *save)
 {
+	const struct vm_source *source = &vm->source;
 	const struct config *config = &vm->config;
-	bool fresh = !options->restore;
+	bool fresh = !source->restore;
 
 	*files = (struct files){ 0 };
-	add(files, "-c", options->config, READ);
-	add(files, "-r", options->restore, ORIGIN);
+	add(files, "-c", source->config, READ);
+	add(files, "-r", source->restore, ORIGIN);
 	for (const struct snapshot *s = vm->snapshot.parent; s; s = s->parent)
 		add(files, "-r", s->path, READ);
 	/* A restored machine is booted already. */
@@ -137,8 +136,8 @@ files_of(struct files *files, const struct vm *vm, const struct run_options *opt
 	add(files, "[vm] memory_file", fresh ? config->vm.memory_file : NULL, WRITTEN);
 	add(files, "[control] socket", config->control.socket, WRITTEN);
 	add(files, "--save", save, SAVED);
-	add(files, "--trace", options->trace, WRITTEN);
-	add(files, "--status", options->status, WRITTEN);
+	add(files, "--trace", source->trace, WRITTEN);
+	add(files, "--status", source->status, WRITTEN);
 	for (size_t i = 0; i < vm->devices.count; i++)
 		add_device(files, &vm->devices.list[i]);
 }
@@ -172,18 +171,19 @@ check_folder(const char *path, const char *before, const char *behind)
 }
 
 int
-files_check(const struct vm *vm, const struct run_options *options, const char *save)
+vm_files_check(const struct vm *vm)
 {
 	struct files files;
 	int r = 0;
 
-	files_of(&files, vm, options, save);
+	files_of(&files, vm, vm->stop.save);
 	if (files.failed)
 		r = fail(STATUS_HOST, "no memory to look at the files of this run");
 	if (!r)
-		r = check_folder(save, "can't write snapshot", ": making a file in its folder");
+		r = check_folder(vm->stop.save, "can't write snapshot",
+				 ": making a file in its folder");
 	if (!r)
-		r = check_folder(options->status, "cannot write the status to", "");
+		r = check_folder(vm->source.status, "cannot write the status to", "");
 	for (size_t i = 0; i < files.count && !r; i++)
 		for (size_t j = 0; j < i && !r; j++) {
 			const struct file *a = &files.list[j], *b = &files.list[i];
@@ -200,13 +200,13 @@ files_check(const struct vm *vm, const struct run_options *options, const char *
 }
 
 const char *
-files_taken(const struct vm *vm, const struct run_options *options, const char *path)
+vm_files_user(const struct vm *vm, const char *path)
 {
 	const char *option = NULL;
 	struct files files;
 	size_t others;
 
-	files_of(&files, vm, options, NULL);
+	files_of(&files, vm, NULL);
 	others = files.count;
 	add(&files, "snapshot", path, SAVED);
 	if (files.failed)

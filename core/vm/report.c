@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What is told of a machine that has stopped: registers, dirty pages, the status line. */
+/* Reports on a machine that has stopped: registers, dirty pages, the status line. */
 #include "vm/report.h"
 
 #include <errno.h>
@@ -99,36 +99,33 @@ report_exit(const struct machine_end *end)
 }
 
 int
-report_status(const char *path, struct machine *machine, struct devices *devices, const char *point,
-	      int status)
+report_status(const struct vm *vm, int status)
 {
-	uint64_t exits = 0, accesses = 0;
+	const struct machine *machine = &vm->machine;
+	const char *path = vm->source.status;
 	FILE *file = file_open_report(path);
 	bool bad;
 
 	if (!file)
 		return fail(status_for(errno, STATUS_IO), "cannot write the status to %s: %s", path,
 			    strerror(errno));
-	for (uint32_t i = 0; i < machine->vcpu_count; i++) {
-		exits += vcpu_exits(machine_vcpu(machine, i));
-		accesses += machine_vcpu(machine, i)->accesses;
-	}
 	fprintf(
 	    file,
 	    "{\"cause\":\"%s\",\"exit\":%d,\"guest_status\":%llu,\"time_ns\":%llu,\"exits\":%llu,"
 	    "\"accesses\":%llu,\"unanswered\":%llu,",
 	    machine_cause_name(machine->end.cause), status,
 	    machine->end.cause == CAUSE_EXIT ? (unsigned long long)machine->end.status : 0,
-	    (unsigned long long)clock_now(&machine->clock), (unsigned long long)exits,
-	    (unsigned long long)accesses, (unsigned long long)machine->bus.stray);
-	if (machine->end.cause == CAUSE_POINT && point) {
+	    (unsigned long long)clock_now(&machine->clock),
+	    (unsigned long long)machine_exits(machine),
+	    (unsigned long long)machine_accesses(machine), (unsigned long long)machine->bus.stray);
+	if (machine->end.cause == CAUSE_POINT && vm->stop.text) {
 		fputs("\"point\":", file);
-		json_text(file, point, strlen(point));
+		json_text(file, vm->stop.text, strlen(vm->stop.text));
 		fputc(',', file);
 	}
 	fputs("\"devices\":{", file);
-	for (size_t i = 0; i < devices->count; i++) {
-		const struct device *device = devices_at(devices, i);
+	for (size_t i = 0; i < vm->devices.count; i++) {
+		const struct device *device = devices_at(&vm->devices, i);
 		const struct bus_gate *gate = device->gate;
 
 		fprintf(file, "%s\"%s\":{\"reads\":%llu,\"writes\":%llu,\"failures\":%llu}",

@@ -1,21 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What is told of a machine that has stopped. */
+/* Reports on a machine that has stopped. */
 #ifndef VM_REPORT_H
 #define VM_REPORT_H
 
-#include "device/device.h"
-#include "machine/machine.h"
+#include "vm/vm.h"
 
 void report_registers(struct machine *machine); /* to stderr, whatever the log level */
 void report_dirty(struct machine *machine);     /* pages that the guest wrote, to the log */
 /*
- * One JSON line: cause (and the point, when that is it), exit status, the guest's own, counts,
- * time. 0 or a negative status.
+ * Writes one JSON line to the VM's status file: cause (and the stop point, if that is the cause),
+ * exit status, the guest's own, counts, time. 0 or a negative status.
  */
-int report_status(const char *path, struct machine *machine, struct devices *devices,
-		  const char *point, int status);
+int report_status(const struct vm *vm, int status);
 
-/* The exit status that stands for how a machine ended. */
+/* The exit status of a process whose machine ended so. */
 int report_exit(const struct machine_end *end);
 
 #endif

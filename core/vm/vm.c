@@ -12,7 +12,7 @@
 #include "snapshot/restore.h"
 
 int
-descriptor(const char *text, int *fd)
+vm_descriptor(const char *text, int *fd)
 {
 	uint64_t number;
 
@@ -72,7 +72,7 @@ open_snapshot(struct vm *vm, const struct vm_source *source)
 
 	if (!from)
 		return fail(STATUS_BUG, "neither a config nor a snapshot to build a machine of");
-	if (strcmp(from, "-") && descriptor(from, &fd))
+	if (strcmp(from, "-") && vm_descriptor(from, &fd))
 		return snapshot_open_chain(&vm->snapshot, from, source->parents,
 					   source->parent_count);
 	r = snapshot_receive(&vm->snapshot, fd, from);
@@ -138,17 +138,15 @@ boot(struct vm *vm, bool check)
 		boot_check_registers(&vm->config);
 	else if (entry.protocol != BOOT_RAW && machine_irqchip(m))
 		r = acpi_write(m, &vm->devices, vm->config.vm.cpus);
-	for (uint32_t i = 0; i < m->vcpu_count && !r; i++)
-		r = kvm_vcpu_cpuid(&machine_vcpu(m, i)->kvm);
+	if (!r)
+		r = machine_cpuid(m);
 	if (!r && !check)
-		r = kvm_vcpu_sregs(&machine_vcpu(m, 0)->kvm, &sregs);
+		r = vcpu_registers(machine_vcpu(m, 0), NULL, &sregs);
 	if (!r)
 		r = boot_registers(&vm->config, &entry, &m->memory, &regs, &sregs);
 	if (r || check)
 		return r;
-	r = kvm_vcpu_set_sregs(&machine_vcpu(m, 0)->kvm, &sregs);
-	if (!r)
-		r = kvm_vcpu_set_regs(&machine_vcpu(m, 0)->kvm, &regs);
+	r = vcpu_set_registers(machine_vcpu(m, 0), &regs, &sregs);
 	irqs_rest(&m->irqs);
 	return r;
 }
@@ -172,15 +170,60 @@ check_rest(struct vm *vm)
 	return -STATUS_USAGE;
 }
 
+static int
+build_machine(struct vm *vm)
+{
+	const struct snapshot *root = &vm->snapshot;
+	struct machine_layout layout;
+
+	while (root->parent)
+		root = root->parent;
+	layout = (struct machine_layout){
+		.memory_file = vm->config.vm.memory_file,
+		.image_fd = root->fd,
+		.image_offset = root->header.memory_offset,
+		.cpus = vm->config.vm.cpus,
+		.irqchip = vm->config.vm.irqchip,
+		.dirty_log = vm->config.vm.dirty_log,
+		.track = root != &vm->snapshot || vm->source.again,
+		.check = vm->source.check,
+	};
+	layout_memory((struct layout_range){ vm->config.vm.memory_at, vm->config.vm.memory },
+		      vm->config.vm.irqchip, vm->snapshot.region_count == 1, layout.memory);
+	return machine_create(&vm->machine, &layout);
+}
+
+/* Boots, or loads the snapshot's state. */
+static int
+fill_machine(struct vm *vm)
+{
+	if (!vm->source.restore)
+		return boot(vm, vm->source.check);
+	return vm->source.check ? 0 : snapshot_load(&vm->snapshot, &vm->machine, &vm->devices);
+}
+
+static int
+make_capture(struct vm *vm)
+{
+	int r;
+
+	vm->can_capture = true;
+	r = capture_init(&vm->capture, &vm->machine, &vm->devices);
+	if (!r && vm->source.restore)
+		capture_restored(&vm->capture, &vm->snapshot);
+	/* Before the first run, when nothing has been written yet. */
+	if (!r && vm->source.again)
+		r = reset_init(&vm->reset, &vm->snapshot, &vm->machine, &vm->devices);
+	return r;
+}
+
 int
 vm_build(struct vm *vm, const struct vm_source *source)
 {
 	bool restored = source->restore != NULL;
-	const struct snapshot *root;
-	struct machine_layout layout;
 	int r;
 
-	*vm = (struct vm){ .snapshot = { .fd = -1 } };
+	*vm = (struct vm){ .source = *source, .snapshot = { .fd = -1 } };
 	r = read_config(vm, source);
 	if (r == -STATUS_USAGE && !restored && vm->config.file)
 		return check_rest(vm);
@@ -192,21 +235,7 @@ vm_build(struct vm *vm, const struct vm_source *source)
 		vm->config.snapshot.clock = CONFIG_CLOCK_RESUME;
 	}
 	vm->built = true;
-	for (root = &vm->snapshot; root->parent;)
-		root = root->parent;
-	layout = (struct machine_layout){
-		.memory_file = vm->config.vm.memory_file,
-		.image_fd = root->fd,
-		.image_offset = root->header.memory_offset,
-		.cpus = vm->config.vm.cpus,
-		.irqchip = vm->config.vm.irqchip,
-		.dirty_log = vm->config.vm.dirty_log,
-		.track = root != &vm->snapshot || source->again,
-		.check = source->check,
-	};
-	layout_memory((struct layout_range){ vm->config.vm.memory_at, vm->config.vm.memory },
-		      vm->config.vm.irqchip, vm->snapshot.region_count == 1, layout.memory);
-	r = machine_create(&vm->machine, &layout);
+	r = build_machine(vm);
 	if (!r)
 		r = devices_create(&vm->devices, &vm->machine, &vm->config,
 				   (restored ? DEVICES_RESTORED : 0) |
@@ -215,17 +244,9 @@ vm_build(struct vm *vm, const struct vm_source *source)
 	if (r == -STATUS_USAGE && !restored) {
 		boot_check_image(&vm->config);
 		boot_check_registers(&vm->config);
-	} else if (!r && !restored)
-		r = boot(vm, source->check);
-	else if (!r && !source->check)
-		r = snapshot_load(&vm->snapshot, &vm->machine, &vm->devices);
-	if (r || source->check)
-		return r;
-	vm->capturing = true;
-	r = capture_init(&vm->capture, &vm->machine, &vm->devices);
-	if (!r && restored)
-		capture_restored(&vm->capture, &vm->snapshot);
-	return r;
+	} else if (!r)
+		r = fill_machine(vm);
+	return r || source->check ? r : make_capture(vm);
 }
 
 void
@@ -235,7 +256,8 @@ vm_destroy(struct vm *vm)
 		if (!clock_now(&vm->machine.clock)) /* it never ran */
 			memory_unmake(&vm->machine.memory);
 		machine_join(&vm->machine);
-		if (vm->capturing)
+		reset_free(&vm->reset);
+		if (vm->can_capture)
 			capture_free(&vm->capture);
 		devices_destroy(&vm->devices);
 		machine_destroy(&vm->machine);

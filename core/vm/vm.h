@@ -1,42 +1,113 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A VM as a whole: the machine and the devices of a config or of a snapshot, ready to run. */
+/*
+ * A complete VM: the machine and the devices of a config or of a snapshot, and what is done with
+ * it: run, stop points, snapshots, reset, the table of commands. A command line, a socket or a tool
+ * uses it; it does not know which. All functions: main thread.
+ */
 #ifndef VM_VM_H
 #define VM_VM_H
 
+#include "base/why.h"
 #include "config/config.h"
 #include "device/device.h"
 #include "machine/machine.h"
 #include "snapshot/capture.h"
+#include "snapshot/reset.h"
+#include "vm/command.h"
+
+/* Where a VM comes from: one of config and restore. Filled by the caller; strings are
+ * borrowed. */
+struct vm_source {
+	const char *config;  /* path of an INI file */
+	const char *restore; /* path of a snapshot, "-" or "fd:N" */
+	char **parents;      /* paths of snapshots that it may differ from */
+	size_t parent_count;
+	char **set; /* KEY=VALUE */
+	size_t set_count;
+	const char *trace, *status; /* files that the run writes as well; NULL: none */
+	bool trust;                 /* host files and sockets that a snapshot names may be opened */
+	bool again;                 /* for many runs and resets: streams are connected to nothing */
+	bool check; /* a check only: no KVM, nothing is opened, no state is loaded */
+};
+
+/* The stop point of the run itself, from the command line or [snapshot]. Filled by the caller;
+ * strings are borrowed. */
+struct vm_stop {
+	const char *text; /* as the user gave it; NULL: none */
+	const char *save; /* the file for a snapshot there, or "fd:N"; NULL: none */
+	bool ends;        /* the machine ends there */
+	bool hit;
+	int error; /* of the snapshot; the machine ran on. 0 or a negative status */
+};
 
 struct vm {
+	struct vm_source source;
 	struct config config;
 	struct snapshot snapshot;
 	struct machine machine;
 	struct devices devices;
 	struct capture capture;
-	bool capturing; /* capture is there */
-	bool built;     /* as far as there is something to destroy beside config and snapshot */
+	struct reset reset; /* made when first needed */
+	struct vm_stop stop;
+	struct command *until;     /* waits for the stop point until_text; NULL: none */
+	const char *until_text;    /* the command's */
+	struct command *capturing; /* waits for the snapshot under way; NULL: none */
+	uint64_t dirty_polled;     /* clock_host of the last poll of dirty pages; 0: none */
+	bool can_capture;          /* capture is there */
+	bool built;                /* machine and devices are there, as far as they could be made */
+	volatile bool patient; /* work is under way that may take long. A signal handler reads it */
 };
 
-/* Where a VM comes from: one of config and restore. Filled by the caller; strings are borrowed. */
-struct vm_source {
-	const char *config;  /* path of an INI file */
-	const char *restore; /* path of a snapshot; "-", "fd:N": from there */
-	char **parents;      /* paths of snapshots that it may differ from, parent_count of them */
-	size_t parent_count;
-	char **set; /* KEY=VALUE, set_count of them */
-	size_t set_count;
-	bool trust; /* host files and sockets that a snapshot names may be opened */
-	bool again; /* to be run and reset many times: streams are connected to nothing */
-	bool check; /* look only: no KVM, nothing is opened, no state is loaded */
-};
-
-/* Reads, builds, boots or loads. After mistakes in a config's text only what they leave is checked.
- * Returns 0 or a negative status; destroy in any case. vm is large: not for the stack. */
+/*
+ * Reads, builds, boots or loads. After a mistake in a config's text the rest of the config is still
+ * checked. Returns 0 or a negative status; destroy in any case. A VM is large: not for the stack.
+ */
 int vm_build(struct vm *vm, const struct vm_source *source);
 void vm_destroy(struct vm *vm);
 
-/* The number of "fd:N"; -1: the text is no such thing. */
-int descriptor(const char *text, int *fd);
+/* Starts the devices. 0 or a negative status; vm_stop in any case. */
+int vm_start(struct vm *vm);
+/*
+ * Runs until the machine ends (vm->machine.end), then ends the commands that still wait. 0 or a
+ * negative status. A machine that was restored with its end runs no further.
+ */
+int vm_run(struct vm *vm);
+/* Stops the devices; waits for slow readers of their output until *interrupted. 0 or -STATUS_IO. */
+int vm_stop(struct vm *vm, const volatile bool *interrupted);
+/*
+ * Resets the machine to the snapshot that it was restored from, and resumes it if nothing pauses
+ * it. 0, or a negative status, with which the machine ends.
+ */
+int vm_reset(struct vm *vm);
+/* Writes a snapshot of the paused machine to a file, or to "fd:N". 0 or a negative status. */
+int vm_save(struct vm *vm, const char *path);
+
+/*
+ * Sets the machine's stop condition from its text ("hlt", "output:serial0:login:"). Returns 0, or
+ * -1 with the reason in why: no condition, or one that this machine can't meet.
+ */
+int vm_stop_set(struct vm *vm, const char *text, const struct stop_handler *handler,
+		struct why *why);
+/*
+ * Takes over the run's own stop point: the machine stops there, writes the snapshot, and ends or
+ * runs on. where: "--until", or a place in the config, for messages. 0 or a negative status.
+ */
+int vm_stop_plan(struct vm *vm, const struct vm_stop *stop, const char *where);
+/* Warns that the machine's clock is past the run's stop point. After vm_start. */
+void vm_stop_warn_past(const struct vm *vm);
+/* Warns that the machine has ended before its stop point. */
+void vm_stop_warn_missed(const struct vm *vm);
+
+/* No file of the run is used twice in a way that would destroy it. Says which is; 0 or a negative
+ * status. */
+int vm_files_check(const struct vm *vm);
+/* The option or device that uses the file which a snapshot at path would replace; NULL: none. */
+const char *vm_files_user(const struct vm *vm, const char *path);
+
+/* The commands that drive a VM while it runs; their context is a struct vm. */
+extern const struct command_row vm_commands[];
+
+/* The number N of "fd:N"; -1: the text is something else. */
+int vm_descriptor(const char *text, int *fd);
 
 #endif

@@ -24,7 +24,7 @@ struct bench {
 	struct vm_clock clock;
 	struct loop loop;
 	struct control control;
-	struct control_request *later;
+	struct command *later;
 	char path[64], received[1 << 20];
 	size_t length;
 	int client;
@@ -40,10 +40,10 @@ static struct bench bench;
 
 /* Its words, which can be written and read again. */
 static void
-run_echo(void *context, struct control_request *request, int argc, char **argv)
+run_echo(void *context, struct command *command, int argc, char **argv)
 {
 	char *line = NULL, *words[CONTROL_WORDS + 1];
-	FILE *out, *reply = control_reply(request);
+	FILE *out, *reply = command->reply;
 	size_t size;
 	int count;
 
@@ -60,24 +60,24 @@ run_echo(void *context, struct control_request *request, int argc, char **argv)
 	for (int i = 0; i < argc; i++)
 		CHECK(!strcmp(words[i], argv[i]));
 	free(line);
-	control_done(request);
+	command_done(command);
 }
 
 static void
-run_keep(void *context, struct control_request *request, int argc, char **argv)
+run_keep(void *context, struct command *command, int argc, char **argv)
 {
 	CHECK(!bench.later);
-	bench.later = request;
+	bench.later = command;
 }
 
 static void
-run_fail(void *context, struct control_request *request, int argc, char **argv)
+run_fail(void *context, struct command *command, int argc, char **argv)
 {
-	fputs(",\"half", control_reply(request));
-	control_fail(request, "no: %s", argv[1]);
+	fputs(",\"half", command->reply);
+	command_fail(command, "no: %s", argv[1]);
 }
 
-static const struct control_command commands[] = {
+static const struct command_row commands[] = {
 	{ "echo", "echo [WORD...]", "", 0, UINT32_MAX, run_echo },
 	{ "k", "k", "", 0, 0, run_keep },
 	{ "f", "f WORD", "", 1, 1, run_fail },
@@ -112,7 +112,7 @@ turn(unsigned times)
 		bench.length += n > 0 ? (size_t)n : 0;
 		CHECK(!loop_once(&bench.loop, 0));
 		if (bench.later && times % 3 == 0) {
-			control_done(bench.later);
+			command_done(bench.later);
 			bench.later = NULL;
 		}
 	}

@@ -51,14 +51,14 @@ go(struct vm *vm)
 {
 	clock_go(&vm->machine.clock);
 	loop_quiet(&vm->machine.loop, false);
-	if (devices_resume(&vm->devices))
+	if (vm->machine.devices.resume(vm->machine.devices.context))
 		die("devices don't resume");
 }
 
 static void
 halt(struct vm *vm)
 {
-	if (devices_pause(&vm->devices))
+	if (vm->machine.devices.pause(vm->machine.devices.context))
 		die("devices don't come to rest");
 	clock_stop(&vm->machine.clock);
 	loop_quiet(&vm->machine.loop, true);

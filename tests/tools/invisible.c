@@ -37,6 +37,8 @@
 #define REPORT_FD 3    /* a child's report; its stdout is the guest's */
 #define XSTATE_BV 512u /* Intel SDM vol. 1, 13.4.2 */
 
+#define OUTPUT_MAX (16u << 20)
+
 struct options {
 	bool steps, exits_only;
 	char said[16]; /* the config's choice of what to compare */
@@ -50,9 +52,7 @@ struct options {
 struct run {
 	struct vm vm;
 	struct trace trace;
-	char *output; /* hex of what goes to stdout: logs elsewhere carry the time */
-	size_t output_length;
-	FILE *output_file;
+	struct stream_record output; /* of the device on stdout: logs elsewhere carry the time */
 };
 
 /* What the reference run, or a restored one, came to. Sections begin with "== NAME". */
@@ -61,20 +61,14 @@ struct report {
 	size_t length;
 };
 
-static void
-collect_output(void *context, const char *device, const uint8_t *bytes, size_t length)
+/* Does the device put out to our stdout? */
+static bool
+is_stdio(const struct config_device *config)
 {
-	struct run *run = context;
-	const struct config_device *config = config_device_find(&run->vm.config, device);
-	const struct config_option *output = NULL;
-
-	for (size_t i = 0; config && i < config->option_count; i++)
+	for (size_t i = 0; i < config->option_count; i++)
 		if (!strcmp(config->options[i].key, "output"))
-			output = &config->options[i];
-	if (!output || strcmp(output->value, "stdio"))
-		return;
-	for (size_t i = 0; i < length; i++)
-		fprintf(run->output_file, "%02x\n", bytes[i]);
+			return !strcmp(config->options[i].value, "stdio");
+	return false;
 }
 
 static int
@@ -84,19 +78,19 @@ run_build(struct run *run, const struct vm_source *source)
 
 	if (r)
 		return r;
-	run->output_file = open_memstream(&run->output, &run->output_length);
-	run->vm.devices.streams.output = collect_output;
-	run->vm.devices.streams.context = run;
-	return 0;
+	run->output = (struct stream_record){ .bytes = malloc(OUTPUT_MAX), .size = OUTPUT_MAX };
+	pthread_mutex_init(&run->output.lock, NULL);
+	for (size_t i = 0; i < run->vm.devices.count; i++)
+		if (is_stdio(run->vm.devices.list[i].config))
+			device_set_record(&run->vm.devices.list[i], &run->output);
+	return run->output.bytes ? 0 : -STATUS_HOST;
 }
 
 static void
 run_destroy(struct run *run)
 {
-	if (run->output_file)
-		fclose(run->output_file);
-	free(run->output);
 	vm_destroy(&run->vm);
+	free(run->output.bytes);
 }
 
 /* One access as a line: all of the trace's but its number and its time. */
@@ -168,18 +162,20 @@ observe(const struct vm_source *source, FILE *to)
 
 	run->trace.file = trace;
 	run->trace.path = (char *)"trace";
-	run->vm.machine.trace = &run->trace;
+	machine_set_trace(&run->vm.machine, &run->trace);
 	if (!r)
 		r = devices_start(&run->vm.devices,
 				  source->restore ? MINIVMM_RESTORED : MINIVMM_FRESH);
 	if (!r)
 		r = machine_run(&run->vm.machine);
 	if (!r) {
-		fflush(run->output_file);
 		fflush(trace);
 		fputs("== trace\n", to);
 		copy_trace(to, trace);
-		fprintf(to, "== output\n%s", run->output);
+		fputs("== output\n", to);
+		for (size_t i = 0; i < run->output.length; i++)
+			fprintf(to, "%02x\n", run->output.bytes[i]);
+		r = run->output.more ? -STATUS_BUG : 0;
 		fprintf(to, "== end\n%s %llu\n", machine_cause_name(run->vm.machine.end.cause),
 			(unsigned long long)run->vm.machine.end.status);
 		fputs("== registers\n", to);
@@ -287,8 +283,9 @@ struct walk {
 	struct run *run;
 	struct report reference, restored;
 	char snapshot[64];
-	enum point_kind kind;
-	char end[64]; /* how the walk ended, as in a report */
+	enum stop_kind kind;
+	int (*hook)(void *context); /* at each point */
+	char end[64];               /* how the walk ended, as in a report */
 	uint64_t points, checked, failed;
 	uint64_t chance; /* of a point to be taken, out of 2^32 */
 	uint64_t seed;
@@ -361,6 +358,16 @@ draw(struct walk *w)
 	return w->seed >> 32;
 }
 
+/* The machine stops at its next access, or instruction. */
+static void
+next_point(struct walk *w)
+{
+	const struct stop stop = { .kind = w->kind, .times = 1 };
+
+	machine_stop_set(&w->run->vm.machine, &stop,
+			 &(struct stop_handler){ .hit = w->hook, .context = w });
+}
+
 static int
 at_point(void *context)
 {
@@ -368,15 +375,13 @@ at_point(void *context)
 	struct machine *m = &w->run->vm.machine;
 	uint64_t accesses = 0, output;
 
-	m->point =
-	    (struct point){ .kind = w->options->steps ? POINT_STEP : POINT_ACCESS, .times = 1 };
+	next_point(w);
 	w->points++;
 	if (draw(w) >= w->chance)
 		return 0;
 	for (uint32_t i = 0; i < m->vcpu_count; i++)
 		accesses += m->vcpus[i].accesses;
-	fflush(w->run->output_file);
-	output = w->run->output_length / 3;
+	output = w->run->output.length;
 	w->checked++;
 	if (capture_file(&w->run->vm.capture, w->snapshot)) {
 		w->failed++;
@@ -400,7 +405,7 @@ count_point(void *context)
 	struct walk *w = context;
 
 	w->points++;
-	w->run->vm.machine.point = (struct point){ .kind = w->kind, .times = 1 };
+	next_point(w);
 	return 0;
 }
 
@@ -414,9 +419,9 @@ walk_once(struct walk *w, int (*hook)(void *context))
 	int r = run_build(run, &source);
 
 	w->run = run;
-	run->vm.machine.point = (struct point){ .kind = w->kind, .times = 1 };
-	run->vm.machine.hooks.point = hook;
-	run->vm.machine.hooks.context = w;
+	w->hook = hook;
+	if (!r)
+		next_point(w);
 	if (!r)
 		r = devices_start(&run->vm.devices, MINIVMM_FRESH);
 	if (!r)
@@ -436,7 +441,7 @@ walk(const struct options *o)
 {
 	struct walk w = { .options = o,
 			  .seed = o->seed,
-			  .kind = o->steps ? POINT_STEP : POINT_ACCESS };
+			  .kind = o->steps ? STOP_STEP : STOP_ACCESS };
 	int fd, r;
 
 	strcpy(w.snapshot, "/dev/shm/invisible-XXXXXX");
@@ -465,7 +470,7 @@ walk(const struct options *o)
 	}
 	if (!r &&
 	    strstr(w.reference.text, "== end\nhlt")) { /* a machine that has halted stays so */
-		w.kind = POINT_HLT;
+		w.kind = STOP_HLT;
 		w.chance = UINT64_MAX;
 		r = walk_once(&w, at_point);
 	}

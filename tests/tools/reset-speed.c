@@ -109,11 +109,11 @@ bare_pause(struct bare *b)
 }
 
 static double
-ours_again(struct vm *vm, struct reset *reset)
+ours_again(struct vm *vm)
 {
 	double start = microseconds();
 
-	if (reset_run(reset) || machine_run(&vm->machine) || vm->machine.end.cause != CAUSE_EXIT)
+	if (vm_reset(vm) || vm_run(vm) || vm->machine.end.cause != CAUSE_EXIT)
 		errx(1, "the guest did not end by itself");
 	return microseconds() - start;
 }
@@ -123,7 +123,6 @@ main(int argc, char **argv)
 {
 	struct vm *vm = calloc(1, sizeof(*vm));
 	struct bare log, ring;
-	struct reset reset;
 	int fd;
 
 	if (!vm || argc < 3)
@@ -137,13 +136,12 @@ main(int argc, char **argv)
 	fd = open(argv[1], O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		err(1, "%s", argv[1]);
-	if (reset_init(&reset, &vm->snapshot, &vm->machine, &vm->devices) ||
-	    devices_start(&vm->devices, MINIVMM_RESTORED) || machine_run(&vm->machine))
+	if (vm_start(vm) || vm_run(vm))
 		return 1;
 	bare_start(&log, BARE_LOG, fd);
 	bare_start(&ring, BARE_RINGS, fd);
 	for (int round = -10; round < atoi(argv[2]); round++) {
-		double ours = ours_again(vm, &reset), of_log = bare_again(&log),
+		double ours = ours_again(vm), of_log = bare_again(&log),
 		       of_ring = bare_again(&ring), of_stop = bare_pause(&log);
 
 		if (round >= 0)
@@ -153,7 +151,6 @@ main(int argc, char **argv)
 		errx(1, "the log had %llu pages, the ring %llu", (unsigned long long)log.copied,
 		     (unsigned long long)ring.copied);
 	devices_stop(&vm->devices, &interrupted);
-	reset_free(&reset);
 	vm_destroy(vm);
 	return 0;
 }

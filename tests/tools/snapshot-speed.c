@@ -143,14 +143,14 @@ main(int argc, char **argv)
 	r = vm_build(&b->vm, &(struct vm_source){ .config = argv[1],
 						  .set = argv + 5,
 						  .set_count = (size_t)argc - 5 });
-	if (!r && point_parse(&b->vm.machine.point, argv[2], &why))
-		r = fail(STATUS_USAGE, "%s %s", argv[2], why.text);
-	b->vm.machine.hooks.point = at_point;
-	b->vm.machine.hooks.context = b;
+	if (!r &&
+	    vm_stop_set(&b->vm, argv[2], &(struct stop_handler){ .hit = at_point, .context = b },
+			&why))
+		r = fail(STATUS_USAGE, "%s", why.text);
 	if (!r)
-		r = devices_start(&b->vm.devices, MINIVMM_FRESH);
+		r = vm_start(&b->vm);
 	if (!r)
-		r = machine_run(&b->vm.machine);
+		r = vm_run(&b->vm);
 	if (b->vm.built)
 		devices_stop(&b->vm.devices, &interrupted);
 	vm_destroy(&b->vm);

@@ -29,7 +29,7 @@ struct bench {
 	struct loop loop;
 	struct control control;
 	char folder[64], path[96];
-	struct control_request *kept[CONTROL_CLIENTS]; /* by "keep", in their order */
+	struct command *kept[CONTROL_CLIENTS]; /* by "keep", in their order */
 	unsigned kept_count, runs;
 	int passed;           /* by "take" */
 	unsigned descriptors; /* when the test began */
@@ -49,54 +49,54 @@ open_descriptors(void)
 }
 
 static void
-run_echo(void *context, struct control_request *request, int argc, char **argv)
+run_echo(void *context, struct command *command, int argc, char **argv)
 {
 	((struct bench *)context)->runs++;
 	assert_null(argv[argc]);
 	for (int i = 1; i < argc; i++)
-		fprintf(control_reply(request), ",\n\"a%d\":\"%s\"", i, argv[i]);
-	control_done(request);
+		fprintf(command->reply, ",\n\"a%d\":\"%s\"", i, argv[i]);
+	command_done(command);
 }
 
 static void
-run_keep(void *context, struct control_request *request, int argc, char **argv)
+run_keep(void *context, struct command *command, int argc, char **argv)
 {
 	struct bench *bench = context;
 
 	assert_true(bench->kept_count < CONTROL_CLIENTS);
-	bench->kept[bench->kept_count++] = request;
+	bench->kept[bench->kept_count++] = command;
 }
 
 static void
-run_take(void *context, struct control_request *request, int argc, char **argv)
+run_take(void *context, struct command *command, int argc, char **argv)
 {
 	struct bench *bench = context;
 
-	bench->passed = control_take_fd(request);
-	assert_int_equal(control_take_fd(request), -1);
+	bench->passed = command_take_fd(command);
+	assert_int_equal(command_take_fd(command), -1);
 	if (bench->passed < 0)
-		control_fail(request, "no %s", "descriptor");
+		command_fail(command, "no %s", "descriptor");
 	else
-		control_done(request);
+		command_done(command);
 }
 
 /* A reply of a megabyte. */
 static void
-run_big(void *context, struct control_request *request, int argc, char **argv)
+run_big(void *context, struct command *command, int argc, char **argv)
 {
 	((struct bench *)context)->runs++;
-	fprintf(control_reply(request), ",\"x\":\"%01048576d\"", 0);
-	control_done(request);
+	fprintf(command->reply, ",\"x\":\"%01048576d\"", 0);
+	command_done(command);
 }
 
 static void
-run_close(void *context, struct control_request *request, int argc, char **argv)
+run_close(void *context, struct command *command, int argc, char **argv)
 {
-	control_done(request);
+	command_done(command);
 	control_close(&((struct bench *)context)->control);
 }
 
-static const struct control_command commands[] = {
+static const struct command_row commands[] = {
 	{ "echo", "echo [WORD...]", "sends words back", 0, UINT32_MAX, run_echo },
 	{ "keep", "keep", "is answered later", 0, 1, run_keep },
 	{ "take", "take", "takes a descriptor", 0, 0, run_take },
@@ -338,12 +338,12 @@ replies_later(void **state)
 	assert_int_equal(bench->kept_count, 2);
 	assert_int_equal(bench->runs, 0);
 	assert_int_equal(loop_once(&bench->loop, 0), 0);
-	fputs(",\"x\":1", control_reply(bench->kept[0]));
-	control_done(bench->kept[0]);
+	fputs(",\"x\":1", bench->kept[0]->reply);
+	command_done(bench->kept[0]);
 	assert_string_equal(get(bench, fd), "{\"ok\":true,\"x\":1}\n");
 	assert_string_equal(get(bench, fd), "{\"ok\":true, \"a1\":\"1\"}\n");
-	fputs(",\"half\":", control_reply(bench->kept[1])); /* is thrown away */
-	control_fail(bench->kept[1], "it is %d", 7);
+	fputs(",\"half\":", bench->kept[1]->reply); /* is thrown away */
+	command_fail(bench->kept[1], "it is %d", 7);
 	assert_string_equal(get(bench, other), ERROR("it is 7"));
 	asks(bench, other, "echo\n", OK);
 	close(fd);
@@ -364,10 +364,10 @@ waiting_is_quiet(void **state)
 	/* One that ends its own side only still wants to know. */
 	shutdown(fd, SHUT_WR);
 	assert_int_equal(epoll_wait(bench->loop.epoll, &event, 1, 0), 0);
-	assert_false(control_gone(bench->kept[0]));
-	control_done(bench->kept[0]);
+	assert_false(bench->kept[0]->gone);
+	command_done(bench->kept[0]);
 	settle(bench);
-	control_done(bench->kept[1]);
+	command_done(bench->kept[1]);
 	for (int i = 0; i < 3; i++)
 		assert_string_equal(get(bench, fd), OK);
 	hung_up(bench, fd);
@@ -382,12 +382,12 @@ gone_before_its_answer(void **state)
 	put(fd, "keep a\necho\n");
 	settle(bench);
 	close(fd);
-	assert_false(control_gone(bench->kept[0]));
+	assert_false(bench->kept[0]->gone);
 	settle(bench);
-	assert_true(control_gone(bench->kept[0]));
+	assert_true(bench->kept[0]->gone);
 	assert_int_equal(bench->control.count, 0);
-	fputs(",\"x\":1", control_reply(bench->kept[0]));
-	control_done(bench->kept[0]);
+	fputs(",\"x\":1", bench->kept[0]->reply);
+	command_done(bench->kept[0]);
 	assert_int_equal(bench->runs, 0);
 	/* Sent and left: it is done all the same. */
 	fd = client(bench);
@@ -450,7 +450,7 @@ lines_too_long(void **state)
 	put(fd, line); /* is just short enough */
 	settle(bench);
 	assert_int_equal(bench->kept_count, 1);
-	control_done(bench->kept[0]);
+	command_done(bench->kept[0]);
 	assert_string_equal(get(bench, fd), OK);
 	line[CONTROL_LINE] = 'x';
 	asks(bench, fd, line, ERROR("a request has 4096 bytes at most"));
@@ -558,7 +558,7 @@ a_thousand_connections(void **state)
 	assert_string_equal(get(bench, fds[0]), "");
 	asks(bench, fds[999], "echo\n", OK);
 	asks(bench, second, "echo\n", OK);
-	control_done(bench->kept[0]);
+	command_done(bench->kept[0]);
 	assert_string_equal(get(bench, first), OK);
 	for (int i = 0; i < 1000; i++)
 		close(fds[i]);
@@ -587,7 +587,7 @@ full_house(void **state)
 	hung_up(bench, fd);
 	assert_int_equal(bench->control.count, CONTROL_CLIENTS);
 	for (int i = 0; i < CONTROL_CLIENTS; i++) {
-		control_done(bench->kept[i]);
+		command_done(bench->kept[i]);
 		assert_string_equal(get(bench, fds[i]), OK);
 		close(fds[i]);
 	}
@@ -665,10 +665,10 @@ passed_descriptors(void **state)
 	settle(bench);
 	close(fd);
 	settle(bench);
-	bench->passed = control_take_fd(bench->kept[0]);
+	bench->passed = command_take_fd(bench->kept[0]);
 	assert_int_equal(write(bench->passed, "x", 1), 1);
 	close(bench->passed);
-	control_done(bench->kept[0]);
+	command_done(bench->kept[0]);
 	fd = client(bench);
 	send_descriptors(fd, "keep", many, 3);
 	settle(bench);
@@ -838,8 +838,8 @@ closing(void **state)
 	assert_string_equal(get(bench, fd), ERROR("the machine ended before this was done"));
 	hung_up(bench, fd);
 	hung_up(bench, idle);
-	assert_true(control_gone(bench->kept[0]));
-	control_fail(bench->kept[0], "nobody is told");
+	assert_true(bench->kept[0]->gone);
+	command_fail(bench->kept[0], "nobody is told");
 }
 
 int

@@ -134,7 +134,7 @@ none_takes_everything(void **state)
 	bench_open("none", "none");
 	for (int i = 0; i < 5000; i++)
 		put("1234567890");
-	assert_int_equal(bench.put_out, 50000);
+	assert_int_equal(bench.record.length, 50000);
 	assert_takes("");
 	assert_int_equal(stream_writable(&bench.stream), STREAM_OUTPUT_SIZE);
 	assert_int_equal(bench.stream.dropped, 0);
@@ -423,7 +423,7 @@ a_mebibyte_through_a_stalling_pipe(void **state)
 	pthread_join(thread, NULL);
 	assert_memory_equal(got, bytes, length);
 	assert_true(bench.writable > 0);
-	assert_int_equal(bench.put_out, putter.length);
+	assert_int_equal(bench.record.length, putter.length);
 	assert_int_equal(bench.stream.dropped, 0);
 	free(bytes);
 	free(got);

@@ -21,6 +21,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define RECORD_SIZE (2u << 20)
+
 struct bench {
 	struct vm_clock clock;
 	struct loop loop;
@@ -31,7 +33,7 @@ struct bench {
 	char folder[64], input[256]; /* input: the option */
 	volatile bool interrupted;
 	unsigned readable, writable, quits;
-	size_t put_out; /* bytes that the hub saw */
+	struct stream_record record; /* of the output */
 };
 
 static struct bench bench;
@@ -56,13 +58,6 @@ bench_quit(void *context)
 	bench.quits++;
 }
 
-static void
-bench_output(void *context, const char *device, const uint8_t *bytes, size_t length)
-{
-	assert_string_equal(device, "serial0");
-	bench.put_out += length;
-}
-
 static int
 bench_setup(void **state)
 {
@@ -76,8 +71,10 @@ bench_setup(void **state)
 	assert_int_equal(dup2(bench.log, 2), 2);
 	assert_int_equal(loop_init(&bench.loop, &bench.clock), 0);
 	loop_quiet(&bench.loop, false);
-	bench.hub =
-	    (struct stream_hub){ .loop = &bench.loop, .quit = bench_quit, .output = bench_output };
+	bench.hub = (struct stream_hub){ .loop = &bench.loop, .quit = bench_quit };
+	bench.record = (struct stream_record){ .bytes = malloc(RECORD_SIZE), .size = RECORD_SIZE };
+	assert_non_null(bench.record.bytes);
+	pthread_mutex_init(&bench.record.lock, NULL);
 	return 0;
 }
 
@@ -89,6 +86,7 @@ bench_teardown(void **state)
 	bench.interrupted = true;
 	stream_close(&bench.stream, &bench.interrupted);
 	stream_free(&bench.stream);
+	free(bench.record.bytes);
 	loop_free(&bench.loop);
 	for (int fd = 0; fd < 3; fd++) {
 		dup2(bench.kept[fd], fd);
@@ -146,6 +144,7 @@ bench_init(const char *output, const char *input)
 	snprintf(bench.input, sizeof(bench.input), "%s", input ? input : "");
 	bench.stream.readable = bench_readable;
 	bench.stream.writable = bench_writable;
+	stream_set_record(&bench.stream, &bench.record);
 	return status;
 }
 

@@ -15,7 +15,7 @@ my %page = (cli => 'minivmm.1', config => 'minivmm.ini.5', plugin => 'minivmm-pl
 sub without_comments { return $_[0] =~ s{/\*.*?\*/}{}gsr }
 
 my %source = map { my $file = "$top/core/$_"; ($_ => without_comments(slurp($file))) }
-  qw(cli/commands.c machine/point.c config/schema.c stream/stream_kinds.c kvm/kvm_fields.c include/minivmm/plugin.h);
+  qw(cli/commands.c machine/stop.c config/schema.c stream/stream_kinds.c kvm/kvm_fields.c include/minivmm/plugin.h);
 
 my %text;
 for my $folder (sort keys %page) {
@@ -62,8 +62,8 @@ for my $command ($commands =~ /\{ "([\w-]+)", cli_/g) {
     shows(part($text{cli}, 'SYNOPSIS'), qr/^ +minivmm $command\b/m, "minivmm.1: $command in the synopsis");
     has_item(part($text{cli}, 'DESCRIPTION'), $command, "minivmm.1: $command");
 }
-my ($points) = $source{'machine/point.c'} =~ /\} kinds\[\] = \{(.*?)\n\};/s;
-my @points = $points =~ /\{ "(\w+)", POINT_/g;
+my ($points) = $source{'machine/stop.c'} =~ /\} kinds\[\] = \{(.*?)\n\};/s;
+my @points = $points =~ /\{ "(\w+)", STOP_/g;
 cmp_ok(scalar(@points), '>', 5, 'stop conditions');
 has_item(part($text{cli}, 'Stop conditions'), $_, "minivmm.1: stop condition $_") for @points;
 my @statuses = grep { $_ ne 'GUEST_MAX' && $_ ne 'TIMEOUT' } slurp("$top/core/base/status.h") =~ /\bSTATUS_(\w+) = \d/g;

@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "machine/point.h"
+#include "machine/stop.h"
 
 #include <cmocka.h>
 
@@ -16,44 +16,44 @@ good(void **state)
 {
 	static const struct {
 		const char *text;
-		enum point_kind kind;
+		enum stop_kind kind;
 		uint64_t value, times;
 		const char *device, *output;
 	} cases[] = {
-		{ "rip:0x1005", POINT_RIP, 0x1005, 1, NULL, NULL },
-		{ "rip:4101:7", POINT_RIP, 4101, 7, NULL, NULL },
-		{ "rip:0xffffffff80000000:0x10", POINT_RIP, 0xffffffff80000000, 16, NULL, NULL },
-		{ "pio:0x3f8", POINT_PIO, 0x3f8, 1, NULL, NULL },
-		{ "pio:65535:2", POINT_PIO, 0xffff, 2, NULL, NULL },
-		{ "mmio:0xfee00000:3", POINT_MMIO, 0xfee00000, 3, NULL, NULL },
-		{ "access:1", POINT_ACCESS, 1, 1, NULL, NULL },
-		{ "access:18446744073709551615", POINT_ACCESS, UINT64_MAX, UINT64_MAX, NULL, NULL },
-		{ "step:12", POINT_STEP, 12, 12, NULL, NULL },
-		{ "hlt", POINT_HLT, 0, 1, NULL, NULL },
-		{ "time:10ms", POINT_TIME, 10000000, 1, NULL, NULL },
-		{ "time:0", POINT_TIME, 0, 1, NULL, NULL },
-		{ "output:serial0:login:", POINT_OUTPUT, 0, 1, "serial0", "login:" },
-		{ "output:serial0:login::2", POINT_OUTPUT, 0, 2, "serial0", "login:" },
-		{ "output:s:a:b:3", POINT_OUTPUT, 0, 3, "s", "a:b" },
-		{ "output:s:a:0", POINT_OUTPUT, 0, 1, "s", "a:0" }, /* no 0th time */
-		{ "output:s::2", POINT_OUTPUT, 0, 1, "s", ":2" },
+		{ "rip:0x1005", STOP_RIP, 0x1005, 1, NULL, NULL },
+		{ "rip:4101:7", STOP_RIP, 4101, 7, NULL, NULL },
+		{ "rip:0xffffffff80000000:0x10", STOP_RIP, 0xffffffff80000000, 16, NULL, NULL },
+		{ "pio:0x3f8", STOP_PIO, 0x3f8, 1, NULL, NULL },
+		{ "pio:65535:2", STOP_PIO, 0xffff, 2, NULL, NULL },
+		{ "mmio:0xfee00000:3", STOP_MMIO, 0xfee00000, 3, NULL, NULL },
+		{ "access:1", STOP_ACCESS, 1, 1, NULL, NULL },
+		{ "access:18446744073709551615", STOP_ACCESS, UINT64_MAX, UINT64_MAX, NULL, NULL },
+		{ "step:12", STOP_STEP, 12, 12, NULL, NULL },
+		{ "hlt", STOP_HLT, 0, 1, NULL, NULL },
+		{ "time:10ms", STOP_TIME, 10000000, 1, NULL, NULL },
+		{ "time:0", STOP_TIME, 0, 1, NULL, NULL },
+		{ "output:serial0:login:", STOP_OUTPUT, 0, 1, "serial0", "login:" },
+		{ "output:serial0:login::2", STOP_OUTPUT, 0, 2, "serial0", "login:" },
+		{ "output:s:a:b:3", STOP_OUTPUT, 0, 3, "s", "a:b" },
+		{ "output:s:a:0", STOP_OUTPUT, 0, 1, "s", "a:0" }, /* no 0th time */
+		{ "output:s::2", STOP_OUTPUT, 0, 1, "s", ":2" },
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		struct point point;
+		struct stop stop;
 		struct why why;
 
-		if (point_parse(&point, cases[i].text, &why))
+		if (stop_parse(&stop, cases[i].text, &why))
 			fail_msg("%s: %s", cases[i].text, why.text);
-		assert_int_equal(point.kind, cases[i].kind);
-		assert_int_equal(point.value, cases[i].value);
-		assert_int_equal(point.times, cases[i].times);
+		assert_int_equal(stop.kind, cases[i].kind);
+		assert_int_equal(stop.value, cases[i].value);
+		assert_int_equal(stop.times, cases[i].times);
 		if (cases[i].device) {
-			assert_string_equal(point.device, cases[i].device);
-			assert_string_equal(point.text, cases[i].output);
+			assert_string_equal(stop.device, cases[i].device);
+			assert_string_equal(stop.text, cases[i].output);
 		} else
-			assert_true(!point.device && !point.text);
-		point_free(&point);
+			assert_true(!stop.device && !stop.text);
+		stop_free(&stop);
 	}
 }
 
@@ -91,28 +91,28 @@ bad(void **state)
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		struct point point;
+		struct stop stop;
 		struct why why;
 
-		if (!point_parse(&point, cases[i].text, &why) ||
+		if (!stop_parse(&stop, cases[i].text, &why) ||
 		    strncmp(why.text, cases[i].wrong, strlen(cases[i].wrong)))
 			fail_msg("%s: %s", cases[i].text, why.text);
-		point_free(&point);
+		stop_free(&stop);
 	}
 }
 
 static void
 counts(void **state)
 {
-	struct point point;
+	struct stop stop;
 
-	assert_int_equal(point_parse(&point, "pio:1:3", NULL), 0);
-	assert_false(point_count(&point));
-	assert_false(point_count(&point));
-	assert_true(point_count(&point));
+	assert_int_equal(stop_parse(&stop, "pio:1:3", NULL), 0);
+	assert_false(stop_count(&stop));
+	assert_false(stop_count(&stop));
+	assert_true(stop_count(&stop));
 	for (int i = 0; i < 5; i++)
-		assert_false(point_count(&point)); /* once is all */
-	point_free(&point);
+		assert_false(stop_count(&stop)); /* once is all */
+	stop_free(&stop);
 }
 
 /* How many times text is in the output up to length, one behind the other. */
@@ -148,29 +148,29 @@ output(void **state)
 	for (int i = 0; i < 2000; i++) {
 		char text[8], said[201];
 		uint64_t times = 1 + random_below(&seed, 4);
-		struct point point = { 0 };
+		struct stop stop = { 0 };
 		bool before = false;
 		char spec[64];
 
 		random_text(&seed, text, 1 + random_below(&seed, 6));
 		random_text(&seed, said, 200);
 		snprintf(spec, sizeof(spec), "output:tty:%s:%llu", text, (unsigned long long)times);
-		assert_int_equal(point_parse(&point, spec, NULL), 0);
+		assert_int_equal(stop_parse(&stop, spec, NULL), 0);
 		for (size_t at = 0; at < 200;) {
 			size_t piece = random_below(&seed, 9);
 			bool now, reached;
 
 			if (piece > 200 - at)
 				piece = 200 - at;
-			reached = point_output(&point, "tty", (const uint8_t *)said + at, piece);
+			reached = stop_output(&stop, "tty", (const uint8_t *)said + at, piece);
 			assert_false(
-			    point_output(&point, "other", (const uint8_t *)text, strlen(text)));
+			    stop_output(&stop, "other", (const uint8_t *)text, strlen(text)));
 			at += piece;
 			now = naive(said, at, text) >= times;
 			assert_int_equal(reached, now && !before);
 			before = now;
 		}
-		point_free(&point);
+		stop_free(&stop);
 	}
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Points: their text, and counting towards them. */
-#include "machine/point.h"
+#include "machine/stop.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -13,18 +13,18 @@
 
 static const struct {
 	const char *name;
-	enum point_kind kind;
+	enum stop_kind kind;
 	const char *form; /* of the whole point */
 } kinds[] = {
-	{ "rip", POINT_RIP, "rip:ADDR" },        { "pio", POINT_PIO, "pio:PORT" },
-	{ "mmio", POINT_MMIO, "mmio:ADDR" },     { "access", POINT_ACCESS, "access:N" },
-	{ "step", POINT_STEP, "step:N" },        { "hlt", POINT_HLT, "hlt" },
-	{ "time", POINT_TIME, "time:DURATION" }, { "output", POINT_OUTPUT, "output:DEVICE:TEXT" },
+	{ "rip", STOP_RIP, "rip:ADDR" },        { "pio", STOP_PIO, "pio:PORT" },
+	{ "mmio", STOP_MMIO, "mmio:ADDR" },     { "access", STOP_ACCESS, "access:N" },
+	{ "step", STOP_STEP, "step:N" },        { "hlt", STOP_HLT, "hlt" },
+	{ "time", STOP_TIME, "time:DURATION" }, { "output", STOP_OUTPUT, "output:DEVICE:TEXT" },
 };
 #define KINDS (sizeof(kinds) / sizeof(*kinds))
 
 const char *
-point_form(size_t i)
+stop_form(size_t i)
 {
 	return i < KINDS ? kinds[i].form : NULL;
 }
@@ -50,22 +50,22 @@ unknown_kind(const char *text, size_t length, struct why *why)
 /* Cuts ":N" off the end of text, if it is there; 0 is told by the caller, or part of a text that is
  * put out. */
 static void
-cut_times(struct point *point, char *text)
+cut_times(struct stop *stop, char *text)
 {
 	char *colon = strrchr(text, ':');
 	uint64_t times;
 
 	if (!colon || colon == text || parse_u64(colon + 1, &times, NULL) ||
-	    (!times && point->kind == POINT_OUTPUT))
+	    (!times && stop->kind == STOP_OUTPUT))
 		return;
-	point->times = times;
+	stop->times = times;
 	*colon = '\0';
 }
 
 static int
-parse_number(struct point *point, const char *text, struct why *why)
+parse_number(struct stop *stop, const char *text, struct why *why)
 {
-	if (!parse_u64(text, &point->value, NULL))
+	if (!parse_u64(text, &stop->value, NULL))
 		return 0;
 	if (*text && !text[strspn(text, "0123456789abcdefABCDEF")])
 		return why_set(why, "has a number in hex without 0x: write it as in rip:0x1005");
@@ -73,75 +73,75 @@ parse_number(struct point *point, const char *text, struct why *why)
 }
 
 static int
-parse_value(struct point *point, char *rest, struct why *why)
+parse_value(struct stop *stop, char *rest, struct why *why)
 {
 	char *colon;
 
-	switch (point->kind) {
-	case POINT_HLT:
+	switch (stop->kind) {
+	case STOP_HLT:
 		return *rest ? why_set(why, "hlt takes no value") : 0;
-	case POINT_TIME:
-		return parse_duration(rest, &point->value, why);
-	case POINT_OUTPUT:
+	case STOP_TIME:
+		return parse_duration(rest, &stop->value, why);
+	case STOP_OUTPUT:
 		colon = strchr(rest, ':');
 		if (!colon || colon == rest || !colon[1])
 			return why_set(why, "must look like output:DEVICE:TEXT");
 		*colon = '\0';
-		cut_times(point, colon + 1);
-		point->device = strdup(rest);
-		point->text = strdup(colon + 1);
-		return point->device && point->text ? 0 : why_no_memory(why);
+		cut_times(stop, colon + 1);
+		stop->device = strdup(rest);
+		stop->text = strdup(colon + 1);
+		return stop->device && stop->text ? 0 : why_no_memory(why);
 	default:
-		if (point->kind != POINT_ACCESS && point->kind != POINT_STEP)
-			cut_times(point, rest);
-		if (parse_number(point, rest, why))
+		if (stop->kind != STOP_ACCESS && stop->kind != STOP_STEP)
+			cut_times(stop, rest);
+		if (parse_number(stop, rest, why))
 			return -1;
-		if (!point->times)
+		if (!stop->times)
 			return why_set(why, "counts from 1: the first time is :1");
-		if (point->kind == POINT_PIO && point->value > 0xffff)
+		if (stop->kind == STOP_PIO && stop->value > 0xffff)
 			return why_set(why, "names a port above 0xffff");
-		if ((point->kind == POINT_ACCESS || point->kind == POINT_STEP) && !point->value)
+		if ((stop->kind == STOP_ACCESS || stop->kind == STOP_STEP) && !stop->value)
 			return why_set(why, "counts from 1");
 		return 0;
 	}
 }
 
 int
-point_parse(struct point *point, const char *text, struct why *why)
+stop_parse(struct stop *stop, const char *text, struct why *why)
 {
 	size_t length = strcspn(text, ":");
 	char *rest;
 	int r = 0;
 
-	*point = (struct point){ .times = 1 };
+	*stop = (struct stop){ .times = 1 };
 	for (size_t i = 0; i < KINDS; i++) {
 		if (strlen(kinds[i].name) != length || strncmp(kinds[i].name, text, length))
 			continue;
-		point->kind = kinds[i].kind;
+		stop->kind = kinds[i].kind;
 		rest = strdup(text[length] ? text + length + 1 : "");
 		if (!rest)
 			return why_no_memory(why);
-		r = parse_value(point, rest, why);
+		r = parse_value(stop, rest, why);
 		free(rest);
 		break;
 	}
-	if (point->kind == POINT_ACCESS || point->kind == POINT_STEP)
-		point->times = point->value;
-	return point->kind ? r : unknown_kind(text, length, why);
+	if (stop->kind == STOP_ACCESS || stop->kind == STOP_STEP)
+		stop->times = stop->value;
+	return stop->kind ? r : unknown_kind(text, length, why);
 }
 
 void
-point_free(struct point *point)
+stop_free(struct stop *stop)
 {
-	free(point->device);
-	free(point->text);
-	*point = (struct point){ 0 };
+	free(stop->device);
+	free(stop->text);
+	*stop = (struct stop){ 0 };
 }
 
 bool
-point_count(struct point *point)
+stop_count(struct stop *stop)
 {
-	return point->times && !--point->times;
+	return stop->times && !--stop->times;
 }
 
 /*
@@ -158,20 +158,20 @@ fall_back(const char *text, size_t matched)
 }
 
 bool
-point_output(struct point *point, const char *device, const uint8_t *bytes, size_t length)
+stop_output(struct stop *stop, const char *device, const uint8_t *bytes, size_t length)
 {
 	bool reached = false;
 
-	if (point->kind != POINT_OUTPUT || strcmp(point->device, device))
+	if (stop->kind != STOP_OUTPUT || strcmp(stop->device, device))
 		return false;
 	for (size_t i = 0; i < length; i++) {
-		while (point->matched && (uint8_t)point->text[point->matched] != bytes[i])
-			point->matched = fall_back(point->text, point->matched);
-		if ((uint8_t)point->text[point->matched] == bytes[i])
-			point->matched++;
-		if (!point->text[point->matched]) {
-			point->matched = 0;
-			reached |= point_count(point);
+		while (stop->matched && (uint8_t)stop->text[stop->matched] != bytes[i])
+			stop->matched = fall_back(stop->text, stop->matched);
+		if ((uint8_t)stop->text[stop->matched] == bytes[i])
+			stop->matched++;
+		if (!stop->text[stop->matched]) {
+			stop->matched = 0;
+			reached |= stop_count(stop);
 		}
 	}
 	return reached;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The answers to status and devices. */
-#include "control/machine_status.h"
+#include "vm/vm_status.h"
 
 #include <string.h>
 
 #include "base/json.h"
-#include "control/drive.h"
+#include "vm/vm.h"
 
 /* The exits that have a name here; the rest is "other". */
 static const struct {
@@ -30,10 +30,8 @@ exits_of(const struct machine *m, uint32_t reason)
 static void
 write_exits(FILE *out, const struct machine *m)
 {
-	uint64_t other = 0, n;
+	uint64_t other = machine_exits(m), n;
 
-	for (uint32_t i = 0; i < m->vcpu_count; i++)
-		other += vcpu_exits(machine_vcpu(m, i));
 	fputs(",\"exits\":{", out);
 	for (size_t i = 0; i < sizeof(reasons) / sizeof(*reasons); i++) {
 		n = exits_of(m, reasons[i].reason);
@@ -44,11 +42,11 @@ write_exits(FILE *out, const struct machine *m)
 }
 
 void
-control_status_devices(FILE *out, const struct drive *d)
+vm_status_devices(FILE *out, const struct vm *vm)
 {
 	fputc('[', out);
-	for (size_t i = 0; i < d->devices->count; i++) {
-		const struct device *device = devices_at(d->devices, i);
+	for (size_t i = 0; i < vm->devices.count; i++) {
+		const struct device *device = devices_at(&vm->devices, i);
 		const struct bus_gate *gate = device->gate;
 
 		fprintf(out, "%s{\"name\":\"%s\",\"plugin\":", i ? "," : "", device->public.name);
@@ -61,15 +59,15 @@ control_status_devices(FILE *out, const struct drive *d)
 	fputc(']', out);
 }
 
-/* Pages a second since the last look; null while nothing is tracked. */
+/* Pages a second since the last poll; null while nothing is tracked. */
 static void
-write_dirty(FILE *out, struct drive *d)
+write_dirty(FILE *out, struct vm *vm)
 {
-	uint64_t now = clock_host(), before = d->looked;
-	int64_t pages = capture_look(d->capture);
+	uint64_t now = clock_host(), before = vm->dirty_polled;
+	int64_t pages = capture_look(&vm->capture);
 
 	fputs(",\"dirty_pages_per_second\":", out);
-	d->looked = pages < 0 ? 0 : now;
+	vm->dirty_polled = pages < 0 ? 0 : now;
 	if (pages < 0 || !before || now == before)
 		fputs("null", out);
 	else
@@ -77,28 +75,28 @@ write_dirty(FILE *out, struct drive *d)
 }
 
 static void
-write_snapshot(FILE *out, const struct drive *d)
+write_snapshot(FILE *out, const struct vm *vm)
 {
 	uint64_t done, total;
 	char id[33];
 
-	if (d->capture->base.known)
-		fprintf(out, ",\"base\":\"%s\"", snapshot_id_text(d->capture->base.id, id));
-	if (!capture_progress(d->capture, &done, &total))
+	if (vm->capture.base.known)
+		fprintf(out, ",\"base\":\"%s\"", snapshot_id_text(vm->capture.base.id, id));
+	if (!capture_progress(&vm->capture, &done, &total))
 		return;
 	fputs(",\"snapshot\":{\"file\":", out);
-	json_text(out, d->capture->request.path, strlen(d->capture->request.path));
+	json_text(out, vm->capture.request.path, strlen(vm->capture.request.path));
 	fprintf(out, ",\"done_bytes\":%llu,\"total_bytes\":%llu}", (unsigned long long)done,
 		(unsigned long long)total);
 }
 
 void
-control_status(FILE *out, struct drive *d)
+vm_status(FILE *out, struct vm *vm)
 {
-	struct machine *m = d->machine;
+	struct machine *m = &vm->machine;
 
 	fprintf(out, ",\"state\":\"%s\",\"uptime_ns\":%llu,\"vcpus\":[",
-		m->state == MACHINE_RUNNING ? "running" : "paused",
+		machine_running(m) ? "running" : "paused",
 		(unsigned long long)clock_now(&m->clock));
 	for (uint32_t i = 0; i < m->vcpu_count; i++) {
 		const struct vcpu *vcpu = machine_vcpu(m, i);
@@ -110,12 +108,12 @@ control_status(FILE *out, struct drive *d)
 	write_exits(out, m);
 	fprintf(out, ",\"memory_bytes\":%llu,\"unanswered\":%llu",
 		(unsigned long long)m->memory.size, (unsigned long long)atomic_load(&m->bus.stray));
-	write_dirty(out, d);
-	write_snapshot(out, d);
-	if (d->point) {
+	write_dirty(out, vm);
+	write_snapshot(out, vm);
+	if (vm->until) {
 		fputs(",\"until\":", out);
-		json_text(out, d->point, strlen(d->point));
+		json_text(out, vm->until_text, strlen(vm->until_text));
 	}
 	fputs(",\"devices\":", out);
-	control_status_devices(out, d);
+	vm_status_devices(out, vm);
 }

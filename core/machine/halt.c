@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Polls for vCPUs that have halted and can't be woken. */
+#include "machine/halt.h"
+
+#include "machine/machine.h"
+
+#define POLL_FIRST 20000000ull /* ns between two polls, at first */
+#define POLL_LONGEST (16 * POLL_FIRST)
+#define COMPUTES 16 /* a vCPU that runs for this part of the time has not halted */
+
+/*
+ * All vCPUs seem to have halted, but one may have woken another since. If the pause fails, as while
+ * a device has a request in flight, the next poll tries again.
+ */
+static void
+confirm_halted(struct machine *m)
+{
+	bool all = !machine_pause(m, PAUSE_INSPECT), halted;
+
+	for (uint32_t i = 0; i < m->vcpu_count && all; i++)
+		all = !kvm_vcpu_halted(&m->vcpus[i].kvm, &halted) && halted;
+	for (uint32_t i = 0; i < m->vcpu_count && all; i++)
+		m->vcpus[i].halted = true;
+	machine_resume(m, PAUSE_INSPECT);
+}
+
+static void
+poll_after(struct machine *m, uint64_t ns)
+{
+	m->halt_poll = ns;
+	loop_timer_set(&m->loop, &m->halt_timer, clock_now(&m->clock) + ns, 0);
+}
+
+/*
+ * Kicks vCPUs that have not left KVM_RUN for a while, so that each checks whether it has halted. A
+ * vCPU whose thread has used CPU time computes and is left alone, because a kick costs an exit. A
+ * halted one uses a little, too: timers of the kernel wake it in vain. While nothing changes, the
+ * interval grows, because most of a thousand clones are idle.
+ */
+static void
+poll(struct loop_timer *timer, uint64_t periods)
+{
+	struct machine *m = timer->context;
+	uint32_t rest = 0, idle = 0;
+
+	for (uint32_t i = 0; i < m->vcpu_count; i++) {
+		struct vcpu *vcpu = &m->vcpus[i];
+		uint64_t exits = vcpu_exits(vcpu), ran = vcpu_ran(vcpu);
+		bool computes = ran - vcpu->ran >= m->halt_poll / COMPUTES;
+
+		if (computes)
+			atomic_store(&vcpu->rests, false);
+		if (exits == vcpu->seen && !vcpu->halted) {
+			rest += atomic_load(&vcpu->rests);
+			if (!computes) {
+				vcpu_kick(vcpu);
+				idle++;
+			}
+		}
+		vcpu->seen = exits;
+		vcpu->ran = ran;
+	}
+	if (idle != m->idle)
+		poll_after(m, POLL_FIRST);
+	else
+		poll_after(m, m->halt_poll < POLL_LONGEST ? 2 * m->halt_poll : POLL_LONGEST);
+	m->idle = idle;
+	if (rest == m->vcpu_count)
+		confirm_halted(m);
+}
+
+void
+halt_init(struct machine *m)
+{
+	m->halt_timer = (struct loop_timer){ .fire = poll, .context = m };
+}
+
+void
+halt_start(struct machine *m)
+{
+	poll_after(m, POLL_FIRST);
+}

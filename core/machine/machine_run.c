@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Runs a machine until it ends, and serves its stop condition on the way. */
+#include "machine/machine_run.h"
+
+#include "machine/halt.h"
+
+void
+machine_stop_arm(struct machine *m)
+{
+	m->stop_fresh = true;
+	if (m->vcpus[0].halted && m->stop.kind == STOP_HLT)
+		m->stop.kind = STOP_NONE;
+	if (m->stop.kind == STOP_TIME && m->stop.value > clock_now(&m->clock))
+		loop_timer_set(&m->loop, &m->stop_timer, m->stop.value, 0);
+}
+
+void
+machine_stop_set(struct machine *m, const struct stop *stop, const struct stop_handler *handler)
+{
+	machine_stop_clear(m);
+	m->stop = *stop;
+	m->stop_handler = *handler;
+	if (m->vcpus) /* none for a check */
+		machine_stop_arm(m);
+}
+
+void
+machine_stop_clear(struct machine *m)
+{
+	stop_free(&m->stop);
+	m->stop_handler = (struct stop_handler){ 0 };
+	m->stop_hit = false;
+}
+
+void
+machine_output(struct machine *m, const char *device, const uint8_t *bytes, size_t length)
+{
+	bool hit;
+
+	if (m->stop.kind != STOP_OUTPUT)
+		return;
+	pthread_mutex_lock(&m->lock);
+	hit = !m->stop_hit && stop_output(&m->stop, device, bytes, length);
+	pthread_mutex_unlock(&m->lock);
+	if (hit)
+		machine_stop_hit(m);
+}
+
+void
+machine_stop_hit(struct machine *m)
+{
+	pthread_mutex_lock(&m->lock);
+	m->stop_hit = true;
+	m->go = false;
+	pthread_mutex_unlock(&m->lock);
+	machine_kick(m);
+	loop_wake(&m->loop);
+}
+
+void
+machine_halted(struct machine *m)
+{
+	bool all = true;
+
+	pthread_mutex_lock(&m->lock);
+	for (uint32_t i = 0; i < m->vcpu_count; i++)
+		all &= m->vcpus[i].halted;
+	pthread_mutex_unlock(&m->lock);
+	if (!all)
+		return;
+	if (m->stop.kind == STOP_HLT && !m->stop_hit)
+		machine_stop_hit(m);
+	else
+		machine_end(m, CAUSE_HLT, 0);
+}
+
+/* The stop condition is hit: its handler decides what happens, and when. */
+static int
+at_stop(struct machine *m)
+{
+	struct stop_handler handler = m->stop_handler;
+	int r = machine_pause(m, PAUSE_STOP);
+
+	while (!r && handler.wait && handler.wait(handler.context))
+		r = loop_once(&m->loop, -1);
+	m->stop.kind = STOP_NONE;
+	m->stop_hit = false;
+	for (uint32_t i = 0; i < m->vcpu_count && !r; i++)
+		r = vcpu_arm(&m->vcpus[i]);
+	if (!r && handler.hit)
+		r = handler.hit(handler.context);
+	return r ? r : machine_resume(m, PAUSE_STOP);
+}
+
+int
+machine_run(struct machine *m)
+{
+	int r = machine_start_threads(m);
+
+	machine_stop_arm(m);
+	machine_halted(m);
+	if (m->kvm.irqchip)
+		halt_start(m);
+	m->pauses[PAUSE_NOT_RUN] = 0;
+	if (!r)
+		r = machine_try_resume(m);
+	while (!r && !machine_ended(m))
+		r = m->stop_hit ? at_stop(m) : loop_once(&m->loop, -1);
+	if (r)
+		machine_end(m, CAUSE_ERROR, (uint64_t)-r);
+	machine_pause(m, PAUSE_NOT_RUN);
+	/* The access that ended the machine may hit the condition as well. */
+	if (!r && m->stop_hit)
+		r = at_stop(m);
+	return r;
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The machine's own state in a snapshot: clock, end, interrupt lines and chips. */
+#include "base/mutant.h"
+#include "machine/halt.h"
+#include "machine/machine_run.h"
+
+#define TIME_MAX                                                                                   \
+	(INT64_MAX / 2) /* ns; timers end at INT64_MAX, and the clock must not reach it            \
+			 */
+
+/* An end that the guest brought about: part of its state, should a snapshot be taken there. */
+static bool
+by_guest(enum machine_cause cause)
+{
+	return cause == CAUSE_EXIT || cause == CAUSE_SHUTDOWN || cause == CAUSE_PANIC;
+}
+
+int
+machine_save(struct machine *m, struct record_writer *writer)
+{
+	bool guests = by_guest(m->end.cause);
+
+	record_put_u64(writer, "time", clock_now(&m->clock));
+	record_put_u32(writer, "end", guests ? m->end.cause : CAUSE_NONE);
+	record_put_u64(writer, "status", guests ? m->end.status : 0);
+	record_put_bool(writer, "acpi", m->acpi);
+	record_begin(writer, "lines", RECORD_GROUP);
+	irqs_save(&m->irqs, writer);
+	record_end(writer);
+	return kvm_vm_save(&m->kvm, writer);
+}
+
+/* Lines before chips: KVM keeps levels apart from the chips' registers, and a rise after them is
+ * delivered twice. */
+int
+machine_load(struct machine *m, const struct record *group, struct why *why)
+{
+	struct record lines, acpi;
+	uint64_t time, end, status;
+
+	if (!record_get_u64(group, "end", &end) || !record_get_u64(group, "status", &status) ||
+	    (end != CAUSE_NONE && !by_guest((enum machine_cause)end)))
+		return why_set(why, "how the machine ended is missing or unknown");
+	m->end = (struct machine_end){ .cause = (enum machine_cause)end, .status = status };
+	if (!record_get_u64(group, "time", &time) || time > TIME_MAX ||
+	    !record_find(group, "lines", &lines) || lines.type != RECORD_GROUP)
+		return why_set(why, "the VM's clock or lines are missing or out of range");
+	if (!mutant("vm", "time"))
+		clock_set(&m->clock, time);
+	if (m->halt_timer.armed) /* a reset sets the clock back */
+		halt_start(m);
+	if (!record_find(group, "acpi", &acpi) || acpi.type != RECORD_BOOL || acpi.array)
+		return why_set(why, "acpi is missing");
+	m->acpi = record_number(&acpi, 0);
+	irqs_rest(&m->irqs);
+	machine_stop_arm(m);
+	if (irqs_load(&m->irqs, &lines, why))
+		return -1;
+	return kvm_vm_load(&m->kvm, group, why);
+}
+
+void
+machine_catch_up(struct machine *m, uint64_t time)
+{
+	uint64_t now = clock_now(&m->clock);
+
+	if (time > TIME_MAX - now)
+		time = TIME_MAX - now;
+	clock_set(&m->clock, now + time);
+	kvm_catch_up(&m->kvm, time);
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Pausing and resuming a machine: the vCPUs' threads, the devices, the clock, the kernel's timers.
+ */
+#include <signal.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "machine/machine_run.h"
+
+int
+machine_start_threads(struct machine *m)
+{
+	sigset_t all, before;
+	uint32_t started = 0;
+	int r = 0;
+
+	while (started < m->vcpu_count && m->vcpus[started].started)
+		started++;
+	if (started == m->vcpu_count)
+		return 0;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	for (uint32_t i = started; i < m->vcpu_count && !r; i++) {
+		r = pthread_create(&m->vcpus[i].thread, NULL, vcpu_main, &m->vcpus[i]);
+		m->vcpus[i].started = !r;
+	}
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return r ? fail(STATUS_HOST, "cannot start a vCPU thread: %s", strerror(r)) : 0;
+}
+
+/* Runs a function on each parked vCPU's thread. 0 or the first error. */
+static int
+run_on_vcpus(struct machine *m, int (*job)(struct vcpu *vcpu))
+{
+	int r = 0;
+
+	pthread_mutex_lock(&m->lock);
+	m->job = job;
+	m->job_number++;
+	m->jobs_left = m->vcpu_count;
+	pthread_cond_broadcast(&m->changed);
+	while (m->jobs_left)
+		pthread_cond_wait(&m->changed, &m->lock);
+	for (uint32_t i = 0; i < m->vcpu_count && !r; i++)
+		r = m->vcpus[i].job_result;
+	pthread_mutex_unlock(&m->lock);
+	return r;
+}
+
+static int
+stop_time(struct vcpu *vcpu)
+{
+	return kvm_vcpu_stop(&vcpu->kvm);
+}
+
+static void
+park_vcpus(struct machine *m)
+{
+	pthread_mutex_lock(&m->lock);
+	m->go = false;
+	pthread_mutex_unlock(&m->lock);
+	machine_kick(m);
+	pthread_mutex_lock(&m->lock);
+	while (m->parked < m->vcpu_count)
+		pthread_cond_wait(&m->changed, &m->lock);
+	pthread_mutex_unlock(&m->lock);
+}
+
+int
+machine_pause(struct machine *m, enum pause_reason reason)
+{
+	int r = 0;
+
+	m->pauses[reason]++;
+	if (m->state == MACHINE_PAUSED)
+		return 0;
+	park_vcpus(m);
+	/* Before the devices' pause, which may run the loop, where nothing must pause again. */
+	m->state = MACHINE_PAUSED;
+	if (m->devices.pause)
+		r = m->devices.pause(m->devices.context);
+	clock_stop(&m->clock);
+	loop_quiet(&m->loop, true);
+	irqs_hold(&m->irqs, true);
+	if (!r)
+		r = kvm_stop(&m->kvm);
+	if (!r && m->kvm.irqchip)
+		r = run_on_vcpus(m, stop_time);
+	return r;
+}
+
+/* The reverse of machine_pause's steps. */
+static int
+run_again(struct machine *m)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; i < m->vcpu_count && !r && m->stop.kind; i++)
+		r = vcpu_arm(&m->vcpus[i]);
+	m->stop_fresh = false;
+	binds_set(m, !m->trace && !m->stop.kind);
+	if (!r)
+		r = kvm_go(&m->kvm);
+	if (r)
+		return r;
+	irqs_hold(&m->irqs, false);
+	clock_go(&m->clock);
+	loop_quiet(&m->loop, false);
+	m->state = MACHINE_RUNNING;
+	if (m->devices.resume)
+		r = m->devices.resume(m->devices.context);
+	pthread_mutex_lock(&m->lock);
+	if (!m->end.cause)
+		m->go = true;
+	pthread_mutex_unlock(&m->lock);
+	pthread_cond_broadcast(&m->changed); /* a woken thread need not wait for the lock */
+	return r;
+}
+
+int
+machine_try_resume(struct machine *m)
+{
+	int r;
+
+	for (int reason = 0; reason < PAUSE_REASONS; reason++)
+		if (m->pauses[reason])
+			return 0;
+	/* The handler of a stop condition that is hit runs before the guest goes on. */
+	if (m->state == MACHINE_RUNNING || m->stop_hit || machine_ended(m))
+		return 0;
+	r = run_again(m);
+	if (r)
+		machine_end(m, CAUSE_ERROR, (uint64_t)-r);
+	return r;
+}
+
+int
+machine_resume(struct machine *m, enum pause_reason reason)
+{
+	int r;
+
+	if (m->pauses[reason])
+		m->pauses[reason]--;
+	r = machine_try_resume(m);
+	/* State that was read or loaded may show that every vCPU has halted. */
+	if (!r && m->state == MACHINE_RUNNING)
+		machine_halted(m);
+	return r;
+}
+
+bool
+machine_paused_for(const struct machine *m, enum pause_reason reason)
+{
+	return m->pauses[reason];
+}
+
+bool
+machine_running(const struct machine *m)
+{
+	return m->state == MACHINE_RUNNING;
+}
+
+uint64_t
+machine_stood(const struct machine *m, uint64_t from, uint64_t until)
+{
+	uint64_t first = UINT64_MAX, last = 0;
+
+	for (uint32_t i = 0; i < m->vcpu_count; i++) {
+		uint64_t left = atomic_load(&m->vcpus[i].left),
+			 went = atomic_load(&m->vcpus[i].went);
+
+		if (left < from) /* it halted before the pause */
+			continue;
+		if (left > until || went < until)
+			return 0;
+		first = left < first ? left : first;
+		last = went > last ? went : last;
+	}
+	return last ? last - first : 0;
+}

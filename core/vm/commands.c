@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The table of commands, and those that pause, run, reset and end the machine. */
+#include "vm/commands.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "vm/vm_status.h"
+
+void
+command_failed(struct command *command)
+{
+	command_fail(command, "%s", fail_text());
+}
+
+static void
+command_status(void *context, struct command *command, int argc, char **argv)
+{
+	vm_status(command->reply, context);
+	command_done(command);
+}
+
+static void
+command_devices(void *context, struct command *command, int argc, char **argv)
+{
+	fputs(",\"devices\":", command->reply);
+	vm_status_devices(command->reply, context);
+	command_done(command);
+}
+
+static void
+command_pause(void *context, struct command *command, int argc, char **argv)
+{
+	struct vm *vm = context;
+
+	if (!machine_paused_for(&vm->machine, PAUSE_OPERATOR) &&
+	    machine_pause(&vm->machine, PAUSE_OPERATOR)) {
+		command_failed(command);
+		machine_resume(&vm->machine, PAUSE_OPERATOR);
+		return;
+	}
+	fputs(",\"state\":\"paused\"", command->reply);
+	command_done(command);
+}
+
+static void
+command_resume(void *context, struct command *command, int argc, char **argv)
+{
+	struct vm *vm = context;
+
+	/* A snapshot that keeps the machine paused resumes it when it is done. */
+	if (machine_resume(&vm->machine, PAUSE_OPERATOR)) {
+		command_failed(command);
+		return;
+	}
+	fprintf(command->reply, ",\"state\":\"%s\"",
+		machine_running(&vm->machine) ? "running" : "paused");
+	command_done(command);
+}
+
+/* The stop point of "until" is hit: the machine stays paused, and the command's reply says so. */
+static int
+at_until(void *context)
+{
+	struct vm *vm = context;
+	struct command *command = vm->until;
+	const char *text = vm->until_text;
+	FILE *out = command->reply;
+
+	vm->until = NULL;
+	vm->until_text = NULL;
+	machine_pause(&vm->machine, PAUSE_OPERATOR);
+	/* A client that waited for output finds it where it goes. */
+	devices_flush(&vm->devices);
+	fputs(",\"point\":", out);
+	json_text(out, text, strlen(text));
+	fprintf(out, ",\"state\":\"paused\",\"time_ns\":%llu",
+		(unsigned long long)clock_now(&vm->machine.clock));
+	command_done(command);
+	return 0;
+}
+
+/* Sets the stop point of "until" on the paused machine. 0, or -1 with the reason in why. */
+static int
+set_until(struct vm *vm, const char *text, struct why *why)
+{
+	const struct stop_handler handler = { .hit = at_until, .context = vm };
+	const struct stop *stop = &vm->machine.stop;
+	int r = 0;
+
+	if (vm_stop_set(vm, text, &handler, why))
+		return -1;
+	if (stop->kind == STOP_TIME && stop->value <= clock_now(&vm->machine.clock))
+		r = why_set(why, "is past: the machine's clock is later already");
+	else if (stop->kind == STOP_STEP)
+		r = kvm_step_check(&vm->machine.kvm, why);
+	if (!r)
+		return 0;
+	machine_stop_clear(&vm->machine);
+	return why_prefix(why, "%s ", text);
+}
+
+static void
+command_until(void *context, struct command *command, int argc, char **argv)
+{
+	struct vm *vm = context;
+	struct why why;
+
+	if (vm->until || vm->machine.stop.kind != STOP_NONE) {
+		command_fail(command, "the run has a point already: %s",
+			     vm->until ? vm->until_text : "[snapshot] at, --at or --until");
+		return;
+	}
+	if (machine_pause(&vm->machine, PAUSE_INSPECT))
+		command_failed(command);
+	else if (set_until(vm, argv[1], &why))
+		command_fail(command, "%s", why.text);
+	else {
+		vm->until = command;
+		vm->until_text = argv[1];
+		machine_resume(&vm->machine, PAUSE_OPERATOR);
+	}
+	machine_resume(&vm->machine, PAUSE_INSPECT);
+}
+
+static void
+command_reset(void *context, struct command *command, int argc, char **argv)
+{
+	struct vm *vm = context;
+
+	if (!vm->source.restore)
+		command_fail(command, "this machine was not restored from a snapshot: start it "
+				      "with -r to reset it to that");
+	else if (vm->capture.busy)
+		command_fail(command, "a snapshot is under way: wait for it, or cancel it");
+	else if (vm_reset(vm))
+		command_failed(command);
+	else
+		command_done(command);
+}
+
+static void
+command_log(void *context, struct command *command, int argc, char **argv)
+{
+	int level = log_level_parse(argv[1]);
+
+	if (level < 0) {
+		command_fail(command, "%s is none of error, warn, info and debug", argv[1]);
+		return;
+	}
+	log_set_level((enum minivmm_level)level);
+	command_done(command);
+}
+
+static void
+command_quit(void *context, struct command *command, int argc, char **argv)
+{
+	struct vm *vm = context;
+
+	command_done(command);
+	machine_end(&vm->machine, CAUSE_QUIT, 0);
+}
+
+const struct command_row vm_commands[] = {
+	{ "status", "status", "state, time, exits, devices, the snapshot under way", 0, 0,
+	  command_status },
+	{ "pause", "pause", "stop the machine and its clock", 0, 0, command_pause },
+	{ "resume", "resume", "let it go on", 0, 0, command_resume },
+	{ "snapshot", "snapshot FILE [full|diff] [live|paused]",
+	  "write a snapshot; - for FILE: to the descriptor that came with it", 1, 3,
+	  command_snapshot },
+	{ "cancel", "cancel", "end the snapshot under way, which leaves nothing", 0, 0,
+	  command_cancel },
+	{ "registers", "registers [N]", "of a vCPU", 0, 1, command_registers },
+	{ "memory", "memory ADDRESS LENGTH", "bytes of guest memory, in hexadecimal", 2, 2,
+	  command_memory },
+	{ "devices", "devices", "their plugins and accesses", 0, 0, command_devices },
+	{ "device", "device NAME", "its state, as a snapshot would have it", 1, 1, command_device },
+	{ "until", "until POINT", "run to a point and pause there", 1, 1, command_until },
+	{ "reset", "reset", "back to the snapshot that the machine was restored from", 0, 0,
+	  command_reset },
+	{ "log", "log LEVEL", "error, warn, info or debug", 1, 1, command_log },
+	{ "quit", "quit", "end the machine", 0, 0, command_quit },
+	{ .name = NULL },
+};

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The functions behind the table of commands. Private to core/vm. */
+#ifndef VM_COMMANDS_H
+#define VM_COMMANDS_H
+
+#include "vm/vm.h"
+
+/* Each is a command_row's run; context is a struct vm. */
+void command_snapshot(void *context, struct command *command, int argc, char **argv);
+void command_cancel(void *context, struct command *command, int argc, char **argv);
+void command_registers(void *context, struct command *command, int argc, char **argv);
+void command_memory(void *context, struct command *command, int argc, char **argv);
+void command_device(void *context, struct command *command, int argc, char **argv);
+
+/* Ends a command with the text of this thread's last fail(). */
+void command_failed(struct command *command);
+
+#endif

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Commands that read a machine: registers, memory, device state. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/text.h"
+#include "vm/commands.h"
+
+#define MEMORY_MOST 65536u /* bytes that one request can read */
+
+/* A number that a person typed; false: the request is answered. */
+static bool
+number(struct command *command, const char *text, uint64_t *value)
+{
+	struct why why;
+
+	if (!parse_u64(text, value, &why))
+		return true;
+	command_fail(command, "%s %s", text, why.text);
+	return false;
+}
+
+/* Pauses the machine to read its state; false: the command has ended. end_inspection in the other
+ * case. */
+static bool
+begin_inspection(struct vm *vm, struct command *command)
+{
+	if (!machine_pause(&vm->machine, PAUSE_INSPECT))
+		return true;
+	command_failed(command);
+	machine_resume(&vm->machine, PAUSE_INSPECT);
+	return false;
+}
+
+static void
+end_inspection(struct vm *vm)
+{
+	machine_resume(&vm->machine, PAUSE_INSPECT);
+}
+
+/* A record's item as a member of the reply. */
+static void
+member(FILE *out, const struct record *root, const char *name)
+{
+	struct record item;
+
+	if (!record_find(root, name, &item))
+		return;
+	fprintf(out, ",\"%s\":", name);
+	record_print_json(out, &item, 0);
+}
+
+void
+command_registers(void *context, struct command *command, int argc, char **argv)
+{
+	struct vm *vm = context;
+	struct record_writer writer = { 0 };
+	struct record root;
+	uint64_t vcpu = 0;
+
+	if (argc > 1 && !number(command, argv[1], &vcpu))
+		return;
+	if (vcpu >= vm->machine.vcpu_count) {
+		command_fail(command, "there is no vCPU %s: they are 0 to %u", argv[1],
+			     vm->machine.vcpu_count - 1);
+		return;
+	}
+	if (!begin_inspection(vm, command))
+		return;
+	if (vcpu_save(machine_vcpu(&vm->machine, (uint32_t)vcpu), &writer) || writer.failed ||
+	    record_open(writer.data, writer.length, &root))
+		command_failed(command);
+	else {
+		fprintf(command->reply, ",\"vcpu\":%llu", (unsigned long long)vcpu);
+		member(command->reply, &root, "halted");
+		member(command->reply, &root, "regs");
+		member(command->reply, &root, "sregs");
+		command_done(command);
+	}
+	record_writer_free(&writer);
+	end_inspection(vm);
+}
+
+void
+command_memory(void *context, struct command *command, int argc, char **argv)
+{
+	struct vm *vm = context;
+	FILE *out = command->reply;
+	uint64_t address, length;
+	uint8_t *bytes;
+
+	if (!number(command, argv[1], &address) || !number(command, argv[2], &length))
+		return;
+	if (!length || length > MEMORY_MOST) {
+		command_fail(command, "%s bytes: 1 to %u can be read at a time", argv[2],
+			     MEMORY_MOST);
+		return;
+	}
+	bytes = malloc(length);
+	if (!bytes)
+		command_fail(command, "no memory");
+	else if (memory_read(&vm->machine.memory, address, bytes, length))
+		command_fail(command, "0x%llx to 0x%llx is not all memory of the guest",
+			     (unsigned long long)address,
+			     (unsigned long long)(address + length - 1));
+	else {
+		fprintf(out, ",\"address\":%llu,\"length\":%llu,\"bytes\":\"",
+			(unsigned long long)address, (unsigned long long)length);
+		for (uint64_t i = 0; i < length; i++)
+			fprintf(out, "%02x", bytes[i]);
+		fputc('"', out);
+		command_done(command);
+	}
+	free(bytes);
+}
+
+void
+command_device(void *context, struct command *command, int argc, char **argv)
+{
+	struct vm *vm = context;
+	struct device *device = devices_find(&vm->devices, argv[1]);
+	struct record_writer writer = { 0 };
+	struct record root;
+
+	if (!device) {
+		command_fail(command, "there is no device %s%s", argv[1],
+			     did_you_mean(config_device_nearest(&vm->config, argv[1]),
+					  "; the command devices lists them")
+				 .text);
+		return;
+	}
+	if (!begin_inspection(vm, command))
+		return;
+	if (device_save(device, &writer) || writer.failed ||
+	    record_open(writer.data, writer.length, &root))
+		command_failed(command);
+	else {
+		static const char *const names[] = { "name",   "plugin",  "version", "state",
+						     "timers", "streams", NULL };
+
+		for (int i = 0; names[i]; i++)
+			member(command->reply, &root, names[i]);
+		command_done(command);
+	}
+	record_writer_free(&writer);
+	end_inspection(vm);
+}

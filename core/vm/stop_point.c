@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Stop points: a stop condition checked against the VM, and what the run does when its own is hit.
+ */
+#include <string.h>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "vm/vm.h"
+
+/* Can the device put out anything? One whose plugin could not be loaded may. */
+static bool
+has_output(const struct device *device)
+{
+	const struct minivmm_plugin *descriptor = &device->plugin.descriptor;
+
+	for (uint32_t i = 0; i < device->plugin.stream_count; i++)
+		if (descriptor->streams[i].output)
+			return true;
+	return !descriptor->name;
+}
+
+static int
+check_output(struct vm *vm, const struct stop *stop, const char *text, struct why *why)
+{
+	const struct device *device = devices_find(&vm->devices, stop->device);
+
+	/* After a mistake in the config there may be fewer devices than it names. */
+	if (device ? has_output(device) : config_device_find(&vm->config, stop->device) != NULL)
+		return 0;
+	if (device)
+		return why_set(why, "%s: device %s (plugin %s) has no stream that puts out", text,
+			       stop->device, device->config->plugin);
+	return why_set(why, "%s: there is no device %s%s", text, stop->device,
+		       did_you_mean(config_device_nearest(&vm->config, stop->device), "").text);
+}
+
+/* Can this machine meet the condition? */
+static int
+check(struct vm *vm, const struct stop *stop, const char *text, struct why *why)
+{
+	if (stop->kind == STOP_OUTPUT)
+		return check_output(vm, stop, text, why);
+	if (stop->kind != STOP_MMIO || !memory_at(&vm->machine.memory, stop->value, 1))
+		return 0;
+	return why_set(why,
+		       "%s: this is memory, where no access leaves the guest: name an address "
+		       "outside of it",
+		       text);
+}
+
+int
+vm_stop_set(struct vm *vm, const char *text, const struct stop_handler *handler, struct why *why)
+{
+	struct stop stop;
+
+	if (stop_parse(&stop, text, why)) {
+		stop_free(&stop);
+		return why_prefix(why, "%s ", text);
+	}
+	if (check(vm, &stop, text, why)) {
+		stop_free(&stop);
+		return -1;
+	}
+	machine_stop_set(&vm->machine, &stop, handler);
+	return 0;
+}
+
+/* A snapshot that a command has begun comes first, unless the machine has ended. */
+static bool
+wait_for_capture(void *context)
+{
+	struct vm *vm = context;
+
+	return vm->stop.save && vm->capture.busy && !machine_ended(&vm->machine);
+}
+
+static int
+at_own_stop(void *context)
+{
+	struct vm *vm = context;
+	int r;
+
+	vm->stop.hit = true;
+	if (vm->stop.save) {
+		vm->patient = true;
+		capture_end(&vm->capture); /* of a machine that has ended */
+		r = vm_save(vm, vm->stop.save);
+		vm->patient = false;
+		if (r)
+			vm->stop.error = r; /* reported; the machine is intact and may go on */
+		else
+			log_line(MINIVMM_INFO, NULL, "snapshot written to %s", vm->stop.save);
+	}
+	if (vm->stop.ends || !vm->stop.save)
+		machine_end(&vm->machine, CAUSE_POINT, 0);
+	return 0;
+}
+
+/* A snapshot on stdin or stdout leaves none for a device's stream. */
+static int
+check_stdio(const struct vm *vm)
+{
+	const struct stream_hub *hub = &vm->devices.streams;
+	const char *from = vm->source.restore, *save = vm->stop.save;
+	int in = -1, out = -1;
+
+	if (from && !strcmp(from, "-"))
+		in = 0;
+	else if (from)
+		vm_descriptor(from, &in);
+	if (save)
+		vm_descriptor(save, &out);
+	if (in == 0 && hub->stdin_owner)
+		return fail(STATUS_USAGE,
+			    "-r %s: device %s reads stdin, from which the snapshot comes: give it "
+			    "another input, as --set device.%s.input=none",
+			    from, hub->stdin_owner, hub->stdin_owner);
+	if (out == 1 && hub->stdout_owner)
+		return fail(STATUS_USAGE,
+			    "--save %s: device %s writes to stdout, where the snapshot is to go: "
+			    "give it another output, as --set device.%s.output=stderr",
+			    save, hub->stdout_owner, hub->stdout_owner);
+	return 0;
+}
+
+int
+vm_stop_plan(struct vm *vm, const struct vm_stop *stop, const char *where)
+{
+	const struct stop_handler handler = { wait_for_capture, at_own_stop, vm };
+	struct why why;
+	int r;
+
+	vm->stop = *stop;
+	if (stop->save && !*stop->save)
+		return fail(STATUS_USAGE, "%s: the snapshot needs a file to go to", where);
+	r = check_stdio(vm);
+	if (!r)
+		r = vm_files_check(vm);
+	if (!r && stop->text && vm_stop_set(vm, stop->text, &handler, &why))
+		r = fail(why_status(&why, STATUS_USAGE), "%s: %s", where, why.text);
+	return r;
+}
+
+static bool
+is_past(const struct vm *vm, uint64_t now)
+{
+	return vm->machine.stop.kind == STOP_TIME && vm->machine.stop.value <= now;
+}
+
+void
+vm_stop_warn_past(const struct vm *vm)
+{
+	uint64_t now = clock_now(&vm->machine.clock);
+
+	if (vm->stop.text && is_past(vm, now))
+		log_line(MINIVMM_WARNING, NULL,
+			 "point %s is past: the VM's clock shows %llu ns already", vm->stop.text,
+			 (unsigned long long)now);
+}
+
+void
+vm_stop_warn_missed(const struct vm *vm)
+{
+	enum machine_cause cause = vm->machine.end.cause;
+	bool guests = cause == CAUSE_HLT || cause == CAUSE_EXIT || cause == CAUSE_SHUTDOWN ||
+		      cause == CAUSE_PANIC;
+
+	if (!vm->stop.text || vm->stop.hit)
+		return;
+	if (vm->stop.save)
+		log_line(MINIVMM_WARNING, NULL, "point %s was not reached: no snapshot written",
+			 vm->stop.text);
+	else if (guests && !is_past(vm, clock_now(&vm->machine.clock)))
+		log_line(MINIVMM_WARNING, NULL, "point %s was not reached: the guest ended before",
+			 vm->stop.text);
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Running a VM: start, run, stop, and what can be done with it meanwhile. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "vm/vm.h"
+
+int
+vm_start(struct vm *vm)
+{
+	return devices_start(&vm->devices, vm->source.restore ? MINIVMM_RESTORED : MINIVMM_FRESH);
+}
+
+int
+vm_run(struct vm *vm)
+{
+	int r = vm->machine.end.cause ? 0 : machine_run(&vm->machine);
+	struct command *until = vm->until;
+
+	vm->until = NULL;
+	if (until)
+		command_fail(until, "the machine ended before %s: %s", vm->until_text,
+			     machine_cause_name(vm->machine.end.cause));
+	capture_end(&vm->capture);
+	return r;
+}
+
+int
+vm_stop(struct vm *vm, const volatile bool *interrupted)
+{
+	return devices_stop(&vm->devices, interrupted);
+}
+
+int
+vm_reset(struct vm *vm)
+{
+	int r = machine_pause(&vm->machine, PAUSE_RESET);
+
+	if (!r && !vm->reset.snapshot)
+		r = reset_init(&vm->reset, &vm->snapshot, &vm->machine, &vm->devices);
+	if (!r)
+		r = capture_reset(&vm->capture, &vm->reset);
+	if (r)
+		machine_end(&vm->machine, CAUSE_ERROR, STATUS_SNAPSHOT);
+	machine_resume(&vm->machine, PAUSE_RESET);
+	return r;
+}
+
+int
+vm_save(struct vm *vm, const char *path)
+{
+	struct capture_request request = { .path = path, .fd = -1 };
+	int fd;
+
+	if (!vm_descriptor(path, &fd)) {
+		request.fd = fcntl(fd, F_DUPFD_CLOEXEC, 3); /* capture closes its own */
+		if (request.fd < 0)
+			return fail(status_for(errno, STATUS_IO), "can't write snapshot %s: %s",
+				    path, strerror(errno));
+	}
+	return capture_now(&vm->capture, &request, NULL);
+}
