@@ -38,14 +38,20 @@ sub fill {
 	return ($plugins, "boot.image=$out/fill.bin", "vm.memory=$size", 'cpu.rcx=' . ($size - 8 * 4096) / 8);
 }
 
+# The command that runs it, up to its snapshot.
+sub fill_and_save {
+	my ($size, $snapshot) = @_;
+	return ($minivmm, '-c', 'tests/bench/fill.ini', (map { ('--set', $_) } fill($size)), '--log', 'error', '--until', 'pio:0x80',
+		'--save', $snapshot);
+}
+
 # To the first exit and the end.
 sub restore {
 	assemble('fill');
 	my @commands;
 	for my $mib (1024, 16) {
 		progress("snapshot of $mib MiB");
-		lines($minivmm, '-c', 'tests/bench/fill.ini', (map { ('--set', $_) } fill($mib * MIB)), '--log', 'error',
-			'--until', 'pio:0x80', '--save', "$shm/$mib.snap");
+		lines(fill_and_save($mib * MIB, "$shm/$mib.snap"));
 		push @commands, [42, '', $minivmm, '-r', "$shm/$mib.snap", '--set', $plugins];
 	}
 	progress('restore');

@@ -20,7 +20,7 @@ use Exporter qw(import);
 use JSON::PP;
 use List::Util qw(max);
 
-our @EXPORT_OK = qw(table spread save);
+our @EXPORT_OK = qw(columns table spread save);
 
 # Others that take this much of one CPU (percent) make a row doubtful.
 use constant DOUBTFUL => 10;
