@@ -140,16 +140,18 @@ read_value(const char *at, const char *end, unsigned depth)
 	return *at == '-' || (*at >= '0' && *at <= '9') ? read_number(at, end) : read_word(at, end);
 }
 
-const char *
-json_open(const char *text, size_t length, struct json *root)
+int
+json_open(const char *text, size_t length, struct json *root, struct why *why)
 {
 	const char *end = text + length;
 
 	root->at = skip_blanks(text, end);
 	root->end = read_value(root->at, end, JSON_DEPTH);
 	if (!root->end)
-		return "is no JSON";
-	return skip_blanks(root->end, end) == end ? NULL : "has more than one JSON value";
+		return why_set(why, "is no JSON");
+	if (skip_blanks(root->end, end) != end)
+		return why_set(why, "has more than one JSON value");
+	return 0;
 }
 
 bool

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/why.h"
+
 #define JSON_DEPTH 32 /* objects and arrays inside each other, at most */
 
 /* A value in a text that json_open has found good: borrowed. */
@@ -14,9 +16,9 @@ struct json {
 	const char *at, *end;
 };
 
-/* Checks that the text is one value (RFC 8259), blanks around it apart. Returns NULL, or what is
- * wrong. */
-const char *json_open(const char *text, size_t length, struct json *root);
+/* Checks that the text is one value (RFC 8259), blanks around it apart. 0, or -1 with a reason like
+ * "is no JSON". */
+int json_open(const char *text, size_t length, struct json *root, struct why *why);
 
 /*
  * Steps through an object or array: start with *position = NULL; false at the end, and for any

@@ -320,22 +320,22 @@ record_next(const struct record *parent, size_t *position, struct record *item)
 	return size;
 }
 
-static const char *
-check_value(const struct record *item)
+static int
+check_value(const struct record *item, struct why *why)
 {
 	if (!is_number(item->type) && !is_nest(item->type) && item->type != RECORD_TEXT)
-		return "an item has an unknown type";
+		return why_set(why, "an item has an unknown type");
 	if (item->array && !is_number(item->type))
-		return "an array has elements of a wrong type";
+		return why_set(why, "an array has elements of a wrong type");
 	if (is_number(item->type) && !item->array && item->count != 1)
-		return "a single value has a count other than 1";
+		return why_set(why, "a single value has a count other than 1");
 	if (item->type == RECORD_TEXT && memchr(item->data, 0, item->count))
-		return "a text holds a zero byte";
+		return why_set(why, "a text holds a zero byte");
 	if (item->type == RECORD_BOOL)
 		for (uint32_t i = 0; i < item->count; i++)
 			if (item->data[i] > 1)
-				return "a yes or no is neither";
-	return NULL;
+				return why_set(why, "a yes or no is neither");
+	return 0;
 }
 
 static int
@@ -348,8 +348,8 @@ by_name(const void *a, const void *b)
 
 /* Names that have a bit each are distinct. Else, sorting keeps a hostile group from costing the
  * square of its items. Apart: its frame is large and gone before the recursion. */
-__attribute__((noinline)) static const char *
-check_names(const struct record *group)
+__attribute__((noinline)) static int
+check_names(const struct record *group, struct why *why)
 {
 	const uint8_t *items[RECORD_ITEMS];
 	size_t position = 0, count = 0, begin = 0;
@@ -359,53 +359,55 @@ check_names(const struct record *group)
 
 	while (record_next(group, &position, &item)) {
 		if (count == RECORD_ITEMS)
-			return "a group has too many items";
+			return why_set(why, "a group has too many items");
 		if (!item.name_length || !good_name(item.name, item.name_length))
-			return "an item has no name or a bad one";
+			return why_set(why, "an item has no name or a bad one");
 		items[count++] = group->data + begin;
 		begin = position;
 		distinct &= !seen(bits, NAME_BITS, item.name, item.name_length);
 	}
 	if (distinct)
-		return NULL;
+		return 0;
 	qsort(items, count, sizeof(items[0]), by_name);
 	for (size_t i = 1; i < count; i++)
 		if (!by_name(&items[i - 1], &items[i]))
-			return "a group has two items of one name";
-	return NULL;
+			return why_set(why, "a group has two items of one name");
+	return 0;
 }
 
-static const char *
-check(const struct record *parent, unsigned depth)
+static int
+check(const struct record *parent, unsigned depth, struct why *why)
 {
-	const char *wrong = NULL;
 	struct record item;
 	size_t position = 0, size;
 
-	for (; position < parent->count && !wrong; position += size) {
+	for (; position < parent->count; position += size) {
 		size = item_at(parent->data, parent->count, position, &item);
 		if (!size)
-			return "an item is longer than what holds it";
-		wrong = check_value(&item);
-		if (!wrong && parent->type == RECORD_LIST &&
-		    (item.type != RECORD_GROUP || item.name_length))
-			wrong = "a list holds something else than unnamed groups";
-		if (!wrong && is_nest(item.type))
-			wrong = depth == RECORD_DEPTH ? "groups are nested too deep"
-						      : check(&item, depth + 1);
+			return why_set(why, "an item is longer than what holds it");
+		if (check_value(&item, why))
+			return -1;
+		if (parent->type == RECORD_LIST && (item.type != RECORD_GROUP || item.name_length))
+			return why_set(why, "a list holds something else than unnamed groups");
+		if (!is_nest(item.type))
+			continue;
+		if (depth == RECORD_DEPTH)
+			return why_set(why, "groups are nested too deep");
+		if (check(&item, depth + 1, why))
+			return -1;
 	}
-	return !wrong && parent->type == RECORD_GROUP ? check_names(parent) : wrong;
+	return parent->type == RECORD_GROUP ? check_names(parent, why) : 0;
 }
 
-const char *
-record_open(const void *data, size_t length, struct record *root)
+int
+record_open(const void *data, size_t length, struct record *root, struct why *why)
 {
 	if (length > UINT32_MAX)
-		return "it is longer than 4 GiB";
+		return why_set(why, "it is longer than 4 GiB");
 	*root = (struct record){
 		.type = RECORD_GROUP, .name = "", .count = (uint32_t)length, .data = data
 	};
-	return check(root, 0);
+	return check(root, 0, why);
 }
 
 bool

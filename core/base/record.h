@@ -89,10 +89,10 @@ void record_put_item(struct record_writer *writer, const struct record *item);
 
 /*
  * Checks a whole buffer, once: sizes, types, depth, names, distinct names in a group. After it all
- * that follows is safe to call on any part. Fills root with an unnamed group. Returns NULL, or what
- * is wrong (a constant string).
+ * that follows is safe to call on any part. Fills root with an unnamed group. Returns 0, or -1 with
+ * the reason in why.
  */
-const char *record_open(const void *data, size_t length, struct record *root);
+int record_open(const void *data, size_t length, struct record *root, struct why *why);
 
 /* Steps through the items of a group or list: start with *position = 0; false at the end. */
 bool record_next(const struct record *parent, size_t *position, struct record *item);

@@ -73,7 +73,7 @@ side_ready(struct progress *p)
 	}
 	while ((line = ctl_line(&p->side))) {
 		p->asked = false;
-		if (p->polls && !json_open(line, strlen(line), &root) &&
+		if (p->polls && !json_open(line, strlen(line), &root, NULL) &&
 		    json_find(&root, "snapshot", &snapshot) &&
 		    json_find_u64(&snapshot, "done_bytes", &done) &&
 		    json_find_u64(&snapshot, "total_bytes", &total))

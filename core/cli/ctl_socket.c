@@ -120,14 +120,17 @@ ctl_receive(struct ctl *ctl, char **line)
 int
 ctl_reply(const struct ctl *ctl, const char *line, struct json *reply)
 {
-	const char *wrong = json_open(line, strlen(line), reply);
 	struct json ok, error;
+	struct why why;
+	int r = json_open(line, strlen(line), reply, &why);
 	char *text = NULL;
 	size_t length;
 
-	if (wrong || !json_find(reply, "ok", &ok))
+	if (!r && !json_find(reply, "ok", &ok))
+		r = why_set(&why, "has no member ok");
+	if (r)
 		return fail(STATUS_IO, "%s: the reply %s; is this a control socket?", ctl->path,
-			    wrong ? wrong : "has no member ok");
+			    why.text);
 	if (json_is_true(&ok))
 		return 0;
 	if (json_find(reply, "error", &error))

@@ -302,7 +302,8 @@ view_vcpu(struct view *view, const struct record *vcpu)
 			view_item(view, vcpu, &item);
 	if (record_find(vcpu, "cpuid", &item))
 		view_item(view, vcpu, &item);
-	if (view->writer.failed || record_open(view->writer.data, view->writer.length, &view->root))
+	if (view->writer.failed ||
+	    record_open(view->writer.data, view->writer.length, &view->root, NULL))
 		return -1;
 	return 0;
 }

@@ -16,6 +16,7 @@
 #include <sys/types.h>
 
 #include "base/socket.h"
+#include "base/why.h"
 #include "machine/loop.h"
 #include "vm/command.h"
 
@@ -58,9 +59,9 @@ bool control_admits(uid_t own, uid_t peer);
 
 /*
  * Cuts a line into words, in place. words has room for CONTROL_WORDS and a NULL behind them.
- * Returns NULL, or what is wrong.
+ * Returns 0, or -1 with the reason in why.
  */
-const char *control_words(char *line, char **words, int *count);
+int control_words(char *line, char **words, int *count, struct why *why);
 /* Writes a word as control_words reads it. It holds no newline. */
 void control_put_word(FILE *out, const char *word);
 

@@ -99,7 +99,7 @@ void
 request_run(struct control_client *client, const char *line, size_t length)
 {
 	struct control_request *request = calloc(1, sizeof(*request));
-	const char *wrong;
+	struct why why;
 	int argc;
 
 	if (request)
@@ -117,9 +117,8 @@ request_run(struct control_client *client, const char *line, size_t length)
 	client->request = request;
 	client_update(client);
 	memcpy(request->line, line, length);
-	wrong = control_words(request->line, request->words, &argc);
-	if (wrong)
-		command_fail(&request->command, "%s", wrong);
+	if (control_words(request->line, request->words, &argc, &why))
+		command_fail(&request->command, "%s", why.text);
 	else
 		command_run(client->control->commands, client->control->context, &request->command,
 			    argc, request->words);

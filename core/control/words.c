@@ -7,54 +7,55 @@
 #define BLANKS " \t\r"
 
 /* Reads a word in quotes, which *at is behind, into the same place; *at is behind it then. */
-static const char *
-quoted(char **at)
+static int
+quoted(char **at, struct why *why)
 {
 	char *from = *at, *to = *at;
 
 	for (; *from != '"'; *to++ = *from++) {
 		if (*from == '\\' && *++from != '"' && *from != '\\')
-			return "in quotes, \\ stands before \" or \\ only";
+			return why_set(why, "in quotes, \\ stands before \" or \\ only");
 		if (!*from)
-			return "a quote is not closed";
+			return why_set(why, "a quote is not closed");
 	}
 	if (from[1] && !strchr(BLANKS, from[1]))
-		return "a blank is missing behind a quote";
+		return why_set(why, "a blank is missing behind a quote");
 	*to = '\0';
 	*at = from + 1;
-	return NULL;
+	return 0;
 }
 
-const char *
-control_words(char *line, char **words, int *count)
+int
+control_words(char *line, char **words, int *count, struct why *why)
 {
-	const char *wrong = NULL;
 	char *at = line;
+	int r = 0;
 
 	*count = 0;
 	words[0] = NULL;
 	while (*(at += strspn(at, BLANKS))) {
 		if (*count == CONTROL_WORDS)
-			return "more than 64 words";
+			return why_set(why, "more than 64 words");
 		if (*at == '"') {
 			words[*count] = ++at;
-			wrong = quoted(&at);
+			r = quoted(&at, why);
 		} else {
 			words[*count] = at;
 			at += strcspn(at, BLANKS "\"");
 			if (*at == '"')
-				wrong = "a quote inside a word; put quotes around all of it, and "
-					"\\\" for this one";
+				r = why_set(why,
+					    "a quote inside a word; put quotes around all of it, "
+					    "and \\\" for this one");
 		}
-		if (wrong) {
+		if (r) {
 			words[*count] = NULL;
-			return wrong;
+			return r;
 		}
 		if (*at)
 			*at++ = '\0';
 		words[++*count] = NULL;
 	}
-	return *count ? NULL : "no command; help lists them";
+	return *count ? 0 : why_set(why, "no command; help lists them");
 }
 
 void

@@ -198,7 +198,7 @@ load_fields(struct minivmm_device *public, struct minivmm_reader *reader, uint32
 	const struct minivmm_field *rows = d->plugin.descriptor.fields;
 	struct record_writer part = { 0 };
 	struct record item, group;
-	const char *trouble;
+	struct why why;
 	int r = -1;
 
 	for (const struct minivmm_field *row = rows; row && row->name; row++)
@@ -206,9 +206,10 @@ load_fields(struct minivmm_device *public, struct minivmm_reader *reader, uint32
 		    !ask(reader, row->name, &item))
 			record_put(&part, row->name, (enum record_type)item.type, item.data,
 				   item.count, item.array);
-	trouble = part.failed ? "no memory" : record_open(part.data, part.length, &group);
-	if (trouble)
-		unfit(reader, "%s", trouble);
+	if (part.failed)
+		unfit(reader, "no memory");
+	else if (record_open(part.data, part.length, &group, &why))
+		unfit(reader, "%s", why.text);
 	else if (!rows)
 		r = 0;
 	else

@@ -35,7 +35,6 @@ check_rows(struct snapshot *snapshot, struct why *why)
 		const uint8_t *data = table + at;
 		const struct section *section = section_find(row->tag);
 		uint32_t number;
-		const char *wrong;
 
 		snapshot_tag_name(row->tag, name);
 		if (row->offset != at || row->length > snapshot->header.table_size - at)
@@ -60,10 +59,8 @@ check_rows(struct snapshot *snapshot, struct why *why)
 				       name, row->index);
 		if (section->raw)
 			continue;
-		wrong = record_open(data, row->length, &snapshot->sections[i]);
-		if (wrong)
-			return why_set(why, "is damaged: section %s %u: %s", name, row->index,
-				       wrong);
+		if (record_open(data, row->length, &snapshot->sections[i], why))
+			return why_prefix(why, "is damaged: section %s %u: ", name, row->index);
 	}
 	if (at != snapshot->header.table_size)
 		return why_set(why, "is damaged: bytes follow its last section");

@@ -107,7 +107,7 @@ compare(const struct reset *reset, struct difference *d)
 	if (!saved) /* a SECTION_OPTIONAL */
 		return 0;
 	if (d->section->save(d->context, d->index, &writer) || writer.failed ||
-	    record_open(writer.data, writer.length, &now))
+	    record_open(writer.data, writer.length, &now, NULL))
 		why_set(d->why, "%s %u can't be saved", d->section->name, d->index);
 	else
 		record_compare(saved, &now, "", differs, d);

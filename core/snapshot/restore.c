@@ -26,7 +26,7 @@ unfit(const struct snapshot *snapshot, uint32_t tag, uint32_t index, const struc
 		return fail(STATUS_HOST, "can't load %s, section %s %u: no memory", snapshot->path,
 			    snapshot_tag_name(tag, name), index);
 	snapshot_host_save(&writer, NULL);
-	if (!writer.failed && !record_open(writer.data, writer.length, &here))
+	if (!writer.failed && !record_open(writer.data, writer.length, &here, NULL))
 		snapshot_host_text(&here, here_text, sizeof(here_text));
 	record_writer_free(&writer);
 	snapshot_host_text(made, there_text, sizeof(there_text));

@@ -68,7 +68,7 @@ command_registers(void *context, struct command *command, int argc, char **argv)
 	if (!begin_inspection(vm, command))
 		return;
 	if (vcpu_save(machine_vcpu(&vm->machine, (uint32_t)vcpu), &writer) || writer.failed ||
-	    record_open(writer.data, writer.length, &root))
+	    record_open(writer.data, writer.length, &root, NULL))
 		command_failed(command);
 	else {
 		fprintf(command->reply, ",\"vcpu\":%llu", (unsigned long long)vcpu);
@@ -132,7 +132,7 @@ command_device(void *context, struct command *command, int argc, char **argv)
 	if (!begin_inspection(vm, command))
 		return;
 	if (device_save(device, &writer) || writer.failed ||
-	    record_open(writer.data, writer.length, &root))
+	    record_open(writer.data, writer.length, &root, NULL))
 		command_failed(command);
 	else {
 		static const char *const names[] = { "name",   "plugin",  "version", "state",

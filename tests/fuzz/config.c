@@ -29,7 +29,7 @@ check_saved(const struct config *config)
 		record_writer_free(&first);
 		return;
 	}
-	if (record_open(first.data, first.length, &root) || config_load(&loaded, &root, &why))
+	if (record_open(first.data, first.length, &root, NULL) || config_load(&loaded, &root, &why))
 		abort();
 	config_save(&loaded, &second);
 	if (second.failed || first.length != second.length ||

@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 #include "base/json.h"
-#include "base/log.h"
 #include "base/json_read.h"
+#include "base/log.h"
 #include "control/control.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
@@ -56,7 +56,7 @@ run_echo(void *context, struct command *command, int argc, char **argv)
 		putc(' ', out);
 	}
 	fclose(out);
-	CHECK(!control_words(line, words, &count) && count == argc);
+	CHECK(!control_words(line, words, &count, NULL) && count == argc);
 	for (int i = 0; i < argc; i++)
 		CHECK(!strcmp(words[i], argv[i]));
 	free(line);
@@ -125,7 +125,8 @@ check_replies(void)
 	struct json root, ok;
 
 	for (; (end = memchr(at, '\n', bench.length - (size_t)(at - bench.received))); at = end + 1)
-		CHECK(!json_open(at, (size_t)(end - at), &root) && json_find(&root, "ok", &ok));
+		CHECK(!json_open(at, (size_t)(end - at), &root, NULL) &&
+		      json_find(&root, "ok", &ok));
 	CHECK(at == bench.received + bench.length);
 }
 

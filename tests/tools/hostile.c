@@ -156,8 +156,8 @@ expect_same(struct vm *vm, const struct record_writer *before, const char *what)
 
 	save(vm, &now);
 	if (now.length != before->length || memcmp(now.data, before->data, now.length)) {
-		if (!record_open(before->data, before->length, &a) &&
-		    !record_open(now.data, now.length, &b))
+		if (!record_open(before->data, before->length, &a, NULL) &&
+		    !record_open(now.data, now.length, &b, NULL))
 			record_compare(&a, &b, "", differs, NULL);
 		die(what);
 	}

@@ -131,7 +131,7 @@ report_vcpu(FILE *to, struct vcpu *vcpu)
 	struct record_writer writer = { 0 };
 	struct record root, group;
 
-	if (!vcpu_save(vcpu, &writer) && !record_open(writer.data, writer.length, &root))
+	if (!vcpu_save(vcpu, &writer) && !record_open(writer.data, writer.length, &root, NULL))
 		for (size_t i = 0; i < sizeof(groups) / sizeof(*groups); i++)
 			if (record_find(&root, groups[i], &group)) {
 				mask_xstate(&group);
@@ -146,7 +146,8 @@ report_device(FILE *to, struct device *device)
 	struct record_writer writer = { 0 };
 	struct record root, state;
 
-	if (!device_save(device, &writer) && !record_open(writer.data, writer.length, &root) &&
+	if (!device_save(device, &writer) &&
+	    !record_open(writer.data, writer.length, &root, NULL) &&
 	    record_find(&root, "state", &state))
 		record_print(to, &state, device->config->name);
 	record_writer_free(&writer);

@@ -238,29 +238,31 @@ words(void **state)
 		  true },
 	};
 	char line[256], joined[256], *list[CONTROL_WORDS + 1];
+	struct why why;
 	int count;
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		const char *wrong;
+		int r;
 
 		strcpy(line, cases[i].line);
-		wrong = control_words(line, list, &count);
+		r = control_words(line, list, &count, &why);
 		joined[0] = '\0';
-		for (int j = 0; !wrong && j < count; j++)
+		for (int j = 0; !r && j < count; j++)
 			strcat(strcat(joined, list[j]), "|");
-		assert_string_equal(wrong ? wrong : joined, cases[i].words);
-		assert_int_equal(wrong != NULL, cases[i].wrong);
+		assert_string_equal(r ? why.text : joined, cases[i].words);
+		assert_int_equal(r != 0, cases[i].wrong);
 		assert_null(list[count]);
 	}
 	memset(line, 0, sizeof(line));
 	for (int i = 0; i < CONTROL_WORDS; i++)
 		strcat(line, "a ");
-	assert_null(control_words(line, list, &count));
+	assert_int_equal(control_words(line, list, &count, NULL), 0);
 	assert_int_equal(count, CONTROL_WORDS);
 	for (int i = 0; i < CONTROL_WORDS; i++)
 		strcpy(line + 2 * i, "a ");
 	strcat(line, "a");
-	assert_string_equal(control_words(line, list, &count), "more than 64 words");
+	assert_int_equal(control_words(line, list, &count, &why), -1);
+	assert_string_equal(why.text, "more than 64 words");
 }
 
 static void
@@ -278,7 +280,7 @@ words_survive_quoting(void **state)
 		control_put_word(out, cases[i]);
 	}
 	fclose(out);
-	assert_null(control_words(text, list, &count));
+	assert_int_equal(control_words(text, list, &count, NULL), 0);
 	assert_int_equal(count, sizeof(cases) / sizeof(*cases));
 	for (int i = 0; i < count; i++)
 		assert_string_equal(list[i], cases[i]);
