@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A point of a run: where it pauses for a snapshot, or ends. */
+/* A stop condition: where a run pauses, or ends. */
 #ifndef MACHINE_STOP_H
 #define MACHINE_STOP_H
 
@@ -35,6 +35,9 @@ struct stop {
  */
 int stop_parse(struct stop *stop, const char *text, struct why *why);
 void stop_free(struct stop *stop);
+
+/* The forms of stop conditions, "rip:ADDR", for help; NULL past the last. */
+const char *stop_form(size_t i);
 
 /* Counts one occurrence; true when it was the one. */
 bool stop_count(struct stop *stop);
