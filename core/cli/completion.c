@@ -10,6 +10,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/log.h"
 #include "cli/cli.h"
@@ -105,8 +106,12 @@ offer(const struct completion *c, const char *prefix, const char *name, const ch
 	char word[512];
 
 	snprintf(word, sizeof(word), "%s%s%s", prefix, name, suffix);
-	if (!strncmp(word, c->word, length))
-		printf("%s\t%s\n", word, help ? help : "");
+	if (strncmp(word, c->word, length) != 0)
+		return;
+	printf("%s\t", word);
+	if (help)
+		show_text(stdout, help, strlen(help));
+	putchar('\n');
 }
 
 static void
@@ -237,17 +242,23 @@ offer_option_value(const struct completion *c, const char *prefix, const struct 
 	}
 }
 
-/* What can be set of a device, or with key the value of one option. */
+/*
+ * What can be set of a device, or with key the value of one option. A key that completes a word is
+ * no consent to run code that a config or a snapshot brings along: plugins are loaded by name, and
+ * from the host's folders only.
+ */
 static void
 offer_device(const struct completion *c, const char *prefix, const struct config_device *device,
 	     const char *key)
 {
 	struct plugin_path path;
 	struct plugin plugin = { 0 };
-	int r = plugin_path_init(&path, c->config.plugin_path);
+	int r = plugin_path_init(&path, NULL);
 
 	if (!r)
-		r = plugin_load(&plugin, &path, device->plugin, "");
+		r = !device->plugin || strchr(device->plugin, '/')
+			? -1
+			: plugin_load(&plugin, &path, device->plugin, "");
 	for (size_t i = 0; !r && i < plugin.all_count; i++) {
 		const struct minivmm_option *row = &plugin_option(&plugin, i)->row;
 
@@ -421,13 +432,16 @@ static void
 read_machine(struct completion *c, const struct cli_option *option, const char *value)
 {
 	struct snapshot snapshot;
+	struct stat st;
 
+	if (stat(value, &st) || !S_ISREG(st.st_mode)) /* a pipe would wait for who writes to it */
+		return;
 	config_free(&c->config);
 	c->config = (struct config){ 0 };
 	c->restored = option->id == 'r';
 	if (!c->restored)
 		config_read(&c->config, value, NULL, NULL, 0);
-	else if (strcmp(value, "-") && strncmp(value, "fd:", 3)) {
+	else {
 		if (!snapshot_open(&snapshot, value))
 			snapshot_config(&snapshot, &c->config);
 		snapshot_close(&snapshot);

@@ -97,6 +97,22 @@ offered($_, '') for [ qw(-c nowhere.ini --set device.a.) ], [ qw(--set device.a.
 fails([ $minivmm, 'completion' ], 110, qr/completion: for which shell\? minivmm completion bash, or zsh/, 'no shell');
 fails([ $minivmm, qw(completion fish) ], 110, qr/for which shell/, 'another shell');
 
+# A key that completes a word runs no code that a config or a snapshot brings along, and waits for no pipe.
+mkdir 'evil';
+spew('evil.c', "#include <stdlib.h>\n__attribute__((constructor)) static void\nevil(void)\n{\n\tif (system(\"touch ran\"))\n\t\tabort();\n}\n");
+is((run([qw(cc -shared -fPIC -o evil/evil.so evil.c)]))[0], 0, 'a plugin that shows when it is loaded');
+for my $plugin ("plugin = ./evil/evil.so\n", "plugin = evil\n\n[plugins]\npath = evil\n") {
+    spew('evil.ini', "[vm]\nmemory_at = 0x1000\n[boot]\ncode = f4\n[device a]\n$plugin");
+    offered([qw(-c evil.ini --set device.a.)], '');
+    ok(!-e 'ran', 'is not loaded for a completion');
+}
+spew('none.ini', "[device a]\n");
+offered([qw(-c none.ini --set device.a.)], '');
+run([ $minivmm, '-c', 'evil.ini', '--check' ]);
+ok(-e 'ran', 'but for a run');
+run([qw(mkfifo pipe)]);
+offered([ $_, 'pipe', '--set', 'device.' ], '') for qw(-c -r);
+
 # The scripts.
 mkdir $_ for qw(bin folder);
 symlink $minivmm, 'bin/minivmm';
