@@ -35,6 +35,8 @@ struct stop {
  */
 int stop_parse(struct stop *stop, const char *text, struct why *why);
 void stop_free(struct stop *stop);
+/* The forms of stop conditions, "rip:ADDR", for help; NULL past the last. */
+const char *stop_form(size_t i);
 
 /* The forms of stop conditions, "rip:ADDR", for help; NULL past the last. */
 const char *stop_form(size_t i);
