@@ -2,7 +2,6 @@
 /* The table of sections, and how each is saved, checked and loaded. */
 #include "snapshot/sections.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
