@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/why.h"
 #include "machine/memory.h"
 #include "snapshot/output.h"
 #include "snapshot/writer.h"
@@ -21,7 +22,7 @@ struct image {
 	struct image_shared {
 		atomic_uint_least64_t bytes; /* of data, written so far */
 		atomic_uint_least64_t pages; /* looked at so far */
-		char why[512];               /* a child failed */
+		struct why why;              /* a child failed */
 		bool begun;                  /* a child: its output, at its end */
 		uint64_t size;
 	} * shared;

@@ -199,7 +199,7 @@ fork_child(struct capture *c)
 	close_others(c->output.fd);
 	r = mutant("capture", "child") ? 0 : image_write(&c->image, c->todo);
 	if (r)
-		snprintf(c->image.shared->why, sizeof(c->image.shared->why), "%s", fail_text());
+		why_set(&c->image.shared->why, "%s", fail_text());
 	c->image.shared->begun = c->output.begun;
 	c->image.shared->size = c->output.size;
 	_exit(-r);
@@ -274,7 +274,7 @@ wait_for_child(struct capture *c)
 			    c->output.path, strsignal(WTERMSIG(status)));
 	/* It has logged that itself. */
 	if (WEXITSTATUS(status))
-		return capture_note(c, -WEXITSTATUS(status), c->image.shared->why);
+		return capture_note(c, -WEXITSTATUS(status), c->image.shared->why.text);
 	/* A stream goes on behind what the child has sent. */
 	c->output.begun = c->image.shared->begun;
 	c->output.size = c->image.shared->size;

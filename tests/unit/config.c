@@ -8,7 +8,6 @@
 #include <sys/stat.h>
 
 #include "base/log.h" /* before cmocka's macro fail */
-#include "base/text.h"
 #include "config/config.h"
 
 #include <cmocka.h>
@@ -459,71 +458,6 @@ files(void **state)
 	rmdir(folder);
 }
 
-static void
-values(void **state)
-{
-	uint64_t n;
-	uint8_t *bytes;
-	size_t length;
-	bool yes;
-
-	assert_int_equal(parse_u64("18446744073709551615", &n, NULL), 0);
-	assert_true(n == UINT64_MAX);
-	assert_int_equal(parse_u64("0XfF", &n, NULL), 0);
-	assert_int_equal(n, 255);
-	assert_int_equal(parse_u64("010", &n, NULL), 0);
-	assert_int_equal(n, 10);
-	for (const char **bad = (const char *[]){ "", "0x", "x1", "+1", "-1", " 1", "1 ", "1K",
-						  "18446744073709551616", "1a", NULL };
-	     *bad; bad++)
-		assert_int_equal(parse_u64(*bad, &n, NULL), -1);
-	assert_int_equal(parse_size("3k", &n, NULL), 0);
-	assert_int_equal(n, 3 << 10);
-	assert_int_equal(parse_size("0x10M", &n, NULL), 0);
-	assert_int_equal(n, 16 << 20);
-	assert_int_equal(parse_size("M", &n, NULL), -1);
-	assert_int_equal(parse_size("1KB", &n, NULL), -1);
-	assert_int_equal(parse_size("16777216T", &n, NULL), -1); /* 2^64 */
-	assert_int_equal(parse_duration("5ms", &n, NULL), 0);
-	assert_int_equal(n, 5000000);
-	assert_int_equal(parse_duration("7", &n, NULL), 0);
-	assert_int_equal(n, 7);
-	assert_int_equal(parse_duration("5m", &n, NULL), -1);
-	assert_int_equal(parse_duration("18446744074s", &n, NULL), -1);
-	assert_int_equal(parse_bool("off", &yes, NULL), 0);
-	assert_false(yes);
-	assert_int_equal(parse_bool("1", &yes, NULL), 0);
-	assert_true(yes);
-	assert_int_equal(parse_bool("On", &yes, NULL), -1);
-	assert_int_equal(parse_hex(" bA f8\t0 3", &bytes, &length, NULL), 0);
-	assert_int_equal(length, 3);
-	assert_memory_equal(bytes, "\xba\xf8\x03", 3);
-	free(bytes);
-	assert_int_equal(parse_hex("", &bytes, &length, NULL), 0);
-	assert_int_equal(length, 0);
-	free(bytes);
-	assert_int_equal(parse_hex("abc", &bytes, &length, NULL), -1);
-	assert_int_equal(parse_hex("0x12", &bytes, &length, NULL), -1);
-}
-
-static void
-nearest_names(void **state)
-{
-	const char *const names[] = { "memory", "memory_at", "cpus", "irqchip", "at", NULL };
-	char longest[100];
-
-	assert_string_equal(nearest("memroy", names), "memory");
-	assert_string_equal(nearest("memoryat", names), "memory_at");
-	assert_string_equal(nearest("cpu", names), "cpus");
-	assert_string_equal(nearest("irq-chip", names), "irqchip");
-	assert_null(nearest("output", names));
-	assert_null(nearest("xy", names));
-	assert_null(nearest("", names));
-	memset(longest, 'm', sizeof(longest) - 1);
-	longest[sizeof(longest) - 1] = '\0';
-	assert_null(nearest(longest, names));
-}
-
 /* Saved, loaded and saved again, it is the same, byte for byte. */
 static void
 save_and_load(void **state)
@@ -694,44 +628,10 @@ load_refuses(void **state)
 	}
 }
 
-/* What is written back is the shortest that is exact, and reads as the same. */
-static void
-written(void **state)
-{
-	static const struct {
-		uint64_t value;
-		const char *size, *duration;
-	} cases[] = {
-		{ 0, "0", "0" },
-		{ 1, "1", "1ns" },
-		{ 1000, "1000", "1us" },
-		{ 4096, "4K", "4096ns" },
-		{ 65536000, "64000K", "65536us" },
-		{ 1000000000, "1000000000", "1s" },
-		{ 90000000000, "87890625K", "90s" },
-		{ 1ull << 40, "1T", "1099511627776ns" },
-		{ UINT64_MAX, "18446744073709551615", "18446744073709551615ns" },
-	};
-
-	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		char text[24];
-		uint64_t value;
-
-		assert_string_equal(format_size(cases[i].value, text, sizeof(text)), cases[i].size);
-		assert_int_equal(parse_size(text, &value, NULL), 0);
-		assert_int_equal(value, cases[i].value);
-		assert_string_equal(format_duration(cases[i].value, text, sizeof(text)),
-				    cases[i].duration);
-		assert_int_equal(parse_duration(text, &value, NULL), 0);
-		assert_int_equal(value, cases[i].value);
-	}
-}
-
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(written),
 		cmocka_unit_test(defaults),
 		cmocka_unit_test(reads_everything),
 		cmocka_unit_test(set_goes_over_the_file),
@@ -742,8 +642,6 @@ main(void)
 		cmocka_unit_test(zero_byte),
 		cmocka_unit_test(too_many),
 		cmocka_unit_test(files),
-		cmocka_unit_test(values),
-		cmocka_unit_test(nearest_names),
 		cmocka_unit_test(save_and_load),
 		cmocka_unit_test(load_refuses),
 	};
