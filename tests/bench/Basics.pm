@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Starting, restoring, writing, memory: what every machine pays.
+# Start, restore, write, memory: the costs of every machine.
 package Basics;
 
 use strict;
@@ -7,7 +7,7 @@ use warnings;
 
 use Bench;
 
-# Start, guest says 4, exit.
+# From the start of the process to its end; the guest prints 4.
 sub whole_process {
 	assemble('bios');
 	my @ours = (0, 4, $minivmm, '-c', 'tests/bench/simple.ini');
@@ -16,8 +16,7 @@ sub whole_process {
 		my ($which, @option) = @$_;
 		my ($ours, $bare, $ratio) =
 		    stopwatch("whole-$which", 50, \@ours, [0, 4, "$tools/bare", @option, 'guests/simple.bin']);
-		# The fewest calls leave the guest without CPUID: shown for what they tell, not a
-		# target.
+		# The fewest calls leave the guest without CPUID: the row informs, without a target.
 		row("whole process, by the $which KVM calls", ours => ms($ours), limit => ms($bare),
 			value => $ratio, $which eq 'same' ? (at_most => 1.5) : ());
 	}
@@ -45,7 +44,7 @@ sub fill_and_save {
 		'--save', $snapshot);
 }
 
-# To the first exit and the end.
+# Whole processes: restore, the first exit, the end.
 sub restore {
 	assemble('fill');
 	my @commands;
@@ -77,7 +76,7 @@ sub write_snapshot {
 		at_most => 0, unit => ' KiB');
 }
 
-# Sums of a process's smaps in KiB without its guest memory, which is known by its size.
+# Pss and Private_Dirty of a process in KiB, without the mapping that has the size of guest memory.
 sub beyond_guest {
 	my ($pid, $guest) = @_;
 	my (%sum, $size, $found);
@@ -92,7 +91,7 @@ sub beyond_guest {
 	return @sum{ 'Pss', 'Private_Dirty' };
 }
 
-# A guest that runs and has said that it does; then the process is looked at.
+# Starts a guest, waits for its first output, and measures the process.
 sub memory_once {
 	my $pid = open my $pipe, '-|', $minivmm, @_ or die "bench: $minivmm: $!\n";
 	my $ready = <$pipe> // die "bench: the guest did not start\n";

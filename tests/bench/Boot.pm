@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Booting a stock kernel, ours and QEMU's by turns: to the guest's first instruction, to init, how
-# many exits that takes; and restoring ours behind it.
+# Booting a stock kernel, minivmm and QEMU in turn: the time to the guest's first instruction and to
+# init, the exits until then; and restoring our machine at that point.
 package Boot;
 
 use strict;
@@ -9,8 +9,8 @@ use warnings;
 use Bench;
 use Vmm;
 
-# The kernel hands words of its command line that it does not know to init, in the environment:
-# here, how long to rest after the first line, while the exits up to it are read.
+# The kernel passes words of its command line that it does not know to init, in the environment:
+# here, how long to sleep after the first line, while the exits up to it are read.
 our $init = <<'END_OF_INIT';
 echo "init"
 [ -z "$rest" ] || usleep $rest
@@ -18,7 +18,7 @@ echo "next"
 read line
 END_OF_INIT
 
-# Microseconds to the first instruction and to init, and what KVM has counted.
+# Microseconds to the first instruction and to init, and KVM's counters.
 sub once {
 	my (@command) = @_;
 	my $guest = Vmm::start(@command);
@@ -29,7 +29,7 @@ sub once {
 	return { entry => 1e6 * ($entered - $guest->{start}), init => 1e6 * ($init - $guest->{start}), %$counts };
 }
 
-# Microseconds to the next line, and to the first instruction; exits to it.
+# Microseconds to the next line and to the first instruction, and the exits until the line.
 sub restored {
 	my ($snapshot) = @_;
 	my $guest = Vmm::start($minivmm, '-r', $snapshot, '--log', 'error');
@@ -40,8 +40,7 @@ sub restored {
 	return (1e6 * ($next - $guest->{start}), 1e6 * ($entered - $guest->{start}), $exits);
 }
 
-# By name: the columns that differ between machines, so that a figure that is missed can be
-# explained.
+# Keeps the counters that are not 0, by name: they explain a figure that misses its target.
 sub keep_counts {
 	my ($name, $format, @pairs) = @_;
 	my @names = grep { my $n = $_; grep { $_->[0]{$n} || $_->[1]{$n} } @pairs } sort keys %{ $pairs[0][0] };

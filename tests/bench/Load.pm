@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Disk and network of a guest with a stock kernel, ours and QEMU's by turns, with the same back
-# ends: speed, exits for each request, and what the machine takes beside its guest's memory.
+# Disk and network of a guest with a stock kernel, minivmm and QEMU in turn, with the same back
+# ends: speed, exits for each request, and the memory of the process beyond the guest's.
 #
-# Both machines stay up; each load is asked for on the console. Its exits are those between two
-# lines of the guest's, behind which it rests.
+# Both machines keep running; the bench requests each load on the console. The exits of a load are
+# those between two lines that the guest prints; it sleeps after each.
 package Load;
 
 use strict;
@@ -38,8 +38,7 @@ while read line; do
 done
 END_OF_INIT
 
-# A load: its name, what the guest is to do, the bytes of a request, and which kind of server it
-# needs on the host.
+# A load: its name, the guest's command, the bytes of a request.
 sub loads {
 	my ($ms) = @_;
 	my @loads;
@@ -54,7 +53,7 @@ sub loads {
 		['virtio-net TCP stream, sent', 'send 10.0.2.2', PART], ['virtio-net TCP stream, received', 'receive 10.0.2.2', PART]);
 }
 
-# For the guest.
+# Builds the program that makes the loads in the guest.
 sub program {
 	lines('cc', '-D_GNU_SOURCE', '-static', '-O2', '-o', "$out/stress", 'tests/bench/load.c');
 	return "$out/stress";
@@ -75,7 +74,7 @@ sub our_machine {
 		$device->('hvc0', 'virtio-console', "output = file:$shm/hvc-ours"), $device->('rng0', 'virtio-rng', 'fresh = yes'));
 }
 
-# The first device of QEMU's has the last address, and the guest takes them by their addresses.
+# QEMU gives the last address to the first device, and the guest names devices by address.
 sub qemu_machine {
 	my $disk = sub { ('-drive', "file=$images[$_[0]],file.locking=off,format=raw,if=none,id=disk$_[0],aio=threads") };
 	return Vmm::qemu_command('load', '', $disk->(0), $disk->(1), map { split }
@@ -85,8 +84,8 @@ sub qemu_machine {
 		'-device virtio-blk-device,drive=disk1 -device virtio-blk-device,drive=disk0');
 }
 
-# A server on loopback, to which the guest's gateway leads: it takes, or gives, until its peer has
-# had enough. Its port.
+# Starts a server on loopback, which the guest reaches through its gateway. It receives or sends
+# until its peer ends. Returns its pid and port.
 sub serve {
 	my ($what) = @_;
 	my $listen = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1') or die "bench: no port on loopback: $!\n";
@@ -101,7 +100,7 @@ sub serve {
 	_exit(0);
 }
 
-# Requests a second, and exits a request.
+# Requests per second, and exits per request.
 sub once {
 	my ($guest, $ask, $size) = @_;
 	$guest->say($ask);
@@ -123,7 +122,7 @@ sub row_of {
 	($ours, $qemus, $ratio) = Boot::compare('exits', @pairs);
 	my $each = $bytes == PART ? 'exits for 64 KiB' : 'exits a request';
 	row("  $each", ours => sprintf('%.2f', $ours), qemu => sprintf('%.2f', $qemus), value => $ratio, at_most => 1.0);
-	# The others come with time: ticks of the host's and the guest's.
+	# The other exits come with time: timer ticks of the host and of the guest.
 	my @medians = map { my $side = $_; median(map { $_->[$side]{mmio_exits} } @pairs) } 0, 1;
 	row('    of them accesses to registers', ours => sprintf('%.2f', $medians[0]), qemu => sprintf('%.2f', $medians[1]));
 }
@@ -168,7 +167,7 @@ sub load {
 	unlink @images;
 }
 
-# After all that, with every device in use.
+# Measured after the loads, with every device in use.
 sub memory {
 	my @kib = map { [Basics::beyond_guest($_->{pid}, Vmm::MEMORY * 1024)] } @_;
 	keep('linux-memory', map { join "\t", @$_ } @kib);

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Machines from snapshots: a process each, many in one process, one reset in place; beside the bare
-# KVM calls and QEMU.
+# Machines from snapshots, beside the bare KVM calls and QEMU: one for each process, many in one
+# process, one that is reset.
 package Restore;
 
 use strict;
@@ -12,7 +12,7 @@ use Guest;
 
 use constant { ENDS => 42, QEMU_ENDS => 21 };    # exit statuses of the guests
 
-# A machine of as many bytes, all of its memory written, at the point before it ends.
+# The snapshot of a machine of so many MiB, all written, just before it ends.
 sub filled {
 	my ($mib) = @_;
 	my $snapshot = "$shm/filled.snap";
@@ -26,8 +26,8 @@ sub filled {
 	return $snapshot;
 }
 
-# Start, restore, the first exit, which ends the guest. bare-restore needs the state that
-# clone-speed takes out.
+# Whole processes: start, restore, the first exit, which ends the guest. bare-restore needs the
+# state that clone-speed extracts.
 sub first_exit {
 	for my $mib (16, 256, 1024, 8192) {
 		my $figure = $mib < 1024 ? "restore to the first exit, $mib MiB" : 'restore to the first exit, ' . $mib / 1024 . ' GiB';
@@ -47,7 +47,8 @@ sub first_exit {
 	}
 }
 
-# QEMU's guest asks port 0xf4 all the time; the device that ends it is there only after the restore.
+# QEMU's guest writes to port 0xf4 all the time; only the restored machine has the device that ends
+# it.
 sub restored_by_qemu {
 	my ($mib, $snapshot) = @_;
 	my $figure = $mib < 1024 ? "restore by QEMU, $mib MiB" : 'restore by QEMU, 1 GiB';
@@ -76,8 +77,8 @@ sub clones {
 	unlink "$shm/filled.snap";
 }
 
-# Rates: more is better. Ours hands the machine from thread to thread; with as many workers as CPUs
-# both share one, as they do when they are bound to it.
+# Rates: more is better. minivmm hands the machine from thread to thread. With as many workers as
+# CPUs the two threads share one, as they do when they are bound to it.
 sub reset {
 	my ($cpu) = slurp('/proc/self/status') =~ /^Cpus_allowed_list:\s+(\d+)/m;
 	assemble('dirty');
@@ -102,8 +103,8 @@ sub reset {
 	}
 }
 
-# Runs a second with two workers by those with one; the lines go to a file, so that no reader takes
-# a CPU meanwhile.
+# Runs per second with two workers, divided by those with one. The results go to a file, so that no
+# reader takes a CPU meanwhile.
 sub scaling {
 	my $snapshot = "$shm/batch.snap";
 	my $results = "$shm/results";
@@ -133,7 +134,7 @@ sub scaling {
 	unlink $snapshot, $results, @files;
 }
 
-# Processes with one snapshot: what each takes after the first, beside the guest's own pages.
+# The memory of each further process of one snapshot, without the guest's pages.
 sub clone_memory {
 	my $snapshot = "$shm/wait.snap";
 	my (@pids, @pipes, @lines);

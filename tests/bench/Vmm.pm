@@ -2,9 +2,9 @@
 # A machine that boots Debian's stock cloud kernel, ours or QEMU's microvm: one vCPU, 256 MiB, its
 # console on pipes.
 #
-# Both have the same kernel, initramfs and command line, ACPI, the interrupt controllers in the
-# kernel, the host's CPU, and virtio 1 devices by MMIO, with nothing that the measurement does not
-# need. QEMU has the firmware and the options with which it boots fastest.
+# Both have the same kernel, initramfs and command line, ACPI, in-kernel interrupt controllers, the
+# host's CPU, and virtio 1 devices by MMIO, and no other devices. QEMU has the firmware and the
+# options with which it boots fastest.
 package Vmm;
 
 use strict;
@@ -69,8 +69,8 @@ sub start {
 	return $self;
 }
 
-# Waits until the machine has said something that matches; the time, then what its groups are. What
-# is before is forgotten.
+# Waits until the machine prints a match. Returns the time and the pattern's groups. Drops the
+# output up to the end of the match.
 sub await_time {
 	my ($self, $pattern) = @_;
 	my $until = now() + PATIENCE;
@@ -92,8 +92,8 @@ sub say {
 	print { $self->{in} } "$line\n";
 }
 
-# Opens KVM's statistics of the vCPU, which the preloaded library has left in the process; returns
-# the time at which the guest was first entered, in seconds.
+# Opens KVM's statistics of the vCPU through the descriptor that the preloaded library left in the
+# process. Returns the time of the first KVM_RUN, in seconds.
 sub entered {
 	my ($self) = @_;
 	my ($time, $number) = split ' ', slurp($self->{entry});
@@ -113,8 +113,8 @@ sub pread {
 	return $bytes;
 }
 
-# What KVM has counted of the vCPU (Documentation/virt/kvm/api.rst, KVM_GET_STATS_FD): exits,
-# io_exits, ...
+# KVM's counters of the vCPU (Documentation/virt/kvm/api.rst, KVM_GET_STATS_FD): exits, io_exits,
+# ...
 sub counts {
 	my ($self) = @_;
 	my (undef, $name_size, $number, undef, $descriptors, $data) = unpack 'L6', pread($self->{stats}, 24, 0);

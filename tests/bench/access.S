@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Writes and reads devices in turn, MMIO or ports, spread over all of them. Flat 32 bit mode.
 #
-#   esi  how many devices, 16 bytes apart
-#   ebp  how far to go for the next device: shares no factor with esi
-#   ebx  where the first is                    ecx  how often: each time one write and one read
+#   esi  number of devices, 16 bytes apart
+#   ebp  distance to the next device, in devices: prime to esi
+#   ebx  address of the first                  ecx  rounds: each is one write and one read
 #   edi  0 for MMIO, 1 for ports
 	.code32
 	xor	%eax, %eax	# number of the device

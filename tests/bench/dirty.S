@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Writes one word each in as many pages, and ends with status 42. The snapshot is taken after the
+# Writes one word in each of some pages, and ends with status 42. The snapshot is taken after the
 # write to port 0x80. Long mode, CPL 3, in the machine of fill.ini.
 #
-#   rdi  the first page      rcx  how many pages, not 0      rax  what is written
+#   rdi  address of the first page      rcx  pages, not 0      rax  the word
 	.code64
 	out	%al, $0x80
 1:	mov	%rax, (%rdi)

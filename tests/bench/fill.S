@@ -2,7 +2,7 @@
 # Fills memory and ends with status 42. The snapshots are taken after the write to port 0x80. Long
 # mode, CPL 3, which runs at full speed also where KVM emulates the rest.
 #
-#   rdi  from where       rcx  how many times 8 bytes; 0: fill nothing       rax  with what
+#   rdi  start       rcx  words of 8 bytes; 0: fill nothing       rax  the word
 	.code64
 	rep stosq
 	out	%al, $0x80
