@@ -11,20 +11,20 @@
 #define OPTIONS_MAX 32
 
 const struct cli_option cli_run_options[] = {
-	{ "config", 'c', "CONFIG", "build the machine of an INI file and run it", NULL },
+	{ "config", 'c', "CONFIG", "run the machine that an INI file describes", NULL },
 	{ "restore", 'r', "SNAPSHOT", "restore a machine and run it; also - and fd:N", NULL },
 	{ "set", CLI_SET, "KEY=VALUE", "override: vm.memory=1M, device.serial0.output=pty", NULL },
 	{ "until", CLI_UNTIL, "POINT", "end there (with --save: after writing the snapshot)",
 	  NULL },
 	{ "save", CLI_SAVE, "FILE", "write a snapshot at the point of --until or --at",
-	  "write a snapshot there; with --at POINT, go on" },
-	{ "at", CLI_AT, "POINT", "with --save: write the snapshot there and go on", "" },
+	  "write a snapshot there; with --at POINT, continue" },
+	{ "at", CLI_AT, "POINT", "with --save: write the snapshot there and continue", "" },
 	{ "trust", CLI_TRUST, NULL, "with -r: open host files and sockets that it names", NULL },
 	{ "status", CLI_STATUS, "FILE", "write how the run ended, as a line of JSON",
-	  "how the run ended; --registers: them, at the end" },
+	  "write how the run ended; --registers: print them" },
 	{ "registers", CLI_REGISTERS, NULL, "print the registers at the end", "" },
 	{ "check", CLI_CHECK, NULL, "check the config and its plugins, run nothing", NULL },
-	{ "trace", CLI_TRACE, "FILE", "every port and MMIO access, one JSON line each", NULL },
+	{ "trace", CLI_TRACE, "FILE", "log each port and MMIO access as a line of JSON", NULL },
 	{ "log", CLI_LOG, "LEVEL", "error, warn, info, debug", NULL },
 	{ "help", 'h', NULL, "print the commands and options", "" },
 	{ "version", CLI_VERSION, NULL, "print the version", "" },
@@ -32,14 +32,14 @@ const struct cli_option cli_run_options[] = {
 };
 
 static const struct cli_option batch_options[] = {
-	{ "restore", 'r', "SNAPSHOT", "the machine; parents of a diff before it", NULL },
-	{ "input", CLI_INPUT, "DEVICE", "the device whose input the files are", NULL },
-	{ NULL, 'j', "N", "as many at once; as there are CPUs", NULL },
-	{ "until", CLI_UNTIL, "POINT", "a run ends there as well", NULL },
-	{ "timeout", CLI_TIMEOUT, "TIME", "or after so long, as 500ms, on the machine's clock",
+	{ "restore", 'r', "SNAPSHOT", "the machine; give parents of a diff first", NULL },
+	{ "input", CLI_INPUT, "DEVICE", "the device that reads the files", NULL },
+	{ NULL, 'j', "N", "number of processes; the number of CPUs if not given", NULL },
+	{ "until", CLI_UNTIL, "POINT", "end a run there, too", NULL },
+	{ "timeout", CLI_TIMEOUT, "TIME", "end a run after this time of the VM's clock, as 500ms",
 	  NULL },
-	{ "check", CLI_CHECK, NULL,
-	  "compare all memory and state with the snapshot after each reset", NULL },
+	{ "check", CLI_CHECK, NULL, "after each reset, compare memory and state with the snapshot",
+	  NULL },
 	{ "set", CLI_SET, "KEY=VALUE", "as for minivmm -r", NULL },
 	{ "trust", CLI_TRUST, NULL, "as for minivmm -r", NULL },
 	{ "help", 'h', NULL, "print this", NULL },
@@ -47,13 +47,13 @@ static const struct cli_option batch_options[] = {
 };
 
 static const struct cli_option ctl_options[] = {
-	{ "json", CLI_JSON, NULL, "print the reply as it comes, one line of JSON", NULL },
+	{ "json", CLI_JSON, NULL, "print the reply as a line of JSON", NULL },
 	{ "help", 'h', NULL, "print this", NULL },
 	{ .id = 0 },
 };
 
 static const struct cli_option inspect_options[] = {
-	{ "json", CLI_JSON, NULL, "the same for programs", NULL },
+	{ "json", CLI_JSON, NULL, "print the same as JSON", NULL },
 	{ "help", 'h', NULL, "print this", NULL },
 	{ .id = 0 },
 };
@@ -77,43 +77,44 @@ static const struct cli_option no_options[] = {
 
 const struct cli_command cli_commands[] = {
 	{ "ctl", cli_ctl, "SOCKET COMMAND [ARGUMENT...]", "SOCKET COMMAND",
-	  "drive a running machine; help lists the commands",
-	  "Drives a running machine over its control socket.\n"
-	  "  help               what the machine can be told\n"
+	  "control a running machine; help lists the commands",
+	  "Sends a command to a running machine over its control socket, and prints the reply.\n"
+	  "  help               list the commands of the machine\n"
 	  "  snapshot - ...     write the snapshot to stdout, and the reply to stderr\n"
-	  "  stats [--watch]    exits and accesses per second; --watch: until Ctrl-C\n"
-	  "Exit: 0 done, 1 the machine said no, 113 it could not be reached\n",
+	  "  stats [--watch]    print exits and accesses per second; --watch: until Ctrl-C\n"
+	  "Exit: 0 done, 1 the machine refused or failed, 113 there was no reply\n",
 	  ctl_options },
-	{ "inspect", cli_inspect, "SNAPSHOT", NULL, "what it holds; --json for programs",
-	  "Prints what a snapshot holds: registers, devices, memory map.\n", inspect_options },
+	{ "inspect", cli_inspect, "SNAPSHOT", NULL, "print its contents; --json for programs",
+	  "Prints the contents of a snapshot: registers, devices, memory map.\n", inspect_options },
 	{ "batch", cli_batch, "-r SNAPSHOT --input DEVICE FILE...", "-r SNAPSHOT",
-	  "run it once for each of many inputs, fast",
-	  "Runs the machine once for each file, which is the input of the device's stream; "
-	  "between\n"
-	  "runs it is reset in place. Prints a line of JSON for each: how it ended, exit status, "
-	  "output,\n"
-	  "times in ns.\n"
-	  "Exit: 0 all have run, whatever came of them; 110 or 113 some could not be read.\n",
+	  "run it once for each of many input files",
+	  "Runs the machine once for each file, which is the input of the device's stream, and "
+	  "resets\n"
+	  "it in place between the runs. Prints a line of JSON for each run: cause, exit status,\n"
+	  "output, times in ns.\n"
+	  "Exit: 0 if all have run, whatever their results; 110 or 113 if a file could not be "
+	  "read.\n",
 	  batch_options },
-	{ "diff", cli_diff, "SNAPSHOT SNAPSHOT", "A B", "how two snapshots differ",
-	  "Prints how two snapshots differ: registers, device fields, pages.\n"
-	  "Exit status: 0 they do not, 1 they do, 2 trouble.\n",
+	{ "diff", cli_diff, "SNAPSHOT SNAPSHOT", "A B", "print the differences of two snapshots",
+	  "Prints the differences of two snapshots: registers, device fields, pages.\n"
+	  "Exit: 0 there are none, 1 there are some, 2 an error.\n",
 	  no_options },
 	{ "flatten", cli_flatten, "SNAPSHOT... -o FILE", "A B -o C",
-	  "one snapshot of one and what differs from it",
-	  "Writes the last of the snapshots, with all pages that it takes from the others\n"
-	  "or from files beside it, as one file that needs no parent.\n",
+	  "merge snapshots into one that needs no parent",
+	  "Writes the last snapshot as one that needs no parent, with all pages that it takes "
+	  "from\n"
+	  "the other snapshots or from files in their folder.\n",
 	  flatten_options },
 	{ "verify", cli_verify, "SNAPSHOT", NULL, "check every checksum, memory included",
 	  "Checks every checksum of a snapshot, memory included.\n", no_options },
 	{ "plugins", cli_plugins, "[PLUGIN]", NULL,
-	  "the plugins found; one's options, ranges, state",
-	  "Prints the plugins found and where; of one, its options, ranges and state.\n",
+	  "list plugins, or print one's options and state",
+	  "Lists the plugins and their folders, or prints the options, ranges and state of one.\n",
 	  plugins_options },
-	{ "new-plugin", cli_new_plugin, "NAME", NULL, "write NAME.c, a small plugin to begin with",
-	  "Writes NAME.c, a small plugin to begin with, to the current folder.\n", no_options },
-	{ "doctor", cli_doctor, "", NULL, "can this host run it, and what to do",
-	  "Checks KVM, userfaultfd and the plugin folders; names the remedy for each.\n",
+	{ "new-plugin", cli_new_plugin, "NAME", NULL, "write NAME.c, a small plugin to start from",
+	  "Writes NAME.c, a small plugin to start from, to the current folder.\n", no_options },
+	{ "doctor", cli_doctor, "", NULL, "check whether this host can run it; print remedies",
+	  "Checks KVM, userfaultfd and the plugin folders, and prints a remedy for each failure.\n",
 	  no_options },
 	{ "completion", cli_completion, "bash|zsh", NULL, NULL,
 	  "Prints a script that completes minivmm's command line. make install installs it; else:\n"

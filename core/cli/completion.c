@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * minivmm completion: what can come next on a command line. The scripts for shells only pass the
- * words on and show what they get: "WORD<tab>HELP" lines, where a word that ends in one of = : . is
- * not complete yet; or one line ":files EXTENSION", for names of files behind the last = or : of
+ * minivmm completion: candidates for the last word of a command line. The scripts for shells pass
+ * the words on and show the result: "WORD<tab>HELP" lines, where a word that ends in one of = : .
+ * is not complete yet; or one line ":files EXTENSION", for names of files behind the last = or : of
  * the word.
  *
  * A value is completed by what help calls it: FILE, POINT, DEVICE... The devices are those of the
@@ -97,7 +97,7 @@ struct completion {
 	bool restored; /* config is a snapshot's */
 };
 
-/* A word that is made of parts, if it begins like the one that is there. */
+/* Prints a candidate, made of parts, if the word is its beginning. */
 static void
 offer(const struct completion *c, const char *prefix, const char *name, const char *suffix,
       const char *help)
@@ -243,9 +243,8 @@ offer_option_value(const struct completion *c, const char *prefix, const struct 
 }
 
 /*
- * What can be set of a device, or with key the value of one option. A key that completes a word is
- * no consent to run code that a config or a snapshot brings along: plugins are loaded by name, and
- * from the host's folders only.
+ * Offers the options of a device, or with key the values of one. The user has not yet agreed to run
+ * code from a config or a snapshot: plugins are loaded by name, and from the host's folders only.
  */
 static void
 offer_device(const struct completion *c, const char *prefix, const struct config_device *device,
@@ -318,7 +317,7 @@ offer_ctl_commands(const struct completion *c)
 	offer(c, "", "stats", "", "exits and accesses per second");
 }
 
-/* A value that help calls kind: "FILE", "[full|diff]". */
+/* Offers values by what help calls them: "FILE", "[full|diff]". */
 static void
 offer_value(const struct completion *c, const char *prefix, const char *kind)
 {
@@ -427,7 +426,7 @@ offer_ctl_operand(const struct completion *c, const char *name, int index)
 			offer_operand(c, row->usage + strlen(name), index);
 }
 
-/* The config or snapshot that the line names: what is wrong with it is not told here. */
+/* Reads the config or snapshot that the line names. Its mistakes are ignored. */
 static void
 read_machine(struct completion *c, const struct cli_option *option, const char *value)
 {
