@@ -81,3 +81,16 @@ why_status(const struct why *why, enum status other)
 {
 	return status_for(why->error, other);
 }
+
+void
+why_clear(struct why *why)
+{
+	why->error = 0;
+	why->text[0] = '\0';
+}
+
+void
+why_set_error(struct why *why, int error)
+{
+	why->error = error;
+}

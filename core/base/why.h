@@ -25,6 +25,10 @@ int why_vset(struct why *why, const char *format, va_list arguments);
 __attribute__((format(printf, 3, 4))) int why_errno(struct why *why, int error, const char *format,
 						    ...);
 int why_no_memory(struct why *why); /* "no memory" */
+/* No reason yet. */
+void why_clear(struct why *why);
+/* Sets the errno behind a reason. */
+void why_set_error(struct why *why, int error);
 /* Puts a text before the reason: "timers: " before "deadline is missing". */
 __attribute__((format(printf, 2, 3))) int why_prefix(struct why *why, const char *format, ...);
 

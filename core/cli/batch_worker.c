@@ -182,6 +182,7 @@ no_device(const struct worker *w)
 static int
 build(struct worker *w)
 {
+	struct machine *machine = &w->vm.machine;
 	int r = vm_build(&w->vm, &w->batch->source);
 
 	if (r)
@@ -192,8 +193,8 @@ build(struct worker *w)
 	if (!w->device->streams_ready)
 		return fail(STATUS_USAGE, "--input %s: the device has no stream", w->batch->device);
 	device_set_record(w->device, &w->output);
-	w->timeout = (struct loop_timer){ .fire = on_timeout, .context = &w->vm.machine };
-	loop_timer_add(&w->vm.machine.loop, &w->timeout);
+	w->timeout = (struct loop_timer){ .fire = on_timeout, .context = machine };
+	loop_timer_add(&machine->loop, &w->timeout);
 	return 0;
 }
 

@@ -52,17 +52,7 @@ static void
 restore_terminal(void)
 {
 	if (crash_vm)
-		stream_terminal_restore((struct stream_hub *)&crash_vm->devices.streams);
-}
-
-/* The file that guest memory is mapped from, for messages. */
-static const char *
-memory_name(void)
-{
-	const char *restore = crash_vm->source.restore;
-	const char *file = restore ? restore : crash_vm->config.vm.memory_file;
-
-	return file ? file : "?";
+		vm_restore_terminal(crash_vm);
 }
 
 static const char *
@@ -95,6 +85,8 @@ say_callback(const struct bus_current *current)
 static void
 crashed(int number, siginfo_t *info, void *context)
 {
+	const char *file;
+
 	restore_terminal();
 	say("minivmm: ");
 	say(signal_name(number));
@@ -103,9 +95,10 @@ crashed(int number, siginfo_t *info, void *context)
 		say_hex((uintptr_t)info->si_addr);
 	}
 	/* A file that somebody truncates under its mapping. */
-	if (number == SIGBUS && crash_vm && memory_has(&crash_vm->machine.memory, info->si_addr)) {
+	file = number == SIGBUS && crash_vm ? vm_memory_file(crash_vm, info->si_addr) : NULL;
+	if (file) {
 		say(": guest memory's file was cut short by somebody: ");
-		say(memory_name());
+		say(file);
 		say("\n");
 		_exit(STATUS_IO); /* nobody's bug */
 	}

@@ -106,7 +106,8 @@ take_signals(struct run *run)
 	static const int ends[] = { SIGINT, SIGTERM, SIGHUP };
 	const struct sigaction action = { .sa_handler = interrupt,
 					  .sa_flags = SA_RESTART | SA_ONSTACK };
-	struct loop *loop = &run->vm.machine.loop;
+	struct machine *machine = &run->vm.machine;
+	struct loop *loop = &machine->loop;
 	sigset_t ours;
 	int fd;
 
@@ -148,7 +149,9 @@ static int
 start_and_run(struct run *run)
 {
 	struct vm *vm = &run->vm;
-	const char *socket = vm->config.control.socket;
+	struct machine *machine = &vm->machine;
+	const struct config *config = &vm->config;
+	const char *socket = config->control.socket;
 	int r = open_outputs(run), stopped, closed;
 
 	crash_install(vm);
@@ -157,22 +160,22 @@ start_and_run(struct run *run)
 	if (!r)
 		r = vm_start(vm);
 	if (!r && socket)
-		r = control_open(&run->control, &vm->machine.loop, socket, vm_commands, vm);
+		r = control_open(&run->control, &machine->loop, socket, vm_commands, vm);
 	if (!r) {
 		vm_stop_warn_past(vm);
 		r = vm_run(vm);
 	}
-	if (!r && vm->machine.end.cause == CAUSE_SHUTDOWN)
+	if (!r && machine->end.cause == CAUSE_SHUTDOWN)
 		log_line(MINIVMM_ERROR, NULL, "vCPU %llu: triple fault",
-			 (unsigned long long)vm->machine.end.status);
+			 (unsigned long long)machine->end.status);
 	if (!r)
 		vm_stop_warn_missed(vm);
 	control_close(&run->control);
 	stopped = vm_stop(vm, &interrupted);
 	if (!r && run->options->registers)
-		report_registers(&vm->machine);
-	if (!r && vm->config.vm.dirty_log)
-		report_dirty(&vm->machine);
+		report_registers(machine);
+	if (!r && config->vm.dirty_log)
+		report_dirty(machine);
 	if (run->trace.file) {
 		closed = trace_close(&run->trace);
 		r = r ? r : closed;
@@ -184,7 +187,8 @@ start_and_run(struct run *run)
 static int
 exit_status(const struct run *run, int r)
 {
-	const struct machine_end *end = &run->vm.machine.end;
+	const struct machine *machine = &run->vm.machine;
+	const struct machine_end *end = &machine->end;
 
 	if (end->cause == CAUSE_SIGNAL)
 		return 128 + (int)end->status; /* as a shell shows the death that follows */

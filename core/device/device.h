@@ -107,6 +107,19 @@ devices_at(const struct devices *devices, size_t index)
 {
 	return &devices->list[index];
 }
+/* A host file that a device uses. */
+enum device_file {
+	DEVICE_FILE_READ,
+	DEVICE_FILE_WRITTEN,
+	DEVICE_FILE_LIST, /* several that it reads, with ':' between them */
+};
+/* Calls found for each host file of a device: its plugin, its streams' files, options that name
+ * files. The path may be NULL. */
+void device_each_file(const struct device *device,
+		      void (*found)(void *context, const char *path, enum device_file kind),
+		      void *context);
+/* Can the device put out anything? One whose plugin could not be loaded may. */
+bool device_has_output(const struct device *device);
 /* Copies the output of all of the device's streams to record. Before the device starts. */
 void device_set_record(struct device *device, struct stream_record *record);
 struct device *devices_find(struct devices *devices, const char *name);

@@ -354,7 +354,7 @@ load_state(struct device *d, const struct record *group, struct why *why)
 	int r;
 
 	errno = 0;
-	why->text[0] = '\0';
+	why_clear(why);
 	if (group_of(group, "state", &reader.levels[0].group, why))
 		return -1;
 	if (!record_get_u64(group, "version", &version) || !version ||
@@ -383,7 +383,7 @@ load_state(struct device *d, const struct record *group, struct why *why)
 		return 0;
 	if (!why->text[0])
 		why_set(why, "%s", device_failure(d, callback, text, sizeof(text)));
-	why->error = errno; /* a plugin that ran out of memory has no other way to report it */
+	why_set_error(why, errno); /* a plugin that ran out of memory has no other way to report it */
 	return -1;
 }
 

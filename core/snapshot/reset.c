@@ -161,7 +161,7 @@ reset_check(struct reset *reset, struct why *why)
 	struct section_context context = section_context(reset->machine, reset->devices);
 	int r;
 
-	why->text[0] = '\0';
+	why_clear(why);
 	r = check_memory(reset, why);
 	for (const struct section *s = sections; s->name && !r; s++) {
 		uint32_t count = s->state ? section_count(s, &context) : 0;

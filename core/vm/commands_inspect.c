@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "base/text.h"
-#include "vm/commands.h"
+#include "vm/vm_commands.h"
 
 #define MEMORY_MOST 65536u /* bytes that one request can read */
 

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "vm/commands.h"
+#include "vm/vm_commands.h"
 
 static void
 captured(void *context, const struct capture_result *result)

@@ -84,36 +84,26 @@ files_free(struct files *files)
 	free(files->list);
 }
 
-/* What a device opens: files of its streams, and its own, of which we know only that they are not
- * to be lost. */
+struct device_files {
+	struct files *files;
+	const char *device;
+};
+
+static void
+add_found(void *context, const char *path, enum device_file kind)
+{
+	struct device_files *d = context;
+
+	if (kind == DEVICE_FILE_LIST)
+		add_list(d->files, d->device, path);
+	else
+		add(d->files, d->device, path, kind == DEVICE_FILE_WRITTEN ? WRITTEN : READ);
+}
+
 static void
 add_device(struct files *files, const struct device *device)
 {
-	const struct minivmm_plugin *d = &device->plugin.descriptor;
-	const char *name = device->config->name;
-
-	add(files, name, device->plugin.path, READ);
-	for (uint32_t i = 0; i < device->streams_ready; i++) {
-		add(files, name, stream_file(&device->streams[i].stream.in), READ);
-		add(files, name, stream_file(&device->streams[i].stream.out), WRITTEN);
-	}
-	for (uint32_t i = 0; device->configured && i < device->plugin.option_count; i++) {
-		const struct minivmm_option *o = &d->options[i];
-		const void *value = (char *)device->public.state + o->offset;
-
-		if (o->type == MINIVMM_PATH)
-			add(files, name, *(const char *const *)value, READ);
-		else if (o->type == MINIVMM_STRING && (o->flags & MINIVMM_HOST))
-			add_list(files, name, *(const char *const *)value);
-	}
-	/* What snapshots have set since, as the layers of a disk. */
-	for (size_t i = 0; i < device->config->option_count; i++) {
-		const struct plugin_option *o =
-		    device_option(device, device->config->options[i].key);
-
-		if (o && o->row.type == MINIVMM_STRING && (o->row.flags & MINIVMM_HOST))
-			add_list(files, name, device->config->options[i].value);
-	}
+	device_each_file(device, add_found, &(struct device_files){ files, device->public.name });
 }
 
 static void
@@ -139,7 +129,7 @@ files_of(struct files *files, const struct vm *vm, const char *save)
 	add(files, "--trace", source->trace, WRITTEN);
 	add(files, "--status", source->status, WRITTEN);
 	for (size_t i = 0; i < vm->devices.count; i++)
-		add_device(files, &vm->devices.list[i]);
+		add_device(files, devices_at(&vm->devices, i));
 }
 
 static bool

@@ -7,29 +7,18 @@
 #include "base/text.h"
 #include "vm/vm.h"
 
-/* Can the device put out anything? One whose plugin could not be loaded may. */
-static bool
-has_output(const struct device *device)
-{
-	const struct minivmm_plugin *descriptor = &device->plugin.descriptor;
-
-	for (uint32_t i = 0; i < device->plugin.stream_count; i++)
-		if (descriptor->streams[i].output)
-			return true;
-	return !descriptor->name;
-}
-
 static int
 check_output(struct vm *vm, const struct stop *stop, const char *text, struct why *why)
 {
 	const struct device *device = devices_find(&vm->devices, stop->device);
 
 	/* After a mistake in the config there may be fewer devices than it names. */
-	if (device ? has_output(device) : config_device_find(&vm->config, stop->device) != NULL)
+	if (device ? device_has_output(device)
+		   : config_device_find(&vm->config, stop->device) != NULL)
 		return 0;
 	if (device)
 		return why_set(why, "%s: device %s (plugin %s) has no stream that puts out", text,
-			       stop->device, device->config->plugin);
+			       stop->device, device_plugin(device));
 	return why_set(why, "%s: there is no device %s%s", text, stop->device,
 		       did_you_mean(config_device_nearest(&vm->config, stop->device), "").text);
 }

@@ -107,6 +107,12 @@ const char *vm_files_user(const struct vm *vm, const char *path);
 /* The commands that drive a VM while it runs; their context is a struct vm. */
 extern const struct command_row vm_commands[];
 
+/* Puts the terminal back as it was before the run. For a signal handler, too. */
+void vm_restore_terminal(const struct vm *vm);
+/* The file that guest memory is mapped from, if this is a host address in it; else NULL. For a
+ * signal handler. */
+const char *vm_memory_file(const struct vm *vm, const void *host);
+
 /* The number N of "fd:N"; -1: the text is something else. */
 int vm_descriptor(const char *text, int *fd);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The table of commands, and those that pause, run, reset and end the machine. */
-#include "vm/commands.h"
+#include "vm/vm_commands.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The functions behind the table of commands. Private to core/vm. */
-#ifndef VM_COMMANDS_H
-#define VM_COMMANDS_H
+#ifndef VM_VM_COMMANDS_H
+#define VM_VM_COMMANDS_H
 
 #include "vm/vm.h"
 
