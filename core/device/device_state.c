@@ -383,7 +383,8 @@ load_state(struct device *d, const struct record *group, struct why *why)
 		return 0;
 	if (!why->text[0])
 		why_set(why, "%s", device_failure(d, callback, text, sizeof(text)));
-	why_set_error(why, errno); /* a plugin that ran out of memory has no other way to report it */
+	why_set_error(why,
+		      errno); /* a plugin that ran out of memory has no other way to report it */
 	return -1;
 }
 
