@@ -673,7 +673,7 @@ test_killed(void **state)
 	struct shared {
 		atomic_uint flushed;
 	} *shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	unsigned most = 0;
+	unsigned most = 0, flushes;
 
 	assert_ptr_not_equal(shared, MAP_FAILED);
 	make_raw();
@@ -699,7 +699,13 @@ test_killed(void **state)
 			}
 			pause();
 		}
-		usleep(500 + (useconds_t)pick(n * 300 + 1));
+		/* At first at any time, while the overlay is made too; then behind some flush. */
+		flushes = n < 10 ? 0 : pick(60);
+		while (shared->flushed < flushes) {
+			assert_int_equal(waitpid(pid, NULL, WNOHANG), 0);
+			usleep(20);
+		}
+		usleep((useconds_t)pick(1000));
 		kill(pid, SIGKILL);
 		assert_int_equal(waitpid(pid, NULL, 0), pid);
 		if (access("o", F_OK) || !shared->flushed)

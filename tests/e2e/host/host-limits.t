@@ -49,7 +49,7 @@ sub wrong {
 
 sub descriptors {
     my ($number, @arguments) = @_;
-    return run([ 'sh', '-c', "ulimit -n $number && exec \"\$@\"", 'sh', $minivmm, @arguments ]);
+    return run([ 'sh', '-c', "exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-; ulimit -n $number && exec \"\$@\"", 'sh', $minivmm, @arguments ]);
 }
 
 sub without {
