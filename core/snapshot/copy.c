@@ -74,12 +74,14 @@ snapshot_copy(const struct snapshot *snapshot, const char *path)
 	struct image image = { 0 };
 	struct output output;
 	struct memory memory = memory_of(snapshot);
+	const struct snapshot *s = snapshot;
 	uint8_t *buffer;
-	int failed = 0;
+	int failed;
 
 	/* What is damaged must not get checksums that are right. */
-	for (const struct snapshot *s = snapshot; s && !failed; s = s->parent)
+	do
 		failed = snapshot_verify(s);
+	while (!failed && (s = s->parent));
 	if (failed)
 		return failed;
 	buffer = malloc(SNAPSHOT_CHUNK);

@@ -86,6 +86,7 @@ struct difference {
 	const struct section *section;
 	uint32_t index;
 	struct why *why;
+	int found; /* 0, or -1 with the reason in why */
 };
 
 static void
@@ -93,8 +94,8 @@ differs(void *context, const char *path, const struct record *a, const struct re
 {
 	struct difference *d = context;
 
-	if (!d->why->text[0] && !(d->section->ignore && d->section->ignore(d->context, path)))
-		why_set(d->why, "%s %u: %s differs", d->section->name, d->index, path);
+	if (!d->found && !(d->section->ignore && d->section->ignore(d->context, path)))
+		d->found = why_set(d->why, "%s %u: %s differs", d->section->name, d->index, path);
 }
 
 static int
@@ -108,11 +109,11 @@ compare(const struct reset *reset, struct difference *d)
 		return 0;
 	if (d->section->save(d->context, d->index, &writer) || writer.failed ||
 	    record_open(writer.data, writer.length, &now, NULL))
-		why_set(d->why, "%s %u can't be saved", d->section->name, d->index);
+		d->found = why_set(d->why, "%s %u can't be saved", d->section->name, d->index);
 	else
 		record_compare(saved, &now, "", differs, d);
 	record_writer_free(&writer);
-	return d->why->text[0] ? -1 : 0;
+	return d->found;
 }
 
 /* Puts KVM's own writes in a copy of a page, so that they don't count. */
@@ -159,13 +160,11 @@ int
 reset_check(struct reset *reset, struct why *why)
 {
 	struct section_context context = section_context(reset->machine, reset->devices);
-	int r;
+	int r = check_memory(reset, why);
 
-	why_clear(why);
-	r = check_memory(reset, why);
 	for (const struct section *s = sections; s->name && !r; s++) {
 		uint32_t count = s->state ? section_count(s, &context) : 0;
-		struct difference difference = { &context, s, 0, why };
+		struct difference difference = { .context = &context, .section = s, .why = why };
 
 		for (; difference.index < count && !r; difference.index++)
 			r = compare(reset, &difference);
