@@ -32,7 +32,14 @@ struct frame {
 	struct {
 		int width;
 	} size;
-	int x;
+	struct {
+		int x;
+	};
+};
+extern int total;
+struct frames {
+	int count;
+	struct frame *frames;
 };
 int frame_draw(struct frame *frame);
 C
@@ -42,7 +49,7 @@ my %good = (
     'core/low/widget.h' => $widget_h,
     'core/low/widget.c' => <<'C',
 #include "low/widget.h"
-/* A comment may contain frame_draw as a word. */
+/* A comment may contain frame_draw and total as words. */
 static const char text[] = "frame_draw()";
 int
 widget_open(struct widget *widget, const struct widget_order *order)
@@ -112,12 +119,17 @@ sub bad {
     like(lint($file => $text), qr/\A\Q$file:$line: \E$message\n\z/, $why);
 }
 
-# A function of top/ with this body, beginning in line 7.
+# A file of top/, in whose line 12 this statement is.
 sub top {
     my ($body) = @_;
     return <<"C";
 #include "middle/frame.h"
 struct own { struct frame frame; struct widget widget; };
+static struct frames all;
+static void
+nothing(void)
+{
+}
 static int
 f(struct frame *frame, struct own *own)
 {
@@ -165,7 +177,7 @@ subtest 'names of higher ranks' => sub {
 subtest 'expressions' => sub {
     my $body = sub {
         my ($why, $statement, $message) = @_;
-        bad($why, 'core/top/top.c', top("\t$statement"), 7, $message);
+        bad($why, 'core/top/top.c', top("\t$statement"), 12, $message);
     };
     my $deep = qr{\S+ reaches through middle/ into low/};
     $body->('two modules deep', 'return frame->widget.count;', $deep);
@@ -174,15 +186,21 @@ subtest 'expressions' => sub {
     $body->('a loop over an array',
         'for (int i = 0; i < widget->count; i++) f(widget->list[i]);',
         qr{a loop over list of struct widget, which belongs to low/});
+    $body->('a loop over an array of structs, of a static variable',
+        'for (int i = 0; i < all.count; i++) f(all.frames[i].x);',
+        qr{a loop over frames of struct frames, which belongs to middle/});
     my $write = qr{widget->count is assigned to: struct widget belongs to low/};
     $body->("a write: $_", "widget->count $_;", $write) for '= 1', '|= 1', '<<= 1', '++';
     $body->('a write: --', '--widget->count;', $write);
-    $body->('a write to a struct without a tag', 'frame->size.width = 1;',
-        qr{frame->size.width is assigned to.*});
+    $body->("a write to a struct without a tag: $_", "frame->$_ = 1;",
+        qr{frame->$_ is assigned to: struct frame\S* belongs to middle/}) for 'size.width', 'x';
 
     my $lint = sub { lint('core/top/top.c' => top("\t$_[0]"), 'core/low/widget.h' => $_[1]) };
     is($lint->('if (widget->count == 1) own->widget.list[0] = 1;', $widget_h), '',
         'a comparison, and a write to a part of its own struct');
+    is($lint->('*(char *)widget->name = 1;', $widget_h), '', 'a write to what a member points to');
+    is($lint->('for (int i = 0; i < widget->count; i++) f(frame[i].x);', $widget_h), '',
+        "a loop to a member over the file's own array");
     is($lint->('for (int i = 0; i < widget->count; i++) widget->list[i] = 1;',
             "/* Plain\n * data. */\n$widget_h"), '',
         'a struct whose comment says that it is plain data');
