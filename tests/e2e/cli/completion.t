@@ -97,8 +97,8 @@ offered($_, '') for [ qw(-c nowhere.ini --set device.a.) ], [ qw(--set device.a.
 fails([ $minivmm, 'completion' ], 110, qr/completion: for which shell\? minivmm completion bash, or zsh/, 'no shell');
 fails([ $minivmm, qw(completion fish) ], 110, qr/for which shell/, 'another shell');
 
-# A key that completes a word runs no code that a config or a snapshot brings along. No pipe is waited
-# for.
+# A key that completes a word runs no code that a config or a snapshot brings along. No pipe is
+# waited for.
 mkdir 'evil';
 spew('evil.c', "#include <stdlib.h>\n__attribute__((constructor)) static void\nevil(void)\n{\n\tif (system(\"touch ran\"))\n\t\tabort();\n}\n");
 is((run([qw(cc -shared -fPIC -o evil/evil.so evil.c)]))[0], 0, 'a plugin that shows when it is loaded');

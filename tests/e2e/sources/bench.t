@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# tests/bench/run measures and reports: its table, the spread of several runs, its JSON. Speed itself
-# is not tested here.
+# tests/bench/run measures and reports: its table, the spread of several runs, its JSON. Speed
+# itself is not tested here.
 use v5.14;
 use warnings;
 use Cwd 'abs_path';
