@@ -143,9 +143,8 @@ main(int argc, char **argv)
 	r = vm_build(&b->vm, &(struct vm_source){ .config = argv[1],
 						  .set = argv + 5,
 						  .set_count = (size_t)argc - 5 });
-	if (!r &&
-	    vm_stop_set(&b->vm, argv[2], &(struct stop_handler){ .hit = at_point, .context = b },
-			&why))
+	if (!r && vm_stop_set(&b->vm, argv[2],
+			      &(struct stop_handler){ .hit = at_point, .context = b }, &why))
 		r = fail(STATUS_USAGE, "%s", why.text);
 	if (!r)
 		r = vm_start(&b->vm);
