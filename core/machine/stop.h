@@ -38,9 +38,6 @@ void stop_free(struct stop *stop);
 /* The forms of stop conditions, "rip:ADDR", for help; NULL past the last. */
 const char *stop_form(size_t i);
 
-/* The forms of stop conditions, "rip:ADDR", for help; NULL past the last. */
-const char *stop_form(size_t i);
-
 /* Counts one occurrence; true when it was the one. */
 bool stop_count(struct stop *stop);
 /* Feeds output of a device to a STOP_OUTPUT; true when it fires. */

@@ -1,0 +1,71 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# core/HACKING.md names functions, files, make targets and commits that exist, each function in the
+# file that it says.
+# On an emulated KVM, too.
+use v5.14;
+use warnings;
+use lib 'tests/lib';
+
+use Minivmm;
+use Test::More;
+
+my $hacking = slurp("$top/core/HACKING.md");
+my %source = map { (s{^\Q$top\E/}{}r => slurp($_)) }
+  map { glob "$top/$_" } qw(core/*/*.[ch] core/include/minivmm/*.h plugins/*.[ch] plugins/*/*.[ch]);
+
+# Files of a place like "machine/vcpu.c", "machine/", "vm/, device/".
+sub files {
+    my ($place) = @_;
+    my @prefixes = map { s{^(?:core/|(?=plugins/))}{}r } split /, */, $place;
+    return grep { my $file = $_; grep { index($file, "core/$_") == 0 || index($file, $_) == 0 } @prefixes } sort keys %source;
+}
+
+sub defined_in {
+    my ($function, @files) = @_;
+    return grep { $source{$_} =~ /^(?:static inline .*\n)?(?:[\w *]+[ *])?\Q$function\E\(/m } @files;
+}
+
+# The rows of both walks: functions, and where they are.
+my $rows = 0;
+while ($hacking =~ /^\| (`\w+\(\)`(?:, `\w+\(\)`)*) \| ([\w.\/, ]+?) \|/mg) {
+    my ($functions, $place) = ($1, $2);
+    my @files = files($place);
+    ok(scalar @files, "$place is there") or next;
+    $rows++;
+    ok(scalar defined_in($_, @files), "$_() is in $place") for $functions =~ /`(\w+)\(\)`/g;
+}
+cmp_ok($rows, '>', 25, 'rows of walks');
+
+# Functions elsewhere, types, macros and tables.
+my $all = join "\n", values %source;
+my %known = map { $_ => 1 } qw(unfit ioctl write);
+for my $function (sort { $a cmp $b } keys %{ { map { $_ => 1 } $hacking =~ /`(\w+)\(\)`/g } }) {
+    ok($known{$function} || $all =~ /\b\Q$function\E\(/, "$function() exists");
+}
+for my $name (sort keys %{ { map { $_ => 1 } $hacking =~ /`(?:struct |enum )?([A-Za-z]\w*_\w+)(?:\[\])?`/g } }) {
+    ok($all =~ /\b\Q$name\E\b/, "$name exists");
+}
+for my $path (sort keys %{ { map { $_ => 1 } $hacking =~ /(?<![\w\/.])((?:core|plugins|tests)\/[\w.\/-]+\.[\w.]+|(?:base|config|kvm|machine|stream|plugin|device|boot|snapshot|vm|control|cli)\/[\w-]+\.[ch1-8])\b/g } }) {
+    next if $path =~ m{/foo\b};
+    ok(-e "$top/$path" || -e "$top/core/$path", "$path is there");
+}
+my $makefile = slurp("$top/Makefile");
+for my $targets ($hacking =~ /`make ([a-z -]+)/g) {
+    ok($makefile =~ /^(?:[\w -]+ )?$_(?: [\w -]+)?:/m, "make $_") for split ' ', $targets;
+}
+
+# CHANGES.md names commits by hashes. A tree without its history has none to look at.
+SKIP: {
+    my @git = ('git', '-c', "safe.directory=$top", '-C', $top);
+    skip 'no history here', 1 if (run([ @git, 'cat-file', '-e', '7480d4e' ]))[0];
+    my @hashes = slurp("$top/core/CHANGES.md") =~ /\b([0-9a-f]{7})\b/g;
+    is(join(' ', grep { (run([ @git, 'cat-file', '-e', "$_^{commit}" ]))[0] } @hashes), '', 'commits of CHANGES.md');
+}
+
+# Contents.
+my %heading = map { (lc s/[^\w -]//gr =~ tr/ /-/r) => 1 } $hacking =~ /^## (.+)$/mg;
+ok($heading{$_}, "#$_ is a section") for $hacking =~ /\(#([\w-]+)\)/g;
+is(scalar(keys %{ { map { $_ => 1 } $hacking =~ /\(#([\w-]+)\)/g } }), scalar keys %heading, 'each section is in the contents');
+
+done_testing();
