@@ -174,7 +174,7 @@ file_same(const struct file_id *a, const struct file_id *b)
 int
 file_replace_fail(const struct file_replacement *file, const char *doing)
 {
-	return fail(status_for(errno, STATUS_IO), "can't write %s %s: %s: %s%s", file->what,
+	return fail(status_for(errno, STATUS_IO), "cannot write %s %s: %s: %s%s", file->what,
 		    file->path, doing, strerror(errno),
 		    errno == ENOSPC || errno == EDQUOT ? "; make room there" : "");
 }
@@ -182,7 +182,7 @@ file_replace_fail(const struct file_replacement *file, const char *doing)
 static int
 refuse(const struct file_replacement *file, enum status status, const char *why)
 {
-	return fail(status, "can't write %s %s: %s", file->what, file->path, why);
+	return fail(status, "cannot write %s %s: %s", file->what, file->path, why);
 }
 
 /* A target that exists must be a file that may be written: a rename would replace anything. */
@@ -291,7 +291,7 @@ file_replace(struct file_replacement *file, const char *what, const char *path)
 
 	*file = (struct file_replacement){ .what = what, .path = strdup(path), .fd = -1 };
 	if (!file->path)
-		return fail(STATUS_HOST, "can't write %s %s: no memory", what, path);
+		return fail(STATUS_HOST, "cannot write %s %s: no memory", what, path);
 	failed = name_files(file);
 	if (!failed && file->temporary)
 		failed = check_target(file);

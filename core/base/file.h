@@ -55,7 +55,7 @@ bool file_same(const struct file_id *a, const struct file_id *b);
  * through fd, without a name if the file system allows that, so that a killed process leaves
  * nothing behind. Symbolic links are followed, and stay.
  *
- * The functions report what failed ("can't write WHAT PATH: ...") and return 0 or a negative
+ * The functions report what failed ("cannot write WHAT PATH: ...") and return 0 or a negative
  * status.
  */
 struct file_replacement {
@@ -72,7 +72,7 @@ int file_replace(struct file_replacement *file, const char *what, const char *pa
 int file_replace_commit(struct file_replacement *file);
 /* In any case, at the end: removes what was not committed. */
 void file_replace_end(struct file_replacement *file);
-/* Reports that writing failed, from errno: "can't write WHAT PATH: DOING: why". The status. */
+/* Reports that writing failed, from errno: "cannot write WHAT PATH: DOING: why". The status. */
 int file_replace_fail(const struct file_replacement *file, const char *doing);
 
 #endif

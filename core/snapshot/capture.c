@@ -258,9 +258,9 @@ begin(struct capture *c, const struct capture_request *request)
 	r = request->fd >= 0 ? output_open_fd(&c->output, request->fd, request->path)
 			     : output_open(&c->output, request->path);
 	if (!r && !c->request.path)
-		r = fail(STATUS_HOST, "can't write snapshot %s: no memory", request->path);
+		r = fail(STATUS_HOST, "cannot write snapshot %s: no memory", request->path);
 	if (!r && getrandom(c->header.id, sizeof(c->header.id), 0) != sizeof(c->header.id))
-		r = fail(STATUS_HOST, "can't write snapshot %s: no random id", request->path);
+		r = fail(STATUS_HOST, "cannot write snapshot %s: no random id", request->path);
 	if (!r)
 		r = image_init(&c->image, &c->output, &c->machine->memory);
 	if (!r)
@@ -304,28 +304,28 @@ check(const struct capture *c, const struct capture_request *request)
 {
 	if (c->busy)
 		return fail(STATUS_USAGE,
-			    "can't write snapshot %s: another one is under way; wait for it, or "
+			    "cannot write snapshot %s: another one is under way; wait for it, or "
 			    "cancel it",
 			    request->path);
 	if (request->diff && !c->base.known)
 		return fail(STATUS_USAGE,
-			    "can't write snapshot %s: there is none that it could differ from; "
+			    "cannot write snapshot %s: there is none that it could differ from; "
 			    "take a full one first",
 			    request->path);
 	if (request->diff && is_full(&c->base))
 		return fail(
 		    STATUS_USAGE,
-		    "can't write snapshot %s: a chain of %zu snapshots can't become longer; take "
+		    "cannot write snapshot %s: a chain of %zu snapshots can't become longer; take "
 		    "a full one, or restore from what minivmm flatten makes of the chain",
 		    request->path, c->base.ancestor_count);
 	if (request->diff && request->fd < 0 && is_ancestor(c, request->path))
 		return fail(STATUS_USAGE,
-			    "can't write snapshot %s: it differs from what is there now, which "
+			    "cannot write snapshot %s: it differs from what is there now, which "
 			    "must stay; name another file",
 			    request->path);
 	if (request->method == METHOD_FORK && !capture_can_fork(c))
 		return fail(STATUS_USAGE,
-			    "can't write snapshot %s: method fork needs memory of the machine's "
+			    "cannot write snapshot %s: method fork needs memory of the machine's "
 			    "own, not a memory_file",
 			    request->path);
 	return 0;

@@ -49,17 +49,17 @@ image_commit(struct image *image, struct snapshot_meta *meta, struct snapshot_he
 
 	add_memory(image, meta, held);
 	if (meta->no_memory)
-		return fail(STATUS_HOST, "can't write snapshot %s: no memory", output->path);
+		return fail(STATUS_HOST, "cannot write snapshot %s: no memory", output->path);
 	if (meta->failed)
-		return fail(STATUS_BUG, "can't write snapshot %s: its records can't be built",
+		return fail(STATUS_BUG, "cannot write snapshot %s: its records can't be built",
 			    output->path);
 	if (snapshot_meta_size(meta) > SNAPSHOT_META_MAX || meta->count > SNAPSHOT_SECTIONS_MAX)
 		return fail(STATUS_USAGE,
-			    "can't write snapshot %s: the machine is too large for one",
+			    "cannot write snapshot %s: the machine is too large for one",
 			    output->path);
 	bytes = snapshot_meta_seal(meta, header, image->memory->size);
 	if (!bytes)
-		return fail(STATUS_HOST, "can't write snapshot %s: no memory", output->path);
+		return fail(STATUS_HOST, "cannot write snapshot %s: no memory", output->path);
 	failed =
 	    output_write(output, bytes + sizeof(*header), header->table_size, header->table_offset);
 	if (!failed)

@@ -86,10 +86,10 @@ snapshot_copy(const struct snapshot *snapshot, const char *path)
 		return failed;
 	buffer = malloc(SNAPSHOT_CHUNK);
 	if (!buffer)
-		return fail(STATUS_HOST, "can't write snapshot %s: no memory", path);
+		return fail(STATUS_HOST, "cannot write snapshot %s: no memory", path);
 	failed = output_open(&output, path);
 	if (!failed && getrandom(header.id, sizeof(header.id), 0) != sizeof(header.id))
-		failed = fail(STATUS_HOST, "can't write snapshot %s: no random id", path);
+		failed = fail(STATUS_HOST, "cannot write snapshot %s: no random id", path);
 	if (!failed)
 		failed = image_init(&image, &output, &memory);
 	if (!failed)

@@ -23,7 +23,7 @@ image_init(struct image *image, struct output *output, const struct memory *memo
 		   MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (map == MAP_FAILED) {
 		image->mapped = 0;
-		return fail(STATUS_HOST, "can't write snapshot %s: no memory: %s", output->path,
+		return fail(STATUS_HOST, "cannot write snapshot %s: no memory: %s", output->path,
 			    strerror(errno));
 	}
 	image->shared = (struct image_shared *)map;

@@ -27,10 +27,10 @@ output_left(const struct output *output)
 {
 	switch (output->cancelled ? atomic_load(output->cancelled) : OUTPUT_GOES_ON) {
 	case OUTPUT_CANCELLED:
-		return fail(STATUS_IO, "can't write snapshot %s: it was cancelled", output->path);
+		return fail(STATUS_IO, "cannot write snapshot %s: it was cancelled", output->path);
 	case OUTPUT_MACHINE_ENDED:
 		return fail(STATUS_IO,
-			    "can't write snapshot %s: the machine ended before it was whole",
+			    "cannot write snapshot %s: the machine ended before it was whole",
 			    output->path);
 	default:
 		return 0;
@@ -44,7 +44,7 @@ output_open(struct output *output, const char *path)
 
 	*output = (struct output){ .path = strdup(path), .fd = -1, .file = { .fd = -1 } };
 	if (!output->path)
-		return fail(STATUS_HOST, "can't write snapshot %s: no memory", path);
+		return fail(STATUS_HOST, "cannot write snapshot %s: no memory", path);
 	failed = file_replace(&output->file, "snapshot", path);
 	output->fd = output->file.fd;
 	return failed;
@@ -137,7 +137,7 @@ output_open_fd(struct output *output, int fd, const char *name)
 	*output = (struct output){ .path = strdup(name), .fd = fd, .stream = true, .flags = -1 };
 	output->frame = malloc(sizeof(struct stream_frame) + STREAM_FRAME_MAX);
 	if (!output->path || !output->frame)
-		return fail(STATUS_HOST, "can't write snapshot %s: no memory", name);
+		return fail(STATUS_HOST, "cannot write snapshot %s: no memory", name);
 	if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY) {
 		errno = flags < 0 ? errno : EBADF;
 		return fail_write(output, "it can't be written to");

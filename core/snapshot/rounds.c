@@ -67,7 +67,7 @@ first_pages(struct capture *c)
 		r = capture_dirty(c, false);
 	if (!r && c->request.diff && !c->base.known)
 		r = fail(STATUS_HOST,
-			 "can't write snapshot %s: what has changed since the restore can't be "
+			 "cannot write snapshot %s: what has changed since the restore can't be "
 			 "known here; take a full one",
 			 c->output.path);
 	if (c->request.diff)
@@ -150,7 +150,7 @@ put_aside(struct capture *c)
 		uint8_t *more = realloc(c->aside, c->result.late * PAGE_SIZE);
 
 		if (!more)
-			return fail(STATUS_HOST, "can't write snapshot %s: no memory",
+			return fail(STATUS_HOST, "cannot write snapshot %s: no memory",
 				    c->output.path);
 		c->aside = more;
 		c->aside_pages = c->result.late;
@@ -185,7 +185,7 @@ fork_child(struct capture *c)
 	int r;
 
 	if (child < 0)
-		return fail(STATUS_HOST, "can't write snapshot %s: fork: %s", c->output.path,
+		return fail(STATUS_HOST, "cannot write snapshot %s: fork: %s", c->output.path,
 			    strerror(errno));
 	if (child) {
 		pthread_mutex_lock(&c->lock);
@@ -264,13 +264,13 @@ wait_for_child(struct capture *c)
 		status = -1;
 	pthread_mutex_unlock(&c->lock);
 	if (status < 0)
-		return fail(STATUS_HOST, "can't write snapshot %s: waitpid: %s", c->output.path,
+		return fail(STATUS_HOST, "cannot write snapshot %s: waitpid: %s", c->output.path,
 			    strerror(errno));
 	r = output_left(&c->output);
 	if (r)
 		return r;
 	if (WIFSIGNALED(status))
-		return fail(STATUS_HOST, "can't write snapshot %s: its writer was killed by %s",
+		return fail(STATUS_HOST, "cannot write snapshot %s: its writer was killed by %s",
 			    c->output.path, strsignal(WTERMSIG(status)));
 	/* It has logged that itself. */
 	if (WEXITSTATUS(status))

@@ -170,7 +170,7 @@ vm_files_check(const struct vm *vm)
 	if (files.failed)
 		r = fail(STATUS_HOST, "no memory to look at the files of this run");
 	if (!r)
-		r = check_folder(vm->stop.save, "can't write snapshot",
+		r = check_folder(vm->stop.save, "cannot write snapshot",
 				 ": making a file in its folder");
 	if (!r)
 		r = check_folder(vm->source.status, "cannot write the status to", "");

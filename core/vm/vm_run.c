@@ -57,7 +57,7 @@ vm_save(struct vm *vm, const char *path)
 	if (!vm_descriptor(path, &fd)) {
 		request.fd = fcntl(fd, F_DUPFD_CLOEXEC, 3); /* capture closes its own */
 		if (request.fd < 0)
-			return fail(status_for(errno, STATUS_IO), "can't write snapshot %s: %s",
+			return fail(status_for(errno, STATUS_IO), "cannot write snapshot %s: %s",
 				    path, strerror(errno));
 	}
 	return capture_now(&vm->capture, &request, NULL);

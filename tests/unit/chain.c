@@ -30,11 +30,11 @@ refused_when_asked_for(void **state)
 
 	capture.base.ancestor_count = SNAPSHOT_CHAIN_MAX;
 	assert_int_equal(ask(&capture), -STATUS_USAGE);
-	assert_non_null(strstr(fail_text(), "can't write snapshot x: a chain of 400 snapshots"));
+	assert_non_null(strstr(fail_text(), "cannot write snapshot x: a chain of 400 snapshots"));
 	capture.base.ancestor_count = 2;
 	capture.base.metadata = SNAPSHOT_CHAIN_META_MAX - SNAPSHOT_META_MAX + 1;
 	assert_int_equal(ask(&capture), -STATUS_USAGE);
-	assert_non_null(strstr(fail_text(), "can't write snapshot x: a chain of 2 snapshots"));
+	assert_non_null(strstr(fail_text(), "cannot write snapshot x: a chain of 2 snapshots"));
 	assert_non_null(strstr(fail_text(), "take a full one"));
 }
 

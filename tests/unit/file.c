@@ -204,10 +204,11 @@ refuses_to_replace(void **state)
 	static const struct {
 		const char *path, *said;
 	} cases[] = {
-		{ "folder", "can't write thing folder: it is a directory: name a file" },
-		{ "folder/", "can't write thing folder/: it is a directory: name a file" },
-		{ "fifo", "can't write thing fifo: it exists and is no regular file" },
-		{ "none/x", "can't write thing none/x: making a file in its folder: No such file" },
+		{ "folder", "cannot write thing folder: it is a directory: name a file" },
+		{ "folder/", "cannot write thing folder/: it is a directory: name a file" },
+		{ "fifo", "cannot write thing fifo: it exists and is no regular file" },
+		{ "none/x",
+		  "cannot write thing none/x: making a file in its folder: No such file" },
 	};
 	struct file_replacement file;
 	struct said said;
@@ -230,7 +231,7 @@ refuses_to_replace(void **state)
 	assert_int_equal(file_replace_commit(&file), -STATUS_IO);
 	said_end(&said);
 	file_replace_end(&file);
-	SAID(said.text, "can't write thing taken: a file of that name has come since");
+	SAID(said.text, "cannot write thing taken: a file of that name has come since");
 	holds("taken", "theirs");
 }
 

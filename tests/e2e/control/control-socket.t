@@ -225,7 +225,7 @@ $second = Control->connect('vm.sock');
 is($second->request('quit')->{ok}, 1, 'quit');
 ($status, $out, $err) = finish($process);
 is($status, 0, 'it ends well');
-unlike($err, qr/^(?!minivmm: can't write snapshot )/m, 'having said only what could not be');
+unlike($err, qr/^(?!minivmm: cannot write snapshot )/m, 'having said only what could not be');
 consecutive($out, 'no tick is missing');
 ok(!-e 'vm.sock', 'the socket file is gone');
 

@@ -88,7 +88,7 @@ sub captures {
     }
     is($control->request('quit')->{ok}, 1, "$name: it still answers") if !$with{last};
     my ($status, $out, $err) = finish($process, 120);
-    $err =~ s/\Aminivmm: can't write snapshot \S+: the machine ended before it was whole\n\z// if $with{last};
+    $err =~ s/\Aminivmm: cannot write snapshot \S+: the machine ended before it was whole\n\z// if $with{last};
     is("$status:$err", '0:', "$name: it ends well");
     like($out, qr/^live: ok\n\z/m, "$name: in its own time") if $with{last};
     undisturbed($name, $out);

@@ -181,7 +181,7 @@ for my $fault (
   )
 {
     my ($plan, $message) = @$fault;
-    fails(\@write, 113, qr/can't write snapshot out\/b\.snap: \Q$message\E/, $plan, %preload, FAULT => $plan);
+    fails(\@write, 113, qr/cannot write snapshot out\/b\.snap: \Q$message\E/, $plan, %preload, FAULT => $plan);
     unharmed($plan);
 }
 for my $plan ('write:1:SHORT', 'write:2:SHORT', 'write:1:EINTR') {
@@ -202,9 +202,9 @@ for my $call (qw(ftruncate write fsync rename)) {
     is(scalar(() = names('out') =~ /\.b\.snap/g), $call eq 'rename' ? 1 : 0, "killed at $call: what is left behind");
     unlink glob 'out/.b.snap.*';
 }
-fails([ @write[ 0 .. 3 ], 'out', @write[ 5 .. 6 ] ], 113, qr/can't write snapshot out: it is a directory: /, 'a folder');
+fails([ @write[ 0 .. 3 ], 'out', @write[ 5 .. 6 ] ], 113, qr/cannot write snapshot out: it is a directory: /, 'a folder');
 fails([ @write[ 0 .. 3 ], 'none/x', @write[ 5 .. 6 ] ],
-    113, qr/can't write snapshot none\/x: making a file in its folder: No such file or directory/, 'no such folder');
+    113, qr/cannot write snapshot none\/x: making a file in its folder: No such file or directory/, 'no such folder');
 unharmed('other targets');
 
 # A link to what is not there yet stays a link.
@@ -218,7 +218,7 @@ unlink 'out/c.snap';
 # A file size limit, which comes with a signal.
 ($status, $out, $err) = run([ 'sh', '-c', 'ulimit -f 16; exec "$@"', 'sh', @write ]);
 is($status, 113, 'a file size limit is an error, not a death') or diag($err);
-like($err, qr/can't write snapshot out\/b\.snap: (sizing|writing): File too large/, 'and says so');
+like($err, qr/cannot write snapshot out\/b\.snap: (sizing|writing): File too large/, 'and says so');
 unharmed('file size limit');
 
 # A disk that is full for real.
@@ -237,7 +237,7 @@ SKIP: {
         is($status, 113, "a full disk, ${size}K taken") or diag($err);
         like(
             $err,
-            qr/\Aminivmm: can't write snapshot small\/b\.snap: [a-z]+: No space left on device; make room there\nb\.snap filler \z/,
+            qr/\Aminivmm: cannot write snapshot small\/b\.snap: [a-z]+: No space left on device; make room there\nb\.snap filler \z/,
             "a full disk, ${size}K taken: said, the old file is whole, nothing left behind"
         );
     }
