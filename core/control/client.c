@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A client of the control socket. It waits for one thing at a time: for its reply to go out, or for
- * its request to end, or for the next line. Each event does a bounded piece of work: one send, one
- * recvmsg, one request.
+ * A client of the control socket. It waits for one thing at a time: that its reply can be sent,
+ * that its request ends, or for the next line. Each event does a bounded piece of work: one send,
+ * one recvmsg, or one request.
  */
 #include "control/client.h"
 
@@ -27,9 +27,10 @@ client_update(struct control_client *client)
 	if (client->out)
 		events = EPOLLOUT;
 	else if (client->request)
-		events = EPOLLHUP; /* both ways: one that only ended its own waits for the reply */
+		events = EPOLLHUP; /* of both directions: a client that only shut down its own waits
+				      for the reply */
 	else if (has_line(client))
-		events = EPOLLOUT; /* a line is there: go on when others have had their turn */
+		events = EPOLLOUT; /* a line is there: run it after the other events */
 	loop_change(client->control->loop, &client->source, events);
 }
 
@@ -69,7 +70,7 @@ client_answer(struct control_client *client, char *reply, size_t length)
 	client_update(client);
 }
 
-/* An error after which we hang up. */
+/* Sends an error and then closes the connection. */
 static void
 refuse(struct control_client *client, const char *why)
 {
@@ -80,7 +81,7 @@ refuse(struct control_client *client, const char *why)
 	client_answer(client, line, length);
 }
 
-/* Sends what can be sent at once. false: nobody is there. */
+/* Sends without waiting. false: the client is gone. */
 static bool
 send_out(struct control_client *client)
 {
@@ -114,7 +115,7 @@ client_dismiss(struct control_client *client, const char *why)
 	client_close(client);
 }
 
-/* Fills the room that is left in the line. false: the client has gone. */
+/* Receives into the rest of the line buffer. false: the client is gone. */
 static bool
 receive(struct control_client *client)
 {
@@ -137,7 +138,7 @@ run_line(struct control_client *client)
 
 	if (!end) {
 		if (client->length > CONTROL_LINE)
-			refuse(client, "a request has 4096 bytes at most");
+			refuse(client, "the request is longer than 4096 bytes");
 		return;
 	}
 	length = (size_t)(end - client->line);
@@ -145,7 +146,7 @@ run_line(struct control_client *client)
 	client->length -= length + 1;
 	memmove(client->line, end + 1, client->length);
 	if (memchr(line, '\0', length)) {
-		refuse(client, "a request holds no NUL byte");
+		refuse(client, "the request contains a NUL byte");
 		return;
 	}
 	request_run(client, line, length);
@@ -166,7 +167,7 @@ ready(struct loop_source *source, uint32_t events)
 	else if (has_line(client) || receive(client))
 		run_line(client);
 	else if (client->length)
-		refuse(client, "a request is a line, and this one did not end");
+		refuse(client, "the request does not end with a newline");
 	else
 		client_close(client);
 }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The control socket: a unix stream socket on the machine's loop, alive also while the machine is
- * paused. A client sends a line of words for each request and gets a line with one JSON object for
- * each, in order: {"ok":true,...} or {"ok":false,"error":"..."}.
+ * The control socket: a unix stream socket on the machine's loop, which works while the machine is
+ * paused, too. A client sends a line of words for each request and gets a line with one JSON object
+ * for each, in order: {"ok":true,...} or {"ok":false,"error":"..."}.
  *
  * Words have blanks between them. A word in double quotes can hold blanks; in it \" and \\ stand
- * for " and \. Only root and the user that runs us may connect.
+ * for " and \. Only root and the process's own user may connect.
  *
- * All of this is the loop's thread's. Nothing here waits.
+ * All functions: main thread. None of them waits.
  */
 #ifndef CONTROL_CONTROL_H
 #define CONTROL_CONTROL_H
@@ -20,41 +20,41 @@
 #include "machine/loop.h"
 #include "vm/command.h"
 
-#define CONTROL_CLIENTS 64 /* at most; the next one takes the place of the most silent */
+#define CONTROL_CLIENTS 64 /* at most; a further one replaces the one that is idle longest */
 #define CONTROL_LINE 4096  /* bytes of a request, without its newline */
 #define CONTROL_WORDS 64   /* of a request */
 
 struct control_client;
 
-/* Its members are control_open's to fill; address fixed while it is open. */
+/* control_open fills the members. The address is fixed while it is open. */
 struct control {
 	struct loop *loop;
 	const struct command_row *commands;
 	void *context;
 	char *path; /* NULL: not open */
 	struct socket_file file;
-	uid_t uid;                       /* whose we are */
-	struct loop_source listener;     /* without events while accept has no descriptors left */
-	struct loop_source accept_again; /* a timerfd, ends that */
+	uid_t uid;                       /* the process's user */
+	struct loop_source listener;     /* no events while accept() lacks descriptors */
+	struct loop_source accept_again; /* a timerfd that ends that */
 	struct control_client *clients;
 	unsigned count;
-	uint64_t heard; /* counts what was heard: who was silent longest */
+	uint64_t heard; /* counts messages, to find the idle client */
 };
 
 /*
- * Makes the socket file at path, mode 0600, and listens. A file that a process which died has left
- * is replaced. 0, or a negative status, said. commands must live as long.
+ * Creates the socket file at path, mode 0600, and listens. Replaces the stale file of a process
+ * that has died. commands must live as long. 0 or a negative status.
  */
 int control_open(struct control *control, struct loop *loop, const char *path,
 		 const struct command_row *commands, void *context);
 /*
- * Sends what can be sent at once, hangs up, and removes the socket file if it is still ours. Does
- * nothing if not open. Requests under way are told so and stay valid until they are ended, which
- * frees them.
+ * Sends what is left without waiting, closes, and removes the socket file if it is still this one.
+ * Does nothing if not open. Clients with a request under way get an error; the request stays valid
+ * until it ends, which frees it.
  */
 void control_close(struct control *control);
 
-/* Whether who has peer's uid may control what runs as own. */
+/* May a client of user peer control a process of user own? */
 bool control_admits(uid_t own, uid_t peer);
 
 /*
@@ -62,7 +62,7 @@ bool control_admits(uid_t own, uid_t peer);
  * Returns 0, or -1 with the reason in why.
  */
 int control_words(char *line, char **words, int *count, struct why *why);
-/* Writes a word as control_words reads it. It holds no newline. */
+/* Writes a word, without a newline in it, so that control_words reads it. */
 void control_put_word(FILE *out, const char *word);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A request of a client: which command it means, and its reply. */
+/* A request of a client: runs its command and builds the reply. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -8,7 +8,7 @@
 #include "control/client.h"
 
 struct control_request {
-	struct command command;        /* first: a command of ours is this */
+	struct command command;        /* first member: a cast leads back */
 	struct control_client *client; /* NULL: gone */
 	char *text;                    /* of the reply's memory stream */
 	size_t length;
@@ -42,7 +42,7 @@ request_error_line(const char *text, size_t *length)
 	return NULL;
 }
 
-/* Closes the memory stream; false: there was no memory for all of it, and it is freed. */
+/* Closes the memory stream; false: no memory for all of the reply, which is freed. */
 static bool
 close_reply(struct control_request *request)
 {

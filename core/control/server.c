@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The control socket itself: its file, who may connect, and what to do when many do. */
+/* The listening socket: its file, the clients that may connect, and their number. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +20,7 @@ control_admits(uid_t own, uid_t peer)
 	return peer == own || peer == 0;
 }
 
-/* Says why to who has just connected, and hangs up. */
+/* Sends an error to a client that has just connected, and closes. */
 static void
 turn_away(int fd, const char *why)
 {
@@ -41,7 +41,7 @@ admitted(const struct control *control, int fd)
 	return socket_peer(fd, &peer) && control_admits(control->uid, peer);
 }
 
-/* Makes room by closing the most silent client. false: all have requests under way. */
+/* Closes the client that is idle longest. false: all have requests under way. */
 static bool
 make_room(struct control *control)
 {
@@ -52,11 +52,11 @@ make_room(struct control *control)
 			silent = c;
 	if (silent)
 		client_dismiss(silent, "closed for a newer client: 64 were connected, and this "
-				       "one was silent for the longest time");
+				       "one was idle longest");
 	return silent != NULL;
 }
 
-/* There are no descriptors, or no memory: the listener stays ready, which must not keep us busy. */
+/* Without descriptors or memory the listener stays ready: it is ignored for a while. */
 static void
 accept_later(struct control *control)
 {
@@ -86,7 +86,7 @@ connected(struct loop_source *source, uint32_t events)
 		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
 			accept_later(control);
 	} else if (!admitted(control, fd))
-		turn_away(fd, "only root and the user who runs this machine may control it");
+		turn_away(fd, "only root and the user that runs this machine may control it");
 	else if (control->count >= CONTROL_CLIENTS && !make_room(control))
 		turn_away(fd, "64 clients are connected, each with a request under way; try again "
 			      "when one is done");
@@ -145,11 +145,10 @@ control_open(struct control *control, struct loop *loop, const char *path,
 				  .outer = true },
 	};
 	if (!*path)
-		return refuse_path(path, "the name is empty; name a file");
+		return refuse_path(path, "the path is empty; name a file");
 	if (strlen(path) > SOCKET_PATH_MAX)
-		return refuse_path(path,
-				   "a socket's path has 107 bytes at most; use a shorter one, "
-				   "or a relative one");
+		return refuse_path(path, "the path of a socket is limited to 107 bytes; use a "
+					 "shorter or a relative one");
 	if (socket_remove_stale(path, &why))
 		return refuse_path(path, why.text);
 	return set_up(control, path) ? refuse_path(path, strerror(errno)) : 0;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The words of a request. */
+/* Splits a request into words. */
 #include <string.h>
 
 #include "control/control.h"
 
 #define BLANKS " \t\r"
 
-/* Reads a word in quotes, which *at is behind, into the same place; *at is behind it then. */
+/* Unquotes a word in place. *at: after the opening quote; then after the closing one. */
 static int
 quoted(char **at, struct why *why)
 {
@@ -14,12 +14,12 @@ quoted(char **at, struct why *why)
 
 	for (; *from != '"'; *to++ = *from++) {
 		if (*from == '\\' && *++from != '"' && *from != '\\')
-			return why_set(why, "in quotes, \\ stands before \" or \\ only");
+			return why_set(why, "in quotes, \\ must precede \" or \\");
 		if (!*from)
 			return why_set(why, "a quote is not closed");
 	}
 	if (from[1] && !strchr(BLANKS, from[1]))
-		return why_set(why, "a blank is missing behind a quote");
+		return why_set(why, "a blank must follow a closing quote");
 	*to = '\0';
 	*at = from + 1;
 	return 0;
@@ -43,9 +43,9 @@ control_words(char *line, char **words, int *count, struct why *why)
 			words[*count] = at;
 			at += strcspn(at, BLANKS "\"");
 			if (*at == '"')
-				r = why_set(why,
-					    "a quote inside a word; put quotes around all of it, "
-					    "and \\\" for this one");
+				r = why_set(
+				    why, "a quote inside a word: quote the whole word, and write "
+					 "this one as \\\"");
 		}
 		if (r) {
 			words[*count] = NULL;

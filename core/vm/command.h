@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Commands: words that become function calls. A table lists them; a carrier (the control socket, a
- * debugger) brings the words and takes the reply, which is the members of a JSON object.
+ * debugger) brings the words and takes the reply: the members of a JSON object.
  *
- * All of this is on the loop's thread. Nothing here waits.
+ * All functions: main thread. None of them waits.
  */
 #ifndef VM_COMMAND_H
 #define VM_COMMAND_H
@@ -11,8 +11,8 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-/* A command under way, embedded in what its carrier keeps of it. The members are the carrier's to
- * fill. */
+/* A command under way, embedded in what its carrier keeps of it. The carrier fills the
+ * members. */
 struct command {
 	FILE *reply; /* for members, each with a comma before it: ,"name":value. Not to be closed */
 	int fd;      /* a descriptor that came with it; -1: none, or taken */

@@ -6,9 +6,9 @@
 #include "base/text.h"
 #include "vm/vm_commands.h"
 
-#define MEMORY_MOST 65536u /* bytes that one request can read */
+#define MEMORY_MOST 65536u /* bytes per command */
 
-/* A number that a person typed; false: the request is answered. */
+/* Parses an argument; false: it is no number, and the command has ended. */
 static bool
 number(struct command *command, const char *text, uint64_t *value)
 {
@@ -20,8 +20,8 @@ number(struct command *command, const char *text, uint64_t *value)
 	return false;
 }
 
-/* Pauses the machine to read its state; false: the command has ended. end_inspection in the other
- * case. */
+/* Pauses the machine to read its state; false: that failed, and the command has ended. Call
+ * end_inspection after true. */
 static bool
 begin_inspection(struct vm *vm, struct command *command)
 {
@@ -61,7 +61,7 @@ command_registers(void *context, struct command *command, int argc, char **argv)
 	if (argc > 1 && !number(command, argv[1], &vcpu))
 		return;
 	if (vcpu >= vm->machine.vcpu_count) {
-		command_fail(command, "there is no vCPU %s: they are 0 to %u", argv[1],
+		command_fail(command, "there is no vCPU %s; the last one is %u", argv[1],
 			     vm->machine.vcpu_count - 1);
 		return;
 	}
@@ -92,7 +92,7 @@ command_memory(void *context, struct command *command, int argc, char **argv)
 	if (!number(command, argv[1], &address) || !number(command, argv[2], &length))
 		return;
 	if (!length || length > MEMORY_MOST) {
-		command_fail(command, "%s bytes: 1 to %u can be read at a time", argv[2],
+		command_fail(command, "cannot read %s bytes: the limits are 1 and %u", argv[2],
 			     MEMORY_MOST);
 		return;
 	}
@@ -100,7 +100,7 @@ command_memory(void *context, struct command *command, int argc, char **argv)
 	if (!bytes)
 		command_fail(command, "no memory");
 	else if (memory_read(&vm->machine.memory, address, bytes, length))
-		command_fail(command, "0x%llx to 0x%llx is not all memory of the guest",
+		command_fail(command, "0x%llx to 0x%llx is not all guest memory",
 			     (unsigned long long)address,
 			     (unsigned long long)(address + length - 1));
 	else {

@@ -64,16 +64,16 @@ command_snapshot(void *context, struct command *command, int argc, char **argv)
 			goto close;
 		}
 	if (stream != (capture.fd >= 0)) {
-		command_fail(command, stream
-					  ? "snapshot - needs a descriptor to write to; minivmm "
-					    "ctl hands over its stdout"
-					  : "a descriptor came with a request that names a file");
+		command_fail(command,
+			     stream ? "snapshot - needs a descriptor to write to; minivmm "
+				      "ctl hands over its stdout"
+				    : "the request names a file, but a descriptor came with it");
 		goto close;
 	}
 	if (user) {
 		command_fail(command,
-			     "snapshot: %s is a file that %s uses, and would be lost; give "
-			     "the snapshot a file of its own",
+			     "snapshot: %s is in use by %s and would be overwritten; give "
+			     "the snapshot another file",
 			     argv[1], user);
 		goto close;
 	}

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* One file under two options of a run: the later one would destroy what the earlier one reads or
- * writes. */
+/* Refuses a run in which one option would destroy the file of another. */
 #include <errno.h>
 #include <libgen.h>
 #include <limits.h>
@@ -15,8 +14,8 @@
 enum use {
 	READ,
 	WRITTEN,
-	ORIGIN, /* read: what the machine is restored from */
-	SAVED,  /* a snapshot replaces the name: what was restored from the old file keeps it */
+	ORIGIN, /* read: the machine is restored from it */
+	SAVED,  /* replaced: a machine that is restored from the old file keeps that */
 };
 
 struct file {
@@ -29,7 +28,7 @@ struct file {
 struct files {
 	struct file *list;
 	size_t count, room;
-	bool failed; /* there was no memory for one */
+	bool failed; /* no memory for an entry */
 };
 
 /* Room for one more. */
@@ -64,7 +63,7 @@ add(struct files *files, const char *option, const char *path, enum use use)
 	files->list[files->count++] = (struct file){ option, copy, use, file_identify(copy) };
 }
 
-/* Paths with ':' between two, as options hold them that take several. */
+/* Adds each of several paths with ':' between them. */
 static void
 add_list(struct files *files, const char *option, const char *paths)
 {
@@ -118,7 +117,7 @@ files_of(struct files *files, const struct vm *vm, const char *save)
 	add(files, "-r", source->restore, ORIGIN);
 	for (const struct snapshot *s = vm->snapshot.parent; s; s = s->parent)
 		add(files, "-r", s->path, READ);
-	/* A restored machine is booted already. */
+	/* A restored machine does not boot again. */
 	add(files, "[boot] image", fresh ? config->boot.image : NULL, READ);
 	add(files, "[boot] initrd", fresh ? config->boot.initrd : NULL, READ);
 	add(files, "[boot] cmdline_file", fresh ? config->boot.cmdline_file : NULL, READ);
@@ -135,7 +134,7 @@ files_of(struct files *files, const struct vm *vm, const char *save)
 static bool
 collide(const struct file *a, const struct file *b)
 {
-	/* Descriptors take what comes as it comes. */
+	/* Writes to descriptors follow each other. */
 	if (file_descriptor(a->path) >= 0 && file_descriptor(b->path) >= 0)
 		return false;
 	if ((a->use == READ || a->use == ORIGIN) && (b->use == READ || b->use == ORIGIN))
@@ -146,8 +145,7 @@ collide(const struct file *a, const struct file *b)
 	return (!a->id.exists || a->id.regular) && file_same(&a->id, &b->id);
 }
 
-/* A file to be written in the end, in a folder that is not there: better told now, as it would be
- * then. */
+/* A file that is written at the end: reports a missing folder now, with the message of then. */
 static int
 check_folder(const char *path, const char *before, const char *behind)
 {
@@ -168,7 +166,7 @@ vm_files_check(const struct vm *vm)
 
 	files_of(&files, vm, vm->stop.save);
 	if (files.failed)
-		r = fail(STATUS_HOST, "no memory to look at the files of this run");
+		r = fail(STATUS_HOST, "cannot check the files of this run: no memory");
 	if (!r)
 		r = check_folder(vm->stop.save, "cannot write snapshot",
 				 ": making a file in its folder");
@@ -179,11 +177,10 @@ vm_files_check(const struct vm *vm)
 			const struct file *a = &files.list[j], *b = &files.list[i];
 
 			if (collide(a, b))
-				r = fail(
-				    STATUS_USAGE,
-				    "%s and %s both name the file %s: what one holds the other "
-				    "would destroy; give them files of their own",
-				    a->option, b->option, b->path);
+				r = fail(STATUS_USAGE,
+					 "%s and %s both name the file %s: one would overwrite the "
+					 "other; name two files",
+					 a->option, b->option, b->path);
 		}
 	files_free(&files);
 	return r;
@@ -200,7 +197,7 @@ vm_files_user(const struct vm *vm, const char *path)
 	others = files.count;
 	add(&files, "snapshot", path, SAVED);
 	if (files.failed)
-		option = "no memory to tell which option";
+		option = "an option (no memory to name it)";
 	for (size_t i = 0; i < others && others < files.count && !option; i++)
 		if (collide(&files.list[i], &files.list[others]))
 			option = files.list[i].option;

@@ -6,14 +6,14 @@
 #include "vm/vm.h"
 
 void report_registers(struct machine *machine); /* to stderr, whatever the log level */
-void report_dirty(struct machine *machine);     /* pages that the guest wrote, to the log */
+void report_dirty(struct machine *machine);     /* the pages that the guest wrote, to the log */
 /*
  * Writes one JSON line to the VM's status file: cause (and the stop point, if that is the cause),
- * exit status, the guest's own, counts, time. 0 or a negative status.
+ * exit status, guest status, counts, time. 0 or a negative status.
  */
 int report_status(const struct vm *vm, int status);
 
-/* The exit status of a process whose machine ended so. */
+/* The exit status of the process for an end of the machine. */
 int report_exit(const struct machine_end *end);
 
 #endif

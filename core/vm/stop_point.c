@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Stop points: a stop condition checked against the VM, and what the run does when its own is hit.
- */
+/* Checks stop conditions against the VM, and serves the stop point of the run. */
 #include <string.h>
 
 #include "base/log.h"
@@ -17,7 +16,7 @@ check_output(struct vm *vm, const struct stop *stop, const char *text, struct wh
 		   : config_device_find(&vm->config, stop->device) != NULL)
 		return 0;
 	if (device)
-		return why_set(why, "%s: device %s (plugin %s) has no stream that puts out", text,
+		return why_set(why, "%s: device %s (plugin %s) has no output stream", text,
 			       stop->device, device_plugin(device));
 	return why_set(why, "%s: there is no device %s%s", text, stop->device,
 		       did_you_mean(config_device_nearest(&vm->config, stop->device), "").text);
@@ -32,8 +31,8 @@ check(struct vm *vm, const struct stop *stop, const char *text, struct why *why)
 	if (stop->kind != STOP_MMIO || !memory_at(&vm->machine.memory, stop->value, 1))
 		return 0;
 	return why_set(why,
-		       "%s: this is memory, where no access leaves the guest: name an address "
-		       "outside of it",
+		       "%s: this address is guest memory, and accesses to memory do not stop the "
+		       "machine: name an address outside of it",
 		       text);
 }
 
@@ -54,7 +53,7 @@ vm_stop_set(struct vm *vm, const char *text, const struct stop_handler *handler,
 	return 0;
 }
 
-/* A snapshot that a command has begun comes first, unless the machine has ended. */
+/* Waits for a snapshot that a command has begun, unless the machine has ended. */
 static bool
 wait_for_capture(void *context)
 {
@@ -72,7 +71,7 @@ at_own_stop(void *context)
 	vm->stop.hit = true;
 	if (vm->stop.save) {
 		vm->patient = true;
-		capture_end(&vm->capture); /* of a machine that has ended */
+		capture_end(&vm->capture); /* if the machine has ended */
 		r = vm_save(vm, vm->stop.save);
 		vm->patient = false;
 		if (r)
@@ -85,7 +84,7 @@ at_own_stop(void *context)
 	return 0;
 }
 
-/* A snapshot on stdin or stdout leaves none for a device's stream. */
+/* A snapshot on stdin or stdout excludes a device's stream there. */
 static int
 check_stdio(const struct vm *vm)
 {
@@ -101,13 +100,13 @@ check_stdio(const struct vm *vm)
 		vm_descriptor(save, &out);
 	if (in == 0 && hub->stdin_owner)
 		return fail(STATUS_USAGE,
-			    "-r %s: device %s reads stdin, from which the snapshot comes: give it "
-			    "another input, as --set device.%s.input=none",
+			    "-r %s: the snapshot comes from stdin, which device %s reads: give "
+			    "the device another input, as --set device.%s.input=none",
 			    from, hub->stdin_owner, hub->stdin_owner);
 	if (out == 1 && hub->stdout_owner)
 		return fail(STATUS_USAGE,
-			    "--save %s: device %s writes to stdout, where the snapshot is to go: "
-			    "give it another output, as --set device.%s.output=stderr",
+			    "--save %s: the snapshot goes to stdout, to which device %s writes: "
+			    "give the device another output, as --set device.%s.output=stderr",
 			    save, hub->stdout_owner, hub->stdout_owner);
 	return 0;
 }
@@ -121,7 +120,9 @@ vm_stop_plan(struct vm *vm, const struct vm_stop *stop, const char *where)
 
 	vm->stop = *stop;
 	if (stop->save && !*stop->save)
-		return fail(STATUS_USAGE, "%s: the snapshot needs a file to go to", where);
+		return fail(STATUS_USAGE,
+			    "%s: name a file for the snapshot, with --save or [snapshot] file",
+			    where);
 	r = check_stdio(vm);
 	if (!r)
 		r = vm_files_check(vm);
@@ -143,8 +144,8 @@ vm_stop_warn_past(const struct vm *vm)
 
 	if (vm->stop.text && is_past(vm, now))
 		log_line(MINIVMM_WARNING, NULL,
-			 "point %s is past: the VM's clock shows %llu ns already", vm->stop.text,
-			 (unsigned long long)now);
+			 "stop point %s is in the past: the VM's clock shows %llu ns",
+			 vm->stop.text, (unsigned long long)now);
 }
 
 void
@@ -157,9 +158,9 @@ vm_stop_warn_missed(const struct vm *vm)
 	if (!vm->stop.text || vm->stop.hit)
 		return;
 	if (vm->stop.save)
-		log_line(MINIVMM_WARNING, NULL, "point %s was not reached: no snapshot written",
+		log_line(MINIVMM_WARNING, NULL, "stop point %s was not hit: no snapshot written",
 			 vm->stop.text);
 	else if (guests && !is_past(vm, clock_now(&vm->machine.clock)))
-		log_line(MINIVMM_WARNING, NULL, "point %s was not reached: the guest ended before",
+		log_line(MINIVMM_WARNING, NULL, "stop point %s was not hit: the guest ended first",
 			 vm->stop.text);
 }

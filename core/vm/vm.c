@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Building a VM from a config or a snapshot. */
+/* Builds a VM from a config or a snapshot. */
 #include "vm/vm.h"
 
 #include <stdlib.h>
@@ -29,8 +29,8 @@ no_device(const struct vm *vm, const char *set, const char *name)
 		    did_you_mean(config_device_nearest(&vm->config, name), "").text);
 }
 
-/* --set for a restore: what directs the run, and a device's keys; the plugin's table decides which
- * of them. */
+/* Applies --set to a snapshot's config: keys that direct the run, and keys of devices, of which the
+ * plugin's table decides. */
 static int
 override(struct vm *vm, const char *set)
 {
@@ -44,11 +44,12 @@ override(struct vm *vm, const char *set)
 	r = 0;
 	dot = !strncmp(set, "device.", 7) ? strchr(set + 7, '.') : NULL;
 	if (!equals || !dot || dot > equals)
-		return fail(
-		    STATUS_USAGE,
-		    "--set %s: a restored machine is as it was; only device.NAME.KEY=VALUE of the "
-		    "host's side, and keys of snapshot, control and plugins can be set",
-		    set);
+		return fail(STATUS_USAGE,
+			    "--set %s: a restore keeps the machine as it was saved; you can set "
+			    "device.NAME.KEY=VALUE for keys of the host side, and keys of "
+			    "snapshot, control "
+			    "and plugins",
+			    set);
 	name = strndup(set + 7, (size_t)(dot - set - 7));
 	key = strndup(dot + 1, (size_t)(equals - dot - 1));
 	device = name && key ? config_device_find(&vm->config, name) : NULL;
@@ -71,7 +72,8 @@ open_snapshot(struct vm *vm, const struct vm_source *source)
 	int fd = 0, r;
 
 	if (!from)
-		return fail(STATUS_BUG, "neither a config nor a snapshot to build a machine of");
+		return fail(STATUS_BUG,
+			    "cannot build a machine: neither a config nor a snapshot is given");
 	if (strcmp(from, "-") && vm_descriptor(from, &fd))
 		return snapshot_open_chain(&vm->snapshot, from, source->parents,
 					   source->parent_count);
@@ -79,7 +81,7 @@ open_snapshot(struct vm *vm, const struct vm_source *source)
 	return r ? r : snapshot_open_parents(&vm->snapshot, source->parents, source->parent_count);
 }
 
-/* The address map is the machine's; the place in the file is the config's. */
+/* Checks [vm] memory against the machine's address map. */
 static int
 check_memory(const struct config *config)
 {
@@ -94,7 +96,7 @@ check_memory(const struct config *config)
 		    why.text);
 }
 
-/* People give a snapshot to -c. */
+/* Recognises a snapshot that is given to -c. */
 static int
 no_snapshot(const char *text, size_t length, struct why *why)
 {
@@ -123,13 +125,13 @@ read_config(struct vm *vm, const struct vm_source *source)
 	return r;
 }
 
-/* A fresh machine: the image in memory, the first vCPU's registers. */
+/* Loads the image into a fresh machine and sets the first vCPU's registers. */
 static int
 boot(struct vm *vm, bool check)
 {
 	struct machine *m = &vm->machine;
 	struct boot_entry entry = { 0 };
-	/* As after a reset, for a check without KVM. */
+	/* The value after a reset, for a check without KVM. */
 	struct kvm_sregs sregs = { .cs.limit = 0xffff };
 	struct kvm_regs regs = { 0 };
 	int r = boot_load(&vm->config, &m->memory, &entry);
@@ -152,9 +154,8 @@ boot(struct vm *vm, bool check)
 }
 
 /*
- * After mistakes in the config's text: the rest is looked at, without KVM and without memory. What
- * it says of memory and interrupt controllers may be what is wrong, so nothing is held against
- * that.
+ * After a mistake in the config's text: checks the rest, without KVM and without memory. The
+ * mistake may concern memory or interrupt controllers, so nothing is checked against those.
  */
 static int
 check_rest(struct vm *vm)
@@ -211,7 +212,7 @@ make_capture(struct vm *vm)
 	r = capture_init(&vm->capture, &vm->machine, &vm->devices);
 	if (!r && vm->source.restore)
 		capture_restored(&vm->capture, &vm->snapshot);
-	/* Before the first run, when nothing has been written yet. */
+	/* Before the first run: no page has been written yet. */
 	if (!r && vm->source.again)
 		r = reset_init(&vm->reset, &vm->snapshot, &vm->machine, &vm->devices);
 	return r;
@@ -229,7 +230,7 @@ vm_build(struct vm *vm, const struct vm_source *source)
 		return check_rest(vm);
 	if (r)
 		return r;
-	/* Each run of many begins in the same state, these included. */
+	/* Every run begins in the same state, these two included. */
 	if (source->again) {
 		vm->config.snapshot.generation = GENERATION_KEEP;
 		vm->config.snapshot.clock = CONFIG_CLOCK_RESUME;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A complete VM: the machine and the devices of a config or of a snapshot, and what is done with
- * it: run, stop points, snapshots, reset, the table of commands. A command line, a socket or a tool
+ * A complete VM: the machine and the devices of a config or of a snapshot. It runs, stops at stop
+ * points, takes snapshots, resets, and has a table of commands. A command line, a socket or a tool
  * uses it; it does not know which. All functions: main thread.
  */
 #ifndef VM_VM_H
@@ -24,9 +24,9 @@ struct vm_source {
 	size_t parent_count;
 	char **set; /* KEY=VALUE */
 	size_t set_count;
-	const char *trace, *status; /* files that the run writes as well; NULL: none */
+	const char *trace, *status; /* other files that the run writes; NULL: none */
 	bool trust;                 /* host files and sockets that a snapshot names may be opened */
-	bool again;                 /* for many runs and resets: streams are connected to nothing */
+	bool again;                 /* for many runs and resets: streams are not connected */
 	bool check; /* a check only: no KVM, nothing is opened, no state is loaded */
 };
 
@@ -84,7 +84,7 @@ int vm_save(struct vm *vm, const char *path);
 
 /*
  * Sets the machine's stop condition from its text ("hlt", "output:serial0:login:"). Returns 0, or
- * -1 with the reason in why: no condition, or one that this machine can't meet.
+ * -1 with the reason in why: the text is no condition, or this machine cannot meet it.
  */
 int vm_stop_set(struct vm *vm, const char *text, const struct stop_handler *handler,
 		struct why *why);
@@ -98,8 +98,7 @@ void vm_stop_warn_past(const struct vm *vm);
 /* Warns that the machine has ended before its stop point. */
 void vm_stop_warn_missed(const struct vm *vm);
 
-/* No file of the run is used twice in a way that would destroy it. Says which is; 0 or a negative
- * status. */
+/* Reports a file of the run that one option would destroy for another. 0 or a negative status. */
 int vm_files_check(const struct vm *vm);
 /* The option or device that uses the file which a snapshot at path would replace; NULL: none. */
 const char *vm_files_user(const struct vm *vm, const char *path);
@@ -107,7 +106,7 @@ const char *vm_files_user(const struct vm *vm, const char *path);
 /* The commands that drive a VM while it runs; their context is a struct vm. */
 extern const struct command_row vm_commands[];
 
-/* Puts the terminal back as it was before the run. For a signal handler, too. */
+/* Restores the terminal's modes of before the run. For a signal handler, too. */
 void vm_restore_terminal(const struct vm *vm);
 /* The file that guest memory is mapped from, if this is a host address in it; else NULL. For a
  * signal handler. */

@@ -50,7 +50,7 @@ command_resume(void *context, struct command *command, int argc, char **argv)
 {
 	struct vm *vm = context;
 
-	/* A snapshot that keeps the machine paused resumes it when it is done. */
+	/* A snapshot may keep the machine paused until it is written. */
 	if (machine_resume(&vm->machine, PAUSE_OPERATOR)) {
 		command_failed(command);
 		return;
@@ -72,7 +72,7 @@ at_until(void *context)
 	vm->until = NULL;
 	vm->until_text = NULL;
 	machine_pause(&vm->machine, PAUSE_OPERATOR);
-	/* A client that waited for output finds it where it goes. */
+	/* Before the reply: a client that waits for output can read it then. */
 	devices_flush(&vm->devices);
 	fputs(",\"point\":", out);
 	json_text(out, text, strlen(text));
@@ -93,7 +93,7 @@ set_until(struct vm *vm, const char *text, struct why *why)
 	if (vm_stop_set(vm, text, &handler, why))
 		return -1;
 	if (stop->kind == STOP_TIME && stop->value <= clock_now(&vm->machine.clock))
-		r = why_set(why, "is past: the machine's clock is later already");
+		r = why_set(why, "is in the past of the machine's clock");
 	else if (stop->kind == STOP_STEP)
 		r = kvm_step_check(&vm->machine.kvm, why);
 	if (!r)
@@ -109,7 +109,7 @@ command_until(void *context, struct command *command, int argc, char **argv)
 	struct why why;
 
 	if (vm->until || vm->machine.stop.kind != STOP_NONE) {
-		command_fail(command, "the run has a point already: %s",
+		command_fail(command, "the run has a stop point already: %s",
 			     vm->until ? vm->until_text : "[snapshot] at, --at or --until");
 		return;
 	}
@@ -131,10 +131,9 @@ command_reset(void *context, struct command *command, int argc, char **argv)
 	struct vm *vm = context;
 
 	if (!vm->source.restore)
-		command_fail(command, "this machine was not restored from a snapshot: start it "
-				      "with -r to reset it to that");
+		command_fail(command, "reset needs a snapshot: start the machine with -r");
 	else if (vm->capture.busy)
-		command_fail(command, "a snapshot is under way: wait for it, or cancel it");
+		command_fail(command, "a snapshot is under way: wait for its end, or use cancel");
 	else if (vm_reset(vm))
 		command_failed(command);
 	else
@@ -167,21 +166,20 @@ const struct command_row vm_commands[] = {
 	{ "status", "status", "state, time, exits, devices, the snapshot under way", 0, 0,
 	  command_status },
 	{ "pause", "pause", "stop the machine and its clock", 0, 0, command_pause },
-	{ "resume", "resume", "let it go on", 0, 0, command_resume },
+	{ "resume", "resume", "end the pause", 0, 0, command_resume },
 	{ "snapshot", "snapshot FILE [full|diff] [live|paused]",
-	  "write a snapshot; - for FILE: to the descriptor that came with it", 1, 3,
+	  "write a snapshot; FILE - is the descriptor that came with the request", 1, 3,
 	  command_snapshot },
-	{ "cancel", "cancel", "end the snapshot under way, which leaves nothing", 0, 0,
-	  command_cancel },
-	{ "registers", "registers [N]", "of a vCPU", 0, 1, command_registers },
-	{ "memory", "memory ADDRESS LENGTH", "bytes of guest memory, in hexadecimal", 2, 2,
-	  command_memory },
-	{ "devices", "devices", "their plugins and accesses", 0, 0, command_devices },
-	{ "device", "device NAME", "its state, as a snapshot would have it", 1, 1, command_device },
-	{ "until", "until POINT", "run to a point and pause there", 1, 1, command_until },
-	{ "reset", "reset", "back to the snapshot that the machine was restored from", 0, 0,
-	  command_reset },
-	{ "log", "log LEVEL", "error, warn, info or debug", 1, 1, command_log },
+	{ "cancel", "cancel", "end the snapshot under way; no file remains", 0, 0, command_cancel },
+	{ "registers", "registers [N]", "the registers of a vCPU", 0, 1, command_registers },
+	{ "memory", "memory ADDRESS LENGTH", "guest memory in hexadecimal", 2, 2, command_memory },
+	{ "devices", "devices", "each device's plugin and counts of accesses", 0, 0,
+	  command_devices },
+	{ "device", "device NAME", "the device's state, as in a snapshot", 1, 1, command_device },
+	{ "until", "until POINT", "run to a stop point and pause there", 1, 1, command_until },
+	{ "reset", "reset", "restore the state of the snapshot that the machine was restored from",
+	  0, 0, command_reset },
+	{ "log", "log LEVEL", "set the log level: error, warn, info or debug", 1, 1, command_log },
 	{ "quit", "quit", "end the machine", 0, 0, command_quit },
 	{ .name = NULL },
 };

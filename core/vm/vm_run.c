@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Running a VM: start, run, stop, and what can be done with it meanwhile. */
+/* Starts, runs, stops, resets and saves a VM. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -21,8 +21,8 @@ vm_run(struct vm *vm)
 
 	vm->until = NULL;
 	if (until)
-		command_fail(until, "the machine ended before %s: %s", vm->until_text,
-			     machine_cause_name(vm->machine.end.cause));
+		command_fail(until, "the machine ended before stop point %s was hit: %s",
+			     vm->until_text, machine_cause_name(vm->machine.end.cause));
 	capture_end(&vm->capture);
 	return r;
 }
@@ -55,7 +55,7 @@ vm_save(struct vm *vm, const char *path)
 	int fd;
 
 	if (!vm_descriptor(path, &fd)) {
-		request.fd = fcntl(fd, F_DUPFD_CLOEXEC, 3); /* capture closes its own */
+		request.fd = fcntl(fd, F_DUPFD_CLOEXEC, 3); /* capture closes the copy */
 		if (request.fd < 0)
 			return fail(status_for(errno, STATUS_IO), "cannot write snapshot %s: %s",
 				    path, strerror(errno));

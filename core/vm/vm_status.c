@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The answers to status and devices. */
+/* The replies to status and devices. */
 #include "vm/vm_status.h"
 
 #include <string.h>
@@ -7,7 +7,7 @@
 #include "base/json.h"
 #include "vm/vm.h"
 
-/* The exits that have a name here; the rest is "other". */
+/* Exits with a name in the reply; the others are summed up as "other". */
 static const struct {
 	uint32_t reason;
 	const char *name;
@@ -59,7 +59,7 @@ vm_status_devices(FILE *out, const struct vm *vm)
 	fputc(']', out);
 }
 
-/* Pages a second since the last poll; null while nothing is tracked. */
+/* Pages written per second since the last poll; null while pages are not tracked. */
 static void
 write_dirty(FILE *out, struct vm *vm)
 {

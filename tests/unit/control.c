@@ -229,12 +229,12 @@ words(void **state)
 		{ "", "no command; help lists them", true },
 		{ " \t", "no command; help lists them", true },
 		{ "a \"b", "a quote is not closed", true },
-		{ "a \"b\\", "in quotes, \\ stands before \" or \\ only", true },
-		{ "a \"\\n\"", "in quotes, \\ stands before \" or \\ only", true },
-		{ "\"a\"b", "a blank is missing behind a quote", true },
-		{ "\"a\"\"b\"", "a blank is missing behind a quote", true },
+		{ "a \"b\\", "in quotes, \\ must precede \" or \\", true },
+		{ "a \"\\n\"", "in quotes, \\ must precede \" or \\", true },
+		{ "\"a\"b", "a blank must follow a closing quote", true },
+		{ "\"a\"\"b\"", "a blank must follow a closing quote", true },
 		{ "a\"b\"",
-		  "a quote inside a word; put quotes around all of it, and \\\" for this one",
+		  "a quote inside a word: quote the whole word, and write this one as \\\"",
 		  true },
 	};
 	char line[256], joined[256], *list[CONTROL_WORDS + 1];
@@ -408,7 +408,7 @@ gone_before_its_answer(void **state)
 	put(fd, "echo\necho");
 	shutdown(fd, SHUT_WR);
 	assert_string_equal(get(bench, fd), OK);
-	assert_string_equal(get(bench, fd), ERROR("a request is a line, and this one did not end"));
+	assert_string_equal(get(bench, fd), ERROR("the request does not end with a newline"));
 	hung_up(bench, fd);
 	assert_int_equal(bench->runs, 2);
 }
@@ -455,11 +455,11 @@ lines_too_long(void **state)
 	command_done(bench->kept[0]);
 	assert_string_equal(get(bench, fd), OK);
 	line[CONTROL_LINE] = 'x';
-	asks(bench, fd, line, ERROR("a request has 4096 bytes at most"));
+	asks(bench, fd, line, ERROR("the request is longer than 4096 bytes"));
 	hung_up(bench, fd);
 	fd = client(bench);
 	assert_int_equal(send(fd, "echo a\0b\necho\n", 14, 0), 14);
-	assert_string_equal(get(bench, fd), ERROR("a request holds no NUL byte"));
+	assert_string_equal(get(bench, fd), ERROR("the request contains a NUL byte"));
 	hung_up(bench, fd);
 	assert_int_equal(bench->runs, 0);
 }
@@ -530,7 +530,7 @@ endless_line(void **state)
 	assert_int_equal(n, -1);
 	assert_int_equal(errno, EPIPE);
 	assert_int_equal(bench->control.count, 0);
-	assert_string_equal(get(bench, fd), ERROR("a request has 4096 bytes at most"));
+	assert_string_equal(get(bench, fd), ERROR("the request is longer than 4096 bytes"));
 	close(fd);
 }
 
@@ -556,7 +556,7 @@ a_thousand_connections(void **state)
 	assert_int_equal(bench->control.count, CONTROL_CLIENTS);
 	assert_string_equal(get(bench, fds[0]),
 			    ERROR("closed for a newer client: 64 were connected, and this one was "
-				  "silent for the longest time"));
+				  "idle longest"));
 	assert_string_equal(get(bench, fds[0]), "");
 	asks(bench, fds[999], "echo\n", OK);
 	asks(bench, second, "echo\n", OK);
@@ -782,10 +782,10 @@ files_in_the_way(void **state)
 
 	snprintf(path, sizeof(path), "%s/missing/vm.sock", bench->folder);
 	SAID(refused(bench, path), path, "No such file or directory");
-	SAID(refused(bench, ""), "the name is empty");
+	SAID(refused(bench, ""), "the path is empty");
 	memset(path, 'x', sizeof(path));
 	path[108] = '\0';
-	SAID(refused(bench, path), "107 bytes at most", "shorter");
+	SAID(refused(bench, path), "limited to 107 bytes", "shorter");
 }
 
 static void

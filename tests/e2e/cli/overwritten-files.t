@@ -111,7 +111,7 @@ is(names(), 'my.ini own.snap', 'nothing is left behind');
     my $control = Control->connect('vm.sock');
     ($used{'lasts.ini'}) = delete $used{'my.ini'};
     for my $file (sort keys %used) {
-        like($control->request("snapshot $file")->{error} // 'done', qr/: \Q$file is a file that $used{$file} uses\E/, "snapshot $file: refused");
+        like($control->request("snapshot $file")->{error} // 'done', qr/: \Q$file is in use by $used{$file}\E/, "snapshot $file: refused");
     }
     ok($control->request('snapshot new.snap')->{ok}, 'snapshot new.snap: not');
     ok($control->request('snapshot new.snap')->{ok}, 'nor the second time');
@@ -125,7 +125,7 @@ is(names(), 'my.ini own.snap', 'nothing is left behind');
     finish($process);
     $process = start([ $minivmm, '-r', 'd.snap', '--trust', '--set', 'control.socket=vm.sock', '--set', 'device.serial0.output=none' ]);
     $control = Control->connect('vm.sock');
-    like($control->request('snapshot new.snap')->{error} // 'done', qr/new\.snap is a file that -r uses/, 'its parent stays');
+    like($control->request('snapshot new.snap')->{error} // 'done', qr/new\.snap is in use by -r/, 'its parent stays');
     ok($control->request('snapshot d.snap')->{ok}, 'which it was restored from itself may go');
     $control->request('quit');
     finish($process);
@@ -134,7 +134,7 @@ is(names(), 'my.ini own.snap', 'nothing is left behind');
 is((run([ $minivmm, '-r', 'own.snap', @point, '--save', 'own.snap' ]))[0], 0, 'over the file it was restored from');
 is((run([ $minivmm, 'verify', 'own.snap' ]))[0], 0, 'which is whole');
 
-for ([ '', qr/the snapshot needs a file to go to/ ], [ 'fd:1', qr/device serial0 writes to stdout, where the snapshot is to go/ ]) {
+for ([ '', qr/name a file for the snapshot/ ], [ 'fd:1', qr/the snapshot goes to stdout, to which device serial0 writes/ ]) {
     my ($status, $out, $err) = run([ $minivmm, '-c', 'my.ini', @point, '--save', $_->[0] ]);
     is("$status:$out", '110:', "--save '$_->[0]': refused before the guest runs");
     like($err, $_->[1], "--save '$_->[0]': why");

@@ -84,23 +84,23 @@ ok(!-e 'z.snap', 'nothing is saved');
 sub said_of { return (run([ @_ ]))[2] =~ s/^minivmm: warning: nobody answers .*\n//gmr }
 my @warn = ($minivmm, '-c', 'abc.ini', '--log', 'warn');
 is(said_of(@warn, '--at', 'pio:0x81', '--save', 'z.snap'),
-    "minivmm: warning: point pio:0x81 was not reached: no snapshot written\n", 'a snapshot that was not written');
+    "minivmm: warning: stop point pio:0x81 was not hit: no snapshot written\n", 'a snapshot that was not written');
 is(said_of(@warn, '--until', 'pio:0x81', '--save', 'z.snap'),
-    "minivmm: warning: point pio:0x81 was not reached: no snapshot written\n", 'with --until as well');
-is(said_of(@warn, '--until', 'rip:0x1000:2'), "minivmm: warning: point rip:0x1000:2 was not reached: the guest ended before\n",
+    "minivmm: warning: stop point pio:0x81 was not hit: no snapshot written\n", 'with --until as well');
+is(said_of(@warn, '--until', 'rip:0x1000:2'), "minivmm: warning: stop point rip:0x1000:2 was not hit: the guest ended first\n",
     'an end that did not come');
 go(@run, '--until', 'access:3', '--save', 'x.snap');
 like(said_of($minivmm, '-r', 'x.snap', '--log', 'warn', '--until', 'time:1ns'),
-    qr/\Aminivmm: warning: point time:1ns is past: the VM's clock shows \d+ ns already\n\z/, 'a time that is past');
+    qr/\Aminivmm: warning: stop point time:1ns is in the past: the VM's clock shows \d+ ns\n\z/, 'a time that is past');
 
 # A device that puts out nothing.
 spew('mute.ini', slurp('abc.ini') . "[device c]\nplugin = counter\naddress = 0x9000\n"
       . "[snapshot]\nat = output:c:a\nfile = x.snap\n");
 fails([ $minivmm, '-c', 'mute.ini' ], 110,
-    qr/mute\.ini:15: output:c:a: device c \(plugin counter\) has no stream that puts out/, 'a device without output');
+    qr/mute\.ini:15: output:c:a: device c \(plugin counter\) has no output stream/, 'a device without output');
 
 # Nothing leaves the guest where memory is.
-fails([ @run, '--until', 'mmio:0x1fff' ], 110, qr/--until: mmio:0x1fff: this is memory, where no access leaves the guest/,
+fails([ @run, '--until', 'mmio:0x1fff' ], 110, qr/--until: mmio:0x1fff: this address is guest memory/,
     'a point in memory');
 
 # Steps are instructions: a byte each, inc %ax.

@@ -102,14 +102,14 @@ is($control->request('status')->{state}, 'running', 'it runs');
 my %errors = (
     'registers 1' => qr/there is no vCPU 1/,
     'registers x' => qr/^x /,
-    'memory 0 0' => qr/1 to 65536/,
-    'memory 0 65537' => qr/1 to 65536/,
-    'memory 0xfffff 2' => qr/is not all memory/,
-    'memory 0xffffffffffffffff 2' => qr/is not all memory/,
+    'memory 0 0' => qr/limits are 1 and 65536/,
+    'memory 0 65537' => qr/limits are 1 and 65536/,
+    'memory 0xfffff 2' => qr/is not all guest memory/,
+    'memory 0xffffffffffffffff 2' => qr/is not all guest memory/,
     'memory 1' => qr/./,
     'until' => qr/./,
     'until nonsense' => qr/nonsense/,
-    'until time:1us' => qr/is past/,
+    'until time:1us' => qr/is in the past/,
     'until output:none:x' => qr/device/,
     'snapshot' => qr/./,
     'snapshot x.snap fast' => qr/fast is none of full, diff, live and paused/,
@@ -117,7 +117,7 @@ my %errors = (
     'snapshot no/where' => qr/No such file or directory/,
     'snapshot -' => qr/needs a descriptor/,
     'cancel' => qr/no snapshot is under way/,
-    'reset' => qr/was not restored/,
+    'reset' => qr/needs a snapshot/,
     'log loud' => qr/loud is none of/,
     'frobnicate' => qr/frobnicate/,
     'status now' => qr/./,
@@ -169,7 +169,7 @@ is((run([ $minivmm, 'verify', 'c.snap' ]))[0], 0, 'snapshot: it is right');
     ok($s->{total_bytes} >= $s->{done_bytes}, 'status: how far it is');
     like($control->request('snapshot d.snap')->{error}, qr/another one is under way/, 'a second one is refused');
     ok(!-e 'd.snap', 'and leaves nothing');
-    like($control->request('reset')->{error}, qr/not restored|under way/, 'so is a reset');
+    like($control->request('reset')->{error}, qr/needs a snapshot|under way/, 'so is a reset');
     is($control->request('cancel')->{ok}, 1, 'cancel');
     ($status, $out, $err) = finish($stalled);
     is($status, 1, 'which the one under way is told');
@@ -194,7 +194,7 @@ $control->request('resume');
 $control->send("until output:serial0:never-said\n");
 my $second = Control->connect('vm.sock');
 ok(until_true(sub { $second->request('status')->{until} }), 'status: the point waited for');
-like($second->request('until hlt')->{error}, qr/has a point already: output:serial0:never-said/, 'a second point is refused');
+like($second->request('until hlt')->{error}, qr/has a stop point already: output:serial0:never-said/, 'a second point is refused');
 
 # Hostile clients.
 my $before = consecutive(heard($process), 'until here no tick is missing');
@@ -248,7 +248,7 @@ $control->send("until hlt\n");
 $second = Control->connect('vm.sock');
 ok(until_true(sub { $second->request('status')->{until} }), 'a point is waited for');
 $second->request('quit');
-like($control->reply->{error} // '', qr/the machine ended before hlt: /, 'who waits is told of the end');
+like($control->reply->{error} // '', qr/the machine ended before stop point hlt was hit: /, 'who waits is told of the end');
 is((finish($process))[0], 0, 'it ends well');
 
 # What a point waits for has come out by then: a letter, again and again, some ms apart.

@@ -117,8 +117,8 @@ for (
     [ 'device.nosuch.port=1', 110, qr/--set device\.nosuch\.port=1: the snapshot has no device nosuch$/ ],
     [ 'device.seril0.output=none', 110, qr/the snapshot has no device seril0; did you mean serial0\?$/ ],
     [ 'snapshot.clock=noon', 110, qr/\[snapshot\] clock = noon is not resume or wall/ ],
-    [ 'vm.memory=1M', 110, qr/--set vm\.memory=1M: a restored machine is as it was; only device\.NAME\.KEY=VALUE/ ],
-    [ 'cpu.rax=1', 110, qr/--set cpu\.rax=1: a restored machine is as it was/ ],
+    [ 'vm.memory=1M', 110, qr/--set vm\.memory=1M: a restore keeps the machine as it was saved; you can set device\.NAME\.KEY=VALUE/ ],
+    [ 'cpu.rax=1', 110, qr/--set cpu\.rax=1: a restore keeps the machine as it was saved/ ],
   ) {
     my ($set, $expected, $message) = @$_;
     fails([ $minivmm, '-r', 'f.snap', '--trust', '--set', $set ], $expected, $message, "--set $set at a restore");
