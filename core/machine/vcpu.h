@@ -28,10 +28,10 @@ struct vcpu {
 	atomic_bool halted; /* for good; without irqchip the VMM's own state, saved as such */
 	atomic_bool
 	    rests; /* one of several: halted unless another vCPU wakes it, when it last looked */
-	bool stepping; /* the stop condition counts instructions, or a breakpoint is being stepped
-			  over */
+	bool stepping;  /* the stop condition counts instructions, or a breakpoint is being stepped
+			   over */
+	int job_result; /* 0 or a negative status */
 	uint64_t job_number;              /* of the last job that its thread ran */
-	int job_result;                   /* 0 or a negative status */
 	uint64_t seen;                    /* exits at the last poll for halted vCPUs */
 	uint64_t ran;                     /* CPU time of its thread then, ns */
 	atomic_uint_least64_t left, went; /* clock_host() when it last stopped, and last went on */
