@@ -31,7 +31,7 @@ at_stop(void *context)
 {
 	struct worker *w = context;
 
-	machine_end(&w->vm.machine, CAUSE_POINT, 0);
+	machine_end(&w->vm.machine, CAUSE_STOP, 0);
 	return 0;
 }
 

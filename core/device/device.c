@@ -9,7 +9,7 @@
 
 #include "base/fields.h"
 #include "base/log.h"
-#include "machine/bind.h"
+#include "machine/ioeventfd.h"
 
 #define PAUSE_DEADLINE 1000000000ull /* ns that a device may take to finish what is in flight */
 
@@ -193,8 +193,8 @@ devices_pause(void *context)
 
 		if (!d->started || d->paused)
 			continue;
-		for (struct device_bind *b = d->binds; b; b = b->next)
-			bind_tell(&b->bind);
+		for (struct device_ioeventfd *b = d->ioeventfds; b; b = b->next)
+			ioeventfd_poll(&b->ioeventfd);
 		if (!d->plugin.descriptor.pause)
 			continue;
 		d->paused = true;
@@ -346,9 +346,9 @@ device_destroy(struct device *d)
 
 	for (uint32_t i = 0; d->watches && i < d->plugin.watch_count; i++)
 		loop_remove(loop, &d->watches[i].source);
-	for (struct device_bind *b = d->binds, *next; b; b = next) {
+	for (struct device_ioeventfd *b = d->ioeventfds, *next; b; b = next) {
 		next = b->next;
-		bind_remove(d->all->machine, &b->bind);
+		ioeventfd_remove(d->all->machine, &b->ioeventfd);
 		free(b);
 	}
 	for (uint32_t i = 0; d->timers && i < d->plugin.timer_count; i++)

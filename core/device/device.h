@@ -23,11 +23,11 @@ struct device_watch {
 	uint32_t index;
 };
 
-struct device_bind {
-	struct bind bind;
+struct device_ioeventfd {
+	struct ioeventfd ioeventfd;
 	struct device *device;
 	uint32_t watch;
-	struct device_bind *next;
+	struct device_ioeventfd *next;
 };
 
 struct device_post {
@@ -51,7 +51,7 @@ struct device {
 	struct bus_gate *gate; /* its lock is held in every callback, unless concurrent */
 	struct device_timer *timers;
 	struct device_watch *watches;
-	struct device_bind *binds; /* list, owned */
+	struct device_ioeventfd *ioeventfds; /* list, owned */
 	struct device_post *posts;
 	struct device_stream *streams;
 	uint32_t streams_ready; /* how many are initialised */

@@ -247,9 +247,9 @@ service_watch(struct minivmm_device *public, uint32_t watch, int fd, uint32_t ev
 }
 
 static void
-bind_ready(struct bind *bind)
+ioeventfd_ready(struct ioeventfd *ioeventfd)
 {
-	struct device_bind *b = bind->context;
+	struct device_ioeventfd *b = ioeventfd->context;
 	const struct minivmm_watch *row = &b->device->plugin.descriptor.watches[b->watch];
 
 	DEVICE_CALL(b->device, row->name, row->ready(&b->device->public, b->watch, EPOLLIN));
@@ -275,7 +275,7 @@ static int
 service_bind_write(struct minivmm_device *public, const struct minivmm_bind *bind)
 {
 	struct device *d = device_of(public);
-	struct device_bind *b;
+	struct device_ioeventfd *b;
 	uint64_t base;
 
 	if (!has_row(d, "watch", "watches", bind->watch, d->plugin.watch_count) ||
@@ -286,24 +286,24 @@ service_bind_write(struct minivmm_device *public, const struct minivmm_bind *bin
 		device_say(d, "no memory for an event");
 		return -1;
 	}
-	*b = (struct device_bind){ .bind = { .ready = bind_ready,
-					     .context = b,
-					     .width = bind->width,
-					     .value = bind->value },
-				   .device = d,
-				   .watch = bind->watch,
-				   .next = d->binds };
-	if (!range_base(d, bind->range, &b->bind.space, &base)) {
+	*b = (struct device_ioeventfd){ .ioeventfd = { .ready = ioeventfd_ready,
+						       .context = b,
+						       .width = bind->width,
+						       .value = bind->value },
+					.device = d,
+					.watch = bind->watch,
+					.next = d->ioeventfds };
+	if (!range_base(d, bind->range, &b->ioeventfd.space, &base)) {
 		free(b); /* nobody can write there */
 		return 0;
 	}
-	b->bind.address = base + bind->offset;
-	if (bind_add(d->all->machine, &b->bind)) {
+	b->ioeventfd.address = base + bind->offset;
+	if (ioeventfd_add(d->all->machine, &b->ioeventfd)) {
 		device_say(d, "no event for a write: %s", strerror(errno));
 		free(b);
 		return -1;
 	}
-	d->binds = b;
+	d->ioeventfds = b;
 	return 0;
 }
 

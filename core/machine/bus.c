@@ -25,7 +25,7 @@ space_name(uint32_t space)
 
 /* Of a row's widths: bit w: an access of w bytes is taken as a whole. None given: any. */
 static uint32_t
-whole(uint32_t widths)
+width_mask(uint32_t widths)
 {
 	uint32_t mask = 0;
 
@@ -84,7 +84,7 @@ bus_add(struct bus *bus, const struct bus_range *range, const char *where)
 	space->ranges[space->count] = *range;
 	space->ranges[space->count].read = range->row->read;
 	space->ranges[space->count].write = range->row->write;
-	space->ranges[space->count].widths = whole(range->row->widths);
+	space->ranges[space->count].widths = width_mask(range->row->widths);
 	space->count++;
 	return 0;
 }
@@ -102,7 +102,7 @@ by_base(const void *a, const void *b)
  * look-up has to search only among the ranges that start in one of them.
  */
 static int
-mark(struct bus_space *space)
+index_space(struct bus_space *space)
 {
 	uint32_t count = space->count, range = 0;
 
@@ -149,7 +149,7 @@ bus_seal(struct bus *bus)
 	if (bus->mmio.count)
 		qsort(bus->mmio.ranges, bus->mmio.count, sizeof(struct bus_range), by_base);
 	bus->pio.ports = calloc(BUS_PORTS, sizeof(uint16_t));
-	if (!bus->pio.ports || mark(&bus->mmio))
+	if (!bus->pio.ports || index_space(&bus->mmio))
 		return fail(STATUS_HOST, "no memory for the bus");
 	for (size_t i = 0; i < bus->pio.count; i++)
 		for (uint64_t port = 0; port < bus->pio.ranges[i].length; port++)
@@ -171,7 +171,7 @@ bus_free(struct bus *bus)
 
 /* The widest that the range takes and that fits into width bytes; 0: none. */
 static uint32_t
-piece(const struct bus_range *range, uint32_t width)
+widest_fit(const struct bus_range *range, uint32_t width)
 {
 	while (width && !(range->widths >> width & 1))
 		width--;
@@ -189,14 +189,14 @@ bus_failed(struct bus_range *range, bool write, uint64_t *value)
 
 /* Of the first few addresses: is it there for the first time? */
 static bool
-stray_new(struct bus *bus, uint32_t space, uint64_t address)
+first_unclaimed(struct bus *bus, uint32_t space, uint64_t address)
 {
 	const uint64_t key = address << 2 | (uint64_t)(space == MINIVMM_PIO) << 1 | 1;
 
-	for (size_t i = 0; i < BUS_STRAY_LOGGED; i++) {
+	for (size_t i = 0; i < BUS_UNCLAIMED_LOGGED; i++) {
 		uint64_t seen = 0;
 
-		if (atomic_compare_exchange_strong(&bus->stray_at[i], &seen, key))
+		if (atomic_compare_exchange_strong(&bus->unclaimed_logged[i], &seen, key))
 			return true;
 		if (seen == key)
 			return false;
@@ -205,10 +205,10 @@ stray_new(struct bus *bus, uint32_t space, uint64_t address)
 }
 
 static void
-stray(struct bus *bus, uint32_t space, uint64_t address, bool write, uint32_t width)
+unclaimed(struct bus *bus, uint32_t space, uint64_t address, bool write, uint32_t width)
 {
-	atomic_fetch_add_explicit(&bus->stray, 1, memory_order_relaxed);
-	if (stray_new(bus, space, address))
+	atomic_fetch_add_explicit(&bus->unclaimed, 1, memory_order_relaxed);
+	if (first_unclaimed(bus, space, address))
 		log_line(MINIVMM_WARNING, NULL, "nobody answers a %u-byte %s at %s 0x%llx", width,
 			 write ? "write" : "read", space == MINIVMM_PIO ? "port" : "address",
 			 (unsigned long long)address);
@@ -225,7 +225,7 @@ bus_access(struct bus *bus, uint32_t space, uint64_t address, bool write, void *
 	if (!range) {
 		if (!write)
 			memset(data, 0xff, width);
-		stray(bus, space, address, write, width);
+		unclaimed(bus, space, address, write, width);
 		return NULL;
 	}
 	access = (struct minivmm_access){
@@ -237,7 +237,7 @@ bus_access(struct bus *bus, uint32_t space, uint64_t address, bool write, void *
 	do {
 		uint64_t value = 0;
 
-		access.width = piece(range, width - done);
+		access.width = widest_fit(range, width - done);
 		if (!access.width) { /* narrower than anything that the device takes */
 			if (!write)
 				memset((uint8_t *)data + done, 0xff, width - done);

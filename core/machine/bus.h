@@ -59,16 +59,16 @@ struct bus_space {
 	uint32_t *marks, shift, parts;
 };
 
-#define BUS_STRAY_LOGGED 8 /* addresses */
+#define BUS_UNCLAIMED_LOGGED 8 /* addresses */
 
 #define BUS_PORTS 65536u
 
 struct bus {
 	struct bus_space pio, mmio;
 	bool sealed;
-	atomic_uint_least64_t stray; /* accesses that nobody answered */
+	atomic_uint_least64_t unclaimed; /* accesses that nobody answered */
 	atomic_uint_least64_t
-	    stray_at[BUS_STRAY_LOGGED]; /* those that have been logged; 0: none yet */
+	    unclaimed_logged[BUS_UNCLAIMED_LOGGED]; /* those that have been logged; 0: none yet */
 };
 
 /* Adds a range; its row names the space. where: "x.ini:3", put before errors. Returns 0 or a

@@ -38,7 +38,7 @@ clock_stop(struct vm_clock *clock)
 }
 
 void
-clock_go(struct vm_clock *clock)
+clock_start(struct vm_clock *clock)
 {
 	if (atomic_load(&clock->running))
 		return;

@@ -16,7 +16,7 @@ uint64_t clock_host(void);                            /* CLOCK_MONOTONIC in ns *
 uint64_t clock_now(const struct vm_clock *clock);     /* any thread */
 void clock_set(struct vm_clock *clock, uint64_t now); /* stopped */
 void clock_stop(struct vm_clock *clock);              /* idempotent; main thread, vCPUs stopped */
-void clock_go(struct vm_clock *clock);
+void clock_start(struct vm_clock *clock);
 uint64_t clock_to_host(const struct vm_clock *clock,
 		       uint64_t time); /* CLOCK_MONOTONIC of a VM time; running */
 

@@ -19,9 +19,9 @@ dirty_start(struct machine *m)
 			largest = m->memory.regions[i].size;
 	if (!m->dirty.log)
 		m->dirty.log = calloc(largest / PAGE_SIZE / 64 + 1, sizeof(*m->dirty.log));
-	if (!m->dirty.seen)
-		m->dirty.seen = calloc(memory_words(&m->memory) + 1, sizeof(*m->dirty.seen));
-	if (!m->dirty.log || !m->dirty.seen)
+	if (!m->dirty.written)
+		m->dirty.written = calloc(memory_words(&m->memory) + 1, sizeof(*m->dirty.written));
+	if (!m->dirty.log || !m->dirty.written)
 		return fail(STATUS_HOST, "no memory for a bitmap of guest memory");
 	for (uint32_t i = 0; i < m->memory.count && !m->dirty.on; i++) {
 		const struct memory_region *region = &m->memory.regions[i];
@@ -56,14 +56,14 @@ add(uint64_t *pages, uint64_t first, const uint64_t *log, uint64_t count)
 }
 
 static void
-merge(uint64_t *pages, const uint64_t *seen, size_t words)
+merge(uint64_t *pages, const uint64_t *written, size_t words)
 {
 	for (size_t i = 0; pages && i < words; i++)
-		pages[i] |= seen[i];
+		pages[i] |= written[i];
 }
 
 void
-dirty_note(struct machine *m, const uint64_t *pages)
+dirty_mark(struct machine *m, const uint64_t *pages)
 {
 	for (const struct dirty_watch *w = m->dirty.watches; w; w = w->next)
 		if (w->pages != pages)
@@ -71,30 +71,30 @@ dirty_note(struct machine *m, const uint64_t *pages)
 }
 
 int
-dirty_look(struct machine *m, uint64_t *pages)
+dirty_poll(struct machine *m, uint64_t *pages)
 {
 	size_t words = memory_words(&m->memory);
-	uint64_t *seen;
+	uint64_t *written;
 	int r = dirty_start(m);
 
 	if (r)
 		return r;
-	seen = m->dirty.seen;
-	memset(seen, 0, words * sizeof(*seen));
+	written = m->dirty.written;
+	memset(written, 0, words * sizeof(*written));
 	for (uint32_t i = 0; i < m->memory.count && !r; i++) {
 		const struct memory_region *region = &m->memory.regions[i];
 
 		r = kvm_dirty_log(&m->kvm, i, m->dirty.log);
 		if (!r && !mutant("dirty", "log"))
-			add(seen, region->offset / PAGE_SIZE, m->dirty.log,
+			add(written, region->offset / PAGE_SIZE, m->dirty.log,
 			    region->size / PAGE_SIZE);
 	}
-	merge(m->dirty.guest, seen, words);
+	merge(m->dirty.guest, written, words);
 	if (!mutant("dirty", "devices"))
-		memory_take_written(&m->memory, seen);
+		memory_take_written(&m->memory, written);
 	/* Also what a look that failed has found: the log has forgotten it. */
-	merge(pages, seen, words);
-	dirty_note(m, seen);
+	merge(pages, written, words);
+	dirty_mark(m, written);
 	return r;
 }
 
@@ -125,6 +125,6 @@ void
 dirty_free(struct machine *m)
 {
 	free(m->dirty.log);
-	free(m->dirty.seen);
+	free(m->dirty.written);
 	free(m->dirty.guest);
 }

@@ -27,9 +27,9 @@ int dirty_start(struct machine *machine);
 bool dirty_on(const struct machine *machine);
 /* Adds to every watch, and to a bitmap of the image (NULL: to none), what has been written since
  * the last look. */
-int dirty_look(struct machine *machine, uint64_t *pages);
+int dirty_poll(struct machine *machine, uint64_t *pages);
 /* Adds these pages to every watch: the caller has written them, past log and memory_write. */
-void dirty_note(struct machine *machine, const uint64_t *pages);
+void dirty_mark(struct machine *machine, const uint64_t *pages);
 /* The bitmap is the watcher's; remove before it goes. Removing what is not there does nothing. */
 void dirty_watch_add(struct machine *machine, struct dirty_watch *watch);
 void dirty_watch_remove(struct machine *machine, struct dirty_watch *watch);

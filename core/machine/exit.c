@@ -12,12 +12,12 @@
 static void
 count_stop(struct machine *machine)
 {
-	bool reached;
+	bool hit;
 
 	pthread_mutex_lock(&machine->lock);
-	reached = !machine->stop_hit && stop_count(&machine->stop);
+	hit = !machine->stop_hit && stop_count(&machine->stop);
 	pthread_mutex_unlock(&machine->lock);
-	if (reached)
+	if (hit)
 		machine_stop_hit(machine);
 }
 
@@ -60,11 +60,11 @@ trace(struct vcpu *vcpu, uint32_t space, uint64_t address, bool write, const voi
 }
 
 bool
-exit_file_cut(struct machine *machine)
+exit_file_truncated(struct machine *machine)
 {
 	char name[256];
 
-	if (!memory_cut(&machine->memory, name, sizeof(name)))
+	if (!memory_truncated(&machine->memory, name, sizeof(name)))
 		return false;
 	log_line(MINIVMM_ERROR, NULL,
 		 "%s was cut short by somebody while it was guest memory: the machine can't go on",
@@ -77,7 +77,7 @@ exit_file_cut(struct machine *machine)
 static void
 memory_lost(struct machine *machine, uint64_t address)
 {
-	if (exit_file_cut(machine))
+	if (exit_file_truncated(machine))
 		return;
 	log_line(MINIVMM_ERROR, NULL,
 		 "the host can't provide guest memory at 0x%llx: is the disk of its file full, or "
@@ -172,11 +172,11 @@ exit_debug(struct vcpu *vcpu)
 }
 
 static void
-exit_trouble(struct vcpu *vcpu)
+exit_error(struct vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->kvm.run;
 
-	if (exit_file_cut(vcpu->machine))
+	if (exit_file_truncated(vcpu->machine))
 		return;
 	if (run->exit_reason == KVM_EXIT_INTERNAL_ERROR)
 		log_line(MINIVMM_ERROR, NULL, "vCPU %u: KVM internal error %u%s", vcpu->kvm.id,
@@ -224,7 +224,7 @@ dispatch_one(struct vcpu *vcpu)
 	case KVM_EXIT_IRQ_WINDOW_OPEN:
 		break;
 	default:
-		exit_trouble(vcpu);
+		exit_error(vcpu);
 	}
 	return false;
 }
@@ -300,7 +300,7 @@ vcpu_arm(struct vcpu *vcpu)
 	struct kvm_regs regs;
 	int r;
 
-	if (stop->kind != STOP_RIP || vcpu->machine->stop_fresh)
+	if (stop->kind != STOP_RIP || vcpu->machine->stop_new)
 		vcpu->stepping = false;
 	if (vcpu->machine->stop_hit || (stop->kind != STOP_RIP && stop->kind != STOP_STEP))
 		return kvm_vcpu_debug(&vcpu->kvm, KVM_DEBUG_OFF, 0);
@@ -312,7 +312,7 @@ vcpu_arm(struct vcpu *vcpu)
 			return fail(STATUS_HOST, "step: %s", why.text);
 		return 0;
 	}
-	if (vcpu->machine->stop_fresh) {
+	if (vcpu->machine->stop_new) {
 		r = kvm_vcpu_regs(&vcpu->kvm, &regs);
 		if (!r)
 			r = kvm_vcpu_sregs(&vcpu->kvm, &sregs);

@@ -18,6 +18,6 @@ void exit_slow(struct vcpu *vcpu, bool steps);
  */
 void exit_step_or_run(struct vcpu *vcpu);
 /* Is it the memory's file that KVM stumbled over? That is said, then, and ends the machine. */
-bool exit_file_cut(struct machine *machine);
+bool exit_file_truncated(struct machine *machine);
 
 #endif

@@ -45,26 +45,26 @@ poll(struct loop_timer *timer, uint64_t periods)
 
 	for (uint32_t i = 0; i < m->vcpu_count; i++) {
 		struct vcpu *vcpu = &m->vcpus[i];
-		uint64_t exits = vcpu_exits(vcpu), ran = vcpu_ran(vcpu);
-		bool computes = ran - vcpu->ran >= m->halt_poll / COMPUTES;
+		uint64_t exits = vcpu_exits(vcpu), cpu_time = vcpu_cpu_time(vcpu);
+		bool computes = cpu_time - vcpu->polled_cpu_time >= m->halt_poll / COMPUTES;
 
 		if (computes)
-			atomic_store(&vcpu->rests, false);
-		if (exits == vcpu->seen && !vcpu->halted) {
-			rest += atomic_load(&vcpu->rests);
+			atomic_store(&vcpu->maybe_halted, false);
+		if (exits == vcpu->polled_exits && !vcpu->halted) {
+			rest += atomic_load(&vcpu->maybe_halted);
 			if (!computes) {
 				vcpu_kick(vcpu);
 				idle++;
 			}
 		}
-		vcpu->seen = exits;
-		vcpu->ran = ran;
+		vcpu->polled_exits = exits;
+		vcpu->polled_cpu_time = cpu_time;
 	}
-	if (idle != m->idle)
+	if (idle != m->idle_vcpus)
 		poll_after(m, POLL_FIRST);
 	else
 		poll_after(m, m->halt_poll < POLL_LONGEST ? 2 * m->halt_poll : POLL_LONGEST);
-	m->idle = idle;
+	m->idle_vcpus = idle;
 	if (rest == m->vcpu_count)
 		confirm_halted(m);
 }

@@ -64,13 +64,13 @@ irqs_add(struct irqs *irqs, uint32_t line, bool edge, bool active_low, const cha
 /* KVM's idea of a line. Sources of one line agree on its polarity, so that its resting level is
  * well-defined. */
 static void
-tell(struct irqs *irqs, const struct irq_source *source, bool up)
+set_line(struct irqs *irqs, const struct irq_source *source, bool up)
 {
 	uint32_t bit = 1u << source->line;
 
-	if (!(irqs->told & bit) == !up)
+	if (!(irqs->asserted & bit) == !up)
 		return;
-	irqs->told ^= bit;
+	irqs->asserted ^= bit;
 	kvm_irq_line(irqs->kvm, source->line, wire(source, up));
 }
 
@@ -82,8 +82,8 @@ set(struct irqs *irqs, struct irq_source *source, bool up)
 		return;
 	source->up = up;
 	irqs->raised[source->line] += up ? 1u : -1u;
-	if (!irqs->held)
-		tell(irqs, source, irqs->raised[source->line]);
+	if (!irqs->deferring)
+		set_line(irqs, source, irqs->raised[source->line]);
 }
 
 void
@@ -105,34 +105,34 @@ irqs_pulse(struct irqs *irqs, uint32_t handle)
 		return;
 	pthread_mutex_lock(&irqs->lock);
 	source = &irqs->sources[handle - 1];
-	if (irqs->held && source->edge)
-		irqs->waiting |= 1u << source->line;
+	if (irqs->deferring && source->edge)
+		irqs->pending |= 1u << source->line;
 	set(irqs, source, true);
 	set(irqs, source, false);
 	pthread_mutex_unlock(&irqs->lock);
 }
 
 void
-irqs_hold(struct irqs *irqs, bool held)
+irqs_defer(struct irqs *irqs, bool defer)
 {
 	pthread_mutex_lock(&irqs->lock);
-	irqs->held = held;
-	for (size_t i = 0; i < irqs->count && !held; i++) {
+	irqs->deferring = defer;
+	for (size_t i = 0; i < irqs->count && !defer; i++) {
 		const struct irq_source *source = &irqs->sources[i];
 		uint32_t bit = 1u << source->line;
 
-		if (irqs->waiting & bit) {
-			tell(irqs, source, true);
-			tell(irqs, source, false);
-			irqs->waiting &= ~bit;
+		if (irqs->pending & bit) {
+			set_line(irqs, source, true);
+			set_line(irqs, source, false);
+			irqs->pending &= ~bit;
 		}
-		tell(irqs, source, irqs->raised[source->line]);
+		set_line(irqs, source, irqs->raised[source->line]);
 	}
 	pthread_mutex_unlock(&irqs->lock);
 }
 
 void
-irqs_rest(struct irqs *irqs)
+irqs_set_idle(struct irqs *irqs)
 {
 	for (size_t i = 0; i < irqs->count; i++)
 		if (irqs->sources[i].active_low && !irqs->raised[irqs->sources[i].line])
@@ -143,10 +143,10 @@ irqs_rest(struct irqs *irqs)
 static uint32_t
 changed(const struct irqs *irqs)
 {
-	uint32_t lines = irqs->waiting;
+	uint32_t lines = irqs->pending;
 
 	for (uint32_t line = 0; line < IRQ_LINES; line++)
-		if (!irqs->raised[line] != !(irqs->told >> line & 1))
+		if (!irqs->raised[line] != !(irqs->asserted >> line & 1))
 			lines |= 1u << line;
 	return lines;
 }
@@ -168,8 +168,8 @@ irqs_load(struct irqs *irqs, const struct record *group, struct why *why)
 	struct record item;
 
 	record_get_u64(group, "waiting", &waiting);
-	irqs->held = true;
-	irqs->waiting = 0;
+	irqs->deferring = true;
+	irqs->pending = 0;
 	for (size_t i = 0; i < irqs->count; i++) {
 		struct irq_source *source = &irqs->sources[i];
 
@@ -183,9 +183,9 @@ irqs_load(struct irqs *irqs, const struct record *group, struct why *why)
 		const struct irq_source *source = &irqs->sources[i];
 		bool up = irqs->raised[source->line], waits = waiting >> source->line & 1;
 
-		tell(irqs, source, source->edge ? up : up != waits);
+		set_line(irqs, source, source->edge ? up : up != waits);
 		if (waits && source->edge)
-			irqs->waiting |= 1u << source->line;
+			irqs->pending |= 1u << source->line;
 	}
 	return 0;
 }

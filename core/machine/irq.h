@@ -28,10 +28,10 @@ struct irqs {
 	struct irq_source *sources;
 	size_t count;
 	uint32_t raised[IRQ_LINES]; /* sources that are up */
-	bool held;
-	uint32_t told; /* lines that KVM knows to be up, a bit each; others than raised only while
-			  held */
-	uint32_t waiting; /* lines with an edge that KVM has yet to be told of */
+	bool deferring;
+	uint32_t asserted; /* lines that KVM knows to be up, a bit each; others than raised only
+			  while held */
+	uint32_t pending;  /* lines with an edge that KVM has yet to be told of */
 };
 
 int irqs_init(struct irqs *irqs, struct kvm *kvm);
@@ -57,10 +57,10 @@ void irqs_pulse(struct irqs *irqs, uint32_t handle);
  * While held, changes wait: what KVM is told while its vCPUs' LAPICs are put aside (kvm_stop to
  * kvm_go) would be lost with them. Let go, it is told.
  */
-void irqs_hold(struct irqs *irqs, bool held);
+void irqs_defer(struct irqs *irqs, bool defer);
 
 /* Lines that rest high are put there; once, before the vCPUs run or the levels are loaded. */
-void irqs_rest(struct irqs *irqs);
+void irqs_set_idle(struct irqs *irqs);
 
 /* Levels by owner, and what waits. Load raises in KVM what it knew to be up, before the chips are
  * loaded. */

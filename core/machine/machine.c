@@ -117,7 +117,7 @@ machine_join(struct machine *m)
 {
 	pthread_mutex_lock(&m->lock);
 	m->dying = true;
-	m->go = false;
+	m->may_run = false;
 	pthread_cond_broadcast(&m->changed);
 	pthread_mutex_unlock(&m->lock);
 	for (uint32_t i = 0; i < m->vcpu_count; i++)
@@ -160,7 +160,7 @@ machine_end(struct machine *m, enum machine_cause cause, uint64_t status)
 	pthread_mutex_lock(&m->lock);
 	if (!m->end.cause)
 		m->end = (struct machine_end){ .cause = cause, .status = status };
-	m->go = false;
+	m->may_run = false;
 	pthread_mutex_unlock(&m->lock);
 	machine_kick(m);
 	loop_wake(&m->loop);
@@ -240,7 +240,7 @@ machine_cause_name(enum machine_cause cause)
 		[CAUSE_NONE] = "none",         [CAUSE_HLT] = "hlt",
 		[CAUSE_EXIT] = "exit",         [CAUSE_SHUTDOWN] = "shutdown",
 		[CAUSE_INTERNAL] = "internal", [CAUSE_PANIC] = "panic",
-		[CAUSE_POINT] = "point",       [CAUSE_QUIT] = "quit",
+		[CAUSE_STOP] = "point",        [CAUSE_QUIT] = "quit",
 		[CAUSE_TIMEOUT] = "timeout",   [CAUSE_SIGNAL] = "signal",
 		[CAUSE_ERROR] = "error",
 	};

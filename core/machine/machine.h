@@ -15,9 +15,9 @@
 #include <stdatomic.h>
 
 #include "kvm/kvm.h"
-#include "machine/bind.h"
 #include "machine/bus.h"
 #include "machine/clock.h"
+#include "machine/ioeventfd.h"
 #include "machine/irq.h"
 #include "machine/layout.h"
 #include "machine/loop.h"
@@ -36,8 +36,8 @@ enum machine_cause {
 	CAUSE_SHUTDOWN, /* triple fault; status: which vCPU's */
 	CAUSE_INTERNAL, /* KVM internal error or failed entry */
 	CAUSE_PANIC,
-	CAUSE_POINT, /* the stop condition was hit */
-	CAUSE_QUIT,  /* asked by a person */
+	CAUSE_STOP, /* the stop condition was hit */
+	CAUSE_QUIT, /* asked by a person */
 	CAUSE_TIMEOUT,
 	CAUSE_SIGNAL, /* status: the signal */
 	CAUSE_ERROR,  /* our own trouble, said already; status: enum status */
@@ -82,8 +82,8 @@ struct machine {
 	struct memory memory;
 	struct { /* see dirty.h */
 		bool on;
-		uint64_t *log;  /* room for a region's */
-		uint64_t *seen; /* room for what a poll finds, of the image */
+		uint64_t *log;     /* room for a region's */
+		uint64_t *written; /* room for what a poll finds, of the image */
 		struct dirty_watch *watches;
 		uint64_t *guest; /* all pages that the guest wrote; NULL: not recorded */
 	} dirty;
@@ -91,10 +91,10 @@ struct machine {
 	struct irqs irqs;
 	struct vm_clock clock;
 	struct loop loop;
-	struct bind *binds;
+	struct ioeventfd *ioeventfds;
 	struct stop stop; /* the stop condition: hit once */
 	struct stop_handler stop_handler;
-	bool stop_fresh;     /* just set: a condition that holds already is not hit */
+	bool stop_new;       /* just set: a condition that holds already is not hit */
 	struct trace *trace; /* NULL: none */
 	struct machine_devices devices;
 	struct vcpu *vcpus;
@@ -103,13 +103,13 @@ struct machine {
 	uint32_t pauses[PAUSE_REASONS];
 	bool acpi; /* the guest has ACPI tables */
 	struct loop_timer halt_timer, stop_timer;
-	uint64_t halt_poll; /* ns between the last poll for halted vCPUs and the next */
-	uint32_t idle;      /* vCPUs that did nothing between the last two polls */
+	uint64_t halt_poll;  /* ns between the last poll for halted vCPUs and the next */
+	uint32_t idle_vcpus; /* vCPUs that did nothing between the last two polls */
 
 	pthread_mutex_t lock; /* guards the members below, and stop's counts */
 	pthread_cond_t changed;
 	uint32_t parked;               /* vCPU threads that wait */
-	atomic_bool go;                /* vCPUs may run; read without the lock as a hint */
+	atomic_bool may_run;           /* vCPUs may run; read without the lock as a hint */
 	bool dying;                    /* vCPU threads return */
 	int (*job)(struct vcpu *vcpu); /* run_on_vcpus: what each parked thread runs */
 	uint64_t job_number;           /* counts jobs */
@@ -180,7 +180,7 @@ bool machine_running(const struct machine *machine);
  * because none has entered, or one has stopped again. The main thread's own clock would be wrong: a
  * vCPU that it wakes may take its CPU. Main thread.
  */
-uint64_t machine_stood(const struct machine *machine, uint64_t from, uint64_t until);
+uint64_t machine_downtime(const struct machine *machine, uint64_t from, uint64_t until);
 
 /*
  * Sets the stop condition of a paused machine and its handler; the condition's strings are the

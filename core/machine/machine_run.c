@@ -7,7 +7,7 @@
 void
 machine_stop_arm(struct machine *m)
 {
-	m->stop_fresh = true;
+	m->stop_new = true;
 	if (m->vcpus[0].halted && m->stop.kind == STOP_HLT)
 		m->stop.kind = STOP_NONE;
 	if (m->stop.kind == STOP_TIME && m->stop.value > clock_now(&m->clock))
@@ -51,7 +51,7 @@ machine_stop_hit(struct machine *m)
 {
 	pthread_mutex_lock(&m->lock);
 	m->stop_hit = true;
-	m->go = false;
+	m->may_run = false;
 	pthread_mutex_unlock(&m->lock);
 	machine_kick(m);
 	loop_wake(&m->loop);

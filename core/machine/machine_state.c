@@ -52,7 +52,7 @@ machine_load(struct machine *m, const struct record *group, struct why *why)
 	if (!record_find(group, "acpi", &acpi) || acpi.type != RECORD_BOOL || acpi.array)
 		return why_set(why, "acpi is missing");
 	m->acpi = record_number(&acpi, 0);
-	irqs_rest(&m->irqs);
+	irqs_set_idle(&m->irqs);
 	machine_stop_arm(m);
 	if (irqs_load(&m->irqs, &lines, why))
 		return -1;

@@ -117,7 +117,7 @@ open_sized(struct memory *memory, const char *path, uint64_t size)
 	int fd = file_open_or_make(path, &made), error;
 
 	if (made)
-		memory->made = strdup(path);
+		memory->created_file = strdup(path);
 	if (fd < 0)
 		return fail(status_for(errno, STATUS_IO), "cannot open memory_file %s: %s", path,
 			    strerror(errno));
@@ -186,7 +186,7 @@ memory_add_private(struct memory *memory, gpa_t gpa, uint64_t size, int fd, uint
 }
 
 bool
-memory_cut(const struct memory *memory, char *name, size_t size)
+memory_truncated(const struct memory *memory, char *name, size_t size)
 {
 	for (uint32_t i = 0; i < memory->count; i++) {
 		const struct memory_region *r = &memory->regions[i];
@@ -209,20 +209,20 @@ memory_free(struct memory *memory)
 		if (memory->regions[i].fd >= 0)
 			close(memory->regions[i].fd);
 	}
-	free(memory->made);
+	free(memory->created_file);
 	free(memory->written);
 	*memory = (struct memory){ .count = 0 };
 }
 
 void
-memory_unmake(struct memory *memory)
+memory_remove_file(struct memory *memory)
 {
-	if (memory->made)
-		unlink(memory->made);
+	if (memory->created_file)
+		unlink(memory->created_file);
 }
 
 int
-memory_whole(const struct memory *memory)
+memory_check_files(const struct memory *memory)
 {
 	for (uint32_t i = 0; i < memory->count; i++) {
 		const struct memory_region *r = &memory->regions[i];
@@ -249,7 +249,7 @@ memory_page(const struct memory *memory, uint64_t page)
 }
 
 bool
-memory_has(const struct memory *memory, const void *host)
+memory_has_host(const struct memory *memory, const void *host)
 {
 	for (uint32_t i = 0; i < memory->count; i++) {
 		const struct memory_region *r = &memory->regions[i];

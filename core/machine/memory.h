@@ -31,8 +31,8 @@ struct memory_region {
 struct memory {
 	struct memory_region regions[MEMORY_REGIONS];
 	uint32_t count;
-	uint64_t size; /* of all regions */
-	char *made;    /* path of a file that was not there before; NULL: none */
+	uint64_t size;      /* of all regions */
+	char *created_file; /* path of a file that was not there before; NULL: none */
 	atomic_uint_least64_t
 	    *written; /* pages that the host's side wrote, since they were last taken */
 };
@@ -46,15 +46,15 @@ int memory_add_private(struct memory *memory, gpa_t gpa, uint64_t size, int fd,
 		       uint64_t file_offset);
 /* Has the file of a region become too short for it? Its name, as far as it fits (size may be 0).
  * Touching what is gone is a SIGBUS. */
-bool memory_cut(const struct memory *memory, char *name, size_t size);
+bool memory_truncated(const struct memory *memory, char *name, size_t size);
 void memory_free(struct memory *memory);
 /* Removes a file that memory_add_file made: for a machine that never ran. */
-void memory_unmake(struct memory *memory);
+void memory_remove_file(struct memory *memory);
 
 /* The host address of [gpa, gpa + length), or NULL when not all of it is in one region. */
 void *memory_at(const struct memory *memory, gpa_t gpa, uint64_t length);
 /* Is this a host address of guest memory? */
-bool memory_has(const struct memory *memory, const void *host);
+bool memory_has_host(const struct memory *memory, const void *host);
 /* Checked copies; 0, or -1 when not all of it is memory (nothing copied). May cross regions that
  * touch. */
 int memory_read(const struct memory *memory, gpa_t gpa, void *to, size_t length);
@@ -90,10 +90,10 @@ void memory_take_written(struct memory *memory, uint64_t *pages);
  * they were mapped. Returns false where that can't be known. */
 bool memory_private_pages(const struct memory *memory, uint64_t *pages);
 /* Adds those that may hold something else than zeros. */
-void memory_candidates(const struct memory *memory, uint64_t *pages);
+void memory_maybe_nonzero(const struct memory *memory, uint64_t *pages);
 /* The files that memory is mapped from still have all of it. Says which has not; 0 or a negative
  * status. */
-int memory_whole(const struct memory *memory);
+int memory_check_files(const struct memory *memory);
 
 /*
  * Which pages of a region may hold something else than zeros, found without touching those that

@@ -57,7 +57,7 @@ static void
 park_vcpus(struct machine *m)
 {
 	pthread_mutex_lock(&m->lock);
-	m->go = false;
+	m->may_run = false;
 	pthread_mutex_unlock(&m->lock);
 	machine_kick(m);
 	pthread_mutex_lock(&m->lock);
@@ -81,7 +81,7 @@ machine_pause(struct machine *m, enum pause_reason reason)
 		r = m->devices.pause(m->devices.context);
 	clock_stop(&m->clock);
 	loop_quiet(&m->loop, true);
-	irqs_hold(&m->irqs, true);
+	irqs_defer(&m->irqs, true);
 	if (!r)
 		r = kvm_stop(&m->kvm);
 	if (!r && m->kvm.irqchip)
@@ -97,21 +97,21 @@ run_again(struct machine *m)
 
 	for (uint32_t i = 0; i < m->vcpu_count && !r && m->stop.kind; i++)
 		r = vcpu_arm(&m->vcpus[i]);
-	m->stop_fresh = false;
-	binds_set(m, !m->trace && !m->stop.kind);
+	m->stop_new = false;
+	ioeventfds_assign(m, !m->trace && !m->stop.kind);
 	if (!r)
 		r = kvm_go(&m->kvm);
 	if (r)
 		return r;
-	irqs_hold(&m->irqs, false);
-	clock_go(&m->clock);
+	irqs_defer(&m->irqs, false);
+	clock_start(&m->clock);
 	loop_quiet(&m->loop, false);
 	m->state = MACHINE_RUNNING;
 	if (m->devices.resume)
 		r = m->devices.resume(m->devices.context);
 	pthread_mutex_lock(&m->lock);
 	if (!m->end.cause)
-		m->go = true;
+		m->may_run = true;
 	pthread_mutex_unlock(&m->lock);
 	pthread_cond_broadcast(&m->changed); /* a woken thread need not wait for the lock */
 	return r;
@@ -161,20 +161,20 @@ machine_running(const struct machine *m)
 }
 
 uint64_t
-machine_stood(const struct machine *m, uint64_t from, uint64_t until)
+machine_downtime(const struct machine *m, uint64_t from, uint64_t until)
 {
 	uint64_t first = UINT64_MAX, last = 0;
 
 	for (uint32_t i = 0; i < m->vcpu_count; i++) {
-		uint64_t left = atomic_load(&m->vcpus[i].left),
-			 went = atomic_load(&m->vcpus[i].went);
+		uint64_t stopped = atomic_load(&m->vcpus[i].stopped_at),
+			 resumed = atomic_load(&m->vcpus[i].resumed_at);
 
-		if (left < from) /* it halted before the pause */
+		if (stopped < from) /* it halted before the pause */
 			continue;
-		if (left > until || went < until)
+		if (stopped > until || resumed < until)
 			return 0;
-		first = left < first ? left : first;
-		last = went > last ? went : last;
+		first = stopped < first ? stopped : first;
+		last = resumed > last ? resumed : last;
 	}
 	return last ? last - first : 0;
 }

@@ -131,7 +131,7 @@ memory_private_pages(const struct memory *memory, uint64_t *pages)
 }
 
 void
-memory_candidates(const struct memory *memory, uint64_t *pages)
+memory_maybe_nonzero(const struct memory *memory, uint64_t *pages)
 {
 	for (uint32_t i = 0; i < memory->count; i++) {
 		const struct memory_region *region = &memory->regions[i];

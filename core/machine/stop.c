@@ -7,7 +7,7 @@
 
 #include "base/text.h"
 
-#define POINTS                                                                                     \
+#define FORMS                                                                                      \
 	"rip:ADDR, pio:PORT, mmio:ADDR, access:N, step:N, hlt, time:DURATION or "                  \
 	"output:DEVICE:TEXT"
 
@@ -42,9 +42,9 @@ unknown_kind(const char *text, size_t length, struct why *why)
 	near = nearest(word, names);
 	for (size_t i = 0; i < KINDS; i++)
 		if (near == kinds[i].name)
-			return why_set(why, "is no point%s There are " POINTS,
+			return why_set(why, "is no point%s There are " FORMS,
 				       did_you_mean(kinds[i].form, "").text);
-	return why_set(why, "is no point; use " POINTS);
+	return why_set(why, "is no point; use " FORMS);
 }
 
 /* Cuts ":N" off the end of text, if it is there; 0 is told by the caller, or part of a text that is
@@ -160,7 +160,7 @@ fall_back(const char *text, size_t matched)
 bool
 stop_output(struct stop *stop, const char *device, const uint8_t *bytes, size_t length)
 {
-	bool reached = false;
+	bool hit = false;
 
 	if (stop->kind != STOP_OUTPUT || strcmp(stop->device, device))
 		return false;
@@ -171,8 +171,8 @@ stop_output(struct stop *stop, const char *device, const uint8_t *bytes, size_t 
 			stop->matched++;
 		if (!stop->text[stop->matched]) {
 			stop->matched = 0;
-			reached |= stop_count(stop);
+			hit |= stop_count(stop);
 		}
 	}
-	return reached;
+	return hit;
 }

@@ -40,7 +40,7 @@ vcpu_exits(const struct vcpu *vcpu)
 }
 
 uint64_t
-vcpu_ran(const struct vcpu *vcpu)
+vcpu_cpu_time(const struct vcpu *vcpu)
 {
 	struct timespec t;
 	clockid_t clock;
@@ -55,7 +55,7 @@ void
 vcpu_unkick(struct vcpu *vcpu)
 {
 	__atomic_store_n(&vcpu->kvm.run->immediate_exit, 0, __ATOMIC_SEQ_CST);
-	if (!atomic_load(&vcpu->machine->go))
+	if (!atomic_load(&vcpu->machine->may_run))
 		__atomic_store_n(&vcpu->kvm.run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 }
 /*
@@ -126,17 +126,17 @@ run(struct vcpu *vcpu)
 				if (vcpu->halted)
 					return;
 			}
-			if (mutant("complete", "vcpu") && !atomic_load(&machine->go))
+			if (mutant("complete", "vcpu") && !atomic_load(&machine->may_run))
 				return;
 			continue;
 		}
-		if (r != -EINTR && r != -EAGAIN && !exit_file_cut(machine)) {
+		if (r != -EINTR && r != -EAGAIN && !exit_file_truncated(machine)) {
 			log_line(MINIVMM_ERROR, NULL, "vCPU %u: KVM_RUN: %s", vcpu->kvm.id,
 				 strerror(-r));
 			vcpu_print(vcpu, MINIVMM_ERROR);
 			machine_end(machine, CAUSE_INTERNAL, 0);
 		}
-		if (!atomic_load(&machine->go))
+		if (!atomic_load(&machine->may_run))
 			return;
 		vcpu_unkick(vcpu);
 		r = machine->kvm.irqchip ? kvm_vcpu_halted(&vcpu->kvm, &halted) : 0;
@@ -147,7 +147,7 @@ run(struct vcpu *vcpu)
 			machine_halted(machine);
 			return;
 		}
-		vcpu->rests = halted;
+		vcpu->maybe_halted = halted;
 	}
 }
 
@@ -159,11 +159,11 @@ park(struct vcpu *vcpu)
 	bool live;
 	int r;
 
-	atomic_store(&vcpu->left, clock_host());
+	atomic_store(&vcpu->stopped_at, clock_host());
 	pthread_mutex_lock(&machine->lock);
 	machine->parked++;
 	pthread_cond_broadcast(&machine->changed);
-	while (!machine->dying && (!machine->go || vcpu->halted)) {
+	while (!machine->dying && (!machine->may_run || vcpu->halted)) {
 		if (vcpu->job_number == machine->job_number) {
 			pthread_cond_wait(&machine->changed, &machine->lock);
 			continue;
@@ -179,7 +179,7 @@ park(struct vcpu *vcpu)
 	machine->parked--;
 	live = !machine->dying;
 	pthread_mutex_unlock(&machine->lock);
-	atomic_store(&vcpu->went, clock_host());
+	atomic_store(&vcpu->resumed_at, clock_host());
 	return live;
 }
 
@@ -293,7 +293,7 @@ vcpu_print(struct vcpu *vcpu, enum minivmm_level level)
 
 	if (kvm_vcpu_regs(&vcpu->kvm, &r) || kvm_vcpu_sregs(&vcpu->kvm, &s))
 		return;
-	if (!memory_cut(&vcpu->machine->memory, NULL, 0) && !kvm_vcpu_code(&vcpu->kvm, &gpa))
+	if (!memory_truncated(&vcpu->machine->memory, NULL, 0) && !kvm_vcpu_code(&vcpu->kvm, &gpa))
 		for (size_t i = 0; i < sizeof(code); i++) {
 			if (memory_read(&vcpu->machine->memory, gpa + i, &code[i], 1))
 				break;

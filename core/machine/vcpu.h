@@ -24,17 +24,20 @@ struct vcpu {
 	struct machine *machine;
 	struct kvm_vcpu kvm;
 	pthread_t thread;
-	bool started;       /* the thread exists */
-	atomic_bool halted; /* for good; without irqchip the VMM's own state, saved as such */
-	atomic_bool
-	    rests; /* one of several: halted unless another vCPU wakes it, when it last looked */
-	bool stepping;  /* the stop condition counts instructions, or a breakpoint is being stepped
-			   over */
-	int job_result; /* 0 or a negative status */
-	uint64_t job_number;              /* of the last job that its thread ran */
-	uint64_t seen;                    /* exits at the last poll for halted vCPUs */
-	uint64_t ran;                     /* CPU time of its thread then, ns */
-	atomic_uint_least64_t left, went; /* clock_host() when it last stopped, and last went on */
+	bool started; /* the thread exists */
+	/* HLT, and no interrupt can wake it. Without irqchip it is the VMM's own state and is
+	 * saved. */
+	atomic_bool halted;
+	/* The last check found it halted; another vCPU may wake it. Only with several vCPUs. */
+	atomic_bool maybe_halted;
+	/* The stop condition counts instructions, or the vCPU steps over a breakpoint. */
+	bool stepping;
+	int job_result;           /* 0 or a negative status */
+	uint64_t job_number;      /* of the last job that its thread ran */
+	uint64_t polled_exits;    /* exits at the last poll for halted vCPUs */
+	uint64_t polled_cpu_time; /* CPU time of its thread at that poll, ns */
+	/* clock_host() when its thread last parked, and last left park(). */
+	atomic_uint_least64_t stopped_at, resumed_at;
 	/* The callback that its thread is in; NULL: there is no thread. For a signal handler. */
 	const struct bus_current *_Atomic current;
 } __attribute__((aligned(64)));
@@ -45,7 +48,7 @@ _Static_assert(offsetof(struct vcpu, exits[KVM_EXIT_MMIO]) < 64,
 uint64_t vcpu_exits(const struct vcpu *vcpu);
 /* Nanoseconds that its thread has run for; 0: there is none. Any thread, while that one is not
  * joined. */
-uint64_t vcpu_ran(const struct vcpu *vcpu);
+uint64_t vcpu_cpu_time(const struct vcpu *vcpu);
 /* Sends the vCPU out of KVM_RUN, its access complete, to look around. Any thread. */
 void vcpu_kick(struct vcpu *vcpu);
 /* Undoes a kick, unless there is still reason for it. Its own thread. */

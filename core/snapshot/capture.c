@@ -152,7 +152,7 @@ ended(struct capture *c)
 
 	pthread_join(c->thread, NULL);
 	loop_remove(&c->machine->loop, &c->event);
-	c->result.stopped = machine_stood(c->machine, c->stop, c->taken);
+	c->result.stopped = machine_downtime(c->machine, c->stop, c->taken);
 	if (!c->result.stopped) /* this, or somebody else, keeps the machine paused */
 		c->result.stopped = (c->pauses ? clock_host() : c->taken) - c->stop;
 	if (c->pauses) {

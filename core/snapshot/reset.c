@@ -48,7 +48,7 @@ put_pages_back(struct reset *reset)
 	size_t words = memory_words(memory);
 	int failed;
 
-	failed = dirty_look(reset->machine, NULL);
+	failed = dirty_poll(reset->machine, NULL);
 	/* Nobody has looked before: what is no longer the file's, or all. */
 	if (!failed && !reset->known && !memory_private_pages(memory, reset->pages))
 		for (uint64_t page = 0; page < memory->size / PAGE_SIZE; page++)
@@ -60,7 +60,7 @@ put_pages_back(struct reset *reset)
 			memcpy(memory_page(memory, page), reset->golden + page * PAGE_SIZE,
 			       PAGE_SIZE);
 		}
-	dirty_note(reset->machine, reset->pages);
+	dirty_mark(reset->machine, reset->pages);
 	if (!failed)
 		memset(reset->pages, 0, words * sizeof(*reset->pages));
 	reset->known = !failed;

@@ -36,7 +36,7 @@ capture_dirty(struct capture *c, bool more)
 {
 	if (!more)
 		memset(c->todo, 0, memory_words(&c->machine->memory) * sizeof(*c->todo));
-	return dirty_look(c->machine, c->todo);
+	return dirty_poll(c->machine, c->todo);
 }
 
 /*
@@ -73,7 +73,7 @@ first_pages(struct capture *c)
 	if (c->request.diff)
 		memcpy(c->todo, c->since, words * sizeof(*c->todo));
 	else
-		memory_candidates(&c->machine->memory, c->todo);
+		memory_maybe_nonzero(&c->machine->memory, c->todo);
 	c->total = capture_count(c);
 	return r;
 }
@@ -297,7 +297,7 @@ capture_rest(struct capture *c)
 		r = output_left(&c->output);
 	/* What a file has lost looks like a hole of zeros. */
 	if (!r)
-		r = memory_whole(&c->machine->memory);
+		r = memory_check_files(&c->machine->memory);
 	if (!r)
 		r = devices_capture_sync(c->devices);
 	return r ? r

@@ -68,7 +68,7 @@ report_dirty(struct machine *machine)
 	char text[512] = "";
 	unsigned runs = 0;
 
-	if (guest && bitmap && !dirty_look(machine, bitmap))
+	if (guest && bitmap && !dirty_poll(machine, bitmap))
 		for (uint32_t i = 0; i < machine->memory.count; i++)
 			dirty += region_dirty(memory_region_at(&machine->memory, i), guest, text,
 					      sizeof(text), &runs);
@@ -117,8 +117,8 @@ report_status(const struct vm *vm, int status)
 	    machine->end.cause == CAUSE_EXIT ? (unsigned long long)machine->end.status : 0,
 	    (unsigned long long)clock_now(&machine->clock),
 	    (unsigned long long)machine_exits(machine),
-	    (unsigned long long)machine_accesses(machine), (unsigned long long)machine->bus.stray);
-	if (machine->end.cause == CAUSE_POINT && vm->stop.text) {
+	    (unsigned long long)machine_accesses(machine), (unsigned long long)machine->bus.unclaimed);
+	if (machine->end.cause == CAUSE_STOP && vm->stop.text) {
 		fputs("\"point\":", file);
 		json_text(file, vm->stop.text, strlen(vm->stop.text));
 		fputc(',', file);

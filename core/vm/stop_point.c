@@ -80,7 +80,7 @@ at_own_stop(void *context)
 			log_line(MINIVMM_INFO, NULL, "snapshot written to %s", vm->stop.save);
 	}
 	if (vm->stop.ends || !vm->stop.save)
-		machine_end(&vm->machine, CAUSE_POINT, 0);
+		machine_end(&vm->machine, CAUSE_STOP, 0);
 	return 0;
 }
 

@@ -149,7 +149,7 @@ boot(struct vm *vm, bool check)
 	if (r || check)
 		return r;
 	r = vcpu_set_registers(machine_vcpu(m, 0), &regs, &sregs);
-	irqs_rest(&m->irqs);
+	irqs_set_idle(&m->irqs);
 	return r;
 }
 
@@ -255,7 +255,7 @@ vm_destroy(struct vm *vm)
 {
 	if (vm->built) {
 		if (!clock_now(&vm->machine.clock)) /* it never ran */
-			memory_unmake(&vm->machine.memory);
+			memory_remove_file(&vm->machine.memory);
 		machine_join(&vm->machine);
 		reset_free(&vm->reset);
 		if (vm->can_capture)

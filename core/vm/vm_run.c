@@ -74,5 +74,5 @@ vm_memory_file(const struct vm *vm, const void *host)
 {
 	const char *file = vm->source.restore ? vm->source.restore : vm->config.vm.memory_file;
 
-	return memory_has(&vm->machine.memory, host) ? file ? file : "?" : NULL;
+	return memory_has_host(&vm->machine.memory, host) ? file ? file : "?" : NULL;
 }

@@ -49,7 +49,7 @@ destroy(struct vm *vm)
 static void
 go(struct vm *vm)
 {
-	clock_go(&vm->machine.clock);
+	clock_start(&vm->machine.clock);
 	loop_quiet(&vm->machine.loop, false);
 	if (vm->machine.devices.resume(vm->machine.devices.context))
 		die("devices don't resume");

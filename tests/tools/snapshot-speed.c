@@ -120,7 +120,7 @@ at_point(void *context)
 		r = print_space(b);
 	unlink(b->plain);
 	unlink(b->snapshot);
-	machine_end(&b->vm.machine, CAUSE_POINT, 0);
+	machine_end(&b->vm.machine, CAUSE_STOP, 0);
 	return r;
 }
 

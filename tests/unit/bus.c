@@ -327,7 +327,7 @@ one_access(uint32_t widths, uint64_t offset, uint32_t width, bool write)
 			assert_int_equal(data[i], i < width - left ? before[offset + i] : 0xff);
 	assert_int_equal(data[8], 0x77);
 	assert_int_equal(gate.failures, left ? 1 : 0);
-	assert_int_equal(bus.stray, 0);
+	assert_int_equal(bus.unclaimed, 0);
 	bus_free(&bus);
 }
 
@@ -351,7 +351,7 @@ straddling(void **state)
 					   .write = memory_device_write };
 	struct memory_device m = { .public.name = "memory0" };
 	struct bus_range first = range_of(&row, 0x9000, 16), next = range_of(&row, 0x9010, 16);
-	uint64_t strays = 0;
+	uint64_t unclaimed = 0;
 	struct bus bus = { 0 };
 	struct said said;
 
@@ -369,11 +369,11 @@ straddling(void **state)
 				    bus_access(&bus, MINIVMM_MMIO, address, write, data, width, 0));
 				for (uint32_t i = 0; i < width; i++)
 					assert_int_equal(data[i], write ? 0 : 0xff);
-				strays++;
+				unclaimed++;
 			}
 	said_end(&said);
 	assert_int_equal(m.calls, 0);
-	assert_int_equal(bus.stray, strays);
+	assert_int_equal(bus.unclaimed, unclaimed);
 	bus_free(&bus);
 }
 
@@ -388,7 +388,7 @@ lines_of(const char *text)
 }
 
 static void
-the_first_few_addresses_of_strays_are_logged(void **state)
+the_first_few_unclaimed_addresses_are_logged(void **state)
 {
 	struct bus bus = { 0 };
 	uint32_t data = 0;
@@ -408,8 +408,8 @@ the_first_few_addresses_of_strays_are_logged(void **state)
 	said_begin(&said);
 	for (uint64_t i = 0; i < 1000; i++)
 		bus_access(&bus, MINIVMM_PIO, i, false, &data, 2, 0);
-	assert_int_equal(lines_of(said_end(&said)), BUS_STRAY_LOGGED - 2);
-	assert_int_equal(bus.stray, 2001);
+	assert_int_equal(lines_of(said_end(&said)), BUS_UNCLAIMED_LOGGED - 2);
+	assert_int_equal(bus.unclaimed, 2001);
 	bus_free(&bus);
 }
 
@@ -461,7 +461,7 @@ main(void)
 		cmocka_unit_test(sealed),
 		cmocka_unit_test(every_width),
 		cmocka_unit_test(straddling),
-		cmocka_unit_test(the_first_few_addresses_of_strays_are_logged),
+		cmocka_unit_test(the_first_few_unclaimed_addresses_are_logged),
 		cmocka_unit_test(failures_and_counts),
 	};
 

@@ -148,7 +148,7 @@ active_low(void **state)
 	uint32_t a = add(bench, 9, false, true, "a.irq"), b = add(bench, 9, false, true, "b.irq");
 
 	assert_false(high(bench, 9));
-	irqs_rest(&bench->irqs);
+	irqs_set_idle(&bench->irqs);
 	assert_true(high(bench, 9));
 	irqs_set(&bench->irqs, a, true);
 	assert_false(high(bench, 9));
@@ -223,7 +223,7 @@ save_and_load(void **state)
 	b = add(bench, 5, false, false, "b.irq");
 	add(bench, 6, false, false, "c.irq");
 	add(bench, 9, false, true, "d.irq");
-	irqs_rest(&bench->irqs);
+	irqs_set_idle(&bench->irqs);
 	irqs_set(&bench->irqs, a, true);
 	irqs_set(&bench->irqs, b, true);
 	irqs_save(&bench->irqs, &writer);
@@ -236,12 +236,12 @@ save_and_load(void **state)
 	b = add(again, 5, false, false, "b.irq");
 	add(again, 6, false, false, "c.irq");
 	a = add(again, 5, false, false, "a.irq");
-	irqs_rest(&again->irqs);
+	irqs_set_idle(&again->irqs);
 	assert_int_equal(irqs_load(&again->irqs, &group, &why), 0);
 	assert_true(high(again, 5));
 	assert_false(high(again, 6));
 	assert_true(high(again, 9));
-	irqs_hold(&again->irqs, false); /* as the machine goes on */
+	irqs_defer(&again->irqs, false); /* as the machine goes on */
 	irqs_set(&again->irqs, b, false);
 	assert_true(high(again, 5));
 	irqs_set(&again->irqs, a, false);
@@ -269,7 +269,7 @@ held(void **state)
 		 changes_its_mind = add(bench, 10, false, false, "d.irq");
 
 	irqs_set(&bench->irqs, falls, true);
-	irqs_hold(&bench->irqs, true);
+	irqs_defer(&bench->irqs, true);
 	irqs_set(&bench->irqs, rises, true);
 	irqs_set(&bench->irqs, falls, false);
 	irqs_pulse(&bench->irqs, pulses);
@@ -281,13 +281,13 @@ held(void **state)
 	irqs_save(&bench->irqs, &writer);
 	assert_int_equal(record_open(writer.data, writer.length, &group, NULL), 0);
 
-	irqs_hold(&bench->irqs, false);
+	irqs_defer(&bench->irqs, false);
 	assert_true(high(bench, 5));
 	assert_false(high(bench, 6));
 	assert_true(edge(bench, 7));
 	assert_false(edge(bench, 10));
-	irqs_hold(&bench->irqs, true); /* nothing has changed */
-	irqs_hold(&bench->irqs, false);
+	irqs_defer(&bench->irqs, true); /* nothing has changed */
+	irqs_defer(&bench->irqs, false);
 	assert_false(edge(bench, 7));
 
 	assert_int_equal(setup((void **)&again), 0);
@@ -299,7 +299,7 @@ held(void **state)
 	assert_false(high(again, 5)); /* as the chips have it that are loaded now */
 	assert_true(high(again, 6));
 	assert_false(edge(again, 7));
-	irqs_hold(&again->irqs, false);
+	irqs_defer(&again->irqs, false);
 	assert_true(high(again, 5));
 	assert_false(high(again, 6));
 	assert_true(edge(again, 7));

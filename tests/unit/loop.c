@@ -138,7 +138,7 @@ teardown(void **state)
 static void
 speak(struct bench *bench)
 {
-	clock_go(&bench->clock);
+	clock_start(&bench->clock);
 	loop_quiet(&bench->loop, false);
 }
 

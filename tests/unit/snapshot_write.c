@@ -99,7 +99,7 @@ write_to(const char *path, const struct memory *memory)
 	int failed;
 
 	sample_sections(&meta);
-	memory_candidates(memory, pages);
+	memory_maybe_nonzero(memory, pages);
 	failed = output_open(&output, path);
 	if (!failed)
 		failed = image_init(&image, &output, memory);

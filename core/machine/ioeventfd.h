@@ -4,8 +4,8 @@
  * main thread takes the event. While somebody looks at each access, for a trace or a point, they
  * are accesses like any other.
  */
-#ifndef MACHINE_BIND_H
-#define MACHINE_BIND_H
+#ifndef MACHINE_IOEVENTFD_H
+#define MACHINE_IOEVENTFD_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,22 +15,22 @@
 struct machine;
 
 /* One such write; embedded in what belongs to it, address fixed while added. */
-struct bind {
+struct ioeventfd {
 	struct loop_source source; /* ready: bind's own */
-	void (*ready)(struct bind *bind);
+	void (*ready)(struct ioeventfd *ioeventfd);
 	void *context;
 	uint32_t space, width; /* enum minivmm_space; bytes */
 	uint64_t address, value;
-	bool bound; /* KVM knows of it */
-	struct bind *next;
+	bool assigned; /* KVM knows of it */
+	struct ioeventfd *next;
 };
 
 /* Main thread. -1: there is no descriptor; errno is set. From the machine's next start on. */
-int bind_add(struct machine *machine, struct bind *bind);
-void bind_remove(struct machine *machine, struct bind *bind);
+int ioeventfd_add(struct machine *machine, struct ioeventfd *ioeventfd);
+void ioeventfd_remove(struct machine *machine, struct ioeventfd *ioeventfd);
 /* Calls ready now, if it is due: for who is about to stop the machine. */
-void bind_tell(struct bind *bind);
+void ioeventfd_poll(struct ioeventfd *ioeventfd);
 /* Binds them, or unbinds them. Where KVM does not, they stay accesses. */
-void binds_set(struct machine *machine, bool bound);
+void ioeventfds_assign(struct machine *machine, bool assigned);
 
 #endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Binds writes of the guest to events of the loop. */
+#include "machine/ioeventfd.h"
+
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "machine/machine.h"
+
+static void
+event(struct loop_source *source, uint32_t events)
+{
+	struct ioeventfd *ioeventfd = source->context;
+	uint64_t count;
+
+	if (read(source->fd, &count, sizeof(count)) == sizeof(count))
+		ioeventfd->ready(ioeventfd);
+}
+
+void
+ioeventfd_poll(struct ioeventfd *ioeventfd)
+{
+	event(&ioeventfd->source, EPOLLIN);
+}
+
+int
+ioeventfd_add(struct machine *machine, struct ioeventfd *ioeventfd)
+{
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	ioeventfd->source =
+	    (struct loop_source){ .fd = -1, .ready = event, .context = ioeventfd, .device = true };
+	if (fd < 0)
+		return -1;
+	if (loop_add(&machine->loop, &ioeventfd->source, fd, EPOLLIN)) {
+		close(fd);
+		return -1;
+	}
+	ioeventfd->assigned = false;
+	ioeventfd->next = machine->ioeventfds;
+	machine->ioeventfds = ioeventfd;
+	return 0;
+}
+
+static void
+set(struct machine *machine, struct ioeventfd *ioeventfd, bool assigned)
+{
+	if (ioeventfd->assigned != assigned &&
+	    !kvm_ioeventfd(&machine->kvm, ioeventfd->space == MINIVMM_PIO, ioeventfd->address,
+			   ioeventfd->width, ioeventfd->value, ioeventfd->source.fd, assigned))
+		ioeventfd->assigned = assigned;
+}
+
+void
+ioeventfd_remove(struct machine *machine, struct ioeventfd *ioeventfd)
+{
+	int fd = ioeventfd->source.fd;
+
+	for (struct ioeventfd **e = &machine->ioeventfds; *e; e = &(*e)->next)
+		if (*e == ioeventfd) {
+			*e = ioeventfd->next;
+			break;
+		}
+	set(machine, ioeventfd, false);
+	loop_remove(&machine->loop, &ioeventfd->source);
+	close(fd);
+}
+
+void
+ioeventfds_assign(struct machine *machine, bool assigned)
+{
+	for (struct ioeventfd *e = machine->ioeventfds; e; e = e->next)
+		set(machine, e, assigned);
+}
