@@ -117,7 +117,8 @@ report_status(const struct vm *vm, int status)
 	    machine->end.cause == CAUSE_EXIT ? (unsigned long long)machine->end.status : 0,
 	    (unsigned long long)clock_now(&machine->clock),
 	    (unsigned long long)machine_exits(machine),
-	    (unsigned long long)machine_accesses(machine), (unsigned long long)machine->bus.unclaimed);
+	    (unsigned long long)machine_accesses(machine),
+	    (unsigned long long)machine->bus.unclaimed);
 	if (machine->end.cause == CAUSE_STOP && vm->stop.text) {
 		fputs("\"point\":", file);
 		json_text(file, vm->stop.text, strlen(vm->stop.text));

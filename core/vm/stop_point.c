@@ -144,7 +144,7 @@ vm_stop_warn_past(const struct vm *vm)
 
 	if (vm->stop.text && is_past(vm, now))
 		log_line(MINIVMM_WARNING, NULL,
-			 "stop point %s is in the past: the VM's clock shows %llu ns",
+			 "stop condition %s is in the past: the VM's clock shows %llu ns",
 			 vm->stop.text, (unsigned long long)now);
 }
 
@@ -158,9 +158,9 @@ vm_stop_warn_missed(const struct vm *vm)
 	if (!vm->stop.text || vm->stop.hit)
 		return;
 	if (vm->stop.save)
-		log_line(MINIVMM_WARNING, NULL, "stop point %s was not hit: no snapshot written",
-			 vm->stop.text);
+		log_line(MINIVMM_WARNING, NULL,
+			 "stop condition %s was not hit: no snapshot written", vm->stop.text);
 	else if (guests && !is_past(vm, clock_now(&vm->machine.clock)))
-		log_line(MINIVMM_WARNING, NULL, "stop point %s was not hit: the guest ended first",
-			 vm->stop.text);
+		log_line(MINIVMM_WARNING, NULL,
+			 "stop condition %s was not hit: the guest ended first", vm->stop.text);
 }

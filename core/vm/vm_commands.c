@@ -60,7 +60,8 @@ command_resume(void *context, struct command *command, int argc, char **argv)
 	command_done(command);
 }
 
-/* The stop point of "until" is hit: the machine stays paused, and the command's reply says so. */
+/* The stop condition of "until" is hit: the machine stays paused, and the command's reply says so.
+ */
 static int
 at_until(void *context)
 {
@@ -82,7 +83,7 @@ at_until(void *context)
 	return 0;
 }
 
-/* Sets the stop point of "until" on the paused machine. 0, or -1 with the reason in why. */
+/* Sets the stop condition of "until" on the paused machine. 0, or -1 with the reason in why. */
 static int
 set_until(struct vm *vm, const char *text, struct why *why)
 {
@@ -109,7 +110,7 @@ command_until(void *context, struct command *command, int argc, char **argv)
 	struct why why;
 
 	if (vm->until || vm->machine.stop.kind != STOP_NONE) {
-		command_fail(command, "the run has a stop point already: %s",
+		command_fail(command, "the run has a stop condition already: %s",
 			     vm->until ? vm->until_text : "[snapshot] at, --at or --until");
 		return;
 	}
@@ -176,7 +177,7 @@ const struct command_row vm_commands[] = {
 	{ "devices", "devices", "each device's plugin and counts of accesses", 0, 0,
 	  command_devices },
 	{ "device", "device NAME", "the device's state, as in a snapshot", 1, 1, command_device },
-	{ "until", "until POINT", "run to a stop point and pause there", 1, 1, command_until },
+	{ "until", "until POINT", "run to a stop condition and pause there", 1, 1, command_until },
 	{ "reset", "reset", "restore the state of the snapshot that the machine was restored from",
 	  0, 0, command_reset },
 	{ "log", "log LEVEL", "set the log level: error, warn, info or debug", 1, 1, command_log },

@@ -21,7 +21,7 @@ vm_run(struct vm *vm)
 
 	vm->until = NULL;
 	if (until)
-		command_fail(until, "the machine ended before stop point %s was hit: %s",
+		command_fail(until, "the machine ended before stop condition %s was hit: %s",
 			     vm->until_text, machine_cause_name(vm->machine.end.cause));
 	capture_end(&vm->capture);
 	return r;

@@ -107,7 +107,8 @@ vm_status(FILE *out, struct vm *vm)
 	fputc(']', out);
 	write_exits(out, m);
 	fprintf(out, ",\"memory_bytes\":%llu,\"unanswered\":%llu",
-		(unsigned long long)m->memory.size, (unsigned long long)atomic_load(&m->bus.unclaimed));
+		(unsigned long long)m->memory.size,
+		(unsigned long long)atomic_load(&m->bus.unclaimed));
 	write_dirty(out, vm);
 	write_snapshot(out, vm);
 	if (vm->until) {

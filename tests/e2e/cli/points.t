@@ -84,14 +84,14 @@ ok(!-e 'z.snap', 'nothing is saved');
 sub said_of { return (run([ @_ ]))[2] =~ s/^minivmm: warning: nobody answers .*\n//gmr }
 my @warn = ($minivmm, '-c', 'abc.ini', '--log', 'warn');
 is(said_of(@warn, '--at', 'pio:0x81', '--save', 'z.snap'),
-    "minivmm: warning: stop point pio:0x81 was not hit: no snapshot written\n", 'a snapshot that was not written');
+    "minivmm: warning: stop condition pio:0x81 was not hit: no snapshot written\n", 'a snapshot that was not written');
 is(said_of(@warn, '--until', 'pio:0x81', '--save', 'z.snap'),
-    "minivmm: warning: stop point pio:0x81 was not hit: no snapshot written\n", 'with --until as well');
-is(said_of(@warn, '--until', 'rip:0x1000:2'), "minivmm: warning: stop point rip:0x1000:2 was not hit: the guest ended first\n",
+    "minivmm: warning: stop condition pio:0x81 was not hit: no snapshot written\n", 'with --until as well');
+is(said_of(@warn, '--until', 'rip:0x1000:2'), "minivmm: warning: stop condition rip:0x1000:2 was not hit: the guest ended first\n",
     'an end that did not come');
 go(@run, '--until', 'access:3', '--save', 'x.snap');
 like(said_of($minivmm, '-r', 'x.snap', '--log', 'warn', '--until', 'time:1ns'),
-    qr/\Aminivmm: warning: stop point time:1ns is in the past: the VM's clock shows \d+ ns\n\z/, 'a time that is past');
+    qr/\Aminivmm: warning: stop condition time:1ns is in the past: the VM's clock shows \d+ ns\n\z/, 'a time that is past');
 
 # A device that puts out nothing.
 spew('mute.ini', slurp('abc.ini') . "[device c]\nplugin = counter\naddress = 0x9000\n"

@@ -194,7 +194,7 @@ $control->request('resume');
 $control->send("until output:serial0:never-said\n");
 my $second = Control->connect('vm.sock');
 ok(until_true(sub { $second->request('status')->{until} }), 'status: the point waited for');
-like($second->request('until hlt')->{error}, qr/has a stop point already: output:serial0:never-said/, 'a second point is refused');
+like($second->request('until hlt')->{error}, qr/has a stop condition already: output:serial0:never-said/, 'a second point is refused');
 
 # Hostile clients.
 my $before = consecutive(heard($process), 'until here no tick is missing');
@@ -248,7 +248,7 @@ $control->send("until hlt\n");
 $second = Control->connect('vm.sock');
 ok(until_true(sub { $second->request('status')->{until} }), 'a point is waited for');
 $second->request('quit');
-like($control->reply->{error} // '', qr/the machine ended before stop point hlt was hit: /, 'who waits is told of the end');
+like($control->reply->{error} // '', qr/the machine ended before stop condition hlt was hit: /, 'who waits is told of the end');
 is((finish($process))[0], 0, 'it ends well');
 
 # What a point waits for has come out by then: a letter, again and again, some ms apart.

@@ -64,7 +64,7 @@ for my $name (sort keys %machine) {
 sub output {
     my ($name, @options) = @_;
     my ($status, $out, $err) = run([ $minivmm, '--log', 'warn', '--status', 'status', @options ], timeout => 10);
-    $err =~ s/\Aminivmm: warning: stop point access:\d+ was not hit: no snapshot written\n\z//;    # polls differ
+    $err =~ s/\Aminivmm: warning: stop condition access:\d+ was not hit: no snapshot written\n\z//;    # polls differ
     is("$status:$err", '0:', "$name: @options");
     return ($out, status_of('status')->{accesses});
 }
