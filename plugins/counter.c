@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A device to learn from: counts reads of its register, and a timer's periods. At "limit" it raises
- * its interrupt line; a write sets the count and lowers it. A snapshot holds count, timer and line.
+ * An example device: it counts the reads of its register and the periods of a timer. When the count
+ * reaches "limit", it raises its interrupt line. A write sets the count and lowers the line. A
+ * snapshot contains the count, the timer and the line.
  */
 #include <minivmm/plugin.h>
 
 struct counter {
-	uint32_t limit;         /* option: 0 means never */
-	uint64_t period;        /* option: ns, 0 means no timer */
-	struct minivmm_irq irq; /* option: may be none */
+	uint32_t limit;         /* option; 0: never */
+	uint64_t period;        /* option, in ns; 0: no timer */
+	struct minivmm_irq irq; /* option; may be none */
 	uint32_t count;         /* state */
 };
 
@@ -16,7 +17,7 @@ static void
 counter_add(struct minivmm_device *dev, uint64_t n)
 {
 	struct counter *c = minivmm_state(dev);
-	uint32_t left = c->limit - c->count; /* wraps as the count does */
+	uint32_t left = c->limit - c->count; /* modulo 2^32, as the count */
 
 	c->count += (uint32_t)n;
 	if (c->limit && left && left <= n)
@@ -55,7 +56,7 @@ counter_start(struct minivmm_device *dev, const struct minivmm_start *start)
 {
 	struct counter *c = minivmm_state(dev);
 
-	/* Else the timer is set already, as it was. */
+	/* After a restore, the core has set the timer already. */
 	if (c->period && start->reason == MINIVMM_FRESH)
 		minivmm_timer_set(dev, 0, minivmm_now(dev) + c->period, c->period);
 	return 0;
@@ -64,7 +65,7 @@ counter_start(struct minivmm_device *dev, const struct minivmm_start *start)
 static const struct minivmm_option options[] = {
 	MINIVMM_OPTION(struct counter, limit, "0", "raise the interrupt at this count; 0: never"),
 	MINIVMM_OPTION_AS(DURATION, struct counter, period, "0",
-			  "count one each period as well; 0: reads only"),
+			  "also count each period of this length; 0: count only reads"),
 	MINIVMM_OPTION(struct counter, irq, "none", "interrupt line"), MINIVMM_END
 };
 
@@ -75,7 +76,7 @@ static const struct minivmm_range ranges[] = {
 	  .widths = MINIVMM_W16 | MINIVMM_W32,
 	  .read = counter_read,
 	  .write = counter_write,
-	  .help = "where the register is" },
+	  .help = "address of the register" },
 	MINIVMM_END,
 };
 
@@ -89,7 +90,7 @@ static const struct minivmm_field fields[] = {
 
 static const struct minivmm_plugin counter = {
 	.name = "counter",
-	.summary = "counts the reads of one MMIO register, and time",
+	.summary = "counts the reads of an MMIO register and the periods of a timer",
 	.state_version = 1,
 	.state_size = sizeof(struct counter),
 	.options = options,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A port whose write ends the machine: the value written is the guest's exit status. */
+/* A write to one of these ports ends the machine. The value written is the guest's exit status. */
 #include <minivmm/plugin.h>
 
 enum convention { PLAIN, ISA };

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A PC's keyboard controller, as far as a kernel looks at it: commands, tests, both ports, the line
- * that resets the machine; no keyboard and no mouse is plugged in. Source: IBM PS/2 Hardware
- * Interface Technical Reference (1990), "Keyboard and Auxiliary Device Controller".
+ * A PC's keyboard controller, with the functions that kernels use: commands, self-tests, both ports
+ * and the line that resets the machine. No keyboard and no mouse is attached. Source: IBM PS/2
+ * Hardware Interface Technical Reference (1990), "Keyboard and Auxiliary Device Controller".
  *
- * It begins as a BIOS leaves it: tested, both ports usable. A byte waits in the output buffer until
- * it is read; what the controller would put there meanwhile is lost.
+ * The initial state is that after a BIOS: self-test passed, both ports usable. A byte stays in the
+ * output buffer until the guest reads it; the controller drops bytes that it produces before that.
  */
 #include <minivmm/plugin.h>
 
 enum { DATA, COMMAND }; /* ranges */
 
-/* Status, which a read of COMMAND gives. */
+/* Bits of the status register. */
 #define OUTPUT_FULL 0x01u
-#define SYSTEM 0x04u      /* the controller has been tested */
-#define WAS_COMMAND 0x08u /* the last write was one */
+#define SYSTEM 0x04u      /* self-test passed */
+#define WAS_COMMAND 0x08u /* the last write was a command */
 #define UNLOCKED 0x10u
 #define FROM_AUX 0x20u
 #define TIMED_OUT 0x40u
@@ -33,20 +33,20 @@ enum { DATA, COMMAND }; /* ranges */
 #define OUTPUT_FULL_LINE 0x10u
 #define AUX_FULL_LINE 0x20u
 
-/* What a device that is not there answers to a byte, by the controller's time-out. */
-#define NOBODY 0xfeu
+/* The controller's answer to a byte for a port without a device, with TIMED_OUT. */
+#define NO_DEVICE 0xfeu
 
 struct i8042 {
 	uint8_t reset; /* option */
 	struct minivmm_irq irq, aux_irq;
 	/* state */
-	uint8_t status, control, output; /* output: the buffer, full or what was read last */
-	uint8_t port;                    /* the output port, without the lines of the buffer */
-	uint8_t command;                 /* one that waits for its byte; 0: none does */
-	uint8_t ram[32];                 /* the first is control */
+	uint8_t status, control, output; /* output: the buffer, or the last byte read from it */
+	uint8_t port;                    /* the output port, without the buffer's lines */
+	uint8_t command;                 /* a command that waits for its byte; 0: none */
+	uint8_t ram[32];                 /* control is byte 0 of this memory, kept apart */
 };
 
-/* Interrupts follow the buffer, as far as the command byte lets them. */
+/* Sets both interrupt lines from the output buffer and the command byte. */
 static void
 i8042_interrupts(struct minivmm_device *dev)
 {
@@ -97,7 +97,7 @@ i8042_lines(const struct i8042 *k)
 	return (uint8_t)(k->port | (k->status & OUTPUT_FULL ? full : 0));
 }
 
-/* A command that takes no byte, or has its answer at once. */
+/* Runs a command that takes no byte. */
 static void
 i8042_do(struct minivmm_device *dev, uint8_t command)
 {
@@ -110,7 +110,7 @@ i8042_do(struct minivmm_device *dev, uint8_t command)
 	case 0xa8:
 		i8042_control(dev, k->control & (uint8_t)~AUX_DISABLE);
 		break;
-	case 0xa9: /* tests of the ports' wires: fine */
+	case 0xa9: /* test both ports: no error */
 	case 0xab:
 		i8042_put(dev, 0, 0);
 		break;
@@ -125,13 +125,13 @@ i8042_do(struct minivmm_device *dev, uint8_t command)
 	case 0xae:
 		i8042_control(dev, k->control & (uint8_t)~DISABLE);
 		break;
-	case 0xc0: /* the input port: not locked, nothing at its pins */
+	case 0xc0: /* the input port: keyboard not locked */
 		i8042_put(dev, 0x80, 0);
 		break;
 	case 0xd0:
 		i8042_put(dev, i8042_lines(k), 0);
 		break;
-	case 0xe0: /* clock and data lines of devices that are not there */
+	case 0xe0: /* clock and data lines: no devices */
 		i8042_put(dev, 0, 0);
 		break;
 	}
@@ -145,7 +145,7 @@ i8042_write_command(struct minivmm_device *dev, const struct minivmm_access *a, 
 
 	k->status |= WAS_COMMAND;
 	k->command = 0;
-	if (command >= 0xf0) { /* pulls down lines of the output port, for a moment */
+	if (command >= 0xf0) { /* pulses lines of the output port low */
 		if (!(command & NO_RESET))
 			minivmm_exit(dev, k->reset);
 	} else if (command == 0x20)
@@ -168,9 +168,9 @@ i8042_write_data(struct minivmm_device *dev, const struct minivmm_access *a, uin
 	k->status &= (uint8_t)~WAS_COMMAND;
 	k->command = 0;
 	switch (command) {
-	case 0: /* to the keyboard; sending enables its port */
+	case 0: /* to the keyboard; this enables its port */
 		i8042_control(dev, k->control & (uint8_t)~DISABLE);
-		i8042_put(dev, NOBODY, TIMED_OUT);
+		i8042_put(dev, NO_DEVICE, TIMED_OUT);
 		break;
 	case 0x60:
 		i8042_control(dev, byte);
@@ -178,7 +178,7 @@ i8042_write_data(struct minivmm_device *dev, const struct minivmm_access *a, uin
 	case 0xd1:
 		i8042_output_port(dev, byte);
 		break;
-	case 0xd2: /* as if the keyboard had sent it, or the mouse */
+	case 0xd2: /* as if the keyboard or the mouse had sent it */
 		i8042_put(dev, byte, 0);
 		break;
 	case 0xd3:
@@ -186,7 +186,7 @@ i8042_write_data(struct minivmm_device *dev, const struct minivmm_access *a, uin
 		break;
 	case 0xd4:
 		i8042_control(dev, k->control & (uint8_t)~AUX_DISABLE);
-		i8042_put(dev, NOBODY, TIMED_OUT | FROM_AUX);
+		i8042_put(dev, NO_DEVICE, TIMED_OUT | FROM_AUX);
 		break;
 	default:
 		k->ram[command & 31] = byte;
@@ -261,7 +261,7 @@ static const struct minivmm_field fields[] = {
 	MINIVMM_FIELD(struct i8042, output, .help = "output buffer"),
 	MINIVMM_FIELD(struct i8042, port, .initial = 0xcf, .help = "output port"),
 	MINIVMM_FIELD(struct i8042, command, .help = "command that waits for its byte; 0: none"),
-	MINIVMM_FIELD(struct i8042, ram, .help = "the controller's memory"),
+	MINIVMM_FIELD(struct i8042, ram, .help = "the controller's RAM"),
 	MINIVMM_END,
 };
 
@@ -273,7 +273,7 @@ static const struct minivmm_acpi acpi[] = {
 
 static const struct minivmm_plugin i8042 = {
 	.name = "i8042",
-	.summary = "a PC's keyboard controller without a keyboard, which resets the machine",
+	.summary = "a PC's keyboard controller, without a keyboard, that can reset the machine",
 	.state_version = 1,
 	.state_size = sizeof(struct i8042),
 	.options = options,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Logs every access of the guest to a range of addresses, as a line of text or of JSON. What is
- * there for the guest: nothing, RAM, or one fixed value. The rip is the one that
- * minivmm_instruction() gives: a read's own, for a write that of the instruction behind it.
+ * Logs each guest access to a range of addresses, as a line of text or JSON. The range contains
+ * nothing, RAM, or one fixed value. The logged rip is the one that minivmm_instruction() returns:
+ * for a read, the rip of the reading instruction; for a write, that of the next instruction.
  */
 #include <inttypes.h>
 #include <minivmm/plugin.h>
@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SIZE_MAX_OPTION (64ull << 20) /* of a range: its RAM is in every snapshot */
+#define SIZE_MAX_OPTION (64ull << 20) /* of a range; every snapshot contains the RAM */
 
 enum backing { NONE, RAM, FIXED };
 enum format { TEXT, JSON };
@@ -19,10 +19,10 @@ struct logger {
 	uint64_t size;            /* options */
 	uint32_t backing, format; /* enum backing, enum format */
 	uint64_t value;
-	uint64_t ram_size; /* size, or 0 without RAM */
-	uint8_t *ram;      /* state, as all that follows */
+	uint64_t ram_size; /* size; 0 without RAM */
+	uint8_t *ram;      /* this and the following members are state */
 	uint64_t reads, writes, read_bytes, write_bytes;
-	uint64_t lost; /* lines for which the output had no room */
+	uint64_t lost; /* lines dropped because the output had no room */
 };
 
 static void
@@ -44,7 +44,7 @@ log_access(struct minivmm_device *dev, const struct minivmm_access *a, bool writ
 	length = (size_t)snprintf(line, sizeof(line), formats[l->format], dev->name,
 				  now / 1000000000, now % 1000000000, a->vcpu, rip,
 				  write ? "write" : "read", a->address, a->width, value);
-	/* Whole lines or none: who reads JSON must not meet half of one. */
+	/* Write whole lines only: a JSON reader must never get part of a line. */
 	if (minivmm_stream_writable(dev, 0) < length)
 		l->lost++;
 	else
@@ -91,7 +91,9 @@ logger_configure(struct minivmm_device *dev)
 		return 0;
 	l->ram = calloc(1, l->size);
 	if (!l->ram) {
-		minivmm_error(dev, "no memory for size = %" PRIu64 " bytes of RAM", l->size);
+		minivmm_error(dev,
+			      "can't allocate size = %" PRIu64 " bytes of RAM; use a smaller size",
+			      l->size);
 		return -1;
 	}
 	l->ram_size = l->size;
@@ -108,7 +110,8 @@ logger_stop(struct minivmm_device *dev)
 		    " bytes",
 		    l->reads, l->read_bytes, l->writes, l->write_bytes);
 	if (l->lost)
-		minivmm_log(dev, MINIVMM_WARNING, "%" PRIu64 " lines lost: the reader was too slow",
+		minivmm_log(dev, MINIVMM_WARNING,
+			    "%" PRIu64 " lines lost: the reader of the output was too slow",
 			    l->lost);
 	return 0;
 }
@@ -147,7 +150,7 @@ static const struct minivmm_range ranges[] = {
 };
 
 static const struct minivmm_stream streams[] = {
-	{ .name = "log", .output = "output", .output_initial = "stderr", .help = "where lines go" },
+	{ .name = "log", .output = "output", .output_initial = "stderr", .help = "the log" },
 	MINIVMM_END,
 };
 

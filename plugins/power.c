@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * Switches the machine off, or resets it, which ends it as well: the sleep and reset registers of
- * hardware-reduced ACPI (ACPI 6.5, sections 4.8.3.6 and 4.8.3.7).
- */
+/* The sleep and reset registers of hardware-reduced ACPI (ACPI 6.5, sections 4.8.3.6 and 4.8.3.7).
+ * Both power-off and reset end the machine. */
 #include <minivmm/plugin.h>
 
 #define SLEEP_ENABLE 0x20
@@ -14,7 +12,7 @@ struct power {
 static int
 power_read(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t *value)
 {
-	return 0; /* nothing has woken it */
+	return 0; /* the wake status is never set */
 }
 
 static int
@@ -63,7 +61,7 @@ static const struct minivmm_acpi acpi[] = {
 
 static const struct minivmm_plugin power = {
 	.name = "power",
-	.summary = "switches the machine off for its guest's ACPI",
+	.summary = "the ACPI registers that switch the machine off",
 	.state_version = 1,
 	.state_size = sizeof(struct power),
 	.options = options,

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Takes a guest kernel's word that it has panicked, which ends the machine: QEMU's pvpanic device
- * in its ISA form (docs/specs/pvpanic of QEMU), of one port. Read, it says which events it knows;
- * written, which have happened.
+ * QEMU's pvpanic device in its ISA form (docs/specs/pvpanic of QEMU), with one port. A guest kernel
+ * that has panicked writes the event there, which ends the machine. A read returns the events that
+ * the device supports.
  */
 #include <minivmm/plugin.h>
 
 #define PANICKED 0x1u
-#define CRASH_LOADED 0x2u /* the panic is handled by a crash kernel, which runs now */
+#define CRASH_LOADED 0x2u /* a crash kernel handles the panic and runs now */
 
 static int
 pvpanic_read(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t *value)
@@ -21,7 +21,7 @@ pvpanic_write(struct minivmm_device *dev, const struct minivmm_access *a, uint64
 {
 	if (value & CRASH_LOADED)
 		minivmm_log(dev, MINIVMM_WARNING,
-			    "the guest has panicked, and goes on with its crash kernel");
+			    "the guest has panicked and continues with its crash kernel");
 	if (value & PANICKED) {
 		minivmm_log(dev, MINIVMM_WARNING, "the guest has panicked");
 		minivmm_panic(dev);

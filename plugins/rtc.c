@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A PC's real-time clock and its CMOS memory: Motorola's MC146818A (data sheet of 1984), with a
- * century at 0x32 as the PC keeps one, behind an index port and a data port.
+ * A PC's real-time clock and CMOS memory: Motorola's MC146818A (data sheet of 1984) with the PC's
+ * century byte at 0x32, behind an index port and a data port.
  *
- * Nothing ticks here. The time of day is what it was at an instant of the VM's clock, plus what has
- * passed since; flags are found by looking at what has passed since the last look; a timer runs
- * while an interrupt is wanted. While the time stands still (SET, or the divider is held), it is in
- * the registers, which are memory then.
+ * No code runs each second. The time of day is a base time plus the VM time that has passed since.
+ * rtc_poll() sets the flags of register C for the period since the previous poll. A timer runs only
+ * while an interrupt is enabled. While the clock is stopped (SET, or the divider in reset), the
+ * time registers are plain memory.
  */
 #include <minivmm/plugin.h>
 #include <time.h>
 
 #define SECOND 1000000000ull
-#define HZ 32768u /* of the crystal */
+#define HZ 32768u /* frequency of the crystal */
 #define UPDATE                                                                                     \
-	2228000u /* ns that UIP is up before the second: 244 us of warning, 1984 us of update */
+	2228000u /* ns for which UIP is set before each second: 244 us notice, 1984 us update */
 #define DAY 86400u
-#define YEARS 10000u        /* the time is counted modulo so many, from the year 0 */
-#define CYCLE_DAYS 3652425u /* in them */
+#define YEARS 10000u        /* the time is modulo this number of years, from the year 0 */
+#define CYCLE_DAYS 3652425u /* days in YEARS */
 #define CYCLE ((uint64_t)CYCLE_DAYS * DAY)
 #define DAYS_TO_1970 719528u
 #define NEVER UINT64_MAX
@@ -43,13 +43,13 @@ enum rtc_register {
 
 #define A_RATE 0x0fu
 #define A_DIVIDER 0x70u
-#define A_RUNS 0x20u /* of A_DIVIDER: a crystal of 32768 Hz, and the divider runs */
+#define A_RUNS 0x20u /* value of A_DIVIDER: 32768 Hz crystal, divider running */
 #define A_UIP 0x80u
 
 #define B_24 0x02u
 #define B_BINARY 0x04u
 #define B_SET 0x80u
-#define FLAG_UPDATE 0x10u /* enabled in B, flagged in C */
+#define FLAG_UPDATE 0x10u /* enabled in B, set in C */
 #define FLAG_ALARM 0x20u
 #define FLAG_PERIODIC 0x40u
 #define FLAGS 0x70u
@@ -60,16 +60,16 @@ struct rtc {
 	uint64_t epoch;
 	/* state */
 	uint8_t index, a, b, c;
-	uint8_t weekday;      /* what the day of the week is ahead of the date's, 0 to 6 */
-	uint64_t second;      /* the time, in seconds from the year 0, */
-	uint64_t since;       /* at this instant of the VM's clock, where a second began */
-	uint64_t looked;      /* instant up to which flags are known */
-	uint8_t bytes[BYTES]; /* registers of the time only while it stands still */
+	uint8_t weekday;      /* offset of the day of the week from the date's, 0 to 6 */
+	uint64_t second;      /* seconds from the year 0 to the base time */
+	uint64_t since;       /* VM time, in ns, of the base time: the start of a second */
+	uint64_t polled;      /* VM time, in ns, of the last rtc_poll() */
+	uint8_t bytes[BYTES]; /* CMOS memory; its time registers are valid only while stopped */
 };
 
 struct rtc_date {
 	uint32_t year, month, day, weekday, hour, minute,
-	    second; /* month and day from 1, weekday from 0, Sunday */
+	    second; /* month and day from 1, weekday from 0 (Sunday) */
 };
 
 static bool
@@ -105,7 +105,7 @@ month_days(uint32_t year, uint32_t month)
 	return days[month - 1] + (month == 2 && leap(year));
 }
 
-/* Days from the year 0 to the first of January. */
+/* Returns the days from the year 0 to January 1 of this year. */
 static uint32_t
 year_days(uint32_t year)
 {
@@ -118,7 +118,7 @@ rtc_date(uint64_t time)
 	uint32_t days = (uint32_t)(time / DAY % CYCLE_DAYS), rest = (uint32_t)(time % DAY);
 	struct rtc_date d = { .year = days / 366, .month = 1 };
 
-	d.weekday = (days + 6) % 7; /* the year 0 began on a Saturday */
+	d.weekday = (days + 6) % 7; /* January 1 of the year 0 was a Saturday */
 	while (year_days(d.year + 1) <= days)
 		d.year++;
 	days -= year_days(d.year);
@@ -147,7 +147,7 @@ rtc_encode(const struct rtc *r, uint32_t number)
 	return (uint8_t)(r->b & B_BINARY ? number : number / 10 << 4 | number % 10);
 }
 
-/* A register's number; one that is none gives more than any register may have. */
+/* Returns the number in a register. An invalid BCD number returns UINT32_MAX. */
 static uint32_t
 rtc_decode(const struct rtc *r, uint8_t byte)
 {
@@ -175,7 +175,7 @@ rtc_decode_hour(const struct rtc *r, uint8_t byte)
 	return hour < 1 || hour > 12 ? UINT32_MAX : hour % 12 + (byte & 0x80 ? 12 : 0);
 }
 
-/* Whole seconds of the VM's clock since a second began. */
+/* Returns the whole seconds of VM time since the base time. */
 static uint64_t
 rtc_passed(const struct rtc *r, uint64_t now)
 {
@@ -188,7 +188,7 @@ rtc_second(const struct rtc *r, uint64_t now)
 	return (r->second + rtc_passed(r, now)) % CYCLE;
 }
 
-/* The registers of the time as of now, of a clock that runs, into bytes. */
+/* Stores the time of a running clock in its registers. */
 static void
 rtc_latch(const struct rtc *r, uint64_t now, uint8_t bytes[BYTES])
 {
@@ -210,10 +210,10 @@ clamp(uint32_t number, uint32_t least, uint32_t most)
 	return number < least ? least : number > most ? most : number;
 }
 
-/* The time begins with what the registers say; numbers that there are not become the nearest that
- * there is. */
+/* Starts the clock with the time in its registers. Values out of range become the nearest valid
+ * ones. */
 static void
-rtc_take(struct rtc *r, uint64_t now)
+rtc_set_time(struct rtc *r, uint64_t now)
 {
 	struct rtc_date d = {
 		.second = clamp(rtc_decode(r, r->bytes[SECONDS]), 0, 59),
@@ -231,7 +231,7 @@ rtc_take(struct rtc *r, uint64_t now)
 	r->weekday = (uint8_t)((weekday + 7 - rtc_date(r->second).weekday) % 7);
 }
 
-/* Ticks of the crystal since the divider began. */
+/* Returns the ticks of the crystal from the base time to this VM time. */
 static uint64_t
 rtc_ticks(const struct rtc *r, uint64_t instant)
 {
@@ -240,14 +240,14 @@ rtc_ticks(const struct rtc *r, uint64_t instant)
 	return ns / SECOND * HZ + ns % SECOND * HZ / SECOND;
 }
 
-/* The instant of a tick, rounded up. */
+/* Returns the VM time of a tick, rounded up. */
 static uint64_t
 rtc_instant(const struct rtc *r, uint64_t tick)
 {
 	return r->since + tick / HZ * SECOND + (tick % HZ * SECOND + HZ - 1) / HZ;
 }
 
-/* Ticks between two periodic interrupts, as a power of two; -1: there are none. */
+/* Returns the log2 of the ticks between two periodic interrupts; -1: no periodic interrupts. */
 static int
 rtc_rate(const struct rtc *r)
 {
@@ -258,9 +258,10 @@ rtc_rate(const struct rtc *r)
 	return rate < 3 ? rate + 6 : rate - 1;
 }
 
-/* A number that an alarm's register asks for; UINT32_MAX: any. false: one that never comes. */
+/* Decodes an alarm register: *wanted is its number, or UINT32_MAX if any number matches. Returns
+ * false if no number matches. */
 static bool
-alarm_wants(const struct rtc *r, uint32_t index, uint32_t most, uint32_t *wanted)
+alarm_number(const struct rtc *r, uint32_t index, uint32_t most, uint32_t *wanted)
 {
 	uint8_t byte = r->bytes[index];
 
@@ -271,16 +272,17 @@ alarm_wants(const struct rtc *r, uint32_t index, uint32_t most, uint32_t *wanted
 	return *wanted <= most;
 }
 
-/* The first time from this one on that the alarm is for; NEVER. */
+/* Returns the first time from this one on that matches the alarm; NEVER if none does. */
 static uint64_t
 rtc_alarm(const struct rtc *r, uint64_t time)
 {
 	uint32_t hour, minute, second;
 
-	if (!alarm_wants(r, SECONDS_ALARM, 59, &second) ||
-	    !alarm_wants(r, MINUTES_ALARM, 59, &minute) || !alarm_wants(r, HOURS_ALARM, 23, &hour))
+	if (!alarm_number(r, SECONDS_ALARM, 59, &second) ||
+	    !alarm_number(r, MINUTES_ALARM, 59, &minute) ||
+	    !alarm_number(r, HOURS_ALARM, 23, &hour))
 		return NEVER;
-	/* At most a day of hours, an hour of minutes and a minute of seconds. */
+	/* At most 24 + 60 + 60 steps. */
 	for (;;) {
 		uint32_t of_day = (uint32_t)(time % DAY);
 
@@ -295,15 +297,15 @@ rtc_alarm(const struct rtc *r, uint64_t time)
 	}
 }
 
-/* Flags what has come to pass since the last look. */
+/* Sets the flags for the period since the last poll, and the interrupt line. */
 static void
-rtc_look(struct minivmm_device *dev)
+rtc_poll(struct minivmm_device *dev)
 {
 	struct rtc *r = minivmm_state(dev);
-	uint64_t now = minivmm_now(dev), last = r->looked, seconds;
+	uint64_t now = minivmm_now(dev), last = r->polled, seconds;
 	int rate = rtc_rate(r);
 
-	r->looked = now;
+	r->polled = now;
 	if (rate >= 0 && rtc_ticks(r, now) >> rate != rtc_ticks(r, last) >> rate)
 		r->c |= FLAG_PERIODIC;
 	seconds = rtc_passed(r, now) - rtc_passed(r, last);
@@ -323,25 +325,25 @@ rtc_look(struct minivmm_device *dev)
 	}
 }
 
-/* The next instant at which there may be an interrupt. */
+/* Sets the timer to the next time at which an interrupt may occur. */
 static void
-rtc_plan(struct minivmm_device *dev)
+rtc_schedule(struct minivmm_device *dev)
 {
 	const struct rtc *r = minivmm_state(dev);
-	uint64_t next = NEVER, passed = rtc_passed(r, r->looked), when;
+	uint64_t next = NEVER, passed = rtc_passed(r, r->polled), when;
 	uint32_t wanted = r->b & (uint32_t)~r->c & FLAGS;
 	int rate = rtc_rate(r);
 
-	if (r->c & C_IRQ) /* one is up until C is read */
+	if (r->c & C_IRQ) /* the interrupt stays set until C is read */
 		wanted = 0;
 	if (wanted & FLAG_PERIODIC && rate >= 0)
-		next = rtc_instant(r, ((rtc_ticks(r, r->looked) >> rate) + 1) << rate);
+		next = rtc_instant(r, ((rtc_ticks(r, r->polled) >> rate) + 1) << rate);
 	if (wanted & FLAG_UPDATE && rtc_runs(r)) {
 		when = r->since + (passed + 1) * SECOND;
 		next = when < next ? when : next;
 	}
 	if (wanted & FLAG_ALARM && rtc_runs(r)) {
-		uint64_t after = rtc_second(r, r->looked) + 1, alarm = rtc_alarm(r, after);
+		uint64_t after = rtc_second(r, r->polled) + 1, alarm = rtc_alarm(r, after);
 
 		when = alarm == NEVER ? NEVER : r->since + (passed + 1 + alarm - after) * SECOND;
 		next = when < next ? when : next;
@@ -355,31 +357,31 @@ rtc_plan(struct minivmm_device *dev)
 static int
 rtc_fire(struct minivmm_device *dev, uint32_t timer, uint64_t periods)
 {
-	rtc_look(dev);
-	rtc_plan(dev);
+	rtc_poll(dev);
+	rtc_schedule(dev);
 	return 0;
 }
 
 static void
 rtc_write_a(struct rtc *r, uint8_t value)
 {
-	uint64_t now = r->looked;
+	uint64_t now = r->polled;
 	bool ran = rtc_runs(r), divided = rtc_divides(r);
 
 	if (ran && (value & A_DIVIDER) != A_RUNS)
 		rtc_latch(r, now, r->bytes);
 	r->a = value & (uint8_t)~A_UIP;
-	/* Released, the divider takes half a second to the first update. */
+	/* The first update comes half a second after the divider is released. */
 	if (!divided && rtc_divides(r))
 		r->since = now - SECOND / 2;
 	if (!ran && rtc_runs(r))
-		rtc_take(r, now);
+		rtc_set_time(r, now);
 }
 
 static void
 rtc_write_b(struct rtc *r, uint8_t value)
 {
-	uint64_t now = r->looked;
+	uint64_t now = r->polled;
 	bool ran = rtc_runs(r);
 
 	if (value & B_SET)
@@ -388,7 +390,7 @@ rtc_write_b(struct rtc *r, uint8_t value)
 		rtc_latch(r, now, r->bytes);
 	r->b = value;
 	if (!ran && rtc_runs(r))
-		rtc_take(r, now);
+		rtc_set_time(r, now);
 }
 
 static void
@@ -397,10 +399,10 @@ rtc_write_byte(struct rtc *r, uint8_t index, uint8_t value)
 	bool moves = rtc_runs(r) && is_time(index);
 
 	if (moves)
-		rtc_latch(r, r->looked, r->bytes);
+		rtc_latch(r, r->polled, r->bytes);
 	r->bytes[index] = value;
 	if (moves)
-		rtc_take(r, r->looked);
+		rtc_set_time(r, r->polled);
 }
 
 static int
@@ -410,18 +412,18 @@ rtc_write(struct minivmm_device *dev, const struct minivmm_access *access, uint6
 	uint8_t value = (uint8_t)wide;
 
 	if (access->offset == 0) {
-		r->index = value & (BYTES - 1); /* bit 7 masks the NMI, of which there is none */
+		r->index = value & (BYTES - 1); /* bit 7 masks the NMI, which no device raises */
 		return 0;
 	}
-	rtc_look(dev);
+	rtc_poll(dev);
 	if (r->index == A)
 		rtc_write_a(r, value);
 	else if (r->index == B)
 		rtc_write_b(r, value);
 	else if (r->index != C && r->index != D)
 		rtc_write_byte(r, r->index, value);
-	rtc_look(dev);
-	rtc_plan(dev);
+	rtc_poll(dev);
+	rtc_schedule(dev);
 	return 0;
 }
 
@@ -451,18 +453,18 @@ rtc_read(struct minivmm_device *dev, const struct minivmm_access *access, uint64
 {
 	struct rtc *r = minivmm_state(dev);
 
-	*value = 0xff; /* the index can't be read */
+	*value = 0xff; /* the index port is write-only */
 	if (access->offset == 0)
 		return 0;
 	if (r->index != C) {
 		*value = rtc_read_byte(r, minivmm_now(dev));
 		return 0;
 	}
-	rtc_look(dev);
+	rtc_poll(dev);
 	*value = r->c;
 	r->c = 0;
 	minivmm_irq_lower(dev, &r->irq);
-	rtc_plan(dev);
+	rtc_schedule(dev);
 	return 0;
 }
 
@@ -474,7 +476,7 @@ rtc_start(struct minivmm_device *dev, const struct minivmm_start *start)
 
 	if (start->reason != MINIVMM_FRESH)
 		return 0;
-	r->since = r->looked = minivmm_now(dev);
+	r->since = r->polled = minivmm_now(dev);
 	r->second = r->epoch;
 	if (!r->epoch) {
 		clock_gettime(CLOCK_REALTIME, &host);
@@ -524,13 +526,14 @@ static const struct minivmm_field fields[] = {
 	MINIVMM_FIELD(struct rtc, b, .initial = B_24, .help = "register B"),
 	MINIVMM_FIELD(struct rtc, c, .help = "register C"),
 	MINIVMM_FIELD(struct rtc, weekday, .max = 6,
-		      .help = "days that the day of the week is ahead of the date"),
+		      .help = "offset of the day of the week from the date's"),
 	MINIVMM_FIELD(struct rtc, second, .max = CYCLE - 1,
-		      .help = "time, in seconds since the year 0"),
-	MINIVMM_FIELD(struct rtc, since,
-		      .help = "time of the VM's clock, in ns, when it was that time"),
-	MINIVMM_FIELD(struct rtc, looked,
-		      .help = "time of the VM's clock, in ns, up to which register C is known"),
+		      .help = "base time, in seconds since the year 0"),
+	MINIVMM_FIELD(struct rtc, since, .help = "VM time of the base time, in ns"),
+	{ .name = "looked",
+	  .type = MINIVMM_FIELD_TYPE(struct rtc, polled),
+	  .offset = (uint32_t)offsetof(struct rtc, polled),
+	  .help = "VM time up to which register C is known, in ns" },
 	MINIVMM_FIELD(struct rtc, bytes, .help = "CMOS memory"),
 	MINIVMM_END,
 };

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A 16550A serial port, after National Semiconductor's PC16550D data sheet and the PC's wiring.
+ * A 16550A serial port: National Semiconductor's PC16550D data sheet, with a PC's wiring.
  *
- * Bytes take no time on the line: the transmit FIFO passes them to the stream at once, and input
- * waits in the stream until the receive FIFO has room, so that nothing is lost to the guest's
- * speed. When the stream's reader stalls, THRE stays low. The divisor counts for the receive
- * time-out only. The data bits, parity and break of LCR are kept, and change nothing.
+ * Transmission takes no time: the transmit FIFO is written to the stream at once. Input stays in
+ * the stream until the receive FIFO has room, so a slow guest loses no bytes. While the stream is
+ * full, THRE stays clear. The divisor affects only the receive timeout. The data bits, parity and
+ * break bits of LCR are stored and have no other effect.
  */
 #include <minivmm/plugin.h>
 
@@ -62,19 +62,19 @@ enum { TIMER_TIMEOUT };
 
 struct serial {
 	struct minivmm_irq irq; /* option */
-	/* State, as fields below. */
+	/* State: see fields below. */
 	uint8_t ier, fcr, lcr, mcr, scr;
 	uint16_t divisor;
 	uint8_t receive[FIFO_SIZE], receive_count;
 	uint8_t transmit[FIFO_SIZE], transmit_count;
 	uint8_t msr_delta;
 	bool overrun;
-	bool transmit_pending; /* the THRE interrupt; reading IIR takes it back */
+	bool transmit_pending; /* the THRE interrupt; a read of IIR clears it */
 	bool timeout_pending;
-	uint64_t tx_dropped; /* bytes written with no room for them */
+	uint64_t tx_dropped; /* bytes dropped because the transmit FIFO was full */
 };
 
-/* Without FIFOs: the one holding register. */
+/* Without FIFOs, the holding register is a FIFO of one byte. */
 static uint8_t
 capacity(const struct serial *s)
 {
@@ -89,7 +89,7 @@ trigger(const struct serial *s)
 	return s->fcr & FCR_ENABLE ? levels[s->fcr >> 6] : 1;
 }
 
-/* The interrupt of the highest priority that is enabled and pending. */
+/* Returns the pending, enabled interrupt of the highest priority. */
 static uint8_t
 interrupt(const struct serial *s)
 {
@@ -106,7 +106,7 @@ interrupt(const struct serial *s)
 	return IIR_NONE;
 }
 
-/* On a PC, OUT2 connects the chip's interrupt to the bus. */
+/* Sets the interrupt line. On a PC, OUT2 connects the chip's interrupt to the bus. */
 static void
 serial_update(struct minivmm_device *dev)
 {
@@ -115,7 +115,7 @@ serial_update(struct minivmm_device *dev)
 	minivmm_irq_set(dev, &s->irq, (s->mcr & MCR_OUT2) && interrupt(s) != IIR_NONE);
 }
 
-/* Four characters' time at the divisor's rate, in ns. */
+/* Returns the time of four characters at the divisor's rate, in ns. */
 static uint64_t
 timeout(const struct serial *s)
 {
@@ -127,7 +127,8 @@ timeout(const struct serial *s)
 	return 4 * half_bits * 8 * (s->divisor ? s->divisor : 1) * 1000000000u / CLOCK;
 }
 
-/* A byte has come or gone: the time-out runs anew while bytes wait below the trigger level. */
+/* Restarts the receive timeout after a byte has arrived or was read. It runs while the FIFO holds
+ * bytes below the trigger level. */
 static void
 serial_restart_timeout(struct minivmm_device *dev)
 {
@@ -140,7 +141,8 @@ serial_restart_timeout(struct minivmm_device *dev)
 		minivmm_timer_cancel(dev, TIMER_TIMEOUT);
 }
 
-/* Takes from the stream what there is room for. In loop-back the line is cut off: input waits. */
+/* Fills the receive FIFO from the stream. In loopback mode the line is disconnected and input
+ * waits. */
 static void
 serial_pull(struct minivmm_device *dev)
 {
@@ -156,7 +158,7 @@ serial_pull(struct minivmm_device *dev)
 	serial_restart_timeout(dev);
 }
 
-/* Passes on what the transmit FIFO holds: to the stream, or around to the receiver. */
+/* Writes the transmit FIFO to the stream, or in loopback mode to the receive FIFO. */
 static void
 serial_push(struct minivmm_device *dev)
 {
@@ -189,12 +191,13 @@ serial_write_data(struct minivmm_device *dev, uint8_t value)
 	if (s->transmit_count == capacity(s)) {
 		if (!s->tx_dropped++)
 			minivmm_log(dev, MINIVMM_WARNING,
-				    "the reader is slow and the guest writes without looking at "
-				    "THRE: bytes are lost");
+				    "bytes are lost: the reader of the output is slow, and the "
+				    "guest writes without checking THRE");
 		return;
 	}
 	s->transmit[s->transmit_count++] = value;
-	/* An edge for the interrupt controller, should the FIFO be empty again at once. */
+	/* Lower the line first: if the FIFO empties at once, the interrupt controller needs a new
+	 * edge. */
 	s->transmit_pending = false;
 	serial_update(dev);
 	serial_push(dev);
@@ -234,7 +237,7 @@ serial_write_fcr(struct minivmm_device *dev, uint8_t value)
 	struct serial *s = minivmm_state(dev);
 	bool switched = (value ^ s->fcr) & FCR_ENABLE;
 
-	/* The other bits are programmed only together with this one. */
+	/* The other bits are written only if the enable bit is set. */
 	s->fcr = value & FCR_ENABLE ? value & FCR_KEPT : 0;
 	if (switched || ((value & FCR_ENABLE) && (value & FCR_CLEAR_RECEIVE))) {
 		s->receive_count = 0;
@@ -249,7 +252,8 @@ serial_write_fcr(struct minivmm_device *dev, uint8_t value)
 	serial_pull(dev);
 }
 
-/* The modem's lines: in loop-back MCR's own, else those of a modem that is always there. */
+/* Returns the modem lines: in loopback mode those of MCR, else those of a modem that is always
+ * ready. */
 static uint8_t
 modem_lines(const struct serial *s)
 {
@@ -268,7 +272,7 @@ serial_write_mcr(struct minivmm_device *dev, uint8_t value)
 	s->mcr = value & MCR_KEPT;
 	changed = before ^ modem_lines(s);
 	s->msr_delta |= (changed >> 4) & ~MSR_TERI;
-	if (changed & before & MSR_RI) /* of RI, the end counts */
+	if (changed & before & MSR_RI) /* TERI: only the trailing edge of RI counts */
 		s->msr_delta |= MSR_TERI;
 	serial_push(dev);
 	serial_pull(dev);
@@ -303,7 +307,7 @@ serial_write(struct minivmm_device *dev, const struct minivmm_access *access, ui
 	case MCR:
 		serial_write_mcr(dev, value);
 		break;
-	case LSR: /* for the factory's tests */
+	case LSR: /* writes are for factory tests */
 	case MSR:
 		break;
 	case SCR:
@@ -405,7 +409,7 @@ serial_timed_out(struct minivmm_device *dev, uint32_t timer, uint64_t periods)
 	return 0;
 }
 
-/* A port that was saved in mid-transmit goes on: nothing else would. */
+/* Continues a transmission that a snapshot interrupted: no other event would. */
 static int
 serial_start(struct minivmm_device *dev, const struct minivmm_start *start)
 {
@@ -423,8 +427,8 @@ serial_loaded(struct minivmm_device *dev)
 	if (s->receive_count <= capacity(s) && s->transmit_count <= capacity(s))
 		return 0;
 	minivmm_error(dev,
-		      "the state holds %u bytes received and %u to transmit, with the FIFOs "
-		      "off, where one fits; the snapshot is damaged",
+		      "the FIFOs are off and hold one byte each, but the state has %u bytes "
+		      "received and %u to transmit; the snapshot is damaged",
 		      s->receive_count, s->transmit_count);
 	return -1;
 }
@@ -466,7 +470,7 @@ static const struct minivmm_stream streams[] = {
 			  .input = "input",
 			  .readable = serial_readable,
 			  .writable = serial_writable,
-			  .help = "the other end of the cable" },
+			  .help = "the serial line" },
 	MINIVMM_END,
 };
 
@@ -478,7 +482,7 @@ static const struct minivmm_field fields[] = {
 	MINIVMM_FIELD(struct serial, mcr, .max = MCR_KEPT, .help = "MCR"),
 	MINIVMM_FIELD(struct serial, scr, .help = "SCR"),
 	MINIVMM_FIELD(struct serial, divisor, .initial = 12,
-		      .help = "DLL and DLM; at first 9600 baud, as a BIOS sets it"),
+		      .help = "DLL and DLM; initially 9600 baud, as a BIOS sets it"),
 	MINIVMM_FIELD_COUNTED(struct serial, receive, receive_count, .help = "receive FIFO"),
 	MINIVMM_FIELD_COUNTED(struct serial, transmit, transmit_count, .help = "transmit FIFO"),
 	MINIVMM_FIELD(struct serial, msr_delta, .max = 0x0f,
@@ -487,7 +491,7 @@ static const struct minivmm_field fields[] = {
 	MINIVMM_FIELD(struct serial, transmit_pending, .help = "THRE interrupt pending"),
 	MINIVMM_FIELD(struct serial, timeout_pending, .help = "receive timeout interrupt pending"),
 	MINIVMM_FIELD(struct serial, tx_dropped, .flags = MINIVMM_FREE_RUNNING,
-		      .help = "bytes lost to a slow reader"),
+		      .help = "bytes lost because the reader was slow"),
 	MINIVMM_END,
 };
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A memory balloon (virtio 1.2, section 5.5): the driver gives up pages when the target grows
- * (inflates), takes them back when it shrinks (deflates), tells of memory that is free anyway
- * (reporting), and how it fares (statistics). Given-up and reported pages become zeros, which take
- * no room here nor in a snapshot.
+ * A memory balloon (virtio 1.2, section 5.5). The driver gives up pages when the target grows
+ * (inflate) and takes them back when it shrinks (deflate). It also reports free memory (free page
+ * reporting) and memory statistics. Pages that are given up or reported read as zeros and use no
+ * memory, neither on the host nor in a snapshot.
  *
- * Each line of the control stream is a new target; it tells how large the balloon is, and
- * statistics.
+ * Each input line of the control stream sets a new target. The output has the size of the balloon
+ * and the statistics.
  */
 #include <minivmm/plugin.h>
 #include <stdio.h>
@@ -15,10 +15,10 @@
 #include "common/queue.h"
 
 #define PAGE 4096u
-#define NUMBERS 256u /* page numbers that are copied at once */
+#define NUMBERS 256u /* page numbers copied at once */
 #define REQUEST_PAGES                                                                              \
-	65536u         /* of a request; what is more stays as it is, which is the device's right */
-#define TURN_PAGES 64u /* cost as much of a turn's budget as a request */
+	65536u         /* the limit per request; the device ignores further pages, which it may */
+#define TURN_PAGES 64u /* this many pages cost as much of the budget as one request */
 #define STATISTICS 10u
 #define LINE 32u
 
@@ -32,13 +32,13 @@ struct balloon {
 	struct virtio virtio;
 	uint64_t target, period; /* options */
 	/* state */
-	uint32_t pages;      /* that the balloon is to have */
-	uint32_t actual;     /* that the driver says it has */
-	uint32_t generation; /* of the configuration */
-	bool held;           /* a request for statistics waits here until they are wanted anew */
-	uint16_t head;       /* its descriptor */
+	uint32_t pages;      /* target, in pages */
+	uint32_t actual;     /* size that the driver reports, in pages */
+	uint32_t generation; /* ConfigGeneration */
+	bool held;     /* the device keeps the driver's statistics buffer until it wants new ones */
+	uint16_t head; /* head of its descriptor chain */
 	uint64_t statistics[STATISTICS];
-	uint8_t line[LINE]; /* of the control stream, so far */
+	uint8_t line[LINE]; /* incomplete line of the control stream */
 	uint8_t length;
 };
 
@@ -56,7 +56,8 @@ static const char *const statistics[STATISTICS] = {
 	"total",   "available", "disk_caches",  "huge_pages",   "huge_page_failures",
 };
 
-/* Queues that were not negotiated take no number: so Linux counts them, and other devices. */
+/* Queues of features that are not negotiated have no index: Linux and other devices number them
+ * this way. */
 static enum role
 balloon_role(const struct virtio *v, uint32_t queue)
 {
@@ -77,11 +78,11 @@ static int
 balloon_discard(struct minivmm_device *dev, struct virtio *v, const struct balloon_run *run)
 {
 	if (run->length && minivmm_memory_discard(dev, run->gpa, run->length))
-		return virtio_bad(dev, v, "pages for the balloon that are not in memory");
+		return virtio_bad(dev, v, "an inflated page is not in guest memory");
 	return 0;
 }
 
-/* Adds a page to a run, which is discarded first where the page is not its neighbour. */
+/* Adds a page to a run. If the page is not adjacent, discards the run and starts a new one. */
 static int
 balloon_add(struct minivmm_device *dev, struct virtio *v, struct balloon_run *run, uint64_t gpa)
 {
@@ -122,7 +123,7 @@ balloon_inflate(struct minivmm_device *dev, struct virtio *v, const struct virti
 	return balloon_discard(dev, v, &run);
 }
 
-/* The free memory is the request's own segments; only whole pages of it. */
+/* Discards the whole pages in the request's segments, which are the free memory. */
 static int
 balloon_report(struct minivmm_device *dev, struct virtio *v, const struct virtio_request *request)
 {
@@ -134,7 +135,7 @@ balloon_report(struct minivmm_device *dev, struct virtio *v, const struct virtio
 		struct balloon_run run;
 
 		if (__builtin_add_overflow(s->address, s->length, &end) || begin < s->address)
-			return virtio_bad(dev, v, "free memory that is not in memory");
+			return virtio_bad(dev, v, "reported free memory is not in guest memory");
 		end &= ~(uint64_t)(PAGE - 1);
 		if (begin >= end)
 			continue;
@@ -148,14 +149,14 @@ balloon_report(struct minivmm_device *dev, struct virtio *v, const struct virtio
 }
 
 static void
-balloon_say(struct minivmm_device *dev, const char *text, int length)
+balloon_print(struct minivmm_device *dev, const char *text, int length)
 {
 	if (length > 0)
 		minivmm_stream_write(dev, 0, text, (size_t)length);
 }
 
 static void
-balloon_tell(struct minivmm_device *dev)
+balloon_print_statistics(struct minivmm_device *dev)
 {
 	const struct balloon *b = minivmm_state(dev);
 	char text[512];
@@ -166,11 +167,11 @@ balloon_tell(struct minivmm_device *dev)
 			      i ? " " : "statistics ", statistics[i],
 			      (unsigned long long)b->statistics[i]);
 	n += snprintf(text + n, sizeof(text) - (size_t)n, "\n");
-	balloon_say(dev, text, n);
+	balloon_print(dev, text, n);
 }
 
-/* Takes the statistics out of a request and keeps it: it is given back when they are wanted
- * anew. */
+/* Reads the statistics of a request and keeps the request. It is returned when the device wants new
+ * statistics. */
 static int
 balloon_statistics(struct minivmm_device *dev, uint32_t queue)
 {
@@ -180,9 +181,9 @@ balloon_statistics(struct minivmm_device *dev, uint32_t queue)
 
 	if (b->held || virtio_pop(dev, &b->virtio, queue, &request) <= 0)
 		return 0;
-	/* The next one comes when this one has gone back: not before that is told. */
+	/* The driver sends the next buffer after it gets this one back, and notifies then. */
 	b->virtio.pending[queue] = false;
-	virtio_ask(dev, &b->virtio, queue);
+	virtio_set_avail_event(dev, &b->virtio, queue);
 	for (uint64_t at = 0; at < 4 * STATISTICS * sizeof(s); at += sizeof(s)) {
 		int64_t n = virtio_copy(dev, &b->virtio, &request, false, at, &s, sizeof(s));
 
@@ -195,7 +196,7 @@ balloon_statistics(struct minivmm_device *dev, uint32_t queue)
 	}
 	b->held = true;
 	b->head = request.head;
-	balloon_tell(dev);
+	balloon_print_statistics(dev);
 	if (b->period)
 		minivmm_timer_set(dev, 0, minivmm_now(dev) + b->period, 0);
 	return 0;
@@ -222,7 +223,7 @@ balloon_notify(struct minivmm_device *dev, uint32_t queue)
 	return 0;
 }
 
-/* Statistics are wanted anew: the driver gets its request back, and makes another one. */
+/* Requests new statistics: returns the buffer, which the driver fills and sends again. */
 static int
 balloon_period(struct minivmm_device *dev, uint32_t timer, uint64_t periods)
 {
@@ -232,7 +233,8 @@ balloon_period(struct minivmm_device *dev, uint32_t timer, uint64_t periods)
 	if (!b->held || !virtio_has(&b->virtio, BALLOON_F_STATS) || !virtio_live(&b->virtio, STATS))
 		return 0;
 	b->held = false;
-	return virtio_push(dev, &b->virtio, STATS, &request, 0) ? 0 : virtio_again(dev, 0);
+	return virtio_push(dev, &b->virtio, STATS, &request, 0) ? 0
+								: virtio_process_pending(dev, 0);
 }
 
 static uint64_t
@@ -260,9 +262,9 @@ balloon_config_write(struct minivmm_device *dev, uint64_t offset, uint32_t width
 	if (offset != 4 || width != 4)
 		return;
 	b->actual = (uint32_t)value;
-	balloon_say(dev, text,
-		    snprintf(text, sizeof(text), "balloon %lluK\n",
-			     (unsigned long long)b->actual * PAGE / 1024));
+	balloon_print(dev, text,
+		      snprintf(text, sizeof(text), "balloon %lluK\n",
+			       (unsigned long long)b->actual * PAGE / 1024));
 }
 
 static uint32_t
@@ -292,7 +294,7 @@ static const struct virtio_kind kind = {
 	.reset = balloon_reset,
 };
 
-/* A line is a size, as in a config. */
+/* Parses a line: a size as in a config file. */
 static bool
 balloon_parse(const uint8_t *line, uint32_t length, uint64_t *bytes)
 {
@@ -329,7 +331,9 @@ balloon_line(struct minivmm_device *dev)
 	if (length && b->line[length - 1] == '\r')
 		length--;
 	if (length == LINE || !balloon_parse(b->line, length, &bytes)) {
-		balloon_say(dev, text, snprintf(text, sizeof(text), "no size: write 64M, say\n"));
+		balloon_print(
+		    dev, text,
+		    snprintf(text, sizeof(text), "not a size; write a target, for example 64M\n"));
 		return;
 	}
 	b->pages = (uint32_t)(bytes / PAGE);
@@ -362,7 +366,7 @@ balloon_configure(struct minivmm_device *dev)
 	b->virtio.kind = &kind;
 	if (b->target % PAGE == 0)
 		return 0;
-	minivmm_error(dev, "target = %llu is not whole pages; use a multiple of 4K",
+	minivmm_error(dev, "target = %llu is not a multiple of 4K; use whole pages",
 		      (unsigned long long)b->target);
 	return -1;
 }
@@ -374,22 +378,22 @@ balloon_start(struct minivmm_device *dev, const struct minivmm_start *start)
 
 	if (start->reason == MINIVMM_FRESH)
 		b->pages = (uint32_t)(b->target / PAGE);
-	return virtio_again(dev, 0);
+	return virtio_process_pending(dev, 0);
 }
 
 static const struct minivmm_option options[] = {
 	VIRTIO_OPTIONS(struct balloon),
-	MINIVMM_OPTION_AS(SIZE, struct balloon, target, "0", "size of the balloon at first",
+	MINIVMM_OPTION_AS(SIZE, struct balloon, target, "0", "initial target of the balloon",
 			  .max = UINT32_MAX * 4096ull),
 	MINIVMM_OPTION_AS(DURATION, struct balloon, period, "0",
-			  "time between two statistics; 0: only the first ones"),
+			  "time between statistics; 0: get them only once"),
 	MINIVMM_END,
 };
 
 static const struct minivmm_range ranges[] = { VIRTIO_RANGE, MINIVMM_END };
 
 static const struct minivmm_timer timers[] = {
-	{ .name = "period", .fire = balloon_period, .help = "asks the driver for statistics" },
+	{ .name = "period", .fire = balloon_period, .help = "requests new statistics" },
 	MINIVMM_END,
 };
 
@@ -398,7 +402,7 @@ static const struct minivmm_stream streams[] = {
 	  .output = "control",
 	  .input = "control_input",
 	  .readable = balloon_readable,
-	  .help = "lines with new targets in; lines with sizes and statistics out" },
+	  .help = "input: new targets; output: sizes and statistics" },
 	MINIVMM_END,
 };
 
@@ -408,8 +412,8 @@ static const struct minivmm_field fields[] = {
 	MINIVMM_FIELD(struct balloon, actual, .help = "size, in pages"),
 	MINIVMM_FIELD(struct balloon, generation, .help = "ConfigGeneration"),
 	MINIVMM_FIELD(struct balloon, held, .help = "the device keeps the statistics buffer"),
-	MINIVMM_FIELD(struct balloon, head, .help = "its descriptor"),
-	MINIVMM_FIELD(struct balloon, statistics, .help = "by tag"),
+	MINIVMM_FIELD(struct balloon, head, .help = "head of its descriptor chain"),
+	MINIVMM_FIELD(struct balloon, statistics, .help = "statistics, by tag"),
 	MINIVMM_FIELD_COUNTED(struct balloon, line, length,
 			      .help = "an incomplete line of the control stream"),
 	MINIVMM_END,

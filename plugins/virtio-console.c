@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A console (virtio 1.2, section 5.3) of one port: Linux's hvc0. Input waits in the stream until
- * the driver has given a buffer for it; output that the stream has no room for stays in the queue,
- * and goes on from where it stopped.
+ * A console with one port (virtio 1.2, section 5.3): Linux's hvc0. Input stays in the stream until
+ * the driver provides a buffer. A transmit request for which the stream has no room stays in the
+ * queue and continues later.
  */
 #include <minivmm/plugin.h>
 
 #include "common/queue.h"
 
 #define PART 1024u
-#define REQUEST_MAX (1u << 20) /* bytes; drivers send a line, or a page */
+#define REQUEST_MAX (1u << 20) /* bytes; drivers send lines or pages */
 
 enum { RECEIVE, TRANSMIT }; /* queues */
 
 struct console {
 	struct virtio virtio;
-	uint64_t sent; /* bytes of the first request to transmit that are out already */
+	uint64_t sent; /* bytes of the first transmit request that are already sent */
 };
 
 static int
@@ -37,8 +37,7 @@ console_receive(struct minivmm_device *dev)
 	return 0;
 }
 
-/* One request, from where it stopped. False: the stream is full, or the driver has lost its
- * device. */
+/* Continues one transmit request. Returns false if the stream is full or after virtio_broken(). */
 static bool
 console_put(struct minivmm_device *dev, const struct virtio_request *request)
 {
@@ -67,7 +66,7 @@ console_transmit(struct minivmm_device *dev)
 
 	while (virtio_pop(dev, &c->virtio, TRANSMIT, &request) > 0) {
 		if (request.out_bytes > REQUEST_MAX) {
-			virtio_broken(dev, &c->virtio, "a request of more than 1 MiB");
+			virtio_broken(dev, &c->virtio, "a transmit request has more than 1 MiB");
 			break;
 		}
 		if (!console_put(dev, &request)) {
@@ -98,9 +97,9 @@ static const struct virtio_kind kind = {
 };
 
 static int
-console_goes_on(struct minivmm_device *dev, uint32_t stream)
+console_stream_ready(struct minivmm_device *dev, uint32_t stream)
 {
-	return virtio_again(dev, 0);
+	return virtio_process_pending(dev, 0);
 }
 
 static int
@@ -110,11 +109,11 @@ console_configure(struct minivmm_device *dev)
 	return 0;
 }
 
-/* A restored machine's stream has room that its driver does not know of. */
+/* After a restore, the stream may have room or input, of which the driver does not know. */
 static int
 console_start(struct minivmm_device *dev, const struct minivmm_start *start)
 {
-	return virtio_again(dev, 0);
+	return virtio_process_pending(dev, 0);
 }
 
 static const struct minivmm_option options[] = { VIRTIO_OPTIONS(struct console), MINIVMM_END };
@@ -124,21 +123,22 @@ static const struct minivmm_stream streams[] = {
 	{ .name = "line",
 	  .output = "output",
 	  .input = "input",
-	  .readable = console_goes_on,
-	  .writable = console_goes_on,
+	  .readable = console_stream_ready,
+	  .writable = console_stream_ready,
 	  .help = "the terminal" },
 	MINIVMM_END,
 };
 
 static const struct minivmm_field fields[] = {
 	VIRTIO_FIELDS(struct console),
-	MINIVMM_FIELD(struct console, sent, .help = "bytes of the first request that are sent"),
+	MINIVMM_FIELD(struct console, sent,
+		      .help = "bytes of the first transmit request that are sent"),
 	MINIVMM_END,
 };
 
 static const struct minivmm_plugin console = {
 	.name = "virtio-console",
-	.summary = "a virtio console of one port",
+	.summary = "a virtio console with one port",
 	.state_version = VIRTIO_STATE,
 	.state_size = sizeof(struct console),
 	.options = options,

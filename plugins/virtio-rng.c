@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * An entropy device (virtio 1.2, section 5.4). Its bytes come from the machine's generator, which
- * is saved, so that a restored machine gets the same ones again; or, with fresh = yes, from the
- * host.
+ * An entropy device (virtio 1.2, section 5.4). By default, its bytes come from the machine's random
+ * generator. A snapshot contains that generator's state, so a restored machine gets the same bytes
+ * again. With fresh = yes, they come from the host.
  */
 #include <minivmm/plugin.h>
 #include <sys/random.h>
 
 #include "common/queue.h"
 
-#define PART 256u /* bytes at a time; of what getrandom gives without a break */
+#define PART 256u /* bytes per call; getrandom() returns up to 256 without interruption */
 #define REQUEST_MAX 65536u
 
 struct rng {
 	struct virtio virtio;
-	bool fresh; /* bytes are the host's own */
+	bool fresh; /* bytes come from the host */
 };
 
 static int
@@ -66,14 +66,13 @@ rng_configure(struct minivmm_device *dev)
 static int
 rng_start(struct minivmm_device *dev, const struct minivmm_start *start)
 {
-	return virtio_again(dev, 0);
+	return virtio_process_pending(dev, 0);
 }
 
 static const struct minivmm_option options[] = {
 	VIRTIO_OPTIONS(struct rng),
-	MINIVMM_OPTION(
-	    struct rng, fresh, "no",
-	    "whether bytes come from the host, and not from the machine's saved generator"),
+	MINIVMM_OPTION(struct rng, fresh, "no",
+		       "whether bytes come from the host, not from the machine's generator"),
 	MINIVMM_END,
 };
 

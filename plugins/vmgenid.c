@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Tells the guest that it is another machine than it was: its generation id, 16 bytes in a page of
- * its memory, changes when it is restored, and its kernel is notified, which makes its random
- * numbers others than those of the machine's copies (Microsoft's "Virtual Machine Generation ID").
+ * The generation id of the machine (Microsoft's "Virtual Machine Generation ID"): 16 bytes in a
+ * page of guest memory, which change at each restore. The device then notifies the guest's kernel,
+ * which reseeds its random number generator. So copies of a machine do not produce the same random
+ * numbers.
  */
 #include <minivmm/plugin.h>
 #include <string.h>
@@ -19,13 +20,15 @@ vmgenid_start(struct minivmm_device *dev, const struct minivmm_start *start)
 	uint8_t before[sizeof(start->generation)];
 
 	if (!page) {
-		minivmm_log(dev, MINIVMM_INFO,
-			    "the guest has no ACPI, and does not learn of its generation");
+		minivmm_log(
+		    dev, MINIVMM_INFO,
+		    "the machine has no ACPI tables: the guest can't find its generation id");
 		return 0;
 	}
 	if (minivmm_memory_read(dev, page, before, sizeof(before)) ||
 	    minivmm_memory_write(dev, page, start->generation, sizeof(before))) {
-		minivmm_error(dev, "no memory at 0x%llx", (unsigned long long)page);
+		minivmm_error(dev, "can't write the generation id: 0x%llx is not in guest memory",
+			      (unsigned long long)page);
 		return -1;
 	}
 	if (start->reason != MINIVMM_FRESH && memcmp(before, start->generation, sizeof(before)))
@@ -34,7 +37,8 @@ vmgenid_start(struct minivmm_device *dev, const struct minivmm_start *start)
 }
 
 static const struct minivmm_option options[] = {
-	MINIVMM_OPTION(struct vmgenid, irq, "none", "interrupt that notifies the guest of a new id",
+	MINIVMM_OPTION(struct vmgenid, irq, "none",
+		       "interrupt that notifies the guest of a new generation id",
 		       .flags = MINIVMM_EDGE),
 	MINIVMM_END,
 };
@@ -50,7 +54,7 @@ static const struct minivmm_acpi acpi[] = {
 
 static const struct minivmm_plugin vmgenid = {
 	.name = "vmgenid",
-	.summary = "tells the guest when it is restored as another machine",
+	.summary = "notifies the guest when it has been restored",
 	.state_version = 1,
 	.state_size = sizeof(struct vmgenid),
 	.options = options,

@@ -3,12 +3,12 @@
 #include "queue.h"
 
 /*
- * Between an index and what it promises: x86 keeps reads in their order, and writes in theirs, so
- * that only the compiler needs to be told. (What needs more is a write before a read:
- * __sync_synchronize.)
+ * Keeps the compiler from reordering an index and the entries that it publishes. x86 reorders
+ * neither reads nor writes among themselves, so a compiler barrier is enough. A read after a write
+ * needs __sync_synchronize().
  */
 static void
-virtio_ordered(void)
+virtio_barrier(void)
 {
 	__asm__ volatile("" ::: "memory");
 }
@@ -20,7 +20,7 @@ virtio_bad(struct minivmm_device *dev, struct virtio *v, const char *why)
 	return -1;
 }
 
-/* One descriptor: 0, or -1 when the request is none. */
+/* Adds one descriptor to the request. Returns 0, or -1 after virtio_broken(). */
 static int
 virtio_add(struct minivmm_device *dev, struct virtio *v, struct virtio_request *r,
 	   const struct virtio_desc *d)
@@ -28,9 +28,10 @@ virtio_add(struct minivmm_device *dev, struct virtio *v, struct virtio_request *
 	bool write = d->flags & VIRTIO_DESC_WRITE;
 
 	if (r->out + r->in == VIRTIO_QUEUE_MAX)
-		return virtio_bad(dev, v, "a chain of descriptors without end");
+		return virtio_bad(dev, v, "a descriptor chain has more than 256 segments");
 	if (!write && r->in)
-		return virtio_bad(dev, v, "a descriptor to read behind one to write");
+		return virtio_bad(dev, v,
+				  "a device-readable descriptor follows a device-writable one");
 	r->segments[r->out + r->in] = (struct virtio_segment){ d->address, d->length };
 	if (write) {
 		r->in++;
@@ -42,7 +43,8 @@ virtio_add(struct minivmm_device *dev, struct virtio *v, struct virtio_request *
 	return 0;
 }
 
-/* Follows a chain in a table of count descriptors. */
+/* Adds a chain of descriptors to the request. The table has count descriptors; index is the first
+ * of the chain. */
 static int
 virtio_follow(struct minivmm_device *dev, struct virtio *v, struct virtio_request *r,
 	      uint64_t table, uint32_t count, uint32_t index, bool indirect)
@@ -51,17 +53,17 @@ virtio_follow(struct minivmm_device *dev, struct virtio *v, struct virtio_reques
 		struct virtio_desc d;
 
 		if (index >= count)
-			return virtio_bad(dev, v, "a descriptor that the table does not have");
+			return virtio_bad(dev, v, "a descriptor index is outside the table");
 		if (minivmm_memory_read(dev, table + index * sizeof(d), &d, sizeof(d)))
-			return virtio_bad(dev, v, "descriptors that are not in memory");
+			return virtio_bad(dev, v, "a descriptor table is not in guest memory");
 		if (d.flags & VIRTIO_DESC_INDIRECT) {
 			if (indirect || d.flags & VIRTIO_DESC_NEXT ||
 			    !virtio_has(v, VIRTIO_F_INDIRECT_DESC))
 				return virtio_bad(dev, v,
-						  "an indirect descriptor where there may be none");
+						  "an indirect descriptor is not allowed here");
 			if (!d.length || d.length % sizeof(d) ||
 			    d.length / sizeof(d) > VIRTIO_QUEUE_MAX)
-				return virtio_bad(dev, v, "the size of an indirect table");
+				return virtio_bad(dev, v, "an indirect table has a bad size");
 			return virtio_follow(dev, v, r, d.address, (uint32_t)(d.length / sizeof(d)),
 					     0, true);
 		}
@@ -71,15 +73,15 @@ virtio_follow(struct minivmm_device *dev, struct virtio *v, struct virtio_reques
 			return 0;
 		index = d.next;
 	}
-	return virtio_bad(dev, v, "a chain of descriptors that bites its tail");
+	return virtio_bad(dev, v, "a descriptor chain is a loop");
 }
 
 void
-virtio_ask(struct minivmm_device *dev, struct virtio *v, uint32_t q)
+virtio_set_avail_event(struct minivmm_device *dev, struct virtio *v, uint32_t q)
 {
 	if (virtio_has(v, VIRTIO_F_EVENT_IDX))
-		minivmm_memory_write(dev, v->ring[q] + 4 + 8ull * v->size[q], &v->next[q],
-				     sizeof(v->next[q]));
+		minivmm_memory_write(dev, v->used_ring[q] + 4 + 8ull * v->size[q],
+				     &v->last_avail_idx[q], sizeof(v->last_avail_idx[q]));
 	__sync_synchronize(); /* before the driver's index is read again */
 }
 
@@ -98,27 +100,29 @@ virtio_pop(struct minivmm_device *dev, struct virtio *v, uint32_t q, struct virt
 		return 0;
 	}
 	for (int again = 0;; again++) {
-		if (minivmm_memory_read(dev, v->avail[q] + 2, &index, sizeof(index)))
-			return virtio_bad(dev, v, "an available ring that is not in memory");
-		if (index != v->next[q])
+		if (minivmm_memory_read(dev, v->avail_ring[q] + 2, &index, sizeof(index)))
+			return virtio_bad(dev, v, "an avail ring is not in guest memory");
+		if (index != v->last_avail_idx[q])
 			break;
 		if (again) {
 			v->pending[q] = false;
 			return 0;
 		}
-		virtio_ask(dev, v, q);
+		virtio_set_avail_event(dev, v, q);
 	}
-	if ((uint16_t)(index - v->next[q]) > v->size[q])
-		return virtio_bad(dev, v, "an index that jumps");
-	virtio_ordered(); /* the ring is read after its index */
-	if (minivmm_memory_read(dev, v->avail[q] + 4 + 2ull * (v->next[q] & (v->size[q] - 1)),
-				&head, sizeof(head)))
-		return virtio_bad(dev, v, "an available ring that is not in memory");
+	if ((uint16_t)(index - v->last_avail_idx[q]) > v->size[q])
+		return virtio_bad(
+		    dev, v, "the index of an avail ring is ahead by more than the queue size");
+	virtio_barrier(); /* the index is read before the entry */
+	if (minivmm_memory_read(
+		dev, v->avail_ring[q] + 4 + 2ull * (v->last_avail_idx[q] & (v->size[q] - 1)), &head,
+		sizeof(head)))
+		return virtio_bad(dev, v, "an avail ring is not in guest memory");
 	r->head = head;
 	if (virtio_follow(dev, v, r, v->desc[q], v->size[q], head, false))
 		return -1;
-	v->next[q]++;
-	/* Much in one request is as good as many. */
+	v->last_avail_idx[q]++;
+	/* A large request costs as much as several small ones. */
 	cost = 1 + (r->out_bytes + r->in_bytes) / VIRTIO_TURN_BYTES;
 	v->budget -= cost < v->budget ? (uint32_t)cost : v->budget;
 	return 1;
@@ -131,34 +135,34 @@ virtio_put(struct minivmm_device *dev, struct virtio *v, uint32_t q, uint16_t he
 	const struct {
 		uint32_t id, length;
 	} element = { head, written };
-	uint16_t place = (uint16_t)(v->used[q] + ahead) & (uint16_t)(v->size[q] - 1);
+	uint16_t place = (uint16_t)(v->used_idx[q] + ahead) & (uint16_t)(v->size[q] - 1);
 
-	if (minivmm_memory_write(dev, v->ring[q] + 4 + sizeof(element) * place, &element,
+	if (minivmm_memory_write(dev, v->used_ring[q] + 4 + sizeof(element) * place, &element,
 				 sizeof(element)))
-		return virtio_bad(dev, v, "a used ring that is not in memory");
+		return virtio_bad(dev, v, "a used ring is not in guest memory");
 	return 0;
 }
 
 int
 virtio_publish(struct minivmm_device *dev, struct virtio *v, uint32_t q, uint16_t count)
 {
-	uint16_t event = 0, flags = 0, old = v->used[q];
+	uint16_t event = 0, flags = 0, old = v->used_idx[q];
 
-	virtio_ordered(); /* the index is written after the elements */
-	v->used[q] += count;
-	if (minivmm_memory_write(dev, v->ring[q] + 2, &v->used[q], sizeof(v->used[q])))
-		return virtio_bad(dev, v, "a used ring that is not in memory");
-	__sync_synchronize(); /* and read what the driver wants after that */
+	virtio_barrier(); /* the elements are written before the index */
+	v->used_idx[q] += count;
+	if (minivmm_memory_write(dev, v->used_ring[q] + 2, &v->used_idx[q], sizeof(v->used_idx[q])))
+		return virtio_bad(dev, v, "a used ring is not in guest memory");
+	__sync_synchronize(); /* the index is written before used_event or the flags are read */
 	if (virtio_has(v, VIRTIO_F_EVENT_IDX)) {
-		if (minivmm_memory_read(dev, v->avail[q] + 4 + 2ull * v->size[q], &event,
+		if (minivmm_memory_read(dev, v->avail_ring[q] + 4 + 2ull * v->size[q], &event,
 					sizeof(event)))
-			return virtio_bad(dev, v, "an available ring that is not in memory");
-		/* Section 2.7.10: has the index passed the event? */
-		if ((uint16_t)(v->used[q] - event - 1) >= (uint16_t)(v->used[q] - old))
+			return virtio_bad(dev, v, "an avail ring is not in guest memory");
+		/* Section 2.7.10: interrupt only if used_idx has passed used_event. */
+		if ((uint16_t)(v->used_idx[q] - event - 1) >= (uint16_t)(v->used_idx[q] - old))
 			return 0;
 	} else {
-		if (minivmm_memory_read(dev, v->avail[q], &flags, sizeof(flags)))
-			return virtio_bad(dev, v, "an available ring that is not in memory");
+		if (minivmm_memory_read(dev, v->avail_ring[q], &flags, sizeof(flags)))
+			return virtio_bad(dev, v, "an avail ring is not in guest memory");
 		if (flags & 1)
 			return 0;
 	}
@@ -193,7 +197,7 @@ virtio_copy(struct minivmm_device *dev, struct virtio *v, const struct virtio_re
 		part = part < length - done ? part : length - done;
 		if (in ? minivmm_memory_write(dev, s->address + offset, place, part)
 		       : minivmm_memory_read(dev, s->address + offset, place, part))
-			return virtio_bad(dev, v, "a buffer that is not in memory");
+			return virtio_bad(dev, v, "a buffer is not in guest memory");
 		done += part;
 		offset = 0;
 	}

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Limits on bytes and operations a second: see rate.h. */
+/* Limits on bytes and operations per second: see rate.h. */
 #include "rate.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* One number, bytes or operations, of at most 2^40; moves text behind it and what follows. False:
- * it is none. */
+/* Parses one limit of 1 to 2^40, with "/s" if each is true, and moves text past it. Returns false
+ * if the text is not one. */
 static bool
 rate_number(const char **text, bool each, uint64_t *value, int *limit)
 {
@@ -34,7 +34,7 @@ rate_number(const char **text, bool each, uint64_t *value, int *limit)
 	return true;
 }
 
-/* A list of them; each kind once. */
+/* Parses a list of limits with commas between them. Each kind may appear once. */
 static bool
 rate_list(const char *text, bool each, uint64_t values[RATE_LIMITS])
 {
@@ -63,23 +63,24 @@ rate_configure(struct minivmm_device *dev, struct rate *r, const char *rate, con
 
 	if (!rate_list(rate, true, r->each)) {
 		minivmm_error(dev,
-			      "rate = %s is none: write 100M/s (bytes), 5000/s (operations), "
-			      "or both with a comma between",
+			      "rate = %s is not valid; use bytes (100M/s), operations (5000/s), or "
+			      "both, separated by a comma",
 			      rate);
 		return -1;
 	}
 	if (!rate_list(burst, false, bursts)) {
 		minivmm_error(dev,
-			      "burst = %s is none: write 10M (bytes), 100 (operations), or "
-			      "both with a comma between",
+			      "burst = %s is not valid; use bytes (10M), operations (100), or "
+			      "both, separated by a comma",
 			      burst);
 		return -1;
 	}
 	for (int i = 0; i < RATE_LIMITS; i++) {
 		if (bursts[i] && !r->each[i]) {
-			minivmm_error(dev,
-				      "burst = %s: there is no rate of %s that it could go beyond",
-				      burst, i == RATE_BYTES ? "bytes" : "operations");
+			minivmm_error(
+			    dev,
+			    "burst = %s is for %s, which rate does not limit; add a limit to rate",
+			    burst, i == RATE_BYTES ? "bytes" : "operations");
 			return -1;
 		}
 		r->burst[i] =

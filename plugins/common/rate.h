@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Limits on bytes and operations a second, on the VM's clock: "rate = 100M/s, 5000/s", "burst =
- * 10M, 100". A number with K, M, G or B counts bytes, one without counts operations.
+ * Limits on bytes and operations per second of VM time: "rate = 100M/s, 5000/s", "burst = 10M,
+ * 100". A number with the suffix B, K, M or G limits bytes; a number without a suffix limits
+ * operations.
  *
- * Each limit is one number, the time at which all that has been taken would be paid off at its
- * rate. While that lies no further ahead of now than the burst takes, more may be taken, whatever
- * its size: the debt is waited for afterwards.
+ * This is a token bucket whose state is one time per limit: when everything taken so far is paid
+ * for at the limit's rate. An operation may start while that time is at most one burst ahead of
+ * now. It may have any size: the next operation waits until the excess is paid for.
  */
 #ifndef PLUGINS_COMMON_RATE_H
 #define PLUGINS_COMMON_RATE_H
@@ -13,35 +14,40 @@
 #include <minivmm/plugin.h>
 
 #define RATE_SECOND 1000000000ull
-#define RATE_BURST (RATE_SECOND / 10) /* ns of the rate, when no burst is given */
+#define RATE_BURST (RATE_SECOND / 10) /* ns; the burst if none is given */
 
 enum { RATE_BYTES, RATE_OPERATIONS, RATE_LIMITS };
 
 struct rate {
-	uint64_t each[RATE_LIMITS];  /* in a second; 0: no limit */
+	uint64_t each[RATE_LIMITS];  /* per second; 0: no limit */
 	uint64_t burst[RATE_LIMITS]; /* in ns at that rate */
-	uint64_t paid[RATE_LIMITS];  /* the state: when all is paid off */
+	uint64_t
+	    paid[RATE_LIMITS]; /* the state: VM time in ns at which everything taken is paid for */
 };
 
 #define RATE_FIELD(structure, member)                                                              \
 	{                                                                                          \
 		.name = #member, .type = MINIVMM_U64,                                              \
 		.offset = (uint32_t)(offsetof(structure, member) + offsetof(struct rate, paid)),   \
-		.count = RATE_LIMITS, .help = "rate limit: when bytes and operations are paid off" \
+		.count = RATE_LIMITS,                                                              \
+		.help = "rate limit: times at which bytes and operations are paid for, in ns of "  \
+			"VM time"                                                                  \
 	}
 
 #define RATE_HELP "limit per second: bytes (100M/s), operations (5000/s), or both"
 #define RATE_BURST_HELP                                                                            \
-	"how much may pass at once: bytes (10M), operations (100), or both; a tenth of a "         \
+	"burst that is not limited: bytes (10M), operations (100), or both; default: a tenth of "  \
+	"a second's limit"                                                                         \
 	"second's limit if not given"
 
-/* From the texts of two options, in configure. 0, or -1 after an error has been said. */
+/* Parses the values of the options rate and burst. For configure. Returns 0, or -1 after
+ * minivmm_error(). */
 int rate_configure(struct minivmm_device *dev, struct rate *r, const char *rate, const char *burst);
 
-/* When the next operation may pass: 0, it may now; else a time on the VM's clock. */
+/* Returns 0 if an operation may start at now; else the VM time in ns at which it may. */
 uint64_t rate_wait(const struct rate *r, uint64_t now);
 
-/* An operation of so many bytes has passed. */
+/* Charges one operation that moves this many bytes. */
 void rate_take(struct rate *r, uint64_t now, uint64_t bytes);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The MMIO transport of virtio: the registers, and a device's life with its driver. */
+/* The MMIO transport of virtio: the registers, feature negotiation and reset. */
 #include "virtio.h"
 
 #include <string.h>
@@ -49,7 +49,8 @@ virtio_broken(struct minivmm_device *dev, struct virtio *v, const char *why)
 	if (v->status & VIRTIO_NEEDS_RESET)
 		return;
 	minivmm_log(dev, MINIVMM_WARNING,
-		    "the driver broke the rules, and must reset the device: %s", why);
+		    "the driver violated the virtio specification and must reset the device: %s",
+		    why);
 	v->status |= VIRTIO_NEEDS_RESET;
 	if (v->status & VIRTIO_DRIVER_OK)
 		virtio_interrupt(dev, v, VIRTIO_INTERRUPT_CONFIG);
@@ -62,7 +63,7 @@ virtio_offered(struct minivmm_device *dev, const struct virtio *v)
 }
 
 int
-virtio_again(struct minivmm_device *dev, uint32_t post)
+virtio_process_pending(struct minivmm_device *dev, uint32_t post)
 {
 	struct virtio *v = minivmm_state(dev);
 	int r = 0;
@@ -74,11 +75,11 @@ virtio_again(struct minivmm_device *dev, uint32_t post)
 }
 
 const struct minivmm_post virtio_posts[] = {
-	{ .name = "again", .run = virtio_again, .help = "goes on with the queues" },
+	{ .name = "again", .run = virtio_process_pending, .help = "processes pending queues" },
 	MINIVMM_END,
 };
 
-/* The driver has notified. */
+/* The driver has notified the queue. */
 static int
 virtio_notified(struct minivmm_device *dev, struct virtio *v, uint32_t queue)
 {
@@ -90,13 +91,13 @@ virtio_notified(struct minivmm_device *dev, struct virtio *v, uint32_t queue)
 }
 
 int
-virtio_kicked(struct minivmm_device *dev, uint32_t queue, uint32_t events)
+virtio_queue_ready(struct minivmm_device *dev, uint32_t queue, uint32_t events)
 {
 	return virtio_notified(dev, minivmm_state(dev), queue);
 }
 
 int
-virtio_bind(struct minivmm_device *dev)
+virtio_ioeventfds(struct minivmm_device *dev)
 {
 	const struct virtio *v = minivmm_state(dev);
 	int r = 0;
@@ -191,7 +192,8 @@ virtio_half(uint64_t *address, uint32_t value, bool high)
 			: (*address & ~(uint64_t)UINT32_MAX) | value;
 }
 
-/* A register of the selected queue, which is not in use. */
+/* Writes a register of the selected queue. While the queue is ready, only QueueReady can be
+ * written. */
 static void
 virtio_write_queue(struct minivmm_device *dev, struct virtio *v, uint64_t offset, uint32_t value)
 {
@@ -205,11 +207,11 @@ virtio_write_queue(struct minivmm_device *dev, struct virtio *v, uint64_t offset
 		if (value && value <= VIRTIO_QUEUE_MAX && !(value & (value - 1)))
 			v->size[q] = (uint16_t)value;
 		else
-			virtio_broken(dev, v, "a queue's size");
+			virtio_broken(dev, v, "a queue size is not a power of two of at most 256");
 		break;
 	case VIRTIO_QUEUE_READY:
 		v->ready[q] = value == 1 && v->size[q];
-		v->next[q] = v->used[q] = 0;
+		v->last_avail_idx[q] = v->used_idx[q] = 0;
 		v->pending[q] = false;
 		break;
 	case VIRTIO_QUEUE_DESC_LOW:
@@ -218,11 +220,11 @@ virtio_write_queue(struct minivmm_device *dev, struct virtio *v, uint64_t offset
 		break;
 	case VIRTIO_QUEUE_DRIVER_LOW:
 	case VIRTIO_QUEUE_DRIVER_HIGH:
-		virtio_half(&v->avail[q], value, offset == VIRTIO_QUEUE_DRIVER_HIGH);
+		virtio_half(&v->avail_ring[q], value, offset == VIRTIO_QUEUE_DRIVER_HIGH);
 		break;
 	case VIRTIO_QUEUE_DEVICE_LOW:
 	case VIRTIO_QUEUE_DEVICE_HIGH:
-		virtio_half(&v->ring[q], value, offset == VIRTIO_QUEUE_DEVICE_HIGH);
+		virtio_half(&v->used_ring[q], value, offset == VIRTIO_QUEUE_DEVICE_HIGH);
 		break;
 	}
 }
@@ -236,20 +238,20 @@ virtio_write_status(struct minivmm_device *dev, struct virtio *v, uint32_t value
 		virtio_reset(dev, v);
 		return 0;
 	}
-	/* Section 2.2.2: what the driver wants that was not offered is refused. */
+	/* Section 2.2.2: the device does not accept FEATURES_OK with features that it does not
+	 * offer. */
 	if (value & VIRTIO_FEATURES_OK && !(v->status & VIRTIO_FEATURES_OK) &&
 	    (v->driver_features & ~virtio_offered(dev, v) || !virtio_has(v, VIRTIO_F_VERSION_1)))
 		value &= ~(uint32_t)VIRTIO_FEATURES_OK;
-	if (!(value & VIRTIO_FEATURES_OK)) /* section 3.1.1: not without them */
+	if (!(value & VIRTIO_FEATURES_OK)) /* section 3.1.1: DRIVER_OK requires FEATURES_OK */
 		value &= ~(uint32_t)VIRTIO_DRIVER_OK;
 	v->status =
 	    (value & 0xff & ~(uint32_t)VIRTIO_NEEDS_RESET) | (v->status & VIRTIO_NEEDS_RESET);
 	if (live || !(v->status & VIRTIO_DRIVER_OK))
 		return 0;
-	/* Some drivers fill a queue, and notify of it, before they are ready: Linux's balloon
-	 * does. */
+	/* Some drivers, for example Linux's balloon, fill and notify a queue before DRIVER_OK. */
 	memset(v->pending, true, sizeof(v->pending));
-	return virtio_again(dev, 0);
+	return virtio_process_pending(dev, 0);
 }
 
 int
@@ -299,8 +301,10 @@ virtio_loaded(struct minivmm_device *dev)
 	for (uint32_t q = 0; q < VIRTIO_QUEUES; q++)
 		if (v->size[q] > VIRTIO_QUEUE_MAX || v->size[q] & (v->size[q] - 1) ||
 		    v->ready[q] > 1 || (v->ready[q] && !v->size[q])) {
-			minivmm_error(dev, "queue %u has a size of %u, ready %u", q, v->size[q],
-				      v->ready[q]);
+			minivmm_error(dev,
+				      "the state of queue %u is not valid: size %u, ready %u; the "
+				      "snapshot is damaged",
+				      q, v->size[q], v->ready[q]);
 			return -1;
 		}
 	return 0;

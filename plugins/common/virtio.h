@@ -1,76 +1,81 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What every virtio device shares: the MMIO transport and split queues of virtio 1.2 (sections 4.2
- * and 2.7), with indirect descriptors and event indices. A plugin embeds struct virtio in its own
- * as the first member, virtio, takes requests with virtio_pop() and gives them back with
- * virtio_push().
+ * The MMIO transport (virtio 1.2, section 4.2), which all virtio devices share. queue.h has their
+ * split virtqueues (section 2.7), with indirect descriptors and event indices. A plugin embeds
+ * struct virtio in its state as the first member, named virtio. It takes requests with virtio_pop()
+ * and returns them with virtio_push().
  *
- * All that lies in guest memory is the driver's and may change at any time: it is copied before it
- * is checked, and what makes no sense costs the driver its device (DEVICE_NEEDS_RESET) until it
- * resets it.
+ * The driver owns the rings and buffers in guest memory and may change them at any time. Copy them
+ * before you check them. After an invalid request, the device sets DEVICE_NEEDS_RESET and ignores
+ * the driver until a reset.
  */
 #ifndef PLUGINS_COMMON_VIRTIO_H
 #define PLUGINS_COMMON_VIRTIO_H
 
 #include <minivmm/plugin.h>
 
-#define VIRTIO_QUEUES 9      /* four pairs, and one to control them */
-#define VIRTIO_QUEUE_MAX 256 /* descriptors of a queue, and segments of a request */
-#define VIRTIO_LENGTH                                                                              \
-	0x200 /* of the range: registers, and 256 bytes of the device's configuration */
+#define VIRTIO_QUEUES 9      /* the most that a device has: four pairs and a control queue */
+#define VIRTIO_QUEUE_MAX 256 /* descriptors per queue, and segments per request */
+#define VIRTIO_LENGTH 0x200  /* of the range: registers, and 256 bytes of device configuration */
 
-/* Features and descriptors' flags, by their names in the specification. */
+/* Feature bits, named as in the specification. */
 #define VIRTIO_F_INDIRECT_DESC (1ull << 28)
 #define VIRTIO_F_EVENT_IDX (1ull << 29)
 #define VIRTIO_F_VERSION_1 (1ull << 32)
 #define VIRTIO_FEATURES (VIRTIO_F_INDIRECT_DESC | VIRTIO_F_EVENT_IDX | VIRTIO_F_VERSION_1)
 
-/* What a kind of device is. A plugin's constant. */
+/*
+ * A device type. Constant, owned by the plugin. The callbacks follow the thread rules of plugin.h.
+ */
 struct virtio_kind {
-	uint32_t id;                                      /* section 5: 1 network, 2 block... */
-	uint32_t queues;                                  /* at most VIRTIO_QUEUES */
-	uint64_t (*features)(struct minivmm_device *dev); /* of its own; NULL: none */
-	/* The queue has been notified, and there may be requests. */
+	uint32_t id;     /* device ID of section 5: 1 network, 2 block... */
+	uint32_t queues; /* at most VIRTIO_QUEUES */
+	uint64_t (*features)(struct minivmm_device *dev); /* of the device type; NULL: none */
+	/* The driver has notified the queue, or the queue is processed again. Takes requests until
+	 * virtio_pop() returns 0 or less. */
 	int (*notify)(struct minivmm_device *dev, uint32_t queue);
-	/* The whole configuration into 256 zeroed bytes. NULL: none. */
+	/* Writes the device configuration into 256 zeroed bytes. NULL: it is all zeros. */
 	void (*config)(struct minivmm_device *dev, uint8_t *config);
-	/* The driver writes to the configuration. NULL: that does nothing. */
+	/* The driver has written to the configuration. NULL: writes are ignored. */
 	void (*config_write)(struct minivmm_device *dev, uint64_t offset, uint32_t width,
 			     uint64_t value);
-	/* Counts the changes of the configuration. NULL: it never changes. */
+	/* Returns ConfigGeneration. NULL: the configuration never changes. */
 	uint32_t (*generation)(struct minivmm_device *dev);
-	/* The driver has reset the device: requests are forgotten. NULL: nothing to do. */
+	/* The driver has reset the device: drop all requests. NULL: nothing to do. */
 	void (*reset)(struct minivmm_device *dev);
 };
 
-/* A device's state; all members but the first three are saved (VIRTIO_FIELDS). */
+/* A device's state. A snapshot has all members except the first three (VIRTIO_FIELDS). */
 struct virtio {
-	const struct virtio_kind *kind; /* set by configure */
+	const struct virtio_kind *kind; /* set by the plugin's configure */
 	struct minivmm_irq irq;         /* option, level */
-	uint32_t budget;                /* requests to take before others have their turn */
+	uint32_t budget;                /* requests to take before other work of the thread */
 	uint32_t status, interrupts, device_sel, driver_sel, queue_sel;
 	uint64_t driver_features;
 	uint8_t ready[VIRTIO_QUEUES];
-	uint16_t size[VIRTIO_QUEUES], next[VIRTIO_QUEUES],
-	    used[VIRTIO_QUEUES]; /* indices count freely */
-	uint64_t desc[VIRTIO_QUEUES], avail[VIRTIO_QUEUES],
-	    ring[VIRTIO_QUEUES]; /* guest physical */
+	uint16_t size[VIRTIO_QUEUES], last_avail_idx[VIRTIO_QUEUES],
+	    used_idx[VIRTIO_QUEUES]; /* indices are free-running */
+	uint64_t desc[VIRTIO_QUEUES], avail_ring[VIRTIO_QUEUES],
+	    used_ring[VIRTIO_QUEUES]; /* guest physical */
 	/*
-	 * The driver has notified, and the queue has not been seen to be empty since: there is more
-	 * to take as soon as the device can. Otherwise it is not looked at before the driver
-	 * notifies, whatever lies there already.
+	 * The driver has notified the queue, and the device has not found it empty since. A queue
+	 * that is not pending is not read, even if its avail ring has entries: the driver must
+	 * notify first.
 	 */
 	bool pending[VIRTIO_QUEUES];
 };
 
-#define VIRTIO_STATE 2u /* the state's version: a plugin's own is that, or a later one */
-#define VIRTIO_FIELD(structure, member, ...)                                                       \
+#define VIRTIO_STATE 2u /* version of this state; a plugin's state_version is this or higher */
+/* A saved member of struct virtio. item: its name in snapshots, which never changes. */
+#define VIRTIO_FIELD_AS(structure, item, member, ...)                                              \
 	{                                                                                          \
-		.name = #member, .type = MINIVMM_FIELD_TYPE(struct virtio, member),                \
+		.name = (item), .type = MINIVMM_FIELD_TYPE(struct virtio, member),                 \
 		.offset =                                                                          \
 		    (uint32_t)(offsetof(structure, virtio) + offsetof(struct virtio, member)),     \
 		.count = MINIVMM_COUNT_OF(struct virtio, member), __VA_ARGS__                      \
 	}
+#define VIRTIO_FIELD(structure, member, ...)                                                       \
+	VIRTIO_FIELD_AS(structure, #member, member, __VA_ARGS__)
 #define VIRTIO_FIELDS(structure)                                                                   \
 	VIRTIO_FIELD(structure, status, .help = "device status"),                                  \
 	    VIRTIO_FIELD(structure, interrupts, .help = "InterruptStatus"),                        \
@@ -81,34 +86,36 @@ struct virtio {
 			 .help = "features that the driver has accepted"),                         \
 	    VIRTIO_FIELD(structure, ready, .help = "by queue: QueueReady"),                        \
 	    VIRTIO_FIELD(structure, size, .help = "by queue: QueueNum"),                           \
-	    VIRTIO_FIELD(structure, next,                                                          \
-			 .help = "by queue: the next entry of the available ring to process"),     \
-	    VIRTIO_FIELD(structure, used,                                                          \
-			 .help = "by queue: the next entry of the used ring to write"),            \
+	    VIRTIO_FIELD_AS(structure, "next", last_avail_idx,                                     \
+			    .help = "by queue: last_avail_idx, the next entry of the avail ring"), \
+	    VIRTIO_FIELD_AS(structure, "used", used_idx,                                           \
+			    .help = "by queue: used_idx, the next entry of the used ring"),        \
 	    VIRTIO_FIELD(structure, desc, .help = "by queue: address of the descriptor table"),    \
-	    VIRTIO_FIELD(structure, avail, .help = "by queue: address of the available ring"),     \
-	    VIRTIO_FIELD(structure, ring, .help = "by queue: address of the used ring"),           \
+	    VIRTIO_FIELD_AS(structure, "avail", avail_ring,                                        \
+			    .help = "by queue: address of the avail ring"),                        \
+	    VIRTIO_FIELD_AS(structure, "ring", used_ring,                                          \
+			    .help = "by queue: address of the used ring"),                         \
 	    VIRTIO_FIELD(structure, pending, .since = 2, .initial = 1,                             \
-			 .help = "by queue: the driver has notified")
+			 .help = "by queue: notified, and not yet found empty")
 
-/* The options and the range that each has. */
+/* The options and the range that each virtio device has. */
 #define VIRTIO_OPTIONS(structure)                                                                  \
 	{                                                                                          \
 		.name = "irq", .type = MINIVMM_IRQ,                                                \
 		.offset = (uint32_t)(offsetof(structure, virtio) + offsetof(struct virtio, irq)),  \
-		.help = "interrupt line; several devices can share it"                             \
+		.help = "interrupt line, which devices may share"                                  \
 	}
 #define VIRTIO_RANGE                                                                               \
 	{                                                                                          \
 		.space = MINIVMM_MMIO, .at = "address", .length = VIRTIO_LENGTH,                   \
 		.read = virtio_read, .write = virtio_write, .registers = virtio_registers,         \
-		.help = "where the registers are"                                                  \
+		.help = "address of the registers"                                                 \
 	}
 
-/* How it is found: as Linux's virtio-mmio driver looks for it. */
+/* The ACPI id by which Linux's virtio-mmio driver finds the device. */
 extern const struct minivmm_acpi virtio_acpi[];
 
-/* Section 4.2.2. */
+/* The registers of section 4.2.2. */
 enum virtio_register {
 	VIRTIO_MAGIC = 0x000,
 	VIRTIO_VERSION = 0x004,
@@ -147,10 +154,11 @@ enum virtio_status {
 #define VIRTIO_INTERRUPT_USED 1u
 #define VIRTIO_INTERRUPT_CONFIG 2u
 
-/* Sets bits of InterruptStatus and raises the line. */
+/* Sets bits of InterruptStatus (VIRTIO_INTERRUPT_...) and raises the line. */
 void virtio_interrupt(struct minivmm_device *dev, struct virtio *v, uint32_t why);
 
-/* The driver has broken a rule: it loses the device until it resets it. */
+/* The driver has violated the specification. Logs the reason, sets DEVICE_NEEDS_RESET and notifies
+ * the driver. The device does nothing more until the driver resets it. */
 void virtio_broken(struct minivmm_device *dev, struct virtio *v, const char *why);
 
 static inline bool
@@ -159,45 +167,48 @@ virtio_has(const struct virtio *v, uint64_t feature)
 	return v->driver_features & feature;
 }
 
-/* Does the queue take requests now? */
+/* Returns whether the device may take requests from the queue. */
 static inline bool
 virtio_live(const struct virtio *v, uint32_t queue)
 {
 	return v->status & VIRTIO_DRIVER_OK && !(v->status & VIRTIO_NEEDS_RESET) && v->ready[queue];
 }
 
-/* The features that the driver may take: the transport's and the kind's. */
+/* Returns the features that the device offers: those of the transport and of the device type. */
 uint64_t virtio_offered(struct minivmm_device *dev, const struct virtio *v);
 
 /*
- * Goes on with the queues that are pending: after a restore, when a device has become able to go
- * on, and where it left off. A driver that makes requests faster than they are done, or a device
- * that writes its own ring, would hold the device for ever.
+ * Processes all pending queues with a new budget: after a restore, when the device can continue,
+ * and as a post when the budget was used up. The budget bounds one turn. Without it, a driver that
+ * adds requests as fast as the device serves them, or a device that writes its own avail ring,
+ * would occupy the thread forever.
  */
 #define VIRTIO_BUDGET 1024u
-int virtio_again(struct minivmm_device *dev, uint32_t post);
+int virtio_process_pending(struct minivmm_device *dev, uint32_t post);
 extern const struct minivmm_post
-    virtio_posts[]; /* the first is virtio_again: virtio_pop posts it */
+    virtio_posts[]; /* row 0 is virtio_process_pending, which virtio_pop() posts */
 
 /*
- * Notifications as events: VIRTIO_WATCHES come first in the plugin's table of watches, and start
- * calls virtio_bind. For a device whose notify only passes requests to another thread: the vCPU
- * that notifies does not wait.
+ * Notifications by ioeventfd. The plugin's table of watches begins with VIRTIO_WATCHES, and its
+ * start calls virtio_ioeventfds(), which returns 0, or -1 after an error. Use this for a device
+ * whose notify only passes requests to another thread: the notifying vCPU does not wait.
  */
 #define VIRTIO_WATCH(n)                                                                            \
 	{                                                                                          \
-		.name = "queue" #n, .ready = virtio_kicked, .help = "requests of queue " #n        \
+		.name = "queue" #n, .ready = virtio_queue_ready, .help = "requests of queue " #n   \
 	}
 #define VIRTIO_WATCHES VIRTIO_WATCH(0), VIRTIO_WATCH(1), VIRTIO_WATCH(2), VIRTIO_WATCH(3)
 
-int virtio_kicked(struct minivmm_device *dev, uint32_t queue, uint32_t events);
-int virtio_bind(struct minivmm_device *dev);
+int virtio_queue_ready(struct minivmm_device *dev, uint32_t queue, uint32_t events);
+int virtio_ioeventfds(struct minivmm_device *dev);
 
-/* For VIRTIO_RANGE. Accesses to registers have 4 bytes; others read 0 and write nothing. */
+/* For VIRTIO_RANGE. Registers are 4 bytes wide: a read of another width returns 0, and a write of
+ * another width is ignored. */
 int virtio_read(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t *value);
 int virtio_write(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t wide);
 
-/* For a descriptor's loaded: checks the state, which may come from anyone. */
+/* For the plugin's loaded, or called by it. Checks the loaded state, which is untrusted. Returns 0,
+ * or -1 after minivmm_error(). */
 int virtio_loaded(struct minivmm_device *dev);
 
 #endif

@@ -167,7 +167,7 @@ blk_done(struct minivmm_device *dev, uint32_t post)
 	blk_end(dev, workers_take(&b->workers), false);
 	if (b->ring)
 		ring_submit(dev);
-	return b->resting ? 0 : virtio_again(dev, 0);
+	return b->resting ? 0 : virtio_process_pending(dev, 0);
 }
 
 static int
@@ -175,13 +175,14 @@ blk_ring(struct minivmm_device *dev, uint32_t watch, uint32_t events)
 {
 	struct blk *b = minivmm_state(dev);
 
-	return blk_end(dev, ring_ready(b), false) && !b->resting ? virtio_again(dev, 0) : 0;
+	return blk_end(dev, ring_ready(b), false) && !b->resting ? virtio_process_pending(dev, 0)
+								 : 0;
 }
 
 static int
 blk_rate(struct minivmm_device *dev, uint32_t timer, uint64_t periods)
 {
-	return virtio_again(dev, 0);
+	return virtio_process_pending(dev, 0);
 }
 
 /* The driver has reset the device: nothing of what it asked for happens after that. A worker may
@@ -291,9 +292,9 @@ blk_start(struct minivmm_device *dev, const struct minivmm_start *start)
 	if (!r && b->io != SYNC)
 		r = workers_start(dev, &b->workers);
 	if (!r && b->io != SYNC && start->reason != MINIVMM_RESET)
-		r = virtio_bind(dev);
+		r = virtio_ioeventfds(dev);
 	b->resting = false;
-	return r ? r : virtio_again(dev, 0);
+	return r ? r : virtio_process_pending(dev, 0);
 }
 
 static int
@@ -311,7 +312,7 @@ blk_resume(struct minivmm_device *dev)
 	struct blk *b = minivmm_state(dev);
 
 	b->resting = false;
-	return virtio_again(dev, 0);
+	return virtio_process_pending(dev, 0);
 }
 
 static int
@@ -406,7 +407,7 @@ static const struct minivmm_option options[] = {
 };
 
 static const struct minivmm_post posts[] = {
-	{ .name = "again", .run = virtio_again, .help = "goes on with the queues" },
+	{ .name = "again", .run = virtio_process_pending, .help = "goes on with the queues" },
 	[BLK_POST_DONE] = { .name = "done", .run = blk_done, .help = "ends requests" },
 	MINIVMM_END,
 };

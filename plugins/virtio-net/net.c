@@ -126,7 +126,7 @@ net_rate_timer(struct minivmm_device *dev, uint32_t timer, uint64_t periods)
 	struct net *n = minivmm_state(dev);
 
 	n->rate_due = 0;
-	return virtio_again(dev, 0);
+	return virtio_process_pending(dev, 0);
 }
 
 static int
@@ -285,7 +285,7 @@ net_start(struct minivmm_device *dev, const struct minivmm_start *start)
 	if (n->virtio.status & VIRTIO_DRIVER_OK)
 		net_agree(dev);
 	net_show(dev);
-	return virtio_again(dev, 0);
+	return virtio_process_pending(dev, 0);
 }
 
 static void
@@ -404,7 +404,7 @@ static const struct minivmm_watch watches[] = {
 };
 
 static const struct minivmm_post posts[] = {
-	{ .name = "again", .run = virtio_again, .help = "goes on with the queues" },
+	{ .name = "again", .run = virtio_process_pending, .help = "goes on with the queues" },
 	{ .name = "watch", .run = net_watch, .help = "waits for the host, or no longer" },
 	MINIVMM_END,
 };

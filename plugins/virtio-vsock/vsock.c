@@ -441,7 +441,7 @@ vsock_start(struct minivmm_device *dev, const struct minivmm_start *start)
 		vsock_host_drop_all(s->host);
 	else if (vsock_host_open(dev, s->host) || minivmm_watch(dev, 0, s->host->epoll, EPOLLIN))
 		return -1;
-	return virtio_again(dev, 0);
+	return virtio_process_pending(dev, 0);
 }
 
 static int

@@ -412,7 +412,7 @@ hostile_state(void **state)
 
 	for (int i = 0; i < 20000; i++) {
 		r->since = random_next(&seed);
-		r->looked = random_next(&seed);
+		r->polled = random_next(&seed);
 		r->second = random_below(&seed, CYCLE);
 		r->a = (uint8_t)(random_below(&seed, 3) ? A_RUNS | random_below(&seed, 16)
 							: random_below(&seed, 0x80));

@@ -65,7 +65,7 @@ waits_for_its_notification(void **state)
 		assert_false(b->virtio.pending[INFLATE]);
 		put(INFLATE);
 		notify(DEFLATE);
-		virtio_again(&fake.device, 0);
+		virtio_process_pending(&fake.device, 0);
 		fake_start(&fake, MINIVMM_RESTORED);
 		fake_start(&fake, MINIVMM_RESET);
 		assert_int_equal(used(INFLATE), 0);
@@ -133,7 +133,7 @@ statistics_again(void **state)
 	assert_int_equal(balloon.timers[0].fire(&fake.device, 0, 1), 0);
 	assert_int_equal(used(STATS), 1);
 	put(STATS);
-	virtio_again(&fake.device, 0);
+	virtio_process_pending(&fake.device, 0);
 	fake_start(&fake, MINIVMM_RESTORED);
 	assert_false(b->held);
 	notify(STATS);

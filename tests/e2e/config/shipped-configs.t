@@ -76,7 +76,7 @@ my %expected = (
     'pvpanic' => {
         status => 102,
         out => "3\n",
-        err => qr/\Aminivmm: warning: panic0: the guest has panicked, and goes on with its crash kernel\nminivmm: warning: panic0: the guest has panicked\n\z/,
+        err => qr/\Aminivmm: warning: panic0: the guest has panicked and continues with its crash kernel\nminivmm: warning: panic0: the guest has panicked\n\z/,
         registers => { rax => 1, rdx => 0x505 },
     },
     'rtc' => {

@@ -126,8 +126,8 @@ for my $limit ([ '100/s', 1, 0.4 ], [ '60K/s', '1K', 0.4 ], [ '1M/s, 100/s', '10
         cmp_ok(time - $begin, '>=', $least, 'takes its time');
     }
 }
-fails(machine({ rate => 'fast' }), 110, qr/rate = fast is none: write 100M\/s/, 'a limit that is none');
-fails(machine({ burst => '1M' }), 110, qr/burst = 1M: there is no rate of bytes/, 'a burst without a limit');
+fails(machine({ rate => 'fast' }), 110, qr/rate = fast is not valid; use bytes \(100M\/s/, 'a limit that is none');
+fails(machine({ burst => '1M' }), 110, qr/burst = 1M is for bytes, which rate does not limit/, 'a burst without a limit');
 
 # What the host's disk does not do, the guest is told, and triple faults; what was flushed before
 # stays.

@@ -62,6 +62,6 @@ ok(length $rest > 0 && $rest !~ /line/ && length($first) + length($rest) <= $len
 
 # No machine stands still for a request without end.
 my ($end, $said, $err) = run([ $minivmm, '-c', "$configs/virtio.ini", '--set', 'cpu.rdi=0x100001' ]);
-is("$end:$said", '0:', 'virtio-console: a request of more than 1 MiB');
-like($err, qr/hvc0: .*a request of more than 1 MiB/, 'costs the driver its device');
+is("$end:$said", '0:', 'virtio-console: a transmit request has more than 1 MiB');
+like($err, qr/hvc0: .*a transmit request has more than 1 MiB/, 'costs the driver its device');
 done_testing;
