@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A disk (virtio 1.2, section 5.2) that is a file or a block device of the host, or an export of an
- * NBD server's, and overlays upon it. Requests are done by the vCPU that notifies, one after the
- * other, or by threads, or by the kernel; none is in flight when the machine stands still.
+ * A disk (virtio 1.2, section 5.2): a file or block device of the host, or an NBD export, with
+ * overlays on it. The notifying vCPU executes requests one at a time, or threads or io_uring
+ * execute them in parallel. No request is in flight while the machine is paused.
  */
 #include <errno.h>
 #include <minivmm/plugin.h>
@@ -39,10 +39,10 @@ blk_config(struct minivmm_device *dev, uint8_t *config)
 	memcpy(config + 34, &b->queues, 2);
 	memcpy(config + 36, &range, 4);
 	memcpy(config + 40, &ranges, 4);
-	memcpy(config + 44, &(uint32_t){ 1 }, 4); /* alignment of a discard, in sectors */
+	memcpy(config + 44, &(uint32_t){ 1 }, 4); /* discard_sector_alignment */
 	memcpy(config + 48, &range, 4);
 	memcpy(config + 52, &ranges, 4);
-	config[56] = 1; /* writing zeroes may unmap */
+	config[56] = 1; /* write_zeroes_may_unmap */
 }
 
 static struct blk_job *
@@ -57,7 +57,7 @@ blk_job(struct minivmm_device *dev)
 	}
 	job = malloc(sizeof(*job));
 	if (!job)
-		minivmm_error(dev, "no memory for a request: it waits");
+		minivmm_error(dev, "no memory for a request: it stays in its queue");
 	return job;
 }
 
@@ -68,9 +68,10 @@ blk_spare(struct blk *b, struct blk_job *job)
 	b->spare = job;
 }
 
-/* Whether the next request may pass; else the queues are looked at again when it may. */
+/* Returns whether the rate limit admits a request now. If not, sets the timer that processes the
+ * queues again. */
 static bool
-blk_may(struct minivmm_device *dev)
+blk_rate_admits(struct minivmm_device *dev)
 {
 	struct blk *b = minivmm_state(dev);
 	uint64_t until = *b->rate ? rate_wait(&b->limit, minivmm_now(dev)) : 0;
@@ -80,50 +81,50 @@ blk_may(struct minivmm_device *dev)
 	return !until;
 }
 
-/* Has it done, now or by others. */
+/* Executes a job, or passes it to the kernel or the workers. */
 static void
-blk_do(struct minivmm_device *dev, struct blk_job *job)
+blk_execute(struct minivmm_device *dev, struct blk_job *job)
 {
 	struct blk *b = minivmm_state(dev);
-	bool some = job_begin(dev, job);
+	bool started = job_begin(dev, job);
 
 	if (*b->rate)
-		rate_take(&b->limit, minivmm_now(dev), some ? job_bytes(job) : 0);
-	if (some && b->io != SYNC) {
+		rate_take(&b->limit, minivmm_now(dev), started ? job_bytes(job) : 0);
+	if (started && b->io != SYNC) {
 		b->flight++;
 		if (!b->ring || !ring_give(b, job))
 			workers_give(&b->workers, job);
 		return;
 	}
-	if (some)
+	if (started)
 		job_do(b, job);
 	job_end(dev, job);
 	blk_spare(b, job);
 }
 
-/* The requests of a queue, as many as may be under way. */
+/* Takes requests from a queue up to the limit of jobs in flight. */
 static void
 blk_take(struct minivmm_device *dev, uint32_t queue)
 {
 	struct blk *b = minivmm_state(dev);
 	struct blk_job *job;
 
-	while (!b->resting && b->flight < FLIGHT && blk_may(dev) && (job = blk_job(dev))) {
+	while (!b->pausing && b->flight < FLIGHT && blk_rate_admits(dev) && (job = blk_job(dev))) {
 		job->queue = queue;
 		if (virtio_pop(dev, &b->virtio, queue, &job->request) <= 0) {
 			blk_spare(b, job);
 			break;
 		}
 		if (!job->request.in_bytes || job->request.out_bytes < 16) {
-			virtio_broken(dev, &b->virtio, "a request without header or status");
+			virtio_broken(dev, &b->virtio, "a request has no header or no status byte");
 			blk_spare(b, job);
 			break;
 		}
-		blk_do(dev, job);
+		blk_execute(dev, job);
 	}
 }
 
-/* Gives jobs that are done back to the driver, or forgets them; whether there were some. */
+/* Returns completed jobs to the driver, or drops them (forget). Returns whether there were any. */
 static bool
 blk_end(struct minivmm_device *dev, struct blk_job *jobs, bool forget)
 {
@@ -139,12 +140,12 @@ blk_end(struct minivmm_device *dev, struct blk_job *jobs, bool forget)
 		blk_spare(b, job);
 		b->flight--;
 	}
-	if (jobs && b->resting && !b->flight)
+	if (jobs && b->pausing && !b->flight)
 		minivmm_paused(dev);
 	return jobs;
 }
 
-/* Much of what is given to the kernel is done when it comes back, and there is room for more. */
+/* The kernel completes many requests during the submission, which makes room for more. */
 static int
 blk_notify(struct minivmm_device *dev, uint32_t queue)
 {
@@ -158,7 +159,7 @@ blk_notify(struct minivmm_device *dev, uint32_t queue)
 	return 0;
 }
 
-/* What the workers have done goes back to the driver, and there is room for more. */
+/* Runs on the I/O thread after workers have completed jobs. */
 static int
 blk_done(struct minivmm_device *dev, uint32_t post)
 {
@@ -167,7 +168,7 @@ blk_done(struct minivmm_device *dev, uint32_t post)
 	blk_end(dev, workers_take(&b->workers), false);
 	if (b->ring)
 		ring_submit(dev);
-	return b->resting ? 0 : virtio_process_pending(dev, 0);
+	return b->pausing ? 0 : virtio_process_pending(dev, 0);
 }
 
 static int
@@ -175,7 +176,7 @@ blk_ring(struct minivmm_device *dev, uint32_t watch, uint32_t events)
 {
 	struct blk *b = minivmm_state(dev);
 
-	return blk_end(dev, ring_ready(b), false) && !b->resting ? virtio_process_pending(dev, 0)
+	return blk_end(dev, ring_ready(b), false) && !b->pausing ? virtio_process_pending(dev, 0)
 								 : 0;
 }
 
@@ -185,8 +186,8 @@ blk_rate(struct minivmm_device *dev, uint32_t timer, uint64_t periods)
 	return virtio_process_pending(dev, 0);
 }
 
-/* The driver has reset the device: nothing of what it asked for happens after that. A worker may
- * wait for the kernel. */
+/* Drops all jobs: after a reset, no request of the driver may take effect. Blocks while a worker is
+ * in a system call. */
 static void
 blk_reset(struct minivmm_device *dev)
 {
@@ -214,15 +215,14 @@ blk_configure(struct minivmm_device *dev)
 	disk_init(&b->disk, dev, b->readonly);
 	pthread_mutex_init(&b->workers.lock, NULL);
 	pthread_cond_init(&b->workers.work, NULL);
-	pthread_cond_init(&b->workers.rest, NULL);
+	pthread_cond_init(&b->workers.idle, NULL);
 	b->workers.last = &b->workers.first;
 	if (rate_configure(dev, &b->limit, b->rate, b->burst))
 		return -1;
 	if (b->readonly + b->temporary + !!*b->overlay <= 1)
 		return 0;
-	minivmm_error(
-	    dev, "readonly, temporary and overlay exclude one another: each says where what is "
-		 "written goes");
+	minivmm_error(dev, "readonly, temporary and overlay exclude each other: each selects where "
+			   "writes go; set only one");
 	return -1;
 }
 
@@ -233,9 +233,8 @@ blk_open(struct minivmm_device *dev)
 	bool above = *b->overlay || b->temporary;
 
 	if (!b->readonly && *b->layers && !above) {
-		minivmm_error(dev,
-			      "snapshots hold the layers as they are: set overlay = FILE for what "
-			      "is written, or temporary = yes, or readonly = yes");
+		minivmm_error(dev, "the layers belong to snapshots and can't be written: set "
+				   "overlay = FILE, temporary = yes or readonly = yes");
 		return -1;
 	}
 	if (disk_open(&b->disk, b->path, b->layers, !b->readonly && !above))
@@ -245,11 +244,11 @@ blk_open(struct minivmm_device *dev)
 	if (!above)
 		return 0;
 	return b->temporary || access(b->overlay, F_OK)
-		   ? disk_begin(&b->disk, b->temporary ? NULL : b->overlay)
-		   : disk_continue(&b->disk, b->overlay);
+		   ? disk_create_overlay(&b->disk, b->temporary ? NULL : b->overlay)
+		   : disk_open_overlay(&b->disk, b->overlay);
 }
 
-/* Whoever restores a machine begins where it was, and leaves the disk as it was for the next. */
+/* A restored machine writes to a new overlay, so that the snapshot can be restored again. */
 static int
 blk_restore(struct minivmm_device *dev)
 {
@@ -259,20 +258,19 @@ blk_restore(struct minivmm_device *dev)
 		return -1;
 	if (b->disk.bytes != b->bytes) {
 		minivmm_error(
-		    dev, "the disk %s has %llu bytes, in the snapshot %llu: it is another one",
+		    dev, "the disk %s has %llu bytes, but %llu in the snapshot: it is another disk",
 		    b->path, (unsigned long long)b->disk.bytes, (unsigned long long)b->bytes);
 		return -1;
 	}
 	if (b->changed == REFUSE && disk_changed(&b->disk) != b->changed_at) {
-		minivmm_error(
-		    dev,
-		    "the disk %s has been written since the snapshot, or is a copy: if it is as it "
-		    "was, give --set device.%s.changed=accept",
-		    b->path, dev->name);
+		minivmm_error(dev,
+			      "the disk %s was modified after the snapshot, or is a copy; if its "
+			      "content is the same, use --set device.%s.changed=accept",
+			      b->path, dev->name);
 		return -1;
 	}
 	b->origin = b->disk.count;
-	return b->readonly ? 0 : disk_begin(&b->disk, *b->overlay ? b->overlay : NULL);
+	return b->readonly ? 0 : disk_create_overlay(&b->disk, *b->overlay ? b->overlay : NULL);
 }
 
 static int
@@ -293,7 +291,7 @@ blk_start(struct minivmm_device *dev, const struct minivmm_start *start)
 		r = workers_start(dev, &b->workers);
 	if (!r && b->io != SYNC && start->reason != MINIVMM_RESET)
 		r = virtio_ioeventfds(dev);
-	b->resting = false;
+	b->pausing = false;
 	return r ? r : virtio_process_pending(dev, 0);
 }
 
@@ -302,7 +300,7 @@ blk_pause(struct minivmm_device *dev)
 {
 	struct blk *b = minivmm_state(dev);
 
-	b->resting = true;
+	b->pausing = true;
 	return b->flight ? MINIVMM_PENDING : 0;
 }
 
@@ -311,7 +309,7 @@ blk_resume(struct minivmm_device *dev)
 {
 	struct blk *b = minivmm_state(dev);
 
-	b->resting = false;
+	b->pausing = false;
 	return virtio_process_pending(dev, 0);
 }
 
@@ -328,7 +326,8 @@ blk_capture(struct minivmm_device *dev)
 	b->changed_at = disk_changed(&b->disk);
 	layers = disk_layers(&b->disk);
 	if (!layers)
-		minivmm_error(dev, "the layers of the disk %s can't be named", b->path);
+		minivmm_error(dev, "can't list the layers of the disk %s for the snapshot",
+			      b->path);
 	r = !layers || minivmm_option_set(dev, "layers", layers) ||
 	    minivmm_option_set(dev, "overlay", "") || minivmm_option_set(dev, "temporary", "no");
 	free(layers);
@@ -347,7 +346,7 @@ blk_stop(struct minivmm_device *dev)
 	ring_end(b);
 	if (!b->disk.count || !disk_flush(&b->disk))
 		return 0;
-	minivmm_error(dev, "flushing the disk %s: %s", b->path, strerror(errno));
+	minivmm_error(dev, "can't flush the disk %s: %s", b->path, strerror(errno));
 	return -1;
 }
 
@@ -364,7 +363,7 @@ blk_destroy(struct minivmm_device *dev)
 		b->spare = job->next;
 		free(job);
 	}
-	pthread_cond_destroy(&b->workers.rest);
+	pthread_cond_destroy(&b->workers.idle);
 	pthread_cond_destroy(&b->workers.work);
 	pthread_mutex_destroy(&b->workers.lock);
 	disk_destroy(&b->disk);
@@ -376,29 +375,27 @@ static const char *const changed[] = { "refuse", "accept", NULL };
 static const struct minivmm_option options[] = {
 	VIRTIO_OPTIONS(struct blk),
 	MINIVMM_OPTION_AS(PATH, struct blk, path, NULL,
-			  "the disk: a file, a block device, or an NBD export, as nbd://HOST/NAME "
-			  "or nbd+unix:///NAME?socket=PATH",
+			  "the disk: a file, a block device, or an NBD export (nbd://HOST/NAME or "
+			  "nbd+unix:///NAME?socket=PATH)",
 			  .flags = MINIVMM_HOST),
 	MINIVMM_OPTION(struct blk, readonly, "no", "whether the guest can only read the disk"),
 	MINIVMM_OPTION(
 	    struct blk, temporary, "no",
-	    "whether writes are dropped at the end of the run, unless a snapshot holds them",
+	    "whether writes are dropped at the end of the run, unless a snapshot contains them",
 	    .flags = MINIVMM_HOST),
-	MINIVMM_OPTION_AS(
-	    PATH, struct blk, overlay, "",
-	    "file for writes, in place of the disk: created, or continued if it exists",
-	    .flags = MINIVMM_HOST),
-	MINIVMM_OPTION(
-	    struct blk, layers, "",
-	    "overlays on the disk that snapshots hold, oldest first, with ':' between them",
-	    .flags = MINIVMM_HOST),
+	MINIVMM_OPTION_AS(PATH, struct blk, overlay, "",
+			  "file for writes, in place of the disk: created if it does not exist",
+			  .flags = MINIVMM_HOST),
+	MINIVMM_OPTION(struct blk, layers, "",
+		       "frozen overlays on the disk, oldest first, separated by ':'",
+		       .flags = MINIVMM_HOST),
 	MINIVMM_OPTION_AS(
 	    ENUM, struct blk, changed, "refuse",
 	    "whether a restore is refused if the disk was modified after the snapshot",
 	    .flags = MINIVMM_HOST, .values = changed),
 	MINIVMM_OPTION_AS(ENUM, struct blk, io, "sync",
-			  "how requests are done: by the vCPU, by threads, or by io_uring",
-			  .values = ios, .flags = MINIVMM_HOST),
+			  "what executes requests: the vCPU, threads, or io_uring", .values = ios,
+			  .flags = MINIVMM_HOST),
 	MINIVMM_OPTION(struct blk, queues, "1", "number of queues", .min = 1, .max = BLK_QUEUES),
 	MINIVMM_OPTION(struct blk, rate, "", RATE_HELP),
 	MINIVMM_OPTION(struct blk, burst, "", RATE_BURST_HELP),
@@ -407,13 +404,13 @@ static const struct minivmm_option options[] = {
 };
 
 static const struct minivmm_post posts[] = {
-	{ .name = "again", .run = virtio_process_pending, .help = "goes on with the queues" },
-	[BLK_POST_DONE] = { .name = "done", .run = blk_done, .help = "ends requests" },
+	{ .name = "again", .run = virtio_process_pending, .help = "processes pending queues" },
+	[BLK_POST_DONE] = { .name = "done", .run = blk_done, .help = "completes requests" },
 	MINIVMM_END,
 };
 static const struct minivmm_watch watches[] = {
 	VIRTIO_WATCHES,
-	[BLK_WATCH_RING] = { .name = "done", .ready = blk_ring, .help = "ends requests" },
+	[BLK_WATCH_RING] = { .name = "done", .ready = blk_ring, .help = "completes requests" },
 	MINIVMM_END,
 };
 static const struct minivmm_timer timers[] = {

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A virtio disk's parts: blk.c is the device, request.c what the guest asks for, disk.h where its
- * bytes are, and workers.c the threads that move them, or ring.c the kernel's queue of system
- * calls.
+ * A virtio disk. blk.c is the device, request.c parses and completes requests, disk.h stores the
+ * data. workers.c (threads) and ring.c (io_uring) execute requests asynchronously.
  *
- * A request is a job in three steps: it is begun, which checks it and finds its memory; it is done,
- * by the vCPU's thread or a worker, or the kernel; and it is ended, which gives it back to the
- * driver. The first and the last are the device's own.
+ * A request is a job in three steps. job_begin() parses it and maps its memory. The vCPU's thread,
+ * a worker thread or the kernel executes it. job_end() returns it to the driver. The first and the
+ * last step run under the device's lock.
  */
 #ifndef PLUGINS_VIRTIO_BLK_H
 #define PLUGINS_VIRTIO_BLK_H
@@ -18,10 +17,10 @@
 #include "disk.h"
 
 #define SECTOR 512u
-#define RANGE_SECTORS (1u << 17) /* of a discard, 64 MiB */
-#define RANGES 16u               /* in one */
+#define RANGE_SECTORS (1u << 17) /* maximum of one range: 64 MiB */
+#define RANGES 16u               /* maximum per request */
 #define WORKERS 4u
-#define FLIGHT 64u /* jobs at once */
+#define FLIGHT 64u /* maximum number of jobs in flight */
 
 #define BLK_F_SEG_MAX (1ull << 2)
 #define BLK_F_RO (1ull << 5)
@@ -43,26 +42,26 @@ struct blk_job {
 	struct blk_job *next;
 	struct virtio_request request;
 	uint32_t queue, type;
-	uint64_t at, length; /* of the disk, in bytes */
+	uint64_t at, length; /* range of the disk, in bytes */
 	struct iovec pieces[DISK_PIECES];
 	uint64_t gpas[DISK_PIECES];
 	uint32_t piece_count;
 	struct blk_range ranges[RANGES];
 	uint32_t range_count;
-	struct disk_call call; /* the kernel's, for ring.c */
-	bool flush;            /* what is written is to be on the disk */
-	uint8_t status;        /* enum blk_status: what the driver is told */
-	int error;             /* errno of what failed; 0: nothing that is to be told here */
-	uint32_t written;      /* bytes of the request, for the driver */
+	struct disk_call call; /* for ring.c */
+	bool flush;            /* the write must be on stable storage when it completes */
+	uint8_t status;        /* enum blk_status, for the driver */
+	int error;             /* errno of a failure that job_end() logs; 0: none */
+	uint32_t written;      /* length for the used ring, in bytes */
 };
 
-/* Jobs on their way to worker threads and back. */
+/* Worker threads and their jobs. */
 struct workers {
 	pthread_mutex_t lock;
-	pthread_cond_t work, rest;
-	struct blk_job *first, **last; /* that wait; last: where the next goes */
+	pthread_cond_t work, idle;
+	struct blk_job *first, **last; /* queued jobs; last: where to link the next */
 	struct blk_job *done;
-	uint32_t busy; /* workers that are at one */
+	uint32_t busy; /* workers that execute a job */
 	uint32_t count;
 	bool ending;
 	pthread_t threads[WORKERS];
@@ -74,60 +73,64 @@ struct blk {
 	bool readonly, temporary;
 	uint32_t io;         /* option */
 	uint16_t queues;     /* option */
-	uint32_t changed;    /* option: what is done when the file is not as the snapshot has it */
-	uint64_t bytes;      /* state: the disk's size */
-	uint64_t changed_at; /* state: when the file was last written, at the last snapshot */
+	uint32_t changed;    /* option: enum, whether a modified disk is refused */
+	uint64_t bytes;      /* state: size of the disk */
+	uint64_t changed_at; /* state: disk_changed() at the last snapshot */
 	struct rate limit;   /* state */
-	uint32_t origin;     /* layers that a restored machine began with */
+	uint32_t origin;     /* number of layers at the restore */
 	struct disk disk;
 	struct workers workers;
-	struct ring *ring;     /* NULL: none */
-	struct blk_job *spare; /* jobs that are free */
-	uint32_t flight;       /* jobs with the workers and the kernel */
-	bool resting;          /* no job is begun: the machine is paused, or about to be */
+	struct ring *ring;     /* NULL: io_uring is not used */
+	struct blk_job *spare; /* free list */
+	uint32_t flight;       /* jobs that the workers or the kernel have */
+	bool pausing;          /* begin no jobs: the machine is paused or pausing */
 };
 
-/* request.c. begin: true when there is something to do; else the job's status says how it ended. */
+/* request.c. Parses the request and maps its memory. Returns true if the job must be executed; else
+ * its status is set and job_end() follows. */
 bool job_begin(struct minivmm_device *dev, struct blk_job *job);
-/* Bytes that it moves, for limits. */
+/* Returns the bytes that the job reads, writes or clears, for rate limits. */
 uint64_t job_bytes(const struct blk_job *job);
-/* How a range of it becomes zeros. */
+/* Returns how to clear this range of the job. */
 enum disk_zero job_zero(const struct blk_job *job, uint32_t range);
-/* What has become of it; error: an errno, or 0. */
+/* Sets the job's result; error: an errno, or 0. */
 void job_done(struct blk_job *job, int error);
-/* On any thread. */
+/* Executes the job and calls job_done(). Any thread. */
 void job_do(struct blk *b, struct blk_job *job);
-/* Gives it back to the driver, if that still wants it; -1 when the driver has lost its device. */
+/* Returns the request to the driver, unless the queue is no longer live. 0, or -1 if it could not
+ * be returned. */
 int job_end(struct minivmm_device *dev, struct blk_job *job);
-/* Forgets it. */
+/* Releases the job's memory without returning the request. */
 void job_drop(struct minivmm_device *dev, struct blk_job *job);
 
-/* workers.c. start: says what went wrong, -1. */
+/* workers.c. Starts the threads. Returns 0, or -1 after minivmm_error(). */
 int workers_start(struct minivmm_device *dev, struct workers *workers);
 void workers_end(struct workers *workers);
 void workers_give(struct workers *workers, struct blk_job *job);
-/* Those that are done. */
+/* Returns the list of completed jobs. */
 struct blk_job *workers_take(struct workers *workers);
-/* All of them, once none is being done. */
+/* Returns all jobs, queued and completed, after waiting for those in execution. */
 struct blk_job *workers_recall(struct workers *workers);
 
-/* ring.c. start: on the I/O thread; says what went wrong, -1. */
+/* ring.c. Sets up io_uring; on the I/O thread. Returns 0, or -1 after minivmm_error(). */
 int ring_start(struct minivmm_device *dev);
 void ring_end(struct blk *b);
-/* false: it is not for the kernel. */
+/* Queues the job for the kernel. Returns false if one system call can't execute it. */
 bool ring_give(struct blk *b, struct blk_job *job);
-/* Hands over what has been given. */
+/* Submits the queued jobs to the kernel. */
 void ring_submit(struct minivmm_device *dev);
-/* Those that are done; what the kernel did not do as a whole is with the workers then. */
+/*
+ * Returns the list of completed jobs. Passes jobs that the kernel did not complete to the workers.
+ */
 struct blk_job *ring_take(struct blk *b);
-/* The same, when the watch tells of them. */
+/* As ring_take(), after the watch has reported completions. */
 struct blk_job *ring_ready(struct blk *b);
-/* All of them, once none is being done. */
+/* Returns all jobs, after waiting for the kernel to complete them. */
 struct blk_job *ring_recall(struct blk *b);
 
 #define BLK_POST_DONE 1u          /* row of the posts */
-#define BLK_QUEUES 4              /* as many as there are rows of VIRTIO_WATCHES */
-#define BLK_WATCH_RING BLK_QUEUES /* of the watches, behind those */
-#define BLK_TIMER_RATE 0u         /* and of the timers */
+#define BLK_QUEUES 4              /* the number of rows of VIRTIO_WATCHES */
+#define BLK_WATCH_RING BLK_QUEUES /* row of the watches, after those */
+#define BLK_TIMER_RATE 0u         /* row of the timers */
 
 #endif

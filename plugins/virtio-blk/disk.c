@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The disk's bytes: which layer has them, and how they get there. */
+/* Reads and writes the disk: finds the layer of each cluster, and fills new clusters of the top
+ * overlay. */
 #ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* falloc.h's flags stand in fcntl.h too */
+#define _GNU_SOURCE /* fcntl.h defines the flags of falloc.h too */
 #endif
 #include "disk.h"
 
@@ -30,7 +31,7 @@ top(struct disk *disk)
 	return &disk->layers[disk->count - 1];
 }
 
-/* The uppermost layer that has a cluster. */
+/* Returns the uppermost layer that contains a cluster. */
 static uint32_t
 layer_of(const struct disk *disk, uint64_t cluster)
 {
@@ -41,7 +42,7 @@ layer_of(const struct disk *disk, uint64_t cluster)
 	return layer;
 }
 
-/* How much of what is at a place one layer has. */
+/* Returns how many of the length bytes at this offset are in one layer, and that layer. */
 static uint64_t
 run_of(const struct disk *disk, uint64_t length, uint64_t at, uint32_t *layer)
 {
@@ -55,7 +56,9 @@ run_of(const struct disk *disk, uint64_t length, uint64_t at, uint32_t *layer)
 	return part < length ? part : length;
 }
 
-/* Claims clusters unless somebody has; the lock is held. */
+/*
+ * Claims clusters unless another claim overlaps. Returns whether it did. Call with the lock held.
+ */
 static bool
 claim(struct disk *disk, struct disk_claim *mine)
 {
@@ -68,7 +71,7 @@ claim(struct disk *disk, struct disk_claim *mine)
 }
 
 static void
-unclaim(struct disk *disk, struct disk_claim *mine)
+release_claim(struct disk *disk, struct disk_claim *mine)
 {
 	struct disk_claim **c = &disk->claims;
 
@@ -86,15 +89,15 @@ mark(struct disk *disk, uint64_t at, uint64_t length)
 	pthread_mutex_unlock(&disk->lock);
 }
 
-/* Where one is in pieces of memory. */
+/* A position in a list of memory segments. */
 struct cursor {
 	const struct iovec *pieces;
-	size_t skip; /* bytes of the first */
+	size_t skip; /* bytes of the first segment that are done */
 };
 
-/* The next bytes, as pieces of their own; returns how many pieces. */
+/* Stores the next length bytes as segments. Returns the number of segments. */
 static int
-take(struct cursor *cursor, uint64_t length, struct iovec *pieces)
+next_segments(struct cursor *cursor, uint64_t length, struct iovec *pieces)
 {
 	int count = 0;
 
@@ -116,17 +119,17 @@ take(struct cursor *cursor, uint64_t length, struct iovec *pieces)
 	return count;
 }
 
-/* Bytes of one layer. */
+/* Transfers bytes of one layer. */
 static int
 transfer(struct disk_layer *layer, bool write, struct cursor *cursor, uint64_t length, uint64_t at)
 {
 	struct iovec pieces[DISK_PIECES + 1];
-	int count = take(cursor, length, pieces);
+	int count = next_segments(cursor, length, pieces);
 
 	return layer->store->transfer(layer, write, pieces, count, layer->data + at);
 }
 
-/* Out of whichever layers have it. */
+/* Reads each part from its layer. */
 static int
 read_layers(struct disk *disk, struct cursor *cursor, uint64_t length, uint64_t at)
 {
@@ -151,7 +154,7 @@ disk_read(struct disk *disk, const struct iovec *pieces, uint32_t count, uint64_
 	return read_layers(disk, &cursor, length, at);
 }
 
-/* What an overlay gets less of than a cluster: the rest of it comes from below. */
+/* Writes part of a cluster that the overlay does not contain: copies the rest from below. */
 static int
 write_part(struct disk *disk, struct cursor *cursor, uint64_t length, uint64_t at)
 {
@@ -160,7 +163,7 @@ write_part(struct disk *disk, struct cursor *cursor, uint64_t length, uint64_t a
 	const struct iovec whole = { cluster, sizeof(cluster) };
 	struct iovec pieces[DISK_PIECES + 1];
 	struct cursor read = { .pieces = &whole }, write = { .pieces = &whole };
-	int count = take(cursor, length, pieces);
+	int count = next_segments(cursor, length, pieces);
 
 	size = size < DISK_CLUSTER ? size : DISK_CLUSTER;
 	if (read_layers(disk, &read, size, start))
@@ -172,8 +175,8 @@ write_part(struct disk *disk, struct cursor *cursor, uint64_t length, uint64_t a
 	return transfer(top(disk), true, &write, size, start);
 }
 
-/* How much of what is to be written at a place can be, in one piece; whole: as whole clusters, or
- * as the disk's end. */
+/* Returns how many of the bytes one call can write. whole: they are whole clusters, or extend to
+ * the end of the disk. */
 static uint64_t
 piece(const struct disk *disk, uint64_t length, uint64_t at, bool *whole)
 {
@@ -185,7 +188,7 @@ piece(const struct disk *disk, uint64_t length, uint64_t at, bool *whole)
 	return length < DISK_CLUSTER - in ? length : DISK_CLUSTER - in;
 }
 
-/* Pieces of memory, or (cursor NULL) zeros. */
+/* Writes memory segments, or zeros if cursor is NULL. */
 static int
 write_piece(struct disk *disk, struct cursor *cursor, uint64_t length, uint64_t at, bool whole)
 {
@@ -226,7 +229,7 @@ write_overlay(struct disk *disk, struct cursor *cursor, uint64_t length, uint64_
 	return 0;
 }
 
-/* To an overlay, whose clusters are nobody else's until they are there. */
+/* Writes to an overlay, and claims the clusters that it does not contain yet. */
 static int
 write_claimed(struct disk *disk, struct cursor *cursor, uint64_t length, uint64_t at)
 {
@@ -243,7 +246,7 @@ write_claimed(struct disk *disk, struct cursor *cursor, uint64_t length, uint64_
 	r = write_overlay(disk, cursor, length, at);
 	error = errno;
 	pthread_mutex_lock(&disk->lock);
-	unclaim(disk, &mine);
+	release_claim(disk, &mine);
 	pthread_mutex_unlock(&disk->lock);
 	errno = error;
 	return r;
@@ -277,7 +280,7 @@ disk_zero(struct disk *disk, enum disk_zero how, uint64_t length, uint64_t at)
 	return errno == EOPNOTSUPP ? write_piece(disk, NULL, length, at, false) : -1;
 }
 
-/* Nobody would find an overlay without a name after a crash. */
+/* An overlay without a name can't be reopened after a crash, so it needs no flush. */
 static bool
 needs_flush(struct disk *disk)
 {
@@ -305,7 +308,8 @@ disk_call_read(struct disk *disk, uint64_t length, uint64_t at, struct disk_call
 	return call->fd >= 0;
 }
 
-/* On the uppermost layer; an overlay's clusters must be there, or become so as a whole. */
+/* Describes a change of the top layer. An overlay must contain the clusters already, or the call
+ * must write whole clusters. */
 static bool
 call_change(struct disk *disk, uint64_t length, uint64_t at, struct disk_call *call)
 {
@@ -342,7 +346,7 @@ disk_call_zero(struct disk *disk, enum disk_zero how, uint64_t length, uint64_t 
 {
 	bool overlay = top(disk)->overlay, whole = true;
 
-	/* A hole in less than a cluster is as good as zeros, but slower. */
+	/* Part of a cluster is zeroed by writing, which is faster than punching a hole. */
 	if (!length || (overlay && (piece(disk, length, at, &whole) != length || !whole)) ||
 	    !call_change(disk, length, at, call))
 		return false;
@@ -374,7 +378,7 @@ disk_call_end(struct disk *disk, struct disk_call *call, bool done)
 	pthread_mutex_lock(&disk->lock);
 	if (done)
 		overlay_mark(top(disk), call->claim.first, call->claim.last);
-	unclaim(disk, &call->claim);
+	release_claim(disk, &call->claim);
 	pthread_mutex_unlock(&disk->lock);
 	call->claims = false;
 }

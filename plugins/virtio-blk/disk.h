@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A disk in layers: at the bottom a raw file, a block device or an NBD export, upon it overlays,
- * each of which holds the clusters that have been written since it was begun. Only the uppermost is
- * ever written; when a snapshot is taken it becomes one that is not, and a new one is begun. So
- * snapshots and clones share what they have in common, and no byte is copied.
+ * A disk in layers. The bottom layer is raw: a file, a block device or an NBD export. The layers
+ * above it are overlays. An overlay contains the clusters that were written since it was created.
+ * Only the top layer is written. A snapshot freezes the top overlay and creates a new one above it,
+ * so snapshots and clones share their common layers and copy nothing.
  */
 #ifndef PLUGINS_VIRTIO_BLK_DISK_H
 #define PLUGINS_VIRTIO_BLK_DISK_H
@@ -15,23 +15,24 @@
 
 #define DISK_LAYERS 128u
 #define DISK_CLUSTER 4096u
-#define DISK_PIECES 256u /* of memory that one call takes */
+#define DISK_PIECES 256u /* memory segments (struct iovec) per call */
 
-/* What becomes of bytes that are not wanted: zeros, that keep their place on the disk or need not,
- * or anything. */
+/* How a range is cleared. DISK_ZERO: zeros, which stay allocated. DISK_UNMAP: zeros, which may be
+ * deallocated. DISK_DISCARD: any content. */
 enum disk_zero { DISK_ZERO, DISK_UNMAP, DISK_DISCARD };
 
 struct disk_layer;
 struct nbd;
 
 /*
- * Where a layer's bytes are: file.c, nbd.c. Places are the store's own, pieces of memory may be
- * changed. errno says what went wrong, nothing is logged. Any thread, several at a time.
+ * How a layer's bytes are accessed: file.c, nbd.c. Offsets are those of the file or export.
+ * Functions return 0, or -1 with errno, and log nothing. They may change pieces. Several threads
+ * may call them at the same time.
  */
 struct disk_store {
 	int (*transfer)(struct disk_layer *layer, bool write, struct iovec *pieces, int count,
 			uint64_t at);
-	/* -1 with EOPNOTSUPP: zeros are to be written. */
+	/* -1 with EOPNOTSUPP: the caller must write zeros. */
 	int (*zero)(struct disk_layer *layer, enum disk_zero how, uint64_t length, uint64_t at);
 	int (*flush)(struct disk_layer *layer);
 	void (*close)(struct disk_layer *layer);
@@ -40,68 +41,66 @@ extern const struct disk_store disk_file, disk_nbd;
 
 struct disk_layer {
 	const struct disk_store *store;
-	int fd;           /* a file's; else -1 */
-	struct nbd *nbd;  /* an export's */
-	char *path;       /* ours; NULL: the file has no name */
-	char *hidden;     /* the name of one that is to have none; goes with the layer */
-	bool overlay;     /* else raw */
-	bool ours;        /* this machine has written it, or might have */
-	bool frozen;      /* an overlay: its file says that snapshots hold it */
-	uint8_t id[16];   /* an overlay's */
-	uint8_t *present; /* an overlay's clusters, a bit each; read without the lock */
-	uint8_t *unsaved; /* pages of present that the file does not have yet, a byte each */
+	int fd;               /* of a file; else -1 */
+	struct nbd *nbd;      /* of an NBD export; else NULL */
+	char *path;           /* owned; NULL: the file has no name */
+	char *temporary_name; /* of a file that should have no name; unlinked on close */
+	bool overlay;         /* false: a raw layer */
+	bool written_here;    /* this machine may have written it */
+	bool frozen;    /* an overlay: its header has the flag FROZEN, since snapshots contain it */
+	uint8_t id[16]; /* of an overlay */
+	uint8_t *present; /* of an overlay: one bit per cluster that it contains; read without the
+			     lock */
+	uint8_t *unsaved; /* one byte per page of present that is not in the file yet */
 	uint32_t unsaved_count;
-	uint64_t data;       /* where an overlay's first cluster would lie */
-	atomic_bool written; /* since it was begun or opened */
+	uint64_t data;       /* file offset of cluster 0 of an overlay; 0 for a raw layer */
+	atomic_bool written; /* since it was created or opened */
 };
 
-/*
- * Clusters of an overlay that somebody writes for the first time. Who writes less than one fetches
- * the rest of it from below: nobody else may write there meanwhile.
- */
+/* A range of clusters that are being written to an overlay for the first time. A write of part of a
+ * cluster copies the rest from below; until it is done, no other write may touch the cluster. */
 struct disk_claim {
 	struct disk_claim *next;
 	uint64_t first, last;
 };
 
 struct disk {
-	struct minivmm_device *dev; /* for errors */
-	pthread_mutex_t lock;       /* of claims, and of what is marked; held for a moment only */
+	struct minivmm_device *dev; /* for minivmm_error() */
+	pthread_mutex_t
+	    lock; /* protects claims, present and unsaved; held briefly, never during I/O */
 	pthread_cond_t unclaimed;
 	struct disk_claim *claims;
-	pthread_mutex_t flushing; /* an overlay's bits come to its file one flush after the other */
-	uint64_t bytes;           /* its size */
+	pthread_mutex_t flushing; /* serialises flushes of an overlay */
+	uint64_t bytes;           /* size of the disk */
 	bool readonly;
-	uint32_t count; /* of layers */
+	uint32_t count; /* number of layers */
 	struct disk_layer layers[DISK_LAYERS];
 };
 
 void disk_init(struct disk *disk, struct minivmm_device *dev, bool readonly);
 void disk_destroy(struct disk *disk);
 
-/*
- * What follows says what went wrong and returns -1, unless it says otherwise. Offsets and lengths
- * are inside the disk; those of read, write and zero may be any.
- */
+/* Functions below log an error and return -1 on failure, unless stated otherwise. Offsets (at) and
+ * lengths are in bytes and inside the disk. Those of read, write and zero need no alignment. */
 
 /*
- * The raw layer, and the overlays upon it that snapshots hold, a ':' between two ("" none): they
- * are only read, except for a raw layer that is to be written itself.
+ * Opens the raw layer at path, and the frozen overlays above it: their paths, oldest first, with
+ * ':' between them ("": none). All are opened for reading only, except that write opens the raw
+ * layer for writing.
  */
 int disk_open(struct disk *disk, const char *path, const char *layers, bool write);
 /*
- * A new overlay upon them. path: its name, which may not exist yet; NULL: it has none, and lies in
- * the folder of the layer below or, where that can't be written, among temporary files.
+ * Creates an overlay on top. path: its file, which must not exist. NULL: a file without a name, in
+ * the folder of the layer below or, if that folder can't be written, in the folder for temporary
+ * files.
  */
-int disk_begin(struct disk *disk, const char *path);
-/* Goes on with an overlay that is there. */
-int disk_continue(struct disk *disk, const char *path);
+int disk_create_overlay(struct disk *disk, const char *path);
+/* Opens an existing overlay on top, for writing. */
+int disk_open_overlay(struct disk *disk, const char *path);
 void disk_close(struct disk *disk);
 
-/*
- * length bytes of the pieces of memory, which hold as many or more. errno says what went wrong;
- * nothing is logged. Any thread, several at a time.
- */
+/* Transfer length bytes; the count pieces of memory have at least this size. Return 0, or -1 with
+ * errno, and log nothing. Several threads may call these at the same time. */
 int disk_read(struct disk *disk, const struct iovec *pieces, uint32_t count, uint64_t length,
 	      uint64_t at);
 int disk_write(struct disk *disk, const struct iovec *pieces, uint32_t count, uint64_t length,
@@ -110,12 +109,13 @@ int disk_zero(struct disk *disk, enum disk_zero how, uint64_t length, uint64_t a
 int disk_flush(struct disk *disk);
 
 /*
- * For who makes the system call himself: whether one on one file does it all, which file and where,
- * or how for zeros (fallocate's mode). Never waits. What has begun so must end so; done: all of it
- * went well.
+ * For callers that make the system call themselves (io_uring). Each function returns true if one
+ * call on one file does the whole operation, and describes that call: the file, the offset, and for
+ * zeros the mode of fallocate(). They never block. After true, call disk_call_end(); done: the call
+ * succeeded as a whole.
  */
 struct disk_call {
-	int fd; /* -1: there is nothing to do */
+	int fd; /* -1: nothing to do */
 	int mode;
 	uint64_t at;
 	bool claims;
@@ -128,41 +128,40 @@ bool disk_call_zero(struct disk *disk, enum disk_zero how, uint64_t length, uint
 bool disk_call_flush(struct disk *disk, struct disk_call *call);
 void disk_call_end(struct disk *disk, struct disk_call *call, bool done);
 
-/*
- * The disk as it is stays so for a snapshot; what is written goes to a new overlay from here on.
- * stem: what files that get a name are called, with a number behind it; NULL: there is no such
- * name.
- */
+/* Freezes the disk's content for a snapshot; later writes go to a new overlay. stem: files that
+ * need a name get the stem and a number; NULL: no such name is possible. */
 int disk_freeze(struct disk *disk, const char *stem);
-/* What such a stem may be, malloced: of an overlay that was given, or else of what the disk lies
- * in; NULL: there is none. */
+/* Returns a stem for disk_freeze(), malloced: from the overlay option, or else from the disk's
+ * files. NULL: there is none. */
 char *disk_stem(const struct disk *disk, const char *overlay);
-/* The overlays that are not written, absolute, as disk_open takes them; malloced. */
+/* Returns the absolute paths of the frozen overlays, in the form that disk_open() takes; malloced.
+ * NULL after an error. */
 char *disk_layers(const struct disk *disk);
-/* Forgets all above so many layers, and begins a new overlay upon them that has no name. */
+/* Drops all layers above this number and creates an overlay without a name. */
 int disk_reset(struct disk *disk, uint32_t layers);
-/* When the raw layer was last written, in ns; 0: that can't be told. */
+/* Returns the modification time of the raw layer, in ns since 1970; 0: unknown. */
 uint64_t disk_changed(const struct disk *disk);
-/* Says what became of connections since the last call. */
-void disk_news(struct disk *disk);
+/* Logs whether a connection was lost or restored since the last call. */
+void disk_log_connection(struct disk *disk);
 
-/* Within: overlay.c. All say what went wrong. */
+/* Internal: overlay.c. All log errors. */
 int overlay_create(const struct disk *disk, struct disk_layer *layer);
-/* 1: snapshots hold it. */
+/* Returns 1 if snapshots contain the overlay. */
 int overlay_open(const struct disk *disk, struct disk_layer *layer);
 void overlay_free(struct disk_layer *layer);
-/* Nobody goes on with it. */
+/* Marks the overlay in its file as frozen: it is never written again. */
 int overlay_freeze(struct disk *disk, struct disk_layer *layer);
-/* Clusters have come to its file, are marked, and on the disk when sync is set. errno; nothing is
- * logged. */
+/* Writes the unsaved bits of present to the file. With sync, clusters and bits are on stable
+ * storage on return. Returns 0, or -1 with errno; logs nothing. */
 int overlay_flush(struct disk *disk, struct disk_layer *layer, bool sync);
-/* The lock is held: these clusters are in the file; whoever sees the bit finds the cluster. */
+/* Marks clusters as present; their data must be in the file already, since readers take no lock.
+ * Call with the lock held. */
 void overlay_mark(struct disk_layer *layer, uint64_t first, uint64_t last);
 
-/* Within: nbd.c. */
+/* Internal: nbd.c. */
 bool export_is(const char *path);
-/* The layer's store, and the disk's size. */
+/* Connects, and sets the layer's store and the disk's size. */
 int export_open(struct disk *disk, struct disk_layer *layer, const char *path, bool write);
-void export_news(struct disk *disk, struct disk_layer *layer);
+void export_log_connection(struct disk *disk, struct disk_layer *layer);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A layer's bytes in a file or on a block device. */
+/* A layer in a file or on a block device. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* fallocate */
 #endif
@@ -19,7 +19,7 @@ file_transfer(struct disk_layer *layer, bool write, struct iovec *pieces, int co
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n == 0) /* somebody has cut the file */
+		if (n == 0) /* the file has been truncated */
 			errno = ENODATA;
 		if (n <= 0)
 			return -1;
@@ -37,7 +37,7 @@ file_transfer(struct disk_layer *layer, bool write, struct iovec *pieces, int co
 	return 0;
 }
 
-/* Where the file system has no holes, what is to be zero is written. */
+/* With EOPNOTSUPP, the caller writes zeros. */
 static int
 file_zero(struct disk_layer *layer, enum disk_zero how, uint64_t length, uint64_t at)
 {
@@ -47,7 +47,7 @@ file_zero(struct disk_layer *layer, enum disk_zero how, uint64_t length, uint64_
 	if (!fallocate(layer->fd, mode, (off_t)at, (off_t)length))
 		return 0;
 	if (how == DISK_DISCARD && errno == EOPNOTSUPP)
-		return 0; /* no more than a hint */
+		return 0; /* a discard is only a hint */
 	errno = EOPNOTSUPP;
 	return -1;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The disk's layers: opening them, and beginning new ones. */
+/* Opens and creates the layers of a disk. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* O_TMPFILE, F_OFD_SETLK */
 #endif
@@ -16,7 +16,7 @@
 
 #include "disk.h"
 
-#define NAMES 100000u /* tried */
+#define NAMES 100000u /* numbers to try for a file name */
 
 void
 disk_init(struct disk *disk, struct minivmm_device *dev, bool readonly)
@@ -38,14 +38,14 @@ disk_destroy(struct disk *disk)
 }
 
 static int
-say(struct disk *disk, const char *what, const char *path, const char *why)
+disk_error(struct disk *disk, const char *what, const char *path, const char *why)
 {
 	minivmm_error(disk->dev, "%s %s: %s", what, path, why);
 	return -1;
 }
 
-/* Nobody else writes to what we read, nor reads what we write. Where there are no locks, there are
- * none. */
+/* Locks a file: for writing against all other users, for reading against writers. A file system
+ * without locks is not an error. */
 static int
 lock_file(struct disk *disk, int fd, const char *path, bool write)
 {
@@ -53,14 +53,13 @@ lock_file(struct disk *disk, int fd, const char *path, bool write)
 
 	if (!fcntl(fd, F_OFD_SETLK, &l) || (errno != EAGAIN && errno != EACCES))
 		return 0;
-	return say(disk, "can't use the disk", path,
-		   write
-		       ? "another machine uses it: set readonly = yes, or overlay = FILE to write "
-			 "what this one writes elsewhere"
-		       : "another machine writes to it");
+	return disk_error(disk, "can't use the disk", path,
+			  write ? "another machine uses it: set readonly = yes, or overlay = FILE "
+				  "to write to another file"
+				: "another machine writes to it");
 }
 
-/* One more layer, which is closed with the others. */
+/* Initialises the layer above the top one. It counts once the caller increments disk->count. */
 static struct disk_layer *
 add(struct disk *disk, int fd, const char *path)
 {
@@ -73,19 +72,19 @@ add(struct disk *disk, int fd, const char *path)
 }
 
 static void
-unhide(struct disk_layer *layer)
+unlink_temporary(struct disk_layer *layer)
 {
-	if (layer->hidden)
-		unlink(layer->hidden);
-	free(layer->hidden);
-	layer->hidden = NULL;
+	if (layer->temporary_name)
+		unlink(layer->temporary_name);
+	free(layer->temporary_name);
+	layer->temporary_name = NULL;
 }
 
 static void
 layer_close(struct disk_layer *layer)
 {
 	layer->store->close(layer);
-	unhide(layer);
+	unlink_temporary(layer);
 	free(layer->path);
 	overlay_free(layer);
 }
@@ -95,10 +94,10 @@ room(struct disk *disk)
 {
 	if (disk->count < DISK_LAYERS)
 		return 0;
-	minivmm_error(disk->dev,
-		      "the disk has %u layers already, which is the most: copy it into one file, "
-		      "as the guest sees it",
-		      disk->count);
+	minivmm_error(
+	    disk->dev,
+	    "the disk has %u layers, which is the maximum: copy its content into one file",
+	    disk->count);
 	return -1;
 }
 
@@ -109,15 +108,15 @@ open_file(struct disk *disk, const char *path, bool write)
 	int fd = open(path, (write ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK);
 
 	if (fd < 0)
-		return say(disk, "can't open the disk", path, strerror(errno));
-	add(disk, fd, path)->ours = write;
+		return disk_error(disk, "can't open the disk", path, strerror(errno));
+	add(disk, fd, path)->written_here = write;
 	disk->count++;
 	if (fstat(fd, &st))
-		return say(disk, "can't open the disk", path, strerror(errno));
+		return disk_error(disk, "can't open the disk", path, strerror(errno));
 	disk->bytes = (uint64_t)st.st_size;
 	if (!S_ISREG(st.st_mode) && (!S_ISBLK(st.st_mode) || ioctl(fd, BLKGETSIZE64, &disk->bytes)))
-		return say(disk, "can't use the disk", path,
-			   "it is neither a file nor a block device");
+		return disk_error(disk, "can't use the disk", path,
+				  "it is neither a file nor a block device");
 	return lock_file(disk, fd, path, write);
 }
 
@@ -136,11 +135,11 @@ open_raw(struct disk *disk, const char *path, bool write)
 	}
 	disk->bytes &= ~511ull;
 	return !r && !disk->bytes
-		   ? say(disk, "can't use the disk", path, "it is smaller than a sector")
+		   ? disk_error(disk, "can't use the disk", path, "it is smaller than a sector")
 		   : r;
 }
 
-/* An overlay that is there. 1: snapshots hold it. */
+/* Opens an existing overlay. Returns 1 if snapshots contain it. */
 static int
 open_overlay(struct disk *disk, const char *path, bool write)
 {
@@ -151,7 +150,7 @@ open_overlay(struct disk *disk, const char *path, bool write)
 		return -1;
 	fd = open(path, (write ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
-		return say(disk, "can't open the overlay", path, strerror(errno));
+		return disk_error(disk, "can't open the overlay", path, strerror(errno));
 	layer = add(disk, fd, path);
 	r = lock_file(disk, fd, path, write);
 	if (!r)
@@ -167,7 +166,7 @@ int
 disk_open(struct disk *disk, const char *path, const char *layers, bool write)
 {
 	char *copy = strdup(layers), *rest = copy, *name;
-	int r = copy ? 0 : say(disk, "can't open the disk", path, "no memory");
+	int r = copy ? 0 : disk_error(disk, "can't open the disk", path, "no memory");
 
 	if (!r)
 		r = open_raw(disk, path, write);
@@ -178,7 +177,7 @@ disk_open(struct disk *disk, const char *path, const char *layers, bool write)
 	return r < 0 ? -1 : 0;
 }
 
-/* The folder of a path, malloced. */
+/* Returns the folder of a path, malloced. */
 static char *
 folder_of(const char *path)
 {
@@ -189,7 +188,7 @@ folder_of(const char *path)
 	return strndup(path, slash == path ? 1 : (size_t)(slash - path));
 }
 
-/* Where files go that have no better place, and outlive a reboot. */
+/* Returns the folder for files that have no better place and must survive a reboot. */
 static const char *
 temporary(void)
 {
@@ -207,31 +206,33 @@ regular(const struct disk_layer *layer)
 }
 
 /*
- * A file without a name. Where a file system has no such thing (NFS, overlayfs before Linux 6.6),
- * one with a name that is nobody else's, *hidden, malloced, which goes with the layer.
+ * Creates a file without a name. If the file system does not support that (NFS, overlayfs before
+ * Linux 6.6), creates one with a unique name: *temporary_name, malloced, which is unlinked with the
+ * layer.
  */
 static int
-unnamed_in(const char *folder, mode_t mode, char **hidden)
+unnamed_in(const char *folder, mode_t mode, char **temporary_name)
 {
 	int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
 
 	if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR))
 		return fd;
-	if (asprintf(hidden, "%s/.minivmm-XXXXXX", folder) < 0) {
-		*hidden = NULL;
+	if (asprintf(temporary_name, "%s/.minivmm-XXXXXX", folder) < 0) {
+		*temporary_name = NULL;
 		return -1;
 	}
-	fd = mkostemp(*hidden, O_CLOEXEC);
+	fd = mkostemp(*temporary_name, O_CLOEXEC);
 	if (fd < 0) {
-		free(*hidden);
-		*hidden = NULL;
+		free(*temporary_name);
+		*temporary_name = NULL;
 	}
 	return fd;
 }
 
-/* Beside the layer below, whose room is the disk's. */
+/* Creates a file without a name in the folder of the nearest layer below, which is likely to have
+ * the space. */
 static int
-unnamed(const struct disk *disk, char **hidden)
+unnamed(const struct disk *disk, char **temporary_name)
 {
 	int fd = -1;
 
@@ -240,31 +241,31 @@ unnamed(const struct disk *disk, char **hidden)
 			char *folder = folder_of(disk->layers[i].path);
 
 			if (folder)
-				fd = unnamed_in(folder, 0666, hidden);
+				fd = unnamed_in(folder, 0666, temporary_name);
 			free(folder);
 		}
-	return fd >= 0 ? fd : unnamed_in(temporary(), 0600, hidden);
+	return fd >= 0 ? fd : unnamed_in(temporary(), 0600, temporary_name);
 }
 
 int
-disk_begin(struct disk *disk, const char *path)
+disk_create_overlay(struct disk *disk, const char *path)
 {
 	struct disk_layer *layer;
-	char *hidden = NULL;
+	char *temporary_name = NULL;
 	int fd;
 
 	if (room(disk))
 		return -1;
-	fd =
-	    path ? open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666) : unnamed(disk, &hidden);
+	fd = path ? open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666)
+		  : unnamed(disk, &temporary_name);
 	if (fd < 0)
-		return say(disk, "can't begin the overlay", path ? path : "without a name",
-			   errno == EEXIST ? "it is there already, and holds what another machine "
-					     "wrote: name a new one"
-					   : strerror(errno));
+		return disk_error(disk, "can't create the overlay", path ? path : "without a name",
+				  errno == EEXIST ? "it exists already and contains what another "
+						    "machine wrote: use a new name"
+						  : strerror(errno));
 	layer = add(disk, fd, path);
-	layer->hidden = hidden;
-	layer->ours = true;
+	layer->temporary_name = temporary_name;
+	layer->written_here = true;
 	if (!lock_file(disk, fd, path ? path : "", true) && !overlay_create(disk, layer)) {
 		disk->count++;
 		return 0;
@@ -276,15 +277,17 @@ disk_begin(struct disk *disk, const char *path)
 }
 
 int
-disk_continue(struct disk *disk, const char *path)
+disk_open_overlay(struct disk *disk, const char *path)
 {
 	int r = open_overlay(disk, path, true);
 
-	if (!r) /* whatever it holds was written */
-		disk->layers[disk->count - 1].written = disk->layers[disk->count - 1].ours = true;
+	if (!r) /* its content counts as written */
+		disk->layers[disk->count - 1].written = disk->layers[disk->count - 1].written_here =
+		    true;
 	if (r == 1)
-		return say(disk, "can't go on with the overlay", path,
-			   "snapshots hold it as it is: name it in layers, and another overlay");
+		return disk_error(
+		    disk, "can't continue the overlay", path,
+		    "it belongs to a snapshot: move it to layers, and set another overlay");
 	return r;
 }
 
@@ -296,15 +299,13 @@ disk_close(struct disk *disk)
 	disk->count = 0;
 }
 
-/*
- * A name from the stem and a number that no file has: malloced; NULL: errno. The layer, when there
- * is one, a file without a name, gets it.
- */
+/* Returns the first name STEM.N that does not exist, malloced; NULL with errno. If layer is not
+ * NULL, links its file, which has no name, to that name. */
 static char *
 next_name(const char *stem, const struct disk_layer *layer)
 {
 	char self[32], *path = NULL;
-	const char *link = layer && layer->hidden ? layer->hidden : self;
+	const char *link = layer && layer->temporary_name ? layer->temporary_name : self;
 
 	snprintf(self, sizeof(self), "/proc/self/fd/%d", layer ? layer->fd : -1);
 	for (uint32_t n = 1; n < NAMES; n++) {
@@ -321,9 +322,9 @@ next_name(const char *stem, const struct disk_layer *layer)
 	return NULL;
 }
 
-/* The file and the folder that its name is in come to the disk with the snapshot. */
+/* Has the snapshot flush the layer's file and its folder to stable storage. */
 static int
-keep(struct disk *disk, const struct disk_layer *layer)
+capture_layer(struct disk *disk, const struct disk_layer *layer)
 {
 	char *folder = folder_of(layer->path);
 	int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1, r;
@@ -346,13 +347,13 @@ name_top(struct disk *disk, const char *stem)
 		return 0;
 	layer->path = next_name(stem, layer);
 	if (layer->path) {
-		unhide(layer);
+		unlink_temporary(layer);
 		return 0;
 	}
-	return say(disk, "what the machine has written can't get a name like", stem,
-		   errno == EXDEV ? "it lies elsewhere, where that could be written: "
-				    "restore with an overlay = FILE"
-				  : strerror(errno));
+	return disk_error(disk, "can't link the overlay without a name to", stem,
+			  errno == EXDEV
+			      ? "it is on another file system; restore with overlay = FILE"
+			      : strerror(errno));
 }
 
 char *
@@ -372,24 +373,24 @@ disk_stem(const struct disk *disk, const char *overlay)
 	return stem;
 }
 
-/* What lies below the uppermost layer, and was written here, is not written any more, and comes to
- * the disk. */
+/* Freezes the layers below the top one that this machine has written, and has the snapshot flush
+ * them. */
 static int
 seal(struct disk *disk)
 {
 	for (uint32_t i = 0; i + 1 < disk->count; i++) {
 		struct disk_layer *layer = &disk->layers[i];
 
-		if (!layer->ours)
+		if (!layer->written_here)
 			continue;
 		if ((layer->overlay && overlay_freeze(disk, layer)) ||
-		    lock_file(disk, layer->fd, layer->path, false) || keep(disk, layer))
+		    lock_file(disk, layer->fd, layer->path, false) || capture_layer(disk, layer))
 			return -1;
 	}
 	return 0;
 }
 
-/* A new layer above the one that is written. */
+/* Creates a new top layer for the writes after a snapshot. */
 static int
 begin_above(struct disk *disk, const char *stem)
 {
@@ -399,20 +400,20 @@ begin_above(struct disk *disk, const char *stem)
 	int r;
 
 	if (!stem)
-		return say(disk, "the disk", disk->layers[0].path,
-			   "is no file beside which another can be: set overlay = FILE, or "
-			   "temporary = yes, or readonly = yes");
+		return disk_error(disk, "can't freeze the disk", disk->layers[0].path,
+				  "no file can be created beside it: set overlay = FILE, temporary "
+				  "= yes or readonly = yes");
 	if (name_top(disk, stem))
 		return -1;
-	/* A machine that is not to be found in files goes on so. */
+	/* An overlay without a name is followed by another one without a name. */
 	if (named)
 		path = next_name(stem, NULL);
-	r = named && !path ? say(disk, "no name like", stem, strerror(errno))
-			   : disk_begin(disk, path);
+	r = named && !path ? disk_error(disk, "can't find a free name like", stem, strerror(errno))
+			   : disk_create_overlay(disk, path);
 	free(path);
 	if (!r && named)
 		minivmm_log(disk->dev, MINIVMM_INFO,
-			    "%s stays as the snapshot has it; the disk goes on in %s", frozen->path,
+			    "the snapshot contains %s; the disk continues in %s", frozen->path,
 			    disk->layers[disk->count - 1].path);
 	return r;
 }
@@ -426,7 +427,7 @@ disk_freeze(struct disk *disk, const char *stem)
 		return 0;
 	if ((!top->overlay || top->written) && begin_above(disk, stem))
 		return -1;
-	/* Those of snapshots that came to nothing, too. */
+	/* Also freeze the layers of earlier snapshots that failed. */
 	return seal(disk);
 }
 
@@ -442,9 +443,10 @@ disk_layers(const struct disk *disk)
 		    asprintf(&longer, "%s%s%s", list, *list ? ":" : "", path) < 0)
 			longer = NULL;
 		if (path && strchr(path, ':'))
-			minivmm_error(
-			    disk->dev,
-			    "the overlay %s has a ':' in its path: a snapshot can't name it", path);
+			minivmm_error(disk->dev,
+				      "the path of the overlay %s contains ':', which a snapshot "
+				      "can't store; move the file",
+				      path);
 		free(path);
 		free(list);
 		list = longer;
@@ -470,7 +472,7 @@ disk_reset(struct disk *disk, uint32_t layers)
 	}
 	while (disk->count > layers)
 		layer_close(&disk->layers[--disk->count]);
-	return disk_begin(disk, NULL);
+	return disk_create_overlay(disk, NULL);
 }
 
 uint64_t
@@ -484,8 +486,8 @@ disk_changed(const struct disk *disk)
 }
 
 void
-disk_news(struct disk *disk)
+disk_log_connection(struct disk *disk)
 {
 	if (disk->count && disk->layers[0].nbd)
-		export_news(disk, &disk->layers[0]);
+		export_log_connection(disk, &disk->layers[0]);
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A layer's bytes on an NBD server, by libnbd: nbd://HOST[:PORT]/EXPORT,
- * nbd+unix:///EXPORT?socket=PATH, and with TLS nbds:// and nbds+unix://.
+ * A layer on an NBD server, by libnbd: nbd://HOST[:PORT]/EXPORT, nbd+unix:///EXPORT?socket=PATH,
+ * and with TLS nbds:// and nbds+unix://.
  *
- * Where the server lets several connections see one disk there is one for each thread that may be
- * at it, else one. One that is lost is made anew by the next request, or by the one that finds it
- * so, which is then asked once more. What the server had taken but not yet flushed may be gone with
- * it: the next flush fails.
+ * If the server supports several connections to one export, there is one for each worker thread;
+ * else one. A request on a lost connection connects again first. A request that loses its
+ * connection is sent once more. Writes that the server had accepted and not flushed may be lost:
+ * the next flush fails.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -19,14 +19,12 @@
 #include "disk.h"
 
 #define LINKS 4u
-#define CONNECT_MS 5000 /* that a server may take to answer */
+#define CONNECT_MS 5000 /* time for the server to answer */
 #define REQUEST_MS 30000
-#define CHUNK (1u << 20) /* bytes that one command moves */
+#define CHUNK (1u << 20) /* maximum bytes per command */
 
-/*
- * What is used of libnbd. It brings libraries along, for TLS and more, that take several MiB and
- * their time to load: it is loaded by who has an export, which most machines have not.
- */
+/* The functions of libnbd that are used. libnbd loads other libraries, for TLS and more, that cost
+ * several MiB and startup time. So it is loaded only by disks that use an export. */
 #define LIBRARY "libnbd.so.0"
 /* clang-format off */
 #define FUNCTIONS(X) \
@@ -46,7 +44,7 @@ struct library {
 
 struct link {
 	pthread_mutex_t lock;
-	struct nbd_handle *handle; /* NULL: lost */
+	struct nbd_handle *handle; /* NULL: not connected */
 };
 
 struct nbd {
@@ -55,16 +53,17 @@ struct nbd {
 	uint64_t bytes;
 	size_t chunk;
 	bool write, flushes, fua, zeroes, trims;
-	uint32_t count; /* of links */
+	uint32_t count; /* number of links */
 	struct link links[LINKS];
-	atomic_uint next; /* link to wait for */
-	atomic_ulong taken,
-	    flushed;          /* counts what the server takes; what it was at the last flush */
-	atomic_bool gone;     /* what was taken and not flushed */
-	pthread_mutex_t lock; /* of what follows */
-	bool lost, said;      /* as it is, and as it was last told */
+	atomic_uint next;        /* the link to wait for if none is free */
+	atomic_ulong taken;      /* writes that the server may have accepted, counted */
+	atomic_ulong flushed;    /* taken at the last flush */
+	atomic_bool writes_lost; /* a connection was lost with writes that were not flushed */
+	pthread_mutex_t lock;    /* protects the following members */
+	bool lost;               /* the last attempt on a connection failed */
+	bool lost_logged;        /* the state that was logged last */
 	char why[160];
-	uint64_t next_try, tried; /* on the host's clock, in ms; how long the last try took */
+	uint64_t next_try; /* host time in ms before which no attempt is made */
 };
 
 enum command { READ, WRITE, ZERO, TRIM, FLUSH };
@@ -89,16 +88,16 @@ clock_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* 0; -1: why says why. */
+/* Returns 0; -1: why has the reason. */
 static int
 load_library(struct library *lib, char *why, size_t size)
 {
 	const char *missing = NULL;
 
-	/* It stays: threads may have something of its own to clear up when they end. */
+	/* The library stays loaded: threads may run its destructors when they exit. */
 	lib->handle = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
 	if (!lib->handle) {
-		snprintf(why, size, "there is no " LIBRARY ", which Debian has in libnbd0");
+		snprintf(why, size, LIBRARY " is not installed (Debian: package libnbd0)");
 		return -1;
 	}
 #define FIND(name)                                                                                 \
@@ -111,7 +110,7 @@ load_library(struct library *lib, char *why, size_t size)
 	return missing ? -1 : 0;
 }
 
-/* Lets the connection go on for a while; false: the time is over, or nothing goes on. */
+/* Waits for an event of the connection. Returns false after the deadline end or an error. */
 static bool
 wait_more(const struct nbd *nbd, struct nbd_handle *handle, uint64_t end)
 {
@@ -120,7 +119,7 @@ wait_more(const struct nbd *nbd, struct nbd_handle *handle, uint64_t end)
 	return now < end && nbd->lib.poll(handle, (int)(end - now)) > 0;
 }
 
-/* A connection; NULL: why says why. */
+/* Connects. Returns NULL on failure: why has the reason. */
 static struct nbd_handle *
 connect_to(const struct nbd *nbd, char *why, size_t size)
 {
@@ -137,7 +136,7 @@ connect_to(const struct nbd *nbd, char *why, size_t size)
 	}
 	error = nbd->lib.get_error();
 	if (error && !strncmp(error, "nbd_", 4) && strstr(error, ": "))
-		error = strstr(error, ": ") + 2; /* which function of the library's said so */
+		error = strstr(error, ": ") + 2; /* skips the name of libnbd's function */
 	snprintf(why, size, "%s",
 		 handle &&
 			 (nbd->lib.aio_is_connecting(handle) || nbd->lib.aio_is_negotiating(handle))
@@ -148,17 +147,18 @@ connect_to(const struct nbd *nbd, char *why, size_t size)
 	return NULL;
 }
 
-/* What is wrong with the disk at its end; NULL: nothing. */
+/* Returns what is wrong with the export; NULL: nothing. */
 static const char *
 check(const struct nbd *nbd, struct nbd_handle *handle)
 {
 	if (nbd->lib.get_size(handle) < 0)
-		return "the server does not say how large it is";
+		return "the server does not report its size";
 	if (nbd->write && nbd->lib.is_read_only(handle))
-		return "the server lets nobody write to it: set readonly = yes, or overlay = FILE "
-		       "to write elsewhere";
+		return "the server allows only reads: set readonly = yes, or overlay = FILE to "
+		       "write to another file";
 	if (nbd->lib.get_block_size(handle, LIBNBD_SIZE_MINIMUM) > 512)
-		return "the server's blocks are larger than a sector: have it take 512 bytes";
+		return "the server's minimum block size is larger than 512 bytes: configure it to "
+		       "accept 512";
 	if (nbd->bytes && (uint64_t)nbd->lib.get_size(handle) != nbd->bytes)
 		return "its size has changed: it is another disk";
 	return NULL;
@@ -175,18 +175,18 @@ set_lost(struct nbd *nbd, const char *why)
 }
 
 static void
-drop(struct nbd *nbd, struct link *link, const char *why)
+disconnect(struct nbd *nbd, struct link *link, const char *why)
 {
 	if (link->handle)
 		nbd->lib.close(link->handle);
 	link->handle = NULL;
 	set_lost(nbd, why);
 	if (nbd->write && atomic_load(&nbd->taken) != atomic_load(&nbd->flushed))
-		atomic_store(&nbd->gone, true);
+		atomic_store(&nbd->writes_lost, true);
 }
 
-/* Trying must not take more than half of the time: a server that is not there would hold all who
- * want something. */
+/* Attempts to connect take at most half of the time: after one that took t, the next waits for t.
+ * Otherwise an absent server would block all requests. */
 static int
 reconnect(struct nbd *nbd, struct link *link)
 {
@@ -207,7 +207,7 @@ reconnect(struct nbd *nbd, struct link *link)
 	pthread_mutex_unlock(&nbd->lock);
 	wrong = link->handle ? check(nbd, link->handle) : why;
 	if (wrong)
-		drop(nbd, link, wrong);
+		disconnect(nbd, link, wrong);
 	else
 		set_lost(nbd, NULL);
 	errno = ENOTCONN;
@@ -232,10 +232,11 @@ begin(const struct nbd *nbd, struct nbd_handle *h, enum command command, void *b
 	}
 }
 
-/* On one connection, which is ours: 0; -1: the server says no; 1: the connection is lost. */
+/* Runs a command on a connection whose lock the caller holds. Returns 0; -1: the server reports an
+ * error; 1: the connection is lost. */
 static int
-once(struct nbd *nbd, struct link *link, enum command command, void *bytes, uint64_t length,
-     uint64_t at, uint32_t flags)
+run_once(struct nbd *nbd, struct link *link, enum command command, void *bytes, uint64_t length,
+	 uint64_t at, uint32_t flags)
 {
 	struct nbd_handle *h = link->handle;
 	int64_t cookie = begin(nbd, h, command, bytes, length, at, flags);
@@ -246,7 +247,7 @@ once(struct nbd *nbd, struct link *link, enum command command, void *bytes, uint
 		r = nbd->lib.aio_command_completed(h, (uint64_t)cookie);
 		if (!r && !wait_more(nbd, h, end) && !nbd->lib.aio_is_dead(h) &&
 		    !nbd->lib.aio_is_closed(h)) {
-			drop(nbd, link, "the server does not answer");
+			disconnect(nbd, link, "the server does not answer");
 			return 1;
 		}
 	}
@@ -254,16 +255,16 @@ once(struct nbd *nbd, struct link *link, enum command command, void *bytes, uint
 		return 0;
 	error = nbd->lib.get_errno();
 	if (nbd->lib.aio_is_dead(h) || nbd->lib.aio_is_closed(h)) {
-		drop(nbd, link, "the server has ended it");
+		disconnect(nbd, link, "the server has closed it");
 		return 1;
 	}
 	errno = error ? error : EIO;
 	return -1;
 }
 
-/* A connection that is free, or else that comes to be so. */
+/* Locks a free connection, or waits for one. */
 static struct link *
-take(struct nbd *nbd)
+take_link(struct nbd *nbd)
 {
 	uint32_t n;
 
@@ -279,16 +280,16 @@ static int
 run(struct nbd *nbd, enum command command, void *bytes, uint64_t length, uint64_t at,
     uint32_t flags)
 {
-	struct link *link = take(nbd);
+	struct link *link = take_link(nbd);
 	int r = 1, error;
 
 	for (int tries = 0; tries < 2 && r > 0; tries++) {
 		if (!link->handle && reconnect(nbd, link))
 			break;
-		/* Before, since it may be lost though the server never says that it has it; and
-		 * after, for a flush that comes between. */
+		/* Count it before, since the connection may be lost after the server has accepted
+		 * the write; and after, for a flush that runs in between. */
 		atomic_fetch_add(&nbd->taken, command != READ && command != FLUSH);
-		r = once(nbd, link, command, bytes, length, at, flags);
+		r = run_once(nbd, link, command, bytes, length, at, flags);
 		atomic_fetch_add(&nbd->taken, command != READ && command != FLUSH);
 	}
 	error = r > 0 ? ENOTCONN : errno;
@@ -297,28 +298,27 @@ run(struct nbd *nbd, enum command command, void *bytes, uint64_t length, uint64_
 	return r ? -1 : 0;
 }
 
-/* Zeros and what is written are on the server's disk when it says so, if it can't be told to
- * flush. */
+/* Returns the flags of write commands: FUA if the server can't flush. */
 static uint32_t
-lasting(const struct nbd *nbd)
+fua_flag(const struct nbd *nbd)
 {
 	return !nbd->flushes && nbd->fua ? LIBNBD_CMD_FLAG_FUA : 0;
 }
 
-/* To or from one piece of memory. */
+/* Transfers one memory segment. */
 static int
 move(struct nbd *nbd, bool write, uint8_t *bytes, size_t length, uint64_t at)
 {
 	for (size_t done = 0, part; done < length; done += part) {
 		part = length - done < nbd->chunk ? length - done : nbd->chunk;
 		if (run(nbd, write ? WRITE : READ, bytes + done, part, at + done,
-			write ? lasting(nbd) : 0))
+			write ? fua_flag(nbd) : 0))
 			return -1;
 	}
 	return 0;
 }
 
-/* Between pieces of memory and bytes in one, both length long. */
+/* Copies between memory segments and one buffer of their total length. */
 static void
 copy(bool gather, const struct iovec *pieces, int count, uint8_t *bytes)
 {
@@ -331,7 +331,7 @@ copy(bool gather, const struct iovec *pieces, int count, uint8_t *bytes)
 	}
 }
 
-/* A command for each small piece would wait for the server as often. */
+/* Joins the segments in one buffer: one command per segment would wait for the server each time. */
 static int
 export_transfer(struct disk_layer *layer, bool write, struct iovec *pieces, int count, uint64_t at)
 {
@@ -363,15 +363,15 @@ export_zero(struct disk_layer *layer, enum disk_zero how, uint64_t length, uint6
 	struct nbd *nbd = layer->nbd;
 
 	if (how == DISK_DISCARD)
-		return nbd->trims ? run(nbd, TRIM, NULL, length, at, lasting(nbd)) : 0;
+		return nbd->trims ? run(nbd, TRIM, NULL, length, at, fua_flag(nbd)) : 0;
 	if (nbd->zeroes)
 		return run(nbd, ZERO, NULL, length, at,
-			   lasting(nbd) | (how == DISK_ZERO ? LIBNBD_CMD_FLAG_NO_HOLE : 0));
+			   fua_flag(nbd) | (how == DISK_ZERO ? LIBNBD_CMD_FLAG_NO_HOLE : 0));
 	errno = EOPNOTSUPP;
 	return -1;
 }
 
-/* One flush is for all connections: the server has said that they see one disk. */
+/* One flush covers all connections: the server has reported that they share a cache. */
 static int
 export_flush(struct disk_layer *layer)
 {
@@ -381,7 +381,7 @@ export_flush(struct disk_layer *layer)
 	if (nbd->flushes && run(nbd, FLUSH, NULL, 0, 0, 0))
 		return -1;
 	atomic_store(&nbd->flushed, taken);
-	if (!atomic_exchange(&nbd->gone, false))
+	if (!atomic_exchange(&nbd->writes_lost, false))
 		return 0;
 	errno = EIO;
 	return -1;
@@ -420,7 +420,7 @@ const struct disk_store disk_nbd = {
 };
 
 static void
-learn(struct nbd *nbd, struct nbd_handle *h)
+read_properties(struct nbd *nbd, struct nbd_handle *h)
 {
 	int64_t most = nbd->lib.get_block_size(h, LIBNBD_SIZE_MAXIMUM);
 
@@ -432,7 +432,7 @@ learn(struct nbd *nbd, struct nbd_handle *h)
 	nbd->trims = nbd->lib.can_trim(h) > 0;
 }
 
-/* The first connection, and more of them where that is allowed and goes. */
+/* Adds the first connection, and more if the server allows them. */
 static void
 connect_all(struct nbd *nbd, struct nbd_handle *first)
 {
@@ -469,7 +469,7 @@ export_open(struct disk *disk, struct disk_layer *layer, const char *path, bool 
 		free_nbd(nbd);
 		return -1;
 	}
-	learn(nbd, first);
+	read_properties(nbd, first);
 	pthread_mutex_init(&nbd->lock, NULL);
 	connect_all(nbd, first);
 	disk->bytes = nbd->bytes;
@@ -479,7 +479,7 @@ export_open(struct disk *disk, struct disk_layer *layer, const char *path, bool 
 }
 
 void
-export_news(struct disk *disk, struct disk_layer *layer)
+export_log_connection(struct disk *disk, struct disk_layer *layer)
 {
 	struct nbd *nbd = layer->nbd;
 	char why[sizeof(nbd->why)];
@@ -487,17 +487,18 @@ export_news(struct disk *disk, struct disk_layer *layer)
 
 	pthread_mutex_lock(&nbd->lock);
 	lost = nbd->lost;
-	news = lost != nbd->said;
-	nbd->said = lost;
+	news = lost != nbd->lost_logged;
+	nbd->lost_logged = lost;
 	memcpy(why, nbd->why, sizeof(why));
 	pthread_mutex_unlock(&nbd->lock);
 	if (!news)
 		return;
 	if (lost)
 		minivmm_error(disk->dev,
-			      "the connection to the disk %s is lost: %s: requests fail until the "
-			      "server is there again",
+			      "the connection to the disk %s is lost: %s; requests fail until the "
+			      "server is back",
 			      layer->path, why);
 	else
-		minivmm_log(disk->dev, MINIVMM_WARNING, "the disk %s is there again", layer->path);
+		minivmm_log(disk->dev, MINIVMM_WARNING, "the connection to the disk %s is restored",
+			    layer->path);
 }

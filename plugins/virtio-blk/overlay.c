@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * An overlay's file: a header, a bit per cluster of the disk that says whether it is here, and at
- * the same distances as on the disk the clusters, holes where there are none. Integers are
- * little-endian.
+ * The file of an overlay: a header, one bit per cluster of the disk that tells whether the file
+ * contains it, and the clusters at the same relative offsets as on the disk, with holes for those
+ * that are missing. Integers are little-endian.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* O_TMPFILE */
@@ -18,15 +18,16 @@
 #define MAGIC "MVMMOVL\x1a"
 #define VERSION 1u
 #define PRESENT_AT 4096u
-#define PAGE 4096u /* of present, that comes to the file as one */
-#define FROZEN 1u  /* flag: snapshots hold it */
+#define PAGE 4096u /* unit in which present is written to the file */
+#define FROZEN 1u  /* flag: snapshots contain the overlay, so it is never written */
 
 struct header {
 	char magic[8];
-	uint32_t version, cluster; /* bytes of one */
-	uint64_t bytes;            /* of the disk */
-	uint64_t data;             /* where the first cluster would lie */
-	uint8_t id[16], below[16]; /* random; below: zeros: a raw layer */
+	uint32_t version, cluster; /* bytes of a cluster */
+	uint64_t bytes;            /* size of the disk */
+	uint64_t data;             /* file offset of cluster 0 */
+	uint8_t id[16],
+	    below[16]; /* id: random; below: id of the layer below, zeros for a raw layer */
 	uint32_t flags, reserved;
 };
 
@@ -67,7 +68,7 @@ move_bytes(int fd, bool write, void *bytes, size_t length, uint64_t at)
 	return 0;
 }
 
-/* The id of what lies below a layer that is or will be disk->layers[disk->count]. */
+/* Returns the id of the layer below a layer that is or becomes disk->layers[disk->count]. */
 static const uint8_t *
 id_below(const struct disk *disk)
 {
@@ -75,10 +76,10 @@ id_below(const struct disk *disk)
 }
 
 static int
-trouble(const struct disk *disk, const struct disk_layer *layer, const char *what)
+overlay_error(const struct disk *disk, const struct disk_layer *layer, const char *what)
 {
-	minivmm_error(disk->dev, "the overlay %s %s", layer->path ? layer->path : "without a name",
-		      what);
+	minivmm_error(disk->dev, "can't use the overlay %s: %s",
+		      layer->path ? layer->path : "without a name", what);
 	return -1;
 }
 
@@ -91,16 +92,14 @@ overlay_free(struct disk_layer *layer)
 	layer->unsaved_count = 0;
 }
 
-/* What it knows of its clusters: that there are none. */
+/* Allocates the bits of an overlay without clusters. */
 static int
 allocate(const struct disk *disk, struct disk_layer *layer)
 {
 	layer->present = calloc(1, present_bytes(disk));
 	layer->unsaved = calloc(1, present_pages(disk));
 	layer->unsaved_count = 0;
-	return layer->present && layer->unsaved
-		   ? 0
-		   : trouble(disk, layer, "has no memory for its clusters");
+	return layer->present && layer->unsaved ? 0 : overlay_error(disk, layer, "out of memory");
 }
 
 int
@@ -114,7 +113,7 @@ overlay_create(const struct disk *disk, struct disk_layer *layer)
 	memcpy(h.magic, MAGIC, sizeof(h.magic));
 	memcpy(h.below, id_below(disk), sizeof(h.below));
 	if (getrandom(h.id, sizeof(h.id), 0) != sizeof(h.id))
-		return trouble(disk, layer, "gets no id");
+		return overlay_error(disk, layer, "can't get a random id");
 	memcpy(layer->id, h.id, sizeof(layer->id));
 	layer->overlay = true;
 	layer->data = h.data;
@@ -122,23 +121,23 @@ overlay_create(const struct disk *disk, struct disk_layer *layer)
 		return -1;
 	if (ftruncate(layer->fd, 0) || ftruncate(layer->fd, (off_t)(h.data + disk->bytes)) ||
 	    move_bytes(layer->fd, true, &h, sizeof(h), 0))
-		return trouble(disk, layer, strerror(errno));
+		return overlay_error(disk, layer, strerror(errno));
 	return 0;
 }
 
-/* What is wrong with a header; NULL: nothing. */
+/* Returns what is wrong with a header; NULL: nothing. */
 static const char *
 check(const struct disk *disk, const struct header *h)
 {
 	if (memcmp(h->magic, MAGIC, sizeof(h->magic)))
-		return "is no overlay: its first bytes are others";
+		return "it is not an overlay: its first bytes are wrong";
 	if (h->version != VERSION || h->cluster != DISK_CLUSTER)
-		return "is of a version that this plugin does not know";
+		return "this plugin does not support its version";
 	if (h->bytes != disk->bytes || h->data != data_at(disk))
-		return "belongs to a disk of another size";
+		return "it belongs to a disk of another size";
 	if (memcmp(h->below, id_below(disk), sizeof(h->below)))
-		return "lies upon another layer than the one it is given to lie upon: name the "
-		       "layers in the order in which they were begun";
+		return "it belongs on another layer: name the layers in the order of their "
+		       "creation";
 	return NULL;
 }
 
@@ -149,19 +148,20 @@ overlay_open(const struct disk *disk, struct disk_layer *layer)
 	const char *wrong;
 
 	if (move_bytes(layer->fd, false, &h, sizeof(h), 0))
-		return trouble(disk, layer,
-			       errno == ENODATA ? "is no overlay: it is too short"
-						: strerror(errno));
+		return overlay_error(disk, layer,
+				     errno == ENODATA
+					 ? "it is not an overlay: the file is too short"
+					 : strerror(errno));
 	wrong = check(disk, &h);
 	if (wrong)
-		return trouble(disk, layer, wrong);
+		return overlay_error(disk, layer, wrong);
 	memcpy(layer->id, h.id, sizeof(layer->id));
 	layer->overlay = true;
 	layer->data = h.data;
 	if (allocate(disk, layer))
 		return -1;
 	if (move_bytes(layer->fd, false, layer->present, present_bytes(disk), PRESENT_AT))
-		return trouble(disk, layer, strerror(errno));
+		return overlay_error(disk, layer, strerror(errno));
 	layer->frozen = h.flags & FROZEN;
 	return layer->frozen ? 1 : 0;
 }
@@ -179,7 +179,7 @@ overlay_mark(struct disk_layer *layer, uint64_t first, uint64_t last)
 	}
 }
 
-/* Pages of present as they were at one time. */
+/* A copy of pages of present. */
 struct pages {
 	uint64_t count;
 	struct page {
@@ -196,7 +196,7 @@ page_length(const struct disk *disk, uint64_t number)
 	return left < PAGE ? (size_t)left : PAGE;
 }
 
-/* Those that the file does not have. The lock is held. */
+/* Copies the pages that are not in the file, and marks them as saved. Call with the lock held. */
 static int
 take_unsaved(const struct disk *disk, struct disk_layer *layer, struct pages *pages)
 {
@@ -218,7 +218,7 @@ take_unsaved(const struct disk *disk, struct disk_layer *layer, struct pages *pa
 }
 
 static int
-save(const struct disk *disk, const struct disk_layer *layer, const struct pages *pages)
+write_pages(const struct disk *disk, const struct disk_layer *layer, const struct pages *pages)
 {
 	for (uint64_t i = 0; i < pages->count; i++)
 		if (move_bytes(layer->fd, true, pages->list[i].bits,
@@ -228,9 +228,9 @@ save(const struct disk *disk, const struct disk_layer *layer, const struct pages
 	return 0;
 }
 
-/* It did not go well: they are to be saved once more. */
+/* Marks the pages as unsaved again, after a failure. */
 static void
-untake(struct disk *disk, struct disk_layer *layer, const struct pages *pages)
+restore_unsaved(struct disk *disk, struct disk_layer *layer, const struct pages *pages)
 {
 	int error = errno;
 
@@ -246,8 +246,9 @@ untake(struct disk *disk, struct disk_layer *layer, const struct pages *pages)
 }
 
 /*
- * Clusters come to the disk before the bits that say that they are there: after a crash of the
- * host, what was never flushed may be old, but is not lost. Nobody waits meanwhile who only writes.
+ * Clusters are on stable storage before the bits that mark them as present. So after a crash of the
+ * host, data that was not flushed may be old, but the overlay is consistent. Writers do not wait
+ * for a flush.
  */
 int
 overlay_flush(struct disk *disk, struct disk_layer *layer, bool sync)
@@ -262,9 +263,9 @@ overlay_flush(struct disk *disk, struct disk_layer *layer, bool sync)
 	if (!r && sync)
 		r = fdatasync(layer->fd);
 	if (!r && pages.count)
-		r = save(disk, layer, &pages) || (sync && fdatasync(layer->fd)) ? -1 : 0;
+		r = write_pages(disk, layer, &pages) || (sync && fdatasync(layer->fd)) ? -1 : 0;
 	if (r)
-		untake(disk, layer, &pages);
+		restore_unsaved(disk, layer, &pages);
 	free(pages.list);
 	pthread_mutex_unlock(&disk->flushing);
 	return r;
@@ -278,7 +279,7 @@ overlay_freeze(struct disk *disk, struct disk_layer *layer)
 	if (overlay_flush(disk, layer, false) ||
 	    (!layer->frozen &&
 	     move_bytes(layer->fd, true, &flags, sizeof(flags), offsetof(struct header, flags))))
-		return trouble(disk, layer, strerror(errno));
+		return overlay_error(disk, layer, strerror(errno));
 	layer->frozen = true;
 	return 0;
 }

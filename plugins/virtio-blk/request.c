@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the guest asks of its disk (virtio 1.2, section 5.2.6). */
+/* Requests of the driver (virtio 1.2, section 5.2.6): parsing, executing and completing them. */
 #include <errno.h>
 #include <string.h>
 
 #include "blk.h"
 
 #define ID_BYTES 20u
-#define REQUEST_MAX (64ull << 20) /* bytes that one request may move */
+#define REQUEST_MAX (64ull << 20) /* maximum data of a request, in bytes */
 
 struct blk_header {
 	uint32_t type, reserved;
@@ -33,7 +33,7 @@ unmap(struct minivmm_device *dev, struct blk_job *job, uint64_t written)
 	job->piece_count = 0;
 }
 
-/* The segments' memory from skip on, length bytes of it. */
+/* Maps length bytes of the request's segments, from offset skip on. */
 static int
 map(struct minivmm_device *dev, struct blk_job *job, bool in, uint64_t skip)
 {
@@ -55,7 +55,7 @@ map(struct minivmm_device *dev, struct blk_job *job, bool in, uint64_t skip)
 		    (struct iovec){ minivmm_memory_map(dev, s->address + skip, part), part };
 		if (!job->pieces[job->piece_count].iov_base) {
 			unmap(dev, job, 0);
-			return virtio_bad(dev, &b->virtio, "a buffer that is not in memory");
+			return virtio_bad(dev, &b->virtio, "a buffer is not in guest memory");
 		}
 		job->piece_count++;
 		left -= part;
@@ -84,7 +84,9 @@ begin_ranges(struct minivmm_device *dev, struct blk_job *job)
 {
 	struct blk *b = minivmm_state(dev);
 	uint64_t bytes = job->request.out_bytes - sizeof(struct blk_header);
-	const uint32_t flags = job->type == WRITE_ZEROES; /* unmap; section 5.2.6.1 */
+	const uint32_t flags =
+	    job->type ==
+	    WRITE_ZEROES; /* only WRITE_ZEROES may have the flag unmap (section 5.2.6.1) */
 
 	job->status = b->readonly ? IOERR : UNSUPP;
 	if (b->readonly || !bytes || bytes % sizeof(struct blk_range) ||
@@ -134,7 +136,7 @@ job_begin(struct minivmm_device *dev, struct blk_job *job)
 	job->error = 0;
 	job->written = 1; /* the status */
 	job->status = IOERR;
-	/* A driver that has not been told of the cache has none (section 5.2.6.2). */
+	/* Section 5.2.6.2: for a driver without FLUSH, the disk has no write cache. */
 	job->flush = !virtio_has(&b->virtio, BLK_F_FLUSH);
 	if (virtio_copy(dev, &b->virtio, &job->request, false, 0, &h, sizeof(h)) !=
 	    (int64_t)sizeof(h))
@@ -225,10 +227,12 @@ job_end(struct minivmm_device *dev, struct blk_job *job)
 {
 	struct blk *b = minivmm_state(dev);
 
-	disk_news(&b->disk);
-	if (job->error && job->error != ENOTCONN) /* of which the disk has told once */
-		minivmm_error(dev, "%s the disk %s at 0x%llx: %s",
-			      job->type == IN ? "reading" : "writing", b->path,
+	disk_log_connection(&b->disk);
+	if (job->error &&
+	    job->error !=
+		ENOTCONN) /* lost connections are logged once, below disk_log_connection() */
+		minivmm_error(dev, "can't %s the disk %s at 0x%llx: %s",
+			      job->type == IN ? "read" : "write", b->path,
 			      (unsigned long long)job->at, strerror(job->error));
 	job_drop(dev, job);
 	if (!virtio_live(&b->virtio, job->queue))

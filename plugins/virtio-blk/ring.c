@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Requests by io_uring: those that are one system call on one file (disk.h), and those only. What a
- * call does not do as a whole goes to the worker threads, who do it from the beginning, and know
- * what went wrong.
+ * Requests by io_uring: only those that one system call on one file executes (disk.h). If a call
+ * does not complete a request as a whole, the worker threads execute the request from its beginning
+ * and set its result.
  *
- * All of this runs with the device's lock held, so that the ring needs none.
+ * All functions run under the device's lock, so the ring needs no lock.
  */
 #include <errno.h>
 #include <liburing.h>
@@ -20,13 +20,13 @@
 struct ring {
 	struct io_uring io;
 	int event;
-	uint32_t flight; /* calls that have been prepared, and are not known to be over */
+	uint32_t flight; /* calls queued or submitted, and not completed */
 };
 
 static int
-none(struct minivmm_device *dev, struct ring *ring, int error)
+ring_unavailable(struct minivmm_device *dev, struct ring *ring, int error)
 {
-	minivmm_error(dev, "io_uring can't be used on this host: %s: set io = threads",
+	minivmm_error(dev, "can't use io_uring on this host: %s; set io = threads",
 		      strerror(error));
 	if (ring && ring->event >= 0)
 		close(ring->event);
@@ -45,19 +45,19 @@ ring_start(struct minivmm_device *dev)
 		return 0;
 	ring = calloc(1, sizeof(*ring));
 	if (!ring)
-		return none(dev, NULL, ENOMEM);
+		return ring_unavailable(dev, NULL, ENOMEM);
 	ring->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (ring->event < 0)
-		return none(dev, ring, errno);
+		return ring_unavailable(dev, ring, errno);
 	r = io_uring_queue_init(FLIGHT, &ring->io, 0);
 	if (r)
-		return none(dev, ring, -r);
+		return ring_unavailable(dev, ring, -r);
 	b->ring = ring;
 	r = io_uring_register_eventfd(&ring->io, ring->event);
 	if (!r)
 		return minivmm_watch(dev, BLK_WATCH_RING, ring->event, EPOLLIN);
 	ring_end(b);
-	return none(dev, NULL, -r);
+	return ring_unavailable(dev, NULL, -r);
 }
 
 void
@@ -73,7 +73,7 @@ ring_end(struct blk *b)
 	b->ring = NULL;
 }
 
-/* The one call that does it; false: there is none. */
+/* Describes the system call that executes the job. Returns false if there is no single one. */
 static bool
 find(struct blk *b, struct blk_job *job)
 {
@@ -81,7 +81,7 @@ find(struct blk *b, struct blk_job *job)
 	case IN:
 		return disk_call_read(&b->disk, job->length, job->at, &job->call);
 	case OUT:
-		/* What must be on the disk at its end is two on an overlay. */
+		/* On an overlay, a durable write also writes the bits of present: two calls. */
 		return !(job->flush && b->disk.layers[b->disk.count - 1].overlay) &&
 		       disk_call_write(&b->disk, job->length, job->at, &job->call);
 	case FLUSH:
@@ -147,15 +147,15 @@ ring_submit(struct minivmm_device *dev)
 		return;
 	while (io_uring_submit(&ring->io) == -EINTR)
 		;
-	/* The kernel is short of something: later. */
+	/* The kernel lacks a resource: try again later. */
 	if (io_uring_sq_ready(&ring->io))
 		minivmm_post(dev, BLK_POST_DONE);
 }
 
-/* Whether a worker is to try again what a call did not do. An error of a write's way to the disk is
- * told but once. */
+/* Returns whether a worker must execute the job again after this result. A write error is not
+ * retried: the kernel reports it only once. */
 static bool
-again(const struct blk_job *job, int result)
+must_retry(const struct blk_job *job, int result)
 {
 	bool moves = job->type == IN || job->type == OUT;
 
@@ -164,8 +164,7 @@ again(const struct blk_job *job, int result)
 	       (!moves && job->type != FLUSH);
 }
 
-/* Those whose calls are over; what a worker is to do is handed on, or put with them as done when
- * there is no worker. */
+/* See blk.h. A job passed to the workers is not in the list. */
 struct blk_job *
 ring_take(struct blk *b)
 {
@@ -183,7 +182,7 @@ ring_take(struct blk *b)
 		io_uring_cqe_seen(&ring->io, cqe);
 		ring->flight--;
 		disk_call_end(&b->disk, &job->call, whole);
-		if (!whole && again(job, result)) {
+		if (!whole && must_retry(job, result)) {
 			workers_give(&b->workers, job);
 			continue;
 		}
@@ -199,7 +198,7 @@ ring_ready(struct blk *b)
 {
 	uint64_t count;
 
-	/* First the event, then what it tells of: what comes after that has one of its own. */
+	/* Clear the event before reading completions: a later completion signals it again. */
 	while (read(b->ring->event, &count, sizeof(count)) < 0 && errno == EINTR)
 		;
 	return ring_take(b);
@@ -214,7 +213,7 @@ ring_recall(struct blk *b)
 
 	while (ring->flight) {
 		if (io_uring_submit_and_wait(&ring->io, 1) < 0)
-			nanosleep(&moment, NULL); /* the kernel is short of something */
+			nanosleep(&moment, NULL); /* the kernel lacks a resource */
 		for (*last = ring_take(b); *last; last = &(*last)->next)
 			;
 	}

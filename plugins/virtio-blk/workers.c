@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Threads that do what blocks. */
+/* Threads that execute requests, which block. */
 #include <signal.h>
 #include <string.h>
 
@@ -30,7 +30,7 @@ worker(void *argument)
 		job->next = w->done;
 		w->done = job;
 		w->busy--;
-		pthread_cond_broadcast(&w->rest);
+		pthread_cond_broadcast(&w->idle);
 		minivmm_post(dev, BLK_POST_DONE);
 	}
 	pthread_mutex_unlock(&w->lock);
@@ -47,7 +47,7 @@ workers_start(struct minivmm_device *dev, struct workers *w)
 		return 0;
 	w->last = &w->first;
 	sigfillset(&all);
-	/* A fault that is blocked ends the process without a word. */
+	/* A blocked SIGSEGV or SIGBUS would kill the process without a message. */
 	sigdelset(&all, SIGSEGV);
 	sigdelset(&all, SIGBUS);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -57,7 +57,7 @@ workers_start(struct minivmm_device *dev, struct workers *w)
 	}
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (error)
-		minivmm_error(dev, "can't start a thread: %s", strerror(error));
+		minivmm_error(dev, "can't start a worker thread: %s", strerror(error));
 	return error ? -1 : 0;
 }
 
@@ -105,7 +105,7 @@ workers_recall(struct workers *w)
 	jobs = w->first;
 	w->first = NULL;
 	while (w->busy)
-		pthread_cond_wait(&w->rest, &w->lock);
+		pthread_cond_wait(&w->idle, &w->lock);
 	*(jobs ? w->last : &jobs) = w->done;
 	w->done = NULL;
 	w->last = &w->first;

@@ -104,7 +104,7 @@ export_open(struct disk *disk, struct disk_layer *layer, const char *path, bool 
 }
 
 void
-export_news(struct disk *disk, struct disk_layer *layer)
+export_log_connection(struct disk *disk, struct disk_layer *layer)
 {
 }
 
@@ -270,13 +270,13 @@ freeze(struct disk *disk)
 	captured = 0;
 	assert_int_equal(disk_freeze(disk, stem), 0);
 	for (uint32_t i = 0; i + 1 < disk->count; i++)
-		ours += disk->layers[i].ours;
+		ours += disk->layers[i].written_here;
 	assert_int_equal(captured, 2 * ours); /* a file and its folder each */
 	free(stem);
 	layers = disk_layers(disk);
 	assert_non_null(layers);
 	open_disk(&again, layers, false);
-	assert_int_equal(disk_begin(&again, NULL), 0);
+	assert_int_equal(disk_create_overlay(&again, NULL), 0);
 	assert_same(&again);
 	disk_destroy(&again);
 	return layers;
@@ -313,12 +313,12 @@ test_model(void **state)
 	char *top = strdup(disk.layers[disk.count - 1].path);
 	disk_destroy(&disk);
 	open_disk(&disk, layers, false);
-	assert_int_equal(disk_continue(&disk, top), 0);
+	assert_int_equal(disk_open_overlay(&disk, top), 0);
 	assert_same(&disk);
 	disk_destroy(&disk);
 	/* And without it. */
 	open_disk(&disk, layers, false);
-	assert_int_equal(disk_begin(&disk, NULL), 0);
+	assert_int_equal(disk_create_overlay(&disk, NULL), 0);
 	memcpy(model, then, sizeof(then));
 	assert_same(&disk);
 	disk_destroy(&disk);
@@ -335,7 +335,7 @@ test_reset(void **state)
 	make_raw();
 	memcpy(then, model, sizeof(then));
 	open_disk(&disk, "", false);
-	assert_int_equal(disk_begin(&disk, NULL), 0);
+	assert_int_equal(disk_create_overlay(&disk, NULL), 0);
 	for (unsigned i = 0; i < 300; i++) {
 		one(&disk, false);
 		if (!pick(100))
@@ -434,7 +434,7 @@ test_threads(void **state)
 		make_raw();
 		open_disk(&disk, "", false);
 		unlink("o");
-		assert_int_equal(disk_begin(&disk, "o"), 0);
+		assert_int_equal(disk_create_overlay(&disk, "o"), 0);
 		slow = true;
 		for (unsigned i = 0; i <= THREADS; i++) {
 			w[i] = (struct writer){ &disk, round * 10 + i, i, &end };
@@ -454,7 +454,7 @@ test_threads(void **state)
 		assert_int_equal(disk_flush(&disk), 0);
 		disk_destroy(&disk);
 		open_disk(&disk, "", false);
-		assert_int_equal(disk_continue(&disk, "o"), 0);
+		assert_int_equal(disk_open_overlay(&disk, "o"), 0);
 		assert_same(&disk);
 		disk_destroy(&disk);
 	}
@@ -475,7 +475,7 @@ test_claims(void **state)
 	make_raw();
 	for (unsigned round = 0; round < 200; round++) {
 		open_disk(&disk, "", false);
-		assert_int_equal(disk_begin(&disk, NULL), 0);
+		assert_int_equal(disk_create_overlay(&disk, NULL), 0);
 		kernel = (struct writer){ &disk, round, 0, NULL };
 		assert_int_equal(pthread_create(&thread, NULL, calls, &kernel), 0);
 		memset(sector, 0x77, sizeof(sector));
@@ -521,7 +521,7 @@ test_claim_waits(void **state)
 
 	make_raw();
 	open_disk(&disk, "", false);
-	assert_int_equal(disk_begin(&disk, NULL), 0);
+	assert_int_equal(disk_create_overlay(&disk, NULL), 0);
 	assert_true(disk_call_write(&disk, DISK_CLUSTER, 0, &call));
 	assert_false(disk_call_write(&disk, 2 * DISK_CLUSTER, 0, &other));
 	assert_false(disk_call_write(&disk, 512, DISK_CLUSTER, &other)); /* a part */
@@ -553,7 +553,7 @@ test_failures(void **state)
 		open_disk(&disk, "", false);
 		memcpy(before, model, sizeof(before));
 		unlink("o");
-		assert_int_equal(disk_begin(&disk, "o"), 0);
+		assert_int_equal(disk_create_overlay(&disk, "o"), 0);
 		for (unsigned i = 0; i < 5; i++)
 			one(&disk, false);
 		assert_int_equal(disk_flush(&disk), 0);
@@ -583,7 +583,7 @@ test_failures(void **state)
 		assert_same(&disk);
 		disk_destroy(&disk);
 		open_disk(&disk, "", false);
-		assert_int_equal(disk_continue(&disk, "o"), 0);
+		assert_int_equal(disk_open_overlay(&disk, "o"), 0);
 		assert_same(&disk);
 		disk_destroy(&disk);
 		memcpy(model, before, sizeof(model));
@@ -606,7 +606,7 @@ test_freeze_failures(void **state)
 		memcpy(before, model, sizeof(before));
 		name[1] += (char)n;
 		open_disk(&disk, "", false);
-		assert_int_equal(disk_begin(&disk, name), 0);
+		assert_int_equal(disk_create_overlay(&disk, name), 0);
 		for (unsigned i = 0; i < 20; i++)
 			one(&disk, false);
 		fail_after = n;
@@ -640,7 +640,7 @@ test_full(void **state)
 	make_raw();
 	unlink("o");
 	open_disk(&disk, "", false);
-	assert_int_equal(disk_begin(&disk, "o"), 0);
+	assert_int_equal(disk_create_overlay(&disk, "o"), 0);
 	/* A file that may not grow is as full as a disk. */
 	signal(SIGXFSZ, SIG_IGN);
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
@@ -661,7 +661,7 @@ test_full(void **state)
 	assert_int_equal(disk_flush(&disk), 0);
 	disk_destroy(&disk);
 	open_disk(&disk, "", false);
-	assert_int_equal(disk_continue(&disk, "o"), 0);
+	assert_int_equal(disk_open_overlay(&disk, "o"), 0);
 	assert_same(&disk);
 	disk_destroy(&disk);
 }
@@ -688,7 +688,7 @@ test_killed(void **state)
 		pid = fork();
 		if (!pid) {
 			open_disk(&disk, "", false);
-			if (disk_begin(&disk, "o"))
+			if (disk_create_overlay(&disk, "o"))
 				_exit(1);
 			for (unsigned i = 0; i < SECTORS; i++) {
 				memset(sector, (int)(i + n), sizeof(sector));
@@ -712,7 +712,7 @@ test_killed(void **state)
 			continue;
 		most = shared->flushed > most ? shared->flushed : most;
 		open_disk(&disk, "", false);
-		assert_int_equal(disk_continue(&disk, "o"), 0);
+		assert_int_equal(disk_open_overlay(&disk, "o"), 0);
 		for (unsigned i = 0; i < shared->flushed; i++) {
 			const struct iovec one_sector = { got, 512 };
 
@@ -745,7 +745,7 @@ test_solid(void **state)
 			unlink("o");
 			open_disk(&disk, "", !overlay);
 			if (overlay)
-				assert_int_equal(disk_begin(&disk, "o"), 0);
+				assert_int_equal(disk_create_overlay(&disk, "o"), 0);
 			assert_int_equal(disk_zero(&disk, hows[i], length, at), 0);
 			if (overlay || hows[i] != DISK_DISCARD)
 				memset(model + at, 0, length);

@@ -90,7 +90,7 @@ for my $how ([ 'the file itself', {} ], [ 'an overlay', { overlay => 'o' } ], [ 
         substr($said, 3), "$name: restored with an overlay of its own");
     says([ $minivmm, '-r', 'c.snap', '--trust' ], substr($said, 3), "$name: and once more as before");
     fails([ $minivmm, '-r', 'c.snap', '--trust', '--set', 'device.disk0.overlay=mine' ],
-        113, qr/mine: it is there already/, "$name: an overlay of another machine's");
+        113, qr/mine: it exists already/, "$name: an overlay of another machine's");
 }
 
 # Without a word to the contrary, nothing that a snapshot names is opened.
@@ -102,11 +102,11 @@ like($err, qr/names something of the host, layers = \S+:\S+: give --set/, 'and n
 fresh();
 says(machine({}, @snap), $said, 'once more');
 utime 1, 1, 'disk.img';
-fails([ $minivmm, '-r', 'c.snap', '--trust' ], 113, qr/has been written since the snapshot, or is a copy/, 'a disk that has changed');
+fails([ $minivmm, '-r', 'c.snap', '--trust' ], 113, qr/was modified after the snapshot, or is a copy/, 'a disk that has changed');
 says([ $minivmm, '-r', 'c.snap', '--trust', '--set', 'device.disk0.changed=accept' ], substr($said, 3), 'and is accepted');
 spew('disk.img', $raw . "\0" x 4096);
 fails([ $minivmm, '-r', 'c.snap', '--trust', '--set', 'device.disk0.changed=accept' ],
-    113, qr/has 20480 bytes, in the snapshot 16384/, 'a disk of another size');
+    113, qr/has 20480 bytes, but 16384 in the snapshot/, 'a disk of another size');
 
 # A thousand machines from one state, each with the disk as it was.
 fresh();
@@ -139,12 +139,12 @@ for my $fault ([ 'write:5:EIO', 'Input/output error' ], [ 'write:4:ENOSPC', 'No 
         fresh();
         ($status, $out, $err) = run(machine({ overlay => 'o', io => $io }), %faults, FAULT => $plan);
         is($status, 100, "$plan, by $io: the guest is told");
-        like($err, qr/disk0: (reading|writing) the disk \S*disk\.img at 0x[0-9a-f]+: \Q$message\E/, "$plan, by $io: so are we");
+        like($err, qr/disk0: can't (read|write) the disk \S*disk\.img at 0x[0-9a-f]+: \Q$message\E/, "$plan, by $io: so are we");
         says(machine({ overlay => 'o', io => $io }), $said, "$plan, by $io: the overlay is whole");
     }
 }
 fresh();
-fails(machine({ io => 'io_uring' }), 113, qr/io_uring can't be used on this host: Operation not permitted: set io = threads/,
+fails(machine({ io => 'io_uring' }), 113, qr/can't use io_uring on this host: Operation not permitted; set io = threads/,
     'io_uring is not for everybody', %faults, FAULT => 'io_uring_queue_init:1:EPERM');
 
 # A snapshot that comes to nothing when the disk is kept for it, at the new overlay or at the one
@@ -184,7 +184,7 @@ run(machine({ overlay => 'o' }, @snap));
 my $overlay = slurp('o');
 for my $bad (
     [ 'cut short', substr($overlay, 0, 40), qr/too short/ ],
-    [ 'other bytes', "\0" . substr($overlay, 1), qr/is no overlay/ ],
+    [ 'other bytes', "\0" . substr($overlay, 1), qr/is not an overlay/ ],
     [ 'another version', substr($overlay, 0, 8) . "\2" . substr($overlay, 9), qr/version/ ],
     [ 'another size', substr($overlay, 0, 16) . "\0\x50" . substr($overlay, 18), qr/another size/ ],
     [ 'data elsewhere', substr($overlay, 0, 24) . "\1" . substr($overlay, 25), qr/another size/ ],
@@ -194,10 +194,10 @@ for my $bad (
     spew('bad', $bytes);
     fails(machine({ layers => 'bad', temporary => 'yes' }), 113, $message, "an overlay, $name");
 }
-fails(machine({ overlay => 'o' }), 113, qr/snapshots hold it as it is/, 'an overlay that a snapshot holds');
+fails(machine({ overlay => 'o' }), 113, qr/it belongs to a snapshot/, 'an overlay that a snapshot holds');
 fails(machine({ layers => 'o' }), 113, qr/set overlay = FILE/, 'layers that would be written');
-fails(machine({ overlay => 'o', readonly => 'yes' }), 110, qr/exclude one another/, 'an overlay that can not be written');
-fails(machine({ overlay => 'no/o' }), 113, qr/can't begin the overlay .*No such file/, 'no such folder');
+fails(machine({ overlay => 'o', readonly => 'yes' }), 110, qr/exclude each other/, 'an overlay that can not be written');
+fails(machine({ overlay => 'no/o' }), 113, qr/can't create the overlay .*No such file/, 'no such folder');
 fails(machine({ path => '.' }), 113, qr/neither a file nor a block device|Is a directory/, 'a folder');
 spew('small', 'x' x 511);
 fails(machine({ path => 'small' }), 113, qr/smaller than a sector/, 'less than a sector');

@@ -95,7 +95,7 @@ fails([ $minivmm, '-c', 'nbd.ini' ], 113, qr{can't use the disk nbd://127\.0\.0\
 # Who may not write. Snapshots: what is written must lie in a file of ours.
 spew('disk.img', $raw);
 $server = server('-r', 'file', 'disk.img');
-fails(machine({}), 113, qr/lets nobody write to it: set readonly = yes, or overlay/, 'an export that is only read');
+fails(machine({}), 113, qr/allows only reads: set readonly = yes, or overlay/, 'an export that is only read');
 for my $how ([ 'an overlay', { overlay => 'o' } ], [ 'a temporary one', { temporary => 'yes' } ]) {
     my ($name, $keys) = @$how;
     says(machine({ %$keys, io => 'io_uring' }, '--at', 'output:serial0:C', '--save', 'c.snap'), $said, "$name: a snapshot in the midst");
@@ -110,7 +110,7 @@ gone($server);
 $server = server();
 ($status, $out, $err) = run(machine({}, '--at', 'output:serial0:C', '--save', 'none.snap'));
 isnt($status, 0, 'a snapshot of an export that is written');
-like($err, qr/is no file beside which another can be: set overlay = FILE, or temporary = yes/, 'is refused');
+like($err, qr/no file can be created beside it: set overlay = FILE, temporary = yes/, 'is refused');
 ok(!-e 'none.snap', 'and there is none');
 
 # It says no; the guest triple faults then.
@@ -120,15 +120,15 @@ $server = server(qw(--filter=error file disk.img error-pwrite=ENOSPC error-pwrit
 for my $io (qw(sync threads)) {
     ($status, $out, $err) = run(machine({ io => $io }));
     is($status, 100, "by $io: the guest is told");
-    like($err, qr/writing the disk nbd\+unix:\S+ at 0x200: No space left on device/, "by $io: so are we");
+    like($err, qr/can't write the disk nbd\+unix:\S+ at 0x200: No space left on device/, "by $io: so are we");
 }
 gone($server);
 
 # A slow guest, in whose midst the server goes, and another comes, or none.
 for my $io (qw(sync threads)) {
     for my $case ([ 'only read', { temporary => 'yes' }, 1, 0, qr/\A\z/ ],
-        [ 'written, not flushed', {}, 1, 100, qr/writing the disk .*: Input\/output error/ ],
-        [ 'no other server', {}, 0, 100, qr/the connection to the disk \S+ is lost: .*: requests fail until the server is there again/ ]) {
+        [ 'written, not flushed', {}, 1, 100, qr/can't write the disk .*: Input\/output error/ ],
+        [ 'no other server', {}, 0, 100, qr/the connection to the disk \S+ is lost: .*; requests fail until the server is back/ ]) {
         my ($name, $keys, $comes, $end, $message) = @$case;
         spew('disk.img', $raw);
         $server = server();
