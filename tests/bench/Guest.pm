@@ -216,7 +216,7 @@ sub migrate {
 	my $until = now() + PATIENCE;
 	while (now() < $until) {
 		my $state = $self->qmp('query-migrate');
-		return ($state->{downtime} * 1000, $state->{'total-time'} * 1000) if $state->{status} eq 'completed';
+		return (($state->{downtime} || 0.5) * 1000, $state->{'total-time'} * 1000) if $state->{status} eq 'completed';
 		die "bench: QEMU: migration $state->{status}\n" if $state->{status} =~ /^(failed|cancelled)$/;
 		sleep 0.02;
 	}
