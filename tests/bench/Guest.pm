@@ -171,30 +171,33 @@ sub ready {
 	sleep $seconds;
 }
 
-# The exits so far, and the gaps: a list of start, length, start, ... in nanoseconds.
+# The exits so far, and the gaps: a list of start, length, wait for a CPU, start, ... in
+# nanoseconds.
 sub gaps {
 	my ($self) = @_;
 	open my $file, '<:raw', $self->{gaps} or return 0;    # it has not begun
 	(sysread($file, my $head, 16) // 0) == 16 or return 0;
 	my ($exits, $count) = unpack 'Q2', $head;
-	(sysread($file, my $gaps, 16 * $count) // 0) == 16 * $count
+	(sysread($file, my $gaps, 24 * $count) // 0) == 24 * $count
 	    or die "bench: the guest of $self->{name} has more gaps than $self->{gaps} holds\n";
 	return ($exits, unpack 'Q*', $gaps);
 }
 
-# The longest gap between two exits that overlaps a span of time, in microseconds. The span has
-# ended a while ago.
+# The longest gap between two exits that overlaps a span of time, in microseconds, and the longest
+# without the wait for a CPU. The span has ended a while ago.
 sub gap {
 	my ($self, $from, $to) = @_;
 	my (undef, @gaps) = $self->gaps;
-	my $longest = PERIOD * 1000;
-	while (my ($start, $length) = splice @gaps, 0, 2) {
-		$longest = $length if $length > $longest && $start <= $to * 1e9 && $start + $length >= $from * 1e9;
+	my ($longest, $ran) = (PERIOD * 1000) x 2;
+	while (my ($start, $length, $queued) = splice @gaps, 0, 3) {
+		next if $start > $to * 1e9 || $start + $length < $from * 1e9;
+		$longest = $length if $length > $longest;
+		$ran = $length - $queued if $length - $queued > $ran;
 	}
-	return $longest / 1000;
+	return ($longest / 1000, $ran / 1000);
 }
 
-# Runs code. Returns what it returns, behind the longest gap meanwhile.
+# Runs code. Returns the gaps meanwhile, as gap() does, and what the code returns.
 sub gap_during {
 	my ($self, $code) = @_;
 	my $from = now();

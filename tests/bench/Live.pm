@@ -27,8 +27,8 @@ sub snapshots {
 	my ($idle) = $guest->gap_during(sub { sleep 0.5 });
 	my @all = ({ gap => $idle });
 	for (1 .. $number) {
-		my ($gap, $reply) = $guest->gap_during(sub { $guest->ctl("snapshot $snap full") });
-		push @all, { gap => $gap, stopped => $reply->{stopped_us}, taken => $reply->{duration_ms} * 1000,
+		my ($gap, $ran, $reply) = $guest->gap_during(sub { $guest->ctl("snapshot $snap full") });
+		push @all, { gap => $gap, ran => $ran, stopped => $reply->{stopped_us}, taken => $reply->{duration_ms} * 1000,
 			rounds => $reply->{rounds}, on_demand => $reply->{pages_on_demand} };
 		sleep 0.1;
 	}
@@ -41,33 +41,37 @@ sub migrated {
 	my $guest = Guest::qemu($size);
 	$guest->ready(0.5);
 	my ($idle) = $guest->gap_during(sub { sleep 0.5 });
-	my ($gap, $stopped, $taken) = $guest->gap_during(sub { $guest->migrate("$shm/qemu.snap", $how) });
+	my ($gap, $ran, $stopped, $taken) = $guest->gap_during(sub { $guest->migrate("$shm/qemu.snap", $how) });
 	$guest->end;
 	unlink "$shm/qemu.snap";
-	return ({ gap => $idle }, { gap => $gap, stopped => $stopped, taken => $taken });
+	return ({ gap => $idle }, { gap => $gap, ran => $ran, stopped => $stopped, taken => $taken });
 }
 
-# Lines for keep(): who, machine, number of the snapshot, microseconds of the gap, of the stop that
-# the reply says, in all; rounds, pages on demand.
+# Lines for keep(): who, machine, number of the snapshot; microseconds of the gap, of the stop that
+# the reply says, in all, and of the longest gap without the wait for a CPU; rounds, pages on
+# demand.
 sub rounds_of {
 	my ($who, $machine, @all) = @_;
-	my @keys = qw(gap stopped taken rounds on_demand);
+	my @keys = qw(gap stopped taken ran rounds on_demand);
 	return map { join "\t", $who, $machine, $_, map { $_ // '-' } @{ $all[$_] }{@keys} } 0 .. $#all;
 }
 
-# Two rows: the medians of the rounds, and the 99th percentiles. Each side is a list with an element
-# for each round.
+# Rows: the medians of the rounds; of gaps also the 99th percentiles, and the medians without the
+# wait for a CPU, which inform. Each side is a list with an element for each round.
 sub stopped {
 	my ($figure, $key, $ours, $qemus) = @_;
 	return left_out($figure, $qemu ? 'too little memory here' : 'no QEMU') if !@$qemus;
-	my @ours = map { $_->{$key} } @$ours;
-	my @qemus = map { $_->{$key} } @$qemus;
-	my (undef, undef, $ratio) = pairs(map { "$ours[$_]\t$qemus[$_]" } 0 .. $#qemus);
-	my ($our_p99, $their_p99) = map { percentile(0.99, @$_) } \@ours, \@qemus;
-	row($figure, ours => ms(median(@ours)), qemu => ms(median(@qemus)), value => $ratio, at_most => 0.5);
-	row("$figure, p99", ours => ms($our_p99), qemu => ms($their_p99), value => $our_p99 / $their_p99,
-		at_most => 0.5)
-	    if $key eq 'gap';
+	my $medians = sub {
+		my ($figure, $key, %target) = @_;
+		my @lines = map { "$ours->[$_]{$key}\t$qemus->[$_]{$key}" } 0 .. $#$qemus;
+		my ($our, $their, $ratio) = pairs(@lines);
+		row($figure, ours => ms($our), qemu => ms($their), value => $ratio, %target);
+	};
+	$medians->($figure, $key, at_most => 0.5);
+	return if $key ne 'gap';
+	my ($our, $their) = map { percentile(0.99, map { $_->{gap} } @$_) } $ours, $qemus;
+	row("$figure, p99", ours => ms($our), qemu => ms($their), value => $our / $their, at_most => 0.5);
+	$medians->("$figure, on a CPU", 'ran');
 	return;
 }
 

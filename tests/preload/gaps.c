@@ -5,14 +5,16 @@
  * replaces ioctl(2). Only one thread may call KVM_RUN.
  *
  * The file GAPS_FILE can be read at any time, numbers of 8 bytes in host order: exits, gaps; then
- * for each gap of at least GAP_MIN its start and its length, in nanoseconds of CLOCK_MONOTONIC.
- * What exceeds the file's room is only counted.
+ * for each gap of at least GAP_MIN its start, its length, and the time in it for which the thread
+ * could run but had no CPU, in nanoseconds of CLOCK_MONOTONIC. Gaps that exceed the file's room are
+ * only counted.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -26,13 +28,14 @@
 struct gaps {
 	uint64_t exits, count;
 	struct {
-		uint64_t start, length;
+		uint64_t start, length, queued;
 	} gaps[ROOM];
 };
 
 /* A preloaded library has no other place for its state. */
 static struct gaps *gaps;
-static uint64_t last; /* 0: no exit yet */
+static uint64_t last;   /* exit; 0: none yet */
+static uint64_t queued; /* in all, at the last gap */
 
 __attribute__((constructor)) static void
 begin(void)
@@ -49,23 +52,48 @@ begin(void)
 	close(file);
 }
 
+/* Nanoseconds that this thread has waited for a CPU (sched-stats.rst); 0: the kernel does not tell.
+ */
+static uint64_t
+queue_time(void)
+{
+	static int file = -1;
+	char text[64] = "";
+	unsigned long long ran, waited = 0;
+
+	if (file < 0)
+		file = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
+	if (file >= 0 && pread(file, text, sizeof(text) - 1, 0) > 0)
+		sscanf(text, "%llu %llu", &ran, &waited);
+	return waited;
+}
+
+/* A gap's wait is what came since the gap before. Between gaps the thread hardly waits. */
+static void
+add(uint64_t start, uint64_t length)
+{
+	uint64_t count = gaps->count, all = queue_time(), wait = all - queued;
+
+	queued = all;
+	if (count < ROOM) {
+		gaps->gaps[count].start = start;
+		gaps->gaps[count].length = length;
+		gaps->gaps[count].queued = wait < length ? wait : length;
+	}
+	__atomic_store_n(&gaps->count, count + 1, __ATOMIC_RELEASE);
+}
+
 static void
 exited(void)
 {
 	struct timespec t;
-	uint64_t now, count;
+	uint64_t now;
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	now = (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 	gaps->exits++;
-	if (last && now - last >= GAP_MIN) {
-		count = gaps->count;
-		if (count < ROOM) {
-			gaps->gaps[count].start = last;
-			gaps->gaps[count].length = now - last;
-		}
-		__atomic_store_n(&gaps->count, count + 1, __ATOMIC_RELEASE);
-	}
+	if (last && now - last >= GAP_MIN)
+		add(last, now - last);
 	last = now;
 }
 
