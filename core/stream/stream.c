@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Streams as a device sees them, on any thread: two buffers, and nothing that blocks. */
+/* The device's side of streams: reads and writes two buffers. Any thread; never blocks. */
 #include "stream/stream.h"
 
 #include <errno.h>
@@ -80,14 +80,14 @@ stream_writable(struct stream *stream)
 	size_t room;
 
 	pthread_mutex_lock(&stream->lock);
-	room = !stream->out.kind || stream->nobody || stream->failed
+	room = !stream->out.kind || stream->no_reader || stream->failed
 		   ? STREAM_OUTPUT_SIZE
 		   : STREAM_OUTPUT_SIZE - stream->output_length;
 	pthread_mutex_unlock(&stream->lock);
 	return room;
 }
 
-/* Appends what fits. With the lock held. */
+/* Appends as many bytes as fit and returns their number. Call with the lock held. */
 static size_t
 append_output(struct stream *stream, const uint8_t *from, size_t length)
 {
@@ -101,7 +101,7 @@ append_output(struct stream *stream, const uint8_t *from, size_t length)
 	return taken;
 }
 
-/* Nobody is there: the newest bytes are kept for who comes. With the lock held. */
+/* Without a reader: keeps the newest bytes for the next reader. Call with the lock held. */
 static void
 keep_newest(struct stream *stream, const uint8_t *from, size_t length)
 {
@@ -143,7 +143,7 @@ stream_write(struct stream *stream, const void *from, size_t length)
 	pthread_mutex_lock(&stream->lock);
 	if (stream->out.kind && stream->failed)
 		stream->dropped += length;
-	else if (stream->out.kind && stream->nobody)
+	else if (stream->out.kind && stream->no_reader)
 		keep_newest(stream, from, length);
 	else if (stream->out.kind) {
 		bool empty = !stream->output_length;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The host's side of streams, on the loop's thread: between descriptors and the two buffers. */
+/* The host's side of streams: moves bytes between descriptors and the two buffers. Loop's thread.
+ */
 #include "stream/stream.h"
 
 #include <errno.h>
@@ -11,7 +12,7 @@
 #include "base/log.h"
 #include "stream/stream_kinds.h"
 
-/* Output can't be delivered any more: says so once; from here on it is dropped. */
+/* After a write error: logs it once. Pending and further output is dropped. */
 static void
 give_up(struct stream *stream, int error)
 {
@@ -23,13 +24,12 @@ give_up(struct stream *stream, int error)
 	stream->output_length = 0;
 	pthread_mutex_unlock(&stream->lock);
 	stream->out.stalled = false;
-	log_line(MINIVMM_ERROR, stream->device,
-		 "cannot write to %s: %s; what the guest puts out is dropped from here on",
+	log_line(MINIVMM_ERROR, stream->device, "cannot write to %s: %s; further output is dropped",
 		 stream_end_text(&stream->out, text, sizeof(text)), strerror(error));
 }
 
-/* Waits for what the end can use just now, and for nothing else: a hang-up would be told of for
- * ever. */
+/* Watches the end for the events that it can handle now. A descriptor without such events is
+ * removed from the loop, since epoll would report a hang-up without end. */
 static void
 watch(struct stream_end *end)
 {
@@ -45,7 +45,7 @@ watch(struct stream_end *end)
 			stream->input_full = stream->input_length == stream->input_size;
 			reads = !stream->input_full || end->terminal;
 			pthread_mutex_unlock(&stream->lock);
-		} else /* discarded; but the hang-up is seen */
+		} else /* input is discarded; the read detects the hang-up */
 			reads = end->kind->flags & KIND_TWO_WAY;
 		if (reads && !end->ended)
 			events |= EPOLLIN;
@@ -57,14 +57,14 @@ watch(struct stream_end *end)
 	else if (end->source.fd >= 0)
 		loop_change(loop, &end->source, events);
 	else if (loop_add(loop, &end->source, end->fd, events))
-		end->ready = true; /* like a regular file: /dev/null */
+		end->ready = true; /* epoll refuses files that are always ready, like /dev/null */
 	if (end->connected)
 		loop_remove(loop, &end->listen_source);
 	else if (end->listen_fd >= 0 && end->listen_source.fd < 0)
 		loop_add(loop, &end->listen_source, end->listen_fd, EPOLLIN);
 }
 
-/* The other side is gone: its successor is waited for, or that was all the input there is. */
+/* The peer has hung up. A kind with accept waits for the next peer; for others the input ends. */
 static void
 hung_up(struct stream_end *end)
 {
@@ -75,7 +75,7 @@ hung_up(struct stream_end *end)
 	if (!end->kind->accept)
 		end->ended = true;
 	else if (end == &stream->out)
-		stream->nobody = true;
+		stream->no_reader = true;
 	if (end->ended && end == stream->reader)
 		stream->input_seen = true;
 	pthread_mutex_unlock(&stream->lock);
@@ -89,7 +89,7 @@ hung_up(struct stream_end *end)
 	log_line(MINIVMM_DEBUG, stream->device, "%s: hung up", end->kind->name);
 }
 
-/* Appends what fits. With the lock held. */
+/* Appends as many bytes as fit. Call with the lock held. */
 static void
 append_input(struct stream *stream, const uint8_t *bytes, size_t length)
 {
@@ -104,8 +104,8 @@ append_input(struct stream *stream, const uint8_t *bytes, size_t length)
 }
 
 /*
- * Reads once: more is told of again. A terminal is read even when there is no room, and what is
- * typed then is lost: Ctrl-A x must get through to us.
+ * Reads once: epoll is level-triggered and reports the rest again. A terminal is read even if the
+ * buffer is full, and the bytes are lost, so that Ctrl-A x always works.
  */
 static void
 receive(struct stream_end *end)
@@ -139,8 +139,8 @@ receive(struct stream_end *end)
 	pthread_mutex_unlock(&stream->lock);
 }
 
-/* Writes until nothing is left or the reader stalls. The lock is not held while writing: while
- * somebody is connected only this moves the head. */
+/* Writes until the buffer is empty or the reader stalls. The write needs no lock: while a reader is
+ * connected, only this function moves the head. */
 static void
 deliver(struct stream *stream)
 {
@@ -186,8 +186,8 @@ stream_run(struct loop_deferred *deferred)
 	deliver(stream);
 	pthread_mutex_lock(&stream->lock);
 	readable = stream->want_readable && (stream->input_length || stream_refill(stream));
-	writable = stream->want_writable &&
-		   (stream->nobody || stream->failed || stream->output_length < STREAM_OUTPUT_SIZE);
+	writable = stream->want_writable && (stream->no_reader || stream->failed ||
+					     stream->output_length < STREAM_OUTPUT_SIZE);
 	if (readable)
 		stream->want_readable = false;
 	if (writable)
@@ -214,7 +214,8 @@ source_ready(struct loop_source *source, uint32_t events)
 	if (end->stalled)
 		deliver(end->stream);
 	watch(end);
-	/* The device hears of it from there, where nothing runs while the machine is paused. */
+	/* Calls the device from the deferred function, which does not run while the machine is
+	 * paused. */
 	loop_defer(end->stream->hub->loop, &end->stream->deferred);
 }
 
@@ -230,7 +231,7 @@ listen_ready(struct loop_source *source, uint32_t events)
 	log_line(MINIVMM_DEBUG, stream->device, "%s: connected", end->kind->name);
 	if (end == &stream->out) {
 		pthread_mutex_lock(&stream->lock);
-		stream->nobody = false;
+		stream->no_reader = false;
 		pthread_mutex_unlock(&stream->lock);
 	}
 	watch(end);
@@ -254,12 +255,12 @@ stream_open(struct stream *stream, bool restored)
 		end->source.ready = source_ready;
 		end->listen_source.ready = listen_ready;
 		end->source.context = end->listen_source.context = end;
-		/* Ctrl-A x is heard while the machine is paused. */
+		/* Ctrl-A x works while the machine is paused too. */
 		end->source.device = !end->terminal;
 		end->listen_source.device = true;
 		watch(end);
 	}
-	stream->nobody = stream->out.kind && !stream->out.connected;
+	stream->no_reader = stream->out.kind && !stream->out.connected;
 	return 0;
 }
 
@@ -269,7 +270,7 @@ stream_start(struct stream *stream)
 	pthread_mutex_lock(&stream->lock);
 	stream->want_readable = true;
 	pthread_mutex_unlock(&stream->lock);
-	if (stream->wait_input) /* before the machine runs: that is what it was waited for */
+	if (stream->wait_input) /* the device must have this input before the vCPUs run */
 		stream_run(&stream->deferred);
 	else
 		loop_defer(stream->hub->loop, &stream->deferred);
@@ -314,7 +315,7 @@ stream_close(struct stream *stream, const volatile bool *interrupted)
 		deliver(stream);
 		if (!stream->out.stalled || *interrupted)
 			break;
-		poll(&out, 1, 100); /* not for ever: *interrupted changes without a word */
+		poll(&out, 1, 100); /* *interrupted can change without a wake-up */
 	}
 	loop_deferred_remove(stream->hub->loop, &stream->deferred);
 	stream->dropped += stream->output_length;
@@ -322,7 +323,7 @@ stream_close(struct stream *stream, const volatile bool *interrupted)
 	end_close(&stream->in, interrupted);
 	end_close(&stream->out, interrupted);
 	if (stream->dropped)
-		log_line(MINIVMM_WARNING, stream->device, "%llu bytes of output reached nobody",
+		log_line(MINIVMM_WARNING, stream->device, "%llu bytes of output were dropped",
 			 (unsigned long long)stream->dropped);
 	stream->dropped = 0;
 }

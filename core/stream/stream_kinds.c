@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The kinds of stream that are not sockets: stdio, files, ptys; and the table of all. */
+/* The table of stream kinds, and all kinds except sockets: stdio, files, ptys, text. */
 #include "stream/stream_kinds.h"
 
 #include <errno.h>
@@ -34,17 +34,18 @@ stream_end_text(const struct stream_end *end, char *buffer, size_t size)
 }
 
 int
-stream_end_fail(const struct stream_end *end, const char *tried)
+stream_end_fail(const struct stream_end *end, const char *operation)
 {
 	int error = errno;
 	char text[256];
 
 	return fail(status_for(error, STATUS_IO), "%s: %s = %s: cannot %s: %s", end->stream->device,
-		    stream_end_option(end), stream_end_text(end, text, sizeof(text)), tried,
+		    stream_end_option(end), stream_end_text(end, text, sizeof(text)), operation,
 		    strerror(error));
 }
 
-/* An inherited description may block, and must stay as it is: others use it too. */
+/* True, with errno EAGAIN, if the call would block. O_NONBLOCK is not set on an inherited
+ * descriptor, since other processes share its flags: poll instead. */
 static bool
 would_block(const struct stream_end *end, short events)
 {
@@ -73,7 +74,7 @@ stream_end_write(struct stream_end *end, const void *from, size_t length)
 		return -1;
 	if (end->socket)
 		return TEMP_FAILURE_RETRY(send(end->fd, from, length, MSG_DONTWAIT | MSG_NOSIGNAL));
-	/* poll says that a pipe has room for this much. */
+	/* If poll reports POLLOUT, a pipe has room for PIPE_BUF bytes. */
 	if (!end->own && !end->ready && length > PIPE_BUF)
 		length = PIPE_BUF;
 	return TEMP_FAILURE_RETRY(write(end->fd, from, length));
@@ -85,22 +86,22 @@ path_check(const char *path, struct why *why)
 	return *path ? 0 : why_set(why, "names no file");
 }
 
-/* A descriptor that the process was started with. */
+/* Uses a descriptor that the process inherited. */
 static int
-standard_open(struct stream_end *end, int fd, const char *tried)
+standard_open(struct stream_end *end, int fd, const char *operation)
 {
 	struct stat st;
 
 	if (fstat(fd, &st))
-		return stream_end_fail(end, tried);
+		return stream_end_fail(end, operation);
 	end->fd = fd;
 	end->connected = true;
 	end->ready = S_ISREG(st.st_mode);
 	end->socket = S_ISSOCK(st.st_mode);
 	end->terminal = isatty(fd);
 	if (end->terminal && fd != STDIN_FILENO) {
-		/* A terminal says that it has room, but not how much: only a description of our
-		 * own, which does not block, is safe. */
+		/* poll does not tell how much room a terminal has, and a longer write blocks: open
+		 * the terminal again with O_NONBLOCK. */
 		int own = file_reopen(fd);
 
 		if (own >= 0) {
@@ -136,20 +137,20 @@ path_open(struct stream_end *end, bool restored)
 	int descriptor = output ? file_descriptor(end->target) : -1;
 	struct stat st;
 
-	/* Opened anew, what is behind it would be emptied, and written from its beginning. */
+	/* To open /dev/fd/N again would truncate the file and start at its beginning. */
 	if (descriptor >= 0)
 		return standard_open(end, descriptor, "use it");
 	end->fd = file_open(end->target, how);
 	if (end->fd < 0 && errno == ENXIO && output)
 		return fail(STATUS_IO,
-			    "%s: output = file:%s: nobody reads this pipe; start its "
-			    "reader first",
+			    "%s: output = file:%s: cannot open it for writing: this pipe has no "
+			    "reader; start its reader first",
 			    end->stream->device, end->target);
 	if (end->fd < 0)
 		return stream_end_fail(end, output ? "open it for writing" : "open it");
 	end->own = end->connected = true;
 	if (fstat(end->fd, &st))
-		return stream_end_fail(end, "look at it");
+		return stream_end_fail(end, "stat it");
 	if (S_ISDIR(st.st_mode)) {
 		errno = EISDIR;
 		return stream_end_fail(end, "read it");
@@ -167,16 +168,16 @@ pty_open(struct stream_end *end, bool restored)
 
 	end->fd = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
 	if (end->fd < 0)
-		return stream_end_fail(end, "make a terminal");
+		return stream_end_fail(end, "create a terminal");
 	end->own = true;
 	if (grantpt(end->fd) || unlockpt(end->fd) || ptsname_r(end->fd, path, sizeof(path)) ||
 	    tcgetattr(end->fd, &raw))
-		return stream_end_fail(end, "set the terminal up");
+		return stream_end_fail(end, "set up the terminal");
 	cfmakeraw(&raw);
-	/* Only after it was open once does the terminal count as hung up. */
+	/* The master reports POLLHUP only after the slave was open once. */
 	slave = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
 	if (slave < 0 || tcsetattr(slave, TCSANOW, &raw) || close(slave))
-		return stream_end_fail(end, "set the terminal up");
+		return stream_end_fail(end, "set up the terminal");
 	end->listen_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 	if (end->listen_fd < 0 || inotify_add_watch(end->listen_fd, path, IN_OPEN) < 0)
 		return stream_end_fail(end, "watch the terminal");
@@ -196,11 +197,11 @@ pty_accept(struct stream_end *end)
 	end->connected = poll(&fd, 1, 0) == 0; /* not hung up */
 }
 
-/* Closing takes away what the other side has not read yet: waits for it, or for its hang-up. */
+/* close() discards output that the peer has not read: waits until it has read all or hung up. */
 static void
 pty_finish(struct stream_end *end, const volatile bool *interrupted)
 {
-	struct timespec while_ = { .tv_nsec = 10000000 };
+	struct timespec interval = { .tv_nsec = 10000000 };
 	struct pollfd master = { .fd = end->fd };
 	char path[64];
 
@@ -215,11 +216,11 @@ pty_finish(struct stream_end *end, const volatile bool *interrupted)
 		close(slave.fd);
 		if (!unread)
 			return;
-		nanosleep(&while_, NULL);
+		nanosleep(&interval, NULL);
 	}
 }
 
-/* The byte that an escape stands for; *text is behind the backslash, and moves on. -1: unknown. */
+/* Decodes an escape. *text is behind the backslash and advances. Returns the byte, or -1. */
 static int
 escape(const char **text)
 {

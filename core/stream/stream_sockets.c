@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Streams over sockets. One client at a time: a second one waits until the first has hung up. */
+/* Streams over sockets. A listening stream has one client; the next one waits until it hangs up. */
 #include "stream/stream_sockets.h"
 
 #include <errno.h>
@@ -19,8 +19,8 @@ stream_unix_check(const char *target, struct why *why)
 	if (!*target)
 		return why_set(why, "names no socket");
 	if (strlen(target) > SOCKET_PATH_MAX)
-		return why_set(why, "is longer than a socket's path may be (107 bytes); use a "
-				    "shorter folder");
+		return why_set(why, "is longer than 107 bytes, the limit for the path of a socket; "
+				    "use a shorter path");
 	return 0;
 }
 
@@ -42,20 +42,20 @@ resolve(struct stream_end *end, bool listen, struct addrinfo **addresses)
 }
 
 static void
-answered(struct loop_source *source, uint32_t events)
+connect_done(struct loop_source *source, uint32_t events)
 {
 	*(bool *)source->context = true;
 }
 
-/* Runs the loop until the descriptor can be written to, the time is over or the machine has ended.
- * 0 or an errno. */
+/* Runs the loop until the descriptor is writable, CONNECT_TIMEOUT has passed or the machine has
+ * ended. Returns 0, ETIMEDOUT, ECANCELED or another errno. */
 static int
-wait_for_answer(struct stream_end *end)
+wait_for_connect(struct stream_end *end)
 {
 	const struct stream_hub *hub = end->stream->hub;
 	uint64_t deadline = clock_host() + CONNECT_TIMEOUT * 1000000ull, now;
 	bool done = false, ended = false;
-	struct loop_source source = { .fd = -1, .ready = answered, .context = &done };
+	struct loop_source source = { .fd = -1, .ready = connect_done, .context = &done };
 
 	if (loop_add(hub->loop, &source, end->fd, EPOLLOUT))
 		return errno;
@@ -68,7 +68,7 @@ wait_for_answer(struct stream_end *end)
 	return done ? 0 : ended ? ECANCELED : ETIMEDOUT;
 }
 
-/* Takes a descriptor that has begun to connect: its answer decides. False with errno. */
+/* Finishes a connect that socket_begin() started; takes ownership of fd. False with errno. */
 static bool
 connected(struct stream_end *end, int fd, bool pending)
 {
@@ -77,7 +77,7 @@ connected(struct stream_end *end, int fd, bool pending)
 	end->fd = fd;
 	end->own = end->socket = true;
 	if (fd >= 0 && pending)
-		error = wait_for_answer(end);
+		error = wait_for_connect(end);
 	if (fd >= 0 && pending && !error)
 		error = socket_error(fd);
 	if (fd >= 0 && !error)
@@ -126,7 +126,7 @@ stream_tcp_connect(struct stream_end *end, bool restored)
 int
 stream_unix_listen(struct stream_end *end, bool restored)
 {
-	socket_remove_stale(end->target, NULL); /* else the name is taken, which is said below */
+	socket_remove_stale(end->target, NULL); /* if the path stays in use, the next call fails */
 	end->own = end->socket = true;
 	end->listen_fd = socket_listen_unix(end->target, 0, 1, &end->file);
 	return end->listen_fd < 0 ? stream_end_fail(end, "listen") : 0;
@@ -147,7 +147,7 @@ stream_tcp_listen(struct stream_end *end, bool restored)
 	if (end->listen_fd < 0)
 		status = stream_end_fail(end, "listen");
 	freeaddrinfo(addresses);
-	/* Only now is it known which port 0 is. */
+	/* For port 0 the kernel has chosen a port: log it. */
 	if (!status && socket_where(end->listen_fd, host, sizeof(host), port, sizeof(port)))
 		log_line(MINIVMM_INFO, end->stream->device, "%s listens on %s port %s",
 			 stream_end_option(end), host, port);
@@ -168,7 +168,8 @@ stream_socket_finish(struct stream_end *end, const volatile bool *interrupted)
 
 	if (end->fd >= 0) {
 		shutdown(end->fd, SHUT_WR);
-		/* Closed with input unread, TCP would take back what is on its way out. */
+		/* If unread input is left, close() resets a TCP connection, and output in flight is
+		 * lost. */
 		while (recv(end->fd, unread, sizeof(unread), MSG_DONTWAIT) > 0)
 			;
 	}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Streams over sockets: unix and TCP, to connect to or to listen on. Members of struct
- * stream_kind. */
+/* Streams over unix and TCP sockets that connect or listen. These functions are members of struct
+ * stream_kind, which documents them. */
 #ifndef STREAM_STREAM_SOCKETS_H
 #define STREAM_STREAM_SOCKETS_H
 
@@ -15,7 +15,8 @@ int stream_tcp_listen(struct stream_end *end, bool restored);
 void stream_socket_accept(struct stream_end *end);
 void stream_socket_finish(struct stream_end *end, const volatile bool *interrupted);
 
-/* "serial0: output = unix:x: cannot TRIED: " and errno. Returns a negative status. */
-int stream_end_fail(const struct stream_end *end, const char *tried);
+/* Logs "serial0: output = unix:x: cannot OPERATION: " and the text of errno. Returns a negative
+ * status. */
+int stream_end_fail(const struct stream_end *end, const char *operation);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Streams as text and as records: what the options say, and what a snapshot holds. */
+/* Parses the options of streams; saves and loads streams in snapshots. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,8 +31,8 @@ stream_file(const struct stream_end *end)
 }
 
 static int
-say(const struct stream_end *end, const char *text, struct config_place place, const char *problem,
-    const char *detail)
+option_fail(const struct stream_end *end, const char *text, struct config_place place,
+	    const char *problem, const char *detail)
 {
 	char where[512];
 
@@ -41,7 +41,7 @@ say(const struct stream_end *end, const char *text, struct config_place place, c
 }
 
 static int
-say_unknown(const struct stream_end *end, const char *text, struct config_place place)
+unknown_kind(const struct stream_end *end, const char *text, struct config_place place)
 {
 	char name[32];
 	const char *names[32], *near;
@@ -53,14 +53,15 @@ say_unknown(const struct stream_end *end, const char *text, struct config_place 
 	names[count] = NULL;
 	near = nearest(name, names);
 	if (near)
-		return say(end, text, place, "is no stream", did_you_mean(near, "").text);
-	return say(
-	    end, text, place, "is no stream; there are none, stdio, file:PATH, pty, ",
-	    "unix:PATH, unix-listen:PATH, tcp:HOST:PORT, tcp-listen:HOST:PORT, as output stderr, "
-	    "and as input hex:DIGITS, text:TEXT");
+		return option_fail(end, text, place, "is not a stream",
+				   did_you_mean(near, "").text);
+	return option_fail(
+	    end, text, place, "is not a stream; use none, stdio, file:PATH, pty, ",
+	    "unix:PATH, unix-listen:PATH, tcp:HOST:PORT or tcp-listen:HOST:PORT, for output also "
+	    "stderr, for input also hex:DIGITS or text:TEXT");
 }
 
-/* The whole of hex: and text: is in the buffer from the start. */
+/* Fills the buffer with all bytes of hex: or text:. */
 static int
 take_content(struct stream_end *end, struct why *why)
 {
@@ -84,15 +85,16 @@ parse(struct stream_end *end, const char *text, struct config_place place)
 	int r = 0;
 
 	if (!kind)
-		return say_unknown(end, text, place);
+		return unknown_kind(end, text, place);
 	if (kind->form && !text[length])
-		return say(end, text, place, "lacks what it is to be; write ", kind->form);
+		return option_fail(end, text, place, "has no target; append :", kind->form);
 	if (!kind->form && text[length])
-		return say(end, text, place, "has a ':' too many: nothing follows ", kind->name);
+		return option_fail(end, text, place, "has a target, but needs none; use ",
+				   kind->name);
 	if ((kind->flags & KIND_INPUT_ONLY) && end == &end->stream->out)
-		return say(end, text, place, "can be input only", "");
+		return option_fail(end, text, place, "is for input only", "");
 	if ((kind->flags & KIND_OUTPUT_ONLY) && end == &end->stream->in)
-		return say(end, text, place, "can be output only", "");
+		return option_fail(end, text, place, "is for output only", "");
 	if (!strcmp(kind->name, "none"))
 		return 0;
 	end->kind = kind;
@@ -104,21 +106,22 @@ parse(struct stream_end *end, const char *text, struct config_place place)
 		r = kind->check(end->target, &why);
 	if (r && why_status(&why, STATUS_USAGE) == STATUS_HOST)
 		return fail(STATUS_HOST, "no memory for a stream");
-	return r ? say(end, text, place, why.text, "") : 0;
+	return r ? option_fail(end, text, place, why.text, "") : 0;
 }
 
-/* stdin and stdout can have one owner each. */
+/* Makes the device the only owner of stdin or stdout (file, for messages). */
 static int
-claim(struct stream_end *end, const char **owner, const char *what, struct config_place place)
+claim(struct stream_end *end, const char **owner, const char *file, struct config_place place)
 {
 	char where[512];
 
 	if (!end->kind || strcmp(end->kind->name, "stdio"))
 		return 0;
 	if (*owner)
-		return fail(STATUS_USAGE, "%s: %s: %s = stdio: %s has %s already; only one can",
+		return fail(STATUS_USAGE,
+			    "%s: %s: %s = stdio: %s uses %s already; only one device can",
 			    config_where(place, where, sizeof(where)), end->stream->device,
-			    stream_end_option(end), *owner, what);
+			    stream_end_option(end), *owner, file);
 	*owner = end->stream->device;
 	return 0;
 }
@@ -183,8 +186,8 @@ stream_free(struct stream *stream)
 }
 
 /*
- * What input is left of: the text for hex: and text:, "file" for any file (it may have moved), ""
- * for all that people and programs send.
+ * Identifies the source of saved input: the option's text for hex: and text:, "file" for each file
+ * (its path may change), "" for all other kinds. malloced; NULL: no memory.
  */
 static char *
 input_origin(const struct stream *stream)
@@ -268,7 +271,7 @@ stream_load(struct stream *stream, const struct record *group, struct why *why)
 	if (record_copy_text(group, "input_from", &origin, why))
 		;
 	else if (!record_get_bytes(group, "input", &bytes, &length))
-		why_set(why, "input is missing or no bytes");
+		why_set(why, "input is missing or is not bytes");
 	else if (!record_get_u64(group, "input_position", &position) || position > INT64_MAX)
 		why_set(why, "input_position is missing or too large");
 	else if (check_names(group, why))
@@ -276,7 +279,7 @@ stream_load(struct stream *stream, const struct record *group, struct why *why)
 	else if (!(now = input_origin(stream)))
 		why_no_memory(why);
 	else if (strcmp(origin, now) || !stream->input_size)
-		status = 0; /* another input was given, or none: it starts as it is */
+		status = 0; /* the input option has changed: ignore the saved input */
 	else if (length > stream->input_size)
 		why_set(why, "input holds %zu bytes, at most %zu fit", length, stream->input_size);
 	else {

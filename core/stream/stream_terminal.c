@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The terminal on stdin: raw while the machine has it, with Ctrl-A as the way out. */
+/* The terminal on stdin: raw mode for the guest, with Ctrl-A as the escape key. */
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -25,13 +25,14 @@ stream_terminal_raw(struct stream_hub *hub)
 		return fail(STATUS_IO, "cannot read the terminal's mode: %s", strerror(errno));
 	raw = hub->terminal;
 	cfmakeraw(&raw);
-	raw.c_oflag = hub->terminal.c_oflag; /* our own lines go there too */
+	raw.c_oflag = hub->terminal.c_oflag; /* keeps the newlines of our log messages */
 	hub->terminal_raw = 1;
 	if (tcsetattr(STDIN_FILENO, TCSANOW, &raw)) {
 		hub->terminal_raw = 0;
 		return fail(STATUS_IO, "cannot set the terminal to raw mode: %s", strerror(errno));
 	}
-	log_line(MINIVMM_INFO, NULL, "the terminal is the guest's; Ctrl-A x quits, Ctrl-A h helps");
+	log_line(MINIVMM_INFO, NULL,
+		 "the terminal belongs to the guest; Ctrl-A x quits, Ctrl-A h shows help");
 	return 0;
 }
 
@@ -65,7 +66,7 @@ stream_terminal_filter(struct stream_hub *hub, uint8_t *bytes, size_t length)
 		else if (bytes[i] == 'h') {
 			ssize_t n = write(STDERR_FILENO, help, sizeof(help) - 1);
 
-			(void)n; /* nobody left to tell */
+			(void)n; /* an error on stderr cannot be reported */
 		}
 	}
 	return kept;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Streams: what options may say, content, files, pipes, back-pressure, errors, saving. */
+/* Streams: parsing of options, content, files, pipes, back-pressure, errors, saving. */
 #include "unit/stream_bench.h"
 
 #include <pthread.h>
@@ -7,32 +7,32 @@
 #include <sys/time.h>
 
 static void
-specs_that_are_wrong(void **state)
+invalid_specs(void **state)
 {
 	static const char long_path[] =
 	    "unix:/0123456789012345678901234567890123456789012345678901234567890123456789"
 	    "0123456789012345678901234567890123456789";
 	static const struct {
-		const char *output, *input, *says;
+		const char *output, *input, *message;
 	} cases[] = {
-		{ "fil:x", "", "x.ini:7: serial0: output = fil:x is no stream" },
-		{ "stdoi", "", "is no stream; did you mean stdio?" },
-		{ "", "textt:x", "is no stream; did you mean text?" },
-		{ "zzzzzzzzzzzzzz", "", "there are none, stdio, file:PATH" },
-		{ "file", "", "write PATH" },
+		{ "fil:x", "", "x.ini:7: serial0: output = fil:x is not a stream" },
+		{ "stdoi", "", "is not a stream; did you mean stdio?" },
+		{ "", "textt:x", "is not a stream; did you mean text?" },
+		{ "zzzzzzzzzzzzzz", "", "use none, stdio, file:PATH" },
+		{ "file", "", "append :PATH" },
 		{ "file:", "", "names no file" },
-		{ "stdio:x", "", "nothing follows stdio" },
-		{ "none:", "", "nothing follows none" },
-		{ "hex:00", "", "can be input only" },
-		{ "text:a", "", "can be input only" },
-		{ "", "stderr", "can be output only" },
+		{ "stdio:x", "", "use stdio" },
+		{ "none:", "", "use none" },
+		{ "hex:00", "", "is for input only" },
+		{ "text:a", "", "is for input only" },
+		{ "", "stderr", "is for output only" },
 		{ "", "hex:123", "input = hex:123 " },
 		{ "", "hex:0g", "input = hex:0g " },
 		{ "", "text:a\\z", "has an escape other than" },
 		{ "", "text:\\x1", "has an escape other than" },
 		{ "", "text:\\", "has an escape other than" },
 		{ "unix:", "", "names no socket" },
-		{ long_path, "", "longer than a socket's path" },
+		{ long_path, "", "longer than 107 bytes" },
 		{ "tcp:localhost", "", "has no port" },
 		{ "tcp:localhost:http", "", "no port from 0 to 65535" },
 		{ "tcp:localhost:65536", "", "no port from 0 to 65535" },
@@ -44,21 +44,21 @@ specs_that_are_wrong(void **state)
 		assert_int_equal(ftruncate(bench.log, 0), 0);
 		assert_int_equal(lseek(bench.log, 0, SEEK_SET), 0);
 		assert_int_equal(bench_init(cases[i].output, cases[i].input), -STATUS_USAGE);
-		assert_said(cases[i].says);
+		assert_logged(cases[i].message);
 		stream_free(&bench.stream);
 	}
 }
 
 static void
-both_mistakes_are_said(void **state)
+both_errors_are_reported(void **state)
 {
 	assert_int_equal(bench_init("fil:x", "hex:1"), -STATUS_USAGE);
-	assert_said("output = fil:x");
-	assert_said("input = hex:1");
+	assert_logged("output = fil:x");
+	assert_logged("input = hex:1");
 }
 
 static void
-what_needs_trust(void **state)
+kinds_that_need_trust(void **state)
 {
 	assert_true(stream_names_host("file:x"));
 	assert_true(stream_names_host("unix:x"));
@@ -83,12 +83,12 @@ one_owner_of_stdio(void **state)
 	assert_int_equal(stream_init(&other, &bench.hub, "serial1", "line", "stdio", in_config,
 				     "none", in_config),
 			 -STATUS_USAGE);
-	assert_said("x.ini:7: serial1: output = stdio: serial0 has stdout already");
+	assert_logged("x.ini:7: serial1: output = stdio: serial0 uses stdout already");
 	stream_free(&other);
 	assert_int_equal(stream_init(&other, &bench.hub, "serial1", "line", "none", in_config,
 				     "stdio", in_config),
 			 -STATUS_USAGE);
-	assert_said("x.ini:7: serial1: input = stdio: serial0 has stdin already");
+	assert_logged("x.ini:7: serial1: input = stdio: serial0 uses stdin already");
 	stream_free(&other);
 	assert_string_equal(bench.hub.stdout_owner, "serial0");
 	stream_free(&bench.stream);
@@ -127,7 +127,7 @@ content_from_the_config(void **state)
 	assert_takes("");
 }
 
-/* A device without an output still puts out, for who watches for a text. */
+/* The output of "none" still reaches the record, where a stop condition can find a text. */
 static void
 none_takes_everything(void **state)
 {
@@ -140,14 +140,14 @@ none_takes_everything(void **state)
 	assert_int_equal(bench.stream.dropped, 0);
 }
 
-/* Two devices may share it, as our own log does. */
+/* stderr is shared with the log and has no single owner. */
 static void
 stderr_takes_output(void **state)
 {
 	bench_open("stderr", "");
 	put("logged by a device");
 	settle();
-	assert_said("logged by a device");
+	assert_logged("logged by a device");
 	assert_int_equal(fcntl(2, F_GETFL) & O_NONBLOCK, 0);
 	assert_null(bench.hub.stdout_owner);
 }
@@ -190,10 +190,10 @@ output_file_begins_empty_and_is_continued_after_a_restore(void **state)
 }
 
 static void
-files_that_can_not_be_opened(void **state)
+files_that_cannot_be_opened(void **state)
 {
 	static const struct {
-		const char *output, *input, *says;
+		const char *output, *input, *message;
 	} cases[] = {
 		{ "", "file:/nonexistent/x",
 		  "input = file:/nonexistent/x: cannot open it: No such" },
@@ -208,13 +208,13 @@ files_that_can_not_be_opened(void **state)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		assert_int_equal(bench_init(cases[i].output, cases[i].input), 0);
 		assert_int_equal(stream_open(&bench.stream, false), -STATUS_IO);
-		assert_said(cases[i].says);
+		assert_logged(cases[i].message);
 		bench_close();
 	}
 	assert_int_equal(mkfifo(bench_path("fifo"), 0600), 0);
 	assert_int_equal(bench_init(bench_spec("file", "fifo"), ""), 0);
 	assert_int_equal(stream_open(&bench.stream, false), -STATUS_IO);
-	assert_said("nobody reads this pipe");
+	assert_logged("this pipe has no reader");
 }
 
 static char *
@@ -236,7 +236,7 @@ save(struct record_writer *writer, struct record *group)
 	assert_int_equal(record_open(writer->data, writer->length, group, NULL), 0);
 }
 
-/* Closes the stream and makes it anew in "another process", with this input. */
+/* Saves and closes the stream, then restores it with this input. */
 static void
 restore(const char *output, const char *input)
 {
@@ -263,7 +263,7 @@ restore(const char *output, const char *input)
 
 /* The device gets a file's bytes without a wait, in any portions, across restores. */
 static void
-input_file_goes_on_after_a_restore(void **state)
+input_file_continues_after_a_restore(void **state)
 {
 	size_t length = 20000, at = 0;
 	char *bytes = pattern(length), got[5000];
@@ -306,7 +306,7 @@ rest_of_content_survives(void **state)
 }
 
 static void
-what_was_typed_ahead_survives(void **state)
+typed_input_survives(void **state)
 {
 	int writer = pipe_at(0);
 
@@ -328,12 +328,12 @@ static void
 hostile_records(void **state)
 {
 	static const uint8_t bytes[STREAM_INPUT_SIZE + 1];
-	static const char *const says[] = { "input_from is missing",
-					    "input is missing",
-					    "input_position is missing",
-					    "too large",
-					    "at most 65536",
-					    "input_new is not known" };
+	static const char *const reasons[] = { "input_from is missing",
+					       "input is missing",
+					       "input_position is missing",
+					       "too large",
+					       "at most 65536",
+					       "input_new is not known" };
 	struct why why;
 
 	assert_int_equal(bench_init("", "stdio"), 0);
@@ -352,15 +352,15 @@ hostile_records(void **state)
 			record_put_bool(&writer, "input_new", true);
 		assert_int_equal(record_open(writer.data, writer.length, &group, NULL), 0);
 		assert_int_equal(stream_load(&bench.stream, &group, &why), -1);
-		assert_non_null(strstr(why.text, says[i]));
+		assert_non_null(strstr(why.text, reasons[i]));
 		assert_int_equal(stream_readable(&bench.stream), 0);
 		record_writer_free(&writer);
 	}
 }
 
-/* Nothing may be changed on a description that others use. */
+/* Other processes share the flags of an inherited descriptor: O_NONBLOCK must stay clear. */
 static void
-inherited_descriptors_stay_as_they_are(void **state)
+inherited_descriptors_keep_their_flags(void **state)
 {
 	int writer = pipe_at(0), reader = pipe_at(1);
 
@@ -377,7 +377,7 @@ inherited_descriptors_stay_as_they_are(void **state)
 	close(reader);
 }
 
-/* As a vCPU does: writes what fits, and looks again. */
+/* Like a vCPU: writes as much as fits and retries. */
 struct putter {
 	const char *bytes;
 	size_t length;
@@ -446,7 +446,7 @@ fill(void)
 }
 
 static void
-a_stall_is_told_of_when_it_ends(void **state)
+writable_is_called_after_a_stall(void **state)
 {
 	int reader = pipe_at(1);
 	char bytes[65536];
@@ -462,12 +462,12 @@ a_stall_is_told_of_when_it_ends(void **state)
 	assert_int_equal(stream_writable(&bench.stream), STREAM_OUTPUT_SIZE);
 	put("more");
 	settle();
-	assert_int_equal(bench.writable, 1); /* it found room: not asked for */
+	assert_int_equal(bench.writable, 1); /* the write found room and did not ask */
 	close(reader);
 }
 
 static void
-a_reader_that_died_does_not_hold_the_guest(void **state)
+a_dead_reader_does_not_block_the_guest(void **state)
 {
 	int reader = pipe_at(1);
 
@@ -477,19 +477,19 @@ a_reader_that_died_does_not_hold_the_guest(void **state)
 	close(reader);
 	until(bench.writable == 1);
 	assert_true(bench.stream.failed);
-	assert_said("cannot write to stdio: Broken pipe");
+	assert_logged("cannot write to stdio: Broken pipe");
 	for (int i = 0; i < 1000; i++)
 		put("0123456789abcdef");
 	settle();
 	assert_int_equal(bench.stream.dropped, STREAM_OUTPUT_SIZE + 16000);
 	assert_null(strstr(strstr(bench_log(), "Broken pipe") + 1, "Broken pipe"));
 	bench_close();
-	assert_said("20096 bytes of output reached nobody");
+	assert_logged("20096 bytes of output were dropped");
 }
 
-/* Nobody is told of a reader that nobody wrote to. */
+/* Without output, a dead reader is not an error. */
 static void
-a_reader_that_died_unmissed(void **state)
+a_dead_reader_without_output(void **state)
 {
 	close(pipe_at(1));
 	bench_open("stdio", "");
@@ -505,7 +505,7 @@ a_full_disk(void **state)
 	bench_open("file:/dev/full", "");
 	put("x");
 	until(bench.stream.failed);
-	assert_said("cannot write to file:/dev/full: No space left on device");
+	assert_logged("cannot write to file:/dev/full: No space left on device");
 	put("y");
 	assert_int_equal(bench.stream.dropped, 2);
 }
@@ -529,7 +529,7 @@ dev_null(void **state)
 	}
 }
 
-/* More than the buffer holds arrives in order, and is asked for only when there is room. */
+/* More bytes than the buffer holds arrive in order; the pipe is read only while there is room. */
 static void
 a_pipe_as_input(void **state)
 {
@@ -559,7 +559,7 @@ a_pipe_as_input(void **state)
 }
 
 static void
-readable_comes_once_for_each_time_it_was_asked_for(void **state)
+one_call_of_readable_for_each_short_read(void **state)
 {
 	int writer = pipe_at(0);
 
@@ -569,16 +569,16 @@ readable_comes_once_for_each_time_it_was_asked_for(void **state)
 	assert_int_equal(write(writer, "b", 1), 1);
 	until(stream_readable(&bench.stream) == 2);
 	settle();
-	assert_int_equal(bench.readable, 1); /* the device has not looked yet */
+	assert_int_equal(bench.readable, 1); /* the device has not read yet */
 	assert_takes("ab");
 	assert_int_equal(write(writer, "c", 1), 1);
 	until(bench.readable == 2);
 	close(writer);
 }
 
-/* While the machine is paused nothing reaches the device; afterwards all does, without a nudge. */
+/* While the machine is paused, no byte passes in either direction. Afterwards all do. */
 static void
-a_bare_pause(void **state)
+pause_without_snapshot(void **state)
 {
 	int writer = pipe_at(0), reader = pipe_at(1);
 
@@ -618,21 +618,21 @@ waiting_for_input(void **state)
 	until(!stream_awaits_input(&bench.stream));
 	assert_takes("x");
 	settle();
-	assert_false(stream_awaits_input(&bench.stream)); /* it was there */
+	assert_false(stream_awaits_input(&bench.stream)); /* input has arrived before */
 	bench_close();
 	bench_open("", "stdio");
 	bench.stream.wait_input = true;
 	settle();
 	assert_true(stream_awaits_input(&bench.stream));
 	close(writer);
-	until(!stream_awaits_input(&bench.stream)); /* the end will do */
+	until(!stream_awaits_input(&bench.stream)); /* the end of input counts */
 	bench_close();
 	bench_open("none", "none");
 	bench.stream.wait_input = true;
 	assert_false(stream_awaits_input(&bench.stream));
 }
 
-/* The device has what was waited for before the loop goes on, and the machine with it. */
+/* With wait_input the device gets the input before the machine runs. */
 static void
 input_waited_for_comes_first(void **state)
 {
@@ -675,7 +675,7 @@ closing_waits_for_a_slow_reader(void **state)
 	put_in = fill();
 	assert_int_equal(pthread_create(&thread, NULL, read_late, &reader), 0);
 	bench_close();
-	dup2(bench.kept[1], 1); /* the last writer's end goes */
+	dup2(bench.kept[1], 1); /* closes the last write end */
 	pthread_join(thread, &length);
 	assert_int_equal((size_t)length, put_in);
 	close(reader);
@@ -699,7 +699,7 @@ closing_can_be_interrupted(void **state)
 	signal(SIGALRM, interrupt);
 	assert_int_equal(setitimer(ITIMER_REAL, &soon, NULL), 0);
 	bench_close();
-	assert_said("4096 bytes of output reached nobody");
+	assert_logged("4096 bytes of output were dropped");
 	close(reader);
 }
 
@@ -707,29 +707,29 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(specs_that_are_wrong),
-		TEST(both_mistakes_are_said),
-		TEST(what_needs_trust),
+		TEST(invalid_specs),
+		TEST(both_errors_are_reported),
+		TEST(kinds_that_need_trust),
 		TEST(one_owner_of_stdio),
 		TEST(content_from_the_config),
 		TEST(none_takes_everything),
 		TEST(stderr_takes_output),
 		TEST(output_file_begins_empty_and_is_continued_after_a_restore),
-		TEST(files_that_can_not_be_opened),
-		TEST(input_file_goes_on_after_a_restore),
+		TEST(files_that_cannot_be_opened),
+		TEST(input_file_continues_after_a_restore),
 		TEST(rest_of_content_survives),
-		TEST(what_was_typed_ahead_survives),
+		TEST(typed_input_survives),
 		TEST(hostile_records),
-		TEST(inherited_descriptors_stay_as_they_are),
+		TEST(inherited_descriptors_keep_their_flags),
 		TEST(a_mebibyte_through_a_stalling_pipe),
-		TEST(a_stall_is_told_of_when_it_ends),
-		TEST(a_reader_that_died_does_not_hold_the_guest),
-		TEST(a_reader_that_died_unmissed),
+		TEST(writable_is_called_after_a_stall),
+		TEST(a_dead_reader_does_not_block_the_guest),
+		TEST(a_dead_reader_without_output),
 		TEST(a_full_disk),
 		TEST(dev_null),
 		TEST(a_pipe_as_input),
-		TEST(readable_comes_once_for_each_time_it_was_asked_for),
-		TEST(a_bare_pause),
+		TEST(one_call_of_readable_for_each_short_read),
+		TEST(pause_without_snapshot),
 		TEST(waiting_for_input),
 		TEST(input_waited_for_comes_first),
 		TEST(closing_waits_for_a_slow_reader),

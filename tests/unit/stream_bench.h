@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A stream on a real loop, with stdin, stdout and stderr in the test's hands. */
+/* A stream on a real loop; the test controls stdin, stdout and stderr. */
 #ifndef TESTS_STREAM_BENCH_H
 #define TESTS_STREAM_BENCH_H
 
-/* Before cmocka.h, which has a fail() of its own. */
+/* Before cmocka.h, which defines another fail(). */
 #include "base/log.h"
 #include "stream/stream.h"
 
@@ -28,9 +28,9 @@ struct bench {
 	struct loop loop;
 	struct stream_hub hub;
 	struct stream stream;
-	int kept[3];                 /* the process's own 0, 1 and 2 */
-	int log;                     /* what was said */
-	char folder[64], input[256]; /* input: the option */
+	int kept[3];                 /* duplicates of the process's descriptors 0, 1 and 2 */
+	int log;                     /* memfd in the place of stderr */
+	char folder[64], input[256]; /* input: the text of the option */
 	volatile bool interrupted;
 	unsigned readable, writable, quits;
 	struct stream_record record; /* of the output */
@@ -97,7 +97,7 @@ bench_teardown(void **state)
 	return system(command);
 }
 
-/* What was said since the test began. */
+/* All log lines since the test began. */
 static const char *
 bench_log(void)
 {
@@ -109,13 +109,13 @@ bench_log(void)
 }
 
 static void
-assert_said(const char *text)
+assert_logged(const char *text)
 {
 	if (!strstr(bench_log(), text))
-		fail_msg("\"%s\" was not said, but: %s", text, bench_log());
+		fail_msg("\"%s\" was not logged, but: %s", text, bench_log());
 }
 
-/* A path in the test's own folder. */
+/* A path in the test's folder. */
 static const char *
 bench_path(const char *name)
 {
@@ -163,7 +163,7 @@ bench_close(void)
 	stream_free(&bench.stream);
 }
 
-/* Runs the loop until all that is ready is done. */
+/* Runs the loop until no source is ready. */
 static void
 settle(void)
 {
@@ -181,7 +181,7 @@ settle(void)
 		assert_true(condition);                                                            \
 	} while (0)
 
-/* Puts one end of a new pipe in the place of fd 0 or 1; returns the other. */
+/* Replaces fd 0 or 1 by one end of a new pipe; returns the other end. */
 static inline int
 pipe_at(int fd)
 {

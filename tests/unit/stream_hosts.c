@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Streams to people and programs: terminals, ptys, sockets; who comes, goes, and comes back. */
+/* Streams on terminals, ptys and sockets: clients connect, disconnect and connect again. */
 #include "unit/stream_bench.h"
 
 #include <arpa/inet.h>
@@ -53,7 +53,7 @@ unix_server(const char *name)
 	return fd;
 }
 
-/* Bytes both ways, and nothing changed on the way: no echo, no newline made of another. */
+/* Bytes pass unchanged in both directions: no echo, no translation of newlines. */
 static void
 converse(int fd)
 {
@@ -77,15 +77,15 @@ pty_client_comes_and_goes(void **state)
 		converse(fd);
 		close(fd);
 		until(!bench.stream.out.connected);
-		assert_true(bench.stream.nobody);
+		assert_true(bench.stream.no_reader);
 	}
 	assert_int_equal(bench.stream.dropped, 0);
 	assert_false(bench.stream.failed);
 }
 
-/* What is put out while nobody is there waits, the newest of it; the guest never does. */
+/* Without a client, the newest output is kept, and the guest never waits. */
 static void
-the_newest_waits_for_who_comes(void **state)
+the_newest_output_waits_for_a_client(void **state)
 {
 	char expected[STREAM_OUTPUT_SIZE + 1], line[32];
 	int fd;
@@ -104,7 +104,7 @@ the_newest_waits_for_who_comes(void **state)
 	until(!bench.stream.output_length);
 	assert_reads(fd, expected);
 	close(fd);
-	/* More in one piece than is kept. */
+	/* One write larger than the buffer. */
 	until(!bench.stream.out.connected);
 	bench.stream.dropped = 0;
 	put(expected);
@@ -126,7 +126,7 @@ read_pty_late(void *context)
 	return (void *)length;
 }
 
-/* A pty that is closed takes away what was not read: closing waits. */
+/* Closing a pty discards unread output: stream_close() waits for the reader. */
 static void
 closing_a_pty_waits_for_its_reader(void **state)
 {
@@ -144,11 +144,11 @@ closing_a_pty_waits_for_its_reader(void **state)
 	pthread_join(thread, &length);
 	assert_int_equal((size_t)length, 3200);
 	close(fd);
-	assert_null(strstr(bench_log(), "reached nobody"));
+	assert_null(strstr(bench_log(), "were dropped"));
 }
 
 static void
-closing_a_pty_that_nobody_reads(void **state)
+closing_a_pty_without_a_reader(void **state)
 {
 	int fd;
 
@@ -161,7 +161,7 @@ closing_a_pty_that_nobody_reads(void **state)
 	until(!bench.stream.out.connected);
 	put("678");
 	bench_close();
-	assert_said("3 bytes of output reached nobody");
+	assert_logged("3 bytes of output were dropped");
 }
 
 static void
@@ -191,7 +191,7 @@ unix_clients_one_at_a_time(void **state)
 	close(second);
 }
 
-/* One that died mid-stall leaves the guest free, and what it owes to the next. */
+/* After a stalled client dies, the guest continues, and the next client gets the pending output. */
 static void
 a_client_that_dies_while_it_stalls(void **state)
 {
@@ -223,7 +223,7 @@ a_stale_socket_is_replaced_a_live_one_not(void **state)
 
 	assert_int_equal(bench_init(bench_spec("unix-listen", "sock"), ""), 0);
 	assert_int_equal(stream_open(&bench.stream, false), -STATUS_IO);
-	assert_said("cannot listen: Address already in use");
+	assert_logged("cannot listen: Address already in use");
 	stream_free(&bench.stream);
 	close(fd);
 	bench_open(bench_spec("unix-listen", "sock"), "");
@@ -233,7 +233,7 @@ a_stale_socket_is_replaced_a_live_one_not(void **state)
 	assert_int_equal(stream_open(&other, false), -STATUS_IO);
 	stream_free(&other);
 	close(unix_client("sock"));
-	/* A file that is no socket is nobody's to take away. */
+	/* A file that is not a socket is not removed. */
 	fd = open(bench_path("file"), O_CREAT | O_WRONLY, 0600);
 	close(fd);
 	bench_close();
@@ -261,11 +261,11 @@ connecting_to_a_server(void **state)
 	close(fd);
 	put("lost");
 	until(bench.stream.failed);
-	assert_said("cannot write to unix:");
+	assert_logged("cannot write to unix:");
 	close(server);
 }
 
-/* Output alone: what the other side sends is thrown away, its hang-up is not missed. */
+/* Output only: bytes from the peer are discarded, its hang-up is detected. */
 static void
 a_two_way_end_used_one_way(void **state)
 {
@@ -306,7 +306,7 @@ input_waits_for_room(void **state)
 		assert_int_equal(write(fd, bytes, sizeof(bytes)), sizeof(bytes));
 		assert_int_equal(loop_once(&bench.loop, 0), 0);
 	}
-	close(fd); /* hung up with bytes on their way: all of them arrive */
+	close(fd); /* all bytes in flight arrive after the hang-up */
 	until(stream_readable(&bench.stream) == STREAM_INPUT_SIZE);
 	settle();
 	for (int i = 0; i < 100; i++) {
@@ -332,7 +332,7 @@ tcp_both_ways(void **state)
 	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
 	until(bench.stream.out.connected);
 	converse(fd);
-	/* What was put out arrives although input is unread when the stream is closed. */
+	/* Output arrives although the stream is closed with unread input. */
 	assert_int_equal(write(fd, "unread", 6), 6);
 	usleep(1000);
 	put("good bye");
@@ -371,7 +371,7 @@ an_inherited_socket(void **state)
 	close(pair[0]);
 }
 
-/* Puts the slave of a new pty in the place of stdin and stdout; returns the master. */
+/* Replaces stdin and stdout by the slave of a new pty; returns the master. */
 static int
 terminal_at_stdio(void)
 {
@@ -399,7 +399,7 @@ assert_same_mode(const struct termios *a, const struct termios *b)
 }
 
 static void
-the_terminal_is_raw_and_put_back(void **state)
+the_terminal_is_raw_and_restored(void **state)
 {
 	int master = terminal_at_stdio();
 	struct termios before, raw, after;
@@ -424,9 +424,9 @@ the_terminal_is_raw_and_put_back(void **state)
 	close(master);
 }
 
-/* Output alone leaves the terminal alone. */
+/* Without input, the terminal's mode does not change. */
 static void
-a_terminal_for_output_stays_as_it_is(void **state)
+a_terminal_for_output_keeps_its_mode(void **state)
 {
 	int master = terminal_at_stdio();
 	struct termios before, during;
@@ -439,7 +439,7 @@ a_terminal_for_output_stays_as_it_is(void **state)
 }
 
 static void
-a_terminal_that_stalls_does_not_hold_the_loop(void **state)
+a_stalled_terminal_does_not_block_the_loop(void **state)
 {
 	int master = terminal_at_stdio();
 	size_t total = 0;
@@ -469,18 +469,18 @@ escapes(void **state)
 	assert_takes("a\x01"
 		     "b");
 	assert_int_equal(bench.quits, 0);
-	assert_int_equal(write(master, "x", 1), 1); /* the Ctrl-A was typed before */
+	assert_int_equal(write(master, "x", 1), 1); /* Ctrl-A precedes it */
 	until(bench.quits == 1);
 	assert_int_equal(write(master, "\x01h\x01qx", 5), 5);
 	until(stream_readable(&bench.stream) == 1);
-	assert_takes("x"); /* an unknown escape is dropped, and is one */
+	assert_takes("x"); /* an unknown escape sequence is dropped as a whole */
 	assert_int_equal(bench.quits, 1);
-	assert_said("Ctrl-A x");
-	assert_said("sends Ctrl-A to the guest");
+	assert_logged("Ctrl-A x");
+	assert_logged("sends Ctrl-A to the guest");
 	close(master);
 }
 
-/* Ctrl-A x is heard while the machine is paused, and when the guest does not read. */
+/* Ctrl-A x works while the machine is paused, and while the guest does not read. */
 static void
 quitting_always_works(void **state)
 {
@@ -507,7 +507,7 @@ quitting_always_works(void **state)
 }
 
 static void
-the_terminal_is_put_back_from_a_signal(void **state)
+a_signal_handler_restores_the_terminal(void **state)
 {
 	int master = terminal_at_stdio();
 	struct termios before, after;
@@ -526,9 +526,9 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(pty_client_comes_and_goes),
-		TEST(the_newest_waits_for_who_comes),
+		TEST(the_newest_output_waits_for_a_client),
 		TEST(closing_a_pty_waits_for_its_reader),
-		TEST(closing_a_pty_that_nobody_reads),
+		TEST(closing_a_pty_without_a_reader),
 		TEST(unix_clients_one_at_a_time),
 		TEST(a_client_that_dies_while_it_stalls),
 		TEST(a_stale_socket_is_replaced_a_live_one_not),
@@ -537,12 +537,12 @@ main(void)
 		TEST(input_waits_for_room),
 		TEST(tcp_both_ways),
 		TEST(an_inherited_socket),
-		TEST(the_terminal_is_raw_and_put_back),
-		TEST(a_terminal_for_output_stays_as_it_is),
-		TEST(a_terminal_that_stalls_does_not_hold_the_loop),
+		TEST(the_terminal_is_raw_and_restored),
+		TEST(a_terminal_for_output_keeps_its_mode),
+		TEST(a_stalled_terminal_does_not_block_the_loop),
 		TEST(escapes),
 		TEST(quitting_always_works),
-		TEST(the_terminal_is_put_back_from_a_signal),
+		TEST(a_signal_handler_restores_the_terminal),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

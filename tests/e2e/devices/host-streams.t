@@ -45,7 +45,7 @@ my $whole = much(4);
     kill TERM => $process->{pid};
     my ($status, undef, $err) = finish($process);
     is($status, 1000 + SIGTERM, 'a reader that does not come back does not hold it for ever');
-    like($err, qr/bytes of output reached nobody/, 'what it did not take is told');
+    like($err, qr/bytes of output were dropped/, 'what it did not take is told');
     close $reader;
 }
 
@@ -55,8 +55,8 @@ my $whole = much(4);
     close $reader;
     my ($status, $out, $err) = run([ $minivmm, '-c', 'much.ini', '--status', 'status.json' ], stdout => $writer);
     is($status, 113, 'a reader that is gone');
-    like($err, qr/\Aminivmm: serial0: cannot write to stdio: Broken pipe; what the guest puts out is dropped from here on\n/, 'is said');
-    like($err, qr/^minivmm: warning: serial0: \d+ bytes of output reached nobody\n\z/m, 'and how much was lost');
+    like($err, qr/\Aminivmm: serial0: cannot write to stdio: Broken pipe; further output is dropped\n/, 'is said');
+    like($err, qr/^minivmm: warning: serial0: \d+ bytes of output were dropped\n\z/m, 'and how much was lost');
     is(status_of('status.json')->{cause}, 'hlt', 'the guest came to its end');
 }
 
@@ -66,8 +66,8 @@ for my $how ([ 'file:/dev/full', 'file:/dev/full' ], [ 'stdio', 'stdio', stdout 
     my ($output, $name, %with) = @$how;
     my ($status, $out, $err) = run([ @says_hi, '--set', "device.serial0.output=$output" ], %with);
     is($status, 113, "$output is full");
-    is($err, "minivmm: serial0: cannot write to $name: No space left on device; what the guest puts out is dropped from here on\n"
-          . "minivmm: warning: serial0: 3 bytes of output reached nobody\n", 'is said');
+    is($err, "minivmm: serial0: cannot write to $name: No space left on device; further output is dropped\n"
+          . "minivmm: warning: serial0: 3 bytes of output were dropped\n", 'is said');
 }
 my ($status, $out, $err) = run([ 'sh', '-c', 'exec "$@" >&- 2>err', 'sh', @says_hi ]);
 is($status, 113, 'started without stdout');
@@ -107,13 +107,13 @@ for (
     [ 'output=tcp:127.0.0.1:1', 113, qr/serial0: output = tcp:127\.0\.0\.1:1: cannot connect: Connection refused/ ],
     [ 'output=tcp:127.0.0.1', 110, qr/serial0: output = tcp:127\.0\.0\.1 / ],
     [ 'output=unix:' . 'x' x 200, 110, qr/serial0: output = unix:x+ / ],
-    [ 'output=hex:00', 110, qr/serial0: output = hex:00 can be input only/ ],
-    [ 'input=stderr', 110, qr/serial0: input = stderr can be output only/ ],
+    [ 'output=hex:00', 110, qr/serial0: output = hex:00 is for input only/ ],
+    [ 'input=stderr', 110, qr/serial0: input = stderr is for output only/ ],
     [ 'input=hex:0', 110, qr/serial0: input = hex:0 / ],
     [ 'input=text:\q', 110, qr/serial0: input = text:\\q has an escape other than / ],
     [ 'input=file:none', 113, qr/serial0: input = file:none: cannot open it: No such file or directory/ ],
     [ 'output=file:', 110, qr/serial0: output = file: / ],
-    [ 'output=file', 110, qr/serial0: output = file lacks what it is to be; write PATH/ ],
+    [ 'output=file', 110, qr/serial0: output = file has no target; append :PATH/ ],
   ) {
     my ($set, $expected, $message) = @$_;
     fails([ @says_hi, '--set', "device.serial0.$set" ], $expected, $message, $set);

@@ -65,7 +65,7 @@ refused('no such choice', "[device a]\nplugin = debug-exit\nconvention = isaa\n"
     qr/x\.ini:17: device a: convention = isaa: use plain or isa; did you mean isa\?/);
 refused('required', "[device a]\nplugin = counter\n", qr/x\.ini:15: device a: address is missing: it has no initial value/);
 refused('bad stream', "[device a]\nplugin = serial\nport = 0\noutput = fiel:x\n",
-    qr/x\.ini:18: a: output = fiel:x is no stream; did you mean file\?/);
+    qr/x\.ini:18: a: output = fiel:x is not a stream; did you mean file\?/);
 
 # Devices in each other's way.
 refused('two devices on one range', "[device a]\nplugin = serial\nport = 0x3fc\n",
@@ -81,9 +81,9 @@ refused('the same name twice', "[device serial0]\nplugin = counter\naddress = 0x
 refused('no name', "[device]\nplugin = counter\n", qr/x\.ini:15: \[device \]: the name must be a to z, then up to 31/);
 refused('no plugin', "[device a]\n", qr/x\.ini:15: \[device a\] has no plugin: add plugin = NAME/);
 refused('two owners of stdout', "[device a]\nplugin = serial\nport = 0\noutput = stdio\n",
-    qr/x\.ini:18: a: output = stdio: serial0 has stdout already; only one can/);
+    qr/x\.ini:18: a: output = stdio: serial0 uses stdout already; only one device can/);
 refused('two owners of stdin', "[device a]\nplugin = serial\nport = 0\ninput = stdio\n",
-    qr/x\.ini:18: a: input = stdio: serial0 has stdin already; only one can/, '--set', 'device.serial0.input=stdio');
+    qr/x\.ini:18: a: input = stdio: serial0 uses stdin already; only one device can/, '--set', 'device.serial0.input=stdio');
 
 # A device that goes wrong. In the port of faulty: in al,0x10 and out al,0x12.
 my $faulty = "$plugins\[device a]\nplugin = faulty\n";
