@@ -59,12 +59,12 @@ for my $method (qw(precopy fork pause auto)) {
 }
 
 # --- Who has stdin and stdout ---
-fails([ @simple, '--save', 'fd:1' ], 110, qr/--save fd:1: device serial0 writes to stdout.*device\.serial0\.output=/, 'stdout has one owner');
+fails([ @simple, '--save', 'fd:1' ], 110, qr/--save fd:1: the snapshot goes to stdout.*device\.serial0\.output=/, 'stdout has one owner');
 ($status, $out, $err) = run([ @simple, '--set', 'device.serial0.input=stdio', '--save', 'b.snap' ]);
 ($status, $out, $err) = sh('"$@" --set device.serial0.input=stdio --save fd:5 5>in-stream >/dev/null </dev/null', 'sh', @simple);
 is($status, 0, 'a machine that reads stdin') || diag($err);
-fails([ $minivmm, '-r', '-' ], 110, qr/-r -: device serial0 reads stdin.*device\.serial0\.input=/, 'stdin has one owner', stdin => slurp('in-stream'));
-fails([ $minivmm, '-r', 'fd:0' ], 110, qr/-r fd:0: device serial0 reads stdin/, 'by its number too', stdin => slurp('in-stream'));
+fails([ $minivmm, '-r', '-' ], 110, qr/-r -: the snapshot comes from stdin.*device\.serial0\.input=/, 'stdin has one owner', stdin => slurp('in-stream'));
+fails([ $minivmm, '-r', 'fd:0' ], 110, qr/-r fd:0: the snapshot comes from stdin/, 'by its number too', stdin => slurp('in-stream'));
 fails([ @simple, '--save', 'fd:77' ], 113, qr/fd:77/, 'a descriptor that is none');
 for my $fd (3 .. 20) {
     ($status, $out, $err) = run([ 'bash', '-c', 'for f in {3..20}; do eval "exec $f>&-"; done; exec "$@"', 'bash',
