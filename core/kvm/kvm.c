@@ -179,7 +179,7 @@ kvm_memory(struct kvm *kvm, uint32_t slot, uint64_t gpa, uint64_t size, void *ho
 
 int
 kvm_ioeventfd(struct kvm *kvm, bool port, uint64_t address, uint32_t width, uint64_t value, int fd,
-	 bool bound)
+	      bool bound)
 {
 	struct kvm_ioeventfd event = {
 		.datamatch = value,

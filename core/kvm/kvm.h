@@ -73,8 +73,8 @@ int kvm_memory(struct kvm *kvm, uint32_t slot, uint64_t gpa, uint64_t size, void
  * A write of value, width bytes wide, at a port or an address signals an eventfd instead of being
  * an exit; or no longer does. Says nothing: 0, or -1 with errno.
  */
-int kvm_ioeventfd(struct kvm *kvm, bool port, uint64_t address, uint32_t width, uint64_t value, int fd,
-	     bool bound);
+int kvm_ioeventfd(struct kvm *kvm, bool port, uint64_t address, uint32_t width, uint64_t value,
+		  int fd, bool bound);
 /* Fills bitmap, a bit per page of the slot that the guest wrote since the last call; (pages + 63) /
  * 64 words. */
 int kvm_dirty_log(struct kvm *kvm, uint32_t slot, uint64_t *bitmap);
