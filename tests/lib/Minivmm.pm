@@ -35,6 +35,8 @@ mkdir "$aside/here" and chdir "$aside/here" or die "$aside: $!";
 $ENV{ASAN_OPTIONS} = join ':', $ENV{ASAN_OPTIONS} // (), 'verify_asan_link_order=0';
 # A forked child goes on without the threads of the process.
 $ENV{TSAN_OPTIONS} = join ':', $ENV{TSAN_OPTIONS} // (), 'die_after_fork=0', "suppressions=$top/tests/lib/tsan.supp";
+# By this factor tests wait longer for what must come: where a host is very busy.
+my $patience = $ENV{PATIENCE} || 1;
 my %running;
 END { kill KILL => keys %running; chdir '/' }
 
@@ -91,7 +93,7 @@ sub start {
 # for being late: 1009.
 sub finish {
     my ($self, $timeout) = @_;
-    my $end = time + ($timeout // 60);
+    my $end = time + ($timeout // 60) * $patience;
     my $nap = 0.0005;
     while (waitpid($self->{pid}, WNOHANG) == 0) {
         if (time > $end) {
@@ -122,7 +124,7 @@ sub heard { return -e "$_[0]{name}.out" ? slurp("$_[0]{name}.out") : '' }
 # Waits for something to come true; false when it does not within some seconds.
 sub until_true(&;$) {
     my ($what, $timeout) = @_;
-    my $end = time + ($timeout // 20);
+    my $end = time + ($timeout // 20) * $patience;
     while (time < $end) {
         return 1 if $what->();
         sleep 0.005;

@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
 # 1,000 machines are killed at random moments of writing a snapshot over another one: under its name
-# there is always the old file or the whole new one.
+# there is always the old file or the whole new one. Under a sanitizer, which has nothing to find in a
+# killed process, they are 200.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -10,10 +11,10 @@ BEGIN { $ENV{TMPDIR} //= '/dev/shm' if -w '/dev/shm' }    # where nothing waits 
 use Control;
 use Minivmm;
 use Test::More;
-use Time::HiRes 'sleep';
+use Time::HiRes qw(sleep time);
 
-my $kills = 1000;
-my $seed = $ENV{KILL_SEED} // time;
+my $kills = $build =~ /[at]san/ ? 200 : 1000;
+my $seed = $ENV{KILL_SEED} // int time;
 srand $seed;
 diag("KILL_SEED=$seed");
 
@@ -30,12 +31,14 @@ sub machine {
 
 my ($process, $socket) = @{ machine() };
 my $control = Control->connect($socket);
+my $begin = time;
 ok($control->request('snapshot box/x.snap')->{ok}, 'there is a snapshot');
+my $longest = 2 * (time - $begin);
 $control->request('quit');
 finish($process);
 my $old = slurp('box/x.snap');
 my %found = map { $_ => 0 } qw(old new other);
-my ($left, $longest) = (0, 0.002);
+my $left = 0;
 
 for my $kill (1 .. $kills) {
     ($process, $socket) = @{ machine() };
