@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The network card: its state, and how packets pass between its queues and its back end. */
+/* The network card: its state, and the functions between its queues and its back end. All run under
+ * the device's lock. */
 #ifndef PLUGINS_VIRTIO_NET_CARD_H
 #define PLUGINS_VIRTIO_NET_CARD_H
 
@@ -7,7 +8,7 @@
 #include "../common/rate.h"
 #include "net.h"
 
-#define WAITING (1u << 20) /* bytes of packets that wait, each behind its head */
+#define WAITING (1u << 20) /* size of the buffer of waiting packets, in bytes */
 
 enum { RECEIVE, TRANSMIT }; /* queues of a pair */
 
@@ -18,52 +19,52 @@ struct net_waiting {
 struct net {
 	struct virtio virtio;
 	const char *backend, *forward, *mac, *rate, *burst; /* options */
-	uint32_t queues;                                    /* pairs that there are */
+	uint32_t queues;                                    /* pairs of queues */
 	bool restricted;
-	/* The state. */
-	uint16_t pairs; /* that the driver uses */
+	/* State. */
+	uint16_t pairs; /* pairs that the driver uses */
 	uint8_t address[6];
 	uint64_t received, lost, sent, refused;
 	struct rate receiving, sending;
 	struct flows flows;
-	uint8_t *waiting; /* WAITING bytes, once there is one */
+	uint8_t *waiting; /* WAITING bytes, allocated for the first packet; each packet follows a
+			     struct net_waiting */
 	size_t waiting_used;
-	/* What is made anew at each start. */
-	uint8_t configured[6];          /* mac */
+	/* Set at each start. */
+	uint8_t configured[6];          /* the address of option mac */
 	const struct net_backend *kind; /* NULL: none */
 	const char *interface;
 	void *back;
-	uint64_t agreed;             /* what the back end knows of the driver's features */
-	uint64_t rate_due;           /* what the timer is set to; 0: it is not */
-	uint32_t watched[NET_PAIRS]; /* events that the back end's descriptors are watched for */
-	/* By queue: buffers that net_show() is to show; none between call-backs. */
+	uint64_t features_set;       /* features of the driver that the back end has been given */
+	uint64_t rate_due;           /* VM time for which the timer is set; 0: not set */
+	uint32_t watched[NET_PAIRS]; /* events for which the back end's descriptors are watched */
+	/* By queue: filled buffers that net_publish() will publish; 0 between callbacks. */
 	uint16_t placed[2 * NET_PAIRS];
-	bool full[NET_PAIRS]; /* the back end has no room for the next packet of the guest's */
-	uint8_t loaded[NET_STATE_MAX]; /* of the back end's state, until it is open */
+	bool full[NET_PAIRS];          /* the back end has no room for the guest's next packet */
+	uint8_t loaded[NET_STATE_MAX]; /* loaded state of the back end, until it is open */
 	size_t loaded_length;
 	uint8_t packet[NET_PACKET_MAX];
 };
 
-/* The driver uses so many pairs from here on. */
-void net_use(struct minivmm_device *dev, uint32_t pairs);
+/* Sets the number of pairs that the driver uses. */
+void net_use_pairs(struct minivmm_device *dev, uint32_t pairs);
 
-/* What the driver says in the queue that controls the others. */
+/* Processes the control queue. */
 void net_control(struct minivmm_device *dev, uint32_t queue);
 
-/* Waits for the back end, or no longer, as the queues are now (a post); or not at all. 0 or -1. */
+/* net_watch() updates the watches of the back end's descriptors for the current state of the
+ * queues; it is a post, too. net_unwatch() ends all. Both return 0, or -1 after an error. */
 int net_watch(struct minivmm_device *dev, uint32_t post);
 int net_unwatch(struct minivmm_device *dev);
 
-/*
- * Shows the driver what has been received and sent, at once: an interrupt costs it more than a
- * packet. At the end of each call-back that may have done either.
- */
-void net_show(struct minivmm_device *dev);
+/* Publishes the filled buffers of all queues at once, since an interrupt costs the driver more than
+ * a packet. Call it at the end of each callback that may have received or sent. */
+void net_publish(struct minivmm_device *dev);
 
-/* Packets that wait, as long as they go. */
+/* Delivers waiting packets while the driver has buffers. */
 void net_drain(struct minivmm_device *dev);
 
-/* What the driver sends by a pair, as long as it goes. */
+/* Sends the packets of a pair's transmit queue while the back end has room. */
 void net_transmit(struct minivmm_device *dev, uint32_t pair);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Neighbours and TCP connections of the guest, from the frames that pass: Ethernet, ARP, IPv4 and
- * TCP of RFC 826, 791, 9293. */
+/* Tracks the guest's IP addresses and TCP connections by its frames: Ethernet, ARP, IPv4 and TCP
+ * (RFC 826, 791, 9293). */
 #include "flows.h"
 
 #include <stdbool.h>
@@ -31,7 +31,7 @@ put(uint8_t *at, size_t bytes, uint64_t value)
 	}
 }
 
-/* The guest says which of its addresses is where. */
+/* The guest announces the MAC address of one of its IP addresses. */
 static void
 note_arp(struct flows *f, const uint8_t *arp)
 {
@@ -119,7 +119,7 @@ flows_neighbours(const struct flows *f, void (*take)(void *argument, uint8_t *fr
 		memset(frame, 0xff, 6);
 		put(frame + 6, 6, f->neighbour_mac[i]);
 		put(frame + 12, 2, TYPE_ARP);
-		put(arp, 8, 0x0001080006040002); /* Ethernet, IP, their lengths, a reply */
+		put(arp, 8, 0x0001080006040002); /* Ethernet, IPv4, address lengths, reply */
 		put(arp + 8, 6, f->neighbour_mac[i]);
 		put(arp + 14, 4, f->neighbour_ip[i]);
 		put(arp + 18, 6, f->neighbour_mac[i]);
@@ -128,7 +128,7 @@ flows_neighbours(const struct flows *f, void (*take)(void *argument, uint8_t *fr
 	}
 }
 
-/* The Internet's checksum over an even number of bytes, on top of what has been summed up. */
+/* Returns the Internet checksum of an even number of bytes; sum: the sum of preceding data. */
 static uint16_t
 checksum(const uint8_t *at, size_t bytes, uint32_t sum)
 {
@@ -180,7 +180,8 @@ flows_probes(const struct flows *f, void (*take)(void *argument, uint8_t *frame)
 	for (uint32_t i = 0; i < FLOWS_CONNECTIONS; i++) {
 		if (!f->tcp_guest[i])
 			continue;
-		/* A window is smaller than half of all numbers: one of the two lies outside. */
+		/* A window covers less than half of all sequence numbers: one of the two is
+		 * outside. */
 		probe(f, i, 0, frame);
 		take(argument, frame);
 		probe(f, i, 1u << 31, frame);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A network card (virtio 1.2, section 5.1) with one pair of queues, or several and one to control
- * them. What it is connected to is a back end's affair (net.h): user.c, tap.c, or nothing.
+ * A network card (virtio 1.2, section 5.1) with one pair of queues, or with several and a control
+ * queue. A back end connects it to the host (net.h): user.c, tap.c, or none.
  *
- * Packets for which the driver has no buffer yet wait, and are part of a snapshot; while one waits,
- * the back end is not asked for more.
+ * Packets wait if the driver has no buffer for them. A snapshot contains them. While a packet
+ * waits, the card reads no more from the back end.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,15 +13,15 @@
 
 #include "card.h"
 
-/* The back end is to know what the driver can take. */
+/* Gives the back end the features that the driver has accepted. */
 static void
-net_agree(struct minivmm_device *dev)
+net_set_features(struct minivmm_device *dev)
 {
 	struct net *n = minivmm_state(dev);
 
-	if (n->back && n->kind->agreed && n->agreed != n->virtio.driver_features)
-		n->kind->agreed(n->back, n->virtio.driver_features);
-	n->agreed = n->virtio.driver_features;
+	if (n->back && n->kind->set_features && n->features_set != n->virtio.driver_features)
+		n->kind->set_features(n->back, n->virtio.driver_features);
+	n->features_set = n->virtio.driver_features;
 }
 
 static int
@@ -29,8 +29,8 @@ net_notify(struct minivmm_device *dev, uint32_t queue)
 {
 	struct net *n = minivmm_state(dev);
 
-	net_agree(dev);
-	/* Behind all pairs, if the driver knows of them. */
+	net_set_features(dev);
+	/* The control queue is after all pairs, or after the first without NET_F_MQ. */
 	if (virtio_has(&n->virtio, NET_F_CTRL_VQ) &&
 	    queue == 2 * (virtio_has(&n->virtio, NET_F_MQ) ? n->queues : 1))
 		net_control(dev, queue);
@@ -40,7 +40,7 @@ net_notify(struct minivmm_device *dev, uint32_t queue)
 		net_drain(dev);
 	else
 		net_transmit(dev, queue / 2);
-	net_show(dev);
+	net_publish(dev);
 	return 0;
 }
 
@@ -64,7 +64,7 @@ net_config(struct minivmm_device *dev, uint8_t *config)
 	config[8] = (uint8_t)n->queues;
 }
 
-/* What waits was for the driver that was here. */
+/* Waiting packets were for the previous driver: drops them. */
 static void
 net_reset(struct minivmm_device *dev)
 {
@@ -76,7 +76,7 @@ net_reset(struct minivmm_device *dev)
 		n->lost++;
 	}
 	n->waiting_used = 0;
-	net_use(dev, 1);
+	net_use_pairs(dev, 1);
 }
 
 #define KIND(n)                                                                                    \
@@ -96,7 +96,7 @@ net_disconnect(struct minivmm_device *dev)
 	n->back = NULL;
 	memset(n->full, false, sizeof(n->full));
 	memset(n->watched, 0, sizeof(n->watched));
-	n->rate_due = n->agreed = 0;
+	n->rate_due = n->features_set = 0;
 }
 
 static int
@@ -107,7 +107,7 @@ net_ready(struct minivmm_device *dev, uint32_t watch, uint32_t events)
 
 	n->virtio.budget = VIRTIO_BUDGET;
 	if (!n->kind->ready(n->back, pair, events)) {
-		net_show(dev);
+		net_publish(dev);
 		net_unwatch(dev);
 		net_disconnect(dev);
 		return -1;
@@ -116,7 +116,7 @@ net_ready(struct minivmm_device *dev, uint32_t watch, uint32_t events)
 		n->full[pair] = false;
 		net_transmit(dev, pair);
 	}
-	net_show(dev);
+	net_publish(dev);
 	return net_watch(dev, 0);
 }
 
@@ -137,7 +137,7 @@ net_backend_timer(struct minivmm_device *dev, uint32_t timer, uint64_t periods)
 	n->virtio.budget = VIRTIO_BUDGET;
 	if (n->back && n->kind->timer)
 		n->kind->timer(n->back);
-	net_show(dev);
+	net_publish(dev);
 	return 0;
 }
 
@@ -161,12 +161,12 @@ net_configure_backend(struct minivmm_device *dev)
 		if (!b->interface || *n->interface)
 			return 0;
 	}
-	minivmm_error(dev, "backend = %s is none: there are user, tap:INTERFACE and none",
+	minivmm_error(dev, "backend = %s is not valid; use user, tap:INTERFACE or none",
 		      n->backend);
 	return -1;
 }
 
-/* Six bytes in hex: a station's, not a group's. */
+/* Parses six bytes in hex. A multicast address is not valid. */
 static int
 net_configure_mac(struct minivmm_device *dev)
 {
@@ -181,11 +181,10 @@ net_configure_mac(struct minivmm_device *dev)
 		   a + 5, &rest) == 6 &&
 	    !(a[0] & 1))
 		return 0;
-	minivmm_error(
-	    dev,
-	    "mac = %s is no card's address; write six bytes in hex, as 52:54:00:12:34:56, the "
-	    "first of them even",
-	    n->mac);
+	minivmm_error(dev,
+		      "mac = %s is not valid; use six bytes in hex, the first one even, as in "
+		      "52:54:00:12:34:56",
+		      n->mac);
 	return -1;
 }
 
@@ -208,14 +207,13 @@ net_configure(struct minivmm_device *dev)
 		return -1;
 	memcpy(n->sending.each, n->receiving.each, sizeof(n->sending.each));
 	memcpy(n->sending.burst, n->receiving.burst, sizeof(n->sending.burst));
-	if (n->queues > 1 && (!n->kind || !n->kind->use)) {
-		minivmm_error(dev, "queues = %u is for backend = tap:INTERFACE, not for %s",
-			      n->queues, n->backend);
+	if (n->queues > 1 && (!n->kind || !n->kind->use_pairs)) {
+		minivmm_error(dev, "queues = %u needs backend = tap:INTERFACE, not %s", n->queues,
+			      n->backend);
 		return -1;
 	}
 	if (n->kind != &user_backend && (*n->forward || n->restricted)) {
-		minivmm_error(dev, "forward and restrict are for backend = user, not for %s",
-			      n->backend);
+		minivmm_error(dev, "forward and restrict need backend = user, not %s", n->backend);
 		return -1;
 	}
 	options = net_options(n);
@@ -237,13 +235,13 @@ net_connect(struct minivmm_device *dev, bool restored)
 	    n->kind->load(n->back, n->loaded, n->loaded_length))
 		return -1;
 	n->loaded_length = 0;
-	net_use(dev, n->pairs);
+	net_use_pairs(dev, n->pairs);
 	return net_watch(dev, 0);
 }
 
-/* The card's address: the option's, or one by chance. */
+/* Sets the MAC address: that of the option, or a random one. */
 static void
-net_name(struct minivmm_device *dev)
+net_set_address(struct minivmm_device *dev)
 {
 	struct net *n = minivmm_state(dev);
 
@@ -262,18 +260,17 @@ net_start(struct minivmm_device *dev, const struct minivmm_start *start)
 	struct net *n = minivmm_state(dev);
 
 	if (start->reason == MINIVMM_FRESH) {
-		net_name(dev);
+		net_set_address(dev);
 		n->pairs = 1;
 	}
 	if (n->virtio.status & VIRTIO_FEATURES_OK &&
 	    n->virtio.driver_features & ~virtio_offered(dev, &n->virtio)) {
-		minivmm_error(
-		    dev,
-		    "the driver uses what backend = %s does not have: features 0x%llx; restore "
-		    "with a back end like the one before",
-		    n->backend,
-		    (unsigned long long)(n->virtio.driver_features &
-					 ~virtio_offered(dev, &n->virtio)));
+		minivmm_error(dev,
+			      "the driver uses features that backend = %s does not have (0x%llx); "
+			      "restore with the same kind of back end as before",
+			      n->backend,
+			      (unsigned long long)(n->virtio.driver_features &
+						   ~virtio_offered(dev, &n->virtio)));
 		return -1;
 	}
 	if (net_unwatch(dev))
@@ -283,8 +280,8 @@ net_start(struct minivmm_device *dev, const struct minivmm_start *start)
 	if (net_connect(dev, start->reason != MINIVMM_FRESH))
 		return -1;
 	if (n->virtio.status & VIRTIO_DRIVER_OK)
-		net_agree(dev);
-	net_show(dev);
+		net_set_features(dev);
+	net_publish(dev);
 	return virtio_process_pending(dev, 0);
 }
 
@@ -321,7 +318,7 @@ net_load(struct minivmm_device *dev, struct minivmm_reader *reader, uint32_t ver
 	if (!n->waiting)
 		n->waiting = malloc(WAITING);
 	if (!n->waiting) {
-		minivmm_error(dev, "no memory for %u bytes", WAITING);
+		minivmm_error(dev, "no memory for %u bytes of waiting packets", WAITING);
 		return -1;
 	}
 	if (minivmm_load_fields(dev, reader, version) ||
@@ -346,14 +343,19 @@ net_loaded(struct minivmm_device *dev)
 		at += sizeof(head);
 		if (head.length < NET_HEADER + NET_FRAME_MIN || head.length > NET_PACKET_MAX ||
 		    head.length > n->waiting_used - at || head.pair >= n->queues) {
-			minivmm_error(dev, "a packet of %u bytes waits for pair %u", head.length,
-				      head.pair);
+			minivmm_error(dev,
+				      "the state has a waiting packet of %u bytes for pair %u, "
+				      "which is not valid; the snapshot is damaged",
+				      head.length, head.pair);
 			return -1;
 		}
 		at += head.length;
 	}
 	if (!n->pairs || n->pairs > n->queues) {
-		minivmm_error(dev, "%u pairs of queues are in use, of %u", n->pairs, n->queues);
+		minivmm_error(dev,
+			      "the state uses %u pairs of queues of %u; restore with the same "
+			      "number of queues",
+			      n->pairs, n->queues);
 		return -1;
 	}
 	return virtio_loaded(dev);
@@ -367,10 +369,9 @@ static const struct minivmm_option options[] = {
 	MINIVMM_OPTION(struct net, queues, "1",
 		       "number of pairs of queues; more than 1 needs a tap", .min = 1,
 		       .max = NET_PAIRS),
-	MINIVMM_OPTION(struct net, mac, "",
-		       "MAC address, as 52:54:00:12:34:56; random if not given"),
+	MINIVMM_OPTION(struct net, mac, "", "MAC address, as 52:54:00:12:34:56; default: random"),
 	MINIVMM_OPTION(struct net, forward, "",
-		       "with backend = user: ports of the host that lead to the guest, as "
+		       "with backend = user: forwarded ports of the host, as "
 		       "tcp:127.0.0.1:2222:22,udp:0.0.0.0:53:53",
 		       .flags = MINIVMM_HOST),
 	{ .name = "restrict",
@@ -397,15 +398,15 @@ static const struct minivmm_timer timers[] = {
 
 static const struct minivmm_watch watches[] = {
 	{ .name = "backend", .ready = net_ready, .help = "packets from the host" },
-	{ .name = "backend1", .ready = net_ready, .help = "of the second pair of queues" },
-	{ .name = "backend2", .ready = net_ready, .help = "of the third" },
-	{ .name = "backend3", .ready = net_ready, .help = "of the fourth" },
+	{ .name = "backend1", .ready = net_ready, .help = "packets for the second pair of queues" },
+	{ .name = "backend2", .ready = net_ready, .help = "packets for the third pair" },
+	{ .name = "backend3", .ready = net_ready, .help = "packets for the fourth pair" },
 	MINIVMM_END,
 };
 
 static const struct minivmm_post posts[] = {
-	{ .name = "again", .run = virtio_process_pending, .help = "goes on with the queues" },
-	{ .name = "watch", .run = net_watch, .help = "waits for the host, or no longer" },
+	{ .name = "again", .run = virtio_process_pending, .help = "processes pending queues" },
+	{ .name = "watch", .run = net_watch, .help = "updates the watches of the back end" },
 	MINIVMM_END,
 };
 
@@ -414,15 +415,15 @@ static const struct minivmm_field fields[] = {
 	MINIVMM_FIELD(struct net, address, .help = "MAC address"),
 	MINIVMM_FIELD(struct net, pairs, .max = NET_PAIRS,
 		      .help = "pairs of queues that the driver uses"),
-	MINIVMM_FIELD(struct net, received, .help = "packets given to the driver"),
-	MINIVMM_FIELD(struct net, lost, .help = "packets dropped before the driver"),
+	MINIVMM_FIELD(struct net, received, .help = "packets received by the driver"),
+	MINIVMM_FIELD(struct net, lost, .help = "packets dropped before they reached the driver"),
 	MINIVMM_FIELD(struct net, sent, .help = "packets of the guest that were sent"),
 	MINIVMM_FIELD(struct net, refused, .help = "packets of the guest that were dropped"),
 	RATE_FIELD(struct net, receiving),
 	RATE_FIELD(struct net, sending),
 	MINIVMM_FIELD(struct net, flows.neighbour_ip, .help = "IP addresses of the guest"),
 	MINIVMM_FIELD(struct net, flows.neighbour_mac, .max = 0xffffffffffff,
-		      .help = "MAC addresses of those"),
+		      .help = "MAC addresses of these"),
 	MINIVMM_FIELD(struct net, flows.neighbour_next, .max = FLOWS_NEIGHBOURS - 1,
 		      .help = "next entry to replace"),
 	MINIVMM_FIELD(struct net, flows.tcp_guest, .max = 0xffffffffffff,

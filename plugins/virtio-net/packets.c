@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Packets between the card's queues and its back end: into buffers, into the queue of those that
- * wait, and out. */
+/*
+ * Moves packets between the card's queues and its back end, and keeps those that wait for a buffer.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,17 +9,17 @@
 
 enum net_placed { PLACED, NO_BUFFER, LOST };
 
-/* Takes back what has been taken of the queue for a packet that does not fit. */
+/* Returns the buffers that were taken for a packet to the queue. */
 static enum net_placed
-net_unplace(struct virtio *v, uint32_t queue, uint16_t count, enum net_placed placed)
+net_return_buffers(struct virtio *v, uint32_t queue, uint16_t count, enum net_placed placed)
 {
 	while (count--)
 		virtio_unpop(v, queue);
 	return placed;
 }
 
-/* A packet into the driver's buffers: one, or with MRG_RXBUF as many as it takes, which the driver
- * sees at once: later. */
+/* Copies a packet into the driver's buffers: into one, or with MRG_RXBUF into as many as it needs.
+ * net_publish() publishes them together. */
 static enum net_placed
 net_place(struct minivmm_device *dev, uint32_t pair, const uint8_t *packet, size_t length)
 {
@@ -29,23 +30,23 @@ net_place(struct minivmm_device *dev, uint32_t pair, const uint8_t *packet, size
 	uint16_t count = 0;
 	size_t done = 0;
 
-	do { /* a packet has a header at least */
+	do { /* a packet has at least a header */
 		struct virtio_request *r = count ? &next : &first;
 		size_t part = length - done;
 		int got;
 
-		/* More than the driver could ever give? */
+		/* The packet does not fit even if the driver provides all its buffers. */
 		if (count == (virtio_has(v, NET_F_MRG_RXBUF) ? v->size[queue] : 1))
-			return net_unplace(v, queue, count, LOST);
+			return net_return_buffers(v, queue, count, LOST);
 		got = virtio_pop(dev, v, queue, r);
 		if (got <= 0)
-			return net_unplace(v, queue, count, got < 0 ? LOST : NO_BUFFER);
+			return net_return_buffers(v, queue, count, got < 0 ? LOST : NO_BUFFER);
 		if (r->out) {
-			virtio_broken(dev, v, "a buffer to receive into with a part to read");
+			virtio_broken(dev, v, "a receive buffer has a device-readable part");
 			return LOST;
 		}
 		if (!count && r->in_bytes < NET_HEADER) {
-			virtio_broken(dev, v, "a buffer without room for a header");
+			virtio_broken(dev, v, "a receive buffer has no room for a header");
 			return LOST;
 		}
 		part = part < r->in_bytes ? part : (size_t)r->in_bytes;
@@ -63,7 +64,7 @@ net_place(struct minivmm_device *dev, uint32_t pair, const uint8_t *packet, size
 }
 
 void
-net_show(struct minivmm_device *dev)
+net_publish(struct minivmm_device *dev)
 {
 	struct net *n = minivmm_state(dev);
 
@@ -74,9 +75,9 @@ net_show(struct minivmm_device *dev)
 	}
 }
 
-/* Comes back when the limit lets more through. */
+/* Sets the timer that continues when the rate limit admits more. */
 static void
-net_later(struct minivmm_device *dev, uint64_t until)
+net_set_rate_timer(struct minivmm_device *dev, uint64_t until)
 {
 	struct net *n = minivmm_state(dev);
 
@@ -86,7 +87,7 @@ net_later(struct minivmm_device *dev, uint64_t until)
 	minivmm_timer_set(dev, NET_TIMER_RATE, until, 0);
 }
 
-/* The first packet that is to come: false if it must wait. */
+/* Delivers a packet. Returns false if it must wait. */
 static bool
 net_deliver(struct minivmm_device *dev, uint32_t pair, const uint8_t *packet, size_t length)
 {
@@ -94,12 +95,12 @@ net_deliver(struct minivmm_device *dev, uint32_t pair, const uint8_t *packet, si
 	uint64_t now = minivmm_now(dev), until = rate_wait(&n->receiving, now);
 	enum net_placed placed;
 
-	if (pair >= n->pairs) { /* which the driver has given up */
+	if (pair >= n->pairs) { /* the driver no longer uses this pair */
 		n->lost++;
 		return true;
 	}
 	if (until) {
-		net_later(dev, until);
+		net_set_rate_timer(dev, until);
 		return false;
 	}
 	placed = net_place(dev, pair, packet, length);
@@ -141,7 +142,7 @@ net_receive(struct minivmm_device *dev, uint32_t pair, const uint8_t *packet, si
 	struct net *n = minivmm_state(dev);
 
 	if (pair >= n->pairs || !virtio_live(&n->virtio, 2 * pair + RECEIVE)) {
-		n->lost++; /* nobody is there yet */
+		n->lost++; /* the driver is not ready */
 		return;
 	}
 	if (net_wants(dev) && net_deliver(dev, pair, packet, length))
@@ -201,7 +202,7 @@ net_transmit(struct minivmm_device *dev, uint32_t pair)
 		enum net_sent sent;
 
 		if (until) {
-			net_later(dev, until);
+			net_set_rate_timer(dev, until);
 			break;
 		}
 		if (virtio_pop(dev, &n->virtio, queue, &request) <= 0)

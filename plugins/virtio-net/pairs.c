@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The pairs of queues: how many the driver uses, and what of the back end is waited for. */
+/* The pairs of queues: the number that the driver uses, and the watches of the back end. */
 #include <string.h>
 #include <sys/epoll.h>
 
 #include "card.h"
 
 void
-net_use(struct minivmm_device *dev, uint32_t pairs)
+net_use_pairs(struct minivmm_device *dev, uint32_t pairs)
 {
 	struct net *n = minivmm_state(dev);
 
 	n->pairs = (uint16_t)pairs;
-	if (n->back && n->kind->use)
-		n->kind->use(n->back, pairs);
+	if (n->back && n->kind->use_pairs)
+		n->kind->use_pairs(n->back, pairs);
 	minivmm_post(dev, NET_POST_WATCH);
 }
 
-/* Section 5.1.6.5: class, command and what it needs; then a byte for the answer. There is but one
- * command. */
+/* Runs a command of section 5.1.6.5: class, command and its data. Only
+ * VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET exists. Returns false to report an error. */
 static bool
 net_command(struct minivmm_device *dev, const struct virtio_request *request)
 {
@@ -31,7 +31,7 @@ net_command(struct minivmm_device *dev, const struct virtio_request *request)
 	    c.class != 4 /* VIRTIO_NET_CTRL_MQ */ || c.command ||
 	    !virtio_has(&n->virtio, NET_F_MQ) || !c.pairs || c.pairs > n->queues)
 		return false;
-	net_use(dev, c.pairs);
+	net_use_pairs(dev, c.pairs);
 	return true;
 }
 
@@ -42,7 +42,7 @@ net_control(struct minivmm_device *dev, uint32_t queue)
 	struct virtio_request request;
 
 	while (virtio_pop(dev, &n->virtio, queue, &request) > 0) {
-		uint8_t answer = !net_command(dev, &request); /* 0: done */
+		uint8_t answer = !net_command(dev, &request); /* VIRTIO_NET_OK is 0 */
 
 		if (virtio_copy(dev, &n->virtio, &request, true, 0, &answer, 1) < 0 ||
 		    virtio_push(dev, &n->virtio, queue, &request, 1))

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * libslirp's sockets, which come and go: it says anew what it waits for whenever something has
- * happened, and the epoll is told of what has changed. Times that it wants to be called at are the
- * card's timer.
+ * The sockets of libslirp, which it opens and closes at any time. After each event, libslirp lists
+ * the descriptors and events that it waits for, and the epoll set is updated. The card's timer
+ * serves libslirp's timeouts.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -11,23 +11,23 @@
 
 #include "user.h"
 
-#define READY 64 /* descriptors that are looked at in one go */
-#define DUE 900u /* ms: what is left of it when libslirp has nothing to do at a time of its own */
+#define READY 64    /* events per epoll_wait() */
+#define DUE 900u    /* ms; slirp_pollfds_fill() lowers this if libslirp has a timeout */
 #define MS 1000000u /* ns */
 
-/* The number may be another descriptor's soon. */
+/* The number may soon belong to another descriptor. */
 void
-user_unregisters(int fd, void *opaque)
+user_unregister_fd(int fd, void *opaque)
 {
 	struct user *u = opaque;
 
-	if (fd < 0 || (size_t)fd >= u->fd_count || !u->fds[fd].asked)
+	if (fd < 0 || (size_t)fd >= u->fd_count || !u->fds[fd].events)
 		return;
 	epoll_ctl(u->epoll, EPOLL_CTL_DEL, fd, NULL);
-	u->fds[fd].asked = u->fds[fd].ready = 0;
+	u->fds[fd].events = u->fds[fd].ready = 0;
 }
 
-/* Room for a descriptor in both tables. */
+/* Grows both tables for a descriptor. Returns false without memory. */
 static bool
 user_room(struct user *u, size_t fd)
 {
@@ -52,7 +52,7 @@ user_room(struct user *u, size_t fd)
 	return true;
 }
 
-/* libslirp's flags are like poll's, but in an order of their own. */
+/* libslirp's flags correspond to those of poll(), with other values. */
 static const struct {
 	int slirp;
 	uint32_t epoll;
@@ -62,9 +62,10 @@ static const struct {
 };
 #define FLAGS (sizeof(flags) / sizeof(*flags))
 
-/* libslirp asks for a descriptor; what this returns it gives to user_ready_of. */
+/* libslirp's callback for each descriptor that it waits for. libslirp passes the result to
+ * user_get_revents(). */
 static int
-user_asks(int fd, int events, void *opaque)
+user_add_poll(int fd, int events, void *opaque)
 {
 	struct user *u = opaque;
 	struct epoll_event event = { .data.fd = fd };
@@ -76,12 +77,12 @@ user_asks(int fd, int events, void *opaque)
 	for (size_t i = 0; i < FLAGS; i++)
 		if (events & flags[i].slirp)
 			event.events |= flags[i].epoll;
-	if (f->asked != event.events &&
-	    epoll_ctl(u->epoll, f->asked ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event)) {
-		minivmm_error(u->dev, "can't wait for a socket: %s", strerror(errno));
+	if (f->events != event.events &&
+	    epoll_ctl(u->epoll, f->events ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event)) {
+		minivmm_error(u->dev, "can't add a socket to the epoll set: %s", strerror(errno));
 		return -1;
 	}
-	f->asked = event.events;
+	f->events = event.events;
 	f->round = u->round;
 	if (!f->listed) {
 		f->listed = true;
@@ -91,7 +92,7 @@ user_asks(int fd, int events, void *opaque)
 }
 
 static int
-user_ready_of(int fd, void *opaque)
+user_get_revents(int fd, void *opaque)
 {
 	const struct user *u = opaque;
 	int events = 0;
@@ -102,16 +103,16 @@ user_ready_of(int fd, void *opaque)
 	return events;
 }
 
-/* What libslirp waits for now: descriptors, and when to be called anyway. */
+/* Updates the epoll set and the timer to what libslirp waits for now. */
 static void
-user_ask(struct user *u)
+user_update_polls(struct user *u)
 {
 	uint32_t ms = DUE;
 	size_t kept = 0;
 	uint64_t due;
 
 	u->round++;
-	slirp_pollfds_fill(u->slirp, &ms, user_asks, u);
+	slirp_pollfds_fill(u->slirp, &ms, user_add_poll, u);
 	for (size_t i = 0; i < u->listed; i++) {
 		struct user_fd *f = &u->fds[u->list[i]];
 
@@ -119,7 +120,7 @@ user_ask(struct user *u)
 			u->list[kept++] = u->list[i];
 			continue;
 		}
-		user_unregisters(u->list[i], u);
+		user_unregister_fd(u->list[i], u);
 		f->listed = false;
 	}
 	u->listed = kept;
@@ -139,21 +140,21 @@ user_ready(void *backend, uint32_t pair, uint32_t events)
 
 	for (int i = 0; i < count; i++)
 		u->fds[ready[i].data.fd].ready = ready[i].events;
-	slirp_pollfds_poll(u->slirp, 0, user_ready_of, u);
+	slirp_pollfds_poll(u->slirp, 0, user_get_revents, u);
 	for (int i = 0; i < count; i++)
 		u->fds[ready[i].data.fd].ready = 0;
-	user_ask(u);
+	user_update_polls(u);
 	return true;
 }
 
-/* What only waits for its time, or for an answer of the guest's. */
+/* Runs libslirp's timeouts, and the effects of packets that the guest has sent. */
 void
 user_settle(void *backend)
 {
 	struct user *u = backend;
 
-	slirp_pollfds_poll(u->slirp, 1, user_ready_of, u);
-	user_ask(u);
+	slirp_pollfds_poll(u->slirp, 1, user_get_revents, u);
+	user_update_polls(u);
 }
 
 void

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A tap interface of the host: packets go to the kernel with the driver's own header, so that
- * checksums and cutting large packets to size are left to whoever does them last, most often
- * nobody.
+ * A tap interface of the host. Packets pass between guest and kernel with the driver's header, so
+ * checksums and segmentation are offloaded to the last receiver, and are often not needed at all.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,11 +15,11 @@
 
 #include "net.h"
 
-#define PACKETS 64 /* that are read in one go, before others have their turn */
+#define PACKETS 64 /* packets to read before other work of the thread */
 
 struct tap {
 	struct minivmm_device *dev;
-	uint32_t pairs, used; /* queues of the tap, and those that take part */
+	uint32_t pairs, used; /* queues of the tap, and those attached */
 	int fds[NET_PAIRS];
 	uint8_t packet[NET_PACKET_MAX];
 };
@@ -47,8 +46,8 @@ tap_check(struct minivmm_device *dev, const struct net_options *options)
 {
 	if (strlen(options->interface) < IFNAMSIZ)
 		return 0;
-	minivmm_error(dev, "backend = tap:%s: a name has at most %u characters", options->interface,
-		      IFNAMSIZ - 1);
+	minivmm_error(dev, "backend = tap:%s: the name of an interface has at most %u characters",
+		      options->interface, IFNAMSIZ - 1);
 	return -1;
 }
 
@@ -60,11 +59,12 @@ tap_attach(struct tap *t, const char *interface, int *fd)
 					      (several ? IFF_MULTI_QUEUE : 0) };
 	int header = NET_HEADER;
 
-	strcpy(request.ifr_name, interface); /* which fits: tap_check() */
+	strcpy(request.ifr_name, interface); /* tap_check() has checked the length */
 	*fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	if (*fd < 0) {
 		minivmm_error(t->dev,
-			      "can't open /dev/net/tun for backend = tap:%s: %s: modprobe tun?",
+			      "can't open /dev/net/tun for backend = tap:%s: %s; load the module "
+			      "with modprobe tun",
 			      interface, strerror(errno));
 		return -1;
 	}
@@ -72,13 +72,13 @@ tap_attach(struct tap *t, const char *interface, int *fd)
 		minivmm_error(t->dev, "can't attach to the tap %s: %s%s%s", interface,
 			      strerror(errno),
 			      errno == EPERM || errno == EINVAL
-				  ? ": as root, ip tuntap add NAME mode tap user YOU"
+				  ? "; as root, run ip tuntap add NAME mode tap user YOU"
 				  : "",
 			      errno == EINVAL && several ? " multi_queue" : "");
 		return -1;
 	}
 	if (ioctl(*fd, TUNSETVNETHDRSZ, &header) || ioctl(*fd, TUNSETOFFLOAD, 0)) {
-		minivmm_error(t->dev, "the tap %s does not take headers of %d bytes: %s", interface,
+		minivmm_error(t->dev, "can't set the tap %s to headers of %d bytes: %s", interface,
 			      header, strerror(errno));
 		return -1;
 	}
@@ -91,7 +91,7 @@ tap_open(struct minivmm_device *dev, const struct net_options *options, bool res
 	struct tap *t = calloc(1, sizeof(*t));
 
 	if (!t) {
-		minivmm_error(dev, "no memory for a tap");
+		minivmm_error(dev, "no memory for backend = tap");
 		return NULL;
 	}
 	t->dev = dev;
@@ -105,9 +105,9 @@ tap_open(struct minivmm_device *dev, const struct net_options *options, bool res
 	return t;
 }
 
-/* The kernel spreads packets over the queues that are attached. */
+/* The kernel distributes packets to the attached queues. */
 static void
-tap_use(void *backend, uint32_t pairs)
+tap_use_pairs(void *backend, uint32_t pairs)
 {
 	struct tap *t = backend;
 
@@ -117,14 +117,14 @@ tap_use(void *backend, uint32_t pairs)
 		uint32_t pair = more ? t->used++ : --t->used;
 
 		if (ioctl(t->fds[pair], TUNSETQUEUE, &request))
-			minivmm_error(t->dev, "queue %u of the tap is not %s: %s", pair,
+			minivmm_error(t->dev, "queue %u of the tap can't be %s: %s", pair,
 				      more ? "attached" : "detached", strerror(errno));
 	}
 }
 
-/* What the driver takes, the kernel may leave undone. */
+/* Tells the kernel which offloads the driver accepts. */
 static void
-tap_agreed(void *backend, uint64_t features)
+tap_set_features(void *backend, uint64_t features)
 {
 	const struct tap *t = backend;
 	unsigned offload = 0;
@@ -135,8 +135,8 @@ tap_agreed(void *backend, uint64_t features)
 		offload |= TUN_F_TSO4;
 	if (features & NET_F_GUEST_CSUM && features & NET_F_GUEST_TSO6)
 		offload |= TUN_F_TSO6;
-	if (ioctl(t->fds[0], TUNSETOFFLOAD, offload)) /* of the interface as a whole */
-		minivmm_error(t->dev, "the tap does not take offloads 0x%x: %s", offload,
+	if (ioctl(t->fds[0], TUNSETOFFLOAD, offload)) /* this applies to all queues */
+		minivmm_error(t->dev, "can't set offloads 0x%x of the tap: %s", offload,
 			      strerror(errno));
 }
 
@@ -151,8 +151,8 @@ tap_send(void *backend, uint32_t pair, uint8_t *packet, size_t length)
 	while (n < 0 && errno == EINTR);
 	if (n < 0 && errno == EAGAIN)
 		return NET_FULL;
-	/* An interface that is down, a header that makes no sense: as on a wire, nobody hears of
-	 * it. */
+	/* A packet that the kernel refuses is dropped, as on a wire: the interface may be down, or
+	 * the header invalid. */
 	return n < 0 ? NET_DROPPED : NET_SENT;
 }
 
@@ -167,7 +167,7 @@ tap_ready(void *backend, uint32_t pair, uint32_t events)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno != EAGAIN) {
-			minivmm_error(t->dev, "the tap is no more: %s", strerror(errno));
+			minivmm_error(t->dev, "the tap is gone: %s", strerror(errno));
 			return false;
 		}
 		if (n <= 0)
@@ -187,8 +187,8 @@ const struct net_backend tap_backend = {
 	.open = tap_open,
 	.close = tap_close,
 	.fd = tap_fd,
-	.use = tap_use,
+	.use_pairs = tap_use_pairs,
 	.send = tap_send,
 	.ready = tap_ready,
-	.agreed = tap_agreed,
+	.set_features = tap_set_features,
 };

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Networking by a user's own sockets: libslirp is the guest's gateway, name server and DHCP server
- * (10.0.2.2, .3, from .15 on), and opens a socket for each of the guest's connections. Its sockets
- * come and go: an epoll of our own holds them, and the machine's loop watches that.
+ * User-mode networking: libslirp is the guest's gateway (10.0.2.2), name server (10.0.2.3) and DHCP
+ * server (addresses from 10.0.2.15 on). It opens a socket for each connection of the guest. An
+ * epoll set contains its sockets, and the machine's event loop watches that set.
  *
- * IPv4 only: its IPv6 advertises itself at times of the host's choosing, which no rerun repeats.
- * All of a process's networks share what libslirp takes for the time: it is asked for anew each
- * time that one of them has something to do.
+ * IPv4 only: libslirp sends IPv6 router advertisements at random times, which no replay could
+ * reproduce. libslirp has one clock for all networks of a process, so each call updates it.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -19,10 +18,10 @@
 #include "user.h"
 
 #define MTU 1500
-#define FRAME_MIN 64 /* libslirp looks at as much of an ARP packet, however short it is */
+#define FRAME_MIN 64 /* libslirp reads this much of an ARP packet, however short it is */
 
 static ssize_t
-user_packet(const void *frame, size_t length, void *opaque)
+user_send_packet(const void *frame, size_t length, void *opaque)
 {
 	struct user *u = opaque;
 	uint8_t packet[NET_HEADER + 2 * MTU] = { 0 };
@@ -36,10 +35,10 @@ user_packet(const void *frame, size_t length, void *opaque)
 }
 
 static void
-user_blames(const char *message, void *opaque)
+user_guest_error(const char *message, void *opaque)
 {
-	minivmm_log(((struct user *)opaque)->dev, MINIVMM_WARNING, "what the guest sends: %s",
-		    message);
+	minivmm_log(((struct user *)opaque)->dev, MINIVMM_WARNING,
+		    "libslirp reports an error in a packet of the guest: %s", message);
 }
 
 static int64_t
@@ -48,8 +47,8 @@ user_clock(void *opaque)
 	return (int64_t)minivmm_now(((struct user *)opaque)->dev);
 }
 
-/* Timers are for IPv6, and what it is told of descriptors it says when it asks for them; but for
- * their end. */
+/* Callbacks without effect. Timers serve IPv6 only. libslirp lists its descriptors in
+ * user_add_poll(); only the end of one must be known at once. */
 static void *
 user_no_timer(SlirpTimerCb call, void *argument, void *opaque)
 {
@@ -67,25 +66,25 @@ user_timer_mod(void *timer, int64_t ms, void *opaque)
 }
 
 static void
-user_registers(int fd, void *opaque)
+user_register_fd(int fd, void *opaque)
 {
 }
 
 static void
-user_notified(void *opaque)
+user_notify(void *opaque)
 {
 }
 
 static const SlirpCb callbacks = {
-	.send_packet = user_packet,
-	.guest_error = user_blames,
+	.send_packet = user_send_packet,
+	.guest_error = user_guest_error,
 	.clock_get_ns = user_clock,
 	.timer_new = user_no_timer,
 	.timer_free = user_timer_free,
 	.timer_mod = user_timer_mod,
-	.register_poll_fd = user_registers,
-	.unregister_poll_fd = user_unregisters,
-	.notify = user_notified,
+	.register_poll_fd = user_register_fd,
+	.unregister_poll_fd = user_unregister_fd,
+	.notify = user_notify,
 };
 
 static enum net_sent
@@ -95,7 +94,7 @@ user_send(void *backend, uint32_t pair, uint8_t *packet, size_t length)
 	uint8_t padded[FRAME_MIN] = { 0 };
 	uint8_t *frame = packet + NET_HEADER;
 
-	/* No offload has been agreed on. */
+	/* The driver has not accepted any offload. */
 	if (packet[0] || packet[1])
 		return NET_DROPPED;
 	length -= NET_HEADER;
@@ -109,14 +108,15 @@ user_send(void *backend, uint32_t pair, uint8_t *packet, size_t length)
 	return NET_SENT;
 }
 
-/* One of option forward: a port of the host's that leads to one of the guest's. */
+/* An entry of option forward: a port of the host that is forwarded to a port of the guest. */
 struct user_forward {
 	char protocol[4], text[16];
 	struct in_addr address;
 	unsigned from, to;
 };
 
-/* What is wrong with one of the list, "tcp:127.0.0.1:2222:22"; NULL: nothing, and it is in f. */
+/* Parses an entry, as "tcp:127.0.0.1:2222:22", into f. Returns what is wrong with it; NULL:
+ * nothing. */
 static const char *
 user_forward_parse(const char *text, size_t length, struct user_forward *f)
 {
@@ -126,30 +126,30 @@ user_forward_parse(const char *text, size_t length, struct user_forward *f)
 		 text);
 	if (length >= sizeof(one) || sscanf(one, " %3[a-z]:%15[0-9.]:%5u:%5u %c", f->protocol,
 					    f->text, &f->from, &f->to, &rest) != 4)
-		return "there is one that can't be understood";
+		return "an entry is not valid";
 	if (strcmp(f->protocol, "tcp") != 0 && strcmp(f->protocol, "udp") != 0)
-		return "there is tcp and udp";
+		return "the protocol is neither tcp nor udp";
 	if (inet_pton(AF_INET, f->text, &f->address) != 1)
-		return "there is an address that is none of IPv4";
+		return "the address is not an IPv4 address";
 	if (!f->from || f->from > UINT16_MAX || !f->to || f->to > UINT16_MAX)
-		return "ports go from 1 to 65535";
+		return "a port is not from 1 to 65535";
 	return NULL;
 }
 
 static int
 user_listen(struct user *u, const struct user_forward *f)
 {
-	const struct in_addr guest = { 0 }; /* the first that has an address */
+	const struct in_addr guest = { 0 }; /* 0.0.0.0: the first address that DHCP has assigned */
 
 	if (!slirp_add_hostfwd(u->slirp, *f->protocol == 'u', f->address, (int)f->from, guest,
 			       (int)f->to))
 		return 0;
-	minivmm_error(u->dev, "forward: can't listen on %s:%s:%u: %s", f->protocol, f->text,
+	minivmm_error(u->dev, "can't listen on %s:%s:%u for forward: %s", f->protocol, f->text,
 		      f->from, strerror(errno));
 	return -1;
 }
 
-/* Goes through the list, and listens. u: NULL: it is only looked at. */
+/* Parses the list, and listens on each port. u NULL: only checks the list. */
 static int
 user_forwards(struct minivmm_device *dev, const char *list, struct user *u)
 {
@@ -160,8 +160,9 @@ user_forwards(struct minivmm_device *dev, const char *list, struct user *u)
 
 		if (wrong) {
 			minivmm_error(dev,
-				      "forward = %s: %s; write tcp:ADDRESS:PORT:GUESTPORT or "
-				      "udp:..., with commas between, as in tcp:127.0.0.1:2222:22",
+				      "forward = %s: %s; use a list as "
+				      "tcp:127.0.0.1:2222:22,udp:0.0.0.0:53:53 "
+				      "(PROTOCOL:ADDRESS:PORT:GUESTPORT)",
 				      list, wrong);
 			return -1;
 		}
@@ -193,7 +194,7 @@ user_close(void *backend)
 }
 
 static void
-user_learn(void *argument, uint8_t *frame)
+user_input_arp(void *argument, uint8_t *frame)
 {
 	slirp_input(((struct user *)argument)->slirp, frame, FLOWS_FRAME);
 }
@@ -225,7 +226,7 @@ user_open(struct minivmm_device *dev, const struct net_options *options, bool re
 	struct user *u = calloc(1, sizeof(*u));
 
 	if (!u) {
-		minivmm_error(dev, "no memory for a network");
+		minivmm_error(dev, "no memory for backend = user");
 		return NULL;
 	}
 	u->dev = dev;
@@ -233,7 +234,7 @@ user_open(struct minivmm_device *dev, const struct net_options *options, bool re
 	u->callbacks = callbacks;
 	u->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (u->epoll < 0)
-		minivmm_error(dev, "can't make an epoll: %s", strerror(errno));
+		minivmm_error(dev, "can't create an epoll set: %s", strerror(errno));
 	else
 		u->slirp = slirp_new(&config, &u->callbacks, u);
 	if (!u->slirp || user_forwards(dev, options->forward, u)) {
@@ -241,7 +242,7 @@ user_open(struct minivmm_device *dev, const struct net_options *options, bool re
 		return NULL;
 	}
 	if (restored) {
-		flows_neighbours(options->flows, user_learn, u);
+		flows_neighbours(options->flows, user_input_arp, u);
 		flows_probes(options->flows, user_probe, u);
 	}
 	user_settle(u);
@@ -254,7 +255,7 @@ user_fd_of(const void *backend, uint32_t pair)
 	return ((const struct user *)backend)->epoll;
 }
 
-/* Bytes on their way to or from libslirp's state. */
+/* A buffer for libslirp's state. */
 struct user_bytes {
 	uint8_t *at;
 	size_t length, done;
@@ -278,14 +279,13 @@ user_get(void *bytes, size_t length, void *opaque)
 	struct user_bytes *b = opaque;
 	size_t part = length < b->length - b->done ? length : b->length - b->done;
 
-	memset(bytes, 0, length); /* it does not look at how many there were */
+	memset(bytes, 0, length); /* libslirp ignores a short count */
 	memcpy(bytes, b->at + b->done, part);
 	b->done += part;
 	return (ssize_t)length;
 }
 
-/* The state's version, then what libslirp saves: addresses that it has given away, how many packets
- * it has numbered. */
+/* Saves the version of the state, then libslirp's state: DHCP leases and packet counters. */
 static size_t
 user_save(void *backend, uint8_t *bytes, size_t length)
 {
@@ -298,9 +298,9 @@ user_save(void *backend, uint8_t *bytes, size_t length)
 }
 
 /*
- * What the snapshot says is not to be trusted: sockets, which are never in what is saved here, are
- * what libslirp would not read with care. The rest is numbers. What another version saved is done
- * without, as are the sockets.
+ * The state of a snapshot is untrusted. libslirp does not check saved sockets, so a state with
+ * sockets is refused; none of ours has any. The rest are numbers. The state of another version is
+ * ignored.
  */
 static int
 user_load(void *backend, const uint8_t *bytes, size_t length)
@@ -313,16 +313,17 @@ user_load(void *backend, const uint8_t *bytes, size_t length)
 	user_get(&version, sizeof(version), &b);
 	if (version != (uint32_t)slirp_state_version()) {
 		minivmm_log(u->dev, MINIVMM_WARNING,
-			    "version %u of libslirp's state is not what libslirp %s here has: the "
-			    "addresses "
-			    "that were given away are forgotten",
+			    "the snapshot has version %u of libslirp's state, which libslirp %s "
+			    "here does not have; DHCP leases are lost",
 			    version, slirp_version_string());
 		return 0;
 	}
 	if (length != user_save(u, now, sizeof(now)) || bytes[sizeof(version)] ||
 	    slirp_state_load(u->slirp, (int)version, user_get, &b)) {
-		minivmm_error(u->dev, "%zu bytes are no state of libslirp %s's", length,
-			      slirp_version_string());
+		minivmm_error(
+		    u->dev,
+		    "%zu bytes are not a valid state of libslirp %s; the snapshot is damaged",
+		    length, slirp_version_string());
 		return -1;
 	}
 	return 0;

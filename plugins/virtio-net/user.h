@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The back end of user-mode networking: libslirp, and the sockets that it waits for. */
+/* The back end of user-mode networking: libslirp, and its sockets. */
 #ifndef PLUGINS_VIRTIO_NET_USER_H
 #define PLUGINS_VIRTIO_NET_USER_H
 
@@ -7,11 +7,11 @@
 
 #include "net.h"
 
-/* A descriptor of libslirp's, by number. */
+/* State of a descriptor of libslirp, indexed by its number. */
 struct user_fd {
-	uint32_t asked; /* events that the epoll waits for; 0: it does not have it */
+	uint32_t events; /* events in the epoll set; 0: not in the set */
 	uint32_t ready;
-	uint32_t round; /* the last one in which it was asked for */
+	uint32_t round; /* the last round in which libslirp asked for it */
 	bool listed;
 };
 
@@ -21,16 +21,16 @@ struct user {
 	Slirp *slirp;
 	SlirpCb callbacks;
 	int epoll;
-	struct user_fd *fds; /* fd_count of them */
+	struct user_fd *fds; /* fd_count entries */
 	size_t fd_count;
-	int *list; /* the numbers of those that are in the epoll, and of some that were */
+	int *list; /* descriptors that are or were in the epoll set */
 	size_t listed, room;
 	uint32_t round;
-	uint64_t due; /* what the timer is set to; 0: it is not */
+	uint64_t due; /* VM time for which the timer is set; 0: not set */
 };
 
-/* libslirp is done with a descriptor. */
-void user_unregisters(int fd, void *opaque);
+/* libslirp's callback unregister_poll_fd. */
+void user_unregister_fd(int fd, void *opaque);
 
 /* The back end's ready, settle and timer. */
 bool user_ready(void *backend, uint32_t pair, uint32_t events);

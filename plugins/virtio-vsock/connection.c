@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Connections of a vsock to unix sockets of the host. Nothing here blocks. */
+/* Connections of a vsock to unix sockets of the host. No function blocks. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* accept4 */
 #endif
@@ -15,10 +15,11 @@
 
 #include "connection.h"
 
-#define GREETING 32 /* bytes of "CONNECT PORT\n", at most */
-#define EVENTS 64   /* of epoll at once */
+#define GREETING 32 /* maximum length of "CONNECT PORT\n" */
+#define EVENTS 64   /* events per epoll_wait() */
 #define BACKLOG 64
-#define FIRST_PORT (1u << 30) /* below, ports are the guest's to name */
+#define FIRST_PORT                                                                                 \
+	(1u << 30) /* first port assigned to connections of the host; lower ports name PATH_N */
 
 static int
 unix_socket(void)
@@ -26,7 +27,7 @@ unix_socket(void)
 	return socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 }
 
-/* False: the path is too long. */
+/* Returns false if the path is too long. */
 static bool
 unix_address(struct sockaddr_un *address, const char *format, const char *path, uint32_t port)
 {
@@ -50,7 +51,7 @@ connect_unix(const struct sockaddr_un *address)
 	return fd;
 }
 
-/* A socket that nobody listens on is left from a process that died. */
+/* Removes a socket without a listener, which a process left that died. */
 static void
 remove_stale(const struct sockaddr_un *address)
 {
@@ -87,11 +88,11 @@ vsock_host_open(struct minivmm_device *dev, struct vsock_host *host)
 	}
 	if (!*host->path)
 		return 0;
-	/* With room for the port of a socket beside it. */
+	/* The path plus _PORT must fit, too. */
 	if (!unix_address(&address, "%s_%u", host->path, UINT32_MAX)) {
 		minivmm_error(dev,
-			      "path = %s is longer than a socket's path may be, with _PORT behind "
-			      "it; use a shorter folder",
+			      "path = %s is too long for a unix socket with the suffix _PORT; use "
+			      "a shorter path",
 			      host->path);
 		return -1;
 	}
@@ -103,9 +104,8 @@ vsock_host_open(struct minivmm_device *dev, struct vsock_host *host)
 	    listen(host->listener, BACKLOG) ||
 	    wait_for(host, host->listener, EPOLLIN | EPOLLET, VSOCK_CONNECTIONS)) {
 		minivmm_error(dev, "can't listen on %s: %s%s", host->path, strerror(errno),
-			      errno == EADDRINUSE
-				  ? "; another machine may use it, give this one another path"
-				  : "");
+			      errno == EADDRINUSE ? "; another machine may use it: set another path"
+						  : "");
 		if (host->listener >= 0)
 			close(host->listener);
 		host->listener = -1;
@@ -123,7 +123,7 @@ vsock_host_close(struct vsock_host *host)
 	vsock_host_drop_all(host);
 	if (host->listener >= 0) {
 		close(host->listener);
-		/* Not what another process has put there since. */
+		/* The path may belong to another process now. */
 		if (!lstat(host->path, &st) && st.st_ino == host->inode)
 			unlink(host->path);
 	}
@@ -135,7 +135,7 @@ vsock_host_close(struct vsock_host *host)
 void
 vsock_drop(struct vsock_host *host, struct vsock_connection *c)
 {
-	close(c->fd); /* epoll forgets it */
+	close(c->fd); /* this also removes it from the epoll set */
 	free(c->buffer);
 	*c = (struct vsock_connection){ .fd = -1 };
 	while (host->used && host->connections[host->used - 1].state == VSOCK_FREE)
@@ -155,14 +155,14 @@ vsock_find(struct vsock_host *host, uint32_t host_port, uint32_t guest_port)
 	for (uint32_t i = 0; i < host->used; i++) {
 		struct vsock_connection *c = &host->connections[i];
 
-		if (c->state > VSOCK_GREETS && c->host_port == host_port &&
+		if (c->state > VSOCK_HANDSHAKE && c->host_port == host_port &&
 		    c->guest_port == guest_port)
 			return c;
 	}
 	return NULL;
 }
 
-/* A connection of this descriptor; closes it and gives NULL when there are too many. */
+/* Adds a connection for this descriptor. If there are too many, closes it and returns NULL. */
 static struct vsock_connection *
 add(struct vsock_host *host, int fd, enum vsock_state state)
 {
@@ -182,7 +182,7 @@ add(struct vsock_host *host, int fd, enum vsock_state state)
 }
 
 struct vsock_connection *
-vsock_call(struct vsock_host *host, uint32_t host_port, uint32_t guest_port)
+vsock_connect(struct vsock_host *host, uint32_t host_port, uint32_t guest_port)
 {
 	struct vsock_connection *c;
 	struct sockaddr_un address;
@@ -191,7 +191,7 @@ vsock_call(struct vsock_host *host, uint32_t host_port, uint32_t guest_port)
 	if (!*host->path || !unix_address(&address, "%s_%u", host->path, host_port))
 		return NULL;
 	fd = connect_unix(&address);
-	c = fd >= 0 ? add(host, fd, VSOCK_ANSWERS) : NULL;
+	c = fd >= 0 ? add(host, fd, VSOCK_RESPONDING) : NULL;
 	if (c) {
 		c->host_port = host_port;
 		c->guest_port = guest_port;
@@ -199,7 +199,7 @@ vsock_call(struct vsock_host *host, uint32_t host_port, uint32_t guest_port)
 	return c;
 }
 
-/* Writes what waits, as far as there is room. */
+/* Writes buffered data while the socket has room. */
 static void
 flush(struct vsock_connection *c)
 {
@@ -210,26 +210,27 @@ flush(struct vsock_connection *c)
 
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
-		if (n < 0) /* nobody reads any more; what was written before may still be read */
+		if (n < 0) /* the reader is gone: drop the data; the guest's earlier data may still
+			      be read */
 			n = part;
 		c->begin = (c->begin + (uint32_t)n) % VSOCK_BUFFER;
 		c->length -= (uint32_t)n;
-		c->forwarded += (uint32_t)n;
+		c->fwd_cnt += (uint32_t)n;
 	}
 	if (!c->length) {
 		free(c->buffer);
 		c->buffer = NULL;
-		/* Once: to epoll, each is news. */
-		if (c->shut & VSOCK_NO_SEND && !c->finished)
+		/* Only once: each shutdown() is another event of epoll. */
+		if (c->shutdown_received & VSOCK_NO_SEND && !c->finished)
 			shutdown(c->fd, SHUT_WR);
-		c->finished = c->shut & VSOCK_NO_SEND;
-		c->reset |= c->shut == VSOCK_NEITHER;
+		c->finished = c->shutdown_received & VSOCK_NO_SEND;
+		c->reset |= c->shutdown_received == VSOCK_NEITHER;
 	}
-	/* The guest always knows of half of its room. */
-	c->credit |= c->forwarded - c->told_forwarded >= VSOCK_BUFFER / 2;
+	/* Send a credit update before the guest has used half of its credit. */
+	c->credit |= c->fwd_cnt - c->fwd_cnt_sent >= VSOCK_BUFFER / 2;
 }
 
-/* At once, as far as there is room; the rest waits. */
+/* Writes to the socket while it has room, and buffers the rest. */
 void
 vsock_forward(struct vsock_connection *c, const uint8_t *bytes, uint32_t length)
 {
@@ -237,16 +238,17 @@ vsock_forward(struct vsock_connection *c, const uint8_t *bytes, uint32_t length)
 
 	if (c->reset)
 		return;
-	if (length > VSOCK_BUFFER - (c->received - c->forwarded) || c->shut & VSOCK_NO_SEND) {
+	if (length > VSOCK_BUFFER - (c->rx_cnt - c->fwd_cnt) ||
+	    c->shutdown_received & VSOCK_NO_SEND) {
 		c->reset = true;
 		return;
 	}
-	c->received += length;
+	c->rx_cnt += length;
 	if (!c->length)
 		n = send(c->fd, bytes, length, MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (n < 0)
 		n = errno == EAGAIN || errno == EINTR ? 0 : length;
-	c->forwarded += (uint32_t)n;
+	c->fwd_cnt += (uint32_t)n;
 	if ((uint32_t)n < length && !c->buffer) {
 		c->buffer = malloc(VSOCK_BUFFER);
 		c->begin = 0;
@@ -258,29 +260,30 @@ vsock_forward(struct vsock_connection *c, const uint8_t *bytes, uint32_t length)
 }
 
 void
-vsock_shut(struct vsock_connection *c, uint8_t flags)
+vsock_shutdown(struct vsock_connection *c, uint8_t flags)
 {
-	c->shut |= flags & VSOCK_NEITHER;
+	c->shutdown_received |= flags & VSOCK_NEITHER;
 	flush(c);
 }
 
 uint32_t
 vsock_may_send(const struct vsock_connection *c)
 {
-	uint32_t under_way = c->sent - c->taken;
+	uint32_t in_flight = c->tx_cnt - c->peer_fwd_cnt;
 
-	if (c->state != VSOCK_OPEN || !c->readable || c->ended || c->shut & VSOCK_NO_RECEIVE)
+	if (c->state != VSOCK_OPEN || !c->readable || c->ended ||
+	    c->shutdown_received & VSOCK_NO_RECEIVE)
 		return 0;
-	return under_way < c->room ? c->room - under_way : 0;
+	return in_flight < c->peer_buf_alloc ? c->peer_buf_alloc - in_flight : 0;
 }
 
 uint32_t
-vsock_take(struct vsock_connection *c, uint8_t *bytes, uint32_t length)
+vsock_read_socket(struct vsock_connection *c, uint8_t *bytes, uint32_t length)
 {
 	ssize_t n = recv(c->fd, bytes, length, MSG_DONTWAIT);
 
 	if (n > 0) {
-		c->sent += (uint32_t)n;
+		c->tx_cnt += (uint32_t)n;
 		return (uint32_t)n;
 	}
 	if (n < 0 && errno == EINTR)
@@ -292,28 +295,28 @@ vsock_take(struct vsock_connection *c, uint8_t *bytes, uint32_t length)
 }
 
 uint8_t
-vsock_shuts(const struct vsock_connection *c)
+vsock_shutdown_due(const struct vsock_connection *c)
 {
 	uint8_t flags = !c->ended ? 0 : c->hung_up ? VSOCK_NEITHER : VSOCK_NO_SEND;
 
-	return c->state == VSOCK_OPEN && flags & ~c->told ? flags : 0;
+	return c->state == VSOCK_OPEN && flags & ~c->shutdown_sent ? flags : 0;
 }
 
 void
-vsock_answered(struct vsock_connection *c)
+vsock_established(struct vsock_connection *c)
 {
 	char text[32];
 	int length = snprintf(text, sizeof(text), "OK %u\n", c->host_port);
 
 	c->state = VSOCK_OPEN;
-	/* The first bytes on this socket: there is room. */
+	/* These are the first bytes on the socket, so there is room. */
 	if (send(c->fd, text, (size_t)length, MSG_NOSIGNAL | MSG_DONTWAIT) != length)
 		c->reset = true;
 }
 
-/* "CONNECT PORT\n", and nothing behind it is taken. False: it is something else. */
+/* Reads "CONNECT PORT\n" and nothing beyond it. Returns false if the input is something else. */
 static bool
-greet(struct vsock_host *host, struct vsock_connection *c, uint32_t *port)
+read_handshake(struct vsock_host *host, struct vsock_connection *c, uint32_t *port)
 {
 	char text[GREETING + 1], *end, *line;
 	ssize_t n = recv(c->fd, text, GREETING, MSG_PEEK | MSG_DONTWAIT);
@@ -337,7 +340,7 @@ greet(struct vsock_host *host, struct vsock_connection *c, uint32_t *port)
 		*port = *port < FIRST_PORT || *port == UINT32_MAX ? FIRST_PORT : *port + 1;
 	} while (vsock_find(host, *port, c->guest_port));
 	c->host_port = *port;
-	c->state = VSOCK_CALLS;
+	c->state = VSOCK_REQUESTING;
 	return true;
 }
 
@@ -347,19 +350,19 @@ accept_all(struct vsock_host *host)
 	int fd;
 
 	while ((fd = accept4(host->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0)
-		add(host, fd, VSOCK_GREETS);
+		add(host, fd, VSOCK_HANDSHAKE);
 }
 
 static void
-happened(struct vsock_host *host, struct vsock_connection *c, uint32_t events, uint32_t *port)
+handle_events(struct vsock_host *host, struct vsock_connection *c, uint32_t events, uint32_t *port)
 {
 	c->hung_up |= (events & (EPOLLHUP | EPOLLERR)) != 0;
 	c->readable |= (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
-	if (c->state == VSOCK_GREETS && !greet(host, c, port))
+	if (c->state == VSOCK_HANDSHAKE && !read_handshake(host, c, port))
 		vsock_drop(host, c);
-	else if (c->state == VSOCK_CALLS && c->hung_up && !c->asked)
+	else if (c->state == VSOCK_REQUESTING && c->hung_up && !c->request_sent)
 		vsock_drop(host, c);
-	else if (c->state == VSOCK_CALLS && c->hung_up)
+	else if (c->state == VSOCK_REQUESTING && c->hung_up)
 		c->reset = true;
 	else
 		flush(c);
@@ -379,7 +382,8 @@ vsock_host_events(struct vsock_host *host, uint32_t *port)
 			if (which == VSOCK_CONNECTIONS)
 				accept_all(host);
 			else if (host->connections[which].state != VSOCK_FREE)
-				happened(host, &host->connections[which], events[i].events, port);
+				handle_events(host, &host->connections[which], events[i].events,
+					      port);
 		}
 	} while (n == EVENTS);
 }

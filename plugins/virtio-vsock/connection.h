@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The host's side of a vsock: connections to unix sockets, how many bytes each way may still be
- * sent, and what has to be told to the guest. Knows nothing of queues.
+ * The host's side of a vsock: connections to unix sockets, their credit in both directions, and the
+ * packets that each connection must send to the guest. This module knows no virtqueues. All
+ * functions run under the device's lock and never block.
  */
 #ifndef PLUGINS_VSOCK_CONNECTION_H
 #define PLUGINS_VSOCK_CONNECTION_H
@@ -9,20 +10,20 @@
 #include <minivmm/plugin.h>
 #include <sys/types.h>
 
-#define VSOCK_CONNECTIONS 256u /* at once, those that are being made included */
+#define VSOCK_CONNECTIONS 256u /* maximum, including those that are being established */
 #define VSOCK_BUFFER                                                                               \
-	65536u /* bytes of a connection that the guest may send ahead of who reads them */
+	65536u /* buf_alloc of the host: bytes that the guest may send ahead of the reader */
 
-/* Flags of a shutdown: who sends it neither receives, nor sends, any more. */
+/* Flags of VIRTIO_VSOCK_OP_SHUTDOWN: the sender neither receives nor sends any more. */
 #define VSOCK_NO_RECEIVE 1u
 #define VSOCK_NO_SEND 2u
 #define VSOCK_NEITHER 3u
 
 enum vsock_state {
 	VSOCK_FREE,
-	VSOCK_GREETS,  /* accepted; has yet to say which port it wants */
-	VSOCK_CALLS,   /* the guest is asked */
-	VSOCK_ANSWERS, /* the guest has asked, and is to be told that it is connected */
+	VSOCK_HANDSHAKE,  /* the host has connected; "CONNECT PORT" is not read yet */
+	VSOCK_REQUESTING, /* the host connects: REQUEST must be or has been sent */
+	VSOCK_RESPONDING, /* the guest connects: RESPONSE must be sent */
 	VSOCK_OPEN,
 };
 
@@ -30,56 +31,59 @@ struct vsock_connection {
 	enum vsock_state state;
 	int fd;
 	uint32_t host_port, guest_port;
-	bool asked;             /* CALLS: the request has been sent */
-	bool reset;             /* the guest is to be told of the end */
-	bool credit;            /* and how much it may send */
-	bool readable, hung_up; /* what epoll told of fd */
-	bool ended;             /* there is nothing more to read */
-	bool finished;          /* fd knows that nothing more is written */
-	uint8_t told;           /* flags of the shutdown that the guest got, */
-	uint8_t shut;           /* and of what it sent */
-	uint32_t room, taken;   /* the guest's buffer, and what it took out of it in all */
-	uint32_t sent;          /* to the guest, in all; counts wrap */
-	uint32_t received, forwarded, told_forwarded; /* from the guest, and on to fd */
-	uint8_t *buffer; /* what fd has no room for: a ring of VSOCK_BUFFER; NULL: nothing is */
+	bool request_sent;                      /* REQUESTING: REQUEST has been sent */
+	bool reset;                             /* RST must be sent */
+	bool credit;                            /* CREDIT_UPDATE must be sent */
+	bool readable, hung_up;                 /* events of fd */
+	bool ended;                             /* fd is at end of file */
+	bool finished;                          /* fd has been shut down for writing */
+	uint8_t shutdown_sent;                  /* flags of the SHUTDOWN sent to the guest */
+	uint8_t shutdown_received;              /* flags of the SHUTDOWN from the guest */
+	uint32_t peer_buf_alloc, peer_fwd_cnt;  /* the guest's buf_alloc and fwd_cnt */
+	uint32_t tx_cnt;                        /* bytes sent to the guest; counts wrap */
+	uint32_t rx_cnt, fwd_cnt, fwd_cnt_sent; /* bytes received from the guest, written to fd, and
+						   the last fwd_cnt sent */
+	uint8_t *buffer; /* ring of VSOCK_BUFFER bytes that fd has no room for; NULL: empty */
 	uint32_t begin, length;
 };
 
 struct vsock_host {
-	const char *path; /* "": the host has no sockets */
+	const char *path; /* "": no sockets on the host */
 	int listener, epoll;
 	ino_t inode;   /* of the listener's path */
-	uint32_t used; /* connections behind these are free */
+	uint32_t used; /* connections from this index on are free */
 	struct vsock_connection connections[VSOCK_CONNECTIONS];
 };
 
-/* Listens. 0, or -1 after an error. */
+/* Creates the epoll set and listens on host->path. Returns 0, or -1 after minivmm_error(). */
 int vsock_host_open(struct minivmm_device *dev, struct vsock_host *host);
 void vsock_host_close(struct vsock_host *host);
 void vsock_host_drop_all(struct vsock_host *host);
-/* Learns what has become ready. *port: the next port of the host for a connection that wants
- * one. */
+/*
+ * Processes the events of all sockets. *port: the last port of the host that was assigned; updated.
+ */
 void vsock_host_events(struct vsock_host *host, uint32_t *port);
 
 struct vsock_connection *vsock_find(struct vsock_host *host, uint32_t host_port,
 				    uint32_t guest_port);
-/* The guest calls. NULL: nobody answers, or there are too many. */
-struct vsock_connection *vsock_call(struct vsock_host *host, uint32_t host_port,
-				    uint32_t guest_port);
-/* The guest has answered to a call of the host's. */
-void vsock_answered(struct vsock_connection *c);
+/* The guest connects to a port of the host. Returns NULL if no process listens, or there are too
+ * many connections. */
+struct vsock_connection *vsock_connect(struct vsock_host *host, uint32_t host_port,
+				       uint32_t guest_port);
+/* The guest has accepted a connection from the host. */
+void vsock_established(struct vsock_connection *c);
 void vsock_drop(struct vsock_host *host, struct vsock_connection *c);
 
-/* Takes bytes of the guest's; more than it may send, or than anybody takes, resets the
- * connection. */
+/* Writes data of the guest to the socket, or keeps it. Data beyond the credit, or after a shutdown,
+ * resets the connection. */
 void vsock_forward(struct vsock_connection *c, const uint8_t *bytes, uint32_t length);
-/* The guest shuts down, with these flags. */
-void vsock_shut(struct vsock_connection *c, uint8_t flags);
-/* How many bytes may be sent to the guest now. */
+/* The guest has sent SHUTDOWN with these flags. */
+void vsock_shutdown(struct vsock_connection *c, uint8_t flags);
+/* Returns the number of bytes that the guest's credit allows; 0 if there is nothing to read. */
 uint32_t vsock_may_send(const struct vsock_connection *c);
-/* Reads at most length of them; 0: there are none. */
-uint32_t vsock_take(struct vsock_connection *c, uint8_t *bytes, uint32_t length);
-/* The flags of a shutdown that the guest is to be told of; 0: none. */
-uint8_t vsock_shuts(const struct vsock_connection *c);
+/* Reads at most length bytes from the socket. Returns 0 if there are none. */
+uint32_t vsock_read_socket(struct vsock_connection *c, uint8_t *bytes, uint32_t length);
+/* Returns the flags of a SHUTDOWN that must be sent; 0: none. */
+uint8_t vsock_shutdown_due(const struct vsock_connection *c);
 
 #endif

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Sockets between the guest and the host (virtio 1.2, section 5.10), of streams. The host's are
- * unix sockets: a guest that connects to the host's port N reaches who listens on PATH_N; who
- * connects to PATH and sends "CONNECT N\n" reaches the guest's port N, and reads "OK M\n" first,
- * where M is the port that the guest sees.
+ * Stream sockets between the guest and the host (virtio 1.2, section 5.10). On the host they are
+ * unix sockets. A guest that connects to port N of the host reaches the listener on PATH_N. A
+ * process that connects to PATH and sends "CONNECT N\n" reaches port N of the guest. It reads "OK
+ * M\n" first, where M is its port as the guest sees it.
  *
- * A snapshot holds no connection. A restored machine's driver is told that all are gone
- * (section 5.10.6.7); should it use one nevertheless, that is reset.
+ * A snapshot contains no connection. After a restore, the driver gets a transport reset event
+ * (section 5.10.6.7). If it uses an old connection anyway, that is reset.
  */
 #include <minivmm/plugin.h>
 #include <stdlib.h>
@@ -18,9 +18,9 @@
 
 #define HOST_CID 2u
 #define STREAM 1u
-#define PART 4096u    /* bytes that are copied at once */
-#define PACKET 65536u /* bytes of data in a packet to the guest */
-#define RESETS 64u    /* packets for connections that there are not, answered with a reset */
+#define PART 4096u    /* bytes copied at once */
+#define PACKET 65536u /* maximum data of a packet to the guest, in bytes */
+#define RESETS 64u    /* maximum number of RST packets that wait */
 #define EVENT_TRANSPORT_RESET 0u
 
 enum { RECEIVE, TRANSMIT, EVENT }; /* queues */
@@ -39,7 +39,7 @@ struct vsock_header {
 	uint64_t from_cid, to_cid;
 	uint32_t from_port, to_port, length;
 	uint16_t type, op;
-	uint32_t flags, room, taken;
+	uint32_t flags, buf_alloc, fwd_cnt;
 } __attribute__((packed));
 
 struct vsock {
@@ -47,13 +47,13 @@ struct vsock {
 	uint64_t cid; /* options */
 	const char *path;
 	struct vsock_host *host;
-	bool gone; /* connections are, and the driver has yet to be told; every restore begins so */
+	bool transport_reset; /* the event must be sent; set by every restore */
 	/* state */
-	uint32_t port; /* the last of the host's that was given out */
+	uint32_t port; /* the last port of the host that was assigned */
 	uint32_t reset_count, reset_hosts[RESETS], reset_guests[RESETS];
 };
 
-/* What a packet to the guest says of a connection: its op, and flags or how much data. */
+/* The parts of a packet to the guest that depend on its op. */
 struct vsock_packet {
 	enum vsock_op op;
 	uint32_t flags, length;
@@ -71,11 +71,11 @@ vsock_to(const struct vsock *s, uint32_t host_port, uint32_t guest_port, struct 
 		.type = STREAM,
 		.op = (uint16_t)p.op,
 		.flags = p.flags,
-		.room = VSOCK_BUFFER,
+		.buf_alloc = VSOCK_BUFFER,
 	};
 }
 
-/* A buffer of the driver's for a packet. 1; 0: there is none; -1: it has lost its device. */
+/* Takes a receive buffer of the driver. Returns 1; 0: there is none; -1: after virtio_broken(). */
 static int
 vsock_pop(struct minivmm_device *dev, struct virtio_request *request)
 {
@@ -83,7 +83,8 @@ vsock_pop(struct minivmm_device *dev, struct virtio_request *request)
 	int r = virtio_pop(dev, &s->virtio, RECEIVE, request);
 
 	if (r > 0 && request->in_bytes < sizeof(struct vsock_header))
-		return virtio_bad(dev, &s->virtio, "a buffer with no room for a packet");
+		return virtio_bad(dev, &s->virtio,
+				  "a receive buffer has no room for a packet header");
 	return r;
 }
 
@@ -99,7 +100,7 @@ vsock_push(struct minivmm_device *dev, const struct virtio_request *request,
 			   (uint32_t)sizeof(header) + header.length);
 }
 
-/* Resets of what there is not. 0; else no more packets can be sent now. */
+/* Sends the waiting RST packets. Returns 0 when all are sent; else no more can be sent now. */
 static int
 vsock_send_resets(struct minivmm_device *dev)
 {
@@ -121,17 +122,19 @@ vsock_send_resets(struct minivmm_device *dev)
 	return 0;
 }
 
-/* Is there something to tell, or to send? */
+/* Returns whether the connection has a packet to send. */
 static bool
-vsock_wants(const struct vsock_connection *c)
+vsock_has_packet(const struct vsock_connection *c)
 {
-	if (c->state < VSOCK_CALLS)
+	if (c->state < VSOCK_REQUESTING)
 		return false;
-	return c->reset || (c->state == VSOCK_CALLS && !c->asked) || c->state == VSOCK_ANSWERS ||
-	       c->credit || vsock_may_send(c) || vsock_shuts(c);
+	return c->reset || (c->state == VSOCK_REQUESTING && !c->request_sent) ||
+	       c->state == VSOCK_RESPONDING || c->credit || vsock_may_send(c) ||
+	       vsock_shutdown_due(c);
 }
 
-/* Reads from the socket into the request, behind its header. How much; -1: memory that is none. */
+/* Reads from the socket into the request, after the header. Returns the number of bytes; -1: after
+ * virtio_broken(). */
 static int64_t
 vsock_read(struct minivmm_device *dev, struct vsock_connection *c,
 	   const struct virtio_request *request)
@@ -145,7 +148,7 @@ vsock_read(struct minivmm_device *dev, struct vsock_connection *c,
 		uint64_t most = room - done < PART ? room - done : PART;
 		uint32_t may = vsock_may_send(c), n;
 
-		n = may ? vsock_take(c, bytes, may < most ? may : (uint32_t)most) : 0;
+		n = may ? vsock_read_socket(c, bytes, may < most ? may : (uint32_t)most) : 0;
 		if (!n)
 			break;
 		if (virtio_copy(dev, &s->virtio, request, true, sizeof(struct vsock_header) + done,
@@ -156,8 +159,8 @@ vsock_read(struct minivmm_device *dev, struct vsock_connection *c,
 	return (int64_t)done;
 }
 
-/* The next packet of a connection into a request. 1; 0: there was nothing after all; -1: as
- * virtio_pop. */
+/* Prepares the next packet of a connection, with its data in the request. Returns 1; 0: there is
+ * none; -1: after virtio_broken(). */
 static int
 vsock_next(struct minivmm_device *dev, struct vsock_connection *c,
 	   const struct virtio_request *request, struct vsock_packet *packet)
@@ -165,12 +168,12 @@ vsock_next(struct minivmm_device *dev, struct vsock_connection *c,
 	*packet = (struct vsock_packet){ .op = RST };
 	if (c->reset)
 		return 1;
-	if (c->state == VSOCK_CALLS && !c->asked) {
+	if (c->state == VSOCK_REQUESTING && !c->request_sent) {
 		packet->op = REQUEST;
-		c->asked = true;
+		c->request_sent = true;
 		return 1;
 	}
-	if (c->state == VSOCK_ANSWERS) {
+	if (c->state == VSOCK_RESPONDING) {
 		packet->op = RESPONSE;
 		c->state = VSOCK_OPEN;
 		return 1;
@@ -189,13 +192,13 @@ vsock_next(struct minivmm_device *dev, struct vsock_connection *c,
 			return 1;
 		}
 	}
-	packet->flags = vsock_shuts(c);
+	packet->flags = vsock_shutdown_due(c);
 	packet->op = packet->flags ? SHUTDOWN : CREDIT_UPDATE;
-	c->told |= (uint8_t)packet->flags;
+	c->shutdown_sent |= (uint8_t)packet->flags;
 	return packet->flags || c->credit;
 }
 
-/* A packet of this connection's. 0; else no more can be sent now. */
+/* Sends a packet of the connection. Returns 0; else no more can be sent now. */
 static int
 vsock_send(struct minivmm_device *dev, struct vsock_connection *c)
 {
@@ -215,14 +218,14 @@ vsock_send(struct minivmm_device *dev, struct vsock_connection *c)
 		return 0;
 	}
 	header = vsock_to(s, c->host_port, c->guest_port, packet);
-	header.taken = c->told_forwarded = c->forwarded;
+	header.fwd_cnt = c->fwd_cnt_sent = c->fwd_cnt;
 	c->credit = false;
 	if (packet.op == RST)
 		vsock_drop(s->host, c);
 	return vsock_push(dev, &request, header);
 }
 
-/* A packet of each connection in turn, until all have said everything or the driver has no room. */
+/* Sends a packet of each connection in turn, until none has more or the driver has no buffer. */
 static void
 vsock_receive(struct minivmm_device *dev)
 {
@@ -236,7 +239,7 @@ vsock_receive(struct minivmm_device *dev)
 		for (uint32_t i = 0; i < s->host->used; i++) {
 			struct vsock_connection *c = &s->host->connections[i];
 
-			if (!vsock_wants(c))
+			if (!vsock_has_packet(c))
 				continue;
 			if (vsock_send(dev, c))
 				return;
@@ -245,7 +248,7 @@ vsock_receive(struct minivmm_device *dev)
 	}
 }
 
-/* Data of the guest's, from behind the header. */
+/* Forwards the data of a packet to the socket. */
 static int
 vsock_data(struct minivmm_device *dev, struct vsock_connection *c,
 	   const struct virtio_request *request, uint32_t length)
@@ -266,32 +269,32 @@ vsock_data(struct minivmm_device *dev, struct vsock_connection *c,
 	return 0;
 }
 
-/* There is room for one, else no packet would have been taken. */
+/* Queues a RST. There is room: vsock_transmit() takes no packet otherwise. */
 static void
-vsock_refuse(struct vsock *s, const struct vsock_header *h)
+vsock_queue_reset(struct vsock *s, const struct vsock_header *h)
 {
 	s->reset_hosts[s->reset_count] = h->to_port;
 	s->reset_guests[s->reset_count] = h->from_port;
 	s->reset_count++;
 }
 
-/* A packet for a connection that there is. */
+/* Processes a packet of an existing connection. */
 static int
 vsock_handle(struct minivmm_device *dev, struct vsock_connection *c, const struct vsock_header *h,
 	     const struct virtio_request *request)
 {
 	struct vsock *s = minivmm_state(dev);
 
-	c->room = h->room;
-	c->taken = h->taken;
+	c->peer_buf_alloc = h->buf_alloc;
+	c->peer_fwd_cnt = h->fwd_cnt;
 	if (h->op == RST) {
 		vsock_drop(s->host, c);
 		return 0;
 	}
-	if (h->op == RESPONSE && c->state == VSOCK_CALLS && c->asked)
-		vsock_answered(c);
+	if (h->op == RESPONSE && c->state == VSOCK_REQUESTING && c->request_sent)
+		vsock_established(c);
 	else if (h->op == SHUTDOWN)
-		vsock_shut(c, (uint8_t)h->flags);
+		vsock_shutdown(c, (uint8_t)h->flags);
 	else if (h->op == RW && c->state == VSOCK_OPEN)
 		return vsock_data(dev, c, request, h->length);
 	else if (h->op == CREDIT_REQUEST)
@@ -301,7 +304,7 @@ vsock_handle(struct minivmm_device *dev, struct vsock_connection *c, const struc
 	return 0;
 }
 
-/* One packet of the guest's. -1: the driver has lost its device. */
+/* Processes a packet of the guest. Returns -1 after virtio_broken(). */
 static int
 vsock_packet(struct minivmm_device *dev, const struct virtio_request *request)
 {
@@ -311,23 +314,23 @@ vsock_packet(struct minivmm_device *dev, const struct virtio_request *request)
 
 	if (virtio_copy(dev, &s->virtio, request, false, 0, &h, sizeof(h)) < (int64_t)sizeof(h) ||
 	    h.length > request->out_bytes - sizeof(h))
-		return virtio_bad(dev, &s->virtio, "a packet that is cut short");
+		return virtio_bad(dev, &s->virtio, "a packet is shorter than its header says");
 	if (h.from_cid != s->cid || h.to_cid != HOST_CID)
-		return 0; /* for nobody that is reached from here */
+		return 0; /* the destination is not the host: drop it */
 	c = vsock_find(s->host, h.to_port, h.from_port);
 	if (c && h.type == STREAM)
 		return vsock_handle(dev, c, &h, request);
 	if (!c && h.type == STREAM && h.op == REQUEST)
-		c = vsock_call(s->host, h.to_port, h.from_port);
+		c = vsock_connect(s->host, h.to_port, h.from_port);
 	if (c && h.type == STREAM) {
-		c->room = h.room;
-		c->taken = h.taken;
+		c->peer_buf_alloc = h.buf_alloc;
+		c->peer_fwd_cnt = h.fwd_cnt;
 	} else if (h.op != RST)
-		vsock_refuse(s, &h);
+		vsock_queue_reset(s, &h);
 	return 0;
 }
 
-/* All packets that the guest has sent, as long as they can be answered. */
+/* Processes the guest's packets while RST answers have room. */
 static void
 vsock_transmit(struct minivmm_device *dev)
 {
@@ -340,7 +343,7 @@ vsock_transmit(struct minivmm_device *dev)
 			break;
 }
 
-/* The driver of a restored machine learns that its connections are gone. */
+/* After a restore, sends the transport reset event. */
 static void
 vsock_event(struct minivmm_device *dev)
 {
@@ -348,20 +351,20 @@ vsock_event(struct minivmm_device *dev)
 	const uint32_t event = EVENT_TRANSPORT_RESET;
 	struct virtio_request request;
 	bool pending = s->virtio.pending[EVENT];
-	int r = s->gone ? virtio_pop(dev, &s->virtio, EVENT, &request) : 0;
+	int r = s->transport_reset ? virtio_pop(dev, &s->virtio, EVENT, &request) : 0;
 
-	s->virtio.pending[EVENT] = pending; /* a machine that was not restored has not looked */
+	s->virtio.pending[EVENT] = pending; /* without a restore, the queue was not read */
 	if (r <= 0)
 		return;
-	s->gone = false;
+	s->transport_reset = false;
 	if (virtio_copy(dev, &s->virtio, &request, true, 0, (void *)&event, sizeof(event)) >= 0)
 		virtio_push(dev, &s->virtio, EVENT, &request, sizeof(event));
 }
 
-/* Whatever there is to do, both ways: what is received may make room for an answer to what is
- * sent. */
+/* Processes both directions. Sending frees room for RST answers, so that more of the guest's
+ * packets can be processed. */
 static int
-vsock_go(struct minivmm_device *dev)
+vsock_process(struct minivmm_device *dev)
 {
 	struct vsock *s = minivmm_state(dev);
 	uint32_t full;
@@ -378,7 +381,7 @@ vsock_go(struct minivmm_device *dev)
 static int
 vsock_notify(struct minivmm_device *dev, uint32_t queue)
 {
-	return vsock_go(dev);
+	return vsock_process(dev);
 }
 
 static int
@@ -388,7 +391,7 @@ vsock_ready(struct minivmm_device *dev, uint32_t watch, uint32_t events)
 
 	vsock_host_events(s->host, &s->port);
 	s->virtio.budget = VIRTIO_BUDGET;
-	return vsock_go(dev);
+	return vsock_process(dev);
 }
 
 static void
@@ -403,7 +406,7 @@ vsock_reset(struct minivmm_device *dev)
 	struct vsock *s = minivmm_state(dev);
 
 	vsock_host_drop_all(s->host);
-	s->gone = false;
+	s->transport_reset = false;
 	s->reset_count = 0;
 }
 
@@ -423,7 +426,7 @@ vsock_configure(struct minivmm_device *dev)
 	s->virtio.kind = &kind;
 	s->host = calloc(1, sizeof(*s->host));
 	if (!s->host) {
-		minivmm_error(dev, "no memory for its connections");
+		minivmm_error(dev, "no memory for connections");
 		return -1;
 	}
 	s->host->path = s->path;
@@ -436,7 +439,7 @@ vsock_start(struct minivmm_device *dev, const struct minivmm_start *start)
 {
 	struct vsock *s = minivmm_state(dev);
 
-	s->gone = start->reason != MINIVMM_FRESH;
+	s->transport_reset = start->reason != MINIVMM_FRESH;
 	if (start->reason == MINIVMM_RESET)
 		vsock_host_drop_all(s->host);
 	else if (vsock_host_open(dev, s->host) || minivmm_watch(dev, 0, s->host->epoll, EPOLLIN))
@@ -466,11 +469,11 @@ vsock_destroy(struct minivmm_device *dev)
 
 static const struct minivmm_option options[] = {
 	VIRTIO_OPTIONS(struct vsock),
-	MINIVMM_OPTION(struct vsock, cid, "3", "the guest's address (CID)", .min = 3,
+	MINIVMM_OPTION(struct vsock, cid, "3", "the guest's context ID (CID)", .min = 3,
 		       .max = UINT32_MAX - 1),
-	MINIVMM_OPTION_AS(
-	    PATH, struct vsock, path, "",
-	    "unix socket to reach the guest; the guest's connections to port N go to PATH_N"),
+	MINIVMM_OPTION_AS(PATH, struct vsock, path, "",
+			  "unix socket for connections to the guest; connections of the guest to "
+			  "port N go to PATH_N"),
 	MINIVMM_END,
 };
 
@@ -485,9 +488,9 @@ static const struct minivmm_field fields[] = {
 	VIRTIO_FIELDS(struct vsock),
 	MINIVMM_FIELD(struct vsock, port, .help = "the last port of the host that was assigned"),
 	MINIVMM_FIELD_COUNTED(struct vsock, reset_hosts, reset_count,
-			      .help = "resets to send: ports of the host"),
+			      .help = "RST packets to send: ports of the host"),
 	MINIVMM_FIELD_COUNTED(struct vsock, reset_guests, reset_count,
-			      .help = "resets to send: ports of the guest"),
+			      .help = "RST packets to send: ports of the guest"),
 	MINIVMM_END,
 };
 

@@ -80,7 +80,7 @@ const struct net_backend tap_backend = {
 	.open = wire_open,
 	.close = wire_close,
 	.fd = wire_fd,
-	.use = wire_use,
+	.use_pairs = wire_use,
 	.send = wire_send,
 	.ready = wire_ready,
 };
@@ -206,7 +206,7 @@ several_are_offered_where_the_back_end_has_them(void **state)
 	for (int i = 0; i < 2; i++) {
 		configure(&fake, 2, i ? "user" : "none");
 		assert_int_equal(net.configure(&fake.device), -1);
-		assert_non_null(strstr(fake.last, "queues = 2 is for backend = tap:INTERFACE"));
+		assert_non_null(strstr(fake.last, "queues = 2 needs backend = tap:INTERFACE"));
 	}
 	configure(&fake, PAIRS, "tap:x");
 	assert_int_equal(net.configure(&fake.device), 0);
@@ -302,7 +302,7 @@ a_restored_card_uses_as_many(void **state)
 	assert_int_equal(wire.used, 2);
 	((struct net *)copy.device.state)->queues = 1;
 	assert_int_equal(net.loaded(&copy.device), -1);
-	assert_non_null(strstr(copy.last, "2 pairs of queues are in use, of 1"));
+	assert_non_null(strstr(copy.last, "the state uses 2 pairs of queues of 1"));
 	net.destroy(&copy.device);
 	fake_destroy(&copy);
 }
@@ -369,7 +369,7 @@ a_buffer_to_receive_into_is_only_written(void **state)
 	driver_write(&fake, VIRTIO_QUEUE_NOTIFY, 0);
 	arrives(0, 'x');
 	assert_int_equal(driver_read(&fake, VIRTIO_STATUS), 15 | VIRTIO_NEEDS_RESET);
-	assert_non_null(strstr(fake.last, "a part to read"));
+	assert_non_null(strstr(fake.last, "device-readable part"));
 }
 
 static void

@@ -116,7 +116,7 @@ receive(struct packet *p)
 	assert_int_equal(p->h.from_cid, HOST_CID);
 	assert_int_equal(p->h.to_cid, CID);
 	assert_int_equal(p->h.type, STREAM);
-	assert_int_equal(p->h.room, VSOCK_BUFFER);
+	assert_int_equal(p->h.buf_alloc, VSOCK_BUFFER);
 	offer();
 	return true;
 }
@@ -239,11 +239,11 @@ guest_calls(void **state)
 	ready();
 	expect(&p, RW);
 	assert_int_equal(p.h.length, 5);
-	assert_int_equal(p.h.taken, 5);
+	assert_int_equal(p.h.fwd_cnt, 5);
 	assert_memory_equal(p.data, "world", 5);
 	tell(80, 1000, CREDIT_REQUEST);
 	expect(&p, CREDIT_UPDATE);
-	assert_int_equal(p.h.taken, 5);
+	assert_int_equal(p.h.fwd_cnt, 5);
 	/* The host closes: the guest learns of it, and answers. */
 	assert_int_equal(write(fd, "last", 4), 4);
 	close(fd);
@@ -362,7 +362,7 @@ credit_of_the_guest(void **state)
 		sent += sizeof(block);
 		while (receive(&p)) {
 			assert_int_equal(p.h.op, CREDIT_UPDATE);
-			taken = p.h.taken;
+			taken = p.h.fwd_cnt;
 		}
 		assert_in_range(sent, 0, sizeof(all) / 2); /* the socket is full one day */
 	}
@@ -374,7 +374,7 @@ credit_of_the_guest(void **state)
 	for (uint32_t i = 0; i < got; i++)
 		assert_int_equal(all[i], block[i % sizeof(block)]);
 	while (receive(&p))
-		taken = p.h.taken;
+		taken = p.h.fwd_cnt;
 	assert_in_range(sent - taken, 0, VSOCK_BUFFER / 2 - 1);
 	close(fd);
 }

@@ -87,56 +87,56 @@ for (
     my ($what, $bytes) = @$_;
     ($status, $out, $err) = run(changed('waiting', $bytes));
     is($status, 112, "waits: $what");
-    like($err, qr/^minivmm: net0: a packet of \d+ bytes waits for pair \d$/m, 'that is said');
+    like($err, qr/^minivmm: net0: the state has a waiting packet of \d+ bytes for pair \d,/m, 'that is said');
 }
 fails(changed('waiting', 'x' x ((1 << 20) + 1)), 112, qr/waiting has 1048577 elements, at most 1048576 fit/, 'more than has room to wait');
 my $saved = pack 'H*', $a->{backend};
 ($status, $out, $err) = run(changed('backend', $saved));
 is("$status:$err", '0:', 'what the back end has saved');
-fails(changed('backend', substr($saved, 0, -1)), 113, qr/net0: \d+ bytes are no state of libslirp/, 'less than that');
-fails(changed('backend', substr($saved, 0, 4) . '*' . substr $saved, 5), 113, qr/net0: \d+ bytes are no state of libslirp/, 'a socket in it');
+fails(changed('backend', substr($saved, 0, -1)), 113, qr/net0: \d+ bytes are not a valid state of libslirp/, 'less than that');
+fails(changed('backend', substr($saved, 0, 4) . '*' . substr $saved, 5), 113, qr/net0: \d+ bytes are not a valid state of libslirp/, 'a socket in it');
 ($status, $out, $err) = run(changed('backend', pack('L', 99) . substr $saved, 4));
 is($status, 0, "another version's is done without");
-like($err, qr/version 99 of libslirp's state is not what libslirp \S+ here has: the addresses that were given away are forgotten/, 'with a word');
+like($err, qr/version 99 of libslirp's state, which libslirp \S+ here does not have; DHCP leases are lost/, 'with a word');
 
 # A port that leads to the guest: the machine listens there.
 my $probe = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1') or die "$!";
 my $taken = $probe->sockport;
 fails([ $minivmm, @net, '--set', "device.net0.forward=tcp:127.0.0.1:$taken:80" ], 113,
-    qr/net0: forward: can't listen on tcp:127\.0\.0\.1:$taken: Address already in use/, 'a port that is taken');
+    qr/net0: can't listen on tcp:127\.0\.0\.1:$taken for forward: Address already in use/, 'a port that is taken');
 
 for (
-    [ 'backend=users', qr/backend = users is none: there are user, tap:INTERFACE and none/ ],
-    [ 'backend=tap', qr/backend = tap is none/ ],
-    [ 'backend=tap:', qr/backend = tap: is none/ ],
-    [ 'mac=52:54:00:12:34', qr/mac = 52:54:00:12:34 is no card's address/ ],
-    [ 'mac=53:54:00:12:34:56', qr/mac = 53:.* is no card's address/ ],
-    [ 'mac=52:54:00:12:34:5x', qr/mac = 52:.* is no card's address/ ],
+    [ 'backend=users', qr/backend = users is not valid; use user, tap:INTERFACE or none/ ],
+    [ 'backend=tap', qr/backend = tap is not valid/ ],
+    [ 'backend=tap:', qr/backend = tap: is not valid/ ],
+    [ 'mac=52:54:00:12:34', qr/mac = 52:54:00:12:34 is not valid/ ],
+    [ 'mac=53:54:00:12:34:56', qr/mac = 53:.* is not valid/ ],
+    [ 'mac=52:54:00:12:34:5x', qr/mac = 52:.* is not valid/ ],
     [ 'rate=100M', qr/rate = 100M is not valid; use bytes \(100M\/s/ ],
     [ 'rate=5/s, 6/s', qr/rate = 5\/s, 6\/s is not valid/ ],
     [ 'rate=0/s', qr/rate = 0\/s is not valid/ ],
     [ 'rate=99999999999999999999/s', qr/rate = 9+\/s is not valid/ ],
     [ 'burst=10', qr/burst = 10 is for operations, which rate does not limit/ ],
-    [ 'queues=2', qr/queues = 2 is for backend = tap:INTERFACE, not for user/ ],
+    [ 'queues=2', qr/queues = 2 needs backend = tap:INTERFACE, not user/ ],
     [ 'queues=5', qr/queues = 5 is/ ],
 ) {
     my ($set, $said) = @$_;
     fails([ $minivmm, @net, '--set', "device.net0.$set" ], 110, $said, $set);
 }
 for (
-    [ 'tcp:127.0.0.1:80', qr/there is one that can't be understood/ ],
-    [ 'tcp:127.0.0.1:80:80:80', qr/there is one that can't be understood/ ],
-    [ 'sctp:127.0.0.1:80:80', qr/there is one that can't be understood/ ],
-    [ 'ip:127.0.0.1:80:80', qr/there is tcp and udp/ ],
-    [ 'tcp:300.0.0.1:80:80', qr/an address that is none of IPv4/ ],
-    [ 'tcp:127.0.0.1:80:65536', qr/ports go from 1 to 65535/ ],
+    [ 'tcp:127.0.0.1:80', qr/an entry is not valid/ ],
+    [ 'tcp:127.0.0.1:80:80:80', qr/an entry is not valid/ ],
+    [ 'sctp:127.0.0.1:80:80', qr/an entry is not valid/ ],
+    [ 'ip:127.0.0.1:80:80', qr/the protocol is neither tcp nor udp/ ],
+    [ 'tcp:300.0.0.1:80:80', qr/the address is not an IPv4 address/ ],
+    [ 'tcp:127.0.0.1:80:65536', qr/a port is not from 1 to 65535/ ],
 ) {
     my ($forward, $said) = @$_;
     fails([ $minivmm, @net, '--set', "device.net0.forward=$forward", '--check' ], 110, $said, "forward=$forward");
 }
-fails([ $minivmm, @net, '--set', 'device.net0.backend=none' ], 110, qr/forward and restrict are for backend = user, not for none/,
+fails([ $minivmm, @net, '--set', 'device.net0.backend=none' ], 110, qr/forward and restrict need backend = user, not none/,
     'restrict without a network');
-fails([ $minivmm, @net, @open, '--set', 'device.net0.backend=tap:a-name-that-is-too-long', '--check' ], 110, qr/a name has at most 15 characters/,
+fails([ $minivmm, @net, @open, '--set', 'device.net0.backend=tap:a-name-that-is-too-long', '--check' ], 110, qr/the name of an interface has at most 15 characters/,
     'the name of a tap');
 
 done_testing;
