@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Tables of fields at work: save, load, reset. A load trusts nothing in the group. */
+/*
+ * Saves, loads, checks and resets structures by their tables of fields. A load trusts nothing in
+ * the group.
+ */
 #include "base/fields.h"
 
 #include <inttypes.h>
@@ -20,7 +23,6 @@ is_array(const struct minivmm_field *row)
 	return row->count || row->counter_type;
 }
 
-/* The largest value that a type holds. */
 static uint64_t
 type_max(uint32_t type)
 {
@@ -42,7 +44,7 @@ set_number(void *base, uint32_t offset, uint32_t type, uint64_t value)
 	memcpy((char *)base + offset, &value, width_of(type));
 }
 
-/* Where the elements are: the member itself, or what it points to, which may be NULL. */
+/* The first element: the member itself, or its target with MINIVMM_POINTER, which may be NULL. */
 static void *
 elements(const struct minivmm_field *row, const void *base)
 {
@@ -53,7 +55,7 @@ elements(const struct minivmm_field *row, const void *base)
 	return pointer;
 }
 
-/* What the counter says, or how many elements the array always has. */
+/* The value of the counter, or the fixed number of elements. */
 static uint64_t
 current_count(const struct minivmm_field *row, const void *base)
 {
@@ -62,7 +64,7 @@ current_count(const struct minivmm_field *row, const void *base)
 	return row->count ? row->count : 1;
 }
 
-/* How many elements there is room for. */
+/* The number of elements that fit. */
 static uint64_t
 capacity(const struct minivmm_field *row, const void *base)
 {
@@ -77,7 +79,7 @@ fields_save(const struct minivmm_field *rows, const void *base, struct record_wr
 	for (const struct minivmm_field *row = rows; row->name; row++) {
 		uint64_t count = current_count(row, base);
 
-		if (count > capacity(row, base)) /* the owner's bug: not to be read past its end */
+		if (count > capacity(row, base)) /* the owner's bug; do not read past the array */
 			writer->failed = true;
 		else
 			record_put(writer, row->name, (enum record_type)row->type,
@@ -85,7 +87,6 @@ fields_save(const struct minivmm_field *rows, const void *base, struct record_wr
 	}
 }
 
-/* The largest value that a row's elements may have. */
 static uint64_t
 row_max(const struct minivmm_field *row)
 {
@@ -95,7 +96,7 @@ row_max(const struct minivmm_field *row)
 }
 
 const struct minivmm_field *
-fields_unfit(const struct minivmm_field *rows, const void *base, uint64_t *value)
+fields_find_invalid(const struct minivmm_field *rows, const void *base, uint64_t *value)
 {
 	for (const struct minivmm_field *row = rows; row->name; row++) {
 		uint64_t count = current_count(row, base), room = capacity(row, base);
@@ -127,19 +128,25 @@ check_count(const struct loading *l, const struct minivmm_field *row, const stru
 	uint64_t room = exact ? current_count(row, l->base) : capacity(row, l->base);
 
 	if (pointer && room && !elements(row, l->base))
-		return why_set(l->why, "%s has nowhere to go: it is not allocated", row->name);
+		return why_set(l->why, "%s cannot be loaded: its array is not allocated",
+			       row->name);
 	if (exact ? item->count != room : item->count > room)
-		return why_set(l->why, "%s has %" PRIu32 " elements, here are %s%" PRIu64,
+		return why_set(l->why, "%s has %" PRIu32 " elements, expected %s%" PRIu64,
 			       row->name, item->count, exact ? "" : "at most ", room);
 	if (row->counter_type && item->count > type_max(row->counter_type))
-		return why_set(l->why, "%s has %" PRIu32 " elements, more than its counter can say",
+		return why_set(l->why,
+			       "%s has %" PRIu32 " elements, more than its counter can hold",
 			       row->name, item->count);
 	return 0;
 }
 
-/* What a load of row will make of the counter at that offset, if row has to do with it. */
+/*
+ * Stores in *value the value that a load of row gives to the counter at offset counter. Returns
+ * false if row does not set that counter.
+ */
 static bool
-counts(const struct loading *l, const struct minivmm_field *row, uint32_t counter, uint64_t *value)
+counter_after_load(const struct loading *l, const struct minivmm_field *row, uint32_t counter,
+		   uint64_t *value)
 {
 	struct record item;
 
@@ -155,18 +162,19 @@ counts(const struct loading *l, const struct minivmm_field *row, uint32_t counte
 	return true;
 }
 
-/* All that share a counter, it itself as a field too, must agree. */
+/* All rows that set the same counter must agree, including the counter's own row. */
 static int
 check_counter(const struct loading *l, const struct minivmm_field *row)
 {
-	uint64_t mine, others;
+	uint64_t value, other_value;
 
-	if (!row->counter_type || !counts(l, row, row->counter_offset, &mine))
+	if (!row->counter_type || !counter_after_load(l, row, row->counter_offset, &value))
 		return 0;
 	for (const struct minivmm_field *other = l->rows; other->name; other++)
-		if (counts(l, other, row->counter_offset, &others) && others != mine)
+		if (counter_after_load(l, other, row->counter_offset, &other_value) &&
+		    other_value != value)
 			return why_set(l->why, "%s has %" PRIu64 " elements, but %s says %" PRIu64,
-				       row->name, mine, other->name, others);
+				       row->name, value, other->name, other_value);
 	return 0;
 }
 
@@ -176,7 +184,7 @@ check_item(const struct loading *l, const struct minivmm_field *row, const struc
 	uint64_t max = row_max(row);
 
 	if (item->type != row->type || item->array != is_array(row))
-		return why_set(l->why, "%s is of another type", row->name);
+		return why_set(l->why, "%s has the wrong type", row->name);
 	if (check_count(l, row, item))
 		return -1;
 	for (uint32_t i = 0; i < item->count && max < type_max(row->type); i++)
@@ -202,13 +210,13 @@ check(const struct loading *l, uint32_t version)
 			return why_set(l->why, "%s is missing", row->name);
 		}
 	}
-	/* Once all items are known to be what their rows say. */
+	/* Only after each item matches its row: counter_after_load() relies on their types. */
 	for (row = l->rows; row->name; row++)
 		if (check_counter(l, row))
 			return -1;
 	row = l->rows;
 	while (record_next(l->group, &position, &item)) {
-		/* The rows are most often in the same order. */
+		/* Items are usually in the order of the rows. */
 		if (row->name && record_is(&item, row->name)) {
 			row++;
 			continue;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Tables of fields at work: rows (struct minivmm_field) describe the members of a structure,
- * and one engine saves, loads, checks and resets them.
+ * Tables of fields: rows (struct minivmm_field) describe the members of a structure, and these
+ * functions save, load, check and reset them.
  */
 #ifndef BASE_FIELDS_H
 #define BASE_FIELDS_H
@@ -10,25 +10,29 @@
 #include "base/why.h"
 #include "minivmm/plugin.h"
 
-/* Writes each row of the table (ended by a row without name) of the struct at base into the open
- * group. */
+/* Writes each row of the struct at base into the open group. rows ends with a row without name. */
 void fields_save(const struct minivmm_field *rows, const void *base, struct record_writer *writer);
 
-/* The first row that a load would refuse, or NULL: an element is above its maximum, or there are
- * more of them than room. *value: the element, or their number. */
-const struct minivmm_field *fields_unfit(const struct minivmm_field *rows, const void *base,
-					 uint64_t *value);
+/*
+ * Returns the first row that a load would refuse, or NULL: an element exceeds its maximum, or there
+ * are more elements than fit. Stores the element or the number of elements in *value.
+ */
+const struct minivmm_field *fields_find_invalid(const struct minivmm_field *rows, const void *base,
+						uint64_t *value);
 
 /*
- * Fills the struct at base from a group, checking everything before it changes anything: types,
- * counts, maxima. A row newer (since) than version takes its initial value when missing; another
- * missing one, and an item that no row names, is an error. Returns 0, or -1 with the reason in why.
+ * Fills the struct at base from a group. All checks (types, counts, maxima) precede the first
+ * change. If a row is missing, it takes its initial value if it is newer (since) than version;
+ * otherwise the load fails. An item without a row is an error. Returns 0, or -1 with the reason in
+ * why.
  */
 int fields_load(const struct minivmm_field *rows, void *base, const struct record *group,
 		uint32_t version, struct why *why);
 
-/* Sets every row to its initial value. Rows of kind POINTER must point to their elements, or be
- * NULL. */
+/*
+ * Sets every row to its initial value. The pointer of a MINIVMM_POINTER row must be NULL or point
+ * to the row's elements.
+ */
 void fields_reset(const struct minivmm_field *rows, void *base);
 
 #endif

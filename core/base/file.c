@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Files of the host: opening, telling apart, and replacing without a moment at which half is there.
- */
+/* Host files: opening, comparing and atomic replacement. */
 #include "base/file.h"
 
 #include <errno.h>
@@ -78,7 +77,7 @@ file_descriptor(const char *path)
 	return -1;
 }
 
-/* The path that stands for a descriptor of this process; in a buffer of 32 bytes. */
+/* Writes the /proc path of a descriptor into a buffer of 32 bytes. */
 static const char *
 self_path(int fd, char *buffer)
 {
@@ -135,20 +134,20 @@ file_identify_fd(int fd)
 	return id_of("", exists, &st);
 }
 
-/* The folder of a path that need not exist, resolved, and its last part behind it. */
+/* Resolves the directory of a path and appends the last component. The file need not exist. */
 static bool
 full_name(const char *path, char name[PATH_MAX + NAME_MAX + 2])
 {
-	char copy[PATH_MAX], again[PATH_MAX];
+	char copy[PATH_MAX], second_copy[PATH_MAX];
 
 	if (strlen(path) >= sizeof(copy))
 		return false;
 	strcpy(copy, path);
-	strcpy(again, path);
+	strcpy(second_copy, path);
 	if (!realpath(dirname(copy), name))
 		return false;
 	strcat(name, "/");
-	strncat(name, basename(again), NAME_MAX);
+	strncat(name, basename(second_copy), NAME_MAX);
 	return true;
 }
 
@@ -185,7 +184,7 @@ refuse(const struct file_replacement *file, enum status status, const char *why)
 	return fail(status, "cannot write %s %s: %s", file->what, file->path, why);
 }
 
-/* A target that exists must be a file that may be written: a rename would replace anything. */
+/* Only a writable regular file is replaced: rename(2) would replace anything. */
 static int
 check_target(struct file_replacement *file)
 {
@@ -195,19 +194,22 @@ check_target(struct file_replacement *file)
 	if (file->fresh)
 		return 0;
 	if (stat(file->target, &status))
-		return file_replace_fail(file, "looking at it");
+		return file_replace_fail(file, "checking it");
 	if (S_ISDIR(status.st_mode))
-		return refuse(file, STATUS_IO, "it is a directory: name a file");
+		return refuse(file, STATUS_IO, "it is a directory; name a file");
 	if (!S_ISREG(status.st_mode))
-		return refuse(file, STATUS_IO, "it exists and is no regular file");
+		return refuse(file, STATUS_IO, "it exists and is not a regular file");
 	if (faccessat(AT_FDCWD, file->target, W_OK, AT_EACCESS))
 		return file_replace_fail(file, "it exists");
 	return 0;
 }
 
-#define LINKS_MAX 40 /* of links to links, as in the kernel */
+#define LINKS_MAX 40 /* as in the kernel */
 
-/* The target of the link at a path, relative to where path is; malloced. NULL: it is no link. */
+/*
+ * The target of the symbolic link at path, resolved against path's directory; malloced. NULL: not a
+ * link.
+ */
 static char *
 follow_link(const char *path)
 {
@@ -223,7 +225,7 @@ follow_link(const char *path)
 	return asprintf(&to, "%.*s%s", (int)(slash - path + 1), path, link) < 0 ? NULL : to;
 }
 
-/* A path without links, also if their target does not exist. Malloced, or NULL. */
+/* Resolves all symbolic links, even if the final target does not exist. Malloced, or NULL. */
 static char *
 follow(const char *path)
 {
@@ -239,7 +241,10 @@ follow(const char *path)
 	return target;
 }
 
-/* Sets target, folder and temporary, a hidden name that is short enough beside any target. */
+/*
+ * Sets target, folder and temporary. The temporary name is hidden and is at most NAME_MAX bytes
+ * long.
+ */
 static int
 name_files(struct file_replacement *file)
 {
@@ -248,7 +253,7 @@ name_files(struct file_replacement *file)
 
 	file->target = follow(file->path);
 	if (!file->target || getrandom(&random, sizeof(random), 0) != sizeof(random))
-		return file_replace_fail(file, "naming it");
+		return file_replace_fail(file, "resolving its path");
 	slash = strrchr(file->target, '/');
 	name = slash ? slash + 1 : file->target;
 	if (!*name)
@@ -257,20 +262,21 @@ name_files(struct file_replacement *file)
 	if (!file->folder || asprintf(&file->temporary, "%s.%.200s.%016llx", file->folder, name,
 				      (unsigned long long)random) < 0) {
 		file->temporary = NULL;
-		return file_replace_fail(file, "naming it");
+		return file_replace_fail(file, "resolving its path");
 	}
 	return 0;
 }
 
 /*
- * A file without a name, if the file system has them: a process that is killed leaves nothing. It
- * gets its temporary name at the end, because a link can't replace a file and a rename can.
+ * Creates a file without a name, if the file system supports it, so that a killed process leaves
+ * nothing behind. The file is linked to its temporary name at the end: linkat(2) can't replace a
+ * file, rename(2) can.
  */
 static int
 open_unnamed(struct file_replacement *file)
 {
 	errno = EOPNOTSUPP;
-	if (!access("/proc/self/fd", X_OK)) /* by which it gets its name */
+	if (!access("/proc/self/fd", X_OK)) /* give_name() needs it */
 		file->fd = open(file->folder, O_WRONLY | O_TMPFILE | O_CLOEXEC, 0666);
 	return file->fd < 0 ? -1 : 0;
 }
@@ -295,18 +301,18 @@ file_replace(struct file_replacement *file, const char *what, const char *path)
 	failed = name_files(file);
 	if (!failed && file->temporary)
 		failed = check_target(file);
-	/* Not mkstemp: the kernel applies the umask, which can't be read without a race. */
+	/* Not mkstemp: here the kernel applies the umask, which can't be read without a race. */
 	if (failed || !file->temporary || !open_unnamed(file))
 		return failed;
-	/* The answers of file systems and kernels without such files. */
+	/* The errors of kernels and file systems without O_TMPFILE. */
 	if (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL)
-		return file_replace_fail(file, "making a file in its folder");
+		return file_replace_fail(file, "creating a file in its directory");
 	file->fd = open(file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
 	file->named = file->fd >= 0;
-	return file->named ? 0 : file_replace_fail(file, "making a file in its folder");
+	return file->named ? 0 : file_replace_fail(file, "creating a file in its directory");
 }
 
-/* A name in a folder is on the disk when the folder is. */
+/* Syncing a file does not sync its directory entry. */
 static int
 sync_folder(const struct file_replacement *file)
 {
@@ -314,13 +320,13 @@ sync_folder(const struct file_replacement *file)
 	int failed = 0;
 
 	if (fd < 0 && errno == EACCES)
-		return 0; /* may be written but not read: nothing more can be done */
-	/* EINVAL: the file system has no such thing. */
+		return 0; /* writable but not readable: it can't be synced */
+	/* EINVAL: the file system can't sync a directory. */
 	if (fd < 0 || (fsync(fd) && errno != EINVAL))
-		failed = fail(STATUS_IO,
-			      "%s %s is written, but may be lost in a crash: syncing its folder: "
-			      "%s",
-			      file->what, file->path, strerror(errno));
+		failed =
+		    fail(STATUS_IO,
+			 "%s %s is written, but a crash may lose it: syncing its directory: %s",
+			 file->what, file->path, strerror(errno));
 	if (fd >= 0)
 		close(fd);
 	return failed;
@@ -332,14 +338,14 @@ file_replace_commit(struct file_replacement *file)
 	int fd = file->fd;
 	struct stat status;
 
-	/* Another file has taken the name meanwhile, and is not ours to replace. */
+	/* Another process has created the file meanwhile. Do not replace it. */
 	if (file->fresh && !lstat(file->target, &status))
 		return refuse(file, STATUS_IO,
-			      "a file of that name has come since it was begun; name another");
+			      "another process has created that file meanwhile; name another");
 	if (fsync(fd))
 		return file_replace_fail(file, "syncing");
 	if (!file->named && give_name(file))
-		return file_replace_fail(file, "naming it");
+		return file_replace_fail(file, "linking");
 	file->named = true;
 	file->fd = -1;
 	if (close(fd))

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Text as JSON (RFC 8259). */
+/* Writing JSON strings (RFC 8259). */
 #include "base/json.h"
 
 #include <stdint.h>
 
-/* Bytes of the UTF-8 character at text, or 0: it is none. */
+/* The length of the UTF-8 character at text, or 0 if it is invalid. */
 static size_t
 utf8(const uint8_t *text, size_t left)
 {
@@ -20,7 +20,7 @@ utf8(const uint8_t *text, size_t left)
 	for (size_t i = 1; i < length; i++)
 		if ((text[i] & 0xc0) != 0x80)
 			return 0;
-	/* Overlong, surrogate, or past the last one. */
+	/* Overlong, a surrogate, or above U+10FFFF. */
 	if (length > 2 &&
 	    ((text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xed && text[1] > 0x9f) ||
 	     (text[0] == 0xf0 && text[1] < 0x90) || (text[0] == 0xf4 && text[1] > 0x8f)))

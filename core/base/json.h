@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Text as JSON. */
+/* Writing JSON strings. */
 #ifndef BASE_JSON_H
 #define BASE_JSON_H
 
@@ -7,8 +7,8 @@
 #include <stdio.h>
 
 /*
- * A JSON string with its quotes. UTF-8 stays; control characters, and bytes that are not UTF-8, as
- * \u00NN: nothing in it steers a terminal or ends a line.
+ * Writes a JSON string with its quotes. Keeps valid UTF-8; escapes control characters and invalid
+ * bytes as \u00NN, so that the output can't control a terminal or end a line.
  */
 void json_text(FILE *out, const void *text, size_t length);
 

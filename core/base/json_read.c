@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* JSON (RFC 8259), read where it lies. */
+/* Parser of JSON (RFC 8259) that reads values in place. */
 #include "base/json_read.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 /*
- * Each of these returns where what it reads ends, or NULL: it is not there, or not whole. end is
- * never read from.
+ * Each of these functions returns the end of the element that it reads, or NULL if the element is
+ * missing or incomplete. They never read the byte at end.
  */
 static const char *read_value(const char *at, const char *end, unsigned depth);
 
@@ -28,7 +28,7 @@ hex_digit(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Four hexadecimal digits; -1: they are not there. */
+/* The value of four hexadecimal digits, or -1. */
 static int
 hex4(const char *at, const char *end)
 {
@@ -103,7 +103,7 @@ read_word(const char *at, const char *end)
 	return NULL;
 }
 
-/* An object, close being }, or an array. */
+/* Reads an object (close is }) or an array (close is ]). */
 static const char *
 read_items(const char *at, const char *end, char close, unsigned depth)
 {
@@ -148,7 +148,7 @@ json_open(const char *text, size_t length, struct json *root, struct why *why)
 	root->at = skip_blanks(text, end);
 	root->end = read_value(root->at, end, JSON_DEPTH);
 	if (!root->end)
-		return why_set(why, "is no JSON");
+		return why_set(why, "is not valid JSON");
 	if (skip_blanks(root->end, end) != end)
 		return why_set(why, "has more than one JSON value");
 	return 0;
@@ -243,7 +243,7 @@ put_utf8(char *to, unsigned long c)
 	return to;
 }
 
-/* The character of an escape, *at being behind its backslash, and behind all of it then. */
+/* Decodes an escape. *at is behind its backslash and moves behind the escape. */
 static unsigned long
 escaped(const char **at, const char *end)
 {
@@ -260,7 +260,7 @@ escaped(const char **at, const char *end)
 		return c;
 	low = end - *at >= 6 && (*at)[0] == '\\' && (*at)[1] == 'u' ? hex4(*at + 2, end) : -1;
 	if (c > 0xdbff || low < 0xdc00 || low > 0xdfff)
-		return 0xfffd; /* half of a character */
+		return 0xfffd; /* half of a surrogate pair */
 	*at += 6;
 	return 0x10000 + ((c - 0xd800) << 10) + ((unsigned long)low - 0xdc00);
 }
@@ -273,7 +273,7 @@ json_string(const struct json *value, size_t *length)
 
 	if (*value->at != '"')
 		return NULL;
-	text = to = malloc((size_t)(value->end - value->at)); /* escapes are longer than UTF-8 */
+	text = to = malloc((size_t)(value->end - value->at)); /* UTF-8 is never longer */
 	if (!text)
 		return NULL;
 	while (at < end)

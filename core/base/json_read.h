@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Reads JSON where it lies. */
+/* Parser of JSON that reads values in place. */
 #ifndef BASE_JSON_READ_H
 #define BASE_JSON_READ_H
 
@@ -9,30 +9,36 @@
 
 #include "base/why.h"
 
-#define JSON_DEPTH 32 /* objects and arrays inside each other, at most */
+#define JSON_DEPTH 32 /* nesting levels */
 
-/* A value in a text that json_open has found good: borrowed. */
+/* A value in a text that json_open has accepted; borrowed. */
 struct json {
 	const char *at, *end;
 };
 
-/* Checks that the text is one value (RFC 8259), blanks around it apart. 0, or -1 with a reason like
- * "is no JSON". */
+/*
+ * Checks that the text is one JSON value (RFC 8259). Returns 0, or -1 with a reason like "is not
+ * valid JSON".
+ */
 int json_open(const char *text, size_t length, struct json *root, struct why *why);
 
 /*
- * Steps through an object or array: start with *position = NULL; false at the end, and for any
- * other value. name: of the member, as a string with its quotes; empty in an array. May be NULL.
+ * Steps through an object or array. Start with *position = NULL. Returns false at the end, and for
+ * any other value. name receives the member's name as a string with quotes, or an empty string in
+ * an array; it may be NULL.
  */
 bool json_next(const struct json *parent, const char **position, struct json *name,
 	       struct json *value);
-/* A member by its name, in plain ASCII. */
+/* Finds a member by its ASCII name. */
 bool json_find(const struct json *object, const char *name, struct json *value);
-/* A member that is an integer from 0 to 2^64 - 1. */
+/* Finds a member that is an integer from 0 to 2^64 - 1. */
 bool json_find_u64(const struct json *object, const char *name, uint64_t *number);
 bool json_is_u64(const struct json *value, uint64_t *number);
 bool json_is_true(const struct json *value);
-/* The text of a string, in UTF-8, malloced and terminated; NULL: no string, or no memory. */
+/*
+ * Returns the text of a string as UTF-8, malloced and NUL-terminated. NULL: not a string, or no
+ * memory.
+ */
 char *json_string(const struct json *value, size_t *length);
 
 #endif

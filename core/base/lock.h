@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A lock that costs two instructions when nobody else wants it. */
+/* A futex lock that costs two instructions when it is not contended. */
 #ifndef BASE_LOCK_H
 #define BASE_LOCK_H
 
@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 struct lock {
-	atomic_uint word; /* 0: free; 1: held; 2: held, and somebody may wait */
+	atomic_uint word; /* 0: free; 1: locked; 2: locked, with possible waiters */
 };
 
 static inline void

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Log lines and error messages, one write(2) each so that threads don't mix them. */
+/* Log lines and error messages. Each is one write(2), so that threads do not mix them. */
 #include "base/log.h"
 
 #include <errno.h>
@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The one mutable static of the core: stderr belongs to the process, not to a machine. */
+/* The only mutable static variable of the core: stderr belongs to the process, not to a machine. */
 static atomic_int log_level = MINIVMM_INFO;
 
 static _Thread_local char failure[1024];
@@ -22,7 +22,7 @@ log_set_level(enum minivmm_level level)
 }
 
 bool
-log_wants(enum minivmm_level level)
+log_enabled(enum minivmm_level level)
 {
 	return (int)level <= atomic_load_explicit(&log_level, memory_order_relaxed);
 }
@@ -37,24 +37,24 @@ log_level_parse(const char *text)
 }
 
 void
-log_vline(enum minivmm_level level, const char *who, const char *format, va_list arguments)
+log_vline(enum minivmm_level level, const char *source, const char *format, va_list arguments)
 {
 	char line[1024];
 	int head, body;
 	size_t length;
 
-	if (!log_wants(level))
+	if (!log_enabled(level))
 		return;
-	head =
-	    snprintf(line, sizeof(line), "minivmm: %s%s%s",
-		     level == MINIVMM_WARNING ? "warning: " : "", who ? who : "", who ? ": " : "");
+	head = snprintf(line, sizeof(line), "minivmm: %s%s%s",
+			level == MINIVMM_WARNING ? "warning: " : "", source ? source : "",
+			source ? ": " : "");
 	body = vsnprintf(line + head, sizeof(line) - (size_t)head - 1, format, arguments);
 	if (body < 0)
 		return;
 	length = (size_t)head + (size_t)body;
 	if (length > sizeof(line) - 2)
 		length = sizeof(line) - 2;
-	/* Text that comes from outside must not steer the terminal. */
+	/* Text from outside must not control the terminal. */
 	for (size_t i = 0; i < length; i++)
 		if (((unsigned char)line[i] < ' ' && line[i] != '\t') || line[i] == 0x7f)
 			line[i] = '?';
@@ -63,18 +63,18 @@ log_vline(enum minivmm_level level, const char *who, const char *format, va_list
 		ssize_t n = write(STDERR_FILENO, line + done, length - done);
 
 		if (n <= 0)
-			return; /* nobody left to tell */
+			return; /* stderr is gone */
 		done += (size_t)n;
 	}
 }
 
 void
-log_line(enum minivmm_level level, const char *who, const char *format, ...)
+log_line(enum minivmm_level level, const char *source, const char *format, ...)
 {
 	va_list arguments;
 
 	va_start(arguments, format);
-	log_vline(level, who, format, arguments);
+	log_vline(level, source, format, arguments);
 	va_end(arguments);
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Mutants: a build with -DMINIVMM_MUTANTS leaves out one piece of saving or restoring, named by the
- * environment variable MINIVMM_MUTANT as KIND:NAME, so that the tests can be shown to notice. Any
- * other build has none of it.
+ * Mutants: a build with -DMINIVMM_MUTANTS skips one step of saving or restoring, which the
+ * environment variable MINIVMM_MUTANT names as KIND:NAME. The tests must detect each one. Other
+ * builds contain no mutants.
  */
 #ifndef BASE_MUTANT_H
 #define BASE_MUTANT_H

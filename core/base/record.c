@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Records: the writer, the check of a whole buffer, and looking things up in what passed it. */
+/* Records: the writer, the check of a buffer, and lookups in a checked buffer. */
 #include "base/record.h"
 
 #include <stdlib.h>
@@ -35,7 +35,7 @@ is_nest(uint8_t type)
 	return type == RECORD_GROUP || type == RECORD_LIST;
 }
 
-/* Names are printed and typed: graphic ASCII without what quotes or separates. */
+/* Names are printed and typed: printable ASCII without the characters that quote or separate. */
 static bool
 good_name(const char *name, size_t length)
 {
@@ -60,7 +60,7 @@ same_name(const struct record *a, const char *name, size_t length)
 	return a->name_length == length && !memcmp(a->name, name, length);
 }
 
-/* FNV-1a: names of different hashes are different. */
+/* FNV-1a. */
 static uint32_t
 hash(const char *name, size_t length)
 {
@@ -71,7 +71,7 @@ hash(const char *name, size_t length)
 	return value ^ value >> 16;
 }
 
-/* Sets a name's bit; was it set? */
+/* Sets the bit of a name. Returns whether it was already set. */
 static bool
 seen(uint64_t *bits, uint32_t count, const char *name, size_t length)
 {
@@ -91,7 +91,6 @@ record_writer_free(struct record_writer *writer)
 	*writer = (struct record_writer){ 0 };
 }
 
-/* Room for length more bytes at the end, or NULL. */
 void
 record_fail(struct record_writer *w, bool no_memory)
 {
@@ -99,6 +98,7 @@ record_fail(struct record_writer *w, bool no_memory)
 	w->no_memory |= no_memory;
 }
 
+/* Appends length bytes to the buffer and returns their address, or NULL. */
 static uint8_t *
 extend(struct record_writer *w, size_t length)
 {
@@ -131,7 +131,7 @@ open_type(const struct record_writer *w)
 	return w->depth ? w->data[w->open[w->depth - 1]] : (uint8_t)RECORD_GROUP;
 }
 
-/* Is there room for one more item of this name where we are? */
+/* Returns whether the open group or list accepts one more item of this name. */
 static bool
 may_add(struct record_writer *w, const char *name, size_t length)
 {
@@ -287,7 +287,10 @@ record_end(struct record_writer *w)
 
 /* Reader. */
 
-/* The item at a position of length bytes of items; its size in all, or 0: it does not fit. */
+/*
+ * Reads the item at position, of length bytes of items. Returns its total size, or 0 if it exceeds
+ * length.
+ */
 static size_t
 item_at(const uint8_t *data, size_t length, size_t position, struct record *item)
 {
@@ -326,15 +329,15 @@ check_value(const struct record *item, struct why *why)
 	if (!is_number(item->type) && !is_nest(item->type) && item->type != RECORD_TEXT)
 		return why_set(why, "an item has an unknown type");
 	if (item->array && !is_number(item->type))
-		return why_set(why, "an array has elements of a wrong type");
+		return why_set(why, "an array has elements of an invalid type");
 	if (is_number(item->type) && !item->array && item->count != 1)
 		return why_set(why, "a single value has a count other than 1");
 	if (item->type == RECORD_TEXT && memchr(item->data, 0, item->count))
-		return why_set(why, "a text holds a zero byte");
+		return why_set(why, "a text contains a NUL byte");
 	if (item->type == RECORD_BOOL)
 		for (uint32_t i = 0; i < item->count; i++)
 			if (item->data[i] > 1)
-				return why_set(why, "a yes or no is neither");
+				return why_set(why, "a boolean is neither 0 nor 1");
 	return 0;
 }
 
@@ -346,8 +349,10 @@ by_name(const void *a, const void *b)
 	return x[1] != y[1] ? x[1] - y[1] : memcmp(x + 2, y + 2, x[1]);
 }
 
-/* Names that have a bit each are distinct. Else, sorting keeps a hostile group from costing the
- * square of its items. Apart: its frame is large and gone before the recursion. */
+/*
+ * Names with different hash bits are distinct. Otherwise sorting prevents quadratic time on a
+ * hostile group. noinline: its large frame must not stay on the stack during the recursion.
+ */
 __attribute__((noinline)) static int
 check_names(const struct record *group, struct why *why)
 {
@@ -361,7 +366,7 @@ check_names(const struct record *group, struct why *why)
 		if (count == RECORD_ITEMS)
 			return why_set(why, "a group has too many items");
 		if (!item.name_length || !good_name(item.name, item.name_length))
-			return why_set(why, "an item has no name or a bad one");
+			return why_set(why, "an item has no name or an invalid one");
 		items[count++] = group->data + begin;
 		begin = position;
 		distinct &= !seen(bits, NAME_BITS, item.name, item.name_length);
@@ -371,7 +376,7 @@ check_names(const struct record *group, struct why *why)
 	qsort(items, count, sizeof(items[0]), by_name);
 	for (size_t i = 1; i < count; i++)
 		if (!by_name(&items[i - 1], &items[i]))
-			return why_set(why, "a group has two items of one name");
+			return why_set(why, "a group has two items with the same name");
 	return 0;
 }
 
@@ -384,11 +389,11 @@ check(const struct record *parent, unsigned depth, struct why *why)
 	for (; position < parent->count; position += size) {
 		size = item_at(parent->data, parent->count, position, &item);
 		if (!size)
-			return why_set(why, "an item is longer than what holds it");
+			return why_set(why, "an item extends past the end of its parent");
 		if (check_value(&item, why))
 			return -1;
 		if (parent->type == RECORD_LIST && (item.type != RECORD_GROUP || item.name_length))
-			return why_set(why, "a list holds something else than unnamed groups");
+			return why_set(why, "an element of a list is not an unnamed group");
 		if (!is_nest(item.type))
 			continue;
 		if (depth == RECORD_DEPTH)
@@ -478,7 +483,7 @@ record_copy_text(const struct record *group, const char *name, char **text, stru
 	struct record item;
 
 	if (!record_find(group, name, &item) || item.type != RECORD_TEXT)
-		return why_set(why, "%s is missing or no text", name);
+		return why_set(why, "%s is missing or is not a text", name);
 	*text = strndup((const char *)item.data, item.count);
 	return *text ? 0 : why_no_memory(why);
 }

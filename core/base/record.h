@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Records: trees of named, typed values that describe themselves. State of all kinds is saved as
- * records. They are printed, compared and checked without knowledge of what wrote them.
+ * Records: self-describing trees of named, typed values. All state is saved as records. They can be
+ * printed, compared and checked without knowledge of their writer.
  *
- * Encoding, little-endian: an item is
+ * Encoding of an item, little-endian:
  *
  *     u8 type   u8 name length   name   u32 count   payload
  *
- * type is a RECORD_ type, with RECORD_ARRAY set when the value is an array. count is the number of
- * elements, or for TEXT, GROUP and LIST the number of bytes. A GROUP holds items with distinct
- * names; a LIST holds unnamed GROUPs.
+ * type is a RECORD_ type; RECORD_ARRAY is set if the value is an array. count is the number of
+ * elements, or of bytes for TEXT, GROUP and LIST. A GROUP holds items with distinct names; a LIST
+ * holds unnamed GROUPs.
  */
 #ifndef BASE_RECORD_H
 #define BASE_RECORD_H
@@ -22,7 +22,7 @@
 #include "base/why.h"
 
 enum record_type {
-	RECORD_U8 = 1, /* the first five are MINIVMM_U8 to MINIVMM_BOOL */
+	RECORD_U8 = 1, /* U8 to BOOL equal MINIVMM_U8 to MINIVMM_BOOL */
 	RECORD_U16,
 	RECORD_U32,
 	RECORD_U64,
@@ -33,32 +33,35 @@ enum record_type {
 	RECORD_ARRAY = 0x80, /* flag */
 };
 
-#define RECORD_DEPTH 16   /* groups and lists inside each other, at most */
-#define RECORD_ITEMS 4096 /* in one group, at most; a list has no limit */
+#define RECORD_DEPTH 16   /* nesting levels */
+#define RECORD_ITEMS 4096 /* per group; a list has no limit */
 #define RECORD_SEEN 512   /* bits */
 
 /*
- * Writer: appends to a buffer that it owns. Errors (no memory, too deep, too many items, a name
- * that is bad or there already) stick; look once, at the end. What was written without one can be
- * opened.
+ * Appends records to a buffer that it owns. Errors (no memory, nesting too deep, too many items, an
+ * invalid or duplicate name) are sticky: check failed once, at the end. record_open accepts the
+ * buffer if there was no error.
  */
 struct record_writer {
 	uint8_t *data;
 	size_t length, capacity;
 	size_t open[RECORD_DEPTH]; /* offset of each open group or list */
 	unsigned depth;
-	bool failed, no_memory;                  /* no_memory: that was why */
-	struct {                                 /* of the root and of each that is open */
-		uint64_t seen[RECORD_SEEN / 64]; /* bits of the names that it has */
+	bool failed, no_memory;                  /* no_memory: the cause of failed */
+	struct {                                 /* for the root and each open group or list */
+		uint64_t seen[RECORD_SEEN / 64]; /* a bit per hash of a name */
 		uint32_t items;
 	} names[RECORD_DEPTH + 1];
 };
 
-/* May an item have this name? 1 to 255 bytes of graphic ASCII without " \\ and =. */
+/*
+ * Returns whether an item may have this name: 1 to 255 bytes of printable ASCII except space, ", \
+ * and =.
+ */
 bool record_name(const char *name);
 
 void record_writer_free(struct record_writer *writer);
-/* The caller has found an error: as one of the writer's own. */
+/* Reports an error of the caller; it is sticky like the writer's errors. */
 void record_fail(struct record_writer *writer, bool no_memory);
 void record_put(struct record_writer *writer, const char *name, enum record_type type,
 		const void *values, size_t count, bool array);
@@ -66,68 +69,80 @@ void record_put_u32(struct record_writer *writer, const char *name, uint32_t val
 void record_put_u64(struct record_writer *writer, const char *name, uint64_t value);
 void record_put_bool(struct record_writer *writer, const char *name, bool value);
 void record_put_text(struct record_writer *writer, const char *name,
-		     const char *text); /* NULL: left out */
+		     const char *text); /* NULL: writes nothing */
 void record_put_bytes(struct record_writer *writer, const char *name, const void *bytes,
 		      size_t length);
-/* type RECORD_GROUP or RECORD_LIST; an element of a list is a group whose name is NULL. */
+/*
+ * Opens a group (RECORD_GROUP) or list (RECORD_LIST). An element of a list is a group with a NULL
+ * name.
+ */
 void record_begin(struct record_writer *writer, const char *name, enum record_type type);
 void record_end(struct record_writer *writer);
 
-/* A value as it lies in the buffer: plain data, borrowed, valid as long as the buffer. The payload
- * is unaligned: use record_copy. */
+/*
+ * A value in a buffer. It is borrowed and valid as long as the buffer. data is unaligned: read it
+ * with record_number or memcpy.
+ */
 struct record {
 	uint8_t type; /* without RECORD_ARRAY */
 	bool array;
 	uint8_t name_length;
 	const char *name; /* not terminated */
-	uint32_t count;   /* elements; bytes of TEXT, GROUP, LIST */
+	uint32_t count;   /* elements, or bytes of TEXT, GROUP, LIST */
 	const uint8_t *data;
 };
 
-/* Adds an item of a buffer that has passed record_open, with all that is in it. */
+/* Copies an item, with its contents, from a buffer that record_open has accepted. */
 void record_put_item(struct record_writer *writer, const struct record *item);
 
 /*
- * Checks a whole buffer, once: sizes, types, depth, names, distinct names in a group. After it all
- * that follows is safe to call on any part. Fills root with an unnamed group. Returns 0, or -1 with
- * the reason in why.
+ * Checks a whole buffer once: sizes, types, depth, and distinct valid names in each group. The
+ * functions below are safe on any part of a checked buffer only. root becomes an unnamed group.
+ * Returns 0, or -1 with the reason in why.
  */
 int record_open(const void *data, size_t length, struct record *root, struct why *why);
 
-/* Steps through the items of a group or list: start with *position = 0; false at the end. */
+/*
+ * Steps through the items of a group or list. Start with *position = 0. Returns false at the end.
+ */
 bool record_next(const struct record *parent, size_t *position, struct record *item);
 bool record_find(const struct record *group, const char *name, struct record *item);
-/* The same, at once where items are asked for in the order in which they lie: looks from *position
- * on, then before it, and leaves it behind what it found. Start with 0, or where record_next is. */
+/*
+ * Finds an item like record_find, without a search if you ask in the order of the items: it
+ * searches from *position to the end, then from the beginning, and sets *position behind the item.
+ * Start with 0 or a position of record_next.
+ */
 bool record_find_from(const struct record *group, size_t *position, const char *name,
 		      struct record *item);
-size_t record_elements(const struct record *list); /* of a list: how many groups */
-size_t record_width(enum record_type type); /* bytes of one element: 1, 2, 4, 8; 1 for the rest */
+size_t record_elements(const struct record *list); /* number of groups */
+size_t record_width(enum record_type type); /* bytes per element: 1, 2, 4 or 8; 1 for other types */
 bool record_is(const struct record *item, const char *name);
 
-/* Element index as a number; the item is U8 to BOOL and index < count. */
+/* Returns an element as a number. The type must be U8 to BOOL, and index < count. */
 uint64_t record_number(const struct record *item, uint32_t index);
-/* Finds a scalar of any numeric type. false: missing or of another kind. */
+/* Finds a scalar of any numeric type. false: it is missing or has another type. */
 bool record_get_u64(const struct record *group, const char *name, uint64_t *value);
-/* A text, malloced. 0, or -1: missing, of another kind, or no memory. */
+/* Copies a text into malloced memory. Returns 0, or -1: missing, another type, or no memory. */
 int record_copy_text(const struct record *group, const char *name, char **text, struct why *why);
-/* Finds an array of bytes; borrowed. */
+/* Finds an array of bytes. *bytes is borrowed. */
 bool record_get_bytes(const struct record *group, const char *name, const uint8_t **bytes,
 		      size_t *length);
 
 /*
- * Prints a tree for people, one value a line ("path.to.value = 0x12", elements of a list as
- * name[0]), long arrays as dump lines in which "*" stands for lines like the one before. prefix: a
- * path to put before, may be "".
+ * Prints a tree for people, one value per line ("path.to.value = 0x12"; elements of a list as
+ * name[0]). Long arrays are hex dumps in which "*" replaces repeated lines. prefix: the beginning
+ * of each path, may be "".
  */
 void record_print(FILE *out, const struct record *item, const char *prefix);
-/* The value as JSON: numbers, hex strings for arrays of bytes. Starts where the line is, which is
- * indented by indent tabs; no newline after it. */
+/*
+ * Prints the value as JSON: numbers, and hex strings for arrays of bytes. Output starts in the
+ * current line, which has indent tabs, and ends without a newline.
+ */
 void record_print_json(FILE *out, const struct record *item, int indent);
 
 /*
- * Compares two groups and calls differs(path, a, b) for each item that differs or that only one
- * side has (the other is NULL then). Returns how many.
+ * Compares two groups. Calls differs(path, a, b) for each item that differs or exists on one side
+ * only (the other is then NULL). Returns the number of calls.
  */
 size_t record_compare(const struct record *a, const struct record *b, const char *prefix,
 		      void (*differs)(void *context, const char *path, const struct record *a,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Records for people and as JSON, and what differs between two of them. */
+/* Prints records as text and as JSON, and compares two of them. */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
@@ -7,9 +7,9 @@
 #include "base/json.h"
 #include "base/record.h"
 
-#define LINE 32 /* bytes of an array on one line */
+#define LINE 32 /* bytes of an array per line */
 
-/* A path that grows and shrinks while a tree is walked. */
+/* The path of the current item during a walk of a tree. */
 struct path {
 	char text[RECORD_DEPTH * (UINT8_MAX + 16) + 256];
 	size_t length;
@@ -35,7 +35,7 @@ path_cut(struct path *path, size_t length)
 	path->text[length] = 0;
 }
 
-/* Goes down to an item: by its name, or as element index of a list. */
+/* Appends an item's name, or its index in a list. */
 static void
 path_enter(struct path *path, const struct record *item, size_t index)
 {
@@ -91,7 +91,7 @@ print_array(FILE *out, const struct record *item)
 			fputs("\t*\n", out);
 		}
 	}
-	/* The last line is always shown: it says where the array ends. */
+	/* The last line is always printed because it shows where the array ends. */
 	fprintf(out, "\t%04" PRIx32 ":", from);
 	print_elements(out, item, from, item->count);
 }
@@ -191,7 +191,7 @@ record_print_json(FILE *out, const struct record *item, int indent)
 			if (!first)
 				putc(',', out);
 			json_line(out, indent + 1);
-			/* Names hold nothing that JSON would escape. */
+			/* Names contain no characters that JSON escapes. */
 			if (!list)
 				fprintf(out, "\"%.*s\": ", child.name_length, child.name);
 			record_print_json(out, &child, indent + 1);
@@ -239,7 +239,7 @@ compare_lists(struct comparison *c, const struct record *a, const struct record 
 	}
 }
 
-/* The item of that name; mostly the next one. */
+/* Finds the item with the same name. It is usually the next one. */
 static bool
 find(const struct record *group, const struct record *like, size_t *position, struct record *item)
 {

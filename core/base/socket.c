@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Stream sockets of the host: see socket.h. */
+/* Stream sockets of the host. */
 #include "base/socket.h"
 
 #include <errno.h>
@@ -15,9 +15,9 @@
 
 _Static_assert(SOCKET_PATH_MAX == sizeof(((struct sockaddr_un *)0)->sun_path) - 1, "with its NUL");
 
-/* Closes a descriptor and keeps errno. -1, to return. */
+/* Closes a descriptor, keeps errno and returns -1. */
 static int
-dropped(int fd)
+close_failed(int fd)
 {
 	int error = errno;
 
@@ -49,7 +49,7 @@ socket_connect_unix(const char *path)
 		return -1;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)))
-		return dropped(fd);
+		return close_failed(fd);
 	return fd;
 }
 
@@ -62,7 +62,7 @@ begin(const struct sockaddr *address, socklen_t length, bool *pending)
 	if (fd < 0 || !connect(fd, address, length))
 		return fd;
 	*pending = errno == EINPROGRESS;
-	return *pending ? fd : dropped(fd);
+	return *pending ? fd : close_failed(fd);
 }
 
 int
@@ -90,7 +90,7 @@ socket_error(int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) ? errno : error;
 }
 
-/* Cuts HOST:PORT or [HOST]:PORT. */
+/* Splits HOST:PORT or [HOST]:PORT. */
 static int
 split(const char *text, char *host, size_t size, char *port, struct why *why)
 {
@@ -108,8 +108,9 @@ split(const char *text, char *host, size_t size, char *port, struct why *why)
 		length -= 2;
 	}
 	if (!length)
-		return why_set(why, "names no host; 127.0.0.1 is this one alone, 0.0.0.0 is every "
-				    "interface");
+		return why_set(why,
+			       "names no host; use 127.0.0.1 for this host only, or 0.0.0.0 for "
+			       "all interfaces");
 	if (length >= size)
 		return why_set(why, "names a host that is too long");
 	memcpy(host, text, length);
@@ -152,14 +153,14 @@ socket_listen_unix(const char *path, mode_t mode, int backlog, struct socket_fil
 		return -1;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0 || bind(fd, (const struct sockaddr *)&address, sizeof(address)))
-		return dropped(fd);
-	/* It refuses connections until it listens. */
+		return close_failed(fd);
+	/* A bound socket refuses connections until listen(). */
 	if (lstat(path, &st) || (mode && chmod(path, mode)) || listen(fd, backlog)) {
 		int error = errno;
 
 		unlink(path);
 		errno = error;
-		return dropped(fd);
+		return close_failed(fd);
 	}
 	*file = (struct socket_file){ st.st_dev, st.st_ino };
 	return fd;
@@ -174,7 +175,7 @@ socket_listen(const struct addrinfo *address, int backlog)
 		return -1;
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (bind(fd, address->ai_addr, address->ai_addrlen) || listen(fd, backlog))
-		return dropped(fd);
+		return close_failed(fd);
 	return fd;
 }
 
@@ -188,18 +189,19 @@ socket_remove_stale(const char *path, struct why *why)
 	if (lstat(path, &before))
 		return errno == ENOENT ? 0 : why_set(why, "%s", strerror(errno));
 	if (!S_ISSOCK(before.st_mode))
-		return why_set(why, "there is a file of that name that is no socket; remove it, or "
-				    "name another");
+		return why_set(why,
+			       "the file exists and is not a socket; remove it or name another");
 	fd = socket_begin_unix(path, &pending);
 	error = fd < 0 ? errno : 0;
 	if (fd >= 0)
 		close(fd);
 	if (!error || error == EAGAIN)
-		return why_set(why, "another process listens on it; end that, or name another");
+		return why_set(
+		    why, "another process listens on it; stop that process or name another socket");
 	if (error != ECONNREFUSED)
 		return why_set(why, "%s", strerror(error));
 	if (lstat(path, &after) || after.st_dev != before.st_dev || after.st_ino != before.st_ino)
-		return why_set(why, "another process is about to use it; name another");
+		return why_set(why, "another process has just replaced it; name another socket");
 	return unlink(path) ? why_set(why, "%s", strerror(errno)) : 0;
 }
 
@@ -218,8 +220,7 @@ socket_accept(int fd)
 {
 	int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC), one = 1;
 
-	/* Each character typed deserves a packet at once. Unix sockets refuse this, which is fine.
-	 */
+	/* Send each typed character at once. Unix sockets refuse the option. */
 	if (client >= 0)
 		setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	return client;
@@ -258,7 +259,7 @@ socket_send_fd(int socket, const void *bytes, size_t length, int fd)
 	return sendmsg(socket, &message, MSG_NOSIGNAL);
 }
 
-#define DESCRIPTORS 8 /* of one message; the kernel closes the rest */
+#define DESCRIPTORS 8 /* per message; the kernel closes the others */
 
 static void
 take_descriptors(struct msghdr *message, int *kept)
@@ -299,7 +300,7 @@ socket_receive_fd(int socket, void *to, size_t length, int *fd)
 }
 
 bool
-socket_where(int fd, char *host, size_t host_size, char *port, size_t port_size)
+socket_local_address(int fd, char *host, size_t host_size, char *port, size_t port_size)
 {
 	struct sockaddr_storage bound;
 	socklen_t length = sizeof(bound);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* How the process ends. */
+/* Exit statuses of the process. */
 #ifndef BASE_STATUS_H
 #define BASE_STATUS_H
 
-/* Exit statuses of the process; 0 to 99 are the guest's own. */
+/* 0 to 99 are the guest's own statuses. */
 enum status {
 	STATUS_GUEST_MAX = 99,
 	STATUS_SHUTDOWN = 100, /* triple fault */
@@ -11,7 +11,7 @@ enum status {
 	STATUS_PANIC = 102,    /* guest panic */
 	STATUS_USAGE = 110,    /* command line or config */
 	STATUS_HOST = 111,     /* /dev/kvm, permissions, memory */
-	STATUS_SNAPSHOT = 112, /* bad or unfit snapshot */
+	STATUS_SNAPSHOT = 112, /* invalid or incompatible snapshot */
 	STATUS_IO = 113,
 	STATUS_BUG = 114,
 	STATUS_TIMEOUT = 124,

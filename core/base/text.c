@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Numbers, sizes, durations and names as people write and read them. */
+/* Parsing and formatting of numbers, sizes, durations and names. */
 #include "base/text.h"
 
 #include <ctype.h>
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NAME_MAX_LENGTH 63u /* nearest() compares no longer names */
+#define NAME_MAX_LENGTH 63u /* nearest() ignores longer names */
 
 static int
 digit(char c)
@@ -18,7 +18,10 @@ digit(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : 16;
 }
 
-/* The number that text begins with; what follows it in *rest, which is text when there is none. */
+/*
+ * Parses the number at the beginning of text. *rest points behind it, or equals text if there is no
+ * number. Returns false if it exceeds 64 bits.
+ */
 static bool
 take_number(const char *text, uint64_t *value, const char **rest)
 {
@@ -66,7 +69,7 @@ parse_u64(const char *text, uint64_t *value, struct why *why)
 	return parse_scaled(text, units, value, "is not a number (decimal, or hex with 0x)", why);
 }
 
-/* From the smallest on. */
+/* In ascending order. */
 static const struct unit sizes[] = {
 	{ "", 1 },           { "K", 1ull << 10 }, { "M", 1ull << 20 },
 	{ "G", 1ull << 30 }, { "T", 1ull << 40 }, { NULL, 0 },
@@ -115,15 +118,15 @@ format_bytes(uint64_t value, char *buffer, size_t size)
 int
 parse_size(const char *text, uint64_t *value, struct why *why)
 {
-	return parse_scaled(text, sizes, value, "is not a size (as 4096, 0x1000, 64K, 1M, 2G)",
-			    why);
+	return parse_scaled(text, sizes, value,
+			    "is not a size (such as 4096, 0x1000, 64K, 1M or 2G)", why);
 }
 
 int
 parse_duration(const char *text, uint64_t *value, struct why *why)
 {
-	return parse_scaled(text, durations, value, "is not a duration (as 100ns, 10us, 5ms, 2s)",
-			    why);
+	return parse_scaled(text, durations, value,
+			    "is not a duration (such as 100ns, 10us, 5ms or 2s)", why);
 }
 
 int
@@ -136,7 +139,7 @@ parse_bool(const char *text, bool *value, struct why *why)
 			*value = i & 1;
 			return 0;
 		}
-	return why_set(why, "is neither yes, on, true, 1 nor no, off, false, 0");
+	return why_set(why, "is not a boolean; use yes, on, true, 1, no, off, false or 0");
 }
 
 int
@@ -152,14 +155,14 @@ parse_hex(const char *text, uint8_t **bytes, size_t *length, struct why *why)
 			continue;
 		if (digit(*text) > 15) {
 			free(to);
-			return why_set(why, "is not bytes in hex (as ba f8 03)");
+			return why_set(why, "is not a list of hex bytes (such as ba f8 03)");
 		}
 		to[digits / 2] = (uint8_t)(to[digits / 2] << 4 | digit(*text));
 		digits++;
 	}
 	if (digits & 1) {
 		free(to);
-		return why_set(why, "has half a byte: an odd number of hex digits");
+		return why_set(why, "has an odd number of hex digits");
 	}
 	*bytes = to;
 	*length = digits / 2;
@@ -173,8 +176,8 @@ smaller(size_t a, size_t b)
 }
 
 /*
- * Edit distance: characters added, left out, changed, or swapped with their neighbour (optimal
- * string alignment). Three rows of the table are enough.
+ * Edit distance: insertions, deletions, substitutions and swaps of neighbours (optimal string
+ * alignment). Three rows of the table are enough.
  */
 static size_t
 distance(const char *a, size_t a_length, const char *b, size_t b_length)
@@ -204,7 +207,7 @@ distance(const char *a, size_t a_length, const char *b, size_t b_length)
 const char *
 nearest(const char *text, const char *const *candidates)
 {
-	size_t length = strlen(text), best = length / 3 + 2; /* one edit more than is near */
+	size_t length = strlen(text), best = length / 3 + 2; /* one above the limit */
 	const char *found = NULL;
 
 	if (length > NAME_MAX_LENGTH)

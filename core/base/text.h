@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Numbers, sizes, durations and names as people write and read them. */
+/* Parsing and formatting of numbers, sizes, durations and names. */
 #ifndef BASE_TEXT_H
 #define BASE_TEXT_H
 
@@ -9,32 +9,36 @@
 
 #include "base/why.h"
 
-/* Each returns 0, or -1 with a reason that follows the text, like "is not a number". */
+/* Each returns 0, or -1 with a reason that is to follow the text, like "is not a number". */
 int parse_u64(const char *text, uint64_t *value, struct why *why);  /* decimal or 0x */
 int parse_size(const char *text, uint64_t *value, struct why *why); /* with K, M, G, T */
 int parse_duration(const char *text, uint64_t *value,
-		   struct why *why);                            /* ns, us, ms, s; bare: ns */
+		   struct why *why);                            /* ns, us, ms, s; no unit: ns */
 int parse_bool(const char *text, bool *value, struct why *why); /* yes, on, true, 1; no, ... */
-/* Bytes like "ba f8 03", with blanks anywhere; malloced. */
+/* Parses hex bytes like "ba f8 03", with blanks anywhere, into malloced memory. */
 int parse_hex(const char *text, uint8_t **bytes, size_t *length, struct why *why);
 
 /*
- * A number in the largest unit that leaves no fraction, as parse_size() and parse_duration() read
- * it; in a buffer of 32 bytes or more, which is returned.
+ * Format a number in the largest unit that leaves no fraction; parse_size() and parse_duration()
+ * read it back. Return buffer, which needs 32 bytes.
  */
 const char *format_size(uint64_t value, char *buffer, size_t size);     /* "16M", "4097" */
 const char *format_bytes(uint64_t value, char *buffer, size_t size);    /* "16M", "4097 bytes" */
 const char *format_duration(uint64_t value, char *buffer, size_t size); /* "10us" */
 
-/* lead, then "a, b or c"; names ends with NULL. Returns buffer. */
+/* Writes lead and then "a, b or c". names ends with NULL. Returns buffer. */
 const char *format_names(const char *lead, const char *const *names, char *buffer, size_t size);
 
-/* The candidate that a mistyped text most likely meant, or NULL. candidates ends with NULL. */
+/*
+ * Returns the candidate that is most similar to a mistyped text, or NULL if none is similar.
+ * candidates ends with NULL.
+ */
 const char *nearest(const char *text, const char *const *candidates);
 
 /*
- * "; did you mean NEAR?", for the end of a message that a name is unknown; otherwise if near is
- * NULL. Use it in the argument list: fail(..., "no key %s%s", key, did_you_mean(near, "").text).
+ * Returns "; did you mean NEAR?" for the end of a message about an unknown name, or otherwise if
+ * near is NULL. Use it in the argument list: fail(..., "no key %s%s", key, did_you_mean(near,
+ * "").text).
  */
 struct hint {
 	char text[320];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Why a function failed. */
+/* Reasons of failures. */
 #include "base/why.h"
 
 #include <errno.h>

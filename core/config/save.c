@@ -107,7 +107,7 @@ load_vm_key(struct config *config, const struct record *item, struct why *why)
 	if (!row->section || row->kind > SCHEMA_BOOL)
 		return why_set(why, "vm.%.*s is unknown", item->name_length, item->name);
 	if (item->type != type || item->array)
-		return why_set(why, "vm.%s is of another type", row->name);
+		return why_set(why, "vm.%s has the wrong type", row->name);
 	value = record_number(item, 0);
 	if (row->kind != SCHEMA_BOOL && schema_check(row, value, why))
 		return why_prefix(why, "vm.%s, 0x%llx, ", row->name, (unsigned long long)value);

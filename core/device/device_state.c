@@ -176,7 +176,7 @@ save_fields(struct minivmm_device *public, struct minivmm_writer *writer)
 	if (!rows)
 		return 0;
 	/* A restore would refuse it, when it is too late. */
-	row = fields_unfit(rows, public->state, &value);
+	row = fields_find_invalid(rows, public->state, &value);
 	if (row) {
 		log_line(MINIVMM_ERROR, public->name,
 			 "field %s is 0x%llx, more than its plugin says that it can be: the plugin "

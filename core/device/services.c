@@ -43,7 +43,7 @@ service_log(struct minivmm_device *public, uint32_t level, const char *format, v
 
 	if (level == MINIVMM_ERROR)
 		atomic_store(&d->said, true);
-	if (log_wants((enum minivmm_level)level) && (!d->started || may_log(d)))
+	if (log_enabled((enum minivmm_level)level) && (!d->started || may_log(d)))
 		log_vline((enum minivmm_level)level, public->name, format, arguments);
 }
 

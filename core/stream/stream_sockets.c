@@ -148,7 +148,7 @@ stream_tcp_listen(struct stream_end *end, bool restored)
 		status = stream_end_fail(end, "listen");
 	freeaddrinfo(addresses);
 	/* For port 0 the kernel has chosen a port: log it. */
-	if (!status && socket_where(end->listen_fd, host, sizeof(host), port, sizeof(port)))
+	if (!status && socket_local_address(end->listen_fd, host, sizeof(host), port, sizeof(port)))
 		log_line(MINIVMM_INFO, end->stream->device, "%s listens on %s port %s",
 			 stream_end_option(end), host, port);
 	return status;

@@ -169,7 +169,7 @@ vm_files_check(const struct vm *vm)
 		r = fail(STATUS_HOST, "cannot check the files of this run: no memory");
 	if (!r)
 		r = check_folder(vm->stop.save, "cannot write snapshot",
-				 ": making a file in its folder");
+				 ": creating a file in its directory");
 	if (!r)
 		r = check_folder(vm->source.status, "cannot write the status to", "");
 	for (size_t i = 0; i < files.count && !r; i++)

@@ -191,19 +191,19 @@ static void
 refuses_hostile_items(void **state)
 {
 	static const struct hostile cases[] = {
-		{ "byte", RECORD_U16, 1, false, 1, "byte is of another type" },
-		{ "byte", RECORD_U8, 1, true, 1, "byte is of another type" },
-		{ "flag", RECORD_U8, 1, false, 1, "flag is of another type" },
+		{ "byte", RECORD_U16, 1, false, 1, "byte has the wrong type" },
+		{ "byte", RECORD_U8, 1, true, 1, "byte has the wrong type" },
+		{ "flag", RECORD_U8, 1, false, 1, "flag has the wrong type" },
 		{ "limited", RECORD_U32, 1, false, 10, "limited is 0xa, at most 0x9" },
-		{ "fixed", RECORD_U16, 2, true, 1, "fixed has 2 elements, here are 3" },
-		{ "fixed", RECORD_U16, 4, true, 1, "fixed has 4 elements, here are 3" },
-		{ "fixed", RECORD_U16, 1, false, 1, "fixed is of another type" },
+		{ "fixed", RECORD_U16, 2, true, 1, "fixed has 2 elements, expected 3" },
+		{ "fixed", RECORD_U16, 4, true, 1, "fixed has 4 elements, expected 3" },
+		{ "fixed", RECORD_U16, 1, false, 1, "fixed has the wrong type" },
 		{ "fixed", RECORD_U16, 3, true, 0x201, "fixed is 0x201, at most 0x200" },
-		{ "fifo", RECORD_U8, 9, true, 1, "fifo has 9 elements, here are at most 8" },
+		{ "fifo", RECORD_U8, 9, true, 1, "fifo has 9 elements, expected at most 8" },
 		{ "fifo", RECORD_U8, 4, true, 1, "fifo has 4 elements, but marks says 3" },
 		{ "marks", RECORD_U8, 2, true, 1, "marks says 2" },
-		{ "ram", RECORD_U8, 3, true, 1, "ram has 3 elements, here are 4" },
-		{ "ram", RECORD_U8, 5, true, 1, "ram has 5 elements, here are 4" },
+		{ "ram", RECORD_U8, 3, true, 1, "ram has 3 elements, expected 4" },
+		{ "ram", RECORD_U8, 5, true, 1, "ram has 5 elements, expected 4" },
 		{ "unknown", RECORD_U8, 1, false, 1, "unknown is unknown" },
 	};
 
@@ -311,22 +311,22 @@ finds_what_is_unfit(void **state)
 	uint64_t value;
 
 	s.ram = ram;
-	assert_ptr_equal(fields_unfit(rows, &s, &value), none);
+	assert_ptr_equal(fields_find_invalid(rows, &s, &value), none);
 	s.limited = 10;
-	assert_string_equal(fields_unfit(rows, &s, &value)->name, "limited");
+	assert_string_equal(fields_find_invalid(rows, &s, &value)->name, "limited");
 	assert_int_equal(value, 10);
 	s.limited = 9;
 	s.fixed[2] = 0x201;
-	assert_string_equal(fields_unfit(rows, &s, &value)->name, "fixed");
+	assert_string_equal(fields_find_invalid(rows, &s, &value)->name, "fixed");
 	assert_int_equal(value, 0x201);
 	s.fixed[2] = 0x200;
 	memset(&s.flag, 2, 1);
-	assert_string_equal(fields_unfit(rows, &s, &value)->name, "flag");
+	assert_string_equal(fields_find_invalid(rows, &s, &value)->name, "flag");
 	s.flag = true;
 	memset(&s.marks[3], 2, 1); /* behind those that count */
-	assert_ptr_equal(fields_unfit(rows, &s, &value), none);
+	assert_ptr_equal(fields_find_invalid(rows, &s, &value), none);
 	s.fifo_count = 9;
-	assert_string_equal(fields_unfit(rows, &s, &value)->name, "fifo");
+	assert_string_equal(fields_find_invalid(rows, &s, &value)->name, "fifo");
 	assert_int_equal(value, 9);
 }
 

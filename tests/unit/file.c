@@ -204,11 +204,11 @@ refuses_to_replace(void **state)
 	static const struct {
 		const char *path, *said;
 	} cases[] = {
-		{ "folder", "cannot write thing folder: it is a directory: name a file" },
-		{ "folder/", "cannot write thing folder/: it is a directory: name a file" },
-		{ "fifo", "cannot write thing fifo: it exists and is no regular file" },
+		{ "folder", "cannot write thing folder: it is a directory; name a file" },
+		{ "folder/", "cannot write thing folder/: it is a directory; name a file" },
+		{ "fifo", "cannot write thing fifo: it exists and is not a regular file" },
 		{ "none/x",
-		  "cannot write thing none/x: making a file in its folder: No such file" },
+		  "cannot write thing none/x: creating a file in its directory: No such file" },
 	};
 	struct file_replacement file;
 	struct said said;
@@ -231,7 +231,8 @@ refuses_to_replace(void **state)
 	assert_int_equal(file_replace_commit(&file), -STATUS_IO);
 	said_end(&said);
 	file_replace_end(&file);
-	SAID(said.text, "cannot write thing taken: a file of that name has come since");
+	SAID(said.text,
+	     "cannot write thing taken: another process has created that file meanwhile");
 	holds("taken", "theirs");
 }
 

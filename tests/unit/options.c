@@ -256,7 +256,7 @@ refusals(void **state)
 		{ "size", "16777216T", "does not fit into 64 bits" },
 		{ "length", "4097", "length = 4097 is out of range; it goes from 0 to 4K" },
 		{ "time", "3h", "time = 3h is not a duration" },
-		{ "flag", "maybe", "flag = maybe is neither yes, on, true, 1 nor no" },
+		{ "flag", "maybe", "flag = maybe is not a boolean; use yes, on, true, 1, no" },
 		{ "irq", "24", "irq = 24: use a line from 0 to 23, or none" },
 		{ "irq", "high", "irq = high: use a line from 0 to 23, or none" },
 		{ "ports", "0xfff9", "0x8 ports from 0xfff9 do not fit" },
@@ -264,7 +264,7 @@ refusals(void **state)
 		{ "at", "0xffff", "at = 0xffff lies in guest memory, which would hide it" },
 		{ "output", "fiel:x", "output = fiel:x is not a stream; did you mean file?" },
 		{ "input", "stderr", "input = stderr is for output only" },
-		{ "wait_input", "maybe", "wait_input = maybe is neither yes" },
+		{ "wait_input", "maybe", "wait_input = maybe is not a boolean" },
 		{ "u9", "1", "plugin all-types has no option u9; did you mean u" },
 		{ "plugins", "1", "plugin all-types has no option plugins" },
 	};

@@ -259,24 +259,24 @@ reader_refuses(void **state)
 		const char *why;
 	} cases[] = {
 #define CASE(bytes, why) { bytes, sizeof(bytes) - 1, why }
-		CASE("\x01\x01", "longer than what holds it"),
-		CASE("\x01\x01n\x01\0\0\0", "longer than what holds it"),
-		CASE("\x84\x01n\xff\xff\xff\xff........", "longer than what holds it"),
-		CASE("\x07\x01n\x05\0\0\0\x05\x01m\0", "longer than what holds it"),
+		CASE("\x01\x01", "extends past the end of its parent"),
+		CASE("\x01\x01n\x01\0\0\0", "extends past the end of its parent"),
+		CASE("\x84\x01n\xff\xff\xff\xff........", "extends past the end of its parent"),
+		CASE("\x07\x01n\x05\0\0\0\x05\x01m\0", "extends past the end of its parent"),
 		CASE("\x07\x01n\x09\0\0\0\x01\x01m\x02\0\0\0ab", "a count other than 1"),
 		CASE("\x00\x01n\x01\0\0\0a", "unknown type"),
 		CASE("\x09\x01n\x01\0\0\0a", "unknown type"),
-		CASE("\x86\x01n\x01\0\0\0a", "wrong type"),
-		CASE("\x87\x01n\x00\0\0\0", "wrong type"),
+		CASE("\x86\x01n\x01\0\0\0a", "an invalid type"),
+		CASE("\x87\x01n\x00\0\0\0", "an invalid type"),
 		CASE("\x01\x01n\x00\0\0\0", "a count other than 1"),
-		CASE("\x06\x01n\x02\0\0\0a\0", "a zero byte"),
-		CASE("\x05\x01n\x01\0\0\0\x02", "yes or no"),
+		CASE("\x06\x01n\x02\0\0\0a\0", "a NUL byte"),
+		CASE("\x05\x01n\x01\0\0\0\x02", "neither 0 nor 1"),
 		CASE("\x01\x00\x01\0\0\0a", "no name"),
-		CASE("\x01\x01\x1b\x01\0\0\0a", "no name or a bad one"),
+		CASE("\x01\x01\x1b\x01\0\0\0a", "no name or an invalid one"),
 		CASE("\x01\x01n\x01\0\0\0a\x01\x01m\x01\0\0\0a\x01\x01n\x01\0\0\0a",
-		     "two items of one name"),
-		CASE("\x08\x01n\x07\0\0\0\x01\x00\x01\0\0\0a", "unnamed groups"),
-		CASE("\x08\x01n\x07\0\0\0\x07\x01g\x00\0\0\0", "unnamed groups"),
+		     "two items with the same name"),
+		CASE("\x08\x01n\x07\0\0\0\x01\x00\x01\0\0\0a", "not an unnamed group"),
+		CASE("\x08\x01n\x07\0\0\0\x07\x01g\x00\0\0\0", "not an unnamed group"),
 #undef CASE
 	};
 

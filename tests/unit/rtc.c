@@ -421,7 +421,7 @@ hostile_state(void **state)
 			r->bytes[n] = (uint8_t)random_next(&seed);
 		get((uint8_t)random_below(&seed, 16));
 		set((uint8_t)random_below(&seed, 16), (uint8_t)random_next(&seed));
-		assert_null(fields_unfit(fields, r, &(uint64_t){ 0 }));
+		assert_null(fields_find_invalid(fields, r, &(uint64_t){ 0 }));
 		fake_pass(&fake, random_below(&seed, SECOND));
 	}
 }

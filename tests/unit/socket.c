@@ -125,7 +125,8 @@ only_stale_sockets_are_removed(void **state)
 	assert_true(fd >= 0);
 	assert_int_equal(socket_remove_stale("nothing", &why), 0);
 	assert_int_equal(socket_remove_stale("b", &why), -1);
-	assert_string_equal(why.text, "another process listens on it; end that, or name another");
+	assert_string_equal(
+	    why.text, "another process listens on it; stop that process or name another socket");
 	assert_int_equal(socket_listen_unix("b", 0, 1, &other), -1);
 	assert_int_equal(errno, EADDRINUSE);
 	assert_true(there("b"));
@@ -141,7 +142,7 @@ only_stale_sockets_are_removed(void **state)
 	assert_true(there("b"));
 	close(fd);
 	assert_int_equal(socket_remove_stale("c", &why), -1);
-	assert_non_null(strstr(why.text, "that is no socket"));
+	assert_non_null(strstr(why.text, "is not a socket"));
 	assert_true(there("c"));
 	socket_file_remove("c", &(struct socket_file){ 0 });
 	assert_true(there("c"));
@@ -161,7 +162,7 @@ tcp(void **state)
 	listener = socket_listen(addresses, 1);
 	freeaddrinfo(addresses);
 	assert_true(listener >= 0);
-	assert_true(socket_where(listener, host, sizeof(host), port, sizeof(port)));
+	assert_true(socket_local_address(listener, host, sizeof(host), port, sizeof(port)));
 	assert_string_equal(host, "127.0.0.1");
 	snprintf(text, sizeof(text), "%s:%s", host, port);
 	assert_int_equal(socket_resolve(text, false, &addresses, &why), 0);
@@ -237,8 +238,8 @@ tcp_texts(void **state)
 		{ "127.0.0.1:", "has no port from 0 to 65535 at its end" },
 		{ "127.0.0.1:65536", "has no port from 0 to 65535 at its end" },
 		{ "127.0.0.1:http", "has no port from 0 to 65535 at its end" },
-		{ ":80", "names no host; 127.0.0.1 is this one alone" },
-		{ "[]:80", "names no host; 127.0.0.1 is this one alone" },
+		{ ":80", "names no host; use 127.0.0.1 for this host only" },
+		{ "[]:80", "names no host; use 127.0.0.1 for this host only" },
 	};
 	char text[300];
 	struct why why;

@@ -63,11 +63,11 @@ refused('no =', "[vm]\nmemory\n", qr/x\.ini:2: memory has no '=': write KEY = VA
 refused('no section', "memory = 1M\n", qr/x\.ini:1: memory is outside of any section: put a line like \[vm\]/);
 
 # Values.
-refused('bad size', "[vm]\nmemory = lots\n", qr/x\.ini:2: \[vm\] memory = lots is not a size \(as 4096, .*64K/);
+refused('bad size', "[vm]\nmemory = lots\n", qr/x\.ini:2: \[vm\] memory = lots is not a size \(such as 4096, .*64K/);
 refused('bad number', "[vm]\ncpus = one\n", qr/x\.ini:2: \[vm\] cpus = one is not a number/);
 refused('out of range', "[vm]\nmemory = 99T\n", qr/x\.ini:2: \[vm\] memory = 99T is out of range, 0x1000 to /);
 refused('half a page', "[vm]\nmemory = 6K\n", qr/x\.ini:2: \[vm\] memory = 6K is no multiple of 4096/);
-refused('bad bool', "[vm]\nirqchip = maybe\n", qr/x\.ini:2: \[vm\] irqchip = maybe is neither yes, /);
+refused('bad bool', "[vm]\nirqchip = maybe\n", qr/x\.ini:2: \[vm\] irqchip = maybe is not a boolean; /);
 refused('bad choice', "[cpu]\nmode = reel\n", qr/x\.ini:2: \[cpu\] mode = reel is not real, .*did you mean real\?/);
 refused('unknown register', "$good\[cpu]\nraxx = 1\n", qr/x\.ini:12: \[cpu\] has no register raxx; did you mean rax\?/);
 refused('bad point', "$good\[snapshot]\nat = rap:1\nfile = x\n", qr/x\.ini:12: rap:1 is no point; did you mean rip:ADDR\? There are rip:ADDR, /);
@@ -83,7 +83,7 @@ refused('image missing', "${boot}image = no.bin\n", qr/x\.ini:4: opening the ima
 refused('image is a pipe', "${boot}image = fifo\n", qr/x\.ini:4: image fifo is a device, pipe or socket, not a file/);
 unlink 'fifo';
 refused('image is a directory', "${boot}image = .\n", qr/x\.ini:4: image \. is a directory, not a file/);
-refused('half a byte', "${boot}code = f4f\n", qr/x\.ini:4: \[boot\] code = f4f has half a byte/);
+refused('half a byte', "${boot}code = f4f\n", qr/x\.ini:4: \[boot\] code = f4f has an odd number of hex digits/);
 spew('big', 'x' x 70000);
 refused('image larger than memory', "${boot}image = big\n",
     qr/x\.ini:4: big: 70000 bytes at 0x0 do not fit into memory, which is 0x0-0xffff/);

@@ -207,7 +207,7 @@ for my $what ([ '--save', 't.ovl.1' ], [ '--save', 'x.snap', '--status', 't.ovl.
     fresh();
     unlink glob 't.ovl*';
     my ($status, $out, $err) = run(machine({ overlay => 't.ovl' }, '--at', 'access:60', @$what));
-    like("$status:$err", @$what == 2 ? qr/\A113:.*t\.ovl\.1: a file of that name has come since it was begun/s : qr/\A0:/, "@$what");
+    like("$status:$err", @$what == 2 ? qr/\A113:.*t\.ovl\.1: another process has created that file meanwhile/s : qr/\A0:/, "@$what");
     like(slurp(@$what == 2 ? 't.ovl.1' : 't.ovl.2'), qr/\AMVMMOVL/, 'an overlay is what it was');
 }
 

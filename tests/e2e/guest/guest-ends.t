@@ -79,7 +79,7 @@ like($err, qr/; at rip: not in memory\n/, 'has no bytes at rip');
 mkdir 'a-folder';
 ($status, $out, $err) = run([ $minivmm, '-c', "$configs/simple.ini", '--at', 'access:1', '--save', 'a-folder' ]);
 is("$status:$out", "113:4\n", 'a snapshot that can\'t be written');
-like($err, qr/\Aminivmm: cannot write snapshot a-folder: it is a directory: .*\n\z/, 'is said, once');
+like($err, qr/\Aminivmm: cannot write snapshot a-folder: it is a directory; .*\n\z/, 'is said, once');
 
 # Traces and status lines that can't be written.
 for my $option ('--trace', '--status') {

@@ -95,7 +95,7 @@ changed(
         $_[0]->change('DEVI', 0, [qw(state receive)], sub { $_[0]{count} = 0xfffffff0 });
         ();
     },
-    qr/section DEVI 0: an item is longer than what holds it/,
+    qr/section DEVI 0: an item extends past the end of its parent/,
     'a count past the end'
 );
 changed(sub { push @{ $_[0]{rows} }, { %{ $_[0]->row('DEVI', 0) }, index => 1 }; () },
@@ -168,7 +168,7 @@ sub unharmed {
 }
 my %preload = (LD_PRELOAD => "$build/tests/preload/faultfs.so", FAULT_PATH => 'out');
 for my $fault (
-    [ 'tmpfile:1:EIO', 'making a file in its folder: Input/output error' ],
+    [ 'tmpfile:1:EIO', 'creating a file in its directory: Input/output error' ],
     [ 'ftruncate:1:ENOSPC', 'sizing: No space left on device; make room there' ],
     [ 'ftruncate:1:EIO', 'sizing: Input/output error' ],
     [ 'write:1:ENOSPC', 'writing: No space left on device; make room there' ],
@@ -191,7 +191,7 @@ for my $plan ('write:1:SHORT', 'write:2:SHORT', 'write:1:EINTR') {
     is($status, 0, "$plan: and the file is right");
     spew('out/b.snap', $good);
 }
-fails(\@write, 113, qr/out\/b\.snap is written, but may be lost in a crash: /, 'fsync of the folder fails',
+fails(\@write, 113, qr/out\/b\.snap is written, but a crash may lose it: /, 'fsync of the folder fails',
     %preload, FAULT => 'fsync:2:EIO');
 is(names('out'), 'b.snap', 'fsync of the folder: nothing left behind');
 spew('out/b.snap', $good);
@@ -202,9 +202,9 @@ for my $call (qw(ftruncate write fsync rename)) {
     is(scalar(() = names('out') =~ /\.b\.snap/g), $call eq 'rename' ? 1 : 0, "killed at $call: what is left behind");
     unlink glob 'out/.b.snap.*';
 }
-fails([ @write[ 0 .. 3 ], 'out', @write[ 5 .. 6 ] ], 113, qr/cannot write snapshot out: it is a directory: /, 'a folder');
+fails([ @write[ 0 .. 3 ], 'out', @write[ 5 .. 6 ] ], 113, qr/cannot write snapshot out: it is a directory; /, 'a folder');
 fails([ @write[ 0 .. 3 ], 'none/x', @write[ 5 .. 6 ] ],
-    113, qr/cannot write snapshot none\/x: making a file in its folder: No such file or directory/, 'no such folder');
+    113, qr/cannot write snapshot none\/x: creating a file in its directory: No such file or directory/, 'no such folder');
 unharmed('other targets');
 
 # A link to what is not there yet stays a link.
