@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Do a plugin's tables end? One without MINIVMM_END runs into whatever the linker has put behind
- * it. That is found out here, before anything of a row is believed: a table stays in memory that
- * was loaded from a file, runs into nothing else that is known, and its rows' texts are in such
- * memory as well. (Zeros behind a table end it as well as MINIVMM_END.)
+ * Checks that a plugin's tables have an end, before any row is used. A table without MINIVMM_END
+ * continues into the bytes that the linker has placed behind it. Three tests detect this: a table
+ * lies in the segments of a loaded object, it does not reach the start of another known table, and
+ * the texts of its rows lie in loaded segments. (Zeros behind a table end it like MINIVMM_END.)
  */
 #include <link.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@
 #include "plugin/plugin.h"
 
 #define ROWS_MAX 4096u
-#define TEXTS 6 /* of a row, at most */
+#define TEXTS 6 /* maximum number of texts in a row */
 
 struct memory {
 	uintptr_t at;
@@ -21,7 +21,7 @@ struct memory {
 };
 
 static int
-look_into(struct dl_phdr_info *object, size_t size, void *context)
+find_segment(struct dl_phdr_info *object, size_t size, void *context)
 {
 	struct memory *m = context;
 
@@ -40,13 +40,13 @@ loaded(const void *at, size_t length)
 {
 	struct memory m = { (uintptr_t)at, length, false };
 
-	return dl_iterate_phdr(look_into, &m);
+	return dl_iterate_phdr(find_segment, &m);
 }
 
-/* Copies bytes that may be behind a table's end, which AddressSanitizer does not want to be
- * read. */
+/* Copies bytes if they are loaded. They may lie behind the end of a table, where AddressSanitizer
+ * would report the read. */
 __attribute__((no_sanitize("address"))) static bool
-take(void *to, const void *from, size_t length)
+copy_loaded(void *to, const void *from, size_t length)
 {
 	const volatile uint8_t *bytes = from;
 
@@ -62,7 +62,7 @@ is_text(const char *text)
 {
 	char c = 0;
 
-	while (take(&c, text, 1) && c)
+	while (copy_loaded(&c, text, 1) && c)
 		text++;
 	return !c && loaded(text, 1);
 }
@@ -72,7 +72,7 @@ are_texts(const char *const *texts)
 {
 	const char *text = NULL;
 
-	while (take(&text, texts++, sizeof(text)) && text)
+	while (copy_loaded(&text, texts++, sizeof(text)) && text)
 		if (!is_text(text))
 			return false;
 	return !text;
@@ -81,8 +81,8 @@ are_texts(const char *const *texts)
 enum { OPTIONS, RANGES, TIMERS, STREAMS, WATCHES, POSTS, FIELDS, ACPI, REGISTERS, KINDS };
 enum { DESCRIPTOR = KINDS, REGISTRATION, PLACES };
 
-/* Of each kind: where the descriptor has it, and where its rows have texts, 1 more than the
- * offset. */
+/* The kinds of tables. at: offset of the table's pointer in the descriptor. texts: offsets of the
+ * text pointers in a row, each plus 1; 0 ends the list. */
 static const struct kind {
 	const char *name;
 	size_t at;
@@ -112,12 +112,12 @@ static const struct kind {
 };
 
 struct bounds {
-	const void *places[PLACES]; /* where tables begin, and what else is the plugin's; of
-				       registers none */
-	uint32_t sizes[KINDS];
+	const void *places[PLACES]; /* starts of tables, descriptor and registration; NULL for
+				       registers */
+	uint32_t sizes[KINDS];      /* of a row, in bytes */
 };
 
-/* Is the row one, as far as can be told from where it points to? */
+/* False if a pointer of the row cannot be that of a text: the bytes are not a row. */
 static bool
 plausible(const struct bounds *b, int kind, const uint8_t *row)
 {
@@ -149,7 +149,7 @@ plausible(const struct bounds *b, int kind, const uint8_t *row)
 
 static bool table_ends(const struct bounds *b, int kind, const void *table);
 
-/* The registers of a range. */
+/* True if the table of registers of a range, if any, has an end. */
 static bool
 registers_end(const struct bounds *b, const uint8_t *row)
 {
@@ -170,7 +170,7 @@ table_ends(const struct bounds *b, int kind, const void *table)
 	uint8_t row[512], any;
 
 	if (stride < 4 || stride > sizeof(row))
-		return true; /* adopting it says what is wrong */
+		return true; /* plugin_adopt() reports it */
 	for (uint32_t i = 0; i < ROWS_MAX; i++, at += stride) {
 		for (int other = 0; other < PLACES; other++) {
 			uintptr_t into = (uintptr_t)b->places[other] - (uintptr_t)at;
@@ -178,7 +178,7 @@ table_ends(const struct bounds *b, int kind, const void *table)
 			if (other != kind && into < stride)
 				return false;
 		}
-		if (!take(row, at, stride))
+		if (!copy_loaded(row, at, stride))
 			return false;
 		any = 0;
 		for (uint32_t n = 0; n < stride; n++)
@@ -201,7 +201,7 @@ plugin_bounds(const struct minivmm_registration *registration, struct why *why)
 	memcpy(&r, registration, registration->size < sizeof(r) ? registration->size : sizeof(r));
 	descriptor = (const uint8_t *)r.plugin;
 	if (r.abi != MINIVMM_ABI || !descriptor)
-		return 0; /* adopting it says that */
+		return 0; /* plugin_adopt() reports it */
 	b = (struct bounds){
 		.sizes = { r.option_size, r.range_size, r.timer_size, r.stream_size, r.watch_size,
 			   r.post_size, r.field_size, r.acpi_size, r.register_size },
@@ -213,7 +213,7 @@ plugin_bounds(const struct minivmm_registration *registration, struct why *why)
 	for (int i = 0; i < REGISTERS; i++) {
 		if (!b.places[i] || table_ends(&b, i, b.places[i]))
 			continue;
-		return why_set(why, "its table of %s%s has no end; close it with MINIVMM_END",
+		return why_set(why, "its table of %s%s has no end; end it with MINIVMM_END",
 			       kinds[i].name, i == RANGES ? ", or one of its registers," : "");
 	}
 	return 0;

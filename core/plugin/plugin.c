@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Finding plugins in their folders and loading them. */
+/* Finds plugins in the plugin path and loads them. */
 #include "plugin/plugin.h"
 
 #include <dirent.h>
@@ -17,9 +17,9 @@
 #include "base/log.h"
 #include "base/text.h"
 
-/* Is the folder, under whatever name, one of those already? */
+/* True if the path has this folder, also by another name. */
 static bool
-is_there(const struct plugin_path *path, const char *folder)
+contains(const struct plugin_path *path, const char *folder)
 {
 	struct file_id here = file_identify(folder), there;
 
@@ -42,7 +42,7 @@ add_folder(struct plugin_path *path, const char *folder, size_t length)
 	folders[path->count] = strndup(folder, length);
 	if (!folders[path->count])
 		return fail(STATUS_HOST, "no memory for the plugin path");
-	if (is_there(path, folders[path->count]))
+	if (contains(path, folders[path->count]))
 		free(folders[path->count]);
 	else
 		path->count++;
@@ -65,8 +65,8 @@ add_folders(struct plugin_path *path, const char *list)
 }
 
 /*
- * "plugins" in the folder that the program itself lies in; for one that is installed, in DIR/bin,
- * DIR/lib/minivmm/plugins, wherever it has been moved to.
+ * The folder "plugins" beside the program. For a program in DIR/bin it is DIR/lib/minivmm/plugins,
+ * so that an installed tree can be moved. NULL: unknown.
  */
 static const char *
 beside_program(char *buffer, size_t size)
@@ -100,7 +100,7 @@ plugin_path_init(struct plugin_path *path, const char *configured)
 	r = add_folders(path, configured);
 	for (size_t i = 0; i < path->count; i++)
 		if (access(path->folders[i], F_OK))
-			log_line(MINIVMM_WARNING, NULL, "[plugins] path: there is no folder %s",
+			log_line(MINIVMM_WARNING, NULL, "[plugins] path: folder %s does not exist",
 				 path->folders[i]);
 	if (!r)
 		r = add_folders(path, getenv("MINIVMM_PLUGIN_PATH"));
@@ -161,7 +161,7 @@ plugin_names(const char *folder, size_t *count)
 	return names;
 }
 
-/* The name of a plugin that is there and was most likely meant, in a buffer; "": none is near. */
+/* Writes the name of the most similar plugin in the path to buffer; "": none is similar. */
 static const char *
 nearest_plugin(const struct plugin_path *path, const char *name, char *buffer, size_t size)
 {
@@ -183,7 +183,7 @@ nearest_plugin(const struct plugin_path *path, const char *name, char *buffer, s
 	return buffer;
 }
 
-/* The plugin's file in *found, malloced. Returns 0 or a negative status. */
+/* Stores the path of the plugin's file in *found; the caller frees it. 0 or a negative status. */
 static int
 find(const struct plugin_path *path, const char *name, const char *where, char **found)
 {
@@ -209,14 +209,14 @@ find(const struct plugin_path *path, const char *name, const char *where, char *
 	}
 	nearest_plugin(path, name, near, sizeof(near));
 	return fail(STATUS_USAGE, "%splugin %s: no %s.so in %s%s%s%s", where, name, name, searched,
-		    did_you_mean(*near ? near : NULL, "; ").text, *near ? " Else " : "",
+		    did_you_mean(*near ? near : NULL, "; ").text, *near ? " Otherwise " : "",
 		    path->advice);
 }
 
-/* dlopen would wait for who writes to a pipe, and does not tell a lack of the host from a bad
- * file. */
+/* Checks the file before dlopen(), which would block on a pipe and does not distinguish a lack of
+ * host resources from an invalid file. */
 static int
-look_at(const char *path, const char *name, const char *where)
+check_file(const char *path, const char *name, const char *where)
 {
 	int fd = file_open(path, FILE_READ), error = fd < 0 ? errno : 0;
 	struct stat st = { 0 };
@@ -226,18 +226,18 @@ look_at(const char *path, const char *name, const char *where)
 		close(fd);
 	}
 	if (status_for(error, STATUS_USAGE) == STATUS_HOST)
-		return fail(STATUS_HOST, "%splugin %s: opening %s: %s", where, name, path,
+		return fail(STATUS_HOST, "%splugin %s: cannot open %s: %s", where, name, path,
 			    strerror(error));
 	if (!error && !S_ISREG(st.st_mode))
 		return fail(STATUS_USAGE, "%splugin %s: %s is %s, not a file", where, name, path,
 			    S_ISDIR(st.st_mode) ? "a directory" : "a device, pipe or socket");
-	return 0; /* dlopen says what else is wrong */
+	return 0; /* dlopen() reports other errors */
 }
 
-/* Did dlopen fail for lack of something? It promises no errno, and does not always say it in its
- * text. */
+/* True if dlopen() failed for lack of host resources. It does not always set errno, nor always name
+ * the cause in its text: check both. */
 static bool
-lacks(const char *text, int error)
+out_of_resources(const char *text, int error)
 {
 	return status_for(error, STATUS_USAGE) == STATUS_HOST || strstr(text, strerror(ENOMEM)) ||
 	       strstr(text, strerror(EMFILE));
@@ -248,29 +248,29 @@ plugin_load(struct plugin *plugin, const struct plugin_path *path, const char *n
 	    const char *where)
 {
 	const struct minivmm_registration *registration;
-	const char *trouble;
+	const char *error;
 	struct why why;
 	int r;
 
 	*plugin = (struct plugin){ 0 };
 	r = find(path, name, where, &plugin->path);
 	if (!r)
-		r = look_at(plugin->path, name, where);
+		r = check_file(plugin->path, name, where);
 	if (r)
 		return r;
 	errno = 0;
 	plugin->handle = dlopen(plugin->path, RTLD_NOW | RTLD_LOCAL);
 	if (!plugin->handle) {
 		r = errno;
-		trouble = dlerror();
-		trouble = trouble ? trouble : strerror(ENOMEM);
-		return fail(lacks(trouble, r) ? STATUS_HOST : STATUS_USAGE,
-			    "%splugin %s can't be loaded: %s", where, name, trouble);
+		error = dlerror();
+		error = error ? error : strerror(ENOMEM);
+		return fail(out_of_resources(error, r) ? STATUS_HOST : STATUS_USAGE,
+			    "%splugin %s cannot be loaded: %s", where, name, error);
 	}
 	registration = dlsym(plugin->handle, "minivmm_registration");
 	if (!registration)
 		return fail(STATUS_USAGE,
-			    "%splugin %s: %s is no minivmm plugin: it does not use "
+			    "%splugin %s: %s is not a minivmm plugin: it does not use "
 			    "MINIVMM_REGISTER()",
 			    where, name, plugin->path);
 	if (plugin_bounds(registration, &why) || plugin_adopt(plugin, registration, &why))

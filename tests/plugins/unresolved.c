@@ -12,7 +12,7 @@ unresolved_stop(struct minivmm_device *dev)
 
 static const struct minivmm_plugin unresolved = {
 	.name = "unresolved",
-	.summary = "can't be loaded",
+	.summary = "cannot be loaded",
 	.state_version = 1,
 	.stop = unresolved_stop,
 };

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The plugin ABI across versions: every table's rows and the descriptor shorter than this host's,
- * as an older plugin has them, and longer, as a newer one has them; and tables that contradict
- * themselves.
+ * The plugin ABI across versions. An older plugin has a shorter descriptor and shorter rows than
+ * this host, a newer plugin has longer ones. Invalid tables are refused.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,12 +14,12 @@
 
 #include <cmocka.h>
 
-#define ROWS 2 /* of every table of the sample */
+#define ROWS 2 /* in each table of the sample */
 
 enum kind { OPTION, RANGE, REGISTER, TIMER, STREAM, WATCH, POST, FIELD, ACPI, DESCRIPTOR, KINDS };
 
-/* Each table's row here, and how much of it a plugin of long ago may have had: up to what can be
- * left out. */
+/* The tables. size: of a row in this host. old_size: of a row of the oldest plugin, up to the first
+ * member that may be missing. */
 static const struct {
 	const char *name;
 	uint32_t size, old_size;
@@ -74,7 +73,7 @@ stop(struct minivmm_device *dev)
 	return 0;
 }
 
-/* A plugin with two rows in each table, in an ABI of the test's choice. */
+/* A plugin with two rows in each table. sizes selects its ABI. */
 struct sample {
 	uint32_t sizes[KINDS]; /* of rows, and of the descriptor */
 	struct minivmm_option options[ROWS];
@@ -87,9 +86,9 @@ struct sample {
 	struct minivmm_field fields[ROWS];
 	struct minivmm_acpi acpi[ROWS];
 	struct minivmm_plugin descriptor;
-	uint8_t *built[KINDS]; /* as the plugin has them */
+	uint8_t *built[KINDS]; /* the tables in the plugin's ABI */
 	struct minivmm_registration registration;
-	struct plugin plugin; /* as the host has them */
+	struct plugin plugin; /* the tables after plugin_adopt() */
 	struct why why;
 };
 
@@ -144,8 +143,8 @@ rows_of(const struct sample *s, enum kind kind)
 	return rows[kind];
 }
 
-/* The table as the plugin has it: rows of its own size, what this host does not know zero, a row of
- * zeros last. */
+/* Builds a table in the plugin's ABI. Bytes that this host does not know are zero; the last row is
+ * a row of zeros. */
 static void *
 build(struct sample *s, enum kind kind)
 {
@@ -204,7 +203,7 @@ sample_free(struct sample *s)
 	free(s);
 }
 
-/* What the host has of a table is what the plugin had of it, and zero beyond. */
+/* Asserts that the adopted table has the plugin's bytes, and zeros where the plugin has none. */
 static void
 same_rows(const struct sample *s, enum kind kind, const void *adopted)
 {
@@ -229,13 +228,13 @@ same_rows(const struct sample *s, enum kind kind, const void *adopted)
 }
 
 static void
-whole(struct sample *s)
+assert_adopted(struct sample *s)
 {
 	const struct minivmm_plugin *d = &s->plugin.descriptor;
-	const char *trouble = adopt(s);
+	const char *reason = adopt(s);
 
-	if (trouble)
-		fail_msg("%s", trouble);
+	if (reason)
+		fail_msg("%s", reason);
 	same_rows(s, OPTION, d->options);
 	same_rows(s, RANGE, d->ranges);
 	same_rows(s, REGISTER, d->ranges[0].registers);
@@ -244,7 +243,7 @@ whole(struct sample *s)
 	same_rows(s, WATCH, d->watches);
 	same_rows(s, POST, d->posts);
 	same_rows(s, FIELD, d->fields);
-	/* A plugin of long ago has no such table. */
+	/* The oldest descriptor ends before acpi. */
 	if (s->sizes[DESCRIPTOR] >= kinds[DESCRIPTOR].size)
 		same_rows(s, ACPI, d->acpi);
 	else
@@ -265,7 +264,7 @@ whole(struct sample *s)
 	assert_int_equal(s->plugin.all_count, 8);
 }
 
-/* Lengths that differ by what, for one kind or for all. */
+/* Adopts samples whose sizes differ from the host's by deltas: each kind alone, then all kinds. */
 static void
 other_sizes(const int *deltas)
 {
@@ -276,7 +275,7 @@ other_sizes(const int *deltas)
 			if (only < 0 || only == k)
 				s->sizes[k] = (uint32_t)((int)kinds[k].size + deltas[k]);
 		build_all(s);
-		whole(s);
+		assert_adopted(s);
 		sample_free(s);
 	}
 }
@@ -309,32 +308,32 @@ older_plugin(void **state)
 	other_sizes(deltas);
 }
 
-/* A field that this host does not know, in use: which, is said. */
+/* The message names the row and the byte of an unknown member that is in use. */
 static void
-newer_field_in_use(void **state)
+newer_member_in_use(void **state)
 {
 	for (int k = 0; k < KINDS; k++)
 		for (size_t row = 0; row < (k == DESCRIPTOR ? 1 : ROWS); row++) {
 			struct sample *s = sample_new();
 			char place[32], byte[32];
-			const char *trouble;
+			const char *reason;
 
 			s->sizes[k] += 24;
 			build_all(s);
 			s->built[k][row * s->sizes[k] + kinds[k].size + 16] = 1;
-			trouble = adopt(s);
+			reason = adopt(s);
 			snprintf(place, sizeof(place), k == DESCRIPTOR ? "%s" : "%s[%zu]",
 				 kinds[k].name, row);
 			snprintf(byte, sizeof(byte), "at byte %u", kinds[k].size + 16);
-			if (!trouble || !strstr(trouble, "for a newer minivmm") ||
-			    !strstr(trouble, place) || !strstr(trouble, byte))
-				fail_msg("%s: %s", place, trouble ? trouble : "loaded");
+			if (!reason || !strstr(reason, "needs a newer minivmm") ||
+			    !strstr(reason, place) || !strstr(reason, byte))
+				fail_msg("%s: %s", place, reason ? reason : "loaded");
 			sample_free(s);
 		}
 }
 
-/* More in the registration than this host knows: sizes of tables that the descriptor does not
- * use. */
+/* A longer registration has sizes of tables that this host does not know. It is accepted if the
+ * descriptor does not use these tables. */
 static void
 longer_registration(void **state)
 {
@@ -355,62 +354,62 @@ longer_registration(void **state)
 
 #define CONTRADICTIONS(X)                                                                          \
 	X(s->registration.abi = 2, "built for ABI 2")                                              \
-	X(s->registration.size = 40, "registration is cut short")                                  \
-	X(s->registration.plugin = NULL, "registration is cut short")                              \
+	X(s->registration.size = 40, "registration is too short")                                  \
+	X(s->registration.plugin = NULL, "registration is too short")                              \
 	X(s->registration.option_size = 0, "table of options has rows of 0 bytes")                 \
 	X(s->registration.register_size = 70000, "table of registers has rows of 70000 bytes")     \
 	X(d->name = NULL, "lacks a name, a summary or a state_version")                            \
 	X(d->state_version = 0, "lacks a name, a summary or a state_version")                      \
 	X(options[1].name = NULL, "options[1] has no name")                                        \
-	X(options[1].name = "size", "options[1] makes a second option of the name size")           \
-	X(options[1].name = "wait_input",                                                          \
-	  "streams[0] makes a second option of the name wait_input")                               \
-	X(options[1].name = "plugin", "options[1] makes an option of the name plugin")             \
+	X(options[1].name = "size", "options[1] defines a second option named size")               \
+	X(options[1].name = "wait_input", "streams[0] defines a second option named wait_input")   \
+	X(options[1].name = "plugin", "options[1] defines an option named plugin")                 \
 	X(options[1].type = 77, "option level has the unknown type 77")                            \
 	X(options[1].type = MINIVMM_ENUM, "option level is an enum without values")                \
-	X(options[1].offset = 32, "option level lies outside of its state")                        \
-	X(options[0].offset = 25, "option size lies outside of its state")                         \
-	X(options[1].offset = 1, "field level is the member of option level")                      \
-	X(options[1].offset = 23, "field bytes is the member of option level")                     \
-	X(options[0].type = MINIVMM_STRING, "range at takes its length from size, which is no")    \
+	X(options[1].offset = 32, "option level lies outside the state")                           \
+	X(options[0].offset = 25, "option size lies outside the state")                            \
+	X(options[1].offset = 1, "field level overlaps the member of option level")                \
+	X(options[1].offset = 23, "field bytes overlaps the member of option level")               \
+	X(options[0].type = MINIVMM_STRING, "range at takes its length from size, which is not")   \
 	X(ranges[0].space = 3, "ranges[0] has the unknown space 3")                                \
-	X(ranges[0].at = NULL, "ranges[0] has no option that places it")                           \
+	X(ranges[0].at = NULL, "ranges[0] has no .at")                                             \
 	X(ranges[0].length = 0, "range port has no length")                                        \
 	X(ranges[1].length_option = "length", "range at has no length")                            \
 	X(ranges[1].widths = 16, "range at has unknown widths 0x10")                               \
 	X(streams[0].name = NULL, "streams[0] has no name")                                        \
 	X(streams[1].output = NULL, "streams[1] has no name, or neither output nor input")         \
-	X(ranges[1].at = "port", "ranges[1] makes a second option of the name port")               \
-	X(streams[1].output = "input", "streams[1] makes a second option of the name input")       \
+	X(ranges[1].at = "port", "ranges[1] defines a second option named port")                   \
+	X(streams[1].output = "input", "streams[1] defines a second option named input")           \
 	X(timers[1].fire = NULL, "timers[1] has no name or no fire")                               \
 	X(watches[0].ready = NULL, "watches[0] has no name or no ready")                           \
 	X(posts[1].name = NULL, "posts[1] has no name or no run")                                  \
-	X(timers[1].name = "tick", "timers[1] has the name of timers[0], tick")                    \
-	X(streams[1].name = "line", "streams[1] has the name of streams[0], line")                 \
-	X(watches[1].name = "inotify", "watches[1] has the name of watches[0], inotify")           \
-	X(posts[1].name = "done", "posts[1] has the name of posts[0], done")                       \
-	X(fields[1].name = "level", "fields[1] has the name of fields[0], level")                  \
-	X(fields[0].type = MINIVMM_SIZE, "fields[0] has no name or no type")                       \
-	X(fields[0].name = "a b", "field 'a b' can't be called so")                                \
-	X(fields[1].name = "", "field '' can't be called so")                                      \
-	X(timers[0].name = "a=b", "timer 'a=b' can't be called so")                                \
-	X(streams[0].name = "\n", "stream '\n' can't be called so")                                \
-	X(options[0].name = NAME_64 NAME_64 NAME_64 NAME_64, "option '" NAME_64 "' can't")         \
-	X(fields[1].count = 17, "field bytes lies outside of its state")                           \
-	X(fields[1].counter_offset = 25, "field bytes has a counter outside of its state")         \
-	X(fields[0].flags = MINIVMM_POINTER, "field level lies outside of its state")              \
+	X(timers[1].name = "tick", "timers[1] and timers[0] have the same name, tick")             \
+	X(streams[1].name = "line", "streams[1] and streams[0] have the same name, line")          \
+	X(watches[1].name = "inotify", "watches[1] and watches[0] have the same name, inotify")    \
+	X(posts[1].name = "done", "posts[1] and posts[0] have the same name, done")                \
+	X(fields[1].name = "level", "fields[1] and fields[0] have the same name, level")           \
+	X(fields[0].type = MINIVMM_SIZE, "fields[0] has no name or no valid type")                 \
+	X(fields[0].name = "a b", "field name 'a b' is invalid")                                   \
+	X(fields[1].name = "", "field name '' is invalid")                                         \
+	X(timers[0].name = "a=b", "timer name 'a=b' is invalid")                                   \
+	X(streams[0].name = "\n", "stream name '\n' is invalid")                                   \
+	X(options[0].name = NAME_64 NAME_64 NAME_64 NAME_64,                                       \
+	  "option name '" NAME_64 "' is invalid")                                                  \
+	X(fields[1].count = 17, "field bytes lies outside the state")                              \
+	X(fields[1].counter_offset = 25, "field bytes has a counter outside the state")            \
+	X(fields[0].flags = MINIVMM_POINTER, "field level lies outside the state")                 \
 	X(d->flags = 2, "newer minivmm: the descriptor has the unknown flags 0x2")                 \
 	X(options[0].flags = 0x100, "newer minivmm: option size has the unknown flags 0x100")      \
 	X(ranges[1].flags |= 0x40, "newer minivmm: range at has the unknown flags 0x40")           \
 	X(fields[0].flags = 0x40, "newer minivmm: field level has the unknown flags 0x40")         \
 	X(acpi[0].role = 7, "newer minivmm: acpi[0] has the unknown role 7")                       \
-	X(acpi[0].page = "Addr", "acpi[0] has a page Addr, which is no name of ACPI's")            \
-	X(acpi[0].page = "ADDRS", "acpi[0] has a page ADDRS, which is no name of ACPI's")          \
-	X(acpi[0].page = "0DDR", "acpi[0] has a page 0DDR, which is no name of ACPI's")            \
-	X(acpi[0].aml_length = 1, "acpi[0] has no aml, but a length of it")                        \
+	X(acpi[0].page = "Addr", "acpi[0]: page = Addr is not an ACPI name")                       \
+	X(acpi[0].page = "ADDRS", "acpi[0]: page = ADDRS is not an ACPI name")                     \
+	X(acpi[0].page = "0DDR", "acpi[0]: page = 0DDR is not an ACPI name")                       \
+	X(acpi[0].aml_length = 1, "acpi[0] has aml_length but no aml")                             \
 	X(acpi[1].hid = NULL, "acpi[1] has no hid")                                                \
-	X(acpi[1].only = "level", "acpi[1] has only level, which is no option of type irq")        \
-	X(d->save = save, "save without load")
+	X(acpi[1].only = "level", "acpi[1]: only = level is not an option of type irq")            \
+	X(d->save = save, "only one of save and load")
 
 #define NUMBER(change, words) +1
 
@@ -442,13 +441,13 @@ contradictions(void **state)
 {
 	for (int i = 0; i < 0 CONTRADICTIONS(NUMBER); i++) {
 		struct sample *s = sample_new();
-		const char *words, *trouble;
+		const char *words, *reason;
 
 		build_all(s);
 		words = contradict(s, i);
-		trouble = adopt(s);
-		if (!trouble || !strstr(trouble, words))
-			fail_msg("\"%s\" expected: %s", words, trouble ? trouble : "loaded");
+		reason = adopt(s);
+		if (!reason || !strstr(reason, words))
+			fail_msg("\"%s\" expected: %s", words, reason ? reason : "loaded");
 		sample_free(s);
 	}
 }
@@ -465,7 +464,7 @@ endless_table(void **state)
 	memset(s->built[POST], 1, 5000 * sizeof(struct minivmm_post));
 	((struct minivmm_plugin *)s->built[DESCRIPTOR])->posts =
 	    (struct minivmm_post *)s->built[POST];
-	assert_non_null(strstr(adopt(s), "table of posts has no end; close it with MINIVMM_END"));
+	assert_non_null(strstr(adopt(s), "table of posts has no end; end it with MINIVMM_END"));
 	sample_free(s);
 }
 
@@ -476,7 +475,7 @@ main(void)
 		cmocka_unit_test(this_abi),
 		cmocka_unit_test(newer_plugin),
 		cmocka_unit_test(older_plugin),
-		cmocka_unit_test(newer_field_in_use),
+		cmocka_unit_test(newer_member_in_use),
 		cmocka_unit_test(longer_registration),
 		cmocka_unit_test(contradictions),
 		cmocka_unit_test(endless_table),

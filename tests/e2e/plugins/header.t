@@ -165,7 +165,7 @@ for my $table (qw(options registers ranges timers streams watches posts fields))
         my @loaded = run([ $minivmm, 'plugins', './endless.so' ]);
         my $name = $table eq 'registers' ? 'ranges' : $table;
         if ($loaded[0] == 110) {
-            like($loaded[2], qr/\Aminivmm: plugin \.\/endless\.so \(.*\): its table of $name\b.* has no end; close it with MINIVMM_END\n\z/, 'which is told');
+            like($loaded[2], qr/\Aminivmm: plugin \.\/endless\.so \(.*\): its table of $name\b.* has no end; end it with MINIVMM_END\n\z/, 'it is reported');
             $told++;
         } else {
             is("$loaded[0]:$loaded[1]", '0:' . ((run([ $minivmm, 'plugins', './thing.so' ]))[1] =~ s/thing(?=:|\.so)/endless/gr),

@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# Plugins that can't be loaded, devices that can't be placed, and devices that go wrong while the
+# Plugins that cannot be loaded, devices that cannot be placed, and devices that go wrong while the
 # guest runs.
 use v5.14;
 use warnings;
@@ -28,20 +28,20 @@ fails([ $minivmm, '-c', 'x.ini' ],
     110, qr/x\.ini:16: plugin nosuch: no nosuch\.so in empty, \Q$build\E\/tests, more, \/.*; build it there, or name its folder/,
     'not found: the folders searched', MINIVMM_PLUGIN_PATH => 'more');
 spew('y.ini', guest('f4', "[plugins]\npath = empty:nosuch\n"));
-is(join(':', run([ $minivmm, '-c', 'y.ini' ])), "0::minivmm: warning: [plugins] path: there is no folder nosuch\n", 'a folder that is not there');
+is(join(':', run([ $minivmm, '-c', 'y.ini' ])), "0::minivmm: warning: [plugins] path: folder nosuch does not exist\n", 'a folder that is not there');
 unlink 'y.ini';
 refused('a misspelt name', "[device a]\nplugin = serail\n",
-    qr/x\.ini:16: plugin serail: no serail\.so in .*; did you mean serial\? Else build it there, or name its folder/);
-fails([ $minivmm, 'plugins', 'seril' ], 110, qr/plugin seril: no seril\.so in .*; did you mean serial\? Else /, 'of plugins');
-refused('no shared object', "[device a]\nplugin = ./x.ini\n", qr/x\.ini:16: plugin \.\/x\.ini can't be loaded: .*x\.ini: /);
+    qr/x\.ini:16: plugin serail: no serail\.so in .*; did you mean serial\? Otherwise build it there, or name its folder/);
+fails([ $minivmm, 'plugins', 'seril' ], 110, qr/plugin seril: no seril\.so in .*; did you mean serial\? Otherwise /, 'of plugins');
+refused('no shared object', "[device a]\nplugin = ./x.ini\n", qr/x\.ini:16: plugin \.\/x\.ini cannot be loaded: .*x\.ini: /);
 POSIX::mkfifo('fifo', 0600);
 refused('a pipe', "[device a]\nplugin = ./fifo\n", qr/x\.ini:16: plugin \.\/fifo: \.\/fifo is a device, pipe or socket, not a file/);
 refused('no registration', "[device a]\nplugin = no-registration\n",
-    qr/x\.ini:16: plugin no-registration: .*\/no-registration\.so is no minivmm plugin: it does not use MINIVMM_REGISTER\(\)/);
+    qr/x\.ini:16: plugin no-registration: .*\/no-registration\.so is not a minivmm plugin: it does not use MINIVMM_REGISTER\(\)/);
 refused('unresolved symbol', "[device a]\nplugin = unresolved\n",
-    qr/x\.ini:16: plugin unresolved can't be loaded: .*undefined symbol: function_of_another_library/);
+    qr/x\.ini:16: plugin unresolved cannot be loaded: .*undefined symbol: function_of_another_library/);
 refused('newer rows in use', "[device a]\nplugin = newer-used\n",
-    qr/x\.ini:16: plugin newer-used \(.*\): it is for a newer minivmm: options\[1\] uses a field at byte 64, .* update minivmm/);
+    qr/x\.ini:16: plugin newer-used \(.*\): it needs a newer minivmm: options\[1\] uses a member at byte 64, .* update minivmm/);
 refused('another ABI', "[device a]\nplugin = newer-abi\n",
     qr/x\.ini:16: plugin newer-abi \(.*\): it is built for ABI 2, this minivmm has 1; rebuild it/);
 
