@@ -1,20 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Drives a virtio balloon, as a driver does (virtio 1.2, section 5.5): reads how many pages the
- * balloon is to have, gives that many up, tells so, reports two pages that are free anyway, and
- * gives statistics, whose request comes back when the device wants them anew. What was given up or
- * reported must read as zeros. Flat 32 bit mode, without interrupts. Whatever is not as it must be
- * ends in ud2, a triple fault.
+ * A driver of a virtio balloon (virtio 1.2, section 5.5). It reads the target, gives up that many
+ * pages and reports the new size. It then reports two free pages, and statistics, whose buffer the
+ * device returns when it wants new ones. Pages that were given up or reported must read as zeros.
+ * Flat 32-bit mode without interrupts. Any error ends in ud2, a triple fault.
  */
 #define DEVICE 0xd0000000
-#define INFLATE 0x4000	/* of each queue: descriptors, then its rings */
+#define INFLATE 0x4000	/* each queue: descriptors, then its rings */
 #define STATS 0x5000
 #define REPORTING 0x6000
 #define AVAIL 0x100
 #define USED 0x200
 #define SIZE 4
-#define PAGES 0x9000	/* to give up, from here on */
-#define FREE 0xc000	/* to report: two pages */
+#define PAGES 0x9000	/* pages to give up */
+#define FREE 0xc000	/* two free pages to report */
 
 #include "virtio.inc"
 	.macro request at, address, length, flags
@@ -26,7 +25,7 @@
 
 	.code32
 	mov	$0x8000, %esp
-	mov	$PAGES, %edi		/* what was in these pages */
+	mov	$PAGES, %edi		/* old content of the pages */
 	mov	$0x5000 / 4, %ecx
 	mov	$0xdeadbeef, %eax
 	rep stosl
@@ -43,14 +42,14 @@
 	queue	0, INFLATE
 	queue	2, STATS
 	queue	3, REPORTING
-	movl	$statistics, STATS + 16	/* before the device is ready; its second descriptor */
+	movl	$statistics, STATS + 16	/* before DRIVER_OK; descriptor 1 */
 	movl	$20, STATS + 24
 	movw	$1, STATS + AVAIL + 4
 	movw	$1, STATS + AVAIL + 2
 	put	0x050, 2
 	put	0x070, 15		/* DRIVER_OK */
 
-	expect	0x0fc, 1		/* the target has been changed once */
+	expect	0x0fc, 1		/* the target has changed once */
 	mov	0x100(%ebx), %ecx	/* pages */
 	cmp	$2, %ecx
 	jne	bad
@@ -67,7 +66,7 @@
 	jne	bad
 	expect	0x104, 2
 
-	mov	$PAGES, %edi		/* two given up, one that was not, two reported */
+	mov	$PAGES, %edi		/* two pages given up, one not, two reported */
 	mov	$0x2000 / 4, %ecx
 	xor	%eax, %eax
 	repe scasl
@@ -79,10 +78,10 @@
 	repe scasl
 	jne	bad
 
-	movl	$0x12345678, PAGES	/* is memory again when it is written to */
+	movl	$0x12345678, PAGES	/* a write makes it usable memory again */
 	cmpl	$0x12345678, PAGES
 	jne	bad
-1:	cmpw	$1, STATS + USED + 2	/* statistics are wanted anew, after a while */
+1:	cmpw	$1, STATS + USED + 2	/* later, the device requests new statistics */
 	jne	1b
 	cmpl	$1, STATS + USED + 4
 	jne	bad
@@ -93,7 +92,7 @@ bad:	ud2
 
 	.include "say.inc"
 
-	/* Two statistics: memory that is free, memory in all. */
+	/* Two statistics: free memory and total memory. */
 statistics:
 	.word	4
 	.quad	0x3000

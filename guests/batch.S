@@ -1,27 +1,28 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * One job: says "? ", reads a line from the serial port, says what it comes to, halts. Up to the
- * "? " it is the same for all lines: a snapshot there, output:serial0:? , serves any number of
- * them.
+ * A batch job. Prints "? ", reads a line from the serial port, prints its result and halts.
+ * Everything before the "? " is the same for all lines. So one snapshot at output:serial0:? serves
+ * any number of lines.
  *
  *   2+3*4     sums and products of decimal numbers, modulo 2^32: 14
- *   fill N    writes N pages, each its number, reads them back, says how many hold it
- *   exit N    ends through debug-exit with N
+ *   fill N    writes its number to each of N pages, and prints how many read back correctly
+ *   exit N    writes N to debug-exit
  *   crash     triple fault
- *   loop      for ever
+ *   loop      loops forever
  *
- * Blanks do not count, empty lines neither; \n or \r ends a line. Anything else: "what?", and
- * debug-exit with 2. A 16550 does not show that its input has ended: the guest waits, polling.
+ * Blanks and empty lines are ignored; \n or \r ends a line. For any other line it prints "what?"
+ * and writes 2 to debug-exit. A 16550 does not report the end of its input: the guest then polls
+ * forever.
  *
- * 32 bit, flat; memory from 0x1000 on, the stack at its end.
+ * Flat 32-bit mode. Memory starts at 0x1000, and the stack is at its end.
  */
 	.code32
 
-	.set	LINE, 0x8000		/* the line, without blanks, ended by 0 */
+	.set	LINE, 0x8000		/* the line without blanks, NUL-terminated */
 	.set	LINE_END, 0x8fff
-	.set	PAGES, 0x10000		/* what fill writes, up to the stack's page */
+	.set	PAGES, 0x10000		/* pages for fill, up to the stack's page */
 
-	mov	%esp, %ebp		/* where memory ends */
+	mov	%esp, %ebp		/* end of memory */
 	cld
 	mov	$prompt, %esi
 	call	say
@@ -40,7 +41,7 @@ read:	mov	$LINE, %edi
 	cmp	$' ', %al
 	je	1b
 	cmp	$LINE_END, %edi
-	je	1b			/* too long: found below */
+	je	1b			/* too long: an error below */
 	stosb
 	jmp	1b
 2:	cmp	$LINE, %edi
@@ -58,13 +59,13 @@ read:	mov	$LINE, %edi
 	.endm
 	command	word_fill, 4, fill
 	command	word_exit, 4, exit
-	command	word_crash, 6, crash	/* with the 0 behind it */
+	command	word_crash, 6, crash	/* including the NUL */
 	command	word_loop, 5, loop
 
 	mov	$LINE, %esi
-	xor	%ebx, %ebx		/* the sum */
+	xor	%ebx, %ebx		/* sum */
 1:	call	number
-	mov	%eax, %edi		/* the product */
+	mov	%eax, %edi		/* product */
 2:	cmpb	$'*', (%esi)
 	jne	3f
 	inc	%esi
@@ -81,7 +82,7 @@ read:	mov	$LINE, %edi
 	jmp	answer
 
 fill:	call	last_number
-	mov	%ebp, %ebx		/* how many there is room for */
+	mov	%ebp, %ebx		/* number of pages that fit */
 	sub	$PAGES + 0x1000, %ebx
 	jae	1f
 	xor	%ebx, %ebx
@@ -108,7 +109,7 @@ fill:	call	last_number
 
 exit:	call	last_number
 end:	out	%eax, $0xf4
-loop:	jmp	loop			/* behind an exit: the machine ends soon, not at once */
+loop:	jmp	loop			/* also after an exit, until the machine ends */
 
 crash:	lidt	no_idt
 	ud2
@@ -118,7 +119,7 @@ what:	mov	$not_known, %esi
 	mov	$2, %eax
 	jmp	end
 
-/* eax in decimal; the end. */
+/* Prints eax in decimal, then halts. */
 answer:	mov	$digits_end, %esi
 	mov	$10, %ecx
 1:	xor	%edx, %edx
@@ -131,7 +132,9 @@ answer:	mov	$digits_end, %esi
 	call	say
 	hlt
 
-/* The number at esi, one digit at least, to eax; esi moves on. Changes ecx, edx. */
+/*
+ * Parses a number of at least one digit at esi into eax, and moves esi past it. Clobbers ecx, edx.
+ */
 number:	xor	%edx, %edx
 	movzbl	(%esi), %eax
 	sub	$'0', %eax
@@ -147,7 +150,7 @@ number:	xor	%edx, %edx
 	mov	%edx, %eax
 	ret
 
-/* The same, and the line must end there. */
+/* As number, and the line must end after it. */
 last_number:
 	call	number
 	cmpb	$0, (%esi)

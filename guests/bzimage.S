@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The smallest kernel that a loader of Linux takes: a bzImage that prints its command line, the
- * bytes of its initrd and the signature of ACPI's RSDP, then switches the machine off. From its
- * 64-bit entry, or from the 32-bit one when bit 0 of xloadflags is cleared.
+ * A minimal bzImage kernel. It prints its command line, its initrd and the signature of ACPI's
+ * RSDP, then switches the machine off. It starts at its 64-bit entry, or at the 32-bit entry if bit
+ * 0 of xloadflags is cleared.
  */
 #define PARAMS_RSDP 0x70
 #define PARAMS_E820 0x1e8
@@ -16,7 +16,7 @@ start:	.org	0x1f1		/* the setup header (Documentation/arch/x86/boot.rst) */
 	.byte	1		/* setup_sects */
 	.org	0x1fe
 	.word	0xaa55		/* boot_flag */
-	.byte	0xeb, end - . - 1	/* jump: tells how long the header is */
+	.byte	0xeb, end - . - 1	/* jump: its offset gives the length of the header */
 	.ascii	"HdrS"
 	.word	0x020f		/* version */
 	.org	0x211
@@ -60,7 +60,7 @@ off32:	mov	$'\n', %al
 	.code64
 	mov	$PORT, %edx
 	mov	PARAMS_CMDLINE(%rsi), %ebx
-1:	mov	(%rbx), %al	/* the command line */
+1:	mov	(%rbx), %al	/* command line */
 	inc	%rbx
 	test	%al, %al
 	jz	2f
@@ -71,7 +71,7 @@ off32:	mov	$'\n', %al
 	mov	PARAMS_INITRD(%rsi), %ebx
 	mov	PARAMS_INITRD_SIZE(%rsi), %ecx
 	jrcxz	4f
-3:	mov	(%rbx), %al	/* its bytes */
+3:	mov	(%rbx), %al	/* bytes of the initrd */
 	inc	%rbx
 	out	%al, %dx
 	loop	3b
@@ -86,12 +86,12 @@ off32:	mov	$'\n', %al
 6:	mov	$'\n', %al
 	out	%al, %dx
 	movzbl	PARAMS_E820(%rsi), %eax
-	add	$'0', %al	/* how many rows the map of memory has */
+	add	$'0', %al	/* number of e820 entries */
 	out	%al, %dx
 	mov	$'\n', %al
 	out	%al, %dx
-	/* What the entry promises: the selectors, in the GDT as well, so that they can be loaded
-	 * again. */
+	/* The selectors that the boot protocol requires must also be in the GDT, so that they can
+	 * be reloaded. */
 	mov	%cs, %eax
 	cmp	$0x10, %eax
 	jne	8f

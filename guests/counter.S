@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * Two counter devices: one that interrupts at the third read (IRQ 5), one that counts periods of
- * its timer and interrupts at the fifth (IRQ 10). Real mode with the PICs; memory at 0.
- */
+/* Two counter devices: one interrupts at the third read (IRQ 5), the other counts periods of its
+ * timer and interrupts at the fifth (IRQ 10). Real mode with the PICs; memory at 0. */
 	.code16
 	.set	READS, 0x9000
 	.set	PERIODS, 0xa000
@@ -16,7 +14,7 @@
 	movw	$on_spurious, (0x2f * 4)
 	movw	$0, (0x2f * 4 + 2)
 
-	mov	$0x11, %al	/* ICW1: edges, cascade, ICW4 follows */
+	mov	$0x11, %al	/* ICW1: edge-triggered, cascade, ICW4 follows */
 	out	%al, $0x20
 	out	%al, $0xa0
 	mov	$0x20, %al	/* ICW2: vectors 0x20 to 0x27, 0x28 to 0x2f */
@@ -60,9 +58,9 @@
 	cmpb	$0, seen_periods
 	jne	3f
 	sti
-	hlt			/* nothing can come between the two */
+	hlt			/* no interrupt can occur between the two */
 	jmp	2b
-3:	sti			/* a line that is still up would interrupt again */
+3:	sti			/* a line that is still high would interrupt again */
 	in	$0xa1, %al
 	nop
 	cli
@@ -85,7 +83,7 @@ on_reads:
 
 on_periods:
 	push	%eax
-	mov	PERIODS, %eax	/* changes nothing: the line stays up */
+	mov	PERIODS, %eax	/* a read does not lower the line */
 	movl	$0, PERIODS
 	incb	seen_periods
 	mov	$0x20, %al
@@ -94,7 +92,8 @@ on_periods:
 	pop	%eax
 	iret
 
-/* A request that comes while the slave is set up, and is gone by the time it is asked for. */
+/* A spurious interrupt: its request appears while the slave is set up, and is gone at the
+ * acknowledge. */
 on_spurious:
 	push	%ax
 	mov	$0x20, %al

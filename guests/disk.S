@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Drives a virtio disk, as a driver does (virtio 1.2, sections 3.1 and 5.2): writes sectors here
- * and there, reads each back with its neighbours, zeroes some, flushes, and prints what it did and
- * the sum of all. The disk has 32 sectors, of which the last 16 begin with a known byte. Flat 32
- * bit mode, without interrupts. Whatever is not as it must be ends in ud2, a triple fault.
+ * A driver of a virtio disk (virtio 1.2, sections 3.1 and 5.2). It writes six sectors and reads
+ * each back with its neighbours. It zeroes some sectors, flushes, and prints its steps and a sum of
+ * the disk. The disk has 32 sectors; the last 16 initially contain a known byte. Flat 32-bit mode
+ * without interrupts. Any error ends in ud2, a triple fault.
  */
 #define DEVICE 0xd0000000
 #define QUEUE 0x6000	/* descriptors, then its rings */
@@ -14,7 +14,7 @@
 #define STATUS 0x7020
 #define BUFFER 0x7100
 #define SECTORS 32
-#define FILL 0x5a	/* what the disk's second half holds */
+#define FILL 0x5a	/* initial content of the second half of the disk */
 
 #include "virtio.inc"
 
@@ -59,7 +59,7 @@
 	jne	bad
 	cmp	%al, BUFFER + 1023
 	jne	bad
-	cmp	$3, %esi		/* sectors 15 to 17: the last is of the second half */
+	cmp	$3, %esi		/* sectors 15 to 17: the last is in the second half */
 	jne	2f
 	cmpb	$FILL, BUFFER + 1024
 	jne	bad
@@ -70,7 +70,7 @@
 	cmp	$6, %esi
 	jne	1b
 
-	movl	$21, BUFFER		/* zeroes sectors 21 to 31: part of a cluster, and one */
+	movl	$21, BUFFER		/* zeroes sectors 21 to 31: one and a half clusters */
 	movl	$0, BUFFER + 4
 	movl	$11, BUFFER + 8
 	movl	$0, BUFFER + 12
@@ -82,7 +82,7 @@
 	xor	%edx, %edx
 	call	request
 
-	xor	%esi, %esi		/* the sum of the disk: a word of 32 bits in 64 bytes */
+	xor	%esi, %esi		/* the sum of the disk: a 32-bit word in each 64 bytes */
 	xor	%edi, %edi
 3:	xor	%eax, %eax
 	mov	%esi, %ecx
@@ -112,7 +112,7 @@
 
 bad:	ud2
 
-/* The buffer's first 1536 bytes become al. */
+/* Fills the first 1536 bytes of the buffer with al. */
 fill:	push	%edi
 	mov	$BUFFER, %edi
 	movzbl	%al, %eax
@@ -123,7 +123,8 @@ fill:	push	%edi
 	pop	%edi
 	ret
 
-/* Type eax, sector ecx, edx bytes at BUFFER, which the device writes when the type is 0. */
+/* Makes a request: type eax, sector ecx, edx bytes at BUFFER. The device writes them if the type is
+ * 0. */
 request:
 	mov	%eax, HEADER
 	movl	$0, HEADER + 4
@@ -151,10 +152,10 @@ request:
 	movl	$0, QUEUE + 36
 	movl	$1, QUEUE + 40
 	movw	$2, QUEUE + 44
-	incw	QUEUE + AVAIL + 2	/* descriptor 0 in each place of the ring */
+	incw	QUEUE + AVAIL + 2	/* each entry of the avail ring is descriptor 0 */
 	put	0x050, 0
 	mov	QUEUE + AVAIL + 2, %ax
-3:	pause				/* a device may take its time */
+3:	pause				/* the device may complete later */
 	cmp	%ax, QUEUE + USED + 2
 	jne	3b
 	put	0x064, 1

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * Says on the serial port what comes in on it, by interrupts both ways (IRQ 4), until Ctrl-D. Real
- * mode with the PIC; memory at 0. Between interrupts it sleeps.
- */
+/* Echoes the input of the serial port until Ctrl-D, with interrupts for input and output (IRQ 4).
+ * Real mode with the PIC; memory at 0. It halts between interrupts. */
 	.code16
 	.set	STACK, 0x8000
 	.set	RING, 0x7000	/* 256 bytes */
@@ -12,7 +10,7 @@
 	mov	$STACK, %sp
 	movw	$on_serial, (0x24 * 4)
 	movw	$0, (0x24 * 4 + 2)
-	mov	$0x13, %al	/* ICW1: edges, single, ICW4 follows */
+	mov	$0x13, %al	/* ICW1: edge-triggered, single, ICW4 follows */
 	out	%al, $0x20
 	mov	$0x20, %al	/* ICW2: vectors 0x20 to 0x27 */
 	out	%al, $0x21
@@ -24,7 +22,7 @@
 	mov	$greeting, %si
 	call	say
 	mov	$BASE + 3, %dx
-	mov	$0x03, %al	/* 8n1; the FIFOs stay off: turning them on loses what waits */
+	mov	$0x03, %al	/* 8n1; FIFOs off: enabling them drops waiting input */
 	out	%al, %dx
 	mov	$BASE + 4, %dx
 	mov	$0x0b, %al	/* DTR, RTS, OUT2 */
@@ -33,12 +31,12 @@
 
 1:	cli
 	mov	tail, %al
-	cmp	head, %al	/* all said */
+	cmp	head, %al	/* nothing more to send */
 	jne	2f
 	cmpb	$0, ended
 	jne	3f
 2:	sti
-	hlt			/* nothing can come between the two */
+	hlt			/* no interrupt can occur between the two */
 	jmp	1b
 3:	mov	$BASE + 1, %dx
 	xor	%al, %al
@@ -47,7 +45,7 @@
 	call	say
 	hlt
 
-/* Serves the UART until it has no more to ask for: the PIC sees edges only. */
+/* Serves the UART until no interrupt is pending: the PIC detects only edges. */
 on_serial:
 	push	%ax
 	push	%bx
@@ -68,7 +66,7 @@ again:	mov	$BASE + 2, %dx	/* IIR */
 	call	take
 	jmp	again
 
-/* The byte in al into the ring, a return as two; Ctrl-D ends. */
+/* Adds the byte in al to the ring, a return as two bytes; Ctrl-D ends. */
 take:	cmp	$CTRL_D, %al
 	jne	1f
 	movb	$1, ended
@@ -79,8 +77,8 @@ take:	cmp	$CTRL_D, %al
 	mov	$'\n', %al
 	call	put
 
-/* Interrupts on received data while there is room for it, on room to send while there is
- * something. */
+/* Enables the receive interrupt while the ring has room, and the transmit interrupt while it has
+ * data. */
 want:	mov	head, %ah
 	sub	tail, %ah
 	mov	$0x01, %al

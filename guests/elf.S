@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * Loaded as an ELF file: code, data and bss where the linker put them; bss must be zero. Long mode.
- */
+/* An ELF file. Code, data and bss are where the linker placed them, and bss must be zero. Long
+ * mode. */
 	.code64
 	mov	$bss, %edi
 	mov	$bss_end - bss, %ecx

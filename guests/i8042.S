@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Does to the keyboard controller what Linux's i8042 driver does when it looks for one: tests it,
- * writes the command byte, sends a byte round by the mouse's way; also keeps a byte in its memory.
- * Says "8042" if all is as it should be, and resets the machine. Real mode.
+ * Probes the keyboard controller as Linux's i8042 driver does: runs the self-test, writes the
+ * command byte, and loops a byte through the mouse port. It also stores a byte in the controller's
+ * RAM. It prints "8042" if all is correct, then resets the machine. Real mode.
  */
 	.code16
 	.set	DATA, 0x60
@@ -16,7 +16,7 @@
 	mov	$\value, %al
 	out	%al, $DATA
 	.endm
-	/* The status, then the byte that waits. */
+	/* Compares the status, then the byte in the output buffer. */
 	.macro	expect status, value
 	in	$COMMAND, %al
 	cmp	$\status, %al
@@ -30,26 +30,26 @@
 	in	$COMMAND, %al
 	cmp	$0x1c, %al
 	jne	bad
-	command	0xaa		/* test */
+	command	0xaa		/* self-test */
 	expect	0x1d, 0x55
-	command	0x60		/* the command byte: no interrupts, both ports off */
+	command	0x60		/* command byte: no interrupts, both ports off */
 	data	0x74
 	command	0x20
 	expect	0x1d, 0x74
 	command	0xd3		/* as if the mouse had sent it */
 	data	0x5a
 	expect	0x35, 0x5a
-	command	0xa9		/* the mouse's wires */
+	command	0xa9		/* test of the mouse port */
 	expect	0x1d, 0
-	command	0xa8		/* its port on */
+	command	0xa8		/* enables the mouse port */
 	command	0x20
 	expect	0x1d, 0x54
-	data	0xf2		/* to a keyboard that is not there */
+	data	0xf2		/* to the keyboard, which is missing */
 	expect	0x55, 0xfe
-	in	$DATA, %al	/* the buffer keeps it */
+	in	$DATA, %al	/* the buffer keeps its last byte */
 	cmp	$0xfe, %al
 	jne	bad
-	command	0x71		/* memory */
+	command	0x71		/* RAM */
 	data	0x99
 	command	0xd1		/* A20 */
 	data	0xdd

@@ -1,56 +1,56 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Writes memory for ever, at a chosen rate, and keeps a hash of it by which anybody who looks at
- * the machine at any time can tell whether its memory is whole. Long mode: the writer runs at
- * CPL 3; the PIT's interrupt at CPL 0 says a line each tick,
+ * Writes memory forever at a chosen rate, and keeps a hash of it. By the hash, an observer of the
+ * machine can check at any time whether its memory is consistent. Long mode. The writer runs at CPL
+ * 3. The PIT's interrupt handler runs at CPL 0; on each tick it prints a line,
  *
- *   tick N W H	in hex: the tick's number, the writes so far, the hash after them
+ *   tick N W H	in hex: number of the tick, writes so far, hash after these writes
  *
- * and grants the writer as many writes as the rate says. A writer that has used them up sleeps.
+ * and grants the writer the number of writes of one tick. A writer without granted writes sleeps.
  *
  * Registers at the start (configs/live.ini sets them):
  *
- *   r8   writes that a tick grants
- *   r9   pages to work in, from FIRST on; 0, or more than there are: all up to the page tables
- *   r10  0: page after page; 1: pages at random
- *   r11  ticks a second, 19 or more
- *   r12  the writer recomputes the hash from memory each so many ticks; 0: only at the end. If it
- *        differs: "corrupt", and debug-exit with 1
- *   r13  ends with "live: ok" after so many ticks, the hash having been recomputed; 0: never
- *   r14  what the random values begin with, not 0
- *   r15  1: a tick that finds writes still granted does not count, so that what is said depends on
- *        these registers alone
+ *   r8   writes granted per tick
+ *   r9   pages to write, from FIRST on; 0, or more than exist: all up to the page tables
+ *   r10  0: pages in order; 1: random pages
+ *   r11  ticks per second, 19 or more
+ *   r12  ticks between two recomputations of the hash from memory by the writer; 0: only at the
+ *        end. On a mismatch, prints "corrupt" and writes 1 to debug-exit
+ *   r13  ticks after which it recomputes the hash and ends with "live: ok"; 0: never
+ *   r14  seed of the random values, not 0
+ *   r15  1: a tick that finds writes still granted does not count, so that the output depends only
+ *        on these registers
  *
- * BLOCK holds, each of 8 bytes, little-endian:
+ * BLOCK contains 8-byte little-endian numbers:
  *
  *   0x00 "minilive"
  *   0x08 N     ticks
  *   0x10 W     writes completed
- *   0x18 H     hash: the sum, over all pages, of the first 8 bytes times
+ *   0x18 H     hash: the sum over all pages of the first 8 bytes times
  *              ((address >> 11) + 1) * ODD
  *   0x20       journal: address of the page
- *   0x28       the value before
- *   0x30       the value after
- *   0x38       the write's number
+ *   0x28       value before the write
+ *   0x30       value after the write
+ *   0x38       number of the write
  *   0x40       FIRST
  *   0x48       pages
  *   0x50       r14
  *   0x58       r10
  *   0x60       r8
  *
- * A write is five steps, and between any two instructions the machine is in one of these states:
+ * A write has five steps. Between any two instructions, the machine is in one of these states,
+ * named by the last step:
  *
- *   1 the journal's first three words         number = W      H fits memory
- *   2 the journal's number                    number = W + 1  H fits memory, the page
- *                                             holds "before"
- *   3 the page                                number = W + 1  the page holds "after": H plus
- *                                             (after - before) * its factor fits memory
- *   4 W and H, both in one instruction        number = W      H fits memory
+ *   1 the journal's first three words         number = W      H matches memory
+ *   2 the journal's number                    number = W + 1  H matches memory; the page
+ *                                             contains "before"
+ *   3 the page                                number = W + 1  the page contains "after"; H plus
+ *                                             (after - before) * its factor matches memory
+ *   4 W and H, both in one instruction        number = W      H matches memory
  *
- * The nth value written is the nth of xorshift64 (Marsaglia 2003: 13, 7, 17) from r14 on; its page
- * is n - 1 modulo pages, or the upper 64 bits of (value * STAR modulo 2^64) * pages. The rest of
- * each page stays 0, and so does what was not written yet. tests/tools/livehash.c checks all of
- * this.
+ * Value n is number n of xorshift64 (Marsaglia 2003: 13, 7, 17) seeded with r14. Its page is n - 1
+ * modulo pages, or the upper 64 bits of (value * STAR modulo 2^64) * pages. The rest of each page
+ * stays 0, as do pages that are not written yet. tests/tools/livehash.c checks all of this.
  */
 	.code64
 
@@ -61,7 +61,7 @@
 	.set	JOURNAL, BLOCK + 0x20
 	.set	FIRST, 0x10000
 	.set	PAGES, BLOCK + 0x48
-	.set	STACK, 0x8000		/* of CPL 0; CPL 3 needs none */
+	.set	STACK, 0x8000		/* of CPL 0; CPL 3 uses no stack */
 	.set	ODD, 0x9e3779b97f4a7c15
 	.set	STAR, 0x2545f4914f6cdd1d
 
@@ -70,15 +70,13 @@
 	.set	USER_CODE, 0x23
 	.set	TSS, 0x28
 
-/*
- * What CPL 3 asks of CPL 0, in eax, by INT3: a KVM that runs CPL 3 natively and emulates CPL 0 may
- * have no INT n.
- */
+/* Calls from CPL 3 to CPL 0, number in eax, by INT3. A KVM that runs CPL 3 natively and emulates
+ * CPL 0 may not support INT n. */
 	.set	WAIT, 0
 	.set	CORRUPT, 1
 	.set	DONE, 2
 
-	mov	%rsp, %rax		/* the page tables begin there */
+	mov	%rsp, %rax		/* start of the page tables */
 	mov	$STACK, %esp
 	sub	$FIRST, %rax
 	jbe	no_room
@@ -107,14 +105,14 @@
 	mov	$TSS, %eax
 	ltr	%ax
 	mov	$USER_DATA, %eax
-	mov	%eax, %ds		/* else IRETQ would set them to null */
+	mov	%eax, %ds		/* IRETQ would set it to null otherwise */
 	mov	%eax, %es
 	cld
 
-	mov	$0x3fa, %dx		/* FCR: FIFOs on, so that a line is three times 16 bytes */
+	mov	$0x3fa, %dx		/* FCR: FIFOs on: a line is three writes of 16 bytes */
 	mov	$0x01, %al
 	out	%al, %dx
-	mov	$0x13, %al		/* ICW1: edges, single, ICW4 follows */
+	mov	$0x13, %al		/* ICW1: edge-triggered, single, ICW4 follows */
 	out	%al, $0x20
 	mov	$0x20, %al		/* ICW2: vectors 0x20 to 0x27 */
 	out	%al, $0x21
@@ -123,7 +121,7 @@
 	mov	$0xfe, %al		/* IRQ 0 */
 	out	%al, $0x21
 
-	mov	$0xffff, %ecx		/* the PIT's longest period but one: 55 ms */
+	mov	$0xffff, %ecx		/* the PIT's second longest period: 55 ms */
 	test	%r11d, %r11d
 	jz	2f
 	mov	$1193182, %eax
@@ -156,10 +154,8 @@ no_room:
 	mov	$2, %eax
 	jmp	end
 
-/*
- * ---- CPL 3. r8: the last value; r9: pages; r10: at random; r11: the next page, when in order;
- * r12, r13: the two factors ----
- */
+/* ---- CPL 3. r8: the last value; r9: pages; r10: random pages; r11: the next page in order; r12,
+ * r13: the two factors ---- */
 
 writer:	cmpb	$0, due
 	jne	check
@@ -237,18 +233,18 @@ check:	movb	$0, due
 	mov	$DONE, %eax
 4:	int3
 
-/* ---- CPL 0: never interrupted, but in its HLT ---- */
+/* ---- CPL 0: interrupts are enabled only in its HLT ---- */
 
 on_call:
 	cmp	$CORRUPT, %eax
 	je	corrupt
 	ja	done
-1:	cmpq	$0, granted		/* the tick may have come before the call */
+1:	cmpq	$0, granted		/* the tick may have occurred before the call */
 	jne	2f
 	cmpb	$0, due
 	jne	2f
 	sti
-	hlt				/* nothing can come between the two */
+	hlt				/* no interrupt can occur between the two */
 	cli
 	jmp	1b
 2:	iretq
@@ -300,7 +296,7 @@ on_tick:
 	call	hex
 	mov	$line, %esi
 	mov	$3, %edi
-2:	mov	$0x3fd, %dx		/* LSR: THR is empty, or the FIFO is */
+2:	mov	$0x3fd, %dx		/* LSR: the THR or FIFO is empty */
 3:	in	%dx, %al
 	test	$0x20, %al
 	jz	3b
@@ -311,7 +307,7 @@ on_tick:
 	jnz	2b
 
 	mov	TICKS, %rax
-	cmp	last, %rax		/* never, when that is 0 */
+	cmp	last, %rax		/* never equal if last is 0 */
 	jne	4f
 	movb	$1, ended
 	movb	$1, due
@@ -335,8 +331,8 @@ on_tick:
 on_spurious:
 	iretq
 
-/* eax to rdi as eight digits; rdi moves on. All digits at once, each in a byte. Changes rax,
- * rcx. */
+/* Stores eax at rdi as eight hex digits and moves rdi past them. Computes all digits at once, one
+ * per byte. Clobbers rax, rcx. */
 hex:	.irp	shift, 16, 8, 4
 	mov	%rax, %rcx
 	shl	$\shift, %rcx
@@ -347,7 +343,7 @@ hex:	.irp	shift, 16, 8, 4
 	mov	sixes, %rcx
 	add	%rax, %rcx
 	shr	$4, %rcx
-	and	ones, %rcx		/* the digits above 9 */
+	and	ones, %rcx		/* digits above 9 */
 	imul	$'a' - '0' - 10, %rcx, %rcx
 	add	%rcx, %rax
 	add	zeros, %rax
@@ -381,7 +377,7 @@ gdt:	.quad	0
 	.quad	0x00cf93000000ffff
 	.quad	0x00cff3000000ffff
 	.quad	0x00affb000000ffff
-	.word	0x67, tss, 0x8900, 0	/* TSS, available; no bitmap: CPL 3 has no ports */
+	.word	0x67, tss, 0x8900, 0	/* TSS, available; no bitmap: no ports at CPL 3 */
 	.quad	0
 gdt_end:
 gdt_pointer:
@@ -394,7 +390,7 @@ idt_pointer:
 tss:	.long	0
 	.quad	STACK			/* RSP0 */
 	.fill	90, 1, 0
-	.word	0x68			/* where the bitmap would begin */
+	.word	0x68			/* offset of the bitmap */
 
 	.macro	gate handler, attributes=0x8e00
 	.word	\handler, KERNEL_CODE, \attributes, 0
@@ -404,7 +400,7 @@ tss:	.long	0
 idt:	.rept	3
 	gate	unexpected
 	.endr
-	gate	on_call, 0xee00		/* CPL 3 may */
+	gate	on_call, 0xee00		/* callable from CPL 3 */
 	.rept	32 - 4
 	gate	unexpected
 	.endr

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * Long mode at CPL 3: 64 bit registers, SSE, ports through the TSS's bitmap. Adds 1 to 10,000,000
- * and ends through debug-exit: 0 when the sum is right, 1 when not.
- */
+/* Long mode at CPL 3: 64-bit registers, SSE, and port access through the TSS's bitmap. It adds 1 to
+ * 10,000,000 and writes the result to debug-exit: 0 if the sum is correct, else 1. */
 	.code64
 	xor	%eax, %eax
 	mov	$10000000, %ecx

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * Writes four bytes to a device at 0x8000, two and four at once as well, reads all back in one
- * piece and says what came. Real mode.
- */
+/* Writes to a device at 0x8000, with widths of one, two and four bytes. It then reads all of it at
+ * once and prints it. Real mode. */
 	.code16
 	mov	$0x5000, %sp
 	mov	$text, %si

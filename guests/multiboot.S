@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A kernel started by multiboot 1; its header has addresses, so that the flat file will do. It
- * prints the magic number, the flags, who loaded it, the command line, each module's string and
- * bytes, the KiB below and above 1 MiB, how many rows the map of memory has and the KiB of RAM in
- * them. Then it halts.
+ * A Multiboot 1 kernel. Its header contains load addresses, so the flat file suffices. It prints
+ * the magic number, the flags, the boot loader's name, the command line, each module's string and
+ * content, the KiB below and above 1 MiB, and the number of memory map entries with the KiB of RAM
+ * in them. Then it halts.
  */
 	.code32
 	jmp	start
 
-	.set	FLAGS, 0x10003	/* modules at page boundaries, a map of memory; addresses */
+	.set	FLAGS, 0x10003	/* page-aligned modules, memory map, load addresses */
 	.balign	4
 header:	.long	0x1badb002, FLAGS, -(0x1badb002 + FLAGS)
 	.long	header, 0x1000, _edata, _end, start
@@ -66,7 +66,7 @@ start:	mov	$stack, %esp
 	shrd	$10, %edx, %eax
 	add	%eax, %edi
 4:	inc	%esi
-	add	(%ebx), %ebx	/* the row's size, without this number */
+	add	(%ebx), %ebx	/* size of the entry, without this member */
 	add	$4, %ebx
 	cmp	%ecx, %ebx
 	jb	3b

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Drives a virtio network card, as a driver does (virtio 1.2, section 5.1), against the network
- * behind it: asks where the gateway is, pings it, is given addresses, is refused a connection. Flat
- * 32 bit mode, without interrupts. Answers wait for a buffer or find one, in one buffer or two.
- * Whatever is not as it must be ends in ud2, a triple fault.
+ * A driver of a virtio network card (virtio 1.2, section 5.1) and a client of the network behind
+ * it. It sends an ARP request and a ping to the gateway, gets two addresses by DHCP, and is refused
+ * a connection. Replies wait for a buffer or find one, and fill one buffer or two. Flat 32-bit mode
+ * without interrupts. Any error ends in ud2, a triple fault.
  *
- *   edi  0, or a TCP port of the gateway to connect to, with the checksum of that segment above it:
- *        then it says the flags of the first two segments that come, and between them sends a FIN
- *        that nobody takes
+ *   edi  0, or a TCP port of the gateway to connect to, with the checksum of that segment in the
+ *        upper half. It then prints the flags of the first two segments that arrive; between them,
+ *        it sends a FIN with a wrong checksum, which is dropped
  */
 #define DEVICE 0xd0000000
-#define RX 0x6000	/* of each queue: descriptors, then its rings */
+#define RX 0x6000	/* each queue: descriptors, then its rings */
 #define TX 0x7000
 #define AVAIL 0x100
 #define USED 0x200
@@ -21,7 +21,7 @@
 
 #include "virtio.inc"
 
-	/* A buffer to fill: the first is number 0, and none comes twice. */
+	/* Provides a receive buffer. Numbers count from 0, and none is used twice. */
 	.macro give number, at, length
 	movl	$\at, RX + 16 * \number
 	movl	$\length, RX + 16 * \number + 8
@@ -31,7 +31,7 @@
 	put	0x050, 0
 	.endm
 
-	/* So many are filled, the last of them with so many bytes. */
+	/* Expects this many used buffers, the last of them with this length. */
 	.macro filled count, length
 	cmpw	$\count, RX + USED + 2
 	jne	bad
@@ -63,8 +63,8 @@
 	put	0x020, 0x20018020	/* EVENT_IDX, STATUS, MRG_RXBUF, MAC */
 	put	0x070, 11
 	expect	0x070, 11		/* FEATURES_OK */
-	expect	0x100, 0x12005452	/* its own address */
-	expect	0x104, 0x00015634	/* and the link is up */
+	expect	0x100, 0x12005452	/* the MAC address */
+	expect	0x104, 0x00015634	/* and VIRTIO_NET_S_LINK_UP */
 	queue	0, RX
 	queue	1, TX
 	put	0x070, 15		/* DRIVER_OK */
@@ -75,7 +75,7 @@
 	test	%edi, %edi
 	jnz	connect
 	send	echo, echo_end-echo
-	give	0, BUFFER, 128		/* one answer has waited for it, the next still does */
+	give	0, BUFFER, 128		/* the first reply has waited; the second still waits */
 	filled	1, HEADER+64
 	expect	0x060, 1
 	put	0x064, 1
@@ -85,11 +85,11 @@
 	mov	$6, %ecx
 1:	lodsb
 	call	hex
-	inc	%edi			/* the colon */
+	inc	%edi			/* skips the colon */
 	loop	1b
 	tell	is_at
 
-	give	1, BUFFER+0x100, 64	/* the next is cut in two */
+	give	1, BUFFER+0x100, 64	/* the second reply needs two buffers */
 	cmpw	$1, RX + USED + 2
 	jne	bad
 	give	2, BUFFER+0x200, 64
@@ -98,11 +98,11 @@
 	jne	bad
 	cmpw	$2, BUFFER + 0x100 + HEADER - 2
 	jne	bad
-	cmpb	$0, BUFFER + 0x100 + HEADER + 34	/* an echo's reply */
+	cmpb	$0, BUFFER + 0x100 + HEADER + 34	/* ICMP echo reply */
 	jne	bad
 	tell	reply
 
-	send	arp, HEADER+5		/* is no frame */
+	send	arp, HEADER+5		/* too short for a frame: dropped */
 
 	give	3, BUFFER+0x400, 1024
 	send	dhcp, dhcp_end-dhcp
@@ -123,13 +123,13 @@
 	jne	bad
 	tell	refused
 
-	send	arp, arp_end-arp	/* its answer waits for nothing */
+	send	arp, arp_end-arp	/* its reply waits for a buffer until the reset */
 	put	0x070, 0
 	expect	0x070, 0
 	hlt
 bad:	ud2
 
-	/* A connection: the ports and the checksum are in edi. */
+	/* Connects: edi has the port and the checksum. */
 connect:
 	mov	%edi, %eax
 	xchg	%al, %ah
@@ -143,11 +143,11 @@ connect:
 	give	1, BUFFER+0x100, 128
 	mov	$2, %ecx
 	mov	$BUFFER + 0x100 + HEADER + 47, %ebp
-1:	cmp	%cx, RX + USED + 2	/* comes when the host has answered */
+1:	cmp	%cx, RX + USED + 2	/* set when the host has answered */
 	jb	1b
 	cmp	$2, %ecx
 	jne	3f
-	movb	$0x11, tcp + HEADER + 47	/* FIN; the checksum is wrong now */
+	movb	$0x11, tcp + HEADER + 47	/* FIN, ACK; the checksum is wrong now */
 	send	tcp, tcp_end-tcp
 3:	mov	(%ebp), %al
 	mov	$flags, %edi
@@ -161,7 +161,7 @@ connect:
 	jmp	1b
 2:	hlt
 
-	/* The packet that the first descriptor has. */
+	/* Sends the packet of descriptor 0. */
 transmit:
 	mov	TX + AVAIL + 2, %ax
 	inc	%eax
@@ -171,7 +171,7 @@ transmit:
 	jne	bad
 	ret
 
-	/* al, in two digits at edi. */
+	/* Stores al as two hex digits at edi. */
 hex:	mov	%al, %ah
 	shr	$4, %al
 	call	1f
@@ -184,7 +184,7 @@ hex:	mov	%al, %ah
 	stosb
 	ret
 
-	/* al, the last of an address's four bytes, in two digits. */
+	/* Prints al, the last byte of an offered address, as two decimal digits. */
 offered:
 	aam
 	add	$0x3030, %eax

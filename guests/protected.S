@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Protected mode: 32 bit registers, memory past 1 MiB, a stack at the end of it. */
+/* Protected mode: 32-bit registers, memory above 1 MiB, the stack at the end of memory. */
 	.code32
 	mov	$0x00180000, %ebx
 	movl	$0x12345678, (%ebx)

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A kernel started by PVH: an ELF file with Xen's note, and the bootstrap of nothing else. It
- * prints what hvm_start_info holds: its magic number and version, the command line, each module's
- * string and bytes, the signature of ACPI's RSDP, and how many rows the map of memory has with the
- * KiB of RAM in them. Then it halts.
+ * A PVH kernel: an ELF file with only Xen's entry note. It prints the contents of hvm_start_info:
+ * magic number and version, the command line, each module's string and content, the signature of
+ * ACPI's RSDP, and the number of memory map entries with the KiB of RAM in them. Then it halts.
  */
 	.code32
 	mov	$stack, %esp

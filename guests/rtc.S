@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Reads the clock, and says the time; stops it, sets it to the end of a century, and says that;
- * keeps a byte in its memory meanwhile, and counts eight periods of 122 us, which the clock flags.
- * Real mode.
+ * Prints the time of the clock. It stops the clock, sets it to the end of a century and prints the
+ * new time. Meanwhile it keeps a byte in the CMOS memory. It then waits for eight periodic flags,
+ * 122 us apart. Real mode.
  */
 	.code16
 	.set	INDEX, 0x70
@@ -31,7 +31,7 @@
 	put	0x0b, 0x02
 	call	time
 
-	put	0x0a, 0x23		/* 8192 a second */
+	put	0x0a, 0x23		/* rate of 8192 Hz */
 	mov	$8, %cx
 	mov	$0x0c, %al
 	out	%al, $INDEX
@@ -48,7 +48,7 @@
 	call	say
 bad:	hlt
 
-/* time: what the registers of the list say, with what is to stand behind each. */
+/* Prints the registers of list, each followed by its character. */
 time:	mov	$list, %bx
 1:	mov	(%bx), %al
 	cmp	$0xff, %al
@@ -70,7 +70,7 @@ time:	mov	$list, %bx
 
 	.include "say.inc"
 
-	/* A zero behind a number: nothing stands there. */
+	/* Pairs of register and character; 0: no character. */
 list:	.byte	0x32, 0, 0x09, '-', 0x08, '-', 0x07, ' '
 	.byte	0x04, ':', 0x02, ':', 0x00, ' ', 0x06, '\n', 0xff
 text:	.asciz	"eight periods\n"

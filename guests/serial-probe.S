@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Looks at the UART at 0x3f8 as Linux's 8250 driver does (autoconfig() in
- * drivers/tty/serial/8250/8250_port.c) and says what it found: nothing, 8250, 16450, 16550, 16550A,
- * or one of the later ones, which a 16550A must not be taken for. Real mode.
+ * Probes the UART at 0x3f8 as Linux's 8250 driver does (autoconfig() in
+ * drivers/tty/serial/8250/8250_port.c). It prints the result: nothing, 8250, 16450, 16550, 16550A,
+ * or a later type, for which a 16550A must not be mistaken. Real mode.
  */
 	.code16
 	.set	BASE, 0x3f8
@@ -26,7 +26,7 @@
 
 	mov	$0x5000, %sp
 
-	/* IER: four bits that can be set and cleared, and no more. */
+	/* IER: exactly four bits can be set and cleared. */
 	mov	$nothing, %si
 	write	IER, 0
 	read	IER
@@ -39,7 +39,7 @@
 	jne	found
 	write	IER, 0
 
-	/* Loop-back: OUT2 and RTS come back as DCD and CTS. */
+	/* Loopback: OUT2 and RTS come back as DCD and CTS. */
 	write	MCR, 0x1a
 	read	MSR
 	and	$0xf0, %al
@@ -47,7 +47,7 @@
 	jne	found
 	write	MCR, 0
 
-	/* FIFOs: what the top of IIR says once they are on. */
+	/* FIFOs: the top bits of IIR after enabling them. */
 	write	LCR, 0xbf
 	write	FCR, 0
 	write	LCR, 0
@@ -63,7 +63,7 @@
 	cmp	$3, %al
 	je	has_fifo
 
-	/* Scratch: missing on the very first ones. */
+	/* Scratch register: missing on the first 8250s. */
 	mov	$uart_8250, %si
 	write	SCR, 0xa5
 	read	SCR
@@ -77,7 +77,7 @@
 	jmp	found
 
 has_fifo:
-	/* An EFR, with DLAB or with LCR = 0xbf, would be a 16650's or later. */
+	/* An EFR, with DLAB or with LCR = 0xbf, means a 16650 or later. */
 	mov	$later, %si
 	write	LCR, 0x80
 	read	FCR
@@ -87,7 +87,7 @@ has_fifo:
 	read	FCR
 	test	%al, %al
 	jz	found
-	/* National's super I/O chips show MCR in bank 2: loop-back in both at once. */
+	/* National's super I/O chips show MCR in bank 2: loopback in both at once. */
 	write	LCR, 0
 	write	MCR, 0
 	write	LCR, 0xe0
@@ -117,7 +117,7 @@ other:	write	LCR, 0
 	read	IER
 	test	$0x40, %al
 	jnz	found
-	/* Scratch: Linux asks 8250s only, but a 16550A must have it. */
+	/* Scratch register: Linux tests it only on 8250s, but a 16550A must have it. */
 	write	SCR, 0xa5
 	read	SCR
 	cmp	$0xa5, %al
@@ -128,7 +128,7 @@ other:	write	LCR, 0
 	jne	found
 	mov	$uart_16550a, %si
 
-found:	write	FCR, 0x07	/* FIFOs on, both cleared; then as it was */
+found:	write	FCR, 0x07	/* enables and clears both FIFOs, then restores FCR */
 	write	FCR, 0
 	write	LCR, 0x03
 	write	IER, 0

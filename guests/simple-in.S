@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Reads a number, one byte, from the port in dx, adds bl and says the sum, one decimal digit. Real
- * mode. */
+/* Reads a number (one byte) from the port in dx, adds bl and prints the sum as one decimal digit.
+ * Real mode. */
 	.code16
 	in	%dx, %al
 	add	%bl, %al

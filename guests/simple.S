@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Adds al and bl and says the sum, one decimal digit, on the serial port. Real mode. */
+/* Adds al and bl and prints the sum, one decimal digit, on the serial port. Real mode. */
 	.code16
 	mov	$0x3f8, %dx
 	add	%bl, %al
-	add	$'0', %al	/* at 0x1005: the sum is in al, not yet a digit */
+	add	$'0', %al	/* at 0x1005: al is the sum, not yet a digit */
 	out	%al, %dx
 	mov	$'\n', %al
 	out	%al, %dx

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Fills every class of state that there is with values that are not its defaults, does a few
- * accesses, looks at all of it and says what is not as it was, or "torture: ok". Whoever saves,
- * restores or clones this machine anywhere on the way must leave it saying so.
+ * Fills every class of machine state with values other than its defaults, makes a few accesses,
+ * then checks all state. It prints the classes whose state has changed, or "torture: ok". If the
+ * machine is saved, restored or cloned at any point, the output must stay the same.
  *
- * Long mode, CPL 0; x87, SSE and AVX at CPL 3. Nothing here depends on how long anything takes:
- * timers either count for hours, or are waited for. What the CPU does not have is left out.
+ * Long mode, CPL 0; x87, SSE and AVX at CPL 3. No result depends on time: each timer either runs
+ * for hours, or the guest waits for it. Features that the CPU lacks are skipped.
  *
- * Devices: serial at 0x3f8 on IRQ 4 with ".abc" to read, serial at 0x2f8, counters at READS (16
- * raise IRQ 5) and PERIODS (IRQ 10), RAM behind a device at RAM.
+ * Devices: a serial port at 0x3f8 on IRQ 4 with ".abc" to read, a serial port at 0x2f8, counters at
+ * READS (raises IRQ 5 at 16) and PERIODS (IRQ 10), and a device with RAM at RAM.
  */
 	.code64
 
@@ -35,7 +35,7 @@
 	.set	ES_BASE, 0x100
 	.set	ES_LIMIT, 0x1233
 
-/* What is checked; messages in this order. */
+/* The classes that are checked, in the order of the messages. */
 	.set	class_count, 0
 	.macro	classes list:vararg
 	.irp	name, \list
@@ -48,7 +48,7 @@
 	classes	PIC_STATE, PIT_STATE, SERIAL_FIFO, SERIAL_REGISTERS, COUNTER, PENDING
 	classes	SHADOW, NMI, INTERRUPTS, X87, SSE, AVX, XCR, CPUID, CLOCK
 
-/* After a comparison: class has failed unless it was equal. */
+/* After a comparison: if the operands differ, marks the class as failed. */
 	.macro	must_equal class
 	je	.Lok\@
 	btsl	$\class, failed
@@ -83,7 +83,7 @@
 	movl	$\value, 0x10(%rbx)
 	.endm
 
-/* The interrupt that waits comes in. A KVM that emulates CPL 0 looks for it at exits only. */
+/* Lets a pending interrupt in. A KVM that emulates CPL 0 delivers it only at an exit. */
 	.macro	let_in
 	sti
 	mov	%eax, RAM + 0x60
@@ -91,7 +91,7 @@
 	cli
 	.endm
 
-/* Goes on behind this line at CPL 3. */
+/* Continues after this line at CPL 3. */
 	.macro	to_user
 	mov	%rsp, kernel_rsp
 	pushq	$USER_DATA
@@ -103,7 +103,7 @@
 .Luser\@:
 	.endm
 
-/* Goes on behind this line at CPL 0. */
+/* Continues after this line at CPL 0. */
 	.macro	to_kernel
 	int3
 	mov	kernel_rsp, %rsp
@@ -112,11 +112,11 @@
 	.endm
 
 start:	mov	$stack, %esp
-	mov	$LAPIC, %ebp	/* both addresses need a register: they are not signed 32 bit */
+	mov	$LAPIC, %ebp	/* neither address fits a signed 32-bit displacement */
 	mov	$IOAPIC, %ebx
 	cld
 	call	fill_tables
-	call	fill_fpu	/* through CPL 3, which sets segments to null: before these */
+	call	fill_fpu	/* uses CPL 3, which sets segments to null: call it first */
 	call	fill_control
 	call	fill_msrs
 	call	fill_clock
@@ -125,7 +125,7 @@ start:	mov	$stack, %esp
 	call	fill_serial
 	call	fill_segments
 
-	call	registers	/* the accesses in the middle, and what they are done with */
+	call	registers	/* accesses to devices, and their operands */
 	call	strings
 	call	split
 
@@ -177,7 +177,7 @@ check_tables:
 	must_equal TABLES
 	ret
 
-/* ---- segments: selectors, bases, and limits, which show in 32 bit code only ---- */
+/* ---- segments: selectors, bases, and limits, which apply only to 32-bit code ---- */
 
 fill_segments:
 	mov	$ODD_DS, %eax
@@ -195,12 +195,12 @@ fill_segments:
 	inc	%ecx			/* GS base */
 	mov	$in_gs, %eax
 	wrmsr
-	inc	%ecx			/* what SWAPGS brings */
+	inc	%ecx			/* base for SWAPGS */
 	mov	$in_kernel_gs, %eax
 	wrmsr
 	call	try_limit
 	mov	faulted, %eax
-	mov	%eax, limit_faults	/* not in an emulator that knows no limits */
+	mov	%eax, limit_faults	/* no fault in an emulator without limits */
 	ret
 
 check_limits:
@@ -236,7 +236,8 @@ check_limits:
 	mov	%eax, %es
 	ret
 
-/* The last word that ES reaches, by ES in eax, by DS in ecx; whether one byte behind it faults. */
+/* Reads the last word inside the limit of ES: through ES to eax, through DS to ecx. Then checks
+ * whether a read one byte further faults. */
 try_limit:
 	movl	$code64, fixup
 	movl	$0, faulted
@@ -244,7 +245,7 @@ try_limit:
 	.code32
 code32:	mov	%es:ES_LIMIT - 3, %eax
 	mov	ES_BASE + ES_LIMIT - 3, %ecx
-	mov	%es:ES_LIMIT - 2, %edx	/* on_fault goes on at code64 */
+	mov	%es:ES_LIMIT - 2, %edx	/* on_fault continues at code64 */
 	ljmp	$KERNEL_CODE, $code64
 	.code64
 code64:	movl	$0, fixup
@@ -296,7 +297,7 @@ check_control:
 	.endr
 	ret
 
-/* ---- MSRs: those that take their value and give it back at once ---- */
+/* ---- MSRs that return the value that was written ---- */
 
 fill_msrs:
 	movl	$1f, fixup
@@ -316,19 +317,19 @@ fill_msrs:
 	jne	2f
 	cmp	8(%rsi), %edx
 	jne	2f
-	movl	$1, 12(%rsi)	/* it is there */
+	movl	$1, 12(%rsi)	/* this MSR exists */
 2:	add	$16, %esi
 	cmp	$msrs_end, %esi
 	jne	1b
 	movl	$0, fixup
-	mov	$0x10, %ecx	/* TSC: 2^40, where it can be set */
+	mov	$0x10, %ecx	/* TSC: 2^40, if it can be written */
 	xor	%eax, %eax
 	mov	$0x100, %edx
 	wrmsr
 	rdtsc
 	mov	%edx, tsc_high
 	ret
-3:	jmp	2b		/* a fault: it is not there */
+3:	jmp	2b		/* it faulted: this MSR does not exist */
 
 check_msrs:
 	mov	$msrs, %esi
@@ -343,15 +344,15 @@ check_msrs:
 2:	add	$16, %esi
 	cmp	$msrs_end, %esi
 	jne	1b
-	rdtsc			/* it goes on, by less than 2^36 in all */
+	rdtsc			/* it has advanced by less than 2^36 */
 	sub	tsc_high, %edx
 	and	$~0xf, %edx
 	must_equal TSC
 	ret
 
-/* ---- CPUID; one leaf also tells XCR0 ---- */
+/* ---- CPUID; one leaf depends on XCR0 ---- */
 
-/* Three words of it to rdi. */
+/* Stores three words of CPUID at rdi. */
 read_cpuid:
 	push	%rbx
 	mov	$1, %eax
@@ -362,7 +363,7 @@ read_cpuid:
 	mov	$0x0d, %eax
 	xor	%ecx, %ecx
 	cpuid
-	mov	%ebx, 8(%rdi)	/* the size of what XCR0 enables */
+	mov	%ebx, 8(%rdi)	/* size of the state that XCR0 enables */
 	pop	%rbx
 	ret
 
@@ -377,7 +378,7 @@ check_cpuid:
 	must_equal XCR
 	ret
 
-/* ---- KVM's clock, where there is one: the time goes on, and does not jump ---- */
+/* ---- KVM's clock, if it exists: it advances, and does not jump ---- */
 
 fill_clock:
 	push	%rbx
@@ -394,7 +395,7 @@ fill_clock:
 	mov	$clock + 1, %eax
 	xor	%edx, %edx
 	wrmsr
-	mov	%eax, RAM + 0x60	/* it is filled in when the guest goes on */
+	mov	%eax, RAM + 0x60	/* KVM fills the structure at the next entry */
 	call	read_clock
 	mov	%rax, saved_clock
 1:	pop	%rbx
@@ -423,7 +424,7 @@ read_clock:
 	jmp	2f
 1:	neg	%ecx
 	shr	%cl, %rax
-2:	mov	clock + 24, %edx	/* ns in so many ticks, times 2^32 */
+2:	mov	clock + 24, %edx	/* ns per tick, times 2^32 */
 	mul	%rdx
 	shrd	$32, %rdx, %rax
 	add	clock + 16, %rax	/* system_time */
@@ -433,7 +434,8 @@ read_clock:
 	jnz	read_clock
 	ret
 
-/* ---- PIT: counting, a latched status, a latched count half read, a count half written ---- */
+/* ---- PIT: counting, a latched status, a latched count that is half read, a count that is half
+ * written ---- */
 
 fill_pit:
 	outb	0x43, 0x34	/* channel 0: mode 2, both bytes */
@@ -448,16 +450,16 @@ fill_pit:
 	outb	0x43, 0x74	/* then count from 0xf0f0 */
 	outb	0x41, 0xf0
 	outb	0x41, 0xf0
-	inb	0x41		/* the lower byte of what was latched */
+	inb	0x41		/* low byte of the latched count */
 	mov	%al, latched
 
 	outb	0x43, 0xb4	/* channel 2: mode 2, both bytes */
 	outb	0x42, 0x00
 	outb	0x42, 0xf0
-	outb	0x42, 0x34	/* the lower byte of the next count, which waits for the upper */
+	outb	0x42, 0x34	/* low byte of the next count; the high byte follows later */
 	inb	0x61
 	and	$0xfc, %al
-	or	$0x03, %al	/* its gate, and the speaker */
+	or	$0x03, %al	/* gate and speaker */
 	out	%al, $0x61
 	ret
 
@@ -479,7 +481,7 @@ check_pit:
 	cmp	%cx, %dx
 	je	1b
 
-	inb	0x41		/* the upper byte of 1 to 3 */
+	inb	0x41		/* high byte of 1 to 3 */
 	cmp	$0, %al
 	must_equal PIT_STATE
 	mov	latched, %al
@@ -492,7 +494,7 @@ check_pit:
 	cmp	$0x34, %al
 	must_equal PIT_STATE
 
-	outb	0x42, 0x01	/* together 0x134: no more is read from now on */
+	outb	0x42, 0x01	/* makes 0x134: no higher count is read from now on */
 	outb	0x43, 0x80
 	inb	0x42
 	inb	0x42
@@ -506,7 +508,7 @@ check_pit:
 	must_equal PIT_STATE
 	ret
 
-/* ---- the UARTs: one with input that waits and raises its line, one in loop-back ---- */
+/* ---- UARTs: one with waiting input and a raised line, one in loopback mode ---- */
 
 fill_serial:
 	outb	COM1 + 2, 0x01	/* FIFOs on, trigger at 1 */
@@ -514,7 +516,7 @@ fill_serial:
 	test	$1, %al
 	jz	1b
 	inb	COM1
-	cmp	$'a', %al	/* what came before the FIFO was on may be lost */
+	cmp	$'a', %al	/* earlier bytes may be lost when the FIFO is enabled */
 	jne	1b
 	outb	COM1 + 4, 0x0b	/* DTR, RTS, OUT2 */
 	outb	COM1 + 1, 0x01	/* interrupt on received data */
@@ -524,14 +526,14 @@ fill_serial:
 	outb	COM2 + 1, 0x12
 	outb	COM2 + 3, 0x1b
 	outb	COM2 + 2, 0xc1	/* FIFOs on, trigger at 14 */
-	inb	COM2 + 6	/* forget what the modem lines did */
-	outb	COM2 + 4, 0x16	/* loop-back, OUT1, RTS */
-	outb	COM2 + 1, 0x08	/* interrupt on modem status, which there is now */
+	inb	COM2 + 6	/* clear the deltas of the modem lines */
+	outb	COM2 + 4, 0x16	/* loopback, OUT1, RTS */
+	outb	COM2 + 1, 0x08	/* interrupt on modem status, which is pending */
 	outb	COM2 + 7, 0x5c
 	ret
 
 check_serial:
-	outb	0x21, 0xeb	/* IRQ 4 is up since the bytes came */
+	outb	0x21, 0xeb	/* IRQ 4 is high since the bytes arrived */
 	let_in
 	outb	0x21, 0xfb
 	cmpb	$1, hits + 0x24
@@ -550,7 +552,7 @@ check_serial:
 	inb	COM2 + 4
 	cmp	$0x16, %al
 	must_equal SERIAL_REGISTERS
-	inb	COM2 + 6	/* lines by MCR: RI, CTS; of the deltas DSR and DCD */
+	inb	COM2 + 6	/* lines from MCR: RI, CTS; deltas: DSR, DCD */
 	cmp	$0x5a, %al
 	must_equal SERIAL_REGISTERS
 	inb	COM2 + 7
@@ -569,7 +571,7 @@ check_serial:
 /* ---- interrupt controllers: requested, in service, blocked, masked, half acknowledged ---- */
 
 fill_interrupts:
-	movl	$4, PERIODS	/* past its limit: quiet */
+	movl	$4, PERIODS	/* above its limit: no interrupt */
 	outb	0x21, 0xff
 	outb	0xa1, 0xff
 	outb	0x20, 0x11	/* the PICs, at vectors 0x20 and 0x28 */
@@ -591,30 +593,30 @@ fill_interrupts:
 	lapic	0x340, 0x100f2
 	lapic	0x360, 0x1a4f3
 	lapic	0x370, 0x100f4
-	lapic	0x3e0, 0x0a	/* timer: by 128, once, masked, for minutes */
+	lapic	0x3e0, 0x0a	/* timer: divide by 128, one-shot, masked, for minutes */
 	lapic	0x320, 0x100a1
 	lapic	0x380, 0xfffffff0
 
 	ioapic	0, 0x05000000	/* ID */
-	ioapic	0x39, 0x0f000000	/* pin 20: masked, and odd */
+	ioapic	0x39, 0x0f000000	/* pin 20: masked, with unusual settings */
 	ioapic	0x38, 0x1a9c5
 
 	movl	$KERNEL_DATA - 2, READS
 	mov	READS, %eax
 	mov	READS, %eax	/* the second raises IRQ 5 */
-	let_in			/* through the PIC, and no end of interrupt */
+	let_in			/* through the PIC, without an EOI */
 	outb	0x21, 0xfb
-	lapic	0x300, 0x44061	/* to itself */
-	let_in			/* and no end of interrupt either */
+	lapic	0x300, 0x44061	/* self-IPI */
+	let_in			/* also without an EOI */
 	mov	0x130(%rbp), %eax
-	mov	%eax, in_service	/* a KVM that emulates CPL 0 may have ended it by itself */
+	mov	%eax, in_service	/* a KVM that emulates CPL 0 may have sent the EOI */
 	mov	$6, %eax
-	mov	%rax, %cr8	/* up to 0x6f they wait */
+	mov	%rax, %cr8	/* blocks vectors up to 0x6f */
 	lapic	0x300, 0x44031	/* in IRR */
 	ioapic	0x1b, 0
-	ioapic	0x1a, 0x8051	/* pin 5, level: up already, so in IRR, and remote IRR set */
-	movl	$0x38, (%rbx)	/* and the index stays here */
-	lapic	0x300, 0x44071	/* could be delivered, were it not for IF */
+	ioapic	0x1a, 0x8051	/* pin 5, level: high already, so in IRR, with remote IRR */
+	movl	$0x38, (%rbx)	/* the index register stays at this value */
+	lapic	0x300, 0x44071	/* only IF blocks its delivery */
 	ret
 
 check_pending:
@@ -647,7 +649,7 @@ check_pending:
 	lapic_is 0x3e0, 0x0a, LAPIC_TIMER
 	lapic_is 0x320, 0x100a1, LAPIC_TIMER
 	lapic_is 0x380, 0xfffffff0, LAPIC_TIMER
-	cmpl	$0xfffffff0, 0x390(%rbp)	/* it runs */
+	cmpl	$0xfffffff0, 0x390(%rbp)	/* it counts */
 	setae	%al
 	test	%al, %al
 	must_equal LAPIC_TIMER
@@ -688,18 +690,18 @@ check_pending:
 	must_equal PIC_STATE
 	ret
 
-/* Lets all of them come in, one after the other. */
+/* Delivers all of them, one after the other. */
 deliver:
 	let_in
 	cmpb	$1, hits + 0x71
 	must_equal PENDING
-	cmpb	$0, hits + 0x51	/* waits */
+	cmpb	$0, hits + 0x51	/* still blocked */
 	must_equal PENDING
 	movl	$0, 0xb0(%rbp)	/* end of interrupt: 0x61 */
 	xor	%eax, %eax
 	mov	%rax, %cr8
 	let_in
-	let_in			/* as often as it takes, should they not come at once */
+	let_in			/* several times, since they may come one per exit */
 	let_in
 	cmpb	$0, hits + 0x51
 	setz	%al
@@ -708,26 +710,26 @@ deliver:
 	cmpb	$1, hits + 0x31
 	must_equal INTERRUPTS
 	movl	$0x1a, (%rbx)
-	cmpl	$0x8051, 0x10(%rbx)	/* remote IRR is gone with the line */
+	cmpl	$0x8051, 0x10(%rbx)	/* the low line has cleared remote IRR */
 	must_equal IOAPIC_STATE
 	outb	0x20, 0x65	/* end of interrupt: IRQ 5 */
 	outb	0x20, 0x0b
 	inb	0x20
 	cmp	$0, %al
 	must_equal PIC_STATE
-	movl	READS, %eax	/* the counter goes on from what on_level wrote */
+	movl	READS, %eax	/* the counter continues from the value that on_level wrote */
 	cmp	$0x501, %eax
 	must_equal COUNTER
 	ret
 
 /*
- * STI and MOV SS shadow the next instruction: an interrupt waits. The one behind MOV SS is raised
- * by the read of the selector itself. Where each comes in is noted, twice, and must be the same:
- * where that is, is the host's affair when it single-steps.
+ * STI and MOV SS block interrupts for one instruction (interrupt shadow). The interrupt after MOV
+ * SS is raised by the read of the selector. The address where each is delivered is recorded twice
+ * and must be the same. A host that single-steps may deliver it at another instruction.
  */
 shadow:	mov	$2, %ecx
 	mov	$COM2 + 7, %edx
-	ioapic	0x1a, 0xb1	/* IRQ 5, its edge */
+	ioapic	0x1a, 0xb1	/* IRQ 5, edge-triggered */
 1:	lapic	0x300, 0x440b1
 	mov	$0x5c, %al
 	sti
@@ -739,7 +741,7 @@ shadow:	mov	$2, %ecx
 	mov	%eax, RAM + 0x60
 	sti
 	nop
-	mov	READS, %ss	/* 0x10, and up goes the line */
+	mov	READS, %ss	/* reads 0x10, and raises the line */
 	out	%al, %dx
 	nop
 	nop
@@ -754,7 +756,7 @@ shadow:	mov	$2, %ecx
 	must_equal SHADOW
 	cmp	%rdi, %r9
 	must_equal SHADOW
-	cmp	%rsi, %rdi	/* two places */
+	cmp	%rsi, %rdi	/* two different addresses */
 	setbe	%al
 	test	%al, %al
 	must_equal SHADOW
@@ -763,7 +765,7 @@ shadow:	mov	$2, %ecx
 	must_equal SHADOW
 	ret
 
-/* An NMI that waits while one is served. */
+/* An NMI that is pending while another one is served. */
 nmi:	lapic	0x310, 0
 	lapic	0x300, 0x4400
 	mov	%eax, RAM + 0x60
@@ -776,26 +778,26 @@ nmi:	lapic	0x310, 0
 	must_equal NMI
 	ret
 
-/* Each timer runs while accesses are done, and is waited for. */
+/* Each timer runs during accesses, and the guest waits for it. */
 	.macro	wait_for vector
 .Lwait\@:
 	cli
 	cmpb	$0, hits + \vector
 	jne	.Lcame\@
 	sti
-	hlt			/* nothing can come between the two */
+	hlt			/* no interrupt can occur between the two */
 	jmp	.Lwait\@
 .Lcame\@:
 	.endm
 
 wait_timers:
-	movl	$0, PERIODS	/* the counter's, through the IOAPIC */
+	movl	$0, PERIODS	/* the counter, through the IOAPIC */
 	ioapic	0x25, 0
 	ioapic	0x24, 0x8091
 	mov	%eax, RAM
 	wait_for 0x91
 
-	lapic	0x3e0, 0x0b	/* the LAPIC's own */
+	lapic	0x3e0, 0x0b	/* the LAPIC's timer */
 	lapic	0x320, 0xa1
 	lapic	0x380, 1000000
 	mov	%eax, RAM
@@ -806,7 +808,7 @@ wait_timers:
 	push	%rbx
 	cpuid
 	pop	%rbx
-	bt	$24, %ecx	/* by a TSC deadline */
+	bt	$24, %ecx	/* TSC deadline mode */
 	jnc	1f
 	movb	$0, hits + 0xa1
 	lapic	0x320, 0x400a1
@@ -818,7 +820,7 @@ wait_timers:
 	mov	%eax, RAM
 	wait_for 0xa1
 
-1:	outb	0x43, 0x30	/* the PIT's, through the PIC: channel 0, mode 0 */
+1:	outb	0x43, 0x30	/* the PIT, through the PIC: channel 0, mode 0 */
 	outb	0x40, 0x00
 	outb	0x40, 0x04
 	outb	0x21, 0xfa
@@ -827,7 +829,7 @@ wait_timers:
 	outb	0x21, 0xff
 	ret
 
-/* ---- accesses in the middle: registers and flags, strings, pieces ---- */
+/* ---- accesses: registers and flags, strings, split accesses ---- */
 
 registers:
 	push	%rbx
@@ -835,7 +837,7 @@ registers:
 	.irp	r, rax, rbx, rcx, rdx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15
 	movabs	$pattern_\r, %\r
 	.endr
-	pushq	$0x243cd7	/* all but IF, TF and NT */
+	pushq	$0x243cd7	/* all flags except IF, TF and NT */
 	popfq
 	mov	%rax, RAM
 	mov	%bx, RAM + 8
@@ -850,7 +852,7 @@ registers:
 	must_equal REGISTERS
 	.endr
 	pop	%rax
-	and	$~0x10100, %eax	/* who single-steps may show TF and RF */
+	and	$~0x10100, %eax	/* a host that single-steps may set TF and RF */
 	cmp	$0x243cd7, %eax
 	must_equal FLAGS
 	pop	%rbp
@@ -861,7 +863,7 @@ strings:
 	mov	$COM2, %edx
 	mov	$text, %esi
 	mov	$text_end - text, %ecx
-	rep	outsb		/* the loop-back brings them all back */
+	rep	outsb		/* loopback returns all of them */
 	cmp	$text_end, %esi
 	must_equal STRINGS
 	mov	$scratch, %edi
@@ -877,8 +879,7 @@ strings:
 	must_equal STRINGS
 	ret
 
-/* Accesses that take more than one exit: read, modify, write; across pages; from device to
- * device. */
+/* Accesses that take more than one exit: read-modify-write, across pages, from device to device. */
 split:	movl	$0x11111111, RAM + 0x20
 	addl	$0x22222222, RAM + 0x20
 	mov	$0x44444444, %eax
@@ -900,7 +901,7 @@ split:	movl	$0x11111111, RAM + 0x20
 	must_equal SPLIT
 	ret
 
-/* ---- x87, SSE, AVX: as much as there is ---- */
+/* ---- x87, SSE, AVX: all that exist ---- */
 
 fill_fpu:
 	push	%rbx
@@ -929,7 +930,7 @@ fill_fpu:
 	cmpl	$0, xcr0
 	je	1f
 	xor	%ecx, %ecx
-	xgetbv			/* a KVM in an emulator may have forgotten it */
+	xgetbv			/* a KVM in an emulator may have lost it */
 	mov	%eax, xcr0
 1:	fninit
 	fldcw	fcw
@@ -937,7 +938,7 @@ fill_fpu:
 	fldl2e
 	fld1
 	fldz
-	fdivrp			/* 1 / 0: infinity, and a flag in the status */
+	fdivrp			/* 1 / 0: infinity, and a status flag */
 	mov	$vectors, %esi
 	testl	$0x04, xcr0
 	jnz	2f
@@ -965,7 +966,7 @@ fill_fpu:
 	to_kernel
 	ret
 
-/* Registers are compared by XOR with what was in them; what is left of all is ORed together. */
+/* XORs each register with its expected value, and ORs the results. */
 check_fpu:
 	to_user
 	stmxcsr	scratch
@@ -978,7 +979,7 @@ check_fpu:
 	mov	scratch + 4, %ax
 	cmp	fcw, %ax
 	must_equal X87
-	and	$0x3804, %edi	/* three on the stack, zero divide */
+	and	$0x3804, %edi	/* three registers on the stack, zero divide */
 	cmp	$0x2804, %edi
 	must_equal X87
 	fld1
@@ -1057,7 +1058,7 @@ check_fpu:
 6:	to_kernel
 	ret
 
-/* ---- what came of it ---- */
+/* ---- result ---- */
 
 report:	mov	failed, %ebx
 	mov	$ok, %esi
@@ -1070,7 +1071,7 @@ report:	mov	failed, %ebx
 	shr	$1, %ebx
 	jnc	2f
 	call	say
-2:	cmpb	$0, (%rdi)	/* to the next name */
+2:	cmpb	$0, (%rdi)	/* skips to the next name */
 	lea	1(%rdi), %rdi
 	jne	2b
 	test	%ebx, %ebx
@@ -1084,7 +1085,7 @@ report:	mov	failed, %ebx
 
 /* ---- interrupts and exceptions ---- */
 
-/* Counts one; none of these ends its interrupt, unless it says so. */
+/* Counts the interrupt. Sends an EOI only if eoi is set. */
 	.macro	handler name, vector, eoi
 \name:	incb	hits + \vector
 	.if	\eoi
@@ -1098,7 +1099,7 @@ report:	mov	failed, %ebx
 	handler	on_71, 0x71, 1
 	handler	on_lapic_timer, 0xa1, 1
 
-/* IRQ 5 through the IOAPIC: first the line, then the end of interrupt. */
+/* IRQ 5 through the IOAPIC: lowers the line before the EOI. */
 on_level:
 	incb	hits + 0x51
 	movl	$0x500, READS
@@ -1144,7 +1145,7 @@ on_nmi:
 	incb	hits + 2
 	cmpb	$1, hits + 2
 	jne	1f
-	lapic	0x300, 0x4400	/* the next: waits until this one is done */
+	lapic	0x300, 0x4400	/* the next NMI: pending until this one is done */
 	mov	%eax, RAM
 	movb	$0, RAM + 8
 	push	%rax
@@ -1153,18 +1154,18 @@ on_nmi:
 	pop	%rax
 1:	iretq
 
-/* INT3 at CPL 3: goes on behind it at CPL 0. */
+/* INT3 at CPL 3: continues after it at CPL 0. */
 on_breakpoint:
 	jmp	*(%rsp)
 
-/* A fault that is awaited goes on at fixup. */
+/* An expected fault continues at fixup. */
 on_fault:
 	cmpl	$0, fixup
 	je	unexpected
 	incl	faulted
 	push	%rax
 	mov	fixup, %eax
-	mov	%rax, 16(%rsp)	/* behind rax and the error code: rip, cs */
+	mov	%rax, 16(%rsp)	/* above rax and the error code: rip, cs */
 	movq	$KERNEL_CODE, 24(%rsp)
 	pop	%rax
 	add	$8, %rsp
@@ -1220,7 +1221,7 @@ tss:	.long	0
 idt:	gate	unexpected
 	gate	unexpected
 	gate	on_nmi
-	gate	on_breakpoint, 0xee00	/* CPL 3 may */
+	gate	on_breakpoint, 0xee00	/* callable from CPL 3 */
 	.rept	13 - 4
 	gate	unexpected
 	.endr
@@ -1241,10 +1242,10 @@ idt:	gate	unexpected
 idt_end:
 
 	.macro	msr	index, low, high=0
-	.long	\index, \low, \high, 0	/* the last: it is there */
+	.long	\index, \low, \high, 0	/* last: whether it exists */
 	.endm
 msrs:	msr	0x174, 0x1230			/* SYSENTER_CS, ESP, EIP */
-	msr	0x175, 0x12345678		/* of 32 bits on an AMD */
+	msr	0x175, 0x12345678		/* 32 bits on AMD */
 	msr	0x176, 0x23456789
 	msr	0xc0000080, 0xd01		/* EFER: SCE, LME, LMA, NXE */
 	msr	0xc0000081, 0x3456789a, 0x00180008	/* STAR */
@@ -1267,7 +1268,7 @@ misc_enable:
 	msr	0x40b, 0x789abcde, 0x00000234
 	msr	0x186, 0x0003003c		/* PERFEVTSEL0, not enabled; PMC0 */
 	msr	0xc1, 0x00345678
-	msr	0xc0010200, 0x00030076		/* the same by AMD */
+	msr	0xc0010200, 0x00030076		/* the same on AMD */
 	msr	0xc0010201, 0x00456789
 	msr	0x140, 0x1			/* MISC_FEATURES_ENABLES: CPUID faults at CPL 3 */
 	msr	0x6a4, 0x00005000		/* shadow stack pointers */
@@ -1285,12 +1286,12 @@ of_\r:	.quad	pattern_\r
 	.endr
 
 cr2:	.quad	0x0000123456789000
-dr0:	.quad	0x00005a5a5a5a0000	/* nothing is there that could be met */
+dr0:	.quad	0x00005a5a5a5a0000	/* addresses that are never used */
 dr1:	.quad	0x00006b6b6b6b0001
 dr2:	.quad	0x00007c7c7c7c0008
 dr3:	.quad	0xffff8d8d8d8d0000
 dr6:	.quad	0xffff4ff5
-dr7:	.quad	0x003d0700		/* none enabled: QEMU's emulated SVM dies of those */
+dr7:	.quad	0x003d0700		/* none enabled: QEMU's SVM emulation crashes with them */
 fcw:	.word	0x0f7f
 mxcsr:	.long	0xbfa0
 in_fs:	.long	0, 0xf5f5f5f5

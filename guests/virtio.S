@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Drives a virtio console, as a driver does (virtio 1.2, section 3.1): negotiates features, sets up
- * both queues, takes two bytes of input and sends six lines of output, with event indices. Flat 32
- * bit mode, without interrupts: looks at the interrupt status. Whatever is not as it must be ends
- * in ud2, a triple fault.
+ * A driver of a virtio console (virtio 1.2, section 3.1). It negotiates features, sets up both
+ * queues, reads two bytes of input and writes six lines of output, with event indices. Flat 32-bit
+ * mode without interrupts: it polls the interrupt status. Any error ends in ud2, a triple fault.
  *
- *   edi  0, or how many bytes to send in one request, from the line on; then it halts, sent or not
+ *   edi  0, or the number of bytes to send in one request, starting with the line; it then halts,
+ *        whether they are sent or not
  */
 #define DEVICE 0xd0000000
-#define TX 0x6000	/* of each queue: descriptors, then its rings */
+#define TX 0x6000	/* each queue: descriptors, then its rings */
 #define RX 0x7000
 #define AVAIL 0x100
 #define USED 0x200
@@ -50,11 +50,11 @@
 	queue_by_halves	1, TX
 	put	0x070, 15		/* DRIVER_OK */
 
-	movl	$BUFFER, RX		/* one buffer of two bytes to fill */
+	movl	$BUFFER, RX		/* one receive buffer of two bytes */
 	movl	$2, RX + 8
 	movw	$2, RX + 12
 	movw	$1, RX + AVAIL + 2
-	expect	0x060, 0		/* which stays empty until the device is told */
+	expect	0x060, 0		/* the buffer stays empty until the notification */
 	cmpw	$0, RX + USED + 2
 	jne	bad
 	put	0x050, 0
@@ -72,13 +72,13 @@
 	test	%edi, %edi
 	jz	1f
 	mov	%edi, TX + 8
-1:	movw	$1, TX + AVAIL		/* no interrupts, but event indices go before that */
+1:	movw	$1, TX + AVAIL		/* NO_INTERRUPT; ignored with event indices */
 	xor	%ecx, %ecx
 1:	lea	'0'(%ecx), %eax
 	mov	%al, text + 8
 	mov	%cx, TX + AVAIL + 4 + 2 * SIZE
 	inc	%ecx
-	mov	%cx, TX + AVAIL + 2	/* the same descriptor in each place of the ring */
+	mov	%cx, TX + AVAIL + 2	/* each entry of the avail ring is descriptor 0 */
 	put	0x050, 1
 	test	%edi, %edi
 	jnz	2f

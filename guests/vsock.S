@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Drives a virtio socket device, as a driver does (virtio 1.2, section 5.10): calls two ports of
- * the host on which nobody listens, and sends data on a connection that there is not, before it
- * gives any buffer for the answers. Each is to be reset, in order. Flat 32 bit mode, without
- * interrupts. Whatever is not as it must be ends in ud2, a triple fault.
+ * A driver of a virtio socket device (virtio 1.2, section 5.10). It connects to two ports of the
+ * host that have no listener, and sends data on a connection that does not exist, before it
+ * provides receive buffers. The device must reset each, in order. Flat 32-bit mode without
+ * interrupts. Any error ends in ud2, a triple fault.
  */
 #define DEVICE 0xd0000000
-#define RX 0x4000	/* of each queue: descriptors, then its rings */
+#define RX 0x4000	/* each queue: descriptors, then its rings */
 #define TX 0x5000
 #define EVENT 0x6000
 #define AVAIL 0x100
@@ -16,7 +16,7 @@
 #define HEADER 44
 
 #include "virtio.inc"
-	/* The packet in which the data of a descriptor of TX is. */
+	/* Sends a packet, and checks that the device has used its descriptor. */
 	.macro send number, packet, length
 	movl	$\packet, TX + 16 * \number
 	movl	$\length, TX + 16 * \number + 8
@@ -26,7 +26,7 @@
 	cmpw	$\number + 1, TX + USED + 2
 	jne	bad
 	.endm
-	/* A reset of this port of ours, by that of the host's. */
+	/* Provides a receive buffer, and expects a RST in it from port hosts to port ours. */
 	.macro reset number, ours, hosts
 	movl	$BUFFERS + 64 * \number, RX + 16 * \number
 	movl	$64, RX + 16 * \number + 8
@@ -47,7 +47,7 @@
 	jne	bad
 	cmpl	$\ours, 20(%ebp)
 	jne	bad
-	cmpl	$0x00030001, 28(%ebp)	/* a stream, reset */
+	cmpl	$0x00030001, 28(%ebp)	/* type STREAM, op RST */
 	jne	bad
 	.endm
 
@@ -63,12 +63,12 @@
 	queue	0, RX
 	queue	1, TX
 	queue	2, EVENT
-	expect	0x100, 3		/* our address */
+	expect	0x100, 3		/* guest_cid */
 	expect	0x104, 0
 	put	0x070, 15		/* DRIVER_OK */
 
 	send	0, call, HEADER
-	incl	call + 16		/* from our next port, to the host's next */
+	incl	call + 16		/* the next port of each side */
 	incl	call + 20
 	send	1, call, HEADER
 	send	2, data, HEADER + 5
@@ -84,11 +84,11 @@ bad:	ud2
 
 call:	.quad	3, 2
 	.long	1000, 80, 0
-	.word	1, 1			/* a stream, asked for */
+	.word	1, 1			/* type STREAM, op REQUEST */
 	.long	0, 0x1000, 0
 data:	.quad	3, 2
 	.long	2000, 90, 5
-	.word	1, 5			/* a stream's bytes */
+	.word	1, 5			/* type STREAM, op RW */
 	.long	0, 0x1000, 0
 	.ascii	"hello"
 text:	.asciz	"vsock: ok\n"
