@@ -94,13 +94,13 @@ crashed(int number, siginfo_t *info, void *context)
 		say(" at ");
 		say_hex((uintptr_t)info->si_addr);
 	}
-	/* A file that somebody truncates under its mapping. */
+	/* Another process truncated the file under its mapping. */
 	file = number == SIGBUS && crash_vm ? vm_memory_file(crash_vm, info->si_addr) : NULL;
 	if (file) {
-		say(": guest memory's file was cut short by somebody: ");
+		say(": guest memory's file was truncated: ");
 		say(file);
 		say("\n");
-		_exit(STATUS_IO); /* nobody's bug */
+		_exit(STATUS_IO); /* not a bug of minivmm */
 	}
 	if (bus_current.callback) {
 		say_callback(&bus_current);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The bus: ranges, look-up, and one access whatever its width. */
+/* The bus: adds ranges, builds the look-up tables and splits accesses. */
 #include "machine/bus.h"
 
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 
 #include "base/log.h"
 
-#define MARKS(space) (4 * (space)->count)
+#define MARKS(space) (4 * (space)->count) /* more parts than ranges: few ranges per part */
 
 _Thread_local struct bus_current bus_current;
 
@@ -23,7 +23,7 @@ space_name(uint32_t space)
 	return space == MINIVMM_PIO ? "ports" : "addresses";
 }
 
-/* Of a row's widths: bit w: an access of w bytes is taken as a whole. None given: any. */
+/* The mask of widths that a device takes; bit w: w bytes. A row without widths takes any. */
 static uint32_t
 width_mask(uint32_t widths)
 {
@@ -42,7 +42,7 @@ bus_add(struct bus *bus, const struct bus_range *range, const char *where)
 	uint64_t limit = range->row->space == MINIVMM_PIO ? BUS_PORTS : UINT64_MAX, end;
 
 	if (bus->sealed)
-		return fail(STATUS_BUG, "%s: a range can't be added while the machine runs",
+		return fail(STATUS_BUG, "%s: a range cannot be added after the machine has started",
 			    range->device->name);
 	if (!range->length || __builtin_add_overflow(range->base, range->length, &end) ||
 	    end > limit)
@@ -67,8 +67,8 @@ bus_add(struct bus *bus, const struct bus_range *range, const char *where)
 						 1));
 	}
 	if (range->row->space == MINIVMM_PIO && space->count == UINT16_MAX)
-		return fail(STATUS_USAGE, "%s: %s: more ranges of ports than there can be", where,
-			    range->device->name);
+		return fail(STATUS_USAGE, "%s: %s: more than %d port ranges", where,
+			    range->device->name, UINT16_MAX);
 	if (space->count == space->capacity) {
 		uint32_t capacity = space->capacity ? 2 * space->capacity : 16;
 		struct bus_range *ranges = aligned_alloc(64, capacity * sizeof(*ranges));
@@ -98,8 +98,8 @@ by_base(const void *a, const void *b)
 }
 
 /*
- * Divides the addresses from the first range's base to the last one's into equal parts, so that a
- * look-up has to search only among the ranges that start in one of them.
+ * Divides the addresses from the first base to the last into equal parts. A look-up searches only
+ * the ranges that start in one part.
  */
 static int
 index_space(struct bus_space *space)
@@ -127,7 +127,6 @@ index_space(struct bus_space *space)
 	return 0;
 }
 
-/* Ports are few enough for a table of all; pages of it that no range touches stay unallocated. */
 const struct bus_range *
 bus_next(const struct bus *bus, uint32_t space, const struct minivmm_device *device,
 	 const struct bus_range *after)
@@ -141,6 +140,7 @@ bus_next(const struct bus *bus, uint32_t space, const struct minivmm_device *dev
 	return NULL;
 }
 
+/* 65536 ports are few enough for a table. Pages of it that no range touches stay unallocated. */
 int
 bus_seal(struct bus *bus)
 {
@@ -169,7 +169,7 @@ bus_free(struct bus *bus)
 	*bus = (struct bus){ 0 };
 }
 
-/* The widest that the range takes and that fits into width bytes; 0: none. */
+/* The widest access of at most width bytes that the range takes; 0: none. */
 static uint32_t
 widest_fit(const struct bus_range *range, uint32_t width)
 {
@@ -187,7 +187,8 @@ bus_failed(struct bus_range *range, bool write, uint64_t *value)
 		*value = UINT64_MAX;
 }
 
-/* Of the first few addresses: is it there for the first time? */
+/* Whether this address is to be logged: it is new, and fewer than BUS_UNCLAIMED_LOGGED have been.
+ */
 static bool
 first_unclaimed(struct bus *bus, uint32_t space, uint64_t address)
 {
@@ -209,7 +210,7 @@ unclaimed(struct bus *bus, uint32_t space, uint64_t address, bool write, uint32_
 {
 	atomic_fetch_add_explicit(&bus->unclaimed, 1, memory_order_relaxed);
 	if (first_unclaimed(bus, space, address))
-		log_line(MINIVMM_WARNING, NULL, "nobody answers a %u-byte %s at %s 0x%llx", width,
+		log_line(MINIVMM_WARNING, NULL, "unclaimed %u-byte %s at %s 0x%llx", width,
 			 write ? "write" : "read", space == MINIVMM_PIO ? "port" : "address",
 			 (unsigned long long)address);
 }
@@ -238,7 +239,7 @@ bus_access(struct bus *bus, uint32_t space, uint64_t address, bool write, void *
 		uint64_t value = 0;
 
 		access.width = widest_fit(range, width - done);
-		if (!access.width) { /* narrower than anything that the device takes */
+		if (!access.width) { /* the device takes only wider ones */
 			if (!write)
 				memset((uint8_t *)data + done, 0xff, width - done);
 			atomic_fetch_add_explicit(&range->gate->failures, 1, memory_order_relaxed);

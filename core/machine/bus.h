@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The bus: who answers at which port or guest physical address. Ranges are added while the machine
- * is built, then sealed; from then on look-up takes no lock and allocates nothing.
+ * The bus maps ports and guest physical addresses to devices. Ranges are added while the machine is
+ * built. bus_seal then fixes them: a look-up takes no lock and allocates nothing.
  */
 #ifndef MACHINE_BUS_H
 #define MACHINE_BUS_H
@@ -16,13 +16,15 @@
 #include "minivmm/plugin.h"
 
 /*
- * What the accesses to a device share: its lock, and what is counted under it. All that an access
- * touches beside the range's own line, in one line: after an exit each line is a miss.
+ * The lock of a device and the counters that it guards, shared by all ranges of the device. An
+ * access touches this cache line and the range's. Caches are cold after an exit, so each further
+ * line would cost a miss.
  */
 struct bus_gate {
 	struct lock lock;
 	bool concurrent; /* the device needs no lock */
-	/* By vCPU threads under the lock, read by any; of a concurrent device some may be lost. */
+	/* Written by vCPU threads under the lock; read by any thread. A concurrent device may lose
+	 * counts. */
 	atomic_uint_least64_t reads, writes;
 	atomic_uint_least64_t failures; /* callbacks that returned an error */
 } __attribute__((aligned(64)));
@@ -38,12 +40,12 @@ struct bus_range {
 	uint64_t base, length;
 	struct minivmm_device *device;
 	int (*read)(struct minivmm_device *dev, const struct minivmm_access *access,
-		    uint64_t *value); /* the row's, by bus_add */
+		    uint64_t *value); /* copied from row by bus_add; so is write */
 	int (*write)(struct minivmm_device *dev, const struct minivmm_access *access,
 		     uint64_t value);
-	struct bus_gate *gate; /* the device's */
-	uint32_t index;        /* of the row in its table */
-	uint32_t widths;       /* by bus_add: bit w: an access of w bytes is taken as a whole */
+	struct bus_gate *gate; /* owned by the device */
+	uint32_t index;        /* of row in the plugin's table */
+	uint32_t widths;       /* set by bus_add. Bit w: the device takes accesses of w bytes */
 	const struct minivmm_range *row;
 };
 _Static_assert(sizeof(struct bus_range) == 64, "one cache line");
@@ -51,33 +53,36 @@ _Static_assert(sizeof(struct bus_range) == 64, "one cache line");
 struct bus_space {
 	struct bus_range *ranges; /* sorted by base once sealed */
 	uint32_t count, capacity;
-	/* Of the port space, sealed: 1 + index of the range at each port. */
+	/* Port space, once sealed: 1 + index of the range at each port; 0: no range. */
 	uint16_t *ports;
-	/* Of MMIO, sealed: the ranges' bases, and marks[i]: the last of them that is at or below
-	 * bases[0] + (i << shift). */
+	/* MMIO, once sealed: the base of each range. marks[i] is the index of the last base at or
+	 * below bases[0] + (i << shift). first is bases[0]; marks has parts + 1 entries. */
 	uint64_t *bases, first;
 	uint32_t *marks, shift, parts;
 };
 
-#define BUS_UNCLAIMED_LOGGED 8 /* addresses */
+#define BUS_UNCLAIMED_LOGGED 8 /* different addresses */
 
 #define BUS_PORTS 65536u
 
 struct bus {
 	struct bus_space pio, mmio;
 	bool sealed;
-	atomic_uint_least64_t unclaimed; /* accesses that nobody answered */
-	atomic_uint_least64_t
-	    unclaimed_logged[BUS_UNCLAIMED_LOGGED]; /* those that have been logged; 0: none yet */
+	atomic_uint_least64_t unclaimed; /* accesses that no range claims */
+	/* Keys of the unclaimed addresses that have been logged; 0: free. */
+	atomic_uint_least64_t unclaimed_logged[BUS_UNCLAIMED_LOGGED];
 };
 
-/* Adds a range; its row names the space. where: "x.ini:3", put before errors. Returns 0 or a
- * negative status (overlap: both devices are named). */
+/* Adds a copy of range; its row names the space. where ("x.ini:3") begins error messages. 0 or a
+ * negative status: the range overlaps another, or does not fit into the space. Main thread. */
 int bus_add(struct bus *bus, const struct bus_range *range, const char *where);
+/* Sorts the ranges and builds the look-up tables; call it once. 0 or a negative status: no memory.
+ * Main thread, before a vCPU runs. */
 int bus_seal(struct bus *bus);
 void bus_free(struct bus *bus);
 
-/* The next range of a device in a space, the first after NULL; NULL: there are no more. */
+/* The next range of a device in a space (enum minivmm_space); after NULL, the first. NULL: no more.
+ */
 const struct bus_range *bus_next(const struct bus *bus, uint32_t space,
 				 const struct minivmm_device *device,
 				 const struct bus_range *after);
@@ -97,7 +102,7 @@ bus_mmio(const struct bus *bus, uint64_t address)
 	part = part < space->parts ? part : space->parts - 1;
 	base += space->marks[part];
 	count = space->marks[part + 1] - space->marks[part] + 1;
-	while (count > 1) { /* no branch to miss */
+	while (count > 1) { /* compiles to conditional moves: no branch to mispredict */
 		uint32_t half = count / 2;
 
 		base = base[half] <= address ? base + half : base;
@@ -114,7 +119,7 @@ bus_pio(const struct bus *bus, uint64_t port)
 	return slot ? &bus->pio.ranges[slot - 1] : NULL;
 }
 
-/* Is [address, address + width) inside the range? */
+/* Whether [address, address + width) is inside the range. */
 static inline bool
 bus_inside(const struct bus_range *range, uint64_t address, uint32_t width)
 {
@@ -133,19 +138,17 @@ bus_find(const struct bus *bus, uint32_t space, uint64_t address, uint32_t width
 	return range && bus_inside(range, address, width) ? range : NULL;
 }
 
-/*
- * The callback that this thread is in, for the report of a crash. NULL callback:
- * none.
- */
+/* The callback that this thread runs; the crash report prints it. callback NULL: none. */
 struct bus_current {
 	const struct minivmm_device *device;
 	const char *callback;
-	uint64_t offset; /* of the access in its range, or: */
+	uint64_t offset; /* of the access in its range, or BUS_NO_ACCESS */
 #define BUS_NO_ACCESS UINT64_MAX
 };
 extern _Thread_local struct bus_current bus_current;
 
-/* Without a locked instruction: one thread at a time writes it. */
+/* Increments a counter that only one thread at a time writes. A locked instruction is not needed.
+ */
 static inline void
 bus_count(atomic_uint_least64_t *counter)
 {
@@ -154,8 +157,9 @@ bus_count(atomic_uint_least64_t *counter)
 }
 
 /*
- * Calls the device for an access that it takes as a whole. Reads into and writes from value; false:
- * it failed, or nobody answers; a read is all ones then.
+ * Calls the device for one access, whose width must be in range->widths. A read stores into *value,
+ * a write passes it. current is &bus_current of this thread. False: the callback failed, or the
+ * range has no read callback; call bus_failed then.
  */
 static inline bool
 bus_call(struct bus_range *range, const struct minivmm_access *access, bool write, uint64_t *value,
@@ -185,13 +189,13 @@ bus_call(struct bus_range *range, const struct minivmm_access *access, bool writ
 	return r >= 0;
 }
 
-/* What follows a call that failed. */
+/* Counts a failed bus_call. The value of a read becomes all ones. Any vCPU thread. */
 void bus_failed(struct bus_range *range, bool write, uint64_t *value);
 
 /*
- * One access of 1 to 8 bytes at data, whatever the device takes: splits it, or answers all ones and
- * drops it when nobody does. Never fails for the guest. Returns the range, or NULL. Any vCPU
- * thread.
+ * Performs a guest access of width bytes (1 to 8) at data. Splits it into widths that the device
+ * takes. An unclaimed read returns all ones; an unclaimed write is dropped: the guest never sees an
+ * error. Returns the range, or NULL if no range claims the access. Any vCPU thread.
  */
 struct bus_range *bus_access(struct bus *bus, uint32_t space, uint64_t address, bool write,
 			     void *data, uint32_t width, uint32_t vcpu);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The VM's clock: an offset to the host's while it runs, a value while it stands still. */
+/* The VM's clock: an offset to the host's clock while it runs, a value while it is stopped. */
 #include "machine/clock.h"
 
 #include <time.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The VM's clock: ns since the machine first started, standing still while it is paused. */
+/* The VM's clock: ns since the machine first started. It stops while the machine is paused. */
 #ifndef MACHINE_CLOCK_H
 #define MACHINE_CLOCK_H
 
@@ -12,12 +12,16 @@ struct vm_clock {
 	atomic_bool running;
 };
 
-uint64_t clock_host(void);                            /* CLOCK_MONOTONIC in ns */
-uint64_t clock_now(const struct vm_clock *clock);     /* any thread */
-void clock_set(struct vm_clock *clock, uint64_t now); /* stopped */
-void clock_stop(struct vm_clock *clock);              /* idempotent; main thread, vCPUs stopped */
+/* The host's CLOCK_MONOTONIC in ns. Any thread. */
+uint64_t clock_host(void);
+/* VM time in ns. Any thread. */
+uint64_t clock_now(const struct vm_clock *clock);
+/* Sets a stopped clock to now (ns). Main thread. */
+void clock_set(struct vm_clock *clock, uint64_t now);
+/* Both are idempotent. Main thread, vCPUs stopped. */
+void clock_stop(struct vm_clock *clock);
 void clock_start(struct vm_clock *clock);
-uint64_t clock_to_host(const struct vm_clock *clock,
-		       uint64_t time); /* CLOCK_MONOTONIC of a VM time; running */
+/* CLOCK_MONOTONIC in ns at a VM time; the clock runs. Any thread. */
+uint64_t clock_to_host(const struct vm_clock *clock, uint64_t time);
 
 #endif

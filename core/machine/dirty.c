@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The pages that have been written, from KVM's log and from our own. */
+/* Merges KVM's dirty log and the record of device writes. */
 #include "machine/dirty.h"
 
 #include <stdlib.h>
@@ -40,7 +40,7 @@ dirty_on(const struct machine *m)
 	return m->dirty.on;
 }
 
-/* Adds a region's bitmap to the image's, where it begins at any bit. */
+/* ORs a region's bitmap of count pages into the image's, from bit first on. */
 static void
 add(uint64_t *pages, uint64_t first, const uint64_t *log, uint64_t count)
 {
@@ -92,7 +92,7 @@ dirty_poll(struct machine *m, uint64_t *pages)
 	merge(m->dirty.guest, written, words);
 	if (!mutant("dirty", "devices"))
 		memory_take_written(&m->memory, written);
-	/* Also what a look that failed has found: the log has forgotten it. */
+	/* Even after an error: reading the log has cleared it. */
 	merge(pages, written, words);
 	dirty_mark(m, written);
 	return r;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Which pages have been written: by the guest, which KVM's dirty log tells, and by devices, which
- * memory_write notes. Everything that saves or puts back only what has changed asks here. One
- * thread at a time.
+ * The written pages of guest memory. KVM's dirty log records guest writes; memory_mark_written
+ * records device writes. Code that saves or restores only changed pages uses this module. One
+ * thread at a time may call it.
  *
- * The log is turned on when it is first needed: from then on the guest's first write to each page
- * after a look costs it a fault in the kernel. A look costs a copy of the log's bitmap, a bit per
- * page, whatever the size of pages that the host uses: so it fits into a stop of the machine.
+ * The dirty log is off until it is first needed. Once it is on, the guest's first write to each
+ * page after a poll costs a fault in the kernel. A poll copies the log's bitmap: one bit per 4 KiB
+ * page, even where the host uses huge pages. This is cheap enough for a pause of the machine.
  */
 #ifndef MACHINE_DIRTY_H
 #define MACHINE_DIRTY_H
@@ -16,24 +16,29 @@
 
 struct machine;
 
-/* Somebody who wants to know of all pages that are written, whoever looks. */
+/* A watch collects all written pages, even if another caller polls. */
 struct dirty_watch {
-	uint64_t *pages; /* a bitmap of the image: looks add to it, its owner clears it */
+	uint64_t *pages; /* the owner's bitmap of the image: polls set bits, the owner clears */
 	struct dirty_watch *next;
 };
 
-/* Turns the log on, unless it is. What was written before is not known. 0 or a negative status. */
+/* Turns the dirty log on unless it is on. Earlier guest writes are not in it. 0 or a negative
+ * status. */
 int dirty_start(struct machine *machine);
 bool dirty_on(const struct machine *machine);
-/* Adds to every watch, and to a bitmap of the image (NULL: to none), what has been written since
- * the last look. */
+/* Sets the bits of the pages written since the last poll, in every watch and in pages (a bitmap of
+ * the image, or NULL). Turns the log on if it is off. 0 or a negative status; the bitmaps then lack
+ * pages. */
 int dirty_poll(struct machine *machine, uint64_t *pages);
-/* Adds these pages to every watch: the caller has written them, past log and memory_write. */
+/* Sets the bits of these pages in every watch. For a caller that writes memory without
+ * memory_mark_written. */
 void dirty_mark(struct machine *machine, const uint64_t *pages);
-/* The bitmap is the watcher's; remove before it goes. Removing what is not there does nothing. */
+/* The watch and its bitmap stay the caller's; remove the watch before you free them. Removing a
+ * watch that was not added does nothing. */
 void dirty_watch_add(struct machine *machine, struct dirty_watch *watch);
 void dirty_watch_remove(struct machine *machine, struct dirty_watch *watch);
-/* With the config's dirty_log: all pages that the guest has written so far; else NULL. */
+/* The pages that the guest has written since the start, if machine_layout.dirty_log is set; else
+ * NULL. */
 const uint64_t *dirty_guest(const struct machine *machine);
 void dirty_free(struct machine *machine);
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Guest memory that the guest does not want any more: becomes zeros, and the host's again where
- * that can be. */
+/* Discards guest memory that the guest does not need: zeroes it and frees it on the host. */
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <string.h>
@@ -14,7 +13,7 @@ is_zero(const uint8_t *page)
 	return !*page && !memcmp(page, page + 1, PAGE_SIZE - 1);
 }
 
-/* What is zero already stays as it is, a hole of a file for one. */
+/* Pages that are zero are not written: a hole of a file must stay one. */
 static void
 clear(uint8_t *host, uint64_t length)
 {
@@ -24,9 +23,9 @@ clear(uint8_t *host, uint64_t length)
 }
 
 /*
- * The kernel takes anonymous pages back, and gives zeros for them. Those of a file of the memory's
- * own it takes back but for their room, without which the guest's next write might have none. A
- * copy-on-write mapping would show its file again, and can only be cleared.
+ * Anonymous memory: MADV_DONTNEED frees the pages; later reads return zeros. A shared file: its
+ * range is zeroed but stays allocated, because a guest's write to a full disk ends the machine. A
+ * private mapping: MADV_DONTNEED would bring back the file's contents, so it is cleared.
  */
 static void
 discard(const struct memory_region *r, uint64_t offset, uint64_t length)

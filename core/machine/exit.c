@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What a vCPU does with any exit but the usual: devices, traces, points, single steps, trouble. */
+/* The slow path of exits: split accesses, traces, stop conditions, single steps, errors. */
 #include "machine/exit.h"
 
 #include <string.h>
@@ -21,7 +21,8 @@ count_stop(struct machine *machine)
 		machine_stop_hit(machine);
 }
 
-/* Counts an access that the device has seen; KVM completes it when the vCPU is entered next. */
+/* Counts an access towards the stop condition. The device has handled it; KVM completes the
+ * instruction at the next KVM_RUN. */
 static void
 stop_access(struct machine *machine, uint32_t space, uint64_t address, uint32_t width)
 {
@@ -36,8 +37,7 @@ stop_access(struct machine *machine, uint32_t space, uint64_t address, uint32_t 
 		count_stop(machine);
 }
 
-/* What the trace says of an access; the rip of a write is that of the next instruction on every
- * host. */
+/* Traces one access whose rip is that of the next KVM_RUN; see struct trace_access. */
 static void
 trace(struct vcpu *vcpu, uint32_t space, uint64_t address, bool write, const void *data,
       uint32_t width, const struct bus_range *range)
@@ -67,21 +67,20 @@ exit_file_truncated(struct machine *machine)
 	if (!memory_truncated(&machine->memory, name, sizeof(name)))
 		return false;
 	log_line(MINIVMM_ERROR, NULL,
-		 "%s was cut short by somebody while it was guest memory: the machine can't go on",
-		 name);
+		 "%s was truncated while it was guest memory: the machine cannot continue", name);
 	machine_end(machine, CAUSE_ERROR, STATUS_IO);
 	return true;
 }
 
-/* KVM takes memory that the host can't give it for a device. */
+/* An MMIO exit within guest memory: KVM could not fault in the host's page. */
 static void
 memory_lost(struct machine *machine, uint64_t address)
 {
 	if (exit_file_truncated(machine))
 		return;
 	log_line(MINIVMM_ERROR, NULL,
-		 "the host can't provide guest memory at 0x%llx: is the disk of its file full, or "
-		 "the file cut short?",
+		 "the host cannot provide guest memory at 0x%llx; check the space on the disk of "
+		 "its file",
 		 (unsigned long long)address);
 	machine_end(machine, CAUSE_ERROR, STATUS_IO);
 }
@@ -104,8 +103,9 @@ access_one(struct vcpu *vcpu, uint32_t space, uint64_t address, bool write, void
 }
 
 /*
- * Some hosts show an OUT itself at its exit, others the next instruction: for a trace it is
- * completed first. True: that made another exit (of a REP OUTS), which waits to be dispatched.
+ * Traces an OUT, or count OUTs of a REP OUTS, of size bytes each. At the exit, rip is that of the
+ * OUT on some hosts and of the next instruction on others; so KVM_RUN first completes the OUT.
+ * True: KVM_RUN returned with another exit (of a REP OUTS), which must be dispatched.
  */
 static bool
 trace_out(struct vcpu *vcpu, const uint8_t *data, uint32_t count, uint32_t size)
@@ -126,7 +126,7 @@ trace_out(struct vcpu *vcpu, const uint8_t *data, uint32_t count, uint32_t size)
 	return more;
 }
 
-/* True: another exit waits to be dispatched. */
+/* True: another exit must be dispatched. */
 static bool
 exit_io(struct vcpu *vcpu)
 {
@@ -149,7 +149,7 @@ exit_mmio(struct vcpu *vcpu)
 		   run->mmio.len <= 8 ? run->mmio.len : 8);
 }
 
-/* A breakpoint was met or a step made. */
+/* A breakpoint was hit, or one step is done. */
 static void
 exit_debug(struct vcpu *vcpu)
 {
@@ -159,7 +159,7 @@ exit_debug(struct vcpu *vcpu)
 		count_stop(machine);
 		return;
 	}
-	if (vcpu->stepping) { /* over the breakpoint: arm it again */
+	if (vcpu->stepping) { /* stepped over the breakpoint: arm it again */
 		vcpu->stepping = false;
 		kvm_vcpu_debug(&vcpu->kvm, KVM_DEBUG_BREAK, machine->stop.value);
 		return;
@@ -182,22 +182,22 @@ exit_error(struct vcpu *vcpu)
 		log_line(MINIVMM_ERROR, NULL, "vCPU %u: KVM internal error %u%s", vcpu->kvm.id,
 			 run->internal.suberror,
 			 run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION
-			     ? ": it can't emulate the instruction at rip"
+			     ? ": it cannot emulate the instruction at rip"
 			     : "");
 	else if (run->exit_reason == KVM_EXIT_FAIL_ENTRY)
 		log_line(MINIVMM_ERROR, NULL,
-			 "vCPU %u: the CPU refused to enter the guest, reason 0x%llx; do the "
-			 "registers of [cpu] fit together?",
+			 "vCPU %u: KVM failed to enter the guest, hardware reason 0x%llx; check "
+			 "that the registers in [cpu] are consistent",
 			 vcpu->kvm.id,
 			 (unsigned long long)run->fail_entry.hardware_entry_failure_reason);
 	else
-		log_line(MINIVMM_ERROR, NULL, "vCPU %u: KVM exit %u, which nobody asked for",
-			 vcpu->kvm.id, run->exit_reason);
+		log_line(MINIVMM_ERROR, NULL, "vCPU %u: unexpected KVM exit %u", vcpu->kvm.id,
+			 run->exit_reason);
 	vcpu_print(vcpu, MINIVMM_ERROR);
 	machine_end(vcpu->machine, CAUSE_INTERNAL, 0);
 }
 
-/* What the guest left KVM for; true: another exit waits to be dispatched. */
+/* Dispatches one exit. True: another exit must be dispatched. */
 static bool
 dispatch_one(struct vcpu *vcpu)
 {
@@ -236,7 +236,7 @@ dispatch(struct vcpu *vcpu)
 		;
 }
 
-/* The opcode at rip; -1 when it can't be read. */
+/* The byte at rip, or -1 if it cannot be read. */
 static int
 opcode(struct vcpu *vcpu)
 {
@@ -260,8 +260,8 @@ exit_step_or_run(struct vcpu *vcpu)
 }
 
 /*
- * An access while single-stepping: some hosts tell of the step when it is complete, some don't.
- * Either way it is one instruction.
+ * Completes a single-stepped access and counts it as one instruction. Some hosts report the step
+ * (KVM_EXIT_DEBUG) when the access completes, others do not.
  */
 static void
 step_access(struct vcpu *vcpu)
@@ -318,10 +318,10 @@ vcpu_arm(struct vcpu *vcpu)
 			r = kvm_vcpu_sregs(&vcpu->kvm, &sregs);
 		if (r)
 			return r;
-		/* A point that is true at the start does not fire: step over it. */
+		/* A new condition that holds already is not hit: step over the breakpoint. */
 		vcpu->stepping = sregs.cs.base + regs.rip == stop->value;
 	}
-	/* After a pause: over the one that was met before it, or not there yet. */
+	/* After a pause: continue a step over the breakpoint, or arm the breakpoint. */
 	return kvm_vcpu_debug(&vcpu->kvm, vcpu->stepping ? KVM_DEBUG_STEP : KVM_DEBUG_BREAK,
 			      stop->value);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The exits of a vCPU that are not the usual access of a port or of MMIO. On the vCPU's own thread.
- */
+/* The slow path: all exits except a plain port or MMIO access. On the vCPU's own thread. */
 #ifndef MACHINE_EXIT_H
 #define MACHINE_EXIT_H
 
@@ -9,15 +8,14 @@
 struct machine;
 struct vcpu;
 
-/* Serves the exit that KVM_RUN came back with. steps: the machine counts instructions towards its
- * point. */
+/* Handles the exit that KVM_RUN returned with. steps: the stop condition counts instructions. */
 void exit_slow(struct vcpu *vcpu, bool steps);
 /*
- * Single-stepping over HLT loses the halt where KVM emulates instructions: that one runs at full
- * speed, up to the next exit.
+ * Chooses whether the next KVM_RUN steps one instruction. HLT is not stepped: where KVM emulates
+ * instructions, a step over HLT loses the halt. It runs at full speed to the next exit.
  */
 void exit_step_or_run(struct vcpu *vcpu);
-/* Is it the memory's file that KVM stumbled over? That is said, then, and ends the machine. */
+/* Whether the file of guest memory was truncated. If so, logs an error and ends the machine. */
 bool exit_file_truncated(struct machine *machine);
 
 #endif

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Polls for vCPUs that have halted and can't be woken. */
+/* Polls for halted vCPUs that no interrupt can wake. */
 #include "machine/halt.h"
 
 #include "machine/machine.h"
 
-#define POLL_FIRST 20000000ull /* ns between two polls, at first */
+#define POLL_FIRST 20000000ull /* the shortest interval between polls, ns */
 #define POLL_LONGEST (16 * POLL_FIRST)
-#define COMPUTES 16 /* a vCPU that runs for this part of the time has not halted */
+#define COMPUTES 16 /* a vCPU that used 1/16 of the interval as CPU time has not halted */
 
 /*
- * All vCPUs seem to have halted, but one may have woken another since. If the pause fails, as while
- * a device has a request in flight, the next poll tries again.
+ * Checks all vCPUs while the machine is paused: one may have woken another since its own check. If
+ * the pause fails because a device cannot finish a request, the next poll tries again.
  */
 static void
 confirm_halted(struct machine *m)
@@ -32,16 +32,16 @@ poll_after(struct machine *m, uint64_t ns)
 }
 
 /*
- * Kicks vCPUs that have not left KVM_RUN for a while, so that each checks whether it has halted. A
- * vCPU whose thread has used CPU time computes and is left alone, because a kick costs an exit. A
- * halted one uses a little, too: timers of the kernel wake it in vain. While nothing changes, the
- * interval grows, because most of a thousand clones are idle.
+ * Kicks vCPUs that have had no exit since the last poll, so that each checks whether it has halted.
+ * A vCPU whose thread has used CPU time computes; it is not kicked, because a kick costs an exit. A
+ * halted vCPU uses some CPU time, too: kernel timers wake its thread. While nothing changes, the
+ * interval doubles: of a thousand clones, most are idle.
  */
 static void
 poll(struct loop_timer *timer, uint64_t periods)
 {
 	struct machine *m = timer->context;
-	uint32_t rest = 0, idle = 0;
+	uint32_t halted = 0, idle = 0;
 
 	for (uint32_t i = 0; i < m->vcpu_count; i++) {
 		struct vcpu *vcpu = &m->vcpus[i];
@@ -51,7 +51,7 @@ poll(struct loop_timer *timer, uint64_t periods)
 		if (computes)
 			atomic_store(&vcpu->maybe_halted, false);
 		if (exits == vcpu->polled_exits && !vcpu->halted) {
-			rest += atomic_load(&vcpu->maybe_halted);
+			halted += atomic_load(&vcpu->maybe_halted);
 			if (!computes) {
 				vcpu_kick(vcpu);
 				idle++;
@@ -65,7 +65,7 @@ poll(struct loop_timer *timer, uint64_t periods)
 	else
 		poll_after(m, m->halt_poll < POLL_LONGEST ? 2 * m->halt_poll : POLL_LONGEST);
 	m->idle_vcpus = idle;
-	if (rest == m->vcpu_count)
+	if (halted == m->vcpu_count)
 		confirm_halted(m);
 }
 

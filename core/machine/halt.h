@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Finds out that every vCPU has halted and no interrupt can wake it. With the in-kernel interrupt
- * controllers HLT is no exit: a timer polls for it. Main thread.
+ * Detects that every vCPU has halted and no interrupt can wake it. With the in-kernel interrupt
+ * controllers, HLT causes no exit, so a timer polls for halted vCPUs. Main thread.
  */
 #ifndef MACHINE_HALT_H
 #define MACHINE_HALT_H
 
 struct machine;
 
+/* Initializes the timer; it is not armed. */
 void halt_init(struct machine *machine);
-/* Polls from now on, at the shortest interval; the clock may have been set back. */
+/* Arms the timer with the shortest interval. Call it again after the clock was set back. */
 void halt_start(struct machine *machine);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Binds writes of the guest to events of the loop. */
+/* ioeventfds: guest writes that are events of the I/O loop. */
 #include "machine/ioeventfd.h"
 
 #include <sys/epoll.h>

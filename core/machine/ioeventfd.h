@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Writes of the guest that KVM turns into events (KVM_IOEVENTFD): the vCPU goes on at once, and the
- * main thread takes the event. While somebody looks at each access, for a trace or a point, they
- * are accesses like any other.
+ * ioeventfds: guest writes for which KVM signals an eventfd (KVM_IOEVENTFD). The vCPU continues at
+ * once; the main thread serves the event. While a trace or a stop condition needs every access, the
+ * ioeventfds are not assigned to KVM, and the writes exit like any other access.
  */
 #ifndef MACHINE_IOEVENTFD_H
 #define MACHINE_IOEVENTFD_H
@@ -14,23 +14,27 @@
 
 struct machine;
 
-/* One such write; embedded in what belongs to it, address fixed while added. */
+/* One ioeventfd. Its owner embeds it and fills ready, context, space, width, address and value. It
+ * must not move between ioeventfd_add and ioeventfd_remove. */
 struct ioeventfd {
-	struct loop_source source; /* ready: bind's own */
-	void (*ready)(struct ioeventfd *ioeventfd);
+	struct loop_source source;                  /* private */
+	void (*ready)(struct ioeventfd *ioeventfd); /* main thread: the guest has written value */
 	void *context;
 	uint32_t space, width; /* enum minivmm_space; bytes */
 	uint64_t address, value;
-	bool assigned; /* KVM knows of it */
-	struct ioeventfd *next;
+	bool assigned;          /* KVM signals the eventfd; private */
+	struct ioeventfd *next; /* private */
 };
 
-/* Main thread. -1: there is no descriptor; errno is set. From the machine's next start on. */
+/* Adds an ioeventfd. KVM signals it from the next time the machine starts or resumes. 0, or -1: no
+ * descriptor; errno is set. Main thread. */
 int ioeventfd_add(struct machine *machine, struct ioeventfd *ioeventfd);
+/* Main thread. */
 void ioeventfd_remove(struct machine *machine, struct ioeventfd *ioeventfd);
-/* Calls ready now, if it is due: for who is about to stop the machine. */
+/* Calls ready if an event is pending: a pause must not leave one in the eventfd. Main thread. */
 void ioeventfd_poll(struct ioeventfd *ioeventfd);
-/* Binds them, or unbinds them. Where KVM does not, they stay accesses. */
+/* Assigns all ioeventfds to KVM, or deassigns them. One that KVM refuses stays an access that
+ * exits. Main thread, vCPUs stopped. */
 void ioeventfds_assign(struct machine *machine, bool assigned);
 
 #endif

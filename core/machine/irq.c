@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Interrupt lines: who raises which, and telling KVM when a line changes. */
+/* Interrupt lines: levels of the sources, and KVM_IRQ_LINE on changes. */
 #include "machine/irq.h"
 
 #include <stdio.h>
@@ -25,8 +25,7 @@ irqs_free(struct irqs *irqs)
 	pthread_mutex_destroy(&irqs->lock);
 }
 
-/* A source that is active low drives the wire low when raised; the levels kept here are the
- * wire's. */
+/* The level of the pin. A source that is active low drives it low when it is up. */
 static bool
 wire(const struct irq_source *source, bool up)
 {
@@ -43,8 +42,8 @@ irqs_add(struct irqs *irqs, uint32_t line, bool edge, bool active_low, const cha
 		if (irqs->sources[i].line == line &&
 		    (irqs->sources[i].edge || edge || irqs->sources[i].active_low != active_low))
 			return fail(STATUS_USAGE,
-				    "%s: %s and %s can't share line %u: only level-triggered "
-				    "lines of one polarity are shared",
+				    "%s: %s and %s cannot share line %u: only level-triggered "
+				    "sources of the same polarity can; use another line",
 				    where, irqs->sources[i].owner, owner, line);
 	sources = realloc(irqs->sources, (irqs->count + 1) * sizeof(*sources));
 	if (!sources)
@@ -61,8 +60,8 @@ irqs_add(struct irqs *irqs, uint32_t line, bool edge, bool active_low, const cha
 	return (int)++irqs->count;
 }
 
-/* KVM's idea of a line. Sources of one line agree on its polarity, so that its resting level is
- * well-defined. */
+/* Sets the line in KVM unless it is set already. All sources of a line have the same polarity, so
+ * any of them will do. */
 static void
 set_line(struct irqs *irqs, const struct irq_source *source, bool up)
 {
@@ -139,7 +138,7 @@ irqs_set_idle(struct irqs *irqs)
 			kvm_irq_line(irqs->kvm, irqs->sources[i].line, true);
 }
 
-/* What KVM does not know yet: edges, and levels that have changed. */
+/* The lines with deferred changes: edges and levels. */
 static uint32_t
 changed(const struct irqs *irqs)
 {
@@ -160,7 +159,7 @@ irqs_save(struct irqs *irqs, struct record_writer *writer)
 		record_put_u32(writer, "waiting", changed(irqs));
 }
 
-/* Owners have a dot in their names: none is called waiting. */
+/* The item "waiting" holds the deferred changes. It cannot be an owner's: owners contain a dot. */
 int
 irqs_load(struct irqs *irqs, const struct record *group, struct why *why)
 {

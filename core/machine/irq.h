@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Interrupt lines: levels belong to the core, which ORs those who share a line and tells KVM of
- * changes only. */
+/* Interrupt lines. The core keeps the level of each source, ORs the sources that share a line, and
+ * passes only changes to KVM. */
 #ifndef MACHINE_IRQ_H
 #define MACHINE_IRQ_H
 
@@ -13,58 +13,64 @@
 #include "base/why.h"
 #include "kvm/kvm.h"
 
-#define IRQ_LINES 24 /* of the IOAPIC */
+#define IRQ_LINES 24 /* pins of the IOAPIC */
 
-/* One who may raise a line. */
+/* One source of interrupts: a device's IRQ option. */
 struct irq_source {
 	uint32_t line;
 	bool up, edge, active_low;
-	char *owner; /* "serial0.irq"; ours */
+	char *owner; /* "serial0.irq"; owned */
 };
 
 struct irqs {
 	struct kvm *kvm;
-	pthread_mutex_t lock;
+	pthread_mutex_t lock; /* guards the members below */
 	struct irq_source *sources;
 	size_t count;
-	uint32_t raised[IRQ_LINES]; /* sources that are up */
+	uint32_t raised[IRQ_LINES]; /* number of sources that are up */
 	bool deferring;
-	uint32_t asserted; /* lines that KVM knows to be up, a bit each; others than raised only
-			  while held */
-	uint32_t pending;  /* lines with an edge that KVM has yet to be told of */
+	/* One bit per line: asserted in KVM. Agrees with raised unless deferring. */
+	uint32_t asserted;
+	uint32_t pending; /* one bit per line: a deferred edge */
 };
 
+/* 0 or a negative status. kvm stays the caller's. */
 int irqs_init(struct irqs *irqs, struct kvm *kvm);
 void irqs_free(struct irqs *irqs);
 
-/* where: "x.ini:3", put before errors. Returns the source's handle, from 1; or a negative status:
- * no irqchip, no such line, edge and level on one line. */
+/* Adds a source; line is below IRQ_LINES. where ("x.ini:3") begins error messages. Returns the
+ * source's handle, from 1, or a negative status: sources of different trigger mode or polarity
+ * share the line, or no memory. Main thread. */
 int irqs_add(struct irqs *irqs, uint32_t line, bool edge, bool active_low, const char *where,
 	     const char *owner);
 
-/* The source of a handle; NULL of handle 0. Until the next is added. */
+/* The source of a handle; NULL for handle 0. Valid until the next irqs_add. */
 static inline const struct irq_source *
 irqs_source(const struct irqs *irqs, uint32_t handle)
 {
 	return handle ? &irqs->sources[handle - 1] : NULL;
 }
 
-/* Any thread. handle 0 does nothing. A repeated level is not told to KVM. */
+/* Sets the level of a source. Handle 0 has no effect. Any thread. */
 void irqs_set(struct irqs *irqs, uint32_t handle, bool up);
+/* Raises and lowers a source. Handle 0 has no effect. Any thread. */
 void irqs_pulse(struct irqs *irqs, uint32_t handle);
 
 /*
- * While held, changes wait: what KVM is told while its vCPUs' LAPICs are put aside (kvm_stop to
- * kvm_go) would be lost with them. Let go, it is told.
+ * defer true: KVM gets no changes. kvm_go restores the LAPICs as of kvm_stop, so an interrupt in
+ * between would be lost. defer false: KVM gets the deferred changes. Main thread.
  */
 void irqs_defer(struct irqs *irqs, bool defer);
 
-/* Lines that rest high are put there; once, before the vCPUs run or the levels are loaded. */
+/* Raises the lines whose sources are active low and not up. Before the vCPUs first run, and before
+ * irqs_load. Main thread. */
 void irqs_set_idle(struct irqs *irqs);
 
-/* Levels by owner, and what waits. Load raises in KVM what it knew to be up, before the chips are
- * loaded. */
+/* Saves the levels by owner, and the deferred changes. */
 void irqs_save(struct irqs *irqs, struct record_writer *writer);
+/* Loads the levels and leaves changes deferred. Raises the lines in KVM that were asserted when the
+ * state was saved; so call it before the interrupt controllers are loaded. 0, or -1 with the reason
+ * in why. */
 int irqs_load(struct irqs *irqs, const struct record *group, struct why *why);
 
 #endif

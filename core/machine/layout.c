@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The address map: where memory lies, and which chips are in the way of devices. */
+/* The address map: ranges of memory, and the chips that KVM emulates. */
 #include "machine/layout.h"
 
 #include "minivmm/plugin.h"
@@ -22,15 +22,15 @@ layout_check_memory(struct layout_range memory, bool irqchip, bool long_mode, st
 	uint64_t end = memory.at + memory.size;
 
 	if (long_mode && end > LAYOUT_LONG_END)
-		return why_set(why, "would end past 512 GiB, which is all that long mode starts "
-				    "with: make it smaller, or lower memory_at");
-	/* layout_memory goes round the hole. */
+		return why_set(why, "would end past 512 GiB, the limit in long mode: make it "
+				    "smaller, or lower memory_at");
+	/* layout_memory splits it around the hole. */
 	if (memory.at == 0 && irqchip)
 		return 0;
 	if (memory.at < LAYOUT_ABOVE && end > LAYOUT_IOAPIC)
 		return why_set(why, "would lie over the interrupt controllers, 0xfec00000 to "
 				    "0xffffffff: make it smaller, move it with memory_at, or set "
-				    "irqchip = on and memory_at = 0, with which it goes on above "
+				    "irqchip = on and memory_at = 0, which continues it above "
 				    "4 GiB");
 	return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The I/O loop. One event per wait: a callback may remove any source, so none is kept across a
- * callback. */
+/* The I/O loop. It takes one event per epoll_wait, because a callback may remove any source: an
+ * event kept across a callback could point to a freed one. */
 #include "machine/loop.h"
 
 #include <errno.h>
@@ -33,7 +33,7 @@ loop_add(struct loop *loop, struct loop_source *source, int fd, uint32_t events)
 	return 0;
 }
 
-/* A source without events leaves epoll, which would tell of a hang-up again and again. */
+/* A source without events leaves epoll: epoll reports EPOLLHUP even if no events are set. */
 int
 loop_change(struct loop *loop, struct loop_source *source, uint32_t events)
 {
@@ -60,7 +60,7 @@ loop_wake(struct loop *loop)
 	uint64_t one = 1;
 	ssize_t n = write(loop->wake_source.fd, &one, sizeof(one));
 
-	(void)n; /* full: it is awake */
+	(void)n; /* EAGAIN: a wake-up is pending already */
 }
 
 static void
@@ -72,7 +72,7 @@ woken(struct loop_source *source, uint32_t events)
 	(void)n;
 }
 
-/* Sets the descriptor to the earliest deadline. With the lock held. */
+/* Arms timer_fd for the earliest deadline. With the lock held. */
 static void
 program(struct loop *loop)
 {
@@ -95,8 +95,8 @@ program(struct loop *loop)
 	loop->programmed = when.it_value.tv_sec || when.it_value.tv_nsec;
 }
 
-/* The next timer whose time has come; counts the periods that have passed and sets its next
- * deadline. */
+/* The due timer with the earliest deadline, or NULL. Counts the periods that have passed and sets
+ * the next deadline. With the lock held. */
 static struct loop_timer *
 next_due(struct loop *loop, uint64_t *periods)
 {
@@ -135,7 +135,7 @@ timers_due(struct loop_source *source, uint32_t events)
 		pthread_mutex_unlock(&loop->lock);
 		if (due)
 			due->fire(due, periods);
-		/* A timer that is always due must not keep the loop from everything else. */
+		/* After 1 ms, other events get their turn, even if a timer is always due. */
 	} while (due && clock_now(loop->clock) - now < 1000000);
 	if (due) {
 		pthread_mutex_lock(&loop->lock);
@@ -144,7 +144,8 @@ timers_due(struct loop_source *source, uint32_t events)
 	}
 }
 
-/* Most stops are over before a device speaks: only one that does costs more. */
+/* A pause does not touch epoll. Only if a device has an event during the pause, device_epoll leaves
+ * epoll until the end of the pause. */
 static void
 devices_ready(struct loop_source *source, uint32_t events)
 {
@@ -182,7 +183,7 @@ loop_init(struct loop *loop, struct vm_clock *clock)
 	    pthread_mutex_init(&loop->lock, NULL) ||
 	    loop_add(loop, &loop->timer_source, loop->timer_fd, EPOLLIN) ||
 	    loop_add(loop, &loop->wake_source, wake, EPOLLIN))
-		return fail(STATUS_HOST, "cannot make the I/O loop: %s", strerror(errno));
+		return fail(STATUS_HOST, "cannot create the I/O loop: %s", strerror(errno));
 	return 0;
 }
 
@@ -222,7 +223,7 @@ void
 loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t deadline, uint64_t period)
 {
 	pthread_mutex_lock(&loop->lock);
-	/* So that sums of two of them can't wrap: 292 years are for ever. */
+	/* The limit keeps sums of two from overflowing; it is 292 years. */
 	timer->deadline = deadline < INT64_MAX ? deadline : INT64_MAX;
 	timer->period = period < INT64_MAX ? period : INT64_MAX;
 	timer->armed = true;
@@ -274,7 +275,7 @@ loop_deferred_remove(struct loop *loop, struct loop_deferred *deferred)
 	pthread_mutex_unlock(&loop->lock);
 }
 
-/* Runs what is queued now; what that queues comes next time. */
+/* Runs the work that is queued now. Work queued meanwhile waits for the next call. */
 static void
 run_deferred(struct loop *loop)
 {
@@ -329,7 +330,7 @@ loop_once(struct loop *loop, int timeout)
 		struct loop_source *source = event.data.ptr;
 
 		if (source->outer && loop->nested)
-			usleep(1000); /* it stays ready */
+			usleep(1000); /* the event stays pending: do not spin */
 		else
 			source->ready(source, event.events);
 	}

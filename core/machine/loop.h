@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The I/O loop: epoll over descriptors, timers on the VM's clock, wake-ups from other threads. It
- * is the main thread's.
+ * The I/O loop of the main thread: epoll on descriptors, timers on the VM's clock, deferred work,
+ * and wake-ups from other threads. Callbacks run on the main thread.
  */
 #ifndef MACHINE_LOOP_H
 #define MACHINE_LOOP_H
@@ -12,27 +12,28 @@
 
 #include "machine/clock.h"
 
-/* A descriptor; embedded in what belongs to it, address fixed while added. */
+/* A descriptor. Its owner embeds it, sets ready, context, device and outer, and does not move it
+ * between loop_add and loop_remove. */
 struct loop_source {
-	int fd; /* -1: not added */
-	uint32_t events;
+	int fd;          /* -1: not added */
+	uint32_t events; /* EPOLLIN...; 0: not in epoll. Set by loop_add and loop_change */
 	void (*ready)(struct loop_source *source, uint32_t events);
 	void *context;
-	bool device; /* belongs to a device: quiet while the machine is paused */
-	bool outer;  /* not called by loop_once_nested */
+	bool device; /* a device's: ready is not called while the loop is quiet */
+	bool outer;  /* ready is not called by loop_once_nested */
 };
 
-/* A deadline on the VM's clock; embedded likewise. Timers are quiet while the clock stands
- * still. */
+/* A deadline on the VM's clock. Its owner embeds it, sets fire and context, and does not move it
+ * between loop_timer_add and loop_timer_remove. It does not fire while the loop is quiet. */
 struct loop_timer {
 	uint64_t deadline, period; /* ns; period 0: once */
 	bool armed;
-	void (*fire)(struct loop_timer *timer, uint64_t periods);
+	void (*fire)(struct loop_timer *timer, uint64_t periods); /* periods passed, at least 1 */
 	void *context;
-	struct loop_timer *next; /* list of all, armed or not */
+	struct loop_timer *next; /* of all timers, armed or not */
 };
 
-/* Work to do once on the loop's thread, when the machine is not paused; may be queued again. */
+/* A function to run once on the main thread when the loop is not quiet. It may be queued again. */
 struct loop_deferred {
 	void (*run)(struct loop_deferred *deferred);
 	void *context;
@@ -42,46 +43,53 @@ struct loop_deferred {
 
 struct loop {
 	int epoll;
-	int device_epoll; /* is in epoll, but for stops in which a device spoke */
+	int device_epoll; /* of devices; in epoll, unless an event came while the loop was quiet */
 	int timer_fd;
 	struct vm_clock *clock;
-	pthread_mutex_t lock; /* guards what is below */
+	pthread_mutex_t lock; /* guards the members below */
 	struct loop_timer *timers;
 	struct loop_deferred *deferred, **deferred_end;
 	bool quiet;
-	bool programmed; /* the descriptor of timers is set */
-	bool nested;     /* loop_once_nested runs */
+	bool programmed; /* timer_fd is armed */
+	bool nested;     /* in loop_once_nested; main thread */
 	struct loop_source timer_source, wake_source, device_source;
 };
 
-int loop_init(struct loop *loop, struct vm_clock *clock); /* quiet until loop_quiet(false) */
+/* The loop is quiet until loop_quiet(false). clock stays the caller's. 0 or a negative status. */
+int loop_init(struct loop *loop, struct vm_clock *clock);
 void loop_free(struct loop *loop);
 
-/* Main thread. -1: the descriptor can't be waited for (a regular file); errno is set. */
+/* Adds a source with events other than 0; fd stays the caller's. 0, or -1: epoll does not support
+ * fd (a regular file); errno is set. Main thread. */
 int loop_add(struct loop *loop, struct loop_source *source, int fd, uint32_t events);
+/* Sets the events to wait for; 0: none. Returns 0. loop_remove accepts a source that is not added.
+ * Main thread. */
 int loop_change(struct loop *loop, struct loop_source *source, uint32_t events);
 void loop_remove(struct loop *loop, struct loop_source *source);
 
-/* Any thread. */
+/* Any thread. deadline: VM time in ns. period: ns; 0: the timer fires once. */
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t deadline,
 		    uint64_t period);
 void loop_timer_cancel(struct loop *loop, struct loop_timer *timer);
+/* Queues deferred work unless it is queued. Any thread. */
 void loop_defer(struct loop *loop, struct loop_deferred *deferred);
-void loop_wake(struct loop *loop); /* loop_once returns */
+/* Makes loop_once return. Any thread; async-signal-safe. */
+void loop_wake(struct loop *loop);
 
-/* Main thread. Put on the list, armed or not; taken off. */
+/* Main thread. A timer must be added before loop_timer_set. Removing what is not there has no
+ * effect. */
 void loop_timer_add(struct loop *loop, struct loop_timer *timer);
 void loop_timer_remove(struct loop *loop, struct loop_timer *timer);
 void loop_deferred_remove(struct loop *loop, struct loop_deferred *deferred);
 
-/* Devices' descriptors, timers and deferred work stay quiet (true), or speak again. After the
- * clock. */
+/* quiet true: no events of devices, timers or deferred work until quiet is false again. Call it
+ * after clock_stop or clock_start. Main thread. */
 void loop_quiet(struct loop *loop, bool quiet);
 
-/* Waits for an event and runs its callback; timeout in ms, -1: none. 0 or a negative status. */
+/* Waits for one event and runs its callback, then the deferred work. timeout in ms; -1: none. 0 or
+ * a negative status. Main thread. */
 int loop_once(struct loop *loop, int timeout);
-/* The same from within a callback of the loop: sources with outer set wait until that has returned.
- */
+/* The same from within a callback of the loop. Sources with outer set wait for the outer loop. */
 int loop_once_nested(struct loop *loop, int timeout);
 
 #endif

@@ -14,10 +14,10 @@
 static void
 kicked(int signal)
 {
-	/* ends KVM_RUN by being there */
+	/* Without a handler, the signal would end the process instead of KVM_RUN. */
 }
 
-/* A piece of memory, behind those that there are. */
+/* Adds a range of memory after the existing ones. whole: bytes of all ranges. */
 static int
 add_memory(struct machine *m, const struct machine_layout *layout, const struct layout_range *piece,
 	   uint64_t whole)
@@ -134,7 +134,7 @@ machine_destroy(struct machine *m)
 	machine_join(m);
 	for (uint32_t i = 0; i < m->vcpu_count; i++)
 		kvm_vcpu_close(&m->vcpus[i].kvm);
-	m->vcpu_count = 0; /* a signal handler may look */
+	m->vcpu_count = 0; /* for a signal handler that calls machine_callback */
 	free(m->vcpus);
 	bus_free(&m->bus);
 	irqs_free(&m->irqs);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The machine: memory, vCPUs, bus, interrupt lines, the VM's clock, the I/O loop, the stop
- * condition, and how it ends. It knows devices only as ranges on the bus and as two functions that
- * pause and resume them.
+ * condition and the end. It knows devices only as ranges on the bus and as two functions that pause
+ * and resume them.
  *
- * Threads: the main thread is the I/O thread. It owns the machine, runs the loop, and alone pauses
- * and resumes it. Each vCPU has a thread. Any thread may end the machine or report that the stop
- * condition is hit: both set a flag, kick the vCPUs and wake the loop.
+ * Threads: the main thread is the I/O thread. It owns the machine, runs the loop, and pauses and
+ * resumes the machine. Each vCPU has a thread. Any thread may end the machine or report that the
+ * stop condition is hit: both set a flag, kick the vCPUs and wake the loop.
  */
 #ifndef MACHINE_MACHINE_H
 #define MACHINE_MACHINE_H
@@ -31,49 +31,50 @@ enum machine_state { MACHINE_PAUSED, MACHINE_RUNNING };
 /* Why the machine ended. */
 enum machine_cause {
 	CAUSE_NONE,
-	CAUSE_HLT,      /* every vCPU halted for good */
-	CAUSE_EXIT,     /* a device ended it with a guest status */
-	CAUSE_SHUTDOWN, /* triple fault; status: which vCPU's */
+	CAUSE_HLT,      /* every vCPU has halted, and no interrupt can wake it */
+	CAUSE_EXIT,     /* the guest chose a status through a device; status: that one */
+	CAUSE_SHUTDOWN, /* triple fault; status: the vCPU's index */
 	CAUSE_INTERNAL, /* KVM internal error or failed entry */
 	CAUSE_PANIC,
 	CAUSE_STOP, /* the stop condition was hit */
-	CAUSE_QUIT, /* asked by a person */
+	CAUSE_QUIT, /* the user's command */
 	CAUSE_TIMEOUT,
-	CAUSE_SIGNAL, /* status: the signal */
-	CAUSE_ERROR,  /* our own trouble, said already; status: enum status */
+	CAUSE_SIGNAL, /* status: the signal's number */
+	CAUSE_ERROR,  /* minivmm failed and has logged why; status: enum status */
 };
 
 struct machine_end {
 	enum machine_cause cause;
-	uint64_t status; /* CAUSE_EXIT: the guest's; else as above */
+	uint64_t status; /* meaning: see enum machine_cause; else 0 */
 };
 
 /*
- * Why the machine is paused. Each reason has a count: the machine runs again when all counts are 0,
- * so that an operator's pause outlasts a snapshot's, and the other way round.
+ * Why the machine is paused. Each reason has a count, and the machine resumes when all counts are
+ * 0. So the end of a snapshot does not resume a machine that the user has paused.
  */
 enum pause_reason {
-	PAUSE_NOT_RUN,  /* outside of machine_run */
-	PAUSE_OPERATOR, /* a person asked for it */
+	PAUSE_NOT_RUN,  /* not in machine_run */
+	PAUSE_OPERATOR, /* the user's command */
 	PAUSE_STOP,     /* the stop condition was hit; its handler runs */
 	PAUSE_SNAPSHOT,
 	PAUSE_RESET,
-	PAUSE_INSPECT, /* somebody reads registers or device state */
+	PAUSE_INSPECT, /* a command reads registers or device state */
 	PAUSE_REASONS,
 };
 
-/* What pauses and resumes the devices, on the main thread with the vCPUs stopped. 0 or a negative
- * status. */
+/* Functions that pause and resume the devices. Main thread, vCPUs stopped. 0 or a negative status.
+ */
 struct machine_devices {
-	int (*pause)(void *context); /* no request is in flight afterwards; may run the loop */
+	int (*pause)(void *context); /* returns when no request is in flight; may run the loop */
 	int (*resume)(void *context);
 	void *context;
 };
 
-/* What happens when the stop condition is hit. Main thread, machine paused. */
+/* Functions to call when the stop condition is hit. Main thread, machine paused. */
 struct stop_handler {
-	bool (*wait)(void *context); /* true: not yet, run the loop and ask again. NULL: never */
-	int (*hit)(void *context);   /* may end the machine; 0 or a negative status */
+	bool (*wait)(void *context); /* true: run the loop once and call wait again; or NULL */
+	int (*hit)(void *context);   /* then called once; may end the machine. 0 or a negative
+					status. Or NULL */
 	void *context;
 };
 
@@ -82,19 +83,19 @@ struct machine {
 	struct memory memory;
 	struct { /* see dirty.h */
 		bool on;
-		uint64_t *log;     /* room for a region's */
-		uint64_t *written; /* room for what a poll finds, of the image */
+		uint64_t *log;     /* buffer for the log of one region */
+		uint64_t *written; /* buffer of a poll: a bitmap of the image */
 		struct dirty_watch *watches;
-		uint64_t *guest; /* all pages that the guest wrote; NULL: not recorded */
+		uint64_t *guest; /* dirty_guest's bitmap; NULL: not recorded */
 	} dirty;
 	struct bus bus;
 	struct irqs irqs;
 	struct vm_clock clock;
 	struct loop loop;
 	struct ioeventfd *ioeventfds;
-	struct stop stop; /* the stop condition: hit once */
+	struct stop stop; /* the stop condition; it is hit once */
 	struct stop_handler stop_handler;
-	bool stop_new;       /* just set: a condition that holds already is not hit */
+	bool stop_new;       /* set since the last resume: it is not hit if it holds already */
 	struct trace *trace; /* NULL: none */
 	struct machine_devices devices;
 	struct vcpu *vcpus;
@@ -103,40 +104,45 @@ struct machine {
 	uint32_t pauses[PAUSE_REASONS];
 	bool acpi; /* the guest has ACPI tables */
 	struct loop_timer halt_timer, stop_timer;
-	uint64_t halt_poll;  /* ns between the last poll for halted vCPUs and the next */
-	uint32_t idle_vcpus; /* vCPUs that did nothing between the last two polls */
+	uint64_t halt_poll;  /* ns from the last poll for halted vCPUs to the next */
+	uint32_t idle_vcpus; /* vCPUs without exit or computing between the last two */
 
 	pthread_mutex_t lock; /* guards the members below, and stop's counts */
 	pthread_cond_t changed;
-	uint32_t parked;               /* vCPU threads that wait */
-	atomic_bool may_run;           /* vCPUs may run; read without the lock as a hint */
-	bool dying;                    /* vCPU threads return */
-	int (*job)(struct vcpu *vcpu); /* run_on_vcpus: what each parked thread runs */
+	uint32_t parked;               /* number of vCPU threads in park() */
+	atomic_bool may_run;           /* the run state; vCPUs read it without the lock as a hint */
+	bool dying;                    /* vCPU threads must return */
+	int (*job)(struct vcpu *vcpu); /* run_on_vcpus: each parked thread runs it once */
 	uint64_t job_number;           /* counts jobs */
-	uint32_t jobs_left;            /* threads that have not run it yet */
+	uint32_t jobs_left;            /* number of threads that have yet to run it */
 	atomic_bool stop_hit;
 	struct machine_end end; /* the first cause stays */
 };
 
-/* Builds memory and VM; no vCPU runs. Returns 0 or a negative status; destroy in any case. */
+/* The shape of a machine. The strings and descriptors stay the caller's. */
 struct machine_layout {
-	struct layout_range memory[MEMORY_REGIONS]; /* up to one of size 0 */
-	const char *memory_file; /* or NULL; the pieces follow each other in it */
-	int image_fd;            /* map memory copy-on-write from here, likewise, or -1 */
+	struct layout_range memory[MEMORY_REGIONS]; /* ends at the first of size 0 */
+	/* The file that all ranges are mapped from, one after the other, as a shared mapping; NULL:
+	 * anonymous memory. */
+	const char *memory_file;
+	/* The file that all ranges are mapped from, one after the other from image_offset (bytes),
+	 * as a private mapping; -1: none. */
+	int image_fd;
 	uint64_t image_offset;
 	uint32_t cpus;
 	bool irqchip;
-	bool track; /* the dirty log is on from the start */
-	bool
-	    dirty_log; /* the same, and all pages that the guest writes are recorded for a report */
-	bool check;    /* to check a config: no KVM, no vCPU, no memory_file */
+	bool track;     /* the dirty log is on from the start */
+	bool dirty_log; /* so, and dirty_guest reports all pages that the guest writes */
+	bool check;     /* to check a config: no KVM, no vCPU, no memory_file */
 };
+/* Creates memory, VM and vCPUs; no vCPU runs. 0 or a negative status; call machine_destroy in
+ * either case. Main thread. */
 int machine_create(struct machine *machine, const struct machine_layout *layout);
 void machine_destroy(struct machine *machine);
-/* Ends the vCPUs' threads, as destroy does; the machine can't run again. */
+/* Ends the vCPUs' threads. The machine cannot run again. Main thread. */
 void machine_join(struct machine *machine);
 
-/* One of the machine's vcpu_count vCPUs. */
+/* The vCPU with an index below vcpu_count. */
 static inline struct vcpu *
 machine_vcpu(const struct machine *machine, uint32_t index)
 {
@@ -145,87 +151,95 @@ machine_vcpu(const struct machine *machine, uint32_t index)
 
 /* Registers the devices' pause and resume functions. Before machine_run. */
 void machine_set_devices(struct machine *machine, const struct machine_devices *devices);
-/* Records every access in the trace, which stays the caller's. Before machine_run. */
+/* Writes every access to the trace, which stays the caller's. Before machine_run. */
 void machine_set_trace(struct machine *machine, struct trace *trace);
-/* The guest has been given ACPI tables. */
+/* Notes that the guest has ACPI tables. Before machine_run. */
 void machine_set_acpi(struct machine *machine);
 
 /*
- * Runs the loop until the machine ends; vCPU threads start here. Returns 0 (the cause is in
- * machine->end) or a negative status. The machine is paused before and after. May be called again
- * after a reset.
+ * Starts the vCPU threads and runs the loop until the machine ends. Returns 0 (machine->end holds
+ * the cause) or a negative status. The machine is paused before and after. You may call it again
+ * after a reset. Main thread.
  */
 int machine_run(struct machine *machine);
 
 /*
- * Pauses the machine and counts the reason: every vCPU stops with its access complete, devices have
- * no request in flight, the clock and the kernel's timers stand still. Main thread. 0 or a negative
- * status: a device or KVM failed; the vCPUs stand still, but the state must not be saved. Resume in
- * either case.
+ * Pauses the machine and adds 1 to the count of the reason. Every vCPU stops with its access
+ * complete, no device has a request in flight, and the clock and the kernel's timers stop. 0, or a
+ * negative status: a device or KVM failed; the vCPUs are stopped, but you must not save the state.
+ * Call machine_resume in either case. Main thread.
  */
 int machine_pause(struct machine *machine, enum pause_reason reason);
 /*
- * Takes back one pause with this reason, if there is one. The machine runs again when no reason is
- * left, the stop condition is not hit, and it has not ended. 0, or a negative status, with which
- * the machine ends.
+ * Subtracts 1 from the count of the reason unless it is 0. The machine resumes when all counts are
+ * 0, the stop condition is not hit, and the machine has not ended. 0, or a negative status, with
+ * which the machine ends. Main thread.
  */
 int machine_resume(struct machine *machine, enum pause_reason reason);
-/* Is there a pause with this reason? */
+/* Whether the count of the reason is not 0. Main thread. */
 bool machine_paused_for(const struct machine *machine, enum pause_reason reason);
+/* Main thread. */
 bool machine_running(const struct machine *machine);
 
 /*
- * How long (ns) the vCPUs stood still in a pause: from the first one's leaving its guest, not
- * before from, to the last one's entering it, not before until (both of clock_host). 0: not known,
- * because none has entered, or one has stopped again. The main thread's own clock would be wrong: a
- * vCPU that it wakes may take its CPU. Main thread.
+ * The downtime of a pause in ns: from the time at which the first vCPU left the guest (not before
+ * from) to the time at which the last one entered it (not before until). from and until are times
+ * of clock_host. 0: unknown, because no vCPU has entered the guest, or one has left it again. The
+ * main thread cannot measure this itself: a vCPU thread that it wakes may take its CPU. Main
+ * thread.
  */
 uint64_t machine_downtime(const struct machine *machine, uint64_t from, uint64_t until);
 
 /*
- * Sets the stop condition of a paused machine and its handler; the condition's strings are the
- * machine's from here on. A condition that holds already is not hit: it must become true.
- * machine_stop_clear removes it.
+ * Replaces the stop condition of a paused machine and its handler, and takes ownership of the
+ * condition's strings. A condition that holds already is not hit: it must become true. Main thread.
  */
 void machine_stop_set(struct machine *machine, const struct stop *stop,
 		      const struct stop_handler *handler);
+/* Removes the stop condition and its handler. Main thread, machine paused. */
 void machine_stop_clear(struct machine *machine);
-/* A device's output, for a condition that waits for it. Any thread. */
+/* Compares a device's output with a STOP_OUTPUT condition. Any thread. */
 void machine_output(struct machine *machine, const char *device, const uint8_t *bytes,
 		    size_t length);
-/* The stop condition is hit: vCPUs stop with their accesses complete. Any thread, returns at once.
- */
+/* Reports that the stop condition is hit. The vCPUs stop with their accesses complete, and the main
+ * thread runs the handler. Returns at once. Any thread. */
 void machine_stop_hit(struct machine *machine);
 
-/* Ends the machine; the first cause stays. Any thread, returns at once. */
+/* Ends the machine. If it has ended already, the first cause stays. Returns at once. Any thread. */
 void machine_end(struct machine *machine, enum machine_cause cause, uint64_t status);
+/* Any thread. */
 bool machine_ended(struct machine *machine);
+/* "hlt", "exit"...: a constant string. */
 const char *machine_cause_name(enum machine_cause cause);
-/* A vCPU has halted, and no interrupt can wake it. On its thread. */
+/* Call it when a vCPU's halted becomes true. If all are halted, the machine ends, or STOP_HLT is
+ * hit. Any thread. */
 void machine_halted(struct machine *machine);
 
-/* Are the interrupt controllers and the PIT in the kernel? */
+/* Whether KVM emulates the interrupt controllers and the PIT. */
 static inline bool
 machine_irqchip(const struct machine *machine)
 {
 	return machine->kvm.irqchip;
 }
 
-/* Gives the fresh vCPUs the host's CPUID. Main thread, before the first run. */
+/* Sets the CPUID of all vCPUs to what the host supports. 0 or a negative status. Main thread,
+ * before the first run. */
 int machine_cpuid(struct machine *machine);
-/* A callback that a vCPU's thread is in; unchanged if there is none. For a signal handler. */
+/* Sets *current to a callback that a vCPU's thread runs, unless it holds one or there is none.
+ * Async-signal-safe. */
 void machine_callback(const struct machine *machine, struct bus_current *current);
-/* Exits and accesses of all vCPUs. Any thread. */
+/* The number of exits, and of accesses, of all vCPUs. Any thread. */
 uint64_t machine_exits(const struct machine *machine);
 uint64_t machine_accesses(const struct machine *machine);
 
 /*
- * All state of the machine except memory, vCPUs and devices: chips, lines, clock. Machine paused.
- * load also sets the stop condition again, as machine_stop_set does.
+ * Save and load the clock, the end, the interrupt lines and KVM's chips: all state except memory,
+ * vCPUs and devices. load also makes the stop condition new, as machine_stop_set does. save: 0 or a
+ * negative status; load: 0, or -1 with the reason in why. Main thread, machine paused.
  */
 int machine_save(struct machine *machine, struct record_writer *writer);
 int machine_load(struct machine *machine, const struct record *group, struct why *why);
-/* Lets time (ns) pass for a paused machine: its clock, kvm-clock and TSCs. */
+/* Advances the clock, kvm-clock and the TSCs of a paused machine by time (ns). Main thread. */
 void machine_catch_up(struct machine *machine, uint64_t time);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Runs a machine until it ends, and serves its stop condition on the way. */
+/* Runs a machine until it ends, and handles its stop condition. */
 #include "machine/machine_run.h"
 
 #include "machine/halt.h"
@@ -20,7 +20,7 @@ machine_stop_set(struct machine *m, const struct stop *stop, const struct stop_h
 	machine_stop_clear(m);
 	m->stop = *stop;
 	m->stop_handler = *handler;
-	if (m->vcpus) /* none for a check */
+	if (m->vcpus) /* NULL with machine_layout.check */
 		machine_stop_arm(m);
 }
 
@@ -74,7 +74,7 @@ machine_halted(struct machine *m)
 		machine_end(m, CAUSE_HLT, 0);
 }
 
-/* The stop condition is hit: its handler decides what happens, and when. */
+/* Pauses the machine, removes the stop condition that is hit, and calls its handler. */
 static int
 at_stop(struct machine *m)
 {
@@ -109,7 +109,7 @@ machine_run(struct machine *m)
 	if (r)
 		machine_end(m, CAUSE_ERROR, (uint64_t)-r);
 	machine_pause(m, PAUSE_NOT_RUN);
-	/* The access that ended the machine may hit the condition as well. */
+	/* The access that ended the machine may have hit the condition, too. */
 	if (!r && m->stop_hit)
 		r = at_stop(m);
 	return r;

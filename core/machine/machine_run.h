@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the sources of the machine share. Private to core/machine. */
+/* Functions shared by the machine's sources. Private to core/machine. */
 #ifndef MACHINE_MACHINE_RUN_H
 #define MACHINE_MACHINE_RUN_H
 
@@ -7,13 +7,13 @@
 
 /* Kicks every vCPU. Any thread. */
 void machine_kick(struct machine *machine);
-/* Sets a stop condition that holds already as one that must become true, and the timer of one that
- * waits. */
+/* Makes the stop condition new: it is not hit if it holds already. Arms the timer of a STOP_TIME.
+ * Main thread, machine paused. */
 void machine_stop_arm(struct machine *machine);
-/* Starts the vCPUs' threads, parked. 0 or a negative status. */
+/* Starts the vCPUs' threads that do not run yet; they park. 0 or a negative status. Main thread. */
 int machine_start_threads(struct machine *machine);
-/* Resumes the machine if no pause is counted. 0, or a negative status, with which the machine ends.
- */
+/* Resumes the machine if all counts of pauses are 0. 0, or a negative status, with which the
+ * machine ends. Main thread. */
 int machine_try_resume(struct machine *machine);
 
 #endif

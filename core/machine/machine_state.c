@@ -4,11 +4,10 @@
 #include "machine/halt.h"
 #include "machine/machine_run.h"
 
-#define TIME_MAX                                                                                   \
-	(INT64_MAX / 2) /* ns; timers end at INT64_MAX, and the clock must not reach it            \
-			 */
+/* ns. Deadlines are at most INT64_MAX; the clock must stay below. */
+#define TIME_MAX (INT64_MAX / 2)
 
-/* An end that the guest brought about: part of its state, should a snapshot be taken there. */
+/* Whether the guest caused the end. A snapshot taken then contains it. */
 static bool
 by_guest(enum machine_cause cause)
 {
@@ -18,11 +17,11 @@ by_guest(enum machine_cause cause)
 int
 machine_save(struct machine *m, struct record_writer *writer)
 {
-	bool guests = by_guest(m->end.cause);
+	bool saved = by_guest(m->end.cause);
 
 	record_put_u64(writer, "time", clock_now(&m->clock));
-	record_put_u32(writer, "end", guests ? m->end.cause : CAUSE_NONE);
-	record_put_u64(writer, "status", guests ? m->end.status : 0);
+	record_put_u32(writer, "end", saved ? m->end.cause : CAUSE_NONE);
+	record_put_u64(writer, "status", saved ? m->end.status : 0);
 	record_put_bool(writer, "acpi", m->acpi);
 	record_begin(writer, "lines", RECORD_GROUP);
 	irqs_save(&m->irqs, writer);
@@ -30,8 +29,8 @@ machine_save(struct machine *m, struct record_writer *writer)
 	return kvm_vm_save(&m->kvm, writer);
 }
 
-/* Lines before chips: KVM keeps levels apart from the chips' registers, and a rise after them is
- * delivered twice. */
+/* Loads the lines before the chips. KVM keeps the levels of lines apart from the chips' registers:
+ * if a line rose after the registers were loaded, its interrupt would be delivered twice. */
 int
 machine_load(struct machine *m, const struct record *group, struct why *why)
 {
@@ -40,7 +39,7 @@ machine_load(struct machine *m, const struct record *group, struct why *why)
 
 	if (!record_get_u64(group, "end", &end) || !record_get_u64(group, "status", &status) ||
 	    (end != CAUSE_NONE && !by_guest((enum machine_cause)end)))
-		return why_set(why, "how the machine ended is missing or unknown");
+		return why_set(why, "the machine's end is missing or unknown");
 	m->end = (struct machine_end){ .cause = (enum machine_cause)end, .status = status };
 	if (!record_get_u64(group, "time", &time) || time > TIME_MAX ||
 	    !record_find(group, "lines", &lines) || lines.type != RECORD_GROUP)

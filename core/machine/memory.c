@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Guest memory: mapping it, and the checked copies in and out. */
+/* Guest memory: maps regions and copies in and out. */
 #include "machine/memory.h"
 
 #include <errno.h>
@@ -19,7 +19,7 @@
 static int
 add(struct memory *memory, gpa_t gpa, uint64_t size, void *host, int fd, uint64_t file_offset)
 {
-	/* The room for a bitmap of pages that are never written costs nothing. */
+	/* Pages of the bitmap that are never written cost no memory. */
 	size_t words = ((memory->size + size) / PAGE_SIZE + 63) / 64;
 	atomic_uint_least64_t *written = calloc(words, sizeof(*written));
 
@@ -50,23 +50,24 @@ check(const struct memory *memory, gpa_t gpa, uint64_t size)
 
 	if (!size || size % PAGE_SIZE || gpa % PAGE_SIZE || __builtin_add_overflow(gpa, size, &end))
 		return fail(STATUS_USAGE,
-			    "guest memory of 0x%llx bytes at 0x%llx is not whole pages; use "
+			    "guest memory of 0x%llx bytes at 0x%llx: size and address must be "
 			    "multiples of 4K",
 			    (unsigned long long)size, (unsigned long long)gpa);
 	for (uint32_t i = 0; i < memory->count; i++) {
 		const struct memory_region *r = &memory->regions[i];
 
 		if (gpa < r->gpa + r->size && r->gpa < end)
-			return fail(STATUS_USAGE,
-				    "guest memory at 0x%llx overlaps that at 0x%llx; move one",
-				    (unsigned long long)gpa, (unsigned long long)r->gpa);
+			return fail(
+			    STATUS_USAGE,
+			    "guest memory at 0x%llx overlaps guest memory at 0x%llx; move one",
+			    (unsigned long long)gpa, (unsigned long long)r->gpa);
 	}
 	if (memory->count == MEMORY_REGIONS)
 		return fail(STATUS_USAGE, "more than %d regions of guest memory", MEMORY_REGIONS);
 	return 0;
 }
 
-/* Memory that is large enough lies on a 2 MiB boundary, so that the kernel can use huge pages. */
+/* Aligns memory of 2 MiB or more to 2 MiB, so that the kernel can use huge pages. */
 int
 memory_add(struct memory *memory, gpa_t gpa, uint64_t size)
 {
@@ -79,7 +80,7 @@ memory_add(struct memory *memory, gpa_t gpa, uint64_t size)
 		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (start == MAP_FAILED)
 		return fail(STATUS_HOST,
-			    "no room for 0x%llx bytes of guest memory: %s; give the machine less",
+			    "cannot map 0x%llx bytes of guest memory: %s; reduce vm.memory",
 			    (unsigned long long)size, strerror(errno));
 	host = start;
 	if (slack) {
@@ -94,8 +95,8 @@ memory_add(struct memory *memory, gpa_t gpa, uint64_t size)
 }
 
 /*
- * Gives the file its size and its room: a guest's write that the disk has no room for would look to
- * KVM like one to no memory. 0 or an errno.
+ * Sizes the file and allocates its blocks. If the disk were full at a guest's write, KVM would
+ * report the write as an MMIO access. 0 or an errno.
  */
 static int
 allocate(int fd, uint64_t size)
@@ -107,8 +108,8 @@ allocate(int fd, uint64_t size)
 	return ftruncate(fd, (off_t)size) ? errno : 0;
 }
 
-/* Opens the file, or makes it with the memory's size. An existing one must have that size: it is
- * not ours to cut. */
+/* Opens the file; creates it with size bytes if it is missing or empty. An existing file must have
+ * that size: minivmm does not change the user's file. Returns a descriptor or a negative status. */
 static int
 open_sized(struct memory *memory, const char *path, uint64_t size)
 {
@@ -231,8 +232,8 @@ memory_check_files(const struct memory *memory)
 		if (r->fd >= 0 && !fstat(r->fd, &st) &&
 		    (uint64_t)st.st_size < r->file_offset + r->size)
 			return fail(STATUS_IO,
-				    "the file of guest memory at 0x%llx was cut short while the "
-				    "machine ran: what was there is lost",
+				    "the file of guest memory at 0x%llx was truncated while the "
+				    "machine ran: that memory is lost",
 				    (unsigned long long)r->gpa);
 	}
 	return 0;
@@ -272,7 +273,7 @@ memory_at(const struct memory *memory, gpa_t gpa, uint64_t length)
 	return NULL;
 }
 
-/* The bytes from gpa on that lie in one region, at most length; 0: it is not memory. */
+/* The number of bytes from gpa on that are in its region, at most length; 0: gpa is not memory. */
 static size_t
 extent(const struct memory *memory, gpa_t gpa, size_t length)
 {

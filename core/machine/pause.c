@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Pausing and resuming a machine: the vCPUs' threads, the devices, the clock, the kernel's timers.
- */
+/* Pauses and resumes a machine: vCPU threads, devices, the clock, the kernel's timers. */
 #include <signal.h>
 #include <string.h>
 
@@ -28,7 +27,7 @@ machine_start_threads(struct machine *m)
 	return r ? fail(STATUS_HOST, "cannot start a vCPU thread: %s", strerror(r)) : 0;
 }
 
-/* Runs a function on each parked vCPU's thread. 0 or the first error. */
+/* Runs a function on each vCPU's thread; all are parked. 0 or the first negative status. */
 static int
 run_on_vcpus(struct machine *m, int (*job)(struct vcpu *vcpu))
 {
@@ -75,7 +74,7 @@ machine_pause(struct machine *m, enum pause_reason reason)
 	if (m->state == MACHINE_PAUSED)
 		return 0;
 	park_vcpus(m);
-	/* Before the devices' pause, which may run the loop, where nothing must pause again. */
+	/* Before the devices pause: that may run the loop, where a second pause must only count. */
 	m->state = MACHINE_PAUSED;
 	if (m->devices.pause)
 		r = m->devices.pause(m->devices.context);
@@ -89,7 +88,7 @@ machine_pause(struct machine *m, enum pause_reason reason)
 	return r;
 }
 
-/* The reverse of machine_pause's steps. */
+/* Undoes the steps of machine_pause, in reverse order. */
 static int
 run_again(struct machine *m)
 {
@@ -113,7 +112,8 @@ run_again(struct machine *m)
 	if (!m->end.cause)
 		m->may_run = true;
 	pthread_mutex_unlock(&m->lock);
-	pthread_cond_broadcast(&m->changed); /* a woken thread need not wait for the lock */
+	/* Without the lock: a thread that wakes takes it at once. */
+	pthread_cond_broadcast(&m->changed);
 	return r;
 }
 
@@ -125,7 +125,7 @@ machine_try_resume(struct machine *m)
 	for (int reason = 0; reason < PAUSE_REASONS; reason++)
 		if (m->pauses[reason])
 			return 0;
-	/* The handler of a stop condition that is hit runs before the guest goes on. */
+	/* If the stop condition is hit, its handler runs before the guest continues. */
 	if (m->state == MACHINE_RUNNING || m->stop_hit || machine_ended(m))
 		return 0;
 	r = run_again(m);
@@ -142,7 +142,7 @@ machine_resume(struct machine *m, enum pause_reason reason)
 	if (m->pauses[reason])
 		m->pauses[reason]--;
 	r = machine_try_resume(m);
-	/* State that was read or loaded may show that every vCPU has halted. */
+	/* While it was paused, all vCPUs may have become halted: by halt.c or a load. */
 	if (!r && m->state == MACHINE_RUNNING)
 		machine_halted(m);
 	return r;

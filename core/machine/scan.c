@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Finds the pages of guest memory that may hold something else than zeros. */
+/* Finds the pages of guest memory that may not be zero. */
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
@@ -8,7 +8,7 @@
 
 /* Documentation/admin-guide/mm/pagemap.rst */
 #define PAGEMAP_PRESENT (1ull << 63)
-#define PAGEMAP_FILE (1ull << 61) /* the page is a file's, or shared */
+#define PAGEMAP_FILE (1ull << 61) /* a page of a file, or shared anonymous */
 #define PAGEMAP_SWAPPED (1ull << 62)
 
 void
@@ -27,7 +27,7 @@ memory_scan_close(struct memory_scan *scan)
 		close(scan->pagemap);
 }
 
-/* The pagemap's word for a page; NULL: it can't be had. */
+/* The pagemap entry of a page of the region; NULL: it cannot be read. */
 static const uint64_t *
 entry(struct memory_scan *scan, uint64_t page)
 {
@@ -47,7 +47,7 @@ entry(struct memory_scan *scan, uint64_t page)
 	return &scan->entries[page - scan->first];
 }
 
-/* Has this process, or the guest through it, touched the page? Where that can't be known: yes. */
+/* Whether this process or the guest has touched the page; true if that is unknown. */
 static bool
 touched(struct memory_scan *scan, uint64_t page)
 {
@@ -56,7 +56,7 @@ touched(struct memory_scan *scan, uint64_t page)
 	return !e || *e & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED);
 }
 
-/* Learns what the file has from a page's offset on: up to where it is data, or a hole. */
+/* Finds the extent or the hole of the file that begins at a page's region offset. */
 static void
 learn(struct memory_scan *scan, uint64_t at)
 {
@@ -65,10 +65,10 @@ learn(struct memory_scan *scan, uint64_t at)
 
 	scan->known_begin = at;
 	scan->known_end = scan->region->size;
-	scan->known_data = data >= 0 || errno != ENXIO; /* ENXIO: a hole to the end */
+	scan->known_data = data >= 0 || errno != ENXIO; /* ENXIO: a hole up to the end of file */
 	if (data < 0)
 		return;
-	/* A page of which a part is data is data. */
+	/* A page that contains some data counts as data. */
 	if (data - here >= (off_t)PAGE_SIZE) {
 		scan->known_data = false;
 		scan->known_end = at + ((uint64_t)(data - here) & ~(uint64_t)(PAGE_SIZE - 1));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Points: their text, and counting towards them. */
+/* Stop conditions: parses their text and counts occurrences. */
 #include "machine/stop.h"
 
 #include <stdlib.h>
@@ -14,7 +14,7 @@
 static const struct {
 	const char *name;
 	enum stop_kind kind;
-	const char *form; /* of the whole point */
+	const char *form; /* for help */
 } kinds[] = {
 	{ "rip", STOP_RIP, "rip:ADDR" },        { "pio", STOP_PIO, "pio:PORT" },
 	{ "mmio", STOP_MMIO, "mmio:ADDR" },     { "access", STOP_ACCESS, "access:N" },
@@ -42,13 +42,13 @@ unknown_kind(const char *text, size_t length, struct why *why)
 	near = nearest(word, names);
 	for (size_t i = 0; i < KINDS; i++)
 		if (near == kinds[i].name)
-			return why_set(why, "is no point%s There are " FORMS,
+			return why_set(why, "is not a stop condition%s There are " FORMS,
 				       did_you_mean(kinds[i].form, "").text);
-	return why_set(why, "is no point; use " FORMS);
+	return why_set(why, "is not a stop condition; use " FORMS);
 }
 
-/* Cuts ":N" off the end of text, if it is there; 0 is told by the caller, or part of a text that is
- * put out. */
+/* Cuts ":N" off the end of text, if it is there, and stores N. The caller reports an N of 0; in
+ * STOP_OUTPUT, ":0" is a part of the text. */
 static void
 cut_times(struct stop *stop, char *text)
 {
@@ -97,7 +97,7 @@ parse_value(struct stop *stop, char *rest, struct why *why)
 		if (parse_number(stop, rest, why))
 			return -1;
 		if (!stop->times)
-			return why_set(why, "counts from 1: the first time is :1");
+			return why_set(why, "counts from 1: use :1 for the first time");
 		if (stop->kind == STOP_PIO && stop->value > 0xffff)
 			return why_set(why, "names a port above 0xffff");
 		if ((stop->kind == STOP_ACCESS || stop->kind == STOP_STEP) && !stop->value)
@@ -145,8 +145,8 @@ stop_count(struct stop *stop)
 }
 
 /*
- * Where the text so far stops matching, the longest end of it that is a beginning of the text still
- * counts: "aab" is found in "aaab".
+ * After a mismatch: the length of the longest proper suffix of the matched part that is also a
+ * prefix of text, as in Knuth-Morris-Pratt. With it, "aab" is found in "aaab".
  */
 static size_t
 fall_back(const char *text, size_t matched)

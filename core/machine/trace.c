@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* --trace: one JSON line per access. */
+/* Writes the trace (--trace). */
 #include "machine/trace.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A vCPU's thread: it runs, takes the usual exits, and parks. */
+/* A vCPU's thread: runs the guest, handles exits on the fast path, and parks. */
 #include "machine/vcpu.h"
 
 #include <errno.h>
@@ -13,15 +13,15 @@
 #include "machine/exit.h"
 #include "machine/machine.h"
 
-#define HANDLER_STACK (64u << 10) /* bytes, for handlers of signals */
+#define HANDLER_STACK (64u << 10) /* bytes, for signal handlers */
 
 void
 vcpu_kick(struct vcpu *vcpu)
 {
 	/*
-	 * Sticks until the vCPU has looked around, so that a signal that comes too early does no
-	 * harm. Set already: who did that has sent one; and on its own thread the vCPU is not in
-	 * KVM_RUN.
+	 * immediate_exit stays set until the vCPU has checked the run state. So KVM_RUN returns
+	 * even if the signal arrives before it. If it was set already, that kick sends the signal.
+	 * A vCPU that kicks itself is not in KVM_RUN and needs none.
 	 */
 	if (__atomic_exchange_n(&vcpu->kvm.run->immediate_exit, 1, __ATOMIC_SEQ_CST))
 		return;
@@ -59,9 +59,9 @@ vcpu_unkick(struct vcpu *vcpu)
 		__atomic_store_n(&vcpu->kvm.run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 }
 /*
- * The usual exit: one access, which a device takes as a whole and nobody watches. False: it is
- * another, still to be dispatched. The caches are cold after an exit, and a call costs as much as
- * its work: the whole way from KVM_RUN to the device and back is one piece of code.
+ * The fast path: one access, of a width that the device takes, without a trace or a stop condition.
+ * False: the exit is another one and must be dispatched. The caches are cold after an exit, so a
+ * call costs as much as its work: from KVM_RUN to the device's callback all code is inline.
  */
 static inline bool
 fast_path(struct vcpu *vcpu, const struct bus *bus, struct bus_current *current)
@@ -102,9 +102,9 @@ fast_path(struct vcpu *vcpu, const struct bus *bus, struct bus_current *current)
 }
 
 /*
- * Runs until there is a reason to park. It leaves only when KVM_RUN has said EINTR: a kick sets
- * immediate_exit, with which KVM first completes the access at hand. Until then the registers are
- * those of before it, and the second half of a split access may come as one more exit.
+ * Runs the guest until the vCPU must park. It parks only after KVM_RUN has failed with EINTR: a
+ * kick sets immediate_exit, and KVM_RUN then completes the pending access before it returns. Before
+ * that, the registers are those before the access, and a split access may cause another exit.
  */
 __attribute__((hot)) static void
 run(struct vcpu *vcpu)
@@ -151,7 +151,7 @@ run(struct vcpu *vcpu)
 	}
 }
 
-/* Waits until the vCPU may run, and runs jobs meanwhile. False: the thread is to end. */
+/* Waits until the vCPU may run, and runs jobs. False: the thread must return. */
 static bool
 park(struct vcpu *vcpu)
 {
@@ -188,8 +188,7 @@ vcpu_main(void *argument)
 {
 	static const int faults[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE };
 	struct vcpu *vcpu = argument;
-	uint8_t
-	    handlers[HANDLER_STACK]; /* out of the way of an overflow, which is at the other end */
+	uint8_t handlers[HANDLER_STACK]; /* at the start of the stack: an overflow is at its end */
 	const stack_t stack = { .ss_sp = handlers, .ss_size = sizeof(handlers) };
 	stack_t before;
 	sigset_t all;
@@ -197,7 +196,7 @@ vcpu_main(void *argument)
 	sigaltstack(&stack, &before);
 	vcpu->current = &bus_current;
 	sigfillset(&all);
-	/* A fault that is blocked ends the process without a word. */
+	/* If a fault's signal is blocked, the kernel kills the process and no handler runs. */
 	for (size_t i = 0; i < sizeof(faults) / sizeof(*faults); i++)
 		sigdelset(&all, faults[i]);
 	pthread_sigmask(SIG_SETMASK, &all, NULL);
@@ -212,7 +211,7 @@ vcpu_main(void *argument)
 		pthread_sigmask(SIG_BLOCK, &kick, NULL);
 	}
 	vcpu->current = NULL;
-	sigaltstack(&before, NULL); /* a sanitizer's, which unmaps it */
+	sigaltstack(&before, NULL); /* a sanitizer's stack: it unmaps it at the thread's end */
 	return NULL;
 }
 
@@ -223,8 +222,8 @@ vcpu_save(struct vcpu *vcpu, struct record_writer *writer)
 	return kvm_vcpu_save(&vcpu->kvm, writer);
 }
 
-/* KVM's wall clock where a guest asked for it, maybe in part outside of memory: kept is filled, or
- * put back. */
+/* Copies the wall clock in guest memory at address at (0: none) to kept, or back: kvm_vcpu_load
+ * makes KVM overwrite it. Bytes outside of memory are skipped. */
 static void
 wall_clock(struct vcpu *vcpu, uint64_t at, uint8_t kept[KVM_WALL_CLOCK_SIZE], bool back)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A vCPU: its thread, its run loop, and what it does with exits. */
+/* A vCPU: its thread, the run loop and the handling of exits. */
 #ifndef MACHINE_VCPU_H
 #define MACHINE_VCPU_H
 
@@ -15,18 +15,19 @@
 struct machine;
 struct bus_current;
 
-#define VCPU_REASONS 39 /* KVM_EXIT_... below this have a counter of their own */
+#define VCPU_REASONS 39 /* KVM_EXIT_... below this have a counter each */
 
 struct vcpu {
-	atomic_uint_least64_t accesses; /* ports and MMIO; written by its thread only */
-	/* By KVM's exit reason, those that it does not know of in 0; likewise. */
+	/* Counters, written by the vCPU's thread only: port and MMIO accesses; exits by KVM's exit
+	 * reason (in 0: all reasons from VCPU_REASONS on). */
+	atomic_uint_least64_t accesses;
 	atomic_uint_least64_t exits[VCPU_REASONS];
 	struct machine *machine;
 	struct kvm_vcpu kvm;
 	pthread_t thread;
 	bool started; /* the thread exists */
-	/* HLT, and no interrupt can wake it. Without irqchip it is the VMM's own state and is
-	 * saved. */
+	/* It executed HLT, and no interrupt can wake it. Saved, because without an irqchip KVM does
+	 * not keep this. */
 	atomic_bool halted;
 	/* The last check found it halted; another vCPU may wake it. Only with several vCPUs. */
 	atomic_bool maybe_halted;
@@ -38,38 +39,42 @@ struct vcpu {
 	uint64_t polled_cpu_time; /* CPU time of its thread at that poll, ns */
 	/* clock_host() when its thread last parked, and last left park(). */
 	atomic_uint_least64_t stopped_at, resumed_at;
-	/* The callback that its thread is in; NULL: there is no thread. For a signal handler. */
+	/* The thread's bus_current; NULL: no thread. For a signal handler. */
 	const struct bus_current *_Atomic current;
 } __attribute__((aligned(64)));
 _Static_assert(offsetof(struct vcpu, exits[KVM_EXIT_MMIO]) < 64,
-	       "the counters of accesses: one line");
+	       "the counters of an access are in one cache line");
 
-/* All of its exits. Any thread. */
+/* The number of exits. Any thread. */
 uint64_t vcpu_exits(const struct vcpu *vcpu);
-/* Nanoseconds that its thread has run for; 0: there is none. Any thread, while that one is not
+/* The CPU time of its thread in ns; 0: no thread. Any thread, but not while the vCPU's thread is
  * joined. */
 uint64_t vcpu_cpu_time(const struct vcpu *vcpu);
-/* Sends the vCPU out of KVM_RUN, its access complete, to look around. Any thread. */
+/* Makes KVM_RUN return with the access complete, so that the vCPU checks the run state and whether
+ * it has halted. Any thread. */
 void vcpu_kick(struct vcpu *vcpu);
-/* Undoes a kick, unless there is still reason for it. Its own thread. */
+/* Undoes a kick, unless the run state says stop. On the vCPU's own thread. */
 void vcpu_unkick(struct vcpu *vcpu);
-/* The thread's function. */
+/* The main function of the vCPU's thread; the argument is the struct vcpu. Returns NULL. */
 void *vcpu_main(void *vcpu);
-/* Arms the machine's stop condition on a stopped vCPU, or disarms it. 0 or a negative status. */
+/* Arms the hardware for the machine's stop condition (a breakpoint, single steps), or disarms it.
+ * The vCPU is stopped. 0 or a negative status. */
 int vcpu_arm(struct vcpu *vcpu);
-/* The state of a stopped vCPU. save: 0 or a negative status; load: 0, or -1 with the reason in
- * why. */
+/* Save and load the state of a stopped vCPU. save: 0 or a negative status; load: 0, or -1 with the
+ * reason in why. */
 int vcpu_save(struct vcpu *vcpu, struct record_writer *writer);
 int vcpu_load(struct vcpu *vcpu, const struct record *group, struct why *why);
-/* Can this host load the saved state of a vCPU? 0, or -1 with the reason in why. */
+/* Checks that this host can load the saved state of a vCPU. 0, or -1 with the reason in why. */
 int vcpu_check(struct vcpu *vcpu, const struct record *group, struct why *why);
-/* As kvm_vcpu_own_areas: memory that KVM writes by itself. Stopped. */
+/* The guest memory that KVM writes without the dirty log; see kvm_vcpu_own_areas. Returns the
+ * number of areas. The vCPU is stopped. */
 size_t vcpu_own_areas(struct vcpu *vcpu, struct kvm_area areas[KVM_OWN_AREAS]);
-/* Registers of a stopped vCPU, or on its own thread; either may be NULL. 0 or a negative status. */
+/* Read and write registers. In vcpu_registers, either pointer may be NULL. The vCPU is stopped, or
+ * the caller is its thread. 0 or a negative status. */
 int vcpu_registers(struct vcpu *vcpu, struct kvm_regs *regs, struct kvm_sregs *sregs);
 int vcpu_set_registers(struct vcpu *vcpu, const struct kvm_regs *regs,
 		       const struct kvm_sregs *sregs);
-/* Registers for people, and the bytes at rip, to the log. Stopped, or on its own thread. */
+/* Logs the registers and the bytes at rip. The vCPU is stopped, or the caller is its thread. */
 void vcpu_print(struct vcpu *vcpu, enum minivmm_level level);
 
 #endif

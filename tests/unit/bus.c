@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The bus against a naive one: overlaps, look-up, widths, splitting, what nobody answers. */
+/* The bus against a naive one: overlaps, look-up, widths, splitting, unclaimed accesses. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -401,8 +401,8 @@ the_first_few_unclaimed_addresses_are_logged(void **state)
 		bus_access(&bus, MINIVMM_PIO, 0x64, i % 2, &data, 2, 0);
 	bus_access(&bus, MINIVMM_MMIO, 0x64, false, &data, 4, 0);
 	text = said_end(&said);
-	assert_non_null(strstr(text, "nobody answers a 2-byte read at port 0x64"));
-	assert_non_null(strstr(text, "nobody answers a 4-byte read at address 0x64"));
+	assert_non_null(strstr(text, "unclaimed 2-byte read at port 0x64"));
+	assert_non_null(strstr(text, "unclaimed 4-byte read at address 0x64"));
 	assert_int_equal(lines_of(text), 2);
 	assert_int_equal(data, 0xffffffff);
 	said_begin(&said);

@@ -204,7 +204,7 @@ unfit_to_share(void **state)
 			assert_string_equal(text, "");
 		} else {
 			assert_int_equal(r, -STATUS_USAGE);
-			SAID(text, "x.ini:9: first.irq and second.irq can't share line");
+			SAID(text, "x.ini:9: first.irq and second.irq cannot share line");
 		}
 	}
 }

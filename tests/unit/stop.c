@@ -63,13 +63,15 @@ bad(void **state)
 	static const struct {
 		const char *text, *wrong;
 	} cases[] = {
-		{ "", "is no point; use rip:ADDR, " },
-		{ "lunch:1", "is no point; use rip:ADDR, " },
-		{ "a word that is far too long for a buffer", "is no point; use rip:ADDR, " },
-		{ "rap:1", "is no point; did you mean rip:ADDR? There are rip:ADDR, " },
-		{ "ri:1", "is no point; did you mean rip:ADDR? There are rip:ADDR, " },
-		{ "rips:1", "is no point; did you mean rip:ADDR? There are rip:ADDR, " },
-		{ "outptu:a:b", "is no point; did you mean output:DEVICE:TEXT? " },
+		{ "", "is not a stop condition; use rip:ADDR, " },
+		{ "lunch:1", "is not a stop condition; use rip:ADDR, " },
+		{ "a word that is far too long for a buffer",
+		  "is not a stop condition; use rip:ADDR, " },
+		{ "rap:1", "is not a stop condition; did you mean rip:ADDR? There are rip:ADDR, " },
+		{ "ri:1", "is not a stop condition; did you mean rip:ADDR? There are rip:ADDR, " },
+		{ "rips:1",
+		  "is not a stop condition; did you mean rip:ADDR? There are rip:ADDR, " },
+		{ "outptu:a:b", "is not a stop condition; did you mean output:DEVICE:TEXT? " },
 		{ "rip", "has no number after its kind" },
 		{ "rip:", "has no number after its kind" },
 		{ "rip:five", "has no number after its kind" },

@@ -62,7 +62,7 @@ for (
     [ [ @ini, '--until', 'hlt', '--until=access:1' ], qr/--until is given twice/ ],
     [ [ @ini, qw(--at hlt --save a --save b) ], qr/--save is given twice/ ],
     [ [ @ini, qw(--log warn --log error) ], qr/--log is given twice/ ],
-    [ [ @ini, '--until=' ], qr/--until:  is no point; use / ],
+    [ [ @ini, '--until=' ], qr/--until:  is not a stop condition; use / ],
   ) {
     my ($arguments, $message) = @$_;
     fails([ $minivmm, @$arguments ], 110, $message, "minivmm @$arguments");

@@ -187,7 +187,7 @@ for my $cut ([ 'its code', 0 ], [ 'its data', 4096 ]) {
     truncate 'ram', $left;
     my ($end, undef, $said) = finish($process, 10);
     is($end, 113, 'is cut: the run ends so');
-    like($said, qr{^minivmm: \S*/ram was cut short by somebody while it was guest memory: }m, 'says which file');
+    like($said, qr{^minivmm: \S*/ram was truncated while it was guest memory: }m, 'says which file');
     unlike($said, qr/KVM internal error/, 'and nothing else');
     is(status_of('status.json')->{cause}, 'error', 'and --status says so');
 }
@@ -197,6 +197,6 @@ for my $cut ([ 'its code', 0 ], [ 'its data', 4096 ]) {
     truncate 'new', 0;
     my ($end, undef, $said) = finish($process, 10);
     is($end, 113, 'cut while we read from it ourselves');
-    like($said, qr/cut short by somebody.*new|new was cut short by somebody/, 'says which file');
+    like($said, qr/truncated.*new|new was truncated/, 'says which file');
 }
 done_testing;

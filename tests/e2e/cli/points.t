@@ -81,7 +81,7 @@ is_deeply([ @{ go(@run, '--at', 'pio:0x80', '--save', 'z.snap') }{qw(status out)
 ok(!-e 'z.snap', 'nothing is saved');
 
 # It is told.
-sub said_of { return (run([ @_ ]))[2] =~ s/^minivmm: warning: nobody answers .*\n//gmr }
+sub said_of { return (run([ @_ ]))[2] =~ s/^minivmm: warning: unclaimed .*\n//gmr }
 my @warn = ($minivmm, '-c', 'abc.ini', '--log', 'warn');
 is(said_of(@warn, '--at', 'pio:0x81', '--save', 'z.snap'),
     "minivmm: warning: stop condition pio:0x81 was not hit: no snapshot written\n", 'a snapshot that was not written');
@@ -171,7 +171,7 @@ is(go(@simple, '--until', 'access:1')->{out}, '4', '--until instead of [snapshot
 is(go(@simple, '--at', 'access:1', '--save', 'x.snap')->{out}, "4\n", '--at instead of [snapshot]');
 ok(!-e 'simple.snap' && -e 'x.snap', 'writes its file only');
 
-# What does not go together, or is no point.
+# What does not go together, or is not a stop condition.
 for (
     [ [ '--save', 'x' ], qr/use --until POINT, --until POINT --save FILE, or --at POINT --save FILE/ ],
     [ [ '--at', 'hlt' ], qr/use --until POINT, / ],
@@ -182,7 +182,7 @@ for (
     [ [ '--until', 'output:serial0' ], qr/--until: output:serial0 must look like output:DEVICE:TEXT/ ],
     [ [ '--until', 'output:serail0:a' ], qr/--until: output:serail0:a: there is no device serail0; did you mean serial0\?/ ],
     [ [ '--until', 'output:x:a', '--check' ], qr/--until: output:x:a: there is no device x$/ ],
-    [ [ '--until', 'lunch' ], qr/--until: lunch is no point; use rip:ADDR, / ],
+    [ [ '--until', 'lunch' ], qr/--until: lunch is not a stop condition; use rip:ADDR, / ],
   ) {
     my ($arguments, $message) = @$_;
     fails([ @run, @$arguments ], 110, $message, "@$arguments");

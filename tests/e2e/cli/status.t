@@ -46,8 +46,8 @@ is_deeply(
     },
     'a guest\'s status'
 );
-spew('stray.ini', guest('e4 80 e6 80 f4'));
-is(ended('-c', 'stray.ini')->{unanswered}, 2, 'what nobody answers');
+spew('unclaimed.ini', guest('e4 80 e6 80 f4'));
+is(ended('-c', 'unclaimed.ini')->{unanswered}, 2, 'unclaimed accesses');
 
 # The VM's time, not the host's: a restored machine goes on from where it stood.
 spew('busy.ini', guest('40 eb fd'));

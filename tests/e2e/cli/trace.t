@@ -53,10 +53,10 @@ is_deeply(
 my %mmio = (vcpu => 0, rip => '0x1013', space => 'mmio', address => '0x8000', width => 1, device => 'log0');
 is_deeply([ @lines[ 2, 3 ] ], [ { %mmio, write => '0x0' }, { %mmio, read => '0x0' } ], 'MMIO');
 
-# What nobody answers: in al,0x80; mov eax,0x9000; out 0x3ff,ax, which goes past the last port of
+# Unclaimed accesses: in al,0x80; mov eax,0x9000; out 0x3ff,ax, which goes past the last port of
 # serial0.
-spew('stray.ini', guest('e4 80 66 a1 00 90 ba ff 03 ef f4'));
-($out, @lines) = trace('-c', 'stray.ini', '--log', 'error');
+spew('unclaimed.ini', guest('e4 80 66 a1 00 90 ba ff 03 ef f4'));
+($out, @lines) = trace('-c', 'unclaimed.ini', '--log', 'error');
 is_deeply(
     \@lines,
     [

@@ -70,7 +70,7 @@ refused('half a page', "[vm]\nmemory = 6K\n", qr/x\.ini:2: \[vm\] memory = 6K is
 refused('bad bool', "[vm]\nirqchip = maybe\n", qr/x\.ini:2: \[vm\] irqchip = maybe is not a boolean; /);
 refused('bad choice', "[cpu]\nmode = reel\n", qr/x\.ini:2: \[cpu\] mode = reel is not real, .*did you mean real\?/);
 refused('unknown register', "$good\[cpu]\nraxx = 1\n", qr/x\.ini:12: \[cpu\] has no register raxx; did you mean rax\?/);
-refused('bad point', "$good\[snapshot]\nat = rap:1\nfile = x\n", qr/x\.ini:12: rap:1 is no point; did you mean rip:ADDR\? There are rip:ADDR, /);
+refused('bad point', "$good\[snapshot]\nat = rap:1\nfile = x\n", qr/x\.ini:12: rap:1 is not a stop condition; did you mean rip:ADDR\? There are rip:ADDR, /);
 refused('snapshot without file', "$good\[snapshot]\nat = hlt\n", qr/x\.ini:12: \[snapshot\] at is given without file/);
 refused('--set without section', $good, qr/--set frob: there is no section frob/, '--set', 'frob=1');
 refused('--set without value', $good, qr/--set vm\.cpus: has no '=': write KEY=VALUE/, '--set', 'vm.cpus');
@@ -129,7 +129,7 @@ refused('memory_file of another size', "[vm]\nmemory_file = small\n[boot]\ncode 
 is(slurp('small'), 'x' x 4096, 'and is left as it was');
 unlink 'small';
 refused('a mistake elsewhere', $good . "bogus = 1\n", qr/plugin serial has no option bogus/, '--set', 'vm.memory_file=ram.img');
-refused('a point that is none', $good, qr/--until: rap is no point/, '--set', 'vm.memory_file=ram.img', '--until', 'rap');
+refused('a point that is none', $good, qr/--until: rap is not a stop condition/, '--set', 'vm.memory_file=ram.img', '--until', 'rap');
 
 # All mistakes in one run, each in a line of its own, in the order of the file.
 spew('x.ini', "[vm]\nmemory = 1X\ncups = 1\n[boot]\ncode = zz\n[sheep]\n[device A]\nplugin = serial\n");

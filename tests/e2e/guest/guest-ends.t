@@ -65,7 +65,7 @@ my $fld = 'db 2c 25 00 00 01 00';
 spew('internal.ini', guest("b0 07 $fld f4"));
 ($status, $out, $err) = run([ $minivmm, '-c', 'internal.ini', @long, @status ]);
 is("$status:$out", '101:', 'KVM internal error');
-like($err, qr/\Aminivmm: vCPU 0: KVM internal error 1: it can't emulate the instruction at rip\n/, 'it says so');
+like($err, qr/\Aminivmm: vCPU 0: KVM internal error 1: it cannot emulate the instruction at rip\n/, 'it says so');
 is_deeply([ @{ registers($err) }{qw(rip rax)} ], [ 0x1002, 7 ], 'with the registers');
 like($err, qr/; at rip: $fld f4 /, 'and the bytes at rip');
 is_deeply([ @{ status_of('status.json') }{qw(cause exit)} ], [ 'internal', 101 ], 'the same in --status');

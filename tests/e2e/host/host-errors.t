@@ -70,7 +70,7 @@ like($out, qr/^NO +kvm +\/dev\/kvm is too old: it lacks KVM_CAP_IMMEDIATE_EXIT/m
 SKIP: {
     skip 'a sanitizer needs all addresses', 1 if $build =~ /[at]san/;
     fails([ 'sh', '-c', 'ulimit -v 1000000; exec "$@"', 'sh', $minivmm, '-c', "$configs/simple.ini", '--set', 'vm.memory=2G' ],
-        111, qr/no room for 0x80000000 bytes of guest memory: Cannot allocate memory; give the machine less/, 'no memory');
+        111, qr/cannot map 0x80000000 bytes of guest memory: Cannot allocate memory; reduce vm\.memory/, 'no memory');
 }
 
 done_testing;
