@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The course of a snapshot: who does what when, and what comes of it. */
+/* Runs a snapshot: main thread and writer thread, its phases, and its result. */
 #include "snapshot/capture.h"
 
 #include <errno.h>
@@ -16,9 +16,8 @@
 #include "snapshot/reset.h"
 #include "snapshot/sections.h"
 
-/* What went wrong first is what is told. Returns r. */
 int
-capture_note(struct capture *c, int r, const char *text)
+capture_set_error(struct capture *c, int r, const char *text)
 {
 	if (r && !c->result.status) {
 		c->result.status = r;
@@ -28,9 +27,9 @@ capture_note(struct capture *c, int r, const char *text)
 }
 
 static int
-note(struct capture *c, int r)
+set_error(struct capture *c, int r)
 {
-	return capture_note(c, r, fail_text());
+	return capture_set_error(c, r, fail_text());
 }
 
 static void
@@ -39,14 +38,14 @@ stop(struct capture *c)
 	struct machine *m = c->machine;
 	int r, resumed;
 
-	c->stop = clock_host();
+	c->stop_began = clock_host();
 	r = machine_pause(m, PAUSE_SNAPSHOT);
 	if (!r)
-		r = capture_take(c);
-	c->pauses = !r && c->result.method == METHOD_PAUSE;
-	c->taken = clock_host();
-	resumed = c->pauses ? 0 : machine_resume(m, PAUSE_SNAPSHOT);
-	note(c, r ? r : resumed);
+		r = capture_in_stop(c);
+	c->stays_paused = !r && c->result.method == METHOD_PAUSE;
+	c->stop_ended = clock_host();
+	resumed = c->stays_paused ? 0 : machine_resume(m, PAUSE_SNAPSHOT);
+	set_error(c, r ? r : resumed);
 }
 
 static void
@@ -59,7 +58,7 @@ phase_set(struct capture *c, int phase)
 	pthread_cond_broadcast(&c->changed);
 	pthread_mutex_unlock(&c->lock);
 	if (phase != CAPTURE_STOPPED && write(c->event.fd, &one, sizeof(one)) < 0)
-		abort(); /* an eventfd of ours */
+		abort(); /* an eventfd far below its limit cannot fail */
 }
 
 static void *
@@ -68,7 +67,7 @@ writer(void *argument)
 	struct capture *c = argument;
 
 	if (c->result.method == METHOD_AUTO || c->result.method == METHOD_PRECOPY)
-		note(c, capture_copy(c));
+		set_error(c, capture_before_stop(c));
 	if (!c->result.status) {
 		phase_set(c, CAPTURE_WANTS_STOP);
 		pthread_mutex_lock(&c->lock);
@@ -77,12 +76,12 @@ writer(void *argument)
 		pthread_mutex_unlock(&c->lock);
 	}
 	if (!c->result.status)
-		note(c, capture_rest(c));
+		set_error(c, capture_after_stop(c));
 	phase_set(c, CAPTURE_ENDED);
 	return NULL;
 }
 
-/* Of a full snapshot, the only one. Without memory for it, it is not known to be one. */
+/* more: keeps the others. Without memory the id is left out: is_ancestor does not find it. */
 static void
 add_ancestor(struct capture *c, const uint8_t id[16], bool more)
 {
@@ -96,7 +95,7 @@ add_ancestor(struct capture *c, const uint8_t id[16], bool more)
 	c->base.ancestor_count = count + 1;
 }
 
-/* The new snapshot is what the next one differs from: all later changes are still in the log. */
+/* Makes the snapshot the base of the next diff. All later changes are still in the dirty log. */
 static void
 new_base(struct capture *c)
 {
@@ -117,27 +116,28 @@ new_base(struct capture *c)
 	memset(c->since, 0, memory_words(&c->machine->memory) * sizeof(*c->since));
 }
 
-/* Whatever became of it. */
+/* Updates the base after a success, completes the result and frees everything. */
 static void
 clean_up(struct capture *c)
 {
-	/* Also when it is feared that a crash of the host may undo it. */
+	/* output.done with an error: syncing the folder failed. The file is in place all the same.
+	 */
 	if ((!c->result.status || c->output.done) && c->request.track)
 		new_base(c);
 	if (c->image.shared) {
 		c->result.pages = atomic_load(&c->image.shared->pages) +
-				  c->result.late * (c->result.method == METHOD_PRECOPY);
+				  c->result.stop_pages * (c->result.method == METHOD_PRECOPY);
 		c->result.bytes = atomic_load(&c->image.shared->bytes);
 	}
-	c->result.duration = clock_host() - c->began;
+	c->result.duration = clock_host() - c->started;
 	memcpy(c->result.id, c->header.id, sizeof(c->result.id));
 	devices_capture_end(c->devices);
 	image_free(&c->image);
 	output_close(&c->output);
 	snapshot_meta_free(&c->meta);
-	free(c->aside);
-	c->aside = NULL;
-	c->aside_pages = 0;
+	free(c->copies);
+	c->copies = NULL;
+	c->copies_max = 0;
 	free((char *)c->request.path);
 	c->request.path = NULL;
 	c->busy = false;
@@ -152,19 +152,20 @@ ended(struct capture *c)
 
 	pthread_join(c->thread, NULL);
 	loop_remove(&c->machine->loop, &c->event);
-	c->result.stopped = machine_downtime(c->machine, c->stop, c->taken);
-	if (!c->result.stopped) /* this, or somebody else, keeps the machine paused */
-		c->result.stopped = (c->pauses ? clock_host() : c->taken) - c->stop;
-	if (c->pauses) {
-		c->pauses = false;
-		note(c, machine_resume(c->machine, PAUSE_SNAPSHOT));
+	c->result.stopped = machine_downtime(c->machine, c->stop_began, c->stop_ended);
+	if (!c->result.stopped) /* the machine is still paused, by us or for another reason */
+		c->result.stopped =
+		    (c->stays_paused ? clock_host() : c->stop_ended) - c->stop_began;
+	if (c->stays_paused) {
+		c->stays_paused = false;
+		set_error(c, machine_resume(c->machine, PAUSE_SNAPSHOT));
 	}
 	clean_up(c);
 	result = c->result;
 	done(context, &result);
 }
 
-/* The writer wants something. */
+/* The writer thread has set a phase. */
 static void
 event_ready(struct loop_source *source, uint32_t events)
 {
@@ -204,7 +205,7 @@ capture_init(struct capture *c, struct machine *machine, struct devices *devices
 	if (c->since)
 		dirty_watch_add(machine, &c->watch);
 	if (fd < 0 || !c->since || !c->todo)
-		return fail(STATUS_HOST, "can't prepare for snapshots: %s", strerror(errno));
+		return fail(STATUS_HOST, "cannot prepare for snapshots: %s", strerror(errno));
 	return 0;
 }
 
@@ -239,7 +240,7 @@ capture_free(struct capture *c)
 	pthread_cond_destroy(&c->changed);
 }
 
-/* The part before any copying. */
+/* Opens the output and saves the sections that do not need a stop. */
 static int
 begin(struct capture *c, const struct capture_request *request)
 {
@@ -249,10 +250,10 @@ begin(struct capture *c, const struct capture_request *request)
 	c->request = *request;
 	c->result = (struct capture_result){ .method = request->method, .diff = request->diff };
 	c->header = (struct snapshot_header){ .version = 0 };
-	c->kept = false;
-	atomic_store(&c->cancelled, OUTPUT_GOES_ON);
+	c->todo_left = false;
+	atomic_store(&c->cancelled, OUTPUT_NOT_CANCELLED);
 	c->total = 0;
-	c->began = clock_host();
+	c->started = clock_host();
 	c->phase = CAPTURE_COPYING;
 	c->request.path = strdup(request->path);
 	r = request->fd >= 0 ? output_open_fd(&c->output, request->fd, request->path)
@@ -260,7 +261,7 @@ begin(struct capture *c, const struct capture_request *request)
 	if (!r && !c->request.path)
 		r = fail(STATUS_HOST, "cannot write snapshot %s: no memory", request->path);
 	if (!r && getrandom(c->header.id, sizeof(c->header.id), 0) != sizeof(c->header.id))
-		r = fail(STATUS_HOST, "cannot write snapshot %s: no random id", request->path);
+		r = fail(STATUS_HOST, "cannot write snapshot %s: getrandom failed", request->path);
 	if (!r)
 		r = image_init(&c->image, &c->output, &c->machine->memory);
 	if (!r)
@@ -277,7 +278,7 @@ begin(struct capture *c, const struct capture_request *request)
 	return r;
 }
 
-/* Is the file one of those that a diff would need? */
+/* Does a diff need this file? */
 static bool
 is_ancestor(const struct capture *c, const char *path)
 {
@@ -290,7 +291,8 @@ is_ancestor(const struct capture *c, const char *path)
 	return false;
 }
 
-/* Would a restore take a diff as well? However large it becomes. */
+/* Would a restore refuse a diff, because its chain would exceed a limit? The size of the diff is
+ * not known yet. */
 static bool
 is_full(const struct capture_base *base)
 {
@@ -298,35 +300,35 @@ is_full(const struct capture_base *base)
 	       base->metadata > SNAPSHOT_CHAIN_META_MAX - SNAPSHOT_META_MAX;
 }
 
-/* Can it be taken at all? */
+/* Refuses what would fail later. */
 static int
 check(const struct capture *c, const struct capture_request *request)
 {
 	if (c->busy)
 		return fail(STATUS_USAGE,
-			    "cannot write snapshot %s: another one is under way; wait for it, or "
-			    "cancel it",
+			    "cannot write snapshot %s: another snapshot is in progress; "
+			    "wait for it or cancel it",
 			    request->path);
 	if (request->diff && !c->base.known)
 		return fail(STATUS_USAGE,
-			    "cannot write snapshot %s: there is none that it could differ from; "
-			    "take a full one first",
+			    "cannot write snapshot %s: a diff needs an earlier snapshot; "
+			    "take a full snapshot first",
 			    request->path);
 	if (request->diff && is_full(&c->base))
-		return fail(
-		    STATUS_USAGE,
-		    "cannot write snapshot %s: a chain of %zu snapshots can't become longer; take "
-		    "a full one, or restore from what minivmm flatten makes of the chain",
-		    request->path, c->base.ancestor_count);
+		return fail(STATUS_USAGE,
+			    "cannot write snapshot %s: the chain of %zu snapshots cannot grow; "
+			    "take a full snapshot, or restore from a file that minivmm flatten "
+			    "makes of the chain",
+			    request->path, c->base.ancestor_count);
 	if (request->diff && request->fd < 0 && is_ancestor(c, request->path))
 		return fail(STATUS_USAGE,
-			    "cannot write snapshot %s: it differs from what is there now, which "
-			    "must stay; name another file",
+			    "cannot write snapshot %s: the diff needs the snapshot that is in this "
+			    "file now; name another file",
 			    request->path);
 	if (request->method == METHOD_FORK && !capture_can_fork(c))
 		return fail(STATUS_USAGE,
-			    "cannot write snapshot %s: method fork needs memory of the machine's "
-			    "own, not a memory_file",
+			    "cannot write snapshot %s: method fork needs private memory, and the "
+			    "machine has a memory_file; use another method",
 			    request->path);
 	return 0;
 }
@@ -344,18 +346,19 @@ capture_start(struct capture *c, const struct capture_request *request)
 	}
 	r = begin(c, request);
 	if (!r && loop_add(&c->machine->loop, &c->event, c->event_fd, EPOLLIN))
-		r = fail(STATUS_HOST, "can't wait for the snapshot: %s", strerror(errno));
+		r = fail(STATUS_HOST, "cannot write snapshot %s: epoll_ctl: %s", request->path,
+			 strerror(errno));
 	if (!r) {
 		sigfillset(&all);
-		/* A fault that is blocked ends the process without a word. */
+		/* A blocked fault would kill the process without a message. */
 		sigdelset(&all, SIGSEGV);
 		sigdelset(&all, SIGBUS);
 		pthread_sigmask(SIG_SETMASK, &all, &before);
 		r = -pthread_create(&c->thread, NULL, writer, c);
 		pthread_sigmask(SIG_SETMASK, &before, NULL);
 		if (r)
-			r = fail(STATUS_HOST, "can't start a thread for the snapshot: %s",
-				 strerror(-r));
+			r = fail(STATUS_HOST, "cannot write snapshot %s: pthread_create: %s",
+				 request->path, strerror(-r));
 	}
 	if (r) {
 		c->result.status = r;
@@ -381,8 +384,8 @@ capture_now(struct capture *c, const struct capture_request *request, struct cap
 	if (!r)
 		r = capture_state(c);
 	if (!r)
-		r = capture_rest(c);
-	note(c, r);
+		r = capture_after_stop(c);
+	set_error(c, r);
 	clean_up(c);
 	if (result)
 		*result = c->result;
@@ -395,15 +398,15 @@ capture_file(struct capture *c, const char *path)
 	return capture_now(c, &(struct capture_request){ .path = path, .fd = -1 }, NULL);
 }
 
-/* The first reason is the one that is told. */
+/* Keeps the first reason. */
 static void
-cancel(struct capture *c, enum output_cancel why)
+cancel(struct capture *c, enum output_cancel reason)
 {
-	int none = OUTPUT_GOES_ON;
+	int none = OUTPUT_NOT_CANCELLED;
 
 	if (!c->busy)
 		return;
-	atomic_compare_exchange_strong(&c->cancelled, &none, (int)why);
+	atomic_compare_exchange_strong(&c->cancelled, &none, (int)reason);
 	pthread_mutex_lock(&c->lock);
 	if (c->child)
 		kill(c->child, SIGKILL);
@@ -425,7 +428,7 @@ capture_end(struct capture *c)
 	pthread_mutex_lock(&c->lock);
 	while (c->phase != CAPTURE_ENDED) {
 		if (c->phase == CAPTURE_WANTS_STOP) {
-			note(c, output_left(&c->output));
+			set_error(c, output_check_cancel(&c->output));
 			c->phase = CAPTURE_STOPPED;
 			pthread_cond_broadcast(&c->changed);
 		}
@@ -441,7 +444,7 @@ capture_reset(struct capture *c, struct reset *reset)
 	bool is_base = c->base.known && !memcmp(c->base.id, reset->snapshot->header.id, 16);
 	int r = reset_run(reset);
 
-	/* The machine is its base again, and its log is empty. */
+	/* The machine is at its base again, and the dirty log is empty. */
 	if (!r && is_base) {
 		memset(c->since, 0, memory_words(&c->machine->memory) * sizeof(*c->since));
 		c->base.tracked = true;
@@ -450,11 +453,11 @@ capture_reset(struct capture *c, struct reset *reset)
 }
 
 int64_t
-capture_look(struct capture *c)
+capture_poll_dirty(struct capture *c)
 {
-	if (c->busy || !dirty_on(c->machine) || capture_dirty(c, false))
+	if (c->busy || !dirty_on(c->machine) || capture_poll(c, false))
 		return -1;
-	return (int64_t)capture_count(c);
+	return (int64_t)capture_todo_count(c);
 }
 
 bool

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Taking snapshots of a machine, most of it while the machine runs.
+ * Takes snapshots of a machine, mostly while it runs.
  *
- * Live, by pre-copy: a thread writes all pages while the guest runs on, then those that were
- * written meanwhile, and so on until few are left. Then the machine stops: devices, vCPUs and chips
- * are saved, the last pages put aside, and it goes on. The file is the machine at that instant. A
- * stop so costs the same for any size of memory, on every kernel and without privileges; and a
- * guest that writes pays a fault in the kernel for the first write to a page in each round, never a
- * wait for us. What this can't do is catch up with a guest that writes faster than we copy: then
- * the process forks while the machine is stopped, and the child writes what was left as it was at
- * that instant.
+ * A live snapshot uses pre-copy. A thread writes all pages while the guest runs, then those that
+ * were written meanwhile, and repeats this until few are left. Then the machine stops: devices,
+ * vCPUs and chips are saved, the last pages are copied, and the machine resumes. The file is the
+ * machine at that instant. The length of the stop does not depend on the size of the memory, on any
+ * kernel and without privileges. The guest's first write to a page in each round costs a fault in
+ * the kernel; the guest never waits for us. Pre-copy cannot catch up with a guest that writes
+ * faster than we copy: then the process forks during the stop, and the child writes the remaining
+ * pages from its copy-on-write memory.
  *
- * A diff holds the pages that have been written, by the guest or by devices, since the snapshot
- * before it, or since the restore. What a failed snapshot has seen to be written is not forgotten.
+ * A diff holds the pages that the guest or devices have written since the previous snapshot or the
+ * restore. Pages that a failed snapshot would have saved are in the next diff.
  */
 #ifndef SNAPSHOT_CAPTURE_H
 #define SNAPSHOT_CAPTURE_H
@@ -27,126 +27,134 @@
 #include "snapshot/reader.h"
 
 struct capture_result {
-	int status;      /* 0, or a negative one: */
-	char text[1024]; /* what went wrong */
+	int status;      /* 0 or a negative status */
+	char text[1024]; /* the error, if status is negative */
 	enum config_method method;
 	bool diff;
 	uint8_t id[16];
-	uint64_t stopped, duration; /* ns: the guest stood still; in all */
-	uint64_t pages, bytes;      /* written, some of them more than once; of data */
-	uint64_t late;              /* pages that the stop found changed */
+	uint64_t stopped, duration; /* ns: time that the guest was stopped; total time */
+	uint64_t pages, bytes; /* written; a page counts each time; bytes: without zero pages */
+	uint64_t stop_pages;   /* pages that were dirty in the stop */
 	unsigned rounds;
 };
 
 /* Filled by the caller. */
 struct capture_request {
-	const char *path; /* of the file; or the name of what fd is */
-	int fd;           /* -1, or a descriptor that takes a stream: ours from here on */
+	const char *path; /* of the file; with fd: a name for messages */
+	int fd;           /* -1, or a descriptor for a stream, which the capture then owns */
 	bool diff;
-	bool track; /* a diff may follow: changes are tracked from here on */
+	bool track; /* track changes from this snapshot on, so that a diff may follow */
 	enum config_method method;
-	/* The snapshot is there, or is not. On the main thread. */
+	/* Called once, on the main thread, when the snapshot is complete or has failed. */
 	void (*done)(void *context, const struct capture_result *result);
 	void *context;
 };
 
-/* What lets the next snapshot be a diff. */
+/* The last snapshot, or the one that the machine was restored from: the parent of the next diff. */
 struct capture_base {
-	bool known;   /* there is a snapshot to differ from */
-	bool tracked; /* since has all changes up to the last look; else see restored */
+	bool known;   /* a diff is possible */
+	bool tracked; /* capture.since has all changes up to the last poll of the dirty log */
 	uint8_t id[16];
 	uint32_t checksum;
-	char *name;         /* of its file, without folder; NULL: it has none */
-	uint8_t *ancestors; /* ids of 16 bytes: its own, and of all that it needs */
+	char *name;         /* of its file, without folder; NULL: it was a stream */
+	uint8_t *ancestors; /* ids of 16 bytes: of the base and of all its ancestors */
 	size_t ancestor_count;
-	uint64_t metadata; /* bytes that all of them have beside their memory */
+	uint64_t metadata; /* bytes of metadata of all of them */
 };
 
-/* One for a machine. */
+/* One per machine. */
 struct capture {
 	struct machine *machine;
 	struct devices *devices;
 	struct capture_base base;
-	uint64_t *since; /* pages written since the base: the watch's */
+	uint64_t *since; /* bitmap: pages written since the base; watch.pages */
 	struct dirty_watch watch;
 
-	/* The one under way. The main thread starts and ends it and does the stop, the writer the
-	 * rest. */
+	/* The snapshot in progress. The main thread starts and ends it and runs the stop; the
+	 * writer thread does the rest. */
 	struct capture_request request;
 	struct capture_result result;
 	struct output output;
 	struct image image;
 	struct snapshot_meta meta;
 	struct snapshot_header header;
-	uint64_t *todo;              /* pages to write next */
-	uint8_t *aside;              /* copies of those that the stop found, in order */
-	size_t aside_pages;          /* room there */
-	atomic_uint_least64_t total; /* pages to write, for progress */
-	uint64_t began;              /* clock_host; likewise: */
-	uint64_t stop, taken;        /* the machine was to stop; it could go on */
+	uint64_t *todo;                  /* bitmap: pages to write next */
+	uint8_t *copies;                 /* copies of the pages of todo, made in the stop */
+	size_t copies_max;               /* size of copies in pages */
+	atomic_uint_least64_t total;     /* pages to write, for progress */
+	uint64_t started;                /* clock_host() */
+	uint64_t stop_began, stop_ended; /* clock_host() before machine_pause, after the copies */
 	struct loop_source event;
 	pthread_t thread;
 	pthread_cond_t changed;
 	pthread_mutex_t lock; /* guards phase and child */
 	enum { CAPTURE_COPYING, CAPTURE_WANTS_STOP, CAPTURE_STOPPED, CAPTURE_ENDED } phase;
-	pid_t child; /* that writes; 0: none */
+	pid_t child; /* that writes the last pages; 0: none */
 	int event_fd;
 	atomic_int cancelled; /* enum output_cancel */
 	bool busy;
-	bool pauses; /* keeps the machine paused until all is written */
-	bool kept;   /* the rounds have left todo for the stop */
+	bool stays_paused; /* METHOD_PAUSE: until all pages are written */
+	bool todo_left;    /* the rounds ended with todo unwritten, for a fork in the stop */
 };
 
-/* 0 or a negative status; free in any case. */
+/* Returns 0 or a negative status. Call capture_free in any case. */
 int capture_init(struct capture *capture, struct machine *machine, struct devices *devices);
-/* The machine was restored from this: a diff may name it as its parent. */
+/* The machine was restored from snapshot, which becomes the base of the next diff. */
 void capture_restored(struct capture *capture, const struct snapshot *snapshot);
 void capture_free(struct capture *capture);
 
-/* Begins one; 0, or a negative status (one is under way; no base; no such folder): said, and done
- * is not called. Main thread. */
+/*
+ * Starts a snapshot. Returns 0 or a negative status, reported, for example if another one is in
+ * progress, a diff has no base or the folder does not exist; then done is not called. Main thread.
+ */
 int capture_start(struct capture *capture, const struct capture_request *request);
-/* The whole of one, of a paused machine, without a thread. done is not called. */
+/* Takes a whole snapshot of a paused machine on the calling thread. Does not call done. */
 int capture_now(struct capture *capture, const struct capture_request *request,
 		struct capture_result *result);
-int capture_file(struct capture *capture, const char *path); /* to a file, and no more */
-/* Ends the one under way, soon, as failed. Idempotent. */
+/* As capture_now, for a full snapshot in a file, without tracking. */
+int capture_file(struct capture *capture, const char *path);
+/* Makes the snapshot in progress fail soon. Idempotent. */
 void capture_cancel(struct capture *capture);
-/* The machine will not run again: cancels and waits; done is called. */
+/* The machine will not run again: cancels the snapshot, waits for its end and calls done. */
 void capture_end(struct capture *capture);
-/* Bytes of memory looked at and to look at in all; false: none is under way. */
+/* Bytes of memory processed so far, and in total. False: no snapshot is in progress. */
 bool capture_progress(const struct capture *capture, uint64_t *done, uint64_t *total);
 
-/* How many pages have been written since the last look, by this or by a snapshot; -1: changes are
- * not tracked (no snapshot has been taken yet), or one is under way. Main thread. */
-int64_t capture_look(struct capture *capture);
+/*
+ * Polls the dirty log. Returns the number of pages written since the last poll, by this function or
+ * by a snapshot; or -1 if changes are not tracked (no snapshot was taken yet) or a snapshot is in
+ * progress. Main thread.
+ */
+int64_t capture_poll_dirty(struct capture *capture);
 
-/* Resets the paused machine, and knows afterwards what a diff must hold. As reset_run. */
+/* As reset_run; then also resets the set of pages that the next diff holds. */
 struct reset;
 int capture_reset(struct capture *capture, struct reset *reset);
 
-/* What the files of this module share. */
+/* Private to capture.c and rounds.c. */
 
-/* Room for what the stop copies, with pages behind it. Without memory for it the stop makes its
- * own. */
+/* Allocates and touches copies, so that the stop does not wait for page faults. Without memory the
+ * stop allocates them. */
 void capture_make_room(struct capture *capture);
-/* The same of the heap, for the records of a machine's state: a thread's own, so on the main
- * thread. */
-#define CAPTURE_HEAP 65536u /* bytes: more than those of a vCPU or two */
+/* The same for the heap, which holds the records of the state. malloc has a heap per thread, so
+ * call it on the main thread. */
+#define CAPTURE_HEAP 65536u /* bytes: more than the state of two vCPUs */
 void capture_make_heap(void);
-/* Saves the sections of a paused machine into meta. 0 or a negative status. */
+/* Saves the sections of a paused machine into meta. Returns 0 or a negative status. */
 int capture_state(struct capture *capture);
-/* Memory: before the stop; in it, which also saves the state (main thread); after it, to the end of
- * the file. 0 or a negative status. */
-int capture_copy(struct capture *capture);
-int capture_take(struct capture *capture);
-int capture_rest(struct capture *capture);
-bool capture_can_fork(const struct capture *capture);  /* all memory is the process's own */
-uint64_t capture_count(const struct capture *capture); /* pages to write next */
-/* What has been written since the last look is to be written next, and is no longer as in the base.
- * more: so is what was to be written before. 0 or a negative status. */
-int capture_dirty(struct capture *capture, bool more);
-/* The first failure, with its text, is what the result says. Returns r. */
-int capture_note(struct capture *capture, int r, const char *text);
+/*
+ * The three parts of a snapshot: memory, before the stop; state and last pages, in the stop, on the
+ * main thread; the rest of the file, after it. Each returns 0 or a negative status.
+ */
+int capture_before_stop(struct capture *capture);
+int capture_in_stop(struct capture *capture);
+int capture_after_stop(struct capture *capture);
+bool capture_can_fork(const struct capture *capture);       /* all memory is private */
+uint64_t capture_todo_count(const struct capture *capture); /* pages to write next */
+/* Polls the dirty log into since and todo. add: todo keeps the pages it has. Returns 0 or a
+ * negative status. */
+int capture_poll(struct capture *capture, bool add);
+/* Stores an error in the result, unless r is 0 or the result has one. Returns r. */
+int capture_set_error(struct capture *capture, int r, const char *text);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Reads the memory of snapshots: by chunk, by address, against its checksums. */
+/* Reads the memory of snapshots by chunk and by address, and verifies its checksums. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,7 +41,7 @@ snapshot_chunk_read(const struct snapshot *snapshot, const struct snapshot_chunk
 	return snapshot_pread(snapshot, buffer, chunk->size, chunk->file_offset);
 }
 
-/* True when the checksums say that all of a part of a region is zero. */
+/* Is a part of a region zero by its checksums? */
 static bool
 hole(const struct snapshot *snapshot, size_t region, uint64_t from, size_t length)
 {
@@ -59,8 +59,8 @@ hole(const struct snapshot *snapshot, size_t region, uint64_t from, size_t lengt
 	return true;
 }
 
-/* The snapshot of the chain that holds a page of the memory image; NULL: a parent that is not
- * there. */
+/* Returns the snapshot of the chain that holds a page of the memory image; NULL: in a parent that
+ * is not open. */
 static const struct snapshot *
 holder(const struct snapshot *snapshot, uint64_t page)
 {
@@ -81,7 +81,8 @@ snapshot_map(const struct snapshot *snapshot, const uint8_t **image)
 	while (root->parent)
 		root = root->parent;
 	if (root->pages)
-		return fail(STATUS_SNAPSHOT, "%s: its parent is not here", root->path);
+		return fail(STATUS_SNAPSHOT, "cannot read the memory of %s: its parent is not open",
+			    root->path);
 	map = mmap(NULL, size, chain ? PROT_READ | PROT_WRITE : PROT_READ,
 		   (chain ? MAP_PRIVATE : MAP_SHARED) | MAP_NORESERVE, root->fd,
 		   (off_t)root->header.memory_offset);
@@ -115,7 +116,7 @@ snapshot_page_zero(const struct snapshot *snapshot, uint64_t page)
 	       hole(from, region, page * PAGE_SIZE - snapshot->regions[region].offset, PAGE_SIZE);
 }
 
-/* Part of a region of one file. */
+/* Reads a part of a region from one file. */
 static int
 read_part(const struct snapshot *snapshot, size_t region, uint64_t from, void *to, size_t length)
 {
@@ -127,7 +128,7 @@ read_part(const struct snapshot *snapshot, size_t region, uint64_t from, void *t
 	return 0;
 }
 
-/* The same, from whichever file of the chain holds each page. */
+/* Reads a part of a region, each page from the file of the chain that holds it. */
 static int
 read_chain(const struct snapshot *snapshot, size_t region, uint64_t from, uint8_t *to,
 	   size_t length)
@@ -136,17 +137,19 @@ read_chain(const struct snapshot *snapshot, size_t region, uint64_t from, uint8_
 	int failed = 0;
 
 	while (length && !failed) {
-		const struct snapshot *from_here = holder(snapshot, (first + from) / PAGE_SIZE);
+		const struct snapshot *file = holder(snapshot, (first + from) / PAGE_SIZE);
 		size_t part = 0;
 
-		if (!from_here)
-			return fail(STATUS_SNAPSHOT, "%s: its parent is not here", snapshot->path);
+		if (!file)
+			return fail(STATUS_SNAPSHOT,
+				    "cannot read the memory of %s: its parent is not open",
+				    snapshot->path);
 		do {
 			part += PAGE_SIZE - (from + part) % PAGE_SIZE;
 		} while (part < length &&
-			 holder(snapshot, (first + from + part) / PAGE_SIZE) == from_here);
+			 holder(snapshot, (first + from + part) / PAGE_SIZE) == file);
 		part = part < length ? part : length;
-		failed = read_part(from_here, region, from, to, part);
+		failed = read_part(file, region, from, to, part);
 		from += part;
 		to += part;
 		length -= part;
@@ -166,13 +169,13 @@ snapshot_read(const struct snapshot *snapshot, gpa_t gpa, void *to, size_t lengt
 		return snapshot->pages ? read_chain(snapshot, i, from, to, length)
 				       : read_part(snapshot, i, from, to, length);
 	}
-	return fail(STATUS_SNAPSHOT, "%s holds no memory at 0x%llx", snapshot->path,
+	return fail(STATUS_SNAPSHOT, "%s has no memory at 0x%llx", snapshot->path,
 		    (unsigned long long)gpa);
 }
 
-#define DAMAGE_SAID 8
+#define DAMAGE_REPORTED 8
 
-/* A chunk that the file has no blocks for reads as zeros: it need not be read. */
+/* Is the chunk a hole in the file? A hole reads as zeros, so it need not be read. */
 static bool
 chunk_absent(const struct snapshot *snapshot, const struct snapshot_chunk *chunk)
 {
@@ -190,14 +193,14 @@ snapshot_verify(const struct snapshot *snapshot)
 	int failed = 0;
 
 	if (!buffer)
-		return fail(STATUS_HOST, "can't verify %s: no memory", snapshot->path);
+		return fail(STATUS_HOST, "cannot verify %s: no memory", snapshot->path);
 	while (snapshot_chunk_next(snapshot, &chunk)) {
 		if (!chunk.sum && chunk_absent(snapshot, &chunk))
 			continue;
 		failed = snapshot_chunk_read(snapshot, &chunk, buffer);
 		if (failed)
 			break;
-		if (snapshot_sum(buffer, chunk.size) != chunk.sum && damaged++ < DAMAGE_SAID)
+		if (snapshot_sum(buffer, chunk.size) != chunk.sum && damaged++ < DAMAGE_REPORTED)
 			failed = fail(STATUS_SNAPSHOT,
 				      "%s is damaged: memory from 0x%llx to 0x%llx does not match "
 				      "its checksum",
@@ -205,8 +208,8 @@ snapshot_verify(const struct snapshot *snapshot)
 				      (unsigned long long)(chunk.gpa + chunk.size - 1));
 	}
 	free(buffer);
-	if (damaged > DAMAGE_SAID)
-		fail(STATUS_SNAPSHOT, "%s: so do %llu more pieces of memory", snapshot->path,
-		     (unsigned long long)(damaged - DAMAGE_SAID));
+	if (damaged > DAMAGE_REPORTED)
+		fail(STATUS_SNAPSHOT, "%s is damaged: %llu more chunks of memory do not match",
+		     snapshot->path, (unsigned long long)(damaged - DAMAGE_REPORTED));
 	return damaged ? -STATUS_SNAPSHOT : failed;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The end of a snapshot's writing: table, sections, header. */
+/* Completes a snapshot: adds the sections about memory, writes metadata and header, commits. */
 #include "snapshot/image.h"
 
 #include <stdlib.h>
@@ -38,7 +38,7 @@ add_memory(const struct image *image, struct snapshot_meta *meta, const uint64_t
 				  (image->memory->size / PAGE_SIZE + 7) / 8);
 }
 
-/* The header comes last: without it a file is no snapshot. */
+/* The header is written last: a file without it is not a snapshot. */
 int
 image_commit(struct image *image, struct snapshot_meta *meta, struct snapshot_header *header,
 	     const uint64_t *held)
@@ -51,11 +51,12 @@ image_commit(struct image *image, struct snapshot_meta *meta, struct snapshot_he
 	if (meta->no_memory)
 		return fail(STATUS_HOST, "cannot write snapshot %s: no memory", output->path);
 	if (meta->failed)
-		return fail(STATUS_BUG, "cannot write snapshot %s: its records can't be built",
+		return fail(STATUS_BUG, "cannot write snapshot %s: a record is invalid",
 			    output->path);
 	if (snapshot_meta_size(meta) > SNAPSHOT_META_MAX || meta->count > SNAPSHOT_SECTIONS_MAX)
 		return fail(STATUS_USAGE,
-			    "cannot write snapshot %s: the machine is too large for one",
+			    "cannot write snapshot %s: its metadata is too large; use less memory "
+			    "or fewer devices",
 			    output->path);
 	bytes = snapshot_meta_seal(meta, header, image->memory->size);
 	if (!bytes)

@@ -8,7 +8,7 @@
 #include "snapshot/reader.h"
 #include "snapshot/sections.h"
 
-/* All sections but those of the memory, unchanged; unknown ones too. */
+/* Copies all sections, also unknown ones, except those about memory. */
 static void
 copy_sections(const struct snapshot *snapshot, struct snapshot_meta *meta)
 {
@@ -24,7 +24,7 @@ copy_sections(const struct snapshot *snapshot, struct snapshot_meta *meta)
 	}
 }
 
-/* Its memory as a machine would have it, without the bytes. */
+/* Returns the memory map of the machine, without host memory. */
 static struct memory
 memory_of(const struct snapshot *snapshot)
 {
@@ -39,7 +39,8 @@ memory_of(const struct snapshot *snapshot)
 	return memory;
 }
 
-/* Read, not mapped: a file that somebody truncates meanwhile is an error then, not a SIGBUS. */
+/* Reads the file instead of mapping it: if it is truncated meanwhile, a read fails without SIGBUS.
+ */
 static int
 write_pages(struct image *image, const struct snapshot *snapshot, uint8_t buffer[SNAPSHOT_CHUNK])
 {
@@ -78,7 +79,7 @@ snapshot_copy(const struct snapshot *snapshot, const char *path)
 	uint8_t *buffer;
 	int failed;
 
-	/* What is damaged must not get checksums that are right. */
+	/* Damaged memory must not get valid checksums. */
 	do
 		failed = snapshot_verify(s);
 	while (!failed && (s = s->parent));
@@ -89,7 +90,7 @@ snapshot_copy(const struct snapshot *snapshot, const char *path)
 		return fail(STATUS_HOST, "cannot write snapshot %s: no memory", path);
 	failed = output_open(&output, path);
 	if (!failed && getrandom(header.id, sizeof(header.id), 0) != sizeof(header.id))
-		failed = fail(STATUS_HOST, "cannot write snapshot %s: no random id", path);
+		failed = fail(STATUS_HOST, "cannot write snapshot %s: getrandom failed", path);
 	if (!failed)
 		failed = image_init(&image, &output, &memory);
 	if (!failed)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* CRC-32C, as fast as memory can be read where the CPU has an instruction for it. */
+/* CRC-32C: by the CPU's instruction, at the speed of memory, or by a table. */
 #include "snapshot/crc.h"
 
 #include <immintrin.h>
 #include <string.h>
 #include <sys/platform/x86.h>
 
-/* The remainders of four bits; the polynomial is 0x1edc6f41, reflected. */
+/* The remainders of four bits. The polynomial is 0x1edc6f41, reflected. */
 static const uint32_t remainders[16] = {
 	0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1, 0x417b1dbc, 0x5125dad3,
 	0x61c69362, 0x7198540d, 0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9,
@@ -37,13 +37,13 @@ word(const uint8_t *bytes)
 }
 
 /*
- * The instruction takes three cycles and can start in each, so three lanes run side by side. They
- * are joined by crc(A B) = crc(A) * x^(8 |B|) + crc(B): a carry-less multiplication by a constant,
- * which the instruction itself then reduces. The constants are x^(8 n - 33) mod P, reflected, for
- * n = LANE and n = 2 LANE.
+ * The instruction has a latency of three cycles and a throughput of one, so three lanes run in
+ * parallel. crc(A B) = crc(A) * x^(8 |B|) + crc(B) combines them: a carry-less multiplication by a
+ * constant, which the instruction then reduces. The constants are x^(8 n - 33) mod P, reflected,
+ * for n = LANE and n = 2 LANE.
  */
-#define LANE 1344u /* three of them in a page, each of whole cache lines */
-#define AHEAD 4096u
+#define LANE 1344u /* bytes: whole cache lines; three lanes fit in a page */
+#define PREFETCH 4096u
 #define SHIFT_1 0xc9c8b782
 #define SHIFT_2 0x889774e1
 
@@ -65,9 +65,9 @@ crc32c_hardware(uint32_t crc, const uint8_t *bytes, size_t length)
 		uint64_t b = 0, c = 0;
 
 		for (size_t line = 0; line < LANE; line += 64) {
-			/* The CPU's own look ahead ends with the page. */
+			/* The hardware prefetcher stops at the end of a page. */
 			for (size_t lane = 0; lane < 3; lane++)
-				_mm_prefetch((const char *)bytes + AHEAD + lane * LANE + line,
+				_mm_prefetch((const char *)bytes + PREFETCH + lane * LANE + line,
 					     _MM_HINT_T0);
 			for (size_t i = line; i < line + 64; i += 8) {
 				a = _mm_crc32_u64(a, word(bytes + i));
@@ -87,8 +87,7 @@ crc32c_hardware(uint32_t crc, const uint8_t *bytes, size_t length)
 uint32_t
 crc32c(uint32_t crc, const void *data, size_t length)
 {
-	/* What the C library knows: to ask the CPU is an exit for each question in a machine that
-	 * is one itself. */
+	/* Uses the C library's copy of CPUID: in a VM each CPUID instruction exits. */
 	if (CPU_FEATURE_ACTIVE(SSE4_2) && CPU_FEATURE_ACTIVE(PCLMULQDQ))
 		return crc32c_hardware(crc, data, length);
 	return crc32c_table(crc, data, length);
@@ -104,7 +103,7 @@ crc32c_shifted(const struct crc32c_shift *shift, uint32_t crc)
 	return result;
 }
 
-/* The step of one zero byte is linear; done twice it is that of two, and so on. */
+/* The shift by one zero byte is linear. Applying a shift to itself doubles its length. */
 void
 crc32c_shift_init(struct crc32c_shift *shift, size_t length)
 {
@@ -121,6 +120,6 @@ crc32c_shift_init(struct crc32c_shift *shift, size_t length)
 		for (uint32_t i = 0; i < 32; i++)
 			shift->bits[i] = crc32c_shifted(&once, once.bits[i]);
 	}
-	/* A checksum is inverted before and after. */
+	/* A checksum is inverted before and after the division. */
 	shift->zeros = ~crc32c_shifted(shift, ~0u);
 }

@@ -15,24 +15,25 @@ snapshot_check_header(const struct snapshot_header *header, uint64_t file_size, 
 	if (file_size >= sizeof(header->magic) &&
 	    !memcmp(header->magic, STREAM_MAGIC, sizeof(header->magic)))
 		return why_set(
-		    why, "is a snapshot in the form in which it goes through a pipe: restore it "
-			 "with -r - <FILE, and --save or ctl snapshot makes a file of it");
+		    why, "is a snapshot stream, not a snapshot file: restore it with -r - <FILE, "
+			 "then write a file with --save or ctl snapshot");
 	if (file_size < sizeof(header->magic) ||
 	    memcmp(header->magic, SNAPSHOT_MAGIC, sizeof(header->magic)))
 		return why_set(why,
-			       "is not a snapshot: name a file that was written by --save or by "
-			       "[snapshot] file");
+			       "is not a snapshot: name a file that --save, [snapshot] file or ctl "
+			       "snapshot wrote");
 	if (file_size < sizeof(*header))
-		return why_set(why, "is cut off after %llu bytes, inside its header: take it again",
-			       (unsigned long long)file_size);
+		return why_set(
+		    why, "is truncated after %llu bytes, in its header: take the snapshot again",
+		    (unsigned long long)file_size);
 	if (header->version != SNAPSHOT_VERSION)
 		return why_set(why,
-			       "has snapshot format %u, this minivmm reads format %u: use the "
+			       "has snapshot format %u, but this minivmm reads format %u: use the "
 			       "minivmm that wrote it",
 			       header->version, SNAPSHOT_VERSION);
 	if (header->header_size != sizeof(*header) || header->page_size != PAGE_SIZE ||
 	    !header->sections || header->sections > SNAPSHOT_SECTIONS_MAX)
-		return why_set(why, "is damaged: its header contradicts itself");
+		return why_set(why, "is damaged: its header is inconsistent");
 	rows = header->sections * sizeof(struct snapshot_row);
 	if (header->table_size < rows || header->table_size > SNAPSHOT_META_MAX ||
 	    header->memory_offset < sizeof(*header) || header->memory_offset % PAGE_SIZE ||
@@ -40,9 +41,10 @@ snapshot_check_header(const struct snapshot_header *header, uint64_t file_size, 
 	    __builtin_add_overflow(header->memory_offset, header->memory_size, &memory_end) ||
 	    header->table_offset != memory_end ||
 	    __builtin_add_overflow(memory_end, header->table_size, &end) || end > INT64_MAX)
-		return why_set(why, "is damaged: the sizes in its header contradict each other");
+		return why_set(why, "is damaged: the sizes in its header are inconsistent");
 	if (file_size < end)
-		return why_set(why, "is cut off: %llu bytes of %llu are there: take it again",
+		return why_set(why,
+			       "is truncated: it has %llu of %llu bytes: take the snapshot again",
 			       (unsigned long long)file_size, (unsigned long long)end);
 	if (file_size > end)
 		return why_set(why, "is damaged: %llu bytes follow its end",
@@ -75,7 +77,7 @@ snapshot_zero(const uint8_t *bytes, size_t length)
 {
 	static const uint8_t zeros[16];
 
-	/* Equal to itself, 16 bytes further on: memcmp is the fastest reader there is. */
+	/* Zero if it equals itself 16 bytes later: memcmp is the fastest way to read memory. */
 	return !memcmp(bytes, zeros, 16) && !memcmp(bytes, bytes + 16, length - 16);
 }
 

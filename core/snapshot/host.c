@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The HOST section: which minivmm, kernel and CPU made a snapshot, and when; for messages and
- * inspect. */
+/* The section HOST, for messages and inspect. */
 #include "snapshot/host.h"
 
 #include <cpuid.h>
@@ -13,7 +12,7 @@
 
 #include "base/version.h"
 
-/* Family, model and stepping are spread over CPUID leaf 1's EAX (AMD and Intel alike). */
+/* Intel SDM vol. 2, CPUID: leaf 1, EAX; AMD APM vol. 3, Fn0000_0001_EAX is the same. */
 static void
 put_signature(struct record_writer *writer)
 {

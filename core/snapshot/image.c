@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Writes memory to a snapshot's output, page by page and as often as need be. */
+/* Writes memory to the output of a snapshot, a page as often as it changes. */
 #include "snapshot/image.h"
 
 #include <errno.h>
@@ -9,12 +9,12 @@
 #include "base/log.h"
 #include "snapshot/crc.h"
 
-_Static_assert(IMAGE_PAGES <= 16, "a bit for each page of a chunk, read with 32");
+_Static_assert(IMAGE_PAGES <= 16, "bits() returns the pages of a chunk");
 
 int
 image_init(struct image *image, struct output *output, const struct memory *memory)
 {
-	size_t words = memory_words(memory) + 1; /* one more, to read across the end */
+	size_t words = memory_words(memory) + 1; /* bits() may read one past the end */
 	uint8_t *map;
 
 	*image = (struct image){ .output = output, .memory = memory };
@@ -23,7 +23,7 @@ image_init(struct image *image, struct output *output, const struct memory *memo
 		   MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (map == MAP_FAILED) {
 		image->mapped = 0;
-		return fail(STATUS_HOST, "cannot write snapshot %s: no memory: %s", output->path,
+		return fail(STATUS_HOST, "cannot write snapshot %s: mmap: %s", output->path,
 			    strerror(errno));
 	}
 	image->shared = (struct image_shared *)map;
@@ -40,7 +40,7 @@ image_free(struct image *image)
 	*image = (struct image){ 0 };
 }
 
-/* count bits, at most 16, from a bitmap. */
+/* Returns count bits of a bitmap, at most 16. */
 static uint32_t
 bits(const uint64_t *pages, uint64_t first, uint32_t count)
 {
@@ -51,7 +51,7 @@ bits(const uint64_t *pages, uint64_t first, uint32_t count)
 	return (uint32_t)word & ((1u << count) - 1);
 }
 
-/* What was data before and is zero now. */
+/* Punches a hole where the page had data before. */
 static int
 write_zero(struct image *image, uint64_t page)
 {
@@ -64,8 +64,8 @@ write_zero(struct image *image, uint64_t page)
 }
 
 /*
- * The wanted pages of a chunk: looked through, summed and written while they are in the cache, with
- * a call for each run of them that holds data.
+ * Checks, sums and writes the wanted pages of a chunk while they are in the cache. Each run of
+ * pages with data is one write.
  */
 static int
 write_chunk(struct image *image, uint64_t first, const uint8_t *bytes, uint32_t wanted)
@@ -113,7 +113,7 @@ image_write(struct image *image, const uint64_t *pages)
 
 			if (!wanted)
 				continue;
-			failed = output_left(image->output);
+			failed = output_check_cancel(image->output);
 			if (failed)
 				return failed;
 			failed =
@@ -142,8 +142,7 @@ image_sums_size(const struct memory *memory)
 	return chunks * sizeof(uint32_t);
 }
 
-/* A chunk's checksum from those of its pages: crc(A B) = crc(A), shifted by B's length, ^
- * crc(B). */
+/* Combines the checksums of pages to that of the chunk (crc.h). */
 static uint32_t
 chunk_sum(const struct image *image, const struct crc32c_shift *shift, uint64_t first,
 	  uint32_t count)

@@ -15,22 +15,22 @@
 #include "snapshot/output.h"
 
 static int
-fail_write(const struct output *output, const char *doing)
+fail_write(const struct output *output, const char *operation)
 {
 	const struct file_replacement named = { .what = "snapshot", .path = output->path };
 
-	return file_replace_fail(&named, doing);
+	return file_replace_fail(&named, operation);
 }
 
 int
-output_left(const struct output *output)
+output_check_cancel(const struct output *output)
 {
-	switch (output->cancelled ? atomic_load(output->cancelled) : OUTPUT_GOES_ON) {
+	switch (output->cancelled ? atomic_load(output->cancelled) : OUTPUT_NOT_CANCELLED) {
 	case OUTPUT_CANCELLED:
 		return fail(STATUS_IO, "cannot write snapshot %s: it was cancelled", output->path);
 	case OUTPUT_MACHINE_ENDED:
 		return fail(STATUS_IO,
-			    "cannot write snapshot %s: the machine ended before it was whole",
+			    "cannot write snapshot %s: the machine ended before it was complete",
 			    output->path);
 	default:
 		return 0;
@@ -50,7 +50,7 @@ output_open(struct output *output, const char *path)
 	return failed;
 }
 
-/* All of it to a pipe, waiting for its reader. */
+/* Sends all bytes to a stream. Waits for its reader, and checks for cancellation meanwhile. */
 static int
 send_all(struct output *output, const void *from, size_t length)
 {
@@ -62,10 +62,10 @@ send_all(struct output *output, const void *from, size_t length)
 		struct pollfd room = { .fd = output->fd, .events = POLLOUT };
 
 		if (n < 0 && errno == EAGAIN) {
-			int left = output_left(output);
+			int cancelled = output_check_cancel(output);
 
-			if (left)
-				return left;
+			if (cancelled)
+				return cancelled;
 			poll(&room, 1, 100);
 		} else if (n < 0 && errno != EINTR)
 			return fail_write(output, "writing");
@@ -77,7 +77,7 @@ send_all(struct output *output, const void *from, size_t length)
 	return 0;
 }
 
-/* From a copy: the guest may write what we send, and its checksum goes before it. */
+/* Sends a copy: the guest may write the page meanwhile, and its checksum is sent first. */
 static int
 send_frame(struct output *output, const void *from, size_t length, uint64_t offset)
 {
@@ -92,23 +92,24 @@ send_frame(struct output *output, const void *from, size_t length, uint64_t offs
 	return send_all(output, output->frame, sizeof(frame) + length);
 }
 
-/* Not when it is opened, where nobody may wait for a reader. */
+/* Called by the first write: when the stream is opened, the main thread must not wait. */
 static int
-begin_stream(struct output *output)
+start_stream(struct output *output)
 {
 	int failed = send_all(output, STREAM_MAGIC, 8);
 
-	output->begun = true;
-	return failed ? failed : send_frame(output, "", 0, output->most);
+	output->stream_started = true;
+	return failed ? failed : send_frame(output, "", 0, output->size_max);
 }
 
 /*
- * No write may block. The description is shared with who gave it to us: he would find his own
- * writes not blocking, and could let ours block again. So a socket is told at each send, and a pipe
- * is opened anew. What can't be (no /proc) is changed for all who share it.
+ * Makes writes non-blocking. The open file description is shared with the process that passed the
+ * descriptor: O_NONBLOCK would change its writes too, and it could clear the flag. So a socket uses
+ * MSG_DONTWAIT, and a pipe is opened again by /proc. Without /proc, or for another kind of file,
+ * the flag is set, and restored by output_close.
  */
 static void
-never_block(struct output *output, int flags)
+set_nonblocking(struct output *output, int flags)
 {
 	struct stat status;
 	int own = -1;
@@ -140,9 +141,9 @@ output_open_fd(struct output *output, int fd, const char *name)
 		return fail(STATUS_HOST, "cannot write snapshot %s: no memory", name);
 	if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY) {
 		errno = flags < 0 ? errno : EBADF;
-		return fail_write(output, "it can't be written to");
+		return fail_write(output, "it is not writable");
 	}
-	never_block(output, flags);
+	set_nonblocking(output, flags);
 	return 0;
 }
 
@@ -150,7 +151,7 @@ int
 output_write(struct output *output, const void *from, size_t length, uint64_t offset)
 {
 	const uint8_t *bytes = from;
-	int failed = output->stream && !output->begun ? begin_stream(output) : 0;
+	int failed = output->stream && !output->stream_started ? start_stream(output) : 0;
 
 	while (output->stream && length && !failed) {
 		size_t part = length < STREAM_FRAME_MAX ? length : STREAM_FRAME_MAX;
@@ -193,7 +194,7 @@ output_zero(struct output *output, size_t length, uint64_t offset)
 int
 output_resize(struct output *output, uint64_t size)
 {
-	output->most = size + SNAPSHOT_META_MAX;
+	output->size_max = size + SNAPSHOT_META_MAX;
 	if (output->stream)
 		return 0;
 	return ftruncate(output->fd, (off_t)size) ? fail_write(output, "sizing") : 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Reads the metadata of snapshot files and checks every byte of it: nothing in them is trusted. */
+/* Parses the metadata of snapshot files. Files are untrusted: every byte is checked. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +21,8 @@ header_checksum(const uint8_t *meta)
 	return crc32c(crc, meta + sizeof(header), header.sections * sizeof(struct snapshot_row));
 }
 
-/* Each section begins where the one before ends, and is what its checksum says. */
+/* Checks that sections follow each other without gaps, match their checksums and are not missing.
+ */
 static int
 check_rows(struct snapshot *snapshot, struct why *why)
 {
@@ -38,7 +39,8 @@ check_rows(struct snapshot *snapshot, struct why *why)
 
 		snapshot_tag_name(row->tag, name);
 		if (row->offset != at || row->length > snapshot->header.table_size - at)
-			return why_set(why, "is damaged: section %s %u is not where it must be",
+			return why_set(why,
+				       "is damaged: section %s %u has a wrong offset or length",
 				       name, row->index);
 		at += row->length;
 		if (crc32c(0, data, row->length) != row->checksum)
@@ -47,15 +49,15 @@ check_rows(struct snapshot *snapshot, struct why *why)
 		if (row->flags & ~SECTION_SKIPPABLE ||
 		    (!section && !(row->flags & SECTION_SKIPPABLE)))
 			return why_set(why,
-				       "holds a section %s that this minivmm does not know: use "
+				       "has a section %s that this minivmm does not know: use "
 				       "the minivmm that wrote it",
 				       name);
 		if (!section)
 			continue;
 		number = seen[section - sections]++;
-		if (row->index != number || number >= section_most(section))
+		if (row->index != number || number >= section_max(section))
 			return why_set(why,
-				       "is damaged: section %s %u is there twice or out of order",
+				       "is damaged: section %s %u is duplicate or out of order",
 				       name, row->index);
 		if (section->raw)
 			continue;
@@ -65,13 +67,13 @@ check_rows(struct snapshot *snapshot, struct why *why)
 	if (at != snapshot->header.table_size)
 		return why_set(why, "is damaged: bytes follow its last section");
 	for (const struct section *s = sections; s->name; s++)
-		if (seen[s - sections] < section_least(s))
+		if (seen[s - sections] < section_min(s))
 			return why_set(why, "is damaged: section %s is missing",
 				       snapshot_tag_name(s->tag, name));
 	return 0;
 }
 
-/* The memory map: pages, one region after the other, none over another. */
+/* Checks the memory map: whole pages, contiguous offsets, no overlaps. */
 static int
 check_regions(struct snapshot *snapshot, struct why *why)
 {
@@ -87,7 +89,7 @@ check_regions(struct snapshot *snapshot, struct why *why)
 		uint64_t end;
 
 		if (snapshot->region_count == MEMORY_REGIONS)
-			return why_set(why, "has more than %u regions of memory", MEMORY_REGIONS);
+			return why_set(why, "has more than %u memory regions", MEMORY_REGIONS);
 		if (!record_get_u64(&item, "gpa", &region->gpa) ||
 		    !record_get_u64(&item, "size", &region->size) ||
 		    !record_get_u64(&item, "offset", &region->offset))
@@ -95,7 +97,7 @@ check_regions(struct snapshot *snapshot, struct why *why)
 		if (region->gpa % PAGE_SIZE || !region->size || region->size % PAGE_SIZE ||
 		    __builtin_add_overflow(region->gpa, region->size, &end) ||
 		    region->offset != total || region->size > snapshot->header.memory_size - total)
-			return why_set(why, "is damaged: its memory map contradicts itself");
+			return why_set(why, "is damaged: its memory map is inconsistent");
 		for (size_t i = 0; i < snapshot->region_count; i++)
 			if (region->gpa < snapshot->regions[i].gpa + snapshot->regions[i].size &&
 			    snapshot->regions[i].gpa < end)
@@ -109,7 +111,7 @@ check_regions(struct snapshot *snapshot, struct why *why)
 	return 0;
 }
 
-/* The raw sections fit the memory. */
+/* Checks the sizes of the raw sections against the memory map. */
 static int
 check_raw(struct snapshot *snapshot, struct why *why)
 {
@@ -124,25 +126,24 @@ check_raw(struct snapshot *snapshot, struct why *why)
 		if (row->tag == SECTION_SUMS) {
 			if (row->length != chunks * sizeof(uint32_t))
 				return why_set(why,
-					       "is damaged: it has checksums for another size of "
-					       "memory");
+					       "is damaged: its checksums are for another memory "
+					       "size");
 			snapshot->sums = table + row->offset;
 		} else if (row->tag == SECTION_PAGES) {
 			if (row->length != (pages + 7) / 8)
-				return why_set(why, "is damaged: it says which pages it holds for "
-						    "another size of memory");
+				return why_set(why, "is damaged: its page bitmap is for another "
+						    "memory size");
 			if (pages % 8 && table[row->offset + row->length - 1] >> pages % 8)
 				return why_set(why,
-					       "is damaged: it says that it holds pages beyond the "
+					       "is damaged: its page bitmap has pages beyond the "
 					       "end of memory");
 			snapshot->pages = table + row->offset;
 		}
 	}
 	if (snapshot_has_parent(snapshot) != (snapshot->pages != NULL))
-		return why_set(why, "is damaged: only a snapshot with a parent says which pages it "
-				    "holds");
+		return why_set(why, "is damaged: it has a parent or a page bitmap, but not both");
 	if (!snapshot->pages && snapshot->header.parent_checksum)
-		return why_set(why, "is damaged: its header contradicts itself");
+		return why_set(why, "is damaged: its header is inconsistent");
 	return 0;
 }
 
@@ -158,13 +159,13 @@ snapshot_parse(struct snapshot *snapshot, uint8_t *meta, size_t length, uint64_t
 	if (snapshot_check_header(&snapshot->header, file_size, why))
 		return -1;
 	if (length != sizeof(snapshot->header) + snapshot->header.table_size)
-		return why_set(why, "is cut off inside its metadata");
+		return why_set(why, "is truncated in its metadata");
 	if (header_checksum(meta) != snapshot->header.checksum)
 		return why_set(why, "is damaged: its header does not match its checksum");
 	snapshot->rows = (const struct snapshot_row *)(meta + sizeof(snapshot->header));
 	snapshot->sections = calloc(snapshot->header.sections, sizeof(*snapshot->sections));
 	if (!snapshot->sections)
-		return why_errno(why, ENOMEM, "can't be read");
+		return why_errno(why, ENOMEM, "cannot be read");
 	if (check_rows(snapshot, why) || check_regions(snapshot, why) || check_raw(snapshot, why))
 		return -1;
 	return 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Opens snapshot files, alone or with the parents that they differ from. */
+/* Opens snapshot files and finds their parents. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "snapshot/reader.h"
 
-/* Reads exactly length bytes of the file. Says what failed. */
+/* Reads exactly length bytes of the file. Returns 0 or a negative status, reported. */
 static int
 read_at(int fd, const char *path, void *to, size_t length, uint64_t offset)
 {
@@ -22,8 +22,8 @@ read_at(int fd, const char *path, void *to, size_t length, uint64_t offset)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
-			return fail(STATUS_IO, "can't read snapshot %s: %s", path,
-				    n ? strerror(errno) : "it became shorter meanwhile");
+			return fail(STATUS_IO, "cannot read snapshot %s: %s", path,
+				    n ? strerror(errno) : "the file was truncated during the read");
 		bytes += n;
 		offset += (size_t)n;
 		length -= (size_t)n;
@@ -37,7 +37,7 @@ snapshot_pread(const struct snapshot *snapshot, void *to, size_t length, uint64_
 	return read_at(snapshot->fd, snapshot->path, to, length, offset);
 }
 
-/* Header, table and sections, malloced into *meta. room: for table and sections. */
+/* Reads header, table and sections into *meta, malloced. room: limit for table and sections. */
 static int
 read_meta(int fd, const char *path, uint64_t file_size, uint64_t room, uint8_t **meta,
 	  size_t *length)
@@ -54,13 +54,13 @@ read_meta(int fd, const char *path, uint64_t file_size, uint64_t room, uint8_t *
 		return fail(STATUS_SNAPSHOT, "%s %s", path, why.text);
 	if (header.table_size > room)
 		return fail(STATUS_SNAPSHOT,
-			    "%s is in a chain of snapshots that have more than %u MiB beside their "
-			    "memory",
+			    "%s is in a chain with more than %u MiB of metadata: use an earlier "
+			    "snapshot of the chain",
 			    path, SNAPSHOT_CHAIN_META_MAX >> 20);
 	*length = sizeof(header) + header.table_size;
 	*meta = malloc(*length);
 	if (!*meta)
-		return fail(STATUS_HOST, "can't read snapshot %s: no memory", path);
+		return fail(STATUS_HOST, "cannot read snapshot %s: no memory", path);
 	memcpy(*meta, &header, sizeof(header));
 	failed = read_at(fd, path, *meta + sizeof(header), header.table_size, header.table_offset);
 	if (failed) {
@@ -81,7 +81,7 @@ open_fd(struct snapshot *snapshot, int fd, const char *name, uint64_t room)
 
 	*snapshot = (struct snapshot){ .fd = fd };
 	if (fstat(fd, &status))
-		return fail(STATUS_SNAPSHOT, "can't open snapshot %s: %s", name, strerror(errno));
+		return fail(STATUS_SNAPSHOT, "cannot open snapshot %s: %s", name, strerror(errno));
 	if (!S_ISREG(status.st_mode))
 		return fail(STATUS_SNAPSHOT, "%s is not a snapshot: it is %s", name,
 			    S_ISDIR(status.st_mode) ? "a directory" : "not a regular file");
@@ -93,7 +93,7 @@ open_fd(struct snapshot *snapshot, int fd, const char *name, uint64_t room)
 	if (failed)
 		return fail(why_status(&why, STATUS_SNAPSHOT), "%s %s", name, why.text);
 	snapshot->path = strdup(name);
-	return snapshot->path ? 0 : fail(STATUS_HOST, "can't read snapshot %s: no memory", name);
+	return snapshot->path ? 0 : fail(STATUS_HOST, "cannot read snapshot %s: no memory", name);
 }
 
 int
@@ -105,12 +105,13 @@ snapshot_open_fd(struct snapshot *snapshot, int fd, const char *name)
 static int
 open_path(struct snapshot *snapshot, const char *path, uint64_t room)
 {
-	/* Non-blocking, so that a named pipe is refused below instead of waited for. */
+	/* file_open does not block: open_fd refuses a named pipe instead of waiting for its writer.
+	 */
 	int fd = file_open(path, FILE_READ);
 
 	*snapshot = (struct snapshot){ .fd = -1 };
 	if (fd < 0)
-		return fail(status_for(errno, STATUS_SNAPSHOT), "can't open snapshot %s: %s", path,
+		return fail(status_for(errno, STATUS_SNAPSHOT), "cannot open snapshot %s: %s", path,
 			    strerror(errno));
 	return open_fd(snapshot, fd, path, room);
 }
@@ -121,7 +122,7 @@ snapshot_open(struct snapshot *snapshot, const char *path)
 	return open_path(snapshot, path, SNAPSHOT_META_MAX);
 }
 
-/* Parents first: a chain may be long. */
+/* Iterates over the parents: recursion would use too much stack for a long chain. */
 void
 snapshot_close(struct snapshot *snapshot)
 {
@@ -143,7 +144,6 @@ snapshot_close(struct snapshot *snapshot)
 	*snapshot = (struct snapshot){ .fd = -1 };
 }
 
-/* The id that a file's header gives; false: it can't be had. */
 bool
 snapshot_peek_id(const char *path, uint8_t id[16])
 {
@@ -159,8 +159,7 @@ snapshot_peek_id(const char *path, uint8_t id[16])
 	return read;
 }
 
-/* Where the parent lay when the child was written: its name, in the child's folder. Malloced, or
- * NULL. */
+/* Returns the parent's path if it is in the child's folder and kept its name: malloced, or NULL. */
 static char *
 parent_beside(const struct snapshot *child)
 {
@@ -176,40 +175,41 @@ parent_beside(const struct snapshot *child)
 	return path;
 }
 
-/* Finds the parent's file by its id. Malloced; NULL: said. */
+/* Finds the parent's file by its id. Returns its path, malloced, or NULL, reported. */
 static char *
 find_parent(const struct snapshot *child, char *const *others, size_t other_count)
 {
 	const uint8_t *wanted = child->header.parent;
-	char *beside = parent_beside(child), text[33], other[33] = "";
+	char *path = parent_beside(child), text[33], other[33] = "";
 	uint8_t id[16];
 
 	for (size_t i = 0; i < other_count; i++)
 		if (snapshot_peek_id(others[i], id) && !memcmp(id, wanted, sizeof(id))) {
-			free(beside);
+			free(path);
 			return strdup(others[i]);
 		}
-	if (beside && snapshot_peek_id(beside, id)) {
+	if (path && snapshot_peek_id(path, id)) {
 		if (!memcmp(id, wanted, sizeof(id)))
-			return beside;
+			return path;
 		snapshot_id_text(id, other);
 	}
 	snapshot_id_text(wanted, text);
 	if (*other)
 		fail(STATUS_SNAPSHOT,
-		     "%s differs from snapshot %s, but %s is snapshot %s: give the right one as "
-		     "well",
-		     child->path, text, beside, other);
+		     "%s needs its parent, snapshot %s, but %s is snapshot %s: give the parent, "
+		     "too, "
+		     "before %s",
+		     child->path, text, path, other, child->path);
 	else
 		fail(STATUS_SNAPSHOT,
-		     "%s differs from snapshot %s, which is not %s%s: give it as well, before %s",
-		     child->path, text, beside ? "in " : "given", beside ? beside : "",
-		     child->path);
-	free(beside);
+		     "%s needs its parent, snapshot %s, which is not %s%s: give the parent, too, "
+		     "before %s",
+		     child->path, text, path ? "at " : "given", path ? path : "", child->path);
+	free(path);
 	return NULL;
 }
 
-/* The child's view of memory must be the parent's. */
+/* Refuses a parent that has changed since the child was written. */
 static int
 check_parent(const struct snapshot *child)
 {
@@ -219,16 +219,16 @@ check_parent(const struct snapshot *child)
 	snapshot_id_text(parent->header.id, text);
 	if (parent->header.checksum != child->header.parent_checksum)
 		return fail(STATUS_SNAPSHOT,
-			    "%s differs from snapshot %s as it was once; %s has been changed since",
+			    "%s does not match its parent, snapshot %s: %s has changed since",
 			    child->path, text, parent->path);
 	if (parent->region_count != child->region_count ||
 	    memcmp(parent->regions, child->regions, sizeof(child->regions)))
-		return fail(STATUS_SNAPSHOT, "%s and its parent %s do not have the same memory",
+		return fail(STATUS_SNAPSHOT, "%s and its parent %s have different memory maps",
 			    child->path, parent->path);
 	return 0;
 }
 
-/* A chain must come to its end: no snapshot is its own parent, or has a descendant as one. */
+/* Refuses loops and long chains. last: the oldest open snapshot; it has a parent. */
 static int
 check_chain(const struct snapshot *first, const struct snapshot *last)
 {
@@ -237,10 +237,12 @@ check_chain(const struct snapshot *first, const struct snapshot *last)
 	for (const struct snapshot *s = first; s; s = s->parent, length++)
 		if (!memcmp(s->header.id, last->header.parent, sizeof(s->header.id)))
 			return fail(STATUS_SNAPSHOT,
-				    "%s is damaged: it differs from %s, which differs from it",
+				    "%s is damaged: its parent is %s, so the chain is a loop",
 				    last->path, s == last ? "itself" : s->path);
 	if (length > SNAPSHOT_CHAIN_MAX)
-		return fail(STATUS_SNAPSHOT, "%s is in a chain of more than %u snapshots",
+		return fail(STATUS_SNAPSHOT,
+			    "%s is in a chain of more than %u snapshots: use an earlier "
+			    "snapshot of the chain",
 			    first->path, SNAPSHOT_CHAIN_MAX);
 	return 0;
 }
@@ -264,7 +266,7 @@ snapshot_open_parents(struct snapshot *snapshot, char *const *others, size_t oth
 			return -STATUS_SNAPSHOT;
 		child->parent = calloc(1, sizeof(*child));
 		if (!child->parent) {
-			failed = fail(STATUS_HOST, "can't read snapshot %s: no memory", found);
+			failed = fail(STATUS_HOST, "cannot read snapshot %s: no memory", found);
 			free(found);
 			return failed;
 		} else

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Takes a snapshot from a pipe: its frames make the file again, in memory of this process. */
+/* Receives a snapshot as a stream and assembles the file in memory (memfd). */
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -11,9 +11,9 @@
 #include "snapshot/crc.h"
 #include "snapshot/reader.h"
 
-/* Reads exactly length bytes, whether the descriptor blocks or not. Says what failed. */
+/* Reads exactly length bytes. The descriptor may be non-blocking. */
 static int
-take(int fd, const char *name, void *to, size_t length)
+read_all(int fd, const char *name, void *to, size_t length)
 {
 	uint8_t *bytes = to;
 
@@ -29,10 +29,11 @@ take(int fd, const char *name, void *to, size_t length)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return fail(STATUS_IO, "can't read snapshot %s: %s", name, strerror(errno));
+			return fail(STATUS_IO, "cannot read snapshot %s: %s", name,
+				    strerror(errno));
 		if (!n)
 			return fail(STATUS_SNAPSHOT,
-				    "snapshot %s ends too early: was who sent it interrupted?",
+				    "snapshot %s is truncated: check that its sender has completed",
 				    name);
 		bytes += n;
 		length -= (size_t)n;
@@ -41,13 +42,13 @@ take(int fd, const char *name, void *to, size_t length)
 }
 
 static int
-put(int file, const char *name, const uint8_t *bytes, size_t length, uint64_t offset)
+write_all(int file, const char *name, const uint8_t *bytes, size_t length, uint64_t offset)
 {
 	while (length) {
 		ssize_t n = pwrite(file, bytes, length, (off_t)offset);
 
 		if (n <= 0)
-			return fail(STATUS_HOST, "can't keep snapshot %s: %s", name,
+			return fail(STATUS_HOST, "cannot receive snapshot %s: %s", name,
 				    strerror(errno));
 		bytes += n;
 		offset += (size_t)n;
@@ -56,21 +57,22 @@ put(int file, const char *name, const uint8_t *bytes, size_t length, uint64_t of
 	return 0;
 }
 
-/* One frame, whose bytes go to buffer. */
+/* Reads one frame; its bytes go to buffer (STREAM_FRAME_MAX bytes). */
 static int
-take_frame(int fd, const char *name, struct stream_frame *frame, uint8_t *buffer)
+read_frame(int fd, const char *name, struct stream_frame *frame, uint8_t *buffer)
 {
 	uint32_t checksum;
 	uint64_t end;
-	int failed = take(fd, name, frame, sizeof(*frame));
+	int failed = read_all(fd, name, frame, sizeof(*frame));
 
 	if (failed)
 		return failed;
 	if (frame->length > STREAM_FRAME_MAX ||
 	    __builtin_add_overflow(frame->offset, frame->length, &end) || end > INT64_MAX)
-		return fail(STATUS_SNAPSHOT, "snapshot %s is damaged: a frame of %u bytes", name,
+		return fail(STATUS_SNAPSHOT,
+			    "snapshot %s is damaged: it has an invalid frame of %u bytes", name,
 			    frame->length);
-	failed = take(fd, name, buffer, frame->length);
+	failed = read_all(fd, name, buffer, frame->length);
 	if (failed)
 		return failed;
 	checksum = frame->checksum;
@@ -81,35 +83,35 @@ take_frame(int fd, const char *name, struct stream_frame *frame, uint8_t *buffer
 	return 0;
 }
 
-/* The first one says how large the file may become, the last one its size. */
+/* The offset of the first frame is the size limit, that of the last one the size (format.h). */
 static int
-take_frames(int fd, int file, const char *name, uint8_t *buffer)
+read_frames(int fd, int file, const char *name, uint8_t *buffer)
 {
 	struct stream_frame frame;
-	uint64_t most;
-	int failed = take_frame(fd, name, &frame, buffer);
+	uint64_t size_max;
+	int failed = read_frame(fd, name, &frame, buffer);
 
 	if (!failed && frame.length)
 		failed = fail(STATUS_SNAPSHOT,
-			      "snapshot %s is damaged: it does not begin with how large it may "
-			      "become",
+			      "snapshot %s is damaged: its stream does not begin with a size limit",
 			      name);
-	most = frame.offset;
+	size_max = frame.offset;
 	do {
 		if (!failed)
-			failed = take_frame(fd, name, &frame, buffer);
-		if (!failed && frame.offset + frame.length > most)
+			failed = read_frame(fd, name, &frame, buffer);
+		if (!failed && frame.offset + frame.length > size_max)
 			failed = fail(STATUS_SNAPSHOT,
-				      "snapshot %s is damaged: it becomes larger than the %llu "
-				      "bytes that it began with",
-				      name, (unsigned long long)most);
+				      "snapshot %s is damaged: it exceeds its size limit of %llu "
+				      "bytes",
+				      name, (unsigned long long)size_max);
 		if (!failed && frame.length)
-			failed = put(file, name, buffer, frame.length, frame.offset);
+			failed = write_all(file, name, buffer, frame.length, frame.offset);
 	} while (!failed && frame.length);
 	if (failed)
 		return failed;
 	if (ftruncate(file, (off_t)frame.offset))
-		return fail(STATUS_SNAPSHOT, "snapshot %s is damaged: its size is %llu bytes", name,
+		return fail(STATUS_SNAPSHOT,
+			    "snapshot %s is damaged: its size of %llu bytes is invalid", name,
 			    (unsigned long long)frame.offset);
 	return 0;
 }
@@ -123,16 +125,16 @@ snapshot_receive(struct snapshot *snapshot, int fd, const char *name)
 
 	*snapshot = (struct snapshot){ .fd = -1 };
 	if (!buffer || file < 0)
-		failed = fail(STATUS_HOST, "can't keep snapshot %s: %s", name, strerror(errno));
+		failed = fail(STATUS_HOST, "cannot receive snapshot %s: %s", name, strerror(errno));
 	else
-		failed = take(fd, name, magic, sizeof(magic));
+		failed = read_all(fd, name, magic, sizeof(magic));
 	if (!failed && memcmp(magic, STREAM_MAGIC, sizeof(magic)))
 		failed = fail(STATUS_SNAPSHOT,
-			      "%s is not a snapshot: send what --save fd:N or ctl snapshot - "
-			      "wrote",
+			      "%s is not a snapshot stream: send the output of --save fd:N or ctl "
+			      "snapshot -",
 			      name);
 	if (!failed)
-		failed = take_frames(fd, file, name, buffer);
+		failed = read_frames(fd, file, name, buffer);
 	free(buffer);
 	if (failed) {
 		if (file >= 0)

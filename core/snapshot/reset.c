@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Resets in place. */
+/* Resets a machine in place, and checks a reset. */
 #include "snapshot/reset.h"
 
 #include <stdlib.h>
@@ -8,7 +8,8 @@
 
 #include "base/log.h"
 #include "base/mutant.h"
-#include "machine/dirty.h"
+#include "device/device.h"
+#include "machine/machine.h"
 #include "snapshot/restore.h"
 #include "snapshot/sections.h"
 
@@ -24,17 +25,17 @@ reset_init(struct reset *reset, const struct snapshot *snapshot, struct machine 
 		.known = dirty_on(machine) && !clock_now(&machine->clock),
 	};
 	if (!reset->pages)
-		return fail(STATUS_HOST, "no memory for a bitmap of guest memory");
+		return fail(STATUS_HOST, "cannot prepare for resets: no memory");
 	reset->watch.pages = reset->pages;
 	dirty_watch_add(machine, &reset->watch);
-	return snapshot_map(snapshot, &reset->golden);
+	return snapshot_map(snapshot, &reset->image);
 }
 
 void
 reset_free(struct reset *reset)
 {
-	if (reset->golden)
-		munmap((void *)reset->golden, reset->snapshot->header.memory_size);
+	if (reset->image)
+		munmap((void *)reset->image, reset->snapshot->header.memory_size);
 	if (reset->machine)
 		dirty_watch_remove(reset->machine, &reset->watch);
 	free(reset->pages);
@@ -42,14 +43,14 @@ reset_free(struct reset *reset)
 }
 
 static int
-put_pages_back(struct reset *reset)
+restore_pages(struct reset *reset)
 {
 	const struct memory *memory = &reset->machine->memory;
 	size_t words = memory_words(memory);
 	int failed;
 
 	failed = dirty_poll(reset->machine, NULL);
-	/* Nobody has looked before: what is no longer the file's, or all. */
+	/* No watch from the start: the pages that are no longer the file's, or all. */
 	if (!failed && !reset->known && !memory_private_pages(memory, reset->pages))
 		for (uint64_t page = 0; page < memory->size / PAGE_SIZE; page++)
 			reset->pages[page / 64] |= 1ull << page % 64;
@@ -57,7 +58,7 @@ put_pages_back(struct reset *reset)
 		for (uint64_t word = reset->pages[i]; word; word &= word - 1) {
 			uint64_t page = i * 64 + (uint64_t)__builtin_ctzll(word);
 
-			memcpy(memory_page(memory, page), reset->golden + page * PAGE_SIZE,
+			memcpy(memory_page(memory, page), reset->image + page * PAGE_SIZE,
 			       PAGE_SIZE);
 		}
 	dirty_mark(reset->machine, reset->pages);
@@ -71,7 +72,7 @@ int
 reset_run(struct reset *reset)
 {
 	struct machine *m = reset->machine;
-	int failed = put_pages_back(reset);
+	int failed = restore_pages(reset);
 
 	if (!failed && !mutant("reset", "state"))
 		failed = snapshot_load_state(reset->snapshot, m, reset->devices);
@@ -80,7 +81,7 @@ reset_run(struct reset *reset)
 	return failed;
 }
 
-/* The first difference that a comparison finds. */
+/* The context of a comparison: keeps the first difference. */
 struct difference {
 	const struct section_context *context;
 	const struct section *section;
@@ -109,16 +110,16 @@ compare(const struct reset *reset, struct difference *d)
 		return 0;
 	if (d->section->save(d->context, d->index, &writer) || writer.failed ||
 	    record_open(writer.data, writer.length, &now, NULL))
-		d->found = why_set(d->why, "%s %u can't be saved", d->section->name, d->index);
+		d->found = why_set(d->why, "%s %u cannot be saved", d->section->name, d->index);
 	else
 		record_compare(saved, &now, "", differs, d);
 	record_writer_free(&writer);
 	return d->found;
 }
 
-/* Puts KVM's own writes in a copy of a page, so that they don't count. */
+/* Copies the areas that KVM itself writes from the machine's page to the expected one. */
 static void
-ignore_areas(const struct reset *reset, gpa_t gpa, const uint8_t *now, uint8_t *wanted)
+ignore_areas(const struct reset *reset, gpa_t gpa, const uint8_t *now, uint8_t *expected)
 {
 	struct kvm_area areas[KVM_OWN_AREAS];
 
@@ -128,14 +129,14 @@ ignore_areas(const struct reset *reset, gpa_t gpa, const uint8_t *now, uint8_t *
 		for (size_t i = 0; i < count; i++)
 			for (uint64_t at = areas[i].gpa; at < areas[i].gpa + areas[i].size; at++)
 				if (at >= gpa && at - gpa < PAGE_SIZE)
-					wanted[at - gpa] = now[at - gpa];
+					expected[at - gpa] = now[at - gpa];
 	}
 }
 
 static int
 check_memory(const struct reset *reset, struct why *why)
 {
-	uint8_t wanted[PAGE_SIZE];
+	uint8_t expected[PAGE_SIZE];
 
 	for (uint32_t i = 0; i < reset->machine->memory.count; i++) {
 		const struct memory_region *region = memory_region_at(&reset->machine->memory, i);
@@ -143,12 +144,12 @@ check_memory(const struct reset *reset, struct why *why)
 		for (uint64_t at = 0; at < region->size; at += PAGE_SIZE) {
 			unsigned long long gpa = region->gpa + at;
 
-			if (!memcmp(region->host + at, reset->golden + region->offset + at,
+			if (!memcmp(region->host + at, reset->image + region->offset + at,
 				    PAGE_SIZE))
 				continue;
-			memcpy(wanted, reset->golden + region->offset + at, PAGE_SIZE);
-			ignore_areas(reset, region->gpa + at, region->host + at, wanted);
-			if (!memcmp(region->host + at, wanted, PAGE_SIZE))
+			memcpy(expected, reset->image + region->offset + at, PAGE_SIZE);
+			ignore_areas(reset, region->gpa + at, region->host + at, expected);
+			if (!memcmp(region->host + at, expected, PAGE_SIZE))
 				continue;
 			return why_set(why, "memory at 0x%llx differs", gpa);
 		}

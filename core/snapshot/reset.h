@@ -1,37 +1,43 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Putting a machine back to the snapshot that it was restored from, in place: the pages that have
- * been written since, by the guest or by devices, and all state. No VM is made, nothing is read
- * anew.
+ * Resets a machine in place to the snapshot that it was restored from: copies back the pages that
+ * the guest or devices have written since, and loads all state. It creates no VM and reads no file.
  */
 #ifndef SNAPSHOT_RESET_H
 #define SNAPSHOT_RESET_H
 
 #include "base/why.h"
 #include "machine/dirty.h"
-#include "snapshot/capture.h"
+#include "snapshot/reader.h"
+
+struct devices;
+struct machine;
 
 struct reset {
 	const struct snapshot *snapshot;
 	struct machine *machine;
 	struct devices *devices;
-	const uint8_t *golden; /* the image of its memory, mapped: shared by all who map the file */
-	uint64_t *pages;       /* written since the last reset: the watch's */
+	const uint8_t *image; /* the snapshot's memory, mapped (snapshot_map) */
+	uint64_t *pages;      /* bitmap: written since the last reset; watch.pages */
 	struct dirty_watch watch;
-	bool known; /* pages has all of them */
+	bool known; /* pages is complete */
 };
 
-/* The machine was restored from the snapshot. Before or after it first runs; 0 or a negative
- * status; free in any case. */
+/*
+ * The machine was restored from snapshot; it may have run since. The reset keeps the pointers.
+ * Returns 0 or a negative status. Call reset_free in any case.
+ */
 int reset_init(struct reset *reset, const struct snapshot *snapshot, struct machine *machine,
 	       struct devices *devices);
 void reset_free(struct reset *reset);
-/* The machine is paused, and stays so. Devices are started, with MINIVMM_RESET. 0 or a negative
- * status, after which the machine is unfit to go on. Main thread. */
+/*
+ * Resets a paused machine, which stays paused, and starts the devices with MINIVMM_RESET. Returns 0
+ * or a negative status; after an error the machine must not run. Main thread.
+ */
 int reset_run(struct reset *reset);
 /*
- * After reset_run: compares all of memory, of every vCPU's, chip's and device's state with the
- * snapshot. Returns 0, or -1 with the first difference in why.
+ * Compares all memory and all state of vCPUs, chips and devices with the snapshot. Call it after
+ * reset_run. Returns 0, or -1 with the first difference in why.
  */
 int reset_check(struct reset *reset, struct why *why);
 

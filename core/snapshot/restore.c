@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Fills a machine that was built from a snapshot's config with the snapshot's state. */
+/* Loads a snapshot's config, and its state into a machine that was built from the config. */
 #include "snapshot/restore.h"
 
 #include <stdio.h>
@@ -11,11 +11,11 @@
 #include "snapshot/sections.h"
 
 /*
- * What is unfit about a section, and how the host that made it differs from this one; unless this
- * one lacks memory or descriptors.
+ * Reports that a section does not fit, and how the host that made it differs from this one. If why
+ * is a lack of memory or descriptors, it reports that instead. Returns the status.
  */
 static int
-unfit(const struct snapshot *snapshot, uint32_t tag, uint32_t index, const struct why *why)
+fail_unfit(const struct snapshot *snapshot, uint32_t tag, uint32_t index, const struct why *why)
 {
 	const struct record *made = snapshot_section(snapshot, SECTION_HOST, 0);
 	struct record_writer writer = { 0 };
@@ -23,20 +23,21 @@ unfit(const struct snapshot *snapshot, uint32_t tag, uint32_t index, const struc
 	char there_text[256], here_text[256] = "", name[5];
 
 	if (why_status(why, STATUS_SNAPSHOT) == STATUS_HOST)
-		return fail(STATUS_HOST, "can't load %s, section %s %u: no memory", snapshot->path,
-			    snapshot_tag_name(tag, name), index);
+		return fail(STATUS_HOST, "cannot restore %s: section %s %u: no memory",
+			    snapshot->path, snapshot_tag_name(tag, name), index);
 	snapshot_host_save(&writer, NULL);
 	if (!writer.failed && !record_open(writer.data, writer.length, &here, NULL))
 		snapshot_host_text(&here, here_text, sizeof(here_text));
 	record_writer_free(&writer);
 	snapshot_host_text(made, there_text, sizeof(there_text));
 	snapshot_tag_name(tag, name);
-	/* Made on one like this: it is not the host that does not fit. */
+	/* The same host: it is not the reason. */
 	if (!strcmp(there_text, here_text))
-		return fail(STATUS_SNAPSHOT, "%s does not fit, section %s %u: %s", snapshot->path,
+		return fail(STATUS_SNAPSHOT, "cannot restore %s: section %s %u: %s", snapshot->path,
 			    name, index, why->text);
-	return fail(STATUS_SNAPSHOT, "%s does not fit, section %s %u: %s (made on %s; this is %s)",
-		    snapshot->path, name, index, why->text, there_text, here_text);
+	return fail(STATUS_SNAPSHOT,
+		    "cannot restore %s: section %s %u: %s (made on %s; this is %s)", snapshot->path,
+		    name, index, why->text, there_text, here_text);
 }
 
 int
@@ -51,10 +52,10 @@ snapshot_config(const struct snapshot *snapshot, struct config *config)
 		return 0;
 	why_prefix(&why, "its memory ");
 unfit:
-	return unfit(snapshot, SECTION_CONFIG, 0, &why);
+	return fail_unfit(snapshot, SECTION_CONFIG, 0, &why);
 }
 
-/* Everything that can be known to be unfit, before anything is changed. */
+/* Checks all sections before any of them is loaded. */
 static int
 check_all(const struct section_context *context)
 {
@@ -69,16 +70,16 @@ check_all(const struct section_context *context)
 		if (s->count != SECTION_OPTIONAL && saved != count) {
 			why_set(&why, "it has the state of %u %ss, the machine has %u", saved,
 				s->name, count);
-			return unfit(snapshot, s->tag, 0, &why);
+			return fail_unfit(snapshot, s->tag, 0, &why);
 		}
 		for (uint32_t i = 0; i < saved && s->check; i++)
 			if (s->check(context, i, snapshot_section(snapshot, s->tag, i), &why))
-				return unfit(snapshot, s->tag, i, &why);
+				return fail_unfit(snapshot, s->tag, i, &why);
 	}
 	return 0;
 }
 
-/* state_only: for a reset, which restores memory itself and leaves the time of day alone. */
+/* state_only: for a reset, which restores memory itself and does not set the time of day. */
 static int
 load_all(const struct section_context *context, bool state_only)
 {
@@ -94,7 +95,7 @@ load_all(const struct section_context *context, bool state_only)
 		for (uint32_t i = 0; i < count && !r; i++) {
 			r = s->load(context, i, snapshot_section(snapshot, s->tag, i), &why);
 			if (r == -1)
-				r = unfit(snapshot, s->tag, i, &why);
+				r = fail_unfit(snapshot, s->tag, i, &why);
 		}
 	}
 	return r;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What a snapshot does with memory: the rounds before the stop, the stop itself, the rest. */
+/* Copies the memory of a snapshot: in rounds before the stop, in the stop, and after it. */
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
@@ -15,14 +15,14 @@
 #include "snapshot/capture.h"
 #include "snapshot/sections.h"
 
-#define FEW 64u    /* pages: so many are copied in the stop, or some more */
-#define ASIDE 256u /* pages: the stop has room for them from the beginning */
-#define MANY 4096u /* pages: copying them costs more than a fork */
+#define STOP_PAGES 64u   /* the rounds end when at most this many pages are left */
+#define COPIES_ROOM 256u /* pages: allocated before the stop; a few more get dirty meanwhile */
+#define FORK_PAGES 4096u /* copying more than these takes longer than a fork */
 #define ROUNDS_MAX 30u
-#define SLOW_ROUNDS 3u /* that did not leave much less than the one before */
+#define SLOW_ROUNDS_MAX 3u /* rounds in sequence that left more than 3/4 of the previous one */
 
 uint64_t
-capture_count(const struct capture *c)
+capture_todo_count(const struct capture *c)
 {
 	uint64_t sum = 0;
 
@@ -32,16 +32,17 @@ capture_count(const struct capture *c)
 }
 
 int
-capture_dirty(struct capture *c, bool more)
+capture_poll(struct capture *c, bool add)
 {
-	if (!more)
+	if (!add)
 		memset(c->todo, 0, memory_words(&c->machine->memory) * sizeof(*c->todo));
 	return dirty_poll(c->machine, c->todo);
 }
 
 /*
- * Changes are tracked from here on, and those since the base become known: of a restored machine,
- * whose changes nobody has tracked, by what its memory has that the file does not.
+ * Starts tracking changes. If they were not tracked since the restore, the changed pages are those
+ * that the kernel has copied from the mapped file; where it does not report them, the base is
+ * unknown.
  */
 static int
 track(struct capture *c)
@@ -56,7 +57,7 @@ track(struct capture *c)
 	return 0;
 }
 
-/* The pages that a snapshot without a round before it has. */
+/* Sets todo to all pages of the snapshot. */
 static int
 first_pages(struct capture *c)
 {
@@ -64,17 +65,17 @@ first_pages(struct capture *c)
 	int r = track(c);
 
 	if (!r && dirty_on(c->machine))
-		r = capture_dirty(c, false);
+		r = capture_poll(c, false);
 	if (!r && c->request.diff && !c->base.known)
 		r = fail(STATUS_HOST,
-			 "cannot write snapshot %s: what has changed since the restore can't be "
-			 "known here; take a full one",
+			 "cannot write snapshot %s: this host does not report which pages have "
+			 "changed since the restore; take a full snapshot",
 			 c->output.path);
 	if (c->request.diff)
 		memcpy(c->todo, c->since, words * sizeof(*c->todo));
 	else
 		memory_maybe_nonzero(&c->machine->memory, c->todo);
-	c->total = capture_count(c);
+	c->total = capture_todo_count(c);
 	return r;
 }
 
@@ -88,32 +89,32 @@ capture_can_fork(const struct capture *c)
 }
 
 /*
- * A host takes longer to find a page than to copy one. Not with zeros: of that the compiler makes a
- * calloc(), which finds none.
+ * Allocating a page takes longer than copying one, so touch them all. Not with zeros: the compiler
+ * turns malloc and memset to zero into calloc, which touches nothing.
  */
 void
 capture_make_room(struct capture *c)
 {
-	c->aside = malloc(ASIDE * PAGE_SIZE);
-	c->aside_pages = c->aside ? ASIDE : 0;
-	if (c->aside)
-		memset(c->aside, 0xff, ASIDE * PAGE_SIZE);
+	c->copies = malloc(COPIES_ROOM * PAGE_SIZE);
+	c->copies_max = c->copies ? COPIES_ROOM : 0;
+	if (c->copies)
+		memset(c->copies, 0xff, COPIES_ROOM * PAGE_SIZE);
 }
 
-/* What has been had is given again, and its pages with it. */
+/* malloc reuses the freed block with its pages. */
 void
 capture_make_heap(void)
 {
 	void *room = malloc(CAPTURE_HEAP);
 
 	if (room)
-		explicit_bzero(room, CAPTURE_HEAP); /* which no compiler leaves out */
+		explicit_bzero(room, CAPTURE_HEAP); /* the compiler cannot remove it */
 	free(room);
 }
 
-/* Rounds until few pages are left; or until there is no hope of that. */
+/* Writes memory in rounds until few pages are left or the rounds no longer get smaller. */
 int
-capture_copy(struct capture *c)
+capture_before_stop(struct capture *c)
 {
 	uint64_t left = UINT64_MAX, before;
 	unsigned slow = 0;
@@ -124,60 +125,60 @@ capture_copy(struct capture *c)
 		r = image_write(&c->image, c->todo);
 		c->result.rounds++;
 		if (!r)
-			r = capture_dirty(c, false);
+			r = capture_poll(c, false);
 		before = left;
-		left = capture_count(c);
+		left = capture_todo_count(c);
 		c->total += left;
 		slow = left > before / 4 * 3 ? slow + 1 : 0;
-		if (left <= FEW || slow == SLOW_ROUNDS || c->result.rounds == ROUNDS_MAX)
+		if (left <= STOP_PAGES || slow == SLOW_ROUNDS_MAX || c->result.rounds == ROUNDS_MAX)
 			break;
 	}
-	/* These, unless a fork takes care of them in one piece. */
+	/* One more round, unless a fork in the stop can write these pages. */
 	if (mutant("capture", "rounds"))
 		return r;
-	c->kept = left > MANY && c->result.method == METHOD_AUTO && capture_can_fork(c);
-	return r || c->kept ? r : image_write(&c->image, c->todo);
+	c->todo_left = left > FORK_PAGES && c->result.method == METHOD_AUTO && capture_can_fork(c);
+	return r || c->todo_left ? r : image_write(&c->image, c->todo);
 }
 
-/* Copies the last pages, so that the machine can go on. */
+/* Copies the pages of todo, so that the machine can resume. */
 static int
-put_aside(struct capture *c)
+copy_pages(struct capture *c)
 {
 	const struct memory *memory = &c->machine->memory;
 	size_t at = 0;
 
-	if (c->result.late > c->aside_pages) {
-		uint8_t *more = realloc(c->aside, c->result.late * PAGE_SIZE);
+	if (c->result.stop_pages > c->copies_max) {
+		uint8_t *more = realloc(c->copies, c->result.stop_pages * PAGE_SIZE);
 
 		if (!more)
 			return fail(STATUS_HOST, "cannot write snapshot %s: no memory",
 				    c->output.path);
-		c->aside = more;
-		c->aside_pages = c->result.late;
+		c->copies = more;
+		c->copies_max = c->result.stop_pages;
 	}
 	for (size_t i = 0; i < memory_words(memory); i++)
 		for (uint64_t word = c->todo[i]; word; word &= word - 1) {
 			uint64_t page = i * 64 + (uint64_t)__builtin_ctzll(word);
 
-			memcpy(c->aside + at++ * PAGE_SIZE, memory_page(memory, page), PAGE_SIZE);
+			memcpy(c->copies + at++ * PAGE_SIZE, memory_page(memory, page), PAGE_SIZE);
 		}
 	return 0;
 }
 
 /*
- * A child keeps what it says and writes through: what the machine closes meanwhile is closed, and
- * whoever is at the other end need not wait for the child to know. (A kernel before 5.9 can't do
- * that; he waits.)
+ * Closes all descriptors of a child but stderr and its output: if the machine closes one, its peer
+ * must see that at once, not when the child ends. (Kernels before 5.9 have no close_range; there
+ * the peer waits.)
  */
 static void
-close_others(int kept)
+close_other_fds(int kept)
 {
 	if (kept > STDERR_FILENO + 1)
 		close_range(STDERR_FILENO + 1, (unsigned)kept - 1, 0);
 	close_range(kept > STDERR_FILENO ? (unsigned)kept + 1 : STDERR_FILENO + 1, UINT_MAX, 0);
 }
 
-/* A child has the memory as it is now; it writes the last pages and is gone. */
+/* The child has a copy of the memory at this instant. It writes the pages of todo and exits. */
 static int
 fork_child(struct capture *c)
 {
@@ -196,11 +197,11 @@ fork_child(struct capture *c)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(STATUS_IO);
-	close_others(c->output.fd);
+	close_other_fds(c->output.fd);
 	r = mutant("capture", "child") ? 0 : image_write(&c->image, c->todo);
 	if (r)
 		why_set(&c->image.shared->why, "%s", fail_text());
-	c->image.shared->begun = c->output.begun;
+	c->image.shared->stream_started = c->output.stream_started;
 	c->image.shared->size = c->output.size;
 	_exit(-r);
 }
@@ -214,27 +215,27 @@ capture_state(struct capture *c)
 	return r ? r : sections_save(&context, SAVED_IN_STOP, &c->meta);
 }
 
-/* What must be done while the machine stands still. Main thread, machine paused. */
 int
-capture_take(struct capture *c)
+capture_in_stop(struct capture *c)
 {
 	int r = capture_state(c);
 
 	if (r || c->result.method == METHOD_PAUSE)
 		return r;
-	/* A fork's first look is this one. */
-	r = c->result.rounds ? capture_dirty(c, c->kept) : first_pages(c);
+	/* METHOD_FORK has no rounds. */
+	r = c->result.rounds ? capture_poll(c, c->todo_left) : first_pages(c);
 	if (r)
 		return r;
-	c->result.late = capture_count(c);
+	c->result.stop_pages = capture_todo_count(c);
 	if (c->result.method == METHOD_AUTO)
-		c->result.method =
-		    c->result.late > MANY && capture_can_fork(c) ? METHOD_FORK : METHOD_PRECOPY;
-	return c->result.method == METHOD_FORK ? fork_child(c) : put_aside(c);
+		c->result.method = c->result.stop_pages > FORK_PAGES && capture_can_fork(c)
+				       ? METHOD_FORK
+				       : METHOD_PRECOPY;
+	return c->result.method == METHOD_FORK ? fork_child(c) : copy_pages(c);
 }
 
 static int
-write_aside(struct capture *c)
+write_copies(struct capture *c)
 {
 	size_t at = 0;
 	int r = 0;
@@ -243,7 +244,7 @@ write_aside(struct capture *c)
 	     i < memory_words(&c->machine->memory) && !r && !mutant("capture", "last"); i++)
 		for (uint64_t word = c->todo[i]; word && !r; word &= word - 1)
 			r = image_write_copy(&c->image, i * 64 + (uint64_t)__builtin_ctzll(word),
-					     c->aside + at++ * PAGE_SIZE, 1);
+					     c->copies + at++ * PAGE_SIZE, 1);
 	return r;
 }
 
@@ -254,7 +255,8 @@ wait_for_child(struct capture *c)
 	siginfo_t info;
 	int status = 0, r;
 
-	/* Its number is not another's before we have taken it, which nobody kills meanwhile. */
+	/* Leaves a zombie, so that capture_cancel cannot kill another process with this pid. The
+	 * lock covers the reaping. */
 	while (waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT) < 0)
 		if (errno != EINTR)
 			break;
@@ -266,24 +268,24 @@ wait_for_child(struct capture *c)
 	if (status < 0)
 		return fail(STATUS_HOST, "cannot write snapshot %s: waitpid: %s", c->output.path,
 			    strerror(errno));
-	r = output_left(&c->output);
+	r = output_check_cancel(&c->output);
 	if (r)
 		return r;
 	if (WIFSIGNALED(status))
-		return fail(STATUS_HOST, "cannot write snapshot %s: its writer was killed by %s",
+		return fail(STATUS_HOST,
+			    "cannot write snapshot %s: its child process was killed: %s",
 			    c->output.path, strsignal(WTERMSIG(status)));
-	/* It has logged that itself. */
+	/* The child has logged the error. */
 	if (WEXITSTATUS(status))
-		return capture_note(c, -WEXITSTATUS(status), c->image.shared->why.text);
-	/* A stream goes on behind what the child has sent. */
-	c->output.begun = c->image.shared->begun;
+		return capture_set_error(c, -WEXITSTATUS(status), c->image.shared->why.text);
+	/* The child has sent a part of the stream. */
+	c->output.stream_started = c->image.shared->stream_started;
 	c->output.size = c->image.shared->size;
 	return 0;
 }
 
-/* After the stop. */
 int
-capture_rest(struct capture *c)
+capture_after_stop(struct capture *c)
 {
 	int r;
 
@@ -292,10 +294,10 @@ capture_rest(struct capture *c)
 		if (!r)
 			r = image_write(&c->image, c->todo);
 	} else
-		r = c->child ? wait_for_child(c) : write_aside(c);
+		r = c->child ? wait_for_child(c) : write_copies(c);
 	if (!r)
-		r = output_left(&c->output);
-	/* What a file has lost looks like a hole of zeros. */
+		r = output_check_cancel(&c->output);
+	/* If a memory_file was truncated, the lost pages were read as zeros. */
 	if (!r)
 		r = memory_check_files(&c->machine->memory);
 	if (!r)

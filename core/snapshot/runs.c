@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Finds runs of pages in snapshots: those with data, and those that differ between two. */
+/* Finds runs of pages in snapshots: with data, or different in two snapshots. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "snapshot/reader.h"
 
-/* A run of pages under construction: a page that does not follow it ends it. */
+/* The current run. A page that does not follow it ends it. */
 struct run {
 	void (*run)(void *context, gpa_t gpa, uint64_t size);
 	void *context;
@@ -32,7 +32,7 @@ run_add(struct run *run, gpa_t gpa)
 	run->size += PAGE_SIZE;
 }
 
-/* Runs of pages that are in the file, whatever they hold. */
+/* Runs of pages that are in the file, zero or not. */
 static void
 runs_of_pages(const struct snapshot *snapshot, struct run *run)
 {
@@ -55,7 +55,7 @@ snapshot_runs(const struct snapshot *snapshot, void (*run)(void *context, gpa_t 
 	int failed = 0;
 
 	if (!buffer)
-		return fail(STATUS_HOST, "can't read %s: no memory", snapshot->path);
+		return fail(STATUS_HOST, "cannot read %s: no memory", snapshot->path);
 	if (snapshot->pages)
 		runs_of_pages(snapshot, &current);
 	while (!snapshot->pages && !failed && snapshot_chunk_next(snapshot, &chunk)) {
@@ -71,7 +71,7 @@ snapshot_runs(const struct snapshot *snapshot, void (*run)(void *context, gpa_t 
 	return failed;
 }
 
-/* How many bytes of one region the snapshot has from gpa on; 0: none. */
+/* Returns the bytes from gpa to the end of its region; 0: gpa is not memory. */
 static uint64_t
 extent(const struct snapshot *snapshot, gpa_t gpa)
 {
@@ -124,7 +124,8 @@ snapshot_compare(const struct snapshot *a, const struct snapshot *b,
 	int failed = 0;
 
 	if (!buffers)
-		return fail(STATUS_HOST, "can't compare memory: no memory");
+		return fail(STATUS_HOST, "cannot compare the memory of %s and %s: no memory",
+			    a->path, b->path);
 	for (size_t i = 0; i < a->region_count && !failed; i++)
 		failed = compare_region(&current, a, b, &a->regions[i], buffers);
 	run_end(&current);

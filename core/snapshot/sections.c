@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The table of sections, and how each is saved, checked and loaded. */
+/* The table of sections, with the functions that save, check and load them. */
 #include "snapshot/sections.h"
 
 #include <string.h>
@@ -36,7 +36,7 @@ time_of_day(void)
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* Not an item of VMVM, which a reset compares. */
+/* A section, not an item of VMVM: a reset compares VMVM. */
 static int
 time_save(const struct section_context *context, uint32_t index, struct record_writer *writer)
 {
@@ -44,7 +44,7 @@ time_save(const struct section_context *context, uint32_t index, struct record_w
 	return 0;
 }
 
-/* With clock = wall the guest's clock advances by the time since the snapshot. */
+/* With clock = wall, advances the guest's clock by the time since the snapshot. */
 static int
 time_load(const struct section_context *context, uint32_t index, const struct record *record,
 	  struct why *why)
@@ -55,8 +55,8 @@ time_load(const struct section_context *context, uint32_t index, const struct re
 		return 0;
 	if (!record || !record_get_u64(record, "realtime", &then))
 		return fail(STATUS_SNAPSHOT,
-			    "the snapshot %s does not say when it was taken: its clock can't be "
-			    "caught up, use clock = resume",
+			    "cannot restore %s with clock = wall: it has no time of day; "
+			    "use clock = resume",
 			    context->snapshot->path);
 	if (now > then)
 		machine_catch_up(context->machine, now - then);
@@ -84,7 +84,7 @@ device_section_load(const struct section_context *context, uint32_t index,
 	return device_load(devices_at(context->devices, index), record, why);
 }
 
-/* A machine whose streams are detached has other streams than the snapshot's. */
+/* If the streams of a machine are detached, they differ from the snapshot's. */
 static bool
 device_section_ignore(const struct section_context *context, const char *path)
 {
@@ -138,7 +138,7 @@ machine_section_load(const struct section_context *context, uint32_t index,
 	return machine_load(context->machine, record, why);
 }
 
-/* The parser has checked the record itself. */
+/* The parser has checked the record; this compares it with the machine. */
 static int
 memory_section_check(const struct section_context *context, uint32_t index,
 		     const struct record *record, struct why *why)
@@ -147,7 +147,7 @@ memory_section_check(const struct section_context *context, uint32_t index,
 	const struct memory *memory = &context->machine->memory;
 
 	if (snapshot->region_count != memory->count)
-		return why_set(why, "it has %zu regions of memory, the machine %u",
+		return why_set(why, "it has %zu memory regions, the machine has %u",
 			       snapshot->region_count, memory->count);
 	for (size_t i = 0; i < snapshot->region_count; i++) {
 		const struct snapshot_region *saved = &snapshot->regions[i];
@@ -156,7 +156,8 @@ memory_section_check(const struct section_context *context, uint32_t index,
 		if (saved->gpa == region->gpa && saved->size == region->size)
 			continue;
 		return why_set(
-		    why, "it has 0x%llx bytes of memory at 0x%llx, the machine 0x%llx at 0x%llx",
+		    why,
+		    "it has 0x%llx bytes of memory at 0x%llx, the machine has 0x%llx at 0x%llx",
 		    (unsigned long long)saved->size, (unsigned long long)saved->gpa,
 		    (unsigned long long)region->size, (unsigned long long)region->gpa);
 	}
@@ -164,7 +165,7 @@ memory_section_check(const struct section_context *context, uint32_t index,
 }
 
 /*
- * Memory is a mapping of the first file of the chain. The pages of the other files are read over
+ * Memory is a mapping of the first file of the chain. The pages of the other files are read into
  * it, parents first.
  */
 static int
@@ -198,15 +199,15 @@ memory_section_load(const struct section_context *context, uint32_t index,
 }
 
 /*
- * In the order of the file. Devices are saved before vCPUs and vCPUs before chips, because saving
- * one of them may inject an interrupt into the next.
+ * In the order of the file. Devices are saved before vCPUs, and vCPUs before chips: saving one may
+ * inject an interrupt into the next.
  */
 const struct section sections[] = {
 	{
 	    .tag = SECTION_HOST,
 	    .name = "host",
 	    .count = SECTION_ONE,
-	    .saved = SAVED_BEFORE_STOP, /* it asks for CPUID, which exits in a VM */
+	    .saved = SAVED_BEFORE_STOP, /* executes CPUID, which exits in a VM */
 	    .save = host_save,
 	},
 	{
@@ -292,7 +293,7 @@ const struct section sections[] = {
 	{ 0 },
 };
 _Static_assert(sizeof(sections) / sizeof(sections[0]) <= SECTION_KINDS_MAX + 1,
-	       "the parser counts that many");
+	       "the parser has an array of SECTION_KINDS_MAX counters");
 
 const struct section *
 section_find(uint32_t tag)
@@ -317,13 +318,13 @@ section_next_loaded(const struct section *section)
 }
 
 uint32_t
-section_least(const struct section *section)
+section_min(const struct section *section)
 {
 	return section->count == SECTION_ONE || section->count == SECTION_PER_VCPU;
 }
 
 uint32_t
-section_most(const struct section *section)
+section_max(const struct section *section)
 {
 	switch (section->count) {
 	case SECTION_PER_VCPU:

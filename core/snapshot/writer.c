@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Builds what a snapshot file has beside memory: header, table, sections. */
+/* Builds the metadata of a snapshot: header, table, sections. */
 #include "snapshot/writer.h"
 
 #include <stdlib.h>
@@ -19,7 +19,7 @@ snapshot_meta_add(struct snapshot_meta *meta, uint32_t tag, uint32_t index, uint
 	rows = realloc(meta->rows, (meta->count + 1) * sizeof(*rows));
 	if (rows)
 		meta->rows = rows;
-	body = realloc(meta->body, meta->length + length + 1); /* never of 0 bytes */
+	body = realloc(meta->body, meta->length + length + 1); /* realloc(p, 0) may return NULL */
 	if (body)
 		meta->body = body;
 	if (!rows || !body) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Writes snapshots: builds their metadata (header, table and sections), and copies them. */
+/* Builds the metadata of snapshots (header, table and sections), and copies snapshots. */
 #ifndef SNAPSHOT_WRITER_H
 #define SNAPSHOT_WRITER_H
 
@@ -7,35 +7,35 @@
 #include "snapshot/format.h"
 
 /*
- * Metadata under construction: start with zeros, add sections, then seal it. An error (no memory)
- * makes all later calls do nothing.
+ * Metadata under construction. Start with zeros, add sections, then seal it. After an error the
+ * functions add nothing; the caller checks failed once, at the end.
  */
 struct snapshot_meta {
 	struct snapshot_row *rows; /* offsets count from the start of body */
 	size_t count;
 	uint8_t *body;
 	size_t length;
-	bool failed, no_memory; /* no_memory: that was the reason */
+	bool failed, no_memory; /* no_memory: the reason for failed */
 };
-/* data: NULL: length zeros. */
+/* Adds a section and copies its data. data: NULL: length zero bytes. */
 void snapshot_meta_add(struct snapshot_meta *meta, uint32_t tag, uint32_t index, uint32_t flags,
 		       const void *data, size_t length);
-/* Adds the writer's record, and frees it. */
+/* Adds the writer's record as a section. Frees and clears the writer. */
 void snapshot_meta_add_record(struct snapshot_meta *meta, uint32_t tag, uint32_t index,
 			      uint32_t flags, struct record_writer *writer);
 /* Size of header, table and sections in bytes. */
 uint64_t snapshot_meta_size(const struct snapshot_meta *meta);
 /*
- * Header, table and sections in one malloced piece; NULL: no memory. header: the caller sets ids
- * and parent_checksum, the rest is filled in.
+ * Returns header, table and sections in one malloced buffer; NULL: no memory. header: the caller
+ * sets id, parent and parent_checksum; this function sets the other members.
  */
 uint8_t *snapshot_meta_seal(const struct snapshot_meta *meta, struct snapshot_header *header,
 			    uint64_t memory_size);
 void snapshot_meta_free(struct snapshot_meta *meta);
 
 /*
- * Verifies a snapshot and its open parents, and writes them as one file without a parent, with an
- * id of its own. 0 or a negative status, reported.
+ * Verifies a snapshot and its open parents, and writes them as one file with a new id and without a
+ * parent. Returns 0 or a negative status, reported.
  */
 struct snapshot;
 int snapshot_copy(const struct snapshot *snapshot, const char *path);

@@ -25,7 +25,7 @@ captured(void *context, const struct capture_result *result)
 		snapshot_id_text(result->id, id), result->diff ? "diff" : "full",
 		config_methods[result->method], (double)result->stopped / 1e3,
 		(double)result->duration / 1e6, (unsigned long long)result->bytes,
-		(unsigned long long)result->pages, (unsigned long long)result->late,
+		(unsigned long long)result->pages, (unsigned long long)result->stop_pages,
 		result->rounds);
 	command_done(command);
 }

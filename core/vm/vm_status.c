@@ -64,7 +64,7 @@ static void
 write_dirty(FILE *out, struct vm *vm)
 {
 	uint64_t now = clock_host(), before = vm->dirty_polled;
-	int64_t pages = capture_look(&vm->capture);
+	int64_t pages = capture_poll_dirty(&vm->capture);
 
 	fputs(",\"dirty_pages_per_second\":", out);
 	vm->dirty_polled = pages < 0 ? 0 : now;

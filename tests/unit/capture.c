@@ -32,8 +32,8 @@ room_is_there(void **state)
 	struct capture capture = { 0 };
 
 	capture_make_room(&capture);
-	is_there(capture.aside, capture.aside_pages * PAGE_SIZE);
-	free(capture.aside);
+	is_there(capture.copies, capture.copies_max * PAGE_SIZE);
+	free(capture.copies);
 }
 
 /* (A sanitizer's does not give at once what it was given back.) */

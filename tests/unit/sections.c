@@ -111,8 +111,8 @@ rows_are_sound(void **state)
 		if (s->raw)
 			assert_true(!s->save && !s->load && !s->key);
 		if (s->skippable) /* a reader that skips it must not miss it either */
-			assert_int_equal(section_least(s), 0);
-		assert_true(section_least(s) <= section_most(s));
+			assert_int_equal(section_min(s), 0);
+		assert_true(section_min(s) <= section_max(s));
 		assert_ptr_equal(section_find(s->tag), s); /* the first of that tag */
 		for (const struct section *other = sections; other != s; other++) {
 			assert_string_not_equal(other->name, s->name);
@@ -187,12 +187,12 @@ duplicates_are_refused(void **state)
 	for (const struct section *s = sections; s->name; s++) {
 		if (s->tag == SECTION_PAGES) /* none in the sample */
 			continue;
-		parse_with(s->tag, s->count == SECTION_OPTIONAL, "there twice or out of order");
-		if (section_most(s) == 1 && s->count != SECTION_OPTIONAL)
-			parse_with(s->tag, 1, "there twice or out of order");
+		parse_with(s->tag, s->count == SECTION_OPTIONAL, "duplicate or out of order");
+		if (section_max(s) == 1 && s->count != SECTION_OPTIONAL)
+			parse_with(s->tag, 1, "duplicate or out of order");
 		else
 			parse_with(s->tag, s->count == SECTION_OPTIONAL ? 0 : 1, NULL);
-		parse_with(s->tag, 2, "there twice or out of order");
+		parse_with(s->tag, 2, "duplicate or out of order");
 	}
 }
 
@@ -350,7 +350,7 @@ time_catches_up(void **state)
 	said_begin(&b->said);
 	assert_int_equal(s->load(&b->context, 0, NULL, &why), -STATUS_SNAPSHOT);
 	said_end(&b->said);
-	SAID(b->said.text, "test.snap does not say when it was taken", "use clock = resume");
+	SAID(b->said.text, "cannot restore test.snap with clock = wall", "use clock = resume");
 	b->config.snapshot.clock = CONFIG_CLOCK_RESUME;
 }
 

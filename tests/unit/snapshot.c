@@ -132,7 +132,7 @@ every_truncation(void **state)
 
 		assert_non_null(copy);
 		memcpy(copy, bytes, part);
-		expect(copy, part, size, size < 8 ? "is not a snapshot" : "is cut off");
+		expect(copy, part, size, size < 8 ? "is not a snapshot" : "is truncated");
 	}
 	expect(bytes, length, file_size(length, MEMORY) + 1, "1 bytes follow its end");
 }
@@ -151,28 +151,28 @@ static void
 hostile_header(void **state)
 {
 	HEADER(magic[0], 'm', "is not a snapshot");
-	HEADER(version, 2, "has snapshot format 2, this minivmm reads format 1");
+	HEADER(version, 2, "has snapshot format 2, but this minivmm reads format 1");
 	HEADER(version, 0, "has snapshot format 0");
-	HEADER(header_size, 88, "its header contradicts itself");
-	HEADER(page_size, 65536, "its header contradicts itself");
-	HEADER(sections, 0, "its header contradicts itself");
-	HEADER(sections, UINT32_MAX, "its header contradicts itself");
-	HEADER(sections, SNAPSHOT_SECTIONS_MAX, "sizes in its header contradict");
-	HEADER(sections, 6, "section CONF 0 is not where it must be");
-	HEADER(parent_checksum, 1, "its header contradicts itself");
-	HEADER(parent[15], 1, "only a snapshot with a parent says which pages");
-	HEADER(table_size, 0, "sizes in its header contradict");
-	HEADER(table_size, UINT64_MAX, "sizes in its header contradict");
-	HEADER(table_size, SNAPSHOT_META_MAX + 1ull, "sizes in its header contradict");
-	HEADER(table_offset, 0, "sizes in its header contradict");
-	HEADER(table_offset, UINT64_MAX, "sizes in its header contradict");
-	HEADER(memory_offset, 0, "sizes in its header contradict");
-	HEADER(memory_offset, PAGE_SIZE + 1, "sizes in its header contradict");
-	HEADER(memory_size, 0, "sizes in its header contradict");
-	HEADER(memory_size, MEMORY + 1, "sizes in its header contradict");
-	HEADER(memory_size, UINT64_MAX - 4095, "sizes in its header contradict");
-	HEADER(memory_size, 1ull << 62, "sizes in its header contradict");
-	HEADER(memory_size, MEMORY - PAGE_SIZE, "sizes in its header contradict");
+	HEADER(header_size, 88, "its header is inconsistent");
+	HEADER(page_size, 65536, "its header is inconsistent");
+	HEADER(sections, 0, "its header is inconsistent");
+	HEADER(sections, UINT32_MAX, "its header is inconsistent");
+	HEADER(sections, SNAPSHOT_SECTIONS_MAX, "sizes in its header are inconsistent");
+	HEADER(sections, 6, "section CONF 0 has a wrong offset or length");
+	HEADER(parent_checksum, 1, "its header is inconsistent");
+	HEADER(parent[15], 1, "it has a parent or a page bitmap, but not both");
+	HEADER(table_size, 0, "sizes in its header are inconsistent");
+	HEADER(table_size, UINT64_MAX, "sizes in its header are inconsistent");
+	HEADER(table_size, SNAPSHOT_META_MAX + 1ull, "sizes in its header are inconsistent");
+	HEADER(table_offset, 0, "sizes in its header are inconsistent");
+	HEADER(table_offset, UINT64_MAX, "sizes in its header are inconsistent");
+	HEADER(memory_offset, 0, "sizes in its header are inconsistent");
+	HEADER(memory_offset, PAGE_SIZE + 1, "sizes in its header are inconsistent");
+	HEADER(memory_size, 0, "sizes in its header are inconsistent");
+	HEADER(memory_size, MEMORY + 1, "sizes in its header are inconsistent");
+	HEADER(memory_size, UINT64_MAX - 4095, "sizes in its header are inconsistent");
+	HEADER(memory_size, 1ull << 62, "sizes in its header are inconsistent");
+	HEADER(memory_size, MEMORY - PAGE_SIZE, "sizes in its header are inconsistent");
 }
 
 /* One wrong number in a row of the table, with the right checksums. */
@@ -191,15 +191,15 @@ hostile_table(void **state)
 {
 	const uint32_t unknown = 0x57454e20; /* " NEW" */
 
-	ROW(0, offset, 0, "CONF 0 is not where it must be");
-	ROW(1, offset, UINT64_MAX, "HOST 0 is not where it must be");
-	ROW(0, length, UINT64_MAX, "CONF 0 is not where it must be");
-	ROW(0, length, 0, "HOST 0 is not where it must be");
+	ROW(0, offset, 0, "CONF 0 has a wrong offset or length");
+	ROW(1, offset, UINT64_MAX, "HOST 0 has a wrong offset or length");
+	ROW(0, length, UINT64_MAX, "CONF 0 has a wrong offset or length");
+	ROW(0, length, 0, "HOST 0 has a wrong offset or length");
 	ROW(6, length, 3, "bytes follow its last section");
-	ROW(2, index, 1, "DEVI 1 is there twice or out of order");
-	ROW(3, index, UINT32_MAX, "VCPU 4294967295 is there twice or out of order");
+	ROW(2, index, 1, "DEVI 1 is duplicate or out of order");
+	ROW(3, index, UINT32_MAX, "VCPU 4294967295 is duplicate or out of order");
 	ROW(0, tag, SECTION_HOST, "section");
-	ROW(2, tag, SECTION_VM, "there twice or out of order");
+	ROW(2, tag, SECTION_VM, "duplicate or out of order");
 	ROW(0, flags, 2, "section CONF that this minivmm does not know");
 	ROW(2, tag, unknown, "section ?NEW that this minivmm does not know");
 	/* What remains of a device when its section is skippable: a file without that device. */
@@ -283,21 +283,23 @@ hostile_memory(void **state)
 {
 	MAP(0x2000, 4, NULL, { 0x1000, 0x2000, 0 });
 	MAP(0x21000, 12, NULL, { 0x1000, 0x11000, 0 }, { 0x100000, 0x10000, 0x11000 });
-	MAP(0x2000, 12, "checksums for another size", { 0x1000, 0x2000, 0 });
-	MAP(0x2000, 0, "checksums for another size", { 0x1000, 0x2000, 0 });
-	MAP(0x21000, 16, "checksums for another", { 0, 0x11000, 0 }, { 0x20000, 0x10000, 0x11000 });
-	MAP(0x2000, 4, "contradicts itself", { 0x1001, 0x2000, 0 });
-	MAP(0x2000, 4, "contradicts itself", { 0x1000, 0x2001, 0 });
-	MAP(0x2000, 4, "contradicts itself", { 0x1000, 0, 0 });
-	MAP(0x2000, 4, "contradicts itself", { 0x1000, 0x2000, 0x1000 });
-	MAP(0x2000, 4, "contradicts itself", { 0x1000, 0x3000, 0 });
-	MAP(0x2000, 4, "contradicts itself", { UINT64_MAX - 0xfff, 0x2000, 0 });
-	MAP(0x2000, 4, "contradicts itself", { 0x1000, UINT64_MAX - 0xfff, 0 });
+	MAP(0x2000, 12, "checksums are for another memory size", { 0x1000, 0x2000, 0 });
+	MAP(0x2000, 0, "checksums are for another memory size", { 0x1000, 0x2000, 0 });
+	MAP(0x21000, 16, "checksums are for another", { 0, 0x11000, 0 },
+	    { 0x20000, 0x10000, 0x11000 });
+	MAP(0x2000, 4, "is inconsistent", { 0x1001, 0x2000, 0 });
+	MAP(0x2000, 4, "is inconsistent", { 0x1000, 0x2001, 0 });
+	MAP(0x2000, 4, "is inconsistent", { 0x1000, 0, 0 });
+	MAP(0x2000, 4, "is inconsistent", { 0x1000, 0x2000, 0x1000 });
+	MAP(0x2000, 4, "is inconsistent", { 0x1000, 0x3000, 0 });
+	MAP(0x2000, 4, "is inconsistent", { UINT64_MAX - 0xfff, 0x2000, 0 });
+	MAP(0x2000, 4, "is inconsistent", { 0x1000, UINT64_MAX - 0xfff, 0 });
 	MAP(0x2000, 4, "does not cover", { 0x1000, 0x1000, 0 });
 	MAP(0x2000, 8, "overlap", { 0x1000, 0x1000, 0 }, { 0x1000, 0x1000, 0x1000 });
 	MAP(0x5000, 8, "overlap", { 0x1000, 0x3000, 0 }, { 0x2000, 0x1000, 0x3000 });
-	MAP(0x5000, 20, "more than 4 regions", { 0x1000, 0x1000, 0 }, { 0x2000, 0x1000, 0x1000 },
-	    { 0x3000, 0x1000, 0x2000 }, { 0x4000, 0x1000, 0x3000 }, { 0x5000, 0x1000, 0x4000 });
+	MAP(0x5000, 20, "more than 4 memory regions", { 0x1000, 0x1000, 0 },
+	    { 0x2000, 0x1000, 0x1000 }, { 0x3000, 0x1000, 0x2000 }, { 0x4000, 0x1000, 0x3000 },
+	    { 0x5000, 0x1000, 0x4000 });
 	map(NULL, 0, 0x2000, 0, "does not cover");
 }
 

@@ -368,7 +368,7 @@ not_snapshots(void **state)
 	int fd;
 
 	assert_int_equal(snapshot_open(&snapshot, "none"), -STATUS_SNAPSHOT);
-	said(state, "can't open snapshot none: No such file");
+	said(state, "cannot open snapshot none: No such file");
 	snapshot_close(&snapshot);
 	assert_int_equal(snapshot_open(&snapshot, "."), -STATUS_SNAPSHOT);
 	said(state, ". is not a snapshot: it is a directory");
@@ -381,7 +381,7 @@ not_snapshots(void **state)
 	for (off_t size = 0; size < 0x4000; size += 0x1fff) {
 		assert_int_equal(ftruncate(fd, size), 0);
 		assert_int_equal(snapshot_open(&snapshot, "raw"), -STATUS_SNAPSHOT);
-		said(state, "raw is not a snapshot: name a file that was written by --save");
+		said(state, "raw is not a snapshot: name a file that --save");
 		snapshot_close(&snapshot);
 	}
 	close(fd);

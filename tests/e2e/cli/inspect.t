@@ -106,8 +106,8 @@ like($out, qr/^config vm\.dirty_log: no -> yes\n.*^memory 0x1000 to 0x2fff: 2 pa
 
 # What is not a snapshot, and what is asked wrongly.
 spew('raw', "\xba\xf8\x03" . "\0" x 0x3ffd);
-fails([ $minivmm, 'inspect', 'raw' ], 112, qr/raw is not a snapshot: name a file that was written by --save/, 'a raw file');
-fails([ $minivmm, 'inspect', 'none' ], 112, qr/can't open snapshot none: No such file/, 'no file');
+fails([ $minivmm, 'inspect', 'raw' ], 112, qr/raw is not a snapshot: name a file that --save/, 'a raw file');
+fails([ $minivmm, 'inspect', 'none' ], 112, qr/cannot open snapshot none: No such file/, 'no file');
 fails([ $minivmm, 'inspect', '.' ], 112, qr/\. is not a snapshot: it is a directory/, 'a directory');
 fails([ $minivmm, 'verify', 'raw' ], 112, qr/raw is not a snapshot/, 'verify of a raw file');
 fails([ $minivmm, 'diff', 'a.snap', 'raw' ], 2, qr/raw is not a snapshot/, 'diff with a raw file');

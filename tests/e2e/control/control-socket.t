@@ -113,7 +113,7 @@ my %errors = (
     'until output:none:x' => qr/device/,
     'snapshot' => qr/./,
     'snapshot x.snap fast' => qr/fast is none of full, diff, live and paused/,
-    'snapshot x.snap diff' => qr/take a full one first/,
+    'snapshot x.snap diff' => qr/take a full snapshot first/,
     'snapshot no/where' => qr/No such file or directory/,
     'snapshot -' => qr/needs a descriptor/,
     'cancel' => qr/no snapshot is under way/,
@@ -167,7 +167,7 @@ is((run([ $minivmm, 'verify', 'c.snap' ]))[0], 0, 'snapshot: it is right');
     $s = $control->request('status')->{snapshot};
     is($s->{file}, '-', 'status: its file');
     ok($s->{total_bytes} >= $s->{done_bytes}, 'status: how far it is');
-    like($control->request('snapshot d.snap')->{error}, qr/another one is under way/, 'a second one is refused');
+    like($control->request('snapshot d.snap')->{error}, qr/another snapshot is in progress/, 'a second one is refused');
     ok(!-e 'd.snap', 'and leaves nothing');
     like($control->request('reset')->{error}, qr/needs a snapshot|under way/, 'so is a reset');
     is($control->request('cancel')->{ok}, 1, 'cancel');

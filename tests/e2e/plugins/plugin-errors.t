@@ -121,7 +121,7 @@ is(fault('save', 0, @save), "113:H:$told$who: save failed: no snapshot is writte
 ok(!-e 'f.snap', 'and there is none');
 is(fault('nowhere', 1, @save), '0:H:', 'a good one');
 my @restore = ('-r', 'f.snap', '--set', "plugins.path=$build/tests/plugins");
-my $unfit = 'f.snap does not fit, section DEVI 1: device a (plugin faulty): loaded failed';
+my $unfit = 'cannot restore f.snap: section DEVI 1: device a (plugin faulty): loaded failed';
 like(fault('loaded', 1, @restore), qr/\A112::minivmm: \Q$unfit\E and gave no reason\n\z/, 'loaded');
 like(fault('loaded', 0, @restore), qr/\A112::$told\Qminivmm: $unfit\E\n\z/, 'loaded, which says why');
 

@@ -80,7 +80,7 @@ sub captures {
         my $kind = (@files ? rand() < 0.5 : $with{restored}) ? 'diff' : 'full';
         my $reply = $control->request("snapshot $file $kind");
         # One that ends by itself may do so while a capture is under way, which is told then.
-        last if $with{last} && (!%$reply || ($reply->{error} // '') =~ /: the machine ended before it was whole\z/);
+        last if $with{last} && (!%$reply || ($reply->{error} // '') =~ /: the machine ended before it was complete\z/);
         push @files, [ $file, $kind, $reply ];
         $used{ $reply->{method} // '' }++;
         $taken++;
@@ -88,7 +88,7 @@ sub captures {
     }
     is($control->request('quit')->{ok}, 1, "$name: it still answers") if !$with{last};
     my ($status, $out, $err) = finish($process, 120);
-    $err =~ s/\Aminivmm: cannot write snapshot \S+: the machine ended before it was whole\n\z// if $with{last};
+    $err =~ s/\Aminivmm: cannot write snapshot \S+: the machine ended before it was complete\n\z// if $with{last};
     is("$status:$err", '0:', "$name: it ends well");
     like($out, qr/^live: ok\n\z/m, "$name: in its own time") if $with{last};
     undisturbed($name, $out);

@@ -18,7 +18,7 @@ my $control = Control->connect('vm.sock');
 # A diff over its parent, or over one of that's.
 is($control->request("snapshot $_->[0] $_->[1]")->{ok}, 1, "$_->[0]") for ['a.snap', 'full'], ['b.snap', 'diff'], ['c.snap', 'diff'];
 for my $name (qw(a b c)) {
-    like($control->request("snapshot $name.snap diff")->{error}, qr/it differs from what is there now, which must stay/, "a diff over $name.snap is refused");
+    like($control->request("snapshot $name.snap diff")->{error}, qr/the diff needs the snapshot that is in this file now/, "a diff over $name.snap is refused");
 }
 is($control->request('snapshot c.snap full')->{ok}, 1, 'a full one is not');
 is($control->request('snapshot a.snap diff')->{ok}, 1, 'and then the others are free');
@@ -32,7 +32,7 @@ is((run([ $minivmm, 'verify', 'a.snap' ]))[0], 0, 'a diff of the full one');
     my $taken = $to->request('snapshot long/0')->{ok};
     $taken++ while $taken < 500 && $to->request("snapshot long/$taken diff")->{ok};
     is($taken, 400, 'a chain comes to its end');
-    like($to->request("snapshot long/$taken diff")->{error}, qr/a chain of 400 snapshots can't become longer; take a full one, or restore/, 'which is said');
+    like($to->request("snapshot long/$taken diff")->{error}, qr/the chain of 400 snapshots cannot grow; take a full snapshot, or restore/, 'which is said');
     ok(!-e "long/$taken", 'nothing is written');
     is($to->request('snapshot full')->{ok}, 1, 'a full one is taken');
     is($to->request('snapshot next diff')->{ok}, 1, 'and a diff of that');
@@ -85,7 +85,7 @@ mkdir 'out';
     ok((until_true { grep { (readlink $_ // '') =~ m{/out/} } glob "/proc/$process->{pid}/fd/*" }), 'it writes');
     truncate 'f.snap', 65536;
     my ($status, undef, $err) = finish($process);
-    is("$status:$err", "113:minivmm: can't read snapshot f.snap: it became shorter meanwhile\n", 'which is said');
+    is("$status:$err", "113:minivmm: cannot read snapshot f.snap: the file was truncated during the read\n", 'which is said');
     is(names('out'), '', 'nothing is left');
 }
 

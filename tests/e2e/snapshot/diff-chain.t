@@ -79,7 +79,7 @@ sub id { return inspect($_[0])->{id} }
 
 # --- What diffs hold ---
 begin('-c', 'guest.ini');
-like($control->request('snapshot z.snap diff')->{error}, qr/take a full one first/, 'no diff before a full one');
+like($control->request('snapshot z.snap diff')->{error}, qr/take a full snapshot first/, 'no diff before a full one');
 my @first = (0x10 .. 0x37);
 touch(@first);
 take('a.snap');
@@ -141,7 +141,7 @@ is(counts(0, 0x10, 0x71, 0x72), '10=1 71=0 72=1', 'a diff after a reset is right
 end('reset');
 mkdir 'away';
 rename 'g.snap', 'away/g.snap';
-fails([ $minivmm, '-r', 'away/g.snap', @set ], 112, qr/away\/g\.snap differs from snapshot [0-9a-f]{32}, which is not in away\/f\.snap: give it as well/,
+fails([ $minivmm, '-r', 'away/g.snap', @set ], 112, qr/away\/g\.snap needs its parent, snapshot [0-9a-f]{32}, which is not at away\/f\.snap: give the parent, too/,
     'a parent that is elsewhere');
 begin('-r', 'f.snap', '-r', 'away/g.snap');
 is(counts(0, @look, 0x70), "$all 70=1" =~ s/10=2/10=3/r, 'is given');
@@ -246,16 +246,16 @@ sub refused {
     ok(!-e 'vm.sock', "$name: and nothing runs");
 }
 unlink 'a.snap';
-refused(qr/b\.snap differs from snapshot $a, which is not in .*a\.snap/, 'a missing parent');
+refused(qr/b\.snap needs its parent, snapshot $a, which is not at .*a\.snap/, 'a missing parent');
 spew('a.snap', slurp('other.snap'));
-refused(qr/b\.snap differs from snapshot $a, but \S*a\.snap is snapshot $other/, 'another one under its name');
-refused(qr/b\.snap differs from snapshot $a/, 'another one given', 'other.snap', 'c.snap');
+refused(qr/b\.snap needs its parent, snapshot $a, but \S*a\.snap is snapshot $other/, 'another one under its name');
+refused(qr/b\.snap needs its parent, snapshot $a/, 'another one given', 'other.snap', 'c.snap');
 spew('a.snap', $good);
 {
     my $changed = Snapshot->load('a.snap');
     $changed->change('HOST', 0, ['cpu_name'], sub { $_[0]{value} =~ s/^./X/s });
     $changed->save('a.snap');
-    refused(qr/b\.snap differs from snapshot $a as it was once; .*a\.snap has been changed since/, 'a changed parent');
+    refused(qr/b\.snap does not match its parent, snapshot $a: \S*a\.snap has changed since/, 'a changed parent');
     spew('a.snap', substr $good, 0, 5000);
     refused(qr/a\.snap/, 'a parent cut off');
     spew('a.snap', "MINIVMM\x1a");
@@ -275,13 +275,13 @@ sub hostile {
     $file->save('hostile.snap', %over);
     refused($message, $name, 'hostile.snap');
 }
-hostile('PAGE too short', qr/hostile\.snap is damaged: it says which pages it holds for another size/, sub { chop $_[0]->row('PAGE', 0)->{data}; () });
-hostile('PAGE too long', qr/hostile\.snap is damaged: it says which pages it holds for another size/, sub { $_[0]->row('PAGE', 0)->{data} .= "\0"; () });
-hostile('PAGE empty', qr/hostile\.snap is damaged: it says which pages it holds for another size/, sub { $_[0]->row('PAGE', 0)->{data} = ''; () });
+hostile('PAGE too short', qr/hostile\.snap is damaged: its page bitmap is for another memory size/, sub { chop $_[0]->row('PAGE', 0)->{data}; () });
+hostile('PAGE too long', qr/hostile\.snap is damaged: its page bitmap is for another memory size/, sub { $_[0]->row('PAGE', 0)->{data} .= "\0"; () });
+hostile('PAGE empty', qr/hostile\.snap is damaged: its page bitmap is for another memory size/, sub { $_[0]->row('PAGE', 0)->{data} = ''; () });
 hostile('PAGE without a parent', qr/only a snapshot with a parent|parent/, sub { (parent => "\0" x 16) });
 hostile('a parent without PAGE', qr/parent|PAGE/, sub { $_[0]{rows} = [ grep { $_->{tag} ne 'PAGE' } @{ $_[0]{rows} } ]; () });
 hostile('PAGE twice', qr/PAGE/, sub { push @{ $_[0]{rows} }, { %{ $_[0]->row('PAGE', 0) }, index => 1 }; () });
-hostile('its own parent', qr/hostile\.snap is damaged: it differs from itself, which differs from it/, sub { (parent => $_[0]{id}) });
+hostile('its own parent', qr/hostile\.snap is damaged: its parent is itself, so the chain is a loop/, sub { (parent => $_[0]{id}) });
 {
     # 0xa0 pages: no bit is beyond the end; of a machine with 0x9d there are three.
     config('odd.ini', $guest, "memory = 628K\nmemory_at = 0", "[cpu]\nmode = real\nrip = 0x1000\n");

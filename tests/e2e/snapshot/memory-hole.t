@@ -93,6 +93,6 @@ is(scalar @{ inspect('new.snap')->{memory}{regions} }, 1, 'it stays so');
 my $over = Snapshot->load_meta('a.snap');
 $over->change('MEMR', 0, ['regions'], $one->(4 << 30));
 $over->save_meta('a.snap');
-fails([ $minivmm, '-r', 'a.snap' ], 112, qr/section MEMR 0: it has 1 regions of memory, the machine 2/, 'not over the chips');
+fails([ $minivmm, '-r', 'a.snap' ], 112, qr/section MEMR 0: it has 1 memory regions, the machine has 2/, 'not over the chips');
 
 done_testing;

@@ -102,7 +102,7 @@ for my $at ('00 20', 'fc 4f') {
             join(' ', sort "$name:error:$expected", 'exit:exit:99', 'sum:hlt:0'), 'a line for each');
         like($_, $message, 'what is wrong is said') for $lines->{$name}{error}, $err;
     }
-    fails([ $minivmm, 'batch', '-r', 'none.snap', '--input', 'serial0', 'sum' ], 112, qr/can't open snapshot none\.snap/, 'no snapshot');
+    fails([ $minivmm, 'batch', '-r', 'none.snap', '--input', 'serial0', 'sum' ], 112, qr/cannot open snapshot none\.snap/, 'no snapshot');
     fails([ $minivmm, 'batch', '--input', 'serial0', 'sum' ], 110, qr/which machine/, 'no machine');
     fails([ $minivmm, 'batch', '-r', 'warm.snap', 'sum' ], 110, qr/--input DEVICE/, 'no device given');
     fails([ $minivmm, 'batch', '-r', 'warm.snap', '--input', 'serial0' ], 110, qr/no input files/, 'no inputs');

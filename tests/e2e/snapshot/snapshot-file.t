@@ -40,7 +40,7 @@ is("$status:$out", "0:a.snap: every checksum is right\n", 'verify says so');
 is($status, 0, 'every flipped byte before the memory, and every truncation, is refused') or diag($out, $err);
 for (my $size = 0; $size < $length; $size += 512) {
     spew('cut.snap', substr $good, 0, $size);
-    fails([ $minivmm, '-r', 'cut.snap' ], 112, qr/cut\.snap is (cut off|not a snapshot)/, "cut at $size");
+    fails([ $minivmm, '-r', 'cut.snap' ], 112, qr/cut\.snap is (truncated|not a snapshot)/, "cut at $size");
 }
 for (my $at = 0; $at < $length; $at += 229) {
     next if $at >= $snapshot->{header_size} && $at < $snapshot->{table_offset};
@@ -71,8 +71,8 @@ sub number {
     $item->{value} = pack { 1 => 'C', 2 => 'S', 3 => 'L', 4 => 'Q' }->{ $item->{type} }, $value;
 }
 changed(sub { (version => 2) },
-    qr/changed\.snap has snapshot format 2, this minivmm reads format 1: /, 'a newer format');
-changed(sub { (parent => 'x' x 16) }, qr/only a snapshot with a parent says which pages it holds/, 'a parent without need');
+    qr/changed\.snap has snapshot format 2, but this minivmm reads format 1: /, 'a newer format');
+changed(sub { (parent => 'x' x 16) }, qr/it has a parent or a page bitmap, but not both/, 'a parent without need');
 changed(sub { $_[0]->row('HOST', 0)->{tag} = 'NEWS'; () },
     qr/a section NEWS that this minivmm does not know/, 'an unknown section');
 changed(sub { $_[0]->change('DEVI', 0, ['version'], sub { number($_[0], 7) }); () },
@@ -107,7 +107,7 @@ changed(
         $_[0]->change('MEMR', 0, [qw(regions 0 gpa)], sub { number($_[0], 0x10000) });
         ();
     },
-    qr/section MEMR 0: it has 0x4000 bytes of memory at 0x10000, the machine 0x4000 at 0x1000/,
+    qr/section MEMR 0: it has 0x4000 bytes of memory at 0x10000, the machine has 0x4000 at 0x1000/,
     'memory elsewhere than the config says'
 );
 changed(sub { $_[0]->change('VCPU', 0, [qw(regs)], sub { $_[0]{name} = 'rugs' }); () },
@@ -244,13 +244,13 @@ SKIP: {
 }
 
 # Reading goes wrong.
-fails([ $minivmm, '-r', 'out/b.snap' ], 113, qr/can't read snapshot out\/b\.snap: Input\/output error/,
+fails([ $minivmm, '-r', 'out/b.snap' ], 113, qr/cannot read snapshot out\/b\.snap: Input\/output error/,
     'EIO while the header is read', %preload, FAULT => 'read:1:EIO');
-fails([ $minivmm, '-r', 'out/b.snap' ], 113, qr/can't read snapshot out\/b\.snap: Input\/output error/,
+fails([ $minivmm, '-r', 'out/b.snap' ], 113, qr/cannot read snapshot out\/b\.snap: Input\/output error/,
     'EIO while the rest is read', %preload, FAULT => 'read:2:EIO');
 fails([ $minivmm, '-r', 'out/b.snap' ], 111, qr/cannot map 0x4000 bytes of saved memory: Cannot allocate memory/,
     'memory that can not be mapped', %preload, FAULT => 'mmap:1:ENOMEM');
-fails([ $minivmm, 'verify', 'out/b.snap' ], 113, qr/can't read snapshot out\/b\.snap: Input\/output error/,
+fails([ $minivmm, 'verify', 'out/b.snap' ], 113, qr/cannot read snapshot out\/b\.snap: Input\/output error/,
     'EIO while memory is verified', %preload, FAULT => 'read:3:EIO');
 ($status, $out) = run([ $minivmm, '-r', 'out/b.snap' ], %preload, FAULT => 'read:2:SHORT');
 is("$status:$out", "0:4\n", 'a short read is made good');
