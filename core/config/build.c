@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* From sections and keys to a checked struct config. */
+/* Builds a checked struct config from sections and keys. */
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +14,7 @@ no_memory(const struct config *config)
 	return fail(STATUS_HOST, "%s: no memory", config->file);
 }
 
-/* A register by a name that may be one: which there are is not known here. */
+/* Adds a register if its name is well-formed. This module does not know which registers exist. */
 static int
 add_register(struct config *config, const struct ini_key *key)
 {
@@ -26,9 +26,10 @@ add_register(struct config *config, const struct ini_key *key)
 	config_key_where(key->place, "cpu", key->name, where, sizeof(where));
 	if (!islower((unsigned char)*key->name) ||
 	    key->name[strspn(key->name, "abcdefghijklmnopqrstuvwxyz0123456789._")])
-		return fail(STATUS_USAGE,
-			    "%s: [cpu] has no key %s: write mode or a register, as rax or cs.base",
-			    where, key->name);
+		return fail(
+		    STATUS_USAGE,
+		    "%s: [cpu] has no key %s; use mode or a register such as rax or cs.base", where,
+		    key->name);
 	if (!*key->value)
 		return fail(STATUS_USAGE, "%s: [cpu] %s is empty", where, key->name);
 	if (parse_u64(key->value, &value, &why))
@@ -68,13 +69,13 @@ add_device(struct config *config, const struct ini_section *section)
 	config_where(section->place, where, sizeof(where));
 	if (!schema_device_name(name))
 		status = fail(STATUS_USAGE,
-			      "%s: [device %s]: the name must be a to z, then up to 31 of a to z, "
-			      "0 to 9, _ and -; as [device serial0]",
+			      "%s: [device %s]: the name must be a letter a to z and up to 31 of "
+			      "a to z, 0 to 9, _ and -, such as serial0",
 			      where, name);
 	if (!plugin || !*plugin->value)
 		status = fail(STATUS_USAGE,
-			      "%s: [device %s] has no plugin: add plugin = NAME (minivmm plugins "
-			      "lists them)",
+			      "%s: [device %s] has no plugin; add plugin = NAME (minivmm plugins "
+			      "lists the plugins)",
 			      where, name);
 	if (status || !plugin)
 		return status;
@@ -99,7 +100,7 @@ unknown_section(const struct ini_section *section)
 	char where[512], meant[64], list[128];
 
 	snprintf(meant, sizeof(meant), "[%s]", near ? near : "");
-	format_names("; there are ", schema_sections, list, sizeof(list));
+	format_names("; use ", schema_sections, list, sizeof(list));
 	return fail(STATUS_USAGE, "%s: unknown section [%s%s%s]%s",
 		    config_where(section->place, where, sizeof(where)), section->kind,
 		    section->instance ? " " : "", section->instance ? section->instance : "",
@@ -149,7 +150,7 @@ say(struct config_place place, const char *section, const char *key, const char 
 		    problem);
 }
 
-/* What keys say together. */
+/* Checks the constraints between keys. */
 static int
 check(const struct config *config, const struct ini *ini)
 {
@@ -162,16 +163,16 @@ check(const struct config *config, const struct ini *ini)
 		status = say(place_of(config, ini, "vm", "cpus"), "vm", "cpus", why.text);
 	if (config->boot.image && config->boot.code)
 		status = say(place_of(config, ini, "boot", "code"), "boot", "code",
-			     "and image are both given: leave one out");
+			     "and image are both given; remove one");
 	if (config->boot.cmdline && config->boot.cmdline_file)
 		status = say(place_of(config, ini, "boot", "cmdline_file"), "boot", "cmdline_file",
-			     "and cmdline are both given: leave one out");
+			     "and cmdline are both given; remove one");
 	if (config->snapshot.at && !config->snapshot.file)
 		status = say(config->snapshot.place, "snapshot", "at",
-			     "is given without file: say where the snapshot goes");
+			     "is given without file; add file = PATH");
 	if (config->snapshot.file && !config->snapshot.at)
 		status = say(place_of(config, ini, "snapshot", "file"), "snapshot", "file",
-			     "is given without at: say at which point, as at = rip:0x1005");
+			     "is given without at; add at = POINT, such as at = rip:0x1005");
 	return status;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The config as a struct: made, looked into, freed. */
+/* Construction, lookup and release of a struct config. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The config: INI text and --set overrides in, one plain, checked struct out. What a plugin's
- * options may hold is not known here: a device's keys stay text, with the place they came from, for
- * the plugin's table to check.
+ * Reads INI text and --set overrides into one checked struct. This module does not know plugins'
+ * options: a device's keys stay text, with their places, and the plugin's table checks them.
  *
- * The text: [SECTION] or [device NAME], then lines KEY = VALUE that start at column one. A line
- * that begins with ';' or '#' is a comment; in a line, ';' after a blank begins one, so that no
- * value holds " ;". Lines are at most 198 bytes long; blanks around keys and values do not count.
- * Each section is there once and each key once.
+ * Syntax: [SECTION] or [device NAME], then lines KEY = VALUE that start at column one. A line that
+ * begins with ';' or '#' is a comment. Within a line, ';' after a blank begins a comment, so that
+ * no value contains " ;". Lines have at most 198 bytes. Blanks around keys and values are removed.
+ * Duplicate sections and keys are errors.
  *
- * Paths of what is read (image, plugins) are relative to the folder of the INI file, those of what
- * is written (memory_file, the snapshot) to the current folder, as is all that --set gives.
+ * Input paths (image, plugins) are relative to the directory of the INI file. Output paths
+ * (memory_file, the snapshot) and all paths from --set are relative to the current directory.
  */
 #ifndef CONFIG_CONFIG_H
 #define CONFIG_CONFIG_H
@@ -22,18 +21,20 @@
 #include "base/record.h"
 #include "base/why.h"
 
-/* Where a value came from, for "file:line: " before a message; line 0: not from a line ("--set", a
- * snapshot). file is borrowed: the config's, or a constant. */
+/*
+ * The origin of a value, for "file:line: " in messages. line is 0 if the value comes from --set or
+ * from a snapshot. file is borrowed: it belongs to the config or is a constant.
+ */
 struct config_place {
 	const char *file;
 	unsigned line;
 };
-#define CONFIG_SET "--set" /* the file of a place that --set is */
+#define CONFIG_SET "--set" /* the file of a place of --set */
 
 struct config_option {
 	char *key, *value;
 	struct config_place place;
-	bool used; /* set by who consumed it; what stays unused is unknown */
+	bool used; /* set by config_option_find; the option is unknown if it stays false */
 };
 
 /* Plain data. */
@@ -60,19 +61,19 @@ enum config_format {
 	FORMAT_PVH
 };
 enum config_then { THEN_RESUME, THEN_EXIT };
-enum config_method {                 /* how a running machine is written: see minivmm.ini(5) */
-		     METHOD_AUTO,    /* precopy, or fork when that does not catch up */
-		     METHOD_PRECOPY, /* however many pages are left for the stop */
-		     METHOD_FORK,    /* stop at once */
-		     METHOD_PAUSE,   /* stopped until all is written */
+enum config_method {                 /* how a live snapshot is written; see minivmm.ini(5) */
+		     METHOD_AUTO,    /* precopy; fork if the guest writes too fast */
+		     METHOD_PRECOPY, /* always copy the remaining pages during the stop */
+		     METHOD_FORK,    /* stop at once and fork */
+		     METHOD_PAUSE,   /* stop until all is written */
 };
-extern const char *const config_methods[]; /* their names; ended by NULL */
+extern const char *const config_methods[]; /* their names; ends with NULL */
 enum config_clock { CONFIG_CLOCK_RESUME, CONFIG_CLOCK_WALL };
 enum config_generation { GENERATION_NEW, GENERATION_KEEP };
 
 /*
- * Plain data. Checked, each value and what they say together; but what [vm] memory may lie over is
- * for the machine to check. Beside each member its value when not given.
+ * The checked config, plain data: each value is valid and the values fit together. Only the machine
+ * checks whether [vm] memory overlaps other ranges. The comments give the default of each member.
  */
 struct config {
 	struct {
@@ -85,13 +86,15 @@ struct config {
 		struct config_place place; /* of memory */
 	} vm;
 	struct {
-		char *image; /* path, resolved; NULL: none. Never both image and code */
+		char *image;               /* resolved path; NULL: none. Excludes code */
 		enum config_format format; /* auto */
-		uint64_t at;               /* where memory begins */
+		uint64_t at;               /* start of memory */
 		uint8_t *code;             /* decoded hex; NULL: none */
 		size_t code_length;
-		/* For a kernel of Linux, PVH or multiboot; NULL: none. Never both cmdline and its
-		 * file. */
+		/*
+		 * For Linux, PVH and multiboot kernels; NULL: none. cmdline and cmdline_file
+		 * exclude each other.
+		 */
 		char *initrd, *cmdline, *cmdline_file;
 		char *modules;             /* PATH[:PATH], resolved; not for Linux */
 		struct config_place place; /* of image or code */
@@ -102,81 +105,94 @@ struct config {
 		struct config_register *registers;
 		size_t register_count;
 	} cpu;
-	struct {                                   /* directs a run; never stored in a snapshot */
+	struct {                                   /* settings of a run; never saved */
 		char *at;                          /* a POINT as text; NULL: none */
-		char *file;                        /* given if at is */
+		char *file;                        /* set if and only if at is */
 		enum config_then then;             /* resume */
 		enum config_method method;         /* auto */
 		enum config_generation generation; /* of a restored machine: new */
-		enum config_clock clock;           /* likewise: resume */
+		enum config_clock clock;           /* of a restored machine: resume */
 		struct config_place place;         /* of at */
 	} snapshot;
-	struct {              /* likewise */
+	struct {              /* settings of a run; never saved */
 		char *socket; /* path; NULL: none */
 		struct config_place place;
 	} control;
 	char *plugin_path; /* DIR[:DIR], resolved; NULL: none */
 	struct config_device *devices;
 	size_t device_count;
-	char *file;   /* as given */
-	char *folder; /* that paths of what is read are relative to; NULL: the current one */
+	char *file;   /* as the user gave it */
+	char *folder; /* the base of relative input paths; NULL: the current directory */
 };
 
 /*
- * Reads and checks a config. overrides: "KEY=VALUE" of --set, applied over it ("vm.memory=1M",
- * "device.serial0.output=file:x"). Every mistake is said, as "FILE:LINE: what, and the nearest
- * thing that is right". Returns 0, or a negative status after the last of them; what was right is
- * in config then all the same, and its member file is set if there was a text to read. The caller
- * frees config in any case. check, or NULL, is given the file's bytes before they are parsed: it
- * returns 0, or -1 with why if they are no config.
+ * Reads and checks a config. overrides: the KEY=VALUE of each --set ("vm.memory=1M",
+ * "device.serial0.output=file:x"), which replace values of the file. Prints every error, not only
+ * the first, as "FILE:LINE: ERROR" with the nearest valid name. Returns 0, or the negative status
+ * of the last error; config then contains the valid values, and its member file is set if the file
+ * was read. Call config_free in any case.
+ *
+ * check, or NULL, inspects the file's bytes before they are parsed. It returns 0, or -1 with the
+ * reason in why if they are not a config.
  */
 typedef int config_check(const char *text, size_t length, struct why *why);
 int config_read(struct config *config, const char *path, config_check *check,
 		char *const *overrides, size_t override_count);
 
-/* The same for text that is not in a file; name stands for the file's. Relative paths are taken
- * from folder. */
+/*
+ * Reads a config from memory. name replaces the file name in messages. Relative paths are resolved
+ * against folder.
+ */
 int config_read_text(struct config *config, const char *name, const char *folder, const char *text,
 		     size_t length, char *const *overrides, size_t override_count);
-/* A config in which nothing is given. */
+/* Sets the defaults. */
 void config_init(struct config *config);
 void config_free(struct config *config);
 
 /*
- * As a snapshot holds it: what [vm] says of the guest, the devices with their options, and the
- * folder of the INI file. What the paths in a loaded config name is for who uses them to trust.
+ * Writes the part of a config that a snapshot contains: the guest's part of [vm], the devices with
+ * their options, and the directory of the INI file. The user of a loaded config decides whether to
+ * trust its paths.
  */
 void config_save(const struct config *config, struct record_writer *writer);
-/* Into a struct that holds nothing. Checks everything. Returns 0, or -1 with the reason in why; the
- * caller frees config in any case. */
+/*
+ * Loads a saved config into an uninitialised struct and checks everything. Returns 0, or -1 with
+ * the reason in why. Call config_free in any case.
+ */
 int config_load(struct config *config, const struct record *group, struct why *why);
 
-/* The value of a device's key, or NULL. Marks it used. */
+/* Returns a device's option, or NULL. Marks it used. */
 struct config_option *config_option_find(struct config_device *device, const char *key);
 struct config_device *config_device_find(struct config *config, const char *name);
-/* The name of the device that was most likely meant, or NULL. */
+/* The name of the most similar device, or NULL. */
 const char *config_device_nearest(const struct config *config, const char *name);
-/* Adds a device without plugin and options; NULL: no memory. Invalidates pointers to others. */
+/*
+ * Adds a device without plugin and options. Invalidates pointers to other devices. NULL: no memory.
+ */
 struct config_device *config_device_add(struct config *config, const char *name,
 					struct config_place place);
-/* Sets a key of [snapshot], [control] or [plugins], "SECTION.KEY=VALUE": what directs a run may be
- * said of a loaded config too. Says what is wrong; 0 or a negative status; 1: the text names no
- * such section. */
+/*
+ * Sets a key of [snapshot], [control] or [plugins], given as "SECTION.KEY=VALUE". These settings of
+ * a run may also change a loaded config. Reports errors. Returns 0, a negative status, or 1 if the
+ * text names another section.
+ */
 int config_direct(struct config *config, const char *text);
-/* Adds or replaces a key of a device. Returns 0, or -1: no memory. */
+/* Adds or replaces an option of a device. Returns 0, or -1: no memory. */
 int config_option_set(struct config_device *device, const char *key, const char *value,
 		      struct config_place place);
 
-/* The path of something to read that the config names there: relative to the config's folder, or to
- * the current one when --set gave it. Malloced; NULL: no memory. */
+/*
+ * Resolves the path of an input that the config names at place: relative to the config's directory,
+ * or to the current directory if --set gave it. Malloced; NULL: no memory.
+ */
 char *config_resolve(const struct config *config, struct config_place place, const char *path);
 
-/* "configs/x.ini:12" in a buffer of the caller's; the bare file when there is no line. */
+/* Formats a place as "configs/x.ini:12", or as the bare file name if line is 0. Returns buffer. */
 const char *config_where(struct config_place place, char *buffer, size_t size);
-/* The place of a key's value: "x.ini:3", or "--set vm.memory" for what --set gave. */
+/* Formats the place of a key's value: "x.ini:3", or "--set vm.memory" for a value from --set. */
 const char *config_key_where(struct config_place place, const char *section, const char *key,
 			     char *buffer, size_t size);
-/* The same for a key of [boot], by its name. */
+/* Formats the place of a key of [boot]. */
 const char *config_boot_where(const struct config *config, const char *key, char *buffer,
 			      size_t size);
 

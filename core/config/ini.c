@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * INI text through inih. inih (as packaged: version 55) cuts long lines, joins indented ones to the
- * line before, takes a broken section header for none and counts lines for itself. So it is given
- * lines by a reader that counts them, checks them, deals with section headers, and passes on only
- * what has the form key = value.
+ * Parses INI text with inih. inih (as packaged: version 55) truncates long lines, joins indented
+ * lines to the line before, ignores broken section headers, and has its own line count. The reader
+ * in this file therefore counts and checks the lines, handles section headers, and passes only
+ * lines of the form key = value to inih.
  */
 #include "config/ini.h"
 
@@ -13,7 +13,10 @@
 
 #include "base/log.h"
 
-/* What inih's buffer of 200 bytes (INI_MAX_LINE) holds beside "\n" and its end. */
+/*
+ * INI_MAX_LINE of inih is 200 and includes "
+ * " and the terminating NUL.
+ */
 #define LINE_MAX_LENGTH 198u
 
 #define BLANKS " \t\r\v\f"
@@ -22,7 +25,7 @@ struct reader {
 	struct ini *ini;
 	const char *file;
 	const char *next, *end;      /* the rest of the text */
-	struct ini_section *section; /* that keys go to; NULL before the first */
+	struct ini_section *section; /* the current section; NULL before the first */
 	unsigned line;
 	int status;
 };
@@ -62,7 +65,7 @@ ini_add(struct ini *ini, const char *kind, const char *instance, struct config_p
 	char where[512];
 
 	if (ini->count == INI_SECTIONS_MAX)
-		return fail(STATUS_USAGE, "%s: more than %u sections: this is no config of ours",
+		return fail(STATUS_USAGE, "%s: the config has more than %u sections",
 			    config_where(place, where, sizeof(where)), INI_SECTIONS_MAX);
 	all = realloc(ini->sections, (ini->count + 1) * sizeof(*all));
 	if (!all)
@@ -86,7 +89,7 @@ add_key(struct ini_section *section, const char *name, const char *value, struct
 	char where[512];
 
 	if (section->key_count == INI_KEYS_MAX)
-		return fail(STATUS_USAGE, "%s: more than %u keys in one section",
+		return fail(STATUS_USAGE, "%s: the section has more than %u keys",
 			    config_where(place, where, sizeof(where)), INI_KEYS_MAX);
 	keys = realloc(section->keys, (section->key_count + 1) * sizeof(*keys));
 	if (!keys)
@@ -142,7 +145,7 @@ ini_free(struct ini *ini)
 #define SAY(r, format, ...)                                                                        \
 	((r)->status = fail(STATUS_USAGE, "%s:%u: " format, (r)->file, (r)->line, ##__VA_ARGS__))
 
-/* Cuts blanks off both ends. */
+/* Removes blanks from both ends. */
 static char *
 trim(char *text)
 {
@@ -156,8 +159,7 @@ trim(char *text)
 	return text;
 }
 
-/* [kind] or [kind instance]. What is wrong with it is said, and the keys below it still belong to
- * it. */
+/* Parses [kind] or [kind instance]. After an error, the keys below still go to that section. */
 static void
 take_header(struct reader *r, char *line)
 {
@@ -170,8 +172,8 @@ take_header(struct reader *r, char *line)
 		*close = '\0';
 		after = trim(close + 1);
 		if (*after && *after != ';' && *after != '#')
-			SAY(r, "[%s]: text after the ']': %s; put it on a line of its own",
-			    line + 1, after);
+			SAY(r, "[%s]: text after the ']': %s; move it to the next line", line + 1,
+			    after);
 	} else {
 		SAY(r, "%s has no ']' at its end", line);
 		line[strcspn(line, ";#")] = '\0';
@@ -182,34 +184,33 @@ take_header(struct reader *r, char *line)
 	kind[length] = '\0';
 	r->section = ini_find(r->ini, kind, instance);
 	if (r->section) {
-		SAY(r, "[%s%s%s] again: it is there at line %u; %s", kind, instance ? " " : "",
-		    instance ? instance : "", r->section->place.line,
-		    instance ? "give each its own name" : "put all its keys there");
+		SAY(r, "duplicate section [%s%s%s], first at line %u; %s", kind,
+		    instance ? " " : "", instance ? instance : "", r->section->place.line,
+		    instance ? "rename one" : "move its keys there");
 		if (!instance)
 			return;
 	}
 	status = ini_add(r->ini, kind, instance, place);
 	if (status) {
 		r->status = status;
-		r->next = r->end; /* there would be no section for the keys */
+		r->next = r->end; /* no section for the keys */
 		return;
 	}
 	r->section = &r->ini->sections[r->ini->count - 1];
 }
 
-/* Has the line the form that inih takes for one key and one value, and is there a section for
- * it? */
+/* Returns whether inih would parse the line as one key and one value, and a section is open. */
 static bool
 check_key(struct reader *r, const char *line)
 {
 	size_t length = strcspn(line, "=:");
 
-	/* inih also takes ':' for '=', and a comment for the end. */
+	/* inih also accepts ':' in place of '=', and a comment ends the line. */
 	for (size_t i = 1; i < length; i++)
 		if (line[i] == ';' && strchr(BLANKS, line[i - 1]))
 			length = i - 1;
 	if (line[length] != '=') {
-		SAY(r, "%.*s has no '=': write KEY = VALUE", (int)length, line);
+		SAY(r, "%.*s has no '='; write KEY = VALUE", (int)length, line);
 		return false;
 	}
 	if (!length) {
@@ -217,21 +218,21 @@ check_key(struct reader *r, const char *line)
 		return false;
 	}
 	if (!r->section) {
-		SAY(r, "%.*s is outside of any section: put a line like [vm] before it",
+		SAY(r, "%.*s is outside of any section; put a line like [vm] before it",
 		    (int)strcspn(line, BLANKS "="), line);
 		return false;
 	}
 	return true;
 }
 
-/* Takes a line apart as far as it is ours; true when it is a key for inih. */
+/* Handles all lines but keys. Returns true if the line is a key for inih. */
 static bool
 take_line(struct reader *r, const char *from, size_t length, char *line)
 {
 	const char *start = from;
 
 	if (memchr(from, 0, length)) {
-		SAY(r, "a zero byte at column %zu: is this a text file?",
+		SAY(r, "a NUL byte at column %zu; a config must be a text file",
 		    (size_t)((const char *)memchr(from, 0, length) - from) + 1);
 		return false;
 	}
@@ -244,7 +245,7 @@ take_line(struct reader *r, const char *from, size_t length, char *line)
 	if (!length || *from == ';' || *from == '#')
 		return false;
 	if (length > LINE_MAX_LENGTH) {
-		SAY(r, "a line of %zu bytes: at most %u are read; shorten it, or use --set", length,
+		SAY(r, "the line has %zu bytes, the limit is %u; shorten it or use --set", length,
 		    LINE_MAX_LENGTH);
 		return false;
 	}
@@ -252,11 +253,11 @@ take_line(struct reader *r, const char *from, size_t length, char *line)
 	line[length] = '\0';
 	if (from > start) {
 		SAY(r,
-		    "%.*s is indented, which would continue the line before: a value is one line, "
-		    "and a key starts at column one",
+		    "%.*s is indented; start each key at column one, and write each value on one "
+		    "line",
 		    (int)strcspn(line, BLANKS "="), line);
 		if (*line != '[' && !strchr(line, '='))
-			return false; /* so it was meant */
+			return false; /* a continued value */
 	}
 	if (*line == '[') {
 		take_header(r, line);
@@ -265,7 +266,7 @@ take_line(struct reader *r, const char *from, size_t length, char *line)
 	return check_key(r, line);
 }
 
-/* inih's reader: like fgets. */
+/* Reader for inih: like fgets. */
 static char *
 read_line(char *buffer, int size, void *context)
 {
@@ -288,13 +289,13 @@ read_line(char *buffer, int size, void *context)
 		length = strlen(line);
 		if (length < (size_t)size)
 			return memcpy(buffer, line, length + 1);
-		/* An inih built with a smaller buffer. */
-		SAY(r, "a line of %zu bytes: inih reads at most %d", length, size - 1);
+		/* This inih has a smaller buffer. */
+		SAY(r, "the line has %zu bytes, the limit of this inih is %d", length, size - 1);
 	}
 	return NULL;
 }
 
-/* inih's handler; its idea of the section is not ours. */
+/* Handler for inih. It ignores inih's section because the reader handles headers. */
 static int
 take_key(void *context, const char *section, const char *name, const char *value)
 {
@@ -303,7 +304,7 @@ take_key(void *context, const char *section, const char *name, const char *value
 	int status;
 
 	if (before) {
-		SAY(r, "%s again: it is there at line %u; remove one", name, before->place.line);
+		SAY(r, "duplicate key %s, first at line %u; remove one", name, before->place.line);
 		return 1;
 	}
 	status = add_key(r->section, name, value, (struct config_place){ r->file, r->line });
@@ -322,7 +323,6 @@ ini_read(struct ini *ini, const char *file, const char *text, size_t length)
 
 	refused = ini_parse_stream(read_line, &r, take_key, &r);
 	if (refused && !r.status)
-		r.status = fail(STATUS_USAGE, "%s: inih does not understand its key number %d",
-				file, refused);
+		r.status = fail(STATUS_USAGE, "%s: inih rejects key number %d", file, refused);
 	return r.status;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* --set KEY=VALUE: over what the file says. */
+/* --set KEY=VALUE: replaces values of the file. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,7 +7,9 @@
 #include "base/text.h"
 #include "config/schema.h"
 
-/* The device of --set device.NAME.KEY, or NULL after saying that there is none. */
+/*
+ * Finds the device of --set device.NAME.KEY. Returns NULL after reporting that it does not exist.
+ */
 static struct ini_section *
 find_device(const struct ini *ini, const char *name)
 {
@@ -26,7 +28,7 @@ find_device(const struct ini *ini, const char *name)
 	return NULL;
 }
 
-/* Section and key of a name like vm.memory or device.serial0.output, which is cut apart. */
+/* Applies an override to a key like vm.memory or device.serial0.output. Modifies name. */
 static int
 override_key(struct ini *ini, char *name, const char *value)
 {
@@ -38,7 +40,7 @@ override_key(struct ini *ini, char *name, const char *value)
 	if (key)
 		*key++ = '\0';
 	if (!schema_has_section(name))
-		return fail(STATUS_USAGE, "--set %s%s%s: there is no section %s%s", name,
+		return fail(STATUS_USAGE, "--set %s%s%s: unknown section %s%s", name,
 			    key ? "." : "", key ? key : "", name,
 			    did_you_mean(nearest(name, schema_sections), "").text);
 	if (key && !strcmp(name, "device")) {
@@ -49,7 +51,7 @@ override_key(struct ini *ini, char *name, const char *value)
 	}
 	if (!key || !*key)
 		return fail(STATUS_USAGE,
-			    "--set %s%s%s: names no key: write SECTION.KEY=VALUE or "
+			    "--set %s%s%s: no key; write SECTION.KEY=VALUE or "
 			    "device.NAME.KEY=VALUE",
 			    name, instance ? "." : "", instance ? instance : "");
 	section = instance ? find_device(ini, instance) : ini_find(ini, name, NULL);
@@ -72,7 +74,7 @@ config_override(struct ini *ini, const char *text)
 	int status;
 
 	if (!text[length])
-		return fail(STATUS_USAGE, "--set %s: has no '=': write KEY=VALUE", text);
+		return fail(STATUS_USAGE, "--set %s: no '='; write KEY=VALUE", text);
 	name = strndup(text, length);
 	if (!name)
 		return fail(STATUS_HOST, "--set %s: no memory", text);

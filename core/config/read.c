@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Reading a config: a file, or text, with --set over it. */
+/* Reads a config from a file or from memory and applies --set. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -32,13 +32,13 @@ config_read_text(struct config *config, const char *name, const char *folder, co
 		r = config_override(&ini, overrides[i]);
 		status = r ? r : status;
 	}
-	/* What was not read for lack of memory is no mistake of the config. */
+	/* After a lack of memory the text is incomplete: checking it would report false errors. */
 	r = status == -STATUS_HOST ? status : config_build(config, &ini);
 	ini_free(&ini);
 	return r ? r : status;
 }
 
-/* All that a descriptor gives, at most FILE_MAX + 1 bytes, malloced; NULL: errno says why. */
+/* Reads at most FILE_MAX + 1 bytes into malloced memory. NULL with errno on failure. */
 static char *
 read_all(int fd, size_t *length)
 {
@@ -59,7 +59,7 @@ read_all(int fd, size_t *length)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno == EAGAIN && !fcntl(fd, F_SETFL, 0))
-			continue; /* there is a writer */
+			continue; /* a pipe with a writer: wait */
 		if (n < 0)
 			break;
 		*length += (size_t)n;
@@ -70,11 +70,14 @@ read_all(int fd, size_t *length)
 	return NULL;
 }
 
-/* All of a file, malloced; NULL: said, with the status in *failed. */
+/*
+ * Reads a whole file into malloced memory. After reporting an error, returns NULL with the status
+ * in *failed.
+ */
 static char *
 read_file(const char *path, config_check *check, size_t *length, int *failed)
 {
-	int fd = file_open(path, FILE_READ); /* a named pipe may have no writer */
+	int fd = file_open(path, FILE_READ); /* nonblocking: a named pipe may have no writer */
 	char *text = NULL;
 	struct stat st;
 	struct why why;
@@ -84,23 +87,22 @@ read_file(const char *path, config_check *check, size_t *length, int *failed)
 	if (fd < 0 || fstat(fd, &st)) {
 		*failed = fail(status_for(errno, STATUS_USAGE), "reading the config %s: %s%s", path,
 			       strerror(errno),
-			       errno == ENOENT   ? ": is the name right?"
-			       : errno == EACCES ? ": who may read it?"
+			       errno == ENOENT   ? "; check the name"
+			       : errno == EACCES ? "; check its permissions"
 						 : "");
 	} else if (S_ISDIR(st.st_mode)) {
-		fail(STATUS_USAGE, "reading the config %s: it is a directory: name a file in it",
+		fail(STATUS_USAGE, "reading the config %s: it is a directory; name a file in it",
 		     path);
 	} else if (!(text = read_all(fd, length))) {
 		*failed = fail(errno == ENOMEM ? STATUS_HOST : STATUS_USAGE,
 			       "reading the config %s: %s", path, strerror(errno));
 	} else if (!*length && S_ISFIFO(st.st_mode)) {
-		fail(STATUS_USAGE, "reading the config %s: it is a pipe that nobody writes to",
-		     path);
+		fail(STATUS_USAGE, "reading the config %s: it is a pipe without a writer", path);
 	} else if (check && check(text, *length, &why)) {
 		fail(STATUS_USAGE, "reading the config %s: %s", path, why.text);
 	} else if (*length > FILE_MAX) {
-		fail(STATUS_USAGE,
-		     "reading the config %s: it is longer than 1 MiB: this is no config", path);
+		fail(STATUS_USAGE, "reading the config %s: it exceeds 1 MiB, the limit of a config",
+		     path);
 	} else {
 		*failed = 0;
 	}

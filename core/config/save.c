@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The config as records. What a load is given is untrusted: all of it is checked. */
+/* The config as records. A loaded record is untrusted: everything in it is checked. */
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 #define DEVICES_MAX INI_SECTIONS_MAX
 #define LOADED_SET CONFIG_SET " of the run that made the snapshot"
 
-/* A loaded path must mean the same in any folder. */
+/* Saves an absolute path if possible: a restore may run in another directory. */
 static void
 put_path(struct record_writer *writer, const char *name, const char *path)
 {
@@ -46,7 +46,7 @@ save_vm(const struct config *config, struct record_writer *writer)
 			record_put(writer, row->name, RECORD_BOOL, member, 1, false);
 		else if (row->kind < SCHEMA_COUNT)
 			record_put(writer, row->name, RECORD_U64, member, 1, false);
-		/* No texts: memory_file is how memory is kept, not what it is. */
+		/* No texts: memory_file does not affect the guest. */
 	}
 }
 
@@ -74,7 +74,7 @@ config_save(const struct config *config, struct record_writer *writer)
 	record_end(writer);
 }
 
-/* Each item must have one of the names. */
+/* Returns an error for an item with another name. */
 static int
 check_names(const struct record *group, const char *const *names, struct why *why)
 {
@@ -143,7 +143,8 @@ load_options(struct config_device *device, const struct record *from, const char
 	size_t position = 0;
 
 	if (!record_find(from, name, &group) || group.type != RECORD_GROUP)
-		return why_set(why, "device %s: %s is missing or no group", device->name, name);
+		return why_set(why, "device %s: %s is missing or is not a group", device->name,
+			       name);
 	while (record_next(&group, &position, &item)) {
 		char key[UINT8_MAX + 1], *value;
 		int r;
@@ -155,7 +156,7 @@ load_options(struct config_device *device, const struct record *from, const char
 		if (config_option_find(device, key))
 			return why_set(why, "device %s has %s twice", device->name, key);
 		if (item.type != RECORD_TEXT)
-			return why_set(why, "%s is no text", key);
+			return why_set(why, "%s is not a text", key);
 		value = strndup((const char *)item.data, item.count);
 		if (!value)
 			return why_no_memory(why);
@@ -182,7 +183,7 @@ load_device(struct config *config, const struct record *from, struct why *why)
 	if (record_copy_text(from, "name", &name, why))
 		return -1;
 	if (!schema_device_name(name) || config_device_find(config, name)) {
-		why_set(why, "%.64s is no name for a device, or there twice", name);
+		why_set(why, "the device name %.64s is invalid or duplicate", name);
 		free(name);
 		return -1;
 	}
@@ -215,13 +216,13 @@ config_load(struct config *config, const struct record *group, struct why *why)
 	if (check_names(group, names, why))
 		return -1;
 	if (!record_find(group, "vm", &vm) || vm.type != RECORD_GROUP)
-		return why_set(why, "vm is missing or no group");
+		return why_set(why, "vm is missing or is not a group");
 	if (load_vm(config, &vm, why))
 		return -1;
 	if (record_copy_text(group, "folder", &config->folder, why))
 		return -1;
 	if (!record_find(group, "devices", &devices) || devices.type != RECORD_LIST)
-		return why_set(why, "devices is missing or no list");
+		return why_set(why, "devices is missing or is not a list");
 	while (record_next(&devices, &position, &device))
 		if (load_device(config, &device, why))
 			return -1;

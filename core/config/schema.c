@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The keys of a config, and setting what they say. */
+/* The table of a config's keys, and setting their values. */
 #include "config/schema.h"
 
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 
 #define PAGE 4096u
 #define MEMORY_MAX (4ull << 40)
-#define ADDRESS_MAX ((1ull << 52) - 1) /* what x86-64 can address */
+#define ADDRESS_MAX ((1ull << 52) - 1) /* limit of x86-64 */
 #define CPUS_MAX 64u
 
 static const char *const modes[] = { "real", "protected", "long", NULL };
@@ -24,47 +24,48 @@ static const char *const generations[] = { "new", "keep", NULL };
 
 const struct schema_key schema[] = {
 	{ "vm", "memory", SCHEMA_SIZE, AT(vm.memory), .min = PAGE, .max = MEMORY_MAX,
-	  .multiple = PAGE, .help = "guest memory in bytes" },
+	  .multiple = PAGE, .help = "size of guest memory in bytes" },
 	{ "vm", "memory_at", SCHEMA_ADDRESS, AT(vm.memory_at), .max = ADDRESS_MAX, .multiple = PAGE,
-	  .help = "the guest physical address at which memory begins" },
-	{ "vm", "memory_file", SCHEMA_TEXT, AT(vm.memory_file), .help = "the file that memory is" },
+	  .help = "guest physical address of memory" },
+	{ "vm", "memory_file", SCHEMA_TEXT, AT(vm.memory_file),
+	  .help = "file that backs guest memory" },
 	{ "vm", "cpus", SCHEMA_COUNT, AT(vm.cpus), .min = 1, .max = CPUS_MAX,
-	  .help = "how many vCPUs" },
+	  .help = "number of vCPUs" },
 	{ "vm", "irqchip", SCHEMA_BOOL, AT(vm.irqchip),
-	  .help = "whether KVM gives interrupt controllers and PIT" },
+	  .help = "use KVM's interrupt controllers and PIT" },
 	{ "vm", "dirty_log", SCHEMA_BOOL, AT(vm.dirty_log),
-	  .help = "whether to report the pages that the guest wrote" },
-	{ "boot", "image", SCHEMA_INPUT, AT(boot.image), .help = "the file to load and run" },
+	  .help = "report the pages that the guest wrote" },
+	{ "boot", "image", SCHEMA_INPUT, AT(boot.image), .help = "file to load and run" },
 	{ "boot", "format", SCHEMA_CHOICE, AT(boot.format), .values = formats,
-	  .help = "the image's" },
+	  .help = "format of the image" },
 	{ "boot", "initrd", SCHEMA_INPUT, AT(boot.initrd),
-	  .help = "a kernel's first file system, or first module" },
+	  .help = "initial file system or first module of a kernel" },
 	{ "boot", "modules", SCHEMA_FOLDERS, AT(boot.modules),
-	  .help = "the modules of a PVH or multiboot kernel" },
-	{ "boot", "cmdline", SCHEMA_TEXT, AT(boot.cmdline), .help = "a kernel's command line" },
+	  .help = "modules of a PVH or multiboot kernel" },
+	{ "boot", "cmdline", SCHEMA_TEXT, AT(boot.cmdline), .help = "command line of a kernel" },
 	{ "boot", "cmdline_file", SCHEMA_INPUT, AT(boot.cmdline_file),
-	  .help = "the file that a kernel's command line is in" },
+	  .help = "file that contains the command line" },
 	{ "boot", "at", SCHEMA_ADDRESS, AT(boot.at), .max = ADDRESS_MAX,
-	  .help = "where a flat image or code is put and started" },
+	  .help = "load and start address of a flat image or code" },
 	{ "boot", "code", SCHEMA_HEX, AT(boot.code),
 	  .length_offset = (uint32_t)offsetof(struct config, boot.code_length),
-	  .help = "the machine code to run" },
+	  .help = "machine code to run, in hex" },
 	{ "cpu", "mode", SCHEMA_CHOICE, AT(cpu.mode), .values = modes,
-	  .help = "the mode in which vCPUs start" },
-	{ "snapshot", "at", SCHEMA_TEXT, AT(snapshot.at), .help = "the point, as rip:0x1005" },
-	{ "snapshot", "file", SCHEMA_TEXT, AT(snapshot.file), .help = "the snapshot to write" },
+	  .help = "CPU mode at the start" },
+	{ "snapshot", "at", SCHEMA_TEXT, AT(snapshot.at),
+	  .help = "point of the snapshot, such as rip:0x1005" },
+	{ "snapshot", "file", SCHEMA_TEXT, AT(snapshot.file), .help = "snapshot file to write" },
 	{ "snapshot", "then", SCHEMA_CHOICE, AT(snapshot.then), .values = thens,
-	  .help = "what the machine does after the snapshot" },
+	  .help = "action after the snapshot" },
 	{ "snapshot", "method", SCHEMA_CHOICE, AT(snapshot.method), .values = config_methods,
-	  .help = "how a live snapshot is taken" },
+	  .help = "method of a live snapshot" },
 	{ "snapshot", "generation", SCHEMA_CHOICE, AT(snapshot.generation), .values = generations,
-	  .help = "whether a restored machine gets a generation id of its own" },
+	  .help = "generation ID of a restored machine" },
 	{ "snapshot", "clock", SCHEMA_CHOICE, AT(snapshot.clock), .values = clocks,
-	  .help = "whether a restored machine goes on where its clock stood" },
+	  .help = "clock of a restored machine" },
 	{ "control", "socket", SCHEMA_TEXT, AT(control.socket),
-	  .help = "the socket on which the machine can be driven" },
-	{ "plugins", "path", SCHEMA_FOLDERS, AT(plugin_path),
-	  .help = "the folders in which plugins are" },
+	  .help = "path of the control socket" },
+	{ "plugins", "path", SCHEMA_FOLDERS, AT(plugin_path), .help = "directories of plugins" },
 	{ .section = NULL },
 };
 
@@ -121,7 +122,7 @@ schema_check(const struct schema_key *row, uint64_t value, struct why *why)
 		return why_set(why, "is out of range, 0x%llx to 0x%llx",
 			       (unsigned long long)row->min, (unsigned long long)row->max);
 	if (row->multiple && value % row->multiple)
-		return why_set(why, "is no multiple of %llu", (unsigned long long)row->multiple);
+		return why_set(why, "is not a multiple of %llu", (unsigned long long)row->multiple);
 	return 0;
 }
 
@@ -131,7 +132,7 @@ schema_check_memory(const struct config *config, struct why *why)
 	uint64_t at = config->vm.memory_at, end;
 
 	if (__builtin_add_overflow(at, config->vm.memory, &end) || end - 1 > ADDRESS_MAX)
-		return why_set(why, "would end past the last physical address, 0xfffffffffffff: "
+		return why_set(why, "ends above the last physical address, 0xfffffffffffff; "
 				    "lower memory_at");
 	return 0;
 }
@@ -140,8 +141,8 @@ int
 schema_check_cpus(uint64_t cpus, bool irqchip, struct why *why)
 {
 	if (cpus > 1 && !irqchip)
-		return why_set(why, "is more than 1: set irqchip = on, through which they start "
-				    "one another");
+		return why_set(why, "is more than 1; set irqchip = on, which vCPUs need to start "
+				    "each other");
 	return 0;
 }
 
@@ -156,7 +157,7 @@ unknown_key(const char *section, const struct ini_key *key)
 		if (!strcmp(row->section, section))
 			names[count++] = row->name;
 	names[count] = NULL;
-	format_names("; it has ", names, list, sizeof(list));
+	format_names("; use ", names, list, sizeof(list));
 	return fail(STATUS_USAGE, "%s: [%s] has no key %s%s",
 		    config_key_where(key->place, section, key->name, where, sizeof(where)), section,
 		    key->name, did_you_mean(nearest(key->name, names), list).text);
@@ -189,7 +190,7 @@ set_choice(const struct schema_key *row, void *member, const char *text, struct 
 		       did_you_mean(nearest(text, row->values), "").text);
 }
 
-/* DIR[:DIR], each resolved. Malloced, or NULL. */
+/* Resolves each path of DIR[:DIR]. Malloced; NULL: no path, or no memory. */
 static char *
 resolve_folders(const struct config *config, const struct ini_key *key)
 {
@@ -223,7 +224,7 @@ set_text(const struct config *config, const struct schema_key *row, void *member
 						   : strdup(key->value);
 
 	if (!text)
-		return why_set(why, "names nothing");
+		return why_set(why, "contains no path");
 	free(*(char **)member);
 	memcpy(member, &text, sizeof(text));
 	return 0;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the sections of a config hold, as a table; [device NAME] and [cpu]'s registers are open. */
+/*
+ * The table of a config's sections and keys. [device NAME] and the registers of [cpu] are not in
+ * it.
+ */
 #ifndef CONFIG_SCHEMA_H
 #define CONFIG_SCHEMA_H
 
@@ -10,11 +13,11 @@ enum schema_kind {
 	SCHEMA_ADDRESS, /* uint64_t, guest physical */
 	SCHEMA_COUNT,   /* uint32_t */
 	SCHEMA_BOOL,    /* bool */
-	SCHEMA_CHOICE,  /* an enum: the index into values */
+	SCHEMA_CHOICE,  /* an enum: the index in values */
 	SCHEMA_TEXT,    /* char * */
-	SCHEMA_INPUT,   /* char *, the path of what is read: resolved */
-	SCHEMA_FOLDERS, /* char *, DIR[:DIR]: each resolved */
-	SCHEMA_HEX,     /* uint8_t *, malloced; length_offset: of its size_t */
+	SCHEMA_INPUT,   /* char *, a resolved input path */
+	SCHEMA_FOLDERS, /* char *, DIR[:DIR], each resolved */
+	SCHEMA_HEX,     /* uint8_t *, malloced; length_offset: its size_t */
 };
 
 struct schema_key {
@@ -23,26 +26,30 @@ struct schema_key {
 	uint32_t offset, length_offset; /* in struct config */
 	uint64_t min, max, multiple;    /* of a number; multiple 0: any */
 	const char *const *values;      /* of a choice */
-	const char *help;               /* what it is, for messages */
+	const char *help;               /* a phrase for messages */
 };
 
-extern const struct schema_key schema[];    /* ended by one without section */
-extern const char *const schema_sections[]; /* ended by NULL */
+extern const struct schema_key schema[];    /* ends with a row without section */
+extern const char *const schema_sections[]; /* ends with NULL */
 const struct schema_key *schema_find(const char *section, const char *name);
 bool schema_has_section(const char *name);
 
-/* Sets what a key says. Says what is wrong; 0 or a negative status. */
+/* Sets the value of a key. Reports errors. Returns 0 or a negative status. */
 int schema_set(struct config *config, const char *section, const struct ini_key *key);
 
-/* Whether a number is within the row's limits, and whether keys go together. 0, or -1 with why. */
+/*
+ * Checks a number against its row, memory against the address limit, and cpus against irqchip.
+ * Returns 0, or -1 with the reason in why.
+ */
 int schema_check(const struct schema_key *row, uint64_t value, struct why *why);
 int schema_check_memory(const struct config *config, struct why *why);
 int schema_check_cpus(uint64_t cpus, bool irqchip, struct why *why);
 bool schema_device_name(const char *name);
 
-bool schema_is_set(struct config_place place); /* by --set, in this run or the snapshot's */
+bool schema_is_set(
+    struct config_place place); /* by --set, in this run or in the run that made the snapshot */
 
-/* The steps of reading a config, after ini_read. They say every mistake; 0 or a negative status. */
+/* The steps of reading a config after ini_read. They print every error. 0 or a negative status. */
 int config_override(struct ini *ini, const char *text);
 int config_build(struct config *config, const struct ini *ini);
 

@@ -198,63 +198,65 @@ struct mistake {
 /* Each is the only mistake in its text, and is said in one line. */
 static const struct mistake mistakes[] = {
 	{ "[vmm]\n", WHERE "1: unknown section [vmm]; did you mean [vm]?" },
-	{ "[motor]\nx = 1\n", WHERE "1: unknown section [motor]; there are vm, boot" },
+	{ "[motor]\nx = 1\n", WHERE "1: unknown section [motor]; use vm, boot" },
 	{ "[vm x]\n", WHERE "1: unknown section [vm x]; did you mean [vm]?" },
 	{ "[]\n", WHERE "1: unknown section []" },
 	{ "[vm]\n\nmemroy = 1M\n", WHERE "3: [vm] has no key memroy; did you mean memory?" },
-	{ "[plugins]\nzzzzz = 1\n", WHERE "2: [plugins] has no key zzzzz; it has path" },
-	{ "[vm]\nmemory = 1M\nmemory = 1M\n", WHERE "3: memory again: it is there at line 2" },
-	{ "[vm]\n[boot]\n[vm]\ncpus = 1\n", WHERE "3: [vm] again: it is there at line 1; put all" },
+	{ "[plugins]\nzzzzz = 1\n", WHERE "2: [plugins] has no key zzzzz; use path" },
+	{ "[vm]\nmemory = 1M\nmemory = 1M\n", WHERE "3: duplicate key memory, first at line 2" },
+	{ "[vm]\n[boot]\n[vm]\ncpus = 1\n",
+	  WHERE "3: duplicate section [vm], first at line 1; move its" },
 	{ "[device a]\nplugin=x\n[device a]\nplugin=x\n",
-	  WHERE "3: [device a] again: it is there at line 1; give each its own name" },
+	  WHERE "3: duplicate section [device a], first at line 1; rename one" },
 	{ "[vm]\nmemory = 12Q\n", WHERE "2: [vm] memory = 12Q is not a size" },
-	{ "[vm]\nmemory = \n", WHERE "2: [vm] memory is empty (guest memory in bytes)" },
+	{ "[vm]\nmemory = \n", WHERE "2: [vm] memory is empty (size of guest memory in bytes)" },
 	{ "[vm]\nmemory = ; comment\n", WHERE "2: [vm] memory is empty" },
 	{ "[vm]\nmemory = -1\n", WHERE "2: [vm] memory = -1 is not a size" },
 	{ "[vm]\nmemory = 0\n", WHERE "2: [vm] memory = 0 is out of range, 0x1000 to" },
 	{ "[vm]\nmemory = 8T\n", WHERE "2: [vm] memory = 8T is out of range" },
 	{ "[vm]\nmemory = 99999999999G\n", WHERE "2: [vm] memory = 99999999999G does not fit" },
-	{ "[vm]\nmemory = 5000\n", WHERE "2: [vm] memory = 5000 is no multiple of 4096" },
-	{ "[vm]\nmemory_at = 0x1001\n", WHERE "2: [vm] memory_at = 0x1001 is no multiple" },
+	{ "[vm]\nmemory = 5000\n", WHERE "2: [vm] memory = 5000 is not a multiple of 4096" },
+	{ "[vm]\nmemory_at = 0x1001\n", WHERE "2: [vm] memory_at = 0x1001 is not a multiple" },
 	{ "[vm]\nmemory_at = 1G\n", WHERE "2: [vm] memory_at = 1G is not a number" },
 	{ "[vm]\nmemory_at = 0x10000000000000\n", WHERE "2: [vm] memory_at = 0x10000000000000 is "
 							"out of range" },
-	{ "[vm]\nmemory_at = 0xffffffffff000\n", WHERE "1: [vm] memory would end past the last" },
-	{ "[vm]\ncpus = 2\n", WHERE "2: [vm] cpus is more than 1: set irqchip = on" },
+	{ "[vm]\nmemory_at = 0xffffffffff000\n", WHERE "1: [vm] memory ends above the last" },
+	{ "[vm]\ncpus = 2\n", WHERE "2: [vm] cpus is more than 1; set irqchip = on" },
 	{ "[vm]\ncpus = 65\n", WHERE "2: [vm] cpus = 65 is out of range" },
 	{ "[vm]\ncpus = 4294967297\n", WHERE "2: [vm] cpus = 4294967297 is out of range" },
 	{ "[vm]\nirqchip = maybe\n", WHERE "2: [vm] irqchip = maybe is not a boolean" },
-	{ "[boot]\ncode = ba f8 0\n", WHERE "2: [boot] code = ba f8 0 has an odd number of hex digits" },
+	{ "[boot]\ncode = ba f8 0\n",
+	  WHERE "2: [boot] code = ba f8 0 has an odd number of hex digits" },
 	{ "[boot]\ncode = xy\n", WHERE "2: [boot] code = xy is not a list of hex bytes" },
 	{ "[boot]\nimage = a\ncode = f4\n", WHERE "3: [boot] code and image are both given" },
 	{ "[boot]\nformat = felf\n",
 	  WHERE "2: [boot] format = felf is not auto, flat, elf, linux, multiboot or "
 		"pvh; did you mean elf?" },
 	{ "[boot]\ncmdline_file = a\ncmdline = b\n",
-	  WHERE "2: [boot] cmdline_file and cmdline are both given: leave one out" },
+	  WHERE "2: [boot] cmdline_file and cmdline are both given; remove one" },
 	{ "[cpu]\nmode = 16bit\n", WHERE "2: [cpu] mode = 16bit is not real, protected or long (" },
 	{ "[cpu]\nrax = two\n", WHERE "2: [cpu] rax = two is not a number" },
 	{ "[cpu]\nrax =\n", WHERE "2: [cpu] rax is empty" },
-	{ "[cpu]\nRAX = 2\n", WHERE "2: [cpu] has no key RAX: write mode or a register" },
+	{ "[cpu]\nRAX = 2\n", WHERE "2: [cpu] has no key RAX; use mode or a register" },
 	{ "[snapshot]\nat = hlt\n", WHERE "2: [snapshot] at is given without file" },
 	{ "[snapshot]\nfile = x\n", WHERE "2: [snapshot] file is given without at" },
-	{ "[plugins]\npath = ::\n", WHERE "2: [plugins] path = :: names nothing" },
-	{ "[device]\nplugin = x\n", WHERE "1: [device ]: the name must be a to z" },
+	{ "[plugins]\npath = ::\n", WHERE "2: [plugins] path = :: contains no path" },
+	{ "[device]\nplugin = x\n", WHERE "1: [device ]: the name must be a letter a to z" },
 	{ "[device 1a]\nplugin = x\n", WHERE "1: [device 1a]: the name must be" },
 	{ "[device A]\nplugin = x\n", WHERE "1: [device A]: the name must be" },
 	{ "[device a b]\nplugin = x\n", WHERE "1: [device a b]: the name must be" },
 	{ "[device a23456789012345678901234567890123]\nplugin = x\n", WHERE "1: [device a234" },
-	{ "[device a]\nport = 1\n", WHERE "1: [device a] has no plugin: add plugin = NAME" },
+	{ "[device a]\nport = 1\n", WHERE "1: [device a] has no plugin; add plugin = NAME" },
 	{ "[device a]\nplugin =\n", WHERE "1: [device a] has no plugin" },
-	{ "rax = 1\n", WHERE "1: rax is outside of any section: put a line like [vm] before it" },
-	{ "[vm]\nirqchip\n", WHERE "2: irqchip has no '=': write KEY = VALUE" },
+	{ "rax = 1\n", WHERE "1: rax is outside of any section; put a line like [vm] before it" },
+	{ "[vm]\nirqchip\n", WHERE "2: irqchip has no '='; write KEY = VALUE" },
 	{ "[vm]\nirqchip ; = on\n", WHERE "2: irqchip has no '='" },
 	{ "[vm]\nirqchip: on = 1\n", WHERE "2: irqchip has no '='" },
 	{ "[vm]\n = 1\n", WHERE "2:  is indented" },
 	{ "[vm]\n= 1\n", WHERE "2: no key before the '='" },
-	{ "[vm]\nmemory = 1M\n\tcpus = 1\n", WHERE "3: cpus is indented, which would continue" },
+	{ "[vm]\nmemory = 1M\n\tcpus = 1\n", WHERE "3: cpus is indented; start each key" },
 	{ " [vm]\ncpus = 1\n", WHERE "1: [vm] is indented" },
-	{ "[boot]\ncode = b0 41\n  ee f4\n", WHERE "3: ee is indented, which would continue" },
+	{ "[boot]\ncode = b0 41\n  ee f4\n", WHERE "3: ee is indented; start each key" },
 	{ "[vm\ncpus = 1\n", WHERE "1: [vm has no ']' at its end" },
 	{ "[vm ; ]\ncpus = 1\n", WHERE "1: unknown section [vm ;]" },
 	{ "[vm] cpus = 1\n", WHERE "1: [vm]: text after the ']': cpus = 1" },
@@ -284,25 +286,25 @@ static void
 says_each_mistake_of_set(void **state)
 {
 	static const struct mistake sets[] = {
-		{ "vm.memory", "minivmm: --set vm.memory: has no '='" },
-		{ "memory=1M", "minivmm: --set memory: there is no section memory" },
-		{ "vmm.memory=1M", "minivmm: --set vmm.memory: there is no section vmm; did you "
+		{ "vm.memory", "minivmm: --set vm.memory: no '='" },
+		{ "memory=1M", "minivmm: --set memory: unknown section memory" },
+		{ "vmm.memory=1M", "minivmm: --set vmm.memory: unknown section vmm; did you "
 				   "mean vm?" },
-		{ "vm=1M", "minivmm: --set vm: names no key" },
-		{ "vm.=1M", "minivmm: --set vm: names no key" },
+		{ "vm=1M", "minivmm: --set vm: no key" },
+		{ "vm.=1M", "minivmm: --set vm: no key" },
 		{ "vm.memroy=1M", "minivmm: --set vm.memroy: [vm] has no key memroy; did you mean "
 				  "memory?" },
 		{ "vm.memory=x", "minivmm: --set vm.memory: [vm] memory = x is not a size" },
 		{ "vm.memory=", "minivmm: --set vm.memory: [vm] memory is empty" },
 		{ "vm.memory_at=0xffffffffff000",
-		  "minivmm: --set vm.memory: [vm] memory would end" },
+		  "minivmm: --set vm.memory: [vm] memory ends above" },
 		{ "cpu.rax=x", "minivmm: --set cpu.rax: [cpu] rax = x is not a number" },
-		{ "device.serial0=x", "minivmm: --set device.serial0: names no key" },
+		{ "device.serial0=x", "minivmm: --set device.serial0: no key" },
 		{ "device.serail0.port=x", "minivmm: --set device.serail0: the config has no "
 					   "device serail0; did you mean serial0?" },
 		{ "device.serial0.plugin=",
 		  "minivmm: conf/x.ini:1: [device serial0] has no plugin" },
-		{ "", "minivmm: --set : has no '='" },
+		{ "", "minivmm: --set : no '='" },
 	};
 	const char *text = "[device serial0]\nplugin = serial\n";
 
@@ -353,7 +355,7 @@ line_length(void **state)
 
 		assert_int_equal(status, length <= 198 ? 0 : -STATUS_USAGE);
 		if (length > 198)
-			SAID(said.text, WHERE "2: a line of ", " bytes: at most 198 are read");
+			SAID(said.text, WHERE "2: the line has ", " bytes, the limit is 198");
 		assert_int_equal(c.cpu.register_count, length <= 198 ? 2 : 1);
 		assert_int_equal(c.cpu.registers[0].value, length <= 198 ? 1 : 2);
 		config_free(&c);
@@ -368,7 +370,7 @@ zero_byte(void **state)
 	struct said said;
 
 	assert_int_equal(read_config(&c, &said, text, sizeof(text) - 1, NULL), -STATUS_USAGE);
-	SAID(said.text, WHERE "2: a zero byte at column 12");
+	SAID(said.text, WHERE "2: a NUL byte at column 12");
 	assert_true(c.vm.dirty_log);
 	config_free(&c);
 }
@@ -384,14 +386,14 @@ too_many(void **state)
 	for (int i = 0; i < 1100; i++)
 		length += (size_t)sprintf(text + length, "[device d%d]\nplugin = x\n", i);
 	assert_int_equal(read_config(&c, &said, text, length, NULL), -STATUS_USAGE);
-	SAID(said.text, WHERE "2049: more than 1024 sections");
+	SAID(said.text, WHERE "2049: the config has more than 1024 sections");
 	config_free(&c);
 
 	length = (size_t)sprintf(text, "[device d]\nplugin = x\n");
 	for (int i = 0; i < 1100; i++)
 		length += (size_t)sprintf(text + length, "k%d = 1\n", i);
 	assert_int_equal(read_config(&c, &said, text, length, NULL), -STATUS_USAGE);
-	SAID(said.text, WHERE "1026: more than 1024 keys");
+	SAID(said.text, WHERE "1026: the section has more than 1024 keys");
 	config_free(&c);
 	free(text);
 }
@@ -452,7 +454,7 @@ files(void **state)
 	chmod(path, 0600);
 	said_begin(&said);
 	assert_int_equal(config_read(&c, path, NULL, NULL, 0), -STATUS_USAGE);
-	SAID(said_end(&said), "longer than 1 MiB");
+	SAID(said_end(&said), "it exceeds 1 MiB");
 	config_free(&c);
 	unlink(path);
 	rmdir(folder);
@@ -579,14 +581,14 @@ load_refuses(void **state)
 {
 	static const char *const whys[] = {
 		"vm.memory, 0x0, is out of range",
-		"vm.memory, 0x1001, is no multiple",
+		"vm.memory, 0x1001, is not a multiple",
 		"vm.memory, 0x80000000000, is out of range",
 		"vm.memory_at is missing",
 		"vm.memory_at, 0xfffffffffffff000, is out of range",
 		"vm.memory_at, 0xfffffffff00000, is out of range",
 		"vm.cpus has the wrong type",
 		"vm.cpus, 0x0, is out of range",
-		"it is more than 1: set irqchip = on",
+		"it is more than 1; set irqchip = on",
 		"vm.cpus, 0x41, is out of range",
 		"vm.irqchip has the wrong type",
 		"vm.memory_file is unknown",
@@ -595,17 +597,17 @@ load_refuses(void **state)
 		"plugin_path is unknown",
 		"more than 1024 devices",
 		"name is missing",
-		" is no name",
-		"A is no name",
-		"is no name",
+		" is invalid or duplicate",
+		"A is invalid or duplicate",
+		"is invalid or duplicate",
 		"plugin is missing or is not a text",
 		"plugin is missing or is not a text",
 		"device d0 has no plugin",
-		"options is missing or no group",
-		"number is no text",
+		"options is missing or is not a group",
+		"number is not a text",
 		"device d0 has port twice",
 		"more is unknown",
-		"d0 is no name for a device, or there twice",
+		"the device name d0 is invalid or duplicate",
 	};
 	const size_t count = sizeof(whys) / sizeof(whys[0]);
 

@@ -66,7 +66,7 @@ spew('words', "one\0two\n");
 fails([ $minivmm, '-c', 'file.ini' ], 110, qr/cmdline_file \.?\/?words: byte 3 is NUL/, 'cmdline_file: a NUL');
 unlink 'words';
 fails([ $minivmm, '-c', 'file.ini' ], 110, qr/file\.ini:\d+: opening the cmdline_file \.?\/?words: No such file/, 'cmdline_file: not there');
-fails([ $minivmm, '-c', $config, '--set', 'boot.cmdline_file=initrd' ], 110, qr/cmdline_file and cmdline are both given: leave one out$/,
+fails([ $minivmm, '-c', $config, '--set', 'boot.cmdline_file=initrd' ], 110, qr/cmdline_file and cmdline are both given; remove one$/,
     'cmdline_file and cmdline');
 
 fails([ $minivmm, '-c', "$configs/simple.ini", '--set', 'boot.cmdline=quiet' ], 110,

@@ -77,9 +77,9 @@ refused('an irq without irqchip', "[device a]\nplugin = serial\nport = 0\nirq = 
 refused('no such line', "[device a]\nplugin = serial\nport = 0\nirq = 24\n",
     qr/x\.ini:18: device a: irq = 24: use a line from 0 to 23, or none/, '--set', 'vm.irqchip=on');
 refused('the same name twice', "[device serial0]\nplugin = counter\naddress = 0x9000\n",
-    qr/x\.ini:15: \[device serial0\] again: it is there at line 8; give each its own name/);
-refused('no name', "[device]\nplugin = counter\n", qr/x\.ini:15: \[device \]: the name must be a to z, then up to 31/);
-refused('no plugin', "[device a]\n", qr/x\.ini:15: \[device a\] has no plugin: add plugin = NAME/);
+    qr/x\.ini:15: duplicate section \[device serial0\], first at line 8; rename one/);
+refused('no name', "[device]\nplugin = counter\n", qr/x\.ini:15: \[device \]: the name must be a letter a to z and up to 31/);
+refused('no plugin', "[device a]\n", qr/x\.ini:15: \[device a\] has no plugin; add plugin = NAME/);
 refused('two owners of stdout', "[device a]\nplugin = serial\nport = 0\noutput = stdio\n",
     qr/x\.ini:18: a: output = stdio: serial0 uses stdout already; only one device can/);
 refused('two owners of stdin', "[device a]\nplugin = serial\nport = 0\ninput = stdio\n",
