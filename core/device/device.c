@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Devices: making them from the config, and taking them through their phases. */
+/* Creates devices from the config, calls their plugins, and destroys them. */
 #include "device/device.h"
 
 #include <errno.h>
@@ -11,16 +11,14 @@
 #include "base/log.h"
 #include "machine/ioeventfd.h"
 
-#define PAUSE_DEADLINE 1000000000ull /* ns that a device may take to finish what is in flight */
-
 void
-device_enter(struct device *device, const char *what)
+device_enter(struct device *device, const char *callback)
 {
 	if (!device->gate->concurrent)
 		lock_take(&device->gate->lock);
-	atomic_store(&device->said, false);
+	atomic_store(&device->reported, false);
 	bus_current.device = &device->public;
-	bus_current.callback = what;
+	bus_current.callback = callback;
 	bus_current.offset = BUS_NO_ACCESS;
 }
 
@@ -39,7 +37,7 @@ const char *
 device_failure(const struct device *d, const char *callback, char *buffer, size_t size)
 {
 	snprintf(buffer, size, "%s failed%s", callback,
-		 atomic_load(&d->said) ? "" : " and gave no reason");
+		 atomic_load(&d->reported) ? "" : " without an error message");
 	return buffer;
 }
 
@@ -48,7 +46,7 @@ device_failed(const struct device *d, const char *callback, enum status status)
 {
 	char text[64];
 
-	if (atomic_load(&d->said))
+	if (atomic_load(&d->reported))
 		return -(int)status;
 	return fail(status, "device %s (plugin %s): %s", d->config->name, d->plugin.descriptor.name,
 		    device_failure(d, callback, text, sizeof(text)));
@@ -103,9 +101,9 @@ stream_writable_cb(struct stream *stream)
 		DEVICE_CALL(s->device, "writable", row->writable(&s->device->public, s->index));
 }
 
-/* The rows of the plugin's tables that have something of ours beside them. */
+/* Creates the device's timers, watches, posts and streams. */
 static int
-make_rows(struct device *d)
+create_rows(struct device *d)
 {
 	d->timers = calloc(d->plugin.timer_count + 1, sizeof(*d->timers));
 	d->watches = calloc(d->plugin.watch_count + 1, sizeof(*d->watches));
@@ -136,7 +134,7 @@ make_rows(struct device *d)
 }
 
 static void
-streams_context(struct device *d)
+set_stream_callbacks(struct device *d)
 {
 	for (uint32_t i = 0; i < d->plugin.stream_count; i++) {
 		d->streams[i].device = d;
@@ -161,88 +159,25 @@ device_create(struct device *d)
 	device_services_init(d);
 	if (getrandom(d->random, sizeof(d->random), 0) != sizeof(d->random))
 		return fail(STATUS_HOST, "getrandom: %s", strerror(errno));
-	r = make_rows(d);
+	r = create_rows(d);
 	if (!r)
 		r = device_options(d);
 	if (r)
 		return r;
-	streams_context(d);
+	set_stream_callbacks(d);
 	if (descriptor->fields)
 		fields_reset(descriptor->fields, d->public.state);
 	d->configured = true;
-	errno =
-	    0; /* a plugin says what is wrong in words; but memory is no mistake of the config */
+	errno = 0; /* configure can leave ENOMEM here, which is not an error in the config */
 	if (descriptor->configure &&
 	    DEVICE_CALL(d, "configure", descriptor->configure(&d->public)) < 0)
 		return device_failed(d, "configure", status_for(errno, STATUS_USAGE));
-	if (descriptor->fields) /* again, for what configure has allocated */
+	if (descriptor->fields) /* again, for memory that configure has allocated */
 		fields_reset(descriptor->fields, d->public.state);
 	return 0;
 }
 
-/* Devices whose requests are in flight get a deadline; the loop runs meanwhile. */
-static int
-devices_pause(void *context)
-{
-	struct devices *devices = context;
-	uint64_t deadline = clock_host() + PAUSE_DEADLINE;
-	int r = 0, answer;
-
-	for (size_t i = 0; i < devices->count; i++) {
-		struct device *d = &devices->list[i];
-
-		if (!d->started || d->paused)
-			continue;
-		for (struct device_ioeventfd *b = d->ioeventfds; b; b = b->next)
-			ioeventfd_poll(&b->ioeventfd);
-		if (!d->plugin.descriptor.pause)
-			continue;
-		d->paused = true;
-		d->pending = true; /* minivmm_paused() may come before pause returns */
-		answer = DEVICE_CALL(d, "pause", d->plugin.descriptor.pause(&d->public));
-		if (answer != MINIVMM_PENDING)
-			d->pending = false;
-		if (answer < 0)
-			device_failed(d, "pause", STATUS_IO);
-	}
-	for (size_t i = 0; i < devices->count && !r; i++)
-		while (devices->list[i].pending && !r) {
-			r = loop_once_nested(&devices->machine->loop, 10);
-			if (!r && devices->list[i].pending && clock_host() > deadline)
-				r = fail(
-				    STATUS_IO,
-				    "device %s has requests in flight and does not come to rest",
-				    devices->list[i].config->name);
-		}
-	for (size_t i = 0; i < devices->count && !r; i++)
-		if (atomic_load(&devices->list[i].maps))
-			r = fail(STATUS_BUG,
-				 "device %s (plugin %s) keeps guest memory mapped over a pause: a "
-				 "mistake of the plugin's",
-				 devices->list[i].config->name,
-				 devices->list[i].plugin.descriptor.name);
-	return r;
-}
-
-static int
-devices_resume(void *context)
-{
-	struct devices *devices = context;
-
-	for (size_t i = 0; i < devices->count; i++) {
-		struct device *d = &devices->list[i];
-
-		if (!d->paused)
-			continue;
-		d->paused = false;
-		if (d->plugin.descriptor.resume &&
-		    DEVICE_CALL(d, "resume", d->plugin.descriptor.resume(&d->public)) < 0)
-			device_failed(d, "resume", STATUS_IO);
-	}
-	return 0;
-}
-
-/* Ctrl-A x. From here on Ctrl-C is a signal, should the machine not end. */
+/* Handles Ctrl-A x. With the terminal's mode restored, Ctrl-C works if the machine does not end. */
 static void
 on_quit(void *context)
 {
@@ -258,10 +193,10 @@ on_ended(void *context)
 	return machine_ended(((struct devices *)context)->machine);
 }
 
-/* Does the command line say something of the device? Then a mistake in its options is most likely
- * that one's. */
+/* True if --set changes an option of the device: then an error in the options is taken as the
+ * user's, not the snapshot's. */
 static bool
-is_given_again(const struct config_device *device)
+has_override(const struct config_device *device)
 {
 	for (size_t i = 0; i < device->option_count; i++)
 		if (!strcmp(device->options[i].place.file, CONFIG_SET))
@@ -321,17 +256,17 @@ devices_create(struct devices *devices, struct machine *machine, struct config *
 				 config_where(d->config->plugin_place, where, sizeof(where)));
 		if (restored && strchr(d->config->plugin, '/') && !trusted)
 			r = fail(STATUS_SNAPSHOT,
-				 "the snapshot's device %s names its plugin by a path, %s: install "
-				 "it and name it "
-				 "without a path, or --trust the snapshot",
+				 "the snapshot's device %s names its plugin by a path, %s: add "
+				 "--trust, or save a new snapshot with the plugin installed and "
+				 "named without a path",
 				 d->config->name, d->config->plugin);
 		else
 			r = plugin_load(&d->plugin, &devices->path, d->config->plugin, prefix);
 		if (restored && r == -STATUS_USAGE)
-			r = -STATUS_SNAPSHOT; /* it wants what there is not */
+			r = -STATUS_SNAPSHOT; /* the snapshot needs a plugin that is missing */
 		if (!r) {
 			r = device_create(d);
-			if (restored && r == -STATUS_USAGE && !is_given_again(d->config))
+			if (restored && r == -STATUS_USAGE && !has_override(d->config))
 				r = -STATUS_SNAPSHOT;
 		}
 		first = first ? first : r;
@@ -399,92 +334,4 @@ device_set_record(struct device *d, struct stream_record *record)
 {
 	for (uint32_t i = 0; i < d->streams_ready; i++)
 		stream_set_record(&d->streams[i].stream, record);
-}
-
-static bool
-awaits_input(struct devices *devices)
-{
-	for (size_t i = 0; i < devices->count; i++)
-		for (uint32_t s = 0; s < devices->list[i].streams_ready; s++)
-			if (stream_awaits_input(&devices->list[i].streams[s].stream))
-				return true;
-	return false;
-}
-
-/* Runs the loop, with no vCPU, until every stream that asks for it has input. */
-static int
-wait_for_input(struct devices *devices)
-{
-	struct machine *machine = devices->machine;
-	int r = 0;
-
-	if (!awaits_input(devices))
-		return 0;
-	loop_quiet(&machine->loop, false);
-	while (!r && awaits_input(devices) && !machine->end.cause)
-		r = loop_once(&machine->loop, -1);
-	loop_quiet(&machine->loop, true);
-	return r;
-}
-
-int
-devices_start(struct devices *devices, enum minivmm_start_reason reason)
-{
-	struct minivmm_start start = { .reason = reason };
-	int r = 0;
-
-	memcpy(start.generation, devices->generation, sizeof(start.generation));
-	/* A reset leaves open what is open. */
-	for (size_t i = 0; i < devices->count && !r && reason != MINIVMM_RESET; i++)
-		for (uint32_t s = 0; s < devices->list[i].streams_ready && !r; s++)
-			r = stream_open(&devices->list[i].streams[s].stream,
-					reason != MINIVMM_FRESH);
-	if (!r && reason == MINIVMM_FRESH)
-		r = wait_for_input(devices);
-	for (size_t i = 0; i < devices->count && !r; i++) {
-		struct device *d = &devices->list[i];
-
-		d->started = true;
-		d->paused = false; /* it is started, not resumed */
-		if (d->plugin.descriptor.start &&
-		    DEVICE_CALL(d, "start", d->plugin.descriptor.start(&d->public, &start)) < 0)
-			r = device_failed(d, "start", STATUS_IO);
-		for (uint32_t s = 0; s < d->streams_ready; s++)
-			stream_start(&d->streams[s].stream);
-	}
-	return r;
-}
-
-void
-devices_flush(struct devices *devices)
-{
-	for (size_t i = 0; i < devices->count; i++)
-		for (uint32_t s = 0; s < devices->list[i].streams_ready; s++)
-			stream_flush(&devices->list[i].streams[s].stream);
-}
-
-int
-devices_stop(struct devices *devices, const volatile bool *interrupted)
-{
-	int r = 0;
-
-	/* Nobody types to the machine any more: Ctrl-C is to end the wait for a slow reader. */
-	stream_terminal_restore(&devices->streams);
-	/* What a device has put out comes before what it says at its end. */
-	devices_flush(devices);
-	for (size_t i = 0; i < devices->count; i++) {
-		struct device *d = &devices->list[i];
-
-		if (d->started && d->plugin.descriptor.stop &&
-		    DEVICE_CALL(d, "stop", d->plugin.descriptor.stop(&d->public)) < 0)
-			device_failed(d, "stop", STATUS_IO);
-		d->started = false;
-	}
-	for (size_t i = 0; i < devices->count; i++)
-		for (uint32_t s = 0; s < devices->list[i].streams_ready; s++) {
-			stream_close(&devices->list[i].streams[s].stream, interrupted);
-			if (devices->list[i].streams[s].stream.failed)
-				r = -STATUS_IO;
-		}
-	return r;
 }

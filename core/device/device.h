@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Devices: instances of plugins, from the config to the bus, and their state. */
+/* Devices: instances of plugins. Creates them from the config, runs them, saves and loads them. */
 #ifndef DEVICE_DEVICE_H
 #define DEVICE_DEVICE_H
 
@@ -10,7 +10,7 @@
 #include "plugin/plugin.h"
 #include "stream/stream.h"
 
-/* A row of one of the plugin's tables at work. */
+/* The device's object for a row of one of the plugin's tables. index: of the row. */
 struct device_timer {
 	struct loop_timer timer;
 	struct device *device;
@@ -43,25 +43,25 @@ struct device_stream {
 };
 
 struct device {
-	struct minivmm_device public; /* first: what the plugin holds is this */
+	struct minivmm_device public; /* first: the plugin's pointer is this one, cast back here */
 	struct minivmm_services services;
 	struct devices *all;
 	struct plugin plugin;
 	struct config_device *config;
-	struct bus_gate *gate; /* its lock is held in every callback, unless concurrent */
+	struct bus_gate *gate; /* its lock is held in each callback, unless concurrent */
 	struct device_timer *timers;
 	struct device_watch *watches;
-	struct device_ioeventfd *ioeventfds; /* list, owned */
+	struct device_ioeventfd *ioeventfds; /* linked list */
 	struct device_post *posts;
 	struct device_stream *streams;
-	uint32_t streams_ready; /* how many are initialised */
-	char **strings;         /* option values that the plugin borrows */
+	uint32_t streams_ready; /* number of initialised streams */
+	char **strings;         /* values of text options; the plugin borrows them */
 	size_t string_count;
-	uint64_t random[4];                        /* state of the device's generator */
+	uint64_t random[4];                        /* state of the random generator */
 	atomic_uint_least64_t log_seconds;         /* rate limit: second << 32 | lines in it */
-	atomic_uint maps;                          /* of guest memory, not yet unmapped */
-	atomic_bool said;                          /* an error, since device_enter() */
-	bool configured, started, paused, pending; /* pending: pause is under way */
+	atomic_uint mappings;                      /* guest memory that the plugin has mapped */
+	atomic_bool reported;                      /* an error was logged since device_enter() */
+	bool configured, started, paused, pending; /* pending: pause has not finished */
 };
 
 struct devices {
@@ -70,141 +70,154 @@ struct devices {
 	pthread_t thread; /* the main thread, which is the I/O thread */
 	struct plugin_path path;
 	struct stream_hub streams;
-	struct device *list;    /* count of them; addresses are fixed */
-	struct bus_gate *gates; /* one for each, side by side */
+	struct device *list;    /* count devices, in the order of the config; they never move */
+	struct bus_gate *gates; /* one per device, in one block for the cache */
 	size_t count;
-	uint8_t generation[16];
-	unsigned flags; /* as given to devices_create */
-	struct {        /* descriptors, ours, of what a snapshot needs on the disk */
-		int *fds;
+	uint8_t generation[16]; /* the generation id: see struct minivmm_start */
+	unsigned flags;         /* DEVICES_... */
+	struct {                /* host files that must be on the disk for a snapshot */
+		int *fds;       /* duplicates of the plugins' descriptors */
 		size_t count;
 	} captured;
 };
 
-#define DEVICES_RESTORED 0x1u /* the config is a snapshot's */
-#define DEVICES_TRUSTED 0x2u  /* host files that it names may be used */
-#define DEVICES_DETACHED 0x4u /* streams are connected to nothing, whatever the config says */
+#define DEVICES_RESTORED 0x1u /* the config comes from a snapshot */
+#define DEVICES_TRUSTED 0x2u  /* the host files named in that snapshot can be used */
+#define DEVICES_DETACHED 0x4u /* all streams are "none", independent of the config */
 
 /*
- * Loads the plugins that config names and makes, checks and places their devices; every mistake is
- * said, not only the first. flags: DEVICES_... Returns 0 or a negative status; destroy in any case.
+ * Loads the plugins named in config; creates, configures and places their devices. Logs all errors,
+ * not only the first. flags: DEVICES_... The calling thread becomes the I/O thread. Returns 0 or a
+ * negative status; call devices_destroy() in both cases.
  */
 int devices_create(struct devices *devices, struct machine *machine, struct config *config,
 		   unsigned flags);
 void devices_destroy(struct devices *devices);
 
-/* The machine is about to run; waits for streams that want input first. 0 or a negative status. */
+/* Call before the machine runs: opens the streams, waits for input where wait_INPUT is set, and
+ * calls start of the plugins. I/O thread. Returns 0 or a negative status, logged. */
 int devices_start(struct devices *devices, enum minivmm_start_reason reason);
-/* Delivers what the readers of all streams take without being waited for. */
+/* Pause and resume of struct machine_devices; context is the struct devices. Return 0 or a negative
+ * status, logged. */
+int devices_pause(void *context);
+int devices_resume(void *context);
+/* Delivers output of all streams until their readers have no room. Does not wait. */
 void devices_flush(struct devices *devices);
-/* The machine will not run again. Waits for slow readers of streams until *interrupted. 0, or
- * STATUS_IO negative. */
+/* Call after the machine has run: calls stop of the plugins and closes the streams. Waits for slow
+ * readers until *interrupted. Returns 0, or -STATUS_IO if output was lost. */
 int devices_stop(struct devices *devices, const volatile bool *interrupted);
 
-/* One of the count devices, in the order of the config. */
+/* Device index of count, in the order of the config. */
 static inline struct device *
 devices_at(const struct devices *devices, size_t index)
 {
 	return &devices->list[index];
 }
-/* A host file that a device uses. */
+/* How a device uses a host file. */
 enum device_file {
 	DEVICE_FILE_READ,
 	DEVICE_FILE_WRITTEN,
-	DEVICE_FILE_LIST, /* several that it reads, with ':' between them */
+	DEVICE_FILE_LIST, /* reads several files; the path is a list of paths with ':' */
 };
-/* Calls found for each host file of a device: its plugin, its streams' files, options that name
- * files. The path may be NULL. */
+/* Calls found for each host file of a device: its plugin, files of its streams, options that name
+ * files. path can be NULL; the device owns it. */
 void device_each_file(const struct device *device,
 		      void (*found)(void *context, const char *path, enum device_file kind),
 		      void *context);
-/* Can the device put out anything? One whose plugin could not be loaded may. */
+/* True if the device has a stream with output, or if its plugin could not be loaded. */
 bool device_has_output(const struct device *device);
-/* Copies the output of all of the device's streams to record. Before the device starts. */
+/* Copies the output of all streams of the device to record. Call before the device starts. */
 void device_set_record(struct device *device, struct stream_record *record);
+/* The device with that name, or NULL. */
 struct device *devices_find(struct devices *devices, const char *name);
 
 /*
- * A snapshot is taken of the paused machine: files of the host that it names stay as they are.
- * Before the config and the devices are saved. 0 or a negative status.
+ * Calls capture of the plugins, which freezes the host files that a snapshot of the paused machine
+ * names. Call it before the config and the devices are saved. Returns 0 or a negative status,
+ * logged.
  */
 int devices_capture(struct devices *devices);
-/* Brings to the disk what the last capture wants there; any one thread. 0 or a negative status. */
+/* Syncs the files of the last capture to the disk. Any thread, but one at a time. Returns 0 or a
+ * negative status, logged. */
 int devices_capture_sync(const struct devices *devices);
-/* Forgets it. */
+/* Closes the files of the last capture. */
 void devices_capture_end(struct devices *devices);
 
 /*
- * One device's state in the open group: name, plugin, version, state, timers, streams, random.
- * Machine paused. save: 0 or a negative status; load: 0, or -1 with the reason in why.
+ * Save and load a device in the open group: name, plugin, version, state, timers, streams, random.
+ * The machine is paused. Save returns 0 or a negative status, logged; load returns 0, or -1 with
+ * the reason in why.
  */
 int device_save(struct device *device, struct record_writer *writer);
 int device_load(struct device *device, const struct record *group, struct why *why);
 /*
- * Is the state in group this device's, and can its plugin load it: does it have the same name, and
- * a state version of the same plugin that this one reads? 0, or -1 with the reason in why.
+ * Checks that device_load() can load group: it has the name of this device and of its plugin, and a
+ * state version that the plugin supports. Returns 0, or -1 with the reason in why.
  */
 int device_check(const struct device *device, const struct record *group, struct why *why);
 /*
- * The generation id, an item of the open group. check: is it in group? 0, or -1 with the reason in
- * why. load: of a group that has passed the check.
+ * Save, check and load the generation id, an item of the open group. Check returns 0, or -1 with
+ * the reason in why. Load only a group that has passed the check.
  */
 void devices_save_generation(const struct devices *devices, struct record_writer *writer);
 int devices_check_generation(const struct record *group, struct why *why);
 void devices_load_generation(struct devices *devices, const struct record *group);
 
-/* What the files of this module share. */
+/* Shared by the files of this module. */
 
-/* Calls run with the device's lock held and the crash report's context set; counts and returns -1
- * on failure. */
-#define DEVICE_CALL(device, what, expression)                                                      \
+/* Evaluates expression, a call of the plugin, with the device's lock held and the context of the
+ * crash report set. Counts failures. Returns the result; negative: failed. */
+#define DEVICE_CALL(device, callback, expression)                                                  \
 	({                                                                                         \
 		int device_call_result;                                                            \
-		device_enter(device, what);                                                        \
+		device_enter(device, callback);                                                    \
 		device_call_result = (expression);                                                 \
 		device_leave(device, device_call_result);                                          \
 	})
-void device_enter(struct device *device, const char *what);
+void device_enter(struct device *device, const char *callback);
 int device_leave(struct device *device, int result);
-/* "start failed", and that it gave no reason if no error was said in it; in a buffer of the
- * caller's. */
+/* Writes "start failed" to buffer, with " without an error message" if the callback has logged
+ * none. Returns buffer. */
 const char *device_failure(const struct device *device, const char *callback, char *buffer,
 			   size_t size);
-/* Says a failure that gave no reason. Returns the negative status. */
+/* Logs the failure of a callback that has logged no error. Returns the negative status. */
 int device_failed(const struct device *device, const char *callback, enum status status);
-/* Says a mistake of the plugin's with the device's name; what a guest can trigger is
- * rate-limited. */
-__attribute__((format(printf, 2, 3))) void device_say(struct device *device, const char *format,
-						      ...);
+/* Logs an error with the device's name. Rate-limited while the machine runs, since a guest can
+ * trigger it. */
+__attribute__((format(printf, 2, 3))) void device_error(struct device *device, const char *format,
+							...);
 
 /*
- * The page of guest memory that the device's ACPI tells of, among those that are reserved there; 0:
- * it has none, or the guest has no ACPI.
+ * Guest physical address of the page that a row of the device's acpi requests. 0: no row does, or
+ * the reserved pages do not suffice.
  */
 uint64_t device_page(const struct device *device);
 
-/* The name of the device's plugin; NULL: it could not be loaded. */
+/* The name of the plugin; NULL: it could not be loaded. */
 static inline const char *
 device_plugin(const struct device *device)
 {
 	return device->plugin.descriptor.name;
 }
 
-/* Row index of the device's acpi, or NULL: there are no more. */
+/* Row index of the device's acpi; NULL past the last. */
 const struct minivmm_acpi *device_acpi(const struct device *device, uint32_t index);
-/* The device's next range in a space of the bus, the first after NULL; NULL: there are no more. */
+/* The device's range after another one, in a space of the bus; after NULL: the first. NULL past the
+ * last. */
 const struct bus_range *device_range(const struct device *device, uint32_t space,
 				     const struct bus_range *after);
-/* The name of the option of type irq with that index; NULL: there are no more. */
+/* The name of option index of type irq; NULL past the last. */
 const char *device_irq_option(const struct device *device, uint32_t index);
-/* The interrupt that an option of type irq connects the device to; NULL: none. */
+/* The interrupt that an option of type irq selects; NULL: none. */
 const struct irq_source *device_irq(const struct device *device, const char *option);
 
+/* Fill in the table of services, or a part of it. */
 void device_services_init(struct device *device);
 void device_capture_services_init(struct minivmm_services *services);
+/* The option with that name, or NULL. */
 const struct plugin_option *device_option(const struct device *device, const char *name);
-/* Fills the members of the state that are options, connects streams, places ranges. Says every
- * mistake. */
+/* Fills in the members of options, initialises streams, and places ranges on the bus. Logs all
+ * errors. Returns 0 or a negative status. */
 int device_options(struct device *device);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What ACPI tables describe of a device: its rows, ranges and interrupts. */
+/* The properties of a device that ACPI tables describe: its acpi rows, ranges and interrupts. */
 #include <string.h>
 
 #include "device/device.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What a snapshot needs of the host's files, which devices keep for it. */
+/* Host files of a snapshot: capture, the plugins' services for it, and syncing to the disk. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -17,14 +17,16 @@ service_option_set(struct minivmm_device *public, const char *option, const char
 	const struct plugin_option *found = device_option(d, option);
 
 	if (!found || !(found->row.flags & MINIVMM_HOST)) {
-		device_say(d, "option %s: the plugin has none of that name with MINIVMM_HOST",
-			   option);
+		device_error(d,
+			     "cannot set option %s: the plugin has no option of this name with "
+			     "MINIVMM_HOST",
+			     option);
 		return -1;
 	}
-	/* The place is what the snapshot's own are loaded with. */
+	/* A restore loads the snapshot's options with this place, too. */
 	if (!config_option_set(d->config, option, value, d->config->plugin_place))
 		return 0;
-	device_say(d, "option %s: no memory", option);
+	device_error(d, "cannot set option %s: no memory", option);
 	return -1;
 }
 
@@ -43,7 +45,7 @@ service_capture_file(struct minivmm_device *public, int fd)
 			return 0;
 		}
 	}
-	device_say(d, "descriptor %d can't be kept for the snapshot: %s", fd, strerror(errno));
+	device_error(d, "cannot keep descriptor %d for the snapshot: %s", fd, strerror(errno));
 	return -1;
 }
 
@@ -78,8 +80,8 @@ devices_capture_sync(const struct devices *devices)
 	for (size_t i = 0; i < devices->captured.count; i++)
 		if (fdatasync(devices->captured.fds[i]))
 			return fail(STATUS_IO,
-				    "a file that the snapshot needs can't be brought to the disk: "
-				    "%s: no snapshot is written",
+				    "cannot sync a host file that the snapshot needs: %s: no "
+				    "snapshot is written",
 				    strerror(errno));
 	return 0;
 }

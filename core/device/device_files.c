@@ -23,7 +23,7 @@ device_each_file(const struct device *device,
 		else if (o->type == MINIVMM_STRING && (o->flags & MINIVMM_HOST))
 			found(context, *(const char *const *)value, DEVICE_FILE_LIST);
 	}
-	/* Options that snapshots have changed since, as the layers of a disk. */
+	/* Options that minivmm_option_set() has changed, like the layers of a disk. */
 	for (size_t i = 0; i < config->option_count; i++) {
 		const struct config_option *option = &config->options[i];
 		const struct plugin_option *o = device_option(device, option->key);

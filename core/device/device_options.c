@@ -1,253 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A device's options: from text in the config to members of its state, places on the bus, ends of
- * streams. */
-#include <limits.h>
+/* Applies a device's options: members of the state, streams, and ranges on the bus. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "base/text.h"
-#include "device/device.h"
+#include "device/device_values.h"
 #include "machine/layout.h"
 
-#define UNKNOWN_SAID 8u /* options of one device that are unknown: of more, no word */
-
-/* An option as it was given, or its initial value; place says where an error was made. */
-struct given {
-	const char *text; /* NULL: neither given nor initial */
-	struct config_place place;
-	bool by_user;
-};
-
-static struct given
-given(struct device *device, const struct minivmm_option *row)
-{
-	struct config_option *option = config_option_find(device->config, row->name);
-
-	if (option)
-		return (struct given){ option->value, option->place, true };
-	return (struct given){ row->initial, device->config->place, false };
-}
-
-__attribute__((format(printf, 4, 5))) static int
-bad(struct device *device, const struct minivmm_option *row, struct config_place place,
-    const char *format, ...)
-{
-	char where[256], text[512];
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(text, sizeof(text), format, arguments);
-	va_end(arguments);
-	return fail(STATUS_USAGE, "%s: device %s: %s %s", config_where(place, where, sizeof(where)),
-		    device->config->name, row->name, text);
-}
-
-/* The name of an enum's value, or -1. */
-static int
-enum_value(const struct minivmm_option *row, const char *text)
-{
-	for (int i = 0; row->values[i]; i++)
-		if (!strcmp(row->values[i], text))
-			return i;
-	return -1;
-}
-
-static int
-set_enum(struct device *device, const struct minivmm_option *row, const struct given *g)
-{
-	int value = enum_value(row, g->text);
-	char list[256];
-
-	if (value >= 0) {
-		*(uint32_t *)((char *)device->public.state + row->offset) = (uint32_t)value;
-		return 0;
-	}
-	return bad(device, row, g->place, "= %s: %s%s", g->text,
-		   format_names("use ", row->values, list, sizeof(list)),
-		   did_you_mean(nearest(g->text, row->values), "").text);
-}
-
-static uint64_t
-type_max(uint32_t type)
-{
-	switch (type) {
-	case MINIVMM_U8:
-		return UINT8_MAX;
-	case MINIVMM_U16:
-	case MINIVMM_PORT:
-		return UINT16_MAX;
-	case MINIVMM_U32:
-		return UINT32_MAX;
-	case MINIVMM_DURATION:
-		return INT64_MAX; /* 292 years: the VM's clock and it can be added */
-	default:
-		return UINT64_MAX;
-	}
-}
-
-/* A number of any of the types that are numbers, checked against the row's and the type's
- * limits. */
-static int
-number(struct device *device, const struct minivmm_option *row, const struct given *g,
-       uint64_t *value)
-{
-	char low[24], high[24];
-	uint64_t limit = type_max(row->type);
-	uint64_t max = row->max && row->max < limit ? row->max : limit;
-	struct why why;
-
-	if (row->type == MINIVMM_SIZE       ? parse_size(g->text, value, &why)
-	    : row->type == MINIVMM_DURATION ? parse_duration(g->text, value, &why)
-					    : parse_u64(g->text, value, &why))
-		return bad(device, row, g->place, "= %s %s", g->text, why.text);
-	if (*value < row->min || *value > max)
-		return bad(device, row, g->place, "= %s is out of range; it goes from %s to %s",
-			   g->text, plugin_value(row, row->min, low, sizeof(low)),
-			   plugin_value(row, max, high, sizeof(high)));
-	return 0;
-}
-
-static int
-set_number(struct device *device, const struct minivmm_option *row, const struct given *g)
-{
-	char *member = (char *)device->public.state + row->offset;
-	uint64_t value;
-
-	if (number(device, row, g, &value))
-		return -STATUS_USAGE;
-	switch (type_max(row->type)) { /* little-endian, like the guest */
-	case UINT8_MAX:
-		memcpy(member, &value, 1);
-		break;
-	case UINT16_MAX:
-		memcpy(member, &value, 2);
-		break;
-	case UINT32_MAX:
-		memcpy(member, &value, 4);
-		break;
-	default:
-		memcpy(member, &value, 8);
-	}
-	return 0;
-}
-
-static int
-set_bool(struct device *device, const struct minivmm_option *row, const struct given *g)
-{
-	struct why why;
-
-	if (parse_bool(g->text, (bool *)((char *)device->public.state + row->offset), &why))
-		return bad(device, row, g->place, "= %s %s", g->text, why.text);
-	return 0;
-}
-
-static int
-set_irq(struct device *device, const struct minivmm_option *row, const struct given *g)
-{
-	struct minivmm_irq *irq =
-	    (struct minivmm_irq *)((char *)device->public.state + row->offset);
-	char where[256], owner[96];
-	uint64_t line;
-	int r;
-
-	if (!strcmp(g->text, "none"))
-		return 0;
-	if (parse_u64(g->text, &line, NULL) || line >= IRQ_LINES)
-		return bad(device, row, g->place, "= %s: use a line from 0 to %d, or none", g->text,
-			   IRQ_LINES - 1);
-	if (!machine_irqchip(device->all->machine))
-		return bad(
-		    device, row, g->place,
-		    "= %s needs an interrupt controller: set irqchip = on in [vm], or none here",
-		    g->text);
-	snprintf(owner, sizeof(owner), "%s.%s", device->config->name, row->name);
-	r = irqs_add(&device->all->machine->irqs, (uint32_t)line, row->flags & MINIVMM_EDGE,
-		     row->flags & MINIVMM_ACTIVE_LOW, config_where(g->place, where, sizeof(where)),
-		     owner);
-	if (r < 0)
-		return r;
-	irq->handle = (uint32_t)r;
-	return 0;
-}
-
-/* Whether a text begins with a scheme, as in nbd://host/disk (RFC 3986, section 3.1). */
-static bool
-is_uri(const char *text)
-{
-	size_t scheme = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789+-.");
-
-	return scheme && !strncmp(text + scheme, "://", 3);
-}
-
-/* A path as it is to be opened, malloced; NULL: no memory. A URI is in no folder. */
-static char *
-resolve(struct device *device, const char *path, const struct given *g)
-{
-	return *path && g->by_user && !is_uri(path)
-		   ? config_resolve(device->all->config, g->place, path)
-		   : strdup(path);
-}
-
-/* What a snapshot names of the host is opened only when given again or trusted. */
-static int
-check_trust(struct device *device, const struct minivmm_option *row, const struct given *g)
-{
-	if (!(device->all->flags & DEVICES_RESTORED) || device->all->flags & DEVICES_TRUSTED ||
-	    !g->by_user || !strcmp(g->place.file, CONFIG_SET))
-		return 0;
-	return fail(STATUS_SNAPSHOT,
-		    "the snapshot's device %s names something of the host, %s = %s: give --set "
-		    "device.%s.%s=..., "
-		    "or --trust",
-		    device->config->name, row->name, g->text, device->config->name, row->name);
-}
-
-/* A text that names nothing is empty, or "none" where that is no file. */
-static bool
-names_host(const struct minivmm_option *row, const char *text)
-{
-	return *text && (row->type == MINIVMM_PATH ||
-			 (row->flags & MINIVMM_HOST && strcmp(text, "none") != 0));
-}
-
-static int
-set_text(struct device *device, const struct minivmm_option *row, const struct given *g)
-{
-	char **strings = realloc(device->strings, (device->string_count + 1) * sizeof(*strings)),
-	     *text;
-
-	if (!strings)
-		return fail(STATUS_HOST, "no memory for %s", row->name);
-	device->strings = strings;
-	if (names_host(row, g->text) && check_trust(device, row, g))
-		return -STATUS_SNAPSHOT;
-	text = row->type == MINIVMM_PATH ? resolve(device, g->text, g) : strdup(g->text);
-	if (!text)
-		return fail(STATUS_HOST, "no memory for %s", row->name);
-	strings[device->string_count++] = text;
-	*(const char **)((char *)device->public.state + row->offset) = text;
-	return 0;
-}
-
-static int
-set_member(struct device *device, const struct minivmm_option *row, const struct given *g)
-{
-	switch (row->type) {
-	case MINIVMM_BOOL:
-		return set_bool(device, row, g);
-	case MINIVMM_ENUM:
-		return set_enum(device, row, g);
-	case MINIVMM_IRQ:
-		return set_irq(device, row, g);
-	case MINIVMM_STRING:
-	case MINIVMM_PATH:
-		return set_text(device, row, g);
-	default:
-		return set_number(device, row, g);
-	}
-}
+#define UNKNOWN_MAX 8u /* number of unknown options that are reported per device */
 
 const struct plugin_option *
 device_option(const struct device *device, const char *name)
@@ -258,7 +20,7 @@ device_option(const struct device *device, const char *name)
 	return NULL;
 }
 
-/* Keys that no option has, with the nearest that there is. */
+/* Reports keys in the config that are not options, with the most similar option. */
 static int
 check_unknown(struct device *device)
 {
@@ -282,14 +44,15 @@ check_unknown(struct device *device)
 			 config_where(o->place, where, sizeof(where)), device->config->name,
 			 device->config->plugin, o->key,
 			 did_you_mean(nearest(o->key, names), "").text, device->config->plugin);
-		if (++unknown == UNKNOWN_SAID)
+		if (++unknown == UNKNOWN_MAX)
 			break;
 	}
 	free(names);
 	return r;
 }
 
-/* What --set changes of a restored machine is of the host's side: the rest is part of its state. */
+/* Refuses --set at a restore for options that are part of the machine's state. Options that name
+ * host resources can change. */
 static int
 check_overrides(struct device *device)
 {
@@ -297,37 +60,15 @@ check_overrides(struct device *device)
 
 	for (size_t i = 0; i < device->plugin.all_count; i++) {
 		const struct minivmm_option *row = &plugin_option(&device->plugin, i)->row;
-		struct given g = given(device, row);
+		struct option_text g = device_option_text(device, row);
 
 		if (g.by_user && !strcmp(g.place.file, CONFIG_SET) &&
 		    !(row->flags & MINIVMM_HOST) && row->type != MINIVMM_PATH)
-			r = bad(device, row, g.place,
-				"can't be changed at a restore: it is part of the machine's state");
+			r = device_option_error(
+			    device, row, g.place,
+			    "cannot be changed at a restore: it is part of the machine's state");
 	}
 	return r;
-}
-
-/* The number that an option of the state holds, for a range's length. */
-static uint64_t
-member_number(const struct device *device, const char *name)
-{
-	const struct plugin_option *option = device_option(device, name);
-	uint64_t value = 0;
-
-	switch (type_max(option->row.type)) {
-	case UINT8_MAX:
-		memcpy(&value, (char *)device->public.state + option->row.offset, 1);
-		break;
-	case UINT16_MAX:
-		memcpy(&value, (char *)device->public.state + option->row.offset, 2);
-		break;
-	case UINT32_MAX:
-		memcpy(&value, (char *)device->public.state + option->row.offset, 4);
-		break;
-	default:
-		memcpy(&value, (char *)device->public.state + option->row.offset, 8);
-	}
-	return value;
 }
 
 static bool
@@ -352,36 +93,38 @@ place_range(struct device *device, uint32_t index)
 		.device = &device->public,
 		.row = row,
 		.index = index,
-		.length =
-		    row->length_option ? member_number(device, row->length_option) : row->length,
+		.length = row->length_option ? device_option_value(device, row->length_option)
+					     : row->length,
 		.gate = device->gate,
 	};
-	struct given g = given(device, option);
+	struct option_text g = device_option_text(device, option);
 	const struct layout_chip *chip;
 	char where[256];
 
 	if (!g.text)
 		return 0; /* optional */
-	if (number(device, option, &g, &range.base))
+	if (device_option_number(device, option, &g, &range.base))
 		return -STATUS_USAGE;
 	if (row->space == MINIVMM_MMIO && in_memory(&device->all->machine->memory, &range))
-		return bad(device, option, g.place,
-			   "= %s lies in guest memory, which would hide it: move it", g.text);
+		return device_option_error(
+		    device, option, g.place,
+		    "= %s overlaps guest memory, which would hide it: move it", g.text);
 	chip = machine_irqchip(device->all->machine)
 		   ? layout_chip_at(row->space, range.base, range.length)
 		   : NULL;
 	if (chip)
-		return bad(device, option, g.place,
-			   "= %s lies over the %s, 0x%llx to 0x%llx, which would hide it: move "
-			   "it, or set irqchip = off in [vm]",
-			   g.text, chip->name, (unsigned long long)chip->first,
-			   (unsigned long long)chip->last);
+		return device_option_error(
+		    device, option, g.place,
+		    "= %s overlaps the %s, 0x%llx to 0x%llx, which would hide it: move it, "
+		    "or set irqchip = off in [vm]",
+		    g.text, chip->name, (unsigned long long)chip->first,
+		    (unsigned long long)chip->last);
 	return bus_add(&device->all->machine->bus, &range,
 		       config_where(g.place, where, sizeof(where)));
 }
 
-/* An input file is read, so its path is relative to the config; an output is written to the current
- * folder. */
+/* Initialises a stream from its options. The path of an input file is relative to the config, like
+ * other files that are read; that of an output file to the current folder. */
 static int
 connect_stream(struct device *device, uint32_t index)
 {
@@ -390,26 +133,28 @@ connect_stream(struct device *device, uint32_t index)
 	    row->output ? &device_option(device, row->output)->row : NULL;
 	const struct minivmm_option *in =
 	    row->input ? &device_option(device, row->input)->row : NULL;
-	struct given output = out ? given(device, out) : (struct given){ .text = "" };
-	struct given input = in ? given(device, in) : (struct given){ .text = "" };
+	struct option_text output =
+	    out ? device_option_text(device, out) : (struct option_text){ .text = "" };
+	struct option_text input =
+	    in ? device_option_text(device, in) : (struct option_text){ .text = "" };
 	struct stream *stream = &device->streams[index].stream;
 	char *path = NULL, *resolved = NULL, wait[128];
-	struct config_option *waits;
+	struct config_option *wait_option;
 	int r = 0;
 
 	if (device->all->flags & DEVICES_DETACHED)
 		output.text = input.text = "";
 	if (out && output.text && stream_names_host(output.text))
-		r = check_trust(device, out, &output);
+		r = device_option_check_trust(device, out, &output);
 	if (in && input.text && stream_names_host(input.text)) {
-		int untrusted = check_trust(device, in, &input);
+		int untrusted = device_option_check_trust(device, in, &input);
 
 		r = r ? r : untrusted;
 	}
 	if (r)
 		return r;
 	if (input.text && !strncmp(input.text, "file:", 5)) {
-		path = resolve(device, input.text + 5, &input);
+		path = device_option_resolve(device, input.text + 5, &input);
 		if (!path || asprintf(&resolved, "file:%s", path) < 0)
 			r = fail(STATUS_HOST, "no memory for %s", row->name);
 		free(path);
@@ -424,28 +169,28 @@ connect_stream(struct device *device, uint32_t index)
 		return r;
 	if (row->input) {
 		snprintf(wait, sizeof(wait), "wait_%s", row->input);
-		waits = config_option_find(device->config, wait);
-		if (waits && parse_bool(waits->value, &stream->wait_input, NULL))
-			return -STATUS_USAGE; /* said by check_text() */
+		wait_option = config_option_find(device->config, wait);
+		if (wait_option && parse_bool(wait_option->value, &stream->wait_input, NULL))
+			return -STATUS_USAGE; /* check_text() has reported it */
 	}
 	return 0;
 }
 
-/* An option without member, which is used only when all others are right as well: here its text is
- * looked at. */
+/* Checks the text of an option without member, so that its errors are reported together with those
+ * of other options. Ranges and streams use the option later. */
 static int
-check_text(struct device *device, const struct minivmm_option *row, const struct given *g)
+check_text(struct device *device, const struct minivmm_option *row, const struct option_text *g)
 {
 	struct why why;
 	uint64_t value;
 	bool truth;
 
 	if (row->type == MINIVMM_PORT || row->type == MINIVMM_ADDRESS)
-		return number(device, row, g, &value);
+		return device_option_number(device, row, g, &value);
 	if (row->type != MINIVMM_BOOL)
-		return 0; /* a stream: stream_init() looks */
+		return 0; /* a stream: stream_init() checks it */
 	if (parse_bool(g->text, &truth, &why))
-		return bad(device, row, g->place, "= %s %s", g->text, why.text);
+		return device_option_error(device, row, g->place, "= %s %s", g->text, why.text);
 	return 0;
 }
 
@@ -464,17 +209,18 @@ device_options(struct device *device)
 	} while (0)
 	for (size_t i = 0; i < device->plugin.all_count; i++) {
 		const struct plugin_option *option = plugin_option(&device->plugin, i);
-		struct given g = given(device, &option->row);
+		struct option_text g = device_option_text(device, &option->row);
 
 		if (!g.text && option->required)
-			KEEP(bad(device, &option->row, g.place,
-				 "is missing: it has no initial value; it is: %s",
-				 option->row.help ? option->row.help
-						  : plugin_type_name(option->row.type)));
+			KEEP(device_option_error(device, &option->row, g.place,
+						 "is missing: it has no initial value (%s)",
+						 option->row.help
+						     ? option->row.help
+						     : plugin_type_name(option->row.type)));
 		else if (g.text && option->row.offset == PLUGIN_NO_MEMBER)
 			KEEP(check_text(device, &option->row, &g));
 		else if (g.text)
-			KEEP(set_member(device, &option->row, &g));
+			KEEP(device_option_set(device, &option->row, &g));
 	}
 	for (uint32_t i = 0; i < device->plugin.stream_count; i++)
 		KEEP(connect_stream(device, i));

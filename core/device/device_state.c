@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A device's state as records: the plugin's own, by its fields or its save and load, and what the
- * core keeps for it. */
+/* Saves and loads devices: the plugin's state, by fields or by its save and load, and the core's
+ * state of the device. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,12 +14,12 @@
 
 #define ITEMS_MAX 256u /* in a group that a plugin's load reads */
 
-/* Where a plugin's load is: a path of groups and lists, each with what has been asked for. */
+/* An open group or list in a plugin's load. */
 struct level {
 	struct record group, list;
 	bool in_list;
-	size_t position; /* in list */
-	uint64_t asked[ITEMS_MAX / 64];
+	size_t position;               /* of the next element in list */
+	uint64_t read[ITEMS_MAX / 64]; /* bit i: load has read item i of group */
 };
 
 struct minivmm_reader {
@@ -58,8 +58,9 @@ put_end(struct minivmm_writer *writer)
 	return 0;
 }
 
+/* Sets the reason why the state cannot be loaded; the first reason wins. Returns -1. */
 __attribute__((format(printf, 2, 3))) static int
-unfit(struct minivmm_reader *reader, const char *format, ...)
+load_error(struct minivmm_reader *reader, const char *format, ...)
 {
 	va_list arguments;
 
@@ -70,24 +71,24 @@ unfit(struct minivmm_reader *reader, const char *format, ...)
 	return -1;
 }
 
-/* Finds an item and notes that it was asked for. */
+/* Finds an item and marks it as read. */
 static int
-ask(struct minivmm_reader *reader, const char *name, struct record *item)
+find_item(struct minivmm_reader *reader, const char *name, struct record *item)
 {
 	struct level *level = &reader->levels[reader->depth];
 	size_t position = 0;
 
 	for (size_t i = 0; record_next(&level->group, &position, item) && i < ITEMS_MAX; i++)
 		if (record_is(item, name)) {
-			level->asked[i / 64] |= 1ull << i % 64;
+			level->read[i / 64] |= 1ull << i % 64;
 			return 0;
 		}
-	return unfit(reader, "%s is missing", name);
+	return load_error(reader, "%s is missing", name);
 }
 
-/* What is in a group must have been asked for. */
+/* Checks that load has read all items of the group: an unread item is from an unknown plugin. */
 static int
-check_asked(struct minivmm_reader *reader)
+check_all_read(struct minivmm_reader *reader)
 {
 	struct level *level = &reader->levels[reader->depth];
 	struct record item;
@@ -96,8 +97,8 @@ check_asked(struct minivmm_reader *reader)
 	if (level->in_list && !level->position)
 		return 0;
 	for (size_t i = 0; record_next(&level->group, &position, &item); i++)
-		if (i >= ITEMS_MAX || !(level->asked[i / 64] & 1ull << i % 64))
-			return unfit(reader, "%.*s is not known here", item.name_length, item.name);
+		if (i >= ITEMS_MAX || !(level->read[i / 64] & 1ull << i % 64))
+			return load_error(reader, "%.*s is not known", item.name_length, item.name);
 	return 0;
 }
 
@@ -107,13 +108,13 @@ get(struct minivmm_reader *reader, const char *name, uint32_t type, void *values
 {
 	struct record item;
 
-	if (ask(reader, name, &item))
+	if (find_item(reader, name, &item))
 		return -1;
 	if (item.type != type || item.array != (count != NULL))
-		return unfit(reader, "%s has another type", name);
+		return load_error(reader, "%s has the wrong type", name);
 	if (item.count > maximum)
-		return unfit(reader, "%s has %u elements, at most %zu fit", name, item.count,
-			     maximum);
+		return load_error(reader, "%s has %u elements, at most %zu fit", name, item.count,
+				  maximum);
 	memcpy(values, item.data, item.count * record_width((enum record_type)type));
 	if (count)
 		*count = item.count;
@@ -126,12 +127,12 @@ get_begin(struct minivmm_reader *reader, const char *name, size_t *elements)
 	struct level *level;
 	struct record item;
 
-	if (ask(reader, name, &item))
+	if (find_item(reader, name, &item))
 		return -1;
 	if (item.type != RECORD_GROUP && item.type != RECORD_LIST)
-		return unfit(reader, "%s is neither a group nor a list", name);
+		return load_error(reader, "%s is neither a group nor a list", name);
 	if (reader->depth + 1 == RECORD_DEPTH)
-		return unfit(reader, "%s is nested too deep", name);
+		return load_error(reader, "%s is nested too deep", name);
 	level = &reader->levels[++reader->depth];
 	*level = (struct level){ .group = item, .list = item, .in_list = item.type == RECORD_LIST };
 	if (elements)
@@ -145,22 +146,22 @@ get_next(struct minivmm_reader *reader)
 	struct level *level = &reader->levels[reader->depth];
 
 	if (!level->in_list)
-		return unfit(reader, "no list is being read");
-	if (check_asked(reader))
+		return load_error(reader, "load has called minivmm_get_next() outside a list");
+	if (check_all_read(reader))
 		return -1;
-	memset(level->asked, 0, sizeof(level->asked));
+	memset(level->read, 0, sizeof(level->read));
 	if (!record_next(&level->list, &level->position, &level->group))
-		return unfit(reader, "the list has no more elements");
+		return load_error(reader, "the list has no more elements");
 	return 0;
 }
 
 static int
 get_end(struct minivmm_reader *reader)
 {
-	int r = check_asked(reader);
+	int r = check_all_read(reader);
 
 	if (!reader->depth)
-		return unfit(reader, "no group is being read");
+		return load_error(reader, "load has called minivmm_get_end() outside a group");
 	reader->depth--;
 	return r;
 }
@@ -175,22 +176,21 @@ save_fields(struct minivmm_device *public, struct minivmm_writer *writer)
 
 	if (!rows)
 		return 0;
-	/* A restore would refuse it, when it is too late. */
+	/* A restore would refuse this value: do not write such a snapshot. */
 	row = fields_find_invalid(rows, public->state, &value);
 	if (row) {
 		log_line(MINIVMM_ERROR, public->name,
-			 "field %s is 0x%llx, more than its plugin says that it can be: the plugin "
-			 "is at fault",
-			 row->name, (unsigned long long)value);
-		atomic_store(&d->said, true);
+			 "field %s is 0x%llx, above its maximum: the plugin is at fault", row->name,
+			 (unsigned long long)value);
+		atomic_store(&d->reported, true);
 		return -1;
 	}
 	fields_save(rows, public->state, (struct record_writer *)writer);
 	return 0;
 }
 
-/* A plugin with a load of its own may have more in the group than fields: only theirs are handed
- * on. */
+/* fields_load() refuses unknown items, but the group of a plugin with load can contain other items:
+ * passes only the items of fields. */
 static int
 load_fields(struct minivmm_device *public, struct minivmm_reader *reader, uint32_t version)
 {
@@ -203,13 +203,13 @@ load_fields(struct minivmm_device *public, struct minivmm_reader *reader, uint32
 
 	for (const struct minivmm_field *row = rows; row && row->name; row++)
 		if (record_find(&reader->levels[reader->depth].group, row->name, &item) &&
-		    !ask(reader, row->name, &item))
+		    !find_item(reader, row->name, &item))
 			record_put(&part, row->name, (enum record_type)item.type, item.data,
 				   item.count, item.array);
 	if (part.failed)
-		unfit(reader, "no memory");
+		load_error(reader, "no memory");
 	else if (record_open(part.data, part.length, &group, &why))
-		unfit(reader, "%s", why.text);
+		load_error(reader, "%s", why.text);
 	else if (!rows)
 		r = 0;
 	else
@@ -278,7 +278,7 @@ device_save(struct device *d, struct record_writer *writer)
 		     : 0;
 }
 
-/* A group by name inside another. */
+/* Finds a group by name inside another group. */
 static int
 group_of(const struct record *group, const char *name, struct record *item, struct why *why)
 {
@@ -326,7 +326,7 @@ load_streams(struct device *d, const struct record *group, struct why *why)
 
 		if (group_of(&streams, name, &stream, why))
 			return -1;
-		/* Input that is given anew replaces what was left of the old, at each reset too. */
+		/* Input from --set replaces the saved input, at each reset too. */
 		input = d->plugin.descriptor.streams[i].input
 			    ? config_option_find(d->config, d->plugin.descriptor.streams[i].input)
 			    : NULL;
@@ -360,7 +360,7 @@ load_state(struct device *d, const struct record *group, struct why *why)
 	if (!record_get_u64(group, "version", &version) || !version ||
 	    version > descriptor->state_version)
 		return why_set(why,
-			       "its state has version %llu, plugin %s here knows up to %u: use the "
+			       "its state has version %llu, plugin %s reads up to %u: use the "
 			       "plugin that saved it",
 			       (unsigned long long)version, descriptor->name,
 			       descriptor->state_version);
@@ -368,13 +368,14 @@ load_state(struct device *d, const struct record *group, struct why *why)
 		r = DEVICE_CALL(d, "load",
 				descriptor->load(&d->public, &reader, (uint32_t)version));
 		if (r >= 0 && reader.depth)
-			r = unfit(&reader, "load has not left a group with minivmm_get_end()");
-		r = r < 0 ? -1 : check_asked(&reader);
+			r = load_error(&reader,
+				       "load has not ended a group with minivmm_get_end()");
+		r = r < 0 ? -1 : check_all_read(&reader);
 	} else if (descriptor->fields)
 		r = fields_load(descriptor->fields, d->public.state, &reader.levels[0].group,
 				(uint32_t)version, why);
 	else
-		r = check_asked(&reader);
+		r = check_all_read(&reader);
 	if (r >= 0 && descriptor->loaded) {
 		callback = "loaded";
 		r = DEVICE_CALL(d, callback, descriptor->loaded(&d->public));
@@ -383,8 +384,7 @@ load_state(struct device *d, const struct record *group, struct why *why)
 		return 0;
 	if (!why->text[0])
 		why_set(why, "%s", device_failure(d, callback, text, sizeof(text)));
-	why_set_error(why,
-		      errno); /* a plugin that ran out of memory has no other way to report it */
+	why_set_error(why, errno); /* the only way for a plugin to report a lack of memory */
 	return -1;
 }
 
@@ -393,7 +393,7 @@ load_all(struct device *d, const struct record *group, struct why *why)
 {
 	struct record random;
 
-	/* Work of before a reset. */
+	/* A reset cancels pending posts. */
 	for (uint32_t i = 0; i < d->plugin.post_count; i++)
 		loop_deferred_remove(&d->all->machine->loop, &d->posts[i].deferred);
 	if (load_state(d, group, why) || load_timers(d, group, why) || load_streams(d, group, why))
@@ -433,7 +433,8 @@ device_check(const struct device *d, const struct record *group, struct why *why
 	else if (devices_find(d->all, name) != d)
 		why_set(why, "it is not in the order of the config");
 	else if (strcmp(descriptor->name, plugin))
-		why_set(why, "device %s was a %s, here it is a %s", name, plugin, descriptor->name);
+		why_set(why, "device %s was saved by plugin %s, but its plugin here is %s", name,
+			plugin, descriptor->name);
 	else if (version > descriptor->state_version)
 		why_set(why,
 			"device %s has state version %llu, plugin %s (%s) reads up to %u: use a "
@@ -453,7 +454,7 @@ devices_save_generation(const struct devices *devices, struct record_writer *wri
 	record_put_bytes(writer, "generation", devices->generation, sizeof(devices->generation));
 }
 
-/* The id in group, or NULL. */
+/* The generation id in group, or NULL. */
 static const uint8_t *
 generation_of(const struct record *group)
 {
@@ -471,7 +472,7 @@ devices_check_generation(const struct record *group, struct why *why)
 {
 	if (generation_of(group))
 		return 0;
-	return why_set(why, "generation is missing or no id");
+	return why_set(why, "generation is missing or is not an id of 16 bytes");
 }
 
 void

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The services that plugin.h offers, device by device. */
+/* The services of plugin.h: checks the plugin's arguments and calls the core. plugin.h documents
+ * threads and phases. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +12,7 @@
 #include "device/device_state.h"
 #include "machine/layout.h"
 
-#define LINES_PER_SECOND 20u /* that a device may log */
+#define LINES_PER_SECOND 20u /* limit of a device's log while the machine runs */
 
 static struct device *
 device_of(struct minivmm_device *public)
@@ -19,8 +20,8 @@ device_of(struct minivmm_device *public)
 	return (struct device *)public;
 }
 
-/* A guest can make a device log as fast as it likes: past the limit, lines are dropped, with a word
- * about it. */
+/* Limits the rate of log lines, which a guest can trigger. The first line above the limit logs a
+ * warning. */
 static bool
 may_log(struct device *d)
 {
@@ -42,13 +43,13 @@ service_log(struct minivmm_device *public, uint32_t level, const char *format, v
 	struct device *d = device_of(public);
 
 	if (level == MINIVMM_ERROR)
-		atomic_store(&d->said, true);
+		atomic_store(&d->reported, true);
 	if (log_enabled((enum minivmm_level)level) && (!d->started || may_log(d)))
 		log_vline((enum minivmm_level)level, public->name, format, arguments);
 }
 
 void
-device_say(struct device *d, const char *format, ...)
+device_error(struct device *d, const char *format, ...)
 {
 	va_list arguments;
 
@@ -57,12 +58,12 @@ device_say(struct device *d, const char *format, ...)
 	va_end(arguments);
 }
 
-/* A row that the plugin's table has; else that is said. */
+/* Checks the index of a row; logs an error for an invalid one. */
 static bool
-has_row(struct device *d, const char *what, const char *table, uint32_t row, uint32_t rows)
+has_row(struct device *d, const char *kind, const char *table, uint32_t row, uint32_t rows)
 {
 	if (row >= rows)
-		device_say(d, "%s %u: the table of %s has %u rows", what, row, table, rows);
+		device_error(d, "%s %u: the table of %s has %u rows", kind, row, table, rows);
 	return row < rows;
 }
 
@@ -135,7 +136,7 @@ service_memory_map(struct minivmm_device *public, uint64_t gpa, size_t length)
 	void *place = memory_at(&d->all->machine->memory, gpa, length);
 
 	if (place)
-		atomic_fetch_add(&d->maps, 1);
+		atomic_fetch_add(&d->mappings, 1);
 	return place;
 }
 
@@ -146,7 +147,7 @@ service_memory_unmap(struct minivmm_device *public, uint64_t gpa, size_t written
 
 	if (written)
 		memory_mark_written(&d->all->machine->memory, gpa, written);
-	atomic_fetch_sub(&d->maps, 1);
+	atomic_fetch_sub(&d->mappings, 1);
 }
 
 static int
@@ -229,18 +230,18 @@ service_watch(struct minivmm_device *public, uint32_t watch, int fd, uint32_t ev
 	if (!has_row(d, "watch", "watches", watch, d->plugin.watch_count))
 		return -1;
 	if (!pthread_equal(pthread_self(), d->all->thread)) {
-		device_say(d,
-			   "watch %s: not on the I/O thread: a range handler has a post do it, by "
-			   "minivmm_post()",
-			   d->plugin.descriptor.watches[watch].name);
+		device_error(d,
+			     "watch %s: minivmm_watch() works only on the I/O thread; use "
+			     "minivmm_post() in a range handler",
+			     d->plugin.descriptor.watches[watch].name);
 		return -1;
 	}
 	loop_remove(loop, &d->watches[watch].source);
 	if (fd < 0)
 		return 0;
 	if (loop_add(loop, &d->watches[watch].source, fd, events)) {
-		device_say(d, "watch %s: descriptor %d can't be waited for: %m",
-			   d->plugin.descriptor.watches[watch].name, fd);
+		device_error(d, "watch %s: cannot wait for descriptor %d: %m",
+			     d->plugin.descriptor.watches[watch].name, fd);
 		return -1;
 	}
 	return 0;
@@ -255,7 +256,7 @@ ioeventfd_ready(struct ioeventfd *ioeventfd)
 	DEVICE_CALL(b->device, row->name, row->ready(&b->device->public, b->watch, EPOLLIN));
 }
 
-/* The place of one of the device's ranges; false: it is not placed. */
+/* Finds the address of a range; false: it is not on the bus. */
 static bool
 range_base(struct device *d, uint32_t index, uint32_t *space, uint64_t *base)
 {
@@ -283,7 +284,7 @@ service_bind_write(struct minivmm_device *public, const struct minivmm_bind *bin
 		return -1;
 	b = calloc(1, sizeof(*b));
 	if (!b) {
-		device_say(d, "no memory for an event");
+		device_error(d, "no memory for an ioeventfd");
 		return -1;
 	}
 	*b = (struct device_ioeventfd){ .ioeventfd = { .ready = ioeventfd_ready,
@@ -294,12 +295,12 @@ service_bind_write(struct minivmm_device *public, const struct minivmm_bind *bin
 					.watch = bind->watch,
 					.next = d->ioeventfds };
 	if (!range_base(d, bind->range, &b->ioeventfd.space, &base)) {
-		free(b); /* nobody can write there */
+		free(b); /* the guest cannot write to an absent range */
 		return 0;
 	}
 	b->ioeventfd.address = base + bind->offset;
 	if (ioeventfd_add(d->all->machine, &b->ioeventfd)) {
-		device_say(d, "no event for a write: %s", strerror(errno));
+		device_error(d, "cannot create an ioeventfd: %s", strerror(errno));
 		free(b);
 		return -1;
 	}
@@ -357,7 +358,7 @@ has_page(const struct device *d)
 	return false;
 }
 
-/* By the order of the devices, which is the same after a restore. */
+/* Pages are assigned in the order of the devices, which a restore keeps. */
 uint64_t
 device_page(const struct device *device)
 {

@@ -261,7 +261,7 @@ refusals(void **state)
 		{ "irq", "high", "irq = high: use a line from 0 to 23, or none" },
 		{ "ports", "0xfff9", "0x8 ports from 0xfff9 do not fit" },
 		{ "ports", "0x10000", "ports = 0x10000 is out of range" },
-		{ "at", "0xffff", "at = 0xffff lies in guest memory, which would hide it" },
+		{ "at", "0xffff", "at = 0xffff overlaps guest memory, which would hide it" },
 		{ "output", "fiel:x", "output = fiel:x is not a stream; did you mean file?" },
 		{ "input", "stderr", "input = stderr is for output only" },
 		{ "wait_input", "maybe", "wait_input = maybe is not a boolean" },
@@ -381,9 +381,9 @@ restored(void **state)
 		{ "a.snap", "output", "pty", false, 0, "" },
 		{ "a.snap", "u8", "3", false, 0, "" },
 		{ "--set", "output", "none", false, 0, "" },
-		{ "--set", "u8", "3", false, -STATUS_USAGE, "can't be changed at a restore" },
+		{ "--set", "u8", "3", false, -STATUS_USAGE, "cannot be changed at a restore" },
 		{ "--set", "at", "0x200000", false, -STATUS_USAGE,
-		  "can't be changed at a restore" },
+		  "cannot be changed at a restore" },
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
@@ -409,7 +409,7 @@ chips(void **state)
 		const char *key, *value, *said; /* NULL: it is free */
 	} cases[] = {
 		{ "ports", "0x18", NULL },
-		{ "ports", "0x19", "ports = 0x19 lies over the first PIC, 0x20 to 0x21" },
+		{ "ports", "0x19", "ports = 0x19 overlaps the first PIC, 0x20 to 0x21" },
 		{ "ports", "0x21", "the first PIC" },
 		{ "ports", "0x22", NULL },
 		{ "ports", "0x43", "the PIT, 0x40 to 0x43" },
@@ -419,7 +419,7 @@ chips(void **state)
 		{ "ports", "0xa1", "the second PIC" },
 		{ "ports", "0x4d1", "edge or level control" },
 		{ "at", "0xfebffff0", NULL },
-		{ "at", "0xfebffff1", "at = 0xfebffff1 lies over the IOAPIC, 0xfec00000 to" },
+		{ "at", "0xfebffff1", "at = 0xfebffff1 overlaps the IOAPIC, 0xfec00000 to" },
 		{ "at", "0xfec00fff", "the IOAPIC" },
 		{ "at", "0xfee00000", "the LAPIC" },
 		{ "at", "0xfee01000", NULL },

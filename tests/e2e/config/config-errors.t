@@ -122,7 +122,7 @@ unlink 'x.elf', 'good.ini';
 refused('memory over the chips', "[vm]\nmemory_at = 0xfec00000\n", qr/x\.ini:1: \[vm\] memory would lie over the interrupt controllers/);
 refused('the same by --set', $good, qr/--set vm\.memory: \[vm\] memory would lie over the interrupt controllers/, '--set', 'vm.memory=5G');
 refused('a device in memory', "$good\[device a]\nplugin = mmio-logger\naddress = 0x4000\n",
-    qr/x\.ini:13: device a: address = 0x4000 lies in guest memory, which would hide it/);
+    qr/x\.ini:13: device a: address = 0x4000 overlaps guest memory, which would hide it/);
 spew('small', 'x' x 4096);
 refused('memory_file of another size', "[vm]\nmemory_file = small\n[boot]\ncode = f4\n",
     qr/memory_file small has 0x1000 bytes, the machine's memory 0x10000; remove the file or set vm\.memory/);

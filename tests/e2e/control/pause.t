@@ -12,7 +12,7 @@ use Test::More;
 # Says a letter, then counts for ever: mov $0x3f8,%dx; mov $'!',%al; out %al,%dx; 1: inc %ax; jmp 1b
 spew('busy.ini', guest('ba f8 03 b0 21 ee 40 eb fd', "[plugins]\npath = $build/tests/plugins\n\n[device a]\nplugin = faulty\n"));
 my @run = ($minivmm, '-c', 'busy.ini', '--set');
-my $late = qr/^minivmm: device a has requests in flight and does not come to rest$/m;
+my $late = qr/^minivmm: device a has not finished its requests within 1 second$/m;
 
 sub printed { return scalar(() = said($_[0]) =~ /vCPU 0 rip 0x/g) }
 sub rax { return (said($_[0]) =~ /\brax (0x[0-9a-f]+)/g)[-1] }
@@ -24,7 +24,7 @@ my $device = inspect('x.snap')->{devices}[1];
 is_deeply($device->{state}, { pauses => 1, resumes => 0 }, 'was paused once');
 ok(!$device->{timers}{done}{armed}, 'and what it waited for has come');
 ($status, $out, $err) = run([ @run, 'device.a.in=pause', '--until', 'access:1', '--save', 'y.snap' ]);
-is("$status:$out", '113:!', 'one that does not come to rest');
+is("$status:$out", '113:!', 'one that does not finish its requests');
 like($err, $late, 'is said');
 ok(!-e 'y.snap', 'and there is no snapshot');
 

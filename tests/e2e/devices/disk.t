@@ -96,7 +96,7 @@ for my $how ([ 'the file itself', {} ], [ 'an overlay', { overlay => 'o' } ], [ 
 # Without a word to the contrary, nothing that a snapshot names is opened.
 my ($status, $out, $err) = run([ $minivmm, '-r', 'e.snap', '--set', 'device.disk0.path=disk.img' ]);
 is($status, 112, 'layers are not trusted either');
-like($err, qr/names something of the host, layers = \S+:\S+: give --set/, 'and named');
+like($err, qr/names a host resource, layers = \S+:\S+: add --set/, 'and named');
 
 # The same by a client, who then says that all is as it was; and a diff.
 fresh();

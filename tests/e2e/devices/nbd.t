@@ -105,7 +105,7 @@ for my $how ([ 'an overlay', { overlay => 'o' } ], [ 'a temporary one', { tempor
 }
 ($status, $out, $err) = run([ $minivmm, '-r', 'e.snap' ]);
 is($status, 112, 'an export wants trust as well');
-like($err, qr{names something of the host, path = nbd\+unix:///\?socket=nbd: give --set}, 'by its name');
+like($err, qr{names a host resource, path = nbd\+unix:///\?socket=nbd: add --set}, 'by its name');
 gone($server);
 $server = server();
 ($status, $out, $err) = run(machine({}, '--at', 'output:serial0:C', '--save', 'none.snap'));

@@ -63,7 +63,7 @@ is_deeply([ map { $after->{"flows.$_"} } qw(tcp_guest tcp_peer tcp_ended tcp_nex
 # The host's network is the host's affair.
 ($status, $out, $err) = run([ $minivmm, qw(-r c.snap) ]);
 is($status, 112, 'without trust, no network') or diag($err);
-like($err, qr/device net0 names something of the host, backend = user: give --set device.net0.backend=/, 'and why');
+like($err, qr/device net0 names a host resource, backend = user: add --set device.net0.backend=/, 'and why');
 ($status, $out, $err) = run([ $minivmm, qw(-r a.snap --set device.net0.backend=none --set device.net0.restrict=no --until access:1 --log warn) ]);
 is("$status:$err", '0:', 'but on nothing');
 

@@ -73,7 +73,7 @@ refused('two devices on one range', "[device a]\nplugin = serial\nport = 0x3fc\n
 refused('past the last port', "[device a]\nplugin = serial\nport = 0xfffc\n",
     qr/x\.ini:17: a: 0x8 ports from 0xfffc do not fit; the last is 0xffff/);
 refused('an irq without irqchip', "[device a]\nplugin = serial\nport = 0\nirq = 4\n",
-    qr/x\.ini:18: device a: irq = 4 needs an interrupt controller: set irqchip = on in \[vm\], or none here/);
+    qr/x\.ini:18: device a: irq = 4 needs an interrupt controller: set irqchip = on in \[vm\], or irq = none/);
 refused('no such line', "[device a]\nplugin = serial\nport = 0\nirq = 24\n",
     qr/x\.ini:18: device a: irq = 24: use a line from 0 to 23, or none/, '--set', 'vm.irqchip=on');
 refused('the same name twice', "[device serial0]\nplugin = counter\naddress = 0x9000\n",
@@ -108,21 +108,21 @@ sub fault {
 my $who = 'minivmm: device a (plugin faulty)';
 my $told = "minivmm: a: goes wrong, as it was told\n";
 my @save = ('--at', 'access:1', '--save', 'f.snap', '--log', 'warn');
-is(fault('configure', 1), "110::$who: configure failed and gave no reason\n", 'configure without a word');
-is(fault('start', 1), "113::$who: start failed and gave no reason\n", 'start');
-is(fault('stop', 1), "0:H:$who: stop failed and gave no reason\n", 'stop');
+is(fault('configure', 1), "110::$who: configure failed without an error message\n", 'configure without a word');
+is(fault('start', 1), "113::$who: start failed without an error message\n", 'start');
+is(fault('stop', 1), "0:H:$who: stop failed without an error message\n", 'stop');
 is(fault('stop', 0), "0:H:$told", 'stop, which says why');
 is(fault('write', 1), '0:H:', 'write: nothing');
-is(fault('bad-pause', 1, @save), "0:H:" . "$who: pause failed and gave no reason\n" x 2, 'pause, for the snapshot and the end');
-is(fault('resume', 1, @save), "0:H:$who: resume failed and gave no reason\n", 'resume');
+is(fault('bad-pause', 1, @save), "0:H:" . "$who: pause failed without an error message\n" x 2, 'pause, for the snapshot and the end');
+is(fault('resume', 1, @save), "0:H:$who: resume failed without an error message\n", 'resume');
 unlink 'f.snap';
-is(fault('save', 1, @save), "113:H:$who: save failed and gave no reason: no snapshot is written\n", 'save');
+is(fault('save', 1, @save), "113:H:$who: save failed without an error message: no snapshot is written\n", 'save');
 is(fault('save', 0, @save), "113:H:$told$who: save failed: no snapshot is written\n", 'save, which says why');
 ok(!-e 'f.snap', 'and there is none');
 is(fault('nowhere', 1, @save), '0:H:', 'a good one');
 my @restore = ('-r', 'f.snap', '--set', "plugins.path=$build/tests/plugins");
 my $unfit = 'cannot restore f.snap: section DEVI 1: device a (plugin faulty): loaded failed';
-like(fault('loaded', 1, @restore), qr/\A112::minivmm: \Q$unfit\E and gave no reason\n\z/, 'loaded');
+like(fault('loaded', 1, @restore), qr/\A112::minivmm: \Q$unfit\E without an error message\n\z/, 'loaded');
 like(fault('loaded', 0, @restore), qr/\A112::$told\Qminivmm: $unfit\E\n\z/, 'loaded, which says why');
 
 # A row that there is not, of each table; a watch on the wrong thread.
@@ -130,7 +130,7 @@ is(fault('rows', 0), '0:H:' . join('', map { "minivmm: a: $_ rows\n" } 'timer 7:
         'timer 7: the table of timers has 1', 'post 7: the table of posts has 0',
         ('stream 7: the table of streams has 0') x 4, 'watch 7: the table of watches has 1'), 'rows that there are not');
 is(fault('watch', 0),
-    "0:H:minivmm: a: watch nothing: not on the I/O thread: a range handler has a post do it, by minivmm_post()\n",
+    "0:H:minivmm: a: watch nothing: minivmm_watch() works only on the I/O thread; use minivmm_post() in a range handler\n",
     'a watch in a range handler');
 
 # A crash says whose it is.
@@ -148,18 +148,18 @@ my @lines = split /\n/, $err;
 cmp_ok(scalar @lines, '<=', 50, 'a thousand lines are some tens');
 ok((grep { /warning: a: more than 20 lines in a second: the rest is dropped/ } @lines), 'with a word about it');
 
-# One that does not come to rest: no snapshot, and no half of one.
+# One that does not finish its requests: no snapshot, and no half of one.
 unlink 'status.json';
 my $before = names();
 ($status, $out, $err) = run([ $minivmm, '-c', 'x.ini', '--set', 'device.a.in=pause', '--at', 'access:1', '--save', 'x.snap' ]);
 is($status, 113, 'in pause');
-like($err, qr/minivmm: device a has requests in flight and does not come to rest\n/, 'says so');
+like($err, qr/minivmm: device a has not finished its requests within 1 second\n/, 'says so');
 is(names(), $before, 'no snapshot');
 
 # A field above its own maximum could not be restored: no snapshot either.
 ($status, $out, $err) = run([ $minivmm, '-c', 'x.ini', '--set', 'device.a.in=state', '--at', 'access:1', '--save', 'x.snap' ]);
 is("$status:$out", '113:H', 'a field that no restore would take: the machine goes on');
-like($err, qr/\Aminivmm: a: field resumes is 0x65, more than its plugin says that it can be: the plugin is at fault\n.*: save failed: no snapshot is written\n/,
+like($err, qr/\Aminivmm: a: field resumes is 0x65, above its maximum: the plugin is at fault\n.*: save failed: no snapshot is written\n/,
     'says whose and which');
 is(names(), $before, 'no snapshot');
 

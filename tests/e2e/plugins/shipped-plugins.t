@@ -96,14 +96,14 @@ fails([ $minivmm, '-r', 'g1.snap' ], 112, qr/the snapshot's device g: plugin gau
     MINIVMM_PLUGIN_PATH => 'nowhere');
 spew('path.ini', slurp('gauge.ini') =~ s/plugin = gauge/plugin = .\/v1\/gauge.so/r);
 is(gauge(1, '-c', 'path.ini', '--until', 'pio:0x10', '--save', 'path.snap'), '0::', 'a plugin named by a path');
-fails([ $minivmm, '-r', 'path.snap' ], 112, qr/device g names its plugin by a path, \S*\/gauge\.so: install it .*or --trust/,
+fails([ $minivmm, '-r', 'path.snap' ], 112, qr/device g names its plugin by a path, \S*\/gauge\.so: add --trust, or save a new snapshot/,
     'is not loaded because a snapshot says so');
 is(gauge(1, '-r', 'path.snap', '--trust'), "0:b\0:", 'unless it is trusted');
 
 # Files of the host that a snapshot names.
 run([ $minivmm, '-c', "$configs/code.ini", '--set', 'device.serial0.output=file:out', '--until', 'access:1', '--save', 'f.snap' ]);
 fails([ $minivmm, '-r', 'f.snap' ], 112,
-    qr/the snapshot's device serial0 names something of the host, output = file:out: give --set device\.serial0\.output=\.\.\., or --trust/,
+    qr/the snapshot's device serial0 names a host resource, output = file:out: add --set device\.serial0\.output=\.\.\. or --trust/,
     'a file is not opened because a snapshot says so');
 is(slurp('out'), 'H', 'and not touched');
 is(gauge(1, '-r', 'f.snap', '--trust'), '0::', 'unless it is trusted');
@@ -111,7 +111,7 @@ is(gauge(1, '-r', 'f.snap', '--set', 'device.serial0.output=stdio'), "0:i\n:", '
 
 # What a restore can't change.
 for (
-    [ 'device.serial0.port=0x2f8', 110, qr/device serial0: port can't be changed at a restore: it is part of the machine's state/ ],
+    [ 'device.serial0.port=0x2f8', 110, qr/device serial0: port cannot be changed at a restore: it is part of the machine's state/ ],
     [ 'device.serial0.portt=1', 110, qr/device serial0: plugin serial has no option portt; did you mean port/ ],
     [ 'device.serial0.output=fiel:x', 110, qr/serial0: output = fiel:x is not a stream; did you mean file\?/ ],
     [ 'device.nosuch.port=1', 110, qr/--set device\.nosuch\.port=1: the snapshot has no device nosuch$/ ],

@@ -97,7 +97,7 @@ fails([ $minivmm, '-r', 'button.snap' ], 112, qr/plugin button: no button\.so in
 {
     my ($status, $out, $err) = run([ $minivmm, '-r', 'watcher.snap', '--set', 'plugins.path=.' ]);
     is($status, 112, 'a path of the host');
-    like($err, qr/device watcher0 names something of the host, path = pipe: give --set device\.watcher0\.path=/,
+    like($err, qr/device watcher0 names a host resource, path = pipe: add --set device\.watcher0\.path=/,
         'must be given again');
 }
 

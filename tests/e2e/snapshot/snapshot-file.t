@@ -79,7 +79,7 @@ changed(sub { $_[0]->change('DEVI', 0, ['version'], sub { number($_[0], 7) }); (
     qr/section DEVI 0: device serial0 has state version 7, plugin serial \(.*\) reads up to \d+: /,
     'state of a newer plugin');
 changed(sub { $_[0]->change('DEVI', 0, ['plugin'], sub { $_[0]{value} = 'sorial' }); () },
-    qr/DEVI 0: device serial0 was a sorial, here it is a serial/, 'state of another plugin');
+    qr/DEVI 0: device serial0 was saved by plugin sorial, but its plugin here is serial/, 'state of another plugin');
 changed(sub { $_[0]->change('DEVI', 0, ['name'], sub { $_[0]{value} = 'serial1' }); () },
     qr/DEVI 0: the config has no device serial1/, 'state of a device that is not there');
 changed(
@@ -122,7 +122,7 @@ ok(!-e 'evil', 'which is not made');
 ok(take('file.snap', 'simple.ini', 'rip:0x1005', '--set', 'device.serial0.output=file:said'), 'with a file as output');
 unlink 'said';
 fails([ $minivmm, '-r', 'file.snap' ],
-    112, qr/device serial0 .*file:said: give --set device\.serial0\.output=\.\.\., or --trust/, 'a host file');
+    112, qr/device serial0 .*file:said: add --set device\.serial0\.output=\.\.\. or --trust/, 'a host file');
 ok(!-e 'said', 'which is not made');
 ($status, $out) = run([ $minivmm, '-r', 'file.snap', '--set', 'device.serial0.output=stdio' ]);
 is("$status:$out", "0:4\n", 'given again: another');

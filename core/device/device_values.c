@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Parses the text of a device's options into members of its state. */
+#include "device/device_values.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/text.h"
+
+struct option_text
+device_option_text(struct device *device, const struct minivmm_option *row)
+{
+	struct config_option *option = config_option_find(device->config, row->name);
+
+	if (option)
+		return (struct option_text){ option->value, option->place, true };
+	return (struct option_text){ row->initial, device->config->place, false };
+}
+
+int
+device_option_error(struct device *device, const struct minivmm_option *row,
+		    struct config_place place, const char *format, ...)
+{
+	char where[256], text[512];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	return fail(STATUS_USAGE, "%s: device %s: %s %s", config_where(place, where, sizeof(where)),
+		    device->config->name, row->name, text);
+}
+
+/* The index of an enum's value, or -1. */
+static int
+enum_value(const struct minivmm_option *row, const char *text)
+{
+	for (int i = 0; row->values[i]; i++)
+		if (!strcmp(row->values[i], text))
+			return i;
+	return -1;
+}
+
+static int
+set_enum(struct device *device, const struct minivmm_option *row, const struct option_text *g)
+{
+	int value = enum_value(row, g->text);
+	char list[256];
+
+	if (value >= 0) {
+		*(uint32_t *)((char *)device->public.state + row->offset) = (uint32_t)value;
+		return 0;
+	}
+	return device_option_error(device, row, g->place, "= %s: %s%s", g->text,
+				   format_names("use ", row->values, list, sizeof(list)),
+				   did_you_mean(nearest(g->text, row->values), "").text);
+}
+
+static uint64_t
+type_max(uint32_t type)
+{
+	switch (type) {
+	case MINIVMM_U8:
+		return UINT8_MAX;
+	case MINIVMM_U16:
+	case MINIVMM_PORT:
+		return UINT16_MAX;
+	case MINIVMM_U32:
+		return UINT32_MAX;
+	case MINIVMM_DURATION:
+		return INT64_MAX; /* 292 years: it can be added to the VM's clock */
+	default:
+		return UINT64_MAX;
+	}
+}
+
+int
+device_option_number(struct device *device, const struct minivmm_option *row,
+		     const struct option_text *g, uint64_t *value)
+{
+	char low[24], high[24];
+	uint64_t limit = type_max(row->type);
+	uint64_t max = row->max && row->max < limit ? row->max : limit;
+	struct why why;
+
+	if (row->type == MINIVMM_SIZE       ? parse_size(g->text, value, &why)
+	    : row->type == MINIVMM_DURATION ? parse_duration(g->text, value, &why)
+					    : parse_u64(g->text, value, &why))
+		return device_option_error(device, row, g->place, "= %s %s", g->text, why.text);
+	if (*value < row->min || *value > max)
+		return device_option_error(device, row, g->place,
+					   "= %s is out of range; it goes from %s to %s", g->text,
+					   plugin_value(row, row->min, low, sizeof(low)),
+					   plugin_value(row, max, high, sizeof(high)));
+	return 0;
+}
+
+static int
+set_number(struct device *device, const struct minivmm_option *row, const struct option_text *g)
+{
+	char *member = (char *)device->public.state + row->offset;
+	uint64_t value;
+
+	if (device_option_number(device, row, g, &value))
+		return -STATUS_USAGE;
+	switch (type_max(row->type)) { /* little-endian, like the guest */
+	case UINT8_MAX:
+		memcpy(member, &value, 1);
+		break;
+	case UINT16_MAX:
+		memcpy(member, &value, 2);
+		break;
+	case UINT32_MAX:
+		memcpy(member, &value, 4);
+		break;
+	default:
+		memcpy(member, &value, 8);
+	}
+	return 0;
+}
+
+static int
+set_bool(struct device *device, const struct minivmm_option *row, const struct option_text *g)
+{
+	struct why why;
+
+	if (parse_bool(g->text, (bool *)((char *)device->public.state + row->offset), &why))
+		return device_option_error(device, row, g->place, "= %s %s", g->text, why.text);
+	return 0;
+}
+
+static int
+set_irq(struct device *device, const struct minivmm_option *row, const struct option_text *g)
+{
+	struct minivmm_irq *irq =
+	    (struct minivmm_irq *)((char *)device->public.state + row->offset);
+	char where[256], owner[96];
+	uint64_t line;
+	int r;
+
+	if (!strcmp(g->text, "none"))
+		return 0;
+	if (parse_u64(g->text, &line, NULL) || line >= IRQ_LINES)
+		return device_option_error(device, row, g->place,
+					   "= %s: use a line from 0 to %d, or none", g->text,
+					   IRQ_LINES - 1);
+	if (!machine_irqchip(device->all->machine))
+		return device_option_error(
+		    device, row, g->place,
+		    "= %s needs an interrupt controller: set irqchip = on in [vm], or %s = none",
+		    g->text, row->name);
+	snprintf(owner, sizeof(owner), "%s.%s", device->config->name, row->name);
+	r = irqs_add(&device->all->machine->irqs, (uint32_t)line, row->flags & MINIVMM_EDGE,
+		     row->flags & MINIVMM_ACTIVE_LOW, config_where(g->place, where, sizeof(where)),
+		     owner);
+	if (r < 0)
+		return r;
+	irq->handle = (uint32_t)r;
+	return 0;
+}
+
+/* True if a text begins with a scheme, as in nbd://host/disk (RFC 3986, section 3.1). */
+static bool
+is_uri(const char *text)
+{
+	size_t scheme = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789+-.");
+
+	return scheme && !strncmp(text + scheme, "://", 3);
+}
+
+char *
+device_option_resolve(struct device *device, const char *path, const struct option_text *g)
+{
+	return *path && g->by_user && !is_uri(path)
+		   ? config_resolve(device->all->config, g->place, path)
+		   : strdup(path);
+}
+
+int
+device_option_check_trust(struct device *device, const struct minivmm_option *row,
+			  const struct option_text *g)
+{
+	if (!(device->all->flags & DEVICES_RESTORED) || device->all->flags & DEVICES_TRUSTED ||
+	    !g->by_user || !strcmp(g->place.file, CONFIG_SET))
+		return 0;
+	return fail(STATUS_SNAPSHOT,
+		    "the snapshot's device %s names a host resource, %s = %s: add --set "
+		    "device.%s.%s=... or --trust",
+		    device->config->name, row->name, g->text, device->config->name, row->name);
+}
+
+/* True if the text names a host resource. An empty text does not, nor does "none", except as a
+ * path. */
+static bool
+names_host(const struct minivmm_option *row, const char *text)
+{
+	return *text && (row->type == MINIVMM_PATH ||
+			 (row->flags & MINIVMM_HOST && strcmp(text, "none") != 0));
+}
+
+static int
+set_text(struct device *device, const struct minivmm_option *row, const struct option_text *g)
+{
+	char **strings = realloc(device->strings, (device->string_count + 1) * sizeof(*strings)),
+	     *text;
+
+	if (!strings)
+		return fail(STATUS_HOST, "no memory for %s", row->name);
+	device->strings = strings;
+	if (names_host(row, g->text) && device_option_check_trust(device, row, g))
+		return -STATUS_SNAPSHOT;
+	text =
+	    row->type == MINIVMM_PATH ? device_option_resolve(device, g->text, g) : strdup(g->text);
+	if (!text)
+		return fail(STATUS_HOST, "no memory for %s", row->name);
+	strings[device->string_count++] = text;
+	*(const char **)((char *)device->public.state + row->offset) = text;
+	return 0;
+}
+
+int
+device_option_set(struct device *device, const struct minivmm_option *row,
+		  const struct option_text *g)
+{
+	switch (row->type) {
+	case MINIVMM_BOOL:
+		return set_bool(device, row, g);
+	case MINIVMM_ENUM:
+		return set_enum(device, row, g);
+	case MINIVMM_IRQ:
+		return set_irq(device, row, g);
+	case MINIVMM_STRING:
+	case MINIVMM_PATH:
+		return set_text(device, row, g);
+	default:
+		return set_number(device, row, g);
+	}
+}
+
+uint64_t
+device_option_value(const struct device *device, const char *name)
+{
+	const struct plugin_option *option = device_option(device, name);
+	uint64_t value = 0;
+
+	switch (type_max(option->row.type)) {
+	case UINT8_MAX:
+		memcpy(&value, (char *)device->public.state + option->row.offset, 1);
+		break;
+	case UINT16_MAX:
+		memcpy(&value, (char *)device->public.state + option->row.offset, 2);
+		break;
+	case UINT32_MAX:
+		memcpy(&value, (char *)device->public.state + option->row.offset, 4);
+		break;
+	default:
+		memcpy(&value, (char *)device->public.state + option->row.offset, 8);
+	}
+	return value;
+}
