@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
 # 1,000 machines are killed at random moments of writing a snapshot over another one: under its name
-# there is always the old file or the whole new one. Under a sanitizer, which has nothing to find in a
-# killed process, they are 200.
+# there is always the old file or the whole new one. Under a sanitizer, which has nothing to find in
+# a killed process, they are 200.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
