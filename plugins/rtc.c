@@ -258,7 +258,7 @@ rtc_rate(const struct rtc *r)
 	return rate < 3 ? rate + 6 : rate - 1;
 }
 
-/* Decodes an alarm register: *wanted is its number, or UINT32_MAX if any number matches. Returns
+/* Decodes an alarm register. *wanted is its number, or UINT32_MAX if every number matches. Returns
  * false if no number matches. */
 static bool
 alarm_number(const struct rtc *r, uint32_t index, uint32_t most, uint32_t *wanted)

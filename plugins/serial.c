@@ -409,7 +409,7 @@ serial_timed_out(struct minivmm_device *dev, uint32_t timer, uint64_t periods)
 	return 0;
 }
 
-/* Continues a transmission that a snapshot interrupted: no other event would. */
+/* Continues a transmission that was in progress at the snapshot: no other event would. */
 static int
 serial_start(struct minivmm_device *dev, const struct minivmm_start *start)
 {

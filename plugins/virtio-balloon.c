@@ -17,7 +17,8 @@
 #define PAGE 4096u
 #define NUMBERS 256u /* page numbers copied at once */
 #define REQUEST_PAGES                                                                              \
-	65536u         /* the limit per request; the device ignores further pages, which it may */
+	65536u /* limit per request; further pages are not discarded, which the specification      \
+		  allows */
 #define TURN_PAGES 64u /* this many pages cost as much of the budget as one request */
 #define STATISTICS 10u
 #define LINE 32u

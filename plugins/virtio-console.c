@@ -109,7 +109,7 @@ console_configure(struct minivmm_device *dev)
 	return 0;
 }
 
-/* After a restore, the stream may have room or input, of which the driver does not know. */
+/* After a restore, the stream may have room or input without an event. */
 static int
 console_start(struct minivmm_device *dev, const struct minivmm_start *start)
 {

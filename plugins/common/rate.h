@@ -36,9 +36,8 @@ struct rate {
 
 #define RATE_HELP "limit per second: bytes (100M/s), operations (5000/s), or both"
 #define RATE_BURST_HELP                                                                            \
-	"burst that is not limited: bytes (10M), operations (100), or both; default: a tenth of "  \
-	"a second's limit"                                                                         \
-	"second's limit if not given"
+	"burst that is not limited: bytes (10M), operations (100), or both; default: "             \
+	"0.1 s of the rate"
 
 /* Parses the values of the options rate and burst. For configure. Returns 0, or -1 after
  * minivmm_error(). */

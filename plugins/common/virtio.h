@@ -14,9 +14,9 @@
 
 #include <minivmm/plugin.h>
 
-#define VIRTIO_QUEUES 9      /* the most that a device has: four pairs and a control queue */
+#define VIRTIO_QUEUES 9      /* maximum per device: four pairs and a control queue */
 #define VIRTIO_QUEUE_MAX 256 /* descriptors per queue, and segments per request */
-#define VIRTIO_LENGTH 0x200  /* of the range: registers, and 256 bytes of device configuration */
+#define VIRTIO_LENGTH 0x200  /* of the range: registers, then 256 bytes of device configuration */
 
 /* Feature bits, named as in the specification. */
 #define VIRTIO_F_INDIRECT_DESC (1ull << 28)
@@ -45,11 +45,11 @@ struct virtio_kind {
 	void (*reset)(struct minivmm_device *dev);
 };
 
-/* A device's state. A snapshot has all members except the first three (VIRTIO_FIELDS). */
+/* A device's state. A snapshot contains all members except the first three (VIRTIO_FIELDS). */
 struct virtio {
 	const struct virtio_kind *kind; /* set by the plugin's configure */
 	struct minivmm_irq irq;         /* option, level */
-	uint32_t budget;                /* requests to take before other work of the thread */
+	uint32_t budget;                /* requests to take before the thread does other work */
 	uint32_t status, interrupts, device_sel, driver_sel, queue_sel;
 	uint64_t driver_features;
 	uint8_t ready[VIRTIO_QUEUES];
@@ -178,10 +178,11 @@ virtio_live(const struct virtio *v, uint32_t queue)
 uint64_t virtio_offered(struct minivmm_device *dev, const struct virtio *v);
 
 /*
- * Processes all pending queues with a new budget: after a restore, when the device can continue,
- * and as a post when the budget was used up. The budget bounds one turn. Without it, a driver that
- * adds requests as fast as the device serves them, or a device that writes its own avail ring,
- * would occupy the thread forever.
+ * Processes all pending queues with a new budget. Call it after a restore and when the device can
+ * continue; it is also the post that follows an exhausted budget. Returns 0, or -1 after an error.
+ *
+ * The budget bounds one turn. Without it, a driver that adds requests as fast as the device serves
+ * them, or a device that writes its own avail ring, would occupy the thread forever.
  */
 #define VIRTIO_BUDGET 1024u
 int virtio_process_pending(struct minivmm_device *dev, uint32_t post);

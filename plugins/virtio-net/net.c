@@ -353,8 +353,7 @@ net_loaded(struct minivmm_device *dev)
 	}
 	if (!n->pairs || n->pairs > n->queues) {
 		minivmm_error(dev,
-			      "the state uses %u pairs of queues of %u; restore with the same "
-			      "number of queues",
+			      "the state uses %u pairs of queues of %u; the snapshot is damaged",
 			      n->pairs, n->queues);
 		return -1;
 	}

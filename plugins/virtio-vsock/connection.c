@@ -51,7 +51,7 @@ connect_unix(const struct sockaddr_un *address)
 	return fd;
 }
 
-/* Removes a socket without a listener, which a process left that died. */
+/* Removes a socket without a listener: its process has died. */
 static void
 remove_stale(const struct sockaddr_un *address)
 {
@@ -83,7 +83,7 @@ vsock_host_open(struct minivmm_device *dev, struct vsock_host *host)
 
 	host->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (host->epoll < 0) {
-		minivmm_error(dev, "epoll_create1: %s", strerror(errno));
+		minivmm_error(dev, "can't create an epoll set: %s", strerror(errno));
 		return -1;
 	}
 	if (!*host->path)
@@ -220,13 +220,13 @@ flush(struct vsock_connection *c)
 	if (!c->length) {
 		free(c->buffer);
 		c->buffer = NULL;
-		/* Only once: each shutdown() is another event of epoll. */
+		/* Only once: each shutdown() causes another epoll event. */
 		if (c->shutdown_received & VSOCK_NO_SEND && !c->finished)
 			shutdown(c->fd, SHUT_WR);
 		c->finished = c->shutdown_received & VSOCK_NO_SEND;
 		c->reset |= c->shutdown_received == VSOCK_NEITHER;
 	}
-	/* Send a credit update before the guest has used half of its credit. */
+	/* Send a credit update when half of the buffer has been freed since the last one. */
 	c->credit |= c->fwd_cnt - c->fwd_cnt_sent >= VSOCK_BUFFER / 2;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The host's side of a vsock: connections to unix sockets, their credit in both directions, and the
- * packets that each connection must send to the guest. This module knows no virtqueues. All
- * functions run under the device's lock and never block.
+ * packets that each must send to the guest. It does not access virtqueues. All functions run under
+ * the device's lock and never block.
  */
 #ifndef PLUGINS_VSOCK_CONNECTION_H
 #define PLUGINS_VSOCK_CONNECTION_H
@@ -22,7 +22,7 @@
 enum vsock_state {
 	VSOCK_FREE,
 	VSOCK_HANDSHAKE,  /* the host has connected; "CONNECT PORT" is not read yet */
-	VSOCK_REQUESTING, /* the host connects: REQUEST must be or has been sent */
+	VSOCK_REQUESTING, /* the host connects: REQUEST must be sent, or has been */
 	VSOCK_RESPONDING, /* the guest connects: RESPONSE must be sent */
 	VSOCK_OPEN,
 };

@@ -353,7 +353,7 @@ vsock_event(struct minivmm_device *dev)
 	bool pending = s->virtio.pending[EVENT];
 	int r = s->transport_reset ? virtio_pop(dev, &s->virtio, EVENT, &request) : 0;
 
-	s->virtio.pending[EVENT] = pending; /* without a restore, the queue was not read */
+	s->virtio.pending[EVENT] = pending; /* as in a machine that was not restored */
 	if (r <= 0)
 		return;
 	s->transport_reset = false;
