@@ -17,7 +17,7 @@ our @EXPORT = qw(MIB GIB $minivmm $build $out $tools $plugins $shm $qemu progres
 use constant { MIB => 1 << 20, GIB => 1 << 30 };
 
 our $minivmm = abs_path($ENV{MINIVMM} // './minivmm');
-our $build = abs_path($ENV{BUILD} // 'build');
+our $build = abs_path($ENV{BUILD} // 'build') // die "bench: no folder $ENV{BUILD}: run make\n";
 our $out = "$build/bench";
 our $tools = "$build/tests/tools";
 our $plugins = "plugins.path=$build/tests/plugins:" . dirname($minivmm) . '/plugins';
@@ -28,7 +28,10 @@ our $told = 0;    # print progress as lines where there is no terminal
 my $owner = $$;
 
 # Forked children leave by exit, too.
-END { system 'rm', '-rf', $shm if $$ == $owner }
+END {
+	local $?;    # the exit status
+	system 'rm', '-rf', $shm if $$ == ($owner // 0);
+}
 $SIG{$_} = sub { exit 1 } for qw(INT TERM HUP);
 
 sub progress {

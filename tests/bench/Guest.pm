@@ -28,7 +28,10 @@ sub kill_all {
 	%running = ();
 	return;
 }
-END { kill_all() }
+END {
+	local $?;    # the exit status
+	kill_all();
+}
 
 # TSC ticks of a period. KVM tells the frequency of a vCPU's TSC.
 sub pace {
