@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * CPUID: the table that a fresh vCPU gets, the one that is saved, and the check that this
- * host offers the features of a saved one.
+ * CPUID: the table of a fresh vCPU, saving and loading, and the check that this host has the
+ * features of a saved table.
  */
 #include "kvm/cpuid.h"
 
@@ -22,8 +22,8 @@ is_topology(const struct kvm_cpuid_entry2 *e)
 }
 
 /*
- * KVM lists the topology of the host CPU that this runs on. Two levels stay, empty: cpuid_topology
- * fills them for the guest.
+ * KVM reports the topology of the current host CPU. Keep two empty levels: cpuid_topology fills
+ * them for the guest.
  */
 static void
 cpuid_flatten(struct kvm_cpuid2 *cpuid)
@@ -42,7 +42,7 @@ cpuid_flatten(struct kvm_cpuid2 *cpuid)
 	cpuid->nent = kept;
 }
 
-/* The number of bits that hold a number below count. */
+/* The number of bits that represent the numbers below count. */
 static uint32_t
 bits_for(uint32_t count)
 {
@@ -50,8 +50,8 @@ bits_for(uint32_t count)
 }
 
 /*
- * One package of cores with a thread each. SDM volume 2, CPUID leaves 1, 4 and 0BH; AMD APM volume
- * 3, E.4.
+ * Describes one package of single-threaded cores. SDM volume 2, CPUID leaves 1, 4 and 0BH; AMD APM
+ * volume 3, E.4.
  */
 static void
 cpuid_topology(struct kvm_cpuid_entry2 *e, uint32_t id, uint32_t count)
@@ -72,7 +72,7 @@ cpuid_topology(struct kvm_cpuid_entry2 *e, uint32_t id, uint32_t count)
 		e->ebx = (e->ebx & 0xffff) | id << 24 | (count & 0xff) << 16;
 		e->edx = count > 1 ? e->edx | 1u << 28 : e->edx & ~(1u << 28); /* HTT */
 		break;
-	case 4: /* caches: the last level is shared by all, the others by none */
+	case 4: /* caches: all cores share the last level; the other levels are private */
 		e->eax &= 0x3fff;
 		if (e->eax & 0x1f)
 			e->eax |= ((1u << bits) - 1) << 26 |
@@ -91,13 +91,15 @@ cpuid_topology(struct kvm_cpuid_entry2 *e, uint32_t id, uint32_t count)
 		break;
 	case 0x8000001e:
 		e->eax = id;
-		e->ebx = id & 0xff; /* core, of one thread */
-		e->ecx = 0;         /* node 0 of one */
+		e->ebx = id & 0xff; /* core with one thread */
+		e->ecx = 0;         /* node 0 of one node */
 		break;
 	}
 }
 
-/* The entries that depend on the vCPU, and the features that KVM offers but does not list. */
+/*
+ * Sets the entries that depend on the vCPU, and the features that KVM supports but does not list.
+ */
 static void
 cpuid_complete(struct kvm *kvm, uint32_t id)
 {
@@ -151,7 +153,7 @@ kvm_cpuid_is_amd(const struct kvm *kvm)
 	for (uint32_t i = 0; i < kvm->cpuid->nent; i++) {
 		const struct kvm_cpuid_entry2 *e = &kvm->cpuid->entries[i];
 
-		/* ebx of leaf 0 begins the name: AuthenticAMD, HygonGenuine */
+		/* ebx of leaf 0 is the start of the vendor: AuthenticAMD, HygonGenuine */
 		if (!e->function)
 			return !memcmp(&e->ebx, "Auth", 4) || !memcmp(&e->ebx, "Hygo", 4);
 	}
@@ -167,7 +169,7 @@ kvm_vcpu_cpuid(struct kvm_vcpu *vcpu)
 	return 0;
 }
 
-/* The vCPU's table, to be freed; NULL: why. */
+/* The vCPU's table, malloced; NULL with the reason in why. */
 static struct kvm_cpuid2 *
 cpuid_get(struct kvm_vcpu *vcpu, struct why *why)
 {
@@ -201,7 +203,7 @@ kvm_cpuid_save(struct kvm_vcpu *vcpu, struct record_writer *writer)
 	return 0;
 }
 
-/* A table from a record, to be freed; NULL: why. */
+/* Reads a table from a record into malloced memory; NULL with the reason in why. */
 static struct kvm_cpuid2 *
 cpuid_of(const struct record *group, struct why *why)
 {
@@ -238,11 +240,13 @@ kvm_cpuid_load(struct kvm_vcpu *vcpu, const struct record *group, struct why *wh
 	return r;
 }
 
-/* The feature words that a guest may rely on: a host without one of their bits can't run it. */
+/*
+ * Feature words on which a guest may rely. A host that lacks one of their bits can't run the guest.
+ */
 #define WORD(name) offsetof(struct kvm_cpuid_entry2, name)
 static const struct {
 	uint32_t function, index, offset;
-	uint32_t own; /* bits that follow the guest's CR4 */
+	uint32_t dynamic; /* bits that follow the guest's CR4 */
 	const char *name;
 } features[] = {
 	{ 1, 0, WORD(ecx), 1u << 27 /* OSXSAVE */, "1.ecx" },
@@ -280,7 +284,7 @@ feature_word(const struct kvm_cpuid2 *cpuid, uint32_t function, uint32_t index, 
 int
 kvm_check(struct kvm *kvm, const struct record *vcpu, struct why *why)
 {
-	struct kvm_cpuid2 *cpuid, *shown = NULL;
+	struct kvm_cpuid2 *cpuid, *visible = NULL;
 	struct record group;
 	int r = 0;
 
@@ -289,28 +293,27 @@ kvm_check(struct kvm *kvm, const struct record *vcpu, struct why *why)
 	cpuid = cpuid_of(&group, why);
 	if (!cpuid)
 		return -1;
-	/* A host may show a guest more than it says it supports (where CPUID is not
-	 * intercepted). */
+	/* The CPU may show a guest more features than KVM lists, where CPUID is not intercepted. */
 	if (kvm_vcpu_cpuid(kvm->vcpus[0]))
-		r = why_set(why, "cpuid: this host's can't be read");
-	else if (!(shown = cpuid_get(kvm->vcpus[0], why)))
+		r = why_set(why, "cpuid: cannot read this host's table");
+	else if (!(visible = cpuid_get(kvm->vcpus[0], why)))
 		r = -1;
 	for (size_t i = 0; i < sizeof(features) / sizeof(*features) && !r; i++) {
 		uint32_t guest = feature_word(cpuid, features[i].function, features[i].index,
 					      features[i].offset);
 		uint32_t host = feature_word(kvm->cpuid, features[i].function, features[i].index,
 					     features[i].offset) |
-				feature_word(shown, features[i].function, features[i].index,
+				feature_word(visible, features[i].function, features[i].index,
 					     features[i].offset);
 
-		if (guest & ~host & ~features[i].own)
+		if (guest & ~host & ~features[i].dynamic)
 			r = why_set(
 			    why,
-			    "cpuid: the guest uses CPU features that this host lacks: %s has "
-			    "0x%08x, here is 0x%08x",
+			    "cpuid: this host lacks CPU features that the guest uses: %s is "
+			    "0x%08x, on this host 0x%08x",
 			    features[i].name, guest, host);
 	}
-	free(shown);
+	free(visible);
 	free(cpuid);
 	return r;
 }

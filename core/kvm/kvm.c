@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* One VM and its vCPUs: the ioctls that build and run them. */
+/* Creates, configures and runs a VM and its vCPUs. */
 #include "kvm/kvm.h"
 
 #include <errno.h>
@@ -19,10 +19,10 @@
 #include "kvm/kvm_fields.h"
 
 #define KVM_PATH "/dev/kvm"
-#define ARCH_REQ_XCOMP_GUEST_PERM 0x1025 /* asm/prctl.h of Linux 5.17 */
+#define ARCH_REQ_XCOMP_GUEST_PERM 0x1025 /* asm/prctl.h, since Linux 5.17 */
 #define XFEATURE_XTILE_DATA 18
 
-/* Capabilities without which nothing runs, and what they are for. */
+/* Required capabilities. */
 static const struct {
 	int cap;
 	const char *name;
@@ -52,7 +52,7 @@ group_name(gid_t gid, char *buffer, size_t size)
 	return buffer;
 }
 
-/* Opens the device: its descriptor, or -1 with the cause and the remedy in why. */
+/* Opens the device. Returns its descriptor, or -1 with the cause and the remedy in why. */
 static int
 open_device(const char *path, struct why *why)
 {
@@ -65,7 +65,7 @@ open_device(const char *path, struct why *why)
 	if (error == ENOENT)
 		return why_set(why,
 			       "cannot open %s: it does not exist; load kvm_intel or kvm_amd, "
-			       "or turn on virtualisation in the firmware",
+			       "or enable virtualisation in the firmware",
 			       path);
 	if (error == EACCES && !stat(path, &st))
 		return why_set(why,
@@ -83,11 +83,11 @@ check_device(int fd, const char *path, struct why *why)
 	if (version < 0)
 		return why_errno(why, errno, "%s does not answer as KVM", path);
 	if (version != KVM_API_VERSION)
-		return why_set(why, "%s has KVM API version %d, needed is %d", path, version,
+		return why_set(why, "%s has KVM API version %d, minivmm needs %d", path, version,
 			       KVM_API_VERSION);
 	for (size_t i = 0; i < sizeof(needed) / sizeof(*needed); i++)
 		if (ioctl(fd, KVM_CHECK_EXTENSION, needed[i].cap) <= 0)
-			return why_set(why, "%s is too old: it lacks %s; use a newer kernel", path,
+			return why_set(why, "%s lacks %s; use a newer kernel", path,
 				       needed[i].name);
 	return 0;
 }
@@ -123,12 +123,14 @@ kvm_open(struct kvm *kvm)
 	if (r < (int)sizeof(struct kvm_run))
 		return fail(STATUS_HOST, "KVM_GET_VCPU_MMAP_SIZE: %s", strerror(errno));
 	kvm->run_size = (size_t)r;
-	/* AMX's tile data is offered to guests of processes that have asked; elsewhere this
-	 * fails. */
+	/* AMX: KVM offers tile data only to processes that request it. Fails on other CPUs. */
 	syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_GUEST_PERM, XFEATURE_XTILE_DATA);
 	r = ioctl(kvm->vm, KVM_CHECK_EXTENSION, KVM_CAP_XSAVE2);
 	kvm->xsave_size = r > (int)sizeof(struct kvm_xsave) ? (size_t)r : sizeof(struct kvm_xsave);
-	/* Without it a pending exception's payload (cr2, dr6) would not be in the events. */
+	/*
+	 * Without it, KVM_GET_VCPU_EVENTS does not contain the payload (cr2, dr6) of a pending
+	 * exception.
+	 */
 	if (ioctl(kvm->vm, KVM_CHECK_EXTENSION, KVM_CAP_EXCEPTION_PAYLOAD) > 0) {
 		struct kvm_enable_cap cap = { .cap = KVM_CAP_EXCEPTION_PAYLOAD, .args = { 1 } };
 
@@ -143,7 +145,8 @@ kvm_open(struct kvm *kvm)
 void
 kvm_set_tss(struct kvm *kvm, uint64_t gpa)
 {
-	ioctl(kvm->vm, KVM_SET_TSS_ADDR, (unsigned long)gpa); /* others than Intel's ignore it */
+	/* Only Intel CPUs use it. */
+	ioctl(kvm->vm, KVM_SET_TSS_ADDR, (unsigned long)gpa);
 }
 
 void
@@ -179,7 +182,7 @@ kvm_memory(struct kvm *kvm, uint32_t slot, uint64_t gpa, uint64_t size, void *ho
 
 int
 kvm_ioeventfd(struct kvm *kvm, bool port, uint64_t address, uint32_t width, uint64_t value, int fd,
-	      bool bound)
+	      bool assign)
 {
 	struct kvm_ioeventfd event = {
 		.datamatch = value,
@@ -187,7 +190,7 @@ kvm_ioeventfd(struct kvm *kvm, bool port, uint64_t address, uint32_t width, uint
 		.len = width,
 		.fd = fd,
 		.flags = KVM_IOEVENTFD_FLAG_DATAMATCH | (port ? KVM_IOEVENTFD_FLAG_PIO : 0) |
-			 (bound ? 0 : KVM_IOEVENTFD_FLAG_DEASSIGN),
+			 (assign ? 0 : KVM_IOEVENTFD_FLAG_DEASSIGN),
 	};
 
 	return ioctl(kvm->vm, KVM_IOEVENTFD, &event);
@@ -282,10 +285,9 @@ int
 kvm_vcpu_set_sregs(struct kvm_vcpu *vcpu, const struct kvm_sregs *sregs)
 {
 	if (ioctl(vcpu->fd, KVM_SET_SREGS, sregs))
-		return fail(STATUS_HOST,
-			    "KVM_SET_SREGS: vCPU %u: %s; do the registers of [cpu] fit together?",
+		return fail(STATUS_HOST, "KVM_SET_SREGS: vCPU %u: %s; check the registers of [cpu]",
 			    vcpu->id, strerror(errno));
-	vcpu->run->cr8 = sregs->cr8; /* without irqchip KVM takes it from there at every entry */
+	vcpu->run->cr8 = sregs->cr8; /* without irqchip, KVM reads cr8 from there at each entry */
 	return 0;
 }
 
@@ -313,18 +315,17 @@ kvm_vcpu_halted(struct kvm_vcpu *vcpu, bool *halted)
 }
 
 /*
- * KVM steps with the trap flag, which an interrupt on the way would push with the other flags: its
- * handler returns into a debug exception that nobody has asked for, and a guest that is not
- * prepared dies of that.
+ * KVM single-steps with the trap flag. An interrupt during a step would push the flags with the
+ * trap flag set; its IRET then causes a debug exception, which kills an unprepared guest.
  */
 int
 kvm_step_check(const struct kvm *kvm, struct why *why)
 {
 	if (kvm->blocks_irqs || !kvm->irqchip)
 		return 0;
-	return why_set(why, "needs a KVM that holds interrupts back meanwhile "
-			    "(KVM_GUESTDBG_BLOCKIRQ, Linux 5.14): use a newer kernel, another "
-			    "point, or a machine without irqchip");
+	return why_set(why, "needs a KVM that blocks interrupts during single-stepping "
+			    "(KVM_GUESTDBG_BLOCKIRQ, Linux 5.14); use a newer kernel, another "
+			    "stop condition, or a machine without irqchip");
 }
 
 int

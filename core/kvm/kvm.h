@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The only place that issues KVM ioctls. Thin: one VM, its vCPUs, their state as records. Knows
- * nothing of devices.
+ * The KVM API: all KVM ioctls are issued here. A thin layer over one VM, its vCPUs, and their state
+ * as records. It does not know devices.
  */
 #ifndef KVM_KVM_H
 #define KVM_KVM_H
@@ -19,23 +19,25 @@
 #define KVM_VCPUS 64
 
 struct kvm {
-	int fd, vm;      /* /dev/kvm and the VM; -1: not there */
-	size_t run_size; /* of a vCPU's struct kvm_run */
+	int fd, vm;      /* /dev/kvm and the VM; -1: not open */
+	size_t run_size; /* bytes of a vCPU's struct kvm_run */
 	size_t xsave_size;
 	bool irqchip;
-	bool blocks_irqs; /* while it single-steps */
-	bool stopped;     /* between kvm_stop and kvm_go */
-	/* Since kvm_go: CPUID and TSC frequency of the vCPUs are fixed; a load does not set them.
+	bool blocks_irqs; /* KVM blocks interrupts during single-stepping */
+	bool stopped;     /* between kvm_stop and kvm_resume */
+	/*
+	 * Set by kvm_resume. From then on, CPUID and TSC frequency of the vCPUs are fixed, and a
+	 * load skips them.
 	 */
 	bool ran;
 	struct kvm_pit_state2 pit;
-	bool pit_put_back; /* kvm_go is to */
+	bool pit_rearm; /* kvm_resume must set it */
 	uint64_t clock;
 	struct kvm_vcpu *vcpus[KVM_VCPUS];
 	uint32_t vcpu_count;
-	struct kvm_cpuid2 *cpuid;  /* what the host offers */
-	uint32_t cpus;             /* vCPUs that there will be */
-	struct kvm_msr_list *msrs; /* all that are saved, in the order in which they are set back */
+	struct kvm_cpuid2 *cpuid;  /* supported by the host */
+	uint32_t cpus;             /* the final number of vCPUs */
+	struct kvm_msr_list *msrs; /* the MSRs to save, in the order of loading */
 };
 
 struct kvm_vcpu {
@@ -43,53 +45,63 @@ struct kvm_vcpu {
 	int fd;
 	uint32_t id;
 	struct kvm_run *run;
-	uint64_t
-	    khz; /* of the TSC, as the guest took it when it started elsewhere; 0: what KVM says */
-	struct { /* what time does to a vCPU, while stopped */
+	uint64_t khz; /* TSC frequency of the host where the guest started; 0: KVM's value */
+	struct {      /* timer state, valid while stopped */
 		struct kvm_lapic_state lapic;
 		uint64_t tsc, deadline;
-		bool put_back; /* kvm_go is to, with the LAPIC */
+		bool rearm; /* kvm_resume must set it, and the LAPIC */
 	} stopped;
 };
 
-/* Opens /dev/kvm, checks what is needed, creates a VM. Returns 0 or a negative status; close in any
- * case. */
+/*
+ * Opens /dev/kvm, checks the requirements and creates a VM. Returns 0 or a negative status; call
+ * kvm_close in any case.
+ */
 int kvm_open(struct kvm *kvm);
 void kvm_close(struct kvm *kvm);
 /*
- * Three pages for KVM's own TSS, outside the guest's memory: KVM needs it to emulate real mode on
- * Intel CPUs. Before the vCPUs.
+ * Sets the address of three pages for KVM's TSS, outside guest memory. KVM needs them to emulate
+ * real mode on Intel CPUs. Call before creating vCPUs.
  */
 void kvm_set_tss(struct kvm *kvm, uint64_t gpa);
 
-/* Whether this host can run a machine: 0, or -1 with the cause and the remedy in why. */
+/*
+ * Checks whether this host can run a machine. Returns 0, or -1 with the cause and the remedy in
+ * why.
+ */
 int kvm_probe(const char *path, struct why *why);
 
-/* A memory slot: host memory of size bytes at gpa. Call before kvm_irqchip: the order costs
- * milliseconds. */
+/*
+ * Adds a memory slot: size bytes of host memory at gpa. Call before kvm_irqchip; the other order
+ * costs milliseconds.
+ */
 int kvm_memory(struct kvm *kvm, uint32_t slot, uint64_t gpa, uint64_t size, void *host,
 	       bool dirty_log);
 /*
- * A write of value, width bytes wide, at a port or an address signals an eventfd instead of being
- * an exit; or no longer does. Says nothing: 0, or -1 with errno.
+ * Adds (assign) or removes an ioeventfd: a write of value, width bytes wide, at a port or address
+ * signals fd instead of causing an exit. Prints nothing. Returns 0, or -1 with errno.
  */
 int kvm_ioeventfd(struct kvm *kvm, bool port, uint64_t address, uint32_t width, uint64_t value,
-		  int fd, bool bound);
-/* Fills bitmap, a bit per page of the slot that the guest wrote since the last call; (pages + 63) /
- * 64 words. */
+		  int fd, bool assign);
+/*
+ * Stores in bitmap, one bit per page of the slot, the pages that the guest wrote since the last
+ * call. bitmap has (pages + 63) / 64 words.
+ */
 int kvm_dirty_log(struct kvm *kvm, uint32_t slot, uint64_t *bitmap);
 
-/* In-kernel PICs, IOAPIC, LAPICs and PIT. Before the vCPUs. */
+/* Creates PICs, IOAPIC, LAPICs and PIT in the kernel. Call before creating vCPUs. */
 int kvm_irqchip(struct kvm *kvm);
 int kvm_irq_line(struct kvm *kvm, uint32_t gsi, bool up);
 
 int kvm_vcpu_open(struct kvm_vcpu *vcpu, struct kvm *kvm, uint32_t id);
 void kvm_vcpu_close(struct kvm_vcpu *vcpu);
-/* Gives a fresh vCPU the host's CPUID, with its own number as APIC id. Main thread. */
+/* Gives a fresh vCPU the host's CPUID, with the vCPU's number as APIC ID. Main thread. */
 int kvm_vcpu_cpuid(struct kvm_vcpu *vcpu);
 
-/* KVM_RUN. 0: an exit is in vcpu->run; -EINTR, -EAGAIN: none; else -errno, nothing said. Hot
- * path. */
+/*
+ * KVM_RUN. Returns 0 after an exit, which vcpu->run describes; -EINTR or -EAGAIN without exit;
+ * otherwise -errno. Prints nothing. Hot path.
+ */
 static inline int
 kvm_vcpu_run(struct kvm_vcpu *vcpu)
 {
@@ -100,32 +112,39 @@ int kvm_vcpu_regs(struct kvm_vcpu *vcpu, struct kvm_regs *regs);
 int kvm_vcpu_set_regs(struct kvm_vcpu *vcpu, const struct kvm_regs *regs);
 int kvm_vcpu_sregs(struct kvm_vcpu *vcpu, struct kvm_sregs *sregs);
 int kvm_vcpu_set_sregs(struct kvm_vcpu *vcpu, const struct kvm_sregs *sregs);
-/* Guest physical address of the instruction at rip; -1: not mapped. Says nothing. */
+/*
+ * Stores the guest physical address of the instruction at rip. Returns -1 if it is not mapped.
+ * Prints nothing.
+ */
 int kvm_vcpu_code(struct kvm_vcpu *vcpu, uint64_t *gpa);
-/* Halted (HLT with the in-kernel irqchip), and nothing pending that could wake it but an
- * interrupt. */
+/*
+ * Stores whether the vCPU is in HLT (with the in-kernel irqchip) and only an interrupt can wake it.
+ */
 int kvm_vcpu_halted(struct kvm_vcpu *vcpu, bool *halted);
 
-/* Whether the guest can be single-stepped without harm: 0, or -1 with a reason like "needs ...". */
+/*
+ * Checks whether single-stepping is safe for the guest. Returns 0, or -1 with a reason like "needs
+ * ...".
+ */
 int kvm_step_check(const struct kvm *kvm, struct why *why);
-/* Guest debugging: break before the instruction at a linear address, or after each instruction, or
- * neither. */
+/* Sets guest debugging: a breakpoint at a linear address, single-stepping, or off. */
 enum kvm_debug { KVM_DEBUG_OFF, KVM_DEBUG_STEP, KVM_DEBUG_BREAK };
 int kvm_vcpu_debug(struct kvm_vcpu *vcpu, enum kvm_debug how, uint64_t linear);
 
 /*
- * Sets a register by its name as in the KVM API's structures: rax, rip, rflags, cr0, cs.base,
- * cs.selector, efer, ... kvm_register_names: all of them, NULL-terminated. -1: no such register.
+ * Sets a register by its name in the KVM API's structures: rax, rip, rflags, cr0, cs.base,
+ * cs.selector, efer, ... Returns -1 if the name is unknown or the value does not fit.
+ * kvm_register_names returns all names, ending with NULL.
  */
 int kvm_register_set(struct kvm_regs *regs, struct kvm_sregs *sregs, const char *name,
 		     uint64_t value);
 const char *const *kvm_register_names(void);
 
 /*
- * The state of a stopped vCPU (no access pending) and of the VM (PIT, clock, PICs, IOAPIC) as
- * records in the open group. Load: all of it, in the order that KVM needs; -1 when an item is
- * unfit, why says which and what this host has. kvm_vcpu_check looks at what can be checked without
- * a VM: CPUID and MSRs of the host.
+ * Save and load the state of a stopped vCPU (without pending access) and of the VM (PIT, clock,
+ * PICs, IOAPIC) as records in a group. A load sets all of it in the order that KVM requires. It
+ * returns -1 if an item is invalid or this host can't take it; why names the item. kvm_check
+ * compares a saved vCPU's CPUID with the host's, without loading it.
  */
 int kvm_vcpu_save(struct kvm_vcpu *vcpu, struct record_writer *writer);
 int kvm_vcpu_load(struct kvm_vcpu *vcpu, const struct record *group, struct why *why);
@@ -134,22 +153,24 @@ int kvm_vm_load(struct kvm *kvm, const struct record *group, struct why *why);
 int kvm_check(struct kvm *kvm, const struct record *vcpu, struct why *why);
 
 /*
- * What runs on in the kernel while no vCPU runs: TSC, kvm-clock, LAPIC and PIT timers. Stopping
- * takes their values and stops the PIT; kvm_go puts them back, so that no time passes for the
- * guest, but for timers that have fired once and for all: KVM would fire them again. While stopped,
- * save gives the values taken, and load replaces them. No vCPU runs; nothing raises a line.
- * kvm_vcpu_stop follows kvm_stop on each vCPU's own thread, with KVM_SIGNAL blocked: it lets what a
- * timer has fired be delivered, where save can see it.
+ * TSC, kvm-clock, and the LAPIC and PIT timers run while no vCPU runs. kvm_stop saves their values
+ * and stops the PIT. kvm_resume restores them, so that no time passes for the guest; it skips
+ * one-shot timers that have fired, because KVM would fire them again. While stopped, a save reads
+ * the saved values and a load replaces them. During both calls no vCPU runs and no interrupt line
+ * changes.
+ *
+ * kvm_vcpu_stop follows kvm_stop on each vCPU's own thread, with KVM_SIGNAL blocked. It delivers
+ * pending timer interrupts to the LAPIC, where a save can read them.
  */
 int kvm_stop(struct kvm *kvm);
 int kvm_vcpu_stop(struct kvm_vcpu *vcpu);
-int kvm_go(struct kvm *kvm);
-/* While stopped: as if so much time (ns) had passed. */
-void kvm_catch_up(struct kvm *kvm, uint64_t time);
+int kvm_resume(struct kvm *kvm);
+/* While stopped: advances the guest's time by time ns. */
+void kvm_advance_time(struct kvm *kvm, uint64_t time);
 
 /*
- * Where in guest memory KVM itself writes what time it is, and how much was stolen: it does so
- * whenever the state of a vCPU is loaded. Fills areas and returns how many, at most KVM_OWN_AREAS.
+ * The areas of guest memory where KVM writes the time and the steal time. KVM writes them whenever
+ * a vCPU's state is loaded. Fills areas and returns their number, at most KVM_OWN_AREAS.
  */
 #define KVM_OWN_AREAS 3
 struct kvm_area {
@@ -158,14 +179,13 @@ struct kvm_area {
 size_t kvm_vcpu_own_areas(struct kvm_vcpu *vcpu, struct kvm_area areas[KVM_OWN_AREAS]);
 
 /*
- * Where a saved vCPU's guest has asked for the time of day once
- * (Documentation/virt/kvm/x86/msr.rst, MSR_KVM_WALL_CLOCK); 0: nowhere. KVM writes it there again
- * when the vCPU is loaded, unasked.
+ * The guest physical address of the wall clock of a saved vCPU (Documentation/virt/kvm/x86/msr.rst,
+ * MSR_KVM_WALL_CLOCK); 0: none. KVM writes the wall clock again when the vCPU is loaded.
  */
 #define KVM_WALL_CLOCK_SIZE 12
 uint64_t kvm_vcpu_wall_clock(const struct record *group);
 
-/* The signal that ends a KVM_RUN; vCPU threads have a handler for it. */
+/* The signal that interrupts KVM_RUN. vCPU threads have a handler for it. */
 #define KVM_SIGNAL SIGUSR1
 
 #endif

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The members of KVM's structures by name: tables for the fields engine. */
+/* Tables of the members of KVM's structures. */
 #include "kvm/kvm_fields.h"
 
 #include <string.h>
 
-/* By size, not by C type: the kernel's __u64 is not uint64_t. */
+/* The type follows from the size: the kernel's __u64 is not uint64_t. */
 #define SIZED(bytes)                                                                               \
 	((bytes) == 1   ? MINIVMM_U8                                                               \
 	 : (bytes) == 2 ? MINIVMM_U16                                                              \

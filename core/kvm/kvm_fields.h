@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The members of KVM's structures by name, and what state.c and its neighbours share. */
+/* Tables of the members of KVM's structures, and declarations that the files of kvm/ share. */
 #ifndef KVM_KVM_FIELDS_H
 #define KVM_KVM_FIELDS_H
 
@@ -20,18 +20,20 @@ extern const struct minivmm_field kvm_ioapic_fields[];
 
 #define MSR_TSC 0x10u
 #define MSR_TSC_DEADLINE 0x6e0u
-#define MSR_KVM_WALL_CLOCK 0x11u /* KVM has one of them, by two numbers: this, and 0x4b564d00 */
+#define MSR_KVM_WALL_CLOCK 0x11u /* its other number is 0x4b564d00 */
 
-/* The list of MSRs to save: KVM's own, the MTRRs and the machine-check banks, in the order of
- * setting. */
+/*
+ * The list of MSRs to save, in the order of loading: KVM's list, the MTRRs and the machine-check
+ * banks.
+ */
 int kvm_msrs_init(struct kvm *kvm);
 int kvm_msrs_save(struct kvm_vcpu *vcpu, struct record_writer *writer);
 int kvm_msrs_load(struct kvm_vcpu *vcpu, const struct record *group, struct why *why);
 
 /*
- * Between stop and go: get gives what was taken, in the ioctl's place, or false where that is to be
- * called; set, called before the ioctl, replaces what was taken (and keeps the PIT off). buffer: of
- * the ioctl's structure.
+ * While stopped, kvm_time_get replaces an ioctl that reads timer state by the saved state; it
+ * returns false if the ioctl must be called. Before an ioctl that sets timer state, kvm_time_set
+ * replaces the saved state, and keeps the PIT off. buffer: the ioctl's structure.
  */
 bool kvm_time_get(unsigned long get, struct kvm *kvm, struct kvm_vcpu *vcpu, void *buffer);
 void kvm_time_set(unsigned long set, struct kvm *kvm, struct kvm_vcpu *vcpu, void *buffer);

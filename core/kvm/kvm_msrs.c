@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Model-specific registers: which there are, and saving and loading them in one batch. */
+/* Model-specific registers: the list of MSRs to save, and saving and loading them in batches. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,33 +16,31 @@
 #define MSR_SYSENTER_ESP 0x175u
 #define MSRS_MAX 1024u
 
-/* MTRRs: not in KVM's list, yet they set and read back (Intel SDM vol. 4, table 2-2). */
+/* MTRRs are not in KVM's list but can be set and read (Intel SDM vol. 4, table 2-2). */
 static const uint32_t mtrrs[] = { 0x200, 0x201, 0x202, 0x203, 0x204, 0x205, 0x206,
 				  0x207, 0x208, 0x209, 0x20a, 0x20b, 0x20c, 0x20d,
 				  0x20e, 0x20f, 0x250, 0x258, 0x259, 0x268, 0x269,
 				  0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f, MSR_MTRR_DEF_TYPE };
 
-/* AMD's errata that the guest's system knows how to work around (APM volume 2, appendix A):
- * likewise. */
+/* AMD's OS-visible workarounds (APM volume 2, appendix A) are not in KVM's list either. */
 static const uint32_t osvw[] = { 0xc0010140, 0xc0010141 };
 
 /*
- * The time as Hyper-V tells it, and the CPU time of whoever asks (Hyper-V TLFS: TIME_REF_COUNT,
- * TSC_FREQUENCY, APIC_FREQUENCY, VP_RUNTIME): the host's, not the guest's, who is not told of
- * Hyper-V.
+ * MSRs of Hyper-V that contain the host's time, frequencies and run time (Hyper-V TLFS:
+ * TIME_REF_COUNT, TSC_FREQUENCY, APIC_FREQUENCY, VP_RUNTIME). The guest does not see Hyper-V.
  */
-static const uint32_t not_ours[] = { 0x40000020, 0x40000022, 0x40000023, 0x40000010 };
+static const uint32_t hyperv_msrs[] = { 0x40000020, 0x40000022, 0x40000023, 0x40000010 };
 
 static void
-leave_out(struct kvm_msr_list *list)
+remove_hyperv(struct kvm_msr_list *list)
 {
 	uint32_t kept = 0;
 
 	for (uint32_t i = 0; i < list->nmsrs; i++) {
 		bool out = false;
 
-		for (size_t n = 0; n < sizeof(not_ours) / sizeof(*not_ours); n++)
-			out |= list->indices[i] == not_ours[n];
+		for (size_t n = 0; n < sizeof(hyperv_msrs) / sizeof(*hyperv_msrs); n++)
+			out |= list->indices[i] == hyperv_msrs[n];
 		if (!out)
 			list->indices[kept++] = list->indices[i];
 	}
@@ -59,7 +57,7 @@ add(struct kvm_msr_list *list, uint32_t index)
 		list->indices[list->nmsrs++] = index;
 }
 
-/* The deadline takes effect against the TSC, so it is set after it: last. */
+/* The deadline is compared with the TSC, so it must be set after the TSC: last. */
 static void
 deadline_last(struct kvm_msr_list *list)
 {
@@ -84,12 +82,12 @@ kvm_msrs_init(struct kvm *kvm)
 	list->nmsrs = MSRS_MAX;
 	if (ioctl(kvm->fd, KVM_GET_MSR_INDEX_LIST, list))
 		return fail(STATUS_HOST, "KVM_GET_MSR_INDEX_LIST: %s", strerror(errno));
-	leave_out(list);
+	remove_hyperv(list);
 	for (size_t i = 0; i < sizeof(mtrrs) / sizeof(*mtrrs); i++)
 		add(list, mtrrs[i]);
 	for (size_t i = 0; i < sizeof(osvw) / sizeof(*osvw); i++)
 		add(list, osvw[i]);
-	/* Machine check banks, four MSRs each: not in the list either. */
+	/* Machine-check banks have four MSRs each and are not in KVM's list. */
 	banks = ioctl(kvm->fd, KVM_CHECK_EXTENSION, KVM_CAP_MCE);
 	for (int i = 0; i < banks * 4; i++)
 		add(list, MSR_MC0 + (uint32_t)i);
@@ -98,8 +96,8 @@ kvm_msrs_init(struct kvm *kvm)
 }
 
 /*
- * On AMD, KVM reads 64 bits of SYSENTER_ESP and writes 32: more is nowhere of use there, since
- * SYSENTER is for legacy mode only (AMD APM volume 2, 6.1.2).
+ * On AMD, KVM reads 64 bits of SYSENTER_ESP but accepts 32. The upper half has no effect: SYSENTER
+ * exists in legacy mode only (AMD APM volume 2, 6.1.2).
  */
 static uint64_t
 settable(const struct kvm *kvm, uint32_t index, uint64_t value)
@@ -107,7 +105,7 @@ settable(const struct kvm *kvm, uint32_t index, uint64_t value)
 	return index == MSR_SYSENTER_ESP && kvm_cpuid_is_amd(kvm) ? (uint32_t)value : value;
 }
 
-/* Reads index after index where a batch stops at the first that this vCPU does not have. */
+/* KVM_GET_MSRS stops at the first MSR that this vCPU lacks; continue behind it. */
 int
 kvm_msrs_save(struct kvm_vcpu *vcpu, struct record_writer *writer)
 {
@@ -131,7 +129,7 @@ kvm_msrs_save(struct kvm_vcpu *vcpu, struct record_writer *writer)
 			values[got++] =
 			    settable(vcpu->kvm, msrs->entries[i].index, msrs->entries[i].data);
 		}
-		next += (uint32_t)r + 1; /* the one after is refused: the guest has none */
+		next += (uint32_t)r + 1; /* skips the MSR that this vCPU lacks */
 	}
 	if (r < 0)
 		r = fail(STATUS_HOST, "KVM_GET_MSRS: %s", strerror(errno));
@@ -152,9 +150,9 @@ kvm_msrs_save(struct kvm_vcpu *vcpu, struct record_writer *writer)
 	return r;
 }
 
-/* True when the MSR holds the value already: one that can't be written is no loss then. */
+/* Returns whether the MSR already has the value, so that a refused write does no harm. */
 static bool
-holds(struct kvm_vcpu *vcpu, const struct kvm_msr_entry *entry)
+msr_equals(struct kvm_vcpu *vcpu, const struct kvm_msr_entry *entry)
 {
 	union {
 		struct kvm_msrs msrs;
@@ -181,8 +179,8 @@ kvm_vcpu_wall_clock(const struct record *group)
 }
 
 /*
- * A deadline of 0 is a timer that is off, or one that has fired; what it raised is in the LAPIC's
- * IRR when the state is read, since a stop lets KVM deliver it (kvm_stop).
+ * A deadline of 0 means that the timer is off or has fired. Its interrupt is then in the LAPIC's
+ * IRR, because kvm_vcpu_stop delivers it before a save.
  */
 int
 kvm_msrs_load(struct kvm_vcpu *vcpu, const struct record *group, struct why *why)
@@ -204,8 +202,10 @@ kvm_msrs_load(struct kvm_vcpu *vcpu, const struct record *group, struct why *why
 		if (record_number(&index, i) == MSR_TSC_DEADLINE)
 			vcpu->stopped.deadline = record_number(&value, i);
 	}
-	/* KVM_SET_MSRS stops at the first that it refuses: go on behind one that is as it should
-	 * be. */
+	/*
+	 * KVM_SET_MSRS stops at the first MSR that it refuses. Continue behind it if it already has
+	 * the value.
+	 */
 	for (uint32_t done = 0; done < index.count && !r; done++) {
 		msrs->nmsrs = index.count - done;
 		for (uint32_t i = 0; i < msrs->nmsrs; i++)
@@ -219,7 +219,7 @@ kvm_msrs_load(struct kvm_vcpu *vcpu, const struct record *group, struct why *why
 			break;
 		}
 		done += (uint32_t)r;
-		if (done < index.count && !holds(vcpu, &msrs->entries[r]))
+		if (done < index.count && !msr_equals(vcpu, &msrs->entries[r]))
 			r = why_set(why, "msrs: this host refuses 0x%llx in MSR 0x%x",
 				    (unsigned long long)msrs->entries[r].data,
 				    msrs->entries[r].index);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The state of a vCPU and of the VM's chips as records. A row of a table is one pair of ioctls; the
- * order of the rows is the order in which they are loaded. Each row's reason to stand where it
- * stands is beside it.
+ * The state of a vCPU and of the VM's chips as records. Each row of a table is a pair of ioctls.
+ * The order of the rows is the order of loading; the comments give its reasons.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -16,7 +15,7 @@
 #include "kvm/kvm.h"
 #include "kvm/kvm_fields.h"
 
-/* One kind of state: a KVM structure whose members have names, or functions of its own. */
+/* One kind of state: a KVM structure with named members, or a pair of functions. */
 struct state {
 	const char *name;
 	unsigned long get, set; /* ioctls */
@@ -24,12 +23,12 @@ struct state {
 	const struct minivmm_field *fields;
 	int (*save)(struct kvm_vcpu *vcpu, struct record_writer *writer);
 	int (*load)(struct kvm_vcpu *vcpu, const struct record *group, struct why *why);
-	bool irqchip; /* only there with the in-kernel irqchip */
-	bool fixed;   /* once a vCPU has run */
+	bool irqchip; /* exists only with the in-kernel irqchip */
+	bool fixed;   /* not loaded after a vCPU has run */
 	uint32_t id;  /* of the chip, for KVM_GET_IRQCHIP */
 };
 
-union state_buffer { /* the largest structure that has fields */
+union state_buffer { /* the largest structure with fields */
 	struct kvm_regs regs;
 	struct kvm_sregs2 sregs;
 	struct kvm_debugregs debugregs;
@@ -52,27 +51,27 @@ tsc_khz_save(struct kvm_vcpu *vcpu, struct record_writer *writer)
 }
 
 /*
- * Scaling the TSC is slow and not everywhere to be had: only when the hosts differ by more than 250
- * ppm. Where they differ by less, the next host is compared with the first again, so that many of
- * them don't add up.
+ * Scales the TSC only if the hosts differ by more than 250 ppm: scaling is slow and not always
+ * available. khz stays the original frequency, so that small differences of several hosts do not
+ * accumulate.
  */
 static int
 tsc_khz_load(struct kvm_vcpu *vcpu, const struct record *group, struct why *why)
 {
 	uint64_t khz;
-	int mine = ioctl(vcpu->fd, KVM_GET_TSC_KHZ, 0);
+	int host_khz = ioctl(vcpu->fd, KVM_GET_TSC_KHZ, 0);
 
 	if (!record_get_u64(group, "khz", &khz) || khz > INT32_MAX)
-		return why_set(why, "tsc_khz: no frequency");
+		return why_set(why, "tsc_khz: khz is missing or invalid");
 	vcpu->khz = khz;
-	if (!khz || mine <= 0 || llabs((long long)khz - mine) * 4000 <= mine)
+	if (!khz || host_khz <= 0 || llabs((long long)khz - host_khz) * 4000 <= host_khz)
 		return 0;
 	if (ioctl(vcpu->fd, KVM_SET_TSC_KHZ, (unsigned long)khz))
 		return why_set(
 		    why,
-		    "tsc_khz: the guest's TSC runs at %llu kHz, this host's at %d and can't be "
-		    "scaled: %s",
-		    (unsigned long long)khz, mine, strerror(errno));
+		    "tsc_khz: the guest's TSC runs at %llu kHz, this host's at %d, and KVM cannot "
+		    "scale it: %s",
+		    (unsigned long long)khz, host_khz, strerror(errno));
 	return 0;
 }
 
@@ -89,7 +88,7 @@ cr8_load(struct kvm_vcpu *vcpu, const struct record *group, struct why *why)
 	uint64_t cr8;
 
 	if (!record_get_u64(group, "cr8", &cr8) || cr8 > 15)
-		return why_set(why, "cr8: not from 0 to 15");
+		return why_set(why, "cr8: missing or above 15");
 	vcpu->run->cr8 = cr8;
 	return 0;
 }
@@ -120,11 +119,11 @@ xsave_load(struct kvm_vcpu *vcpu, const struct record *group, struct why *why)
 	int r = 0;
 
 	if (!record_get_bytes(group, "area", &bytes, &length) || length < sizeof(struct kvm_xsave))
-		return why_set(why, "xsave: no area");
+		return why_set(why, "xsave: area is missing or too short");
 	for (size_t i = size; i < length; i++)
 		if (bytes[i])
 			return why_set(why,
-				       "xsave: the guest's area has %zu bytes, this host's %zu",
+				       "xsave: the guest's area has %zu bytes, this host's has %zu",
 				       length, size);
 	area = calloc(1, size);
 	if (!area)
@@ -137,38 +136,38 @@ xsave_load(struct kvm_vcpu *vcpu, const struct record *group, struct why *why)
 }
 
 /*
- * All of a vCPU, in the order of loading. Saving goes the same way, which suits it too: MP_STATE
- * before the registers, since reading it may accept an INIT or SIPI; events last, since the reads
- * before may raise one.
+ * All of a vCPU, in the order of loading. Saving uses the same order. It reads MP_STATE before the
+ * registers, because reading MP_STATE may accept an INIT or SIPI, and events last, because the
+ * other reads may raise an event.
  */
 static const struct state vcpu_states[] = {
 	{ .name = "cpuid",
 	  .save = kvm_cpuid_save,
 	  .load = kvm_cpuid_load,
-	  .fixed = true }, /* decides what the rest may be */
+	  .fixed = true }, /* determines valid values of the others */
 	{ .name = "tsc_khz",
 	  .save = tsc_khz_save,
 	  .load = tsc_khz_load,
-	  .fixed = true }, /* before the TSC's value */
+	  .fixed = true }, /* before the value of the TSC */
 	{ .name = "mp_state",
 	  .get = KVM_GET_MP_STATE,
 	  .set = KVM_SET_MP_STATE,
 	  .size = sizeof(struct kvm_mp_state),
 	  .fields = kvm_mp_state_fields,
 	  .irqchip = true },
-	{ .name = "regs", /* before events: it clears pending exceptions */
+	{ .name = "regs", /* before events: clears pending exceptions */
 	  .get = KVM_GET_REGS,
 	  .set = KVM_SET_REGS,
 	  .size = sizeof(struct kvm_regs),
 	  .fields = kvm_regs_fields },
-	{ .name = "sregs", /* before lapic: it has the APIC base */
+	{ .name = "sregs", /* before lapic: contains the APIC base */
 	  .get = KVM_GET_SREGS2,
 	  .set = KVM_SET_SREGS2,
 	  .size = sizeof(struct kvm_sregs2),
 	  .fields = kvm_sregs2_fields },
 	{ .name = "cr8",
 	  .save = cr8_save,
-	  .load = cr8_load }, /* taken from kvm_run at each entry */
+	  .load = cr8_load }, /* KVM reads it from kvm_run at each entry */
 	{ .name = "xsave", .save = xsave_save, .load = xsave_load },
 	{ .name = "xcrs",
 	  .get = KVM_GET_XCRS,
@@ -209,9 +208,9 @@ static const struct state vm_states[] = {
 	  .size = sizeof(struct kvm_clock_data),
 	  .fields = kvm_clock_fields },
 	/*
-	 * The slave first: a line that is up has made a fresh slave, which masks nothing, ask the
-	 * master for an interrupt. Its own state ends that, and the master's takes the request
-	 * back.
+	 * The slave first: a fresh slave masks nothing, so a raised line makes it request an
+	 * interrupt from the master. Its saved state ends the request, and the master's saved state
+	 * removes it there.
 	 */
 	{ .name = "pic_slave",
 	  .get = KVM_GET_IRQCHIP,
@@ -278,11 +277,13 @@ state_load(const struct state *state, struct kvm *kvm, struct kvm_vcpu *vcpu,
 	if (state->set == KVM_SET_IRQCHIP)
 		buffer.chip.chip_id = state->id;
 	else if (state->set == KVM_SET_VCPU_EVENTS)
-		/* What is not marked valid would be left as it is: a pending NMI could not be
-		 * cleared. */
+		/*
+		 * KVM keeps members that are not marked valid: without the flag, a pending NMI
+		 * would stay.
+		 */
 		buffer.events.flags |= KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW;
 	else if (state->set == KVM_SET_CLOCK)
-		buffer.clock.flags = 0; /* go on from the value, whatever the wall clock says */
+		buffer.clock.flags = 0; /* continue from the value, ignore the wall clock */
 	kvm_time_set(state->set, kvm, vcpu, &buffer);
 	if (ioctl(fd, state->set, &buffer))
 		return why_errno(why, errno, "%s: ioctl 0x%lx refused it", state->name, state->set);
@@ -303,7 +304,7 @@ kvm_vcpu_save(struct kvm_vcpu *vcpu, struct record_writer *writer)
 int
 kvm_vcpu_load(struct kvm_vcpu *vcpu, const struct record *group, struct why *why)
 {
-	vcpu->kvm->stopped = true; /* kvm_go starts its time */
+	vcpu->kvm->stopped = true; /* until kvm_resume */
 	for (const struct state *s = vcpu_states; s->name; s++)
 		if ((!s->irqchip || vcpu->kvm->irqchip) && !(s->fixed && vcpu->kvm->ran) &&
 		    state_load(s, vcpu->kvm, vcpu, group, why))

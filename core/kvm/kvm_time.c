@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Time in the kernel: what runs on while no vCPU runs, and so must be taken when the machine stops
- * and put back when it goes on.
+ * Timers and clocks in the kernel. They run while no vCPU runs, so a stop saves them and a resume
+ * restores them.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -19,9 +19,9 @@
 #define LAPIC_LVTT 0x320
 #define LAPIC_TMICT 0x380
 #define LAPIC_TMCCT 0x390
-#define PIT_MODE_OFF 5 /* a mode in which KVM arms no timer for channel 0 */
+#define PIT_MODE_OFF 5 /* KVM arms no timer for channel 0 in this mode */
 #define PIT_HZ 1193182u
-#define PIT_LATE 1000000 /* ns, within which KVM has raised the line of an expired channel */
+#define PIT_LATE 1000000 /* ns; KVM raises the line of an expired channel within this time */
 #define TRIES 100
 
 static int
@@ -43,8 +43,10 @@ msr(struct kvm_vcpu *vcpu, unsigned long call, uint32_t index, uint64_t *value)
 size_t
 kvm_vcpu_own_areas(struct kvm_vcpu *vcpu, struct kvm_area areas[KVM_OWN_AREAS])
 {
-	/* Documentation/virt/kvm/x86/msr.rst: bit 0 is "on", the address follows; sizes of pvclock
-	 * and steal time. */
+	/*
+	 * Documentation/virt/kvm/x86/msr.rst: bit 0 enables, the other bits are the address. The
+	 * sizes are those of pvclock and steal time.
+	 */
 	static const struct {
 		uint32_t msr, size;
 	} clocks[KVM_OWN_AREAS] = { { 0x4b564d01, 32 }, { 0x12, 32 }, { 0x4b564d03, 64 } };
@@ -60,7 +62,7 @@ kvm_vcpu_own_areas(struct kvm_vcpu *vcpu, struct kvm_area areas[KVM_OWN_AREAS])
 	return count;
 }
 
-/* The guest's TSC is the host's, scaled, plus this; -1 on a kernel before 5.16. */
+/* The guest's TSC is the host's scaled TSC plus this offset. -1 before Linux 5.16. */
 static int
 tsc_offset(struct kvm_vcpu *vcpu, unsigned long call, uint64_t *offset)
 {
@@ -74,8 +76,8 @@ tsc_offset(struct kvm_vcpu *vcpu, unsigned long call, uint64_t *offset)
 }
 
 /*
- * Sets the guest's TSC. By its offset: KVM takes a plain write that is within a second of what it
- * expects for an attempt to synchronise, and leaves the TSC as it is.
+ * Sets the guest's TSC through its offset. A plain write within a second of the expected value
+ * would have no effect: KVM treats it as an attempt to synchronise TSCs.
  */
 static void
 tsc_set(struct kvm_vcpu *vcpu, uint64_t wanted)
@@ -92,8 +94,8 @@ tsc_set(struct kvm_vcpu *vcpu, uint64_t wanted)
 }
 
 /*
- * Enters KVM_RUN with a signal pending: no instruction runs, but what a timer has fired moves from
- * where no ioctl sees it into the LAPIC. The calling thread has the signal blocked.
+ * Enters KVM_RUN with a signal pending. No instruction runs, but KVM moves fired timers, which no
+ * ioctl can read, into the LAPIC. The calling thread has the signal blocked.
  */
 static int
 deliver_pending(struct kvm_vcpu *vcpu)
@@ -115,7 +117,7 @@ deliver_pending(struct kvm_vcpu *vcpu)
 	sigtimedwait(&kick, NULL, &now);
 	ioctl(vcpu->fd, KVM_SET_SIGNAL_MASK, NULL);
 	if (r != -EINTR && r != -EAGAIN)
-		return fail(STATUS_BUG, "vCPU %u ran while it was to stop: exit %u, %s", vcpu->id,
+		return fail(STATUS_BUG, "vCPU %u ran during a stop: exit %u, %s", vcpu->id,
 			    vcpu->run->exit_reason, strerror(-r));
 	return 0;
 }
@@ -130,11 +132,11 @@ lapic_register(const struct kvm_lapic_state *lapic, uint32_t at)
 }
 
 /*
- * Whether its timer runs. One that is to fire once and has counted to zero has fired, or is just
- * about to, which KVM does by itself; if the LAPIC were set anew, KVM would fire it in any case.
+ * Returns whether the timer runs. A one-shot timer at zero has fired, or KVM is about to fire it;
+ * setting the LAPIC again would fire it once more.
  */
 static bool
-lapic_counts(const struct kvm_vcpu *vcpu)
+lapic_timer_runs(const struct kvm_vcpu *vcpu)
 {
 	const struct kvm_lapic_state *lapic = &vcpu->stopped.lapic;
 
@@ -148,10 +150,12 @@ lapic_counts(const struct kvm_vcpu *vcpu)
 	}
 }
 
-/* A timer that fires between two looks at the LAPIC would be lost: look until nothing has come in
- * between. */
+/*
+ * A timer that fires between the reads of LAPIC and deadline would be lost. Repeat until the
+ * interrupt state is the same before and after.
+ */
 static int
-lapic_take(struct kvm_vcpu *vcpu)
+lapic_stop(struct kvm_vcpu *vcpu)
 {
 	struct kvm_lapic_state after;
 
@@ -168,15 +172,15 @@ lapic_take(struct kvm_vcpu *vcpu)
 			break;
 		if (!memcmp(vcpu->stopped.lapic.regs + LAPIC_ISR, after.regs + LAPIC_ISR,
 			    LAPIC_IRR_END - LAPIC_ISR)) {
-			vcpu->stopped.put_back = lapic_counts(vcpu);
+			vcpu->stopped.rearm = lapic_timer_runs(vcpu);
 			return 0;
 		}
 	}
-	return fail(STATUS_HOST, "KVM_GET_LAPIC: vCPU %u does not come to rest: %s", vcpu->id,
+	return fail(STATUS_HOST, "KVM_GET_LAPIC: vCPU %u keeps receiving interrupts: %s", vcpu->id,
 		    strerror(errno));
 }
 
-/* Channel 0 was to fire once, and has. */
+/* Returns whether channel 0 is one-shot and has fired. */
 static bool
 pit_spent(const struct kvm_pit_state2 *pit)
 {
@@ -184,21 +188,21 @@ pit_spent(const struct kvm_pit_state2 *pit)
 	struct timespec now;
 	int64_t passed;
 
-	clock_gettime(CLOCK_MONOTONIC, &now); /* KVM's own here */
+	clock_gettime(CLOCK_MONOTONIC, &now); /* KVM's clock for the PIT */
 	passed = now.tv_sec * 1000000000ll + now.tv_nsec - c->count_load_time;
 	return (c->mode == 0 || c->mode == 1 || c->mode == 4) &&
 	       passed > (int64_t)(c->count * 1000000000ull / PIT_HZ) + PIT_LATE;
 }
 
 static int
-pit_take(struct kvm *kvm)
+pit_stop(struct kvm *kvm)
 {
 	struct kvm_pit_state2 off;
 
 	if (ioctl(kvm->vm, KVM_GET_PIT2, &kvm->pit))
 		return fail(STATUS_HOST, "KVM_GET_PIT2: %s", strerror(errno));
-	kvm->pit_put_back = !pit_spent(&kvm->pit); /* which would fire once more */
-	if (!kvm->pit_put_back)
+	kvm->pit_rearm = !pit_spent(&kvm->pit); /* KVM would fire a spent channel again */
+	if (!kvm->pit_rearm)
 		return 0;
 	off = kvm->pit;
 	off.channels[0].mode = PIT_MODE_OFF;
@@ -208,11 +212,11 @@ pit_take(struct kvm *kvm)
 }
 
 /*
- * One after the other, TSCs would be read at different times, and move apart with each stop: only
- * the first is read, and the others are as far from it as their offsets are.
+ * Reading one TSC after the other would move them apart at each stop. Read the first TSC only, and
+ * derive the others from the differences of the offsets.
  */
 static void
-tscs_take(struct kvm *kvm)
+tscs_save(struct kvm *kvm)
 {
 	uint64_t first = 0, offset;
 	bool offsets =
@@ -230,7 +234,7 @@ tscs_take(struct kvm *kvm)
 	}
 }
 
-/* And so they are set. */
+/* Sets the TSCs with the same differences. */
 static void
 tscs_set(struct kvm *kvm)
 {
@@ -249,7 +253,7 @@ tscs_set(struct kvm *kvm)
 }
 
 static int
-clocks_take(struct kvm *kvm)
+clocks_save(struct kvm *kvm)
 {
 	struct kvm_clock_data clock = { 0 };
 
@@ -257,7 +261,7 @@ clocks_take(struct kvm *kvm)
 		return fail(STATUS_HOST, "KVM_GET_CLOCK: %s", strerror(errno));
 	kvm->clock = clock.clock;
 	if (kvm->vcpu_count)
-		tscs_take(kvm);
+		tscs_save(kvm);
 	return 0;
 }
 
@@ -268,9 +272,9 @@ kvm_stop(struct kvm *kvm)
 
 	if (kvm->stopped)
 		return 0;
-	r = clocks_take(kvm);
+	r = clocks_save(kvm);
 	if (!r && kvm->irqchip)
-		r = pit_take(kvm);
+		r = pit_stop(kvm);
 	kvm->stopped = true;
 	return r;
 }
@@ -278,42 +282,44 @@ kvm_stop(struct kvm *kvm)
 int
 kvm_vcpu_stop(struct kvm_vcpu *vcpu)
 {
-	return vcpu->kvm->irqchip ? lapic_take(vcpu) : 0;
+	return vcpu->kvm->irqchip ? lapic_stop(vcpu) : 0;
 }
 
 int
-kvm_go(struct kvm *kvm)
+kvm_resume(struct kvm *kvm)
 {
 	struct kvm_clock_data clock = { .clock = kvm->clock };
 
-	kvm->ran = true; /* vCPUs are about to */
+	kvm->ran = true; /* the caller is about to run vCPUs */
 	if (!kvm->stopped)
 		return 0;
 	kvm->stopped = false;
 	if (ioctl(kvm->vm, KVM_SET_CLOCK, &clock))
 		return fail(STATUS_HOST, "KVM_SET_CLOCK: %s", strerror(errno));
-	if (kvm->irqchip && kvm->pit_put_back && ioctl(kvm->vm, KVM_SET_PIT2, &kvm->pit))
+	if (kvm->irqchip && kvm->pit_rearm && ioctl(kvm->vm, KVM_SET_PIT2, &kvm->pit))
 		return fail(STATUS_HOST, "KVM_SET_PIT2: %s", strerror(errno));
 	if (kvm->vcpu_count)
 		tscs_set(kvm);
 	for (uint32_t i = 0; i < kvm->vcpu_count; i++) {
 		struct kvm_vcpu *vcpu = kvm->vcpus[i];
 
-		if (kvm->irqchip && vcpu->stopped.put_back) {
+		if (kvm->irqchip && vcpu->stopped.rearm) {
 			if (ioctl(vcpu->fd, KVM_SET_LAPIC, &vcpu->stopped.lapic))
 				return fail(STATUS_HOST, "KVM_SET_LAPIC: vCPU %u: %s", vcpu->id,
 					    strerror(errno));
 			if (vcpu->stopped.deadline)
 				msr(vcpu, KVM_SET_MSRS, MSR_TSC_DEADLINE, &vcpu->stopped.deadline);
 		}
-		/* Tells a guest with kvm-clock that it stood still; EINVAL: it has none. */
+		/*
+		 * Tells a guest with kvm-clock about the pause. EINVAL: the guest has no kvm-clock.
+		 */
 		ioctl(vcpu->fd, KVM_KVMCLOCK_CTRL, 0);
 	}
 	return 0;
 }
 
 void
-kvm_catch_up(struct kvm *kvm, uint64_t time)
+kvm_advance_time(struct kvm *kvm, uint64_t time)
 {
 	kvm->clock += time;
 	for (uint32_t i = 0; i < kvm->vcpu_count; i++) {
@@ -346,10 +352,10 @@ kvm_time_set(unsigned long set, struct kvm *kvm, struct kvm_vcpu *vcpu, void *bu
 {
 	if (set == KVM_SET_LAPIC) {
 		vcpu->stopped.lapic = *(struct kvm_lapic_state *)buffer;
-		vcpu->stopped.put_back = true;
+		vcpu->stopped.rearm = true;
 	} else if (set == KVM_SET_PIT2) {
 		kvm->pit = *(struct kvm_pit_state2 *)buffer;
-		kvm->pit_put_back = true;
+		kvm->pit_rearm = true;
 		((struct kvm_pit_state2 *)buffer)->channels[0].mode = PIT_MODE_OFF;
 	} else if (set == KVM_SET_CLOCK)
 		kvm->clock = ((struct kvm_clock_data *)buffer)->clock;

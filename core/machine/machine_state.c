@@ -66,5 +66,5 @@ machine_catch_up(struct machine *m, uint64_t time)
 	if (time > TIME_MAX - now)
 		time = TIME_MAX - now;
 	clock_set(&m->clock, now + time);
-	kvm_catch_up(&m->kvm, time);
+	kvm_advance_time(&m->kvm, time);
 }

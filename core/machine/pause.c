@@ -99,7 +99,7 @@ run_again(struct machine *m)
 	m->stop_new = false;
 	ioeventfds_assign(m, !m->trace && !m->stop.kind);
 	if (!r)
-		r = kvm_go(&m->kvm);
+		r = kvm_resume(&m->kvm);
 	if (r)
 		return r;
 	irqs_defer(&m->irqs, false);

@@ -195,7 +195,7 @@ clock_is_the_snapshots(void **state)
 	memcpy(item_of(&root, "clock", "clock", NULL), &hour, 8);
 	kvm->stopped = true;
 	assert_int_equal(kvm_vm_load(kvm, &root, &why), 0);
-	assert_int_equal(kvm_go(kvm), 0);
+	assert_int_equal(kvm_resume(kvm), 0);
 	record_writer_free(&writer);
 	writer = (struct record_writer){ 0 };
 	assert_int_equal(kvm_vm_save(kvm, &writer), 0);

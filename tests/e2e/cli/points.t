@@ -143,12 +143,12 @@ for my $steps (50, 100, 150, 200) {
 # A KVM that can't keep them out: there only a machine that has none is stepped through.
 my @live = ($minivmm, '-c', "$configs/live.ini", '--log', 'error', map { ('--set', $_) } qw(vm.memory=4M cpu.r8=5000 cpu.r13=30));
 my @old = (LD_PRELOAD => "$build/tests/preload/kvm.so", KVM_LACKS => 195);
-fails([ @live, '--until', 'step:5' ], 111, qr/step: needs a KVM that holds interrupts back meanwhile/, 'no steps where interrupts come', @old);
+fails([ @live, '--until', 'step:5' ], 111, qr/step: needs a KVM that blocks interrupts during single-stepping/, 'no steps where interrupts come', @old);
 is((run([ $minivmm, '-c', 'steps.ini', '--until', 'step:5', '--registers' ], @old))[2] =~ /\brax 0x5\b/, 1, 'steps where they do not');
 {
     my $process = start([ @live, '--set', 'cpu.r13=0' ], @old, stdout => '/dev/null');
     my $control = Control->connect('vm.sock');
-    like($control->request('until step:5')->{error}, qr/\Astep:5 needs a KVM that holds interrupts back meanwhile/, 'nor over the socket');
+    like($control->request('until step:5')->{error}, qr/\Astep:5 needs a KVM that blocks interrupts during single-stepping/, 'nor over the socket');
     is($control->request('status')->{state}, 'running', 'where the machine goes on');
     $control->request('quit');
     finish($process);

@@ -37,7 +37,7 @@ for my $word (@words) {
     $snapshot->save('word.snap');
     my ($name) = "$function.$index.$register" =~ s/\.0\././r;
     fails([ $minivmm, '-r', 'word.snap' ], 112,
-        qr/cpuid: the guest uses CPU features that this host lacks: \Q$name\E has 0xffffffff, here is/,
+        qr/cpuid: this host lacks CPU features that the guest uses: \Q$name\E is 0xffffffff, on this host/,
         "features of leaf $name");
 }
 cmp_ok($leaves, '>=', 8, 'of enough leaves');
