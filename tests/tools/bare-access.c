@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The limit for an access: a loop around KVM_RUN that makes one indirect call for each exit. No
- * lookup, no lock, no counter, no checks.
+ * The lower bound for an access: a loop around KVM_RUN with one indirect call per exit, without
+ * lookup, lock, counter or checks.
  *
  *   bare-access STATE SNAPSHOT
  *
- * STATE is from clone-speed. Ends when the guest halts.
+ * clone-speed writes STATE. Ends when the guest halts.
  */
 #include <stdbool.h>
 #include <stdlib.h>
@@ -53,7 +53,7 @@ main(int argc, char **argv)
 {
 	int from = argc == 3 ? open(argv[1], O_RDONLY | O_CLOEXEC) : -1;
 	int fd = argc == 3 ? open(argv[2], O_RDONLY | O_CLOEXEC) : -1;
-	struct device *volatile device = malloc(sizeof(*device)); /* the compiler inlines no call */
+	struct device *volatile device = malloc(sizeof(*device)); /* volatile: no inlining */
 	struct bare_machine machine;
 
 	if (fd < 0 || !device || read(from, &state, sizeof(state)) != sizeof(state))
@@ -61,7 +61,7 @@ main(int argc, char **argv)
 	device->access = null_access;
 	bare_build(&machine, &state, fd, BARE_NONE);
 	bare_load(&machine, &state);
-	bare_go(&machine, &state);
+	bare_resume(&machine, &state);
 	run(&machine, device);
 	return 0;
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The limit for `minivmm -r`: the snapshot's memory mapped, the KVM calls that ours makes, up to
+ * The lower bound for `minivmm -r`: maps the snapshot's memory and makes the same KVM calls, up to
  * the first exit.
  *
  *   bare-restore STATE SNAPSHOT STATUS
  *
- * STATE is from clone-speed. The guest's first exit must be a write to port 0xf4; the process then
+ * clone-speed writes STATE. The guest's first exit must be a write to port 0xf4; then the process
  * ends with STATUS.
  */
 #include <stdlib.h>
@@ -25,7 +25,7 @@ main(int argc, char **argv)
 		err(1, "usage: bare-restore STATE SNAPSHOT STATUS");
 	bare_build(&machine, &state, fd, BARE_NONE);
 	bare_load(&machine, &state);
-	bare_go(&machine, &state);
+	bare_resume(&machine, &state);
 	bare_run(&machine, 0xf4);
 	return atoi(argv[3]);
 }

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The limit for `make bench`: runs guests/simple.bin with the KVM calls that this takes and nothing
- * else: no config, no plugins, no threads, no checks that a VMM would make.
+ * A lower bound for `make bench`: runs guests/simple.bin with the necessary KVM calls only, without
+ * config, plugins, threads or the checks of a VMM.
  *
  *   bare [-c] IMAGE
- *     -c  as a VMM that runs any guest must: give the vCPU the host's CPUID, which simple.bin does
- *         not look at
+ *     -c  set the vCPU's CPUID, as a VMM for any guest must; simple.bin does not read it
  */
 #include <err.h>
 #include <fcntl.h>
@@ -60,7 +59,7 @@ set_registers(int vcpu)
 		err(1, "KVM_SET_REGS");
 }
 
-/* Until the guest halts: what it puts out goes to stdout. */
+/* Runs until the guest halts. Its output goes to stdout. */
 static void
 run_guest(int vcpu, struct kvm_run *run)
 {

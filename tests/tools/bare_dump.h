@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The state of a paused machine of ours, as bare_restore.h wants it. */
+/* Converts the state of a paused machine to struct bare_state. */
 #ifndef TOOLS_BARE_DUMP_H
 #define TOOLS_BARE_DUMP_H
 
@@ -17,7 +17,7 @@ microseconds(void)
 	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
 }
 
-/* All that the vCPU has. */
+/* Reads all MSRs that the vCPU has. */
 static inline void
 bare_dump_msrs(struct bare_msrs *msrs, const struct kvm *kvm, int vcpu)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The limits for restores, clones and resets: the KVM calls that ours makes, in the same order,
- * from state that lies ready in KVM's own structures. No config, no sections, no checks, no
- * devices, no threads. One vCPU, no irqchip.
+ * The lower bounds for restores, clones and resets: the same KVM calls in the same order, with the
+ * state in KVM's structures, without config, sections, checks, devices or threads. One vCPU, no
+ * irqchip.
  */
 #ifndef TOOLS_BARE_RESTORE_H
 #define TOOLS_BARE_RESTORE_H
@@ -27,9 +27,9 @@ struct bare_msrs {
 	struct kvm_msr_entry entries[BARE_MSRS];
 };
 
-/* What a machine is, as it lies in a file. */
+/* The state of a machine; the contents of the file STATE. */
 struct bare_state {
-	uint64_t memory_at, memory_size, memory_offset; /* offset: in the snapshot */
+	uint64_t memory_at, memory_size, memory_offset; /* memory_offset: in the snapshot */
 	struct {
 		struct kvm_cpuid2 head;
 		struct kvm_cpuid_entry2 entries[BARE_CPUIDS];
@@ -49,7 +49,7 @@ struct bare_machine {
 	struct kvm_run *run;
 	size_t run_size;
 	void *memory;
-	struct kvm_dirty_gfn *ring; /* NULL: none */
+	struct kvm_dirty_gfn *ring; /* dirty ring; NULL: not used */
 	uint64_t tsc;
 };
 
@@ -64,7 +64,7 @@ bare_call(int fd, unsigned long call, const void *argument, const char *name)
 #define BARE_CALL(fd, call, argument) bare_call(fd, call, argument, #call)
 
 static inline void
-bare_look_around(struct bare_machine *m)
+bare_query_kvm(struct bare_machine *m)
 {
 	static const int needed[] = {
 		KVM_CAP_USER_MEMORY,
@@ -86,7 +86,7 @@ bare_look_around(struct bare_machine *m)
 }
 
 static inline void
-bare_look_closer(struct bare_machine *m)
+bare_query_vm(struct bare_machine *m)
 {
 	static struct {
 		struct kvm_cpuid2 head;
@@ -109,7 +109,7 @@ bare_look_closer(struct bare_machine *m)
 	ioctl(m->kvm, KVM_CHECK_EXTENSION, KVM_CAP_MCE);
 }
 
-/* The VM, its memory from the file fd, the vCPU with its CPUID. */
+/* Creates the VM, maps its memory from fd, creates the vCPU and sets its CPUID. */
 static inline void
 bare_build(struct bare_machine *m, const struct bare_state *s, int fd, enum bare_tracking tracking)
 {
@@ -127,12 +127,12 @@ bare_build(struct bare_machine *m, const struct bare_state *s, int fd, enum bare
 	*m = (struct bare_machine){ .kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC) };
 	if (m->kvm < 0)
 		err(1, "/dev/kvm");
-	bare_look_around(m);
+	bare_query_kvm(m);
 	m->vm = ioctl(m->kvm, KVM_CREATE_VM, 0);
 	if (m->vm < 0)
 		err(1, "KVM_CREATE_VM");
 	m->run_size = (size_t)ioctl(m->kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
-	bare_look_closer(m);
+	bare_query_vm(m);
 	if (tracking == BARE_RINGS)
 		BARE_CALL(m->vm, KVM_ENABLE_CAP, &ring);
 	m->memory = mmap(NULL, s->memory_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE,
@@ -169,7 +169,8 @@ bare_tsc(struct bare_machine *m)
 	return one.entries[0].data;
 }
 
-/* KVM_SET_MSRS stops at one that it refuses, which has its value already. */
+/* KVM_SET_MSRS stops at an MSR that it refuses. As minivmm does, this reads that MSR and continues.
+ */
 static inline void
 bare_set_msrs(struct bare_machine *m, const struct bare_msrs *msrs)
 {
@@ -213,9 +214,9 @@ bare_load(struct bare_machine *m, const struct bare_state *s)
 			m->tsc = s->msrs.entries[i].data;
 }
 
-/* Time goes on from where the state has it. */
+/* Sets the clock and the TSC to the state's values, as before a KVM_RUN. */
 static inline void
-bare_go(struct bare_machine *m, const struct bare_state *s)
+bare_resume(struct bare_machine *m, const struct bare_state *s)
 {
 	struct kvm_clock_data clock = { .clock = s->clock };
 	uint64_t offset;
@@ -234,7 +235,7 @@ bare_go(struct bare_machine *m, const struct bare_state *s)
 	ioctl(m->vcpu, KVM_KVMCLOCK_CTRL, 0);
 }
 
-/* To the next exit, which must be a write to the port. */
+/* Runs to the next exit, which must be a write to the port. */
 static inline void
 bare_run(struct bare_machine *m, uint16_t port)
 {
@@ -244,7 +245,7 @@ bare_run(struct bare_machine *m, uint16_t port)
 		errx(1, "KVM exit %u is not the write to port 0x%x", m->run->exit_reason, port);
 }
 
-/* The access complete, time taken. */
+/* Completes the access and reads the clocks, as a pause does. */
 static inline void
 bare_stop(struct bare_machine *m)
 {
@@ -258,7 +259,7 @@ bare_stop(struct bare_machine *m)
 	bare_tsc(m);
 }
 
-/* Reads what bare_load sets, after bare_stop. */
+/* Reads the state that bare_load sets. Call bare_stop first. */
 static inline void
 bare_save(struct bare_machine *m, struct bare_state *s)
 {

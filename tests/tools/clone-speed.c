@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Times new machines from a snapshot to their first exit, against the KVM calls that this takes, by
- * turns in one process.
+ * Times new machines from a snapshot to their first exit, and the same KVM calls alone, alternately
+ * in one process.
  *
  *   clone-speed SNAPSHOT STATE ROUNDS [KEY=VALUE...]
  *
- * Writes the machine's state to STATE, for bare-restore. Prints a line a round: microseconds of
- * ours and of the bare calls, separated by a tab; with 0 rounds it only writes STATE. What ends a
- * machine is not part of it. The machine that STATE is from stays, not running: as in any process
- * that makes clones, the plugins' code is loaded already. The guest's first exit must end it, by
- * port 0xf4.
+ * Writes the machine's state to STATE, for bare-restore. Prints a line per round: microseconds of
+ * minivmm and of the bare calls, separated by a tab; with 0 rounds it only writes STATE. The end of
+ * a machine is not timed. The machine of STATE stays but does not run: the plugins are loaded, as
+ * in any process that makes clones. The guest's first exit must end it, by port 0xf4.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +16,7 @@
 #include "tools/bare_dump.h"
 
 static struct bare_state state;
-static const volatile bool interrupted = true; /* nobody reads what it says: do not wait */
+static const volatile bool interrupted = true; /* devices_stop does not wait for a reader */
 
 static double
 ours(struct vm *vm, const struct vm_source *source)
@@ -31,7 +30,7 @@ ours(struct vm *vm, const struct vm_source *source)
 		r = machine_run(&vm->machine);
 	taken = microseconds() - start;
 	if (r || vm->machine.end.cause != CAUSE_EXIT)
-		errx(1, "the guest of %s did not end by itself", source->restore);
+		errx(1, "the guest of %s did not end by port 0xf4", source->restore);
 	devices_stop(&vm->devices, &interrupted);
 	vm_destroy(vm);
 	return taken;
@@ -48,7 +47,7 @@ bare(const char *snapshot)
 		err(1, "%s", snapshot);
 	bare_build(&machine, &state, fd, BARE_NONE);
 	bare_load(&machine, &state);
-	bare_go(&machine, &state);
+	bare_resume(&machine, &state);
 	bare_run(&machine, 0xf4);
 	taken = microseconds() - start;
 	bare_destroy(&machine, &state);
@@ -62,7 +61,7 @@ dump(struct vm *vm, const struct vm_source *source, const char *path)
 	FILE *file = fopen(path, "w");
 
 	if (!file || vm_build(vm, source))
-		errx(1, "no state of %s", source->restore);
+		errx(1, "cannot build the machine of %s, or write its state", source->restore);
 	bare_dump(&state, vm);
 	if (!fwrite(&state, sizeof(state), 1, file) || fclose(file))
 		err(1, "%s", path);

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Damages a snapshot in every way that one place allows: damage FILE. Each byte beside the memory
- * is flipped in three ways, and the file is cut off behind each byte of it: the reader must refuse
- * every one. Prints how many, or what was accepted.
+ * Damages a snapshot: changes each byte of its metadata in three ways, and truncates the file after
+ * each byte. The reader must refuse every result.
+ *
+ *   damage FILE
+ *
+ * Prints the number of refusals, or each result that was accepted.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -41,7 +44,8 @@ main(int argc, char **argv)
 	int fd = argc == 2 ? open(argv[1], O_RDONLY) : -1;
 
 	if (fd < 0 || pread(fd, &header, sizeof(header), 0) != sizeof(header)) {
-		fprintf(stderr, "damage: can't read %s\n", argc == 2 ? argv[1] : "nothing");
+		fprintf(stderr, "damage: cannot read %s\n",
+			argc == 2 ? argv[1] : "FILE: name a snapshot");
 		return 2;
 	}
 	length = sizeof(header) + header.table_size;
@@ -49,7 +53,7 @@ main(int argc, char **argv)
 	if (!bytes || pread(fd, bytes, sizeof(header), 0) != sizeof(header) ||
 	    pread(fd, bytes + sizeof(header), header.table_size, (off_t)header.table_offset) !=
 		(ssize_t)header.table_size) {
-		fprintf(stderr, "damage: can't read %s\n", argv[1]);
+		fprintf(stderr, "damage: cannot read %s\n", argv[1]);
 		return 2;
 	}
 	size = header.table_offset + header.table_size;

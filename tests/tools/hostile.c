@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A guest at its worst, without a guest: random accesses of every width over every range of a
- * config's devices. What state they are in then must not change by being paused, resumed and saved,
- * and come back from a snapshot as it was.
+ * Random accesses of every width to every range of a config's devices, without a guest. Afterwards
+ * pausing, resuming and saving must not change their state, and a snapshot must restore it.
  *
- *   hostile CONFIG COUNT      COUNT accesses to each range; SEED in the environment repeats a run
+ *   hostile CONFIG COUNT      COUNT accesses to each range; set SEED to repeat a run
  */
 #include <stdlib.h>
 #include <string.h>
@@ -16,9 +15,9 @@
 #define SNAPSHOT "hostile.snap"
 
 static void
-die(const char *what)
+die(const char *message)
 {
-	printf("FAIL %s\n", what);
+	printf("FAIL %s\n", message);
 	exit(1);
 }
 
@@ -29,9 +28,9 @@ build(const char *config, const char *restore)
 
 	if (!vm || vm_build(vm, &(struct vm_source){
 				    .config = config, .restore = restore, .trust = true }))
-		die("it can't be built");
+		die("cannot build the machine");
 	if (devices_start(&vm->devices, restore ? MINIVMM_RESTORED : MINIVMM_FRESH))
-		die("its devices don't start");
+		die("cannot start the devices");
 	return vm;
 }
 
@@ -45,26 +44,26 @@ destroy(struct vm *vm)
 	free(vm);
 }
 
-/* As machine_resume and machine_pause do, but for the vCPUs, which are us. */
+/* As machine_resume and machine_pause, but for the vCPUs, which this program replaces. */
 static void
-go(struct vm *vm)
+resume(struct vm *vm)
 {
 	clock_start(&vm->machine.clock);
 	loop_quiet(&vm->machine.loop, false);
 	if (vm->machine.devices.resume(vm->machine.devices.context))
-		die("devices don't resume");
+		die("cannot resume the devices");
 }
 
 static void
-halt(struct vm *vm)
+pause_machine(struct vm *vm)
 {
 	if (vm->machine.devices.pause(vm->machine.devices.context))
-		die("devices don't come to rest");
+		die("cannot pause the devices");
 	clock_stop(&vm->machine.clock);
 	loop_quiet(&vm->machine.loop, true);
 }
 
-/* Values that mean something more often than chance would have it. */
+/* Returns small positive and negative values and single bits more often than others. */
 static uint64_t
 random_value(uint64_t *seed)
 {
@@ -84,7 +83,7 @@ static void
 one_access(struct vm *vm, const struct bus_range *range, uint64_t *seed)
 {
 	uint32_t width = 1 + (uint32_t)random_below(seed, 8);
-	/* Over the whole range, its ends and a little beyond. */
+	/* The whole range and 2 bytes on both sides. */
 	uint64_t address = range->base - 2 + random_below(seed, range->length + 4);
 	uint8_t data[24];
 	uint64_t value = random_value(seed);
@@ -96,9 +95,9 @@ one_access(struct vm *vm, const struct bus_range *range, uint64_t *seed)
 		   random_below(seed, 2), data + 8, width, 0);
 	for (int i = 0; i < 8; i++)
 		if (data[i] != 0x5a || data[16 + i] != 0x5a)
-			die("an access wrote beside its bytes");
+			die("an access wrote outside its buffer");
 	if (memcmp(data + 8 + width, (uint8_t *)&value + width, 8 - width))
-		die("an access wrote past its width");
+		die("an access wrote more than its width");
 }
 
 static void
@@ -107,7 +106,7 @@ attack_range(struct vm *vm, const struct bus_range *range, uint64_t count, uint6
 	for (uint64_t i = 0; i < count; i++) {
 		one_access(vm, range, seed);
 		if (i % 64 == 0 && loop_once(&vm->machine.loop, 0))
-			die("the loop failed");
+			die("loop_once failed");
 	}
 }
 
@@ -123,7 +122,7 @@ attack(struct vm *vm, uint64_t count, uint64_t *seed)
 	return ranges;
 }
 
-/* The state of all devices and lines, as it would be saved. */
+/* Saves the state of all devices and interrupt lines. */
 static void
 save(struct vm *vm, struct record_writer *writer)
 {
@@ -131,14 +130,14 @@ save(struct vm *vm, struct record_writer *writer)
 	for (size_t i = 0; i < vm->devices.count; i++) {
 		record_begin(writer, vm->devices.list[i].config->name, RECORD_GROUP);
 		if (device_save(&vm->devices.list[i], writer))
-			die("a device can't be saved");
+			die("cannot save a device");
 		record_end(writer);
 	}
 	record_begin(writer, "lines", RECORD_GROUP);
 	irqs_save(&vm->machine.irqs, writer);
 	record_end(writer);
 	if (writer->failed)
-		die("the state can't be written");
+		die("the saved state is invalid");
 }
 
 static void
@@ -147,9 +146,9 @@ differs(void *context, const char *path, const struct record *a, const struct re
 	printf("# %s\n", path);
 }
 
-/* The VM's state is still what before holds. */
+/* Expects that the state is still the one in before. */
 static void
-expect_same(struct vm *vm, const struct record_writer *before, const char *what)
+expect_same(struct vm *vm, const struct record_writer *before, const char *message)
 {
 	struct record_writer now;
 	struct record a, b;
@@ -159,7 +158,7 @@ expect_same(struct vm *vm, const struct record_writer *before, const char *what)
 		if (!record_open(before->data, before->length, &a, NULL) &&
 		    !record_open(now.data, now.length, &b, NULL))
 			record_compare(&a, &b, "", differs, NULL);
-		die(what);
+		die(message);
 	}
 	record_writer_free(&now);
 }
@@ -176,31 +175,31 @@ main(int argc, char **argv)
 	count = strtoull(argv[2], NULL, 0);
 	seed = random_seed();
 	vm = build(argv[1], NULL);
-	go(vm);
+	resume(vm);
 	ranges = attack(vm, count, &seed);
 
-	halt(vm);
+	pause_machine(vm);
 	save(vm, &before);
 	expect_same(vm, &before, "saving changes the state");
-	halt(vm);
+	pause_machine(vm);
 	expect_same(vm, &before, "a second pause changes the state");
 	if (capture_file(&vm->capture, SNAPSHOT))
-		die("no snapshot can be written");
+		die("cannot write a snapshot");
 	expect_same(vm, &before, "a snapshot changes the state");
 
 	restored = build(NULL, SNAPSHOT);
 	expect_same(restored, &before, "a restore changes the state");
 	unlink(SNAPSHOT);
-	go(restored);
+	resume(restored);
 	attack(restored, count / 10, &seed);
-	halt(restored);
+	pause_machine(restored);
 	destroy(restored);
 
-	/* The one that was saved goes on as well. */
-	go(vm);
-	go(vm);
+	/* The saved machine continues, too. */
+	resume(vm);
+	resume(vm);
 	attack(vm, count / 10, &seed);
-	halt(vm);
+	pause_machine(vm);
 	destroy(vm);
 	record_writer_free(&before);
 	printf("PASS %llu ranges, %llu accesses each\n", (unsigned long long)ranges,

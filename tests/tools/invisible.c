@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A snapshot is invisible: runs a config once for reference, then once more with a snapshot at
- * every exit or at every instruction; each is restored in a new process, whose run from there on
- * must be the rest of the reference: the same accesses, output, end, registers, device states and
- * memory.
+ * Tests that a snapshot is invisible to the guest. Runs a config once for reference, then again
+ * with a snapshot at each point: every exit or every instruction. A new process restores each
+ * snapshot, and its run must equal the rest of the reference: the same accesses, output, end,
+ * registers, device states and memory.
  *
  *   invisible [-s] [-m MAX] [-S SEED] [-c FIELDS] [-k KEEP] CONFIG [KEY=VALUE...]
- *     -s  at every single-stepped instruction, not at every exit
- *     -m  exhaustive up to this many points, then 500 drawn
- *     -c  what is compared: any of t(race) o(utput) e(nd) r(egisters) d(evices) m(emory); default:
- *         what the config says in a line "# invisible: compare ...", or all
- *     -k  keep the snapshot and the two reports of a failure in this folder
+ *     -s  points are single-stepped instructions, not exits
+ *     -m  use all points if there are at most MAX, else about 500 random ones
+ *     -S  seed for the random points
+ *     -c  compare these: any of t(race) o(utput) e(nd) r(egisters) d(evices) m(emory); default: a
+ *         line "# invisible: compare FIELDS" in the config, or all
+ *     -k  keep the snapshots of failures in this folder
  *
- * Prints PASS and the counts, exits with 0; or FAIL and what differed, 1; or SKIP, 77, where
- * single-stepping itself changes what the guest does: it is not this program's to mend where a host
- * steps that way. The same program restores (-R FILE) and makes the reference (-F CONFIG), writing
- * a report to descriptor 3.
+ * Prints PASS and the counts, and exits with 0; or prints the differences and FAIL, and exits with
+ * 1; or prints SKIP and exits with 77 if single-stepping itself changes the guest's behaviour on
+ * this host. The program starts itself to restore (-R FILE) and to make the reference (-F CONFIG);
+ * then it writes a report to descriptor 3.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -34,14 +35,14 @@
 #include "vm/vm.h"
 
 #define DRAWN 500u
-#define REPORT_FD 3    /* a child's report; its stdout is the guest's */
+#define REPORT_FD 3    /* a child writes its report there; its stdout is the guest's */
 #define XSTATE_BV 512u /* Intel SDM vol. 1, 13.4.2 */
 
 #define OUTPUT_MAX (16u << 20)
 
 struct options {
 	bool steps, exits_only;
-	char said[16]; /* the config's choice of what to compare */
+	char fields[16]; /* to compare, by the config */
 	uint64_t max, seed;
 	const char *compare, *keep, *config;
 	char **set;
@@ -52,16 +53,16 @@ struct options {
 struct run {
 	struct vm vm;
 	struct trace trace;
-	struct stream_record output; /* of the device on stdout: logs elsewhere carry the time */
+	struct stream_record output; /* of devices on stdout; other outputs may contain the time */
 };
 
-/* What the reference run, or a restored one, came to. Sections begin with "== NAME". */
+/* The result of a reference run or a restored run. Sections begin with "== NAME". */
 struct report {
 	char *text;
 	size_t length;
 };
 
-/* Does the device put out to our stdout? */
+/* Does the device write to stdout? */
 static bool
 is_stdio(const struct config_device *config)
 {
@@ -93,7 +94,7 @@ run_destroy(struct run *run)
 	free(run->output.bytes);
 }
 
-/* One access as a line: all of the trace's but its number and its time. */
+/* Copies the lines of a trace without number and time. */
 static void
 copy_trace(FILE *to, FILE *from)
 {
@@ -110,8 +111,8 @@ copy_trace(FILE *to, FILE *from)
 }
 
 /*
- * XSTATE_BV tells which components differ from their initial values, and may tell so of one that
- * does not: what the components hold is compared, not this.
+ * Clears XSTATE_BV: its bits may be set for a component that has its initial value. The components
+ * are compared instead.
  */
 static void
 mask_xstate(const struct record *group)
@@ -122,7 +123,7 @@ mask_xstate(const struct record *group)
 		memset((uint8_t *)area.data + XSTATE_BV, 0, 8);
 }
 
-/* The vCPU's registers as a guest can see them; time and what follows from it left out. */
+/* Writes the registers that a guest can see, except those that depend on time. */
 static void
 report_vcpu(FILE *to, struct vcpu *vcpu)
 {
@@ -207,7 +208,7 @@ observe(const struct vm_source *source, FILE *to)
 	return r;
 }
 
-/* A child of our own program that writes a report to its stdout. */
+/* Runs this program in a child and reads its report. Returns 0 or -1. */
 static int
 child(const char *mode, const char *file, const struct options *o, struct report *report)
 {
@@ -247,7 +248,7 @@ child(const char *mode, const char *file, const struct options *o, struct report
 	return status ? -1 : 0;
 }
 
-/* The body of a section; length 0 when it is not there. */
+/* Returns the body of a section; length 0 if it is missing. */
 static const char *
 section(const struct report *report, const char *name, size_t *length)
 {
@@ -286,9 +287,9 @@ struct walk {
 	char snapshot[64];
 	enum stop_kind kind;
 	int (*hook)(void *context); /* at each point */
-	char end[64];               /* how the walk ended, as in a report */
+	char end[64];               /* the section "end" of this run */
 	uint64_t points, checked, failed;
-	uint64_t chance; /* of a point to be taken, out of 2^32 */
+	uint64_t chance; /* of a point to be used, out of 2^32 */
 	uint64_t seed;
 };
 
@@ -302,13 +303,14 @@ show_difference(const struct walk *w, const char *name, const char *expected,
 		at++;
 	for (line = at; line && expected[line - 1] != '\n';)
 		line--;
-	fprintf(stderr, "point %llu: %s differ(s)\n  expected: %.*s\n  got:      %.*s\n",
+	fprintf(stderr, "point %llu: difference in %s\n  expected: %.*s\n  got:      %.*s\n",
 		(unsigned long long)w->points, name, (int)strcspn(expected + line, "\n"),
 		line < expected_length ? expected + line : "(nothing more)",
 		(int)strcspn(got + line, "\n"), line < got_length ? got + line : "(nothing more)");
 }
 
-/* The restored run must be what is left of the reference after what this one has done so far. */
+/* Compares the restored run with the rest of the reference, after this run's accesses and output.
+ */
 static bool
 same(struct walk *w, uint64_t accesses, uint64_t output, uint64_t time)
 {
@@ -359,7 +361,7 @@ draw(struct walk *w)
 	return w->seed >> 32;
 }
 
-/* The machine stops at its next access, or instruction. */
+/* Sets a stop condition for the next point. */
 static void
 next_point(struct walk *w)
 {
@@ -399,7 +401,7 @@ at_point(void *context)
 	return w->failed >= 5 ? -STATUS_BUG : 0;
 }
 
-/* How many points there are, to know whether to take all. */
+/* Counts the points. */
 static int
 count_point(void *context)
 {
@@ -458,7 +460,7 @@ walk(const struct options *o)
 	if (!r && o->steps && !strstr(w.reference.text, w.end)) {
 		unlink(w.snapshot);
 		free(w.reference.text);
-		printf("SKIP steps: on this host single-stepping changes how the guest ends\n");
+		printf("SKIP steps: single-stepping changes the end of the guest on this host\n");
 		return 77;
 	}
 	if (!r) {
@@ -469,8 +471,7 @@ walk(const struct options *o)
 		w.seed = o->seed;
 		r = walk_once(&w, at_point);
 	}
-	if (!r &&
-	    strstr(w.reference.text, "== end\nhlt")) { /* a machine that has halted stays so */
+	if (!r && strstr(w.reference.text, "== end\nhlt")) { /* a halted machine stays halted */
 		w.kind = STOP_HLT;
 		w.chance = UINT64_MAX;
 		r = walk_once(&w, at_point);
@@ -486,9 +487,8 @@ walk(const struct options *o)
 }
 
 /*
- * What the config says of itself: "# invisible: compare oe" for a guest that time drives,
- * "# invisible: exits" for one that takes interrupts, which push the TF of single-stepping where
- * the guest finds it.
+ * Reads the directives in a config: "# invisible: compare oe" for a guest that depends on time, "#
+ * invisible: exits" for a guest with interrupts, which push the TF of single-stepping to its stack.
  */
 static void
 read_directives(struct options *o)
@@ -501,10 +501,10 @@ read_directives(struct options *o)
 		if (!strncmp(line, exits, sizeof(exits) - 1))
 			o->exits_only = true;
 		else if (!strncmp(line, compare, sizeof(compare) - 1) && !o->compare) {
-			snprintf(o->said, sizeof(o->said), "%.*s",
+			snprintf(o->fields, sizeof(o->fields), "%.*s",
 				 (int)strcspn(line + sizeof(compare) - 1, "\n"),
 				 line + sizeof(compare) - 1);
-			o->compare = o->said;
+			o->compare = o->fields;
 		}
 	if (file)
 		fclose(file);
@@ -564,7 +564,7 @@ main(int argc, char **argv)
 	o.set_count--;
 	read_directives(&o);
 	if (o.steps && o.exits_only) {
-		puts("SKIP steps: the config says exits only");
+		puts("SKIP steps: the config has \"# invisible: exits\"");
 		return 77;
 	}
 	return walk(&o);

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Checks a snapshot of guests/live.S, which has the rules: the memory against hash and journal, and
- * both against what the guest has written by then, which follows from the registers it was started
- * with.
+ * Checks a snapshot of guests/live.S, which documents the rules: the memory must match hash and
+ * journal, and both must match the guest's writes, which follow from its initial registers.
  *
  *   livehash SNAPSHOT [LINES]
  *
- * LINES is a file of what the guest has said: each "tick N W H" must follow the one before, and its
- * hash be that of W writes; there may be lines from before the snapshot and after it.
+ * LINES is a file with the guest's output, from before and after the snapshot: the lines "tick N W
+ * H" must be consecutive, and H must be the hash of W writes.
  *
- * Prints "N W H ok", in hex as the guest does, and exits with 0; or what is wrong, with 1.
+ * Prints "N W H ok" in hexadecimal, as the guest does, and exits with 0; or prints the errors and
+ * exits with 1.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -21,7 +21,7 @@
 
 #define BLOCK 0x8000u
 #define PER_PAGE (PAGE_SIZE / 8)
-#define WRONG_SAID 8
+#define WRONG_PRINTED 8
 
 struct block {
 	char magic[8];
@@ -30,7 +30,7 @@ struct block {
 	uint64_t first, pages, seed, random, rate;
 };
 
-/* The guest over again. */
+/* A copy of the guest's algorithm. */
 struct model {
 	uint64_t *values; /* of each page */
 	uint64_t first, pages, random;
@@ -69,8 +69,8 @@ model_start(struct model *m, const struct block *b)
 	return m->values ? 0 : -1;
 }
 
-/* The pages as they are in the snapshot: their values and their hash; each must be 0 but for the
- * value. */
+/* Reads the value of each page and their hash. The rest of each page must be 0. Returns the number
+ * of bad pages, or a negative status. */
 static int
 read_pages(const struct snapshot *snapshot, const struct block *b, uint64_t *values, uint64_t *hash)
 {
@@ -92,15 +92,15 @@ read_pages(const struct snapshot *snapshot, const struct block *b, uint64_t *val
 		values[page] = words[0];
 		*hash += words[0] * factor(address);
 		if ((words[1] || memcmp(words + 1, words + 2, PAGE_SIZE - 16)) &&
-		    wrong++ < WRONG_SAID)
-			printf("page 0x%" PRIx64 ": not 0 behind the value\n", address);
+		    wrong++ < WRONG_PRINTED)
+			printf("page 0x%" PRIx64 ": not 0 after the value\n", address);
 	}
 	free(buffer);
 	return failed ? failed : wrong;
 }
 
-/* The journal against the counts, the page that it names, and the hash, which is brought to what
- * memory holds. */
+/* Checks the journal against the counts and its page. Stores the hash that memory must have: with
+ * the write that the journal holds, if it is in memory. */
 static int
 check_journal(const struct block *b, const uint64_t *values, uint64_t *hash)
 {
@@ -111,7 +111,7 @@ check_journal(const struct block *b, const uint64_t *values, uint64_t *hash)
 		return 0;
 	if (b->number != b->writes + 1 || b->page % PAGE_SIZE || b->page < b->first ||
 	    page >= b->pages) {
-		printf("the journal is of write 0x%" PRIx64 " to 0x%" PRIx64 ", after 0x%" PRIx64
+		printf("the journal has write 0x%" PRIx64 " to 0x%" PRIx64 ", after 0x%" PRIx64
 		       " writes\n",
 		       b->number, b->page, b->writes);
 		return 1;
@@ -150,15 +150,15 @@ check_memory(const struct snapshot *snapshot, const struct block *b)
 			       b->writes, model.hash, b->hash);
 			wrong++;
 		}
-		if (hash != b->hash) /* a write in progress has reached memory */
+		if (hash != b->hash) /* the write of the journal is in memory */
 			model_write(&model);
-		for (uint64_t i = 0, said = 0; i < b->pages && said < WRONG_SAID; i++)
+		for (uint64_t i = 0, printed = 0; i < b->pages && printed < WRONG_PRINTED; i++)
 			if (values[i] != model.values[i]) {
 				printf("page 0x%" PRIx64 " holds 0x%" PRIx64 ", not 0x%" PRIx64
 				       "\n",
 				       b->first + i * PAGE_SIZE, values[i], model.values[i]);
 				wrong++;
-				said++;
+				printed++;
 			}
 	}
 	free(model.values);
@@ -176,15 +176,15 @@ check_lines(const char *path, const struct block *b)
 	int wrong = !file || model_start(&model, b);
 
 	if (!file)
-		printf("can't read %s\n", path);
+		printf("cannot read %s\n", path);
 	while (!wrong && fgets(line, sizeof(line), file)) {
-		if (!strchr(line, '\n')) /* the snapshot came in between */
+		if (!strchr(line, '\n')) /* the last line, cut by the snapshot */
 			break;
 		if (sscanf(line, "tick %" SCNx64 " %" SCNx64 " %" SCNx64, &tick, &writes, &hash) !=
 		    3)
 			continue;
 		if ((last && tick != last + 1) || writes < model.writes) {
-			printf("behind tick 0x%" PRIx64 " and write 0x%" PRIx64 ": %s", last,
+			printf("after tick 0x%" PRIx64 " and write 0x%" PRIx64 ": %s", last,
 			       model.writes, line);
 			wrong = 1;
 		}
@@ -221,7 +221,8 @@ main(int argc, char **argv)
 		snapshot_read(&snapshot, BLOCK, &b, sizeof(b));
 	if (!wrong &&
 	    (memcmp(b.magic, "minilive", sizeof(b.magic)) || !b.pages || b.pages > 1u << 20)) {
-		printf("%s: not of guests/live.S, or from before its first instructions are done\n",
+		printf("%s: not a snapshot of guests/live.S, or taken before its first "
+		       "instructions\n",
 		       argv[1]);
 		wrong = 1;
 	}

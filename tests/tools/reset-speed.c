@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Times resets with the run that follows, against loops of the same KVM calls and copies, by turns
+ * Times resets with the run that follows, and loops of the same KVM calls and copies, alternately
  * in one process.
  *
  *   reset-speed SNAPSHOT ROUNDS [KEY=VALUE...]
  *
- * Prints a line a round: microseconds of ours, of the bare loop with the dirty log, of that with
- * the dirty ring, and of a stop in which nothing but the state is read, the limit for a snapshot's;
- * separated by tabs. After the snapshot, the guest's first exit must end it, by port 0xf4.
+ * Prints a line per round, separated by tabs: microseconds of minivmm, of the bare loop with the
+ * dirty log, of the bare loop with the dirty ring, and of a stop that only reads the state, the
+ * lower bound for the stop of a snapshot. The guest's first exit after the snapshot must end it, by
+ * port 0xf4.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,39 +22,39 @@ static const volatile bool interrupted = true;
 struct bare {
 	struct bare_machine machine;
 	enum bare_tracking tracking;
-	const uint8_t *golden;
+	const uint8_t *image; /* the snapshot's memory */
 	uint64_t *log;
-	uint64_t copied; /* pages, the last time */
-	uint32_t next;   /* in the ring */
+	uint64_t copied; /* pages of the last reset */
+	uint32_t next;   /* index in the dirty ring */
 };
 
 static void
-put_back(struct bare *b, uint64_t page)
+copy_page(struct bare *b, uint64_t page)
 {
-	memcpy((uint8_t *)b->machine.memory + page * 4096, b->golden + page * 4096, 4096);
+	memcpy((uint8_t *)b->machine.memory + page * 4096, b->image + page * 4096, 4096);
 	b->copied++;
 }
 
 static void
-by_log(struct bare *b)
+reset_by_log(struct bare *b)
 {
 	struct kvm_dirty_log log = { .dirty_bitmap = b->log };
 
 	BARE_CALL(b->machine.vm, KVM_GET_DIRTY_LOG, &log);
 	for (uint64_t i = 0; i < (state.memory_size / 4096 + 63) / 64; i++)
 		for (uint64_t word = b->log[i]; word; word &= word - 1)
-			put_back(b, i * 64 + (uint64_t)__builtin_ctzll(word));
+			copy_page(b, i * 64 + (uint64_t)__builtin_ctzll(word));
 }
 
 static void
-by_ring(struct bare *b)
+reset_by_ring(struct bare *b)
 {
 	const uint32_t mask = BARE_RING / sizeof(struct kvm_dirty_gfn) - 1;
 	struct kvm_dirty_gfn *entry;
 
 	while (entry = &b->machine.ring[b->next & mask],
 	       __atomic_load_n(&entry->flags, __ATOMIC_ACQUIRE) & KVM_DIRTY_GFN_F_DIRTY) {
-		put_back(b, entry->offset);
+		copy_page(b, entry->offset);
 		__atomic_store_n(&entry->flags, KVM_DIRTY_GFN_F_RESET, __ATOMIC_RELEASE);
 		b->next++;
 	}
@@ -65,36 +66,36 @@ static void
 bare_start(struct bare *b, enum bare_tracking tracking, int fd)
 {
 	*b = (struct bare){ .tracking = tracking };
-	b->golden =
+	b->image =
 	    mmap(NULL, state.memory_size, PROT_READ, MAP_SHARED, fd, (off_t)state.memory_offset);
 	b->log = calloc(state.memory_size / 4096 / 64 + 1, sizeof(*b->log));
-	if (b->golden == MAP_FAILED || !b->log)
+	if (b->image == MAP_FAILED || !b->log)
 		err(1, "no memory");
 	bare_build(&b->machine, &state, fd, tracking);
 	bare_load(&b->machine, &state);
-	bare_go(&b->machine, &state);
+	bare_resume(&b->machine, &state);
 	bare_run(&b->machine, 0xf4);
 	bare_stop(&b->machine);
 }
 
 static double
-bare_again(struct bare *b)
+bare_reset(struct bare *b)
 {
 	double start = microseconds();
 
 	b->copied = 0;
 	if (b->tracking == BARE_LOG)
-		by_log(b);
+		reset_by_log(b);
 	else
-		by_ring(b);
+		reset_by_ring(b);
 	bare_load(&b->machine, &state);
-	bare_go(&b->machine, &state);
+	bare_resume(&b->machine, &state);
 	bare_run(&b->machine, 0xf4);
 	bare_stop(&b->machine);
 	return microseconds() - start;
 }
 
-/* The vCPU is not in KVM_RUN, which would cost a signal more. */
+/* The vCPU is not in KVM_RUN: no signal is needed. */
 static double
 bare_pause(struct bare *b)
 {
@@ -104,17 +105,17 @@ bare_pause(struct bare *b)
 	kept.msrs = state.msrs;
 	bare_stop(&b->machine);
 	bare_save(&b->machine, &kept);
-	bare_go(&b->machine, &state);
+	bare_resume(&b->machine, &state);
 	return microseconds() - start;
 }
 
 static double
-ours_again(struct vm *vm)
+minivmm_reset(struct vm *vm)
 {
 	double start = microseconds();
 
 	if (vm_reset(vm) || vm_run(vm) || vm->machine.end.cause != CAUSE_EXIT)
-		errx(1, "the guest did not end by itself");
+		errx(1, "the guest did not end by port 0xf4");
 	return microseconds() - start;
 }
 
@@ -141,8 +142,8 @@ main(int argc, char **argv)
 	bare_start(&log, BARE_LOG, fd);
 	bare_start(&ring, BARE_RINGS, fd);
 	for (int round = -10; round < atoi(argv[2]); round++) {
-		double ours = ours_again(vm), of_log = bare_again(&log),
-		       of_ring = bare_again(&ring), of_stop = bare_pause(&log);
+		double ours = minivmm_reset(vm), of_log = bare_reset(&log),
+		       of_ring = bare_reset(&ring), of_stop = bare_pause(&log);
 
 		if (round >= 0)
 			printf("%.1f\t%.1f\t%.1f\t%.1f\n", ours, of_log, of_ring, of_stop);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Times writing a snapshot against a plain write(2) of the machine's memory, by turns in one
+ * Times writing a snapshot, and a plain write(2) of the machine's memory, alternately in one
  * process.
  *
- *   snapshot-speed CONFIG POINT FOLDER ROUNDS [KEY=VALUE...]
+ *   snapshot-speed CONFIG CONDITION FOLDER ROUNDS [KEY=VALUE...]
  *
- * Runs CONFIG to POINT, then writes both in FOLDER. Prints a line a round: microseconds of the
- * plain write and of the snapshot, separated by a tab; then "space", and the bytes that the
- * snapshot takes in the file system, those of its metadata in whole pages, those of its pages that
- * are not zero, and those of all its pages.
+ * Runs CONFIG to the stop condition, then writes both files in FOLDER. Prints a line per round:
+ * microseconds of the plain write and of the snapshot, separated by a tab. Then prints "space" and
+ * four sizes in bytes, separated by tabs: the snapshot in the file system, its metadata in whole
+ * pages, its pages with data, all pages.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -58,7 +58,7 @@ write_plain(const char *path, const struct memory *memory)
 		r = write_region(fd, &memory->regions[i]);
 	if (fd >= 0)
 		close(fd);
-	return r ? fail(STATUS_IO, "can't write %s: %s", path, strerror(errno)) : 0;
+	return r ? fail(STATUS_IO, "cannot write %s: %s", path, strerror(errno)) : 0;
 }
 
 static uint64_t
@@ -81,7 +81,7 @@ print_space(const struct bench *b)
 	int r = snapshot_open(&snapshot, b->snapshot);
 
 	if (!r && fstat(snapshot.fd, &st))
-		r = fail(STATUS_IO, "can't look at %s: %s", b->snapshot, strerror(errno));
+		r = fail(STATUS_IO, "cannot stat %s: %s", b->snapshot, strerror(errno));
 	if (!r)
 		printf("space\t%llu\t%llu\t%llu\t%llu\n", (unsigned long long)st.st_blocks * 512,
 		       (unsigned long long)(snapshot.header.memory_offset +
@@ -94,10 +94,10 @@ print_space(const struct bench *b)
 }
 
 static int
-at_point(void *context)
+stop_hit(void *context)
 {
 	struct bench *b = context;
-	/* The first one only makes the host give us the memory. */
+	/* The first write only makes the host allocate the memory. */
 	int r = write_plain(b->plain, &b->vm.machine.memory);
 
 	for (int round = 0; round < b->rounds && !r; round++) {
@@ -134,7 +134,7 @@ main(int argc, char **argv)
 
 	if (!b || argc < 5) {
 		fprintf(stderr,
-			"usage: snapshot-speed CONFIG POINT FOLDER ROUNDS [KEY=VALUE...]\n");
+			"usage: snapshot-speed CONFIG CONDITION FOLDER ROUNDS [KEY=VALUE...]\n");
 		return 2;
 	}
 	snprintf(b->plain, sizeof(b->plain), "%s/plain", argv[3]);
@@ -144,7 +144,7 @@ main(int argc, char **argv)
 						  .set = argv + 5,
 						  .set_count = (size_t)argc - 5 });
 	if (!r && vm_stop_set(&b->vm, argv[2],
-			      &(struct stop_handler){ .hit = at_point, .context = b }, &why))
+			      &(struct stop_handler){ .hit = stop_hit, .context = b }, &why))
 		r = fail(STATUS_USAGE, "%s", why.text);
 	if (!r)
 		r = vm_start(&b->vm);

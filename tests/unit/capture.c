@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What a snapshot prepares before the stop. */
+/* Buffers that a snapshot allocates before the stop are in memory. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,9 +12,9 @@
 
 #include "snapshot/capture.h"
 
-/* The host has found a page for all of it. (The first and the last may be shared with others.) */
+/* All whole pages of the buffer are present. */
 static void
-is_there(const void *room, size_t length)
+expect_present(const void *room, size_t length)
 {
 	unsigned char present[4096] = { 0 };
 	uintptr_t first = ((uintptr_t)room + PAGE_SIZE - 1) & ~(uintptr_t)(PAGE_SIZE - 1);
@@ -27,25 +27,25 @@ is_there(const void *room, size_t length)
 }
 
 static void
-room_is_there(void **state)
+copies_are_present(void **state)
 {
 	struct capture capture = { 0 };
 
 	capture_make_room(&capture);
-	is_there(capture.copies, capture.copies_max * PAGE_SIZE);
+	expect_present(capture.copies, capture.copies_max * PAGE_SIZE);
 	free(capture.copies);
 }
 
-/* (A sanitizer's does not give at once what it was given back.) */
+/* The malloc of a sanitizer does not reuse a freed block at once. */
 static void
-heap_is_there(void **state)
+heap_is_present(void **state)
 {
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 	void *room;
 
 	capture_make_heap();
 	room = malloc(CAPTURE_HEAP / 2);
-	is_there(room, CAPTURE_HEAP / 2);
+	expect_present(room, CAPTURE_HEAP / 2);
 	free(room);
 #endif
 }
@@ -53,8 +53,8 @@ heap_is_there(void **state)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(room_is_there),
-					    cmocka_unit_test(heap_is_there) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(copies_are_present),
+					    cmocka_unit_test(heap_is_present) };
 
 	return cmocka_run_group_tests_name("capture", tests, NULL, NULL);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* How long a chain of snapshots may be, and how large: when the next one is asked for, and when it
- * is opened. */
+/* The limits of a chain of snapshots, when a diff is requested and when it is opened. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,31 +14,31 @@
 #include "snapshot/capture.h"
 #include "snapshot_sample.h"
 
-/* A diff is asked for; the machine is not looked at before it is refused. */
+/* Requests a diff. The refusal does not use the machine. */
 static int
-ask(struct capture *capture)
+request_diff(struct capture *capture)
 {
 	return capture_start(capture,
 			     &(struct capture_request){ .path = "x", .fd = -1, .diff = true });
 }
 
 static void
-refused_when_asked_for(void **state)
+refused_when_requested(void **state)
 {
 	struct capture capture = { .base = { .known = true } };
 
 	capture.base.ancestor_count = SNAPSHOT_CHAIN_MAX;
-	assert_int_equal(ask(&capture), -STATUS_USAGE);
+	assert_int_equal(request_diff(&capture), -STATUS_USAGE);
 	assert_non_null(strstr(fail_text(), "cannot write snapshot x: the chain of 400 snapshots"));
 	capture.base.ancestor_count = 2;
 	capture.base.metadata = SNAPSHOT_CHAIN_META_MAX - SNAPSHOT_META_MAX + 1;
-	assert_int_equal(ask(&capture), -STATUS_USAGE);
+	assert_int_equal(request_diff(&capture), -STATUS_USAGE);
 	assert_non_null(strstr(fail_text(), "cannot write snapshot x: the chain of 2 snapshots"));
 	assert_non_null(strstr(fail_text(), "take a full snapshot"));
 }
 
-/* A snapshot of a page, with length bytes of which nobody knows anything; by the number of its
- * id. */
+/* Writes FOLDER/NUMBER: one page of memory, a skippable section of length bytes, an id that begins
+ * with number. Returns its checksum. */
 static uint32_t
 write_file(const char *folder, uint8_t number, uint32_t parent_checksum, size_t length)
 {
@@ -61,7 +60,7 @@ write_file(const char *folder, uint8_t number, uint32_t parent_checksum, size_t 
 	fd = open(path, O_WRONLY | O_CREAT, 0600);
 	assert_true(fd >= 0);
 	assert_int_equal(pwrite(fd, bytes, sizeof(header), 0), sizeof(header));
-	/* What is left out is zeros. */
+	/* The hole reads as zeros. */
 	assert_int_equal(pwrite(fd, bytes + sizeof(header), header.table_size - length,
 				(off_t)header.table_offset),
 			 (ssize_t)(header.table_size - length));
@@ -72,7 +71,7 @@ write_file(const char *folder, uint8_t number, uint32_t parent_checksum, size_t 
 	return header.checksum;
 }
 
-/* Three files of 200 MiB beside memory are more than a chain may have, two are not. */
+/* Three files with 200 MiB of metadata exceed the limit of a chain, two do not. */
 static void
 metadata_of_a_chain(void **state)
 {
@@ -100,7 +99,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(refused_when_asked_for),
+		cmocka_unit_test(refused_when_requested),
 		cmocka_unit_test(metadata_of_a_chain),
 	};
 

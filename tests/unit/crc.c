@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* CRC-32C: published values, and the CPU's instruction against the table. */
+/* CRC-32C: published values; the instruction gives the same as the table. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -29,7 +29,7 @@ published(void **state)
 	assert_int_equal(crc32c_table(0, bytes, 32), 0x46dd794e);
 }
 
-/* Lengths around those at which the fast one changes its ways, at every alignment. */
+/* Lengths around those where crc32c changes the loop, at every alignment. */
 static void
 same_as_table(void **state)
 {
@@ -62,7 +62,7 @@ in_pieces(void **state)
 				 whole);
 }
 
-/* 0 stands for zeros alone. */
+/* The checksum 0 means that all bytes are zero. */
 static void
 sums(void **state)
 {
@@ -77,7 +77,7 @@ sums(void **state)
 		assert_int_not_equal(snapshot_sum(page, sizeof(page)), 0);
 		page[i] = 0;
 	}
-	/* A page that is not zero and whose CRC-32C is 0: its last bytes undo what came before. */
+	/* A page with data whose CRC-32C is 0: the last 4 bytes cancel the rest. */
 	page[0] = 1;
 	undo = ~crc32c(0, page, sizeof(page) - 4) ^ 0x641f6454;
 	memcpy(page + sizeof(page) - 4, &undo, 4);

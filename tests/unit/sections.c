@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The table of a snapshot's sections: its order, how often each section may be there, and what a
- * save, a change and a load of each leave.
+ * The table of sections: its order, the number of sections of each kind, and the state after save,
+ * change and load.
  */
 #include <limits.h>
 #include <setjmp.h>
@@ -40,7 +40,7 @@ struct bench {
 	struct config config;
 	struct machine machine;
 	struct devices devices;
-	struct snapshot snapshot; /* its memory map only */
+	struct snapshot snapshot; /* only path and memory map */
 	struct section_context context;
 	struct said said;
 };
@@ -100,7 +100,7 @@ rows_are_sound(void **state)
 	size_t rows = 0;
 
 	for (const struct section *s = sections; s->name; s++, rows++) {
-		/* The file's order is the table's, and so is the capture's. */
+		/* File and capture have the order of the table. */
 		assert_true(s->saved >= saved);
 		saved = s->saved;
 		assert_int_equal(s->save != NULL, s->saved != SAVED_WITH_MEMORY);
@@ -110,10 +110,10 @@ rows_are_sound(void **state)
 			assert_int_not_equal(s->loaded, LOADED_NEVER);
 		if (s->raw)
 			assert_true(!s->save && !s->load && !s->key);
-		if (s->skippable) /* a reader that skips it must not miss it either */
+		if (s->skippable) /* a reader that skips it must not require it */
 			assert_int_equal(section_min(s), 0);
 		assert_true(section_min(s) <= section_max(s));
-		assert_ptr_equal(section_find(s->tag), s); /* the first of that tag */
+		assert_ptr_equal(section_find(s->tag), s); /* no other row has the tag */
 		for (const struct section *other = sections; other != s; other++) {
 			assert_string_not_equal(other->name, s->name);
 			if (other->key && s->key)
@@ -122,10 +122,10 @@ rows_are_sound(void **state)
 	}
 	assert_true(rows <= SECTION_KINDS_MAX);
 	assert_null(section_find(0x58585858));
-	assert_null(section_find(0)); /* the row that ends the table is none */
+	assert_null(section_find(0)); /* the end of the table is not a section */
 }
 
-/* Saving or loading a section may change what is saved or loaded after it. */
+/* Saving or loading one section may change the state of another. */
 static void
 order_is_kvms(void **state)
 {
@@ -152,7 +152,7 @@ order_is_kvms(void **state)
 		assert_int_equal(seen[s - sections], s->loaded != LOADED_NEVER);
 }
 
-/* A snapshot by hand that has one more section of a kind. */
+/* Parses a sample with an additional section. */
 static void
 parse_with(uint32_t tag, uint32_t index, const char *expected)
 {
@@ -185,7 +185,7 @@ static void
 duplicates_are_refused(void **state)
 {
 	for (const struct section *s = sections; s->name; s++) {
-		if (s->tag == SECTION_PAGES) /* none in the sample */
+		if (s->tag == SECTION_PAGES) /* not in the sample */
 			continue;
 		parse_with(s->tag, s->count == SECTION_OPTIONAL, "duplicate or out of order");
 		if (section_max(s) == 1 && s->count != SECTION_OPTIONAL)
@@ -196,7 +196,7 @@ duplicates_are_refused(void **state)
 	}
 }
 
-/* Saves a section, and opens the record. */
+/* Saves a section and returns its record, which is in writer. */
 static struct record
 save(const struct bench *b, const struct section *s, uint32_t index, struct record_writer *writer)
 {
@@ -220,7 +220,7 @@ load(const struct bench *b, const struct section *s, uint32_t index, const struc
 		fail_msg("load of %s %u: %s", s->name, index, why.text);
 }
 
-/* Changes something that the section has. */
+/* Changes a part of the state that the section holds. */
 static void
 change(struct bench *b, const struct section *s, uint32_t index)
 {
@@ -241,7 +241,7 @@ change(struct bench *b, const struct section *s, uint32_t index)
 		b->devices.generation[15] ^= 1;
 		break;
 	default:
-		fail_msg("section %s is new: change something of it here", s->name);
+		fail_msg("section %s is new: change a part of its state here", s->name);
 	}
 }
 
@@ -252,7 +252,7 @@ differs(void *context, const char *path, const struct record *a, const struct re
 		fail_msg("%s: %s differs", (const char *)context, path);
 }
 
-/* What a load leaves is what was saved, whatever was changed in between. */
+/* A load restores the saved state after a change. */
 static void
 state_makes_the_round_trip(void **state)
 {
@@ -263,7 +263,7 @@ state_makes_the_round_trip(void **state)
 		for (uint32_t i = 0; s->state && i < section_count(s, &b->context); i++) {
 			struct record saved = save(b, s, i, &first), now;
 
-			/* From the first load on, the kernel's timers stand still. */
+			/* The first load stops the kernel's timers. */
 			load(b, s, i, &saved);
 			record_writer_free(&first);
 			saved = save(b, s, i, &first);
@@ -279,7 +279,7 @@ state_makes_the_round_trip(void **state)
 		}
 }
 
-/* Each check refuses a record that has nothing, and says why. */
+/* Each check refuses an empty record and sets why. */
 static void
 checks_refuse(void **state)
 {
@@ -299,7 +299,7 @@ checks_refuse(void **state)
 	b->snapshot.regions[0].size -= PAGE_SIZE;
 }
 
-/* The record of one device, given to another. */
+/* A device refuses the record of another one. */
 static void
 devices_are_not_mixed_up(void **state)
 {
@@ -378,7 +378,7 @@ config_and_host_are_readable(void **state)
 	record_writer_free(&first);
 }
 
-/* All that a capture saves: in the order of the table, each as often as the machine has it. */
+/* A capture saves the sections of this machine in the order of the table. */
 static void
 a_capture_is_in_the_tables_order(void **state)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The snapshot reader against damaged, cut off and hostile files. */
+/* The snapshot reader with damaged, truncated and hostile files. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,7 +13,7 @@
 
 #define MEMORY 0x4000u
 
-/* Header, table and sections of a sample, malloced. */
+/* Returns header, table and sections, malloced. Frees meta. */
 static uint8_t *
 sealed(struct snapshot_meta *meta, uint64_t memory_size, size_t *length)
 {
@@ -42,7 +42,7 @@ file_size(size_t length, uint64_t memory)
 	return SNAPSHOT_MEMORY_OFFSET + memory + length - sizeof(struct snapshot_header);
 }
 
-/* Puts right the checksums that a hostile change made wrong. */
+/* Makes the checksums valid again after a change. */
 static void
 reseal(uint8_t *bytes, size_t length)
 {
@@ -61,8 +61,7 @@ reseal(uint8_t *bytes, size_t length)
 	header->checksum = crc32c(crc32c(0, header, sizeof(*header)), rows, table);
 }
 
-/* Parses bytes (which it takes) and expects what the reader says to hold text; NULL: it accepts
- * them. */
+/* Parses bytes, which it frees, and expects an error with this text; NULL: expects success. */
 static void
 expect(uint8_t *bytes, size_t length, uint64_t file_size, const char *text)
 {
@@ -137,7 +136,7 @@ every_truncation(void **state)
 	expect(bytes, length, file_size(length, MEMORY) + 1, "1 bytes follow its end");
 }
 
-/* One wrong number in the header, with the right checksum. */
+/* Changes one number in the header and makes the checksum valid. */
 #define HEADER(member, wrong, text)                                                                \
 	do {                                                                                       \
 		size_t length_;                                                                    \
@@ -175,7 +174,7 @@ hostile_header(void **state)
 	HEADER(memory_size, MEMORY - PAGE_SIZE, "sizes in its header are inconsistent");
 }
 
-/* One wrong number in a row of the table, with the right checksums. */
+/* Changes one number in a row of the table and makes the checksums valid. */
 #define ROW(number, member, wrong, text)                                                           \
 	do {                                                                                       \
 		size_t length_;                                                                    \
@@ -202,7 +201,7 @@ hostile_table(void **state)
 	ROW(2, tag, SECTION_VM, "duplicate or out of order");
 	ROW(0, flags, 2, "section CONF that this minivmm does not know");
 	ROW(2, tag, unknown, "section ?NEW that this minivmm does not know");
-	/* What remains of a device when its section is skippable: a file without that device. */
+	/* An unknown section is skipped only if it is skippable. */
 	for (int flags = 0; flags < 2; flags++) {
 		size_t length;
 		uint8_t *bytes = sample(&length);
@@ -216,7 +215,7 @@ hostile_table(void **state)
 	}
 }
 
-/* Each section that must be there, left out. */
+/* Leaves out each section: an error, unless the file may lack it. */
 static void
 missing_sections(void **state)
 {
@@ -251,7 +250,7 @@ missing_sections(void **state)
 	}
 }
 
-/* A memory map of up to five regions against a memory of total bytes. */
+/* A file with this memory map, total bytes of memory and sums bytes of checksums. */
 static void
 map(const struct snapshot_region *regions, size_t count, uint64_t total, uint64_t sums,
     const char *text)
@@ -303,7 +302,7 @@ hostile_memory(void **state)
 	map(NULL, 0, 0x2000, 0, "does not cover");
 }
 
-/* Sections whose records are broken inside right checksums. */
+/* Invalid records in sections with valid checksums. */
 static void
 hostile_records(void **state)
 {
@@ -318,15 +317,15 @@ hostile_records(void **state)
 		  11 }, /* a count past the end */
 		{ "\x84\x01"
 		  "a\x01\x00\x00\x80",
-		  7 }, /* count times width overflows */
+		  7 }, /* count * width overflows */
 		{ "\x01\x01"
 		  "a\x02\x00\x00\x00"
 		  "12",
-		  9 }, /* a scalar of two */
+		  9 }, /* a scalar with count 2 */
 		{ "\x63\x01"
 		  "a\x01\x00\x00\x00"
 		  "1",
-		  8 }, /* no such type */
+		  8 }, /* an unknown type */
 		{ "\x07\x01"
 		  "a\x40\x00\x00\x00"
 		  "1",
@@ -344,7 +343,7 @@ hostile_records(void **state)
 		  "1\x01\x01"
 		  "a\x01\x00\x00\x00"
 		  "1",
-		  16 }, /* twice */
+		  16 }, /* two items of one name */
 	};
 
 	for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A small machine's snapshot, made by hand: what the tests of the file format take apart. */
+/* Builds the snapshot of a small machine, for tests of the file format. */
 #ifndef UNIT_SNAPSHOT_SAMPLE_H
 #define UNIT_SNAPSHOT_SAMPLE_H
 
@@ -10,7 +10,7 @@
 
 #define SAMPLE_GPA 0x1000u
 
-/* All sections but memory map and checksums. */
+/* Adds all sections except memory map and checksums. */
 static inline void
 sample_sections(struct snapshot_meta *meta)
 {
@@ -42,7 +42,7 @@ sample_region(struct record_writer *writer, uint64_t gpa, uint64_t size, uint64_
 	record_end(writer);
 }
 
-/* Memory map and checksums for one region of size bytes. */
+/* Adds memory map and checksums for one region of size bytes. */
 static inline void
 sample_memory(struct snapshot_meta *meta, uint64_t size)
 {

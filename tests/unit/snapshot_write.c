@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Snapshot files written and read again, and targets that can't be written. */
+/* Writes snapshot files and reads them back; targets that cannot be written. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -20,10 +20,10 @@
 #include "snapshot/reader.h"
 #include "snapshot_sample.h"
 
-/* Each test runs in a folder of its own, and what is said goes to a file there. */
+/* Each test runs in an empty folder, with stderr in an unnamed file. */
 struct place {
 	char folder[64];
-	int stderr_saved, said;
+	int stderr_saved, stderr_file;
 };
 
 static int
@@ -35,9 +35,9 @@ enter(void **state)
 	strcpy(place->folder, "/tmp/minivmm-unit-XXXXXX");
 	assert_non_null(mkdtemp(place->folder));
 	assert_int_equal(chdir(place->folder), 0);
-	place->said = open("/tmp", O_RDWR | O_TMPFILE | O_APPEND, 0600);
+	place->stderr_file = open("/tmp", O_RDWR | O_TMPFILE | O_APPEND, 0600);
 	place->stderr_saved = dup(STDERR_FILENO);
-	assert_true(place->said >= 0 && dup2(place->said, STDERR_FILENO) >= 0);
+	assert_true(place->stderr_file >= 0 && dup2(place->stderr_file, STDERR_FILENO) >= 0);
 	*state = place;
 	return 0;
 }
@@ -55,23 +55,23 @@ leave(void **state)
 	closedir(folder);
 	assert_int_equal(chdir("/tmp"), 0);
 	assert_int_equal(rmdir(place->folder), 0);
-	close(place->said);
+	close(place->stderr_file);
 	close(place->stderr_saved);
 	free(place);
 	return 0;
 }
 
-/* The last thing said holds text. */
+/* Expects a message with this text since the last call. */
 static void
-said(void **state, const char *text)
+expect_message(void **state, const char *text)
 {
 	struct place *place = *state;
 	char line[1024] = "";
-	ssize_t n = pread(place->said, line, sizeof(line) - 1, 0);
+	ssize_t n = pread(place->stderr_file, line, sizeof(line) - 1, 0);
 
 	if (n < 0 || !strstr(line, text))
-		fail_msg("expected \"%s\", said \"%s\"", text, line);
-	assert_int_equal(ftruncate(place->said, 0), 0);
+		fail_msg("expected \"%s\", got \"%s\"", text, line);
+	assert_int_equal(ftruncate(place->stderr_file, 0), 0);
 }
 
 static unsigned
@@ -87,7 +87,7 @@ names_in(const char *path)
 	return count - 2; /* . and .. */
 }
 
-/* The way of a snapshot of a paused machine, without the machine. */
+/* Writes a snapshot as for a paused machine, but without a machine. */
 static int
 write_to(const char *path, const struct memory *memory)
 {
@@ -139,7 +139,7 @@ add_run(void *context, gpa_t gpa, uint64_t size)
 		 (unsigned long long)gpa, (unsigned long long)size);
 }
 
-/* Opens, verifies, and expects these runs of data. */
+/* Opens and verifies a snapshot, and expects these runs of data. */
 static void
 expect_file(const char *path, const char *expected)
 {
@@ -153,7 +153,7 @@ expect_file(const char *path, const char *expected)
 	snapshot_close(&snapshot);
 }
 
-/* Two regions that are not whole chunks; data at the ends of pages, chunks and regions. */
+/* Two regions with a partial last chunk; data at the ends of pages, chunks and regions. */
 static void
 pages_and_holes(void **state)
 {
@@ -189,7 +189,7 @@ pages_and_holes(void **state)
 	memory_free(&memory);
 }
 
-/* verify finds a flipped byte of memory, in data and in holes; opening does not look there. */
+/* snapshot_verify finds a flipped bit of memory, in data and in holes; snapshot_open does not. */
 static void
 damaged_memory(void **state)
 {
@@ -210,8 +210,9 @@ damaged_memory(void **state)
 		byte ^= 0x10;
 		assert_int_equal(pwrite(fd, &byte, 1, at), 1);
 		assert_int_equal(snapshot_verify(&snapshot), -STATUS_SNAPSHOT);
-		said(state, where[i] < 0x10000 ? "memory from 0x1000 to 0x10fff does not match"
-					       : "memory from 0x11000 to 0x13fff does not match");
+		expect_message(state, where[i] < 0x10000
+					  ? "memory from 0x1000 to 0x10fff does not match"
+					  : "memory from 0x11000 to 0x13fff does not match");
 		byte ^= 0x10;
 		assert_int_equal(pwrite(fd, &byte, 1, at), 1);
 		assert_int_equal(snapshot_verify(&snapshot), 0);
@@ -221,7 +222,7 @@ damaged_memory(void **state)
 	memory_free(&memory);
 }
 
-/* The memory is mapped from the very file that is written over. */
+/* Replaces the file from which the memory is mapped. */
 static void
 over_its_own_memory(void **state)
 {
@@ -257,7 +258,7 @@ mode_and_links(void **state)
 	umask(mask);
 	assert_int_equal(stat("a", &status), 0);
 	assert_int_equal(status.st_mode & 0777, 0640);
-	/* A link stays, what it points to is replaced. */
+	/* A symbolic link stays; its target is replaced. */
 	assert_int_equal(symlink("a", "link"), 0);
 	memory.regions[0].host[7] = 7;
 	assert_int_equal(write_to("link", &memory), 0);
@@ -276,29 +277,30 @@ targets_refused(void **state)
 	assert_int_equal(mkdir("folder", 0700), 0);
 	assert_int_equal(mkfifo("fifo", 0600), 0);
 	assert_int_equal(write_to("folder", &memory), -STATUS_IO);
-	said(state, "cannot write snapshot folder: it is a directory");
+	expect_message(state, "cannot write snapshot folder: it is a directory");
 	assert_int_equal(write_to("folder/", &memory), -STATUS_IO);
-	said(state, "it is a directory");
+	expect_message(state, "it is a directory");
 	assert_int_equal(write_to("new/", &memory), -STATUS_IO);
-	said(state, "cannot write snapshot new/: name a file");
+	expect_message(state, "cannot write snapshot new/: name a file");
 	assert_int_equal(write_to("", &memory), -STATUS_IO);
-	said(state, "name a file");
+	expect_message(state, "name a file");
 	assert_int_equal(write_to("fifo", &memory), -STATUS_IO);
-	said(state, "cannot write snapshot fifo: it exists and is not a regular file");
+	expect_message(state, "cannot write snapshot fifo: it exists and is not a regular file");
 	assert_int_equal(write_to("/dev/null", &memory), -STATUS_IO);
-	said(state, "it exists and is not a regular file");
+	expect_message(state, "it exists and is not a regular file");
 	assert_int_equal(stat("/dev/null", &status), 0);
 	assert_true(S_ISCHR(status.st_mode));
 	assert_int_equal(write_to("none/a", &memory), -STATUS_IO);
-	said(state, "cannot write snapshot none/a: creating a file in its directory: No such file");
+	expect_message(
+	    state, "cannot write snapshot none/a: creating a file in its directory: No such file");
 	assert_int_equal(write_to("fifo/a", &memory), -STATUS_IO);
-	said(state, "cannot write snapshot fifo/a: checking it: Not a directory");
+	expect_message(state, "cannot write snapshot fifo/a: checking it: Not a directory");
 	assert_int_equal(names_in("."), 2);
 	assert_int_equal(names_in("folder"), 0);
 	memory_free(&memory);
 }
 
-/* Without the right to write: the file's, then the folder's. A child gives up being root for it. */
+/* No write permission for the file, then for the folder. A child gives up root for that. */
 static void
 no_permission(void **state)
 {
@@ -324,13 +326,13 @@ no_permission(void **state)
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_int_equal(chmod(".", 0755), 0);
 	assert_int_equal(status, 0);
-	said(state, "cannot write snapshot a: it exists: Permission denied");
+	expect_message(state, "cannot write snapshot a: it exists: Permission denied");
 	expect_file("a", "");
 	assert_int_equal(names_in("."), 1);
 	memory_free(&memory);
 }
 
-/* The file can't grow: at the first byte, or at the last pages. */
+/* The file cannot grow, from the first byte or at the last pages. */
 static void
 no_room(void **state)
 {
@@ -348,7 +350,7 @@ no_room(void **state)
 			struct rlimit limit = { limits[i], limits[i] };
 
 			signal(SIGXFSZ, SIG_IGN);
-			close(STDERR_FILENO); /* a file, too, which can't grow either */
+			close(STDERR_FILENO); /* a file, which cannot grow either */
 			if (setrlimit(RLIMIT_FSIZE, &limit))
 				_exit(9);
 			_exit(write_to("a", &memory) == -STATUS_IO ? 0 : 1);
@@ -368,20 +370,20 @@ not_snapshots(void **state)
 	int fd;
 
 	assert_int_equal(snapshot_open(&snapshot, "none"), -STATUS_SNAPSHOT);
-	said(state, "cannot open snapshot none: No such file");
+	expect_message(state, "cannot open snapshot none: No such file");
 	snapshot_close(&snapshot);
 	assert_int_equal(snapshot_open(&snapshot, "."), -STATUS_SNAPSHOT);
-	said(state, ". is not a snapshot: it is a directory");
+	expect_message(state, ". is not a snapshot: it is a directory");
 	snapshot_close(&snapshot);
 	assert_int_equal(mkfifo("fifo", 0600), 0);
 	assert_int_equal(snapshot_open(&snapshot, "fifo"), -STATUS_SNAPSHOT);
-	said(state, "fifo is not a snapshot: it is not a regular file");
+	expect_message(state, "fifo is not a snapshot: it is not a regular file");
 	snapshot_close(&snapshot);
 	fd = open("raw", O_RDWR | O_CREAT, 0600);
 	for (off_t size = 0; size < 0x4000; size += 0x1fff) {
 		assert_int_equal(ftruncate(fd, size), 0);
 		assert_int_equal(snapshot_open(&snapshot, "raw"), -STATUS_SNAPSHOT);
-		said(state, "raw is not a snapshot: name a file that --save");
+		expect_message(state, "raw is not a snapshot: name a file that --save");
 		snapshot_close(&snapshot);
 	}
 	close(fd);
