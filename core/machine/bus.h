@@ -81,8 +81,7 @@ int bus_add(struct bus *bus, const struct bus_range *range, const char *where);
 int bus_seal(struct bus *bus);
 void bus_free(struct bus *bus);
 
-/* The next range of a device in a space (enum minivmm_space); after NULL, the first. NULL: no more.
- */
+/* The device's next range in a space (enum minivmm_space); after NULL, its first. NULL: no more. */
 const struct bus_range *bus_next(const struct bus *bus, uint32_t space,
 				 const struct minivmm_device *device,
 				 const struct bus_range *after);
@@ -147,8 +146,7 @@ struct bus_current {
 };
 extern _Thread_local struct bus_current bus_current;
 
-/* Increments a counter that only one thread at a time writes. A locked instruction is not needed.
- */
+/* Increments a counter that one thread at a time writes: without a locked instruction. */
 static inline void
 bus_count(atomic_uint_least64_t *counter)
 {

@@ -27,13 +27,13 @@ static void
 stop_access(struct machine *machine, uint32_t space, uint64_t address, uint32_t width)
 {
 	const struct stop *stop = &machine->stop;
-	bool hit = false;
+	bool matches = false;
 
 	if (stop->kind == STOP_ACCESS)
-		hit = true;
+		matches = true;
 	else if (stop->kind == (space == MINIVMM_PIO ? STOP_PIO : STOP_MMIO))
-		hit = stop->value >= address && stop->value - address < width;
-	if (hit)
+		matches = stop->value >= address && stop->value - address < width;
+	if (matches)
 		count_stop(machine);
 }
 

@@ -140,7 +140,7 @@ irqs_set_idle(struct irqs *irqs)
 
 /* The lines with deferred changes: edges and levels. */
 static uint32_t
-changed(const struct irqs *irqs)
+deferred(const struct irqs *irqs)
 {
 	uint32_t lines = irqs->pending;
 
@@ -155,18 +155,18 @@ irqs_save(struct irqs *irqs, struct record_writer *writer)
 {
 	for (size_t i = 0; i < irqs->count; i++)
 		record_put_bool(writer, irqs->sources[i].owner, irqs->sources[i].up);
-	if (changed(irqs))
-		record_put_u32(writer, "waiting", changed(irqs));
+	if (deferred(irqs))
+		record_put_u32(writer, "waiting", deferred(irqs));
 }
 
 /* The item "waiting" holds the deferred changes. It cannot be an owner's: owners contain a dot. */
 int
 irqs_load(struct irqs *irqs, const struct record *group, struct why *why)
 {
-	uint64_t waiting = 0;
+	uint64_t pending = 0;
 	struct record item;
 
-	record_get_u64(group, "waiting", &waiting);
+	record_get_u64(group, "waiting", &pending);
 	irqs->deferring = true;
 	irqs->pending = 0;
 	for (size_t i = 0; i < irqs->count; i++) {
@@ -180,10 +180,10 @@ irqs_load(struct irqs *irqs, const struct record *group, struct why *why)
 	}
 	for (size_t i = 0; i < irqs->count; i++) {
 		const struct irq_source *source = &irqs->sources[i];
-		bool up = irqs->raised[source->line], waits = waiting >> source->line & 1;
+		bool up = irqs->raised[source->line], was_deferred = pending >> source->line & 1;
 
-		set_line(irqs, source, source->edge ? up : up != waits);
-		if (waits && source->edge)
+		set_line(irqs, source, source->edge ? up : up != was_deferred);
+		if (was_deferred && source->edge)
 			irqs->pending |= 1u << source->line;
 	}
 	return 0;

@@ -5,11 +5,11 @@
 #include "minivmm/plugin.h"
 
 uint32_t
-layout_memory(struct layout_range memory, bool irqchip, bool whole, struct layout_range pieces[2])
+layout_memory(struct layout_range memory, bool irqchip, bool no_hole, struct layout_range pieces[2])
 {
 	pieces[0] = memory;
 	if (memory.at || !irqchip || memory.size <= LAYOUT_HOLE ||
-	    (whole && memory.size <= LAYOUT_IOAPIC))
+	    (no_hole && memory.size <= LAYOUT_IOAPIC))
 		return 1;
 	pieces[0].size = LAYOUT_HOLE;
 	pieces[1] = (struct layout_range){ LAYOUT_ABOVE, memory.size - LAYOUT_HOLE };

@@ -65,10 +65,10 @@ struct layout_range {
 
 /*
  * Splits the machine's memory into ranges and returns their number, 1 or 2. With an irqchip, memory
- * that begins at 0 skips the hole. whole: memory that ends below the interrupt controllers stays
+ * that begins at 0 skips the hole. no_hole: memory that ends below the interrupt controllers stays
  * one range, as in snapshots of versions without the hole.
  */
-uint32_t layout_memory(struct layout_range memory, bool irqchip, bool whole,
+uint32_t layout_memory(struct layout_range memory, bool irqchip, bool no_hole,
 		       struct layout_range pieces[2]);
 
 /* Checks the place of memory: 0, or -1 with a reason ("would lie over ..."). long_mode: the vCPUs

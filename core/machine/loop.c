@@ -64,7 +64,7 @@ loop_wake(struct loop *loop)
 }
 
 static void
-woken(struct loop_source *source, uint32_t events)
+drain(struct loop_source *source, uint32_t events)
 {
 	uint64_t count;
 	ssize_t n = read(source->fd, &count, sizeof(count));
@@ -74,7 +74,7 @@ woken(struct loop_source *source, uint32_t events)
 
 /* Arms timer_fd for the earliest deadline. With the lock held. */
 static void
-program(struct loop *loop)
+arm_timer_fd(struct loop *loop)
 {
 	struct itimerspec when = { 0 };
 	uint64_t earliest = UINT64_MAX;
@@ -90,9 +90,9 @@ program(struct loop *loop)
 		when.it_value.tv_sec = (time_t)(host / 1000000000u);
 		when.it_value.tv_nsec = (long)(host % 1000000000u);
 	}
-	if (when.it_value.tv_sec || when.it_value.tv_nsec || loop->programmed)
+	if (when.it_value.tv_sec || when.it_value.tv_nsec || loop->timer_armed)
 		timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
-	loop->programmed = when.it_value.tv_sec || when.it_value.tv_nsec;
+	loop->timer_armed = when.it_value.tv_sec || when.it_value.tv_nsec;
 }
 
 /* The due timer with the earliest deadline, or NULL. Counts the periods that have passed and sets
@@ -126,12 +126,12 @@ timers_due(struct loop_source *source, uint32_t events)
 	struct loop_timer *due;
 	uint64_t periods, now = clock_now(loop->clock);
 
-	woken(source, events);
+	drain(source, events);
 	do {
 		pthread_mutex_lock(&loop->lock);
 		due = loop->quiet ? NULL : next_due(loop, &periods);
 		if (!due)
-			program(loop);
+			arm_timer_fd(loop);
 		pthread_mutex_unlock(&loop->lock);
 		if (due)
 			due->fire(due, periods);
@@ -139,7 +139,7 @@ timers_due(struct loop_source *source, uint32_t events)
 	} while (due && clock_now(loop->clock) - now < 1000000);
 	if (due) {
 		pthread_mutex_lock(&loop->lock);
-		program(loop);
+		arm_timer_fd(loop);
 		pthread_mutex_unlock(&loop->lock);
 	}
 }
@@ -175,7 +175,7 @@ loop_init(struct loop *loop, struct vm_clock *clock)
 		.clock = clock,
 		.quiet = true,
 		.timer_source = { .ready = timers_due, .context = loop },
-		.wake_source = { .ready = woken },
+		.wake_source = { .ready = drain },
 		.device_source = { .fd = -1, .ready = devices_ready, .context = loop },
 	};
 	loop->deferred_end = &loop->deferred;
@@ -203,7 +203,7 @@ loop_timer_add(struct loop *loop, struct loop_timer *timer)
 	pthread_mutex_lock(&loop->lock);
 	timer->next = loop->timers;
 	loop->timers = timer;
-	program(loop);
+	arm_timer_fd(loop);
 	pthread_mutex_unlock(&loop->lock);
 }
 
@@ -227,7 +227,7 @@ loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t deadline, u
 	timer->deadline = deadline < INT64_MAX ? deadline : INT64_MAX;
 	timer->period = period < INT64_MAX ? period : INT64_MAX;
 	timer->armed = true;
-	program(loop);
+	arm_timer_fd(loop);
 	pthread_mutex_unlock(&loop->lock);
 }
 
@@ -237,7 +237,7 @@ loop_timer_cancel(struct loop *loop, struct loop_timer *timer)
 	pthread_mutex_lock(&loop->lock);
 	if (timer->armed) {
 		timer->armed = false;
-		program(loop);
+		arm_timer_fd(loop);
 	}
 	pthread_mutex_unlock(&loop->lock);
 }
@@ -309,7 +309,7 @@ loop_quiet(struct loop *loop, bool quiet)
 
 	pthread_mutex_lock(&loop->lock);
 	loop->quiet = quiet;
-	program(loop);
+	arm_timer_fd(loop);
 	wake = !quiet && loop->deferred;
 	pthread_mutex_unlock(&loop->lock);
 	if (!quiet && loop->device_source.fd < 0)

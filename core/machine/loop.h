@@ -50,8 +50,8 @@ struct loop {
 	struct loop_timer *timers;
 	struct loop_deferred *deferred, **deferred_end;
 	bool quiet;
-	bool programmed; /* timer_fd is armed */
-	bool nested;     /* in loop_once_nested; main thread */
+	bool timer_armed; /* timer_fd is armed */
+	bool nested;      /* in loop_once_nested; main thread */
 	struct loop_source timer_source, wake_source, device_source;
 };
 

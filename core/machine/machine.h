@@ -58,12 +58,11 @@ enum pause_reason {
 	PAUSE_STOP,     /* the stop condition was hit; its handler runs */
 	PAUSE_SNAPSHOT,
 	PAUSE_RESET,
-	PAUSE_INSPECT, /* a command reads registers or device state */
+	PAUSE_INSPECT, /* a command, or the poll for halted vCPUs, reads state */
 	PAUSE_REASONS,
 };
 
-/* Functions that pause and resume the devices. Main thread, vCPUs stopped. 0 or a negative status.
- */
+/* Functions that pause and resume devices. Main thread, vCPUs stopped. 0 or a negative status. */
 struct machine_devices {
 	int (*pause)(void *context); /* returns when no request is in flight; may run the loop */
 	int (*resume)(void *context);

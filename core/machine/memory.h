@@ -65,8 +65,8 @@ int memory_read(const struct memory *memory, gpa_t gpa, void *to, size_t length)
 int memory_write(struct memory *memory, gpa_t gpa, const void *from, size_t length);
 /*
  * Records that the host has written bytes of one region; length is not 0. Call it after the write:
- * a poll between the write and the mark may save the old page, and the next poll then finds the
- * bit. Any thread.
+ * if the mark came first, a poll in between would take the bit with the old page and lose the
+ * write. Any thread.
  */
 void memory_mark_written(struct memory *memory, gpa_t gpa, uint64_t length);
 /* Whether all of [gpa, gpa + length) is memory. */
@@ -96,9 +96,7 @@ void memory_take_written(struct memory *memory, uint64_t *pages);
 bool memory_private_pages(const struct memory *memory, uint64_t *pages);
 /* Sets the bits of the pages that may not be zero. */
 void memory_maybe_nonzero(const struct memory *memory, uint64_t *pages);
-/* Checks that no file of guest memory was truncated. 0, or a negative status after an error
- * message.
- */
+/* Checks that no file of guest memory was truncated; logs which. 0 or a negative status. */
 int memory_check_files(const struct memory *memory);
 
 /*

@@ -47,7 +47,7 @@ run_on_vcpus(struct machine *m, int (*job)(struct vcpu *vcpu))
 }
 
 static int
-stop_time(struct vcpu *vcpu)
+stop_timers(struct vcpu *vcpu)
 {
 	return kvm_vcpu_stop(&vcpu->kvm);
 }
@@ -84,13 +84,13 @@ machine_pause(struct machine *m, enum pause_reason reason)
 	if (!r)
 		r = kvm_stop(&m->kvm);
 	if (!r && m->kvm.irqchip)
-		r = run_on_vcpus(m, stop_time);
+		r = run_on_vcpus(m, stop_timers);
 	return r;
 }
 
-/* Undoes the steps of machine_pause, in reverse order. */
+/* Undoes machine_pause, and first arms the stop condition. */
 static int
-run_again(struct machine *m)
+resume(struct machine *m)
 {
 	int r = 0;
 
@@ -128,7 +128,7 @@ machine_try_resume(struct machine *m)
 	/* If the stop condition is hit, its handler runs before the guest continues. */
 	if (m->state == MACHINE_RUNNING || m->stop_hit || machine_ended(m))
 		return 0;
-	r = run_again(m);
+	r = resume(m);
 	if (r)
 		machine_end(m, CAUSE_ERROR, (uint64_t)-r);
 	return r;

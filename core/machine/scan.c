@@ -58,7 +58,7 @@ touched(struct memory_scan *scan, uint64_t page)
 
 /* Finds the extent or the hole of the file that begins at a page's region offset. */
 static void
-learn(struct memory_scan *scan, uint64_t at)
+find_extent(struct memory_scan *scan, uint64_t at)
 {
 	off_t here = (off_t)(scan->region->file_offset + at);
 	off_t data = lseek(scan->region->fd, here, SEEK_DATA), end;
@@ -86,7 +86,7 @@ in_file(struct memory_scan *scan, uint64_t at)
 	if (scan->region->fd < 0)
 		return false;
 	if (at < scan->known_begin || at >= scan->known_end)
-		learn(scan, at);
+		find_extent(scan, at);
 	return scan->known_data;
 }
 

@@ -42,7 +42,7 @@ unknown_kind(const char *text, size_t length, struct why *why)
 	near = nearest(word, names);
 	for (size_t i = 0; i < KINDS; i++)
 		if (near == kinds[i].name)
-			return why_set(why, "is not a stop condition%s There are " FORMS,
+			return why_set(why, "is not a stop condition%s The conditions are " FORMS,
 				       did_you_mean(kinds[i].form, "").text);
 	return why_set(why, "is not a stop condition; use " FORMS);
 }

@@ -20,8 +20,8 @@ vcpu_kick(struct vcpu *vcpu)
 {
 	/*
 	 * immediate_exit stays set until the vCPU has checked the run state. So KVM_RUN returns
-	 * even if the signal arrives before it. If it was set already, that kick sends the signal.
-	 * A vCPU that kicks itself is not in KVM_RUN and needs none.
+	 * even if the signal arrives before KVM_RUN is called. If it was set already, the thread
+	 * that set it sends the signal. A vCPU that kicks itself is not in KVM_RUN: no signal.
 	 */
 	if (__atomic_exchange_n(&vcpu->kvm.run->immediate_exit, 1, __ATOMIC_SEQ_CST))
 		return;
@@ -58,6 +58,7 @@ vcpu_unkick(struct vcpu *vcpu)
 	if (!atomic_load(&vcpu->machine->may_run))
 		__atomic_store_n(&vcpu->kvm.run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 }
+
 /*
  * The fast path: one access, of a width that the device takes, without a trace or a stop condition.
  * False: the exit is another one and must be dispatched. The caches are cold after an exit, so a

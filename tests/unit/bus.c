@@ -342,7 +342,7 @@ every_width(void **state)
 			}
 }
 
-/* What crosses an end belongs to nobody, also where the next range begins right there. */
+/* An access across the end of a range is unclaimed, even if the next range begins there. */
 static void
 straddling(void **state)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Interrupt lines, as KVM's PICs and IOAPIC see them: who shares, who may not, what KVM is told.
- * On an emulated KVM, too.
+ * Interrupt lines in KVM's PICs and IOAPIC: which sources may share a line, and when KVM gets a
+ * change. Also runs on an emulated KVM.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -167,7 +167,7 @@ none(void **state)
 	add(bench, 3, false, false, "a.irq");
 	irqs_set(&bench->irqs, 0, true);
 	irqs_pulse(&bench->irqs, 0);
-	irqs_set(&bench->irqs, 2, true); /* nobody's */
+	irqs_set(&bench->irqs, 2, true); /* no source has this handle */
 	irqs_pulse(&bench->irqs, UINT32_MAX);
 	for (uint32_t line = 0; line < 16; line++)
 		if (line != 0) /* the PIT's */
@@ -254,10 +254,10 @@ save_and_load(void **state)
 	record_writer_free(&writer);
 }
 
-/* While the LAPICs are put aside KVM is told nothing; then all of it, also in a machine that was
- * saved meanwhile. */
+/* Between kvm_stop and kvm_go, KVM gets no changes. Afterwards it gets all, also in a machine that
+ * loads the state saved in between. */
 static void
-held(void **state)
+deferred(void **state)
 {
 	struct bench *bench = *state, *again = NULL;
 	struct record_writer writer = { 0 };
@@ -314,7 +314,7 @@ main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(one_source), TEST(shared),         TEST(pulse),         TEST(active_low),
-		TEST(none),       TEST(unfit_to_share), TEST(save_and_load), TEST(held),
+		TEST(none),       TEST(unfit_to_share), TEST(save_and_load), TEST(deferred),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

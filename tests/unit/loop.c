@@ -236,7 +236,7 @@ timers_in_order(void **state)
 				assert_true(n[i].order < n[j].order);
 }
 
-/* Periods that nobody had time for are told in one call; none is lost, none told twice. */
+/* Periods that passed while the loop was busy are reported in one call, each once. */
 static void
 periods(void **state)
 {
@@ -263,7 +263,7 @@ periods(void **state)
 	assert_int_equal(n.timer.deadline, (sum + n.periods + 1) * 3 * MS);
 }
 
-/* One that is always due must not keep the loop from the rest. */
+/* A timer that is always due must not starve other events. */
 static void
 greedy_timer(void **state)
 {
@@ -283,7 +283,7 @@ greedy_timer(void **state)
 	close_pipe(&n[1]);
 }
 
-/* A paused machine's time stands still: what was left of a deadline is left afterwards. */
+/* A paused machine's time stops: a deadline is as far away after the pause as before. */
 static void
 quiet(void **state)
 {

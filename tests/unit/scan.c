@@ -149,7 +149,7 @@ shared_file(void **state)
 	close(fd);
 }
 
-/* A descriptor that can't tell what it holds: everything is looked at. */
+/* A file that does not support SEEK_DATA: all pages may be nonzero. */
 static void
 unknown(void **state)
 {

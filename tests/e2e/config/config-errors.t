@@ -70,7 +70,7 @@ refused('half a page', "[vm]\nmemory = 6K\n", qr/x\.ini:2: \[vm\] memory = 6K is
 refused('bad bool', "[vm]\nirqchip = maybe\n", qr/x\.ini:2: \[vm\] irqchip = maybe is not a boolean; /);
 refused('bad choice', "[cpu]\nmode = reel\n", qr/x\.ini:2: \[cpu\] mode = reel is not real, .*did you mean real\?/);
 refused('unknown register', "$good\[cpu]\nraxx = 1\n", qr/x\.ini:12: \[cpu\] has no register raxx; did you mean rax\?/);
-refused('bad point', "$good\[snapshot]\nat = rap:1\nfile = x\n", qr/x\.ini:12: rap:1 is not a stop condition; did you mean rip:ADDR\? There are rip:ADDR, /);
+refused('bad point', "$good\[snapshot]\nat = rap:1\nfile = x\n", qr/x\.ini:12: rap:1 is not a stop condition; did you mean rip:ADDR\? The conditions are rip:ADDR, /);
 refused('snapshot without file', "$good\[snapshot]\nat = hlt\n", qr/x\.ini:12: \[snapshot\] at is given without file/);
 refused('--set without section', $good, qr/--set frob: unknown section frob/, '--set', 'frob=1');
 refused('--set without value', $good, qr/--set vm\.cpus: no '='; write KEY=VALUE/, '--set', 'vm.cpus');
