@@ -57,8 +57,8 @@ void irqs_set(struct irqs *irqs, uint32_t handle, bool up);
 void irqs_pulse(struct irqs *irqs, uint32_t handle);
 
 /*
- * defer true: KVM gets no changes. kvm_resume restores the LAPICs as of kvm_stop, so an interrupt in
- * between would be lost. defer false: KVM gets the deferred changes. Main thread.
+ * defer true: KVM gets no changes. kvm_resume restores the LAPICs as of kvm_stop, so an interrupt
+ * in between would be lost. defer false: KVM gets the deferred changes. Main thread.
  */
 void irqs_defer(struct irqs *irqs, bool defer);
 
