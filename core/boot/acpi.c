@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * ACPI tables: what a guest's kernel is told of vCPUs, interrupt controllers and devices; and what
- * a BIOS has for one that wants a reset.
+ * ACPI tables that describe vCPUs, interrupt controllers and devices to the guest's kernel, and the
+ * reset vector of a BIOS.
  */
 #include "boot/acpi.h"
 
@@ -15,7 +15,7 @@
 #include "device/device.h"
 #include "machine/layout.h"
 
-#define HEADER 36 /* bytes that every table but the RSDP begins with */
+#define HEADER 36 /* bytes of the header of every table but the RSDP */
 #define LENGTH_OFFSET 4
 #define CHECKSUM_OFFSET 9
 #define FADT_BYTES 276
@@ -25,13 +25,13 @@
 #define FADT_8042 (1u << 1)
 #define FADT_NO_VGA (1u << 2)
 #define FADT_NO_RTC (1u << 5)
-#define RESET 1      /* what is written to the reset register */
-#define CENTURY 0x32 /* where a PC's clock keeps it */
+#define RESET 1      /* value for the reset register */
+#define CENTURY 0x32 /* CMOS register of the century */
 
 struct acpi {
 	const struct devices *devices;
 	struct memory *memory;
-	uint64_t at; /* where the next table goes */
+	uint64_t at; /* address of the next table */
 };
 
 static uint8_t
@@ -52,12 +52,12 @@ begin(struct aml *table, const char *signature, uint8_t revision)
 	aml_byte(table, revision);
 	aml_byte(table, 0); /* checksum */
 	aml_put(table, "MINVMMMINIVMM ", 14);
-	aml_number(table, 1, 4); /* revision of it */
+	aml_number(table, 1, 4); /* OEM revision */
 	aml_put(table, "MVMM", 4);
 	aml_number(table, 1, 4);
 }
 
-/* Puts a finished table into memory and frees it; where, or 0 after an error. */
+/* Writes a finished table to memory and frees it. Returns its address, or 0 after an error. */
 static uint64_t
 finish(struct acpi *a, struct aml *table)
 {
@@ -72,12 +72,12 @@ finish(struct acpi *a, struct aml *table)
 		failed = memory_write(a->memory, at, table->bytes, table->length);
 	}
 	if (table->failed)
-		fail(STATUS_HOST, "no memory for ACPI's tables");
+		fail(STATUS_HOST, "building the ACPI tables: no memory");
 	else if (failed)
 		fail(STATUS_USAGE,
-		     "ACPI's tables do not fit into memory from 0x%x to 0x%x: too many devices, or "
-		     "no "
-		     "memory there",
+		     "the ACPI tables do not fit into memory from 0x%x to 0x%x; enlarge [vm] "
+		     "memory or "
+		     "remove devices",
 		     LAYOUT_ACPI, LAYOUT_DEVICE_PAGES);
 	free(table->bytes);
 	a->at = (at + table->length + 15) & ~15ull;
@@ -103,7 +103,7 @@ dsdt(struct acpi *a, bool power)
 	return finish(a, &table);
 }
 
-/* A register of the power device: generic address structure of one byte in port space. */
+/* A one-byte register in port space as a generic address structure. */
 static void
 set_register(uint8_t *place, uint64_t port)
 {
@@ -113,7 +113,7 @@ set_register(uint8_t *place, uint64_t port)
 	memcpy(place + 4, &port, sizeof(port));
 }
 
-/* The first device with a row of that role; NULL: there is none. */
+/* The first device with a row of that role, or NULL. */
 static const struct device *
 device_of(const struct devices *devices, enum minivmm_acpi_role role)
 {
@@ -149,7 +149,7 @@ fadt(struct acpi *a, uint64_t dsdt_at, const struct bus_range *power)
 	memcpy(whole + 140, &dsdt_at, sizeof(dsdt_at));
 	if (power) {
 		set_register(whole + 116, power->base + MINIVMM_POWER_RESET);
-		whole[128] = RESET; /* what is written there */
+		whole[128] = RESET; /* the value to write there */
 		set_register(whole + 244, power->base + MINIVMM_POWER_CONTROL);
 		set_register(whole + 256, power->base + MINIVMM_POWER_STATUS);
 	}
@@ -166,14 +166,14 @@ madt(struct acpi *a, uint32_t cpus)
 
 	begin(&table, "APIC", 5);
 	aml_number(&table, LAYOUT_LAPIC, 4);
-	aml_number(&table, 0, 4); /* no 8259 that matters */
+	aml_number(&table, 0, 4); /* flags: no 8259s */
 	for (uint32_t i = 0; i < cpus; i++) {
-		aml_number(&table, 0x0800, 2); /* a processor's LAPIC */
+		aml_number(&table, 0x0800, 2); /* processor local APIC */
 		aml_byte(&table, (uint8_t)i);
 		aml_byte(&table, (uint8_t)i);
 		aml_number(&table, 1, 4); /* enabled */
 	}
-	aml_number(&table, 0x0c01, 2); /* an IOAPIC */
+	aml_number(&table, 0x0c01, 2); /* I/O APIC */
 	aml_byte(&table, (uint8_t)cpus);
 	aml_byte(&table, 0);
 	aml_number(&table, LAYOUT_IOAPIC, 4);
@@ -202,11 +202,14 @@ rsdp(struct acpi *a, uint64_t xsdt_at)
 	table[8] = checksum(table, 20);
 	table[32] = checksum(table, sizeof(table));
 	return memory_write(a->memory, LAYOUT_ACPI, table, sizeof(table))
-		   ? fail(STATUS_USAGE, "no memory at 0x%x for ACPI's tables", LAYOUT_ACPI)
+		   ? fail(STATUS_USAGE,
+			  "there is no guest memory at 0x%x for the ACPI tables; set [vm] "
+			  "memory_at = 0",
+			  LAYOUT_ACPI)
 		   : 0;
 }
 
-/* The range of the device that switches the machine off; NULL: there is none. */
+/* The port range of the power device, or NULL. */
 static const struct bus_range *
 power_range(const struct devices *devices)
 {
@@ -216,14 +219,17 @@ power_range(const struct devices *devices)
 }
 
 /*
- * Where a PC's BIOS begins. Linux jumps there, in real mode, to reset a machine of hardware-reduced
- * ACPI without EFI: it takes that for one that EFI resets, and does not try the reset register.
+ * Writes code to the reset vector of a PC. To reset a machine with hardware-reduced ACPI and
+ * without EFI, Linux jumps there in real mode: it expects EFI to reset such machines and does not
+ * try the reset register.
  */
 static int
 reset_vector(struct acpi *a, const struct bus_range *power)
 {
-	/* lidt cs:[ffe0]; mov al, 0xff; lmsw ax; mov ds, ax: a fault without an interrupt table is
-	 * a triple fault. */
+	/*
+	 * lidt cs:[ffe0]; mov al, 0xff; lmsw ax; mov ds, ax: the fault has no interrupt table and
+	 * becomes a triple fault.
+	 */
 	uint8_t bytes[32] = { [16] = 0x2e, 0x0f, 0x01, 0x1e, 0xe0, 0xff, 0xb0,
 			      0xff,        0x0f, 0x01, 0xf0, 0x8e, 0xd8 };
 	uint8_t *code = bytes + 16;
@@ -239,7 +245,9 @@ reset_vector(struct acpi *a, const struct bus_range *power)
 		memcpy(code, (uint8_t[]){ 0xb0, 0xfe, 0xe6, 0x64, 0xf4, 0xeb, 0xfd }, 7);
 	}
 	return memory_write(a->memory, LAYOUT_RESET_VECTOR - 16, bytes, sizeof(bytes))
-		   ? fail(STATUS_USAGE, "no memory at 0x%x for a PC's reset vector",
+		   ? fail(STATUS_USAGE,
+			  "there is no guest memory at 0x%x for the reset vector; enlarge [vm] "
+			  "memory",
 			  LAYOUT_RESET_VECTOR)
 		   : 0;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Writes ACPI's machine language: the few terms that describe devices. */
+/* Writes the few terms of ACPI Machine Language that describe devices. */
 #include "boot/aml.h"
 
 #include <ctype.h>
@@ -22,8 +22,7 @@
 #define LEQUAL_OP 0x93
 #define IF_OP 0xa0
 #define DEVICE_OP 0x82
-#define LENGTH_BYTES                                                                               \
-	4 /* PkgLength in its longest form: its own length is the same whatever it holds */
+#define LENGTH_BYTES 4 /* bytes of PkgLength in its longest form, whose size is constant */
 #define LENGTH_MAX (1u << 28)
 
 void
@@ -74,7 +73,7 @@ aml_begin(struct aml *aml, enum aml_block block)
 	return begin;
 }
 
-/* The length counts itself. */
+/* PkgLength includes its own bytes. */
 void
 aml_end(struct aml *aml, size_t begin)
 {
@@ -154,7 +153,7 @@ is_eisa(const char *id)
 	return !id[7];
 }
 
-/* Section 19.3.4: three letters of five bits, four digits of four, the bytes swapped. */
+/* Section 19.3.4: three letters of five bits and four hexadecimal digits, byte-swapped. */
 void
 aml_id(struct aml *aml, const char *id)
 {
@@ -171,7 +170,7 @@ aml_id(struct aml *aml, const char *id)
 	aml_number(aml, __builtin_bswap32(value), 4);
 }
 
-/* A buffer whose size is written when it is known: as a word, behind the package length. */
+/* A buffer whose size, a word behind PkgLength, is written at the end. */
 size_t
 aml_resources_begin(struct aml *aml)
 {
@@ -187,7 +186,7 @@ aml_resources_end(struct aml *aml, size_t begin)
 {
 	const size_t before = begin + LENGTH_BYTES + 3;
 
-	aml_number(aml, 0x0079, 2); /* end tag; a checksum of 0 is none */
+	aml_number(aml, 0x0079, 2); /* end tag; checksum 0: not checked */
 	if (aml->failed || aml->length - before > UINT16_MAX) {
 		aml->failed = true;
 		return;
@@ -197,7 +196,7 @@ aml_resources_end(struct aml *aml, size_t begin)
 	aml_end(aml, begin);
 }
 
-/* The short descriptor holds 255 of them at most; 65536 do not fit into words. */
+/* The short descriptor holds at most 255 ports; 65536 ports do not fit into words. */
 void
 aml_resource_ports(struct aml *aml, uint16_t first, uint32_t length)
 {
@@ -210,11 +209,11 @@ aml_resource_ports(struct aml *aml, uint16_t first, uint32_t length)
 		aml_byte(aml, (uint8_t)length);
 		return;
 	}
-	aml_byte(aml, 0x87); /* double word address space */
+	aml_byte(aml, 0x87); /* DWord address space descriptor */
 	aml_number(aml, 23, 2);
 	aml_byte(aml, 1);      /* I/O */
-	aml_byte(aml, 0x0d);   /* fixed at both ends, consumed */
-	aml_byte(aml, 3);      /* the whole range */
+	aml_byte(aml, 0x0d);   /* fixed minimum and maximum, consumer */
+	aml_byte(aml, 3);      /* entire range */
 	aml_number(aml, 0, 4); /* granularity */
 	aml_number(aml, first, 4);
 	aml_number(aml, (uint64_t)first + length - 1, 4);
@@ -228,7 +227,7 @@ aml_resource_memory(struct aml *aml, uint64_t first, uint64_t length)
 	if (first + length <= 1ull << 32) {
 		aml_byte(aml, 0x86);
 		aml_number(aml, 9, 2);
-		aml_byte(aml, 1); /* can be written */
+		aml_byte(aml, 1); /* writable */
 		aml_number(aml, first, 4);
 		aml_number(aml, length, 4);
 		return;
@@ -236,8 +235,8 @@ aml_resource_memory(struct aml *aml, uint64_t first, uint64_t length)
 	aml_byte(aml, 0x8a);
 	aml_number(aml, 43, 2);
 	aml_byte(aml, 0);    /* memory */
-	aml_byte(aml, 0x0d); /* fixed at both ends, consumed */
-	aml_byte(aml, 1);    /* can be written */
+	aml_byte(aml, 0x0d); /* fixed minimum and maximum, consumer */
+	aml_byte(aml, 1);    /* writable */
 	aml_number(aml, 0, 8);
 	aml_number(aml, first, 8);
 	aml_number(aml, first + length - 1, 8);

@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "boot/boot.h"
 
-/* A module is one of several in its key. */
+/* The key [boot] modules contains several modules. */
 static const char *
 boot_where(const struct config *config, const char *what, char *buffer, size_t size)
 {
@@ -26,7 +26,7 @@ boot_file_missing(const struct config *config, const char *name, const char *wha
 
 	return fail(status_for(error, STATUS_USAGE), "%s: opening the %s %s: %s%s",
 		    boot_where(config, what, where, sizeof(where)), what, name, strerror(error),
-		    error == ENOENT ? ": is it built?" : "");
+		    error == ENOENT ? "; build it or correct the path" : "");
 }
 
 int
@@ -38,7 +38,7 @@ boot_file_open(struct boot_file *file, const char *name, const char *what,
 	int r = 0;
 
 	*file = (struct boot_file){ .name = name, .what = what };
-	file->fd = file_open(name, FILE_READ); /* it may be a pipe */
+	file->fd = file_open(name, FILE_READ); /* nonblocking: it may be a pipe */
 	if (file->fd < 0)
 		return boot_file_missing(config, name, what);
 	boot_where(config, what, where, sizeof(where));
@@ -77,8 +77,8 @@ boot_file_read(const struct boot_file *file, uint64_t offset, void *to, uint64_t
 				    strerror(errno));
 		if (n == 0)
 			return fail(STATUS_IO,
-				    "reading the %s %s: it ended after %llu of %llu bytes: "
-				    "is it being written?",
+				    "reading the %s %s: it ended after %llu of %llu bytes; wait "
+				    "until it is written completely",
 				    file->what, file->name, (unsigned long long)offset + done,
 				    (unsigned long long)offset + length);
 		done += (uint64_t)n;

@@ -9,20 +9,25 @@
 #include "config/config.h"
 
 struct boot_file {
-	const char *name; /* the config's */
+	const char *name; /* as in the config */
 	const char *what; /* "image", "initrd" */
 	int fd;
-	uint64_t length; /* bytes, when it was opened */
+	uint64_t length; /* bytes at the time of opening */
 };
 
-/* Opens a regular file. Says what is wrong; 0 or a negative status. */
+/* Opens a regular file. Reports errors. 0 or a negative status. */
 int boot_file_open(struct boot_file *file, const char *name, const char *what,
 		   const struct config *config);
-/* What errno says of a file that could not be opened, with its place; a negative status. */
+/*
+ * Reports errno for a file that can't be opened, with the place in the config. Returns a negative
+ * status.
+ */
 int boot_file_missing(const struct config *config, const char *name, const char *what);
 void boot_file_close(struct boot_file *file);
-/* All of [offset, offset + length), which is inside the file. Says what is wrong; 0 or a negative
- * status. */
+/*
+ * Reads [offset, offset + length), which must be inside the file. Reports errors. 0 or a negative
+ * status.
+ */
 int boot_file_read(const struct boot_file *file, uint64_t offset, void *to, uint64_t length);
 
 #endif

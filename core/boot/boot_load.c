@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Loads what [boot] names: an image file, whatever its format, or code from the config itself. */
+/* Loads the image file of [boot] in any format, or the code in the config. */
 #include <elf.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,9 +28,9 @@ boot_memory_text(const struct memory *memory, char *buffer, size_t size)
 	return buffer;
 }
 
-/* Refuses what only kernels are handed, for another image or code. */
+/* Refuses keys that only kernels accept. */
 static int
-takes_nothing(const struct config *config, const char *name)
+refuse_kernel_keys(const struct config *config, const char *name)
 {
 	const struct {
 		const char *value, *key;
@@ -44,14 +44,14 @@ takes_nothing(const struct config *config, const char *name)
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
 		if (keys[i].value)
 			r = fail(STATUS_USAGE,
-				 "%s: image %s takes no %s: it is no kernel of Linux, PVH or "
-				 "multiboot",
+				 "%s: image %s does not accept %s, because it is not a Linux, "
+				 "PVH or multiboot kernel; remove the key",
 				 config_boot_where(config, keys[i].key, where, sizeof(where)), name,
 				 keys[i].key);
 	return r;
 }
 
-/* The place of a flat image of length bytes, or NULL after an error. */
+/* The host address of a flat image of length bytes, or NULL after an error. */
 static uint8_t *
 flat_place(const struct config *config, const char *where, const char *what, uint64_t length,
 	   const struct memory *memory, struct boot_entry *entry)
@@ -60,10 +60,10 @@ flat_place(const struct config *config, const char *where, const char *what, uin
 	char text[160];
 
 	if (!length)
-		fail(STATUS_USAGE, "%s: %s is empty: there is nothing to run", where, what);
+		fail(STATUS_USAGE, "%s: %s is empty", where, what);
 	else if (!place)
 		fail(STATUS_USAGE,
-		     "%s: %s: %llu bytes at 0x%llx do not fit into memory, which is %s: "
+		     "%s: %s: %llu bytes at 0x%llx do not fit into memory, which is %s; "
 		     "set [vm] memory or [boot] at",
 		     where, what, (unsigned long long)length, (unsigned long long)config->boot.at,
 		     boot_memory_text(memory, text, sizeof(text)));
@@ -72,13 +72,13 @@ flat_place(const struct config *config, const char *where, const char *what, uin
 }
 
 /*
- * What the file is: Linux says so in its setup header, multiboot in its header; of ELF, which the
- * first bytes say, there is more to find out; all else is flat.
+ * Detects the format by the headers of Linux and multiboot. Returns FORMAT_AUTO for ELF, which
+ * needs a closer check, and FORMAT_FLAT for other files.
  */
 static enum config_format
 format_of(const struct boot_file *file)
 {
-	uint8_t head[8192]; /* a multiboot header is in these */
+	uint8_t head[8192]; /* the multiboot header is in these */
 	ssize_t n = pread(file->fd, head, sizeof(head), 0);
 	size_t length = n > 0 ? (size_t)n : 0;
 
@@ -89,7 +89,7 @@ format_of(const struct boot_file *file)
 	return boot_is_multiboot(head, length) ? FORMAT_MULTIBOOT : FORMAT_FLAT;
 }
 
-/* What an ELF file is that may be several things at once: what hands over more comes first. */
+/* Loads an ELF file by the protocol that passes the most information: PVH, multiboot, plain ELF. */
 static int
 load_any_elf(const struct config *config, const char *name, const uint8_t *image, size_t length,
 	     struct memory *memory, struct boot_entry *entry)
@@ -103,11 +103,11 @@ load_any_elf(const struct config *config, const char *name, const uint8_t *image
 		return boot_pvh(config, name, image, length, memory, entry);
 	if (boot_is_multiboot(image, length))
 		return boot_multiboot(config, name, image, length, memory, entry);
-	r = takes_nothing(config, name);
+	r = refuse_kernel_keys(config, name);
 	return r ? r : program_load(&program, memory, entry);
 }
 
-/* The formats of which the whole file is looked at before anything is loaded. */
+/* Loads formats that need the whole file in host memory for checks. */
 static int
 load_whole(const struct config *config, enum config_format format, const struct boot_file *file,
 	   struct memory *memory, struct boot_entry *entry)
@@ -143,7 +143,7 @@ load_file(const struct config *config, const char *where, const struct boot_file
 	if (format == FORMAT_AUTO)
 		format = format_of(file);
 	if (format == FORMAT_FLAT || format == FORMAT_ELF)
-		r = takes_nothing(config, file->name);
+		r = refuse_kernel_keys(config, file->name);
 	if (r)
 		return r;
 	if (format == FORMAT_LINUX)
@@ -160,7 +160,7 @@ check_modules(const struct config *config)
 	struct kernel_modules modules;
 	int r = kernel_modules_list(config, &modules);
 
-	/* The first is the initrd, if there is one. */
+	/* The first is the initrd, if any. */
 	for (unsigned i = config->boot.initrd != NULL; i < modules.count; i++)
 		if (modules.list[i].path && access(modules.list[i].path, R_OK))
 			r = boot_file_missing(config, modules.list[i].path, "module");
@@ -196,7 +196,7 @@ boot_load(const struct config *config, struct memory *memory, struct boot_entry 
 
 	if (config->boot.code) {
 		uint8_t *place;
-		int more = takes_nothing(config, "code");
+		int more = refuse_kernel_keys(config, "code");
 
 		if (status || more)
 			return status ? status : more;
@@ -207,13 +207,12 @@ boot_load(const struct config *config, struct memory *memory, struct boot_entry 
 		return 0;
 	}
 	if (!config->boot.image) {
-		/* What to run may be in the memory's file already. */
+		/* The memory file may already contain the program. */
 		if (config->vm.memory_file) {
 			*entry = (struct boot_entry){ .entry = config->boot.at };
 			return 0;
 		}
-		return fail(STATUS_USAGE,
-			    "%s: there is nothing to run: give [boot] an image or code",
+		return fail(STATUS_USAGE, "%s: [boot] has neither image nor code; add one",
 			    config->file);
 	}
 	if (status)

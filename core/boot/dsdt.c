@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What ACPI's DSDT says of devices: who they are, where they are, what they want to be noticed
- * of. */
+/* The devices of the DSDT: their IDs, resources and events. */
 #include "boot/dsdt.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* Is an option's interrupt that of a row of its own? */
+/* Returns whether another row describes the option's interrupt. */
 static bool
 has_own_row(const struct device *device, const char *option)
 {
@@ -18,7 +17,7 @@ has_own_row(const struct device *device, const char *option)
 	return false;
 }
 
-/* A row that has only one interrupt is left out where there is none. */
+/* A row for a single interrupt is skipped if the device does not use that interrupt. */
 static bool
 is_there(const struct device *device, const struct minivmm_acpi *row)
 {
@@ -36,8 +35,10 @@ ranges(struct aml *aml, const struct device *device)
 		aml_resource_memory(aml, range->base, range->length);
 }
 
-/* The one interrupt that the row has; or all ranges and interrupts of the device that no other row
- * has. */
+/*
+ * Writes the single interrupt of the row, or all ranges and interrupts of the device that no other
+ * row describes.
+ */
 static void
 resources(struct aml *aml, const struct device *device, const struct minivmm_acpi *row)
 {
@@ -112,7 +113,7 @@ describe(struct aml *aml, const struct device *device, const struct minivmm_acpi
 	aml_end(aml, begin);
 }
 
-/* The interrupt of a device whose edges drivers are to be notified of; NULL: it has none. */
+/* The interrupt whose edges notify a device's driver, or NULL. */
 static const struct irq_source *
 event_irq(const struct device *device)
 {
@@ -125,7 +126,7 @@ event_irq(const struct device *device)
 	return NULL;
 }
 
-/* Calls work for each device's rows that are there, by number. */
+/* Calls work, with consecutive numbers, for each row that is not skipped. */
 static void
 each(struct aml *aml, const struct devices *devices,
      void (*work)(struct aml *aml, const struct device *device, const struct minivmm_acpi *row,
@@ -185,7 +186,7 @@ events(struct aml *aml, const struct devices *devices)
 	aml_resources_end(aml, begin);
 	begin = aml_begin(aml, AML_METHOD);
 	aml_segment(aml, "_EVT");
-	aml_byte(aml, 1 | 1 << 3); /* one argument; serialized */
+	aml_byte(aml, 1 | 1 << 3); /* one argument, serialized */
 	each(aml, devices, event_case);
 	aml_end(aml, begin);
 	aml_end(aml, device);

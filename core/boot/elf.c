@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Reads ELF files: executables for the 386 and x86-64. */
+/* Reads ELF executables for the 386 and x86-64. */
 #include <elf.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "boot/program.h"
 
-/* The header, of either class. */
+/* The ELF header of either class. */
 struct header {
 	bool wide; /* ELF64 */
 	uint16_t type, machine, phentsize, phnum;
@@ -44,20 +44,19 @@ check_header(const struct program *program, const struct header *header)
 	size_t row = header->wide ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr);
 
 	if (header->machine != (header->wide ? EM_X86_64 : EM_386))
-		return program_refuse(program,
-				      "ELF%d file for machine %u; this is an x86: %s is needed",
+		return program_refuse(program, "ELF%d file for machine %u; build it for %s",
 				      header->wide ? 64 : 32, header->machine,
 				      header->wide ? "x86-64 (62)" : "the 386 (3)");
 	if (header->type != ET_EXEC)
 		return program_refuse(
-		    program, "ELF file of type %u%s; an executable (2) is needed: link with %s",
+		    program, "ELF file of type %u%s; an executable (2) is needed; link with %s",
 		    header->type,
 		    header->type == ET_DYN   ? ", shared or position-independent"
-		    : header->type == ET_REL ? ", an object that is not linked"
+		    : header->type == ET_REL ? ", an object file"
 					     : "",
 		    header->type == ET_DYN ? "-static -no-pie" : "ld");
 	if (header->phnum == 0 || header->phnum > PROGRAM_SEGMENTS_MAX)
-		return program_refuse(program, "%u program headers; 1 to %u are taken",
+		return program_refuse(program, "%u program headers; 1 to %u are supported",
 				      header->phnum, PROGRAM_SEGMENTS_MAX);
 	if (header->phentsize != row)
 		return program_refuse(program,
@@ -67,7 +66,7 @@ check_header(const struct program *program, const struct header *header)
 	    program->length - header->phoff < header->phnum * row)
 		return program_refuse(
 		    program,
-		    "%u program headers at offset 0x%llx go past the end of the file, 0x%zx",
+		    "%u program headers at offset 0x%llx extend past the end of the file, 0x%zx",
 		    header->phnum, (unsigned long long)header->phoff, program->length);
 	return 0;
 }
@@ -80,9 +79,9 @@ read_header(const struct program *program, struct header *header)
 
 	if (program->length < EI_NIDENT || memcmp(ident, ELFMAG, SELFMAG))
 		return program_refuse(program,
-				      "this is not an ELF file: set [boot] format = flat?");
+				      "it is not an ELF file; set [boot] format = flat or auto");
 	if (ident[EI_CLASS] != ELFCLASS32 && ident[EI_CLASS] != ELFCLASS64)
-		return program_refuse(program, "ELF class %u is neither 32 nor 64 bit",
+		return program_refuse(program, "ELF class %u is neither 1 (32 bit) nor 2 (64 bit)",
 				      ident[EI_CLASS]);
 	if (ident[EI_DATA] != ELFDATA2LSB)
 		return program_refuse(program, "big-endian ELF file; an x86 is little-endian");
@@ -90,7 +89,7 @@ read_header(const struct program *program, struct header *header)
 	size = header->wide ? sizeof(Elf64_Ehdr) : sizeof(Elf32_Ehdr);
 	if (program->length < size)
 		return program_refuse(program,
-				      "the file has %zu bytes, its header alone %zu: it is cut off",
+				      "the file is truncated: it has %zu bytes, its header has %zu",
 				      program->length, size);
 	take_header(program, header);
 	return check_header(program, header);
@@ -122,8 +121,10 @@ read_segments(struct program *program, const struct header *header)
 	program->count = header->phnum;
 }
 
-/* The entry is a virtual address. When it is inside a segment, its physical one; else as it
- * stands. */
+/*
+ * The physical address of the entry, which is a virtual address; unchanged if no segment contains
+ * it.
+ */
 static gpa_t
 physical_entry(const struct program *program, uint64_t entry)
 {
@@ -151,7 +152,10 @@ program_elf(struct program *program, const char *name, const uint8_t *image, siz
 	return 0;
 }
 
-/* Among the notes of a segment: each a header, the owner's name and the contents, both padded. */
+/*
+ * Finds a note in a segment. A note is a header, the owner's name and the contents; both are
+ * padded.
+ */
 static const uint8_t *
 note_in(const uint8_t *notes, size_t length, size_t align, const char *owner, uint32_t type,
 	size_t *size)

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Loads a program with what it is handed. The structures lie low, where kernels do not:
+ * Loads a program and the data that it receives. The structures are at low addresses, which kernels
+ * do not use:
  *
  *   0x6000 strings and structures | 0x9fc00 not RAM | 0x100000 program | ... modules | end of
  * memory
  *
- * or, when the program has something there or memory begins higher, behind the program.
+ * They are behind the program if the program overlaps that area or memory begins higher.
  */
 #include "boot/handover.h"
 
@@ -16,9 +17,9 @@
 #include "boot/boot_file.h"
 #include "machine/layout.h"
 
-#define STRUCTURES                                                                                 \
-	0x4000u /* room for all but the command line: names of modules have at most 255 bytes */
-/* The protocols hand over addresses of 32 bits, or to code of 32 bits. */
+/* Bytes for all but the command line. Names of modules have at most 255 bytes. */
+#define STRUCTURES 0x4000u
+/* The protocols pass 32-bit addresses, or start 32-bit code. */
 #define LIMIT (1ull << 32)
 
 _Static_assert(LAYOUT_HANDOVER + CMDLINE_MAX + 1 + STRUCTURES <= LAYOUT_LOW_END,
@@ -37,10 +38,11 @@ make_room(struct handover *handover, const struct program *program, size_t size,
 		entry->end = at + size;
 	}
 	if (at + size > LIMIT || !memory_at(handover->memory, at, size))
-		return program_refuse(program,
-				      "what it is handed takes 0x%zx bytes, for which there is no "
-				      "memory at 0x%llx, behind it: set [vm] memory",
-				      size, (unsigned long long)at);
+		return program_refuse(
+		    program,
+		    "its command line and structures have 0x%zx bytes, but there is no "
+		    "memory for them at 0x%llx, behind it; enlarge [vm] memory",
+		    size, (unsigned long long)at);
 	handover->next = at;
 	handover->end = at + size;
 	return 0;
@@ -52,14 +54,14 @@ handover_put(struct handover *handover, const void *bytes, size_t length)
 	gpa_t at = (handover->next + 7) & ~7ull;
 
 	if (at + length > handover->end || memory_write(handover->memory, at, bytes, length)) {
-		fail(STATUS_BUG, "no room for what a kernel is handed");
+		fail(STATUS_BUG, "the room for a kernel's structures is too small");
 		return 0;
 	}
 	handover->next = at + length;
 	return at;
 }
 
-/* From the end of the first region downwards. */
+/* Loads the modules from the end of the first region downwards. */
 static int
 load_modules(struct handover *handover, const struct program *program, struct boot_entry *entry)
 {
@@ -90,10 +92,11 @@ handover_begin(struct handover *handover, const struct config *config,
 
 	*handover = (struct handover){ .config = config, .memory = memory };
 	if (config->vm.irqchip && program_overlaps(program, LAYOUT_ACPI, LAYOUT_HIGH - LAYOUT_ACPI))
-		return program_refuse(program,
-				      "it has something between 0x%x and 0x%x, where ACPI's tables "
-				      "go: link it elsewhere, or set [vm] irqchip = off",
-				      LAYOUT_ACPI, LAYOUT_HIGH);
+		return program_refuse(
+		    program,
+		    "it has a segment between 0x%x and 0x%x, the area of the ACPI "
+		    "tables; link it elsewhere or set [vm] irqchip = off",
+		    LAYOUT_ACPI, LAYOUT_HIGH);
 	if (program->entry >= LIMIT)
 		return program_refuse(program, "its entry point 0x%llx is not below 4 GiB",
 				      (unsigned long long)program->entry);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Command lines, modules and the map of memory, for the loaders of kernels. */
+/* Command lines, modules and the memory map for the loaders of kernels. */
 #include "boot/kernel.h"
 
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 #include "boot/boot_file.h"
 #include "machine/layout.h"
 
-/* A command line's bytes: the newlines at its end are cut off. */
+/* Removes the newlines at the end of a command line. */
 static int
 check_file(const struct boot_file *file, char *text, size_t length)
 {
@@ -19,14 +19,17 @@ check_file(const struct boot_file *file, char *text, size_t length)
 	return strlen(text) == length
 		   ? 0
 		   : fail(STATUS_USAGE,
-			  "cmdline_file %s: byte %zu is NUL, at which a kernel would end the "
-			  "command line: is it a text?",
+			  "cmdline_file %s: byte %zu is NUL, which would end the command "
+			  "line; use a text file",
 			  file->name, strlen(text));
 }
 
-/* The file's text, malloced; NULL: said, with the status in *failed. */
+/*
+ * Returns the text of the file, malloced. NULL after reporting an error, with the status in
+ * *failed.
+ */
 static char *
-read_file(const struct config *config, const char *kernel, size_t takes, int *failed)
+read_file(const struct config *config, const char *kernel, size_t limit, int *failed)
 {
 	struct boot_file file;
 	char *text = NULL, where[256];
@@ -34,13 +37,13 @@ read_file(const struct config *config, const char *kernel, size_t takes, int *fa
 	*failed = boot_file_open(&file, config->boot.cmdline_file, "cmdline_file", config);
 	if (*failed)
 		return NULL;
-	/* What is far too long is no command line: its end need not be looked at. */
+	/* Refuse a file that is far too long without reading it. */
 	if (file.length > 2 * CMDLINE_MAX)
 		*failed = fail(STATUS_USAGE,
-			       "%s: image %s: the command line in %s has %llu bytes, and this "
-			       "kernel takes %zu: shorten it",
+			       "%s: image %s: the command line in %s has %llu bytes, the limit of "
+			       "this kernel is %zu; shorten it",
 			       config_boot_where(config, "cmdline_file", where, sizeof(where)),
-			       kernel, file.name, (unsigned long long)file.length, takes);
+			       kernel, file.name, (unsigned long long)file.length, limit);
 	else if (!(text = malloc(file.length + 1)))
 		*failed = fail(STATUS_HOST, "no memory for the command line");
 	else
@@ -55,30 +58,31 @@ read_file(const struct config *config, const char *kernel, size_t takes, int *fa
 }
 
 int
-kernel_cmdline(const struct config *config, const char *kernel, size_t takes, char **result)
+kernel_cmdline(const struct config *config, const char *kernel, size_t limit, char **result)
 {
 	const char *file = config->boot.cmdline_file;
 	char *text, where[256];
 	int r = 0;
 
 	*result = NULL;
-	if (takes > CMDLINE_MAX)
-		takes = CMDLINE_MAX;
+	if (limit > CMDLINE_MAX)
+		limit = CMDLINE_MAX;
 	if (file)
-		text = read_file(config, kernel, takes, &r);
+		text = read_file(config, kernel, limit, &r);
 	else
 		text = strdup(config->boot.cmdline ? config->boot.cmdline : "");
 	if (!text)
 		return r ? r : fail(STATUS_HOST, "no memory for the command line");
-	if (strlen(text) <= takes) {
+	if (strlen(text) <= limit) {
 		*result = text;
 		return 0;
 	}
-	r = fail(STATUS_USAGE,
-		 "%s: image %s: the command line%s%s has %zu bytes, and this kernel takes %zu: "
-		 "shorten it",
-		 config_boot_where(config, file ? "cmdline_file" : "cmdline", where, sizeof(where)),
-		 kernel, file ? " in " : "", file ? file : "", strlen(text), takes);
+	r = fail(
+	    STATUS_USAGE,
+	    "%s: image %s: the command line%s%s has %zu bytes, the limit of this kernel is %zu; "
+	    "shorten it",
+	    config_boot_where(config, file ? "cmdline_file" : "cmdline", where, sizeof(where)),
+	    kernel, file ? " in " : "", file ? file : "", strlen(text), limit);
 	free(text);
 	return r;
 }
@@ -90,13 +94,14 @@ list_one(struct kernel_modules *modules, const char *path, size_t length)
 	const char *slash = memrchr(path, '/', length), *name = slash ? slash + 1 : path;
 
 	if (modules->count == KERNEL_MODULES)
-		return fail(STATUS_USAGE, "more than %d modules for a kernel", KERNEL_MODULES);
+		return fail(STATUS_USAGE, "a kernel can have at most %d modules", KERNEL_MODULES);
 	*module = (struct kernel_module){
 		.path = strndup(path, length),
 		.name = strndup(name, length - (size_t)(name - path)),
 	};
 	modules->count++;
-	return module->path && module->name ? 0 : fail(STATUS_HOST, "no memory for modules");
+	return module->path && module->name ? 0
+					    : fail(STATUS_HOST, "listing the modules: no memory");
 }
 
 int
@@ -143,11 +148,12 @@ kernel_module_load(const struct config *config, struct kernel_module *module, co
 	if (place)
 		r = boot_file_read(&file, 0, place, file.length);
 	else
-		r = fail(STATUS_USAGE,
-			 "image %s: its %s %s has %llu bytes, which do not fit between the kernel, "
-			 "which ends at 0x%llx, and 0x%llx: set [vm] memory",
-			 kernel, what, file.name, (unsigned long long)file.length,
-			 (unsigned long long)floor, (unsigned long long)*limit);
+		r = fail(
+		    STATUS_USAGE,
+		    "image %s: the %s %s has %llu bytes and does not fit between the end of the "
+		    "kernel, 0x%llx, and 0x%llx; enlarge [vm] memory",
+		    kernel, what, file.name, (unsigned long long)file.length,
+		    (unsigned long long)floor, (unsigned long long)*limit);
 	*limit = module->at;
 	boot_file_close(&file);
 	return r;

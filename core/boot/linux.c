@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Linux's bzImage, by its boot protocol (Documentation/arch/x86/boot.rst): the 64-bit entry where
- * the kernel has one, else the 32-bit one. Below 1 MiB lies what the kernel is told, above it the
- * kernel:
+ * Linux bzImages by the boot protocol (Documentation/arch/x86/boot.rst). Uses the 64-bit entry if
+ * the kernel has one, otherwise the 32-bit entry. Memory layout:
  *
  *   0x6000 GDT | 0x7000 boot_params | 0x20000 command line | 0x9fc00 not RAM
  *   0x100000 kernel ... initrd | page tables
@@ -18,15 +17,15 @@
 #include "boot/kernel.h"
 #include "machine/layout.h"
 
-#define ENTRY_64 0x200u /* behind the load address */
+#define ENTRY_64 0x200u /* offset from the load address */
 
 #define MAGIC 0x53726448u  /* HdrS */
-#define VERSION_MIN 0x0206 /* the first that says how long a command line it takes */
+#define VERSION_MIN 0x0206 /* the first with cmdline_size */
 #define VERSION_RELOCATES 0x020a
 #define VERSION_64 0x020c
 #define LOADER_OTHER 0xff
 
-/* Refuses the image: says why, in a line that begins with its name. */
+/* Refuses the image with a message that begins with its name. */
 #define refuse(file, text, ...) fail(STATUS_USAGE, "image %s: " text, (file)->name, ##__VA_ARGS__)
 
 bool
@@ -42,7 +41,7 @@ boot_is_linux(const uint8_t *head, size_t length)
 	return flag == 0xaa55 && magic == MAGIC;
 }
 
-/* The setup header, as far as this kernel has one; the rest of params is zero. */
+/* Reads the setup header as far as this kernel has one. The rest of params is zero. */
 static int
 read_header(const struct boot_file *file, struct boot_params *params)
 {
@@ -55,17 +54,18 @@ read_header(const struct boot_file *file, struct boot_params *params)
 	if (r)
 		return r;
 	if (!boot_is_linux(head, length))
-		return refuse(file, "this is no Linux bzImage: its setup header is missing");
+		return refuse(file, "it is not a Linux bzImage: it has no setup header");
 	end = 0x202 + (size_t)head[0x201];
 	if (end > start + sizeof(params->hdr))
 		end = start + sizeof(params->hdr);
 	memset(params, 0, sizeof(*params));
 	memcpy(&params->hdr, head + start, end - start);
 	if (params->hdr.version < VERSION_MIN)
-		return refuse(file, "boot protocol %u.%02u is older than 2.06",
+		return refuse(file,
+			      "its boot protocol %u.%02u is older than 2.06; use a newer kernel",
 			      params->hdr.version >> 8, params->hdr.version & 0xff);
 	if (!(params->hdr.loadflags & LOADED_HIGH))
-		return refuse(file, "a zImage, which loads below 1 MiB; build a bzImage");
+		return refuse(file, "it is a zImage, which loads below 1 MiB; build a bzImage");
 	return 0;
 }
 
@@ -81,10 +81,12 @@ load_kernel(const struct boot_file *file, const struct boot_params *params, stru
 	char text[160];
 
 	if (file->length <= setup)
-		return refuse(file, "the file ends with its setup code: it is cut off");
+		return refuse(file, "the file is truncated: it ends with its setup code");
 	if (hdr->version >= VERSION_RELOCATES) {
-		/* It unpacks itself at its preferred address, or where it is loaded if that is
-		 * above. */
+		/*
+		 * The kernel unpacks itself at its preferred address or, if that is lower, at its
+		 * load address.
+		 */
 		runs_at = hdr->pref_address > LAYOUT_HIGH ? hdr->pref_address : LAYOUT_HIGH;
 		needs = hdr->init_size;
 	}
@@ -93,9 +95,8 @@ load_kernel(const struct boot_file *file, const struct boot_params *params, stru
 	place = memory_at(memory, LAYOUT_HIGH, file->length - setup);
 	if (!place || !memory_at(memory, runs_at, needs))
 		return refuse(file,
-			      "the kernel needs memory from 0 and 0x%llx bytes at 0x%llx, but "
-			      "memory is %s: set [vm] "
-			      "memory to %lluM or more, and memory_at to 0",
+			      "the kernel needs memory at 0 and 0x%llx bytes at 0x%llx, but "
+			      "memory is %s; set [vm] memory to %lluM or more and memory_at to 0",
 			      (unsigned long long)needs, (unsigned long long)runs_at,
 			      boot_memory_text(memory, text, sizeof(text)),
 			      (unsigned long long)((runs_at + needs + (1u << 24)) >> 20));
@@ -110,20 +111,21 @@ static int
 load_cmdline(const struct config *config, const struct boot_file *file, struct boot_params *params,
 	     struct memory *memory)
 {
-	uint32_t takes = params->hdr.cmdline_size ? params->hdr.cmdline_size : 255;
+	uint32_t limit = params->hdr.cmdline_size ? params->hdr.cmdline_size : 255;
 	char *text;
-	int r = kernel_cmdline(config, file->name, takes, &text);
+	int r = kernel_cmdline(config, file->name, limit, &text);
 
 	if (r)
 		return r;
 	params->hdr.cmd_line_ptr = LAYOUT_CMDLINE;
 	if (memory_write(memory, LAYOUT_CMDLINE, text, strlen(text) + 1))
-		r = refuse(file, "no memory at 0x%x for the command line", LAYOUT_CMDLINE);
+		r = refuse(file, "there is no guest memory at 0x%x for the command line",
+			   LAYOUT_CMDLINE);
 	free(text);
 	return r;
 }
 
-/* As high as the kernel takes it, below the tables that a vCPU starts with. */
+/* Loads the initrd as high as the kernel accepts, below the initial page tables. */
 static int
 load_initrd(const struct config *config, const struct boot_file *kernel, struct boot_params *params,
 	    struct memory *memory, struct boot_entry *entry)
@@ -137,7 +139,7 @@ load_initrd(const struct config *config, const struct boot_file *kernel, struct 
 	if (config->boot.modules)
 		refused = fail(
 		    STATUS_USAGE,
-		    "%s: image %s: Linux takes no modules but its initrd: leave [boot] modules out",
+		    "%s: image %s: Linux accepts no modules but its initrd; remove [boot] modules",
 		    config_boot_where(config, "modules", where, sizeof(where)), kernel->name);
 	if (!initrd.path)
 		return refused;
@@ -188,6 +190,6 @@ boot_linux(const struct config *config, const struct boot_file *file, struct mem
 	params.acpi_rsdp_addr = config->vm.irqchip ? LAYOUT_ACPI : 0;
 	memory_map(&params, memory);
 	return memory_write(memory, LAYOUT_BOOT_PARAMS, &params, sizeof(params))
-		   ? refuse(file, "no memory at 0x%x", LAYOUT_BOOT_PARAMS)
+		   ? refuse(file, "there is no guest memory at 0x%x", LAYOUT_BOOT_PARAMS)
 		   : 0;
 }

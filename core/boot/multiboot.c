@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The Multiboot Specification, version 0.6.96 (that is Multiboot 1): a header in the first 8192
- * bytes of the file says what the kernel needs, and where it goes unless the file is ELF; it finds
- * the structure below by ebx.
+ * The Multiboot Specification, version 0.6.96 (Multiboot 1). A header in the first 8192 bytes of
+ * the file contains the requirements of the kernel and, unless the file is ELF, its load addresses.
+ * The kernel finds the structure below through ebx.
  */
 #include <elf.h>
 #include <stddef.h>
@@ -15,13 +15,13 @@
 
 #define SEARCHED 8192u
 #define HEADER_MAGIC 0x1badb002u
-#define HEADER_ALIGN (1u << 0)  /* modules at page boundaries: they always are */
-#define HEADER_MEMORY (1u << 1) /* a map of memory: there always is */
+#define HEADER_ALIGN (1u << 0)  /* modules at page boundaries: always met */
+#define HEADER_MEMORY (1u << 1) /* a memory map: always passed */
 #define HEADER_VIDEO (1u << 2)  /* a video mode */
-#define HEADER_MUST 0xffffu     /* whom a loader can't give these must refuse the image */
+#define HEADER_MUST 0xffffu     /* refuse the image if one of these is not supported */
 #define HEADER_ADDRESSES (1u << 16)
 
-/* Those from header_addr on are there with HEADER_ADDRESSES. */
+/* The members from header_addr on exist with HEADER_ADDRESSES only. */
 struct multiboot_header {
 	uint32_t magic, flags, checksum;
 	uint32_t header_addr, load_addr, load_end_addr, bss_end_addr, entry_addr;
@@ -34,7 +34,7 @@ struct multiboot_header {
 #define INFO_MAP (1u << 6)
 #define INFO_LOADER (1u << 9)
 
-/* multiboot_information, as far as the flags say that it is filled; what follows is zero. */
+/* multiboot_information. flags tells which members are valid; the others are zero. */
 struct multiboot_info {
 	uint32_t flags, mem_lower, mem_upper, boot_device, cmdline, mods_count, mods_addr, syms[4];
 	uint32_t mmap_length, mmap_addr, drives_length, drives_addr, config_table, boot_loader_name;
@@ -47,12 +47,12 @@ struct multiboot_module {
 };
 
 struct multiboot_row {
-	uint32_t size; /* of what follows */
+	uint32_t size; /* of the following members */
 	uint64_t at, length;
 	uint32_t type;
 } __attribute__((packed));
 
-/* Finds the header. The words that it lacks are 0. */
+/* Finds the header. Missing members are 0. */
 static bool
 find_header(const uint8_t *head, size_t length, struct multiboot_header *header, size_t *offset)
 {
@@ -96,15 +96,15 @@ check_flags(const struct program *program, uint32_t flags)
 	if (unmet == HEADER_VIDEO)
 		return program_refuse(program,
 				      "its multiboot header requires a video mode (bit 2 of its "
-				      "flags), and this machine has no display: build the kernel "
-				      "without");
+				      "flags), but the machine has no display; build the kernel "
+				      "without that flag");
 	return program_refuse(program,
-			      "its multiboot header requires 0x%x of its loader, bits that are not "
-			      "met here (0x3 are): build the kernel without",
+			      "its multiboot header requires the unsupported flags 0x%x (0x3 are "
+			      "supported); build the kernel without them",
 			      unmet);
 }
 
-/* The header's addresses as one segment. */
+/* Converts the header's addresses to a segment. */
 static int
 take_addresses(struct program *program, const struct multiboot_header *h, size_t offset)
 {
@@ -113,16 +113,16 @@ take_addresses(struct program *program, const struct multiboot_header *h, size_t
 
 	if (h->load_addr > h->header_addr || before > offset)
 		return program_refuse(program,
-				      "its multiboot header, at offset 0x%zx of the file, is to be "
-				      "at 0x%x, but what is loaded begins at 0x%x: that is not in "
-				      "the file",
+				      "its multiboot header, at offset 0x%zx of the file, has "
+				      "header_addr 0x%x and load_addr 0x%x, which is not in the "
+				      "file",
 				      offset, h->header_addr, h->load_addr);
 	if ((h->load_end_addr && h->load_end_addr < h->load_addr) ||
 	    (h->bss_end_addr &&
 	     (h->bss_end_addr < h->load_addr || h->bss_end_addr < h->load_end_addr)))
 		return program_refuse(program,
-				      "its multiboot header loads from 0x%x to 0x%x, with bss to "
-				      "0x%x: these are not in order",
+				      "its multiboot header has load_addr 0x%x, load_end_addr 0x%x "
+				      "and bss_end_addr 0x%x, which are not in ascending order",
 				      h->load_addr, h->load_end_addr, h->bss_end_addr);
 	*s = (struct program_segment){ .type = PT_LOAD,
 				       .offset = offset - before,
@@ -146,7 +146,7 @@ read_program(struct program *program, const char *name, const uint8_t *image, si
 	*program = (struct program){ .name = name, .image = image, .length = length };
 	if (!find_header(image, length, &header, &offset))
 		return program_refuse(program,
-				      "it has no multiboot header in its first %u bytes: set "
+				      "it has no multiboot header in its first %u bytes; set "
 				      "[boot] format = auto",
 				      SEARCHED);
 	r = check_flags(program, header.flags);
@@ -156,8 +156,8 @@ read_program(struct program *program, const char *name, const uint8_t *image, si
 		return take_addresses(program, &header, offset);
 	if (length < SELFMAG || memcmp(image, ELFMAG, SELFMAG))
 		return program_refuse(program,
-				      "it is no ELF file, and its multiboot header has no "
-				      "addresses (bit 16 of its flags): set [boot] format = flat?");
+				      "it is not an ELF file, and its multiboot header has no "
+				      "addresses (bit 16 of its flags); set [boot] format = flat");
 	return program_elf(program, name, image, length);
 }
 
@@ -191,8 +191,8 @@ put_modules(struct handover *handover)
 }
 
 /*
- * Kernels that know PCs only look for the end of RAM below 1 MiB in the BIOS's data area, and for
- * what begins there: two words of it, unless the program is in its place.
+ * Kernels for PCs read the end of low RAM, and the segment that begins there, from two words of the
+ * BIOS data area. They are written unless the program overlaps them.
  */
 static int
 put_bios_data(const struct handover *handover, const struct program *program, uint32_t mem_lower)
@@ -208,7 +208,7 @@ put_bios_data(const struct handover *handover, const struct program *program, ui
 		   : 0;
 }
 
-/* KiB of RAM from 0, and from 1 MiB, each up to where it ends first. */
+/* KiB of contiguous RAM from 0 and from 1 MiB. */
 static void
 put_sizes(const struct kernel_map *map, struct multiboot_info *info)
 {

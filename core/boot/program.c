@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Loads a program, which is checked as a whole before a byte is written. */
+/* Loads a program after checking all of it. */
 #include "boot/program.h"
 
 #include <elf.h>
@@ -29,19 +29,19 @@ check_segment(const struct program *program, unsigned i, const struct memory *me
 	if (s->offset > program->length || program->length - s->offset < s->filesz)
 		return program_refuse(
 		    program,
-		    "segment %u at 0x%llx: its 0x%llx bytes at offset 0x%llx go past the end "
-		    "of the file, 0x%zx: it is cut off",
+		    "segment %u at 0x%llx: its 0x%llx bytes at offset 0x%llx extend past the end "
+		    "of the file, 0x%zx; the file is truncated",
 		    i, at, (unsigned long long)s->filesz, (unsigned long long)s->offset,
 		    program->length);
 	if (__builtin_add_overflow(s->paddr, s->memsz, &end) ||
 	    __builtin_add_overflow(s->vaddr, s->memsz, &end))
 		return program_refuse(
-		    program, "segment %u: 0x%llx bytes at 0x%llx go past the end of all addresses",
-		    i, size, at);
+		    program, "segment %u: 0x%llx bytes at 0x%llx extend past the last address", i,
+		    size, at);
 	if (!memory_at(memory, s->paddr, s->memsz))
 		return program_refuse(
 		    program,
-		    "segment %u at 0x%llx-0x%llx is not inside memory, which is %s: set "
+		    "segment %u at 0x%llx-0x%llx is not inside memory, which is %s; set "
 		    "[vm] memory and memory_at, or link it elsewhere",
 		    i, at, at + size - 1, boot_memory_text(memory, text, sizeof(text)));
 	for (unsigned j = 0; j < i; j++) {
@@ -68,7 +68,7 @@ check(const struct program *program, const struct memory *memory)
 
 		if (s->type == PT_INTERP)
 			return program_refuse(program,
-					      "it needs a dynamic linker: link with -static");
+					      "it needs a dynamic linker; link it with -static");
 		if (s->type != PT_LOAD || (!s->memsz && !s->filesz))
 			continue;
 		status = check_segment(program, i, memory);
@@ -77,8 +77,7 @@ check(const struct program *program, const struct memory *memory)
 		loads++;
 	}
 	if (!loads)
-		return program_refuse(program,
-				      "none of its %u program headers is to be loaded (PT_LOAD)",
+		return program_refuse(program, "none of its %u program headers is of type PT_LOAD",
 				      program->count);
 	if (!memory_at(memory, program->entry, 1))
 		return program_refuse(program,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * PVH's direct boot (Xen's docs/misc/pvh): an ELF file with a note that names its 32-bit entry,
- * which finds the structure below by ebx. Linux's vmlinux has one.
+ * PVH direct boot (docs/misc/pvh in Xen): an ELF file has a note with its 32-bit entry, and finds
+ * the structure below through ebx. Linux's vmlinux has the note.
  */
 #include <string.h>
 
@@ -12,9 +12,9 @@
 #define NOTE_OWNER "Xen"
 #define NOTE_PHYS32_ENTRY 18
 #define START_MAGIC 0x336ec578u /* "xEn3", bit 7 of the E set */
-#define START_VERSION 1u        /* the first with a map of memory */
+#define START_VERSION 1u        /* the first with a memory map */
 
-/* hvm_start_info; addresses of what there is not are 0. */
+/* hvm_start_info; addresses of absent parts are 0. */
 struct start_info {
 	uint32_t magic, version, flags, module_count;
 	uint64_t modules, cmdline, rsdp, map;
@@ -41,7 +41,7 @@ boot_is_pvh(const struct program *program)
 	return program_note(program, NOTE_OWNER, NOTE_PHYS32_ENTRY, &size) != NULL;
 }
 
-/* The note holds the physical address, in as many bytes as the kernel's own addresses have. */
+/* The note contains the physical address, in 4 or 8 bytes. */
 static int
 take_entry(struct program *program)
 {
@@ -50,15 +50,14 @@ take_entry(struct program *program)
 
 	if (!note)
 		return program_refuse(program,
-				      "it has no note (Xen, type %d) that says where PVH "
-				      "starts it: set [boot] format = auto",
+				      "it has no note (Xen, type %d) with the PVH entry; set "
+				      "[boot] format = auto",
 				      NOTE_PHYS32_ENTRY);
 	if (size != 4 && size != 8)
-		return program_refuse(
-		    program,
-		    "its note for PVH holds %zu bytes; an address of 4 or 8 is "
-		    "needed: set [boot] format = elf to start it at its own entry",
-		    size);
+		return program_refuse(program,
+				      "its PVH note has %zu bytes, but an address has 4 or 8; set "
+				      "[boot] format = elf to use the ELF entry",
+				      size);
 	program->entry = 0;
 	memcpy(&program->entry, note, size);
 	return 0;

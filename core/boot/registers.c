@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The registers with which a vCPU starts, and the tables in memory that long mode needs. */
+/* The initial registers of a vCPU, and the tables in memory that long mode needs. */
 #include <linux/kvm.h>
 #include <string.h>
 
@@ -31,7 +31,7 @@ enum {
 #define CR0_PG (1ull << 31)
 #define PTE_TABLE (PTE_PRESENT | PTE_WRITE | PTE_USER)
 
-/* A descriptor in memory: limit 4 GiB, accessed, so that the CPU need not write it. */
+/* Descriptors in memory: limit 4 GiB; the accessed bit is set so that the CPU need not write it. */
 #define GDT_CODE64 0x00af9b000000ffffull
 #define GDT_CODE32 0x00cf9b000000ffffull
 #define GDT_DATA 0x00cf93000000ffffull
@@ -40,11 +40,11 @@ enum {
 #define GDT_DPL3 (3ull << 45)
 #define MULTIBOOT_MAGIC 0x2badb002u
 
-/* The page that holds GDT, TSS and I/O bitmap (SDM volume 3, 8.7; volume 1, 19.5.2). */
+/* The page with GDT, TSS and I/O bitmap (SDM volume 3, 8.7; volume 1, 19.5.2). */
 #define TSS_OFFSET 0x40u
 #define TSS_LIMIT (PAGE_SIZE - TSS_OFFSET - 1)
-#define TSS_BITMAP 104u         /* where the bitmap begins */
-#define TSS_BITMAP_MEMBER 0x66u /* where the TSS says so */
+#define TSS_BITMAP 104u         /* offset of the bitmap */
+#define TSS_BITMAP_MEMBER 0x66u /* offset of the member that locates the bitmap */
 
 static struct kvm_segment
 segment(uint16_t selector, uint8_t type, bool code64)
@@ -88,7 +88,10 @@ set_protected(const struct memory *memory, struct kvm_regs *regs, struct kvm_sre
 	regs->rsp = top <= UINT32_MAX ? top : 0;
 }
 
-/* The GDT, and a TSS whose bitmap lets CPL 3 use the ports: an IOPL of 3 does not do everywhere. */
+/*
+ * Writes the GDT, and a TSS whose I/O bitmap lets CPL 3 use the ports: an IOPL of 3 does not work
+ * on all hosts.
+ */
 static void
 set_tables(uint8_t *page, gpa_t at, struct kvm_sregs *sregs)
 {
@@ -105,7 +108,7 @@ set_tables(uint8_t *page, gpa_t at, struct kvm_sregs *sregs)
 	gdt[BOOT_TSS / 8 + 1] = tss >> 32;
 	memcpy(page, gdt, sizeof(gdt));
 	page[TSS_OFFSET + TSS_BITMAP_MEMBER] = TSS_BITMAP;
-	page[PAGE_SIZE - 1] = 0xff; /* ends the bitmap */
+	page[PAGE_SIZE - 1] = 0xff; /* terminates the bitmap */
 
 	sregs->gdt.base = at;
 	sregs->gdt.limit = sizeof(gdt) - 1;
@@ -114,7 +117,7 @@ set_tables(uint8_t *page, gpa_t at, struct kvm_sregs *sregs)
 	};
 }
 
-/* Where memory ends, in whole GiB; at least 4: the LAPIC and most MMIO devices lie below that. */
+/* The end of memory, rounded up to GiB; at least 4 GiB, to map the LAPIC and most MMIO devices. */
 static uint64_t
 mapped_end(const struct memory *memory)
 {
@@ -137,7 +140,7 @@ boot_tables_size(const struct memory *memory)
 }
 
 /*
- * At the end of the first region, one page each:
+ * The tables at the end of the first region, one page each:
  *   PML4 | PDPT | page directory of GiB 0 | ... of GiB n - 1 | GDT, TSS
  */
 static int
@@ -151,13 +154,13 @@ set_long(const struct boot_entry *entry, struct memory *memory, struct kvm_regs 
 
 	if (gibs > 512)
 		return fail(STATUS_USAGE,
-			    "memory ends at %llu GiB; long mode starts with at most 512 GiB "
-			    "mapped: set [vm] memory or memory_at",
+			    "memory ends at %llu GiB, but long mode maps at most 512 GiB; "
+			    "set [vm] memory or memory_at",
 			    (unsigned long long)gibs);
 	if (first->size < bytes || image_end > at)
 		return fail(STATUS_USAGE,
 			    "long mode needs 0x%llx bytes for page tables and GDT behind the "
-			    "image, which ends at 0x%llx, but memory ends at 0x%llx: set [vm] "
+			    "image, which ends at 0x%llx, but memory ends at 0x%llx; set [vm] "
 			    "memory to 0x%llx or more",
 			    (unsigned long long)bytes, (unsigned long long)image_end,
 			    (unsigned long long)end,
@@ -182,8 +185,8 @@ set_long(const struct boot_entry *entry, struct memory *memory, struct kvm_regs 
 }
 
 /*
- * Both entries of Linux want flat segments by these selectors, in the GDT too, and rsi at
- * boot_params; the 32-bit one wants the other registers 0.
+ * Both entries of Linux require flat segments with these selectors, also in the GDT, and
+ * boot_params in rsi. The 32-bit entry requires 0 in the other registers.
  */
 static int
 set_linux(const struct boot_entry *entry, struct memory *memory, struct kvm_regs *regs,
@@ -213,8 +216,8 @@ set_linux(const struct boot_entry *entry, struct memory *memory, struct kvm_regs
 }
 
 /*
- * PVH's and multiboot's entry, which agree: protected mode without paging, flat segments; of tables
- * nothing is promised. PVH has a TSS in tr, without memory behind it.
+ * The entries of PVH and multiboot agree: protected mode without paging, flat segments, and no
+ * guaranteed tables. PVH also has a TSS in tr, without memory.
  */
 static void
 set_handover(const struct boot_entry *entry, struct kvm_regs *regs, struct kvm_sregs *sregs)
@@ -230,7 +233,7 @@ set_handover(const struct boot_entry *entry, struct kvm_regs *regs, struct kvm_s
 		regs->rax = MULTIBOOT_MAGIC;
 }
 
-/* [cpu]'s registers over the mode's. All mistakes are said. */
+/* Applies the registers of [cpu]. Prints every error. */
 static int
 set_own(const struct config *config, struct kvm_regs *regs, struct kvm_sregs *sregs)
 {
@@ -248,7 +251,7 @@ set_own(const struct config *config, struct kvm_regs *regs, struct kvm_sregs *sr
 		while (names[known] && strcmp(names[known], r->name))
 			known++;
 		if (names[known])
-			status = fail(STATUS_USAGE, "%s: [cpu] %s is narrower than 0x%llx", where,
+			status = fail(STATUS_USAGE, "%s: [cpu] %s cannot hold 0x%llx", where,
 				      r->name, (unsigned long long)r->value);
 		else
 			status = fail(STATUS_USAGE, "%s: [cpu] has no register %s%s", where,
@@ -295,11 +298,11 @@ boot_registers(const struct config *config, const struct boot_entry *entry, stru
 	if (status || own)
 		return status ? status : own;
 	if (!(sregs->efer & EFER_LMA) && regs->rip > sregs->cs.limit)
-		return fail(
-		    STATUS_USAGE,
-		    "%s: the vCPU would start at 0x%llx, but in %s mode code ends at 0x%x: set "
-		    "[boot] at, or [cpu] mode",
-		    config->file, (unsigned long long)regs->rip,
-		    config->cpu.mode == MODE_REAL ? "real" : "protected", sregs->cs.limit);
+		return fail(STATUS_USAGE,
+			    "%s: the vCPU would start at 0x%llx, but the limit of code in %s mode "
+			    "is 0x%x; set "
+			    "[boot] at or [cpu] mode",
+			    config->file, (unsigned long long)regs->rip,
+			    config->cpu.mode == MODE_REAL ? "real" : "protected", sregs->cs.limit);
 	return 0;
 }

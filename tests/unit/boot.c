@@ -236,7 +236,7 @@ test_hostile_headers(void **state)
 	HOSTILE(header.e_machine, EM_AARCH64, "machine 183", "x86-64 (62)");
 	HOSTILE(header.e_machine, EM_386, "machine 3", "x86-64 (62)");
 	HOSTILE(header.e_type, ET_DYN, "position-independent", "-no-pie");
-	HOSTILE(header.e_type, ET_REL, "not linked");
+	HOSTILE(header.e_type, ET_REL, "object file");
 	HOSTILE(header.e_phnum, 0, "0 program headers");
 	HOSTILE(header.e_phnum, 0xffff, "65535 program headers", "128");
 	HOSTILE(header.e_phentsize, 0, "of 0 bytes", "56");
@@ -253,15 +253,16 @@ test_hostile_segments(void **state)
 {
 	struct bench *bench = *state;
 
-	HOSTILE(rows[2].p_offset, IMAGE_SIZE - 15, "segment 2", "0x5000", "cut off");
-	HOSTILE(rows[2].p_offset, ~0ull - 4, "segment 2", "0xfffffffffffffffb", "cut off");
+	HOSTILE(rows[2].p_offset, IMAGE_SIZE - 15, "segment 2", "0x5000", "the file is truncated");
+	HOSTILE(rows[2].p_offset, ~0ull - 4, "segment 2", "0xfffffffffffffffb",
+		"the file is truncated");
 	HOSTILE(rows[2].p_filesz, 0x111, "segment 2", "0x111 bytes in the file", "0x110 in memory");
 	HOSTILE(rows[2].p_memsz, 0x0f, "segment 2", "0x10 bytes in the file", "0xf in memory");
 	HOSTILE(rows[2].p_memsz, 0, "segment 2", "0x10 bytes in the file", "0x0 in memory");
-	HOSTILE(rows[2].p_memsz, ~0ull, "segment 2", "all addresses");
+	HOSTILE(rows[2].p_memsz, ~0ull, "segment 2", "the last address");
 	HOSTILE(rows[2].p_vaddr, ~0ull - 0x110, "entry point 0x80005008");
-	HOSTILE(rows[2].p_vaddr, ~0ull - 0x10f, "segment 2", "all addresses");
-	HOSTILE(rows[2].p_paddr, ~0ull, "segment 2", "all addresses");
+	HOSTILE(rows[2].p_vaddr, ~0ull - 0x10f, "segment 2", "the last address");
+	HOSTILE(rows[2].p_paddr, ~0ull, "segment 2", "the last address");
 	HOSTILE(rows[2].p_paddr, 0xfff, "segment 2", "0xfff-0x110e",
 		"memory, which is 0x1000-0x10fff", "memory_at");
 	HOSTILE(rows[2].p_paddr, 0x10ef1, "segment 2", "0x10ef1-0x11000", "not inside memory");
@@ -448,7 +449,7 @@ test_no_image(void **state)
 	write_image(bench, "", 0);
 	refused(bench, "is empty");
 	bench->config.boot.image = NULL;
-	refused(bench, "nothing to run");
+	refused(bench, "neither image nor code");
 
 	/* Memory from a file may hold it already. */
 	bench->config.vm.memory_file = (char[]){ "ram.img" };

@@ -259,7 +259,7 @@ test_pvh_notes(void **state)
 	assert_int_equal(load(bench), 0);
 	assert_int_equal(bench->entry.entry, 0x100020);
 	bench->image.note.header.n_descsz = 6;
-	refused(bench, "note for PVH holds 6 bytes", "format = elf");
+	refused(bench, "PVH note has 6 bytes", "format = elf");
 	bench->image.note.header.n_descsz = 9;
 	refused(bench, "no note (Xen, type 18)", "format = auto");
 	bench->image.note.header.n_descsz = UINT32_MAX;
@@ -373,7 +373,7 @@ test_multiboot_hostile(void **state)
 	multiboot(bench, 4);
 	refused(bench, "requires a video mode (bit 2", "no display");
 	multiboot(bench, 0x8007);
-	refused(bench, "requires 0x8004 of its loader", "");
+	refused(bench, "requires the unsupported flags 0x8004", "");
 	multiboot(bench, 3);
 	h[2]++;
 	refused(bench, "no multiboot header", "");
@@ -388,15 +388,15 @@ test_multiboot_hostile(void **state)
 		refused(bench, words, more);                                                       \
 		assert_bytes(bench, 0, MEMORY_SIZE, DIRT);                                         \
 	} while (0)
-	HOSTILE(3, 0xfffff, "not in the file", "to be at 0xfffff");
-	HOSTILE(3, 0x100400, "not in the file", "begins at 0x100000");
+	HOSTILE(3, 0xfffff, "not in the file", "header_addr 0xfffff");
+	HOSTILE(3, 0x100400, "not in the file", "load_addr 0x100000");
 	HOSTILE(3, UINT32_MAX, "not in the file", "");
 	HOSTILE(4, 0, "not in the file", "");
 	HOSTILE(4, UINT32_MAX, "not in the file", "");
-	HOSTILE(5, 0xfffff, "not in order", "to 0xfffff");
-	HOSTILE(5, 0x100000 + sizeof(bench->image) + 1, "cut off", "");
-	HOSTILE(5, UINT32_MAX, "cut off", "segment 0 at 0x100000");
-	HOSTILE(6, 0xfffff, "not in order", "bss to 0xfffff");
+	HOSTILE(5, 0xfffff, "not in ascending order", "load_end_addr 0xfffff");
+	HOSTILE(5, 0x100000 + sizeof(bench->image) + 1, "the file is truncated", "");
+	HOSTILE(5, UINT32_MAX, "the file is truncated", "segment 0 at 0x100000");
+	HOSTILE(6, 0xfffff, "not in ascending order", "bss_end_addr 0xfffff");
 	HOSTILE(6, 0x100001, "bytes in the file but 0x1 in memory", "");
 	HOSTILE(6, UINT32_MAX, "not inside memory", "0x100000-0xfffffffe");
 	HOSTILE(7, MEMORY_SIZE, "entry point 0x200000 is not inside memory", "");
@@ -505,12 +505,13 @@ test_places(void **state)
 	bench->image.rows[0].p_paddr = 0x6000;
 	bench->image.rows[0].p_memsz = MEMORY_SIZE - 0x6000;
 	bench->image.note.entry = 0x6000;
-	refused(bench, "no memory at 0x200000, behind it", "set [vm] memory");
+	refused(bench, "no memory for them at 0x200000, behind it", "enlarge [vm] memory");
 	bench->config.boot.initrd = bench->file;
 	bench->image.rows[0].p_paddr = bench->image.note.entry = 0x100000;
 	bench->image.rows[0].p_memsz = 0xff001;
 	write_file(bench->file, "module", 6);
-	refused(bench, "its initrd", "ends at 0x1ff001, and 0x200000: set [vm] memory");
+	refused(bench, "the initrd",
+		"end of the kernel, 0x1ff001, and 0x200000; enlarge [vm] memory");
 	bench->image.rows[0].p_memsz = 0xff000;
 	assert_int_equal(load(bench), 0);
 }
@@ -555,7 +556,8 @@ test_cmdline_file(void **state)
 	free(got);
 	said_begin(&bench->said);
 	assert_int_equal(kernel_cmdline(&bench->config, "image", 2, &got), -STATUS_USAGE);
-	SAID(said_end(&bench->said), "image", bench->file, "has 3 bytes", "takes 2: shorten it");
+	SAID(said_end(&bench->said), "image", bench->file, "has 3 bytes",
+	     "kernel is 2; shorten it");
 	assert_null(got);
 	write_file(bench->file, "a\0b\n", 4);
 	said_begin(&bench->said);
@@ -570,7 +572,8 @@ test_cmdline_file(void **state)
 	assert_string_equal(text(bench, word(bench, bench->entry.info + 24, 8)), line);
 	line[CMDLINE_MAX] = 'x';
 	write_file(bench->file, line, CMDLINE_MAX + 1);
-	refused(bench, "has 65536 bytes, and this kernel takes 65535: shorten it", bench->file);
+	refused(bench, "has 65536 bytes, the limit of this kernel is 65535; shorten it",
+		bench->file);
 	assert_int_equal(truncate(bench->file, 1 << 30), 0);
 	refused(bench, "has 1073741824 bytes", bench->file);
 	free(line);

@@ -78,8 +78,8 @@ refused('--set of no device', $good, qr/--set device\.x: the config has no devic
 
 # What to run.
 my $boot = "[vm]\nmemory = 64K\n[boot]\n";
-refused('nothing', "[vm]\nmemory = 64K\n", qr/x\.ini: there is nothing to run: give \[boot\] an image or code/);
-refused('image missing', "${boot}image = no.bin\n", qr/x\.ini:4: opening the image no\.bin: No such file .*is it built\?/);
+refused('nothing', "[vm]\nmemory = 64K\n", qr/x\.ini: \[boot\] has neither image nor code; add one/);
+refused('image missing', "${boot}image = no.bin\n", qr/x\.ini:4: opening the image no\.bin: No such file .*; build it/);
 refused('image is a pipe', "${boot}image = fifo\n", qr/x\.ini:4: image fifo is a device, pipe or socket, not a file/);
 unlink 'fifo';
 refused('image is a directory', "${boot}image = .\n", qr/x\.ini:4: image \. is a directory, not a file/);
@@ -88,7 +88,7 @@ spew('big', 'x' x 70000);
 refused('image larger than memory', "${boot}image = big\n",
     qr/x\.ini:4: big: 70000 bytes at 0x0 do not fit into memory, which is 0x0-0xffff/);
 refused('not at the end of memory', "${boot}image = big\nat = 0xffff\n", qr/x\.ini:4: big: 70000 bytes at 0xffff do not fit/);
-refused('no ELF', "${boot}image = big\nformat = elf\n", qr/image big: this is not an ELF file/);
+refused('no ELF', "${boot}image = big\nformat = elf\n", qr/image big: it is not an ELF file/);
 unlink 'big';
 
 # ELF files: a program of one segment, with what is wrong in each.
@@ -104,8 +104,8 @@ spew('x.elf', elf());
 spew('good.ini', "${boot}image = x.elf\n");
 is((run([ $minivmm, '-c', 'good.ini' ]))[0], 0, 'a good ELF file');
 for (
-    [ 'for the wrong machine', [ machine => 40 ], qr/ELF64 file for machine 40; this is an x86: x86-64 \(62\) is needed/ ],
-    [ 'big-endian class', [ class => 7 ], qr/ELF class 7 is neither 32 nor 64 bit/ ],
+    [ 'for the wrong machine', [ machine => 40 ], qr/ELF64 file for machine 40; build it for x86-64 \(62\)/ ],
+    [ 'big-endian class', [ class => 7 ], qr/ELF class 7 is neither 1 \(32 bit\) nor 2/ ],
     [ 'shared', [ type => 3 ], qr/ELF file of type 3, shared .*-static -no-pie/ ],
     [ 'past memory', [ paddr => 0x10000 ], qr/segment 0 at 0x10000-0x10000 is not inside memory, which is 0x0-0xffff/ ],
     [ 'longer than memory', [ memsz => 0x10000 ], qr/segment 0 at 0x2000-0x11fff is not inside memory/ ],
@@ -174,7 +174,7 @@ for my $case (
     is(join(' ', map { /x\.ini:(\d+): / ? $1 : /--set boot\.cmdline: / ? 5 : '?' } sort split /\n/, $err), $lines, 'all are said, each where it is')
         or diag($err);
 }
-for my $set ([ 'boot.cmdline=quiet' => 'takes no cmdline' ], [ 'boot.initrd=no.initrd' => 'opening the initrd no.initrd' ]) {
+for my $set ([ 'boot.cmdline=quiet' => 'does not accept cmdline' ], [ 'boot.initrd=no.initrd' => 'opening the initrd no.initrd' ]) {
     my ($key) = split /=/, $set->[0];
     ($status, $out, $err) = run([ $minivmm, '-c', "$configs/simple.ini", '--set', $set->[0] ]);
     like($err, qr/^minivmm: --set \Q$key\E: .*\Q$set->[1]\E/, "--set $set->[0] is blamed, and no line");

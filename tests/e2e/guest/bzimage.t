@@ -37,30 +37,30 @@ sub refused {
     fails([ $minivmm, '-c', $config, @set ], 110, $message, $name);
 }
 
-refused(qr/changed\.bin: the command line has 21 bytes, and this kernel takes 20: shorten it$/, 'a longer one', changed(0x238 => pack 'V', 20));
-refused(qr/changed\.bin: boot protocol 2\.05 is older than 2\.06$/, 'an old protocol', changed(0x206 => "\x05\x02"));
-refused(qr/changed\.bin: a zImage, which loads below 1 MiB; build a bzImage$/, 'a zImage', changed(0x211 => "\0"));
-refused(qr/changed\.bin: the file ends with its setup code: it is cut off$/, 'nothing behind its setup code',
+refused(qr/changed\.bin: the command line has 21 bytes, the limit of this kernel is 20; shorten it$/, 'a longer one', changed(0x238 => pack 'V', 20));
+refused(qr/changed\.bin: its boot protocol 2\.05 is older than 2\.06; use a newer kernel$/, 'an old protocol', changed(0x206 => "\x05\x02"));
+refused(qr/changed\.bin: it is a zImage, which loads below 1 MiB; build a bzImage$/, 'a zImage', changed(0x211 => "\0"));
+refused(qr/changed\.bin: the file is truncated: it ends with its setup code$/, 'nothing behind its setup code',
     changed(0x1f1 => "\xff"));
-refused(qr/changed\.bin: this is no Linux bzImage: its setup header is missing$/, 'no setup header',
+refused(qr/changed\.bin: it is not a Linux bzImage: it has no setup header$/, 'no setup header',
     changed(0x202 => 'Hdr_'), '--set', 'boot.format=linux');
-refused(qr/the kernel needs memory from 0 and 0x1000000 bytes at 0x100000, but memory is 0x0-0x3fffff: set \[vm\] memory to \d+M/,
+refused(qr/the kernel needs memory at 0 and 0x1000000 bytes at 0x100000, but memory is 0x0-0x3fffff; set \[vm\] memory to \d+M/,
     'too little memory', changed(0x260 => pack 'V', 16 << 20));
-refused(qr/the kernel needs memory from 0 and 0x2000 bytes at 0xffffffff00000000/, 'an address that is none',
+refused(qr/the kernel needs memory at 0 and 0x2000 bytes at 0xffffffff00000000/, 'an address that is none',
     changed(0x258 => pack 'Q<', 0xffffffff00000000));
 refused(qr/the kernel needs memory/, 'memory that begins elsewhere', '--set', 'vm.memory_at=0x1000000');
 spew('large', "\0" x (4 << 20));
-refused(qr/its initrd large has 4194304 bytes, which do not fit between the kernel, which ends at 0x102000, and 0x/,
+refused(qr/the initrd large has 4194304 bytes and does not fit between the end of the kernel, 0x102000, and 0x/,
     'an initrd larger than memory', '--set', 'boot.initrd=large');
 refused(qr/opening the initrd nowhere: No such file or directory/, 'no initrd there', '--set', 'boot.initrd=nowhere');
-refused(qr/takes no modules but its initrd: leave \[boot\] modules out$/, 'modules', '--set', 'boot.modules=large:large');
+refused(qr/accepts no modules but its initrd; remove \[boot\] modules$/, 'modules', '--set', 'boot.modules=large:large');
 
 # A command line from a file, longer than a line of a config.
 my $long = join ' ', map { "word$_" } 1 .. 100;
 spew('words', "$long\n");
 spew('file.ini', slurp($config) =~ s/^cmdline = .*/cmdline_file = words/mr =~ s{\.\./}{$top/}r);
 is((run([ $minivmm, '-c', 'file.ini', changed(0x238 => pack 'V', 1000) ]))[1], "$long\nRSD PTR\n3\n", 'cmdline_file');
-fails([ $minivmm, '-c', 'file.ini' ], 110, qr/the command line in \.?\/?words has 691 bytes, and this kernel takes 255: shorten it$/,
+fails([ $minivmm, '-c', 'file.ini' ], 110, qr/the command line in \.?\/?words has 691 bytes, the limit of this kernel is 255; shorten it$/,
     'cmdline_file: too long');
 spew('words', "one\0two\n");
 fails([ $minivmm, '-c', 'file.ini' ], 110, qr/cmdline_file \.?\/?words: byte 3 is NUL/, 'cmdline_file: a NUL');
@@ -70,7 +70,7 @@ fails([ $minivmm, '-c', $config, '--set', 'boot.cmdline_file=initrd' ], 110, qr/
     'cmdline_file and cmdline');
 
 fails([ $minivmm, '-c', "$configs/simple.ini", '--set', 'boot.cmdline=quiet' ], 110,
-    qr/takes no cmdline: it is no kernel of Linux, PVH or multiboot$/, 'a command line for another image');
+    qr/does not accept cmdline, because it is not a Linux, PVH or multiboot kernel; remove the key$/, 'a command line for another image');
 # Cut off anywhere it is refused, or is a shorter kernel; it never crashes the loader.
 my %seen;
 for (my $length = 0; $length < length $image; $length += 37) {

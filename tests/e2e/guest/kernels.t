@@ -50,27 +50,27 @@ my $flagged = sub {
     return 'boot.image=flagged.elf';
 };
 is(boot('multiboot', $flagged->(3)), boot('multiboot'), 'an ELF file without addresses');
-refused(qr/flagged\.elf: its multiboot header requires a video mode \(bit 2 of its flags\), and this machine has no display/,
+refused(qr/flagged\.elf: its multiboot header requires a video mode \(bit 2 of its flags\), but the machine has no display/,
     'a video mode', 'multiboot', $flagged->(7));
-refused(qr/its multiboot header requires 0x8 of its loader/, 'a flag that nobody knows', 'multiboot', $flagged->(0x1000b));
+refused(qr/its multiboot header requires the unsupported flags 0x8/, 'a flag that nobody knows', 'multiboot', $flagged->(0x1000b));
 refused(qr/flagged\.elf: it has no note \(Xen, type 18\)/, 'no PVH', 'multiboot', $flagged->(3), 'boot.format=pvh');
 refused(qr/pvh\.elf: it has no multiboot header in its first 8192 bytes/, 'no multiboot', 'pvh', 'boot.format=multiboot');
-refused(qr/multiboot\.bin: this is not an ELF file/, 'PVH of a flat file', 'multiboot', 'boot.format=pvh');
-refused(qr/multiboot\.bin takes no cmdline: it is no kernel of Linux, PVH or multiboot/, 'a command line for a flat file',
+refused(qr/multiboot\.bin: it is not an ELF file/, 'PVH of a flat file', 'multiboot', 'boot.format=pvh');
+refused(qr/multiboot\.bin does not accept cmdline, because it is not a Linux, PVH or multiboot kernel/, 'a command line for a flat file',
     'multiboot', 'boot.format=flat');
-fails([ $minivmm, '-c', "$configs/elf.ini", '--set', 'boot.modules=one' ], 110, qr/elf\.elf takes no modules: it is no kernel/,
+fails([ $minivmm, '-c', "$configs/elf.ini", '--set', 'boot.modules=one' ], 110, qr/elf\.elf does not accept modules, because it is not/,
     'modules for an ELF file');
-fails([ $minivmm, '-c', "$configs/code.ini", '--set', 'boot.cmdline_file=one' ], 110, qr/code takes no cmdline_file: it is no kernel/,
+fails([ $minivmm, '-c', "$configs/code.ini", '--set', 'boot.cmdline_file=one' ], 110, qr/code does not accept cmdline_file, because it is not/,
     'a command line for code');
 refused(qr/opening the module nowhere: No such file/, 'no module there', 'pvh', 'boot.modules=one:nowhere');
-refused(qr/more than 32 modules/, 'too many modules', 'pvh', 'boot.modules=' . join ':', ('one') x 33);
+refused(qr/at most 32 modules/, 'too many modules', 'pvh', 'boot.modules=' . join ':', ('one') x 33);
 like(boot('pvh', 'boot.modules=' . join ':', ('one') x 32), qr/\A336ec578 1\n.*\n(?:one: first\n\n){32}$map\z/, 'as many as there may be');
 spew('large', '');
 truncate 'large', 2 << 20;
-refused(qr/its module large has 2097152 bytes, which do not fit between the kernel, which ends at 0x\w+, and 0x200000: set \[vm\] memory/,
+refused(qr/the module large has 2097152 bytes and does not fit between the end of the kernel, 0x\w+, and 0x200000; enlarge \[vm\] memory/,
     'a module larger than memory', 'multiboot', 'boot.modules=large');
 refused(qr/is not inside memory/, 'too little memory', 'pvh', 'vm.memory_at=0x10000');
-refused(qr/no memory at 0x\w+, behind it: set \[vm\] memory/, 'no room for what is handed over', 'pvh', 'vm.memory=20K');
+refused(qr/no memory for them at 0x\w+, behind it; enlarge \[vm\] memory/, 'no room for what is handed over', 'pvh', 'vm.memory=20K');
 like(boot('pvh', 'vm.memory=64K'), qr/^1 rows, 64 KiB$/m, 'in 64K');
 
 # Cut off anywhere they are refused, or are shorter; they never crash the loader.
