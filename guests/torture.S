@@ -344,7 +344,7 @@ check_msrs:
 2:	add	$16, %esi
 	cmp	$msrs_end, %esi
 	jne	1b
-	rdtsc			/* it has advanced by less than 2^38: a walk takes long on a busy host */
+	rdtsc			/* less than 2^38 later: a busy host is slow */
 	sub	tsc_high, %edx
 	and	$~0x3f, %edx
 	must_equal TSC
