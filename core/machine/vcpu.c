@@ -162,8 +162,8 @@ park(struct vcpu *vcpu)
 
 	atomic_store(&vcpu->stopped_at, clock_host());
 	pthread_mutex_lock(&machine->lock);
-	machine->parked++;
-	pthread_cond_broadcast(&machine->changed);
+	if (++machine->parked == machine->vcpu_count)
+		pthread_cond_broadcast(&machine->changed);
 	while (!machine->dying && (!machine->may_run || vcpu->halted)) {
 		if (vcpu->job_number == machine->job_number) {
 			pthread_cond_wait(&machine->changed, &machine->lock);
@@ -174,8 +174,8 @@ park(struct vcpu *vcpu)
 		r = machine->job(vcpu);
 		pthread_mutex_lock(&machine->lock);
 		vcpu->job_result = r;
-		machine->jobs_left--;
-		pthread_cond_broadcast(&machine->changed);
+		if (!--machine->jobs_left)
+			pthread_cond_broadcast(&machine->changed);
 	}
 	machine->parked--;
 	live = !machine->dying;
