@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A button, as somebody else would write one: a byte on its input presses it, which raises its
- * interrupt line. A read of its port gives the byte and lets go, and the next may come.
+ * An example of a plugin from outside the tree: a button. A byte on its input presses the button
+ * and raises its interrupt line. A read of its port returns the byte and releases the button; then
+ * the next byte can press it.
  */
 #include <minivmm/plugin.h>
 
@@ -75,7 +76,7 @@ static const struct minivmm_range ranges[] = {
 	  .widths = MINIVMM_W8,
 	  .read = button_read,
 	  .registers = registers,
-	  .help = "the key, whether the button is down, how often it was" },
+	  .help = "the key, the button's state, the number of presses" },
 	MINIVMM_END,
 };
 
@@ -83,7 +84,7 @@ static const struct minivmm_stream streams[] = {
 	{ .name = "finger",
 	  .input = "input",
 	  .readable = button_readable,
-	  .help = "each byte presses" },
+	  .help = "each byte presses the button" },
 	MINIVMM_END,
 };
 

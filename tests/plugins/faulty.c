@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A plugin that goes wrong where its option says. */
+/* A plugin that fails in the callback that its option selects. */
 #include <minivmm/plugin.h>
 
 #include <stdlib.h>
@@ -30,11 +30,11 @@ enum fault {
 };
 
 #define SLOW 200000000 /* ns */
-#define MANY 100       /* times that it resumes, at most */
+#define MANY 100       /* maximum of resumes */
 
 struct faulty {
 	uint32_t in;
-	bool silent;             /* says nothing then */
+	bool silent;             /* fails without an error message */
 	uint8_t pauses, resumes; /* state */
 };
 
@@ -46,7 +46,7 @@ faulty_is(struct minivmm_device *dev, uint32_t fault)
 	if (f->in != fault)
 		return false;
 	if (!f->silent)
-		minivmm_error(dev, "goes wrong, as it was told");
+		minivmm_error(dev, "fails as configured");
 	return true;
 }
 
@@ -87,7 +87,7 @@ faulty_read(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t
 	return faulty_is(dev, READ) ? -1 : 0;
 }
 
-/* Every service that takes a row, with one that there is not. */
+/* Calls each service that takes a row with an invalid one. */
 static int
 faulty_rows(struct minivmm_device *dev)
 {
@@ -129,7 +129,7 @@ faulty_write(struct minivmm_device *dev, const struct minivmm_access *a, uint64_
 	return faulty_is(dev, WRITE) ? -1 : 0;
 }
 
-/* Never comes to rest, or after a while; else it does at once. */
+/* PAUSE: never finishes its requests. SLOW_PAUSE: finishes them after SLOW. */
 static int
 faulty_pause(struct minivmm_device *dev)
 {
@@ -190,9 +190,10 @@ static const char *const faults[] = {
 };
 
 static const struct minivmm_option options[] = {
-	MINIVMM_OPTION_AS(ENUM, struct faulty, in, "nowhere", "where it goes wrong",
+	MINIVMM_OPTION_AS(ENUM, struct faulty, in, "nowhere", "the callback that fails",
 			  .flags = MINIVMM_HOST, .values = faults),
-	MINIVMM_OPTION(struct faulty, silent, "no", "and says nothing", .flags = MINIVMM_HOST),
+	MINIVMM_OPTION(struct faulty, silent, "no", "fail without a message",
+		       .flags = MINIVMM_HOST),
 	MINIVMM_END,
 };
 
@@ -230,7 +231,7 @@ static const struct minivmm_field fields[] = {
 
 static const struct minivmm_plugin faulty = {
 	.name = "faulty",
-	.summary = "goes wrong",
+	.summary = "fails",
 	.state_version = 1,
 	.state_size = sizeof(struct faulty),
 	.options = options,

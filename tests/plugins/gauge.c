@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A plugin in two state versions: the second has a field more. Writes to its ports set level, and
- * peak if it has one. */
+/* A plugin with two state versions; version 2 has another field, peak. Writes to its ports set
+ * level and peak. */
 #include <minivmm/plugin.h>
 
 #ifndef GAUGE_VERSION
@@ -52,7 +52,7 @@ static const struct minivmm_field fields[] = {
 
 static const struct minivmm_plugin gauge = {
 	.name = "gauge",
-	.summary = "keeps what is written",
+	.summary = "keeps the last value and the peak",
 	.state_version = GAUGE_VERSION,
 	.state_size = sizeof(struct gauge),
 	.ranges = ranges,

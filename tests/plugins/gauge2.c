@@ -1,4 +1,4 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* As gauge.c, a version later. */
+/* gauge.c with state version 2. */
 #define GAUGE_VERSION 2
 #include "gauge.c"

@@ -1,4 +1,4 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* As newer.c, of an ABI that this one can't carry. */
+/* newer.c with an ABI that this host does not support. */
 #define ABI_NUMBER (MINIVMM_ABI + 1)
 #include "newer.c"

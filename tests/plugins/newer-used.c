@@ -1,4 +1,4 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* As newer.c, with the new member in use. */
+/* newer.c with the new member in use. */
 #define NEWER_USES 1
 #include "newer.c"

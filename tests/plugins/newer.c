@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A plugin of an ABI to come: the rows of its options have a member more. NEWER_USES: which it
- * uses, or an ABI_NUMBER of another kind altogether.
+ * A plugin of a future host: the rows of its options have another member, which has the value
+ * NEWER_USES. ABI_NUMBER replaces the number of the ABI.
  */
 #include <minivmm/plugin.h>
 
@@ -23,12 +23,12 @@ struct newer_option {
 };
 
 static const struct newer_option options[] = {
-	{ MINIVMM_OPTION(struct newer, step, "3", "what a read adds"), 0 },
+	{ MINIVMM_OPTION(struct newer, step, "3", "the number that a read adds"), 0 },
 	{ { .name = "start",
 	    .type = MINIVMM_U8,
 	    .offset = offsetof(struct newer, sum),
 	    .initial = "0x3f",
-	    .help = "where it starts" },
+	    .help = "the initial sum" },
 	  NEWER_USES },
 	{ MINIVMM_END, 0 },
 };
@@ -54,7 +54,7 @@ static const struct minivmm_range ranges[] = {
 
 static const struct minivmm_plugin newer = {
 	.name = "newer",
-	.summary = "of an ABI to come",
+	.summary = "of a future ABI",
 	.state_version = 1,
 	.state_size = sizeof(struct newer),
 	.options = &options[0].row,

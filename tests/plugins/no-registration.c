@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A shared object that is no plugin: it does not register. */
+/* A shared object without MINIVMM_REGISTER(), which is not a plugin. */
 int no_registration(void);
 
 __attribute__((visibility("default"))) int

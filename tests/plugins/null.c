@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A device that does nothing, for measuring what the core takes to reach one. */
+/* A device that does nothing, for measuring the core's cost of an access. */
 #include <minivmm/plugin.h>
 
 struct null {
@@ -36,7 +36,7 @@ static const struct minivmm_range ranges[] = {
 
 static const struct minivmm_plugin null = {
 	.name = "null",
-	.summary = "takes writes, reads as 0",
+	.summary = "ignores writes, reads as 0",
 	.state_version = 1,
 	.state_size = sizeof(struct null),
 	.ranges = ranges,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Writes guest memory from the host's side: a byte on its port counts up the first byte of that
- * page, from base on. */
+/* Writes guest memory from the host: a write of N to its port increments the first byte of page N,
+ * counted from base. */
 #include <minivmm/plugin.h>
 
 struct scribe {
@@ -21,7 +21,7 @@ scribe_write(struct minivmm_device *dev, const struct minivmm_access *access, ui
 }
 
 static const struct minivmm_option options[] = {
-	MINIVMM_OPTION(struct scribe, base, "0", "where page 0 is"),
+	MINIVMM_OPTION(struct scribe, base, "0", "address of page 0"),
 	MINIVMM_END,
 };
 
@@ -37,7 +37,7 @@ static const struct minivmm_range ranges[] = {
 
 static const struct minivmm_plugin scribe = {
 	.name = "scribe",
-	.summary = "writes guest memory when it is told to",
+	.summary = "writes guest memory on demand",
 	.state_version = 1,
 	.state_size = sizeof(struct scribe),
 	.options = options,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A sensor, as somebody else would write one: takes a sample each period, a random walk, and keeps
- * up to 16 for the guest to fetch. When there is no room it waits.
+ * An example of a plugin from outside the tree: a sensor. It takes a sample of a random walk in
+ * each period and keeps up to 16 samples for the guest. Without room it takes none.
  */
 #include <minivmm/plugin.h>
 
@@ -9,9 +9,9 @@
 
 struct sensor {
 	uint64_t period;          /* option: ns */
-	uint8_t from;             /* option: where the walk begins */
-	uint8_t samples[SAMPLES]; /* state: not fetched yet, oldest first */
-	uint8_t count;            /* how many */
+	uint8_t from;             /* option: start of the walk */
+	uint8_t samples[SAMPLES]; /* state: not read yet, oldest first */
+	uint8_t count;            /* number of samples */
 	uint8_t last;             /* state */
 	bool begun;               /* state: last is a sample */
 	uint32_t taken;           /* state */
@@ -39,7 +39,8 @@ sensor_tick(struct minivmm_device *dev, uint32_t timer, uint64_t periods)
 	return 0;
 }
 
-/* 0: how many there are, 4: the oldest, which is gone then, 8: how many there were. */
+/* Registers: 0: number of samples; 4: removes and returns the oldest; 8: number of samples taken.
+ */
 static int
 sensor_read(struct minivmm_device *dev, const struct minivmm_access *access, uint64_t *value)
 {
@@ -77,7 +78,7 @@ sensor_start(struct minivmm_device *dev, const struct minivmm_start *start)
 static const struct minivmm_option options[] = {
 	MINIVMM_OPTION_AS(DURATION, struct sensor, period, "1ms", "time between two samples",
 			  .min = 1000, .max = 1000000000),
-	MINIVMM_OPTION(struct sensor, from, "100", "what it begins with"),
+	MINIVMM_OPTION(struct sensor, from, "100", "start of the walk"),
 	MINIVMM_END,
 };
 
@@ -87,12 +88,12 @@ static const struct minivmm_range ranges[] = {
 	  .length = 12,
 	  .widths = MINIVMM_W32,
 	  .read = sensor_read,
-	  .help = "samples there, the oldest, samples taken" },
+	  .help = "number of samples, the oldest, samples taken" },
 	MINIVMM_END,
 };
 
 static const struct minivmm_timer timers[] = {
-	{ .name = "sample", .fire = sensor_tick, .help = "takes one" },
+	{ .name = "sample", .fire = sensor_tick, .help = "takes a sample" },
 	MINIVMM_END,
 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A plugin that calls what is nowhere: found out when it is loaded, not when it calls. */
+/* A plugin that calls an undefined function: loading it must fail, not the call. */
 #include <minivmm/plugin.h>
 
 int function_of_another_library(void);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A watcher, as somebody else would write one: waits for a pipe of the host's and keeps up to eight
- * bytes of what comes for the guest to fetch. What does not fit stays in the pipe.
+ * An example of a plugin from outside the tree: a watcher. It reads a pipe of the host and keeps up
+ * to eight bytes for the guest. Other bytes stay in the pipe.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,8 +15,8 @@
 
 struct watcher {
 	const char *path;   /* option */
-	uint8_t kept[ROOM]; /* state: not fetched yet, oldest first */
-	uint8_t count;      /* how many */
+	uint8_t kept[ROOM]; /* state: not read yet, oldest first */
+	uint8_t count;      /* number of bytes */
 	int fd;             /* -1: not open */
 };
 
@@ -27,7 +27,7 @@ watcher_ready(struct minivmm_device *dev, uint32_t watch, uint32_t events)
 	ssize_t n = read(w->fd, w->kept + w->count, (size_t)(ROOM - w->count));
 
 	if (n < 0 && errno != EAGAIN) {
-		minivmm_error(dev, "reading %s: %s", w->path, strerror(errno));
+		minivmm_error(dev, "cannot read %s: %s", w->path, strerror(errno));
 		minivmm_watch(dev, 0, -1, 0);
 		return -1;
 	}
@@ -36,7 +36,7 @@ watcher_ready(struct minivmm_device *dev, uint32_t watch, uint32_t events)
 	return w->count == ROOM ? minivmm_watch(dev, 0, -1, 0) : 0;
 }
 
-/* There is room again. A handler must not watch, so this is a post. */
+/* Continues after the guest has made room. It is a post, since a range handler must not watch. */
 static int
 watcher_again(struct minivmm_device *dev, uint32_t post)
 {
@@ -45,7 +45,7 @@ watcher_again(struct minivmm_device *dev, uint32_t post)
 	return w->count < ROOM ? minivmm_watch(dev, 0, w->fd, EPOLLIN) : 0;
 }
 
-/* 0: how many bytes there are, 1: the oldest, which is gone then. */
+/* Registers: 0: number of bytes; 1: removes and returns the oldest. */
 static int
 watcher_read(struct minivmm_device *dev, const struct minivmm_access *access, uint64_t *value)
 {
@@ -70,7 +70,7 @@ watcher_configure(struct minivmm_device *dev)
 	return 0;
 }
 
-/* Both ends, so that the pipe does not hang up when its writer goes. */
+/* Opens both ends of the pipe, so that it does not hang up when its writer closes it. */
 static int
 watcher_start(struct minivmm_device *dev, const struct minivmm_start *start)
 {
@@ -78,7 +78,8 @@ watcher_start(struct minivmm_device *dev, const struct minivmm_start *start)
 
 	w->fd = open(w->path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	if (w->fd < 0) {
-		minivmm_error(dev, "opening %s: %s; make it with mkfifo", w->path, strerror(errno));
+		minivmm_error(dev, "cannot open %s: %s; create it with mkfifo", w->path,
+			      strerror(errno));
 		return -1;
 	}
 	return watcher_again(dev, 0);
@@ -105,12 +106,12 @@ static const struct minivmm_range ranges[] = {
 	  .length = 2,
 	  .widths = MINIVMM_W8,
 	  .read = watcher_read,
-	  .help = "bytes there, the oldest" },
+	  .help = "number of bytes, the oldest" },
 	MINIVMM_END,
 };
 
 static const struct minivmm_watch watches[] = {
-	{ .name = "pipe", .ready = watcher_ready, .help = "something came" },
+	{ .name = "pipe", .ready = watcher_ready, .help = "the pipe has bytes" },
 	MINIVMM_END,
 };
 
@@ -126,7 +127,7 @@ static const struct minivmm_field fields[] = {
 
 static const struct minivmm_plugin watcher = {
 	.name = "watcher",
-	.summary = "what comes through a pipe of the host's",
+	.summary = "passes bytes from a pipe of the host",
 	.state_version = 1,
 	.state_size = sizeof(struct watcher),
 	.options = options,

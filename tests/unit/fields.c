@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Tables of fields: round trips, versions, and that a refused load leaves all as it was. */
+/* Tables of fields: round trips and versions; a refused load changes nothing. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -54,7 +54,7 @@ round_trip(void **state)
 	struct record group;
 	struct why why;
 
-	memset(&to, 0, sizeof(to)); /* padding too: they are compared as bytes */
+	memset(&to, 0, sizeof(to)); /* also the padding, since the test compares bytes */
 	to.ram_size = 4;
 	to.ram = to_ram;
 	memcpy(&from, &filled, sizeof(from));
@@ -75,7 +75,7 @@ reset_sets_initial_values(void **state)
 	uint8_t ram[4] = { 1, 2, 3, 4 };
 	struct sample s = filled;
 
-	fields_reset(rows, &s); /* no ram yet: it is not touched */
+	fields_reset(rows, &s); /* ram is NULL: it must not be written */
 	s.ram = ram;
 	fields_reset(rows, &s);
 	assert_int_equal(s.byte, 5);
@@ -89,7 +89,7 @@ reset_sets_initial_values(void **state)
 	assert_memory_equal(ram, "\0\0\0\0", 4);
 }
 
-/* What a saved sample would be, with one item changed or left out. */
+/* A saved sample with one item changed or left out. */
 static void
 write_but(struct record_writer *w, const char *but)
 {
@@ -116,7 +116,7 @@ write_but(struct record_writer *w, const char *but)
 #undef BUT
 }
 
-/* Loads into a sample of its own; when refused, nothing of it may have changed. */
+/* Loads into another sample. A refused load must not change it. */
 static int
 load(struct record_writer *w, uint32_t version, struct sample *s, struct why *why)
 {
@@ -225,7 +225,7 @@ refuses_hostile_items(void **state)
 	}
 }
 
-/* The counter is a field too, and lies. */
+/* The saved counter does not match the number of elements. */
 static void
 refuses_a_lying_counter(void **state)
 {
@@ -253,7 +253,7 @@ refuses_a_lying_counter(void **state)
 			record_put_bytes(&w, "ram", "RAM", 4);
 			assert_int_equal(record_open(w.data, w.length, &group, NULL), 0);
 			r = fields_load(with_counter, &s, &group, 1, &why);
-			/* Left out, ram_size would take its initial value, 0. */
+			/* Without the item, ram_size has its initial value, 0. */
 			assert_int_equal(r, count == 2 && size == 4 ? 0 : -1);
 			assert_int_equal(s.ram_size, 4);
 			assert_int_equal(s.fifo_count, r ? 0 : 2);
@@ -269,7 +269,7 @@ pointer_without_memory(void **state)
 	struct record group;
 	struct why why;
 
-	fields_save(rows, &s, &w); /* ram_size says 4, but there is no ram */
+	fields_save(rows, &s, &w); /* ram_size is 4, but ram is NULL */
 	assert_true(w.failed);
 	record_writer_free(&w);
 
@@ -279,7 +279,7 @@ pointer_without_memory(void **state)
 	assert_non_null(strstr(why.text, "not allocated"));
 	record_writer_free(&w);
 
-	s.ram_size = 0; /* none, and that is right */
+	s.ram_size = 0; /* matches ram, which is NULL */
 	write_but(&w, "ram");
 	record_put_bytes(&w, "ram", "", 0);
 	assert_int_equal(record_open(w.data, w.length, &group, NULL), 0);
@@ -287,7 +287,7 @@ pointer_without_memory(void **state)
 	record_writer_free(&w);
 }
 
-/* A plugin's bug must not read past its array. */
+/* After a bug of the plugin, save must not read past the array. */
 static void
 save_refuses_a_wild_counter(void **state)
 {
@@ -301,7 +301,7 @@ save_refuses_a_wild_counter(void **state)
 	record_writer_free(&w);
 }
 
-/* What a save must not write: a load would refuse it. */
+/* Values that a load would refuse must not be saved. */
 static void
 finds_what_is_unfit(void **state)
 {
@@ -323,7 +323,7 @@ finds_what_is_unfit(void **state)
 	memset(&s.flag, 2, 1);
 	assert_string_equal(fields_find_invalid(rows, &s, &value)->name, "flag");
 	s.flag = true;
-	memset(&s.marks[3], 2, 1); /* behind those that count */
+	memset(&s.marks[3], 2, 1); /* behind the counted elements */
 	assert_ptr_equal(fields_find_invalid(rows, &s, &value), none);
 	s.fifo_count = 9;
 	assert_string_equal(fields_find_invalid(rows, &s, &value)->name, "fifo");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A device's options, of every type: what is taken, what it becomes, and what is said of the
- * rest. */
+/* A device's options of all types: accepted texts and their values, refused texts and their
+ * messages. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,11 +27,12 @@ struct all_types {
 
 static const char *const kinds[] = { "few", "some", "many", NULL };
 
-/* Every number has a neighbour that a write of too many bytes would reach. */
+/* Members are adjacent: a write of too many bytes changes another one. */
 static const struct minivmm_option options[] = {
 	MINIVMM_OPTION(struct all_types, u8, "1", "help"),
 	MINIVMM_OPTION(struct all_types, small, "5", "help", .min = 2, .max = 9),
-	MINIVMM_OPTION(struct all_types, wide, "1", "help", .max = 300), /* more than it holds */
+	MINIVMM_OPTION(struct all_types, wide, "1", "help",
+		       .max = 300), /* above the maximum of uint8_t */
 	MINIVMM_OPTION(struct all_types, u16, "1", "help"),
 	MINIVMM_OPTION_AS(PORT, struct all_types, port, "1", "help"),
 	MINIVMM_OPTION(struct all_types, u32, "1", "help"),
@@ -91,7 +92,8 @@ struct bench {
 	struct said said;
 };
 
-/* A machine of 64K at 0 that has chips, as --check makes it; a device that has no options yet. */
+/* Creates a machine with 64K of memory at 0 and an irqchip, as --check does, and a device whose
+ * options are not set. */
 static int
 setup(void **state)
 {
@@ -139,7 +141,7 @@ teardown(void **state)
 	return 0;
 }
 
-/* Sets "key = value" as of line 7, and takes the options. */
+/* Sets "key = value" with line 7 as its place, and applies all options. */
 static int
 take(struct bench *b, const char *key, const char *value)
 {
@@ -206,7 +208,7 @@ static const struct {
 	{ "flag", "false", NUMBER(flag), 0 },
 };
 
-/* The member has the value, and no other byte of the state is another than without the option. */
+/* Asserts that the member has the value and that all other bytes of the state are unchanged. */
 static void
 one_number(size_t i)
 {
@@ -280,7 +282,7 @@ refusals(void **state)
 }
 
 static void
-all_mistakes_at_once(void **state)
+all_errors_are_reported(void **state)
 {
 	struct bench *b = *state;
 	struct config_place place = { "conf/x.ini", 8 };
@@ -295,7 +297,7 @@ all_mistakes_at_once(void **state)
 	assert_non_null(strstr(b->said.text, "nosuch"));
 }
 
-/* What follows from options together is said at the device. */
+/* An error that results from several options has the device's place. */
 static void
 no_length(void **state)
 {
@@ -331,7 +333,8 @@ lines_need_chips(void **state)
 	     "irqchip = on");
 }
 
-/* In the config, a path is relative to it; by --set and as initial value, to the current folder. */
+/* A path in a config is relative to the config; in --set, and as initial value, to the current
+ * folder. */
 static void
 paths(void **state)
 {
@@ -361,7 +364,8 @@ paths(void **state)
 	}
 }
 
-/* A snapshot's own paths need trust; what --set gives is the user's. What is state can't be set. */
+/* Paths in a snapshot need trust, paths in --set do not. --set cannot change options that are part
+ * of the state. */
 static void
 restored(void **state)
 {
@@ -400,13 +404,13 @@ restored(void **state)
 	}
 }
 
-/* A place is a chip's own where there are chips: its neighbours are free. "ports" has 8 of them,
- * "at" 16 bytes. */
+/* With an irqchip, the addresses of its chips are reserved; adjacent addresses are free. The range
+ * "ports" has 8 ports, "at" 16 bytes. */
 static void
 chips(void **state)
 {
 	static const struct {
-		const char *key, *value, *said; /* NULL: it is free */
+		const char *key, *value, *said; /* said NULL: no error */
 	} cases[] = {
 		{ "ports", "0x18", NULL },
 		{ "ports", "0x19", "ports = 0x19 overlaps the first PIC, 0x20 to 0x21" },
@@ -434,7 +438,7 @@ chips(void **state)
 		assert_int_equal(setup((void **)&b), 0);
 		b->machine.kvm.irqchip = i % 2;
 		r = take(b, cases[i / 2].key, cases[i / 2].value);
-		if (i / 2 == 15) /* wraps, chips or none */
+		if (i / 2 == 15) /* wraps around: refused without chips too */
 			said = cases[15].said;
 		if (r != (said ? -STATUS_USAGE : 0) || (said && !strstr(b->said.text, said)))
 			fail_msg("%s = %s: %d, %s", cases[i / 2].key, cases[i / 2].value, r,
@@ -451,7 +455,7 @@ main(void)
 		TEST(initial_values),
 		cmocka_unit_test(every_number),
 		cmocka_unit_test(refusals),
-		TEST(all_mistakes_at_once),
+		TEST(all_errors_are_reported),
 		TEST(no_length),
 		TEST(lines),
 		TEST(lines_need_chips),

@@ -7,11 +7,11 @@
  * The descriptor is a constant struct minivmm_plugin: a few callbacks and eight tables (options,
  * ranges, timers, streams, watches, posts, fields, acpi). The core reads the tables and does the
  * work: it parses options, places ranges, keeps time, moves bytes, and saves, loads, checks, prints
- * and compares the fields.
+ * and compares the fields in snapshots.
  *
  * Phases of a device, in order; each callback is optional:
  *
- *   (created: state zeroed, fields set to their initial values, options filled in)
+ *   (creation: the state is zeroed, options and initial values of fields are filled in)
  *   configure    check options that depend on each other; allocate the memory of POINTER fields
  *   (a restore fills in the fields here, then calls loaded)
  *   start        the machine is about to run: open host resources; streams, timers, irqs and
@@ -19,7 +19,7 @@
  *   pause/resume around every stop of the machine; idempotent
  *   capture      a snapshot of the paused machine is taken: files of the host stay unchanged
  *   stop         the machine will not run again; streams still accept bytes
- *   destroy      free what configure and start have made
+ *   destroy      free the resources of configure and start
  *
  * Threads: callbacks of one device never run at the same time, unless the descriptor has
  * MINIVMM_CONCURRENT. Range handlers run on a vCPU's thread, all others on the I/O thread. A
@@ -27,13 +27,15 @@
  * thread of the plugin may call only minivmm_post(), minivmm_memory_map() and
  * minivmm_memory_unmap().
  *
- * Results: a callback returns 0, or calls minivmm_error() and returns -1. In configure and start
- * that ends the machine; elsewhere it is counted, the guest sees what hardware would show (a read
- * returns all ones, a write is dropped), and the machine continues.
+ * Results: a callback returns 0, or calls minivmm_error() and returns -1. A failure of configure or
+ * start ends the machine. After a failure of save or capture, no snapshot is written; after a
+ * failure of load or loaded, the restore fails. Other failures are counted and the machine
+ * continues: for a range handler, the guest sees the behaviour of absent hardware (a read returns
+ * all ones, a write is dropped).
  *
- * Compatibility: rows and the descriptor grow only at their ends. The host steps through a plugin's
- * tables by the plugin's row size and takes missing members as zero, which therefore always means
- * "as before".
+ * Compatibility: rows and the descriptor grow only at their ends. The host reads a plugin's tables
+ * with the plugin's row size and takes missing members as zero. Zero in a new member therefore
+ * always selects the old behaviour.
  */
 #ifndef MINIVMM_PLUGIN_H
 #define MINIVMM_PLUGIN_H
@@ -55,7 +57,7 @@ struct minivmm_services;
 struct minivmm_writer;
 struct minivmm_reader;
 
-/* One instance of a plugin. Made, owned and freed by the host. */
+/* One instance of a plugin. The host creates and frees it. */
 struct minivmm_device {
 	const struct minivmm_services *services;
 	void *state;      /* the plugin's struct, state_size bytes */
@@ -75,28 +77,28 @@ enum minivmm_type {
 	MINIVMM_DURATION, /* uint64_t, in ns: 10us, 5ms, 2s */
 	MINIVMM_ENUM,     /* uint32_t, an index into the row's values */
 	MINIVMM_STRING,   /* const char *, owned by the core, valid until destroy */
-	MINIVMM_PATH,     /* const char *, as STRING; absolute, or relative to the current folder; a
-			     URI (scheme://...) is unchanged */
+	MINIVMM_PATH,     /* const char *, like STRING; absolute, or relative to the current folder;
+			     a URI (scheme://...) is unchanged */
 	MINIVMM_IRQ,      /* struct minivmm_irq: a line number or none */
 };
 
-/* An interrupt line, or none: calls for a line that is none do nothing. */
+/* An interrupt line or none. Calls for none do nothing. */
 struct minivmm_irq {
 	uint32_t handle; /* owned by the host; 0: none */
 };
 
 /* Flags of rows. */
 #define MINIVMM_HOST                                                                               \
-	0x1u /* option: names something of the host; may differ after a restore. A string          \
-	      * other than "none" then needs --set or --trust, as a path does. */
+	0x1u /* option: names a host resource; it can change at a restore. There a string other    \
+	      * than "none" needs --set or --trust, like a path. */
 #define MINIVMM_EDGE                                                                               \
 	0x2u /* option of type irq: edge-triggered, and not shared. An edge is a pulse, or a       \
 	      * raise followed by a lower. */
-#define MINIVMM_ACTIVE_LOW 0x4u /* option of type irq: the wire is low when raised */
+#define MINIVMM_ACTIVE_LOW 0x4u /* option of type irq: the wire is low while the line is raised */
 #define MINIVMM_OPTIONAL 0x8u   /* range: absent if its "at" option is not given */
 #define MINIVMM_POINTER                                                                            \
-	0x10u /* field: the member is a pointer to as many elements as the counter holds */
-#define MINIVMM_FREE_RUNNING 0x20u /* field: counts events of the host; equal runs can differ */
+	0x10u /* field: the member points to an array; the counter holds its number of elements */
+#define MINIVMM_FREE_RUNNING 0x20u /* field: counts host events; equal runs can differ in it */
 
 /* A key of the device's [device NAME] section. Use MINIVMM_OPTION. */
 struct minivmm_option {
@@ -110,14 +112,14 @@ struct minivmm_option {
 	const char *const *values; /* of an enum, NULL-terminated */
 };
 
-/* An access of the guest to a range. Written by the host, read by the plugin; can grow. */
+/* A guest access to a range. Written by the host, read by the plugin; can grow. */
 struct minivmm_access {
-	uint64_t offset; /* from the start of the range; offset + width is inside it */
-	uint32_t width;  /* bytes; one of the range's widths */
-	uint32_t range;  /* index of the row */
-	uint32_t vcpu;
+	uint64_t offset;  /* from the start of the range; offset + width is inside the range */
+	uint32_t width;   /* in bytes; one of the range's widths */
+	uint32_t range;   /* index of the row */
+	uint32_t vcpu;    /* index of the vCPU */
 	uint32_t flags;   /* none yet */
-	uint64_t address; /* as the guest used it: the address of the range + offset */
+	uint64_t address; /* the address of the range + offset */
 };
 
 /* The names of a register, for traces: "serial0 THR <- '4'". */
@@ -139,11 +141,14 @@ enum minivmm_space { MINIVMM_PIO = 1, MINIVMM_MMIO = 2 };
 struct minivmm_range {
 	uint32_t space; /* enum minivmm_space */
 	uint32_t flags; /* MINIVMM_OPTIONAL */
-	const char *at; /* name of the option that places it; the core creates that option */
-	const char *at_initial;    /* its initial value; NULL: it is required */
-	uint64_t length;           /* in bytes, or */
-	const char *length_option; /* the option (size, u16, u32, u64) that gives it */
-	uint32_t widths;           /* MINIVMM_W8...; 0: any from 1 to 8, 3 included */
+	const char *at; /* name of the option for its address; the core creates this option */
+	const char *at_initial;    /* initial value of that option; NULL: it is required */
+	uint64_t length;           /* in bytes; not used with length_option */
+	const char *length_option; /* name of the option (u8 to u64, size) with the length, or NULL
+				    */
+	uint32_t widths; /* MINIVMM_W8, ...; 0: all widths from 1 to 8 bytes, also 3, 5, 6, 7 */
+	/* The handlers of accesses. value: in the low width bytes. NULL: a read returns all ones, a
+	 * write is dropped. */
 	int (*read)(struct minivmm_device *dev, const struct minivmm_access *access,
 		    uint64_t *value);
 	int (*write)(struct minivmm_device *dev, const struct minivmm_access *access,
@@ -156,8 +161,8 @@ struct minivmm_range {
 /* A timer. The core keeps its deadline and saves it. */
 struct minivmm_timer {
 	const char *name;
-	/* timer: index of the row. periods: their number since the last call; 1 for a timer without
-	 * a period. */
+	/* timer: index of the row. periods: number of periods since the last call; 1 for a timer
+	 * without period. */
 	int (*fire)(struct minivmm_device *dev, uint32_t timer, uint64_t periods);
 	const char *help;
 };
@@ -173,10 +178,10 @@ struct minivmm_stream {
 	const char *output,
 	    *input; /* names of the options; NULL: the stream does not have this direction */
 	const char *output_initial, *input_initial; /* NULL: none */
-	/* There are bytes to read. Called again only after minivmm_stream_read() has returned less
-	 * than was asked for. */
+	/* There are bytes to read. Called again only after minivmm_stream_read() has returned fewer
+	 * bytes than requested. */
 	int (*readable)(struct minivmm_device *dev, uint32_t stream);
-	/* There is room again, after minivmm_stream_write() has taken less than it was given. */
+	/* There is room again, after minivmm_stream_write() has accepted only a part. */
 	int (*writable)(struct minivmm_device *dev, uint32_t stream);
 	const char *help;
 };
@@ -214,9 +219,9 @@ struct minivmm_field {
 };
 
 /*
- * RESET: the machine has run and is back at the snapshot from which it was restored. The state has
- * been loaded in place, as in a restore (load must free what it replaces); what the first start
- * opened is still open.
+ * RESET: a restored machine has run and is now back at its snapshot. The state has been loaded in
+ * place, as in a restore (load must free the memory that it replaces). Resources that the first
+ * start opened are still open.
  */
 enum minivmm_start_reason { MINIVMM_FRESH = 1, MINIVMM_RESTORED, MINIVMM_RESET };
 
@@ -232,15 +237,15 @@ struct minivmm_start {
 
 /*
  * The role of a device in the guest's ACPI tables. A row of struct minivmm_acpi describes the
- * device there with an id, by which a driver finds it, and with all its ranges and interrupts
+ * device there, with the id by which a driver finds it and with all its ranges and interrupts
  * (ACPI 6.5, section 6.1.5).
  */
 enum minivmm_acpi_role {
-	MINIVMM_ACPI_DEVICE, /* nothing special */
+	MINIVMM_ACPI_DEVICE, /* an ordinary device */
 	/* Switches the machine off: its first range of ports has the one-byte registers
 	 * MINIVMM_POWER_... (sections 4.8.3.7 and 4.8.3.6). */
 	MINIVMM_ACPI_POWER,
-	/* A PC's keyboard controller, and its real-time clock with the century at 0x32: the FADT
+	/* A PC's keyboard controller; a PC's real-time clock with the century at 0x32. The FADT
 	 * reports them to kernels (section 5.2.9.3). */
 	MINIVMM_ACPI_KEYBOARD,
 	MINIVMM_ACPI_CLOCK,
@@ -250,9 +255,9 @@ struct minivmm_acpi {
 	const char *hid; /* "PNP0501", "LNRO0005"; NULL: the device has only a role */
 	const char *cid; /* of a compatible device, or NULL */
 	uint32_t role;   /* enum minivmm_acpi_role */
-	/* Name of an option of type irq, for a second id of the device: this row has that interrupt
-	 * and no range, and is left out if the interrupt is none. NULL: everything except those
-	 * interrupts. */
+	/* Name of an option of type irq, for a second id of the device: the row has this interrupt
+	 * and no range, and is left out if the interrupt is none. NULL: the row has all ranges, and
+	 * all interrupts without such a row. */
 	const char *only;
 	const char *ddn; /* another name by which drivers know the device, or NULL */
 	/* Not NULL: reserve a page of guest memory for the device. A package with this name
@@ -262,22 +267,22 @@ struct minivmm_acpi {
 	 * with this value (section 5.6.9). The interrupt is not a resource of the device, which
 	 * then has no ranges. */
 	uint32_t event;
-	uint32_t aml_length; /* bytes of */
+	uint32_t aml_length; /* of aml, in bytes */
 	const uint8_t *aml;  /* more terms of the device in ACPI machine language, or NULL */
 };
 
-#define MINIVMM_POWER_CONTROL 0 /* bits 2 to 4: the kind of sleep; bit 5: sleep now */
+#define MINIVMM_POWER_CONTROL 0 /* bits 2 to 4: the sleep type; bit 5: enter it now */
 #define MINIVMM_POWER_STATUS 1
 #define MINIVMM_POWER_RESET 2
-#define MINIVMM_POWER_OFF 5 /* the kind of sleep that is power-off */
+#define MINIVMM_POWER_OFF 5 /* the sleep type of power-off */
 
 /* The descriptor. Static and constant. */
 struct minivmm_plugin {
-	const char *name;                     /* as in "plugin = NAME" and NAME.so */
+	const char *name;                     /* the NAME in "plugin = NAME" and NAME.so */
 	const char *summary;                  /* one line */
 	uint32_t state_version;               /* 1; increment when fields are added */
 	uint32_t flags;                       /* MINIVMM_CONCURRENT */
-	size_t state_size;                    /* of the plugin's struct */
+	size_t state_size;                    /* of the plugin's struct, in bytes */
 	const struct minivmm_option *options; /* each table ends with MINIVMM_END, or is NULL */
 	const struct minivmm_range *ranges;
 	const struct minivmm_timer *timers;
@@ -292,20 +297,20 @@ struct minivmm_plugin {
 	int (*resume)(struct minivmm_device *dev);
 	int (*stop)(struct minivmm_device *dev);
 	void (*destroy)(struct minivmm_device *dev);
-	/* For state that is more than fields. NULL: exactly the fields are saved. save changes
-	 * nothing. */
+	/* For state that fields cannot describe. NULL: only the fields are saved. save must not
+	 * change the state. */
 	int (*save)(struct minivmm_device *dev, struct minivmm_writer *writer);
 	int (*load)(struct minivmm_device *dev, struct minivmm_reader *reader, uint32_t version);
-	/* After a load: check fields that depend on each other, compute what is derived from them.
-	 */
+	/* After a load: check fields that depend on each other, compute members that are not
+	 * fields. */
 	int (*loaded)(struct minivmm_device *dev);
 	const struct minivmm_acpi *acpi;
 	/*
-	 * A snapshot of the paused machine is being taken; save comes next. State that the device
-	 * keeps in files of the host must stay unchanged for a restore of the snapshot: the device
-	 * continues in another file, sets with minivmm_option_set() which file the snapshot names,
-	 * and lists with minivmm_capture_file() what must be on the disk before the snapshot is
-	 * valid. -1: no snapshot is written.
+	 * A snapshot of the paused machine is being taken; save comes next. State of the device in
+	 * host files must stay unchanged for a restore of the snapshot. The device therefore
+	 * continues in another file. It sets the file's name in the snapshot with
+	 * minivmm_option_set(), and lists the files that must be on the disk before the snapshot is
+	 * valid with minivmm_capture_file().
 	 */
 	int (*capture)(struct minivmm_device *dev);
 };
@@ -324,10 +329,10 @@ struct minivmm_plugin {
 	}
 #endif
 
-/* A write of the guest that may arrive as an event. Written by the plugin; can grow: zero the
- * members that you do not set. */
+/* A guest write that can arrive as an event. Written by the plugin; can grow: zero the members that
+ * you do not set. */
 struct minivmm_bind {
-	uint32_t range, width; /* index of the row; bytes */
+	uint32_t range, width; /* index of the row; in bytes */
 	uint64_t offset, value;
 	uint32_t watch; /* index of the row whose ready is called */
 };
@@ -394,8 +399,8 @@ minivmm_state(const struct minivmm_device *dev)
 	return dev->state;
 }
 
-/* Prints one line to the log, with the device's name as prefix. Any phase. While the machine runs,
- * the number of lines is limited. */
+/* Prints one line to the log, with the device's name as prefix. While the machine runs, the number
+ * of lines per second is limited. Any phase. */
 __attribute__((format(printf, 3, 4))) static inline void
 minivmm_log(struct minivmm_device *dev, enum minivmm_level level, const char *format, ...)
 {
@@ -426,8 +431,8 @@ minivmm_now(struct minivmm_device *dev)
 	return dev->services->now(dev);
 }
 
-/* Stores random bytes. The state of the generator is saved: a restored machine continues the same
- * sequence. */
+/* Stores random bytes; do not use them as secrets. The state of the generator is saved: a restored
+ * machine continues the same sequence. */
 static inline void
 minivmm_random(struct minivmm_device *dev, void *bytes, size_t length)
 {
@@ -435,9 +440,9 @@ minivmm_random(struct minivmm_device *dev, void *bytes, size_t length)
 }
 
 /*
- * Interrupt lines; from start on. A line is up while any device that shares it has raised it. The
- * core owns the levels and saves them: a load must not change them. raise and lower can be
- * repeated.
+ * Interrupt lines; from start on. A line is up while a device that shares it has raised it. The
+ * core owns the levels and saves them: a load must not change them. Repeated calls of raise or
+ * lower have no effect.
  */
 static inline void
 minivmm_irq_raise(struct minivmm_device *dev, const struct minivmm_irq *irq)
@@ -500,7 +505,7 @@ minivmm_memory_unmap(struct minivmm_device *dev, uint64_t gpa, size_t written)
 }
 
 /*
- * The guest does not need the contents of these pages any more: they become zeros, take no space in
+ * Discards the contents of pages that the guest does not need: they become zeros, take no space in
  * a snapshot, and the host gets the memory back where possible. gpa and length are multiples of
  * 4096. Returns 0; or -1, with nothing done, if a part of the range is not memory. From start on.
  */
@@ -511,8 +516,9 @@ minivmm_memory_discard(struct minivmm_device *dev, uint64_t gpa, uint64_t length
 }
 
 /*
- * Timers, by index of their row; from start on. deadline is on the VM's clock (one in the past
- * fires at once); period in ns, 0: once. A restore sets them as they were.
+ * Timers, by index of their row; from start on. deadline: on the VM's clock, in ns; a deadline in
+ * the past fires at once. period: in ns; 0: the timer fires once. The core saves and restores
+ * timers.
  */
 static inline void
 minivmm_timer_set(struct minivmm_device *dev, uint32_t timer, uint64_t deadline, uint64_t period)
@@ -526,8 +532,8 @@ minivmm_timer_cancel(struct minivmm_device *dev, uint32_t timer)
 	dev->services->timer_cancel(dev, timer);
 }
 
-/* Streams, by index of their row; from start on. They never block: read returns the bytes that are
- * there, write takes the bytes for which there is room. */
+/* Streams, by index of their row; from start on. They never block: read copies the bytes that are
+ * there, write accepts the bytes for which there is room. All return a number of bytes. */
 static inline size_t
 minivmm_stream_readable(struct minivmm_device *dev, uint32_t stream)
 {
@@ -553,10 +559,11 @@ minivmm_stream_write(struct minivmm_device *dev, uint32_t stream, const void *fr
 }
 
 /*
- * Waits for a descriptor on the I/O thread; from start on, on the I/O thread only. The plugin owns
- * the descriptor; fd -1 ends the watch, which must happen before the descriptor is closed. A
- * hang-up is reported repeatedly until the watch ends. While the machine is paused nothing is
- * called. A restored device watches again in its start. Returns 0, or -1 after an error message.
+ * Makes the I/O thread wait for a descriptor; from start on, on the I/O thread only. The plugin
+ * owns the descriptor. fd -1 ends the watch: end it before you close the descriptor. A hang-up is
+ * reported repeatedly until the watch ends. While the machine is paused, ready is not called.
+ * Watches are not saved: start of a restored device must watch again. Returns 0, or -1 after an
+ * error message.
  */
 static inline int
 minivmm_watch(struct minivmm_device *dev, uint32_t watch, int fd, uint32_t events)
@@ -565,11 +572,12 @@ minivmm_watch(struct minivmm_device *dev, uint32_t watch, int fd, uint32_t event
 }
 
 /*
- * Allows this write to arrive as an event (an ioeventfd): the watch's ready is called on the I/O
- * thread, once for several writes, instead of the range's write on the vCPU's thread, and the vCPU
- * does not wait for it. The host chooses between the two (a trace shows each write), so both must
- * do the same; and start must look for work that was requested by a write before a snapshot and not
- * delivered yet. In start, unless the reason is RESET. Returns 0, or -1 after an error message.
+ * Allows this write to arrive as an event (an ioeventfd). Then the I/O thread calls the watch's
+ * ready, once for several writes, instead of the range's write on the vCPU's thread, and the vCPU
+ * does not wait. The host chooses between ready and write (a trace shows each write), so both must
+ * do the same. A snapshot does not contain pending events: start must check for work that the guest
+ * has requested before the snapshot. Call it in start, unless the reason is RESET. Returns 0, or -1
+ * after an error message.
  */
 static inline int
 minivmm_bind_write(struct minivmm_device *dev, const struct minivmm_bind *bind)
@@ -578,8 +586,9 @@ minivmm_bind_write(struct minivmm_device *dev, const struct minivmm_bind *bind)
 }
 
 /*
- * Makes the I/O thread call the post's run once more, soon. From start to stop, from any thread. A
- * post that has not run is not part of a snapshot: start of a restored device must post again.
+ * Makes the I/O thread call the post's run soon; calls before that run count as one. From start to
+ * stop, from any thread. A snapshot does not contain pending posts: start of a restored device must
+ * post again.
  */
 static inline void
 minivmm_post(struct minivmm_device *dev, uint32_t post)
@@ -587,22 +596,22 @@ minivmm_post(struct minivmm_device *dev, uint32_t post)
 	dev->services->post(dev, post);
 }
 
-/* Ends the machine soon, with this status of the guest. From start on. */
+/* Ends the machine soon; status is the guest's exit status. From start on. */
 static inline void
 minivmm_exit(struct minivmm_device *dev, uint64_t status)
 {
 	dev->services->exit(dev, status);
 }
 
-/* Ends the machine soon, because its guest has panicked. From start on. */
+/* Ends the machine soon and reports a panic of the guest. From start on. */
 static inline void
 minivmm_panic(struct minivmm_device *dev)
 {
 	dev->services->panic(dev);
 }
 
-/* Reports that everything has finished that was in flight when pause returned MINIVMM_PENDING. On
- * the I/O thread. */
+/* Ends a pause that has returned MINIVMM_PENDING: all requests in flight have finished. On the I/O
+ * thread. */
 static inline void
 minivmm_paused(struct minivmm_device *dev)
 {
@@ -620,9 +629,9 @@ minivmm_option_set(struct minivmm_device *dev, const char *option, const char *v
 }
 
 /*
- * Inside capture: makes the snapshot valid only when this file or folder is on the disk, by
- * fdatasync(2), which runs while the machine continues. The plugin owns the descriptor. Returns 0,
- * or -1 after an error message.
+ * Inside capture: the snapshot becomes valid only after fdatasync(2) of this file or folder, which
+ * runs while the machine continues. The plugin owns the descriptor. Returns 0, or -1 after an error
+ * message.
  */
 static inline int
 minivmm_capture_file(struct minivmm_device *dev, int fd)
@@ -642,9 +651,9 @@ minivmm_acpi_page(struct minivmm_device *dev)
 }
 
 /*
- * Inside a range handler: stores rip as KVM shows it at this exit. For a read it is the address of
- * the instruction; for a write, of the next one; for OUT, either, depending on the host. This costs
- * a system call. Returns -1 outside of a handler.
+ * Inside a range handler: stores rip as KVM reports it at this exit. For a read it is the address
+ * of the instruction, for a write that of the next one; for OUT it depends on the host. This costs
+ * a system call. Returns 0, or -1 outside a handler.
  */
 static inline int
 minivmm_instruction(struct minivmm_device *dev, const struct minivmm_access *access, uint64_t *rip)
@@ -652,8 +661,8 @@ minivmm_instruction(struct minivmm_device *dev, const struct minivmm_access *acc
 	return dev->services->instruction(dev, access, rip);
 }
 
-/* Save and load the table of fields, as the core does it: for a plugin that has its own save and
- * load. */
+/* Inside save and load: save and load the fields, as the core does for a plugin without these
+ * callbacks. */
 static inline int
 minivmm_save_fields(struct minivmm_device *dev, struct minivmm_writer *writer)
 {
@@ -670,11 +679,11 @@ minivmm_load_fields(struct minivmm_device *dev, struct minivmm_reader *reader, u
  * Inside save and load: named values, arrays (of U8 to BOOL), groups and lists of groups, nested up
  * to 15 deep, at most 256 values in a group.
  *
- * save: put*; for a list put_begin(list), then put_begin(NULL) ... put_end for each element, then
- * put_end.
- * load: get* by name, in any order; get_begin returns the number of elements of a list, get_next
- * enters each of them in turn. get fails, with an error message, if the value is missing, has
- * another type, or has more than maximum elements. A value that load did not read is an error, too.
+ * save: put values by name. For a list: put_begin(list); for each element put_begin(NULL), values,
+ * put_end; then put_end.
+ * load: get values by name, in any order. get_begin stores the number of elements of a list,
+ * get_next enters the next element. get fails, with an error message, if the value is missing, has
+ * another type, or has more than maximum elements. A value that load has not read is an error, too.
  */
 static inline int
 minivmm_put_u64(struct minivmm_device *dev, struct minivmm_writer *writer, const char *name,
@@ -764,10 +773,10 @@ minivmm_get_end(struct minivmm_device *dev, struct minivmm_reader *reader)
 /*
  * MINIVMM_FIELD(struct foo, member, ...): a number, a bool, or an array of them; .initial, .max,
  * .since, .help may follow. MINIVMM_FIELD_COUNTED(struct foo, array, counter): only the first
- * counter elements count, and a load sets the counter. MINIVMM_FIELD_POINTER(struct foo, pointer,
- * counter): pointer points to counter elements that configure has allocated; counter is an option,
- * and a load of another number of elements is refused. .help may follow both. A member of another
- * kind does not compile.
+ * counter elements are saved, and a load sets the counter. MINIVMM_FIELD_POINTER(struct foo,
+ * pointer, counter): pointer points to counter elements that configure has allocated; counter is an
+ * option, and a load of another number of elements is refused. .help may follow both. A member of
+ * another kind does not compile.
  */
 #define MINIVMM_FIELD(structure, member, ...)                                                      \
 	{                                                                                          \
@@ -804,17 +813,17 @@ minivmm_get_end(struct minivmm_device *dev, struct minivmm_reader *reader)
 #define MINIVMM_NO_COUNTER "a counter is uint8_t to uint64_t"
 
 #ifndef __cplusplus
-/* The value; the condition must hold. */
+/* Evaluates to value. The compiler reports text if the condition is false. */
 #define MINIVMM_ASSURED(value, condition, text)                                                    \
 	((uint32_t)((value) + 0 * sizeof(struct {                                                  \
 				      _Static_assert(condition, text);                             \
 				      char nothing;                                                \
 			      })))
-/* A number's type, or 0. */
+/* The type of a number, or 0. */
 #define MINIVMM_NUMBER_OF(structure, member)                                                       \
 	_Generic(&((structure *)0)->member, uint8_t *: MINIVMM_U8, uint16_t *: MINIVMM_U16,        \
 		 uint32_t *: MINIVMM_U32, uint64_t *: MINIVMM_U64, bool *: MINIVMM_BOOL, default: 0)
-/* The type of the elements of an array or a pointer (an array decays to one here); or 0. */
+/* The element type of an array or a pointer, or 0. An array decays to a pointer here. */
 #define MINIVMM_ELEMENT_OF(structure, member)                                                      \
 	_Generic(((structure *)0)->member, uint8_t *: MINIVMM_U8, uint16_t *: MINIVMM_U16,         \
 		 uint32_t *: MINIVMM_U32, uint64_t *: MINIVMM_U64, bool *: MINIVMM_BOOL, default: 0)
@@ -855,7 +864,7 @@ minivmm_get_end(struct minivmm_device *dev, struct minivmm_reader *reader)
 #define MINIVMM_AS_PORT(member) _Generic((member), uint16_t : MINIVMM_PORT)
 #define MINIVMM_AS_ENUM(member) _Generic((member), uint32_t : MINIVMM_ENUM)
 #define MINIVMM_AS_PATH(member) _Generic((member), const char * : MINIVMM_PATH)
-/* 0 for a scalar; the elements of an array. */
+/* The number of elements of an array; 0 for a scalar. */
 #define MINIVMM_COUNT_OF(structure, member)                                                        \
 	_Generic(&((structure *)0)->member, uint8_t * : 0, uint16_t * : 0, uint32_t * : 0,         \
 		 uint64_t * : 0, bool * : 0, default                                               \
@@ -870,7 +879,7 @@ minivmm_get_end(struct minivmm_device *dev, struct minivmm_reader *reader)
 #include <type_traits>
 namespace minivmm_detail
 {
-/* A number's type, or 0. */
+/* The type of a number, or 0. */
 template <typename T>
 constexpr uint32_t
 number()
@@ -964,13 +973,13 @@ as()
 #endif
 
 /*
- * The one exported symbol, minivmm_registration, has this type. It records for which ABI the plugin
- * was compiled and how large the rows of its tables are, so that host and plugin can each know
- * longer rows than the other.
+ * The type of the exported symbol, minivmm_registration. It records the ABI for which the plugin
+ * was compiled and the sizes of its rows, so that the rows of either side can be longer than those
+ * of the other.
  */
 struct minivmm_registration {
 	uint32_t abi;
-	uint32_t size; /* of this struct */
+	uint32_t size; /* of this struct; all sizes are in bytes */
 	uint32_t plugin_size;
 	uint32_t option_size, range_size, register_size, timer_size, stream_size, watch_size,
 	    post_size, field_size;

@@ -87,15 +87,15 @@ refused('two owners of stdin', "[device a]\nplugin = serial\nport = 0\ninput = s
 
 # A device that goes wrong. In the port of faulty: in al,0x10 and out al,0x12.
 my $faulty = "$plugins\[device a]\nplugin = faulty\n";
-refused('in configure', "[device a]\nplugin = faulty\nin = configure\n", qr/a: goes wrong, as it was told/);
+refused('in configure', "[device a]\nplugin = faulty\nin = configure\n", qr/a: fails as configured/);
 spew('x.ini', guest('e4 10 ba f8 03 ee f4', $faulty));
-fails([ $minivmm, '-c', 'x.ini', '--set', 'device.a.in=start' ], 113, qr/a: goes wrong, as it was told/, 'in start');
+fails([ $minivmm, '-c', 'x.ini', '--set', 'device.a.in=start' ], 113, qr/a: fails as configured/, 'in start');
 ($status, $out, $err) = run([ $minivmm, '-c', 'x.ini', '--status', 'status.json', '--set', 'device.a.in=read' ]);
-is("$status:$out:$err", "0:\xff:minivmm: a: goes wrong, as it was told\n", 'in read: the guest sees all ones');
+is("$status:$out:$err", "0:\xff:minivmm: a: fails as configured\n", 'in read: the guest sees all ones');
 is_deeply(status_of('status.json')->{devices}{a}, { reads => 1, writes => 0, failures => 1 }, 'and it is counted');
 spew('x.ini', guest('e6 12 ba f8 03 b0 48 ee f4', $faulty));
 ($status, $out, $err) = run([ $minivmm, '-c', 'x.ini', '--status', 'status.json', '--set', 'device.a.in=write' ]);
-is("$status:$out:$err", "0:H:minivmm: a: goes wrong, as it was told\n", 'in write: the machine goes on');
+is("$status:$out:$err", "0:H:minivmm: a: fails as configured\n", 'in write: the machine goes on');
 is_deeply(status_of('status.json')->{devices}{a}, { reads => 0, writes => 1, failures => 1 }, 'and it is counted');
 
 # A callback that fails without a word: told with its device, plugin and name; what a guest can
@@ -106,7 +106,7 @@ sub fault {
     return join ':', run([ $minivmm, @from, @arguments, '--set', "device.a.in=$in", '--set', "device.a.silent=$silent" ]);
 }
 my $who = 'minivmm: device a (plugin faulty)';
-my $told = "minivmm: a: goes wrong, as it was told\n";
+my $told = "minivmm: a: fails as configured\n";
 my @save = ('--at', 'access:1', '--save', 'f.snap', '--log', 'warn');
 is(fault('configure', 1), "110::$who: configure failed without an error message\n", 'configure without a word');
 is(fault('start', 1), "113::$who: start failed without an error message\n", 'start');
