@@ -45,7 +45,7 @@
 	call	transmit
 	.endm
 
-	.macro tell text
+	.macro print text
 	mov	$\text, %esi
 	call	say
 	.endm
@@ -87,7 +87,7 @@
 	call	hex
 	inc	%edi			/* skips the colon */
 	loop	1b
-	tell	is_at
+	print	is_at
 
 	give	1, BUFFER+0x100, 64	/* the second reply needs two buffers */
 	cmpw	$1, RX + USED + 2
@@ -100,7 +100,7 @@
 	jne	bad
 	cmpb	$0, BUFFER + 0x100 + HEADER + 34	/* ICMP echo reply */
 	jne	bad
-	tell	reply
+	print	reply
 
 	send	arp, HEADER+5		/* too short for a frame: dropped */
 
@@ -121,7 +121,7 @@
 	jne	bad
 	cmpb	$0x14, BUFFER + 0x300 + HEADER + 47	/* RST, ACK */
 	jne	bad
-	tell	refused
+	print	refused
 
 	send	arp, arp_end-arp	/* its reply waits for a buffer until the reset */
 	put	0x070, 0
@@ -152,7 +152,7 @@ connect:
 3:	mov	(%ebp), %al
 	mov	$flags, %edi
 	call	hex
-	tell	flags
+	print	flags
 	cmp	$3, %ecx
 	je	2f
 	inc	%ecx
@@ -190,7 +190,7 @@ offered:
 	add	$0x3030, %eax
 	mov	%ah, host
 	mov	%al, host + 1
-	tell	offer
+	print	offer
 	ret
 
 #include "say.inc"
