@@ -82,7 +82,7 @@ sub fault {
     $ok &&= names('outbox') eq ($kind eq 'diff' ? 'b.snap c.snap' : 'b.snap') || diag('there is ' . names('outbox')) && 0;
     # A folder that can't be synced, or opened for that, makes an error of what is done.
     my $replaced = slurp($target) ne $old;
-    my $late = $reply->{error} =~ /is written, but may be lost/;
+    my $late = $reply->{error} =~ /is written, but a crash may lose it/;
     $ok &&= !$replaced == !$late || diag('the old file is not whole') && 0;
     if (!$late || $kind eq 'full') {
         $ok &&= good($name, 'outbox/d.snap diff') && right('outbox/d.snap');
