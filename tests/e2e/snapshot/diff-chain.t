@@ -186,7 +186,8 @@ for my $high ([ '4000M', 0, 0x1000, 0xd0000000, 0xe0000000 ],
     [ '5G', 0, 0x1000, 0xb000_0000, 0x1_7000_0000, 'irqchip = on' ],
     [ '5G', 0, 0x1000, 0x1_0000_0000, 0xb000_0000, 'irqchip = on' ]) {
     my ($memory, $at, $rip, $guests, $devices, $slots) = @$high;
-    config('high.ini', $long =~ s/ee eb e8/ee 66 ba 00 05 ee eb e3/r, "memory = $memory\nmemory_at = $at\n" . ($slots // ''),
+    # The device writes before the guest prints: the snapshot comes after both writes.
+    config('high.ini', $long =~ s/ee eb e8/66 ba 00 05 ee 66 ba f8 03 ee eb df/r, "memory = $memory\nmemory_at = $at\n" . ($slots // ''),
         sprintf "[cpu]\nmode = long\nrip = 0x%x\nrbx = 0x%x\n\n[device scribe0]\nplugin = %s\nport = 0x500\nbase = 0x%x\n",
         $rip, $guests, "$build/tests/plugins/scribe.so", $devices);
     my $text = slurp('high.ini') =~ s/^at = .*/sprintf 'at = 0x%x', $rip/emr;
