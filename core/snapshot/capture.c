@@ -58,7 +58,7 @@ phase_set(struct capture *c, int phase)
 	pthread_cond_broadcast(&c->changed);
 	pthread_mutex_unlock(&c->lock);
 	if (phase != CAPTURE_STOPPED && write(c->event.fd, &one, sizeof(one)) < 0)
-		abort(); /* an eventfd far below its limit cannot fail */
+		abort(); /* cannot happen: the eventfd is far below its limit */
 }
 
 static void *
@@ -81,7 +81,7 @@ writer(void *argument)
 	return NULL;
 }
 
-/* more: keeps the others. Without memory the id is left out: is_ancestor does not find it. */
+/* more: keeps the other ancestors. Without memory is_ancestor will not know the id. */
 static void
 add_ancestor(struct capture *c, const uint8_t id[16], bool more)
 {
@@ -120,8 +120,7 @@ new_base(struct capture *c)
 static void
 clean_up(struct capture *c)
 {
-	/* output.done with an error: syncing the folder failed. The file is in place all the same.
-	 */
+	/* output.done: the file is in place, even if syncing the folder failed. */
 	if ((!c->result.status || c->output.done) && c->request.track)
 		new_base(c);
 	if (c->image.shared) {

@@ -5,11 +5,11 @@
  * A live snapshot uses pre-copy. A thread writes all pages while the guest runs, then those that
  * were written meanwhile, and repeats this until few are left. Then the machine stops: devices,
  * vCPUs and chips are saved, the last pages are copied, and the machine resumes. The file is the
- * machine at that instant. The length of the stop does not depend on the size of the memory, on any
- * kernel and without privileges. The guest's first write to a page in each round costs a fault in
- * the kernel; the guest never waits for us. Pre-copy cannot catch up with a guest that writes
- * faster than we copy: then the process forks during the stop, and the child writes the remaining
- * pages from its copy-on-write memory.
+ * machine at that instant. The length of the stop does not depend on the size of the memory. This
+ * works on every kernel and without privileges. The guest's first write to a page in each round
+ * costs a fault in the kernel; the guest never waits for a copy. Pre-copy cannot catch up with a
+ * guest that writes faster than the thread copies. Then the process forks during the stop, and the
+ * child writes the remaining pages from its copy-on-write memory.
  *
  * A diff holds the pages that the guest or devices have written since the previous snapshot or the
  * restore. Pages that a failed snapshot would have saved are in the next diff.

@@ -209,7 +209,8 @@ snapshot_verify(const struct snapshot *snapshot)
 	}
 	free(buffer);
 	if (damaged > DAMAGE_REPORTED)
-		fail(STATUS_SNAPSHOT, "%s is damaged: %llu more chunks of memory do not match",
+		fail(STATUS_SNAPSHOT,
+		     "%s is damaged: %llu more chunks of memory do not match their checksums",
 		     snapshot->path, (unsigned long long)(damaged - DAMAGE_REPORTED));
 	return damaged ? -STATUS_SNAPSHOT : failed;
 }

@@ -39,8 +39,7 @@ memory_of(const struct snapshot *snapshot)
 	return memory;
 }
 
-/* Reads the file instead of mapping it: if it is truncated meanwhile, a read fails without SIGBUS.
- */
+/* Reads the file instead of mapping it: a truncation is then an error, not a SIGBUS. */
 static int
 write_pages(struct image *image, const struct snapshot *snapshot, uint8_t buffer[SNAPSHOT_CHUNK])
 {

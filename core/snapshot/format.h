@@ -56,8 +56,7 @@ enum section_tag {
 	SECTION_DEVICE = 0x49564544, /* DEVI: one per device, in the order of the config */
 	SECTION_MEMORY = 0x524d454d, /* MEMR: regions */
 	SECTION_SUMS = 0x534d5553,   /* SUMS: raw, a u32 per chunk (snapshot_sum) */
-	SECTION_PAGES =
-	    0x45474150, /* PAGE: raw, only with a parent: bitmap, 1: this file has the page */
+	SECTION_PAGES = 0x45474150,  /* PAGE: raw, with a parent: bitmap of pages in this file */
 };
 
 /* A flag in a row: a reader that does not know the tag skips the section. */

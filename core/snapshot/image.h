@@ -23,8 +23,8 @@ struct image {
 		atomic_uint_least64_t bytes; /* of data written so far */
 		atomic_uint_least64_t pages; /* processed so far */
 		struct why why;              /* the error of a child */
-		bool stream_started;         /* by a child: output.stream_started, */
-		uint64_t size;               /* output.size */
+		bool stream_started;         /* a child's output.stream_started */
+		uint64_t size;               /* a child's output.size */
 	} * shared;
 	uint32_t *sums; /* checksum of each page; in the mapping */
 	uint64_t *data; /* bitmap: pages that are not zero in the output; in the mapping */

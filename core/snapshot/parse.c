@@ -21,8 +21,7 @@ header_checksum(const uint8_t *meta)
 	return crc32c(crc, meta + sizeof(header), header.sections * sizeof(struct snapshot_row));
 }
 
-/* Checks that sections follow each other without gaps, match their checksums and are not missing.
- */
+/* Checks that sections have no gaps between them, match their checksums and are complete. */
 static int
 check_rows(struct snapshot *snapshot, struct why *why)
 {
@@ -57,7 +56,7 @@ check_rows(struct snapshot *snapshot, struct why *why)
 		number = seen[section - sections]++;
 		if (row->index != number || number >= section_max(section))
 			return why_set(why,
-				       "is damaged: section %s %u is duplicate or out of order",
+				       "is damaged: section %s %u is a duplicate or out of order",
 				       name, row->index);
 		if (section->raw)
 			continue;

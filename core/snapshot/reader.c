@@ -105,8 +105,7 @@ snapshot_open_fd(struct snapshot *snapshot, int fd, const char *name)
 static int
 open_path(struct snapshot *snapshot, const char *path, uint64_t room)
 {
-	/* file_open does not block: open_fd refuses a named pipe instead of waiting for its writer.
-	 */
+	/* Does not block: open_fd refuses a named pipe instead of waiting for its writer. */
 	int fd = file_open(path, FILE_READ);
 
 	*snapshot = (struct snapshot){ .fd = -1 };
@@ -196,9 +195,8 @@ find_parent(const struct snapshot *child, char *const *others, size_t other_coun
 	snapshot_id_text(wanted, text);
 	if (*other)
 		fail(STATUS_SNAPSHOT,
-		     "%s needs its parent, snapshot %s, but %s is snapshot %s: give the parent, "
-		     "too, "
-		     "before %s",
+		     "%s needs its parent, snapshot %s, but %s is snapshot %s: give the "
+		     "parent, too, before %s",
 		     child->path, text, path, other, child->path);
 	else
 		fail(STATUS_SNAPSHOT,

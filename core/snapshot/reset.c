@@ -50,7 +50,8 @@ restore_pages(struct reset *reset)
 	int failed;
 
 	failed = dirty_poll(reset->machine, NULL);
-	/* No watch from the start: the pages that are no longer the file's, or all. */
+	/* The dirty log was not on from the start: restore the pages that differ from the mapped
+	 * file, or all. */
 	if (!failed && !reset->known && !memory_private_pages(memory, reset->pages))
 		for (uint64_t page = 0; page < memory->size / PAGE_SIZE; page++)
 			reset->pages[page / 64] |= 1ull << page % 64;

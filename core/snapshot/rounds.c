@@ -16,10 +16,10 @@
 #include "snapshot/sections.h"
 
 #define STOP_PAGES 64u   /* the rounds end when at most this many pages are left */
-#define COPIES_ROOM 256u /* pages: allocated before the stop; a few more get dirty meanwhile */
+#define COPIES_ROOM 256u /* pages: STOP_PAGES, and some that get dirty in the last round */
 #define FORK_PAGES 4096u /* copying more than these takes longer than a fork */
 #define ROUNDS_MAX 30u
-#define SLOW_ROUNDS_MAX 3u /* rounds in sequence that left more than 3/4 of the previous one */
+#define SLOW_ROUNDS_MAX 3u /* consecutive rounds that left more than 3/4 of the round before */
 
 uint64_t
 capture_todo_count(const struct capture *c)
@@ -166,9 +166,9 @@ copy_pages(struct capture *c)
 }
 
 /*
- * Closes all descriptors of a child but stderr and its output: if the machine closes one, its peer
- * must see that at once, not when the child ends. (Kernels before 5.9 have no close_range; there
- * the peer waits.)
+ * Closes all descriptors of a child but stdin, stdout, stderr and its output: if the machine closes
+ * one, its peer must see that at once, not when the child ends. (Kernels before 5.9 have no
+ * close_range; there the peer waits.)
  */
 static void
 close_other_fds(int kept)
@@ -222,7 +222,7 @@ capture_in_stop(struct capture *c)
 
 	if (r || c->result.method == METHOD_PAUSE)
 		return r;
-	/* METHOD_FORK has no rounds. */
+	/* METHOD_FORK has no rounds: this is its first poll. */
 	r = c->result.rounds ? capture_poll(c, c->todo_left) : first_pages(c);
 	if (r)
 		return r;

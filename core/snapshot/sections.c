@@ -36,7 +36,7 @@ time_of_day(void)
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* A section, not an item of VMVM: a reset compares VMVM. */
+/* Not an item of VMVM: a reset compares VMVM, and does not restore the time of day. */
 static int
 time_save(const struct section_context *context, uint32_t index, struct record_writer *writer)
 {

@@ -92,8 +92,8 @@ extern const struct section sections[];
 
 /* Returns the tag's row, or NULL. */
 const struct section *section_find(uint32_t tag);
-/* Iterates over the rows in load order, without LOADED_NEVER: NULL gives the first, and follows the
- * last. */
+/* Steps through the rows in load order, without LOADED_NEVER. section: NULL: returns the first row.
+ * Returns NULL after the last one. */
 const struct section *section_next_loaded(const struct section *section);
 /* The minimum and maximum number of sections of a row in a file. */
 uint32_t section_min(const struct section *section);

@@ -195,8 +195,8 @@ hostile_table(void **state)
 	ROW(0, length, UINT64_MAX, "CONF 0 has a wrong offset or length");
 	ROW(0, length, 0, "HOST 0 has a wrong offset or length");
 	ROW(6, length, 3, "bytes follow its last section");
-	ROW(2, index, 1, "DEVI 1 is duplicate or out of order");
-	ROW(3, index, UINT32_MAX, "VCPU 4294967295 is duplicate or out of order");
+	ROW(2, index, 1, "DEVI 1 is a duplicate or out of order");
+	ROW(3, index, UINT32_MAX, "VCPU 4294967295 is a duplicate or out of order");
 	ROW(0, tag, SECTION_HOST, "section");
 	ROW(2, tag, SECTION_VM, "duplicate or out of order");
 	ROW(0, flags, 2, "section CONF that this minivmm does not know");

@@ -37,7 +37,7 @@ fails([ $minivmm, '-r', 'b.snap' ], 112, qr/section CONF 0: device serial0 has m
 
 # More vCPUs than a machine can have.
 changed(sub { push @{ $_[0]{rows} }, map { { %{ $_[0]->row('VCPU', 0) }, index => $_ } } 1 .. 64 });
-fails([ $minivmm, 'inspect', 'b.snap' ], 112, qr/section VCPU 64 is duplicate or out of order/, 'too many vCPUs');
+fails([ $minivmm, 'inspect', 'b.snap' ], 112, qr/section VCPU 64 is a duplicate or out of order/, 'too many vCPUs');
 
 # Groups as large as they may be: shown in time to their number.
 my @group = map { { type => 1, name => "i$_", count => 1, value => "\1" } } 1 .. 4096;
