@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* minivmm batch: the machine of a snapshot, run once for each of many inputs by several
- * processes. */
+/* minivmm batch: several processes run the machine of a snapshot once for each input file. */
 #include <errno.h>
 #include <getopt.h>
 #include <poll.h>
@@ -33,7 +32,7 @@ put_line(const struct batch *batch, const char *line, size_t length)
 	while (length && !r) {
 		ssize_t n = write(STDOUT_FILENO, line, length);
 
-		if (n < 0 && errno == EAGAIN) /* who gave it to us does not block on it */
+		if (n < 0 && errno == EAGAIN) /* the other side may have made stdout nonblocking */
 			poll(&room, 1, -1);
 		else if (n < 0 && errno != EINTR)
 			r = fail(STATUS_IO, "cannot write to stdout: %s", strerror(errno));
@@ -72,11 +71,11 @@ batch_line_end(const struct batch *batch, struct batch_line *line)
 }
 
 void
-batch_trouble(const struct batch *batch, int status)
+batch_error(const struct batch *batch, int status)
 {
 	int none = 0;
 
-	atomic_compare_exchange_strong(&batch->shared->trouble, &none, status);
+	atomic_compare_exchange_strong(&batch->shared->error, &none, status);
 }
 
 static int
@@ -87,7 +86,7 @@ make_shared(struct batch *batch)
 			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	if (map == MAP_FAILED)
-		return fail(STATUS_HOST, "no memory to share with the workers: %s",
+		return fail(STATUS_HOST, "cannot share memory with the workers: %s",
 			    strerror(errno));
 	batch->shared = map;
 	pthread_mutexattr_init(&attributes);
@@ -105,7 +104,7 @@ start(const struct batch *batch, unsigned number, pid_t *pid)
 
 	*pid = fork();
 	if (*pid < 0)
-		return fail(STATUS_HOST, "can't start a worker: %s", strerror(errno));
+		return fail(STATUS_HOST, "cannot start a worker: %s", strerror(errno));
 	if (*pid)
 		return 0;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -115,7 +114,7 @@ start(const struct batch *batch, unsigned number, pid_t *pid)
 	_exit(batch_work(batch, number));
 }
 
-/* A worker died with an input: that one is told of, the others are another's. */
+/* A worker died: report its input. The other inputs continue with other workers. */
 static int
 died(const struct batch *batch, unsigned number, int status)
 {
@@ -123,7 +122,7 @@ died(const struct batch *batch, unsigned number, int status)
 	struct batch_line line;
 	int r;
 
-	fail(STATUS_BUG, "a worker was killed by %s%s%s", strsignal(WTERMSIG(status)),
+	fail(STATUS_BUG, "a signal killed a worker: %s%s%s", strsignal(WTERMSIG(status)),
 	     at ? ", with input " : "", at ? batch->files[at - 1] : "");
 	if (!at)
 		return -STATUS_BUG; /* while it built its machine: so would the next */
@@ -147,7 +146,7 @@ progress(const struct batch *batch, uint64_t began, bool end)
 	fflush(stderr);
 }
 
-/* Waits for the workers; one that died is replaced while there is work. The first trouble. */
+/* Waits for the workers and replaces dead ones while inputs are left. Returns the first error. */
 static int
 work(const struct batch *batch, unsigned workers)
 {
@@ -181,11 +180,11 @@ work(const struct batch *batch, unsigned workers)
 		first = first ? first : r;
 		if (!r && WIFSIGNALED(status) && !start(batch, i, &pids[i]))
 			running++;
-		if (first) /* no new inputs; what runs is finished */
+		if (first) /* take no new inputs; finish the running ones */
 			atomic_store(&batch->shared->next, batch->file_count);
 	}
 	progress(batch, began, true);
-	return first ? first : atomic_load(&batch->shared->trouble);
+	return first ? first : atomic_load(&batch->shared->error);
 }
 
 static int
@@ -230,7 +229,7 @@ take(struct batch *batch, int option, const char *argument, uint64_t *workers)
 		return fail(STATUS_USAGE, "batch: %s needs a value; see minivmm batch --help",
 			    argument);
 	default:
-		return fail(STATUS_USAGE, "batch: no such option: %s; see minivmm batch --help",
+		return fail(STATUS_USAGE, "batch: unknown option %s; see minivmm batch --help",
 			    argument);
 	}
 }
@@ -247,11 +246,11 @@ check_arguments(const struct batch *batch)
 		return fail(why_status(&why, STATUS_USAGE), "batch: --until %s %s", batch->until,
 			    why.text);
 	if (!batch->source.restore)
-		return fail(STATUS_USAGE, "batch: which machine? give -r SNAPSHOT");
+		return fail(STATUS_USAGE, "batch: no machine; add -r SNAPSHOT");
 	if (!batch->device)
-		return fail(STATUS_USAGE, "batch: whose input are the files? give --input DEVICE");
+		return fail(STATUS_USAGE, "batch: no device for the input; add --input DEVICE");
 	if (!batch->file_count)
-		return fail(STATUS_USAGE, "batch: no input files are given");
+		return fail(STATUS_USAGE, "batch: no input files; add at least one");
 	return 0;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the parts of minivmm batch share: the job, and the process that works on it. */
+/* Shared by the parts of minivmm batch: the job, and the worker process. */
 #ifndef CLI_BATCH_H
 #define CLI_BATCH_H
 
@@ -11,42 +11,44 @@
 
 #define BATCH_WORKERS 256u
 
-/* In memory that parent and workers share. */
+/* In memory that the parent and the workers share. */
 struct batch_shared {
-	atomic_uint_least64_t next; /* the input to take next */
+	atomic_uint_least64_t next; /* index of the next input */
 	atomic_uint_least64_t done;
-	atomic_int trouble;  /* the first that did not end the batch: a negative status */
-	pthread_mutex_t out; /* who writes a line; robust: a worker may die with it */
-	/* By worker: the input that it works on, plus 1; 0: none. */
+	atomic_int error;    /* the first nonfatal error: a negative status */
+	pthread_mutex_t out; /* held while writing a line; robust: a worker may die with it */
+	/* For each worker: the index of its current input plus 1; 0: none. */
 	atomic_uint_least64_t at[BATCH_WORKERS];
 };
 
 struct batch {
 	struct vm_source source;
-	const char *device; /* whose stream the input is for */
-	const char *until;  /* a point; NULL: none */
-	uint64_t timeout;   /* ns on the VM's clock; 0: none */
-	bool check;         /* compare all with the snapshot after each reset */
+	const char *device; /* the input goes to its stream */
+	const char *until;  /* a stop condition; NULL: none */
+	uint64_t timeout;   /* ns of the VM's clock; 0: none */
+	bool check;         /* compare everything with the snapshot after each reset */
 	char **files;
 	size_t file_count;
 	struct batch_shared *shared;
 };
 
-/* A worker's life: builds the machine, runs inputs until there are none. Returns its exit
- * status. */
+/*
+ * Runs a worker: builds the machine and runs inputs until none are left. Returns the exit status of
+ * the worker process.
+ */
 int batch_work(const struct batch *batch, unsigned number);
-/* Notes what is to be the exit status, though the batch goes on. */
-void batch_trouble(const struct batch *batch, int status);
+/* Records an error that sets the exit status although the batch continues. */
+void batch_error(const struct batch *batch, int status);
 
-/* A line of output in the making. */
+/* An unfinished line of output. */
 struct batch_line {
-	FILE *out; /* for further members, each with a comma before it */
+	FILE *out; /* for more members; write a comma before each */
 	char *text;
 	size_t length;
 };
-/* 0 or a negative status. */
+/* Begins a line. 0 or a negative status. */
 int batch_line_begin(struct batch_line *line, const char *file, const char *cause, int exit);
-/* Writes it to stdout, whole, whoever else writes; 0 or a negative status. */
+/* Writes the whole line to stdout under the lock. 0 or a negative status. */
 int batch_line_end(const struct batch *batch, struct batch_line *line);
 
 #endif

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* minivmm batch: a process that runs one machine again and again, each time with another input. */
+/*
+ * minivmm batch: a worker process, which runs one machine repeatedly, each time with another input.
+ */
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -14,16 +16,16 @@
 #include "cli/batch.h"
 #include "vm/report.h"
 
-#define OUTPUT_MAX (1u << 20)  /* bytes of a run that are kept */
-#define INPUT_MAX (256u << 20) /* bytes of an input */
+#define OUTPUT_MAX (1u << 20)  /* maximum bytes of recorded output per run */
+#define INPUT_MAX (256u << 20) /* maximum bytes of an input */
 
 struct worker {
 	const struct batch *batch;
 	struct vm vm;
 	struct device *device;
 	struct loop_timer timeout;
-	struct stream_record output; /* of the device that gets the input */
-	bool ran;                    /* the machine is no longer as it was restored */
+	struct stream_record output; /* of the device that reads the input */
+	bool ran;                    /* the machine has changed since the restore */
 };
 
 static int
@@ -41,7 +43,7 @@ on_timeout(struct loop_timer *timer, uint64_t periods)
 	machine_end(timer->context, CAUSE_TIMEOUT, 0);
 }
 
-/* Reads a whole file, malloced. 0 or a negative status. */
+/* Reads a whole file into malloced memory. 0 or a negative status. */
 static int
 read_input(const char *path, uint8_t **input, size_t *length)
 {
@@ -52,24 +54,24 @@ read_input(const char *path, uint8_t **input, size_t *length)
 
 	*length = 0;
 	if (fd < 0 || fstat(fd, &st))
-		r = fail(STATUS_IO, "can't read input %s: %s", path, strerror(errno));
+		r = fail(STATUS_IO, "cannot read input %s: %s", path, strerror(errno));
 	else if (!S_ISREG(st.st_mode) || st.st_size > INPUT_MAX)
 		r = fail(STATUS_USAGE, "input %s is %s", path,
-			 S_ISREG(st.st_mode) ? "larger than 256 MiB" : "no regular file");
+			 S_ISREG(st.st_mode) ? "larger than 256 MiB" : "not a regular file");
 	else if (!(bytes = malloc((size_t)st.st_size + 1)))
 		r = fail(STATUS_HOST, "no memory for input %s", path);
 	while (bytes && *length < (size_t)st.st_size &&
 	       (n = read(fd, bytes + *length, (size_t)st.st_size - *length)) > 0)
 		*length += (size_t)n;
 	if (n < 0)
-		r = fail(STATUS_IO, "can't read input %s: %s", path, strerror(errno));
+		r = fail(STATUS_IO, "cannot read input %s: %s", path, strerror(errno));
 	if (fd >= 0)
 		close(fd);
 	*input = bytes;
 	return r;
 }
 
-/* The machine as it is in the snapshot, devices started. */
+/* Resets the machine to the state of the snapshot, and starts the devices. */
 static int
 rewind_machine(struct worker *w)
 {
@@ -80,8 +82,7 @@ rewind_machine(struct worker *w)
 		return vm_start(&w->vm);
 	r = vm_reset(&w->vm);
 	if (!r && w->batch->check && reset_check(&w->vm.reset, &why))
-		batch_trouble(w->batch,
-			      fail(STATUS_BUG, "the reset is not complete: %s", why.text));
+		batch_error(w->batch, fail(STATUS_BUG, "the reset is incomplete: %s", why.text));
 	return r;
 }
 
@@ -97,7 +98,7 @@ set_stop(struct worker *w)
 	return fail(why_status(&why, STATUS_USAGE), "--until %s", why.text);
 }
 
-/* How it ended, as a line of JSON. */
+/* Writes the result of a run as a line of JSON. */
 static int
 report(struct worker *w, const char *file, uint64_t began, uint64_t vm_began)
 {
@@ -120,7 +121,7 @@ report(struct worker *w, const char *file, uint64_t began, uint64_t vm_began)
 	return batch_line_end(w->batch, &line);
 }
 
-/* An input that can't be read: the others may well be there. */
+/* Reports an unreadable input; the batch continues with the others. */
 static int
 skip_input(const struct worker *w, const char *file, int status)
 {
@@ -129,7 +130,7 @@ skip_input(const struct worker *w, const char *file, int status)
 
 	if (status == -STATUS_HOST)
 		return status;
-	batch_trouble(w->batch, status);
+	batch_error(w->batch, status);
 	r = batch_line_begin(&line, file, machine_cause_name(CAUSE_ERROR), -status);
 	if (r)
 		return r;
@@ -175,7 +176,7 @@ run_input(struct worker *w, const char *file)
 static int
 no_device(const struct worker *w)
 {
-	return fail(STATUS_USAGE, "--input %s: there is no such device%s", w->batch->device,
+	return fail(STATUS_USAGE, "--input %s: unknown device%s", w->batch->device,
 		    did_you_mean(config_device_nearest(&w->vm.config, w->batch->device), "").text);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The table of the command line's words, and what is made of it. */
+/* The table of commands and options, and functions that use it. */
 #include "cli/commands.h"
 
 #include <getopt.h>
@@ -13,7 +13,7 @@
 const struct cli_option cli_run_options[] = {
 	{ "config", 'c', "CONFIG", "run the machine that an INI file describes", NULL },
 	{ "restore", 'r', "SNAPSHOT", "restore a machine and run it; also - and fd:N", NULL },
-	{ "set", CLI_SET, "KEY=VALUE", "override: vm.memory=1M, device.serial0.output=pty", NULL },
+	{ "set", CLI_SET, "KEY=VALUE", "set a key: vm.memory=1M, device.serial0.output=pty", NULL },
 	{ "until", CLI_UNTIL, "POINT", "end there (with --save: after writing the snapshot)",
 	  NULL },
 	{ "save", CLI_SAVE, "FILE", "write a snapshot at the point of --until or --at",

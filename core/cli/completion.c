@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * minivmm completion: candidates for the last word of a command line. The scripts for shells pass
- * the words on and show the result: "WORD<tab>HELP" lines, where a word that ends in one of = : .
- * is not complete yet; or one line ":files EXTENSION", for names of files behind the last = or : of
- * the word.
+ * minivmm completion: prints candidates for the last word of a command line. The shell scripts pass
+ * the words and show the result. A candidate is a line "WORD<tab>HELP"; a word that ends in one of
+ * = : . is incomplete. The line ":files EXTENSION" asks the shell to complete a file name after the
+ * last = or : of the word.
  *
- * A value is completed by what help calls it: FILE, POINT, DEVICE... The devices are those of the
- * config or snapshot that the line names; their options come from their plugins.
+ * The placeholder in the help (FILE, POINT, DEVICE, ...) selects the candidates of a value. Devices
+ * are those of the config or snapshot on the command line; their options come from their plugins.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -90,14 +90,14 @@ static const char zsh_script[] =
     "fi\n";
 
 struct completion {
-	char **words; /* of the line, without the program; count of them */
+	char **words; /* of the line without the program; count words */
 	int count;
-	const char *word; /* the last, which is to be completed */
+	const char *word; /* the last word, which is completed */
 	struct config config;
-	bool restored; /* config is a snapshot's */
+	bool restored; /* config is from a snapshot */
 };
 
-/* Prints a candidate, made of parts, if the word is its beginning. */
+/* Prints prefix, name and suffix as a candidate if the word is a prefix of them. */
 static void
 offer(const struct completion *c, const char *prefix, const char *name, const char *suffix,
       const char *help)
@@ -183,7 +183,7 @@ offer_files(const char *extension)
 
 static const char *const bools[] = { "yes", "no", NULL };
 
-/* The value of a key of a section other than [device]. */
+/* Completes the value of a key of a section other than [device]. */
 static void
 offer_schema_value(const struct completion *c, const char *prefix, const char *section,
 		   const char *key)
@@ -243,8 +243,9 @@ offer_option_value(const struct completion *c, const char *prefix, const struct 
 }
 
 /*
- * Offers the options of a device, or with key the values of one. The user has not yet agreed to run
- * code from a config or a snapshot: plugins are loaded by name, and from the host's folders only.
+ * Offers the options of a device, or the values of option key. The user has not yet agreed to run
+ * code from the config or snapshot, so plugins are loaded by name only, from the host's
+ * directories.
  */
 static void
 offer_device(const struct completion *c, const char *prefix, const struct config_device *device,
@@ -317,7 +318,7 @@ offer_ctl_commands(const struct completion *c)
 	offer(c, "", "stats", "", "exits and accesses per second");
 }
 
-/* Offers values by what help calls them: "FILE", "[full|diff]". */
+/* Completes a value by its placeholder: "FILE", "[full|diff]". */
 static void
 offer_value(const struct completion *c, const char *prefix, const char *kind)
 {
@@ -353,8 +354,10 @@ offer_value(const struct completion *c, const char *prefix, const char *kind)
 			offer(c, prefix, choice, "", NULL);
 }
 
-/* The operand of that index in a usage, "SNAPSHOT... -o FILE": options and their values are none.
- * In a buffer; false: there is none. */
+/*
+ * Copies the operand with that index of a usage like "SNAPSHOT... -o FILE" into buffer. Options and
+ * their values are not operands. Returns false if there are fewer operands.
+ */
 static bool
 operand(const char *usage, int index, char *buffer, size_t size)
 {
@@ -385,7 +388,7 @@ offer_operand(const struct completion *c, const char *usage, int index)
 		offer_value(c, "", kind);
 }
 
-/* The option that a word is, "--set", "--set=..." or "-c"; NULL. */
+/* The option of a word like "--set", "--set=..." or "-c", or NULL. */
 static const struct cli_option *
 find_option(const struct cli_option *options, const char *word)
 {
@@ -415,7 +418,7 @@ offer_options(const struct completion *c, const struct cli_option *options)
 	}
 }
 
-/* Arguments of a command on the control socket. */
+/* Arguments of a command of the control socket. */
 static void
 offer_ctl_operand(const struct completion *c, const char *name, int index)
 {
@@ -426,14 +429,14 @@ offer_ctl_operand(const struct completion *c, const char *name, int index)
 			offer_operand(c, row->usage + strlen(name), index);
 }
 
-/* Reads the config or snapshot that the line names. Its mistakes are ignored. */
+/* Reads the config or snapshot on the command line. Ignores its errors. */
 static void
 read_machine(struct completion *c, const struct cli_option *option, const char *value)
 {
 	struct snapshot snapshot;
 	struct stat st;
 
-	if (stat(value, &st) || !S_ISREG(st.st_mode)) /* a pipe would wait for who writes to it */
+	if (stat(value, &st) || !S_ISREG(st.st_mode)) /* reading a pipe would wait for a writer */
 		return;
 	config_free(&c->config);
 	c->config = (struct config){ 0 };
@@ -457,7 +460,7 @@ complete(struct completion *c)
 	int operands = 0, ctl_operands = 0;
 	char prefix[64];
 
-	/* What is before the word. */
+	/* Parses the words before the last one. */
 	for (int i = command ? 1 : 0; i < c->count - 1; i++) {
 		const struct cli_option *o = find_option(options, c->words[i]);
 		const char *text = strchr(c->words[i], '=');
@@ -516,7 +519,6 @@ cli_completion(int argc, char **argv)
 		complete(&c);
 		config_free(&c.config);
 	} else
-		return -fail(STATUS_USAGE,
-			     "completion: for which shell? minivmm completion bash, or zsh");
+		return -fail(STATUS_USAGE, "completion: use minivmm completion bash, or zsh");
 	return -show_end(stdout);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The last words of a crash, or of a callback that does not return when the process is to end:
- * which device, which callback, at which offset of the range that the guest has accessed. Signal
- * handlers are the process's, so what they need is static here.
+ * Reports a crash, or a callback that does not return when the process must end: the device, the
+ * callback, and the offset of the guest's access in its range. The variables are static because
+ * signal handlers belong to the process.
  */
 #include <signal.h>
 #include <stdint.h>
@@ -14,13 +14,13 @@
 #include "cli/cli.h"
 #include "vm/vm.h"
 
-#define STACK_SIZE (64u << 10) /* of handlers: an overflow of the stack is a crash, too */
-#define SECONDS_LEFT 2u        /* from a signal on, for callbacks to return */
+#define STACK_SIZE (64u << 10) /* of the handlers: a stack overflow is a crash, too */
+#define SECONDS_LEFT 2u        /* for callbacks to return after the signal */
 
 static const struct vm *crash_vm;
 static uint8_t crash_stack[STACK_SIZE];
 
-/* The main thread's, and what ran a second ago. */
+/* The current callback of the main thread, and the callback that ran a second ago. */
 static const struct bus_current *main_current;
 static struct bus_current last;
 static volatile sig_atomic_t ending; /* the signal that ends the process */
@@ -94,7 +94,7 @@ crashed(int number, siginfo_t *info, void *context)
 		say(" at ");
 		say_hex((uintptr_t)info->si_addr);
 	}
-	/* Another process truncated the file under its mapping. */
+	/* Another process truncated the file during the run. */
 	file = number == SIGBUS && crash_vm ? vm_memory_file(crash_vm, info->si_addr) : NULL;
 	if (file) {
 		say(": guest memory's file was truncated: ");
@@ -107,11 +107,11 @@ crashed(int number, siginfo_t *info, void *context)
 		say(": the plugin is at fault");
 	}
 	say("\n");
-	/* SA_RESETHAND: returning would run into it again, and die of it; so does this, at once. */
+	/* SA_RESETHAND restored the default action: this ends the process at once. */
 	raise(number);
 }
 
-/* Dies of the signal when the handler returns, if not at once. */
+/* Ends the process by the signal when the handler returns, if not at once. */
 static void
 die_of(int number)
 {
@@ -120,7 +120,7 @@ die_of(int number)
 	raise(number);
 }
 
-/* The callback that runs, on the main thread or a vCPU's; false: none. */
+/* Copies the running callback of the main thread or of a vCPU; false: none. */
 static bool
 running(struct bus_current *current)
 {
@@ -130,7 +130,7 @@ running(struct bus_current *current)
 	return current->callback;
 }
 
-/* Each second between the signal that ends the process and its end. */
+/* Runs each second from the signal that ends the process until its end. */
 static void
 look(void)
 {
@@ -146,10 +146,10 @@ look(void)
 	restore_terminal();
 	say("minivmm: ");
 	say(signal_name(ending));
-	say(": what runs");
+	say(": code");
 	if (busy)
 		say_callback(&now);
-	say(" does not return: ending without it\n");
+	say(" does not return; exiting anyway\n");
 	die_of(ending);
 }
 
@@ -171,7 +171,7 @@ crash_deadline(int number)
 	alarm(1);
 }
 
-/* Signals that end a process by default, and that nobody here sends. */
+/* Signals that end a process by default and that minivmm does not use. */
 static void
 install_fatal(void)
 {

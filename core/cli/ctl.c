@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* minivmm ctl: sends a command to a running machine, and prints its reply. */
+/* minivmm ctl: sends a command to a running machine and prints the reply. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,7 +11,7 @@
 #include "cli/show.h"
 #include "control/control.h"
 
-/* The words as a line of the protocol, malloced. */
+/* Joins the words to a line of the protocol, malloced. */
 static int
 join(char **words, char **line)
 {
@@ -21,7 +21,7 @@ join(char **words, char **line)
 	*line = NULL;
 	for (char **word = words; *word; word++)
 		if (strchr(*word, '\n'))
-			return fail(STATUS_USAGE, "ctl: a word of a command can't hold a newline");
+			return fail(STATUS_USAGE, "ctl: an argument contains a newline; remove it");
 	out = open_memstream(line, &length);
 	if (!out)
 		return fail(STATUS_HOST, "no memory");
@@ -36,7 +36,9 @@ join(char **words, char **line)
 	return 0;
 }
 
-/* Commands with what they do beside them. false: the reply is no list of them. */
+/*
+ * Prints a list of commands with their help. Returns false if the reply is not a list of commands.
+ */
 static bool
 show_commands(FILE *out, const struct json *reply)
 {
@@ -62,7 +64,9 @@ show_commands(FILE *out, const struct json *reply)
 	return true;
 }
 
-/* Prints the reply; the exit status. hex: what is in it is numbers of the machine's, not counts. */
+/*
+ * Prints the reply and returns the exit status. hex: numbers are values of the machine, not counts.
+ */
 static int
 show_reply(const struct ctl *ctl, FILE *out, const char *line, bool json, bool hex)
 {
@@ -89,15 +93,17 @@ to_stdout(char **words)
 	return false;
 }
 
-/* The machine has another current folder: a file is meant to be in ours. Malloced, or NULL:
- * said. */
+/*
+ * Makes a path absolute, because the machine has another current directory. Malloced; NULL after
+ * reporting an error.
+ */
 static char *
 full_path(const char *path)
 {
 	char *folder = getcwd(NULL, 0), *full = NULL;
 
 	if (!folder || asprintf(&full, "%s/%s", folder, path) < 0)
-		fail(STATUS_HOST, "ctl: cannot tell where %s is: %m", path);
+		fail(STATUS_HOST, "ctl: cannot resolve the path %s: %m", path);
 	free(folder);
 	return full;
 }
@@ -110,8 +116,9 @@ command(struct ctl *ctl, char **words, bool json)
 	int status;
 
 	if (out && isatty(STDOUT_FILENO))
-		return -fail(STATUS_USAGE, "ctl: snapshot -: stdout is a terminal; give it a file "
-					   "or a pipe");
+		return -fail(STATUS_USAGE,
+			     "ctl: snapshot -: stdout is a terminal; redirect it to a "
+			     "file or pipe");
 	if (snapshot && words[1] && *words[1] && *words[1] != '/' && strcmp(words[1], "-")) {
 		path = words[1] = full_path(words[1]);
 		if (!path)
@@ -140,10 +147,11 @@ stats(struct ctl *ctl, char **words, bool json)
 	int status;
 
 	if (words[watch ? 2 : 1])
-		return -fail(STATUS_USAGE, "ctl: stats takes --watch or nothing, not %s",
+		return -fail(STATUS_USAGE, "ctl: unknown argument %s of stats; use --watch or none",
 			     words[watch ? 2 : 1]);
 	if (json)
-		return -fail(STATUS_USAGE, "ctl: stats is for people; use --json with status");
+		return -fail(STATUS_USAGE,
+			     "ctl: stats does not support --json; use --json with status");
 	status = ctl_connect(ctl, ctl->path);
 	return status ? -status : ctl_stats(ctl, watch);
 }
@@ -163,16 +171,16 @@ cli_ctl(int argc, char **argv)
 		if (!strcmp(argv[i], "--json"))
 			json = true;
 		else if (argv[i][0] == '-')
-			return -fail(STATUS_USAGE,
-				     "ctl: no such option: %s; see minivmm ctl --help", argv[i]);
+			return -fail(STATUS_USAGE, "ctl: unknown option %s; see minivmm ctl --help",
+				     argv[i]);
 		else if (ctl.path)
 			break;
 		else
 			ctl.path = argv[i];
 	}
 	if (i == argc)
-		return -fail(STATUS_USAGE, "ctl: %s; minivmm ctl SOCKET COMMAND",
-			     ctl.path ? "which command? help lists them" : "which socket?");
+		return -fail(STATUS_USAGE, "ctl: no %s; use minivmm ctl SOCKET COMMAND",
+			     ctl.path ? "command" : "socket");
 	status = (strcmp(argv[i], "stats") ? command : stats)(&ctl, argv + i, json);
 	ctl_close(&ctl);
 	return status;

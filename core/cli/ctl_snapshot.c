@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* minivmm ctl SOCKET snapshot: how far it is, and Ctrl-C, over a second connection. */
+/* minivmm ctl SOCKET snapshot: progress and Ctrl-C, through a second connection. */
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,14 +16,14 @@
 
 struct progress {
 	struct ctl *first, side;
-	int signals;       /* a signalfd for SIGINT; -1: Ctrl-C kills us */
-	bool polls, asked; /* side is used for that; and has a status to reply to */
+	int signals;       /* a signalfd for SIGINT; -1: Ctrl-C ends the process */
+	bool polls, asked; /* polls: side is used for polling; asked: a status request is pending */
 	bool drawn;
-	uint64_t next;             /* when to ask again; clock_host */
-	uint64_t began, done_then; /* when the first figures came, and what was done by then */
+	uint64_t next;             /* time of the next poll; clock_host */
+	uint64_t began, done_then; /* time of the first progress, and the bytes done by then */
 };
 
-/* One line, over the one before. */
+/* Replaces the progress line. */
 static void
 draw(struct progress *p, uint64_t done, uint64_t total)
 {
@@ -58,7 +58,7 @@ wipe(struct progress *p)
 	p->drawn = false;
 }
 
-/* Replies on the second connection. What is wrong there takes nothing but the progress line. */
+/* Reads replies on the second connection. An error there only ends the progress line. */
 static void
 side_ready(struct progress *p)
 {
@@ -82,7 +82,7 @@ side_ready(struct progress *p)
 	}
 }
 
-/* The machine is told; its reply to the first command tells what came of it. */
+/* Cancels the snapshot. The reply to the first command reports the result. */
 static void
 cancel(struct progress *p)
 {
@@ -105,7 +105,7 @@ cancel(struct progress *p)
 		ctl_send(&p->side, "cancel\n", -1);
 }
 
-/* Asks when it is time; returns how long to wait for something to come, in ms. */
+/* Polls if it is time. Returns the time until the next poll in ms. */
 static int
 ask(struct progress *p)
 {

@@ -17,17 +17,17 @@ ctl_connect(struct ctl *ctl, const char *path)
 	*ctl = (struct ctl){ .path = path, .fd = -1 };
 	if (strlen(path) > SOCKET_PATH_MAX)
 		return fail(STATUS_IO,
-			    "can't connect to %s: a socket's path has 107 bytes at "
-			    "most; use a relative one",
+			    "cannot connect to %s: the path of a socket has at most 107 "
+			    "bytes; use a relative path",
 			    path);
 	ctl->fd = socket_connect_unix(path);
 	if (ctl->fd >= 0)
 		return 0;
-	return fail(STATUS_IO, "can't connect to %s: %s%s", path, strerror(errno),
-		    errno == ENOENT ? "; is the machine running?"
+	return fail(STATUS_IO, "cannot connect to %s: %s%s", path, strerror(errno),
+		    errno == ENOENT ? "; check that the machine is running"
 		    : errno == ECONNREFUSED
-			? "; the machine has ended, or this is no control socket"
-		    : errno == EACCES ? "; try as the user who runs the machine, or as root"
+			? "; the machine has ended, or it is not a control socket"
+		    : errno == EACCES ? "; use the account of the machine, or root"
 				      : "");
 }
 
@@ -46,7 +46,7 @@ broken(const struct ctl *ctl, const char *why)
 	return fail(STATUS_IO, "%s: no reply: %s", ctl->path, why);
 }
 
-/* One that hangs up while we send may have said why: it is read as the reply. */
+/* The machine may have sent an error before it hung up; it is read as the reply. */
 int
 ctl_send(struct ctl *ctl, const char *line, int fd)
 {
@@ -63,7 +63,7 @@ ctl_send(struct ctl *ctl, const char *line, int fd)
 			continue;
 		line += n;
 		length -= (size_t)n;
-		fd = -1; /* it went with the first bytes */
+		fd = -1; /* sent with the first bytes */
 	}
 	return 0;
 }
@@ -129,13 +129,14 @@ ctl_reply(const struct ctl *ctl, const char *line, struct json *reply)
 	if (!r && !json_find(reply, "ok", &ok))
 		r = why_set(&why, "has no member ok");
 	if (r)
-		return fail(STATUS_IO, "%s: the reply %s; is this a control socket?", ctl->path,
-			    why.text);
+		return fail(STATUS_IO, "%s: the reply %s; check that it is a control socket",
+			    ctl->path, why.text);
 	if (json_is_true(&ok))
 		return 0;
 	if (json_find(reply, "error", &error))
 		text = json_string(&error, &length);
-	log_line(MINIVMM_ERROR, NULL, "%s", text ? text : "the machine said no, and not why");
+	log_line(MINIVMM_ERROR, NULL, "%s",
+		 text ? text : "the machine reported an error without a text");
 	free(text);
 	return 1;
 }

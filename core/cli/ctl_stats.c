@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* minivmm ctl SOCKET stats: what the machine does each second, from two of its status replies. */
+/* minivmm ctl SOCKET stats: the machine's rates, computed from two status replies. */
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -12,15 +12,15 @@
 #include "cli/show.h"
 #include "machine/clock.h"
 
-#define INTERRUPTED 2 /* beside 0, 1 and negative statuses */
+#define INTERRUPTED 2 /* a status besides 0, 1 and negative ones */
 
 struct sample {
 	char *line;
-	struct json root; /* in line */
+	struct json root; /* points into line */
 	uint64_t at;      /* ns */
 };
 
-/* Waits until there is something to read, ms at most (-1: for ever). false: Ctrl-C came. */
+/* Waits at most ms (-1: forever) for data to read. Returns false after Ctrl-C. */
 static bool
 wait_for(int fd, int signals, int ms)
 {
@@ -30,7 +30,7 @@ wait_for(int fd, int signals, int ms)
 	return poll(fds, 2, ms) <= 0 || !fds[0].revents;
 }
 
-/* 0, INTERRUPTED, or as ctl_reply. */
+/* 0, INTERRUPTED, or the result of ctl_reply. */
 static int
 take(struct ctl *ctl, int signals, struct sample *sample)
 {
@@ -44,14 +44,14 @@ take(struct ctl *ctl, int signals, struct sample *sample)
 	return status;
 }
 
-/* What became more of, each second. Less: the machine was reset, or is another one. */
+/* The increase per second. A decrease means that the machine was reset or replaced. */
 static double
 rate(uint64_t before, uint64_t now, uint64_t elapsed)
 {
 	return now > before ? (double)(now - before) * 1e9 / (double)elapsed : 0;
 }
 
-/* A member's value in an object that may not have it, 0 then. */
+/* The value of a member, or 0 if the object does not have it. */
 static uint64_t
 count_of(const struct json *object, const struct json *name)
 {
@@ -66,7 +66,7 @@ count_of(const struct json *object, const struct json *name)
 	return 0;
 }
 
-/* The element of the list whose member name is this. */
+/* Finds the element of a list by its member name. */
 static struct json
 named(const struct json *list, const struct json *name)
 {
@@ -81,7 +81,7 @@ named(const struct json *list, const struct json *name)
 	return (struct json){ NULL, NULL };
 }
 
-/* An object or array of a sample; without one: at is NULL. */
+/* An object or array of a sample. at is NULL if it does not exist. */
 static struct json
 part(const struct sample *sample, const char *name, char open)
 {
@@ -92,7 +92,7 @@ part(const struct sample *sample, const char *name, char open)
 	return (struct json){ NULL, NULL };
 }
 
-/* A line begins with a name, 20 columns wide. */
+/* Writes a name, padded to 20 columns. */
 static void
 show_name(FILE *out, const struct json *name)
 {
@@ -151,7 +151,7 @@ show_devices(FILE *out, const struct sample *before, const struct sample *now, c
 	}
 }
 
-/* At a terminal, over the one before. */
+/* Prints the rates, at a terminal over the previous ones. */
 static int
 show(const struct sample *before, const struct sample *now, bool over)
 {

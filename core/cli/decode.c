@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The XSAVE area, the LAPIC's page, MSRs, CPUID and the MP state of a vCPU, taken apart. */
+/* Decodes the XSAVE area, the LAPIC page, MSRs, CPUID and the MP state of a vCPU. */
 #include "cli/decode.h"
 
 #include <linux/kvm.h>
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A number of any size as text, "0x0" when it is zero. */
+/* Writes a number of any size as text, "0x0" if it is zero. */
 static void
 put_hex(struct record_writer *writer, const char *name, const uint8_t *bytes, size_t length)
 {
@@ -31,8 +31,10 @@ put_hex_numbered(struct record_writer *writer, const char *name, unsigned number
 	put_hex(writer, numbered, bytes, length);
 }
 
-/* A register of a CPUID leaf in the array of kvm_cpuid_entry2 that the section holds; 0: no such
- * leaf. */
+/*
+ * Returns a register of a CPUID leaf from the section's array of kvm_cpuid_entry2, or 0 if the leaf
+ * is missing.
+ */
 static uint32_t
 cpuid_word(const struct record *entries, uint32_t function, uint32_t index, uint32_t reg)
 {
@@ -44,7 +46,7 @@ cpuid_word(const struct record *entries, uint32_t function, uint32_t index, uint
 	return 0;
 }
 
-/* What the XSAVE area is made of: bytes, and where CPUID says that the components are. */
+/* The XSAVE area, and the component offsets from CPUID. */
 struct xsave {
 	const uint8_t *area;
 	size_t length;
@@ -54,7 +56,7 @@ struct xsave {
 #define XSAVE_LEGACY 512u
 #define XSAVE_HEADER 64u
 
-/* A component that is not in its initial state; NULL: it is, or it is not all there. */
+/* The address of a component, or NULL if it is in its initial state or incomplete. */
 static const uint8_t *
 component(const struct xsave *xsave, unsigned number, size_t least)
 {
@@ -109,7 +111,7 @@ put_vectors(const struct xsave *xsave, struct record_writer *writer)
 	}
 }
 
-/* Layout: Intel SDM volume 1, 13.4; XSAVE as KVM gives it is never compacted. */
+/* Layout: Intel SDM volume 1, 13.4. KVM never uses the compacted format. */
 static bool
 put_fpu(const struct record *vcpu, const struct record *group, struct record_writer *writer)
 {
@@ -144,7 +146,7 @@ put_fpu(const struct record *vcpu, const struct record *group, struct record_wri
 	return true;
 }
 
-/* The registers of the LAPIC's page, 16 bytes apart (Intel SDM volume 3, table 11-1). */
+/* The registers of the LAPIC page, 16 bytes apart (Intel SDM volume 3, table 11-1). */
 static const char *const lapic_names[64] = {
 	[0x02] = "id",
 	[0x03] = "version",
@@ -187,7 +189,7 @@ put_lapic(const struct record *vcpu, const struct record *group, struct record_w
 		uint32_t words[8];
 		char name[8];
 
-		if (i == 0x10 || i == 0x18 || i == 0x20) { /* 256 bits, a vector each */
+		if (i == 0x10 || i == 0x18 || i == 0x20) { /* 256 bits, one per vector */
 			for (unsigned j = 0; j < 8; j++)
 				memcpy(&words[j], page + 16 * (i + j), 4);
 			record_put(writer, lapic_names[i], RECORD_U32, words, 8, true);
@@ -226,7 +228,7 @@ put_msrs(const struct record *vcpu, const struct record *group, struct record_wr
 	return true;
 }
 
-/* An item for each leaf that says something: eax, ebx, ecx, edx. */
+/* Writes an item for each leaf that is not all zero: eax, ebx, ecx, edx. */
 static bool
 put_cpuid(const struct record *vcpu, const struct record *group, struct record_writer *writer)
 {
@@ -290,7 +292,7 @@ view_item(struct view *view, const struct record *vcpu, const struct record *ite
 	record_put_item(&view->writer, item);
 }
 
-/* CPUID, which is long and seldom looked for, goes last. */
+/* CPUID goes last because it is long and seldom needed. */
 int
 view_vcpu(struct view *view, const struct record *vcpu)
 {

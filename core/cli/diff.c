@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* minivmm diff: how two snapshots differ in registers, devices and memory. Where and when they were
- * made does not count. */
+/*
+ * minivmm diff: compares registers, devices and memory of two snapshots. Ignores where and when
+ * they were made.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,7 +33,7 @@ show_where(const struct diff *diff, const char *path)
 	show_text(diff->out, path, strlen(path));
 }
 
-/* Of long arrays of the same length, only the elements that differ. */
+/* Prints only the differing elements of long arrays of the same length. */
 static void
 show_elements(const struct diff *diff, const char *path, const struct record *a,
 	      const struct record *b)
@@ -81,8 +83,7 @@ differs(void *context, const char *path, const struct record *a, const struct re
 	fputc('\n', diff->out);
 }
 
-/* Compares two sections; either may be NULL: one side does not have it. Returns whether they
- * differ. */
+/* Compares two sections, of which one may be NULL. Returns whether they differ. */
 static bool
 diff_sections(struct diff *diff, const char *what, const struct record *a, const struct record *b)
 {
@@ -100,7 +101,10 @@ diff_sections(struct diff *diff, const char *what, const struct record *a, const
 	return differences;
 }
 
-/* Decoded (cli/decode.h) where that works, and as stored where that shows no difference. */
+/*
+ * Compares decoded sections (cli/decode.h) if possible. Compares the stored form if decoding fails
+ * or hides the difference.
+ */
 static void
 diff_decoded(struct diff *diff, const struct section *section, const char *what,
 	     const struct record *a, const struct record *b)
@@ -114,7 +118,7 @@ diff_decoded(struct diff *diff, const struct section *section, const char *what,
 	view_free(&views[1]);
 }
 
-/* Sections of the same index. */
+/* Compares sections with the same index. */
 static void
 diff_numbered(struct diff *diff, const struct section *section, const struct snapshot *a,
 	      const struct snapshot *b)
@@ -133,7 +137,7 @@ diff_numbered(struct diff *diff, const struct section *section, const struct sna
 	}
 }
 
-/* The section whose item "name" is this, or NULL. */
+/* Finds the section whose item "name" has this value, or NULL. */
 static const struct record *
 section_named(const struct snapshot *snapshot, uint32_t tag, const char *name)
 {
@@ -149,8 +153,10 @@ section_named(const struct snapshot *snapshot, uint32_t tag, const char *name)
 	return NULL;
 }
 
-/* Each section of a with the one of that name in b. swapped: a is the second snapshot; only
- * sections that b does not have. */
+/*
+ * Compares each section of a with the section of the same name in b. swapped: a is the second
+ * snapshot; then only sections missing in b are reported.
+ */
 static void
 diff_named(struct diff *diff, const struct section *section, const struct snapshot *a,
 	   const struct snapshot *b, bool swapped)
@@ -184,7 +190,7 @@ diff_run(void *context, gpa_t gpa, uint64_t size)
 		size == PAGE_SIZE ? "page differs" : "pages differ");
 }
 
-/* The pages of memory that only one of them has show as a difference of the maps. */
+/* Pages that exist in one snapshot only show as a difference of the memory maps. */
 static int
 diff_memory(struct diff *diff, const struct snapshot *a, const struct snapshot *b)
 {
@@ -222,10 +228,10 @@ cli_diff(int argc, char **argv)
 		return show_end(stdout) ? TROUBLE : SAME;
 	}
 	if (argc != 3 || argv[1][0] == '-' || argv[2][0] == '-') {
-		fail(STATUS_USAGE, "diff takes two snapshots: minivmm diff A B");
+		fail(STATUS_USAGE, "diff needs two snapshots; use minivmm diff A B");
 		return TROUBLE;
 	}
-	/* Each may be the other's parent, or have one beside it. */
+	/* Each may be the parent of the other, or have its parent beside it. */
 	failed = snapshot_open_chain(&a, argv[1], argv + 1, 2);
 	if (!failed) {
 		failed = snapshot_open_chain(&b, argv[2], argv + 1, 2);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* minivmm doctor: what this host offers, and the remedy for what it lacks. */
+/* minivmm doctor: checks this host and prints a remedy for each failure. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
@@ -28,7 +28,7 @@ check_kvm(void)
 	struct kvm kvm;
 	int r = kvm_probe("/dev/kvm", &why);
 
-	line(!r, "kvm", r ? why.text : "/dev/kvm opens and has all that is needed");
+	line(!r, "kvm", r ? why.text : "/dev/kvm opens and has all required capabilities");
 	if (r || kvm_open(&kvm))
 		return false;
 	snprintf(text, sizeof(text), "%u MSRs, XSAVE area of %zu bytes, %u CPUID entries",
@@ -38,7 +38,7 @@ check_kvm(void)
 	return true;
 }
 
-/* What other monitors need for live snapshots. */
+/* Other monitors need userfaultfd for live snapshots. */
 static void
 check_userfaultfd(void)
 {
@@ -47,7 +47,7 @@ check_userfaultfd(void)
 			     : (int)syscall(SYS_userfaultfd, O_CLOEXEC);
 
 	printf("%-4s %-14s %s\n", fd >= 0 ? "ok" : "-", "userfaultfd",
-	       "not needed: what live snapshots ask is KVM's dirty log");
+	       "not needed: live snapshots use KVM's dirty log");
 	if (fd >= 0)
 		close(fd);
 	if (device >= 0)
@@ -76,8 +76,8 @@ check_plugins(void)
 		good = !plugin_load(&plugin, &path, "serial", "");
 	if (!good)
 		line(false, "plugins",
-		     "serial is in none of them: make builds it, MINIVMM_PLUGIN_PATH names a "
-		     "folder");
+		     "serial is in none of them; run make, or set MINIVMM_PLUGIN_PATH to its "
+		     "directory");
 	else {
 		line(true, "plugins", plugin.path);
 		plugin_unload(&plugin);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* minivmm flatten: one snapshot of a chain of them. */
+/* minivmm flatten: merges a chain of snapshots into one file. */
 #include <string.h>
 
 #include "base/file.h"
@@ -10,7 +10,7 @@
 #include "snapshot/reader.h"
 #include "snapshot/writer.h"
 
-/* May path be replaced? */
+/* Checks that path may be replaced. */
 static int
 check_target(const struct snapshot *snapshot, const char *path)
 {
@@ -23,16 +23,15 @@ check_target(const struct snapshot *snapshot, const char *path)
 		if (other.exists && file_same(&own, &other))
 			return fail(
 			    STATUS_USAGE,
-			    "flatten: %s is one of the chain, and what differs from it would be "
-			    "lost; give -o a file of its own",
+			    "flatten: %s is part of the chain, and later snapshots need it; name "
+			    "another file with -o",
 			    path);
 	}
-	/* It may be the disk that the snapshot needs. */
+	/* It may be the disk of the snapshot. */
 	if (other.regular && other.size && !snapshot_peek_id(path, id))
-		return fail(
-		    STATUS_USAGE,
-		    "flatten: %s is there already, and no snapshot; give -o a file of its own",
-		    path);
+		return fail(STATUS_USAGE,
+			    "flatten: %s exists and is not a snapshot; name another file with -o",
+			    path);
 	return 0;
 }
 
@@ -52,13 +51,13 @@ cli_flatten(int argc, char **argv)
 			path = argv[++i];
 		else if (argv[i][0] == '-')
 			return -fail(STATUS_USAGE, "flatten: %s; see minivmm flatten --help",
-				     strcmp(argv[i], "-o") ? "no such option"
+				     strcmp(argv[i], "-o") ? "unknown option"
 							   : "-o needs one file, once");
 		else
 			argv[1 + count++] = argv[i];
 	}
 	if (!count || !path)
-		return -fail(STATUS_USAGE, "flatten: minivmm flatten SNAPSHOT... -o FILE");
+		return -fail(STATUS_USAGE, "flatten: use minivmm flatten SNAPSHOT... -o FILE");
 	failed = snapshot_open_chain(&snapshot, argv[count], argv + 1, (size_t)count);
 	if (!failed)
 		failed = check_target(&snapshot, path);

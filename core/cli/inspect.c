@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* minivmm inspect: what a snapshot holds, for people or as one JSON document. */
+/* minivmm inspect: prints the contents of a snapshot as text or as one JSON document. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -16,14 +16,14 @@
 #include "snapshot/reader.h"
 #include "snapshot/sections.h"
 
-/* A section decoded (cli/decode.h) where that works. */
+/* Decodes a section (cli/decode.h) if possible. */
 static const struct record *
 decoded(struct view *view, const struct section *section, const struct record *record)
 {
 	return section->tag != SECTION_VCPU || view_vcpu(view, record) ? record : &view->root;
 }
 
-/* Does the file have several sections of this kind? */
+/* Returns whether a file can have several sections of this kind. */
 static bool
 several(const struct section *section)
 {
@@ -187,7 +187,7 @@ json_memory(FILE *out, const struct snapshot *snapshot)
 	return failed;
 }
 
-/* One section as a value, several as an array. */
+/* A single section as a value, several sections as an array. */
 static void
 json_sections(FILE *out, const struct section *section, const struct snapshot *snapshot)
 {
@@ -248,16 +248,16 @@ cli_inspect(int argc, char **argv)
 		if (!strcmp(argv[i], "--json"))
 			json = true;
 		else if (argv[i][0] == '-')
-			return -fail(STATUS_USAGE, "inspect: no such option: %s; %s", argv[i],
+			return -fail(STATUS_USAGE, "inspect: unknown option %s; %s", argv[i],
 				     "see minivmm inspect --help");
 		else if (path)
-			return -fail(STATUS_USAGE, "inspect takes one snapshot, not also %s",
+			return -fail(STATUS_USAGE, "inspect takes one snapshot; remove %s",
 				     argv[i]);
 		else
 			path = argv[i];
 	}
 	if (!path)
-		return -fail(STATUS_USAGE, "inspect: which snapshot? minivmm inspect SNAPSHOT");
+		return -fail(STATUS_USAGE, "inspect: no snapshot; use minivmm inspect SNAPSHOT");
 	failed = snapshot_open(&snapshot, path);
 	if (!failed)
 		failed = json ? inspect_json(stdout, &snapshot) : inspect_text(stdout, &snapshot);

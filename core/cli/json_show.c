@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* JSON for people. */
+/* Prints JSON for people. */
 #include <stdlib.h>
 
 #include "base/json_read.h"
@@ -37,7 +37,7 @@ show_scalar(FILE *out, const struct json *value)
 	free(text);
 }
 
-/* As inspect shows a register. */
+/* Prints a number as inspect prints a register. */
 static void
 show_hex(FILE *out, const struct json *value)
 {
@@ -50,7 +50,7 @@ show_hex(FILE *out, const struct json *value)
 		show_scalar(out, value);
 }
 
-/* Items with commas between them. */
+/* Prints items with commas between them. */
 static void
 show_inside(FILE *out, const struct json *value)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The command line: sub-commands, and the options of a run. */
+/* The command line: sub-commands and the options of a run. */
 #include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
@@ -31,7 +31,7 @@ set_log(const char *text)
 	return 0;
 }
 
-/* A word that is none of ours. dashes: what is before it. names: ours, up to NULL. */
+/* Reports an unknown word. dashes: its prefix. names: the known words, ending with NULL. */
 static int
 unknown(const char *what, const char *dashes, const char *word, const char *const *names)
 {
@@ -68,8 +68,8 @@ unknown_command(const char *word)
 }
 
 /*
- * An option with a value that was there before: the last would win, without a word. Not --set and
- * -r, which add up. seen: a bit for each row of the options.
+ * Returns whether an option with a value was given before; the first value would be ignored
+ * silently. --set and -r may be repeated. seen: a bit for each row of the options.
  */
 static const char *
 twice(int option, uint64_t *seen)
@@ -87,7 +87,7 @@ twice(int option, uint64_t *seen)
 	return NULL;
 }
 
-/* One option; 0, or the exit status with which to end, or -1 to end with 0. */
+/* Handles one option. Returns 0, the exit status with which to end, or -1 to end with status 0. */
 static int
 take(int option, struct run_options *run)
 {
@@ -136,7 +136,7 @@ take(int option, struct run_options *run)
 		puts("minivmm " MINIVMM_VERSION);
 		return -1;
 	default:
-		return usage("that is no way to call it", "");
+		return usage("invalid arguments", "");
 	}
 }
 
@@ -164,18 +164,20 @@ run(int argc, char **argv, struct run_options *run_options)
 		return unknown_command(argv[optind]);
 	if (!run_options->config == !run_options->restore)
 		return usage(run_options->config ? "use -c or -r, not both"
-						 : "nothing to run: give -c CONFIG or -r SNAPSHOT",
+						 : "nothing to run; use -c CONFIG or -r SNAPSHOT",
 			     "");
 	return cli_run(run_options);
 }
 
-/* A descriptor that we were started without would become one of ours, say the guest's memory, and
- * be written to. */
+/*
+ * Opens missing standard descriptors. Otherwise another file, such as guest memory, could get their
+ * number and receive output.
+ */
 static void
 hold_standard_descriptors(void)
 {
 	for (int fd = 0; fd <= 2; fd++)
-		if (fcntl(fd, F_GETFD) < 0) /* every use of it fails, as before */
+		if (fcntl(fd, F_GETFD) < 0) /* every use still fails, as with a closed descriptor */
 			open("/dev/null", fd ? O_RDONLY : O_WRONLY);
 }
 
@@ -187,11 +189,13 @@ main(int argc, char **argv)
 	int r;
 
 	hold_standard_descriptors();
-	/* A reader that is gone, or a limit on file sizes, is an error of the write, not our
-	 * death. */
+	/*
+	 * A closed pipe or a file size limit is an error of the write and must not kill the
+	 * process.
+	 */
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
-	signal(SIGCHLD, SIG_DFL); /* ignored, it would keep from us how our children end */
+	signal(SIGCHLD, SIG_DFL); /* if ignored, waitpid could not return the status of children */
 	command = argc > 1 ? cli_command(argv[1]) : NULL;
 	if (command) {
 		r = command->run(argc - 1, argv + 1);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The names of MSRs: Intel SDM volume 4, AMD64 APM volume 2, and Linux's kvm_para.h for KVM's
- * own. */
+/* Names of MSRs: Intel SDM volume 4, AMD64 APM volume 2, and Linux's kvm_para.h for KVM's MSRs. */
 #include <stddef.h>
 
 #include "cli/decode.h"

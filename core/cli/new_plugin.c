@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* minivmm new-plugin: writes a small commented plugin that compiles and runs. */
+/* minivmm new-plugin: writes a small, commented plugin that compiles and runs. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -13,10 +13,10 @@
 #include "cli/commands.h"
 #include "plugin/plugin.h"
 
-/* @ stands for the plugin's name, $ for the name as an identifier. */
+/* @ stands for the plugin's name, $ for the name as a C identifier. */
 static const char template[] =
     "/*\n"
-    " * @: one 32-bit MMIO register that adds up what is written to it.\n"
+    " * @: one 32-bit MMIO register that adds up the values written to it.\n"
     " *\n"
     " * Build: cc -shared -fPIC -o @.so @.c $(pkg-config --cflags minivmm)\n"
     " * Use:   [plugins]\n"
@@ -29,11 +29,11 @@ static const char template[] =
     "\n"
     "/* One instance: its options and its state. */\n"
     "struct $_state {\n"
-    "\tuint32_t step; /* option: what a write adds at least */\n"
+    "\tuint32_t step; /* option: the minimum that a write adds */\n"
     "\tuint32_t sum;  /* state */\n"
     "};\n"
     "\n"
-    "/* The access is inside the range, and of a width that it takes. 0, or -1 after "
+    "/* The core has checked offset and width. Returns 0, or -1 after "
     "minivmm_error(). */\n"
     "static int\n"
     "$_read(struct minivmm_device *dev, const struct minivmm_access *access, uint64_t *value)\n"
@@ -58,18 +58,18 @@ static const char template[] =
     "/* Keys of the [device] section, which the core parses and checks. The range adds "
     "\"address\". */\n"
     "static const struct minivmm_option options[] = {\n"
-    "\tMINIVMM_OPTION(struct $_state, step, \"1\", \"what a write adds at least\"),\n"
+    "\tMINIVMM_OPTION(struct $_state, step, \"1\", \"the minimum that a write adds\"),\n"
     "\tMINIVMM_END\n"
     "};\n"
     "\n"
     "static const struct minivmm_range ranges[] = {\n"
     "\t{ .space = MINIVMM_MMIO, .at = \"address\", .length = 4, .widths = MINIVMM_W32, .read = "
     "$_read,\n"
-    "\t  .write = $_write, .help = \"where the register is\" },\n"
+    "\t  .write = $_write, .help = \"address of the register\" },\n"
     "\tMINIVMM_END\n"
     "};\n"
     "\n"
-    "/* What a snapshot holds; the core saves, loads and checks it. */\n"
+    "/* State in a snapshot; the core saves, loads and checks it. */\n"
     "static const struct minivmm_field fields[] = {\n"
     "\tMINIVMM_FIELD(struct $_state, sum),\n"
     "\tMINIVMM_END\n"
@@ -77,7 +77,7 @@ static const char template[] =
     "\n"
     "static const struct minivmm_plugin $_plugin = {\n"
     "\t.name = \"@\",\n"
-    "\t.summary = \"adds up what is written to one MMIO register\",\n"
+    "\t.summary = \"adds up the values written to one MMIO register\",\n"
     "\t.state_version = 1,\n"
     "\t.state_size = sizeof(struct $_state),\n"
     "\t.options = options,\n"
@@ -109,7 +109,10 @@ expand(FILE *file, const char *name)
 	}
 }
 
-/* The one that comes first in the path would be loaded for both. */
+/*
+ * Returns an error if the name exists: a config would load the plugin whose directory is first in
+ * the path.
+ */
 static void
 warn_of_namesake(const char *name)
 {
@@ -122,11 +125,10 @@ warn_of_namesake(const char *name)
 		snprintf(file, sizeof(file), "%s/%s.so", plugin_folder(&path, i), name);
 		if (access(file, F_OK))
 			continue;
-		log_line(
-		    MINIVMM_WARNING, NULL,
-		    "there is a plugin %s already, %s: a config gets the one whose folder comes "
-		    "first",
-		    name, file);
+		log_line(MINIVMM_WARNING, NULL,
+			 "a plugin %s exists: %s; choose another name, because a config loads the "
+			 "first one in the path",
+			 name, file);
 		break;
 	}
 	plugin_path_free(&path);
@@ -147,17 +149,16 @@ cli_new_plugin(int argc, char **argv)
 	if (argc != 2)
 		return -fail(STATUS_USAGE, "use minivmm new-plugin NAME");
 	if (!good_name(argv[1]))
-		return -fail(
-		    STATUS_USAGE,
-		    "%s is no name for a plugin: use a-z, then up to 30 of a-z, 0-9, _ and -",
-		    argv[1]);
+		return -fail(STATUS_USAGE,
+			     "the plugin name %s is invalid; use a letter a-z and up to 30 of a-z, "
+			     "0-9, _ and -",
+			     argv[1]);
 	snprintf(path, sizeof(path), "%s.c", argv[1]);
 	fd = file_open(path, FILE_NEW);
 	file = fd < 0 ? NULL : fdopen(fd, "w");
 	if (!file)
 		return -fail(STATUS_IO, "cannot write %s: %s", path,
-			     errno == EEXIST ? "it is there already; choose another name"
-					     : strerror(errno));
+			     errno == EEXIST ? "it exists; choose another name" : strerror(errno));
 	warn_of_namesake(argv[1]);
 	expand(file, argv[1]);
 	bad = ferror(file) != 0;

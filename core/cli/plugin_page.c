@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* minivmm plugins --mdoc: the sections of a plugin's manual page that its tables give. */
+/*
+ * minivmm plugins --mdoc: prints the sections of a plugin's manual page that its tables describe.
+ */
 #include <ctype.h>
 #include <string.h>
 
 #include "cli/plugin_page.h"
 
-/* A text of the plugin's within a line: a backslash is a character, not an escape. */
+/* Prints a text of the plugin within a line. A backslash is a character, not an escape. */
 static void
 put_text(FILE *out, const char *text)
 {
@@ -13,7 +15,7 @@ put_text(FILE *out, const char *text)
 		fputs(*text == '\\' ? "\\e" : (char[]){ *text, '\0' }, out);
 }
 
-/* A line of its own, as a sentence. */
+/* Prints a text as a sentence in a separate line. */
 static void
 put_sentence(FILE *out, const char *text)
 {
@@ -21,14 +23,14 @@ put_sentence(FILE *out, const char *text)
 
 	if (!length)
 		return;
-	if (*text == '.' || *text == '\'') /* else a request */
+	if (*text == '.' || *text == '\'') /* not a request */
 		fputs("\\&", out);
 	putc(toupper((unsigned char)*text), out);
 	put_text(out, text + 1);
 	fputs(strchr(".?!", text[length - 1]) ? "\n" : ".\n", out);
 }
 
-/* What one writes for a value of the type; minivmm.ini(5) describes them. */
+/* The placeholder for a value of the type; minivmm.ini(5) describes the types. */
 static const char *
 value_name(uint32_t type)
 {
@@ -58,7 +60,7 @@ put_value(FILE *out, const struct minivmm_option *row)
 	putc('\n', out);
 }
 
-/* Of which stream an option is the output, or the input. */
+/* Describes an option that sets the output or the input of a stream. */
 static void
 put_direction(FILE *out, const struct plugin *plugin, const struct minivmm_option *row)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A plugin's tables as sections of its manual page, in mdoc. */
+/* A plugin's tables as sections of its manual page in mdoc. */
 #ifndef CLI_PLUGIN_PAGE_H
 #define CLI_PLUGIN_PAGE_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* minivmm plugins: what there is, where, and one plugin's tables. */
+/* minivmm plugins: lists plugins, or prints the tables of one. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -73,7 +73,7 @@ print_field(const struct minivmm_field *row)
 	putchar('\n');
 }
 
-/* A title before the first row of a table. */
+/* Prints a title before the first row of a table. */
 #define SECTION(title, count)                                                                      \
 	if (count)                                                                                 \
 	printf("\n%s\n", title)
@@ -112,7 +112,7 @@ print_plugin(const struct plugin *plugin)
 		print_field(&d->fields[i]);
 }
 
-/* Every plugin of a folder, in a line; what can't be loaded is said and counted. */
+/* Lists the plugins of a directory. Reports and counts plugins that can't be loaded. */
 static int
 print_folder(const struct plugin_path *path, const char *folder)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Records as tidy text: hexadecimal with the decimal beside it, flags by name, bytes as dumps. */
+/* Prints records as text: hexadecimal with decimal, flags by name, bytes as dumps. */
 #include "cli/show.h"
 
 #include <errno.h>
@@ -7,7 +7,7 @@
 
 #include "base/log.h"
 
-/* Bits of registers by name (AMD64 Architecture Programmer's Manual, volume 2). */
+/* Names of register bits (AMD64 Architecture Programmer's Manual, volume 2). */
 static const struct flags {
 	const char *name;
 	const char *bits[64];
@@ -73,7 +73,7 @@ show_flags(FILE *out, const struct record *item, uint64_t value)
 	}
 }
 
-/* An x87 register is kept as text, "0x" and its 80 bits; beside it stands what it means. */
+/* An x87 register is stored as text, "0x" and 80 bits. Prints its value, too. */
 static void
 show_st(FILE *out, const struct record *item)
 {
@@ -126,7 +126,7 @@ show_number(FILE *out, const struct record *item, uint32_t index)
 		fprintf(out, "0x%llx", (unsigned long long)value);
 }
 
-/* Bytes that are text are shown as that, too. */
+/* Prints bytes that are text as text, too. */
 static void
 show_bytes_as_text(FILE *out, const struct record *item)
 {
@@ -183,8 +183,7 @@ show_value(FILE *out, const struct record *item)
 	}
 }
 
-/* Many bytes: 16 to a line, with their offset and what they are as text; lines of zeros left
- * out. */
+/* Prints a hex dump: 16 bytes per line with offset and text. Omits lines of zeros. */
 static void
 show_dump(FILE *out, const struct record *item, unsigned indent)
 {
@@ -205,7 +204,7 @@ show_dump(FILE *out, const struct record *item, unsigned indent)
 	}
 }
 
-/* The length of a name up to its dot, if it has one that is neither first nor last. */
+/* The length of a name up to its dot; 0 if there is no dot, or if it is first or last. */
 static size_t
 stem(const struct record *item)
 {
@@ -216,7 +215,9 @@ stem(const struct record *item)
 											   : 0;
 }
 
-/* "cs.base", "cs.limit", ... follow each other: one line for all of cs. Returns whether it was. */
+/*
+ * Prints consecutive items like "cs.base", "cs.limit" on one line for cs. Returns whether it did.
+ */
 static bool
 show_family(FILE *out, const struct record *group, size_t *position, const struct record *first,
 	    unsigned indent)
@@ -297,7 +298,7 @@ show_end(FILE *out)
 {
 	if (!fflush(out) && !ferror(out))
 		return 0;
-	/* Who has read enough, like head, needs no word about it. */
+	/* A reader that has closed the pipe, like head, expects no message. */
 	return errno == EPIPE ? -STATUS_IO
-			      : fail(STATUS_IO, "can't write to stdout: %s", strerror(errno));
+			      : fail(STATUS_IO, "cannot write to stdout: %s", strerror(errno));
 }

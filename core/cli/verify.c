@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* minivmm verify: checks every checksum of a snapshot, memory included. */
+/* minivmm verify: checks every checksum of a snapshot, including memory. */
 #include <stdio.h>
 #include <string.h>
 
@@ -20,7 +20,8 @@ cli_verify(int argc, char **argv)
 		return -show_end(stdout);
 	}
 	if (argc != 2 || argv[1][0] == '-')
-		return -fail(STATUS_USAGE, "verify takes one snapshot: minivmm verify SNAPSHOT");
+		return -fail(STATUS_USAGE,
+			     "verify needs one snapshot; use minivmm verify SNAPSHOT");
 	failed = snapshot_open(&snapshot, argv[1]);
 	if (!failed)
 		failed = snapshot_verify(&snapshot);
@@ -28,6 +29,6 @@ cli_verify(int argc, char **argv)
 	if (failed)
 		return -failed;
 	show_text(stdout, argv[1], strlen(argv[1]));
-	fputs(": every checksum is right\n", stdout);
+	fputs(": all checksums are correct\n", stdout);
 	return -show_end(stdout);
 }

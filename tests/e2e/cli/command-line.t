@@ -37,17 +37,17 @@ for my $command (@commands) {
     fails([ $minivmm, $command, qw(a b c) ], $usage, qr/\Q$command\E/, "$command with too much") if $command ne 'ctl';
     ($status, $out, $err) = run([ $minivmm, $command, '--help' ], stdout => '/dev/full');
     my $io = $command eq 'diff' ? 2 : 113;
-    is("$status:$err", "$io:minivmm: can't write to stdout: No space left on device\n", "$command: a full stdout is told");
+    is("$status:$err", "$io:minivmm: cannot write to stdout: No space left on device\n", "$command: a full stdout is told");
 }
 ($status, $out, $err) = run([ $minivmm, 'plugins' ], stdout => '/dev/full');
-is("$status:$err", "113:minivmm: can't write to stdout: No space left on device\n", 'plugins: a full stdout is told');
+is("$status:$err", "113:minivmm: cannot write to stdout: No space left on device\n", 'plugins: a full stdout is told');
 ($status, $out, $err) = run([ $minivmm, '--version' ], stdout => '/dev/full');
 is($status, 113, '--version as well');
 
 # No way to call it.
 my @ini = ('-c', "$configs/simple.ini");
 for (
-    [ [], qr/nothing to run: give -c CONFIG or -r SNAPSHOT/ ],
+    [ [], qr/nothing to run; use -c CONFIG or -r SNAPSHOT/ ],
     [ ['--frob'], qr/unknown option --frob; see minivmm --help/ ],
     [ ['--savee', 'x'], qr/unknown option --savee; did you mean --save\?/ ],
     [ ['--stats=x'], qr/unknown option --stats=x; did you mean --status\?/ ],

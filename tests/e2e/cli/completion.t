@@ -94,8 +94,8 @@ offered([ qw(ctl x.sock stats), '' ], '--watch');
 # Lines that lead nowhere.
 offered($_, '') for [ qw(-c nowhere.ini --set device.a.) ], [ qw(--set device.a.b=) ], [ 'x' x 5000 ],
   [ '--set', 'device.' . 'y' x 5000 . '=' ], [ qw(verify a b), '' ], [ qw(batch -j), '' ];
-fails([ $minivmm, 'completion' ], 110, qr/completion: for which shell\? minivmm completion bash, or zsh/, 'no shell');
-fails([ $minivmm, qw(completion fish) ], 110, qr/for which shell/, 'another shell');
+fails([ $minivmm, 'completion' ], 110, qr/completion: use minivmm completion bash, or zsh/, 'no shell');
+fails([ $minivmm, qw(completion fish) ], 110, qr/use minivmm completion bash/, 'another shell');
 
 # A key that completes a word runs no code that a config or a snapshot brings along. No pipe is
 # waited for.

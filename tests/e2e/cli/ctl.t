@@ -57,16 +57,16 @@ END { my $status = $?; end(); $? = $status }
 sub ctl { return [ $minivmm, 'ctl', @_ ] }
 
 # The way it is called.
-fails(ctl(), 110, qr/ctl: which socket\?; minivmm ctl SOCKET COMMAND/, 'no socket');
-fails(ctl('vm.sock'), 110, qr/ctl: which command\? help lists them/, 'no command');
-fails(ctl(qw(--jsno vm.sock x)), 110, qr/ctl: no such option: --jsno/, 'an option that is none');
+fails(ctl(), 110, qr/ctl: no socket; use minivmm ctl SOCKET COMMAND/, 'no socket');
+fails(ctl('vm.sock'), 110, qr/ctl: no command; use minivmm/, 'no command');
+fails(ctl(qw(--jsno vm.sock x)), 110, qr/ctl: unknown option --jsno/, 'an option that is none');
 fails(ctl('vm.sock', "a\nb"), 110, qr/newline/, 'a newline in a word');
 fails(ctl('vm.sock', 'x' x 5000), 110, qr/longer than 4096 bytes/, 'a long command');
-fails(ctl(qw(vm.sock stats --frob)), 110, qr/stats takes --watch or nothing, not --frob/, 'stats with something else');
+fails(ctl(qw(vm.sock stats --frob)), 110, qr/unknown argument --frob of stats/, 'stats with something else');
 fails(ctl(qw(--json vm.sock stats)), 110, qr/--json with status/, 'stats with --json');
 
 # Nobody there.
-fails(ctl(qw(vm.sock status)), 113, qr/can't connect to vm\.sock: No such file or directory; is the machine running\?/,
+fails(ctl(qw(vm.sock status)), 113, qr/cannot connect to vm\.sock: No such file or directory; check that the machine is running/,
     'no socket file');
 serve(sub { '' });
 end();
@@ -122,14 +122,14 @@ replies([qw(vm.sock --json status)], "0:$reply{status}\n:", '--json behind the s
 replies([ 'vm.sock', 'a', 'b c', '', '"\\' ], "0:quoted: yes\n:", 'words are quoted');
 replies([qw(vm.sock no)], "1::minivmm: it \"can't\" ?[1m\n", 'an error');
 replies([qw(--json vm.sock no)], "1:$reply{no}\n:minivmm: it \"can't\" ?[1m\n", 'an error with --json');
-replies([qw(vm.sock why)], "1::minivmm: the machine said no, and not why\n", 'an error without a text');
-fails(ctl('vm.sock', $_), 113, qr/vm\.sock: the reply .*; is this a control socket\?/, "a reply that is wrong: $_")
+replies([qw(vm.sock why)], "1::minivmm: the machine reported an error without a text\n", 'an error without a text');
+fails(ctl('vm.sock', $_), 113, qr/vm\.sock: the reply .*; check that it is a control socket/, "a reply that is wrong: $_")
   for qw(bad two other none deep);
 my ($status, $out, $err) = run(ctl(qw(vm.sock big)));
 is("$status:" . length($out) . ":$err", '0:' . length("big: \n" . 'x' x 1_000_000) . ':', 'a megabyte');
 fails(ctl(qw(vm.sock hang up)), 113, qr/vm\.sock: no reply: the machine hung up/, 'it hangs up');
 ($status, $out, $err) = run(ctl(qw(vm.sock status)), stdout => '/dev/full');
-is("$status:$err", "113:minivmm: can't write to stdout: No space left on device\n", 'a full stdout is told');
+is("$status:$err", "113:minivmm: cannot write to stdout: No space left on device\n", 'a full stdout is told');
 
 # Half a reply; a reply and an end before all was sent.
 serve(sub { return $_[1]{half}++ ? undef : '{"ok":tr' });
@@ -144,7 +144,7 @@ replies([qw(vm.sock snapshot -)], "0::bytes: 5\n", 'snapshot -: the reply is on 
 replies([qw(vm.sock snapshot a.snap)], "0:bytes: 5\n:", 'snapshot FILE: on stdout');
 my $terminal = terminal();
 $process = start(ctl(qw(vm.sock snapshot -)), terminal => $terminal);
-is(join(':', (finish($process))[ 0, 2 ]), "110:minivmm: ctl: snapshot -: stdout is a terminal; give it a file or a pipe\n",
+is(join(':', (finish($process))[ 0, 2 ]), "110:minivmm: ctl: snapshot -: stdout is a terminal; redirect it to a file or pipe\n",
     'snapshot - to a terminal');
 
 # Ctrl-C: cancel goes over a second connection, and the first has its reply.

@@ -222,7 +222,7 @@ for ([ hang => SIGINT, 'SIGINT', 'write at offset 0x2 of its range' ], [ 'hang-s
     kill $signal, $process->{pid};
     my ($status, undef, $err) = finish($process, 10);
     is($status, 1000 + $signal, "$in: dies of the signal");
-    like($err, qr/^minivmm: $name: what runs in device a, callback $callback does not return: ending without it\n\z/m, 'says whose');
+    like($err, qr/^minivmm: $name: code in device a, callback $callback does not return; exiting anyway\n\z/m, 'says whose');
     is($terminal->settings, $terminal->{before}, 'the terminal is as it was');
 }
 

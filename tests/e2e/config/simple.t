@@ -32,7 +32,7 @@ is($regs->{rax} & 0xff, 4, 'al is 4 in it');
 is_deeply([ @$regs{qw(rax rbx rdx rip rflags)} ], [ 4, 2, 0x3f8, 0x1005, 2 ], 'its registers');
 is_deeply([ map { $_->{name} } @{ $snapshot->{devices} } ], ['serial0'], 'its devices');
 my ($status, $out) = run([ $minivmm, 'verify', 'simple.snap' ]);
-is("$status:$out", "0:simple.snap: every checksum is right\n", 'verify');
+is("$status:$out", "0:simple.snap: all checksums are correct\n", 'verify');
 
 # Restored as often as one likes, each time the same; the file is only read.
 my $bytes = slurp('simple.snap');

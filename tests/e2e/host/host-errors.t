@@ -61,8 +61,8 @@ is($status, 111, 'doctor: this host is not fit');
 like($out, qr/^NO +kvm +cannot open \/dev\/kvm: it does not exist; load kvm_intel/m, 'why');
 ($status, $out, $err) = run([ $minivmm, 'doctor' ]);
 is("$status:$err", '0:', 'doctor: this host is fit');
-like($out, qr/^ok +kvm +\/dev\/kvm opens and has all that is needed\n.*^ok +plugins +\/.*\/serial\.so$/ms, 'as it says');
-like($out, qr/^(?:ok|-) +userfaultfd +not needed: what live snapshots ask is KVM's dirty log$/m, 'and what is not needed');
+like($out, qr/^ok +kvm +\/dev\/kvm opens and has all required capabilities\n.*^ok +plugins +\/.*\/serial\.so$/ms, 'as it says');
+like($out, qr/^(?:ok|-) +userfaultfd +not needed: live snapshots use KVM's dirty log$/m, 'and what is not needed');
 ($status, $out, $err) = run([ $minivmm, 'doctor' ], LD_PRELOAD => "$build/tests/preload/kvm.so", KVM_LACKS => 136);
 like($out, qr/^NO +kvm +\/dev\/kvm lacks KVM_CAP_IMMEDIATE_EXIT/m, 'doctor: an old KVM');
 

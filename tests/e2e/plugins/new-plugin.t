@@ -48,15 +48,15 @@ for my $name (qw(adder my-device linux int)) {
 }
 
 my ($again, $written, $warning) = run([ $minivmm, 'new-plugin', 'serial' ]);
-like("$again:$warning", qr/\A0:minivmm: warning: there is a plugin serial already, \S+\/serial\.so: a config gets the one whose .*\n\z/,
+like("$again:$warning", qr/\A0:minivmm: warning: a plugin serial exists: \S+\/serial\.so; choose another name, .*\n\z/,
     'the name of one that there is');
 ok(-s 'serial.c', 'is written all the same');
 
 spew('mine.c', 'precious');
-fails([ $minivmm, 'new-plugin', 'mine' ], 113, qr/cannot write mine\.c: it is there already/, 'a file that is there');
+fails([ $minivmm, 'new-plugin', 'mine' ], 113, qr/cannot write mine\.c: it exists/, 'a file that is there');
 is(slurp('mine.c'), 'precious', 'stays as it is');
 for my $name ('', 'Upper', '1st', '../up', 'a' x 32) {
-    fails([ $minivmm, 'new-plugin', $name ], 110, qr/\Q$name\E is no name for a plugin/, "a bad name: '$name'");
+    fails([ $minivmm, 'new-plugin', $name ], 110, qr/the plugin name \Q$name\E is invalid/, "a bad name: '$name'");
 }
 fails([ $minivmm, 'new-plugin' ], 110, qr/use minivmm new-plugin NAME/, 'no name');
 my ($status, $out, $err) = run([ $minivmm, 'new-plugin', '--help' ]);

@@ -212,7 +212,7 @@ for my $high ([ '4000M', 0, 0x1000, 0xd0000000, 0xe0000000 ],
             110, qr/flatten: \Q$own\E is one of the chain/, "$memory: not onto $own");
     }
     spew('disk.img', 'precious');
-    fails([ $minivmm, 'flatten', qw(a.snap b.snap c.snap -o disk.img) ], 110, qr/disk\.img is there already, and no snapshot/, "$memory: nor onto a disk");
+    fails([ $minivmm, 'flatten', qw(a.snap b.snap c.snap -o disk.img) ], 110, qr/disk\.img exists and is not a snapshot/, "$memory: nor onto a disk");
     is(slurp('disk.img'), 'precious', "$memory: which is as it was");
     is((run([ $minivmm, 'flatten', qw(a.snap b.snap c.snap -o flat.snap) ]))[0], 0, "$memory: one of the chain");
     begin('-r', 'flat.snap', '--trust');

@@ -91,10 +91,10 @@ for my $at ('00 20', 'fc 4f') {
 {
     my ($status, $lines) = batch('-r', 'warm.snap', '--input', 'serial0', '--until', 'output:serial0:1', 'sum');
     is("$status:$lines->{sum}{cause}", '0:point', '--until ends a run');
-    fails([ $minivmm, 'batch', '-r', 'warm.snap', '--input', 'serial1', 'sum' ], 110, qr/--input serial1: there is no such device; did you mean serial0\?/, 'no such device');
+    fails([ $minivmm, 'batch', '-r', 'warm.snap', '--input', 'serial1', 'sum' ], 110, qr/--input serial1: unknown device; did you mean serial0\?/, 'no such device');
     fails([ $minivmm, 'batch', '-r', 'warm.snap', '--input', 'exit0', 'sum' ], 110, qr/--input exit0: the device has no stream/, 'no stream');
     # An input that can't be read has its line, and those behind it have theirs.
-    for my $bad ([ 'none', 113, qr/can't read input none: No such file/ ], [ '.', 110, qr/input \. is no regular file/ ]) {
+    for my $bad ([ 'none', 113, qr/cannot read input none: No such file/ ], [ '.', 110, qr/input \. is not a regular file/ ]) {
         my ($name, $expected, $message) = @$bad;
         my ($status, $lines, $err) = batch('-r', 'warm.snap', '--input', 'serial0', '-j', 1, 'sum', $name, 'exit');
         is($status, $expected, "input $name");
@@ -103,7 +103,7 @@ for my $at ('00 20', 'fc 4f') {
         like($_, $message, 'what is wrong is said') for $lines->{$name}{error}, $err;
     }
     fails([ $minivmm, 'batch', '-r', 'none.snap', '--input', 'serial0', 'sum' ], 112, qr/cannot open snapshot none\.snap/, 'no snapshot');
-    fails([ $minivmm, 'batch', '--input', 'serial0', 'sum' ], 110, qr/which machine/, 'no machine');
+    fails([ $minivmm, 'batch', '--input', 'serial0', 'sum' ], 110, qr/no machine; add -r/, 'no machine');
     fails([ $minivmm, 'batch', '-r', 'warm.snap', 'sum' ], 110, qr/--input DEVICE/, 'no device given');
     fails([ $minivmm, 'batch', '-r', 'warm.snap', '--input', 'serial0' ], 110, qr/no input files/, 'no inputs');
     fails([ $minivmm, 'batch', '-r', 'warm.snap', '--input', 'serial0', '--until', 'x:1', 'sum' ], 110, qr/--until x:1/, 'no point');

@@ -33,7 +33,7 @@ is($snapshot->{memory} =~ /\A\xba\xf8\x03\x00\xd8/, 1, 'memory begins with the g
 $snapshot->save('b.snap');
 is(slurp('b.snap'), $good, 'taken apart and put together, it is the same');
 ($status, $out) = run([ $minivmm, 'verify', 'a.snap' ]);
-is("$status:$out", "0:a.snap: every checksum is right\n", 'verify says so');
+is("$status:$out", "0:a.snap: all checksums are correct\n", 'verify says so');
 
 # Damaged.
 ($status, $out, $err) = run([ "$build/tests/tools/damage", 'a.snap' ]);
