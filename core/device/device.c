@@ -281,10 +281,10 @@ device_destroy(struct device *d)
 
 	for (uint32_t i = 0; d->watches && i < d->plugin.watch_count; i++)
 		loop_remove(loop, &d->watches[i].source);
-	for (struct device_ioeventfd *b = d->ioeventfds, *next; b; b = next) {
-		next = b->next;
-		ioeventfd_remove(d->all->machine, &b->ioeventfd);
-		free(b);
+	for (struct device_ioeventfd *event = d->ioeventfds, *next; event; event = next) {
+		next = event->next;
+		ioeventfd_remove(d->all->machine, &event->ioeventfd);
+		free(event);
 	}
 	for (uint32_t i = 0; d->timers && i < d->plugin.timer_count; i++)
 		loop_timer_remove(loop, &d->timers[i].timer);

@@ -60,12 +60,12 @@ check_overrides(struct device *device)
 
 	for (size_t i = 0; i < device->plugin.all_count; i++) {
 		const struct minivmm_option *row = &plugin_option(&device->plugin, i)->row;
-		struct option_text g = device_option_text(device, row);
+		struct option_text given = device_option_text(device, row);
 
-		if (g.by_user && !strcmp(g.place.file, CONFIG_SET) &&
+		if (given.by_user && !strcmp(given.place.file, CONFIG_SET) &&
 		    !(row->flags & MINIVMM_HOST) && row->type != MINIVMM_PATH)
 			r = device_option_error(
-			    device, row, g.place,
+			    device, row, given.place,
 			    "cannot be changed at a restore: it is part of the machine's state");
 	}
 	return r;
@@ -97,30 +97,30 @@ place_range(struct device *device, uint32_t index)
 					     : row->length,
 		.gate = device->gate,
 	};
-	struct option_text g = device_option_text(device, option);
+	struct option_text given = device_option_text(device, option);
 	const struct layout_chip *chip;
 	char where[256];
 
-	if (!g.text)
+	if (!given.text)
 		return 0; /* optional */
-	if (device_option_number(device, option, &g, &range.base))
+	if (device_option_number(device, option, &given, &range.base))
 		return -STATUS_USAGE;
 	if (row->space == MINIVMM_MMIO && in_memory(&device->all->machine->memory, &range))
 		return device_option_error(
-		    device, option, g.place,
-		    "= %s overlaps guest memory, which would hide it: move it", g.text);
+		    device, option, given.place,
+		    "= %s overlaps guest memory, which would hide it: move it", given.text);
 	chip = machine_irqchip(device->all->machine)
 		   ? layout_chip_at(row->space, range.base, range.length)
 		   : NULL;
 	if (chip)
 		return device_option_error(
-		    device, option, g.place,
+		    device, option, given.place,
 		    "= %s overlaps the %s, 0x%llx to 0x%llx, which would hide it: move it, "
 		    "or set irqchip = off in [vm]",
-		    g.text, chip->name, (unsigned long long)chip->first,
+		    given.text, chip->name, (unsigned long long)chip->first,
 		    (unsigned long long)chip->last);
 	return bus_add(&device->all->machine->bus, &range,
-		       config_where(g.place, where, sizeof(where)));
+		       config_where(given.place, where, sizeof(where)));
 }
 
 /* Initialises a stream from its options. The path of an input file is relative to the config, like
@@ -179,18 +179,19 @@ connect_stream(struct device *device, uint32_t index)
 /* Checks the text of an option without member, so that its errors are reported together with those
  * of other options. Ranges and streams use the option later. */
 static int
-check_text(struct device *device, const struct minivmm_option *row, const struct option_text *g)
+check_text(struct device *device, const struct minivmm_option *row, const struct option_text *given)
 {
 	struct why why;
 	uint64_t value;
 	bool truth;
 
 	if (row->type == MINIVMM_PORT || row->type == MINIVMM_ADDRESS)
-		return device_option_number(device, row, g, &value);
+		return device_option_number(device, row, given, &value);
 	if (row->type != MINIVMM_BOOL)
 		return 0; /* a stream: stream_init() checks it */
-	if (parse_bool(g->text, &truth, &why))
-		return device_option_error(device, row, g->place, "= %s %s", g->text, why.text);
+	if (parse_bool(given->text, &truth, &why))
+		return device_option_error(device, row, given->place, "= %s %s", given->text,
+					   why.text);
 	return 0;
 }
 
@@ -209,18 +210,18 @@ device_options(struct device *device)
 	} while (0)
 	for (size_t i = 0; i < device->plugin.all_count; i++) {
 		const struct plugin_option *option = plugin_option(&device->plugin, i);
-		struct option_text g = device_option_text(device, &option->row);
+		struct option_text given = device_option_text(device, &option->row);
 
-		if (!g.text && option->required)
-			KEEP(device_option_error(device, &option->row, g.place,
+		if (!given.text && option->required)
+			KEEP(device_option_error(device, &option->row, given.place,
 						 "is missing: it has no initial value (%s)",
 						 option->row.help
 						     ? option->row.help
 						     : plugin_type_name(option->row.type)));
-		else if (g.text && option->row.offset == PLUGIN_NO_MEMBER)
-			KEEP(check_text(device, &option->row, &g));
-		else if (g.text)
-			KEEP(device_option_set(device, &option->row, &g));
+		else if (given.text && option->row.offset == PLUGIN_NO_MEMBER)
+			KEEP(check_text(device, &option->row, &given));
+		else if (given.text)
+			KEEP(device_option_set(device, &option->row, &given));
 	}
 	for (uint32_t i = 0; i < device->plugin.stream_count; i++)
 		KEEP(connect_stream(device, i));

@@ -6,7 +6,7 @@
 #include "device/device.h"
 #include "machine/ioeventfd.h"
 
-#define PAUSE_DEADLINE 1000000000ull /* ns that a device may take to finish what is in flight */
+#define PAUSE_DEADLINE 1000000000ull /* ns in which a device must finish its requests */
 
 int
 devices_pause(void *context)
@@ -20,8 +20,8 @@ devices_pause(void *context)
 
 		if (!d->started || d->paused)
 			continue;
-		for (struct device_ioeventfd *b = d->ioeventfds; b; b = b->next)
-			ioeventfd_poll(&b->ioeventfd);
+		for (struct device_ioeventfd *event = d->ioeventfds; event; event = event->next)
+			ioeventfd_poll(&event->ioeventfd);
 		if (!d->plugin.descriptor.pause)
 			continue;
 		d->paused = true;

@@ -86,7 +86,7 @@ find_item(struct minivmm_reader *reader, const char *name, struct record *item)
 	return load_error(reader, "%s is missing", name);
 }
 
-/* Checks that load has read all items of the group: an unread item is from an unknown plugin. */
+/* Checks that load has read all items of the group. An unread item is state that would be lost. */
 static int
 check_all_read(struct minivmm_reader *reader)
 {

@@ -45,18 +45,18 @@ enum_value(const struct minivmm_option *row, const char *text)
 }
 
 static int
-set_enum(struct device *device, const struct minivmm_option *row, const struct option_text *g)
+set_enum(struct device *device, const struct minivmm_option *row, const struct option_text *given)
 {
-	int value = enum_value(row, g->text);
+	int value = enum_value(row, given->text);
 	char list[256];
 
 	if (value >= 0) {
 		*(uint32_t *)((char *)device->public.state + row->offset) = (uint32_t)value;
 		return 0;
 	}
-	return device_option_error(device, row, g->place, "= %s: %s%s", g->text,
+	return device_option_error(device, row, given->place, "= %s: %s%s", given->text,
 				   format_names("use ", row->values, list, sizeof(list)),
-				   did_you_mean(nearest(g->text, row->values), "").text);
+				   did_you_mean(nearest(given->text, row->values), "").text);
 }
 
 static uint64_t
@@ -79,32 +79,33 @@ type_max(uint32_t type)
 
 int
 device_option_number(struct device *device, const struct minivmm_option *row,
-		     const struct option_text *g, uint64_t *value)
+		     const struct option_text *given, uint64_t *value)
 {
 	char low[24], high[24];
 	uint64_t limit = type_max(row->type);
 	uint64_t max = row->max && row->max < limit ? row->max : limit;
 	struct why why;
 
-	if (row->type == MINIVMM_SIZE       ? parse_size(g->text, value, &why)
-	    : row->type == MINIVMM_DURATION ? parse_duration(g->text, value, &why)
-					    : parse_u64(g->text, value, &why))
-		return device_option_error(device, row, g->place, "= %s %s", g->text, why.text);
+	if (row->type == MINIVMM_SIZE       ? parse_size(given->text, value, &why)
+	    : row->type == MINIVMM_DURATION ? parse_duration(given->text, value, &why)
+					    : parse_u64(given->text, value, &why))
+		return device_option_error(device, row, given->place, "= %s %s", given->text,
+					   why.text);
 	if (*value < row->min || *value > max)
-		return device_option_error(device, row, g->place,
-					   "= %s is out of range; it goes from %s to %s", g->text,
-					   plugin_value(row, row->min, low, sizeof(low)),
-					   plugin_value(row, max, high, sizeof(high)));
+		return device_option_error(
+		    device, row, given->place, "= %s is out of range; it goes from %s to %s",
+		    given->text, plugin_value(row, row->min, low, sizeof(low)),
+		    plugin_value(row, max, high, sizeof(high)));
 	return 0;
 }
 
 static int
-set_number(struct device *device, const struct minivmm_option *row, const struct option_text *g)
+set_number(struct device *device, const struct minivmm_option *row, const struct option_text *given)
 {
 	char *member = (char *)device->public.state + row->offset;
 	uint64_t value;
 
-	if (device_option_number(device, row, g, &value))
+	if (device_option_number(device, row, given, &value))
 		return -STATUS_USAGE;
 	switch (type_max(row->type)) { /* little-endian, like the guest */
 	case UINT8_MAX:
@@ -123,17 +124,18 @@ set_number(struct device *device, const struct minivmm_option *row, const struct
 }
 
 static int
-set_bool(struct device *device, const struct minivmm_option *row, const struct option_text *g)
+set_bool(struct device *device, const struct minivmm_option *row, const struct option_text *given)
 {
 	struct why why;
 
-	if (parse_bool(g->text, (bool *)((char *)device->public.state + row->offset), &why))
-		return device_option_error(device, row, g->place, "= %s %s", g->text, why.text);
+	if (parse_bool(given->text, (bool *)((char *)device->public.state + row->offset), &why))
+		return device_option_error(device, row, given->place, "= %s %s", given->text,
+					   why.text);
 	return 0;
 }
 
 static int
-set_irq(struct device *device, const struct minivmm_option *row, const struct option_text *g)
+set_irq(struct device *device, const struct minivmm_option *row, const struct option_text *given)
 {
 	struct minivmm_irq *irq =
 	    (struct minivmm_irq *)((char *)device->public.state + row->offset);
@@ -141,21 +143,21 @@ set_irq(struct device *device, const struct minivmm_option *row, const struct op
 	uint64_t line;
 	int r;
 
-	if (!strcmp(g->text, "none"))
+	if (!strcmp(given->text, "none"))
 		return 0;
-	if (parse_u64(g->text, &line, NULL) || line >= IRQ_LINES)
-		return device_option_error(device, row, g->place,
-					   "= %s: use a line from 0 to %d, or none", g->text,
+	if (parse_u64(given->text, &line, NULL) || line >= IRQ_LINES)
+		return device_option_error(device, row, given->place,
+					   "= %s: use a line from 0 to %d, or none", given->text,
 					   IRQ_LINES - 1);
 	if (!machine_irqchip(device->all->machine))
 		return device_option_error(
-		    device, row, g->place,
+		    device, row, given->place,
 		    "= %s needs an interrupt controller: set irqchip = on in [vm], or %s = none",
-		    g->text, row->name);
+		    given->text, row->name);
 	snprintf(owner, sizeof(owner), "%s.%s", device->config->name, row->name);
 	r = irqs_add(&device->all->machine->irqs, (uint32_t)line, row->flags & MINIVMM_EDGE,
-		     row->flags & MINIVMM_ACTIVE_LOW, config_where(g->place, where, sizeof(where)),
-		     owner);
+		     row->flags & MINIVMM_ACTIVE_LOW,
+		     config_where(given->place, where, sizeof(where)), owner);
 	if (r < 0)
 		return r;
 	irq->handle = (uint32_t)r;
@@ -172,24 +174,24 @@ is_uri(const char *text)
 }
 
 char *
-device_option_resolve(struct device *device, const char *path, const struct option_text *g)
+device_option_resolve(struct device *device, const char *path, const struct option_text *given)
 {
-	return *path && g->by_user && !is_uri(path)
-		   ? config_resolve(device->all->config, g->place, path)
+	return *path && given->by_user && !is_uri(path)
+		   ? config_resolve(device->all->config, given->place, path)
 		   : strdup(path);
 }
 
 int
 device_option_check_trust(struct device *device, const struct minivmm_option *row,
-			  const struct option_text *g)
+			  const struct option_text *given)
 {
 	if (!(device->all->flags & DEVICES_RESTORED) || device->all->flags & DEVICES_TRUSTED ||
-	    !g->by_user || !strcmp(g->place.file, CONFIG_SET))
+	    !given->by_user || !strcmp(given->place.file, CONFIG_SET))
 		return 0;
 	return fail(STATUS_SNAPSHOT,
 		    "the snapshot's device %s names a host resource, %s = %s: add --set "
 		    "device.%s.%s=... or --trust",
-		    device->config->name, row->name, g->text, device->config->name, row->name);
+		    device->config->name, row->name, given->text, device->config->name, row->name);
 }
 
 /* True if the text names a host resource. An empty text does not, nor does "none", except as a
@@ -202,7 +204,7 @@ names_host(const struct minivmm_option *row, const char *text)
 }
 
 static int
-set_text(struct device *device, const struct minivmm_option *row, const struct option_text *g)
+set_text(struct device *device, const struct minivmm_option *row, const struct option_text *given)
 {
 	char **strings = realloc(device->strings, (device->string_count + 1) * sizeof(*strings)),
 	     *text;
@@ -210,10 +212,10 @@ set_text(struct device *device, const struct minivmm_option *row, const struct o
 	if (!strings)
 		return fail(STATUS_HOST, "no memory for %s", row->name);
 	device->strings = strings;
-	if (names_host(row, g->text) && device_option_check_trust(device, row, g))
+	if (names_host(row, given->text) && device_option_check_trust(device, row, given))
 		return -STATUS_SNAPSHOT;
-	text =
-	    row->type == MINIVMM_PATH ? device_option_resolve(device, g->text, g) : strdup(g->text);
+	text = row->type == MINIVMM_PATH ? device_option_resolve(device, given->text, given)
+					 : strdup(given->text);
 	if (!text)
 		return fail(STATUS_HOST, "no memory for %s", row->name);
 	strings[device->string_count++] = text;
@@ -223,20 +225,20 @@ set_text(struct device *device, const struct minivmm_option *row, const struct o
 
 int
 device_option_set(struct device *device, const struct minivmm_option *row,
-		  const struct option_text *g)
+		  const struct option_text *given)
 {
 	switch (row->type) {
 	case MINIVMM_BOOL:
-		return set_bool(device, row, g);
+		return set_bool(device, row, given);
 	case MINIVMM_ENUM:
-		return set_enum(device, row, g);
+		return set_enum(device, row, given);
 	case MINIVMM_IRQ:
-		return set_irq(device, row, g);
+		return set_irq(device, row, given);
 	case MINIVMM_STRING:
 	case MINIVMM_PATH:
-		return set_text(device, row, g);
+		return set_text(device, row, given);
 	default:
-		return set_number(device, row, g);
+		return set_number(device, row, given);
 	}
 }
 

@@ -23,18 +23,19 @@ __attribute__((format(printf, 4, 5))) int device_option_error(struct device *dev
 /* Parses a number of any number type and checks the limits of the row and of the type. Returns 0 or
  * a negative status, logged. */
 int device_option_number(struct device *device, const struct minivmm_option *row,
-			 const struct option_text *g, uint64_t *value);
+			 const struct option_text *given, uint64_t *value);
 /* Returns the path to open, malloced; NULL: no memory. A path from the config is relative to the
  * config, an initial value to the current folder; a URI is unchanged. */
-char *device_option_resolve(struct device *device, const char *path, const struct option_text *g);
+char *device_option_resolve(struct device *device, const char *path,
+			    const struct option_text *given);
 /* Refuses a host resource that is named in a snapshot, unless --set repeats it or --trust allows
  * it. Returns 0, or -STATUS_SNAPSHOT after logging the error. */
 int device_option_check_trust(struct device *device, const struct minivmm_option *row,
-			      const struct option_text *g);
-/* Parses the text and sets the member. g->text is not NULL. Returns 0 or a negative status,
+			      const struct option_text *given);
+/* Parses the text and sets the member. given->text is not NULL. Returns 0 or a negative status,
  * logged. */
 int device_option_set(struct device *device, const struct minivmm_option *row,
-		      const struct option_text *g);
+		      const struct option_text *given);
 /* The value of a number option in the state, for the length of a range. */
 uint64_t device_option_value(const struct device *device, const char *name);
 

@@ -250,10 +250,11 @@ service_watch(struct minivmm_device *public, uint32_t watch, int fd, uint32_t ev
 static void
 ioeventfd_ready(struct ioeventfd *ioeventfd)
 {
-	struct device_ioeventfd *b = ioeventfd->context;
-	const struct minivmm_watch *row = &b->device->plugin.descriptor.watches[b->watch];
+	struct device_ioeventfd *event = ioeventfd->context;
+	const struct minivmm_watch *row = &event->device->plugin.descriptor.watches[event->watch];
 
-	DEVICE_CALL(b->device, row->name, row->ready(&b->device->public, b->watch, EPOLLIN));
+	DEVICE_CALL(event->device, row->name,
+		    row->ready(&event->device->public, event->watch, EPOLLIN));
 }
 
 /* Finds the address of a range; false: it is not on the bus. */
@@ -276,35 +277,35 @@ static int
 service_bind_write(struct minivmm_device *public, const struct minivmm_bind *bind)
 {
 	struct device *d = device_of(public);
-	struct device_ioeventfd *b;
+	struct device_ioeventfd *event;
 	uint64_t base;
 
 	if (!has_row(d, "watch", "watches", bind->watch, d->plugin.watch_count) ||
 	    !has_row(d, "range", "ranges", bind->range, d->plugin.range_count))
 		return -1;
-	b = calloc(1, sizeof(*b));
-	if (!b) {
+	event = calloc(1, sizeof(*event));
+	if (!event) {
 		device_error(d, "no memory for an ioeventfd");
 		return -1;
 	}
-	*b = (struct device_ioeventfd){ .ioeventfd = { .ready = ioeventfd_ready,
-						       .context = b,
-						       .width = bind->width,
-						       .value = bind->value },
-					.device = d,
-					.watch = bind->watch,
-					.next = d->ioeventfds };
-	if (!range_base(d, bind->range, &b->ioeventfd.space, &base)) {
-		free(b); /* the guest cannot write to an absent range */
+	*event = (struct device_ioeventfd){ .ioeventfd = { .ready = ioeventfd_ready,
+							   .context = event,
+							   .width = bind->width,
+							   .value = bind->value },
+					    .device = d,
+					    .watch = bind->watch,
+					    .next = d->ioeventfds };
+	if (!range_base(d, bind->range, &event->ioeventfd.space, &base)) {
+		free(event); /* the guest cannot write to an absent range */
 		return 0;
 	}
-	b->ioeventfd.address = base + bind->offset;
-	if (ioeventfd_add(d->all->machine, &b->ioeventfd)) {
+	event->ioeventfd.address = base + bind->offset;
+	if (ioeventfd_add(d->all->machine, &event->ioeventfd)) {
 		device_error(d, "cannot create an ioeventfd: %s", strerror(errno));
-		free(b);
+		free(event);
 		return -1;
 	}
-	d->ioeventfds = b;
+	d->ioeventfds = event;
 	return 0;
 }
 

@@ -127,8 +127,8 @@ const char *stream_file(const struct stream_end *end);
  * logging the error.
  */
 int stream_open(struct stream *stream, bool restored);
-/* Call after the device has started: from here on the stream may call readable, with wait_input
- * before it returns. */
+/* Call after start of the device. From here on the stream calls readable, with wait_input before
+ * this function returns. */
 void stream_start(struct stream *stream);
 /* Delivers output until the reader has no room. Does not wait. */
 void stream_flush(struct stream *stream);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The host's side of streams: moves bytes between descriptors and the two buffers. Loop's thread.
- */
+/* The host's side of streams: moves bytes between descriptors and buffers. On the loop's thread. */
 #include "stream/stream.h"
 
 #include <errno.h>

@@ -143,7 +143,7 @@ load(struct record_writer *w, uint32_t version, struct sample *s, struct why *wh
 }
 
 static void
-loads_what_fits(void **state)
+loads_valid_items(void **state)
 {
 	struct record_writer w = { 0 };
 	struct sample s;
@@ -227,7 +227,7 @@ refuses_hostile_items(void **state)
 
 /* The saved counter does not match the number of elements. */
 static void
-refuses_a_lying_counter(void **state)
+refuses_a_wrong_counter(void **state)
 {
 	static const struct minivmm_field with_counter[] = {
 		MINIVMM_FIELD(struct sample, fifo_count),
@@ -289,7 +289,7 @@ pointer_without_memory(void **state)
 
 /* After a bug of the plugin, save must not read past the array. */
 static void
-save_refuses_a_wild_counter(void **state)
+save_refuses_a_counter_out_of_range(void **state)
 {
 	struct record_writer w = { 0 };
 	struct sample s = filled;
@@ -303,7 +303,7 @@ save_refuses_a_wild_counter(void **state)
 
 /* Values that a load would refuse must not be saved. */
 static void
-finds_what_is_unfit(void **state)
+finds_invalid_values(void **state)
 {
 	static const struct minivmm_field *const none = NULL;
 	uint8_t ram[4] = { 255, 255, 255, 255 };
@@ -336,13 +336,13 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(round_trip),
 		cmocka_unit_test(reset_sets_initial_values),
-		cmocka_unit_test(loads_what_fits),
+		cmocka_unit_test(loads_valid_items),
 		cmocka_unit_test(older_version_takes_initial_value),
 		cmocka_unit_test(refuses_hostile_items),
-		cmocka_unit_test(refuses_a_lying_counter),
+		cmocka_unit_test(refuses_a_wrong_counter),
 		cmocka_unit_test(pointer_without_memory),
-		cmocka_unit_test(save_refuses_a_wild_counter),
-		cmocka_unit_test(finds_what_is_unfit),
+		cmocka_unit_test(save_refuses_a_counter_out_of_range),
+		cmocka_unit_test(finds_invalid_values),
 	};
 
 	return cmocka_run_group_tests_name("fields", tests, NULL, NULL);

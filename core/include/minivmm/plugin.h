@@ -144,8 +144,7 @@ struct minivmm_range {
 	const char *at; /* name of the option for its address; the core creates this option */
 	const char *at_initial;    /* initial value of that option; NULL: it is required */
 	uint64_t length;           /* in bytes; not used with length_option */
-	const char *length_option; /* name of the option (u8 to u64, size) with the length, or NULL
-				    */
+	const char *length_option; /* the option (u8 to u64, size) with the length, or NULL */
 	uint32_t widths; /* MINIVMM_W8, ...; 0: all widths from 1 to 8 bytes, also 3, 5, 6, 7 */
 	/* The handlers of accesses. value: in the low width bytes. NULL: a read returns all ones, a
 	 * write is dropped. */
