@@ -91,7 +91,7 @@ struct stream {
 	bool wait_input; /* the first start waits for input: see stream_awaits_input() */
 	struct loop_deferred deferred;
 
-	pthread_mutex_t lock;               /* guards the members below; only the loop's is inner */
+	pthread_mutex_t lock; /* guards the members below; innermost, except for the loop's */
 	uint8_t output[STREAM_OUTPUT_SIZE]; /* ring */
 	size_t output_head, output_length;
 	bool no_reader;   /* out is not connected, but a reader can connect later */
@@ -103,7 +103,7 @@ struct stream {
 	uint64_t input_position;           /* offset of the next read in a regular file */
 	bool input_seen;                   /* input or its end has arrived */
 	bool input_full;                   /* the buffer is full: the descriptor is not watched */
-	bool want_readable, want_writable; /* call readable, writable when bytes, room are there */
+	bool want_readable, want_writable; /* a call of readable, writable is due */
 };
 
 /*
@@ -148,12 +148,12 @@ size_t stream_write(struct stream *stream, const void *from, size_t length);
  * borrowed. */
 void stream_set_record(struct stream *stream, struct stream_record *record);
 
-/* Makes a copy of bytes the input of a stream without input. stream_start() notifies the device.
+/* Sets a copy of bytes as the input of a stream without input. stream_start() notifies the device.
  * Returns 0 or a negative status (no memory), logged. */
 int stream_feed(struct stream *stream, const void *bytes, size_t length);
 
-/* Save and load the input that the device has not read, and the position in a file. Load between
- * stream_init() and stream_open(). Load returns 0, or -1 with *why set. */
+/* Save and load the input that the device has not read, and the position in a file. Load before
+ * stream_open() or at a reset. Load returns 0, or -1 with the reason in why. */
 void stream_save(struct stream *stream, struct record_writer *writer);
 int stream_load(struct stream *stream, const struct record *group, struct why *why);
 /* Restarts the input of hex:, text: and regular files. Other kinds cannot repeat theirs. */
