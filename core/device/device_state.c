@@ -176,7 +176,7 @@ save_fields(struct minivmm_device *public, struct minivmm_writer *writer)
 
 	if (!rows)
 		return 0;
-	/* A restore would refuse this value: do not write such a snapshot. */
+	/* A restore would refuse this value: write no snapshot. */
 	row = fields_find_invalid(rows, public->state, &value);
 	if (row) {
 		log_line(MINIVMM_ERROR, public->name,

@@ -14,7 +14,7 @@
 #define ROWS_MAX 4096u
 #define TEXTS 6 /* maximum number of texts in a row */
 
-struct memory {
+struct extent {
 	uintptr_t at;
 	size_t length;
 	bool found;
@@ -23,22 +23,23 @@ struct memory {
 static int
 find_segment(struct dl_phdr_info *object, size_t size, void *context)
 {
-	struct memory *m = context;
+	struct extent *wanted = context;
 
-	for (unsigned i = 0; i < object->dlpi_phnum && !m->found; i++) {
+	for (unsigned i = 0; i < object->dlpi_phnum && !wanted->found; i++) {
 		const ElfW(Phdr) *p = &object->dlpi_phdr[i];
 		uintptr_t at = object->dlpi_addr + p->p_vaddr;
 
-		m->found = p->p_type == PT_LOAD && p->p_flags & PF_R && m->at >= at &&
-			   m->at - at <= p->p_memsz && m->length <= p->p_memsz - (m->at - at);
+		wanted->found = p->p_type == PT_LOAD && p->p_flags & PF_R && wanted->at >= at &&
+				wanted->at - at <= p->p_memsz &&
+				wanted->length <= p->p_memsz - (wanted->at - at);
 	}
-	return m->found;
+	return wanted->found;
 }
 
 static bool
 loaded(const void *at, size_t length)
 {
-	struct memory m = { (uintptr_t)at, length, false };
+	struct extent m = { (uintptr_t)at, length, false };
 
 	return dl_iterate_phdr(find_segment, &m);
 }

@@ -27,7 +27,7 @@ give_up(struct stream *stream, int error)
 		 stream_end_text(&stream->out, text, sizeof(text)), strerror(error));
 }
 
-/* Watches the end for the events that it can handle now. A descriptor without such events is
+/* Watches the end for the events that it can handle now. A descriptor without events is
  * removed from the loop, since epoll would report a hang-up without end. */
 static void
 watch(struct stream_end *end)
