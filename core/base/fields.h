@@ -22,9 +22,9 @@ const struct minivmm_field *fields_find_invalid(const struct minivmm_field *rows
 
 /*
  * Fills the struct at base from a group. All checks (types, counts, maxima) precede the first
- * change. If a row is missing, it takes its initial value if it is newer (since) than version;
- * otherwise the load fails. An item without a row is an error. Returns 0, or -1 with the reason in
- * why.
+ * change. A missing
+ * row takes its initial value if the row is newer (since) than version; otherwise the load fails.
+ * An item without a row is an error. Returns 0, or -1 with the reason in why.
  */
 int fields_load(const struct minivmm_field *rows, void *base, const struct record *group,
 		uint32_t version, struct why *why);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Host files. This module alone opens, creates and replaces files whose paths come from the user.
- * Functions that return -1 or NULL print nothing and set errno, unless they say otherwise. Any
+ * Functions that return -1 or NULL print nothing and set errno; those of
+ * struct file_replacement report errors. Any
  * thread.
  */
 #ifndef BASE_FILE_H

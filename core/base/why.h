@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Reasons of failures. There are two ways to report an error:
- *  - fail() prints it and returns a negative status, which callers pass on;
- *  - a function that knows too little for a message, or whose caller may ignore the error, takes a
- *  struct why as its last parameter. It returns 0, or -1 with the reason in why. The caller adds
- *  what it tried, and reports it. Success leaves why unchanged.
+ *
+ *   fail() prints it and returns a negative status, which callers pass on;
+ *   a function that knows too little for a message, or whose caller may ignore the error, takes a
+ *   struct why as its last parameter. It returns 0, or -1 with the reason in why.
+ *
+ * The caller of the second kind adds what it tried, and reports the error. Success leaves why
+ * unchanged.
  */
 #ifndef BASE_WHY_H
 #define BASE_WHY_H

@@ -75,9 +75,8 @@ finish(struct acpi *a, struct aml *table)
 		fail(STATUS_HOST, "building the ACPI tables: no memory");
 	else if (failed)
 		fail(STATUS_USAGE,
-		     "the ACPI tables do not fit into memory from 0x%x to 0x%x; enlarge [vm] "
-		     "memory or "
-		     "remove devices",
+		     "the ACPI tables do not fit into memory from 0x%x to 0x%x; remove devices, or "
+		     "set [vm] memory to 1M or more",
 		     LAYOUT_ACPI, LAYOUT_DEVICE_PAGES);
 	free(table->bytes);
 	a->at = (at + table->length + 15) & ~15ull;
@@ -203,8 +202,8 @@ rsdp(struct acpi *a, uint64_t xsdt_at)
 	table[32] = checksum(table, sizeof(table));
 	return memory_write(a->memory, LAYOUT_ACPI, table, sizeof(table))
 		   ? fail(STATUS_USAGE,
-			  "there is no guest memory at 0x%x for the ACPI tables; set [vm] "
-			  "memory_at = 0",
+			  "there is no guest memory at 0x%x for the ACPI tables; set [vm] memory "
+			  "to 1M or more and memory_at to 0",
 			  LAYOUT_ACPI)
 		   : 0;
 }
@@ -246,8 +245,8 @@ reset_vector(struct acpi *a, const struct bus_range *power)
 	}
 	return memory_write(a->memory, LAYOUT_RESET_VECTOR - 16, bytes, sizeof(bytes))
 		   ? fail(STATUS_USAGE,
-			  "there is no guest memory at 0x%x for the reset vector; enlarge [vm] "
-			  "memory",
+			  "there is no guest memory at 0x%x for the reset vector; set [vm] memory "
+			  "to 1M or more and memory_at to 0",
 			  LAYOUT_RESET_VECTOR)
 		   : 0;
 }

@@ -300,8 +300,7 @@ boot_registers(const struct config *config, const struct boot_entry *entry, stru
 	if (!(sregs->efer & EFER_LMA) && regs->rip > sregs->cs.limit)
 		return fail(STATUS_USAGE,
 			    "%s: the vCPU would start at 0x%llx, but the limit of code in %s mode "
-			    "is 0x%x; set "
-			    "[boot] at or [cpu] mode",
+			    "is 0x%x; set [boot] at or [cpu] mode",
 			    config->file, (unsigned long long)regs->rip,
 			    config->cpu.mode == MODE_REAL ? "real" : "protected", sregs->cs.limit);
 	return 0;

@@ -36,7 +36,7 @@ static const struct cli_option batch_options[] = {
 	{ "input", CLI_INPUT, "DEVICE", "the device that reads the files", NULL },
 	{ NULL, 'j', "N", "number of processes; the number of CPUs if not given", NULL },
 	{ "until", CLI_UNTIL, "POINT", "end a run there, too", NULL },
-	{ "timeout", CLI_TIMEOUT, "TIME", "end a run after this time of the VM's clock, as 500ms",
+	{ "timeout", CLI_TIMEOUT, "TIME", "end a run after this time of the VM's clock (500ms)",
 	  NULL },
 	{ "check", CLI_CHECK, NULL, "after each reset, compare memory and state with the snapshot",
 	  NULL },
@@ -88,11 +88,10 @@ const struct cli_command cli_commands[] = {
 	  "Prints the contents of a snapshot: registers, devices, memory map.\n", inspect_options },
 	{ "batch", cli_batch, "-r SNAPSHOT --input DEVICE FILE...", "-r SNAPSHOT",
 	  "run it once for each of many input files",
-	  "Runs the machine once for each file, which is the input of the device's stream, and "
-	  "resets\n"
-	  "it in place between the runs. Prints a line of JSON for each run: cause, exit status,\n"
-	  "output, times in ns.\n"
-	  "Exit: 0 if all have run, whatever their results; 110 or 113 if a file could not be "
+	  "Runs the machine once for each file, which is the input of the device's stream,\n"
+	  "and resets the machine in place between the runs. Prints a line of JSON for\n"
+	  "each run: cause, exit status, output, times in ns.\n"
+	  "Exit: 0 if all have run, with any results; 110 or 113 if a file could not be\n"
 	  "read.\n",
 	  batch_options },
 	{ "diff", cli_diff, "SNAPSHOT SNAPSHOT", "A B", "print the differences of two snapshots",
@@ -101,23 +100,25 @@ const struct cli_command cli_commands[] = {
 	  no_options },
 	{ "flatten", cli_flatten, "SNAPSHOT... -o FILE", "A B -o C",
 	  "merge snapshots into one that needs no parent",
-	  "Writes the last snapshot as one that needs no parent, with all pages that it takes "
-	  "from\n"
-	  "the other snapshots or from files in their folder.\n",
+	  "Writes the last snapshot as one that needs no parent. It contains all pages from\n"
+	  "the other snapshots and from files in their directory.\n",
 	  flatten_options },
 	{ "verify", cli_verify, "SNAPSHOT", NULL, "check every checksum, memory included",
 	  "Checks every checksum of a snapshot, memory included.\n", no_options },
 	{ "plugins", cli_plugins, "[PLUGIN]", NULL,
 	  "list plugins, or print one's options and state",
-	  "Lists the plugins and their folders, or prints the options, ranges and state of one.\n",
+	  "Lists the plugins and their directories, or prints the options, ranges and state of "
+	  "one.\n",
 	  plugins_options },
 	{ "new-plugin", cli_new_plugin, "NAME", NULL, "write NAME.c, a small plugin to start from",
-	  "Writes NAME.c, a small plugin to start from, to the current folder.\n", no_options },
+	  "Writes NAME.c, a small plugin to start from, to the current directory.\n", no_options },
 	{ "doctor", cli_doctor, "", NULL, "check whether this host can run it; print remedies",
-	  "Checks KVM, userfaultfd and the plugin folders, and prints a remedy for each failure.\n",
+	  "Checks KVM, userfaultfd and the plugin directories, and prints a remedy for each\n"
+	  "failure.\n",
 	  no_options },
 	{ "completion", cli_completion, "bash|zsh", NULL, NULL,
-	  "Prints a script that completes minivmm's command line. make install installs it; else:\n"
+	  "Prints a script that completes minivmm's command line. make install installs it.\n"
+	  "Otherwise use:\n"
 	  "  eval \"$(minivmm completion bash)\"\n",
 	  no_options },
 	{ .name = NULL },

@@ -20,7 +20,7 @@ static const char template[] =
     " *\n"
     " * Build: cc -shared -fPIC -o @.so @.c $(pkg-config --cflags minivmm)\n"
     " * Use:   [plugins]\n"
-    " *        path = FOLDER\n"
+    " *        path = DIRECTORY\n"
     " *        [device @0]\n"
     " *        plugin = @\n"
     " *        address = 0xd0000000\n"

@@ -118,7 +118,9 @@ int kvm_vcpu_set_sregs(struct kvm_vcpu *vcpu, const struct kvm_sregs *sregs);
  */
 int kvm_vcpu_code(struct kvm_vcpu *vcpu, uint64_t *gpa);
 /*
- * Stores whether the vCPU is in HLT (with the in-kernel irqchip) and only an interrupt can wake it.
+ * Stores whether the vCPU can't run again on its own: it waits for INIT or SIPI, or is in HLT (with
+ * the in-kernel irqchip) with interrupts disabled and without a pending NMI or SMI. 0 or a negative
+ * status.
  */
 int kvm_vcpu_halted(struct kvm_vcpu *vcpu, bool *halted);
 
