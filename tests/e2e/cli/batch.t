@@ -1,6 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# configs/batch.ini: one snapshot at the prompt serves every line, and lines that end otherwise.
+# configs/batch.ini: one snapshot, taken at the prompt, serves every line; lines that end the guest
+# in other ways.
 # On an emulated KVM, too.
 use v5.14;
 use warnings;
@@ -37,7 +38,7 @@ for my $line (@lines) {
 # No line, and a loop: only time ends these.
 for my $text ('', "loop\n") {
     ($status, $out) = run([ $minivmm, '-r', 'batch.snap', '--until', 'time:200ms' ], stdin => $text);
-    is("$status:$out", '0:', $text ? 'loop' : 'no line');
+    is("$status:$out", '0:', $text ? 'loop' : 'an empty input');
 }
 
 done_testing;

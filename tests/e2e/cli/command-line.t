@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# The command line itself: help, versions, what is no way to call it, and --set.
+# The command line: help, versions, usage errors, and --set.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -12,17 +12,17 @@ use Test::More;
 my ($status, $help, $err) = run([ $minivmm, '--help' ]);
 is("$status:$err", '0:', '--help');
 my @lines = split /\n/, $help;
-cmp_ok(scalar @lines, '<=', 24, 'fits a screen of 24 lines');
-cmp_ok(max(map { length } @lines), '<=', 80, 'of 80 columns');
-is((run([ $minivmm, '-h' ]))[1], $help, '-h is the same');
+cmp_ok(scalar @lines, '<=', 24, '--help fits a screen of 24 lines');
+cmp_ok(max(map { length } @lines), '<=', 80, '--help fits 80 columns');
+is((run([ $minivmm, '-h' ]))[1], $help, '-h prints the same');
 ($status, my $out, $err) = run([ $minivmm, '--version' ]);
 like("$status:$out:$err", qr/\A0:minivmm \d+\.\d+\.\d+\n:\z/, '--version');
 
-# Every option that is named there is one, and each sub-command helps in turn.
+# Every option in --help exists; every sub-command has --help.
 for my $option ($help =~ /^ +(--[a-z]+)/mg) {
     my @value = $help =~ /^ +$option [A-Z]/m ? ('x') : ();
     ($status, $out, $err) = run([ $minivmm, $option, @value ]);
-    unlike($err, qr/unknown option/, "$option is known");
+    unlike($err, qr/unknown option/, "$option exists");
     next if !@value;
     fails([ $minivmm, '-c', 'x.ini', $option ], 110, qr/\Q$option\E needs a value; see minivmm --help/, "$option needs a value");
 }
@@ -31,20 +31,20 @@ is("@commands", 'ctl inspect batch diff flatten verify plugins new-plugin doctor
 for my $command (@commands) {
     ($status, $out, $err) = run([ $minivmm, $command, '--help' ]);
     like("$status:$err:$out", qr/\A0::(?:usage: )?minivmm $command/, "$command --help");
-    cmp_ok(max(map { length } split /\n/, $out), '<=', 100, "$command --help: its width");
+    cmp_ok(max(map { length } split /\n/, $out), '<=', 100, "$command --help fits 80 columns");
     my $usage = $command eq 'diff' ? 2 : 110;
-    fails([ $minivmm, $command, '--frob' ], $usage, qr/\Q$command\E|frob/, "$command with an option that is none");
-    fails([ $minivmm, $command, qw(a b c) ], $usage, qr/\Q$command\E/, "$command with too much") if $command ne 'ctl';
+    fails([ $minivmm, $command, '--frob' ], $usage, qr/\Q$command\E|frob/, "$command refuses an unknown option");
+    fails([ $minivmm, $command, qw(a b c) ], $usage, qr/\Q$command\E/, "$command refuses an additional argument") if $command ne 'ctl';
     ($status, $out, $err) = run([ $minivmm, $command, '--help' ], stdout => '/dev/full');
     my $io = $command eq 'diff' ? 2 : 113;
-    is("$status:$err", "$io:minivmm: cannot write to stdout: No space left on device\n", "$command: a full stdout is told");
+    is("$status:$err", "$io:minivmm: cannot write to stdout: No space left on device\n", "$command: reports a full stdout");
 }
 ($status, $out, $err) = run([ $minivmm, 'plugins' ], stdout => '/dev/full');
-is("$status:$err", "113:minivmm: cannot write to stdout: No space left on device\n", 'plugins: a full stdout is told');
+is("$status:$err", "113:minivmm: cannot write to stdout: No space left on device\n", 'plugins reports a full stdout');
 ($status, $out, $err) = run([ $minivmm, '--version' ], stdout => '/dev/full');
-is($status, 113, '--version as well');
+is($status, 113, '--version reports a full stdout');
 
-# No way to call it.
+# Usage errors.
 my @ini = ('-c', "$configs/simple.ini");
 for (
     [ [], qr/nothing to run; use -c CONFIG or -r SNAPSHOT/ ],
@@ -65,18 +65,18 @@ for (
     [ [ @ini, '--until=' ], qr/--until:  is not a stop condition; use / ],
   ) {
     my ($arguments, $message) = @$_;
-    fails([ $minivmm, @$arguments ], 110, $message, "minivmm @$arguments");
+    fails([ $minivmm, @$arguments ], 110, $message, "refused: minivmm @$arguments");
 }
-is(names(), '', 'nothing is left behind');
+is(names(), '', 'no file is created');
 
-# --set: as often as one likes, the last one counts; empty values, too.
+# --set can be given several times; the last value counts; a value can be empty.
 ($status, $out) = run([ $minivmm, @ini, '--set', 'cpu.rbx=1', '--set', 'cpu.rax=3', '--set', 'cpu.rbx=4' ]);
-is("$status:$out", "0:7\n", '--set: the last one counts');
+is("$status:$out", "0:7\n", '--set: the last value counts');
 ($status, $out) = run([ $minivmm, @ini, '--set=device.serial0.output=file:out', '--set', 'snapshot.file=a b' ]);
 is("$status:$out", '0:', '--set=');
 is(slurp('out') . names(), "4\na b out simple.snap", 'files of that name');
 
-# --log: how much is said.
+# --log: the level selects the messages.
 for (
     [ error => qr/\A\z/ ],
     [ warn => qr/\A\z/ ],
@@ -88,6 +88,6 @@ for (
     like($err, $said, "--log $level");
 }
 ($status, $out, $err) = run([ $minivmm, @ini, '--log', 'error', '--registers' ]);
-like($err, qr/\Aminivmm: vCPU 0 rip /, '--registers prints whatever the level');
+like($err, qr/\Aminivmm: vCPU 0 rip /, '--registers prints at every log level');
 
 done_testing;

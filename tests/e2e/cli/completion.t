@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# Completion in shells: what can come next on a command line, from the tables of the program and of
-# plugins; and the scripts for bash and zsh, in a shell of their kind.
+# Shell completion: the candidates for a command line, from the tables of the program and of the
+# plugins, and the scripts for bash and zsh, each run in its shell.
 # On an emulated KVM, too.
 use v5.14;
 use warnings;
@@ -12,10 +12,10 @@ use Minivmm;
 use Plugins;
 use Test::More;
 
-# What is offered for the last of the words: a hash of helps, or the text of ":files".
+# The candidates for the last word: a hash of names and help texts, or the text of ":files".
 sub offers {
     my ($status, $out) = run([ $minivmm, 'completion', '--', @_ ]);
-    is($status, 0, "minivmm @_: completed") if $status;
+    is($status, 0, "minivmm @_: status 0") if $status;
     return $out =~ /\A:files(?: (\w+))?\n\z/ ? 'files ' . ($1 // '*') : { map { split /\t/, $_, 2 } split /\n/, $out };
 }
 
@@ -32,10 +32,10 @@ my $help = (run([ $minivmm, '--help' ]))[1];
 for my $command (split ' ', $commands) {
     like($help, qr/^  minivmm $command /m, "$command is in --help");
 
-    # Each option of the table is one that the command takes.
+    # Every option of the table is accepted by its command.
     for my $option (grep { /^-/ } sort keys %{ offers($command, '-') }) {
         my $err = (run([ $minivmm, $command, $option ]))[2];
-        unlike($err, qr/no such option|unknown/, "$command $option is an option");
+        unlike($err, qr/no such option|unknown/, "$command accepts $option");
     }
 }
 offered([qw(--l)], '--log');
@@ -54,7 +54,7 @@ offered([ '--until', '' ], 'access: hlt mio: output: pio: rip: step: time:' =~ s
 offered([ 'plugins', '' ], join ' ', plugins());
 offered([ 'completion', '' ], 'bash zsh');
 
-# The machine that the line names: its devices, their options, and those options' values.
+# The machine of the command line: its devices, their options and values.
 my @linux = ('-c', "$configs/linux.ini");
 offered([ @linux, '--set', 'device.' ], join ' ', map { "device.$_." } qw(blk0 net0 power rng0 serial0));
 offered([ @linux, '--set', 'device.blk0.' ], join ' ', sort map { "device.blk0.$_->{name}=" } options('virtio-blk'));
@@ -73,14 +73,14 @@ offered([ '--set', 'vm.irqchip=' ], 'vm.irqchip=no vm.irqchip=yes');
 offered([ '--set', 'boot.format=p' ], 'boot.format=pvh');
 offered([ '--set', 'boot.image=' ], 'files *');
 
-# A snapshot's: only what can be set at a restore.
+# The devices of a snapshot: only options that a restore accepts.
 run([ $minivmm, '-c', "$configs/simple.ini" ]);
 offered([ qw(-r simple.snap --set device.serial0.) ], 'device.serial0.input= device.serial0.output=');
 offered([ qw(-r simple.snap --set snapshot.clock=) ], 'snapshot.clock=resume snapshot.clock=wall');
 offered([ qw(-r simple.snap --set vm.) ], '');
 offered([ qw(batch -r simple.snap --input), '' ], 'serial0');
 
-# Commands of the control socket, and what they take.
+# Commands of the control socket and their arguments.
 my $ctl = offers(qw(ctl x.sock), '');
 ok($ctl->{$_}, "ctl: $_") for qw(status pause resume snapshot until registers reset log quit help stats);
 offered([ 'ctl', '' ], 'files sock');
@@ -91,26 +91,25 @@ offered([ qw(ctl x.sock until r) ], 'rip:');
 offered([ qw(ctl x.sock log d) ], 'debug');
 offered([ qw(ctl x.sock stats), '' ], '--watch');
 
-# Lines that lead nowhere.
+# Lines without candidates.
 offered($_, '') for [ qw(-c nowhere.ini --set device.a.) ], [ qw(--set device.a.b=) ], [ 'x' x 5000 ],
   [ '--set', 'device.' . 'y' x 5000 . '=' ], [ qw(verify a b), '' ], [ qw(batch -j), '' ];
-fails([ $minivmm, 'completion' ], 110, qr/completion: use minivmm completion bash, or zsh/, 'no shell');
-fails([ $minivmm, qw(completion fish) ], 110, qr/use minivmm completion bash/, 'another shell');
+fails([ $minivmm, 'completion' ], 110, qr/completion: use minivmm completion bash, or zsh/, 'refused: completion without a shell');
+fails([ $minivmm, qw(completion fish) ], 110, qr/use minivmm completion bash/, 'refused: completion for an unknown shell');
 
-# A key that completes a word runs no code that a config or a snapshot brings along. No pipe is
-# waited for.
+# Completion loads no plugin from the path of a config or a snapshot, and does not wait for a pipe.
 mkdir 'evil';
 spew('evil.c', "#include <stdlib.h>\n__attribute__((constructor)) static void\nevil(void)\n{\n\tif (system(\"touch ran\"))\n\t\tabort();\n}\n");
-is((run([qw(cc -shared -fPIC -o evil/evil.so evil.c)]))[0], 0, 'a plugin that shows when it is loaded');
+is((run([qw(cc -shared -fPIC -o evil/evil.so evil.c)]))[0], 0, 'a plugin that creates a file when it is loaded');
 for my $plugin ("plugin = ./evil/evil.so\n", "plugin = evil\n\n[plugins]\npath = evil\n") {
     spew('evil.ini', "[vm]\nmemory_at = 0x1000\n[boot]\ncode = f4\n[device a]\n$plugin");
     offered([qw(-c evil.ini --set device.a.)], '');
-    ok(!-e 'ran', 'is not loaded for a completion');
+    ok(!-e 'ran', 'completion does not load it');
 }
 spew('none.ini', "[device a]\n");
 offered([qw(-c none.ini --set device.a.)], '');
 run([ $minivmm, '-c', 'evil.ini', '--check' ]);
-ok(-e 'ran', 'but for a run');
+ok(-e 'ran', 'a run loads it');
 run([qw(mkfifo pipe)]);
 offered([ $_, 'pipe', '--set', 'device.' ], '') for qw(-c -r);
 
@@ -121,11 +120,11 @@ symlink "$configs/$_.ini", "$_.ini" for qw(linux simple);
 my %env = (PATH => './bin:' . $ENV{PATH});
 
 SKIP: {
-    skip 'there is no bash', 1 if (run([ 'sh', '-c', 'command -v bash' ]))[0];
+    skip 'bash is not installed', 1 if (run([ 'sh', '-c', 'command -v bash' ]))[0];
     spew('script', (run([ $minivmm, qw(completion bash) ]))[1]);
-    is(join(':', run([qw(bash -n script)])), '0::', 'bash: the script is clean');
+    is(join(':', run([qw(bash -n script)])), '0::', 'bash: the script is valid');
 
-    # Replies, and what bash is told of them, for a line up to the cursor.
+    # The candidates and the options of compopt for a line up to the cursor.
     my $try = 'compopt() { echo "$*"; }; . ./script; complete -p minivmm >/dev/null || echo not complete;'
       . 'COMP_LINE=$1 COMP_POINT=${#1}; COMP_WORDBREAKS=$2; _minivmm >options; cat options; printf "%s|" "${COMPREPLY[@]}"';
     for (
@@ -144,15 +143,15 @@ SKIP: {
         is("$out$err", $expected, "bash: $line");
     }
     my ($status, $out, $err) = run([ 'bash', '-c', $try, 'bash', 'minivmm --log=w', ' ' ], %env);
-    is("$out$err", '--log=warn|', 'bash: words that = does not break');
+    is("$out$err", '--log=warn|', 'bash: completes where = does not separate words');
 }
 
 SKIP: {
-    skip 'there is no zsh', 1 if (run([ 'sh', '-c', 'command -v zsh' ]))[0];
+    skip 'zsh is not installed', 1 if (run([ 'sh', '-c', 'command -v zsh' ]))[0];
     spew('folder/_minivmm', (run([ $minivmm, qw(completion zsh) ]))[1]);
-    is(join(':', run([qw(zsh -n folder/_minivmm)])), '0::', 'zsh: the script is clean');
+    is(join(':', run([qw(zsh -n folder/_minivmm)])), '0::', 'zsh: the script is valid');
 
-    # In a shell at a terminal: a line and tab; then a key that shows what became of it.
+    # Runs zsh on a terminal: types a line and a tab, then a key that prints the completed line.
     spew('try', <<'END');
 zmodload zsh/zpty
 zpty z 'TERM=dumb PS1= zsh -f -i'
@@ -168,7 +167,7 @@ END
     my @lines = ('insp', '-c lin', '-c linux.ini --set device.bl', '-c linux.ini --set device.blk0.io=s', '--log=w', '-c simple.ini --until outp');
     my ($status, $out, $err) = run([ 'zsh', '-f', 'try', map { "minivmm $_" } @lines ], %env, timeout => 60);
     is("$out$err", join('', map { "minivmm $_\n" } 'inspect ', '-c linux.ini ', '-c linux.ini --set device.blk0.',
-            '-c linux.ini --set device.blk0.io=sync ', '--log=warn ', '-c simple.ini --until output:'), 'zsh: lines completed');
+            '-c linux.ini --set device.blk0.io=sync ', '--log=warn ', '-c simple.ini --until output:'), 'zsh completes the lines');
 }
 
 done_testing;

@@ -1,7 +1,6 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# minivmm ctl against a server that says what each test wants: replies, errors, broken connections,
-# progress.
+# minivmm ctl against a scripted server: replies, errors, broken connections, progress.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -13,9 +12,9 @@ use Test::More;
 
 my $server;
 
-# A server in a process of its own: for each line it calls $answer->(line, state), prints what that
-# returns, and hangs up after an undef. The state is the connection's. What it was sent stands in
-# the file "asked".
+# Starts a server process. For each line it calls $answer->(line, state) and sends the result; undef
+# closes the connection. The state belongs to the connection. The file "asked" contains the lines
+# received.
 sub serve {
     my ($answer) = @_;
     end();
@@ -56,22 +55,22 @@ END { my $status = $?; end(); $? = $status }
 
 sub ctl { return [ $minivmm, 'ctl', @_ ] }
 
-# The way it is called.
-fails(ctl(), 110, qr/ctl: no socket; use minivmm ctl SOCKET COMMAND/, 'no socket');
-fails(ctl('vm.sock'), 110, qr/ctl: no command; use minivmm/, 'no command');
-fails(ctl(qw(--jsno vm.sock x)), 110, qr/ctl: unknown option --jsno/, 'an option that is none');
-fails(ctl('vm.sock', "a\nb"), 110, qr/newline/, 'a newline in a word');
-fails(ctl('vm.sock', 'x' x 5000), 110, qr/longer than 4096 bytes/, 'a long command');
-fails(ctl(qw(vm.sock stats --frob)), 110, qr/unknown argument --frob of stats/, 'stats with something else');
-fails(ctl(qw(--json vm.sock stats)), 110, qr/--json with status/, 'stats with --json');
+# Usage errors.
+fails(ctl(), 110, qr/ctl: no socket; use minivmm ctl SOCKET COMMAND/, 'refused: no socket');
+fails(ctl('vm.sock'), 110, qr/ctl: no command; use minivmm/, 'refused: no command');
+fails(ctl(qw(--jsno vm.sock x)), 110, qr/ctl: unknown option --jsno/, 'refused: an unknown option');
+fails(ctl('vm.sock', "a\nb"), 110, qr/newline/, 'refused: a newline in a word');
+fails(ctl('vm.sock', 'x' x 5000), 110, qr/longer than 4096 bytes/, 'refused: a command that is too long');
+fails(ctl(qw(vm.sock stats --frob)), 110, qr/unknown argument --frob of stats/, 'refused: an argument after stats');
+fails(ctl(qw(--json vm.sock stats)), 110, qr/--json with status/, 'refused: stats with --json');
 
-# Nobody there.
+# No server.
 fails(ctl(qw(vm.sock status)), 113, qr/cannot connect to vm\.sock: No such file or directory; check that the machine is running/,
-    'no socket file');
+    'the socket file does not exist');
 serve(sub { '' });
 end();
-fails(ctl(qw(vm.sock status)), 113, qr/vm\.sock: Connection refused; the machine has ended/, 'nobody listens');
-fails(ctl('x' x 108, 'status'), 113, qr/107 bytes/, 'a path that is too long');
+fails(ctl(qw(vm.sock status)), 113, qr/vm\.sock: Connection refused; the machine has ended/, 'no process listens on the socket');
+fails(ctl('x' x 108, 'status'), 113, qr/107 bytes/, 'refused: a path that is too long');
 
 # Replies.
 my %reply = (
@@ -96,8 +95,8 @@ sub replies {
     my ($arguments, $expected, $name) = @_;
     is(join(':', run(ctl(@$arguments))), $expected, $name);
 }
-replies([qw(vm.sock ok)], '0::', 'nothing to print');
-replies([qw(vm.sock status)], "0:" . <<'END' . ':', 'nested, for people');
+replies([qw(vm.sock ok)], '0::', 'an empty reply prints nothing');
+replies([qw(vm.sock status)], "0:" . <<'END' . ':', 'nested values are printed as text');
 state: running
 n: -1.5e3
 up: yes
@@ -115,39 +114,39 @@ devices:
 empty: none
 t: a"\x5c\x1b\xc3\xa9
 END
-replies([qw(vm.sock blanks)], "0:a:\n  1\n  2\n:", 'blanks between');
+replies([qw(vm.sock blanks)], "0:a:\n  1\n  2\n:", 'blanks between JSON tokens');
 replies([qw(vm.sock help)], "0:  help                          lists them\n  x FILE                        it\n:", 'help');
 replies([qw(--json vm.sock status)], "0:$reply{status}\n:", '--json');
-replies([qw(vm.sock --json status)], "0:$reply{status}\n:", '--json behind the socket');
+replies([qw(vm.sock --json status)], "0:$reply{status}\n:", '--json after the socket');
 replies([ 'vm.sock', 'a', 'b c', '', '"\\' ], "0:quoted: yes\n:", 'words are quoted');
-replies([qw(vm.sock no)], "1::minivmm: it \"can't\" ?[1m\n", 'an error');
-replies([qw(--json vm.sock no)], "1:$reply{no}\n:minivmm: it \"can't\" ?[1m\n", 'an error with --json');
-replies([qw(vm.sock why)], "1::minivmm: the machine reported an error without a text\n", 'an error without a text');
-fails(ctl('vm.sock', $_), 113, qr/vm\.sock: the reply .*; check that it is a control socket/, "a reply that is wrong: $_")
+replies([qw(vm.sock no)], "1::minivmm: it \"can't\" ?[1m\n", 'an error reply');
+replies([qw(--json vm.sock no)], "1:$reply{no}\n:minivmm: it \"can't\" ?[1m\n", 'an error reply with --json');
+replies([qw(vm.sock why)], "1::minivmm: the machine reported an error without a text\n", 'an error reply without a text');
+fails(ctl('vm.sock', $_), 113, qr/vm\.sock: the reply .*; check that it is a control socket/, "refused: the reply $_")
   for qw(bad two other none deep);
 my ($status, $out, $err) = run(ctl(qw(vm.sock big)));
-is("$status:" . length($out) . ":$err", '0:' . length("big: \n" . 'x' x 1_000_000) . ':', 'a megabyte');
-fails(ctl(qw(vm.sock hang up)), 113, qr/vm\.sock: no reply: the machine hung up/, 'it hangs up');
+is("$status:" . length($out) . ":$err", '0:' . length("big: \n" . 'x' x 1_000_000) . ':', 'a reply of one megabyte');
+fails(ctl(qw(vm.sock hang up)), 113, qr/vm\.sock: no reply: the machine hung up/, 'the server closes the connection without a reply');
 ($status, $out, $err) = run(ctl(qw(vm.sock status)), stdout => '/dev/full');
-is("$status:$err", "113:minivmm: cannot write to stdout: No space left on device\n", 'a full stdout is told');
+is("$status:$err", "113:minivmm: cannot write to stdout: No space left on device\n", 'reports a full stdout');
 
-# Half a reply; a reply and an end before all was sent.
+# Half a reply; a complete reply before the request has been sent.
 serve(sub { return $_[1]{half}++ ? undef : '{"ok":tr' });
 my $process = start(ctl(qw(vm.sock status)));
 until_true { -e 'asked' };
 end();
 is(join(':', finish($process)), "113::minivmm: vm.sock: no reply: the machine hung up\n", 'half a reply');
 
-# Snapshots: to stdout, which is passed; the reply goes to stderr.
+# Snapshots to stdout: ctl passes stdout to the machine and prints the reply to stderr.
 serve(sub { return $_[0] =~ /^snapshot/ ? "{\"ok\":true,\"bytes\":5}\n" : undef });
-replies([qw(vm.sock snapshot -)], "0::bytes: 5\n", 'snapshot -: the reply is on stderr');
-replies([qw(vm.sock snapshot a.snap)], "0:bytes: 5\n:", 'snapshot FILE: on stdout');
+replies([qw(vm.sock snapshot -)], "0::bytes: 5\n", 'snapshot -: the reply goes to stderr');
+replies([qw(vm.sock snapshot a.snap)], "0:bytes: 5\n:", 'snapshot FILE: the reply goes to stdout');
 my $terminal = terminal();
 $process = start(ctl(qw(vm.sock snapshot -)), terminal => $terminal);
 is(join(':', (finish($process))[ 0, 2 ]), "110:minivmm: ctl: snapshot -: stdout is a terminal; redirect it to a file or pipe\n",
-    'snapshot - to a terminal');
+    'refused: snapshot - to a terminal');
 
-# Ctrl-C: cancel goes over a second connection, and the first has its reply.
+# Ctrl-C sends cancel over a second connection; the first one receives its reply.
 serve(sub {
     my ($line, $all) = @_;
     return '' if $line =~ /^snapshot/ && ($all->{first} = 1);
@@ -156,14 +155,14 @@ serve(sub {
 });
 unlink 'asked';
 $process = start(ctl(qw(vm.sock snapshot a.snap)));
-ok(until_true(sub { -e 'asked' }), 'the snapshot is under way');
+ok(until_true(sub { -e 'asked' }), 'the snapshot is in progress');
 kill INT => $process->{pid};
 ok(until_true(sub { slurp("asked") =~ m{\Asnapshot /\S+/a\.snap\ncancel\n\z} }), 'Ctrl-C sends cancel');
-like(said($process), qr/\Aminivmm: cancelling the snapshot; Ctrl-C again does not wait for it\n\z/, 'and says so');
+like(said($process), qr/\Aminivmm: cancelling the snapshot; Ctrl-C again does not wait for it\n\z/, 'ctl reports the cancellation');
 kill INT => $process->{pid};
-is((finish($process))[0], 1002, 'a second one ends it');
+is((finish($process))[0], 1002, 'a second Ctrl-C ends ctl');
 
-# Progress on a terminal: stderr is one here.
+# Progress, with stderr on a terminal.
 my $done = 0;
 serve(sub {
     my ($line, $all) = @_;
@@ -178,15 +177,15 @@ if (!$pid) {
     open STDERR, '>', $terminal->{name} or die "$terminal->{name}: $!";
     exec @{ ctl(qw(vm.sock snapshot a.snap)) };
 }
-ok($terminal->shows(qr/\rsnapshot: 25 %\e\[K/), 'progress begins');
-ok($terminal->shows(qr/\rsnapshot: 50 %, \d+ MB\/s, \d+ s left\e\[K/), 'with speed and time left');
-ok($terminal->shows(qr/\rsnapshot: 100 %/), 'and goes on to the end');
+ok($terminal->shows(qr/\rsnapshot: 25 %\e\[K/), 'progress is shown');
+ok($terminal->shows(qr/\rsnapshot: 50 %, \d+ MB\/s, \d+ s left\e\[K/), 'it contains the speed and the time left');
+ok($terminal->shows(qr/\rsnapshot: 100 %/), 'it is updated to the end');
 end();
-ok($terminal->shows(qr/\r\e\[Kminivmm: vm\.sock: no reply: the machine hung up/), 'the line is wiped when it is over');
+ok($terminal->shows(qr/\r\e\[Kminivmm: vm\.sock: no reply: the machine hung up/), 'the line is cleared at the end');
 waitpid $pid, 0;
-is($? >> 8, 113, 'and the status is that of the first connection');
+is($? >> 8, 113, 'the exit status follows the reply of the first connection');
 
-# Stats: what happened between two replies.
+# stats: the differences between two replies.
 my $count = 0;
 my $stats = sub {
     return undef if $_[0] ne 'status';
@@ -197,25 +196,25 @@ my $stats = sub {
 serve($stats);
 ($status, $out, $err) = run(ctl(qw(vm.sock stats)));
 is("$status:$err", '0:', 'stats');
-is(slurp('asked'), "status\nstatus\n", 'takes two replies');
+is(slurp('asked'), "status\nstatus\n", 'stats requests two replies');
 my $rate = $out =~ /^  pio +(\d+)$/m ? $1 : 0;
-ok($rate > 100 && $rate <= 1000, 'a second apart') || diag($out);
+ok($rate > 100 && $rate <= 1000, 'one second apart') || diag($out);
 like($out, qr/\Aup for 1\.5 s\nexits each second +\n  pio +\d+\n  mmio +0\naccesses each second +reads +writes\n  a +\d+ +0\n  b\\x1b +0 +0\n\z/,
-    'and prints what came between them');
+    'stats prints the differences');
 $terminal = terminal();
 $process = start(ctl(qw(vm.sock stats --watch)), terminal => $terminal);
-ok($terminal->shows(qr/\e\[2J\e\[Hup for.*\e\[J.*\e\[Hup for.*\e\[J/s), 'stats --watch draws again and again');
+ok($terminal->shows(qr/\e\[2J\e\[Hup for.*\e\[J.*\e\[Hup for.*\e\[J/s), 'stats --watch updates its output repeatedly');
 kill INT => $process->{pid};
-is(join(':', (finish($process))[ 0, 2 ]), '0:', 'until Ctrl-C, which is no failure');
+is(join(':', (finish($process))[ 0, 2 ]), '0:', 'Ctrl-C ends stats --watch with status 0');
 serve(sub { return '' });
 $process = start(ctl(qw(vm.sock stats --watch)));
 until_true { -e 'asked' };
 kill INT => $process->{pid};
-is(join(':', finish($process)), '0::', 'also while there is no reply');
+is(join(':', finish($process)), '0::', 'Ctrl-C also ends it while it waits for a reply');
 serve(sub { return "{\"ok\":false,\"error\":\"not now\"}\n" });
-replies([qw(vm.sock stats)], "1::minivmm: not now\n", 'stats: an error');
+replies([qw(vm.sock stats)], "1::minivmm: not now\n", 'stats: an error reply');
 serve(sub { return "{\"ok\":true,\"exits\":[],\"devices\":{\"a\":1}}\n" });
 ($status, $out) = run(ctl(qw(vm.sock stats)));
-is($status, 0, 'stats: a reply without figures');
+is($status, 0, 'stats: a reply without counters');
 
 done_testing();

@@ -1,6 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# Files that a run would destroy, or that have no room: refused before anything is lost.
+# Files that a run would overwrite, or that do not fit on the disk: the run is refused before any
+# data is lost.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -16,7 +17,7 @@ my $bytes = slurp('own.snap');
 spew('my.ini', slurp("$configs/simple.ini") =~ s{\.\./guests}{$top/guests}r);
 my $text = slurp('my.ini');
 
-# What is called, and which two options it says name one file.
+# Arguments, and the two options that the message names for one file.
 my @collisions = (
     [ [ '-r', 'own.snap', '--trace', 'own.snap' ], '-r', '--trace' ],
     [ [ '-r', 'own.snap', '--status', './own.snap' ], '-r', '--status' ],
@@ -30,9 +31,9 @@ for (@collisions) {
     my ($arguments, $one, $other) = @$_;
     my ($status, $out, $err) = run([ $minivmm, @$arguments ]);
     is("$status:$out", '110:', "@$arguments: refused");
-    like($err, qr/^minivmm: \Q$one\E and \Q$other\E both name the file \S+: /, "@$arguments: says which");
+    like($err, qr/^minivmm: \Q$one\E and \Q$other\E both name the file \S+: /, "@$arguments: names both options");
 }
-# What a device reads, whatever its plugin calls the option.
+# A file that a device reads, under any option name.
 spew('in.txt', 'precious');
 mkdir 'own';
 spew('own/serial.so', slurp(dirname($minivmm) . '/plugins/serial.so'));
@@ -53,17 +54,17 @@ for (
     my ($arguments, $one, $other) = @$_;
     my ($status, $out, $err) = run([ $minivmm, @$arguments ]);
     is("$status:$out", '110:', "@$arguments: refused");
-    like($err, qr/^minivmm: \Q$one\E and \Q$other\E both name the file \S+: /, "@$arguments: says which");
+    like($err, qr/^minivmm: \Q$one\E and \Q$other\E both name the file \S+: /, "@$arguments: names both options");
 }
-is(slurp('in.txt'), 'precious', 'what is read is as it was');
+is(slurp('in.txt'), 'precious', 'the file that the device reads is unchanged');
 
-# A folder that is not there is told before the guest runs.
+# A missing folder is reported before the guest runs.
 for ([ '--status', 'nowhere/x' ], [ @point, '--save', 'nowhere/x' ]) {
     my ($status, $out, $err) = run([ $minivmm, '-c', 'my.ini', @$_ ]);
     is("$status:$out", '113:', "@$_: refused");
-    like($err, qr{^minivmm: .* nowhere/x: .*No such file or directory$}, "@$_: says why");
+    like($err, qr{^minivmm: .* nowhere/x: .*No such file or directory$}, "@$_: reports the missing folder");
 }
-# What a kernel is booted with, what a disk is made of, and the socket.
+# The files of the boot protocol, the layers of a disk, and the control socket.
 spew('precious', "console=ttyS0 precious\n");
 my @kernel = ('-c', "$configs/bzimage.ini");
 my @disk = ('-c', "$configs/disk.ini", '--set', 'device.disk0.temporary=no');
@@ -83,18 +84,18 @@ for (
     my ($arguments, $one, $other) = @$_;
     my ($status, $out, $err) = run([ $minivmm, @$arguments ]);
     is("$status:$out", '110:', "@$arguments: refused");
-    like($err, qr/^minivmm: \Q$one\E and \Q$other\E both name the file \S+: /m, "@$arguments: says which");
+    like($err, qr/^minivmm: \Q$one\E and \Q$other\E both name the file \S+: /m, "@$arguments: names both options");
 }
-is(slurp('precious'), "console=ttyS0 precious\n", 'all of it is as it was');
+is(slurp('precious'), "console=ttyS0 precious\n", 'all files are unchanged');
 unlink 'precious';
 unlink 'in.txt';
 unlink 'more.ini', 'own/serial.so';
 rmdir 'own';
-is(slurp('own.snap'), $bytes, 'the snapshot is as it was');
-is(slurp('my.ini'), $text, 'the config is as it was');
-is(names(), 'my.ini own.snap', 'nothing is left behind');
+is(slurp('own.snap'), $bytes, 'the snapshot is unchanged');
+is(slurp('my.ini'), $text, 'the config is unchanged');
+is(names(), 'my.ini own.snap', 'no other file is created');
 
-# Nor by a snapshot that is asked for while the machine runs.
+# The same for a snapshot that is requested while the machine runs.
 {
     my %used = (
         'ram' => '[vm] memory_file',
@@ -104,7 +105,7 @@ is(names(), 'my.ini own.snap', 'nothing is left behind');
         'disk' => 'disk0',
     );
     spew('disk', "\0" x 65536);
-    # 1: jmp 1b, so that it lasts
+    # 1: jmp 1b, so that the machine keeps running
     spew('lasts.ini', guest('eb fe') . "\n[control]\nsocket = vm.sock\n\n[device disk0]\nplugin = virtio-blk\naddress = 0xd0000000\nirq = none\npath = disk\n");
     my $process = start([ $minivmm, '-c', 'lasts.ini', '--trace', 'trace', '--set', 'vm.memory_file=ram',
         '--set', 'device.serial0.output=file:out' ]);
@@ -113,11 +114,11 @@ is(names(), 'my.ini own.snap', 'nothing is left behind');
     for my $file (sort keys %used) {
         like($control->request("snapshot $file")->{error} // 'done', qr/: \Q$file is in use by $used{$file}\E/, "snapshot $file: refused");
     }
-    ok($control->request('snapshot new.snap')->{ok}, 'snapshot new.snap: not');
-    ok($control->request('snapshot new.snap')->{ok}, 'nor the second time');
+    ok($control->request('snapshot new.snap')->{ok}, 'snapshot new.snap succeeds');
+    ok($control->request('snapshot new.snap')->{ok}, 'snapshot new.snap succeeds again');
     $control->request('quit');
     is((finish($process))[0], 0, 'the machine ends');
-    is(-s 'disk', 65536, 'its disk is there');
+    is(-s 'disk', 65536, 'its disk still exists');
     $process = start([ $minivmm, '-r', 'new.snap', '--trust', '--set', 'control.socket=vm.sock', '--set', 'device.serial0.output=none' ]);
     $control = Control->connect('vm.sock');
     ok($control->request('snapshot d.snap diff')->{ok}, 'a diff of a restored machine');
@@ -125,56 +126,56 @@ is(names(), 'my.ini own.snap', 'nothing is left behind');
     finish($process);
     $process = start([ $minivmm, '-r', 'd.snap', '--trust', '--set', 'control.socket=vm.sock', '--set', 'device.serial0.output=none' ]);
     $control = Control->connect('vm.sock');
-    like($control->request('snapshot new.snap')->{error} // 'done', qr/new\.snap is in use by -r/, 'its parent stays');
-    ok($control->request('snapshot d.snap')->{ok}, 'which it was restored from itself may go');
+    like($control->request('snapshot new.snap')->{error} // 'done', qr/new\.snap is in use by -r/, 'refused: a snapshot over the parent of the diff');
+    ok($control->request('snapshot d.snap')->{ok}, 'a snapshot over the file that the machine was restored from succeeds');
     $control->request('quit');
     finish($process);
     unlink qw(ram out trace disk lasts.ini new.snap d.snap), glob 'disk.*';
 }
-is((run([ $minivmm, '-r', 'own.snap', @point, '--save', 'own.snap' ]))[0], 0, 'over the file it was restored from');
-is((run([ $minivmm, 'verify', 'own.snap' ]))[0], 0, 'which is whole');
+is((run([ $minivmm, '-r', 'own.snap', @point, '--save', 'own.snap' ]))[0], 0, '--save over the file that the machine is restored from');
+is((run([ $minivmm, 'verify', 'own.snap' ]))[0], 0, 'the new file is valid');
 
 for ([ '', qr/name a file for the snapshot/ ], [ 'fd:1', qr/the snapshot goes to stdout, to which device serial0 writes/ ]) {
     my ($status, $out, $err) = run([ $minivmm, '-c', 'my.ini', @point, '--save', $_->[0] ]);
     is("$status:$out", '110:', "--save '$_->[0]': refused before the guest runs");
-    like($err, $_->[1], "--save '$_->[0]': why");
+    like($err, $_->[1], "--save '$_->[0]': names both options");
 }
 
-# A descriptor is written to as it stands: what it leads to is neither emptied nor opened anew.
+# A descriptor is written at its current offset: its file is neither truncated nor opened again.
 for my $name (qw(/dev/stdout /dev/fd/1 /proc/self/fd/1)) {
     my $both = "'$minivmm' -c '$configs/code.ini' --log error --status $name --trace $name";
     my ($status, $out, $err) = run([ 'sh', '-c', "{ echo before; $both; echo after; } >log" ]);
     is("$status:$err", '0:', $name);
-    like(slurp('log'), qr/\Abefore\n(?=.*^Hi$)(?=.*^\{"n":1,).*^\{"cause":"hlt".*\nafter\n\z/ms, "$name: nothing is lost");
+    like(slurp('log'), qr/\Abefore\n(?=.*^Hi$)(?=.*^\{"n":1,).*^\{"cause":"hlt".*\nafter\n\z/ms, "$name: keeps the earlier output");
 }
 {
     my ($status, $out) = run([ 'sh', '-c', "'$minivmm' -c '$configs/code.ini' --log error --status /dev/stderr 2>>log" ]);
     like("$status:" . slurp('log'), qr/\A0:before\n.*after\n\{"cause":"hlt"[^\n]*\n\z/s, '/dev/stderr');
     ($status, $out, my $err) = run([ $minivmm, '-c', "$configs/code.ini", '--log', 'error', '--status', '/dev/fd/99' ]);
-    is("$status:$err", "113:minivmm: cannot write the status to /dev/fd/99: Bad file descriptor\n", 'one that is not open');
+    is("$status:$err", "113:minivmm: cannot write the status to /dev/fd/99: Bad file descriptor\n", 'a descriptor that is not open');
 }
 
-# A period of 584 years can't be added to a clock; one of 292 costs nothing.
+# A period of 584 years overflows the clock; one of 292 years does not.
 my $counter = "[vm]\nmemory = 32K\n[boot]\ncode = eb fe\n[device c]\nplugin = counter\naddress = 0xa0000\nperiod = ";
 spew('long.ini', "${counter}18446744073s\n");
 my ($status, undef, $err) = run([ $minivmm, '-c', 'long.ini' ]);
-is($status, 110, 'a period that wraps is refused');
-like($err, qr/^minivmm: long\.ini:8: device c: period = 18446744073s is out of range/, 'and says so');
+is($status, 110, 'refused: a period that overflows the clock');
+like($err, qr/^minivmm: long\.ini:8: device c: period = 18446744073s is out of range/, 'reports the period');
 spew('long.ini', "${counter}9223372036s\n");
-is((run([ $minivmm, '-c', 'long.ini', '--until', 'time:200ms' ]))[0], 0, 'the longest runs');
+is((run([ $minivmm, '-c', 'long.ini', '--until', 'time:200ms' ]))[0], 0, 'the longest period is accepted');
 
-# A guest that fills memory whose file the disk has no room for.
+# A guest that fills its memory while the memory_file's disk has no room.
 SKIP: {
     mkdir 'small';
-    skip 'no small file system can be mounted here', 2 if system('mount -t tmpfs -o size=16k none small 2>/dev/null');
+    skip 'a small file system cannot be mounted here', 2 if system('mount -t tmpfs -o size=16k none small 2>/dev/null');
     ($status, undef, $err) =
         run([ $minivmm, '-c', 'my.ini', '--set', 'vm.memory=256K', '--set', 'vm.memory_file=small/ram' ]);
-    is($status, 113, 'a memory_file without room is refused');
-    like($err, qr{^minivmm: cannot size memory_file small/ram to 0x40000 bytes: No space left}, 'and says so');
+    is($status, 113, 'refused: a memory_file that does not fit on the disk');
+    like($err, qr{^minivmm: cannot size memory_file small/ram to 0x40000 bytes: No space left}, 'reports the lack of room');
     system('umount small');
 }
-# A memory_file that somebody cuts while the guest runs in it, or while a device copies from it: its
-# code is gone, or data.
+# Another process truncates the memory_file while the guest runs in it, or while a device copies
+# from it: the guest's code, or its data, is gone.
 for my $cut ([ 'its code', 0 ], [ 'its data', 4096 ]) {
     my ($what, $left) = @$cut;
     unlink 'ram';
@@ -182,21 +183,21 @@ for my $cut ([ 'its code', 0 ], [ 'its data', 4096 ]) {
     spew('cut.ini', guest('ba f8 03 b0 21 ee be 00 30 8a 04 40 eb fb'));
     spew('status.json', "of an earlier run\n");
     my $process = start([ $minivmm, '-c', 'cut.ini', '--set', 'vm.memory_file=ram', '--status', 'status.json', '--registers' ]);
-    ok(until_true { heard($process) eq '!' }, "a guest that lives in a file, until $what");
-    is(slurp('status.json'), '', 'the status of an earlier run is gone meanwhile');
+    ok(until_true { heard($process) eq '!' }, "the guest runs; then the file loses $what");
+    is(slurp('status.json'), '', 'the status file of an earlier run is removed at the start');
     truncate 'ram', $left;
     my ($end, undef, $said) = finish($process, 10);
-    is($end, 113, 'is cut: the run ends so');
-    like($said, qr{^minivmm: \S*/ram was truncated while it was guest memory: }m, 'says which file');
-    unlike($said, qr/KVM internal error/, 'and nothing else');
-    is(status_of('status.json')->{cause}, 'error', 'and --status says so');
+    is($end, 113, "the file loses $what: status 113");
+    like($said, qr{^minivmm: \S*/ram was truncated while it was guest memory: }m, 'the message names the file');
+    unlike($said, qr/KVM internal error/, 'there is no other message');
+    is(status_of('status.json')->{cause}, 'error', '--status has the cause');
 }
 {
     my $process = start([ $minivmm, '-c', 'cut.ini', '--set', 'vm.memory_file=new', '--until', 'step:4000000000' ]);
     until_true { heard($process) eq '!' };
     truncate 'new', 0;
     my ($end, undef, $said) = finish($process, 10);
-    is($end, 113, 'cut while we read from it ourselves');
-    like($said, qr/truncated.*new|new was truncated/, 'says which file');
+    is($end, 113, 'truncated while the program reads from it');
+    like($said, qr/truncated.*new|new was truncated/, 'the message names the file');
 }
 done_testing;

@@ -1,6 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# Signals and a person at a terminal: a clean end, the terminal as it was, and registers on the way.
+# Signals and input at a terminal: a clean end, the terminal's settings restored, and registers on
+# SIGQUIT.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -12,12 +13,12 @@ use Much;
 use POSIX qw(SIGHUP SIGINT SIGTERM);
 use Test::More;
 
-# Echoes what is typed, by interrupts; sleeps in between.
+# Echoes input on interrupts; halts in between.
 my @echo = ($minivmm, '-c', "$configs/echo.ini", '--status', 'status.json', '--registers');
-# Works for ever: mov $0x3f8,%dx; mov $'!',%al; out %al,%dx; 1: inc %ax; jmp 1b
+# Runs forever: mov $0x3f8,%dx; mov $'!',%al; out %al,%dx; 1: inc %ax; jmp 1b
 spew('busy.ini', guest('ba f8 03 b0 21 ee 40 eb fd'));
 
-# How often registers have been printed.
+# The number of times that the registers have been printed.
 sub printed { return scalar(() = said($_[0]) =~ /vCPU 0 rip 0x/g) }
 
 sub at_terminal {
@@ -25,7 +26,7 @@ sub at_terminal {
     my $terminal = terminal();
     $terminal->{before} = $terminal->settings;
     my $process = start($command, terminal => $terminal);
-    ok($terminal->shows(qr/Ctrl-D ends\./) && $terminal->raw, 'runs, and the terminal is raw');
+    ok($terminal->shows(qr/Ctrl-D ends\./) && $terminal->raw, 'the guest runs and the terminal is raw');
     return ($terminal, $process);
 }
 
@@ -33,21 +34,21 @@ for my $signal (SIGINT, SIGTERM, SIGHUP) {
     my ($terminal, $process) = at_terminal(\@echo);
     kill $signal, $process->{pid};
     my ($status, undef, $err) = finish($process);
-    is($status, 1000 + $signal, "dies of signal $signal");
-    is($terminal->settings, $terminal->{before}, 'the terminal is as it was');
-    is_deeply([ @{ status_of('status.json') }{qw(cause exit)} ], [ 'signal', 128 + $signal ], '--status says so');
-    like($err, qr/vCPU 0 rip 0x/, 'what is done at the end is done');
+    is($status, 1000 + $signal, "ends by signal $signal");
+    is($terminal->settings, $terminal->{before}, "the terminal's settings are restored");
+    is_deeply([ @{ status_of('status.json') }{qw(cause exit)} ], [ 'signal', 128 + $signal ], '--status has the cause');
+    like($err, qr/vCPU 0 rip 0x/, "the devices' reports are printed at the end");
     unlink 'status.json';
 }
 
-# A guest that never pauses for breath.
+# A guest that never halts.
 for my $signal (SIGINT, SIGTERM) {
     my $process = start([ $minivmm, '-c', 'busy.ini', '--status', 'status.json' ]);
-    ok(until_true { heard($process) eq '!' }, 'a busy guest');
+    ok(until_true { heard($process) eq '!' }, 'a busy guest runs');
     kill $signal, $process->{pid};
     my ($status) = finish($process);
-    is($status, 1000 + $signal, "dies of signal $signal");
-    is_deeply([ @{ status_of('status.json') }{qw(cause exit)} ], [ 'signal', 128 + $signal ], '--status says so');
+    is($status, 1000 + $signal, "busy guest: ends by signal $signal");
+    is_deeply([ @{ status_of('status.json') }{qw(cause exit)} ], [ 'signal', 128 + $signal ], '--status has the cause');
     unlink 'status.json';
 }
 
@@ -57,10 +58,10 @@ for my $signal (SIGINT, SIGTERM) {
     my $process = start([ $minivmm, '-c', "$configs/simple-in.ini", '--set', 'device.serial0.input=stdio' ], stdin => $nothing);
     until_true { -e "/proc/$process->{pid}/fd" && `ls -l /proc/$process->{pid}/fd 2>/dev/null` =~ /signalfd/ };
     kill TERM => $process->{pid};
-    is((finish($process))[0], 1000 + SIGTERM, 'while it waits for input');
+    is((finish($process))[0], 1000 + SIGTERM, 'a signal ends the wait for input');
 }
 
-# While it opens what it is told to.
+# While a file is being opened.
 {
     POSIX::mkfifo('fifo', 0600);
     my $process = start([ $minivmm, '-c', 'busy.ini', '--trace', 'fifo' ]);
@@ -74,9 +75,9 @@ for my $signal (SIGINT, SIGTERM) {
         return $same;
     };
     kill TERM => $process->{pid};
-    is((finish($process, 10))[0], 1000 + SIGTERM, 'while it waits for who reads its trace');
+    is((finish($process, 10))[0], 1000 + SIGTERM, 'a signal ends the wait for a reader of the trace');
 
-    # A server that takes nobody: its queue is full.
+    # A server that does not accept: its queue is full.
     my $server = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1') or die "listen: $!";
     my @queue = map { IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $server->sockport, Blocking => 0) } 1 .. 4;
     my @connects = ($minivmm, '-c', 'busy.ini', '--set', 'device.serial0.output=tcp:127.0.0.1:' . $server->sockport);
@@ -85,35 +86,35 @@ for my $signal (SIGINT, SIGTERM) {
         until_true { -e "/proc/$process->{pid}/fd" && `ls -l /proc/$process->{pid}/fd 2>/dev/null` =~ /signalfd(.*\n)+.*socket/ };
         my $begin = time;
         kill $signal, $process->{pid};
-        is((finish($process, 9))[0], 1000 + $signal, "signal $signal while it connects");
-        cmp_ok(time - $begin, '<=', 2, 'at once');
+        is((finish($process, 9))[0], 1000 + $signal, "signal $signal ends the wait for a connection");
+        cmp_ok(time - $begin, '<=', 2, 'within a short time');
     }
     my $terminal = terminal();
     $process = start([ @connects, '--set', 'device.serial0.input=stdio' ], terminal => $terminal);
-    ok(until_true { $terminal->raw }, 'the terminal is raw while it connects');
+    ok(until_true { $terminal->raw }, 'the terminal is raw while minivmm connects');
     $terminal->type("\cAx");
-    is((finish($process, 9))[0], 0, 'Ctrl-A x ends it');
+    is((finish($process, 9))[0], 0, 'Ctrl-A x ends the wait for a connection');
 }
 
-# SIGQUIT: registers, as often as one likes, and the machine goes on.
+# SIGQUIT prints registers, any number of times, and the machine continues.
 {
     my ($terminal, $process) = at_terminal([@echo]);
     for my $time (1 .. 3) {
         kill QUIT => $process->{pid};
         ok(until_true { printed($process) == $time }, "SIGQUIT prints registers, time $time");
         $terminal->type("x$time");
-        ok($terminal->shows(qr/x$time/), 'and the guest goes on');
+        ok($terminal->shows(qr/x$time/), 'the guest continues');
     }
     $terminal->type("\cD");
-    is((finish($process))[0], 0, 'to its end');
-    is_deeply([ @{ status_of('status.json') }{qw(cause exit)} ], [ 'hlt', 0 ], 'of its own');
+    is((finish($process))[0], 0, 'the guest ends with its own status');
+    is_deeply([ @{ status_of('status.json') }{qw(cause exit)} ], [ 'hlt', 0 ], '--status has the cause');
 }
 {
     my $process = start([ $minivmm, '-c', 'busy.ini' ]);
-    ok(until_true { heard($process) eq '!' }, 'a busy guest');
+    ok(until_true { heard($process) eq '!' }, 'a busy guest runs');
     for my $time (1 .. 3) {
         kill QUIT => $process->{pid};
-        ok(until_true { printed($process) == $time }, "SIGQUIT prints registers, time $time");
+        ok(until_true { printed($process) == $time }, "busy guest: SIGQUIT prints registers, time $time");
     }
     my $works = until_true {
         my $before = printed($process);
@@ -122,32 +123,32 @@ for my $signal (SIGINT, SIGTERM) {
         my %rax = map { $_ => 1 } said($process) =~ /rax (0x[0-9a-f]+)/g;
         return keys %rax > 1;
     };
-    ok($works, 'it works on in between');
+    ok($works, 'the guest executes instructions in between');
     kill TERM => $process->{pid};
     finish($process);
 }
 
-# Ctrl-A: help, itself, and the end.
+# Ctrl-A: help, Ctrl-A itself, and the end.
 {
     my ($terminal, $process) = at_terminal(\@echo);
     $terminal->type("a\cAh");
-    ok($terminal->shows(qr/a/), 'what is typed comes back');
-    ok(until_true { said($process) =~ /Ctrl-A x/ } || $terminal->shows(qr/Ctrl-A x/, 1), 'Ctrl-A h helps');
+    ok($terminal->shows(qr/a/), 'input is echoed');
+    ok(until_true { said($process) =~ /Ctrl-A x/ } || $terminal->shows(qr/Ctrl-A x/, 1), 'Ctrl-A h prints help');
     $terminal->type("\cA\cAb");
-    ok($terminal->shows(qr/\x01b/), 'Ctrl-A Ctrl-A is one for the guest');
+    ok($terminal->shows(qr/\x01b/), 'Ctrl-A Ctrl-A sends one Ctrl-A to the guest');
     $terminal->type("\cAx");
     my ($status) = finish($process);
-    is($status, 0, 'Ctrl-A x ends');
-    is(status_of('status.json')->{cause}, 'quit', '--status says so');
-    is($terminal->settings, $terminal->{before}, 'the terminal is as it was');
-    unlike($terminal->{seen}, qr/x\r?\n?\z/, 'and the x is not the guest\'s');
+    is($status, 0, 'Ctrl-A x ends the run');
+    is(status_of('status.json')->{cause}, 'quit', '--status has the cause');
+    is($terminal->settings, $terminal->{before}, "the terminal's settings are restored");
+    unlike($terminal->{seen}, qr/x\r?\n?\z/, 'the x does not reach the guest');
 }
 
-# The terminal is put back also when the guest or the program fails, and when something goes wrong
-# at the start.
+# The terminal's settings are restored when the guest or the program fails, and when the start
+# fails.
 for my $case (
-    [ 'a guest that halts', 0, 'device.serial0.output=stdio' ],
-    [ 'an error at the start', 113, 'device.serial0.output=unix:no/such/socket' ],
+    [ 'the guest halts', 0, 'device.serial0.output=stdio' ],
+    [ 'the start fails', 113, 'device.serial0.output=unix:no/such/socket' ],
   ) {
     my ($name, $expected, $set) = @$case;
     my $terminal = terminal();
@@ -156,27 +157,28 @@ for my $case (
         terminal => $terminal);
     $terminal->type("\x03") if !$expected && until_true { $terminal->raw };
     is((finish($process))[0], $expected, $name);
-    is($terminal->settings, $before, "$name: the terminal is as it was");
+    is($terminal->settings, $before, "$name: the terminal's settings are restored");
 }
 
-# The reader of its output has stalled when it ends: the keyboard is a keyboard again.
+# The reader of the output has stalled at the end of the run: the terminal's settings are restored
+# before the wait.
 {
     my $terminal = terminal();
     my $before = $terminal->settings;
     my ($reader, $writer) = small_pipe();
     spew('endless.ini', endless() . "input = stdio\n[control]\nsocket = vm.sock\n");
     my $process = start([ $minivmm, '-c', 'endless.ini' ], terminal => $terminal, stdout => $writer);
-    ok(until_true { $terminal->raw }, 'a machine whose output nobody reads');
+    ok(until_true { $terminal->raw }, 'a machine whose output is not read');
     my $control = Control->connect('vm.sock');
-    # One byte may still be on its way into the port.
-    ok(until_true { $control->accesses('serial0', 'writes') > $small_pipe + 1 }, 'the pipe is full, and more output waits');
+    # One byte may be on its way to the port.
+    ok(until_true { $control->accesses('serial0', 'writes') > $small_pipe + 1 }, 'the pipe is full and more output waits');
     $terminal->type("\cAx");
-    ok(until_true { $terminal->settings eq $before }, 'Ctrl-A x: the terminal is as it was, while the output waits');
+    ok(until_true { $terminal->settings eq $before }, "Ctrl-A x: the terminal's settings are restored while output waits");
     $terminal->type("\cC");
     is((finish($process))[0], 1000 + SIGINT, 'Ctrl-C ends the wait');
 }
 
-# A guest that writes to a device which goes wrong there; the terminal is raw then.
+# A device fails in a callback while the terminal is raw.
 sub faulty {
     my ($in) = @_;
     my $terminal = terminal();
@@ -187,7 +189,7 @@ sub faulty {
     return ($terminal, $process);
 }
 SKIP: {
-    skip 'a sanitizer ends it in its own way', 12 if $build =~ /[at]san/;
+    skip 'a sanitizer handles the signal itself', 12 if $build =~ /[at]san/;
     my $where = 'in device a, callback write at offset 0x2 of its range: the plugin is at fault';
     for (
         [ crash => 1011, qr/SIGSEGV at 0x0 $where/ ],
@@ -198,32 +200,32 @@ SKIP: {
         my ($in, $expected, $words) = @$_;
         my ($terminal, $process) = faulty($in);
         my ($status, undef, $err) = finish($process);
-        is($status, $expected, "a plugin with $in: how it ends");
-        like($err, $words, "$in: what is said");
-        is($terminal->settings, $terminal->{before}, "$in: the terminal is as it was");
+        is($status, $expected, "a plugin with $in: the exit status");
+        like($err, $words, "$in: the messages");
+        is($terminal->settings, $terminal->{before}, "$in: the terminal's settings are restored");
     }
 }
 
-# Signals that end a process by default.
+# Signals whose default action ends the process.
 for my $signal (POSIX::SIGALRM, POSIX::SIGUSR2, POSIX::SIGRTMAX) {
     my ($terminal, $process) = faulty('nowhere');
     ok(until_true { $terminal->raw }, 'runs');
     kill $signal, $process->{pid};
-    is((finish($process))[0], 1000 + $signal, "dies of signal $signal");
-    is($terminal->settings, $terminal->{before}, 'the terminal is as it was');
+    is((finish($process))[0], 1000 + $signal, "ends by signal $signal");
+    is($terminal->settings, $terminal->{before}, "the terminal's settings are restored");
 }
 
 # A callback that does not return, on a vCPU's thread and on the main thread.
 for ([ hang => SIGINT, 'SIGINT', 'write at offset 0x2 of its range' ], [ 'hang-start' => SIGTERM, 'SIGTERM', 'start' ]) {
-    next if $build =~ /tsan/ && $_->[0] eq 'hang-start';    # ThreadSanitizer holds signals back from a loop
+    next if $build =~ /tsan/ && $_->[0] eq 'hang-start';    # ThreadSanitizer delays signals in a loop
     my ($in, $signal, $name, $callback) = @$_;
     my ($terminal, $process) = faulty($in);
     ok(until_true { said($process) =~ /hangs$/m }, $in);
     kill $signal, $process->{pid};
     my ($status, undef, $err) = finish($process, 10);
-    is($status, 1000 + $signal, "$in: dies of the signal");
-    like($err, qr/^minivmm: $name: code in device a, callback $callback does not return; exiting anyway\n\z/m, 'says whose');
-    is($terminal->settings, $terminal->{before}, 'the terminal is as it was');
+    is($status, 1000 + $signal, "$in: a second signal ends the process");
+    like($err, qr/^minivmm: $name: code in device a, callback $callback does not return; exiting anyway\n\z/m, 'the message names the device and the callback');
+    is($terminal->settings, $terminal->{before}, "the terminal's settings are restored");
 }
 
 done_testing;

@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# --status: one JSON line on how the run ended, with counts.
+# --status: one JSON line on the end of the run, with counters.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -12,27 +12,27 @@ sub ended {
     my (@arguments) = @_;
     my ($status, $out, $err) = run([ $minivmm, @arguments, '--log', 'error', '--status', 'status.json' ]);
     my $text = slurp('status.json');
-    like($text, qr/\A\{[^\n]*\}\n\z/, "@arguments: one line");
+    like($text, qr/\A\{[^\n]*\}\n\z/, "@arguments: --status writes one line");
     my $said = status_of('status.json');
-    is($said->{exit}, $status, 'the exit status of the process');
-    cmp_ok(delete $said->{time_ns}, '>', 0, 'time has passed');
-    cmp_ok(delete $said->{exits}, '>=', $said->{accesses}, 'an exit for each access');
+    is($said->{exit}, $status, 'it has the exit status of the process');
+    cmp_ok(delete $said->{time_ns}, '>', 0, 'it has a time');
+    cmp_ok(delete $said->{exits}, '>=', $said->{accesses}, 'it has at least one exit for each access');
     return $said;
 }
 
 my %serial = (reads => 0, writes => 2, failures => 0);
 my %halted = (cause => 'hlt', exit => 0, guest_status => 0, accesses => 2, unanswered => 0);
-is_deeply(ended('-c', "$configs/simple.ini"), { %halted, devices => { serial0 => \%serial } }, 'a halt');
-is_deeply(ended('-r', 'simple.snap'), { %halted, devices => { serial0 => \%serial } }, 'a restored machine counts its own');
+is_deeply(ended('-c', "$configs/simple.ini"), { %halted, devices => { serial0 => \%serial } }, '--status of a halt');
+is_deeply(ended('-r', 'simple.snap'), { %halted, devices => { serial0 => \%serial } }, 'a restored machine counts from the restore');
 is_deeply(
     ended('-c', "$configs/simple-mm.ini"),
     { %halted, accesses => 4, devices => { serial0 => \%serial, log0 => { reads => 1, writes => 1, failures => 0 } } },
-    'each device'
+    'it has every device'
 );
 is_deeply(
     ended('-c', "$configs/simple.ini", '--until', 'access:1'),
     { %halted, cause => 'point', point => 'access:1', accesses => 1, devices => { serial0 => { %serial, writes => 1 } } },
-    'a point'
+    '--status of a stop condition'
 );
 is_deeply(
     ended('-c', "$configs/debug-exit.ini"),
@@ -44,18 +44,18 @@ is_deeply(
         unanswered => 0,
         devices => { exit0 => { reads => 0, writes => 1, failures => 0 } }
     },
-    'a guest\'s status'
+    'the status that the guest writes'
 );
 spew('unclaimed.ini', guest('e4 80 e6 80 f4'));
-is(ended('-c', 'unclaimed.ini')->{unanswered}, 2, 'unclaimed accesses');
+is(ended('-c', 'unclaimed.ini')->{unanswered}, 2, 'it counts unclaimed accesses');
 
-# The VM's time, not the host's: a restored machine goes on from where it stood.
+# The time is the VM's, not the host's: a restored machine continues from the snapshot's time.
 spew('busy.ini', guest('40 eb fd'));
 run([ $minivmm, '-c', 'busy.ini', '--until', 'time:30ms', '--save', 'busy.snap', '--status', 'a.json' ]);
 run([ $minivmm, '-r', 'busy.snap', '--until', 'step:1', '--status', 'b.json' ]);
 my ($before, $after) = map { status_of("$_.json")->{time_ns} } 'a', 'b';
-cmp_ok($before, '>=', 30_000_000, 'up to the point');
-cmp_ok($after, '>=', $before, 'it goes on');
-cmp_ok($after - $before, '<', 1_000_000_000, 'and what lies between two runs is no time');
+cmp_ok($before, '>=', 30_000_000, 'the run ends at its time');
+cmp_ok($after, '>=', $before, 'the restored machine continues');
+cmp_ok($after - $before, '<', 1_000_000_000, 'the time between the runs does not count');
 
 done_testing;
