@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# Mistakes in a config: each is said in one line with its place and what to do, status 110, and
-# nothing is left behind. On an emulated KVM, too.
+# Errors in a config: one line for each, with its location and the remedy; status 110; no file is
+# created. On an emulated KVM, too.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -10,41 +10,41 @@ use Minivmm;
 use POSIX ();
 use Test::More;
 
-# A test: the text as x.ini is refused so.
+# Tests that the text, as x.ini, is refused with a message that matches.
 sub refused {
     my ($name, $text, $message, @arguments) = @_;
     spew('x.ini', $text);
     my $before = names();
     fails([ $minivmm, '-c', 'x.ini', @arguments ], 110, $message, $name);
-    is(names(), $before, "$name: nothing is left behind");
+    is(names(), $before, "$name: no file is created");
     unlink 'x.ini';
 }
 
-my $good = guest('f4');    # eight lines, of which the last is output = stdio in [device serial0]
+my $good = guest('f4');    # eight lines; the last is output = stdio in [device serial0]
 
 # The file.
-fails([ $minivmm, '-c', 'missing.ini' ], 110, qr/the config missing\.ini: No such file or directory/, 'no such config');
+fails([ $minivmm, '-c', 'missing.ini' ], 110, qr/the config missing\.ini: No such file or directory/, 'refused: a missing config');
 POSIX::mkfifo('fifo', 0600);
-fails([ $minivmm, '-c', 'fifo' ], 110, qr/the config fifo: it is a pipe without a writer/, 'a pipe without a writer', timeout => 9);
+fails([ $minivmm, '-c', 'fifo' ], 110, qr/the config fifo: it is a pipe without a writer/, 'refused: a pipe without a writer', timeout => 9);
 {
     my ($status, $out, $err) = run([ 'sh', '-c', '(sleep 0.2; cat) | "$@"', 'sh', $minivmm, '-c', '/dev/stdin', '--check' ],
         stdin => guest('f4'));
-    is("$status:$err", '0:', 'a pipe with one');
+    is("$status:$err", '0:', 'a pipe with a writer');
 }
-fails([ $minivmm, '-c', '.' ], 110, qr/the config \.: it is a directory/, 'a directory');
+fails([ $minivmm, '-c', '.' ], 110, qr/the config \.: it is a directory/, 'refused: a directory');
 fails([ $minivmm, '-c', '/proc/self/mem' ], 110, qr/the config \/proc\/self\/mem: Input\/output error/, 'unreadable');
 SKIP: {
-    skip 'root reads what it likes', 1 if !$>;
+    skip 'root can read any file', 1 if !$>;
     spew('secret.ini', $good);
     chmod 0, 'secret.ini';
-    fails([ $minivmm, '-c', 'secret.ini' ], 110, qr/the config secret\.ini: Permission denied/, 'no permission');
+    fails([ $minivmm, '-c', 'secret.ini' ], 110, qr/the config secret\.ini: Permission denied/, 'refused: a file without read permission');
     unlink 'secret.ini';
 }
 
 for my $memory ('16K', '4M') {
     is((run([ $minivmm, '-c', "$configs/code.ini", qw(--log error --until access:1 --save own.snap --set), "vm.memory=$memory" ]))[0],
         0, "a snapshot of $memory");
-    fails([ $minivmm, '-c', 'own.snap' ], 110, qr/the config own\.snap: this is a snapshot; restore it with -r$/, 'is no config');
+    fails([ $minivmm, '-c', 'own.snap' ], 110, qr/the config own\.snap: this is a snapshot; restore it with -r$/, 'refused: a snapshot given to -c');
     unlink 'own.snap';
 }
 
@@ -118,7 +118,7 @@ for (
 }
 unlink 'x.elf', 'good.ini';
 
-# Memory that something else is in the place of.
+# Memory that overlaps something else.
 refused('memory over the chips', "[vm]\nmemory_at = 0xfec00000\n", qr/x\.ini:1: \[vm\] memory would lie over the interrupt controllers/);
 refused('the same by --set', $good, qr/--set vm\.memory: \[vm\] memory would lie over the interrupt controllers/, '--set', 'vm.memory=5G');
 refused('a device in memory', "$good\[device a]\nplugin = mmio-logger\naddress = 0x4000\n",
@@ -126,18 +126,19 @@ refused('a device in memory', "$good\[device a]\nplugin = mmio-logger\naddress =
 spew('small', 'x' x 4096);
 refused('memory_file of another size', "[vm]\nmemory_file = small\n[boot]\ncode = f4\n",
     qr/memory_file small has 0x1000 bytes, the machine's memory 0x10000; remove the file or set vm\.memory/);
-is(slurp('small'), 'x' x 4096, 'and is left as it was');
+is(slurp('small'), 'x' x 4096, 'the memory_file is unchanged');
 unlink 'small';
-refused('a mistake elsewhere', $good . "bogus = 1\n", qr/plugin serial has no option bogus/, '--set', 'vm.memory_file=ram.img');
-refused('a point that is none', $good, qr/--until: rap is not a stop condition/, '--set', 'vm.memory_file=ram.img', '--until', 'rap');
+refused('an error elsewhere creates no memory_file', $good . "bogus = 1\n", qr/plugin serial has no option bogus/, '--set', 'vm.memory_file=ram.img');
+refused('an invalid stop condition', $good, qr/--until: rap is not a stop condition/, '--set', 'vm.memory_file=ram.img', '--until', 'rap');
 
-# All mistakes in one run, each in a line of its own, in the order of the file.
+# All errors are reported in one run, each in its own line, in the order of the file.
 spew('x.ini', "[vm]\nmemory = 1X\ncups = 1\n[boot]\ncode = zz\n[sheep]\n[device A]\nplugin = serial\n");
 my ($status, $out, $err) = run([ $minivmm, '-c', 'x.ini' ]);
-is("$status:$out", '110:', 'many mistakes');
-is(join(' ', sort map { /x\.ini:(\d+): / } split /\n/, $err), '2 3 5 6 7', 'all are said') or diag($err);
+is("$status:$out", '110:', 'refused: a config with several errors');
+is(join(' ', sort map { /x\.ini:(\d+): / } split /\n/, $err), '2 3 5 6 7', 'each error is reported') or diag($err);
 
-# With them what only a plugin, or KVM's table of registers, can tell; the point and the image, too.
+# Errors that only a plugin or KVM's table of registers can detect, a stop condition and an image
+# are reported with them.
 my @many = (
     "[vm]", "memory = 1X", "irqchip = maybe", "[boot]", "image = no.bin", "[cpu]", "raxx = 1", "cs.type = 999",
     "[snapshot]", "at = rap:1", "file = x.snap", "[device a]", "plugin = serail", "[device serial0]", "plugin = serial",
@@ -149,17 +150,17 @@ spew('x.ini', join "\n", @many);
 for my $more ([], ['--check']) {
     ($status, $out, $err) = run([ $minivmm, '-c', 'x.ini', @$more ], LD_PRELOAD => "$build/tests/preload/kvm.so",
         KVM_OPEN => 'enoent');
-    is("$status:$out", '110:', "mistakes at every stage @$more");
-    is(join(' ', sort { $a <=> $b } map { /x\.ini:(\d+): / } split /\n/, $err), "@wrong", 'all are said') or diag($err);
+    is("$status:$out", '110:', "refused: errors at every stage @$more");
+    is(join(' ', sort { $a <=> $b } map { /x\.ini:(\d+): / } split /\n/, $err), "@wrong", 'each error is reported') or diag($err);
 }
 $many[1] = 'memory = 64K';
 $many[2] = 'irqchip = on';
 spew('x.ini', join "\n", @many);
 ($status, $out, $err) = run([ $minivmm, '-c', 'x.ini' ]);
 is(join(' ', sort { $a <=> $b } map { /x\.ini:(\d+): / } split /\n/, $err), '5 7 8 10 13 16 17 18 23 26',
-    'without mistakes in the text the rest is said as well') or diag($err);
+    'errors of other stages are reported without errors in the text') or diag($err);
 
-# What is to be loaded, and what is loaded with it: each at its own line, all of it.
+# The image and the files loaded with it: each error is reported at its own line.
 for my $case (
     [ "image = no.bin\ninitrd = no.initrd\ncmdline_file = no.txt\nmodules = no.one:x.ini:no.two\n", '4 5 6 7 7' ],
     [ "code = f4\ninitrd = x.ini\ncmdline = quiet\nmodules = x.ini\n", '5 6 7' ],
@@ -170,25 +171,25 @@ for my $case (
     my ($text, $lines, @set) = @$case;
     spew('x.ini', $boot . $text);
     ($status, $out, $err) = run([ $minivmm, '-c', 'x.ini', @set ]);
-    is("$status:$out", '110:', 'mistakes in [boot]');
-    is(join(' ', map { /x\.ini:(\d+): / ? $1 : /--set boot\.cmdline: / ? 5 : '?' } sort split /\n/, $err), $lines, 'all are said, each where it is')
+    is("$status:$out", '110:', 'refused: errors in [boot]');
+    is(join(' ', map { /x\.ini:(\d+): / ? $1 : /--set boot\.cmdline: / ? 5 : '?' } sort split /\n/, $err), $lines, 'each error is reported at its line')
         or diag($err);
 }
 for my $set ([ 'boot.cmdline=quiet' => 'does not accept cmdline' ], [ 'boot.initrd=no.initrd' => 'opening the initrd no.initrd' ]) {
     my ($key) = split /=/, $set->[0];
     ($status, $out, $err) = run([ $minivmm, '-c', "$configs/simple.ini", '--set', $set->[0] ]);
-    like($err, qr/^minivmm: --set \Q$key\E: .*\Q$set->[1]\E/, "--set $set->[0] is blamed, and no line");
+    like($err, qr/^minivmm: --set \Q$key\E: .*\Q$set->[1]\E/, "the message names --set $set->[0] and no line");
 }
 
-# --check looks without running: what is right, and what is wrong.
+# --check examines a config without a run: a valid config, and errors.
 spew('x.ini', guest('b0 41 ee f4', "[snapshot]\nat = hlt\nfile = x.snap\n"));
 ($status, $out, $err) = run([ $minivmm, '-c', 'x.ini', '--check', '--set', 'vm.memory_file=ram.img' ]);
-is("$status:$out:$err", '0::', '--check of a good config');
-is(names(), 'x.ini', 'opens and writes nothing');
+is("$status:$out:$err", '0::', '--check accepts a valid config');
+is(names(), 'x.ini', '--check creates no file');
 for my $config (grep { /\.ini\z/ } split ' ', names($configs)) {
     ($status, $out, $err) = run([ $minivmm, '-c', "$configs/$config", '--check',
         $config eq 'linux.ini' ? ('--set', "boot.image=$top/guests/bzimage.bin") : () ]);
-    is("$status:$out:$err", '0::', "--check $config");
+    is("$status:$out:$err", '0::', "--check accepts $config");
 }
 refused('--check', $good . "bogus = 1\n", qr/x\.ini:11: device serial0: plugin serial has no option bogus/, '--check');
 

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# configs/live.ini: stopped anywhere, its memory fits its journal; restored, it goes on; and it
-# notices damage.
+# configs/live.ini: at any stop, memory agrees with its journal; a restored machine continues; the
+# guest detects damage.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -12,7 +12,7 @@ use Test::More;
 my $livehash = "$build/tests/tools/livehash";
 my @live = ($minivmm, '-c', "$configs/live.ini", '--log', 'warn', '--set', 'cpu.r12=5');
 
-# Always writing, so that most stops are in the middle of a write.
+# Without pauses, so that most stops are in the middle of a write.
 my %rates = (paced => [ '--set', 'vm.memory=16M' ], 'at full speed' => [ '--set', 'vm.memory=16M', '--set', 'cpu.r8=1000000' ]);
 my $time = 150_000;    # us
 for my $rate (sort keys %rates) {
@@ -22,18 +22,18 @@ for my $rate (sort keys %rates) {
         my $at = $time += 7_919;
         for my $snap ('a.snap', 'b.snap') {
             my ($status, $out, $err) = run([ @from, '--until', "time:${at}us", '--save', $snap ]);
-            is("$status:$err", '0:', "$rate: to $at us");
+            is("$status:$err", '0:', "$rate: runs to $at us");
             spew('lines', $lines .= $out);
             ($status, $out, $err) = run([ $livehash, $snap, $lines =~ /^tick/m ? 'lines' : () ]);
-            is($status, 0, "memory and lines are right") || diag($out, $err, $lines);
+            is($status, 0, "memory and output are right") || diag($out, $err, $lines);
             @from = ($minivmm, '-r', $snap, '--log', 'warn');
-            $at = int(inspect($snap)->{machine}{time} / 1000) + 103_307;    # a busy host comes late to a point
+            $at = int(inspect($snap)->{machine}{time} / 1000) + 103_307;    # a busy host is late
         }
     }
 }
 
-# What a restore does not check is seen by both: a page changed, a write that the hash does not
-# know.
+# Damage that a restore does not check is detected by the guest and by livehash: a changed page, a
+# write missing from the hash.
 my ($status, $out, $err) = run([ @live, '--set', 'vm.memory=1M', '--set', 'cpu.r10=0', '--until', 'output:serial0:tick:20', '--save', 'c.snap' ]);
 my ($offset) = unpack 'x24 Q', slurp('c.snap');
 for my $at (0x10000 + 5 * 4096, 0x8018) {
@@ -43,8 +43,8 @@ for my $at (0x10000 + 5 * 4096, 0x8018) {
     ($status, $out, $err) = run([ $livehash, 'd.snap' ]);
     is($status, 1, sprintf('a wrong byte at 0x%x', $at));
     ($status, $out, $err) = run([ $minivmm, '-r', 'd.snap' ], timeout => 10);
-    is($status, 1, 'the guest ends with 1');
-    like($out, qr/^corrupt\n\z/m, 'and says why');
+    is($status, 1, 'the guest ends with status 1');
+    like($out, qr/^corrupt\n\z/m, 'the guest reports the corruption');
 }
 
 done_testing;

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# Every config in configs/ runs, and shows what is said of it here: stdout, stderr, exit status, the
-# last registers.
+# Every config in configs/ runs and has the stdout, stderr, exit status and last registers listed
+# here.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -9,8 +9,8 @@ use lib 'tests/lib';
 use Minivmm;
 use Test::More;
 
-# stderr, but for the registers, is a pattern; none: nothing is said. set: what stands in for a
-# person at a terminal, or makes an end of what has none.
+# stderr is a pattern for the messages without the registers; the default is no message. "set"
+# replaces input at a terminal, or ends a guest that does not end by itself.
 my $said = qr/^log0: \d+\.\d{9} vcpu 0 rip/m;
 my $version = (run([ $minivmm, '--version' ]))[1];
 my %expected = (
@@ -39,7 +39,7 @@ my %expected = (
     'linux' => {
         set => ["boot.image=$top/guests/bzimage.bin", 'vm.memory=4M', 'device.serial0.input=none'],
         out => "console=ttyS0\nRSD PTR\n3\n",
-        registers => { rip => 0xfff0 }, # of the second vCPU, which nobody has started
+        registers => { rip => 0xfff0 }, # of the second vCPU, which is not started
     },
     'live' => {
         set => [qw(vm.memory=1M cpu.r8=20 cpu.r12=2 cpu.r13=5 cpu.r15=1)],
@@ -115,7 +115,7 @@ for my $file (split ' ', $before) {
     my ($name) = $file =~ /^(.+)\.ini\z/ or next;
     my $e = delete $expected{$name};
     if (!$e) {
-        fail("$name: nothing is said here of what it must show");
+        fail("$name: its expected output is listed here");
         next;
     }
     my @set = map { ('--set', $_) } @{ $e->{set} // [] };
@@ -127,8 +127,8 @@ for my $file (split ' ', $before) {
     like($err, $e->{err} // qr/\A\z/, "$name: stderr");
     is_deeply({ map { $_ => $registers->{$_} } keys %{ $e->{registers} } }, $e->{registers}, "$name: registers");
 }
-is(join(' ', sort keys %expected), '', 'no config is missing');
-is(names($configs), $before, 'nothing is written into configs/');
-is(names(), 'ram.img simple.snap', 'but into the current folder');
+is(join(' ', sort keys %expected), '', 'every config is listed and exists');
+is(names($configs), $before, 'no file is written to configs/');
+is(names(), 'ram.img simple.snap', 'files are written to the current folder');
 
 done_testing;
