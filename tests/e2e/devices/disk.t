@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# Disks in layers: what is written goes where it is to go, and a snapshot holds the disk at its own
-# instant, whoever writes afterwards.
+# Disk layers: writes go to the top layer, and a snapshot contains the disk at one instant, whatever
+# is written later.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -15,8 +15,7 @@ use Time::HiRes 'time';
 
 my $raw = slurp("$top/guests/disk.bin");
 
-# What configs/disk.ini's guest makes of the disk after so many letters; without a number: at its
-# end.
+# The output of configs/disk.ini's guest after a number of letters; without a number, at its end.
 sub disk {
     my ($letters) = @_;
     my $disk = $raw;
@@ -30,7 +29,7 @@ my $said = sprintf "ABCDEF %08x\n", $sum & 0xffffffff;
 
 sub fresh { unlink glob('*'); spew('disk.img', $raw) }
 
-# The command for configs/disk.ini with the disk here; keys of the disk's, and options.
+# The command for configs/disk.ini with the disk in this folder, more keys of the disk, and options.
 sub machine {
     my ($keys, @options) = @_;
     my %keys = (path => 'disk.img', temporary => 'no', %$keys);
@@ -45,31 +44,31 @@ sub says {
 my @snap = ('--at', 'output:serial0:C', '--save', 'c.snap');
 
 fresh();
-says(machine({}), $said, 'a disk that is a file');
-is(slurp('disk.img'), disk(), 'has what was written');
+says(machine({}), $said, 'a file');
+is(slurp('disk.img'), disk(), 'the file has the writes');
 
 fresh();
-says(machine({ temporary => 'yes' }), $said, 'a temporary overlay');
-is(slurp('disk.img'), $raw, 'leaves the disk as it was');
-is(names(), 'disk.img', 'and nothing behind');
+says(machine({ temporary => 'yes' }), $said, 'a run with a temporary overlay');
+is(slurp('disk.img'), $raw, 'the disk is unchanged');
+is(names(), 'disk.img', 'the overlay is removed');
 
 for my $io (qw(threads io_uring)) {
     fresh();
-    says(machine({ io => $io }), $said, "by $io");
-    is(slurp('disk.img'), disk(), 'has what was written');
+    says(machine({ io => $io }), $said, "the file, by $io");
+    is(slurp('disk.img'), disk(), 'the file has the writes');
     fresh();
-    says(machine({ io => $io, overlay => 'o' }), $said, "to an overlay, by $io");
-    is(slurp('disk.img'), $raw, 'leaves the disk as it was');
-    says(machine({ io => $io, overlay => 'o', readonly => 'no' }, '--trace', 'trace'), $said, 'and with notifications that are traced');
+    says(machine({ io => $io, overlay => 'o' }), $said, "an overlay, by $io");
+    is(slurp('disk.img'), $raw, 'the disk is unchanged');
+    says(machine({ io => $io, overlay => 'o', readonly => 'no' }, '--trace', 'trace'), $said, 'with --trace, which sees each notification');
 }
 
 fresh();
-says(machine({ overlay => 'here.ovl' }), $said, 'an overlay that is made');
-is(slurp('disk.img'), $raw, 'leaves the disk as it was');
-ok((stat 'here.ovl')[12] * 512 <= 40960, 'takes room for what was written');
-says(machine({ overlay => 'here.ovl' }), $said, 'and is gone on with');
-says(machine({ layers => 'here.ovl', temporary => 'yes' }), $said, 'or lies below another');
-is(slurp('disk.img'), $raw, 'the disk is as it was');
+says(machine({ overlay => 'here.ovl' }), $said, 'a new overlay');
+is(slurp('disk.img'), $raw, 'the disk is unchanged');
+ok((stat 'here.ovl')[12] * 512 <= 40960, 'the overlay takes room only for the writes');
+says(machine({ overlay => 'here.ovl' }), $said, 'a second run continues with the overlay');
+says(machine({ layers => 'here.ovl', temporary => 'yes' }), $said, 'an overlay below another overlay');
+is(slurp('disk.img'), $raw, 'the disk is unchanged');
 
 for my $how ([ 'the file itself', {} ], [ 'an overlay', { overlay => 'o' } ], [ 'a temporary overlay', { temporary => 'yes' } ],
     [ 'the file itself, by io_uring', { io => 'io_uring' } ],
@@ -78,59 +77,59 @@ for my $how ([ 'the file itself', {} ], [ 'an overlay', { overlay => 'o' } ], [ 
     [ 'an overlay, by io_uring', { overlay => 'o', io => 'io_uring', queues => 4 } ]) {
     my ($name, $keys) = @$how;
     fresh();
-    says(machine($keys, @snap), $said, "$name: a snapshot in the midst");
-    is(slurp('disk.img'), $keys->{overlay} || $keys->{temporary} ? $raw : disk(3), "$name: the disk stays as it was then");
+    says(machine($keys, @snap), $said, "$name: a snapshot during the run");
+    is(slurp('disk.img'), $keys->{overlay} || $keys->{temporary} ? $raw : disk(3), "$name: the disk keeps its state at the snapshot");
     my @held = map { slurp($_) } glob '*';
-    says([ $minivmm, '-r', 'c.snap', '--trust' ], substr($said, 3), "$name: restored") for 1, 2;
-    is_deeply([ map { slurp($_) } glob '*' ], \@held, "$name: restored machines change nothing");
+    says([ $minivmm, '-r', 'c.snap', '--trust' ], substr($said, 3), "$name: the restored machine continues") for 1, 2;
+    is_deeply([ map { slurp($_) } glob '*' ], \@held, "$name: restored machines do not change the files");
     says([ $minivmm, '-r', 'c.snap', '--trust', '--at', 'output:serial0:E', '--save', 'e.snap' ],
-        substr($said, 3), "$name: a snapshot of a restored machine");
-    says([ $minivmm, '-r', 'e.snap', '--trust' ], substr($said, 5), "$name: restored as well") for 1, 2;
+        substr($said, 3), "$name: a snapshot of the restored machine");
+    says([ $minivmm, '-r', 'e.snap', '--trust' ], substr($said, 5), "$name: the second snapshot can be restored") for 1, 2;
     says([ $minivmm, '-r', 'c.snap', '--trust', '--set', 'device.disk0.overlay=mine' ],
-        substr($said, 3), "$name: restored with an overlay of its own");
-    says([ $minivmm, '-r', 'c.snap', '--trust' ], substr($said, 3), "$name: and once more as before");
+        substr($said, 3), "$name: a restore with overlay=");
+    says([ $minivmm, '-r', 'c.snap', '--trust' ], substr($said, 3), "$name: a restore without overlay= still works");
     fails([ $minivmm, '-r', 'c.snap', '--trust', '--set', 'device.disk0.overlay=mine' ],
-        113, qr/mine: it exists already/, "$name: an overlay of another machine's");
+        113, qr/mine: it exists already/, "$name: refused: another machine's overlay");
 }
 
-# Without a word to the contrary, nothing that a snapshot names is opened.
+# Files named by a snapshot are opened only if the snapshot is trusted or the option is given again.
 my ($status, $out, $err) = run([ $minivmm, '-r', 'e.snap', '--set', 'device.disk0.path=disk.img' ]);
-is($status, 112, 'layers are not trusted either');
-like($err, qr/names a host resource, layers = \S+:\S+: add --set/, 'and named');
+is($status, 112, 'refused: the layers of an untrusted snapshot');
+like($err, qr/names a host resource, layers = \S+:\S+: add --set/, 'the message names the layers');
 
-# The same by a client, who then says that all is as it was; and a diff.
+# A disk that has changed since the snapshot. changed = accept accepts it if it has the same size.
 fresh();
-says(machine({}, @snap), $said, 'once more');
+says(machine({}, @snap), $said, 'a run with a snapshot');
 utime 1, 1, 'disk.img';
-fails([ $minivmm, '-r', 'c.snap', '--trust' ], 113, qr/was modified after the snapshot, or is a copy/, 'a disk that has changed');
-says([ $minivmm, '-r', 'c.snap', '--trust', '--set', 'device.disk0.changed=accept' ], substr($said, 3), 'and is accepted');
+fails([ $minivmm, '-r', 'c.snap', '--trust' ], 113, qr/was modified after the snapshot, or is a copy/, 'refused: a disk that has changed');
+says([ $minivmm, '-r', 'c.snap', '--trust', '--set', 'device.disk0.changed=accept' ], substr($said, 3), 'accepted: a disk that has changed');
 spew('disk.img', $raw . "\0" x 4096);
 fails([ $minivmm, '-r', 'c.snap', '--trust', '--set', 'device.disk0.changed=accept' ],
-    113, qr/has 20480 bytes, but 16384 in the snapshot/, 'a disk of another size');
+    113, qr/has 20480 bytes, but 16384 in the snapshot/, 'refused: a disk of another size');
 
-# A thousand machines from one state, each with the disk as it was.
+# In a batch each run reads the disk as in the snapshot.
 fresh();
-says(machine({ overlay => 'o' }, @snap), $said, 'a state to begin from');
+says(machine({ overlay => 'o' }, @snap), $said, 'a snapshot for the batch');
 spew("in$_", '') for 1 .. 5;
 ($status, $out, $err) = run([ $minivmm, 'batch', '-r', 'c.snap', '--trust', '--check', '--input', 'serial0', map({ "in$_" } 1 .. 5) ]);
 is($status, 0, 'a batch') or diag($err);
-is(scalar(() = $out =~ /"output":"DEF [0-9a-f]{8}/g), 5, 'each finds the disk as it was') or diag($out, $err);
+is(scalar(() = $out =~ /"output":"DEF [0-9a-f]{8}/g), 5, 'each run reads the original disk') or diag($out, $err);
 
-# Limits: 45 requests of the guest's, of which 12 KiB and 512 bytes are read and written.
+# Limits: the guest makes 45 requests and moves 12.5 KiB.
 for my $limit ([ '100/s', 1, 0.4 ], [ '60K/s', '1K', 0.4 ], [ '1M/s, 100/s', '10K, 1', 0.4 ], [ '1000/s', '', 0 ]) {
     my ($rate, $burst, $least) = @$limit;
     for my $io (qw(sync io_uring)) {
         fresh();
         my $begin = time;
-        says(machine({ rate => $rate, burst => $burst, io => $io }), $said, "no more than $rate, by $io");
-        cmp_ok(time - $begin, '>=', $least, 'takes its time');
+        says(machine({ rate => $rate, burst => $burst, io => $io }), $said, "limited to $rate, by $io: the output");
+        cmp_ok(time - $begin, '>=', $least, 'the limit makes the run longer');
     }
 }
-fails(machine({ rate => 'fast' }), 110, qr/rate = fast is not valid; use bytes \(100M\/s/, 'a limit that is none');
-fails(machine({ burst => '1M' }), 110, qr/burst = 1M is for bytes, which rate does not limit/, 'a burst without a limit');
+fails(machine({ rate => 'fast' }), 110, qr/rate = fast is not valid; use bytes \(100M\/s/, 'refused: an invalid limit');
+fails(machine({ burst => '1M' }), 110, qr/burst = 1M is for bytes, which rate does not limit/, 'refused: a burst without a limit');
 
-# What the host's disk does not do, the guest is told, and triple faults; what was flushed before
-# stays.
+# When the host's disk fails, the guest's request fails and the guest triple faults; flushed writes
+# stay.
 my %faults = (LD_PRELOAD => "$build/tests/preload/faultfs.so", FAULT_PATH => '/o');
 for my $fault ([ 'write:5:EIO', 'Input/output error' ], [ 'write:4:ENOSPC', 'No space left on device' ], [ 'read:6:EIO', 'Input/output error' ],
     [ 'fdatasync:1:EIO', 'Input/output error' ]) {
@@ -138,17 +137,17 @@ for my $fault ([ 'write:5:EIO', 'Input/output error' ], [ 'write:4:ENOSPC', 'No 
     for my $io (qw(sync threads)) {
         fresh();
         ($status, $out, $err) = run(machine({ overlay => 'o', io => $io }), %faults, FAULT => $plan);
-        is($status, 100, "$plan, by $io: the guest is told");
-        like($err, qr/disk0: can't (read|write) the disk \S*disk\.img at 0x[0-9a-f]+: \Q$message\E/, "$plan, by $io: so are we");
-        says(machine({ overlay => 'o', io => $io }), $said, "$plan, by $io: the overlay is whole");
+        is($status, 100, "$plan, by $io: the guest's request fails");
+        like($err, qr/disk0: can't (read|write) the disk \S*disk\.img at 0x[0-9a-f]+: \Q$message\E/, "$plan, by $io: the error is logged");
+        says(machine({ overlay => 'o', io => $io }), $said, "$plan, by $io: the overlay is valid");
     }
 }
 fresh();
 fails(machine({ io => 'io_uring' }), 113, qr/can't use io_uring on this host: Operation not permitted; set io = threads/,
-    'io_uring is not for everybody', %faults, FAULT => 'io_uring_queue_init:1:EPERM');
+    'io_uring is not allowed here', %faults, FAULT => 'io_uring_queue_init:1:EPERM');
 
-# A snapshot that comes to nothing when the disk is kept for it, at the new overlay or at the one
-# that stays, and then one that does not.
+# A snapshot that fails while the disk's state is preserved, at the new overlay or at the one that
+# is kept; then a snapshot that succeeds.
 for my $n (1 .. 3) {
     fresh();
     my $process = start(machine({ overlay => 'o', rate => '100/s', burst => 1 }, '--set', 'control.socket=sock'), %faults, FAULT => '@plan');
@@ -157,17 +156,17 @@ for my $n (1 .. 3) {
     $control->request('pause');
     spew('plan', "write:$n:EIO");
     my $reply = $control->request('snapshot none.snap');
-    ok(!$reply->{ok} && !-e 'none.snap', "write $n fails: there is no snapshot") or diag(explain($reply));
-    ok(!-e 'plan', 'because of that');
-    ok($control->request('snapshot some.snap')->{ok}, 'the next one is one');
+    ok(!$reply->{ok} && !-e 'none.snap', "write $n fails: no snapshot is written") or diag(explain($reply));
+    ok(!-e 'plan', 'the injected failure occurred');
+    ok($control->request('snapshot some.snap')->{ok}, 'the next snapshot succeeds');
     $control->request('resume');
     ($status, $out, $err) = finish($process);
-    is("$status:$out", "0:$said", 'the machine goes on') or diag($err);
+    is("$status:$out", "0:$said", 'the machine continues') or diag($err);
     ($status, $out, $err) = run([ $minivmm, '-r', 'some.snap', '--trust' ]);
-    is("$status:$out", "0:" . substr($said, -length $out), 'and is restored, with its disk') or diag($err);
+    is("$status:$out", "0:" . substr($said, -length $out), 'the snapshot can be restored with its disk') or diag($err);
 }
 
-# One machine at a time writes a disk, and none while others read it.
+# Only one machine at a time can write a disk, and none can while another reads it.
 fresh();
 for my $lock ([ F_WRLCK, 'written', 1, 1 ], [ F_RDLCK, 'read', 0, 1 ]) {
     my ($type, $name, $no_read, $no_write) = @$lock;
@@ -178,41 +177,41 @@ for my $lock ([ F_WRLCK, 'written', 1, 1 ], [ F_RDLCK, 'read', 0, 1 ]) {
     fails(machine({}), 113, qr/another machine uses it: set readonly = yes, or overlay/, "a disk that is $name can't be written");
 }
 
-# Overlays that are none.
+# Invalid overlays.
 fresh();
 run(machine({ overlay => 'o' }, @snap));
 my $overlay = slurp('o');
 for my $bad (
-    [ 'cut short', substr($overlay, 0, 40), qr/too short/ ],
-    [ 'other bytes', "\0" . substr($overlay, 1), qr/is not an overlay/ ],
+    [ 'truncated', substr($overlay, 0, 40), qr/too short/ ],
+    [ 'another magic', "\0" . substr($overlay, 1), qr/is not an overlay/ ],
     [ 'another version', substr($overlay, 0, 8) . "\2" . substr($overlay, 9), qr/version/ ],
     [ 'another size', substr($overlay, 0, 16) . "\0\x50" . substr($overlay, 18), qr/another size/ ],
-    [ 'data elsewhere', substr($overlay, 0, 24) . "\1" . substr($overlay, 25), qr/another size/ ],
-    [ 'upon another', substr($overlay, 0, 48) . "\1" . substr($overlay, 49), qr/another layer/ ],
+    [ 'data at another offset', substr($overlay, 0, 24) . "\1" . substr($overlay, 25), qr/another size/ ],
+    [ 'over another disk', substr($overlay, 0, 48) . "\1" . substr($overlay, 49), qr/another layer/ ],
 ) {
     my ($name, $bytes, $message) = @$bad;
     spew('bad', $bytes);
-    fails(machine({ layers => 'bad', temporary => 'yes' }), 113, $message, "an overlay, $name");
+    fails(machine({ layers => 'bad', temporary => 'yes' }), 113, $message, "refused: an overlay, $name");
 }
-fails(machine({ overlay => 'o' }), 113, qr/it belongs to a snapshot/, 'an overlay that a snapshot holds');
-fails(machine({ layers => 'o' }), 113, qr/set overlay = FILE/, 'layers that would be written');
-fails(machine({ overlay => 'o', readonly => 'yes' }), 110, qr/exclude each other/, 'an overlay that can not be written');
+fails(machine({ overlay => 'o' }), 113, qr/it belongs to a snapshot/, 'refused: an overlay that a snapshot uses');
+fails(machine({ layers => 'o' }), 113, qr/set overlay = FILE/, 'refused: writable lower layers');
+fails(machine({ overlay => 'o', readonly => 'yes' }), 110, qr/exclude each other/, 'refused: an overlay that cannot be written');
 fails(machine({ overlay => 'no/o' }), 113, qr/can't create the overlay .*No such file/, 'no such folder');
-fails(machine({ path => '.' }), 113, qr/neither a file nor a block device|Is a directory/, 'a folder');
+fails(machine({ path => '.' }), 113, qr/neither a file nor a block device|Is a directory/, 'refused: a folder');
 spew('small', 'x' x 511);
-fails(machine({ path => 'small' }), 113, qr/smaller than a sector/, 'less than a sector');
+fails(machine({ path => 'small' }), 113, qr/smaller than a sector/, 'refused: a disk smaller than a sector');
 
-# A name that the machine's own overlay takes while it is snapshotted.
+# A snapshot moves the overlay to the name t.ovl.1; another output of the run has that name.
 for my $what ([ '--save', 't.ovl.1' ], [ '--save', 'x.snap', '--status', 't.ovl.1' ]) {
     fresh();
     unlink glob 't.ovl*';
     my ($status, $out, $err) = run(machine({ overlay => 't.ovl' }, '--at', 'access:60', @$what));
     like("$status:$err", @$what == 2 ? qr/\A113:.*t\.ovl\.1: another process has created that file meanwhile/s : qr/\A0:/, "@$what");
-    like(slurp(@$what == 2 ? 't.ovl.1' : 't.ovl.2'), qr/\AMVMMOVL/, 'an overlay is what it was');
+    like(slurp(@$what == 2 ? 't.ovl.1' : 't.ovl.2'), qr/\AMVMMOVL/, 'the overlay is not overwritten');
 }
 
-# The host learns late of what the guest has asked for. A snapshot that is taken before that holds
-# the question. (A test that is late itself finds no machine, and tries again.)
+# The host handles a request late. A snapshot before that contains the request. (If the test itself
+# is late, the machine has ended; it tries again.)
 fresh();
 my @late = ('late1.snap', 'late2.snap');
 until_true {
@@ -221,29 +220,28 @@ until_true {
     until_true { -S 'late.sock' };
     run([ $minivmm, 'ctl', 'late.sock', 'snapshot', $_ ]) for @late;
     my ($status, $out, $err) = finish($late);
-    is("$status:$out", "0:$said", 'a host that is late') or diag($err);
+    is("$status:$out", "0:$said", 'a run with a late main thread') or diag($err);
     return 2 == grep { -e } @late;
 } 60;
 for my $snap (@late) {
     my ($status, $out, $err) = run([ $minivmm, '-r', $snap, '--trust', '--log', 'error' ], timeout => 20);
-    is($status, 0, "$snap goes on") or diag($err);
-    like($out, qr/ [0-9a-f]{8}\n\z/, 'to its end');
-    is($out, substr($said, -length $out), 'with what was still to come');
+    is($status, 0, "$snap: the restored machine continues") or diag($err);
+    like($out, qr/ [0-9a-f]{8}\n\z/, 'the guest runs to its end');
+    is($out, substr($said, -length $out), 'it handles the pending request');
 }
 
-# Where a file system has no files without a name, one has a name that is nobody else's, for as long
-# as it is used.
+# On a file system without O_TMPFILE, a temporary overlay has a unique name while it is used.
 fresh();
 mkdir 'there';
 spew('there/disk.img', $raw);
 my %none = (LD_PRELOAD => "$build/tests/preload/faultfs.so", FAULT_PATH => 'there', FAULT => 'tmpfile:1:EOPNOTSUPP');
 ($status, $out, $err) = run(machine({ path => 'there/disk.img', temporary => 'yes' }), %none);
-is("$status:$out", "0:$said", 'a temporary overlay that has a name') or diag($err);
-is(names('there'), 'disk.img', 'and is gone at the end');
+is("$status:$out", "0:$said", 'a temporary overlay with a name') or diag($err);
+is(names('there'), 'disk.img', 'it is removed at the end');
 ($status, $out, $err) = run(machine({ path => 'there/disk.img', temporary => 'yes' }, @snap), %none);
-is("$status:$out", "0:$said", 'one that a snapshot holds') or diag($err);
-is(names('there'), 'disk.img disk.img.1', 'has a name by which it is found');
-is(slurp('there/disk.img'), $raw, 'the disk is as it was');
-says([ $minivmm, '-r', 'c.snap', '--trust' ], substr($said, 3), 'the snapshot is restored');
+is("$status:$out", "0:$said", 'a temporary overlay that a snapshot uses') or diag($err);
+is(names('there'), 'disk.img disk.img.1', 'it keeps its name');
+is(slurp('there/disk.img'), $raw, 'the disk is unchanged');
+says([ $minivmm, '-r', 'c.snap', '--trust' ], substr($said, 3), 'the snapshot can be restored');
 
 done_testing;

@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# Disks that an NBD server has: what it can and can't do, snapshots, and servers that go and come
-# again.
+# Disks on an NBD server: servers with different capabilities, snapshots, and servers that disappear
+# and return.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -11,10 +11,10 @@ use File::Basename 'dirname';
 use Minivmm;
 use Test::More;
 
-BAIL_OUT('no nbdkit: make deps installs it') if system 'nbdkit --version >nbdkit.txt 2>&1';
-BAIL_OUT('virtio-blk is left out, for want of its libraries: make deps installs them') if (run([ $minivmm, 'plugins', 'virtio-blk' ]))[0];
+BAIL_OUT('nbdkit is not installed: make deps installs it') if system 'nbdkit --version >nbdkit.txt 2>&1';
+BAIL_OUT('virtio-blk is not built: its libraries are missing: make deps installs them') if (run([ $minivmm, 'plugins', 'virtio-blk' ]))[0];
 
-$ENV{TMPDIR} = '.';    # where overlays go that have no better place
+$ENV{TMPDIR} = '.';    # the default folder for overlays
 my $raw = slurp("$top/guests/disk.bin");
 my $disk = $raw;
 substr($disk, 512 * (1 + 5 * $_), 512) = chr(ord('A') + $_) x 512 for 0 .. 5;
@@ -23,8 +23,8 @@ my $sum = 0;
 $sum += $_ for unpack '(Vx60)*', $disk;
 my $said = sprintf "ABCDEF %08x\n", $sum & 0xffffffff;
 
-# A server at a socket here, in the place of the one that was there, which may go on: nbdkit's
-# arguments, or for disk.img.
+# Starts a server at a socket in this folder, in place of an earlier one, which may still run. The
+# arguments are nbdkit's; the default serves disk.img.
 sub server {
     my (@arguments) = @_;
     unlink 'nbd.pid';
@@ -52,20 +52,20 @@ sub says {
     return is("$status:$out", "0:$expected", $name) || diag($err);
 }
 
-# Whatever the server can do, and whoever asks it.
+# Any capabilities of the server, and each I/O method.
 for my $can ([], ['--filter=nozero'], [ '--filter=multi-conn', 'multi-conn-mode=disable' ],
     [ '--filter=blocksize-policy', 'blocksize-minimum=512', 'blocksize-maximum=2048', 'blocksize-preferred=512', 'blocksize-error-policy=error' ]) {
     my ($filters, @rest) = ([ grep { /^-/ } @$can ], grep { !/^-/ } @$can);
     for my $io (qw(sync threads io_uring)) {
         spew('disk.img', $raw);
         my $server = server(@$filters, 'file', 'disk.img', @rest);
-        says(machine({ io => $io }), $said, "written by $io");
-        ok(slurp('disk.img') eq $disk, 'and the server has it');
+        says(machine({ io => $io }), $said, "written, by $io");
+        ok(slurp('disk.img') eq $disk, 'the server has the writes');
         gone($server);
     }
 }
 
-# One that can't flush, but can write things through, and knows neither zeros nor trims.
+# A server without flush, zero and trim, with FUA.
 spew('disk.img', $raw);
 my @eval = (
     'get_size=stat -c %s disk.img',
@@ -74,12 +74,12 @@ my @eval = (
     'can_write=exit 0', 'can_fua=echo native'
 );
 my $server = server('eval', @eval);
-says(machine({}), $said, 'a server of little skill');
-ok(slurp('disk.img') eq $disk, 'and the server has it');
-unlike(slurp('flags'), qr/^(?!fua$)/m, 'all of it through');
+says(machine({}), $said, 'a server with few capabilities');
+ok(slurp('disk.img') eq $disk, 'the server has the writes');
+unlike(slurp('flags'), qr/^(?!fua$)/m, 'each write has FUA');
 gone($server);
 
-# By TCP, and with the export's name; the config may name it as well.
+# By TCP, with the export's name, also from the config.
 spew('disk.img', $raw);
 my $port = 20000 + $$ % 20000;
 $server = start([ qw(nbdkit -f -i 127.0.0.1 -e one -p), $port, 'file', 'disk.img' ]);
@@ -87,48 +87,48 @@ my $config = slurp("$configs/disk.ini") =~ s{^path = .*}{path = nbd://127.0.0.1:
 spew('nbd.ini', $config);
 my ($status, $out, $err);
 ok(until_true { ($status, $out, $err) = run([ $minivmm, '-c', 'nbd.ini' ]); !$status }, 'by TCP') or diag($err);
-is($out, $said, 'an overlay upon it');
-ok(slurp('disk.img') eq $raw, 'leaves it as it was');
+is($out, $said, 'an overlay over an export');
+ok(slurp('disk.img') eq $raw, 'the export is unchanged');
 gone($server);
-fails([ $minivmm, '-c', 'nbd.ini' ], 113, qr{can't use the disk nbd://127\.0\.0\.1:$port/one: .*Connection refused}, 'nobody is there');
+fails([ $minivmm, '-c', 'nbd.ini' ], 113, qr{can't use the disk nbd://127\.0\.0\.1:$port/one: .*Connection refused}, 'refused: no server');
 
-# Who may not write. Snapshots: what is written must lie in a file of ours.
+# Read-only exports. Snapshots: writes must go to a local overlay.
 spew('disk.img', $raw);
 $server = server('-r', 'file', 'disk.img');
-fails(machine({}), 113, qr/allows only reads: set readonly = yes, or overlay/, 'an export that is only read');
-for my $how ([ 'an overlay', { overlay => 'o' } ], [ 'a temporary one', { temporary => 'yes' } ]) {
+fails(machine({}), 113, qr/allows only reads: set readonly = yes, or overlay/, 'refused: writes to a read-only export');
+for my $how ([ 'an overlay', { overlay => 'o' } ], [ 'a temporary overlay', { temporary => 'yes' } ]) {
     my ($name, $keys) = @$how;
-    says(machine({ %$keys, io => 'io_uring' }, '--at', 'output:serial0:C', '--save', 'c.snap'), $said, "$name: a snapshot in the midst");
-    says([ $minivmm, '-r', 'c.snap', '--trust' ], substr($said, 3), "$name: restored") for 1, 2;
-    says([ $minivmm, '-r', 'c.snap', '--trust', '--at', 'output:serial0:E', '--save', 'e.snap' ], substr($said, 3), "$name: a snapshot of that");
-    says([ $minivmm, '-r', 'e.snap', '--trust' ], substr($said, 5), "$name: restored as well");
+    says(machine({ %$keys, io => 'io_uring' }, '--at', 'output:serial0:C', '--save', 'c.snap'), $said, "$name: a snapshot during the run");
+    says([ $minivmm, '-r', 'c.snap', '--trust' ], substr($said, 3), "$name: the restored machine continues") for 1, 2;
+    says([ $minivmm, '-r', 'c.snap', '--trust', '--at', 'output:serial0:E', '--save', 'e.snap' ], substr($said, 3), "$name: a snapshot of the restored machine");
+    says([ $minivmm, '-r', 'e.snap', '--trust' ], substr($said, 5), "$name: the second snapshot can be restored");
 }
 ($status, $out, $err) = run([ $minivmm, '-r', 'e.snap' ]);
-is($status, 112, 'an export wants trust as well');
-like($err, qr{names a host resource, path = nbd\+unix:///\?socket=nbd: add --set}, 'by its name');
+is($status, 112, 'refused: the export of an untrusted snapshot');
+like($err, qr{names a host resource, path = nbd\+unix:///\?socket=nbd: add --set}, 'the message names the export');
 gone($server);
 $server = server();
 ($status, $out, $err) = run(machine({}, '--at', 'output:serial0:C', '--save', 'none.snap'));
-isnt($status, 0, 'a snapshot of an export that is written');
-like($err, qr/no file can be created beside it: set overlay = FILE, temporary = yes/, 'is refused');
-ok(!-e 'none.snap', 'and there is none');
+isnt($status, 0, 'the run with a writable export');
+like($err, qr/no file can be created beside it: set overlay = FILE, temporary = yes/, 'refused: a snapshot with a writable export');
+ok(!-e 'none.snap', 'no snapshot is written');
 
-# It says no; the guest triple faults then.
+# The server returns errors; the guest then triple faults.
 gone($server);
 spew('disk.img', $raw);
 $server = server(qw(--filter=error file disk.img error-pwrite=ENOSPC error-pwrite-rate=100%));
 for my $io (qw(sync threads)) {
     ($status, $out, $err) = run(machine({ io => $io }));
-    is($status, 100, "by $io: the guest is told");
-    like($err, qr/can't write the disk nbd\+unix:\S+ at 0x200: No space left on device/, "by $io: so are we");
+    is($status, 100, "by $io: the guest's request fails");
+    like($err, qr/can't write the disk nbd\+unix:\S+ at 0x200: No space left on device/, "by $io: the error is logged");
 }
 gone($server);
 
-# A slow guest, in whose midst the server goes, and another comes, or none.
+# The server disappears while a slow guest runs, and a new server starts, or none.
 for my $io (qw(sync threads)) {
-    for my $case ([ 'only read', { temporary => 'yes' }, 1, 0, qr/\A\z/ ],
+    for my $case ([ 'read only', { temporary => 'yes' }, 1, 0, qr/\A\z/ ],
         [ 'written, not flushed', {}, 1, 100, qr/can't write the disk .*: Input\/output error/ ],
-        [ 'no other server', {}, 0, 100, qr/the connection to the disk \S+ is lost: .*; requests fail until the server is back/ ]) {
+        [ 'no new server', {}, 0, 100, qr/the connection to the disk \S+ is lost: .*; requests fail until the server is back/ ]) {
         my ($name, $keys, $comes, $end, $message) = @$case;
         spew('disk.img', $raw);
         $server = server();
@@ -140,21 +140,21 @@ for my $io (qw(sync threads)) {
         gone($server);
         kill CONT => $process->{pid};
         ($status, $out, $err) = finish($process);
-        is($status, $end, "$name, by $io: as it must end") or diag($out, $err);
-        is($out, $said, "$name, by $io: as if nothing had been") if !$end;
-        like($err, $message, "$name, by $io: and it is told");
-        cmp_ok(scalar(() = $err =~ /is lost/g), '<=', 1, "$name, by $io: once");
+        is($status, $end, "$name, by $io: the run ends as expected") or diag($out, $err);
+        is($out, $said, "$name, by $io: the output is complete") if !$end;
+        like($err, $message, "$name, by $io: the loss of the connection is logged");
+        cmp_ok(scalar(() = $err =~ /is lost/g), '<=', 1, "$name, by $io: it is logged once");
         gone($new) if $comes;
     }
 }
 
-# A server that takes a connection and says nothing.
+# A server that accepts a connection and does not reply.
 use IO::Socket::UNIX;
 unlink 'nbd';
 my $mute = IO::Socket::UNIX->new(Local => 'nbd', Listen => 5) or die "nbd: $!";
-fails(machine({}), 113, qr/can't use the disk \S+: the server does not answer/, 'a server that says nothing');
+fails(machine({}), 113, qr/can't use the disk \S+: the server does not answer/, 'refused: a server that does not reply');
 
-# Who has no export does not load what is for them alone.
+# The libraries for exports are loaded only if a disk is an export.
 unlike((run([ 'ldd', dirname($minivmm) . '/plugins/virtio-blk.so' ]))[1], qr/nbd|gnutls/, 'libnbd is not loaded for other disks');
 
 done_testing;

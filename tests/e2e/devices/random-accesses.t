@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# Random accesses of every width over every range of every plugin: the state they leave can still be
-# saved and loaded. On an emulated KVM, too.
+# Random accesses of every width to every range of every plugin: the resulting state can be saved
+# and loaded. On an emulated KVM, too.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -10,7 +10,7 @@ use Minivmm;
 use Plugins;
 use Test::More;
 
-# One that shows the guest no register says so.
+# Whether the plugin has ranges of registers.
 sub has_ranges { return (run([ $minivmm, 'plugins', $_[0] ]))[1] =~ /^ranges$/m }
 
 for my $plugin (grep { has_ranges($_) } plugins()) {
@@ -19,6 +19,6 @@ for my $plugin (grep { has_ranges($_) } plugins()) {
     like("$status:$out", qr/\A0:# SEED=\d+\nPASS [1-9]\d* ranges, 100000 accesses each\n\z/, $plugin) or diag($err);
     note($out);
 }
-is(names(), 'x.ini', 'nothing is left behind');
+is(names(), 'x.ini', 'no file is created');
 
 done_testing;

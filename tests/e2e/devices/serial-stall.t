@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# A mebibyte through a serial port and a pipe whose reader stalls: byte for byte, and it is the
-# guest that waits.
+# 1 MiB through a serial port and a pipe whose reader stalls: all bytes arrive, and the guest does
+# the waiting.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -13,7 +13,7 @@ use Test::More;
 
 my $whole = much(64);
 
-# The guest polls LSR, and it writes nothing meanwhile.
+# The guest polls LSR and writes nothing meanwhile.
 sub stalls {
     my ($control) = @_;
     return until_true {
@@ -29,16 +29,16 @@ close $writer;
 my $control = Control->connect('vm.sock');
 my $bytes = '';
 for my $part (1 .. 4) {
-    ok(stalls($control), "stall $part: the guest waits, by its own polling");
+    ok(stalls($control), "stall $part: the guest polls while the reader stalls");
     1 while length $bytes < $part * 50_000 && sysread $reader, $bytes, 65536, length $bytes;
 }
 $bytes .= drain($reader);
 my ($status) = finish($process);
-is($status, 0, 'and goes on when there is room');
-is(length $bytes, length $whole, 'all of it arrives');
-ok($bytes eq $whole, 'byte for byte');
+is($status, 0, 'the guest continues when the pipe has room');
+is(length $bytes, length $whole, 'all bytes arrive');
+ok($bytes eq $whole, 'the bytes are the same');
 
-# FCR, the bytes, and one poll for each 16 of them is what a reader that keeps up would cost.
-cmp_ok(status_of('status.json')->{accesses}, '>', 1 + 2**20 + 2**16 + 100, 'the wait was in the guest');
+# FCR, the bytes, and one poll for every 16 bytes are the accesses without a stall.
+cmp_ok(status_of('status.json')->{accesses}, '>', 1 + 2**20 + 2**16 + 100, 'the stall causes further accesses of the guest');
 
 done_testing;

@@ -1,8 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# core/HACKING.md names functions, files, make targets and commits that exist, each function in the
-# file that it says.
-# On an emulated KVM, too.
+# core/HACKING.md names functions, files, make targets and commits that exist; each function is in
+# the named file.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -14,7 +13,7 @@ my $hacking = slurp("$top/core/HACKING.md");
 my %source = map { (s{^\Q$top\E/}{}r => slurp($_)) }
   map { glob "$top/$_" } qw(core/*/*.[ch] core/include/minivmm/*.h plugins/*.[ch] plugins/*/*.[ch]);
 
-# Files of a place like "machine/vcpu.c", "machine/", "vm/, device/".
+# The files of a place: "machine/vcpu.c", "machine/", "vm/, device/".
 sub files {
     my ($place) = @_;
     my @prefixes = map { s{^(?:core/|(?=plugins/))}{}r } split /, */, $place;
@@ -26,18 +25,18 @@ sub defined_in {
     return grep { $source{$_} =~ /^(?:static inline .*\n)?(?:[\w *]+[ *])?\Q$function\E\(/m } @files;
 }
 
-# The rows of both walks: functions, and where they are.
+# The rows of both walks: functions and their files.
 my $rows = 0;
 while ($hacking =~ /^\| (`\w+\(\)`(?:, `\w+\(\)`)*) \| ([\w.\/, ]+?) \|/mg) {
     my ($functions, $place) = ($1, $2);
     my @files = files($place);
-    ok(scalar @files, "$place is there") or next;
+    ok(scalar @files, "$place exists") or next;
     $rows++;
     ok(scalar defined_in($_, @files), "$_() is in $place") for $functions =~ /`(\w+)\(\)`/g;
 }
-cmp_ok($rows, '>', 25, 'rows of walks');
+cmp_ok($rows, '>', 25, 'there are rows of walks');
 
-# Functions elsewhere, types, macros and tables.
+# Other functions, types, macros and tables.
 my $all = join "\n", values %source;
 my %known = map { $_ => 1 } qw(unfit ioctl write);
 for my $function (sort { $a cmp $b } keys %{ { map { $_ => 1 } $hacking =~ /`(\w+)\(\)`/g } }) {
@@ -48,24 +47,24 @@ for my $name (sort keys %{ { map { $_ => 1 } $hacking =~ /`(?:struct |enum )?([A
 }
 for my $path (sort keys %{ { map { $_ => 1 } $hacking =~ /(?<![\w\/.])((?:core|plugins|tests)\/[\w.\/-]+\.[\w.]+|(?:base|config|kvm|machine|stream|plugin|device|boot|snapshot|vm|control|cli)\/[\w-]+\.[ch1-8])\b/g } }) {
     next if $path =~ m{/foo\b};
-    ok(-e "$top/$path" || -e "$top/core/$path", "$path is there");
+    ok(-e "$top/$path" || -e "$top/core/$path", "$path exists");
 }
 my $makefile = slurp("$top/Makefile");
 for my $targets ($hacking =~ /`make ([a-z -]+)/g) {
     ok($makefile =~ /^(?:[\w -]+ )?$_(?: [\w -]+)?:/m, "make $_") for split ' ', $targets;
 }
 
-# CHANGES.md names commits by hashes. A tree without its history has none to look at.
+# CHANGES.md names commits by hash. A tree without git history is skipped.
 SKIP: {
     my @git = ('git', '-c', "safe.directory=$top", '-C', $top);
-    skip 'no history here', 1 if (run([ @git, 'cat-file', '-e', '7480d4e' ]))[0];
+    skip 'no git history here', 1 if (run([ @git, 'cat-file', '-e', '7480d4e' ]))[0];
     my @hashes = slurp("$top/core/CHANGES.md") =~ /\b([0-9a-f]{7})\b/g;
-    is(join(' ', grep { (run([ @git, 'cat-file', '-e', "$_^{commit}" ]))[0] } @hashes), '', 'commits of CHANGES.md');
+    is(join(' ', grep { (run([ @git, 'cat-file', '-e', "$_^{commit}" ]))[0] } @hashes), '', 'every commit in CHANGES.md exists');
 }
 
-# Contents.
+# The table of contents.
 my %heading = map { (lc s/[^\w -]//gr =~ tr/ /-/r) => 1 } $hacking =~ /^## (.+)$/mg;
-ok($heading{$_}, "#$_ is a section") for $hacking =~ /\(#([\w-]+)\)/g;
-is(scalar(keys %{ { map { $_ => 1 } $hacking =~ /\(#([\w-]+)\)/g } }), scalar keys %heading, 'each section is in the contents');
+ok($heading{$_}, "the contents name an existing section: #$_") for $hacking =~ /\(#([\w-]+)\)/g;
+is(scalar(keys %{ { map { $_ => 1 } $hacking =~ /\(#([\w-]+)\)/g } }), scalar keys %heading, 'the contents name every section');
 
 done_testing();

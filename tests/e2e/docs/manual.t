@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# The manuals are whole: every option, command, point, key, value, function, callback and member
-# that the sources have is in them, with the same types; they are clean, and their examples work.
-# On an emulated KVM, too.
+# The manual pages are complete: every option, command, stop condition, key, value, function,
+# callback and member in the sources is documented, with the same types. The pages are valid, and
+# their examples work.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -20,29 +20,29 @@ my %source = map { my $file = "$top/core/$_"; ($_ => without_comments(slurp($fil
 my %text;
 for my $folder (sort keys %page) {
     my $file = "$top/core/$folder/$page{$folder}";
-    is(join(':', run([ qw(mandoc -Tlint -Wwarning), $file ])), '0::', "$page{$folder} is clean");
+    is(join(':', run([ qw(mandoc -Tlint -Wwarning), $file ])), '0::', "$page{$folder} has no mandoc warning");
     my ($status, $out) = run([ 'sh', '-c', 'mandoc -Tascii -Owidth=200 "$1" | col -bx', 'sh', $file ]);
-    is($status, 0, "$page{$folder} can be read");
+    is($status, 0, "$page{$folder} can be formatted");
     unlike($out, qr/;\s*;/, "$page{$folder} ends no line twice");
     $text{$folder} = $out;
 }
 
-# Sections of a page by title; subsections with two dots less.
+# The sections of a page by title. The titles of subsections are indented by two columns less.
 sub part {
     my ($text, $title) = @_;
     my ($indent) = $text =~ /^( {0,3})\Q$title\E$/m;
-    return fail("there is a part $title") && '' if !defined $indent;
+    return fail("has a section $title") && '' if !defined $indent;
     $text =~ /^$indent\Q$title\E\n(.*?)(?=^ {0,@{[ length $indent ]}}\S|\z)/ms;
     return $1;
 }
 
-# like(), without the whole page when it fails.
+# like(), which does not print the whole page on failure.
 sub shows {
     my ($text, $pattern, $name) = @_;
     return ok(scalar($text =~ $pattern), $name);
 }
 
-# A heading of a list, alone or with text behind it.
+# The tag of a list, alone or with text after it.
 sub has_item {
     my ($text, $item, $name) = @_;
     return shows($text, qr/^ {4,}(?:\S.*,\s)?\Q$item\E(?![\w-])/m, $name);
@@ -59,17 +59,17 @@ for my $mentioned ($text{cli} =~ /(?<![\w-])--([a-z][\w-]+)/g) {
 }
 my ($commands) = $source{'cli/commands.c'} =~ /cli_commands\[\] = \{(.*?)\n\};/s;
 for my $command ($commands =~ /\{ "([\w-]+)", cli_/g) {
-    shows(part($text{cli}, 'SYNOPSIS'), qr/^ +minivmm $command\b/m, "minivmm.1: $command in the synopsis");
-    has_item(part($text{cli}, 'DESCRIPTION'), $command, "minivmm.1: $command");
+    shows(part($text{cli}, 'SYNOPSIS'), qr/^ +minivmm $command\b/m, "minivmm.1: $command is in the synopsis");
+    has_item(part($text{cli}, 'DESCRIPTION'), $command, "minivmm.1: $command is described");
 }
 my ($points) = $source{'machine/stop.c'} =~ /\} kinds\[\] = \{(.*?)\n\};/s;
 my @points = $points =~ /\{ "(\w+)", STOP_/g;
 cmp_ok(scalar(@points), '>', 5, 'stop conditions');
-has_item(part($text{cli}, 'Stop conditions'), $_, "minivmm.1: stop condition $_") for @points;
+has_item(part($text{cli}, 'Stop conditions'), $_, "minivmm.1: stop condition $_ is described") for @points;
 my @statuses = grep { $_ ne 'GUEST_MAX' && $_ ne 'TIMEOUT' } slurp("$top/core/base/status.h") =~ /\bSTATUS_(\w+) = \d/g;
 my %number = slurp("$top/core/base/status.h") =~ /\bSTATUS_(\w+) = (\d+)/g;
 cmp_ok(scalar(@statuses), '>', 5, 'exit statuses');
-shows(part($text{cli}, 'EXIT STATUS'), qr/^ +$number{$_} /m, "minivmm.1: exit status $number{$_}") for @statuses;
+shows(part($text{cli}, 'EXIT STATUS'), qr/^ +$number{$_} /m, "minivmm.1: exit status $number{$_} is described") for @statuses;
 my ($status, $out, $err) = run([ $minivmm, '--help' ]);
 cmp_ok(($out =~ tr/\n//), '<=', 40, '--help fits one screen');
 shows($out, qr/(?<!\w)(?:--$_|-\Q@{[ substr $_, 0, 1 ]}\E )/, "--help: $_") for grep { !/help|version/ } sort keys %option;
@@ -103,7 +103,7 @@ for my $define (@defines) {
     shows($cpu, qr/\b$_\b/, "minivmm.ini.5: segment $_") for $define =~ /SEGMENT\(X, (?!seg\))(\w+)\)/g;
 }
 
-# minivmm-plugin(3): prototypes are compared without blanks.
+# minivmm-plugin(3). Blanks in prototypes are ignored.
 my $header = $source{'include/minivmm/plugin.h'};
 my $plain = $text{plugin} =~ s/\s+//gr;
 
@@ -116,13 +116,13 @@ my @functions = $header =~ /static inline ([\w ]+?\**)\s*\n(minivmm_\w+)\(([^{]*
 cmp_ok(scalar(@functions), '>', 90, 'functions');
 while (my ($type, $name, $arguments) = splice @functions, 0, 3) {
     has_prototype($type, $name, $arguments);
-    shows($text{plugin}, qr/^ +\Q$name\E\(dev\b/m, "minivmm-plugin.3: what $name does");
+    shows($text{plugin}, qr/^ +\Q$name\E\(dev\b/m, "minivmm-plugin.3: $name is described");
 }
 my @enums = $header =~ /enum (?:minivmm_\w+) \{(.*?)\}/gs;
 my %constant = map { $_ => 1 } map { /(MINIVMM_\w+)/g } @enums;
 $constant{$_} = 1 for grep { !/^MINIVMM_NO_|_(?:PLUGIN_H|EXPORT|\w+_OF|\w+_TYPE|IS_POINTER|ASSURED|DECAY)$|_AS_|_AS$|_IRQ_/ || /OPTION_AS$/ }
   $header =~ /^#define (MINIVMM_\w+)/gm;
-delete @constant{ grep { /^MINIVMM_IRQ_/ } keys %constant };    # the services' own
+delete @constant{ grep { /^MINIVMM_IRQ_/ } keys %constant };    # used between the header and the services
 cmp_ok(scalar(keys %constant), '>', 30, 'constants');
 shows($text{plugin}, qr/\b$_\b/, "minivmm-plugin.3: $_") for sort keys %constant;
 while ($header =~ /^struct minivmm_(\w+) \{\n(.*?)^\};/gms) {
@@ -146,9 +146,9 @@ sub example {
 }
 spew('metronome.c', example(part($text{plugin}, 'EXAMPLES'), '#include', 'MINIVMM_REGISTER\(metronome\);'));
 is(join(':', run([ qw(cc -Wall -Wextra -Werror -shared -fPIC -o metronome.so metronome.c), "-I$top/core/include" ])),
-    '0::', 'minivmm-plugin.3: its example compiles without a warning');
+    '0::', 'minivmm-plugin.3: the example compiles without a warning');
 
-# Slows it down to 1 ms, waits for three beats.
+# Sets a period of 1 ms and waits for three beats.
 spew('metronome.ini', <<'END');
 [vm]
 memory_at = 0x1000
@@ -159,15 +159,15 @@ plugin = ./metronome.so
 period = 60s
 output = stdio
 END
-like(join(':', run([ $minivmm, '-c', 'metronome.ini' ])), qr/\A0:(?:tick\n)+:\z/, 'and runs');
+like(join(':', run([ $minivmm, '-c', 'metronome.ini' ])), qr/\A0:(?:tick\n)+:\z/, 'the example runs');
 mkdir $_ for 'x', 'my-plugins';
 symlink "$top/$_", $_ for qw(configs guests);
 spew('x/four.ini', example(part($text{config}, 'DESCRIPTION'), '# prints 4', 'output = stdio'));
-is(join(':', run([ $minivmm, '-c', 'x/four.ini' ])), "0:4\n:", 'minivmm.ini.5: its first example prints 4');
+is(join(':', run([ $minivmm, '-c', 'x/four.ini' ])), "0:4\n:", 'minivmm.ini.5: the first example prints 4');
 spew('x/all.ini', example(part($text{config}, 'EXAMPLES'), '\[vm\]', 'input = text:\N*'));
-is(join(':', run([ $minivmm, '-c', 'x/all.ini', '--check' ])), '0::', 'minivmm.ini.5: its example with everything');
+is(join(':', run([ $minivmm, '-c', 'x/all.ini', '--check' ])), '0::', 'minivmm.ini.5: --check accepts the complete example');
 ($status, $out, $err) = run([ $minivmm, '-c', 'x/all.ini' ]);
 like("$status:$out", qr/\A0:.*hi\r\n/s, 'runs');
-like($err, qr/\Aminivmm: snapshot written to echo\.snap\n\z/, 'and writes its snapshot');
+like($err, qr/\Aminivmm: snapshot written to echo\.snap\n\z/, 'the complete example writes its snapshot');
 
 done_testing();

@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# Kernels started by PVH and multiboot, and what they are handed; what is refused.
-# tests/unit/boot_kernels.c has the headers made to do harm; a stock kernel boots in
-# tests/linux/pvh.t. On an emulated KVM, too.
+# Kernels started by PVH and multiboot: the data that they receive, and images that are refused.
+# tests/unit/boot_kernels.c tests malicious headers; tests/linux/pvh.t boots a stock kernel. On an
+# emulated KVM, too.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -36,8 +36,8 @@ my $flags = '2badb002 0000024d ';
 is(boot('multiboot', @handed), "$flags${version}quiet\none: first\n\ntwo: second\nnone: \n639 1024\n$map", 'multiboot: modules');
 is(boot('multiboot', 'boot.modules=two'), "$flags${version}hello from the loader\ntwo: second\n639 1024\n$map", 'multiboot: no initrd');
 
-# Formats: the guest of PVH has no other header; that of multiboot is started by its header as flat
-# and as ELF file.
+# Formats. The guest for PVH has only a PVH note; the one for multiboot is loaded by its header, as
+# a flat and as an ELF file.
 is(boot('multiboot', 'boot.format=auto'), boot('multiboot'), 'auto: multiboot');
 is(boot('pvh', 'boot.format=pvh'), boot('pvh'), 'auto: PVH');
 is(boot('multiboot', "boot.image=$top/build/guests/multiboot.elf"), boot('multiboot'), 'an ELF file with addresses');
@@ -52,9 +52,9 @@ my $flagged = sub {
 is(boot('multiboot', $flagged->(3)), boot('multiboot'), 'an ELF file without addresses');
 refused(qr/flagged\.elf: its multiboot header requires a video mode \(bit 2 of its flags\), but the machine has no display/,
     'a video mode', 'multiboot', $flagged->(7));
-refused(qr/its multiboot header requires the unsupported flags 0x8/, 'a flag that nobody knows', 'multiboot', $flagged->(0x1000b));
-refused(qr/flagged\.elf: it has no note \(Xen, type 18\)/, 'no PVH', 'multiboot', $flagged->(3), 'boot.format=pvh');
-refused(qr/pvh\.elf: it has no multiboot header in its first 8192 bytes/, 'no multiboot', 'pvh', 'boot.format=multiboot');
+refused(qr/its multiboot header requires the unsupported flags 0x8/, 'an unknown flag', 'multiboot', $flagged->(0x1000b));
+refused(qr/flagged\.elf: it has no note \(Xen, type 18\)/, 'format = pvh without a PVH note', 'multiboot', $flagged->(3), 'boot.format=pvh');
+refused(qr/pvh\.elf: it has no multiboot header in its first 8192 bytes/, 'format = multiboot without a multiboot header', 'pvh', 'boot.format=multiboot');
 refused(qr/multiboot\.bin: it is not an ELF file/, 'PVH of a flat file', 'multiboot', 'boot.format=pvh');
 refused(qr/multiboot\.bin does not accept cmdline, because it is not a Linux, PVH or multiboot kernel/, 'a command line for a flat file',
     'multiboot', 'boot.format=flat');
@@ -62,18 +62,18 @@ fails([ $minivmm, '-c', "$configs/elf.ini", '--set', 'boot.modules=one' ], 110, 
     'modules for an ELF file');
 fails([ $minivmm, '-c', "$configs/code.ini", '--set', 'boot.cmdline_file=one' ], 110, qr/code does not accept cmdline_file, because it is not/,
     'a command line for code');
-refused(qr/opening the module nowhere: No such file/, 'no module there', 'pvh', 'boot.modules=one:nowhere');
+refused(qr/opening the module nowhere: No such file/, 'a missing module', 'pvh', 'boot.modules=one:nowhere');
 refused(qr/at most 32 modules/, 'too many modules', 'pvh', 'boot.modules=' . join ':', ('one') x 33);
-like(boot('pvh', 'boot.modules=' . join ':', ('one') x 32), qr/\A336ec578 1\n.*\n(?:one: first\n\n){32}$map\z/, 'as many as there may be');
+like(boot('pvh', 'boot.modules=' . join ':', ('one') x 32), qr/\A336ec578 1\n.*\n(?:one: first\n\n){32}$map\z/, 'the largest number of modules');
 spew('large', '');
 truncate 'large', 2 << 20;
 refused(qr/the module large has 2097152 bytes and does not fit between the end of the kernel, 0x\w+, and 0x200000; enlarge \[vm\] memory/,
     'a module larger than memory', 'multiboot', 'boot.modules=large');
 refused(qr/is not inside memory/, 'too little memory', 'pvh', 'vm.memory_at=0x10000');
-refused(qr/no memory for them at 0x\w+, behind it; enlarge \[vm\] memory/, 'no room for what is handed over', 'pvh', 'vm.memory=20K');
+refused(qr/no memory for them at 0x\w+, behind it; enlarge \[vm\] memory/, 'no room for the start info', 'pvh', 'vm.memory=20K');
 like(boot('pvh', 'vm.memory=64K'), qr/^1 rows, 64 KiB$/m, 'in 64K');
 
-# Cut off anywhere they are refused, or are shorter; they never crash the loader.
+# Truncated images are refused or are shorter kernels. The loader never crashes.
 my %seen;
 for my $image ($pvh, $elf, slurp("$top/guests/multiboot.bin")) {
     for (my $length = 0; $length < length $image; $length += 61) {
@@ -82,6 +82,6 @@ for my $image ($pvh, $elf, slurp("$top/guests/multiboot.bin")) {
           for qw(auto pvh multiboot);
     }
 }
-is(join(' ', grep { $_ != 0 && $_ != 110 } keys %seen), '', 'cut off anywhere');
+is(join(' ', grep { $_ != 0 && $_ != 110 } keys %seen), '', 'truncated at any size: refused, or runs');
 
 done_testing;

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# Hosts that can't run a machine: what is missing and the remedy, status 111, and nothing left
-# behind. The hosts are made by tests/preload/kvm.c, which stands between the program and /dev/kvm.
+# Hosts that cannot run a machine: the message names the lack and the remedy, status 111, and no
+# file is created. tests/preload/kvm.c simulates these hosts between the program and /dev/kvm.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -13,10 +13,10 @@ my %preload = (LD_PRELOAD => "$build/tests/preload/kvm.so");
 my @run = ($minivmm, '-c', "$configs/simple.ini", '--set', 'vm.memory_file=ram.img');
 my @snapshot = ($minivmm, '-r', 'simple.snap');
 
-is((run([ $minivmm, '-c', "$configs/simple.ini" ], %preload))[0], 0, 'this host can');
+is((run([ $minivmm, '-c', "$configs/simple.ini" ], %preload))[0], 0, 'this host can run the machine');
 my $bytes = slurp('simple.snap');
 
-# Numbers are those of linux/kvm.h.
+# Numbers are from linux/kvm.h.
 my %hosts = (
     'no /dev/kvm' => [ [ KVM_OPEN => 'enoent' ], qr/cannot open \/dev\/kvm: it does not exist; load kvm_intel or kvm_amd/ ],
     'no permission' => [
@@ -25,10 +25,10 @@ my %hosts = (
     ],
     'another API' => [ [ KVM_VERSION => 11 ], qr/\/dev\/kvm has KVM API version 11, minivmm needs 12/ ],
     'an old KVM' => [ [ KVM_LACKS => 136 ], qr/\/dev\/kvm lacks KVM_CAP_IMMEDIATE_EXIT; use a newer kernel/ ],
-    'one without XSAVE' => [ [ KVM_LACKS => 55 ], qr/\/dev\/kvm lacks KVM_CAP_XSAVE; use a newer kernel/ ],
-    'no VM' => [ [ KVM_FAILS => 0x01 ], qr/KVM_CREATE_VM: Cannot allocate memory/ ],
-    'no vCPU' => [ [ KVM_FAILS => 0x41 ], qr/KVM_CREATE_VCPU 0: Cannot allocate memory/ ],
-    'no memory slot' => [
+    'a KVM without XSAVE' => [ [ KVM_LACKS => 55 ], qr/\/dev\/kvm lacks KVM_CAP_XSAVE; use a newer kernel/ ],
+    'KVM_CREATE_VM fails' => [ [ KVM_FAILS => 0x01 ], qr/KVM_CREATE_VM: Cannot allocate memory/ ],
+    'KVM_CREATE_VCPU fails' => [ [ KVM_FAILS => 0x41 ], qr/KVM_CREATE_VCPU 0: Cannot allocate memory/ ],
+    'KVM_SET_USER_MEMORY_REGION fails' => [
         [ KVM_FAILS => 0x46 ],
         qr/KVM_SET_USER_MEMORY_REGION: 0x4000 bytes of guest memory at 0x1000: Cannot allocate memory/
     ],
@@ -37,38 +37,38 @@ for my $name (sort keys %hosts) {
     my ($environment, $message) = @{ $hosts{$name} };
     fails([@run], 111, $message, "$name: run", %preload, @$environment);
     fails([@snapshot], 111, $message, "$name: restore", %preload, @$environment);
-    is(names(), 'simple.snap', "$name: nothing is left behind");
+    is(names(), 'simple.snap', "$name: no file is created");
 }
-ok(slurp('simple.snap') eq $bytes, 'the snapshot is as it was');
+ok(slurp('simple.snap') eq $bytes, 'the snapshot is unchanged');
 
-# Trouble while the guest runs and sleeps: it ends, and the reason is said once.
+# An error while the guest runs or halts: the run ends, and the reason is reported once.
 my ($status, $out, $err) = run([ $minivmm, '-c', "$configs/echo.ini", '--set', 'device.serial0.input=none' ],
     %preload, KVM_FAILS => 0x81, timeout => 10);
-is($status, 111, 'an ioctl that fails in the middle');
-like($err, qr/\Aminivmm: KVM_GET_\w+: vCPU 0: Cannot allocate memory\n/, 'is said');
-cmp_ok(scalar(() = $err =~ /\n/g), '<', 4, 'and not for ever');
+is($status, 111, 'an ioctl that fails during the run');
+like($err, qr/\Aminivmm: KVM_GET_\w+: vCPU 0: Cannot allocate memory\n/, 'the error is reported');
+cmp_ok(scalar(() = $err =~ /\n/g), '<', 4, 'the error is not repeated');
 
-# What needs no KVM works without.
+# Commands that need no KVM work without it.
 my %none = (%preload, KVM_OPEN => 'enoent');
 is((run([ @run, '--check' ], %none))[0], 0, '--check');
 is((run([ $minivmm, $_, 'simple.snap' ], %none))[0], 0, $_) for 'inspect', 'verify';
 is((run([ $minivmm, '-r', 'simple.snap', '--check' ], %none))[0], 0, '-r --check');
 is((run([ $minivmm, 'plugins' ], %none))[0], 0, 'plugins');
 
-# The doctor says the same, and what is well.
+# doctor reports the same lacks, and the features that are present.
 ($status, $out, $err) = run([ $minivmm, 'doctor' ], %none);
-is($status, 111, 'doctor: this host is not fit');
+is($status, 111, 'doctor: status 111 on an unsuitable host');
 like($out, qr/^NO +kvm +cannot open \/dev\/kvm: it does not exist; load kvm_intel/m, 'why');
 ($status, $out, $err) = run([ $minivmm, 'doctor' ]);
-is("$status:$err", '0:', 'doctor: this host is fit');
-like($out, qr/^ok +kvm +\/dev\/kvm opens and has all required capabilities\n.*^ok +plugins +\/.*\/serial\.so$/ms, 'as it says');
+is("$status:$err", '0:', 'doctor: status 0 on a suitable host');
+like($out, qr/^ok +kvm +\/dev\/kvm opens and has all required capabilities\n.*^ok +plugins +\/.*\/serial\.so$/ms, 'doctor: reports KVM and the plugins');
 like($out, qr/^(?:ok|-) +userfaultfd +not needed: live snapshots use KVM's dirty log$/m, 'and what is not needed');
 ($status, $out, $err) = run([ $minivmm, 'doctor' ], LD_PRELOAD => "$build/tests/preload/kvm.so", KVM_LACKS => 136);
 like($out, qr/^NO +kvm +\/dev\/kvm lacks KVM_CAP_IMMEDIATE_EXIT/m, 'doctor: an old KVM');
 
-# Less memory than the machine asks for. A sanitizer has its own ideas of address space.
+# Less memory than the machine needs. A sanitizer needs much address space.
 SKIP: {
-    skip 'a sanitizer needs all addresses', 1 if $build =~ /[at]san/;
+    skip 'a sanitizer needs the whole address space', 1 if $build =~ /[at]san/;
     fails([ 'sh', '-c', 'ulimit -v 1000000; exec "$@"', 'sh', $minivmm, '-c', "$configs/simple.ini", '--set', 'vm.memory=2G' ],
         111, qr/cannot map 0x80000000 bytes of guest memory: Cannot allocate memory; reduce vm\.memory/, 'no memory');
 }

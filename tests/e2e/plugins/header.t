@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# minivmm/plugin.h by itself: C and C++, with every warning; and what must not compile.
+# minivmm/plugin.h by itself: C and C++ with every warning; and code that must not compile.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -23,7 +23,7 @@ sub compiles {
     return run([ @{ $compilers{$compiler} }, @flags, @more, 'x.txt' ]);
 }
 
-# One of everything that the header offers.
+# Uses each macro and type of the header once.
 my $everything = <<'END';
 #include <minivmm/plugin.h>
 
@@ -94,22 +94,22 @@ MINIVMM_REGISTER(thing);
 END
 
 for my $compiler (sort keys %compilers) {
-    is(join(':', compiles($compiler, "#include <minivmm/plugin.h>\n")), '0::', "$compiler: the header alone");
+    is(join(':', compiles($compiler, "#include <minivmm/plugin.h>\n")), '0::', "$compiler: the header alone compiles");
     my ($status, $out, $err) = compiles($compiler, $everything, '-Wno-unused-parameter');
-    is("$status:$out", '0:', "$compiler: one of everything") or diag($err);
+    is("$status:$out", '0:', "$compiler: each macro and type compiles") or diag($err);
 
-    # A member of the wrong C type does not compile.
+    # A member of a wrong C type does not compile.
     for my $wrong ([ 'SIZE', 'u32' ], [ 'PORT', 'u8' ], [ 'ENUM', 'u64' ], [ 'PATH', 'u64' ]) {
         my ($type, $member) = @$wrong;
         my $text = $everything =~ s/OPTION_AS\($type, struct thing, \w+/OPTION_AS($type, struct thing, $member/r;
         ($status) = compiles($compiler, $text, '-Wno-unused-parameter');
-        isnt($status, 0, "$compiler: a member that is no $type");
+        isnt($status, 0, "$compiler: refused: a member that is not a $type");
     }
     ($status) = compiles($compiler, $everything =~ s/OPTION\(struct thing, u8/OPTION(struct thing, nosuch/r, '-Wno-unused-parameter');
-    isnt($status, 0, "$compiler: a member that there is not");
+    isnt($status, 0, "$compiler: refused: a member that does not exist");
 }
 
-# Nor does one that is no option, or no field of that kind; and the compiler says why.
+# Neither does an option or a field of an unsupported type; the compiler's message has the reason.
 my %wrong = (
     'an option is uint8_t to uint64_t, bool, const char \* or struct minivmm_irq' => [
         [ 'OPTION(struct thing, u8' => map { "OPTION(struct thing, $_" } qw(bytes far number state) ],
@@ -131,7 +131,7 @@ my %wrong = (
 my $more = $everything =~ s/^struct thing \{\K/ uint8_t *far8; int number, numbers[4]; struct { int x; } state; uint8_t table[2][2];/mr;
 for my $compiler (sort keys %compilers) {
     my ($status, $out, $err) = compiles($compiler, $more, '-Wno-unused-parameter');
-    is("$status:$out", '0:', "$compiler: more members") or diag($err);
+    is("$status:$out", '0:', "$compiler: more members compile") or diag($err);
     for my $message (sort keys %wrong) {
         for my $case (@{ $wrong{$message} }) {
             my ($right, @wrong) = @$case;
@@ -139,21 +139,21 @@ for my $compiler (sort keys %compilers) {
                 my $text = $more;
                 substr($text, index($text, $right), length $right) = $wrong;
                 ($status, $out, $err) = compiles($compiler, $text, '-Wno-unused-parameter');
-                ok($status && $err =~ /$message/, "$compiler: no $wrong") or diag("$status: $err");
+                ok($status && $err =~ /$message/, "$compiler: refused: $wrong") or diag("$status: $err");
             }
         }
     }
 }
 
-# What is built as C++ is a plugin like any other.
+# A plugin built as C++.
 spew('thing.cc', $everything);
 my ($status, $out, $err) = run([ qw(c++ -std=c++20 -shared -fPIC -o thing.so), "-I$top/core/include", 'thing.cc' ]);
-is("$status:$out$err", '0:', 'a plugin in C++');
+is("$status:$out$err", '0:', 'a plugin in C++ compiles');
 ($status, $out, $err) = run([ $minivmm, 'plugins', './thing.so' ]);
-like("$status:$out", qr/\A0:thing: everything\n.*^  kind +enum +few +help \(few, many\)\n.*^  bytes +u8\[4\] .*since version 2/ms, 'which loads');
+like("$status:$out", qr/\A0:thing: everything\n.*^  kind +enum +few +help \(few, many\)\n.*^  bytes +u8\[4\] .*since version 2/ms, 'the C++ plugin loads');
 
-# A table without its end is found out when the plugin is loaded, whatever lies behind it, unless
-# that is an end as well.
+# A table without an end marker is detected when the plugin is loaded, unless the memory after it
+# looks like an end marker.
 my $told = 0;
 for my $table (qw(options registers ranges timers streams watches posts fields)) {
     my $text = $everything =~ s/= "thing"/= "endless"/r;
@@ -161,18 +161,18 @@ for my $table (qw(options registers ranges timers streams watches posts fields))
     for my $flags ('-O0', '-O2', '-O2 -fdata-sections') {
         spew('endless.c', $text);
         ($status, $out, $err) = run([ qw(cc -std=gnu11 -shared -fPIC -o endless.so), split(' ', $flags), "-I$top/core/include", 'endless.c' ]);
-        is("$status:$out$err", '0:', "no end of $table: it compiles with $flags");
+        is("$status:$out$err", '0:', "$table without an end marker compiles with $flags");
         my @loaded = run([ $minivmm, 'plugins', './endless.so' ]);
         my $name = $table eq 'registers' ? 'ranges' : $table;
         if ($loaded[0] == 110) {
-            like($loaded[2], qr/\Aminivmm: plugin \.\/endless\.so \(.*\): its table of $name\b.* has no end; end it with MINIVMM_END\n\z/, 'it is reported');
+            like($loaded[2], qr/\Aminivmm: plugin \.\/endless\.so \(.*\): its table of $name\b.* has no end; end it with MINIVMM_END\n\z/, 'the missing end marker is reported');
             $told++;
         } else {
             is("$loaded[0]:$loaded[1]", '0:' . ((run([ $minivmm, 'plugins', './thing.so' ]))[1] =~ s/thing(?=:|\.so)/endless/gr),
-                'but there are zeros');
+                'zeros follow the table');
         }
     }
 }
-cmp_ok($told, '>', 12, "most are told: $told of 24");
+cmp_ok($told, '>', 12, "most are detected: $told of 24");
 
 done_testing;

@@ -1,8 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# A plugin whose library is not installed is left out, with a word about the package, and the rest
-# is built; in CI that is an error.
-# On an emulated KVM, too.
+# A plugin whose library is not installed is left out with a message that names the package; the
+# others are built. In CI this is an error.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -24,15 +23,15 @@ for my $name ('without', 'folder/without') {
     spew("${base}packages", "libno-such-dev\n");
 }
 my @make = ('make', '-k', '-f', 'Makefile', 'B=build', 'O=.', 'plugins/without.so', 'plugins/folder.so', 'plugins/with.so');
-# What the make that runs this test would hand down.
+# Variables that the make that runs this test would pass down.
 my %clean = (MAKEFLAGS => '', MFLAGS => '', SANITIZE => '', CI => '');
 my ($status, $out, $err) = run(\@make, %clean);
-is($status, 0, 'the rest is built') or diag($out, $err);
-is($err, join('', map { "  left out: plugins/$_.so needs libno-such-dev: make deps\n" } qw(without folder)), 'what was left out, and why');
+is($status, 0, 'make succeeds') or diag($out, $err);
+is($err, join('', map { "  left out: plugins/$_.so needs libno-such-dev: make deps\n" } qw(without folder)), 'the message names the plugin and the package');
 is(names('plugins'), 'folder with.c with.libs with.packages with.so without.c without.libs without.packages',
-    'and nothing in its place');
+    'no other file is built');
 ($status, $out, $err) = run(\@make, %clean, CI => 'true');
-isnt($status, 0, 'an error in CI');
-like($err, qr/left out: plugins\/without\.so needs libno-such-dev/, 'with the same word');
+isnt($status, 0, 'in CI make fails');
+like($err, qr/left out: plugins\/without\.so needs libno-such-dev/, 'in CI the message is the same');
 
 done_testing;

@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# Plugins that cannot be loaded, devices that cannot be placed, and devices that go wrong while the
+# Plugins that cannot be loaded, devices that cannot be placed, and devices that fail while the
 # guest runs.
 use v5.14;
 use warnings;
@@ -12,13 +12,14 @@ use Test::More;
 
 my $plugins = "[plugins]\npath = $build/tests/plugins\n\n";
 
-# A test: guest code beside these devices is refused so, and nothing is left behind.
+# Tests that the devices, with this guest code, are refused with a message, and that no file is
+# created.
 sub refused {
     my ($name, $more, $message, @arguments) = @_;
     spew('x.ini', guest('f4', $plugins . $more));
     my $before = names();
     fails([ $minivmm, '-c', 'x.ini', @arguments ], 110, $message, $name);
-    is(names(), $before, "$name: nothing is left behind");
+    is(names(), $before, "$name: no file is created");
 }
 
 # The plugin's file.
@@ -26,30 +27,29 @@ mkdir 'empty';
 spew('x.ini', guest('f4', "[plugins]\npath = empty:$build/tests\n\n[device a]\nplugin = nosuch\n"));
 fails([ $minivmm, '-c', 'x.ini' ],
     110, qr/x\.ini:16: plugin nosuch: no nosuch\.so in empty, \Q$build\E\/tests, more, \/.*; build it there, or name its folder/,
-    'not found: the folders searched', MINIVMM_PLUGIN_PATH => 'more');
+    'not found: the message names the searched folders', MINIVMM_PLUGIN_PATH => 'more');
 spew('y.ini', guest('f4', "[plugins]\npath = empty:nosuch\n"));
-is(join(':', run([ $minivmm, '-c', 'y.ini' ])), "0::minivmm: warning: [plugins] path: folder nosuch does not exist\n", 'a folder that is not there');
+is(join(':', run([ $minivmm, '-c', 'y.ini' ])), "0::minivmm: warning: [plugins] path: folder nosuch does not exist\n", 'a missing folder is reported');
 unlink 'y.ini';
 refused('a misspelt name', "[device a]\nplugin = serail\n",
     qr/x\.ini:16: plugin serail: no serail\.so in .*; did you mean serial\? Otherwise build it there, or name its folder/);
 fails([ $minivmm, 'plugins', 'seril' ], 110, qr/plugin seril: no seril\.so in .*; did you mean serial\? Otherwise /, 'of plugins');
-refused('no shared object', "[device a]\nplugin = ./x.ini\n", qr/x\.ini:16: plugin \.\/x\.ini cannot be loaded: .*x\.ini: /);
+refused('a file that is not a shared object', "[device a]\nplugin = ./x.ini\n", qr/x\.ini:16: plugin \.\/x\.ini cannot be loaded: .*x\.ini: /);
 POSIX::mkfifo('fifo', 0600);
 refused('a pipe', "[device a]\nplugin = ./fifo\n", qr/x\.ini:16: plugin \.\/fifo: \.\/fifo is a device, pipe or socket, not a file/);
 refused('no registration', "[device a]\nplugin = no-registration\n",
     qr/x\.ini:16: plugin no-registration: .*\/no-registration\.so is not a minivmm plugin: it does not use MINIVMM_REGISTER\(\)/);
 refused('unresolved symbol', "[device a]\nplugin = unresolved\n",
     qr/x\.ini:16: plugin unresolved cannot be loaded: .*undefined symbol: function_of_another_library/);
-refused('newer rows in use', "[device a]\nplugin = newer-used\n",
+refused('newer rows that are used', "[device a]\nplugin = newer-used\n",
     qr/x\.ini:16: plugin newer-used \(.*\): it needs a newer minivmm: options\[1\] uses a member at byte 64, .* update minivmm/);
 refused('another ABI', "[device a]\nplugin = newer-abi\n",
     qr/x\.ini:16: plugin newer-abi \(.*\): it is built for ABI 2, this minivmm has 1; rebuild it/);
 
-# One that is newer and uses nothing that this host does not know: in al,0x10; to the port in dx,
-# twice; hlt.
+# A newer plugin that does not use the newer rows: in al,0x10; to the port in dx, twice; hlt.
 spew('x.ini', guest('ba f8 03 e4 10 ee e4 10 ee f4', "$plugins\[device a]\nplugin = newer\n"));
 my ($status, $out, $err) = run([ $minivmm, '-c', 'x.ini' ]);
-is("$status:$out:$err", '0:BE:', 'newer rows out of use');
+is("$status:$out:$err", '0:BE:', 'newer rows that are not used');
 spew('x.ini', guest('ba f8 03 e4 10 ee f4', "[device a]\nplugin = $build/tests/plugins/newer.so\nstep = 1\n"));
 ($status, $out, $err) = run([ $minivmm, '-c', 'x.ini' ]);
 is("$status:$out:$err", '0:@:', 'named by path, with an option');
@@ -67,7 +67,7 @@ refused('required', "[device a]\nplugin = counter\n", qr/x\.ini:15: device a: ad
 refused('bad stream', "[device a]\nplugin = serial\nport = 0\noutput = fiel:x\n",
     qr/x\.ini:18: a: output = fiel:x is not a stream; did you mean file\?/);
 
-# Devices in each other's way.
+# Devices that conflict with each other.
 refused('two devices on one range', "[device a]\nplugin = serial\nport = 0x3fc\n",
     qr/x\.ini:17: serial0 and a both claim ports 0x3fc to 0x3ff; move one of them/);
 refused('past the last port', "[device a]\nplugin = serial\nport = 0xfffc\n",
@@ -85,21 +85,21 @@ refused('two owners of stdout', "[device a]\nplugin = serial\nport = 0\noutput =
 refused('two owners of stdin', "[device a]\nplugin = serial\nport = 0\ninput = stdio\n",
     qr/x\.ini:18: a: input = stdio: serial0 uses stdin already; only one device can/, '--set', 'device.serial0.input=stdio');
 
-# A device that goes wrong. In the port of faulty: in al,0x10 and out al,0x12.
+# A device that fails. In the ports of faulty: in al,0x10 and out al,0x12.
 my $faulty = "$plugins\[device a]\nplugin = faulty\n";
 refused('in configure', "[device a]\nplugin = faulty\nin = configure\n", qr/a: fails as configured/);
 spew('x.ini', guest('e4 10 ba f8 03 ee f4', $faulty));
 fails([ $minivmm, '-c', 'x.ini', '--set', 'device.a.in=start' ], 113, qr/a: fails as configured/, 'in start');
 ($status, $out, $err) = run([ $minivmm, '-c', 'x.ini', '--status', 'status.json', '--set', 'device.a.in=read' ]);
-is("$status:$out:$err", "0:\xff:minivmm: a: fails as configured\n", 'in read: the guest sees all ones');
-is_deeply(status_of('status.json')->{devices}{a}, { reads => 1, writes => 0, failures => 1 }, 'and it is counted');
+is("$status:$out:$err", "0:\xff:minivmm: a: fails as configured\n", 'a failing read: the guest reads all ones');
+is_deeply(status_of('status.json')->{devices}{a}, { reads => 1, writes => 0, failures => 1 }, 'the failure is counted');
 spew('x.ini', guest('e6 12 ba f8 03 b0 48 ee f4', $faulty));
 ($status, $out, $err) = run([ $minivmm, '-c', 'x.ini', '--status', 'status.json', '--set', 'device.a.in=write' ]);
-is("$status:$out:$err", "0:H:minivmm: a: fails as configured\n", 'in write: the machine goes on');
-is_deeply(status_of('status.json')->{devices}{a}, { reads => 0, writes => 1, failures => 1 }, 'and it is counted');
+is("$status:$out:$err", "0:H:minivmm: a: fails as configured\n", 'a failing write: the machine continues');
+is_deeply(status_of('status.json')->{devices}{a}, { reads => 0, writes => 1, failures => 1 }, 'the failure is counted');
 
-# A callback that fails without a word: told with its device, plugin and name; what a guest can
-# repeat is counted only.
+# A callback that fails without a message: the error names the device, plugin and callback. Failures
+# that a guest can repeat are only counted.
 sub fault {
     my ($in, $silent, @arguments) = @_;
     my @from = grep({ $_ eq '-r' } @arguments) ? () : ('-c', 'x.ini');
@@ -108,59 +108,59 @@ sub fault {
 my $who = 'minivmm: device a (plugin faulty)';
 my $told = "minivmm: a: fails as configured\n";
 my @save = ('--at', 'access:1', '--save', 'f.snap', '--log', 'warn');
-is(fault('configure', 1), "110::$who: configure failed without an error message\n", 'configure without a word');
+is(fault('configure', 1), "110::$who: configure failed without an error message\n", 'configure without a message');
 is(fault('start', 1), "113::$who: start failed without an error message\n", 'start');
 is(fault('stop', 1), "0:H:$who: stop failed without an error message\n", 'stop');
-is(fault('stop', 0), "0:H:$told", 'stop, which says why');
-is(fault('write', 1), '0:H:', 'write: nothing');
-is(fault('bad-pause', 1, @save), "0:H:" . "$who: pause failed without an error message\n" x 2, 'pause, for the snapshot and the end');
+is(fault('stop', 0), "0:H:$told", 'stop, with a message');
+is(fault('write', 1), '0:H:', 'write: no message');
+is(fault('bad-pause', 1, @save), "0:H:" . "$who: pause failed without an error message\n" x 2, 'pause, for the snapshot and at the end');
 is(fault('resume', 1, @save), "0:H:$who: resume failed without an error message\n", 'resume');
 unlink 'f.snap';
 is(fault('save', 1, @save), "113:H:$who: save failed without an error message: no snapshot is written\n", 'save');
-is(fault('save', 0, @save), "113:H:$told$who: save failed: no snapshot is written\n", 'save, which says why');
-ok(!-e 'f.snap', 'and there is none');
-is(fault('nowhere', 1, @save), '0:H:', 'a good one');
+is(fault('save', 0, @save), "113:H:$told$who: save failed: no snapshot is written\n", 'save, with a message');
+ok(!-e 'f.snap', 'no snapshot is written');
+is(fault('nowhere', 1, @save), '0:H:', 'a snapshot for the next test');
 my @restore = ('-r', 'f.snap', '--set', "plugins.path=$build/tests/plugins");
 my $unfit = 'cannot restore f.snap: section DEVI 1: device a (plugin faulty): loaded failed';
 like(fault('loaded', 1, @restore), qr/\A112::minivmm: \Q$unfit\E without an error message\n\z/, 'loaded');
-like(fault('loaded', 0, @restore), qr/\A112::$told\Qminivmm: $unfit\E\n\z/, 'loaded, which says why');
+like(fault('loaded', 0, @restore), qr/\A112::$told\Qminivmm: $unfit\E\n\z/, 'loaded, with a message');
 
-# A row that there is not, of each table; a watch on the wrong thread.
+# A row number outside of each table; minivmm_watch() on the wrong thread.
 is(fault('rows', 0), '0:H:' . join('', map { "minivmm: a: $_ rows\n" } 'timer 7: the table of timers has 1',
         'timer 7: the table of timers has 1', 'post 7: the table of posts has 0',
-        ('stream 7: the table of streams has 0') x 4, 'watch 7: the table of watches has 1'), 'rows that there are not');
+        ('stream 7: the table of streams has 0') x 4, 'watch 7: the table of watches has 1'), 'rows outside of the tables');
 is(fault('watch', 0),
     "0:H:minivmm: a: watch nothing: minivmm_watch() works only on the I/O thread; use minivmm_post() in a range handler\n",
     'a watch in a range handler');
 
-# A crash says whose it is.
+# A crash report names the device.
 ($status, $out, $err) = run([ $minivmm, '-c', 'x.ini', '--set', 'device.a.in=crash' ]);
 SKIP: {
-    skip 'a sanitizer says it in its own way', 2 if $build =~ /[at]san/;
-    is($status, 1011, 'a crash: dies of SIGSEGV');
-    is($err, "minivmm: SIGSEGV at 0x0 in device a, callback write at offset 0x2 of its range: the plugin is at fault\n", 'and says whose');
+    skip 'a sanitizer handles the signal itself', 2 if $build =~ /[at]san/;
+    is($status, 1011, 'a crash ends the process by SIGSEGV');
+    is($err, "minivmm: SIGSEGV at 0x0 in device a, callback write at offset 0x2 of its range: the plugin is at fault\n", 'the message names the device and the callback');
 }
 
-# Much to say: cut, with a word about it.
+# Many messages are limited, and the limit is reported.
 ($status, $out, $err) = run([ $minivmm, '-c', 'x.ini', '--set', 'device.a.in=noise' ]);
 is("$status:$out", '0:H', 'noise');
 my @lines = split /\n/, $err;
-cmp_ok(scalar @lines, '<=', 50, 'a thousand lines are some tens');
-ok((grep { /warning: a: more than 20 lines in a second: the rest is dropped/ } @lines), 'with a word about it');
+cmp_ok(scalar @lines, '<=', 50, 'a thousand messages are limited to some tens');
+ok((grep { /warning: a: more than 20 lines in a second: the rest is dropped/ } @lines), 'the suppressed messages are reported');
 
-# One that does not finish its requests: no snapshot, and no half of one.
+# A device that does not finish its requests: no snapshot is written, not even a part of one.
 unlink 'status.json';
 my $before = names();
 ($status, $out, $err) = run([ $minivmm, '-c', 'x.ini', '--set', 'device.a.in=pause', '--at', 'access:1', '--save', 'x.snap' ]);
-is($status, 113, 'in pause');
-like($err, qr/minivmm: device a has not finished its requests within 1 second\n/, 'says so');
-is(names(), $before, 'no snapshot');
+is($status, 113, 'a pause that does not finish');
+like($err, qr/minivmm: device a has not finished its requests within 1 second\n/, 'the message names the device');
+is(names(), $before, 'no snapshot is written');
 
-# A field above its own maximum could not be restored: no snapshot either.
+# A field above its maximum could not be restored: no snapshot is written.
 ($status, $out, $err) = run([ $minivmm, '-c', 'x.ini', '--set', 'device.a.in=state', '--at', 'access:1', '--save', 'x.snap' ]);
-is("$status:$out", '113:H', 'a field that no restore would take: the machine goes on');
+is("$status:$out", '113:H', 'a field above its maximum: the machine continues');
 like($err, qr/\Aminivmm: a: field resumes is 0x65, above its maximum: the plugin is at fault\n.*: save failed: no snapshot is written\n/,
-    'says whose and which');
-is(names(), $before, 'no snapshot');
+    'the message names the device and the field');
+is(names(), $before, 'no snapshot is written');
 
 done_testing;
