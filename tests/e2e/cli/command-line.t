@@ -31,7 +31,7 @@ is("@commands", 'ctl inspect batch diff flatten verify plugins new-plugin doctor
 for my $command (@commands) {
     ($status, $out, $err) = run([ $minivmm, $command, '--help' ]);
     like("$status:$err:$out", qr/\A0::(?:usage: )?minivmm $command/, "$command --help");
-    cmp_ok(max(map { length } split /\n/, $out), '<=', 100, "$command --help fits 80 columns");
+    cmp_ok(max(map { length } split /\n/, $out), '<=', 100, "$command --help fits 100 columns");
     my $usage = $command eq 'diff' ? 2 : 110;
     fails([ $minivmm, $command, '--frob' ], $usage, qr/\Q$command\E|frob/, "$command refuses an unknown option");
     fails([ $minivmm, $command, qw(a b c) ], $usage, qr/\Q$command\E/, "$command refuses an additional argument") if $command ne 'ctl';
