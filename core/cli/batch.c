@@ -125,7 +125,7 @@ died(const struct batch *batch, unsigned number, int status)
 	fail(STATUS_BUG, "a signal killed a worker: %s%s%s", strsignal(WTERMSIG(status)),
 	     at ? ", with input " : "", at ? batch->files[at - 1] : "");
 	if (!at)
-		return -STATUS_BUG; /* while it built its machine: so would the next */
+		return -STATUS_BUG; /* it built its machine: the next one would die, too */
 	atomic_fetch_add(&batch->shared->done, 1);
 	r = batch_line_begin(&line, batch->files[at - 1], "crash", STATUS_BUG);
 	if (r)

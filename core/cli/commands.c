@@ -38,7 +38,7 @@ static const struct cli_option batch_options[] = {
 	{ "until", CLI_UNTIL, "POINT", "end a run there, too", NULL },
 	{ "timeout", CLI_TIMEOUT, "TIME", "end a run after this time of the VM's clock (500ms)",
 	  NULL },
-	{ "check", CLI_CHECK, NULL, "after each reset, compare memory and state with the snapshot",
+	{ "check", CLI_CHECK, NULL, "compare memory and state with the snapshot after resets",
 	  NULL },
 	{ "set", CLI_SET, "KEY=VALUE", "as for minivmm -r", NULL },
 	{ "trust", CLI_TRUST, NULL, "as for minivmm -r", NULL },
@@ -78,7 +78,8 @@ static const struct cli_option no_options[] = {
 const struct cli_command cli_commands[] = {
 	{ "ctl", cli_ctl, "SOCKET COMMAND [ARGUMENT...]", "SOCKET COMMAND",
 	  "control a running machine; help lists the commands",
-	  "Sends a command to a running machine over its control socket, and prints the reply.\n"
+	  "Sends a command to a running machine through its control socket and prints the\n"
+	  "reply.\n"
 	  "  help               list the commands of the machine\n"
 	  "  snapshot - ...     write the snapshot to stdout, and the reply to stderr\n"
 	  "  stats [--watch]    print exits and accesses per second; --watch: until Ctrl-C\n"
@@ -107,8 +108,8 @@ const struct cli_command cli_commands[] = {
 	  "Checks every checksum of a snapshot, memory included.\n", no_options },
 	{ "plugins", cli_plugins, "[PLUGIN]", NULL,
 	  "list plugins, or print one's options and state",
-	  "Lists the plugins and their directories, or prints the options, ranges and state of "
-	  "one.\n",
+	  "Lists the plugins and their directories, or prints the options, ranges and state\n"
+	  "of one.\n",
 	  plugins_options },
 	{ "new-plugin", cli_new_plugin, "NAME", NULL, "write NAME.c, a small plugin to start from",
 	  "Writes NAME.c, a small plugin to start from, to the current directory.\n", no_options },
@@ -125,7 +126,7 @@ const struct cli_command cli_commands[] = {
 };
 
 static const char points_and_statuses[] =
-    "POINT: rip:ADDR pio:PORT mmio:ADDR output:DEVICE:TEXT (:N behind it: Nth time)\n"
+    "POINT: rip:ADDR pio:PORT mmio:ADDR output:DEVICE:TEXT (with :N: the Nth time)\n"
     "       access:N step:N hlt time:DURATION. At a terminal: Ctrl-A x ends, h helps.\n"
     "Exit: 0-99 the guest's, 100 triple fault, 101 KVM error, 110 usage, 111 host,\n"
     "      112 snapshot, 113 I/O. See minivmm(1), minivmm.ini(5), minivmm-plugin(3)\n";

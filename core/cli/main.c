@@ -68,8 +68,8 @@ unknown_command(const char *word)
 }
 
 /*
- * Returns whether an option with a value was given before; the first value would be ignored
- * silently. --set and -r may be repeated. seen: a bit for each row of the options.
+ * Returns the name of the option if it has a value and was given before, else NULL: the last value
+ * would silently win. --set and -r may be repeated. seen: a bit for each row of the options.
  */
 static const char *
 twice(int option, uint64_t *seen)

@@ -110,7 +110,7 @@ expand(FILE *file, const char *name)
 }
 
 /*
- * Returns an error if the name exists: a config would load the plugin whose directory is first in
+ * Warns if the name exists: a config would load the plugin whose directory is first in
  * the path.
  */
 static void

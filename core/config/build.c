@@ -141,7 +141,7 @@ place_of(const struct config *config, const struct ini *ini, const char *kind, c
 }
 
 static int
-say(struct config_place place, const char *section, const char *key, const char *problem)
+key_fail(struct config_place place, const char *section, const char *key, const char *problem)
 {
 	char where[512];
 
@@ -158,21 +158,21 @@ check(const struct config *config, const struct ini *ini)
 	int status = 0;
 
 	if (schema_check_memory(config, &why))
-		status = say(config->vm.place, "vm", "memory", why.text);
+		status = key_fail(config->vm.place, "vm", "memory", why.text);
 	if (schema_check_cpus(config->vm.cpus, config->vm.irqchip, &why))
-		status = say(place_of(config, ini, "vm", "cpus"), "vm", "cpus", why.text);
+		status = key_fail(place_of(config, ini, "vm", "cpus"), "vm", "cpus", why.text);
 	if (config->boot.image && config->boot.code)
-		status = say(place_of(config, ini, "boot", "code"), "boot", "code",
-			     "and image are both given; remove one");
+		status = key_fail(place_of(config, ini, "boot", "code"), "boot", "code",
+				  "and image are both given; remove one");
 	if (config->boot.cmdline && config->boot.cmdline_file)
-		status = say(place_of(config, ini, "boot", "cmdline_file"), "boot", "cmdline_file",
-			     "and cmdline are both given; remove one");
+		status = key_fail(place_of(config, ini, "boot", "cmdline_file"), "boot",
+				  "cmdline_file", "and cmdline are both given; remove one");
 	if (config->snapshot.at && !config->snapshot.file)
-		status = say(config->snapshot.place, "snapshot", "at",
-			     "is given without file; add file = PATH");
+		status = key_fail(config->snapshot.place, "snapshot", "at",
+				  "is given without file; add file = PATH");
 	if (config->snapshot.file && !config->snapshot.at)
-		status = say(place_of(config, ini, "snapshot", "file"), "snapshot", "file",
-			     "is given without at; add at = POINT, such as at = rip:0x1005");
+		status = key_fail(place_of(config, ini, "snapshot", "file"), "snapshot", "file",
+				  "is given without at; add at = POINT, such as at = rip:0x1005");
 	return status;
 }
 

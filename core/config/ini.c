@@ -142,7 +142,7 @@ ini_free(struct ini *ini)
 	*ini = (struct ini){ 0 };
 }
 
-#define SAY(r, format, ...)                                                                        \
+#define FAIL(r, format, ...)                                                                       \
 	((r)->status = fail(STATUS_USAGE, "%s:%u: " format, (r)->file, (r)->line, ##__VA_ARGS__))
 
 /* Removes blanks from both ends. */
@@ -172,10 +172,10 @@ take_header(struct reader *r, char *line)
 		*close = '\0';
 		after = trim(close + 1);
 		if (*after && *after != ';' && *after != '#')
-			SAY(r, "[%s]: text after the ']': %s; move it to the next line", line + 1,
-			    after);
+			FAIL(r, "[%s]: text after the ']': %s; move it to the next line", line + 1,
+			     after);
 	} else {
-		SAY(r, "%s has no ']' at its end", line);
+		FAIL(r, "%s has no ']' at its end", line);
 		line[strcspn(line, ";#")] = '\0';
 	}
 	kind = trim(line + 1);
@@ -184,9 +184,9 @@ take_header(struct reader *r, char *line)
 	kind[length] = '\0';
 	r->section = ini_find(r->ini, kind, instance);
 	if (r->section) {
-		SAY(r, "duplicate section [%s%s%s], first at line %u; %s", kind,
-		    instance ? " " : "", instance ? instance : "", r->section->place.line,
-		    instance ? "rename one" : "move its keys there");
+		FAIL(r, "duplicate section [%s%s%s], first at line %u; %s", kind,
+		     instance ? " " : "", instance ? instance : "", r->section->place.line,
+		     instance ? "rename one" : "move its keys there");
 		if (!instance)
 			return;
 	}
@@ -210,16 +210,16 @@ check_key(struct reader *r, const char *line)
 		if (line[i] == ';' && strchr(BLANKS, line[i - 1]))
 			length = i - 1;
 	if (line[length] != '=') {
-		SAY(r, "%.*s has no '='; write KEY = VALUE", (int)length, line);
+		FAIL(r, "%.*s has no '='; write KEY = VALUE", (int)length, line);
 		return false;
 	}
 	if (!length) {
-		SAY(r, "no key before the '='");
+		FAIL(r, "no key before the '='");
 		return false;
 	}
 	if (!r->section) {
-		SAY(r, "%.*s is outside of any section; put a line like [vm] before it",
-		    (int)strcspn(line, BLANKS "="), line);
+		FAIL(r, "%.*s is outside of any section; put a line like [vm] before it",
+		     (int)strcspn(line, BLANKS "="), line);
 		return false;
 	}
 	return true;
@@ -232,8 +232,8 @@ take_line(struct reader *r, const char *from, size_t length, char *line)
 	const char *start = from;
 
 	if (memchr(from, 0, length)) {
-		SAY(r, "a NUL byte at column %zu; a config must be a text file",
-		    (size_t)((const char *)memchr(from, 0, length) - from) + 1);
+		FAIL(r, "a NUL byte at column %zu; a config must be a text file",
+		     (size_t)((const char *)memchr(from, 0, length) - from) + 1);
 		return false;
 	}
 	while (length && strchr(BLANKS, from[length - 1]))
@@ -245,17 +245,17 @@ take_line(struct reader *r, const char *from, size_t length, char *line)
 	if (!length || *from == ';' || *from == '#')
 		return false;
 	if (length > LINE_MAX_LENGTH) {
-		SAY(r, "the line has %zu bytes, the limit is %u; shorten it or use --set", length,
-		    LINE_MAX_LENGTH);
+		FAIL(r, "the line has %zu bytes, the limit is %u; shorten it or use --set", length,
+		     LINE_MAX_LENGTH);
 		return false;
 	}
 	memcpy(line, from, length);
 	line[length] = '\0';
 	if (from > start) {
-		SAY(r,
-		    "%.*s is indented; start each key at column one, and write each value on one "
-		    "line",
-		    (int)strcspn(line, BLANKS "="), line);
+		FAIL(r,
+		     "%.*s is indented; start each key at column one, and write each value on one "
+		     "line",
+		     (int)strcspn(line, BLANKS "="), line);
 		if (*line != '[' && !strchr(line, '='))
 			return false; /* a continued value */
 	}
@@ -290,7 +290,7 @@ read_line(char *buffer, int size, void *context)
 		if (length < (size_t)size)
 			return memcpy(buffer, line, length + 1);
 		/* This inih has a smaller buffer. */
-		SAY(r, "the line has %zu bytes, the limit of this inih is %d", length, size - 1);
+		FAIL(r, "the line has %zu bytes, the limit of this inih is %d", length, size - 1);
 	}
 	return NULL;
 }
@@ -304,7 +304,7 @@ take_key(void *context, const char *section, const char *name, const char *value
 	int status;
 
 	if (before) {
-		SAY(r, "duplicate key %s, first at line %u; remove one", name, before->place.line);
+		FAIL(r, "duplicate key %s, first at line %u; remove one", name, before->place.line);
 		return 1;
 	}
 	status = add_key(r->section, name, value, (struct config_place){ r->file, r->line });
