@@ -234,8 +234,7 @@ words(void **state)
 		{ "\"a\"b", "a blank must follow a closing quote", true },
 		{ "\"a\"\"b\"", "a blank must follow a closing quote", true },
 		{ "a\"b\"",
-		  "a quote inside a word: quote the whole word, and write this one as \\\"",
-		  true },
+		  "a quote inside a word: quote the whole word, and write this one as \\\"", true },
 	};
 	char line[256], joined[256], *list[CONTROL_WORDS + 1];
 	struct why why;
@@ -768,10 +767,10 @@ files_in_the_way(void **state)
 	control_close(&bench->control);
 	/* Of another kind. */
 	close(open(bench->path, O_CREAT | O_WRONLY | O_CLOEXEC, 0644));
-	SAID(refused(bench, bench->path), bench->path, "is no socket", "remove it");
+	SAID(refused(bench, bench->path), bench->path, "is not a socket", "remove it");
 	assert_int_equal(unlink(bench->path), 0);
 	assert_int_equal(symlink("/dev/null", bench->path), 0);
-	SAID(refused(bench, bench->path), "is no socket");
+	SAID(refused(bench, bench->path), "is not a socket");
 	assert_int_equal(unlink(bench->path), 0);
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
