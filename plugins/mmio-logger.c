@@ -92,7 +92,7 @@ logger_configure(struct minivmm_device *dev)
 	l->ram = calloc(1, l->size);
 	if (!l->ram) {
 		minivmm_error(dev,
-			      "can't allocate size = %" PRIu64 " bytes of RAM; use a smaller size",
+			      "cannot allocate size = %" PRIu64 " bytes of RAM; use a smaller size",
 			      l->size);
 		return -1;
 	}

@@ -22,12 +22,12 @@ vmgenid_start(struct minivmm_device *dev, const struct minivmm_start *start)
 	if (!page) {
 		minivmm_log(
 		    dev, MINIVMM_INFO,
-		    "the machine has no ACPI tables: the guest can't find its generation id");
+		    "the machine has no ACPI tables: the guest cannot find its generation id");
 		return 0;
 	}
 	if (minivmm_memory_read(dev, page, before, sizeof(before)) ||
 	    minivmm_memory_write(dev, page, start->generation, sizeof(before))) {
-		minivmm_error(dev, "can't write the generation id: 0x%llx is not in guest memory",
+		minivmm_error(dev, "cannot write the generation id: 0x%llx is not in guest memory",
 			      (unsigned long long)page);
 		return -1;
 	}

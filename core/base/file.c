@@ -269,7 +269,7 @@ name_files(struct file_replacement *file)
 
 /*
  * Creates a file without a name, if the file system supports it, so that a killed process leaves
- * nothing behind. The file is linked to its temporary name at the end: linkat(2) can't replace a
+ * nothing behind. The file is linked to its temporary name at the end: linkat(2) cannot replace a
  * file, rename(2) can.
  */
 static int
@@ -301,7 +301,7 @@ file_replace(struct file_replacement *file, const char *what, const char *path)
 	failed = name_files(file);
 	if (!failed && file->temporary)
 		failed = check_target(file);
-	/* Not mkstemp: here the kernel applies the umask, which can't be read without a race. */
+	/* Not mkstemp: here the kernel applies the umask, which cannot be read without a race. */
 	if (failed || !file->temporary || !open_unnamed(file))
 		return failed;
 	/* The errors of kernels and file systems without O_TMPFILE. */
@@ -320,8 +320,8 @@ sync_folder(const struct file_replacement *file)
 	int failed = 0;
 
 	if (fd < 0 && errno == EACCES)
-		return 0; /* writable but not readable: it can't be synced */
-	/* EINVAL: the file system can't sync a directory. */
+		return 0; /* writable but not readable: it cannot be synced */
+	/* EINVAL: the file system cannot sync a directory. */
 	if (fd < 0 || (fsync(fd) && errno != EINVAL))
 		failed =
 		    fail(STATUS_IO,

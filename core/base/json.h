@@ -8,7 +8,7 @@
 
 /*
  * Writes a JSON string with its quotes. Keeps valid UTF-8; escapes control characters and invalid
- * bytes as \u00NN, so that the output can't control a terminal or end a line.
+ * bytes as \u00NN, so that the output cannot control a terminal or end a line.
  */
 void json_text(FILE *out, const void *text, size_t length);
 

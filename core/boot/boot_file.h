@@ -19,7 +19,7 @@ struct boot_file {
 int boot_file_open(struct boot_file *file, const char *name, const char *what,
 		   const struct config *config);
 /*
- * Reports errno for a file that can't be opened, with the place in the config. Returns a negative
+ * Reports errno for a file that cannot be opened, with the place in the config. Returns a negative
  * status.
  */
 int boot_file_missing(const struct config *config, const char *name, const char *what);

@@ -14,7 +14,7 @@ struct view {
 /*
  * Decodes a vCPU's section: the XSAVE area as "fpu" (x87, SSE, AVX registers), the LAPIC page as
  * registers, MSRs and CPUID leaves with number and name, the MP state as a name. Items with an
- * unexpected form stay unchanged. Returns 0, or -1 if the section can't be decoded.
+ * unexpected form stay unchanged. Returns 0, or -1 if the section cannot be decoded.
  */
 int view_vcpu(struct view *view, const struct record *vcpu);
 void view_free(struct view *view);

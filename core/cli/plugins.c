@@ -112,7 +112,7 @@ print_plugin(const struct plugin *plugin)
 		print_field(&d->fields[i]);
 }
 
-/* Lists the plugins of a directory. Reports and counts plugins that can't be loaded. */
+/* Lists the plugins of a directory. Reports and counts plugins that cannot be loaded. */
 static int
 print_folder(const struct plugin_path *path, const char *folder)
 {

@@ -130,10 +130,12 @@ show_number(FILE *out, const struct record *item, uint32_t index)
 static void
 show_bytes_as_text(FILE *out, const struct record *item)
 {
-	for (uint32_t i = 0; i < item->count; i++)
-		if ((item->data[i] < ' ' && item->data[i] != '\t' && item->data[i] != '\r' &&
-		     item->data[i] != '\n') ||
-		    item->data[i] >= 0x7f)
+	const uint8_t *bytes = item->data;
+	uint32_t count = item->count;
+
+	for (uint32_t i = 0; i < count; i++)
+		if ((bytes[i] < ' ' && bytes[i] != '\t' && bytes[i] != '\r' && bytes[i] != '\n') ||
+		    bytes[i] >= 0x7f)
 			return;
 	fputs(" \"", out);
 	show_text(out, item->data, item->count);

@@ -97,7 +97,7 @@ connected(struct loop_source *source, uint32_t events)
 static int
 refuse_path(const char *path, const char *why)
 {
-	return fail(STATUS_IO, "can't listen on the control socket %s: %s", path, why);
+	return fail(STATUS_IO, "cannot listen on the control socket %s: %s", path, why);
 }
 
 /* Listens, and adds the sources to the loop. 0, or -1 with errno. */

@@ -241,7 +241,8 @@ kvm_cpuid_load(struct kvm_vcpu *vcpu, const struct record *group, struct why *wh
 }
 
 /*
- * Feature words on which a guest may rely. A host that lacks one of their bits can't run the guest.
+ * Feature words on which a guest may rely. A host that lacks one of their bits cannot run the
+ * guest.
  */
 #define WORD(name) offsetof(struct kvm_cpuid_entry2, name)
 static const struct {

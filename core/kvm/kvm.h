@@ -118,9 +118,9 @@ int kvm_vcpu_set_sregs(struct kvm_vcpu *vcpu, const struct kvm_sregs *sregs);
  */
 int kvm_vcpu_code(struct kvm_vcpu *vcpu, uint64_t *gpa);
 /*
- * Stores whether the vCPU can't run again on its own: it waits for INIT or SIPI, or is in HLT (with
- * the in-kernel irqchip) with interrupts disabled and without a pending NMI or SMI. 0 or a negative
- * status.
+ * Stores whether the vCPU cannot run again on its own: it waits for INIT or SIPI, or is in HLT
+ * (with the in-kernel irqchip) with interrupts disabled and without a pending NMI or SMI. 0 or a
+ * negative status.
  */
 int kvm_vcpu_halted(struct kvm_vcpu *vcpu, bool *halted);
 
@@ -145,7 +145,7 @@ const char *const *kvm_register_names(void);
 /*
  * Save and load the state of a stopped vCPU (without pending access) and of the VM (PIT, clock,
  * PICs, IOAPIC) as records in a group. A load sets all of it in the order that KVM requires. It
- * returns -1 if an item is invalid or this host can't take it; why names the item. kvm_check
+ * returns -1 if an item is invalid or this host cannot take it; why names the item. kvm_check
  * compares a saved vCPU's CPUID with the host's, without loading it.
  */
 int kvm_vcpu_save(struct kvm_vcpu *vcpu, struct record_writer *writer);

@@ -233,7 +233,7 @@ blk_open(struct minivmm_device *dev)
 	bool above = *b->overlay || b->temporary;
 
 	if (!b->readonly && *b->layers && !above) {
-		minivmm_error(dev, "the layers belong to snapshots and can't be written: set "
+		minivmm_error(dev, "the layers belong to snapshots and cannot be written: set "
 				   "overlay = FILE, temporary = yes or readonly = yes");
 		return -1;
 	}
@@ -326,7 +326,7 @@ blk_capture(struct minivmm_device *dev)
 	b->changed_at = disk_changed(&b->disk);
 	layers = disk_layers(&b->disk);
 	if (!layers)
-		minivmm_error(dev, "can't list the layers of the disk %s for the snapshot",
+		minivmm_error(dev, "cannot list the layers of the disk %s for the snapshot",
 			      b->path);
 	r = !layers || minivmm_option_set(dev, "layers", layers) ||
 	    minivmm_option_set(dev, "overlay", "") || minivmm_option_set(dev, "temporary", "no");
@@ -346,7 +346,7 @@ blk_stop(struct minivmm_device *dev)
 	ring_end(b);
 	if (!b->disk.count || !disk_flush(&b->disk))
 		return 0;
-	minivmm_error(dev, "can't flush the disk %s: %s", b->path, strerror(errno));
+	minivmm_error(dev, "cannot flush the disk %s: %s", b->path, strerror(errno));
 	return -1;
 }
 

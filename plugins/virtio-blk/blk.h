@@ -115,7 +115,7 @@ struct blk_job *workers_recall(struct workers *workers);
 /* ring.c. Sets up io_uring; on the I/O thread. Returns 0, or -1 after minivmm_error(). */
 int ring_start(struct minivmm_device *dev);
 void ring_end(struct blk *b);
-/* Queues the job for the kernel. Returns false if one system call can't execute it. */
+/* Queues the job for the kernel. Returns false if one system call cannot execute it. */
 bool ring_give(struct blk *b, struct blk_job *job);
 /* Submits the queued jobs to the kernel. */
 void ring_submit(struct minivmm_device *dev);

@@ -280,7 +280,7 @@ disk_zero(struct disk *disk, enum disk_zero how, uint64_t length, uint64_t at)
 	return errno == EOPNOTSUPP ? write_piece(disk, NULL, length, at, false) : -1;
 }
 
-/* An overlay without a name can't be reopened after a crash, so it needs no flush. */
+/* An overlay without a name cannot be reopened after a crash, so it needs no flush. */
 static bool
 needs_flush(struct disk *disk)
 {

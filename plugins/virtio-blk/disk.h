@@ -91,7 +91,7 @@ void disk_destroy(struct disk *disk);
 int disk_open(struct disk *disk, const char *path, const char *layers, bool write);
 /*
  * Creates an overlay on top. path: its file, which must not exist. NULL: a file without a name, in
- * the folder of the layer below or, if that folder can't be written, in the folder for temporary
+ * the folder of the layer below or, if that folder cannot be written, in the folder for temporary
  * files.
  */
 int disk_create_overlay(struct disk *disk, const char *path);

@@ -53,7 +53,7 @@ lock_file(struct disk *disk, int fd, const char *path, bool write)
 
 	if (!fcntl(fd, F_OFD_SETLK, &l) || (errno != EAGAIN && errno != EACCES))
 		return 0;
-	return disk_error(disk, "can't use the disk", path,
+	return disk_error(disk, "cannot use the disk", path,
 			  write ? "another machine uses it: set readonly = yes, or overlay = FILE "
 				  "to write to another file"
 				: "another machine writes to it");
@@ -108,14 +108,14 @@ open_file(struct disk *disk, const char *path, bool write)
 	int fd = open(path, (write ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK);
 
 	if (fd < 0)
-		return disk_error(disk, "can't open the disk", path, strerror(errno));
+		return disk_error(disk, "cannot open the disk", path, strerror(errno));
 	add(disk, fd, path)->written_here = write;
 	disk->count++;
 	if (fstat(fd, &st))
-		return disk_error(disk, "can't open the disk", path, strerror(errno));
+		return disk_error(disk, "cannot open the disk", path, strerror(errno));
 	disk->bytes = (uint64_t)st.st_size;
 	if (!S_ISREG(st.st_mode) && (!S_ISBLK(st.st_mode) || ioctl(fd, BLKGETSIZE64, &disk->bytes)))
-		return disk_error(disk, "can't use the disk", path,
+		return disk_error(disk, "cannot use the disk", path,
 				  "it is neither a file nor a block device");
 	return lock_file(disk, fd, path, write);
 }
@@ -135,7 +135,7 @@ open_raw(struct disk *disk, const char *path, bool write)
 	}
 	disk->bytes &= ~511ull;
 	return !r && !disk->bytes
-		   ? disk_error(disk, "can't use the disk", path, "it is smaller than a sector")
+		   ? disk_error(disk, "cannot use the disk", path, "it is smaller than a sector")
 		   : r;
 }
 
@@ -150,7 +150,7 @@ open_overlay(struct disk *disk, const char *path, bool write)
 		return -1;
 	fd = open(path, (write ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
-		return disk_error(disk, "can't open the overlay", path, strerror(errno));
+		return disk_error(disk, "cannot open the overlay", path, strerror(errno));
 	layer = add(disk, fd, path);
 	r = lock_file(disk, fd, path, write);
 	if (!r)
@@ -166,7 +166,7 @@ int
 disk_open(struct disk *disk, const char *path, const char *layers, bool write)
 {
 	char *copy = strdup(layers), *rest = copy, *name;
-	int r = copy ? 0 : disk_error(disk, "can't open the disk", path, "no memory");
+	int r = copy ? 0 : disk_error(disk, "cannot open the disk", path, "no memory");
 
 	if (!r)
 		r = open_raw(disk, path, write);
@@ -259,7 +259,7 @@ disk_create_overlay(struct disk *disk, const char *path)
 	fd = path ? open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666)
 		  : unnamed(disk, &temporary_name);
 	if (fd < 0)
-		return disk_error(disk, "can't create the overlay", path ? path : "without a name",
+		return disk_error(disk, "cannot create the overlay", path ? path : "without a name",
 				  errno == EEXIST ? "it exists already and contains what another "
 						    "machine wrote: use a new name"
 						  : strerror(errno));
@@ -286,7 +286,7 @@ disk_open_overlay(struct disk *disk, const char *path)
 		    true;
 	if (r == 1)
 		return disk_error(
-		    disk, "can't continue the overlay", path,
+		    disk, "cannot continue the overlay", path,
 		    "it belongs to a snapshot: move it to layers, and set another overlay");
 	return r;
 }
@@ -350,7 +350,7 @@ name_top(struct disk *disk, const char *stem)
 		unlink_temporary(layer);
 		return 0;
 	}
-	return disk_error(disk, "can't link the overlay without a name to", stem,
+	return disk_error(disk, "cannot link the overlay without a name to", stem,
 			  errno == EXDEV
 			      ? "it is on another file system; restore with overlay = FILE"
 			      : strerror(errno));
@@ -400,7 +400,7 @@ begin_above(struct disk *disk, const char *stem)
 	int r;
 
 	if (!stem)
-		return disk_error(disk, "can't freeze the disk", disk->layers[0].path,
+		return disk_error(disk, "cannot freeze the disk", disk->layers[0].path,
 				  "no file can be created beside it: set overlay = FILE, temporary "
 				  "= yes or readonly = yes");
 	if (name_top(disk, stem))
@@ -408,7 +408,7 @@ begin_above(struct disk *disk, const char *stem)
 	/* An overlay without a name is followed by another one without a name. */
 	if (named)
 		path = next_name(stem, NULL);
-	r = named && !path ? disk_error(disk, "can't find a free name like", stem, strerror(errno))
+	r = named && !path ? disk_error(disk, "cannot find a free name like", stem, strerror(errno))
 			   : disk_create_overlay(disk, path);
 	free(path);
 	if (!r && named)
@@ -445,7 +445,7 @@ disk_layers(const struct disk *disk)
 		if (path && strchr(path, ':'))
 			minivmm_error(disk->dev,
 				      "the path of the overlay %s contains ':', which a snapshot "
-				      "can't store; move the file",
+				      "cannot store; move the file",
 				      path);
 		free(path);
 		free(list);

@@ -298,7 +298,7 @@ run(struct nbd *nbd, enum command command, void *bytes, uint64_t length, uint64_
 	return r ? -1 : 0;
 }
 
-/* Returns the flags of write commands: FUA if the server can't flush. */
+/* Returns the flags of write commands: FUA if the server cannot flush. */
 static uint32_t
 fua_flag(const struct nbd *nbd)
 {
@@ -463,7 +463,7 @@ export_open(struct disk *disk, struct disk_layer *layer, const char *path, bool 
 	if (first)
 		wrong = check(nbd, first);
 	if (wrong) {
-		minivmm_error(disk->dev, "can't use the disk %s: %s", path, wrong);
+		minivmm_error(disk->dev, "cannot use the disk %s: %s", path, wrong);
 		if (first)
 			nbd->lib.close(first);
 		free_nbd(nbd);

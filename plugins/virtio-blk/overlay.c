@@ -78,7 +78,7 @@ id_below(const struct disk *disk)
 static int
 overlay_error(const struct disk *disk, const struct disk_layer *layer, const char *what)
 {
-	minivmm_error(disk->dev, "can't use the overlay %s: %s",
+	minivmm_error(disk->dev, "cannot use the overlay %s: %s",
 		      layer->path ? layer->path : "without a name", what);
 	return -1;
 }
@@ -113,7 +113,7 @@ overlay_create(const struct disk *disk, struct disk_layer *layer)
 	memcpy(h.magic, MAGIC, sizeof(h.magic));
 	memcpy(h.below, id_below(disk), sizeof(h.below));
 	if (getrandom(h.id, sizeof(h.id), 0) != sizeof(h.id))
-		return overlay_error(disk, layer, "can't get a random id");
+		return overlay_error(disk, layer, "cannot get a random id");
 	memcpy(layer->id, h.id, sizeof(layer->id));
 	layer->overlay = true;
 	layer->data = h.data;

@@ -231,7 +231,7 @@ job_end(struct minivmm_device *dev, struct blk_job *job)
 	if (job->error &&
 	    job->error !=
 		ENOTCONN) /* lost connections are logged once, below disk_log_connection() */
-		minivmm_error(dev, "can't %s the disk %s at 0x%llx: %s",
+		minivmm_error(dev, "cannot %s the disk %s at 0x%llx: %s",
 			      job->type == IN ? "read" : "write", b->path,
 			      (unsigned long long)job->at, strerror(job->error));
 	job_drop(dev, job);

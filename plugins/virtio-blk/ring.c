@@ -26,7 +26,7 @@ struct ring {
 static int
 ring_unavailable(struct minivmm_device *dev, struct ring *ring, int error)
 {
-	minivmm_error(dev, "can't use io_uring on this host: %s; set io = threads",
+	minivmm_error(dev, "cannot use io_uring on this host: %s; set io = threads",
 		      strerror(error));
 	if (ring && ring->event >= 0)
 		close(ring->event);

@@ -57,7 +57,7 @@ workers_start(struct minivmm_device *dev, struct workers *w)
 	}
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (error)
-		minivmm_error(dev, "can't start a worker thread: %s", strerror(error));
+		minivmm_error(dev, "cannot start a worker thread: %s", strerror(error));
 	return error ? -1 : 0;
 }
 

@@ -63,13 +63,13 @@ tap_attach(struct tap *t, const char *interface, int *fd)
 	*fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	if (*fd < 0) {
 		minivmm_error(t->dev,
-			      "can't open /dev/net/tun for backend = tap:%s: %s; load the module "
+			      "cannot open /dev/net/tun for backend = tap:%s: %s; load the module "
 			      "with modprobe tun",
 			      interface, strerror(errno));
 		return -1;
 	}
 	if (ioctl(*fd, TUNSETIFF, &request)) {
-		minivmm_error(t->dev, "can't attach to the tap %s: %s%s%s", interface,
+		minivmm_error(t->dev, "cannot attach to the tap %s: %s%s%s", interface,
 			      strerror(errno),
 			      errno == EPERM || errno == EINVAL
 				  ? "; as root, run ip tuntap add NAME mode tap user YOU"
@@ -78,7 +78,7 @@ tap_attach(struct tap *t, const char *interface, int *fd)
 		return -1;
 	}
 	if (ioctl(*fd, TUNSETVNETHDRSZ, &header) || ioctl(*fd, TUNSETOFFLOAD, 0)) {
-		minivmm_error(t->dev, "can't set the tap %s to headers of %d bytes: %s", interface,
+		minivmm_error(t->dev, "cannot set the tap %s to headers of %d bytes: %s", interface,
 			      header, strerror(errno));
 		return -1;
 	}
@@ -117,7 +117,7 @@ tap_use_pairs(void *backend, uint32_t pairs)
 		uint32_t pair = more ? t->used++ : --t->used;
 
 		if (ioctl(t->fds[pair], TUNSETQUEUE, &request))
-			minivmm_error(t->dev, "queue %u of the tap can't be %s: %s", pair,
+			minivmm_error(t->dev, "queue %u of the tap cannot be %s: %s", pair,
 				      more ? "attached" : "detached", strerror(errno));
 	}
 }
@@ -136,7 +136,7 @@ tap_set_features(void *backend, uint64_t features)
 	if (features & NET_F_GUEST_CSUM && features & NET_F_GUEST_TSO6)
 		offload |= TUN_F_TSO6;
 	if (ioctl(t->fds[0], TUNSETOFFLOAD, offload)) /* this applies to all queues */
-		minivmm_error(t->dev, "can't set offloads 0x%x of the tap: %s", offload,
+		minivmm_error(t->dev, "cannot set offloads 0x%x of the tap: %s", offload,
 			      strerror(errno));
 }
 

@@ -144,7 +144,7 @@ user_listen(struct user *u, const struct user_forward *f)
 	if (!slirp_add_hostfwd(u->slirp, *f->protocol == 'u', f->address, (int)f->from, guest,
 			       (int)f->to))
 		return 0;
-	minivmm_error(u->dev, "can't listen on %s:%s:%u for forward: %s", f->protocol, f->text,
+	minivmm_error(u->dev, "cannot listen on %s:%s:%u for forward: %s", f->protocol, f->text,
 		      f->from, strerror(errno));
 	return -1;
 }
@@ -234,7 +234,7 @@ user_open(struct minivmm_device *dev, const struct net_options *options, bool re
 	u->callbacks = callbacks;
 	u->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (u->epoll < 0)
-		minivmm_error(dev, "can't create an epoll set: %s", strerror(errno));
+		minivmm_error(dev, "cannot create an epoll set: %s", strerror(errno));
 	else
 		u->slirp = slirp_new(&config, &u->callbacks, u);
 	if (!u->slirp || user_forwards(dev, options->forward, u)) {

@@ -83,7 +83,7 @@ vsock_host_open(struct minivmm_device *dev, struct vsock_host *host)
 
 	host->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (host->epoll < 0) {
-		minivmm_error(dev, "can't create an epoll set: %s", strerror(errno));
+		minivmm_error(dev, "cannot create an epoll set: %s", strerror(errno));
 		return -1;
 	}
 	if (!*host->path)
@@ -103,7 +103,7 @@ vsock_host_open(struct minivmm_device *dev, struct vsock_host *host)
 	    bind(host->listener, (struct sockaddr *)&address, sizeof(address)) ||
 	    listen(host->listener, BACKLOG) ||
 	    wait_for(host, host->listener, EPOLLIN | EPOLLET, VSOCK_CONNECTIONS)) {
-		minivmm_error(dev, "can't listen on %s: %s%s", host->path, strerror(errno),
+		minivmm_error(dev, "cannot listen on %s: %s%s", host->path, strerror(errno),
 			      errno == EADDRINUSE ? "; another machine may use it: set another path"
 						  : "");
 		if (host->listener >= 0)

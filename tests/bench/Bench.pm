@@ -115,7 +115,7 @@ sub row {
 	return;
 }
 
-# A figure that this host can't give.
+# A figure that this host cannot give.
 sub left_out {
 	my ($figure, $why) = @_;
 	push @rows, { figure => $figure, left_out => $why };

@@ -8,7 +8,7 @@
 #   ours, limit, qemu  the sides of the comparison, as texts
 #   compare, target    "at most" or "at least", a number; none: the row only informs
 #   met                0 or 1
-#   left_out           why this host can't give the figure
+#   left_out           why this host cannot give the figure
 #   others             CPU time that other processes took meanwhile, in percent of one CPU
 package Table;
 

@@ -456,7 +456,7 @@ test_precedence(void **state)
 	bench->image.rows[1].p_type = PT_NULL;
 	assert_int_equal(load(bench), 0);
 	assert_int_equal(bench->entry.protocol, BOOT_MULTIBOOT);
-	multiboot(bench, 4); /* what it asks for can't be met: not taken for something else */
+	multiboot(bench, 4); /* what it asks for cannot be met: not taken for something else */
 	refused(bench, "video mode", "");
 	bench->image.multiboot[0] = 0;
 	assert_int_equal(load(bench), 0);
@@ -480,7 +480,7 @@ test_precedence(void **state)
 	assert_int_equal(load(bench), 0);
 }
 
-/* Where the program lies low, what it is handed lies behind it; ACPI's tables can't. */
+/* Where the program lies low, what it is handed lies behind it; ACPI's tables cannot. */
 static void
 test_places(void **state)
 {

@@ -799,7 +799,7 @@ refused_peers(void **state)
 	assert_true(control_admits(0, 0));
 	assert_false(control_admits(1000, 1001));
 	assert_false(control_admits(0, 1000));
-	if (geteuid()) /* can't be somebody else */
+	if (geteuid()) /* cannot be somebody else */
 		return;
 	assert_int_equal(chmod(bench->path, 0666), 0);
 	assert_int_equal(chmod(bench->folder, 0711), 0);

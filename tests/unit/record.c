@@ -107,7 +107,7 @@ finds_nothing_of_another_kind(void **state)
 	record_writer_free(&w);
 }
 
-/* Each case writes what can't be; the error sticks. */
+/* Each case writes what cannot be; the error sticks. */
 static void
 writer_refuses(void **state)
 {
@@ -168,7 +168,7 @@ writer_refuses(void **state)
 	}
 }
 
-/* As it is, with all inside; but not to where it can't be. */
+/* As it is, with all inside; but not to where it cannot be. */
 static void
 copies_items(void **state)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * State that the walks of tests/tools/invisible.c can't see on every host: what two runs on one
+ * State that the walks of tests/tools/invisible.c cannot see on every host: what two runs on one
  * host share (CPUID, the TSC's frequency), what guests without an irqchip alone have (cr8), what
  * not every KVM lets a guest set (XCR0). On an emulated KVM, too.
  */
@@ -103,7 +103,7 @@ cpuid_is_the_snapshots(void **state)
 	record_writer_free(&after);
 }
 
-/* A host that can scale the TSC does; one that can't refuses the snapshot. Ignoring it is wrong on
+/* A host that can scale the TSC does; one that cannot refuses the snapshot. Ignoring it is wrong on
  * both. */
 static void
 tsc_frequency_is_the_snapshots(void **state)

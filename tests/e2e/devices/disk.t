@@ -138,12 +138,12 @@ for my $fault ([ 'write:5:EIO', 'Input/output error' ], [ 'write:4:ENOSPC', 'No 
         fresh();
         ($status, $out, $err) = run(machine({ overlay => 'o', io => $io }), %faults, FAULT => $plan);
         is($status, 100, "$plan, by $io: the guest's request fails");
-        like($err, qr/disk0: can't (read|write) the disk \S*disk\.img at 0x[0-9a-f]+: \Q$message\E/, "$plan, by $io: the error is logged");
+        like($err, qr/disk0: cannot (read|write) the disk \S*disk\.img at 0x[0-9a-f]+: \Q$message\E/, "$plan, by $io: the error is logged");
         says(machine({ overlay => 'o', io => $io }), $said, "$plan, by $io: the overlay is valid");
     }
 }
 fresh();
-fails(machine({ io => 'io_uring' }), 113, qr/can't use io_uring on this host: Operation not permitted; set io = threads/,
+fails(machine({ io => 'io_uring' }), 113, qr/cannot use io_uring on this host: Operation not permitted; set io = threads/,
     'io_uring is not allowed here', %faults, FAULT => 'io_uring_queue_init:1:EPERM');
 
 # A snapshot that fails while the disk's state is preserved, at the new overlay or at the one that
@@ -172,9 +172,9 @@ for my $lock ([ F_WRLCK, 'written', 1, 1 ], [ F_RDLCK, 'read', 0, 1 ]) {
     my ($type, $name, $no_read, $no_write) = @$lock;
     open my $other, '+<', 'disk.img' or die $!;
     fcntl $other, 37, pack('s s x4 q q i x4', $type, 0, 0, 0, 0) or die "F_OFD_SETLK: $!";
-    my @read = (machine({ temporary => 'yes' }), 113, qr/another machine writes to it/, "a disk that is $name can't be read");
+    my @read = (machine({ temporary => 'yes' }), 113, qr/another machine writes to it/, "a disk that is $name cannot be read");
     $no_read ? fails(@read) : says($read[0], $said, "a disk that is $name can be read");
-    fails(machine({}), 113, qr/another machine uses it: set readonly = yes, or overlay/, "a disk that is $name can't be written");
+    fails(machine({}), 113, qr/another machine uses it: set readonly = yes, or overlay/, "a disk that is $name cannot be written");
 }
 
 # Invalid overlays.
@@ -196,7 +196,7 @@ for my $bad (
 fails(machine({ overlay => 'o' }), 113, qr/it belongs to a snapshot/, 'refused: an overlay that a snapshot uses');
 fails(machine({ layers => 'o' }), 113, qr/set overlay = FILE/, 'refused: writable lower layers');
 fails(machine({ overlay => 'o', readonly => 'yes' }), 110, qr/exclude each other/, 'refused: an overlay that cannot be written');
-fails(machine({ overlay => 'no/o' }), 113, qr/can't create the overlay .*No such file/, 'no such folder');
+fails(machine({ overlay => 'no/o' }), 113, qr/cannot create the overlay .*No such file/, 'no such folder');
 fails(machine({ path => '.' }), 113, qr/neither a file nor a block device|Is a directory/, 'refused: a folder');
 spew('small', 'x' x 511);
 fails(machine({ path => 'small' }), 113, qr/smaller than a sector/, 'refused: a disk smaller than a sector');

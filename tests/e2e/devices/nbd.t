@@ -90,7 +90,7 @@ ok(until_true { ($status, $out, $err) = run([ $minivmm, '-c', 'nbd.ini' ]); !$st
 is($out, $said, 'an overlay over an export');
 ok(slurp('disk.img') eq $raw, 'the export is unchanged');
 gone($server);
-fails([ $minivmm, '-c', 'nbd.ini' ], 113, qr{can't use the disk nbd://127\.0\.0\.1:$port/one: .*Connection refused}, 'refused: no server');
+fails([ $minivmm, '-c', 'nbd.ini' ], 113, qr{cannot use the disk nbd://127\.0\.0\.1:$port/one: .*Connection refused}, 'refused: no server');
 
 # Read-only exports. Snapshots: writes must go to a local overlay.
 spew('disk.img', $raw);
@@ -120,14 +120,14 @@ $server = server(qw(--filter=error file disk.img error-pwrite=ENOSPC error-pwrit
 for my $io (qw(sync threads)) {
     ($status, $out, $err) = run(machine({ io => $io }));
     is($status, 100, "by $io: the guest's request fails");
-    like($err, qr/can't write the disk nbd\+unix:\S+ at 0x200: No space left on device/, "by $io: the error is logged");
+    like($err, qr/cannot write the disk nbd\+unix:\S+ at 0x200: No space left on device/, "by $io: the error is logged");
 }
 gone($server);
 
 # The server disappears while a slow guest runs, and a new server starts, or none.
 for my $io (qw(sync threads)) {
     for my $case ([ 'read only', { temporary => 'yes' }, 1, 0, qr/\A\z/ ],
-        [ 'written, not flushed', {}, 1, 100, qr/can't write the disk .*: Input\/output error/ ],
+        [ 'written, not flushed', {}, 1, 100, qr/cannot write the disk .*: Input\/output error/ ],
         [ 'no new server', {}, 0, 100, qr/the connection to the disk \S+ is lost: .*; requests fail until the server is back/ ]) {
         my ($name, $keys, $comes, $end, $message) = @$case;
         spew('disk.img', $raw);
@@ -152,7 +152,7 @@ for my $io (qw(sync threads)) {
 use IO::Socket::UNIX;
 unlink 'nbd';
 my $mute = IO::Socket::UNIX->new(Local => 'nbd', Listen => 5) or die "nbd: $!";
-fails(machine({}), 113, qr/can't use the disk \S+: the server does not answer/, 'refused: a server that does not reply');
+fails(machine({}), 113, qr/cannot use the disk \S+: the server does not answer/, 'refused: a server that does not reply');
 
 # The libraries for exports are loaded only if a disk is an export.
 unlike((run([ 'ldd', dirname($minivmm) . '/plugins/virtio-blk.so' ]))[1], qr/nbd|gnutls/, 'libnbd is not loaded for other disks');

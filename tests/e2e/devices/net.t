@@ -103,7 +103,7 @@ like($err, qr/version 99 of libslirp's state, which libslirp \S+ here does not h
 my $probe = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1') or die "$!";
 my $taken = $probe->sockport;
 fails([ $minivmm, @net, '--set', "device.net0.forward=tcp:127.0.0.1:$taken:80" ], 113,
-    qr/net0: can't listen on tcp:127\.0\.0\.1:$taken for forward: Address already in use/, 'refused: a port that is in use');
+    qr/net0: cannot listen on tcp:127\.0\.0\.1:$taken for forward: Address already in use/, 'refused: a port that is in use');
 
 for (
     [ 'backend=users', qr/backend = users is not valid; use user, tap:INTERFACE or none/ ],

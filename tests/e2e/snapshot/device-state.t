@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
 # What a guest makes of its devices' state is in a restored machine as it was: state that a guest
-# can't tell at once. On an emulated KVM, too.
+# cannot tell at once. On an emulated KVM, too.
 use v5.14;
 use warnings;
 use lib 'tests/lib';

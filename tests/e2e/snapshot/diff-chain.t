@@ -94,7 +94,7 @@ take('d.snap diff');
 is(pages('d.snap'), '51 9f', 'a diff of a diff of a diff: what is new');
 is(inspect("$_->[0].snap")->{parent}, id("$_->[1].snap"), "the parent of $_->[0] is $_->[1]") for [qw(b a)], [qw(c b)], [qw(d c)];
 
-# One that is cancelled, half-way, and one that can't be sent.
+# One that is cancelled, half-way, and one that cannot be sent.
 {
     touch(0x60);
     my ($reader, $writer);

@@ -80,7 +80,7 @@ sub fault {
     }
     $ok &&= !$reply->{ok} && $reply->{error} =~ /: \Q$text{$how}\E(; make room there)?$/ || diag('the reply: ' . ($reply->{error} // 'ok')) && 0;
     $ok &&= names('outbox') eq ($kind eq 'diff' ? 'b.snap c.snap' : 'b.snap') || diag('there is ' . names('outbox')) && 0;
-    # A folder that can't be synced, or opened for that, makes an error of what is done.
+    # A folder that cannot be synced, or opened for that, makes an error of what is done.
     my $replaced = slurp($target) ne $old;
     my $late = $reply->{error} =~ /is written, but a crash may lose it/;
     $ok &&= !$replaced == !$late || diag('the old file is not whole') && 0;

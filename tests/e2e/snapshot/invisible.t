@@ -21,7 +21,7 @@ my $top = abs_path('.');
 my $configs = "$top/configs";
 
 # What a guest that waits for somebody is given, and what makes an end of one that has none, in
-# steps that time can't change.
+# steps that time cannot change.
 my %set = (
 	'batch' => ['device.serial0.input=text:2+3*4\n'],
 	'disk' => ['device.disk0.path=disk.img'],

@@ -87,13 +87,13 @@ for my $at ('00 20', 'fc 4f') {
     is(join(' ', $out =~ /"output":"([^"]*)"/g), '2\u000a 4\u000a 4\u000a', 'and those behind it');
 }
 
-# --until, and what can't be.
+# --until, and what cannot be.
 {
     my ($status, $lines) = batch('-r', 'warm.snap', '--input', 'serial0', '--until', 'output:serial0:1', 'sum');
     is("$status:$lines->{sum}{cause}", '0:point', '--until ends a run');
     fails([ $minivmm, 'batch', '-r', 'warm.snap', '--input', 'serial1', 'sum' ], 110, qr/--input serial1: unknown device; did you mean serial0\?/, 'no such device');
     fails([ $minivmm, 'batch', '-r', 'warm.snap', '--input', 'exit0', 'sum' ], 110, qr/--input exit0: the device has no stream/, 'no stream');
-    # An input that can't be read has its line, and those behind it have theirs.
+    # An input that cannot be read has its line, and those behind it have theirs.
     for my $bad ([ 'none', 113, qr/cannot read input none: No such file/ ], [ '.', 110, qr/input \. is not a regular file/ ]) {
         my ($name, $expected, $message) = @$bad;
         my ($status, $lines, $err) = batch('-r', 'warm.snap', '--input', 'serial0', '-j', 1, 'sum', $name, 'exit');

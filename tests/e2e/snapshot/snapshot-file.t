@@ -154,7 +154,7 @@ ok(take('a.snap', 'simple.ini', 'rip:0x1005'), 'an old one is replaced');
     is($json->{host}{cpu_name}, "\e[31m\"\\\xff\n", 'and says what is there');
 }
 
-# Written where it can't be.
+# Written where it cannot be.
 unlink glob '*.snap';
 mkdir 'out';
 spew('out/b.snap', $good);

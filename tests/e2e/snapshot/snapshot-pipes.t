@@ -204,7 +204,7 @@ for my $method ('', ' paused') {
     is($control->request('snapshot after.snap')->{ok}, 1, 'the next one is taken');
     is((run([ $livehash, 'after.snap' ]))[0], 0, 'and right');
 }
-# Who hands over a pipe or a socket shares it with us: he finds it as it was, and can't hold us up
+# Who hands over a pipe or a socket shares it with us: he finds it as it was, and cannot hold us up
 # by it.
 for my $kind ('pipe', 'socket') {
     my ($reader, $writer);
