@@ -17,15 +17,14 @@ check_target(const struct snapshot *snapshot, const char *path)
 	const struct file_id other = file_identify(path);
 	uint8_t id[16];
 
+	/* Other snapshots may need a member of the chain as their parent. */
 	for (const struct snapshot *s = snapshot; s; s = s->parent) {
 		const struct file_id own = file_identify_fd(s->fd);
 
 		if (other.exists && file_same(&own, &other))
-			return fail(
-			    STATUS_USAGE,
-			    "flatten: %s is part of the chain, and later snapshots need it; name "
-			    "another file with -o",
-			    path);
+			return fail(STATUS_USAGE,
+				    "flatten: %s is part of the chain; name another file with -o",
+				    path);
 	}
 	/* It may be the disk of the snapshot. */
 	if (other.regular && other.size && !snapshot_peek_id(path, id))
