@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# 200 live captures of configs/live.ini at random moments, by every method, of fresh and restored
-# machines: each file is the memory of one instant, a machine restored from it goes on where it was
-# taken, and the original is none the wiser. CAPTURE_SEED repeats the choices, if not the moments.
+# 200 live snapshots of configs/live.ini at random moments, with every method, of fresh and restored
+# machines. Each file contains the memory of one instant, a machine restored from it continues
+# there, and the original is not disturbed. CAPTURE_SEED repeats the choices, but not the moments.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -23,38 +23,37 @@ sub set { return map { ('--set', $_) } @_ }
 
 sub ticks { return map { hex } $_[0] =~ /^tick ([0-9a-f]{8}) /mg }
 
-# What a machine has said in all: whole ticks, each one more than that before; and no word of
-# damage.
+# A machine's whole output: complete ticks with consecutive numbers, and no report of damage.
 sub undisturbed {
     my ($name, $said) = @_;
     my @ticks = ticks($said);
     my @gaps = grep { $ticks[$_] != $ticks[ $_ - 1 ] + 1 } 1 .. $#ticks;
     my $ok = @ticks && !@gaps && $said !~ /corrupt|exception/;
-    return ok($ok, "$name: its ticks go on without a gap") || diag($said);
+    return ok($ok, "$name: its ticks are consecutive") || diag($said);
 }
 
-# The file restored, for some ticks: they go on where the original was. $line: what the original
-# said of the file's tick.
+# Restores the file for some ticks, which continue those of the original. $line: the line that the
+# original printed for the file's tick.
 sub restores {
     my ($name, $file, $line, @more) = @_;
     my ($n) = ticks($line);
     my ($status, $out, $err) =
       run([ $minivmm, '-r', $file, '--log', 'warn', @more, '--until', 'output:serial0:tick:8' ], timeout => 120);
     is("$status:$err", '0:', "$name: $file is restored");
-    # It may have been in the middle of that line.
+    # The snapshot may be in the middle of that line.
     my $next = sprintf "tick %08x ", $n + 1;
     my ($begun) = $out =~ /\A(.*\n|)\Q$next\E/;
     ok(defined $begun && $begun eq substr($line, length($line) - length $begun), "$name: the next tick follows")
       || diag("after $line$out");
     spew('lines', $out);
     ($status, my $said) = run([ $livehash, $file, 'lines' ], timeout => 120);
-    is($status, 0, "$name: and what it says of its memory is right") || diag($said, $out);
+    is($status, 0, "$name: its report of the memory is right") || diag($said, $out);
     undisturbed("$name: restored", $out);
 }
 
-# Runs a machine, takes so many captures of it, looks at each, ends the machine, and restores one
-# capture, which then is handed to "then". restored: begins with a diff. last: the machine ends by
-# itself. later: the files are looked at when it has ended.
+# Runs a machine, takes a number of snapshots, checks each, ends the machine, restores one of the
+# snapshots and passes it to "then". restored: the first snapshot is a diff. last: the machine ends
+# by itself. later: the files are checked after the end.
 sub captures {
     my ($name, $command, %with) = @_;
     my $process = start([ @$command, '--log', 'warn', set("control.socket=$name.sock", "snapshot.method=$with{method}") ],
@@ -79,30 +78,31 @@ sub captures {
         my $file = "$name-$i.snap";
         my $kind = (@files ? rand() < 0.5 : $with{restored}) ? 'diff' : 'full';
         my $reply = $control->request("snapshot $file $kind");
-        # One that ends by itself may do so while a capture is under way, which is told then.
+        # The machine may end during a snapshot, which then fails with this error.
         last if $with{last} && (!%$reply || ($reply->{error} // '') =~ /: the machine ended before it was complete\z/);
         push @files, [ $file, $kind, $reply ];
         $used{ $reply->{method} // '' }++;
         $taken++;
         $check->($files[-1]) if !$with{later};
     }
-    is($control->request('quit')->{ok}, 1, "$name: it still answers") if !$with{last};
+    is($control->request('quit')->{ok}, 1, "$name: it still replies") if !$with{last};
     my ($status, $out, $err) = finish($process, 120);
     $err =~ s/\Aminivmm: cannot write snapshot \S+: the machine ended before it was complete\n\z// if $with{last};
-    is("$status:$err", '0:', "$name: it ends well");
-    like($out, qr/^live: ok\n\z/m, "$name: in its own time") if $with{last};
+    is("$status:$err", '0:', "$name: it ends with status 0");
+    like($out, qr/^live: ok\n\z/m, "$name: it ends by itself") if $with{last};
     undisturbed($name, $out);
     $check->($_) for $with{later} ? @files : ();
-    ok(!$wrong && @files >= ($with{last} ? 2 : $with{count}), "$name: every capture is right");
+    ok(!$wrong && @files >= ($with{last} ? 2 : $with{count}), "$name: every snapshot is right");
     my ($file, $tick) = @{ $files[ rand @files ] }[ 0, 3 ];
     my ($line) = $out =~ /^(tick $tick .*\n)/m;
-    # The end may have come before the line.
+    # The machine may have ended before the line.
     restores($name, $file, $line, @{ $with{again} // [] }) if defined $line && !$with{last};
     $with{then}->($file) if $with{then};
 }
 
 my $live = "$configs/live.ini";
-# Memory, captures of each machine: a fresh one, and one that is restored from one of its captures.
+# Memory size and number of snapshots for each machine: a fresh one, and one restored from one of
+# its snapshots.
 for my $size ([ '1M', 14 ], [ '16M', 6 ], [ '64M', 1 ]) {
     my ($memory, $count) = @$size;
     for my $method (qw(auto precopy fork pause)) {
@@ -124,13 +124,14 @@ for my $method (qw(auto precopy fork pause)) {
     unlink glob '*.snap';
 }
 
-# Where writing the file is slower than the guest is, pre-copy never catches up: a child takes over.
+# If the file is written more slowly than the guest writes memory, pre-copy does not converge and a
+# child takes over.
 captures('slow', [ $minivmm, '-c', $live, set('vm.memory=20M', 'cpu.r8=1000000', 'cpu.r9=4900', 'cpu.r10=0') ],
     method => 'auto', expect => 'fork', count => 1,
     preload => { LD_PRELOAD => "$build/tests/preload/faultfs.so", FAULT_PATH => '/', FAULT => 'write:1:SLOW' });
 unlink glob '*.snap';
 
-# Memory that is a file has no copy in a child.
+# A child has no copy of memory that is a file.
 for my $method ([ 'auto', 'precopy', 0 ], [ 'precopy', 'precopy', 0 ], [ 'pause', 'pause', 0 ], [ 'auto', 'precopy', 1 ]) {
     my ($asked, $got, $full_speed) = @$method;
     unlink 'ram';
@@ -140,7 +141,7 @@ for my $method ([ 'auto', 'precopy', 0 ], [ 'precopy', 'precopy', 0 ], [ 'pause'
     unlink glob '*.snap';
 }
 
-# A machine that ends by itself, and what becomes of its captures.
+# A machine that ends by itself, and its snapshots.
 captures('ends', [ $minivmm, '-c', $live, set('vm.memory=1M', 'cpu.r12=5', 'cpu.r13=200') ],
     method => 'auto', count => 6, last => 1,
     then => sub {
@@ -148,6 +149,6 @@ captures('ends', [ $minivmm, '-c', $live, set('vm.memory=1M', 'cpu.r12=5', 'cpu.
         captures('ends-again', [ $minivmm, '-r', $file ], method => 'fork', count => 4, last => 1);
     });
 
-cmp_ok($taken, '>=', 200, 'captures in all');
+cmp_ok($taken, '>=', 200, 'at least 200 snapshots are taken');
 diag(join ', ', map { "$used{$_} by $_" } sort keys %used);
 done_testing;

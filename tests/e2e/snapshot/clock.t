@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# What time it is in a restored machine: that of the snapshot, or as much later as it is for the
+# The time in a restored machine: that of the snapshot, or later by the time that has passed on the
 # host.
 use v5.14;
 use warnings;
@@ -10,7 +10,7 @@ use Minivmm;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-# The machine's clock, kvm-clock and TSC of a snapshot, in seconds.
+# The machine's clock, kvm-clock and TSC in a snapshot, in seconds.
 sub clocks {
     my ($file) = @_;
     my $all = inspect($file);
@@ -29,16 +29,16 @@ my ($then, $began) = (clocks('then.snap'), time);
 sleep 1.5;
 for my $how (qw(resume wall)) {
     ($status, $out, $err) = run([ $minivmm, '-r', 'then.snap', '--set', "snapshot.clock=$how", '--until', 'access:1', '--save', "$how.snap" ]);
-    is($status, 0, "clock = $how") or diag($err);
+    is($status, 0, "a restore with clock = $how") or diag($err);
     my $now = clocks("$how.snap");
     for my $clock (sort keys %$then) {
-        next if $how eq 'resume' && $clock eq 'tsc';    # some hosts show the guest their own, which goes on
+        next if $how eq 'resume' && $clock eq 'tsc';    # some KVMs show the guest the host's TSC
         my $passed = $now->{$clock} - $then->{$clock};
         cmp_ok($passed, $how eq 'wall' ? '>=' : '<', $how eq 'wall' ? 1.45 : 1.2, "$how: $clock") or diag($passed);
-        cmp_ok($passed, '<', time - $began + 1, "$how: no more than has passed: $clock");
+        cmp_ok($passed, '<', time - $began + 1, "$how: not more than the time that has passed: $clock");
     }
 }
 
-# A time to come is none that has passed.
-fails([ $minivmm, '-r', 'then.snap', '--set', 'snapshot.clock=noon' ], 110, qr/clock.*resume.*wall/, 'another word');
+# If the time in the snapshot is in the future, no time has passed.
+fails([ $minivmm, '-r', 'then.snap', '--set', 'snapshot.clock=noon' ], 110, qr/clock.*resume.*wall/, 'refused: an unknown value of clock');
 done_testing;

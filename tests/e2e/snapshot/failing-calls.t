@@ -1,12 +1,12 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# Every call of a live snapshot fails in turn: the reply says why, the machine goes on, nothing is
-# left behind, the old file is whole, and the next diff holds every page that has changed since the
-# snapshot before.
+# Each system call of a live snapshot fails in turn: the reply has the reason, the machine
+# continues, no file is left, the old file is complete, and the next diff contains every page
+# written since the snapshot before.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
-BEGIN { $ENV{TMPDIR} //= '/dev/shm' if -w '/dev/shm' }    # where nothing waits for a disk
+BEGIN { $ENV{TMPDIR} //= '/dev/shm' if -w '/dev/shm' }    # memory: no waiting for a disk
 
 use Control;
 use Minivmm;
@@ -23,8 +23,8 @@ my %text = (
     EAGAIN => 'Resource temporarily unavailable',
 );
 
-# A page a tick, one after the other: what a page was before a failure stays until the diff after
-# it.
+# The guest writes one page per tick, in order: a page written before a failure is not written again
+# before the diff after it.
 sub live { return ($minivmm, '-c', "$configs/live.ini", '--log', 'warn', map { ('--set', $_) } @_,
         'control.socket=vm.sock', 'vm.memory=256K', 'cpu.r8=1', 'cpu.r9=20', 'cpu.r10=0', 'cpu.r12=10') }
 
@@ -38,7 +38,7 @@ sub good {
     return 0;
 }
 
-# The file holds all of an instant's memory.
+# The file contains the memory of one instant.
 sub right {
     my ($file) = @_;
     my ($clean, undef, $why) = run([ $minivmm, 'verify', $file ]);
@@ -48,17 +48,18 @@ sub right {
     return 0;
 }
 
-# One plan. Returns false when what it waits for did not come.
+# Injects one failure. Returns false if the call did not occur.
 sub fault {
     my ($kind, $plan) = @_;
     my ($call, $how) = $plan =~ /^(\w+):.*:(\w+)$/;
     my $ok = good($plan, 'outbox/b.snap full');
-    # What a diff replaces is no snapshot that it needs.
+    # The file that a diff replaces is not a snapshot that it needs.
     my $target = $kind eq 'diff' ? 'outbox/c.snap' : 'outbox/b.snap';
     unlink 'outbox/c.snap';
     spew($target, 'old') if $kind eq 'diff';
     my $old = slurp($target);
-    # For some pages to change, and to be looked for with success before the failure.
+    # Lets the guest write some pages, so that the dirty log is read successfully before the
+    # failure.
     sleep 0.012;
     spew('plan.new', $plan);
     rename 'plan.new', 'plan';
@@ -66,21 +67,21 @@ sub fault {
     my $came = !unlink 'plan';
     my $name = "$kind, $plan";
     if (!$came) {
-        is($reply->{ok}, 1, "$name: there are no more");
+        is($reply->{ok}, 1, "$name: the call does not occur again");
         return 0;
     }
-    # What is closed last is the folder, already synced. A diff looks at first what it would
-    # replace.
+    # The last close is that of the folder, which is synced already. A diff first opens the file
+    # that it would replace.
     my $looks = $kind eq 'diff' && $plan =~ /^(?:close|open):1:/;
     my $last = $kind eq 'diff' ? 3 : 2;
     if ($how =~ /SHORT|EINTR/ || $plan =~ /^close:$last/ || $looks) {
-        is($reply->{ok}, 1, "$name: made good") || diag($reply->{error});
+        is($reply->{ok}, 1, "$name: the snapshot succeeds") || diag($reply->{error});
         ok(right($target), "$name: the file is right");
         return 1;
     }
     $ok &&= !$reply->{ok} && $reply->{error} =~ /: \Q$text{$how}\E(; make room there)?$/ || diag('the reply: ' . ($reply->{error} // 'ok')) && 0;
     $ok &&= names('outbox') eq ($kind eq 'diff' ? 'b.snap c.snap' : 'b.snap') || diag('there is ' . names('outbox')) && 0;
-    # A folder that cannot be synced, or opened for that, makes an error of what is done.
+    # A failure to open or sync the folder is reported after the file has been replaced.
     my $replaced = slurp($target) ne $old;
     my $late = $reply->{error} =~ /is written, but a crash may lose it/;
     $ok &&= !$replaced == !$late || diag('the old file is not whole') && 0;
@@ -88,7 +89,7 @@ sub fault {
         $ok &&= good($name, 'outbox/d.snap diff') && right('outbox/d.snap');
     }
     unlink 'outbox/d.snap', $kind eq 'diff' ? $target : ();
-    return ok($ok, "$name: said; undone; and no page is lost") || 1;
+    return ok($ok, "$name: reported, undone, and the next diff has every page") || 1;
 }
 
 sub machine {
@@ -110,21 +111,21 @@ sub machine {
             }
         }
     }
-    is($control->request('quit')->{ok}, 1, "$method: the machine goes on");
+    is($control->request('quit')->{ok}, 1, "$method: the machine still replies");
     my ($status, $out, $err) = finish($process);
-    is($status, 0, "$method: to its end") || diag($err);
+    is($status, 0, "$method: the machine ends with status 0") || diag($err);
     my @ticks = map { hex } $out =~ /^tick ([0-9a-f]{8}) /mg;
-    is(scalar(grep { $ticks[$_] != $ticks[ $_ - 1 ] + 1 } 1 .. $#ticks), 0, "$method: and no tick is missing");
+    is(scalar(grep { $ticks[$_] != $ticks[ $_ - 1 ] + 1 } 1 .. $#ticks), 0, "$method: no tick is missing");
 }
 
 machine('auto', 'diff', 'full');
 machine('fork', 'diff');
 machine('pause', 'diff');
 
-# A disk that is full for real.
+# A full disk, without fault injection.
 SKIP: {
     unlink glob 'outbox/* outbox/.*snap*';
-    skip 'needs the right to mount', 2 if system("unshare -m sh -c 'mount -t tmpfs none outbox' 2>/dev/null");
+    skip 'mounting a file system is not allowed here', 2 if system("unshare -m sh -c 'mount -t tmpfs none outbox' 2>/dev/null");
     $process = start([ 'unshare', '-m', 'sh', '-c', 'mount -t tmpfs -o size=1200k none outbox && exec "$@"', 'sh', live() ]);
     $control = Control->connect('vm.sock');
     until_true { heard($process) =~ /^tick/m };
@@ -145,10 +146,10 @@ SKIP: {
             $wrong++;
         }
     }
-    is($wrong, 0, 'a full disk: said, undone, and no page is lost');
+    is($wrong, 0, 'a full disk: reported, undone, and the next diff has every page');
     $control->request('quit');
     my ($status, $out, $err) = finish($process);
-    is($status, 0, 'the machine goes on to its end') || diag($err);
+    is($status, 0, 'the machine ends with status 0') || diag($err);
 }
 
 done_testing;

@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# The guarantee: every config, with a snapshot at every exit and at every single-stepped
-# instruction, each restored in a new process, goes on as the run that was never interrupted. See
+# The guarantee: for every config, a snapshot at every exit and after every single-stepped
+# instruction, restored in a new process, continues as the uninterrupted run does. See
 # tests/tools/invisible.c.
 use strict;
 use warnings;
@@ -20,8 +20,7 @@ my $seed = $ENV{SEED} // $$;
 my $top = abs_path('.');
 my $configs = "$top/configs";
 
-# What a guest that waits for somebody is given, and what makes an end of one that has none, in
-# steps that time cannot change.
+# Input for guests that wait for some, and ends for guests without one, both independent of time.
 my %set = (
 	'batch' => ['device.serial0.input=text:2+3*4\n'],
 	'disk' => ['device.disk0.path=disk.img'],
@@ -31,7 +30,7 @@ my %set = (
 	'simple-in' => ['device.serial0.input=hex:03'],
 );
 
-# Single-stepping itself may change what a guest does at CPL 3 on a KVM that runs it natively;
+# On a KVM that runs CPL 3 natively, single-stepping may change the guest's behaviour there, but
 # nowhere else.
 sub may_skip {
 	my ($config) = @_;
@@ -40,7 +39,8 @@ sub may_skip {
 	return <$in> =~ /^# invisible: exits|^cs\.dpl = 3/m;
 }
 
-# Each walk in a folder of its own, three at a time: they take longer than all other tests.
+# Each walk has its own folder. Three run at the same time, since they take longer than all other
+# tests.
 sub walk {
 	my ($folder, $config, $mode, @set) = @_;
 	my $pid = fork // die "fork: $!";
@@ -66,7 +66,7 @@ my (%running, %ended);
 
 sub reap {
 	my $pid = wait;
-	my $number = delete $running{$pid} // die "no child of ours ended";
+	my $number = delete $running{$pid} // die "waitpid returned an unknown process";
 	$ended{$number} = $? >> 8 || $?;
 }
 for my $number (0 .. $#jobs) {

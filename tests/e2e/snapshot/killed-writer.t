@@ -1,12 +1,12 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# 1,000 machines are killed at random moments of writing a snapshot over another one: under its name
-# there is always the old file or the whole new one. Under a sanitizer, which has nothing to find in
-# a killed process, they are 200.
+# 1,000 processes are killed at random moments while they overwrite a snapshot: the file is always
+# the old or the complete new snapshot. Under a sanitizer, which finds nothing in a killed process,
+# there are 200.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
-BEGIN { $ENV{TMPDIR} //= '/dev/shm' if -w '/dev/shm' }    # where nothing waits for a disk
+BEGIN { $ENV{TMPDIR} //= '/dev/shm' if -w '/dev/shm' }    # memory: no waiting for a disk
 
 use Control;
 use Minivmm;
@@ -18,7 +18,7 @@ my $seed = $ENV{KILL_SEED} // int time;
 srand $seed;
 diag("KILL_SEED=$seed");
 
-# A machine with something to write: jmp $, and then 256 KiB.
+# A machine with memory to write: jmp $, then 256 KiB.
 spew('a.bin', "\xeb\xfe" . pack 'N*', map { rand 0xffffffff } 1 .. 65536);
 spew('a.ini', "[vm]\nmemory_at = 0x1000\nmemory = 400K\n\n[boot]\nimage = a.bin\n");
 mkdir 'box';
@@ -32,7 +32,7 @@ sub machine {
 my ($process, $socket) = @{ machine() };
 my $control = Control->connect($socket);
 my $begin = time;
-ok($control->request('snapshot box/x.snap')->{ok}, 'there is a snapshot');
+ok($control->request('snapshot box/x.snap')->{ok}, 'the first snapshot is written');
 my $longest = 2 * (time - $begin);
 $control->request('quit');
 finish($process);
@@ -59,13 +59,13 @@ for my $kill (1 .. $kills) {
     diag("kill $kill: $status $err") if $is eq 'other';
     $found{$is}++;
     $old = $now;
-    # As often too early as too late.
+    # The delay adapts, so that half of the kills come too early and half too late.
     $longest *= $is eq 'new' ? 0.98 : 1.02 if $longest < 1 || $is eq 'new';
     last if names('box') ne 'x.snap';
 }
-is(names('box'), 'x.snap', 'there is no other name');
-is($found{other}, 0, 'there is always the old snapshot or the whole new one');
-cmp_ok($found{$_}, '>', $kills / 10, "there is the $_ one, often") for qw(old new);
+is(names('box'), 'x.snap', 'there are no other files');
+is($found{other}, 0, 'the file is always the old or the complete new snapshot');
+cmp_ok($found{$_}, '>', $kills / 10, "the $_ snapshot is found often") for qw(old new);
 diag("$found{old} times the old one, $found{new} times the new one; $left times the temporary name was left");
 
 done_testing;

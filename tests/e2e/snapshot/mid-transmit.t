@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# A serial port that is saved in mid-transmit, its reader stalled, goes on in the restored machine
-# with what it held.
+# A serial port that is saved in mid-transmit, while its reader stalls, transmits the rest in the
+# restored machine.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -9,7 +9,7 @@ use lib 'tests/lib';
 use Minivmm;
 use Test::More;
 
-# Sixteen bytes whenever THRE is up, until it stays down: pipe, stream and FIFO are full.
+# Sixteen bytes whenever THRE is set, until it stays clear: pipe, stream and FIFO are full.
 spew('stall.ini', <<'INI');
 [vm]
 memory_at = 0x1000
@@ -26,25 +26,25 @@ INI
 
 my @sent = map { $_ & 0xff } 0 .. 150000;
 my $pid = open my $out, '-|', "exec $minivmm -c stall.ini --until hlt --save mid.snap </dev/null 2>err" or die "$minivmm: $!";
-# To one that is read it would send for ever.
-ok(until_true(sub { -e 'mid.snap' }, 100), 'the guest runs to its end while nobody reads') or kill KILL => $pid;
+# With a reader the guest would transmit forever.
+ok(until_true(sub { -e 'mid.snap' }, 100), 'the guest runs to its end while its output is not read') or kill KILL => $pid;
 my $first = '';
 while (sysread $out, my $part, 65536) { $first .= $part }
 close $out;
-is($?, 0, 'the machine waits for its reader, and ends');
+is($?, 0, 'the process waits for its reader and ends with status 0');
 my @got = unpack 'C*', $first;
-ok(@got > 65536, 'what fits into pipe and stream arrives: ' . @got);
-is_deeply(\@got, [ @sent[0 .. $#got] ], 'byte for byte');
+ok(@got > 65536, 'the contents of pipe and stream arrive: ' . @got);
+is_deeply(\@got, [ @sent[0 .. $#got] ], 'the bytes are the same');
 
 my ($status, $rest) = run([ $minivmm, '-r', 'mid.snap' ]);
-is($status, 0, 'the restored machine ends as well');
+is($status, 0, 'the restored machine ends with status 0');
 my $state = inspect('mid.snap')->{devices}[0]{state};
 my @held = unpack 'C*', $rest;
-ok(@held > 0 && @held <= 16, 'the port held ' . @held);
-is_deeply(\@held, [ @sent[@got .. @got + $#held] ], 'and what it held is sent on');
-is($state->{tx_dropped}, 0, 'nothing was lost');
+ok(@held > 0 && @held <= 16, 'bytes held in the port ' . @held);
+is_deeply(\@held, [ @sent[@got .. @got + $#held] ], 'the restored machine transmits them');
+is($state->{tx_dropped}, 0, 'no byte is lost');
 
-# A virtio console in the midst of one request, likewise.
+# A virtio console in the middle of one request.
 unlink 'mid.snap';
 my $length = 300000;
 open $out, '-|', "exec $minivmm -c $configs/virtio.ini --set vm.memory=512K --set cpu.rdi=$length --until hlt --save mid.snap </dev/null 2>err"
@@ -53,15 +53,15 @@ until_true { -e 'mid.snap' } 100;
 $first = '';
 while (sysread $out, my $part, 65536) { $first .= $part }
 close $out;
-is($?, 0, 'virtio-console: the machine waits for its reader, and ends');
-like($first, qr/\Aline in 0\n/, 'what fits arrives');
-is(inspect('mid.snap')->{devices}[0]{state}{sent}, length $first, 'and the rest is known');
+is($?, 0, 'virtio-console: the process waits for its reader and ends with status 0');
+like($first, qr/\Aline in 0\n/, 'virtio-console: the first part arrives');
+is(inspect('mid.snap')->{devices}[0]{state}{sent}, length $first, 'virtio-console: the snapshot has the number of bytes sent');
 ($status, $rest) = run([ $minivmm, '-r', 'mid.snap' ]);
-is($status, 0, 'the restored machine ends as well');
-ok(length $rest > 0 && $rest !~ /line/ && length($first) + length($rest) <= $length, 'it goes on from there: ' . length $rest);
+is($status, 0, 'virtio-console: the restored machine ends with status 0');
+ok(length $rest > 0 && $rest !~ /line/ && length($first) + length($rest) <= $length, 'virtio-console: the restored machine sends the rest: ' . length $rest);
 
-# No machine stands still for a request without end.
+# A transmit request has a maximum size, so that no request can block a pause.
 my ($end, $said, $err) = run([ $minivmm, '-c', "$configs/virtio.ini", '--set', 'cpu.rdi=0x100001' ]);
-is("$end:$said", '0:', 'virtio-console: a transmit request has more than 1 MiB');
-like($err, qr/hvc0: .*a transmit request has more than 1 MiB/, 'costs the driver its device');
+is("$end:$said", '0:', 'virtio-console: a transmit request of more than 1 MiB');
+like($err, qr/hvc0: .*a transmit request has more than 1 MiB/, 'virtio-console: the device stops with a message');
 done_testing;

@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# Snapshots that earlier versions wrote: of each commit in tests/old-snapshots the program is built
-# from the git history, in build/old, where later runs find it. It writes snapshots of its configs,
-# and the new program continues each of them as the old one does without an interruption.
+# Snapshots of earlier versions. Each commit in tests/old-snapshots is built from the git history in
+# build/old, where later runs find it. The old program writes snapshots of its configs; the new
+# program continues each of them as the old one does without an interruption.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -14,7 +14,7 @@ use Test::More;
 
 my @commits = map { /^(\w+)  (.+)/ ? [ $1, $2 ] : () } split /^/, slurp("$top/tests/old-snapshots");
 
-# Input for a guest that waits for some, an end for one that has none, and an image that is there.
+# Input for guests that wait for some, an end for guests without one, and an image that exists.
 my %set = (
     batch => ['device.serial0.input=text:2 + 3*4\n'],
     echo => ['device.serial0.input=text:hi\r\x04'],
@@ -24,7 +24,7 @@ my %set = (
 
 my @git = ('git', '-c', "safe.directory=$top", '-C', $top);
 
-# Builds a commit, without the options of this build; undef: there is no such commit here.
+# Builds a commit without the options of this build. Returns undef if the commit is missing.
 sub old {
     my ($commit) = @_;
     my $old = "$top/build/old/$commit";
@@ -41,7 +41,7 @@ sub old {
     return $old;
 }
 
-# The status and the output of a run; its --status.
+# The status, the output and the --status of a run.
 sub ends {
     my ($command) = @_;
     unlink 'status.json';
@@ -68,7 +68,7 @@ for my $row (@commits) {
             my @run = ("$old/minivmm", '-c', $config, map { ('--set', $_) } @{ $set{$name} // [] }, @image);
             my $whole = ends(\@run);
             my $accesses = $whole->{accesses} // 0;
-            # How often a guest polls differs from run to run: a point may not come.
+            # The number of polls differs between runs, so a point may not be hit.
             my %points = map { $_ => 1 } 'step:1', map { 'access:' . (1 + int $accesses * $_ / 8) } 2, 5;
             for my $point (sort keys %points) {
                 unlink 'x.snap';
@@ -78,16 +78,16 @@ for my $row (@commits) {
                 continues("$name, $point", $before->{out}, $whole, '-r', 'x.snap');
             }
         }
-        cmp_ok($count, '>', 50, "$commit: so many snapshots");
+        cmp_ok($count, '>', 50, "$commit: more than 50 snapshots are restored");
 
-        # A stream, and a diff of a machine that runs.
+        # A stream, and a diff of a running machine.
         my @run = ("$old/minivmm", '-c', "$old/configs/live.ini", map { ('--set', $_) } @{ $set{live} });
         my $whole = ends(\@run);
         my (undef, $stream) = run([ @run, '--until', 'output:serial0:tick 00000003', '--save', 'fd:1', '--set', 'device.serial0.output=file:said' ]);
         spew('stream', $stream);
         my $process = start([ 'sh', '-c', 'exec "$0" "$@" <stream', $minivmm, '-r', '-', '--trust', '--set', 'device.serial0.output=stdio' ]);
         my ($status, $out) = finish($process);
-        is("$status:" . slurp('said') . $out, "0:$whole->{out}", 'a stream');
+        is("$status:" . slurp('said') . $out, "0:$whole->{out}", 'a stream can be restored');
         $process = start([ @run, qw(--log error --set control.socket=vm.sock --set cpu.r13=0) ]);
         my $control = Control->connect('vm.sock');
         for my $snapshot ('full.snap full', 'diff.snap diff') {
@@ -100,8 +100,8 @@ for my $row (@commits) {
         finish($process);
         ($status, $out) = run([ $minivmm, '-r', 'diff.snap', '--trust', '--until', 'output:serial0:tick:3' ]);
         my @ticks = map { hex } "$said$out" =~ /^tick ([0-9a-f]{8}) /mg;
-        is("$status:@ticks", "0:@{[1 .. $ticks[-1] // 0]}", 'a diff and its parent: no tick is missing, none comes twice');
-        unlike("$said$out", qr/corrupt/, 'and its memory is whole');
+        is("$status:@ticks", "0:@{[1 .. $ticks[-1] // 0]}", 'a diff and its parent: no tick is missing or repeated');
+        unlike("$said$out", qr/corrupt/, 'the guest detects no corruption');
     }
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# A timer that fires once does so once, however often the machine stands still; one that has not
-# fired yet when the snapshot is taken does so after the restore.
+# A one-shot timer fires once, however often the machine is paused. If it is pending in a snapshot,
+# it fires after the restore.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -11,12 +11,12 @@ use Minivmm;
 use Test::More;
 use Time::HiRes 'sleep';
 
-# Both say "!" at each interrupt of the timer, whose count is left open, and halt.
+# Both guests print "!" at each interrupt of the timer, whose count is a parameter, and halt.
 my %guests = (
     pit => {    # real mode: PICs from vector 8, only interrupt 0; channel 0 in mode 0
         machine => "memory = 64K\nirqchip = on\n[cpu]\nmode = real\ncs.base = 0\ncs.selector = 0",
         code => join('',
-            'fa31c08ed88ed0bc0070',    # a stack at 0x7000
+            'fa31c08ed88ed0bc0070',    # stack at 0x7000
             'c70620003a10c70622000000',    # its vector: 0x103a
             'b011e620b008e621b004e621b001e621b0fee621',
             'b030e643b0%se640b0%se640fbf4ebfd',
@@ -24,7 +24,7 @@ my %guests = (
         hlt => '0x1037',
         counts => [ [ '00', '20' ], [ 'ff', 'ff' ] ],        # 7 ms, 55 ms
     },
-    lapic => {    # long mode: vector 0x40 leads to 0x1068; the bus clock divided by 1
+    lapic => {    # long mode: the handler of vector 0x40 is at 0x1068; the bus clock divided by 1
         machine => "memory = 4M\nirqchip = on\n[cpu]\nmode = long",
         code => join('',
             'fabc009000000f01142598100000',    # a stack at 0x9000; lgdt 0x1098
@@ -47,26 +47,26 @@ for my $name (sort keys %guests) {
 
     my $process = start($run[0]);
     my $control = Control->connect('vm.sock');
-    ok(until_true { heard($process) eq '!' }, "$name: fires");
+    ok(until_true { heard($process) eq '!' }, "$name: the timer fires");
     sleep 0.01;
     for my $round (1 .. 3) {
         ok($control->request($_)->{ok}, "$name: $_") for 'pause', 'resume', 'snapshot a.snap', 'snapshot b.snap diff';
         sleep 0.03;
-        is(heard($process), '!', "$name: and does not again, $round");
+        is(heard($process), '!', "$name: the timer does not fire again, $round");
     }
     $control->request('quit');
-    is((finish($process))[0], 0, "$name: ends");
+    is((finish($process))[0], 0, "$name: the machine ends with status 0");
 
-    # A busy host may stop the guest until the timer has fired: then once more.
+    # On a busy host the timer may fire before the snapshot: try again.
     my ($status, $out);
     until_true {
         ($status, $out) = run([ @{ $run[1] }, '--until', "rip:$hlt", '--save', 'c.snap' ]);
         my $machine = inspect('c.snap')->{machine};
         return $out eq '' && !($machine->{pic_master}{irr} & 1);
     };
-    is("$status:$out", '0:', "$name: a snapshot before it has fired");
+    is("$status:$out", '0:', "$name: a snapshot before the timer fires");
     ($status, $out) = run([ $minivmm, '-r', 'c.snap', '--until', 'time:500ms', '--log', 'warn' ]);
-    is("$status:$out", '0:!', "$name: restored, it fires, once");
+    is("$status:$out", '0:!', "$name: the restored timer fires once");
 }
 
 done_testing;

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# Snapshots through pipes and sockets: whole ones go on where they were taken, others are refused
-# before anything runs; and whoever reads does not hold up the machine.
+# Snapshots through pipes and sockets: complete streams continue where they were taken, others are
+# refused before the guest runs, and a slow reader does not block the machine.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -34,57 +34,57 @@ my ($status, $out, $err) = sh('"$@" --save fd:5 5>&1 >/dev/null | "$0" -r - --lo
 is("$status:$out:$err", "0:4\n:", '--save fd:5 | -r -');
 ($status, $out, $err) = sh('"$@" --save fd:1 --set device.serial0.output=none | "$0" -r fd:7 7<&0 </dev/null --set device.serial0.output=stdio',
     $minivmm, @simple);
-is("$status:$out", "0:4\n", '--save fd:1 | -r fd:7: as the machine was') || diag($err);
+is("$status:$out", "0:4\n", '--save fd:1 | -r fd:7') || diag($err);
 ($status) = run([ @simple, '--save', 'a.snap' ]);
 ($status, $out, $err) = sh('"$@" --save fd:5 5>stream >/dev/null', 'sh', @simple);
 is("$status:$err", '0:', '--save to a file, as a stream');
 my $good = slurp('stream');
-like($good, qr/\AMINIVMM\x1e/, 'it is one');
+like($good, qr/\AMINIVMM\x1e/, 'it is in the stream format');
 ($status, $out) = run([ $minivmm, '-r', '-', @set ], stdin => $good);
 is("$status:$out", "0:4\n", '-r - from a file');
 ($status, $out) = sh('"$0" -r - --save fd:5 --until rip:0x1007 5>&1 >/dev/null <stream | "$0" -r -', $minivmm);
-is("$status:$out", "0:4\n", 'one stream into another');
+is("$status:$out", "0:4\n", 'a restored stream saved as another stream');
 
-# By each way of taking it, of a machine that runs.
+# Each method, of a running machine.
 for my $method (qw(precopy fork pause auto)) {
     my $machine = start([ @live, '--set', "snapshot.method=$method" ]);
     until_true { heard($machine) =~ /^tick 00000002/m };
     ($status, $out, $err) = run([ $minivmm, 'ctl', 'vm.sock', 'snapshot', '-' ], stdout => "live-$method");
-    is($status, 0, "$method: a stream of a machine that runs") or diag($err);
+    is($status, 0, "$method: a stream of a running machine") or diag($err);
     run([ $minivmm, 'ctl', 'vm.sock', 'quit' ]);
     finish($machine);
     ($status, $out, $err) = run([ $minivmm, '-r', '-', @set, '--until', 'output:serial0:tick:3' ], stdin => slurp("live-$method"));
     is($status, 0, "$method: restored") or diag($err);
-    consecutive($out, "$method: goes on");
+    consecutive($out, "$method: the original continues");
 }
 
-# --- Who has stdin and stdout ---
-fails([ @simple, '--save', 'fd:1' ], 110, qr/--save fd:1: the snapshot goes to stdout.*device\.serial0\.output=/, 'stdout has one owner');
+# --- Owners of stdin and stdout ---
+fails([ @simple, '--save', 'fd:1' ], 110, qr/--save fd:1: the snapshot goes to stdout.*device\.serial0\.output=/, 'refused: a snapshot and a device on stdout');
 ($status, $out, $err) = run([ @simple, '--set', 'device.serial0.input=stdio', '--save', 'b.snap' ]);
 ($status, $out, $err) = sh('"$@" --set device.serial0.input=stdio --save fd:5 5>in-stream >/dev/null </dev/null', 'sh', @simple);
 is($status, 0, 'a machine that reads stdin') || diag($err);
-fails([ $minivmm, '-r', '-' ], 110, qr/-r -: the snapshot comes from stdin.*device\.serial0\.input=/, 'stdin has one owner', stdin => slurp('in-stream'));
-fails([ $minivmm, '-r', 'fd:0' ], 110, qr/-r fd:0: the snapshot comes from stdin/, 'by its number too', stdin => slurp('in-stream'));
-fails([ @simple, '--save', 'fd:77' ], 113, qr/fd:77/, 'a descriptor that is none');
+fails([ $minivmm, '-r', '-' ], 110, qr/-r -: the snapshot comes from stdin.*device\.serial0\.input=/, 'refused: a snapshot and a device on stdin', stdin => slurp('in-stream'));
+fails([ $minivmm, '-r', 'fd:0' ], 110, qr/-r fd:0: the snapshot comes from stdin/, 'refused: the same with fd:0', stdin => slurp('in-stream'));
+fails([ @simple, '--save', 'fd:77' ], 113, qr/fd:77/, 'refused: a descriptor that is not open');
 for my $fd (3 .. 20) {
     ($status, $out, $err) = run([ 'bash', '-c', 'for f in {3..20}; do eval "exec $f>&-"; done; exec "$@"', 'bash',
         $minivmm, '-c', "$configs/simple.ini", @set, '--trace', 'traced', '--until', 'hlt', '--save', "fd:$fd" ]);
-    is("$status:$out", '113:', "fd:$fd, which is none yet: the guest does not run") or diag($err);
+    is("$status:$out", '113:', "fd:$fd, not open: the guest does not run") or diag($err);
 }
 ($status, $out, $err) = sh('"$@" --save fd:5 5</dev/null', 'sh', @simple);
-is($status, 113, 'a descriptor that can only be read') || diag($err);
-fails([ $minivmm, '-r', 'fd:77' ], 113, qr/fd:77/, 'nothing to read from');
+is($status, 113, 'refused: a read-only descriptor') || diag($err);
+fails([ $minivmm, '-r', 'fd:77' ], 113, qr/fd:77/, 'refused: -r with a descriptor that is not open');
 
-# --- What is no whole stream ---
+# --- Incomplete and invalid streams ---
 sub refused {
     my ($bytes, $message, $name) = @_;
     return fails([ $minivmm, '-r', '-' ], 112, $message, $name, stdin => $bytes);
 }
 refused('', qr/is truncated/, 'nothing');
-refused(slurp('a.snap'), qr/is not a snapshot stream: send the output/, 'the file instead of the stream');
+refused(slurp('a.snap'), qr/is not a snapshot stream: send the output/, 'a snapshot file instead of a stream');
 refused(join('', map { chr(($_ * 37 + 11) & 255) } 1 .. 5000), qr/is not a snapshot/, 'garbage');
-refused("MINIVMM\x1e" . 'x' x 5000, qr/is damaged/, 'garbage behind the magic');
-refused("MINIVMM\x1e" . "\0" x 5000, qr/is damaged/, 'zeros behind the magic');
+refused("MINIVMM\x1e" . 'x' x 5000, qr/is damaged/, 'garbage after the magic');
+refused("MINIVMM\x1e" . "\0" x 5000, qr/is damaged/, 'zeros after the magic');
 refused(substr($good, 0, $_), qr/is truncated/, "cut at $_") for map { int(length($good) * $_ / 20) } 1 .. 19;
 refused(substr($good, 0, -1), qr/is truncated/, 'without its last byte');
 for my $at (map { int(length($good) * $_ / 40) + 3 } 0 .. 39) {
@@ -93,19 +93,19 @@ for my $at (map { int(length($good) * $_ / 40) + 3 } 0 .. 39) {
     refused($bytes, qr/is damaged|is not a snapshot|is truncated/, "a wrong bit in byte $at");
 }
 {
-    # A frame left out, and two in the other order, each with a right checksum.
+    # A missing frame, and two exchanged frames, each with a valid checksum.
     my @frames;
     for (my $at = 8; $at < length $good;) {
         my ($offset, $length) = unpack 'QL', substr $good, $at;
         push @frames, substr $good, $at, 16 + $length;
         $at += 16 + $length;
     }
-    cmp_ok(scalar @frames, '>', 2, 'there are frames');
+    cmp_ok(scalar @frames, '>', 2, 'the stream has frames');
     for my $out (0 .. $#frames) {
         refused(join('', "MINIVMM\x1e", @frames[ grep { $_ != $out } 0 .. $#frames ]), qr/stdin|-|snapshot/, "without frame $out");
     }
-    refused(join('', "MINIVMM\x1e", @frames[ 1 .. $#frames ]), qr/does not begin with a size limit/, 'without what bounds it');
-    # What never ends is not taken in: no machine of 16 KiB is that large.
+    refused(join('', "MINIVMM\x1e", @frames[ 1 .. $#frames ]), qr/does not begin with a size limit/, 'without the frame that has the sizes');
+    # An endless stream is not read to its end: it exceeds a machine of 16 KiB.
     my $beyond = pack('Q L L', 1 << 30, 5, 0) . 'bytes';
     substr $beyond, 12, 4, pack 'L', Snapshot::crc32c($beyond);
     my ($reader, $writer);
@@ -114,12 +114,12 @@ for my $at (map { int(length($good) * $_ / 40) + 3 } 0 .. 39) {
     close $reader;
     syswrite $writer, join '', "MINIVMM\x1e", @frames[ 0 .. $#frames - 1 ], $beyond;
     ($status, $out, $err) = finish($endless);
-    like("$status $err", qr/\A112 .*it exceeds its size limit of \d+ bytes/, 'beyond what bounds it: refused before its end');
+    like("$status $err", qr/\A112 .*it exceeds its size limit of \d+ bytes/, 'refused before its end: more data than the machine has');
     ($status, $out) = run([ $minivmm, '-r', '-' ], stdin => join '', "MINIVMM\x1e", @frames[ 0, reverse 1 .. $#frames - 1 ], $frames[-1]);
-    ok($status == 112 || $out eq "4\n", 'in another order: refused or right');
+    ok($status == 112 || $out eq "4\n", 'exchanged frames: refused, or restored correctly');
 }
 
-# --- A machine that runs, through ctl ---
+# --- A running machine, through ctl ---
 my $process = start([@live]);
 my $control = Control->connect('vm.sock');
 until_true { heard($process) =~ /^tick .*\n/m };
@@ -128,31 +128,32 @@ for my $round (1 .. 3) {
     my ($status, $out, $err) = sh(
         '"$0" ctl vm.sock snapshot - ' . ($round == 3 ? 'paused' : $kind) . " | \"\$0\" -r - --log warn --until output:serial0:tick:8", $minivmm);
     is($status, 0, "ctl snapshot - | -r -, $round") || diag($err);
-    my ($first) = consecutive($out, 'it ticks on');
+    my ($first) = consecutive($out, 'it continues');
     my ($line) = grep { hex((/^tick (\w+)/)[0]) == $first - 1 } heard($process) =~ /^(tick .*)\n/mg;
-    ok($line, 'from a tick of the original');
-    like($err, qr/^id: [0-9a-f]{32}$/m, 'the reply is on stderr');
+    ok($line, 'it continues from a tick of the original');
+    like($err, qr/^id: [0-9a-f]{32}$/m, 'the reply goes to stderr');
 }
-# A diff through a pipe is of the stream before it, which nobody has; or of a file that is given.
+# A diff through a pipe needs its parent, an earlier stream, which is not stored; or a file that is
+# given.
 ($status, $out, $err) = sh('"$0" ctl vm.sock snapshot - diff 2>/dev/null | "$0" -r - --log warn', $minivmm);
-is($status, 112, 'a diff through a pipe has no parent there') || diag($err);
-is($out, '', 'and nothing runs');
-like($err, qr/- needs its parent, snapshot [0-9a-f]{32}/, 'its id is told');
-is($control->request('snapshot full.snap')->{ok}, 1, 'a file');
+is($status, 112, 'refused: a diff whose parent is missing') || diag($err);
+is($out, '', 'the guest does not run');
+like($err, qr/- needs its parent, snapshot [0-9a-f]{32}/, "the message has the parent's id");
+is($control->request('snapshot full.snap')->{ok}, 1, 'a full snapshot to a file');
 mkdir 'away';
 ($status, $out, $err) = sh('"$0" ctl vm.sock snapshot - diff 2>/dev/null | (cd away; "$0" -r ../full.snap -r - --log warn --until output:serial0:tick:8)', $minivmm);
-is("$status:$err", '0:', 'and what differs from it through a pipe');
-consecutive($out, 'it ticks on');
-# The first diff of what came through a pipe, whose parent has no file.
+is("$status:$err", '0:', 'a diff of it through a pipe');
+consecutive($out, 'it continues');
+# The first diff of a machine restored from a pipe; its parent has no file.
 {
     spew('pipe.snap', '');
     ($status, $out, $err) = sh('"$0" ctl vm.sock snapshot - 2>/dev/null >pipe.snap', $minivmm);
     my $second = start([ $minivmm, '-r', '-', @set, '--set', 'control.socket=second.sock' ], stdin => slurp('pipe.snap'));
     my $there = Control->connect('second.sock');
-    is($there->request('snapshot second.snap diff')->{ok}, 1, 'a diff of what came through a pipe');
-    fails([ $minivmm, '-r', 'second.snap', @set ], 112, qr/needs its parent, snapshot [0-9a-f]{32}, which is not given: /, 'names a parent that has no file');
-    is($there->request('snapshot third.snap')->{ok}, 1, 'a full one of it');
-    is((run([ $livehash, 'third.snap' ]))[0], 0, 'is right');
+    is($there->request('snapshot second.snap diff')->{ok}, 1, 'a diff of a machine restored from a pipe');
+    fails([ $minivmm, '-r', 'second.snap', @set ], 112, qr/needs its parent, snapshot [0-9a-f]{32}, which is not given: /, 'refused: a restore of it without its parent');
+    is($there->request('snapshot third.snap')->{ok}, 1, 'a full snapshot of that machine');
+    is((run([ $livehash, 'third.snap' ]))[0], 0, 'the full snapshot is valid');
     $there->request('quit');
     finish($second);
 }
@@ -166,23 +167,23 @@ SKIP: {
     close $probe;
     my $there = start([ 'sh', '-c', "socat -u TCP-LISTEN:$port,bind=127.0.0.1,reuseaddr - | " . '"$0" -r - --log warn --until output:serial0:tick:8', $minivmm ]);
     ($status, $out, $err) = sh("\"\$0\" ctl vm.sock snapshot - | socat -u - TCP:127.0.0.1:$port,retry=50,interval=0.1", $minivmm);
-    is($status, 0, 'into a TCP connection') || diag($err);
+    is($status, 0, 'a snapshot into a TCP connection') || diag($err);
     ($status, $out, $err) = finish($there);
-    is("$status:$err", '0:', 'out of one');
-    consecutive($out, 'it ticks on');
-    # The socket itself is what ctl hands over.
+    is("$status:$err", '0:', 'a restore from a TCP connection');
+    consecutive($out, 'it continues');
+    # ctl passes the socket itself.
     my ($one, $other);
     socketpair $one, $other, AF_UNIX, SOCK_STREAM, PF_UNSPEC or die;
     $there = start([ $minivmm, '-r', '-', @set, '--until', 'output:serial0:tick:8' ], stdin => $other);
     close $other;
     ($status, $out, $err) = run([ $minivmm, 'ctl', 'vm.sock', 'snapshot', '-' ], stdout => $one);
-    is($status, 0, 'into a socket') || diag($err);
+    is($status, 0, 'a snapshot into a socket') || diag($err);
     close $one;
     ($status, $out, $err) = finish($there);
-    consecutive($out, 'out of it');
+    consecutive($out, 'a restore from the socket');
 }
 
-# Readers that vanish, and that stall.
+# Readers that disappear, and readers that stall.
 my $before = () = heard($process) =~ /^tick/mg;
 for my $method ('', ' paused') {
     my ($reader, $writer);
@@ -190,9 +191,9 @@ for my $method ('', ' paused') {
     my $stalled = start([ $minivmm, 'ctl', 'vm.sock', 'snapshot', '-', split ' ', $method ], stdout => $writer);
     close $writer;
     ok(until_true(sub { ($control->request('status')->{snapshot} // {})->{done_bytes} }), "a reader that stalls$method");
-    is($control->request('cancel')->{ok}, 1, 'is left by cancel');
+    is($control->request('cancel')->{ok}, 1, 'cancel ends the snapshot');
     ($status, $out, $err) = finish($stalled);
-    like("$status $err", qr/\A1 .*cancel/i, 'which is said');
+    like("$status $err", qr/\A1 .*cancel/i, 'the client reports the cancellation');
     pipe $reader, $writer;
     $stalled = start([ $minivmm, 'ctl', 'vm.sock', 'snapshot', '-', split ' ', $method ], stdout => $writer);
     close $writer;
@@ -200,48 +201,48 @@ for my $method ('', ' paused') {
     sysread $reader, my $some, 10000;
     close $reader;
     ($status, $out, $err) = finish($stalled);
-    like("$status $err", qr/\A1 .*Broken pipe/, "a reader that vanishes$method: said");
-    is($control->request('snapshot after.snap')->{ok}, 1, 'the next one is taken');
-    is((run([ $livehash, 'after.snap' ]))[0], 0, 'and right');
+    like("$status $err", qr/\A1 .*Broken pipe/, "a reader that disappears$method: reported");
+    is($control->request('snapshot after.snap')->{ok}, 1, 'the next snapshot succeeds');
+    is((run([ $livehash, 'after.snap' ]))[0], 0, 'the next snapshot is valid');
 }
-# Who hands over a pipe or a socket shares it with us: he finds it as it was, and cannot hold us up
-# by it.
+# The machine shares a received pipe or socket with its sender: the machine does not change its
+# O_NONBLOCK flag, and does not block on it.
 for my $kind ('pipe', 'socket') {
     my ($reader, $writer);
     $kind eq 'pipe' ? pipe $reader, $writer : socketpair $reader, $writer, AF_UNIX, SOCK_STREAM, PF_UNSPEC or die;
     my $stalled = start([ $minivmm, 'ctl', 'vm.sock', 'snapshot', '-' ], stdout => $writer);
     my $waiting = sub { my $bytes = pack 'i', 0; ioctl($reader, 0x541b, $bytes) // die "FIONREAD: $!"; unpack 'i', $bytes };
     ok(until_true(sub { $waiting->() > 50000 }), "a $kind that is full");
-    ok(!(fcntl($writer, F_GETFL, 0) & O_NONBLOCK), 'blocks for others as it did');
+    ok(!(fcntl($writer, F_GETFL, 0) & O_NONBLOCK), 'still blocks for other processes');
     fcntl $writer, F_SETFL, 0;
     sysread $reader, my $some, 100000;
     ok(until_true(sub { $waiting->() > 50000 }), 'is filled again');
     is($control->request('cancel')->{ok}, 1, 'cancel');
     ($status, $out, $err) = finish($stalled, 20);
-    like("$status $err", qr/\A1 .*was cancelled/, 'is heard');
+    like("$status $err", qr/\A1 .*was cancelled/, 'a cancel is handled');
 }
-ok(until_true(sub { (() = heard($process) =~ /^tick/mg) > $before + 5 }), 'the machine runs on');
-# The end of the machine is the end of a stream that stalls.
+ok(until_true(sub { (() = heard($process) =~ /^tick/mg) > $before + 5 }), 'the machine continues');
+# The end of the machine ends a stalled stream.
 {
     my ($reader, $writer);
     pipe $reader, $writer;
     my $stalled = start([ $minivmm, 'ctl', 'vm.sock', 'snapshot', '-' ], stdout => $writer);
     close $writer;
     until_true { $control->request('status')->{snapshot} };
-    is($control->request('quit')->{ok}, 1, 'quit in the middle of a stream');
+    is($control->request('quit')->{ok}, 1, 'quit during a stream');
     ($status, $out, $err) = finish($process);
-    is($status, 0, 'ends the machine') || diag($err);
+    is($status, 0, 'the machine ends') || diag($err);
     ($status, undef, $err) = finish($stalled);
-    like("$status $err", qr/\A1 .*snapshot -: the machine ended before it was complete/, 'and the stream, as failed');
+    like("$status $err", qr/\A1 .*snapshot -: the machine ended before it was complete/, "the stream's client reports the failure");
     my $half = '';
     1 while sysread $reader, $half, 65536, length $half;
-    refused($half, qr/is truncated/, 'what came of it is refused');
+    refused($half, qr/is truncated/, 'the incomplete stream');
 }
 consecutive($out, 'no tick of the original is missing');
 
-# --- A stop condition with a snapshot is hit while another snapshot is in progress: the machine
-# waits for its end. --- More memory than a pipe takes is filled; then x is put out; then, after any
-# input, y.
+# --- A stop condition is hit during a snapshot ---
+# The machine waits for the end of the snapshot. The guest fills more memory than a pipe holds and
+# prints x; then, after any input, it prints y.
 spew('wait.ini', <<'END');
 [vm]
 memory_at = 0x1000
@@ -269,19 +270,19 @@ for my $ends ('its reader', 'cancel', 'quit') {
     close $writer;
     until_true { ($there->request('status')->{snapshot} // {})->{done_bytes} };
     syswrite $typist, 'k';
-    ok(until_true(sub { $there->request('status')->{state} eq 'paused' }), "a snapshot that $ends ends: the machine waits at the point");
-    is($there->request('resume')->{state}, 'paused', 'also when it is told to go on');
-    ok(!-e 'planned.snap', 'the planned one is not there yet');
+    ok(until_true(sub { $there->request('status')->{state} eq 'paused' }), "a snapshot ended by $ends: the machine waits at the stop condition");
+    is($there->request('resume')->{state}, 'paused', 'it also waits after resume');
+    ok(!-e 'planned.snap', 'the planned snapshot is not written yet');
     my $stream = '';
     $there->request($ends) if $ends ne 'its reader';
     if ($ends eq 'its reader') { 1 while sysread $reader, $stream, 65536, length $stream }
     my ($ended, undef, $said) = finish($stalled);
-    like("$ended $said", $ends eq 'cancel' ? qr/\A1 .*it was cancelled/ : $ends eq 'quit' ? qr/\A1 .*the machine ended/ : qr/\A0 id: /, 'which its client is told');
+    like("$ended $said", $ends eq 'cancel' ? qr/\A1 .*it was cancelled/ : $ends eq 'quit' ? qr/\A1 .*the machine ended/ : qr/\A0 id: /, "the first snapshot's client reports its end");
     ($status, $out, $err) = finish($waiting);
-    is("$status:$out", '0:xy', 'the machine ends at the point') || diag($err);
-    is((run([ $minivmm, 'verify', 'planned.snap' ]))[0], 0, 'and its snapshot is written');
+    is("$status:$out", '0:xy', 'the machine ends at the stop condition') || diag($err);
+    is((run([ $minivmm, 'verify', 'planned.snap' ]))[0], 0, 'the planned snapshot is valid');
     next if $ends ne 'its reader';
-    is((run([ $minivmm, '-r', '-', @set, '--set', 'device.serial0.input=none' ], stdin => $stream))[0], 0, 'so is the other');
+    is((run([ $minivmm, '-r', '-', @set, '--set', 'device.serial0.input=none' ], stdin => $stream))[0], 0, 'the first snapshot can be restored');
 }
 
 done_testing;

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# tests/lint/ranks, which make lint runs, finds each kind of violation in small trees made here, and
-# finds nothing in a tree that keeps the rules. The modules of these trees are not those of core.
+# tests/lint/ranks, which make lint runs, detects each kind of violation in small trees made here,
+# and finds nothing in a tree without violations. The modules of these trees are not those of core.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -10,7 +10,7 @@ use File::Path qw(make_path remove_tree);
 use Minivmm;
 use Test::More;
 
-# A tree that keeps the rules: low < left, right < middle < top.
+# A tree without violations: low < left, right < middle < top.
 my $widget_h = <<'C';
 struct widget {
 	int count, list[4];
@@ -98,7 +98,7 @@ C
     'tests/e2e/widget.t' => "# A comment.\nprint '" . 'x' x 100 . "';\n",
 );
 
-# What the checker says of the tree with some files changed: FILE:LINE: ...
+# The checker's output for the tree with some files changed: FILE:LINE: ...
 sub lint {
     my (%changed) = @_;
     my %tree = (%good, %changed);
@@ -108,18 +108,18 @@ sub lint {
         spew("tree/$file", $tree{$file});
     }
     my ($status, $out, $err) = run([ "$top/tests/lint/ranks", 'tree' ]);
-    is($status, $out eq '' ? 0 : 1, 'the status says whether there is a violation');
-    is($err, '', 'the checker itself has nothing to complain of');
+    is($status, $out eq '' ? 0 : 1, 'the status is 1 if there is a violation');
+    is($err, '', 'the checker reports no error');
     return $out;
 }
 
-# The one violation of a tree in which a file is replaced.
+# Tests that a tree with one file replaced has exactly one violation.
 sub bad {
     my ($why, $file, $text, $line, $message) = @_;
     like(lint($file => $text), qr/\A\Q$file:$line: \E$message\n\z/, $why);
 }
 
-# A file of top/, in whose line 12 this statement is.
+# A file of top/ with the statement in line 12.
 sub top {
     my ($body) = @_;
     return <<"C";
@@ -140,7 +140,7 @@ $body
 C
 }
 
-is(lint(), '', 'a tree that keeps the rules');
+is(lint(), '', 'a tree without violations');
 
 subtest 'includes' => sub {
     my $includes = sub {
@@ -197,13 +197,13 @@ subtest 'expressions' => sub {
 
     my $lint = sub { lint('core/top/top.c' => top("\t$_[0]"), 'core/low/widget.h' => $_[1]) };
     is($lint->('if (widget->count == 1) own->widget.list[0] = 1;', $widget_h), '',
-        'a comparison, and a write to a part of its own struct');
-    is($lint->('*(char *)widget->name = 1;', $widget_h), '', 'a write to what a member points to');
+        'no violation: a comparison, and a write to a part of its own struct');
+    is($lint->('*(char *)widget->name = 1;', $widget_h), '', 'no violation: a write through a member');
     is($lint->('for (int i = 0; i < widget->count; i++) f(frame[i].x);', $widget_h), '',
-        "a loop to a member over the file's own array");
+        "no violation: a loop to a member over the file's own array");
     is($lint->('for (int i = 0; i < widget->count; i++) widget->list[i] = 1;',
             "/* Plain\n * data. */\n$widget_h"), '',
-        'a struct whose comment says that it is plain data');
+        'no violation: a struct with "plain data" in its comment');
 };
 
 subtest 'files and functions' => sub {
