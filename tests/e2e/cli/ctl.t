@@ -119,8 +119,8 @@ replies([qw(vm.sock help)], "0:  help                          lists them\n  x F
 replies([qw(--json vm.sock status)], "0:$reply{status}\n:", '--json');
 replies([qw(vm.sock --json status)], "0:$reply{status}\n:", '--json after the socket');
 replies([ 'vm.sock', 'a', 'b c', '', '"\\' ], "0:quoted: yes\n:", 'words are quoted');
-replies([qw(vm.sock no)], "1::minivmm: it \"cannot\" ?[1m\n", 'an error reply');
-replies([qw(--json vm.sock no)], "1:$reply{no}\n:minivmm: it \"cannot\" ?[1m\n", 'an error reply with --json');
+replies([qw(vm.sock no)], "1::minivmm: it \"can't\" ?[1m\n", 'an error reply');
+replies([qw(--json vm.sock no)], "1:$reply{no}\n:minivmm: it \"can't\" ?[1m\n", 'an error reply with --json');
 replies([qw(vm.sock why)], "1::minivmm: the machine reported an error without a text\n", 'an error reply without a text');
 fails(ctl('vm.sock', $_), 113, qr/vm\.sock: the reply .*; check that it is a control socket/, "refused: the reply $_")
   for qw(bad two other none deep);
