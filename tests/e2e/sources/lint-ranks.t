@@ -153,7 +153,9 @@ subtest 'includes' => sub {
     $includes->('of core, by a plugin', 'plugins/one.c', 'low/widget.h', qr{a plugin includes .*});
     $includes->('of another plugin', 'plugins/one.c', 'many/many.h', qr{a plugin includes .*});
     $includes->('by a plugin of the tests', 'tests/plugins/x.c', 'low/widget.h', qr{a plugin .*});
-    bad('a module without a rank', 'core/new/new.h', '', 1, qr{its folder is not in core/ranks});
+    bad('a module without a rank', 'core/new/new.h', '', 1, qr{its directory is not in core/ranks});
+    bad('a rank without a module', 'core/ranks', "low\nleft right gone\nmiddle\ntop\n", 2,
+        qr{core/gone is not a directory});
 };
 
 subtest 'names of higher ranks' => sub {
