@@ -93,7 +93,8 @@ sub captures {
     undisturbed($name, $out);
     $check->($_) for $with{later} ? @files : ();
     ok(!$wrong && @files >= ($with{last} ? 2 : $with{count}), "$name: every snapshot is right");
-    my ($file, $tick) = @{ $files[ rand @files ] }[ 0, 3 ];
+    # After one of the last snapshots, the machine may end before it prints another tick.
+    my ($file, $tick) = @{ $files[ rand($with{last} ? @files / 2 : @files) ] }[ 0, 3 ];
     my ($line) = $out =~ /^(tick $tick .*\n)/m;
     # The machine may have ended before the line.
     restores($name, $file, $line, @{ $with{again} // [] }) if defined $line && !$with{last};
