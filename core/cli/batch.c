@@ -188,10 +188,11 @@ work(const struct batch *batch, unsigned workers)
 }
 
 static int
-take(struct batch *batch, int option, const char *argument, uint64_t *workers)
+take(struct batch *batch, int option, char **argv, uint64_t *workers)
 {
 	struct vm_source *source = &batch->source;
 	struct why why;
+	char letter[3];
 
 	switch (option) {
 	case 'r':
@@ -227,10 +228,10 @@ take(struct batch *batch, int option, const char *argument, uint64_t *workers)
 		return 0;
 	case ':':
 		return fail(STATUS_USAGE, "batch: %s needs a value; see minivmm batch --help",
-			    argument);
+			    argv[optind - 1]);
 	default:
 		return fail(STATUS_USAGE, "batch: unknown option %s; see minivmm batch --help",
-			    argument);
+			    cli_unknown_option(argv, letter));
 	}
 }
 
@@ -265,7 +266,7 @@ run(struct batch *batch, int argc, char **argv)
 			cli_help("batch");
 			return show_end(stdout);
 		}
-		r = take(batch, option, argv[optind - 1], &workers);
+		r = take(batch, option, argv, &workers);
 	}
 	batch->files = argv + optind;
 	batch->file_count = (size_t)(argc - optind);

@@ -217,3 +217,14 @@ cli_getopt(int argc, char **argv, const struct cli_option *options)
 	opterr = 0;
 	return getopt_long(argc, argv, letters, names, NULL);
 }
+
+const char *
+cli_unknown_option(char **argv, char letter[3])
+{
+	if (!optopt || optopt >= CLI_SET)
+		return argv[optind - 1];
+	letter[0] = '-';
+	letter[1] = (char)optopt;
+	letter[2] = '\0';
+	return letter;
+}

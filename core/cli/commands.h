@@ -61,5 +61,10 @@ void cli_help(const char *name);
  * is missing.
  */
 int cli_getopt(int argc, char **argv, const struct cli_option *options);
+/*
+ * The option for which cli_getopt() has just returned '?': "-k" in letter, or a word of argv. A
+ * letter may be followed by others in its word, and optind counts only whole words.
+ */
+const char *cli_unknown_option(char **argv, char letter[3]);
 
 #endif

@@ -145,11 +145,12 @@ run(int argc, char **argv, struct run_options *run_options)
 {
 	const char *again;
 	uint64_t seen = 0;
+	char letter[3];
 	int option, r;
 
 	while ((option = cli_getopt(argc, argv, cli_run_options)) != -1) {
 		if (option == '?')
-			return unknown_option(argv[optind - 1]);
+			return unknown_option(cli_unknown_option(argv, letter));
 		if (option == ':')
 			return usage(argv[optind - 1], " needs a value");
 		again = twice(option, &seen);
