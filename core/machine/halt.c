@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Polls for halted vCPUs that no interrupt can wake. */
+/* Ends or stops a machine whose vCPUs have all halted, and polls for halted vCPUs. */
 #include "machine/halt.h"
 
 #include "machine/machine.h"
@@ -7,6 +7,23 @@
 #define POLL_FIRST 20000000ull /* the shortest interval between polls, ns */
 #define POLL_LONGEST (16 * POLL_FIRST)
 #define COMPUTES 16 /* a vCPU that used 1/16 of the interval as CPU time has not halted */
+
+void
+machine_halted(struct machine *m)
+{
+	bool all = true;
+
+	pthread_mutex_lock(&m->lock);
+	for (uint32_t i = 0; i < m->vcpu_count; i++)
+		all &= m->vcpus[i].halted;
+	pthread_mutex_unlock(&m->lock);
+	if (!all)
+		return;
+	if (m->stop.kind == STOP_HLT && !m->stop_hit)
+		machine_stop_hit(m);
+	else
+		machine_end(m, CAUSE_HLT, 0);
+}
 
 /*
  * Checks all vCPUs while the machine is paused: one may have woken another since its own check. If

@@ -57,23 +57,6 @@ machine_stop_hit(struct machine *m)
 	loop_wake(&m->loop);
 }
 
-void
-machine_halted(struct machine *m)
-{
-	bool all = true;
-
-	pthread_mutex_lock(&m->lock);
-	for (uint32_t i = 0; i < m->vcpu_count; i++)
-		all &= m->vcpus[i].halted;
-	pthread_mutex_unlock(&m->lock);
-	if (!all)
-		return;
-	if (m->stop.kind == STOP_HLT && !m->stop_hit)
-		machine_stop_hit(m);
-	else
-		machine_end(m, CAUSE_HLT, 0);
-}
-
 /* Pauses the machine, removes the stop condition that is hit, and calls its handler. */
 static int
 at_stop(struct machine *m)
