@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* --set KEY=VALUE: replaces values of the file. */
+/*
+ * --set KEY=VALUE: replaces values of the file. A restore calls only config_direct(): override() in
+ * vm.c refuses other keys, and check_overrides() in device_options.c most options of a device.
+ */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Applies a device's options: members of the state, streams, and ranges on the bus. */
+/*
+ * Applies a device's options: members of the state, streams, and ranges on the bus. Their texts are
+ * parsed in device_values.c.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

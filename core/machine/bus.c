@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The bus: adds ranges, builds the look-up tables and splits accesses. */
+/*
+ * The bus: adds ranges, builds the look-up tables and splits accesses. bus_access() answers an
+ * unclaimed read with all ones.
+ */
 #include "machine/bus.h"
 
 #include <stdlib.h>
