@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "machine/stop.h"
 
 #define OPTIONS_MAX 32
 
@@ -14,11 +15,11 @@ const struct cli_option cli_run_options[] = {
 	{ "config", 'c', "CONFIG", "run the machine that an INI file describes", NULL },
 	{ "restore", 'r', "SNAPSHOT", "restore a machine and run it; also - and fd:N", NULL },
 	{ "set", CLI_SET, "KEY=VALUE", "set a key: vm.memory=1M, device.serial0.output=pty", NULL },
-	{ "until", CLI_UNTIL, "POINT", "end there (with --save: after writing the snapshot)",
+	{ "until", CLI_UNTIL, "CONDITION", "end there (with --save: after writing the snapshot)",
 	  NULL },
-	{ "save", CLI_SAVE, "FILE", "write a snapshot at the point of --until or --at",
-	  "write a snapshot there; with --at POINT, continue" },
-	{ "at", CLI_AT, "POINT", "with --save: write the snapshot there and continue", "" },
+	{ "save", CLI_SAVE, "FILE", "write a snapshot at the stop condition of --until or --at",
+	  "write a snapshot there; with --at, continue" },
+	{ "at", CLI_AT, "CONDITION", "with --save: write the snapshot there and continue", "" },
 	{ "trust", CLI_TRUST, NULL, "with -r: open host files and sockets that it names", NULL },
 	{ "status", CLI_STATUS, "FILE", "write how the run ended, as a line of JSON",
 	  "write how the run ended; --registers: print them" },
@@ -35,7 +36,7 @@ static const struct cli_option batch_options[] = {
 	{ "restore", 'r', "SNAPSHOT", "the machine; give parents of a diff first", NULL },
 	{ "input", CLI_INPUT, "DEVICE", "the device that reads the files", NULL },
 	{ NULL, 'j', "N", "number of processes; the number of CPUs if not given", NULL },
-	{ "until", CLI_UNTIL, "POINT", "end a run there, too", NULL },
+	{ "until", CLI_UNTIL, "CONDITION", "end a run there, too", NULL },
 	{ "timeout", CLI_TIMEOUT, "TIME", "end a run after this time of the VM's clock (500ms)",
 	  NULL },
 	{ "check", CLI_CHECK, NULL, "compare memory and state with the snapshot after resets",
@@ -125,9 +126,8 @@ const struct cli_command cli_commands[] = {
 	{ .name = NULL },
 };
 
-static const char points_and_statuses[] =
-    "POINT: rip:ADDR pio:PORT mmio:ADDR output:DEVICE:TEXT (with :N: the Nth time)\n"
-    "       access:N step:N hlt time:DURATION. At a terminal: Ctrl-A x ends, h helps.\n"
+static const char conditions_and_statuses[] =
+    "(with :N: the Nth time). In a terminal: Ctrl-A h.\n"
     "Exit: 0-99 the guest's, 100 triple fault, 101 KVM error, 110 usage, 111 host,\n"
     "      112 snapshot, 113 I/O. See minivmm(1), minivmm.ini(5), minivmm-plugin(3)\n";
 
@@ -138,6 +138,21 @@ cli_command(const char *name)
 		if (!strcmp(c->name, name))
 			return c;
 	return NULL;
+}
+
+/* Prints the forms of stop conditions, at most 80 columns a line. */
+static void
+put_conditions(void)
+{
+	const char *form;
+	int column = printf("CONDITION:");
+
+	for (size_t i = 0; (form = stop_form(i)); i++) {
+		if (column + (int)strlen(form) >= 80)
+			column = printf("\n          ") - 1;
+		column += printf(" %s", form);
+	}
+	putchar(' ');
 }
 
 static void
@@ -193,7 +208,8 @@ cli_help(const char *name)
 			 c->line ? c->line : c->operands);
 		printf("  %-26s %s\n", words, c->help);
 	}
-	fputs(points_and_statuses, stdout);
+	put_conditions();
+	fputs(conditions_and_statuses, stdout);
 }
 
 int

@@ -5,8 +5,9 @@
  * = : . is incomplete. The line ":files EXTENSION" asks the shell to complete a file name after the
  * last = or : of the word.
  *
- * The placeholder in the help (FILE, POINT, DEVICE, ...) selects the candidates of a value. Devices
- * are those of the config or snapshot on the command line; their options come from their plugins.
+ * The placeholder in the help (FILE, CONDITION, DEVICE, ...) selects the candidates of a value.
+ * Devices are those of the config or snapshot on the command line; their options come from their
+ * plugins.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -122,7 +123,7 @@ offer_devices(const struct completion *c, const char *prefix, const char *suffix
 }
 
 static void
-offer_points(const struct completion *c, const char *prefix)
+offer_conditions(const struct completion *c, const char *prefix)
 {
 	const char *form;
 	char output[64];
@@ -199,7 +200,7 @@ offer_schema_value(const struct completion *c, const char *prefix, const char *s
 	else if (row->kind == SCHEMA_INPUT || row->kind == SCHEMA_FOLDERS)
 		offer_files("");
 	else if (!strcmp(section, "snapshot") && !strcmp(key, "at"))
-		offer_points(c, prefix);
+		offer_conditions(c, prefix);
 }
 
 static void
@@ -339,8 +340,8 @@ offer_value(const struct completion *c, const char *prefix, const char *kind)
 			offer_files(files[i].extension);
 	if (!strcmp(name, "KEY=VALUE"))
 		offer_set(c, prefix);
-	else if (!strcmp(name, "POINT"))
-		offer_points(c, prefix);
+	else if (!strcmp(name, "CONDITION"))
+		offer_conditions(c, prefix);
 	else if (!strcmp(name, "LEVEL"))
 		offer_levels(c, prefix);
 	else if (!strcmp(name, "DEVICE"))

@@ -57,10 +57,16 @@ plan(struct run *run)
 	char where[256] = "--until";
 
 	if (o->until || o->at || o->save) {
-		if ((o->until && o->at) || !stop.text || (o->at && !o->save))
+		const char *mistake = o->until && o->at   ? "give either --until or --at"
+				      : !stop.text        ? "--save needs --until or --at"
+				      : o->at && !o->save ? "--at needs --save"
+							  : NULL;
+
+		if (mistake)
 			return fail(STATUS_USAGE,
-				    "use --until POINT, --until POINT --save FILE, or --at "
-				    "POINT --save FILE");
+				    "%s: use --until CONDITION, --until CONDITION --save FILE, or "
+				    "--at CONDITION --save FILE",
+				    mistake);
 		if (!o->until)
 			strcpy(where, "--at");
 		stop.save = o->save;

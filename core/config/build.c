@@ -171,8 +171,9 @@ check(const struct config *config, const struct ini *ini)
 		status = key_fail(config->snapshot.place, "snapshot", "at",
 				  "is given without file; add file = PATH");
 	if (config->snapshot.file && !config->snapshot.at)
-		status = key_fail(place_of(config, ini, "snapshot", "file"), "snapshot", "file",
-				  "is given without at; add at = POINT, such as at = rip:0x1005");
+		status =
+		    key_fail(place_of(config, ini, "snapshot", "file"), "snapshot", "file",
+			     "is given without at; add at = CONDITION, such as at = rip:0x1005");
 	return status;
 }
 

@@ -106,7 +106,7 @@ struct config {
 		size_t register_count;
 	} cpu;
 	struct {                                   /* settings of a run; never saved */
-		char *at;                          /* a POINT as text; NULL: none */
+		char *at;                          /* a stop condition; NULL: none */
 		char *file;                        /* set if and only if at is */
 		enum config_then then;             /* resume */
 		enum config_method method;         /* auto */

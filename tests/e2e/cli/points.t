@@ -175,9 +175,9 @@ ok(!-e 'simple.snap' && -e 'x.snap', '--at writes only its own file');
 
 # Combinations that are refused, and texts that are not stop conditions.
 for (
-    [ [ '--save', 'x' ], qr/use --until POINT, --until POINT --save FILE, or --at POINT --save FILE/ ],
-    [ [ '--at', 'hlt' ], qr/use --until POINT, / ],
-    [ [ '--at', 'hlt', '--until', 'hlt', '--save', 'x' ], qr/use --until POINT, / ],
+    [ [ '--save', 'x' ], qr/--save needs --until or --at: use --until CONDITION, --until CONDITION --save FILE, or --at CONDITION --save FILE/ ],
+    [ [ '--at', 'hlt' ], qr/--at needs --save: use --until CONDITION, / ],
+    [ [ '--at', 'hlt', '--until', 'hlt', '--save', 'x' ], qr/give either --until or --at: use --until CONDITION, / ],
     [ [ '--until', 'rip' ], qr/--until: rip has no number after its kind, as in rip:0x1005/ ],
     [ [ '--at', 'pio:0x10000', '--save', 'x' ], qr/--at: pio:0x10000 names a port above 0xffff/ ],
     [ [ '--until', 'access:0' ], qr/--until: access:0 counts from 1/ ],
