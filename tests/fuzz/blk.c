@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Fuzzes the disk as a hostile driver. Requests go to a file, or to an overlay upon it, at once or
- * by threads; none may reach outside of memory or disk, and none stay mapped.
+ * Fuzzes the disk as a hostile driver. Requests go to a file or to an overlay, synchronously or by
+ * threads. They must stay inside memory and disk, and must not stay mapped.
  */
 #include <stdatomic.h>
 #include <sys/mman.h>
@@ -74,7 +74,7 @@ static const struct minivmm_services services = {
 	.memory_map = memory_map, .memory_unmap = memory_unmap,
 };
 
-/* The kernel and servers are not there. */
+/* The kernel's and the servers' parts are left out. */
 bool
 export_is(const char *path)
 {
@@ -132,7 +132,7 @@ ring_recall(struct blk *b)
 	return NULL;
 }
 
-/* A disk that is the same for each input: bits of kind say which. */
+/* The disk is the same for each input with this kind. The bits of kind select its form. */
 static void
 make(struct minivmm_device *dev, struct blk *b, uint8_t kind)
 {
@@ -157,7 +157,7 @@ make(struct minivmm_device *dev, struct blk *b, uint8_t kind)
 	close(fd);
 }
 
-/* What the machine's loop would do. */
+/* As the machine's loop does. */
 static void
 loop(struct minivmm_device *dev)
 {
@@ -190,7 +190,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			abort();
 	}
 	if (blk_stop(&dev) || mapped || b->flight)
-		abort(); /* a request has been forgotten */
+		abort(); /* a request was forgotten */
 	blk_destroy(&dev);
 	free(b);
 	return 0;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Fuzzes the config reader: any text; and that what it takes is saved and loaded as it is. */
+/*
+ * Fuzzes the config reader with any text. A config that it accepts must be saved and loaded without
+ * a change.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,7 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int
 LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	log_set_level((enum minivmm_level) - 1); /* errors too: they are the rule here */
+	log_set_level((enum minivmm_level) - 1); /* messages are expected */
 	return 0;
 }
 
@@ -40,7 +43,7 @@ check_saved(const struct config *config)
 	record_writer_free(&second);
 }
 
-/* What comes before the first form feed is one --set; the rest, or all, is the text. */
+/* The text before the first form feed is one --set; the rest, or all, is the config. */
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

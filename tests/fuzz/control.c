@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Fuzzes the control socket: any bytes from a client, in pieces, with replies now and later. What
- * comes back is a line of JSON for each request that was begun; a client that is gone leaves
- * nothing behind.
+ * Fuzzes the control socket: a client sends any bytes in pieces; replies come at once or later. The
+ * client receives a line of JSON for each request, and a closed connection leaves no state.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -38,7 +37,7 @@ static struct bench bench;
 			abort();                                                                   \
 	} while (0)
 
-/* Its words, which can be written and read again. */
+/* Its words, which can be quoted and parsed again. */
 static void
 run_echo(void *context, struct command *command, int argc, char **argv)
 {
@@ -150,7 +149,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			CHECK(errno == EPIPE || errno == ECONNRESET);
 		turn(6);
 	}
-	shutdown(bench.client, SHUT_WR); /* the loop comes to its end with all that was sent */
+	shutdown(bench.client, SHUT_WR); /* the loop handles everything that was sent */
 	for (unsigned i = 0; bench.control.count; i++) {
 		CHECK(i < 200000);
 		turn(3);

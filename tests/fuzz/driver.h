@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A hostile driver, for fuzzers that include a virtio device's source: any bytes in memory and in
- * the registers, notified and changed by turns.
+ * A hostile driver for fuzzers that include a virtio device's source: any bytes in memory and
+ * registers, with notifications and changes in turn.
  *
- * An input: a byte, how many records there are; a byte of flags; the records, 8 bytes each; what is
- * in memory. Flags: 1, the driver begins as one that means well; 2, with all features that are
- * offered; the others are the target's.
+ * An input: a byte, the number of records; a byte of flags; the records, 8 bytes each; the contents
+ * of memory. Flags: 1: the driver initializes the device correctly; 2: with all offered features.
+ * The other flags belong to the target.
  */
 #ifndef TESTS_FUZZ_DRIVER_H
 #define TESTS_FUZZ_DRIVER_H
@@ -22,9 +22,9 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct driver_input {
-	const uint8_t *records, *end; /* of them */
+	const uint8_t *records, *end; /* of the records */
 	const uint8_t *memory;
-	size_t length; /* of what is in memory */
+	size_t length; /* of the contents of memory */
 	uint8_t flags;
 };
 
@@ -64,7 +64,7 @@ driver_irq(struct minivmm_device *dev, const struct minivmm_irq *irq, uint32_t o
 {
 }
 
-/* Of the services that a device is given. */
+/* The services of a device that are replaced. */
 #define DRIVER_SERVICES                                                                            \
 	.size = sizeof(struct minivmm_services), .log = driver_log, .irq = driver_irq,             \
 	.memory_read = driver_memory_read, .memory_write = driver_memory_write
@@ -77,7 +77,7 @@ driver_put(struct minivmm_device *dev, uint64_t offset, uint64_t value)
 	virtio_write(dev, &access, value);
 }
 
-/* false: it is too short for its records. */
+/* Returns false if the input is too short for its records. */
 static bool
 driver_input(const uint8_t *data, size_t size, struct driver_input *input)
 {
@@ -114,7 +114,7 @@ driver_negotiate(struct minivmm_device *dev, uint32_t features)
 	driver_put(dev, VIRTIO_STATUS, 15);
 }
 
-/* Up to the first notification, of that queue. */
+/* Initializes the device up to the first notification, of that queue. */
 static void
 driver_begin(struct minivmm_device *dev, const struct driver_input *input, uint32_t queue)
 {
@@ -126,8 +126,8 @@ driver_begin(struct minivmm_device *dev, const struct driver_input *input, uint3
 }
 
 /*
- * A record: what is done, by bits (1 writes a register, 2 and 4 are its width, 8 writes memory, 16
- * is the queue that is notified then; the others are the target's); where; a value.
+ * A record: the action by bits (1: write a register, 2 and 4: its width, 8: write memory, 16:
+ * notify the queue; the others belong to the target); an address; a value.
  */
 static void
 driver_play(struct minivmm_device *dev, const uint8_t *record)
@@ -147,7 +147,7 @@ driver_play(struct minivmm_device *dev, const uint8_t *record)
 		virtio_read(dev, &access, &value);
 	driver_put(dev, VIRTIO_QUEUE_NOTIFY, record[0] >> 4 & 1);
 	if (virtio_loaded(dev))
-		abort(); /* the device has come into a state that could not be loaded again */
+		abort(); /* the device's state cannot be loaded again */
 }
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Fuzzes the network card as a hostile driver in front of a network that sends back all that it
- * gets. What the card is saved as can be loaded again.
+ * Fuzzes the network card as a hostile driver with a network that returns all packets. The card's
+ * saved state must be loadable.
  */
 #include "../../plugins/virtio-net/net.c"
 #include "../../plugins/virtio-net/packets.c"
@@ -47,12 +47,12 @@ static const struct minivmm_services services = {
 	.timer_set = timer_set, .now = clock_now, .random = random_bytes,
 };
 
-/* The network: what comes is kept, and full at times; once settled, it comes back. */
+/* The network keeps packets, and is full at times. Once settled, it returns them. */
 struct echo {
 	struct minivmm_device *dev;
 	uint8_t packet[NET_PACKET_MAX];
 	size_t length, count;
-	uint32_t pair; /* that it came by */
+	uint32_t pair; /* the queue pair of the packet */
 };
 
 static struct echo echo;
@@ -121,7 +121,7 @@ const struct net_backend user_backend = {
 };
 const struct net_backend tap_backend = { .name = "tap", .interface = true };
 
-/* What the machine's loop would do. */
+/* As the machine's loop does. */
 static void
 loop(struct minivmm_device *dev)
 {
@@ -172,8 +172,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			loop(&dev);
 		now += r[0] & 0x40 ? RATE_SECOND : 1;
 		if (net_loaded(&dev))
-			abort(); /* the device has come into a state that could not be loaded
-				  * again */
+			abort(); /* the device's state cannot be loaded again */
 	}
 	net_destroy(&dev);
 	free(n);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Fuzzes the snapshot reader: metadata as it is, and with its checksums put right so that what lies
- * behind them is reached; then everything that walks what was accepted.
+ * Fuzzes the snapshot reader with any metadata, and with the same after its checksums are
+ * corrected, so that the code behind them is reached. Accepted snapshots go through everything that
+ * walks them.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -41,7 +42,7 @@ walk_section(FILE *out, const struct record *section)
 	view_free(&view);
 }
 
-/* A parent of its own kind, and what a chain asks of both. */
+/* The snapshot as its own parent, and the checks of a chain on both. */
 static void
 walk_chain(struct snapshot *child)
 {
@@ -101,7 +102,7 @@ parse(FILE *out, const uint8_t *bytes, size_t length, uint64_t file_size)
 	snapshot_close(&snapshot);
 }
 
-/* What the sizes and checksums would be if whoever wrote this had meant it. */
+/* Corrects the sizes and checksums. */
 static void
 make_right(uint8_t *bytes, size_t size)
 {

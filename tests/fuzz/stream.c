@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Fuzzes the receiver of snapshots from pipes: any bytes, and frames made of them with right
- * checksums, so that what lies behind is reached.
+ * Fuzzes the receiver of snapshot streams with any bytes, and with frames made of them with valid
+ * checksums, so that the code behind the checks is reached.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +12,7 @@
 #include "snapshot/crc.h"
 #include "snapshot/reader.h"
 
-#define SIZE_MOST (1u << 20) /* of the file that offsets make */
+#define SIZE_MOST (1u << 20) /* of the file that the offsets make */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -29,7 +29,7 @@ receive(const uint8_t *bytes, size_t size)
 	close(fd);
 }
 
-/* Appends a frame with a right checksum. */
+/* Appends a frame with a valid checksum. */
 static size_t
 put_frame(uint8_t *stream, size_t at, uint64_t offset, const uint8_t *bytes, uint32_t length)
 {
@@ -42,7 +42,7 @@ put_frame(uint8_t *stream, size_t at, uint64_t offset, const uint8_t *bytes, uin
 	return at + sizeof(frame) + length;
 }
 
-/* Frames whose offsets and lengths come from the bytes, and whose contents are the bytes. */
+/* Frames whose offsets, lengths and contents come from the bytes. */
 static void
 receive_frames(const uint8_t *data, size_t size)
 {

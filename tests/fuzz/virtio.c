@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Fuzzes what virtio devices share, as a hostile driver. A device that takes every request and
- * fills its buffers stands for all. */
+/*
+ * Fuzzes the code that virtio devices share, as a hostile driver. A device that takes every request
+ * and fills its buffers represents all of them.
+ */
 #include "driver.h"
 
-/* What is left for later comes no more. */
+/* Deferred work is dropped. */
 static void
 post(struct minivmm_device *dev, uint32_t row)
 {

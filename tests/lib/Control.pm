@@ -10,7 +10,7 @@ use IO::Socket::UNIX;
 use JSON::PP 'decode_json';
 use Time::HiRes qw(sleep time);
 
-# Connects, waiting for the machine to listen; undef: it does not.
+# Connects, and waits until the machine listens. Returns undef on a time-out.
 sub connect {
     my ($class, $path, $timeout) = @_;
     my $end = time + ($timeout // 30);
@@ -25,7 +25,7 @@ sub send {
     return syswrite $self->{socket}, $bytes;
 }
 
-# The next line of its; undef: it has hung up, or is late.
+# Returns the next line; undef if the connection is closed or on a time-out.
 sub line {
     my ($self, $timeout) = @_;
     my $end = time + ($timeout // 60);
@@ -38,7 +38,7 @@ sub line {
     return $1;
 }
 
-# The next reply, decoded; of none {}.
+# Returns the next reply, decoded; {} if there is none.
 sub reply {
     my $line = line(@_);
     return defined $line ? decode_json($line) : {};
@@ -50,7 +50,7 @@ sub request {
     return $self->reply($timeout);
 }
 
-# How many accesses of the guest a device has had: "reads" or "writes".
+# Returns the number of accesses of the guest to a device: "reads" or "writes".
 sub accesses {
     my ($self, $device, $kind) = @_;
     my ($found) = grep { $_->{name} eq $device } @{ $self->request('devices')->{devices} // [] };

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# What end-to-end tests share: where things are, a folder of one's own, running a command and
-# judging how it ends.
+# Shared code of the end-to-end tests: paths, a temporary folder, running a command and testing its
+# result.
 package Minivmm;
 
 use v5.14;
 use warnings;
 
 use Cwd 'abs_path';
-use lib abs_path('tests/lib');    # since the folder changes below
+use lib abs_path('tests/lib');    # absolute, since the folder changes below
 use Exporter 'import';
 use File::Temp 'tempdir';
 use JSON::PP 'decode_json';
@@ -18,24 +18,24 @@ use Time::HiRes qw(sleep time);
 our @EXPORT = qw($minivmm $build $top $configs run start finish fails slurp spew names inspect registers status_of guest said
   heard until_true terminal);
 
-# make check sets the first two; the tests are run from the top of the tree.
+# make check sets MINIVMM and BUILD. Tests start at the top of the tree.
 our $minivmm = abs_path($ENV{MINIVMM} // './minivmm');
 our $build = abs_path($ENV{BUILD} // 'build');
 our $top = abs_path('.');
 our $configs = "$top/configs";
 
-# Tests run in a folder that is gone afterwards; what commands say goes beside it.
-# With KEEP=1 both stay, and each command beside its output: "sh N.sh", in "here", repeats it.
-my $aside = tempdir('minivmm-test-XXXXXX', TMPDIR => 1, CLEANUP => !$ENV{KEEP});
-diag("KEEP: $aside") if $ENV{KEEP};
+# Tests run in a temporary folder; the output of commands goes beside it. With KEEP=1 both are kept,
+# with each command as a script: "cd here; sh ../N.sh" repeats the Nth.
+my $folder = tempdir('minivmm-test-XXXXXX', TMPDIR => 1, CLEANUP => !$ENV{KEEP});
+diag("KEEP: $folder") if $ENV{KEEP};
 my $started = 0;
-mkdir "$aside/here" and chdir "$aside/here" or die "$aside: $!";
+mkdir "$folder/here" and chdir "$folder/here" or die "$folder: $!";
 
-# A sanitizer's library is not the first to be loaded when a test preloads one of its own.
+# A test's preloaded library comes before the sanitizer's.
 $ENV{ASAN_OPTIONS} = join ':', $ENV{ASAN_OPTIONS} // (), 'verify_asan_link_order=0';
-# A forked child goes on without the threads of the process.
+# A forked child continues without the threads of its parent.
 $ENV{TSAN_OPTIONS} = join ':', $ENV{TSAN_OPTIONS} // (), 'die_after_fork=0', "suppressions=$top/tests/lib/tsan.supp";
-# By this factor tests wait longer for what must come: where a host is very busy.
+# The factor for time-outs: tests on a busy host need more time.
 my $patience = $ENV{PATIENCE} || 1;
 my %running;
 END { kill KILL => keys %running; chdir '/' }
@@ -54,18 +54,18 @@ sub spew {
     close $out or die "$file: $!";
 }
 
-# The names in a folder, sorted, in one string.
+# Returns the names in a folder, sorted, separated by blanks.
 sub names {
     opendir my $here, shift // '.' or die "$!";
     return join ' ', sort grep { !/^\.\.?$/ } readdir $here;
 }
 
-# Starts a command, with more environment. Names in lower case are ours: stdin, its bytes or a
-# handle (else nothing); stdout, a handle or file (else collected); terminal, one of terminal() for
-# both, but for a stdout that is given.
+# Starts a command, with additions to the environment. Keys in lower case are options: stdin: bytes
+# or a handle (default: empty); stdout: a handle or file (default: collected); terminal: an object
+# of terminal() for stdin and stdout.
 sub start {
     my ($command, %with) = @_;
-    my $self = { command => $command, name => "$aside/" . ++$started };
+    my $self = { command => $command, name => "$folder/" . ++$started };
     my ($in, $out, $terminal) = delete @with{qw(stdin stdout terminal)};
     spew("$self->{name}.in", $in // '') if !ref $in;
     spew("$self->{name}.sh", join(' ', map { "'" . s/'/'\\''/gr . "'" } %with ? 'env' : (), map({ "$_=$with{$_}" } sort keys %with),
@@ -75,7 +75,7 @@ sub start {
         %running = ();
         @ENV{ keys %with } = values %with;
         setsid() if $terminal;
-        $SIG{$_} = 'DEFAULT' for qw(INT QUIT);    # who runs the tests in the background ignores them
+        $SIG{$_} = 'DEFAULT' for qw(INT QUIT);    # a test in the background ignores them
         open STDIN, '<' . (ref $in ? '&' : ''),
           $terminal ? $terminal->{name} : ref $in ? $in : "$self->{name}.in"
           or die "stdin: $!";
@@ -89,8 +89,8 @@ sub start {
     return $self;
 }
 
-# Waits for its end; returns its status, stdout and stderr. Killed by a signal: 1000 + its number;
-# for being late: 1009.
+# Waits for the end of a command. Returns its status, stdout and stderr. The status is 1000 + N if
+# signal N has killed it; 1009 on a time-out.
 sub finish {
     my ($self, $timeout) = @_;
     my $end = time + ($timeout // 60) * $patience;
@@ -110,18 +110,18 @@ sub finish {
     return ($status, map { -e "$self->{name}.$_" ? slurp("$self->{name}.$_") : '' } qw(out err));
 }
 
-# Both.
+# start and finish.
 sub run {
     my ($command, %with) = @_;
     my $timeout = delete $with{timeout};
     return finish(start($command, %with), $timeout);
 }
 
-# What a command that runs has said so far: on stderr, on stdout.
+# The output so far of a running command: said: stderr, heard: stdout.
 sub said { return -e "$_[0]{name}.err" ? slurp("$_[0]{name}.err") : '' }
 sub heard { return -e "$_[0]{name}.out" ? slurp("$_[0]{name}.out") : '' }
 
-# Waits for something to come true; false when it does not within some seconds.
+# Polls a condition. Returns false on a time-out.
 sub until_true(&;$) {
     my ($what, $timeout) = @_;
     my $end = time + ($timeout // 20) * $patience;
@@ -132,7 +132,8 @@ sub until_true(&;$) {
     return 0;
 }
 
-# A test: the command ends with this status, says one line that matches, and nothing on stdout.
+# Tests that the command ends with this status, prints one line to stderr that matches, and nothing
+# to stdout.
 sub fails {
     my ($command, $status, $message, $name, %with) = @_;
     my ($got, $out, $err) = run($command, %with);
@@ -140,7 +141,7 @@ sub fails {
     return ok($ok, $name) || diag("status $got, stdout '$out', stderr '$err'");
 }
 
-# What a snapshot holds, as minivmm inspect --json says it.
+# Returns the contents of a snapshot from minivmm inspect --json.
 sub inspect {
     my ($status, $out, $err) = run([ $minivmm, 'inspect', '--json', @_ ]);
     die "inspect @_: $status $err" if $status;
@@ -150,23 +151,23 @@ sub inspect {
 # The JSON line of --status.
 sub status_of { return decode_json(slurp($_[0])) }
 
-# The registers that --registers, or the end of a run, has printed, by name and as numbers.
+# Returns the registers printed by --registers, or at the end of a run: name => number.
 sub registers {
     my ($text) = @_;
     no warnings 'portable';
     return { map { my ($name, $value) = split; ($name => hex $value) } $text =~ /\b(r\w+ 0x[0-9a-f]+)\b/g };
 }
 
-# A config: code in hex at 0x1000 with 16K of memory there, real mode; a serial port on stdio; and
-# what is added.
+# Returns a config: code in hex at 0x1000, 16K of memory at that address, real mode, a serial port
+# on stdio, and more sections.
 sub guest {
     my ($code, $more) = @_;
     return "[vm]\nmemory_at = 0x1000\nmemory = 16K\n\n[boot]\ncode = $code\n\n"
       . "[device serial0]\nplugin = serial\noutput = stdio\n" . ($more ? "\n$more" : '');
 }
 
-# A terminal: name of the slave, which stays open as {slave}, so that its settings stay; {master} to
-# type and read.
+# Opens a terminal. name: its slave, which stays open as {slave} and so keeps its settings;
+# {master}: for typing and reading.
 sub terminal {
     my %self;
     open $self{master}, '+<:raw', '/dev/ptmx' or die "/dev/ptmx: $!";
@@ -185,7 +186,7 @@ use Time::HiRes 'time';
 
 sub type { syswrite $_[0]{master}, $_[1] }
 
-# Reads until what has come matches; all that has come, in $self->{seen}.
+# Reads until the output matches. {seen} has all output.
 sub shows {
     my ($self, $pattern, $timeout) = @_;
     my $end = time + ($timeout // 20);
@@ -199,7 +200,7 @@ sub shows {
     return 1;
 }
 
-# Its settings, to compare; {raw}: no echo, no lines, no signals.
+# settings: a string to compare; raw: no echo, no line mode, no signals.
 sub settings {
     my ($self) = @_;
     my $t = POSIX::Termios->new;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# A guest that says much on its serial port, and pipes that hold little.
+# Guests with much output, and pipes with a small capacity.
 package Much;
 
 use v5.14;
@@ -10,11 +10,11 @@ use Minivmm;
 
 our @EXPORT = qw(much endless small_pipe $small_pipe drain);
 
-# Writes much.ini and its image, a guest that says the 16 KiB from 0x1000 on so many times, 16 bytes
-# whenever THRE is set:
+# Writes much.ini and its image: a guest that prints the 16 KiB from 0x1000 a number of times, 16
+# bytes each time that THRE is set:
 #   FCR = 1; bp = times;  1: si = 0x1000;  2: in LSR; jz 2b;  cx = 16; rep outsb;  cmp si,0x5000;
 #   jne 2b;  dec bp; jne 1b;  hlt
-# Returns all that it says.
+# Returns all of its output.
 sub much {
     my ($times) = @_;
     my $code = pack 'H*', sprintf 'bafa03b001eebd%02x00be0010bafd03eca82074fbbaf803b91000f36e81fe005075ea4d75e4f4', $times;
@@ -25,15 +25,15 @@ sub much {
     return $image x $times;
 }
 
-# A config whose guest writes '!' whenever THRE is set, for ever. Each byte is one write, where the
-# bytes of much() are strings.
+# Returns a config whose guest writes '!' each time that THRE is set, forever. Each byte is one
+# write; those of much() are strings.
 #   1: mov $0x3fd,%dx; in %dx,%al; test $0x20,%al; jz 1b
 #   mov $0x3f8,%dx; mov $'!',%al; out %al,%dx; jmp 1b
 sub endless { return guest('ba fd 03 ec a8 20 74 f8 ba f8 03 b0 21 ee eb f0') }
 
-# A pipe of $small_pipe bytes, as few as Linux allows. Output waits for the reader when the guest of
-# endless() has made more writes than that, which Control's "accesses" tells. That the pipe has
-# unread bytes does not mean that it is full.
+# The capacity of small_pipe, the smallest in Linux. If the guest of endless() has made more writes
+# than this ("accesses" in Control.pm), output waits for the reader. Unread bytes in the pipe do not
+# show that it is full.
 our $small_pipe = 4096;
 
 sub small_pipe {
@@ -42,7 +42,7 @@ sub small_pipe {
     return ($reader, $writer);
 }
 
-# All that comes out of it.
+# Reads to the end.
 sub drain {
     my ($reader) = @_;
     my $bytes = '';

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Every plugin of plugins/, and a [device] section for each, made from what minivmm plugins says of
-# its options.
+# Every plugin of plugins/, and a [device] section for each, made from the options that minivmm
+# plugins lists.
 package Plugins;
 
 use v5.14;
@@ -12,9 +12,9 @@ use Minivmm;
 
 our @EXPORT = qw(plugins options device machine);
 
-$ENV{MINIVMM_PLUGIN_PATH} = dirname($minivmm) . '/plugins';    # for tools, which are elsewhere
+$ENV{MINIVMM_PLUGIN_PATH} = dirname($minivmm) . '/plugins';    # the tools are in another folder
 
-# What makes a plugin do more than by itself.
+# Options that make a plugin do more.
 my %more = (
     'counter' => "limit = 3\nperiod = 1ms\n",
     'mmio-logger' => "size = 64K\nbacking = ram\n",
@@ -29,7 +29,7 @@ sub plugins {
     return map { basename($_, '.so') } sort glob dirname($minivmm) . '/plugins/*.so';
 }
 
-# ( { name, type, initial, help } ), in the order of the list.
+# Returns ( { name, type, initial, help } ) in the order of the list.
 sub options {
     my ($plugin) = @_;
     my ($status, $out) = run([ $minivmm, 'plugins', $plugin ]);
@@ -37,7 +37,7 @@ sub options {
     return map { my %o; @o{qw(name type initial help)} = split ' ', $_, 4; \%o } split /\n/, $text;
 }
 
-# A section; number gives it a place and a line of its own, from 0.
+# Returns a section. The number, from 0, selects the addresses and the interrupt line.
 sub device {
     my ($plugin, $number) = @_;
     my $text = "\n[device d$number]\nplugin = $plugin\n" . ($more{$plugin} // '');
@@ -47,7 +47,7 @@ sub device {
         my %value = (
             port => sprintf('0x%x', 0x1000 + 0x100 * $number + 0x40 * $ports),
             address => sprintf('0x%x', 0xd000_0000 + 0x10_0000 * $number),
-            irq => $edge{$plugin} ? 5 + $number % 11 : 16 + $number % 8,    # edges are not shared
+            irq => $edge{$plugin} ? 5 + $number % 11 : 16 + $number % 8,    # edge-triggered lines cannot be shared
         );
         $ports++ if $o->{type} eq 'port';
         my $value = $value{ $o->{type} };
@@ -58,7 +58,7 @@ sub device {
     return $text;
 }
 
-# A config with these devices; its guest halts at once.
+# Returns a config with these devices. Its guest halts at once.
 sub machine {
     return "[vm]\nmemory_at = 0x1000\nmemory = 16K\nirqchip = on\n\n[boot]\ncode = f4\n" . join '', @_;
 }

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Snapshot files taken apart, changed, and put together again with right checksums: written from the
-# description in core/snapshot/format.h and core/base/record.h alone, so that it checks them as
-# well.
+# Parses, changes and writes snapshot files with valid checksums. Written from the description in
+# core/snapshot/format.h and core/base/record.h alone, so that it also tests the description.
 package Snapshot;
 
 use v5.14;
@@ -28,7 +27,7 @@ sub crc32c {
     return $crc ^ 0xffffffff;
 }
 
-# { header fields, rows => [ { row fields, data } ], memory }
+# Returns { header fields, rows => [ { row fields, data } ], memory }.
 sub load {
     my ($class, $file) = @_;
     my $self = $class->load_meta($file);
@@ -36,7 +35,7 @@ sub load {
     return $self;
 }
 
-# The same without memory, which may be large.
+# The same without memory, which can be large.
 sub load_meta {
     my ($class, $file) = @_;
     my $self = bless {}, $class;
@@ -55,7 +54,7 @@ sub load_meta {
     return $self;
 }
 
-# The table, header and all, as they stand in a file.
+# Returns the header and the table as in a file.
 sub pack_meta {
     my ($self, %header) = @_;
     my ($table, $body) = ('', '');
@@ -71,7 +70,7 @@ sub pack_meta {
     return (pack($HEADER, @header{@HEADER}), $table . $body);
 }
 
-# Writes all but memory over the file that it was loaded from.
+# Writes everything except memory to the file that was loaded.
 sub save_meta {
     my ($self, $file) = @_;
     my ($header, $table) = $self->pack_meta;
@@ -83,7 +82,7 @@ sub save_meta {
     truncate $file, $self->{table_offset} + length $table;
 }
 
-# All sizes and checksums as they must be; over: header fields that are to be wrong nevertheless.
+# Writes a file with valid sizes and checksums. %over: header fields with other values.
 sub save {
     my ($self, $file, %over) = @_;
     my $length = length $self->{memory};
@@ -98,7 +97,7 @@ sub row {
     return $row // die "no section $tag $index";
 }
 
-# Records: [ { type, name, value } ], value being bytes or, of groups and lists, such an array.
+# Parses a record: [ { type, name, value } ]. value: bytes; an array for a group or list.
 sub records {
     my ($bytes) = @_;
     my @items;
@@ -125,8 +124,8 @@ sub bytes {
     return $bytes;
 }
 
-# Changes one item of a section, found by the names that lead to it ("state", "receive"; a number
-# picks an element of a list): change is called with the item.
+# Changes one item of a section. The path has the names of the items ("state", "receive"); a number
+# selects an element of a list. change is called with the item.
 sub change {
     my ($self, $tag, $index, $path, $change) = @_;
     my $row = $self->row($tag, $index);

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# What tests of Debian's stock kernel share: the kernel, an initramfs, a config, running a script
-# where such a kernel can be booted, and what the kernel warns of.
+# Shared code of the tests of Debian's stock kernel: the kernel, an initramfs, a config, running a
+# script where the kernel boots, and the kernel's warnings.
 package Stock;
 
 use v5.14;
@@ -14,8 +14,8 @@ our @EXPORT = qw(kernel initrd device config inside shows microvm warnings_of ne
 
 our ($kernel, $image);    # the folder of tests/svm/fetch, and the kernel in it
 
-# Fetches a kernel's package; without one, there is nothing to test. Makes the folder "here", which
-# is shared with what runs inside.
+# Fetches the package of a kernel; skips the test if that fails. Creates the folder "here", which
+# inside() shares.
 sub kernel {
     my ($package) = @_;
     $package //= 'linux-image-cloud-amd64';
@@ -26,9 +26,8 @@ sub kernel {
     mkdir 'here';
 }
 
-# An initramfs by that name, whose init is the script, with all file systems mounted; which ends by
-# switching the machine off. With kernel modules, which are loaded, and with programs of this
-# machine's.
+# Builds an initramfs. Its init mounts the file systems, loads the kernel modules, runs the script
+# and powers off. programs: programs of this machine.
 sub initrd {
     my ($name, $script, %with) = @_;
     my @programs = map { ('-p', $_) } @{ $with{programs} // [] };
@@ -38,8 +37,8 @@ sub initrd {
     return is($status, 0, "an initramfs: $name") || diag($err);
 }
 
-# A virtio device's section. Each has registers and an interrupt line of its own, above a PC's;
-# another line can be given.
+# Returns the section of a virtio device. Each device has its own registers and interrupt line,
+# above those of a PC; a key can set another line.
 my ($address, $irq) = (0xd000_0000, 15);
 
 sub device {
@@ -50,9 +49,9 @@ sub device {
     return "\n[device $name]\nplugin = $plugin\n" . join '', map { "$_ = $keys{$_}\n" } sort keys %keys;
 }
 
-# Writes a config: a machine with a serial console, power, and the devices. Of its own keys: initrd,
-# cpus, memory, cmdline (more words), boot (all lines of the section), serial and power (more lines
-# of theirs), more (other sections).
+# Writes a config: a machine with a serial console, power, and the devices. Keys of $own: initrd,
+# cpus, memory, cmdline (more words), boot (the whole section), serial and power (more lines of
+# their sections), more (more sections).
 sub config {
     my ($name, $own, @devices) = @_;
     my %is = (initrd => 'initrd', cpus => 1, memory => '256M', cmdline => 'quiet', serial => "output = stdio\n", power => '', more => '', %$own);
@@ -62,20 +61,19 @@ sub config {
         "[device serial0]\nplugin = serial\nirq = 4\n$is{serial}\n[device power]\nplugin = power\n$is{power}\n$is{more}", @devices);
 }
 
-# For scripts: waits for a text in a file, but not for ever.
+# For scripts: waits for a text in a file, with a time-out.
 my $await = <<'END';
 await() {
 	n=0
 	until grep -aq -- "$1" "$2" 2>/dev/null; do
-		sleep 0.5; n=$((n + 1)) # a look takes a while itself, where QEMU emulates all
+		sleep 0.5; n=$((n + 1)) # a poll itself is slow in QEMU's emulation
 		[ $n -lt 240 ] || { echo "no $1 in $2:"; tail -n 20 "$2"; return 1; }
 	done
 }
 END
 
-# Runs a script where Linux can be booted, for so many seconds at most. The folder "here" is shared
-# with it; what it writes elsewhere may be gone afterwards. What it says, without carriage returns,
-# and what it says on stderr.
+# Runs a script where Linux boots, with a time limit in seconds. The script shares the folder
+# "here"; other files may be lost at its end. Returns stdout without carriage returns, and stderr.
 sub inside {
     my ($what, $seconds, $script) = @_;
     spew('inside.sh', "$await\n$script");
@@ -91,23 +89,23 @@ sub shows {
     return like($text, $pattern, $name) || diag($text);
 }
 
-# For scripts: the command that boots the same kernel in QEMU's microvm, to compare with.
+# For scripts: the command that boots the same kernel in QEMU's microvm, for comparison.
 sub microvm {
     my ($initrd, $cpus, @more) = @_;
     return "qemu-system-x86_64 -M microvm,acpi=on,pit=off,pic=off,rtc=on -accel kvm -cpu host -smp $cpus -m 256 -nodefaults -no-user-config "
       . "-display none -serial stdio -no-reboot -kernel $image -initrd $initrd -append 'console=ttyS0 panic=-1 quiet' @more </dev/null";
 }
 
-# What a kernel warned of: those lines of "dmesg -r" in the text that are warnings or worse, without
-# times and numbers, and how each really reads. That a timer or a clock was looked at late is said
-# of the host.
+# Returns the warnings in a kernel log: the lines of "dmesg -r" with level warning or worse, without
+# times and numbers => the original line. Warnings that a timer or clock was read late are left out:
+# they depend on the host.
 sub warnings_of {
     my ($text) = @_;
     my @lines = grep { !/\] hrtimer: interrupt took|\] clocksource: Long readout interval/ } $text =~ /^(<[0-4]>\[.*)$/mg;
     return map { s/^<\d>\[ *[\d.]+\] //r =~ s/\b(?:0x)?(?:[0-9a-f]*\d[0-9a-f]*|[0-9a-f]{2})\b/N/gr => $_ } @lines;
 }
 
-# Those that the first has and the second has not.
+# Returns the warnings of the first log that the second does not have.
 sub news {
     my ($text, $reference) = @_;
     my (%ours, %theirs);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The main thread falls behind whom it wakes: it naps when it has woken others while it held no
- * mutex. */
+/* Delays the main thread after it has woken other threads while it held no mutex. */
 #include <dlfcn.h>
 #include <pthread.h>
 #include <sys/syscall.h>

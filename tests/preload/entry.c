@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Says when a VMM first enters its guest, and where KVM's statistics of that vCPU are. Preloaded,
- * it stands in for ioctl(2).
+ * Records the time at which a VMM first enters its guest, and the descriptor of KVM's statistics of
+ * that vCPU. Preloaded, it replaces ioctl(2).
  *
  * At the first KVM_RUN it writes one line to the file ENTRY_FILE: the time, in nanoseconds of
- * CLOCK_MONOTONIC, and the descriptor that KVM_GET_STATS_FD gave, which stays open for others to
- * take (pidfd_getfd(2)); -1 when there is none.
+ * CLOCK_MONOTONIC, and the descriptor from KVM_GET_STATS_FD, or -1. The descriptor stays open, so
+ * that another process can take it (pidfd_getfd(2)).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,9 +20,9 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A preloaded library has no place for its state but its own. */
+/* A preloaded library has no other place for its state. */
 static atomic_flag entered = ATOMIC_FLAG_INIT;
-static atomic_bool running; /* looked at first: it is only read, from then on */
+static atomic_bool running; /* tested first: afterwards it is only read */
 
 static void
 say(int vcpu)

@@ -29,7 +29,7 @@
 #define SAMPLES 65536u
 #define CALIBRATION 4096u
 
-/* A preloaded library has no place for its state but its own. */
+/* A preloaded library has no other place for its state. */
 static struct {
 	uint32_t user, whole;
 } exits[SAMPLES];
@@ -37,7 +37,10 @@ static uint32_t count;
 static uint64_t entered;  /* the TSC at the last call of KVM_RUN */
 static uint64_t returned; /* and at its return; 0: none, or an error */
 
-/* The fences keep what was measured before, and what follows after: rdtsc does not order itself. */
+/*
+ * The fences order rdtsc after the code before and before the code after, which rdtsc alone does
+ * not.
+ */
 static inline uint64_t
 now(void)
 {
@@ -88,7 +91,7 @@ ioctl(int fd, unsigned long request, ...)
 	return (int)r;
 }
 
-/* Measures nothing, called as the VMM calls. */
+/* Measures the overhead, with the calls that a VMM makes. */
 static void
 calibrate(void)
 {
@@ -100,7 +103,7 @@ calibrate(void)
 		self(-1, KVM_RUN, NULL);
 }
 
-/* Nanoseconds a tick. */
+/* Nanoseconds per tick. */
 static double
 tick(void)
 {
@@ -121,7 +124,7 @@ tick(void)
 __attribute__((constructor)) static void
 begin(void)
 {
-	memset(exits, 1, sizeof(exits)); /* no page fault while measuring */
+	memset(exits, 1, sizeof(exits)); /* no page fault during a measurement */
 }
 
 static void

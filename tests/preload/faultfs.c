@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Makes a call fail, to be preloaded: FAULT=CALL:N:HOW fails the Nth CALL that concerns a file with
- * FAULT_PATH in its name. CALL is write, read, ftruncate, fsync, fdatasync, close, open, tmpfile
- * (an open for a file without a name), linkat, rename, fallocate or mmap; or, without a file,
- * anonymous (an mmap), memfd_create, fork, pthread_create or io_uring_queue_init. HOW is ENOSPC,
- * EIO, EINTR, ENOMEM, EAGAIN, EPERM, EOPNOTSUPP, or SHORT (half of a write is written; a vector as
- * a whole), SLOW (this one and all later ones take a millisecond more), or KILL (the process dies
- * there).
+ * Makes a call fail. FAULT=CALL:N:HOW fails the Nth CALL for a file with FAULT_PATH in its name.
+ * CALL is write, read, ftruncate, fsync, fdatasync, close, open, tmpfile (an open with O_TMPFILE),
+ * linkat, rename, fallocate or mmap; or, without a file, anonymous (an mmap), memfd_create, fork,
+ * pthread_create or io_uring_queue_init. HOW is ENOSPC, EIO, EINTR, ENOMEM, EAGAIN, EPERM,
+ * EOPNOTSUPP, SHORT (half of a write is written; a vector is written completely), SLOW (this call
+ * and all later ones take 1 ms longer), or KILL (the process is killed in the call).
  *
- * FAULT=@FILE: the plan stands in FILE, which may come, change and go; it is removed when the fault
- * has come to pass.
+ * FAULT=@FILE reads the plan from FILE, which may be created, changed and removed at any time. The
+ * library removes it after the fault.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -30,13 +29,13 @@ enum how { NOT, FAILS, SHORT };
 
 struct plan {
 	char text[128];
-	unsigned calls; /* that it concerns, so far */
+	unsigned calls; /* number of calls so far */
 };
 
 static struct plan plan;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* What is planned now; false: nothing. Without the calls that are watched here. */
+/* Reads the current plan. Returns false if there is none. Makes no calls that are replaced here. */
 static bool
 read_plan(const char *where)
 {
@@ -196,8 +195,10 @@ fdatasync(int fd)
 	return fault_fd("fdatasync", fd) ? -1 : real(fd);
 }
 
-/* liburing's, which tells its errors by what it returns. It came with a plugin, whose libraries are
- * not seen from here. */
+/*
+ * liburing's, which returns errors as negative numbers. A plugin brings liburing in, so that
+ * RTLD_NEXT does not find it from here.
+ */
 int io_uring_queue_init(unsigned entries, void *ring, unsigned flags);
 
 int
@@ -210,7 +211,7 @@ io_uring_queue_init(unsigned entries, void *ring, unsigned flags)
 	return fault("io_uring_queue_init", NULL) ? -errno : real(entries, ring, flags);
 }
 
-/* As the kernel does it: the descriptor is gone, whatever close says. */
+/* As in the kernel: the descriptor is closed, whatever close returns. */
 int
 close(int fd)
 {

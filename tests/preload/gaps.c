@@ -52,7 +52,9 @@ begin(void)
 	close(file);
 }
 
-/* Nanoseconds that this thread has waited for a CPU (sched-stats.rst); 0: the kernel does not tell.
+/*
+ * Nanoseconds that this thread has waited for a CPU (sched-stats.rst); 0 if the kernel has no
+ * statistics.
  */
 static uint64_t
 queue_time(void)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Another host's /dev/kvm, by the environment: KVM_OPEN=enoent or eacces, KVM_VERSION=N,
- * KVM_LACKS=N (a capability), KVM_FAILS=N (the ioctl with that number in its low byte, ENOMEM).
- * KVM_KICKS=FILE is told at the end how many KVM_RUNs have ended by a signal.
+ * Simulates another host's /dev/kvm, by the environment: KVM_OPEN=enoent or eacces, KVM_VERSION=N,
+ * KVM_LACKS=N (a capability), KVM_FAILS=N (the ioctl with that number in its low byte fails with
+ * ENOMEM). At the end, the number of KVM_RUNs that a signal ended is written to KVM_KICKS=FILE.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -15,10 +15,10 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-/* A preloaded library has no place for its state but its own. */
+/* A preloaded library has no other place for its state. */
 static atomic_long kicks;
 
-/* The number that a variable holds; -1: it is not set. */
+/* The number in a variable; -1 if it is not set. */
 static long
 number(const char *name)
 {

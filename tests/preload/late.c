@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The main thread is late: it naps whenever it has let go of a mutex, so that the others get there
- * before it. */
+/* Delays the main thread after each unlock of a mutex, so that other threads run first. */
 #include <dlfcn.h>
 #include <pthread.h>
 #include <sys/syscall.h>

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Fails one allocation of the program: the one whose number is in NOMEM, from 1. At exit, with
- * NOMEM_COUNT, tells their number. */
+/*
+ * Fails one allocation of the program, the one with the number NOMEM, from 1. With NOMEM_COUNT,
+ * prints the number of allocations at exit.
+ */
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdatomic.h>

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Times whole processes against each other, from before their start until after their end: each
- * round runs every command once, so that what disturbs the machine disturbs all of them.
+ * Compares the times of whole processes, from before their start until after their end. Each round
+ * runs every command once, so that load on the machine affects all of them.
  *
  *   stopwatch ROUNDS -- STATUS OUTPUT COMMAND [ARGUMENT...] [-- STATUS OUTPUT COMMAND...]...
  *
- * Prints a line a round, with the microseconds of each command, separated by tabs. A command that
- * does not end with STATUS, or whose stdout is not OUTPUT and a newline (OUTPUT "": nothing), ends
- * the measurement: it would be no result.
+ * Prints a line per round: the microseconds of each command, separated by tabs. A command that does
+ * not end with STATUS, or whose stdout is not OUTPUT and a newline (OUTPUT "": nothing), ends the
+ * measurement with an error.
  */
 #include <err.h>
 #include <fcntl.h>
@@ -56,7 +56,7 @@ parse(char **argv, struct command *commands)
 	return count;
 }
 
-/* What came is little: it waits in the pipe until the process has ended. */
+/* The output is short: it stays in the pipe until the process has ended. */
 static void
 check(const struct command *c, int status, int output)
 {
@@ -109,7 +109,7 @@ main(int argc, char **argv)
 	rounds = atoi(argv[1]);
 	count = parse(argv + 2, commands);
 	for (int i = 0; i < count; i++)
-		measure(&commands[i]); /* files into the page cache */
+		measure(&commands[i]); /* brings the files into the page cache */
 	for (int round = 0; round < rounds; round++) {
 		for (int i = 0; i < count; i++) {
 			int next = round % 2 ? count - 1 - i : i;

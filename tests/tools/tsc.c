@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Does this KVM give a guest the TSC that it is told to? Exits with 0, or with 77: it shows the
- * host's, whatever is set. */
+/*
+ * Tests whether this KVM gives a guest the TSC that is set. Exits with 0, or with 77 if the guest
+ * always sees the host's TSC.
+ */
 #include <stdio.h>
 
 #include "kvm/kvm.h"

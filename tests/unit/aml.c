@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* ACPI's machine language, byte by byte: the examples and forms of ACPI 6.5, sections 6.4, 19.3.4
- * and 20.2. */
+/*
+ * ACPI Machine Language, byte by byte: the examples and forms of ACPI 6.5, sections 6.4, 19.3.4 and
+ * 20.2.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,7 +13,7 @@
 
 #include "boot/aml.h"
 
-/* What has been written is these bytes; begins anew. */
+/* Expects these bytes, and clears the buffer. */
 static void
 same(struct aml *aml, const uint8_t *wanted, size_t length)
 {
@@ -49,7 +51,7 @@ ids(void **state)
 	same(&aml, BYTES(0x0d, 'L', 'N', 'R', 'O', '0', '0', '0', '5', 0));
 }
 
-/* A package's length counts itself, in its longest form. */
+/* A package's length, here in its longest form, includes its own bytes. */
 static void
 blocks(void **state)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Loading images: flat ones, ELF files as they should be, and ELF files made to do harm. */
+/* Loading images: flat images, valid ELF files, and malicious ELF files. */
 #include <elf.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,7 +18,7 @@
 
 #define MEMORY_AT 0x1000
 #define MEMORY_SIZE 0x10000
-#define DIRT 0xa5 /* what memory holds before: a loader must not take it for zero */
+#define DIRT 0xa5 /* contents of memory before: a loader must not rely on zeros */
 
 struct bench {
 	struct memory memory;
@@ -64,7 +64,7 @@ at(struct bench *bench, gpa_t gpa)
 	return memory_at(&bench->memory, gpa, 1);
 }
 
-/* All of [from, to) holds this byte. */
+/* Expects this byte in all of [from, to). */
 static void
 assert_bytes(struct bench *bench, gpa_t from, gpa_t to, uint8_t byte)
 {
@@ -82,10 +82,10 @@ assert_untouched(struct bench *bench)
 
 /* ---- ELF ---- */
 
-#define TEXT 0x200 /* where the segments' bytes lie in the file */
+#define TEXT 0x200 /* offset of the segments' bytes in the file */
 #define IMAGE_SIZE 0x300
 
-/* A good file: code at 0x2000, then 0x10 bytes of data with 0x100 of bss, linked at 0x80005000. */
+/* A valid file: code at 0x2000, then 0x10 bytes of data with 0x100 of bss, linked at 0x80005000. */
 struct image64 {
 	Elf64_Ehdr header;
 	Elf64_Phdr rows[3];
@@ -127,7 +127,10 @@ good64(void)
 	return image;
 }
 
-/* The file in an allocation of exactly its size, so that a read past its end is seen. */
+/*
+ * Copies the file to an allocation of exactly its size, so that a sanitizer detects a read beyond
+ * its end.
+ */
 static int
 load(struct bench *bench, const void *image, size_t length, struct boot_entry *entry)
 {
@@ -158,7 +161,7 @@ test_elf64(void **state)
 	assert_bytes(bench, 0x5110, MEMORY_AT + MEMORY_SIZE, DIRT);
 }
 
-/* An entry that no segment holds by its virtual address is physical, as a Linux kernel's is. */
+/* An entry that is not in a segment by its virtual address is physical, as in a Linux kernel. */
 static void
 test_elf_physical_entry(void **state)
 {
@@ -211,7 +214,7 @@ test_elf32(void **state)
 	assert_untouched(bench);
 }
 
-/* Sets one member of a good file to what it must not be; the message names what is wrong. */
+/* Sets one member of a valid file to an invalid value. The message must name the error. */
 #define HOSTILE(member, hostile, ...)                                                              \
 	do {                                                                                       \
 		struct image64 image = good64();                                                   \
@@ -275,7 +278,7 @@ test_hostile_segments(void **state)
 }
 
 static void
-test_nothing_to_load(void **state)
+test_no_loadable_segment(void **state)
 {
 	struct bench *bench = *state;
 	struct image64 image = good64();
@@ -289,7 +292,7 @@ test_nothing_to_load(void **state)
 	assert_untouched(bench);
 }
 
-/* Segments may touch, be empty, and end where memory ends. */
+/* Segments may touch, be empty, and end at the end of memory. */
 static void
 test_tight_segments(void **state)
 {
@@ -313,7 +316,7 @@ test_truncated(void **state)
 	struct bench *bench = *state;
 	struct image64 image = good64();
 	struct boot_entry entry;
-	size_t needed = TEXT + 0x50; /* behind that is padding */
+	size_t needed = TEXT + 0x50; /* the rest is padding */
 
 	for (size_t length = 0; length < needed; length++) {
 		said_begin(&bench->said);
@@ -325,8 +328,10 @@ test_truncated(void **state)
 	assert_int_equal(load(bench, &image, needed, &entry), 0);
 }
 
-/* Whatever headers say: the loader stays inside file and memory, and a refused file leaves no
- * trace. */
+/*
+ * With any headers, the loader stays inside the file and memory, and does not write if it refuses
+ * the file.
+ */
 static void
 test_random_headers(void **state)
 {
@@ -451,7 +456,7 @@ test_no_image(void **state)
 	bench->config.boot.image = NULL;
 	refused(bench, "neither image nor code");
 
-	/* Memory from a file may hold it already. */
+	/* The memory may contain the code already, if it is a file. */
 	bench->config.vm.memory_file = (char[]){ "ram.img" };
 	assert_int_equal(boot_load(&bench->config, &bench->memory, &entry), 0);
 	assert_int_equal(entry.entry, MEMORY_AT);
@@ -491,7 +496,7 @@ main(void)
 		TEST(test_elf32),
 		TEST(test_hostile_headers),
 		TEST(test_hostile_segments),
-		TEST(test_nothing_to_load),
+		TEST(test_no_loadable_segment),
 		TEST(test_tight_segments),
 		TEST(test_truncated),
 		TEST(test_random_headers),

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Kernels by PVH and multiboot: what they are handed, which of several formats is taken, and
- * headers made to do harm. */
+/*
+ * Kernels started by PVH and multiboot: the data that they receive, the precedence of formats, and
+ * malicious headers.
+ */
 #include <elf.h>
 #include <linux/kvm.h>
 #include <setjmp.h>
@@ -21,12 +23,14 @@
 #include "seed.h"
 
 #define MEMORY_SIZE 0x200000u
-#define DIRT 0xa5 /* what memory holds before */
+#define DIRT 0xa5 /* contents of memory before */
 #define TEXT 0x200
 #define MULTIBOOT 0x1badb002u
 
-/* An ELF file with a note and room for a multiboot header; its segment goes to 0x100000, 0x100
- * bytes and 0x100 of bss. */
+/*
+ * An ELF file with a note and room for a multiboot header. Its segment is loaded to 0x100000: 0x100
+ * bytes and 0x100 of bss.
+ */
 struct image {
 	Elf64_Ehdr header;
 	Elf64_Phdr rows[2];
@@ -124,8 +128,7 @@ multiboot(struct bench *bench, uint32_t flags)
 	bench->image.multiboot[2] = -(MULTIBOOT + flags);
 }
 
-/* The addresses of a flat image whose header lies as in struct image, loaded as a whole to
- * 0x100000. */
+/* The addresses of a flat image with the header of struct image, loaded as a whole to 0x100000. */
 static void
 addresses(struct bench *bench)
 {
@@ -216,7 +219,7 @@ test_pvh(void **state)
 	assert_int_equal(word(bench, map + 56, 8), MEMORY_SIZE - 0x100000);
 }
 
-/* The machine's state that PVH and multiboot ask for. */
+/* The state of the machine that PVH and multiboot require. */
 static void
 test_registers(void **state)
 {
@@ -350,7 +353,7 @@ test_multiboot_addresses(void **state)
 	assert_int_equal(bench->entry.end, 0x100000 + sizeof(bench->image));
 	assert_memory_equal(text(bench, 0x100000), &bench->image, sizeof(bench->image));
 
-	h[4] = h[3]; /* from the header on, 0x20 bytes, with bss */
+	h[4] = h[3]; /* from the header, 0x20 bytes, with bss */
 	h[5] = h[4] + 0x20;
 	h[6] = h[4] + 0x1000;
 	h[7] = h[4];
@@ -408,7 +411,7 @@ test_multiboot_hostile(void **state)
 	assert_int_equal(load(bench), 0);
 }
 
-/* Whatever the numbers are: nothing is written but the program, and what is handed over. */
+/* With any numbers, only the program and the start info are written. */
 static void
 test_random(void **state)
 {
@@ -442,7 +445,7 @@ test_random(void **state)
 	assert_true(taken > 100 && taken < 2900);
 }
 
-/* ---- which it is, and where things go ---- */
+/* ---- precedence and addresses ---- */
 
 static void
 test_precedence(void **state)
@@ -456,7 +459,7 @@ test_precedence(void **state)
 	bench->image.rows[1].p_type = PT_NULL;
 	assert_int_equal(load(bench), 0);
 	assert_int_equal(bench->entry.protocol, BOOT_MULTIBOOT);
-	multiboot(bench, 4); /* what it asks for cannot be met: not taken for something else */
+	multiboot(bench, 4); /* its requirement cannot be met: no other format is used */
 	refused(bench, "video mode", "");
 	bench->image.multiboot[0] = 0;
 	assert_int_equal(load(bench), 0);
@@ -469,7 +472,7 @@ test_precedence(void **state)
 	assert_int_equal(load(bench), 0);
 	assert_int_equal(bench->entry.protocol, BOOT_MULTIBOOT);
 
-	/* A Linux header goes before all of them. */
+	/* A Linux header has precedence over all of them. */
 	bench->image.header.e_ident[0] = ELFMAG0;
 	bench->image.rows[1].p_type = PT_NOTE;
 	bytes[0x1fe] = 0x55;
@@ -480,7 +483,7 @@ test_precedence(void **state)
 	assert_int_equal(load(bench), 0);
 }
 
-/* Where the program lies low, what it is handed lies behind it; ACPI's tables cannot. */
+/* If the program is loaded low, its start info is placed after it; ACPI's tables cannot move. */
 static void
 test_places(void **state)
 {

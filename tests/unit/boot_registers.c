@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Registers at the start: the three modes, the tables of long mode as a CPU would walk them,
- * [cpu]. */
+/* Initial registers: the three modes, the tables of long mode walked as a CPU does, [cpu]. */
 #include <linux/kvm.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -30,7 +29,7 @@ struct bench {
 	char name[8];
 };
 
-/* As KVM has them on a fresh vCPU, as far as it matters here. */
+/* The registers of a fresh vCPU in KVM that matter here. */
 static int
 setup(void **state)
 {
@@ -115,7 +114,7 @@ test_protected(void **state)
 
 /* ---- long mode ---- */
 
-/* The physical address of a linear one by the tables from CR3; user: every level lets CPL 3 in. */
+/* Translates a linear address by the tables at CR3. user: every level allows CPL 3. */
 static uint64_t
 walk(struct bench *bench, uint64_t linear, bool *user, bool *writable)
 {
@@ -162,7 +161,7 @@ descriptor(struct bench *bench, unsigned selector)
 	return row;
 }
 
-/* What a CPU would load from the GDT is what KVM is told. */
+/* Expects that KVM's segment equals the entry in the GDT. */
 static void
 assert_segment(struct bench *bench, const struct kvm_segment *s)
 {
@@ -201,7 +200,7 @@ test_long(void **state)
 	assert_mapped(bench, 0, 4 * GIB);
 }
 
-/* Where long.ini and guests with SYSRET go. */
+/* The segments used by long.ini and by guests with SYSRET. */
 static void
 test_long_user_segments(void **state)
 {
@@ -214,11 +213,11 @@ test_long_user_segments(void **state)
 	assert_int_equal(code, descriptor(bench, BOOT_KERNEL_CODE) | 3ull << 45);
 	assert_int_equal(data, descriptor(bench, BOOT_KERNEL_DATA) | 3ull << 45);
 	assert_int_equal(descriptor(bench, 0), 0);
-	assert_int_equal(BOOT_USER_DATA, (0x10 | 3) + 8); /* of STAR's base, as SYSRET takes them */
+	assert_int_equal(BOOT_USER_DATA, (0x10 | 3) + 8); /* from STAR, as in SYSRET */
 	assert_int_equal(BOOT_USER_CODE, (0x10 | 3) + 16);
 }
 
-/* Every port below 0x7800 is allowed, and the bitmap ends inside the TSS as it must. */
+/* Every port below 0x7800 is allowed. The bitmap ends inside the TSS, as required. */
 static void
 test_long_tss(void **state)
 {
@@ -243,7 +242,7 @@ test_long_tss(void **state)
 	assert_int_equal(tss[tr->limit], 0xff);
 }
 
-/* All of memory is mapped, whatever there is of it. */
+/* All of memory is mapped, for any size. */
 static void
 test_long_large(void **state)
 {

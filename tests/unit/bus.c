@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The bus against a naive one: overlaps, look-up, widths, splitting, unclaimed accesses. */
+/* The bus compared with a naive model: overlaps, lookup, widths, splitting, unclaimed accesses. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -38,7 +38,7 @@ range_of(const struct minivmm_range *row, uint64_t base, uint64_t length)
 	};
 }
 
-/* Places that collide often, and the ends of what there is. */
+/* Addresses that often collide, and the limits of both spaces. */
 static struct bus_range
 random_range(uint64_t *seed)
 {
@@ -56,7 +56,7 @@ random_range(uint64_t *seed)
 	}
 }
 
-/* Is address in the range? In arithmetic that cannot wrap. */
+/* Whether the address is in the range, in arithmetic that cannot overflow. */
 static bool
 holds(const struct bus_range *range, unsigned __int128 address)
 {
@@ -205,7 +205,7 @@ sealed(void **state)
 	bus_free(&bus);
 }
 
-/* A device that keeps bytes and takes notes. */
+/* A device that stores bytes and records accesses. */
 struct memory_device {
 	struct minivmm_device public; /* first */
 	uint8_t bytes[32];
@@ -249,7 +249,7 @@ memory_device_write(struct minivmm_device *dev, const struct minivmm_access *a, 
 	return m->fails ? -1 : 0;
 }
 
-/* A bus with nothing but m at 0x9000. */
+/* A bus with only m, at 0x9000. */
 static void
 one_device(struct bus *bus, struct memory_device *m, const struct minivmm_range *row,
 	   struct bus_gate *gate)
@@ -271,7 +271,7 @@ one_device(struct bus *bus, struct memory_device *m, const struct minivmm_range 
 	assert_int_equal(bus_seal(bus), 0);
 }
 
-/* The widest allowed piece first; the naive way. Returns the bytes that no piece covers. */
+/* The naive model: the widest allowed piece first. Returns the bytes that no piece covers. */
 static uint32_t
 expect_pieces(uint32_t widths, uint32_t width, uint32_t *pieces, size_t *count)
 {
@@ -441,7 +441,7 @@ failures_and_counts(void **state)
 	assert_null(bus_current.callback);
 	bus_free(&bus);
 
-	/* No handler: nothing there to read, nothing wrong with trying. */
+	/* Without a handler, a read is no failure. */
 	one_device(&bus, &m, &mute, &gate);
 	data = 0;
 	assert_non_null(bus_access(&bus, MINIVMM_MMIO, 0x9000, false, &data, 2, 5));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The config: what is read from text and --set, and every message. */
+/* The config: parsing of text and --set, and every message. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,7 +14,7 @@
 
 #include "said.h"
 
-/* Reads text as conf/x.ini; returns the status, and what was said. */
+/* Reads text as conf/x.ini. Returns the status and the messages. */
 static int
 read_config(struct config *config, struct said *said, const char *text, size_t length,
 	    const char *const *set)
@@ -144,7 +144,7 @@ reads_everything(void **state)
 }
 
 static void
-set_goes_over_the_file(void **state)
+set_overrides_the_file(void **state)
 {
 	const char *const set[] = { "vm.memory=2M",
 				    "vm.memory=3M",
@@ -161,7 +161,7 @@ set_goes_over_the_file(void **state)
 	struct config c;
 	char *path;
 
-	/* Also over what is wrong in the file. */
+	/* It also replaces invalid values in the file. */
 	read_good(&c, "[vm]\nmemory = nonsense\n[device serial0]\nport = 1\nplugin = serial\n",
 		  set);
 	assert_int_equal(c.vm.memory, 3 << 20);
@@ -195,7 +195,7 @@ struct mistake {
 };
 #define WHERE "minivmm: conf/x.ini:"
 
-/* Each is the only mistake in its text, and is said in one line. */
+/* Each is the only error in its text and is reported in one line. */
 static const struct mistake mistakes[] = {
 	{ "[vmm]\n", WHERE "1: unknown section [vmm]; did you mean [vm]?" },
 	{ "[motor]\nx = 1\n", WHERE "1: unknown section [motor]; use vm, boot" },
@@ -264,7 +264,7 @@ static const struct mistake mistakes[] = {
 };
 
 static void
-says_each_mistake(void **state)
+reports_each_error(void **state)
 {
 	for (size_t i = 0; i < sizeof(mistakes) / sizeof(mistakes[0]); i++) {
 		const struct mistake *m = &mistakes[i];
@@ -275,7 +275,7 @@ says_each_mistake(void **state)
 		config_free(&c);
 		if (status != -STATUS_USAGE || strncmp(said.text, m->said, strlen(m->said)))
 			fail_msg("status %d for %s: %s", status, m->text, said.text);
-		/* " = 1" is two mistakes. */
+		/* " = 1" has two errors. */
 		if (strcmp(m->text, "[vm]\n = 1\n"))
 			assert_ptr_equal(strchr(said.text, '\n'),
 					 said.text + strlen(said.text) - 1);
@@ -283,7 +283,7 @@ says_each_mistake(void **state)
 }
 
 static void
-says_each_mistake_of_set(void **state)
+reports_each_error_of_set(void **state)
 {
 	static const struct mistake sets[] = {
 		{ "vm.memory", "minivmm: --set vm.memory: no '='" },
@@ -322,7 +322,7 @@ says_each_mistake_of_set(void **state)
 }
 
 static void
-says_all_mistakes_in_one_run(void **state)
+reports_all_errors_in_one_run(void **state)
 {
 	const char *text = "[vm]\nmemory = x\n  cpus = 3\n[boot\nformat = x\n[cpu]\nrax = x\n"
 			   "[device a]\nport\n";
@@ -442,7 +442,7 @@ files(void **state)
 	SAID(said_end(&said), "x.ini: it begins with [boot]");
 	config_free(&c);
 
-	if (geteuid()) { /* root may read all */
+	if (geteuid()) { /* root can read any file */
 		chmod(path, 0);
 		said_begin(&said);
 		assert_int_equal(config_read(&c, path, NULL, NULL, 0), -STATUS_USAGE);
@@ -460,7 +460,7 @@ files(void **state)
 	rmdir(folder);
 }
 
-/* Saved, loaded and saved again, it is the same, byte for byte. */
+/* A config that is saved, loaded and saved again gives the same bytes. */
 static void
 save_and_load(void **state)
 {
@@ -489,11 +489,11 @@ save_and_load(void **state)
 	option = config_option_find(&loaded.devices[0], "port");
 	assert_string_equal(option->value, "0x3f8");
 	path = config_resolve(&loaded, option->place, "in");
-	assert_string_equal(path, "conf/in"); /* there is no folder conf to be made absolute */
+	assert_string_equal(path, "conf/in"); /* relative, since conf does not exist */
 	free(path);
 	option = config_option_find(&loaded.devices[0], "output");
 	assert_string_equal(option->value, "file:out\nput");
-	assert_string_not_equal(option->place.file, CONFIG_SET); /* not given in this run */
+	assert_string_not_equal(option->place.file, CONFIG_SET); /* not set in this run */
 	path = config_resolve(&loaded, option->place, "in");
 	assert_string_equal(path, "in");
 	free(path);
@@ -505,7 +505,7 @@ save_and_load(void **state)
 	record_writer_free(&w[1]);
 }
 
-/* A saved config of one device with one thing about it changed; which, is counted. */
+/* A saved config of one device. `which` selects one change to it, and counts the changes. */
 static void
 write_hostile(struct record_writer *w, int which)
 {
@@ -623,7 +623,7 @@ load_refuses(void **state)
 		r = config_load(&c, &root, &why);
 		config_free(&c);
 		record_writer_free(&w);
-		if (i == count) /* nothing hostile about it */
+		if (i == count) /* the unchanged config */
 			assert_int_equal(r, 0);
 		else if (r != -1 || !strstr(why.text, whys[i]))
 			fail_msg("case %zu, %s: %d, %s", i, whys[i], r, why.text);
@@ -636,10 +636,10 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(defaults),
 		cmocka_unit_test(reads_everything),
-		cmocka_unit_test(set_goes_over_the_file),
-		cmocka_unit_test(says_each_mistake),
-		cmocka_unit_test(says_each_mistake_of_set),
-		cmocka_unit_test(says_all_mistakes_in_one_run),
+		cmocka_unit_test(set_overrides_the_file),
+		cmocka_unit_test(reports_each_error),
+		cmocka_unit_test(reports_each_error_of_set),
+		cmocka_unit_test(reports_all_errors_in_one_run),
 		cmocka_unit_test(line_length),
 		cmocka_unit_test(zero_byte),
 		cmocka_unit_test(too_many),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The control socket on a real loop: requests and replies, clients that misbehave, the file. */
+/* The control socket on a real loop: requests and replies, misbehaving clients, the socket file. */
 #include "control/control.h"
 #include "base/log.h"
 
@@ -29,10 +29,10 @@ struct bench {
 	struct loop loop;
 	struct control control;
 	char folder[64], path[96];
-	struct command *kept[CONTROL_CLIENTS]; /* by "keep", in their order */
+	struct command *kept[CONTROL_CLIENTS]; /* of "keep", in order */
 	unsigned kept_count, runs;
-	int passed;           /* by "take" */
-	unsigned descriptors; /* when the test began */
+	int passed;           /* of "take" */
+	unsigned descriptors; /* at the start of the test */
 };
 
 static unsigned
@@ -80,7 +80,7 @@ run_take(void *context, struct command *command, int argc, char **argv)
 		command_done(command);
 }
 
-/* A reply of a megabyte. */
+/* Replies with a megabyte. */
 static void
 run_big(void *context, struct command *command, int argc, char **argv)
 {
@@ -118,7 +118,7 @@ setup(void **state)
 	assert_int_equal(loop_init(&bench->loop, &bench->clock), 0);
 	assert_int_equal(loop_once(&bench->loop, 0), 0);
 	bench->descriptors = open_descriptors();
-	/* The loop stays quiet: the machine is paused, the socket is not. */
+	/* Only the socket has events in the loop: the machine is paused. */
 	assert_int_equal(control_open(&bench->control, &bench->loop, bench->path, commands, bench),
 			 0);
 	return 0;
@@ -174,7 +174,7 @@ put(int fd, const char *text)
 	assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
 }
 
-/* Runs the loop until the client has a whole line, or the end (then ""). */
+/* Runs the loop until the client has received a line, or the end of the connection (then ""). */
 static const char *
 get(struct bench *bench, int fd)
 {
@@ -218,7 +218,7 @@ static void
 words(void **state)
 {
 	static const struct {
-		const char *line, *words; /* with | between them; or what is wrong */
+		const char *line, *words; /* separated by |; or the error */
 		bool wrong;
 	} cases[] = {
 		{ "a", "a|", false },
@@ -326,7 +326,7 @@ errors(void **state)
 	close(fd);
 }
 
-/* A client's next line waits until this one is done; another client's does not. */
+/* A client's next request waits for the reply to this one; another client's does not. */
 static void
 replies_later(void **state)
 {
@@ -343,7 +343,7 @@ replies_later(void **state)
 	command_done(bench->kept[0]);
 	assert_string_equal(get(bench, fd), "{\"ok\":true,\"x\":1}\n");
 	assert_string_equal(get(bench, fd), "{\"ok\":true, \"a1\":\"1\"}\n");
-	fputs(",\"half\":", bench->kept[1]->reply); /* is thrown away */
+	fputs(",\"half\":", bench->kept[1]->reply); /* is discarded */
 	command_fail(bench->kept[1], "it is %d", 7);
 	assert_string_equal(get(bench, other), ERROR("it is 7"));
 	asks(bench, other, "echo\n", OK);
@@ -351,7 +351,7 @@ replies_later(void **state)
 	close(other);
 }
 
-/* One that is waiting costs no events, however much it has sent. */
+/* A waiting client causes no events, however much it has sent. */
 static void
 waiting_is_quiet(void **state)
 {
@@ -362,7 +362,7 @@ waiting_is_quiet(void **state)
 	put(fd, "keep\nkeep\necho\n");
 	settle(bench);
 	assert_int_equal(epoll_wait(bench->loop.epoll, &event, 1, 0), 0);
-	/* One that ends its own side only still wants to know. */
+	/* A client that closes only its own direction still receives the reply. */
 	shutdown(fd, SHUT_WR);
 	assert_int_equal(epoll_wait(bench->loop.epoll, &event, 1, 0), 0);
 	assert_false(bench->kept[0]->gone);
@@ -390,19 +390,19 @@ gone_before_its_answer(void **state)
 	fputs(",\"x\":1", bench->kept[0]->reply);
 	command_done(bench->kept[0]);
 	assert_int_equal(bench->runs, 0);
-	/* Sent and left: it is done all the same. */
+	/* The client has sent a request and gone: the request is executed. */
 	fd = client(bench);
 	put(fd, "echo\n");
 	close(fd);
 	settle(bench);
 	assert_int_equal(bench->runs, 1);
 	fd = client(bench);
-	put(fd, "echo"); /* may be the half of something else */
+	put(fd, "echo"); /* may be half of another request */
 	close(fd);
 	settle(bench);
 	assert_int_equal(bench->runs, 1);
 	assert_int_equal(bench->control.count, 0);
-	/* Who listens still is told. */
+	/* A client that still reads receives an error. */
 	fd = client(bench);
 	put(fd, "echo\necho");
 	shutdown(fd, SHUT_WR);
@@ -427,7 +427,7 @@ slow_reader(void **state)
 		assert_int_equal(strlen(get(bench, fd)),
 				 1048576 + strlen("{\"ok\":true,\"x\":\"\"}\n"));
 	assert_int_equal(bench->runs, 4);
-	/* Hangs up in the middle of a reply. */
+	/* Closes the connection in the middle of a reply. */
 	put(fd, "big\nbig\n");
 	settle(bench);
 	close(fd);
@@ -448,7 +448,7 @@ lines_too_long(void **state)
 	memcpy(line, "keep ", 5);
 	line[CONTROL_LINE] = '\n';
 	line[CONTROL_LINE + 1] = '\0';
-	put(fd, line); /* is just short enough */
+	put(fd, line); /* has the maximum length */
 	settle(bench);
 	assert_int_equal(bench->kept_count, 1);
 	command_done(bench->kept[0]);
@@ -474,8 +474,7 @@ ticked(struct loop_source *source, uint32_t events)
 	((struct tick *)source->context)->calls++; /* stays ready */
 }
 
-/* Clients that send junk as fast as they can, with and without newlines: other work has its
- * turn. */
+/* Clients that send junk as fast as possible, with and without newlines: other work still runs. */
 static void
 megabytes_of_junk(void **state)
 {
@@ -512,7 +511,7 @@ megabytes_of_junk(void **state)
 	close(ends[1]);
 }
 
-/* One of them without an end in sight. */
+/* A client that sends a line without an end. */
 static void
 endless_line(void **state)
 {
@@ -546,7 +545,7 @@ a_thousand_connections(void **state)
 		fds[i] = try_connect(bench->path);
 		assert_true(fds[i] >= 0);
 		assert_int_equal(loop_once(&bench->loop, 0), 0);
-		/* One that speaks stays; so does one whose request is under way. */
+		/* A client that sends requests is kept, and so is one with a pending request. */
 		if (i % 30 == 0)
 			asks(bench, second, "echo\n", OK);
 		assert_true(bench->control.count <= CONTROL_CLIENTS);
@@ -570,7 +569,7 @@ a_thousand_connections(void **state)
 	assert_int_equal(bench->control.count, 0);
 }
 
-/* All of them wait for a reply: the next one is told. */
+/* All clients wait for a reply: the next client receives an error. */
 static void
 full_house(void **state)
 {
@@ -637,14 +636,14 @@ passed_descriptors(void **state)
 	close(bench->passed);
 	asks(bench, fd, "take\n", ERROR("no descriptor"));
 
-	/* Too many, some of them more than there is room for. */
+	/* More descriptors than are allowed, and more than fit into the message. */
 	for (size_t count = 2; count <= 20; count += 6) {
 		send_descriptors(fd, "take\n", many, count);
 		assert_string_equal(get(bench, fd), OK);
 		close(bench->passed);
 		assert_int_equal(open_descriptors(), before);
 	}
-	/* Not wanted; for the second of two lines; in pieces. */
+	/* Descriptors without use; for the second of two lines; in parts. */
 	send_descriptors(fd, "echo\n", many, 2);
 	assert_string_equal(get(bench, fd), OK);
 	asks(bench, fd, "take\n", ERROR("no descriptor"));
@@ -661,7 +660,7 @@ passed_descriptors(void **state)
 	close(bench->passed);
 	assert_int_equal(open_descriptors(), before);
 
-	/* The client goes; its request, with the descriptor, stays. */
+	/* The client disappears; its request keeps the descriptor. */
 	send_descriptors(fd, "keep\n", many, 1);
 	settle(bench);
 	close(fd);
@@ -676,10 +675,10 @@ passed_descriptors(void **state)
 	close(fd);
 	settle(bench);
 	close(ends[0]);
-	close(ends[1]); /* teardown counts */
+	close(ends[1]); /* teardown counts descriptors */
 }
 
-/* accept fails for want of descriptors: no events until it is tried again, and then it works. */
+/* accept fails for lack of descriptors: no events until the retry, which succeeds. */
 static void
 no_descriptors(void **state)
 {
@@ -691,7 +690,7 @@ no_descriptors(void **state)
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
 	low = limit;
 	low.rlim_cur = (rlim_t)fd + 1;
-	for (int i = 0; i < fd; i++) /* the lowest one that is free counts */
+	for (int i = 0; i < fd; i++) /* the limit applies to the lowest free descriptor */
 		if (fcntl(i, F_GETFD) < 0)
 			low.rlim_cur = (rlim_t)i;
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
@@ -714,8 +713,8 @@ the_file(void **state)
 	assert_int_equal(file.st_mode & 07777, 0600);
 	control_close(&bench->control);
 	assert_int_equal(lstat(bench->path, &file), -1);
-	control_close(&bench->control); /* does nothing */
-	/* One that is not ours any more stays. */
+	control_close(&bench->control); /* has no effect */
+	/* A file that is no longer the server's own is kept. */
 	assert_int_equal(control_open(&bench->control, &bench->loop, bench->path, commands, bench),
 			 0);
 	unlink(bench->path);
@@ -749,12 +748,12 @@ files_in_the_way(void **state)
 	struct stat file;
 	int fd;
 
-	/* Live: ours. */
+	/* A live socket. */
 	SAID(refused(bench, bench->path), bench->path, "another process listens on it",
 	     "name another");
 	settle(bench);
 	control_close(&bench->control);
-	/* Stale. */
+	/* A stale socket. */
 	strcpy(address.sun_path, bench->path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
@@ -765,7 +764,7 @@ files_in_the_way(void **state)
 	asks(bench, fd, "echo\n", OK);
 	close(fd);
 	control_close(&bench->control);
-	/* Of another kind. */
+	/* Another type of file. */
 	close(open(bench->path, O_CREAT | O_WRONLY | O_CLOEXEC, 0644));
 	SAID(refused(bench, bench->path), bench->path, "is not a socket", "remove it");
 	assert_int_equal(unlink(bench->path), 0);
@@ -799,7 +798,7 @@ refused_peers(void **state)
 	assert_true(control_admits(0, 0));
 	assert_false(control_admits(1000, 1001));
 	assert_false(control_admits(0, 1000));
-	if (geteuid()) /* cannot be somebody else */
+	if (geteuid()) /* only root can change its user ID */
 		return;
 	assert_int_equal(chmod(bench->path, 0666), 0);
 	assert_int_equal(chmod(bench->folder, 0711), 0);
@@ -821,8 +820,10 @@ refused_peers(void **state)
 	assert_int_equal(bench->control.count, 0);
 }
 
-/* Closed with requests under way, and by a request: who waits is told, and what was done is
- * sent. */
+/*
+ * Closing with pending requests, and from a request: waiting clients receive an error, and finished
+ * replies are sent.
+ */
 static void
 closing(void **state)
 {
@@ -840,7 +841,7 @@ closing(void **state)
 	hung_up(bench, fd);
 	hung_up(bench, idle);
 	assert_true(bench->kept[0]->gone);
-	command_fail(bench->kept[0], "nobody is told");
+	command_fail(bench->kept[0], "no client receives this");
 }
 
 int

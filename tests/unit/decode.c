@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What inspect takes apart: XSAVE areas, the LAPIC's page, MSRs, CPUID, MP state; and what does not
- * fit. */
+/*
+ * The parts that inspect decodes: XSAVE areas, the LAPIC's page, MSRs, CPUID, MP state; and items
+ * with unexpected shapes.
+ */
 #include <linux/kvm.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,7 +15,7 @@
 #include "cli/decode.h"
 #include "cli/show.h"
 
-/* Where a CPUID of our own says that the components are. */
+/* Offsets of the components, from a CPUID made here. */
 enum { AVX_AT = 576, K_AT = 832, HIGH_AT = 896, UPPER_AT = 1408, PKRU_AT = 2432, AREA = 2440 };
 
 static void
@@ -21,7 +23,7 @@ put_cpuid(struct record_writer *writer, uint32_t avx_at)
 {
 	const struct kvm_cpuid_entry2 entries[] = {
 		{ .function = 1, .eax = 0x1234 },
-		{ .function = 7 }, /* says nothing */
+		{ .function = 7 }, /* describes no component */
 		{ .function = 0xd, .index = 2, .eax = 256, .ebx = avx_at },
 		{ .function = 0xd, .index = 5, .eax = 64, .ebx = K_AT },
 		{ .function = 0xd, .index = 6, .eax = 512, .ebx = HIGH_AT },
@@ -34,7 +36,7 @@ put_cpuid(struct record_writer *writer, uint32_t avx_at)
 	record_end(writer);
 }
 
-/* A vCPU whose FPU state is area, in a view. */
+/* A view of a vCPU whose FPU state is area. */
 static void
 view_area(struct view *view, const uint8_t *area, size_t length, uint32_t avx_at)
 {
@@ -138,7 +140,7 @@ fpu(void **state)
 	view_free(&view);
 }
 
-/* Components in their initial state, or not all there, are left out. */
+/* Components that are in their initial state, or incomplete, are left out. */
 static void
 fpu_components(void **state)
 {
@@ -157,7 +159,7 @@ fpu_components(void **state)
 		assert_false(has(&group, "ymm0"));
 		view_free(&view);
 	}
-	for (present = 0; present < 8; present += 3) { /* 0, 3, 6: AVX in the last alone */
+	for (present = 0; present < 8; present += 3) { /* 0, 3, 6: AVX in the last one only */
 		struct view view = { 0 };
 
 		memcpy(area + 512, &present, 8);
@@ -169,7 +171,7 @@ fpu_components(void **state)
 	}
 }
 
-/* An area that is too short stays as it is. */
+/* An area that is too short is not decoded. */
 static void
 fpu_short(void **state)
 {
@@ -234,7 +236,7 @@ others(void **state)
 	view_free(&view);
 }
 
-/* What does not have the shape that is expected is shown as it is. */
+/* An item with an unexpected shape is shown without decoding. */
 static void
 unfit(void **state)
 {

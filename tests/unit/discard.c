@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Memory that is given back: each kind of mapping reads as zeros then, and who looks for changes
- * learns of it. */
+/*
+ * Discarded memory: each kind of mapping reads as zeros afterwards, and the dirty log records the
+ * change.
+ */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -52,7 +54,7 @@ fill(void)
 	memory_take_written(&memory, written);
 }
 
-/* These pages are zeros, all others are not. */
+/* Expects zeros in these pages and other bytes in all others. */
 static void
 assert_zero(uint32_t first, uint32_t count)
 {
@@ -98,7 +100,7 @@ anonymous(void **state)
 	give_back();
 }
 
-/* The file keeps its room: a guest's write must not find the disk full. */
+/* The file keeps its blocks: a guest's write must not find the disk full. */
 static void
 file(void **state)
 {
@@ -114,7 +116,7 @@ file(void **state)
 	assert_int_equal(after.st_blocks, before.st_blocks);
 }
 
-/* As a restored machine's: what the file has must not come back, and the file stays as it is. */
+/* As in a restored machine: the file's contents must not return, and the file must not change. */
 static void
 copy_on_write(void **state)
 {
@@ -124,12 +126,12 @@ copy_on_write(void **state)
 
 	assert_true(fd >= 0);
 	memset(bytes, 0x5a, sizeof(bytes));
-	memset(bytes + 3 * PAGE_SIZE, 0, PAGE_SIZE); /* zero already */
+	memset(bytes + 3 * PAGE_SIZE, 0, PAGE_SIZE); /* was zero before */
 	assert_int_equal(write(fd, bytes, SIZE), SIZE);
 	assert_int_equal(memory_add_private(&memory, GPA, SIZE, fd, 0), 0);
 	give_back();
 	if (memory_private_pages(&memory, pages))
-		assert_int_equal(pages[0], 0x14); /* it was not copied */
+		assert_int_equal(pages[0], 0x14); /* was not copied */
 	assert_int_equal(pread(fd, now, SIZE, 0), SIZE);
 	assert_memory_equal(now, bytes, SIZE);
 	close(fd);
@@ -155,7 +157,7 @@ several_regions(void **state)
 	assert_int_equal(written[0], 3u << (PAGES - 1));
 }
 
-/* What is not whole pages of memory is refused, wholly. */
+/* A range that is not whole pages of memory is refused completely. */
 static void
 refused(void **state)
 {

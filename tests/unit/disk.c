@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A disk in layers against an array: whatever is read, written, zeroed, flushed, frozen and opened
- * anew, by one thread or by several at once, both hold the same. And what remains when writing
- * fails.
+ * A disk in layers, compared with an array, through reads, writes, zeroing, flushes, freezes and
+ * reopening, by one thread or by several. And the contents after failed writes.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,8 +18,8 @@
 #include "fake_services.h"
 #include "seed.h"
 
-/* Calls that fail when told. */
-static atomic_int fail_after = -1, fail_sync = -1; /* calls that go well before; -1: all do */
+/* Calls that fail on request. */
+static atomic_int fail_after = -1, fail_sync = -1; /* calls that succeed before; -1: all succeed */
 static bool
 fails(atomic_int *after)
 {
@@ -52,7 +51,7 @@ test_pwritev(int fd, const struct iovec *pieces, int count, off_t at)
 	return fails(&fail_after) ? -1 : pwritev(fd, pieces, count, at);
 }
 
-/* Others come between a cluster's rest and its being written. */
+/* Other threads run between the read of a cluster's rest and its write. */
 static atomic_bool slow;
 
 static ssize_t
@@ -65,7 +64,7 @@ test_preadv(int fd, const struct iovec *pieces, int count, off_t at)
 	return n;
 }
 
-/* A file system that knows no holes. */
+/* A file system without holes. */
 static bool solid;
 
 static int
@@ -90,7 +89,7 @@ test_fallocate(int fd, int mode, off_t at, off_t length)
 #include "../../plugins/virtio-blk/disk.c"
 #include "../../plugins/virtio-blk/layers.c"
 
-/* Exports have a test of their own (tests/e2e/devices/nbd.t). */
+/* Exports are tested by tests/e2e/devices/nbd.t. */
 bool
 export_is(const char *path)
 {
@@ -109,7 +108,7 @@ export_log_connection(struct disk *disk, struct disk_layer *layer)
 }
 
 #define OPERATIONS 10000u
-#define BYTES (37u * DISK_CLUSTER + 1536u) /* no whole number of clusters */
+#define BYTES (37u * DISK_CLUSTER + 1536u) /* not a multiple of the cluster size */
 #define SECTORS (BYTES / 512u)
 
 static uint64_t seed;
@@ -155,7 +154,7 @@ pick(uint32_t n)
 	return (uint32_t)random_below(&seed, n);
 }
 
-/* A raw disk of random bytes, and a longer file than the disk is. */
+/* A raw disk of random bytes, in a file that is longer than the disk. */
 static void
 make_raw(void)
 {
@@ -177,7 +176,7 @@ open_disk(struct disk *disk, const char *layers, bool write)
 	assert_int_equal(disk->bytes, BYTES);
 }
 
-/* Cuts a buffer into pieces of any length, some of them empty. */
+/* Splits a buffer into pieces of any length, some of them empty. */
 static uint32_t
 cut(uint8_t *bytes, uint64_t length, struct iovec *pieces)
 {
@@ -259,7 +258,10 @@ one(struct disk *disk, bool discards)
 		assert_memory_equal(bytes, model + at, length);
 }
 
-/* The layers that a snapshot names now hold what the disk holds, whoever writes afterwards. */
+/*
+ * The layers that a snapshot names contain the disk's contents at this time, whatever is written
+ * later.
+ */
 static char *
 freeze(struct disk *disk)
 {
@@ -271,7 +273,7 @@ freeze(struct disk *disk)
 	assert_int_equal(disk_freeze(disk, stem), 0);
 	for (uint32_t i = 0; i + 1 < disk->count; i++)
 		ours += disk->layers[i].written_here;
-	assert_int_equal(captured, 2 * ours); /* a file and its folder each */
+	assert_int_equal(captured, 2 * ours); /* a file and its folder for each */
 	free(stem);
 	layers = disk_layers(disk);
 	assert_non_null(layers);
@@ -307,7 +309,7 @@ test_model(void **state)
 	}
 	assert_same(&disk);
 	assert_true(disk.count > 10);
-	/* Goes on with the last overlay, as it was flushed. */
+	/* Continues with the last overlay, as flushed. */
 	assert_int_equal(disk_flush(&disk), 0);
 	layers = (free(layers), disk_layers(&disk));
 	char *top = strdup(disk.layers[disk.count - 1].path);
@@ -350,8 +352,8 @@ test_reset(void **state)
 }
 
 /*
- * Threads that write sectors of their own, eight of which share a cluster, in any order: none may
- * lose what another writes.
+ * Threads that write their own sectors in any order. Eight sectors share a cluster. No write may be
+ * lost.
  */
 #define THREADS 4u
 struct writer {
@@ -367,7 +369,10 @@ writes(void *argument)
 	uint8_t bytes[3 * 512];
 
 	for (unsigned i = 0; i < 1000; i++) {
-		/* At first all in the same order: they meet in clusters that are not there yet. */
+		/*
+		 * At first all use the same order, so that they meet in clusters that do not exist
+		 * yet.
+		 */
 		uint32_t most = SECTORS / THREADS,
 			 n = i < most ? i : (uint32_t)rand_r(&w->seed) % most,
 			 sector = n * THREADS + w->number;
@@ -398,8 +403,10 @@ flushes(void *argument)
 	return NULL;
 }
 
-/* The last clusters, as the kernel's queue does it: whole ones, which others would write parts
- * of. */
+/*
+ * The last clusters are written whole, as the kernel's queue does; other threads would write parts
+ * of them.
+ */
 static void *
 calls(void *argument)
 {
@@ -460,8 +467,10 @@ test_threads(void **state)
 	}
 }
 
-/* Whole clusters of the kernel's and parts of them by a thread: the part is written after the
- * whole, or the whole not at all. */
+/*
+ * Whole clusters are written by the kernel and parts of them by a thread: the part is written after
+ * the whole, or the whole is not written.
+ */
 static void
 test_claims(void **state)
 {
@@ -489,7 +498,7 @@ test_claims(void **state)
 			assert_int_equal(disk_read(&disk, &all, 1, DISK_CLUSTER, c * DISK_CLUSTER),
 					 0);
 			assert_int_equal(got[0], 0x77);
-			/* The rest is as below, or was written; never a bit of each. */
+			/* The rest has the old contents or the written ones, never a mixture. */
 			if (got[512] == 0x77)
 				for (unsigned i = 512; i < DISK_CLUSTER; i++)
 					assert_int_equal(got[i], 0x77);
@@ -502,7 +511,7 @@ test_claims(void **state)
 	}
 }
 
-/* A claim is in a part's way until it ends; a call that failed leaves what was below. */
+/* A claim blocks a part until it ends. After a failed call the lower layer is visible. */
 static void *
 writes_part(void *argument)
 {
@@ -537,8 +546,7 @@ test_claim_waits(void **state)
 	disk_destroy(&disk);
 }
 
-/* What was flushed before things went wrong is there, and what is flushed after they go right
- * again. */
+/* Data flushed before a failure is readable, and so is data flushed after the failure has ended. */
 static void
 test_failures(void **state)
 {
@@ -557,7 +565,7 @@ test_failures(void **state)
 		for (unsigned i = 0; i < 5; i++)
 			one(&disk, false);
 		assert_int_equal(disk_flush(&disk), 0);
-		/* One call fails somewhere from here on: it was of a write or of a flush. */
+		/* One call fails from here on: a write or a flush. */
 		*(n % 3 ? &fail_after : &fail_sync) = n % 20;
 		for (unsigned i = 0; i < 6; i++) {
 			uint32_t c = pick(BYTES / DISK_CLUSTER);
@@ -591,7 +599,7 @@ test_failures(void **state)
 	assert_true(failed > 20);
 }
 
-/* A freeze that fails somewhere, and then one that does not: its layers hold all. */
+/* A freeze fails at some call, then one succeeds: its layers contain everything. */
 static void
 test_freeze_failures(void **state)
 {
@@ -616,7 +624,7 @@ test_freeze_failures(void **state)
 		fail_after = -1;
 		free(stem);
 		assert_same(&disk);
-		if (n % 2) /* whether the machine goes on writing or not */
+		if (n % 2) /* with and without writes of the machine in between */
 			one(&disk, false);
 		free(freeze(&disk));
 		one(&disk, false);
@@ -627,7 +635,7 @@ test_freeze_failures(void **state)
 	assert_true(failed >= 2);
 }
 
-/* A file system that is full, if one can be made here: errors, and what was flushed before. */
+/* A full file system, if one can be made here: errors, and the data flushed before. */
 static void
 test_full(void **state)
 {
@@ -641,7 +649,7 @@ test_full(void **state)
 	unlink("o");
 	open_disk(&disk, "", false);
 	assert_int_equal(disk_create_overlay(&disk, "o"), 0);
-	/* A file that may not grow is as full as a disk. */
+	/* A file that cannot grow behaves like a full disk. */
 	signal(SIGXFSZ, SIG_IGN);
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
 	for (uint64_t c = 0; c < BYTES / DISK_CLUSTER; c++) {
@@ -666,7 +674,7 @@ test_full(void **state)
 	disk_destroy(&disk);
 }
 
-/* Killed at any moment: what was flushed before is there. */
+/* Killed at any moment: the data flushed before is readable. */
 static void
 test_killed(void **state)
 {
@@ -699,7 +707,10 @@ test_killed(void **state)
 			}
 			pause();
 		}
-		/* At first at any time, while the overlay is made too; then behind some flush. */
+		/*
+		 * At first at any time, also while the overlay is being created; then after a
+		 * flush.
+		 */
 		flushes = n < 10 ? 0 : pick(60);
 		while (shared->flushed < flushes) {
 			assert_int_equal(waitpid(pid, NULL, WNOHANG), 0);
@@ -727,8 +738,8 @@ test_killed(void **state)
 }
 
 /*
- * Where there are no holes, what is to be zero is written; what may be anything is left alone on
- * the disk itself, but not in an overlay, where the layer below would show.
+ * On a file system without holes, zeros are written. Discarded clusters keep their contents on the
+ * disk itself, but not in an overlay, where the lower layer would be visible.
  */
 static void
 test_solid(void **state)

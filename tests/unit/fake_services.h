@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A host for one plugin, for tests that include the plugin's source and drive its tables by hand:
- * time moves when told, streams are two buffers, a line is a bool.
+ * A host for one plugin, for tests that include the plugin's source and call its tables: time
+ * advances only on request, streams are two buffers, an interrupt line is a bool.
  */
 #ifndef TESTS_FAKE_SERVICES_H
 #define TESTS_FAKE_SERVICES_H
@@ -33,13 +33,13 @@ struct fake {
 	uint64_t now;
 	bool line;      /* of the irq with handle 0 */
 	unsigned rises; /* of the line */
-	bool lines[4];  /* of those that a test has given handles, from 1 */
+	bool lines[4];  /* of irqs to which a test has given handles, from 1 */
 	struct fake_timer timers[FAKE_TIMERS];
 	uint8_t in[FAKE_BUFFER], out[FAKE_BUFFER]; /* of stream 0 */
 	size_t in_length, in_taken, out_length;
-	size_t room; /* what the stream takes before it stalls */
+	size_t room; /* bytes that the stream accepts before it stalls */
 	unsigned logged;
-	char last[512]; /* of what was logged */
+	char last[512]; /* of the logged messages */
 	uint64_t exit_status;
 	bool exited;
 };
@@ -136,7 +136,7 @@ fake_exit(struct minivmm_device *dev, uint64_t status)
 	fake_of(dev)->exit_status = status;
 }
 
-/* A device as the core makes it, not started; the caller sets options in the state. */
+/* Creates a device as the core does, without starting it. The caller sets options in the state. */
 static void
 fake_create(struct fake *f, const struct minivmm_plugin *plugin)
 {
@@ -179,7 +179,7 @@ fake_start(struct fake *f, enum minivmm_start_reason reason)
 		assert_int_equal(f->plugin->start(&f->device, &start), 0);
 }
 
-/* As the core does it: fields and timers first. */
+/* As in the core: fields and timers first. */
 static inline void
 fake_reset(struct fake *f)
 {
@@ -188,7 +188,7 @@ fake_reset(struct fake *f)
 	fake_start(f, MINIVMM_RESET);
 }
 
-/* An access of one byte to range 0. */
+/* A 1-byte access to range 0. */
 static inline void
 fake_write(struct fake *f, uint64_t offset, uint8_t value)
 {
@@ -208,7 +208,7 @@ fake_read(struct fake *f, uint64_t offset)
 	return (uint8_t)value;
 }
 
-/* Moves the clock; what is due fires, in the order of the table. */
+/* Advances the clock. Due timers fire in the order of the table. */
 static inline void
 fake_pass(struct fake *f, uint64_t ns)
 {
@@ -223,7 +223,7 @@ fake_pass(struct fake *f, uint64_t ns)
 	}
 }
 
-/* The host sends bytes, and the device is told. */
+/* The host sends bytes, and the device is notified. */
 static inline void
 fake_send(struct fake *f, const void *bytes, size_t length)
 {
@@ -233,7 +233,7 @@ fake_send(struct fake *f, const void *bytes, size_t length)
 	assert_int_equal(f->plugin->streams[0].readable(&f->device, 0), 0);
 }
 
-/* The reader takes more. */
+/* The reader accepts more bytes. */
 static inline void
 fake_make_room(struct fake *f, size_t room)
 {
@@ -242,8 +242,8 @@ fake_make_room(struct fake *f, size_t room)
 }
 
 /*
- * What a snapshot moves from one process to the next: fields, timers, the line, the time, input
- * that was not taken. The copy is restored, not started.
+ * The contents of a snapshot: fields, timers, the line, the time, input that was not read. The copy
+ * is restored, not started.
  */
 static inline void
 fake_restore(struct fake *to, const struct fake *from)
@@ -269,7 +269,7 @@ fake_restore(struct fake *to, const struct fake *from)
 		assert_int_equal(from->plugin->loaded(&to->device), 0);
 }
 
-/* Saves of both are the same, byte for byte. */
+/* Expects that both save the same bytes. */
 static inline void
 fake_assert_same(const struct fake *a, const struct fake *b)
 {

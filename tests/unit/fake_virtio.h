@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A driver of virtio devices over the MMIO transport, for unit tests: memory, and queues that it
- * fills by hand. */
+/*
+ * A driver of virtio devices over the MMIO transport, for unit tests: memory, and queues that the
+ * test fills.
+ */
 #ifndef TESTS_FAKE_VIRTIO_H
 #define TESTS_FAKE_VIRTIO_H
 
@@ -9,13 +11,16 @@
 #define DRIVER_MEMORY 0x100000u
 #define DRIVER_QUEUES 9u
 #define DRIVER_SIZE 64u /* descriptors of a queue */
-/* Between queues: descriptors, at 0x400 the available ring, at 0x800 the used one. */
+/*
+ * Distance between queues. The descriptors are at 0, the available ring at 0x400, the used ring at
+ * 0x800.
+ */
 #define DRIVER_STEP 0x1000u
 
 struct driver {
 	uint8_t memory[DRIVER_MEMORY];
 	uint16_t next[DRIVER_QUEUES]; /* of the available ring */
-	uint16_t seen[DRIVER_QUEUES]; /* of the used one */
+	uint16_t seen[DRIVER_QUEUES]; /* of the used ring */
 	int watched;                  /* the descriptor of watch 0 */
 	bool posted;
 };
@@ -54,7 +59,7 @@ driver_post(struct minivmm_device *dev, uint32_t post)
 	driver.posted = true;
 }
 
-/* As fake_create, with what virtio devices want. */
+/* Like fake_create, with the services that virtio devices need. */
 static void
 driver_create(struct fake *f, const struct minivmm_plugin *plugin)
 {
@@ -89,7 +94,7 @@ driver_queue(uint32_t queue)
 	return 0x1000 + queue * DRIVER_STEP;
 }
 
-/* Negotiates and sets up that many queues. */
+/* Negotiates features and sets up a number of queues. */
 static void
 driver_begin(struct fake *f, uint32_t features, uint32_t queues)
 {
@@ -115,7 +120,7 @@ driver_begin(struct fake *f, uint32_t features, uint32_t queues)
 	driver_write(f, VIRTIO_STATUS, 15);
 }
 
-/* Makes a buffer available, of one descriptor, and does not tell. */
+/* Makes a buffer of one descriptor available, without a notification. */
 static void
 driver_put(uint32_t queue, uint64_t address, uint32_t length, bool device_writes)
 {
@@ -130,7 +135,7 @@ driver_put(uint32_t queue, uint64_t address, uint32_t length, bool device_writes
 	memcpy(at + 0x402, &driver.next[queue], 2);
 }
 
-/* The same, and notifies. */
+/* The same with a notification. */
 static inline void
 driver_add(struct fake *f, uint32_t queue, uint64_t address, uint32_t length, bool device_writes)
 {
@@ -138,7 +143,7 @@ driver_add(struct fake *f, uint32_t queue, uint64_t address, uint32_t length, bo
 	driver_write(f, VIRTIO_QUEUE_NOTIFY, queue);
 }
 
-/* With event indices: which request's notification the device asks for. */
+/* With event indices: the index of the request for which the device asks a notification. */
 static inline uint16_t
 driver_event(uint32_t queue)
 {
@@ -148,7 +153,10 @@ driver_event(uint32_t queue)
 	return event;
 }
 
-/* The next buffer that the device has used: how much it wrote, and which descriptor; -1: none. */
+/*
+ * The next buffer that the device has used: the bytes written and the descriptor; -1 if there is
+ * none.
+ */
 static int64_t
 driver_used(uint32_t queue, uint32_t *descriptor)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Files of the host: how they are opened, told apart and replaced. */
+/* Files of the host: how they are opened, compared and replaced. */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -82,7 +82,7 @@ opens(void **state)
 	fd = file_open_or_make("b", &made);
 	assert_true(fd >= 0 && made);
 	close(fd);
-	/* Nobody reads the pipe: it is refused, and not waited for. */
+	/* The pipe has no reader: opening it fails instead of waiting. */
 	assert_int_equal(mkfifo("pipe", 0600), 0);
 	assert_int_equal(file_open("pipe", FILE_EMPTY), -1);
 	assert_int_equal(errno, ENXIO);
@@ -102,7 +102,7 @@ descriptors(void **state)
 	assert_int_equal(file_descriptor("/dev/fd/1x"), -1);
 	assert_int_equal(file_descriptor("/dev/fd/1234567"), -1);
 	assert_int_equal(file_descriptor("stdout"), -1);
-	/* A descriptor keeps its position. */
+	/* A descriptor keeps its offset. */
 	fd = file_open("c", FILE_EMPTY);
 	assert_int_equal(write(fd, "begin ", 6), 6);
 	snprintf(name, sizeof(name), "/dev/fd/%d", fd);
@@ -132,7 +132,7 @@ same(const char *a, const char *b)
 }
 
 static void
-tells_apart(void **state)
+compares_files(void **state)
 {
 	struct file_id id;
 	int fd;
@@ -176,13 +176,13 @@ replaces(void **state)
 	assert_int_equal(symlink("old", "to-old"), 0);
 	assert_int_equal(symlink("fresh", "to-fresh"), 0);
 	before = names();
-	/* Given up: all is as it was. */
+	/* Aborted: the old file is unchanged. */
 	assert_int_equal(file_replace(&file, "thing", "old"), 0);
 	assert_int_equal(write(file.fd, "new", 3), 3);
 	file_replace_end(&file);
 	holds("old", "old");
 	assert_int_equal(names(), before);
-	/* Through a link, which stays. */
+	/* Through a symbolic link, which is kept. */
 	assert_int_equal(file_replace(&file, "thing", "to-old"), 0);
 	assert_int_equal(write(file.fd, "new", 3), 3);
 	holds("old", "old");
@@ -224,7 +224,7 @@ refuses_to_replace(void **state)
 		assert_int_equal(r, -STATUS_IO);
 		SAID(said.text, cases[i].said);
 	}
-	/* The name has been taken meanwhile. */
+	/* Another process has created the file meanwhile. */
 	assert_int_equal(file_replace(&file, "thing", "taken"), 0);
 	spew("taken", FILE_NEW, "theirs");
 	said_begin(&said);
@@ -242,7 +242,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(opens),
 		cmocka_unit_test(descriptors),
-		cmocka_unit_test(tells_apart),
+		cmocka_unit_test(compares_files),
 		cmocka_unit_test(replaces),
 		cmocka_unit_test(refuses_to_replace),
 	};

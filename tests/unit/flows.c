@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What is known of a guest's connections, from frames that mean well and from any bytes. */
+/* The table of a guest's connections, fed with valid frames and with random bytes. */
 #include "../../plugins/virtio-net/flows.c"
 
 #include <setjmp.h>
@@ -15,7 +15,7 @@ enum { GUEST_IP = 0x0a00020f, PEER_IP = 0x0a000202 };
 static struct flows flows;
 static uint8_t frame[FLOWS_FRAME];
 
-/* A segment with these flags, options bytes of IP's in front of it. */
+/* A segment with these flags, after options bytes of IP options. */
 static void
 segment(int sender, uint16_t guest_port, uint8_t tcp_flags, size_t ip_options)
 {
@@ -74,7 +74,7 @@ begins_and_ends(void **state)
 }
 
 static void
-the_oldest_goes(void **state)
+the_oldest_is_replaced(void **state)
 {
 	for (uint16_t i = 0; i < FLOWS_CONNECTIONS + 3; i++)
 		segment(FLOWS_GUEST, (uint16_t)(1000 + i), SYN, 0);
@@ -97,7 +97,7 @@ take(void *argument, uint8_t *one)
 	memcpy(t->frames[t->count++], one, FLOWS_FRAME);
 }
 
-/* A probe is a segment of the peer's that is right in all but its place. */
+/* A probe is a segment of the peer that is valid except for its sequence number. */
 static void
 probes(void **state)
 {
@@ -122,7 +122,7 @@ probes(void **state)
 	}
 }
 
-/* What is told of a neighbour is what was heard of it. */
+/* An announcement of a neighbour has the addresses that were received from it. */
 static void
 neighbours(void **state)
 {
@@ -142,7 +142,7 @@ neighbours(void **state)
 	assert_int_equal(again.neighbour_next, 1);
 }
 
-/* Any bytes, in memory that ends where they do. */
+/* Random bytes, in an allocation of exactly their size. */
 static void
 any_bytes(void **state)
 {
@@ -176,7 +176,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(begins_and_ends, setup),
-		cmocka_unit_test_setup(the_oldest_goes, setup),
+		cmocka_unit_test_setup(the_oldest_is_replaced, setup),
 		cmocka_unit_test_setup(probes, setup),
 		cmocka_unit_test_setup(neighbours, setup),
 		cmocka_unit_test_setup(any_bytes, setup),

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The keyboard controller against IBM's technical reference, command by command, and what Linux's
- * driver tries. */
+/*
+ * The keyboard controller compared with IBM's technical reference, command by command, and the
+ * sequences of Linux's driver.
+ */
 #include "../../plugins/i8042.c"
 
 #include "unit/fake_services.h"
@@ -43,7 +45,7 @@ out(uint32_t range, uint8_t value)
 	assert_int_equal(i8042.ranges[range].write(&fake.device, &access, value), 0);
 }
 
-/* A command that is answered by one byte. */
+/* Sends a command that returns one byte. */
 static uint8_t
 ask(uint8_t command)
 {
@@ -65,7 +67,7 @@ tell(uint8_t command, uint8_t byte)
 }
 
 static void
-begins_as_a_bios_leaves_it(void **state)
+starts_as_a_bios_leaves_it(void **state)
 {
 	assert_int_equal(in(COMMAND), SYSTEM | WAS_COMMAND | UNLOCKED);
 	assert_int_equal(ask(0x20), 0x65);
@@ -74,10 +76,10 @@ begins_as_a_bios_leaves_it(void **state)
 
 /* i8042_controller_selftest(), i8042_check_aux() and i8042_controller_init() of Linux. */
 static void
-what_linux_tries(void **state)
+linux_driver_sequences(void **state)
 {
 	assert_int_equal(ask(0xaa), 0x55);
-	assert_int_equal(ask(0x20), 0x75); /* a test leaves both ports disabled */
+	assert_int_equal(ask(0x20), 0x75); /* a test disables both ports */
 	tell(0x60, 0x74);
 	assert_int_equal(ask(0x20), 0x74);
 	tell(0xd3, 0x5a);
@@ -97,14 +99,14 @@ what_linux_tries(void **state)
 }
 
 static void
-nobody_is_plugged_in(void **state)
+no_devices_are_connected(void **state)
 {
 	tell(0x60, 0x74);
-	out(DATA, 0xf2); /* identify yourself, keyboard */
+	out(DATA, 0xf2); /* identify keyboard */
 	assert_int_equal(in(COMMAND), OUTPUT_FULL | SYSTEM | UNLOCKED | TIMED_OUT);
 	assert_int_equal(in(DATA), 0xfe);
 	assert_int_equal(in(COMMAND), SYSTEM | UNLOCKED);
-	assert_int_equal(ask(0x20), 0x64); /* sending enables the port */
+	assert_int_equal(ask(0x20), 0x64); /* sending a byte enables the port */
 	out(COMMAND, 0xd4);
 	out(DATA, 0xf2); /* mouse */
 	assert_int_equal(in(COMMAND), OUTPUT_FULL | FROM_AUX | SYSTEM | UNLOCKED | TIMED_OUT);
@@ -120,7 +122,7 @@ the_first_byte_stays(void **state)
 	out(DATA, 'b');
 	assert_int_equal(in(DATA), 'a');
 	assert_int_equal(in(COMMAND)&OUTPUT_FULL, 0);
-	assert_int_equal(in(DATA), 'a'); /* the buffer keeps what was read last */
+	assert_int_equal(in(DATA), 'a'); /* the buffer keeps the byte read last */
 }
 
 static void
@@ -145,11 +147,11 @@ interrupts(void **state)
 	tell(0xd2, 1);
 	assert_false(fake.line);
 	out(COMMAND, 0x60);
-	out(DATA, 0x65); /* wanted after all: it is still there */
+	out(DATA, 0x65); /* enabled again: the byte is still there */
 	assert_true(fake.line);
 	in(DATA);
 	assert_false(fake.line);
-	tell(0xd3, 2); /* the mouse's is not wanted */
+	tell(0xd3, 2); /* the mouse interrupt is disabled */
 	assert_false(fake.lines[1]);
 	in(DATA);
 	tell(0x60, 0x46);
@@ -164,10 +166,10 @@ static void
 output_port(void **state)
 {
 	assert_int_equal(ask(0xd0), 0xcf);
-	tell(0xd1, 0x01); /* A20 down */
+	tell(0xd1, 0x01); /* A20 low */
 	assert_int_equal(ask(0xd0), 0x01);
 	tell(0xd2, 0);
-	out(COMMAND, 0xd0); /* there is no room for the answer */
+	out(COMMAND, 0xd0); /* the output buffer is full */
 	in(DATA);
 	assert_int_equal(i8042_lines(fake.device.state), 0x01);
 	assert_int_equal(ask(0xc0), 0x80);
@@ -190,7 +192,7 @@ resets(void **state)
 	assert_true(fake.exited);
 }
 
-/* A command in the midst, and a byte that waits. */
+/* An unfinished command, and a byte in the buffer. */
 static void
 survives_a_snapshot(void **state)
 {
@@ -213,9 +215,9 @@ main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(begins_as_a_bios_leaves_it),
-		TEST(what_linux_tries),
-		TEST(nobody_is_plugged_in),
+		TEST(starts_as_a_bios_leaves_it),
+		TEST(linux_driver_sequences),
+		TEST(no_devices_are_connected),
 		TEST(the_first_byte_stays),
 		TEST(memory),
 		TEST(interrupts),

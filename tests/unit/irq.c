@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Interrupt lines in KVM's PICs and IOAPIC: which sources may share a line, and when KVM gets a
- * change. Also runs on an emulated KVM.
+ * Interrupt lines of KVM's PICs and IOAPIC: the sources that can share a line, and the time at
+ * which KVM receives a change. On an emulated KVM, too.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -62,14 +62,14 @@ pic(struct bench *bench, uint32_t line)
 	return chip.chip.pic;
 }
 
-/* The wire, as the PIC saw it last. */
+/* The level of the line in the PIC. */
 static bool
 high(struct bench *bench, uint32_t line)
 {
 	return pic(bench, line).last_irr >> line % 8 & 1;
 }
 
-/* Has there been an edge since this was asked last? Clears what was seen. */
+/* Whether an edge has arrived since the last call. Clears it. */
 static bool
 edge(struct bench *bench, uint32_t line)
 {
@@ -94,7 +94,7 @@ one_source(void **state)
 	irqs_set(&bench->irqs, line, true);
 	assert_true(high(bench, 5));
 	assert_true(edge(bench, 5));
-	irqs_set(&bench->irqs, line, true); /* said already */
+	irqs_set(&bench->irqs, line, true); /* no change */
 	assert_false(edge(bench, 5));
 	irqs_set(&bench->irqs, line, false);
 	assert_false(high(bench, 5));
@@ -170,7 +170,7 @@ none(void **state)
 	irqs_set(&bench->irqs, 2, true); /* no source has this handle */
 	irqs_pulse(&bench->irqs, UINT32_MAX);
 	for (uint32_t line = 0; line < 16; line++)
-		if (line != 0) /* the PIT's */
+		if (line != 0) /* the PIT's line */
 			assert_false(high(bench, line));
 }
 
@@ -209,7 +209,7 @@ unfit_to_share(void **state)
 	}
 }
 
-/* Levels come back by their owners' names; what is low stays so. */
+/* Levels are restored by the owners' names. A low line stays low. */
 static void
 save_and_load(void **state)
 {
@@ -241,7 +241,7 @@ save_and_load(void **state)
 	assert_true(high(again, 5));
 	assert_false(high(again, 6));
 	assert_true(high(again, 9));
-	irqs_defer(&again->irqs, false); /* as the machine goes on */
+	irqs_defer(&again->irqs, false); /* as when the machine continues */
 	irqs_set(&again->irqs, b, false);
 	assert_true(high(again, 5));
 	irqs_set(&again->irqs, a, false);
@@ -254,8 +254,10 @@ save_and_load(void **state)
 	record_writer_free(&writer);
 }
 
-/* Between kvm_stop and kvm_go, KVM gets no changes. Afterwards it gets all, also in a machine that
- * loads the state saved in between. */
+/*
+ * Between kvm_stop and kvm_go KVM receives no changes. Afterwards it receives all of them, also in
+ * a machine that loads the state saved in between.
+ */
 static void
 deferred(void **state)
 {
@@ -286,7 +288,7 @@ deferred(void **state)
 	assert_false(high(bench, 6));
 	assert_true(edge(bench, 7));
 	assert_false(edge(bench, 10));
-	irqs_defer(&bench->irqs, true); /* nothing has changed */
+	irqs_defer(&bench->irqs, true); /* no change */
 	irqs_defer(&bench->irqs, false);
 	assert_false(edge(bench, 7));
 
@@ -296,7 +298,7 @@ deferred(void **state)
 	add(again, 7, true, false, "c.irq");
 	add(again, 10, false, false, "d.irq");
 	assert_int_equal(irqs_load(&again->irqs, &group, &why), 0);
-	assert_false(high(again, 5)); /* as the chips have it that are loaded now */
+	assert_false(high(again, 5)); /* the levels of the loaded chips */
 	assert_true(high(again, 6));
 	assert_false(edge(again, 7));
 	irqs_defer(&again->irqs, false);

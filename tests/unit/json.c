@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* JSON: what is written can be read, what is wrong is refused, and people see it plainly. */
+/* JSON: written text can be read, invalid text is refused, and the text output is readable. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-/* In a block of its own size, so that a read past the end is seen by a sanitizer. */
+/* An allocation of exactly its size, so that a sanitizer detects a read beyond the end. */
 static bool
 good(const char *text, size_t length)
 {
@@ -148,10 +148,9 @@ strings(void **state)
 	assert_null(string_of("[1]", &length));
 }
 
-/* Every byte, alone and after others, is read as it was written: as Latin-1 where it is no
- * UTF-8. */
+/* Each byte, alone and after others, is read as written; bytes that are not UTF-8 as Latin-1. */
 static void
-what_is_written_is_read(void **state)
+reads_written_text(void **state)
 {
 	char *text = NULL, *back;
 	size_t size, length;
@@ -179,7 +178,7 @@ main(void)
 		cmocka_unit_test(depth),
 		cmocka_unit_test(reads),
 		cmocka_unit_test(strings),
-		cmocka_unit_test(what_is_written_is_read),
+		cmocka_unit_test(reads_written_text),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The guest address map: where memory may lie, and the hole that it skips. */
+/* The guest address map: valid places of memory, and the hole that memory skips. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,8 +12,10 @@
 
 #define GIB (1ull << 30)
 
-/* Memory that does not fit below 3 GiB goes on at 4 GiB when there are interrupt controllers in
- * between. */
+/*
+ * Memory that does not fit below 3 GiB continues at 4 GiB if there are interrupt controllers in
+ * between.
+ */
 static void
 skips_the_hole(void **state)
 {
@@ -42,12 +44,12 @@ skips_the_hole(void **state)
 }
 
 static void
-refuses_what_lies_over_others(void **state)
+refuses_overlaps(void **state)
 {
 	static const struct {
 		struct layout_range memory;
 		bool irqchip, long_mode;
-		const char *wrong; /* how it begins; NULL: nothing */
+		const char *wrong; /* the beginning of the message; NULL: no error */
 	} cases[] = {
 		{ { 0, 65536 }, false, false, NULL },
 		{ { 0, LAYOUT_IOAPIC }, false, false, NULL },
@@ -73,7 +75,7 @@ refuses_what_lies_over_others(void **state)
 }
 
 static void
-knows_the_chips(void **state)
+finds_the_interrupt_controllers(void **state)
 {
 	static const struct {
 		uint32_t space;
@@ -108,8 +110,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(skips_the_hole),
-		cmocka_unit_test(refuses_what_lies_over_others),
-		cmocka_unit_test(knows_the_chips),
+		cmocka_unit_test(refuses_overlaps),
+		cmocka_unit_test(finds_the_interrupt_controllers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The I/O loop: timers on the VM's clock, deferred work, wake-ups, and who keeps quiet in a
- * pause. */
+/*
+ * The I/O loop: timers on the VM's clock, deferred work, wake-ups, and sources that stop during a
+ * pause.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -24,17 +26,17 @@ struct bench {
 	struct loop loop;
 };
 
-/* One timer, descriptor or piece of work that takes notes. */
+/* A timer, descriptor or piece of work that records its calls. */
 struct note {
 	struct bench *bench;
 	struct loop_timer timer;
 	struct loop_source source;
 	struct loop_deferred deferred;
 	unsigned calls;
-	uint64_t periods, at; /* of the last call: of a timer; on the VM's clock */
-	unsigned order;       /* of the last call among all */
-	unsigned again;       /* how often it is still to queue itself */
-	struct note *removes; /* is taken off by the call */
+	uint64_t periods, at; /* of the last call of a timer; on the VM's clock */
+	unsigned order;       /* position of the last call among all calls */
+	unsigned again;       /* number of times that it queues itself again */
+	struct note *removes; /* removed by the call */
 	int pipe[2];
 };
 
@@ -105,7 +107,7 @@ note_of(struct bench *bench)
 	};
 }
 
-/* Notes with their addresses fixed. */
+/* Records at fixed addresses. */
 static void
 notes(struct bench *bench, struct note *list, size_t count)
 {
@@ -149,7 +151,7 @@ hush(struct bench *bench)
 	loop_quiet(&bench->loop, true);
 }
 
-/* Runs the loop for a while of host time, and what is due then. */
+/* Runs the loop for some host time, with the work due then. */
 static void
 turn(struct bench *bench, uint64_t ns)
 {
@@ -199,7 +201,8 @@ timers(void **state)
 	loop_timer_set(&bench->loop, &n[2].timer, 5 * MS, 0);
 	loop_timer_cancel(&bench->loop, &n[2].timer);
 	loop_timer_set(&bench->loop, &n[3].timer, 2000 * MS, 0);
-	loop_timer_set(&bench->loop, &n[3].timer, 0, 0); /* past, and instead of the other */
+	loop_timer_set(&bench->loop, &n[3].timer, 0, 0); /* in the past, and replaces the earlier
+							  * deadline */
 	turn(bench, 30 * MS);
 	assert_int_equal(n[0].calls, 1);
 	assert_int_equal(n[1].calls, 1);
@@ -210,12 +213,12 @@ timers(void **state)
 	assert_true(n[3].order < n[1].order && n[1].order < n[0].order);
 	for (int i = 0; i < 4; i++)
 		loop_timer_remove(&bench->loop, &n[i].timer);
-	loop_timer_set(&bench->loop, &n[0].timer, 0, 0); /* not on the list */
+	loop_timer_set(&bench->loop, &n[0].timer, 0, 0); /* not in the list */
 	turn(bench, 2 * MS);
 	assert_int_equal(n[0].calls, 1);
 }
 
-/* Those that are due at once come in the order of their deadlines. */
+/* Timers that are due at the same time fire in the order of their deadlines. */
 static void
 timers_in_order(void **state)
 {
@@ -283,7 +286,7 @@ greedy_timer(void **state)
 	close_pipe(&n[1]);
 }
 
-/* A paused machine's time stops: a deadline is as far away after the pause as before. */
+/* In a paused machine the time stops: a deadline is as far away after the pause as before. */
 static void
 quiet(void **state)
 {
@@ -321,7 +324,7 @@ quiet(void **state)
 	assert_int_equal(host.calls, 2);
 	assert_int_equal(device.calls, 1);
 	assert_int_equal(work.calls, 1);
-	if (stopped < 10 * MS) /* else this host is too slow to tell */
+	if (stopped < 10 * MS) /* else the host is too slow for this test */
 		assert_int_equal(timer.calls, 0);
 
 	speak(bench);
@@ -344,8 +347,8 @@ deferred(void **state)
 	speak(bench);
 	for (int i = 3; i >= 0; i--)
 		loop_defer(&bench->loop, &n[i].deferred);
-	loop_defer(&bench->loop, &n[3].deferred);           /* once is enough */
-	loop_deferred_remove(&bench->loop, &n[0].deferred); /* the last */
+	loop_defer(&bench->loop, &n[3].deferred);           /* queued once only */
+	loop_deferred_remove(&bench->loop, &n[0].deferred); /* the last one */
 	loop_deferred_remove(&bench->loop, &n[2].deferred);
 	loop_defer(&bench->loop, &n[2].deferred);
 	turn(bench, 2 * MS);
@@ -355,7 +358,7 @@ deferred(void **state)
 	assert_int_equal(n[3].calls, 1);
 	assert_true(n[3].order < n[1].order && n[1].order < n[2].order);
 
-	/* What it queues itself comes in the next turn. */
+	/* Work that it queues runs in the next turn. */
 	n[0].again = 2;
 	loop_defer(&bench->loop, &n[0].deferred);
 	assert_int_equal(loop_once(&bench->loop, 100), 0);
@@ -387,7 +390,7 @@ wake_later(void *argument)
 	return NULL;
 }
 
-/* With nothing else to wait for, only the other thread can end the wait. */
+/* The loop has nothing else to wait for: only the other thread can end the wait. */
 static void
 other_threads(void **state)
 {
@@ -397,7 +400,7 @@ other_threads(void **state)
 
 	notes(bench, &n, 1);
 	speak(bench);
-	assert_int_equal(loop_once(&bench->loop, 0), 0); /* the wake-up of loop_quiet */
+	assert_int_equal(loop_once(&bench->loop, 0), 0); /* the wake-up by loop_quiet */
 	assert_int_equal(pthread_create(&thread, NULL, defer_later, &n), 0);
 	while (!n.calls)
 		assert_int_equal(loop_once(&bench->loop, -1), 0);
@@ -429,7 +432,7 @@ sources(void **state)
 	open_pipe(&n[0], true);
 	open_pipe(&n[1], true);
 	speak(bench);
-	/* Without events it is silent, also of a hang-up. */
+	/* Without events the source is not called, not even for a hang-up. */
 	assert_int_equal(loop_change(&bench->loop, &n[0].source, 0), 0);
 	put(&n[0]);
 	turn(bench, 2 * MS);
@@ -438,7 +441,7 @@ sources(void **state)
 	turn(bench, 2 * MS);
 	assert_int_equal(n[0].calls, 1);
 
-	/* Each takes off the other: the first to be called is the only one. */
+	/* Each removes the other: only the first one is called. */
 	n[0].removes = &n[1];
 	n[1].removes = &n[0];
 	put(&n[0]);

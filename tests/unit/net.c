@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A network card with several pairs of queues, in front of a back end that tells what it is asked
- * for. */
+/* A network card with several pairs of queues and a back end that records requests. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -23,12 +22,12 @@ static struct fake fake;
 /* The back end. */
 static struct {
 	uint32_t used;      /* pairs */
-	uint32_t sent[4];   /* packets, by pair */
-	uint8_t last;       /* the first byte of the last one's frame */
-	uint32_t events[4]; /* that its descriptors are watched for */
-	uint32_t coming;    /* packets of bytes of that for the guest, from its next turn on */
+	uint32_t sent[4];   /* packets by pair */
+	uint8_t last;       /* the first byte of the last packet's frame */
+	uint32_t events[4]; /* the events for which its descriptors are watched */
+	uint32_t coming;    /* packets of this many bytes for the guest, from the next turn on */
 	uint8_t byte;
-	uint32_t raised; /* how often the card's line */
+	uint32_t raised; /* number of interrupts of the card */
 } wire;
 
 static void *
@@ -116,7 +115,7 @@ configure(struct fake *f, uint32_t queues, const char *backend)
 
 	f->services.watch = watch;
 	f->services.irq = raises;
-	n->kind = NULL; /* as before the first time */
+	n->kind = NULL; /* as before the first call */
 	n->queues = queues;
 	n->backend = backend;
 	n->forward = n->rate = n->burst = "";
@@ -142,14 +141,14 @@ teardown(void **state)
 	return 0;
 }
 
-/* What the loop would do. */
+/* As the loop does. */
 static void
 settle(void)
 {
 	assert_int_equal(net_watch(&fake.device, NET_POST_WATCH), 0);
 }
 
-/* A command to the queue; its answer. */
+/* Sends a command to the control queue. Returns the answer. */
 static uint8_t
 command(uint32_t queue, uint8_t class, uint8_t what, uint16_t pairs)
 {
@@ -195,7 +194,7 @@ offer(uint32_t pair)
 }
 
 static void
-several_are_offered_where_the_back_end_has_them(void **state)
+several_pairs_are_offered_if_the_back_end_has_them(void **state)
 {
 	driver_write(&fake, VIRTIO_DEVICE_FEATURES_SEL, 0);
 	assert_int_equal(driver_read(&fake, VIRTIO_DEVICE_FEATURES) & MQ, MQ);
@@ -213,7 +212,7 @@ several_are_offered_where_the_back_end_has_them(void **state)
 }
 
 static void
-the_driver_says_how_many_it_uses(void **state)
+the_driver_sets_the_number_of_pairs(void **state)
 {
 	static const uint8_t bad[][3] = {
 		{ 4, 0, 0 }, { 4, 0, PAIRS + 1 }, { 4, 1, 1 }, { 0, 0, 1 }
@@ -225,7 +224,7 @@ the_driver_says_how_many_it_uses(void **state)
 	assert_true(wire.events[0] && !wire.events[1] && !wire.events[2]);
 	offer(0);
 	offer(1);
-	arrives(1, 'x'); /* by a pair that is not in use: lost */
+	arrives(1, 'x'); /* by a pair that is not in use: dropped */
 	assert_int_equal(driver_used(2, NULL), -1);
 	assert_int_equal(card()->lost, 1);
 	send_by(1, 'x');
@@ -247,16 +246,16 @@ the_driver_says_how_many_it_uses(void **state)
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
 		assert_int_equal(command(CONTROL, bad[i][0], bad[i][1], bad[i][2]), 1);
-	assert_int_equal(wire.used, 2); /* as it was */
+	assert_int_equal(wire.used, 2); /* unchanged */
 	driver_write(&fake, VIRTIO_STATUS, 0);
 	settle();
 	assert_int_equal(wire.used, 1);
 	assert_true(wire.events[0] && !wire.events[1]);
 }
 
-/* The queue that controls is the third then, and can do nothing. */
+/* The control queue is then the third one, and has no function. */
 static void
-a_driver_that_knows_one_pair_only(void **state)
+a_driver_without_multiqueue(void **state)
 {
 	driver_begin(&fake, (uint32_t)NET_F_CTRL_VQ, 3);
 	assert_int_equal(command(2, 4, 0, 2), 1);
@@ -266,13 +265,14 @@ a_driver_that_knows_one_pair_only(void **state)
 }
 
 static void
-what_waits_for_a_pair_that_is_given_up_is_lost(void **state)
+packets_for_a_released_pair_are_dropped(void **state)
 {
 	driver_begin(&fake, MQ, 2 * PAIRS + 1);
 	assert_int_equal(command(CONTROL, 4, 0, 2), 0);
 	arrives(1, 'x');
 	arrives(0, 'y');
-	assert_true(!wire.events[0] && !wire.events[1]); /* they wait: no more is asked for */
+	assert_true(!wire.events[0] && !wire.events[1]); /* they wait: the back end is not asked for
+							  * more */
 	assert_int_equal(command(CONTROL, 4, 0, 1), 0);
 	offer(0);
 	assert_int_equal(driver_used(0, NULL), LENGTH);
@@ -282,9 +282,9 @@ what_waits_for_a_pair_that_is_given_up_is_lost(void **state)
 }
 
 static void
-a_restored_card_uses_as_many(void **state)
+a_restored_card_uses_the_same_number(void **state)
 {
-	struct minivmm_plugin unchecked = net; /* before it knows its options */
+	struct minivmm_plugin unchecked = net; /* before the options are read */
 	struct fake copy;
 
 	unchecked.loaded = NULL;
@@ -307,9 +307,9 @@ a_restored_card_uses_as_many(void **state)
 	fake_destroy(&copy);
 }
 
-/* Each would cost the driver an interrupt. */
+/* Each packet separately would cost the driver an interrupt. */
 static void
-what_comes_in_one_turn_is_shown_at_once(void **state)
+received_packets_of_a_turn_are_published_together(void **state)
 {
 	driver_begin(&fake, 0, 2);
 	for (uint32_t i = 0; i < 4; i++)
@@ -326,7 +326,7 @@ what_comes_in_one_turn_is_shown_at_once(void **state)
 	assert_int_equal(driver_used(RECEIVE, NULL), LENGTH);
 	assert_int_equal(driver.memory[RECEIVE_AT + 4096 * 3 + LENGTH - 1], 'y');
 	assert_int_equal(card()->received, 4);
-	/* What has waited comes with what there is room for, in one go too. */
+	/* Waiting packets are delivered when there is room, in one turn too. */
 	wire.coming = 2;
 	arrives(0, 'z');
 	assert_int_equal(wire.raised, 2);
@@ -335,9 +335,9 @@ what_comes_in_one_turn_is_shown_at_once(void **state)
 	assert_int_equal(driver_used(RECEIVE, NULL), LENGTH);
 }
 
-/* As what is sent in one turn, with the answers to it. */
+/* The same for packets sent in one turn, and for the answers to them. */
 static void
-what_goes_in_one_turn_is_shown_at_once(void **state)
+sent_packets_of_a_turn_are_published_together(void **state)
 {
 	driver_begin(&fake, 0, 2);
 	driver_add(&fake, RECEIVE, RECEIVE_AT, 4096, true);
@@ -355,9 +355,9 @@ what_goes_in_one_turn_is_shown_at_once(void **state)
 	assert_int_equal(wire.raised, 2); /* one for each queue */
 }
 
-/* Its first part would cost a turn's whole budget, each turn anew. */
+/* Such a buffer would use up the budget of each turn. */
 static void
-a_buffer_to_receive_into_is_only_written(void **state)
+a_receive_buffer_is_write_only(void **state)
 {
 	struct virtio_desc d[2] = { { SEND_AT, UINT32_MAX, VIRTIO_DESC_NEXT, 1 },
 				    { RECEIVE_AT, 4096, VIRTIO_DESC_WRITE, 0 } };
@@ -373,7 +373,7 @@ a_buffer_to_receive_into_is_only_written(void **state)
 }
 
 static void
-a_driver_is_not_ready_without_its_features(void **state)
+a_driver_is_not_ready_without_required_features(void **state)
 {
 	driver_write(&fake, VIRTIO_STATUS, 0);
 	driver_write(&fake, VIRTIO_DRIVER_FEATURES, UINT32_MAX);
@@ -390,15 +390,15 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(several_are_offered_where_the_back_end_has_them),
-		TEST(the_driver_says_how_many_it_uses),
-		TEST(a_driver_that_knows_one_pair_only),
-		TEST(what_waits_for_a_pair_that_is_given_up_is_lost),
-		TEST(a_restored_card_uses_as_many),
-		TEST(what_comes_in_one_turn_is_shown_at_once),
-		TEST(what_goes_in_one_turn_is_shown_at_once),
-		TEST(a_buffer_to_receive_into_is_only_written),
-		TEST(a_driver_is_not_ready_without_its_features),
+		TEST(several_pairs_are_offered_if_the_back_end_has_them),
+		TEST(the_driver_sets_the_number_of_pairs),
+		TEST(a_driver_without_multiqueue),
+		TEST(packets_for_a_released_pair_are_dropped),
+		TEST(a_restored_card_uses_the_same_number),
+		TEST(received_packets_of_a_turn_are_published_together),
+		TEST(sent_packets_of_a_turn_are_published_together),
+		TEST(a_receive_buffer_is_write_only),
+		TEST(a_driver_is_not_ready_without_required_features),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Limits of plugins/common/rate.h: what their texts mean, and what they let through. */
+/* Limits of plugins/common/rate.h: their texts, and the accesses that pass. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +10,7 @@
 
 #include "../../plugins/common/rate.h"
 
-static char last[256]; /* of what was said */
+static char last[256]; /* the last message */
 
 static void
 say(struct minivmm_device *dev, uint32_t level, const char *format, va_list arguments)
@@ -49,7 +49,7 @@ texts(void **state)
 }
 
 static void
-texts_that_are_none(void **state)
+invalid_texts(void **state)
 {
 	static const char *const rates[] = {
 		"1",       "1/",       "/s",      "-1/s",
@@ -79,7 +79,7 @@ no_limit(void **state)
 	assert_int_equal(r->paid[RATE_BYTES] | r->paid[RATE_OPERATIONS], 0);
 }
 
-/* So many at once, then one each time its time has passed. */
+/* A burst passes at once, then one operation per interval. */
 static void
 operations(void **state)
 {
@@ -98,7 +98,7 @@ operations(void **state)
 	assert_int_equal(rate_wait(r, now), now + RATE_SECOND / 10);
 }
 
-/* What is larger than the burst passes, and is waited for afterwards. */
+/* An operation larger than the burst passes; the next one waits longer. */
 static void
 bytes(void **state)
 {
@@ -111,7 +111,7 @@ bytes(void **state)
 	assert_int_equal(rate_wait(r, 2 * RATE_SECOND), 0);
 }
 
-/* In the long run, what has passed is what the rate says. */
+/* In the long run, the rate is kept. */
 static void
 in_the_long_run(void **state)
 {
@@ -136,7 +136,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(texts),    cmocka_unit_test(texts_that_are_none),
+		cmocka_unit_test(texts),    cmocka_unit_test(invalid_texts),
 		cmocka_unit_test(no_limit), cmocka_unit_test(operations),
 		cmocka_unit_test(bytes),    cmocka_unit_test(in_the_long_run),
 	};

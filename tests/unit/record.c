@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Records: what is written can be opened and found; what is damaged is refused; how it is shown. */
+/*
+ * Records: written items can be opened and found, damaged records are refused; the output for
+ * people and JSON.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +13,7 @@
 
 #include "base/record.h"
 
-/* A group with something of everything. */
+/* A group with an item of each type. */
 static void
 write_sample(struct record_writer *w)
 {
@@ -85,7 +88,7 @@ finds_what_was_written(void **state)
 }
 
 static void
-finds_nothing_of_another_kind(void **state)
+finds_no_item_of_another_type(void **state)
 {
 	struct record_writer w = { 0 };
 	struct record root, item;
@@ -107,7 +110,7 @@ finds_nothing_of_another_kind(void **state)
 	record_writer_free(&w);
 }
 
-/* Each case writes what cannot be; the error sticks. */
+/* Each case writes an invalid item. The error sticks. */
 static void
 writer_refuses(void **state)
 {
@@ -123,7 +126,7 @@ writer_refuses(void **state)
 		name[256] = '\0';
 		switch (i) {
 		case 0:
-			record_put_u32(&w, "first", 1); /* there already */
+			record_put_u32(&w, "first", 1); /* exists already */
 			break;
 		case 1:
 			record_put_u32(&w, "", 1);
@@ -147,7 +150,7 @@ writer_refuses(void **state)
 			record_put(&w, "text", RECORD_TEXT, "x", 1, false);
 			break;
 		case 8:
-			record_end(&w); /* nothing is open */
+			record_end(&w); /* no group is open */
 			break;
 		case 9:
 			record_begin(&w, "list", RECORD_LIST);
@@ -168,7 +171,7 @@ writer_refuses(void **state)
 	}
 }
 
-/* As it is, with all inside; but not to where it cannot be. */
+/* Copies an item with its contents, but not to an invalid place. */
 static void
 copies_items(void **state)
 {
@@ -192,7 +195,7 @@ copies_items(void **state)
 	assert_int_equal(to.length, from.length);
 	assert_memory_equal(to.data, from.data, from.length);
 
-	record_put_item(&to, &item); /* number, once more */
+	record_put_item(&to, &item); /* number again */
 	assert_true(to.failed);
 	assert_true(record_find(&root, "group", &item));
 	assert_true(record_find(&item, "list", &copy));
@@ -212,7 +215,7 @@ copies_items(void **state)
 }
 
 static void
-nests_as_deep_as_it_says(void **state)
+nests_to_the_documented_depth(void **state)
 {
 	struct record_writer w = { 0 };
 	struct record root;
@@ -245,11 +248,11 @@ limits_items_of_a_group(void **state)
 		record_put_bool(&w, name, true);
 	}
 	assert_true(w.failed);
-	assert_int_equal(record_open(w.data, w.length, &root, NULL), 0); /* all before the last */
+	assert_int_equal(record_open(w.data, w.length, &root, NULL), 0); /* all but the last */
 	record_writer_free(&w);
 }
 
-/* Items by hand: what no writer makes. */
+/* Items made by hand that no writer makes. */
 static void
 reader_refuses(void **state)
 {
@@ -281,7 +284,7 @@ reader_refuses(void **state)
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		/* On the heap, so that reading too far is seen. */
+		/* On the heap, so that a sanitizer detects a read beyond the end. */
 		char *bytes = malloc(cases[i].length);
 		struct record root;
 		struct why why;
@@ -312,7 +315,7 @@ reader_refuses_depth(void **state)
 	assert_non_null(strstr(why.text, "too deep"));
 }
 
-/* Cut anywhere, or with any one bit flipped: refused, or safe to walk and to print. */
+/* A record truncated anywhere or with any bit flipped is refused, or is safe to walk and print. */
 static void
 survives_damage(void **state)
 {
@@ -386,13 +389,13 @@ prints_for_people(void **state)
 }
 
 static void
-collapses_lines_that_repeat(void **state)
+collapses_repeated_lines(void **state)
 {
 	struct record_writer w = { 0 };
 	uint8_t bytes[32 * 6 + 1] = { 0 };
 	char *text;
 
-	bytes[32 * 5] = 1; /* lines: zeros five times, another, a last byte */
+	bytes[32 * 5] = 1; /* lines: zeros five times, another one, a last byte */
 	record_put_bytes(&w, "b", bytes, sizeof(bytes));
 	text = printed(&w, "", false);
 #define ZEROS " 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00"
@@ -491,16 +494,16 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(finds_what_was_written),
-		cmocka_unit_test(finds_nothing_of_another_kind),
+		cmocka_unit_test(finds_no_item_of_another_type),
 		cmocka_unit_test(writer_refuses),
 		cmocka_unit_test(copies_items),
-		cmocka_unit_test(nests_as_deep_as_it_says),
+		cmocka_unit_test(nests_to_the_documented_depth),
 		cmocka_unit_test(limits_items_of_a_group),
 		cmocka_unit_test(reader_refuses),
 		cmocka_unit_test(reader_refuses_depth),
 		cmocka_unit_test(survives_damage),
 		cmocka_unit_test(prints_for_people),
-		cmocka_unit_test(collapses_lines_that_repeat),
+		cmocka_unit_test(collapses_repeated_lines),
 		cmocka_unit_test(prints_json),
 		cmocka_unit_test(compares),
 	};

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The real-time clock against Motorola's MC146818A data sheet, register by register, and against
- * the C library's dates. */
+/*
+ * The real-time clock compared with Motorola's MC146818A data sheet, register by register, and with
+ * the C library's dates.
+ */
 #include "../../plugins/rtc.c"
 
 #include <time.h>
@@ -75,7 +77,7 @@ set_time(uint8_t century, uint8_t year, uint8_t month, uint8_t day, uint8_t hour
 }
 
 static void
-begins_with_the_epoch(void **state)
+starts_with_the_epoch(void **state)
 {
 	assert_time("2024-02-29 00:00:00 5"); /* Sunday is 1 */
 	assert_int_equal(get(A), 0x26);
@@ -89,9 +91,9 @@ begins_with_the_epoch(void **state)
 	assert_time("2024-03-01 00:00:00 6");
 }
 
-/* Without an epoch, the host's time; give or take the seconds of this test. */
+/* Without an epoch, the host's time, within the seconds of this test. */
 static void
-begins_with_the_hosts_time(void **state)
+starts_with_the_hosts_time(void **state)
 {
 	time_t before = time(NULL), after;
 	struct tm a, b;
@@ -157,16 +159,18 @@ formats(void **state)
 	assert_int_equal(get(HOURS), 0x92);
 }
 
-/* mc146818_set_time() of Linux: SET, the divider held, and off again half a second before the next
- * update. */
+/*
+ * mc146818_set_time() of Linux: sets SET, holds the divider, and clears both half a second before
+ * the next update.
+ */
 static void
-is_set_as_linux_does(void **state)
+is_set_by_linux(void **state)
 {
 	fake_pass(&fake, 300 * MS);
 	set(B, B_24 | B_SET);
 	set(A, 0x76);
 	set_time(0x19, 0x99, 0x12, 0x31, 0x23, 0x59, 0x59);
-	set(WEEKDAY, 6); /* it was one: Friday */
+	set(WEEKDAY, 6); /* as set: Friday */
 	fake_pass(&fake, 5 * SECOND);
 	assert_time("1999-12-31 23:59:59 6");
 	assert_int_equal(get(A), 0x76);
@@ -178,7 +182,7 @@ is_set_as_linux_does(void **state)
 	assert_time("2000-01-01 00:00:00 7");
 }
 
-/* SET alone: the divider goes on, and so does the phase. */
+/* SET alone: the divider continues, and the phase is kept. */
 static void
 set_stops_the_time(void **state)
 {
@@ -202,13 +206,13 @@ is_written_while_it_runs(void **state)
 {
 	fake_pass(&fake, 300 * MS);
 	set(HOURS, 0x12);
-	set(WEEKDAY, 1); /* say it is Sunday */
+	set(WEEKDAY, 1); /* set the weekday to Sunday */
 	assert_time("2024-02-29 12:00:00 1");
 	fake_pass(&fake, 12 * 3600 * SECOND - 300 * MS);
 	assert_time("2024-03-01 00:00:00 2");
 }
 
-/* What is no number becomes the nearest. */
+/* An invalid number becomes the nearest valid one. */
 static void
 nonsense(void **state)
 {
@@ -233,7 +237,7 @@ update_in_progress(void **state)
 	fake_pass(&fake, 2 * MS);
 	assert_int_equal(get(A) & A_UIP, 0);
 	assert_int_equal(get(SECONDS), 1);
-	set(A, 0xa6); /* UIP is not written */
+	set(A, 0xa6); /* UIP is read-only */
 	assert_int_equal(get(A), 0x26);
 	set(B, B_24 | B_SET); /* no updates */
 	fake_pass(&fake, 998 * MS);
@@ -245,7 +249,7 @@ update_interrupt(void **state)
 {
 	set(A, 0x20);
 	fake_pass(&fake, SECOND);
-	assert_int_equal(get(C), FLAG_UPDATE); /* flagged, unasked */
+	assert_int_equal(get(C), FLAG_UPDATE); /* the flag is set without the interrupt enabled */
 	assert_int_equal(get(C), 0);
 	assert_false(fake.timers[0].armed);
 	fake_pass(&fake, 250 * MS);
@@ -254,13 +258,13 @@ update_interrupt(void **state)
 	assert_int_equal(fake.timers[0].deadline, 2 * SECOND);
 	fake_pass(&fake, 750 * MS);
 	assert_true(fake.line);
-	assert_false(fake.timers[0].armed); /* nothing more to come of it before C is read */
+	assert_false(fake.timers[0].armed); /* no further interrupt before C is read */
 	assert_int_equal(get(C), C_IRQ | FLAG_UPDATE);
 	assert_false(fake.line);
 	assert_int_equal(fake.timers[0].deadline, 3 * SECOND);
 	fake_pass(&fake, SECOND);
 	assert_true(fake.line);
-	set(B, B_24); /* not wanted any more: the flag stays, the line does not */
+	set(B, B_24); /* disabled: the flag stays, the line falls */
 	assert_false(fake.line);
 	assert_int_equal(get(C), FLAG_UPDATE);
 }
@@ -319,7 +323,7 @@ alarm_interrupt(void **state)
 	assert_int_equal(fake.timers[0].deadline, (3723 + 86400ull) * SECOND);
 	alarm_at(0xff, 0xc0, 0x30); /* each minute */
 	assert_int_equal(fake.timers[0].deadline, (3720 + 30) * SECOND);
-	alarm_at(0xff, 0x00, 0xff); /* all of the first minute of an hour */
+	alarm_at(0xff, 0x00, 0xff); /* each second of the first minute of an hour */
 	assert_int_equal(fake.timers[0].deadline, 7200 * SECOND);
 	fake_pass(&fake, 7200 * SECOND - fake.now);
 	get(C);
@@ -332,7 +336,7 @@ alarm_interrupt(void **state)
 	assert_false(fake.timers[0].armed);
 	fake_pass(&fake, 200000 * SECOND);
 	assert_int_equal(get(C), FLAG_UPDATE);
-	/* Flagged though nobody wants an interrupt, and though nobody looked for long. */
+	/* The flag is set without the interrupt enabled, and after a long time without a read. */
 	set(B, B_24);
 	alarm_at(0x05, 0x00, 0x00);
 	fake_pass(&fake, 200000 * SECOND);
@@ -342,7 +346,7 @@ alarm_interrupt(void **state)
 	assert_int_equal((fake.timers[0].deadline / SECOND) % DAY, 12 * 3600);
 }
 
-/* An alarm against a search of each second of a day. */
+/* Alarms compared with a search over every second of a day. */
 static void
 alarms(void **state)
 {
@@ -403,7 +407,7 @@ survives_a_snapshot(void **state)
 	assert_int_equal(fake_read(&restored, 1), 2);
 }
 
-/* State that no clock of ours was ever in: whatever comes, it comes to an end. */
+/* State that this clock cannot have: every access must return. */
 static void
 hostile_state(void **state)
 {
@@ -431,11 +435,11 @@ main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(begins_with_the_epoch),
-		TEST(begins_with_the_hosts_time),
+		TEST(starts_with_the_epoch),
+		TEST(starts_with_the_hosts_time),
 		TEST(dates),
 		TEST(formats),
-		TEST(is_set_as_linux_does),
+		TEST(is_set_by_linux),
 		TEST(set_stops_the_time),
 		TEST(is_written_while_it_runs),
 		TEST(nonsense),

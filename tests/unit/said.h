@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What is said on stderr, collected for a test to look at. Beside cmocka.h. */
+/* Messages on stderr, collected for a test. Include it after cmocka.h. */
 #ifndef TESTS_SAID_H
 #define TESTS_SAID_H
 
@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 struct said {
-	int file, kept; /* where stderr goes meanwhile, and where it went */
+	int file, kept; /* replaces stderr meanwhile; a copy of stderr */
 	char text[16384];
 };
 
@@ -21,7 +21,7 @@ said_begin(struct said *said)
 	assert_int_equal(dup2(said->file, STDERR_FILENO), STDERR_FILENO);
 }
 
-/* The text: its beginning when it is long. */
+/* Returns the text, truncated if it is long. */
 static const char *
 said_end(struct said *said)
 {
@@ -35,7 +35,7 @@ said_end(struct said *said)
 	return said->text;
 }
 
-/* The text is one line that holds all of the words, of which NULL is the last. */
+/* Expects one line that contains all of the words. The last word is NULL. */
 static void
 said_line(const char *text, const char *const *words)
 {

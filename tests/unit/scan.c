@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The scan for pages that may hold data: never misses one, and leaves alone what was never
- * touched. */
+/*
+ * The scan for pages that may contain data: it never misses one, and does not touch unused pages.
+ */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,7 +16,7 @@
 
 #include "machine/memory.h"
 
-#define PAGES 10000u /* more than one look at the page map */
+#define PAGES 10000u /* more than one read of the page map */
 
 static bool
 zero(const uint8_t *page)
@@ -23,7 +24,7 @@ zero(const uint8_t *page)
 	return !page[0] && !memcmp(page, page + 1, PAGE_SIZE - 1);
 }
 
-/* Counts the pages that the scan points at, in steps of that many pages. */
+/* Counts the pages that the scan returns, in steps of that number of pages. */
 static unsigned
 scan_all(const struct memory_region *region, uint32_t step, uint8_t *pointed)
 {
@@ -48,7 +49,7 @@ scan_all(const struct memory_region *region, uint32_t step, uint8_t *pointed)
 static const uint32_t steps[] = { 1, 16, 31, 32 };
 #define STEPS (sizeof(steps) / sizeof(steps[0]))
 
-/* A few pages at random, the first and the last. */
+/* Some random pages, the first and the last. */
 static unsigned
 touch(uint8_t *host, uint8_t *touched)
 {
@@ -85,7 +86,7 @@ anonymous(void **state)
 	memory_free(&memory);
 }
 
-/* Data and holes of a file below, pages written over both. */
+/* Data and holes of the file below, and pages written over both. */
 static void
 private_file(void **state)
 {
@@ -103,7 +104,7 @@ private_file(void **state)
 		assert_int_equal(pwrite(fd, "x", 1, (off_t)(i + 1) * PAGE_SIZE + 77), 1);
 	assert_int_equal(memory_add_private(&memory, 0, (uint64_t)PAGES * PAGE_SIZE, fd, PAGE_SIZE),
 			 0);
-	close(fd); /* the memory has its own */
+	close(fd); /* the mapping has its own copy */
 	fd = memory.regions[0].fd;
 	host = memory.regions[0].host;
 	assert_int_equal(fstat(fd, &before), 0);
@@ -111,7 +112,10 @@ private_file(void **state)
 		assert_int_equal(scan_all(&memory.regions[0], steps[i], pointed), in_file);
 	touch(host, touched);
 	assert_true(scan_all(&memory.regions[0], 16, pointed) > in_file);
-	/* Looking at what the scan points at fills no hole of the file; a look at all would. */
+	/*
+	 * Reading the pages that the scan returns fills no hole of the file; reading all pages
+	 * would.
+	 */
 	for (uint32_t i = 0; i < PAGES; i++)
 		if (pointed[i])
 			assert_false(zero(host + (size_t)i * PAGE_SIZE));
@@ -139,7 +143,7 @@ shared_file(void **state)
 			 0);
 	unlink(path);
 	count = touch(memory.regions[0].host, touched);
-	/* The page map has forgotten them; the file has not. */
+	/* The page map no longer has them; the file does. */
 	madvise(memory.regions[0].host, memory.size, MADV_DONTNEED);
 	for (size_t i = 0; i < STEPS; i++)
 		assert_true(scan_all(&memory.regions[0], steps[i], pointed) >= count);
@@ -149,7 +153,7 @@ shared_file(void **state)
 	close(fd);
 }
 
-/* A file that does not support SEEK_DATA: all pages may be nonzero. */
+/* A file without SEEK_DATA: all pages may contain data. */
 static void
 unknown(void **state)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Numbers drawn by tests: the seed is printed, and SEED in the environment repeats a run. */
+/* Random numbers for tests: the seed is printed, and SEED in the environment repeats a run. */
 #ifndef TESTS_SEED_H
 #define TESTS_SEED_H
 

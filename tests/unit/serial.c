@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The serial port against the PC16550D data sheet, register by register. */
+/* The serial port compared with the PC16550D data sheet, register by register. */
 #include "../../plugins/serial.c"
 
 #include "unit/fake_services.h"
@@ -41,7 +41,7 @@ assert_output(const char *text)
 	assert_memory_equal(fake.out, text, strlen(text));
 }
 
-/* Table II of the data sheet, and where a PC's BIOS leaves the divisor. */
+/* Table II of the data sheet, and the divisor set by a PC's BIOS. */
 static void
 after_reset(void **state)
 {
@@ -95,7 +95,7 @@ divisor_latch(void **state)
 	assert_int_equal(in(DATA), 0x34);
 }
 
-/* What Linux's autoconfig reads: an EFR, or a FIFO of 64 bytes, would be other chips. */
+/* Linux's autoconfig: an EFR, or a FIFO of 64 bytes, would be another chip. */
 static void
 fifo_type(void **state)
 {
@@ -132,7 +132,7 @@ receives_in_order(void **state)
 	for (int fifo = 0; fifo < 2; fifo++) {
 		out(IIR_FCR, fifo ? 0x01 : 0x00);
 		fake_send(&fake, bytes, sizeof(bytes));
-		/* The host keeps what the chip has no room for. */
+		/* The host keeps the bytes that do not fit into the chip. */
 		assert_int_equal(fake_stream_readable(&fake.device, 0),
 				 sizeof(bytes) - (fifo ? 16 : 1));
 		for (size_t i = 0; i < sizeof(bytes); i++) {
@@ -143,7 +143,7 @@ receives_in_order(void **state)
 	}
 }
 
-/* The line, with OUT2 and the interrupt enabled, for each trigger level. */
+/* The line, with OUT2 and the interrupt enabled, at each trigger level. */
 static void
 trigger_levels(void **state)
 {
@@ -163,15 +163,17 @@ trigger_levels(void **state)
 			assert_int_equal(fake.line, n >= levels[i]);
 		}
 	}
-	/* Without FIFOs, the level does not count. */
+	/* Without FIFOs the level has no effect. */
 	out(IIR_FCR, 0xc0);
 	fake_send(&fake, "r", 1);
 	assert_int_equal(in(IIR_FCR), 0x04);
 	assert_true(fake.line);
 }
 
-/* Programmes 8N1 with this divisor; returns four characters' time: 4 * 10 bits of 16 clocks
- * each. */
+/*
+ * Programs 8N1 with this divisor. Returns the time of four characters: 4 * 10 bits of 16 clocks
+ * each.
+ */
 static uint64_t
 set_8n1(uint16_t divisor)
 {
@@ -193,24 +195,24 @@ receive_timeout(void **state)
 	fake_send(&fake, "abc", 3);
 	fake_pass(&fake, ns - 1);
 	assert_false(fake.line);
-	fake_send(&fake, "d", 1); /* begins anew */
+	fake_send(&fake, "d", 1); /* starts again */
 	fake_pass(&fake, ns - 1);
 	assert_false(fake.line);
 	fake_pass(&fake, 1);
 	assert_true(fake.line);
 	assert_int_equal(in(IIR_FCR), 0xcc);
-	assert_int_equal(in(IIR_FCR), 0xcc); /* reading does not take it back */
-	assert_int_equal(in(DATA), 'a');     /* this does */
+	assert_int_equal(in(IIR_FCR), 0xcc); /* reading IIR does not clear it */
+	assert_int_equal(in(DATA), 'a');     /* reading a byte does */
 	assert_false(fake.line);
 	assert_int_equal(in(IIR_FCR), 0xc1);
 	fake_pass(&fake, ns);
 	assert_int_equal(in(IIR_FCR), 0xcc);
-	fake_send(&fake, "efghij", 6); /* 9 now: over the level, which comes first */
+	fake_send(&fake, "efghij", 6); /* 9 bytes: above the level, which has priority */
 	assert_int_equal(in(IIR_FCR), 0xc4);
 	out(IIR_FCR, 0x83);
 	assert_false(fake.line);
 	fake_pass(&fake, 10 * ns);
-	assert_false(fake.line); /* nothing waits */
+	assert_false(fake.line); /* no byte waits */
 }
 
 /* 5 bits with 1.5 stop bits, 8 with parity and 2, and a divisor of 0, which must not divide. */
@@ -241,7 +243,7 @@ timeout_follows_the_line_settings(void **state)
 }
 
 static void
-no_timeout_without_fifos_or_unasked(void **state)
+no_timeout_without_fifos_or_enabled_interrupt(void **state)
 {
 	set_8n1(1);
 	out(IER, IER_RECEIVED);
@@ -254,7 +256,7 @@ no_timeout_without_fifos_or_unasked(void **state)
 	fake_send(&fake, "c", 1);
 	fake_pass(&fake, 1000000000);
 	assert_int_equal(in(IIR_FCR), 0xc1);
-	out(IER, IER_RECEIVED); /* now it counts */
+	out(IER, IER_RECEIVED); /* now FIFOs are enabled */
 	fake_pass(&fake, 1000000000);
 	assert_int_equal(in(IIR_FCR), 0xcc);
 }
@@ -265,15 +267,15 @@ transmit_interrupt(void **state)
 	out(MCR, MCR_OUT2);
 	out(IER, IER_TRANSMIT); /* enabling it while THR is empty raises it */
 	assert_true(fake.line);
-	assert_int_equal(in(IIR_FCR), 0x02); /* and reading takes it back */
+	assert_int_equal(in(IIR_FCR), 0x02); /* reading IIR clears it */
 	assert_int_equal(in(IIR_FCR), 0x01);
 	assert_false(fake.line);
 	fake.rises = 0;
 	for (int i = 0; i < 3; i++)
-		out(DATA, (uint8_t)('a' + i)); /* each is gone at once: an edge each */
+		out(DATA, (uint8_t)('a' + i)); /* each byte is sent at once: an edge for each */
 	assert_int_equal(fake.rises, 3);
 	assert_int_equal(in(IIR_FCR), 0x02);
-	out(IER, IER_TRANSMIT); /* enabled already: nothing new */
+	out(IER, IER_TRANSMIT); /* enabled already: no edge */
 	assert_int_equal(in(IIR_FCR), 0x01);
 	assert_output("abc");
 }
@@ -287,7 +289,7 @@ out2_connects_the_line(void **state)
 	assert_true(fake.line);
 	out(MCR, 0);
 	assert_false(fake.line);
-	assert_int_equal(in(IIR_FCR), 0x02); /* the chip itself knows */
+	assert_int_equal(in(IIR_FCR), 0x02); /* IIR has it nevertheless */
 }
 
 static void
@@ -299,7 +301,7 @@ a_stalled_reader_holds_thre(void **state)
 	in(IIR_FCR);
 	fake.room = 2;
 	for (int i = 0; i < 18; i++)
-		out(DATA, (uint8_t)('a' + i)); /* 2 pass, 16 stay */
+		out(DATA, (uint8_t)('a' + i)); /* the host takes 2 bytes, 16 stay */
 	assert_int_equal(in(LSR), 0);
 	assert_int_equal(in(IIR_FCR), 0xc1);
 	assert_false(fake.line);
@@ -337,32 +339,32 @@ fifo_control(void **state)
 	out(IIR_FCR, 0xc1);
 	out(DATA, 't');
 	fake_send(&fake, "rr", 2);
-	out(IIR_FCR, 0xc3); /* the receiver's alone */
+	out(IIR_FCR, 0xc3); /* clears the receiver only */
 	assert_int_equal(in(LSR), 0x00);
 	fake_send(&fake, "r", 1);
-	out(IIR_FCR, 0xc5); /* the transmitter's alone */
+	out(IIR_FCR, 0xc5); /* clears the transmitter only */
 	assert_int_equal(in(LSR), 0x61);
 	out(DATA, 't');
-	out(IIR_FCR, 0x06); /* off: both, whatever the other bits say */
+	out(IIR_FCR, 0x06); /* off: clears both, whatever the other bits are */
 	assert_int_equal(in(LSR), 0x60);
 	out(DATA, 't');
 	fake_send(&fake, "r", 1);
-	out(IIR_FCR, 0x06); /* off as before: these bits are not programmed */
+	out(IIR_FCR, 0x06); /* off as before: these bits are not written */
 	assert_int_equal(in(LSR), 0x01);
-	out(IIR_FCR, 0x01); /* on: both */
+	out(IIR_FCR, 0x01); /* on: clears both */
 	assert_int_equal(in(LSR), 0x60);
-	/* What waits at the host comes after what was cleared. */
+	/* Bytes that wait at the host follow the cleared ones. */
 	fake_send(&fake, "0123456789abcdefXYZ", 19);
 	out(IIR_FCR, 0x03);
 	assert_int_equal(in(DATA), 'X');
 }
 
-/* The four lines of MCR come back, with the deltas; the end of RI is what counts. */
+/* The four outputs of MCR return as inputs, with their deltas; RI has a delta at its end only. */
 static void
 loop_back_modem(void **state)
 {
 	assert_int_equal(in(MSR), 0xb0);
-	out(MCR, 0x1a); /* what Linux tries: LOOP, OUT2, RTS */
+	out(MCR, 0x1a); /* the sequence of Linux: LOOP, OUT2, RTS */
 	assert_int_equal(in(MSR)&0xf0, 0x90);
 	assert_int_equal(in(MSR), 0x90);
 	out(MCR, MCR_LOOP);
@@ -407,7 +409,7 @@ loop_back_data(void **state)
 	out(MCR, MCR_LOOP);
 	out(DATA, 'a');
 	assert_int_equal(in(LSR), 0x61);
-	fake_send(&fake, "host", 4); /* the line is cut: it waits */
+	fake_send(&fake, "host", 4); /* the input is disconnected: the byte waits */
 	assert_int_equal(in(DATA), 'a');
 	assert_int_equal(in(LSR), 0x60);
 	assert_int_equal(fake.out_length, 0);
@@ -416,7 +418,7 @@ loop_back_data(void **state)
 	assert_int_equal(in(DATA), 'o');
 }
 
-/* The 17th byte, or without FIFOs the second, is lost; that shows once. */
+/* The 17th byte, or without FIFOs the second, is lost; OE is set once. */
 static void
 overrun(void **state)
 {
@@ -459,7 +461,7 @@ priorities(void **state)
 	for (int i = 0; i < 13; i++)
 		in(DATA);
 	assert_int_equal(in(IIR_FCR),
-			 0xc2); /* three bytes wait: below the level, not yet timed out */
+			 0xc2); /* three bytes wait: below the level, before the time-out */
 	out(DATA, 0);
 	in(DATA);
 	fake_pass(&fake, ns);
@@ -474,7 +476,7 @@ priorities(void **state)
 	assert_false(fake.line);
 }
 
-/* A port saved in mid-transmit stayed stuck in VMMs that wait for the device to be asked again. */
+/* Some VMMs wait for another access after a restore in mid-transmit, and the port is stuck. */
 static void
 restored_in_mid_transmit(void **state)
 {
@@ -495,7 +497,7 @@ restored_in_mid_transmit(void **state)
 	assert_int_equal(fake_read(&restored, IIR_FCR), 0xc2);
 }
 
-/* Bytes in the FIFO, bytes at the host, a time-out that runs, a line that is up. */
+/* Bytes in the FIFO and at the host, a running time-out, a raised line. */
 static void
 restored_in_mid_receive(void **state)
 {
@@ -523,7 +525,7 @@ restored_in_mid_receive(void **state)
 	assert_int_equal(in(LSR), 0x60);
 }
 
-/* Every field, with a value that is not its initial one, is there again. */
+/* Every field is restored to a value that is not its initial one. */
 static void
 restored_registers(void **state)
 {
@@ -561,7 +563,7 @@ counts_that_do_not_fit_the_mode_are_refused(void **state)
 }
 
 static void
-reset_puts_the_line_down(void **state)
+reset_lowers_the_line(void **state)
 {
 	out(MCR, MCR_OUT2);
 	out(IER, 0x0f);
@@ -588,7 +590,7 @@ main(void)
 		TEST(trigger_levels),
 		TEST(receive_timeout),
 		TEST(timeout_follows_the_line_settings),
-		TEST(no_timeout_without_fifos_or_unasked),
+		TEST(no_timeout_without_fifos_or_enabled_interrupt),
 		TEST(transmit_interrupt),
 		TEST(out2_connects_the_line),
 		TEST(a_stalled_reader_holds_thre),
@@ -603,7 +605,7 @@ main(void)
 		TEST(restored_in_mid_receive),
 		TEST(restored_registers),
 		TEST(counts_that_do_not_fit_the_mode_are_refused),
-		TEST(reset_puts_the_line_down),
+		TEST(reset_lowers_the_line),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

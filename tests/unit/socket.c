@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Sockets of the host: connecting, listening, and the files of sockets whose process has died. */
+/* Sockets of the host: connecting, listening, and the socket files of dead processes. */
 #include <errno.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -46,7 +46,7 @@ there(const char *path)
 	return !lstat(path, &st);
 }
 
-/* A byte from the one to the other. */
+/* Sends a byte from one to the other. */
 static void
 joined(int from, int to)
 {
@@ -93,7 +93,7 @@ unix_sockets(void **state)
 }
 
 static void
-a_path_may_be_too_long(void **state)
+refuses_a_path_that_is_too_long(void **state)
 {
 	char path[SOCKET_PATH_MAX + 2];
 	struct socket_file file;
@@ -133,7 +133,7 @@ only_stale_sockets_are_removed(void **state)
 	close(fd);
 	assert_int_equal(socket_remove_stale("b", NULL), 0);
 	assert_false(there("b"));
-	/* Another process's socket of that name stays. */
+	/* Another process's socket with that name is kept. */
 	close(file_open("c", FILE_NEW));
 	fd = socket_listen_unix("b", 0, 1, &other);
 	assert_true(fd >= 0);
@@ -181,7 +181,7 @@ tcp(void **state)
 	close(listener);
 	client = socket_begin(addresses, &pending);
 	freeaddrinfo(addresses);
-	if (client >= 0) { /* it is not known at once */
+	if (client >= 0) { /* assigned by the kernel */
 		fd = (struct pollfd){ .fd = client, .events = POLLOUT };
 		assert_true(pending);
 		assert_int_equal(poll(&fd, 1, 10000), 1);
@@ -192,7 +192,7 @@ tcp(void **state)
 }
 
 static void
-descriptors_go_along(void **state)
+passes_descriptors(void **state)
 {
 	int ends[2], fd = -1, other = -1;
 	char bytes[8];
@@ -207,7 +207,7 @@ descriptors_go_along(void **state)
 	assert_int_equal(socket_send_fd(ends[0], "d", 1, ends[0]), 1);
 	assert_int_equal(socket_receive_fd(ends[1], bytes, sizeof(bytes), &fd), 1);
 	assert_true(fd >= 0 && fd != ends[0]);
-	/* The first one is kept; a second one is not left open. */
+	/* The first descriptor is kept; a second one is closed. */
 	other = fd;
 	assert_int_equal(socket_send_fd(ends[0], "e", 1, ends[0]), 1);
 	assert_int_equal(socket_receive_fd(ends[1], bytes, sizeof(bytes), &fd), 1);
@@ -230,7 +230,7 @@ static void
 tcp_texts(void **state)
 {
 	static const struct {
-		const char *text, *wrong; /* NULL: nothing */
+		const char *text, *wrong; /* the error; NULL: none */
 	} cases[] = {
 		{ "localhost:1", NULL },
 		{ "[::1]:65535", NULL },
@@ -261,11 +261,11 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(unix_sockets),
-		cmocka_unit_test(a_path_may_be_too_long),
+		cmocka_unit_test(refuses_a_path_that_is_too_long),
 		cmocka_unit_test(only_stale_sockets_are_removed),
 		cmocka_unit_test(tcp),
 		cmocka_unit_test(tcp_texts),
-		cmocka_unit_test(descriptors_go_along),
+		cmocka_unit_test(passes_descriptors),
 	};
 
 	return cmocka_run_group_tests(tests, in_a_folder, removed);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * State that the walks of tests/tools/invisible.c cannot see on every host: what two runs on one
- * host share (CPUID, the TSC's frequency), what guests without an irqchip alone have (cr8), what
- * not every KVM lets a guest set (XCR0). On an emulated KVM, too.
+ * State that the walks of tests/tools/invisible.c do not cover on every host: state that two runs
+ * on one host share (CPUID, the TSC's frequency), state of guests without an irqchip (cr8), and
+ * state that not every KVM lets a guest set (XCR0). On an emulated KVM, too.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,7 +14,7 @@
 
 #include "kvm/kvm.h"
 
-/* The leaf that names the hypervisor: nothing of the host shines through it. */
+/* The leaf with the hypervisor's signature, which does not depend on the host. */
 #define SIGNATURE 0x40000000u
 
 struct host {
@@ -42,7 +42,7 @@ teardown(void **state)
 	return 0;
 }
 
-/* The vCPU's state, opened. */
+/* The vCPU's state, opened as a record. */
 static struct record
 save(struct host *host, struct record_writer *writer)
 {
@@ -55,7 +55,7 @@ save(struct host *host, struct record_writer *writer)
 	return root;
 }
 
-/* An item of a group in it, which the test may write to. */
+/* The data of an item in a group of it, writable. */
 static uint8_t *
 item_of(const struct record *root, const char *group_name, const char *name, uint32_t *count)
 {
@@ -68,7 +68,7 @@ item_of(const struct record *root, const char *group_name, const char *name, uin
 	return (uint8_t *)item.data;
 }
 
-/* The entry of the signature's leaf. */
+/* The CPUID entry with the signature. */
 static uint8_t *
 signature(const struct record *root)
 {
@@ -103,8 +103,9 @@ cpuid_is_the_snapshots(void **state)
 	record_writer_free(&after);
 }
 
-/* A host that can scale the TSC does; one that cannot refuses the snapshot. Ignoring it is wrong on
- * both. */
+/*
+ * A host with TSC scaling uses it; other hosts refuse the snapshot. Neither ignores the frequency.
+ */
 static void
 tsc_frequency_is_the_snapshots(void **state)
 {
@@ -125,8 +126,10 @@ tsc_frequency_is_the_snapshots(void **state)
 	record_writer_free(&before);
 }
 
-/* Hosts that differ by little run it as it is: what is saved again is the frequency that the guest
- * knows. */
+/*
+ * A host with nearly the same frequency runs the guest without scaling, and saves the frequency
+ * that the guest knows.
+ */
 static void
 tsc_frequency_does_not_drift(void **state)
 {
@@ -179,7 +182,7 @@ xcr0_is_the_snapshots(void **state)
 	record_writer_free(&after);
 }
 
-/* kvm-clock goes on from the saved value. */
+/* kvm-clock continues from the saved value. */
 static void
 clock_is_the_snapshots(void **state)
 {
@@ -215,12 +218,12 @@ setup_irqchip(void **state)
 	       kvm_vcpu_open(&host.vcpu, &host.kvm, 0) || kvm_vcpu_cpuid(&host.vcpu);
 }
 
-/* A vCPU that waits in HLT for an interrupt. */
+/* A vCPU in HLT that waits for an interrupt. */
 static void
 mp_state_is_the_snapshots(void **state)
 {
 	const uint32_t halted = KVM_MP_STATE_HALTED;
-	const uint64_t rip = 0x1000; /* at the reset vector KVM takes a load for a reset */
+	const uint64_t rip = 0x1000; /* at the reset vector KVM treats a load as a reset */
 	struct record_writer before, after;
 	struct record root = save(*state, &before);
 	struct why why;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Points: their text, counting, and finding text in output however it is cut. */
+/* Stop conditions: parsing, counting, and matching of text in output that is split anywhere. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -35,7 +35,7 @@ good(void **state)
 		{ "output:serial0:login:", STOP_OUTPUT, 0, 1, "serial0", "login:" },
 		{ "output:serial0:login::2", STOP_OUTPUT, 0, 2, "serial0", "login:" },
 		{ "output:s:a:b:3", STOP_OUTPUT, 0, 3, "s", "a:b" },
-		{ "output:s:a:0", STOP_OUTPUT, 0, 1, "s", "a:0" }, /* no 0th time */
+		{ "output:s:a:0", STOP_OUTPUT, 0, 1, "s", "a:0" }, /* there is no 0th time */
 		{ "output:s::2", STOP_OUTPUT, 0, 1, "s", ":2" },
 	};
 
@@ -115,11 +115,11 @@ counts(void **state)
 	assert_false(stop_count(&stop));
 	assert_true(stop_count(&stop));
 	for (int i = 0; i < 5; i++)
-		assert_false(stop_count(&stop)); /* once is all */
+		assert_false(stop_count(&stop)); /* is hit once only */
 	stop_free(&stop);
 }
 
-/* How many times text is in the output up to length, one behind the other. */
+/* The number of matches of text in the first length bytes of output, without overlaps. */
 static uint64_t
 naive(const char *output, size_t length, const char *text)
 {
@@ -143,7 +143,7 @@ random_text(uint64_t *seed, char *text, size_t length)
 	text[length] = '\0';
 }
 
-/* Texts of two letters, which begin like themselves in the middle, in pieces of any size. */
+/* Texts of two letters with prefixes that repeat inside them, in pieces of any size. */
 static void
 output(void **state)
 {

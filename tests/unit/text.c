@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* base/text and base/why: numbers, sizes, names, hints and reasons. */
+/* base/text and base/why: numbers, sizes, names, hints and error reasons. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -89,9 +89,9 @@ nearest_names(void **state)
 	assert_null(nearest(longest, names));
 }
 
-/* What is written back is the shortest that is exact, and reads as the same. */
+/* The output is the shortest exact form, and parses to the same value. */
 static void
-written(void **state)
+writes_the_shortest_form(void **state)
 {
 	static const struct {
 		uint64_t value;
@@ -140,7 +140,7 @@ lists_and_hints(void **state)
 
 	assert_string_equal(format_names("use ", names, text, sizeof(text)), "use a, b or c");
 	assert_string_equal(format_names("use ", names + 2, text, sizeof(text)), "use c");
-	/* Cut, and terminated. */
+	/* Truncated and terminated. */
 	assert_string_equal(format_names("use ", names, text, 8), "use a, ");
 	assert_string_equal(did_you_mean("memory", "; none").text, "; did you mean memory?");
 	assert_string_equal(did_you_mean(NULL, "; none").text, "; none");
@@ -181,7 +181,7 @@ a_long_reason_is_cut(void **state)
 }
 
 static void
-nobody_asks(void **state)
+accepts_null_for_the_reason(void **state)
 {
 	assert_int_equal(why_set(NULL, "x"), -1);
 	assert_int_equal(why_errno(NULL, EIO, "x"), -1);
@@ -196,12 +196,12 @@ main(void)
 		cmocka_unit_test(values),
 		cmocka_unit_test(reasons_of_parsers),
 		cmocka_unit_test(nearest_names),
-		cmocka_unit_test(written),
+		cmocka_unit_test(writes_the_shortest_form),
 		cmocka_unit_test(bytes_have_a_unit),
 		cmocka_unit_test(lists_and_hints),
 		cmocka_unit_test(a_reason_carries_its_errno),
 		cmocka_unit_test(a_long_reason_is_cut),
-		cmocka_unit_test(nobody_asks),
+		cmocka_unit_test(accepts_null_for_the_reason),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

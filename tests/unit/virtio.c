@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* When a virtio device looks at its queues: a balloon, whose requests are done at once, or held,
- * with a driver made by hand. */
+/*
+ * The time at which a virtio device reads its queues: a balloon, which handles requests at once or
+ * holds them, with a driver made by hand.
+ */
 #include "../../plugins/virtio-balloon.c"
 
 #include "unit/fake_virtio.h"
@@ -28,7 +30,7 @@ start(uint32_t features)
 	return fake.device.state;
 }
 
-/* How many the device has used since the last look. */
+/* The number of buffers used by the device since the last call. */
 static unsigned
 used(uint32_t queue)
 {
@@ -52,9 +54,9 @@ notify(uint32_t queue)
 	driver_write(&fake, VIRTIO_QUEUE_NOTIFY, queue);
 }
 
-/* What is in a queue, and was not told of, stays there, whatever else the device has to do. */
+/* A request without a notification stays in its queue, whatever else the device does. */
 static void
-waits_for_its_notification(void **state)
+waits_for_the_notification(void **state)
 {
 	for (uint32_t features = 0; features <= EVENT_IDX; features += EVENT_IDX) {
 		struct balloon *b = start(features);
@@ -75,10 +77,12 @@ waits_for_its_notification(void **state)
 	}
 }
 
-/* What was told of, and is not done for want of time, is done later, also in a restored machine;
- * and meanwhile needs no notification. */
+/*
+ * A notified request that is not handled for lack of time is handled later, also in a restored
+ * machine, without another notification.
+ */
 static void
-goes_on(void **state)
+continues_later(void **state)
 {
 	struct balloon *b = start(EVENT_IDX);
 
@@ -98,9 +102,9 @@ goes_on(void **state)
 	fake_destroy(&fake);
 }
 
-/* A driver that fills its queues before it is ready, and one that sets one up anew. */
+/* A driver that fills its queues before DRIVER_OK, and one that sets up a queue again. */
 static void
-begins(void **state)
+starts(void **state)
 {
 	struct balloon *b = start(0);
 
@@ -120,7 +124,9 @@ begins(void **state)
 	fake_destroy(&fake);
 }
 
-/* The request for statistics is held. The next one is asked for, and waits for its notification. */
+/*
+ * The device holds the statistics request. It asks for the next one and waits for its notification.
+ */
 static void
 statistics_again(void **state)
 {
@@ -139,7 +145,7 @@ statistics_again(void **state)
 	notify(STATS);
 	assert_true(b->held);
 	assert_int_equal(driver_event(STATS), 2);
-	/* One too many is taken when the first has gone back. */
+	/* A second one is taken when the first has been returned. */
 	put(STATS);
 	notify(STATS);
 	assert_int_equal(balloon.timers[0].fire(&fake.device, 0, 1), 0);
@@ -152,9 +158,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(waits_for_its_notification),
-		cmocka_unit_test(goes_on),
-		cmocka_unit_test(begins),
+		cmocka_unit_test(waits_for_the_notification),
+		cmocka_unit_test(continues_later),
+		cmocka_unit_test(starts),
 		cmocka_unit_test(statistics_again),
 	};
 

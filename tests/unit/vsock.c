@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Virtio sockets, with a driver made by hand on one side and unix sockets on the other (virtio 1.2,
- * section 5.10). */
+/* Virtio sockets between a driver made by hand and unix sockets (virtio 1.2, section 5.10). */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -12,10 +11,10 @@
 #include "unit/fake_virtio.h"
 
 #define CID 3u
-#define BUFFER 4096u        /* of the driver's, to receive */
-#define RECEIVE_AT 0x20000u /* where they are, DRIVER_SIZE of them */
-#define SEND_AT 0x70000u    /* where the driver's packets are */
-#define BIG 65536u          /* of the driver's own buffer, in its packets */
+#define BUFFER 4096u        /* the driver's receive buffers */
+#define RECEIVE_AT 0x20000u /* their address, DRIVER_SIZE bytes each */
+#define SEND_AT 0x70000u    /* address of the driver's packets */
+#define BIG 65536u          /* size of the driver's own buffer, in its packets */
 
 static struct fake fake;
 static char folder[64], path[96];
@@ -46,7 +45,7 @@ stop(void)
 	fake_destroy(&fake);
 }
 
-/* A buffer to receive into. */
+/* Offers a receive buffer. */
 static void
 offer(void)
 {
@@ -77,7 +76,7 @@ static int
 teardown(void **state)
 {
 	stop();
-	assert_int_equal(access(path, F_OK), -1); /* its socket is gone */
+	assert_int_equal(access(path, F_OK), -1); /* its socket file is removed */
 	assert_int_equal(rmdir(folder), 0);
 	return 0;
 }
@@ -101,7 +100,7 @@ tell(uint32_t host, uint32_t guest, enum vsock_op op)
 	send_packet(host, guest, op, 0, "", 0, 0);
 }
 
-/* What has come; false: nothing. Its buffer is offered anew. */
+/* Takes a received packet and offers its buffer again; false if there is none. */
 static bool
 receive(struct packet *p)
 {
@@ -136,7 +135,7 @@ expect_silence(void)
 	assert_false(receive(&p));
 }
 
-/* The host's sockets have become ready, perhaps. */
+/* Polls the host's sockets. */
 static void
 ready(void)
 {
@@ -148,7 +147,7 @@ ready(void)
 	}
 }
 
-/* A server for the guest's calls to this port. */
+/* A server for the guest's connections to this port. */
 static int
 listen_at(uint32_t port)
 {
@@ -161,7 +160,7 @@ listen_at(uint32_t port)
 	return fd;
 }
 
-/* A connection that the guest has made, from its port 1000 to the host's 80. */
+/* A connection from the guest's port 1000 to the host's port 80. */
 static int
 call(void)
 {
@@ -213,7 +212,7 @@ assert_closed(int fd)
 }
 
 static void
-nobody_answers(void **state)
+refuses_calls_without_a_listener(void **state)
 {
 	struct packet p;
 
@@ -221,7 +220,7 @@ nobody_answers(void **state)
 	expect(&p, RST);
 	assert_int_equal(p.h.from_port, 80);
 	assert_int_equal(p.h.to_port, 1000);
-	tell(80, 1000, RST); /* of what there is not: no word */
+	tell(80, 1000, RST); /* for an unknown connection: no reply */
 	expect_silence();
 	tell(80, 1000, 99);
 	expect(&p, RST);
@@ -244,7 +243,7 @@ guest_calls(void **state)
 	tell(80, 1000, CREDIT_REQUEST);
 	expect(&p, CREDIT_UPDATE);
 	assert_int_equal(p.h.fwd_cnt, 5);
-	/* The host closes: the guest learns of it, and answers. */
+	/* The host closes: the guest receives a shutdown and replies. */
 	assert_int_equal(write(fd, "last", 4), 4);
 	close(fd);
 	ready();
@@ -271,7 +270,7 @@ host_calls(void **state)
 	expect(&p, REQUEST);
 	assert_int_equal(p.h.to_port, 22);
 	port = p.h.from_port;
-	expect_silence(); /* what is behind comes when the guest has answered */
+	expect_silence(); /* the rest follows after the guest's reply */
 	tell(port, 22, RESPONSE);
 	expect(&p, RW);
 	assert_memory_equal(p.data, "after", 5);
@@ -284,11 +283,12 @@ host_calls(void **state)
 	second = connect_to_guest("CONNECT 22\n");
 	expect(&p, REQUEST);
 	assert_int_not_equal(p.h.from_port, port);
-	tell(p.h.from_port, 22, RST); /* nobody listens there */
+	tell(p.h.from_port, 22, RST); /* no process listens there */
 	assert_closed(second);
 	close(second);
-	/* The guest shuts down: what it has sent arrives, then the end, then the reset it waits
-	 * for. */
+	/*
+	 * The guest shuts down: its bytes arrive, then the end; then the guest receives the reset.
+	 */
 	send_packet(port, 22, RW, 0, "bye", 3, 5);
 	send_packet(port, 22, SHUTDOWN, VSOCK_NEITHER, "", 0, 5);
 	expect(&p, RST);
@@ -304,7 +304,7 @@ half_closed(void **state)
 	int fd = call();
 
 	send_packet(80, 1000, SHUTDOWN, VSOCK_NO_SEND, "", 0, 0);
-	assert_closed(fd); /* to read */
+	assert_closed(fd); /* for reading */
 	assert_int_equal(write(fd, "still", 5), 5);
 	ready();
 	expect(&p, RW);
@@ -321,7 +321,7 @@ half_closed(void **state)
 }
 
 static void
-bad_greetings(void **state)
+invalid_requests_of_clients(void **state)
 {
 	static const char *const bad[] = { "GET / HTTP/1.0\n",
 					   "CONNECT \n",
@@ -344,8 +344,10 @@ bad_greetings(void **state)
 	assert_int_equal(((struct vsock *)fake.device.state)->host->used, 0);
 }
 
-/* The guest may send what the host has not read up to 64 KiB, and learns when there is room
- * again. */
+/*
+ * The guest may send up to 64 KiB that the host has not read, and receives an update when there is
+ * room.
+ */
 static void
 credit_of_the_guest(void **state)
 {
@@ -364,7 +366,7 @@ credit_of_the_guest(void **state)
 			assert_int_equal(p.h.op, CREDIT_UPDATE);
 			taken = p.h.fwd_cnt;
 		}
-		assert_in_range(sent, 0, sizeof(all) / 2); /* the socket is full one day */
+		assert_in_range(sent, 0, sizeof(all) / 2); /* until the socket is full */
 	}
 	while ((n = read(fd, all + got, sizeof(all) - got)) > 0) {
 		got += (uint32_t)n;
@@ -416,7 +418,8 @@ credit_of_the_host(void **state)
 	expect(&p, RW);
 	assert_int_equal(p.h.length, 1000);
 	expect_silence();
-	send_packet(80, 1000, CREDIT_UPDATE, 0, "", 0, 0x80000000); /* more than it got: nonsense */
+	send_packet(80, 1000, CREDIT_UPDATE, 0, "", 0, 0x80000000); /* more than it received:
+								     * invalid */
 	expect_silence();
 	send_packet(80, 1000, CREDIT_UPDATE, 0, "", 0, BIG + 1000);
 	while (receive(&p))
@@ -425,7 +428,7 @@ credit_of_the_host(void **state)
 	close(fd);
 }
 
-/* Answers wait for buffers; while there are too many of them, no packets are taken. */
+/* Replies wait for buffers. While too many wait, no packets are taken. */
 static void
 without_buffers(void **state)
 {
@@ -478,29 +481,29 @@ too_many_connections(void **state)
 }
 
 static void
-packets_for_nobody(void **state)
+refuses_stray_packets(void **state)
 {
 	struct vsock_header h = { CID, 9, 1, 80, 0, STREAM, REQUEST, 0, 0, 0 };
 	struct packet p;
 
-	memcpy(driver.memory + SEND_AT, &h, sizeof(h)); /* to a stranger */
+	memcpy(driver.memory + SEND_AT, &h, sizeof(h)); /* to an unknown context */
 	driver_add(&fake, TRANSMIT, SEND_AT, sizeof(h), false);
 	h = (struct vsock_header){ CID + 1, HOST_CID, 1, 80, 0, STREAM, REQUEST, 0, 0, 0 };
-	memcpy(driver.memory + SEND_AT, &h, sizeof(h)); /* from one */
+	memcpy(driver.memory + SEND_AT, &h, sizeof(h)); /* from an unknown context */
 	driver_add(&fake, TRANSMIT, SEND_AT, sizeof(h), false);
 	expect_silence();
 	h = (struct vsock_header){ CID, HOST_CID, 1, 80, 0, 2, REQUEST, 0, 0, 0 };
-	memcpy(driver.memory + SEND_AT, &h, sizeof(h)); /* a kind of socket that is not offered */
+	memcpy(driver.memory + SEND_AT, &h, sizeof(h)); /* a socket type that is not offered */
 	driver_add(&fake, TRANSMIT, SEND_AT, sizeof(h), false);
 	expect(&p, RST);
 	assert_int_equal(driver_read(&fake, VIRTIO_STATUS), 15);
-	h.length = 1; /* which is not there */
+	h.length = 1; /* a connection that does not exist */
 	memcpy(driver.memory + SEND_AT, &h, sizeof(h));
 	driver_add(&fake, TRANSMIT, SEND_AT, sizeof(h), false);
 	assert_int_equal(driver_read(&fake, VIRTIO_STATUS), 15 | VIRTIO_NEEDS_RESET);
 }
 
-/* A restored device has no connections, and says so; what it was about to answer, it answers. */
+/* A restored device has no connections and notifies the guest. It still sends pending replies. */
 static void
 restored(void **state)
 {
@@ -531,12 +534,12 @@ restored(void **state)
 	assert_int_equal(event, EVENT_TRANSPORT_RESET);
 	send_packet(80, 1000, RW, 0, "lost", 4, 0);
 	expect(&p, RST);
-	fd = connect_to_guest("CONNECT 7\n"); /* new ones are welcome */
+	fd = connect_to_guest("CONNECT 7\n"); /* new connections work */
 	expect(&p, REQUEST);
 	close(fd);
 	ready();
 	expect(&p, RST);
-	/* And a reset in place. */
+	/* The same after a reset of the machine. */
 	fd = call();
 	driver_add(&fake, EVENT, SEND_AT + 0x1000, 4, true);
 	assert_int_equal(driver_used(EVENT, NULL), -1);
@@ -546,7 +549,7 @@ restored(void **state)
 	close(fd);
 }
 
-/* Answers that have yet to be given are part of a snapshot. */
+/* A snapshot contains pending replies. */
 static void
 saved(void **state)
 {
@@ -575,17 +578,17 @@ main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(nobody_answers),
+		TEST(refuses_calls_without_a_listener),
 		TEST(guest_calls),
 		TEST(host_calls),
 		TEST(half_closed),
-		TEST(bad_greetings),
+		TEST(invalid_requests_of_clients),
 		TEST(credit_of_the_guest),
 		TEST(a_guest_that_sends_too_much),
 		TEST(credit_of_the_host),
 		TEST(without_buffers),
 		TEST(too_many_connections),
-		TEST(packets_for_nobody),
+		TEST(refuses_stray_packets),
 		TEST(restored),
 		TEST(saved),
 	};

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # core/HACKING.md names functions, files, make targets and commits that exist; each function is in
 # the named file.
+# On an emulated KVM, too.
 use v5.14;
 use warnings;
 use lib 'tests/lib';

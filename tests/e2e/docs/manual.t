@@ -3,6 +3,7 @@
 # The manual pages are complete: every option, command, stop condition, key, value, function,
 # callback and member in the sources is documented, with the same types. The pages are valid, and
 # their examples work.
+# On an emulated KVM, too.
 use v5.14;
 use warnings;
 use lib 'tests/lib';

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Each plugin has a manual page. The page is valid and contains every row of the plugin's tables
 # with a help text; its examples run.
+# On an emulated KVM, too.
 use v5.14;
 use warnings;
 use lib 'tests/lib';

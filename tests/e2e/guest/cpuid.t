@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# CPUID in the guest: the same on every CPU of the host, and no feature that the host lacks. On an
-# emulated KVM, too.
+# CPUID in the guest: the same on every CPU of the host, and no feature that the host lacks.
+# On an emulated KVM, too.
 use v5.14;
 use warnings;
 use lib 'tests/lib';

@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
 # Kernels started by PVH and multiboot: the data that they receive, and images that are refused.
-# tests/unit/boot_kernels.c tests malicious headers; tests/linux/pvh.t boots a stock kernel. On an
-# emulated KVM, too.
+# tests/unit/boot_kernels.c tests malicious headers; tests/linux/pvh.t boots a stock kernel.
+# On an emulated KVM, too.
 use v5.14;
 use warnings;
 use lib 'tests/lib';

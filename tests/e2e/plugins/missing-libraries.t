@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # A plugin whose library is not installed is left out with a message that names the package; the
 # others are built. In CI this is an error.
+# On an emulated KVM, too.
 use v5.14;
 use warnings;
 use lib 'tests/lib';

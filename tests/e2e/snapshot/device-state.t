@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# Device state that a guest cannot read at once is the same in a restored machine. On an emulated
-# KVM, too.
+# Device state that a guest cannot read at once is the same in a restored machine.
+# On an emulated KVM, too.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
