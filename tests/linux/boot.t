@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# Debian's stock kernel: boots to a shell on its serial port and on hvc0 with 1, 2 and 4 vCPUs,
-# warns of nothing that it does not warn of in QEMU's microvm; is snapshotted and restored; switches
-# itself off, and resets itself, each in its way.
+# Debian's stock kernel boots to a shell on its serial port and on hvc0 with 1, 2 and 4 vCPUs,
+# prints no warning that it does not print in QEMU's microvm, is saved and restored, switches itself
+# off, and resets itself in several ways.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -13,7 +13,7 @@ use Test::More;
 
 kernel();
 
-# Warnings come first; then a shell on each console, until one of them says that this is the end.
+# Prints the warnings; then runs a shell on each console, until one of them asks for the end.
 initrd('initrd', <<'END', modules => [qw(virtio_mmio virtio_console)]);
 dmesg -r | grep '^<[0-4]>'
 echo "init: $(nproc) vCPUs, $(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)"
@@ -24,7 +24,8 @@ if [ -c /dev/hvc0 ] && grep -q shells /proc/cmdline; then
 fi
 END
 
-# Types into both shells when they ask; asks each what it is, and who runs it.
+# Types into both shells when they prompt, and asks for their terminal, a sum and the number of
+# CPUs.
 my $ask = q(echo "shell: $(tty), $((6 * 7)), $(nproc)");
 my @shells;
 for my $cpus (1, 2, 4) {
@@ -44,12 +45,12 @@ my (undef, @said) = split /^-- \w+\n/m, $out;
 for my $cpus (1, 2, 4) {
     my ($ours, $theirs) = splice @said, 0, 2;
     my @missing = grep { ($ours // '') !~ /^\Q$_\E$/m } "init: $cpus vCPUs, kvm-clock", map({ "shell: /dev/$_, 42, $cpus" } qw(ttyS0 hvc0)), 'ends: 0';
-    is(join(', ', @missing), '', "$cpus vCPUs: shells on both consoles; switched off") or diag($ours);
+    is(join(', ', @missing), '', "$cpus vCPUs: shells on both consoles; the guest switches off") or diag($ours);
     shows($theirs // '', qr/^init: $cpus vCPUs/m, "$cpus vCPUs: the same kernel boots in QEMU's microvm");
-    is(news($ours // '', $theirs // ''), '', "$cpus vCPUs: no warning that it does not have there");
+    is(news($ours // '', $theirs // ''), '', "$cpus vCPUs: no warning that microvm does not have");
 }
 
-# The user's config, in the midst of counting; then restored in another process.
+# The user's config, saved while the guest counts, then restored in another process.
 initrd('counts', <<'END', modules => [qw(virtio_mmio virtio_blk virtio_net)]);
 for i in 1 2 3 4 5 6 7 8 9; do echo "count $i"; usleep 100000; done
 grep -q ttyS0 /proc/interrupts && echo 'ttyS0 has an interrupt'
@@ -64,11 +65,11 @@ echo; echo '--'
 $minivmm -r linux.snap --trust
 END
 my ($before, $after) = split /^--\n/m, $out;
-shows($before // '', qr/count 4\n\Z/, 'up to the point');
-is(($after // '') =~ s/^\[.*reboot: Power down\n//mr, join('', "\n", map({ "count $_\n" } 5 .. 9), "ttyS0 has an interrupt\ndevices: 2\n"), 'goes on with the next line, without trouble')
+shows($before // '', qr/count 4\n\Z/, 'the run ends at the stop condition');
+is(($after // '') =~ s/^\[.*reboot: Power down\n//mr, join('', "\n", map({ "count $_\n" } 5 .. 9), "ttyS0 has an interrupt\ndevices: 2\n"), 'the restored machine continues with the next line')
   or diag($err);
 
-# The ways to an end, with the status that each is documented to have.
+# The ways to end, each with its documented status.
 initrd('ends', <<'END');
 for word in $(cat /proc/cmdline); do
 	case $word in
@@ -96,6 +97,6 @@ for my $end (sort keys %ends) {
     $script .= "$minivmm -c $file --log error >$file.out; echo \"\$?: $end\"\n";
 }
 ($out) = inside('ends', 300, $script);
-is($out, join('', map { "$ends{$_}[2]: $_\n" } sort keys %ends), 'each end has its status');
+is($out, join('', map { "$ends{$_}[2]: $_\n" } sort keys %ends), 'each end has its documented status');
 
 done_testing;

@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# A PC's keyboard controller and clock, pvpanic, and a virtio balloon and vsock under Debian's stock
+# A PC's keyboard controller and clock, pvpanic, and a virtio balloon and vsock, with Debian's stock
 # kernel.
 use v5.14;
 use warnings;
@@ -13,7 +13,7 @@ use Test::More;
 
 kernel();
 
-# The PC's devices: found, and of use; the keyboard controller resets the machine. Then a panic.
+# The PC's devices are found and work; the keyboard controller resets the machine. Then a panic.
 initrd('pc.img', <<'END', modules => ['pvpanic-mmio']);
 echo "clock: $(date -u +%Y-%m-%d) $(cat /sys/class/rtc/rtc0/name)"
 hwclock -u -w && date -u -s '1999-12-31 23:59:58' >/dev/null && hwclock -u -w && sleep 3
@@ -38,18 +38,18 @@ $minivmm -c reset.ini --log error; echo "reset: \$?"
 $minivmm -c panic.ini --log error; echo "panic: \$?"
 END
 my ($reset, $panic) = $out =~ /(.*)^reset: (?=\d)(.*)/ms;
-shows($reset // $out, qr/^clock: 2100-01-01 rtc_cmos/m, 'the clock, its century, the time that Linux begins with');
-shows($reset // $out, qr/^set: 2000-01-01$/m, 'is set');
-shows($reset // $out, qr/^alarm: 1, then ''$/m, 'an alarm');
-shows($reset // $out, qr/^is: i8042 KBD port$/m, 'the keyboard controller');
-shows($reset // $out, qr/^is: i8042 AUX port$/m, 'its other port');
+shows($reset // $out, qr/^clock: 2100-01-01 rtc_cmos/m, 'the clock: the century, and the initial time of Linux');
+shows($reset // $out, qr/^set: 2000-01-01$/m, 'the clock can be set');
+shows($reset // $out, qr/^alarm: 1, then ''$/m, "the clock's alarm");
+shows($reset // $out, qr/^is: i8042 KBD port$/m, 'the keyboard port');
+shows($reset // $out, qr/^is: i8042 AUX port$/m, 'the mouse port');
 shows($reset // $out, qr/^events: 3$/m, 'pvpanic');
-unlike($reset // $out, qr/^amiss:/m, 'nothing is amiss') or diag($reset);
+unlike($reset // $out, qr/^amiss:/m, 'there is no warning') or diag($reset);
 shows($panic // $out, qr/\A3$/m, 'a reset by the keyboard controller');
 shows($panic // $out, qr/^panic: 102$/m, 'a panic');
 
-# The balloon: what the guest has freed is free here, and takes no room in a snapshot; a live
-# snapshot while it gives up memory; what it keeps stays as it was.
+# The balloon: pages that the guest releases are released on the host and take no room in a
+# snapshot; a live snapshot while the guest inflates; the guest's data stays the same.
 initrd('balloon.img', <<'END', modules => [qw(virtio_mmio virtio_balloon)]);
 given() { awk '/^balloon_inflate/ { i = $2 } /^balloon_deflate/ { d = $2 } END { print i - d }' /proc/vmstat; }
 mkdir /t
@@ -88,15 +88,14 @@ target 0; wait \$pid; echo "live.snap: \$?, \$(grep -c 'guest: the same' out)"
 sed 's/^/told: /' told
 END
 my ($full, $freed, $snapshot, $smaller) = $out =~ /^full: (\d+)\nfreed: (\d+)\nsnapshots: (\d+) (\d+)$/m;
-cmp_ok($freed // 999, '<', ($full // 0) - 60, 'what the guest has freed is free here') or diag($out, $err);
-cmp_ok($smaller // 999, '<', ($snapshot // 0) - 60, 'and takes no room in a snapshot');
-shows($out, qr/^$_: 0, 1$/m, "$_: all memory is given up and taken back, and what was kept is the same") for qw(first live.snap);
-shows($out, qr/^told: balloon 122880K$/m, 'the control stream tells the size');
-shows($out, qr/^told: statistics .* total=2\d{8} /m, 'and statistics');
-unlike($out, qr/stall|lockup|BUG/i, 'without trouble');
+cmp_ok($freed // 999, '<', ($full // 0) - 60, 'the host has the memory that the guest has released') or diag($out, $err);
+cmp_ok($smaller // 999, '<', ($snapshot // 0) - 60, 'released memory takes no room in a snapshot');
+shows($out, qr/^$_: 0, 1$/m, "$_: all memory is released and taken back, and the data is the same") for qw(first live.snap);
+shows($out, qr/^told: balloon 122880K$/m, 'the control stream prints the size');
+shows($out, qr/^told: statistics .* total=2\d{8} /m, 'the control stream prints statistics');
+unlike($out, qr/stall|lockup|BUG/i, 'the kernel reports no problem');
 
-# Sockets. The guest's program is as small as can be: it calls the host, or is called, and ends with
-# its peer.
+# Sockets. The guest's program connects to the host or accepts a connection, and ends with its peer.
 spew('vs.c', <<'END');
 #include <errno.h>
 #include <linux/vm_sockets.h>
@@ -135,7 +134,7 @@ int main(int argc, char **argv)
 	return 0;
 }
 END
-is((run([ qw(cc -Os -static -s -o vs vs.c) ]))[0], 0, "the guest's program");
+is((run([ qw(cc -Os -static -s -o vs vs.c) ]))[0], 0, "the guest's program compiles");
 my $program = encode_base64(slurp('vs'));
 initrd('vsock.img', "base64 -d >/bin/vs <<'PROGRAM'\n${program}PROGRAM\nchmod +x /bin/vs\n" . <<'END', modules => [qw(virtio_mmio vmw_vsock_virtio_transport)]);
 echo "nobody: $(vs call 79 hello)"
@@ -166,14 +165,14 @@ $minivmm -r x.snap --trust --log error; echo "second: \$?"
 exit 0
 END
 my ($sent) = $out =~ /^sent: (\w+)/m;
-shows($out, qr/^nobody: no: Connection reset by peer$/m, 'a call that nobody answers') or diag($err);
-shows($out, qr/^one: to hello$/m, 'a call that somebody answers');
-shows($out, qr/^much: $sent /m, 'much, from the host') if $sent;
-shows($out, qr/^OK \d+$/m, 'a call of the host');
-shows($out, qr/^back: $sent /m, 'much, both ways') if $sent;
-shows($out, qr/^held: Connection reset by peer$/m, 'a connection is reset by a restore');
-shows($out, qr/^again: to hello again$/m, 'and another one can be made');
-shows($out, qr/^first: 0\n.*^second: 0$/ms, 'both end well');
-unlike($out, qr/left behind/, 'and tidily');
+shows($out, qr/^nobody: no: Connection reset by peer$/m, 'a call without a listener') or diag($err);
+shows($out, qr/^one: to hello$/m, 'a call with a listener');
+shows($out, qr/^much: $sent /m, 'much data from the host') if $sent;
+shows($out, qr/^OK \d+$/m, 'a call from the host');
+shows($out, qr/^back: $sent /m, 'much data in both directions') if $sent;
+shows($out, qr/^held: Connection reset by peer$/m, 'a restore resets a connection');
+shows($out, qr/^again: to hello again$/m, 'a new connection works after the restore');
+shows($out, qr/^first: 0\n.*^second: 0$/ms, 'both machines end with status 0');
+unlike($out, qr/left behind/, 'the socket files are removed');
 
 done_testing;

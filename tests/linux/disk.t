@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# Disks under Debian's stock kernel: a live snapshot while a file system is written, from which the
-# machine goes on, and two clones at the same time, each with an overlay of its own; all have what
-# they wrote, and a clean file system.
+# Disks with Debian's stock kernel: a live snapshot while a file system is written. The machine
+# continues, and two clones start from the snapshot at the same time, each with its own overlay. All
+# have the files that they wrote, and a clean file system.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -14,12 +14,13 @@ use Test::More;
 
 kernel();
 
-# Writes files, some more when it has been told a name, and then what differs from clone to clone.
+# Writes files, more of them when it has received a name, then files that differ from clone to
+# clone.
 initrd('initrd', <<'END', modules => [qw(virtio_mmio virtio_blk virtio_console ext4)], programs => [qw(mke2fs e2fsck)]);
 clean() { e2fsck -fn $1 >/tmp/fsck 2>&1; echo "guest: fsck of $1: $?"; grep -v '^Pass\|^e2fsck' /tmp/fsck; }
 if grep -q look /proc/cmdline; then
 	for disk in vda vdb vdc; do
-		# Of the snapshot's own disk, the journal is yet to be replayed.
+		# The snapshot's own disk has a journal to replay.
 		mount -t ext4 /dev/$disk /mnt && echo "guest: $disk has $(cat /mnt/own /mnt/big | sha1sum)"
 		umount /mnt
 		clean /dev/$disk
@@ -67,7 +68,7 @@ rm -f *.ovl* disk.img* out; truncate -s 96M disk.img
 : >out
 (await 'guest: wrote 5' out
 	$minivmm ctl vm.sock snapshot x.snap >reply
-	# The last line may be one that is being written: it counts.
+	# The last line may be incomplete: it counts.
 	echo "snapshot: \$?, \$(perl -0777 -ne '(\$says, \$n) = /.*(guest: wrote )(\\d+)\\r?\\n/s; print \$says, \$n + !/\\n\\z/' out)" >when
 	echo original) |
 	{ $minivmm -c $io.ini --log error --set control.socket=vm.sock >out; echo "original: \$?"; }
@@ -93,17 +94,17 @@ END
         my ($says) = $machine eq 'original' ? $out : join '', map { s/^$machine: //r } $out =~ /^$machine: .*\n/mg;
         my @missing = grep { $says !~ /^\Q$_\E$/m } 'guest: fsck of /dev/vda: 0', 'guest: all files are right', "guest: own $own{$machine}  -",
             'guest: requests 1', $machine eq 'original' ? ('original: 0', 'guest: queues 2') : 'ends: 0';
-        is(join(', ', @missing), '', "$io: $machine has all that it wrote");
+        is(join(', ', @missing), '', "$io: $machine has all files that it wrote");
         next if $machine eq 'original';
         my @wrote = $says =~ /^guest: wrote (\d+)$/mg;
-        cmp_ok($wrote[0] // 0, '>', 5, "$io: $machine goes on in the midst");
-        cmp_ok($wrote[0] // 1e9, '<=', ($when // 0) + 1, "$io: $machine goes on from the snapshot");
+        cmp_ok($wrote[0] // 0, '>', 5, "$io: $machine continues during its writes");
+        cmp_ok($wrote[0] // 1e9, '<=', ($when // 0) + 1, "$io: $machine continues from the snapshot");
         my ($size) = $says =~ /^takes (\d+)$/m;
-        cmp_ok($size // 1e9, '<', 4096, "$io: $machine shares what was written before");
+        cmp_ok($size // 1e9, '<', 4096, "$io: $machine has only its own writes in its overlay");
     }
-    like($out, qr/^the base is as it was\nlook/m, "$io: clones diverge upon one base");
+    like($out, qr/^the base is as it was\nlook/m, "$io: clones differ over one base");
     my @disks = ([ vda => 'the snapshot' ], [ vdb => 'one' ], [ vdc => $clones[-1] ]);
-    like($out, qr{^look: guest: $$_[0] has \w+  -\nlook: guest: fsck of /dev/$$_[0]: 0$}m, "$io: the disk of $$_[1], clean without its memory") for @disks;
+    like($out, qr{^look: guest: $$_[0] has \w+  -\nlook: guest: fsck of /dev/$$_[0]: 0$}m, "$io: the disk of $$_[1], clean without the machine's memory") for @disks;
     Test::More->builder->is_passing or diag($out, $err);
 }
 

@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# Debian's stock kernel in machines of all kinds: with each device alone, with all of them together,
-# and with two of a kind, which share a line. All are found, are of use, and no warning is there
-# that QEMU's microvm would not bring as well.
+# Debian's stock kernel in various machines: with each device alone, with all of them, and with two
+# of a kind, which share an interrupt line. Each device is found and works, and there is no warning
+# that QEMU's microvm does not have.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -13,7 +13,7 @@ use Test::More;
 
 kernel();
 
-# Says what is there, and uses it.
+# Lists the devices and uses them.
 initrd('initrd', <<'END', modules => [qw(virtio_mmio virtio_blk virtio_net virtio_console virtio_rng virtio_balloon vmw_vsock_virtio_transport pvpanic-mmio)]);
 for d in /sys/bus/virtio/devices/*; do [ -e $d ] && echo "virtio: $(basename $(readlink $d/driver)), $(cat $d/status)"; done
 for d in /sys/block/vd*; do
@@ -41,8 +41,8 @@ for d in /sys/bus/platform/drivers/pvpanic-mmio/*/capability; do [ -e $d ] && ec
 dmesg -r | grep '^<[0-4]>'
 END
 
-# A device of each kind, the number-th: its section, and what is to be seen of it. Each console says
-# it into a file of its own: two CPUs write to two consoles at once, within each other's lines.
+# The number-th device of each kind: its section, and the expected output. Each console has its own
+# output file, since two CPUs may write to two consoles at the same time.
 sub kind {
     my ($kind, $n, @more) = @_;
     my $up = ', 0x0000000f';
@@ -65,8 +65,8 @@ sub kind {
 my @kinds = qw(balloon blk console generation keyboard net panic rng rtc serial vsock);
 my %machines = map { ("$_ alone" => { devices => [ [ $_, 0 ] ] }) } @kinds;
 $machines{'all together'} = { cpus => 2, devices => [ map { [ $_, 0 ] } @kinds ] };
-# Two of a kind share a line. A second balloon, clock, keyboard controller or vsock is nothing that
-# Linux takes.
+# Two of a kind share a line. Linux does not use a second balloon, clock, keyboard controller or
+# vsock.
 $machines{'two of a kind'} = { cpus => 2, devices => [ map { ([ $_, 0, irq => 16 ], [ $_, 1, irq => 16 ]) } qw(blk console net panic rng) ] };
 my @machines = sort keys %machines;
 
@@ -91,7 +91,7 @@ for my $m (0 .. $#machines) {
     $count{$_}++ for @{ $machines{ $machines[$m] }{seen} };
     $count{'ends: 0'} = 1;
     my @missing = grep { my $line = $_; (() = $said =~ /^\Q$line\E$/mg) != $count{$_} } sort keys %count;
-    is(join(', ', @missing), '', "$machines[$m]: found, and of use") or diag($said);
+    is(join(', ', @missing), '', "$machines[$m]: found and works") or diag($said);
     is(news($said, $said{theirs} // ''), '', "$machines[$m]: no warning that a microvm does not have");
 }
 

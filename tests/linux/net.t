@@ -1,9 +1,9 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# A virtio network card under Debian's stock kernel. User mode: ping, a file over TCP from a server
-# on the host's loopback, and a port of the host that leads to the guest; all that through a
-# snapshot, too: a connection that was under way ends, and new ones work. A tap: ping and TCP with
-# the offloads of both sides.
+# A virtio network card with Debian's stock kernel. User mode: ping, a file over TCP from a server
+# on the host's loopback, and a host port that is forwarded to the guest, all of them also after a
+# restore: an open connection ends, and new ones work. A tap: ping and TCP with the offloads of both
+# sides.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -22,7 +22,7 @@ read $random, my $bytes, 4 << 20;
 spew('here/file', $bytes);
 my $sum = sha1_hex($bytes);
 
-# Where the server is: busybox's commands.
+# The server runs busybox's commands.
 my $tools = "b=$kernel/bin/busybox\n\$b ip link set lo up\n";
 my $up = <<'END';
 ip link set lo up
@@ -59,10 +59,10 @@ like($out, qr/^mac: 52:54:00:12:34:56, link: 1$/m, 'user: the card');
 like($out, qr/^3 packets transmitted, 3 packets received/m, 'user: ping');
 like($out, qr/^fetched: $sum  -$/m, 'user: a file');
 like($out, qr/obtained/m, 'user: an address by DHCP');
-like($out, qr/^from the guest$/m, 'user: a port that leads to the guest');
+like($out, qr/^from the guest$/m, 'user: a forwarded port');
 
-# A connection is under way when the snapshot is taken. The restored guest hears that it is no more,
-# though it only listens; what begins afterwards works.
+# A connection is open when the snapshot is taken. The restored guest learns that it has ended,
+# although it only listens; new connections work.
 initrd('initrd', <<"END" . <<'END', @modules);
 $up
 END
@@ -88,7 +88,7 @@ like($after // '', qr/\A\n?(?:tick\n)*the connection has ended$/m, 'user, restor
 like($after // '', qr/^1 packets transmitted, 1 packets received/m, 'user, restored: ping');
 like($after // '', qr/^fetched: $sum  -$/m, 'user, restored: a file');
 
-# A tap: large packets pass whole, both ways, and the kernel does what was left of their checksums.
+# A tap: large packets pass unsplit in both directions, and the kernel completes their checksums.
 initrd('initrd', <<'END', @modules);
 ip link set eth0 up
 ip addr add 10.9.0.2/24 dev eth0
@@ -104,7 +104,7 @@ config('x.ini', {}, card(backend => 'tap:tap9'));
 ($out) = inside('tap', 150, <<"END");
 $tools
 \$b httpd -p 8080 -h here
-# busybox's nc ends when its peer has no more to say: this one says nothing, and stays.
+# busybox's nc ends when its peer shuts down: this one sends nothing and stays.
 mkfifo silence && sleep 300 >silence &
 (until [ -p silence ]; do sleep 0.1; done; \$b nc -l -p 8082 <silence >here/back; : >here/done) &
 (until \$b ip addr add 10.9.0.1/24 dev tap9 2>here/ip; do sleep 0.2; done; \$b ip link set tap9 up) &
@@ -115,9 +115,9 @@ is(join(' ', grep { substr($features // '', $_, 1) } 0 .. 31), '0 1 5 7 8 11 12 
 like($out, qr/^3 packets transmitted, 3 packets received/m, 'tap: ping');
 like($out, qr/^fetched: $sum  -$/m, 'tap: a file to the guest');
 like($out, qr/^packets: 1$/m, 'tap: in large packets');
-is(sha1_hex(slurp('here/back')), $sum, 'tap: and from it');
+is(sha1_hex(slurp('here/back')), $sum, 'tap: a file from the guest');
 
-# Several pairs of queues: the driver takes one for each vCPU, and has as many after a restore.
+# Several pairs of queues: the driver uses one for each vCPU, also after a restore.
 spew('here/part', substr $bytes, 0, 1 << 18);
 my $part = sha1_hex(slurp('here/part'));
 initrd('initrd', <<'END', modules => [ 'virtio_mmio', 'virtio_net' ]);
@@ -138,7 +138,7 @@ config('x.ini', { cpus => 2 }, card(backend => 'tap:tap9', queues => 3));
 $tools
 \$b httpd -p 8080 -h here
 up() {
-	# The guest knows the address of a card that was there before.
+	# The guest has the address of the earlier card in its neighbour table.
 	until \$b ip link set tap9 address 52:54:00:00:00:09 2>here/ip; do sleep 0.2; done
 	\$b ip addr add 10.9.0.1/24 dev tap9 && \$b ip link set tap9 up
 }
@@ -153,6 +153,6 @@ END
 is(join(' ', grep { substr($features // '', $_, 1) } 0 .. 31), '0 1 5 7 8 11 12 15 16 17 22 28 29', 'several queues: features');
 shows($before // '', qr/^queues: rx-0 rx-1 tx-0 tx-1 $/m, 'several queues: one for each vCPU');
 shows($before // '', qr/^fetched: $part  -$/m, 'several queues: four files at once');
-shows($after // '', qr/^queues: rx-0 rx-1 tx-0 tx-1 \nfetched: $part  -$/m, 'several queues: and after a restore');
+shows($after // '', qr/^queues: rx-0 rx-1 tx-0 tx-1 \nfetched: $part  -$/m, 'several queues: four files at once after a restore');
 
 done_testing;

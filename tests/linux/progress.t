@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# A stock kernel runs a script that draws a progress bar. In the midst the machine is stopped,
-# written to a file, and ended; the file is taken elsewhere, where nothing else of the machine is;
-# there another process goes on with the bar.
+# A stock kernel runs a script that draws a progress bar. In the middle, the machine is saved to a
+# file and ended. The file is moved to a folder that has nothing else of the machine, where another
+# process continues the bar.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -38,8 +38,8 @@ END
 my ($before, $after) = split /^--\n/m, $out;
 my $first = ($before // '') =~ /(\[ {20}\]   0%.*%)\n\z/s ? $1 : '';
 my ($files, $rest) = ($after // '') =~ /\A(bar\.snap\n)(.*)/s;
-ok($first =~ / 40%/ && $first !~ /100%/, 'the bar, up to the midst') or diag($before);
-is($files, "bar.snap\n", 'the snapshot is all that there is');
-is($first . ($rest // '') =~ s/^\[.*reboot: Power down\n//mr, $bar, 'the bar goes on where it was') or diag($out, $err);
+ok($first =~ / 40%/ && $first !~ /100%/, 'the bar up to the middle') or diag($before);
+is($files, "bar.snap\n", 'the folder has only the snapshot');
+is($first . ($rest // '') =~ s/^\[.*reboot: Power down\n//mr, $bar, 'the restored machine continues the bar') or diag($out, $err);
 
 done_testing;

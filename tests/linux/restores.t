@@ -1,10 +1,9 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# One live snapshot of a stock kernel under load, on two vCPUs (as of a compiler, to a disk, with
-# timers), restored 50 times in a row. Each time the guest's clock goes on from where it was, every
-# part of the load gets its interrupts and comes to the right result, and the kernel has nothing to
-# complain of: no lock-up, no stall, no clock that it does not trust. Then it is reset in place, and
-# compared.
+# One live snapshot of a stock kernel under load on two vCPUs (a load like a compiler's, on a disk,
+# with timers), restored 50 times. Each time the guest's clock continues, every part of the load
+# gets its interrupts and computes the right result, and the kernel reports no lock-up, stall or
+# unstable clock. Then it is reset in place and compared.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -17,7 +16,7 @@ use Test::More;
 my $times = 50;
 kernel();
 
-# All parts at once, round after round; what came of each, and where clocks and interrupts are.
+# Runs all parts at once, in rounds; prints the results, the clocks and the interrupt counts.
 initrd('initrd', <<'END', modules => [qw(virtio_mmio virtio_blk)]);
 cpu() { seq $1 $(($1 + 299)) | sort -r | gzip | gunzip | sort -n | sha1sum | cut -c 1-40 >/tmp/cpu$1; }
 disk() {
@@ -70,7 +69,7 @@ END
 
 my @right = ((map { sha1_hex(join '', map { "$_\n" } $_ .. $_ + 299) } 1000, 2000), 'written', 40);
 
-# What the guest said of each of its rounds: { number, results, uptime, date, interrupts => [] }
+# The rounds in the guest's output: { number, results, uptime, date, interrupts => [] }
 sub rounds {
     my ($text) = @_;
     my @rounds;
@@ -80,8 +79,7 @@ sub rounds {
     return @rounds;
 }
 
-# What is wrong with the second of two rounds, the first being one before, in the same machine or in
-# the one it is of.
+# The errors in a round, compared with an earlier round of the same machine or of the original.
 sub amiss {
     my ($was, $is) = @_;
     my @amiss;
@@ -97,19 +95,19 @@ sub amiss {
 my ($original, %restored) = split /^-- (\d+)\n/m, $out;
 like($original, qr/^original: 0$/m, 'a live snapshot');
 my @rounds = rounds($original);
-cmp_ok(scalar @rounds, '>', 4, 'the machine that it was taken of goes on') or diag($out, $err);
-is(join('; ', map { amiss(@rounds[ $_ - 1, $_ ]) } 1 .. $#rounds), '', 'and nothing is amiss with it');
-unlike($original, qr/^amiss:/m, 'nor does it complain');
+cmp_ok(scalar @rounds, '>', 4, 'the original continues') or diag($out, $err);
+is(join('; ', map { amiss(@rounds[ $_ - 1, $_ ]) } 1 .. $#rounds), '', "the original's rounds are right");
+unlike($original, qr/^amiss:/m, "the original's kernel reports no problem");
 
-# The last round that each restored machine had had before.
+# The original's last round before the first complete round of a restored machine.
 my ($number) = sort { $a <=> $b } map { (rounds($restored{$_}))[0]{number} // () } keys %restored;
 my ($last) = grep { $_->{number} == ($number // 0) - 1 } @rounds;
-ok($last, 'the snapshot was taken in the midst of a round') or diag($out, $err);
+ok($last, 'the snapshot is in the middle of a round') or diag($out, $err);
 my $bad = 0;
 for my $n (1 .. $times) {
     my $said = $restored{$n} // '';
     my @now = rounds($said);
-    # Two, or what was left to say of one, and the next.
+    # Two rounds; or the rest of a round and the next one.
     my $wanted = $said =~ /^round .*?that was it/ms && $` !~ /that was it/ ? 2 : 1;
     my @amiss = @now == $wanted && $last ? map({ amiss(@$_) } [ $last, $now[0] ], $wanted == 2 ? [ @now ] : ()) : scalar(@now) . ' rounds';
     push @amiss, "round $now[0]{number} first" if @now && $now[0]{number} != $number;
@@ -117,6 +115,6 @@ for my $n (1 .. $times) {
     push @amiss, 'complaints' if $said =~ /^amiss:|soft lockup|rcu.*stall|unstable|nobody cared|hung/mi;
     is(join('; ', @amiss), '', "restore $n") or $bad++ or diag($said);
 }
-like($out, qr/^-- batch 0 3$/m, 'runs of it, each after a reset, in whose memory and state nothing differs') or diag($err);
+like($out, qr/^-- batch 0 3$/m, 'three runs with complete resets') or diag($err);
 
 done_testing;

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# Virtio devices under Debian's stock kernel: a disk that is written and read again, hvc0 both ways,
-# random bytes, and a snapshot in the midst with a read-only disk.
+# Virtio devices with Debian's stock kernel: a disk that is written and read, hvc0 in both
+# directions, random bytes, and a snapshot during reads of a read-only disk.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -14,8 +14,8 @@ use Test::More;
 kernel();
 my @modules = (modules => [qw(virtio_mmio virtio_blk virtio_console virtio_rng ext4)]);
 
-# Not here/, which lies on a file system without holes: there a discard may leave what was (section
-# 5.2.6.1).
+# Not in here/, which is on a file system without holes: a discard may keep the old data there
+# (section 5.2.6.1).
 spew('disk.img', '');
 truncate 'disk.img', 64 << 20;
 initrd('initrd', <<'END', @modules);
@@ -38,7 +38,7 @@ echo "whole: $(sha1sum </dev/vda)"
 END
 config('x.ini', {}, device('rng0', 'virtio-rng'), device('blk0', 'virtio-blk', path => 'disk.img', serial => 'number-1'),
     device('hvc0', 'virtio-console', input => 'stdio', output => 'file:hvc.out'));
-# Input comes when the guest has opened the console: the driver throws away what comes before.
+# Input comes after the guest has opened the console: the driver drops earlier input.
 my ($out, $err) = inside('disk, console, random bytes', 400, <<"END");
 (await 'hvc0' hvc.out; echo hello; until [ -e done ]; do sleep 0.2; done) |
 	{ $minivmm -c x.ini --log error; echo \$? >done; }
@@ -53,7 +53,7 @@ like($out, qr/^discarded\n0$/m, 'a discard, and zeroes after it');
 my ($sum) = $out =~ /^whole: (\w+)/m;
 is($sum // '', sha1_hex(slurp('here/disk.img')), 'the file is what the guest saw');
 
-# A read-only disk, a snapshot in the midst of reading it.
+# A read-only disk, and a snapshot while it is read.
 initrd('initrd', <<'END', @modules);
 for i in 1 2 3 4 5 6 7 8; do dd if=/dev/vda bs=4k count=256 skip=$((i * 256)) iflag=direct 2>/dev/null | sha1sum | sed "s/^/part $i /"; done
 dd if=/dev/zero of=/dev/vda count=1 2>/dev/null || echo 'not written'
@@ -68,7 +68,7 @@ $minivmm -r x.snap --log error --trust
 END
 is(join('', $out =~ /^part .*\n/mg), join('', map { "part $_ " . sha1_hex(substr $bytes, $_ << 20, 1 << 20) . "  -\n" } 1 .. 8),
     'the disk, through a snapshot');
-like($out, qr/^not written$/m, 'is not written');
-is(slurp('here/disk.img'), $bytes, 'in no way');
+like($out, qr/^not written$/m, 'the disk cannot be written');
+is(slurp('here/disk.img'), $bytes, "the disk's file is unchanged");
 
 done_testing;

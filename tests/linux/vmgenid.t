@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# A restored machine tells Debian's stock kernel that it is another one, and the kernel's random
-# numbers begin anew.
+# A restored machine notifies Debian's stock kernel that it is a copy, and the kernel reseeds its
+# random numbers.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -29,7 +29,7 @@ END
 my ($first, %restored) = split /^-- (\w+)\n/m, $out;
 sub spoken { return join '', $_[0] =~ /^(?:driver|count|virtual|an event|amiss).*\n/mg }
 is(spoken($first // ''), "driver: 1\ncount 1\ncount 2\ncount 3\nan event device\n", 'the first machine') or diag($out);
-is(spoken($restored{new} // ''), "count 2\ncount 3\nvirtual machine fork\nan event device\n", 'another one');
-is(spoken($restored{keep} // ''), "count 2\ncount 3\nan event device\n", 'one that is not to know');
+is(spoken($restored{new} // ''), "count 2\ncount 3\nvirtual machine fork\nan event device\n", 'a copy is notified');
+is(spoken($restored{keep} // ''), "count 2\ncount 3\nan event device\n", 'without the notification');
 
 done_testing;
