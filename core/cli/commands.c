@@ -3,6 +3,7 @@
 #include "cli/commands.h"
 
 #include <getopt.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -127,7 +128,7 @@ const struct cli_command cli_commands[] = {
 };
 
 static const char conditions_and_statuses[] =
-    "(with :N: the Nth time). In a terminal: Ctrl-A h.\n"
+    " (:N: the Nth time). Keys: Ctrl-A h.\n"
     "Exit: 0-99 the guest's, 100 triple fault, 101 KVM error, 110 usage, 111 host,\n"
     "      112 snapshot, 113 I/O. See minivmm(1), minivmm.ini(5), minivmm-plugin(3)\n";
 
@@ -146,13 +147,13 @@ put_conditions(void)
 {
 	const char *form;
 	int column = printf("CONDITION:");
+	bool nth;
 
-	for (size_t i = 0; (form = stop_form(i)); i++) {
-		if (column + (int)strlen(form) >= 80)
+	for (size_t i = 0; (form = stop_form(i, &nth)); i++) {
+		if (column + (int)strlen(form) + (nth ? 4 : 0) >= 80)
 			column = printf("\n          ") - 1;
-		column += printf(" %s", form);
+		column += printf(" %s%s", form, nth ? "[:N]" : "");
 	}
-	putchar(' ');
 }
 
 static void

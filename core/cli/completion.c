@@ -128,7 +128,7 @@ offer_conditions(const struct completion *c, const char *prefix)
 	const char *form;
 	char output[64];
 
-	for (size_t i = 0; (form = stop_form(i)); i++) {
+	for (size_t i = 0; (form = stop_form(i, NULL)); i++) {
 		size_t name = strcspn(form, ":");
 		char kind[64];
 

@@ -7,44 +7,53 @@
 
 #include "base/text.h"
 
-#define FORMS                                                                                      \
-	"rip:ADDR, pio:PORT, mmio:ADDR, access:N, step:N, hlt, time:DURATION or "                  \
-	"output:DEVICE:TEXT"
-
+/* Error messages, --help and the shells' completion list the forms in this order. */
 static const struct {
 	const char *name;
 	enum stop_kind kind;
-	const char *form; /* for help */
+	const char *form;
+	bool nth; /* it can end in :N */
 } kinds[] = {
-	{ "rip", STOP_RIP, "rip:ADDR" },        { "pio", STOP_PIO, "pio:PORT" },
-	{ "mmio", STOP_MMIO, "mmio:ADDR" },     { "access", STOP_ACCESS, "access:N" },
-	{ "step", STOP_STEP, "step:N" },        { "hlt", STOP_HLT, "hlt" },
-	{ "time", STOP_TIME, "time:DURATION" }, { "output", STOP_OUTPUT, "output:DEVICE:TEXT" },
+	{ "rip", STOP_RIP, "rip:ADDR", true },
+	{ "pio", STOP_PIO, "pio:PORT", true },
+	{ "mmio", STOP_MMIO, "mmio:ADDR", true },
+	{ "output", STOP_OUTPUT, "output:DEVICE:TEXT", true },
+	{ "access", STOP_ACCESS, "access:N", false },
+	{ "step", STOP_STEP, "step:N", false },
+	{ "hlt", STOP_HLT, "hlt", false },
+	{ "time", STOP_TIME, "time:DURATION", false },
 };
 #define KINDS (sizeof(kinds) / sizeof(*kinds))
 
 const char *
-stop_form(size_t i)
+stop_form(size_t i, bool *nth)
 {
-	return i < KINDS ? kinds[i].form : NULL;
+	if (i >= KINDS)
+		return NULL;
+	if (nth)
+		*nth = kinds[i].nth;
+	return kinds[i].form;
 }
 
 static int
 unknown_kind(const char *text, size_t length, struct why *why)
 {
-	const char *names[KINDS + 1] = { NULL }, *near;
-	char word[16] = "";
+	const char *names[KINDS + 1] = { NULL }, *forms[KINDS + 1] = { NULL }, *near;
+	char word[16] = "", all[256];
 
-	for (size_t i = 0; i < KINDS; i++)
+	for (size_t i = 0; i < KINDS; i++) {
 		names[i] = kinds[i].name;
+		forms[i] = kinds[i].form;
+	}
+	format_names("", forms, all, sizeof(all));
 	if (length < sizeof(word))
 		memcpy(word, text, length);
 	near = nearest(word, names);
 	for (size_t i = 0; i < KINDS; i++)
 		if (near == kinds[i].name)
-			return why_set(why, "is not a stop condition%s The conditions are " FORMS,
-				       did_you_mean(kinds[i].form, "").text);
-	return why_set(why, "is not a stop condition; use " FORMS);
+			return why_set(why, "is not a stop condition%s The conditions are %s",
+				       did_you_mean(kinds[i].form, "").text, all);
+	return why_set(why, "is not a stop condition; use %s", all);
 }
 
 /* Cuts ":N" off the end of text, if it is there, and stores N. The caller reports an N of 0; in
@@ -73,7 +82,7 @@ parse_number(struct stop *stop, const char *text, struct why *why)
 }
 
 static int
-parse_value(struct stop *stop, char *rest, struct why *why)
+parse_value(struct stop *stop, char *rest, bool nth, struct why *why)
 {
 	char *colon;
 
@@ -92,7 +101,7 @@ parse_value(struct stop *stop, char *rest, struct why *why)
 		stop->text = strdup(colon + 1);
 		return stop->device && stop->text ? 0 : why_no_memory(why);
 	default:
-		if (stop->kind != STOP_ACCESS && stop->kind != STOP_STEP)
+		if (nth)
 			cut_times(stop, rest);
 		if (parse_number(stop, rest, why))
 			return -1;
@@ -121,7 +130,7 @@ stop_parse(struct stop *stop, const char *text, struct why *why)
 		rest = strdup(text[length] ? text + length + 1 : "");
 		if (!rest)
 			return why_no_memory(why);
-		r = parse_value(stop, rest, why);
+		r = parse_value(stop, rest, kinds[i].nth, why);
 		free(rest);
 		break;
 	}

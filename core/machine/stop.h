@@ -35,8 +35,11 @@ struct stop {
  */
 int stop_parse(struct stop *stop, const char *text, struct why *why);
 void stop_free(struct stop *stop);
-/* The forms of stop conditions, "rip:ADDR", for help; NULL past the last. */
-const char *stop_form(size_t i);
+/*
+ * The form of kind i of stop conditions, "rip:ADDR", for help; NULL past the last. *nth: it can end
+ * in :N. nth may be NULL.
+ */
+const char *stop_form(size_t i, bool *nth);
 
 /* Counts one occurrence. True: the condition is hit. The caller serializes calls. */
 bool stop_count(struct stop *stop);

@@ -173,6 +173,13 @@ is(go(@simple, '--until', 'access:1')->{out}, '4', '--until instead of [snapshot
 is(go(@simple, '--at', 'access:1', '--save', 'x.snap')->{out}, "4\n", '--at instead of [snapshot]');
 ok(!-e 'simple.snap' && -e 'x.snap', '--at writes only its own file');
 
+# The help and an error message list the same stop conditions as the table that the completion uses.
+my @forms = map { (split /\t/)[1] } split /\n/, (run([ $minivmm, 'completion', '--', '--until', '' ]))[1];
+cmp_ok(scalar @forms, '>=', 8, 'all stop conditions');
+my ($conditions) = (run([ $minivmm, '--help' ]))[1] =~ /^CONDITION:(.*?)\(:N: the Nth/ms;
+is(join(' ', split ' ', $conditions =~ s/\[:N\]//gr), "@forms", 'are in --help');
+is((run([ @run, '--until', 'lunch' ]))[2] =~ s/.* use //sr, join(', ', @forms) =~ s/(.*), /$1 or /r . "\n", 'are in the error message');
+
 # Combinations that are refused, and texts that are not stop conditions.
 for (
     [ [ '--save', 'x' ], qr/--save needs --until or --at: use --until CONDITION, --until CONDITION --save FILE, or --at CONDITION --save FILE/ ],
