@@ -289,6 +289,7 @@ vcpu_print(struct vcpu *vcpu, enum minivmm_level level)
 	struct kvm_sregs s;
 	uint8_t code[16];
 	char text[3 * sizeof(code) + 1] = "not in memory";
+	size_t length = 0;
 	uint64_t gpa;
 
 	if (kvm_vcpu_regs(&vcpu->kvm, &r) || kvm_vcpu_sregs(&vcpu->kvm, &s))
@@ -297,7 +298,8 @@ vcpu_print(struct vcpu *vcpu, enum minivmm_level level)
 		for (size_t i = 0; i < sizeof(code); i++) {
 			if (memory_read(&vcpu->machine->memory, gpa + i, &code[i], 1))
 				break;
-			snprintf(text + 3 * i, sizeof(text) - 3 * i, "%02x ", code[i]);
+			length += (size_t)snprintf(text + length, sizeof(text) - length, "%s%02x",
+						   i ? " " : "", code[i]);
 		}
 #define U(x) (unsigned long long)(x)
 	log_line(level, NULL,

@@ -92,5 +92,6 @@ for (
 }
 ($status, $out, $err) = run([ $minivmm, @ini, '--log', 'error', '--registers' ]);
 like($err, qr/\Aminivmm: vCPU 0 rip /, '--registers prints at every log level');
+unlike($err, qr/ $/m, '--registers: no blank at the end of a line');
 
 done_testing;
