@@ -74,11 +74,13 @@ cut_times(struct stop *stop, char *text)
 static int
 parse_number(struct stop *stop, const char *text, struct why *why)
 {
-	if (!parse_u64(text, &stop->value, NULL))
+	if (!*text)
+		return why_set(why, "has no number after its kind, as in rip:0x1005");
+	if (!parse_u64(text, &stop->value, why))
 		return 0;
-	if (*text && !text[strspn(text, "0123456789abcdefABCDEF")])
+	if (!text[strspn(text, "0123456789abcdefABCDEF")] && text[strspn(text, "0123456789")])
 		return why_set(why, "has a number in hex without 0x: write it as in rip:0x1005");
-	return why_set(why, "has no number after its kind, as in rip:0x1005");
+	return why_prefix(why, "is not a stop condition: %s ", text);
 }
 
 static int
