@@ -226,25 +226,38 @@ installed = bin/minivmm include/minivmm/plugin.h lib/pkgconfig/minivmm.pc $(plug
 	$(foreach page,$(pages) $(plugin_pages),$(call man_at,$(page))) \
 	$(addprefix share/minivmm/,$(configs) $(guest_files:build/%=%))
 
-install: all ## install program, plugins, header, manuals, examples and completion below PREFIX
-	install -D -m 755 $O/minivmm $(at)/bin/minivmm
-	install -D -m 644 core/include/minivmm/plugin.h $(at)/include/minivmm/plugin.h
-	install -d $(at)/lib/minivmm/plugins $(at)/lib/pkgconfig $(at)/share/minivmm/configs $(at)/share/minivmm/guests \
-		$(at)/$(bash_at) $(at)/$(zsh_at)
-	for plugin in $(plugins); do [ ! -e $$plugin ] || install -m 644 $$plugin $(at)/lib/minivmm/plugins/ || exit; done
-	printf 'Name: minivmm\nDescription: Header for device plugins of minivmm\nVersion: %s\nCflags: -I%s\n' \
-		"$$($O/minivmm --version | cut -d' ' -f2)" '$(PREFIX)/include' >$(at)/lib/pkgconfig/minivmm.pc
-	for page in $(pages) $(plugin_pages); do \
-		[ ! -e $$page ] || install -D -m 644 $$page $(at)/share/man/man$${page##*.}/$${page##*/} || exit; done
-	for config in $(configs); do sed 's#build/guests/#guests/#' $$config >$(at)/share/minivmm/$$config || exit; done
-	install -m 644 $(guest_files) $(at)/share/minivmm/guests/
-	$O/minivmm completion bash >$(at)/$(bash_at)/minivmm
-	$O/minivmm completion zsh >$(at)/$(zsh_at)/_minivmm
+# Installs file $2 as $3 with mode $1. It does not exist if it is a plugin that was left out, or its page.
+define put
+$Q[ ! -e $2 ] || { $(if $(filter 0,$(V)),printf '  INSTALL  %s\n' $(at)/$3;) install -D -m $1 $2 $(at)/$3; }
 
-# Folders stay where something of somebody else's is in them.
+endef
+
+# Installs the output of command $1 as $2.
+define put_output
+$(call say,INSTALL,$(at)/$2)
+$Q install -d $(dir $(at)/$2) && $1 >$(at)/$2
+
+endef
+
+pc = printf 'Name: minivmm\nDescription: Header for device plugins of minivmm\nVersion: %s\nCflags: -I%s\n' \
+	"$$($O/minivmm --version | cut -d' ' -f2)" '$(PREFIX)/include'
+
+install: all ## install program, plugins, header, manuals, examples and completion below PREFIX
+	$(call put,755,$O/minivmm,bin/minivmm)
+	$(call put,644,core/include/minivmm/plugin.h,include/minivmm/plugin.h)
+	$(call put_output,$(pc),lib/pkgconfig/minivmm.pc)
+	$(foreach plugin,$(plugins),$(call put,644,$(plugin),$(plugin:$O/%=lib/minivmm/%)))
+	$(foreach page,$(pages) $(plugin_pages),$(call put,644,$(page),$(call man_at,$(page))))
+	$(foreach config,$(configs),$(call put_output,sed 's#build/guests/#guests/#' $(config),share/minivmm/$(config)))
+	$(foreach file,$(guest_files),$(call put,644,$(file),share/minivmm/$(file:build/%=%)))
+	$(call put_output,$O/minivmm completion bash,$(bash_at)/minivmm)
+	$(call put_output,$O/minivmm completion zsh,$(zsh_at)/_minivmm)
+
+# A directory that holds a file of others stays.
 uninstall: ## remove what install put there
-	$(RM) $(addprefix $(at)/,$(installed))
-	for folder in include/minivmm lib/minivmm/plugins lib/minivmm share/minivmm/configs share/minivmm/guests share/minivmm; do \
+	$(call say,REMOVE,files below $(at))
+	$Q$(RM) $(addprefix $(at)/,$(installed))
+	$Qfor folder in include/minivmm lib/minivmm/plugins lib/minivmm share/minivmm/configs share/minivmm/guests share/minivmm; do \
 		[ ! -d $(at)/$$folder ] || rmdir --ignore-fail-on-non-empty $(at)/$$folder; done
 
 clean: ## remove what was built

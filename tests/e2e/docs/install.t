@@ -17,8 +17,11 @@ sub make {
     my (@arguments) = @_;
     my ($status, $out, $err) = run([ 'make', '-s', '-C', $top, "DESTDIR=$to", 'PREFIX=/usr/local', @arguments ], timeout => 120);
     is($status, 0, "make @arguments") or diag($out, $err);
+    return $out;
 }
-make('install');
+my @printed = split /^/, make('install');
+is(join('', grep { !/^  [A-Z]+ +\S+$/ } @printed), '', 'make install prints lines like those of the build');
+is(join('', sort map { /^  INSTALL +(\S+\n)/ } @printed), join('', sort split /^/, (run([ 'find', $to, '-type', 'f' ]))[1]), 'one for each file');
 
 my @pages = map { m{([^/]+\.(\d))$} ? "share/man/man$2/$1" : () } glob "$top/core/*/*.[1-8] $top/plugins/*/*.[1-8] $build/man/*.[1-8]";
 ok(-s "$at/$_", $_) for qw(bin/minivmm include/minivmm/plugin.h lib/pkgconfig/minivmm.pc), @pages,
