@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# core/HACKING.md names functions, files, make targets and commits that exist; each function is in
-# the named file.
+# core/HACKING.md names functions, constants, files, make targets and commits that exist; each
+# function is in the named file.
 # On an emulated KVM, too.
 use v5.14;
 use warnings;
@@ -37,14 +37,31 @@ while ($hacking =~ /^\| (`\w+\(\)`(?:, `\w+\(\)`)*) \| ([\w.\/, ]+?) \|/mg) {
 }
 cmp_ok($rows, '>', 25, 'there are rows of walks');
 
+# The backtraces. Without line numbers, which change often.
+my @frames = $hacking =~ /^ +#\d+ +(\w+) \(.*\) at (.+)$/mg;
+cmp_ok(scalar @frames, '>', 20, 'there are backtraces');
+while (my ($function, $file) = splice @frames, 0, 2) {
+    ok(scalar defined_in($function, files($file)), "$function() is in $file");
+}
+
 # Other functions, types, macros and tables.
 my $all = join "\n", values %source;
-my %known = map { $_ => 1 } qw(unfit ioctl write);
+my %known = map { $_ => 1 } qw(ioctl write);
 for my $function (sort { $a cmp $b } keys %{ { map { $_ => 1 } $hacking =~ /`(\w+)\(\)`/g } }) {
     ok($known{$function} || $all =~ /\b\Q$function\E\(/, "$function() exists");
 }
 for my $name (sort keys %{ { map { $_ => 1 } $hacking =~ /`(?:struct |enum )?([A-Za-z]\w*_\w+)(?:\[\])?`/g } }) {
     ok($all =~ /\b\Q$name\E\b/, "$name exists");
+}
+# Constants in capitals without an underscore; words of the usage (FILE) are strings in the sources.
+for my $name (sort keys %{ { map { $_ => 1 } $hacking =~ /`([A-Z][A-Z0-9]+)`/g } }) {
+    next if $name eq 'SIGUSR1' || $name eq 'SIGQUIT';
+    ok($all =~ /^#define \Q$name\E\b|^\t\Q$name\E(?:,| =)|"\Q$name\E"/m, "$name exists");
+}
+# The functions on which the guide sets breakpoints.
+my ($table) = $hacking =~ /^\| to see \| break on \|\n(.*?)^\n/ms;
+for my $name (map { /`(\w+)`/g } $table =~ /\| ([^|\n]*) \|$/mg) {
+    ok($all =~ /^(?:static )?(?:[\w *]+[ *])?\Q$name\E\(/m || $name eq 'pending' && $all =~ /\b$name\b/, "$name() exists");
 }
 for my $path (sort keys %{ { map { $_ => 1 } $hacking =~ /(?<![\w\/.])((?:core|plugins|tests)\/[\w.\/-]+\.[\w.]+|(?:base|config|kvm|machine|stream|plugin|device|boot|snapshot|vm|control|cli)\/[\w-]+\.[ch1-8])\b/g } }) {
     next if $path =~ m{/foo\b};
