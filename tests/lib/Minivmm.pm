@@ -110,14 +110,14 @@ sub finish {
     return ($status, map { -e "$self->{name}.$_" ? slurp("$self->{name}.$_") : '' } qw(out err));
 }
 
-# start and finish.
+# Starts a command and waits for its end: start and finish.
 sub run {
     my ($command, %with) = @_;
     my $timeout = delete $with{timeout};
     return finish(start($command, %with), $timeout);
 }
 
-# The output so far of a running command: said: stderr, heard: stdout.
+# The output of a running command so far: said returns stderr, heard returns stdout.
 sub said { return -e "$_[0]{name}.err" ? slurp("$_[0]{name}.err") : '' }
 sub heard { return -e "$_[0]{name}.out" ? slurp("$_[0]{name}.out") : '' }
 

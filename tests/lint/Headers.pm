@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# What C headers declare, for tests/lint/ranks. Reads C by patterns that rely on the layout of
-# clang-format; it knows the types of members, parameters and local variables, but not those of
+# Parses the declarations of C headers for tests/lint/ranks. The patterns rely on the layout of
+# clang-format. They find the types of members, parameters and local variables, but not those of
 # casts and calls.
 package Headers;
 use strict;
@@ -22,7 +22,7 @@ sub blank {
     return $text =~ s/[^\n]/ /gr;
 }
 
-# The text with blanks for its strings, and for its comments unless they are kept.
+# Returns the text with blanks in place of strings, and of comments unless keep_comments is set.
 sub code {
     my ($text, $keep_comments) = @_;
     return $text =~ s{(?<comment>/\*.*?\*/|//[^\n]*)|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'}
@@ -53,8 +53,8 @@ sub structs_of {
     }
 }
 
-# A nested struct without a tag gets one from its member: "outer.member". Without a member's name it
-# is a part of the struct around it.
+# A nested struct without a tag gets the tag "outer.member". Without a member's name, its members
+# belong to the outer struct.
 sub members_of {
     my ($self, $outer, $tag, $body) = @_;
     while ($body =~ /\G((?:[^;{}]++|$braces)*+);/g) {
@@ -106,7 +106,7 @@ sub names_of {
     }
 }
 
-# The types of a function's parameters and local variables, of what is a struct: name => tag.
+# Returns the types of a function's parameters and local variables that are structs: name => tag.
 sub variables {
     my ($function) = @_;
     my %type;
@@ -117,8 +117,8 @@ sub variables {
     return \%type;
 }
 
-# The structs that the accesses "->a.b[i]->c" go through, beginning with the one of that tag; each
-# with its tag, how its member is accessed (-> or .), the member's name, and "[i]" behind it.
+# Returns the structs in the accesses "->a.b[i]->c", from the one with this tag. Each has its tag,
+# the operator (-> or .), the member's name, and the index "[i]" after it.
 sub steps {
     my ($self, $tag, $accesses) = @_;
     my @steps;

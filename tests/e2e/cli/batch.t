@@ -11,7 +11,7 @@ use Minivmm;
 use Test::More;
 
 my ($status, $out, $err) = run([ $minivmm, '-c', "$configs/batch.ini", '--until', 'output:serial0:? ', '--save', 'batch.snap' ]);
-is("$status:$out", '0:? ', 'to the prompt');
+is("$status:$out", '0:? ', 'the run stops at the prompt');
 
 my @lines = (
     [ "2+3*4\n", 0, "14\n" ],

@@ -91,7 +91,7 @@ is(said_of(@warn, '--until', 'rip:0x1000:2'), "minivmm: warning: stop condition 
     '--until without --save: reports that the guest ended first');
 go(@run, '--until', 'access:3', '--save', 'x.snap');
 like(said_of($minivmm, '-r', 'x.snap', '--log', 'warn', '--until', 'time:1ns'),
-    qr/\Aminivmm: warning: stop condition time:1ns is in the past: the VM's clock shows \d+ ns\n\z/, 'a time that is past');
+    qr/\Aminivmm: warning: stop condition time:1ns is in the past: the VM's clock shows \d+ ns\n\z/, 'a time in the past is reported');
 
 # A device without output.
 spew('mute.ini', slurp('abc.ini') . "[device c]\nplugin = counter\naddress = 0x9000\n"

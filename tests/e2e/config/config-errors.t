@@ -76,7 +76,7 @@ refused('--set without section', $good, qr/--set frob: unknown section frob/, '-
 refused('--set without value', $good, qr/--set vm\.cpus: no '='; write KEY=VALUE/, '--set', 'vm.cpus');
 refused('--set of no device', $good, qr/--set device\.x: the config has no device x/, '--set', 'device.x.port=1');
 
-# What to run.
+# The image or code to run.
 my $boot = "[vm]\nmemory = 64K\n[boot]\n";
 refused('nothing', "[vm]\nmemory = 64K\n", qr/x\.ini: \[boot\] has neither image nor code; add one/);
 refused('image missing', "${boot}image = no.bin\n", qr/x\.ini:4: opening the image no\.bin: No such file .*; build it/);

@@ -49,7 +49,7 @@ sub clean {
 
 sub check {
     my ($name, $tables) = @_;
-    is(join(' ', sort keys %$tables), 'APIC DSDT FACP XSDT', "$name: has these tables");
+    is(join(' ', sort keys %$tables), 'APIC DSDT FACP XSDT', "$name: has the expected tables");
     for my $signature (sort keys %$tables) {
         is(unpack('%8C*', $tables->{$signature}), 0, "$name: $signature: the checksum");
         spew("$signature.dat", $tables->{$signature});

@@ -59,7 +59,7 @@ for my $io (qw(threads io_uring)) {
     fresh();
     says(machine({ io => $io, overlay => 'o' }), $said, "an overlay, by $io");
     is(slurp('disk.img'), $raw, 'the disk is unchanged');
-    says(machine({ io => $io, overlay => 'o', readonly => 'no' }, '--trace', 'trace'), $said, 'with --trace, which sees each notification');
+    says(machine({ io => $io, overlay => 'o', readonly => 'no' }, '--trace', 'trace'), $said, "an overlay, by $io, with --trace");
 }
 
 fresh();

@@ -62,7 +62,7 @@ like($out, qr/^NO +kvm +cannot open \/dev\/kvm: it does not exist; load kvm_inte
 ($status, $out, $err) = run([ $minivmm, 'doctor' ]);
 is("$status:$err", '0:', 'doctor: status 0 on a suitable host');
 like($out, qr/^ok +kvm +\/dev\/kvm opens and has all required capabilities\n.*^ok +plugins +\/.*\/serial\.so$/ms, 'doctor: reports KVM and the plugins');
-like($out, qr/^(?:ok|-) +userfaultfd +not needed: live snapshots use KVM's dirty log$/m, 'and what is not needed');
+like($out, qr/^(?:ok|-) +userfaultfd +not needed: live snapshots use KVM's dirty log$/m, 'doctor: userfaultfd is not needed');
 ($status, $out, $err) = run([ $minivmm, 'doctor' ], LD_PRELOAD => "$build/tests/preload/kvm.so", KVM_LACKS => 136);
 like($out, qr/^NO +kvm +\/dev\/kvm lacks KVM_CAP_IMMEDIATE_EXIT/m, 'doctor: an old KVM');
 

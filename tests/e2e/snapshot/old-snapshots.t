@@ -91,7 +91,7 @@ for my $row (@commits) {
         $process = start([ @run, qw(--log error --set control.socket=vm.sock --set cpu.r13=0) ]);
         my $control = Control->connect('vm.sock');
         for my $snapshot ('full.snap full', 'diff.snap diff') {
-            ok($control->request('until output:serial0:tick')->{ok}, "to a tick");
+            ok($control->request('until output:serial0:tick')->{ok}, "the machine runs to a tick");
             my $reply = $control->request("snapshot $snapshot");
             ok($reply->{ok}, $snapshot) or diag($reply->{error});
         }
