@@ -353,7 +353,7 @@ replies_later(void **state)
 
 /* A waiting client causes no events, however much it has sent. */
 static void
-waiting_is_quiet(void **state)
+a_waiting_client_causes_no_events(void **state)
 {
 	struct bench *bench = *state;
 	struct epoll_event event;
@@ -375,7 +375,7 @@ waiting_is_quiet(void **state)
 }
 
 static void
-gone_before_its_answer(void **state)
+client_gone_before_the_reply(void **state)
 {
 	struct bench *bench = *state;
 	int fd = client(bench);
@@ -571,7 +571,7 @@ a_thousand_connections(void **state)
 
 /* All clients wait for a reply: the next client receives an error. */
 static void
-full_house(void **state)
+refuses_a_client_if_all_wait(void **state)
 {
 	struct bench *bench = *state;
 	int fds[CONTROL_CLIENTS], fd;
@@ -703,7 +703,7 @@ no_descriptors(void **state)
 }
 
 static void
-the_file(void **state)
+socket_file(void **state)
 {
 	struct bench *bench = *state;
 	struct stat file;
@@ -740,7 +740,7 @@ refused(struct bench *bench, const char *path)
 }
 
 static void
-files_in_the_way(void **state)
+existing_files(void **state)
 {
 	struct bench *bench = *state;
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -854,18 +854,18 @@ main(void)
 		TEST(replies_now),
 		TEST(errors),
 		TEST(replies_later),
-		TEST(waiting_is_quiet),
-		TEST(gone_before_its_answer),
+		TEST(a_waiting_client_causes_no_events),
+		TEST(client_gone_before_the_reply),
 		TEST(slow_reader),
 		TEST(lines_too_long),
 		TEST(megabytes_of_junk),
 		TEST(endless_line),
 		TEST(a_thousand_connections),
-		TEST(full_house),
+		TEST(refuses_a_client_if_all_wait),
 		TEST(passed_descriptors),
 		TEST(no_descriptors),
-		TEST(the_file),
-		TEST(files_in_the_way),
+		TEST(socket_file),
+		TEST(existing_files),
 		TEST(refused_peers),
 		TEST(closing),
 	};

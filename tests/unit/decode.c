@@ -238,7 +238,7 @@ others(void **state)
 
 /* An item with an unexpected shape is shown without decoding. */
 static void
-unfit(void **state)
+unexpected_shapes(void **state)
 {
 	struct record_writer writer = { 0 };
 	struct view view = { 0 };
@@ -275,9 +275,11 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(fpu),       cmocka_unit_test(fpu_components),
-		cmocka_unit_test(fpu_short), cmocka_unit_test(others),
-		cmocka_unit_test(unfit),
+		cmocka_unit_test(fpu),
+		cmocka_unit_test(fpu_components),
+		cmocka_unit_test(fpu_short),
+		cmocka_unit_test(others),
+		cmocka_unit_test(unexpected_shapes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -52,7 +52,7 @@ setup(void **state)
 }
 
 static void
-begins_and_ends(void **state)
+connection_begins_and_ends(void **state)
 {
 	segment(FLOWS_GUEST, 1000, SYN, 0);
 	segment(FLOWS_PEER, 1000, SYN | ACK, 0);
@@ -144,7 +144,7 @@ neighbours(void **state)
 
 /* Random bytes, in an allocation of exactly their size. */
 static void
-any_bytes(void **state)
+random_bytes(void **state)
 {
 	uint64_t seed = random_seed();
 
@@ -175,11 +175,11 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(begins_and_ends, setup),
+		cmocka_unit_test_setup(connection_begins_and_ends, setup),
 		cmocka_unit_test_setup(the_oldest_is_replaced, setup),
 		cmocka_unit_test_setup(probes, setup),
 		cmocka_unit_test_setup(neighbours, setup),
-		cmocka_unit_test_setup(any_bytes, setup),
+		cmocka_unit_test_setup(random_bytes, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

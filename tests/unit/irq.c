@@ -175,7 +175,7 @@ none(void **state)
 }
 
 static void
-unfit_to_share(void **state)
+refuses_to_share(void **state)
 {
 	static const struct {
 		bool edge, low;
@@ -315,8 +315,8 @@ main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(one_source), TEST(shared),         TEST(pulse),         TEST(active_low),
-		TEST(none),       TEST(unfit_to_share), TEST(save_and_load), TEST(deferred),
+		TEST(one_source), TEST(shared),           TEST(pulse),         TEST(active_low),
+		TEST(none),       TEST(refuses_to_share), TEST(save_and_load), TEST(deferred),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -214,7 +214,7 @@ is_written_while_it_runs(void **state)
 
 /* An invalid number becomes the nearest valid one. */
 static void
-nonsense(void **state)
+invalid_numbers(void **state)
 {
 	set(B, B_24 | B_SET);
 	set_time(0xff, 0xab, 0x13, 0x32, 0x24, 0x60, 0x0a);
@@ -442,7 +442,7 @@ main(void)
 		TEST(is_set_by_linux),
 		TEST(set_stops_the_time),
 		TEST(is_written_while_it_runs),
-		TEST(nonsense),
+		TEST(invalid_numbers),
 		TEST(update_in_progress),
 		TEST(update_interrupt),
 		TEST(periodic_interrupt),

@@ -155,7 +155,7 @@ shared_file(void **state)
 
 /* A file without SEEK_DATA: all pages may contain data. */
 static void
-unknown(void **state)
+file_without_seek_data(void **state)
 {
 	uint8_t pointed[PAGES];
 	struct memory memory = { 0 };
@@ -176,7 +176,7 @@ main(void)
 		cmocka_unit_test(anonymous),
 		cmocka_unit_test(private_file),
 		cmocka_unit_test(shared_file),
-		cmocka_unit_test(unknown),
+		cmocka_unit_test(file_without_seek_data),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -59,7 +59,7 @@ after_reset(void **state)
 }
 
 static void
-bits_that_do_not_exist(void **state)
+unimplemented_bits(void **state)
 {
 	out(IER, 0xff);
 	assert_int_equal(in(IER), 0x0f);
@@ -293,7 +293,7 @@ out2_connects_the_line(void **state)
 }
 
 static void
-a_stalled_reader_holds_thre(void **state)
+a_stalled_reader_keeps_thre_clear(void **state)
 {
 	out(MCR, MCR_OUT2);
 	out(IER, IER_TRANSMIT);
@@ -582,7 +582,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(after_reset),
-		TEST(bits_that_do_not_exist),
+		TEST(unimplemented_bits),
 		TEST(divisor_latch),
 		TEST(fifo_type),
 		TEST(an_empty_receiver_reads_as_zero),
@@ -593,7 +593,7 @@ main(void)
 		TEST(no_timeout_without_fifos_or_enabled_interrupt),
 		TEST(transmit_interrupt),
 		TEST(out2_connects_the_line),
-		TEST(a_stalled_reader_holds_thre),
+		TEST(a_stalled_reader_keeps_thre_clear),
 		TEST(a_stalled_reader_without_fifos),
 		TEST(fifo_control),
 		TEST(loop_back_modem),

@@ -88,7 +88,7 @@ signature(const struct record *root)
 }
 
 static void
-cpuid_is_the_snapshots(void **state)
+cpuid_is_restored(void **state)
 {
 	struct record_writer before, after;
 	struct record root = save(*state, &before);
@@ -107,7 +107,7 @@ cpuid_is_the_snapshots(void **state)
  * A host with TSC scaling uses it; other hosts refuse the snapshot. Neither ignores the frequency.
  */
 static void
-tsc_frequency_is_the_snapshots(void **state)
+tsc_frequency_is_restored(void **state)
 {
 	struct kvm_vcpu *vcpu = &((struct host *)*state)->vcpu;
 	struct record_writer before;
@@ -151,7 +151,7 @@ tsc_frequency_does_not_drift(void **state)
 
 /* Without the in-kernel LAPIC, KVM takes CR8 from kvm_run at every entry. */
 static void
-cr8_is_the_snapshots(void **state)
+cr8_is_restored(void **state)
 {
 	struct kvm_vcpu *vcpu = &((struct host *)*state)->vcpu;
 	struct record_writer before;
@@ -167,7 +167,7 @@ cr8_is_the_snapshots(void **state)
 }
 
 static void
-xcr0_is_the_snapshots(void **state)
+xcr0_is_restored(void **state)
 {
 	const uint64_t x87_and_sse = 3;
 	struct record_writer before, after;
@@ -184,7 +184,7 @@ xcr0_is_the_snapshots(void **state)
 
 /* kvm-clock continues from the saved value. */
 static void
-clock_is_the_snapshots(void **state)
+clock_is_restored(void **state)
 {
 	struct kvm *kvm = &((struct host *)*state)->kvm;
 	const uint64_t hour = 3600000000000;
@@ -220,7 +220,7 @@ setup_irqchip(void **state)
 
 /* A vCPU in HLT that waits for an interrupt. */
 static void
-mp_state_is_the_snapshots(void **state)
+mp_state_is_restored(void **state)
 {
 	const uint32_t halted = KVM_MP_STATE_HALTED;
 	const uint64_t rip = 0x1000; /* at the reset vector KVM treats a load as a reset */
@@ -241,13 +241,13 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(cpuid_is_the_snapshots, setup, teardown),
-		cmocka_unit_test_setup_teardown(tsc_frequency_is_the_snapshots, setup, teardown),
+		cmocka_unit_test_setup_teardown(cpuid_is_restored, setup, teardown),
+		cmocka_unit_test_setup_teardown(tsc_frequency_is_restored, setup, teardown),
 		cmocka_unit_test_setup_teardown(tsc_frequency_does_not_drift, setup, teardown),
-		cmocka_unit_test_setup_teardown(cr8_is_the_snapshots, setup, teardown),
-		cmocka_unit_test_setup_teardown(xcr0_is_the_snapshots, setup, teardown),
-		cmocka_unit_test_setup_teardown(mp_state_is_the_snapshots, setup_irqchip, teardown),
-		cmocka_unit_test_setup_teardown(clock_is_the_snapshots, setup, teardown),
+		cmocka_unit_test_setup_teardown(cr8_is_restored, setup, teardown),
+		cmocka_unit_test_setup_teardown(xcr0_is_restored, setup, teardown),
+		cmocka_unit_test_setup_teardown(mp_state_is_restored, setup_irqchip, teardown),
+		cmocka_unit_test_setup_teardown(clock_is_restored, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

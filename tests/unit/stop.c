@@ -12,7 +12,7 @@
 #include "seed.h"
 
 static void
-good(void **state)
+valid_conditions(void **state)
 {
 	static const struct {
 		const char *text;
@@ -58,7 +58,7 @@ good(void **state)
 }
 
 static void
-bad(void **state)
+invalid_conditions(void **state)
 {
 	static const struct {
 		const char *text, *wrong;
@@ -190,8 +190,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(good),
-		cmocka_unit_test(bad),
+		cmocka_unit_test(valid_conditions),
+		cmocka_unit_test(invalid_conditions),
 		cmocka_unit_test(counts),
 		cmocka_unit_test(output),
 	};

@@ -227,7 +227,7 @@ refuses_calls_without_a_listener(void **state)
 }
 
 static void
-guest_calls(void **state)
+guest_connects(void **state)
 {
 	struct packet p;
 	int fd = call();
@@ -258,7 +258,7 @@ guest_calls(void **state)
 }
 
 static void
-host_calls(void **state)
+host_connects(void **state)
 {
 	struct packet p;
 	int fd = connect_to_guest("CONN"), second;
@@ -481,7 +481,7 @@ too_many_connections(void **state)
 }
 
 static void
-refuses_stray_packets(void **state)
+refuses_packets_without_a_connection(void **state)
 {
 	struct vsock_header h = { CID, 9, 1, 80, 0, STREAM, REQUEST, 0, 0, 0 };
 	struct packet p;
@@ -579,8 +579,8 @@ main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(refuses_calls_without_a_listener),
-		TEST(guest_calls),
-		TEST(host_calls),
+		TEST(guest_connects),
+		TEST(host_connects),
 		TEST(half_closed),
 		TEST(invalid_requests_of_clients),
 		TEST(credit_of_the_guest),
@@ -588,7 +588,7 @@ main(void)
 		TEST(credit_of_the_host),
 		TEST(without_buffers),
 		TEST(too_many_connections),
-		TEST(refuses_stray_packets),
+		TEST(refuses_packets_without_a_connection),
 		TEST(restored),
 		TEST(saved),
 	};
