@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
 # core/HACKING.md names functions, constants, files, make targets and commits that exist; each
-# function is in the named file.
+# function is in the named file. No line of a document has more than 120 columns.
 # On an emulated KVM, too.
 use v5.14;
 use warnings;
@@ -78,6 +78,11 @@ SKIP: {
     skip 'no git history here', 1 if (run([ @git, 'cat-file', '-e', '7480d4e' ]))[0];
     my @hashes = slurp("$top/core/CHANGES.md") =~ /\b([0-9a-f]{7})\b/g;
     is(join(' ', grep { (run([ @git, 'cat-file', '-e', "$_^{commit}" ]))[0] } @hashes), '', 'every commit in CHANGES.md exists');
+}
+
+# The columns of the documents.
+for my $file (qw(README.md core/HACKING.md core/CHANGES.md tests/README.md)) {
+    is((grep { length > 120 } split /\n/, slurp("$top/$file")) + 0, 0, "no line of $file has more than 120 columns");
 }
 
 # The table of contents.
