@@ -50,8 +50,8 @@ bus_add(struct bus *bus, const struct bus_range *range, const char *where)
 	if (!range->length || __builtin_add_overflow(range->base, range->length, &end) ||
 	    end > limit)
 		return fail(STATUS_USAGE,
-			    "%s: %s: 0x%llx %s from 0x%llx do not fit; the last is 0x%llx", where,
-			    range->device->name, (unsigned long long)range->length,
+			    "%s: device %s: 0x%llx %s from 0x%llx do not fit; the last is 0x%llx",
+			    where, range->device->name, (unsigned long long)range->length,
 			    space_name(range->row->space), (unsigned long long)range->base,
 			    (unsigned long long)(limit - 1));
 	for (size_t i = 0; i < space->count; i++) {
@@ -70,7 +70,7 @@ bus_add(struct bus *bus, const struct bus_range *range, const char *where)
 						 1));
 	}
 	if (range->row->space == MINIVMM_PIO && space->count == UINT16_MAX)
-		return fail(STATUS_USAGE, "%s: %s: more than %d port ranges", where,
+		return fail(STATUS_USAGE, "%s: device %s: more than %d port ranges", where,
 			    range->device->name, UINT16_MAX);
 	if (space->count == space->capacity) {
 		uint32_t capacity = space->capacity ? 2 * space->capacity : 16;

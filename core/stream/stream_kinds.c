@@ -39,9 +39,9 @@ stream_end_fail(const struct stream_end *end, const char *operation)
 	int error = errno;
 	char text[256];
 
-	return fail(status_for(error, STATUS_IO), "%s: %s = %s: cannot %s: %s", end->stream->device,
-		    stream_end_option(end), stream_end_text(end, text, sizeof(text)), operation,
-		    strerror(error));
+	return fail(status_for(error, STATUS_IO), "device %s: %s = %s: cannot %s: %s",
+		    end->stream->device, stream_end_option(end),
+		    stream_end_text(end, text, sizeof(text)), operation, strerror(error));
 }
 
 /* True, with errno EAGAIN, if the call would block. O_NONBLOCK is not set on an inherited
@@ -142,10 +142,11 @@ path_open(struct stream_end *end, bool restored)
 		return standard_open(end, descriptor, "use it");
 	end->fd = file_open(end->target, how);
 	if (end->fd < 0 && errno == ENXIO && output)
-		return fail(STATUS_IO,
-			    "%s: output = file:%s: cannot open it for writing: this pipe has no "
-			    "reader; start its reader first",
-			    end->stream->device, end->target);
+		return fail(
+		    STATUS_IO,
+		    "device %s: output = file:%s: cannot open it for writing: this pipe has no "
+		    "reader; start its reader first",
+		    end->stream->device, end->target);
 	if (end->fd < 0)
 		return stream_end_fail(end, output ? "open it for writing" : "open it");
 	end->own = end->connected = true;

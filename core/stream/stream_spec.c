@@ -36,8 +36,9 @@ option_fail(const struct stream_end *end, const char *text, struct config_place 
 {
 	char where[512];
 
-	return fail(STATUS_USAGE, "%s: %s: %s = %s %s%s", config_where(place, where, sizeof(where)),
-		    end->stream->device, stream_end_option(end), text, problem, detail);
+	return fail(STATUS_USAGE, "%s: device %s: %s = %s %s%s",
+		    config_where(place, where, sizeof(where)), end->stream->device,
+		    stream_end_option(end), text, problem, detail);
 }
 
 static int
@@ -119,7 +120,7 @@ claim(struct stream_end *end, const char **owner, const char *file, struct confi
 		return 0;
 	if (*owner)
 		return fail(STATUS_USAGE,
-			    "%s: %s: %s = stdio: %s uses %s already; only one device can",
+			    "%s: device %s: %s = stdio: %s uses %s already; only one device can",
 			    config_where(place, where, sizeof(where)), end->stream->device,
 			    stream_end_option(end), *owner, file);
 	*owner = end->stream->device;

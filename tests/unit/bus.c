@@ -184,7 +184,7 @@ must_fit(void **state)
 		if (cases[i].fits)
 			assert_string_equal(text, "");
 		else
-			SAID(text, "x.ini:3: first: ", "do not fit");
+			SAID(text, "x.ini:3: device first: ", "do not fit");
 		bus_free(&bus);
 	}
 }

@@ -304,7 +304,7 @@ no_length(void **state)
 	struct bench *b = *state;
 
 	assert_int_equal(take(b, "length", "0"), -STATUS_USAGE);
-	SAID(b->said.text, "conf/x.ini:3: dev0: 0x0 addresses from 0x100000 do not fit");
+	SAID(b->said.text, "conf/x.ini:3: device dev0: 0x0 addresses from 0x100000 do not fit");
 }
 
 static void

@@ -15,7 +15,7 @@ invalid_specs(void **state)
 	static const struct {
 		const char *output, *input, *message;
 	} cases[] = {
-		{ "fil:x", "", "x.ini:7: serial0: output = fil:x is not a stream" },
+		{ "fil:x", "", "x.ini:7: device serial0: output = fil:x is not a stream" },
 		{ "stdoi", "", "is not a stream; did you mean stdio?" },
 		{ "", "textt:x", "is not a stream; did you mean text?" },
 		{ "zzzzzzzzzzzzzz", "", "use none, stdio, file:PATH" },
@@ -83,12 +83,12 @@ one_owner_of_stdio(void **state)
 	assert_int_equal(stream_init(&other, &bench.hub, "serial1", "line", "stdio", in_config,
 				     "none", in_config),
 			 -STATUS_USAGE);
-	assert_logged("x.ini:7: serial1: output = stdio: serial0 uses stdout already");
+	assert_logged("x.ini:7: device serial1: output = stdio: serial0 uses stdout already");
 	stream_free(&other);
 	assert_int_equal(stream_init(&other, &bench.hub, "serial1", "line", "none", in_config,
 				     "stdio", in_config),
 			 -STATUS_USAGE);
-	assert_logged("x.ini:7: serial1: input = stdio: serial0 uses stdin already");
+	assert_logged("x.ini:7: device serial1: input = stdio: serial0 uses stdin already");
 	stream_free(&other);
 	assert_string_equal(bench.hub.stdout_owner, "serial0");
 	stream_free(&bench.stream);

@@ -103,19 +103,19 @@ is((run([ @says_hi, '--set', 'device.serial0.output=stderr' ]))[2], "Hi\n", 'std
 is(join(':', run([ @says_hi, '--set', 'device.serial0.output=none' ])), '0::', 'none');
 
 for (
-    [ 'output=file:no/x', 113, qr/serial0: output = file:no\/x: cannot open it for writing: No such file or directory/ ],
-    [ 'output=file:/dev/fd/99', 113, qr/serial0: output = file:\/dev\/fd\/99: cannot use it: Bad file descriptor/ ],
-    [ 'output=unix:nosock', 113, qr/serial0: output = unix:nosock: cannot connect: No such file or directory/ ],
-    [ 'output=tcp:127.0.0.1:1', 113, qr/serial0: output = tcp:127\.0\.0\.1:1: cannot connect: Connection refused/ ],
-    [ 'output=tcp:127.0.0.1', 110, qr/serial0: output = tcp:127\.0\.0\.1 / ],
-    [ 'output=unix:' . 'x' x 200, 110, qr/serial0: output = unix:x+ / ],
-    [ 'output=hex:00', 110, qr/serial0: output = hex:00 is for input only/ ],
-    [ 'input=stderr', 110, qr/serial0: input = stderr is for output only/ ],
-    [ 'input=hex:0', 110, qr/serial0: input = hex:0 / ],
-    [ 'input=text:\q', 110, qr/serial0: input = text:\\q has an escape other than / ],
-    [ 'input=file:none', 113, qr/serial0: input = file:none: cannot open it: No such file or directory/ ],
-    [ 'output=file:', 110, qr/serial0: output = file: / ],
-    [ 'output=file', 110, qr/serial0: output = file has no target; append :PATH/ ],
+    [ 'output=file:no/x', 113, qr/device serial0: output = file:no\/x: cannot open it for writing: No such file or directory/ ],
+    [ 'output=file:/dev/fd/99', 113, qr/device serial0: output = file:\/dev\/fd\/99: cannot use it: Bad file descriptor/ ],
+    [ 'output=unix:nosock', 113, qr/device serial0: output = unix:nosock: cannot connect: No such file or directory/ ],
+    [ 'output=tcp:127.0.0.1:1', 113, qr/device serial0: output = tcp:127\.0\.0\.1:1: cannot connect: Connection refused/ ],
+    [ 'output=tcp:127.0.0.1', 110, qr/device serial0: output = tcp:127\.0\.0\.1 / ],
+    [ 'output=unix:' . 'x' x 200, 110, qr/device serial0: output = unix:x+ / ],
+    [ 'output=hex:00', 110, qr/device serial0: output = hex:00 is for input only/ ],
+    [ 'input=stderr', 110, qr/device serial0: input = stderr is for output only/ ],
+    [ 'input=hex:0', 110, qr/device serial0: input = hex:0 / ],
+    [ 'input=text:\q', 110, qr/device serial0: input = text:\\q has an escape other than / ],
+    [ 'input=file:none', 113, qr/device serial0: input = file:none: cannot open it: No such file or directory/ ],
+    [ 'output=file:', 110, qr/device serial0: output = file: / ],
+    [ 'output=file', 110, qr/device serial0: output = file has no target; append :PATH/ ],
   ) {
     my ($set, $expected, $message) = @$_;
     fails([ @says_hi, '--set', "device.serial0.$set" ], $expected, $message, $set);

@@ -65,13 +65,13 @@ refused('no such choice', "[device a]\nplugin = debug-exit\nconvention = isaa\n"
     qr/x\.ini:17: device a: convention = isaa: use plain or isa; did you mean isa\?/);
 refused('required', "[device a]\nplugin = counter\n", qr/x\.ini:15: device a: address is missing: it has no initial value/);
 refused('bad stream', "[device a]\nplugin = serial\nport = 0\noutput = fiel:x\n",
-    qr/x\.ini:18: a: output = fiel:x is not a stream; did you mean file\?/);
+    qr/x\.ini:18: device a: output = fiel:x is not a stream; did you mean file\?/);
 
 # Devices that conflict with each other.
 refused('two devices on one range', "[device a]\nplugin = serial\nport = 0x3fc\n",
     qr/x\.ini:17: serial0 and a both claim ports 0x3fc to 0x3ff; move one of them/);
 refused('past the last port', "[device a]\nplugin = serial\nport = 0xfffc\n",
-    qr/x\.ini:17: a: 0x8 ports from 0xfffc do not fit; the last is 0xffff/);
+    qr/x\.ini:17: device a: 0x8 ports from 0xfffc do not fit; the last is 0xffff/);
 refused('an irq without irqchip', "[device a]\nplugin = serial\nport = 0\nirq = 4\n",
     qr/x\.ini:18: device a: irq = 4 needs an interrupt controller: set irqchip = on in \[vm\], or irq = none/);
 refused('no such line', "[device a]\nplugin = serial\nport = 0\nirq = 24\n",
@@ -81,9 +81,9 @@ refused('the same name twice', "[device serial0]\nplugin = counter\naddress = 0x
 refused('no name', "[device]\nplugin = counter\n", qr/x\.ini:15: \[device \]: the name must be a letter a to z and up to 31/);
 refused('no plugin', "[device a]\n", qr/x\.ini:15: \[device a\] has no plugin; add plugin = NAME/);
 refused('two owners of stdout', "[device a]\nplugin = serial\nport = 0\noutput = stdio\n",
-    qr/x\.ini:18: a: output = stdio: serial0 uses stdout already; only one device can/);
+    qr/x\.ini:18: device a: output = stdio: serial0 uses stdout already; only one device can/);
 refused('two owners of stdin', "[device a]\nplugin = serial\nport = 0\ninput = stdio\n",
-    qr/x\.ini:18: a: input = stdio: serial0 uses stdin already; only one device can/, '--set', 'device.serial0.input=stdio');
+    qr/x\.ini:18: device a: input = stdio: serial0 uses stdin already; only one device can/, '--set', 'device.serial0.input=stdio');
 
 # A device that fails. In the ports of faulty: in al,0x10 and out al,0x12.
 my $faulty = "$plugins\[device a]\nplugin = faulty\n";

@@ -113,7 +113,7 @@ is(gauge(1, '-r', 'f.snap', '--set', 'device.serial0.output=stdio'), "0:i\n:", '
 for (
     [ 'device.serial0.port=0x2f8', 110, qr/device serial0: port cannot be changed at a restore: it is part of the machine's state/ ],
     [ 'device.serial0.portt=1', 110, qr/device serial0: plugin serial has no option portt; did you mean port/ ],
-    [ 'device.serial0.output=fiel:x', 110, qr/serial0: output = fiel:x is not a stream; did you mean file\?/ ],
+    [ 'device.serial0.output=fiel:x', 110, qr/device serial0: output = fiel:x is not a stream; did you mean file\?/ ],
     [ 'device.nosuch.port=1', 110, qr/--set device\.nosuch\.port=1: the snapshot has no device nosuch$/ ],
     [ 'device.seril0.output=none', 110, qr/the snapshot has no device seril0; did you mean serial0\?$/ ],
     [ 'snapshot.clock=noon', 110, qr/\[snapshot\] clock = noon is not resume or wall/ ],
