@@ -102,8 +102,19 @@ config_key_where(struct config_place place, const char *section, const char *key
 {
 	if (!schema_is_set(place))
 		return config_where(place, buffer, size);
-	snprintf(buffer, size, "%s %s.%s", place.file, section, key);
+	snprintf(buffer, size, "%s %s.%s%s", CONFIG_SET, section, key,
+		 place.file + strlen(CONFIG_SET));
 	return buffer;
+}
+
+const char *
+config_option_where(struct config_place place, const char *device, const char *key, char *buffer,
+		    size_t size)
+{
+	char section[64];
+
+	snprintf(section, sizeof(section), "device.%s", device);
+	return config_key_where(place, section, key, buffer, size);
 }
 
 bool

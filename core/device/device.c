@@ -253,7 +253,8 @@ devices_create(struct devices *devices, struct machine *machine, struct config *
 				 "the snapshot's device %s: ", d->config->name);
 		else
 			snprintf(prefix, sizeof(prefix), "%s: ",
-				 config_where(d->config->plugin_place, where, sizeof(where)));
+				 config_option_where(d->config->plugin_place, d->config->name,
+						     "plugin", where, sizeof(where)));
 		if (restored && strchr(d->config->plugin, '/') && !trusted)
 			r = fail(STATUS_SNAPSHOT,
 				 "the snapshot's device %s names its plugin by a path, %s: add "

@@ -44,8 +44,9 @@ check_unknown(struct device *device)
 		r = fail(STATUS_USAGE,
 			 "%s: device %s: plugin %s has no option %s%s (minivmm plugins %s lists "
 			 "them)",
-			 config_where(o->place, where, sizeof(where)), device->config->name,
-			 device->config->plugin, o->key,
+			 config_option_where(o->place, device->config->name, o->key, where,
+					     sizeof(where)),
+			 device->config->name, device->config->plugin, o->key,
 			 did_you_mean(nearest(o->key, names), "").text, device->config->plugin);
 		if (++unknown == UNKNOWN_MAX)
 			break;
@@ -123,7 +124,8 @@ place_range(struct device *device, uint32_t index)
 		    given.text, chip->name, (unsigned long long)chip->first,
 		    (unsigned long long)chip->last);
 	return bus_add(&device->all->machine->bus, &range,
-		       config_where(given.place, where, sizeof(where)));
+		       config_option_where(given.place, device->config->name, option->name, where,
+					   sizeof(where)));
 }
 
 /* Initialises a stream from its options. The path of an input file is relative to the config, like

@@ -30,8 +30,10 @@ device_option_error(struct device *device, const struct minivmm_option *row,
 	va_start(arguments, format);
 	vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
-	return fail(STATUS_USAGE, "%s: device %s: %s %s", config_where(place, where, sizeof(where)),
-		    device->config->name, row->name, text);
+	return fail(
+	    STATUS_USAGE, "%s: device %s: %s %s",
+	    config_option_where(place, device->config->name, row->name, where, sizeof(where)),
+	    device->config->name, row->name, text);
 }
 
 /* The index of an enum's value, or -1. */
@@ -157,7 +159,9 @@ set_irq(struct device *device, const struct minivmm_option *row, const struct op
 	snprintf(owner, sizeof(owner), "%s.%s", device->config->name, row->name);
 	r = irqs_add(&device->all->machine->irqs, (uint32_t)line, row->flags & MINIVMM_EDGE,
 		     row->flags & MINIVMM_ACTIVE_LOW,
-		     config_where(given->place, where, sizeof(where)), owner);
+		     config_option_where(given->place, device->config->name, row->name, where,
+					 sizeof(where)),
+		     owner);
 	if (r < 0)
 		return r;
 	irq->handle = (uint32_t)r;

@@ -37,8 +37,9 @@ option_fail(const struct stream_end *end, const char *text, struct config_place 
 	char where[512];
 
 	return fail(STATUS_USAGE, "%s: device %s: %s = %s %s%s",
-		    config_where(place, where, sizeof(where)), end->stream->device,
-		    stream_end_option(end), text, problem, detail);
+		    config_option_where(place, end->stream->device, stream_end_option(end), where,
+					sizeof(where)),
+		    end->stream->device, stream_end_option(end), text, problem, detail);
 }
 
 static int
@@ -121,8 +122,9 @@ claim(struct stream_end *end, const char **owner, const char *file, struct confi
 	if (*owner)
 		return fail(STATUS_USAGE,
 			    "%s: device %s: %s = stdio: %s uses %s already; only one device can",
-			    config_where(place, where, sizeof(where)), end->stream->device,
-			    stream_end_option(end), *owner, file);
+			    config_option_where(place, end->stream->device, stream_end_option(end),
+						where, sizeof(where)),
+			    end->stream->device, stream_end_option(end), *owner, file);
 	*owner = end->stream->device;
 	return 0;
 }

@@ -79,6 +79,20 @@ is("$status:$out", "0:7\n", '--set: the last value counts');
 is("$status:$out", '0:', '--set=');
 is(slurp('out') . names(), "4\na b out simple.snap", 'files of that name');
 
+# A message about a value of --set begins with the key, a device's option or another.
+for (
+    [ 'vm.memory=99k', qr/: \[vm\] memory = 99k is not a multiple of 4096/ ],
+    [ 'device.serial0.plugin=none', qr/: plugin none: no none\.so in / ],
+    [ 'device.serial0.portt=1', qr/: device serial0: plugin serial has no option portt/ ],
+    [ 'device.serial0.port=0xfffc', qr/: device serial0: 0x8 ports from 0xfffc do not fit/ ],
+    [ 'device.serial0.irq=99', qr/: device serial0: irq = 99: use a line from 0 to 23, or none/ ],
+    [ 'device.serial0.output=fiel:x', qr/: device serial0: output = fiel:x is not a stream/ ],
+  ) {
+    my ($set, $message) = @$_;
+    my $key = $set =~ s/=.*//r;
+    fails([ $minivmm, @ini, '--set', $set ], 110, qr/\Aminivmm: --set \Q$key\E$message/, "refused: --set $set");
+}
+
 # --log: the level selects the messages.
 for (
     [ error => qr/\A\z/ ],

@@ -111,7 +111,7 @@ is(gauge(1, '-r', 'f.snap', '--set', 'device.serial0.output=stdio'), "0:i\n:", '
 
 # Options that a restore cannot change.
 for (
-    [ 'device.serial0.port=0x2f8', 110, qr/device serial0: port cannot be changed at a restore: it is part of the machine's state/ ],
+    [ 'device.serial0.port=0x2f8', 110, qr/--set device\.serial0\.port: device serial0: port cannot be changed at a restore: it is part of the machine's state/ ],
     [ 'device.serial0.portt=1', 110, qr/device serial0: plugin serial has no option portt; did you mean port/ ],
     [ 'device.serial0.output=fiel:x', 110, qr/device serial0: output = fiel:x is not a stream; did you mean file\?/ ],
     [ 'device.nosuch.port=1', 110, qr/--set device\.nosuch\.port=1: the snapshot has no device nosuch$/ ],
