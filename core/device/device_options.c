@@ -166,8 +166,10 @@ connect_stream(struct device *device, uint32_t index)
 		if (r)
 			return r;
 	}
-	r = stream_init(stream, &device->all->streams, device->config->name, row->name, output.text,
-			output.place, resolved ? resolved : input.text, input.place);
+	r = stream_init(
+	    stream, &device->all->streams, device->config->name,
+	    &(struct stream_option){ row->output, output.text, output.place },
+	    &(struct stream_option){ row->input, resolved ? resolved : input.text, input.place });
 	free(resolved);
 	device->streams_ready = index + 1;
 	if (r)

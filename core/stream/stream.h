@@ -62,10 +62,17 @@ struct stream_kind;
  * NULL for a kind without target. */
 const char *stream_kind_name(size_t i, const char **form);
 
+/* An option that names a host end. */
+struct stream_option {
+	const char *name, *text; /* text: "" or NULL: none */
+	struct config_place place;
+};
+
 /* The host end of one direction or of both. Only the loop's thread uses it. */
 struct stream_end {
 	const struct stream_kind *kind; /* NULL: none */
 	char *target;                   /* text after "KIND:" in the option; NULL: no target */
+	const char *option;             /* its name, for messages */
 	struct stream *stream;
 	int fd;                  /* -1: not open */
 	int listen_fd;           /* readable when a peer connects; -1: no peer can connect later */
@@ -81,7 +88,7 @@ struct stream_end {
 
 struct stream {
 	struct stream_hub *hub;
-	const char *device, *name;
+	const char *device;
 	struct stream_end in, out;
 	struct stream_end *reader; /* source of the input: in, a two-way out, or NULL */
 	void (*readable)(struct stream *stream); /* called on the loop's thread, lock not held */
@@ -107,15 +114,13 @@ struct stream {
 };
 
 /*
- * Parses and checks the two options; opens nothing. Logs errors with the options' places. The text
- * "" is "none". If input_text is NULL, a two-way output is also the input; pass "" for a device
- * without input. Paths are used unchanged: resolve relative ones first. device and name are
- * borrowed. The stream need not be zeroed. Returns 0 or a negative status; call stream_free() in
- * both cases.
+ * Parses and checks the two options; opens nothing. Logs errors with the options' places. If the
+ * text of input is NULL, a two-way output is also the input; pass "" for a device without input.
+ * Paths are used unchanged: resolve relative ones first. device and the names are borrowed. The
+ * stream need not be zeroed. Returns 0 or a negative status; call stream_free() in both cases.
  */
-int stream_init(struct stream *stream, struct stream_hub *hub, const char *device, const char *name,
-		const char *output_text, struct config_place output_place, const char *input_text,
-		struct config_place input_place);
+int stream_init(struct stream *stream, struct stream_hub *hub, const char *device,
+		const struct stream_option *output, const struct stream_option *input);
 /* True if the text names a host resource that --trust must allow: a file or a socket. */
 bool stream_names_host(const char *text);
 /* The path of a "file:" end, or NULL for another kind. The end owns it. */

@@ -20,12 +20,6 @@
 #include "stream/stream_sockets.h"
 
 const char *
-stream_end_option(const struct stream_end *end)
-{
-	return end == &end->stream->in ? "input" : "output";
-}
-
-const char *
 stream_end_text(const struct stream_end *end, char *buffer, size_t size)
 {
 	snprintf(buffer, size, "%s%s%s", end->kind->name, end->target ? ":" : "",
@@ -40,8 +34,8 @@ stream_end_fail(const struct stream_end *end, const char *operation)
 	char text[256];
 
 	return fail(status_for(error, STATUS_IO), "device %s: %s = %s: cannot %s: %s",
-		    end->stream->device, stream_end_option(end),
-		    stream_end_text(end, text, sizeof(text)), operation, strerror(error));
+		    end->stream->device, end->option, stream_end_text(end, text, sizeof(text)),
+		    operation, strerror(error));
 }
 
 /* True, with errno EAGAIN, if the call would block. O_NONBLOCK is not set on an inherited
@@ -142,11 +136,10 @@ path_open(struct stream_end *end, bool restored)
 		return standard_open(end, descriptor, "use it");
 	end->fd = file_open(end->target, how);
 	if (end->fd < 0 && errno == ENXIO && output)
-		return fail(
-		    STATUS_IO,
-		    "device %s: output = file:%s: cannot open it for writing: this pipe has no "
-		    "reader; start its reader first",
-		    end->stream->device, end->target);
+		return fail(STATUS_IO,
+			    "device %s: %s = file:%s: cannot open it for writing: this pipe has no "
+			    "reader; start its reader first",
+			    end->stream->device, end->option, end->target);
 	if (end->fd < 0)
 		return stream_end_fail(end, output ? "open it for writing" : "open it");
 	end->own = end->connected = true;
@@ -182,8 +175,7 @@ pty_open(struct stream_end *end, bool restored)
 	end->listen_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 	if (end->listen_fd < 0 || inotify_add_watch(end->listen_fd, path, IN_OPEN) < 0)
 		return stream_end_fail(end, "watch the terminal");
-	log_line(MINIVMM_INFO, end->stream->device, "%s is the terminal %s", stream_end_option(end),
-		 path);
+	log_line(MINIVMM_INFO, end->stream->device, "%s is the terminal %s", end->option, path);
 	return 0;
 }
 

@@ -48,8 +48,6 @@ void stream_run(struct loop_deferred *deferred);
  * all other kinds. Call with the lock held. */
 bool stream_refill(struct stream *stream);
 
-/* Name of the end's option for messages: "input" or "output". */
-const char *stream_end_option(const struct stream_end *end);
 /* Writes KIND:TARGET of an end, like "file:out.txt", to buffer and returns buffer. */
 const char *stream_end_text(const struct stream_end *end, char *buffer, size_t size);
 

@@ -38,8 +38,7 @@ resolve(struct stream_end *end, bool listen, struct addrinfo **addresses)
 	if (!socket_resolve(end->target, listen, addresses, &why))
 		return 0;
 	return fail(STATUS_IO, "device %s: %s = %s:%s: cannot find the host: %s",
-		    end->stream->device, stream_end_option(end), end->kind->name, end->target,
-		    why.text);
+		    end->stream->device, end->option, end->kind->name, end->target, why.text);
 }
 
 static void
@@ -150,8 +149,8 @@ stream_tcp_listen(struct stream_end *end, bool restored)
 	freeaddrinfo(addresses);
 	/* For port 0 the kernel has chosen a port: log it. */
 	if (!status && socket_local_address(end->listen_fd, host, sizeof(host), port, sizeof(port)))
-		log_line(MINIVMM_INFO, end->stream->device, "%s listens on %s port %s",
-			 stream_end_option(end), host, port);
+		log_line(MINIVMM_INFO, end->stream->device, "%s listens on %s port %s", end->option,
+			 host, port);
 	return status;
 }
 

@@ -36,10 +36,10 @@ option_fail(const struct stream_end *end, const char *text, struct config_place 
 {
 	char where[512];
 
-	return fail(STATUS_USAGE, "%s: device %s: %s = %s %s%s",
-		    config_option_where(place, end->stream->device, stream_end_option(end), where,
-					sizeof(where)),
-		    end->stream->device, stream_end_option(end), text, problem, detail);
+	return fail(
+	    STATUS_USAGE, "%s: device %s: %s = %s %s%s",
+	    config_option_where(place, end->stream->device, end->option, where, sizeof(where)),
+	    end->stream->device, end->option, text, problem, detail);
 }
 
 static int
@@ -122,17 +122,16 @@ claim(struct stream_end *end, const char **owner, const char *file, struct confi
 	if (*owner)
 		return fail(STATUS_USAGE,
 			    "%s: device %s: %s = stdio: %s uses %s already; only one device can",
-			    config_option_where(place, end->stream->device, stream_end_option(end),
-						where, sizeof(where)),
-			    end->stream->device, stream_end_option(end), *owner, file);
+			    config_option_where(place, end->stream->device, end->option, where,
+						sizeof(where)),
+			    end->stream->device, end->option, *owner, file);
 	*owner = end->stream->device;
 	return 0;
 }
 
 int
-stream_init(struct stream *stream, struct stream_hub *hub, const char *device, const char *name,
-	    const char *output_text, struct config_place output_place, const char *input_text,
-	    struct config_place input_place)
+stream_init(struct stream *stream, struct stream_hub *hub, const char *device,
+	    const struct stream_option *output, const struct stream_option *input)
 {
 	struct stream_end *ends[] = { &stream->in, &stream->out };
 	int status = 0, other;
@@ -140,7 +139,8 @@ stream_init(struct stream *stream, struct stream_hub *hub, const char *device, c
 	memset(stream, 0, sizeof(*stream));
 	stream->hub = hub;
 	stream->device = device;
-	stream->name = name;
+	stream->in.option = input->name;
+	stream->out.option = output->name;
 	stream->deferred.run = stream_run;
 	stream->deferred.context = stream;
 	pthread_mutex_init(&stream->lock, NULL);
@@ -149,17 +149,17 @@ stream_init(struct stream *stream, struct stream_hub *hub, const char *device, c
 		ends[i]->fd = ends[i]->listen_fd = -1;
 		ends[i]->source.fd = ends[i]->listen_source.fd = -1;
 	}
-	if (output_text && *output_text)
-		status = parse(&stream->out, output_text, output_place);
-	if (input_text && *input_text) {
-		other = parse(&stream->in, input_text, input_place);
+	if (output->text && *output->text)
+		status = parse(&stream->out, output->text, output->place);
+	if (input->text && *input->text) {
+		other = parse(&stream->in, input->text, input->place);
 		status = status ? status : other;
 	}
 	if (status)
 		return status;
 	if (stream->in.kind && !stream->in.kind->decode)
 		stream->reader = &stream->in;
-	else if (!input_text && stream->out.kind && (stream->out.kind->flags & KIND_TWO_WAY))
+	else if (!input->text && stream->out.kind && (stream->out.kind->flags & KIND_TWO_WAY))
 		stream->reader = &stream->out;
 	if (stream->reader) {
 		stream->input_size = STREAM_INPUT_SIZE;
@@ -167,8 +167,8 @@ stream_init(struct stream *stream, struct stream_hub *hub, const char *device, c
 		if (!stream->input)
 			return fail(STATUS_HOST, "no memory for a stream");
 	}
-	status = claim(&stream->out, &hub->stdout_owner, "stdout", output_place);
-	other = claim(&stream->in, &hub->stdin_owner, "stdin", input_place);
+	status = claim(&stream->out, &hub->stdout_owner, "stdout", output->place);
+	other = claim(&stream->in, &hub->stdin_owner, "stdin", input->place);
 	return status ? status : other;
 }
 

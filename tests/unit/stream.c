@@ -80,13 +80,15 @@ one_owner_of_stdio(void **state)
 	struct stream other;
 
 	assert_int_equal(bench_init("stdio", "stdio"), 0);
-	assert_int_equal(stream_init(&other, &bench.hub, "serial1", "line", "stdio", in_config,
-				     "none", in_config),
+	assert_int_equal(stream_init(&other, &bench.hub, "serial1",
+				     &(struct stream_option){ "output", "stdio", in_config },
+				     &(struct stream_option){ "input", "none", in_config }),
 			 -STATUS_USAGE);
 	assert_logged("x.ini:7: device serial1: output = stdio: serial0 uses stdout already");
 	stream_free(&other);
-	assert_int_equal(stream_init(&other, &bench.hub, "serial1", "line", "none", in_config,
-				     "stdio", in_config),
+	assert_int_equal(stream_init(&other, &bench.hub, "serial1",
+				     &(struct stream_option){ "output", "none", in_config },
+				     &(struct stream_option){ "input", "stdio", in_config }),
 			 -STATUS_USAGE);
 	assert_logged("x.ini:7: device serial1: input = stdio: serial0 uses stdin already");
 	stream_free(&other);

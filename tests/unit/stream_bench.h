@@ -138,8 +138,9 @@ bench_spec(const char *kind, const char *name)
 static int
 bench_init(const char *output, const char *input)
 {
-	int status = stream_init(&bench.stream, &bench.hub, "serial0", "line", output, in_config,
-				 input, in_config);
+	int status = stream_init(&bench.stream, &bench.hub, "serial0",
+				 &(struct stream_option){ "output", output, in_config },
+				 &(struct stream_option){ "input", input, in_config });
 
 	snprintf(bench.input, sizeof(bench.input), "%s", input ? input : "");
 	bench.stream.readable = bench_readable;

@@ -227,8 +227,10 @@ a_stale_socket_is_replaced_a_live_one_not(void **state)
 	stream_free(&bench.stream);
 	close(fd);
 	bench_open(bench_spec("unix-listen", "sock"), "");
-	assert_int_equal(stream_init(&other, &bench.hub, "serial1", "line",
-				     bench_spec("unix-listen", "sock"), in_config, "", in_config),
+	assert_int_equal(stream_init(&other, &bench.hub, "serial1",
+				     &(struct stream_option){
+					 "output", bench_spec("unix-listen", "sock"), in_config },
+				     &(struct stream_option){ "input", "", in_config }),
 			 0);
 	assert_int_equal(stream_open(&other, false), -STATUS_IO);
 	stream_free(&other);

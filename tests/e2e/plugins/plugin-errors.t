@@ -66,6 +66,8 @@ refused('no such choice', "[device a]\nplugin = debug-exit\nconvention = isaa\n"
 refused('required', "[device a]\nplugin = counter\n", qr/x\.ini:15: device a: address is missing: it has no initial value/);
 refused('bad stream', "[device a]\nplugin = serial\nport = 0\noutput = fiel:x\n",
     qr/x\.ini:18: device a: output = fiel:x is not a stream; did you mean file\?/);
+refused('bad stream of an option with another name', "[device a]\nplugin = virtio-balloon\naddress = 0xd0000000\ncontrol = fiel:x\nirq = none\n",
+    qr/x\.ini:18: device a: control = fiel:x is not a stream; did you mean file\?/);
 
 # Devices that conflict with each other.
 refused('two devices on one range', "[device a]\nplugin = serial\nport = 0x3fc\n",
