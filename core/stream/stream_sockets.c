@@ -90,16 +90,21 @@ connected(struct stream_end *end, int fd, bool pending)
 	return false;
 }
 
+/* Returns 0 if the machine ended during the wait, else a negative status after logging errno. */
+static int
+not_connected(const struct stream_end *end)
+{
+	return errno == ECANCELED ? 0 : stream_end_fail(end, "connect");
+}
+
 int
 stream_unix_connect(struct stream_end *end, bool restored)
 {
 	bool pending;
 	int fd = socket_begin_unix(end->target, &pending);
 
-	if (!connected(end, fd, pending))
-		return stream_end_fail(end, "connect");
-	end->connected = true;
-	return 0;
+	end->connected = connected(end, fd, pending);
+	return end->connected ? 0 : not_connected(end);
 }
 
 int
@@ -117,8 +122,8 @@ stream_tcp_connect(struct stream_end *end, bool restored)
 		fd = socket_begin(a, &pending);
 		end->connected = connected(end, fd, pending);
 	}
-	if (!end->connected && errno != ECANCELED)
-		status = stream_end_fail(end, "connect");
+	if (!end->connected)
+		status = not_connected(end);
 	freeaddrinfo(addresses);
 	return status;
 }

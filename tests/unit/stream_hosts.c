@@ -6,8 +6,30 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
+
+static bool never_connects;
+
+/* Replaces libc's. While never_connects is set, each attempt starts, and its descriptor never
+ * becomes writable. */
+int
+connect(int fd, const struct sockaddr *address, socklen_t length)
+{
+	uint64_t full = UINT64_MAX - 1;
+	int full_fd;
+
+	if (!never_connects)
+		return (int)syscall(SYS_connect, fd, address, length);
+	full_fd = eventfd(0, EFD_CLOEXEC);
+	assert_int_equal(write(full_fd, &full, sizeof(full)), sizeof(full));
+	assert_int_equal(dup2(full_fd, fd), fd);
+	close(full_fd);
+	errno = EINPROGRESS;
+	return -1;
+}
 
 /* The word after "before" in the log. */
 static const char *
@@ -268,6 +290,32 @@ connecting_to_a_server(void **state)
 }
 
 /* Output only: bytes from the peer are discarded, its hang-up is detected. */
+static bool
+has_ended(void *context)
+{
+	return true;
+}
+
+static void
+the_machine_ends_during_a_connect(void **state)
+{
+	const char *const outputs[] = { "unix:/nonexistent", "tcp:127.0.0.1:1" };
+	int status;
+
+	bench.hub.ended = has_ended;
+	for (size_t i = 0; i < 2; i++) {
+		assert_int_equal(bench_init(outputs[i], ""), 0);
+		loop_wake(&bench.loop);
+		never_connects = true;
+		status = stream_open(&bench.stream, false);
+		never_connects = false;
+		assert_int_equal(status, 0);
+		assert_false(bench.stream.out.connected);
+		assert_string_equal(bench_log(), "");
+		bench_close();
+	}
+}
+
 static void
 a_two_way_end_used_one_way(void **state)
 {
@@ -535,6 +583,7 @@ main(void)
 		TEST(a_client_that_dies_while_it_stalls),
 		TEST(a_stale_socket_is_replaced_a_live_one_not),
 		TEST(connecting_to_a_server),
+		TEST(the_machine_ends_during_a_connect),
 		TEST(a_two_way_end_used_one_way),
 		TEST(input_waits_for_room),
 		TEST(tcp_both_ways),
