@@ -9,19 +9,18 @@
 
 /* Error messages, --help and the shells' completion list the forms in this order. */
 static const struct {
-	const char *name;
+	const char *name, *form;
 	enum stop_kind kind;
-	const char *form;
 	bool nth; /* it can end in :N */
 } kinds[] = {
-	{ "rip", STOP_RIP, "rip:ADDR", true },
-	{ "pio", STOP_PIO, "pio:PORT", true },
-	{ "mmio", STOP_MMIO, "mmio:ADDR", true },
-	{ "output", STOP_OUTPUT, "output:DEVICE:TEXT", true },
-	{ "access", STOP_ACCESS, "access:N", false },
-	{ "step", STOP_STEP, "step:N", false },
-	{ "hlt", STOP_HLT, "hlt", false },
-	{ "time", STOP_TIME, "time:DURATION", false },
+	{ "rip", "rip:ADDR", STOP_RIP, true },
+	{ "pio", "pio:PORT", STOP_PIO, true },
+	{ "mmio", "mmio:ADDR", STOP_MMIO, true },
+	{ "output", "output:DEVICE:TEXT", STOP_OUTPUT, true },
+	{ "access", "access:N", STOP_ACCESS, false },
+	{ "step", "step:N", STOP_STEP, false },
+	{ "hlt", "hlt", STOP_HLT, false },
+	{ "time", "time:DURATION", STOP_TIME, false },
 };
 #define KINDS (sizeof(kinds) / sizeof(*kinds))
 
