@@ -630,6 +630,20 @@ load_refuses(void **state)
 	}
 }
 
+static void
+places_of_set(void **state)
+{
+	struct config_place given = { "--set", 0 }, file = { "x.ini", 3 };
+	struct config_place loaded = { "--set of the run that made the snapshot", 0 };
+	char where[128];
+
+	assert_string_equal(config_key_where(given, "vm", "cpus", where, sizeof(where)),
+			    "--set vm.cpus");
+	assert_string_equal(config_key_where(file, "vm", "cpus", where, sizeof(where)), "x.ini:3");
+	assert_string_equal(config_option_where(loaded, "a", "irq", where, sizeof(where)),
+			    "--set device.a.irq of the run that made the snapshot");
+}
+
 int
 main(void)
 {
@@ -643,6 +657,7 @@ main(void)
 		cmocka_unit_test(line_length),
 		cmocka_unit_test(zero_byte),
 		cmocka_unit_test(too_many),
+		cmocka_unit_test(places_of_set),
 		cmocka_unit_test(files),
 		cmocka_unit_test(save_and_load),
 		cmocka_unit_test(load_refuses),
