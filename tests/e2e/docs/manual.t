@@ -64,7 +64,7 @@ for my $command ($commands =~ /\{ "([\w-]+)", cli_/g) {
     has_item(part($text{cli}, 'DESCRIPTION'), $command, "minivmm.1: $command is described");
 }
 my ($points) = $source{'machine/stop.c'} =~ /\} kinds\[\] = \{(.*?)\n\};/s;
-my @points = $points =~ /\{ "(\w+)", STOP_/g;
+my @points = $points =~ /\{ "(\w+)", "[^"]+", STOP_/g;
 cmp_ok(scalar(@points), '>', 5, 'stop conditions');
 has_item(part($text{cli}, 'Stop conditions'), $_, "minivmm.1: stop condition $_ is described") for @points;
 my @statuses = grep { $_ ne 'GUEST_MAX' && $_ ne 'TIMEOUT' } slurp("$top/core/base/status.h") =~ /\bSTATUS_(\w+) = \d/g;
