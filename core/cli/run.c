@@ -219,22 +219,31 @@ die_of(int number)
 	raise(number);
 }
 
-/*
- * A descriptor that was handed over is there before any of ours is, which may have its number
- * later.
- */
+/* A descriptor that a path stands for was handed over: it is open before any of ours is. */
 static int
-check_save(const struct run_options *options)
+check_descriptor(const char *option, const char *path, int fd)
 {
-	int fd;
-
-	if (!options->save || vm_descriptor(options->save, &fd) || fcntl(fd, F_GETFD) >= 0)
+	if (fd < 0 || fcntl(fd, F_GETFD) >= 0)
 		return 0;
-	return fail(
-	    STATUS_IO,
-	    "--save %s: no such descriptor was handed over; a shell does that by %d>FILE or "
-	    "%d>&1",
-	    options->save, fd, fd);
+	return fail(STATUS_IO,
+		    "%s %s: descriptor %d is not open; pass it with %d>FILE or %d>&1 in a shell",
+		    option, path, fd, fd, fd);
+}
+
+/* Before the first descriptor is opened, which may get the number of one that is missing. */
+static int
+check_descriptors(const struct run_options *options)
+{
+	const char *save = options->save, *status = options->status, *trace = options->trace;
+	int fd = -1, r = 0;
+
+	if (save && !vm_descriptor(save, &fd))
+		r = check_descriptor("--save", save, fd);
+	if (!r && status)
+		r = check_descriptor("--status", status, file_descriptor(status));
+	if (!r && trace)
+		r = check_descriptor("--trace", trace, file_descriptor(trace));
+	return r;
 }
 
 static int
@@ -283,7 +292,7 @@ cli_run(const struct run_options *options)
 		return -fail(STATUS_HOST, "no memory");
 	run->options = options;
 	run->quit.fd = run->interrupt.fd = -1;
-	r = check_save(options);
+	r = check_descriptors(options);
 	if (r) {
 		free(run);
 		return -r;

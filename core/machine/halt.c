@@ -16,10 +16,11 @@ machine_halted(struct machine *m)
 	pthread_mutex_lock(&m->lock);
 	for (uint32_t i = 0; i < m->vcpu_count; i++)
 		all &= m->vcpus[i].halted;
+	all &= !m->stop_hit; /* its handler runs first; the resume checks again */
 	pthread_mutex_unlock(&m->lock);
 	if (!all)
 		return;
-	if (m->stop.kind == STOP_HLT && !m->stop_hit)
+	if (m->stop.kind == STOP_HLT)
 		machine_stop_hit(m);
 	else
 		machine_end(m, CAUSE_HLT, 0);

@@ -66,7 +66,10 @@ create_memory(struct machine *m, const struct machine_layout *layout)
 static void
 stop_time_up(struct loop_timer *timer, uint64_t periods)
 {
-	machine_stop_hit(timer->context);
+	struct machine *m = timer->context;
+
+	if (m->stop.kind == STOP_TIME)
+		machine_stop_hit(m);
 }
 
 int

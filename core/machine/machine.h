@@ -92,7 +92,8 @@ struct machine {
 	struct vm_clock clock;
 	struct loop loop;
 	struct ioeventfd *ioeventfds;
-	struct stop stop; /* the stop condition; it is hit once */
+	struct stop stop;    /* the stop condition; it is hit once */
+	uint64_t stop_times; /* stop.times as it was set */
 	struct stop_handler stop_handler;
 	bool stop_new;       /* set since the last resume: it is not hit if it holds already */
 	struct trace *trace; /* NULL: none */
@@ -100,6 +101,7 @@ struct machine {
 	struct vcpu *vcpus;
 	uint32_t vcpu_count;
 	enum machine_state state;
+	int pause_error; /* of a pause that is not complete: 0 or a negative status */
 	uint32_t pauses[PAUSE_REASONS];
 	bool acpi; /* the guest has ACPI tables */
 	struct loop_timer halt_timer, stop_timer;

@@ -12,6 +12,17 @@ machine_stop_arm(struct machine *m)
 		m->stop.kind = STOP_NONE;
 	if (m->stop.kind == STOP_TIME && m->stop.value > clock_now(&m->clock))
 		loop_timer_set(&m->loop, &m->stop_timer, m->stop.value, 0);
+	else
+		loop_timer_cancel(&m->loop, &m->stop_timer);
+}
+
+void
+machine_stop_discard_hit(struct machine *m)
+{
+	if (!m->stop_hit)
+		return;
+	m->stop_hit = false;
+	m->stop.times = m->stop_times;
 }
 
 void
@@ -19,6 +30,7 @@ machine_stop_set(struct machine *m, const struct stop *stop, const struct stop_h
 {
 	machine_stop_clear(m);
 	m->stop = *stop;
+	m->stop_times = stop->times;
 	m->stop_handler = *handler;
 	if (m->vcpus) /* NULL with machine_layout.check */
 		machine_stop_arm(m);
@@ -28,6 +40,7 @@ void
 machine_stop_clear(struct machine *m)
 {
 	stop_free(&m->stop);
+	loop_timer_cancel(&m->loop, &m->stop_timer);
 	m->stop_handler = (struct stop_handler){ 0 };
 	m->stop_hit = false;
 }
@@ -67,6 +80,7 @@ at_stop(struct machine *m)
 	while (!r && handler.wait && handler.wait(handler.context))
 		r = loop_once(&m->loop, -1);
 	m->stop.kind = STOP_NONE;
+	m->stop_handler = (struct stop_handler){ 0 };
 	m->stop_hit = false;
 	for (uint32_t i = 0; i < m->vcpu_count && !r; i++)
 		r = vcpu_arm(&m->vcpus[i]);

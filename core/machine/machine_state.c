@@ -52,6 +52,7 @@ machine_load(struct machine *m, const struct record *group, struct why *why)
 		return why_set(why, "acpi is missing");
 	m->acpi = record_number(&acpi, 0);
 	irqs_set_idle(&m->irqs);
+	machine_stop_discard_hit(m); /* of before a reset */
 	machine_stop_arm(m);
 	if (irqs_load(&m->irqs, &lines, why))
 		return -1;

@@ -72,7 +72,7 @@ machine_pause(struct machine *m, enum pause_reason reason)
 
 	m->pauses[reason]++;
 	if (m->state == MACHINE_PAUSED)
-		return 0;
+		return m->pause_error;
 	park_vcpus(m);
 	/* Before the devices pause: that may run the loop, where a second pause must only count. */
 	m->state = MACHINE_PAUSED;
@@ -85,6 +85,7 @@ machine_pause(struct machine *m, enum pause_reason reason)
 		r = kvm_stop(&m->kvm);
 	if (!r && m->kvm.irqchip)
 		r = run_on_vcpus(m, stop_timers);
+	m->pause_error = r; /* until it resumes, its state must not be saved */
 	return r;
 }
 
@@ -102,6 +103,7 @@ resume(struct machine *m)
 		r = kvm_resume(&m->kvm);
 	if (r)
 		return r;
+	m->pause_error = 0;
 	irqs_defer(&m->irqs, false);
 	clock_start(&m->clock);
 	loop_quiet(&m->loop, false);
@@ -109,7 +111,8 @@ resume(struct machine *m)
 	if (m->devices.resume)
 		r = m->devices.resume(m->devices.context);
 	pthread_mutex_lock(&m->lock);
-	if (!m->end.cause)
+	/* A device may have hit the condition as it resumed. */
+	if (!m->end.cause && !m->stop_hit)
 		m->may_run = true;
 	pthread_mutex_unlock(&m->lock);
 	/* Without the lock: a thread that wakes takes it at once. */

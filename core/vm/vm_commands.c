@@ -30,13 +30,20 @@ command_devices(void *context, struct command *command, int argc, char **argv)
 	command_done(command);
 }
 
+/* Pauses for the operator, once: one resume ends it. 0 or a negative status. */
+static int
+pause_for_operator(struct machine *machine)
+{
+	return machine_paused_for(machine, PAUSE_OPERATOR) ? 0
+							   : machine_pause(machine, PAUSE_OPERATOR);
+}
+
 static void
 command_pause(void *context, struct command *command, int argc, char **argv)
 {
 	struct vm *vm = context;
 
-	if (!machine_paused_for(&vm->machine, PAUSE_OPERATOR) &&
-	    machine_pause(&vm->machine, PAUSE_OPERATOR)) {
+	if (pause_for_operator(&vm->machine)) {
 		command_failed(command);
 		machine_resume(&vm->machine, PAUSE_OPERATOR);
 		return;
@@ -72,7 +79,7 @@ at_until(void *context)
 
 	vm->until = NULL;
 	vm->until_text = NULL;
-	machine_pause(&vm->machine, PAUSE_OPERATOR);
+	pause_for_operator(&vm->machine);
 	/* Before the reply: a client that waits for output can read it then. */
 	devices_flush(&vm->devices);
 	fputs(",\"point\":", out);

@@ -58,4 +58,10 @@ cmp_ok($before, '>=', 30_000_000, 'the run ends at its time');
 cmp_ok($after, '>=', $before, 'the restored machine continues');
 cmp_ok($after - $before, '<', 1_000_000_000, 'the time between the runs does not count');
 
+# A descriptor that was not handed over may become one of ours, say the disk's.
+for my $option ('--status', '--trace') {
+    fails([ $minivmm, '-c', "$configs/simple.ini", $option, '/dev/fd/47' ], 113, qr/$option \/dev\/fd\/47: descriptor 47 is not open/,
+        "$option: a descriptor that was not handed over");
+}
+
 done_testing;

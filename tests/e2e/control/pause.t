@@ -68,4 +68,53 @@ for my $in ('nowhere', 'slow-pause', 'pause') {
     is($err =~ $late ? 'said' : '', $in eq 'pause' ? 'said' : '', "$in: reports a device that does not finish its requests");
 }
 
+# What happens while the device takes its 200 ms to pause: the stop condition is hit, or a signal comes.
+sub uptime { return $_[0]->request('status')->{uptime_ns} }
+sub until_at {
+    my ($process, $name) = @_;
+    ok(until_true { -S $name }, "$name: the machine listens");
+    my ($waits, $control) = map { Control->connect($name) } 1, 2;
+    my $at = uptime($control) + 900_000_000;
+    $waits->send("until time:${at}ns\n");
+    until_true { uptime($control) > $at - 100_000_000 };
+    return ($waits, $control, $at);
+}
+my $slow = 'device.a.in=slow-pause';
+my $process = start([ @run, $slow, '--set', 'control.socket=twice' ]);
+my ($waits, $control, $at) = until_at($process, 'twice');
+$control->request('pause');
+is($waits->reply->{state}, 'paused', 'a condition that is hit during a pause');
+is($control->request('resume')->{state}, 'running', 'one resume ends the pause');
+kill TERM => $process->{pid};
+finish($process);
+
+run([ @run, 'device.a.in=nowhere', '--until', 'access:1', '--save', 'early.snap' ]);
+my @restore = ($minivmm, '-r', 'early.snap', '--set', "plugins.path=$build/tests/plugins", '--set', $slow, '--status', 'status.json', '--set');
+$process = start([ @restore, 'control.socket=stale' ]);
+($waits, $control, $at) = until_at($process, 'stale');
+is($control->request('reset')->{ok}, 1, 'a reset while a condition waits');
+my $reply = $waits->reply;
+cmp_ok($reply->{time_ns} // 0, '>=', $at, 'the condition is hit at its time, not by the time before the reset');
+is($control->request('resume')->{state}, 'running', 'the machine continues after it');
+is($control->request('quit')->{ok}, 1, 'and still replies');
+($status, $out, $err) = finish($process);
+is("$status:$err", '0:', 'it ends with status 0');
+
+$process = start([ @restore, 'control.socket=ends' ]);
+ok(until_true { -S 'ends' }, 'a machine to reset');
+Control->connect('ends')->send("reset\n");
+select undef, undef, undef, 0.08;
+kill TERM => $process->{pid};
+($status, $out, $err) = finish($process);
+is($status, 1015, 'a signal during a reset ends the machine');
+like(slurp('status.json'), qr/"cause":"signal"/, 'with its cause');
+
+# A pause that failed is not complete: no snapshot is written in it.
+$process = start([ @run, 'device.a.in=pause', '--set', 'control.socket=fails', '--until', 'time:900ms', '--save', 'z.snap' ]);
+ok(until_true { -S 'fails' }, 'a machine whose device does not pause');
+like(Control->connect('fails')->request('pause')->{error} // '', qr/has not finished its requests/, 'the pause fails');
+($status, $out, $err) = finish($process);
+is("$status:$out", '113:!', 'and so does the snapshot of a condition that is hit in it');
+ok(!-e 'z.snap', 'which leaves no file');
+
 done_testing;
