@@ -152,7 +152,8 @@ for my $name (qw(/dev/stdout /dev/fd/1 /proc/self/fd/1)) {
     my ($status, $out) = run([ 'sh', '-c', "'$minivmm' -c '$configs/code.ini' --log error --status /dev/stderr 2>>log" ]);
     like("$status:" . slurp('log'), qr/\A0:before\n.*after\n\{"cause":"hlt"[^\n]*\n\z/s, '/dev/stderr');
     ($status, $out, my $err) = run([ $minivmm, '-c', "$configs/code.ini", '--log', 'error', '--status', '/dev/fd/99' ]);
-    is("$status:$err", "113:minivmm: cannot write the status to /dev/fd/99: Bad file descriptor\n", 'a descriptor that is not open');
+    is("$status:$err", "113:minivmm: --status /dev/fd/99: descriptor 99 is not open; pass it with 99>FILE or 99>&1 in a shell\n",
+        "a descriptor that is not open");
 }
 
 # A period of 584 years overflows the clock; one of 292 years does not.

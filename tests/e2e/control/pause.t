@@ -68,7 +68,7 @@ for my $in ('nowhere', 'slow-pause', 'pause') {
     is($err =~ $late ? 'said' : '', $in eq 'pause' ? 'said' : '', "$in: reports a device that does not finish its requests");
 }
 
-# What happens while the device takes its 200 ms to pause: the stop condition is hit, or a signal comes.
+# The device takes 200 ms to pause. Meanwhile the stop condition is hit, or a signal comes.
 sub uptime { return $_[0]->request('status')->{uptime_ns} }
 sub until_at {
     my ($process, $name) = @_;
