@@ -266,4 +266,4 @@ clean: ## remove what was built
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
--include $(shell find $B -name '*.d' 2>/dev/null)
+-include $(shell find $B -path $B/old -prune -o -name '*.d' -print 2>/dev/null)# old: other commits, of old-snapshots.t
