@@ -8,8 +8,8 @@
 void report_registers(struct machine *machine); /* to stderr, whatever the log level */
 void report_dirty(struct machine *machine);     /* the pages that the guest wrote, to the log */
 /*
- * Writes one JSON line to the VM's status file: cause (and the stop point, if that is the cause),
- * exit status, guest status, counts, time. 0 or a negative status.
+ * Writes one JSON line to the VM's status file: cause (and the stop condition, if that is the
+ * cause), exit status, guest status, counts, time. 0 or a negative status.
  */
 int report_status(const struct vm *vm, int status);
 

@@ -30,7 +30,7 @@ struct vm_source {
 	bool check; /* a check only: no KVM, nothing is opened, no state is loaded */
 };
 
-/* The stop point of the run itself, from the command line or [snapshot]. Filled by the caller;
+/* The stop condition of the run itself, from the command line or [snapshot]. Filled by the caller;
  * strings are borrowed. */
 struct vm_stop {
 	const char *text; /* as the user gave it; NULL: none */
@@ -49,7 +49,7 @@ struct vm {
 	struct capture capture;
 	struct reset reset; /* made when first needed */
 	struct vm_stop stop;
-	struct command *until;     /* waits for the stop point until_text; NULL: none */
+	struct command *until;     /* waits for the stop condition until_text; NULL: none */
 	const char *until_text;    /* the command's */
 	struct command *capturing; /* waits for the snapshot under way; NULL: none */
 	uint64_t dirty_polled;     /* clock_host of the last poll of dirty pages; 0: none */
@@ -89,13 +89,13 @@ int vm_save(struct vm *vm, const char *path);
 int vm_stop_set(struct vm *vm, const char *text, const struct stop_handler *handler,
 		struct why *why);
 /*
- * Takes over the run's own stop point: the machine stops there, writes the snapshot, and ends or
- * runs on. where: "--until", or a place in the config, for messages. 0 or a negative status.
+ * Takes over the run's own stop condition: the machine stops there, writes the snapshot, and ends
+ * or runs on. where: "--until", or a place in the config, for messages. 0 or a negative status.
  */
 int vm_stop_plan(struct vm *vm, const struct vm_stop *stop, const char *where);
-/* Warns that the machine's clock is past the run's stop point. After vm_start. */
+/* Warns that the VM's clock is past the run's stop condition. After vm_start. */
 void vm_stop_warn_past(const struct vm *vm);
-/* Warns that the machine has ended before its stop point. */
+/* Warns that the machine has ended before its stop condition. */
 void vm_stop_warn_missed(const struct vm *vm);
 
 /* Reports a file of the run that one option would destroy for another. 0 or a negative status. */

@@ -101,7 +101,7 @@ set_until(struct vm *vm, const char *text, struct why *why)
 	if (vm_stop_set(vm, text, &handler, why))
 		return -1;
 	if (stop->kind == STOP_TIME && stop->value <= clock_now(&vm->machine.clock))
-		r = why_set(why, "is in the past of the machine's clock");
+		r = why_set(why, "is in the past: the VM's clock is later already");
 	else if (stop->kind == STOP_STEP)
 		r = kvm_step_check(&vm->machine.kvm, why);
 	if (!r)

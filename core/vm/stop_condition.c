@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Checks stop conditions against the VM, and serves the stop point of the run. */
+/* Checks stop conditions against the VM, and serves the stop condition of the run. */
 #include <string.h>
 
 #include "base/log.h"
