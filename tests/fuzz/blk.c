@@ -88,7 +88,7 @@ export_open(struct disk *disk, struct disk_layer *layer, const char *path, bool 
 }
 
 void
-export_news(struct disk *disk, struct disk_layer *layer)
+export_log_connection(struct disk *disk, struct disk_layer *layer)
 {
 }
 
