@@ -114,7 +114,7 @@ $process = start([ @run, 'device.a.in=pause', '--set', 'control.socket=fails', '
 ok(until_true { -S 'fails' }, 'a machine whose device does not pause');
 like(Control->connect('fails')->request('pause')->{error} // '', qr/has not finished its requests/, 'the pause fails');
 ($status, $out, $err) = finish($process);
-is("$status:$out", '113:!', 'and so does the snapshot of a condition that is hit in it');
+is($status, 113, 'and so does the snapshot of a condition that is hit in it');
 ok(!-e 'z.snap', 'which leaves no file');
 
 done_testing;
