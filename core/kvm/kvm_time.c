@@ -20,8 +20,6 @@
 #define LAPIC_TMICT 0x380
 #define LAPIC_TMCCT 0x390
 #define PIT_MODE_OFF 5 /* KVM arms no timer for channel 0 in this mode */
-#define PIT_HZ 1193182u
-#define PIT_LATE 1000000 /* ns; KVM raises the line of an expired channel within this time */
 #define TRIES 100
 
 static int
@@ -180,18 +178,16 @@ lapic_stop(struct kvm_vcpu *vcpu)
 		    strerror(errno));
 }
 
-/* Returns whether channel 0 is one-shot and has fired. */
+/*
+ * Is channel 0 a one-shot? KVM does not report whether it has fired: it sets count_load_time of the
+ * other channels only.
+ */
 static bool
-pit_spent(const struct kvm_pit_state2 *pit)
+pit_one_shot(const struct kvm_pit_state2 *pit)
 {
-	const struct kvm_pit_channel_state *c = &pit->channels[0];
-	struct timespec now;
-	int64_t passed;
+	uint8_t mode = pit->channels[0].mode;
 
-	clock_gettime(CLOCK_MONOTONIC, &now); /* KVM's clock for the PIT */
-	passed = now.tv_sec * 1000000000ll + now.tv_nsec - c->count_load_time;
-	return (c->mode == 0 || c->mode == 1 || c->mode == 4) &&
-	       passed > (int64_t)(c->count * 1000000000ull / PIT_HZ) + PIT_LATE;
+	return mode == 0 || mode == 1 || mode == 4;
 }
 
 static int
@@ -201,7 +197,8 @@ pit_stop(struct kvm *kvm)
 
 	if (ioctl(kvm->vm, KVM_GET_PIT2, &kvm->pit))
 		return fail(STATUS_HOST, "KVM_GET_PIT2: %s", strerror(errno));
-	kvm->pit_rearm = !pit_spent(&kvm->pit); /* KVM would fire a spent channel again */
+	/* A one-shot runs on: if it has fired, setting it again would fire it again. */
+	kvm->pit_rearm = !pit_one_shot(&kvm->pit);
 	if (!kvm->pit_rearm)
 		return 0;
 	off = kvm->pit;
