@@ -3,29 +3,19 @@
 #include "base/json.h"
 
 #include <stdint.h>
+#include <string.h>
 
-/* The length of the UTF-8 character at text, or 0 if it is invalid. */
-static size_t
-utf8(const uint8_t *text, size_t left)
+#include "base/escape.h"
+
+/* Writes a character that is not written as it is. */
+static void
+put_escape(FILE *out, uint32_t code)
 {
-	size_t length = text[0] < 0x80   ? 1
-			: text[0] < 0xc2 ? 0
-			: text[0] < 0xe0 ? 2
-			: text[0] < 0xf0 ? 3
-			: text[0] < 0xf5 ? 4
-					 : 0;
-
-	if (length > left)
-		return 0;
-	for (size_t i = 1; i < length; i++)
-		if ((text[i] & 0xc0) != 0x80)
-			return 0;
-	/* Overlong, a surrogate, or above U+10FFFF. */
-	if (length > 2 &&
-	    ((text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xed && text[1] > 0x9f) ||
-	     (text[0] == 0xf0 && text[1] < 0x90) || (text[0] == 0xf4 && text[1] > 0x8f)))
-		return 0;
-	return length;
+	if (code > 0xffff) {
+		put_escape(out, 0xd800 + ((code - 0x10000) >> 10));
+		code = 0xdc00 + ((code - 0x10000) & 0x3ff);
+	}
+	fprintf(out, "\\u%04x", code);
 }
 
 void
@@ -34,20 +24,34 @@ json_text(FILE *out, const void *text, size_t length)
 	const uint8_t *bytes = text;
 
 	putc('"', out);
-	for (size_t i = 0, n; i < length; i += n) {
-		uint8_t c = bytes[i];
+	for (size_t i = 0; i < length;) {
+		struct character c = character_at(bytes + i, length - i);
 
-		n = utf8(bytes + i, length - i);
-		/* U+0080 to U+009f are control characters too. */
-		if (!n || c < ' ' || c == 0x7f || (c == 0xc2 && bytes[i + 1] < 0xa0)) {
-			c = n == 2 ? bytes[i + 1] : c;
-			n += !n;
-			fprintf(out, "\\u%04x", c);
-		} else {
-			if (c == '"' || c == '\\')
-				putc('\\', out);
-			fwrite(bytes + i, 1, n, out);
-		}
+		if (c.code == '"' || c.code == '\\')
+			putc('\\', out);
+		if (c.safe)
+			fwrite(bytes + i, 1, c.length, out);
+		else
+			put_escape(out, c.code);
+		i += c.length;
 	}
 	putc('"', out);
+}
+
+void
+json_copy(FILE *out, const char *text)
+{
+	size_t length = strlen(text);
+
+	for (size_t i = 0; i < length;) {
+		struct character c = character_at(text + i, length - i);
+
+		if (c.safe)
+			fwrite(text + i, 1, c.length, out);
+		else if (c.code < ' ') /* between tokens; in a string it is not valid */
+			putc(' ', out);
+		else
+			put_escape(out, c.code);
+		i += c.length;
+	}
 }

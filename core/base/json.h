@@ -7,9 +7,11 @@
 #include <stdio.h>
 
 /*
- * Writes a JSON string with its quotes. Keeps valid UTF-8; escapes control characters and invalid
- * bytes as \u00NN, so that the output cannot control a terminal or end a line.
+ * Writes a JSON string with its quotes. Characters that must not reach a terminal are escaped as
+ * \uNNNN, see base/escape.h; a byte that is not UTF-8 as \u00NN.
  */
 void json_text(FILE *out, const void *text, size_t length);
+/* Copies JSON from another process, on one line, with the same characters escaped. */
+void json_copy(FILE *out, const char *text);
 
 #endif

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/escape.h"
+
 /* The only mutable static variable of the core: stderr belongs to the process, not to a machine. */
 static atomic_int log_level = MINIVMM_INFO;
 
@@ -39,7 +41,7 @@ log_level_parse(const char *text)
 void
 log_vline(enum minivmm_level level, const char *source, const char *format, va_list arguments)
 {
-	char line[1024];
+	char line[1024], shown[4 * sizeof(line)];
 	int head, body;
 	size_t length;
 
@@ -48,19 +50,14 @@ log_vline(enum minivmm_level level, const char *source, const char *format, va_l
 	head = snprintf(line, sizeof(line), "minivmm: %s%s%s",
 			level == MINIVMM_WARNING ? "warning: " : "", source ? source : "",
 			source ? ": " : "");
-	body = vsnprintf(line + head, sizeof(line) - (size_t)head - 1, format, arguments);
+	body = vsnprintf(line + head, sizeof(line) - (size_t)head, format, arguments);
 	if (body < 0)
 		return;
-	length = (size_t)head + (size_t)body;
-	if (length > sizeof(line) - 2)
-		length = sizeof(line) - 2;
-	/* Text from outside must not control the terminal. */
-	for (size_t i = 0; i < length; i++)
-		if (((unsigned char)line[i] < ' ' && line[i] != '\t') || line[i] == 0x7f)
-			line[i] = '?';
-	line[length++] = '\n';
+	/* Names and texts from outside must not control the terminal. */
+	length = escape_text(shown, sizeof(shown) - 1, line, strlen(line));
+	shown[length++] = '\n';
 	for (size_t done = 0; done < length;) {
-		ssize_t n = write(STDERR_FILENO, line + done, length - done);
+		ssize_t n = write(STDERR_FILENO, shown + done, length - done);
 
 		if (n <= 0)
 			return; /* stderr is gone */

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/escape.h"
 #include "base/log.h"
 #include "cli/cli.h"
 #include "vm/vm.h"
@@ -32,6 +33,16 @@ say(const char *text)
 	ssize_t n = write(STDERR_FILENO, text, strlen(text));
 
 	(void)n;
+}
+
+/* A name from outside. */
+static void
+say_name(const char *name)
+{
+	char shown[1024];
+
+	escape_text(shown, sizeof(shown), name, strlen(name));
+	say(shown);
 }
 
 static void
@@ -74,7 +85,7 @@ say_callback(const struct bus_current *current)
 	say(" in device ");
 	say(current->device->name);
 	say(", callback ");
-	say(current->callback);
+	say_name(current->callback);
 	if (current->offset == BUS_NO_ACCESS)
 		return;
 	say(" at offset ");
@@ -98,7 +109,7 @@ crashed(int number, siginfo_t *info, void *context)
 	file = number == SIGBUS && crash_vm ? vm_memory_file(crash_vm, info->si_addr) : NULL;
 	if (file) {
 		say(": guest memory's file was truncated: ");
-		say(file);
+		say_name(file);
 		say("\n");
 		_exit(STATUS_IO); /* not a bug of minivmm */
 	}

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/json.h"
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
@@ -75,9 +76,10 @@ show_reply(const struct ctl *ctl, FILE *out, const char *line, bool json, bool h
 
 	if (status < 0)
 		return -status;
-	if (json)
-		fprintf(out, "%s\n", line);
-	else if (!status && !show_commands(out, &reply))
+	if (json) {
+		json_copy(out, line);
+		putc('\n', out);
+	} else if (!status && !show_commands(out, &reply))
 		show_json_members(out, &reply, "ok", 0, hex);
 	if (out == stdout && show_end(out))
 		return STATUS_IO;

@@ -11,13 +11,16 @@
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include "cli/show.h"
 #include "kvm/kvm.h"
 #include "plugin/plugin.h"
 
 static void
-line(bool good, const char *what, const char *text)
+line(const char *verdict, const char *what, const char *text)
 {
-	printf("%-4s %-14s %s\n", good ? "ok" : "NO", what, text);
+	printf("%-4s %-14s ", verdict, what);
+	show_string(stdout, text, 0);
+	putchar('\n');
 }
 
 static bool
@@ -28,12 +31,13 @@ check_kvm(void)
 	struct kvm kvm;
 	int r = kvm_probe("/dev/kvm", &why);
 
-	line(!r, "kvm", r ? why.text : "/dev/kvm opens and has all required capabilities");
+	line(r ? "NO" : "ok", "kvm",
+	     r ? why.text : "/dev/kvm opens and has all required capabilities");
 	if (r || kvm_open(&kvm))
 		return false;
 	snprintf(text, sizeof(text), "%u MSRs, XSAVE area of %zu bytes, %u CPUID entries",
 		 kvm.msrs->nmsrs, kvm.xsave_size, kvm.cpuid->nent);
-	line(true, "state", text);
+	line("ok", "state", text);
 	kvm_close(&kvm);
 	return true;
 }
@@ -46,8 +50,7 @@ check_userfaultfd(void)
 	int fd = device >= 0 ? ioctl(device, USERFAULTFD_IOC_NEW, O_CLOEXEC)
 			     : (int)syscall(SYS_userfaultfd, O_CLOEXEC);
 
-	printf("%-4s %-14s %s\n", fd >= 0 ? "ok" : "-", "userfaultfd",
-	       "not needed: live snapshots use KVM's dirty log");
+	line(fd >= 0 ? "ok" : "-", "userfaultfd", "not needed: live snapshots use KVM's dirty log");
 	if (fd >= 0)
 		close(fd);
 	if (device >= 0)
@@ -69,17 +72,17 @@ check_plugins(void)
 
 		snprintf(text, sizeof(text), "%s%s%s", plugin_folder(&path, i), there ? "" : ": ",
 			 there ? "" : strerror(errno));
-		printf("%-4s %-14s %s\n", there ? "ok" : "-", "plugin folder", text);
+		line(there ? "ok" : "-", "plugin folder", text);
 		good |= there;
 	}
 	if (good)
 		good = !plugin_load(&plugin, &path, "serial", "");
 	if (!good)
-		line(false, "plugins",
+		line("NO", "plugins",
 		     "serial is in none of them; run make, or set MINIVMM_PLUGIN_PATH to its "
 		     "directory");
 	else {
-		line(true, "plugins", plugin.path);
+		line("ok", "plugins", plugin.path);
 		plugin_unload(&plugin);
 	}
 	plugin_path_free(&path);

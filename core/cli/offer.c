@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/escape.h"
 #include "cli/show.h"
 #include "config/schema.h"
 #include "machine/stop.h"
@@ -25,11 +26,11 @@ offer_word(const struct completion *c, const char *prefix, const char *name, con
 	char word[512];
 
 	snprintf(word, sizeof(word), "%s%s%s", prefix, name, suffix);
-	if (strncmp(word, c->word, length) != 0)
+	/* The shell inserts the word: escaped, it would be another one. */
+	if (strncmp(word, c->word, length) != 0 || !text_is_safe(word))
 		return;
 	printf("%s\t", word);
-	if (help)
-		show_text(stdout, help, strlen(help));
+	show_string(stdout, help, 0);
 	putchar('\n');
 }
 

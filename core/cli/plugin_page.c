@@ -5,28 +5,50 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "base/escape.h"
 #include "cli/plugin_page.h"
 
-/* Prints a text of the plugin within a line. A backslash is a character, not an escape. */
+/* Prints a text of the plugin within a line; NULL is "". A backslash is a character. */
 static void
 put_text(FILE *out, const char *text)
 {
-	for (; *text; text++)
-		fputs(*text == '\\' ? "\\e" : (char[]){ *text, '\0' }, out);
+	size_t left = text ? strlen(text) : 0;
+	char shown[17];
+
+	while (left) {
+		struct character c = character_at(text, left);
+
+		escape_text(shown, sizeof(shown), text, c.length);
+		for (const char *s = shown; *s; s++)
+			fputs(*s == '\\' ? "\\e" : (char[]){ *s, '\0' }, out);
+		text += c.length;
+		left -= c.length;
+	}
+}
+
+/* Prints words of mdoc around a text. */
+static void
+put(FILE *out, const char *before, const char *text, const char *behind)
+{
+	fputs(before, out);
+	put_text(out, text);
+	fputs(behind, out);
 }
 
 /* Prints a text as a sentence in a separate line. */
 static void
 put_sentence(FILE *out, const char *text)
 {
-	size_t length = strlen(text);
+	size_t length = text ? strlen(text) : 0;
+	bool letter = length && *text >= 'a' && *text <= 'z';
 
 	if (!length)
 		return;
 	if (*text == '.' || *text == '\'') /* not a request */
 		fputs("\\&", out);
-	putc(toupper((unsigned char)*text), out);
-	put_text(out, text + 1);
+	if (letter)
+		putc(toupper((unsigned char)*text), out);
+	put_text(out, text + letter);
 	fputs(strchr(".?!", text[length - 1]) ? "\n" : ".\n", out);
 }
 
@@ -50,13 +72,13 @@ value_name(uint32_t type)
 static void
 put_value(FILE *out, const struct minivmm_option *row)
 {
-	fprintf(out, ".It Cm %s No = ", row->name);
+	put(out, ".It Cm ", row->name, " No = ");
 	if (row->type != MINIVMM_ENUM) {
 		fprintf(out, "Ar %s\n", value_name(row->type));
 		return;
 	}
 	for (int i = 0; row->values[i]; i++)
-		fprintf(out, "%sCm %s", i ? " | " : "", row->values[i]);
+		put(out, i ? " | Cm " : "Cm ", row->values[i], "");
 	putc('\n', out);
 }
 
@@ -70,14 +92,12 @@ put_direction(FILE *out, const struct plugin *plugin, const struct minivmm_optio
 
 		if (!output && (!stream->input || strcmp(stream->input, row->name) != 0))
 			continue;
-		fprintf(out, "%s of the stream\n.Cm %s :\n%s.\n", output ? "Output" : "Input",
-			stream->name, stream->help ? stream->help : "bytes");
+		put(out, output ? "Output of the stream\n.Cm " : "Input of the stream\n.Cm ",
+		    stream->name, " :\n");
+		put(out, "", stream->help ? stream->help : "bytes", ".\n");
 		if (!output && stream->output && !row->initial)
-			fprintf(
-			    out,
-			    "If it is not set and\n.Cm %s\ngoes both ways (pty, unix, tcp), that "
-			    "is the input too.\n",
-			    stream->output);
+			put(out, "If it is not set and\n.Cm ", stream->output,
+			    "\ngoes both ways (pty, unix, tcp), that is the input too.\n");
 	}
 }
 
@@ -91,7 +111,7 @@ put_option(FILE *out, const struct plugin *plugin, const struct plugin_option *o
 	if (row->type == PLUGIN_STREAM)
 		put_direction(out, plugin, row);
 	else
-		put_sentence(out, row->help ? row->help : "");
+		put_sentence(out, row->help);
 	if (row->max)
 		fprintf(out, "The value is from %s to %s.\n",
 			plugin_value(row, row->min, min, sizeof(min)),
@@ -102,11 +122,8 @@ put_option(FILE *out, const struct plugin *plugin, const struct plugin_option *o
 		fputs("Required.\n", out);
 	else if (!row->initial || !*row->initial)
 		fputs("Optional.\n", out);
-	else {
-		fputs("The default is\n.Li ", out);
-		put_text(out, row->initial);
-		fputs(" .\n", out);
-	}
+	else
+		put(out, "The default is\n.Li ", row->initial, " .\n");
 	if (row->flags & MINIVMM_HOST || row->type == MINIVMM_PATH)
 		fputs("Can be changed at a restore.\n", out);
 }
@@ -143,10 +160,10 @@ put_registers(FILE *out, const struct minivmm_register *r)
 		"MMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMM", two ? " \"Write\"" : "");
 	fprintf(out, ".It Em Offset Ta Em %s\n", two ? "Read Ta Em Write" : "Register");
 	for (; r->read || r->write; r++) {
-		fprintf(out, ".It 0x%02llx Ta %s", (unsigned long long)r->offset,
-			r->read ? r->read : "-");
+		fprintf(out, ".It 0x%02llx", (unsigned long long)r->offset);
+		put(out, " Ta ", r->read ? r->read : "-", "");
 		if (two)
-			fprintf(out, " Ta %s", r->write ? r->write : r->read);
+			put(out, " Ta ", r->write ? r->write : r->read, "");
 		putc('\n', out);
 	}
 	fputs(".El\n", out);
@@ -159,9 +176,9 @@ put_range(FILE *out, const struct minivmm_range *row)
 	const char *unit = row->space == MINIVMM_PIO ? "port" : "byte";
 	bool first = true;
 
-	fprintf(out, ".It %s at Cm %s\n", row->space == MINIVMM_PIO ? "Ports" : "MMIO", row->at);
+	put(out, row->space == MINIVMM_PIO ? ".It Ports at Cm " : ".It MMIO at Cm ", row->at, "\n");
 	if (row->length_option)
-		fprintf(out, "As many bytes as\n.Cm %s\nsays", row->length_option);
+		put(out, "As many bytes as\n.Cm ", row->length_option, "\nsays");
 	else
 		fprintf(out, "%llu %s%s", (unsigned long long)row->length, unit,
 			row->length == 1 ? "" : "s");
@@ -179,14 +196,13 @@ put_range(FILE *out, const struct minivmm_range *row)
 static void
 put_stream(FILE *out, const struct minivmm_stream *row)
 {
-	fprintf(out, ".It Stream Cm %s\n", row->name);
-	put_sentence(out, row->help ? row->help : "");
+	put(out, ".It Stream Cm ", row->name, "\n");
+	put_sentence(out, row->help);
 	if (row->output)
-		fprintf(out, "Its output is set with\n.Cm %s%s", row->output,
-			row->input ? " ,\n" : " .\n");
+		put(out, "Its output is set with\n.Cm ", row->output, row->input ? " ,\n" : " .\n");
 	if (row->input)
-		fprintf(out, "%s with\n.Cm %s .\n", row->output ? "its input" : "Its input is set",
-			row->input);
+		put(out, row->output ? "its input with\n.Cm " : "Its input is set with\n.Cm ",
+		    row->input, " .\n");
 }
 
 static void
@@ -199,11 +215,11 @@ put_acpi(FILE *out, const struct minivmm_acpi *row)
 	};
 
 	if (row->hid)
-		fprintf(out, "A device with the id\n.Li %s", row->hid);
+		put(out, "A device with the id\n.Li ", row->hid, "");
 	if (row->hid && row->cid)
-		fprintf(out, " ,\ncompatible with\n.Li %s", row->cid);
+		put(out, " ,\ncompatible with\n.Li ", row->cid, "");
 	if (row->hid && row->only)
-		fprintf(out, " ,\nif\n.Cm %s\nis set", row->only);
+		put(out, " ,\nif\n.Cm ", row->only, "\nis set");
 	if (row->hid)
 		fputs(row->hid && row->only ? ".\n" : " .\n", out);
 	if (row->role < sizeof(roles) / sizeof(*roles) && roles[row->role])
@@ -218,15 +234,15 @@ put_resources(FILE *out, const struct plugin *plugin)
 	fputs(".Sh RESOURCES\n.Bl -tag -width Ds\n", out);
 	for (uint32_t i = 0; i < plugin->range_count; i++)
 		put_range(out, &d->ranges[i]);
-	for (size_t i = 0; i < plugin->all_count; i++)
-		if (plugin_option(plugin, i)->row.type == MINIVMM_IRQ)
-			fprintf(out, ".It Interrupt Cm %s\n%s-triggered%s.\n",
-				plugin_option(plugin, i)->row.name,
-				plugin_option(plugin, i)->row.flags & MINIVMM_EDGE ? "Edge"
-										   : "Level",
-				plugin_option(plugin, i)->row.flags & MINIVMM_ACTIVE_LOW
-				    ? ", active low"
-				    : "");
+	for (size_t i = 0; i < plugin->all_count; i++) {
+		const struct minivmm_option *row = &plugin_option(plugin, i)->row;
+
+		if (row->type != MINIVMM_IRQ)
+			continue;
+		put(out, ".It Interrupt Cm ", row->name, "\n");
+		fprintf(out, "%s-triggered%s.\n", row->flags & MINIVMM_EDGE ? "Edge" : "Level",
+			row->flags & MINIVMM_ACTIVE_LOW ? ", active low" : "");
+	}
 	for (uint32_t i = 0; i < plugin->stream_count; i++)
 		put_stream(out, &d->streams[i]);
 	if (plugin->acpi_count)
@@ -239,14 +255,13 @@ put_resources(FILE *out, const struct plugin *plugin)
 static void
 put_field(FILE *out, const struct minivmm_field *row)
 {
-	fprintf(out, ".It Va %s Ta %s", row->name, plugin_type_name(row->type));
+	put(out, ".It Va ", row->name, " Ta ");
+	fputs(plugin_type_name(row->type), out);
 	if (row->flags & MINIVMM_POINTER)
 		fputs("[]", out);
 	else if (row->count)
 		fprintf(out, "[%u]", row->count);
-	fputs(" Ta ", out);
-	put_text(out, row->help ? row->help : "");
-	putc('\n', out);
+	put(out, " Ta ", row->help, "\n");
 }
 
 static void
@@ -270,10 +285,9 @@ put_state(FILE *out, const struct plugin *plugin)
 	if (plugin->field_count)
 		fputs(".El\n", out);
 	for (uint32_t i = 0; i < plugin->timer_count; i++) {
-		fprintf(out, "%sThe timer\n.Va %s ,\nif it is set: ", i ? "" : ".Pp\n",
-			d->timers[i].name);
-		put_text(out, d->timers[i].help ? d->timers[i].help : "");
-		fputs(".\n", out);
+		fputs(i ? "" : ".Pp\n", out);
+		put(out, "The timer\n.Va ", d->timers[i].name, " ,\nif it is set: ");
+		put(out, "", d->timers[i].help, ".\n");
 	}
 }
 

@@ -7,7 +7,41 @@
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/plugin_page.h"
+#include "cli/show.h"
 #include "plugin/plugin.h"
+
+/* The strings of a plugin are text from outside. */
+static void
+put(const char *before, const char *text)
+{
+	fputs(before, stdout);
+	show_string(stdout, text, 0);
+}
+
+static void
+put_name(const char *name)
+{
+	fputs("  ", stdout);
+	show_string(stdout, name, 12);
+}
+
+static void
+print_row(const char *name, const char *help)
+{
+	put_name(name);
+	put(" ", help);
+	putchar('\n');
+}
+
+static void
+print_stream(const struct minivmm_stream *row)
+{
+	put_name(row->name);
+	put(" ", row->output);
+	put(row->output && row->input ? ", " : "", row->input);
+	put("  ", row->help);
+	putchar('\n');
+}
 
 static void
 print_option(const struct plugin_option *option)
@@ -15,15 +49,19 @@ print_option(const struct plugin_option *option)
 	const struct minivmm_option *row = &option->row;
 	char min[24], max[24];
 
-	printf("  %-12s %-8s %-10s %s", row->name, plugin_type_name(row->type),
-	       row->initial       ? *row->initial ? row->initial : "\"\""
-	       : option->required ? "required"
-				  : "-",
-	       row->help ? row->help : "");
+	put_name(row->name);
+	printf(" %-8s ", plugin_type_name(row->type));
+	show_string(stdout,
+		    row->initial       ? *row->initial ? row->initial : "\"\""
+		    : option->required ? "required"
+				       : "-",
+		    10);
+	put(" ", row->help);
 	if (row->type == MINIVMM_ENUM)
-		for (int i = 0; row->values[i]; i++)
-			printf("%s%s%s", i ? ", " : " (", row->values[i],
-			       row->values[i + 1] ? "" : ")");
+		for (int i = 0; row->values[i]; i++) {
+			put(i ? ", " : " (", row->values[i]);
+			fputs(row->values[i + 1] ? "" : ")", stdout);
+		}
 	if (row->max)
 		printf(" (%s to %s)", plugin_value(row, row->min, min, sizeof(min)),
 		       plugin_value(row, row->max, max, sizeof(max)));
@@ -37,25 +75,29 @@ print_range(const struct minivmm_range *row)
 {
 	static const char *const widths[] = { "1", "2", "4", "8" };
 
-	printf("  %-12s %-5s", row->at, row->space == MINIVMM_PIO ? "ports" : "mmio");
+	put_name(row->at);
+	printf(" %-5s", row->space == MINIVMM_PIO ? "ports" : "mmio");
 	if (row->length_option)
-		printf(" length %s", row->length_option);
+		put(" length ", row->length_option);
 	else
 		printf(" length 0x%llx", (unsigned long long)row->length);
 	for (int i = 0; i < 4 && row->widths; i++)
 		if (row->widths & 1u << i)
 			printf("%s%s", row->widths & ((1u << i) - 1) ? "," : " widths ", widths[i]);
 	putchar('\n');
-	for (const struct minivmm_register *r = row->registers; r && (r->read || r->write); r++)
-		printf("    0x%-4llx %s%s%s\n", (unsigned long long)r->offset,
-		       r->read ? r->read : r->write, r->read && r->write ? "/" : "",
-		       r->read && r->write ? r->write : "");
+	for (const struct minivmm_register *r = row->registers; r && (r->read || r->write); r++) {
+		printf("    0x%-4llx ", (unsigned long long)r->offset);
+		put("", r->read);
+		put(r->read && r->write ? "/" : "", r->write);
+		putchar('\n');
+	}
 }
 
 static void
 print_field(const struct minivmm_field *row)
 {
-	printf("  %-12s %s", row->name, plugin_type_name(row->type));
+	put_name(row->name);
+	printf(" %s", plugin_type_name(row->type));
 	if (row->flags & MINIVMM_POINTER)
 		printf("[...]");
 	else if (row->count)
@@ -68,8 +110,7 @@ print_field(const struct minivmm_field *row)
 		printf(" since version %u", row->since);
 	if (row->flags & MINIVMM_FREE_RUNNING)
 		printf(" [host count]");
-	if (row->help)
-		printf("  %s", row->help);
+	put(row->help ? "  " : "", row->help);
 	putchar('\n');
 }
 
@@ -83,8 +124,10 @@ print_plugin(const struct plugin *plugin)
 {
 	const struct minivmm_plugin *d = &plugin->descriptor;
 
-	printf("%s: %s\n%s, state version %u\n", d->name, d->summary, plugin->path,
-	       d->state_version);
+	put("", d->name);
+	put(": ", d->summary);
+	put("\n", plugin->path);
+	printf(", state version %u\n", d->state_version);
 	SECTION("options (name, type, initial value; [host]: may differ after a restore)",
 		plugin->all_count);
 	for (size_t i = 0; i < plugin->all_count; i++)
@@ -94,19 +137,13 @@ print_plugin(const struct plugin *plugin)
 		print_range(&d->ranges[i]);
 	SECTION("timers", plugin->timer_count);
 	for (uint32_t i = 0; i < plugin->timer_count; i++)
-		printf("  %-12s %s\n", d->timers[i].name,
-		       d->timers[i].help ? d->timers[i].help : "");
+		print_row(d->timers[i].name, d->timers[i].help);
 	SECTION("streams", plugin->stream_count);
 	for (uint32_t i = 0; i < plugin->stream_count; i++)
-		printf("  %-12s %s%s%s  %s\n", d->streams[i].name,
-		       d->streams[i].output ? d->streams[i].output : "",
-		       d->streams[i].output && d->streams[i].input ? ", " : "",
-		       d->streams[i].input ? d->streams[i].input : "",
-		       d->streams[i].help ? d->streams[i].help : "");
+		print_stream(&d->streams[i]);
 	SECTION("watches", plugin->watch_count);
 	for (uint32_t i = 0; i < plugin->watch_count; i++)
-		printf("  %-12s %s\n", d->watches[i].name,
-		       d->watches[i].help ? d->watches[i].help : "");
+		print_row(d->watches[i].name, d->watches[i].help);
 	SECTION("state", plugin->field_count);
 	for (uint32_t i = 0; i < plugin->field_count; i++)
 		print_field(&d->fields[i]);
@@ -120,7 +157,8 @@ print_folder(const struct plugin_path *path, const char *folder)
 	char **names = plugin_names(folder, &count);
 	int worst = 0;
 
-	printf("%s%s\n", folder, count ? "" : ": no plugins");
+	put("", folder);
+	puts(count ? "" : ": no plugins");
 	for (size_t i = 0; i < count; i++) {
 		struct plugin plugin;
 		char *file;
@@ -131,8 +169,12 @@ print_folder(const struct plugin_path *path, const char *folder)
 		r = plugin_load(&plugin, path, file, "");
 		if (r)
 			worst = r;
-		else
-			printf("  %-16s %s\n", names[i], plugin.descriptor.summary);
+		else {
+			fputs("  ", stdout);
+			show_string(stdout, names[i], 16);
+			put(" ", plugin.descriptor.summary);
+			putchar('\n');
+		}
 		plugin_unload(&plugin);
 		free(file);
 		free(names[i]);

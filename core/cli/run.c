@@ -182,7 +182,7 @@ start_and_run(struct run *run)
 		report_registers(machine);
 	if (!r && config->vm.dirty_log)
 		report_dirty(machine);
-	if (run->trace.file) {
+	if (run->options->trace) {
 		closed = trace_close(&run->trace);
 		r = r ? r : closed;
 	}

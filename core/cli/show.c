@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/escape.h"
 #include "base/log.h"
 
 /* Names of register bits (AMD64 Architecture Programmer's Manual, volume 2). */
@@ -99,11 +100,26 @@ show_text(FILE *out, const void *text, size_t length)
 {
 	const uint8_t *bytes = text;
 
-	for (size_t i = 0; i < length; i++)
-		if (bytes[i] >= ' ' && bytes[i] < 0x7f && bytes[i] != '\\')
-			fputc(bytes[i], out);
+	for (size_t i = 0; i < length;) {
+		struct character c = character_at(bytes + i, length - i);
+		char shown[17];
+		size_t n = escape_text(shown, sizeof(shown), bytes + i, c.length);
+
+		if (c.code == '\\')
+			fputs("\\x5c", out);
 		else
-			fprintf(out, "\\x%02x", bytes[i]);
+			fwrite(shown, 1, n, out);
+		i += c.length;
+	}
+}
+
+void
+show_string(FILE *out, const char *text, unsigned width)
+{
+	size_t length = text ? strlen(text) : 0;
+
+	show_text(out, text, length);
+	fprintf(out, "%*s", length < width ? (int)(width - length) : 0, "");
 }
 
 static bool

@@ -19,8 +19,10 @@ void show_group(FILE *out, const struct record *group, unsigned indent);
 void show_item(FILE *out, const struct record *item, unsigned indent);
 /* Prints a value on one line, without its name. */
 void show_value(FILE *out, const struct record *item);
-/* Prints printable text, other bytes as \xNN. */
+/* Prints text from outside; see base/escape.h. A backslash is \x5c, so that \xNN is an escape. */
 void show_text(FILE *out, const void *text, size_t length);
+/* The same for a string, padded to width columns; NULL is "". */
+void show_string(FILE *out, const char *text, unsigned width);
 /* Prints a JSON value on one line. */
 void show_json(FILE *out, const struct json *value);
 /*

@@ -43,7 +43,7 @@ trace(struct vcpu *vcpu, uint32_t space, uint64_t address, bool write, const voi
       uint32_t width, const struct bus_range *range)
 {
 	struct trace_access access = {
-		.time = clock_now(&vcpu->machine->clock),
+		.clock = &vcpu->machine->clock,
 		.vcpu = vcpu->kvm.id,
 		.space = space,
 		.address = address,

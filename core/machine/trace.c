@@ -6,37 +6,41 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/log.h"
 
 int
 trace_open(struct trace *trace, const char *path)
 {
 	*trace = (struct trace){ .file = file_open_report(path), .path = strdup(path) };
-	if (trace->file)
-		return 0;
-	free(trace->path);
-	trace->path = NULL;
-	return fail(status_for(errno, STATUS_IO), "cannot write the trace to %s: %s", path,
-		    strerror(errno));
+	pthread_mutex_init(&trace->lock, NULL);
+	if (!trace->file)
+		return fail(status_for(errno, STATUS_IO), "cannot write the trace to %s: %s", path,
+			    strerror(errno));
+	trace->line = open_memstream(&trace->text, &trace->length);
+	return trace->line && trace->path ? 0 : fail(STATUS_HOST, "no memory for the trace");
 }
 
 int
 trace_close(struct trace *trace)
 {
-	bool bad = trace->file && ferror(trace->file);
-	int r;
+	int error = trace->error;
 
-	if (trace->file && fclose(trace->file))
-		bad = true;
-	r = bad ? fail(STATUS_IO, "the trace in %s is not complete: %s", trace->path,
-		       strerror(errno))
-		: 0;
-
+	if (trace->file && fclose(trace->file) && !error)
+		error = errno;
+	if (trace->line)
+		fclose(trace->line);
+	if (error)
+		fail(STATUS_IO, "the trace in %s is not complete: %s", trace->path,
+		     strerror(error));
+	free(trace->text);
 	free(trace->path);
+	pthread_mutex_destroy(&trace->lock);
 	*trace = (struct trace){ 0 };
-	return r;
+	return error ? -STATUS_IO : 0;
 }
 
 static const char *
@@ -50,27 +54,63 @@ register_name(const struct bus_range *range, uint64_t offset, bool write)
 	return NULL;
 }
 
-void
-trace_access(struct trace *trace, const struct trace_access *a)
+/* Puts the line into the memory stream. */
+static void
+print(FILE *out, uint64_t number, const struct trace_access *a)
 {
-	const char *name;
+	const char *name =
+	    a->range ? register_name(a->range, a->address - a->range->base, a->write) : NULL;
 
-	fprintf(trace->file,
+	fprintf(out,
 		"{\"n\":%" PRIu64 ",\"time\":%" PRIu64 ",\"vcpu\":%u,\"rip\":\"0x%" PRIx64
 		"\",\"space\":\"%s\",\"address\":\"0x%" PRIx64 "\",\"width\":%u,\"%s\":\"0x%" PRIx64
 		"\"",
-		++trace->number, a->time, a->vcpu, a->rip, a->space == MINIVMM_PIO ? "pio" : "mmio",
-		a->address, a->width, a->write ? "write" : "read", a->value);
-	if (a->range) {
-		fprintf(trace->file, ",\"device\":\"%s\"", a->range->device->name);
-		name = register_name(a->range, a->address - a->range->base, a->write);
-		if (name)
-			fprintf(trace->file, ",\"register\":\"%s\"", name);
+		number, clock_now(a->clock), a->vcpu, a->rip,
+		a->space == MINIVMM_PIO ? "pio" : "mmio", a->address, a->width,
+		a->write ? "write" : "read", a->value);
+	if (a->range)
+		fprintf(out, ",\"device\":\"%s\"", a->range->device->name);
+	if (name) {
+		fputs(",\"register\":", out);
+		json_text(out, name, strlen(name));
 	}
-	fputs("}\n", trace->file);
-	if (ferror(trace->file) && !trace->failed) {
-		trace->failed = true;
+	fputs("}\n", out);
+}
+
+/*
+ * Writes bytes with one write(2), unless a pipe takes only a part of them. A signal that kicks the
+ * vCPU ends a write that waits for a pipe: it is continued.
+ */
+static int
+write_all(int fd, const char *text, size_t length)
+{
+	while (length) {
+		ssize_t n = write(fd, text, length);
+
+		if (n < 0 && errno != EINTR)
+			return errno;
+		if (n > 0) {
+			text += n;
+			length -= (size_t)n;
+		}
+	}
+	return 0;
+}
+
+void
+trace_access(struct trace *trace, const struct trace_access *access)
+{
+	int error;
+
+	pthread_mutex_lock(&trace->lock);
+	rewind(trace->line);
+	print(trace->line, ++trace->number, access);
+	error = fflush(trace->line) ? errno
+				    : write_all(fileno(trace->file), trace->text, trace->length);
+	if (error && !trace->error) {
+		trace->error = error;
 		log_line(MINIVMM_WARNING, NULL, "cannot write the trace to %s: %s", trace->path,
-			 strerror(errno));
+			 strerror(error));
 	}
+	pthread_mutex_unlock(&trace->lock);
 }

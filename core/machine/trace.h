@@ -3,34 +3,40 @@
 #ifndef MACHINE_TRACE_H
 #define MACHINE_TRACE_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
 #include "machine/bus.h"
+#include "machine/clock.h"
 
 struct trace {
-	FILE *file;
+	FILE *file; /* opened for its descriptor: each line is one write(2), without a buffer */
 	char *path;
+	pthread_mutex_t lock; /* guards the members below: lines of all vCPUs are in one order */
+	FILE *line;           /* a memory stream with the line that is being written */
+	char *text;           /* its bytes, and their number */
+	size_t length;
 	uint64_t number; /* of the last access, from 1 */
-	bool failed;     /* a write error has been logged; only the first is */
+	int error;       /* errno of the first line that could not be written, or 0 */
 };
 
-/* Creates or truncates the file. 0 or a negative status. */
+/* Creates or truncates the file. 0 or a negative status; call trace_close in any case. */
 int trace_open(struct trace *trace, const char *path);
 /* Closes the file and frees path. 0, or a negative status if a line could not be written. */
 int trace_close(struct trace *trace);
 
 struct trace_access {
-	uint64_t time;        /* VM's clock, ns */
-	uint32_t vcpu, space; /* index; enum minivmm_space */
+	const struct vm_clock *clock; /* the line has its time */
+	uint32_t vcpu, space;         /* index; enum minivmm_space */
 	uint64_t rip; /* of a read: that instruction; of a write: the next one. On every host */
 	uint64_t address, value;
 	uint32_t width; /* bytes */
 	bool write;
 	const struct bus_range *range; /* NULL: unclaimed */
 };
-/* Writes one line. On the vCPU's thread. */
+/* Writes one line. Any thread. */
 void trace_access(struct trace *trace, const struct trace_access *access);
 
 #endif

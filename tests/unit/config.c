@@ -260,7 +260,7 @@ static const struct mistake mistakes[] = {
 	{ "[vm\ncpus = 1\n", WHERE "1: [vm has no ']' at its end" },
 	{ "[vm ; ]\ncpus = 1\n", WHERE "1: unknown section [vm ;]" },
 	{ "[vm] cpus = 1\n", WHERE "1: [vm]: text after the ']': cpus = 1" },
-	{ "[cpu]\nrax = \x1b[31m\n", WHERE "2: [cpu] rax = ?[31m is not a number" },
+	{ "[cpu]\nrax = \x1b[31m\n", WHERE "2: [cpu] rax = \\x1b[31m is not a number" },
 };
 
 static void

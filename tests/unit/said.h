@@ -36,7 +36,7 @@ said_end(struct said *said)
 }
 
 /* Expects one line that contains all of the words. The last word is NULL. */
-static void
+static inline void
 said_line(const char *text, const char *const *words)
 {
 	const char *newline = strchr(text, '\n');

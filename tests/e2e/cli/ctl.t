@@ -112,15 +112,15 @@ devices:
   4, 5
   {}
 empty: none
-t: a"\x5c\x1b\xc3\xa9
+t: a"\x5c\x1bé
 END
 replies([qw(vm.sock blanks)], "0:a:\n  1\n  2\n:", 'blanks between JSON tokens');
 replies([qw(vm.sock help)], "0:  help                          lists them\n  x FILE                        it\n:", 'help');
 replies([qw(--json vm.sock status)], "0:$reply{status}\n:", '--json');
 replies([qw(vm.sock --json status)], "0:$reply{status}\n:", '--json after the socket');
 replies([ 'vm.sock', 'a', 'b c', '', '"\\' ], "0:quoted: yes\n:", 'words are quoted');
-replies([qw(vm.sock no)], "1::minivmm: it \"can't\" ?[1m\n", 'an error reply');
-replies([qw(--json vm.sock no)], "1:$reply{no}\n:minivmm: it \"can't\" ?[1m\n", 'an error reply with --json');
+replies([qw(vm.sock no)], "1::minivmm: it \"can't\" \\x1b[1m\n", 'an error reply');
+replies([qw(--json vm.sock no)], "1:$reply{no}\n:minivmm: it \"can't\" \\x1b[1m\n", 'an error reply with --json');
 replies([qw(vm.sock why)], "1::minivmm: the machine reported an error without a text\n", 'an error reply without a text');
 fails(ctl('vm.sock', $_), 113, qr/vm\.sock: the reply .*; check that it is a control socket/, "refused: the reply $_")
   for qw(bad two other none deep);
