@@ -116,7 +116,7 @@ fields_find_invalid(const struct minivmm_field *rows, const void *base, uint64_t
 
 struct loading {
 	const struct minivmm_field *rows;
-	void *base;
+	const void *base;
 	const struct record *group;
 	struct why *why;
 };
@@ -230,6 +230,14 @@ check(const struct loading *l, uint32_t version)
 	return 0;
 }
 
+int
+fields_check(const struct minivmm_field *rows, const void *base, const struct record *group,
+	     uint32_t version, struct why *why)
+{
+	return check(&(struct loading){ .rows = rows, .base = base, .group = group, .why = why },
+		     version);
+}
+
 static void
 reset(const struct minivmm_field *row, void *base)
 {
@@ -246,11 +254,10 @@ int
 fields_load(const struct minivmm_field *rows, void *base, const struct record *group,
 	    uint32_t version, struct why *why)
 {
-	struct loading l = { .rows = rows, .base = base, .group = group, .why = why };
 	struct record item;
 	size_t after = 0;
 
-	if (check(&l, version))
+	if (fields_check(rows, base, group, version, why))
 		return -1;
 	for (const struct minivmm_field *row = rows; row->name; row++) {
 		if (!record_find_from(group, &after, row->name, &item)) {

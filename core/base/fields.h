@@ -21,6 +21,14 @@ const struct minivmm_field *fields_find_invalid(const struct minivmm_field *rows
 						uint64_t *value);
 
 /*
+ * Checks whether fields_load can load a group: types, counts and maxima of its items, and that no
+ * item is missing or unknown. Reads counters and pointers in the struct at base, and changes
+ * nothing. Returns 0, or -1 with the reason in why.
+ */
+int fields_check(const struct minivmm_field *rows, const void *base, const struct record *group,
+		 uint32_t version, struct why *why);
+
+/*
  * Fills the struct at base from a group. All checks (types, counts, maxima) precede the first
  * change. A missing
  * row takes its initial value if the row is newer (since) than version; otherwise the load fails.

@@ -135,26 +135,29 @@ open_type(const struct record_writer *w)
 static bool
 may_add(struct record_writer *w, const char *name, size_t length)
 {
-	struct record here = { .type = RECORD_GROUP, .data = w->data }, item;
-	size_t position = 0;
-	const uint8_t *open;
-
 	if (open_type(w) == RECORD_LIST)
 		return !name;
 	if (!name || !length || length > UINT8_MAX || !good_name(name, length) ||
 	    w->names[w->depth].items++ == RECORD_ITEMS)
 		return false;
-	if (!seen(w->names[w->depth].seen, RECORD_SEEN, name, length))
-		return true;
-	if (w->depth) {
-		open = w->data + w->open[w->depth - 1];
-		here.data = open + HEADER(open[1]);
-	}
-	here.count = w->data ? (uint32_t)(w->data + w->length - here.data) : 0;
-	while (record_next(&here, &position, &item))
-		if (same_name(&item, name, length))
-			return false;
+	w->names[w->depth].doubtful |= seen(w->names[w->depth].seen, RECORD_SEEN, name, length);
 	return true;
+}
+
+/* Fails if two items of the open group have the same name. count: bytes of its items at data. */
+static void
+check_open(struct record_writer *w, const uint8_t *data, uint32_t count)
+{
+	const struct record group = { .type = RECORD_GROUP, .count = count, .data = data };
+	struct record_index index;
+
+	if (!w->names[w->depth].doubtful)
+		return;
+	if (record_index_open(&index, &group))
+		record_fail(w, true);
+	else if (record_index_duplicate(&index))
+		record_fail(w, false);
+	record_index_free(&index);
 }
 
 static void
@@ -280,9 +283,20 @@ record_end(struct record_writer *w)
 		w->failed = true;
 		return;
 	}
-	open = w->data + w->open[--w->depth];
+	open = w->data + w->open[w->depth - 1];
 	count = (uint32_t)(w->data + w->length - (open + HEADER(open[1])));
+	check_open(w, open + HEADER(open[1]), count);
+	w->depth--;
 	memcpy(open + 2 + open[1], &count, sizeof(count));
+}
+
+void
+record_finish(struct record_writer *w)
+{
+	if (w->depth)
+		w->failed = true;
+	if (!w->failed)
+		check_open(w, w->data, (uint32_t)w->length);
 }
 
 /* Reader. */
@@ -341,43 +355,32 @@ check_value(const struct record *item, struct why *why)
 	return 0;
 }
 
+/* Names with different hash bits are distinct. Otherwise they are sorted. */
 static int
-by_name(const void *a, const void *b)
-{
-	const uint8_t *x = *(const uint8_t *const *)a, *y = *(const uint8_t *const *)b;
-
-	return x[1] != y[1] ? x[1] - y[1] : memcmp(x + 2, y + 2, x[1]);
-}
-
-/*
- * Names with different hash bits are distinct. Otherwise sorting prevents quadratic time on a
- * hostile group. noinline: its large frame must not stay on the stack during the recursion.
- */
-__attribute__((noinline)) static int
 check_names(const struct record *group, struct why *why)
 {
-	const uint8_t *items[RECORD_ITEMS];
-	size_t position = 0, count = 0, begin = 0;
 	uint64_t bits[NAME_BITS / 64] = { 0 };
+	struct record_index index = { .count = 0 };
+	size_t position = 0, count = 0;
 	bool distinct = true;
 	struct record item;
+	int r = 0;
 
 	while (record_next(group, &position, &item)) {
-		if (count == RECORD_ITEMS)
+		if (count++ == RECORD_ITEMS)
 			return why_set(why, "a group has too many items");
 		if (!item.name_length || !good_name(item.name, item.name_length))
 			return why_set(why, "an item has no name or an invalid one");
-		items[count++] = group->data + begin;
-		begin = position;
 		distinct &= !seen(bits, NAME_BITS, item.name, item.name_length);
 	}
 	if (distinct)
 		return 0;
-	qsort(items, count, sizeof(items[0]), by_name);
-	for (size_t i = 1; i < count; i++)
-		if (!by_name(&items[i - 1], &items[i]))
-			return why_set(why, "a group has two items with the same name");
-	return 0;
+	if (record_index_open(&index, group))
+		r = why_no_memory(why);
+	else if (record_index_duplicate(&index))
+		r = why_set(why, "a group has two items with the same name");
+	record_index_free(&index);
+	return r;
 }
 
 static int
@@ -446,14 +449,31 @@ record_find(const struct record *group, const char *name, struct record *item)
 }
 
 size_t
-record_elements(const struct record *list)
+record_elements(const struct record *parent)
 {
 	size_t position = 0, count = 0;
 	struct record item;
 
-	while (record_next(list, &position, &item))
+	while (record_next(parent, &position, &item))
 		count++;
 	return count;
+}
+
+int
+record_only(const struct record *group, const char *const *names, struct why *why)
+{
+	size_t position = 0;
+	struct record item;
+
+	while (record_next(group, &position, &item)) {
+		size_t i = 0;
+
+		while (names[i] && !record_is(&item, names[i]))
+			i++;
+		if (!names[i])
+			return why_set(why, "%.*s is unknown", item.name_length, item.name);
+	}
+	return 0;
 }
 
 uint64_t

@@ -39,8 +39,9 @@ enum record_type {
 
 /*
  * Appends records to a buffer that it owns. Errors (no memory, nesting too deep, too many items, an
- * invalid or duplicate name) are sticky: check failed once, at the end. record_open accepts the
- * buffer if there was no error.
+ * invalid or duplicate name) are sticky: check failed once, after record_finish. record_open
+ * accepts the buffer if there was no error. Duplicate names are found at the end of their group, by
+ * sorting: a group of n items costs O(n log n).
  */
 struct record_writer {
 	uint8_t *data;
@@ -51,6 +52,7 @@ struct record_writer {
 	struct {                                 /* for the root and each open group or list */
 		uint64_t seen[RECORD_SEEN / 64]; /* a bit per hash of a name */
 		uint32_t items;
+		bool doubtful; /* two names have the same bit: record_end compares them */
 	} names[RECORD_DEPTH + 1];
 };
 
@@ -78,6 +80,9 @@ void record_put_bytes(struct record_writer *writer, const char *name, const void
  */
 void record_begin(struct record_writer *writer, const char *name, enum record_type type);
 void record_end(struct record_writer *writer);
+/* Ends the whole record: an open group or list, and duplicate names outside of groups, are errors.
+ */
+void record_finish(struct record_writer *writer);
 
 /*
  * A value in a buffer. It is borrowed and valid as long as the buffer. data is unaligned: read it
@@ -114,7 +119,30 @@ bool record_find(const struct record *group, const char *name, struct record *it
  */
 bool record_find_from(const struct record *group, size_t *position, const char *name,
 		      struct record *item);
-size_t record_elements(const struct record *list); /* number of groups */
+size_t record_elements(const struct record *parent); /* number of items of a group or list */
+/*
+ * Checks that a group has no items but those with these names (the last is NULL). Returns 0, or -1
+ * with the first other name in why.
+ */
+int record_only(const struct record *group, const char *const *names, struct why *why);
+
+/*
+ * The items of a group in a checked buffer, sorted by name: each lookup takes O(log n), where
+ * record_find takes O(n). Use it wherever the number of lookups depends on a file.
+ */
+struct record_index {
+	struct record group;   /* borrowed */
+	const uint8_t **items; /* addresses of the items; malloced */
+	size_t count;
+};
+/* Returns 0, or -1: no memory. Call record_index_free in any case. */
+int record_index_open(struct record_index *index, const struct record *group);
+void record_index_free(struct record_index *index);
+/* Finds the item with the name, of length bytes. */
+bool record_index_find(const struct record_index *index, const char *name, size_t length,
+		       struct record *item);
+/* Returns whether two items of the group have the same name. */
+bool record_index_duplicate(const struct record_index *index);
 size_t record_width(enum record_type type); /* bytes per element: 1, 2, 4 or 8; 1 for other types */
 bool record_is(const struct record *item, const char *name);
 

@@ -239,36 +239,53 @@ compare_lists(struct comparison *c, const struct record *a, const struct record 
 	}
 }
 
-/* Finds the item with the same name. It is usually the next one. */
-static bool
-find(const struct record *group, const struct record *like, size_t *position, struct record *item)
-{
-	size_t from = 0;
+/* The items of a group, to be found by name. */
+struct lookup {
+	const struct record *group;
+	struct record_index index; /* opened when an item is not where it is expected */
+	size_t next;               /* position of the item after the last one that was found */
+};
 
-	for (int round = 0; round < 2; round++, position = &from)
-		while (record_next(group, position, item)) {
-			if (item->name_length == like->name_length &&
-			    !memcmp(item->name, like->name, like->name_length))
-				return true;
-			if (!round)
-				break;
-		}
-	return false;
+/* Finds the item with the same name. It is usually the next one. Without memory for an index, it
+ * searches. */
+static bool
+find(struct lookup *lookup, const struct record *like, struct record *item)
+{
+	size_t position = lookup->next;
+	bool found = record_next(lookup->group, &position, item) &&
+		     item->name_length == like->name_length &&
+		     !memcmp(item->name, like->name, like->name_length);
+
+	if (!found && !lookup->index.items && record_index_open(&lookup->index, lookup->group)) {
+		position = 0;
+		while (!found && record_next(lookup->group, &position, item))
+			found = item->name_length == like->name_length &&
+				!memcmp(item->name, like->name, like->name_length);
+	} else if (!found) {
+		found = record_index_find(&lookup->index, like->name, like->name_length, item);
+	}
+	if (found)
+		lookup->next = (size_t)(item->data - lookup->group->data) +
+			       item->count * record_width((enum record_type)item->type);
+	return found;
 }
 
 static void
 compare_groups(struct comparison *c, const struct record *a, const struct record *b,
 	       struct path *path)
 {
-	size_t position = 0, hint = 0;
+	struct lookup in_a = { .group = a }, in_b = { .group = b };
+	size_t position = 0;
 	struct record x, y;
 
 	while (record_next(a, &position, &x))
-		compare_at(c, &x, find(b, &x, &hint, &y) ? &y : NULL, path, 0);
-	position = hint = 0;
+		compare_at(c, &x, find(&in_b, &x, &y) ? &y : NULL, path, 0);
+	record_index_free(&in_b.index);
+	position = 0;
 	while (record_next(b, &position, &y))
-		if (!find(a, &y, &hint, &x))
+		if (!find(&in_a, &y, &x))
 			compare_at(c, NULL, &y, path, 0);
+	record_index_free(&in_a.index);
 }
 
 static void

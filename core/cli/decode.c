@@ -31,6 +31,9 @@ put_hex_numbered(struct record_writer *writer, const char *name, unsigned number
 	put_hex(writer, numbered, bytes, length);
 }
 
+/* A longer table is not decoded: each component of XSAVE searches it. */
+#define CPUID_WORDS_MAX (256u * sizeof(struct kvm_cpuid_entry2) / 4u)
+
 /*
  * Returns a register of a CPUID leaf from the section's array of kvm_cpuid_entry2, or 0 if the leaf
  * is missing.
@@ -81,6 +84,7 @@ put_vectors(const struct xsave *xsave, struct record_writer *writer)
 	const uint8_t *opmask = component(xsave, OPMASK, 8 * 8);
 	const uint8_t *high = component(xsave, ZMM_HI256, 16 * 32);
 	const uint8_t *upper = component(xsave, HI16_ZMM, 16 * 64);
+	size_t left = xsave->length;
 	uint8_t vector[64];
 
 	for (unsigned i = 0; i < 16; i++)
@@ -103,11 +107,14 @@ put_vectors(const struct xsave *xsave, struct record_writer *writer)
 	for (unsigned i = 2; i < COMPONENTS; i++) {
 		const uint8_t *bytes =
 		    i == AVX || (i >= OPMASK && i <= HI16_ZMM) ? NULL : component(xsave, i, 1);
+		uint32_t size = cpuid_word(&xsave->cpuid, 0xd, i, 0);
 		char name[24];
 
+		if (!bytes || size > left) /* components that overlap could fill the memory */
+			continue;
+		left -= size;
 		snprintf(name, sizeof(name), "component%u", i);
-		if (bytes)
-			record_put_bytes(writer, name, bytes, cpuid_word(&xsave->cpuid, 0xd, i, 0));
+		record_put_bytes(writer, name, bytes, size);
 	}
 }
 
@@ -133,7 +140,8 @@ put_fpu(const struct record *vcpu, const struct record *group, struct record_wri
 	    xsave.length < XSAVE_LEGACY + XSAVE_HEADER)
 		return false;
 	if (record_find(vcpu, "cpuid", &cpuid) && cpuid.type == RECORD_GROUP &&
-	    record_find(&cpuid, "entries", &cpuid) && cpuid.type == RECORD_U32)
+	    record_find(&cpuid, "entries", &cpuid) && cpuid.type == RECORD_U32 &&
+	    cpuid.count <= CPUID_WORDS_MAX)
 		xsave.cpuid = cpuid;
 	record_begin(writer, "fpu", RECORD_GROUP);
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
@@ -236,7 +244,7 @@ put_cpuid(const struct record *vcpu, const struct record *group, struct record_w
 	struct record entries;
 
 	if (!record_find(group, "entries", &entries) || entries.type != RECORD_U32 ||
-	    entries.count % words || entries.count / words > RECORD_ITEMS)
+	    entries.count % words || entries.count > CPUID_WORDS_MAX)
 		return false;
 	record_begin(writer, "cpuid", RECORD_GROUP);
 	for (uint32_t i = 0; i < entries.count; i += words) {

@@ -137,46 +137,79 @@ diff_numbered(struct diff *diff, const struct section *section, const struct sna
 	}
 }
 
-/* Finds the section whose item "name" has this value, or NULL. */
-static const struct record *
-section_named(const struct snapshot *snapshot, uint32_t tag, const char *name)
-{
+/* A section with the value of its item "name"; a section without one has the name "?". */
+struct named {
 	const struct record *section;
+	const char *name; /* not terminated */
+	uint32_t length;
+};
 
-	for (uint32_t i = 0; (section = snapshot_section(snapshot, tag, i)); i++) {
-		struct record item;
+static int
+by_name(const void *a, const void *b)
+{
+	const struct named *x = a, *y = b;
 
-		if (record_find(section, "name", &item) && item.type == RECORD_TEXT &&
-		    item.count == strlen(name) && !memcmp(item.data, name, item.count))
-			return section;
+	if (x->length != y->length)
+		return x->length < y->length ? -1 : 1;
+	return memcmp(x->name, y->name, x->length);
+}
+
+static struct named
+named(const struct record *section)
+{
+	struct named named = { .section = section, .name = "?", .length = 1 };
+	struct record item;
+
+	if (record_find(section, "name", &item) && item.type == RECORD_TEXT) {
+		named.name = (const char *)item.data;
+		named.length = item.count;
 	}
-	return NULL;
+	return named;
+}
+
+/* The sections of a kind, sorted by name: malloced; NULL: no memory. */
+static struct named *
+sort_by_name(const struct snapshot *snapshot, uint32_t tag, uint32_t count)
+{
+	struct named *sorted = calloc(count + 1, sizeof(*sorted));
+
+	for (uint32_t i = 0; sorted && i < count; i++)
+		sorted[i] = named(snapshot_section(snapshot, tag, i));
+	if (sorted)
+		qsort(sorted, count, sizeof(*sorted), by_name);
+	return sorted;
 }
 
 /*
  * Compares each section of a with the section of the same name in b. swapped: a is the second
  * snapshot; then only sections missing in b are reported.
  */
-static void
+static int
 diff_named(struct diff *diff, const struct section *section, const struct snapshot *a,
 	   const struct snapshot *b, bool swapped)
 {
-	const struct record *record, *other;
+	uint32_t count = snapshot_section_count(b, section->tag);
+	struct named *sorted = sort_by_name(b, section->tag, count);
+	const struct record *record;
 
+	if (!sorted)
+		return fail(STATUS_HOST, "cannot compare %s and %s: no memory", a->path, b->path);
 	for (uint32_t i = 0; (record = snapshot_section(a, section->tag, i)); i++) {
-		char *name = NULL, *what = NULL;
+		struct named this = named(record), *other;
+		char *what = NULL;
 
-		record_copy_text(record, "name", &name, NULL);
-		other = section_named(b, section->tag, name ? name : "");
-		if (asprintf(&what, "%s %s", section->key, name ? name : "?") < 0)
+		other = bsearch(&this, sorted, count, sizeof(*sorted), by_name);
+		if (asprintf(&what, "%s %.*s", section->key, (int)this.length, this.name) < 0)
 			what = NULL;
 		if (!swapped)
-			diff_decoded(diff, section, what ? what : section->key, record, other);
+			diff_decoded(diff, section, what ? what : section->key, record,
+				     other ? other->section : NULL);
 		else if (!other)
 			diff_decoded(diff, section, what ? what : section->key, NULL, record);
 		free(what);
-		free(name);
 	}
+	free(sorted);
+	return 0;
 }
 
 static void
@@ -203,17 +236,19 @@ static int
 diff_snapshots(struct diff *diff, const struct snapshot *a, const struct snapshot *b)
 {
 	const struct section *section = NULL;
+	int failed = 0;
 
-	while ((section = section_next_loaded(section))) {
+	while (!failed && (section = section_next_loaded(section))) {
 		if (!section->key)
 			continue;
 		if (section->named) {
-			diff_named(diff, section, a, b, false);
-			diff_named(diff, section, b, a, true);
+			failed = diff_named(diff, section, a, b, false);
+			if (!failed)
+				failed = diff_named(diff, section, b, a, true);
 		} else
 			diff_numbered(diff, section, a, b);
 	}
-	return diff_memory(diff, a, b);
+	return failed ? failed : diff_memory(diff, a, b);
 }
 
 int

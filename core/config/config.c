@@ -45,7 +45,7 @@ config_resolve(const struct config *config, struct config_place place, const cha
 }
 
 struct config_device *
-config_device_find(struct config *config, const char *name)
+config_device_find(const struct config *config, const char *name)
 {
 	for (size_t i = 0; i < config->device_count; i++)
 		if (!strcmp(config->devices[i].name, name))
@@ -78,28 +78,37 @@ config_option_find(struct config_device *device, const char *key)
 }
 
 int
+config_option_add(struct config_device *device, const char *key, const char *value,
+		  struct config_place place)
+{
+	struct config_option option = { .key = strdup(key), .value = strdup(value) }, *options;
+
+	option.place = place;
+	options = option.key && option.value
+		      ? realloc(device->options, (device->option_count + 1) * sizeof(*options))
+		      : NULL;
+	if (!options) {
+		free(option.key);
+		free(option.value);
+		return -1;
+	}
+	device->options = options;
+	options[device->option_count++] = option;
+	return 0;
+}
+
+int
 config_option_set(struct config_device *device, const char *key, const char *value,
 		  struct config_place place)
 {
-	struct config_option *option = config_option_find(device, key), *options;
-	char *copy = strdup(value);
+	struct config_option *option = config_option_find(device, key);
+	char *copy;
 
-	if (!option && copy) {
-		options = realloc(device->options, (device->option_count + 1) * sizeof(*options));
-		if (options) {
-			device->options = options;
-			option = &options[device->option_count];
-			*option = (struct config_option){ .key = strdup(key) };
-			if (option->key)
-				device->option_count++;
-			else
-				option = NULL;
-		}
-	}
-	if (!option || !copy) {
-		free(copy);
+	if (!option)
+		return config_option_add(device, key, value, place);
+	copy = strdup(value);
+	if (!copy)
 		return -1;
-	}
 	free(option->value);
 	option->value = copy;
 	option->place = place;

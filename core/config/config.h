@@ -163,7 +163,7 @@ int config_load(struct config *config, const struct record *group, struct why *w
 
 /* Returns a device's option, or NULL. Marks it used. */
 struct config_option *config_option_find(struct config_device *device, const char *key);
-struct config_device *config_device_find(struct config *config, const char *name);
+struct config_device *config_device_find(const struct config *config, const char *name);
 /* The name of the most similar device, or NULL. */
 const char *config_device_nearest(const struct config *config, const char *name);
 /*
@@ -177,7 +177,12 @@ struct config_device *config_device_add(struct config *config, const char *name,
  * text names another section.
  */
 int config_direct(struct config *config, const char *text);
-/* Adds or replaces an option of a device. Returns 0, or -1: no memory. */
+/*
+ * config_option_set adds or replaces an option of a device; config_option_add adds one that the
+ * device does not have, without a search. Return 0, or -1: no memory.
+ */
+int config_option_add(struct config_device *device, const char *key, const char *value,
+		      struct config_place place);
 int config_option_set(struct config_device *device, const char *key, const char *value,
 		      struct config_place place);
 

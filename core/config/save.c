@@ -74,24 +74,6 @@ config_save(const struct config *config, struct record_writer *writer)
 	record_end(writer);
 }
 
-/* Returns an error for an item with another name. */
-static int
-check_names(const struct record *group, const char *const *names, struct why *why)
-{
-	size_t position = 0;
-	struct record item;
-
-	while (record_next(group, &position, &item)) {
-		size_t i = 0;
-
-		while (names[i] && !record_is(&item, names[i]))
-			i++;
-		if (!names[i])
-			return why_set(why, "%.*s is unknown", item.name_length, item.name);
-	}
-	return 0;
-}
-
 static int
 load_vm_key(struct config *config, const struct record *item, struct why *why)
 {
@@ -136,36 +118,52 @@ load_vm(struct config *config, const struct record *vm, struct why *why)
 }
 
 static int
-load_options(struct config_device *device, const struct record *from, const char *name,
-	     const char *file, struct why *why)
+load_option(struct config_device *device, const struct record *item, const char *file,
+	    struct why *why)
 {
-	struct record group, item;
+	char key[UINT8_MAX + 1], *value;
+	int r;
+
+	if (device->option_count == INI_KEYS_MAX)
+		return why_set(why, "device %s has more than %u options", device->name,
+			       INI_KEYS_MAX);
+	snprintf(key, sizeof(key), "%.*s", item->name_length, item->name);
+	if (item->type != RECORD_TEXT)
+		return why_set(why, "%s is not a text", key);
+	value = strndup((const char *)item->data, item->count);
+	r = value ? config_option_add(device, key, value, (struct config_place){ .file = file })
+		  : -1;
+	free(value);
+	return r ? why_no_memory(why) : 0;
+}
+
+/* Loads the options of the INI file, then those of --set. The names in one group are distinct. */
+static int
+load_options(struct config *config, struct config_device *device, const struct record *from,
+	     struct why *why)
+{
+	struct record options, set, item, other;
+	struct record_index index = { .count = 0 };
 	size_t position = 0;
+	int r = 0;
 
-	if (!record_find(from, name, &group) || group.type != RECORD_GROUP)
-		return why_set(why, "device %s: %s is missing or is not a group", device->name,
-			       name);
-	while (record_next(&group, &position, &item)) {
-		char key[UINT8_MAX + 1], *value;
-		int r;
-
-		if (device->option_count == INI_KEYS_MAX)
-			return why_set(why, "device %s has more than %u options", device->name,
-				       INI_KEYS_MAX);
-		snprintf(key, sizeof(key), "%.*s", item.name_length, item.name);
-		if (config_option_find(device, key))
-			return why_set(why, "device %s has %s twice", device->name, key);
-		if (item.type != RECORD_TEXT)
-			return why_set(why, "%s is not a text", key);
-		value = strndup((const char *)item.data, item.count);
-		if (!value)
-			return why_no_memory(why);
-		r = config_option_set(device, key, value, (struct config_place){ .file = file });
-		free(value);
-		if (r)
-			return why_no_memory(why);
-	}
-	return 0;
+	if (!record_find(from, "options", &options) || options.type != RECORD_GROUP)
+		return why_set(why, "device %s: options is missing or is not a group",
+			       device->name);
+	if (!record_find(from, "set", &set) || set.type != RECORD_GROUP)
+		return why_set(why, "device %s: set is missing or is not a group", device->name);
+	while (!r && record_next(&options, &position, &item))
+		r = load_option(device, &item, config->file, why);
+	if (!r && record_index_open(&index, &options))
+		return why_no_memory(why);
+	position = 0;
+	while (!r && record_next(&set, &position, &item))
+		r = record_index_find(&index, item.name, item.name_length, &other)
+			? why_set(why, "device %s has %.*s twice", device->name, item.name_length,
+				  item.name)
+			: load_option(device, &item, LOADED_SET, why);
+	record_index_free(&index);
+	return r;
 }
 
 static int
@@ -176,7 +174,7 @@ load_device(struct config *config, const struct record *from, struct why *why)
 	struct config_device *device;
 	char *name;
 
-	if (check_names(from, names, why))
+	if (record_only(from, names, why))
 		return -1;
 	if (config->device_count == DEVICES_MAX)
 		return why_set(why, "it has more than %u devices", DEVICES_MAX);
@@ -195,9 +193,7 @@ load_device(struct config *config, const struct record *from, struct why *why)
 		return -1;
 	if (!*device->plugin)
 		return why_set(why, "device %s has no plugin", device->name);
-	if (load_options(device, from, "options", config->file, why))
-		return -1;
-	return load_options(device, from, "set", LOADED_SET, why);
+	return load_options(config, device, from, why);
 }
 
 int
@@ -213,7 +209,7 @@ config_load(struct config *config, const struct record *group, struct why *why)
 		return why_no_memory(why);
 	config->vm.place = config->boot.place = config->snapshot.place =
 	    (struct config_place){ config->file, 0 };
-	if (check_names(group, names, why))
+	if (record_only(group, names, why))
 		return -1;
 	if (!record_find(group, "vm", &vm) || vm.type != RECORD_GROUP)
 		return why_set(why, "vm is missing or is not a group");

@@ -145,8 +145,9 @@ set_stream_callbacks(struct device *d)
 	}
 }
 
+/* check: see devices_create; sets *refused. */
 static int
-device_create(struct device *d)
+device_create(struct device *d, size_t index, devices_check *check, void *context, bool *refused)
 {
 	const struct minivmm_plugin *descriptor = &d->plugin.descriptor;
 	int r;
@@ -172,6 +173,11 @@ device_create(struct device *d)
 	if (descriptor->configure &&
 	    DEVICE_CALL(d, "configure", descriptor->configure(&d->public)) < 0)
 		return device_failed(d, "configure", status_for(errno, STATUS_USAGE));
+	/* Before the second reset: it touches memory that configure has allocated. */
+	r = check ? check(context, index) : 0;
+	*refused = r;
+	if (r)
+		return r;
 	if (descriptor->fields) /* again, for memory that configure has allocated */
 		fields_reset(descriptor->fields, d->public.state);
 	return 0;
@@ -206,8 +212,9 @@ has_override(const struct config_device *device)
 
 int
 devices_create(struct devices *devices, struct machine *machine, struct config *config,
-	       unsigned flags)
+	       unsigned flags, devices_check *check, void *context)
 {
+	bool refused = false;
 	bool restored = flags & DEVICES_RESTORED, trusted = flags & DEVICES_TRUSTED;
 	int first = 0, r;
 
@@ -240,7 +247,7 @@ devices_create(struct devices *devices, struct machine *machine, struct config *
 	if (!devices->list || !devices->gates)
 		return fail(STATUS_HOST, "no memory for devices");
 	memset(devices->gates, 0, (config->device_count + 1) * sizeof(*devices->gates));
-	for (size_t i = 0; i < config->device_count; i++) {
+	for (size_t i = 0; i < config->device_count && !refused; i++) {
 		struct device *d = &devices->list[i];
 		char where[256], prefix[260];
 
@@ -266,7 +273,7 @@ devices_create(struct devices *devices, struct machine *machine, struct config *
 		if (restored && r == -STATUS_USAGE)
 			r = -STATUS_SNAPSHOT; /* the snapshot needs a plugin that is missing */
 		if (!r) {
-			r = device_create(d);
+			r = device_create(d, i, check, context, &refused);
 			if (restored && r == -STATUS_USAGE && !has_override(d->config))
 				r = -STATUS_SNAPSHOT;
 		}

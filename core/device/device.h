@@ -86,12 +86,19 @@ struct devices {
 #define DEVICES_DETACHED 0x4u /* all streams are "none", independent of the config */
 
 /*
+ * Checks the saved state of device index, whose options are set and which is configured. Returns 0
+ * or a negative status, logged: then no further device is created.
+ */
+typedef int devices_check(void *context, size_t index);
+/*
  * Loads the plugins named in config; creates, configures and places their devices. Logs all errors,
- * not only the first. flags: DEVICES_... The calling thread becomes the I/O thread. Returns 0 or a
- * negative status; call devices_destroy() in both cases.
+ * not only the first. flags: DEVICES_... check, or NULL: called for each device before its state is
+ * touched and before the next device is created, so that devices without their state in the file do
+ * not add up. The calling thread becomes the I/O thread. Returns 0 or a negative status; call
+ * devices_destroy() in both cases.
  */
 int devices_create(struct devices *devices, struct machine *machine, struct config *config,
-		   unsigned flags);
+		   unsigned flags, devices_check *check, void *context);
 void devices_destroy(struct devices *devices);
 
 /* Call before the machine runs: opens the streams, waits for input where wait_INPUT is set, and
@@ -151,9 +158,13 @@ void devices_capture_end(struct devices *devices);
 int device_save(struct device *device, struct record_writer *writer);
 int device_load(struct device *device, const struct record *group, struct why *why);
 /*
- * Checks that device_load() can load group: it has the name of this device and of its plugin, and a
- * state version that the plugin supports. Returns 0, or -1 with the reason in why.
+ * Check what device_load() loads; both return 0, or -1 with the reason in why. device_valid: the
+ * group by itself, and that it is that of device index of the config; no device exists yet.
+ * device_check, for a group that is valid: the plugin's name, a state version that it supports, its
+ * fields, timers and streams. The plugin's own load checks the rest.
  */
+int device_valid(const struct config *config, size_t index, const struct record *group,
+		 struct why *why);
 int device_check(const struct device *device, const struct record *group, struct why *why);
 /*
  * Save, check and load the generation id, an item of the open group. Check returns 0, or -1 with

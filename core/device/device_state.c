@@ -98,7 +98,7 @@ check_all_read(struct minivmm_reader *reader)
 		return 0;
 	for (size_t i = 0; record_next(&level->group, &position, &item); i++)
 		if (i >= ITEMS_MAX || !(level->read[i / 64] & 1ull << i % 64))
-			return load_error(reader, "%.*s is not known", item.name_length, item.name);
+			return load_error(reader, "%.*s is unknown", item.name_length, item.name);
 	return 0;
 }
 
@@ -238,11 +238,12 @@ save_timers(struct device *d, struct record_writer *writer)
 	record_begin(writer, "timers", RECORD_GROUP);
 	for (uint32_t i = 0; i < d->plugin.timer_count; i++) {
 		const struct loop_timer *t = &d->timers[i].timer;
+		struct saved_timer saved = { .armed = t->armed };
 
+		if (t->armed)
+			saved = (struct saved_timer){ true, t->deadline, t->period };
 		record_begin(writer, d->plugin.descriptor.timers[i].name, RECORD_GROUP);
-		record_put_bool(writer, "armed", t->armed);
-		record_put_u64(writer, "deadline", t->armed ? t->deadline : 0);
-		record_put_u64(writer, "period", t->armed ? t->period : 0);
+		fields_save(saved_timer_fields, &saved, writer);
 		record_end(writer);
 	}
 	record_end(writer);
@@ -290,8 +291,8 @@ group_of(const struct record *group, const char *name, struct record *item, stru
 static int
 load_timers(struct device *d, const struct record *group, struct why *why)
 {
-	struct record timers, timer, armed;
-	uint64_t deadline, period;
+	struct saved_timer saved;
+	struct record timers, timer;
 
 	if (group_of(group, "timers", &timers, why))
 		return -1;
@@ -300,13 +301,11 @@ load_timers(struct device *d, const struct record *group, struct why *why)
 
 		if (group_of(&timers, name, &timer, why))
 			return -1;
-		if (!record_find(&timer, "armed", &armed) || armed.type != RECORD_BOOL ||
-		    armed.array || !record_get_u64(&timer, "deadline", &deadline) ||
-		    !record_get_u64(&timer, "period", &period))
-			return why_set(why, "timer %s lacks armed, deadline or period", name);
-		if (record_number(&armed, 0) && !mutant("timer", name))
-			loop_timer_set(&d->all->machine->loop, &d->timers[i].timer, deadline,
-				       period);
+		if (fields_load(saved_timer_fields, &saved, &timer, 1, why))
+			return why_prefix(why, "timer %s: ", name);
+		if (saved.armed && !mutant("timer", name))
+			loop_timer_set(&d->all->machine->loop, &d->timers[i].timer, saved.deadline,
+				       saved.period);
 		else
 			loop_timer_cancel(&d->all->machine->loop, &d->timers[i].timer);
 	}
@@ -413,39 +412,6 @@ device_load(struct device *d, const struct record *group, struct why *why)
 		return 0;
 	return why_prefix(why, "device %s (plugin %s): ", d->config->name,
 			  d->plugin.descriptor.name);
-}
-
-int
-device_check(const struct device *d, const struct record *group, struct why *why)
-{
-	const struct minivmm_plugin *descriptor = &d->plugin.descriptor;
-	char *name = NULL, *plugin = NULL;
-	uint64_t version;
-	int r = -1;
-
-	if (record_copy_text(group, "name", &name, why) ||
-	    record_copy_text(group, "plugin", &plugin, why))
-		;
-	else if (!record_get_u64(group, "version", &version))
-		why_set(why, "version is missing");
-	else if (!devices_find(d->all, name))
-		why_set(why, "the config has no device %s", name);
-	else if (devices_find(d->all, name) != d)
-		why_set(why, "it is not in the order of the config");
-	else if (strcmp(descriptor->name, plugin))
-		why_set(why, "device %s was saved by plugin %s, but its plugin here is %s", name,
-			plugin, descriptor->name);
-	else if (version > descriptor->state_version)
-		why_set(why,
-			"device %s has state version %llu, plugin %s (%s) reads up to %u: use a "
-			"newer plugin",
-			name, (unsigned long long)version, plugin, d->plugin.path,
-			descriptor->state_version);
-	else
-		r = 0;
-	free(name);
-	free(plugin);
-	return r;
 }
 
 void

@@ -153,6 +153,17 @@ int kvm_vcpu_load(struct kvm_vcpu *vcpu, const struct record *group, struct why 
 int kvm_vm_save(struct kvm *kvm, struct record_writer *writer);
 int kvm_vm_load(struct kvm *kvm, const struct record *group, struct why *why);
 int kvm_check(struct kvm *kvm, const struct record *vcpu, struct why *why);
+/*
+ * The names of the groups that a save writes, with or without the irqchip. Returns their number.
+ * The valid functions check the groups without a KVM: each is there and has the items of this
+ * version, no others. An unknown item is state that a load would lose. Return 0, or -1 with the
+ * reason in why.
+ */
+#define KVM_ITEMS 16u
+uint32_t kvm_vcpu_items(bool irqchip, const char *names[KVM_ITEMS]);
+uint32_t kvm_vm_items(bool irqchip, const char *names[KVM_ITEMS]);
+int kvm_vcpu_valid(const struct record *group, bool irqchip, struct why *why);
+int kvm_vm_valid(const struct record *group, bool irqchip, struct why *why);
 
 /*
  * TSC, kvm-clock, and the LAPIC and PIT timers run while no vCPU runs. kvm_stop saves their values

@@ -23,9 +23,10 @@ struct state {
 	const struct minivmm_field *fields;
 	int (*save)(struct kvm_vcpu *vcpu, struct record_writer *writer);
 	int (*load)(struct kvm_vcpu *vcpu, const struct record *group, struct why *why);
-	bool irqchip; /* exists only with the in-kernel irqchip */
-	bool fixed;   /* not loaded after a vCPU has run */
-	uint32_t id;  /* of the chip, for KVM_GET_IRQCHIP */
+	const char *items[3]; /* names of the items that save writes */
+	bool irqchip;         /* exists only with the in-kernel irqchip */
+	bool fixed;           /* not loaded after a vCPU has run */
+	uint32_t id;          /* of the chip, for KVM_GET_IRQCHIP */
 };
 
 union state_buffer { /* the largest structure with fields */
@@ -144,10 +145,12 @@ static const struct state vcpu_states[] = {
 	{ .name = "cpuid",
 	  .save = kvm_cpuid_save,
 	  .load = kvm_cpuid_load,
+	  .items = { "entries" },
 	  .fixed = true }, /* determines valid values of the others */
 	{ .name = "tsc_khz",
 	  .save = tsc_khz_save,
 	  .load = tsc_khz_load,
+	  .items = { "khz" },
 	  .fixed = true }, /* before the value of the TSC */
 	{ .name = "mp_state",
 	  .get = KVM_GET_MP_STATE,
@@ -167,8 +170,9 @@ static const struct state vcpu_states[] = {
 	  .fields = kvm_sregs2_fields },
 	{ .name = "cr8",
 	  .save = cr8_save,
-	  .load = cr8_load }, /* KVM reads it from kvm_run at each entry */
-	{ .name = "xsave", .save = xsave_save, .load = xsave_load },
+	  .load = cr8_load,
+	  .items = { "cr8" } }, /* KVM reads it from kvm_run at each entry */
+	{ .name = "xsave", .save = xsave_save, .load = xsave_load, .items = { "area" } },
 	{ .name = "xcrs",
 	  .get = KVM_GET_XCRS,
 	  .set = KVM_SET_XCRS,
@@ -185,7 +189,10 @@ static const struct state vcpu_states[] = {
 	  .size = sizeof(struct kvm_lapic_state),
 	  .fields = kvm_lapic_fields,
 	  .irqchip = true },
-	{ .name = "msrs", .save = kvm_msrs_save, .load = kvm_msrs_load },
+	{ .name = "msrs",
+	  .save = kvm_msrs_save,
+	  .load = kvm_msrs_load,
+	  .items = { "index", "value" } },
 	{ .name = "events", /* last */
 	  .get = KVM_GET_VCPU_EVENTS,
 	  .set = KVM_SET_VCPU_EVENTS,
@@ -258,6 +265,71 @@ state_save(const struct state *state, struct kvm *kvm, struct kvm_vcpu *vcpu,
 	return r;
 }
 
+static uint32_t
+items(const struct state *states, bool irqchip, const char *names[KVM_ITEMS])
+{
+	uint32_t count = 0;
+
+	for (const struct state *s = states; s->name; s++)
+		if (!s->irqchip || irqchip)
+			names[count++] = s->name;
+	return count;
+}
+
+uint32_t
+kvm_vcpu_items(bool irqchip, const char *names[KVM_ITEMS])
+{
+	return items(vcpu_states, irqchip, names);
+}
+
+uint32_t
+kvm_vm_items(bool irqchip, const char *names[KVM_ITEMS])
+{
+	return items(vm_states, irqchip, names);
+}
+_Static_assert(sizeof(vcpu_states) / sizeof(*vcpu_states) <= KVM_ITEMS &&
+		   sizeof(vm_states) / sizeof(*vm_states) <= KVM_ITEMS,
+	       "callers have arrays of KVM_ITEMS names");
+
+static int
+state_of(const struct state *state, const struct record *parent, struct record *group,
+	 struct why *why)
+{
+	if (record_find(parent, state->name, group) && group->type == RECORD_GROUP)
+		return 0;
+	return why_set(why, "%s is missing", state->name);
+}
+
+static int
+valid(const struct state *states, const struct record *parent, bool irqchip, struct why *why)
+{
+	const union state_buffer buffer = { 0 };
+	struct record group;
+
+	for (const struct state *s = states; s->name; s++) {
+		if (s->irqchip && !irqchip)
+			continue;
+		if (state_of(s, parent, &group, why))
+			return -1;
+		if (s->fields ? fields_check(s->fields, &buffer, &group, 1, why)
+			      : record_only(&group, s->items, why))
+			return why_prefix(why, "%s: ", s->name);
+	}
+	return 0;
+}
+
+int
+kvm_vcpu_valid(const struct record *group, bool irqchip, struct why *why)
+{
+	return valid(vcpu_states, group, irqchip, why);
+}
+
+int
+kvm_vm_valid(const struct record *group, bool irqchip, struct why *why)
+{
+	return valid(vm_states, group, irqchip, why);
+}
+
 static int
 state_load(const struct state *state, struct kvm *kvm, struct kvm_vcpu *vcpu,
 	   const struct record *parent, struct why *why)
@@ -268,8 +340,8 @@ state_load(const struct state *state, struct kvm *kvm, struct kvm_vcpu *vcpu,
 
 	if (mutant("ioctl", state->name))
 		return 0;
-	if (!record_find(parent, state->name, &group) || group.type != RECORD_GROUP)
-		return why_set(why, "%s is missing", state->name);
+	if (state_of(state, parent, &group, why))
+		return -1;
 	if (!state->fields)
 		return state->load(vcpu, &group, why);
 	if (fields_load(state->fields, &buffer, &group, 1, why))

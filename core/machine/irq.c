@@ -159,9 +159,35 @@ irqs_save(struct irqs *irqs, struct record_writer *writer)
 		record_put_u32(writer, "waiting", deferred(irqs));
 }
 
-/* The item "waiting" holds the deferred changes. It cannot be an owner's: owners contain a dot. */
+static bool
+is_line(const struct irqs *irqs, const struct record *item)
+{
+	for (size_t i = 0; i < irqs->count; i++)
+		if (record_is(item, irqs->sources[i].owner))
+			return item->type == RECORD_BOOL && !item->array;
+	/* The deferred changes. It cannot be an owner's: owners contain a dot. */
+	return record_is(item, "waiting") && item->type == RECORD_U32 && !item->array;
+}
+
 int
-irqs_load(struct irqs *irqs, const struct record *group, struct why *why)
+irqs_check(const struct irqs *irqs, const struct record *group, struct why *why)
+{
+	size_t position = 0, after = 0;
+	struct record item;
+
+	for (size_t i = 0; i < irqs->count; i++)
+		if (!record_find_from(group, &after, irqs->sources[i].owner, &item))
+			return why_set(why, "the level of line %s is missing",
+				       irqs->sources[i].owner);
+	while (record_next(group, &position, &item))
+		if (!is_line(irqs, &item))
+			return why_set(why, "line %.*s is unknown or has the wrong type",
+				       item.name_length, item.name);
+	return 0;
+}
+
+void
+irqs_load(struct irqs *irqs, const struct record *group)
 {
 	uint64_t pending = 0;
 	struct record item;
@@ -172,10 +198,7 @@ irqs_load(struct irqs *irqs, const struct record *group, struct why *why)
 	for (size_t i = 0; i < irqs->count; i++) {
 		struct irq_source *source = &irqs->sources[i];
 
-		if (!record_find(group, source->owner, &item) || item.type != RECORD_BOOL ||
-		    item.array)
-			return why_set(why, "the level of line %s is missing", source->owner);
-		if (!mutant("line", source->owner))
+		if (record_find(group, source->owner, &item) && !mutant("line", source->owner))
 			set(irqs, source, record_number(&item, 0));
 	}
 	for (size_t i = 0; i < irqs->count; i++) {
@@ -186,5 +209,4 @@ irqs_load(struct irqs *irqs, const struct record *group, struct why *why)
 		if (was_deferred && source->edge)
 			irqs->pending |= 1u << source->line;
 	}
-	return 0;
 }

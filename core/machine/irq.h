@@ -68,9 +68,12 @@ void irqs_set_idle(struct irqs *irqs);
 
 /* Saves the levels by owner, and the deferred changes. */
 void irqs_save(struct irqs *irqs, struct record_writer *writer);
-/* Loads the levels and leaves changes deferred. Raises the lines in KVM that were asserted when the
- * state was saved; so call it before the interrupt controllers are loaded. 0, or -1 with the reason
- * in why. */
-int irqs_load(struct irqs *irqs, const struct record *group, struct why *why);
+/* Checks that a group has the levels of these lines and nothing else. 0, or -1 with the reason in
+ * why. */
+int irqs_check(const struct irqs *irqs, const struct record *group, struct why *why);
+/* Loads a group that irqs_check has accepted, and leaves changes deferred. Raises the lines in KVM
+ * that were asserted when the state was saved; so call it before the interrupt controllers are
+ * loaded. */
+void irqs_load(struct irqs *irqs, const struct record *group);
 
 #endif

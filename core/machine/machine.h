@@ -240,6 +240,11 @@ uint64_t machine_accesses(const struct machine *machine);
  */
 int machine_save(struct machine *machine, struct record_writer *writer);
 int machine_load(struct machine *machine, const struct record *group, struct why *why);
+/* Checks what machine_load loads by itself, without a machine: it has all items, their types and
+ * ranges, and no others but more. 0, or -1 with the reason in why. */
+int machine_valid(const struct record *group, bool irqchip, const char *more, struct why *why);
+/* Checks that a group that is valid fits the lines of this machine. 0, or -1 with the reason. */
+int machine_check(struct machine *machine, const struct record *group, struct why *why);
 /* Advances the clock, kvm-clock and the TSCs of a paused machine by time (ns). Main thread. */
 void machine_catch_up(struct machine *machine, uint64_t time);
 

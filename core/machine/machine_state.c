@@ -29,7 +29,37 @@ machine_save(struct machine *m, struct record_writer *writer)
 	return kvm_vm_save(&m->kvm, writer);
 }
 
-/* Loads the lines before the chips. KVM keeps the levels of lines apart from the chips' registers:
+int
+machine_valid(const struct record *group, bool irqchip, const char *more, struct why *why)
+{
+	const char *names[KVM_ITEMS + 7] = { more, "time", "end", "status", "acpi", "lines" };
+	struct record lines, acpi;
+	uint64_t time, end, status;
+
+	names[kvm_vm_items(irqchip, names + 6) + 6] = NULL;
+	if (!record_get_u64(group, "end", &end) || !record_get_u64(group, "status", &status) ||
+	    (end != CAUSE_NONE && !by_guest((enum machine_cause)end)))
+		return why_set(why, "the machine's end is missing or unknown");
+	if (!record_get_u64(group, "time", &time) || time > TIME_MAX ||
+	    !record_find(group, "lines", &lines) || lines.type != RECORD_GROUP)
+		return why_set(why, "the VM's clock or lines are missing or out of range");
+	if (!record_find(group, "acpi", &acpi) || acpi.type != RECORD_BOOL || acpi.array)
+		return why_set(why, "acpi is missing");
+	return kvm_vm_valid(group, irqchip, why) ? -1 : record_only(group, names, why);
+}
+
+int
+machine_check(struct machine *m, const struct record *group, struct why *why)
+{
+	struct record lines;
+
+	record_find(group, "lines", &lines);
+	return irqs_check(&m->irqs, &lines, why);
+}
+
+/* The group has passed machine_valid and machine_check.
+ *
+ * Loads the lines before the chips. KVM keeps the levels of lines apart from the chips' registers:
  * if a line rose after the registers were loaded, its interrupt would be delivered twice. */
 int
 machine_load(struct machine *m, const struct record *group, struct why *why)
@@ -38,24 +68,19 @@ machine_load(struct machine *m, const struct record *group, struct why *why)
 	uint64_t time, end, status;
 
 	if (!record_get_u64(group, "end", &end) || !record_get_u64(group, "status", &status) ||
-	    (end != CAUSE_NONE && !by_guest((enum machine_cause)end)))
-		return why_set(why, "the machine's end is missing or unknown");
+	    !record_get_u64(group, "time", &time) || !record_find(group, "lines", &lines) ||
+	    !record_find(group, "acpi", &acpi))
+		return why_set(why, "it is incomplete");
 	m->end = (struct machine_end){ .cause = (enum machine_cause)end, .status = status };
-	if (!record_get_u64(group, "time", &time) || time > TIME_MAX ||
-	    !record_find(group, "lines", &lines) || lines.type != RECORD_GROUP)
-		return why_set(why, "the VM's clock or lines are missing or out of range");
 	if (!mutant("vm", "time"))
 		clock_set(&m->clock, time);
 	if (m->halt_timer.armed) /* a reset sets the clock back */
 		halt_start(m);
-	if (!record_find(group, "acpi", &acpi) || acpi.type != RECORD_BOOL || acpi.array)
-		return why_set(why, "acpi is missing");
 	m->acpi = record_number(&acpi, 0);
 	irqs_set_idle(&m->irqs);
 	machine_stop_discard_hit(m); /* of before a reset */
 	machine_stop_arm(m);
-	if (irqs_load(&m->irqs, &lines, why))
-		return -1;
+	irqs_load(&m->irqs, &lines);
 	return kvm_vm_load(&m->kvm, group, why);
 }
 

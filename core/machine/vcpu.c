@@ -255,6 +255,18 @@ vcpu_load(struct vcpu *vcpu, const struct record *group, struct why *why)
 }
 
 int
+vcpu_valid(const struct record *group, bool irqchip, struct why *why)
+{
+	const char *names[KVM_ITEMS + 2] = { "halted" };
+	struct record halted;
+
+	names[kvm_vcpu_items(irqchip, names + 1) + 1] = NULL;
+	if (!record_find(group, "halted", &halted) || halted.type != RECORD_BOOL || halted.array)
+		return why_set(why, "halted is missing");
+	return kvm_vcpu_valid(group, irqchip, why) ? -1 : record_only(group, names, why);
+}
+
+int
 vcpu_check(struct vcpu *vcpu, const struct record *group, struct why *why)
 {
 	return kvm_check(&vcpu->machine->kvm, group, why);

@@ -64,6 +64,9 @@ int vcpu_arm(struct vcpu *vcpu);
  * reason in why. */
 int vcpu_save(struct vcpu *vcpu, struct record_writer *writer);
 int vcpu_load(struct vcpu *vcpu, const struct record *group, struct why *why);
+/* Checks the saved state of a vCPU by itself: it has all items, no others, and their types. Without
+ * a machine. 0, or -1 with the reason in why. */
+int vcpu_valid(const struct record *group, bool irqchip, struct why *why);
 /* Checks that this host can load the saved state of a vCPU. 0, or -1 with the reason in why. */
 int vcpu_check(struct vcpu *vcpu, const struct record *group, struct why *why);
 /* The guest memory that KVM writes without the dirty log; see kvm_vcpu_own_areas. Returns the

@@ -38,6 +38,7 @@
 
 /* Readers refuse files that exceed these limits. */
 #define SNAPSHOT_SECTIONS_MAX 4096u
+#define SECTION_KINDS_MAX 16u           /* tags that this reader knows */
 #define SNAPSHOT_META_MAX (256u << 20u) /* bytes of metadata of one file */
 /*
  * Snapshots in a chain. Each is an open file, and `minivmm diff` opens two chains: both must fit in

@@ -27,7 +27,6 @@ check_rows(struct snapshot *snapshot, struct why *why)
 {
 	const uint8_t *table = snapshot->meta + sizeof(snapshot->header);
 	uint64_t at = snapshot->header.sections * sizeof(struct snapshot_row);
-	uint32_t seen[SECTION_KINDS_MAX] = { 0 };
 	char name[5];
 
 	for (uint32_t i = 0; i < snapshot->header.sections; i++) {
@@ -53,7 +52,7 @@ check_rows(struct snapshot *snapshot, struct why *why)
 				       name);
 		if (!section)
 			continue;
-		number = seen[section - sections]++;
+		number = snapshot->kinds[section - sections].count++;
 		if (row->index != number || number >= section_max(section))
 			return why_set(why,
 				       "is damaged: section %s %u is a duplicate or out of order",
@@ -61,14 +60,38 @@ check_rows(struct snapshot *snapshot, struct why *why)
 		if (section->raw)
 			continue;
 		if (record_open(data, row->length, &snapshot->sections[i], why))
-			return why_prefix(why, "is damaged: section %s %u: ", name, row->index);
+			return why->error ? why_errno(why, why->error, "cannot be read")
+					  : why_prefix(why, "is damaged: section %s %u: ", name,
+						       row->index);
 	}
 	if (at != snapshot->header.table_size)
 		return why_set(why, "is damaged: bytes follow its last section");
 	for (const struct section *s = sections; s->name; s++)
-		if (seen[s - sections] < section_min(s))
+		if (snapshot->kinds[s - sections].count < section_min(s))
 			return why_set(why, "is damaged: section %s is missing",
 				       snapshot_tag_name(s->tag, name));
+	return 0;
+}
+
+/* Makes the index by kind. check_rows has counted the sections. */
+static int
+index_sections(struct snapshot *snapshot, struct why *why)
+{
+	uint32_t next[SECTION_KINDS_MAX], first = 0;
+
+	snapshot->by_kind = calloc(snapshot->header.sections, sizeof(*snapshot->by_kind));
+	if (!snapshot->by_kind)
+		return why_errno(why, ENOMEM, "cannot be read");
+	for (size_t kind = 0; kind < SECTION_KINDS_MAX; kind++) {
+		next[kind] = snapshot->kinds[kind].first = first;
+		first += snapshot->kinds[kind].count;
+	}
+	for (uint32_t i = 0; i < snapshot->header.sections; i++) {
+		const struct section *section = section_find(snapshot->rows[i].tag);
+
+		if (section)
+			snapshot->by_kind[next[section - sections]++] = &snapshot->sections[i];
+	}
 	return 0;
 }
 
@@ -76,6 +99,8 @@ check_rows(struct snapshot *snapshot, struct why *why)
 static int
 check_regions(struct snapshot *snapshot, struct why *why)
 {
+	static const char *const map_items[] = { "regions", NULL };
+	static const char *const region_items[] = { "gpa", "size", "offset", NULL };
 	struct record list, item;
 	size_t position = 0;
 	uint64_t total = 0;
@@ -83,10 +108,14 @@ check_regions(struct snapshot *snapshot, struct why *why)
 	if (!record_find(snapshot_section(snapshot, SECTION_MEMORY, 0), "regions", &list) ||
 	    list.type != RECORD_LIST)
 		return why_set(why, "is damaged: its memory map has no regions");
+	if (record_only(snapshot_section(snapshot, SECTION_MEMORY, 0), map_items, why))
+		return why_prefix(why, "is damaged: its memory map: ");
 	while (record_next(&list, &position, &item)) {
 		struct snapshot_region *region = &snapshot->regions[snapshot->region_count];
 		uint64_t end;
 
+		if (record_only(&item, region_items, why))
+			return why_prefix(why, "is damaged: a region of its memory map: ");
 		if (snapshot->region_count == MEMORY_REGIONS)
 			return why_set(why, "has more than %u memory regions", MEMORY_REGIONS);
 		if (!record_get_u64(&item, "gpa", &region->gpa) ||
@@ -165,7 +194,8 @@ snapshot_parse(struct snapshot *snapshot, uint8_t *meta, size_t length, uint64_t
 	snapshot->sections = calloc(snapshot->header.sections, sizeof(*snapshot->sections));
 	if (!snapshot->sections)
 		return why_errno(why, ENOMEM, "cannot be read");
-	if (check_rows(snapshot, why) || check_regions(snapshot, why) || check_raw(snapshot, why))
+	if (check_rows(snapshot, why) || index_sections(snapshot, why) ||
+	    check_regions(snapshot, why) || check_raw(snapshot, why))
 		return -1;
 	return 0;
 }
@@ -181,18 +211,17 @@ snapshot_has_parent(const struct snapshot *snapshot)
 const struct record *
 snapshot_section(const struct snapshot *snapshot, uint32_t tag, uint32_t index)
 {
-	for (uint32_t i = 0; i < snapshot->header.sections; i++)
-		if (snapshot->rows[i].tag == tag && snapshot->rows[i].index == index)
-			return &snapshot->sections[i];
-	return NULL;
+	const struct section *section = section_find(tag);
+
+	if (!section || index >= snapshot->kinds[section - sections].count)
+		return NULL;
+	return snapshot->by_kind[snapshot->kinds[section - sections].first + index];
 }
 
 uint32_t
 snapshot_section_count(const struct snapshot *snapshot, uint32_t tag)
 {
-	uint32_t count = 0;
+	const struct section *section = section_find(tag);
 
-	for (uint32_t i = 0; i < snapshot->header.sections; i++)
-		count += snapshot->rows[i].tag == tag;
-	return count;
+	return section ? snapshot->kinds[section - sections].count : 0;
 }

@@ -140,6 +140,7 @@ snapshot_close(struct snapshot *snapshot)
 	free(snapshot->path);
 	free(snapshot->meta);
 	free(snapshot->sections);
+	free(snapshot->by_kind);
 	*snapshot = (struct snapshot){ .fd = -1 };
 }
 

@@ -22,7 +22,11 @@ struct snapshot {
 	struct snapshot_header header;
 	uint8_t *meta; /* malloced */
 	const struct snapshot_row *rows;
-	struct record *sections; /* by row; data is NULL for raw and unknown sections */
+	struct record *sections;       /* by row; data is NULL for raw and unknown sections */
+	const struct record **by_kind; /* the known sections, of each kind by index */
+	struct {
+		uint32_t first, count; /* in by_kind */
+	} kinds[SECTION_KINDS_MAX];    /* by row of the table of sections */
 	struct snapshot_region regions[MEMORY_REGIONS];
 	size_t region_count;
 	const uint8_t *sums;     /* unaligned u32s */

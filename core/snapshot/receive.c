@@ -83,11 +83,36 @@ read_frame(int fd, const char *name, struct stream_frame *frame, uint8_t *buffer
 	return 0;
 }
 
+/* The memory that a stream takes, at most: whole pages. */
+struct taken {
+	uint64_t received; /* bytes of frames */
+	uint64_t pages;
+	uint64_t last; /* the page in which the last frame ended, plus one; 0: none */
+};
+
+/*
+ * Counts the pages that a frame touches. A frame that continues the page of the one before costs no
+ * page of its own. Returns whether the pages are in proportion to what came: small frames that are
+ * far apart would take a page each.
+ */
+static bool
+in_proportion(struct taken *taken, const struct stream_frame *frame)
+{
+	uint64_t first = frame->offset / PAGE_SIZE + 1;
+	uint64_t last = (frame->offset + frame->length - 1) / PAGE_SIZE + 1;
+
+	taken->received += sizeof(*frame) + frame->length;
+	taken->pages += last - first + (first != taken->last);
+	taken->last = last;
+	return taken->pages * PAGE_SIZE <= 2 * taken->received + STREAM_FRAME_MAX;
+}
+
 /* The offset of the first frame is the size limit, that of the last one the size (format.h). */
 static int
 read_frames(int fd, int file, const char *name, uint8_t *buffer)
 {
 	struct stream_frame frame;
+	struct taken taken = { 0 };
 	uint64_t size_max;
 	int failed = read_frame(fd, name, &frame, buffer);
 
@@ -104,6 +129,11 @@ read_frames(int fd, int file, const char *name, uint8_t *buffer)
 				      "snapshot %s is damaged: it exceeds its size limit of %llu "
 				      "bytes",
 				      name, (unsigned long long)size_max);
+		if (!failed && frame.length && !in_proportion(&taken, &frame))
+			failed = fail(STATUS_SNAPSHOT,
+				      "snapshot %s is damaged: its small frames are too far apart: "
+				      "send the output of --save fd:N or ctl snapshot -",
+				      name);
 		if (!failed && frame.length)
 			failed = write_all(file, name, buffer, frame.length, frame.offset);
 	} while (!failed && frame.length);

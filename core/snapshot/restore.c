@@ -55,16 +55,15 @@ unfit:
 	return fail_unfit(snapshot, SECTION_CONFIG, 0, &why);
 }
 
-/* Checks all sections before any of them is loaded. */
-static int
-check_all(const struct section_context *context)
+int
+snapshot_check(const struct snapshot *snapshot, const struct config *config)
 {
-	const struct snapshot *snapshot = context->snapshot;
+	const struct section_context context = { .config = config, .snapshot = snapshot };
 	const struct section *s = NULL;
 	struct why why;
 
 	while ((s = section_next_loaded(s))) {
-		uint32_t count = section_count(s, context);
+		uint32_t count = section_count(s, &context);
 		uint32_t saved = snapshot_section_count(snapshot, s->tag);
 
 		if (s->count != SECTION_OPTIONAL && saved != count) {
@@ -72,11 +71,46 @@ check_all(const struct section_context *context)
 				s->name, count);
 			return fail_unfit(snapshot, s->tag, 0, &why);
 		}
-		for (uint32_t i = 0; i < saved && s->check; i++)
-			if (s->check(context, i, snapshot_section(snapshot, s->tag, i), &why))
+		for (uint32_t i = 0; i < saved && s->valid; i++)
+			if (s->valid(&context, i, snapshot_section(snapshot, s->tag, i), &why))
 				return fail_unfit(snapshot, s->tag, i, &why);
 	}
 	return 0;
+}
+
+/* Checks that sections of one kind, from first up to end, fit the machine. */
+static int
+check(const struct section_context *context, const struct section *s, uint32_t first, uint32_t end)
+{
+	struct why why;
+
+	for (uint32_t i = first; i < end && s->check; i++)
+		if (s->check(context, i, snapshot_section(context->snapshot, s->tag, i), &why))
+			return fail_unfit(context->snapshot, s->tag, i, &why);
+	return 0;
+}
+
+int
+snapshot_check_device(const struct snapshot *snapshot, struct devices *devices, uint32_t index)
+{
+	struct section_context context = section_context(NULL, devices);
+
+	context.snapshot = snapshot;
+	return check(&context, section_find(SECTION_DEVICE), index, index + 1);
+}
+
+/* Checks all sections before any of them is loaded; those of devices are checked already. */
+static int
+check_all(const struct section_context *context)
+{
+	const struct section *s = NULL;
+	int failed = 0;
+
+	while (!failed && (s = section_next_loaded(s)))
+		if (s->tag != SECTION_DEVICE)
+			failed =
+			    check(context, s, 0, snapshot_section_count(context->snapshot, s->tag));
+	return failed;
 }
 
 /* state_only: for a reset, which restores memory itself and does not set the time of day. */

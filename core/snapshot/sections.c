@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "device/device.h"
+#include "machine/layout.h"
 #include "machine/machine.h"
 #include "snapshot/host.h"
 #include "snapshot/reader.h"
@@ -44,6 +45,18 @@ time_save(const struct section_context *context, uint32_t index, struct record_w
 	return 0;
 }
 
+static int
+time_valid(const struct section_context *context, uint32_t index, const struct record *record,
+	   struct why *why)
+{
+	static const char *const names[] = { "realtime", NULL };
+	uint64_t then;
+
+	if (!record_get_u64(record, "realtime", &then))
+		return why_set(why, "realtime is missing");
+	return record_only(record, names, why);
+}
+
 /* With clock = wall, advances the guest's clock by the time since the snapshot. */
 static int
 time_load(const struct section_context *context, uint32_t index, const struct record *record,
@@ -68,6 +81,13 @@ device_section_save(const struct section_context *context, uint32_t index,
 		    struct record_writer *writer)
 {
 	return device_save(devices_at(context->devices, index), writer);
+}
+
+static int
+device_section_valid(const struct section_context *context, uint32_t index,
+		     const struct record *record, struct why *why)
+{
+	return device_valid(context->config, index, record, why);
 }
 
 static int
@@ -99,6 +119,13 @@ vcpu_section_save(const struct section_context *context, uint32_t index,
 }
 
 static int
+vcpu_section_valid(const struct section_context *context, uint32_t index,
+		   const struct record *record, struct why *why)
+{
+	return vcpu_valid(record, context->config->vm.irqchip, why);
+}
+
+static int
 vcpu_section_check(const struct section_context *context, uint32_t index,
 		   const struct record *record, struct why *why)
 {
@@ -123,10 +150,19 @@ machine_section_save(const struct section_context *context, uint32_t index,
 }
 
 static int
+machine_section_valid(const struct section_context *context, uint32_t index,
+		      const struct record *record, struct why *why)
+{
+	if (devices_check_generation(record, why))
+		return -1;
+	return machine_valid(record, context->config->vm.irqchip, "generation", why);
+}
+
+static int
 machine_section_check(const struct section_context *context, uint32_t index,
 		      const struct record *record, struct why *why)
 {
-	return devices_check_generation(record, why);
+	return machine_check(context->machine, record, why);
 }
 
 static int
@@ -138,28 +174,32 @@ machine_section_load(const struct section_context *context, uint32_t index,
 	return machine_load(context->machine, record, why);
 }
 
-/* The parser has checked the record; this compares it with the machine. */
+/* The parser has compared the record with the file; this compares it with the config. */
 static int
-memory_section_check(const struct section_context *context, uint32_t index,
+memory_section_valid(const struct section_context *context, uint32_t index,
 		     const struct record *record, struct why *why)
 {
 	const struct snapshot *snapshot = context->snapshot;
-	const struct memory *memory = &context->machine->memory;
+	const struct config *config = context->config;
+	struct layout_range pieces[2];
+	uint32_t count =
+	    layout_memory((struct layout_range){ config->vm.memory_at, config->vm.memory },
+			  config->vm.irqchip, snapshot->region_count == 1, pieces);
 
-	if (snapshot->region_count != memory->count)
+	if (snapshot->region_count != count)
 		return why_set(why, "it has %zu memory regions, the machine has %u",
-			       snapshot->region_count, memory->count);
+			       snapshot->region_count, count);
 	for (size_t i = 0; i < snapshot->region_count; i++) {
 		const struct snapshot_region *saved = &snapshot->regions[i];
-		const struct memory_region *region = memory_region_at(memory, (uint32_t)i);
+		const struct layout_range *region = &pieces[i];
 
-		if (saved->gpa == region->gpa && saved->size == region->size)
+		if (saved->gpa == region->at && saved->size == region->size)
 			continue;
 		return why_set(
 		    why,
 		    "it has 0x%llx bytes of memory at 0x%llx, the machine has 0x%llx at 0x%llx",
 		    (unsigned long long)saved->size, (unsigned long long)saved->gpa,
-		    (unsigned long long)region->size, (unsigned long long)region->gpa);
+		    (unsigned long long)region->size, (unsigned long long)region->at);
 	}
 	return 0;
 }
@@ -227,6 +267,7 @@ const struct section sections[] = {
 	    .loaded = LOADED_LAST,
 	    .skippable = true,
 	    .save = time_save,
+	    .valid = time_valid,
 	    .load = time_load,
 	},
 	{
@@ -239,6 +280,7 @@ const struct section sections[] = {
 	    .state = true,
 	    .named = true,
 	    .save = device_section_save,
+	    .valid = device_section_valid,
 	    .check = device_section_check,
 	    .load = device_section_load,
 	    .ignore = device_section_ignore,
@@ -252,6 +294,7 @@ const struct section sections[] = {
 	    .loaded = LOADED_VCPUS,
 	    .state = true,
 	    .save = vcpu_section_save,
+	    .valid = vcpu_section_valid,
 	    .check = vcpu_section_check,
 	    .load = vcpu_section_load,
 	},
@@ -264,6 +307,7 @@ const struct section sections[] = {
 	    .loaded = LOADED_CHIPS,
 	    .state = true,
 	    .save = machine_section_save,
+	    .valid = machine_section_valid,
 	    .check = machine_section_check,
 	    .load = machine_section_load,
 	},
@@ -273,7 +317,7 @@ const struct section sections[] = {
 	    .count = SECTION_ONE,
 	    .saved = SAVED_WITH_MEMORY,
 	    .loaded = LOADED_MEMORY,
-	    .check = memory_section_check,
+	    .valid = memory_section_valid,
 	    .load = memory_section_load,
 	},
 	{
@@ -349,9 +393,9 @@ section_count(const struct section *section, const struct section_context *conte
 {
 	switch (section->count) {
 	case SECTION_PER_VCPU:
-		return context->machine->vcpu_count;
+		return context->config->vm.cpus;
 	case SECTION_PER_DEVICE:
-		return (uint32_t)context->devices->count;
+		return (uint32_t)context->config->device_count;
 	default:
 		return 1;
 	}

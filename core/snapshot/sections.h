@@ -50,7 +50,7 @@ enum section_loaded {
 struct section_context {
 	struct machine *machine;
 	struct devices *devices;
-	const struct config *config;
+	const struct config *config;     /* of the machine that is or will be */
 	const char *parent;              /* for save: name of the parent's file, or NULL */
 	const struct snapshot *snapshot; /* for check and load: the record's snapshot */
 };
@@ -72,14 +72,22 @@ struct section {
 	int (*save)(const struct section_context *context, uint32_t index,
 		    struct record_writer *writer);
 	/*
-	 * Checks that the record fits machine and host. Changes nothing; all checks run before the
-	 * first load. NULL: it always fits. Returns 0, or -1 with the reason in why.
+	 * Checks the record by itself and against the config: its items, their types, and that none
+	 * is unknown. Of the context it uses config and snapshot: no machine exists yet. NULL: the
+	 * parser has checked it. Returns 0, or -1 with the reason in why.
+	 */
+	int (*valid)(const struct section_context *context, uint32_t index,
+		     const struct record *record, struct why *why);
+	/*
+	 * Checks that a valid record fits machine and host. Changes nothing; all checks run before
+	 * the first load. NULL: it always fits. Returns 0, or -1 with the reason in why.
 	 */
 	int (*check)(const struct section_context *context, uint32_t index,
 		     const struct record *record, struct why *why);
 	/*
-	 * Loads a record that has passed check. record: NULL if the file lacks a SECTION_OPTIONAL.
-	 * Returns 0; -1 with the reason in why; or another negative status, reported.
+	 * Loads a record that has passed valid and check. record: NULL if the file lacks a
+	 * SECTION_OPTIONAL. Returns 0; -1 with the reason in why; or another negative status,
+	 * reported.
 	 */
 	int (*load)(const struct section_context *context, uint32_t index,
 		    const struct record *record, struct why *why);
@@ -87,7 +95,7 @@ struct section {
 	bool (*ignore)(const struct section_context *context, const char *path);
 };
 
-#define SECTION_KINDS_MAX 16u /* rows of the table, without the end */
+/* At most SECTION_KINDS_MAX rows. */
 extern const struct section sections[];
 
 /* Returns the tag's row, or NULL. */
@@ -100,7 +108,7 @@ uint32_t section_min(const struct section *section);
 uint32_t section_max(const struct section *section);
 
 struct section_context section_context(struct machine *machine, struct devices *devices);
-/* The number of sections of a row for this machine. */
+/* The number of sections of a row for the machine of the context's config. */
 uint32_t section_count(const struct section *section, const struct section_context *context);
 /*
  * Saves the sections of one phase into meta, in the order of the table. Returns 0 or a negative

@@ -40,6 +40,7 @@ void
 snapshot_meta_add_record(struct snapshot_meta *meta, uint32_t tag, uint32_t index, uint32_t flags,
 			 struct record_writer *writer)
 {
+	record_finish(writer);
 	meta->failed |= writer->failed;
 	meta->no_memory |= writer->no_memory;
 	snapshot_meta_add(meta, tag, index, flags, writer->data, writer->length);

@@ -249,22 +249,10 @@ stream_drop(struct stream *stream)
 	pthread_mutex_unlock(&stream->lock);
 }
 
-static int
-check_names(const struct record *group, struct why *why)
-{
-	struct record item;
-	size_t position = 0;
-
-	while (record_next(group, &position, &item))
-		if (!record_is(&item, "input_from") && !record_is(&item, "input") &&
-		    !record_is(&item, "input_position"))
-			return why_set(why, "%.*s is not known", item.name_length, item.name);
-	return 0;
-}
-
 int
 stream_load(struct stream *stream, const struct record *group, struct why *why)
 {
+	static const char *const items[] = { "input_from", "input", "input_position", NULL };
 	char *origin = NULL, *now = NULL;
 	const uint8_t *bytes;
 	uint64_t position;
@@ -277,7 +265,7 @@ stream_load(struct stream *stream, const struct record *group, struct why *why)
 		why_set(why, "input is missing or is not bytes");
 	else if (!record_get_u64(group, "input_position", &position) || position > INT64_MAX)
 		why_set(why, "input_position is missing or too large");
-	else if (check_names(group, why))
+	else if (record_only(group, items, why))
 		;
 	else if (!(now = input_origin(stream)))
 		why_no_memory(why);

@@ -122,7 +122,7 @@ read_config(struct vm *vm, const struct vm_source *source)
 		r = snapshot_config(&vm->snapshot, &vm->config);
 	for (size_t i = 0; i < source->set_count && !r; i++)
 		r = override(vm, source->set[i]);
-	return r;
+	return r ? r : snapshot_check(&vm->snapshot, &vm->config);
 }
 
 /* Loads the image into a fresh machine and sets the first vCPU's registers. */
@@ -167,8 +167,17 @@ check_rest(struct vm *vm)
 	boot_check_image(&vm->config);
 	boot_check_registers(&vm->config);
 	if (!r)
-		devices_create(&vm->devices, &vm->machine, &vm->config, 0);
+		devices_create(&vm->devices, &vm->machine, &vm->config, 0, NULL, NULL);
 	return -STATUS_USAGE;
+}
+
+/* A devices_check. */
+static int
+check_device(void *context, size_t index)
+{
+	struct vm *vm = context;
+
+	return snapshot_check_device(&vm->snapshot, &vm->devices, (uint32_t)index);
 }
 
 static int
@@ -241,7 +250,8 @@ vm_build(struct vm *vm, const struct vm_source *source)
 		r = devices_create(&vm->devices, &vm->machine, &vm->config,
 				   (restored ? DEVICES_RESTORED : 0) |
 				       (source->trust ? DEVICES_TRUSTED : 0) |
-				       (source->again ? DEVICES_DETACHED : 0));
+				       (source->again ? DEVICES_DETACHED : 0),
+				   restored ? check_device : NULL, vm);
 	if (r == -STATUS_USAGE && !restored) {
 		boot_check_image(&vm->config);
 		boot_check_registers(&vm->config);

@@ -116,7 +116,7 @@ writer_refuses(void **state)
 {
 	const uint32_t values[2] = { 1, 2 };
 
-	for (int i = 0; i < 12; i++) {
+	for (int i = 0; i < 14; i++) {
 		struct record_writer w = { 0 };
 		char name[300];
 
@@ -127,6 +127,7 @@ writer_refuses(void **state)
 		switch (i) {
 		case 0:
 			record_put_u32(&w, "first", 1); /* exists already */
+			record_finish(&w);
 			break;
 		case 1:
 			record_put_u32(&w, "", 1);
@@ -163,12 +164,51 @@ writer_refuses(void **state)
 		case 11:
 			record_put(&w, "many", RECORD_U64, NULL, (size_t)UINT32_MAX + 1, true);
 			break;
+		case 12:
+			record_begin(&w, "group", RECORD_GROUP);
+			record_put_u32(&w, "same", 1);
+			record_put_u32(&w, "same", 1);
+			record_end(&w);
+			break;
+		case 13:
+			record_begin(&w, "open", RECORD_GROUP);
+			record_finish(&w);
+			break;
 		}
 		assert_true(w.failed);
 		record_put_u32(&w, "later", 1);
 		assert_true(w.failed);
 		record_writer_free(&w);
 	}
+}
+
+/* The index finds each item of a large group, in whatever order, and no other. */
+static void
+index_finds_all(void **state)
+{
+	struct record_writer w = { 0 };
+	struct record_index index;
+	struct record root, item;
+	char name[16];
+
+	for (uint32_t i = 0; i < RECORD_ITEMS; i++) {
+		snprintf(name, sizeof(name), "%x", i * 7919u % RECORD_ITEMS);
+		record_put_u32(&w, name, i);
+	}
+	record_finish(&w);
+	assert_false(w.failed);
+	assert_int_equal(record_open(w.data, w.length, &root, NULL), 0);
+	assert_int_equal(record_index_open(&index, &root), 0);
+	assert_false(record_index_duplicate(&index));
+	for (uint32_t i = 0; i < RECORD_ITEMS; i++) {
+		snprintf(name, sizeof(name), "%x", i * 7919u % RECORD_ITEMS);
+		assert_true(record_index_find(&index, name, strlen(name), &item));
+		assert_int_equal(record_number(&item, 0), i);
+	}
+	assert_false(record_index_find(&index, "1000", 4, &item));
+	assert_false(record_index_find(&index, "", 0, &item));
+	record_index_free(&index);
+	record_writer_free(&w);
 }
 
 /* Copies an item with its contents, but not to an invalid place. */
@@ -196,6 +236,7 @@ copies_items(void **state)
 	assert_memory_equal(to.data, from.data, from.length);
 
 	record_put_item(&to, &item); /* number again */
+	record_finish(&to);
 	assert_true(to.failed);
 	assert_true(record_find(&root, "group", &item));
 	assert_true(record_find(&item, "list", &copy));
@@ -496,6 +537,7 @@ main(void)
 		cmocka_unit_test(finds_what_was_written),
 		cmocka_unit_test(finds_no_item_of_another_type),
 		cmocka_unit_test(writer_refuses),
+		cmocka_unit_test(index_finds_all),
 		cmocka_unit_test(copies_items),
 		cmocka_unit_test(nests_to_the_documented_depth),
 		cmocka_unit_test(limits_items_of_a_group),

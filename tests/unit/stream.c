@@ -335,7 +335,7 @@ hostile_records(void **state)
 					       "input_position is missing",
 					       "too large",
 					       "at most 65536",
-					       "input_new is not known" };
+					       "input_new is unknown" };
 	struct why why;
 
 	assert_int_equal(bench_init("", "stdio"), 0);
