@@ -265,5 +265,7 @@ acpi_write(struct machine *machine, const struct devices *devices, uint32_t cpus
 	if (!xsdt_at || rsdp(&a, xsdt_at) || reset_vector(&a, power))
 		return -STATUS_USAGE;
 	machine_set_acpi(machine);
+	memory_note(a.memory, "ACPI tables", NULL, LAYOUT_ACPI, a.at - LAYOUT_ACPI);
+	memory_note(a.memory, "reset vector", NULL, LAYOUT_RESET_VECTOR, 16);
 	return 0;
 }

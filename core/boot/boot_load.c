@@ -41,6 +41,12 @@ refuse_kernel_keys(const struct config *config, const char *name)
 	char where[256];
 	int r = 0;
 
+	if (config->module_count)
+		r = fail(STATUS_USAGE,
+			 "%s: image %s does not accept [module %s], because it is not a PVH or "
+			 "multiboot kernel; remove the section",
+			 config_where(config->modules[0].place, where, sizeof(where)), name,
+			 config->modules[0].name);
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
 		if (keys[i].value)
 			r = fail(STATUS_USAGE,
@@ -54,7 +60,7 @@ refuse_kernel_keys(const struct config *config, const char *name)
 /* The host address of a flat image of length bytes, or NULL after an error. */
 static uint8_t *
 flat_place(const struct config *config, const char *where, const char *what, uint64_t length,
-	   const struct memory *memory, struct boot_entry *entry)
+	   struct memory *memory, struct boot_entry *entry)
 {
 	uint8_t *place = length ? memory_at(memory, config->boot.at, length) : NULL;
 	char text[160];
@@ -67,6 +73,8 @@ flat_place(const struct config *config, const char *where, const char *what, uin
 		     "set [vm] memory or [boot] at",
 		     where, what, (unsigned long long)length, (unsigned long long)config->boot.at,
 		     boot_memory_text(memory, text, sizeof(text)));
+	else
+		memory_note(memory, "image", what, config->boot.at, length);
 	*entry = (struct boot_entry){ .entry = config->boot.at, .end = config->boot.at + length };
 	return place;
 }

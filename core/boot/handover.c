@@ -10,6 +10,8 @@
  */
 #include "boot/handover.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +19,7 @@
 #include "boot/boot_file.h"
 #include "machine/layout.h"
 
-/* Bytes for all but the command line. Names of modules have at most 255 bytes. */
+/* Bytes for all but the command line and the arguments of modules. Names of modules have at most 255 bytes. */
 #define STRUCTURES 0x4000u
 /* The protocols pass 32-bit addresses, or start 32-bit code. */
 #define LIMIT (1ull << 32)
@@ -33,7 +35,8 @@ make_room(struct handover *handover, const struct program *program, size_t size,
 {
 	gpa_t at = LAYOUT_HANDOVER;
 
-	if (program_overlaps(program, at, size) || !memory_at(handover->memory, at, size)) {
+	if (at + size > LAYOUT_LOW_END || program_overlaps(program, at, size) ||
+	    !memory_at(handover->memory, at, size)) {
 		at = (entry->end + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1ull);
 		entry->end = at + size;
 	}
@@ -45,6 +48,7 @@ make_room(struct handover *handover, const struct program *program, size_t size,
 		    size, (unsigned long long)at);
 	handover->next = at;
 	handover->end = at + size;
+	memory_note(handover->memory, "command line and boot information", NULL, at, size);
 	return 0;
 }
 
@@ -59,6 +63,35 @@ handover_put(struct handover *handover, const void *bytes, size_t length)
 	}
 	handover->next = at + length;
 	return at;
+}
+
+/* The string of a module: its name; with arguments, as the protocol has it. */
+static int
+put_string(struct handover *handover, unsigned number)
+{
+	const struct kernel_module *module = &handover->modules.list[number];
+	char *both = NULL;
+	const char *string = module->args ? module->args : module->name;
+
+	if (module->args && handover->names_first) {
+		if (asprintf(&both, "%s %s", module->name, module->args) < 0)
+			return fail(STATUS_HOST, "no memory for the arguments of a module");
+		string = both;
+	}
+	handover->names[number] = handover_put(handover, string, strlen(string) + 1);
+	free(both);
+	return handover->names[number] ? 0 : -STATUS_BUG;
+}
+
+/* Bytes of the arguments of all modules. */
+static size_t
+arguments_size(const struct kernel_modules *modules)
+{
+	size_t size = 0;
+
+	for (unsigned i = 0; i < modules->count; i++)
+		size += modules->list[i].args ? strlen(modules->list[i].args) + 1 : 0;
+	return size;
 }
 
 /* Loads the modules from the end of the first region downwards. */
@@ -77,8 +110,7 @@ load_modules(struct handover *handover, const struct program *program, struct bo
 				       program->name, handover->memory, entry->end, &limit);
 		if (r)
 			break;
-		handover->names[i] = handover_put(handover, module->name, strlen(module->name) + 1);
-		r = handover->names[i] ? 0 : -STATUS_BUG;
+		r = put_string(handover, i);
 	}
 	return r;
 }
@@ -90,7 +122,8 @@ handover_begin(struct handover *handover, const struct config *config,
 	char *cmdline = NULL;
 	int r;
 
-	*handover = (struct handover){ .config = config, .memory = memory };
+	handover->config = config;
+	handover->memory = memory;
 	if (config->vm.irqchip && program_overlaps(program, LAYOUT_ACPI, LAYOUT_HIGH - LAYOUT_ACPI))
 		return program_refuse(
 		    program,
@@ -106,7 +139,9 @@ handover_begin(struct handover *handover, const struct config *config,
 	if (!r)
 		r = kernel_modules_list(config, &handover->modules);
 	if (!r)
-		r = make_room(handover, program, strlen(cmdline) + 1 + STRUCTURES, entry);
+		r = make_room(handover, program,
+			      strlen(cmdline) + 1 + arguments_size(&handover->modules) + STRUCTURES,
+			      entry);
 	if (!r) {
 		handover->cmdline = handover_put(handover, cmdline, strlen(cmdline) + 1);
 		r = handover->cmdline ? load_modules(handover, program, entry) : -STATUS_BUG;

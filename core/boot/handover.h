@@ -25,6 +25,7 @@ int boot_pvh(const struct config *config, const char *name, const uint8_t *image
  * program.
  */
 struct handover {
+	bool names_first; /* the string of a module with arguments begins with its name */
 	const struct config *config;
 	struct memory *memory;
 	struct kernel_modules modules;
@@ -34,7 +35,8 @@ struct handover {
 };
 
 /*
- * Loads the program, its command line and modules. Returns 0 or a negative status; call
+ * Loads the program, its command line and modules. The caller sets names_first, and zeroes the rest.
+ * Returns 0 or a negative status; call
  * handover_free in any case.
  */
 int handover_begin(struct handover *handover, const struct config *config,

@@ -88,7 +88,7 @@ kernel_cmdline(const struct config *config, const char *kernel, size_t limit, ch
 }
 
 static int
-list_one(struct kernel_modules *modules, const char *path, size_t length)
+list_one(struct kernel_modules *modules, const char *path, size_t length, const char *args)
 {
 	struct kernel_module *module = &modules->list[modules->count];
 	const char *slash = memrchr(path, '/', length), *name = slash ? slash + 1 : path;
@@ -98,6 +98,7 @@ list_one(struct kernel_modules *modules, const char *path, size_t length)
 	*module = (struct kernel_module){
 		.path = strndup(path, length),
 		.name = strndup(name, length - (size_t)(name - path)),
+		.args = args,
 	};
 	modules->count++;
 	return module->path && module->name ? 0
@@ -112,13 +113,16 @@ kernel_modules_list(const struct config *config, struct kernel_modules *modules)
 
 	modules->count = 0;
 	if (config->boot.initrd)
-		r = list_one(modules, config->boot.initrd, strlen(config->boot.initrd));
+		r = list_one(modules, config->boot.initrd, strlen(config->boot.initrd), NULL);
 	while (rest && *rest && !r) {
 		size_t length = strcspn(rest, ":");
 
-		r = list_one(modules, rest, length);
+		r = list_one(modules, rest, length, NULL);
 		rest += length + (rest[length] == ':');
 	}
+	for (size_t i = 0; i < config->module_count && !r; i++)
+		r = list_one(modules, config->modules[i].file, strlen(config->modules[i].file),
+			     config->modules[i].args);
 	return r;
 }
 
@@ -145,9 +149,10 @@ kernel_module_load(const struct config *config, struct kernel_module *module, co
 	module->size = file.length;
 	module->at = file.length <= *limit ? (*limit - file.length) & ~(PAGE_SIZE - 1ull) : 0;
 	place = module->at >= floor ? memory_at(memory, module->at, file.length) : NULL;
-	if (place)
+	if (place) {
+		memory_note(memory, what, file.name, module->at, module->size);
 		r = boot_file_read(&file, 0, place, file.length);
-	else
+	} else
 		r = fail(
 		    STATUS_USAGE,
 		    "image %s: the %s %s has %llu bytes and does not fit between the end of the "

@@ -104,6 +104,8 @@ load_kernel(const struct boot_file *file, const struct boot_params *params, stru
 	entry->protocol = wide ? BOOT_LINUX64 : BOOT_LINUX32;
 	entry->info = LAYOUT_BOOT_PARAMS;
 	entry->end = runs_at + needs;
+	memory_note(memory, "kernel", file->name, LAYOUT_HIGH, file->length - setup);
+	memory_note(memory, "unpacked kernel", NULL, runs_at, needs);
 	return boot_file_read(file, setup, place, file->length - setup);
 }
 
@@ -121,6 +123,7 @@ load_cmdline(const struct config *config, const struct boot_file *file, struct b
 	if (memory_write(memory, LAYOUT_CMDLINE, text, strlen(text) + 1))
 		r = refuse(file, "there is no guest memory at 0x%x for the command line",
 			   LAYOUT_CMDLINE);
+	memory_note(memory, "command line", NULL, LAYOUT_CMDLINE, strlen(text) + 1);
 	free(text);
 	return r;
 }
@@ -141,6 +144,12 @@ load_initrd(const struct config *config, const struct boot_file *kernel, struct 
 		    STATUS_USAGE,
 		    "%s: image %s: Linux accepts no modules but its initrd; remove [boot] modules",
 		    config_boot_where(config, "modules", where, sizeof(where)), kernel->name);
+	if (config->module_count)
+		refused = fail(STATUS_USAGE,
+			       "%s: image %s: Linux accepts no modules but its initrd; remove "
+			       "[module %s]",
+			       config_where(config->modules[0].place, where, sizeof(where)),
+			       kernel->name, config->modules[0].name);
 	if (!initrd.path)
 		return refused;
 	if (!(params->hdr.xloadflags & XLF_CAN_BE_LOADED_ABOVE_4G) &&
@@ -189,6 +198,7 @@ boot_linux(const struct config *config, const struct boot_file *file, struct mem
 	params.hdr.vid_mode = 0xffff; /* normal */
 	params.acpi_rsdp_addr = config->vm.irqchip ? LAYOUT_ACPI : 0;
 	memory_map(&params, memory);
+	memory_note(memory, "boot_params", NULL, LAYOUT_BOOT_PARAMS, sizeof(params));
 	return memory_write(memory, LAYOUT_BOOT_PARAMS, &params, sizeof(params))
 		   ? refuse(file, "there is no guest memory at 0x%x", LAYOUT_BOOT_PARAMS)
 		   : 0;

@@ -227,7 +227,8 @@ boot_multiboot(const struct config *config, const char *name, const uint8_t *ima
 	struct multiboot_info info = { .flags = INFO_MEMORY | INFO_CMDLINE | INFO_MODULES |
 						INFO_MAP | INFO_LOADER };
 	static const char loader[] = "minivmm " MINIVMM_VERSION;
-	struct handover handover = { 0 };
+	/* As GRUB has it. */
+	struct handover handover = { .names_first = true };
 	struct program program;
 	int r = read_program(&program, name, image, length);
 

@@ -102,6 +102,7 @@ program_load(const struct program *program, struct memory *memory, struct boot_e
 		to = memory_at(memory, s->paddr, s->memsz);
 		memcpy(to, program->image + s->offset, s->filesz);
 		memset(to + s->filesz, 0, s->memsz - s->filesz);
+		memory_note(memory, "image", program->name, s->paddr, s->memsz);
 		if (s->paddr + s->memsz > entry->end)
 			entry->end = s->paddr + s->memsz;
 	}

@@ -175,6 +175,8 @@ set_long(const struct boot_entry *entry, struct memory *memory, struct kvm_regs 
 		table[2 * 512 + i] = (i << 21) | PTE_TABLE | PTE_LARGE;
 	set_tables((uint8_t *)table + bytes - PAGE_SIZE, end - PAGE_SIZE, sregs);
 
+	memory_note(memory, "initial page tables, GDT, TSS", NULL, at, bytes);
+
 	set_segments(sregs, true);
 	sregs->cr3 = at;
 	sregs->cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT;

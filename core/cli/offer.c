@@ -223,8 +223,13 @@ offer_set(const struct completion *c, const char *prefix)
 			       !strcmp(row->section, "control") || !strcmp(row->section, "plugins");
 
 		snprintf(name, sizeof(name), "%s.%s", row->section, row->name);
-		if (directs || !c->restored)
+		if ((directs || !c->restored) && !schema_has_names(row->section))
 			offer_word(c, prefix, name, "=", row->help);
+	}
+	for (size_t i = 0; !c->restored && i < c->config.module_count; i++) {
+		snprintf(whole, sizeof(whole), "%smodule.%s.", prefix, c->config.modules[i].name);
+		offer_word(c, whole, "args", "=", "arguments of the module");
+		offer_word(c, whole, "file", "=", "its file");
 	}
 	snprintf(whole, sizeof(whole), "%sdevice.", prefix);
 	offer_devices(c, whole, ".");

@@ -94,6 +94,56 @@ add_device(struct config *config, const struct ini_section *section)
 }
 
 static int
+set_module_key(struct config *config, struct config_module *module, const struct ini_key *key)
+{
+	bool file = !strcmp(key->name, "file");
+	char **value = file ? &module->file : &module->args, where[512];
+
+	if (!file && strcmp(key->name, "args"))
+		return schema_unknown_key("module", key);
+	if (!*key->value)
+		return fail(STATUS_USAGE, "%s: [module %s] %s is empty",
+			    config_where(key->place, where, sizeof(where)), module->name,
+			    key->name);
+	*value = file ? config_resolve(config, key->place, key->value) : strdup(key->value);
+	if (file)
+		module->file_place = key->place;
+	return *value ? 0 : no_memory(config);
+}
+
+static int
+add_module(struct config *config, const struct ini_section *section)
+{
+	const char *name = section->instance ? section->instance : "";
+	struct config_module *module;
+	char where[512];
+	int status = 0, r;
+
+	config_where(section->place, where, sizeof(where));
+	if (!schema_device_name(name))
+		return fail(STATUS_USAGE,
+			    "%s: [module %s]: the name must be a letter a to z and up to 31 of a "
+			    "to z, 0 to 9, _ and -, such as initrd",
+			    where, name);
+	module = realloc(config->modules, (config->module_count + 1) * sizeof(*module));
+	if (!module)
+		return no_memory(config);
+	config->modules = module;
+	module += config->module_count++;
+	*module = (struct config_module){ .name = strdup(name), .place = section->place };
+	if (!module->name)
+		return no_memory(config);
+	for (size_t i = 0; i < section->key_count; i++) {
+		r = set_module_key(config, module, &section->keys[i]);
+		status = r ? r : status;
+	}
+	if (!status && !module->file)
+		status = fail(STATUS_USAGE, "%s: [module %s] has no file; add file = PATH", where,
+			      name);
+	return status;
+}
+
+static int
 unknown_section(const struct ini_section *section)
 {
 	const char *near = nearest(section->kind, schema_sections);
@@ -115,6 +165,8 @@ add_section(struct config *config, const struct ini_section *section)
 
 	if (!strcmp(section->kind, "device"))
 		return add_device(config, section);
+	if (!strcmp(section->kind, "module"))
+		return add_module(config, section);
 	if (!known || section->instance)
 		return unknown_section(section);
 	for (size_t i = 0; i < section->key_count; i++) {

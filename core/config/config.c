@@ -157,6 +157,12 @@ config_free(struct config *config)
 	}
 	for (size_t i = 0; i < config->cpu.register_count; i++)
 		free(config->cpu.registers[i].name);
+	for (size_t i = 0; i < config->module_count; i++) {
+		free(config->modules[i].name);
+		free(config->modules[i].file);
+		free(config->modules[i].args);
+	}
+	free(config->modules);
 	free(config->cpu.registers);
 	free(config->devices);
 	free(config->vm.memory_file);

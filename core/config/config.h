@@ -45,6 +45,13 @@ struct config_device {
 	size_t option_count;
 };
 
+struct config_module { /* [module NAME]. Plain data. */
+	char *name;
+	char *file; /* resolved path */
+	char *args; /* NULL: none */
+	struct config_place place, file_place;
+};
+
 struct config_register { /* [cpu] rax = 2 */
 	char *name;
 	uint64_t value;
@@ -119,6 +126,9 @@ struct config {
 		struct config_place place;
 	} control;
 	char *plugin_path; /* DIR[:DIR], resolved; NULL: none */
+	/* Of a PVH or multiboot kernel, behind those of boot.modules; not saved. */
+	struct config_module *modules;
+	size_t module_count;
 	struct config_device *devices;
 	size_t device_count;
 	char *file;   /* as the user gave it */

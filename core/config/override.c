@@ -11,22 +11,23 @@
 #include "config/schema.h"
 
 /*
- * Finds the device of --set device.NAME.KEY. Returns NULL after reporting that it does not exist.
+ * Finds the section of --set device.NAME.KEY or module.NAME.KEY. Returns NULL after reporting that
+ * it does not exist.
  */
 static struct ini_section *
-find_device(const struct ini *ini, const char *name)
+find_named(const struct ini *ini, const char *kind, const char *name)
 {
-	struct ini_section *section = ini_find(ini, "device", name);
+	struct ini_section *section = ini_find(ini, kind, name);
 	const char *names[INI_SECTIONS_MAX + 1];
 	size_t count = 0;
 
 	if (section)
 		return section;
 	for (size_t i = 0; i < ini->count; i++)
-		if (!strcmp(ini->sections[i].kind, "device") && ini->sections[i].instance)
+		if (!strcmp(ini->sections[i].kind, kind) && ini->sections[i].instance)
 			names[count++] = ini->sections[i].instance;
 	names[count] = NULL;
-	fail(STATUS_USAGE, "--set device.%s: the config has no device %s%s", name, name,
+	fail(STATUS_USAGE, "--set %s.%s: the config has no %s %s%s", kind, name, kind, name,
 	     did_you_mean(nearest(name, names), "").text);
 	return NULL;
 }
@@ -46,7 +47,7 @@ override_key(struct ini *ini, char *name, const char *value)
 		return fail(STATUS_USAGE, "--set %s%s%s: unknown section %s%s", name,
 			    key ? "." : "", key ? key : "", name,
 			    did_you_mean(nearest(name, schema_sections), "").text);
-	if (key && !strcmp(name, "device")) {
+	if (key && schema_has_names(name)) {
 		instance = key;
 		key = strchr(instance, '.');
 		if (key)
@@ -57,7 +58,7 @@ override_key(struct ini *ini, char *name, const char *value)
 			    "--set %s%s%s: no key; write SECTION.KEY=VALUE or "
 			    "device.NAME.KEY=VALUE",
 			    name, instance ? "." : "", instance ? instance : "");
-	section = instance ? find_device(ini, instance) : ini_find(ini, name, NULL);
+	section = instance ? find_named(ini, name, instance) : ini_find(ini, name, NULL);
 	if (instance && !section)
 		return -STATUS_USAGE;
 	if (!section) {

@@ -52,6 +52,9 @@ const struct schema_key schema[] = {
 	  .help = "machine code to run, in hex" },
 	{ "cpu", "mode", SCHEMA_CHOICE, AT(cpu.mode), .values = modes,
 	  .help = "CPU mode at the start" },
+	/* Of [module NAME]: config_build sets them. */
+	{ "module", "file", SCHEMA_INPUT, .help = "module of a PVH or multiboot kernel" },
+	{ "module", "args", SCHEMA_TEXT, .help = "arguments of the module" },
 	{ "snapshot", "at", SCHEMA_TEXT, AT(snapshot.at),
 	  .help = "point of the snapshot, such as rip:0x1005" },
 	{ "snapshot", "file", SCHEMA_TEXT, AT(snapshot.file), .help = "snapshot file to write" },
@@ -69,8 +72,14 @@ const struct schema_key schema[] = {
 	{ .section = NULL },
 };
 
-const char *const schema_sections[] = { "vm",      "boot",    "cpu",    "snapshot",
+const char *const schema_sections[] = { "vm",      "boot",    "cpu",    "module", "snapshot",
 					"control", "plugins", "device", NULL };
+
+bool
+schema_has_names(const char *section)
+{
+	return !strcmp(section, "device") || !strcmp(section, "module");
+}
 
 bool
 schema_has_section(const char *name)
@@ -157,8 +166,8 @@ schema_check_cpus(uint64_t cpus, bool irqchip, struct why *why)
 	return 0;
 }
 
-static int
-unknown_key(const char *section, const struct ini_key *key)
+int
+schema_unknown_key(const char *section, const struct ini_key *key)
 {
 	const char *names[sizeof(schema) / sizeof(schema[0])];
 	char where[512], list[256];
@@ -268,7 +277,7 @@ schema_set(struct config *config, const char *section, const struct ini_key *key
 	struct why why;
 
 	if (!row)
-		return unknown_key(section, key);
+		return schema_unknown_key(section, key);
 	if (!set(config, row, key, &why))
 		return 0;
 	return fail(why_status(&why, STATUS_USAGE), "%s: [%s] %s%s%s %s (%s)",

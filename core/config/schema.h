@@ -33,9 +33,14 @@ extern const struct schema_key schema[];    /* ends with a row without section *
 extern const char *const schema_sections[]; /* ends with NULL */
 const struct schema_key *schema_find(const char *section, const char *name);
 bool schema_has_section(const char *name);
+/* Is it a section with a name of its own, [device NAME] or [module NAME]? */
+bool schema_has_names(const char *section);
 
 /* Sets the value of a key. Reports errors. Returns 0 or a negative status. */
 int schema_set(struct config *config, const char *section, const struct ini_key *key);
+
+/* Reports a key that the section does not have. Returns a negative status. */
+int schema_unknown_key(const char *section, const struct ini_key *key);
 
 /*
  * Checks a number against its row, memory against the address limit, and cpus against irqchip.
@@ -44,7 +49,7 @@ int schema_set(struct config *config, const char *section, const struct ini_key 
 int schema_check(const struct schema_key *row, uint64_t value, struct why *why);
 int schema_check_memory(const struct config *config, struct why *why);
 int schema_check_cpus(uint64_t cpus, bool irqchip, struct why *why);
-bool schema_device_name(const char *name);
+bool schema_device_name(const char *name); /* of a module, too */
 
 bool schema_is_set(
     struct config_place place); /* by --set, in this run or in the run that made the snapshot */

@@ -46,6 +46,12 @@ static const struct layout_chip chips[] = {
 };
 
 const struct layout_chip *
+layout_chip_number(size_t number)
+{
+	return number < sizeof(chips) / sizeof(*chips) ? &chips[number] : NULL;
+}
+
+const struct layout_chip *
 layout_chip_at(uint32_t space, uint64_t base, uint64_t length)
 {
 	for (size_t i = 0; i < sizeof(chips) / sizeof(*chips); i++)

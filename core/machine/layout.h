@@ -82,6 +82,8 @@ struct layout_chip {
 	uint64_t first, last; /* port or guest physical address */
 	const char *name;
 };
+/* The chip with this number, from 0; NULL: there are no more. */
+const struct layout_chip *layout_chip_number(size_t number);
 /* The first chip that overlaps [base, base + length), or NULL. */
 const struct layout_chip *layout_chip_at(uint32_t space, uint64_t base, uint64_t length);
 

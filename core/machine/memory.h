@@ -27,6 +27,14 @@ struct memory_region {
 };
 
 #define MEMORY_REGIONS 4
+#define MEMORY_NAMES 64 /* further names are ignored */
+
+/* What a range of memory is for, to show to people. */
+struct memory_name {
+	char text[64];
+	gpa_t gpa;
+	uint64_t size;
+};
 
 struct memory {
 	struct memory_region regions[MEMORY_REGIONS];
@@ -35,6 +43,8 @@ struct memory {
 	char *created_file; /* path of a file that memory_add_file created; NULL: none */
 	/* Pages that the host wrote since the last memory_take_written. */
 	atomic_uint_least64_t *written;
+	struct memory_name names[MEMORY_NAMES];
+	uint32_t name_count;
 };
 
 /*
@@ -74,6 +84,19 @@ bool memory_covers(const struct memory *memory, gpa_t gpa, uint64_t length);
 /* Zeroes whole pages, and frees them on the host where possible. 0, or -1 if a part is not memory
  * or not whole pages. Any thread. */
 int memory_discard(struct memory *memory, gpa_t gpa, uint64_t length);
+
+/*
+ * Names a range: "initrd", with the name of its file or NULL. Ranges may overlap. The names do not
+ * affect the guest; a snapshot contains them. Main thread.
+ */
+void memory_note(struct memory *memory, const char *what, const char *file, gpa_t gpa,
+		 uint64_t size);
+/* The name with an index below name_count. */
+static inline const struct memory_name *
+memory_name_at(const struct memory *memory, uint32_t index)
+{
+	return &memory->names[index];
+}
 
 /* The region with an index below count, in the order of the image. */
 static inline const struct memory_region *

@@ -69,6 +69,31 @@ holder(const struct snapshot *snapshot, uint64_t page)
 	return snapshot;
 }
 
+uint64_t
+snapshot_extent(const struct snapshot *snapshot, gpa_t gpa)
+{
+	for (size_t i = 0; i < snapshot->region_count; i++) {
+		const struct snapshot_region *region = &snapshot->regions[i];
+
+		if (gpa >= region->gpa && gpa - region->gpa < region->size)
+			return region->size - (gpa - region->gpa);
+	}
+	return 0;
+}
+
+bool
+snapshot_has(const struct snapshot *snapshot, gpa_t gpa)
+{
+	for (size_t i = 0; i < snapshot->region_count; i++) {
+		const struct snapshot_region *region = &snapshot->regions[i];
+		uint64_t from = gpa - region->gpa;
+
+		if (gpa >= region->gpa && from < region->size)
+			return holder(snapshot, (region->offset + from) / PAGE_SIZE) != NULL;
+	}
+	return false;
+}
+
 int
 snapshot_map(const struct snapshot *snapshot, const uint8_t **image)
 {

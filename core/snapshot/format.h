@@ -55,6 +55,7 @@ enum section_tag {
 	SECTION_VM = 0x4d564d56,     /* VMVM: chips, interrupt lines, clock */
 	SECTION_VCPU = 0x55504356,   /* VCPU: one per vCPU */
 	SECTION_DEVICE = 0x49564544, /* DEVI: one per device, in the order of the config */
+	SECTION_NAMES = 0x454d414e,  /* NAME: names of address ranges, for people */
 	SECTION_MEMORY = 0x524d454d, /* MEMR: regions */
 	SECTION_SUMS = 0x534d5553,   /* SUMS: raw, a u32 per chunk (snapshot_sum) */
 	SECTION_PAGES = 0x45474150,  /* PAGE: raw, with a parent: bitmap of pages in this file */

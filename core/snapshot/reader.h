@@ -107,6 +107,10 @@ bool snapshot_chunk_next(const struct snapshot *snapshot, struct snapshot_chunk 
 int snapshot_chunk_read(const struct snapshot *snapshot, const struct snapshot_chunk *chunk,
 			uint8_t *buffer);
 
+/* The number of bytes from an address to the end of its region; 0: there is no memory. */
+uint64_t snapshot_extent(const struct snapshot *snapshot, gpa_t gpa);
+/* Is there memory at an address, and does this file or an open parent hold its page? */
+bool snapshot_has(const struct snapshot *snapshot, gpa_t gpa);
 /*
  * Reads memory by guest physical address, from parents where necessary. The range must be in one
  * region. Memory that is zero by its checksums is not read from the file. Returns 0 or a negative
@@ -134,6 +138,19 @@ int snapshot_verify(const struct snapshot *snapshot);
  */
 int snapshot_runs(const struct snapshot *snapshot,
 		  void (*run)(void *context, gpa_t gpa, uint64_t size), void *context);
+enum snapshot_kind {
+	SNAPSHOT_ZERO,   /* all bytes are zero */
+	SNAPSHOT_DATA,   /* in this file */
+	SNAPSHOT_PARENT, /* in a parent: shared with it */
+	SNAPSHOT_KINDS,
+};
+/*
+ * Calls run(context, gpa, bytes, kind) for all memory in ascending order of the image, in runs of
+ * pages of one kind. Needs the parents. Returns 0 or a negative status, reported.
+ */
+int snapshot_kinds(const struct snapshot *snapshot,
+		   void (*run)(void *context, gpa_t gpa, uint64_t size, enum snapshot_kind kind),
+		   void *context);
 /*
  * Calls run(context, gpa, bytes) for each run of pages that exist in both snapshots and differ.
  * Returns 0 or a negative status, reported.

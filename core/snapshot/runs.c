@@ -71,17 +71,71 @@ snapshot_runs(const struct snapshot *snapshot, void (*run)(void *context, gpa_t 
 	return failed;
 }
 
-/* Returns the bytes from gpa to the end of its region; 0: gpa is not memory. */
-static uint64_t
-extent(const struct snapshot *snapshot, gpa_t gpa)
-{
-	for (size_t i = 0; i < snapshot->region_count; i++) {
-		const struct snapshot_region *region = &snapshot->regions[i];
+/* The current run of pages of one kind. */
+struct kind_run {
+	void (*run)(void *context, gpa_t gpa, uint64_t size, enum snapshot_kind kind);
+	void *context;
+	enum snapshot_kind kind;
+	gpa_t gpa;
+	uint64_t size;
+};
 
-		if (gpa >= region->gpa && gpa - region->gpa < region->size)
-			return region->size - (gpa - region->gpa);
+static void
+kind_add(struct kind_run *run, gpa_t gpa, enum snapshot_kind kind)
+{
+	if (run->size && (run->kind != kind || run->gpa + run->size != gpa)) {
+		run->run(run->context, run->gpa, run->size, run->kind);
+		run->size = 0;
+	}
+	if (!run->size) {
+		run->gpa = gpa;
+		run->kind = kind;
+	}
+	run->size += PAGE_SIZE;
+}
+
+/* buffer: SNAPSHOT_CHUNK bytes. */
+static int
+kinds_of_region(const struct snapshot *snapshot, const struct snapshot_region *region,
+		struct kind_run *run, uint8_t *buffer)
+{
+	for (uint64_t at = 0, step; at < region->size; at += step) {
+		int failed;
+
+		step = region->size - at < SNAPSHOT_CHUNK ? region->size - at : SNAPSHOT_CHUNK;
+		failed = snapshot_read(snapshot, region->gpa + at, buffer, step);
+		if (failed)
+			return failed;
+		for (uint64_t page = 0; page < step; page += PAGE_SIZE) {
+			bool held =
+			    snapshot_holds(snapshot, (region->offset + at + page) / PAGE_SIZE);
+
+			kind_add(run, region->gpa + at + page,
+				 snapshot_zero(buffer + page, PAGE_SIZE) ? SNAPSHOT_ZERO
+				 : held					 ? SNAPSHOT_DATA
+									 : SNAPSHOT_PARENT);
+		}
 	}
 	return 0;
+}
+
+int
+snapshot_kinds(const struct snapshot *snapshot,
+	       void (*run)(void *context, gpa_t gpa, uint64_t size, enum snapshot_kind kind),
+	       void *context)
+{
+	struct kind_run current = { .run = run, .context = context };
+	uint8_t *buffer = malloc(SNAPSHOT_CHUNK);
+	int failed = 0;
+
+	if (!buffer)
+		return fail(STATUS_HOST, "cannot read %s: no memory", snapshot->path);
+	for (size_t i = 0; i < snapshot->region_count && !failed; i++)
+		failed = kinds_of_region(snapshot, &snapshot->regions[i], &current, buffer);
+	if (current.size)
+		run(context, current.gpa, current.size, current.kind);
+	free(buffer);
+	return failed;
 }
 
 /* buffers: two of SNAPSHOT_CHUNK bytes. */
@@ -93,7 +147,7 @@ compare_region(struct run *run, const struct snapshot *a, const struct snapshot 
 
 	for (uint64_t at = 0, step; at < region->size; at += step) {
 		gpa_t gpa = region->gpa + at;
-		uint64_t there = extent(b, gpa);
+		uint64_t there = snapshot_extent(b, gpa);
 
 		step = region->size - at;
 		step = step < SNAPSHOT_CHUNK ? step : SNAPSHOT_CHUNK;

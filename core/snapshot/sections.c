@@ -10,6 +10,7 @@
 #include "machine/layout.h"
 #include "machine/machine.h"
 #include "snapshot/host.h"
+#include "snapshot/range_names.h"
 #include "snapshot/reader.h"
 #include "snapshot/writer.h"
 
@@ -73,6 +74,21 @@ time_load(const struct section_context *context, uint32_t index, const struct re
 			    context->snapshot->path);
 	if (now > then)
 		machine_catch_up(context->machine, now - then);
+	return 0;
+}
+
+static int
+names_save(const struct section_context *context, uint32_t index, struct record_writer *writer)
+{
+	range_names_save(context->machine, context->devices, writer);
+	return 0;
+}
+
+static int
+names_load(const struct section_context *context, uint32_t index, const struct record *record,
+	   struct why *why)
+{
+	range_names_load(&context->machine->memory, record);
 	return 0;
 }
 
@@ -269,6 +285,16 @@ const struct section sections[] = {
 	    .save = time_save,
 	    .valid = time_valid,
 	    .load = time_load,
+	},
+	{
+	    .tag = SECTION_NAMES,
+	    .name = "names of addresses",
+	    .count = SECTION_OPTIONAL,
+	    .saved = SAVED_BEFORE_STOP,
+	    .loaded = LOADED_LAST,
+	    .skippable = true,
+	    .save = names_save,
+	    .load = names_load,
 	},
 	{
 	    .tag = SECTION_DEVICE,

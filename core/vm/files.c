@@ -122,6 +122,8 @@ files_of(struct files *files, const struct vm *vm, const char *save)
 	add(files, "[boot] initrd", fresh ? config->boot.initrd : NULL, READ);
 	add(files, "[boot] cmdline_file", fresh ? config->boot.cmdline_file : NULL, READ);
 	add_list(files, "[boot] modules", fresh ? config->boot.modules : NULL);
+	for (size_t i = 0; fresh && i < config->module_count; i++)
+		add(files, "[module] file", config->modules[i].file, READ);
 	add(files, "[vm] memory_file", fresh ? config->vm.memory_file : NULL, WRITTEN);
 	add(files, "[control] socket", config->control.socket, WRITTEN);
 	add(files, "--save", save, SAVED);

@@ -76,16 +76,17 @@ cmp_ok(($out =~ tr/\n//), '<=', 40, '--help fits one screen');
 shows($out, qr/(?<!\w)(?:--$_|-\Q@{[ substr $_, 0, 1 ]}\E )/, "--help: $_") for grep { !/help|version/ } sort keys %option;
 
 # minivmm.ini(5).
+sub title { return $_[0] =~ /^(?:device|module)$/ ? "[$_[0] NAME]" : "[$_[0]]" }
 my ($schema) = $source{'config/schema.c'} =~ /schema_key schema\[\] = \{(.*?)\n\};/s;
 my @keys = $schema =~ /\{ "(\w+)", "(\w+)",/g;
 cmp_ok(scalar(@keys), '>', 20, 'keys');
 while (my ($section, $key) = splice @keys, 0, 2) {
-    has_item(part($text{config}, "[$section]"), $key, "minivmm.ini.5: [$section] $key");
+    has_item(part($text{config}, title($section)), $key, "minivmm.ini.5: [$section] $key");
 }
 has_item(part($text{config}, '[device NAME]'), 'plugin', 'minivmm.ini.5: [device] plugin');
 my ($sections) = $source{'config/schema.c'} =~ /schema_sections\[\] = \{(.*?)\};/s;
 for my $section ($sections =~ /"(\w+)"/g) {
-    ok(part($text{config}, $section eq 'device' ? '[device NAME]' : "[$section]"), "minivmm.ini.5: [$section]");
+    ok(part($text{config}, title($section)), "minivmm.ini.5: [$section]");
 }
 for my $values ($source{'config/schema.c'} =~ /\b(?:modes|formats|thens)\[\] = \{(.*?)\}/g) {
     shows($text{config}, qr/\b$_\b/, "minivmm.ini.5: value $_") for $values =~ /"(\w+)"/g;

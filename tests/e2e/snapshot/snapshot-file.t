@@ -27,7 +27,7 @@ my $length = length $good;
 my $snapshot = Snapshot->load('a.snap');
 is($snapshot->{version}, 1, 'its header is as documented');
 is(join(' ', map { "$_->{tag}$_->{index}" } @{ $snapshot->{rows} }),
-    'HOST0 CONF0 TIME0 DEVI0 VCPU0 VMVM0 MEMR0 SUMS0', 'its sections are as documented');
+    'HOST0 NAME0 CONF0 TIME0 DEVI0 VCPU0 VMVM0 MEMR0 SUMS0', 'its sections are as documented');
 is($snapshot->{memory} =~ /\A\xba\xf8\x03\x00\xd8/, 1, 'memory begins with the guest');
 $snapshot->save('b.snap');
 is(slurp('b.snap'), $good, "parsed and written by the test's code, it is the same");

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Saves and loads the names of address ranges. */
+#include "snapshot/range_names.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "device/device.h"
+#include "machine/machine.h"
+
+static const char *
+space_name(uint32_t space)
+{
+	return space == MINIVMM_PIO ? "pio" : "mmio";
+}
+
+static void
+put(struct record_writer *writer, const char *name, const char *space, uint64_t at, uint64_t size)
+{
+	record_begin(writer, NULL, RECORD_GROUP);
+	record_put_text(writer, "name", name);
+	record_put_text(writer, "space", space);
+	record_put_u64(writer, "at", at);
+	record_put_u64(writer, "size", size);
+	record_end(writer);
+}
+
+static void
+put_device(const struct bus *bus, const struct minivmm_device *device,
+	   struct record_writer *writer)
+{
+	static const uint32_t spaces[] = { MINIVMM_PIO, MINIVMM_MMIO };
+
+	for (size_t i = 0; i < sizeof(spaces) / sizeof(*spaces); i++) {
+		const struct bus_range *range = NULL;
+
+		while ((range = bus_next(bus, spaces[i], device, range)))
+			put(writer, device->name, space_name(spaces[i]), range->base,
+			    range->length);
+	}
+}
+
+void
+range_names_save(const struct machine *machine, const struct devices *devices,
+		 struct record_writer *writer)
+{
+	const struct memory *memory = &machine->memory;
+
+	record_begin(writer, "ranges", RECORD_LIST);
+	for (uint32_t i = 0; i < memory->name_count; i++) {
+		const struct memory_name *name = memory_name_at(memory, i);
+
+		put(writer, name->text, "memory", name->gpa, name->size);
+	}
+	for (size_t i = 0; machine_irqchip(machine) && layout_chip_number(i); i++) {
+		const struct layout_chip *chip = layout_chip_number(i);
+
+		put(writer, chip->name, space_name(chip->space), chip->first,
+		    chip->last - chip->first + 1);
+	}
+	for (size_t i = 0; i < devices->count; i++)
+		put_device(&machine->bus, &devices_at(devices, i)->public, writer);
+	record_end(writer);
+}
+
+void
+range_names_load(struct memory *memory, const struct record *record)
+{
+	struct record list, item, space;
+	size_t position = 0;
+
+	if (!record || !record_find(record, "ranges", &list) || list.type != RECORD_LIST)
+		return;
+	while (record_next(&list, &position, &item)) {
+		uint64_t at, size;
+		char *name = NULL;
+
+		if (record_find(&item, "space", &space) && space.type == RECORD_TEXT &&
+		    space.count == 6 && !memcmp(space.data, "memory", 6) &&
+		    record_get_u64(&item, "at", &at) && record_get_u64(&item, "size", &size) &&
+		    !record_copy_text(&item, "name", &name, NULL))
+			memory_note(memory, name, NULL, at, size);
+		free(name);
+	}
+}
