@@ -214,8 +214,14 @@ take(struct batch *batch, int option, char **argv, uint64_t *workers)
 		batch->until = optarg;
 		return 0;
 	case CLI_TIMEOUT:
-		if (parse_duration(optarg, &batch->timeout, &why))
+		if (parse_duration(optarg, &source->timeout, &why))
 			return fail(STATUS_USAGE, "batch: --timeout %s %s", optarg, why.text);
+		return 0;
+	case CLI_LIST:
+		batch->list = optarg;
+		return 0;
+	case '0':
+		batch->null = true;
 		return 0;
 	case CLI_CHECK:
 		batch->check = true;
@@ -251,7 +257,8 @@ check_arguments(const struct batch *batch)
 	if (!batch->device)
 		return fail(STATUS_USAGE, "batch: no device for the input; add --input DEVICE");
 	if (!batch->file_count)
-		return fail(STATUS_USAGE, "batch: no input files; add at least one");
+		return fail(STATUS_USAGE,
+			    "batch: no input files; name files or a directory, or add --list FILE");
 	return 0;
 }
 
@@ -268,8 +275,10 @@ run(struct batch *batch, int argc, char **argv)
 		}
 		r = take(batch, option, argv, &workers);
 	}
-	batch->files = argv + optind;
-	batch->file_count = (size_t)(argc - optind);
+	while (!r && optind < argc)
+		r = batch_input(batch, argv[optind++]);
+	if (!r && batch->list)
+		r = batch_list(batch, batch->list, batch->null);
 	if (!r)
 		r = check_arguments(batch);
 	if (!r)
@@ -293,5 +302,6 @@ cli_batch(int argc, char **argv)
 		r = fail(STATUS_HOST, "no memory");
 	free(batch.source.set);
 	free(batch.source.parents);
+	batch_inputs_free(&batch);
 	return -r;
 }

@@ -25,12 +25,19 @@ struct batch {
 	struct vm_source source;
 	const char *device; /* the input goes to its stream */
 	const char *until;  /* a stop condition; NULL: none */
-	uint64_t timeout;   /* ns of the VM's clock; 0: none */
+	const char *list;   /* a file with the names of inputs; NULL: none */
+	bool null;          /* NULs end those names */
 	bool check;         /* compare everything with the snapshot after each reset */
-	char **files;
-	size_t file_count;
+	char **files; /* the names of the inputs, malloced */
+	size_t file_count, file_room;
 	struct batch_shared *shared;
 };
+
+/* Add an input: a file, or the files of a directory; or the names in a list, one a line, or each
+ * ended by a NUL; "-": of stdin. 0 or a negative status, reported. */
+int batch_input(struct batch *batch, const char *path);
+int batch_list(struct batch *batch, const char *path, bool null);
+void batch_inputs_free(struct batch *batch);
 
 /*
  * Runs a worker: builds the machine and runs inputs until none are left. Returns the exit status of

@@ -23,7 +23,6 @@ struct worker {
 	const struct batch *batch;
 	struct vm vm;
 	struct device *device;
-	struct loop_timer timeout;
 	struct stream_record output; /* of the device that reads the input */
 	bool ran;                    /* the machine has changed since the restore */
 };
@@ -35,12 +34,6 @@ at_stop(void *context)
 
 	machine_end(&w->vm.machine, CAUSE_STOP, 0);
 	return 0;
-}
-
-static void
-on_timeout(struct loop_timer *timer, uint64_t periods)
-{
-	machine_end(timer->context, CAUSE_TIMEOUT, 0);
 }
 
 /* Reads a whole file into malloced memory. 0 or a negative status. */
@@ -102,13 +95,16 @@ set_stop(struct worker *w)
 static int
 report(struct worker *w, const char *file, uint64_t began, uint64_t vm_began)
 {
-	const struct machine *m = &w->vm.machine;
+	struct machine *m = &w->vm.machine;
 	const struct machine_end *end = &m->end;
 	struct batch_line line;
+	struct vcpu_code code;
 	int r = batch_line_begin(&line, file, machine_cause_name(end->cause), report_exit(end));
 
 	if (r)
 		return r;
+	if (end->cause == CAUSE_INTERNAL)
+		report_end(m, &code);
 	if (end->cause == CAUSE_EXIT)
 		fprintf(line.out, ",\"guest_status\":%llu", (unsigned long long)end->status);
 	fputs(",\"output\":", line.out);
@@ -166,10 +162,7 @@ run_input(struct worker *w, const char *file)
 	w->output.more = false;
 	w->ran = true;
 	vm_began = clock_now(&m->clock);
-	if (w->batch->timeout)
-		loop_timer_set(&m->loop, &w->timeout, vm_began + w->batch->timeout, 0);
 	r = vm_run(&w->vm);
-	loop_timer_cancel(&m->loop, &w->timeout);
 	return r ? r : report(w, file, began, vm_began);
 }
 
@@ -183,7 +176,6 @@ no_device(const struct worker *w)
 static int
 build(struct worker *w)
 {
-	struct machine *machine = &w->vm.machine;
 	int r = vm_build(&w->vm, &w->batch->source);
 
 	if (r)
@@ -194,8 +186,6 @@ build(struct worker *w)
 	if (!w->device->streams_ready)
 		return fail(STATUS_USAGE, "--input %s: the device has no stream", w->batch->device);
 	device_set_record(w->device, &w->output);
-	w->timeout = (struct loop_timer){ .fire = on_timeout, .context = machine };
-	loop_timer_add(&machine->loop, &w->timeout);
 	return 0;
 }
 

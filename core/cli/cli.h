@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 int cli_ctl(int argc, char **argv);        /* sends a command to a running machine */
@@ -29,6 +30,7 @@ struct run_options {
 	char **set; /* KEY=VALUE, set_count of them */
 	size_t set_count;
 	const char *until, *at, *save;
+	uint64_t timeout; /* ns; 0: none */
 	const char *status, *trace;
 	bool trust, registers, check;
 };

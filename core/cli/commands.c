@@ -17,9 +17,10 @@ const struct cli_option cli_run_options[] = {
 	{ "restore", 'r', "SNAPSHOT", "restore a machine and run it; also - and fd:N", NULL },
 	{ "set", CLI_SET, "KEY=VALUE", "set a key: vm.memory=1M, device.serial0.output=pty", NULL },
 	{ "until", CLI_UNTIL, "CONDITION", "end there (with --save: after writing the snapshot)",
-	  NULL },
+	  "end there; --timeout TIME (30s): with status 124" },
 	{ "save", CLI_SAVE, "FILE", "write a snapshot at the stop condition of --until or --at",
 	  "write a snapshot there; with --at, continue" },
+	{ "timeout", CLI_TIMEOUT, "TIME", "end after this time (30s), with status 124", "" },
 	{ "at", CLI_AT, "CONDITION", "with --save: write the snapshot there and continue", "" },
 	{ "trust", CLI_TRUST, NULL, "with -r: open host files and sockets that it names", NULL },
 	{ "status", CLI_STATUS, "FILE", "write how the run ended, as a line of JSON",
@@ -36,6 +37,9 @@ const struct cli_option cli_run_options[] = {
 static const struct cli_option batch_options[] = {
 	{ "restore", 'r', "SNAPSHOT", "the machine; give parents of a diff first", NULL },
 	{ "input", CLI_INPUT, "DEVICE", "the device that reads the files", NULL },
+	{ "list", CLI_LIST, "FILE", "also run the files whose names are in its lines; - is stdin",
+	  NULL },
+	{ "null", '0', NULL, "with --list: a NUL ends each name, as find -print0 writes", NULL },
 	{ NULL, 'j', "N", "number of processes; the number of CPUs if not given", NULL },
 	{ "until", CLI_UNTIL, "CONDITION", "end a run there, too", NULL },
 	{ "timeout", CLI_TIMEOUT, "TIME", "end a run after this time of the VM's clock (500ms)",
@@ -55,6 +59,19 @@ static const struct cli_option ctl_options[] = {
 };
 
 static const struct cli_option inspect_options[] = {
+	{ "json", CLI_JSON, NULL, "print the same as JSON", NULL },
+	{ "map", CLI_MAP, NULL, "show which memory is used, and for what", NULL },
+	{ NULL, 'o', "FILE", "with --map: write to a file; NAME.svg is an image", NULL },
+	{ "dump", CLI_DUMP, "ADDRESS LENGTH", "print memory; also from rip, linear:ADDRESS", NULL },
+	{ "help", 'h', NULL, "print this", NULL },
+	{ .id = 0 },
+};
+
+static const struct cli_option diff_options[] = {
+	{ "hex", CLI_HEX, NULL, "print the bytes that differ, side by side", NULL },
+	{ "lines", CLI_LINES, "N", "with --hex: at most N lines of bytes (256); 0: all", NULL },
+	{ "guest", CLI_GUEST, NULL, "leave out what differs in each snapshot, such as clocks",
+	  NULL },
 	{ "json", CLI_JSON, NULL, "print the same as JSON", NULL },
 	{ "help", 'h', NULL, "print this", NULL },
 	{ .id = 0 },
@@ -100,7 +117,7 @@ const struct cli_command cli_commands[] = {
 	{ "diff", cli_diff, "SNAPSHOT SNAPSHOT", "A B", "print the differences of two snapshots",
 	  "Prints the differences of two snapshots: registers, device fields, pages.\n"
 	  "Exit: 0 there are none, 1 there are some, 2 an error.\n",
-	  no_options },
+	  diff_options },
 	{ "flatten", cli_flatten, "SNAPSHOT... -o FILE", "A B -o C",
 	  "merge snapshots into one that needs no parent",
 	  "Writes the last snapshot as one that needs no parent. It contains all pages from\n"
@@ -128,9 +145,9 @@ const struct cli_command cli_commands[] = {
 };
 
 static const char conditions_and_statuses[] =
-    " (:N: the Nth time). Keys: Ctrl-A h.\n"
+    " (:N: the Nth time)\n"
     "Exit: 0-99 the guest's, 100 triple fault, 101 KVM error, 110 usage, 111 host,\n"
-    "      112 snapshot, 113 I/O. See minivmm(1), minivmm.ini(5), minivmm-plugin(3)\n";
+    "      112 snapshot, 113 I/O. See minivmm(1), minivmm.ini(5). Keys: Ctrl-A h\n";
 
 const struct cli_command *
 cli_command(const char *name)

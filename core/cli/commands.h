@@ -23,6 +23,12 @@ enum {
 	CLI_TIMEOUT,
 	CLI_JSON,
 	CLI_MDOC,
+	CLI_GUEST,
+	CLI_HEX,
+	CLI_LINES,
+	CLI_LIST,
+	CLI_MAP,
+	CLI_DUMP,
 };
 
 /* Plain data. A table ends with a row whose id is 0. */

@@ -3,13 +3,16 @@
  * minivmm diff: compares registers, devices and memory of two snapshots. Ignores where and when
  * they were made.
  */
+#include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/decode.h"
+#include "cli/diff.h"
 #include "cli/show.h"
 #include "snapshot/reader.h"
 #include "snapshot/sections.h"
@@ -17,71 +20,7 @@
 #define SAME 0
 #define DIFFER 1
 #define TROUBLE 2
-#define ELEMENTS_SHOWN 8
-
-struct diff {
-	FILE *out;
-	const char *what; /* "vcpu 0", "device serial0" */
-	bool any;
-};
-
-static void
-show_where(const struct diff *diff, const char *path)
-{
-	show_text(diff->out, diff->what, strlen(diff->what));
-	fputc(' ', diff->out);
-	show_text(diff->out, path, strlen(path));
-}
-
-/* Prints only the differing elements of long arrays of the same length. */
-static void
-show_elements(const struct diff *diff, const char *path, const struct record *a,
-	      const struct record *b)
-{
-	uint32_t shown = 0, more = 0;
-
-	for (uint32_t i = 0; i < a->count; i++) {
-		if (record_number(a, i) == record_number(b, i))
-			continue;
-		if (shown++ >= ELEMENTS_SHOWN) {
-			more++;
-			continue;
-		}
-		show_where(diff, path);
-		fprintf(diff->out, "[%u]: 0x%llx -> 0x%llx\n", i,
-			(unsigned long long)record_number(a, i),
-			(unsigned long long)record_number(b, i));
-	}
-	if (more) {
-		show_where(diff, path);
-		fprintf(diff->out, ": and %u more elements\n", more);
-	}
-}
-
-static void
-differs(void *context, const char *path, const struct record *a, const struct record *b)
-{
-	struct diff *diff = context;
-
-	diff->any = true;
-	if (a && b && a->array && b->array && a->type == b->type && a->count == b->count &&
-	    a->count > 4) {
-		show_elements(diff, path, a, b);
-		return;
-	}
-	show_where(diff, path);
-	fputs(": ", diff->out);
-	if (a)
-		show_value(diff->out, a);
-	else
-		fputs("(not there)", diff->out);
-	fputs(" -> ", diff->out);
-	if (b)
-		show_value(diff->out, b);
-	else
-		fputs("(not there)", diff->out);
-	fputc('\n', diff->out);
-}
+#define LINES 256u /* of --hex, if --lines is not given */
 
 /* Compares two sections, of which one may be NULL. Returns whether they differ. */
 static bool
@@ -91,13 +30,10 @@ diff_sections(struct diff *diff, const char *what, const struct record *a, const
 
 	if (a && b) {
 		diff->what = what;
-		differences = record_compare(a, b, "", differs, diff);
+		differences = record_compare(a, b, "", diff_item, diff);
 		diff->what = NULL;
-	} else {
-		diff->any = true;
-		show_text(diff->out, what, strlen(what));
-		fprintf(diff->out, ": only in the %s\n", a ? "first" : "second");
-	}
+	} else
+		diff_only(diff, what, a != NULL);
 	return differences;
 }
 
@@ -212,26 +148,6 @@ diff_named(struct diff *diff, const struct section *section, const struct snapsh
 	return 0;
 }
 
-static void
-diff_run(void *context, gpa_t gpa, uint64_t size)
-{
-	struct diff *diff = context;
-
-	diff->any = true;
-	fprintf(diff->out, "memory 0x%llx to 0x%llx: %llu %s\n", (unsigned long long)gpa,
-		(unsigned long long)(gpa + size - 1), (unsigned long long)(size / PAGE_SIZE),
-		size == PAGE_SIZE ? "page differs" : "pages differ");
-}
-
-/* Pages that exist in one snapshot only show as a difference of the memory maps. */
-static int
-diff_memory(struct diff *diff, const struct snapshot *a, const struct snapshot *b)
-{
-	diff_sections(diff, "memory map", snapshot_section(a, SECTION_MEMORY, 0),
-		      snapshot_section(b, SECTION_MEMORY, 0));
-	return snapshot_compare(a, b, diff_run, diff);
-}
-
 static int
 diff_snapshots(struct diff *diff, const struct snapshot *a, const struct snapshot *b)
 {
@@ -241,6 +157,7 @@ diff_snapshots(struct diff *diff, const struct snapshot *a, const struct snapsho
 	while (!failed && (section = section_next_loaded(section))) {
 		if (!section->key)
 			continue;
+		diff->kind = section->key;
 		if (section->named) {
 			failed = diff_named(diff, section, a, b, false);
 			if (!failed)
@@ -248,33 +165,79 @@ diff_snapshots(struct diff *diff, const struct snapshot *a, const struct snapsho
 		} else
 			diff_numbered(diff, section, a, b);
 	}
+	diff->kind = "memory map";
+	diff_sections(diff, "memory map", snapshot_section(a, SECTION_MEMORY, 0),
+		      snapshot_section(b, SECTION_MEMORY, 0));
 	return failed ? failed : diff_memory(diff, a, b);
+}
+
+/* Handles one option. 0 or a negative status. */
+static int
+take(struct diff *diff, int option, char **argv)
+{
+	struct why why;
+	char letter[3];
+
+	switch (option) {
+	case CLI_JSON:
+		diff->json = true;
+		return 0;
+	case CLI_HEX:
+		diff->hex = true;
+		return 0;
+	case CLI_GUEST:
+		diff->guest = true;
+		return 0;
+	case CLI_LINES:
+		return parse_u64(optarg, &diff->lines, &why)
+			   ? fail(STATUS_USAGE, "diff: --lines %s %s", optarg, why.text)
+			   : 0;
+	case ':':
+		return fail(STATUS_USAGE, "diff: %s needs a value; see minivmm diff --help",
+			    argv[optind - 1]);
+	default:
+		return fail(STATUS_USAGE, "diff: unknown option %s; see minivmm diff --help",
+			    cli_unknown_option(argv, letter));
+	}
+}
+
+/* Each snapshot may be the parent of the other, or have its parent beside it. */
+static int
+diff_files(struct diff *diff, char **paths)
+{
+	struct snapshot a, b;
+	int failed = snapshot_open_chain(&a, paths[0], paths, 2);
+
+	if (!failed) {
+		failed = snapshot_open_chain(&b, paths[1], paths, 2);
+		if (!failed) {
+			diff_begin(diff, &a, &b);
+			failed = diff_snapshots(diff, &a, &b);
+			diff_end(diff);
+		}
+		snapshot_close(&b);
+	}
+	snapshot_close(&a);
+	return failed;
 }
 
 int
 cli_diff(int argc, char **argv)
 {
-	struct diff diff = { .out = stdout };
-	struct snapshot a, b;
-	int failed;
+	struct diff diff = { .out = stdout, .lines = LINES };
+	int failed = 0, option;
 
-	if (argc == 2 && !strcmp(argv[1], "--help")) {
-		cli_help("diff");
-		return show_end(stdout) ? TROUBLE : SAME;
+	while (!failed && (option = cli_getopt(argc, argv, cli_command("diff")->options)) != -1) {
+		if (option == 'h') {
+			cli_help("diff");
+			return show_end(stdout) ? TROUBLE : SAME;
+		}
+		failed = take(&diff, option, argv);
 	}
-	if (argc != 3 || argv[1][0] == '-' || argv[2][0] == '-') {
-		fail(STATUS_USAGE, "diff needs two snapshots; use minivmm diff A B");
-		return TROUBLE;
-	}
-	/* Each may be the parent of the other, or have its parent beside it. */
-	failed = snapshot_open_chain(&a, argv[1], argv + 1, 2);
-	if (!failed) {
-		failed = snapshot_open_chain(&b, argv[2], argv + 1, 2);
-		if (!failed)
-			failed = diff_snapshots(&diff, &a, &b);
-		snapshot_close(&b);
-	}
-	snapshot_close(&a);
+	if (!failed && argc - optind != 2)
+		failed = fail(STATUS_USAGE, "diff needs two snapshots; use minivmm diff A B");
+	if (!failed)
+		failed = diff_files(&diff, argv + optind);
 	if (!failed)
 		failed = show_end(stdout);
 	return failed ? TROUBLE : diff.any ? DIFFER : SAME;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* minivmm inspect: prints the contents of a snapshot as text or as one JSON document. */
+#include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,6 +12,7 @@
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/decode.h"
+#include "cli/inspect.h"
 #include "cli/show.h"
 #include "snapshot/host.h"
 #include "snapshot/reader.h"
@@ -142,11 +144,15 @@ inspect_text(FILE *out, const struct snapshot *snapshot)
 	show_file(out, snapshot);
 	while ((section = section_next_loaded(section)))
 		for (uint32_t i = 0;
-		     section->key && (record = snapshot_section(snapshot, section->tag, i)); i++)
+		     section->key && (record = snapshot_section(snapshot, section->tag, i));
+		     i++) {
 			if (section->tag == SECTION_DEVICE)
 				show_device(out, record);
 			else
 				show_section(out, section, i, record);
+			if (section->tag == SECTION_VCPU)
+				inspect_code(out, snapshot, i);
+		}
 	return show_memory(out, snapshot);
 }
 
@@ -232,35 +238,114 @@ inspect_json(FILE *out, const struct snapshot *snapshot)
 	return failed;
 }
 
+/* What the arguments ask for. */
+struct inspect {
+	const char *dump[2]; /* address and length; NULL: no dump */
+	const char *output;  /* the file of a map; NULL: stdout */
+	bool json, map;
+};
+
+/* Handles one option. 0 or a negative status. */
+static int
+take(struct inspect *inspect, int option, int argc, char **argv)
+{
+	char letter[3];
+
+	switch (option) {
+	case CLI_JSON:
+		inspect->json = true;
+		return 0;
+	case CLI_MAP:
+		inspect->map = true;
+		return 0;
+	case 'o':
+		inspect->output = optarg;
+		return 0;
+	case CLI_DUMP:
+		inspect->dump[0] = optarg;
+		inspect->dump[1] = optind < argc ? argv[optind++] : NULL;
+		return inspect->dump[1] ? 0
+					: fail(STATUS_USAGE,
+					       "inspect: --dump %s: no length; write --dump %s 64",
+					       optarg, optarg);
+	case ':':
+		return fail(STATUS_USAGE, "inspect: %s needs a value; see minivmm inspect --help",
+			    argv[optind - 1]);
+	default:
+		return fail(STATUS_USAGE, "inspect: unknown option %s; see minivmm inspect --help",
+			    cli_unknown_option(argv, letter));
+	}
+}
+
+static int
+check(const struct inspect *inspect, int operands)
+{
+	if (!operands)
+		return fail(STATUS_USAGE,
+			    "inspect: no snapshot; use minivmm inspect SNAPSHOT");
+	if (inspect->json + inspect->map + (inspect->dump[0] != NULL) > 1)
+		return fail(STATUS_USAGE, "inspect: give one of --json, --map and --dump");
+	if (inspect->output && !inspect->map)
+		return fail(STATUS_USAGE, "inspect: -o %s needs --map", inspect->output);
+	return 0;
+}
+
+/* Opens the last path, and its parents if they are given or needed. */
+static int
+open_snapshot(struct snapshot *snapshot, char **paths, int count, bool parents)
+{
+	char *path = paths[count - 1];
+	int failed = snapshot_open(snapshot, path);
+
+	for (int i = 0; i < count - 1 && !failed; i++) {
+		const struct snapshot *s = snapshot;
+
+		if (!i)
+			failed = snapshot_open_parents(snapshot, paths, (size_t)count - 1);
+		while (!failed && s && strcmp(s->path, paths[i]))
+			s = s->parent;
+		if (!failed && !s)
+			failed = fail(STATUS_USAGE, "inspect: %s is not a parent of %s; remove it",
+				      paths[i], path);
+	}
+	if (!failed && parents && count == 1)
+		failed = snapshot_open_parents(snapshot, paths, 0);
+	return failed;
+}
+
+static int
+show(const struct inspect *inspect, const struct snapshot *snapshot)
+{
+	if (inspect->map)
+		return inspect_map(snapshot, inspect->output);
+	if (inspect->dump[0])
+		return inspect_dump(stdout, snapshot, inspect->dump[0], inspect->dump[1]);
+	return inspect->json ? inspect_json(stdout, snapshot) : inspect_text(stdout, snapshot);
+}
+
 int
 cli_inspect(int argc, char **argv)
 {
-	const char *path = NULL;
+	const struct cli_option *options = cli_command("inspect")->options;
+	struct inspect inspect = { 0 };
 	struct snapshot snapshot;
-	bool json = false;
-	int failed;
+	int failed = 0, option;
 
-	for (int i = 1; i < argc; i++) {
-		if (!strcmp(argv[i], "--help")) {
+	while (!failed && (option = cli_getopt(argc, argv, options)) != -1) {
+		if (option == 'h') {
 			cli_help("inspect");
 			return -show_end(stdout);
 		}
-		if (!strcmp(argv[i], "--json"))
-			json = true;
-		else if (argv[i][0] == '-')
-			return -fail(STATUS_USAGE, "inspect: unknown option %s; %s", argv[i],
-				     "see minivmm inspect --help");
-		else if (path)
-			return -fail(STATUS_USAGE, "inspect takes one snapshot; remove %s",
-				     argv[i]);
-		else
-			path = argv[i];
+		failed = take(&inspect, option, argc, argv);
 	}
-	if (!path)
-		return -fail(STATUS_USAGE, "inspect: no snapshot; use minivmm inspect SNAPSHOT");
-	failed = snapshot_open(&snapshot, path);
 	if (!failed)
-		failed = json ? inspect_json(stdout, &snapshot) : inspect_text(stdout, &snapshot);
+		failed = check(&inspect, argc - optind);
+	if (failed)
+		return -failed;
+	failed = open_snapshot(&snapshot, argv + optind, argc - optind,
+			       inspect.map || inspect.dump[0]);
+	if (!failed)
+		failed = show(&inspect, &snapshot);
 	snapshot_close(&snapshot);
 	if (!failed)
 		failed = show_end(stdout);

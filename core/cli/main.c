@@ -31,6 +31,22 @@ set_log(const char *text)
 	return 0;
 }
 
+static int
+set_timeout(const char *text, uint64_t *timeout)
+{
+	struct why why;
+
+	if (parse_duration(text, timeout, &why))
+		return -fail(STATUS_USAGE, "--timeout %s %s", text, why.text);
+	if (!*timeout)
+		return usage("--timeout needs a time above 0, not ", text);
+	if (text[strlen(text) - 1] != 's')
+		return -fail(STATUS_USAGE,
+			     "--timeout %s has no unit: write %ss for seconds, or ms, us, ns", text,
+			     text);
+	return 0;
+}
+
 /* Reports an unknown word. dashes: its prefix. names: the known words, ending with NULL. */
 static int
 unknown(const char *what, const char *dashes, const char *word, const char *const *names)
@@ -112,6 +128,8 @@ take(int option, struct run_options *run)
 	case CLI_SAVE:
 		run->save = optarg;
 		return 0;
+	case CLI_TIMEOUT:
+		return set_timeout(optarg, &run->timeout);
 	case CLI_TRUST:
 		run->trust = true;
 		return 0;

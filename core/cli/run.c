@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cli/cli.h"
+#include "cli/disassemble.h"
 #include "control/control.h"
 #include "vm/report.h"
 #include "vm/vm.h"
@@ -57,18 +58,19 @@ plan(struct run *run)
 	char where[256] = "--until";
 
 	if (o->until || o->at || o->save) {
-		const char *mistake = o->until && o->at   ? "give either --until or --at"
-				      : !stop.text        ? "--save needs --until or --at"
-				      : o->at && !o->save ? "--at needs --save"
-							  : NULL;
+		const char *mistake =
+		    o->until && o->at	       ? "give either --until or --at"
+		    : !stop.text && !o->timeout ? "--save needs --until, --at or --timeout"
+		    : o->at && !o->save	       ? "--at needs --save"
+					       : NULL;
 
 		if (mistake)
 			return fail(STATUS_USAGE,
-				    "%s: use --until CONDITION, --until CONDITION --save FILE, or "
-				    "--at CONDITION --save FILE",
+				    "%s: use --until CONDITION, --until CONDITION --save FILE, "
+				    "--at CONDITION --save FILE, or --timeout TIME --save FILE",
 				    mistake);
 		if (!o->until)
-			strcpy(where, "--at");
+			strcpy(where, o->at ? "--at" : "--timeout");
 		stop.save = o->save;
 		stop.ends = o->until != NULL;
 	} else if (config->snapshot.at) {
@@ -151,6 +153,22 @@ open_outputs(struct run *run)
 	return r;
 }
 
+static void
+log_instruction(void *context, const char *text)
+{
+	log_line(MINIVMM_ERROR, NULL, "  %s", text);
+}
+
+/* Reports an end that a fault caused, with the instructions that it happened at. */
+static void
+show_fault(struct machine *machine)
+{
+	struct vcpu_code code;
+
+	report_end(machine, &code);
+	disassemble(code.bytes, code.length, code.at, code.bits, log_instruction, NULL);
+}
+
 static int
 start_and_run(struct run *run)
 {
@@ -171,9 +189,8 @@ start_and_run(struct run *run)
 		vm_stop_warn_past(vm);
 		r = vm_run(vm);
 	}
-	if (!r && machine->end.cause == CAUSE_SHUTDOWN)
-		log_line(MINIVMM_ERROR, NULL, "vCPU %llu: triple fault",
-			 (unsigned long long)machine->end.status);
+	if (!r)
+		show_fault(machine);
 	if (!r)
 		vm_stop_warn_missed(vm);
 	control_close(&run->control);
@@ -258,6 +275,7 @@ build(struct run *run)
 					  .set_count = o->set_count,
 					  .trace = o->trace,
 					  .status = o->status,
+					  .timeout = o->timeout,
 					  .trust = o->trust,
 					  .check = o->check };
 	int r = vm_build(&run->vm, &source), planned;

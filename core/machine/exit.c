@@ -171,6 +171,15 @@ exit_debug(struct vcpu *vcpu)
 	}
 }
 
+/* The end comes first, so that a snapshot at the stop condition contains it. */
+static void
+exit_shutdown(struct vcpu *vcpu)
+{
+	machine_end(vcpu->machine, CAUSE_SHUTDOWN, vcpu->kvm.id);
+	if (vcpu->machine->stop.kind == STOP_SHUTDOWN)
+		count_stop(vcpu->machine);
+}
+
 static void
 exit_error(struct vcpu *vcpu)
 {
@@ -193,8 +202,7 @@ exit_error(struct vcpu *vcpu)
 	else
 		log_line(MINIVMM_ERROR, NULL, "vCPU %u: unexpected KVM exit %u", vcpu->kvm.id,
 			 run->exit_reason);
-	vcpu_print(vcpu, MINIVMM_ERROR);
-	machine_end(vcpu->machine, CAUSE_INTERNAL, 0);
+	machine_end(vcpu->machine, CAUSE_INTERNAL, vcpu->kvm.id);
 }
 
 /* Dispatches one exit. True: another exit must be dispatched. */
@@ -218,7 +226,7 @@ dispatch_one(struct vcpu *vcpu)
 		exit_debug(vcpu);
 		break;
 	case KVM_EXIT_SHUTDOWN:
-		machine_end(vcpu->machine, CAUSE_SHUTDOWN, vcpu->kvm.id);
+		exit_shutdown(vcpu);
 		break;
 	case KVM_EXIT_INTR:
 	case KVM_EXIT_IRQ_WINDOW_OPEN:

@@ -34,7 +34,7 @@ enum machine_cause {
 	CAUSE_HLT,      /* every vCPU has halted, and no interrupt can wake it */
 	CAUSE_EXIT,     /* the guest chose a status through a device; status: that one */
 	CAUSE_SHUTDOWN, /* triple fault; status: the vCPU's index */
-	CAUSE_INTERNAL, /* KVM internal error or failed entry */
+	CAUSE_INTERNAL, /* KVM internal error or failed entry; status: the vCPU's index */
 	CAUSE_PANIC,
 	CAUSE_STOP, /* the stop condition was hit */
 	CAUSE_QUIT, /* the user's command */

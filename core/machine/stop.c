@@ -20,6 +20,7 @@ static const struct {
 	{ "access", "access:N", STOP_ACCESS, false },
 	{ "step", "step:N", STOP_STEP, false },
 	{ "hlt", "hlt", STOP_HLT, false },
+	{ "shutdown", "shutdown", STOP_SHUTDOWN, false },
 	{ "time", "time:DURATION", STOP_TIME, false },
 };
 #define KINDS (sizeof(kinds) / sizeof(*kinds))
@@ -89,7 +90,10 @@ parse_value(struct stop *stop, char *rest, bool nth, struct why *why)
 
 	switch (stop->kind) {
 	case STOP_HLT:
-		return *rest ? why_set(why, "hlt takes no value") : 0;
+	case STOP_SHUTDOWN:
+		return *rest ? why_set(why, "%s takes no value",
+				       stop->kind == STOP_HLT ? "hlt" : "shutdown")
+			     : 0;
 	case STOP_TIME:
 		return parse_duration(rest, &stop->value, why);
 	case STOP_OUTPUT:

@@ -134,8 +134,7 @@ run(struct vcpu *vcpu)
 		if (r != -EINTR && r != -EAGAIN && !exit_file_truncated(machine)) {
 			log_line(MINIVMM_ERROR, NULL, "vCPU %u: KVM_RUN: %s", vcpu->kvm.id,
 				 strerror(-r));
-			vcpu_print(vcpu, MINIVMM_ERROR);
-			machine_end(machine, CAUSE_INTERNAL, 0);
+			machine_end(machine, CAUSE_INTERNAL, vcpu->kvm.id);
 		}
 		if (!atomic_load(&machine->may_run))
 			return;
@@ -294,25 +293,65 @@ vcpu_set_registers(struct vcpu *vcpu, const struct kvm_regs *regs, const struct 
 	return r ? r : kvm_vcpu_set_regs(&vcpu->kvm, regs);
 }
 
+static unsigned
+code_bits(const struct kvm_regs *regs, const struct kvm_sregs *sregs)
+{
+	if (sregs->efer >> 10 & 1 && sregs->cs.l)
+		return 64;
+	return sregs->cr0 & 1 && !(regs->rflags >> 17 & 1) && sregs->cs.db ? 32 : 16;
+}
+
+int
+vcpu_code(struct vcpu *vcpu, struct vcpu_code *code)
+{
+	const struct memory *memory = &vcpu->machine->memory;
+	struct kvm_sregs sregs;
+	struct kvm_regs regs;
+	uint64_t gpa;
+	int r = vcpu_registers(vcpu, &regs, &sregs);
+
+	*code = (struct vcpu_code){ .rip = regs.rip };
+	if (r)
+		return r;
+	code->at = sregs.cs.base + regs.rip;
+	if (!(sregs.efer >> 10 & 1))
+		code->at = (uint32_t)code->at;
+	code->cr2 = sregs.cr2;
+	code->bits = code_bits(&regs, &sregs);
+	code->reset = regs.rip == 0xfff0 && sregs.cs.base == 0xffff0000 && regs.rflags == 2;
+	if (memory_truncated(memory, NULL, 0) || kvm_vcpu_code(&vcpu->kvm, &gpa))
+		return 0;
+	/* The next page of a linear address may be anywhere. */
+	while (code->length < sizeof(code->bytes) &&
+	       (!code->length || (gpa + code->length) % PAGE_SIZE) &&
+	       !memory_read(memory, gpa + code->length, &code->bytes[code->length], 1))
+		code->length++;
+	return 0;
+}
+
+const char *
+vcpu_code_text(const struct vcpu_code *code, char buffer[VCPU_CODE_TEXT])
+{
+	size_t length = 0;
+
+	if (!code->length)
+		return "not in memory";
+	for (size_t i = 0; i < code->length && i < 16; i++)
+		length += (size_t)snprintf(buffer + length, VCPU_CODE_TEXT - length, "%s%02x",
+					   i ? " " : "", code->bytes[i]);
+	return buffer;
+}
+
 void
 vcpu_print(struct vcpu *vcpu, enum minivmm_level level)
 {
-	struct kvm_regs r;
+	char text[VCPU_CODE_TEXT];
+	struct vcpu_code code;
 	struct kvm_sregs s;
-	uint8_t code[16];
-	char text[3 * sizeof(code) + 1] = "not in memory";
-	size_t length = 0;
-	uint64_t gpa;
+	struct kvm_regs r;
 
-	if (kvm_vcpu_regs(&vcpu->kvm, &r) || kvm_vcpu_sregs(&vcpu->kvm, &s))
+	if (vcpu_registers(vcpu, &r, &s) || vcpu_code(vcpu, &code))
 		return;
-	if (!memory_truncated(&vcpu->machine->memory, NULL, 0) && !kvm_vcpu_code(&vcpu->kvm, &gpa))
-		for (size_t i = 0; i < sizeof(code); i++) {
-			if (memory_read(&vcpu->machine->memory, gpa + i, &code[i], 1))
-				break;
-			length += (size_t)snprintf(text + length, sizeof(text) - length, "%s%02x",
-						   i ? " " : "", code[i]);
-		}
 #define U(x) (unsigned long long)(x)
 	log_line(level, NULL,
 		 "vCPU %u rip 0x%llx rflags 0x%llx rax 0x%llx rbx 0x%llx "
@@ -328,6 +367,6 @@ vcpu_print(struct vcpu *vcpu, enum minivmm_level level)
 		 "vCPU %u cs 0x%x base 0x%llx cr0 0x%llx cr2 0x%llx cr3 "
 		 "0x%llx cr4 0x%llx efer 0x%llx; at rip: %s",
 		 vcpu->kvm.id, s.cs.selector, U(s.cs.base), U(s.cr0), U(s.cr2), U(s.cr3), U(s.cr4),
-		 U(s.efer), text);
+		 U(s.efer), vcpu_code_text(&code, text));
 #undef U
 }

@@ -77,6 +77,19 @@ size_t vcpu_own_areas(struct vcpu *vcpu, struct kvm_area areas[KVM_OWN_AREAS]);
 int vcpu_registers(struct vcpu *vcpu, struct kvm_regs *regs, struct kvm_sregs *sregs);
 int vcpu_set_registers(struct vcpu *vcpu, const struct kvm_regs *regs,
 		       const struct kvm_sregs *sregs);
+/* The code that a vCPU executes next. */
+struct vcpu_code {
+	uint64_t rip, at, cr2; /* at: the linear address of rip */
+	unsigned bits;         /* 16, 32 or 64 */
+	bool reset;            /* the registers are those of a reset: rip is 0xfff0 */
+	size_t length;         /* of bytes; 0: they are not in memory */
+	uint8_t bytes[128];
+};
+/* Reads it. The vCPU is stopped, or the caller is its thread. 0 or a negative status. */
+int vcpu_code(struct vcpu *vcpu, struct vcpu_code *code);
+/* Formats the first bytes as "fa f4", or "not in memory". Returns buffer. */
+#define VCPU_CODE_TEXT (3u * 16u + 1u)
+const char *vcpu_code_text(const struct vcpu_code *code, char buffer[VCPU_CODE_TEXT]);
 /* Logs the registers and the bytes at rip. The vCPU is stopped, or the caller is its thread. */
 void vcpu_print(struct vcpu *vcpu, enum minivmm_level level);
 

@@ -16,8 +16,47 @@
 void
 report_registers(struct machine *machine)
 {
+	const struct machine_end *end = &machine->end;
+
 	for (uint32_t i = 0; i < machine->vcpu_count; i++)
-		vcpu_print(machine_vcpu(machine, i), MINIVMM_ERROR);
+		if (end->cause != CAUSE_INTERNAL || end->status != i)
+			vcpu_print(machine_vcpu(machine, i), MINIVMM_ERROR);
+}
+
+static void
+report_shutdown(uint64_t vcpu, struct vcpu_code *code)
+{
+	char text[VCPU_CODE_TEXT];
+
+	log_line(MINIVMM_ERROR, NULL,
+		 "vCPU %llu: triple fault at rip 0x%llx, cr2 0x%llx; at rip: %s",
+		 (unsigned long long)vcpu, (unsigned long long)code->rip,
+		 (unsigned long long)code->cr2, vcpu_code_text(code, text));
+	if (!code->reset)
+		return;
+	log_line(MINIVMM_ERROR, NULL,
+		 "on AMD, KVM resets the registers before it reports a triple fault: they are those "
+		 "of a reset, not of the fault; the last lines of --trace FILE lead to it");
+	code->length = 0;
+}
+
+void
+report_end(struct machine *machine, struct vcpu_code *code)
+{
+	const struct machine_end *end = &machine->end;
+	struct vcpu *vcpu;
+
+	*code = (struct vcpu_code){ .length = 0 };
+	if ((end->cause != CAUSE_SHUTDOWN && end->cause != CAUSE_INTERNAL) ||
+	    end->status >= machine->vcpu_count)
+		return;
+	vcpu = machine_vcpu(machine, (uint32_t)end->status);
+	if (vcpu_code(vcpu, code))
+		return;
+	if (end->cause == CAUSE_SHUTDOWN)
+		report_shutdown(end->status, code);
+	else
+		vcpu_print(vcpu, MINIVMM_ERROR);
 }
 
 /* Adds "0x2000" or "0x2000-0x4fff" to the text, if there is room. */

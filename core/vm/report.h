@@ -5,7 +5,14 @@
 
 #include "vm/vm.h"
 
-void report_registers(struct machine *machine); /* to stderr, whatever the log level */
+/* These two log errors, whatever the log level is. The registers of all vCPUs, except one that
+ * report_end has logged: */
+void report_registers(struct machine *machine);
+/*
+ * What vm->machine.end does not say in a word: of a triple fault, where it was; of an error of KVM,
+ * the registers of the vCPU. *code: what that vCPU executed; length 0: nothing, or unknown.
+ */
+void report_end(struct machine *machine, struct vcpu_code *code);
 void report_dirty(struct machine *machine);     /* the pages that the guest wrote, to the log */
 /*
  * Writes one JSON line to the VM's status file: cause (and the stop condition, if that is the

@@ -62,23 +62,38 @@ wait_for_capture(void *context)
 	return vm->stop.save && vm->capture.busy && !machine_ended(&vm->machine);
 }
 
+/* The stop is hit: writes its snapshot. */
+static void
+save(struct vm *vm)
+{
+	int r;
+
+	vm->stop.hit = true;
+	if (!vm->stop.save)
+		return;
+	vm->patient = true;
+	capture_end(&vm->capture); /* if the machine has ended */
+	r = vm_save(vm, vm->stop.save);
+	vm->patient = false;
+	if (r)
+		vm->stop.error = r; /* reported; the machine is intact and may go on */
+	else
+		log_line(MINIVMM_INFO, NULL, "snapshot written to %s", vm->stop.save);
+}
+
+void
+vm_stop_timeout(struct vm *vm)
+{
+	if (!vm->stop.text)
+		save(vm);
+}
+
 static int
 at_own_stop(void *context)
 {
 	struct vm *vm = context;
-	int r;
 
-	vm->stop.hit = true;
-	if (vm->stop.save) {
-		vm->patient = true;
-		capture_end(&vm->capture); /* if the machine has ended */
-		r = vm_save(vm, vm->stop.save);
-		vm->patient = false;
-		if (r)
-			vm->stop.error = r; /* reported; the machine is intact and may go on */
-		else
-			log_line(MINIVMM_INFO, NULL, "snapshot written to %s", vm->stop.save);
-	}
+	save(vm);
 	if (vm->stop.ends || !vm->stop.save)
 		machine_end(&vm->machine, CAUSE_STOP, 0);
 	return 0;
@@ -155,9 +170,12 @@ vm_stop_warn_missed(const struct vm *vm)
 	bool guests = cause == CAUSE_HLT || cause == CAUSE_EXIT || cause == CAUSE_SHUTDOWN ||
 		      cause == CAUSE_PANIC;
 
-	if (!vm->stop.text || vm->stop.hit)
+	if (vm->stop.hit || (!vm->stop.text && !vm->stop.save))
 		return;
-	if (vm->stop.save)
+	if (!vm->stop.text)
+		log_line(MINIVMM_WARNING, NULL,
+			 "the machine ended before the timeout: no snapshot written");
+	else if (vm->stop.save)
 		log_line(MINIVMM_WARNING, NULL,
 			 "stop condition %s was not hit: no snapshot written", vm->stop.text);
 	else if (guests && !is_past(vm, clock_now(&vm->machine.clock)))

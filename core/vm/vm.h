@@ -24,6 +24,7 @@ struct vm_source {
 	size_t parent_count;
 	char **set; /* KEY=VALUE */
 	size_t set_count;
+	uint64_t timeout;           /* ns of the VM's clock for each run; 0: no limit */
 	const char *trace, *status; /* other files that the run writes; NULL: none */
 	bool trust;                 /* host files and sockets that a snapshot names may be opened */
 	bool again;                 /* for many runs and resets: streams are not connected */
@@ -34,7 +35,8 @@ struct vm_source {
  * strings are borrowed. */
 struct vm_stop {
 	const char *text; /* as the user gave it; NULL: none */
-	const char *save; /* the file for a snapshot there, or "fd:N"; NULL: none */
+	/* The file for a snapshot there, or "fd:N"; NULL: none. Without text: at the timeout. */
+	const char *save;
 	bool ends;        /* the machine ends there */
 	bool hit;
 	int error; /* of the snapshot; the machine ran on. 0 or a negative status */
@@ -49,6 +51,7 @@ struct vm {
 	struct capture capture;
 	struct reset reset; /* made when first needed */
 	struct vm_stop stop;
+	struct loop_timer timeout; /* of source.timeout */
 	struct command *until;     /* waits for the stop condition until_text; NULL: none */
 	const char *until_text;    /* the command's */
 	struct command *capturing; /* waits for the snapshot under way; NULL: none */
@@ -68,8 +71,8 @@ void vm_destroy(struct vm *vm);
 /* Starts the devices. 0 or a negative status; vm_stop in any case. */
 int vm_start(struct vm *vm);
 /*
- * Runs until the machine ends (vm->machine.end), then ends the commands that still wait. 0 or a
- * negative status. A machine that was restored with its end runs no further.
+ * Runs until the machine ends (vm->machine.end) or the time is up, then ends the commands that
+ * still wait. 0 or a negative status. A machine that was restored with its end runs no further.
  */
 int vm_run(struct vm *vm);
 /* Stops the devices; waits for slow readers of their output until *interrupted. 0 or -STATUS_IO. */
@@ -93,6 +96,8 @@ int vm_stop_set(struct vm *vm, const char *text, const struct stop_handler *hand
  * or runs on. where: "--until", or a place in the config, for messages. 0 or a negative status.
  */
 int vm_stop_plan(struct vm *vm, const struct vm_stop *stop, const char *where);
+/* Writes the snapshot of a stop without a condition: the timeout has ended the machine. */
+void vm_stop_timeout(struct vm *vm);
 /* Warns that the VM's clock is past the run's stop condition. After vm_start. */
 void vm_stop_warn_past(const struct vm *vm);
 /* Warns that the machine has ended before its stop condition. */

@@ -13,12 +13,37 @@ vm_start(struct vm *vm)
 	return devices_start(&vm->devices, vm->source.restore ? MINIVMM_RESTORED : MINIVMM_FRESH);
 }
 
+static void
+on_timeout(struct loop_timer *timer, uint64_t periods)
+{
+	machine_end(timer->context, CAUSE_TIMEOUT, 0);
+}
+
+/* Runs the machine, for at most source.timeout. */
+static int
+run_for(struct vm *vm)
+{
+	struct machine *m = &vm->machine;
+	int r;
+
+	if (!vm->source.timeout)
+		return machine_run(m);
+	vm->timeout = (struct loop_timer){ .fire = on_timeout, .context = m };
+	loop_timer_add(&m->loop, &vm->timeout);
+	loop_timer_set(&m->loop, &vm->timeout, clock_now(&m->clock) + vm->source.timeout, 0);
+	r = machine_run(m);
+	loop_timer_remove(&m->loop, &vm->timeout);
+	return r;
+}
+
 int
 vm_run(struct vm *vm)
 {
-	int r = vm->machine.end.cause ? 0 : machine_run(&vm->machine);
+	int r = vm->machine.end.cause ? 0 : run_for(vm);
 	struct command *until = vm->until;
 
+	if (!r && vm->machine.end.cause == CAUSE_TIMEOUT)
+		vm_stop_timeout(vm);
 	vm->until = NULL;
 	if (until)
 		command_fail(until, "the machine ended before stop condition %s was hit: %s",

@@ -34,7 +34,7 @@ for my $command (@commands) {
     cmp_ok(max(map { length } split /\n/, $out), '<=', 100, "$command --help fits 100 columns");
     my $usage = $command eq 'diff' ? 2 : 110;
     fails([ $minivmm, $command, '--frob' ], $usage, qr/\Q$command\E|frob/, "$command refuses an unknown option");
-    fails([ $minivmm, $command, qw(a b c) ], $usage, qr/\Q$command\E/, "$command refuses an additional argument") if $command ne 'ctl';
+    fails([ $minivmm, $command, qw(a b c) ], $usage, qr/\Q$command\E/, "$command refuses an additional argument") if $command !~ /^(?:ctl|inspect)$/;
     ($status, $out, $err) = run([ $minivmm, $command, '--help' ], stdout => '/dev/full');
     my $io = $command eq 'diff' ? 2 : 113;
     is("$status:$err", "$io:minivmm: cannot write to stdout: No space left on device\n", "$command: reports a full stdout");

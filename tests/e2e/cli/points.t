@@ -182,7 +182,7 @@ is((run([ @run, '--until', 'lunch' ]))[2] =~ s/.* use //sr, join(', ', @forms) =
 
 # Combinations that are refused, and texts that are not stop conditions.
 for (
-    [ [ '--save', 'x' ], qr/--save needs --until or --at: use --until CONDITION, --until CONDITION --save FILE, or --at CONDITION --save FILE/ ],
+    [ [ '--save', 'x' ], qr/--save needs --until, --at or --timeout: use --until CONDITION, --until CONDITION --save FILE, --at CONDITION --save FILE, or --timeout TIME --save FILE/ ],
     [ [ '--at', 'hlt' ], qr/--at needs --save: use --until CONDITION, / ],
     [ [ '--at', 'hlt', '--until', 'hlt', '--save', 'x' ], qr/give either --until or --at: use --until CONDITION, / ],
     [ [ '--until', 'rip' ], qr/--until: rip has no number after its kind, as in rip:0x1005/ ],

@@ -55,7 +55,8 @@ my $lidt = '0f 01 1c 25 00 20 00 00';
 spew('triple.ini', guest("$lidt 48 a1 00 00 00 00 ff 7f 00 00 f4"));
 ($status, $out, $err) = run([ $minivmm, '-c', 'triple.ini', @long, @status, '--registers' ]);
 is("$status:$out", '100:', 'a triple fault');
-like($err, qr/\Aminivmm: vCPU 0: triple fault\n/, 'the message names the triple fault');
+like($err, qr/\Aminivmm: vCPU 0: triple fault at rip 0x1008, cr2 0x7fff00000000; at rip: 48 a1 00 00 00 00 ff 7f 00 00 f4 /,
+    'the message has rip, cr2 and the bytes at rip');
 is(registers($err)->{rip}, 0x1008, '--registers has the rip');
 is_deeply([ @{ status_of('status.json') }{qw(cause exit)} ], [ 'shutdown', 100 ], '--status has the cause');
 like($err, qr/ cr2 0x7fff00000000 .* at rip: 48 a1 00 00 00 00 ff 7f 00 00 f4 /, 'the message has cr2 and the bytes at rip');

@@ -94,7 +94,7 @@ for my $at ('00 20', 'fc 4f') {
     fails([ $minivmm, 'batch', '-r', 'warm.snap', '--input', 'serial1', 'sum' ], 110, qr/--input serial1: unknown device; did you mean serial0\?/, 'refused: an unknown device');
     fails([ $minivmm, 'batch', '-r', 'warm.snap', '--input', 'exit0', 'sum' ], 110, qr/--input exit0: the device has no stream/, 'refused: a device without an input');
     # An input file that cannot be read gets an error line; the other inputs run.
-    for my $bad ([ 'none', 113, qr/cannot read input none: No such file/ ], [ '.', 110, qr/input \. is not a regular file/ ]) {
+    for my $bad ([ 'none', 113, qr/cannot read input none: No such file/ ], [ '/dev/null', 110, qr/input \/dev\/null is not a regular file/ ]) {
         my ($name, $expected, $message) = @$bad;
         my ($status, $lines, $err) = batch('-r', 'warm.snap', '--input', 'serial0', '-j', 1, 'sum', $name, 'exit');
         is($status, $expected, "input $name");

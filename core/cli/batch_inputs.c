@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The inputs of a batch: files, the files of a directory, and lists of names. */
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "cli/batch.h"
+
+static int
+no_memory(void)
+{
+	return fail(STATUS_HOST, "batch: no memory for the list of inputs");
+}
+
+/* Adds a name, which becomes the batch's; NULL: there was no memory for it. */
+static int
+add(struct batch *batch, char *name)
+{
+	char **files;
+	size_t room = batch->file_room ? 2 * batch->file_room : 64;
+
+	if (name && batch->file_count == batch->file_room) {
+		files = realloc(batch->files, room * sizeof(*files));
+		if (!files) {
+			free(name);
+			return no_memory();
+		}
+		batch->files = files;
+		batch->file_room = room;
+	}
+	if (!name)
+		return no_memory();
+	batch->files[batch->file_count++] = name;
+	return 0;
+}
+
+static int
+compare(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Adds the regular files of a directory whose names do not begin with a dot, sorted. */
+static int
+add_directory(struct batch *batch, const char *path)
+{
+	size_t first = batch->file_count, length = strlen(path);
+	const char *slash = length && path[length - 1] == '/' ? "" : "/";
+	DIR *directory = opendir(path);
+	struct dirent *entry;
+	int r = 0;
+
+	if (!directory)
+		return fail(STATUS_IO, "cannot read the directory %s: %s", path, strerror(errno));
+	while (!r && (errno = 0, entry = readdir(directory))) {
+		struct stat status;
+		char *name;
+
+		if (*entry->d_name == '.' ||
+		    fstatat(dirfd(directory), entry->d_name, &status, 0) ||
+		    !S_ISREG(status.st_mode))
+			continue;
+		if (asprintf(&name, "%s%s%s", path, slash, entry->d_name) < 0)
+			name = NULL;
+		r = add(batch, name);
+	}
+	if (!r && errno)
+		r = fail(STATUS_IO, "cannot read the directory %s: %s", path, strerror(errno));
+	closedir(directory);
+	if (!r && batch->file_count == first)
+		r = fail(STATUS_USAGE, "batch: there are no files in the directory %s", path);
+	if (!r)
+		qsort(batch->files + first, batch->file_count - first, sizeof(*batch->files),
+		      compare);
+	return r;
+}
+
+int
+batch_input(struct batch *batch, const char *path)
+{
+	struct stat status;
+
+	/* Of a file, the worker that opens it reports the errors, in the line of its run. */
+	if (!stat(path, &status) && S_ISDIR(status.st_mode))
+		return add_directory(batch, path);
+	return add(batch, strdup(path));
+}
+
+int
+batch_list(struct batch *batch, const char *path, bool null)
+{
+	bool from_stdin = !strcmp(path, "-");
+	int fd = from_stdin ? dup(STDIN_FILENO) : file_open(path, FILE_READ), r = 0;
+	FILE *list = fd < 0 ? NULL : fdopen(fd, "r");
+	size_t size = 0;
+	ssize_t length;
+	char *name = NULL;
+
+	if (!list)
+		return fail(status_for(errno, STATUS_IO), "cannot read the list of inputs %s: %s",
+			    path, strerror(errno));
+	while (!r && (length = getdelim(&name, &size, null ? '\0' : '\n', list)) > 0) {
+		if (!null && name[length - 1] == '\n')
+			name[--length] = '\0';
+		if (!null && strlen(name) != (size_t)length)
+			r = fail(STATUS_USAGE,
+				 "the list of inputs %s has a NUL in a line; add --null if NULs end "
+				 "its names",
+				 path);
+		else if (*name)
+			r = add(batch, strdup(name));
+	}
+	if (!r && ferror(list))
+		r = fail(STATUS_IO, "cannot read the list of inputs %s: %s", path, strerror(errno));
+	free(name);
+	fclose(list);
+	return r;
+}
+
+void
+batch_inputs_free(struct batch *batch)
+{
+	for (size_t i = 0; i < batch->file_count; i++)
+		free(batch->files[i]);
+	free(batch->files);
+}
