@@ -14,6 +14,7 @@ enum status {
 	STATUS_SNAPSHOT = 112, /* invalid or incompatible snapshot */
 	STATUS_IO = 113,
 	STATUS_BUG = 114,
+	STATUS_PLUGIN = 115, /* a plugin is at fault */
 	STATUS_TIMEOUT = 124,
 };
 

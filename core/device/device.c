@@ -12,24 +12,31 @@
 #include "machine/ioeventfd.h"
 
 void
-device_enter(struct device *device, const char *callback)
+device_enter(struct device *device, uint32_t phase, const char *callback)
 {
-	if (!device->gate->concurrent)
-		lock_take(&device->gate->lock);
-	atomic_store(&device->reported, false);
-	bus_current.device = &device->public;
-	bus_current.callback = callback;
+	if (!device->host.gate->concurrent)
+		lock_take(&device->host.gate->lock);
+	atomic_store(&device->host.reported, false);
+	bus_current.device = &device->host.public;
 	bus_current.offset = BUS_NO_ACCESS;
+	bus_current.phase = phase;
+	bus_current.callback = callback;
 }
 
 int
 device_leave(struct device *device, int result)
 {
+	bool pending = result == MINIVMM_PENDING && bus_current.phase == SERVICE_PAUSE;
+
+	if (result && result != -1 && !pending) {
+		service_refuse_result(&device->host.public, bus_current.callback, result);
+		result = -1;
+	}
 	bus_current.callback = NULL;
-	if (!device->gate->concurrent)
-		lock_release(&device->gate->lock);
+	if (!device->host.gate->concurrent)
+		lock_release(&device->host.gate->lock);
 	if (result < 0)
-		atomic_fetch_add(&device->gate->failures, 1);
+		atomic_fetch_add(&device->host.gate->failures, 1);
 	return result;
 }
 
@@ -37,7 +44,7 @@ const char *
 device_failure(const struct device *d, const char *callback, char *buffer, size_t size)
 {
 	snprintf(buffer, size, "%s failed%s", callback,
-		 atomic_load(&d->reported) ? "" : " without an error message");
+		 atomic_load(&d->host.reported) ? "" : " without an error message");
 	return buffer;
 }
 
@@ -46,7 +53,7 @@ device_failed(const struct device *d, const char *callback, enum status status)
 {
 	char text[64];
 
-	if (atomic_load(&d->reported))
+	if (atomic_load(&d->host.reported))
 		return -(int)status;
 	return fail(status, "device %s (plugin %s): %s", d->config->name, d->plugin.descriptor.name,
 		    device_failure(d, callback, text, sizeof(text)));
@@ -57,9 +64,9 @@ timer_fired(struct loop_timer *timer, uint64_t periods)
 {
 	struct device_timer *t = timer->context;
 
-	DEVICE_CALL(t->device, t->device->plugin.descriptor.timers[t->index].name,
-		    t->device->plugin.descriptor.timers[t->index].fire(&t->device->public, t->index,
-								       periods));
+	DEVICE_CALL(t->device, SERVICE_RUN, t->device->plugin.descriptor.timers[t->index].name,
+		    t->device->plugin.descriptor.timers[t->index].fire(&t->device->host.public,
+								       t->index, periods));
 }
 
 static void
@@ -67,8 +74,8 @@ watch_ready(struct loop_source *source, uint32_t events)
 {
 	struct device_watch *w = source->context;
 
-	DEVICE_CALL(w->device, w->device->plugin.descriptor.watches[w->index].name,
-		    w->device->plugin.descriptor.watches[w->index].ready(&w->device->public,
+	DEVICE_CALL(w->device, SERVICE_RUN, w->device->plugin.descriptor.watches[w->index].name,
+		    w->device->plugin.descriptor.watches[w->index].ready(&w->device->host.public,
 									 w->index, events));
 }
 
@@ -77,8 +84,9 @@ post_run(struct loop_deferred *deferred)
 {
 	struct device_post *p = deferred->context;
 
-	DEVICE_CALL(p->device, p->device->plugin.descriptor.posts[p->index].name,
-		    p->device->plugin.descriptor.posts[p->index].run(&p->device->public, p->index));
+	DEVICE_CALL(
+	    p->device, SERVICE_RUN, p->device->plugin.descriptor.posts[p->index].name,
+	    p->device->plugin.descriptor.posts[p->index].run(&p->device->host.public, p->index));
 }
 
 static void
@@ -88,7 +96,8 @@ stream_readable_cb(struct stream *stream)
 	const struct minivmm_stream *row = &s->device->plugin.descriptor.streams[s->index];
 
 	if (row->readable)
-		DEVICE_CALL(s->device, "readable", row->readable(&s->device->public, s->index));
+		DEVICE_CALL(s->device, SERVICE_RUN, "readable",
+			    row->readable(&s->device->host.public, s->index));
 }
 
 static void
@@ -98,7 +107,8 @@ stream_writable_cb(struct stream *stream)
 	const struct minivmm_stream *row = &s->device->plugin.descriptor.streams[s->index];
 
 	if (row->writable)
-		DEVICE_CALL(s->device, "writable", row->writable(&s->device->public, s->index));
+		DEVICE_CALL(s->device, SERVICE_RUN, "writable",
+			    row->writable(&s->device->host.public, s->index));
 }
 
 /* Creates the device's timers, watches, posts and streams. */
@@ -152,12 +162,15 @@ device_create(struct device *d, size_t index, devices_check *check, void *contex
 	const struct minivmm_plugin *descriptor = &d->plugin.descriptor;
 	int r;
 
-	bus_gate_init(d->gate, descriptor->flags & MINIVMM_CONCURRENT);
-	d->public.name = d->config->name;
-	d->public.state = calloc(1, descriptor->state_size + 1);
-	if (!d->public.state)
+	bus_gate_init(d->host.gate, descriptor->flags & MINIVMM_CONCURRENT);
+	d->host.public.name = d->config->name;
+	d->host.public.services = &d->all->services.functions;
+	d->host.table = &d->all->services;
+	d->host.plugin = descriptor->name;
+	atomic_store(&d->host.phase, SERVICE_CONFIGURE);
+	d->host.public.state = calloc(1, descriptor->state_size + 1);
+	if (!d->host.public.state)
 		return fail(STATUS_HOST, "no memory for device %s", d->config->name);
-	device_services_init(d);
 	if (getrandom(d->random, sizeof(d->random), 0) != sizeof(d->random))
 		return fail(STATUS_HOST, "getrandom: %s", strerror(errno));
 	r = create_rows(d);
@@ -167,11 +180,11 @@ device_create(struct device *d, size_t index, devices_check *check, void *contex
 		return r;
 	set_stream_callbacks(d);
 	if (descriptor->fields)
-		fields_reset(descriptor->fields, d->public.state);
+		fields_reset(descriptor->fields, d->host.public.state);
 	d->configured = true;
 	errno = 0; /* configure can leave ENOMEM here, which is not an error in the config */
-	if (descriptor->configure &&
-	    DEVICE_CALL(d, "configure", descriptor->configure(&d->public)) < 0)
+	if (descriptor->configure && DEVICE_CALL(d, SERVICE_CONFIGURE, "configure",
+						 descriptor->configure(&d->host.public)) < 0)
 		return device_failed(d, "configure", status_for(errno, STATUS_USAGE));
 	/* Before the second reset: it touches memory that configure has allocated. */
 	r = check ? check(context, index) : 0;
@@ -179,7 +192,7 @@ device_create(struct device *d, size_t index, devices_check *check, void *contex
 	if (r)
 		return r;
 	if (descriptor->fields) /* again, for memory that configure has allocated */
-		fields_reset(descriptor->fields, d->public.state);
+		fields_reset(descriptor->fields, d->host.public.state);
 	return 0;
 }
 
@@ -230,6 +243,7 @@ devices_create(struct devices *devices, struct machine *machine, struct config *
 		.ended = on_ended,
 		.context = devices,
 	};
+	device_services_compose(&devices->services);
 	machine_set_devices(machine, &(struct machine_devices){ .pause = devices_pause,
 								.resume = devices_resume,
 								.context = devices });
@@ -252,7 +266,7 @@ devices_create(struct devices *devices, struct machine *machine, struct config *
 		char where[256], prefix[260];
 
 		d->all = devices;
-		d->gate = &devices->gates[i];
+		d->host.gate = &devices->gates[i];
 		d->config = &config->devices[i];
 		devices->count++;
 		if (restored)
@@ -287,6 +301,7 @@ device_destroy(struct device *d)
 {
 	struct loop *loop = &d->all->machine->loop;
 
+	atomic_store(&d->host.phase, SERVICE_DESTROY); /* for threads of the plugin */
 	for (uint32_t i = 0; d->watches && i < d->plugin.watch_count; i++)
 		loop_remove(loop, &d->watches[i].source);
 	for (struct device_ioeventfd *event = d->ioeventfds, *next; event; event = next) {
@@ -301,8 +316,8 @@ device_destroy(struct device *d)
 	for (uint32_t i = 0; i < d->streams_ready; i++)
 		stream_free(&d->streams[i].stream);
 	if (d->configured && d->plugin.descriptor.destroy) {
-		device_enter(d, "destroy");
-		d->plugin.descriptor.destroy(&d->public);
+		device_enter(d, SERVICE_DESTROY, "destroy");
+		d->plugin.descriptor.destroy(&d->host.public);
 		device_leave(d, 0);
 	}
 	for (size_t i = 0; i < d->string_count; i++)
@@ -312,7 +327,8 @@ device_destroy(struct device *d)
 	free(d->watches);
 	free(d->posts);
 	free(d->streams);
-	free(d->public.state);
+	free(d->host.public.state);
+	free(d->mappings);
 	plugin_unload(&d->plugin);
 }
 

@@ -3,10 +3,12 @@
 #ifndef DEVICE_DEVICE_H
 #define DEVICE_DEVICE_H
 
+#include "base/lock.h"
 #include "base/log.h"
 #include "base/why.h"
 #include "config/config.h"
 #include "machine/machine.h"
+#include "machine/service.h"
 #include "plugin/plugin.h"
 #include "stream/stream.h"
 
@@ -42,13 +44,17 @@ struct device_stream {
 	uint32_t index;
 };
 
+/* Guest memory that a plugin has mapped. */
+struct device_mapping {
+	uint64_t gpa;
+	size_t length;
+};
+
 struct device {
-	struct minivmm_device public; /* first: the plugin's pointer is this one, cast back here */
-	struct minivmm_services services;
+	struct service_host host; /* first: the plugin's pointer is cast to the device */
 	struct devices *all;
 	struct plugin plugin;
 	struct config_device *config;
-	struct bus_gate *gate; /* its lock is held in each callback, unless concurrent */
 	struct device_timer *timers;
 	struct device_watch *watches;
 	struct device_ioeventfd *ioeventfds; /* linked list */
@@ -57,10 +63,13 @@ struct device {
 	uint32_t streams_ready; /* number of initialised streams */
 	char **strings;         /* values of text options; the plugin borrows them */
 	size_t string_count;
-	uint64_t random[4];                        /* state of the random generator */
-	atomic_uint_least64_t log_seconds;         /* rate limit: second << 32 | lines in it */
-	atomic_uint mappings;                      /* guest memory that the plugin has mapped */
-	atomic_bool reported;                      /* an error was logged since device_enter() */
+	uint64_t random[4];              /* state of the random generator */
+	uint32_t irq_first, irqs;        /* handles of its interrupts: irqs, from irq_first on */
+	struct lock mapping_lock;        /* guards the three members below */
+	struct device_mapping *mappings; /* in no order */
+	size_t mapping_count, mapping_room;
+	struct minivmm_writer *writer;             /* in save */
+	struct minivmm_reader *reader;             /* in load */
 	bool configured, started, paused, pending; /* pending: pause has not finished */
 };
 
@@ -72,6 +81,7 @@ struct devices {
 	struct stream_hub streams;
 	struct device *list;    /* count devices, in the order of the config; they never move */
 	struct bus_gate *gates; /* one per device, in one block for the cache */
+	struct service_table services;
 	size_t count;
 	uint8_t generation[16]; /* the generation id: see struct minivmm_start */
 	unsigned flags;         /* DEVICES_... */
@@ -176,16 +186,17 @@ void devices_load_generation(struct devices *devices, const struct record *group
 
 /* Shared by the files of this module. */
 
-/* Evaluates expression, a call of the plugin, with the device's lock held and the context of the
- * crash report set. Counts failures. Returns the result; negative: failed. */
-#define DEVICE_CALL(device, callback, expression)                                                  \
+/* Evaluates expression, a call of the plugin in this phase (SERVICE_...), with the device's lock
+ * held and the context for services and the crash report set. Counts failures. Returns the result:
+ * 0, -1, or MINIVMM_PENDING in a pause; another one is rejected and becomes -1. */
+#define DEVICE_CALL(device, phase, callback, expression)                                           \
 	({                                                                                         \
 		int device_call_result;                                                            \
-		device_enter(device, callback);                                                    \
+		device_enter(device, phase, callback);                                             \
 		device_call_result = (expression);                                                 \
 		device_leave(device, device_call_result);                                          \
 	})
-void device_enter(struct device *device, const char *callback);
+void device_enter(struct device *device, uint32_t phase, const char *callback);
 int device_leave(struct device *device, int result);
 /* Writes "start failed" to buffer, with " without an error message" if the callback has logged
  * none. Returns buffer. */
@@ -193,16 +204,24 @@ const char *device_failure(const struct device *device, const char *callback, ch
 			   size_t size);
 /* Logs the failure of a callback that has logged no error. Returns the negative status. */
 int device_failed(const struct device *device, const char *callback, enum status status);
-/* Logs an error with the device's name. Rate-limited while the machine runs, since a guest can
- * trigger it. */
-__attribute__((format(printf, 2, 3))) void device_error(struct device *device, const char *format,
-							...);
-
 /*
  * Guest physical address of the page that a row of the device's acpi requests. 0: no row does, or
  * the reserved pages do not suffice.
  */
 uint64_t device_page(const struct device *device);
+
+static inline const char *
+device_name(const struct device *device)
+{
+	return device->host.public.name;
+}
+
+/* The device's counters; its lock is held in each callback, unless concurrent. */
+static inline const struct bus_gate *
+device_gate(const struct device *device)
+{
+	return device->host.gate;
+}
 
 /* The name of the plugin; NULL: it could not be loaded. */
 static inline const char *
@@ -222,9 +241,18 @@ const char *device_irq_option(const struct device *device, uint32_t index);
 /* The interrupt that an option of type irq selects; NULL: none. */
 const struct irq_source *device_irq(const struct device *device, const char *option);
 
-/* Fill in the table of services, or a part of it. */
-void device_services_init(struct device *device);
-void device_capture_services_init(struct minivmm_services *services);
+/* The services of this module, one set per file, and the table of all. */
+extern const struct service_set device_services, device_memory_services, device_state_services,
+    device_capture_services;
+void device_services_compose(struct service_table *table);
+/* Whether the plugin has guest memory mapped. Any thread. */
+bool device_has_mappings(struct device *device);
+/* The device of a plugin's pointer. */
+static inline struct device *
+device_from(struct minivmm_device *public)
+{
+	return (struct device *)public;
+}
 /* The option with that name, or NULL. */
 const struct plugin_option *device_option(const struct device *device, const char *name);
 /* Fills in the members of options, initialises streams, and places ranges on the bus. Logs all

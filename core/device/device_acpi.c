@@ -13,7 +13,7 @@ device_acpi(const struct device *device, uint32_t index)
 const struct bus_range *
 device_range(const struct device *device, uint32_t space, const struct bus_range *after)
 {
-	return bus_next(&device->all->machine->bus, space, &device->public, after);
+	return bus_next(&device->all->machine->bus, space, &device->host.public, after);
 }
 
 const char *
@@ -35,7 +35,8 @@ device_irq(const struct device *device, const char *option)
 	for (uint32_t i = 0; i < device->plugin.option_count; i++)
 		if (options[i].type == MINIVMM_IRQ && !strcmp(options[i].name, option)) {
 			const struct minivmm_irq *irq =
-			    (const void *)((const char *)device->public.state + options[i].offset);
+			    (const void *)((const char *)device->host.public.state +
+					   options[i].offset);
 
 			return irqs_source(&device->all->machine->irqs, irq->handle);
 		}

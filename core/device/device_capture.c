@@ -11,32 +11,38 @@
 #include "device/device.h"
 
 static int
-service_option_set(struct minivmm_device *public, const char *option, const char *value)
+option_set(struct minivmm_device *public, const char *option, const char *value)
 {
-	struct device *d = (struct device *)public;
-	const struct plugin_option *found = device_option(d, option);
+	struct device *d = device_from(public);
+	const struct plugin_option *found;
 
-	if (!found || !(found->row.flags & MINIVMM_HOST)) {
-		device_error(d,
-			     "cannot set option %s: the plugin has no option of this name with "
-			     "MINIVMM_HOST",
-			     option);
+	if (!service_enter(public, SERVICE(option_set)))
+		return -1;
+	found = option ? device_option(d, option) : NULL;
+	if (!found || !(found->row.flags & MINIVMM_HOST) || !value) {
+		service_refuse(public, SERVICE(option_set), "%s%s",
+			       value ? "the plugin has no option with MINIVMM_HOST named "
+				     : "no value for option ",
+			       option ? option : "NULL");
 		return -1;
 	}
 	/* A restore loads the snapshot's options with this place, too. */
 	if (!config_option_set(d->config, option, value, d->config->plugin_place))
 		return 0;
-	device_error(d, "cannot set option %s: no memory", option);
+	service_error(&d->host, "cannot set option %s: no memory", option);
 	return -1;
 }
 
 static int
-service_capture_file(struct minivmm_device *public, int fd)
+capture_file(struct minivmm_device *public, int fd)
 {
-	struct device *d = (struct device *)public;
+	struct device *d = device_from(public);
 	struct devices *all = d->all;
-	int *fds = realloc(all->captured.fds, (all->captured.count + 1) * sizeof(*fds));
+	int *fds;
 
+	if (!service_enter(public, SERVICE(capture_file)))
+		return -1;
+	fds = realloc(all->captured.fds, (all->captured.count + 1) * sizeof(*fds));
 	if (fds) {
 		all->captured.fds = fds;
 		fds[all->captured.count] = fcntl(fd, F_DUPFD_CLOEXEC, 0);
@@ -45,16 +51,16 @@ service_capture_file(struct minivmm_device *public, int fd)
 			return 0;
 		}
 	}
-	device_error(d, "cannot keep descriptor %d for the snapshot: %s", fd, strerror(errno));
+	service_error(&d->host, "cannot keep descriptor %d for the snapshot: %s", fd,
+		      strerror(errno));
 	return -1;
 }
 
-void
-device_capture_services_init(struct minivmm_services *services)
-{
-	services->option_set = service_option_set;
-	services->capture_file = service_capture_file;
-}
+const struct service_set device_capture_services = {
+	SERVICE_ROW(option_set, option_set, "option_set", SERVICE_START_TO_STOP | SERVICE_CAPTURE,
+		    SERVICE_IO),
+	SERVICE_ROW(capture_file, capture_file, "capture_file", SERVICE_CAPTURE, SERVICE_IO),
+};
 
 int
 devices_capture(struct devices *devices)
@@ -65,7 +71,8 @@ devices_capture(struct devices *devices)
 		char text[64];
 
 		if (!d->started || !d->plugin.descriptor.capture ||
-		    DEVICE_CALL(d, "capture", d->plugin.descriptor.capture(&d->public)) >= 0)
+		    DEVICE_CALL(d, SERVICE_CAPTURE, "capture",
+				d->plugin.descriptor.capture(&d->host.public)) >= 0)
 			continue;
 		return fail(STATUS_IO, "device %s (plugin %s): %s: no snapshot is written",
 			    d->config->name, d->plugin.descriptor.name,

@@ -16,7 +16,7 @@ device_each_file(const struct device *device,
 	}
 	for (uint32_t i = 0; device->configured && i < device->plugin.option_count; i++) {
 		const struct minivmm_option *o = &device->plugin.descriptor.options[i];
-		const void *value = (char *)device->public.state + o->offset;
+		const void *value = (char *)device->host.public.state + o->offset;
 
 		if (o->type == MINIVMM_PATH)
 			found(context, *(const char *const *)value, DEVICE_FILE_READ);

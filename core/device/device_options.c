@@ -94,12 +94,12 @@ place_range(struct device *device, uint32_t index)
 	const struct minivmm_range *row = &device->plugin.descriptor.ranges[index];
 	const struct minivmm_option *option = &device_option(device, row->at)->row;
 	struct bus_range range = {
-		.device = &device->public,
+		.device = &device->host.public,
 		.row = row,
 		.index = index,
 		.length = row->length_option ? device_option_value(device, row->length_option)
 					     : row->length,
-		.gate = device->gate,
+		.gate = device->host.gate,
 	};
 	struct option_text given = device_option_text(device, option);
 	const struct layout_chip *chip;

@@ -26,11 +26,12 @@ devices_pause(void *context)
 			continue;
 		d->paused = true;
 		d->pending = true; /* a plugin can call minivmm_paused() before pause returns */
-		answer = DEVICE_CALL(d, "pause", d->plugin.descriptor.pause(&d->public));
+		answer = DEVICE_CALL(d, SERVICE_PAUSE, "pause",
+				     d->plugin.descriptor.pause(&d->host.public));
 		if (answer != MINIVMM_PENDING)
 			d->pending = false;
 		if (answer < 0)
-			device_failed(d, "pause", STATUS_IO);
+			r = device_failed(d, "pause", STATUS_IO);
 	}
 	for (size_t i = 0; i < devices->count && !r; i++)
 		while (devices->list[i].pending && !r) {
@@ -41,9 +42,12 @@ devices_pause(void *context)
 					 devices->list[i].config->name);
 		}
 	for (size_t i = 0; i < devices->count && !r; i++)
-		if (atomic_load(&devices->list[i].mappings))
+		if (devices->list[i].started)
+			atomic_store(&devices->list[i].host.phase, SERVICE_PAUSED);
+	for (size_t i = 0; i < devices->count && !r; i++)
+		if (device_has_mappings(&devices->list[i]))
 			r = fail(
-			    STATUS_BUG,
+			    STATUS_PLUGIN,
 			    "device %s (plugin %s) has guest memory mapped while it is paused: "
 			    "the plugin is at fault",
 			    devices->list[i].config->name, devices->list[i].plugin.descriptor.name);
@@ -58,11 +62,14 @@ devices_resume(void *context)
 	for (size_t i = 0; i < devices->count; i++) {
 		struct device *d = &devices->list[i];
 
+		if (d->started)
+			atomic_store(&d->host.phase, SERVICE_RUN);
 		if (!d->paused)
 			continue;
 		d->paused = false;
 		if (d->plugin.descriptor.resume &&
-		    DEVICE_CALL(d, "resume", d->plugin.descriptor.resume(&d->public)) < 0)
+		    DEVICE_CALL(d, SERVICE_RESUME, "resume",
+				d->plugin.descriptor.resume(&d->host.public)) < 0)
 			device_failed(d, "resume", STATUS_IO);
 	}
 	return 0;
@@ -113,9 +120,12 @@ devices_start(struct devices *devices, enum minivmm_start_reason reason)
 
 		d->started = true;
 		d->paused = false; /* start replaces resume */
+		atomic_store(&d->host.phase, SERVICE_START);
 		if (d->plugin.descriptor.start &&
-		    DEVICE_CALL(d, "start", d->plugin.descriptor.start(&d->public, &start)) < 0)
+		    DEVICE_CALL(d, SERVICE_START, "start",
+				d->plugin.descriptor.start(&d->host.public, &start)) < 0)
 			r = device_failed(d, "start", STATUS_IO);
+		atomic_store(&d->host.phase, SERVICE_RUN);
 		for (uint32_t s = 0; s < d->streams_ready; s++)
 			stream_start(&d->streams[s].stream);
 	}
@@ -142,10 +152,14 @@ devices_stop(struct devices *devices, const volatile bool *interrupted)
 	for (size_t i = 0; i < devices->count; i++) {
 		struct device *d = &devices->list[i];
 
+		if (d->started)
+			atomic_store(&d->host.phase, SERVICE_STOP);
 		if (d->started && d->plugin.descriptor.stop &&
-		    DEVICE_CALL(d, "stop", d->plugin.descriptor.stop(&d->public)) < 0)
+		    DEVICE_CALL(d, SERVICE_STOP, "stop",
+				d->plugin.descriptor.stop(&d->host.public)) < 0)
 			device_failed(d, "stop", STATUS_IO);
 		d->started = false;
+		atomic_store(&d->host.phase, SERVICE_DESTROY);
 	}
 	for (size_t i = 0; i < devices->count; i++)
 		for (uint32_t s = 0; s < devices->list[i].streams_ready; s++) {

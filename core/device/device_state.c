@@ -12,14 +12,12 @@
 #include "device/device.h"
 #include "device/device_state.h"
 
-#define ITEMS_MAX 256u /* in a group that a plugin's load reads */
-
 /* An open group or list in a plugin's load. */
 struct level {
 	struct record group, list;
 	bool in_list;
-	size_t position;               /* of the next element in list */
-	uint64_t read[ITEMS_MAX / 64]; /* bit i: load has read item i of group */
+	size_t position;                  /* of the next element in list */
+	uint64_t read[RECORD_ITEMS / 64]; /* bit i: load has read item i of group */
 };
 
 struct minivmm_reader {
@@ -28,33 +26,105 @@ struct minivmm_reader {
 	struct why *why;
 };
 
+struct minivmm_writer {
+	struct record_writer *record;
+	unsigned depth; /* of the group in which save is called */
+};
+
+/* The device whose save or load runs on this thread and may call the service; NULL: refused. */
+static struct device *
+caller(size_t service)
+{
+	struct minivmm_device *public = bus_current.callback ? bus_current.device : NULL;
+
+	if (public)
+		return service_enter(public, service) ? device_from(public) : NULL;
+	log_line(MINIVMM_ERROR, NULL,
+		 "a thread of a plugin calls a service for save and load, outside of a callback: "
+		 "the plugin is at fault");
+	return NULL;
+}
+
+/* The writer's record; NULL: refused. */
+static struct record_writer *
+record_of(struct minivmm_writer *writer, size_t service)
+{
+	struct device *d = caller(service);
+
+	if (!d)
+		return NULL;
+	if (writer && writer == d->writer)
+		return writer->record;
+	service_refuse(&d->host.public, service, "the writer is not the one of this save");
+	return NULL;
+}
+
+/* Checks the reader. */
+static bool
+is_reader(struct minivmm_reader *reader, size_t service)
+{
+	struct device *d = caller(service);
+
+	if (d && (!reader || reader != d->reader))
+		service_refuse(&d->host.public, service, "the reader is not the one of this load");
+	return d && reader && reader == d->reader;
+}
+
+/* The result of a put. Reports the first failure, which is sticky. */
+static int
+put_result(const struct record_writer *w, bool failed_before, size_t service, const char *name)
+{
+	if (w->failed && !failed_before && !w->no_memory)
+		service_refuse(bus_current.device, service,
+			       "%.64s cannot be saved: names are 1 to 255 characters without "
+			       "blanks, distinct, at most %u in a group; groups nest up to %d "
+			       "deep; an array has a number's type",
+			       name ? name : "a value without name", RECORD_ITEMS,
+			       RECORD_DEPTH - 1);
+	return w->failed ? -1 : 0;
+}
+
 static int
 put(struct minivmm_writer *writer, const char *name, uint32_t type, const void *values,
     size_t count, bool array)
 {
-	struct record_writer *w = (struct record_writer *)writer;
+	struct record_writer *w = record_of(writer, SERVICE(put));
+	bool failed = w && w->failed;
 
-	if (type < MINIVMM_U8 || type > MINIVMM_BOOL) {
-		record_fail(w, false);
+	if (!w)
 		return -1;
-	}
-	record_put(w, name, (enum record_type)type, values, count, array);
-	return w->failed ? -1 : 0;
+	if (type < MINIVMM_U8 || type > MINIVMM_BOOL)
+		record_fail(w, false);
+	else
+		record_put(w, name, (enum record_type)type, values, count, array);
+	return put_result(w, failed, SERVICE(put), name);
 }
 
 static int
 put_begin(struct minivmm_writer *writer, const char *name, bool list)
 {
-	struct record_writer *w = (struct record_writer *)writer;
+	struct record_writer *w = record_of(writer, SERVICE(put_begin));
+	bool failed = w && w->failed;
 
+	if (!w)
+		return -1;
 	record_begin(w, name, list ? RECORD_LIST : RECORD_GROUP);
-	return w->failed ? -1 : 0;
+	return put_result(w, failed, SERVICE(put_begin), name);
 }
 
 static int
 put_end(struct minivmm_writer *writer)
 {
-	record_end((struct record_writer *)writer);
+	struct record_writer *w = record_of(writer, SERVICE(put_end));
+
+	if (!w || w->failed)
+		return -1;
+	if (w->depth == writer->depth) {
+		service_refuse(bus_current.device, SERVICE(put_end), "no group is open");
+		record_fail(w, false);
+		return -1;
+	}
+	record_end(w);
 	return 0;
 }
 
@@ -78,7 +148,7 @@ find_item(struct minivmm_reader *reader, const char *name, struct record *item)
 	struct level *level = &reader->levels[reader->depth];
 	size_t position = 0;
 
-	for (size_t i = 0; record_next(&level->group, &position, item) && i < ITEMS_MAX; i++)
+	for (size_t i = 0; record_next(&level->group, &position, item) && i < RECORD_ITEMS; i++)
 		if (record_is(item, name)) {
 			level->read[i / 64] |= 1ull << i % 64;
 			return 0;
@@ -97,7 +167,7 @@ check_all_read(struct minivmm_reader *reader)
 	if (level->in_list && !level->position)
 		return 0;
 	for (size_t i = 0; record_next(&level->group, &position, &item); i++)
-		if (i >= ITEMS_MAX || !(level->read[i / 64] & 1ull << i % 64))
+		if (i >= RECORD_ITEMS || !(level->read[i / 64] & 1ull << i % 64))
 			return load_error(reader, "%.*s is unknown", item.name_length, item.name);
 	return 0;
 }
@@ -108,7 +178,7 @@ get(struct minivmm_reader *reader, const char *name, uint32_t type, void *values
 {
 	struct record item;
 
-	if (find_item(reader, name, &item))
+	if (!is_reader(reader, SERVICE(get)) || find_item(reader, name, &item))
 		return -1;
 	if (item.type != type || item.array != (count != NULL))
 		return load_error(reader, "%s has the wrong type", name);
@@ -127,7 +197,7 @@ get_begin(struct minivmm_reader *reader, const char *name, size_t *elements)
 	struct level *level;
 	struct record item;
 
-	if (find_item(reader, name, &item))
+	if (!is_reader(reader, SERVICE(get_begin)) || find_item(reader, name, &item))
 		return -1;
 	if (item.type != RECORD_GROUP && item.type != RECORD_LIST)
 		return load_error(reader, "%s is neither a group nor a list", name);
@@ -143,8 +213,11 @@ get_begin(struct minivmm_reader *reader, const char *name, size_t *elements)
 static int
 get_next(struct minivmm_reader *reader)
 {
-	struct level *level = &reader->levels[reader->depth];
+	struct level *level;
 
+	if (!is_reader(reader, SERVICE(get_next)))
+		return -1;
+	level = &reader->levels[reader->depth];
 	if (!level->in_list)
 		return load_error(reader, "load has called minivmm_get_next() outside a list");
 	if (check_all_read(reader))
@@ -158,35 +231,44 @@ get_next(struct minivmm_reader *reader)
 static int
 get_end(struct minivmm_reader *reader)
 {
-	int r = check_all_read(reader);
+	int r;
 
+	if (!is_reader(reader, SERVICE(get_end)))
+		return -1;
 	if (!reader->depth)
 		return load_error(reader, "load has called minivmm_get_end() outside a group");
+	r = check_all_read(reader);
 	reader->depth--;
 	return r;
 }
 
+/* Saves the table of fields, or nothing if the device has none. */
 static int
-save_fields(struct minivmm_device *public, struct minivmm_writer *writer)
+put_fields(struct device *d, struct record_writer *w)
 {
-	struct device *d = (struct device *)public;
-	const struct minivmm_field *rows = d->plugin.descriptor.fields;
-	const struct minivmm_field *row;
+	const struct minivmm_field *rows = d->plugin.descriptor.fields, *row;
 	uint64_t value;
 
 	if (!rows)
 		return 0;
 	/* A restore would refuse this value: write no snapshot. */
-	row = fields_find_invalid(rows, public->state, &value);
+	row = fields_find_invalid(rows, d->host.public.state, &value);
 	if (row) {
-		log_line(MINIVMM_ERROR, public->name,
-			 "field %s is 0x%llx, above its maximum: the plugin is at fault", row->name,
-			 (unsigned long long)value);
-		atomic_store(&d->reported, true);
+		service_error(&d->host,
+			      "field %s is 0x%llx, above its maximum: the plugin is at fault",
+			      row->name, (unsigned long long)value);
 		return -1;
 	}
-	fields_save(rows, public->state, (struct record_writer *)writer);
+	fields_save(rows, d->host.public.state, w);
 	return 0;
+}
+
+static int
+save_fields(struct minivmm_device *public, struct minivmm_writer *writer)
+{
+	struct record_writer *w = record_of(writer, SERVICE(save_fields));
+
+	return w && public == bus_current.device ? put_fields(device_from(public), w) : -1;
 }
 
 /* fields_load() refuses unknown items, but the group of a plugin with load can contain other items:
@@ -194,13 +276,16 @@ save_fields(struct minivmm_device *public, struct minivmm_writer *writer)
 static int
 load_fields(struct minivmm_device *public, struct minivmm_reader *reader, uint32_t version)
 {
-	struct device *d = (struct device *)public;
-	const struct minivmm_field *rows = d->plugin.descriptor.fields;
+	struct device *d = device_from(public);
+	const struct minivmm_field *rows;
 	struct record_writer part = { 0 };
 	struct record item, group;
 	struct why why;
 	int r = -1;
 
+	if (!is_reader(reader, SERVICE(load_fields)) || public != bus_current.device)
+		return -1;
+	rows = d->plugin.descriptor.fields;
 	for (const struct minivmm_field *row = rows; row && row->name; row++)
 		if (record_find(&reader->levels[reader->depth].group, row->name, &item) &&
 		    !find_item(reader, row->name, &item))
@@ -218,19 +303,20 @@ load_fields(struct minivmm_device *public, struct minivmm_reader *reader, uint32
 	return r;
 }
 
-void
-state_services_init(struct minivmm_services *services)
-{
-	services->save_fields = save_fields;
-	services->load_fields = load_fields;
-	services->put = put;
-	services->put_begin = put_begin;
-	services->put_end = put_end;
-	services->get = get;
-	services->get_begin = get_begin;
-	services->get_next = get_next;
-	services->get_end = get_end;
-}
+#define SAVING(member, function, text) SERVICE_ROW(member, function, text, SERVICE_SAVE, SERVICE_IO)
+#define LOADING(member, function, text)                                                            \
+	SERVICE_ROW(member, function, text, SERVICE_LOAD, SERVICE_IO)
+const struct service_set device_state_services = {
+	SAVING(save_fields, save_fields, "save_fields"),
+	LOADING(load_fields, load_fields, "load_fields"),
+	SAVING(put, put, "put_*"),
+	SAVING(put_begin, put_begin, "put_begin"),
+	SAVING(put_end, put_end, "put_end"),
+	LOADING(get, get, "get_*"),
+	LOADING(get_begin, get_begin, "get_begin"),
+	LOADING(get_next, get_next, "get_next"),
+	LOADING(get_end, get_end, "get_end"),
+};
 
 static void
 save_timers(struct device *d, struct record_writer *writer)
@@ -249,6 +335,28 @@ save_timers(struct device *d, struct record_writer *writer)
 	record_end(writer);
 }
 
+/* Calls save of the plugin, or saves the fields, in the open group. */
+static int
+save_state(struct device *d, struct record_writer *w)
+{
+	const struct minivmm_plugin *descriptor = &d->plugin.descriptor;
+	struct minivmm_writer writer = { .record = w, .depth = w->depth };
+	int r;
+
+	d->writer = &writer;
+	r = DEVICE_CALL(d, SERVICE_SAVE, "save",
+			descriptor->save ? descriptor->save(&d->host.public, &writer)
+					 : put_fields(d, w));
+	d->writer = NULL;
+	if (!w->failed && w->depth != writer.depth) {
+		service_error(&d->host,
+			      "save has not ended a group with minivmm_put_end(): the plugin is at "
+			      "fault");
+		return -1;
+	}
+	return w->failed ? -1 : r;
+}
+
 int
 device_save(struct device *d, struct record_writer *writer)
 {
@@ -260,9 +368,12 @@ device_save(struct device *d, struct record_writer *writer)
 	record_put_text(writer, "plugin", descriptor->name);
 	record_put_u32(writer, "version", descriptor->state_version);
 	record_begin(writer, "state", RECORD_GROUP);
-	r = DEVICE_CALL(d, "save",
-			(descriptor->save ? descriptor->save : save_fields)(
-			    &d->public, (struct minivmm_writer *)writer));
+	r = save_state(d, writer);
+	if (r < 0)
+		return fail(STATUS_IO, "device %s (plugin %s): %s: no snapshot is written",
+			    d->config->name, descriptor->name,
+			    writer->no_memory ? "no memory"
+					      : device_failure(d, "save", text, sizeof(text)));
 	record_end(writer);
 	save_timers(d, writer);
 	record_begin(writer, "streams", RECORD_GROUP);
@@ -273,10 +384,7 @@ device_save(struct device *d, struct record_writer *writer)
 	}
 	record_end(writer);
 	record_put(writer, "random", RECORD_U64, d->random, 4, true);
-	return r < 0 ? fail(STATUS_IO, "device %s (plugin %s): %s: no snapshot is written",
-			    d->config->name, descriptor->name,
-			    device_failure(d, "save", text, sizeof(text)))
-		     : 0;
+	return 0;
 }
 
 /* Finds a group by name inside another group. */
@@ -364,20 +472,22 @@ load_state(struct device *d, const struct record *group, struct why *why)
 			       (unsigned long long)version, descriptor->name,
 			       descriptor->state_version);
 	if (descriptor->load) {
-		r = DEVICE_CALL(d, "load",
-				descriptor->load(&d->public, &reader, (uint32_t)version));
+		d->reader = &reader;
+		r = DEVICE_CALL(d, SERVICE_LOAD, "load",
+				descriptor->load(&d->host.public, &reader, (uint32_t)version));
+		d->reader = NULL;
 		if (r >= 0 && reader.depth)
 			r = load_error(&reader,
 				       "load has not ended a group with minivmm_get_end()");
 		r = r < 0 ? -1 : check_all_read(&reader);
 	} else if (descriptor->fields)
-		r = fields_load(descriptor->fields, d->public.state, &reader.levels[0].group,
+		r = fields_load(descriptor->fields, d->host.public.state, &reader.levels[0].group,
 				(uint32_t)version, why);
 	else
 		r = check_all_read(&reader);
 	if (r >= 0 && descriptor->loaded) {
 		callback = "loaded";
-		r = DEVICE_CALL(d, callback, descriptor->loaded(&d->public));
+		r = DEVICE_CALL(d, SERVICE_LOAD, callback, descriptor->loaded(&d->host.public));
 	}
 	if (r >= 0)
 		return 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The services that save and load, and the form of a saved timer. */
+/* The form of a saved timer. */
 #ifndef DEVICE_DEVICE_STATE_H
 #define DEVICE_DEVICE_STATE_H
 
@@ -7,9 +7,6 @@
 #include <stdint.h>
 
 #include "minivmm/plugin.h"
-
-/* Fills in save_fields, load_fields, put... and get... */
-void state_services_init(struct minivmm_services *services);
 
 struct saved_timer {
 	bool armed;

@@ -53,7 +53,7 @@ set_enum(struct device *device, const struct minivmm_option *row, const struct o
 	char list[256];
 
 	if (value >= 0) {
-		*(uint32_t *)((char *)device->public.state + row->offset) = (uint32_t)value;
+		*(uint32_t *)((char *)device->host.public.state + row->offset) = (uint32_t)value;
 		return 0;
 	}
 	return device_option_error(device, row, given->place, "= %s: %s%s", given->text,
@@ -61,30 +61,12 @@ set_enum(struct device *device, const struct minivmm_option *row, const struct o
 				   did_you_mean(nearest(given->text, row->values), "").text);
 }
 
-static uint64_t
-type_max(uint32_t type)
-{
-	switch (type) {
-	case MINIVMM_U8:
-		return UINT8_MAX;
-	case MINIVMM_U16:
-	case MINIVMM_PORT:
-		return UINT16_MAX;
-	case MINIVMM_U32:
-		return UINT32_MAX;
-	case MINIVMM_DURATION:
-		return INT64_MAX; /* 292 years: it can be added to the VM's clock */
-	default:
-		return UINT64_MAX;
-	}
-}
-
 int
 device_option_number(struct device *device, const struct minivmm_option *row,
 		     const struct option_text *given, uint64_t *value)
 {
 	char low[24], high[24];
-	uint64_t limit = type_max(row->type);
+	uint64_t limit = plugin_type_max(row->type);
 	uint64_t max = row->max && row->max < limit ? row->max : limit;
 	struct why why;
 
@@ -104,12 +86,12 @@ device_option_number(struct device *device, const struct minivmm_option *row,
 static int
 set_number(struct device *device, const struct minivmm_option *row, const struct option_text *given)
 {
-	char *member = (char *)device->public.state + row->offset;
+	char *member = (char *)device->host.public.state + row->offset;
 	uint64_t value;
 
 	if (device_option_number(device, row, given, &value))
 		return -STATUS_USAGE;
-	switch (type_max(row->type)) { /* little-endian, like the guest */
+	switch (plugin_type_max(row->type)) { /* little-endian, like the guest */
 	case UINT8_MAX:
 		memcpy(member, &value, 1);
 		break;
@@ -130,7 +112,8 @@ set_bool(struct device *device, const struct minivmm_option *row, const struct o
 {
 	struct why why;
 
-	if (parse_bool(given->text, (bool *)((char *)device->public.state + row->offset), &why))
+	if (parse_bool(given->text, (bool *)((char *)device->host.public.state + row->offset),
+		       &why))
 		return device_option_error(device, row, given->place, "= %s %s", given->text,
 					   why.text);
 	return 0;
@@ -140,7 +123,7 @@ static int
 set_irq(struct device *device, const struct minivmm_option *row, const struct option_text *given)
 {
 	struct minivmm_irq *irq =
-	    (struct minivmm_irq *)((char *)device->public.state + row->offset);
+	    (struct minivmm_irq *)((char *)device->host.public.state + row->offset);
 	char where[256], owner[96];
 	uint64_t line;
 	int r;
@@ -165,6 +148,8 @@ set_irq(struct device *device, const struct minivmm_option *row, const struct op
 	if (r < 0)
 		return r;
 	irq->handle = (uint32_t)r;
+	if (!device->irqs++)
+		device->irq_first = irq->handle;
 	return 0;
 }
 
@@ -223,7 +208,7 @@ set_text(struct device *device, const struct minivmm_option *row, const struct o
 	if (!text)
 		return fail(STATUS_HOST, "no memory for %s", row->name);
 	strings[device->string_count++] = text;
-	*(const char **)((char *)device->public.state + row->offset) = text;
+	*(const char **)((char *)device->host.public.state + row->offset) = text;
 	return 0;
 }
 
@@ -252,18 +237,18 @@ device_option_value(const struct device *device, const char *name)
 	const struct plugin_option *option = device_option(device, name);
 	uint64_t value = 0;
 
-	switch (type_max(option->row.type)) {
+	switch (plugin_type_max(option->row.type)) {
 	case UINT8_MAX:
-		memcpy(&value, (char *)device->public.state + option->row.offset, 1);
+		memcpy(&value, (char *)device->host.public.state + option->row.offset, 1);
 		break;
 	case UINT16_MAX:
-		memcpy(&value, (char *)device->public.state + option->row.offset, 2);
+		memcpy(&value, (char *)device->host.public.state + option->row.offset, 2);
 		break;
 	case UINT32_MAX:
-		memcpy(&value, (char *)device->public.state + option->row.offset, 4);
+		memcpy(&value, (char *)device->host.public.state + option->row.offset, 4);
 		break;
 	default:
-		memcpy(&value, (char *)device->public.state + option->row.offset, 8);
+		memcpy(&value, (char *)device->host.public.state + option->row.offset, 8);
 	}
 	return value;
 }

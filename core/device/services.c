@@ -1,76 +1,44 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The services of plugin.h: checks the plugin's arguments and calls the core. plugin.h documents
- * threads and phases. */
+/* The services of a device's tables, its interrupts and the machine's end; the table of all
+ * services. */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 
 #include "base/log.h"
 #include "device/device.h"
-#include "device/device_state.h"
 #include "machine/layout.h"
 
-#define LINES_PER_SECOND 20u /* limit of a device's log while the machine runs */
-
-static struct device *
-device_of(struct minivmm_device *public)
-{
-	return (struct device *)public;
-}
-
-/* Limits the rate of log lines, which a guest can trigger. The first line above the limit logs a
- * warning. */
-static bool
-may_log(struct device *d)
-{
-	uint64_t second = clock_host() / 1000000000u & UINT32_MAX, before, after;
-
-	before = atomic_load(&d->log_seconds);
-	do
-		after = before >> 32 == second ? before + 1 : second << 32 | 1;
-	while (!atomic_compare_exchange_weak(&d->log_seconds, &before, after));
-	if ((after & UINT32_MAX) == LINES_PER_SECOND + 1)
-		log_line(MINIVMM_WARNING, d->public.name,
-			 "more than %u lines in a second: the rest is dropped", LINES_PER_SECOND);
-	return (after & UINT32_MAX) <= LINES_PER_SECOND;
-}
-
 static void
-service_log(struct minivmm_device *public, uint32_t level, const char *format, va_list arguments)
+device_log(struct minivmm_device *public, uint32_t level, const char *format, va_list arguments)
 {
-	struct device *d = device_of(public);
-
-	if (level == MINIVMM_ERROR)
-		atomic_store(&d->reported, true);
-	if (log_enabled((enum minivmm_level)level) && (!d->started || may_log(d)))
-		log_vline((enum minivmm_level)level, public->name, format, arguments);
+	if (level > MINIVMM_DEBUG)
+		service_refuse(public, SERVICE(log), "level %u does not exist", level);
+	else
+		service_log(&device_from(public)->host, level, format, arguments);
 }
 
-void
-device_error(struct device *d, const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	service_log(&d->public, MINIVMM_ERROR, format, arguments);
-	va_end(arguments);
-}
-
-/* Checks the index of a row; logs an error for an invalid one. */
+/* Checks the index of a row. */
 static bool
-has_row(struct device *d, const char *kind, const char *table, uint32_t row, uint32_t rows)
+has_row(struct minivmm_device *public, size_t service, const char *kind, uint32_t row,
+	uint32_t rows)
 {
-	if (row >= rows)
-		device_error(d, "%s %u: the table of %s has %u rows", kind, row, table, rows);
-	return row < rows;
+	if (!service_enter(public, service))
+		return false;
+	if (row < rows)
+		return true;
+	service_refuse(public, service, "%s %u does not exist, the plugin's table has %u rows",
+		       kind, row, rows);
+	return false;
 }
 
 static uint64_t
-service_now(struct minivmm_device *public)
+now(struct minivmm_device *public)
 {
-	return clock_now(&device_of(public)->all->machine->clock);
+	if (!service_enter(public, SERVICE(now)))
+		return 0;
+	return clock_now(&device_from(public)->all->machine->clock);
 }
 
 static uint64_t
@@ -95,153 +63,122 @@ next_random(uint64_t s[4])
 }
 
 static void
-service_random(struct minivmm_device *public, void *bytes, size_t length)
+random_bytes(struct minivmm_device *public, void *bytes, size_t length)
 {
-	struct device *d = device_of(public);
+	struct device *d = device_from(public);
+	struct lock *lock = d->host.gate->concurrent ? &d->host.gate->lock : NULL;
 
+	if (!service_enter(public, SERVICE(random))) {
+		memset(bytes, 0, length);
+		return;
+	}
+	if (lock) /* nobody else guards the generator */
+		lock_take(lock);
 	for (size_t done = 0; done < length; done += 8) {
 		uint64_t value = next_random(d->random);
 
 		memcpy((char *)bytes + done, &value, length - done < 8 ? length - done : 8);
 	}
+	if (lock)
+		lock_release(lock);
 }
 
 static void
-service_irq(struct minivmm_device *public, const struct minivmm_irq *irq, uint32_t operation)
+irq(struct minivmm_device *public, const struct minivmm_irq *irq, uint32_t operation)
 {
-	struct irqs *irqs = &device_of(public)->all->machine->irqs;
+	struct device *d = device_from(public);
+	struct irqs *irqs = &d->all->machine->irqs;
 
-	if (operation == MINIVMM_IRQ_PULSE)
+	if (!service_enter(public, SERVICE(irq)))
+		return;
+	if (irq->handle && irq->handle - d->irq_first >= d->irqs)
+		service_refuse(public, SERVICE(irq), "%u is no interrupt of this device",
+			       irq->handle);
+	else if (operation == MINIVMM_IRQ_PULSE)
 		irqs_pulse(irqs, irq->handle);
+	else if (operation > MINIVMM_IRQ_PULSE)
+		service_refuse(public, SERVICE(irq), "operation %u does not exist", operation);
 	else
 		irqs_set(irqs, irq->handle, operation == MINIVMM_IRQ_RAISE);
 }
 
-static int
-service_memory_read(struct minivmm_device *public, uint64_t gpa, void *to, size_t length)
-{
-	return memory_read(&device_of(public)->all->machine->memory, gpa, to, length);
-}
-
-static int
-service_memory_write(struct minivmm_device *public, uint64_t gpa, const void *from, size_t length)
-{
-	return memory_write(&device_of(public)->all->machine->memory, gpa, from, length);
-}
-
-static void *
-service_memory_map(struct minivmm_device *public, uint64_t gpa, size_t length)
-{
-	struct device *d = device_of(public);
-	void *place = memory_at(&d->all->machine->memory, gpa, length);
-
-	if (place)
-		atomic_fetch_add(&d->mappings, 1);
-	return place;
-}
-
 static void
-service_memory_unmap(struct minivmm_device *public, uint64_t gpa, size_t written)
+timer_set(struct minivmm_device *public, uint32_t timer, uint64_t deadline, uint64_t period)
 {
-	struct device *d = device_of(public);
+	struct device *d = device_from(public);
 
-	if (written)
-		memory_mark_written(&d->all->machine->memory, gpa, written);
-	atomic_fetch_sub(&d->mappings, 1);
-}
-
-static int
-service_memory_discard(struct minivmm_device *public, uint64_t gpa, uint64_t length)
-{
-	return memory_discard(&device_of(public)->all->machine->memory, gpa, length);
-}
-
-static void
-service_timer_set(struct minivmm_device *public, uint32_t timer, uint64_t deadline, uint64_t period)
-{
-	struct device *d = device_of(public);
-
-	if (has_row(d, "timer", "timers", timer, d->plugin.timer_count))
+	if (has_row(public, SERVICE(timer_set), "timer", timer, d->plugin.timer_count))
 		loop_timer_set(&d->all->machine->loop, &d->timers[timer].timer, deadline, period);
 }
 
 static void
-service_timer_cancel(struct minivmm_device *public, uint32_t timer)
+timer_cancel(struct minivmm_device *public, uint32_t timer)
 {
-	struct device *d = device_of(public);
+	struct device *d = device_from(public);
 
-	if (has_row(d, "timer", "timers", timer, d->plugin.timer_count))
+	if (has_row(public, SERVICE(timer_cancel), "timer", timer, d->plugin.timer_count))
 		loop_timer_cancel(&d->all->machine->loop, &d->timers[timer].timer);
 }
 
 static struct stream *
-stream_of(struct minivmm_device *public, uint32_t stream)
+stream_of(struct minivmm_device *public, size_t service, uint32_t stream)
 {
-	struct device *d = device_of(public);
+	struct device *d = device_from(public);
 
-	return has_row(d, "stream", "streams", stream, d->plugin.stream_count)
+	return has_row(public, service, "stream", stream, d->plugin.stream_count)
 		   ? &d->streams[stream].stream
 		   : NULL;
 }
 
 static size_t
-service_stream_readable(struct minivmm_device *public, uint32_t stream)
+device_stream_readable(struct minivmm_device *public, uint32_t stream)
 {
-	struct stream *s = stream_of(public, stream);
+	struct stream *s = stream_of(public, SERVICE(stream_readable), stream);
 
 	return s ? stream_readable(s) : 0;
 }
 
 static size_t
-service_stream_read(struct minivmm_device *public, uint32_t stream, void *to, size_t length)
+device_stream_read(struct minivmm_device *public, uint32_t stream, void *to, size_t length)
 {
-	struct stream *s = stream_of(public, stream);
+	struct stream *s = stream_of(public, SERVICE(stream_read), stream);
 
 	return s ? stream_read(s, to, length) : 0;
 }
 
 static size_t
-service_stream_writable(struct minivmm_device *public, uint32_t stream)
+device_stream_writable(struct minivmm_device *public, uint32_t stream)
 {
-	struct stream *s = stream_of(public, stream);
+	struct stream *s = stream_of(public, SERVICE(stream_writable), stream);
 
 	return s ? stream_writable(s) : 0;
 }
 
 static size_t
-service_stream_write(struct minivmm_device *public, uint32_t stream, const void *from,
-		     size_t length)
+device_stream_write(struct minivmm_device *public, uint32_t stream, const void *from, size_t length)
 {
-	struct device *d = device_of(public);
-	struct stream *s = stream_of(public, stream);
+	struct stream *s = stream_of(public, SERVICE(stream_write), stream);
 	size_t taken = s ? stream_write(s, from, length) : 0;
 
 	if (taken)
-		machine_output(d->all->machine, public->name, from, taken);
+		machine_output(device_from(public)->all->machine, public->name, from, taken);
 	return taken;
 }
 
 static int
-service_watch(struct minivmm_device *public, uint32_t watch, int fd, uint32_t events)
+watch(struct minivmm_device *public, uint32_t watch, int fd, uint32_t events)
 {
-	struct device *d = device_of(public);
+	struct device *d = device_from(public);
 	struct loop *loop = &d->all->machine->loop;
 
-	if (!has_row(d, "watch", "watches", watch, d->plugin.watch_count))
+	if (!has_row(public, SERVICE(watch), "watch", watch, d->plugin.watch_count))
 		return -1;
-	if (!pthread_equal(pthread_self(), d->all->thread)) {
-		device_error(d,
-			     "watch %s: minivmm_watch() works only on the I/O thread; use "
-			     "minivmm_post() in a range handler",
-			     d->plugin.descriptor.watches[watch].name);
-		return -1;
-	}
 	loop_remove(loop, &d->watches[watch].source);
 	if (fd < 0)
 		return 0;
 	if (loop_add(loop, &d->watches[watch].source, fd, events)) {
-		device_error(d, "watch %s: cannot wait for descriptor %d: %m",
-			     d->plugin.descriptor.watches[watch].name, fd);
+		service_error(&d->host, "watch %s: cannot wait for descriptor %d: %m",
+			      d->plugin.descriptor.watches[watch].name, fd);
 		return -1;
 	}
 	return 0;
@@ -253,55 +190,82 @@ ioeventfd_ready(struct ioeventfd *ioeventfd)
 	struct device_ioeventfd *event = ioeventfd->context;
 	const struct minivmm_watch *row = &event->device->plugin.descriptor.watches[event->watch];
 
-	DEVICE_CALL(event->device, row->name,
-		    row->ready(&event->device->public, event->watch, EPOLLIN));
+	DEVICE_CALL(event->device, SERVICE_RUN, row->name,
+		    row->ready(&event->device->host.public, event->watch, EPOLLIN));
 }
 
-/* Finds the address of a range; false: it is not on the bus. */
-static bool
-range_base(struct device *d, uint32_t index, uint32_t *space, uint64_t *base)
+/* Finds a range by its row; NULL: it is not on the bus. */
+static const struct bus_range *
+range_of(struct device *d, uint32_t row)
 {
-	const struct minivmm_range *row = &d->plugin.descriptor.ranges[index];
 	const struct bus_range *range = NULL;
 
-	while ((range = device_range(d, row->space, range)) && range->index != index)
+	while ((range = device_range(d, d->plugin.descriptor.ranges[row].space, range)) &&
+	       range->index != row)
 		;
-	if (!range)
-		return false;
-	*space = row->space;
-	*base = range->base;
-	return true;
+	return range;
+}
+
+static bool
+is_bound(const struct device *d, const struct ioeventfd *wanted)
+{
+	for (const struct device_ioeventfd *e = d->ioeventfds; e; e = e->next)
+		if (e->ioeventfd.space == wanted->space &&
+		    e->ioeventfd.address == wanted->address &&
+		    e->ioeventfd.width == wanted->width && e->ioeventfd.value == wanted->value)
+			return true;
+	return false;
 }
 
 static int
-service_bind_write(struct minivmm_device *public, const struct minivmm_bind *bind)
+bind_write(struct minivmm_device *public, const struct minivmm_bind *bind)
 {
-	struct device *d = device_of(public);
+	struct device *d = device_from(public);
 	struct device_ioeventfd *event;
-	uint64_t base;
+	const struct bus_range *range;
 
-	if (!has_row(d, "watch", "watches", bind->watch, d->plugin.watch_count) ||
-	    !has_row(d, "range", "ranges", bind->range, d->plugin.range_count))
+	if (!has_row(public, SERVICE(bind_write), "watch", bind->watch, d->plugin.watch_count) ||
+	    !has_row(public, SERVICE(bind_write), "range", bind->range, d->plugin.range_count))
 		return -1;
+	range = range_of(d, bind->range);
+	if (!range)
+		return 0; /* the guest cannot write to an absent range */
+	if (bind->width > 8 || bind->width & (bind->width - 1) ||
+	    !(range->widths >> bind->width & 1)) {
+		service_refuse(public, SERVICE(bind_write), "range %s has no accesses of %u bytes",
+			       range->row->at, bind->width);
+		return -1;
+	}
+	if (bind->offset >= range->length || bind->width > range->length - bind->offset) {
+		service_refuse(public, SERVICE(bind_write),
+			       "offset 0x%llx is outside of range %s of 0x%llx bytes",
+			       (unsigned long long)bind->offset, range->row->at,
+			       (unsigned long long)range->length);
+		return -1;
+	}
 	event = calloc(1, sizeof(*event));
 	if (!event) {
-		device_error(d, "no memory for an ioeventfd");
+		service_error(&d->host, "no memory for an ioeventfd");
 		return -1;
 	}
 	*event = (struct device_ioeventfd){ .ioeventfd = { .ready = ioeventfd_ready,
 							   .context = event,
+							   .space = range->row->space,
+							   .address = range->base + bind->offset,
 							   .width = bind->width,
 							   .value = bind->value },
 					    .device = d,
 					    .watch = bind->watch,
 					    .next = d->ioeventfds };
-	if (!range_base(d, bind->range, &event->ioeventfd.space, &base)) {
-		free(event); /* the guest cannot write to an absent range */
-		return 0;
+	if (is_bound(d, &event->ioeventfd)) {
+		service_refuse(public, SERVICE(bind_write), "offset 0x%llx of range %s is bound%s",
+			       (unsigned long long)bind->offset, range->row->at,
+			       " to this value already");
+		free(event);
+		return -1;
 	}
-	event->ioeventfd.address = base + bind->offset;
 	if (ioeventfd_add(d->all->machine, &event->ioeventfd)) {
-		device_error(d, "cannot create an ioeventfd: %s", strerror(errno));
+		service_error(&d->host, "cannot create an ioeventfd: %s", strerror(errno));
 		free(event);
 		return -1;
 	}
@@ -310,41 +274,55 @@ service_bind_write(struct minivmm_device *public, const struct minivmm_bind *bin
 }
 
 static void
-service_post(struct minivmm_device *public, uint32_t post)
+post(struct minivmm_device *public, uint32_t post)
 {
-	struct device *d = device_of(public);
+	struct device *d = device_from(public);
 
-	if (has_row(d, "post", "posts", post, d->plugin.post_count))
+	if (has_row(public, SERVICE(post), "post", post, d->plugin.post_count))
 		loop_defer(&d->all->machine->loop, &d->posts[post].deferred);
 }
 
 static void
-service_exit(struct minivmm_device *public, uint64_t status)
+end_of_guest(struct minivmm_device *public, uint64_t status)
 {
-	machine_end(device_of(public)->all->machine, CAUSE_EXIT, status);
+	if (service_enter(public, SERVICE(exit)))
+		machine_end(device_from(public)->all->machine, CAUSE_EXIT, status);
 }
 
 static void
-service_panic(struct minivmm_device *public)
+panic(struct minivmm_device *public)
 {
-	machine_end(device_of(public)->all->machine, CAUSE_PANIC, 0);
+	if (service_enter(public, SERVICE(panic)))
+		machine_end(device_from(public)->all->machine, CAUSE_PANIC, 0);
 }
 
 static void
-service_paused(struct minivmm_device *public)
+paused(struct minivmm_device *public)
 {
-	device_of(public)->pending = false;
+	struct device *d = device_from(public);
+
+	if (!service_enter(public, SERVICE(paused)))
+		return;
+	if (!d->pending)
+		service_refuse(public, SERVICE(paused), "no pause of the device is pending");
+	d->pending = false;
 }
 
 static int
-service_instruction(struct minivmm_device *public, const struct minivmm_access *access,
-		    uint64_t *rip)
+instruction(struct minivmm_device *public, const struct minivmm_access *access, uint64_t *rip)
 {
-	struct machine *machine = device_of(public)->all->machine;
+	struct machine *machine = device_from(public)->all->machine;
 	struct kvm_regs regs;
 
+	if (!service_enter(public, SERVICE(instruction)))
+		return -1;
 	if (access->vcpu >= machine->vcpu_count ||
-	    vcpu_registers(&machine->vcpus[access->vcpu], &regs, NULL))
+	    !pthread_equal(machine_vcpu(machine, access->vcpu)->thread, pthread_self())) {
+		service_refuse(public, SERVICE(instruction),
+			       "the access is not the one that this handler was called for");
+		return -1;
+	}
+	if (vcpu_registers(machine_vcpu(machine, access->vcpu), &regs, NULL))
 		return -1;
 	*rip = regs.rip;
 	return 0;
@@ -371,44 +349,44 @@ device_page(const struct device *device)
 }
 
 static uint64_t
-service_acpi_page(struct minivmm_device *public)
+acpi_page(struct minivmm_device *public)
 {
-	struct device *d = device_of(public);
+	struct device *d = device_from(public);
 
-	return d->all->machine->acpi ? device_page(d) : 0;
+	return service_enter(public, SERVICE(acpi_page)) && d->all->machine->acpi ? device_page(d)
+										  : 0;
 }
 
+#define RUNNING SERVICE_START_TO_STOP
+const struct service_set device_services = {
+	SERVICE_ROW(log, device_log, "log", SERVICE_ALWAYS, SERVICE_ANY_THREAD | SERVICE_OTHER),
+	SERVICE_ROW(now, now, "now", SERVICE_ALWAYS, SERVICE_ANY_THREAD),
+	SERVICE_ROW(random, random_bytes, "random", RUNNING, SERVICE_CALLBACKS),
+	SERVICE_ROW(irq, irq, "irq_*", RUNNING, SERVICE_ANY_THREAD),
+	SERVICE_ROW(timer_set, timer_set, "timer_set", RUNNING, SERVICE_CALLBACKS),
+	SERVICE_ROW(timer_cancel, timer_cancel, "timer_cancel", RUNNING, SERVICE_CALLBACKS),
+	SERVICE_ROW(stream_readable, device_stream_readable, "stream_readable", RUNNING,
+		    SERVICE_CALLBACKS),
+	SERVICE_ROW(stream_read, device_stream_read, "stream_read", RUNNING, SERVICE_CALLBACKS),
+	SERVICE_ROW(stream_writable, device_stream_writable, "stream_writable", RUNNING,
+		    SERVICE_CALLBACKS),
+	SERVICE_ROW(stream_write, device_stream_write, "stream_write", RUNNING, SERVICE_CALLBACKS),
+	SERVICE_ROW(watch, watch, "watch", RUNNING, SERVICE_IO),
+	SERVICE_ROW(bind_write, bind_write, "bind_write", SERVICE_START, SERVICE_IO),
+	SERVICE_ROW(post, post, "post", RUNNING, SERVICE_ANY_THREAD),
+	SERVICE_ROW(exit, end_of_guest, "exit", RUNNING, SERVICE_CALLBACKS),
+	SERVICE_ROW(panic, panic, "panic", RUNNING, SERVICE_CALLBACKS),
+	SERVICE_ROW(paused, paused, "paused", RUNNING, SERVICE_IO),
+	SERVICE_ROW(instruction, instruction, "instruction", SERVICE_RUN, SERVICE_VCPU),
+	SERVICE_ROW(acpi_page, acpi_page, "acpi_page", RUNNING, SERVICE_CALLBACKS),
+};
+
 void
-device_services_init(struct device *device)
+device_services_compose(struct service_table *table)
 {
-	device->services = (struct minivmm_services){
-		.size = sizeof(device->services),
-		.abi = MINIVMM_ABI,
-		.log = service_log,
-		.now = service_now,
-		.random = service_random,
-		.irq = service_irq,
-		.memory_read = service_memory_read,
-		.memory_write = service_memory_write,
-		.memory_map = service_memory_map,
-		.memory_unmap = service_memory_unmap,
-		.memory_discard = service_memory_discard,
-		.timer_set = service_timer_set,
-		.timer_cancel = service_timer_cancel,
-		.stream_readable = service_stream_readable,
-		.stream_read = service_stream_read,
-		.stream_writable = service_stream_writable,
-		.stream_write = service_stream_write,
-		.watch = service_watch,
-		.bind_write = service_bind_write,
-		.post = service_post,
-		.exit = service_exit,
-		.panic = service_panic,
-		.paused = service_paused,
-		.instruction = service_instruction,
-		.acpi_page = service_acpi_page,
-	};
-	state_services_init(&device->services);
-	device_capture_services_init(&device->services);
-	device->public.services = &device->services;
+	static const struct service_set *const sets[] = { &device_services, &device_memory_services,
+							  &device_state_services,
+							  &device_capture_services };
+
+	service_compose(table, sets, sizeof(sets) / sizeof(*sets));
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "machine/service.h"
 
 #define MARKS(space) (4 * (space)->count) /* more parts than ranges: few ranges per part */
 
@@ -182,8 +183,10 @@ widest_fit(const struct bus_range *range, uint32_t width)
 }
 
 void
-bus_failed(struct bus_range *range, bool write, uint64_t *value)
+bus_failed(struct bus_range *range, bool write, int result, uint64_t *value)
 {
+	if (result != -1)
+		service_refuse_result(range->device, write ? "write" : "read", result);
 	if (write || range->read)
 		atomic_fetch_add_explicit(&range->gate->failures, 1, memory_order_relaxed);
 	if (!write)
@@ -225,6 +228,7 @@ bus_access(struct bus *bus, uint32_t space, uint64_t address, bool write, void *
 	struct bus_range *range = bus_find(bus, space, address, width);
 	struct minivmm_access access;
 	uint32_t done = 0;
+	int result;
 
 	if (!range) {
 		if (!write)
@@ -250,8 +254,9 @@ bus_access(struct bus *bus, uint32_t space, uint64_t address, bool write, void *
 		}
 		if (write)
 			memcpy(&value, (uint8_t *)data + done, access.width);
-		if (!bus_call(range, &access, write, &value, &bus_current))
-			bus_failed(range, write, &value);
+		result = bus_call(range, &access, write, &value, &bus_current);
+		if (result)
+			bus_failed(range, write, result, &value);
 		if (!write)
 			memcpy((uint8_t *)data + done, &value, access.width);
 		done += access.width;

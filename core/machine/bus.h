@@ -27,6 +27,7 @@ struct bus_gate {
 	 * counts. */
 	atomic_uint_least64_t reads, writes;
 	atomic_uint_least64_t failures; /* callbacks that returned an error */
+	atomic_uint_least64_t refused;  /* mistakes of the plugin: calls and return values */
 } __attribute__((aligned(64)));
 
 static inline void
@@ -38,7 +39,7 @@ bus_gate_init(struct bus_gate *gate, bool concurrent)
 
 struct bus_range {
 	uint64_t base, length;
-	struct minivmm_device *device;
+	struct minivmm_device *device; /* of a struct service_host */
 	int (*read)(struct minivmm_device *dev, const struct minivmm_access *access,
 		    uint64_t *value); /* copied from row by bus_add; so is write */
 	int (*write)(struct minivmm_device *dev, const struct minivmm_access *access,
@@ -137,12 +138,13 @@ bus_find(const struct bus *bus, uint32_t space, uint64_t address, uint32_t width
 	return range && bus_inside(range, address, width) ? range : NULL;
 }
 
-/* The callback that this thread runs; the crash report prints it. callback NULL: none. */
+/* The callback that this thread runs: for services and the crash report. callback NULL: none. */
 struct bus_current {
-	const struct minivmm_device *device;
+	struct minivmm_device *device;
 	const char *callback;
 	uint64_t offset; /* of the access in its range, or BUS_NO_ACCESS */
 #define BUS_NO_ACCESS UINT64_MAX
+	uint32_t phase; /* SERVICE_...; not set for an access */
 };
 extern _Thread_local struct bus_current bus_current;
 
@@ -156,10 +158,10 @@ bus_count(atomic_uint_least64_t *counter)
 
 /*
  * Calls the device for one access, whose width must be in range->widths. A read stores into *value,
- * a write passes it. current is &bus_current of this thread. False: the callback failed, or the
- * range has no read callback; call bus_failed then.
+ * a write passes it. current is &bus_current of this thread. Returns the callback's result, or -1
+ * if the range has no read callback. Unless it is 0, call bus_failed.
  */
-static inline bool
+static inline int
 bus_call(struct bus_range *range, const struct minivmm_access *access, bool write, uint64_t *value,
 	 struct bus_current *current)
 {
@@ -184,11 +186,12 @@ bus_call(struct bus_range *range, const struct minivmm_access *access, bool writ
 	current->callback = NULL;
 	if (!concurrent)
 		lock_release(&gate->lock);
-	return r >= 0;
+	return r;
 }
 
-/* Counts a failed bus_call. The value of a read becomes all ones. Any vCPU thread. */
-void bus_failed(struct bus_range *range, bool write, uint64_t *value);
+/* Counts a failed bus_call; reports a result that is reserved. The value of a read becomes all
+ * ones. Any vCPU thread. */
+void bus_failed(struct bus_range *range, bool write, int result, uint64_t *value);
 
 /*
  * Performs a guest access of width bytes (1 to 8) at data. Splits it into widths that the device

@@ -72,6 +72,7 @@ fast_path(struct vcpu *vcpu, const struct bus *bus, struct bus_current *current)
 	struct bus_range *range;
 	uint64_t *data, value;
 	bool write;
+	int result;
 
 	if (run->exit_reason == KVM_EXIT_IO && run->io.count == 1) {
 		access.address = run->io.port;
@@ -93,8 +94,9 @@ fast_path(struct vcpu *vcpu, const struct bus *bus, struct bus_current *current)
 	access.offset = access.address - range->base;
 	access.range = range->index;
 	value = *data & ~0ull >> (64 - 8 * access.width);
-	if (!bus_call(range, &access, write, &value, current))
-		bus_failed(range, write, &value);
+	result = bus_call(range, &access, write, &value, current);
+	if (result)
+		bus_failed(range, write, result, &value);
 	if (!write)
 		*data = value;
 	bus_count(&vcpu->exits[run->exit_reason]);

@@ -316,6 +316,24 @@ plugin_type_name(uint32_t type)
 	return type < sizeof(names) / sizeof(*names) && names[type] ? names[type] : "?";
 }
 
+uint64_t
+plugin_type_max(uint32_t type)
+{
+	switch (type) {
+	case MINIVMM_U8:
+		return UINT8_MAX;
+	case MINIVMM_U16:
+	case MINIVMM_PORT:
+		return UINT16_MAX;
+	case MINIVMM_U32:
+		return UINT32_MAX;
+	case MINIVMM_DURATION:
+		return INT64_MAX; /* 292 years: it can be added to the VM's clock */
+	default:
+		return UINT64_MAX;
+	}
+}
+
 const char *
 plugin_value(const struct minivmm_option *row, uint64_t value, char *buffer, size_t size)
 {

@@ -90,6 +90,7 @@ int plugin_adopt(struct plugin *plugin, const struct minivmm_registration *regis
 int plugin_bounds(const struct minivmm_registration *registration, struct why *why);
 
 const char *plugin_type_name(uint32_t type); /* "u8", "size", "stream", ... */
+uint64_t plugin_type_max(uint32_t type);     /* of a number */
 /* Formats the number of an option as in a config: "64K" for a size, "5ms" for a duration, hex for
  * ports and addresses. buffer has at least 24 bytes and is returned. */
 const char *plugin_value(const struct minivmm_option *row, uint64_t value, char *buffer,

@@ -102,7 +102,7 @@ add_found(void *context, const char *path, enum device_file kind)
 static void
 add_device(struct files *files, const struct device *device)
 {
-	device_each_file(device, add_found, &(struct device_files){ files, device->public.name });
+	device_each_file(device, add_found, &(struct device_files){ files, device_name(device) });
 }
 
 static void

@@ -166,13 +166,16 @@ report_status(const struct vm *vm, int status)
 	fputs("\"devices\":{", file);
 	for (size_t i = 0; i < vm->devices.count; i++) {
 		const struct device *device = devices_at(&vm->devices, i);
-		const struct bus_gate *gate = device->gate;
+		const struct bus_gate *gate = device_gate(device);
 
-		fprintf(file, "%s\"%s\":{\"reads\":%llu,\"writes\":%llu,\"failures\":%llu}",
-			i ? "," : "", device->public.name,
+		fprintf(file,
+			"%s\"%s\":{\"reads\":%llu,\"writes\":%llu,\"failures\":%llu,"
+			"\"refused\":%llu}",
+			i ? "," : "", device_name(device),
 			(unsigned long long)atomic_load(&gate->reads),
 			(unsigned long long)atomic_load(&gate->writes),
-			(unsigned long long)atomic_load(&gate->failures));
+			(unsigned long long)atomic_load(&gate->failures),
+			(unsigned long long)atomic_load(&gate->refused));
 	}
 	fputs("}}\n", file);
 	bad = ferror(file);

@@ -47,14 +47,15 @@ vm_status_devices(FILE *out, const struct vm *vm)
 	fputc('[', out);
 	for (size_t i = 0; i < vm->devices.count; i++) {
 		const struct device *device = devices_at(&vm->devices, i);
-		const struct bus_gate *gate = device->gate;
+		const struct bus_gate *gate = device_gate(device);
 
-		fprintf(out, "%s{\"name\":\"%s\",\"plugin\":", i ? "," : "", device->public.name);
+		fprintf(out, "%s{\"name\":\"%s\",\"plugin\":", i ? "," : "", device_name(device));
 		json_text(out, device_plugin(device), strlen(device_plugin(device)));
-		fprintf(out, ",\"reads\":%llu,\"writes\":%llu,\"failures\":%llu}",
+		fprintf(out, ",\"reads\":%llu,\"writes\":%llu,\"failures\":%llu,\"refused\":%llu}",
 			(unsigned long long)atomic_load(&gate->reads),
 			(unsigned long long)atomic_load(&gate->writes),
-			(unsigned long long)atomic_load(&gate->failures));
+			(unsigned long long)atomic_load(&gate->failures),
+			(unsigned long long)atomic_load(&gate->refused));
 	}
 	fputc(']', out);
 }

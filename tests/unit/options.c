@@ -116,7 +116,7 @@ setup(void **state)
 	b->device = (struct device){ .all = &b->devices,
 				     .config = &b->config,
 				     .streams = &b->stream,
-				     .public = { .name = "dev0", .state = &b->state } };
+				     .host.public = { .name = "dev0", .state = &b->state } };
 	return plugin_adopt(&b->device.plugin, &registration, &why);
 }
 

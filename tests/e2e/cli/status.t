@@ -20,13 +20,13 @@ sub ended {
     return $said;
 }
 
-my %serial = (reads => 0, writes => 2, failures => 0);
+my %serial = (reads => 0, writes => 2, failures => 0, refused => 0);
 my %halted = (cause => 'hlt', exit => 0, guest_status => 0, accesses => 2, unanswered => 0);
 is_deeply(ended('-c', "$configs/simple.ini"), { %halted, devices => { serial0 => \%serial } }, '--status of a halt');
 is_deeply(ended('-r', 'simple.snap'), { %halted, devices => { serial0 => \%serial } }, 'a restored machine counts from the restore');
 is_deeply(
     ended('-c', "$configs/simple-mm.ini"),
-    { %halted, accesses => 4, devices => { serial0 => \%serial, log0 => { reads => 1, writes => 1, failures => 0 } } },
+    { %halted, accesses => 4, devices => { serial0 => \%serial, log0 => { reads => 1, writes => 1, failures => 0, refused => 0 } } },
     'it has every device'
 );
 is_deeply(
@@ -42,7 +42,7 @@ is_deeply(
         guest_status => 42,
         accesses => 1,
         unanswered => 0,
-        devices => { exit0 => { reads => 0, writes => 1, failures => 0 } }
+        devices => { exit0 => { reads => 0, writes => 1, failures => 0, refused => 0 } }
     },
     'the status that the guest writes'
 );

@@ -94,11 +94,11 @@ spew('x.ini', guest('e4 10 ba f8 03 ee f4', $faulty));
 fails([ $minivmm, '-c', 'x.ini', '--set', 'device.a.in=start' ], 113, qr/a: fails as configured/, 'in start');
 ($status, $out, $err) = run([ $minivmm, '-c', 'x.ini', '--status', 'status.json', '--set', 'device.a.in=read' ]);
 is("$status:$out:$err", "0:\xff:minivmm: a: fails as configured\n", 'a failing read: the guest reads all ones');
-is_deeply(status_of('status.json')->{devices}{a}, { reads => 1, writes => 0, failures => 1 }, 'the failure is counted');
+is_deeply(status_of('status.json')->{devices}{a}, { reads => 1, writes => 0, failures => 1, refused => 0 }, 'the failure is counted');
 spew('x.ini', guest('e6 12 ba f8 03 b0 48 ee f4', $faulty));
 ($status, $out, $err) = run([ $minivmm, '-c', 'x.ini', '--status', 'status.json', '--set', 'device.a.in=write' ]);
 is("$status:$out:$err", "0:H:minivmm: a: fails as configured\n", 'a failing write: the machine continues');
-is_deeply(status_of('status.json')->{devices}{a}, { reads => 0, writes => 1, failures => 1 }, 'the failure is counted');
+is_deeply(status_of('status.json')->{devices}{a}, { reads => 0, writes => 1, failures => 1, refused => 0 }, 'the failure is counted');
 
 # A callback that fails without a message: the error names the device, plugin and callback. Failures
 # that a guest can repeat are only counted.
@@ -115,7 +115,8 @@ is(fault('start', 1), "113::$who: start failed without an error message\n", 'sta
 is(fault('stop', 1), "0:H:$who: stop failed without an error message\n", 'stop');
 is(fault('stop', 0), "0:H:$told", 'stop, with a message');
 is(fault('write', 1), '0:H:', 'write: no message');
-is(fault('bad-pause', 1, @save), "0:H:" . "$who: pause failed without an error message\n" x 2, 'pause, for the snapshot and at the end');
+is(fault('bad-pause', 1, @save), "113::$who: pause failed without an error message\n", 'pause: no snapshot is written');
+ok(!-e 'f.snap', 'pause: there is no file');
 is(fault('resume', 1, @save), "0:H:$who: resume failed without an error message\n", 'resume');
 unlink 'f.snap';
 is(fault('save', 1, @save), "113:H:$who: save failed without an error message: no snapshot is written\n", 'save');
@@ -127,13 +128,15 @@ my $unfit = 'cannot restore f.snap: section DEVI 1: device a (plugin faulty): lo
 like(fault('loaded', 1, @restore), qr/\A112::minivmm: \Q$unfit\E without an error message\n\z/, 'loaded');
 like(fault('loaded', 0, @restore), qr/\A112::$told\Qminivmm: $unfit\E\n\z/, 'loaded, with a message');
 
-# A row number outside of each table; minivmm_watch() on the wrong thread.
-is(fault('rows', 0), '0:H:' . join('', map { "minivmm: a: $_ rows\n" } 'timer 7: the table of timers has 1',
-        'timer 7: the table of timers has 1', 'post 7: the table of posts has 0',
-        ('stream 7: the table of streams has 0') x 4, 'watch 7: the table of watches has 1'), 'rows outside of the tables');
-is(fault('watch', 0),
-    "0:H:minivmm: a: watch nothing: minivmm_watch() works only on the I/O thread; use minivmm_post() in a range handler\n",
-    'a watch in a range handler');
+# A row number outside of each table: each call is refused and counted.
+my @rows = map { "minivmm: a: minivmm_$_->[0]() is refused: $_->[1], the plugin's table has $_->[2] rows; plugin faulty is at fault\n" }
+    ([ 'timer_set', 'timer 7 does not exist', 1 ], [ 'timer_cancel', 'timer 7 does not exist', 1 ], [ 'post', 'post 7 does not exist', 0 ],
+    map { [ "stream_$_", 'stream 7 does not exist', 0 ] } qw(readable read writable write));
+my $watch = "minivmm: a: minivmm_watch() is refused: it is called in write on a vCPU's thread, "
+    . "and allowed from start to stop, in callbacks on the I/O thread; plugin faulty is at fault\n";
+is(fault('rows', 0, '--status', 'status.json'), join('', '0:H:', @rows, $watch), 'rows outside of the tables');
+is(status_of('status.json')->{devices}{a}{refused}, 8, 'the refused calls are counted');
+is(fault('watch', 0), "0:H:$watch", 'a watch in a range handler');
 
 # A crash report names the device.
 ($status, $out, $err) = run([ $minivmm, '-c', 'x.ini', '--set', 'device.a.in=crash' ]);

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The table of services, and the calls that it refuses. */
+#include "machine/service.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "machine/clock.h"
+
+#define LINES_PER_SECOND 20u /* limit of a device's log while the machine runs */
+
+/* What a plugin built for a newer minivmm calls. Its first argument may be no device. */
+static int
+refuse_unknown(void *first)
+{
+	static const char *const text =
+	    "it calls a service that this minivmm does not have; update minivmm, or check "
+	    "the size of the table of services before the call";
+	struct service_host *host = (struct service_host *)bus_current.device;
+
+	if (!bus_current.callback) {
+		log_line(MINIVMM_ERROR, NULL, "a thread of a plugin: %s", text);
+		return -1;
+	}
+	atomic_fetch_add(&host->gate->refused, 1);
+	service_error(host, "plugin %s is at fault: %s", host->plugin, text);
+	return -1;
+}
+
+void
+service_compose(struct service_table *table, const struct service_set *const *sets, size_t count)
+{
+	const size_t begin = offsetof(struct minivmm_services, log), width = sizeof(*table->spare);
+
+	memset(table, 0, sizeof(*table));
+	for (size_t s = 0; s < count; s++)
+		for (size_t i = 0; i < SERVICE_COUNT; i++) {
+			if (!sets[s]->rows[i].name)
+				continue;
+			table->rows[i] = sets[s]->rows[i];
+			memcpy((char *)&table->functions + begin + i * width,
+			       (const char *)&sets[s]->functions + begin + i * width, width);
+		}
+	for (size_t i = 0; i < SERVICE_SPARE; i++)
+		table->spare[i] = refuse_unknown;
+	table->functions.size = sizeof(table->functions);
+	table->functions.abi = MINIVMM_ABI;
+}
+
+/* Limits the rate of log lines, which a guest can trigger. The first line above the limit logs a
+ * warning. */
+static bool
+may_log(struct service_host *host)
+{
+	uint64_t second = clock_host() / 1000000000u & UINT32_MAX, before, after;
+
+	if (!(atomic_load(&host->phase) & SERVICE_START_TO_STOP))
+		return true;
+	before = atomic_load(&host->log_seconds);
+	do
+		after = before >> 32 == second ? before + 1 : second << 32 | 1;
+	while (!atomic_compare_exchange_weak(&host->log_seconds, &before, after));
+	if ((after & UINT32_MAX) == LINES_PER_SECOND + 1)
+		log_line(MINIVMM_WARNING, host->public.name,
+			 "more than %u lines in a second: the rest is dropped", LINES_PER_SECOND);
+	return (after & UINT32_MAX) <= LINES_PER_SECOND;
+}
+
+void
+service_log(struct service_host *host, uint32_t level, const char *format, va_list arguments)
+{
+	if (level == MINIVMM_ERROR)
+		atomic_store(&host->reported, true);
+	if (log_enabled((enum minivmm_level)level) && may_log(host))
+		log_vline((enum minivmm_level)level, host->public.name, format, arguments);
+}
+
+void
+service_error(struct service_host *host, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	service_log(host, MINIVMM_ERROR, format, arguments);
+	va_end(arguments);
+}
+
+void
+service_refuse(struct minivmm_device *dev, size_t service, const char *format, ...)
+{
+	struct service_host *host = (struct service_host *)dev;
+	va_list arguments;
+	char text[256];
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	atomic_fetch_add(&host->gate->refused, 1);
+	service_error(host, "minivmm_%s() is refused: %s; plugin %s is at fault",
+		      host->table->rows[service].name, text, host->plugin);
+}
+
+void
+service_refuse_result(struct minivmm_device *dev, const char *callback, int result)
+{
+	struct service_host *host = (struct service_host *)dev;
+
+	atomic_fetch_add(&host->gate->refused, 1);
+	service_error(host,
+		      "%s returned %d, which is reserved; a callback returns 0, or -1 after "
+		      "minivmm_error(); plugin %s is at fault",
+		      callback, result, host->plugin);
+}
+
+bool
+service_refuse_call(struct minivmm_device *dev, size_t service)
+{
+	const struct service_host *host = (const struct service_host *)dev;
+	const struct service *row = &host->table->rows[service];
+	uint32_t thread;
+
+	service_here(host, &thread);
+	if (thread == SERVICE_OWN || thread == SERVICE_OTHER)
+		service_refuse(dev, service, "it is called %s, and allowed %s, %s",
+			       thread == SERVICE_OWN ? "on a thread of the plugin"
+						     : "in a callback of another device",
+			       service_phases(row), service_threads(row));
+	else
+		service_refuse(dev, service, "it is called in %s%s, and allowed %s, %s",
+			       bus_current.callback,
+			       thread == SERVICE_VCPU ? " on a vCPU's thread" : "",
+			       service_phases(row), service_threads(row));
+	return false;
+}
+
+const char *
+service_phases(const struct service *row)
+{
+	static const struct {
+		uint32_t phases;
+		const char *text;
+	} texts[] = {
+		{ SERVICE_ALWAYS, "in any phase" },
+		{ SERVICE_START_TO_STOP, "from start to stop" },
+		{ SERVICE_START_TO_STOP | SERVICE_DESTROY, "from start to destroy" },
+		{ SERVICE_START_TO_STOP | SERVICE_CAPTURE, "from start to stop and in capture" },
+		{ SERVICE_START_TO_STOP & ~(SERVICE_PAUSE | SERVICE_PAUSED),
+		  "from start to stop except in a pause" },
+		{ SERVICE_START, "in start" },
+		{ SERVICE_RUN, "while the guest runs" },
+		{ SERVICE_CAPTURE, "in capture" },
+		{ SERVICE_SAVE, "in save" },
+		{ SERVICE_LOAD, "in load" },
+	};
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)
+		if (texts[i].phases == row->phases)
+			return texts[i].text;
+	return "?";
+}
+
+const char *
+service_threads(const struct service *row)
+{
+	switch (row->threads) {
+	case SERVICE_IO:
+		return "in callbacks on the I/O thread";
+	case SERVICE_VCPU:
+		return "in range handlers";
+	case SERVICE_CALLBACKS:
+		return "in callbacks";
+	case SERVICE_ANY_THREAD:
+	case SERVICE_ANY_THREAD | SERVICE_OTHER:
+		return "on any thread";
+	default:
+		return "?";
+	}
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Services: the functions of struct minivmm_services. Each has a row that states in which phases of
+ * the device and on which threads a plugin may call it. Each rank that offers services has a set of
+ * rows and functions; service_compose() makes one table of all sets. A function begins with
+ * service_enter(), which refuses every other call: the call is counted, reported with the names of
+ * device, plugin and service, and has no effect.
+ */
+#ifndef MACHINE_SERVICE_H
+#define MACHINE_SERVICE_H
+
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "machine/bus.h"
+#include "minivmm/plugin.h"
+
+/* Phases of a device. In a callback: that of the callback; on a thread of the plugin: that of the
+ * device. */
+#define SERVICE_CONFIGURE 0x1u
+#define SERVICE_LOAD 0x2u /* load, loaded */
+#define SERVICE_START 0x4u
+#define SERVICE_RUN 0x8u /* range handlers, timers, streams, watches, posts */
+#define SERVICE_PAUSE 0x10u
+#define SERVICE_PAUSED 0x20u /* only of threads of the plugin */
+#define SERVICE_RESUME 0x40u
+#define SERVICE_CAPTURE 0x80u
+#define SERVICE_SAVE 0x100u
+#define SERVICE_STOP 0x200u
+#define SERVICE_DESTROY 0x400u
+#define SERVICE_START_TO_STOP                                                                      \
+	(SERVICE_START | SERVICE_RUN | SERVICE_PAUSE | SERVICE_PAUSED | SERVICE_RESUME |           \
+	 SERVICE_STOP)
+#define SERVICE_ALWAYS 0x7ffu
+
+/* The thread of a call. */
+#define SERVICE_IO 0x1u    /* in a callback on the I/O thread */
+#define SERVICE_VCPU 0x2u  /* in a range handler on a vCPU's thread */
+#define SERVICE_OWN 0x4u   /* in no callback: a thread of the plugin */
+#define SERVICE_OTHER 0x8u /* in a callback of another device */
+#define SERVICE_CALLBACKS (SERVICE_IO | SERVICE_VCPU)
+#define SERVICE_ANY_THREAD (SERVICE_CALLBACKS | SERVICE_OWN)
+
+struct service {
+	const char *name; /* "timer_set"; "put_*" for several inline functions */
+	uint32_t phases, threads;
+};
+
+/* The number of services, and the index of one. */
+#define SERVICE_COUNT                                                                              \
+	((sizeof(struct minivmm_services) - offsetof(struct minivmm_services, log)) /              \
+	 sizeof(void (*)(void)))
+#define SERVICE(member)                                                                            \
+	((offsetof(struct minivmm_services, member) - offsetof(struct minivmm_services, log)) /    \
+	 sizeof(void (*)(void)))
+
+/* The services of one rank; those of the others are zero. */
+struct service_set {
+	struct minivmm_services functions;
+	struct service rows[SERVICE_COUNT];
+};
+/* Initialises one service of a set. */
+#define SERVICE_ROW(member, function, text, phase_mask, thread_mask)                               \
+	.functions.member = (function),                                                            \
+	.rows[SERVICE(member)] = { (text), (phase_mask), (thread_mask) }
+
+/* Entries past the last service. A plugin that was built for a newer minivmm calls one of them if
+ * it does not check the table's size. */
+#define SERVICE_SPARE 64
+
+struct service_table {
+	struct minivmm_services functions; /* what plugins see */
+	int (*spare[SERVICE_SPARE])(void *first);
+	struct service rows[SERVICE_COUNT];
+};
+
+/* The part of a device that services need. The owner embeds it at its start. */
+struct service_host {
+	struct minivmm_device public; /* first: the plugin's pointer is this one */
+	const struct service_table *table;
+	struct bus_gate *gate;
+	const char *plugin;                /* name, for messages */
+	atomic_uint phase;                 /* of the device: SERVICE_... */
+	atomic_bool reported;              /* an error was logged since the callback began */
+	atomic_uint_least64_t log_seconds; /* rate limit: second << 32 | lines in it */
+};
+
+/* Makes the table of all sets; each service is in one of them. */
+void service_compose(struct service_table *table, const struct service_set *const *sets,
+		     size_t count);
+
+/* The part of service_enter() that refuses. Returns false. */
+bool service_refuse_call(struct minivmm_device *dev, size_t service);
+/* Refuses a call for its arguments: counts and reports it. Any thread. */
+__attribute__((format(printf, 3, 4))) void service_refuse(struct minivmm_device *dev,
+							  size_t service, const char *format, ...);
+/* Rejects a result that a callback may not return: counts and reports it. Any thread. */
+void service_refuse_result(struct minivmm_device *dev, const char *callback, int result);
+/* Logs a line with the device's name. The number of lines per second is limited after start, since
+ * a guest can trigger them. Any thread. */
+void service_log(struct service_host *host, uint32_t level, const char *format, va_list arguments);
+__attribute__((format(printf, 2, 3))) void service_error(struct service_host *host,
+							 const char *format, ...);
+
+/* The text of a row: "from start to stop", "on any thread". */
+const char *service_phases(const struct service *row);
+const char *service_threads(const struct service *row);
+
+/* Where this thread is now: the phase; stores the thread. */
+static inline uint32_t
+service_here(const struct service_host *host, uint32_t *thread)
+{
+	const struct bus_current *current = &bus_current;
+
+	if (!current->callback) {
+		*thread = SERVICE_OWN;
+		return atomic_load_explicit(&host->phase, memory_order_relaxed);
+	}
+	if (current->device != &host->public) {
+		*thread = SERVICE_OTHER;
+		return SERVICE_RUN;
+	}
+	if (current->offset != BUS_NO_ACCESS) {
+		*thread = SERVICE_VCPU;
+		return SERVICE_RUN;
+	}
+	*thread = SERVICE_IO;
+	return current->phase;
+}
+
+/* Whether this thread may call this service now. False: the call was refused, counted and reported.
+ * Any thread. */
+static inline bool
+service_enter(struct minivmm_device *dev, size_t service)
+{
+	const struct service_host *host = (const struct service_host *)dev;
+	const struct service *row = &host->table->rows[service];
+	uint32_t thread, phase = service_here(host, &thread);
+
+	return __builtin_expect(row->phases & phase && row->threads & thread, 1) ||
+	       service_refuse_call(dev, service);
+}
+
+#endif
