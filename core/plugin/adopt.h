@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Shared by the two halves of plugin_adopt(): adopt.c copies tables, validate.c checks their rows.
- */
+/* Shared by the files of plugin_adopt(): adopt.c copies tables, validate*.c check their rows. */
 #ifndef PLUGIN_ADOPT_H
 #define PLUGIN_ADOPT_H
 
@@ -21,5 +20,19 @@ int adopt_table(struct adoption *a, const char *table_name, const void **table, 
 /* Validates the descriptor and its copied tables, copies the registers of ranges, and fills
  * plugin->all. Returns 0, or -1 with the reason in a->why. */
 int adopt_validate(struct adoption *a);
+/* The checks of two tables; part of adopt_validate(). */
+int adopt_fields(struct adoption *a);
+int adopt_acpi(struct adoption *a);
+
+/* Refuses unknown flags: the plugin uses a newer feature, as with a non-zero unknown member. kind
+ * is "field ". Returns 0 or -1. */
+int adopt_flags(struct adoption *a, const char *kind, const char *name, uint32_t flags,
+		uint32_t known);
+/* Checks the name of a row: it becomes the name of an item in snapshots. Returns 0 or -1. */
+int adopt_name(struct adoption *a, const char *kind, const char *name);
+/* Whether length bytes at offset are in the state. */
+bool adopt_fits(const struct plugin *plugin, uint64_t offset, uint64_t length);
+/* Bytes of a member of this type; 0: the type is unknown. */
+size_t adopt_member_size(uint32_t type);
 
 #endif

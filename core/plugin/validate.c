@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Validates the copied tables of a plugin, and collects all options that a user can set. */
+/* Validates the descriptor and most of its tables, and collects all options that a user can set. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/record.h"
+#include "base/text.h"
 #include "plugin/adopt.h"
 
-/* An unknown flag means that the plugin uses a newer feature, like a non-zero unknown member. */
-static int
-check_flags(struct adoption *a, const char *kind, const char *name, uint32_t flags, uint32_t known)
+int
+adopt_flags(struct adoption *a, const char *kind, const char *name, uint32_t flags, uint32_t known)
 {
 	return flags & ~known
 		   ? why_set(a->why,
@@ -19,10 +19,8 @@ check_flags(struct adoption *a, const char *kind, const char *name, uint32_t fla
 		   : 0;
 }
 
-/* Names of rows become names of items in snapshots: an invalid name must fail here, not at the
- * first snapshot. */
-static int
-check_name(struct adoption *a, const char *kind, const char *name)
+int
+adopt_name(struct adoption *a, const char *kind, const char *name)
 {
 	return record_name(name) ? 0
 				 : why_set(a->why,
@@ -31,15 +29,15 @@ check_name(struct adoption *a, const char *kind, const char *name)
 					   kind, name);
 }
 
-static bool
-fits(const struct plugin *plugin, uint64_t offset, uint64_t length)
+bool
+adopt_fits(const struct plugin *plugin, uint64_t offset, uint64_t length)
 {
 	return offset <= plugin->descriptor.state_size &&
 	       length <= plugin->descriptor.state_size - offset;
 }
 
-static size_t
-member_size(uint32_t type)
+size_t
+adopt_member_size(uint32_t type)
 {
 	switch (type) {
 	case MINIVMM_BOOL:
@@ -72,7 +70,7 @@ add_option(struct adoption *a, const char *table, uint32_t index, struct minivmm
 	struct plugin *plugin = a->plugin;
 	struct plugin_option *all;
 
-	if (check_name(a, "option", row.name))
+	if (adopt_name(a, "option", row.name))
 		return -1;
 	for (size_t i = 0; i < plugin->all_count; i++)
 		if (!strcmp(plugin->all[i].row.name, row.name))
@@ -90,6 +88,78 @@ add_option(struct adoption *a, const char *table, uint32_t index, struct minivmm
 	return 0;
 }
 
+/* Checks the initial value of an option that is no number. */
+static int
+check_word(struct adoption *a, const struct minivmm_option *row)
+{
+	bool known = row->type != MINIVMM_ENUM, truth;
+
+	if (!row->initial || (row->type != MINIVMM_BOOL && row->type != MINIVMM_ENUM))
+		return 0;
+	for (uint32_t i = 0; row->type == MINIVMM_ENUM && row->values[i]; i++)
+		known |= !strcmp(row->values[i], row->initial);
+	if (!known || (row->type == MINIVMM_BOOL && parse_bool(row->initial, &truth, NULL)))
+		return why_set(a->why, "option %s: initial = %s is not one of its values",
+			       row->name, row->initial);
+	return 0;
+}
+
+/* Checks the limits of a number and its initial value. */
+static int
+check_number(struct adoption *a, const struct minivmm_option *row)
+{
+	uint64_t limit = plugin_type_max(row->type), value;
+	uint64_t max = row->max && row->max < limit ? row->max : limit;
+	char low[24], high[24];
+	struct why why;
+
+	if (row->min > max)
+		return why_set(a->why, "option %s: min 0x%llx is above its maximum, 0x%llx",
+			       row->name, (unsigned long long)row->min, (unsigned long long)max);
+	if (!row->initial)
+		return 0;
+	if (row->type == MINIVMM_SIZE       ? parse_size(row->initial, &value, &why)
+	    : row->type == MINIVMM_DURATION ? parse_duration(row->initial, &value, &why)
+					    : parse_u64(row->initial, &value, &why))
+		return why_set(a->why, "option %s: initial = %s %s", row->name, row->initial,
+			       why.text);
+	if (value < row->min || value > max)
+		return why_set(a->why, "option %s: initial = %s is out of range, %s to %s",
+			       row->name, row->initial,
+			       plugin_value(row, row->min, low, sizeof(low)),
+			       plugin_value(row, max, high, sizeof(high)));
+	return 0;
+}
+
+static int
+check_value(struct adoption *a, const struct minivmm_option *row)
+{
+	switch (row->type) {
+	case MINIVMM_BOOL:
+	case MINIVMM_ENUM:
+	case MINIVMM_STRING:
+	case MINIVMM_PATH:
+	case MINIVMM_IRQ:
+		return check_word(a, row);
+	default:
+		return check_number(a, row);
+	}
+}
+
+/* Checks that no option before this one has a part of its member. */
+static int
+check_member(struct adoption *a, uint32_t index)
+{
+	const struct minivmm_option *rows = a->plugin->descriptor.options, *row = &rows[index];
+
+	for (uint32_t i = 0; i < index; i++)
+		if (row->offset < rows[i].offset + adopt_member_size(rows[i].type) &&
+		    rows[i].offset < row->offset + adopt_member_size(row->type))
+			return why_set(a->why, "option %s overlaps the member of option %s",
+				       row->name, rows[i].name);
+	return 0;
+}
+
 static int
 check_options(struct adoption *a)
 {
@@ -100,14 +170,16 @@ check_options(struct adoption *a)
 
 		if (!row->name)
 			return why_set(a->why, "options[%u] has no name", i);
-		if (!member_size(row->type))
+		if (!adopt_member_size(row->type))
 			return why_set(a->why, "option %s has the unknown type %u", row->name,
 				       row->type);
-		if (!fits(a->plugin, row->offset, member_size(row->type)))
+		if (!adopt_fits(a->plugin, row->offset, adopt_member_size(row->type)))
 			return why_set(a->why, "option %s lies outside the state", row->name);
 		if (row->type == MINIVMM_ENUM && (!row->values || !row->values[0]))
 			return why_set(a->why, "option %s is an enum without values", row->name);
-		r = check_flags(a, "option ", row->name, row->flags,
+		if (check_member(a, i) || check_value(a, row))
+			return -1;
+		r = adopt_flags(a, "option ", row->name, row->flags,
 				MINIVMM_HOST | MINIVMM_EDGE | MINIVMM_ACTIVE_LOW);
 		if (!r)
 			r = add_option(a, "options", i, *row, !row->initial);
@@ -130,8 +202,14 @@ check_length(struct adoption *a, const struct minivmm_range *row)
 {
 	const struct minivmm_option *option;
 
+	if (!row->length_option && !row->length)
+		return why_set(a->why, "range %s has no length", row->at);
+	for (uint32_t width = 1; !row->length_option && width <= 8; width *= 2)
+		if (row->widths & width && width > row->length)
+			return why_set(a->why, "range %s of %llu bytes has accesses of %u bytes",
+				       row->at, (unsigned long long)row->length, width);
 	if (!row->length_option)
-		return row->length ? 0 : why_set(a->why, "range %s has no length", row->at);
+		return 0;
 	option = own_option(a->plugin, row->length_option);
 	if (!option)
 		return why_set(a->why, "range %s has no length: option %s does not exist", row->at,
@@ -161,7 +239,7 @@ check_ranges(struct adoption *a)
 		if (row->widths & ~15u)
 			return why_set(a->why, "range %s has unknown widths 0x%x", row->at,
 				       row->widths);
-		r = check_flags(a, "range ", row->at, row->flags, MINIVMM_OPTIONAL);
+		r = adopt_flags(a, "range ", row->at, row->flags, MINIVMM_OPTIONAL);
 		if (!r)
 			r = check_length(a, row);
 		if (!r)
@@ -198,7 +276,7 @@ check_streams(struct adoption *a)
 		if (!row->name || (!row->output && !row->input))
 			return why_set(a->why,
 				       "streams[%u] has no name, or neither output nor input", i);
-		if (check_name(a, "stream", row->name))
+		if (adopt_name(a, "stream", row->name))
 			return -1;
 		if (row->output) {
 			option.name = row->output;
@@ -227,59 +305,6 @@ check_streams(struct adoption *a)
 	return r;
 }
 
-/* An option whose member overlaps this part of the state, or NULL. */
-static const struct minivmm_option *
-option_in(const struct plugin *plugin, uint64_t offset, uint64_t length)
-{
-	for (uint32_t i = 0; i < plugin->option_count; i++) {
-		const struct minivmm_option *o = &plugin->descriptor.options[i];
-
-		if (o->offset != PLUGIN_NO_MEMBER && o->offset < offset + length &&
-		    offset < o->offset + member_size(o->type))
-			return o;
-	}
-	return NULL;
-}
-
-static int
-check_fields(struct adoption *a)
-{
-	const struct minivmm_option *option;
-	int r = 0;
-
-	for (uint32_t i = 0; i < a->plugin->field_count && !r; i++) {
-		const struct minivmm_field *row = &a->plugin->descriptor.fields[i];
-		size_t width;
-
-		if (!row->name || row->type < MINIVMM_U8 || row->type > MINIVMM_BOOL)
-			return why_set(a->why, "fields[%u] has no name or no valid type", i);
-		if (check_name(a, "field", row->name))
-			return -1;
-		width = record_width((enum record_type)row->type);
-		if (row->flags & MINIVMM_POINTER
-			? !fits(a->plugin, row->offset, sizeof(void *)) || !row->counter_type
-			: !fits(a->plugin, row->offset, (row->count ? row->count : 1) * width))
-			return why_set(a->why, "field %s lies outside the state", row->name);
-		if (row->counter_type > MINIVMM_U64 ||
-		    !fits(a->plugin, row->counter_offset, member_size(row->counter_type)))
-			return why_set(a->why, "field %s has a counter outside the state",
-				       row->name);
-		option =
-		    option_in(a->plugin, row->offset,
-			      row->flags & MINIVMM_POINTER ? sizeof(void *)
-							   : (row->count ? row->count : 1) * width);
-		if (option)
-			return why_set(
-			    a->why,
-			    "field %s overlaps the member of option %s and would overwrite it with "
-			    "the field's initial value; use another member",
-			    row->name, option->name);
-		r = check_flags(a, "field ", row->name, row->flags,
-				MINIVMM_POINTER | MINIVMM_FREE_RUNNING);
-	}
-	return r;
-}
-
 static int
 check_callbacks(struct adoption *a)
 {
@@ -288,7 +313,7 @@ check_callbacks(struct adoption *a)
 	for (uint32_t i = 0; i < a->plugin->timer_count; i++)
 		if (!d->timers[i].name || !d->timers[i].fire)
 			return why_set(a->why, "timers[%u] has no name or no fire", i);
-		else if (check_name(a, "timer", d->timers[i].name))
+		else if (adopt_name(a, "timer", d->timers[i].name))
 			return -1;
 	for (uint32_t i = 0; i < a->plugin->watch_count; i++)
 		if (!d->watches[i].name || !d->watches[i].ready)
@@ -335,53 +360,6 @@ check_all_names(struct adoption *a)
 	return r;
 }
 
-static bool
-is_irq(const struct adoption *a, const char *name)
-{
-	for (uint32_t i = 0; i < a->plugin->option_count; i++)
-		if (!strcmp(a->plugin->descriptor.options[i].name, name))
-			return a->plugin->descriptor.options[i].type == MINIVMM_IRQ;
-	return false;
-}
-
-/* True for an ACPI name segment (ACPI 6.5, section 20.2.2). */
-static bool
-is_segment(const char *name)
-{
-	for (int i = 0; i < 4; i++)
-		if ((name[i] < 'A' || name[i] > 'Z') && name[i] != '_' &&
-		    (!i || name[i] < '0' || name[i] > '9'))
-			return false;
-	return !name[4];
-}
-
-static int
-check_acpi(struct adoption *a)
-{
-	const struct minivmm_acpi *rows = a->plugin->descriptor.acpi;
-
-	for (uint32_t i = 0; i < a->plugin->acpi_count; i++) {
-		if (rows[i].role > MINIVMM_ACPI_CLOCK)
-			return why_set(
-			    a->why,
-			    "it needs a newer minivmm: acpi[%u] has the unknown role %u; "
-			    "update minivmm",
-			    i, rows[i].role);
-		if (!rows[i].hid && (rows[i].cid || !rows[i].role))
-			return why_set(a->why, "acpi[%u] has no hid", i);
-		if (rows[i].only && !is_irq(a, rows[i].only))
-			return why_set(a->why, "acpi[%u]: only = %s is not an option of type irq",
-				       i, rows[i].only);
-		if (rows[i].page && !is_segment(rows[i].page))
-			return why_set(a->why,
-				       "acpi[%u]: page = %s is not an ACPI name of four characters",
-				       i, rows[i].page);
-		if (rows[i].aml_length && !rows[i].aml)
-			return why_set(a->why, "acpi[%u] has aml_length but no aml", i);
-	}
-	return 0;
-}
-
 int
 adopt_validate(struct adoption *a)
 {
@@ -389,9 +367,9 @@ adopt_validate(struct adoption *a)
 
 	if (!d->name || !d->summary || !d->state_version)
 		return why_set(a->why, "its descriptor lacks a name, a summary or a state_version");
-	return check_flags(a, "the descriptor", "", d->flags, MINIVMM_CONCURRENT) ||
-		       check_options(a) || check_ranges(a) || check_streams(a) || check_fields(a) ||
-		       check_acpi(a) || check_callbacks(a) || check_all_names(a)
+	return adopt_flags(a, "the descriptor", "", d->flags, MINIVMM_CONCURRENT) ||
+		       check_options(a) || check_ranges(a) || check_streams(a) || adopt_fields(a) ||
+		       adopt_acpi(a) || check_callbacks(a) || check_all_names(a)
 		   ? -1
 		   : 0;
 }

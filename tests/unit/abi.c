@@ -408,6 +408,27 @@ longer_registration(void **state)
 	X(acpi[0].page = "0DDR", "acpi[0]: page = 0DDR is not an ACPI name")                       \
 	X(acpi[0].aml_length = 1, "acpi[0] has aml_length but no aml")                             \
 	X(acpi[1].hid = NULL, "acpi[1] has no hid")                                                \
+	X(acpi[1].hid = "foo bar", "acpi[1]: hid = foo bar is no ID")                              \
+	X(acpi[1].hid = "TOOLONG12345", "acpi[1]: hid = TOOLONG12345 is no ID")                    \
+	X(acpi[1].hid = "", "acpi[1]: hid =  is no ID")                                            \
+	X(acpi[1].cid = "a b", "acpi[1]: cid = a b is no ID")                                      \
+	X(options[0].min = 65, "option size: min 0x41 is above its maximum, 0x40")                 \
+	X(options[0].initial = "65", "option size: initial = 65 is out of range, 1 to 64")         \
+	X(options[0].initial = "no", "option size: initial = no is not a number")                  \
+	X((options[1].type = MINIVMM_BOOL, options[1].initial = "2"),                              \
+	  "option level: initial = 2 is not one of its values")                                    \
+	X(options[1].offset = 9, "option level overlaps the member of option size")                \
+	X(ranges[0].widths = MINIVMM_W64, "range port of 4 bytes has accesses of 8 bytes")         \
+	X(fields[0].initial = 10, "field level: initial 0xa is above its maximum, 0x9")            \
+	X((fields[0].max = 0, fields[0].initial = 256),                                            \
+	  "field level: initial 0x100 is above its maximum, 0xff")                                 \
+	X(fields[0].since = 4, "field level: since 4 is above state_version 3")                    \
+	X(fields[0].offset = 18, "field bytes overlaps field level")                               \
+	X(fields[1].counter_offset = 16, "field bytes contains its own counter")                   \
+	X((fields[1].flags = MINIVMM_POINTER, fields[1].counter_offset = 24),                      \
+	  "the counter of field bytes is neither an option nor a member that configure can set")   \
+	X((fields[1].flags = MINIVMM_POINTER, fields[1].counter_type = MINIVMM_U32),               \
+	  "the counter of field bytes is neither an option nor a member that configure can set")   \
 	X(acpi[1].only = "level", "acpi[1]: only = level is not an option of type irq")            \
 	X(d->save = save, "only one of save and load")
 

@@ -33,7 +33,7 @@ static const char *const kinds[] = { "few", "many", NULL };
 struct thing {
 	uint8_t u8, own8; uint16_t u16, port; uint32_t u32, kind; uint64_t u64, size, address, time; bool flag, own_flag;
 	const char *text, *path; struct minivmm_irq irq;
-	uint8_t bytes[4]; uint16_t counted[8]; uint32_t count; uint64_t *far; uint64_t far_count;
+	uint8_t bytes[4]; uint16_t counted[8]; uint32_t count; uint64_t *far;
 };
 
 static int read_it(struct minivmm_device *dev, const struct minivmm_access *access, uint64_t *value)
@@ -82,7 +82,7 @@ static const struct minivmm_field fields[] = {
 	MINIVMM_FIELD(struct thing, own_flag),
 	MINIVMM_FIELD(struct thing, bytes, .initial = 1, .since = 2),
 	MINIVMM_FIELD_COUNTED(struct thing, counted, count),
-	MINIVMM_FIELD_POINTER(struct thing, far, far_count),
+	MINIVMM_FIELD_POINTER(struct thing, far, size),
 	MINIVMM_END
 };
 static const struct minivmm_plugin thing = {
@@ -125,7 +125,7 @@ my %wrong = (
     ],
     'a counter is uint8_t to uint64_t' => [
         [ 'counted, count)' => 'counted, flag)', 'counted, bytes)' ],
-        [ 'far, far_count)' => 'far, flag)', 'far, far)' ],
+        [ 'far, size)' => 'far, flag)', 'far, far)' ],
     ],
 );
 my $more = $everything =~ s/^struct thing \{\K/ uint8_t *far8; int number, numbers[4]; struct { int x; } state; uint8_t table[2][2];/mr;
