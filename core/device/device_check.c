@@ -121,7 +121,7 @@ check_state(const struct device *d, const struct record *group, uint32_t version
 		return 0;
 	if (!descriptor->fields)
 		return record_only(&state, none, why);
-	return fields_check(descriptor->fields, d->public.state, &state, version, why);
+	return fields_check(descriptor->fields, d->host.public.state, &state, version, why);
 }
 
 int

@@ -27,16 +27,15 @@ put(struct record_writer *writer, const char *name, const char *space, uint64_t 
 }
 
 static void
-put_device(const struct bus *bus, const struct minivmm_device *device,
-	   struct record_writer *writer)
+put_device(const struct device *device, struct record_writer *writer)
 {
 	static const uint32_t spaces[] = { MINIVMM_PIO, MINIVMM_MMIO };
 
 	for (size_t i = 0; i < sizeof(spaces) / sizeof(*spaces); i++) {
 		const struct bus_range *range = NULL;
 
-		while ((range = bus_next(bus, spaces[i], device, range)))
-			put(writer, device->name, space_name(spaces[i]), range->base,
+		while ((range = device_range(device, spaces[i], range)))
+			put(writer, device_name(device), space_name(spaces[i]), range->base,
 			    range->length);
 	}
 }
@@ -60,7 +59,7 @@ range_names_save(const struct machine *machine, const struct devices *devices,
 		    chip->last - chip->first + 1);
 	}
 	for (size_t i = 0; i < devices->count; i++)
-		put_device(&machine->bus, &devices_at(devices, i)->public, writer);
+		put_device(devices_at(devices, i), writer);
 	record_end(writer);
 }
 

@@ -160,10 +160,12 @@ observe(const struct vm_source *source, FILE *to)
 {
 	struct run *run = calloc(1, sizeof(*run));
 	FILE *trace = tmpfile();
+	char path[32];
 	int r = run_build(run, source);
 
-	run->trace.file = trace;
-	run->trace.path = (char *)"trace";
+	snprintf(path, sizeof(path), "/dev/fd/%d", fileno(trace));
+	if (!r)
+		r = trace_open(&run->trace, path);
 	machine_set_trace(&run->vm.machine, &run->trace);
 	if (!r)
 		r = devices_start(&run->vm.devices,
@@ -171,7 +173,6 @@ observe(const struct vm_source *source, FILE *to)
 	if (!r)
 		r = machine_run(&run->vm.machine);
 	if (!r) {
-		fflush(trace);
 		fputs("== trace\n", to);
 		copy_trace(to, trace);
 		fputs("== output\n", to);
@@ -203,6 +204,7 @@ observe(const struct vm_source *source, FILE *to)
 		devices_stop(&run->vm.devices, &no_waiting);
 	}
 	run_destroy(run);
+	trace_close(&run->trace);
 	fclose(trace);
 	free(run);
 	return r;
