@@ -87,6 +87,16 @@ fields_save(const struct minivmm_field *rows, const void *base, struct record_wr
 	}
 }
 
+size_t
+fields_size(const struct minivmm_field *rows, const void *base)
+{
+	size_t sum = 0;
+
+	for (const struct minivmm_field *row = rows; row->name; row++)
+		sum += RECORD_HEADER(strlen(row->name)) + capacity(row, base) * width_of(row->type);
+	return sum;
+}
+
 static uint64_t
 row_max(const struct minivmm_field *row)
 {
@@ -99,17 +109,17 @@ const struct minivmm_field *
 fields_find_invalid(const struct minivmm_field *rows, const void *base, uint64_t *value)
 {
 	for (const struct minivmm_field *row = rows; row->name; row++) {
-		uint64_t count = current_count(row, base), room = capacity(row, base);
+		uint64_t count = current_count(row, base), room = capacity(row, base), above;
 		const uint8_t *at = elements(row, base);
 
 		*value = count;
 		if (count > room)
 			return row;
-		for (uint64_t i = 0; i < count; i++, at += width_of(row->type)) {
-			*value = get_number(at, 0, row->type);
-			if (*value > row_max(row))
-				return row;
-		}
+		above = record_find_above((enum record_type)row->type, at, count, row_max(row));
+		if (above == count)
+			continue;
+		*value = get_number(at + above * width_of(row->type), 0, row->type);
+		return row;
 	}
 	return NULL;
 }
@@ -182,16 +192,17 @@ static int
 check_item(const struct loading *l, const struct minivmm_field *row, const struct record *item)
 {
 	uint64_t max = row_max(row);
+	uint32_t above;
 
 	if (item->type != row->type || item->array != is_array(row))
 		return why_set(l->why, "%s has the wrong type", row->name);
 	if (check_count(l, row, item))
 		return -1;
-	for (uint32_t i = 0; i < item->count && max < type_max(row->type); i++)
-		if (record_number(item, i) > max)
-			return why_set(l->why,
-				       "%s is 0x%" PRIx64 ", at most 0x%" PRIx64 " is allowed",
-				       row->name, record_number(item, i), max);
+	above =
+	    (uint32_t)record_find_above((enum record_type)item->type, item->data, item->count, max);
+	if (above < item->count)
+		return why_set(l->why, "%s is 0x%" PRIx64 ", at most 0x%" PRIx64 " is allowed",
+			       row->name, record_number(item, above), max);
 	return 0;
 }
 
@@ -241,11 +252,15 @@ fields_check(const struct minivmm_field *rows, const void *base, const struct re
 static void
 reset(const struct minivmm_field *row, void *base)
 {
-	size_t width = width_of(row->type);
+	size_t width = width_of(row->type), length = capacity(row, base) * width, done = width;
 	char *to = elements(row, base);
 
-	for (uint64_t i = 0; i < capacity(row, base); i++)
-		memcpy(to + i * width, &row->initial, width);
+	if (length)
+		memcpy(to, &row->initial, width);
+	for (size_t n; done < length; done += n) { /* each step doubles what is there */
+		n = done < length - done ? done : length - done;
+		memcpy(to + done, to, n);
+	}
 	if (row->counter_type && !(row->flags & MINIVMM_POINTER))
 		set_number(base, row->counter_offset, row->counter_type, 0);
 }

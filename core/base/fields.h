@@ -13,6 +13,10 @@
 /* Writes each row of the struct at base into the open group. rows ends with a row without name. */
 void fields_save(const struct minivmm_field *rows, const void *base, struct record_writer *writer);
 
+/* The most bytes that fields_save can append for the struct at base. Reads only its pointers and
+ * their counters, which never change. */
+size_t fields_size(const struct minivmm_field *rows, const void *base);
+
 /*
  * Returns the first row that a load would refuse, or NULL: an element exceeds its maximum, or there
  * are more elements than fit. Stores the element or the number of elements in *value.

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #define NAME_BITS 4096u
-#define HEADER(name_length) (2u + (name_length) + 4u) /* bytes before the payload */
 
 size_t
 record_width(enum record_type type)
@@ -98,31 +97,69 @@ record_fail(struct record_writer *w, bool no_memory)
 	w->no_memory |= no_memory;
 }
 
-/* Appends length bytes to the buffer and returns their address, or NULL. */
-static uint8_t *
-extend(struct record_writer *w, size_t length)
+/* Makes the buffer large enough for length more bytes. Returns 0 or -1. */
+static int
+grow(struct record_writer *w, size_t length)
 {
 	size_t end, capacity = w->capacity ? w->capacity : 256;
 	uint8_t *data;
 
 	if (__builtin_add_overflow(w->length, length, &end) || end > UINT32_MAX) {
 		w->failed = true;
-		return NULL;
+		return -1;
 	}
 	while (capacity < end)
 		capacity *= 2;
-	if (capacity != w->capacity) {
-		data = realloc(w->data, capacity);
-		if (!data) {
-			w->failed = w->no_memory = true;
-			return NULL;
-		}
-		w->data = data;
-		w->capacity = capacity;
+	if (capacity == w->capacity)
+		return 0;
+	data = realloc(w->data, capacity);
+	if (!data) {
+		w->failed = w->no_memory = true;
+		return -1;
 	}
-	data = w->data + w->length;
-	w->length = end;
-	return data;
+	w->data = data;
+	w->capacity = capacity;
+	return 0;
+}
+
+/* Appends length bytes to the buffer and returns their address, or NULL. */
+static uint8_t *
+extend(struct record_writer *w, size_t length)
+{
+	if (grow(w, length))
+		return NULL;
+	w->length += length;
+	return w->data + w->length - length;
+}
+
+void
+record_reserve(struct record_writer *w, size_t length)
+{
+	size_t end = w->length + length;
+	uint8_t *data;
+
+	if (w->failed || end > UINT32_MAX || end <= w->capacity)
+		return;
+	data = realloc(w->data, end);
+	if (!data)
+		return;
+	w->data = data;
+	w->capacity = end;
+	explicit_bzero(data + w->length, length); /* the compiler cannot remove it */
+}
+
+void
+record_root(struct record_writer *w)
+{
+	w->root = w->length;
+	w->depth = 0;
+	memset(&w->names[0], 0, sizeof(w->names[0]));
+}
+
+void *
+record_append(struct record_writer *w, size_t length)
+{
+	return w->failed ? NULL : extend(w, length);
 }
 
 static uint8_t
@@ -173,7 +210,7 @@ put(struct record_writer *w, const char *name, uint8_t type, uint32_t count, con
 		w->failed = true;
 		return;
 	}
-	to = extend(w, HEADER(length));
+	to = extend(w, RECORD_HEADER(length));
 	if (!to)
 		return;
 	*to++ = type;
@@ -213,7 +250,7 @@ record_put_item(struct record_writer *w, const struct record *item)
 		w->failed = true;
 		return;
 	}
-	bytes += HEADER(item->name_length);
+	bytes += RECORD_HEADER(item->name_length);
 	to = extend(w, bytes);
 	if (to)
 		memcpy(to, begin, bytes);
@@ -284,8 +321,8 @@ record_end(struct record_writer *w)
 		return;
 	}
 	open = w->data + w->open[w->depth - 1];
-	count = (uint32_t)(w->data + w->length - (open + HEADER(open[1])));
-	check_open(w, open + HEADER(open[1]), count);
+	count = (uint32_t)(w->data + w->length - (open + RECORD_HEADER(open[1])));
+	check_open(w, open + RECORD_HEADER(open[1]), count);
 	w->depth--;
 	memcpy(open + 2 + open[1], &count, sizeof(count));
 }
@@ -296,7 +333,7 @@ record_finish(struct record_writer *w)
 	if (w->depth)
 		w->failed = true;
 	if (!w->failed)
-		check_open(w, w->data, (uint32_t)w->length);
+		check_open(w, w->data + w->root, (uint32_t)(w->length - w->root));
 }
 
 /* Reader. */
@@ -311,18 +348,18 @@ item_at(const uint8_t *data, size_t length, size_t position, struct record *item
 	const uint8_t *at = data + position;
 	size_t left = length - position, payload;
 
-	if (left < HEADER(0) || left < HEADER(at[1]))
+	if (left < RECORD_HEADER(0) || left < RECORD_HEADER(at[1]))
 		return 0;
 	item->type = at[0] & (uint8_t)~RECORD_ARRAY;
 	item->array = at[0] & RECORD_ARRAY;
 	item->name_length = at[1];
 	item->name = (const char *)at + 2;
 	memcpy(&item->count, at + 2 + at[1], sizeof(item->count));
-	item->data = at + HEADER(at[1]);
+	item->data = at + RECORD_HEADER(at[1]);
 	payload = (size_t)item->count * record_width((enum record_type)item->type);
-	if (payload > left - HEADER(at[1]))
+	if (payload > left - RECORD_HEADER(at[1]))
 		return 0;
-	return HEADER(at[1]) + payload;
+	return RECORD_HEADER(at[1]) + payload;
 }
 
 bool
@@ -348,10 +385,9 @@ check_value(const struct record *item, struct why *why)
 		return why_set(why, "a single value has a count other than 1");
 	if (item->type == RECORD_TEXT && memchr(item->data, 0, item->count))
 		return why_set(why, "a text contains a NUL byte");
-	if (item->type == RECORD_BOOL)
-		for (uint32_t i = 0; i < item->count; i++)
-			if (item->data[i] > 1)
-				return why_set(why, "a boolean is neither 0 nor 1");
+	if (item->type == RECORD_BOOL &&
+	    record_find_above(RECORD_BOOL, item->data, item->count, 1) < item->count)
+		return why_set(why, "a boolean is neither 0 nor 1");
 	return 0;
 }
 
@@ -474,6 +510,58 @@ record_only(const struct record *group, const char *const *names, struct why *wh
 			return why_set(why, "%.*s is unknown", item.name_length, item.name);
 	}
 	return 0;
+}
+
+/*
+ * One function per width: the first value in [begin, end) that exceeds max, or end. The blocks have
+ * a fixed length and no early exit, so that the compiler vectorizes the comparison.
+ */
+#define BLOCK 256u /* values */
+#define FIND_ABOVE(name, number)                                                                   \
+	static size_t name(const uint8_t *values, size_t count, number max)                        \
+	{                                                                                          \
+		size_t begin = 0;                                                                  \
+                                                                                                   \
+		for (; count - begin >= BLOCK; begin += BLOCK) {                                   \
+			number block[BLOCK], above = 0;                                            \
+                                                                                                   \
+			memcpy(block, values + begin * sizeof(number), sizeof(block));             \
+			for (size_t i = 0; i < BLOCK; i++)                                         \
+				above |= (number)(block[i] > max);                                 \
+			if (above)                                                                 \
+				break;                                                             \
+		}                                                                                  \
+		for (; begin < count; begin++) {                                                   \
+			number value;                                                              \
+                                                                                                   \
+			memcpy(&value, values + begin * sizeof(number), sizeof(value));            \
+			if (value > max)                                                           \
+				break;                                                             \
+		}                                                                                  \
+		return begin;                                                                      \
+	}
+FIND_ABOVE(find_above_8, uint8_t)
+FIND_ABOVE(find_above_16, uint16_t)
+FIND_ABOVE(find_above_32, uint32_t)
+FIND_ABOVE(find_above_64, uint64_t)
+
+size_t
+record_find_above(enum record_type type, const void *values, size_t count, uint64_t max)
+{
+	size_t width = record_width(type);
+
+	if (max >= UINT64_MAX >> (64 - 8 * width))
+		return count;
+	switch (width) {
+	case 1:
+		return find_above_8(values, count, (uint8_t)max);
+	case 2:
+		return find_above_16(values, count, (uint16_t)max);
+	case 4:
+		return find_above_32(values, count, (uint32_t)max);
+	default:
+		return find_above_64(values, count, max);
+	}
 }
 
 uint64_t

@@ -33,9 +33,10 @@ enum record_type {
 	RECORD_ARRAY = 0x80, /* flag */
 };
 
-#define RECORD_DEPTH 16   /* nesting levels */
-#define RECORD_ITEMS 4096 /* per group; a list has no limit */
-#define RECORD_SEEN 512   /* bits */
+#define RECORD_DEPTH 16                                      /* nesting levels */
+#define RECORD_ITEMS 4096                                    /* per group; a list has no limit */
+#define RECORD_SEEN 512                                      /* bits */
+#define RECORD_HEADER(name_length) (2u + (name_length) + 4u) /* bytes before the payload */
 
 /*
  * Appends records to a buffer that it owns. Errors (no memory, nesting too deep, too many items, an
@@ -46,6 +47,7 @@ enum record_type {
 struct record_writer {
 	uint8_t *data;
 	size_t length, capacity;
+	size_t root; /* offset of the root's first item; bytes before it belong to the owner */
 	size_t open[RECORD_DEPTH]; /* offset of each open group or list */
 	unsigned depth;
 	bool failed, no_memory;                  /* no_memory: the cause of failed */
@@ -63,6 +65,15 @@ struct record_writer {
 bool record_name(const char *name);
 
 void record_writer_free(struct record_writer *writer);
+/*
+ * Makes room for length more bytes and touches it, so that appending them neither allocates nor
+ * causes page faults. Without memory, appending allocates later.
+ */
+void record_reserve(struct record_writer *writer, size_t length);
+/* Begins another root behind what the buffer holds: its names are distinct from each other only. */
+void record_root(struct record_writer *writer);
+/* Appends length bytes that are not an item, and returns their address, or NULL after an error. */
+void *record_append(struct record_writer *writer, size_t length);
 /* Reports an error of the caller; it is sticky like the writer's errors. */
 void record_fail(struct record_writer *writer, bool no_memory);
 void record_put(struct record_writer *writer, const char *name, enum record_type type,
@@ -146,6 +157,11 @@ bool record_index_duplicate(const struct record_index *index);
 size_t record_width(enum record_type type); /* bytes per element: 1, 2, 4 or 8; 1 for other types */
 bool record_is(const struct record *item, const char *name);
 
+/*
+ * Returns the index of the first of count numbers that exceeds max, or count. Reads at the speed of
+ * memory. values may be unaligned.
+ */
+size_t record_find_above(enum record_type type, const void *values, size_t count, uint64_t max);
 /* Returns an element as a number. The type must be U8 to BOOL, and index < count. */
 uint64_t record_number(const struct record *item, uint32_t index);
 /* Finds a scalar of any numeric type. false: it is missing or has another type. */

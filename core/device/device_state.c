@@ -387,6 +387,20 @@ device_save(struct device *d, struct record_writer *writer)
 	return 0;
 }
 
+size_t
+devices_state_size(const struct devices *devices)
+{
+	size_t sum = 0;
+
+	for (size_t i = 0; i < devices->count; i++) {
+		const struct device *d = devices_at(devices, i);
+		const struct minivmm_field *rows = d->plugin.descriptor.fields;
+
+		sum += rows ? fields_size(rows, d->public.state) : 0;
+	}
+	return sum;
+}
+
 /* Finds a group by name inside another group. */
 static int
 group_of(const struct record *group, const char *name, struct record *item, struct why *why)

@@ -66,6 +66,7 @@ writer(void *argument)
 {
 	struct capture *c = argument;
 
+	capture_make_room(c);
 	if (c->result.method == METHOD_AUTO || c->result.method == METHOD_PRECOPY)
 		set_error(c, capture_before_stop(c));
 	if (!c->result.status) {
@@ -130,6 +131,7 @@ clean_up(struct capture *c)
 	}
 	c->result.duration = clock_host() - c->started;
 	memcpy(c->result.id, c->header.id, sizeof(c->result.id));
+	c->meta_size = c->meta.body.length;
 	devices_capture_end(c->devices);
 	image_free(&c->image);
 	output_close(&c->output);
@@ -213,6 +215,7 @@ capture_restored(struct capture *c, const struct snapshot *snapshot)
 {
 	const char *slash = strrchr(snapshot->path, '/');
 
+	c->meta_size = snapshot->header.table_size;
 	c->base.known = true;
 	c->base.tracked = dirty_on(c->machine);
 	c->base.checksum = snapshot->header.checksum;
@@ -270,7 +273,6 @@ begin(struct capture *c, const struct capture_request *request)
 		memcpy(c->header.parent, c->base.id, sizeof(c->header.parent));
 		c->header.parent_checksum = c->base.checksum;
 	}
-	capture_make_heap();
 	context.parent = request->diff ? c->base.name : NULL;
 	r = r ? r : sections_save(&context, SAVED_BEFORE_STOP, &c->meta);
 	c->busy = true;

@@ -67,7 +67,8 @@ struct capture {
 	struct machine *machine;
 	struct devices *devices;
 	struct capture_base base;
-	uint64_t *since; /* bitmap: pages written since the base; watch.pages */
+	size_t meta_size; /* bytes of metadata of the last snapshot; 0: none */
+	uint64_t *since;  /* bitmap: pages written since the base; watch.pages */
 	struct dirty_watch watch;
 
 	/* The snapshot in progress. The main thread starts and ends it and runs the stop; the
@@ -133,13 +134,10 @@ int capture_reset(struct capture *capture, struct reset *reset);
 
 /* Private to capture.c and rounds.c. */
 
-/* Allocates and touches copies, so that the stop does not wait for page faults. Without memory the
- * stop allocates them. */
+/* Allocates and touches the buffers for copies of pages and for the records of the state, so that
+ * the stop does not wait for page faults. Without memory the stop allocates them. */
 void capture_make_room(struct capture *capture);
-/* The same for the heap, which holds the records of the state. malloc has a heap per thread, so
- * call it on the main thread. */
-#define CAPTURE_HEAP 65536u /* bytes: more than the state of two vCPUs */
-void capture_make_heap(void);
+#define CAPTURE_STATE 65536u /* bytes: more than the state of two vCPUs and all chips */
 /* Saves the sections of a paused machine into meta. Returns 0 or a negative status. */
 int capture_state(struct capture *capture);
 /*

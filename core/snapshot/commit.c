@@ -10,20 +10,20 @@
 static void
 add_map(struct snapshot_meta *meta, const struct memory *memory)
 {
-	struct record_writer writer = { 0 };
+	struct record_writer *writer = snapshot_meta_begin(meta, SECTION_MEMORY, 0, 0);
 
-	record_begin(&writer, "regions", RECORD_LIST);
+	record_begin(writer, "regions", RECORD_LIST);
 	for (uint32_t i = 0; i < memory->count; i++) {
 		const struct memory_region *region = memory_region_at(memory, i);
 
-		record_begin(&writer, NULL, RECORD_GROUP);
-		record_put_u64(&writer, "gpa", region->gpa);
-		record_put_u64(&writer, "size", region->size);
-		record_put_u64(&writer, "offset", region->offset);
-		record_end(&writer);
+		record_begin(writer, NULL, RECORD_GROUP);
+		record_put_u64(writer, "gpa", region->gpa);
+		record_put_u64(writer, "size", region->size);
+		record_put_u64(writer, "offset", region->offset);
+		record_end(writer);
 	}
-	record_end(&writer);
-	snapshot_meta_add_record(meta, SECTION_MEMORY, 0, 0, &writer);
+	record_end(writer);
+	snapshot_meta_end(meta);
 }
 
 static void
@@ -31,8 +31,8 @@ add_memory(const struct image *image, struct snapshot_meta *meta, const uint64_t
 {
 	add_map(meta, image->memory);
 	snapshot_meta_add(meta, SECTION_SUMS, 0, 0, NULL, image_sums_size(image->memory));
-	if (!meta->failed)
-		image_sums(image, meta->body + meta->rows[meta->count - 1].offset);
+	if (!meta->body.failed)
+		image_sums(image, meta->body.data + meta->rows[meta->count - 1].offset);
 	if (held)
 		snapshot_meta_add(meta, SECTION_PAGES, 0, 0, held,
 				  (image->memory->size / PAGE_SIZE + 7) / 8);
@@ -48,9 +48,9 @@ image_commit(struct image *image, struct snapshot_meta *meta, struct snapshot_he
 	int failed;
 
 	add_memory(image, meta, held);
-	if (meta->no_memory)
+	if (meta->body.no_memory)
 		return fail(STATUS_HOST, "cannot write snapshot %s: no memory", output->path);
-	if (meta->failed)
+	if (meta->body.failed)
 		return fail(STATUS_BUG, "cannot write snapshot %s: a record is invalid",
 			    output->path);
 	if (snapshot_meta_size(meta) > SNAPSHOT_META_MAX || meta->count > SNAPSHOT_SECTIONS_MAX)

@@ -95,21 +95,14 @@ capture_can_fork(const struct capture *c)
 void
 capture_make_room(struct capture *c)
 {
+	size_t state = devices_state_size(c->devices);
+
+	record_reserve(&c->meta.body,
+		       CAPTURE_STATE + (state > c->meta_size ? state : c->meta_size));
 	c->copies = malloc(COPIES_ROOM * PAGE_SIZE);
 	c->copies_max = c->copies ? COPIES_ROOM : 0;
 	if (c->copies)
 		memset(c->copies, 0xff, COPIES_ROOM * PAGE_SIZE);
-}
-
-/* malloc reuses the freed block with its pages. */
-void
-capture_make_heap(void)
-{
-	void *room = malloc(CAPTURE_HEAP);
-
-	if (room)
-		explicit_bzero(room, CAPTURE_HEAP); /* the compiler cannot remove it */
-	free(room);
 }
 
 /* Writes memory in rounds until few pages are left or the rounds no longer get smaller. */
@@ -120,7 +113,6 @@ capture_before_stop(struct capture *c)
 	unsigned slow = 0;
 	int r = first_pages(c);
 
-	capture_make_room(c);
 	while (!r) {
 		r = image_write(&c->image, c->todo);
 		c->result.rounds++;

@@ -437,11 +437,10 @@ sections_save(const struct section_context *context, enum section_saved saved,
 		uint32_t count = s->save && s->saved == saved ? section_count(s, context) : 0;
 
 		for (uint32_t i = 0; i < count && !failed; i++) {
-			struct record_writer writer = { 0 };
-
-			failed = s->save(context, i, &writer);
-			snapshot_meta_add_record(meta, s->tag, i,
-						 s->skippable ? SECTION_SKIPPABLE : 0, &writer);
+			failed = s->save(context, i,
+					 snapshot_meta_begin(meta, s->tag, i,
+							     s->skippable ? SECTION_SKIPPABLE : 0));
+			snapshot_meta_end(meta);
 		}
 	}
 	return failed;

@@ -7,22 +7,23 @@
 #include "snapshot/format.h"
 
 /*
- * Metadata under construction. Start with zeros, add sections, then seal it. After an error the
- * functions add nothing; the caller checks failed once, at the end.
+ * Metadata under construction. Start with zeros, add sections, then seal it. All sections are
+ * written to one buffer, in which they stay. After an error the functions add nothing; the caller
+ * checks body.failed once, at the end.
  */
 struct snapshot_meta {
 	struct snapshot_row *rows; /* offsets count from the start of body */
 	size_t count;
-	uint8_t *body;
-	size_t length;
-	bool failed, no_memory; /* no_memory: the reason for failed */
+	struct record_writer body;
 };
-/* Adds a section and copies its data. data: NULL: length zero bytes. */
+/* Makes room for a section whose record the caller writes to the returned writer. End it before the
+ * next section. */
+struct record_writer *snapshot_meta_begin(struct snapshot_meta *meta, uint32_t tag, uint32_t index,
+					  uint32_t flags);
+void snapshot_meta_end(struct snapshot_meta *meta);
+/* Adds a section that is not a record, and copies its data. data: NULL: length zero bytes. */
 void snapshot_meta_add(struct snapshot_meta *meta, uint32_t tag, uint32_t index, uint32_t flags,
 		       const void *data, size_t length);
-/* Adds the writer's record as a section. Frees and clears the writer. */
-void snapshot_meta_add_record(struct snapshot_meta *meta, uint32_t tag, uint32_t index,
-			      uint32_t flags, struct record_writer *writer);
 /* Size of header, table and sections in bytes. */
 uint64_t snapshot_meta_size(const struct snapshot_meta *meta);
 /*

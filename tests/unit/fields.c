@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
 
@@ -330,6 +331,35 @@ finds_invalid_values(void **state)
 	assert_int_equal(value, 9);
 }
 
+/* A row that has no invalid values is not read by the check: its array cannot be read here. The
+ * rows beside it are checked. */
+static void
+skips_values_that_cannot_be_invalid(void **state)
+{
+	static const uint64_t maxima[] = { 0, UINT8_MAX, UINT64_MAX };
+	void *closed = mmap(NULL, 1 << 20, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct sample s = filled;
+	uint64_t value;
+
+	assert_true(closed != MAP_FAILED);
+	s.ram = closed;
+	s.ram_size = 1 << 20;
+	s.flag = true;
+	for (size_t i = 0; i < sizeof(maxima) / sizeof(maxima[0]); i++) {
+		const struct minivmm_field table[] = {
+			MINIVMM_FIELD_POINTER(struct sample, ram, ram_size, .max = maxima[i]),
+			MINIVMM_FIELD(struct sample, limited, .max = 9),
+			MINIVMM_END,
+		};
+
+		s.limited = 9;
+		assert_null(fields_find_invalid(table, &s, &value));
+		s.limited = 10;
+		assert_string_equal(fields_find_invalid(table, &s, &value)->name, "limited");
+	}
+	munmap(closed, 1 << 20);
+}
+
 int
 main(void)
 {
@@ -343,6 +373,7 @@ main(void)
 		cmocka_unit_test(pointer_without_memory),
 		cmocka_unit_test(save_refuses_a_counter_out_of_range),
 		cmocka_unit_test(finds_invalid_values),
+		cmocka_unit_test(skips_values_that_cannot_be_invalid),
 	};
 
 	return cmocka_run_group_tests_name("fields", tests, NULL, NULL);

@@ -530,6 +530,86 @@ compares(void **state)
 	record_writer_free(&w[1]);
 }
 
+/* Returns what record_find_above should. */
+static size_t
+first_above(enum record_type type, const uint8_t *values, size_t count, uint64_t max)
+{
+	const struct record all = { .type = (uint8_t)type, .data = values };
+
+	for (uint32_t i = 0; i < count; i++)
+		if (record_number(&all, i) > max)
+			return i;
+	return count;
+}
+
+/* All widths, odd addresses, lengths around the size of a block, and each place of the value. */
+static void
+finds_the_first_value_above(void **state)
+{
+	static const enum record_type types[] = { RECORD_U8, RECORD_U16, RECORD_U32, RECORD_U64,
+						  RECORD_BOOL };
+	uint8_t bytes[1 + 600 * 8];
+
+	for (size_t t = 0; t < sizeof(types) / sizeof(types[0]); t++) {
+		size_t width = record_width(types[t]);
+		uint64_t largest = UINT64_MAX >> (64 - 8 * width);
+		const uint64_t maxima[] = { 0, 1, largest / 2, largest - 1, largest };
+
+		for (size_t m = 0; m < sizeof(maxima) / sizeof(maxima[0]); m++)
+			for (size_t count = 0; count < 600; count += 1 + count / 3) {
+				uint64_t value = maxima[m] < largest ? maxima[m] + 1 : largest;
+
+				for (size_t i = 0; i < 600; i++)
+					memcpy(bytes + 1 + i * width, &maxima[m], width);
+				assert_int_equal(
+				    record_find_above(types[t], bytes + 1, count, maxima[m]),
+				    count);
+				for (size_t i = count; i-- > 0;) {
+					memcpy(bytes + 1 + i * width, &value, width);
+					assert_int_equal(
+					    record_find_above(types[t], bytes + 1, count,
+							      maxima[m]),
+					    first_above(types[t], bytes + 1, count, maxima[m]));
+				}
+			}
+	}
+}
+
+/* Several roots in one buffer: each can have the names of another, and is a record by itself. */
+static void
+several_roots_in_a_buffer(void **state)
+{
+	struct record_writer w = { 0 };
+	struct record root;
+	size_t begin[3];
+
+	for (size_t i = 0; i < 3; i++) {
+		record_root(&w);
+		begin[i] = w.length;
+		record_put_u32(&w, "name", (uint32_t)i);
+		record_begin(&w, "group", RECORD_GROUP);
+		record_put_u32(&w, "name", 7);
+		record_end(&w);
+		record_finish(&w);
+		if (i == 1)
+			memcpy(record_append(&w, 3), "raw", 3);
+	}
+	assert_false(w.failed);
+	for (size_t i = 0; i < 3; i++) {
+		size_t end = i == 2 ? w.length : begin[i + 1] - (i == 1 ? 3 : 0);
+		uint64_t value;
+
+		assert_int_equal(record_open(w.data + begin[i], end - begin[i], &root, NULL), 0);
+		assert_true(record_get_u64(&root, "name", &value));
+		assert_int_equal(value, i);
+	}
+	record_put_u32(&w, "name", 8); /* not twice in one root */
+	record_finish(&w);
+	assert_true(w.failed);
+	assert_null(record_append(&w, 1));
+	record_writer_free(&w);
+}
+
 int
 main(void)
 {
@@ -548,6 +628,8 @@ main(void)
 		cmocka_unit_test(collapses_repeated_lines),
 		cmocka_unit_test(prints_json),
 		cmocka_unit_test(compares),
+		cmocka_unit_test(finds_the_first_value_above),
+		cmocka_unit_test(several_roots_in_a_buffer),
 	};
 
 	return cmocka_run_group_tests_name("record", tests, NULL, NULL);

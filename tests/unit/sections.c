@@ -158,7 +158,6 @@ parse_with(uint32_t tag, uint32_t index, const char *expected)
 {
 	struct snapshot_meta meta = { 0 };
 	struct snapshot_header header = { .id = { 1 } };
-	struct record_writer writer = { 0 };
 	struct snapshot snapshot;
 	struct why why;
 	uint8_t *bytes;
@@ -167,8 +166,8 @@ parse_with(uint32_t tag, uint32_t index, const char *expected)
 
 	sample_sections(&meta);
 	sample_memory(&meta, PAGE_SIZE);
-	record_put_text(&writer, "name", "serial1");
-	snapshot_meta_add_record(&meta, tag, index, 0, &writer);
+	record_put_text(snapshot_meta_begin(&meta, tag, index, 0), "name", "serial1");
+	snapshot_meta_end(&meta);
 	length = snapshot_meta_size(&meta);
 	bytes = snapshot_meta_seal(&meta, &header, PAGE_SIZE);
 	snapshot_meta_free(&meta);
@@ -394,7 +393,7 @@ a_capture_is_in_the_tables_order(void **state)
 	assert_int_equal(sections_save(&b->context, SAVED_BEFORE_STOP, &meta), 0);
 	assert_int_equal(meta.count, 1);
 	assert_int_equal(sections_save(&b->context, SAVED_IN_STOP, &meta), 0);
-	assert_false(meta.failed);
+	assert_false(meta.body.failed);
 	assert_int_equal(meta.count, sizeof(tags) / sizeof(tags[0]));
 	for (size_t i = 0; i < meta.count; i++) {
 		assert_int_equal(meta.rows[i].tag, tags[i]);

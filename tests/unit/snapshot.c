@@ -242,7 +242,7 @@ missing_sections(void **state)
 		for (size_t j = 0; j < all.count; j++)
 			if (all.rows[j].tag != needed[i].tag)
 				snapshot_meta_add(&some, all.rows[j].tag, all.rows[j].index, 0,
-						  all.body + all.rows[j].offset,
+						  all.body.data + all.rows[j].offset,
 						  all.rows[j].length);
 		snapshot_meta_free(&all);
 		bytes = sealed(&some, MEMORY, &length);
@@ -256,16 +256,17 @@ map(const struct snapshot_region *regions, size_t count, uint64_t total, uint64_
     const char *text)
 {
 	struct snapshot_meta meta = { 0 };
-	struct record_writer writer = { 0 };
+	struct record_writer *writer;
 	size_t length;
 	uint8_t *bytes;
 
 	sample_sections(&meta);
-	record_begin(&writer, "regions", RECORD_LIST);
+	writer = snapshot_meta_begin(&meta, SECTION_MEMORY, 0, 0);
+	record_begin(writer, "regions", RECORD_LIST);
 	for (size_t i = 0; i < count; i++)
-		sample_region(&writer, regions[i].gpa, regions[i].size, regions[i].offset);
-	record_end(&writer);
-	snapshot_meta_add_record(&meta, SECTION_MEMORY, 0, 0, &writer);
+		sample_region(writer, regions[i].gpa, regions[i].size, regions[i].offset);
+	record_end(writer);
+	snapshot_meta_end(&meta);
 	snapshot_meta_add(&meta, SECTION_SUMS, 0, 0, NULL, sums);
 	bytes = sealed(&meta, total, &length);
 	expect(bytes, length, file_size(length, total), text);
