@@ -7,6 +7,7 @@
 #define MACHINE_LOOP_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -49,9 +50,9 @@ struct loop {
 	pthread_mutex_t lock; /* guards the members below */
 	struct loop_timer *timers;
 	struct loop_deferred *deferred, **deferred_end;
-	bool quiet;
-	bool timer_armed; /* timer_fd is armed */
-	bool nested;      /* in loop_once_nested; main thread */
+	atomic_bool quiet; /* set under the lock */
+	bool timer_armed;  /* timer_fd is armed */
+	bool nested;       /* in loop_once_nested; main thread */
 	struct loop_source timer_source, wake_source, device_source;
 };
 
@@ -85,6 +86,12 @@ void loop_deferred_remove(struct loop *loop, struct loop_deferred *deferred);
 /* quiet true: no events of devices, timers or deferred work until quiet is false again. Call it
  * after clock_stop or clock_start. Main thread. */
 void loop_quiet(struct loop *loop, bool quiet);
+/* Any thread. */
+static inline bool
+loop_is_quiet(const struct loop *loop)
+{
+	return atomic_load(&loop->quiet);
+}
 
 /* Waits for one event and runs its callback, then the deferred work. timeout in ms; -1: none. 0 or
  * a negative status. Main thread. */

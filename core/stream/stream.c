@@ -146,12 +146,12 @@ stream_write(struct stream *stream, const void *from, size_t length)
 	else if (stream->out.kind && stream->no_reader)
 		keep_newest(stream, from, length);
 	else if (stream->out.kind) {
-		bool empty = !stream->output_length;
+		bool empty = !stream->output_length; /* then nobody delivers */
 
 		taken = append_output(stream, from, length);
-		wake = empty && taken;
 		if (taken < length)
 			stream->want_writable = true;
+		wake = empty && taken && !stream_deliver_now(stream);
 	}
 	pthread_mutex_unlock(&stream->lock);
 	if (taken && stream->record)

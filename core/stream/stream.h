@@ -2,7 +2,9 @@
 /*
  * Streams: byte channels between a device and the host (terminals, files, ptys, sockets, bytes from
  * the config). All devices use this implementation. Each direction has a buffer; the device's side
- * never blocks.
+ * never blocks. The loop's thread moves bytes between the buffers and the host. To spare output the
+ * wake-up of that thread, the thread that writes a byte also delivers it, if no other output waits
+ * and the host end cannot block or go away.
  *
  * A snapshot does not contain output: the process that took the bytes from the device delivers them
  * (at its end it waits for a slow reader). While a reader stalls, the buffer fills and the device
@@ -68,7 +70,7 @@ struct stream_option {
 	struct config_place place;
 };
 
-/* The host end of one direction or of both. Only the loop's thread uses it. */
+/* The host end of one direction or of both. Only the loop's thread changes it. */
 struct stream_end {
 	const struct stream_kind *kind; /* NULL: none */
 	char *target;                   /* text after "KIND:" in the option; NULL: no target */
@@ -101,6 +103,8 @@ struct stream {
 	pthread_mutex_t lock; /* guards the members below; innermost, except for the loop's */
 	uint8_t output[STREAM_OUTPUT_SIZE]; /* ring */
 	size_t output_head, output_length;
+	bool direct;      /* any thread can write to out; set by stream_open */
+	bool delivering;  /* a thread writes output to out: it alone moves the head */
 	bool no_reader;   /* out is not connected, but a reader can connect later */
 	bool failed;      /* an error ended the output; it has been reported */
 	uint64_t dropped; /* bytes of output that were not delivered */

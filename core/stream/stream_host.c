@@ -138,42 +138,61 @@ receive(struct stream_end *end)
 	pthread_mutex_unlock(&stream->lock);
 }
 
-/* Writes until the buffer is empty or the reader stalls. The write needs no lock: while a reader is
- * connected, only this function moves the head. */
+/*
+ * Writes a part of the output to the host end. Returns 0 or an errno value. Call with the lock held
+ * and delivering set. The lock is not held during the write.
+ */
+static int
+write_output(struct stream *stream)
+{
+	size_t head = stream->output_head;
+	size_t length = least(stream->output_length, STREAM_OUTPUT_SIZE - head);
+	ssize_t n;
+	int error;
+
+	pthread_mutex_unlock(&stream->lock);
+	n = stream_end_write(&stream->out, stream->output + head, length);
+	error = n < 0 ? errno : 0;
+	pthread_mutex_lock(&stream->lock);
+	if (error)
+		return error;
+	stream->output_head = (head + (size_t)n) % STREAM_OUTPUT_SIZE;
+	stream->output_length -= (size_t)n;
+	return 0;
+}
+
+bool
+stream_deliver_now(struct stream *stream)
+{
+	if (!stream->direct || loop_is_quiet(stream->hub->loop))
+		return false;
+	stream->delivering = true;
+	write_output(stream); /* after an error the loop's thread tries again, and reports it */
+	stream->delivering = false;
+	return !stream->output_length;
+}
+
+/* Writes until the buffer is empty or the reader stalls. If another thread delivers, it defers
+ * stream_run() in case that it cannot deliver all. */
 static void
 deliver(struct stream *stream)
 {
 	struct stream_end *end = &stream->out;
+	int error = 0;
 
-	for (;;) {
-		size_t head, length;
-		ssize_t n;
-
-		pthread_mutex_lock(&stream->lock);
-		head = stream->output_head;
-		length = least(stream->output_length, STREAM_OUTPUT_SIZE - head);
-		pthread_mutex_unlock(&stream->lock);
-		end->stalled = false;
-		if (!length || !end->connected)
-			return;
-		n = stream_end_write(end, stream->output + head, length);
-		if (n < 0 && errno == EAGAIN) {
-			end->stalled = true;
-			return;
-		}
-		if (n < 0 && end->kind->accept) {
-			hung_up(end);
-			return;
-		}
-		if (n < 0) {
-			give_up(stream, errno);
-			return;
-		}
-		pthread_mutex_lock(&stream->lock);
-		stream->output_head = (head + (size_t)n) % STREAM_OUTPUT_SIZE;
-		stream->output_length -= (size_t)n;
-		pthread_mutex_unlock(&stream->lock);
+	pthread_mutex_lock(&stream->lock);
+	if (!stream->delivering) {
+		stream->delivering = true;
+		while (stream->output_length && end->connected && !error)
+			error = write_output(stream);
+		stream->delivering = false;
 	}
+	pthread_mutex_unlock(&stream->lock);
+	end->stalled = error == EAGAIN;
+	if (error && !end->stalled && end->kind->accept)
+		hung_up(end);
+	else if (error && !end->stalled)
+		give_up(stream, error);
 }
 
 void
@@ -237,6 +256,18 @@ listen_ready(struct loop_source *source, uint32_t events)
 	loop_defer(stream->hub->loop, &stream->deferred);
 }
 
+/*
+ * Can any thread write to the end? Not if the loop's thread closes the descriptor when a peer hangs
+ * up; not if a write could block after poll has found room; and not to a terminal, where a write
+ * from the background can stop the process, which works on a thread that accepts the signal.
+ */
+static bool
+can_deliver_now(const struct stream_end *end)
+{
+	return end->connected && !end->kind->accept && !end->terminal &&
+	       (end->own || end->ready || end->socket);
+}
+
 int
 stream_open(struct stream *stream, bool restored)
 {
@@ -260,6 +291,7 @@ stream_open(struct stream *stream, bool restored)
 		watch(end);
 	}
 	stream->no_reader = stream->out.kind && !stream->out.connected;
+	stream->direct = can_deliver_now(&stream->out);
 	return 0;
 }
 

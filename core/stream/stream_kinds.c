@@ -93,9 +93,11 @@ standard_open(struct stream_end *end, int fd, const char *operation)
 	end->ready = S_ISREG(st.st_mode);
 	end->socket = S_ISSOCK(st.st_mode);
 	end->terminal = isatty(fd);
-	if (end->terminal && fd != STDIN_FILENO) {
-		/* poll does not tell how much room a terminal has, and a longer write blocks: open
-		 * the terminal again with O_NONBLOCK. */
+	if ((S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode)) && fd != STDIN_FILENO &&
+	    (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY) {
+		/* poll does not tell how much room a terminal has, and a longer write blocks; a
+		 * pipe that others write to can be full after poll: open it again with O_NONBLOCK.
+		 */
 		int own = file_reopen(fd);
 
 		if (own >= 0) {

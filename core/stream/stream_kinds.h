@@ -44,6 +44,13 @@ ssize_t stream_end_write(struct stream_end *end, const void *from, size_t length
 /* The stream's deferred function: delivers output, then calls readable and writable as needed. */
 void stream_run(struct loop_deferred *deferred);
 
+/*
+ * Writes the output, which was empty before, to the host end on this thread, if any thread can.
+ * Returns whether all is delivered; if not, the caller defers stream_run(). Any thread. Call with
+ * the lock held; it is not held during the write.
+ */
+bool stream_deliver_now(struct stream *stream);
+
 /* Fills the empty buffer from a regular file. False at its end, after an error (logged), and for
  * all other kinds. Call with the lock held. */
 bool stream_refill(struct stream *stream);

@@ -129,7 +129,7 @@ for my $method (qw(auto precopy fork pause)) {
 # child takes over.
 captures('slow', [ $minivmm, '-c', $live, set('vm.memory=20M', 'cpu.r8=1000000', 'cpu.r9=4900', 'cpu.r10=0') ],
     method => 'auto', expect => 'fork', count => 1,
-    preload => { LD_PRELOAD => "$build/tests/preload/faultfs.so", FAULT_PATH => '/', FAULT => 'write:1:SLOW' });
+    preload => { LD_PRELOAD => "$build/tests/preload/faultfs.so", FAULT_PATH => '/here/', FAULT => 'write:1:SLOW' });
 unlink glob '*.snap';
 
 # A child has no copy of memory that is a file.
