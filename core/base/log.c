@@ -1,17 +1,25 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Log lines and error messages. Each is one write(2), so that threads do not mix them. */
+/* Log lines and error messages. Each is one write(2), so that threads do not mix them. While a
+ * machine runs, no line waits for a reader of stderr: it is dropped and counted instead. */
 #include "base/log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/escape.h"
+#include "base/file.h"
 
-/* The only mutable static variable of the core: stderr belongs to the process, not to a machine. */
+/* The only mutable static variables of the core: stderr belongs to the process, not to a machine.
+ */
 static atomic_int log_level = MINIVMM_INFO;
+static atomic_int log_patience = -1; /* ms to wait for room in stderr; -1: any time */
+static atomic_ullong log_dropped;    /* lines since the last one that was written */
 
 static _Thread_local char failure[1024];
 
@@ -39,10 +47,82 @@ log_level_parse(const char *text)
 }
 
 void
+log_machine(bool runs)
+{
+	atomic_store(&log_patience, runs ? 0 : 1000);
+}
+
+static bool
+put_all(const char *line, size_t length)
+{
+	for (size_t done = 0; done < length;) {
+		ssize_t n = write(STDERR_FILENO, line + done, length - done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false; /* stderr is gone */
+		done += (size_t)n;
+	}
+	return true;
+}
+
+/*
+ * Writes if there is room. O_NONBLOCK of stderr would affect the processes that share it; so a pipe
+ * or terminal is opened again, for this line only, since anybody may replace stderr meanwhile.
+ */
+static bool
+put_now(const char *line, size_t length)
+{
+	int fd = file_reopen(STDERR_FILENO);
+	ssize_t n = write(fd < 0 ? STDERR_FILENO : fd, line, length);
+
+	if (fd >= 0)
+		close(fd);
+	return n == (ssize_t)length;
+}
+
+/* Writes to stderr. false: the line is lost. */
+static bool
+put(const char *line, size_t length)
+{
+	struct pollfd room = { .fd = STDERR_FILENO, .events = POLLOUT };
+	int patience = atomic_load(&log_patience);
+	struct stat st;
+
+	if (patience < 0 || fstat(STDERR_FILENO, &st) || S_ISREG(st.st_mode))
+		return put_all(line, length);
+	if (poll(&room, 1, patience) != 1)
+		return false;
+	if (S_ISSOCK(st.st_mode))
+		return send(STDERR_FILENO, line, length, MSG_DONTWAIT | MSG_NOSIGNAL) ==
+		       (ssize_t)length;
+	return put_now(line, length);
+}
+
+/* Reports the lines that were dropped. false: stderr still has no room. */
+static bool
+report_dropped(void)
+{
+	unsigned long long dropped = atomic_exchange(&log_dropped, 0);
+	char line[128];
+	int length = snprintf(line, sizeof(line),
+			      "minivmm: warning: %llu messages were dropped, because nobody read "
+			      "stderr\n",
+			      dropped);
+
+	if (!dropped || put(line, (size_t)length))
+		return true;
+	atomic_fetch_add(&log_dropped, dropped);
+	return false;
+}
+
+void
 log_vline(enum minivmm_level level, const char *source, const char *format, va_list arguments)
 {
-	char line[1024], shown[4 * sizeof(line)];
-	int head, body;
+	char line[1024],
+	    shown[4 * sizeof(line)]; /* at most PIPE_BUF: a pipe takes all or nothing */
+	int head, body, error = errno;
 	size_t length;
 
 	if (!log_enabled(level))
@@ -56,13 +136,9 @@ log_vline(enum minivmm_level level, const char *source, const char *format, va_l
 	/* Names and texts from outside must not control the terminal. */
 	length = escape_text(shown, sizeof(shown) - 1, line, strlen(line));
 	shown[length++] = '\n';
-	for (size_t done = 0; done < length;) {
-		ssize_t n = write(STDERR_FILENO, shown + done, length - done);
-
-		if (n <= 0)
-			return; /* stderr is gone */
-		done += (size_t)n;
-	}
+	if (!report_dropped() || !put(shown, length))
+		atomic_fetch_add(&log_dropped, 1);
+	errno = error;
 }
 
 void

@@ -33,6 +33,13 @@ __attribute__((format(printf, 3, 4))) void log_line(enum minivmm_level level, co
 						    const char *format, ...);
 void log_vline(enum minivmm_level level, const char *source, const char *format, va_list arguments);
 
+/*
+ * A machine begins or ends to run. While it runs, a line for which stderr has no room is dropped
+ * and counted, since no thread of a machine may wait for a reader; the next line reports the
+ * number. After its end, lines wait for a second.
+ */
+void log_machine(bool runs);
+
 /* The level of the process, because stderr belongs to the process. The default is MINIVMM_INFO. */
 void log_set_level(enum minivmm_level level);
 bool log_enabled(enum minivmm_level level);

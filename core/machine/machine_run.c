@@ -94,6 +94,7 @@ machine_run(struct machine *m)
 {
 	int r = machine_start_threads(m);
 
+	log_machine(true);
 	machine_stop_arm(m);
 	machine_halted(m);
 	if (m->kvm.irqchip)
@@ -109,5 +110,6 @@ machine_run(struct machine *m)
 	/* The access that ended the machine may have hit the condition, too. */
 	if (!r && m->stop_hit)
 		r = at_stop(m);
+	log_machine(false);
 	return r;
 }
