@@ -10,6 +10,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/timerfd.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@
 #define GREETING 32 /* maximum length of "CONNECT PORT\n" */
 #define EVENTS 64   /* events per epoll_wait() */
 #define BACKLOG 64
+#define ACCEPT_AGAIN 100000000 /* ns, as in core/machine/listener.c */
 #define FIRST_PORT                                                                                 \
 	(1u << 30) /* first port assigned to connections of the host; lower ports name PATH_N */
 
@@ -75,6 +77,12 @@ wait_for(struct vsock_host *host, int fd, uint32_t events, uint64_t which)
 	return epoll_ctl(host->epoll, EPOLL_CTL_ADD, fd, &event);
 }
 
+static int
+timer(void)
+{
+	return timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+}
+
 int
 vsock_host_open(struct minivmm_device *dev, struct vsock_host *host)
 {
@@ -101,14 +109,17 @@ vsock_host_open(struct minivmm_device *dev, struct vsock_host *host)
 	host->listener = unix_socket();
 	if (host->listener < 0 ||
 	    bind(host->listener, (struct sockaddr *)&address, sizeof(address)) ||
-	    listen(host->listener, BACKLOG) ||
+	    listen(host->listener, BACKLOG) || (host->accept_again = timer()) < 0 ||
+	    wait_for(host, host->accept_again, EPOLLIN | EPOLLET, VSOCK_CONNECTIONS + 1) ||
 	    wait_for(host, host->listener, EPOLLIN | EPOLLET, VSOCK_CONNECTIONS)) {
 		minivmm_error(dev, "cannot listen on %s: %s%s", host->path, strerror(errno),
 			      errno == EADDRINUSE ? "; another machine may use it: set another path"
 						  : "");
 		if (host->listener >= 0)
 			close(host->listener);
-		host->listener = -1;
+		if (host->accept_again >= 0)
+			close(host->accept_again);
+		host->listener = host->accept_again = -1;
 		return -1;
 	}
 	host->inode = lstat(host->path, &st) ? 0 : st.st_ino;
@@ -127,9 +138,11 @@ vsock_host_close(struct vsock_host *host)
 		if (!lstat(host->path, &st) && st.st_ino == host->inode)
 			unlink(host->path);
 	}
+	if (host->accept_again >= 0)
+		close(host->accept_again);
 	if (host->epoll >= 0)
 		close(host->epoll);
-	host->listener = host->epoll = -1;
+	host->listener = host->accept_again = host->epoll = -1;
 }
 
 void
@@ -344,13 +357,18 @@ read_handshake(struct vsock_host *host, struct vsock_connection *c, uint32_t *po
 	return true;
 }
 
+/* Without a descriptor for the next caller, tries again after a while: the listener is reported
+ * once per caller. */
 static void
 accept_all(struct vsock_host *host)
 {
+	const struct itimerspec later = { .it_value.tv_nsec = ACCEPT_AGAIN };
 	int fd;
 
 	while ((fd = accept4(host->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0)
 		add(host, fd, VSOCK_HANDSHAKE);
+	if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+		timerfd_settime(host->accept_again, 0, &later, NULL);
 }
 
 static void
@@ -379,7 +397,7 @@ vsock_host_events(struct vsock_host *host, uint32_t *port)
 		for (int i = 0; i < n; i++) {
 			uint64_t which = events[i].data.u64;
 
-			if (which == VSOCK_CONNECTIONS)
+			if (which >= VSOCK_CONNECTIONS)
 				accept_all(host);
 			else if (host->connections[which].state != VSOCK_FREE)
 				handle_events(host, &host->connections[which], events[i].events,

@@ -160,7 +160,7 @@ vsock_read(struct minivmm_device *dev, struct vsock_connection *c,
 }
 
 /* Prepares the next packet of a connection, with its data in the request. Returns 1; 0: there is
- * none; -1: after virtio_broken(). */
+ * none, or it has data and the request has no room for any; -1: after virtio_broken(). */
 static int
 vsock_next(struct minivmm_device *dev, struct vsock_connection *c,
 	   const struct virtio_request *request, struct vsock_packet *packet)
@@ -178,7 +178,7 @@ vsock_next(struct minivmm_device *dev, struct vsock_connection *c,
 		c->state = VSOCK_OPEN;
 		return 1;
 	}
-	if (vsock_may_send(c)) {
+	if (vsock_may_send(c) && request->in_bytes > sizeof(struct vsock_header)) {
 		int64_t n = vsock_read(dev, c, request);
 
 		if (n < 0)
@@ -198,7 +198,8 @@ vsock_next(struct minivmm_device *dev, struct vsock_connection *c,
 	return packet->flags || c->credit;
 }
 
-/* Sends a packet of the connection. Returns 0; else no more can be sent now. */
+/* Sends a packet of the connection. Returns 1; 0: it has none for the driver's next buffer; -1: no
+ * more can be sent now. */
 static int
 vsock_send(struct minivmm_device *dev, struct vsock_connection *c)
 {
@@ -222,7 +223,7 @@ vsock_send(struct minivmm_device *dev, struct vsock_connection *c)
 	c->credit = false;
 	if (packet.op == RST)
 		vsock_drop(s->host, c);
-	return vsock_push(dev, &request, header);
+	return vsock_push(dev, &request, header) ? -1 : 1;
 }
 
 /* Sends a packet of each connection in turn, until none has more or the driver has no buffer. */
@@ -239,11 +240,11 @@ vsock_receive(struct minivmm_device *dev)
 		for (uint32_t i = 0; i < s->host->used; i++) {
 			struct vsock_connection *c = &s->host->connections[i];
 
-			if (!vsock_has_packet(c))
-				continue;
-			if (vsock_send(dev, c))
+			int sent = vsock_has_packet(c) ? vsock_send(dev, c) : 0;
+
+			if (sent < 0)
 				return;
-			more = true;
+			more |= sent;
 		}
 	}
 }
@@ -430,7 +431,7 @@ vsock_configure(struct minivmm_device *dev)
 		return -1;
 	}
 	s->host->path = s->path;
-	s->host->listener = s->host->epoll = -1;
+	s->host->listener = s->host->accept_again = s->host->epoll = -1;
 	return 0;
 }
 
