@@ -396,7 +396,7 @@ devices_state_size(const struct devices *devices)
 		const struct device *d = devices_at(devices, i);
 		const struct minivmm_field *rows = d->plugin.descriptor.fields;
 
-		sum += rows ? fields_size(rows, d->public.state) : 0;
+		sum += rows ? fields_size(rows, d->host.public.state) : 0;
 	}
 	return sum;
 }

@@ -47,8 +47,9 @@ static void
 room_is_present(void **state)
 {
 	struct large large = { .size = STATE, .bytes = calloc(1, STATE) };
-	struct device list[3] = { { .public.state = &large, .plugin.descriptor.fields = rows },
-				  { .public.state = &large, .plugin.descriptor.fields = rows } };
+	struct device list[3] = { { .host.public.state = &large, .plugin.descriptor.fields = rows },
+				  { .host.public.state = &large,
+				    .plugin.descriptor.fields = rows } };
 	struct devices devices = { .list = list, .count = 3 };
 	struct capture capture = { .devices = &devices };
 	struct record_writer *body = &capture.meta.body;
