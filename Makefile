@@ -109,7 +109,14 @@ guests/%.bin: guests/%.S $(wildcard guests/*.inc)
 
 $B/tests/unit/%: tests/unit/%.c $B/libminivmm.a $(plugin_common)
 	$(call say,UNIT,$@)
-	$Q mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -Itests -o $@ $< $B/libminivmm.a $(plugin_common) $(ALL_LDFLAGS) $(LIBS) -lcmocka
+	$Q mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -Itests -o $@ $< $(counted) $B/libminivmm.a $(plugin_common) $(ALL_LDFLAGS) $(LIBS) -lcmocka
+
+# tests/unit/cost.c counts the basic blocks of core that are executed.
+$B/tests/unit/cost: counted := $(core:%.c=$B/counted/%.o)
+$B/tests/unit/cost: $(core:%.c=$B/counted/%.o)
+$B/counted/%.o: %.c
+	$(call say,COUNTED,$<)
+	$Q mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -O1 -fsanitize-coverage=trace-pc -c -o $@ $<
 
 $B/tests/tools/%: tests/tools/%.c $B/libminivmm.a
 	$(call say,TOOL,$@)

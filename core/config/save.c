@@ -180,7 +180,7 @@ load_device(struct config *config, const struct record *from, struct why *why)
 		return why_set(why, "it has more than %u devices", DEVICES_MAX);
 	if (record_copy_text(from, "name", &name, why))
 		return -1;
-	if (!schema_device_name(name) || config_device_find(config, name)) {
+	if (!schema_device_name(name)) {
 		why_set(why, "the device name %.64s is invalid or duplicate", name);
 		free(name);
 		return -1;
@@ -194,6 +194,31 @@ load_device(struct config *config, const struct record *from, struct why *why)
 	if (!*device->plugin)
 		return why_set(why, "device %s has no plugin", device->name);
 	return load_options(config, device, from, why);
+}
+
+static int
+by_text(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Refuses two devices of one name. Sorts: a file can have many. */
+static int
+check_device_names(const struct config *config, struct why *why)
+{
+	const char **names = calloc(config->device_count + 1, sizeof(*names));
+	int r = 0;
+
+	if (!names)
+		return why_no_memory(why);
+	for (size_t i = 0; i < config->device_count; i++)
+		names[i] = config->devices[i].name;
+	qsort(names, config->device_count, sizeof(*names), by_text);
+	for (size_t i = 1; i < config->device_count && !r; i++)
+		if (!strcmp(names[i - 1], names[i]))
+			r = why_set(why, "the device name %.64s is invalid or duplicate", names[i]);
+	free(names);
+	return r;
 }
 
 int
@@ -222,5 +247,5 @@ config_load(struct config *config, const struct record *group, struct why *why)
 	while (record_next(&devices, &position, &device))
 		if (load_device(config, &device, why))
 			return -1;
-	return 0;
+	return check_device_names(config, why);
 }

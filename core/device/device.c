@@ -196,6 +196,9 @@ device_create(struct device *d, size_t index, devices_check *check, void *contex
 	return 0;
 }
 
+/* A snapshot can name many devices, each at the cost of loading its plugin. */
+#define REPORTED_MAX 8u /* devices of a snapshot whose errors are reported */
+
 /* Handles Ctrl-A x. With the terminal's mode restored, Ctrl-C works if the machine does not end. */
 static void
 on_quit(void *context)
@@ -227,6 +230,7 @@ int
 devices_create(struct devices *devices, struct machine *machine, struct config *config,
 	       unsigned flags, devices_check *check, void *context)
 {
+	unsigned reported = 0;
 	bool refused = false;
 	bool restored = flags & DEVICES_RESTORED, trusted = flags & DEVICES_TRUSTED;
 	int first = 0, r;
@@ -261,7 +265,7 @@ devices_create(struct devices *devices, struct machine *machine, struct config *
 	if (!devices->list || !devices->gates)
 		return fail(STATUS_HOST, "no memory for devices");
 	memset(devices->gates, 0, (config->device_count + 1) * sizeof(*devices->gates));
-	for (size_t i = 0; i < config->device_count && !refused; i++) {
+	for (size_t i = 0; i < config->device_count && !refused && reported < REPORTED_MAX; i++) {
 		struct device *d = &devices->list[i];
 		char where[256], prefix[260];
 
@@ -292,6 +296,7 @@ devices_create(struct devices *devices, struct machine *machine, struct config *
 				r = -STATUS_SNAPSHOT;
 		}
 		first = first ? first : r;
+		reported += r && restored;
 	}
 	return first ? first : bus_seal(&machine->bus);
 }

@@ -102,10 +102,10 @@ struct devices {
 typedef int devices_check(void *context, size_t index);
 /*
  * Loads the plugins named in config; creates, configures and places their devices. Logs all errors,
- * not only the first. flags: DEVICES_... check, or NULL: called for each device before its state is
- * touched and before the next device is created, so that devices without their state in the file do
- * not add up. The calling thread becomes the I/O thread. Returns 0 or a negative status; call
- * devices_destroy() in both cases.
+ * not only the first; for a snapshot, those of a few devices. flags: DEVICES_... check, or NULL:
+ * called for each device before its state is touched and before the next device is created, so that
+ * devices without their state in the file do not add up. The calling thread becomes the I/O thread.
+ * Returns 0 or a negative status; call devices_destroy() in both cases.
  */
 int devices_create(struct devices *devices, struct machine *machine, struct config *config,
 		   unsigned flags, devices_check *check, void *context);

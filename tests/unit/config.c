@@ -568,6 +568,11 @@ write_hostile(struct record_writer *w, int which)
 		if (NEXT) {
 			record_begin(w, NULL, RECORD_GROUP);
 			record_put_text(w, "name", name);
+			record_put_text(w, "plugin", "serial");
+			record_begin(w, "options", RECORD_GROUP);
+			record_end(w);
+			record_begin(w, "set", RECORD_GROUP);
+			record_end(w);
 			record_end(w);
 		}
 	}
