@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/limit.h"
 #include "base/log.h"
 
 int
@@ -174,7 +175,7 @@ int
 file_replace_fail(const struct file_replacement *file, const char *doing)
 {
 	return fail(status_for(errno, STATUS_IO), "cannot write %s %s: %s: %s%s", file->what,
-		    file->path, doing, strerror(errno),
+		    file->path, doing, limit_error(errno).text,
 		    errno == ENOSPC || errno == EDQUOT ? "; make room there" : "");
 }
 
@@ -297,7 +298,7 @@ file_replace(struct file_replacement *file, const char *what, const char *path)
 
 	*file = (struct file_replacement){ .what = what, .path = strdup(path), .fd = -1 };
 	if (!file->path)
-		return fail(STATUS_HOST, "cannot write %s %s: no memory", what, path);
+		return fail_memory("writing %s %s", what, path);
 	failed = name_files(file);
 	if (!failed && file->temporary)
 		failed = check_target(file);
@@ -326,7 +327,7 @@ sync_folder(const struct file_replacement *file)
 		failed =
 		    fail(STATUS_IO,
 			 "%s %s is written, but a crash may lose it: syncing its directory: %s",
-			 file->what, file->path, strerror(errno));
+			 file->what, file->path, limit_error(errno).text);
 	if (fd >= 0)
 		close(fd);
 	return failed;

@@ -14,6 +14,7 @@
 
 #include "base/escape.h"
 #include "base/file.h"
+#include "base/limit.h"
 
 /* The only mutable static variables of the core: stderr belongs to the process, not to a machine.
  */
@@ -154,7 +155,7 @@ log_line(enum minivmm_level level, const char *source, const char *format, ...)
 enum status
 status_for(int error, enum status other)
 {
-	return error == ENOMEM || error == EMFILE || error == ENFILE ? STATUS_HOST : other;
+	return limit_status(LIMIT_OTHER, error, other);
 }
 
 int
@@ -167,6 +168,18 @@ fail(enum status status, const char *format, ...)
 	va_end(arguments);
 	log_line(MINIVMM_ERROR, NULL, "%s", failure);
 	return -(int)status;
+}
+
+int
+fail_memory(const char *format, ...)
+{
+	char what[512];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(what, sizeof(what), format, arguments);
+	va_end(arguments);
+	return fail(STATUS_HOST, "no memory for %s%s", what, limit_remedy(ENOMEM).text);
 }
 
 const char *

@@ -16,7 +16,10 @@
  */
 __attribute__((format(printf, 2, 3))) int fail(enum status status, const char *format, ...);
 
-/* STATUS_HOST if error means a lack of memory or descriptors, else other. */
+/* Reports "no memory for ..." and the remedy. Returns -STATUS_HOST. */
+__attribute__((format(printf, 1, 2))) int fail_memory(const char *format, ...);
+
+/* STATUS_HOST if the error means that a limit of the host is exhausted, else other. */
 enum status status_for(int error, enum status other);
 
 /*

@@ -11,6 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/limit.h"
 #include "base/text.h"
 
 _Static_assert(SOCKET_PATH_MAX == sizeof(((struct sockaddr_un *)0)->sun_path) - 1, "with its NUL");
@@ -138,7 +139,8 @@ socket_resolve(const char *text, bool listen, struct addrinfo **addresses, struc
 	error = getaddrinfo(host, port, &hints, addresses);
 	if (!error)
 		return 0;
-	return why_set(why, "%s", error == EAI_SYSTEM ? strerror(errno) : gai_strerror(error));
+	return why_set(why, "%s",
+		       error == EAI_SYSTEM ? limit_error(errno).text : gai_strerror(error));
 }
 
 int
@@ -187,7 +189,7 @@ socket_remove_stale(const char *path, struct why *why)
 	bool pending;
 
 	if (lstat(path, &before))
-		return errno == ENOENT ? 0 : why_set(why, "%s", strerror(errno));
+		return errno == ENOENT ? 0 : why_set(why, "%s", limit_error(errno).text);
 	if (!S_ISSOCK(before.st_mode))
 		return why_set(why,
 			       "the file exists and is not a socket; remove it or name another");
@@ -199,10 +201,10 @@ socket_remove_stale(const char *path, struct why *why)
 		return why_set(
 		    why, "another process listens on it; stop that process or name another socket");
 	if (error != ECONNREFUSED)
-		return why_set(why, "%s", strerror(error));
+		return why_set(why, "%s", limit_error(error).text);
 	if (lstat(path, &after) || after.st_dev != before.st_dev || after.st_ino != before.st_ino)
 		return why_set(why, "another process has just replaced it; name another socket");
-	return unlink(path) ? why_set(why, "%s", strerror(errno)) : 0;
+	return unlink(path) ? why_set(why, "%s", limit_error(errno).text) : 0;
 }
 
 void

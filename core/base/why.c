@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/limit.h"
 #include "base/log.h"
 
 int
@@ -41,7 +42,7 @@ why_errno(struct why *why, int error, const char *format, ...)
 	why_vset(why, format, arguments);
 	va_end(arguments);
 	length = strlen(why->text);
-	snprintf(why->text + length, sizeof(why->text) - length, ": %s", strerror(error));
+	snprintf(why->text + length, sizeof(why->text) - length, ": %s", limit_error(error).text);
 	why->error = error;
 	return -1;
 }
@@ -49,7 +50,7 @@ why_errno(struct why *why, int error, const char *format, ...)
 int
 why_no_memory(struct why *why)
 {
-	why_set(why, "no memory");
+	why_set(why, "no memory%s", limit_remedy(ENOMEM).text);
 	if (why)
 		why->error = ENOMEM;
 	return -1;

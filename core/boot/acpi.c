@@ -72,7 +72,7 @@ finish(struct acpi *a, struct aml *table)
 		failed = memory_write(a->memory, at, table->bytes, table->length);
 	}
 	if (table->failed)
-		fail(STATUS_HOST, "building the ACPI tables: no memory");
+		fail_memory("building the ACPI tables");
 	else if (failed)
 		fail(STATUS_USAGE,
 		     "the ACPI tables do not fit into memory from 0x%x to 0x%x; remove devices, or "

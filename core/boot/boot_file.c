@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/limit.h"
 #include "base/log.h"
 #include "boot/boot.h"
 
@@ -25,7 +26,8 @@ boot_file_missing(const struct config *config, const char *name, const char *wha
 	char where[256];
 
 	return fail(status_for(error, STATUS_USAGE), "%s: opening the %s %s: %s%s",
-		    boot_where(config, what, where, sizeof(where)), what, name, strerror(error),
+		    boot_where(config, what, where, sizeof(where)), what, name,
+		    limit_error(error).text,
 		    error == ENOENT ? "; build it or correct the path" : "");
 }
 
@@ -43,7 +45,7 @@ boot_file_open(struct boot_file *file, const char *name, const char *what,
 		return boot_file_missing(config, name, what);
 	boot_where(config, what, where, sizeof(where));
 	if (fstat(file->fd, &st))
-		r = fail(STATUS_IO, "%s: %s %s: %s", where, what, name, strerror(errno));
+		r = fail(STATUS_IO, "%s: %s %s: %s", where, what, name, limit_error(errno).text);
 	else if (!S_ISREG(st.st_mode))
 		r = fail(STATUS_USAGE, "%s: %s %s is %s, not a file", where, what, name,
 			 S_ISDIR(st.st_mode) ? "a directory" : "a device, pipe or socket");
@@ -74,7 +76,7 @@ boot_file_read(const struct boot_file *file, uint64_t offset, void *to, uint64_t
 			continue;
 		if (n < 0)
 			return fail(STATUS_IO, "reading the %s %s: %s", file->what, file->name,
-				    strerror(errno));
+				    limit_error(errno).text);
 		if (n == 0)
 			return fail(STATUS_IO,
 				    "reading the %s %s: it ended after %llu of %llu bytes; wait "

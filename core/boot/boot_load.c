@@ -125,8 +125,7 @@ load_whole(const struct config *config, enum config_format format, const struct 
 	int r;
 
 	if (!image)
-		return fail(STATUS_HOST, "reading the image %s: no memory for %zu bytes",
-			    file->name, length);
+		return fail_memory("the image %s, %zu bytes", file->name, length);
 	r = boot_file_read(file, 0, image, length);
 	if (!r && format == FORMAT_PVH)
 		r = boot_pvh(config, file->name, image, length, memory, entry);

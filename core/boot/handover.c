@@ -12,14 +12,14 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "boot/boot_file.h"
 #include "machine/layout.h"
 
-/* Bytes for all but the command line and the arguments of modules. Names of modules have at most 255 bytes. */
+/* Bytes for all but the command line and the arguments of modules. Names of modules have at most
+ * 255 bytes. */
 #define STRUCTURES 0x4000u
 /* The protocols pass 32-bit addresses, or start 32-bit code. */
 #define LIMIT (1ull << 32)
@@ -75,7 +75,7 @@ put_string(struct handover *handover, unsigned number)
 
 	if (module->args && handover->names_first) {
 		if (asprintf(&both, "%s %s", module->name, module->args) < 0)
-			return fail(STATUS_HOST, "no memory for the arguments of a module");
+			return fail_memory("the arguments of a module");
 		string = both;
 	}
 	handover->names[number] = handover_put(handover, string, strlen(string) + 1);

@@ -45,7 +45,7 @@ read_file(const struct config *config, const char *kernel, size_t limit, int *fa
 			       config_boot_where(config, "cmdline_file", where, sizeof(where)),
 			       kernel, file.name, (unsigned long long)file.length, limit);
 	else if (!(text = malloc(file.length + 1)))
-		*failed = fail(STATUS_HOST, "no memory for the command line");
+		*failed = fail_memory("the command line");
 	else
 		*failed = boot_file_read(&file, 0, text, file.length);
 	if (text && !*failed)
@@ -72,7 +72,7 @@ kernel_cmdline(const struct config *config, const char *kernel, size_t limit, ch
 	else
 		text = strdup(config->boot.cmdline ? config->boot.cmdline : "");
 	if (!text)
-		return r ? r : fail(STATUS_HOST, "no memory for the command line");
+		return r ? r : fail_memory("the command line");
 	if (strlen(text) <= limit) {
 		*result = text;
 		return 0;
@@ -101,8 +101,7 @@ list_one(struct kernel_modules *modules, const char *path, size_t length, const 
 		.args = args,
 	};
 	modules->count++;
-	return module->path && module->name ? 0
-					    : fail(STATUS_HOST, "listing the modules: no memory");
+	return module->path && module->name ? 0 : fail_memory("listing the modules");
 }
 
 int

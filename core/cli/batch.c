@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/json.h"
+#include "base/limit.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "cli/batch.h"
@@ -20,22 +21,72 @@
 #include "cli/show.h"
 
 #define PROGRESS_EVERY 200000000u /* ns */
+#define IDLE_DEATHS 16u           /* workers in a row that die without an input */
+#define SPARE_MEMORY                                                                               \
+	"if the kernel's log says that memory ran out, use fewer workers (-j) or raise "           \
+	"memory.max "                                                                              \
+	"of the cgroup"
+
+/* Locks a mutex whose owner may have died. Returns whether it has. */
+static bool
+lock(pthread_mutex_t *mutex)
+{
+	bool died = pthread_mutex_lock(mutex) == EOWNERDEAD;
+
+	if (died)
+		pthread_mutex_consistent(mutex);
+	return died;
+}
+
+/* Guards next and at. */
+static void
+lock_claims(struct batch_shared *shared)
+{
+	/* batch_claim sets at before next: a claim that has not set next is none. */
+	if (lock(&shared->claims))
+		for (unsigned i = 0; i < BATCH_WORKERS; i++)
+			if (shared->at[i] == shared->next + 1)
+				shared->at[i] = 0;
+}
+
+uint64_t
+batch_claim(const struct batch *batch, unsigned number)
+{
+	struct batch_shared *shared = batch->shared;
+	uint64_t index;
+
+	lock_claims(shared);
+	atomic_fetch_add(&shared->done, shared->at[number] != 0);
+	index = shared->next;
+	shared->at[number] = index < batch->file_count ? index + 1 : 0;
+	shared->next += index < batch->file_count;
+	pthread_mutex_unlock(&shared->claims);
+	return index;
+}
+
+/* The running inputs are finished. */
+static void
+take_no_more(const struct batch *batch)
+{
+	lock_claims(batch->shared);
+	batch->shared->next = batch->file_count;
+	pthread_mutex_unlock(&batch->shared->claims);
+}
 
 static int
 put_line(const struct batch *batch, const char *line, size_t length)
 {
 	struct pollfd room = { .fd = STDOUT_FILENO, .events = POLLOUT };
-	int locked = pthread_mutex_lock(&batch->shared->out), r = 0;
+	int r = 0;
 
-	if (locked == EOWNERDEAD)
-		pthread_mutex_consistent(&batch->shared->out);
+	lock(&batch->shared->out);
 	while (length && !r) {
 		ssize_t n = write(STDOUT_FILENO, line, length);
 
 		if (n < 0 && errno == EAGAIN) /* the other side may have made stdout nonblocking */
 			poll(&room, 1, -1);
 		else if (n < 0 && errno != EINTR)
-			r = fail(STATUS_IO, "cannot write to stdout: %s", strerror(errno));
+			r = fail(STATUS_IO, "cannot write to stdout: %s", limit_error(errno).text);
 		if (n > 0) {
 			line += n;
 			length -= (size_t)n;
@@ -51,7 +102,7 @@ batch_line_begin(struct batch_line *line, const char *file, const char *cause, i
 	*line = (struct batch_line){ 0 };
 	line->out = open_memstream(&line->text, &line->length);
 	if (!line->out)
-		return fail(STATUS_HOST, "no memory for a line of output");
+		return fail_memory("a line of output");
 	fputs("{\"file\":", line->out);
 	json_text(line->out, file, strlen(file));
 	fprintf(line->out, ",\"cause\":\"%s\",\"exit\":%d", cause, exit);
@@ -64,7 +115,7 @@ batch_line_end(const struct batch *batch, struct batch_line *line)
 	int r;
 
 	fputs("}\n", line->out);
-	r = fclose(line->out) ? fail(STATUS_HOST, "no memory for a line of output")
+	r = fclose(line->out) ? fail_memory("a line of output")
 			      : put_line(batch, line->text, line->length);
 	free(line->text);
 	return r;
@@ -87,11 +138,12 @@ make_shared(struct batch *batch)
 
 	if (map == MAP_FAILED)
 		return fail(STATUS_HOST, "cannot share memory with the workers: %s",
-			    strerror(errno));
+			    limit_error(errno).text);
 	batch->shared = map;
 	pthread_mutexattr_init(&attributes);
 	pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
 	pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+	pthread_mutex_init(&batch->shared->claims, &attributes);
 	pthread_mutex_init(&batch->shared->out, &attributes);
 	pthread_mutexattr_destroy(&attributes);
 	return 0;
@@ -104,7 +156,8 @@ start(const struct batch *batch, unsigned number, pid_t *pid)
 
 	*pid = fork();
 	if (*pid < 0)
-		return fail(STATUS_HOST, "cannot start a worker: %s", strerror(errno));
+		return fail(STATUS_HOST, "cannot start a worker: %s",
+			    limit_error_of(LIMIT_THREAD, errno).text);
 	if (*pid)
 		return 0;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -114,23 +167,69 @@ start(const struct batch *batch, unsigned number, pid_t *pid)
 	_exit(batch_work(batch, number));
 }
 
-/* A worker died: report its input. The other inputs continue with other workers. */
-static int
-died(const struct batch *batch, unsigned number, int status)
+/* True for signals that a fault in the process causes; others come from another process. */
+static bool
+is_crash(int signal)
 {
-	uint64_t at = atomic_exchange(&batch->shared->at[number], 0);
+	static const int faults[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS };
+
+	for (size_t i = 0; i < sizeof(faults) / sizeof(*faults); i++)
+		if (signal == faults[i])
+			return true;
+	return false;
+}
+
+/* A worker died without an input. 0: another one can take its place. */
+static int
+died_idle(int signal, bool ready, unsigned *in_a_row)
+{
+	if (is_crash(signal) && !ready) /* the next one would, too */
+		return fail(STATUS_BUG, "batch: a worker crashed while it built its machine: %s",
+			    strsignal(signal));
+	if (++*in_a_row > IDLE_DEATHS)
+		return fail(STATUS_HOST,
+			    "batch: %u workers in a row were killed before they took an input: "
+			    "%s; " SPARE_MEMORY,
+			    *in_a_row, strsignal(signal));
+	log_line(MINIVMM_WARNING, NULL,
+		 "batch: a worker was killed between two inputs: %s; another one takes its place",
+		 strsignal(signal));
+	return 0;
+}
+
+/* A worker died: reports its input. 0: the other inputs continue with another worker. */
+static int
+died(const struct batch *batch, unsigned number, int signal, unsigned *in_a_row)
+{
+	struct batch_shared *shared = batch->shared;
+	bool crash = is_crash(signal), ready = atomic_exchange(&shared->ready[number], false);
 	struct batch_line line;
+	const char *file;
+	uint64_t at;
 	int r;
 
-	fail(STATUS_BUG, "a signal killed a worker: %s%s%s", strsignal(WTERMSIG(status)),
-	     at ? ", with input " : "", at ? batch->files[at - 1] : "");
+	lock_claims(shared);
+	at = shared->at[number];
+	shared->at[number] = 0;
+	pthread_mutex_unlock(&shared->claims);
 	if (!at)
-		return -STATUS_BUG; /* it built its machine: the next one would die, too */
-	atomic_fetch_add(&batch->shared->done, 1);
-	r = batch_line_begin(&line, batch->files[at - 1], "crash", STATUS_BUG);
+		return died_idle(signal, ready, in_a_row);
+	*in_a_row = 0;
+	file = batch->files[at - 1];
+	if (crash)
+		batch_error(batch, fail(STATUS_BUG, "batch: a worker crashed with input %s: %s",
+					file, strsignal(signal)));
+	else
+		batch_error(batch,
+			    fail(STATUS_HOST,
+				 "batch: a worker was killed with input %s: %s; " SPARE_MEMORY,
+				 file, strsignal(signal)));
+	atomic_fetch_add(&shared->done, 1);
+	r = batch_line_begin(&line, file, crash ? "crash" : "killed",
+			     crash ? STATUS_BUG : 128 + signal);
 	if (r)
 		return r;
-	fprintf(line.out, ",\"signal\":%d", WTERMSIG(status));
+	fprintf(line.out, ",\"signal\":%d", signal);
 	return batch_line_end(batch, &line);
 }
 
@@ -153,7 +252,7 @@ work(const struct batch *batch, unsigned workers)
 	pid_t pids[BATCH_WORKERS] = { 0 };
 	const struct timespec nap = { .tv_nsec = PROGRESS_EVERY };
 	uint64_t began = clock_host();
-	unsigned running = 0;
+	unsigned running = 0, in_a_row = 0;
 	int first = 0, r, status;
 	sigset_t child;
 
@@ -162,10 +261,16 @@ work(const struct batch *batch, unsigned workers)
 	sigprocmask(SIG_BLOCK, &child, NULL);
 	for (unsigned i = 0; i < workers && !first; i++, running += !first)
 		first = start(batch, i, &pids[i]);
+	if (first)
+		take_no_more(batch);
 	while (running) {
 		pid_t pid = waitpid(-1, &status, WNOHANG);
 		unsigned i = 0;
 
+		if (pid < 0) {
+			first = fail(STATUS_BUG, "batch: waitpid: %s", limit_error(errno).text);
+			break;
+		}
 		if (!pid) {
 			progress(batch, began, false);
 			sigtimedwait(&child, NULL, &nap);
@@ -176,12 +281,15 @@ work(const struct batch *batch, unsigned workers)
 		if (i == workers)
 			continue;
 		running--;
-		r = WIFSIGNALED(status) ? died(batch, i, status) : -WEXITSTATUS(status);
+		r = WIFSIGNALED(status) ? died(batch, i, WTERMSIG(status), &in_a_row)
+					: -WEXITSTATUS(status);
+		if (!r && WIFSIGNALED(status)) {
+			r = start(batch, i, &pids[i]);
+			running += !r;
+		}
 		first = first ? first : r;
-		if (!r && WIFSIGNALED(status) && !start(batch, i, &pids[i]))
-			running++;
-		if (first) /* take no new inputs; finish the running ones */
-			atomic_store(&batch->shared->next, batch->file_count);
+		if (first)
+			take_no_more(batch);
 	}
 	progress(batch, began, true);
 	return first ? first : atomic_load(&batch->shared->error);
@@ -299,7 +407,7 @@ cli_batch(int argc, char **argv)
 	if (batch.source.set && batch.source.parents)
 		r = run(&batch, argc, argv);
 	else
-		r = fail(STATUS_HOST, "no memory");
+		r = fail_memory("the command line");
 	free(batch.source.set);
 	free(batch.source.parents);
 	batch_inputs_free(&batch);

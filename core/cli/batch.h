@@ -11,14 +11,15 @@
 
 #define BATCH_WORKERS 256u
 
-/* In memory that the parent and the workers share. */
+/* In memory that the parent and the workers share. The mutexes are robust: a worker may die. */
 struct batch_shared {
-	atomic_uint_least64_t next; /* index of the next input */
+	pthread_mutex_t claims;           /* guards next and at */
+	uint64_t next;                    /* index of the next input */
+	uint64_t at[BATCH_WORKERS];       /* of each worker: index of its input plus 1; 0: none */
+	atomic_bool ready[BATCH_WORKERS]; /* the worker has built its machine */
 	atomic_uint_least64_t done;
 	atomic_int error;    /* the first nonfatal error: a negative status */
-	pthread_mutex_t out; /* held while writing a line; robust: a worker may die with it */
-	/* For each worker: the index of its current input plus 1; 0: none. */
-	atomic_uint_least64_t at[BATCH_WORKERS];
+	pthread_mutex_t out; /* held while writing a line */
 };
 
 struct batch {
@@ -44,6 +45,11 @@ void batch_inputs_free(struct batch *batch);
  * the worker process.
  */
 int batch_work(const struct batch *batch, unsigned number);
+/*
+ * Takes the next input for a worker, whose last one is done. Returns its index, or file_count if
+ * none is left.
+ */
+uint64_t batch_claim(const struct batch *batch, unsigned number);
 /* Records an error that sets the exit status although the batch continues. */
 void batch_error(const struct batch *batch, int status);
 

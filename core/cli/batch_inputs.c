@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/limit.h"
 #include "base/log.h"
 #include "cli/batch.h"
 
@@ -56,13 +57,13 @@ add_directory(struct batch *batch, const char *path)
 	int r = 0;
 
 	if (!directory)
-		return fail(STATUS_IO, "cannot read the directory %s: %s", path, strerror(errno));
+		return fail(STATUS_IO, "cannot read the directory %s: %s", path,
+			    limit_error(errno).text);
 	while (!r && (errno = 0, entry = readdir(directory))) {
 		struct stat status;
 		char *name;
 
-		if (*entry->d_name == '.' ||
-		    fstatat(dirfd(directory), entry->d_name, &status, 0) ||
+		if (*entry->d_name == '.' || fstatat(dirfd(directory), entry->d_name, &status, 0) ||
 		    !S_ISREG(status.st_mode))
 			continue;
 		if (asprintf(&name, "%s%s%s", path, slash, entry->d_name) < 0)
@@ -70,7 +71,8 @@ add_directory(struct batch *batch, const char *path)
 		r = add(batch, name);
 	}
 	if (!r && errno)
-		r = fail(STATUS_IO, "cannot read the directory %s: %s", path, strerror(errno));
+		r = fail(STATUS_IO, "cannot read the directory %s: %s", path,
+			 limit_error(errno).text);
 	closedir(directory);
 	if (!r && batch->file_count == first)
 		r = fail(STATUS_USAGE, "batch: there are no files in the directory %s", path);
@@ -103,20 +105,22 @@ batch_list(struct batch *batch, const char *path, bool null)
 
 	if (!list)
 		return fail(status_for(errno, STATUS_IO), "cannot read the list of inputs %s: %s",
-			    path, strerror(errno));
+			    path, limit_error(errno).text);
 	while (!r && (length = getdelim(&name, &size, null ? '\0' : '\n', list)) > 0) {
 		if (!null && name[length - 1] == '\n')
 			name[--length] = '\0';
 		if (!null && strlen(name) != (size_t)length)
-			r = fail(STATUS_USAGE,
-				 "the list of inputs %s has a NUL in a line; add --null if NULs end "
-				 "its names",
-				 path);
+			r = fail(
+			    STATUS_USAGE,
+			    "the list of inputs %s has a NUL in a line; add --null if NULs end "
+			    "its names",
+			    path);
 		else if (*name)
 			r = add(batch, strdup(name));
 	}
 	if (!r && ferror(list))
-		r = fail(STATUS_IO, "cannot read the list of inputs %s: %s", path, strerror(errno));
+		r = fail(STATUS_IO, "cannot read the list of inputs %s: %s", path,
+			 limit_error(errno).text);
 	free(name);
 	fclose(list);
 	return r;

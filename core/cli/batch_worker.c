@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "base/limit.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "cli/batch.h"
@@ -47,17 +48,17 @@ read_input(const char *path, uint8_t **input, size_t *length)
 
 	*length = 0;
 	if (fd < 0 || fstat(fd, &st))
-		r = fail(STATUS_IO, "cannot read input %s: %s", path, strerror(errno));
+		r = fail(STATUS_IO, "cannot read input %s: %s", path, limit_error(errno).text);
 	else if (!S_ISREG(st.st_mode) || st.st_size > INPUT_MAX)
 		r = fail(STATUS_USAGE, "input %s is %s", path,
 			 S_ISREG(st.st_mode) ? "larger than 256 MiB" : "not a regular file");
 	else if (!(bytes = malloc((size_t)st.st_size + 1)))
-		r = fail(STATUS_HOST, "no memory for input %s", path);
+		r = fail_memory("input %s", path);
 	while (bytes && *length < (size_t)st.st_size &&
 	       (n = read(fd, bytes + *length, (size_t)st.st_size - *length)) > 0)
 		*length += (size_t)n;
 	if (n < 0)
-		r = fail(STATUS_IO, "cannot read input %s: %s", path, strerror(errno));
+		r = fail(STATUS_IO, "cannot read input %s: %s", path, limit_error(errno).text);
 	if (fd >= 0)
 		close(fd);
 	*input = bytes;
@@ -163,6 +164,12 @@ run_input(struct worker *w, const char *file)
 	w->ran = true;
 	vm_began = clock_now(&m->clock);
 	r = vm_run(&w->vm);
+	if (!r && m->end.cause == CAUSE_ERROR) {
+		/* Without the host's resources the guest did not run: no verdict on this input. */
+		if (m->end.status == STATUS_HOST)
+			return -STATUS_HOST;
+		batch_error(w->batch, -(int)m->end.status);
+	}
 	return r ? r : report(w, file, began, vm_began);
 }
 
@@ -201,18 +208,15 @@ batch_work(const struct batch *batch, unsigned number)
 	if (!w || !output) {
 		free(output);
 		free(w);
-		return -fail(STATUS_HOST, "no memory for a worker");
+		return -fail_memory("a worker");
 	}
 	w->batch = batch;
 	w->output = (struct stream_record){ .bytes = output, .size = OUTPUT_MAX };
 	pthread_mutex_init(&w->output.lock, NULL);
 	r = build(w);
-	while (!r && (at = atomic_fetch_add(&batch->shared->next, 1)) < batch->file_count) {
-		atomic_store(&batch->shared->at[number], at + 1);
+	atomic_store(&batch->shared->ready[number], true);
+	while (!r && (at = batch_claim(batch, number)) < batch->file_count)
 		r = run_input(w, batch->files[at]);
-		atomic_store(&batch->shared->at[number], 0);
-		atomic_fetch_add(&batch->shared->done, 1);
-	}
 	if (w->ran)
 		vm_stop(&w->vm, &never_waits);
 	vm_destroy(&w->vm);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* minivmm ctl: sends a command to a running machine and prints the reply. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/json.h"
+#include "base/limit.h"
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
@@ -25,13 +27,13 @@ join(char **words, char **line)
 			return fail(STATUS_USAGE, "ctl: an argument contains a newline; remove it");
 	out = open_memstream(line, &length);
 	if (!out)
-		return fail(STATUS_HOST, "no memory");
+		return fail_memory("the command line");
 	for (char **word = words; *word; word++) {
 		control_put_word(out, *word);
 		putc(word[1] ? ' ' : '\n', out);
 	}
 	if (fclose(out))
-		return fail(STATUS_HOST, "no memory");
+		return fail_memory("the command line");
 	if (length > CONTROL_LINE + 1)
 		return fail(STATUS_USAGE, "ctl: the command is longer than %d bytes", CONTROL_LINE);
 	return 0;
@@ -105,7 +107,8 @@ full_path(const char *path)
 	char *folder = getcwd(NULL, 0), *full = NULL;
 
 	if (!folder || asprintf(&full, "%s/%s", folder, path) < 0)
-		fail(STATUS_HOST, "ctl: cannot resolve the path %s: %m", path);
+		fail(STATUS_HOST, "ctl: cannot resolve the path %s: %s", path,
+		     limit_error(errno).text);
 	free(folder);
 	return full;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/limit.h"
 #include "base/log.h"
 #include "base/socket.h"
 #include "cli/ctl.h"
@@ -23,7 +24,7 @@ ctl_connect(struct ctl *ctl, const char *path)
 	ctl->fd = socket_connect_unix(path);
 	if (ctl->fd >= 0)
 		return 0;
-	return fail(STATUS_IO, "cannot connect to %s: %s%s", path, strerror(errno),
+	return fail(STATUS_IO, "cannot connect to %s: %s%s", path, limit_error(errno).text,
 		    errno == ENOENT ? "; check that the machine is running"
 		    : errno == ECONNREFUSED
 			? "; the machine has ended, or it is not a control socket"
@@ -58,7 +59,7 @@ ctl_send(struct ctl *ctl, const char *line, int fd)
 		if (n < 0 && (errno == EPIPE || errno == ECONNRESET))
 			return 0;
 		if (n < 0 && errno != EINTR)
-			return broken(ctl, strerror(errno));
+			return broken(ctl, limit_error(errno).text);
 		if (n < 0)
 			continue;
 		line += n;
@@ -86,7 +87,7 @@ ctl_read(struct ctl *ctl)
 	if (n < 0 && errno == EINTR)
 		return 0;
 	if (n <= 0)
-		return broken(ctl, n ? strerror(errno) : "the machine hung up");
+		return broken(ctl, n ? limit_error(errno).text : "the machine hung up");
 	ctl->length += (size_t)n;
 	return 0;
 }

@@ -129,7 +129,7 @@ diff_named(struct diff *diff, const struct section *section, const struct snapsh
 	const struct record *record;
 
 	if (!sorted)
-		return fail(STATUS_HOST, "cannot compare %s and %s: no memory", a->path, b->path);
+		return fail_memory("comparing %s and %s", a->path, b->path);
 	for (uint32_t i = 0; (record = snapshot_section(a, section->tag, i)); i++) {
 		struct named this = named(record), *other;
 		char *what = NULL;

@@ -151,7 +151,7 @@ diff_memory(struct diff *diff, const struct snapshot *a, const struct snapshot *
 	int failed;
 
 	if (!pages)
-		return fail(STATUS_HOST, "diff: no memory");
+		return fail_memory("diff");
 	m.pages[0] = pages;
 	m.pages[1] = pages + PAGE_SIZE;
 	diff->more = false;
@@ -163,7 +163,8 @@ diff_memory(struct diff *diff, const struct snapshot *a, const struct snapshot *
 	else if (diff->json)
 		fputs("]", diff->out);
 	else if (m.left_out)
-		fprintf(diff->out, "and %llu more bytes differ, in %llu lines; --lines 0 prints all\n",
+		fprintf(diff->out,
+			"and %llu more bytes differ, in %llu lines; --lines 0 prints all\n",
 			(unsigned long long)m.bytes, (unsigned long long)m.left_out);
 	free(pages);
 	return failed ? failed : m.failed;

@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/limit.h"
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
@@ -71,7 +72,7 @@ check_plugins(void)
 		bool there = !access(plugin_folder(&path, i), R_OK | X_OK);
 
 		snprintf(text, sizeof(text), "%s%s%s", plugin_folder(&path, i), there ? "" : ": ",
-			 there ? "" : strerror(errno));
+			 there ? "" : limit_error(errno).text);
 		line(there ? "ok" : "-", "plugin folder", text);
 		good |= there;
 	}

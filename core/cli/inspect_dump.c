@@ -76,7 +76,7 @@ dump(FILE *out, const struct range *range)
 	struct dump state = { .out = out };
 	uint8_t *bytes = malloc(PIECE);
 	uint64_t done = 0;
-	int failed = bytes ? 0 : fail(STATUS_HOST, "inspect: --dump: no memory");
+	int failed = bytes ? 0 : fail_memory("inspect: --dump");
 
 	while (!failed && done < range->length) {
 		uint64_t at = range->at + done;

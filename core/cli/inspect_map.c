@@ -43,7 +43,7 @@ int
 inspect_map(const struct snapshot *snapshot, const char *path)
 {
 	struct map *map = malloc(sizeof(*map));
-	int failed = map ? map_make(map, snapshot) : fail(STATUS_HOST, "inspect: --map: no memory");
+	int failed = map ? map_make(map, snapshot) : fail_memory("inspect: --map");
 
 	if (!failed && path)
 		failed = write_map(map, path);

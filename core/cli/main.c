@@ -225,7 +225,7 @@ main(int argc, char **argv)
 	if (run_options.set && run_options.parents)
 		r = run(argc, argv, &run_options);
 	else
-		r = -fail(STATUS_HOST, "no memory");
+		r = -fail_memory("the command line");
 	free(run_options.set);
 	free(run_options.parents);
 	return r ? r : -show_end(stdout);

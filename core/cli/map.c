@@ -22,7 +22,7 @@ add_view(struct map *map, gpa_t from, uint64_t size, uint64_t cell)
 	view->count = (size + cell - 1) / cell;
 	view->cells = calloc(view->count, sizeof(*view->cells));
 	if (!view->cells)
-		return fail(STATUS_HOST, "inspect: --map: no memory");
+		return fail_memory("inspect: --map");
 	map->view_count++;
 	return 0;
 }

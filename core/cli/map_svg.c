@@ -14,10 +14,10 @@
 #define CELL 10u     /* the width of one */
 #define ROW 15u      /* the height of a row, with the gap below */
 #define LABELS_X (CELLS_X + MAP_COLUMNS * CELL + 14u)
-#define LINE 19u    /* the height of a line of text */
-#define LETTER 7u   /* the width of a letter, about */
-#define COLOURS 6u  /* of names */
-#define MORE 84u    /* the width of "and N more" */
+#define LINE 19u   /* the height of a line of text */
+#define LETTER 7u  /* the width of a letter, about */
+#define COLOURS 6u /* of names */
+#define MORE 84u   /* the width of "and N more" */
 
 static const char style[] =
     "<style>\n"
@@ -27,8 +27,10 @@ static const char style[] =
     "  .head { font-weight: bold; }\n"
     "  .code { font-family: 'DejaVu Sans Mono', Menlo, Consolas, monospace; font-size: 11px; }\n"
     "  .z { fill: #eceff2; }\n"
-    "  .d1 { fill: #b9d5ee; } .d2 { fill: #7fb2de; } .d3 { fill: #3b86c6; } .d4 { fill: #0b5394; }\n"
-    "  .p1 { fill: #f8dfc2; } .p2 { fill: #f2c28c; } .p3 { fill: #e8a04f; } .p4 { fill: #cf7a1a; }\n"
+    "  .d1 { fill: #b9d5ee; } .d2 { fill: #7fb2de; } .d3 { fill: #3b86c6; } .d4 { fill: #0b5394; "
+    "}\n"
+    "  .p1 { fill: #f8dfc2; } .p2 { fill: #f2c28c; } .p3 { fill: #e8a04f; } .p4 { fill: #cf7a1a; "
+    "}\n"
     "  .n0 { fill: #1b7f4b; } .n1 { fill: #a03fa0; } .n2 { fill: #c0392b; }\n"
     "  .n3 { fill: #7a6a00; } .n4 { fill: #00808a; } .n5 { fill: #5b5b8c; }\n"
     "  .m { fill: none; stroke: #d01030; stroke-width: 2; }\n"
@@ -36,8 +38,10 @@ static const char style[] =
     "    .page { fill: #0d1117; }\n"
     "    text { fill: #e6edf3; }\n"
     "    .z { fill: #222a33; }\n"
-    "    .d1 { fill: #1d4468; } .d2 { fill: #2b6ca6; } .d3 { fill: #4f9ad8; } .d4 { fill: #9bd0ff; }\n"
-    "    .p1 { fill: #4d3515; } .p2 { fill: #7d5318; } .p3 { fill: #b97a22; } .p4 { fill: #f0a648; }\n"
+    "    .d1 { fill: #1d4468; } .d2 { fill: #2b6ca6; } .d3 { fill: #4f9ad8; } .d4 { fill: #9bd0ff; "
+    "}\n"
+    "    .p1 { fill: #4d3515; } .p2 { fill: #7d5318; } .p3 { fill: #b97a22; } .p4 { fill: #f0a648; "
+    "}\n"
     "    .n0 { fill: #57d08f; } .n1 { fill: #e08fe0; } .n2 { fill: #ff8071; }\n"
     "    .n3 { fill: #e0cf5a; } .n4 { fill: #5cd6de; } .n5 { fill: #b0b0e8; }\n"
     "  }\n"
@@ -59,8 +63,8 @@ put_text(FILE *out, const char *text)
 static void
 put_rect(FILE *out, const char *class, unsigned x, unsigned y, unsigned width, unsigned height)
 {
-	fprintf(out, "<rect class=\"%s\" x=\"%u\" y=\"%u\" width=\"%u\" height=\"%u\"/>\n", class, x,
-		y, width, height);
+	fprintf(out, "<rect class=\"%s\" x=\"%u\" y=\"%u\" width=\"%u\" height=\"%u\"/>\n", class,
+		x, y, width, height);
 }
 
 static void
@@ -284,13 +288,14 @@ map_svg(FILE *out, const struct map *map)
 
 	if (!all || fclose(all)) {
 		free(drawing);
-		return fail(STATUS_HOST, "inspect: --map: no memory");
+		return fail_memory("inspect: --map");
 	}
-	fprintf(out,
-		"<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%u\" height=\"%u\" viewBox=\"0 0 "
-		"%u %u\"\n     font-family=\"Helvetica, Arial, 'DejaVu Sans', sans-serif\" "
-		"font-size=\"13\" role=\"img\">\n%s",
-		WIDTH, height, WIDTH, height, style);
+	fprintf(
+	    out,
+	    "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%u\" height=\"%u\" viewBox=\"0 0 "
+	    "%u %u\"\n     font-family=\"Helvetica, Arial, 'DejaVu Sans', sans-serif\" "
+	    "font-size=\"13\" role=\"img\">\n%s",
+	    WIDTH, height, WIDTH, height, style);
 	put_rect(out, "page", 0, 0, WIDTH, height);
 	fwrite(drawing, 1, length, out);
 	fputs("</svg>\n", out);

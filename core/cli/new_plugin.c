@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/limit.h"
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
@@ -158,13 +159,14 @@ cli_new_plugin(int argc, char **argv)
 	file = fd < 0 ? NULL : fdopen(fd, "w");
 	if (!file)
 		return -fail(STATUS_IO, "cannot write %s: %s", path,
-			     errno == EEXIST ? "it exists; choose another name" : strerror(errno));
+			     errno == EEXIST ? "it exists; choose another name"
+					     : limit_error(errno).text);
 	warn_of_namesake(argv[1]);
 	expand(file, argv[1]);
 	bad = ferror(file) != 0;
 	if (fclose(file) || bad) {
 		unlink(path);
-		return -fail(STATUS_IO, "cannot write %s: %s", path, strerror(errno));
+		return -fail(STATUS_IO, "cannot write %s: %s", path, limit_error(errno).text);
 	}
 	printf("%s written. Build it, after make install:\n"
 	       "  cc -shared -fPIC -o %s.so %s $(pkg-config --cflags minivmm)\n"

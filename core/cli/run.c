@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/limit.h"
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/disassemble.h"
@@ -124,7 +125,7 @@ take_signals(struct run *run)
 	run->interrupt = (struct loop_source){ .fd = -1, .ready = on_interrupt, .context = run };
 	fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (fd < 0 || loop_add(loop, &run->interrupt, fd, EPOLLIN))
-		return fail(STATUS_HOST, "eventfd: %s", strerror(errno));
+		return fail(STATUS_HOST, "eventfd: %s", limit_error(errno).text);
 	interrupt_fd = fd;
 	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++)
 		sigaction(ends[i], &action, NULL);
@@ -134,7 +135,7 @@ take_signals(struct run *run)
 	sigaddset(&ours, KVM_SIGNAL);
 	sigprocmask(SIG_BLOCK, &ours, NULL);
 	if (fd < 0 || loop_add(loop, &run->quit, fd, EPOLLIN))
-		return fail(STATUS_HOST, "signalfd: %s", strerror(errno));
+		return fail(STATUS_HOST, "signalfd: %s", limit_error(errno).text);
 	return 0;
 }
 
@@ -307,7 +308,7 @@ cli_run(const struct run_options *options)
 	int r, status, reported;
 
 	if (!run)
-		return -fail(STATUS_HOST, "no memory");
+		return -fail_memory("the command line");
 	run->options = options;
 	run->quit.fd = run->interrupt.fd = -1;
 	r = check_descriptors(options);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/escape.h"
+#include "base/limit.h"
 #include "base/log.h"
 
 /* Names of register bits (AMD64 Architecture Programmer's Manual, volume 2). */
@@ -317,6 +318,7 @@ show_end(FILE *out)
 	if (!fflush(out) && !ferror(out))
 		return 0;
 	/* A reader that has closed the pipe, like head, expects no message. */
-	return errno == EPIPE ? -STATUS_IO
-			      : fail(STATUS_IO, "cannot write to stdout: %s", strerror(errno));
+	return errno == EPIPE
+		   ? -STATUS_IO
+		   : fail(STATUS_IO, "cannot write to stdout: %s", limit_error(errno).text);
 }

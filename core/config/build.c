@@ -11,7 +11,7 @@
 static int
 no_memory(const struct config *config)
 {
-	return fail(STATUS_HOST, "%s: no memory", config->file);
+	return fail_memory("%s", config->file);
 }
 
 /* Adds a register if its name is well-formed. This module does not know which registers exist. */

@@ -33,7 +33,7 @@ struct reader {
 static int
 no_memory(void)
 {
-	return fail(STATUS_HOST, "reading the config: no memory");
+	return fail_memory("reading the config");
 }
 
 struct ini_section *

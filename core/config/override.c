@@ -81,7 +81,7 @@ config_override(struct ini *ini, const char *text)
 		return fail(STATUS_USAGE, "--set %s: no '='; write KEY=VALUE", text);
 	name = strndup(text, length);
 	if (!name)
-		return fail(STATUS_HOST, "--set %s: no memory", text);
+		return fail_memory("--set %s", text);
 	status = override_key(ini, name, text + length + 1);
 	free(name);
 	return status;
@@ -104,7 +104,7 @@ config_direct(struct config *config, const char *text)
 		key.name = strndup(dot + 1, (size_t)(equals - dot - 1));
 		key.value = strdup(equals + 1);
 		status = key.name && key.value ? schema_set(config, sections[i], &key)
-					       : fail(STATUS_HOST, "--set %s: no memory", text);
+					       : fail_memory("--set %s", text);
 		free(key.name);
 		free(key.value);
 	}

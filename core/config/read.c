@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/limit.h"
 #include "base/log.h"
 #include "config/schema.h"
 
@@ -23,10 +24,10 @@ config_read_text(struct config *config, const char *name, const char *folder, co
 	config_init(config);
 	config->file = strdup(name);
 	if (!config->file)
-		return fail(STATUS_HOST, "%s: no memory", name);
+		return fail_memory("%s", name);
 	config->folder = folder && *folder ? strdup(folder) : NULL;
 	if (folder && *folder && !config->folder)
-		return fail(STATUS_HOST, "%s: no memory", name);
+		return fail_memory("%s", name);
 	status = ini_read(&ini, config->file, text, length);
 	for (size_t i = 0; i < override_count && status != -STATUS_HOST; i++) {
 		r = config_override(&ini, overrides[i]);
@@ -86,7 +87,7 @@ read_file(const char *path, config_check *check, size_t *length, int *failed)
 	*length = 0;
 	if (fd < 0 || fstat(fd, &st)) {
 		*failed = fail(status_for(errno, STATUS_USAGE), "reading the config %s: %s%s", path,
-			       strerror(errno),
+			       limit_error(errno).text,
 			       errno == ENOENT   ? "; check the name"
 			       : errno == EACCES ? "; check its permissions"
 						 : "");
@@ -95,7 +96,7 @@ read_file(const char *path, config_check *check, size_t *length, int *failed)
 		     path);
 	} else if (!(text = read_all(fd, length))) {
 		*failed = fail(errno == ENOMEM ? STATUS_HOST : STATUS_USAGE,
-			       "reading the config %s: %s", path, strerror(errno));
+			       "reading the config %s: %s", path, limit_error(errno).text);
 	} else if (!*length && S_ISFIFO(st.st_mode)) {
 		fail(STATUS_USAGE, "reading the config %s: it is a pipe without a writer", path);
 	} else if (check && check(text, *length, &why)) {
@@ -131,7 +132,7 @@ config_read(struct config *config, const char *path, config_check *check, char *
 		folder = strndup(path, slash == path ? 1 : (size_t)(slash - path));
 		if (!folder) {
 			free(text);
-			return fail(STATUS_HOST, "reading the config %s: no memory", path);
+			return fail_memory("reading the config %s", path);
 		}
 	}
 	status = config_read_text(config, path, folder, text, length, overrides, override_count);

@@ -8,6 +8,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "base/limit.h"
 #include "base/log.h"
 #include "base/socket.h"
 #include "control/client.h"
@@ -151,7 +152,7 @@ control_open(struct control *control, struct loop *loop, const char *path,
 					 "shorter or a relative one");
 	if (socket_remove_stale(path, &why))
 		return refuse_path(path, why.text);
-	return set_up(control, path) ? refuse_path(path, strerror(errno)) : 0;
+	return set_up(control, path) ? refuse_path(path, limit_error(errno).text) : 0;
 }
 
 void

@@ -8,6 +8,7 @@
 #include <sys/random.h>
 
 #include "base/fields.h"
+#include "base/limit.h"
 #include "base/log.h"
 #include "machine/ioeventfd.h"
 
@@ -120,7 +121,7 @@ create_rows(struct device *d)
 	d->posts = calloc(d->plugin.post_count + 1, sizeof(*d->posts));
 	d->streams = calloc(d->plugin.stream_count + 1, sizeof(*d->streams));
 	if (!d->timers || !d->watches || !d->posts || !d->streams)
-		return fail(STATUS_HOST, "no memory for device %s", d->config->name);
+		return fail_memory("device %s", d->config->name);
 	for (uint32_t i = 0; i < d->plugin.timer_count; i++) {
 		d->timers[i] = (struct device_timer){ .device = d,
 						      .index = i,
@@ -170,9 +171,9 @@ device_create(struct device *d, size_t index, devices_check *check, void *contex
 	atomic_store(&d->host.phase, SERVICE_CONFIGURE);
 	d->host.public.state = calloc(1, descriptor->state_size + 1);
 	if (!d->host.public.state)
-		return fail(STATUS_HOST, "no memory for device %s", d->config->name);
+		return fail_memory("device %s", d->config->name);
 	if (getrandom(d->random, sizeof(d->random), 0) != sizeof(d->random))
-		return fail(STATUS_HOST, "getrandom: %s", strerror(errno));
+		return fail(STATUS_HOST, "getrandom: %s", limit_error(errno).text);
 	r = create_rows(d);
 	if (!r)
 		r = device_options(d);
@@ -253,7 +254,7 @@ devices_create(struct devices *devices, struct machine *machine, struct config *
 								.context = devices });
 	if (getrandom(devices->generation, sizeof(devices->generation), 0) !=
 	    sizeof(devices->generation))
-		return fail(STATUS_HOST, "getrandom: %s", strerror(errno));
+		return fail(STATUS_HOST, "getrandom: %s", limit_error(errno).text);
 	r = plugin_path_init(&devices->path, config->plugin_path);
 	if (r)
 		return r;
@@ -263,7 +264,7 @@ devices_create(struct devices *devices, struct machine *machine, struct config *
 	devices->list = calloc(config->device_count + 1, sizeof(*devices->list));
 	devices->gates = aligned_alloc(64, (config->device_count + 1) * sizeof(*devices->gates));
 	if (!devices->list || !devices->gates)
-		return fail(STATUS_HOST, "no memory for devices");
+		return fail_memory("devices");
 	memset(devices->gates, 0, (config->device_count + 1) * sizeof(*devices->gates));
 	for (size_t i = 0; i < config->device_count && !refused && reported < REPORTED_MAX; i++) {
 		struct device *d = &devices->list[i];

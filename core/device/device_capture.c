@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/limit.h"
 #include "base/log.h"
 #include "config/config.h"
 #include "device/device.h"
@@ -29,7 +30,8 @@ option_set(struct minivmm_device *public, const char *option, const char *value)
 	/* A restore loads the snapshot's options with this place, too. */
 	if (!config_option_set(d->config, option, value, d->config->plugin_place))
 		return 0;
-	service_error(&d->host, "cannot set option %s: no memory", option);
+	service_error(&d->host, "cannot set option %s: no memory%s", option,
+		      limit_remedy(ENOMEM).text);
 	return -1;
 }
 
@@ -52,7 +54,7 @@ capture_file(struct minivmm_device *public, int fd)
 		}
 	}
 	service_error(&d->host, "cannot keep descriptor %d for the snapshot: %s", fd,
-		      strerror(errno));
+		      limit_error(errno).text);
 	return -1;
 }
 
@@ -89,7 +91,7 @@ devices_capture_sync(const struct devices *devices)
 			return fail(STATUS_IO,
 				    "cannot sync a host file that the snapshot needs: %s: no "
 				    "snapshot is written",
-				    strerror(errno));
+				    limit_error(errno).text);
 	return 0;
 }
 

@@ -32,7 +32,7 @@ check_unknown(struct device *device)
 	int r = 0;
 
 	if (!names)
-		return fail(STATUS_HOST, "no memory for options");
+		return fail_memory("options");
 	for (size_t i = 0; i < device->plugin.all_count; i++)
 		names[i] = plugin_option(&device->plugin, i)->row.name;
 	for (size_t i = 0; i < device->config->option_count; i++) {
@@ -161,7 +161,7 @@ connect_stream(struct device *device, uint32_t index)
 	if (input.text && !strncmp(input.text, "file:", 5)) {
 		path = device_option_resolve(device, input.text + 5, &input);
 		if (!path || asprintf(&resolved, "file:%s", path) < 0)
-			r = fail(STATUS_HOST, "no memory for %s", row->name);
+			r = fail_memory("%s", row->name);
 		free(path);
 		if (r)
 			return r;

@@ -199,14 +199,14 @@ set_text(struct device *device, const struct minivmm_option *row, const struct o
 	     *text;
 
 	if (!strings)
-		return fail(STATUS_HOST, "no memory for %s", row->name);
+		return fail_memory("%s", row->name);
 	device->strings = strings;
 	if (names_host(row, given->text) && device_option_check_trust(device, row, given))
 		return -STATUS_SNAPSHOT;
 	text = row->type == MINIVMM_PATH ? device_option_resolve(device, given->text, given)
 					 : strdup(given->text);
 	if (!text)
-		return fail(STATUS_HOST, "no memory for %s", row->name);
+		return fail_memory("%s", row->name);
 	strings[device->string_count++] = text;
 	*(const char **)((char *)device->host.public.state + row->offset) = text;
 	return 0;

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#include "base/limit.h"
 #include "base/log.h"
 #include "device/device.h"
 #include "machine/layout.h"
@@ -177,8 +178,9 @@ watch(struct minivmm_device *public, uint32_t watch, int fd, uint32_t events)
 	if (fd < 0)
 		return 0;
 	if (loop_add(loop, &d->watches[watch].source, fd, events)) {
-		service_error(&d->host, "watch %s: cannot wait for descriptor %d: %m",
-			      d->plugin.descriptor.watches[watch].name, fd);
+		service_error(&d->host, "watch %s: cannot wait for descriptor %d: %s",
+			      d->plugin.descriptor.watches[watch].name, fd,
+			      limit_error_of(LIMIT_EPOLL, errno).text);
 		return -1;
 	}
 	return 0;
@@ -245,7 +247,7 @@ bind_write(struct minivmm_device *public, const struct minivmm_bind *bind)
 	}
 	event = calloc(1, sizeof(*event));
 	if (!event) {
-		service_error(&d->host, "no memory for an ioeventfd");
+		service_error(&d->host, "no memory for an ioeventfd%s", limit_remedy(ENOMEM).text);
 		return -1;
 	}
 	*event = (struct device_ioeventfd){ .ioeventfd = { .ready = ioeventfd_ready,
@@ -265,7 +267,8 @@ bind_write(struct minivmm_device *public, const struct minivmm_bind *bind)
 		return -1;
 	}
 	if (ioeventfd_add(d->all->machine, &event->ioeventfd)) {
-		service_error(&d->host, "cannot create an ioeventfd: %s", strerror(errno));
+		service_error(&d->host, "cannot create an ioeventfd: %s",
+			      limit_error_of(LIMIT_KVM, errno).text);
 		free(event);
 		return -1;
 	}

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "base/limit.h"
 #include "base/log.h"
 
 #define CPUID_MAX 256u /* entries */
@@ -123,7 +124,7 @@ kvm_cpuid_init(struct kvm *kvm)
 	for (uint32_t room = 128; room <= 4096; room *= 2) {
 		cpuid = calloc(1, sizeof(*cpuid) + room * sizeof(cpuid->entries[0]));
 		if (!cpuid)
-			return fail(STATUS_HOST, "no memory for the CPUID table");
+			return fail_memory("the CPUID table");
 		cpuid->nent = room;
 		if (!ioctl(kvm->fd, KVM_GET_SUPPORTED_CPUID, cpuid)) {
 			kvm->cpuid = cpuid;
@@ -134,7 +135,7 @@ kvm_cpuid_init(struct kvm *kvm)
 			break;
 	}
 	if (!kvm->cpuid)
-		return fail(STATUS_HOST, "KVM_GET_SUPPORTED_CPUID: %s", strerror(errno));
+		return fail(STATUS_HOST, "KVM_GET_SUPPORTED_CPUID: %s", limit_error(errno).text);
 	for (uint32_t i = 0; i < kvm->cpuid->nent; i++) {
 		struct kvm_cpuid_entry2 *e = &kvm->cpuid->entries[i];
 
@@ -165,7 +166,8 @@ kvm_vcpu_cpuid(struct kvm_vcpu *vcpu)
 {
 	cpuid_complete(vcpu->kvm, vcpu->id);
 	if (ioctl(vcpu->fd, KVM_SET_CPUID2, vcpu->kvm->cpuid))
-		return fail(STATUS_HOST, "KVM_SET_CPUID2: vCPU %u: %s", vcpu->id, strerror(errno));
+		return fail(STATUS_HOST, "KVM_SET_CPUID2: vCPU %u: %s", vcpu->id,
+			    limit_error(errno).text);
 	return 0;
 }
 

@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/limit.h"
 #include "base/log.h"
 #include "kvm/cpuid.h"
 #include "kvm/kvm_fields.h"
@@ -118,10 +119,10 @@ kvm_open(struct kvm *kvm)
 		kvm->vm = ioctl(kvm->fd, KVM_CREATE_VM, 0);
 	while (kvm->vm < 0 && errno == EINTR);
 	if (kvm->vm < 0)
-		return fail(STATUS_HOST, "KVM_CREATE_VM: %s", strerror(errno));
+		return fail(STATUS_HOST, "KVM_CREATE_VM: %s", limit_error(errno).text);
 	r = ioctl(kvm->fd, KVM_GET_VCPU_MMAP_SIZE, 0);
 	if (r < (int)sizeof(struct kvm_run))
-		return fail(STATUS_HOST, "KVM_GET_VCPU_MMAP_SIZE: %s", strerror(errno));
+		return fail(STATUS_HOST, "KVM_GET_VCPU_MMAP_SIZE: %s", limit_error(errno).text);
 	kvm->run_size = (size_t)r;
 	/* AMX: KVM offers tile data only to processes that request it. Fails on other CPUs. */
 	syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_GUEST_PERM, XFEATURE_XTILE_DATA);
@@ -176,7 +177,7 @@ kvm_memory(struct kvm *kvm, uint32_t slot, uint64_t gpa, uint64_t size, void *ho
 		return fail(
 		    STATUS_HOST,
 		    "KVM_SET_USER_MEMORY_REGION: 0x%llx bytes of guest memory at 0x%llx: %s",
-		    (unsigned long long)size, (unsigned long long)gpa, strerror(errno));
+		    (unsigned long long)size, (unsigned long long)gpa, limit_error(errno).text);
 	return 0;
 }
 
@@ -202,7 +203,8 @@ kvm_dirty_log(struct kvm *kvm, uint32_t slot, uint64_t *bitmap)
 	struct kvm_dirty_log log = { .slot = slot, .dirty_bitmap = bitmap };
 
 	if (ioctl(kvm->vm, KVM_GET_DIRTY_LOG, &log))
-		return fail(STATUS_HOST, "KVM_GET_DIRTY_LOG: slot %u: %s", slot, strerror(errno));
+		return fail(STATUS_HOST, "KVM_GET_DIRTY_LOG: slot %u: %s", slot,
+			    limit_error(errno).text);
 	return 0;
 }
 
@@ -212,9 +214,9 @@ kvm_irqchip(struct kvm *kvm)
 	struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
 
 	if (ioctl(kvm->vm, KVM_CREATE_IRQCHIP, 0))
-		return fail(STATUS_HOST, "KVM_CREATE_IRQCHIP: %s", strerror(errno));
+		return fail(STATUS_HOST, "KVM_CREATE_IRQCHIP: %s", limit_error(errno).text);
 	if (ioctl(kvm->vm, KVM_CREATE_PIT2, &pit))
-		return fail(STATUS_HOST, "KVM_CREATE_PIT2: %s", strerror(errno));
+		return fail(STATUS_HOST, "KVM_CREATE_PIT2: %s", limit_error(errno).text);
 	kvm->irqchip = true;
 	return 0;
 }
@@ -225,7 +227,7 @@ kvm_irq_line(struct kvm *kvm, uint32_t gsi, bool up)
 	struct kvm_irq_level level = { .irq = gsi, .level = up };
 
 	if (ioctl(kvm->vm, KVM_IRQ_LINE, &level))
-		return fail(STATUS_HOST, "KVM_IRQ_LINE: line %u: %s", gsi, strerror(errno));
+		return fail(STATUS_HOST, "KVM_IRQ_LINE: line %u: %s", gsi, limit_error(errno).text);
 	return 0;
 }
 
@@ -237,10 +239,10 @@ kvm_vcpu_open(struct kvm_vcpu *vcpu, struct kvm *kvm, uint32_t id)
 	*vcpu = (struct kvm_vcpu){ .kvm = kvm, .fd = -1, .id = id };
 	vcpu->fd = ioctl(kvm->vm, KVM_CREATE_VCPU, id);
 	if (vcpu->fd < 0)
-		return fail(STATUS_HOST, "KVM_CREATE_VCPU %u: %s", id, strerror(errno));
+		return fail(STATUS_HOST, "KVM_CREATE_VCPU %u: %s", id, limit_error(errno).text);
 	run = mmap(NULL, kvm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
 	if (run == MAP_FAILED)
-		return fail(STATUS_HOST, "mmap of vCPU %u: %s", id, strerror(errno));
+		return fail(STATUS_HOST, "mmap of vCPU %u: %s", id, limit_error(errno).text);
 	vcpu->run = run;
 	kvm->vcpus[kvm->vcpu_count++] = vcpu;
 	return 0;
@@ -261,7 +263,8 @@ int
 kvm_vcpu_regs(struct kvm_vcpu *vcpu, struct kvm_regs *regs)
 {
 	if (ioctl(vcpu->fd, KVM_GET_REGS, regs))
-		return fail(STATUS_HOST, "KVM_GET_REGS: vCPU %u: %s", vcpu->id, strerror(errno));
+		return fail(STATUS_HOST, "KVM_GET_REGS: vCPU %u: %s", vcpu->id,
+			    limit_error(errno).text);
 	return 0;
 }
 
@@ -269,7 +272,8 @@ int
 kvm_vcpu_set_regs(struct kvm_vcpu *vcpu, const struct kvm_regs *regs)
 {
 	if (ioctl(vcpu->fd, KVM_SET_REGS, regs))
-		return fail(STATUS_HOST, "KVM_SET_REGS: vCPU %u: %s", vcpu->id, strerror(errno));
+		return fail(STATUS_HOST, "KVM_SET_REGS: vCPU %u: %s", vcpu->id,
+			    limit_error(errno).text);
 	return 0;
 }
 
@@ -277,7 +281,8 @@ int
 kvm_vcpu_sregs(struct kvm_vcpu *vcpu, struct kvm_sregs *sregs)
 {
 	if (ioctl(vcpu->fd, KVM_GET_SREGS, sregs))
-		return fail(STATUS_HOST, "KVM_GET_SREGS: vCPU %u: %s", vcpu->id, strerror(errno));
+		return fail(STATUS_HOST, "KVM_GET_SREGS: vCPU %u: %s", vcpu->id,
+			    limit_error(errno).text);
 	return 0;
 }
 
@@ -286,7 +291,7 @@ kvm_vcpu_set_sregs(struct kvm_vcpu *vcpu, const struct kvm_sregs *sregs)
 {
 	if (ioctl(vcpu->fd, KVM_SET_SREGS, sregs))
 		return fail(STATUS_HOST, "KVM_SET_SREGS: vCPU %u: %s; check the registers of [cpu]",
-			    vcpu->id, strerror(errno));
+			    vcpu->id, limit_error(errno).text);
 	vcpu->run->cr8 = sregs->cr8; /* without irqchip, KVM reads cr8 from there at each entry */
 	return 0;
 }
@@ -301,14 +306,14 @@ kvm_vcpu_halted(struct kvm_vcpu *vcpu, bool *halted)
 	*halted = false;
 	if (ioctl(vcpu->fd, KVM_GET_MP_STATE, &mp))
 		return fail(STATUS_HOST, "KVM_GET_MP_STATE: vCPU %u: %s", vcpu->id,
-			    strerror(errno));
+			    limit_error(errno).text);
 	*halted =
 	    mp.mp_state == KVM_MP_STATE_UNINITIALIZED || mp.mp_state == KVM_MP_STATE_INIT_RECEIVED;
 	if (mp.mp_state != KVM_MP_STATE_HALTED)
 		return 0;
 	if (ioctl(vcpu->fd, KVM_GET_REGS, &regs) || ioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &events))
 		return fail(STATUS_HOST, "KVM_GET_VCPU_EVENTS: vCPU %u: %s", vcpu->id,
-			    strerror(errno));
+			    limit_error(errno).text);
 	*halted = !(regs.rflags & 0x200) && !events.nmi.pending && !events.nmi.injected &&
 		  !events.smi.pending;
 	return 0;
@@ -343,7 +348,7 @@ kvm_vcpu_debug(struct kvm_vcpu *vcpu, enum kvm_debug how, uint64_t linear)
 	}
 	if (ioctl(vcpu->fd, KVM_SET_GUEST_DEBUG, &debug))
 		return fail(STATUS_HOST, "KVM_SET_GUEST_DEBUG: vCPU %u: %s", vcpu->id,
-			    strerror(errno));
+			    limit_error(errno).text);
 	return 0;
 }
 

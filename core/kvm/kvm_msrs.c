@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "base/limit.h"
 #include "base/log.h"
 #include "base/mutant.h"
 #include "kvm/cpuid.h"
@@ -77,11 +78,11 @@ kvm_msrs_init(struct kvm *kvm)
 	int banks;
 
 	if (!list)
-		return fail(STATUS_HOST, "no memory for the list of MSRs");
+		return fail_memory("the list of MSRs");
 	kvm->msrs = list;
 	list->nmsrs = MSRS_MAX;
 	if (ioctl(kvm->fd, KVM_GET_MSR_INDEX_LIST, list))
-		return fail(STATUS_HOST, "KVM_GET_MSR_INDEX_LIST: %s", strerror(errno));
+		return fail(STATUS_HOST, "KVM_GET_MSR_INDEX_LIST: %s", limit_error(errno).text);
 	remove_hyperv(list);
 	for (size_t i = 0; i < sizeof(mtrrs) / sizeof(*mtrrs); i++)
 		add(list, mtrrs[i]);
@@ -132,7 +133,7 @@ kvm_msrs_save(struct kvm_vcpu *vcpu, struct record_writer *writer)
 		next += (uint32_t)r + 1; /* skips the MSR that this vCPU lacks */
 	}
 	if (r < 0)
-		r = fail(STATUS_HOST, "KVM_GET_MSRS: %s", strerror(errno));
+		r = fail(STATUS_HOST, "KVM_GET_MSRS: %s", limit_error(errno).text);
 	else {
 		for (uint32_t i = 0; i < got && vcpu->kvm->stopped; i++) {
 			if (indices[i] == MSR_TSC)

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "base/limit.h"
 #include "base/log.h"
 #include "base/mutant.h"
 #include "kvm/cpuid.h"
@@ -72,7 +73,7 @@ tsc_khz_load(struct kvm_vcpu *vcpu, const struct record *group, struct why *why)
 		    why,
 		    "tsc_khz: the guest's TSC runs at %llu kHz, this host's at %d, and KVM cannot "
 		    "scale it: %s",
-		    (unsigned long long)khz, host_khz, strerror(errno));
+		    (unsigned long long)khz, host_khz, limit_error(errno).text);
 	return 0;
 }
 
@@ -102,9 +103,9 @@ xsave_save(struct kvm_vcpu *vcpu, struct record_writer *writer)
 	int r = 0;
 
 	if (!area)
-		return fail(STATUS_HOST, "no memory to save XSAVE");
+		return fail_memory("to save XSAVE");
 	if (ioctl(vcpu->fd, size > sizeof(struct kvm_xsave) ? KVM_GET_XSAVE2 : KVM_GET_XSAVE, area))
-		r = fail(STATUS_HOST, "KVM_GET_XSAVE2: %s", strerror(errno));
+		r = fail(STATUS_HOST, "KVM_GET_XSAVE2: %s", limit_error(errno).text);
 	else
 		record_put_bytes(writer, "area", area, size);
 	free(area);
@@ -257,7 +258,7 @@ state_save(const struct state *state, struct kvm *kvm, struct kvm_vcpu *vcpu,
 			buffer.chip.chip_id = state->id;
 		if (!kvm_time_get(state->get, kvm, vcpu, &buffer) && ioctl(fd, state->get, &buffer))
 			r = fail(STATUS_HOST, "cannot save the state of %s: %s", state->name,
-				 strerror(errno));
+				 limit_error(errno).text);
 		fields_save(state->fields, &buffer, writer);
 	} else
 		r = state->save(vcpu, writer);

@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <time.h>
 
+#include "base/limit.h"
 #include "base/log.h"
 #include "kvm/kvm.h"
 #include "kvm/kvm_fields.h"
@@ -107,7 +108,7 @@ deliver_pending(struct kvm_vcpu *vcpu)
 	int r;
 
 	if (ioctl(vcpu->fd, KVM_SET_SIGNAL_MASK, &none))
-		return fail(STATUS_HOST, "KVM_SET_SIGNAL_MASK: %s", strerror(errno));
+		return fail(STATUS_HOST, "KVM_SET_SIGNAL_MASK: %s", limit_error(errno).text);
 	sigemptyset(&kick);
 	sigaddset(&kick, KVM_SIGNAL);
 	pthread_kill(pthread_self(), KVM_SIGNAL);
@@ -116,7 +117,7 @@ deliver_pending(struct kvm_vcpu *vcpu)
 	ioctl(vcpu->fd, KVM_SET_SIGNAL_MASK, NULL);
 	if (r != -EINTR && r != -EAGAIN)
 		return fail(STATUS_BUG, "vCPU %u ran during a stop: exit %u, %s", vcpu->id,
-			    vcpu->run->exit_reason, strerror(-r));
+			    vcpu->run->exit_reason, limit_error(-r).text);
 	return 0;
 }
 
@@ -175,7 +176,7 @@ lapic_stop(struct kvm_vcpu *vcpu)
 		}
 	}
 	return fail(STATUS_HOST, "KVM_GET_LAPIC: vCPU %u keeps receiving interrupts: %s", vcpu->id,
-		    strerror(errno));
+		    limit_error(errno).text);
 }
 
 /*
@@ -196,7 +197,7 @@ pit_stop(struct kvm *kvm)
 	struct kvm_pit_state2 off;
 
 	if (ioctl(kvm->vm, KVM_GET_PIT2, &kvm->pit))
-		return fail(STATUS_HOST, "KVM_GET_PIT2: %s", strerror(errno));
+		return fail(STATUS_HOST, "KVM_GET_PIT2: %s", limit_error(errno).text);
 	/* A one-shot runs on: if it has fired, setting it again would fire it again. */
 	kvm->pit_rearm = !pit_one_shot(&kvm->pit);
 	if (!kvm->pit_rearm)
@@ -204,7 +205,7 @@ pit_stop(struct kvm *kvm)
 	off = kvm->pit;
 	off.channels[0].mode = PIT_MODE_OFF;
 	if (ioctl(kvm->vm, KVM_SET_PIT2, &off))
-		return fail(STATUS_HOST, "KVM_SET_PIT2: %s", strerror(errno));
+		return fail(STATUS_HOST, "KVM_SET_PIT2: %s", limit_error(errno).text);
 	return 0;
 }
 
@@ -255,7 +256,7 @@ clocks_save(struct kvm *kvm)
 	struct kvm_clock_data clock = { 0 };
 
 	if (ioctl(kvm->vm, KVM_GET_CLOCK, &clock))
-		return fail(STATUS_HOST, "KVM_GET_CLOCK: %s", strerror(errno));
+		return fail(STATUS_HOST, "KVM_GET_CLOCK: %s", limit_error(errno).text);
 	kvm->clock = clock.clock;
 	if (kvm->vcpu_count)
 		tscs_save(kvm);
@@ -292,9 +293,9 @@ kvm_resume(struct kvm *kvm)
 		return 0;
 	kvm->stopped = false;
 	if (ioctl(kvm->vm, KVM_SET_CLOCK, &clock))
-		return fail(STATUS_HOST, "KVM_SET_CLOCK: %s", strerror(errno));
+		return fail(STATUS_HOST, "KVM_SET_CLOCK: %s", limit_error(errno).text);
 	if (kvm->irqchip && kvm->pit_rearm && ioctl(kvm->vm, KVM_SET_PIT2, &kvm->pit))
-		return fail(STATUS_HOST, "KVM_SET_PIT2: %s", strerror(errno));
+		return fail(STATUS_HOST, "KVM_SET_PIT2: %s", limit_error(errno).text);
 	if (kvm->vcpu_count)
 		tscs_set(kvm);
 	for (uint32_t i = 0; i < kvm->vcpu_count; i++) {
@@ -303,7 +304,7 @@ kvm_resume(struct kvm *kvm)
 		if (kvm->irqchip && vcpu->stopped.rearm) {
 			if (ioctl(vcpu->fd, KVM_SET_LAPIC, &vcpu->stopped.lapic))
 				return fail(STATUS_HOST, "KVM_SET_LAPIC: vCPU %u: %s", vcpu->id,
-					    strerror(errno));
+					    limit_error(errno).text);
 			if (vcpu->stopped.deadline)
 				msr(vcpu, KVM_SET_MSRS, MSR_TSC_DEADLINE, &vcpu->stopped.deadline);
 		}

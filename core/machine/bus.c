@@ -78,7 +78,7 @@ bus_add(struct bus *bus, const struct bus_range *range, const char *where)
 		struct bus_range *ranges = aligned_alloc(64, capacity * sizeof(*ranges));
 
 		if (!ranges)
-			return fail(STATUS_HOST, "no memory for the bus");
+			return fail_memory("the bus");
 		if (space->count)
 			memcpy(ranges, space->ranges, space->count * sizeof(*ranges));
 		free(space->ranges);
@@ -154,7 +154,7 @@ bus_seal(struct bus *bus)
 		qsort(bus->mmio.ranges, bus->mmio.count, sizeof(struct bus_range), by_base);
 	bus->pio.ports = calloc(BUS_PORTS, sizeof(uint16_t));
 	if (!bus->pio.ports || index_space(&bus->mmio))
-		return fail(STATUS_HOST, "no memory for the bus");
+		return fail_memory("the bus");
 	for (size_t i = 0; i < bus->pio.count; i++)
 		for (uint64_t port = 0; port < bus->pio.ranges[i].length; port++)
 			bus->pio.ports[bus->pio.ranges[i].base + port] = (uint16_t)(i + 1);

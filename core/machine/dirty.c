@@ -22,7 +22,7 @@ dirty_start(struct machine *m)
 	if (!m->dirty.written)
 		m->dirty.written = calloc(memory_words(&m->memory) + 1, sizeof(*m->dirty.written));
 	if (!m->dirty.log || !m->dirty.written)
-		return fail(STATUS_HOST, "no memory for a bitmap of guest memory");
+		return fail_memory("a bitmap of guest memory");
 	for (uint32_t i = 0; i < m->memory.count && !m->dirty.on; i++) {
 		const struct memory_region *region = &m->memory.regions[i];
 		int r = kvm_memory(&m->kvm, i, region->gpa, region->size, region->host, true);

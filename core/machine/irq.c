@@ -47,7 +47,7 @@ irqs_add(struct irqs *irqs, uint32_t line, bool edge, bool active_low, const cha
 				    where, irqs->sources[i].owner, owner, line);
 	sources = realloc(irqs->sources, (irqs->count + 1) * sizeof(*sources));
 	if (!sources)
-		return fail(STATUS_HOST, "no memory for %s", owner);
+		return fail_memory("%s", owner);
 	irqs->sources = sources;
 	sources[irqs->count] = (struct irq_source){
 		.line = line,
@@ -56,7 +56,7 @@ irqs_add(struct irqs *irqs, uint32_t line, bool edge, bool active_low, const cha
 		.owner = strdup(owner),
 	};
 	if (!sources[irqs->count].owner)
-		return fail(STATUS_HOST, "no memory for %s", owner);
+		return fail_memory("%s", owner);
 	return (int)++irqs->count;
 }
 

@@ -11,6 +11,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "base/limit.h"
 #include "base/log.h"
 
 static void
@@ -183,7 +184,7 @@ loop_init(struct loop *loop, struct vm_clock *clock)
 	    pthread_mutex_init(&loop->lock, NULL) ||
 	    loop_add(loop, &loop->timer_source, loop->timer_fd, EPOLLIN) ||
 	    loop_add(loop, &loop->wake_source, wake, EPOLLIN))
-		return fail(STATUS_HOST, "cannot create the I/O loop: %s", strerror(errno));
+		return fail(STATUS_HOST, "cannot create the I/O loop: %s", limit_error(errno).text);
 	return 0;
 }
 
@@ -325,7 +326,7 @@ loop_once(struct loop *loop, int timeout)
 	int n = epoll_wait(loop->epoll, &event, 1, timeout);
 
 	if (n < 0 && errno != EINTR)
-		return fail(STATUS_HOST, "epoll_wait: %s", strerror(errno));
+		return fail(STATUS_HOST, "epoll_wait: %s", limit_error(errno).text);
 	if (n == 1) {
 		struct loop_source *source = event.data.ptr;
 

@@ -11,12 +11,6 @@
 #include "machine/halt.h"
 #include "machine/machine_run.h"
 
-static void
-kicked(int signal)
-{
-	/* Without a handler, the signal would end the process instead of KVM_RUN. */
-}
-
 /* Adds a range of memory after the existing ones. whole: bytes of all ranges. */
 static int
 add_memory(struct machine *m, const struct machine_layout *layout, const struct layout_range *piece,
@@ -57,8 +51,7 @@ create_memory(struct machine *m, const struct machine_layout *layout)
 	m->dirty.on = layout->track || layout->dirty_log;
 	if (!r && layout->dirty_log) {
 		m->dirty.guest = calloc(memory_words(&m->memory), sizeof(*m->dirty.guest));
-		r = m->dirty.guest ? dirty_start(m)
-				   : fail(STATUS_HOST, "no memory for a bitmap of guest memory");
+		r = m->dirty.guest ? dirty_start(m) : fail_memory("a bitmap of guest memory");
 	}
 	return r;
 }
@@ -75,7 +68,7 @@ stop_time_up(struct loop_timer *timer, uint64_t periods)
 int
 machine_create(struct machine *m, const struct machine_layout *layout)
 {
-	const struct sigaction action = { .sa_handler = kicked };
+	const struct sigaction action = { .sa_handler = retry_signal };
 	int r;
 
 	*m = (struct machine){ .kvm = { .fd = -1, .vm = -1 } };
@@ -102,7 +95,7 @@ machine_create(struct machine *m, const struct machine_layout *layout)
 		r = kvm_irqchip(&m->kvm);
 	m->vcpus = aligned_alloc(64, layout->cpus * sizeof(*m->vcpus));
 	if (!m->vcpus)
-		return fail(STATUS_HOST, "no memory for %u vCPUs", layout->cpus);
+		return fail_memory("%u vCPUs", layout->cpus);
 	memset(m->vcpus, 0, layout->cpus * sizeof(*m->vcpus));
 	for (uint32_t i = 0; i < layout->cpus && !r; i++, m->vcpu_count++) {
 		m->vcpus[i].machine = m;
@@ -157,9 +150,26 @@ machine_kick(struct machine *m)
 		vcpu_kick(&m->vcpus[i]);
 }
 
+/* A vCPU that KVM refuses to run at the moment, or NULL. */
+static const struct vcpu *
+refused(const struct machine *m)
+{
+	for (uint32_t i = 0; i < m->vcpu_count; i++)
+		if (retry_refused(&m->vcpus[i]))
+			return &m->vcpus[i];
+	return NULL;
+}
+
 void
 machine_end(struct machine *m, enum machine_cause cause, uint64_t status)
 {
+	const struct vcpu *vcpu = cause == CAUSE_TIMEOUT ? refused(m) : NULL;
+
+	/* A guest that cannot run has not taken too long. */
+	if (vcpu) {
+		cause = CAUSE_ERROR;
+		status = (uint64_t)-retry_report(vcpu);
+	}
 	pthread_mutex_lock(&m->lock);
 	if (!m->end.cause)
 		m->end = (struct machine_end){ .cause = cause, .status = status };

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/limit.h"
 #include "base/log.h"
 
 #define HUGE (2ul << 20)
@@ -27,7 +28,7 @@ add(struct memory *memory, gpa_t gpa, uint64_t size, void *host, int fd, uint64_
 		munmap(host, size);
 		if (fd >= 0)
 			close(fd);
-		return fail(STATUS_HOST, "no memory for a bitmap of guest memory");
+		return fail_memory("a bitmap of guest memory");
 	}
 	free(memory->written);
 	memory->written = written;
@@ -81,7 +82,7 @@ memory_add(struct memory *memory, gpa_t gpa, uint64_t size)
 	if (start == MAP_FAILED)
 		return fail(STATUS_HOST,
 			    "cannot map 0x%llx bytes of guest memory: %s; reduce vm.memory",
-			    (unsigned long long)size, strerror(errno));
+			    (unsigned long long)size, limit_error(errno).text);
 	host = start;
 	if (slack) {
 		host = (uint8_t *)(((uintptr_t)start + HUGE - 1) & ~(HUGE - 1));
@@ -121,14 +122,14 @@ open_sized(struct memory *memory, const char *path, uint64_t size)
 		memory->created_file = strdup(path);
 	if (fd < 0)
 		return fail(status_for(errno, STATUS_IO), "cannot open memory_file %s: %s", path,
-			    strerror(errno));
+			    limit_error(errno).text);
 	error = fstat(fd, &st) ? errno : 0;
 	if (!error && st.st_size == 0)
 		error = allocate(fd, size);
 	if (error) {
 		close(fd);
 		return fail(STATUS_IO, "cannot size memory_file %s to 0x%llx bytes: %s", path,
-			    (unsigned long long)size, strerror(error));
+			    (unsigned long long)size, limit_error(error).text);
 	}
 	if (st.st_size != 0 && (uint64_t)st.st_size != size) {
 		close(fd);
@@ -157,7 +158,8 @@ memory_add_file(struct memory *memory, gpa_t gpa, uint64_t size, const char *pat
 		int error = errno;
 
 		close(fd);
-		return fail(STATUS_HOST, "cannot map memory_file %s: %s", path, strerror(error));
+		return fail(STATUS_HOST, "cannot map memory_file %s: %s", path,
+			    limit_error(error).text);
 	}
 	if (add(memory, gpa, size, host, fd, file_offset))
 		return -STATUS_HOST;
@@ -177,11 +179,12 @@ memory_add_private(struct memory *memory, gpa_t gpa, uint64_t size, int fd, uint
 		    (off_t)file_offset);
 	if (host == MAP_FAILED)
 		return fail(STATUS_HOST, "cannot map 0x%llx bytes of saved memory: %s",
-			    (unsigned long long)size, strerror(errno));
+			    (unsigned long long)size, limit_error(errno).text);
 	own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (own < 0) {
 		munmap(host, size);
-		return fail(STATUS_HOST, "cannot keep saved memory open: %s", strerror(errno));
+		return fail(STATUS_HOST, "cannot keep saved memory open: %s",
+			    limit_error(errno).text);
 	}
 	return add(memory, gpa, size, host, own, file_offset);
 }

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "base/limit.h"
 #include "base/log.h"
 #include "machine/machine_run.h"
 
@@ -24,7 +25,9 @@ machine_start_threads(struct machine *m)
 		m->vcpus[i].started = !r;
 	}
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return r ? fail(STATUS_HOST, "cannot start a vCPU thread: %s", strerror(r)) : 0;
+	return r ? fail(STATUS_HOST, "cannot start a vCPU thread: %s",
+			limit_error_of(LIMIT_THREAD, r).text)
+		 : 0;
 }
 
 /* Runs a function on each vCPU's thread; all are parked. 0 or the first negative status. */

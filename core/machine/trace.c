@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "base/limit.h"
 #include "base/log.h"
 
 int
@@ -19,9 +20,9 @@ trace_open(struct trace *trace, const char *path)
 	pthread_mutex_init(&trace->lock, NULL);
 	if (!trace->file)
 		return fail(status_for(errno, STATUS_IO), "cannot write the trace to %s: %s", path,
-			    strerror(errno));
+			    limit_error(errno).text);
 	trace->line = open_memstream(&trace->text, &trace->length);
-	return trace->line && trace->path ? 0 : fail(STATUS_HOST, "no memory for the trace");
+	return trace->line && trace->path ? 0 : fail_memory("the trace");
 }
 
 int
@@ -35,7 +36,7 @@ trace_close(struct trace *trace)
 		fclose(trace->line);
 	if (error)
 		fail(STATUS_IO, "the trace in %s is not complete: %s", trace->path,
-		     strerror(error));
+		     limit_error(error).text);
 	free(trace->text);
 	free(trace->path);
 	pthread_mutex_destroy(&trace->lock);
@@ -110,7 +111,7 @@ trace_access(struct trace *trace, const struct trace_access *access)
 	if (error && !trace->error) {
 		trace->error = error;
 		log_line(MINIVMM_WARNING, NULL, "cannot write the trace to %s: %s", trace->path,
-			 strerror(error));
+			 limit_error(error).text);
 	}
 	pthread_mutex_unlock(&trace->lock);
 }

@@ -2,12 +2,12 @@
 /* A vCPU's thread: runs the guest, handles exits on the fast path, and parks. */
 #include "machine/vcpu.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
+#include "base/limit.h"
 #include "base/log.h"
 #include "base/mutant.h"
 #include "machine/exit.h"
@@ -104,6 +104,23 @@ fast_path(struct vcpu *vcpu, const struct bus *bus, struct bus_current *current)
 	return true;
 }
 
+/* KVM_RUN fails and is not called again: ends the machine. */
+static void
+run_failed(struct vcpu *vcpu, int error)
+{
+	struct machine *machine = vcpu->machine;
+
+	if (exit_file_truncated(machine))
+		return;
+	if (atomic_load(&vcpu->retry.error) == error) {
+		machine_end(machine, CAUSE_ERROR, (uint64_t)-retry_report(vcpu));
+		return;
+	}
+	log_line(MINIVMM_ERROR, NULL, "vCPU %u: KVM_RUN: %s", vcpu->kvm.id,
+		 limit_error(error).text);
+	machine_end(machine, CAUSE_INTERNAL, vcpu->kvm.id);
+}
+
 /*
  * Runs the guest until the vCPU must park. It parks only after KVM_RUN has failed with EINTR: a
  * kick sets immediate_exit, and KVM_RUN then completes the pending access before it returns. Before
@@ -133,11 +150,8 @@ run(struct vcpu *vcpu)
 				return;
 			continue;
 		}
-		if (r != -EINTR && r != -EAGAIN && !exit_file_truncated(machine)) {
-			log_line(MINIVMM_ERROR, NULL, "vCPU %u: KVM_RUN: %s", vcpu->kvm.id,
-				 strerror(-r));
-			machine_end(machine, CAUSE_INTERNAL, vcpu->kvm.id);
-		}
+		if (!retry_may(vcpu, -r))
+			run_failed(vcpu, -r);
 		if (!atomic_load(&machine->may_run))
 			return;
 		vcpu_unkick(vcpu);

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "kvm/kvm.h"
+#include "machine/retry.h"
 
 struct machine;
 struct bus_current;
@@ -41,6 +42,7 @@ struct vcpu {
 	atomic_uint_least64_t stopped_at, resumed_at;
 	/* The thread's bus_current; NULL: no thread. For a signal handler. */
 	const struct bus_current *_Atomic current;
+	struct retry retry; /* of KVM_RUN */
 } __attribute__((aligned(64)));
 _Static_assert(offsetof(struct vcpu, exits[KVM_EXIT_MMIO]) < 64,
 	       "the counters of an access are in one cache line");

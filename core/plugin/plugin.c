@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/limit.h"
 #include "base/log.h"
 #include "base/text.h"
 
@@ -37,11 +38,11 @@ add_folder(struct plugin_path *path, const char *folder, size_t length)
 	char **folders = realloc(path->folders, (path->count + 1) * sizeof(*folders));
 
 	if (!folders)
-		return fail(STATUS_HOST, "no memory for the plugin path");
+		return fail_memory("the plugin path");
 	path->folders = folders;
 	folders[path->count] = strndup(folder, length);
 	if (!folders[path->count])
-		return fail(STATUS_HOST, "no memory for the plugin path");
+		return fail_memory("the plugin path");
 	if (contains(path, folders[path->count]))
 		free(folders[path->count]);
 	else
@@ -123,7 +124,7 @@ plugin_path_free(struct plugin_path *path)
 static int
 no_memory(const char *where, const char *name)
 {
-	return fail(STATUS_HOST, "%splugin %s: no memory", where, name);
+	return fail_memory("%splugin %s", where, name);
 }
 
 static int
@@ -227,7 +228,7 @@ check_file(const char *path, const char *name, const char *where)
 	}
 	if (status_for(error, STATUS_USAGE) == STATUS_HOST)
 		return fail(STATUS_HOST, "%splugin %s: cannot open %s: %s", where, name, path,
-			    strerror(error));
+			    limit_error(error).text);
 	if (!error && !S_ISREG(st.st_mode))
 		return fail(STATUS_USAGE, "%splugin %s: %s is %s, not a file", where, name, path,
 			    S_ISDIR(st.st_mode) ? "a directory" : "a device, pipe or socket");

@@ -11,6 +11,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "base/limit.h"
 #include "base/log.h"
 #include "machine/dirty.h"
 #include "snapshot/reset.h"
@@ -206,7 +207,8 @@ capture_init(struct capture *c, struct machine *machine, struct devices *devices
 	if (c->since)
 		dirty_watch_add(machine, &c->watch);
 	if (fd < 0 || !c->since || !c->todo)
-		return fail(STATUS_HOST, "cannot prepare for snapshots: %s", strerror(errno));
+		return fail(STATUS_HOST, "cannot prepare for snapshots: %s",
+			    limit_error(errno).text);
 	return 0;
 }
 
@@ -261,7 +263,7 @@ begin(struct capture *c, const struct capture_request *request)
 	r = request->fd >= 0 ? output_open_fd(&c->output, request->fd, request->path)
 			     : output_open(&c->output, request->path);
 	if (!r && !c->request.path)
-		r = fail(STATUS_HOST, "cannot write snapshot %s: no memory", request->path);
+		r = fail_memory("writing snapshot %s", request->path);
 	if (!r && getrandom(c->header.id, sizeof(c->header.id), 0) != sizeof(c->header.id))
 		r = fail(STATUS_HOST, "cannot write snapshot %s: getrandom failed", request->path);
 	if (!r)
@@ -348,7 +350,7 @@ capture_start(struct capture *c, const struct capture_request *request)
 	r = begin(c, request);
 	if (!r && loop_add(&c->machine->loop, &c->event, c->event_fd, EPOLLIN))
 		r = fail(STATUS_HOST, "cannot write snapshot %s: epoll_ctl: %s", request->path,
-			 strerror(errno));
+			 limit_error(errno).text);
 	if (!r) {
 		sigfillset(&all);
 		/* A blocked fault would kill the process without a message. */
@@ -359,7 +361,7 @@ capture_start(struct capture *c, const struct capture_request *request)
 		pthread_sigmask(SIG_SETMASK, &before, NULL);
 		if (r)
 			r = fail(STATUS_HOST, "cannot write snapshot %s: pthread_create: %s",
-				 request->path, strerror(-r));
+				 request->path, limit_error_of(LIMIT_THREAD, -r).text);
 	}
 	if (r) {
 		c->result.status = r;

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/limit.h"
 #include "base/log.h"
 #include "snapshot/reader.h"
 
@@ -113,7 +114,7 @@ snapshot_map(const struct snapshot *snapshot, const uint8_t **image)
 		   (off_t)root->header.memory_offset);
 	if (map == MAP_FAILED)
 		return fail(STATUS_HOST, "cannot map the memory of %s: %s", snapshot->path,
-			    strerror(errno));
+			    limit_error(errno).text);
 	for (uint64_t page = 0; page < size / PAGE_SIZE && chain && !failed; page++) {
 		from = holder(snapshot, page);
 		if (from != root)
@@ -218,7 +219,7 @@ snapshot_verify(const struct snapshot *snapshot)
 	int failed = 0;
 
 	if (!buffer)
-		return fail(STATUS_HOST, "cannot verify %s: no memory", snapshot->path);
+		return fail_memory("verifying %s", snapshot->path);
 	while (snapshot_chunk_next(snapshot, &chunk)) {
 		if (!chunk.sum && chunk_absent(snapshot, &chunk))
 			continue;

@@ -49,7 +49,7 @@ image_commit(struct image *image, struct snapshot_meta *meta, struct snapshot_he
 
 	add_memory(image, meta, held);
 	if (meta->body.no_memory)
-		return fail(STATUS_HOST, "cannot write snapshot %s: no memory", output->path);
+		return fail_memory("writing snapshot %s", output->path);
 	if (meta->body.failed)
 		return fail(STATUS_BUG, "cannot write snapshot %s: a record is invalid",
 			    output->path);
@@ -60,7 +60,7 @@ image_commit(struct image *image, struct snapshot_meta *meta, struct snapshot_he
 			    output->path);
 	bytes = snapshot_meta_seal(meta, header, image->memory->size);
 	if (!bytes)
-		return fail(STATUS_HOST, "cannot write snapshot %s: no memory", output->path);
+		return fail_memory("writing snapshot %s", output->path);
 	failed =
 	    output_write(output, bytes + sizeof(*header), header->table_size, header->table_offset);
 	if (!failed)

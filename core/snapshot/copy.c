@@ -86,7 +86,7 @@ snapshot_copy(const struct snapshot *snapshot, const char *path)
 		return failed;
 	buffer = malloc(SNAPSHOT_CHUNK);
 	if (!buffer)
-		return fail(STATUS_HOST, "cannot write snapshot %s: no memory", path);
+		return fail_memory("writing snapshot %s", path);
 	failed = output_open(&output, path);
 	if (!failed && getrandom(header.id, sizeof(header.id), 0) != sizeof(header.id))
 		failed = fail(STATUS_HOST, "cannot write snapshot %s: getrandom failed", path);

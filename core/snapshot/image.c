@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/limit.h"
 #include "base/log.h"
 #include "snapshot/crc.h"
 
@@ -24,7 +25,7 @@ image_init(struct image *image, struct output *output, const struct memory *memo
 	if (map == MAP_FAILED) {
 		image->mapped = 0;
 		return fail(STATUS_HOST, "cannot write snapshot %s: mmap: %s", output->path,
-			    strerror(errno));
+			    limit_error(errno).text);
 	}
 	image->shared = (struct image_shared *)map;
 	image->data = (uint64_t *)(map + sizeof(struct image_shared));

@@ -44,7 +44,7 @@ output_open(struct output *output, const char *path)
 
 	*output = (struct output){ .path = strdup(path), .fd = -1, .file = { .fd = -1 } };
 	if (!output->path)
-		return fail(STATUS_HOST, "cannot write snapshot %s: no memory", path);
+		return fail_memory("writing snapshot %s", path);
 	failed = file_replace(&output->file, "snapshot", path);
 	output->fd = output->file.fd;
 	return failed;
@@ -138,7 +138,7 @@ output_open_fd(struct output *output, int fd, const char *name)
 	*output = (struct output){ .path = strdup(name), .fd = fd, .stream = true, .flags = -1 };
 	output->frame = malloc(sizeof(struct stream_frame) + STREAM_FRAME_MAX);
 	if (!output->path || !output->frame)
-		return fail(STATUS_HOST, "cannot write snapshot %s: no memory", name);
+		return fail_memory("writing snapshot %s", name);
 	if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY) {
 		errno = flags < 0 ? errno : EBADF;
 		return fail_write(output, "it is not writable");

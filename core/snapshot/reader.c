@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/limit.h"
 #include "base/log.h"
 #include "snapshot/reader.h"
 
@@ -23,7 +24,8 @@ read_at(int fd, const char *path, void *to, size_t length, uint64_t offset)
 			continue;
 		if (n <= 0)
 			return fail(STATUS_IO, "cannot read snapshot %s: %s", path,
-				    n ? strerror(errno) : "the file was truncated during the read");
+				    n ? limit_error(errno).text
+				      : "the file was truncated during the read");
 		bytes += n;
 		offset += (size_t)n;
 		length -= (size_t)n;
@@ -60,7 +62,7 @@ read_meta(int fd, const char *path, uint64_t file_size, uint64_t room, uint8_t *
 	*length = sizeof(header) + header.table_size;
 	*meta = malloc(*length);
 	if (!*meta)
-		return fail(STATUS_HOST, "cannot read snapshot %s: no memory", path);
+		return fail_memory("reading snapshot %s", path);
 	memcpy(*meta, &header, sizeof(header));
 	failed = read_at(fd, path, *meta + sizeof(header), header.table_size, header.table_offset);
 	if (failed) {
@@ -81,7 +83,8 @@ open_fd(struct snapshot *snapshot, int fd, const char *name, uint64_t room)
 
 	*snapshot = (struct snapshot){ .fd = fd };
 	if (fstat(fd, &status))
-		return fail(STATUS_SNAPSHOT, "cannot open snapshot %s: %s", name, strerror(errno));
+		return fail(STATUS_SNAPSHOT, "cannot open snapshot %s: %s", name,
+			    limit_error(errno).text);
 	if (!S_ISREG(status.st_mode))
 		return fail(STATUS_SNAPSHOT, "%s is not a snapshot: it is %s", name,
 			    S_ISDIR(status.st_mode) ? "a directory" : "not a regular file");
@@ -93,7 +96,7 @@ open_fd(struct snapshot *snapshot, int fd, const char *name, uint64_t room)
 	if (failed)
 		return fail(why_status(&why, STATUS_SNAPSHOT), "%s %s", name, why.text);
 	snapshot->path = strdup(name);
-	return snapshot->path ? 0 : fail(STATUS_HOST, "cannot read snapshot %s: no memory", name);
+	return snapshot->path ? 0 : fail_memory("reading snapshot %s", name);
 }
 
 int
@@ -111,7 +114,7 @@ open_path(struct snapshot *snapshot, const char *path, uint64_t room)
 	*snapshot = (struct snapshot){ .fd = -1 };
 	if (fd < 0)
 		return fail(status_for(errno, STATUS_SNAPSHOT), "cannot open snapshot %s: %s", path,
-			    strerror(errno));
+			    limit_error(errno).text);
 	return open_fd(snapshot, fd, path, room);
 }
 
@@ -266,7 +269,7 @@ snapshot_open_parents(struct snapshot *snapshot, char *const *others, size_t oth
 			return -STATUS_SNAPSHOT;
 		child->parent = calloc(1, sizeof(*child));
 		if (!child->parent) {
-			failed = fail(STATUS_HOST, "cannot read snapshot %s: no memory", found);
+			failed = fail_memory("reading snapshot %s", found);
 			free(found);
 			return failed;
 		} else

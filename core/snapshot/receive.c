@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/limit.h"
 #include "base/log.h"
 #include "snapshot/crc.h"
 #include "snapshot/reader.h"
@@ -30,7 +31,7 @@ read_all(int fd, const char *name, void *to, size_t length)
 			continue;
 		if (n < 0)
 			return fail(STATUS_IO, "cannot read snapshot %s: %s", name,
-				    strerror(errno));
+				    limit_error(errno).text);
 		if (!n)
 			return fail(STATUS_SNAPSHOT,
 				    "snapshot %s is truncated: check that its sender has completed",
@@ -49,7 +50,7 @@ write_all(int file, const char *name, const uint8_t *bytes, size_t length, uint6
 
 		if (n <= 0)
 			return fail(STATUS_HOST, "cannot receive snapshot %s: %s", name,
-				    strerror(errno));
+				    limit_error(errno).text);
 		bytes += n;
 		offset += (size_t)n;
 		length -= (size_t)n;
@@ -155,7 +156,8 @@ snapshot_receive(struct snapshot *snapshot, int fd, const char *name)
 
 	*snapshot = (struct snapshot){ .fd = -1 };
 	if (!buffer || file < 0)
-		failed = fail(STATUS_HOST, "cannot receive snapshot %s: %s", name, strerror(errno));
+		failed = fail(STATUS_HOST, "cannot receive snapshot %s: %s", name,
+			      limit_error(errno).text);
 	else
 		failed = read_all(fd, name, magic, sizeof(magic));
 	if (!failed && memcmp(magic, STREAM_MAGIC, sizeof(magic)))

@@ -25,7 +25,7 @@ reset_init(struct reset *reset, const struct snapshot *snapshot, struct machine 
 		.known = dirty_on(machine) && !clock_now(&machine->clock),
 	};
 	if (!reset->pages)
-		return fail(STATUS_HOST, "cannot prepare for resets: no memory");
+		return fail_memory("preparing for resets");
 	reset->watch.pages = reset->pages;
 	dirty_watch_add(machine, &reset->watch);
 	return snapshot_map(snapshot, &reset->image);

@@ -23,8 +23,8 @@ fail_unfit(const struct snapshot *snapshot, uint32_t tag, uint32_t index, const 
 	char there_text[256], here_text[256] = "", name[5];
 
 	if (why_status(why, STATUS_SNAPSHOT) == STATUS_HOST)
-		return fail(STATUS_HOST, "cannot restore %s: section %s %u: no memory",
-			    snapshot->path, snapshot_tag_name(tag, name), index);
+		return fail_memory("restoring %s: section %s %u", snapshot->path,
+				   snapshot_tag_name(tag, name), index);
 	snapshot_host_save(&writer, NULL);
 	if (!writer.failed && !record_open(writer.data, writer.length, &here, NULL))
 		snapshot_host_text(&here, here_text, sizeof(here_text));

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/limit.h"
 #include "base/log.h"
 #include "base/mutant.h"
 #include "machine/dirty.h"
@@ -143,8 +144,7 @@ copy_pages(struct capture *c)
 		uint8_t *more = realloc(c->copies, c->result.stop_pages * PAGE_SIZE);
 
 		if (!more)
-			return fail(STATUS_HOST, "cannot write snapshot %s: no memory",
-				    c->output.path);
+			return fail_memory("writing snapshot %s", c->output.path);
 		c->copies = more;
 		c->copies_max = c->result.stop_pages;
 	}
@@ -179,7 +179,7 @@ fork_child(struct capture *c)
 
 	if (child < 0)
 		return fail(STATUS_HOST, "cannot write snapshot %s: fork: %s", c->output.path,
-			    strerror(errno));
+			    limit_error_of(LIMIT_THREAD, errno).text);
 	if (child) {
 		pthread_mutex_lock(&c->lock);
 		c->child = child;
@@ -259,7 +259,7 @@ wait_for_child(struct capture *c)
 	pthread_mutex_unlock(&c->lock);
 	if (status < 0)
 		return fail(STATUS_HOST, "cannot write snapshot %s: waitpid: %s", c->output.path,
-			    strerror(errno));
+			    limit_error(errno).text);
 	r = output_check_cancel(&c->output);
 	if (r)
 		return r;

@@ -55,7 +55,7 @@ snapshot_runs(const struct snapshot *snapshot, void (*run)(void *context, gpa_t 
 	int failed = 0;
 
 	if (!buffer)
-		return fail(STATUS_HOST, "cannot read %s: no memory", snapshot->path);
+		return fail_memory("reading %s", snapshot->path);
 	if (snapshot->pages)
 		runs_of_pages(snapshot, &current);
 	while (!snapshot->pages && !failed && snapshot_chunk_next(snapshot, &chunk)) {
@@ -112,7 +112,7 @@ kinds_of_region(const struct snapshot *snapshot, const struct snapshot_region *r
 
 			kind_add(run, region->gpa + at + page,
 				 snapshot_zero(buffer + page, PAGE_SIZE) ? SNAPSHOT_ZERO
-				 : held					 ? SNAPSHOT_DATA
+				 : held                                  ? SNAPSHOT_DATA
 									 : SNAPSHOT_PARENT);
 		}
 	}
@@ -129,7 +129,7 @@ snapshot_kinds(const struct snapshot *snapshot,
 	int failed = 0;
 
 	if (!buffer)
-		return fail(STATUS_HOST, "cannot read %s: no memory", snapshot->path);
+		return fail_memory("reading %s", snapshot->path);
 	for (size_t i = 0; i < snapshot->region_count && !failed; i++)
 		failed = kinds_of_region(snapshot, &snapshot->regions[i], &current, buffer);
 	if (current.size)
@@ -178,8 +178,7 @@ snapshot_compare(const struct snapshot *a, const struct snapshot *b,
 	int failed = 0;
 
 	if (!buffers)
-		return fail(STATUS_HOST, "cannot compare the memory of %s and %s: no memory",
-			    a->path, b->path);
+		return fail_memory("comparing the memory of %s and %s", a->path, b->path);
 	for (size_t i = 0; i < a->region_count && !failed; i++)
 		failed = compare_region(&current, a, b, &a->regions[i], buffers);
 	run_end(&current);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/limit.h"
 #include "base/log.h"
 #include "stream/stream_kinds.h"
 
@@ -23,7 +24,7 @@ stream_refill(struct stream *stream)
 		: read(end->fd, stream->input, stream->input_size);
 	if (n < 0)
 		log_line(MINIVMM_ERROR, stream->device, "cannot read %s: %s; the input ends here",
-			 end->kind->name, strerror(errno));
+			 end->kind->name, limit_error(errno).text);
 	if (n <= 0) {
 		end->ended = true;
 		return false;
@@ -167,7 +168,7 @@ stream_feed(struct stream *stream, const void *bytes, size_t length)
 	uint8_t *copy = malloc(length + 1);
 
 	if (!copy)
-		return fail(STATUS_HOST, "no memory for the input of %s", stream->device);
+		return fail_memory("the input of %s", stream->device);
 	memcpy(copy, bytes, length);
 	pthread_mutex_lock(&stream->lock);
 	free(stream->input);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The host's side of streams: moves bytes between descriptors and buffers. On the loop's thread. */
+#include "base/limit.h"
 #include "stream/stream.h"
 
 #include <errno.h>
@@ -24,7 +25,7 @@ give_up(struct stream *stream, int error)
 	pthread_mutex_unlock(&stream->lock);
 	stream->out.stalled = false;
 	log_line(MINIVMM_ERROR, stream->device, "cannot write to %s: %s; further output is dropped",
-		 stream_end_text(&stream->out, text, sizeof(text)), strerror(error));
+		 stream_end_text(&stream->out, text, sizeof(text)), limit_error(error).text);
 }
 
 /* Watches the end for the events that it can handle now. A descriptor without events is

@@ -11,10 +11,12 @@
 #include <sys/inotify.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/limit.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "stream/stream_sockets.h"
@@ -27,15 +29,23 @@ stream_end_text(const struct stream_end *end, char *buffer, size_t size)
 	return buffer;
 }
 
-int
-stream_end_fail(const struct stream_end *end, const char *operation)
+#define PTY_POLL 200000000 /* ns */
+
+static int
+end_fail(const struct stream_end *end, enum limit_call call, const char *operation)
 {
 	int error = errno;
 	char text[256];
 
-	return fail(status_for(error, STATUS_IO), "device %s: %s = %s: cannot %s: %s",
+	return fail(limit_status(call, error, STATUS_IO), "device %s: %s = %s: cannot %s: %s",
 		    end->stream->device, end->option, stream_end_text(end, text, sizeof(text)),
-		    operation, strerror(error));
+		    operation, limit_error_of(call, error).text);
+}
+
+int
+stream_end_fail(const struct stream_end *end, const char *operation)
+{
+	return end_fail(end, LIMIT_OTHER, operation);
 }
 
 /* True, with errno EAGAIN, if the call would block. O_NONBLOCK is not set on an inherited
@@ -155,6 +165,31 @@ path_open(struct stream_end *end, bool restored)
 	return 0;
 }
 
+/*
+ * Returns a descriptor that is readable after somebody may have opened the slave. The master does
+ * not tell: it only reports a hang-up while nobody has it open. A user has few inotify instances;
+ * without one, a timer has the master polled.
+ */
+static int
+pty_watch(const struct stream_end *end, const char *path)
+{
+	const struct itimerspec period = { .it_interval.tv_nsec = PTY_POLL,
+					   .it_value.tv_nsec = PTY_POLL };
+	int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+
+	if (fd >= 0 && inotify_add_watch(fd, path, IN_OPEN) >= 0)
+		return fd;
+	log_line(MINIVMM_DEBUG, end->stream->device,
+		 "%s is polled: no inotify watch for the terminal: %s", end->option,
+		 limit_error_of(LIMIT_WATCH, errno).text);
+	if (fd >= 0)
+		close(fd);
+	fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	if (fd >= 0)
+		timerfd_settime(fd, 0, &period, NULL);
+	return fd;
+}
+
 static int
 pty_open(struct stream_end *end, bool restored)
 {
@@ -164,7 +199,7 @@ pty_open(struct stream_end *end, bool restored)
 
 	end->fd = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
 	if (end->fd < 0)
-		return stream_end_fail(end, "create a terminal");
+		return end_fail(end, LIMIT_PTY, "create a terminal");
 	end->own = true;
 	if (grantpt(end->fd) || unlockpt(end->fd) || ptsname_r(end->fd, path, sizeof(path)) ||
 	    tcgetattr(end->fd, &raw))
@@ -174,8 +209,8 @@ pty_open(struct stream_end *end, bool restored)
 	slave = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
 	if (slave < 0 || tcsetattr(slave, TCSANOW, &raw) || close(slave))
 		return stream_end_fail(end, "set up the terminal");
-	end->listen_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-	if (end->listen_fd < 0 || inotify_add_watch(end->listen_fd, path, IN_OPEN) < 0)
+	end->listen_fd = pty_watch(end, path);
+	if (end->listen_fd < 0)
 		return stream_end_fail(end, "watch the terminal");
 	log_line(MINIVMM_INFO, end->stream->device, "%s is the terminal %s", end->option, path);
 	return 0;

@@ -101,13 +101,13 @@ parse(struct stream_end *end, const char *text, struct config_place place)
 		return 0;
 	end->kind = kind;
 	if (kind->form && !(end->target = strdup(text + length + 1)))
-		return fail(STATUS_HOST, "no memory for a stream");
+		return fail_memory("a stream");
 	if (kind->decode)
 		r = take_content(end, &why);
 	else if (kind->check)
 		r = kind->check(end->target, &why);
 	if (r && why_status(&why, STATUS_USAGE) == STATUS_HOST)
-		return fail(STATUS_HOST, "no memory for a stream");
+		return fail_memory("a stream");
 	return r ? option_fail(end, text, place, why.text, "") : 0;
 }
 
@@ -165,7 +165,7 @@ stream_init(struct stream *stream, struct stream_hub *hub, const char *device,
 		stream->input_size = STREAM_INPUT_SIZE;
 		stream->input = malloc(STREAM_INPUT_SIZE);
 		if (!stream->input)
-			return fail(STATUS_HOST, "no memory for a stream");
+			return fail_memory("a stream");
 	}
 	status = claim(&stream->out, &hub->stdout_owner, "stdout", output->place);
 	other = claim(&stream->in, &hub->stdin_owner, "stdin", input->place);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/limit.h"
 #include "base/log.h"
 #include "stream/stream_kinds.h"
 
@@ -22,14 +23,16 @@ stream_terminal_raw(struct stream_hub *hub)
 	if (hub->terminal_raw)
 		return 0;
 	if (tcgetattr(STDIN_FILENO, &hub->terminal))
-		return fail(STATUS_IO, "cannot read the terminal's mode: %s", strerror(errno));
+		return fail(STATUS_IO, "cannot read the terminal's mode: %s",
+			    limit_error(errno).text);
 	raw = hub->terminal;
 	cfmakeraw(&raw);
 	raw.c_oflag = hub->terminal.c_oflag; /* keeps the newlines of our log messages */
 	hub->terminal_raw = 1;
 	if (tcsetattr(STDIN_FILENO, TCSANOW, &raw)) {
 		hub->terminal_raw = 0;
-		return fail(STATUS_IO, "cannot set the terminal to raw mode: %s", strerror(errno));
+		return fail(STATUS_IO, "cannot set the terminal to raw mode: %s",
+			    limit_error(errno).text);
 	}
 	log_line(MINIVMM_INFO, NULL,
 		 "the terminal belongs to the guest; Ctrl-A x quits, Ctrl-A h shows help");

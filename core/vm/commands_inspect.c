@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/limit.h"
 #include "base/text.h"
 #include "vm/vm_commands.h"
 
@@ -98,7 +99,7 @@ command_memory(void *context, struct command *command, int argc, char **argv)
 	}
 	bytes = malloc(length);
 	if (!bytes)
-		command_fail(command, "no memory");
+		command_fail(command, "no memory%s", limit_remedy(ENOMEM).text);
 	else if (memory_read(&vm->machine.memory, address, bytes, length))
 		command_fail(command, "0x%llx to 0x%llx is not all guest memory",
 			     (unsigned long long)address,

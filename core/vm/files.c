@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "base/file.h"
+#include "base/limit.h"
 #include "base/log.h"
 #include "vm/vm.h"
 
@@ -157,7 +158,7 @@ check_folder(const char *path, const char *before, const char *behind)
 	if (!path || file_descriptor(path) >= 0 || strlen(path) >= sizeof(copy) ||
 	    !stat(dirname(strcpy(copy, path)), &st))
 		return 0;
-	return fail(STATUS_IO, "%s %s%s: %s", before, path, behind, strerror(errno));
+	return fail(STATUS_IO, "%s %s%s: %s", before, path, behind, limit_error(errno).text);
 }
 
 int
@@ -168,7 +169,7 @@ vm_files_check(const struct vm *vm)
 
 	files_of(&files, vm, vm->stop.save);
 	if (files.failed)
-		r = fail(STATUS_HOST, "cannot check the files of this run: no memory");
+		r = fail_memory("checking the files of this run");
 	if (!r)
 		r = check_folder(vm->stop.save, "cannot write snapshot",
 				 ": creating a file in its directory");

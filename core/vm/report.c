@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "base/limit.h"
 #include "base/log.h"
 #include "machine/dirty.h"
 
@@ -147,7 +148,7 @@ report_status(const struct vm *vm, int status)
 
 	if (!file)
 		return fail(status_for(errno, STATUS_IO), "cannot write the status to %s: %s", path,
-			    strerror(errno));
+			    limit_error(errno).text);
 	fprintf(
 	    file,
 	    "{\"cause\":\"%s\",\"exit\":%d,\"guest_status\":%llu,\"time_ns\":%llu,\"exits\":%llu,"
@@ -180,6 +181,7 @@ report_status(const struct vm *vm, int status)
 	fputs("}}\n", file);
 	bad = ferror(file);
 	bad |= fclose(file) != 0;
-	return bad ? fail(STATUS_IO, "the status in %s is not complete: %s", path, strerror(errno))
+	return bad ? fail(STATUS_IO, "the status in %s is not complete: %s", path,
+			  limit_error(errno).text)
 		   : 0;
 }

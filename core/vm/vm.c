@@ -54,12 +54,12 @@ override(struct vm *vm, const char *set)
 	key = strndup(dot + 1, (size_t)(equals - dot - 1));
 	device = name && key ? config_device_find(&vm->config, name) : NULL;
 	if (!name || !key)
-		r = fail(STATUS_HOST, "no memory for --set");
+		r = fail_memory("--set");
 	else if (!device)
 		r = no_device(vm, set, name);
 	else if (config_option_set(device, key, equals + 1,
 				   (struct config_place){ .file = CONFIG_SET }))
-		r = fail(STATUS_HOST, "no memory for --set");
+		r = fail_memory("--set");
 	free(name);
 	free(key);
 	return r;

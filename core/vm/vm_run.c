@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "base/limit.h"
 #include "base/log.h"
 #include "vm/vm.h"
 
@@ -86,7 +87,7 @@ vm_save(struct vm *vm, const char *path)
 		request.fd = fcntl(fd, F_DUPFD_CLOEXEC, 3); /* capture closes the copy */
 		if (request.fd < 0)
 			return fail(status_for(errno, STATUS_IO), "cannot write snapshot %s: %s",
-				    path, strerror(errno));
+				    path, limit_error(errno).text);
 	}
 	return capture_now(&vm->capture, &request, NULL);
 }

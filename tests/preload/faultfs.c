@@ -3,9 +3,10 @@
  * Makes a call fail. FAULT=CALL:N:HOW fails the Nth CALL for a file with FAULT_PATH in its name.
  * CALL is write, read, ftruncate, fsync, fdatasync, close, open, tmpfile (an open with O_TMPFILE),
  * linkat, rename, fallocate or mmap; or, without a file, anonymous (an mmap), memfd_create, fork,
- * pthread_create or io_uring_queue_init. HOW is ENOSPC, EIO, EINTR, ENOMEM, EAGAIN, EPERM,
- * EOPNOTSUPP, SHORT (half of a write is written; a vector is written completely), SLOW (this call
- * and all later ones take 1 ms longer), or KILL (the process is killed in the call).
+ * pthread_create, inotify_init1, posix_openpt or io_uring_queue_init. HOW is ENOSPC, EIO, EINTR,
+ * ENOMEM, EAGAIN, EMFILE, ENFILE, EPERM, EOPNOTSUPP, SHORT (half of a write is written; a vector is
+ * written completely), SLOW (this call and all later ones take 1 ms longer), or KILL (the process
+ * is killed in the call).
  *
  * FAULT=@FILE reads the plan from FILE, which may be created, changed and removed at any time. The
  * library removes it after the fault.
@@ -20,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -68,9 +70,9 @@ fault(const char *call, const char *path)
 	static const struct {
 		const char *name;
 		int number;
-	} errors[] = { { "ENOSPC", ENOSPC },        { "EIO", EIO },       { "EINTR", EINTR },
-		       { "ENOMEM", ENOMEM },        { "EAGAIN", EAGAIN }, { "EPERM", EPERM },
-		       { "EOPNOTSUPP", EOPNOTSUPP } };
+	} errors[] = { { "ENOSPC", ENOSPC }, { "EIO", EIO },       { "EINTR", EINTR },
+		       { "ENOMEM", ENOMEM }, { "EAGAIN", EAGAIN }, { "EPERM", EPERM },
+		       { "EMFILE", EMFILE }, { "ENFILE", ENFILE }, { "EOPNOTSUPP", EOPNOTSUPP } };
 	const char *where = getenv("FAULT"), *match = getenv("FAULT_PATH");
 	size_t length = strlen(call);
 	int error = errno;
@@ -283,6 +285,22 @@ memfd_create(const char *name, unsigned flags)
 	REAL(memfd_create);
 
 	return fault("memfd_create", NULL) ? -1 : real(name, flags);
+}
+
+int
+inotify_init1(int flags)
+{
+	REAL(inotify_init1);
+
+	return fault("inotify_init1", NULL) ? -1 : real(flags);
+}
+
+int
+posix_openpt(int flags)
+{
+	REAL(posix_openpt);
+
+	return fault("posix_openpt", NULL) ? -1 : real(flags);
 }
 
 pid_t

@@ -2,7 +2,8 @@
 /*
  * Simulates another host's /dev/kvm, by the environment: KVM_OPEN=enoent or eacces, KVM_VERSION=N,
  * KVM_LACKS=N (a capability), KVM_FAILS=N (the ioctl with that number in its low byte fails with
- * ENOMEM). At the end, the number of KVM_RUNs that a signal ended is written to KVM_KICKS=FILE.
+ * ENOMEM, or with the errno KVM_ERROR; with KVM_TIMES=M only the first M calls do). At the end, the
+ * number of KVM_RUNs that a signal ended is written to KVM_KICKS=FILE.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -16,7 +17,7 @@
 #include <sys/ioctl.h>
 
 /* A preloaded library has no other place for its state. */
-static atomic_long kicks;
+static atomic_long kicks, failed;
 
 /* The number in a variable; -1 if it is not set. */
 static long
@@ -69,8 +70,9 @@ ioctl(int fd, unsigned long request, ...)
 		return (int)number("KVM_VERSION");
 	if (request == KVM_CHECK_EXTENSION && (long)argument == number("KVM_LACKS"))
 		return 0;
-	if (_IOC_TYPE(request) == KVMIO && (long)_IOC_NR(request) == number("KVM_FAILS")) {
-		errno = ENOMEM;
+	if (_IOC_TYPE(request) == KVMIO && (long)_IOC_NR(request) == number("KVM_FAILS") &&
+	    (number("KVM_TIMES") < 0 || atomic_fetch_add(&failed, 1) < number("KVM_TIMES"))) {
+		errno = number("KVM_ERROR") < 0 ? ENOMEM : (int)number("KVM_ERROR");
 		return -1;
 	}
 	if (request == KVM_RUN) {

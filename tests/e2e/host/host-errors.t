@@ -45,7 +45,7 @@ ok(slurp('simple.snap') eq $bytes, 'the snapshot is unchanged');
 my ($status, $out, $err) = run([ $minivmm, '-c', "$configs/echo.ini", '--set', 'device.serial0.input=none' ],
     %preload, KVM_FAILS => 0x81, timeout => 10);
 is($status, 111, 'an ioctl that fails during the run');
-like($err, qr/\Aminivmm: KVM_GET_\w+: vCPU 0: Cannot allocate memory\n/, 'the error is reported');
+like($err, qr/\Aminivmm: KVM_GET_\w+: vCPU 0: Cannot allocate memory; free memory, or raise memory\.max of the cgroup\n/, 'the error is reported');
 cmp_ok(scalar(() = $err =~ /\n/g), '<', 4, 'the error is not repeated');
 
 # Commands that need no KVM work without it.
@@ -70,7 +70,7 @@ like($out, qr/^NO +kvm +\/dev\/kvm lacks KVM_CAP_IMMEDIATE_EXIT/m, 'doctor: an o
 SKIP: {
     skip 'a sanitizer needs the whole address space', 1 if $build =~ /[at]san/;
     fails([ 'sh', '-c', 'ulimit -v 1000000; exec "$@"', 'sh', $minivmm, '-c', "$configs/simple.ini", '--set', 'vm.memory=2G' ],
-        111, qr/cannot map 0x80000000 bytes of guest memory: Cannot allocate memory; reduce vm\.memory/, 'no memory');
+        111, qr/cannot map 0x80000000 bytes of guest memory: Cannot allocate memory; raise ulimit -v .*; reduce vm\.memory/, 'no memory');
 }
 
 done_testing;

@@ -21,9 +21,9 @@ sub limited {
 spew('x.ini', guest('f4'));
 
 # The file size limit, in units of 512 bytes: a write fails, and the process is not killed.
-limited('-f 1', [ 'new-plugin', 'foo' ], 113, qr/cannot write foo\.c: File too large/, 'new-plugin');
+limited('-f 1', [ 'new-plugin', 'foo' ], 113, qr/cannot write foo\.c: File too large; raise ulimit -f \(now 512, at most 512\)/, 'new-plugin');
 limited('-f 1', [ '-c', 'x.ini', '--set', 'vm.memory_file=m' ],
-    113, qr/cannot size memory_file m to 0x4000 bytes: File too large/, 'memory_file');
+    113, qr/cannot size memory_file m to 0x4000 bytes: File too large; raise ulimit -f .*/, 'memory_file');
 
 # A reader that has closed its pipe.
 {

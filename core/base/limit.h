@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Errors of the host. One table says which limit an error means, and the remedy: every message
+ * about a failed system call ends with the text from here.
+ */
+#ifndef BASE_LIMIT_H
+#define BASE_LIMIT_H
+
+#include <stdbool.h>
+
+#include "base/status.h"
+
+/* What failed: some errors mean another limit than elsewhere. */
+enum limit_call {
+	LIMIT_OTHER,   /* files, descriptors, memory */
+	LIMIT_THREAD,  /* a thread or a process is created */
+	LIMIT_KVM_RUN, /* KVM_RUN, for which KVM may start a thread */
+	LIMIT_KVM,     /* any other ioctl of KVM */
+	LIMIT_WATCH,   /* inotify */
+	LIMIT_EPOLL,   /* a descriptor is added to an epoll set */
+	LIMIT_PTY,     /* a pseudo-terminal is created */
+	LIMIT_LOCKED,  /* memory is locked or registered: mlock, io_uring */
+};
+
+/*
+ * Returns the text of an errno and, if it means that a limit of the host is exhausted, the limit,
+ * its value and the remedy. Use it in the argument list, in place of strerror:
+ * fail(..., "cannot open %s: %s", path, limit_error(errno).text).
+ */
+struct limit_text {
+	char text[320];
+};
+struct limit_text limit_error_of(enum limit_call call, int error);
+struct limit_text limit_error(int error); /* of LIMIT_OTHER */
+/* The same without the text of the errno: "; " with the remedy, or "". */
+struct limit_text limit_remedy(int error);
+
+/* STATUS_HOST if the error means that a limit of the host is exhausted, except that of a file's
+ * size; else other. */
+enum status limit_status(enum limit_call call, int error, enum status other);
+
+#endif

@@ -1,0 +1,76 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# Every exhausted limit of the host ends the start with status 111 and a message that names the
+# limit and its remedy; and a failure that passes is not reported.
+use v5.14;
+use warnings;
+use lib 'tests/lib';
+
+use JSON::PP;
+use Minivmm;
+use Test::More;
+
+my %fault = (LD_PRELOAD => "$build/tests/preload/faultfs.so", FAULT_PATH => '/');
+my %kvm = (LD_PRELOAD => "$build/tests/preload/kvm.so");
+my $RUN = 0x80;
+my ($ENOMEM, $EINTR, $EAGAIN, $ENOSPC, $ENFILE) = (12, 4, 11, 28, 23);
+
+spew('x.ini', guest('b0 41 ba f8 03 ee f4'));
+spew('two.ini', "[vm]\ncpus = 2\nirqchip = on\nmemory = 1M\n[boot]\ncode = f4\nat = 0x1000\n");
+spew('waits.ini', guest('b0 41 ba f8 03 ee eb fe'));
+my @run = ($minivmm, '-c', 'x.ini');
+is((run([ @run, '--until', 'access:1', '--save', 'x.snap' ]))[0], 0, 'a snapshot');
+
+my $threads = qr/ulimit -u|pids\.max of the cgroup/;
+my %limits = (
+    'a thread' => [ \@run, { %fault, FAULT => 'pthread_create:1:EAGAIN' }, qr/cannot start a vCPU thread: .*; raise .*$threads/ ],
+    'memory of the guest' => [ \@run, { %fault, FAULT => 'anonymous:1:ENOMEM' }, qr/memory; free memory, or raise memory\.max/ ],
+    'descriptors of the process' => [ [ 'sh', '-c', 'ulimit -n 6; exec "$@"', 'sh', @run ], {}, qr/Too many open files; raise ulimit -n \(now 6, at most 6\)/ ],
+    'descriptors of the host' => [ \@run, { %fault, FAULT => 'open:1:ENFILE', FAULT_PATH => 'x.ini' }, qr/raise sysctl fs\.file-max/ ],
+    'address space' => [ [ 'sh', '-c', 'ulimit -v 1000000; exec "$@"', 'sh', @run, '--set', 'vm.memory=2G' ],
+        {}, qr/; raise ulimit -v \(now 1000000K, at most 1000000K\), or free memory/ ],
+    'terminals' => [ [ @run, '--set', 'device.serial0.output=pty' ], { %fault, FAULT => 'posix_openpt:1:ENOSPC' }, qr/raise sysctl kernel\.pty\.max/ ],
+    'processes of batch' => [ [ $minivmm, qw(batch -r x.snap --input serial0 x.ini) ],
+        { %fault, FAULT => 'fork:1:EAGAIN' }, qr/cannot start a worker: .*; raise .*$threads/ ],
+    'KVM: a VM' => [ \@run, { %kvm, KVM_FAILS => 0x01, KVM_ERROR => $ENOMEM }, qr/KVM_CREATE_VM: .*; free memory/ ],
+    'KVM: a thread' => [ \@run, { %kvm, KVM_FAILS => $RUN, KVM_ERROR => $EAGAIN }, qr/vCPU 0 cannot run: KVM_RUN: .*; raise .*$threads.*: KVM starts a thread/ ],
+    'KVM: memory' => [ \@run, { %kvm, KVM_FAILS => $RUN, KVM_ERROR => $ENOMEM }, qr/vCPU 0 cannot run: KVM_RUN: .*; free memory/ ],
+    'KVM: interrupted' => [ \@run, { %kvm, KVM_FAILS => $RUN, KVM_ERROR => $EINTR }, qr/vCPU 0 cannot run: KVM_RUN: Interrupted system call/ ],
+    'KVM: two vCPUs' => [ [ $minivmm, '-c', 'two.ini' ], { %kvm, KVM_FAILS => $RUN, KVM_ERROR => $EAGAIN }, qr/vCPU 0 cannot run: .*$threads/ ],
+);
+for my $name (sort keys %limits) {
+    my ($command, $with, $message) = @{ $limits{$name} };
+    my ($status, $out, $err) = run($command, %$with);
+    is("$status:$out", '111:', $name);
+    like($err, qr/^minivmm: .*$message/m, "$name: the limit and the remedy");
+}
+
+# KVM_RUN that fails for a moment, as it does when the kernel starts its thread while a signal
+# arrives.
+for my $error ($EAGAIN, $ENOMEM, $EINTR) {
+    my ($status, $out, $err) = run([@run], %kvm, KVM_FAILS => $RUN, KVM_ERROR => $error, KVM_TIMES => 15);
+    is("$status:$out", '0:A', "KVM_RUN fails 15 times with errno $error: the guest runs") or diag($err);
+}
+
+# Without inotify, the terminal of a device is polled.
+{
+    my $process = start([ $minivmm, qw(-c waits.ini --log debug --set device.serial0.output=pty) ], %fault, FAULT => 'inotify_init1:1:EMFILE');
+    my $name;
+    ok(until_true { ($name) = said($process) =~ /is the terminal (\S+)/ }, 'a machine with a terminal');
+    like(said($process), qr/fs\.inotify\.max_user_instances/, 'the debug log names the limit');
+    open my $slave, '<', $name or die "$name: $!";
+    sysread $slave, my $byte, 1;
+    is($byte, 'A', 'its output arrives');
+    kill TERM => $process->{pid};
+    is((finish($process))[0], 1015, 'it ends');
+}
+
+# batch: a run that never began is neither a success nor a timeout.
+for my $timeout ([], [ '--timeout', '1ms' ], [ '--timeout', '100s' ]) {
+    my ($status, $out, $err) = run([ $minivmm, qw(batch -r x.snap --input serial0 -j 1), @$timeout, 'x.ini', 'two.ini' ],
+        %kvm, KVM_FAILS => $RUN, KVM_ERROR => $EAGAIN);
+    is("$status:$out", '111:', "batch @$timeout: no line for an input that did not run");
+    like($err, qr/vCPU 0 cannot run: KVM_RUN: .*$threads/, 'the limit and the remedy');
+}
+
+done_testing;

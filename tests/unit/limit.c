@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The table of limits: each exhausted limit is named together with its remedy. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "base/limit.h"
+
+#include <cmocka.h>
+
+static const struct {
+	enum limit_call call;
+	int error;
+	const char *words[3]; /* the text has all of them */
+	enum status status;   /* of limit_status(..., STATUS_IO) */
+} cases[] = {
+	{ LIMIT_OTHER,
+	  EMFILE,
+	  { "Too many open files; ", "ulimit -n (now 64, at most 100)" },
+	  111 },
+	{ LIMIT_KVM, EMFILE, { "ulimit -n" }, 111 },
+	{ LIMIT_PTY, EMFILE, { "ulimit -n" }, 111 },
+	{ LIMIT_OTHER, ENFILE, { "fs.file-max" }, 111 },
+	{ LIMIT_WATCH, EMFILE, { "fs.inotify.max_user_instances" }, 111 },
+	{ LIMIT_WATCH, ENOSPC, { "fs.inotify.max_user_watches" }, 111 },
+	{ LIMIT_EPOLL, ENOSPC, { "fs.epoll.max_user_watches" }, 111 },
+	{ LIMIT_PTY, ENOSPC, { "kernel.pty.max" }, 111 },
+	{ LIMIT_THREAD, EAGAIN, { "ulimit -u", "pids.max", "kernel.threads-max" }, 111 },
+	{ LIMIT_KVM_RUN, EAGAIN, { "ulimit -u", "pids.max", "KVM starts a thread" }, 111 },
+	{ LIMIT_LOCKED, ENOMEM, { "ulimit -l", "memory.max" }, 111 },
+	{ LIMIT_KVM, ENOSPC, { "fewer devices" }, 111 },
+	{ LIMIT_OTHER, ENOMEM, { "free memory", "memory.max" }, 111 },
+	{ LIMIT_OTHER, EFBIG, { "ulimit -f (now 1M, at most 1M)" }, 113 },
+	/* Errors that are no limit. */
+	{ LIMIT_OTHER, ENOSPC, { "No space left on device" }, 113 },
+	{ LIMIT_OTHER, EAGAIN, { "Resource temporarily unavailable" }, 113 },
+	{ LIMIT_THREAD, EPERM, { "Operation not permitted" }, 113 },
+};
+
+static void
+set(__rlimit_resource_t resource, rlim_t now, rlim_t most)
+{
+	const struct rlimit limit = { now, most };
+
+	assert_int_equal(setrlimit(resource, &limit), 0);
+}
+
+static void
+names_limit_and_remedy(void **state)
+{
+	struct rlimit nproc;
+
+	set(RLIMIT_NOFILE, 64, 100);
+	set(RLIMIT_FSIZE, 1 << 20, 1 << 20);
+	assert_int_equal(getrlimit(RLIMIT_NPROC, &nproc), 0);
+	nproc.rlim_cur = nproc.rlim_max = nproc.rlim_max < 100000 ? nproc.rlim_max : 100000;
+	set(RLIMIT_NPROC, nproc.rlim_cur, nproc.rlim_max);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		const struct limit_text text = limit_error_of(cases[i].call, cases[i].error);
+
+		assert_true(!strncmp(text.text, strerror(cases[i].error),
+				     strlen(strerror(cases[i].error))));
+		for (size_t w = 0; w < 3 && cases[i].words[w]; w++)
+			if (!strstr(text.text, cases[i].words[w]))
+				fail_msg("row %zu: \"%s\" is not in: %s", i, cases[i].words[w],
+					 text.text);
+		if (cases[i].status == STATUS_IO && cases[i].error != EFBIG)
+			assert_string_equal(text.text, strerror(cases[i].error));
+		assert_int_equal(limit_status(cases[i].call, cases[i].error, STATUS_IO),
+				 cases[i].status);
+	}
+}
+
+/* An ulimit that is not set is not the cause. */
+static void
+names_no_limit_that_is_not_set(void **state)
+{
+	struct rlimit space;
+
+	assert_int_equal(getrlimit(RLIMIT_AS, &space), 0);
+	if (space.rlim_cur == RLIM_INFINITY) {
+		assert_null(strstr(limit_error(ENOMEM).text, "ulimit"));
+		set(RLIMIT_AS, (rlim_t)1 << 40, space.rlim_max);
+		assert_non_null(
+		    strstr(limit_error(ENOMEM).text, "ulimit -v (now 1T, at most unlimited)"));
+		set(RLIMIT_AS, space.rlim_cur, space.rlim_max);
+	}
+	assert_non_null(strstr(limit_remedy(ENOMEM).text, "; free memory"));
+	assert_string_equal(limit_remedy(ENOENT).text, "");
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(names_no_limit_that_is_not_set),
+		cmocka_unit_test(names_limit_and_remedy),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
