@@ -5,8 +5,12 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -261,7 +265,54 @@ socket_send_fd(int socket, const void *bytes, size_t length, int fd)
 	return sendmsg(socket, &message, MSG_NOSIGNAL);
 }
 
-#define DESCRIPTORS 8 /* per message; the kernel closes the others */
+static void *
+close_it(void *argument)
+{
+	close((int)(intptr_t)argument);
+	return NULL;
+}
+
+void
+socket_close_passed(int fd)
+{
+	const struct linger none = { 0 };
+	struct stat st;
+	pthread_attr_t attributes;
+	sigset_t all, before;
+	pthread_t thread;
+	int error = 0;
+
+	/* Pipes and local files close at once. */
+	if (!fstat(fd, &st) && (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode))) {
+		close(fd);
+		return;
+	}
+	/* So the thread rarely waits. */
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+	sigfillset(&all);
+	pthread_attr_init(&attributes);
+	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	error = pthread_create(&thread, &attributes, close_it, (void *)(intptr_t)fd);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attributes);
+	if (error)
+		close(fd);
+}
+
+void
+socket_close_client(int fd)
+{
+	int unread = 0;
+
+	shutdown(fd, SHUT_RDWR); /* nothing arrives any more */
+	if (ioctl(fd, FIONREAD, &unread) || unread)
+		socket_close_passed(fd);
+	else
+		close(fd);
+}
+
+#define DESCRIPTORS 253 /* the most that a message has: the kernel need not close any */
 
 static void
 take_descriptors(struct msghdr *message, int *kept)
@@ -277,7 +328,7 @@ take_descriptors(struct msghdr *message, int *kept)
 			if (*kept < 0)
 				*kept = fd;
 			else
-				close(fd);
+				socket_close_passed(fd);
 		}
 	}
 }

@@ -65,6 +65,13 @@ bool socket_peer(int fd, uid_t *uid);
 ssize_t socket_send_fd(int socket, const void *bytes, size_t length, int fd);
 ssize_t socket_receive_fd(int socket, void *to, size_t length, int *fd);
 /*
+ * Closes a descriptor that a client has passed. close(2) of it can wait as long as the client likes
+ * (SO_LINGER, a remote file system), so a thread of its own closes it. socket_close_client closes a
+ * connection of a unix socket, in which descriptors may wait that nobody has received.
+ */
+void socket_close_passed(int fd);
+void socket_close_client(int fd);
+/*
  * Stores the local address of a TCP socket in numeric form. Port 0 is replaced by the kernel's
  * choice.
  */

@@ -34,12 +34,25 @@ loop_add(struct loop *loop, struct loop_source *source, int fd, uint32_t events)
 	return 0;
 }
 
+static void
+end_rest(struct loop *loop, struct loop_source *source)
+{
+	for (struct loop_source **s = &loop->resting; source->rests_until && *s;
+	     s = &(*s)->next_resting)
+		if (*s == source) {
+			*s = source->next_resting;
+			source->rests_until = 0;
+			break;
+		}
+}
+
 /* A source without events leaves epoll: epoll reports EPOLLHUP even if no events are set. */
 int
 loop_change(struct loop *loop, struct loop_source *source, uint32_t events)
 {
 	uint32_t before = source->events;
 
+	end_rest(loop, source);
 	if (source->fd < 0 || before == events)
 		return 0;
 	source->events = events;
@@ -50,9 +63,42 @@ loop_change(struct loop *loop, struct loop_source *source, uint32_t events)
 void
 loop_remove(struct loop *loop, struct loop_source *source)
 {
+	end_rest(loop, source);
 	if (source->fd >= 0 && source->events)
 		wait_for(loop, EPOLL_CTL_DEL, source);
 	source->fd = -1;
+}
+
+void
+loop_rest(struct loop *loop, struct loop_source *source, uint32_t ms)
+{
+	uint32_t events = source->events;
+
+	loop_change(loop, source, 0);
+	source->rest_events = events;
+	source->rests_until = clock_host() + ms * 1000000ull;
+	source->next_resting = loop->resting;
+	loop->resting = source;
+}
+
+/* Wakes the sources that have rested. Returns the time in ms until the next one, at most timeout;
+ * -1: no limit. */
+static int
+wake_resting(struct loop *loop, int timeout)
+{
+	uint64_t now = clock_host();
+	struct loop_source *next;
+
+	for (struct loop_source *s = loop->resting; s; s = next) {
+		int left = s->rests_until > now ? (int)((s->rests_until - now) / 1000000) + 1 : 0;
+
+		next = s->next_resting;
+		if (!left)
+			loop_change(loop, s, s->rest_events);
+		else if (timeout < 0 || left < timeout)
+			timeout = left;
+	}
+	return timeout;
 }
 
 void
@@ -323,7 +369,8 @@ int
 loop_once(struct loop *loop, int timeout)
 {
 	struct epoll_event event;
-	int n = epoll_wait(loop->epoll, &event, 1, timeout);
+	int n = epoll_wait(loop->epoll, &event, 1,
+			   loop->resting ? wake_resting(loop, timeout) : timeout);
 
 	if (n < 0 && errno != EINTR)
 		return fail(STATUS_HOST, "epoll_wait: %s", limit_error(errno).text);

@@ -22,6 +22,10 @@ struct loop_source {
 	void *context;
 	bool device; /* a device's: ready is not called while the loop is quiet */
 	bool outer;  /* ready is not called by loop_once_nested */
+	/* Of loop_rest. Private. */
+	struct loop_source *next_resting;
+	uint64_t rests_until; /* clock_host(); 0: does not rest */
+	uint32_t rest_events;
 };
 
 /* A deadline on the VM's clock. Its owner embeds it, sets fire and context, and does not move it
@@ -50,9 +54,10 @@ struct loop {
 	pthread_mutex_t lock; /* guards the members below */
 	struct loop_timer *timers;
 	struct loop_deferred *deferred, **deferred_end;
-	atomic_bool quiet; /* set under the lock */
-	bool timer_armed;  /* timer_fd is armed */
-	bool nested;       /* in loop_once_nested; main thread */
+	atomic_bool quiet;           /* set under the lock */
+	bool timer_armed;            /* timer_fd is armed */
+	bool nested;                 /* in loop_once_nested; main thread */
+	struct loop_source *resting; /* main thread */
 	struct loop_source timer_source, wake_source, device_source;
 };
 
@@ -67,6 +72,12 @@ int loop_add(struct loop *loop, struct loop_source *source, int fd, uint32_t eve
  * Main thread. */
 int loop_change(struct loop *loop, struct loop_source *source, uint32_t events);
 void loop_remove(struct loop *loop, struct loop_source *source);
+/*
+ * For an event that cannot be handled now, and that epoll would report again at once: the source
+ * has no events for ms, then those it has now. loop_change and loop_remove end that. It takes no
+ * memory and no descriptor. Main thread.
+ */
+void loop_rest(struct loop *loop, struct loop_source *source, uint32_t ms);
 
 /* Any thread. deadline: VM time in ns. period: ns; 0: the timer fires once. */
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t deadline,
@@ -98,5 +109,12 @@ loop_is_quiet(const struct loop *loop)
 int loop_once(struct loop *loop, int timeout);
 /* The same from within a callback of the loop. Sources with outer set wait for the outer loop. */
 int loop_once_nested(struct loop *loop, int timeout);
+
+/* Whether the callback that asks was called by loop_once_nested. Main thread. */
+static inline bool
+loop_nested(const struct loop *loop)
+{
+	return loop->nested;
+}
 
 #endif

@@ -13,6 +13,7 @@
 
 #include "base/limit.h"
 #include "base/log.h"
+#include "base/socket.h"
 #include "machine/dirty.h"
 #include "snapshot/reset.h"
 #include "snapshot/sections.h"
@@ -344,7 +345,7 @@ capture_start(struct capture *c, const struct capture_request *request)
 
 	if (r) {
 		if (request->fd >= 0)
-			close(request->fd);
+			socket_close_passed(request->fd);
 		return r;
 	}
 	r = begin(c, request);
@@ -380,7 +381,7 @@ capture_now(struct capture *c, const struct capture_request *request, struct cap
 	paused.method = METHOD_PAUSE;
 	if (r) {
 		if (request->fd >= 0)
-			close(request->fd);
+			socket_close_passed(request->fd);
 		return r;
 	}
 	r = begin(c, &paused);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/socket.h"
 #include "snapshot/crc.h"
 #include "snapshot/format.h"
 #include "snapshot/output.h"
@@ -218,7 +219,7 @@ output_close(struct output *output)
 	if (output->stream && output->flags >= 0)
 		fcntl(output->fd, F_SETFL, output->flags);
 	if (output->stream && output->fd >= 0)
-		close(output->fd);
+		socket_close_passed(output->fd);
 	if (!output->stream)
 		file_replace_end(&output->file);
 	free(output->frame);

@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/socket.h"
+#include "machine/listener.h"
 
 #define CONNECT_TIMEOUT 10000 /* ms */
 
@@ -162,7 +163,7 @@ stream_tcp_listen(struct stream_end *end, bool restored)
 void
 stream_socket_accept(struct stream_end *end)
 {
-	end->fd = socket_accept(end->listen_fd);
+	end->fd = listener_accept(end->stream->hub->loop, &end->listen_source, NULL);
 	end->connected = end->fd >= 0;
 }
 
