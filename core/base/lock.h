@@ -5,8 +5,10 @@
 
 #include <linux/futex.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 struct lock {
@@ -23,6 +25,22 @@ lock_take(struct lock *lock)
 		return;
 	while (atomic_exchange_explicit(&lock->word, 2, memory_order_acquire))
 		syscall(SYS_futex, &lock->word, FUTEX_WAIT_PRIVATE, 2, NULL, NULL, 0);
+}
+
+/* Waits once, for at most ns (below 1 s). false: another thread still has the lock. */
+static inline bool
+lock_try(struct lock *lock, long ns)
+{
+	const struct timespec most = { .tv_nsec = ns };
+	unsigned int word = 0;
+
+	if (atomic_compare_exchange_strong_explicit(&lock->word, &word, 1, memory_order_acquire,
+						    memory_order_relaxed))
+		return true;
+	if (!atomic_exchange_explicit(&lock->word, 2, memory_order_acquire))
+		return true;
+	syscall(SYS_futex, &lock->word, FUTEX_WAIT_PRIVATE, 2, &most, NULL, 0);
+	return !atomic_exchange_explicit(&lock->word, 2, memory_order_acquire);
 }
 
 static inline void

@@ -93,8 +93,9 @@ on_sigquit(struct loop_source *source, uint32_t events)
 
 	if (read(source->fd, &info, sizeof(info)) != sizeof(info) || !machine_running(machine))
 		return;
-	machine_pause(machine, PAUSE_INSPECT); /* a device that fails is reported */
-	report_registers(machine);
+	machine_pause(machine, PAUSE_INSPECT); /* a failure is reported */
+	if (!machine_running(machine))
+		report_registers(machine);
 	machine_resume(machine, PAUSE_INSPECT);
 }
 

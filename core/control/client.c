@@ -47,9 +47,10 @@ client_close(struct control_client *client)
 		}
 	control->count--;
 	loop_remove(control->loop, &client->source);
-	close(fd);
+	socket_close_client(fd);
 	if (client->passed >= 0)
-		close(client->passed);
+		socket_close_passed(client->passed);
+	listener_reserve(&control->spare);
 	if (client->request)
 		request_orphan(client->request);
 	free(client->out);
@@ -152,6 +153,33 @@ run_line(struct control_client *client)
 	request_run(client, line, length);
 }
 
+/* Whether the first line, if it is whole, is a command that can run at any time. */
+static bool
+any_time(const struct control_client *client)
+{
+	const char *end = memchr(client->line, '\n', client->length);
+	char line[CONTROL_LINE + 1], *words[CONTROL_WORDS + 1];
+	struct why why;
+	int count;
+
+	if (!end)
+		return true;
+	memcpy(line, client->line, (size_t)(end - client->line));
+	line[end - client->line] = '\0';
+	return control_words(line, words, &count, &why) ||
+	       command_any_time(client->control->commands, words[0]);
+}
+
+/* In the nested loop of a pause, which a request of another client has begun, everything that may
+ * touch the machine waits for the outer loop. */
+static bool
+must_wait(struct control_client *client)
+{
+	client->source.outer =
+	    loop_nested(client->control->loop) && (client->request || !any_time(client));
+	return client->source.outer;
+}
+
 static void
 ready(struct loop_source *source, uint32_t events)
 {
@@ -162,11 +190,16 @@ ready(struct loop_source *source, uint32_t events)
 			client_close(client);
 		else
 			client_update(client);
-	} else if (client->request)
+	} else if (must_wait(client))
+		return;
+	else if (client->request)
 		client_close(client);
-	else if (has_line(client) || receive(client))
-		run_line(client);
-	else if (client->length)
+	else if (has_line(client) || receive(client)) {
+		if (must_wait(client))
+			client_update(client);
+		else
+			run_line(client);
+	} else if (client->length)
 		refuse(client, "the request does not end with a newline");
 	else
 		client_close(client);
@@ -182,8 +215,7 @@ client_open(struct control *control, int fd)
 		return;
 	}
 	client->control = control;
-	client->source =
-	    (struct loop_source){ .fd = fd, .ready = ready, .context = client, .outer = true };
+	client->source = (struct loop_source){ .fd = fd, .ready = ready, .context = client };
 	client->passed = -1;
 	client->heard = ++control->heard;
 	client->next = control->clients;

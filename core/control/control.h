@@ -17,7 +17,7 @@
 
 #include "base/socket.h"
 #include "base/why.h"
-#include "machine/loop.h"
+#include "machine/listener.h"
 #include "vm/command.h"
 
 #define CONTROL_CLIENTS 64 /* at most; a further one replaces the one that is idle longest */
@@ -33,9 +33,9 @@ struct control {
 	void *context;
 	char *path; /* NULL: not open */
 	struct socket_file file;
-	uid_t uid;                       /* the process's user */
-	struct loop_source listener;     /* no events while accept() lacks descriptors */
-	struct loop_source accept_again; /* a timerfd that ends that */
+	uid_t uid; /* the process's user */
+	struct loop_source listener;
+	struct listener_spare spare; /* for a client, when all other descriptors are in use */
 	struct control_client *clients;
 	unsigned count;
 	uint64_t heard; /* counts messages, to find the idle client */

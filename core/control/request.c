@@ -21,6 +21,8 @@ request_orphan(struct control_request *request)
 {
 	request->client = NULL;
 	request->command.gone = true;
+	if (request->command.left)
+		request->command.left(&request->command);
 }
 
 char *
@@ -87,7 +89,7 @@ end(struct command *command, const char *error)
 	if (command->fd >= 0 && client && client->length && client->passed < 0)
 		client->passed = command_take_fd(command);
 	if (command->fd >= 0)
-		close(command->fd);
+		socket_close_passed(command->fd);
 	free(request);
 	if (client)
 		client_answer(client, line, length);

@@ -5,15 +5,12 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "base/limit.h"
 #include "base/log.h"
 #include "base/socket.h"
 #include "control/client.h"
-
-#define ACCEPT_AGAIN 100000000 /* ns */
 
 bool
 control_admits(uid_t own, uid_t peer)
@@ -31,7 +28,7 @@ turn_away(int fd, const char *why)
 	if (line)
 		send(fd, line, length, MSG_DONTWAIT | MSG_NOSIGNAL);
 	free(line);
-	close(fd);
+	socket_close_client(fd);
 }
 
 static bool
@@ -57,36 +54,15 @@ make_room(struct control *control)
 	return silent != NULL;
 }
 
-/* Without descriptors or memory the listener stays ready: it is ignored for a while. */
-static void
-accept_later(struct control *control)
-{
-	const struct itimerspec when = { .it_value.tv_nsec = ACCEPT_AGAIN };
-
-	loop_change(control->loop, &control->listener, 0);
-	timerfd_settime(control->accept_again.fd, 0, &when, NULL);
-}
-
-static void
-accept_again(struct loop_source *source, uint32_t events)
-{
-	struct control *control = source->context;
-	uint64_t count;
-
-	if (read(source->fd, &count, sizeof(count)) > 0)
-		loop_change(control->loop, &control->listener, EPOLLIN);
-}
-
 static void
 connected(struct loop_source *source, uint32_t events)
 {
 	struct control *control = source->context;
-	int fd = socket_accept(source->fd);
+	int fd = listener_accept(control->loop, source, &control->spare);
 
-	if (fd < 0) {
-		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
-			accept_later(control);
-	} else if (!admitted(control, fd))
+	if (fd < 0)
+		return;
+	if (!admitted(control, fd))
 		turn_away(fd, "only root and the user that runs this machine may control it");
 	else if (control->count >= CONTROL_CLIENTS && !make_room(control))
 		turn_away(fd, "64 clients are connected, each with a request under way; try again "
@@ -105,26 +81,22 @@ refuse_path(const char *path, const char *why)
 static int
 set_up(struct control *control, const char *path)
 {
-	int timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC), error;
-	int fd = timer < 0 ? -1 : socket_listen_unix(path, 0600, CONTROL_CLIENTS, &control->file);
+	int fd = socket_listen_unix(path, 0600, CONTROL_CLIENTS, &control->file), error;
 
 	if (fd >= 0) {
 		control->path = strdup(path);
-		if (control->path &&
-		    !loop_add(control->loop, &control->accept_again, timer, EPOLLIN) &&
+		listener_reserve(&control->spare);
+		if (control->path && control->spare.fd >= 0 &&
 		    !loop_add(control->loop, &control->listener, fd, EPOLLIN))
 			return 0;
 		error = errno;
-		loop_remove(control->loop, &control->accept_again);
+		listener_release(&control->spare);
 		free(control->path);
 		control->path = NULL;
 		socket_file_remove(path, &control->file);
 		close(fd);
-	} else
-		error = errno;
-	if (timer >= 0)
-		close(timer);
-	errno = error;
+		errno = error;
+	}
 	return -1;
 }
 
@@ -139,11 +111,8 @@ control_open(struct control *control, struct loop *loop, const char *path,
 		.commands = commands,
 		.context = context,
 		.uid = geteuid(),
-		.listener = { .fd = -1, .ready = connected, .context = control, .outer = true },
-		.accept_again = { .fd = -1,
-				  .ready = accept_again,
-				  .context = control,
-				  .outer = true },
+		.listener = { .fd = -1, .ready = connected, .context = control },
+		.spare = { .fd = -1 },
 	};
 	if (!*path)
 		return refuse_path(path, "the path is empty; name a file");
@@ -158,7 +127,7 @@ control_open(struct control *control, struct loop *loop, const char *path,
 void
 control_close(struct control *control)
 {
-	int fds[2];
+	int fd;
 
 	if (!control->path)
 		return;
@@ -166,12 +135,10 @@ control_close(struct control *control)
 		client_dismiss(control->clients, control->clients->request
 						     ? "the machine ended before this was done"
 						     : NULL);
-	fds[0] = control->listener.fd;
-	fds[1] = control->accept_again.fd;
+	fd = control->listener.fd;
 	loop_remove(control->loop, &control->listener);
-	loop_remove(control->loop, &control->accept_again);
-	close(fds[0]);
-	close(fds[1]);
+	close(fd);
+	listener_release(&control->spare);
 	socket_file_remove(control->path, &control->file);
 	free(control->path);
 	control->path = NULL;

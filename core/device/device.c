@@ -12,16 +12,32 @@
 #include "base/log.h"
 #include "machine/ioeventfd.h"
 
+#define TRY_FOR 2000000      /* ns; handlers take microseconds */
+#define AGAIN_AFTER 1000000u /* ns */
+
+static void
+enter(struct device *device, uint32_t phase, const char *callback)
+{
+	atomic_store(&device->host.reported, false);
+	bus_current.phase = phase;
+	bus_enter(&bus_current, &device->host.public, callback, BUS_NO_ACCESS);
+}
+
 void
 device_enter(struct device *device, uint32_t phase, const char *callback)
 {
 	if (!device->host.gate->concurrent)
 		lock_take(&device->host.gate->lock);
-	atomic_store(&device->host.reported, false);
-	bus_current.device = &device->host.public;
-	bus_current.offset = BUS_NO_ACCESS;
-	bus_current.phase = phase;
-	bus_current.callback = callback;
+	enter(device, phase, callback);
+}
+
+bool
+device_try_enter(struct device *device, const char *callback)
+{
+	if (!device->host.gate->concurrent && !lock_try(&device->host.gate->lock, TRY_FOR))
+		return false;
+	enter(device, SERVICE_RUN, callback);
+	return true;
 }
 
 int
@@ -33,7 +49,7 @@ device_leave(struct device *device, int result)
 		service_refuse_result(&device->host.public, bus_current.callback, result);
 		result = -1;
 	}
-	bus_current.callback = NULL;
+	bus_leave(&bus_current);
 	if (!device->host.gate->concurrent)
 		lock_release(&device->host.gate->lock);
 	if (result < 0)
@@ -64,52 +80,59 @@ static void
 timer_fired(struct loop_timer *timer, uint64_t periods)
 {
 	struct device_timer *t = timer->context;
+	struct loop *loop = &t->device->all->machine->loop;
+	const struct minivmm_timer *row = &t->device->plugin.descriptor.timers[t->index];
 
-	DEVICE_CALL(t->device, SERVICE_RUN, t->device->plugin.descriptor.timers[t->index].name,
-		    t->device->plugin.descriptor.timers[t->index].fire(&t->device->host.public,
-								       t->index, periods));
+	t->periods += periods;
+	periods = t->periods;
+	/* Cleared before the call, in which the timer may be set. */
+	t->periods = 0;
+	if (DEVICE_TRY(t->device, row->name, row->fire(&t->device->host.public, t->index, periods)))
+		return;
+	t->periods = timer->period ? periods : 0;
+	if (!timer->period)
+		loop_timer_set(loop, timer, clock_now(loop->clock) + AGAIN_AFTER, 0);
 }
 
 static void
 watch_ready(struct loop_source *source, uint32_t events)
 {
 	struct device_watch *w = source->context;
+	const struct minivmm_watch *row = &w->device->plugin.descriptor.watches[w->index];
 
-	DEVICE_CALL(w->device, SERVICE_RUN, w->device->plugin.descriptor.watches[w->index].name,
-		    w->device->plugin.descriptor.watches[w->index].ready(&w->device->host.public,
-									 w->index, events));
+	/* If not now, epoll reports the events again. */
+	(void)DEVICE_TRY(w->device, row->name,
+			 row->ready(&w->device->host.public, w->index, events));
 }
 
 static void
 post_run(struct loop_deferred *deferred)
 {
 	struct device_post *p = deferred->context;
+	const struct minivmm_post *row = &p->device->plugin.descriptor.posts[p->index];
 
-	DEVICE_CALL(
-	    p->device, SERVICE_RUN, p->device->plugin.descriptor.posts[p->index].name,
-	    p->device->plugin.descriptor.posts[p->index].run(&p->device->host.public, p->index));
+	if (!DEVICE_TRY(p->device, row->name, row->run(&p->device->host.public, p->index)))
+		loop_defer(&p->device->all->machine->loop, deferred);
 }
 
-static void
+static bool
 stream_readable_cb(struct stream *stream)
 {
 	struct device_stream *s = stream->context;
 	const struct minivmm_stream *row = &s->device->plugin.descriptor.streams[s->index];
 
-	if (row->readable)
-		DEVICE_CALL(s->device, SERVICE_RUN, "readable",
-			    row->readable(&s->device->host.public, s->index));
+	return !row->readable ||
+	       DEVICE_TRY(s->device, "readable", row->readable(&s->device->host.public, s->index));
 }
 
-static void
+static bool
 stream_writable_cb(struct stream *stream)
 {
 	struct device_stream *s = stream->context;
 	const struct minivmm_stream *row = &s->device->plugin.descriptor.streams[s->index];
 
-	if (row->writable)
-		DEVICE_CALL(s->device, SERVICE_RUN, "writable",
-			    row->writable(&s->device->host.public, s->index));
+	return !row->writable ||
+	       DEVICE_TRY(s->device, "writable", row->writable(&s->device->host.public, s->index));
 }
 
 /* Creates the device's timers, watches, posts and streams. */

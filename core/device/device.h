@@ -17,6 +17,7 @@ struct device_timer {
 	struct loop_timer timer;
 	struct device *device;
 	uint32_t index;
+	uint64_t periods; /* passed while the device's lock was held */
 };
 
 struct device_watch {
@@ -200,6 +201,15 @@ void devices_load_generation(struct devices *devices, const struct record *group
 		device_leave(device, device_call_result);                                          \
 	})
 void device_enter(struct device *device, uint32_t phase, const char *callback);
+/*
+ * For callbacks of the I/O thread while the machine runs, when a range handler on a vCPU's thread
+ * may hold the device's lock for seconds: DEVICE_TRY is false if it does, and the caller arranges
+ * that it is called again. So no device keeps the I/O thread from the others and from the control
+ * socket. Like DEVICE_CALL in phase SERVICE_RUN otherwise; the result is not used.
+ */
+#define DEVICE_TRY(device, callback, expression)                                                   \
+	(device_try_enter(device, callback) && (device_leave(device, (expression)), true))
+bool device_try_enter(struct device *device, const char *callback);
 int device_leave(struct device *device, int result);
 /* Writes "start failed" to buffer, with " without an error message" if the callback has logged
  * none. Returns buffer. */

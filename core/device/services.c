@@ -186,14 +186,14 @@ watch(struct minivmm_device *public, uint32_t watch, int fd, uint32_t events)
 	return 0;
 }
 
-static void
+static bool
 ioeventfd_ready(struct ioeventfd *ioeventfd)
 {
 	struct device_ioeventfd *event = ioeventfd->context;
 	const struct minivmm_watch *row = &event->device->plugin.descriptor.watches[event->watch];
 
-	DEVICE_CALL(event->device, SERVICE_RUN, row->name,
-		    row->ready(&event->device->host.public, event->watch, EPOLLIN));
+	return DEVICE_TRY(event->device, row->name,
+			  row->ready(&event->device->host.public, event->watch, EPOLLIN));
 }
 
 /* Finds a range by its row; NULL: it is not on the bus. */
@@ -360,6 +360,15 @@ acpi_page(struct minivmm_device *public)
 										  : 0;
 }
 
+static bool
+may_wait(struct minivmm_device *public)
+{
+	const struct devices *all = device_from(public)->all;
+
+	return service_enter(public, SERVICE(may_wait)) &&
+	       !pthread_equal(pthread_self(), all->thread) && atomic_load(&all->machine->may_run);
+}
+
 #define RUNNING SERVICE_START_TO_STOP
 const struct service_set device_services = {
 	SERVICE_ROW(log, device_log, "log", SERVICE_ALWAYS, SERVICE_ANY_THREAD | SERVICE_OTHER),
@@ -382,6 +391,7 @@ const struct service_set device_services = {
 	SERVICE_ROW(paused, paused, "paused", RUNNING, SERVICE_IO),
 	SERVICE_ROW(instruction, instruction, "instruction", SERVICE_RUN, SERVICE_VCPU),
 	SERVICE_ROW(acpi_page, acpi_page, "acpi_page", RUNNING, SERVICE_CALLBACKS),
+	SERVICE_ROW(may_wait, may_wait, "may_wait", SERVICE_ALWAYS, SERVICE_ANY_THREAD),
 };
 
 void

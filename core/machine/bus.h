@@ -148,6 +148,31 @@ struct bus_current {
 };
 extern _Thread_local struct bus_current bus_current;
 
+/* Set and clear bus_current. Another thread may look at it meanwhile. */
+static inline void
+bus_enter(struct bus_current *current, struct minivmm_device *device, const char *callback,
+	  uint64_t offset)
+{
+	__atomic_store_n(&current->device, device, __ATOMIC_RELAXED);
+	__atomic_store_n(&current->offset, offset, __ATOMIC_RELAXED);
+	__atomic_store_n(&current->callback, callback, __ATOMIC_RELEASE);
+}
+
+static inline void
+bus_leave(struct bus_current *current)
+{
+	__atomic_store_n(&current->callback, NULL, __ATOMIC_RELAXED);
+}
+
+/* Copies another thread's bus_current. callback and device may belong to two callbacks. */
+static inline void
+bus_look(const struct bus_current *from, struct bus_current *to)
+{
+	to->callback = __atomic_load_n(&from->callback, __ATOMIC_ACQUIRE);
+	to->device = __atomic_load_n(&from->device, __ATOMIC_RELAXED);
+	to->offset = __atomic_load_n(&from->offset, __ATOMIC_RELAXED);
+}
+
 /* Increments a counter that one thread at a time writes: without a locked instruction. */
 static inline void
 bus_count(atomic_uint_least64_t *counter)
@@ -171,19 +196,17 @@ bus_call(struct bus_range *range, const struct minivmm_access *access, bool writ
 
 	if (!concurrent)
 		lock_take(&gate->lock);
-	current->device = range->device;
-	current->offset = access->offset;
 	if (write) {
-		current->callback = "write";
+		bus_enter(current, range->device, "write", access->offset);
 		r = range->write ? range->write(range->device, access, *value) : 0;
 		bus_count(&gate->writes);
 	} else {
 		*value = 0;
-		current->callback = "read";
+		bus_enter(current, range->device, "read", access->offset);
 		r = range->read ? range->read(range->device, access, value) : -1;
 		bus_count(&gate->reads);
 	}
-	current->callback = NULL;
+	bus_leave(current);
 	if (!concurrent)
 		lock_release(&gate->lock);
 	return r;

@@ -83,7 +83,7 @@ poll(struct loop_timer *timer, uint64_t periods)
 	else
 		poll_after(m, m->halt_poll < POLL_LONGEST ? 2 * m->halt_poll : POLL_LONGEST);
 	m->idle_vcpus = idle;
-	if (halted == m->vcpu_count)
+	if (halted == m->vcpu_count && !m->parking)
 		confirm_halted(m);
 }
 

@@ -2,6 +2,7 @@
 /* ioeventfds: guest writes that are events of the I/O loop. */
 #include "machine/ioeventfd.h"
 
+#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -14,8 +15,10 @@ event(struct loop_source *source, uint32_t events)
 	struct ioeventfd *ioeventfd = source->context;
 	uint64_t count;
 
-	if (read(source->fd, &count, sizeof(count)) == sizeof(count))
-		ioeventfd->ready(ioeventfd);
+	if (read(source->fd, &count, sizeof(count)) != sizeof(count) || ioeventfd->ready(ioeventfd))
+		return;
+	if (write(source->fd, &count, sizeof(count)) < 0) /* not now: report it again */
+		abort(); /* cannot happen: the count has just been there */
 }
 
 void

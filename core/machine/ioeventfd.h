@@ -18,7 +18,8 @@ struct machine;
  * must not move between ioeventfd_add and ioeventfd_remove. */
 struct ioeventfd {
 	struct loop_source source;                  /* private */
-	void (*ready)(struct ioeventfd *ioeventfd); /* main thread: the guest has written value */
+	bool (*ready)(struct ioeventfd *ioeventfd); /* main thread: the guest has written value.
+						       false: not now, call it again */
 	void *context;
 	uint32_t space, width; /* enum minivmm_space; bytes */
 	uint64_t address, value;

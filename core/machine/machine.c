@@ -223,7 +223,7 @@ machine_callback(const struct machine *m, struct bus_current *current)
 {
 	for (uint32_t i = 0; !current->callback && i < m->vcpu_count; i++)
 		if (m->vcpus[i].current)
-			*current = *m->vcpus[i].current;
+			bus_look(m->vcpus[i].current, current);
 }
 
 uint64_t

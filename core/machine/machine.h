@@ -101,6 +101,7 @@ struct machine {
 	struct vcpu *vcpus;
 	uint32_t vcpu_count;
 	enum machine_state state;
+	bool parking;    /* machine_pause waits for the vCPUs, and runs the loop */
 	int pause_error; /* of a pause that is not complete: 0 or a negative status */
 	uint32_t pauses[PAUSE_REASONS];
 	bool acpi; /* the guest has ACPI tables */
@@ -167,8 +168,11 @@ int machine_run(struct machine *machine);
 /*
  * Pauses the machine and adds 1 to the count of the reason. Every vCPU stops with its access
  * complete, no device has a request in flight, and the clock and the kernel's timers stop. 0, or a
- * negative status: a device or KVM failed; the vCPUs are stopped, but you must not save the state.
- * Call machine_resume in either case. Main thread.
+ * negative status: a device or KVM failed, and you must not save the state. The machine runs on if
+ * the handler of an access did not return (machine_running); else the vCPUs are stopped. Call
+ * machine_resume in either case. While it waits, it runs the loop without the outer sources: at
+ * most 2 s, except at the machine's end and when the stop condition is hit, which cannot be
+ * refused. Main thread, not from a callback of that nested loop.
  */
 int machine_pause(struct machine *machine, enum pause_reason reason);
 /*

@@ -7,6 +7,11 @@
 #include "base/log.h"
 #include "machine/machine_run.h"
 
+#define PARK_TURN 5000000ull   /* ns of waiting between two looks at the loop's events */
+#define PARK_MOST 800000000ull /* ns; with that of devices_pause, less than 2 s */
+#define PARK_TURNS 50
+#define EVENTS_PER_TURN 8
+
 int
 machine_start_threads(struct machine *m)
 {
@@ -55,28 +60,78 @@ stop_timers(struct vcpu *vcpu)
 	return kvm_vcpu_stop(&vcpu->kvm);
 }
 
-static void
+static bool
+wait_parked(struct machine *m, uint64_t ns)
+{
+	uint64_t end = clock_host() + ns;
+	const struct timespec when = { (time_t)(end / 1000000000u), (long)(end % 1000000000u) };
+	bool parked;
+	int r = 0;
+
+	pthread_mutex_lock(&m->lock);
+	while (m->parked < m->vcpu_count && !r)
+		r = pthread_cond_clockwait(&m->changed, &m->lock, CLOCK_MONOTONIC, &when);
+	parked = m->parked == m->vcpu_count;
+	pthread_mutex_unlock(&m->lock);
+	return parked;
+}
+
+/* The vCPUs that may run again do so: the pause is refused. */
+static int
+refuse(struct machine *m, const struct bus_current *current)
+{
+	pthread_mutex_lock(&m->lock);
+	m->may_run = true;
+	pthread_mutex_unlock(&m->lock);
+	pthread_cond_broadcast(&m->changed);
+	return fail(STATUS_IO,
+		    "cannot pause the machine: a %s of device %s has not ended within a second; "
+		    "the machine continues; try again later",
+		    current->callback, current->device->name);
+}
+
+/*
+ * Waits until all vCPUs have left the guest and its accesses. Usually they do within microseconds.
+ * If not, the loop runs meanwhile; and if the handler of an access has not ended after PARK_MOST,
+ * the pause is refused, unless the vCPUs must stop in any case. On a busy host all threads are
+ * slow: PARK_TURNS.
+ */
+static int
 park_vcpus(struct machine *m)
 {
+	uint64_t began = clock_host();
+	int r = 0;
+
 	pthread_mutex_lock(&m->lock);
 	m->may_run = false;
 	pthread_mutex_unlock(&m->lock);
 	machine_kick(m);
-	pthread_mutex_lock(&m->lock);
-	while (m->parked < m->vcpu_count)
-		pthread_cond_wait(&m->changed, &m->lock);
-	pthread_mutex_unlock(&m->lock);
+	for (unsigned turn = 0; !r && !wait_parked(m, PARK_TURN); turn++) {
+		struct bus_current current = { 0 };
+
+		for (unsigned i = 0; !r && i < EVENTS_PER_TURN; i++)
+			r = loop_once_nested(&m->loop, 0);
+		machine_callback(m, &current);
+		if (!r && turn >= PARK_TURNS && clock_host() - began > PARK_MOST &&
+		    current.callback && !machine_ended(m) && !m->stop_hit)
+			return refuse(m, &current);
+	}
+	return r;
 }
 
 int
 machine_pause(struct machine *m, enum pause_reason reason)
 {
-	int r = 0;
+	int r;
 
 	m->pauses[reason]++;
 	if (m->state == MACHINE_PAUSED)
 		return m->pause_error;
-	park_vcpus(m);
+	m->parking = true;
+	r = park_vcpus(m);
+	m->parking = false;
+	if (r)
+		return r;
 	/* Before the devices pause: that may run the loop, where a second pause must only count. */
 	m->state = MACHINE_PAUSED;
 	if (m->devices.pause)

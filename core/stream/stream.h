@@ -93,8 +93,9 @@ struct stream {
 	const char *device;
 	struct stream_end in, out;
 	struct stream_end *reader; /* source of the input: in, a two-way out, or NULL */
-	void (*readable)(struct stream *stream); /* called on the loop's thread, lock not held */
-	void (*writable)(struct stream *stream); /* like readable */
+	/* Called on the loop's thread, lock not held. false: the device is busy; call it again. */
+	bool (*readable)(struct stream *stream);
+	bool (*writable)(struct stream *stream); /* like readable */
 	void *context;                           /* of readable and writable */
 	struct stream_record *record;            /* gets a copy of the output; NULL: none */
 	bool wait_input; /* the first start waits for input: see stream_awaits_input() */

@@ -196,6 +196,16 @@ deliver(struct stream *stream)
 		give_up(stream, error);
 }
 
+/* The device was busy: its callback remains due. */
+static void
+ask_again(struct stream *stream, bool *wanted)
+{
+	pthread_mutex_lock(&stream->lock);
+	*wanted = true;
+	pthread_mutex_unlock(&stream->lock);
+	loop_defer(stream->hub->loop, &stream->deferred);
+}
+
 void
 stream_run(struct loop_deferred *deferred)
 {
@@ -212,10 +222,10 @@ stream_run(struct loop_deferred *deferred)
 	if (writable)
 		stream->want_writable = false;
 	pthread_mutex_unlock(&stream->lock);
-	if (readable && stream->readable)
-		stream->readable(stream);
-	if (writable && stream->writable)
-		stream->writable(stream);
+	if (readable && stream->readable && !stream->readable(stream))
+		ask_again(stream, &stream->want_readable);
+	if (writable && stream->writable && !stream->writable(stream))
+		ask_again(stream, &stream->want_writable);
 	watch(&stream->out);
 	watch(&stream->in);
 }

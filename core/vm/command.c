@@ -9,7 +9,7 @@
 #include "base/json.h"
 #include "base/text.h"
 
-static const struct command_row help = { "help", "help", "lists the commands", 0, 0, NULL };
+static const struct command_row help = { "help", "help", "lists the commands", 0, 0, true, NULL };
 
 int
 command_take_fd(struct command *command)
@@ -81,6 +81,14 @@ unknown(struct command *command, const struct command_row *table, const char *na
 	free(names);
 	command_fail(command, "unknown command %s%s", name,
 		     did_you_mean(near, "; help lists them").text);
+}
+
+bool
+command_any_time(const struct command_row *table, const char *name)
+{
+	while (table->name && strcmp(table->name, name))
+		table++;
+	return !table->name || table->any_time; /* help, and what does not exist */
 }
 
 void

@@ -17,6 +17,10 @@ struct command {
 	FILE *reply; /* for members, each with a comma before it: ,"name":value. Not to be closed */
 	int fd;      /* a descriptor that came with it; -1: none, or taken */
 	bool gone;   /* nobody will read the reply */
+	/* Set by a command that ends later, or NULL: called when gone becomes true. It may end the
+	 * command. */
+	void (*left)(struct command *command);
+	void *context; /* of left */
 	/* Called once: the command has ended, with an error or (NULL) without. Frees the command.
 	 */
 	void (*end)(struct command *command, const char *error);
@@ -28,6 +32,7 @@ struct command_row {
 	const char *usage;    /* of the whole line: "snapshot FILE" */
 	const char *help;     /* a sentence */
 	unsigned least, most; /* arguments */
+	bool any_time;        /* it may run while another command waits for the machine to pause */
 	/*
 	 * argv[0] is the name, argv[argc] NULL; they live as long as the command. The function ends
 	 * the command once, by command_done or command_fail: before it returns, or later.
@@ -38,6 +43,8 @@ struct command_row {
 /* Finds the row for argv[0], checks the number of arguments and runs it. argc is at least 1. */
 void command_run(const struct command_row *table, void *context, struct command *command, int argc,
 		 char **argv);
+/* Whether the command of a name may run while another one waits for a pause. */
+bool command_any_time(const struct command_row *table, const char *name);
 /* Ends the command: its reply is complete. */
 void command_done(struct command *command);
 /* Ends the command with an error; the members in its reply are dropped. */

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/socket.h"
 #include "vm/vm_commands.h"
 
 static void
@@ -84,7 +85,7 @@ command_snapshot(void *context, struct command *command, int argc, char **argv)
 	return;
 close:
 	if (capture.fd >= 0)
-		close(capture.fd);
+		socket_close_passed(capture.fd);
 }
 
 void
@@ -92,10 +93,11 @@ command_cancel(void *context, struct command *command, int argc, char **argv)
 {
 	struct vm *vm = context;
 
-	if (!vm->capture.busy) {
-		command_fail(command, "no snapshot is under way");
+	if (vm->capture.busy)
+		capture_cancel(&vm->capture);
+	else if (!vm_withdraw_until(vm, "withdrawn by cancel")) {
+		command_fail(command, "no snapshot and no until is under way");
 		return;
 	}
-	capture_cancel(&vm->capture);
 	command_done(command);
 }

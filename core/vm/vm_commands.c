@@ -75,8 +75,11 @@ at_until(void *context)
 	struct vm *vm = context;
 	struct command *command = vm->until;
 	const char *text = vm->until_text;
-	FILE *out = command->reply;
+	FILE *out;
 
+	if (!command) /* withdrawn */
+		return 0;
+	out = command->reply;
 	vm->until = NULL;
 	vm->until_text = NULL;
 	pause_for_operator(&vm->machine);
@@ -110,6 +113,30 @@ set_until(struct vm *vm, const char *text, struct why *why)
 	return why_prefix(why, "%s ", text);
 }
 
+bool
+vm_withdraw_until(struct vm *vm, const char *why)
+{
+	struct command *command = vm->until;
+
+	if (!command)
+		return false;
+	vm->until = NULL;
+	vm->until_text = NULL;
+	/* If the pause is refused, the condition stays; when it is hit, at_until() does nothing. */
+	if (!machine_pause(&vm->machine, PAUSE_INSPECT))
+		machine_stop_clear(&vm->machine);
+	machine_resume(&vm->machine, PAUSE_INSPECT);
+	command_fail(command, "%s", why);
+	return true;
+}
+
+/* The client of "until" has disconnected: nobody waits for the stop condition any more. */
+static void
+until_left(struct command *command)
+{
+	vm_withdraw_until(command->context, "");
+}
+
 static void
 command_until(void *context, struct command *command, int argc, char **argv)
 {
@@ -128,6 +155,8 @@ command_until(void *context, struct command *command, int argc, char **argv)
 	else {
 		vm->until = command;
 		vm->until_text = argv[1];
+		command->left = until_left;
+		command->context = vm;
 		machine_resume(&vm->machine, PAUSE_OPERATOR);
 	}
 	machine_resume(&vm->machine, PAUSE_INSPECT);
@@ -171,24 +200,28 @@ command_quit(void *context, struct command *command, int argc, char **argv)
 }
 
 const struct command_row vm_commands[] = {
-	{ "status", "status", "state, time, exits, devices, the snapshot under way", 0, 0,
+	{ "status", "status", "state, time, exits, devices, the snapshot under way", 0, 0, true,
 	  command_status },
-	{ "pause", "pause", "stop the machine and its clock", 0, 0, command_pause },
-	{ "resume", "resume", "end the pause", 0, 0, command_resume },
+	{ "pause", "pause", "stop the machine and its clock", 0, 0, false, command_pause },
+	{ "resume", "resume", "end the pause", 0, 0, false, command_resume },
 	{ "snapshot", "snapshot FILE [full|diff] [live|paused]",
-	  "write a snapshot; FILE - is the descriptor that came with the request", 1, 3,
+	  "write a snapshot; FILE - is the descriptor that came with the request", 1, 3, false,
 	  command_snapshot },
-	{ "cancel", "cancel", "end the snapshot under way; no file remains", 0, 0, command_cancel },
-	{ "registers", "registers [N]", "the registers of a vCPU", 0, 1, command_registers },
-	{ "memory", "memory ADDRESS LENGTH", "guest memory in hexadecimal", 2, 2, command_memory },
-	{ "devices", "devices", "each device's plugin and counts of accesses", 0, 0,
+	{ "cancel", "cancel", "end the snapshot under way, or withdraw until", 0, 0, false,
+	  command_cancel },
+	{ "registers", "registers [N]", "the registers of a vCPU", 0, 1, false, command_registers },
+	{ "memory", "memory ADDRESS LENGTH", "guest memory in hexadecimal", 2, 2, false,
+	  command_memory },
+	{ "devices", "devices", "each device's plugin and counts of accesses", 0, 0, true,
 	  command_devices },
-	{ "device", "device NAME", "the device's state, as in a snapshot", 1, 1, command_device },
-	{ "until", "until CONDITION", "run to a stop condition and pause there", 1, 1,
+	{ "device", "device NAME", "the device's state, as in a snapshot", 1, 1, false,
+	  command_device },
+	{ "until", "until CONDITION", "run to a stop condition and pause there", 1, 1, false,
 	  command_until },
 	{ "reset", "reset", "restore the state of the snapshot that the machine was restored from",
-	  0, 0, command_reset },
-	{ "log", "log LEVEL", "set the log level: error, warn, info or debug", 1, 1, command_log },
-	{ "quit", "quit", "end the machine", 0, 0, command_quit },
+	  0, 0, false, command_reset },
+	{ "log", "log LEVEL", "set the log level: error, warn, info or debug", 1, 1, true,
+	  command_log },
+	{ "quit", "quit", "end the machine", 0, 0, true, command_quit },
 	{ .name = NULL },
 };

@@ -12,6 +12,10 @@ void command_registers(void *context, struct command *command, int argc, char **
 void command_memory(void *context, struct command *command, int argc, char **argv);
 void command_device(void *context, struct command *command, int argc, char **argv);
 
+/* Withdraws the stop condition of "until", whose command fails with why; the machine continues.
+ * false: there is none. */
+bool vm_withdraw_until(struct vm *vm, const char *why);
+
 /* Ends a command with the text of this thread's last fail(). */
 void command_failed(struct command *command);
 

@@ -64,8 +64,12 @@ vm_reset(struct vm *vm)
 {
 	int r = machine_pause(&vm->machine, PAUSE_RESET);
 
+	if (r) { /* nothing has changed yet */
+		machine_resume(&vm->machine, PAUSE_RESET);
+		return r;
+	}
 	/* The load would overwrite an end that came while the devices paused. */
-	if (!r && machine_ended(&vm->machine) && !machine_paused_for(&vm->machine, PAUSE_NOT_RUN))
+	if (machine_ended(&vm->machine) && !machine_paused_for(&vm->machine, PAUSE_NOT_RUN))
 		r = fail(STATUS_USAGE, "cannot reset the machine: it has ended");
 	if (!r && !vm->reset.snapshot)
 		r = reset_init(&vm->reset, &vm->snapshot, &vm->machine, &vm->devices);

@@ -48,6 +48,15 @@ open_descriptors(void)
 	return count;
 }
 
+/* A thread closes what a client has passed, or a connection in which something waits. */
+static void
+until_open(unsigned descriptors)
+{
+	for (int i = 0; i < 10000 && open_descriptors() != descriptors; i++)
+		usleep(1000);
+	assert_int_equal(open_descriptors(), descriptors);
+}
+
 static void
 run_echo(void *context, struct command *command, int argc, char **argv)
 {
@@ -97,11 +106,11 @@ run_close(void *context, struct command *command, int argc, char **argv)
 }
 
 static const struct command_row commands[] = {
-	{ "echo", "echo [WORD...]", "sends words back", 0, UINT32_MAX, run_echo },
-	{ "keep", "keep", "is answered later", 0, 1, run_keep },
-	{ "take", "take", "takes a descriptor", 0, 0, run_take },
-	{ "big", "big", "a long reply", 0, 0, run_big },
-	{ "close", "close", "closes", 0, 0, run_close },
+	{ "echo", "echo [WORD...]", "sends words back", 0, UINT32_MAX, true, run_echo },
+	{ "keep", "keep", "is answered later", 0, 1, false, run_keep },
+	{ "take", "take", "takes a descriptor", 0, 0, false, run_take },
+	{ "big", "big", "a long reply", 0, 0, false, run_big },
+	{ "close", "close", "closes", 0, 0, false, run_close },
 	{ 0 },
 };
 
@@ -130,7 +139,7 @@ teardown(void **state)
 	struct bench *bench = *state;
 
 	control_close(&bench->control);
-	assert_int_equal(open_descriptors(), bench->descriptors);
+	until_open(bench->descriptors);
 	loop_free(&bench->loop);
 	unlink(bench->path);
 	assert_int_equal(rmdir(bench->folder), 0);
@@ -641,13 +650,13 @@ passed_descriptors(void **state)
 		send_descriptors(fd, "take\n", many, count);
 		assert_string_equal(get(bench, fd), OK);
 		close(bench->passed);
-		assert_int_equal(open_descriptors(), before);
+		until_open(before);
 	}
 	/* Descriptors without use; for the second of two lines; in parts. */
 	send_descriptors(fd, "echo\n", many, 2);
 	assert_string_equal(get(bench, fd), OK);
 	asks(bench, fd, "take\n", ERROR("no descriptor"));
-	assert_int_equal(open_descriptors(), before);
+	until_open(before);
 	put(fd, "echo\n");
 	send_descriptors(fd, "take\n", many, 1);
 	assert_string_equal(get(bench, fd), OK);
@@ -658,7 +667,7 @@ passed_descriptors(void **state)
 	send_descriptors(fd, "ke\n", many, 1);
 	assert_string_equal(get(bench, fd), OK);
 	close(bench->passed);
-	assert_int_equal(open_descriptors(), before);
+	until_open(before);
 
 	/* The client disappears; its request keeps the descriptor. */
 	send_descriptors(fd, "keep\n", many, 1);
@@ -678,28 +687,62 @@ passed_descriptors(void **state)
 	close(ends[1]); /* teardown counts descriptors */
 }
 
-/* accept fails for lack of descriptors: no events until the retry, which succeeds. */
+/* Without descriptors, one client gets the spare one. For the next, accept fails: no events until
+ * the retry, which succeeds. */
 static void
 no_descriptors(void **state)
 {
 	struct bench *bench = *state;
 	struct rlimit limit, low;
 	struct epoll_event event;
-	int fd = client(bench);
+	int first = client(bench), second = client(bench);
 
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
 	low = limit;
-	low.rlim_cur = (rlim_t)fd + 1;
-	for (int i = 0; i < fd; i++) /* the limit applies to the lowest free descriptor */
+	low.rlim_cur = (rlim_t)second + 1;
+	for (int i = 0; i < second; i++) /* the limit applies to the lowest free descriptor */
 		if (fcntl(i, F_GETFD) < 0)
 			low.rlim_cur = (rlim_t)i;
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+	asks(bench, first, "echo\n", OK);
+	assert_int_equal(bench->control.count, 1);
 	assert_int_equal(loop_once(&bench->loop, 0), 0);
-	assert_int_equal(bench->control.count, 0);
+	assert_int_equal(bench->control.count, 1);
 	assert_int_equal(epoll_wait(bench->loop.epoll, &event, 1, 20), 0);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
-	asks(bench, fd, "echo\n", OK);
-	close(fd);
+	asks(bench, second, "echo\n", OK);
+	close(first);
+	settle(bench);
+	assert_true(bench->control.spare.fd >= 0);
+	close(second);
+}
+
+/* While a command waits for a pause, in a nested loop, the others wait, unless they can run at any
+ * time; and so does the end of a request whose client goes. */
+static void
+nested(void **state)
+{
+	struct bench *bench = *state;
+	int waits = client(bench), asking = client(bench), goes = client(bench);
+
+	asks(bench, waits, "echo\n", OK);
+	put(goes, "keep\n");
+	settle(bench);
+	put(waits, "close\n");
+	put(asking, "echo x\n");
+	close(goes);
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(loop_once_nested(&bench->loop, 0), 0);
+	assert_int_equal(bench->runs, 2);
+	assert_false(bench->kept[0]->gone);
+	assert_non_null(bench->control.path);
+	assert_string_equal(get(bench, asking), "{\"ok\":true, \"a1\":\"x\"}\n");
+	settle(bench);
+	assert_true(bench->kept[0]->gone);
+	assert_null(bench->control.path);
+	command_done(bench->kept[0]);
+	close(waits);
+	close(asking);
 }
 
 static void
@@ -864,6 +907,7 @@ main(void)
 		TEST(refuses_a_client_if_all_wait),
 		TEST(passed_descriptors),
 		TEST(no_descriptors),
+		TEST(nested),
 		TEST(socket_file),
 		TEST(existing_files),
 		TEST(refused_peers),

@@ -40,16 +40,18 @@ static struct bench bench;
 
 static const struct config_place in_config = { "x.ini", 7 };
 
-static void
+static bool
 bench_readable(struct stream *stream)
 {
 	bench.readable++;
+	return true;
 }
 
-static void
+static bool
 bench_writable(struct stream *stream)
 {
 	bench.writable++;
+	return true;
 }
 
 static void

@@ -389,6 +389,7 @@ struct minivmm_services {
 	uint64_t (*acpi_page)(struct minivmm_device *dev);
 	void (*panic)(struct minivmm_device *dev);
 	int (*memory_discard)(struct minivmm_device *dev, uint64_t gpa, uint64_t length);
+	bool (*may_wait)(struct minivmm_device *dev);
 };
 
 /* Returns the plugin's struct. Any phase. */
@@ -615,6 +616,21 @@ static inline void
 minivmm_paused(struct minivmm_device *dev)
 {
 	dev->services->paused(dev);
+}
+
+/*
+ * Whether the caller may do work that takes more than some milliseconds, like a system call on a
+ * file: it is not on the I/O thread, on which all devices and the control socket depend, and no
+ * pause waits for it. Ask before each piece of the work. If the answer is no, pass the rest to a
+ * thread of the plugin. Any thread. A host without this service answers yes.
+ */
+static inline bool
+minivmm_may_wait(struct minivmm_device *dev)
+{
+	const struct minivmm_services *s = dev->services;
+
+	return s->size < offsetof(struct minivmm_services, may_wait) + sizeof(s->may_wait) ||
+	       !s->may_wait || s->may_wait(dev);
 }
 
 /*
