@@ -67,14 +67,6 @@ balloon_role(const struct virtio *v, uint32_t queue)
 	return (enum role)queue;
 }
 
-static void
-balloon_charge(struct virtio *v, uint64_t pages)
-{
-	uint64_t cost = pages / TURN_PAGES;
-
-	v->budget = v->budget > cost ? v->budget - (uint32_t)cost : 0;
-}
-
 static int
 balloon_discard(struct minivmm_device *dev, struct virtio *v, const struct balloon_run *run)
 {
@@ -120,7 +112,7 @@ balloon_inflate(struct minivmm_device *dev, struct virtio *v, const struct virti
 				return -1;
 		done += (uint64_t)n;
 	}
-	balloon_charge(v, done / sizeof(*numbers));
+	virtio_spend(v, done / sizeof(*numbers) / TURN_PAGES);
 	return balloon_discard(dev, v, &run);
 }
 
@@ -144,7 +136,7 @@ balloon_report(struct minivmm_device *dev, struct virtio *v, const struct virtio
 		if (balloon_discard(dev, v, &run))
 			return -1;
 		left -= run.length;
-		balloon_charge(v, run.length / PAGE);
+		virtio_spend(v, run.length / PAGE / TURN_PAGES);
 	}
 	return 0;
 }

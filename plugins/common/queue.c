@@ -86,13 +86,20 @@ virtio_set_avail_event(struct minivmm_device *dev, struct virtio *v, uint32_t q)
 }
 
 int
+virtio_again(struct minivmm_device *dev, struct virtio *v, uint32_t q, uint16_t head,
+	     struct virtio_request *r)
+{
+	r->head = head;
+	r->out = r->in = 0;
+	r->out_bytes = r->in_bytes = 0;
+	return virtio_follow(dev, v, r, v->desc[q], v->size[q], head, false);
+}
+
+int
 virtio_pop(struct minivmm_device *dev, struct virtio *v, uint32_t q, struct virtio_request *r)
 {
 	uint16_t index, head;
-	uint64_t cost;
 
-	r->out = r->in = 0;
-	r->out_bytes = r->in_bytes = 0;
 	if (!virtio_live(v, q) || !v->pending[q])
 		return 0;
 	if (!v->budget) {
@@ -118,13 +125,11 @@ virtio_pop(struct minivmm_device *dev, struct virtio *v, uint32_t q, struct virt
 		dev, v->avail_ring[q] + 4 + 2ull * (v->last_avail_idx[q] & (v->size[q] - 1)), &head,
 		sizeof(head)))
 		return virtio_bad(dev, v, "an avail ring is not in guest memory");
-	r->head = head;
-	if (virtio_follow(dev, v, r, v->desc[q], v->size[q], head, false))
+	if (virtio_again(dev, v, q, head, r))
 		return -1;
 	v->last_avail_idx[q]++;
 	/* A large request costs as much as several small ones. */
-	cost = 1 + (r->out_bytes + r->in_bytes) / VIRTIO_TURN_BYTES;
-	v->budget -= cost < v->budget ? (uint32_t)cost : v->budget;
+	virtio_spend(v, 1 + (r->out_bytes + r->in_bytes) / VIRTIO_TURN_BYTES);
 	return 1;
 }
 

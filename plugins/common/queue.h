@@ -40,6 +40,19 @@ void virtio_set_avail_event(struct minivmm_device *dev, struct virtio *v, uint32
  * queue is empty or the budget is used up; -1 after virtio_broken(). */
 int virtio_pop(struct minivmm_device *dev, struct virtio *v, uint32_t q, struct virtio_request *r);
 
+/* Reads the request that starts at head once more, after a pause. Returns 0; -1 after
+ * virtio_broken(). */
+int virtio_again(struct minivmm_device *dev, struct virtio *v, uint32_t q, uint16_t head,
+		 struct virtio_request *r);
+
+/* Charges the budget with the cost of a request beyond its bytes, which virtio_pop() has charged:
+ * one for each call to the host that takes as long as VIRTIO_TURN_BYTES of data. */
+static inline void
+virtio_spend(struct virtio *v, uint64_t cost)
+{
+	v->budget -= cost < v->budget ? (uint32_t)cost : v->budget;
+}
+
 /* Undoes the last virtio_pop(): the next call returns the same request. */
 static inline void
 virtio_unpop(struct virtio *v, uint32_t q)

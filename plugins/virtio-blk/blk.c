@@ -2,7 +2,11 @@
 /*
  * A disk (virtio 1.2, section 5.2): a file or block device of the host, or an NBD export, with
  * overlays on it. The notifying vCPU executes requests one at a time, or threads or io_uring
- * execute them in parallel. No request is in flight while the machine is paused.
+ * execute them in parallel. The I/O thread executes none, and a vCPU none for which a pause waits:
+ * threads do that in any case.
+ *
+ * No request is in flight while the machine is paused. A pause waits for the current step of each,
+ * and holds the rest: the state has its head and what is done of it.
  */
 #include <errno.h>
 #include <minivmm/plugin.h>
@@ -15,6 +19,9 @@
 
 enum { SYNC, THREADS, IO_URING };
 enum { REFUSE, ACCEPT };
+
+#define BLK_STATE 3u /* version of the state; 3: held requests */
+_Static_assert(BLK_STATE > VIRTIO_STATE, "the versions of the fields are those of the plugin");
 
 static uint64_t
 blk_features(struct minivmm_device *dev)
@@ -81,25 +88,42 @@ blk_rate_admits(struct minivmm_device *dev)
 	return !until;
 }
 
-/* Executes a job, or passes it to the kernel or the workers. */
+/*
+ * Executes a job: here while the thread may wait (io = sync, on a vCPU's thread), else by the
+ * kernel or the workers. more: false if job_begin() has completed it.
+ */
 static void
-blk_execute(struct minivmm_device *dev, struct blk_job *job)
+blk_execute(struct minivmm_device *dev, struct blk_job *job, bool more)
 {
 	struct blk *b = minivmm_state(dev);
-	bool started = job_begin(dev, job);
 
-	if (*b->rate)
-		rate_take(&b->limit, minivmm_now(dev), started ? job_bytes(job) : 0);
-	if (started && b->io != SYNC) {
+	if (b->io == SYNC && !disk_remote(&b->disk))
+		while (more && minivmm_may_wait(dev))
+			more = job_step(b, job);
+	if (more && b->io == SYNC && workers_start(dev, &b->workers, WORKERS))
+		while (more) /* better late than never */
+			more = job_step(b, job);
+	if (more) {
 		b->flight++;
+		b->flight_bytes += job_bytes(job);
 		if (!b->ring || !ring_give(b, job))
 			workers_give(&b->workers, job);
 		return;
 	}
-	if (started)
-		job_do(b, job);
 	job_end(dev, job);
 	blk_spare(b, job);
+}
+
+/* Checks that a request has a header and a status byte. */
+static bool
+blk_whole(struct minivmm_device *dev, const struct virtio_request *request)
+{
+	struct blk *b = minivmm_state(dev);
+
+	if (request->in_bytes && request->out_bytes >= 16)
+		return true;
+	virtio_broken(dev, &b->virtio, "a request has no header or no status byte");
+	return false;
 }
 
 /* Takes requests from a queue up to the limit of jobs in flight. */
@@ -109,22 +133,68 @@ blk_take(struct minivmm_device *dev, uint32_t queue)
 	struct blk *b = minivmm_state(dev);
 	struct blk_job *job;
 
-	while (!b->pausing && b->flight < FLIGHT && blk_rate_admits(dev) && (job = blk_job(dev))) {
+	while (!b->pausing && b->flight + b->held_count < FLIGHT &&
+	       b->flight_bytes < FLIGHT_BYTES && blk_rate_admits(dev) && (job = blk_job(dev))) {
+		uint64_t bytes;
+		bool more;
+
 		job->queue = queue;
-		if (virtio_pop(dev, &b->virtio, queue, &job->request) <= 0) {
+		if (virtio_pop(dev, &b->virtio, queue, &job->request) <= 0 ||
+		    !blk_whole(dev, &job->request)) {
 			blk_spare(b, job);
 			break;
 		}
-		if (!job->request.in_bytes || job->request.out_bytes < 16) {
-			virtio_broken(dev, &b->virtio, "a request has no header or no status byte");
-			blk_spare(b, job);
-			break;
-		}
-		blk_execute(dev, job);
+		more = job_begin(dev, job);
+		bytes = more ? job_bytes(job) : 0;
+		if (*b->rate)
+			rate_take(&b->limit, minivmm_now(dev), bytes);
+		if (job->range_count) /* virtio_pop() does not know what it clears */
+			virtio_spend(&b->virtio, bytes / VIRTIO_TURN_BYTES);
+		blk_execute(dev, job, more);
 	}
 }
 
-/* Returns completed jobs to the driver, or drops them (forget). Returns whether there were any. */
+/* Keeps the request of a job that is not complete for the time after the pause. */
+static void
+blk_hold(struct minivmm_device *dev, const struct blk_job *job)
+{
+	struct blk *b = minivmm_state(dev);
+	uint32_t i = b->held_count++;
+
+	b->held_queues[i] = (uint8_t)job->queue;
+	b->held_heads[i] = job->request.head;
+	b->held_done[i] = job->done;
+}
+
+/* Continues the requests that a pause has interrupted. */
+static void
+blk_continue(struct minivmm_device *dev)
+{
+	struct blk *b = minivmm_state(dev);
+	struct blk_job *job;
+
+	while (b->held_count && (job = blk_job(dev))) {
+		uint32_t i = --b->held_count;
+		bool more;
+
+		job->queue = b->held_queues[i];
+		if (!virtio_live(&b->virtio, job->queue) ||
+		    virtio_again(dev, &b->virtio, job->queue, b->held_heads[i], &job->request) ||
+		    !blk_whole(dev, &job->request)) {
+			blk_spare(b, job);
+			continue;
+		}
+		more = job_begin(dev, job);
+		if (more && b->held_done[i] <= job_bytes(job))
+			job->done = b->held_done[i];
+		blk_execute(dev, job, more);
+	}
+	if (b->ring)
+		ring_submit(dev);
+}
+
+/* Returns completed jobs to the driver, or drops all (forget). Those that are not complete are held
+ * or continue. Returns whether there were any. */
 static bool
 blk_end(struct minivmm_device *dev, struct blk_job *jobs, bool forget)
 {
@@ -133,12 +203,19 @@ blk_end(struct minivmm_device *dev, struct blk_job *jobs, bool forget)
 
 	for (struct blk_job *job = jobs; job; job = next) {
 		next = job->next;
-		if (forget)
+		b->flight--;
+		b->flight_bytes -= job_bytes(job);
+		if (!forget && job->more && !b->pausing) {
+			blk_execute(dev, job, true);
+			continue;
+		}
+		if (!forget && job->more)
+			blk_hold(dev, job);
+		if (forget || job->more)
 			job_drop(dev, job);
 		else
 			job_end(dev, job);
 		blk_spare(b, job);
-		b->flight--;
 	}
 	if (jobs && b->pausing && !b->flight)
 		minivmm_paused(dev);
@@ -195,8 +272,8 @@ blk_reset(struct minivmm_device *dev)
 
 	if (b->ring)
 		blk_end(dev, ring_recall(b), true);
-	if (b->io != SYNC)
-		blk_end(dev, workers_recall(&b->workers), true);
+	blk_end(dev, workers_recall(&b->workers), true);
+	b->held_count = 0;
 }
 
 #define KIND(n)                                                                                    \
@@ -274,6 +351,27 @@ blk_restore(struct minivmm_device *dev)
 }
 
 static int
+blk_pause(struct minivmm_device *dev)
+{
+	struct blk *b = minivmm_state(dev);
+
+	b->pausing = true;
+	blk_end(dev, workers_yield(&b->workers), false);
+	return b->flight ? MINIVMM_PENDING : 0;
+}
+
+static int
+blk_resume(struct minivmm_device *dev)
+{
+	struct blk *b = minivmm_state(dev);
+
+	b->pausing = false;
+	workers_go(&b->workers);
+	blk_continue(dev);
+	return virtio_process_pending(dev, 0);
+}
+
+static int
 blk_start(struct minivmm_device *dev, const struct minivmm_start *start)
 {
 	struct blk *b = minivmm_state(dev);
@@ -288,29 +386,10 @@ blk_start(struct minivmm_device *dev, const struct minivmm_start *start)
 	if (!r && b->io == IO_URING)
 		r = ring_start(dev);
 	if (!r && b->io != SYNC)
-		r = workers_start(dev, &b->workers);
+		r = workers_start(dev, &b->workers, WORKERS);
 	if (!r && b->io != SYNC && start->reason != MINIVMM_RESET)
 		r = virtio_ioeventfds(dev);
-	b->pausing = false;
-	return r ? r : virtio_process_pending(dev, 0);
-}
-
-static int
-blk_pause(struct minivmm_device *dev)
-{
-	struct blk *b = minivmm_state(dev);
-
-	b->pausing = true;
-	return b->flight ? MINIVMM_PENDING : 0;
-}
-
-static int
-blk_resume(struct minivmm_device *dev)
-{
-	struct blk *b = minivmm_state(dev);
-
-	b->pausing = false;
-	return virtio_process_pending(dev, 0);
+	return r ? r : blk_resume(dev);
 }
 
 static int
@@ -426,13 +505,22 @@ static const struct minivmm_field fields[] = {
 	MINIVMM_FIELD(struct blk, changed_at, .flags = MINIVMM_FREE_RUNNING,
 		      .help = "modification time of the file, in ns"),
 	RATE_FIELD(struct blk, limit),
+	MINIVMM_FIELD_COUNTED(struct blk, held_queues, held_count, .since = 3,
+			      .flags = MINIVMM_FREE_RUNNING, .max = BLK_QUEUES - 1,
+			      .help = "requests that the pause has interrupted: queues"),
+	MINIVMM_FIELD_COUNTED(struct blk, held_heads, held_count, .since = 3,
+			      .flags = MINIVMM_FREE_RUNNING, .max = VIRTIO_QUEUE_MAX - 1,
+			      .help = "the same: heads of their descriptor chains"),
+	MINIVMM_FIELD_COUNTED(struct blk, held_done, held_count, .since = 3,
+			      .flags = MINIVMM_FREE_RUNNING,
+			      .help = "the same: bytes that are done"),
 	MINIVMM_END,
 };
 
 static const struct minivmm_plugin blk = {
 	.name = "virtio-blk",
 	.summary = "a virtio disk",
-	.state_version = VIRTIO_STATE,
+	.state_version = BLK_STATE,
 	.state_size = sizeof(struct blk),
 	.options = options,
 	.ranges = ranges,

@@ -20,7 +20,8 @@
 #define RANGE_SECTORS (1u << 17) /* maximum of one range: 64 MiB */
 #define RANGES 16u               /* maximum per request */
 #define WORKERS 4u
-#define FLIGHT 64u /* maximum number of jobs in flight */
+#define FLIGHT 64u               /* maximum number of jobs in flight */
+#define FLIGHT_BYTES (16u << 20) /* no further job begins while this many bytes are in flight */
 
 #define BLK_F_SEG_MAX (1ull << 2)
 #define BLK_F_RO (1ull << 5)
@@ -43,6 +44,7 @@ struct blk_job {
 	struct virtio_request request;
 	uint32_t queue, type;
 	uint64_t at, length; /* range of the disk, in bytes */
+	uint64_t done;       /* of job_bytes(): a pause gets in between two steps */
 	struct iovec pieces[DISK_PIECES];
 	uint64_t gpas[DISK_PIECES];
 	uint32_t piece_count;
@@ -50,6 +52,7 @@ struct blk_job {
 	uint32_t range_count;
 	struct disk_call call; /* for ring.c */
 	bool flush;            /* the write must be on stable storage when it completes */
+	bool more;             /* a worker has returned it before its last step */
 	uint8_t status;        /* enum blk_status, for the driver */
 	int error;             /* errno of a failure that job_end() logs; 0: none */
 	uint32_t written;      /* length for the used ring, in bytes */
@@ -63,6 +66,7 @@ struct workers {
 	struct blk_job *done;
 	uint32_t busy; /* workers that execute a job */
 	uint32_t count;
+	atomic_bool yield; /* return each job after its current step */
 	bool ending;
 	pthread_t threads[WORKERS];
 };
@@ -83,7 +87,13 @@ struct blk {
 	struct ring *ring;     /* NULL: io_uring is not used */
 	struct blk_job *spare; /* free list */
 	uint32_t flight;       /* jobs that the workers or the kernel have */
+	uint64_t flight_bytes; /* their job_bytes() */
 	bool pausing;          /* begin no jobs: the machine is paused or pausing */
+	/* State: requests that a pause has interrupted: queue, head, and bytes that are done. */
+	uint32_t held_count;
+	uint8_t held_queues[FLIGHT];
+	uint16_t held_heads[FLIGHT];
+	uint64_t held_done[FLIGHT];
 };
 
 /* request.c. Parses the request and maps its memory. Returns true if the job must be executed; else
@@ -95,27 +105,32 @@ uint64_t job_bytes(const struct blk_job *job);
 enum disk_zero job_zero(const struct blk_job *job, uint32_t range);
 /* Sets the job's result; error: an errno, or 0. */
 void job_done(struct blk_job *job, int error);
-/* Executes the job and calls job_done(). Any thread. */
-void job_do(struct blk *b, struct blk_job *job);
+/* Executes the next part of the job, which takes some milliseconds unless the host is slow. Returns
+ * whether there is more to do; if not, it has called job_done(). Any thread. */
+bool job_step(struct blk *b, struct blk_job *job);
 /* Returns the request to the driver, unless the queue is no longer live. 0, or -1 if it could not
  * be returned. */
 int job_end(struct minivmm_device *dev, struct blk_job *job);
 /* Releases the job's memory without returning the request. */
 void job_drop(struct minivmm_device *dev, struct blk_job *job);
 
-/* workers.c. Starts the threads. Returns 0, or -1 after minivmm_error(). */
-int workers_start(struct minivmm_device *dev, struct workers *workers);
+/* workers.c. Starts threads until there are count. Returns 0, or -1 after minivmm_error(). */
+int workers_start(struct minivmm_device *dev, struct workers *workers, uint32_t count);
 void workers_end(struct workers *workers);
 void workers_give(struct workers *workers, struct blk_job *job);
-/* Returns the list of completed jobs. */
+/* Returns the list of jobs that the workers have returned: completed, or with more set. */
 struct blk_job *workers_take(struct workers *workers);
-/* Returns all jobs, queued and completed, after waiting for those in execution. */
+/* Makes the workers return their jobs after the current step, until workers_go(). Returns the jobs
+ * that no worker has begun, with more set. */
+struct blk_job *workers_yield(struct workers *workers);
+void workers_go(struct workers *workers);
+/* Returns all jobs after waiting for the steps in execution. */
 struct blk_job *workers_recall(struct workers *workers);
 
 /* ring.c. Sets up io_uring; on the I/O thread. Returns 0, or -1 after minivmm_error(). */
 int ring_start(struct minivmm_device *dev);
 void ring_end(struct blk *b);
-/* Queues the job for the kernel. Returns false if one system call cannot execute it. */
+/* Queues the job for the kernel. Returns false if one short system call cannot execute it. */
 bool ring_give(struct blk *b, struct blk_job *job);
 /* Submits the queued jobs to the kernel. */
 void ring_submit(struct minivmm_device *dev);

@@ -98,6 +98,8 @@ int disk_create_overlay(struct disk *disk, const char *path);
 /* Opens an existing overlay on top, for writing. */
 int disk_open_overlay(struct disk *disk, const char *path);
 void disk_close(struct disk *disk);
+/* Whether a part of it is on a server, which may be slow or not answer. */
+bool disk_remote(const struct disk *disk);
 
 /* Transfer length bytes; the count pieces of memory have at least this size. Return 0, or -1 with
  * errno, and log nothing. Several threads may call these at the same time. */

@@ -291,6 +291,12 @@ disk_open_overlay(struct disk *disk, const char *path)
 	return r;
 }
 
+bool
+disk_remote(const struct disk *disk)
+{
+	return disk->count && disk->layers[0].nbd;
+}
+
 void
 disk_close(struct disk *disk)
 {

@@ -7,6 +7,8 @@
 
 #define ID_BYTES 20u
 #define REQUEST_MAX (64ull << 20) /* maximum data of a request, in bytes */
+#define STEP_MOVE (1u << 20)      /* bytes that a step reads or writes, ending with a cluster */
+#define STEP_ZERO (4u << 20)      /* bytes that a step clears */
 
 struct blk_header {
 	uint32_t type, reserved;
@@ -131,7 +133,7 @@ job_begin(struct minivmm_device *dev, struct blk_job *job)
 	struct blk_header h;
 
 	job->piece_count = job->range_count = 0;
-	job->length = job->at = 0;
+	job->length = job->at = job->done = 0;
 	job->call = (struct disk_call){ .fd = -1 };
 	job->error = 0;
 	job->written = 1; /* the status */
@@ -178,38 +180,82 @@ job_zero(const struct blk_job *job, uint32_t range)
 	return job->ranges[range].flags ? DISK_UNMAP : DISK_ZERO;
 }
 
-static int
-zero_all(struct disk *disk, const struct blk_job *job)
+/* Stores length bytes of the job's memory from offset skip on as segments. Returns their number. */
+static uint32_t
+slice(const struct blk_job *job, uint64_t skip, uint64_t length, struct iovec *pieces)
 {
-	for (uint32_t i = 0; i < job->range_count; i++) {
-		const struct blk_range *range = &job->ranges[i];
+	uint32_t count = 0;
 
-		if (disk_zero(disk, job_zero(job, i), (uint64_t)range->sectors * SECTOR,
-			      range->sector * SECTOR))
-			return -1;
+	for (uint32_t i = 0; i < job->piece_count && length; i++) {
+		uint64_t part = job->pieces[i].iov_len;
+
+		if (skip >= part) {
+			skip -= part;
+			continue;
+		}
+		part = part - skip < length ? part - skip : length;
+		pieces[count++] = (struct iovec){ (uint8_t *)job->pieces[i].iov_base + skip, part };
+		length -= part;
+		skip = 0;
 	}
-	return 0;
+	return count;
 }
 
-void
-job_do(struct blk *b, struct blk_job *job)
+/* Reads or writes a part of the data. Returns its length, or -1 with errno. */
+static int64_t
+move_some(struct disk *disk, const struct blk_job *job)
 {
-	int r = 0;
+	struct iovec pieces[DISK_PIECES];
+	uint64_t at = job->at + job->done, part = STEP_MOVE - at % DISK_CLUSTER;
+	uint32_t count;
+	int r;
 
-	if (job->type == IN)
-		r = disk_read(&b->disk, job->pieces, job->piece_count, job->length, job->at);
-	else if (job->type == OUT)
-		r = disk_write(&b->disk, job->pieces, job->piece_count, job->length, job->at);
-	else if (job->type != FLUSH)
-		r = zero_all(&b->disk, job);
-	if (!r && (job->type == FLUSH || (job->flush && job->type != IN)))
+	part = part < job->length - job->done ? part : job->length - job->done;
+	count = slice(job, job->done, part, pieces);
+	r = job->type == IN ? disk_read(disk, pieces, count, part, at)
+			    : disk_write(disk, pieces, count, part, at);
+	return r ? -1 : (int64_t)part;
+}
+
+/* Clears a part of the ranges. Returns its length, or -1 with errno. */
+static int64_t
+zero_some(struct disk *disk, const struct blk_job *job)
+{
+	uint64_t skip = job->done, part;
+	uint32_t i;
+
+	for (i = 0; skip >= (uint64_t)job->ranges[i].sectors * SECTOR; i++)
+		skip -= (uint64_t)job->ranges[i].sectors * SECTOR;
+	part = (uint64_t)job->ranges[i].sectors * SECTOR - skip;
+	part = part < STEP_ZERO ? part : STEP_ZERO;
+	return disk_zero(disk, job_zero(job, i), part, job->ranges[i].sector * SECTOR + skip)
+		   ? -1
+		   : (int64_t)part;
+}
+
+bool
+job_step(struct blk *b, struct blk_job *job)
+{
+	bool moves = job->type == IN || job->type == OUT,
+	     flushes = job->type == FLUSH || (job->flush && job->type != IN);
+	uint64_t all = job_bytes(job);
+	int64_t r = 0;
+
+	if (job->done < all) {
+		r = moves ? move_some(&b->disk, job) : zero_some(&b->disk, job);
+		job->done += r > 0 ? (uint64_t)r : 0;
+		if (r > 0 && (job->done < all || flushes))
+			return true;
+	} else if (flushes)
 		r = disk_flush(&b->disk);
-	job_done(job, !r ? 0 : errno ? errno : EIO);
+	job_done(job, r >= 0 ? 0 : errno ? errno : EIO);
+	return false;
 }
 
 void
 job_done(struct blk_job *job, int error)
 {
+	job->more = false;
 	job->status = error ? IOERR : OK;
 	job->error = error;
 	if (!error && job->type == IN)

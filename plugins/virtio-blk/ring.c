@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Requests by io_uring: only those that one system call on one file executes (disk.h). If a call
- * does not complete a request as a whole, the worker threads execute the request from its beginning
- * and set its result.
+ * Requests by io_uring: only those that one short system call on one file executes (disk.h). If a
+ * call does not complete a request as a whole, the worker threads execute the request from its
+ * beginning and set its result.
  *
  * All functions run under the device's lock, so the ring needs no lock.
  */
@@ -16,6 +16,8 @@
 #include <unistd.h>
 
 #include "blk.h"
+
+#define RING_CALL (4u << 20) /* the most that one call reads, writes or clears, in bytes */
 
 struct ring {
 	struct io_uring io;
@@ -77,6 +79,9 @@ ring_end(struct blk *b)
 static bool
 find(struct blk *b, struct blk_job *job)
 {
+	/* A pause must wait for a call of the kernel; between the steps of a worker it need not. */
+	if (job_bytes(job) > RING_CALL)
+		return false;
 	switch (job->type) {
 	case IN:
 		return disk_call_read(&b->disk, job->length, job->at, &job->call);
@@ -125,7 +130,7 @@ ring_give(struct blk *b, struct blk_job *job)
 {
 	struct io_uring_sqe *sqe;
 
-	if (!find(b, job))
+	if (job->done || !find(b, job))
 		return false;
 	sqe = io_uring_get_sqe(&b->ring->io);
 	if (!sqe) {

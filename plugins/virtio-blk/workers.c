@@ -25,7 +25,9 @@ worker(void *argument)
 			w->last = &w->first;
 		w->busy++;
 		pthread_mutex_unlock(&w->lock);
-		job_do(b, job);
+		do
+			job->more = job_step(b, job);
+		while (job->more && !atomic_load(&w->yield));
 		pthread_mutex_lock(&w->lock);
 		job->next = w->done;
 		w->done = job;
@@ -38,20 +40,19 @@ worker(void *argument)
 }
 
 int
-workers_start(struct minivmm_device *dev, struct workers *w)
+workers_start(struct minivmm_device *dev, struct workers *w, uint32_t count)
 {
 	sigset_t all, before;
 	int error = 0;
 
-	if (w->count)
+	if (w->count >= count)
 		return 0;
-	w->last = &w->first;
 	sigfillset(&all);
 	/* A blocked SIGSEGV or SIGBUS would kill the process without a message. */
 	sigdelset(&all, SIGSEGV);
 	sigdelset(&all, SIGBUS);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	while (w->count < WORKERS && !error) {
+	while (w->count < count && !error) {
 		error = pthread_create(&w->threads[w->count], NULL, worker, dev);
 		w->count += !error;
 	}
@@ -77,6 +78,7 @@ void
 workers_give(struct workers *w, struct blk_job *job)
 {
 	job->next = NULL;
+	job->more = true; /* until a worker says otherwise */
 	pthread_mutex_lock(&w->lock);
 	*w->last = job;
 	w->last = &job->next;
@@ -97,8 +99,29 @@ workers_take(struct workers *w)
 }
 
 struct blk_job *
+workers_yield(struct workers *w)
+{
+	struct blk_job *jobs;
+
+	atomic_store(&w->yield, true);
+	pthread_mutex_lock(&w->lock);
+	jobs = w->first;
+	w->first = NULL;
+	w->last = &w->first;
+	pthread_mutex_unlock(&w->lock);
+	return jobs;
+}
+
+void
+workers_go(struct workers *w)
+{
+	atomic_store(&w->yield, false);
+}
+
+struct blk_job *
 workers_recall(struct workers *w)
 {
+	bool yields = atomic_exchange(&w->yield, true);
 	struct blk_job *jobs;
 
 	pthread_mutex_lock(&w->lock);
@@ -110,5 +133,6 @@ workers_recall(struct workers *w)
 	w->done = NULL;
 	w->last = &w->first;
 	pthread_mutex_unlock(&w->lock);
+	atomic_store(&w->yield, yields);
 	return jobs;
 }
