@@ -46,7 +46,7 @@ text_line(struct memory_diff *m, gpa_t gpa, const uint8_t *a, const uint8_t *b)
 	m->begun = true;
 	fprintf(out, "  %08llx ", (unsigned long long)gpa);
 	put_bytes(out, a, b, true);
-	fputs("  ", out);
+	fputc(' ', out);
 	put_bytes(out, b, a, false);
 	fputc('\n', out);
 }

@@ -229,6 +229,22 @@ map_label_in(const struct map *map, size_t *position, uint64_t first, uint64_t l
 }
 
 const char *
+map_pages_size(uint64_t pages, char *buffer, size_t size)
+{
+	static const char units[] = "KMGT";
+	uint64_t bytes = pages * PAGE_SIZE;
+	unsigned i = 0;
+
+	while (units[i + 1] && bytes >> 10 * (i + 2))
+		i++;
+	if (!(bytes & ((1ull << 10 * (i + 1)) - 1)))
+		return format_bytes(bytes, buffer, size);
+	snprintf(buffer, size, "%llu.%llu%c", (unsigned long long)(bytes >> 10 * (i + 1)),
+		 (unsigned long long)((bytes >> 10 * i & 1023) * 10 / 1024), units[i]);
+	return buffer;
+}
+
+const char *
 map_label_size(const struct map_label *label, char *buffer, size_t size)
 {
 	return format_bytes(label->last - label->first + 1, buffer, size);

@@ -57,6 +57,8 @@ unsigned map_level(const struct map_cell *cell, enum snapshot_kind kind);
  * more. Start with 0. */
 const struct map_label *map_label_in(const struct map *map, size_t *position, uint64_t first,
 				     uint64_t last);
+/* "4M", "512 bytes", "63.9G": the size of this many pages, rounded down. Returns buffer. */
+const char *map_pages_size(uint64_t pages, char *buffer, size_t size);
 /* "4M", "512 bytes": the size of a label's range. Returns buffer. */
 const char *map_label_size(const struct map_label *label, char *buffer, size_t size);
 

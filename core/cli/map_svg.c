@@ -8,7 +8,7 @@
 #include "cli/map.h"
 
 /* In pixels. */
-#define WIDTH 1120u
+#define WIDTH 1240u
 #define MARGIN 24u
 #define CELLS_X 150u /* the left end of the cells */
 #define CELL 10u     /* the width of one */
@@ -89,13 +89,22 @@ class_of(const struct map_cell *cell)
 	return level ? data[level] : parent[map_level(cell, SNAPSHOT_PARENT)];
 }
 
+/* A place in memory, which is marked by a frame, and not a range. */
+static bool
+is_place(const struct map_label *label)
+{
+	return label->space == MAP_MEMORY && label->first == label->last;
+}
+
 /* The class with the colour of a name. */
 static const char *
 class_of_label(const struct map *map, const struct map_label *label)
 {
 	static const char *const classes[COLOURS] = { "n0", "n1", "n2", "n3", "n4", "n5" };
 
-	return classes[(size_t)(label - map->labels) % COLOURS];
+	if (label->region)
+		return "d3";
+	return is_place(label) ? "m" : classes[(size_t)(label - map->labels) % COLOURS];
 }
 
 /* A legend of squares. Returns its right end. */
@@ -121,7 +130,7 @@ put_head(FILE *out, const struct map *map, unsigned *y)
 	unsigned x = MARGIN;
 
 	for (int i = 0; i < SNAPSHOT_KINDS; i++)
-		format_bytes(map->pages[i] * PAGE_SIZE, sizes[i], sizeof(sizes[i]));
+		map_pages_size(map->pages[i], sizes[i], sizeof(sizes[i]));
 	text_begin(out, "title", MARGIN, *y += LINE);
 	fputs("The memory of ", out);
 	put_text(out, slash ? slash + 1 : map->snapshot->path);
@@ -166,7 +175,7 @@ put_marks(FILE *out, const struct map *map, const struct map_view *view, gpa_t f
 			continue;
 		from = (label->first > first ? label->first - first : 0) / view->cell;
 		to = ((label->last < last ? label->last : last) - first) / view->cell;
-		if (label->first == label->last)
+		if (is_place(label))
 			put_rect(out, "m", CELLS_X + (unsigned)from * CELL, y, CELL, ROW - 2);
 		else
 			put_rect(out, class_of_label(map, label), CELLS_X + (unsigned)from * CELL,
@@ -189,8 +198,7 @@ put_row_labels(FILE *out, const struct map *map, gpa_t first, gpa_t last, unsign
 			left++;
 			continue;
 		}
-		put_rect(out, label->first == label->last ? "m" : class_of_label(map, label), x,
-			 y + 3, 8, 8);
+		put_rect(out, class_of_label(map, label), x, y + 3, 8, 8);
 		text_begin(out, "code", x + 12, y + 11);
 		put_text(out, label->text);
 		text_end(out);
@@ -247,7 +255,7 @@ put_names(FILE *out, const struct map *map, unsigned *y)
 		}
 		space = (int)label->space;
 		*y += LINE;
-		put_rect(out, label->region ? "d3" : class_of_label(map, label), x, *y - 9, 10, 10);
+		put_rect(out, class_of_label(map, label), x, *y - 9, 10, 10);
 		text_begin(out, "code", x + 18, *y);
 		fprintf(out, "0x%010llx", (unsigned long long)label->first);
 		if (label->first != label->last)

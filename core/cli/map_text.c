@@ -31,7 +31,7 @@ put_total(FILE *out, const struct map *map, const char *what, enum snapshot_kind
 	char text[32];
 
 	fprintf(out, "  %-22s %llu page%s, %s\n", what, (unsigned long long)pages,
-		pages == 1 ? "" : "s", format_bytes(pages * PAGE_SIZE, text, sizeof(text)));
+		pages == 1 ? "" : "s", map_pages_size(pages, text, sizeof(text)));
 }
 
 static void

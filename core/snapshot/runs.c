@@ -81,7 +81,7 @@ struct kind_run {
 };
 
 static void
-kind_add(struct kind_run *run, gpa_t gpa, enum snapshot_kind kind)
+kind_add(struct kind_run *run, gpa_t gpa, uint64_t size, enum snapshot_kind kind)
 {
 	if (run->size && (run->kind != kind || run->gpa + run->size != gpa)) {
 		run->run(run->context, run->gpa, run->size, run->kind);
@@ -91,7 +91,18 @@ kind_add(struct kind_run *run, gpa_t gpa, enum snapshot_kind kind)
 		run->gpa = gpa;
 		run->kind = kind;
 	}
-	run->size += PAGE_SIZE;
+	run->size += size;
+}
+
+/* Are size bytes of the image, at most a chunk, zero by their checksums? */
+static bool
+zero_by_sums(const struct snapshot *snapshot, uint64_t offset, uint64_t size)
+{
+	uint64_t page = offset / PAGE_SIZE, end = snapshot->pages ? page + size / PAGE_SIZE : page + 1;
+
+	while (page < end && snapshot_page_zero(snapshot, page))
+		page++;
+	return page == end;
 }
 
 /* buffer: SNAPSHOT_CHUNK bytes. */
@@ -103,6 +114,10 @@ kinds_of_region(const struct snapshot *snapshot, const struct snapshot_region *r
 		int failed;
 
 		step = region->size - at < SNAPSHOT_CHUNK ? region->size - at : SNAPSHOT_CHUNK;
+		if (zero_by_sums(snapshot, region->offset + at, step)) {
+			kind_add(run, region->gpa + at, step, SNAPSHOT_ZERO);
+			continue;
+		}
 		failed = snapshot_read(snapshot, region->gpa + at, buffer, step);
 		if (failed)
 			return failed;
@@ -110,7 +125,7 @@ kinds_of_region(const struct snapshot *snapshot, const struct snapshot_region *r
 			bool held =
 			    snapshot_holds(snapshot, (region->offset + at + page) / PAGE_SIZE);
 
-			kind_add(run, region->gpa + at + page,
+			kind_add(run, region->gpa + at + page, PAGE_SIZE,
 				 snapshot_zero(buffer + page, PAGE_SIZE) ? SNAPSHOT_ZERO
 				 : held                                  ? SNAPSHOT_DATA
 									 : SNAPSHOT_PARENT);
