@@ -167,7 +167,8 @@ start(const struct batch *batch, unsigned number, pid_t *pid)
 	_exit(batch_work(batch, number));
 }
 
-/* True for signals that a fault in the process causes; others come from another process. */
+/* True for signals that a fault in the process causes; others come from another process. 0: the
+ * handler of crash.c found a plugin at fault. */
 static bool
 is_crash(int signal)
 {
@@ -176,7 +177,13 @@ is_crash(int signal)
 	for (size_t i = 0; i < sizeof(faults) / sizeof(*faults); i++)
 		if (signal == faults[i])
 			return true;
-	return false;
+	return !signal;
+}
+
+static const char *
+cause_of(int signal)
+{
+	return signal ? strsignal(signal) : "a plugin is at fault";
 }
 
 /* A worker died without an input. 0: another one can take its place. */
@@ -184,16 +191,17 @@ static int
 died_idle(int signal, bool ready, unsigned *in_a_row)
 {
 	if (is_crash(signal) && !ready) /* the next one would, too */
-		return fail(STATUS_BUG, "batch: a worker crashed while it built its machine: %s",
-			    strsignal(signal));
+		return fail(signal ? STATUS_BUG : STATUS_PLUGIN,
+			    "batch: a worker crashed while it built its machine: %s",
+			    cause_of(signal));
 	if (++*in_a_row > IDLE_DEATHS)
 		return fail(STATUS_HOST,
 			    "batch: %u workers in a row were killed before they took an input: "
 			    "%s; " SPARE_MEMORY,
-			    *in_a_row, strsignal(signal));
+			    *in_a_row, cause_of(signal));
 	log_line(MINIVMM_WARNING, NULL,
 		 "batch: a worker was killed between two inputs: %s; another one takes its place",
-		 strsignal(signal));
+		 cause_of(signal));
 	return 0;
 }
 
@@ -202,6 +210,7 @@ static int
 died(const struct batch *batch, unsigned number, int signal, unsigned *in_a_row)
 {
 	struct batch_shared *shared = batch->shared;
+	enum status fault = signal ? STATUS_BUG : STATUS_PLUGIN;
 	bool crash = is_crash(signal), ready = atomic_exchange(&shared->ready[number], false);
 	struct batch_line line;
 	const char *file;
@@ -217,8 +226,8 @@ died(const struct batch *batch, unsigned number, int signal, unsigned *in_a_row)
 	*in_a_row = 0;
 	file = batch->files[at - 1];
 	if (crash)
-		batch_error(batch, fail(STATUS_BUG, "batch: a worker crashed with input %s: %s",
-					file, strsignal(signal)));
+		batch_error(batch, fail(fault, "batch: a worker crashed with input %s: %s", file,
+					cause_of(signal)));
 	else
 		batch_error(batch,
 			    fail(STATUS_HOST,
@@ -226,10 +235,11 @@ died(const struct batch *batch, unsigned number, int signal, unsigned *in_a_row)
 				 file, strsignal(signal)));
 	atomic_fetch_add(&shared->done, 1);
 	r = batch_line_begin(&line, file, crash ? "crash" : "killed",
-			     crash ? STATUS_BUG : 128 + signal);
+			     crash ? (int)fault : 128 + signal);
 	if (r)
 		return r;
-	fprintf(line.out, ",\"signal\":%d", signal);
+	if (signal)
+		fprintf(line.out, ",\"signal\":%d", signal);
 	return batch_line_end(batch, &line);
 }
 
@@ -255,6 +265,7 @@ work(const struct batch *batch, unsigned workers)
 	unsigned running = 0, in_a_row = 0;
 	int first = 0, r, status;
 	sigset_t child;
+	bool dead;
 
 	sigemptyset(&child);
 	sigaddset(&child, SIGCHLD);
@@ -281,9 +292,10 @@ work(const struct batch *batch, unsigned workers)
 		if (i == workers)
 			continue;
 		running--;
-		r = WIFSIGNALED(status) ? died(batch, i, WTERMSIG(status), &in_a_row)
-					: -WEXITSTATUS(status);
-		if (!r && WIFSIGNALED(status)) {
+		dead = WIFSIGNALED(status) || WEXITSTATUS(status) == STATUS_PLUGIN;
+		r = dead ? died(batch, i, WIFSIGNALED(status) ? WTERMSIG(status) : 0, &in_a_row)
+			 : -WEXITSTATUS(status);
+		if (!r && dead) {
 			r = start(batch, i, &pids[i]);
 			running += !r;
 		}

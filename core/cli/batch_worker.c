@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "cli/batch.h"
+#include "cli/cli.h"
 #include "vm/report.h"
 
 #define OUTPUT_MAX (1u << 20)  /* maximum bytes of recorded output per run */
@@ -213,6 +214,7 @@ batch_work(const struct batch *batch, unsigned number)
 	w->batch = batch;
 	w->output = (struct stream_record){ .bytes = output, .size = OUTPUT_MAX };
 	pthread_mutex_init(&w->output.lock, NULL);
+	crash_install(&w->vm);
 	r = build(w);
 	atomic_store(&batch->shared->ready[number], true);
 	while (!r && (at = batch_claim(batch, number)) < batch->file_count)
@@ -220,6 +222,7 @@ batch_work(const struct batch *batch, unsigned number)
 	if (w->ran)
 		vm_stop(&w->vm, &never_waits);
 	vm_destroy(&w->vm);
+	crash_remove();
 	free(output);
 	free(w);
 	return -r;

@@ -42,9 +42,9 @@ struct run_options {
 int cli_run(const struct run_options *options);
 
 /*
- * Installs handlers for crashes, which report device, callback and offset, and for signals that end
- * the process. Both kinds restore the terminal. Main thread, once. vm must exist until
- * crash_remove.
+ * Installs handlers for crashes, which report plugin, device and callback, and for signals that end
+ * the process. Both kinds restore the terminal. Main thread, once, before a plugin is loaded. vm is
+ * zeroed or built, and must exist until crash_remove; NULL: there is none.
  */
 struct vm;
 void crash_install(const struct vm *vm);

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Reports a crash, or a callback that does not return when the process must end: the device, the
- * callback, and the offset of the guest's access in its range. The variables are static because
- * signal handlers belong to the process.
+ * Reports a crash, or a callback that does not return when the process must end: the plugin, the
+ * device, the callback, and the offset of the guest's access in its range. A crash of a plugin ends
+ * the process with STATUS_PLUGIN, a crash of minivmm by the signal. The variables are static
+ * because signal handlers belong to the process.
  */
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include "base/escape.h"
@@ -17,6 +20,7 @@
 
 #define STACK_SIZE (64u << 10) /* of the handlers: a stack overflow is a crash, too */
 #define SECONDS_LEFT 2u        /* for callbacks to return after the signal */
+#define STACK_WORDS 8192u      /* searched for return addresses */
 
 static const struct vm *crash_vm;
 static uint8_t crash_stack[STACK_SIZE];
@@ -82,15 +86,77 @@ signal_name(int number)
 static void
 say_callback(const struct bus_current *current)
 {
-	say(" in device ");
-	say(current->device->name);
-	say(", callback ");
+	if (current->device) {
+		say(" in device ");
+		say(current->device->name);
+		say(", callback ");
+	} else {
+		say(" in ");
+		say_name(current->object);
+		say(", ");
+	}
 	say_name(current->callback);
 	if (current->offset == BUS_NO_ACCESS)
 		return;
 	say(" at offset ");
 	say_hex(current->offset);
 	say(" of its range");
+}
+
+/* The first device with code on this thread's stack, or NULL. Return addresses are found without
+ * frame pointers: each word is compared. The kernel copies, since the stack may end. */
+static const struct device *
+device_on_stack(const ucontext_t *context, bool *only)
+{
+	const uintptr_t sp = (uintptr_t)context->uc_mcontext.gregs[REG_RSP];
+	const struct device *found = devices_with_code(
+	    &crash_vm->devices, (uintptr_t)context->uc_mcontext.gregs[REG_RIP], only);
+	uintptr_t words[512];
+
+	for (size_t at = 0; !found && at < STACK_WORDS; at += sizeof(words) / sizeof(*words)) {
+		const struct iovec to = { words, sizeof(words) },
+				   from = { (uintptr_t *)(sp & ~7ul) + at, sizeof(words) };
+		ssize_t n = process_vm_readv(getpid(), &to, 1, &from, 1, 0);
+
+		if (n <= 0)
+			break;
+		for (size_t i = 0; !found && i < (size_t)n / sizeof(*words); i++)
+			found = devices_with_code(&crash_vm->devices, words[i], only);
+	}
+	return found;
+}
+
+/* Reports where a plugin is at fault. False: it is not. */
+static bool
+say_plugin(const ucontext_t *context)
+{
+	const struct bus_current *current = &bus_current;
+	const struct device *device;
+	bool only;
+
+	if (current->callback) {
+		say_callback(current);
+		say(": ");
+		if (current->device) {
+			say("plugin ");
+			say_name(((const struct service_host *)current->device)->plugin);
+		} else
+			say("the plugin");
+		say(" is at fault");
+		return true;
+	}
+	/* Outside of a callback, the main thread runs no code of plugins. */
+	device = crash_vm && current != main_current ? device_on_stack(context, &only) : NULL;
+	if (!device)
+		return false;
+	say(" in a thread of plugin ");
+	say_name(device_plugin(device));
+	if (only) {
+		say(", device ");
+		say(device_name(device));
+	}
+	say(": the plugin is at fault");
+	return true;
 }
 
 static void
@@ -113,9 +179,9 @@ crashed(int number, siginfo_t *info, void *context)
 		say("\n");
 		_exit(STATUS_IO); /* not a bug of minivmm */
 	}
-	if (bus_current.callback) {
-		say_callback(&bus_current);
-		say(": the plugin is at fault");
+	if (say_plugin(context)) {
+		say("\n");
+		_exit(STATUS_PLUGIN);
 	}
 	say("\n");
 	/* SA_RESETHAND restored the default action: this ends the process at once. */

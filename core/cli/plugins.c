@@ -198,6 +198,7 @@ cli_plugins(int argc, char **argv)
 	}
 	if (argc > 2 + page || (name && *name == '-') || (page && !name))
 		return -fail(STATUS_USAGE, "use minivmm plugins, or minivmm plugins [--mdoc] NAME");
+	crash_install(NULL);
 	r = plugin_path_init(&path, NULL);
 	if (!r && name) {
 		r = plugin_load(&plugin, &path, name, "");

@@ -180,7 +180,6 @@ start_and_run(struct run *run)
 	const char *socket = config->control.socket;
 	int r = open_outputs(run), stopped, closed;
 
-	crash_install(vm);
 	if (!r)
 		r = take_signals(run);
 	if (!r)
@@ -317,6 +316,7 @@ cli_run(const struct run_options *options)
 		free(run);
 		return -r;
 	}
+	crash_install(&run->vm);
 	r = build(run);
 	if (!r && !options->check) {
 		r = start_and_run(run);

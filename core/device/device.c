@@ -368,9 +368,27 @@ devices_destroy(struct devices *devices)
 	devices_capture_end(devices);
 	for (size_t i = 0; i < devices->count; i++)
 		device_destroy(&devices->list[i]);
+	devices->count = 0; /* for a signal handler */
 	free(devices->list);
 	free(devices->gates);
 	plugin_path_free(&devices->path);
+}
+
+const struct device *
+devices_with_code(const struct devices *devices, uintptr_t address, bool *only)
+{
+	const struct device *found = NULL;
+
+	*only = true;
+	for (size_t i = 0; i < devices->count; i++) {
+		const struct device *d = &devices->list[i];
+
+		if (address - d->plugin.code >= d->plugin.code_end - d->plugin.code)
+			continue;
+		*only = !found;
+		found = found ? found : d;
+	}
+	return found;
 }
 
 struct device *

@@ -146,6 +146,10 @@ void device_each_file(const struct device *device,
 bool device_has_output(const struct device *device);
 /* Copies the output of all streams of the device to record. Call before the device starts. */
 void device_set_record(struct device *device, struct stream_record *record);
+/* The first device whose plugin has code at this address, or NULL. For a signal handler. *only: no
+ * other device has the plugin. */
+const struct device *devices_with_code(const struct devices *devices, uintptr_t address,
+				       bool *only);
 /* The device with that name, or NULL. */
 struct device *devices_find(struct devices *devices, const char *name);
 

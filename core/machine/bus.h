@@ -140,8 +140,9 @@ bus_find(const struct bus *bus, uint32_t space, uint64_t address, uint32_t width
 
 /* The callback that this thread runs: for services and the crash report. callback NULL: none. */
 struct bus_current {
-	struct minivmm_device *device;
+	struct minivmm_device *device; /* NULL: the plugin's object is loaded or unloaded */
 	const char *callback;
+	const char *object; /* path, with device NULL */
 	uint64_t offset; /* of the access in its range, or BUS_NO_ACCESS */
 #define BUS_NO_ACCESS UINT64_MAX
 	uint32_t phase; /* SERVICE_...; not set for an access */

@@ -4,6 +4,7 @@
  * continues into the bytes that the linker has placed behind it. Three tests detect this: a table
  * lies in the segments of a loaded object, it does not reach the start of another known table, and
  * the texts of its rows lie in loaded segments. (Zeros behind a table end it like MINIVMM_END.)
+ * Finds the code of an object, too.
  */
 #include <link.h>
 #include <stdio.h>
@@ -34,6 +35,47 @@ find_segment(struct dl_phdr_info *object, size_t size, void *context)
 				wanted->length <= p->p_memsz - (wanted->at - at);
 	}
 	return wanted->found;
+}
+
+/* The code of the object that contains an address. */
+struct code {
+	uintptr_t of, begin, end;
+};
+
+static int
+find_code(struct dl_phdr_info *object, size_t size, void *context)
+{
+	struct code *code = context;
+	uintptr_t begin = UINTPTR_MAX, end = 0;
+	bool wanted = false;
+
+	for (unsigned i = 0; i < object->dlpi_phnum; i++) {
+		const ElfW(Phdr) *p = &object->dlpi_phdr[i];
+		uintptr_t at = object->dlpi_addr + p->p_vaddr;
+
+		if (p->p_type != PT_LOAD)
+			continue;
+		wanted |= code->of - at < p->p_memsz;
+		if (p->p_flags & PF_X) {
+			begin = at < begin ? at : begin;
+			end = at + p->p_memsz > end ? at + p->p_memsz : end;
+		}
+	}
+	if (wanted && begin < end) {
+		code->begin = begin;
+		code->end = end;
+	}
+	return wanted;
+}
+
+void
+plugin_find_code(struct plugin *plugin, const struct minivmm_registration *registration)
+{
+	struct code code = { .of = (uintptr_t)registration };
+
+	dl_iterate_phdr(find_code, &code);
+	plugin->code = code.begin;
+	plugin->code_end = code.end;
 }
 
 static bool

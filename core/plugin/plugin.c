@@ -17,6 +17,7 @@
 #include "base/limit.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "machine/bus.h"
 
 /* True if the path has this folder, also by another name. */
 static bool
@@ -244,6 +245,23 @@ out_of_resources(const char *text, int error)
 	       strstr(text, strerror(EMFILE));
 }
 
+/* Opens or closes the object, which may run its constructors or destructors. */
+static void *
+run_object(const char *path, void *handle)
+{
+	void *opened = NULL;
+
+	bus_current = (struct bus_current){ .object = path,
+					    .callback = handle ? "destructors" : "constructors",
+					    .offset = BUS_NO_ACCESS };
+	if (handle)
+		dlclose(handle);
+	else
+		opened = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	bus_current.callback = NULL;
+	return opened;
+}
+
 int
 plugin_load(struct plugin *plugin, const struct plugin_path *path, const char *name,
 	    const char *where)
@@ -260,7 +278,7 @@ plugin_load(struct plugin *plugin, const struct plugin_path *path, const char *n
 	if (r)
 		return r;
 	errno = 0;
-	plugin->handle = dlopen(plugin->path, RTLD_NOW | RTLD_LOCAL);
+	plugin->handle = run_object(plugin->path, NULL);
 	if (!plugin->handle) {
 		r = errno;
 		error = dlerror();
@@ -274,6 +292,7 @@ plugin_load(struct plugin *plugin, const struct plugin_path *path, const char *n
 			    "%splugin %s: %s is not a minivmm plugin: it does not use "
 			    "MINIVMM_REGISTER()",
 			    where, name, plugin->path);
+	plugin_find_code(plugin, registration);
 	if (plugin_bounds(registration, &why) || plugin_adopt(plugin, registration, &why))
 		return fail(why_status(&why, STATUS_USAGE), "%splugin %s (%s): %s", where, name,
 			    plugin->path, why.text);
@@ -288,7 +307,7 @@ plugin_unload(struct plugin *plugin)
 	free(plugin->copies);
 	free(plugin->all);
 	if (plugin->handle)
-		dlclose(plugin->handle);
+		run_object(plugin->path, plugin->handle);
 	free(plugin->path);
 	*plugin = (struct plugin){ 0 };
 }

@@ -25,6 +25,7 @@ struct plugin_option {
 struct plugin {
 	void *handle; /* of dlopen() */
 	char *path;   /* of the shared object */
+	uintptr_t code, code_end; /* addresses of its code, for the report of a crash */
 	/* A copy. Its tables are copies in this host's ABI; each ends with a row of zeros. */
 	struct minivmm_plugin descriptor;
 	uint32_t option_count, range_count, timer_count, stream_count, watch_count, post_count,
@@ -88,6 +89,9 @@ int plugin_adopt(struct plugin *plugin, const struct minivmm_registration *regis
  * plugin_load(). Returns 0, or -1 with the table in why.
  */
 int plugin_bounds(const struct minivmm_registration *registration, struct why *why);
+
+/* Finds the code of the object that contains the registration. Part of plugin_load(). */
+void plugin_find_code(struct plugin *plugin, const struct minivmm_registration *registration);
 
 const char *plugin_type_name(uint32_t type); /* "u8", "size", "stream", ... */
 uint64_t plugin_type_max(uint32_t type);     /* of a number */

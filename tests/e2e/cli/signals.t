@@ -190,11 +190,11 @@ sub faulty {
 }
 SKIP: {
     skip 'a sanitizer handles the signal itself', 12 if $build =~ /[at]san/;
-    my $where = 'in device a, callback write at offset 0x2 of its range: the plugin is at fault';
+    my $where = 'in device a, callback write at offset 0x2 of its range: plugin faulty is at fault';
     for (
-        [ crash => 1011, qr/SIGSEGV at 0x0 $where/ ],
-        [ abort => 1006, qr/SIGABRT $where/ ],
-        [ overflow => 1011, qr/SIGSEGV at 0x[0-9a-f]+ $where/ ],
+        [ crash => 115, qr/SIGSEGV at 0x0 $where/ ],
+        [ abort => 115, qr/SIGABRT $where/ ],
+        [ overflow => 115, qr/SIGSEGV at 0x[0-9a-f]+ $where/ ],
         [ exit => 5, qr// ],
       ) {
         my ($in, $expected, $words) = @$_;
