@@ -11,7 +11,7 @@ struct kvm_sregs;
 
 /* How the image is started. */
 enum boot_protocol {
-	BOOT_RAW,       /* as [cpu] sets */
+	BOOT_RAW,       /* in the mode of [cpu], or of the ELF class */
 	BOOT_LINUX64,   /* long mode, rsi: boot_params */
 	BOOT_LINUX32,   /* protected mode, esi: boot_params */
 	BOOT_PVH,       /* protected mode, ebx: hvm_start_info */
@@ -23,14 +23,16 @@ struct boot_entry {
 	gpa_t entry; /* the ELF entry, or the load address; [cpu] rip overrides it */
 	gpa_t end;   /* end of the loaded image */
 	enum boot_protocol protocol;
-	gpa_t info; /* address of the protocol's structure */
+	enum config_mode mode; /* BOOT_RAW: the mode of the CPU */
+	gpa_t info;            /* address of the protocol's structure */
 };
 
 /*
  * Loads the config's image or code. FORMAT_AUTO recognises Linux by its setup header, PVH by its
- * note, multiboot by its header and ELF by its magic number; other files are flat. Checks every
- * length and offset of the image before use. Writes only to guest memory, and nothing if an ELF
- * file is refused. Returns 0 or a negative status.
+ * note, multiboot by its header and ELF by its magic number; it refuses formats of other programs
+ * (base/magic.h); other files are flat. Checks every length and offset of the image before use.
+ * Writes only to guest memory, and nothing if an ELF file is refused. Returns 0 or a negative
+ * status.
  */
 int boot_load(const struct config *config, struct memory *memory, struct boot_entry *entry);
 
@@ -39,8 +41,8 @@ int boot_load(const struct config *config, struct memory *memory, struct boot_en
  * Writes its PT_LOAD segments to their physical addresses. name names it in messages. 0 or a
  * negative status.
  */
-int boot_elf(const char *name, const uint8_t *image, size_t length, struct memory *memory,
-	     struct boot_entry *entry);
+int boot_elf(const struct config *config, const char *name, const uint8_t *image, size_t length,
+	     struct memory *memory, struct boot_entry *entry);
 
 /* Loads a Linux bzImage with the config's initrd and command line. 0 or a negative status. */
 struct boot_file;
@@ -50,7 +52,7 @@ int boot_linux(const struct config *config, const struct boot_file *file, struct
 bool boot_is_linux(const uint8_t *head, size_t length);
 
 /*
- * Sets the initial registers of the first vCPU for the config's mode, then those of [cpu] by their
+ * Sets the initial registers of the first vCPU for the mode of the entry, then those of [cpu] by their
  * KVM names. On entry, sregs contains the values of a fresh vCPU.
  *
  *   real       16 bit, all segments at 0, cs.selector 0

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/limit.h"
 #include "base/log.h"
+#include "base/nearby.h"
 #include "boot/boot.h"
 
 /* The key [boot] modules contains several modules. */
@@ -28,7 +29,7 @@ boot_file_missing(const struct config *config, const char *name, const char *wha
 	return fail(status_for(error, STATUS_USAGE), "%s: opening the %s %s: %s%s",
 		    boot_where(config, what, where, sizeof(where)), what, name,
 		    limit_error(error).text,
-		    error == ENOENT ? "; build it or correct the path" : "");
+		    nearby(name, error, "; build it or correct the path").text);
 }
 
 int

@@ -7,8 +7,10 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/magic.h"
 #include "boot/boot.h"
 #include "boot/boot_file.h"
+#include "boot/foreign.h"
 #include "boot/handover.h"
 #include "boot/kernel.h"
 
@@ -75,7 +77,9 @@ flat_place(const struct config *config, const char *where, const char *what, uin
 		     boot_memory_text(memory, text, sizeof(text)));
 	else
 		memory_note(memory, "image", what, config->boot.at, length);
-	*entry = (struct boot_entry){ .entry = config->boot.at, .end = config->boot.at + length };
+	*entry = (struct boot_entry){ .entry = config->boot.at,
+				      .end = config->boot.at + length,
+				      .mode = config->cpu.mode };
 	return place;
 }
 
@@ -84,12 +88,8 @@ flat_place(const struct config *config, const char *where, const char *what, uin
  * needs a closer check, and FORMAT_FLAT for other files.
  */
 static enum config_format
-format_of(const struct boot_file *file)
+format_of(const uint8_t *head, size_t length)
 {
-	uint8_t head[8192]; /* the multiboot header is in these */
-	ssize_t n = pread(file->fd, head, sizeof(head), 0);
-	size_t length = n > 0 ? (size_t)n : 0;
-
 	if (boot_is_linux(head, length))
 		return FORMAT_LINUX;
 	if (length >= SELFMAG && !memcmp(head, ELFMAG, SELFMAG))
@@ -112,7 +112,7 @@ load_any_elf(const struct config *config, const char *name, const uint8_t *image
 	if (boot_is_multiboot(image, length))
 		return boot_multiboot(config, name, image, length, memory, entry);
 	r = refuse_kernel_keys(config, name);
-	return r ? r : program_load(&program, memory, entry);
+	return r ? r : program_start(&program, config, memory, entry);
 }
 
 /* Loads formats that need the whole file in host memory for checks. */
@@ -132,7 +132,7 @@ load_whole(const struct config *config, enum config_format format, const struct 
 	else if (!r && format == FORMAT_MULTIBOOT)
 		r = boot_multiboot(config, file->name, image, length, memory, entry);
 	else if (!r && format == FORMAT_ELF)
-		r = boot_elf(file->name, image, length, memory, entry);
+		r = boot_elf(config, file->name, image, length, memory, entry);
 	else if (!r)
 		r = load_any_elf(config, file->name, image, length, memory, entry);
 	free(image);
@@ -140,25 +140,40 @@ load_whole(const struct config *config, enum config_format format, const struct 
 }
 
 static int
+load_flat(const struct config *config, const char *where, const struct boot_file *file,
+	  const uint8_t *head, size_t head_length, struct memory *memory, struct boot_entry *entry)
+{
+	int r = config->boot.format == FORMAT_AUTO ? foreign_image(file, where, head, head_length)
+						   : 0;
+	uint8_t *place;
+
+	if (!r)
+		r = refuse_kernel_keys(config, file->name);
+	if (r)
+		return r;
+	place = flat_place(config, where, file->name, file->length, memory, entry);
+	foreign_boot_sector(file, entry, head, head_length);
+	return place ? boot_file_read(file, 0, place, file->length) : -STATUS_USAGE;
+}
+
+static int
 load_file(const struct config *config, const char *where, const struct boot_file *file,
 	  struct memory *memory, struct boot_entry *entry)
 {
 	enum config_format format = config->boot.format;
-	uint8_t *place;
-	int r = 0;
+	uint8_t head[MAGIC_HEAD]; /* also contains the multiboot header */
+	ssize_t n = pread(file->fd, head, sizeof(head), 0);
+	size_t length = n > 0 ? (size_t)n : 0;
+	int r;
 
 	if (format == FORMAT_AUTO)
-		format = format_of(file);
-	if (format == FORMAT_FLAT || format == FORMAT_ELF)
-		r = refuse_kernel_keys(config, file->name);
-	if (r)
-		return r;
+		format = format_of(head, length);
+	if (format == FORMAT_FLAT)
+		return load_flat(config, where, file, head, length, memory, entry);
 	if (format == FORMAT_LINUX)
 		return boot_linux(config, file, memory, entry);
-	if (format != FORMAT_FLAT)
-		return load_whole(config, format, file, memory, entry);
-	place = flat_place(config, where, file->name, file->length, memory, entry);
-	return place ? boot_file_read(file, 0, place, file->length) : -STATUS_USAGE;
+	r = format == FORMAT_ELF ? refuse_kernel_keys(config, file->name) : 0;
+	return r ? r : load_whole(config, format, file, memory, entry);
 }
 
 static int
@@ -216,7 +231,8 @@ boot_load(const struct config *config, struct memory *memory, struct boot_entry 
 	if (!config->boot.image) {
 		/* The memory file may already contain the program. */
 		if (config->vm.memory_file) {
-			*entry = (struct boot_entry){ .entry = config->boot.at };
+			*entry = (struct boot_entry){ .entry = config->boot.at,
+						      .mode = config->cpu.mode };
 			return 0;
 		}
 		return fail(STATUS_USAGE, "%s: [boot] has neither image nor code; add one",

@@ -148,6 +148,7 @@ program_elf(struct program *program, const char *name, const uint8_t *image, siz
 	if (status)
 		return status;
 	read_segments(program, &header);
+	program->bits = header.wide ? 64 : 32;
 	program->entry = physical_entry(program, header.entry);
 	return 0;
 }
@@ -187,27 +188,78 @@ note_in(const uint8_t *notes, size_t length, size_t align, const char *owner, ui
 const uint8_t *
 program_note(const struct program *program, const char *owner, uint32_t type, size_t *size)
 {
+	/* A segment that is aligned to 8 contains notes padded to 8, or, from GNU ld, to 4. */
 	for (unsigned i = 0; i < program->count; i++) {
 		const struct program_segment *s = &program->segments[i];
-		const uint8_t *found;
+		const uint8_t *notes = program->image + s->offset, *found = NULL;
 
 		if (s->type != PT_NOTE || s->offset > program->length ||
 		    program->length - s->offset < s->filesz)
 			continue;
-		found = note_in(program->image + s->offset, s->filesz, s->align == 8 ? 8 : 4, owner,
-				type, size);
+		if (s->align == 8)
+			found = note_in(notes, s->filesz, 8, owner, type, size);
+		if (!found)
+			found = note_in(notes, s->filesz, 4, owner, type, size);
 		if (found)
 			return found;
 	}
 	return NULL;
 }
 
+/*
+ * The CPU mode of a program that no boot protocol enters: that of its class, unless [cpu] asks for
+ * real mode, which has no class.
+ */
+static int
+program_mode(const struct program *program, const struct config *config, enum config_mode *mode)
+{
+	enum config_mode own = program->bits == 64 ? MODE_LONG : MODE_PROTECTED;
+	const char *given = own == MODE_LONG ? "protected" : "long";
+	char where[256];
+
+	*mode = config->cpu.mode_place.file ? config->cpu.mode : own;
+	if (*mode == own || *mode == MODE_REAL)
+		return 0;
+	return program_refuse(program,
+			      "it is ELF%u, so its code runs in %s mode, but %s sets [cpu] mode = "
+			      "%s; remove that key, or build an ELF%u file",
+			      program->bits, own == MODE_LONG ? "long" : "protected",
+			      config_key_where(config->cpu.mode_place, "cpu", "mode", where,
+					       sizeof(where)),
+			      given, 96 - program->bits);
+}
+
+static bool
+needs_linker(const struct program *program)
+{
+	for (unsigned i = 0; i < program->count; i++)
+		if (program->segments[i].type == PT_INTERP)
+			return true;
+	return false;
+}
+
 int
-boot_elf(const char *name, const uint8_t *image, size_t length, struct memory *memory,
-	 struct boot_entry *entry)
+program_start(const struct program *program, const struct config *config, struct memory *memory,
+	      struct boot_entry *entry)
+{
+	enum config_mode mode;
+	int status;
+
+	if (needs_linker(program))
+		return program_refuse(program, "it needs a dynamic linker; link it with -static");
+	status = program_mode(program, config, &mode);
+	if (!status)
+		status = program_load(program, memory, entry);
+	entry->mode = mode;
+	return status;
+}
+
+int
+boot_elf(const struct config *config, const char *name, const uint8_t *image, size_t length,
+	 struct memory *memory, struct boot_entry *entry)
 {
 	struct program program;
 	int status = program_elf(&program, name, image, length);
 
-	return status ? status : program_load(&program, memory, entry);
+	return status ? status : program_start(&program, config, memory, entry);
 }

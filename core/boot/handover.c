@@ -143,6 +143,7 @@ handover_begin(struct handover *handover, const struct config *config,
 			      strlen(cmdline) + 1 + arguments_size(&handover->modules) + STRUCTURES,
 			      entry);
 	if (!r) {
+		handover->cmdline_length = strlen(cmdline);
 		handover->cmdline = handover_put(handover, cmdline, strlen(cmdline) + 1);
 		r = handover->cmdline ? load_modules(handover, program, entry) : -STATUS_BUG;
 	}

@@ -31,6 +31,7 @@ struct handover {
 	struct kernel_modules modules;
 	struct kernel_map map;
 	gpa_t cmdline, names[KERNEL_MODULES]; /* addresses of the strings */
+	size_t cmdline_length;                /* without the NUL */
 	gpa_t next, end;                      /* the free part of the room */
 };
 

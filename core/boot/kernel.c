@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "boot/boot_file.h"
+#include "boot/foreign.h"
 #include "machine/layout.h"
 
 /* Removes the newlines at the end of a command line. */
@@ -145,6 +146,7 @@ kernel_module_load(const struct config *config, struct kernel_module *module, co
 
 	if (r)
 		return r;
+	foreign_module(&file);
 	module->size = file.length;
 	module->at = file.length <= *limit ? (*limit - file.length) & ~(PAGE_SIZE - 1ull) : 0;
 	place = module->at >= floor ? memory_at(memory, module->at, file.length) : NULL;

@@ -64,6 +64,11 @@ read_header(const struct boot_file *file, struct boot_params *params)
 		return refuse(file,
 			      "its boot protocol %u.%02u is older than 2.06; use a newer kernel",
 			      params->hdr.version >> 8, params->hdr.version & 0xff);
+	/* Both fields of the 32-bit entry are older than VERSION_MIN and not 0 in any Linux. */
+	if (!params->hdr.kernel_alignment && !params->hdr.init_size)
+		return refuse(file,
+			      "it has only a 16-bit entry, which calls a BIOS, and minivmm has "
+			      "none; use a kernel with a 32-bit entry, PVH or multiboot");
 	if (!(params->hdr.loadflags & LOADED_HIGH))
 		return refuse(file, "it is a zImage, which loads below 1 MiB; build a bzImage");
 	return 0;
@@ -82,6 +87,13 @@ load_kernel(const struct boot_file *file, const struct boot_params *params, stru
 
 	if (file->length <= setup)
 		return refuse(file, "the file is truncated: it ends with its setup code");
+	/* Old kernels do not pad the last paragraph. */
+	if (file->length + 15 < setup + hdr->syssize * 16ull)
+		return refuse(file,
+			      "the file is truncated: it has %llu bytes, its header says %llu; copy "
+			      "it again",
+			      (unsigned long long)file->length,
+			      (unsigned long long)(setup + hdr->syssize * 16ull));
 	if (hdr->version >= VERSION_RELOCATES) {
 		/*
 		 * The kernel unpacks itself at its preferred address or, if that is lower, at its

@@ -26,7 +26,9 @@ check_segment(const struct program *program, unsigned i, const struct memory *me
 		    program,
 		    "segment %u at 0x%llx has 0x%llx bytes in the file but 0x%llx in memory", i, at,
 		    (unsigned long long)s->filesz, size);
-	if (s->offset > program->length || program->length - s->offset < s->filesz)
+	/* The offset of a segment without bytes in the file means nothing: lld sets any. */
+	if (s->filesz &&
+	    (s->offset > program->length || program->length - s->offset < s->filesz))
 		return program_refuse(
 		    program,
 		    "segment %u at 0x%llx: its 0x%llx bytes at offset 0x%llx extend past the end "
@@ -66,9 +68,6 @@ check(const struct program *program, const struct memory *memory)
 	for (unsigned i = 0; i < program->count; i++) {
 		const struct program_segment *s = &program->segments[i];
 
-		if (s->type == PT_INTERP)
-			return program_refuse(program,
-					      "it needs a dynamic linker; link it with -static");
 		if (s->type != PT_LOAD || (!s->memsz && !s->filesz))
 			continue;
 		status = check_segment(program, i, memory);
@@ -100,7 +99,8 @@ program_load(const struct program *program, struct memory *memory, struct boot_e
 		if (s->type != PT_LOAD || !s->memsz)
 			continue;
 		to = memory_at(memory, s->paddr, s->memsz);
-		memcpy(to, program->image + s->offset, s->filesz);
+		if (s->filesz)
+			memcpy(to, program->image + s->offset, s->filesz);
 		memset(to + s->filesz, 0, s->memsz - s->filesz);
 		memory_note(memory, "image", program->name, s->paddr, s->memsz);
 		if (s->paddr + s->memsz > entry->end)

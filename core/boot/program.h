@@ -18,6 +18,7 @@ struct program {
 	const uint8_t *image;
 	size_t length;
 	uint64_t entry; /* physical */
+	unsigned bits;  /* 32 or 64: the class of an ELF file; else 0 */
 	unsigned count;
 	struct program_segment segments[PROGRAM_SEGMENTS_MAX];
 };
@@ -43,6 +44,12 @@ const uint8_t *program_note(const struct program *program, const char *owner, ui
  * writes nothing if it refuses the program. Fills entry for BOOT_RAW. 0 or a negative status.
  */
 int program_load(const struct program *program, struct memory *memory, struct boot_entry *entry);
+/*
+ * Loads a program that no boot protocol enters. Refuses one that needs a dynamic linker, or whose
+ * class contradicts [cpu] mode. 0 or a negative status.
+ */
+int program_start(const struct program *program, const struct config *config, struct memory *memory,
+		  struct boot_entry *entry);
 /* Returns whether a loaded segment overlaps the range. */
 bool program_overlaps(const struct program *program, gpa_t at, uint64_t size);
 

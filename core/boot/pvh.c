@@ -12,6 +12,7 @@
 #define NOTE_OWNER "Xen"
 #define NOTE_PHYS32_ENTRY 18
 #define START_MAGIC 0x336ec578u /* "xEn3", bit 7 of the E set */
+#define LINUX_CMDLINE 2047u /* COMMAND_LINE_SIZE without the NUL */
 #define START_VERSION 1u        /* the first with a memory map */
 
 /* hvm_start_info; addresses of absent parts are 0. */
@@ -100,6 +101,11 @@ boot_pvh(const struct config *config, const char *name, const uint8_t *image, si
 		r = take_entry(&program);
 	if (!r)
 		r = handover_begin(&handover, config, &program, memory, entry);
+	if (!r && handover.cmdline_length > LINUX_CMDLINE)
+		log_line(MINIVMM_WARNING, NULL,
+			 "image %s: the command line has %zu bytes; a Linux kernel that starts by "
+			 "PVH keeps only %u: shorten it, or use the bzImage",
+			 name, handover.cmdline_length, LINUX_CMDLINE);
 	if (!r) {
 		info.cmdline = handover.cmdline;
 		info.rsdp = config->vm.irqchip ? LAYOUT_ACPI : 0;

@@ -285,7 +285,7 @@ boot_registers(const struct config *config, const struct boot_entry *entry, stru
 	else if (entry->protocol == BOOT_PVH || entry->protocol == BOOT_MULTIBOOT)
 		set_handover(entry, regs, sregs);
 	else
-		switch (config->cpu.mode) {
+		switch (entry->mode) {
 		case MODE_REAL:
 			set_real(sregs);
 			break;
@@ -304,6 +304,6 @@ boot_registers(const struct config *config, const struct boot_entry *entry, stru
 			    "%s: the vCPU would start at 0x%llx, but the limit of code in %s mode "
 			    "is 0x%x; set [boot] at or [cpu] mode",
 			    config->file, (unsigned long long)regs->rip,
-			    config->cpu.mode == MODE_REAL ? "real" : "protected", sregs->cs.limit);
+			    entry->mode == MODE_REAL ? "real" : "protected", sregs->cs.limit);
 	return 0;
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/habits.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "config/schema.h"
@@ -20,10 +21,15 @@ add_register(struct config *config, const struct ini_key *key)
 {
 	struct config_register *registers;
 	struct why why;
-	char where[512];
+	char where[512], word[128];
+	const char *ours;
 	uint64_t value;
 
 	config_key_where(key->place, "cpu", key->name, where, sizeof(where));
+	snprintf(word, sizeof(word), "cpu.%s", key->name);
+	ours = habit(HABIT_KEY, word);
+	if (ours)
+		return fail(STATUS_USAGE, "%s: [cpu] has no key %s; %s", where, key->name, ours);
 	if (!islower((unsigned char)*key->name) ||
 	    key->name[strspn(key->name, "abcdefghijklmnopqrstuvwxyz0123456789._")])
 		return fail(
@@ -233,12 +239,15 @@ int
 config_build(struct config *config, const struct ini *ini)
 {
 	const struct ini_section *boot = ini_find(ini, "boot", NULL);
+	const struct ini_section *cpu = ini_find(ini, "cpu", NULL);
 	int status = 0, r;
 
 	for (size_t i = 0; i < ini->count; i++) {
 		r = add_section(config, &ini->sections[i]);
 		status = r ? r : status;
 	}
+	if (cpu && ini_key_find(cpu, "mode"))
+		config->cpu.mode_place = ini_key_find(cpu, "mode")->place;
 	config->vm.place = place_of(config, ini, "vm", "memory");
 	config->boot.place = place_of(config, ini, "boot", config->boot.code ? "code" : "image");
 	config->boot.initrd_place = place_of(config, ini, "boot", "initrd");

@@ -227,8 +227,11 @@ device_options(struct device *device)
 						     : plugin_type_name(option->row.type)));
 		else if (given.text && option->row.offset == PLUGIN_NO_MEMBER)
 			KEEP(check_text(device, &option->row, &given));
-		else if (given.text)
+		else if (given.text) {
 			KEEP(device_option_set(device, &option->row, &given));
+			if (!r)
+				KEEP(device_option_flags(device, &option->row, &given));
+		}
 	}
 	for (uint32_t i = 0; i < device->plugin.stream_count; i++)
 		KEEP(connect_stream(device, i));

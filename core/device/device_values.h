@@ -36,6 +36,10 @@ int device_option_check_trust(struct device *device, const struct minivmm_option
  * logged. */
 int device_option_set(struct device *device, const struct minivmm_option *row,
 		      const struct option_text *given);
+/* Checks an option that is set against its flags MINIVMM_UNIQUE and MINIVMM_RAW, in device_flags.c.
+ * Returns 0 or a negative status, logged. */
+int device_option_flags(struct device *device, const struct minivmm_option *row,
+			const struct option_text *given);
 /* The value of a number option in the state, for the length of a range. */
 uint64_t device_option_value(const struct device *device, const char *name);
 

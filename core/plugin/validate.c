@@ -180,7 +180,8 @@ check_options(struct adoption *a)
 		if (check_member(a, i) || check_value(a, row))
 			return -1;
 		r = adopt_flags(a, "option ", row->name, row->flags,
-				MINIVMM_HOST | MINIVMM_EDGE | MINIVMM_ACTIVE_LOW);
+				MINIVMM_HOST | MINIVMM_EDGE | MINIVMM_ACTIVE_LOW |
+				    MINIVMM_UNIQUE | MINIVMM_RAW);
 		if (!r)
 			r = add_option(a, "options", i, *row, !row->initial);
 	}

@@ -449,6 +449,7 @@ blk_destroy(struct minivmm_device *dev)
 }
 
 static const char *const ios[] = { "sync", "threads", "io_uring", NULL };
+static const char *const formats[] = { "raw", NULL };
 static const char *const changed[] = { "refuse", "accept", NULL };
 
 static const struct minivmm_option options[] = {
@@ -456,7 +457,10 @@ static const struct minivmm_option options[] = {
 	MINIVMM_OPTION_AS(PATH, struct blk, path, NULL,
 			  "the disk: a file, a block device, or an NBD export (nbd://HOST/NAME or "
 			  "nbd+unix:///NAME?socket=PATH)",
-			  .flags = MINIVMM_HOST),
+			  .flags = MINIVMM_HOST | MINIVMM_RAW),
+	MINIVMM_OPTION_AS(ENUM, struct blk, format, "raw",
+			  "raw: the bytes are the disk, even if they look like another format",
+			  .values = formats),
 	MINIVMM_OPTION(struct blk, readonly, "no", "whether the guest can only read the disk"),
 	MINIVMM_OPTION(
 	    struct blk, temporary, "no",

@@ -76,6 +76,7 @@ struct blk {
 	const char *path, *layers, *overlay, *serial, *rate, *burst; /* options */
 	bool readonly, temporary;
 	uint32_t io;         /* option */
+	uint32_t format;     /* option: enum with one value */
 	uint16_t queues;     /* option */
 	uint32_t changed;    /* option: enum, whether a modified disk is refused */
 	uint64_t bytes;      /* state: size of the disk */

@@ -16,6 +16,9 @@
 
 #include "disk.h"
 
+/* The remedies for a disk that can be read and not written. */
+#define READ_INSTEAD "set readonly = yes, or overlay = FILE to write to another file"
+
 #define NAMES 100000u /* numbers to try for a file name */
 
 void
@@ -50,13 +53,16 @@ static int
 lock_file(struct disk *disk, int fd, const char *path, bool write)
 {
 	struct flock l = { .l_type = write ? F_WRLCK : F_RDLCK, .l_whence = SEEK_SET };
+	struct flock other = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
+	bool readers;
 
 	if (!fcntl(fd, F_OFD_SETLK, &l) || (errno != EAGAIN && errno != EACCES))
 		return 0;
+	/* What only readers use can be read; what another one writes cannot be used at all. */
+	readers = write && !fcntl(fd, F_OFD_GETLK, &other) && other.l_type == F_UNLCK;
 	return disk_error(disk, "cannot use the disk", path,
-			  write ? "another machine uses it: set readonly = yes, or overlay = FILE "
-				  "to write to another file"
-				: "another machine writes to it");
+			  readers ? "another machine reads it: " READ_INSTEAD
+				  : "another machine writes to it: end that machine, or use a copy");
 }
 
 /* Initialises the layer above the top one. It counts once the caller increments disk->count. */
@@ -107,6 +113,9 @@ open_file(struct disk *disk, const char *path, bool write)
 	struct stat st;
 	int fd = open(path, (write ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK);
 
+	if (fd < 0 && write && (errno == EACCES || errno == EROFS) && !access(path, R_OK))
+		return disk_error(disk, "cannot open the disk", path,
+				  "it cannot be written: " READ_INSTEAD);
 	if (fd < 0)
 		return disk_error(disk, "cannot open the disk", path, strerror(errno));
 	add(disk, fd, path)->written_here = write;

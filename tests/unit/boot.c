@@ -138,7 +138,7 @@ load(struct bench *bench, const void *image, size_t length, struct boot_entry *e
 	int status;
 
 	memcpy(copy, image, length);
-	status = boot_elf("good.elf", copy, length, &bench->memory, entry);
+	status = boot_elf(&bench->config, "good.elf", copy, length, &bench->memory, entry);
 	free(copy);
 	return status;
 }

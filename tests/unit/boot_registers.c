@@ -65,7 +65,7 @@ teardown(void **state)
 static int
 registers(struct bench *bench, enum config_mode mode)
 {
-	bench->config.cpu.mode = mode;
+	bench->entry.mode = mode;
 	return boot_registers(&bench->config, &bench->entry, &bench->memory, &bench->regs,
 			      &bench->sregs);
 }

@@ -99,6 +99,12 @@ struct minivmm_irq {
 #define MINIVMM_POINTER                                                                            \
 	0x10u /* field: the member points to an array; the counter holds its number of elements */
 #define MINIVMM_FREE_RUNNING 0x20u /* field: counts host events; equal runs can differ in it */
+#define MINIVMM_UNIQUE                                                                             \
+	0x40u /* option of type string: no two devices of a machine can have the same value. The   \
+	       * empty string is no value. */
+#define MINIVMM_RAW                                                                                \
+	0x80u /* option of type path: the bytes of the file are used as they are. The host warns   \
+	       * about a file in another program's format, unless the option "format" is given. */
 
 /* A key of the device's [device NAME] section. Use MINIVMM_OPTION. */
 struct minivmm_option {
@@ -107,7 +113,7 @@ struct minivmm_option {
 	uint32_t offset;           /* of the member in the state */
 	const char *initial;       /* the value if the key is not given; NULL: it is required */
 	const char *help;          /* one line */
-	uint32_t flags;            /* MINIVMM_HOST, MINIVMM_EDGE, MINIVMM_ACTIVE_LOW */
+	uint32_t flags; /* MINIVMM_HOST, _EDGE, _ACTIVE_LOW, _UNIQUE, _RAW */
 	uint64_t min, max;         /* of a number; max 0: the maximum of the type */
 	const char *const *values; /* of an enum, NULL-terminated */
 };

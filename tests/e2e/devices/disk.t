@@ -174,8 +174,31 @@ for my $lock ([ F_WRLCK, 'written', 1, 1 ], [ F_RDLCK, 'read', 0, 1 ]) {
     fcntl $other, 37, pack('s s x4 q q i x4', $type, 0, 0, 0, 0) or die "F_OFD_SETLK: $!";
     my @read = (machine({ temporary => 'yes' }), 113, qr/another machine writes to it/, "a disk that is $name cannot be read");
     $no_read ? fails(@read) : says($read[0], $said, "a disk that is $name can be read");
-    fails(machine({}), 113, qr/another machine uses it: set readonly = yes, or overlay/, "a disk that is $name cannot be written");
+    my $why = $no_read ? qr/another machine writes to it: end that machine, or use a copy/
+        : qr/another machine reads it: set readonly = yes, or overlay = FILE to write to another file/;
+    fails(machine({}), 113, $why, "a disk that is $name cannot be written");
+    next if $no_read;
+    says(machine({ overlay => 'mine' }), $said, 'overlay = FILE is not refused');
+    unlike((run(machine({ readonly => 'yes' })))[2], qr/cannot use the disk/, 'nor is readonly = yes');
 }
+
+# A file in another program's format is named, and still used: a guest can write any header to its raw disk.
+for (
+    [ qcow2 => "QFI\xfb\0\0\0\3", qr/is a qcow2 disk image, .*: convert it with qemu-img convert -O raw; or set format = raw$/m ],
+    [ gzip => "\x1f\x8b\x08", qr/is compressed with gzip, .*: decompress it with gzip -d; or set format = raw$/m ],
+    [ nothing => 'QFI', undef ],
+  ) {
+    my ($name, $head, $warning) = @$_;
+    fresh();
+    spew('disk.img', $head . substr($raw, length $head));
+    my ($status, $out, $err) = run(machine({ temporary => 'yes' }, @snap));
+    is($status, 0, "$name: the machine runs");
+    $warning ? like($err, $warning, "$name: a warning") : unlike($err, qr/warning/, "$name: no warning");
+    unlike((run(machine({ temporary => 'yes', format => 'raw' })))[2], qr/begins like/, "$name: no warning with format = raw");
+    unlike((run([ $minivmm, '-r', 'c.snap', '--trust' ]))[2], qr/begins like/, "$name: no warning after a restore");
+}
+fresh();
+fails(machine({ format => 'qcow2' }), 110, qr/format = qcow2: use raw/, 'another format than raw');
 
 # Invalid overlays.
 fresh();
