@@ -8,12 +8,25 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 
 #include "user.h"
 
-#define READY 64    /* events per epoll_wait() */
-#define DUE 900u    /* ms; slirp_pollfds_fill() lowers this if libslirp has a timeout */
-#define MS 1000000u /* ns */
+#define READY 64        /* events per epoll_wait() */
+#define DUE 900u        /* ms; slirp_pollfds_fill() lowers this if libslirp has a timeout */
+#define MS 1000000u     /* ns */
+#define IDLE_MS 240000u /* SO_EXPIRE of libslirp: it ends a UDP or ICMP flow that is idle so long  \
+			 */
+#define FLOWS_MOST 256u
+
+static void
+user_forget_events(struct user *u, int fd)
+{
+	if (fd < 0 || (size_t)fd >= u->fd_count || !u->fds[fd].events)
+		return;
+	epoll_ctl(u->epoll, EPOLL_CTL_DEL, fd, NULL);
+	u->fds[fd].events = u->fds[fd].ready = 0;
+}
 
 /* The number may soon belong to another descriptor. */
 void
@@ -21,10 +34,11 @@ user_unregister_fd(int fd, void *opaque)
 {
 	struct user *u = opaque;
 
-	if (fd < 0 || (size_t)fd >= u->fd_count || !u->fds[fd].events)
-		return;
-	epoll_ctl(u->epoll, EPOLL_CTL_DEL, fd, NULL);
-	u->fds[fd].events = u->fds[fd].ready = 0;
+	user_forget_events(u, fd);
+	if (fd >= 0 && (size_t)fd < u->fd_count && u->fds[fd].open) {
+		u->fds[fd].open = false;
+		u->open--;
+	}
 }
 
 /* Grows both tables for a descriptor. Returns false without memory. */
@@ -84,6 +98,8 @@ user_add_poll(int fd, int events, void *opaque)
 	}
 	f->events = event.events;
 	f->round = u->round;
+	u->open += !f->open;
+	f->open = true;
 	if (!f->listed) {
 		f->listed = true;
 		u->list[u->listed++] = fd;
@@ -112,6 +128,7 @@ user_update_polls(struct user *u)
 	uint64_t due;
 
 	u->round++;
+	u->sent = 0;
 	slirp_pollfds_fill(u->slirp, &ms, user_add_poll, u);
 	for (size_t i = 0; i < u->listed; i++) {
 		struct user_fd *f = &u->fds[u->list[i]];
@@ -120,7 +137,7 @@ user_update_polls(struct user *u)
 			u->list[kept++] = u->list[i];
 			continue;
 		}
-		user_unregister_fd(u->list[i], u);
+		user_forget_events(u, u->list[i]);
 		f->listed = false;
 	}
 	u->listed = kept;
@@ -155,6 +172,45 @@ user_settle(void *backend)
 
 	slirp_pollfds_poll(u->slirp, 1, user_get_revents, u);
 	user_update_polls(u);
+}
+
+void
+user_limit(struct user *u)
+{
+	struct rlimit limit;
+
+	u->most = FLOWS_MOST;
+	if (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur / 4 < u->most)
+		u->most = (size_t)limit.rlim_cur / 4;
+}
+
+/*
+ * libslirp has no call that closes a flow. But it closes those that have been idle for IDLE_MS by
+ * its clock, and asks us for the time: for a moment the clock is so far ahead that the flows which
+ * have been idle for half of that time end, then for a quarter, and so on.
+ */
+static void
+user_end_oldest(struct user *u)
+{
+	for (uint64_t idle = IDLE_MS / 2; u->open > u->most / 2; idle /= 2) {
+		u->ahead = (IDLE_MS - idle) * MS;
+		user_settle(u);
+		if (!idle)
+			break;
+	}
+	u->ahead = 0;
+	user_settle(u);
+}
+
+bool
+user_admits(struct user *u)
+{
+	if (u->open + ++u->sent < u->most)
+		return true;
+	user_settle(u);
+	if (u->open + 1 >= u->most)
+		user_end_oldest(u);
+	return u->open + ++u->sent < u->most;
 }
 
 void

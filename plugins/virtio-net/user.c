@@ -44,7 +44,9 @@ user_guest_error(const char *message, void *opaque)
 static int64_t
 user_clock(void *opaque)
 {
-	return (int64_t)minivmm_now(((struct user *)opaque)->dev);
+	const struct user *u = opaque;
+
+	return (int64_t)(minivmm_now(u->dev) + u->ahead);
 }
 
 /* Callbacks without effect. Timers serve IPv6 only. libslirp lists its descriptors in
@@ -87,6 +89,22 @@ static const SlirpCb callbacks = {
 	.notify = user_notify,
 };
 
+/* Whether the frame may open a flow: UDP, ICMP, or the first segment of TCP. */
+static bool
+user_opens(const uint8_t *frame, size_t length)
+{
+	enum { ETHERNET = 14, IP = 20, ICMP = 1, TCP = 6, UDP = 17, SYN = 2, ACK = 16 };
+	const uint8_t *ip = frame + ETHERNET;
+	size_t header;
+
+	if (length < ETHERNET + IP || frame[12] != 8 || frame[13])
+		return false;
+	header = (ip[0] & 15u) * 4u;
+	if (ip[9] != TCP)
+		return ip[9] == UDP || ip[9] == ICMP;
+	return length > ETHERNET + header + 13 && (ip[header + 13] & (SYN | ACK)) == SYN;
+}
+
 static enum net_sent
 user_send(void *backend, uint32_t pair, uint8_t *packet, size_t length)
 {
@@ -98,6 +116,8 @@ user_send(void *backend, uint32_t pair, uint8_t *packet, size_t length)
 	if (packet[0] || packet[1])
 		return NET_DROPPED;
 	length -= NET_HEADER;
+	if (user_opens(frame, length) && !user_admits(u))
+		return NET_DROPPED;
 	flows_note(u->options.flows, FLOWS_GUEST, frame, length);
 	if (length < FRAME_MIN) {
 		memcpy(padded, frame, length);
@@ -232,6 +252,7 @@ user_open(struct minivmm_device *dev, const struct net_options *options, bool re
 	u->dev = dev;
 	u->options = *options;
 	u->callbacks = callbacks;
+	user_limit(u);
 	u->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (u->epoll < 0)
 		minivmm_error(dev, "cannot create an epoll set: %s", strerror(errno));
