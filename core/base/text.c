@@ -130,6 +130,15 @@ parse_duration(const char *text, uint64_t *value, struct why *why)
 }
 
 int
+parse_time(const char *text, uint64_t *value, struct why *why)
+{
+	if (*text && !text[strspn(text, "0123456789")] && strspn(text, "0") != strlen(text))
+		return why_set(why, "has no unit; write %ss, %sms, %sus or %sns", text, text, text,
+			       text);
+	return parse_duration(text, value, why);
+}
+
+int
 parse_bool(const char *text, bool *value, struct why *why)
 {
 	static const char *const words[] = { "no", "yes", "off", "on", "false", "true", "0", "1" };
@@ -218,7 +227,8 @@ nearest(const char *text, const char *const *candidates)
 		if (candidate > NAME_MAX_LENGTH)
 			continue;
 		edits = distance(text, length, *candidates, candidate);
-		if (edits < best && edits < candidate) {
+		/* Half of the letters must stay: "foo" is not a misspelt "log". */
+		if (edits < best && edits < candidate && 2 * edits <= length) {
 			best = edits;
 			found = *candidates;
 		}

@@ -14,6 +14,8 @@ int parse_u64(const char *text, uint64_t *value, struct why *why);  /* decimal o
 int parse_size(const char *text, uint64_t *value, struct why *why); /* with K, M, G, T */
 int parse_duration(const char *text, uint64_t *value,
 		   struct why *why);                            /* ns, us, ms, s; no unit: ns */
+/* A duration from a command line, which must have a unit unless it is 0. */
+int parse_time(const char *text, uint64_t *value, struct why *why);
 int parse_bool(const char *text, bool *value, struct why *why); /* yes, on, true, 1; no, ... */
 /* Parses hex bytes like "ba f8 03", with blanks anywhere, into malloced memory. */
 int parse_hex(const char *text, uint8_t **bytes, size_t *length, struct why *why);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* minivmm batch: several processes run the machine of a snapshot once for each input file. */
 #include <errno.h>
-#include <getopt.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -15,10 +14,9 @@
 #include "base/limit.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "cli/arguments.h"
 #include "cli/batch.h"
 #include "cli/cli.h"
-#include "cli/commands.h"
-#include "cli/show.h"
 
 #define PROGRESS_EVERY 200000000u /* ns */
 #define IDLE_DEATHS 16u           /* workers in a row that die without an input */
@@ -308,37 +306,36 @@ work(const struct batch *batch, unsigned workers)
 }
 
 static int
-take(struct batch *batch, int option, char **argv, uint64_t *workers)
+take(struct batch *batch, int option, const char *value, uint64_t *workers)
 {
 	struct vm_source *source = &batch->source;
 	struct why why;
-	char letter[3];
 
 	switch (option) {
 	case 'r':
 		if (source->restore)
 			source->parents[source->parent_count++] = (char *)source->restore;
-		source->restore = optarg;
+		source->restore = value;
 		return 0;
 	case 'j':
-		if (parse_u64(optarg, workers, &why))
-			return fail(STATUS_USAGE, "batch: -j %s %s", optarg, why.text);
+		if (parse_u64(value, workers, &why))
+			return fail(STATUS_USAGE, "batch: -j %s %s", value, why.text);
 		if (!*workers || *workers > BATCH_WORKERS)
-			return fail(STATUS_USAGE, "batch: -j %s is not from 1 to %u", optarg,
+			return fail(STATUS_USAGE, "batch: -j %s is not from 1 to %u", value,
 				    BATCH_WORKERS);
 		return 0;
 	case CLI_INPUT:
-		batch->device = optarg;
+		batch->device = value;
 		return 0;
 	case CLI_UNTIL:
-		batch->until = optarg;
+		batch->until = value;
 		return 0;
 	case CLI_TIMEOUT:
-		if (parse_duration(optarg, &source->timeout, &why))
-			return fail(STATUS_USAGE, "batch: --timeout %s %s", optarg, why.text);
+		if (parse_time(value, &source->timeout, &why))
+			return fail(STATUS_USAGE, "batch: --timeout %s %s", value, why.text);
 		return 0;
 	case CLI_LIST:
-		batch->list = optarg;
+		batch->list = value;
 		return 0;
 	case '0':
 		batch->null = true;
@@ -347,17 +344,13 @@ take(struct batch *batch, int option, char **argv, uint64_t *workers)
 		batch->check = true;
 		return 0;
 	case CLI_SET:
-		source->set[source->set_count++] = optarg;
+		source->set[source->set_count++] = (char *)value;
 		return 0;
 	case CLI_TRUST:
 		source->trust = true;
 		return 0;
-	case ':':
-		return fail(STATUS_USAGE, "batch: %s needs a value; see minivmm batch --help",
-			    argv[optind - 1]);
 	default:
-		return fail(STATUS_USAGE, "batch: unknown option %s; see minivmm batch --help",
-			    cli_unknown_option(argv, letter));
+		return fail(STATUS_BUG, "batch: an option has no case in the parser");
 	}
 }
 
@@ -386,17 +379,16 @@ static int
 run(struct batch *batch, int argc, char **argv)
 {
 	uint64_t workers = (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
-	int option, r = 0;
+	struct arguments arguments;
+	int option = ARGUMENTS_END, r = 0;
 
-	while (!r && (option = cli_getopt(argc, argv, cli_command("batch")->options)) != -1) {
-		if (option == 'h') {
-			cli_help("batch");
-			return show_end(stdout);
-		}
-		r = take(batch, option, argv, &workers);
-	}
-	while (!r && optind < argc)
-		r = batch_input(batch, argv[optind++]);
+	arguments_begin(&arguments, cli_command("batch"), argc, argv);
+	while (!r && (option = arguments_next(&arguments)) > 0)
+		r = take(batch, option, arguments.value, &workers);
+	if (!r && option)
+		return -arguments.status;
+	for (int i = 0; i < arguments.count && !r; i++)
+		r = batch_input(batch, arguments.operands[i]);
 	if (!r && batch->list)
 		r = batch_list(batch, batch->list, batch->null);
 	if (!r)

@@ -2,15 +2,11 @@
 /* The table of commands and options, and functions that use it. */
 #include "cli/commands.h"
 
-#include <getopt.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "cli/cli.h"
 #include "machine/stop.h"
-
-#define OPTIONS_MAX 32
 
 const struct cli_option cli_run_options[] = {
 	{ "config", 'c', "CONFIG", "run the machine that an INI file describes", NULL },
@@ -104,9 +100,9 @@ const struct cli_command cli_commands[] = {
 	  "  stats [--watch]    print exits and accesses per second; --watch: until Ctrl-C\n"
 	  "Exit: 0 done, 1 the machine refused or failed, 113 there was no reply\n",
 	  ctl_options },
-	{ "inspect", cli_inspect, "SNAPSHOT", NULL, "print its contents; --json for programs",
+	{ "inspect", cli_inspect, "SNAPSHOT...", "SNAPSHOT", "print its contents; --json for programs",
 	  "Prints the contents of a snapshot: registers, devices, memory map.\n", inspect_options },
-	{ "batch", cli_batch, "-r SNAPSHOT --input DEVICE FILE...", "-r SNAPSHOT",
+	{ "batch", cli_batch, "-r SNAPSHOT --input DEVICE [FILE...]", "-r SNAPSHOT",
 	  "run it once for each of many input files",
 	  "Runs the machine once for each file, which is the input of the device's stream,\n"
 	  "and resets the machine in place between the runs. Prints a line of JSON for\n"
@@ -230,35 +226,48 @@ cli_help(const char *name)
 	fputs(conditions_and_statuses, stdout);
 }
 
-int
-cli_getopt(int argc, char **argv, const struct cli_option *options)
+bool
+cli_repeats(const struct cli_option *option)
 {
-	char letters[2 * OPTIONS_MAX + 2] = ":";
-	struct option names[OPTIONS_MAX] = { 0 };
-	size_t length = 1, count = 0;
-
-	for (const struct cli_option *o = options; o->id && count + 1 < OPTIONS_MAX; o++) {
-		if (o->name)
-			names[count++] =
-			    (struct option){ o->name, o->value ? required_argument : no_argument,
-					     NULL, o->id };
-		if (o->id < CLI_SET) {
-			letters[length++] = (char)o->id;
-			if (o->value)
-				letters[length++] = ':';
-		}
-	}
-	opterr = 0;
-	return getopt_long(argc, argv, letters, names, NULL);
+	return !option->value || option->id == CLI_SET || option->id == 'r';
 }
 
 const char *
-cli_unknown_option(char **argv, char letter[3])
+cli_dash(const struct cli_option *option)
 {
-	if (!optopt || optopt >= CLI_SET)
-		return argv[optind - 1];
-	letter[0] = '-';
-	letter[1] = (char)optopt;
-	letter[2] = '\0';
-	return letter;
+	static const struct {
+		int id;
+		const char *instead;
+	} outputs[] = {
+		{ CLI_SAVE, "use fd:1" },
+		{ CLI_STATUS, "use /dev/stdout" },
+		{ CLI_TRACE, "use /dev/stdout" },
+		{ 'o', "name a file" },
+	};
+
+	for (size_t i = 0; i < sizeof(outputs) / sizeof(*outputs); i++)
+		if (outputs[i].id == option->id)
+			return outputs[i].instead;
+	return NULL;
+}
+
+bool
+cli_operand(const char *usage, int index, char *buffer, size_t size)
+{
+	bool value = false;
+
+	for (const char *at = usage; *(at += strspn(at, " "));) {
+		size_t length = strcspn(at, " ");
+		bool option = *at == '-' || !strncmp(at, "[-", 2);
+
+		if (!option && !value) {
+			snprintf(buffer, size, "%.*s", (int)length, at);
+			if (!index-- || strstr(buffer, "..."))
+				return true;
+		}
+		value = option && at[length - 1] != ']';
+		at += length;
+	}
+	*buffer = '\0';
+	return false;
 }

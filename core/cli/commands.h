@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The commands and options of the command line with their help texts. One table serves --help,
- * getopt, suggestions for misspelt words, and shell completion.
+ * The commands and options of the command line with their help texts. One table serves --help, the
+ * parser (cli/arguments.h), suggestions for misspelt words, and shell completion.
  */
 #ifndef CLI_COMMANDS_H
 #define CLI_COMMANDS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define CLI_OPTIONS_MAX 32 /* rows of one table, its end included */
 
 /* IDs of options without a letter. */
 enum {
@@ -62,15 +67,15 @@ extern const struct cli_option cli_run_options[];
 const struct cli_command *cli_command(const char *name); /* NULL: unknown name */
 /* Prints minivmm --help, or the help of the named command, to stdout. */
 void cli_help(const char *name);
+/* Returns whether the option can be given several times. */
+bool cli_repeats(const struct cli_option *option);
+/* If the option names an output that cannot be "-": an imperative, what to do instead. Else NULL. */
+const char *cli_dash(const struct cli_option *option);
 /*
- * getopt_long with the table, without reordering arguments. Prints nothing. Returns ':' if a value
- * is missing.
+ * Copies the operand with that index of a usage like "SNAPSHOT... -o FILE" into buffer. Options and
+ * their values are not operands; an operand with "..." stands for all that follow. Returns false,
+ * and an empty buffer, if there are fewer operands.
  */
-int cli_getopt(int argc, char **argv, const struct cli_option *options);
-/*
- * The option for which cli_getopt() has just returned '?': "-k" in letter, or a word of argv. A
- * letter may be followed by others in its word, and optind counts only whole words.
- */
-const char *cli_unknown_option(char **argv, char letter[3]);
+bool cli_operand(const char *usage, int index, char *buffer, size_t size);
 
 #endif

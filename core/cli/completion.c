@@ -83,37 +83,12 @@ static const char zsh_script[] =
     "\tcompdef _minivmm minivmm\n"
     "fi\n";
 
-/*
- * Copies the operand with that index of a usage like "SNAPSHOT... -o FILE" into buffer. Options and
- * their values are not operands. Returns false if there are fewer operands.
- */
-static bool
-operand(const char *usage, int index, char *buffer, size_t size)
-{
-	bool value = false;
-
-	*buffer = '\0';
-	for (const char *at = usage; *(at += strspn(at, " "));) {
-		size_t length = strcspn(at, " ");
-		bool option = *at == '-' || !strncmp(at, "[-", 2);
-
-		if (!option && !value) {
-			snprintf(buffer, size, "%.*s", (int)length, at);
-			if (!index-- || strstr(buffer, "..."))
-				return true;
-		}
-		value = option && at[length - 1] != ']';
-		at += length;
-	}
-	return false;
-}
-
 static void
 offer_operand(const struct completion *c, const char *usage, int index)
 {
 	char kind[64];
 
-	if (operand(usage, index, kind, sizeof(kind)))
+	if (cli_operand(usage, index, kind, sizeof(kind)))
 		offer_value(c, "", kind);
 }
 

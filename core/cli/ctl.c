@@ -8,8 +8,8 @@
 #include "base/json.h"
 #include "base/limit.h"
 #include "base/log.h"
+#include "cli/arguments.h"
 #include "cli/cli.h"
-#include "cli/commands.h"
 #include "cli/ctl.h"
 #include "cli/show.h"
 #include "control/control.h"
@@ -165,28 +165,19 @@ int
 cli_ctl(int argc, char **argv)
 {
 	struct ctl ctl = { .fd = -1 };
+	struct arguments arguments;
 	bool json = false;
-	int i, status;
+	int option, status;
+	char **words;
 
-	for (i = 1; i < argc; i++) {
-		if (!strcmp(argv[i], "--help")) {
-			cli_help("ctl");
-			return -show_end(stdout);
-		}
-		if (!strcmp(argv[i], "--json"))
-			json = true;
-		else if (argv[i][0] == '-')
-			return -fail(STATUS_USAGE, "ctl: unknown option %s; see minivmm ctl --help",
-				     argv[i]);
-		else if (ctl.path)
-			break;
-		else
-			ctl.path = argv[i];
-	}
-	if (i == argc)
-		return -fail(STATUS_USAGE, "ctl: no %s; use minivmm ctl SOCKET COMMAND",
-			     ctl.path ? "command" : "socket");
-	status = (strcmp(argv[i], "stats") ? command : stats)(&ctl, argv + i, json);
+	arguments_begin(&arguments, cli_command("ctl"), argc, argv);
+	while ((option = arguments_next(&arguments)) > 0)
+		json = true;
+	if (option)
+		return arguments.status;
+	ctl.path = arguments.operands[0];
+	words = arguments.operands + 1;
+	status = (strcmp(*words, "stats") ? command : stats)(&ctl, words, json);
 	ctl_close(&ctl);
 	return status;
 }

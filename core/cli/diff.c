@@ -9,8 +9,8 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "cli/arguments.h"
 #include "cli/cli.h"
-#include "cli/commands.h"
 #include "cli/decode.h"
 #include "cli/diff.h"
 #include "cli/show.h"
@@ -173,10 +173,9 @@ diff_snapshots(struct diff *diff, const struct snapshot *a, const struct snapsho
 
 /* Handles one option. 0 or a negative status. */
 static int
-take(struct diff *diff, int option, char **argv)
+take(struct diff *diff, int option, const char *value)
 {
 	struct why why;
-	char letter[3];
 
 	switch (option) {
 	case CLI_JSON:
@@ -189,15 +188,11 @@ take(struct diff *diff, int option, char **argv)
 		diff->guest = true;
 		return 0;
 	case CLI_LINES:
-		return parse_u64(optarg, &diff->lines, &why)
-			   ? fail(STATUS_USAGE, "diff: --lines %s %s", optarg, why.text)
+		return parse_u64(value, &diff->lines, &why)
+			   ? fail(STATUS_USAGE, "diff: --lines %s %s", value, why.text)
 			   : 0;
-	case ':':
-		return fail(STATUS_USAGE, "diff: %s needs a value; see minivmm diff --help",
-			    argv[optind - 1]);
 	default:
-		return fail(STATUS_USAGE, "diff: unknown option %s; see minivmm diff --help",
-			    cli_unknown_option(argv, letter));
+		return fail(STATUS_BUG, "diff: an option has no case in the parser");
 	}
 }
 
@@ -225,19 +220,16 @@ int
 cli_diff(int argc, char **argv)
 {
 	struct diff diff = { .out = stdout, .lines = LINES };
-	int failed = 0, option;
+	struct arguments arguments;
+	int failed = 0, option = ARGUMENTS_END;
 
-	while (!failed && (option = cli_getopt(argc, argv, cli_command("diff")->options)) != -1) {
-		if (option == 'h') {
-			cli_help("diff");
-			return show_end(stdout) ? TROUBLE : SAME;
-		}
-		failed = take(&diff, option, argv);
-	}
-	if (!failed && argc - optind != 2)
-		failed = fail(STATUS_USAGE, "diff needs two snapshots; use minivmm diff A B");
+	arguments_begin(&arguments, cli_command("diff"), argc, argv);
+	while (!failed && (option = arguments_next(&arguments)) > 0)
+		failed = take(&diff, option, arguments.value);
+	if (!failed && option)
+		return arguments.status ? TROUBLE : SAME;
 	if (!failed)
-		failed = diff_files(&diff, argv + optind);
+		failed = diff_files(&diff, arguments.operands);
 	if (!failed)
 		failed = show_end(stdout);
 	return failed ? TROUBLE : diff.any ? DIFFER : SAME;

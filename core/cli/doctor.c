@@ -10,8 +10,8 @@
 
 #include "base/limit.h"
 #include "base/log.h"
+#include "cli/arguments.h"
 #include "cli/cli.h"
-#include "cli/commands.h"
 #include "cli/show.h"
 #include "kvm/kvm.h"
 #include "plugin/plugin.h"
@@ -93,14 +93,12 @@ check_plugins(void)
 int
 cli_doctor(int argc, char **argv)
 {
+	struct arguments arguments;
 	bool kvm, plugins;
 
-	if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {
-		cli_help("doctor");
-		return 0;
-	}
-	if (argc > 1)
-		return -fail(STATUS_USAGE, "minivmm doctor takes no arguments");
+	arguments_begin(&arguments, cli_command("doctor"), argc, argv);
+	if (arguments_only_operands(&arguments))
+		return arguments.status;
 	kvm = check_kvm();
 	check_userfaultfd();
 	plugins = check_plugins();

@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* minivmm flatten: merges a chain of snapshots into one file. */
-#include <string.h>
-
 #include "base/file.h"
 #include "base/log.h"
+#include "cli/arguments.h"
 #include "cli/cli.h"
-#include "cli/commands.h"
-#include "cli/show.h"
 #include "snapshot/reader.h"
 #include "snapshot/writer.h"
 
@@ -38,26 +35,22 @@ int
 cli_flatten(int argc, char **argv)
 {
 	const char *path = NULL;
+	struct arguments arguments;
 	struct snapshot snapshot;
-	int count = 0, failed;
+	int option, failed;
+	char **last;
 
-	for (int i = 1; i < argc; i++) {
-		if (!strcmp(argv[i], "--help")) {
-			cli_help("flatten");
-			return -show_end(stdout);
-		}
-		if (!strcmp(argv[i], "-o") && i + 1 < argc && !path)
-			path = argv[++i];
-		else if (argv[i][0] == '-')
-			return -fail(STATUS_USAGE, "flatten: %s; see minivmm flatten --help",
-				     strcmp(argv[i], "-o") ? "unknown option"
-							   : "-o needs one file, once");
-		else
-			argv[1 + count++] = argv[i];
-	}
-	if (!count || !path)
-		return -fail(STATUS_USAGE, "flatten: use minivmm flatten SNAPSHOT... -o FILE");
-	failed = snapshot_open_chain(&snapshot, argv[count], argv + 1, (size_t)count);
+	arguments_begin(&arguments, cli_command("flatten"), argc, argv);
+	while ((option = arguments_next(&arguments)) > 0)
+		path = arguments.value;
+	if (option)
+		return arguments.status;
+	if (!path)
+		return -fail(STATUS_USAGE,
+			     "flatten: no -o FILE; use minivmm flatten SNAPSHOT... -o FILE");
+	last = arguments.operands + arguments.count - 1;
+	failed =
+	    snapshot_open_chain(&snapshot, *last, arguments.operands, (size_t)arguments.count);
 	if (!failed)
 		failed = check_target(&snapshot, path);
 	if (!failed)

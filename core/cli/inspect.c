@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* minivmm inspect: prints the contents of a snapshot as text or as one JSON document. */
-#include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -9,8 +8,8 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "cli/arguments.h"
 #include "cli/cli.h"
-#include "cli/commands.h"
 #include "cli/decode.h"
 #include "cli/inspect.h"
 #include "cli/show.h"
@@ -245,44 +244,29 @@ struct inspect {
 	bool json, map;
 };
 
-/* Handles one option. 0 or a negative status. */
-static int
-take(struct inspect *inspect, int option, int argc, char **argv)
+static void
+take(struct inspect *inspect, int option, const struct arguments *arguments)
 {
-	char letter[3];
-
 	switch (option) {
 	case CLI_JSON:
 		inspect->json = true;
-		return 0;
+		break;
 	case CLI_MAP:
 		inspect->map = true;
-		return 0;
+		break;
 	case 'o':
-		inspect->output = optarg;
-		return 0;
+		inspect->output = arguments->value;
+		break;
 	case CLI_DUMP:
-		inspect->dump[0] = optarg;
-		inspect->dump[1] = optind < argc ? argv[optind++] : NULL;
-		return inspect->dump[1] ? 0
-					: fail(STATUS_USAGE,
-					       "inspect: --dump %s: no length; write --dump %s 64",
-					       optarg, optarg);
-	case ':':
-		return fail(STATUS_USAGE, "inspect: %s needs a value; see minivmm inspect --help",
-			    argv[optind - 1]);
-	default:
-		return fail(STATUS_USAGE, "inspect: unknown option %s; see minivmm inspect --help",
-			    cli_unknown_option(argv, letter));
+		inspect->dump[0] = arguments->value;
+		inspect->dump[1] = arguments->second;
+		break;
 	}
 }
 
 static int
-check(const struct inspect *inspect, int operands)
+check(const struct inspect *inspect)
 {
-	if (!operands)
-		return fail(STATUS_USAGE,
-			    "inspect: no snapshot; use minivmm inspect SNAPSHOT");
 	if (inspect->json + inspect->map + (inspect->dump[0] != NULL) > 1)
 		return fail(STATUS_USAGE, "inspect: give one of --json, --map and --dump");
 	if (inspect->output && !inspect->map)
@@ -326,23 +310,20 @@ show(const struct inspect *inspect, const struct snapshot *snapshot)
 int
 cli_inspect(int argc, char **argv)
 {
-	const struct cli_option *options = cli_command("inspect")->options;
 	struct inspect inspect = { 0 };
+	struct arguments arguments;
 	struct snapshot snapshot;
-	int failed = 0, option;
+	int option, failed;
 
-	while (!failed && (option = cli_getopt(argc, argv, options)) != -1) {
-		if (option == 'h') {
-			cli_help("inspect");
-			return -show_end(stdout);
-		}
-		failed = take(&inspect, option, argc, argv);
-	}
-	if (!failed)
-		failed = check(&inspect, argc - optind);
+	arguments_begin(&arguments, cli_command("inspect"), argc, argv);
+	while ((option = arguments_next(&arguments)) > 0)
+		take(&inspect, option, &arguments);
+	if (option)
+		return arguments.status;
+	failed = check(&inspect);
 	if (failed)
 		return -failed;
-	failed = open_snapshot(&snapshot, argv + optind, argc - optind,
+	failed = open_snapshot(&snapshot, arguments.operands, arguments.count,
 			       inspect.map || inspect.dump[0]);
 	if (!failed)
 		failed = show(&inspect, &snapshot);

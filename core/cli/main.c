@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The command line: sub-commands and the options of a run. */
 #include <fcntl.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/file.h"
+#include "base/habits.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "base/version.h"
+#include "cli/arguments.h"
 #include "cli/cli.h"
-#include "cli/commands.h"
 #include "cli/show.h"
 #include "config/config.h"
+#include "snapshot/format.h"
 
 static int
 usage(const char *what, const char *argument)
@@ -36,100 +39,80 @@ set_timeout(const char *text, uint64_t *timeout)
 {
 	struct why why;
 
-	if (parse_duration(text, timeout, &why))
+	if (parse_time(text, timeout, &why))
 		return -fail(STATUS_USAGE, "--timeout %s %s", text, why.text);
 	if (!*timeout)
 		return usage("--timeout needs a time above 0, not ", text);
-	if (text[strlen(text) - 1] != 's')
-		return -fail(STATUS_USAGE,
-			     "--timeout %s has no unit: write %ss for seconds, or ms, us, ns", text,
-			     text);
 	return 0;
 }
 
-/* Reports an unknown word. dashes: its prefix. names: the known words, ending with NULL. */
-static int
-unknown(const char *what, const char *dashes, const char *word, const char *const *names)
+/* What the user may want with a file that is given as a command. NULL: it is not a file. */
+static const char *
+file_remedy(const char *path)
 {
-	const char *near = nearest(word, names);
-	char meant[80];
+	size_t length = strlen(path);
+	uint8_t head[sizeof(SNAPSHOT_MAGIC) - 1];
+	int fd = file_open(path, FILE_READ);
+	bool exists = fd >= 0, snapshot;
 
-	snprintf(meant, sizeof(meant), "%s%s", dashes, near ? near : "");
-	return -fail(STATUS_USAGE, "unknown %s %s%s%s", what, dashes, word,
-		     did_you_mean(near ? meant : NULL, "; see minivmm --help").text);
+	snapshot = exists && read(fd, head, sizeof(head)) == sizeof(head) &&
+		   !memcmp(head, SNAPSHOT_MAGIC, sizeof(head));
+	if (exists)
+		close(fd);
+	if (snapshot || (!exists && length > 5 && !strcmp(path + length - 5, ".snap")))
+		return "to restore a snapshot, use minivmm -r ";
+	if (length > 4 && !strcmp(path + length - 4, ".ini"))
+		return "to run a config, use minivmm -c ";
+	return exists ? "to run a config, use minivmm -c CONFIG; a kernel is named in its [boot] "
+			"image, not "
+		      : NULL;
 }
 
 static int
-unknown_option(const char *word)
+unknown_command(const char *word, const char *next)
 {
+	const char *ours = habit(HABIT_COMMAND, word), *file = file_remedy(ours && next ? next : word);
 	const char *names[32] = { 0 };
 	size_t count = 0;
 
-	if (strncmp(word, "--", 2))
-		return usage("unknown option ", word);
-	for (const struct cli_option *o = cli_run_options; o->id && count < 31; o++)
-		names[count++] = o->name;
-	return unknown("option", "--", word + 2, names);
-}
-
-static int
-unknown_command(const char *word)
-{
-	const char *names[32] = { 0 };
-	size_t count = 0;
-
+	if (file)
+		return -fail(STATUS_USAGE, "unknown command %s; %s%s", word, file,
+			     ours && next ? next : word);
+	if (ours)
+		return -fail(STATUS_USAGE, "unknown command %s; %s", word, ours);
 	for (const struct cli_command *c = cli_commands; c->name && count < 31; c++)
 		names[count++] = c->name;
-	return unknown("command", "", word, names);
-}
-
-/*
- * Returns the name of the option if it has a value and was given before, else NULL: the last value
- * would silently win. --set and -r may be repeated. seen: a bit for each row of the options.
- */
-static const char *
-twice(int option, uint64_t *seen)
-{
-	for (size_t i = 0; cli_run_options[i].id; i++) {
-		const struct cli_option *o = &cli_run_options[i];
-		uint64_t bit = 1ull << i;
-
-		if (o->id != option || option == CLI_SET || option == 'r' || !o->value)
-			continue;
-		if (*seen & bit)
-			return o->name;
-		*seen |= bit;
-	}
-	return NULL;
+	return -fail(STATUS_USAGE, "unknown command %s%s", word,
+		     did_you_mean(nearest(word, names), "; see minivmm --help").text);
 }
 
 /* Handles one option. Returns 0, the exit status with which to end, or -1 to end with status 0. */
 static int
-take(int option, struct run_options *run)
+take(int option, const char *value, struct run_options *run)
 {
 	switch (option) {
 	case 'c':
-		run->config = optarg;
+		run->config = value;
 		return 0;
 	case 'r':
 		if (run->restore)
 			run->parents[run->parent_count++] = (char *)run->restore;
-		run->restore = optarg;
+		run->restore = value;
 		return 0;
 	case CLI_SET:
-		run->set[run->set_count++] = optarg;
+		run->set[run->set_count++] = (char *)value;
 		return 0;
 	case CLI_UNTIL:
-		run->until = optarg;
+		run->until = value;
 		return 0;
 	case CLI_AT:
-		run->at = optarg;
+		run->at = value;
 		return 0;
 	case CLI_SAVE:
-		run->save = optarg;
+		run->save = value;
 		return 0;
 	case CLI_TIMEOUT:
-		return set_timeout(optarg, &run->timeout);
+		return set_timeout(value, &run->timeout);
 	case CLI_TRUST:
 		run->trust = true;
 		return 0;
@@ -137,19 +120,16 @@ take(int option, struct run_options *run)
 		run->registers = true;
 		return 0;
 	case CLI_STATUS:
-		run->status = optarg;
+		run->status = value;
 		return 0;
 	case CLI_CHECK:
 		run->check = true;
 		return 0;
 	case CLI_TRACE:
-		run->trace = optarg;
+		run->trace = value;
 		return 0;
 	case CLI_LOG:
-		return set_log(optarg);
-	case 'h':
-		cli_help(NULL);
-		return -1;
+		return set_log(value);
 	case CLI_VERSION:
 		puts("minivmm " MINIVMM_VERSION);
 		return -1;
@@ -161,31 +141,36 @@ take(int option, struct run_options *run)
 static int
 run(int argc, char **argv, struct run_options *run_options)
 {
-	const char *again;
-	uint64_t seen = 0;
-	char letter[3];
+	struct arguments arguments;
 	int option, r;
 
-	while ((option = cli_getopt(argc, argv, cli_run_options)) != -1) {
-		if (option == '?')
-			return unknown_option(cli_unknown_option(argv, letter));
-		if (option == ':')
-			return usage(argv[optind - 1], " needs a value");
-		again = twice(option, &seen);
-		if (again)
-			return -fail(STATUS_USAGE, "--%s is given twice; see minivmm --help",
-				     again);
-		r = take(option, run_options);
+	arguments_begin(&arguments, NULL, argc, argv);
+	while ((option = arguments_next(&arguments)) > 0) {
+		r = take(option, arguments.value, run_options);
 		if (r)
 			return r < 0 ? 0 : r;
 	}
-	if (optind < argc)
-		return unknown_command(argv[optind]);
+	if (option)
+		return arguments.status;
+	if (arguments.count)
+		return unknown_command(arguments.operands[0], arguments.operands[1]);
 	if (!run_options->config == !run_options->restore)
 		return usage(run_options->config ? "use -c or -r, not both"
 						 : "nothing to run; use -c CONFIG or -r SNAPSHOT",
 			     "");
 	return cli_run(run_options);
+}
+
+/* minivmm help [COMMAND] is minivmm [COMMAND] --help. */
+static int
+help(int argc, char **argv)
+{
+	const struct cli_command *command = argc > 2 ? cli_command(argv[2]) : NULL;
+
+	if (argc > 3 || (argc == 3 && !command))
+		return unknown_command(argv[argc > 3 ? 3 : 2], NULL);
+	cli_help(command ? command->name : NULL);
+	return 0;
 }
 
 /*
@@ -218,6 +203,10 @@ main(int argc, char **argv)
 	command = argc > 1 ? cli_command(argv[1]) : NULL;
 	if (command) {
 		r = command->run(argc - 1, argv + 1);
+		return r ? r : -show_end(stdout);
+	}
+	if (argc > 1 && !strcmp(argv[1], "help")) {
+		r = help(argc, argv);
 		return r ? r : -show_end(stdout);
 	}
 	run_options.set = calloc((size_t)argc, sizeof(char *));

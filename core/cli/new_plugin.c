@@ -10,8 +10,8 @@
 #include "base/file.h"
 #include "base/limit.h"
 #include "base/log.h"
+#include "cli/arguments.h"
 #include "cli/cli.h"
-#include "cli/commands.h"
 #include "plugin/plugin.h"
 
 /* @ stands for the plugin's name, $ for the name as a C identifier. */
@@ -138,31 +138,31 @@ warn_of_namesake(const char *name)
 int
 cli_new_plugin(int argc, char **argv)
 {
+	struct arguments arguments;
+	const char *name;
 	char path[64];
 	FILE *file;
 	bool bad;
 	int fd;
 
-	if (argc == 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {
-		cli_help("new-plugin");
-		return 0;
-	}
-	if (argc != 2)
-		return -fail(STATUS_USAGE, "use minivmm new-plugin NAME");
-	if (!good_name(argv[1]))
+	arguments_begin(&arguments, cli_command("new-plugin"), argc, argv);
+	if (arguments_only_operands(&arguments))
+		return arguments.status;
+	name = arguments.operands[0];
+	if (!good_name(name))
 		return -fail(STATUS_USAGE,
 			     "the plugin name %s is invalid; use a letter a-z and up to 30 of a-z, "
 			     "0-9, _ and -",
-			     argv[1]);
-	snprintf(path, sizeof(path), "%s.c", argv[1]);
+			     name);
+	snprintf(path, sizeof(path), "%s.c", name);
 	fd = file_open(path, FILE_NEW);
 	file = fd < 0 ? NULL : fdopen(fd, "w");
 	if (!file)
 		return -fail(STATUS_IO, "cannot write %s: %s", path,
 			     errno == EEXIST ? "it exists; choose another name"
 					     : limit_error(errno).text);
-	warn_of_namesake(argv[1]);
-	expand(file, argv[1]);
+	warn_of_namesake(name);
+	expand(file, name);
 	bad = ferror(file) != 0;
 	if (fclose(file) || bad) {
 		unlink(path);
@@ -171,6 +171,6 @@ cli_new_plugin(int argc, char **argv)
 	printf("%s written. Build it, after make install:\n"
 	       "  cc -shared -fPIC -o %s.so %s $(pkg-config --cflags minivmm)\n"
 	       "or put it into plugins/ of the source tree and run make.\n",
-	       path, argv[1], path);
+	       path, name, path);
 	return 0;
 }

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "cli/arguments.h"
 #include "cli/cli.h"
-#include "cli/commands.h"
 #include "cli/plugin_page.h"
 #include "cli/show.h"
 #include "plugin/plugin.h"
@@ -186,18 +186,22 @@ print_folder(const struct plugin_path *path, const char *folder)
 int
 cli_plugins(int argc, char **argv)
 {
-	bool page = argc > 1 && !strcmp(argv[1], "--mdoc");
-	const char *name = argc > 1 + page ? argv[1 + page] : NULL;
+	struct arguments arguments;
 	struct plugin_path path;
 	struct plugin plugin;
-	int r;
+	bool page = false;
+	const char *name;
+	int option, r;
 
-	if (argc == 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {
-		cli_help("plugins");
-		return 0;
-	}
-	if (argc > 2 + page || (name && *name == '-') || (page && !name))
-		return -fail(STATUS_USAGE, "use minivmm plugins, or minivmm plugins [--mdoc] NAME");
+	arguments_begin(&arguments, cli_command("plugins"), argc, argv);
+	while ((option = arguments_next(&arguments)) > 0)
+		page = true;
+	if (option)
+		return arguments.status;
+	name = arguments.operands[0];
+	if (page && !name)
+		return -fail(STATUS_USAGE,
+			     "plugins: --mdoc without PLUGIN; use minivmm plugins --mdoc PLUGIN");
 	crash_install(NULL);
 	r = plugin_path_init(&path, NULL);
 	if (!r && name) {

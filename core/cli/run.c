@@ -324,7 +324,8 @@ cli_run(const struct run_options *options)
 			reported = report_status(&run->vm, exit_status(run, r));
 			r = r ? r : reported;
 		}
-	}
+	} else if (r && options->status && !options->check)
+		report_refused(options->status, -r);
 	status = exit_status(run, r);
 	destroy(run);
 	if (interrupted_by)

@@ -4,31 +4,30 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "cli/arguments.h"
 #include "cli/cli.h"
-#include "cli/commands.h"
 #include "cli/show.h"
 #include "snapshot/reader.h"
 
 int
 cli_verify(int argc, char **argv)
 {
+	struct arguments arguments;
 	struct snapshot snapshot;
+	const char *path;
 	int failed;
 
-	if (argc == 2 && !strcmp(argv[1], "--help")) {
-		cli_help("verify");
-		return -show_end(stdout);
-	}
-	if (argc != 2 || argv[1][0] == '-')
-		return -fail(STATUS_USAGE,
-			     "verify needs one snapshot; use minivmm verify SNAPSHOT");
-	failed = snapshot_open(&snapshot, argv[1]);
+	arguments_begin(&arguments, cli_command("verify"), argc, argv);
+	if (arguments_only_operands(&arguments))
+		return arguments.status;
+	path = arguments.operands[0];
+	failed = snapshot_open(&snapshot, path);
 	if (!failed)
 		failed = snapshot_verify(&snapshot);
 	snapshot_close(&snapshot);
 	if (failed)
 		return -failed;
-	show_text(stdout, argv[1], strlen(argv[1]));
+	show_text(stdout, path, strlen(path));
 	fputs(": all checksums are correct\n", stdout);
 	return -show_end(stdout);
 }

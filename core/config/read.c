@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/limit.h"
 #include "base/log.h"
+#include "base/nearby.h"
 #include "config/schema.h"
 
 #define FILE_MAX (1u << 20) /* bytes; a config has a few hundred */
@@ -86,11 +87,11 @@ read_file(const char *path, config_check *check, size_t *length, int *failed)
 	*failed = -STATUS_USAGE;
 	*length = 0;
 	if (fd < 0 || fstat(fd, &st)) {
-		*failed = fail(status_for(errno, STATUS_USAGE), "reading the config %s: %s%s", path,
-			       limit_error(errno).text,
-			       errno == ENOENT   ? "; check the name"
-			       : errno == EACCES ? "; check its permissions"
-						 : "");
+		int error = errno;
+
+		*failed = fail(status_for(error, STATUS_USAGE), "reading the config %s: %s%s", path,
+			       limit_error(error).text,
+			       nearby(path, error, "; check the name").text);
 	} else if (S_ISDIR(st.st_mode)) {
 		fail(STATUS_USAGE, "reading the config %s: it is a directory; name a file in it",
 		     path);

@@ -2,9 +2,11 @@
 /* The table of a config's keys, and setting their values. */
 #include "config/schema.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/habits.h"
 #include "base/log.h"
 #include "base/text.h"
 
@@ -170,8 +172,16 @@ int
 schema_unknown_key(const char *section, const struct ini_key *key)
 {
 	const char *names[sizeof(schema) / sizeof(schema[0])];
-	char where[512], list[256];
+	char where[512], list[256], word[128];
+	const char *ours;
 	size_t count = 0;
+
+	snprintf(word, sizeof(word), "%s.%s", section, key->name);
+	ours = habit(HABIT_KEY, word);
+	if (ours)
+		return fail(STATUS_USAGE, "%s: [%s] has no key %s; %s",
+			    config_key_where(key->place, section, key->name, where, sizeof(where)),
+			    section, key->name, ours);
 
 	for (const struct schema_key *row = schema; row->section; row++)
 		if (!strcmp(row->section, section))
@@ -190,6 +200,9 @@ set_number(const struct schema_key *row, void *member, const char *text, struct 
 
 	if (row->kind == SCHEMA_SIZE ? parse_size(text, &value, why) : parse_u64(text, &value, why))
 		return -1;
+	if (row->kind == SCHEMA_SIZE && value && value < row->min &&
+	    isdigit((unsigned char)text[strlen(text) - 1]))
+		return why_set(why, "is in bytes; write %sM for MiB", text);
 	if (schema_check(row, value, why))
 		return -1;
 	memcpy(member, &value, row->kind == SCHEMA_COUNT ? sizeof(uint32_t) : sizeof(uint64_t));

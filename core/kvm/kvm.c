@@ -53,12 +53,49 @@ group_name(gid_t gid, char *buffer, size_t size)
 	return buffer;
 }
 
+static bool
+in_group(gid_t gid)
+{
+	gid_t groups[1024];
+	int count = getgroups(sizeof(groups) / sizeof(*groups), groups);
+
+	for (int i = 0; i < count; i++)
+		if (groups[i] == gid)
+			return true;
+	return getegid() == gid;
+}
+
+/* The remedy depends on whom the device's mode admits. */
+static int
+denied(const char *path, const struct stat *st, struct why *why)
+{
+	const unsigned both = S_IRGRP | S_IWGRP;
+	char group[64];
+
+	group_name(st->st_gid, group, sizeof(group));
+	if ((st->st_mode & both) != both)
+		return why_set(why,
+			       "cannot open %s: permission denied; its mode %03o admits no group: "
+			       "as root, chgrp kvm %s and chmod 660 %s (for good with a udev rule), "
+			       "and join group kvm",
+			       path, st->st_mode & 0777u, path, path);
+	if (in_group(st->st_gid))
+		return why_set(why,
+			       "cannot open %s: permission denied although its group %s is yours; "
+			       "check the host's access lists and security modules (getfacl, "
+			       "ausearch, dmesg)",
+			       path, group);
+	return why_set(why,
+		       "cannot open %s: permission denied; it belongs to group %s: join it "
+		       "(usermod -aG %s USER) and log in again",
+		       path, group, group);
+}
+
 /* Opens the device. Returns its descriptor, or -1 with the cause and the remedy in why. */
 static int
 open_device(const char *path, struct why *why)
 {
 	int fd = open(path, O_RDWR | O_CLOEXEC), error = errno;
-	char group[64];
 	struct stat st;
 
 	if (fd >= 0)
@@ -69,10 +106,12 @@ open_device(const char *path, struct why *why)
 			       "or enable virtualisation in the firmware",
 			       path);
 	if (error == EACCES && !stat(path, &st))
+		return denied(path, &st, why);
+	if (error == EPERM)
 		return why_set(why,
-			       "cannot open %s: permission denied; it belongs to group %s: "
-			       "join it (usermod -aG %s USER) and log in again",
-			       path, group_name(st.st_gid, group, sizeof(group)), group);
+			       "cannot open %s: the device cgroup of this container or service "
+			       "forbids it; start it with --device=%s or DeviceAllow=%s",
+			       path, path, path);
 	return why_errno(why, error, "cannot open %s", path);
 }
 

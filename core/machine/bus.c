@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "machine/layout.h"
 #include "machine/service.h"
 
 #define MARKS(space) (4 * (space)->count) /* more parts than ranges: few ranges per part */
@@ -214,11 +215,16 @@ first_unclaimed(struct bus *bus, uint32_t space, uint64_t address)
 static void
 unclaimed(struct bus *bus, uint32_t space, uint64_t address, bool write, uint32_t width)
 {
+	const char *name = space == MINIVMM_PIO ? layout_pc_port(address) : NULL;
+
 	atomic_fetch_add_explicit(&bus->unclaimed, 1, memory_order_relaxed);
+	if (name && !log_enabled(MINIVMM_DEBUG))
+		return; /* and leaves the addresses to log to unusual ones */
 	if (first_unclaimed(bus, space, address))
-		log_line(MINIVMM_WARNING, NULL, "unclaimed %u-byte %s at %s 0x%llx", width,
-			 write ? "write" : "read", space == MINIVMM_PIO ? "port" : "address",
-			 (unsigned long long)address);
+		log_line(name ? MINIVMM_DEBUG : MINIVMM_WARNING, NULL,
+			 "unclaimed %u-byte %s at %s 0x%llx%s%s%s", width, write ? "write" : "read",
+			 space == MINIVMM_PIO ? "port" : "address", (unsigned long long)address,
+			 name ? " (" : "", name ? name : "", name ? ")" : "");
 }
 
 struct bus_range *

@@ -77,6 +77,12 @@ int layout_check_memory(struct layout_range memory, bool irqchip, bool long_mode
 
 /* A chip that KVM emulates with an irqchip. KVM handles accesses to it: a device at the same
  * address never sees one. */
+/*
+ * The name of a port that every PC has and that stock kernels use without looking first, or NULL.
+ * If no device claims it, an access is normal.
+ */
+const char *layout_pc_port(uint64_t port);
+
 struct layout_chip {
 	uint32_t space;       /* MINIVMM_PIO or MINIVMM_MMIO */
 	uint64_t first, last; /* port or guest physical address */

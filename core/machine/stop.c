@@ -71,13 +71,29 @@ cut_times(struct stop *stop, char *text)
 	*colon = '\0';
 }
 
+/* Addresses are hexadecimal in listings: 1005 may mean 0x1005 or 0x3ed. */
+static bool
+decimal_address(const struct stop *stop, const char *text)
+{
+	return (stop->kind == STOP_RIP || stop->kind == STOP_PIO || stop->kind == STOP_MMIO) &&
+	       stop->value > 9 && !text[strspn(text, "0123456789")];
+}
+
+static int
+refuse_decimal(const struct stop *stop, const char *text, struct why *why)
+{
+	return why_set(why,
+		       "has an address without 0x: write it as 0x%s, or as 0x%llx if %s is decimal",
+		       text, (unsigned long long)stop->value, text);
+}
+
 static int
 parse_number(struct stop *stop, const char *text, struct why *why)
 {
 	if (!*text)
 		return why_set(why, "has no number after its kind, as in rip:0x1005");
 	if (!parse_u64(text, &stop->value, why))
-		return 0;
+		return decimal_address(stop, text) ? refuse_decimal(stop, text, why) : 0;
 	if (!text[strspn(text, "0123456789abcdefABCDEF")] && text[strspn(text, "0123456789")])
 		return why_set(why, "has a number in hex without 0x: write it as in rip:0x1005");
 	return why_prefix(why, "is not a stop condition: %s ", text);
@@ -95,7 +111,7 @@ parse_value(struct stop *stop, char *rest, bool nth, struct why *why)
 				       stop->kind == STOP_HLT ? "hlt" : "shutdown")
 			     : 0;
 	case STOP_TIME:
-		return parse_duration(rest, &stop->value, why);
+		return parse_time(rest, &stop->value, why);
 	case STOP_OUTPUT:
 		colon = strchr(rest, ':');
 		if (!colon || colon == rest || !colon[1])

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/limit.h"
 #include "base/log.h"
+#include "base/nearby.h"
 #include "snapshot/reader.h"
 
 /* Reads exactly length bytes of the file. Returns 0 or a negative status, reported. */
@@ -112,9 +113,13 @@ open_path(struct snapshot *snapshot, const char *path, uint64_t room)
 	int fd = file_open(path, FILE_READ);
 
 	*snapshot = (struct snapshot){ .fd = -1 };
-	if (fd < 0)
-		return fail(status_for(errno, STATUS_SNAPSHOT), "cannot open snapshot %s: %s", path,
-			    limit_error(errno).text);
+	if (fd < 0) {
+		int error = errno;
+
+		return fail(status_for(error, STATUS_SNAPSHOT), "cannot open snapshot %s: %s%s",
+			    path, limit_error(error).text,
+			    nearby(path, error, "; check the name").text);
+	}
 	return open_fd(snapshot, fd, path, room);
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/habits.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "stream/stream_kinds.h"
@@ -46,13 +47,16 @@ static int
 unknown_kind(const struct stream_end *end, const char *text, struct config_place place)
 {
 	char name[32];
-	const char *names[32], *near;
+	const char *names[32], *near, *ours;
 	size_t count = 0;
 
 	snprintf(name, sizeof(name), "%.*s", (int)strcspn(text, ":"), text);
 	for (const struct stream_kind *kind = stream_kinds; kind->name; kind++)
 		names[count++] = kind->name;
 	names[count] = NULL;
+	ours = habit(HABIT_STREAM, name);
+	if (ours)
+		return option_fail(end, text, place, "is not a stream; ", ours);
 	near = nearest(name, names);
 	if (near)
 		return option_fail(end, text, place, "is not a stream",

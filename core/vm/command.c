@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/habits.h"
 #include "base/json.h"
 #include "base/text.h"
 
@@ -66,8 +67,13 @@ run_help(struct command *command, const struct command_row *table)
 static void
 unknown(struct command *command, const struct command_row *table, const char *name)
 {
-	const char *near = NULL, **names;
+	const char *near = NULL, **names, *ours = habit(HABIT_CONTROL, name);
 	size_t count = 0;
+
+	if (ours) {
+		command_fail(command, "unknown command %s; %s", name, ours);
+		return;
+	}
 
 	while (table[count].name)
 		count++;

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/json.h"
@@ -183,5 +184,46 @@ report_status(const struct vm *vm, int status)
 	bad |= fclose(file) != 0;
 	return bad ? fail(STATUS_IO, "the status in %s is not complete: %s", path,
 			  limit_error(errno).text)
+		   : 0;
+}
+
+/* Returns whether the file may be replaced: it is no regular file, empty, or an earlier status. */
+static bool
+holds_status(const char *path)
+{
+	static const char begin[] = "{\"cause\":";
+	const struct file_id id = file_identify(path);
+	char head[sizeof(begin) - 1];
+	int fd;
+	bool same;
+
+	if (!id.exists || !id.regular || !id.size || file_descriptor(path) >= 0)
+		return true;
+	fd = file_open(path, FILE_READ);
+	same = fd >= 0 && read(fd, head, sizeof(head)) == sizeof(head) &&
+	       !memcmp(head, begin, sizeof(head));
+	if (fd >= 0)
+		close(fd);
+	return same;
+}
+
+int
+report_refused(const char *path, int status)
+{
+	const char *error = fail_text();
+	FILE *file;
+	bool bad;
+
+	if (!holds_status(path))
+		return 0;
+	file = file_open_report(path);
+	if (!file)
+		return 0; /* the error of the run counts */
+	fprintf(file, "{\"cause\":\"refused\",\"exit\":%d,\"error\":", status);
+	json_text(file, error, strlen(error));
+	fputs("}\n", file);
+	bad = ferror(file);
+	bad |= fclose(file) != 0;
+	return bad ? fail(STATUS_IO, "the status in %s is not complete: %s", path, strerror(errno))
 		   : 0;
 }

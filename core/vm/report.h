@@ -19,6 +19,12 @@ void report_dirty(struct machine *machine);     /* the pages that the guest wrot
  * cause), exit status, guest status, counts, time. 0 or a negative status.
  */
 int report_status(const struct vm *vm, int status);
+/*
+ * Writes the line of a run that was refused before it began, with the text of the last fail(). Keeps
+ * a file whose content is no status: the run was refused before its files were compared. 0 or a
+ * negative status.
+ */
+int report_refused(const char *path, int status);
 
 /* The exit status of the process for an end of the machine. */
 int report_exit(const struct machine_end *end);

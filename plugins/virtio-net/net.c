@@ -179,11 +179,11 @@ net_configure_mac(struct minivmm_device *dev)
 	if (strlen(n->mac) == 17 &&
 	    sscanf(n->mac, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%c", a, a + 1, a + 2, a + 3, a + 4,
 		   a + 5, &rest) == 6 &&
-	    !(a[0] & 1))
+	    !(a[0] & 1) && (a[0] | a[1] | a[2] | a[3] | a[4] | a[5]))
 		return 0;
 	minivmm_error(dev,
-		      "mac = %s is not valid; use six bytes in hex, the first one even, as in "
-		      "52:54:00:12:34:56",
+		      "mac = %s is not valid; use six bytes in hex, the first one even and not all "
+		      "0, as in 52:54:00:12:34:56",
 		      n->mac);
 	return -1;
 }
@@ -368,7 +368,8 @@ static const struct minivmm_option options[] = {
 	MINIVMM_OPTION(struct net, queues, "1",
 		       "number of pairs of queues; more than 1 needs a tap", .min = 1,
 		       .max = NET_PAIRS),
-	MINIVMM_OPTION(struct net, mac, "", "MAC address, as 52:54:00:12:34:56; default: random"),
+	MINIVMM_OPTION(struct net, mac, "", "MAC address, as 52:54:00:12:34:56; default: random",
+		       .flags = MINIVMM_UNIQUE),
 	MINIVMM_OPTION(struct net, forward, "",
 		       "with backend = user: forwarded ports of the host, as "
 		       "tcp:127.0.0.1:2222:22,udp:0.0.0.0:53:53",

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Simulates another host's /dev/kvm, by the environment: KVM_OPEN=enoent or eacces, KVM_VERSION=N,
+ * Simulates another host's /dev/kvm, by the environment: KVM_OPEN=enoent, eacces or eperm,
+ * KVM_MODE=MODE and KVM_GROUP=GID (of the file), KVM_VERSION=N,
  * KVM_LACKS=N (a capability), KVM_FAILS=N (the ioctl with that number in its low byte fails with
  * ENOMEM, or with the errno KVM_ERROR; with KVM_TIMES=M only the first M calls do). At the end, the
  * number of KVM_RUNs that a signal ended is written to KVM_KICKS=FILE.
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/ioctl.h>
 
 /* A preloaded library has no other place for its state. */
@@ -35,10 +37,24 @@ open_as(const char *symbol, const char *path, int flags, int mode)
 	const char *how = getenv("KVM_OPEN");
 
 	if (how && !strcmp(path, "/dev/kvm")) {
-		errno = strcmp(how, "enoent") ? EACCES : ENOENT;
+		errno = !strcmp(how, "enoent") ? ENOENT : !strcmp(how, "eperm") ? EPERM : EACCES;
 		return -1;
 	}
 	return real(path, flags, mode);
+}
+
+__attribute__((visibility("default"))) int
+stat(const char *restrict path, struct stat *restrict st)
+{
+	int (*real)(const char *, struct stat *) = dlsym(RTLD_NEXT, "stat");
+	const char *mode = getenv("KVM_MODE"), *group = getenv("KVM_GROUP");
+	int r = real(path, st);
+
+	if (!r && mode && !strcmp(path, "/dev/kvm"))
+		st->st_mode = (st->st_mode & ~0777u) | (mode_t)strtoul(mode, NULL, 8);
+	if (!r && group && !strcmp(path, "/dev/kvm"))
+		st->st_gid = (gid_t)strtoul(group, NULL, 10);
+	return r;
 }
 
 #define OPEN(name)                                                                                 \

@@ -21,10 +21,10 @@ valid_conditions(void **state)
 		const char *device, *output;
 	} cases[] = {
 		{ "rip:0x1005", STOP_RIP, 0x1005, 1, NULL, NULL },
-		{ "rip:4101:7", STOP_RIP, 4101, 7, NULL, NULL },
+		{ "rip:9:7", STOP_RIP, 9, 7, NULL, NULL },
 		{ "rip:0xffffffff80000000:0x10", STOP_RIP, 0xffffffff80000000, 16, NULL, NULL },
 		{ "pio:0x3f8", STOP_PIO, 0x3f8, 1, NULL, NULL },
-		{ "pio:65535:2", STOP_PIO, 0xffff, 2, NULL, NULL },
+		{ "pio:0xffff:2", STOP_PIO, 0xffff, 2, NULL, NULL },
 		{ "mmio:0xfee00000:3", STOP_MMIO, 0xfee00000, 3, NULL, NULL },
 		{ "access:1", STOP_ACCESS, 1, 1, NULL, NULL },
 		{ "access:18446744073709551615", STOP_ACCESS, UINT64_MAX, UINT64_MAX, NULL, NULL },

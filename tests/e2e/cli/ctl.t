@@ -56,8 +56,8 @@ END { my $status = $?; end(); $? = $status }
 sub ctl { return [ $minivmm, 'ctl', @_ ] }
 
 # Usage errors.
-fails(ctl(), 110, qr/ctl: no socket; use minivmm ctl SOCKET COMMAND/, 'refused: no socket');
-fails(ctl('vm.sock'), 110, qr/ctl: no command; use minivmm/, 'refused: no command');
+fails(ctl(), 110, qr/ctl: no SOCKET; use minivmm ctl SOCKET COMMAND/, 'refused: no socket');
+fails(ctl('vm.sock'), 110, qr/ctl: no COMMAND; use minivmm/, 'refused: no command');
 fails(ctl(qw(--jsno vm.sock x)), 110, qr/ctl: unknown option --jsno/, 'refused: an unknown option');
 fails(ctl('vm.sock', "a\nb"), 110, qr/newline/, 'refused: a newline in a word');
 fails(ctl('vm.sock', 'x' x 5000), 110, qr/longer than 4096 bytes/, 'refused: a command that is too long');

@@ -112,11 +112,11 @@ fails([ $minivmm, 'inspect', 'none' ], 112, qr/cannot open snapshot none: No suc
 fails([ $minivmm, 'inspect', '.' ], 112, qr/\. is not a snapshot: it is a directory/, 'refused: inspect of a directory');
 fails([ $minivmm, 'verify', 'raw' ], 112, qr/raw is not a snapshot/, 'refused: verify of a raw file');
 fails([ $minivmm, 'diff', 'a.snap', 'raw' ], 2, qr/raw is not a snapshot/, 'refused: diff with a raw file');
-fails([ $minivmm, 'diff', 'a.snap' ], 2, qr/diff needs two snapshots/, 'refused: diff with one file');
-fails([ $minivmm, 'inspect' ], 110, qr/inspect: no snapshot; use/, 'refused: inspect without a file');
+fails([ $minivmm, 'diff', 'a.snap' ], 2, qr/diff: no SNAPSHOT; use minivmm diff SNAPSHOT SNAPSHOT/, 'refused: diff with one file');
+fails([ $minivmm, 'inspect' ], 110, qr/inspect: no SNAPSHOT; use/, 'refused: inspect without a file');
 fails([ $minivmm, 'inspect', 'a.snap', 'b.snap' ], 110, qr/a\.snap is not a parent of b\.snap; remove it/, 'refused: inspect of two files');
 fails([ $minivmm, 'inspect', '--jsno', 'a.snap' ], 110, qr/unknown option --jsno/, 'refused: an unknown option');
-fails([ $minivmm, 'verify' ], 110, qr/verify needs one snapshot/, 'refused: verify without a file');
+fails([ $minivmm, 'verify' ], 110, qr/verify: no SNAPSHOT; use/, 'refused: verify without a file');
 for my $command (qw(inspect diff verify)) {
     ($status, $out, $err) = run([ $minivmm, $command, '--help' ]);
     like("$status:$err:$out", qr/\A0::usage: minivmm $command /, "$command --help");

@@ -93,6 +93,8 @@ unlink 'more.ini', 'own/serial.so';
 rmdir 'own';
 is(slurp('own.snap'), $bytes, 'the snapshot is unchanged');
 is(slurp('my.ini'), $text, 'the config is unchanged');
+like(slurp('same'), qr/\A\{"cause":"refused",/, 'a new --status file says that the run was refused');
+unlink 'same';
 is(names(), 'my.ini own.snap', 'no other file is created');
 
 # The same for a snapshot that is requested while the machine runs.

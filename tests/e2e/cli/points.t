@@ -162,7 +162,7 @@ my $busy = go($minivmm, '-c', 'busy.ini', '--until', 'time:20ms', '--save', 'x.s
 is_deeply([ @$busy{qw(status cause)} ], [ 0, 'point' ], 'time');
 my $time = inspect('x.snap')->{machine}{time};
 cmp_ok($time, '>=', 20_000_000, 'time: is hit');
-$busy = go($minivmm, '-r', 'x.snap', '--until', 'time:' . ($time + 10_000_000));
+$busy = go($minivmm, '-r', 'x.snap', '--until', 'time:' . ($time + 10_000_000) . 'ns');
 my $ended = status_of('status.json')->{time_ns};
 ok($ended >= $time + 10_000_000 && $busy->{cause} eq 'point', 'a restored machine continues from the same time');
 

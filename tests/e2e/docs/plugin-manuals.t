@@ -106,6 +106,6 @@ for my $page (glob("$build/man/*.4"), glob("$top/core/*/*.[1-8]"), glob("$top/pl
 # of a line, stays text.
 my ($status, $out, $err) = run([ $minivmm, 'plugins', '--mdoc', "$build/tests/plugins/gauge.so" ]);
 like("$status:$err:$out", qr/\A0::\.Sh OPTIONS\n(?s:.*)^\.Sh RESOURCES\n(?s:.*)^\.Sh STATE\n/m, '--mdoc writes the sections of any plugin');
-fails([ $minivmm, 'plugins', '--mdoc' ], 110, qr/use minivmm plugins, or minivmm plugins \[--mdoc\] NAME/, 'refused: --mdoc without a name');
+fails([ $minivmm, 'plugins', '--mdoc' ], 110, qr/plugins: --mdoc without PLUGIN; use minivmm plugins --mdoc PLUGIN/, 'refused: --mdoc without a name');
 
 done_testing();

@@ -20,9 +20,18 @@ my $bytes = slurp('simple.snap');
 my %hosts = (
     'no /dev/kvm' => [ [ KVM_OPEN => 'enoent' ], qr/cannot open \/dev\/kvm: it does not exist; load kvm_intel or kvm_amd/ ],
     'no permission' => [
-        [ KVM_OPEN => 'eacces' ],
-        qr/cannot open \/dev\/kvm: permission denied; it belongs to group (\w+): join it \(usermod -aG \1 USER\)/
+        [ KVM_OPEN => 'eacces', KVM_MODE => '660', KVM_GROUP => 61234 ],
+        qr/cannot open \/dev\/kvm: permission denied; it belongs to group 61234: join it \(usermod -aG 61234 USER\)/
     ],
+    'a mode without a group' => [
+        [ KVM_OPEN => 'eacces', KVM_MODE => '600', KVM_GROUP => 61234 ],
+        qr/permission denied; its mode 600 admits no group: as root, chgrp kvm \/dev\/kvm and chmod 660 \/dev\/kvm/
+    ],
+    'one\'s own group' => [
+        [ KVM_OPEN => 'eacces', KVM_MODE => '660', KVM_GROUP => (split ' ', $))[0] ],
+        qr/permission denied although its group \w+ is yours; check the host's access lists and security modules/
+    ],
+    'a device cgroup' => [ [ KVM_OPEN => 'eperm' ], qr/the device cgroup .* forbids it; start it with --device=\/dev\/kvm/ ],
     'another API' => [ [ KVM_VERSION => 11 ], qr/\/dev\/kvm has KVM API version 11, minivmm needs 12/ ],
     'an old KVM' => [ [ KVM_LACKS => 136 ], qr/\/dev\/kvm lacks KVM_CAP_IMMEDIATE_EXIT; use a newer kernel/ ],
     'a KVM without XSAVE' => [ [ KVM_LACKS => 55 ], qr/\/dev\/kvm lacks KVM_CAP_XSAVE; use a newer kernel/ ],

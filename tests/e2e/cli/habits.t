@@ -1,0 +1,89 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# What users of other programs type: each answer names our equivalent. tests/unit/habits.c checks that the equivalents
+# exist.
+use v5.14;
+use warnings;
+use lib 'tests/lib';
+
+use Control;
+use Minivmm;
+use Test::More;
+
+spew('simple.ini', slurp("$configs/simple.ini") =~ s{\.\./guests}{$top/guests}r);
+run([ $minivmm, '-c', 'simple.ini' ]);
+my @ini = ('-c', 'simple.ini');
+
+for (
+    [ ['simple.ini'], 'unknown command simple.ini; to run a config, use minivmm -c simple.ini' ],
+    [ ['other.ini'], 'unknown command other.ini; to run a config, use minivmm -c other.ini' ],
+    [ [qw(run simple.ini)], 'unknown command run; to run a config, use minivmm -c simple.ini' ],
+    [ [qw(start simple.snap)], 'unknown command start; to restore a snapshot, use minivmm -r simple.snap' ],
+    [ ['start'], 'unknown command start; use minivmm -c CONFIG, or minivmm -r SNAPSHOT' ],
+    [ ['simple.snap'], 'unknown command simple.snap; to restore a snapshot, use minivmm -r simple.snap' ],
+    [ [qw(stop)], 'unknown command stop; use minivmm ctl SOCKET quit' ],
+    [ [qw(version)], 'unknown command version; use minivmm --version' ],
+    [ [ '-m', '512M', @ini ], 'unknown option -m; use --set vm.memory=512M, or [vm] memory in the config' ],
+    [ [qw(-append quiet)], 'unknown option -append; use --set boot.cmdline=TEXT, or [boot] cmdline in the config' ],
+    [ ['--append=quiet'], 'unknown option --append=quiet; use --set boot.cmdline=TEXT, or [boot] cmdline in the config' ],
+    [ [ @ini, '-cpu', 'host' ], 'unknown option -cpu; leave it out: it is always so' ],
+    [ [qw(-drive file=x)], 'unknown option -drive; add a [device NAME] with plugin = virtio-blk and path = FILE to the config' ],
+    [ ['--foo'], 'unknown option --foo; see minivmm --help' ],
+    [ [qw(inspect -x simple.snap)], 'inspect: unknown option -x; see minivmm inspect --help' ],
+    [ [qw(verify --jsno simple.snap)], 'verify: unknown option --jsno; see minivmm verify --help' ],
+    [ [qw(flatten simple.snap -o)], 'flatten: -o needs a value; see minivmm flatten --help' ],
+    [ [qw(flatten simple.snap -o -)], 'flatten: -o - does not mean stdout; name a file' ],
+    [ [qw(inspect --json=yes simple.snap)], 'inspect: --json takes no value; see minivmm inspect --help' ],
+    [ [qw(doctor now)], 'doctor: unexpected argument now; use minivmm doctor' ],
+    [ [ @ini, qw(--until hlt --save -) ], '--save - does not mean stdout; use fd:1' ],
+    [ [ @ini, qw(--status -) ], '--status - does not mean stdout; use /dev/stdout' ],
+    [ [qw(-c simpel.ini)], 'reading the config simpel.ini: No such file or directory; did you mean simple.ini?' ],
+    [ [qw(-c ./simpel.ini)], 'reading the config ./simpel.ini: No such file or directory; did you mean ./simple.ini?' ],
+    [ [qw(-c nothing.alike)], 'reading the config nothing.alike: No such file or directory; check the name' ],
+    [ [ @ini, '--until', 'rip:1002' ], '--until: rip:1002 has an address without 0x: write it as 0x1002, or as 0x3ea if 1002 is decimal' ],
+    [ [ @ini, '--until', 'time:5' ], '--until: time:5 has no unit; write 5s, 5ms, 5us or 5ns' ],
+    [ [ @ini, '--set', 'boot.kernel=x' ], '--set boot.kernel: [boot] has no key kernel; use [boot] image' ],
+    [ [ @ini, '--set', 'cpu.count=2' ], '--set cpu.count: [cpu] has no key count; use [vm] cpus' ],
+    [ [ @ini, '--set', 'vm.memory=512' ], '--set vm.memory: [vm] memory = 512 is in bytes; write 512M for MiB (size of guest memory in bytes)' ],
+    [ [ @ini, '--set', 'device.serial0.output=mon:stdio' ],
+        '--set device.serial0.output: device serial0: output = mon:stdio is not a stream; use stdio; Ctrl-A x ends the machine' ],
+    [ [qw(batch -r simple.snap --input serial0 --timeout 5 simple.ini)], 'batch: --timeout 5 has no unit; write 5s, 5ms, 5us or 5ns' ],
+  ) {
+    my ($arguments, $answer) = @$_;
+    my ($status, $out, $err) = run([ $minivmm, @$arguments ]);
+    is("$status:$out:$err", "110::minivmm: $answer\n", "minivmm @$arguments");
+}
+is(names(), 'simple.ini simple.snap', 'no file is created');
+
+is((run([ $minivmm, 'help' ]))[1], (run([ $minivmm, '--help' ]))[1], 'help');
+is((run([ $minivmm, 'help', 'batch' ]))[1], (run([ $minivmm, 'batch', '--help' ]))[1], 'help COMMAND');
+fails([ $minivmm, 'help', 'batsh' ], 110, qr/unknown command batsh; did you mean batch\?/, 'help of an unknown command');
+
+# Options and operands in any order; -- ends the options.
+my ($status, $out) = run([ $minivmm, 'inspect', 'simple.snap', '--json' ]);
+like("$status:$out", qr/\A0:\{/, 'an option after the operand');
+spew('--json', slurp('simple.snap'));
+like((run([ $minivmm, 'inspect', '--', '--json' ]))[1], qr/\A--json: a machine/, 'an operand like an option');
+unlink '--json';
+
+# The words of other monitors, at the control socket.
+spew('run.ini', guest('eb fe') . "[control]\nsocket = vm.sock\n");
+my $process = start([ $minivmm, '-c', 'run.ini' ]);
+until_true(sub { -S 'vm.sock' });
+for (
+    [ stop => 'use pause; quit ends the machine' ],
+    [ cont => 'use resume' ],
+    [ c => 'use resume' ],
+    [ info => 'use status' ],
+    [ q => 'use quit' ],
+    [ system_reset => 'use reset' ],
+    [ savevm => 'use snapshot FILE' ],
+    [ frob => 'help lists them' ],
+  ) {
+    my ($word, $answer) = @$_;
+    fails([ $minivmm, 'ctl', 'vm.sock', $word ], 1, qr/\Aminivmm: unknown command $word; \Q$answer\E\n\z/, "ctl $word");
+}
+run([ $minivmm, 'ctl', 'vm.sock', 'quit' ]);
+finish($process);
+
+done_testing;
