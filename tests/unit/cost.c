@@ -233,7 +233,6 @@ measure(const struct reader *reader, char *path, char *other)
 	err = dup(2);
 	dup2(null, 1);
 	dup2(null, 2);
-	optind = 0; /* of getopt_long(): each command line is a new one */
 	before = blocks;
 	used = heap;
 	heap_peak = used;
