@@ -20,6 +20,7 @@ enter(struct device *device, uint32_t phase, const char *callback)
 {
 	atomic_store(&device->host.reported, false);
 	bus_current.phase = phase;
+	__atomic_store_n(&bus_current.count, bus_current.count + 1, __ATOMIC_RELAXED);
 	bus_enter(&bus_current, &device->host.public, callback, BUS_NO_ACCESS);
 }
 
@@ -272,6 +273,7 @@ devices_create(struct devices *devices, struct machine *machine, struct config *
 		.context = devices,
 	};
 	device_services_compose(&devices->services);
+	watchdog_start(&machine->watchdog, machine);
 	machine_set_devices(machine, &(struct machine_devices){ .pause = devices_pause,
 								.resume = devices_resume,
 								.context = devices });
@@ -368,6 +370,8 @@ devices_destroy(struct devices *devices)
 	devices_capture_end(devices);
 	for (size_t i = 0; i < devices->count; i++)
 		device_destroy(&devices->list[i]);
+	if (devices->machine)
+		watchdog_stop(&devices->machine->watchdog);
 	devices->count = 0; /* for a signal handler */
 	free(devices->list);
 	free(devices->gates);

@@ -369,11 +369,10 @@ device_save(struct device *d, struct record_writer *writer)
 	record_put_u32(writer, "version", descriptor->state_version);
 	record_begin(writer, "state", RECORD_GROUP);
 	r = save_state(d, writer);
-	if (r < 0)
+	if (r < 0 && !writer->no_memory) /* which the caller reports */
 		return fail(STATUS_IO, "device %s (plugin %s): %s: no snapshot is written",
 			    d->config->name, descriptor->name,
-			    writer->no_memory ? "no memory"
-					      : device_failure(d, "save", text, sizeof(text)));
+			    device_failure(d, "save", text, sizeof(text)));
 	record_end(writer);
 	save_timers(d, writer);
 	record_begin(writer, "streams", RECORD_GROUP);

@@ -28,6 +28,7 @@ struct bus_gate {
 	atomic_uint_least64_t reads, writes;
 	atomic_uint_least64_t failures; /* callbacks that returned an error */
 	atomic_uint_least64_t refused;  /* mistakes of the plugin: calls and return values */
+	atomic_uint_least64_t slow;     /* callbacks that took longer than a second */
 } __attribute__((aligned(64)));
 
 static inline void
@@ -143,9 +144,10 @@ struct bus_current {
 	struct minivmm_device *device; /* NULL: the plugin's object is loaded or unloaded */
 	const char *callback;
 	const char *object; /* path, with device NULL */
-	uint64_t offset; /* of the access in its range, or BUS_NO_ACCESS */
+	uint64_t offset;    /* of the access in its range, or BUS_NO_ACCESS */
 #define BUS_NO_ACCESS UINT64_MAX
 	uint32_t phase; /* SERVICE_...; not set for an access */
+	uint64_t count; /* of callbacks that were no accesses */
 };
 extern _Thread_local struct bus_current bus_current;
 
@@ -172,6 +174,7 @@ bus_look(const struct bus_current *from, struct bus_current *to)
 	to->callback = __atomic_load_n(&from->callback, __ATOMIC_ACQUIRE);
 	to->device = __atomic_load_n(&from->device, __ATOMIC_RELAXED);
 	to->offset = __atomic_load_n(&from->offset, __ATOMIC_RELAXED);
+	to->count = __atomic_load_n(&from->count, __ATOMIC_RELAXED);
 }
 
 /* Increments a counter that one thread at a time writes: without a locked instruction. */

@@ -25,6 +25,7 @@
 #include "machine/stop.h"
 #include "machine/trace.h"
 #include "machine/vcpu.h"
+#include "machine/watchdog.h"
 
 enum machine_state { MACHINE_PAUSED, MACHINE_RUNNING };
 
@@ -98,6 +99,7 @@ struct machine {
 	bool stop_new;       /* set since the last resume: it is not hit if it holds already */
 	struct trace *trace; /* NULL: none */
 	struct machine_devices devices;
+	struct watchdog watchdog;
 	struct vcpu *vcpus;
 	uint32_t vcpu_count;
 	enum machine_state state;

@@ -226,7 +226,7 @@ vcpu_main(void *argument)
 		run(vcpu);
 		pthread_sigmask(SIG_BLOCK, &kick, NULL);
 	}
-	vcpu->current = NULL;
+	watchdog_forget(&vcpu->machine->watchdog, vcpu);
 	sigaltstack(&before, NULL); /* a sanitizer's stack: it unmaps it at the thread's end */
 	return NULL;
 }

@@ -23,8 +23,8 @@ struct plugin_option {
 #define PLUGIN_NO_MEMBER UINT32_MAX
 
 struct plugin {
-	void *handle; /* of dlopen() */
-	char *path;   /* of the shared object */
+	void *handle;             /* of dlopen() */
+	char *path;               /* of the shared object */
 	uintptr_t code, code_end; /* addresses of its code, for the report of a crash */
 	/* A copy. Its tables are copies in this host's ABI; each ends with a row of zeros. */
 	struct minivmm_plugin descriptor;

@@ -51,11 +51,14 @@ vm_status_devices(FILE *out, const struct vm *vm)
 
 		fprintf(out, "%s{\"name\":\"%s\",\"plugin\":", i ? "," : "", device_name(device));
 		json_text(out, device_plugin(device), strlen(device_plugin(device)));
-		fprintf(out, ",\"reads\":%llu,\"writes\":%llu,\"failures\":%llu,\"refused\":%llu}",
+		fprintf(out,
+			",\"reads\":%llu,\"writes\":%llu,\"failures\":%llu,\"refused\":%llu,"
+			"\"slow\":%llu}",
 			(unsigned long long)atomic_load(&gate->reads),
 			(unsigned long long)atomic_load(&gate->writes),
 			(unsigned long long)atomic_load(&gate->failures),
-			(unsigned long long)atomic_load(&gate->refused));
+			(unsigned long long)atomic_load(&gate->refused),
+			(unsigned long long)atomic_load(&gate->slow));
 	}
 	fputc(']', out);
 }
@@ -91,6 +94,34 @@ write_snapshot(FILE *out, const struct vm *vm)
 		(unsigned long long)total);
 }
 
+struct callbacks {
+	FILE *out;
+	bool any;
+};
+
+static void
+write_callback(void *context, const struct watchdog_slow *slow)
+{
+	struct callbacks *list = context;
+
+	fprintf(list->out, "%s{\"device\":\"%s\",\"callback\":", list->any ? "," : "",
+		slow->device);
+	json_text(list->out, slow->callback, strlen(slow->callback));
+	fprintf(list->out, ",\"seconds\":%.1f}", slow->seconds);
+	list->any = true;
+}
+
+/* The callbacks that take longer than a second now. */
+static void
+write_callbacks(FILE *out, struct vm *vm)
+{
+	struct callbacks list = { .out = out };
+
+	fputs(",\"slow_callbacks\":[", out);
+	watchdog_each(&vm->machine.watchdog, write_callback, &list);
+	fputc(']', out);
+}
+
 void
 vm_status(FILE *out, struct vm *vm)
 {
@@ -116,6 +147,7 @@ vm_status(FILE *out, struct vm *vm)
 		fputs(",\"until\":", out);
 		json_text(out, vm->until_text, strlen(vm->until_text));
 	}
+	write_callbacks(out, vm);
 	fputs(",\"devices\":", out);
 	vm_status_devices(out, vm);
 }

@@ -63,7 +63,7 @@ like($out, qr/^state: running$/m, 'ctl status: state');
 is("$status " . decode_json($out)->{state}, '0 running', 'ctl --json status');
 
 # devices and device
-is_deeply($control->request('devices')->{devices}[1], { name => 'exit0', plugin => 'debug-exit', reads => 0, writes => 0, failures => 0, refused => 0 },
+is_deeply($control->request('devices')->{devices}[1], { name => 'exit0', plugin => 'debug-exit', reads => 0, writes => 0, failures => 0, refused => 0, slow => 0 },
     'devices');
 my $serial = $control->request('device serial0');
 is("$serial->{name} $serial->{plugin}", 'serial0 serial', 'device');
