@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A disk whose requests take long: a pause gets in between their steps, the I/O thread executes
+ * none, and nothing is lost or done twice. The host's fallocate() is replaced by one that waits
+ * until the test lets it return.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+static pthread_mutex_t gate_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t gate_changed = PTHREAD_COND_INITIALIZER;
+static unsigned gate_open;     /* calls that may return */
+static unsigned gate_in;       /* calls that have begun */
+static uint64_t cleared, cleared_to; /* bytes; the end of the last call: all calls are in order */
+static bool ordered;
+
+static int
+gated_fallocate(int fd, int mode, off_t at, off_t length)
+{
+	pthread_mutex_lock(&gate_lock);
+	gate_in++;
+	pthread_cond_broadcast(&gate_changed);
+	while (!gate_open)
+		pthread_cond_wait(&gate_changed, &gate_lock);
+	gate_open -= gate_open != UINT32_MAX;
+	ordered &= (uint64_t)at == cleared_to || !at;
+	cleared_to = (uint64_t)at + (uint64_t)length;
+	cleared += (uint64_t)length;
+	pthread_mutex_unlock(&gate_lock);
+	return 0;
+}
+
+#define fallocate gated_fallocate
+#include "../../plugins/virtio-blk/blk.c"
+#include "../../plugins/virtio-blk/disk.c"
+#include "../../plugins/virtio-blk/file.c"
+#include "../../plugins/virtio-blk/layers.c"
+#include "../../plugins/virtio-blk/overlay.c"
+#include "../../plugins/virtio-blk/request.c"
+#include "../../plugins/virtio-blk/workers.c"
+#undef fallocate
+#include "unit/fake_virtio.h"
+
+/* The kernel's and the servers' parts are left out. */
+bool
+export_is(const char *path)
+{
+	return false;
+}
+
+int
+export_open(struct disk *disk, struct disk_layer *layer, const char *path, bool write)
+{
+	return -1;
+}
+
+void
+export_log_connection(struct disk *disk, struct disk_layer *layer)
+{
+}
+
+int
+ring_start(struct minivmm_device *dev)
+{
+	return -1;
+}
+
+void
+ring_end(struct blk *b)
+{
+}
+
+bool
+ring_give(struct blk *b, struct blk_job *job)
+{
+	return false;
+}
+
+void
+ring_submit(struct minivmm_device *dev)
+{
+}
+
+struct blk_job *
+ring_take(struct blk *b)
+{
+	return NULL;
+}
+
+struct blk_job *
+ring_ready(struct blk *b)
+{
+	return NULL;
+}
+
+struct blk_job *
+ring_recall(struct blk *b)
+{
+	return NULL;
+}
+
+#define RANGE ((uint64_t)RANGE_SECTORS * SECTOR)
+#define STEPS ((unsigned)(RANGE / STEP_ZERO)) /* of a range */
+#define HEADER 0x20000u                       /* of all requests: they are equal */
+#define STATUS 0x30000u
+
+static struct fake fake;
+static char path[64];
+static atomic_bool done_posted;
+static unsigned waits; /* times that may_wait() says yes */
+static unsigned pauses;
+
+static bool
+may_wait(struct minivmm_device *dev)
+{
+	return waits && waits--;
+}
+
+static void
+post(struct minivmm_device *dev, uint32_t row)
+{
+	if (row == BLK_POST_DONE)
+		atomic_store(&done_posted, true);
+}
+
+static void
+paused(struct minivmm_device *dev)
+{
+	pauses++;
+}
+
+static int
+bind_write(struct minivmm_device *dev, const struct minivmm_bind *bind)
+{
+	return 0;
+}
+
+static struct blk *
+state(void)
+{
+	return fake.device.state;
+}
+
+static void
+gate(unsigned open)
+{
+	pthread_mutex_lock(&gate_lock);
+	gate_open = open;
+	pthread_cond_broadcast(&gate_changed);
+	pthread_mutex_unlock(&gate_lock);
+}
+
+/* Waits until that many calls have begun. */
+static void
+until_in(unsigned calls)
+{
+	pthread_mutex_lock(&gate_lock);
+	while (gate_in < calls)
+		pthread_cond_wait(&gate_changed, &gate_lock);
+	assert_int_equal(gate_in, calls);
+	pthread_mutex_unlock(&gate_lock);
+}
+
+/* What the I/O thread does until no request is in flight. */
+static void
+until_idle(void)
+{
+	while (state()->flight) {
+		while (!atomic_exchange(&done_posted, false))
+			usleep(100);
+		assert_int_equal(posts[BLK_POST_DONE].run(&fake.device, BLK_POST_DONE), 0);
+	}
+}
+
+/* Adds a request that clears this many ranges, all of the disk. */
+static void
+put(uint32_t number)
+{
+	const struct blk_range range = { 0, RANGE_SECTORS, 0 };
+	uint16_t slot = (uint16_t)(2 * (driver.next[0] % (DRIVER_SIZE / 2)));
+	const struct virtio_desc chain[] = {
+		{ HEADER, (uint32_t)(16 + number * sizeof(range)), VIRTIO_DESC_NEXT,
+		  (uint16_t)(slot + 1) },
+		{ STATUS, 1, VIRTIO_DESC_WRITE, 0 },
+	};
+	uint8_t *at = driver.memory + driver_queue(0);
+
+	driver.memory[HEADER] = WRITE_ZEROES;
+	for (uint32_t i = 0; i < number; i++)
+		memcpy(driver.memory + HEADER + 16 + i * sizeof(range), &range, sizeof(range));
+	memcpy(at + slot * sizeof(*chain), chain, sizeof(chain));
+	memcpy(at + 0x404 + 2 * (driver.next[0] % DRIVER_SIZE), &slot, 2);
+	driver.next[0]++;
+	memcpy(at + 0x402, &driver.next[0], 2);
+}
+
+static void
+notify(void)
+{
+	driver_write(&fake, VIRTIO_QUEUE_NOTIFY, 0);
+}
+
+static unsigned
+used(void)
+{
+	uint32_t head;
+	unsigned count = 0;
+
+	while (driver_used(0, &head) >= 0)
+		count++;
+	return count;
+}
+
+static void
+begin(uint32_t io)
+{
+	struct blk *b = state();
+
+	b->path = path;
+	b->layers = b->overlay = b->serial = b->rate = b->burst = "";
+	b->io = io;
+	b->queues = 1;
+	assert_int_equal(blk.configure(&fake.device), 0);
+	fake_start(&fake, MINIVMM_FRESH);
+	driver_begin(&fake, (uint32_t)(BLK_F_FLUSH | BLK_F_WRITE_ZEROES), 1);
+}
+
+static int
+setup(void **unused)
+{
+	int fd;
+
+	gate_open = gate_in = 0;
+	cleared = cleared_to = 0;
+	ordered = true;
+	waits = pauses = 0;
+	atomic_store(&done_posted, false);
+	snprintf(path, sizeof(path), "/tmp/minivmm-blk-XXXXXX");
+	fd = mkstemp(path);
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, (off_t)RANGE), 0);
+	close(fd);
+	driver_create(&fake, &blk);
+	fake.services.may_wait = may_wait;
+	fake.services.post = post;
+	fake.services.paused = paused;
+	fake.services.bind_write = bind_write;
+	return 0;
+}
+
+static int
+teardown(void **unused)
+{
+	gate(UINT32_MAX);
+	assert_int_equal(blk.stop(&fake.device), 0);
+	blk.destroy(&fake.device);
+	fake_destroy(&fake);
+	return unlink(path);
+}
+
+/* The vCPU's thread executes steps until a pause waits for it; a worker finishes its step; the rest
+ * waits for the end of the pause. */
+static void
+a_pause_between_the_steps(void **unused)
+{
+	begin(SYNC);
+	put(1);
+	gate(3);
+	waits = 3;
+	notify();
+	until_in(4); /* the worker's */
+	assert_int_equal(blk.pause(&fake.device), MINIVMM_PENDING);
+	gate(1);
+	until_idle();
+	assert_int_equal(pauses, 1);
+	assert_int_equal(state()->held_count, 1);
+	assert_int_equal(state()->held_done[0], 4 * STEP_ZERO);
+	assert_int_equal(gate_in, 4);
+	assert_int_equal(used(), 0);
+
+	gate(UINT32_MAX);
+	assert_int_equal(blk.resume(&fake.device), 0);
+	until_idle();
+	assert_int_equal(used(), 1);
+	assert_int_equal(driver.memory[STATUS], OK);
+	assert_int_equal(gate_in, STEPS);
+	assert_int_equal(cleared, RANGE);
+	assert_true(ordered);
+}
+
+/* Requests that no thread has begun are held at once; all are completed once. */
+static void
+a_pause_before_the_first_step(void **unused)
+{
+	begin(THREADS);
+	for (int i = 0; i < 20; i++)
+		put(1);
+	notify();
+	while (state()->pausing == false && gate_in < 1)
+		usleep(100);
+	assert_int_not_equal(blk.pause(&fake.device), -1);
+	gate(UINT32_MAX);
+	until_idle();
+	assert_int_equal(used(), 0);
+	assert_true(state()->held_count > 0);
+	assert_int_equal(blk.resume(&fake.device), 0);
+	do
+		until_idle();
+	while (!virtio_process_pending(&fake.device, 0) && state()->flight);
+	assert_int_equal(used(), 20);
+	assert_int_equal(state()->held_count, 0);
+	assert_int_equal(cleared, 20 * RANGE);
+}
+
+/* The I/O thread may not wait: a worker does all of it, although io = sync. */
+static void
+nothing_on_the_io_thread(void **unused)
+{
+	begin(SYNC);
+	put(1);
+	notify();
+	assert_int_equal(state()->flight, 1);
+	gate(UINT32_MAX);
+	until_idle();
+	assert_int_equal(used(), 1);
+	assert_int_equal(cleared, RANGE);
+}
+
+/* A request costs what it clears: many in one notification do not keep the vCPU. */
+static void
+the_cost_of_a_request(void **unused)
+{
+	begin(SYNC);
+	for (int i = 0; i < 30; i++)
+		put(RANGES);
+	gate(UINT32_MAX);
+	waits = UINT32_MAX;
+	notify();
+	assert_int_equal(used(), 1);
+	assert_int_equal(cleared, RANGES * RANGE);
+	assert_int_equal(state()->flight, 0);
+	/* For threads, it bounds what is in flight. */
+	waits = 0;
+	assert_int_equal(virtio_process_pending(&fake.device, 0), 0);
+	assert_int_equal(state()->flight, 1);
+	until_idle();
+}
+
+static void
+a_reset_drops_held_requests(void **unused)
+{
+	begin(THREADS);
+	put(1);
+	notify();
+	until_in(1);
+	assert_int_equal(blk.pause(&fake.device), MINIVMM_PENDING);
+	gate(1);
+	until_idle();
+	assert_int_equal(state()->held_count, 1);
+	driver_write(&fake, VIRTIO_STATUS, 0);
+	assert_int_equal(state()->held_count, 0);
+	gate(UINT32_MAX);
+	assert_int_equal(blk.resume(&fake.device), 0);
+	assert_int_equal(state()->flight, 0);
+	assert_int_equal(gate_in, 1);
+}
+
+/* A snapshot may hold anything. */
+static void
+hostile_state(void **unused)
+{
+	struct blk *b = state();
+
+	begin(SYNC);
+	gate(UINT32_MAX);
+	waits = UINT32_MAX;
+	put(1);
+	b->held_count = FLIGHT;
+	for (uint32_t i = 0; i < FLIGHT; i++) {
+		b->held_queues[i] = (uint8_t)(i % 2 ? i % BLK_QUEUES : 0);
+		b->held_heads[i] = (uint16_t)(i ? i * 7 % VIRTIO_QUEUE_MAX : 0);
+		b->held_done[i] = i % 3 ? UINT64_MAX - i : RANGE / 2 + i;
+	}
+	assert_int_equal(blk.resume(&fake.device), 0);
+	until_idle();
+	assert_int_equal(b->held_count, 0);
+	assert_true(cleared_to <= RANGE);
+	driver_write(&fake, VIRTIO_STATUS, 0);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(a_pause_between_the_steps),   TEST(a_pause_before_the_first_step),
+		TEST(nothing_on_the_io_thread),    TEST(the_cost_of_a_request),
+		TEST(a_reset_drops_held_requests), TEST(hostile_state),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
