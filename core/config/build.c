@@ -143,9 +143,14 @@ add_module(struct config *config, const struct ini_section *section)
 		r = set_module_key(config, module, &section->keys[i]);
 		status = r ? r : status;
 	}
-	if (!status && !module->file)
+	if (module->file)
+		return status;
+	if (!status)
 		status = fail(STATUS_USAGE, "%s: [module %s] has no file; add file = PATH", where,
 			      name);
+	config->module_count--; /* only modules with a file are valid */
+	free(module->name);
+	free(module->args);
 	return status;
 }
 

@@ -4,7 +4,8 @@
  * KVM_MODE=MODE and KVM_GROUP=GID (of the file), KVM_VERSION=N,
  * KVM_LACKS=N (a capability), KVM_FAILS=N (the ioctl with that number in its low byte fails with
  * ENOMEM, or with the errno KVM_ERROR; with KVM_TIMES=M only the first M calls do). At the end, the
- * number of KVM_RUNs that a signal ended is written to KVM_KICKS=FILE.
+ * number of KVM_RUNs that a signal ended is written to KVM_KICKS=FILE. KVM_RESETS=1: as on AMD, the
+ * registers are those of a reset when KVM_RUN reports a triple fault.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -17,6 +18,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 
 /* A preloaded library has no other place for its state. */
 static atomic_long kicks, failed;
@@ -72,6 +74,30 @@ stat(const char *restrict path, struct stat *restrict st)
 OPEN(open)
 OPEN(open64)
 
+static void
+reset(int fd, int (*real)(int, unsigned long, ...))
+{
+	struct kvm_run *run = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+	struct kvm_regs regs = { .rip = 0xfff0, .rflags = 2 };
+	struct kvm_sregs sregs;
+
+	if (run == MAP_FAILED)
+		return;
+	if (run->exit_reason == KVM_EXIT_SHUTDOWN && !real(fd, KVM_GET_SREGS, &sregs)) {
+		sregs.cr0 = 0x60000010;
+		sregs.cr2 = sregs.cr3 = sregs.cr4 = sregs.efer = 0;
+		sregs.cs = (struct kvm_segment){ .base = 0xffff0000,
+						 .limit = 0xffff,
+						 .selector = 0xf000,
+						 .type = 0xb,
+						 .present = 1,
+						 .s = 1 };
+		real(fd, KVM_SET_SREGS, &sregs);
+		real(fd, KVM_SET_REGS, &regs);
+	}
+	munmap(run, 4096);
+}
+
 __attribute__((visibility("default"))) int
 ioctl(int fd, unsigned long request, ...)
 {
@@ -96,6 +122,8 @@ ioctl(int fd, unsigned long request, ...)
 
 		if (r < 0 && errno == EINTR)
 			atomic_fetch_add(&kicks, 1);
+		if (!r && number("KVM_RESETS") > 0)
+			reset(fd, real);
 		return r;
 	}
 	return real(fd, request, argument);

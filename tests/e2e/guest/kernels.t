@@ -55,6 +55,52 @@ refused(qr/flagged\.elf: its multiboot header requires a video mode \(bit 2 of i
 refused(qr/its multiboot header requires the unsupported flags 0x8/, 'an unknown flag', 'multiboot', $flagged->(0x1000b));
 refused(qr/flagged\.elf: it has no note \(Xen, type 18\)/, 'format = pvh without a PVH note', 'multiboot', $flagged->(3), 'boot.format=pvh');
 refused(qr/pvh\.elf: it has no multiboot header in its first 8192 bytes/, 'format = multiboot without a multiboot header', 'pvh', 'boot.format=multiboot');
+# Modules with arguments: [module NAME], behind the others, in the order of the file.
+for my $case ([ 'pvh', '', "336ec578 1\nhello from the loader\n" ], [ 'multiboot', 'two ', "$flags${version}hello from the loader\n" ]) {
+    my ($config, $name, $begin) = @$case;
+    my $text = slurp("$configs/$config.ini") =~ s{image = \.\./}{image = $top/}r;
+    my $end = $config eq 'pvh' ? $map : "639 1024\n$map";
+    my $boots = sub {
+        my ($more, @arguments) = @_;
+        spew('modules.ini', "$text\n$more");
+        return join ':', run([ $minivmm, '-c', 'modules.ini', @arguments ]);
+    };
+    my $one = "[module b]\nfile = two\nargs = root=/dev/nfs nfsroot=1.2.3.4:/x quiet\n\n";
+    is($boots->($one), "0:$begin${name}root=/dev/nfs nfsroot=1.2.3.4:/x quiet: second\n$end:", "$config: a module with arguments");
+    is($boots->("$one\[module a]\nfile = one\n", '--set', 'boot.modules=none:one'),
+        "0:${begin}none: \none: first\n\n${name}root=/dev/nfs nfsroot=1.2.3.4:/x quiet: second\none: first\n\n$end:", "$config: several");
+    is($boots->($one, '--set', 'module.b.args=x', '--set', 'module.b.file=one'),
+        "0:$begin" . ($name && 'one ') . "x: first\n\n$end:", "$config: --set");
+    my $many = join '', map { "[module m$_]\nfile = none\nargs = " . 'y' x 180 . "\n\n" } 1 .. 32;
+    is($boots->($many), "0:$begin" . (($name && 'none ') . 'y' x 180 . ": \n") x 32 . "$end:", "$config: 32 modules with arguments");
+    my ($status, $out, $err) = run([ $minivmm, '-c', 'modules.ini', '--set', 'module.m1.args=' . 'z' x 100000, '--set', 'vm.memory=3M' ]);
+    is("$status:$err:" . length(($out =~ /(z+): \n/)[0] // ''), '0::100000', "$config: long arguments") or diag(substr $out, 0, 200);
+    # They are in the snapshot, with the guest's memory.
+    $boots->($one, '--until', 'access:5', '--save', 'modules.snap');
+    my ($r, $rest) = run([ $minivmm, '-r', 'modules.snap', '--trust' ]);
+    like("$r:$rest", qr/\A0:.*nfsroot=1\.2\.3\.4:\/x quiet: second\n/s, "$config: a restored machine has them");
+    like((run([ $minivmm, 'inspect', '--map', 'modules.snap' ]))[1], qr/  module two\n/, "$config: the map names the module");
+}
+for my $case (
+    [ "[module a]\nargs = x\n", qr/modules\.ini:\d+: \[module a\] has no file; add file = PATH/ ],
+    [ "[module a]\nfile = one\narg = x\n", qr/modules\.ini:\d+: \[module\] has no key arg; did you mean args\?/ ],
+    [ "[module a]\nfile =\n", qr/modules\.ini:\d+: \[module a\] file is empty/ ],
+    [ "[module]\nfile = one\n", qr/modules\.ini:\d+: \[module \]: the name must be a letter/ ],
+    [ "[module A]\nfile = one\n", qr/\[module A\]: the name must be a letter a to z/ ],
+    [ "[module a]\nfile = nowhere\n", qr/modules\.ini:\d+: opening the module .*nowhere: No such file/ ],
+    [ join('', map { "[module m$_]\nfile = one\n\n" } 1 .. 33), qr/at most 32 modules/ ],
+  ) {
+    my ($more, $message) = @$case;
+    spew('modules.ini', slurp("$configs/pvh.ini") =~ s{image = \.\./}{image = $top/}r . "\n$more");
+    my ($status, $out, $err) = run([ $minivmm, '-c', 'modules.ini' ]);
+    is($status, 110, 'refused: ' . $more =~ s/\n/; /gr =~ s/.{60}\K.*//r);
+    like($err, $message, 'the message');
+}
+spew('modules.ini', guest('f4', "[module a]\nfile = one\n"));
+fails([ $minivmm, '-c', 'modules.ini' ], 110, qr/modules\.ini:\d+: image code does not accept \[module a\], because it is not a PVH or multiboot kernel; remove the section/,
+    'refused: a module for code');
+fails([ $minivmm, '-c', 'modules.ini', '--set', 'module.b.args=x' ], 110, qr/--set module\.b: the config has no module b\n/, 'refused: --set of another module');
+
 refused(qr/multiboot\.bin: it is not an ELF file/, 'PVH of a flat file', 'multiboot', 'boot.format=pvh');
 refused(qr/multiboot\.bin does not accept cmdline, because it is not a Linux, PVH or multiboot kernel/, 'a command line for a flat file',
     'multiboot', 'boot.format=flat');
