@@ -78,7 +78,7 @@ for my $case (
     my ($arguments, $message) = @$case;
     fails([ $minivmm, 'inspect', 'a.snap', '--dump', @$arguments ], 110, $message, "refused: --dump @$arguments");
 }
-fails([ $minivmm, qw(inspect a.snap --dump 0x1000) ], 110, qr/--dump 0x1000: no length; write --dump 0x1000 64\n/, 'refused: no length');
+fails([ $minivmm, qw(inspect a.snap --dump 0x1000) ], 110, qr/--dump 0x1000 needs two values, ADDRESS LENGTH; see/, 'refused: no length');
 fails([ $minivmm, qw(inspect a.snap --map --json) ], 110, qr/give one of --json, --map and --dump\n/, 'refused: two at once');
 fails([ $minivmm, qw(inspect a.snap -o x) ], 110, qr/-o x needs --map\n/, 'refused: -o without --map');
 

@@ -45,7 +45,7 @@ is("$status:$err", "124:minivmm: snapshot written to at2.snap\n", '--at, then th
 is($status, 113, 'a snapshot that cannot be written') or diag($err);
 
 for my $case (
-    [ '5', qr/--timeout 5 has no unit: write 5s for seconds, or ms, us, ns/ ],
+    [ '5', qr/--timeout 5 has no unit; write 5s, 5ms, 5us or 5ns/ ],
     [ '0s', qr/--timeout needs a time above 0, not 0s/ ],
     [ 'x', qr/--timeout x / ],
     [ '5m', qr/--timeout 5m / ],
