@@ -49,7 +49,8 @@ int snapshot_open_parents(struct snapshot *snapshot, char *const *others, size_t
  */
 int snapshot_open_fd(struct snapshot *snapshot, int fd, const char *name);
 /*
- * Reads a stream (format.h) from a pipe or a socket into memory, to its end, and verifies it. The
+ * Opens the snapshot behind a descriptor: a snapshot file, or a pipe or a socket with a stream
+ * (format.h) or the bytes of a file, which are read into memory and verified. The
  * caller keeps the descriptor. Blocks. Returns 0 or a negative status, reported.
  */
 int snapshot_receive(struct snapshot *snapshot, int fd, const char *name);

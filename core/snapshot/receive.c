@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Receives a snapshot as a stream and assembles the file in memory (memfd). */
+/*
+ * Receives a snapshot through a descriptor: a stream, or the bytes of a snapshot file. Assembles the
+ * file in memory (memfd), unless the descriptor is that file.
+ */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/limit.h"
@@ -12,14 +17,15 @@
 #include "snapshot/crc.h"
 #include "snapshot/reader.h"
 
-/* Reads exactly length bytes. The descriptor may be non-blocking. */
+/*
+ * Reads until *length is size, or to the end. The descriptor may be non-blocking. to already holds
+ * the first *length bytes.
+ */
 static int
-read_all(int fd, const char *name, void *to, size_t length)
+read_some(int fd, const char *name, void *to, size_t size, size_t *length)
 {
-	uint8_t *bytes = to;
-
-	while (length) {
-		ssize_t n = read(fd, bytes, length);
+	while (*length < size) {
+		ssize_t n = read(fd, (uint8_t *)to + *length, size - *length);
 
 		if (n < 0 && errno == EAGAIN) {
 			struct pollfd ready = { .fd = fd, .events = POLLIN };
@@ -33,13 +39,23 @@ read_all(int fd, const char *name, void *to, size_t length)
 			return fail(STATUS_IO, "cannot read snapshot %s: %s", name,
 				    limit_error(errno).text);
 		if (!n)
-			return fail(STATUS_SNAPSHOT,
-				    "snapshot %s is truncated: check that its sender has completed",
-				    name);
-		bytes += n;
-		length -= (size_t)n;
+			break;
+		*length += (size_t)n;
 	}
 	return 0;
+}
+
+/* Reads exactly size bytes. */
+static int
+read_all(int fd, const char *name, void *to, size_t size)
+{
+	size_t length = 0;
+	int failed = read_some(fd, name, to, size, &length);
+
+	return failed || length == size
+		   ? failed
+		   : fail(STATUS_SNAPSHOT,
+			  "snapshot %s is truncated: check that its sender has completed", name);
 }
 
 static int
@@ -147,26 +163,76 @@ read_frames(int fd, int file, const char *name, uint8_t *buffer)
 	return 0;
 }
 
+/* Opens the snapshot file behind a descriptor, as in minivmm -r - <FILE. */
+static int
+open_file(struct snapshot *snapshot, int fd, const char *name)
+{
+	int file = fcntl(fd, F_DUPFD_CLOEXEC, 0), failed;
+
+	if (file < 0)
+		return fail(STATUS_HOST, "cannot open snapshot %s: %s", name,
+			    limit_error(errno).text);
+	failed = snapshot_open_fd(snapshot, file, name);
+	snapshot->received = true;
+	lseek(fd, 0, SEEK_END); /* what follows in stdin is input for the guest */
+	return failed;
+}
+
+/* Copies the rest of a snapshot file of which magic has been read. Leaves out zero pages. */
+static int
+read_plain(int fd, int file, const char *name, uint8_t *buffer, const char magic[8])
+{
+	static const uint8_t zeros[PAGE_SIZE];
+	uint64_t offset = 0, total = 0;
+	size_t length = 8;
+	int failed = 0;
+
+	memcpy(buffer, magic, length);
+	for (bool more = true; more && !failed; length = 0) {
+		failed = read_some(fd, name, buffer, STREAM_FRAME_MAX, &length);
+		more = length == STREAM_FRAME_MAX;
+		total += length;
+		for (size_t at = 0; at < length && !failed; at += PAGE_SIZE, offset += PAGE_SIZE) {
+			size_t part = length - at < PAGE_SIZE ? length - at : PAGE_SIZE;
+
+			if (part < PAGE_SIZE || memcmp(buffer + at, zeros, part))
+				failed = write_all(file, name, buffer + at, part, offset);
+		}
+	}
+	if (!failed && ftruncate(file, (off_t)total))
+		failed = fail(STATUS_HOST, "cannot receive snapshot %s: %s", name,
+			      limit_error(errno).text);
+	return failed;
+}
+
 int
 snapshot_receive(struct snapshot *snapshot, int fd, const char *name)
 {
-	uint8_t *buffer = malloc(STREAM_FRAME_MAX);
-	int file = memfd_create("snapshot", MFD_CLOEXEC), failed;
+	uint8_t *buffer;
+	int file, failed;
+	struct stat st;
 	char magic[8];
 
 	*snapshot = (struct snapshot){ .fd = -1 };
+	failed = read_all(fd, name, magic, sizeof(magic));
+	if (failed)
+		return failed;
+	if (!memcmp(magic, SNAPSHOT_MAGIC, sizeof(magic)) && !fstat(fd, &st) && S_ISREG(st.st_mode))
+		return open_file(snapshot, fd, name);
+	buffer = malloc(STREAM_FRAME_MAX);
+	file = memfd_create("snapshot", MFD_CLOEXEC);
 	if (!buffer || file < 0)
 		failed = fail(STATUS_HOST, "cannot receive snapshot %s: %s", name,
 			      limit_error(errno).text);
-	else
-		failed = read_all(fd, name, magic, sizeof(magic));
-	if (!failed && memcmp(magic, STREAM_MAGIC, sizeof(magic)))
-		failed = fail(STATUS_SNAPSHOT,
-			      "%s is not a snapshot stream: send the output of --save fd:N or ctl "
-			      "snapshot -",
-			      name);
-	if (!failed)
+	else if (!memcmp(magic, STREAM_MAGIC, sizeof(magic)))
 		failed = read_frames(fd, file, name, buffer);
+	else if (!memcmp(magic, SNAPSHOT_MAGIC, sizeof(magic)))
+		failed = read_plain(fd, file, name, buffer, magic);
+	else
+		failed = fail(STATUS_SNAPSHOT,
+			      "%s is not a snapshot: send a snapshot file, or the output of --save "
+			      "fd:N or ctl snapshot -",
+			      name);
 	free(buffer);
 	if (failed) {
 		if (file >= 0)

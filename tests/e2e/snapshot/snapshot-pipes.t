@@ -81,7 +81,16 @@ sub refused {
     return fails([ $minivmm, '-r', '-' ], 112, $message, $name, stdin => $bytes);
 }
 refused('', qr/is truncated/, 'nothing');
-refused(slurp('a.snap'), qr/is not a snapshot stream: send the output/, 'a snapshot file instead of a stream');
+
+# The bytes of a snapshot file are as good as a stream, through a pipe or as stdin itself.
+my @file = run([ $minivmm, '-r', 'a.snap' ]);
+for my $how ('"$@" <a.snap', 'cat a.snap | "$@"', '"$@" < <(cat a.snap)') {
+    ($status, $out, $err) = run([ 'bash', '-c', $how, 'bash', $minivmm, '-r', '-' ]);
+    is_deeply([ $status, $out ], [ @file[ 0, 1 ] ], "a snapshot file: $how") or diag($err);
+}
+my $plain = slurp('a.snap');
+fails([ 'bash', '-c', 'head -c ' . int($_ * length $plain) . ' a.snap | "$@"', 'bash', $minivmm, '-r', '-' ],
+    112, qr/is truncated|is cut off|is damaged|ends|not a snapshot/, "a snapshot file, cut at $_") for 0.1, 0.5, 0.99;
 refused(join('', map { chr(($_ * 37 + 11) & 255) } 1 .. 5000), qr/is not a snapshot/, 'garbage');
 refused("MINIVMM\x1e" . 'x' x 5000, qr/is damaged/, 'garbage after the magic');
 refused("MINIVMM\x1e" . "\0" x 5000, qr/is damaged/, 'zeros after the magic');
