@@ -166,9 +166,10 @@ run_input(struct worker *w, const char *file)
 	vm_began = clock_now(&m->clock);
 	r = vm_run(&w->vm);
 	if (!r && m->end.cause == CAUSE_ERROR) {
-		/* Without the host's resources the guest did not run: no verdict on this input. */
-		if (m->end.status == STATUS_HOST)
-			return -STATUS_HOST;
+		/* Without the host's resources and the snapshot's file the guest did not run: no
+		 * verdict on this input. */
+		if (m->end.status == STATUS_HOST || m->end.status == STATUS_IO)
+			return -(int)m->end.status;
 		batch_error(w->batch, -(int)m->end.status);
 	}
 	return r ? r : report(w, file, began, vm_began);

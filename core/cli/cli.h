@@ -50,6 +50,11 @@ struct vm;
 void crash_install(const struct vm *vm);
 void crash_remove(void);
 /*
+ * Stores the path of the file that is mapped at an address of this process, truncated to size.
+ * False: there is none. Async-signal-safe.
+ */
+bool mapped_file(uintptr_t address, char *path, size_t size);
+/*
  * Called by a signal handler that ends the process. If a callback still runs two seconds later,
  * reports it and dies of signal number. While vm->patient is set, there is no time limit.
  */

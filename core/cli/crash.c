@@ -162,7 +162,7 @@ say_plugin(const ucontext_t *context)
 static void
 crashed(int number, siginfo_t *info, void *context)
 {
-	const char *file;
+	char file[512];
 
 	restore_terminal();
 	say("minivmm: ");
@@ -171,13 +171,13 @@ crashed(int number, siginfo_t *info, void *context)
 		say(" at ");
 		say_hex((uintptr_t)info->si_addr);
 	}
-	/* Another process truncated the file during the run. */
-	file = number == SIGBUS && crash_vm ? vm_memory_file(crash_vm, info->si_addr) : NULL;
-	if (file) {
-		say(": guest memory's file was truncated: ");
+	/* Another process truncated the file; or its disk fails. Not a bug of minivmm. */
+	if (number == SIGBUS && mapped_file((uintptr_t)info->si_addr, file, sizeof(file))) {
+		say(": ");
 		say_name(file);
-		say("\n");
-		_exit(STATUS_IO); /* not a bug of minivmm */
+		say(" was truncated while it was in use, or its disk fails; to change a file in "
+		    "use, replace it with mv\n");
+		_exit(STATUS_IO);
 	}
 	if (say_plugin(context)) {
 		say("\n");

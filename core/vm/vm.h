@@ -113,9 +113,6 @@ extern const struct command_row vm_commands[];
 
 /* Restores the terminal's modes of before the run. For a signal handler, too. */
 void vm_restore_terminal(const struct vm *vm);
-/* The file that guest memory is mapped from, if this is a host address in it; else NULL. For a
- * signal handler. */
-const char *vm_memory_file(const struct vm *vm, const void *host);
 
 /* The number N of "fd:N"; -1: the text is something else. */
 int vm_descriptor(const char *text, int *fd);

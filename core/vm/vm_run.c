@@ -101,11 +101,3 @@ vm_restore_terminal(const struct vm *vm)
 {
 	stream_terminal_restore((struct stream_hub *)&vm->devices.streams);
 }
-
-const char *
-vm_memory_file(const struct vm *vm, const void *host)
-{
-	const char *file = vm->source.restore ? vm->source.restore : vm->config.vm.memory_file;
-
-	return memory_has_host(&vm->machine.memory, host) ? file ? file : "?" : NULL;
-}
