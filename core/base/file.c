@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Host files: opening, comparing and atomic replacement. */
+/* Host files: opening and comparing. */
 #include "base/file.h"
 
 #include <errno.h>
@@ -8,33 +8,129 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file_lock.h"
 #include "base/limit.h"
-#include "base/log.h"
+
+/* Closes a descriptor and a place, sets errno and returns -1. */
+static int
+refuse(int fd, struct place *place, int error)
+{
+	if (fd >= 0)
+		close(fd);
+	place_close(place);
+	errno = error;
+	return -1;
+}
+
+/* Opens an output by its place: see enum file_how. more: flags of open(2). */
+static int
+open_output(struct place *place, enum file_how how, int more)
+{
+	static const int flags[] = {
+		[FILE_NEW] = O_WRONLY | O_CREAT | O_EXCL,
+		[FILE_EMPTY] = O_WRONLY | O_CREAT | O_APPEND,
+		[FILE_APPEND] = O_WRONLY | O_CREAT | O_APPEND,
+	};
+	int fd = place_open_file(place, flags[how] | more, 0666);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st))
+		return refuse(fd, place, errno);
+	if (place_is_trap(place, &st, true))
+		return refuse(fd, place, EPERM);
+	if (!S_ISREG(st.st_mode) || how == FILE_NEW)
+		return fd;
+	/* Nobody else writes to the file when it is truncated; afterwards, others may append. */
+	if ((how == FILE_EMPTY && (file_lock(fd, false) || ftruncate(fd, 0))) ||
+	    file_lock(fd, true))
+		return refuse(fd, place, errno);
+	return fd;
+}
+
+static int
+open_output_path(const char *path, enum file_how how, int more)
+{
+	struct place place;
+	int fd;
+
+	if (place_open(&place, path))
+		return -1;
+	fd = open_output(&place, how, more);
+	place_close(&place);
+	return fd;
+}
 
 int
 file_open(const char *path, enum file_how how)
 {
-	static const int flags[] = {
-		[FILE_READ] = O_RDONLY,
-		[FILE_NEW] = O_WRONLY | O_CREAT | O_EXCL,
-		[FILE_EMPTY] = O_WRONLY | O_CREAT | O_TRUNC,
-		[FILE_APPEND] = O_WRONLY | O_CREAT | O_APPEND,
-	};
-
-	return open(path, flags[how] | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0666);
+	if (how == FILE_READ)
+		return open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	return open_output_path(path, how, O_NONBLOCK);
 }
 
 int
-file_open_or_make(const char *path, bool *made)
+file_open_own(const char *path, int flags, struct made_file *made)
 {
-	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	struct place place;
+	struct stat st;
+	bool created;
+	int fd;
 
-	*made = fd >= 0;
-	return fd >= 0 || errno != EEXIST ? fd : open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+	if (place_open(&place, path))
+		return -1;
+	fd = place_open_file(&place, O_RDWR | O_CREAT | O_EXCL | flags, 0600);
+	created = fd >= 0;
+	if (fd < 0 && errno == EEXIST && !(flags & O_EXCL))
+		fd = place_open_file(&place, O_RDWR | flags, 0);
+	if (fd < 0 || fstat(fd, &st))
+		return refuse(fd, &place, errno);
+	if (place_is_trap(&place, &st, true))
+		return refuse(fd, &place, EPERM);
+	if (file_lock(fd, false))
+		return refuse(fd, &place, EBUSY);
+	if (created && made)
+		made_file_set(made, &place, &st);
+	place_close(&place);
+	return fd;
+}
+
+/* The reason for EPERM, EBUSY or ELOOP; false: the error has another reason. */
+static bool
+explain(const char *path, int error, struct why *why)
+{
+	struct place place;
+	struct stat st;
+	bool there = !place_open(&place, path) && !place_stat(&place, &st), known = true;
+	char owner[32];
+	int fd = -1;
+
+	if (there && error == ELOOP && S_ISLNK(st.st_mode))
+		why_set(why, "it is a symbolic link; name the file itself");
+	else if (there && error == EPERM && place_is_trap(&place, &st, true))
+		why_set(why, "it belongs to another user, or has two names, in a directory to "
+			     "which everyone can write; remove it or name another file");
+	else if (error == EBUSY) {
+		fd = there ? place_open_file(&place, O_PATH, 0) : -1;
+		why_set(why, "%s uses it; stop that process or name another file",
+			file_lock_owner(fd, owner, sizeof(owner)));
+	} else
+		known = false;
+	if (fd >= 0)
+		close(fd);
+	place_close(&place);
+	return known;
+}
+
+int
+file_why(const char *path, int error, struct why *why)
+{
+	if (!explain(path, error, why))
+		why_set(why, "%s", limit_error(error).text);
+	why_set_error(why, error);
+	return -1;
 }
 
 FILE *
@@ -43,9 +139,7 @@ file_open_report(const char *path)
 	int fd = file_descriptor(path);
 	FILE *file;
 
-	if (fd < 0)
-		return fopen(path, "we");
-	fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	fd = fd < 0 ? open_output_path(path, FILE_EMPTY, 0) : fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	file = fd < 0 ? NULL : fdopen(fd, "w");
 	if (fd >= 0 && !file)
 		close(fd);
@@ -169,205 +263,4 @@ file_same(const struct file_id *a, const struct file_id *b)
 		return a->device == b->device && a->inode == b->inode;
 	return a->exists == b->exists && !strcmp(last_part(a->path), last_part(b->path)) &&
 	       full_name(a->path, name_a) && full_name(b->path, name_b) && !strcmp(name_a, name_b);
-}
-
-int
-file_replace_fail(const struct file_replacement *file, const char *doing)
-{
-	return fail(status_for(errno, STATUS_IO), "cannot write %s %s: %s: %s%s", file->what,
-		    file->path, doing, limit_error(errno).text,
-		    errno == ENOSPC || errno == EDQUOT ? "; make room there" : "");
-}
-
-static int
-refuse(const struct file_replacement *file, enum status status, const char *why)
-{
-	return fail(status, "cannot write %s %s: %s", file->what, file->path, why);
-}
-
-/* Only a writable regular file is replaced: rename(2) would replace anything. */
-static int
-check_target(struct file_replacement *file)
-{
-	struct stat status;
-
-	file->fresh = stat(file->target, &status) && errno == ENOENT;
-	if (file->fresh)
-		return 0;
-	if (stat(file->target, &status))
-		return file_replace_fail(file, "checking it");
-	if (S_ISDIR(status.st_mode))
-		return refuse(file, STATUS_IO, "it is a directory; name a file");
-	if (!S_ISREG(status.st_mode))
-		return refuse(file, STATUS_IO, "it exists and is not a regular file");
-	if (faccessat(AT_FDCWD, file->target, W_OK, AT_EACCESS))
-		return file_replace_fail(file, "it exists");
-	return 0;
-}
-
-#define LINKS_MAX 40 /* as in the kernel */
-
-/*
- * The target of the symbolic link at path, resolved against path's directory; malloced. NULL: not a
- * link.
- */
-static char *
-follow_link(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	char link[PATH_MAX], *to;
-	ssize_t length = readlink(path, link, sizeof(link) - 1);
-
-	if (length < 0)
-		return NULL;
-	link[length] = '\0';
-	if (link[0] == '/' || !slash)
-		return strdup(link);
-	return asprintf(&to, "%.*s%s", (int)(slash - path + 1), path, link) < 0 ? NULL : to;
-}
-
-/* Resolves all symbolic links, even if the final target does not exist. Malloced, or NULL. */
-static char *
-follow(const char *path)
-{
-	char *target = realpath(path, NULL), *next;
-
-	if (target || errno != ENOENT)
-		return target ? target : strdup(path);
-	target = strdup(path);
-	for (int links = 0; target && links < LINKS_MAX && (next = follow_link(target)); links++) {
-		free(target);
-		target = next;
-	}
-	return target;
-}
-
-/*
- * Sets target, folder and temporary. The temporary name is hidden and is at most NAME_MAX bytes
- * long.
- */
-static int
-name_files(struct file_replacement *file)
-{
-	const char *slash, *name;
-	uint64_t random;
-
-	file->target = follow(file->path);
-	if (!file->target || getrandom(&random, sizeof(random), 0) != sizeof(random))
-		return file_replace_fail(file, "resolving its path");
-	slash = strrchr(file->target, '/');
-	name = slash ? slash + 1 : file->target;
-	if (!*name)
-		return refuse(file, STATUS_IO, "name a file");
-	file->folder = slash ? strndup(file->target, (size_t)(name - file->target)) : strdup("./");
-	if (!file->folder || asprintf(&file->temporary, "%s.%.200s.%016llx", file->folder, name,
-				      (unsigned long long)random) < 0) {
-		file->temporary = NULL;
-		return file_replace_fail(file, "resolving its path");
-	}
-	return 0;
-}
-
-/*
- * Creates a file without a name, if the file system supports it, so that a killed process leaves
- * nothing behind. The file is linked to its temporary name at the end: linkat(2) cannot replace a
- * file, rename(2) can.
- */
-static int
-open_unnamed(struct file_replacement *file)
-{
-	errno = EOPNOTSUPP;
-	if (!access("/proc/self/fd", X_OK)) /* give_name() needs it */
-		file->fd = open(file->folder, O_WRONLY | O_TMPFILE | O_CLOEXEC, 0666);
-	return file->fd < 0 ? -1 : 0;
-}
-
-static int
-give_name(struct file_replacement *file)
-{
-	char self[32];
-
-	return linkat(AT_FDCWD, self_path(file->fd, self), AT_FDCWD, file->temporary,
-		      AT_SYMLINK_FOLLOW);
-}
-
-int
-file_replace(struct file_replacement *file, const char *what, const char *path)
-{
-	int failed;
-
-	*file = (struct file_replacement){ .what = what, .path = strdup(path), .fd = -1 };
-	if (!file->path)
-		return fail_memory("writing %s %s", what, path);
-	failed = name_files(file);
-	if (!failed && file->temporary)
-		failed = check_target(file);
-	/* Not mkstemp: here the kernel applies the umask, which cannot be read without a race. */
-	if (failed || !file->temporary || !open_unnamed(file))
-		return failed;
-	/* The errors of kernels and file systems without O_TMPFILE. */
-	if (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL)
-		return file_replace_fail(file, "creating a file in its directory");
-	file->fd = open(file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-	file->named = file->fd >= 0;
-	return file->named ? 0 : file_replace_fail(file, "creating a file in its directory");
-}
-
-/* Syncing a file does not sync its directory entry. */
-static int
-sync_folder(const struct file_replacement *file)
-{
-	int fd = open(file->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int failed = 0;
-
-	if (fd < 0 && errno == EACCES)
-		return 0; /* writable but not readable: it cannot be synced */
-	/* EINVAL: the file system cannot sync a directory. */
-	if (fd < 0 || (fsync(fd) && errno != EINVAL))
-		failed =
-		    fail(STATUS_IO,
-			 "%s %s is written, but a crash may lose it: syncing its directory: %s",
-			 file->what, file->path, limit_error(errno).text);
-	if (fd >= 0)
-		close(fd);
-	return failed;
-}
-
-int
-file_replace_commit(struct file_replacement *file)
-{
-	int fd = file->fd;
-	struct stat status;
-
-	/* Another process has created the file meanwhile. Do not replace it. */
-	if (file->fresh && !lstat(file->target, &status))
-		return refuse(file, STATUS_IO,
-			      "another process has created that file meanwhile; name another");
-	if (fsync(fd))
-		return file_replace_fail(file, "syncing");
-	if (!file->named && give_name(file))
-		return file_replace_fail(file, "linking");
-	file->named = true;
-	file->fd = -1;
-	if (close(fd))
-		return file_replace_fail(file, "closing");
-	if (rename(file->temporary, file->target))
-		return file_replace_fail(file, "renaming");
-	file->named = false;
-	file->done = true;
-	return sync_folder(file);
-}
-
-void
-file_replace_end(struct file_replacement *file)
-{
-	if (file->fd >= 0)
-		close(file->fd);
-	if (file->named)
-		unlink(file->temporary);
-	free(file->temporary);
-	free(file->folder);
-	free(file->target);
-	free(file->path);
-	*file = (struct file_replacement){ .fd = -1 };
 }

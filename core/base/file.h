@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Host files. This module alone opens, creates and replaces files whose paths come from the user.
- * Functions that return -1 or NULL print nothing and set errno; those of
- * struct file_replacement report errors. Any
- * thread.
+ * Functions that return -1 or NULL print nothing and set errno; those of struct file_replacement
+ * report errors. Any thread.
  */
 #ifndef BASE_FILE_H
 #define BASE_FILE_H
@@ -12,17 +11,34 @@
 #include <stdio.h>
 #include <sys/types.h>
 
+#include "base/place.h"
+#include "base/why.h"
+
 enum file_how {
 	FILE_READ,
 	FILE_NEW,    /* for writing; fails with EEXIST if the file exists */
-	FILE_EMPTY,  /* for writing; created or truncated */
-	FILE_APPEND, /* for appending; created if missing */
+	FILE_EMPTY,  /* for writing; created, or truncated */
+	FILE_APPEND, /* for writing; created if missing */
 };
 
-/* Opens a file. Does not wait for the other end of a pipe; the descriptor is nonblocking. */
+/*
+ * Opens a file. Does not wait for the other end of a pipe; the descriptor is nonblocking.
+ *
+ * Inputs (FILE_READ) may be symbolic links. An output may not: errno is ELOOP. A regular file that
+ * is FILE_EMPTY or FILE_APPEND is written at its end, even if another process truncates it, and is
+ * locked until it is closed: FILE_EMPTY fails with EBUSY while another process has it open in one
+ * of the two ways, so it does not truncate what that process writes. An output that may be a trap
+ * (place.h) fails with EPERM. file_why explains these errors.
+ */
 int file_open(const char *path, enum file_how how);
-/* Opens a file for reading and writing. Sets *made if it creates the file. */
-int file_open_or_make(const char *path, bool *made);
+/*
+ * Opens a file for reading and writing, for this process alone: no symbolic link, no trap, locked
+ * until it is closed; otherwise ELOOP, EPERM, EBUSY. If it is missing, creates it with mode 0600
+ * and fills in *made, which the caller frees and which may be NULL. flags: O_EXCL, or 0.
+ */
+int file_open_own(const char *path, int flags, struct made_file *made);
+/* Sets the reason for an error of the functions above, and returns -1. */
+int file_why(const char *path, int error, struct why *why);
 /*
  * Opens a file like FILE_EMPTY, but waits for the reader of a pipe. For the path of a descriptor
  * (see file_descriptor) it duplicates the descriptor, which keeps its position.
@@ -61,8 +77,12 @@ bool file_same(const struct file_id *a, const struct file_id *b);
 /*
  * Atomic replacement of a file: the new content appears under the name only when it is complete and
  * on the disk. The caller writes through fd. Where the file system supports it, the file has no
- * name until the commit, so that a killed process leaves nothing behind. Symbolic links are
- * followed and kept.
+ * name until the commit, so that a killed process leaves nothing behind. A symbolic link and a trap
+ * (place.h) are refused, then as now: the directory stays open.
+ *
+ * A new file has mode 0600. One that replaces another has the mode, the owner and the group of the
+ * old one. If owner or group cannot be kept, or if the old file has an ACL, it has only the owner's
+ * bits of the mode.
  *
  * The functions report errors ("cannot write WHAT PATH: ...") and return 0 or a negative status.
  */
@@ -70,10 +90,12 @@ struct file_replacement {
 	const char *what; /* the kind of file, for messages; borrowed */
 	char *path;       /* as the user gave it */
 	int fd;
-	bool done;                         /* the file has its final name, even if commit failed */
-	bool fresh;                        /* the target did not exist at the beginning */
-	bool named;                        /* the file has its temporary name */
-	char *target, *folder, *temporary; /* target: path without symbolic links */
+	bool done;          /* the file has its final name, even if commit failed */
+	bool fresh;         /* the target did not exist at the beginning; otherwise old is set */
+	bool named;         /* the file has its temporary name */
+	struct place place; /* of the target */
+	struct stat old;
+	char *temporary; /* a name in the same directory */
 };
 int file_replace(struct file_replacement *file, const char *what, const char *path);
 /* Syncs, renames, and syncs the directory. Closes fd. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Stream sockets of the host. */
+/* Stream sockets of the host, TCP and what unix sockets share with it. */
 #include "base/socket.h"
 
 #include <errno.h>
@@ -11,14 +11,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/limit.h"
 #include "base/text.h"
-
-_Static_assert(SOCKET_PATH_MAX == sizeof(((struct sockaddr_un *)0)->sun_path) - 1, "with its NUL");
 
 /* Closes a descriptor, keeps errno and returns -1. */
 static int
@@ -32,58 +28,16 @@ close_failed(int fd)
 	return -1;
 }
 
-static int
-unix_address(const char *path, struct sockaddr_un *address)
-{
-	*address = (struct sockaddr_un){ .sun_family = AF_UNIX };
-	if (strlen(path) > SOCKET_PATH_MAX) {
-		errno = ENAMETOOLONG;
-		return -1;
-	}
-	strcpy(address->sun_path, path);
-	return 0;
-}
-
-int
-socket_connect_unix(const char *path)
-{
-	struct sockaddr_un address;
-	int fd;
-
-	if (unix_address(path, &address))
-		return -1;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)))
-		return close_failed(fd);
-	return fd;
-}
-
-static int
-begin(const struct sockaddr *address, socklen_t length, bool *pending)
-{
-	int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-	*pending = false;
-	if (fd < 0 || !connect(fd, address, length))
-		return fd;
-	*pending = errno == EINPROGRESS;
-	return *pending ? fd : close_failed(fd);
-}
-
-int
-socket_begin_unix(const char *path, bool *pending)
-{
-	struct sockaddr_un address;
-
-	return unix_address(path, &address)
-		   ? -1
-		   : begin((const struct sockaddr *)&address, sizeof(address), pending);
-}
-
 int
 socket_begin(const struct addrinfo *address, bool *pending)
 {
-	return begin(address->ai_addr, address->ai_addrlen, pending);
+	int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	*pending = false;
+	if (fd < 0 || !connect(fd, address->ai_addr, address->ai_addrlen))
+		return fd;
+	*pending = errno == EINPROGRESS;
+	return *pending ? fd : close_failed(fd);
 }
 
 int
@@ -148,31 +102,6 @@ socket_resolve(const char *text, bool listen, struct addrinfo **addresses, struc
 }
 
 int
-socket_listen_unix(const char *path, mode_t mode, int backlog, struct socket_file *file)
-{
-	struct sockaddr_un address;
-	struct stat st;
-	int fd;
-
-	*file = (struct socket_file){ 0 };
-	if (unix_address(path, &address))
-		return -1;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0 || bind(fd, (const struct sockaddr *)&address, sizeof(address)))
-		return close_failed(fd);
-	/* A bound socket refuses connections until listen(). */
-	if (lstat(path, &st) || (mode && chmod(path, mode)) || listen(fd, backlog)) {
-		int error = errno;
-
-		unlink(path);
-		errno = error;
-		return close_failed(fd);
-	}
-	*file = (struct socket_file){ st.st_dev, st.st_ino };
-	return fd;
-}
-
-int
 socket_listen(const struct addrinfo *address, int backlog)
 {
 	int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), one = 1;
@@ -183,42 +112,6 @@ socket_listen(const struct addrinfo *address, int backlog)
 	if (bind(fd, address->ai_addr, address->ai_addrlen) || listen(fd, backlog))
 		return close_failed(fd);
 	return fd;
-}
-
-int
-socket_remove_stale(const char *path, struct why *why)
-{
-	struct stat before, after;
-	int fd, error = 0;
-	bool pending;
-
-	if (lstat(path, &before))
-		return errno == ENOENT ? 0 : why_set(why, "%s", limit_error(errno).text);
-	if (!S_ISSOCK(before.st_mode))
-		return why_set(why,
-			       "the file exists and is not a socket; remove it or name another");
-	fd = socket_begin_unix(path, &pending);
-	error = fd < 0 ? errno : 0;
-	if (fd >= 0)
-		close(fd);
-	if (!error || error == EAGAIN)
-		return why_set(
-		    why, "another process listens on it; stop that process or name another socket");
-	if (error != ECONNREFUSED)
-		return why_set(why, "%s", limit_error(error).text);
-	if (lstat(path, &after) || after.st_dev != before.st_dev || after.st_ino != before.st_ino)
-		return why_set(why, "another process has just replaced it; name another socket");
-	return unlink(path) ? why_set(why, "%s", limit_error(errno).text) : 0;
-}
-
-void
-socket_file_remove(const char *path, const struct socket_file *file)
-{
-	struct stat st;
-
-	if (file->inode && !lstat(path, &st) && st.st_dev == file->device &&
-	    st.st_ino == file->inode)
-		unlink(path);
 }
 
 int

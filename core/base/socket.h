@@ -12,10 +12,17 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
+#include "base/place.h"
 #include "base/why.h"
 
-#define SOCKET_PATH_MAX 107 /* bytes; longer paths fail with ENAMETOOLONG */
+/*
+ * The maximum of the last component of a unix socket's path, in bytes. The directory can have any
+ * length, so what works with a relative path works with the absolute one, too.
+ */
+#define SOCKET_NAME_MAX 85
 
+/* Checks a path to which suffix more bytes will be appended. Returns 0, or -1 with the reason. */
+int socket_check_unix(const char *path, size_t suffix, struct why *why);
 /* Connects and waits for the connection. */
 int socket_connect_unix(const char *path);
 /*
@@ -34,24 +41,24 @@ int socket_error(int fd); /* 0 or an errno */
 int socket_resolve(const char *text, bool listen, struct addrinfo **addresses, struct why *why);
 int socket_check_tcp(const char *text, struct why *why);
 
-/* The file of a listening unix socket; inode 0: none. */
+/* The files of a listening unix socket: its own, and PATH.lock, which is locked while it listens.
+ * {0}: none. */
 struct socket_file {
-	dev_t device;
-	ino_t inode;
+	struct made_file socket, lock_file;
+	int lock;
 };
 /*
- * Creates the socket's file. mode 0: the umask decides; otherwise clients can connect only after
- * the mode is set.
+ * Creates the socket's file and listens. Under the lock it replaces the file of a dead process;
+ * so of several processes that start at once, one listens and all others fail. mode 0: the umask
+ * decides. Returns a descriptor, or -1 with the reason in why, which names the process that uses
+ * the socket.
  */
-int socket_listen_unix(const char *path, mode_t mode, int backlog, struct socket_file *file);
+int socket_listen_unix(const char *path, mode_t mode, int backlog, struct socket_file *file,
+		       struct why *why);
+/* Removes both files, unless another process has replaced the socket's. Idempotent. */
+void socket_file_remove(struct socket_file *file);
+/* Listens on a TCP address. */
 int socket_listen(const struct addrinfo *address, int backlog);
-/*
- * Removes a socket file on which no process listens. Returns 0 if the path is now free, or -1 with
- * the reason in why; the file then stays.
- */
-int socket_remove_stale(const char *path, struct why *why);
-/* Removes a socket's file unless another process has replaced it. */
-void socket_file_remove(const char *path, const struct socket_file *file);
 
 /* Accepts the next client of a listening socket. */
 int socket_accept(int fd);

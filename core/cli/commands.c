@@ -50,6 +50,7 @@ static const struct cli_option batch_options[] = {
 
 static const struct cli_option ctl_options[] = {
 	{ "json", CLI_JSON, NULL, "print the reply as a line of JSON", NULL },
+	{ "user", CLI_USER, "USER", "accept a machine of this user (name or number), too", NULL },
 	{ "help", 'h', NULL, "print this", NULL },
 	{ .id = 0 },
 };

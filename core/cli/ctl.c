@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* minivmm ctl: sends a command to a running machine and prints the reply. */
 #include <errno.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -8,6 +9,7 @@
 #include "base/json.h"
 #include "base/limit.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "cli/arguments.h"
 #include "cli/cli.h"
 #include "cli/ctl.h"
@@ -132,7 +134,7 @@ command(struct ctl *ctl, char **words, bool json)
 	status = join(words, &line);
 	free(path);
 	if (!status)
-		status = ctl_connect(ctl, ctl->path);
+		status = ctl_connect(ctl, ctl);
 	if (!status && snapshot)
 		status = ctl_snapshot(ctl, line, out ? STDOUT_FILENO : -1, &reply);
 	else if (!status && !(status = ctl_send(ctl, line, -1)))
@@ -157,22 +159,39 @@ stats(struct ctl *ctl, char **words, bool json)
 	if (json)
 		return -fail(STATUS_USAGE,
 			     "ctl: stats does not support --json; use --json with status");
-	status = ctl_connect(ctl, ctl->path);
+	status = ctl_connect(ctl, ctl);
 	return status ? -status : ctl_stats(ctl, watch);
+}
+
+/* A name or a number. */
+static int
+parse_user(const char *text, uid_t *user)
+{
+	const struct passwd *entry = getpwnam(text);
+	uint64_t number;
+
+	if (!entry && (parse_u64(text, &number, NULL) || number >= (uid_t)-1))
+		return fail(STATUS_USAGE, "ctl: --user %s: there is no user of this name", text);
+	*user = entry ? entry->pw_uid : (uid_t)number;
+	return 0;
 }
 
 int
 cli_ctl(int argc, char **argv)
 {
-	struct ctl ctl = { .fd = -1 };
+	struct ctl ctl = { .user = (uid_t)-1, .fd = -1 };
 	struct arguments arguments;
 	bool json = false;
 	int option, status;
 	char **words;
 
 	arguments_begin(&arguments, cli_command("ctl"), argc, argv);
-	while ((option = arguments_next(&arguments)) > 0)
-		json = true;
+	while ((option = arguments_next(&arguments)) > 0) {
+		if (option == CLI_JSON)
+			json = true;
+		else if (parse_user(arguments.value, &ctl.user))
+			return STATUS_USAGE;
+	}
 	if (option)
 		return arguments.status;
 	ctl.path = arguments.operands[0];

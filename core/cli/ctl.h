@@ -5,18 +5,25 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "base/json_read.h"
 
 /* A connection; fd -1: not connected. Free it with ctl_close. */
 struct ctl {
 	const char *path;
+	uid_t user; /* of a machine to trust, too; -1: none */
 	int fd;
 	char *received;
 	size_t length, capacity;
 };
 
-int ctl_connect(struct ctl *ctl, const char *path);
+/*
+ * Connects to the path of target, which may be ctl. Refuses a server that runs neither as this
+ * user, as root, as the owner of the socket's directory, nor as target's user: it may have taken
+ * the place of the machine, and would get the descriptors and the commands that are sent.
+ */
+int ctl_connect(struct ctl *ctl, const struct ctl *target);
 void ctl_close(struct ctl *ctl);
 /* Sends a line, which includes the newline, with a descriptor (-1: none). */
 int ctl_send(struct ctl *ctl, const char *line, int fd);

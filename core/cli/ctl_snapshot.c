@@ -99,7 +99,7 @@ cancel(struct progress *p)
 	wipe(p);
 	p->polls = false;
 	log_line(MINIVMM_INFO, NULL, "cancelling the snapshot; Ctrl-C again does not wait for it");
-	if (p->side.fd < 0 && ctl_connect(&p->side, p->first->path))
+	if (p->side.fd < 0 && ctl_connect(&p->side, p->first))
 		ctl_close(&p->side);
 	if (p->side.fd >= 0)
 		ctl_send(&p->side, "cancel\n", -1);
@@ -159,7 +159,7 @@ ctl_snapshot(struct ctl *ctl, const char *command, int fd, char **line)
 	p.signals = signalfd(-1, &set, SFD_CLOEXEC);
 	status = ctl_send(ctl, command, fd);
 	if (!status && isatty(STDERR_FILENO)) {
-		p.polls = !ctl_connect(&p.side, ctl->path);
+		p.polls = !ctl_connect(&p.side, ctl);
 		if (!p.polls)
 			ctl_close(&p.side);
 	}

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/limit.h"
@@ -12,18 +13,47 @@
 
 #define REPLY_MAX ((size_t)64 << 20)
 
-int
-ctl_connect(struct ctl *ctl, const char *path)
+/* True if peer owns the directory of the socket. */
+static bool
+owns_directory(uid_t peer, const char *path)
 {
-	*ctl = (struct ctl){ .path = path, .fd = -1 };
-	if (strlen(path) > SOCKET_PATH_MAX)
-		return fail(STATUS_IO,
-			    "cannot connect to %s: the path of a socket has at most 107 "
-			    "bytes; use a relative path",
-			    path);
+	struct place place;
+	struct stat st;
+	bool owns;
+
+	if (place_open(&place, path))
+		return false;
+	owns = !fstat(place.directory, &st) && st.st_uid == peer;
+	place_close(&place);
+	return owns;
+}
+
+static int
+check_server(const struct ctl *ctl)
+{
+	uid_t peer = (uid_t)-1;
+
+	if (socket_peer(ctl->fd, &peer) && (peer == geteuid() || peer == 0 || peer == ctl->user ||
+					    owns_directory(peer, ctl->path)))
+		return 0;
+	return fail(STATUS_IO,
+		    "cannot trust the machine at %s: it belongs to user %u, not to you, root or "
+		    "the owner of the directory; if that is right, add --user %u",
+		    ctl->path, peer, peer);
+}
+
+int
+ctl_connect(struct ctl *ctl, const struct ctl *target)
+{
+	const char *path = target->path;
+	struct why why;
+
+	*ctl = (struct ctl){ .path = path, .user = target->user, .fd = -1 };
+	if (socket_check_unix(path, 0, &why))
+		return fail(STATUS_IO, "cannot connect to %s: it %s", path, why.text);
 	ctl->fd = socket_connect_unix(path);
 	if (ctl->fd >= 0)
-		return 0;
+		return check_server(ctl);
 	return fail(STATUS_IO, "cannot connect to %s: %s%s", path, limit_error(errno).text,
 		    errno == ENOENT ? "; check that the machine is running"
 		    : errno == ECONNREFUSED
@@ -38,7 +68,7 @@ ctl_close(struct ctl *ctl)
 	if (ctl->fd >= 0)
 		close(ctl->fd);
 	free(ctl->received);
-	*ctl = (struct ctl){ .path = ctl->path, .fd = -1 };
+	*ctl = (struct ctl){ .path = ctl->path, .user = ctl->user, .fd = -1 };
 }
 
 static int

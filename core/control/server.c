@@ -77,26 +77,25 @@ refuse_path(const char *path, const char *why)
 	return fail(STATUS_IO, "cannot listen on the control socket %s: %s", path, why);
 }
 
-/* Listens, and adds the sources to the loop. 0, or -1 with errno. */
+/* Listens, and adds the sources to the loop. 0, or -1 with the reason in why. */
 static int
-set_up(struct control *control, const char *path)
+set_up(struct control *control, const char *path, struct why *why)
 {
-	int fd = socket_listen_unix(path, 0600, CONTROL_CLIENTS, &control->file), error;
+	int fd = socket_listen_unix(path, 0600, CONTROL_CLIENTS, &control->file, why);
 
-	if (fd >= 0) {
-		control->path = strdup(path);
-		listener_reserve(&control->spare);
-		if (control->path && control->spare.fd >= 0 &&
-		    !loop_add(control->loop, &control->listener, fd, EPOLLIN))
-			return 0;
-		error = errno;
-		listener_release(&control->spare);
-		free(control->path);
-		control->path = NULL;
-		socket_file_remove(path, &control->file);
-		close(fd);
-		errno = error;
-	}
+	if (fd < 0)
+		return -1;
+	control->path = strdup(path);
+	listener_reserve(&control->spare);
+	if (control->path && control->spare.fd >= 0 &&
+	    !loop_add(control->loop, &control->listener, fd, EPOLLIN))
+		return 0;
+	why_errno(why, errno, "waiting for clients");
+	listener_release(&control->spare);
+	free(control->path);
+	control->path = NULL;
+	socket_file_remove(&control->file);
+	close(fd);
 	return -1;
 }
 
@@ -116,12 +115,7 @@ control_open(struct control *control, struct loop *loop, const char *path,
 	};
 	if (!*path)
 		return refuse_path(path, "the path is empty; name a file");
-	if (strlen(path) > SOCKET_PATH_MAX)
-		return refuse_path(path, "the path of a socket is limited to 107 bytes; use a "
-					 "shorter or a relative one");
-	if (socket_remove_stale(path, &why))
-		return refuse_path(path, why.text);
-	return set_up(control, path) ? refuse_path(path, limit_error(errno).text) : 0;
+	return set_up(control, path, &why) ? refuse_path(path, why.text) : 0;
 }
 
 void
@@ -139,7 +133,7 @@ control_close(struct control *control)
 	loop_remove(control->loop, &control->listener);
 	close(fd);
 	listener_release(&control->spare);
-	socket_file_remove(control->path, &control->file);
+	socket_file_remove(&control->file);
 	free(control->path);
 	control->path = NULL;
 }

@@ -351,6 +351,7 @@ device_destroy(struct device *d)
 		d->plugin.descriptor.destroy(&d->host.public);
 		device_leave(d, 0);
 	}
+	device_sockets_free(d);
 	for (size_t i = 0; i < d->string_count; i++)
 		free(d->strings[i]);
 	free(d->strings);

@@ -39,6 +39,11 @@ struct device_post {
 	uint32_t index;
 };
 
+struct device_socket { /* a unix socket on which the device listens */
+	struct socket_file file;
+	struct device_socket *next;
+};
+
 struct device_stream {
 	struct stream stream;
 	struct device *device;
@@ -60,6 +65,7 @@ struct device {
 	struct device_watch *watches;
 	struct device_ioeventfd *ioeventfds; /* linked list */
 	struct device_post *posts;
+	struct device_socket *sockets; /* linked list */
 	struct device_stream *streams;
 	uint32_t streams_ready; /* number of initialised streams */
 	char **strings;         /* values of text options; the plugin borrows them */
@@ -260,8 +266,10 @@ const struct irq_source *device_irq(const struct device *device, const char *opt
 
 /* The services of this module, one set per file, and the table of all. */
 extern const struct service_set device_services, device_memory_services, device_state_services,
-    device_capture_services;
+    device_capture_services, device_file_services;
 void device_services_compose(struct service_table *table);
+/* Removes the files of the device's sockets. */
+void device_sockets_free(struct device *device);
 /* Whether the plugin has guest memory mapped. Any thread. */
 bool device_has_mappings(struct device *device);
 /* The device of a plugin's pointer. */

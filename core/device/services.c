@@ -399,7 +399,8 @@ device_services_compose(struct service_table *table)
 {
 	static const struct service_set *const sets[] = { &device_services, &device_memory_services,
 							  &device_state_services,
-							  &device_capture_services };
+							  &device_capture_services,
+							  &device_file_services };
 
 	service_compose(table, sets, sizeof(sets) / sizeof(*sets));
 }

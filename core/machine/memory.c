@@ -115,14 +115,19 @@ static int
 open_sized(struct memory *memory, const char *path, uint64_t size)
 {
 	struct stat st;
-	bool made;
-	int fd = file_open_or_make(path, &made), error;
+	struct why why;
+	int fd, error;
 
-	if (made)
-		memory->created_file = strdup(path);
-	if (fd < 0)
-		return fail(status_for(errno, STATUS_IO), "cannot open memory_file %s: %s", path,
-			    limit_error(errno).text);
+	/* The regions of a machine share one descriptor, and so its lock. */
+	if (memory->count)
+		fd = fcntl(memory->regions[0].fd, F_DUPFD_CLOEXEC, 0);
+	else
+		fd = file_open_own(path, 0, &memory->created_file);
+	if (fd < 0) {
+		file_why(path, errno, &why);
+		return fail(why_status(&why, STATUS_IO), "cannot open memory_file %s: %s", path,
+			    why.text);
+	}
 	error = fstat(fd, &st) ? errno : 0;
 	if (!error && st.st_size == 0)
 		error = allocate(fd, size);
@@ -213,7 +218,7 @@ memory_free(struct memory *memory)
 		if (memory->regions[i].fd >= 0)
 			close(memory->regions[i].fd);
 	}
-	free(memory->created_file);
+	made_file_free(&memory->created_file);
 	free(memory->written);
 	*memory = (struct memory){ .count = 0 };
 }
@@ -221,8 +226,7 @@ memory_free(struct memory *memory)
 void
 memory_remove_file(struct memory *memory)
 {
-	if (memory->created_file)
-		unlink(memory->created_file);
+	made_file_remove(&memory->created_file);
 }
 
 int
@@ -250,18 +254,6 @@ memory_page(const struct memory *memory, uint64_t page)
 	while (page * PAGE_SIZE >= memory->regions[i].offset + memory->regions[i].size)
 		i++;
 	return memory->regions[i].host + (page * PAGE_SIZE - memory->regions[i].offset);
-}
-
-bool
-memory_has_host(const struct memory *memory, const void *host)
-{
-	for (uint32_t i = 0; i < memory->count; i++) {
-		const struct memory_region *r = &memory->regions[i];
-
-		if ((const uint8_t *)host >= r->host && (const uint8_t *)host < r->host + r->size)
-			return true;
-	}
-	return false;
 }
 
 void *

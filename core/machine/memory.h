@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/place.h"
+
 #define PAGE_SIZE 4096u
 
 typedef uint64_t gpa_t;
@@ -39,8 +41,8 @@ struct memory_name {
 struct memory {
 	struct memory_region regions[MEMORY_REGIONS];
 	uint32_t count;
-	uint64_t size;      /* of all regions */
-	char *created_file; /* path of a file that memory_add_file created; NULL: none */
+	uint64_t size;                 /* of all regions */
+	struct made_file created_file; /* by memory_add_file */
 	/* Pages that the host wrote since the last memory_take_written. */
 	atomic_uint_least64_t *written;
 	struct memory_name names[MEMORY_NAMES];
@@ -49,9 +51,9 @@ struct memory {
 
 /*
  * Add a region of size bytes: anonymous memory; a shared mapping of a file that has file_length
- * bytes, which is created if it is missing or empty; or a private mapping of fd, which stays the
- * caller's. gpa and size are multiples of PAGE_SIZE; regions must not overlap. 0 or a negative
- * status. Main thread, before a vCPU runs.
+ * bytes, which is created if it is missing or empty, and which no other machine uses (all regions
+ * have one file); or a private mapping of fd, which stays the caller's. gpa and size are multiples
+ * of PAGE_SIZE; regions must not overlap. 0 or a negative status. Main thread, before a vCPU runs.
  */
 int memory_add(struct memory *memory, gpa_t gpa, uint64_t size);
 int memory_add_file(struct memory *memory, gpa_t gpa, uint64_t size, const char *path,
@@ -67,8 +69,6 @@ void memory_remove_file(struct memory *memory);
 
 /* The host address of [gpa, gpa + length), or NULL if it is not inside one region. */
 void *memory_at(const struct memory *memory, gpa_t gpa, uint64_t length);
-/* Whether host is the host address of a byte of guest memory. Async-signal-safe. */
-bool memory_has_host(const struct memory *memory, const void *host);
 /* Checked copies of length bytes, also across adjacent regions. 0, or -1 if a part is not memory;
  * nothing is copied then. memory_write marks the pages written. Any thread. */
 int memory_read(const struct memory *memory, gpa_t gpa, void *to, size_t length);

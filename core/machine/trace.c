@@ -16,11 +16,17 @@
 int
 trace_open(struct trace *trace, const char *path)
 {
+	int error;
+	struct why why;
+
 	*trace = (struct trace){ .file = file_open_report(path), .path = strdup(path) };
+	error = errno;
 	pthread_mutex_init(&trace->lock, NULL);
-	if (!trace->file)
-		return fail(status_for(errno, STATUS_IO), "cannot write the trace to %s: %s", path,
-			    limit_error(errno).text);
+	if (!trace->file) {
+		file_why(path, error, &why);
+		return fail(why_status(&why, STATUS_IO), "cannot write the trace to %s: %s", path,
+			    why.text);
+	}
 	trace->line = open_memstream(&trace->text, &trace->length);
 	return trace->line && trace->path ? 0 : fail_memory("the trace");
 }

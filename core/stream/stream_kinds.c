@@ -29,6 +29,16 @@ stream_end_text(const struct stream_end *end, char *buffer, size_t size)
 	return buffer;
 }
 
+int
+stream_end_refuse(const struct stream_end *end, const char *operation, const struct why *why)
+{
+	char text[256];
+
+	return fail(why_status(why, STATUS_IO), "device %s: %s = %s: cannot %s: %s",
+		    end->stream->device, end->option, stream_end_text(end, text, sizeof(text)),
+		    operation, why->text);
+}
+
 #define PTY_POLL 200000000 /* ns */
 
 static int
@@ -142,6 +152,7 @@ path_open(struct stream_end *end, bool restored)
 	enum file_how how = !output ? FILE_READ : restored ? FILE_APPEND : FILE_EMPTY;
 	int descriptor = output ? file_descriptor(end->target) : -1;
 	struct stat st;
+	struct why why;
 
 	/* To open /dev/fd/N again would truncate the file and start at its beginning. */
 	if (descriptor >= 0)
@@ -152,8 +163,10 @@ path_open(struct stream_end *end, bool restored)
 			    "device %s: %s = file:%s: cannot open it for writing: this pipe has no "
 			    "reader; start its reader first",
 			    end->stream->device, end->option, end->target);
-	if (end->fd < 0)
-		return stream_end_fail(end, output ? "open it for writing" : "open it");
+	if (end->fd < 0) {
+		file_why(end->target, errno, &why);
+		return stream_end_refuse(end, output ? "open it for writing" : "open it", &why);
+	}
 	end->own = end->connected = true;
 	if (fstat(end->fd, &st))
 		return stream_end_fail(end, "stat it");

@@ -17,12 +17,7 @@
 int
 stream_unix_check(const char *target, struct why *why)
 {
-	if (!*target)
-		return why_set(why, "names no socket");
-	if (strlen(target) > SOCKET_PATH_MAX)
-		return why_set(why, "is longer than 107 bytes, the limit for the path of a socket; "
-				    "use a shorter path");
-	return 0;
+	return socket_check_unix(target, 0, why);
 }
 
 int
@@ -132,10 +127,11 @@ stream_tcp_connect(struct stream_end *end, bool restored)
 int
 stream_unix_listen(struct stream_end *end, bool restored)
 {
-	socket_remove_stale(end->target, NULL); /* if the path stays in use, the next call fails */
+	struct why why = { 0 };
+
 	end->own = end->socket = true;
-	end->listen_fd = socket_listen_unix(end->target, 0, 1, &end->file);
-	return end->listen_fd < 0 ? stream_end_fail(end, "listen") : 0;
+	end->listen_fd = socket_listen_unix(end->target, 0, 1, &end->file, &why);
+	return end->listen_fd < 0 ? stream_end_refuse(end, "listen", &why) : 0;
 }
 
 int
@@ -180,5 +176,5 @@ stream_socket_finish(struct stream_end *end, const volatile bool *interrupted)
 			;
 	}
 	if (end->listen_fd >= 0)
-		socket_file_remove(end->target, &end->file);
+		socket_file_remove(&end->file);
 }

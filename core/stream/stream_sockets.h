@@ -18,5 +18,7 @@ void stream_socket_finish(struct stream_end *end, const volatile bool *interrupt
 /* Logs "serial0: output = unix:x: cannot OPERATION: " and the text of errno. Returns a negative
  * status. */
 int stream_end_fail(const struct stream_end *end, const char *operation);
+/* The same with the reason in why. */
+int stream_end_refuse(const struct stream_end *end, const char *operation, const struct why *why);
 
 #endif

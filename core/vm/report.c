@@ -145,11 +145,14 @@ report_status(const struct vm *vm, int status)
 	const struct machine *machine = &vm->machine;
 	const char *path = vm->source.status;
 	FILE *file = file_open_report(path);
+	struct why why;
 	bool bad;
 
-	if (!file)
-		return fail(status_for(errno, STATUS_IO), "cannot write the status to %s: %s", path,
-			    limit_error(errno).text);
+	if (!file) {
+		file_why(path, errno, &why);
+		return fail(why_status(&why, STATUS_IO), "cannot write the status to %s: %s", path,
+			    why.text);
+	}
 	fprintf(
 	    file,
 	    "{\"cause\":\"%s\",\"exit\":%d,\"guest_status\":%llu,\"time_ns\":%llu,\"exits\":%llu,"

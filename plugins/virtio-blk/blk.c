@@ -320,9 +320,8 @@ blk_open(struct minivmm_device *dev)
 	b->changed_at = disk_changed(&b->disk);
 	if (!above)
 		return 0;
-	return b->temporary || access(b->overlay, F_OK)
-		   ? disk_create_overlay(&b->disk, b->temporary ? NULL : b->overlay)
-		   : disk_open_overlay(&b->disk, b->overlay);
+	return b->temporary ? disk_create_overlay(&b->disk, NULL)
+			    : disk_open_overlay(&b->disk, b->overlay);
 }
 
 /* A restored machine writes to a new overlay, so that the snapshot can be restored again. */

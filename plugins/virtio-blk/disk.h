@@ -95,7 +95,7 @@ int disk_open(struct disk *disk, const char *path, const char *layers, bool writ
  * files.
  */
 int disk_create_overlay(struct disk *disk, const char *path);
-/* Opens an existing overlay on top, for writing. */
+/* Opens an overlay on top, for writing; creates it if it is missing. */
 int disk_open_overlay(struct disk *disk, const char *path);
 void disk_close(struct disk *disk);
 /* Whether a part of it is on a server, which may be slow or not answer. */

@@ -148,20 +148,13 @@ open_raw(struct disk *disk, const char *path, bool write)
 		   : r;
 }
 
-/* Opens an existing overlay. Returns 1 if snapshots contain it. */
+/* Opens the existing overlay in fd, which the layer owns. Returns 1 if snapshots contain it. */
 static int
-open_overlay(struct disk *disk, const char *path, bool write)
+open_overlay(struct disk *disk, int fd, const char *path, bool write)
 {
-	struct disk_layer *layer;
-	int fd, r;
+	struct disk_layer *layer = add(disk, fd, path);
+	int r = lock_file(disk, fd, path, write);
 
-	if (room(disk))
-		return -1;
-	fd = open(path, (write ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0)
-		return disk_error(disk, "cannot open the overlay", path, strerror(errno));
-	layer = add(disk, fd, path);
-	r = lock_file(disk, fd, path, write);
 	if (!r)
 		r = overlay_open(disk, layer);
 	if (r < 0)
@@ -169,6 +162,19 @@ open_overlay(struct disk *disk, const char *path, bool write)
 	else
 		disk->count++;
 	return r;
+}
+
+/* Opens a frozen overlay, an input like the disk. */
+static int
+open_frozen(struct disk *disk, const char *path)
+{
+	int fd;
+
+	if (room(disk))
+		return -1;
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	return fd < 0 ? disk_error(disk, "cannot open the overlay", path, strerror(errno))
+		      : open_overlay(disk, fd, path, false);
 }
 
 int
@@ -181,7 +187,7 @@ disk_open(struct disk *disk, const char *path, const char *layers, bool write)
 		r = open_raw(disk, path, write);
 	while (r >= 0 && (name = strsep(&rest, ":")))
 		if (*name)
-			r = open_overlay(disk, name, false);
+			r = open_frozen(disk, name);
 	free(copy);
 	return r < 0 ? -1 : 0;
 }
@@ -220,9 +226,9 @@ regular(const struct disk_layer *layer)
  * layer.
  */
 static int
-unnamed_in(const char *folder, mode_t mode, char **temporary_name)
+unnamed_in(const char *folder, char **temporary_name)
 {
-	int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
+	int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 
 	if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR))
 		return fd;
@@ -250,29 +256,18 @@ unnamed(const struct disk *disk, char **temporary_name)
 			char *folder = folder_of(disk->layers[i].path);
 
 			if (folder)
-				fd = unnamed_in(folder, 0666, temporary_name);
+				fd = unnamed_in(folder, temporary_name);
 			free(folder);
 		}
-	return fd >= 0 ? fd : unnamed_in(temporary(), 0600, temporary_name);
+	return fd >= 0 ? fd : unnamed_in(temporary(), temporary_name);
 }
 
-int
-disk_create_overlay(struct disk *disk, const char *path)
+/* Makes an overlay of the empty file in fd, which the layer owns. path: its name, or NULL. */
+static int
+create_overlay(struct disk *disk, int fd, const char *path, char *temporary_name)
 {
-	struct disk_layer *layer;
-	char *temporary_name = NULL;
-	int fd;
+	struct disk_layer *layer = add(disk, fd, path);
 
-	if (room(disk))
-		return -1;
-	fd = path ? open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666)
-		  : unnamed(disk, &temporary_name);
-	if (fd < 0)
-		return disk_error(disk, "cannot create the overlay", path ? path : "without a name",
-				  errno == EEXIST ? "it exists already and contains what another "
-						    "machine wrote: use a new name"
-						  : strerror(errno));
-	layer = add(disk, fd, path);
 	layer->temporary_name = temporary_name;
 	layer->written_here = true;
 	if (!lock_file(disk, fd, path ? path : "", true) && !overlay_create(disk, layer)) {
@@ -286,10 +281,40 @@ disk_create_overlay(struct disk *disk, const char *path)
 }
 
 int
+disk_create_overlay(struct disk *disk, const char *path)
+{
+	char *temporary_name = NULL;
+	int fd;
+
+	if (room(disk))
+		return -1;
+	fd = path ? minivmm_file_open(disk->dev, path, MINIVMM_FILE_NEW)
+		  : unnamed(disk, &temporary_name);
+	if (fd >= 0)
+		return create_overlay(disk, fd, path, temporary_name);
+	if (path && errno != EEXIST)
+		return -1;
+	return disk_error(disk, "cannot create the overlay", path ? path : "without a name",
+			  path ? "it exists already and contains what another machine wrote: use "
+				 "a new name"
+			       : strerror(errno));
+}
+
+int
 disk_open_overlay(struct disk *disk, const char *path)
 {
-	int r = open_overlay(disk, path, true);
+	int fd, r;
 
+	if (room(disk))
+		return -1;
+	fd = minivmm_file_open(disk->dev, path, MINIVMM_FILE_NEW);
+	if (fd >= 0)
+		return create_overlay(disk, fd, path, NULL);
+	if (errno == EEXIST)
+		fd = minivmm_file_open(disk->dev, path, 0);
+	if (fd < 0)
+		return -1;
+	r = open_overlay(disk, fd, path, true);
 	if (!r) /* its content counts as written */
 		disk->layers[disk->count - 1].written = disk->layers[disk->count - 1].written_here =
 		    true;

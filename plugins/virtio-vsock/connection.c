@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Connections of a vsock to unix sockets of the host. No function blocks. */
 #ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* accept4 */
+#define _GNU_SOURCE /* accept4, asprintf */
 #endif
 #include <errno.h>
 #include <stdio.h>
@@ -9,9 +9,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/timerfd.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "connection.h"
@@ -20,54 +18,9 @@
 #define EVENTS 64   /* events per epoll_wait() */
 #define BACKLOG 64
 #define ACCEPT_AGAIN 100000000 /* ns, as in core/machine/listener.c */
+#define VSOCK_NAME_MAX 74u     /* the host allows 85 bytes; _4294967295 must fit, too */
 #define FIRST_PORT                                                                                 \
 	(1u << 30) /* first port assigned to connections of the host; lower ports name PATH_N */
-
-static int
-unix_socket(void)
-{
-	return socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-}
-
-/* Returns false if the path is too long. */
-static bool
-unix_address(struct sockaddr_un *address, const char *format, const char *path, uint32_t port)
-{
-	*address = (struct sockaddr_un){ .sun_family = AF_UNIX };
-	return snprintf(address->sun_path, sizeof(address->sun_path), format, path, port) <
-	       (int)sizeof(address->sun_path);
-}
-
-static int
-connect_unix(const struct sockaddr_un *address)
-{
-	int fd = unix_socket();
-
-	if (fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address))) {
-		int error = errno;
-
-		close(fd);
-		errno = error;
-		fd = -1;
-	}
-	return fd;
-}
-
-/* Removes a socket without a listener: its process has died. */
-static void
-remove_stale(const struct sockaddr_un *address)
-{
-	struct stat st;
-	int fd;
-
-	if (lstat(address->sun_path, &st) || !S_ISSOCK(st.st_mode))
-		return;
-	fd = connect_unix(address);
-	if (fd >= 0)
-		close(fd);
-	else if (errno == ECONNREFUSED)
-		unlink(address->sun_path);
-}
 
 static int
 wait_for(struct vsock_host *host, int fd, uint32_t events, uint64_t which)
@@ -86,9 +39,9 @@ timer(void)
 int
 vsock_host_open(struct minivmm_device *dev, struct vsock_host *host)
 {
-	struct sockaddr_un address;
-	struct stat st;
+	const char *name;
 
+	host->dev = dev;
 	host->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (host->epoll < 0) {
 		minivmm_error(dev, "cannot create an epoll set: %s", strerror(errno));
@@ -96,48 +49,31 @@ vsock_host_open(struct minivmm_device *dev, struct vsock_host *host)
 	}
 	if (!*host->path)
 		return 0;
-	/* The path plus _PORT must fit, too. */
-	if (!unix_address(&address, "%s_%u", host->path, UINT32_MAX)) {
+	name = strrchr(host->path, '/');
+	if (strlen(name ? name + 1 : host->path) > VSOCK_NAME_MAX) {
 		minivmm_error(dev,
-			      "path = %s is too long for a unix socket with the suffix _PORT; use "
-			      "a shorter path",
-			      host->path);
+			      "path = %s has a name of more than %u bytes, to which _PORT is "
+			      "appended; use a shorter name",
+			      host->path, VSOCK_NAME_MAX);
 		return -1;
 	}
-	unix_address(&address, "%s", host->path, 0);
-	remove_stale(&address);
-	host->listener = unix_socket();
-	if (host->listener < 0 ||
-	    bind(host->listener, (struct sockaddr *)&address, sizeof(address)) ||
-	    listen(host->listener, BACKLOG) || (host->accept_again = timer()) < 0 ||
-	    wait_for(host, host->accept_again, EPOLLIN | EPOLLET, VSOCK_CONNECTIONS + 1) ||
-	    wait_for(host, host->listener, EPOLLIN | EPOLLET, VSOCK_CONNECTIONS)) {
-		minivmm_error(dev, "cannot listen on %s: %s%s", host->path, strerror(errno),
-			      errno == EADDRINUSE ? "; another machine may use it: set another path"
-						  : "");
-		if (host->listener >= 0)
-			close(host->listener);
-		if (host->accept_again >= 0)
-			close(host->accept_again);
-		host->listener = host->accept_again = -1;
+	host->listener = minivmm_socket_listen(dev, host->path, BACKLOG);
+	if (host->listener < 0)
 		return -1;
-	}
-	host->inode = lstat(host->path, &st) ? 0 : st.st_ino;
-	return 0;
+	if ((host->accept_again = timer()) >= 0 &&
+	    !wait_for(host, host->accept_again, EPOLLIN | EPOLLET, VSOCK_CONNECTIONS + 1) &&
+	    !wait_for(host, host->listener, EPOLLIN | EPOLLET, VSOCK_CONNECTIONS))
+		return 0;
+	minivmm_error(dev, "cannot wait for connections to %s: %s", host->path, strerror(errno));
+	return -1;
 }
 
 void
 vsock_host_close(struct vsock_host *host)
 {
-	struct stat st;
-
 	vsock_host_drop_all(host);
-	if (host->listener >= 0) {
+	if (host->listener >= 0)
 		close(host->listener);
-		/* The path may belong to another process now. */
-		if (!lstat(host->path, &st) && st.st_ino == host->inode)
-			unlink(host->path);
-	}
 	if (host->accept_again >= 0)
 		close(host->accept_again);
 	if (host->epoll >= 0)
@@ -197,14 +133,16 @@ add(struct vsock_host *host, int fd, enum vsock_state state)
 struct vsock_connection *
 vsock_connect(struct vsock_host *host, uint32_t host_port, uint32_t guest_port)
 {
-	struct vsock_connection *c;
-	struct sockaddr_un address;
+	struct vsock_connection *c = NULL;
+	char *path;
 	int fd;
 
-	if (!*host->path || !unix_address(&address, "%s_%u", host->path, host_port))
+	if (!*host->path || asprintf(&path, "%s_%u", host->path, host_port) < 0)
 		return NULL;
-	fd = connect_unix(&address);
-	c = fd >= 0 ? add(host, fd, VSOCK_RESPONDING) : NULL;
+	fd = minivmm_socket_connect(host->dev, path);
+	free(path);
+	if (fd >= 0)
+		c = add(host, fd, VSOCK_RESPONDING);
 	if (c) {
 		c->host_port = host_port;
 		c->guest_port = guest_port;

@@ -48,10 +48,10 @@ struct vsock_connection {
 };
 
 struct vsock_host {
+	struct minivmm_device *dev;
 	const char *path; /* "": no sockets on the host */
 	int listener, epoll;
 	int accept_again; /* a timerfd: a caller waits for a descriptor */
-	ino_t inode;      /* of the listener's path */
 	uint32_t used;    /* connections from this index on are free */
 	struct vsock_connection connections[VSOCK_CONNECTIONS];
 };

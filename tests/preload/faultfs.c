@@ -228,29 +228,65 @@ close(int fd)
 	return -1;
 }
 
+/* Like fault, for a path relative to a directory. */
+static enum how
+fault_at(const char *call, int directory, const char *path)
+{
+	char link[64], whole[8192];
+	ssize_t length;
+
+	if (directory == AT_FDCWD || *path == '/')
+		return fault(call, path);
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", directory);
+	length = readlink(link, whole, 4096);
+	snprintf(whole + (length < 0 ? 0 : length), 4096, "/%s", path);
+	return fault(call, whole);
+}
+
+#define OPEN(name, directory, ...)                                                                 \
+	mode_t mode = 0;                                                                           \
+	va_list arguments;                                                                         \
+	REAL(name);                                                                                \
+                                                                                                   \
+	if (flags & (O_CREAT | O_TMPFILE)) {                                                       \
+		va_start(arguments, flags);                                                        \
+		mode = va_arg(arguments, mode_t);                                                  \
+		va_end(arguments);                                                                 \
+	}                                                                                          \
+	return fault_at((flags & O_TMPFILE) == O_TMPFILE ? "tmpfile" : "open", directory, path)    \
+		   ? -1                                                                            \
+		   : real(__VA_ARGS__, flags, mode)
+
 int
 open(const char *path, int flags, ...)
 {
-	mode_t mode = 0;
-	va_list arguments;
-	REAL(open);
-
-	if (flags & (O_CREAT | O_TMPFILE)) {
-		va_start(arguments, flags);
-		mode = va_arg(arguments, mode_t);
-		va_end(arguments);
-	}
-	return fault((flags & O_TMPFILE) == O_TMPFILE ? "tmpfile" : "open", path)
-		   ? -1
-		   : real(path, flags, mode);
+	OPEN(open, AT_FDCWD, path);
 }
 
 int
-rename(const char *from, const char *to)
+openat(int directory, const char *path, int flags, ...)
 {
-	REAL(rename);
+	OPEN(openat, directory, directory, path);
+}
 
-	return fault("rename", from) ? -1 : real(from, to);
+int
+renameat(int from_directory, const char *from, int to_directory, const char *to)
+{
+	REAL(renameat);
+
+	return fault_at("rename", from_directory, from)
+		   ? -1
+		   : real(from_directory, from, to_directory, to);
+}
+
+int
+renameat2(int from_directory, const char *from, int to_directory, const char *to, unsigned flags)
+{
+	REAL(renameat2);
+
+	return fault_at("rename", from_directory, from)
+		   ? -1
+		   : real(from_directory, from, to_directory, to, flags);
 }
 
 void *
@@ -268,7 +304,8 @@ linkat(int from_folder, const char *from, int to_folder, const char *to, int fla
 {
 	REAL(linkat);
 
-	return fault("linkat", to) ? -1 : real(from_folder, from, to_folder, to, flags);
+	return fault_at("linkat", to_folder, to) ? -1
+						 : real(from_folder, from, to_folder, to, flags);
 }
 
 int

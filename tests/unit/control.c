@@ -792,7 +792,7 @@ existing_files(void **state)
 	int fd;
 
 	/* A live socket. */
-	SAID(refused(bench, bench->path), bench->path, "another process listens on it",
+	SAID(refused(bench, bench->path), bench->path, "process ", " listens on it",
 	     "name another");
 	settle(bench);
 	control_close(&bench->control);
@@ -825,8 +825,8 @@ existing_files(void **state)
 	SAID(refused(bench, path), path, "No such file or directory");
 	SAID(refused(bench, ""), "the path is empty");
 	memset(path, 'x', sizeof(path));
-	path[108] = '\0';
-	SAID(refused(bench, path), "limited to 107 bytes", "shorter");
+	path[86] = '\0';
+	SAID(refused(bench, path), "has a name of more than 85 bytes", "shorter");
 }
 
 static void

@@ -6,6 +6,7 @@
 #ifndef TESTS_FAKE_SERVICES_H
 #define TESTS_FAKE_SERVICES_H
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,6 +17,8 @@
 #include <cmocka.h>
 
 #include "base/fields.h"
+#include "base/file.h"
+#include "base/socket.h"
 #include "minivmm/plugin.h"
 
 #define FAKE_TIMERS 4
@@ -42,6 +45,7 @@ struct fake {
 	char last[512]; /* of the logged messages */
 	uint64_t exit_status;
 	bool exited;
+	struct socket_file socket;
 };
 
 static struct fake *
@@ -136,6 +140,28 @@ fake_exit(struct minivmm_device *dev, uint64_t status)
 	fake_of(dev)->exit_status = status;
 }
 
+static int
+fake_file_open(struct minivmm_device *dev, const char *path, uint32_t flags)
+{
+	return file_open_own(path, flags & MINIVMM_FILE_NEW ? O_EXCL : 0, NULL);
+}
+
+static int
+fake_socket_listen(struct minivmm_device *dev, const char *path, uint32_t backlog)
+{
+	struct fake *f = fake_of(dev);
+
+	return socket_listen_unix(path, 0, (int)backlog, &f->socket, NULL);
+}
+
+static int
+fake_socket_connect(struct minivmm_device *dev, const char *path)
+{
+	bool pending;
+
+	return socket_begin_unix(path, &pending);
+}
+
 /* Creates a device as the core does, without starting it. The caller sets options in the state. */
 static void
 fake_create(struct fake *f, const struct minivmm_plugin *plugin)
@@ -156,6 +182,9 @@ fake_create(struct fake *f, const struct minivmm_plugin *plugin)
 		.stream_writable = fake_stream_writable,
 		.stream_write = fake_stream_write,
 		.exit = fake_exit,
+		.file_open = fake_file_open,
+		.socket_listen = fake_socket_listen,
+		.socket_connect = fake_socket_connect,
 	};
 	f->device = (struct minivmm_device){ &f->services, calloc(1, plugin->state_size), "fake0" };
 	assert_non_null(f->device.state);
@@ -166,6 +195,7 @@ fake_create(struct fake *f, const struct minivmm_plugin *plugin)
 static void
 fake_destroy(struct fake *f)
 {
+	socket_file_remove(&f->socket);
 	free(f->device.state);
 	f->device.state = NULL;
 }

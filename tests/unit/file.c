@@ -64,9 +64,6 @@ holds(const char *path, const char *text)
 static void
 opens(void **state)
 {
-	bool made;
-	int fd;
-
 	assert_int_equal(file_open("a", FILE_READ), -1);
 	assert_int_equal(errno, ENOENT);
 	spew("a", FILE_NEW, "one");
@@ -76,12 +73,6 @@ opens(void **state)
 	holds("a", "onetwo");
 	spew("a", FILE_EMPTY, "3");
 	holds("a", "3");
-	fd = file_open_or_make("a", &made);
-	assert_true(fd >= 0 && !made);
-	close(fd);
-	fd = file_open_or_make("b", &made);
-	assert_true(fd >= 0 && made);
-	close(fd);
 	/* The pipe has no reader: opening it fails instead of waiting. */
 	assert_int_equal(mkfifo("pipe", 0600), 0);
 	assert_int_equal(file_open("pipe", FILE_EMPTY), -1);
@@ -173,8 +164,6 @@ replaces(void **state)
 	unsigned before;
 
 	spew("old", FILE_NEW, "old");
-	assert_int_equal(symlink("old", "to-old"), 0);
-	assert_int_equal(symlink("fresh", "to-fresh"), 0);
 	before = names();
 	/* Aborted: the old file is unchanged. */
 	assert_int_equal(file_replace(&file, "thing", "old"), 0);
@@ -182,8 +171,7 @@ replaces(void **state)
 	file_replace_end(&file);
 	holds("old", "old");
 	assert_int_equal(names(), before);
-	/* Through a symbolic link, which is kept. */
-	assert_int_equal(file_replace(&file, "thing", "to-old"), 0);
+	assert_int_equal(file_replace(&file, "thing", "./old"), 0);
 	assert_int_equal(write(file.fd, "new", 3), 3);
 	holds("old", "old");
 	assert_int_equal(file_replace_commit(&file), 0);
@@ -191,7 +179,7 @@ replaces(void **state)
 	file_replace_end(&file);
 	holds("old", "new");
 	assert_int_equal(names(), before);
-	assert_int_equal(file_replace(&file, "thing", "to-fresh"), 0);
+	assert_int_equal(file_replace(&file, "thing", "fresh"), 0);
 	assert_int_equal(file_replace_commit(&file), 0);
 	file_replace_end(&file);
 	holds("fresh", "");
@@ -236,6 +224,300 @@ refuses_to_replace(void **state)
 	holds("taken", "theirs");
 }
 
+/* What each function that creates, replaces or opens an output does with what it finds there. */
+static int
+as_log(const char *path)
+{
+	return file_open(path, FILE_EMPTY);
+}
+
+static int
+as_appended_log(const char *path)
+{
+	return file_open(path, FILE_APPEND);
+}
+
+static int
+as_report(const char *path)
+{
+	FILE *file = file_open_report(path);
+
+	return file ? dup(fileno(file)) : -1;
+}
+
+static int
+as_new(const char *path)
+{
+	return file_open(path, FILE_NEW);
+}
+
+static int
+as_own(const char *path)
+{
+	return file_open_own(path, 0, NULL);
+}
+
+static int
+as_new_own(const char *path)
+{
+	return file_open_own(path, O_EXCL, NULL);
+}
+
+/* As a replacement: errno of the others for the messages. */
+static int
+as_replacement(const char *path)
+{
+	static const struct {
+		const char *said;
+		int error;
+	} errors[] = {
+		{ "symbolic link", ELOOP },      { "belongs to another user", EPERM },
+		{ "not a regular file", ENXIO }, { "directory", EISDIR },
+		{ "Permission denied", EACCES },
+	};
+	struct file_replacement file;
+	struct said said;
+	int r, fd = -1;
+
+	said_begin(&said);
+	r = file_replace(&file, "thing", path);
+	if (!r && write(file.fd, "new", 3) == 3)
+		r = file_replace_commit(&file);
+	said_end(&said);
+	file_replace_end(&file);
+	if (!r)
+		fd = open(path, O_RDONLY | O_NOFOLLOW);
+	for (size_t i = 0; r && i < sizeof(errors) / sizeof(*errors); i++)
+		if (strstr(said.text, errors[i].said)) {
+			errno = errors[i].error;
+			break;
+		}
+	return fd;
+}
+
+static const struct output {
+	const char *name;
+	int (*open)(const char *path);
+	bool creates; /* fails with EEXIST if there is anything */
+	bool replaces;
+	mode_t mode; /* of a new file, before the umask */
+} outputs[] = {
+	{ "log", as_log, false, false, 0666 },
+	{ "appended log", as_appended_log, false, false, 0666 },
+	{ "report", as_report, false, false, 0666 },
+	{ "new file", as_new, true, false, 0666 },
+	{ "own file", as_own, false, false, 0600 },
+	{ "new own file", as_new_own, true, false, 0600 },
+	{ "replacement", as_replacement, false, true, 0600 },
+};
+
+/* What is at the path. Each makes x from the file "foreign", which nothing may change. */
+static void
+make_link(void)
+{
+	assert_int_equal(symlink("foreign", "x"), 0);
+}
+
+static void
+make_link_to_nothing(void)
+{
+	assert_int_equal(symlink("nothing", "x"), 0);
+}
+
+static void
+make_link_to_directory(void)
+{
+	assert_int_equal(symlink(".", "x"), 0);
+}
+
+static void
+make_directory(void)
+{
+	assert_int_equal(mkdir("x", 0700), 0);
+}
+
+static void
+make_pipe(void)
+{
+	assert_int_equal(mkfifo("x", 0600), 0);
+}
+
+static void
+make_nothing(void)
+{
+}
+
+static void
+make_file(void)
+{
+	close(open("x", O_CREAT | O_WRONLY, 0600));
+}
+
+static void
+make_mode_640(void)
+{
+	make_file();
+	assert_int_equal(chmod("x", 0640), 0);
+}
+
+static const struct {
+	const char *name;
+	void (*make)(void);
+	int error;
+	mode_t mode; /* of the file afterwards */
+} found[] = {
+	{ "nothing", make_nothing, 0, 0 },
+	{ "a file of mode 0600", make_file, 0, 0600 },
+	{ "a file of mode 0640", make_mode_640, 0, 0640 },
+	{ "a link", make_link, ELOOP, 0 },
+	{ "a link to nothing", make_link_to_nothing, ELOOP, 0 },
+	{ "a link to a directory", make_link_to_directory, ELOOP, 0 },
+	{ "a directory", make_directory, EISDIR, 0 },
+	{ "a pipe without a reader", make_pipe, ENXIO, 0 },
+};
+
+static void
+outputs_find(void **state)
+{
+	mode_t before = umask(022);
+
+	spew("foreign", FILE_NEW, "foreign");
+	for (size_t i = 0; i < sizeof(outputs) / sizeof(*outputs); i++)
+		for (size_t j = 0; j < sizeof(found) / sizeof(*found); j++) {
+			const struct output *output = &outputs[i];
+			int error = found[j].error, fd;
+			mode_t mode = found[j].mode ? found[j].mode : output->mode & ~022u;
+			struct stat st;
+
+			if (output->open == as_report && error == ENXIO)
+				continue; /* waits for the reader */
+			if (output->open == as_own && error == ENXIO)
+				error = 0; /* a pipe that is open for reading has a reader */
+			if (output->creates && found[j].make != make_nothing)
+				error = EEXIST;
+			found[j].make();
+			errno = 0;
+			fd = output->open("x");
+			if ((fd < 0 ? errno : 0) != error)
+				fail_msg("%s, where %s is: %s", output->name, found[j].name,
+					 strerror(errno));
+			if (fd >= 0 && !fstat(fd, &st) && S_ISREG(st.st_mode) &&
+			    (st.st_mode & 0777) != mode)
+				fail_msg("%s, where %s was: mode %o", output->name, found[j].name,
+					 st.st_mode & 0777);
+			if (fd >= 0)
+				close(fd);
+			holds("foreign", "foreign");
+			assert_int_equal(access("nothing", F_OK), -1);
+			assert_int_equal(remove("x"),
+					 fd < 0 && found[j].make == make_nothing ? -1 : 0);
+		}
+	umask(before);
+}
+
+/* In a sticky directory, other users' files and second names are refused. Needs root. */
+static void
+outputs_in_a_sticky_directory(void **state)
+{
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(mkdir("sticky", 0700), 0);
+	assert_int_equal(chmod("sticky", 01777), 0);
+	for (size_t i = 0; i < sizeof(outputs) / sizeof(*outputs); i++) {
+		const struct output *output = &outputs[i];
+		int fd;
+
+		if (output->creates)
+			continue;
+		close(open("sticky/x", O_CREAT | O_WRONLY, 0666));
+		assert_int_equal(chown("sticky/x", 65534, 65534), 0);
+		errno = 0;
+		assert_int_equal(output->open("sticky/x"), -1);
+		/* EACCES: fs.protected_regular is set. */
+		if (errno != EPERM && errno != EACCES)
+			fail_msg("%s: %s", output->name, strerror(errno));
+		assert_int_equal(chown("sticky/x", 0, 0), 0);
+		assert_int_equal(link("sticky/x", "second"), 0);
+		fd = output->open("sticky/x");
+		assert_int_equal(fd >= 0, output->replaces);
+		close(fd);
+		assert_int_equal(unlink("second") || unlink("sticky/x"), 0);
+	}
+}
+
+/* A replaced file keeps its owner and group if it can, otherwise only the owner's mode. */
+static void
+a_replaced_file_keeps_its_owner(void **state)
+{
+	struct file_replacement file;
+	struct stat st;
+
+	if (geteuid() != 0)
+		skip();
+	spew("theirs", FILE_NEW, "");
+	assert_int_equal(chown("theirs", 65534, 65533) || chmod("theirs", 0664), 0);
+	assert_int_equal(file_replace(&file, "thing", "theirs"), 0);
+	assert_int_equal(file_replace_commit(&file), 0);
+	file_replace_end(&file);
+	assert_int_equal(stat("theirs", &st), 0);
+	assert_int_equal(st.st_uid, 65534);
+	assert_int_equal(st.st_gid, 65533);
+	assert_int_equal(st.st_mode & 0777, 0664);
+}
+
+/* Who has a file open in one way, and opens it in the other. */
+static void
+outputs_are_locked(void **state)
+{
+	static const struct {
+		int (*first)(const char *path), (*second)(const char *path);
+		int error;
+	} cases[] = {
+		{ as_log, as_log, EBUSY },
+		{ as_appended_log, as_log, EBUSY },
+		{ as_log, as_report, EBUSY },
+		{ as_log, as_appended_log, 0 },
+		{ as_appended_log, as_appended_log, 0 },
+		{ as_own, as_own, EBUSY },
+		{ as_own, as_log, EBUSY },
+		{ as_log, as_own, EBUSY },
+	};
+	char expected[64];
+	struct why why;
+
+	snprintf(expected, sizeof(expected), "process %d uses it; ", (int)getpid());
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		int first = cases[i].first("locked"), second;
+
+		assert_true(first >= 0);
+		assert_int_equal(write(first, "kept", 4), 4);
+		errno = 0;
+		second = cases[i].second("locked");
+		assert_int_equal(second < 0 ? errno : 0, cases[i].error);
+		holds("locked", "kept");
+		if (second < 0) {
+			assert_int_equal(file_why("locked", errno = EBUSY, &why), -1);
+			assert_non_null(strstr(why.text, expected));
+		}
+		close(second);
+		close(first);
+		assert_int_equal(unlink("locked"), 0);
+	}
+}
+
+/* A file that another process truncates is written at its end, not behind a hole. */
+static void
+logs_are_appended(void **state)
+{
+	int fd = file_open("log", FILE_EMPTY);
+
+	assert_int_equal(write(fd, "early", 5), 5);
+	assert_int_equal(truncate("log", 0), 0);
+	assert_int_equal(write(fd, "late", 4), 4);
+	holds("log", "late");
+	close(fd);
+}
+
 int
 main(void)
 {
@@ -245,6 +527,11 @@ main(void)
 		cmocka_unit_test(compares_files),
 		cmocka_unit_test(replaces),
 		cmocka_unit_test(refuses_to_replace),
+		cmocka_unit_test(outputs_find),
+		cmocka_unit_test(outputs_in_a_sticky_directory),
+		cmocka_unit_test(a_replaced_file_keeps_its_owner),
+		cmocka_unit_test(outputs_are_locked),
+		cmocka_unit_test(logs_are_appended),
 	};
 
 	return cmocka_run_group_tests(tests, in_a_folder, removed);

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -59,18 +61,27 @@ joined(int from, int to)
 	assert_int_equal(byte, 'x');
 }
 
+static int
+listens(const char *path, struct socket_file *file)
+{
+	struct why why = { 0 };
+
+	return socket_listen_unix(path, 0, 1, file, &why);
+}
+
 static void
 unix_sockets(void **state)
 {
 	struct socket_file file;
+	struct why why = { 0 };
 	struct stat st;
-	int listener = socket_listen_unix("a", 0600, 4, &file), client, served;
+	int listener = socket_listen_unix("a", 0600, 4, &file, &why), client, served;
 	bool pending;
 	uid_t uid;
 
 	assert_true(listener >= 0);
 	assert_int_equal(stat("a", &st), 0);
-	assert_int_equal(st.st_mode & 0777, 0600);
+	assert_int_equal(st.st_mode & 07777, 0600);
 	client = socket_connect_unix("a");
 	served = socket_accept(listener);
 	assert_true(client >= 0 && served >= 0);
@@ -88,64 +99,186 @@ unix_sockets(void **state)
 	close(listener);
 	assert_int_equal(socket_connect_unix("a"), -1);
 	assert_int_equal(errno, ECONNREFUSED);
-	socket_file_remove("a", &file);
+	assert_true(there("a.lock"));
+	socket_file_remove(&file);
 	assert_false(there("a"));
+	assert_false(there("a.lock"));
 }
 
+/* The directory has any length, absolute or relative; the name has a limit, everywhere the same. */
 static void
-refuses_a_path_that_is_too_long(void **state)
+paths_of_any_length(void **state)
 {
-	char path[SOCKET_PATH_MAX + 2];
+	char *top = getcwd(NULL, 0), name[SOCKET_NAME_MAX + 2] = "", path[4096], absolute[8192];
 	struct socket_file file;
+	struct why why = { 0 };
 	bool pending;
 	int fd;
 
-	memset(path, 'p', sizeof(path) - 1);
-	path[SOCKET_PATH_MAX + 1] = '\0';
+	memset(path, 0, sizeof(path));
+	for (int i = 0; i < 4; i++) {
+		memset(path + strlen(path), 'd', 100);
+		assert_int_equal(mkdir(path, 0700), 0);
+		strcat(path, "/");
+	}
+	memset(name, 'n', SOCKET_NAME_MAX);
+	strcat(path, name);
+	snprintf(absolute, sizeof(absolute), "%s/%s", top, path);
+	fd = listens(path, &file);
+	assert_true(fd >= 0);
+	close(socket_connect_unix(path));
+	close(socket_begin_unix(absolute, &pending));
+	assert_int_equal(listens(absolute, &(struct socket_file){ 0 }), -1);
+	close(fd);
+	socket_file_remove(&file);
+	fd = listens(absolute, &file);
+	assert_true(fd >= 0);
+	*strrchr(absolute, '/') = '\0';
+	assert_int_equal(chdir(absolute), 0);
+	close(socket_connect_unix(name));
+	assert_int_equal(listens(name, &(struct socket_file){ 0 }), -1);
+	assert_int_equal(chdir(top), 0);
+	close(fd);
+	socket_file_remove(&file);
+	strcat(path, "n");
 	assert_int_equal(socket_connect_unix(path), -1);
 	assert_int_equal(errno, ENAMETOOLONG);
-	assert_int_equal(socket_begin_unix(path, &pending), -1);
+	assert_int_equal(socket_begin_unix(strrchr(path, '/') + 1, &pending), -1);
 	assert_int_equal(errno, ENAMETOOLONG);
-	assert_int_equal(socket_listen_unix(path, 0, 1, &file), -1);
-	assert_int_equal(errno, ENAMETOOLONG);
-	path[SOCKET_PATH_MAX] = '\0';
-	fd = socket_listen_unix(path, 0, 1, &file);
-	assert_true(fd >= 0);
-	close(fd);
-	socket_file_remove(path, &file);
+	assert_int_equal(socket_listen_unix(path, 0, 1, &file, &why), -1);
+	assert_string_equal(why.text, "has a name of more than 85 bytes; use a shorter name");
+	assert_int_equal(socket_check_unix("/a/b", SOCKET_NAME_MAX - 1, &why), 0);
+	assert_int_equal(socket_check_unix("/a/b", SOCKET_NAME_MAX, &why), -1);
+	assert_int_equal(socket_check_unix("/a/", 0, &why), -1);
+	assert_int_equal(socket_check_unix("", 0, &why), -1);
+	free(top);
 }
 
 static void
-only_stale_sockets_are_removed(void **state)
+refused(const char *path, const char *reason)
+{
+	struct socket_file file;
+	struct why why = { 0 };
+
+	assert_int_equal(socket_listen_unix(path, 0, 1, &file, &why), -1);
+	if (!strstr(why.text, reason))
+		fail_msg("%s: %s", why.text, reason);
+	socket_file_remove(&file);
+}
+
+static void
+bind_plainly(const char *path, int type)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, type, 0);
+
+	strcpy(address.sun_path, path);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	if (type == SOCK_STREAM)
+		close(fd);
+}
+
+/* What may be at the path, and at that of the lock file. */
+static void
+only_stale_sockets_are_replaced(void **state)
 {
 	struct socket_file file, other;
-	struct why why = { 0 };
-	int fd = socket_listen_unix("b", 0, 1, &file);
+	char mine[64];
+	int fd = listens("b", &file);
 
 	assert_true(fd >= 0);
-	assert_int_equal(socket_remove_stale("nothing", &why), 0);
-	assert_int_equal(socket_remove_stale("b", &why), -1);
-	assert_string_equal(
-	    why.text, "another process listens on it; stop that process or name another socket");
-	assert_int_equal(socket_listen_unix("b", 0, 1, &other), -1);
-	assert_int_equal(errno, EADDRINUSE);
+	snprintf(mine, sizeof(mine), "process %d listens on it", (int)getpid());
+	refused("b", mine);
 	assert_true(there("b"));
+	/* A process that knows nothing of the lock. */
+	assert_int_equal(unlink("b.lock"), 0);
+	refused("b", mine);
+	assert_true(there("b") && !there("b.lock"));
+	/* Another process replaces the files of one that has ended: they are not removed. */
+	assert_int_equal(link("b", "b.old"), 0); /* its inode is not used again */
 	close(fd);
-	assert_int_equal(socket_remove_stale("b", NULL), 0);
-	assert_false(there("b"));
-	/* Another process's socket with that name is kept. */
-	close(file_open("c", FILE_NEW));
-	fd = socket_listen_unix("b", 0, 1, &other);
+	fd = listens("b", &other);
 	assert_true(fd >= 0);
-	if (other.inode != file.inode)
-		socket_file_remove("b", &file);
-	assert_true(there("b"));
+	socket_file_remove(&file);
+	assert_true(there("b") && there("b.lock"));
 	close(fd);
-	assert_int_equal(socket_remove_stale("c", &why), -1);
-	assert_non_null(strstr(why.text, "is not a socket"));
-	assert_true(there("c"));
-	socket_file_remove("c", &(struct socket_file){ 0 });
-	assert_true(there("c"));
+	socket_file_remove(&other);
+	assert_false(there("b") || there("b.lock"));
+
+	bind_plainly("stale", SOCK_STREAM);
+	fd = listens("stale", &file);
+	assert_true(fd >= 0);
+	close(fd);
+	socket_file_remove(&file);
+	bind_plainly("datagrams", SOCK_DGRAM);
+	refused("datagrams", "wrong type");
+	close(file_open("file", FILE_NEW));
+	refused("file", "is not a socket");
+	assert_int_equal(symlink("stale", "link"), 0);
+	refused("link", "is not a socket");
+	assert_int_equal(mkdir("folder", 0700), 0);
+	refused("folder", "is not a socket");
+	refused("folder/", "names no socket");
+	refused("none/x", "No such file or directory");
+	assert_int_equal(symlink("file", "x.lock"), 0);
+	refused("x", "cannot open its lock file x.lock: ");
+	assert_int_equal(mkfifo("y.lock", 0600), 0);
+	refused("y", "is not a regular file");
+	assert_int_equal(mkdir("z.lock", 0600), 0);
+	refused("z", "cannot open its lock file z.lock: Is a directory");
+	assert_false(there("x") || there("y") || there("z"));
+}
+
+#define RACERS 8
+
+/* Listens when the gate opens, tells whether it does, and lives until told to end. */
+static void
+race(int gate, int result, int end)
+{
+	struct socket_file file;
+	char byte;
+	int fd;
+
+	(void)!read(gate, &byte, 1);
+	fd = listens("race", &file);
+	byte = fd >= 0 ? 'y' : 'n';
+	(void)!write(result, &byte, 1);
+	(void)!read(end, &byte, 1);
+	if (byte == 'r')
+		socket_file_remove(&file);
+	_exit(0);
+}
+
+/* Of several processes that start on one path, stale or free, one listens, and it can be reached.
+ * Every other round, that one ends without removing its files. */
+static void
+one_of_many_listens(void **state)
+{
+	int gate[2], result[2], end[2], status;
+	char bytes[RACERS] = "";
+
+	for (int round = 0; round < 40; round++) {
+		unsigned listening = 0;
+
+		assert_false(pipe(gate) || pipe(result) || pipe(end));
+		for (int i = 0; i < RACERS; i++)
+			if (!fork())
+				race(gate[0], result[1], end[0]);
+		assert_int_equal(write(gate[1], bytes, RACERS), RACERS);
+		for (int i = 0; i < RACERS; i++) {
+			assert_int_equal(read(result[0], bytes, 1), 1);
+			listening += *bytes == 'y';
+		}
+		assert_int_equal(listening, 1);
+		close(socket_connect_unix("race"));
+		memset(bytes, round % 2 ? 'r' : 'k', RACERS);
+		assert_int_equal(write(end[1], bytes, RACERS), RACERS);
+		for (int i = 0; i < RACERS; i++)
+			assert_true(wait(&status) > 0 && !status);
+		for (int i = 0; i < 2; i++)
+			close(gate[i]), close(result[i]), close(end[i]);
+		assert_int_equal(there("race"), !(round % 2));
+	}
 }
 
 static void
@@ -261,8 +394,9 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(unix_sockets),
-		cmocka_unit_test(refuses_a_path_that_is_too_long),
-		cmocka_unit_test(only_stale_sockets_are_removed),
+		cmocka_unit_test(paths_of_any_length),
+		cmocka_unit_test(only_stale_sockets_are_replaced),
+		cmocka_unit_test(one_of_many_listens),
 		cmocka_unit_test(tcp),
 		cmocka_unit_test(tcp_texts),
 		cmocka_unit_test(passes_descriptors),

@@ -33,7 +33,7 @@ invalid_specs(void **state)
 		{ "", "text:\\x1", "has an escape other than" },
 		{ "", "text:\\", "has an escape other than" },
 		{ "unix:", "", "names no socket" },
-		{ long_path, "", "longer than 107 bytes" },
+		{ long_path, "", "has a name of more than 85 bytes" },
 		{ "tcp:localhost", "", "has no port" },
 		{ "tcp:localhost:http", "", "no port from 0 to 65535" },
 		{ "tcp:localhost:65536", "", "no port from 0 to 65535" },
@@ -204,7 +204,8 @@ files_that_cannot_be_opened(void **state)
 		{ "file:/", "", "Is a directory" },
 		{ "", "file:/", "cannot read it: Is a directory" },
 		{ "unix:/nonexistent/x", "", "cannot connect: No such" },
-		{ "unix-listen:/nonexistent/x", "", "cannot listen: No such" },
+		{ "unix-listen:/nonexistent/x", "",
+		  "cannot listen: cannot open its directory: No such" },
 		{ "tcp:127.0.0.1:1", "", "cannot connect: Connection refused" },
 	};
 

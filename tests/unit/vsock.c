@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #endif
 #include <poll.h>
+#include <sys/un.h>
 
 #include "../../plugins/virtio-vsock/connection.c"
 #include "../../plugins/virtio-vsock/vsock.c"
@@ -151,10 +152,10 @@ ready(void)
 static int
 listen_at(uint32_t port)
 {
-	struct sockaddr_un address;
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 
-	assert_true(unix_address(&address, "%s_%u", path, port));
+	snprintf(address.sun_path, sizeof(address.sun_path), "%.96s_%u", path, port);
 	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
 	assert_int_equal(listen(fd, 8), 0);
 	return fd;
@@ -164,7 +165,7 @@ listen_at(uint32_t port)
 static int
 call(void)
 {
-	struct sockaddr_un address;
+	char served[128];
 	struct packet p;
 	int server = listen_at(80), fd;
 
@@ -175,19 +176,18 @@ call(void)
 	fd = accept4(server, NULL, NULL, SOCK_NONBLOCK);
 	assert_true(fd >= 0);
 	close(server);
-	assert_true(unix_address(&address, "%s_%u", path, 80));
-	unlink(address.sun_path);
+	snprintf(served, sizeof(served), "%s_80", path);
+	unlink(served);
 	return fd;
 }
 
 static int
 connect_to_guest(const char *greeting)
 {
-	struct sockaddr_un address;
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	bool pending;
+	int fd = socket_begin_unix(path, &pending);
 
-	assert_true(unix_address(&address, "%s", path, 0));
-	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_true(fd >= 0);
 	assert_int_equal(write(fd, greeting, strlen(greeting)), strlen(greeting));
 	ready();
 	return fd;

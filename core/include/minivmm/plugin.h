@@ -342,6 +342,8 @@ struct minivmm_bind {
 	uint32_t watch; /* index of the row whose ready is called */
 };
 
+#define MINIVMM_FILE_NEW 0x1u /* minivmm_file_open: fail if the file exists */
+
 enum minivmm_level { MINIVMM_ERROR, MINIVMM_WARNING, MINIVMM_INFO, MINIVMM_DEBUG };
 enum minivmm_irq_operation { MINIVMM_IRQ_RAISE, MINIVMM_IRQ_LOWER, MINIVMM_IRQ_PULSE };
 
@@ -396,6 +398,9 @@ struct minivmm_services {
 	void (*panic)(struct minivmm_device *dev);
 	int (*memory_discard)(struct minivmm_device *dev, uint64_t gpa, uint64_t length);
 	bool (*may_wait)(struct minivmm_device *dev);
+	int (*file_open)(struct minivmm_device *dev, const char *path, uint32_t flags);
+	int (*socket_listen)(struct minivmm_device *dev, const char *path, uint32_t backlog);
+	int (*socket_connect)(struct minivmm_device *dev, const char *path);
 };
 
 /* Returns the plugin's struct. Any phase. */
@@ -658,6 +663,40 @@ static inline int
 minivmm_capture_file(struct minivmm_device *dev, int fd)
 {
 	return dev->services->capture_file(dev, fd);
+}
+
+/*
+ * Opens a file that the device writes, for reading and writing. Open inputs of the user, like
+ * disks, with open(2). A new file has mode 0600. The path may not be a symbolic link. The file is
+ * locked (flock) until it is closed: no other machine can open it this way. flags:
+ * MINIVMM_FILE_NEW, or 0 to open or create. From start on. Returns a descriptor, which the plugin
+ * owns; or -1: with errno EEXIST and no message if a new file exists already, otherwise after an
+ * error message.
+ */
+static inline int
+minivmm_file_open(struct minivmm_device *dev, const char *path, uint32_t flags)
+{
+	return dev->services->file_open(dev, path, flags);
+}
+
+/*
+ * Listens on a unix socket. The last component of the path has at most 85 bytes. The host replaces
+ * the socket of a dead process, refuses one that another machine uses, and removes the files after
+ * destroy. From start on, unless the reason is RESET. Returns a nonblocking descriptor, which the
+ * plugin owns, or -1 after an error message.
+ */
+static inline int
+minivmm_socket_listen(struct minivmm_device *dev, const char *path, uint32_t backlog)
+{
+	return dev->services->socket_listen(dev, path, backlog);
+}
+
+/* Connects to a unix socket. Returns a nonblocking descriptor, which the plugin owns, or -1 with
+ * errno and no message. From start on. */
+static inline int
+minivmm_socket_connect(struct minivmm_device *dev, const char *path)
+{
+	return dev->services->socket_connect(dev, path);
 }
 
 /*

@@ -70,7 +70,7 @@ fails(ctl(qw(vm.sock status)), 113, qr/cannot connect to vm\.sock: No such file 
 serve(sub { '' });
 end();
 fails(ctl(qw(vm.sock status)), 113, qr/vm\.sock: Connection refused; the machine has ended/, 'no process listens on the socket');
-fails(ctl('x' x 108, 'status'), 113, qr/107 bytes/, 'refused: a path that is too long');
+fails(ctl('x' x 108, 'status'), 113, qr/has a name of more than 85 bytes; use a shorter name/, 'refused: a name that is too long');
 
 # Replies.
 my %reply = (

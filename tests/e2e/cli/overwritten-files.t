@@ -201,6 +201,6 @@ for my $cut ([ 'its code', 0 ], [ 'its data', 4096 ]) {
     truncate 'new', 0;
     my ($end, undef, $said) = finish($process, 10);
     is($end, 113, 'truncated while the program reads from it');
-    like($said, qr/truncated.*new|new was truncated/, 'the message names the file');
+    like($said, qr{/new was truncated}, 'the message names the file');
 }
 done_testing;

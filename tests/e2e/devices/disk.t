@@ -219,7 +219,7 @@ for my $bad (
 fails(machine({ overlay => 'o' }), 113, qr/it belongs to a snapshot/, 'refused: an overlay that a snapshot uses');
 fails(machine({ layers => 'o' }), 113, qr/set overlay = FILE/, 'refused: writable lower layers');
 fails(machine({ overlay => 'o', readonly => 'yes' }), 110, qr/exclude each other/, 'refused: an overlay that cannot be written');
-fails(machine({ overlay => 'no/o' }), 113, qr/cannot create the overlay .*No such file/, 'no such folder');
+fails(machine({ overlay => 'no/o' }), 113, qr{cannot open no/o for writing: No such file}, 'no such folder');
 fails(machine({ path => '.' }), 113, qr/neither a file nor a block device|Is a directory/, 'refused: a folder');
 spew('small', 'x' x 511);
 fails(machine({ path => 'small' }), 113, qr/smaller than a sector/, 'refused: a disk smaller than a sector');

@@ -195,13 +195,13 @@ for my $kind ('unix-listen', 'tcp-listen') {
     ok(!-e 'socket', "$kind: the socket file is removed");
 }
 
-# A socket file that another process has replaced belongs to that process.
+# A socket that another process has replaced, after both files were removed, is that process's.
 for my $device (
     "[device serial0]\nplugin = serial\noutput = unix-listen:taken\n",
     "[device vsock0]\nplugin = virtio-vsock\naddress = 0xd0000000\nirq = none\npath = taken\n",
 ) {
     spew('taken.ini', "[vm]\nmemory_at = 0x1000\n[boot]\ncode = eb fe\n$device");
-    my ($first, $second) = map { unlink 'taken'; my $p = start([ $minivmm, '-c', 'taken.ini', '--log', 'error' ]); until_true { IO::Socket::UNIX->new(Peer => 'taken') }; $p } 1, 2;
+    my ($first, $second) = map { unlink 'taken', 'taken.lock'; my $p = start([ $minivmm, '-c', 'taken.ini', '--log', 'error' ]); until_true { IO::Socket::UNIX->new(Peer => 'taken') }; $p } 1, 2;
     kill TERM => $first->{pid};
     finish($first);
     ok(-S 'taken', "the other process's socket file is kept");

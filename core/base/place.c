@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Names in open directories. */
+#include "base/place.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+int
+place_open(struct place *place, const char *path)
+{
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+	char *directory = slash ? strndup(path, (size_t)(name - path)) : strdup(".");
+
+	*place = (struct place){ .directory = -1 };
+	if (!*name) {
+		errno = slash ? EISDIR : ENOENT;
+	} else if (directory && (place->name = strdup(name))) {
+		place->directory = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	} else {
+		errno = ENOMEM;
+	}
+	free(directory);
+	if (place->directory >= 0)
+		return 0;
+	free(place->name);
+	place->name = NULL;
+	return -1;
+}
+
+void
+place_close(struct place *place)
+{
+	int error = errno;
+
+	if (place->name)
+		close(place->directory);
+	free(place->name);
+	*place = (struct place){ .directory = -1 };
+	errno = error;
+}
+
+int
+place_open_file(const struct place *place, int flags, mode_t mode)
+{
+	return openat(place->directory, place->name, flags | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC,
+		      mode);
+}
+
+int
+place_stat(const struct place *place, struct stat *st)
+{
+	return fstatat(place->directory, place->name, st, AT_SYMLINK_NOFOLLOW);
+}
+
+bool
+place_is_trap(const struct place *place, const struct stat *st, bool in_place)
+{
+	struct stat directory;
+
+	if ((!S_ISREG(st->st_mode) && !S_ISFIFO(st->st_mode)) ||
+	    fstat(place->directory, &directory) || !(directory.st_mode & S_ISVTX) ||
+	    !(directory.st_mode & (S_IWGRP | S_IWOTH)))
+		return false;
+	return (st->st_uid != geteuid() && st->st_uid != directory.st_uid) ||
+	       (in_place && S_ISREG(st->st_mode) && st->st_nlink > 1);
+}
+
+void
+made_file_set(struct made_file *made, struct place *place, const struct stat *st)
+{
+	*made = (struct made_file){ *place, st->st_dev, st->st_ino };
+	*place = (struct place){ .directory = -1 };
+}
+
+void
+made_file_remove(struct made_file *made)
+{
+	struct stat st;
+
+	if (made->place.name && !place_stat(&made->place, &st) && st.st_dev == made->device &&
+	    st.st_ino == made->inode)
+		unlinkat(made->place.directory, made->place.name, 0);
+	made_file_free(made);
+}
+
+void
+made_file_free(struct made_file *made)
+{
+	place_close(&made->place);
+	*made = (struct made_file){ 0 };
+}
