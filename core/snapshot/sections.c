@@ -267,6 +267,16 @@ const struct section sections[] = {
 	    .save = host_save,
 	},
 	{
+	    .tag = SECTION_NAMES,
+	    .name = "names of addresses",
+	    .count = SECTION_OPTIONAL,
+	    .saved = SAVED_BEFORE_STOP,
+	    .loaded = LOADED_LAST,
+	    .skippable = true,
+	    .save = names_save,
+	    .load = names_load,
+	},
+	{
 	    .tag = SECTION_CONFIG,
 	    .name = "config",
 	    .key = "config",
@@ -285,16 +295,6 @@ const struct section sections[] = {
 	    .save = time_save,
 	    .valid = time_valid,
 	    .load = time_load,
-	},
-	{
-	    .tag = SECTION_NAMES,
-	    .name = "names of addresses",
-	    .count = SECTION_OPTIONAL,
-	    .saved = SAVED_BEFORE_STOP,
-	    .loaded = LOADED_LAST,
-	    .skippable = true,
-	    .save = names_save,
-	    .load = names_load,
 	},
 	{
 	    .tag = SECTION_DEVICE,

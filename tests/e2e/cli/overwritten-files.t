@@ -148,7 +148,11 @@ for my $name (qw(/dev/stdout /dev/fd/1 /proc/self/fd/1)) {
     my $both = "'$minivmm' -c '$configs/code.ini' --log error --status $name --trace $name";
     my ($status, $out, $err) = run([ 'sh', '-c', "{ echo before; $both; echo after; } >log" ]);
     is("$status:$err", '0:', $name);
-    like(slurp('log'), qr/\Abefore\n(?=.*^Hi$)(?=.*^\{"n":1,).*^\{"cause":"hlt".*\nafter\n\z/ms, "$name: keeps the earlier output");
+    my $log = slurp('log');
+    my @lines = $log =~ /(\{"n":\d+,[^\n]*\}\n)/g;
+    $log =~ s/\{"n":\d+,[^\n]*\}\n//g;    # a line of the trace may follow each byte of the guest
+    is(scalar @lines, 3, "$name: each access has a line");
+    like($log, qr/\Abefore\nHi\n\{"cause":"hlt"[^\n]*\nafter\n\z/, "$name: keeps the earlier output");
 }
 {
     my ($status, $out) = run([ 'sh', '-c', "'$minivmm' -c '$configs/code.ini' --log error --status /dev/stderr 2>>log" ]);
