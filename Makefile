@@ -192,11 +192,14 @@ $B/fuzz/%: tests/fuzz/%.c $B/libminivmm.a $(plugin_common)
 	$(call say,FUZZ,$@)
 	$Q mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -fsanitize=fuzzer -o $@ $< $B/libminivmm.a $(plugin_common) $(ALL_LDFLAGS) $(LIBS)
 
+# Inputs that are large enough for their cost to show. The commands under test print a lot.
+$B/fuzz/cost.run: fuzz_flags := -max_len=300000 -close_fd_mask=3
+
 .PHONY: fuzz-run $(fuzzers:%=%.run)
 fuzz-run: $(fuzzers:%=%.run)
 $(fuzzers:%=%.run): $B/fuzz/%.run: $B/fuzz/%
 	mkdir -p $B/fuzz/$*.found
-	cd $B/fuzz && ./$* -max_total_time=$(FUZZ_SECONDS) -verbosity=0 -print_final_stats=1 -timeout=60 -rss_limit_mb=2048 \
+	cd $B/fuzz && ./$* -max_total_time=$(FUZZ_SECONDS) -verbosity=0 -print_final_stats=1 -timeout=60 -rss_limit_mb=2048 $(fuzz_flags) \
 		$*.found $(CURDIR)/tests/fuzz/corpus/$*
 
 sources := $(wildcard core/*/*.[ch] core/include/minivmm/*.h plugins/*.[ch] plugins/*/*.[ch] tests/*/*.[ch])

@@ -42,6 +42,16 @@ snapshot_chunk_read(const struct snapshot *snapshot, const struct snapshot_chunk
 	return snapshot_pread(snapshot, buffer, chunk->size, chunk->file_offset);
 }
 
+/* Is this a hole in the file? It reads as zeros, so it need not be read: a file of any size can
+ * consist of holes. */
+static bool
+file_hole(const struct snapshot *snapshot, uint64_t offset, size_t length)
+{
+	off_t at = (off_t)offset, data = lseek(snapshot->fd, at, SEEK_DATA);
+
+	return data >= 0 ? data - at >= (off_t)length : errno == ENXIO;
+}
+
 /* Is a part of a region zero by its checksums? */
 static bool
 hole(const struct snapshot *snapshot, size_t region, uint64_t from, size_t length)
@@ -142,6 +152,32 @@ snapshot_page_zero(const struct snapshot *snapshot, uint64_t page)
 	       hole(from, region, page * PAGE_SIZE - snapshot->regions[region].offset, PAGE_SIZE);
 }
 
+/* Pages of a chain, each by the checksums of the file that holds it. */
+static bool
+pages_zero(const struct snapshot *snapshot, uint64_t page, uint64_t count)
+{
+	while (count && snapshot_page_zero(snapshot, page++))
+		count--;
+	return !count;
+}
+
+bool
+snapshot_known_zero(const struct snapshot *snapshot, gpa_t gpa, size_t length)
+{
+	for (size_t i = 0; i < snapshot->region_count; i++) {
+		const struct snapshot_region *region = &snapshot->regions[i];
+		uint64_t from = gpa - region->gpa, offset = region->offset + from;
+
+		if (gpa < region->gpa || from >= region->size)
+			continue;
+		if (snapshot->pages)
+			return pages_zero(snapshot, offset / PAGE_SIZE, length / PAGE_SIZE);
+		return hole(snapshot, i, from, length) ||
+		       file_hole(snapshot, snapshot->header.memory_offset + offset, length);
+	}
+	return false;
+}
+
 /* Reads a part of a region from one file. */
 static int
 read_part(const struct snapshot *snapshot, size_t region, uint64_t from, void *to, size_t length)
@@ -201,15 +237,6 @@ snapshot_read(const struct snapshot *snapshot, gpa_t gpa, void *to, size_t lengt
 
 #define DAMAGE_REPORTED 8
 
-/* Is the chunk a hole in the file? A hole reads as zeros, so it need not be read. */
-static bool
-chunk_absent(const struct snapshot *snapshot, const struct snapshot_chunk *chunk)
-{
-	off_t at = (off_t)chunk->file_offset, data = lseek(snapshot->fd, at, SEEK_DATA);
-
-	return data >= 0 ? data - at >= (off_t)chunk->size : errno == ENXIO;
-}
-
 int
 snapshot_verify(const struct snapshot *snapshot)
 {
@@ -221,12 +248,15 @@ snapshot_verify(const struct snapshot *snapshot)
 	if (!buffer)
 		return fail_memory("verifying %s", snapshot->path);
 	while (snapshot_chunk_next(snapshot, &chunk)) {
-		if (!chunk.sum && chunk_absent(snapshot, &chunk))
+		bool absent = file_hole(snapshot, chunk.file_offset, chunk.size);
+
+		if (!chunk.sum && absent)
 			continue;
-		failed = snapshot_chunk_read(snapshot, &chunk, buffer);
+		failed = absent ? 0 : snapshot_chunk_read(snapshot, &chunk, buffer);
 		if (failed)
 			break;
-		if (snapshot_sum(buffer, chunk.size) != chunk.sum && damaged++ < DAMAGE_REPORTED)
+		if ((absent || snapshot_sum(buffer, chunk.size) != chunk.sum) &&
+		    damaged++ < DAMAGE_REPORTED)
 			failed = fail(STATUS_SNAPSHOT,
 				      "%s is damaged: memory from 0x%llx to 0x%llx does not match "
 				      "its checksum",

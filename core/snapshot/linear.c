@@ -96,8 +96,8 @@ walk(const struct snapshot *snapshot, const struct snapshot_cpu *cpu, uint64_t l
 	while (level--) {
 		unsigned shift = 12 + bits * level;
 		uint64_t entry, index = linear >> shift & ((1u << bits) - 1);
-		bool large = level && (wide ? level <= 2 : level == 1) &&
-			     (pae || cpu->cr4 & CR4_PSE);
+		bool large =
+		    level && (wide ? level <= 2 : level == 1) && (pae || cpu->cr4 & CR4_PSE);
 
 		if (read_entry(snapshot, table + index * width, width, &entry, why))
 			return -1;

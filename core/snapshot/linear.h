@@ -8,7 +8,8 @@
 
 #include "snapshot/reader.h"
 
-/* The registers that decide where the addresses of a vCPU are in memory, and how it decodes code. */
+/* The registers that decide where the addresses of a vCPU are in memory, and how it decodes code.
+ */
 struct snapshot_cpu {
 	uint64_t rip, rflags, cr0, cr3, cr4, efer;
 	uint64_t cs_base, cs_l, cs_db; /* cs_l, cs_db: 0 or 1 */

@@ -125,6 +125,11 @@ int snapshot_read(const struct snapshot *snapshot, gpa_t gpa, void *to, size_t l
  * a negative status, reported.
  */
 int snapshot_map(const struct snapshot *snapshot, const uint8_t **image);
+/*
+ * Are whole pages of a region zero, as can be said without reading them: by their checksums, or, in
+ * a single file, as a hole of the file?
+ */
+bool snapshot_known_zero(const struct snapshot *snapshot, gpa_t gpa, size_t length);
 /* Is this page of the memory image zero by its checksums? */
 bool snapshot_page_zero(const struct snapshot *snapshot, uint64_t page);
 

@@ -59,7 +59,7 @@ snapshot_runs(const struct snapshot *snapshot, void (*run)(void *context, gpa_t 
 	if (snapshot->pages)
 		runs_of_pages(snapshot, &current);
 	while (!snapshot->pages && !failed && snapshot_chunk_next(snapshot, &chunk)) {
-		if (!chunk.sum)
+		if (snapshot_known_zero(snapshot, chunk.gpa, chunk.size))
 			continue;
 		failed = snapshot_chunk_read(snapshot, &chunk, buffer);
 		for (size_t at = 0; !failed && at < chunk.size; at += PAGE_SIZE)
@@ -94,17 +94,6 @@ kind_add(struct kind_run *run, gpa_t gpa, uint64_t size, enum snapshot_kind kind
 	run->size += size;
 }
 
-/* Are size bytes of the image, at most a chunk, zero by their checksums? */
-static bool
-zero_by_sums(const struct snapshot *snapshot, uint64_t offset, uint64_t size)
-{
-	uint64_t page = offset / PAGE_SIZE, end = snapshot->pages ? page + size / PAGE_SIZE : page + 1;
-
-	while (page < end && snapshot_page_zero(snapshot, page))
-		page++;
-	return page == end;
-}
-
 /* buffer: SNAPSHOT_CHUNK bytes. */
 static int
 kinds_of_region(const struct snapshot *snapshot, const struct snapshot_region *region,
@@ -114,7 +103,7 @@ kinds_of_region(const struct snapshot *snapshot, const struct snapshot_region *r
 		int failed;
 
 		step = region->size - at < SNAPSHOT_CHUNK ? region->size - at : SNAPSHOT_CHUNK;
-		if (zero_by_sums(snapshot, region->offset + at, step)) {
+		if (snapshot_known_zero(snapshot, region->gpa + at, step)) {
 			kind_add(run, region->gpa + at, step, SNAPSHOT_ZERO);
 			continue;
 		}
@@ -171,6 +160,8 @@ compare_region(struct run *run, const struct snapshot *a, const struct snapshot 
 		else if (there < step)
 			step = there;
 		if (!there)
+			continue;
+		if (snapshot_known_zero(a, gpa, step) && snapshot_known_zero(b, gpa, step))
 			continue;
 		failed = snapshot_read(a, gpa, buffers, step);
 		if (!failed)

@@ -161,6 +161,7 @@ enum costly_place {
 	COSTLY_SECTIONS, /* each into a device section of its own */
 	COSTLY_DEVICES,  /* each as a device of the config, and a section */
 	COSTLY_CHIP,     /* as vCPU 0, in place of its MSRs and CPUID */
+	COSTLY_MEMORY,   /* each as 64 KiB of memory, a hole whose checksum says that it is none */
 };
 
 static const struct costly_kind {
@@ -179,6 +180,7 @@ static const struct costly_kind {
 	{ "options", COSTLY_OPTIONS, NULL, 1000 },
 	{ "sections", COSTLY_SECTIONS, NULL, 4000 },
 	{ "devices", COSTLY_DEVICES, NULL, 1000 },
+	{ "holes", COSTLY_MEMORY, NULL, 60000 },
 };
 #define COSTLY_KINDS (sizeof(costly_kinds) / sizeof(*costly_kinds))
 
@@ -313,6 +315,34 @@ costly_section(struct costly_bytes *to, uint32_t tag, const struct record *recor
 	free(extra.data);
 }
 
+/* A memory map of one region. */
+static inline void
+costly_map(struct costly_bytes *to, uint64_t gpa, uint64_t size)
+{
+	size_t list = costly_put(to, "regions", RECORD_LIST, NULL, 0);
+	size_t group = costly_put(to, "", RECORD_GROUP, NULL, 0);
+	const uint64_t offset = 0;
+
+	costly_put(to, "gpa", RECORD_U64, &gpa, 1);
+	costly_put(to, "size", RECORD_U64, &size, 1);
+	costly_put(to, "offset", RECORD_U64, &offset, 1);
+	costly_end(to, group);
+	costly_end(to, list);
+}
+
+/* Sets vm.memory in a copied config. */
+static inline void
+costly_set_memory(struct costly_bytes *config, uint64_t size)
+{
+	const struct record root = { .type = RECORD_GROUP,
+				     .count = (uint32_t)config->length,
+				     .data = config->data };
+	struct record vm, memory;
+
+	if (record_find(&root, "vm", &vm) && record_find(&vm, "memory", &memory))
+		memcpy(config->data + (memory.data - config->data), &size, sizeof(size));
+}
+
 /* The metadata of the base, changed. */
 static inline void
 costly_meta(struct snapshot_meta *meta, const struct snapshot *base, const struct costly_kind *kind,
@@ -325,12 +355,24 @@ costly_meta(struct snapshot_meta *meta, const struct snapshot *base, const struc
 		const uint8_t *data = (const uint8_t *)base->rows + row->offset;
 		struct costly_bytes body = { .data = NULL };
 
+		if (row->tag == SECTION_SUMS && kind->place == COSTLY_MEMORY) {
+			memset(costly_extend(&body, items * 4), 1, items * 4);
+			snapshot_meta_add(meta, row->tag, row->index, row->flags, body.data,
+					  body.length);
+			free(body.data);
+			continue;
+		}
 		if (!base->sections[i].data) {
 			snapshot_meta_add(meta, row->tag, row->index, row->flags, data,
 					  row->length);
 			continue;
 		}
-		costly_section(&body, row->tag, &base->sections[i], kind, items);
+		if (row->tag == SECTION_MEMORY && kind->place == COSTLY_MEMORY)
+			costly_map(&body, base->regions[0].gpa, items * SNAPSHOT_CHUNK);
+		else
+			costly_section(&body, row->tag, &base->sections[i], kind, items);
+		if (row->tag == SECTION_CONFIG && kind->place == COSTLY_MEMORY)
+			costly_set_memory(&body, items * SNAPSHOT_CHUNK);
 		snapshot_meta_add(meta, row->tag, row->index, row->flags,
 				  body.data ? body.data : (uint8_t *)"", body.length);
 		free(body.data);
@@ -356,23 +398,28 @@ costly_write(const char *path, const char *from, const struct costly_kind *kind,
 	struct snapshot_meta meta = { 0 };
 	struct snapshot_header header = { .version = 0 };
 	uint8_t *bytes, *memory;
-	uint64_t size;
+	uint64_t size, held;
 	int fd;
 
 	if (snapshot_open(&base, from))
 		errx(2, "%s: no snapshot to start from", from);
 	if (kind->max && items > kind->max)
 		items = kind->max;
+	items = items ? items : 1;
 	costly_meta(&meta, &base, kind, items);
-	size = base.header.memory_size;
+	size = held = base.header.memory_size;
+	if (kind->place == COSTLY_MEMORY) {
+		size = items * SNAPSHOT_CHUNK;
+		held = 0;
+	}
 	memcpy(header.id, base.header.id, sizeof(header.id));
 	bytes = snapshot_meta_seal(&meta, &header, size);
-	memory = malloc(size);
+	memory = calloc(1, held + 1);
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (!bytes || !memory || fd < 0 ||
-	    snapshot_pread(&base, memory, size, base.header.memory_offset) ||
+	    snapshot_pread(&base, memory, held, base.header.memory_offset) ||
 	    pwrite(fd, bytes, sizeof(header), 0) != sizeof(header) ||
-	    pwrite(fd, memory, size, SNAPSHOT_MEMORY_OFFSET) != (ssize_t)size ||
+	    pwrite(fd, memory, held, SNAPSHOT_MEMORY_OFFSET) != (ssize_t)held ||
 	    pwrite(fd, bytes + sizeof(header), header.table_size, (off_t)header.table_offset) !=
 		(ssize_t)header.table_size)
 		err(2, "%s", path);
