@@ -2,12 +2,8 @@
 /* minivmm -c and -r: a VM from its building to its end. */
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -15,6 +11,7 @@
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/disassemble.h"
+#include "cli/signals.h"
 #include "control/control.h"
 #include "vm/report.h"
 #include "vm/vm.h"
@@ -24,30 +21,8 @@ struct run {
 	struct vm vm;
 	struct trace trace;
 	struct control control;
-	struct loop_source quit;      /* the signalfd of SIGQUIT */
-	struct loop_source interrupt; /* an eventfd: a signal that ends the process has come */
+	struct signals signals;
 };
-
-/* Set by a signal that is to end us; also ends waits of the main thread. Handlers are the
- * process's. */
-static volatile bool interrupted;
-static volatile sig_atomic_t interrupted_by, interrupt_fd;
-
-/* A handler, and no signalfd: the main thread may be in a callback that does not return. */
-static void
-interrupt(int number)
-{
-	const uint64_t one = 1;
-	int error = errno;
-	ssize_t n;
-
-	interrupted_by = number;
-	interrupted = true;
-	crash_deadline(number);
-	n = write(interrupt_fd, &one, sizeof(one));
-	(void)n; /* full: the loop is awake */
-	errno = error;
-}
 
 /* Where to stop and what for: the command line, or else [snapshot]. */
 static int
@@ -59,11 +34,11 @@ plan(struct run *run)
 	char where[256] = "--until";
 
 	if (o->until || o->at || o->save) {
-		const char *mistake =
-		    o->until && o->at	       ? "give either --until or --at"
-		    : !stop.text && !o->timeout ? "--save needs --until, --at or --timeout"
-		    : o->at && !o->save	       ? "--at needs --save"
-					       : NULL;
+		const char *mistake = o->until && o->at ? "give either --until or --at"
+				      : !stop.text && !o->timeout
+					  ? "--save needs --until, --at or --timeout"
+				      : o->at && !o->save ? "--at needs --save"
+							  : NULL;
 
 		if (mistake)
 			return fail(STATUS_USAGE,
@@ -81,63 +56,6 @@ plan(struct run *run)
 		config_where(config->snapshot.place, where, sizeof(where));
 	}
 	return vm_stop_plan(&run->vm, &stop, where);
-}
-
-/* SIGQUIT prints registers and lets the machine run on. */
-static void
-on_sigquit(struct loop_source *source, uint32_t events)
-{
-	struct run *run = source->context;
-	struct machine *machine = &run->vm.machine;
-	struct signalfd_siginfo info;
-
-	if (read(source->fd, &info, sizeof(info)) != sizeof(info) || !machine_running(machine))
-		return;
-	machine_pause(machine, PAUSE_INSPECT); /* a failure is reported */
-	if (!machine_running(machine))
-		report_registers(machine);
-	machine_resume(machine, PAUSE_INSPECT);
-}
-
-static void
-on_interrupt(struct loop_source *source, uint32_t events)
-{
-	struct run *run = source->context;
-	uint64_t count;
-
-	if (read(source->fd, &count, sizeof(count)) == sizeof(count))
-		machine_end(&run->vm.machine, CAUSE_SIGNAL, (uint64_t)interrupted_by);
-}
-
-/* Signals become events of the loop; the vCPUs' own is blocked here, for them to unblock. */
-static int
-take_signals(struct run *run)
-{
-	static const int ends[] = { SIGINT, SIGTERM, SIGHUP };
-	const struct sigaction action = { .sa_handler = interrupt,
-					  .sa_flags = SA_RESTART | SA_ONSTACK };
-	struct machine *machine = &run->vm.machine;
-	struct loop *loop = &machine->loop;
-	sigset_t ours;
-	int fd;
-
-	run->quit =
-	    (struct loop_source){ .fd = -1, .ready = on_sigquit, .context = run, .outer = true };
-	run->interrupt = (struct loop_source){ .fd = -1, .ready = on_interrupt, .context = run };
-	fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (fd < 0 || loop_add(loop, &run->interrupt, fd, EPOLLIN))
-		return fail(STATUS_HOST, "eventfd: %s", limit_error(errno).text);
-	interrupt_fd = fd;
-	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++)
-		sigaction(ends[i], &action, NULL);
-	sigemptyset(&ours);
-	sigaddset(&ours, SIGQUIT);
-	fd = signalfd(-1, &ours, SFD_CLOEXEC | SFD_NONBLOCK);
-	sigaddset(&ours, KVM_SIGNAL);
-	sigprocmask(SIG_BLOCK, &ours, NULL);
-	if (fd < 0 || loop_add(loop, &run->quit, fd, EPOLLIN))
-		return fail(STATUS_HOST, "signalfd: %s", limit_error(errno).text);
-	return 0;
 }
 
 /* Before signals are taken: opening a pipe may wait for its reader. */
@@ -181,7 +99,7 @@ start_and_run(struct run *run)
 	int r = open_outputs(run), stopped, closed;
 
 	if (!r)
-		r = take_signals(run);
+		r = signals_take(&run->signals, vm);
 	if (!r)
 		r = vm_start(vm);
 	if (!r && socket)
@@ -195,7 +113,7 @@ start_and_run(struct run *run)
 	if (!r)
 		vm_stop_warn_missed(vm);
 	control_close(&run->control);
-	stopped = vm_stop(vm, &interrupted);
+	stopped = vm_stop(vm, signals_interrupted());
 	if (!r && run->options->registers)
 		report_registers(machine);
 	if (!r && config->vm.dirty_log)
@@ -216,25 +134,13 @@ exit_status(const struct run *run, int r)
 
 	if (end->cause == CAUSE_SIGNAL)
 		return 128 + (int)end->status; /* as a shell shows the death that follows */
-	if (interrupted_by)
-		return 128 + interrupted_by;
+	if (signals_last())
+		return 128 + signals_last();
 	if (r)
 		return -r;
 	if (run->vm.stop.error)
 		return -run->vm.stop.error;
 	return report_exit(end);
-}
-
-static void
-die_of(int number)
-{
-	sigset_t only;
-
-	signal(number, SIG_DFL);
-	sigemptyset(&only);
-	sigaddset(&only, number);
-	sigprocmask(SIG_UNBLOCK, &only, NULL);
-	raise(number);
 }
 
 /* A descriptor that a path stands for was handed over: it is open before any of ours is. */
@@ -293,11 +199,7 @@ destroy(struct run *run)
 	run->vm.patient = true; /* to give back much memory takes long */
 	vm_destroy(&run->vm);
 	crash_remove();
-	if (run->quit.fd >= 0)
-		close(run->quit.fd);
-	interrupt_fd = -1;
-	if (run->interrupt.fd >= 0)
-		close(run->interrupt.fd);
+	signals_close(&run->signals);
 	free(run);
 }
 
@@ -310,7 +212,7 @@ cli_run(const struct run_options *options)
 	if (!run)
 		return -fail_memory("the command line");
 	run->options = options;
-	run->quit.fd = run->interrupt.fd = -1;
+	run->signals.taken.fd = run->signals.interrupt.fd = -1;
 	r = check_descriptors(options);
 	if (r) {
 		free(run);
@@ -328,7 +230,7 @@ cli_run(const struct run_options *options)
 		report_refused(options->status, -r);
 	status = exit_status(run, r);
 	destroy(run);
-	if (interrupted_by)
-		die_of(interrupted_by);
+	if (signals_last())
+		signals_die_of(signals_last());
 	return status;
 }

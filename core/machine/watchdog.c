@@ -2,12 +2,12 @@
 /* The watchdog: reports callbacks that take longer than a second. */
 #include "machine/watchdog.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "base/limit.h"
 #include "base/log.h"
 #include "machine/machine.h"
 #include "machine/service.h"
@@ -111,6 +111,7 @@ void
 watchdog_start(struct watchdog *w, struct machine *machine)
 {
 	pthread_condattr_t monotonic;
+	int error;
 	sigset_t all, before;
 
 	*w = (struct watchdog){ .machine = machine, .main = &bus_current };
@@ -124,10 +125,12 @@ watchdog_start(struct watchdog *w, struct machine *machine)
 		return;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	w->started = !pthread_create(&w->thread, NULL, watchdog_main, w);
+	error = pthread_create(&w->thread, NULL, watchdog_main, w);
+	w->started = !error;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (!w->started)
-		log_line(MINIVMM_DEBUG, NULL, "no thread for the watchdog: %s", strerror(errno));
+		log_line(MINIVMM_DEBUG, NULL, "no thread for the watchdog: %s",
+			 limit_error_of(LIMIT_THREAD, error).text);
 }
 
 void

@@ -51,7 +51,9 @@ struct stream_hub {
 	struct loop *loop;
 	const char *stdin_owner, *stdout_owner; /* device names like "serial0"; NULL: unused */
 	volatile sig_atomic_t terminal_raw;     /* the terminal is in raw mode */
-	struct termios terminal;                /* its mode before that, to restore */
+	bool terminal_used;                     /* a device reads it */
+	bool terminal_known;                    /* the next member is set */
+	struct termios terminal;                /* its mode before raw mode, to restore */
 	bool escape_pending;                    /* the last byte was Ctrl-A */
 	void (*quit)(void *context);            /* called for Ctrl-A x */
 	bool (*ended)(void *context); /* true ends the wait for a connection; NULL: never true */
@@ -175,7 +177,11 @@ void stream_drop(struct stream *stream);
  * first start of a machine, run the loop, not quiet, until this is false for all streams. */
 bool stream_awaits_input(struct stream *stream);
 
-/* Restores the terminal's mode. Idempotent and async-signal-safe. */
+/* After SIGCONT: makes the terminal raw again, or stops the process if it is in the background.
+ * Main thread. */
+void stream_terminal_continue(struct stream_hub *hub);
+/* Restores the terminal's mode, unless this process is in the background. Idempotent and
+ * async-signal-safe. */
 void stream_terminal_restore(struct stream_hub *hub);
 
 #endif

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The host's side of streams: moves bytes between descriptors and buffers. On the loop's thread. */
+#include "base/job.h"
 #include "base/limit.h"
 #include "stream/stream.h"
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -120,7 +122,7 @@ receive(struct stream_end *end)
 		length = least(length, stream->input_size - stream->input_length);
 		pthread_mutex_unlock(&stream->lock);
 	}
-	if (!length)
+	if (!length || (end->terminal && !job_foreground(end->fd) && job_stop(SIGTTIN)))
 		return;
 	n = stream_end_read(end, bytes, length);
 	if (n < 0 && errno == EAGAIN)
@@ -329,8 +331,10 @@ end_close(struct stream_end *end, const volatile bool *interrupted)
 	loop_remove(loop, &end->listen_source);
 	if (end->kind->finish)
 		end->kind->finish(end, interrupted);
-	if (end->terminal && end == &end->stream->in)
+	if (end->terminal && end == &end->stream->in) {
 		stream_terminal_restore(end->stream->hub);
+		end->stream->hub->terminal_used = false;
+	}
 	if (end->fd >= 0 && end->own)
 		close(end->fd);
 	if (end->listen_fd >= 0)

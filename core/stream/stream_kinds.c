@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/job.h"
 #include "base/limit.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -86,6 +88,10 @@ stream_end_write(struct stream_end *end, const void *from, size_t length)
 {
 	if (would_block(end, POLLOUT))
 		return -1;
+	if (end->terminal && !job_may_write(end->fd) && job_stop(SIGTTOU)) {
+		errno = EAGAIN;
+		return -1;
+	}
 	if (end->socket)
 		return TEMP_FAILURE_RETRY(send(end->fd, from, length, MSG_DONTWAIT | MSG_NOSIGNAL));
 	/* If poll reports POLLOUT, a pipe has room for PIPE_BUF bytes. */

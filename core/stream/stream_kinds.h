@@ -58,7 +58,8 @@ bool stream_refill(struct stream *stream);
 /* Writes KIND:TARGET of an end, like "file:out.txt", to buffer and returns buffer. */
 const char *stream_end_text(const struct stream_end *end, char *buffer, size_t size);
 
-/* Sets the terminal on fd 0 to raw mode. Returns 0 or a negative status, logged. */
+/* Sets the terminal on fd 0 to raw mode. In the background it stops the process first, and leaves
+ * the mode to stream_terminal_continue. Returns 0 or a negative status, logged. */
 int stream_terminal_raw(struct stream_hub *hub);
 /* Removes Ctrl-A sequences from typed bytes, in place, and executes them. Returns the new length.
  */

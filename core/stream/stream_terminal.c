@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The terminal on stdin: raw mode for the guest, with Ctrl-A as the escape key. */
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/job.h"
 #include "base/limit.h"
 #include "base/log.h"
 #include "stream/stream_kinds.h"
@@ -15,14 +17,13 @@ static const char help[] = "\n"
 			   "minivmm: Ctrl-A Ctrl-A  sends Ctrl-A to the guest\n"
 			   "minivmm: Ctrl-A h       shows this\n";
 
-int
-stream_terminal_raw(struct stream_hub *hub)
+/* Sets raw mode in the foreground. */
+static int
+set_raw(struct stream_hub *hub)
 {
 	struct termios raw;
 
-	if (hub->terminal_raw)
-		return 0;
-	if (tcgetattr(STDIN_FILENO, &hub->terminal))
+	if (!hub->terminal_known && tcgetattr(STDIN_FILENO, &hub->terminal))
 		return fail(STATUS_IO, "cannot read the terminal's mode: %s",
 			    limit_error(errno).text);
 	raw = hub->terminal;
@@ -34,9 +35,29 @@ stream_terminal_raw(struct stream_hub *hub)
 		return fail(STATUS_IO, "cannot set the terminal to raw mode: %s",
 			    limit_error(errno).text);
 	}
-	log_line(MINIVMM_INFO, NULL,
-		 "the terminal belongs to the guest; Ctrl-A x quits, Ctrl-A h shows help");
+	if (!hub->terminal_known)
+		log_line(MINIVMM_INFO, NULL,
+			 "the terminal belongs to the guest; Ctrl-A x quits, Ctrl-A h shows help");
+	hub->terminal_known = true;
 	return 0;
+}
+
+int
+stream_terminal_raw(struct stream_hub *hub)
+{
+	hub->terminal_used = true;
+	if (!job_foreground(STDIN_FILENO))
+		job_stop(SIGTTIN);
+	/* Still in the background: SIGCONT, or nobody could stop us. The terminal is the shell's.
+	 */
+	return job_foreground(STDIN_FILENO) ? set_raw(hub) : 0;
+}
+
+void
+stream_terminal_continue(struct stream_hub *hub)
+{
+	if (hub->terminal_used)
+		stream_terminal_raw(hub);
 }
 
 void
@@ -45,7 +66,8 @@ stream_terminal_restore(struct stream_hub *hub)
 	if (!hub->terminal_raw)
 		return;
 	hub->terminal_raw = 0;
-	tcsetattr(STDIN_FILENO, TCSANOW, &hub->terminal);
+	if (job_foreground(STDIN_FILENO)) /* otherwise it has the mode of the shell */
+		tcsetattr(STDIN_FILENO, TCSANOW, &hub->terminal);
 }
 
 size_t

@@ -36,9 +36,10 @@ report_shutdown(uint64_t vcpu, struct vcpu_code *code)
 		 (unsigned long long)code->cr2, vcpu_code_text(code, text));
 	if (!code->reset)
 		return;
-	log_line(MINIVMM_ERROR, NULL,
-		 "on AMD, KVM resets the registers before it reports a triple fault: they are those "
-		 "of a reset, not of the fault; the last lines of --trace FILE lead to it");
+	log_line(
+	    MINIVMM_ERROR, NULL,
+	    "on AMD, KVM resets the registers before it reports a triple fault: they are those "
+	    "of a reset, not of the fault; the last lines of --trace FILE lead to it");
 	code->length = 0;
 }
 
@@ -227,6 +228,7 @@ report_refused(const char *path, int status)
 	fputs("}\n", file);
 	bad = ferror(file);
 	bad |= fclose(file) != 0;
-	return bad ? fail(STATUS_IO, "the status in %s is not complete: %s", path, strerror(errno))
+	return bad ? fail(STATUS_IO, "the status in %s is not complete: %s", path,
+			  limit_error(errno).text)
 		   : 0;
 }

@@ -113,6 +113,8 @@ extern const struct command_row vm_commands[];
 
 /* Restores the terminal's modes of before the run. For a signal handler, too. */
 void vm_restore_terminal(const struct vm *vm);
+/* After SIGCONT: sets the terminal's modes of the run, if a device reads it. Main thread. */
+void vm_continue_terminal(struct vm *vm);
 
 /* The number N of "fd:N"; -1: the text is something else. */
 int vm_descriptor(const char *text, int *fd);

@@ -101,3 +101,9 @@ vm_restore_terminal(const struct vm *vm)
 {
 	stream_terminal_restore((struct stream_hub *)&vm->devices.streams);
 }
+
+void
+vm_continue_terminal(struct vm *vm)
+{
+	stream_terminal_continue(&vm->devices.streams);
+}

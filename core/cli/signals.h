@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The signals of a run: those that end it, SIGQUIT, and job control. One run per process. */
+#ifndef CLI_SIGNALS_H
+#define CLI_SIGNALS_H
+
+#include "vm/vm.h"
+
+struct signals {
+	struct vm *vm;
+	struct loop_source taken;     /* a signalfd: SIGQUIT, SIGTSTP, SIGCONT */
+	struct loop_source interrupt; /* an eventfd: a signal that ends the process has come */
+};
+
+/*
+ * Signals become events of the VM's loop. SIGINT, SIGTERM and SIGHUP end the machine. SIGQUIT
+ * prints the registers. SIGTSTP restores the terminal's mode before it stops the process, and
+ * SIGCONT makes it raw again. Returns 0 or a negative status; call signals_close in any case. Main
+ * thread.
+ */
+int signals_take(struct signals *signals, struct vm *vm);
+void signals_close(struct signals *signals);
+
+/* Becomes true when a signal is to end the process. */
+const volatile bool *signals_interrupted(void);
+/* The signal that is to end the process, or 0. */
+int signals_last(void);
+/* Dies of a signal by its default action. */
+void signals_die_of(int number);
+
+#endif
