@@ -109,7 +109,8 @@ guests/%.bin: guests/%.S $(wildcard guests/*.inc)
 
 $B/tests/unit/%: tests/unit/%.c $B/libminivmm.a $(plugin_common)
 	$(call say,UNIT,$@)
-	$Q mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -Itests -o $@ $< $(counted) $B/libminivmm.a $(plugin_common) $(ALL_LDFLAGS) $(LIBS) -lcmocka
+	$Q mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -Itests -o $@ $< $(counted) $B/libminivmm.a $(plugin_common) $(ALL_LDFLAGS) $(LIBS) $(libraries) -lcmocka
+$B/tests/unit/user: libraries := -lslirp
 
 # tests/unit/cost.c counts the basic blocks of core that are executed.
 $B/tests/unit/cost: counted := $(core:%.c=$B/counted/%.o)

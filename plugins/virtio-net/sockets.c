@@ -9,15 +9,17 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 
 #include "user.h"
 
-#define READY 64        /* events per epoll_wait() */
-#define DUE 900u        /* ms; slirp_pollfds_fill() lowers this if libslirp has a timeout */
-#define MS 1000000u     /* ns */
-#define IDLE_MS 240000u /* SO_EXPIRE of libslirp: it ends a UDP or ICMP flow that is idle so long  \
-			 */
-#define FLOWS_MOST 256u
+#define READY 64    /* events per epoll_wait() */
+#define DUE 900u    /* ms; slirp_pollfds_fill() lowers this if libslirp has a timeout */
+#define MS 1000000u /* ns */
+#define IDLE_MS                                                                                    \
+	240000u /* SO_EXPIRE of libslirp: it ends a UDP or ICMP flow that is idle so long          \
+		 */
+#define FLOWS_MOST 128u
 
 static void
 user_forget_events(struct user *u, int fd)
@@ -35,9 +37,9 @@ user_unregister_fd(int fd, void *opaque)
 	struct user *u = opaque;
 
 	user_forget_events(u, fd);
-	if (fd >= 0 && (size_t)fd < u->fd_count && u->fds[fd].open) {
-		u->fds[fd].open = false;
-		u->open--;
+	if (fd >= 0 && (size_t)fd < u->fd_count && u->fds[fd].kind != USER_CLOSED) {
+		u->open[u->fds[fd].kind]--;
+		u->fds[fd].kind = USER_CLOSED;
 	}
 }
 
@@ -76,6 +78,16 @@ static const struct {
 };
 #define FLAGS (sizeof(flags) / sizeof(*flags))
 
+static enum user_kind
+user_kind_of(int fd)
+{
+	socklen_t size = sizeof(int);
+	int type = 0;
+
+	getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size);
+	return type == SOCK_STREAM ? USER_STREAM : USER_DATAGRAMS;
+}
+
 /* libslirp's callback for each descriptor that it waits for. libslirp passes the result to
  * user_get_revents(). */
 static int
@@ -98,8 +110,8 @@ user_add_poll(int fd, int events, void *opaque)
 	}
 	f->events = event.events;
 	f->round = u->round;
-	u->open += !f->open;
-	f->open = true;
+	if (f->kind == USER_CLOSED)
+		u->open[f->kind = user_kind_of(fd)]++;
 	if (!f->listed) {
 		f->listed = true;
 		u->list[u->listed++] = fd;
@@ -128,7 +140,7 @@ user_update_polls(struct user *u)
 	uint64_t due;
 
 	u->round++;
-	u->sent = 0;
+	memset(u->sent, 0, sizeof(u->sent));
 	slirp_pollfds_fill(u->slirp, &ms, user_add_poll, u);
 	for (size_t i = 0; i < u->listed; i++) {
 		struct user_fd *f = &u->fds[u->list[i]];
@@ -179,23 +191,26 @@ user_limit(struct user *u)
 {
 	struct rlimit limit;
 
+	u->idle = IDLE_MS;
 	u->most = FLOWS_MOST;
-	if (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur / 4 < u->most)
-		u->most = (size_t)limit.rlim_cur / 4;
+	if (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur / 8 < u->most)
+		u->most = (size_t)limit.rlim_cur / 8;
 }
 
 /*
- * libslirp has no call that closes a flow. But it closes those that have been idle for IDLE_MS by
- * its clock, and asks us for the time: for a moment the clock is so far ahead that the flows which
- * have been idle for half of that time end, then for a quarter, and so on.
+ * libslirp has no call that ends a flow. But it ends those of datagrams that have been idle for
+ * IDLE_MS by its clock, and asks us for the time: for a moment the clock is so far ahead that the
+ * flows which have been idle for half of that end, then for a quarter, and so on. Each jump makes
+ * one tick of TCP's timers, so the search begins where the last one ended.
  */
 static void
 user_end_oldest(struct user *u)
 {
-	for (uint64_t idle = IDLE_MS / 2; u->open > u->most / 2; idle /= 2) {
-		u->ahead = (IDLE_MS - idle) * MS;
+	u->idle = u->idle < IDLE_MS / 4 ? 2 * u->idle + 1 : IDLE_MS / 2;
+	for (;; u->idle /= 2) {
+		u->ahead = (IDLE_MS - u->idle) * MS;
 		user_settle(u);
-		if (!idle)
+		if (u->open[USER_DATAGRAMS] <= u->most / 2 || !u->idle)
 			break;
 	}
 	u->ahead = 0;
@@ -203,14 +218,14 @@ user_end_oldest(struct user *u)
 }
 
 bool
-user_admits(struct user *u)
+user_admits(struct user *u, enum user_kind kind)
 {
-	if (u->open + ++u->sent < u->most)
+	if (kind == USER_CLOSED || u->open[kind] + ++u->sent[kind] <= u->most)
 		return true;
 	user_settle(u);
-	if (u->open + 1 >= u->most)
+	if (kind == USER_DATAGRAMS && u->open[kind] >= u->most)
 		user_end_oldest(u);
-	return u->open + ++u->sent < u->most;
+	return u->open[kind] + ++u->sent[kind] <= u->most;
 }
 
 void

@@ -89,20 +89,22 @@ static const SlirpCb callbacks = {
 	.notify = user_notify,
 };
 
-/* Whether the frame may open a flow: UDP, ICMP, or the first segment of TCP. */
-static bool
+/* The kind of flow that the frame may open; USER_CLOSED: none. */
+static enum user_kind
 user_opens(const uint8_t *frame, size_t length)
 {
-	enum { ETHERNET = 14, IP = 20, ICMP = 1, TCP = 6, UDP = 17, SYN = 2, ACK = 16 };
-	const uint8_t *ip = frame + ETHERNET;
+	const uint8_t *ip = frame + 14;
 	size_t header;
 
-	if (length < ETHERNET + IP || frame[12] != 8 || frame[13])
-		return false;
+	if (length < 14 + 20 || frame[12] != 8 || frame[13]) /* IPv4 */
+		return USER_CLOSED;
 	header = (ip[0] & 15u) * 4u;
-	if (ip[9] != TCP)
-		return ip[9] == UDP || ip[9] == ICMP;
-	return length > ETHERNET + header + 13 && (ip[header + 13] & (SYN | ACK)) == SYN;
+	if (ip[9] == IPPROTO_UDP || ip[9] == IPPROTO_ICMP)
+		return USER_DATAGRAMS;
+	/* TCP: SYN without ACK. */
+	return ip[9] == IPPROTO_TCP && length > 14 + header + 13 && (ip[header + 13] & 0x12) == 2
+		   ? USER_STREAM
+		   : USER_CLOSED;
 }
 
 static enum net_sent
@@ -116,7 +118,7 @@ user_send(void *backend, uint32_t pair, uint8_t *packet, size_t length)
 	if (packet[0] || packet[1])
 		return NET_DROPPED;
 	length -= NET_HEADER;
-	if (user_opens(frame, length) && !user_admits(u))
+	if (!user_admits(u, user_opens(frame, length)))
 		return NET_DROPPED;
 	flows_note(u->options.flows, FLOWS_GUEST, frame, length);
 	if (length < FRAME_MIN) {

@@ -7,13 +7,16 @@
 
 #include "net.h"
 
+/* The kinds of flows: of datagrams (UDP, ICMP) and TCP connections. */
+enum user_kind { USER_CLOSED, USER_DATAGRAMS, USER_STREAM, USER_KINDS };
+
 /* State of a descriptor of libslirp, indexed by its number. */
 struct user_fd {
 	uint32_t events; /* events in the epoll set; 0: not in the set */
 	uint32_t ready;
 	uint32_t round; /* the last round in which libslirp asked for it */
 	bool listed;
-	bool open; /* libslirp has not closed it since */
+	uint8_t kind; /* enum user_kind */
 };
 
 struct user {
@@ -27,21 +30,23 @@ struct user {
 	int *list; /* descriptors that are or were in the epoll set */
 	size_t listed, room;
 	uint32_t round;
-	size_t open, most; /* descriptors of libslirp: their number, and the limit */
-	size_t sent;       /* frames since open was counted, each of which may have opened one */
-	uint64_t ahead;    /* libslirp's clock is ahead of the VM's, in ns; see user_admits() */
-	uint64_t due;      /* VM time for which the timer is set; 0: not set */
+	size_t open[USER_KINDS]; /* open descriptors, as far as the last round has shown */
+	size_t sent[USER_KINDS]; /* frames since then, each of which may have opened one */
+	size_t most;             /* the limit of each kind */
+	uint64_t ahead, idle;    /* ns; ms: see user_end_oldest() */
+	uint64_t due;            /* VM time for which the timer is set; 0: not set */
 };
 
 /* libslirp's callback unregister_poll_fd. */
 void user_unregister_fd(int fd, void *opaque);
 
 /*
- * Whether the guest may open another flow. libslirp has a descriptor for each flow, which ends 240
- * s after its last datagram: a guest could use up those of the process. Above the limit the UDP and
- * ICMP flows that are idle longest are closed. false: TCP connections take all.
+ * Whether the guest may open another flow of this kind. libslirp has a descriptor for each flow,
+ * and keeps those of datagrams for 240 s: without a limit a guest uses up those of the process.
+ * Above it, the flows of datagrams that have been idle longest end. false: a connection is not
+ * ended.
  */
-bool user_admits(struct user *u);
+bool user_admits(struct user *u, enum user_kind kind);
 /* Sets the limit: a part of what the process may have. */
 void user_limit(struct user *u);
 

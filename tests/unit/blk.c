@@ -9,15 +9,15 @@
 #endif
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdatomic.h>
 #include <unistd.h>
 
 static pthread_mutex_t gate_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t gate_changed = PTHREAD_COND_INITIALIZER;
-static unsigned gate_open;     /* calls that may return */
-static unsigned gate_in;       /* calls that have begun */
+static unsigned gate_open;           /* calls that may return */
+static unsigned gate_in;             /* calls that have begun */
 static uint64_t cleared, cleared_to; /* bytes; the end of the last call: all calls are in order */
 static bool ordered;
 
@@ -179,7 +179,7 @@ until_idle(void)
 	}
 }
 
-/* Adds a request that clears this many ranges, all of the disk. */
+/* Adds a request with this number of ranges, each of which is the whole disk. */
 static void
 put(uint32_t number)
 {

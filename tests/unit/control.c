@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -687,6 +688,55 @@ passed_descriptors(void **state)
 	close(ends[1]); /* teardown counts descriptors */
 }
 
+/* close(2) of a passed socket may wait for its peer: SO_LINGER, and data that nobody reads. The
+ * socket is of no use to the request, waits in a connection that is closed, or both. */
+static void
+passed_sockets_that_linger(void **state)
+{
+	struct bench *bench = *state;
+	struct sockaddr_in address = { .sin_family = AF_INET,
+				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	const struct linger minute = { 1, 60 };
+	socklen_t size = sizeof(address);
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), sender, reader, fd,
+	    last = client(bench);
+	static const char much[65536];
+	unsigned before;
+
+	assert_int_equal(bind(listener, (struct sockaddr *)&address, size), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &size), 0);
+	asks(bench, last, "echo\n", OK);
+	before = open_descriptors();
+	for (int waits = 0; waits < 2; waits++) {
+		sender = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		assert_int_equal(connect(sender, (struct sockaddr *)&address, size), 0);
+		reader = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+		while (send(sender, much, sizeof(much), MSG_DONTWAIT) > 0)
+			;
+		assert_int_equal(setsockopt(sender, SOL_SOCKET, SO_LINGER, &minute, sizeof(minute)),
+				 0);
+		fd = client(bench);
+		if (waits) { /* in the queue of a connection that is closed for its long line */
+			char line[CONTROL_LINE + 2];
+
+			memset(line, 'x', sizeof(line) - 1);
+			line[sizeof(line) - 1] = '\0';
+			put(fd, line);
+		}
+		send_descriptors(fd, "echo\n", &sender, 1);
+		close(sender);
+		settle(bench);
+		close(fd);
+		settle(bench);
+		asks(bench, last, "echo\n", OK);
+		close(reader);
+		until_open(before);
+	}
+	close(listener);
+	close(last);
+}
+
 /* Without descriptors, one client gets the spare one. For the next, accept fails: no events until
  * the retry, which succeeds. */
 static void
@@ -906,6 +956,7 @@ main(void)
 		TEST(a_thousand_connections),
 		TEST(refuses_a_client_if_all_wait),
 		TEST(passed_descriptors),
+		TEST(passed_sockets_that_linger),
 		TEST(no_descriptors),
 		TEST(nested),
 		TEST(socket_file),

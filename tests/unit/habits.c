@@ -136,7 +136,8 @@ words_are_not_ours(void **state)
 			else if (h->kind == HABIT_KEY)
 				assert_true(sscanf(word, "%15[a-z].%31[a-z_]", section, key) == 2 &&
 					    !schema_find(section, key));
-			for (size_t i = 0; h->kind == HABIT_STREAM && stream_kind_name(i, &form); i++)
+			for (size_t i = 0; h->kind == HABIT_STREAM && stream_kind_name(i, &form);
+			     i++)
 				assert_string_not_equal(stream_kind_name(i, &form), word);
 		}
 	}

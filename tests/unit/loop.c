@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The I/O loop: timers on the VM's clock, deferred work, wake-ups, and sources that stop during a
- * pause.
+ * The I/O loop: timers on the VM's clock, deferred work, wake-ups, sources that stop during a
+ * pause, and listening sockets without a descriptor for a peer.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,10 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "machine/loop.h"
+#include "machine/listener.h"
 
 #include <cmocka.h>
 
@@ -452,13 +455,76 @@ sources(void **state)
 	close_pipe(&n[1]);
 }
 
+/* A peer calls, and there is no descriptor for it: the listener rests, without events, and then
+ * tries again; the spare descriptor is taken first. */
+static void
+accept_it(struct loop_source *source, uint32_t events)
+{
+	struct note *note = source->context;
+
+	note->calls++;
+	note->order = (unsigned)listener_accept(&note->bench->loop, source, NULL);
+}
+
+static void
+listeners(void **state)
+{
+	struct bench *bench = *state;
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	socklen_t size = sizeof(address);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), peers[2];
+	struct note n = { .bench = bench };
+	struct listener_spare spare = { .fd = -1 };
+	struct loop_source other = { .fd = -1, .ready = accept_it, .context = &n };
+	struct rlimit limit, low;
+
+	n.source = (struct loop_source){ .fd = -1, .ready = accept_it, .context = &n };
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(sa_family_t)), 0);
+	assert_int_equal(listen(fd, 4), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
+	for (int i = 0; i < 2; i++) {
+		peers[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		assert_int_equal(connect(peers[i], (struct sockaddr *)&address, size), 0);
+	}
+	listener_reserve(&spare);
+	assert_true(spare.fd >= 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	low = limit;
+	for (low.rlim_cur = 0; fcntl((int)low.rlim_cur, F_GETFD) >= 0; low.rlim_cur++)
+		;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+	assert_int_equal(loop_add(&bench->loop, &n.source, fd, EPOLLIN), 0);
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(loop_once(&bench->loop, 0), 0);
+	assert_int_equal(n.calls, 1);
+	assert_int_equal((int)n.order, -1);
+	while (n.calls == 1) /* no other event wakes it */
+		assert_int_equal(loop_once(&bench->loop, -1), 0);
+
+	/* Removed, it does not try again. */
+	loop_remove(&bench->loop, &n.source);
+	assert_null(bench->loop.resting);
+	/* The spare descriptor. */
+	other.fd = fd;
+	close(listener_accept(&bench->loop, &other, &spare));
+	assert_int_equal(spare.fd, -1);
+	listener_reserve(&spare);
+	assert_true(spare.fd >= 0);
+	listener_release(&spare);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	for (int i = 0; i < 2; i++)
+		close(peers[i]);
+	close(fd);
+}
+
 int
 main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(timers), TEST(timers_in_order), TEST(periods),       TEST(greedy_timer),
-		TEST(quiet),  TEST(deferred),        TEST(other_threads), TEST(sources),
+		TEST(timers),        TEST(timers_in_order), TEST(periods),
+		TEST(greedy_timer),  TEST(quiet),           TEST(deferred),
+		TEST(other_threads), TEST(sources),         TEST(listeners),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

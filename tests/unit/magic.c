@@ -46,7 +46,9 @@ static const struct {
 	{ "ANDROID!", 8, 0, K | I | D, "Android" },
 	{ "070701", 6, 0, K, "cpio" },
 	{ "MINIVMM\x1a", 8, 0, K | I | D, "snapshot" },
-	{ "\x7f" "ELF", 4, 0, 0, NULL },
+	{ "\x7f"
+	  "ELF",
+	  4, 0, 0, NULL },
 	{ "\xb0\x48\xba\xf8", 4, 0, 0, NULL }, /* code */
 };
 

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A device whose write does not end before somebody opens a named pipe for writing. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* TEMP_FAILURE_RETRY */
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <minivmm/plugin.h>
+#include <unistd.h>
+
+struct stuck {
+	const char *pipe;
+	uint8_t posts; /* that have run */
+};
+
+static int
+stuck_write(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t value)
+{
+	struct stuck *s = minivmm_state(dev);
+	int fd;
+
+	minivmm_post(dev, 0);
+	minivmm_log(dev, MINIVMM_WARNING, "waits");
+	fd = TEMP_FAILURE_RETRY(open(s->pipe, O_RDONLY | O_CLOEXEC));
+	if (fd >= 0)
+		close(fd);
+	return 0;
+}
+
+static int
+stuck_read(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t *value)
+{
+	*value = ((const struct stuck *)minivmm_state(dev))->posts;
+	return 0;
+}
+
+static int
+stuck_run(struct minivmm_device *dev, uint32_t post)
+{
+	((struct stuck *)minivmm_state(dev))->posts++;
+	return 0;
+}
+
+static const struct minivmm_option options[] = {
+	MINIVMM_OPTION_AS(PATH, struct stuck, pipe, NULL, "the named pipe"), MINIVMM_END
+};
+
+static const struct minivmm_range ranges[] = {
+	{ .space = MINIVMM_PIO,
+	  .at = "port",
+	  .at_initial = "0x10",
+	  .length = 1,
+	  .read = stuck_read,
+	  .write = stuck_write },
+	MINIVMM_END,
+};
+
+static const struct minivmm_post posts[] = {
+	{ .name = "later", .run = stuck_run, .help = "needs the device's lock" }, MINIVMM_END
+};
+
+static const struct minivmm_field fields[] = {
+	MINIVMM_FIELD(struct stuck, posts, .help = "posts that have run"), MINIVMM_END
+};
+
+static const struct minivmm_plugin stuck = {
+	.name = "stuck",
+	.summary = "a write that does not end",
+	.state_version = 1,
+	.state_size = sizeof(struct stuck),
+	.options = options,
+	.ranges = ranges,
+	.posts = posts,
+	.fields = fields,
+};
+MINIVMM_REGISTER(stuck);

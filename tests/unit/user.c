@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* User-mode networking, with libslirp: the descriptors that a guest's flows take. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <dirent.h>
+#include <fcntl.h>
+
+#include "../../plugins/virtio-net/flows.c"
+#include "../../plugins/virtio-net/sockets.c"
+#include "../../plugins/virtio-net/user.c"
+#include "unit/fake_services.h"
+
+#define GUEST 0x0a00020fu
+#define HOST 0x0a000202u
+#define UDP_PROTOCOL 17u
+#define FRAME (ETHERNET + IP + TCP)
+
+static struct fake fake;
+static struct flows flows;
+static const struct minivmm_plugin plugin = { .name = "user", .state_size = 1 };
+static struct user *user;
+static int peer; /* a socket of the host */
+static uint16_t port;
+
+/* The card. */
+void
+net_receive(struct minivmm_device *dev, uint32_t pair, const uint8_t *packet, size_t length)
+{
+}
+
+bool
+net_wants(struct minivmm_device *dev)
+{
+	return true;
+}
+
+static unsigned
+descriptors(void)
+{
+	DIR *folder = opendir("/proc/self/fd");
+	unsigned count = 0;
+
+	assert_non_null(folder);
+	while (readdir(folder))
+		count++;
+	closedir(folder);
+	return count;
+}
+
+static void
+listens(int type)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET,
+				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t size = sizeof(address);
+
+	peer = socket(AF_INET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	assert_int_equal(bind(peer, (struct sockaddr *)&address, size), 0);
+	assert_true(type == SOCK_DGRAM || !listen(peer, 4096));
+	assert_int_equal(getsockname(peer, (struct sockaddr *)&address, &size), 0);
+	port = ntohs(address.sin_port);
+}
+
+/* The guest sends a datagram, or the first segment of a connection, from a port to the peer. */
+static enum net_sent
+guest_sends(uint32_t protocol, uint16_t from)
+{
+	uint8_t packet[NET_HEADER + FRAME] = { 0 }, *frame = packet + NET_HEADER,
+				    *ip = frame + ETHERNET, *segment = ip + IP;
+	size_t length = protocol == PROTOCOL_TCP ? TCP : 8;
+
+	put(frame, 6, 0x525500000000 | HOST);
+	put(frame + 6, 6, 0x525400123456);
+	put(frame + 12, 2, TYPE_IP);
+	put(ip, 4, 0x45000000 | (uint32_t)(IP + length));
+	put(ip + 8, 2, 64 << 8 | protocol);
+	put(ip + 12, 4, GUEST);
+	put(ip + 16, 4, HOST);
+	put(ip + 10, 2, checksum(ip, IP, 0));
+	put(segment, 2, from);
+	put(segment + 2, 2, port);
+	if (protocol == PROTOCOL_TCP) {
+		segment[12] = TCP / 4 << 4;
+		segment[13] = SYN;
+		put(segment + 14, 2, 8192);
+		put(segment + 16, 2, checksum(ip + 12, 8 + TCP, (uint32_t)(PROTOCOL_TCP + TCP)));
+	} else
+		put(segment + 4, 2, length);
+	return user_send(user, 0, packet, NET_HEADER + ETHERNET + IP + length);
+}
+
+/* The port from which the host's last datagram has come; 0: none came. */
+static uint16_t
+came_from(void)
+{
+	struct sockaddr_in from = { 0 };
+	uint8_t byte;
+	uint16_t last = 0;
+
+	for (;;) {
+		socklen_t size = sizeof(from);
+
+		if (recvfrom(peer, &byte, 1, 0, (struct sockaddr *)&from, &size) < 0)
+			return last;
+		last = ntohs(from.sin_port);
+	}
+}
+
+static int
+setup(void **state)
+{
+	const struct net_options options = { .interface = "", .forward = "", .flows = &flows };
+
+	fake_create(&fake, &plugin);
+	fake.now = 1000000000;
+	user = user_open(&fake.device, &options, false);
+	assert_non_null(user);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	user_close(user);
+	fake_destroy(&fake);
+	return close(peer);
+}
+
+/* The flow that is in use stays, and those that are idle longest end. */
+static void
+datagrams(void **state)
+{
+	unsigned before = descriptors(), most = 0;
+	uint16_t kept;
+
+	listens(SOCK_DGRAM);
+	assert_int_equal(guest_sends(UDP_PROTOCOL, 500), NET_SENT);
+	kept = came_from();
+	assert_int_not_equal(kept, 0);
+	for (uint16_t from = 1000; from < 5000; from++) {
+		unsigned now;
+
+		fake.now += 5000000;
+		assert_int_equal(guest_sends(UDP_PROTOCOL, from), NET_SENT);
+		assert_int_not_equal(came_from(), 0);
+		if (from % 20)
+			continue;
+		user_settle(user);
+		assert_int_equal(guest_sends(UDP_PROTOCOL, 500), NET_SENT);
+		assert_int_equal(came_from(), kept);
+		now = descriptors();
+		most = now > most ? now : most;
+	}
+	assert_in_range(most, before + user->most / 2, before + user->most + 1);
+}
+
+/* A burst between two events of the loop, with the clock standing still. */
+static void
+a_burst(void **state)
+{
+	unsigned before = descriptors();
+
+	listens(SOCK_DGRAM);
+	for (uint16_t from = 1000; from < 3000; from++)
+		assert_int_equal(guest_sends(UDP_PROTOCOL, from), NET_SENT);
+	assert_in_range(descriptors(), before, before + user->most + 1);
+}
+
+/* A connection is not ended for another one. */
+static void
+connections(void **state)
+{
+	unsigned before = descriptors(), refused = 0;
+
+	listens(SOCK_STREAM);
+	for (uint16_t from = 1000; from < 2000; from++) {
+		refused += guest_sends(PROTOCOL_TCP, from) == NET_DROPPED;
+		user_settle(user);
+	}
+	assert_int_equal(refused, 1000 - user->most);
+	assert_in_range(descriptors(), before + user->most, before + user->most + 1);
+	/* Datagrams have a limit of their own, and end no connection. */
+	close(peer);
+	listens(SOCK_DGRAM);
+	for (uint16_t from = 1000; from < 2000; from++)
+		assert_int_equal(guest_sends(UDP_PROTOCOL, from), NET_SENT);
+	assert_int_equal(user->open[USER_STREAM], user->most);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = { TEST(datagrams), TEST(a_burst), TEST(connections) };
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
