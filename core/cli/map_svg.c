@@ -79,14 +79,14 @@ text_end(FILE *out)
 	fputs("</text>\n", out);
 }
 
+/* The class with the colour of a cell's data, or of the parent's data. NULL: it has none. */
 static const char *
-class_of(const struct map_cell *cell)
+class_of(const struct map_cell *cell, enum snapshot_kind kind)
 {
-	static const char *const data[] = { "z", "d1", "d2", "d3", "d4" };
-	static const char *const parent[] = { "z", "p1", "p2", "p3", "p4" };
-	unsigned level = map_level(cell, SNAPSHOT_DATA);
+	static const char *const data[] = { NULL, "d1", "d2", "d3", "d4" };
+	static const char *const parent[] = { NULL, "p1", "p2", "p3", "p4" };
 
-	return level ? data[level] : parent[map_level(cell, SNAPSHOT_PARENT)];
+	return (kind == SNAPSHOT_DATA ? data : parent)[map_level(cell, kind)];
 }
 
 /* A place in memory, which is marked by a frame, and not a range. */
@@ -146,18 +146,25 @@ put_head(FILE *out, const struct map *map, unsigned *y)
 	*y += 10;
 }
 
-/* The cells from begin to end; equal neighbours are one rectangle. */
+/* A part of the cells from begin to end: equal neighbours are one rectangle. */
 static void
-put_cells(FILE *out, const struct map_view *view, size_t begin, size_t end, unsigned y)
+put_cells(FILE *out, const struct map_view *view, size_t begin, size_t end,
+	  enum snapshot_kind kind, unsigned y)
 {
 	for (size_t i = begin, next; i < end; i = next) {
-		const char *class = class_of(&view->cells[i]);
+		const char *class = class_of(&view->cells[i], kind);
+		/* A cell of both kinds has the parent's data in its lower half. */
+		bool half = kind == SNAPSHOT_PARENT && class_of(&view->cells[i], SNAPSHOT_DATA);
 
-		next = i + 1;
-		while (next < end && class_of(&view->cells[next]) == class)
-			next++;
-		put_rect(out, class, CELLS_X + (unsigned)(i - begin) * CELL, y,
-			 (unsigned)(next - i) * CELL, ROW - 2);
+		for (next = i + 1; next < end; next++)
+			if (class_of(&view->cells[next], kind) != class ||
+			    (kind == SNAPSHOT_PARENT &&
+			     half != (class_of(&view->cells[next], SNAPSHOT_DATA) != NULL)))
+				break;
+		if (class)
+			put_rect(out, class, CELLS_X + (unsigned)(i - begin) * CELL,
+				 half ? y + ROW / 2 : y, (unsigned)(next - i) * CELL,
+				 half ? ROW / 2 - 1 : ROW - 2);
 	}
 }
 
@@ -231,7 +238,9 @@ put_view(FILE *out, const struct map *map, const struct map_view *view, unsigned
 		text_begin(out, "code", MARGIN, *y + 11);
 		fprintf(out, "0x%010llx", (unsigned long long)from);
 		text_end(out);
-		put_cells(out, view, row, end, *y);
+		put_rect(out, "z", CELLS_X, *y, (unsigned)(end - row) * CELL, ROW - 2);
+		put_cells(out, view, row, end, SNAPSHOT_DATA, *y);
+		put_cells(out, view, row, end, SNAPSHOT_PARENT, *y);
 		put_marks(out, map, view, from, last, *y);
 		put_row_labels(out, map, from, last, *y);
 	}
@@ -302,7 +311,7 @@ map_svg(FILE *out, const struct map *map)
 	    out,
 	    "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%u\" height=\"%u\" viewBox=\"0 0 "
 	    "%u %u\"\n     font-family=\"Helvetica, Arial, 'DejaVu Sans', sans-serif\" "
-	    "font-size=\"13\" role=\"img\">\n%s",
+	    "font-size=\"13\" role=\"img\">\n<title>The memory of a snapshot</title>\n%s",
 	    WIDTH, height, WIDTH, height, style);
 	put_rect(out, "page", 0, 0, WIDTH, height);
 	fwrite(drawing, 1, length, out);

@@ -88,7 +88,7 @@ for my $row ($readme =~ /^\| you want \|.*\n\|[- |]+\|\n((?:\|.*\n)+)/m ? split 
     $rows++;
     for my $item ($ours =~ s/ = `[^`]+`//gr =~ /`([^`]+)`/g) {
         $checked++;
-        if ($item =~ /^\[(\w+)\] (\w+)$/) {
+        if ($item =~ /^\[(\w+)(?: NAME)?\] (\w+)$/) {
             ok($key{qq("$1", "$2")}, "$item is an existing key");
         } elsif ($item =~ /^([\w-]+): (\w+)$/) {
             my ($plugin, $option) = ($1, $2);
@@ -96,7 +96,7 @@ for my $row ($readme =~ /^\| you want \|.*\n\|[- |]+\|\n((?:\|.*\n)+)/m ? split 
             like($options{$plugin} =~ s/\nranges\n.*//sr, qr/^  $option +\w/m, "$item is an existing option");
         } elsif ($item =~ /^ctl SOCKET (\w+)/ || $item =~ /^(\w+)$/) {
             like($page, qr/^\.It (?:Cm|Xo).*\b$1\b/m, "$item is an existing command");
-        } elsif ($item =~ /^-(-?\w+)/) {
+        } elsif ($item =~ /^(?:inspect )?-(-?\w+)/) {
             like($page, qr/^\.It Fl (?:\w , )?\Q@{[ $1 =~ s{^-}{\\-}r ]}\E\b/m, "$item is an existing option");
         } else {
             fail("$item is neither a key nor an option");
