@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Sockets of the host: connecting, listening, and the socket files of dead processes. */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -345,8 +346,8 @@ passes_descriptors(void **state)
 	assert_int_equal(socket_send_fd(ends[0], "e", 1, ends[0]), 1);
 	assert_int_equal(socket_receive_fd(ends[1], bytes, sizeof(bytes), &fd), 1);
 	assert_int_equal(fd, other);
-	assert_int_equal(dup(0), fd + 1);
-	close(fd + 1);
+	while (fcntl(fd + 1, F_GETFD) >= 0) /* a thread closes it */
+		usleep(1000);
 	joined(fd, ends[1]);
 	close(fd);
 	close(ends[0]);
