@@ -125,7 +125,7 @@ $B/tests/tools/%: tests/tools/%.c $B/libminivmm.a
 
 $B/tests/preload/%.so: tests/preload/%.c
 	$(call say,PRELOAD,$@)
-	$Q mkdir -p $(@D) && $(CC) -std=gnu11 -O2 -g $(WARN) -D_GNU_SOURCE -fPIC -shared -MMD -MP -o $@ $< -ldl
+	$Q mkdir -p $(@D) && $(CC) -std=gnu11 -O2 -g $(WARN) -D_GNU_SOURCE -Icore/include -fPIC -shared -MMD -MP -o $@ $< -ldl
 
 $B/tests/plugins/%.so: tests/plugins/%.c
 	$(call say,PLUGIN,$@)

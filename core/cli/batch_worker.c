@@ -220,8 +220,7 @@ batch_work(const struct batch *batch, unsigned number)
 	atomic_store(&batch->shared->ready[number], true);
 	while (!r && (at = batch_claim(batch, number)) < batch->file_count)
 		r = run_input(w, batch->files[at]);
-	if (w->ran)
-		vm_stop(&w->vm, &never_waits);
+	vm_stop(&w->vm, &never_waits);
 	vm_destroy(&w->vm);
 	crash_remove();
 	free(output);

@@ -367,7 +367,10 @@ device_destroy(struct device *d)
 void
 devices_destroy(struct devices *devices)
 {
-	stream_terminal_restore(&devices->streams);
+	const volatile bool no_waiting = true;
+
+	/* After a start that failed, some devices run. Has no effect on those that are stopped. */
+	devices_stop(devices, &no_waiting);
 	devices_capture_end(devices);
 	for (size_t i = 0; i < devices->count; i++)
 		device_destroy(&devices->list[i]);

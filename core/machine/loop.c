@@ -237,6 +237,8 @@ loop_init(struct loop *loop, struct vm_clock *clock)
 void
 loop_free(struct loop *loop)
 {
+	if (loop->deferred)
+		fail(STATUS_BUG, "work is queued in an I/O loop that ends: its owner is gone");
 	close(loop->epoll);
 	close(loop->device_epoll);
 	close(loop->timer_fd);

@@ -320,8 +320,8 @@ stream_start(struct stream *stream)
 		loop_defer(stream->hub->loop, &stream->deferred);
 }
 
-static void
-end_close(struct stream_end *end, const volatile bool *interrupted)
+void
+stream_end_close(struct stream_end *end, const volatile bool *interrupted)
 {
 	struct loop *loop = end->stream->hub->loop;
 
@@ -366,8 +366,8 @@ stream_close(struct stream *stream, const volatile bool *interrupted)
 	loop_deferred_remove(stream->hub->loop, &stream->deferred);
 	stream->dropped += stream->output_length;
 	stream->output_length = 0;
-	end_close(&stream->in, interrupted);
-	end_close(&stream->out, interrupted);
+	stream_end_close(&stream->in, interrupted);
+	stream_end_close(&stream->out, interrupted);
 	if (stream->dropped)
 		log_line(MINIVMM_WARNING, stream->device, "%llu bytes of output were dropped",
 			 (unsigned long long)stream->dropped);

@@ -41,6 +41,10 @@ extern const struct stream_kind stream_kinds[]; /* the last one has no name */
 ssize_t stream_end_read(struct stream_end *end, void *to, size_t length);
 ssize_t stream_end_write(struct stream_end *end, const void *from, size_t length);
 
+/* Closes an end, which may not be open. A kind that waits for a slow reader does until
+ * *interrupted. */
+void stream_end_close(struct stream_end *end, const volatile bool *interrupted);
+
 /* The stream's deferred function: delivers output, then calls readable and writable as needed. */
 void stream_run(struct loop_deferred *deferred);
 

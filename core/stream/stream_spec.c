@@ -179,8 +179,13 @@ stream_init(struct stream *stream, struct stream_hub *hub, const char *device,
 void
 stream_free(struct stream *stream)
 {
+	const volatile bool no_waiting = true;
+
 	if (!stream->hub)
 		return;
+	stream_end_close(&stream->in, &no_waiting);
+	stream_end_close(&stream->out, &no_waiting);
+	loop_deferred_remove(stream->hub->loop, &stream->deferred);
 	if (stream->hub->stdin_owner == stream->device)
 		stream->hub->stdin_owner = NULL;
 	if (stream->hub->stdout_owner == stream->device)
