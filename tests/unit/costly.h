@@ -124,7 +124,7 @@ costly_nest(struct costly_bytes *to, unsigned long items)
 	unsigned depth = 0;
 
 	for (; depth < sizeof(open) / sizeof(*open); depth++)
-		open[depth] = costly_put(to, "a", RECORD_GROUP, NULL, 0);
+		open[depth] = costly_put(to, "~", RECORD_GROUP, NULL, 0);
 	costly_groups(to, items, false);
 	while (depth)
 		costly_end(to, open[--depth]);
