@@ -55,3 +55,9 @@ json_copy(FILE *out, const char *text)
 		i += c.length;
 	}
 }
+
+void
+json_hex(FILE *out, uint64_t value)
+{
+	fprintf(out, "\"0x%llx\"", (unsigned long long)value);
+}

@@ -4,6 +4,7 @@
 #define BASE_JSON_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 /*
@@ -13,5 +14,12 @@
 void json_text(FILE *out, const void *text, size_t length);
 /* Copies JSON from another process, on one line, with the same characters escaped. */
 void json_copy(FILE *out, const char *text);
+
+/*
+ * Writes a number of 64 bits as a string in hexadecimal, "0x1f": JSON readers keep 53 bits of a
+ * number. Use it for each key whose values can exceed 2^53, also for small values; counts, sizes
+ * and times stay numbers.
+ */
+void json_hex(FILE *out, uint64_t value);
 
 #endif

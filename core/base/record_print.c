@@ -149,6 +149,8 @@ json_number(FILE *out, const struct record *item, uint32_t index)
 
 	if (item->type == RECORD_BOOL)
 		fputs(value ? "true" : "false", out);
+	else if (item->type == RECORD_U64)
+		json_hex(out, value);
 	else
 		fprintf(out, "%" PRIu64, value);
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Prints JSON for people. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/json_read.h"
+#include "base/text.h"
 #include "cli/show.h"
 
 static bool
@@ -37,13 +39,18 @@ show_scalar(FILE *out, const struct json *value)
 	free(text);
 }
 
-/* Prints a number as inspect prints a register. */
+/* Prints a number, or a number of 64 bits in a string, as inspect prints a register. */
 static void
 show_hex(FILE *out, const struct json *value)
 {
 	uint64_t number;
+	size_t length;
+	char *text = json_string(value, &length);
+	bool is_number = text ? !strncmp(text, "0x", 2) && !parse_u64(text, &number, NULL)
+			      : json_is_u64(value, &number);
 
-	if (json_is_u64(value, &number))
+	free(text);
+	if (is_number)
 		fprintf(out, "0x%llx (%llu)", (unsigned long long)number,
 			(unsigned long long)number);
 	else

@@ -289,7 +289,8 @@ static void
 end_of_guest(struct minivmm_device *public, uint64_t status)
 {
 	if (service_enter(public, SERVICE(exit)))
-		machine_end(device_from(public)->all->machine, CAUSE_EXIT, status);
+		machine_end(device_from(public)->all->machine, CAUSE_EXIT,
+			    status < UINT32_MAX ? status : UINT32_MAX);
 }
 
 static void

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/limit.h"
+#include "base/json.h"
 #include "base/text.h"
 #include "vm/vm_commands.h"
 
@@ -105,8 +106,9 @@ command_memory(void *context, struct command *command, int argc, char **argv)
 			     (unsigned long long)address,
 			     (unsigned long long)(address + length - 1));
 	else {
-		fprintf(out, ",\"address\":%llu,\"length\":%llu,\"bytes\":\"",
-			(unsigned long long)address, (unsigned long long)length);
+		fputs(",\"address\":", out);
+		json_hex(out, address);
+		fprintf(out, ",\"length\":%llu,\"bytes\":\"", (unsigned long long)length);
 		for (uint64_t i = 0; i < length; i++)
 			fprintf(out, "%02x", bytes[i]);
 		fputc('"', out);

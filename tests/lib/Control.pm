@@ -41,7 +41,7 @@ sub line {
 # Returns the next reply, decoded; {} if there is none.
 sub reply {
     my $line = line(@_);
-    return defined $line ? decode_json($line) : {};
+    return defined $line ? Minivmm::numbers(decode_json($line)) : {};
 }
 
 sub request {

@@ -15,7 +15,7 @@ use POSIX qw(setsid :sys_wait_h :termios_h);
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw($minivmm $build $top $configs run start finish fails slurp spew names inspect registers status_of guest said
+our @EXPORT = qw($minivmm $build $top $configs run start finish fails slurp spew names inspect numbers registers status_of guest said
   heard until_true terminal);
 
 # make check sets MINIVMM and BUILD. Tests start at the top of the tree.
@@ -145,7 +145,16 @@ sub fails {
 sub inspect {
     my ($status, $out, $err) = run([ $minivmm, 'inspect', '--json', @_ ]);
     die "inspect @_: $status $err" if $status;
-    return decode_json($out);
+    return numbers(decode_json($out));
+}
+
+# JSON with its numbers of 64 bits, which are strings in hexadecimal, as numbers.
+sub numbers {
+    no warnings 'portable';
+    my ($value) = @_;
+    return { map { ($_ => numbers($value->{$_})) } keys %$value } if ref $value eq 'HASH';
+    return [ map { numbers($_) } @$value ] if ref $value eq 'ARRAY';
+    return defined $value && !ref $value && $value =~ /\A0x[0-9a-f]{1,16}\z/ ? hex $value : $value;
 }
 
 # The JSON line of --status.

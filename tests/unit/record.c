@@ -459,7 +459,7 @@ prints_json(void **state)
 	text = printed(&w, "", true);
 	assert_string_equal(text, "{\n"
 				  "\t\"small\": 7,\n"
-				  "\t\"large\": 18446744073709551615,\n"
+				  "\t\"large\": \"0xffffffffffffffff\",\n"
 				  "\t\"flag\": true,\n"
 				  "\t\"name\": \"serial0\",\n"
 				  "\t\"bytes\": \"baf803\",\n"
@@ -482,6 +482,32 @@ prints_json(void **state)
 				  "}");
 	free(text);
 	record_writer_free(&w);
+}
+
+/* The type of an item decides the form of its number, not its value. */
+static void
+numbers_of_64_bits_are_strings(void **state)
+{
+	static const uint64_t values[] = { 0, 7, (1ull << 53) + 1, UINT64_MAX };
+
+	for (size_t i = 0; i < sizeof(values) / sizeof(*values); i++) {
+		const uint64_t two[] = { 1, values[i] };
+		struct record_writer w = { 0 };
+		char expected[128], *text;
+
+		record_put_u64(&w, "one", values[i]);
+		record_put(&w, "two", RECORD_U64, two, 2, true);
+		record_put_u32(&w, "small", (uint32_t)values[i]);
+		snprintf(expected, sizeof(expected),
+			 "{\n\t\"one\": \"0x%llx\",\n\t\"two\": [\"0x1\", \"0x%llx\"],\n"
+			 "\t\"small\": %u\n}",
+			 (unsigned long long)values[i], (unsigned long long)values[i],
+			 (uint32_t)values[i]);
+		text = printed(&w, "", true);
+		assert_string_equal(text, expected);
+		free(text);
+		record_writer_free(&w);
+	}
 }
 
 static void
@@ -627,6 +653,7 @@ main(void)
 		cmocka_unit_test(prints_for_people),
 		cmocka_unit_test(collapses_repeated_lines),
 		cmocka_unit_test(prints_json),
+		cmocka_unit_test(numbers_of_64_bits_are_strings),
 		cmocka_unit_test(compares),
 		cmocka_unit_test(finds_the_first_value_above),
 		cmocka_unit_test(several_roots_in_a_buffer),

@@ -55,7 +55,7 @@ like($out, qr/^  ioapic\n/m, 'IOAPIC');
 
 # JSON output.
 ($status, $out, $err) = run([ $minivmm, 'inspect', '--json', 'a.snap' ]);
-my $json = eval { decode_json($out) };
+my $json = eval { numbers(decode_json($out)) };
 is("$status:$err:$@", '0::', 'inspect --json');
 is($json->{vcpus}[0]{regs}{rax}, 4, 'JSON: rax');
 is($json->{vcpus}[0]{sregs}{'cs.limit'}, 0xffff, 'JSON: cs.limit');

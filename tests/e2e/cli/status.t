@@ -64,4 +64,19 @@ for my $option ('--status', '--trace') {
         "$option: a descriptor that was not handed over");
 }
 
+# A run that is refused: the line of the run before does not stay, and no other file is replaced.
+for my $wrong ([ 'vm.memory=lots' ], [ 'boot.image=nowhere' ], [ 'device.serial0.port=lots' ]) {
+    run([ $minivmm, '-c', "$configs/simple.ini", '--status', 'status.json' ]);
+    my ($status, $out, $err) = run([ $minivmm, '-c', "$configs/simple.ini", '--status', 'status.json', '--set', @$wrong ]);
+    my $line = status_of('status.json');
+    is("$line->{cause} $line->{exit}", "refused $status", "@$wrong: the status line says that the run was refused");
+    like("minivmm: $line->{error}\n", qr/\Aminivmm: .*@{[ $wrong->[0] =~ s{.*[.=]}{}r ]}/, 'it has the message');
+}
+spew('precious', "a file\n");
+run([ $minivmm, '-c', "$configs/simple.ini", '--status', 'precious', '--set', 'vm.memory=lots' ]);
+is(slurp('precious'), "a file\n", 'another file is not replaced');
+unlink 'status.json';
+run([ $minivmm, '-c', "$configs/simple.ini", '--status', 'status.json', '--check', '--set', 'vm.memory=lots' ]);
+ok(!-e 'status.json', '--check runs nothing, and writes no status');
+
 done_testing;

@@ -110,6 +110,7 @@ for (
     [ 'backend=tap', qr/backend = tap is not valid/ ],
     [ 'backend=tap:', qr/backend = tap: is not valid/ ],
     [ 'mac=52:54:00:12:34', qr/mac = 52:54:00:12:34 is not valid/ ],
+    [ 'mac=00:00:00:00:00:00', qr/mac = 00:.* is not valid; use six bytes in hex, the first one even and not all 0/ ],
     [ 'mac=53:54:00:12:34:56', qr/mac = 53:.* is not valid/ ],
     [ 'mac=52:54:00:12:34:5x', qr/mac = 52:.* is not valid/ ],
     [ 'rate=100M', qr/rate = 100M is not valid; use bytes \(100M\/s/ ],
@@ -123,6 +124,15 @@ for (
     my ($set, $said) = @$_;
     fails([ $minivmm, @net, '--set', "device.net0.$set" ], 110, $said, $set);
 }
+
+# Two cards with one address, whatever its letters.
+spew('two.ini', "[vm]\nmemory = 64K\nirqchip = on\n[boot]\ncode = f4\n"
+      . join '', map { "[device net$_]\nplugin = virtio-net\naddress = 0xd000${_}000\nirq = none\nbackend = none\n" } 0, 1);
+my @two = map { [ '--set', "device.net0.mac=52:54:00:00:00:ab", '--set', "device.net1.mac=$_" ] } '52:54:00:00:00:AB', '52:54:00:00:00:ac';
+fails([ $minivmm, '-c', 'two.ini', @{ $two[0] } ], 110,
+    qr/device net1: mac = 52:54:00:00:00:AB is that of device net0; use another one, or remove it/, 'refused: one address on two cards');
+is((run([ $minivmm, '-c', 'two.ini', @{ $two[1] } ]))[0], 0, 'two addresses');
+is((run([ $minivmm, '-c', 'two.ini' ]))[0], 0, 'two random addresses');
 for (
     [ 'tcp:127.0.0.1:80', qr/an entry is not valid/ ],
     [ 'tcp:127.0.0.1:80:80:80', qr/an entry is not valid/ ],
