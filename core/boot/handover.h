@@ -36,9 +36,8 @@ struct handover {
 };
 
 /*
- * Loads the program, its command line and modules. The caller sets names_first, and zeroes the rest.
- * Returns 0 or a negative status; call
- * handover_free in any case.
+ * Loads the program, its command line and modules. The caller sets names_first, and zeroes the
+ * rest. Returns 0 or a negative status; call handover_free in any case.
  */
 int handover_begin(struct handover *handover, const struct config *config,
 		   const struct program *program, struct memory *memory, struct boot_entry *entry);

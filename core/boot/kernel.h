@@ -17,7 +17,7 @@ int kernel_cmdline(const struct config *config, const char *kernel, size_t limit
 /* A file that is loaded for a kernel. */
 struct kernel_module {
 	char *path;
-	char *name; /* the last component of path, malloced */
+	char *name;       /* the last component of path, malloced */
 	const char *args; /* the config's; NULL: none */
 	gpa_t at;
 	uint64_t size;

@@ -29,7 +29,7 @@ struct batch {
 	const char *list;   /* a file with the names of inputs; NULL: none */
 	bool null;          /* NULs end those names */
 	bool check;         /* compare everything with the snapshot after each reset */
-	char **files; /* the names of the inputs, malloced */
+	char **files;       /* the names of the inputs, malloced */
 	size_t file_count, file_room;
 	struct batch_shared *shared;
 };

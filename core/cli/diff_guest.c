@@ -6,8 +6,8 @@
 
 #include "cli/diff.h"
 
-/* kind: the key of a section's row; path: a pattern of fnmatch(3) for the item. minivmm(1) has them,
- * too. */
+/* kind: the key of a section's row; path: a pattern of fnmatch(3) for the item. minivmm(1) has
+ * them, too. */
 static const struct {
 	const char *kind, *path, *reason;
 } rows[] = {

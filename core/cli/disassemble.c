@@ -37,10 +37,16 @@ spawn(int code, int output, uint64_t address, unsigned bits, pid_t *pid)
 {
 	const char *machine = bits == 64 ? "i386:x86-64" : bits == 32 ? "i386" : "i8086";
 	char vma[48];
-	char *const arguments[] = {
-		"objdump", "-D", "-b",		    "binary", "-m", (char *)machine,
-		vma,	   "--insn-width=15", "/proc/self/fd/3", NULL
-	};
+	char *const arguments[] = { "objdump",
+				    "-D",
+				    "-b",
+				    "binary",
+				    "-m",
+				    (char *)machine,
+				    vma,
+				    "--insn-width=15",
+				    "/proc/self/fd/3",
+				    NULL };
 	char *const environment[] = { "LC_ALL=C", NULL };
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attributes;

@@ -143,8 +143,7 @@ inspect_text(FILE *out, const struct snapshot *snapshot)
 	show_file(out, snapshot);
 	while ((section = section_next_loaded(section)))
 		for (uint32_t i = 0;
-		     section->key && (record = snapshot_section(snapshot, section->tag, i));
-		     i++) {
+		     section->key && (record = snapshot_section(snapshot, section->tag, i)); i++) {
 			if (section->tag == SECTION_DEVICE)
 				show_device(out, record);
 			else

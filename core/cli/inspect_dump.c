@@ -76,8 +76,10 @@ dump(FILE *out, const struct range *range)
 	struct dump state = { .out = out };
 	uint8_t *bytes = malloc(PIECE);
 	uint64_t done = 0;
-	int failed = bytes ? 0 : fail_memory("inspect: --dump");
+	int failed = 0;
 
+	if (!bytes)
+		return fail_memory("inspect: --dump");
 	while (!failed && done < range->length) {
 		uint64_t at = range->at + done;
 		size_t part = range->length - done < PIECE ? range->length - done : PIECE;

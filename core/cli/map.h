@@ -40,8 +40,8 @@ struct map_label {
 
 struct map {
 	const struct snapshot *snapshot;
-	uint64_t pages[SNAPSHOT_KINDS];    /* of all memory */
-	struct map_view views[MAP_VIEWS];  /* the regions, then parts of the first one, closer */
+	uint64_t pages[SNAPSHOT_KINDS];   /* of all memory */
+	struct map_view views[MAP_VIEWS]; /* the regions, then parts of the first one, closer */
 	size_t view_count;
 	struct map_label labels[MAP_LABELS]; /* by space and address; of two, the larger first */
 	size_t label_count, left_out;

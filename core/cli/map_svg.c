@@ -148,8 +148,8 @@ put_head(FILE *out, const struct map *map, unsigned *y)
 
 /* A part of the cells from begin to end: equal neighbours are one rectangle. */
 static void
-put_cells(FILE *out, const struct map_view *view, size_t begin, size_t end,
-	  enum snapshot_kind kind, unsigned y)
+put_cells(FILE *out, const struct map_view *view, size_t begin, size_t end, enum snapshot_kind kind,
+	  unsigned y)
 {
 	for (size_t i = begin, next; i < end; i = next) {
 		const char *class = class_of(&view->cells[i], kind);

@@ -123,7 +123,8 @@ map_text(FILE *out, const struct map *map)
 	put_total(out, map, "#  data", SNAPSHOT_DATA);
 	if (parent)
 		put_total(out, map, "=  data of the parent", SNAPSHOT_PARENT);
-	fputs("  A character stands for several pages: + at least a quarter are data, - fewer", out);
+	fputs("  A character stands for several pages: + at least a quarter are data, - fewer",
+	      out);
 	fputs(parent ? ", : some are the parent's\n" : "\n", out);
 	put_labels(out, map);
 	for (size_t i = 0; i < map->view_count; i++)

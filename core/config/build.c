@@ -146,8 +146,8 @@ add_module(struct config *config, const struct ini_section *section)
 	if (module->file)
 		return status;
 	if (!status)
-		status = fail(STATUS_USAGE, "%s: [module %s] has no file; add file = PATH", where,
-			      name);
+		status =
+		    fail(STATUS_USAGE, "%s: [module %s] has no file; add file = PATH", where, name);
 	config->module_count--; /* only modules with a file are valid */
 	free(module->name);
 	free(module->args);

@@ -108,7 +108,7 @@ struct config {
 		struct config_place initrd_place, cmdline_place, cmdline_file_place, modules_place;
 	} boot;
 	struct {
-		enum config_mode mode; /* real; ELF: that of its class */
+		enum config_mode mode;          /* real; ELF: that of its class */
 		struct config_place mode_place; /* file NULL: not given */
 		struct config_register *registers;
 		size_t register_count;

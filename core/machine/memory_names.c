@@ -17,7 +17,7 @@ memory_note(struct memory *memory, const char *what, const char *file, gpa_t gpa
 	name->gpa = gpa;
 	name->size = size;
 	snprintf(name->text, sizeof(name->text), "%s%s%s", what, file ? " " : "",
-		 slash ? slash + 1
+		 slash  ? slash + 1
 		 : file ? file
 			: "");
 }

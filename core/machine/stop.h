@@ -11,15 +11,15 @@
 
 enum stop_kind {
 	STOP_NONE,
-	STOP_RIP,    /* rip:ADDR   before the instruction at this linear address */
-	STOP_PIO,    /* pio:PORT   after an access to the port completes */
-	STOP_MMIO,   /* mmio:ADDR  after an access to the address completes */
-	STOP_ACCESS, /* access:N   after the Nth port or MMIO access completes */
-	STOP_STEP,   /* step:N     after N instructions, single-stepped */
-	STOP_HLT,    /* hlt        every vCPU has halted, no interrupt can wake it */
+	STOP_RIP,      /* rip:ADDR   before the instruction at this linear address */
+	STOP_PIO,      /* pio:PORT   after an access to the port completes */
+	STOP_MMIO,     /* mmio:ADDR  after an access to the address completes */
+	STOP_ACCESS,   /* access:N   after the Nth port or MMIO access completes */
+	STOP_STEP,     /* step:N     after N instructions, single-stepped */
+	STOP_HLT,      /* hlt        every vCPU has halted, no interrupt can wake it */
 	STOP_SHUTDOWN, /* shutdown   a vCPU has a triple fault, which ends the machine */
-	STOP_TIME,   /* time:DURATION on the VM's clock */
-	STOP_OUTPUT, /* output:DEVICE:TEXT  the device has just written TEXT to its stream */
+	STOP_TIME,     /* time:DURATION on the VM's clock */
+	STOP_OUTPUT,   /* output:DEVICE:TEXT  the device has just written TEXT to its stream */
 };
 
 struct stop {

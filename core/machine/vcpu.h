@@ -79,7 +79,7 @@ size_t vcpu_own_areas(struct vcpu *vcpu, struct kvm_area areas[KVM_OWN_AREAS]);
 int vcpu_registers(struct vcpu *vcpu, struct kvm_regs *regs, struct kvm_sregs *sregs);
 int vcpu_set_registers(struct vcpu *vcpu, const struct kvm_regs *regs,
 		       const struct kvm_sregs *sregs);
-/* The code that a vCPU executes next. */
+/* The code that a vCPU executes next. Plain data. */
 struct vcpu_code {
 	uint64_t rip, at, cr2; /* at: the linear address of rip */
 	unsigned bits;         /* 16, 32 or 64 */

@@ -13,16 +13,16 @@ void report_registers(struct machine *machine);
  * the registers of the vCPU. *code: what that vCPU executed; length 0: nothing, or unknown.
  */
 void report_end(struct machine *machine, struct vcpu_code *code);
-void report_dirty(struct machine *machine);     /* the pages that the guest wrote, to the log */
+void report_dirty(struct machine *machine); /* the pages that the guest wrote, to the log */
 /*
  * Writes one JSON line to the VM's status file: cause (and the stop condition, if that is the
  * cause), exit status, guest status, counts, time. 0 or a negative status.
  */
 int report_status(const struct vm *vm, int status);
 /*
- * Writes the line of a run that was refused before it began, with the text of the last fail(). Keeps
- * a file whose content is no status: the run was refused before its files were compared. 0 or a
- * negative status.
+ * Writes the line of a run that was refused before it began, with the text of the last fail().
+ * Keeps a file whose content is no status: the run was refused before its files were compared. 0 or
+ * a negative status.
  */
 int report_refused(const char *path, int status);
 

@@ -37,7 +37,7 @@ struct vm_stop {
 	const char *text; /* as the user gave it; NULL: none */
 	/* The file for a snapshot there, or "fd:N"; NULL: none. Without text: at the timeout. */
 	const char *save;
-	bool ends;        /* the machine ends there */
+	bool ends; /* the machine ends there */
 	bool hit;
 	int error; /* of the snapshot; the machine ran on. 0 or a negative status */
 };

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# inspect --dump, inspect --map and the code at rip: memory in a snapshot, also in chains of diffs and in
-# hostile files.
+# inspect --dump, inspect --map and the code at rip: memory in a snapshot, also in chains of diffs
+# and in hostile files.
 # On an emulated KVM, too.
 use v5.14;
 use warnings;
@@ -223,7 +223,7 @@ sub svg {
     unlike(output('--map', 'old.snap'), qr/serial0|simple/, 'a snapshot of an earlier version has no names');
 }
 
-# A property: --dump of a snapshot equals the memory of the paused machine, whole and as a chain of diffs.
+# A property: --dump of a snapshot equals the memory of the paused machine, whole and in a chain.
 SKIP: {
     my $run = start([ $minivmm, '-c', "$configs/live.ini", '--log', 'error', '--set', 'vm.memory=1M', '--set', 'control.socket=v.sock' ], stdout => '/dev/null');
     my $control = Control->connect('v.sock') or skip 'no control socket', 1;

@@ -53,8 +53,8 @@ for my $case (
     fails([ $minivmm, '-c', 'loop.ini', '--timeout', $case->[0] ], 110, $case->[1], "refused: --timeout $case->[0]");
 }
 
-# A triple fault leaves a snapshot: long mode, an empty IDT (lidt at 0x2000), a load from an unmapped
-# address.
+# A triple fault leaves a snapshot: long mode, an empty IDT (lidt at 0x2000), a load from an
+# unmapped address.
 my $lidt = '0f 01 1c 25 00 20 00 00';
 my $fault = guest("$lidt 48 a1 00 00 00 00 ff 7f 00 00 f4", "[cpu]\nmode = long\n") =~ s/16K/64K/r;
 spew('fault.ini', $fault);
