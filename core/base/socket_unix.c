@@ -167,7 +167,7 @@ static int
 remove_stale(const struct place *place, const char *path, struct why *why)
 {
 	struct stat before, after;
-	struct ucred peer;
+	struct ucred peer = { 0 };
 	socklen_t size = sizeof(peer);
 	bool pending;
 	int fd, error;

@@ -193,6 +193,7 @@ main(int argc, char **argv)
 	int r;
 
 	hold_standard_descriptors();
+	crash_install(NULL); /* a file that is mapped can be truncated in every command */
 	/*
 	 * A closed pipe or a file size limit is an error of the write and must not kill the
 	 * process.

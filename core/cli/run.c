@@ -63,11 +63,20 @@ static int
 open_outputs(struct run *run)
 {
 	const struct run_options *o = run->options;
-	int r = o->trace ? trace_open(&run->trace, o->trace) : 0;
+	int r = o->trace ? trace_open(&run->trace, o->trace) : 0, fd;
+	struct why why;
 
-	/* An earlier run's status is not this run's, and nobody else may take the name. */
-	if (o->status && file_descriptor(o->status) < 0)
-		close(file_open(o->status, FILE_EMPTY));
+	/* An earlier run's status is not this run's, and nobody else may take the name. A pipe may
+	 * get its reader later. */
+	if (!r && o->status && file_descriptor(o->status) < 0) {
+		fd = file_open(o->status, FILE_EMPTY);
+		if (fd < 0 && errno != ENXIO) {
+			file_why(o->status, errno, &why);
+			r = fail(why_status(&why, STATUS_IO), "cannot write the status to %s: %s",
+				 o->status, why.text);
+		}
+		close(fd);
+	}
 	if (!r && o->trace)
 		machine_set_trace(&run->vm.machine, &run->trace);
 	return r;
