@@ -23,7 +23,6 @@ job_take_signals(void)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTTIN);
 	sigaddset(&set, SIGTTOU);
-	sigaddset(&set, SIGTSTP);
 	sigaddset(&set, SIGCONT);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 }
@@ -47,15 +46,18 @@ job_may_write(int terminal)
 bool
 job_stop(int signal)
 {
-	sigset_t set, pending;
+	struct sigaction before, normal = { .sa_handler = SIG_DFL };
+	sigset_t set, mask, pending;
 
-	if (ending)
+	if (ending || sigaction(signal, NULL, &before) || before.sa_handler == SIG_IGN)
 		return false;
 	sigemptyset(&set);
 	sigaddset(&set, signal);
+	sigaction(signal, &normal, NULL);
 	/* This discards a pending SIGCONT. */
 	kill(signal == SIGTSTP ? getpid() : 0, signal);
-	pthread_sigmask(SIG_UNBLOCK, &set, NULL); /* stops here */
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	pthread_sigmask(SIG_UNBLOCK, &set, &mask); /* stops here */
+	pthread_sigmask(SIG_SETMASK, &mask, NULL);
+	sigaction(signal, &before, NULL);
 	return !sigpending(&pending) && sigismember(&pending, SIGCONT);
 }

@@ -11,8 +11,8 @@
 #include <stdbool.h>
 
 /*
- * Blocks the signals of job control in the calling thread: SIGTTIN and SIGTTOU, so that no system
- * call stops the process, SIGTSTP and SIGCONT, for a signalfd. Threads inherit this.
+ * Blocks signals in the calling thread: SIGTTIN and SIGTTOU, so that no system call stops the
+ * process, and SIGCONT, for a signalfd. Threads inherit this.
  */
 void job_take_signals(void);
 
@@ -24,7 +24,8 @@ bool job_may_write(int terminal);
 /*
  * Stops the process with SIGTSTP, or its whole process group with SIGTTIN or SIGTTOU, until
  * SIGCONT. Returns false if the signal did not stop it: it is ignored, there is no shell that could
- * continue it, or job_end was called. On a thread with the signals of job_take_signals.
+ * continue it, or job_end was called. On a thread with the signals of job_take_signals;
+ * async-signal-safe.
  */
 bool job_stop(int signal);
 /* The process is to end: job_stop does nothing from now on. Async-signal-safe. */

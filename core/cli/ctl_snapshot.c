@@ -10,57 +10,20 @@
 
 #include "base/log.h"
 #include "cli/ctl.h"
+#include "cli/progress.h"
 #include "machine/clock.h"
 
-#define POLL_EVERY 200000000u /* ns */
-
-struct progress {
+struct waiting {
 	struct ctl *first, side;
 	int signals;       /* a signalfd for SIGINT; -1: Ctrl-C ends the process */
 	bool polls, asked; /* polls: side is used for polling; asked: a status request is pending */
-	bool drawn;
-	uint64_t next;             /* time of the next poll; clock_host */
-	uint64_t began, done_then; /* time of the first progress, and the bytes done by then */
+	uint64_t next;     /* time of the next poll; clock_host */
+	struct progress line;
 };
-
-/* Replaces the progress line. */
-static void
-draw(struct progress *p, uint64_t done, uint64_t total)
-{
-	uint64_t now = clock_host(), elapsed;
-	double rate;
-
-	if (!p->began) {
-		p->began = now;
-		p->done_then = done;
-	}
-	elapsed = now - p->began;
-	if (done > total)
-		done = total;
-	rate = elapsed && done > p->done_then
-		   ? (double)(done - p->done_then) * 1e9 / (double)elapsed
-		   : 0;
-	fprintf(stderr, "\rsnapshot: %.0f %%", total ? 100.0 * (double)done / (double)total : 0);
-	if (rate > 0)
-		fprintf(stderr, ", %.0f MB/s, %.0f s left", rate / 1e6,
-			(double)(total - done) / rate);
-	fputs("\033[K", stderr);
-	fflush(stderr);
-	p->drawn = true;
-}
-
-static void
-wipe(struct progress *p)
-{
-	if (p->drawn)
-		fputs("\r\033[K", stderr);
-	fflush(stderr);
-	p->drawn = false;
-}
 
 /* Reads replies on the second connection. An error there only ends the progress line. */
 static void
-side_ready(struct progress *p)
+side_ready(struct waiting *p)
 {
 	struct json root, snapshot;
 	uint64_t done, total;
@@ -77,14 +40,14 @@ side_ready(struct progress *p)
 		    json_find(&root, "snapshot", &snapshot) &&
 		    json_find_u64(&snapshot, "done_bytes", &done) &&
 		    json_find_u64(&snapshot, "total_bytes", &total))
-			draw(p, done, total);
+			progress_draw(&p->line, done, total);
 		free(line);
 	}
 }
 
 /* Cancels the snapshot. The reply to the first command reports the result. */
 static void
-cancel(struct progress *p)
+cancel(struct waiting *p)
 {
 	struct signalfd_siginfo info;
 	sigset_t set;
@@ -96,7 +59,7 @@ cancel(struct progress *p)
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigprocmask(SIG_UNBLOCK, &set, NULL);
-	wipe(p);
+	progress_wipe(&p->line);
 	p->polls = false;
 	log_line(MINIVMM_INFO, NULL, "cancelling the snapshot; Ctrl-C again does not wait for it");
 	if (p->side.fd < 0 && ctl_connect(&p->side, p->first))
@@ -107,7 +70,7 @@ cancel(struct progress *p)
 
 /* Polls if it is time. Returns the time until the next poll in ms. */
 static int
-ask(struct progress *p)
+ask(struct waiting *p)
 {
 	uint64_t now = clock_host();
 
@@ -115,14 +78,14 @@ ask(struct progress *p)
 		return -1;
 	if (now < p->next)
 		return (int)((p->next - now) / 1000000) + 1;
-	p->next = now + POLL_EVERY;
+	p->next = now + PROGRESS_EVERY;
 	p->asked = true;
 	ctl_send(&p->side, "status\n", -1);
 	return -1;
 }
 
 static int
-wait_for_reply(struct progress *p, char **line)
+wait_for_reply(struct waiting *p, char **line)
 {
 	while (!(*line = ctl_line(p->first))) {
 		int timeout = ask(p), failed;
@@ -133,7 +96,7 @@ wait_for_reply(struct progress *p, char **line)
 		if (poll(fds, 3, timeout) < 0)
 			continue;
 		if (fds[0].revents) {
-			wipe(p);
+			progress_wipe(&p->line);
 			failed = ctl_read(p->first);
 			if (failed)
 				return failed;
@@ -149,7 +112,9 @@ wait_for_reply(struct progress *p, char **line)
 int
 ctl_snapshot(struct ctl *ctl, const char *command, int fd, char **line)
 {
-	struct progress p = { .first = ctl, .side.fd = -1, .next = clock_host() + POLL_EVERY };
+	struct waiting p = {
+		.first = ctl, .side.fd = -1, .next = clock_host() + PROGRESS_EVERY, .line.next = 1
+	};
 	sigset_t set, before;
 	int status;
 
@@ -165,7 +130,7 @@ ctl_snapshot(struct ctl *ctl, const char *command, int fd, char **line)
 	}
 	if (!status)
 		status = wait_for_reply(&p, line);
-	wipe(&p);
+	progress_wipe(&p.line);
 	ctl_close(&p.side);
 	if (p.signals >= 0)
 		close(p.signals);

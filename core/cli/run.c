@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/disassemble.h"
+#include "cli/progress.h"
 #include "cli/signals.h"
 #include "control/control.h"
 #include "vm/report.h"
@@ -22,7 +23,21 @@ struct run {
 	struct trace trace;
 	struct control control;
 	struct signals signals;
+	struct progress progress; /* of the stop's snapshot */
 };
+
+/* While the snapshot of the stop is written: shows progress; true, to cancel it, after Ctrl-C. */
+static bool
+poll_save(void *context, uint64_t done, uint64_t total)
+{
+	struct run *run = context;
+
+	if (total && !*signals_interrupted())
+		progress_draw(&run->progress, done, total);
+	else
+		progress_wipe(&run->progress);
+	return *signals_interrupted();
+}
 
 /* Where to stop and what for: the command line, or else [snapshot]. */
 static int
@@ -30,7 +45,9 @@ plan(struct run *run)
 {
 	const struct run_options *o = run->options;
 	const struct config *config = &run->vm.config;
-	struct vm_stop stop = { .text = o->until ? o->until : o->at };
+	struct vm_stop stop = { .text = o->until ? o->until : o->at,
+				.poll = poll_save,
+				.context = run };
 	char where[256] = "--until";
 
 	if (o->until || o->at || o->save) {

@@ -19,6 +19,7 @@
  * process's. */
 static volatile bool interrupted;
 static volatile sig_atomic_t interrupted_by, interrupt_fd;
+static const struct vm *suspended_vm;
 
 /* A handler, and no signalfd: the main thread may be in a callback that does not return. */
 static void
@@ -34,6 +35,17 @@ interrupt(int number)
 	crash_deadline(number);
 	n = write(interrupt_fd, &one, sizeof(one));
 	(void)n; /* full: the loop is awake */
+	errno = error;
+}
+
+/* A handler, too: the main thread may write a large snapshot. */
+static void
+suspend(int number)
+{
+	int error = errno;
+
+	vm_restore_terminal(suspended_vm);
+	job_stop(number);
 	errno = error;
 }
 
@@ -68,10 +80,7 @@ on_signal(struct loop_source *source, uint32_t events)
 		return;
 	if (info.ssi_signo == SIGQUIT)
 		print_registers(&signals->vm->machine);
-	else if (info.ssi_signo == SIGTSTP) {
-		vm_restore_terminal(signals->vm);
-		job_stop(SIGTSTP);
-	} else if (!machine_ended(&signals->vm->machine))
+	else if (!machine_ended(&signals->vm->machine))
 		vm_continue_terminal(signals->vm);
 }
 
@@ -82,6 +91,9 @@ signals_take(struct signals *signals, struct vm *vm)
 	const struct sigaction action = { .sa_handler = interrupt,
 					  .sa_flags = SA_RESTART | SA_ONSTACK };
 	struct loop *loop = &vm->machine.loop;
+	const struct sigaction stop = { .sa_handler = suspend,
+					.sa_flags = SA_RESTART | SA_ONSTACK };
+	struct sigaction before;
 	sigset_t set;
 	int fd;
 
@@ -96,9 +108,11 @@ signals_take(struct signals *signals, struct vm *vm)
 	interrupt_fd = fd;
 	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++)
 		sigaction(ends[i], &action, NULL);
+	suspended_vm = vm;
+	if (!sigaction(SIGTSTP, NULL, &before) && before.sa_handler != SIG_IGN)
+		sigaction(SIGTSTP, &stop, NULL);
 	sigemptyset(&set);
 	sigaddset(&set, SIGQUIT);
-	sigaddset(&set, SIGTSTP);
 	sigaddset(&set, SIGCONT);
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	sigaddset(&set, KVM_SIGNAL); /* for the vCPUs' threads to unblock */
@@ -112,6 +126,10 @@ signals_take(struct signals *signals, struct vm *vm)
 void
 signals_close(struct signals *signals)
 {
+	struct sigaction now;
+
+	if (!sigaction(SIGTSTP, NULL, &now) && now.sa_handler == suspend)
+		signal(SIGTSTP, SIG_DFL);
 	if (signals->taken.fd >= 0)
 		close(signals->taken.fd);
 	interrupt_fd = -1;

@@ -7,7 +7,7 @@
 
 struct signals {
 	struct vm *vm;
-	struct loop_source taken;     /* a signalfd: SIGQUIT, SIGTSTP, SIGCONT */
+	struct loop_source taken;     /* a signalfd: SIGQUIT, SIGCONT */
 	struct loop_source interrupt; /* an eventfd: a signal that ends the process has come */
 };
 

@@ -272,6 +272,8 @@ begin(struct capture *c, const struct capture_request *request)
 	if (!r)
 		r = output_resize(&c->output, SNAPSHOT_MEMORY_OFFSET + c->machine->memory.size);
 	c->output.cancelled = &c->cancelled;
+	c->output.poll = request->poll;
+	c->output.context = request->context;
 	if (request->diff) {
 		memcpy(c->header.parent, c->base.id, sizeof(c->header.parent));
 		c->header.parent_checksum = c->base.checksum;

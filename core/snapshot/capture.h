@@ -47,6 +47,8 @@ struct capture_request {
 	enum config_method method;
 	/* Called once, on the main thread, when the snapshot is complete or has failed. */
 	void (*done)(void *context, const struct capture_result *result);
+	/* Called now and then by the thread that writes memory; true cancels. NULL: none. */
+	bool (*poll)(void *context);
 	void *context;
 };
 

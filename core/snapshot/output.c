@@ -26,7 +26,11 @@ fail_write(const struct output *output, const char *operation)
 int
 output_check_cancel(const struct output *output)
 {
-	switch (output->cancelled ? atomic_load(output->cancelled) : OUTPUT_NOT_CANCELLED) {
+	int reason = output->cancelled ? atomic_load(output->cancelled) : OUTPUT_NOT_CANCELLED;
+
+	if (output->poll && output->poll(output->context))
+		reason = OUTPUT_CANCELLED;
+	switch (reason) {
 	case OUTPUT_CANCELLED:
 		return fail(STATUS_IO, "cannot write snapshot %s: it was cancelled", output->path);
 	case OUTPUT_MACHINE_ENDED:

@@ -29,6 +29,8 @@ struct output {
 	uint64_t size_max;           /* stream: limit of size, sent in the first frame */
 	uint8_t *frame;              /* stream: buffer for a frame */
 	const atomic_int *cancelled; /* enum output_cancel, set by any thread; NULL: never */
+	bool (*poll)(void *context); /* true cancels, too; NULL: none */
+	void *context;
 };
 
 /* All functions that return int return 0 or a negative status, reported. Call output_close in any
@@ -45,7 +47,7 @@ int output_zero(struct output *output, size_t length, uint64_t offset);
 /* Syncs the file, gives it its final name and syncs the folder. */
 int output_commit(struct output *output);
 /* Fails if the snapshot is cancelled. Call it between long writes; a wait for the reader of a
- * stream calls it too. */
+ * stream calls it too. Calls poll. */
 int output_check_cancel(const struct output *output);
 void output_close(struct output *output);
 

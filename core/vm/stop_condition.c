@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Checks stop conditions against the VM, and serves the stop condition of the run. */
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
+#include "base/limit.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "vm/vm.h"
@@ -62,6 +65,38 @@ wait_for_capture(void *context)
 	return vm->stop.save && vm->capture.busy && !machine_ended(&vm->machine);
 }
 
+static bool
+poll_save(void *context)
+{
+	const struct vm *vm = context;
+	uint64_t done = 0, total = 0;
+
+	return capture_progress(&vm->capture, &done, &total) && total &&
+	       vm->stop.poll(vm->stop.context, done, total);
+}
+
+/* Writes the stop's snapshot of the paused machine. 0 or a negative status. */
+static int
+write_snapshot(struct vm *vm)
+{
+	struct capture_request request = { .path = vm->stop.save,
+					   .fd = -1,
+					   .poll = vm->stop.poll ? poll_save : NULL,
+					   .context = vm };
+	int fd, r;
+
+	if (!vm_descriptor(request.path, &fd)) {
+		request.fd = fcntl(fd, F_DUPFD_CLOEXEC, 3); /* capture closes the copy */
+		if (request.fd < 0)
+			return fail(status_for(errno, STATUS_IO), "cannot write snapshot %s: %s",
+				    request.path, limit_error(errno).text);
+	}
+	r = capture_now(&vm->capture, &request, NULL);
+	if (vm->stop.poll)
+		vm->stop.poll(vm->stop.context, 0, 0);
+	return r;
+}
+
 /* The stop is hit: writes its snapshot. */
 static void
 save(struct vm *vm)
@@ -73,7 +108,7 @@ save(struct vm *vm)
 		return;
 	vm->patient = true;
 	capture_end(&vm->capture); /* if the machine has ended */
-	r = vm_save(vm, vm->stop.save);
+	r = write_snapshot(vm);
 	vm->patient = false;
 	if (r)
 		vm->stop.error = r; /* reported; the machine is intact and may go on */

@@ -38,6 +38,10 @@ struct vm_stop {
 	/* The file for a snapshot there, or "fd:N"; NULL: none. Without text: at the timeout. */
 	const char *save;
 	bool ends; /* the machine ends there */
+	/* Called now and then while the snapshot is written, with the bytes of memory; true cancels
+	 * it. After the snapshot it is called with total 0. NULL: none. */
+	bool (*poll)(void *context, uint64_t done, uint64_t total);
+	void *context;
 	bool hit;
 	int error; /* of the snapshot; the machine ran on. 0 or a negative status */
 };
@@ -82,9 +86,6 @@ int vm_stop(struct vm *vm, const volatile bool *interrupted);
  * it. 0, or a negative status, with which the machine ends.
  */
 int vm_reset(struct vm *vm);
-/* Writes a snapshot of the paused machine to a file, or to "fd:N". 0 or a negative status. */
-int vm_save(struct vm *vm, const char *path);
-
 /*
  * Sets the machine's stop condition from its text ("hlt", "output:serial0:login:"). Returns 0, or
  * -1 with the reason in why: the text is no condition, or this machine cannot meet it.

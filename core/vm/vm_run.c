@@ -81,21 +81,6 @@ vm_reset(struct vm *vm)
 	return r;
 }
 
-int
-vm_save(struct vm *vm, const char *path)
-{
-	struct capture_request request = { .path = path, .fd = -1 };
-	int fd;
-
-	if (!vm_descriptor(path, &fd)) {
-		request.fd = fcntl(fd, F_DUPFD_CLOEXEC, 3); /* capture closes the copy */
-		if (request.fd < 0)
-			return fail(status_for(errno, STATUS_IO), "cannot write snapshot %s: %s",
-				    path, limit_error(errno).text);
-	}
-	return capture_now(&vm->capture, &request, NULL);
-}
-
 void
 vm_restore_terminal(const struct vm *vm)
 {
