@@ -75,15 +75,13 @@ dump(FILE *out, const struct range *range)
 {
 	struct dump state = { .out = out };
 	uint8_t *bytes = malloc(PIECE);
-	uint64_t done = 0;
+	uint64_t at = range->at, left = range->length;
 	int failed = 0;
 
 	if (!bytes)
 		return fail_memory("inspect: --dump");
-	while (!failed && done < range->length) {
-		uint64_t at = range->at + done;
-		size_t part = range->length - done < PIECE ? range->length - done : PIECE;
-		size_t there = part;
+	while (!failed && left) {
+		size_t part = left < PIECE ? left : PIECE, there = part;
 		struct why why;
 
 		if (range->linear)
@@ -94,12 +92,13 @@ dump(FILE *out, const struct range *range)
 		if (failed)
 			break;
 		dump_piece(&state, at, bytes, there);
+		at += there;
+		left -= there;
 		if (there < part)
-			failed = unreadable(range, at + there, &why);
-		done += there;
+			failed = unreadable(range, at, &why);
 	}
-	if (done)
-		fprintf(out, "%08llx\n", (unsigned long long)(range->at + done));
+	if (at != range->at)
+		fprintf(out, "%08llx\n", (unsigned long long)at);
 	free(bytes);
 	return failed;
 }

@@ -17,6 +17,24 @@ is_svg(const char *path)
 	return dot && !strcmp(dot, ".svg");
 }
 
+/* Refuses a path that is a file of the chain: the map would replace the snapshot. */
+static int
+check_path(const struct snapshot *snapshot, const char *path)
+{
+	const struct file_id target = file_identify(path);
+
+	for (const struct snapshot *s = snapshot; s; s = s->parent) {
+		const struct file_id file = file_identify(s->path);
+
+		if (file_same(&target, &file))
+			return fail(STATUS_USAGE,
+				    "inspect: -o %s would replace the snapshot; name "
+				    "another file",
+				    path);
+	}
+	return 0;
+}
+
 /* Replaces the file at path by the map, as SVG if its name ends in .svg. */
 static int
 write_map(const struct map *map, const char *path)
@@ -45,6 +63,8 @@ inspect_map(const struct snapshot *snapshot, const char *path)
 	struct map *map = malloc(sizeof(*map));
 	int failed = map ? map_make(map, snapshot) : fail_memory("inspect: --map");
 
+	if (!failed && path)
+		failed = check_path(snapshot, path);
 	if (!failed && path)
 		failed = write_map(map, path);
 	else if (!failed)

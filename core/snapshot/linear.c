@@ -129,7 +129,7 @@ snapshot_read_linear(const struct snapshot *snapshot, const struct snapshot_cpu 
 		     uint64_t linear, void *to, size_t length, struct why *why)
 {
 	size_t done = 0, part;
-	gpa_t gpa;
+	gpa_t gpa = 0;
 
 	for (; done < length; done += part) {
 		uint64_t extent;

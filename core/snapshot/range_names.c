@@ -3,7 +3,6 @@
 #include "snapshot/range_names.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "device/device.h"
@@ -63,23 +62,52 @@ range_names_save(const struct machine *machine, const struct devices *devices,
 	record_end(writer);
 }
 
+/* Reads an element of the list. *space is not terminated. */
+static int
+get(const struct record *item, struct record *name, struct record *space, uint64_t *at,
+    uint64_t *size, struct why *why)
+{
+	static const char *const names[] = { "name", "space", "at", "size", NULL };
+
+	if (!record_find(item, "name", name) || name->type != RECORD_TEXT ||
+	    !record_find(item, "space", space) || space->type != RECORD_TEXT ||
+	    !record_get_u64(item, "at", at) || !record_get_u64(item, "size", size))
+		return why_set(why, "ranges has an element without name, space, at or size");
+	return record_only(item, names, why);
+}
+
+int
+range_names_valid(const struct record *record, struct why *why)
+{
+	static const char *const names[] = { "ranges", NULL };
+	struct record list, item, name, space;
+	size_t position = 0;
+	uint64_t at, size;
+
+	if (!record_find(record, "ranges", &list) || list.type != RECORD_LIST)
+		return why_set(why, "ranges is missing or is not a list");
+	while (record_next(&list, &position, &item))
+		if (get(&item, &name, &space, &at, &size, why))
+			return -1;
+	return record_only(record, names, why);
+}
+
 void
 range_names_load(struct memory *memory, const struct record *record)
 {
-	struct record list, item, space;
+	struct record list, item, name, space;
+	char text[64];
 	size_t position = 0;
+	uint64_t at, size;
 
-	if (!record || !record_find(record, "ranges", &list) || list.type != RECORD_LIST)
+	if (!record || !record_find(record, "ranges", &list))
 		return;
 	while (record_next(&list, &position, &item)) {
-		uint64_t at, size;
-		char *name = NULL;
-
-		if (record_find(&item, "space", &space) && space.type == RECORD_TEXT &&
-		    space.count == 6 && !memcmp(space.data, "memory", 6) &&
-		    record_get_u64(&item, "at", &at) && record_get_u64(&item, "size", &size) &&
-		    !record_copy_text(&item, "name", &name, NULL))
-			memory_note(memory, name, NULL, at, size);
-		free(name);
+		if (get(&item, &name, &space, &at, &size, NULL) || space.count != 6 ||
+		    memcmp(space.data, "memory", 6))
+			continue;
+		snprintf(text, sizeof(text), "%.*s", name.count < 63 ? (int)name.count : 63,
+			 (const char *)name.data);
+		memory_note(memory, text, NULL, at, size);
 	}
 }

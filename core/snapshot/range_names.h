@@ -16,8 +16,9 @@ struct memory;
 
 void range_names_save(const struct machine *machine, const struct devices *devices,
 		      struct record_writer *writer);
-/* Notes the names of a restored machine's memory. record: untrusted, or NULL. Items that make no
- * sense are skipped. */
+/* Checks that the record has the items above and no others. 0, or -1 with the reason in why. */
+int range_names_valid(const struct record *record, struct why *why);
+/* Notes the names of a restored machine's memory. record: has passed range_names_valid, or NULL. */
 void range_names_load(struct memory *memory, const struct record *record);
 
 #endif

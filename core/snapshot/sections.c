@@ -85,6 +85,13 @@ names_save(const struct section_context *context, uint32_t index, struct record_
 }
 
 static int
+names_valid(const struct section_context *context, uint32_t index, const struct record *record,
+	    struct why *why)
+{
+	return range_names_valid(record, why);
+}
+
+static int
 names_load(const struct section_context *context, uint32_t index, const struct record *record,
 	   struct why *why)
 {
@@ -274,6 +281,7 @@ const struct section sections[] = {
 	    .loaded = LOADED_LAST,
 	    .skippable = true,
 	    .save = names_save,
+	    .valid = names_valid,
 	    .load = names_load,
 	},
 	{

@@ -198,6 +198,12 @@ sub svg {
     is(@open + $outside, 0, "$name: all tags are closed and inside");
 }
 
+symlink 'a.snap', 'link.svg' or die;
+for my $path ('a.snap', './a.snap', 'link.svg') {
+    fails([ $minivmm, 'inspect', '--map', '-o', $path, 'a.snap' ], 110, qr/-o \Q$path\E would replace the snapshot; name another file/, "refused: -o $path");
+}
+fails([ $minivmm, qw(inspect --map -o no/map.svg a.snap) ], 113, qr/cannot write map no\/map\.svg: .*No such file/, 'refused: a missing directory');
+
 # A hostile snapshot: names of any kind.
 {
     my $copy = Snapshot->load('a.snap');
@@ -218,6 +224,12 @@ sub svg {
     svg(slurp('names.svg'), 'names');
     ($status, $out, $err) = run([ $minivmm, '-r', 'names.snap', '--trust' ]);
     is("$status:$out", "0:\n", 'names: the machine does not depend on them');
+    for my $bad ([ $item->(6, 'name', 'x') ], [ @{ $range->('x', 'memory', 1, 1)->{value} }, $item->(6, 'more', 'x') ], []) {
+        $copy->change('NAME', 0, ['ranges'], sub { $_[0]{value} = [ { type => 7, name => '', count => 0, value => $bad } ] });
+        $copy->save('bad.snap');
+        output('--map', 'bad.snap');
+        fails([ $minivmm, '-r', 'bad.snap', '--trust' ], 112, qr/bad\.snap: section NAME 0: .*(?:without name, space|more is unknown)/, 'names: refused by a restore: ' . @$bad . ' items');
+    }
     $copy->{rows} = [ grep { $_->{tag} ne 'NAME' } @{ $copy->{rows} } ];
     $copy->save('old.snap');
     unlike(output('--map', 'old.snap'), qr/serial0|simple/, 'a snapshot of an earlier version has no names');
