@@ -232,21 +232,20 @@ guest_files := $(wildcard guests/*.S guests/*.inc) $(guests) $(guests:guests/%.b
 man_at = share/man/man$(subst .,,$(suffix $1))/$(notdir $1)
 bash_at := share/bash-completion/completions
 zsh_at := share/zsh/site-functions
-installed = bin/minivmm include/minivmm/plugin.h lib/pkgconfig/minivmm.pc $(plugins:$O/%=lib/minivmm/%) \
-	$(bash_at)/minivmm $(zsh_at)/_minivmm \
-	$(foreach page,$(pages) $(plugin_pages),$(call man_at,$(page))) \
-	$(addprefix share/minivmm/,$(configs) $(guest_files:build/%=%))
+# What install has put there, with checksums, for uninstall.
+list := $(at)/lib/minivmm/installed
 
 # Installs file $2 as $3 with mode $1. It does not exist if it is a plugin that was left out, or its page.
 define put
-$Q[ ! -e $2 ] || { $(if $(filter 0,$(V)),printf '  INSTALL  %s\n' $(at)/$3;) install -D -m $1 $2 $(at)/$3; }
+$Q[ ! -e $2 ] || { $(if $(filter 0,$(V)),printf '  INSTALL  %s\n' $(at)/$3;) install -D -m $1 $2 $(at)/$3 && \
+	(cd $(at) && cksum $3) >>$(list); }
 
 endef
 
 # Installs the output of command $1 as $2.
 define put_output
 $(call say,INSTALL,$(at)/$2)
-$Q install -d $(dir $(at)/$2) && $1 >$(at)/$2
+$Q install -d $(dir $(at)/$2) && $1 >$(at)/$2 && (cd $(at) && cksum $2) >>$(list)
 
 endef
 
@@ -254,6 +253,8 @@ pc = printf 'Name: minivmm\nDescription: Header for device plugins of minivmm\nV
 	"$$($O/minivmm --version | cut -d' ' -f2)" '$(PREFIX)/include'
 
 install: all ## install program, plugins, header, manuals, examples and completion below PREFIX
+	$(call say,INSTALL,$(list))
+	$Q install -d $(dir $(list)) && : >$(list)
 	$(call put,755,$O/minivmm,bin/minivmm)
 	$(call put,644,core/include/minivmm/plugin.h,include/minivmm/plugin.h)
 	$(call put_output,$(pc),lib/pkgconfig/minivmm.pc)
@@ -264,10 +265,14 @@ install: all ## install program, plugins, header, manuals, examples and completi
 	$(call put_output,$O/minivmm completion bash,$(bash_at)/minivmm)
 	$(call put_output,$O/minivmm completion zsh,$(zsh_at)/_minivmm)
 
-# A directory that holds a file of others stays.
+# A file that someone has put in the place of ours stays, and so does a directory that holds a file of others.
 uninstall: ## remove what install put there
 	$(call say,REMOVE,files below $(at))
-	$Q$(RM) $(addprefix $(at)/,$(installed))
+	$Q[ -e $(list) ] || { echo 'there is no $(list), so nothing is removed; make install writes it' >&2; exit 1; }
+	$Qcd $(at) && while read -r sum size file; do \
+		if [ ! -e "$$file" ]; then continue; fi; \
+		if [ "$$(cksum <"$$file")" = "$$sum $$size" ]; then $(RM) "$$file"; \
+		else echo "$(at)/$$file has changed since make install and stays" >&2; fi; done <$(list) && $(RM) $(list)
 	$Qfor folder in include/minivmm lib/minivmm/plugins lib/minivmm share/minivmm/configs share/minivmm/guests share/minivmm; do \
 		[ ! -d $(at)/$$folder ] || rmdir --ignore-fail-on-non-empty $(at)/$$folder; done
 

@@ -329,6 +329,12 @@ balloon_line(struct minivmm_device *dev)
 		    snprintf(text, sizeof(text), "not a size; write a target, for example 64M\n"));
 		return;
 	}
+	if (bytes > minivmm_memory_size(dev)) {
+		balloon_print(dev, text,
+			      snprintf(text, sizeof(text), "larger than memory, %lluM\n",
+				       (unsigned long long)minivmm_memory_size(dev) >> 20));
+		return;
+	}
 	b->pages = (uint32_t)(bytes / PAGE);
 	b->generation++;
 	if (b->virtio.status & VIRTIO_DRIVER_OK)
@@ -369,6 +375,15 @@ balloon_start(struct minivmm_device *dev, const struct minivmm_start *start)
 {
 	struct balloon *b = minivmm_state(dev);
 
+	/* A snapshot of an earlier version may have a larger target. */
+	if (start->reason == MINIVMM_FRESH && b->target > minivmm_memory_size(dev)) {
+		minivmm_error(dev,
+			      "target = %llu is larger than memory, %llu bytes: lower it; the rest "
+			      "of memory is the guest's",
+			      (unsigned long long)b->target,
+			      (unsigned long long)minivmm_memory_size(dev));
+		return -1;
+	}
 	if (start->reason == MINIVMM_FRESH)
 		b->pages = (uint32_t)(b->target / PAGE);
 	return virtio_process_pending(dev, 0);

@@ -38,6 +38,16 @@ discard_memory(struct minivmm_device *public, uint64_t gpa, uint64_t length)
 	return memory_discard(&device_from(public)->all->machine->memory, gpa, length);
 }
 
+static uint64_t
+size_of_memory(struct minivmm_device *public)
+{
+	uint64_t size = service_enter(public, SERVICE(memory_size))
+			    ? device_from(public)->all->machine->memory.size
+			    : 0;
+
+	return size ? size : UINT64_MAX;
+}
+
 /* Records a mapping. False: no memory, or too many. */
 static bool
 add_mapping(struct device *d, uint64_t gpa, size_t length)
@@ -127,6 +137,7 @@ const struct service_set device_memory_services = {
 		    SERVICE_CALLBACKS),
 	SERVICE_ROW(memory_discard, discard_memory, "memory_discard", SERVICE_START_TO_STOP,
 		    SERVICE_CALLBACKS),
+	SERVICE_ROW(memory_size, size_of_memory, "memory_size", SERVICE_ALWAYS, SERVICE_ANY_THREAD),
 	SERVICE_ROW(memory_map, map_memory, "memory_map",
 		    SERVICE_START_TO_STOP & ~(SERVICE_PAUSE | SERVICE_PAUSED), SERVICE_ANY_THREAD),
 	SERVICE_ROW(memory_unmap, unmap_memory, "memory_unmap",

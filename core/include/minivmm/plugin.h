@@ -401,6 +401,7 @@ struct minivmm_services {
 	int (*file_open)(struct minivmm_device *dev, const char *path, uint32_t flags);
 	int (*socket_listen)(struct minivmm_device *dev, const char *path, uint32_t backlog);
 	int (*socket_connect)(struct minivmm_device *dev, const char *path);
+	uint64_t (*memory_size)(struct minivmm_device *dev);
 };
 
 /* Returns the plugin's struct. Any phase. */
@@ -524,6 +525,21 @@ static inline int
 minivmm_memory_discard(struct minivmm_device *dev, uint64_t gpa, uint64_t length)
 {
 	return dev->services->memory_discard(dev, gpa, length);
+}
+
+/*
+ * Returns the size of guest memory in bytes. UINT64_MAX: unknown, because a config with mistakes is
+ * checked, or the host is older than this function. From configure on, from any thread.
+ */
+static inline uint64_t
+minivmm_memory_size(struct minivmm_device *dev)
+{
+	const struct minivmm_services *s = dev->services;
+
+	return s->size < offsetof(struct minivmm_services, memory_size) + sizeof(s->memory_size) ||
+		       !s->memory_size
+		   ? UINT64_MAX
+		   : s->memory_size(dev);
 }
 
 /*

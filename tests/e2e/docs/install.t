@@ -75,8 +75,10 @@ is("$status:$out:$err", "0:4\n:", 'the program runs from another prefix');
 make('uninstall', 'PREFIX=/opt/mini');
 is((run([ 'find', "$to/opt", '-type', 'f' ]))[1], '', 'uninstall removes every file');
 
-# uninstall keeps other files and their folders.
+# uninstall keeps other files and their folders, and one in the place of ours.
+my ($ours) = glob "$at/lib/minivmm/plugins/counter.so";
 my @mine = ("$at/lib/minivmm/plugins/mine.so", "$at/share/minivmm/configs/mine.ini", "$at/bin/mine");
+push @mine, $ours;
 spew($_, 'mine') for @mine;
 make('uninstall');
 is(join('', sort split /^/, (run([ 'find', $to, '-type', 'f' ]))[1]), join('', map { "$_\n" } sort @mine), 'uninstall keeps the files of others');
