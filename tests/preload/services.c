@@ -130,30 +130,23 @@ SERVICE(uint64_t, acpi_page, (DEV), (dev), 0)
 	}
 #define EACH(X)                                                                                    \
 	X(0)                                                                                       \
-	X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15) X(16)     \
-	    X(17) X(18) X(19) X(20) X(21) X(22) X(23) X(24) X(25) X(26) X(27) X(28) X(29) X(30)    \
-		X(31)
+	X(1)                                                                                       \
+	X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15) X(16) X(17)    \
+	    X(18) X(19) X(20) X(21) X(22) X(23) X(24) X(25) X(26) X(27) X(28) X(29) X(30) X(31)
 EACH(CALLBACKS)
 #define CONFIGURE(n) configure_##n,
 #define START(n) start_##n,
 static int (*const configures[])(DEV) = { EACH(CONFIGURE) };
 static int (*const starts[])(DEV, const struct minivmm_start *start) = { EACH(START) };
 
-/* Replaces the registration that the program looks up. */
-void *
-dlsym(void *handle, const char *name)
+/* Replaces a registration. */
+static const void *
+replace(const struct minivmm_registration *found)
 {
-	static void *(*next)(void *handle, const char *name);
-	const struct minivmm_registration *found;
 	struct plugin *p = &plugins[plugin_count];
 
-	if (!next)
-		next = (void *(*)(void *, const char *))dlvsym(RTLD_NEXT, "dlsym", "GLIBC_2.34");
-	if (!next)
-		next = (void *(*)(void *, const char *))dlvsym(RTLD_NEXT, "dlsym", "GLIBC_2.2.5");
-	found = next(handle, name);
-	if (!found || strcmp(name, "minivmm_registration") || plugin_count == PLUGINS)
-		return (void *)found;
+	if (!found || plugin_count == PLUGINS)
+		return found;
 	p->registration = *found;
 	p->real = found->plugin;
 	p->copy = *found->plugin;
@@ -162,4 +155,20 @@ dlsym(void *handle, const char *name)
 	p->registration.plugin = &p->copy;
 	plugin_count++;
 	return &p->registration;
+}
+
+/* A sanitizer looks up libc's functions before any of them works: that is a tail call, since the
+ * result for RTLD_NEXT depends on the caller. */
+void *
+dlsym(void *handle, const char *name)
+{
+	static void *(*next)(void *handle, const char *name);
+
+	if (!next)
+		next = (void *(*)(void *, const char *))dlvsym(RTLD_NEXT, "dlsym", "GLIBC_2.34");
+	if (!next)
+		next = (void *(*)(void *, const char *))dlvsym(RTLD_NEXT, "dlsym", "GLIBC_2.2.5");
+	if (handle == RTLD_NEXT || handle == RTLD_DEFAULT || strcmp(name, "minivmm_registration"))
+		return next(handle, name);
+	return (void *)replace(next(handle, name));
 }
