@@ -266,7 +266,9 @@ put_fields(struct device *d, struct record_writer *w)
 static int
 save_fields(struct minivmm_device *public, struct minivmm_writer *writer)
 {
-	struct record_writer *w = record_of(writer, SERVICE(save_fields));
+	struct record_writer *w = service_enter(public, SERVICE(save_fields))
+				      ? record_of(writer, SERVICE(save_fields))
+				      : NULL;
 
 	return w && public == bus_current.device ? put_fields(device_from(public), w) : -1;
 }
@@ -283,7 +285,8 @@ load_fields(struct minivmm_device *public, struct minivmm_reader *reader, uint32
 	struct why why;
 	int r = -1;
 
-	if (!is_reader(reader, SERVICE(load_fields)) || public != bus_current.device)
+	if (!service_enter(public, SERVICE(load_fields)) ||
+	    !is_reader(reader, SERVICE(load_fields)) || public != bus_current.device)
 		return -1;
 	rows = d->plugin.descriptor.fields;
 	for (const struct minivmm_field *row = rows; row && row->name; row++)

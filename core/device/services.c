@@ -226,7 +226,8 @@ bind_write(struct minivmm_device *public, const struct minivmm_bind *bind)
 	struct device_ioeventfd *event;
 	const struct bus_range *range;
 
-	if (!has_row(public, SERVICE(bind_write), "watch", bind->watch, d->plugin.watch_count) ||
+	if (!service_enter(public, SERVICE(bind_write)) ||
+	    !has_row(public, SERVICE(bind_write), "watch", bind->watch, d->plugin.watch_count) ||
 	    !has_row(public, SERVICE(bind_write), "range", bind->range, d->plugin.range_count))
 		return -1;
 	range = range_of(d, bind->range);

@@ -23,15 +23,19 @@
  *
  * Threads: callbacks of one device never run at the same time, unless the descriptor has
  * MINIVMM_CONCURRENT. Range handlers run on a vCPU's thread, all others on the I/O thread. A
- * callback never blocks. Call a service from any callback of the phases that its comment names. A
- * thread of the plugin may call only minivmm_post(), minivmm_memory_map() and
- * minivmm_memory_unmap().
+ * callback never blocks: one that takes longer than a second is reported.
  *
- * Results: a callback returns 0, or calls minivmm_error() and returns -1. A failure of configure or
- * start ends the machine. After a failure of save or capture, no snapshot is written; after a
- * failure of load or loaded, the restore fails. Other failures are counted and the machine
- * continues: for a range handler, the guest sees the behaviour of absent hardware (a read returns
- * all ones, a write is dropped).
+ * Services: the line "Where" of a service names its phases and threads. "In callbacks" includes
+ * range handlers; "on any thread" includes threads that the plugin has created. The host refuses a
+ * call in another phase, on another thread or with an invalid argument: the call has no effect, a
+ * message names device and service, and the call is counted. It returns -1, NULL or 0.
+ *
+ * Results: a callback returns 0, or calls minivmm_error() and returns -1. Other values are
+ * reserved: the host rejects them and takes them for -1. A failure of configure or start ends the
+ * machine. After a failure of pause, save or capture, no snapshot is written; after a failure of
+ * load or loaded, the restore fails. Other failures are counted and the machine continues: for a
+ * range handler, the guest sees the behaviour of absent hardware (a read returns all ones, a write
+ * is dropped).
  *
  * Compatibility: rows and the descriptor grow only at their ends. The host reads a plugin's tables
  * with the plugin's row size and takes missing members as zero. Zero in a new member therefore
@@ -113,7 +117,7 @@ struct minivmm_option {
 	uint32_t offset;           /* of the member in the state */
 	const char *initial;       /* the value if the key is not given; NULL: it is required */
 	const char *help;          /* one line */
-	uint32_t flags; /* MINIVMM_HOST, _EDGE, _ACTIVE_LOW, _UNIQUE, _RAW */
+	uint32_t flags;            /* MINIVMM_HOST, _EDGE, _ACTIVE_LOW, _UNIQUE, _RAW */
 	uint64_t min, max;         /* of a number; max 0: the maximum of the type */
 	const char *const *values; /* of an enum, NULL-terminated */
 };
@@ -348,8 +352,10 @@ enum minivmm_level { MINIVMM_ERROR, MINIVMM_WARNING, MINIVMM_INFO, MINIVMM_DEBUG
 enum minivmm_irq_operation { MINIVMM_IRQ_RAISE, MINIVMM_IRQ_LOWER, MINIVMM_IRQ_PULSE };
 
 /*
- * The services of the host. Use the inline functions below, which are the documented interface. The
- * table belongs to one device: a layer in between (a filter, a process boundary) passes its own.
+ * The services of the host. Use the inline functions below, which are the documented interface. A
+ * layer in between (a filter, a process boundary) passes a table of its own. The function of a
+ * service that was added later checks the size. Behind the last member, the host's table has spare
+ * entries that refuse the call with the plugin's name.
  */
 struct minivmm_services {
 	uint32_t size;     /* of this table; a member beyond it does not exist */
@@ -404,7 +410,7 @@ struct minivmm_services {
 	uint64_t (*memory_size)(struct minivmm_device *dev);
 };
 
-/* Returns the plugin's struct. Any phase. */
+/* Returns the plugin's struct. Not a service: it works everywhere. */
 static inline void *
 minivmm_state(const struct minivmm_device *dev)
 {
@@ -412,7 +418,7 @@ minivmm_state(const struct minivmm_device *dev)
 }
 
 /* Prints one line to the log, with the device's name as prefix. While the machine runs, the number
- * of lines per second is limited. Any phase. */
+ * of lines per second is limited. Where: in any phase, on any thread. */
 __attribute__((format(printf, 3, 4))) static inline void
 minivmm_log(struct minivmm_device *dev, enum minivmm_level level, const char *format, ...)
 {
@@ -424,7 +430,7 @@ minivmm_log(struct minivmm_device *dev, enum minivmm_level level, const char *fo
 }
 
 /* Prints an error in one line: operation, object, cause and remedy. The callback then returns -1.
- * Any phase. */
+ * Where: in any phase, on any thread. */
 __attribute__((format(printf, 2, 3))) static inline void
 minivmm_error(struct minivmm_device *dev, const char *format, ...)
 {
@@ -436,7 +442,7 @@ minivmm_error(struct minivmm_device *dev, const char *format, ...)
 }
 
 /* Returns the VM's clock in ns. It is 0 when the machine first starts, stops while the machine is
- * paused, and continues after a restore. */
+ * paused, and continues after a restore. Where: in any phase, on any thread. */
 static inline uint64_t
 minivmm_now(struct minivmm_device *dev)
 {
@@ -444,7 +450,7 @@ minivmm_now(struct minivmm_device *dev)
 }
 
 /* Stores random bytes; do not use them as secrets. The state of the generator is saved: a restored
- * machine continues the same sequence. */
+ * machine continues the same sequence. Where: from start to stop, in callbacks. */
 static inline void
 minivmm_random(struct minivmm_device *dev, void *bytes, size_t length)
 {
@@ -452,9 +458,9 @@ minivmm_random(struct minivmm_device *dev, void *bytes, size_t length)
 }
 
 /*
- * Interrupt lines; from start on. A line is up while a device that shares it has raised it. The
- * core owns the levels and saves them: a load must not change them. Repeated calls of raise or
- * lower have no effect.
+ * Interrupt lines. A line is up while a device that shares it has raised it. The core owns the
+ * levels and saves them: a load must not change them. Repeated calls of raise or lower have no
+ * effect. Where: from start to stop, on any thread.
  */
 static inline void
 minivmm_irq_raise(struct minivmm_device *dev, const struct minivmm_irq *irq)
@@ -484,7 +490,7 @@ minivmm_irq_pulse(struct minivmm_device *dev, const struct minivmm_irq *irq)
 /*
  * Copy from and to guest memory, by guest physical address. Return 0; or -1, with nothing copied
  * and no message, if a part of [gpa, gpa + length) is not memory: the device decides what it
- * reports to the guest. From start on.
+ * reports to the guest. Where: from start to stop, in callbacks.
  */
 static inline int
 minivmm_memory_read(struct minivmm_device *dev, uint64_t gpa, void *to, size_t length)
@@ -501,8 +507,8 @@ minivmm_memory_write(struct minivmm_device *dev, uint64_t gpa, const void *from,
 /*
  * Map guest memory, for system calls that read or write it. Returns the address of [gpa, gpa +
  * length), or NULL if it is not memory in one piece. Unmap each mapping before the device is
- * paused, and pass the number of bytes from its start that may have been written. From start on,
- * from any thread.
+ * paused, and pass the number of bytes from its start that may have been written.
+ * Where: from start to stop except in a pause, on any thread.
  */
 static inline void *
 minivmm_memory_map(struct minivmm_device *dev, uint64_t gpa, size_t length)
@@ -510,6 +516,7 @@ minivmm_memory_map(struct minivmm_device *dev, uint64_t gpa, size_t length)
 	return dev->services->memory_map(dev, gpa, length);
 }
 
+/* Where: from start to destroy, on any thread. */
 static inline void
 minivmm_memory_unmap(struct minivmm_device *dev, uint64_t gpa, size_t written)
 {
@@ -519,7 +526,8 @@ minivmm_memory_unmap(struct minivmm_device *dev, uint64_t gpa, size_t written)
 /*
  * Discards the contents of pages that the guest does not need: they become zeros, take no space in
  * a snapshot, and the host gets the memory back where possible. gpa and length are multiples of
- * 4096. Returns 0; or -1, with nothing done, if a part of the range is not memory. From start on.
+ * 4096. Returns 0; or -1, with nothing done, if a part of the range is not memory.
+ * Where: from start to stop, in callbacks.
  */
 static inline int
 minivmm_memory_discard(struct minivmm_device *dev, uint64_t gpa, uint64_t length)
@@ -529,7 +537,7 @@ minivmm_memory_discard(struct minivmm_device *dev, uint64_t gpa, uint64_t length
 
 /*
  * Returns the size of guest memory in bytes. UINT64_MAX: unknown, because a config with mistakes is
- * checked, or the host is older than this function. From configure on, from any thread.
+ * checked, or the host is older than this function. Where: in any phase, on any thread.
  */
 static inline uint64_t
 minivmm_memory_size(struct minivmm_device *dev)
@@ -543,9 +551,9 @@ minivmm_memory_size(struct minivmm_device *dev)
 }
 
 /*
- * Timers, by index of their row; from start on. deadline: on the VM's clock, in ns; a deadline in
- * the past fires at once. period: in ns; 0: the timer fires once. The core saves and restores
- * timers.
+ * Timers, by index of their row. deadline: on the VM's clock, in ns; a deadline in the past fires
+ * at once. period: in ns; 0: the timer fires once. The core saves and restores timers.
+ * Where: from start to stop, in callbacks.
  */
 static inline void
 minivmm_timer_set(struct minivmm_device *dev, uint32_t timer, uint64_t deadline, uint64_t period)
@@ -559,8 +567,9 @@ minivmm_timer_cancel(struct minivmm_device *dev, uint32_t timer)
 	dev->services->timer_cancel(dev, timer);
 }
 
-/* Streams, by index of their row; from start on. They never block: read copies the bytes that are
- * there, write accepts the bytes for which there is room. All return a number of bytes. */
+/* Streams, by index of their row. They never block: read copies the bytes that are there, write
+ * accepts the bytes for which there is room. All return a number of bytes.
+ * Where: from start to stop, in callbacks. */
 static inline size_t
 minivmm_stream_readable(struct minivmm_device *dev, uint32_t stream)
 {
@@ -586,11 +595,11 @@ minivmm_stream_write(struct minivmm_device *dev, uint32_t stream, const void *fr
 }
 
 /*
- * Makes the I/O thread wait for a descriptor; from start on, on the I/O thread only. The plugin
- * owns the descriptor. fd -1 ends the watch: end it before you close the descriptor. A hang-up is
- * reported repeatedly until the watch ends. While the machine is paused, ready is not called.
- * Watches are not saved: start of a restored device must watch again. Returns 0, or -1 after an
- * error message.
+ * Makes the I/O thread wait for a descriptor. The plugin owns the descriptor. fd -1 ends the watch:
+ * end it before you close the descriptor. A hang-up is reported repeatedly until the watch ends.
+ * While the machine is paused, ready is not called. Watches are not saved: start of a restored
+ * device must watch again. A range handler uses a post. Returns 0, or -1 after an error message.
+ * Where: from start to stop, in callbacks on the I/O thread.
  */
 static inline int
 minivmm_watch(struct minivmm_device *dev, uint32_t watch, int fd, uint32_t events)
@@ -603,8 +612,8 @@ minivmm_watch(struct minivmm_device *dev, uint32_t watch, int fd, uint32_t event
  * ready, once for several writes, instead of the range's write on the vCPU's thread, and the vCPU
  * does not wait. The host chooses between ready and write (a trace shows each write), so both must
  * do the same. A snapshot does not contain pending events: start must check for work that the guest
- * has requested before the snapshot. Call it in start, unless the reason is RESET. Returns 0, or -1
- * after an error message.
+ * has requested before the snapshot. With reason RESET, the writes are bound already. Returns 0, or
+ * -1 after an error message. Where: in start, in callbacks on the I/O thread.
  */
 static inline int
 minivmm_bind_write(struct minivmm_device *dev, const struct minivmm_bind *bind)
@@ -613,9 +622,9 @@ minivmm_bind_write(struct minivmm_device *dev, const struct minivmm_bind *bind)
 }
 
 /*
- * Makes the I/O thread call the post's run soon; calls before that run count as one. From start to
- * stop, from any thread. A snapshot does not contain pending posts: start of a restored device must
- * post again.
+ * Makes the I/O thread call the post's run soon; calls before that run count as one. A snapshot
+ * does not contain pending posts: start of a restored device must post again. Where: from start to
+ * stop, on any thread.
  */
 static inline void
 minivmm_post(struct minivmm_device *dev, uint32_t post)
@@ -623,22 +632,24 @@ minivmm_post(struct minivmm_device *dev, uint32_t post)
 	dev->services->post(dev, post);
 }
 
-/* Ends the machine soon; status is the guest's exit status. From start on. */
+/* Ends the machine soon; status is the guest's exit status.
+ * Where: from start to stop, in callbacks. */
 static inline void
 minivmm_exit(struct minivmm_device *dev, uint64_t status)
 {
 	dev->services->exit(dev, status);
 }
 
-/* Ends the machine soon and reports a panic of the guest. From start on. */
+/* Ends the machine soon and reports a panic of the guest.
+ * Where: from start to stop, in callbacks. */
 static inline void
 minivmm_panic(struct minivmm_device *dev)
 {
 	dev->services->panic(dev);
 }
 
-/* Ends a pause that has returned MINIVMM_PENDING: all requests in flight have finished. On the I/O
- * thread. */
+/* Ends a pause that has returned MINIVMM_PENDING, or is about to: all requests in flight have
+ * finished. Where: from start to stop, in callbacks on the I/O thread. */
 static inline void
 minivmm_paused(struct minivmm_device *dev)
 {
@@ -649,7 +660,8 @@ minivmm_paused(struct minivmm_device *dev)
  * Whether the caller may do work that takes more than some milliseconds, like a system call on a
  * file: it is not on the I/O thread, on which all devices and the control socket depend, and no
  * pause waits for it. Ask before each piece of the work. If the answer is no, pass the rest to a
- * thread of the plugin. Any thread. A host without this service answers yes.
+ * thread of the plugin. A host without this service answers yes.
+ * Where: in any phase, on any thread.
  */
 static inline bool
 minivmm_may_wait(struct minivmm_device *dev)
@@ -662,7 +674,8 @@ minivmm_may_wait(struct minivmm_device *dev)
 
 /*
  * Changes the value of an option with MINIVMM_HOST in later snapshots; the member does not change.
- * From start on, on the I/O thread. Returns 0, or -1 after an error message.
+ * Returns 0, or -1 after an error message.
+ * Where: from start to stop and in capture, in callbacks on the I/O thread.
  */
 static inline int
 minivmm_option_set(struct minivmm_device *dev, const char *option, const char *value)
@@ -671,9 +684,9 @@ minivmm_option_set(struct minivmm_device *dev, const char *option, const char *v
 }
 
 /*
- * Inside capture: the snapshot becomes valid only after fdatasync(2) of this file or folder, which
- * runs while the machine continues. The plugin owns the descriptor. Returns 0, or -1 after an error
- * message.
+ * The snapshot becomes valid only after fdatasync(2) of this file or folder, which runs while the
+ * machine continues. The plugin owns the descriptor. Returns 0, or -1 after an error message.
+ * Where: in capture, in callbacks on the I/O thread.
  */
 static inline int
 minivmm_capture_file(struct minivmm_device *dev, int fd)
@@ -685,9 +698,9 @@ minivmm_capture_file(struct minivmm_device *dev, int fd)
  * Opens a file that the device writes, for reading and writing. Open inputs of the user, like
  * disks, with open(2). A new file has mode 0600. The path may not be a symbolic link. The file is
  * locked (flock) until it is closed: no other machine can open it this way. flags:
- * MINIVMM_FILE_NEW, or 0 to open or create. From start on. Returns a descriptor, which the plugin
- * owns; or -1: with errno EEXIST and no message if a new file exists already, otherwise after an
- * error message.
+ * MINIVMM_FILE_NEW, or 0 to open or create. Returns a descriptor, which the plugin owns; or -1:
+ * with errno EEXIST and no message if a new file exists already, otherwise after an error message.
+ * Where: from start to stop and in capture, in callbacks on the I/O thread.
  */
 static inline int
 minivmm_file_open(struct minivmm_device *dev, const char *path, uint32_t flags)
@@ -698,8 +711,8 @@ minivmm_file_open(struct minivmm_device *dev, const char *path, uint32_t flags)
 /*
  * Listens on a unix socket. The last component of the path has at most 85 bytes. The host replaces
  * the socket of a dead process, refuses one that another machine uses, and removes the files after
- * destroy. From start on, unless the reason is RESET. Returns a nonblocking descriptor, which the
- * plugin owns, or -1 after an error message.
+ * destroy. With reason RESET, the socket is open already. Returns a nonblocking descriptor, which
+ * the plugin owns, or -1 after an error message. Where: in start, in callbacks on the I/O thread.
  */
 static inline int
 minivmm_socket_listen(struct minivmm_device *dev, const char *path, uint32_t backlog)
@@ -708,7 +721,7 @@ minivmm_socket_listen(struct minivmm_device *dev, const char *path, uint32_t bac
 }
 
 /* Connects to a unix socket. Returns a nonblocking descriptor, which the plugin owns, or -1 with
- * errno and no message. From start on. */
+ * errno and no message. Where: from start to stop, in callbacks. */
 static inline int
 minivmm_socket_connect(struct minivmm_device *dev, const char *path)
 {
@@ -718,7 +731,7 @@ minivmm_socket_connect(struct minivmm_device *dev, const char *path)
 /*
  * Returns the guest physical address of the page (4096 bytes, initially zeros) that a row of the
  * device's acpi requests; 0 if the guest has no ACPI tables, or if too many devices request a page.
- * From start on.
+ * Where: from start to stop, in callbacks.
  */
 static inline uint64_t
 minivmm_acpi_page(struct minivmm_device *dev)
@@ -727,9 +740,9 @@ minivmm_acpi_page(struct minivmm_device *dev)
 }
 
 /*
- * Inside a range handler: stores rip as KVM reports it at this exit. For a read it is the address
- * of the instruction, for a write that of the next one; for OUT it depends on the host. This costs
- * a system call. Returns 0, or -1 outside a handler.
+ * Stores rip as KVM reports it at this exit. For a read it is the address of the instruction, for a
+ * write that of the next one; for OUT it depends on the host. This costs a system call. Returns 0
+ * or -1. Where: while the guest runs, in range handlers.
  */
 static inline int
 minivmm_instruction(struct minivmm_device *dev, const struct minivmm_access *access, uint64_t *rip)
@@ -737,14 +750,15 @@ minivmm_instruction(struct minivmm_device *dev, const struct minivmm_access *acc
 	return dev->services->instruction(dev, access, rip);
 }
 
-/* Inside save and load: save and load the fields, as the core does for a plugin without these
- * callbacks. */
+/* Save and load the fields, as the core does for a plugin without save and load.
+ * Where: in save, in callbacks on the I/O thread. */
 static inline int
 minivmm_save_fields(struct minivmm_device *dev, struct minivmm_writer *writer)
 {
 	return dev->services->save_fields(dev, writer);
 }
 
+/* Where: in load, in callbacks on the I/O thread. */
 static inline int
 minivmm_load_fields(struct minivmm_device *dev, struct minivmm_reader *reader, uint32_t version)
 {
@@ -752,14 +766,15 @@ minivmm_load_fields(struct minivmm_device *dev, struct minivmm_reader *reader, u
 }
 
 /*
- * Inside save and load: named values, arrays (of U8 to BOOL), groups and lists of groups, nested up
- * to 15 deep, at most 256 values in a group.
+ * Named values, arrays (of U8 to BOOL), groups and lists of groups, nested up to 15 deep, at most
+ * 4096 values in a group.
  *
  * save: put values by name. For a list: put_begin(list); for each element put_begin(NULL), values,
  * put_end; then put_end.
  * load: get values by name, in any order. get_begin stores the number of elements of a list,
  * get_next enters the next element. get fails, with an error message, if the value is missing, has
  * another type, or has more than maximum elements. A value that load has not read is an error, too.
+ * Where: in save, in callbacks on the I/O thread.
  */
 static inline int
 minivmm_put_u64(struct minivmm_device *dev, struct minivmm_writer *writer, const char *name,
@@ -788,6 +803,7 @@ minivmm_put_end(struct minivmm_device *dev, struct minivmm_writer *writer)
 	return dev->services->put_end(writer);
 }
 
+/* Where: in load, in callbacks on the I/O thread. */
 static inline int
 minivmm_get_u64(struct minivmm_device *dev, struct minivmm_reader *reader, const char *name,
 		uint64_t *value)
@@ -851,8 +867,8 @@ minivmm_get_end(struct minivmm_device *dev, struct minivmm_reader *reader)
  * .since, .help may follow. MINIVMM_FIELD_COUNTED(struct foo, array, counter): only the first
  * counter elements are saved, and a load sets the counter. MINIVMM_FIELD_POINTER(struct foo,
  * pointer, counter): pointer points to counter elements that configure has allocated; counter is an
- * option, and a load of another number of elements is refused. .help may follow both. A member of
- * another kind does not compile.
+ * option, or a member that configure sets and that is no field. A load of another number of
+ * elements is refused. .help may follow both. A member of another kind does not compile.
  */
 #define MINIVMM_FIELD(structure, member, ...)                                                      \
 	{                                                                                          \
