@@ -11,7 +11,7 @@
 
 /* The path of the current item during a walk of a tree. */
 struct path {
-	char text[RECORD_DEPTH * (UINT8_MAX + 16) + 256];
+	char text[1024]; /* a longer path is cut: a small file could have many */
 	size_t length;
 };
 
