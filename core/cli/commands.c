@@ -129,9 +129,11 @@ const struct cli_command cli_commands[] = {
 	  plugins_options },
 	{ "new-plugin", cli_new_plugin, "NAME", NULL, "write NAME.c, a small plugin to start from",
 	  "Writes NAME.c, a small plugin to start from, to the current directory.\n", no_options },
-	{ "doctor", cli_doctor, "", NULL, "check whether this host can run it; print remedies",
-	  "Checks KVM, userfaultfd and the plugin directories, and prints a remedy for each\n"
-	  "failure.\n",
+	{ "doctor", cli_doctor, "[KERNEL]", NULL, "check whether this host can run it; print remedies",
+	  "Checks KVM, userfaultfd and the plugin directories, runs code in each mode of the\n"
+	  "CPU, boots a Linux kernel (that of the host, if KERNEL names no bzImage), and\n"
+	  "prints a remedy for each failure.\n"
+	  "Exit: 0 if machines can run here, also if none with Linux; else 111\n",
 	  no_options },
 	{ "completion", cli_completion, "bash|zsh", NULL, NULL,
 	  "Prints a script that completes minivmm's command line. make install installs it.\n"

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "cli/arguments.h"
 #include "cli/cli.h"
+#include "cli/doctor.h"
 #include "cli/show.h"
 #include "kvm/kvm.h"
 #include "plugin/plugin.h"
@@ -90,6 +91,24 @@ check_plugins(void)
 	return good;
 }
 
+/* A machine that cannot run Linux may be all that the user needs: the verdict is not the status. */
+static void
+check_guests(const char *kernel)
+{
+	char path[512], text[1024];
+
+	line(doctor_probe_code(text, sizeof(text)) ? "ok" : "NO", "guests", text);
+	fflush(stdout);
+	if (!kernel)
+		kernel = doctor_host_kernel(path, sizeof(path));
+	if (kernel)
+		line(doctor_probe_linux(kernel, text, sizeof(text)) ? "ok" : "NO", "linux", text);
+	else
+		line("-", "linux",
+		     "not checked: no kernel of this host can be read; name a bzImage: minivmm "
+		     "doctor KERNEL");
+}
+
 int
 cli_doctor(int argc, char **argv)
 {
@@ -102,5 +121,7 @@ cli_doctor(int argc, char **argv)
 	kvm = check_kvm();
 	check_userfaultfd();
 	plugins = check_plugins();
+	if (kvm && plugins)
+		check_guests(arguments.operands[0]);
 	return kvm && plugins ? 0 : STATUS_HOST;
 }

@@ -34,7 +34,7 @@ for (
     [ [qw(flatten simple.snap -o)], 'flatten: -o needs a value; see minivmm flatten --help' ],
     [ [qw(flatten simple.snap -o -)], 'flatten: -o - does not mean stdout; name a file' ],
     [ [qw(inspect --json=yes simple.snap)], 'inspect: --json takes no value; see minivmm inspect --help' ],
-    [ [qw(doctor now)], 'doctor: unexpected argument now; use minivmm doctor' ],
+    [ [qw(doctor a b)], 'doctor: unexpected argument b; use minivmm doctor [KERNEL]' ],
     [ [ @ini, qw(--until hlt --save -) ], '--save - does not mean stdout; use fd:1' ],
     [ [ @ini, qw(--status -) ], '--status - does not mean stdout; use /dev/stdout' ],
     [ [qw(-c simpel.ini)], 'reading the config simpel.ini: No such file or directory; did you mean simple.ini?' ],

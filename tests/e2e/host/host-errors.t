@@ -72,6 +72,23 @@ like($out, qr/^NO +kvm +cannot open \/dev\/kvm: it does not exist; load kvm_inte
 is("$status:$err", '0:', 'doctor: status 0 on a suitable host');
 like($out, qr/^ok +kvm +\/dev\/kvm opens and has all required capabilities\n.*^ok +plugins +\/.*\/serial\.so$/ms, 'doctor: reports KVM and the plugins');
 like($out, qr/^(?:ok|-) +userfaultfd +not needed: live snapshots use KVM's dirty log$/m, 'doctor: userfaultfd is not needed');
+like($out, qr/^ok +guests +real mode, protected mode, long mode, interrupt controllers, single steps$/m, 'doctor: runs guests');
+like($out, qr/^(?:- +linux +not checked: |(?:ok|NO) +linux +\S+)/m, 'doctor: says whether Linux has been tried');
+{
+    # A kernel that prints what Linux prints when it looks for its root file system, and one that does not.
+    my $kernel = slurp("$top/guests/bzimage.bin");
+    for my $case ([ ok => 'VFS: Unable to mount root fs', qr/^ok +linux +kernel boots until it looks for its root file system$/m ],
+        [ NO => 'nothing', qr/^NO +linux +kernel does not boot on this KVM within 2 s; use another host, or, .* tests\/svm\/run/m ]) {
+        my ($name, $text, $line) = @$case;
+        my $start = pack 'H*', '488d350f000000' . '66baf803' . 'ac' . '84c0' . '7403' . 'ee' . 'ebf8' . 'f4' . 'ebfd';
+        substr($kernel, 0x600, length($start) + length($text) + 1) = $start . "$text\0";
+        spew('kernel', $kernel);
+        ($status, $out, $err) = run([ $minivmm, 'doctor', 'kernel' ], MINIVMM_PROBE_SECONDS => 2);
+        is($status, 0, "doctor: status 0, $name");
+        like($out, $line, "doctor: a kernel, $name");
+    }
+    unlink 'kernel';
+}
 ($status, $out, $err) = run([ $minivmm, 'doctor' ], LD_PRELOAD => "$build/tests/preload/kvm.so", KVM_LACKS => 136);
 like($out, qr/^NO +kvm +\/dev\/kvm lacks KVM_CAP_IMMEDIATE_EXIT/m, 'doctor: an old KVM');
 

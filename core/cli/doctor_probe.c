@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Runs small machines to find out what this host's KVM can run: a KVM in software has every
+ * capability and may still emulate too little of a CPU. Each machine is a process of this program,
+ * which can be killed.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/text.h"
+#include "cli/doctor.h"
+#include "machine/clock.h"
+
+#define CODE_SECONDS 5
+#define LINUX_SECONDS 20 /* as tests/linux/where; MINIVMM_PROBE_SECONDS overrides both */
+#define OUTPUT 65536u    /* bytes of output to look at */
+
+/* Each prints P on the serial port and halts: mov $0x3f8,%dx; mov $'P',%al; out %al,%dx; hlt. */
+#define CODE_16 "[boot]\ncode = ba f8 03 b0 50 ee f4\n"
+#define CODE_32 "[boot]\ncode = 66 ba f8 03 b0 50 ee f4\n"
+
+static const struct {
+	const char *name, *config, *until;
+} codes[] = {
+	{ "real mode", CODE_16, NULL },
+	{ "protected mode", "[cpu]\nmode = protected\n" CODE_32, NULL },
+	{ "long mode", "[cpu]\nmode = long\n" CODE_32, NULL },
+	{ "interrupt controllers", "[cpu]\nmode = long\n" CODE_32, NULL },
+	{ "single steps", CODE_16, "step:3" },
+};
+
+static unsigned
+seconds(unsigned usual)
+{
+	const char *text = getenv("MINIVMM_PROBE_SECONDS");
+	uint64_t number;
+
+	return text && !parse_u64(text, &number, NULL) && number && number < 1000 ? (unsigned)number
+										  : usual;
+}
+
+/*
+ * Starts the machine of a config, with its output in *output. option and value: one more option, or
+ * NULL. Returns its process, or -1.
+ */
+static pid_t
+start(const char *config, const char *option, const char *value, int *output)
+{
+	char path[32], *arguments[] = { (char *)"minivmm", (char *)"-c",    path,
+					(char *)"--log",   (char *)"error", (char *)option,
+					(char *)value,     NULL };
+	int file = memfd_create("doctor", 0), ends[2] = { -1, -1 };
+	posix_spawn_file_actions_t actions;
+	pid_t pid = -1;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
+	if (file >= 0 && dprintf(file, "%s", config) > 0 && !pipe2(ends, O_CLOEXEC) &&
+	    !posix_spawn_file_actions_init(&actions)) {
+		posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+		posix_spawn_file_actions_adddup2(&actions, ends[1], 1);
+		posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
+		if (posix_spawn(&pid, "/proc/self/exe", &actions, NULL, arguments, environ))
+			pid = -1;
+		posix_spawn_file_actions_destroy(&actions);
+	}
+	if (file >= 0)
+		close(file);
+	if (ends[1] >= 0)
+		close(ends[1]);
+	if (pid < 0 && ends[0] >= 0)
+		close(ends[0]);
+	*output = ends[0];
+	return pid;
+}
+
+/*
+ * Runs a machine until it prints text or ends. Returns its status if it ends in time, else -1. Sets
+ * *found if it prints text.
+ */
+static int
+run(const char *config, const char *option, const char *value, unsigned limit, const char *text,
+    bool *found)
+{
+	char *bytes = malloc(OUTPUT);
+	uint64_t end = clock_host() + limit * 1000000000ull;
+	size_t length = 0;
+	int output, status = -1;
+	pid_t pid = bytes ? start(config, option, value, &output) : -1;
+	bool ended = false;
+
+	*found = false;
+	while (pid >= 0 && !ended && clock_host() < end && length < OUTPUT) {
+		struct pollfd ready = { .fd = output, .events = POLLIN };
+		ssize_t n;
+
+		poll(&ready, 1, (int)((end - clock_host()) / 1000000) + 1);
+		n = ready.revents ? read(output, bytes + length, OUTPUT - length) : 0;
+		ended = ready.revents && n <= 0 && errno != EINTR;
+		length += n > 0 ? (size_t)n : 0;
+		*found = memmem(bytes, length, text, strlen(text)) != NULL;
+		if (*found && option && !strcmp(option, "--set"))
+			break; /* a kernel does not end by itself */
+	}
+	if (pid >= 0) {
+		if (!ended)
+			kill(pid, SIGKILL);
+		close(output);
+		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+			;
+		status = ended && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+	}
+	free(bytes);
+	return status;
+}
+
+bool
+doctor_probe_code(char *text, size_t size)
+{
+	char good[128] = "", bad[128] = "", config[512];
+
+	for (size_t i = 0; i < sizeof(codes) / sizeof(*codes); i++) {
+		bool chips = !strcmp(codes[i].name, "interrupt controllers"), found;
+		int status;
+		char *list;
+
+		snprintf(config, sizeof(config),
+			 "[vm]\nmemory = 64K\nirqchip = %s\n%s[device serial0]\nplugin = serial\n"
+			 "output = stdio\n",
+			 chips ? "on" : "off", codes[i].config);
+		status = run(config, codes[i].until ? "--until" : NULL, codes[i].until,
+			     seconds(CODE_SECONDS), "P", &found);
+		found |= codes[i].until != NULL;
+		list = !status && found ? good : bad;
+		snprintf(list + strlen(list), sizeof(good) - strlen(list), "%s%s",
+			 *list ? ", " : "", codes[i].name);
+	}
+	snprintf(text, size, "%s%s%s", *bad ? "this KVM fails with: " : good, bad,
+		 *bad ? "; use another host, or, in the source tree, tests/svm/run" : "");
+	return !*bad;
+}
+
+bool
+doctor_probe_linux(const char *kernel, char *text, size_t size)
+{
+	static const char config[] =
+	    "[vm]\nmemory = 256M\nirqchip = on\n[boot]\ncmdline = console=ttyS0 panic=-1\n"
+	    "[device serial0]\nplugin = serial\nirq = 4\noutput = stdio\n"
+	    "[device power]\nplugin = power\n";
+	unsigned limit = seconds(LINUX_SECONDS);
+	char *image;
+	bool found = false;
+
+	/* A path in the config would be relative to the config. */
+	if (asprintf(&image, "boot.image=%s", kernel) >= 0) {
+		run(config, "--set", image, limit, "Unable to mount root", &found);
+		free(image);
+	}
+	if (found)
+		snprintf(text, size, "%s boots until it looks for its root file system", kernel);
+	else
+		snprintf(text, size,
+			 "%s does not boot on this KVM within %u s; use another host, or, in the "
+			 "source tree, tests/svm/run, which runs a command on a KVM that QEMU "
+			 "emulates",
+			 kernel, limit);
+	return found;
+}
+
+const char *
+doctor_host_kernel(char *buffer, size_t size)
+{
+	static const char *const forms[] = { "/boot/vmlinuz-%s", "/lib/modules/%s/vmlinuz",
+					     "/boot/vmlinuz", "/vmlinuz" };
+	struct utsname name;
+
+	if (uname(&name))
+		return NULL;
+	for (size_t i = 0; i < sizeof(forms) / sizeof(*forms); i++) {
+		snprintf(buffer, size, forms[i], name.release);
+		if (!access(buffer, R_OK))
+			return buffer;
+	}
+	return NULL;
+}
