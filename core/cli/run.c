@@ -122,10 +122,8 @@ start_and_run(struct run *run)
 	struct machine *machine = &vm->machine;
 	const struct config *config = &vm->config;
 	const char *socket = config->control.socket;
-	int r = open_outputs(run), stopped, closed;
+	int r = signals_take(&run->signals, vm), stopped, closed;
 
-	if (!r)
-		r = signals_take(&run->signals, vm);
 	if (!r)
 		r = vm_start(vm);
 	if (!r && socket)
@@ -246,6 +244,8 @@ cli_run(const struct run_options *options)
 	}
 	crash_install(&run->vm);
 	r = build(run);
+	if (!r && !options->check)
+		r = open_outputs(run);
 	if (!r && !options->check) {
 		r = start_and_run(run);
 		if (options->status) {
