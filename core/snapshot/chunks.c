@@ -105,10 +105,65 @@ snapshot_has(const struct snapshot *snapshot, gpa_t gpa)
 	return false;
 }
 
+/* Is this part of the image a hole in the file and in all its parents? */
+static bool
+chain_hole(const struct snapshot *snapshot, uint64_t offset, size_t length)
+{
+	while (snapshot && file_hole(snapshot, snapshot->header.memory_offset + offset, length))
+		snapshot = snapshot->parent;
+	return !snapshot;
+}
+
+/* Reads length bytes of the image over those of the parents. Holes over holes stay untouched. */
+static int
+read_over(const struct snapshot *snapshot, uint8_t *to, uint64_t offset, size_t length)
+{
+	int failed = 0;
+
+	for (size_t at = 0, part; at < length && !failed; at += part) {
+		part = length - at < SNAPSHOT_CHUNK ? length - at : SNAPSHOT_CHUNK;
+		if (!chain_hole(snapshot, offset + at, part))
+			failed = snapshot_pread(snapshot, to + at, part,
+						snapshot->header.memory_offset + offset + at);
+	}
+	return failed;
+}
+
+int
+snapshot_overlay(const struct snapshot *snapshot, uint8_t *(*page_at)(const void *, uint64_t),
+		 const void *context)
+{
+	uint64_t pages = snapshot->header.memory_size / PAGE_SIZE;
+	int failed = 0;
+
+	if (!snapshot->pages)
+		return 0;
+	failed = snapshot_overlay(snapshot->parent, page_at, context);
+	for (uint64_t page = 0, end; page < pages && !failed; page = end) {
+		uint8_t *to;
+
+		end = page + 1;
+		if (!snapshot_holds(snapshot, page))
+			continue;
+		to = page_at(context, page);
+		while (end < pages && snapshot_holds(snapshot, end) &&
+		       page_at(context, end) == to + (end - page) * PAGE_SIZE)
+			end++;
+		failed = read_over(snapshot, to, page * PAGE_SIZE, (end - page) * PAGE_SIZE);
+	}
+	return failed;
+}
+
+static uint8_t *
+page_of_map(const void *map, uint64_t page)
+{
+	return (uint8_t *)map + page * PAGE_SIZE;
+}
+
 int
 snapshot_map(const struct snapshot *snapshot, const uint8_t **image)
 {
-	const struct snapshot *root = snapshot, *from;
+	const struct snapshot *root = snapshot;
 	uint64_t size = snapshot->header.memory_size;
 	bool chain = snapshot->pages != NULL;
 	uint8_t *map;
@@ -125,12 +180,8 @@ snapshot_map(const struct snapshot *snapshot, const uint8_t **image)
 	if (map == MAP_FAILED)
 		return fail(STATUS_HOST, "cannot map the memory of %s: %s", snapshot->path,
 			    limit_error(errno).text);
-	for (uint64_t page = 0; page < size / PAGE_SIZE && chain && !failed; page++) {
-		from = holder(snapshot, page);
-		if (from != root)
-			failed = snapshot_pread(from, map + page * PAGE_SIZE, PAGE_SIZE,
-						from->header.memory_offset + page * PAGE_SIZE);
-	}
+	if (chain)
+		failed = snapshot_overlay(snapshot, page_of_map, map);
 	*image = map;
 	if (failed)
 		munmap(map, size);

@@ -120,6 +120,14 @@ bool snapshot_has(const struct snapshot *snapshot, gpa_t gpa);
 int snapshot_read(const struct snapshot *snapshot, gpa_t gpa, void *to, size_t length);
 
 /*
+ * Reads the pages of a diff and of its parents, parents first, over a mapping of the first file's
+ * image; nothing for a single file. page_at returns the address of a page of the image. Where all
+ * files have a hole, nothing is read and no memory is touched. Returns 0 or a negative status,
+ * reported.
+ */
+int snapshot_overlay(const struct snapshot *snapshot, uint8_t *(*page_at)(const void *, uint64_t),
+		     const void *context);
+/*
  * Maps the memory image, with the parents' pages, for reading. The image of a single file is a
  * shared mapping of the file. The caller unmaps it: munmap(image, header.memory_size). Returns 0 or
  * a negative status, reported.

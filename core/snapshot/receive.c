@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Receives a snapshot through a descriptor: a stream, or the bytes of a snapshot file. Assembles the
- * file in memory (memfd), unless the descriptor is that file.
+ * Receives a snapshot through a descriptor: a stream, or the bytes of a snapshot file. Assembles
+ * the file in memory (memfd), unless the descriptor is that file.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -227,38 +227,18 @@ memory_section_valid(const struct section_context *context, uint32_t index,
 	return 0;
 }
 
-/*
- * Memory is a mapping of the first file of the chain. The pages of the other files are read into
- * it, parents first.
- */
-static int
-load_pages(const struct snapshot *snapshot, const struct memory *memory)
+static uint8_t *
+page_of_memory(const void *memory, uint64_t page)
 {
-	uint64_t pages = memory->size / PAGE_SIZE;
-	int failed = 0;
-
-	if (!snapshot->pages)
-		return 0;
-	failed = load_pages(snapshot->parent, memory);
-	for (uint64_t page = 0, end; page < pages && !failed; page = end) {
-		end = page + 1;
-		if (!snapshot_holds(snapshot, page))
-			continue;
-		while (end < pages && snapshot_holds(snapshot, end) &&
-		       memory_page(memory, end) == memory_page(memory, end - 1) + PAGE_SIZE)
-			end++;
-		failed =
-		    snapshot_pread(snapshot, memory_page(memory, page), (end - page) * PAGE_SIZE,
-				   snapshot->header.memory_offset + page * PAGE_SIZE);
-	}
-	return failed;
+	return memory_page(memory, page);
 }
 
+/* Memory is a mapping of the first file of the chain. */
 static int
 memory_section_load(const struct section_context *context, uint32_t index,
 		    const struct record *record, struct why *why)
 {
-	return load_pages(context->snapshot, &context->machine->memory);
+	return snapshot_overlay(context->snapshot, page_of_memory, &context->machine->memory);
 }
 
 /*

@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 
 #include "costly.h"
@@ -253,10 +254,83 @@ cost_is_bounded_by_size(void **state)
 	}
 }
 
+/* Writes a diff of a parent. It holds all pages, and its memory is a hole. */
+static void
+write_hollow_diff(const char *path, const char *parent_path)
+{
+	struct snapshot parent;
+	struct snapshot_header header = { .id = { 7 } };
+	struct snapshot_meta meta = { 0 };
+	uint8_t *bytes, *held;
+	size_t length;
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	assert_int_equal(snapshot_open(&parent, parent_path), 0);
+	for (uint32_t i = 0; i < parent.header.sections; i++) {
+		const struct snapshot_row *row = &parent.rows[i];
+
+		snapshot_meta_add(&meta, row->tag, row->index, row->flags,
+				  (const uint8_t *)parent.rows + row->offset, row->length);
+	}
+	length = parent.header.memory_size / PAGE_SIZE / 8;
+	held = malloc(length);
+	assert_non_null(held);
+	memset(held, 0xff, length);
+	snapshot_meta_add(&meta, SECTION_PAGES, 0, 0, held, length);
+	free(held);
+	memcpy(header.parent, parent.header.id, sizeof(header.parent));
+	header.parent_checksum = parent.header.checksum;
+	bytes = snapshot_meta_seal(&meta, &header, parent.header.memory_size);
+	assert_non_null(bytes);
+	assert_int_equal(write(fd, bytes, sizeof(header)), sizeof(header));
+	assert_int_equal(
+	    pwrite(fd, bytes + sizeof(header), header.table_size, (off_t)header.table_offset),
+	    header.table_size);
+	close(fd);
+	free(bytes);
+	snapshot_meta_free(&meta);
+	snapshot_close(&parent);
+}
+
+/* The anonymous memory of this process, bytes. */
+static long
+anonymous(void)
+{
+	FILE *status = fopen("/proc/self/status", "r");
+	char line[256];
+	long kib = 0;
+
+	assert_non_null(status);
+	while (fgets(line, sizeof(line), status))
+		sscanf(line, "RssAnon: %ld kB", &kib);
+	fclose(status);
+	return kib << 10;
+}
+
+/* A diff and its parent may claim any memory: while both are holes, reading it takes none. */
+static void
+holes_of_a_chain_take_no_memory(void **state)
+{
+	char *others[] = { (char *)"a.snap" };
+	const uint8_t *image;
+	struct snapshot diff;
+	long before;
+
+	costly_write("a.snap", "base.snap", costly_find("holes"), 16384);
+	write_hollow_diff("b.snap", "a.snap");
+	assert_int_equal(snapshot_open_chain(&diff, "b.snap", others, 1), 0);
+	before = anonymous();
+	assert_int_equal(snapshot_map(&diff, &image), 0);
+	assert_in_range(anonymous() - before + (1 << 20), 0, 8 << 20); /* of 1 GiB */
+	munmap((void *)image, diff.header.memory_size);
+	snapshot_close(&diff);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(holes_of_a_chain_take_no_memory),
 		cmocka_unit_test(cost_grows_with_size),
 		cmocka_unit_test(cost_is_bounded_by_size),
 	};
