@@ -197,9 +197,10 @@ died_idle(int signal, bool ready, unsigned *in_a_row)
 			    "batch: %u workers in a row were killed before they took an input: "
 			    "%s; " SPARE_MEMORY,
 			    *in_a_row, cause_of(signal));
-	log_line(MINIVMM_WARNING, NULL,
-		 "batch: a worker was killed between two inputs: %s; another one takes its place",
-		 cause_of(signal));
+	log_line(
+	    MINIVMM_WARNING, NULL,
+	    "batch: a worker was killed before it took an input: %s; another one takes its place",
+	    cause_of(signal));
 	return 0;
 }
 

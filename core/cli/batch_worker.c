@@ -73,8 +73,10 @@ rewind_machine(struct worker *w)
 	struct why why;
 	int r;
 
-	if (!w->ran)
-		return vm_start(&w->vm);
+	if (!w->ran) {
+		r = w->batch->check ? vm_reset_remember(&w->vm) : 0;
+		return r ? r : vm_start(&w->vm);
+	}
 	r = vm_reset(&w->vm);
 	if (!r && w->batch->check && reset_check(&w->vm.reset, &why))
 		batch_error(w->batch, fail(STATUS_BUG, "the reset is incomplete: %s", why.text));

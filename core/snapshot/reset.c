@@ -39,6 +39,9 @@ reset_free(struct reset *reset)
 	if (reset->machine)
 		dirty_watch_remove(reset->machine, &reset->watch);
 	free(reset->pages);
+	for (size_t i = 0; i < reset->record_count; i++)
+		free(reset->records[i].bytes);
+	free(reset->records);
 	*reset = (struct reset){ 0 };
 }
 
@@ -82,11 +85,42 @@ reset_run(struct reset *reset)
 	return failed;
 }
 
+static int
+remember(struct reset *reset, const struct section_context *context, const struct section *section,
+	 uint32_t index)
+{
+	struct reset_record *records =
+	    realloc(reset->records, (reset->record_count + 1) * sizeof(*records));
+	struct record_writer writer = { 0 };
+	int r;
+
+	if (!records)
+		return fail_memory("the state of the restore");
+	reset->records = records;
+	r = section->save(context, index, &writer);
+	records[reset->record_count++] =
+	    (struct reset_record){ .bytes = writer.data, .length = writer.length };
+	return r || !writer.failed ? r : fail_memory("the state of the restore");
+}
+
+int
+reset_remember(struct reset *reset)
+{
+	struct section_context context = section_context(reset->machine, reset->devices);
+	int r = 0;
+
+	for (const struct section *s = sections; s->name && !r; s++)
+		for (uint32_t i = 0; s->state && i < section_count(s, &context) && !r; i++)
+			r = remember(reset, &context, s, i);
+	return r;
+}
+
 /* The context of a comparison: keeps the first difference. */
 struct difference {
 	const struct section_context *context;
 	const struct section *section;
 	uint32_t index;
+	size_t number; /* of the section, counting those with state */
 	struct why *why;
 	int found; /* 0, or -1 with the reason in why */
 };
@@ -105,10 +139,17 @@ compare(const struct reset *reset, struct difference *d)
 {
 	const struct record *saved = snapshot_section(reset->snapshot, d->section->tag, d->index);
 	struct record_writer writer = { 0 };
-	struct record now;
+	struct record now, restored;
 
 	if (!saved) /* a SECTION_OPTIONAL */
 		return 0;
+	if (d->number < reset->record_count) {
+		const struct reset_record *kept = &reset->records[d->number];
+
+		if (record_open(kept->bytes, kept->length, &restored, NULL))
+			return why_set(d->why, "%s %u cannot be read", d->section->name, d->index);
+		saved = &restored;
+	}
 	if (d->section->save(d->context, d->index, &writer) || writer.failed ||
 	    record_open(writer.data, writer.length, &now, NULL))
 		d->found = why_set(d->why, "%s %u cannot be saved", d->section->name, d->index);
@@ -163,13 +204,16 @@ reset_check(struct reset *reset, struct why *why)
 {
 	struct section_context context = section_context(reset->machine, reset->devices);
 	int r = check_memory(reset, why);
+	size_t number = 0;
 
 	for (const struct section *s = sections; s->name && !r; s++) {
 		uint32_t count = s->state ? section_count(s, &context) : 0;
 		struct difference difference = { .context = &context, .section = s, .why = why };
 
-		for (; difference.index < count && !r; difference.index++)
+		for (; difference.index < count && !r; difference.index++) {
+			difference.number = number++;
 			r = compare(reset, &difference);
+		}
 	}
 	return r;
 }

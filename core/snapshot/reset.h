@@ -21,6 +21,12 @@ struct reset {
 	uint64_t *pages;      /* bitmap: written since the last reset; watch.pages */
 	struct dirty_watch watch;
 	bool known; /* pages is complete */
+	/* reset_remember: the record of each section with state, in the order of the table. */
+	struct reset_record {
+		uint8_t *bytes;
+		size_t length;
+	} * records;
+	size_t record_count;
 };
 
 /*
@@ -36,8 +42,15 @@ void reset_free(struct reset *reset);
  */
 int reset_run(struct reset *reset);
 /*
- * Compares all memory and all state of vCPUs, chips and devices with the snapshot. Call it after
- * reset_run. Returns 0, or -1 with the first difference in why.
+ * Keeps the state that the restore has made, for reset_check. It can differ from the file: KVM and
+ * devices do not take all values as they are. After the restore, before the first run. Returns 0 or
+ * a negative status.
+ */
+int reset_remember(struct reset *reset);
+/*
+ * Compares all memory with the snapshot, and all state of vCPUs, chips and devices with that of
+ * reset_remember, or with the snapshot. Call it after reset_run. Returns 0, or -1 with the first
+ * difference in why.
  */
 int reset_check(struct reset *reset, struct why *why);
 

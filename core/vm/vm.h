@@ -81,6 +81,9 @@ int vm_start(struct vm *vm);
 int vm_run(struct vm *vm);
 /* Stops the devices; waits for slow readers of their output until *interrupted. 0 or -STATUS_IO. */
 int vm_stop(struct vm *vm, const volatile bool *interrupted);
+/* Prepares resets that are checked: keeps the state of the restore, for reset_check. After vm_build.
+ * 0 or a negative status. */
+int vm_reset_remember(struct vm *vm);
 /*
  * Resets the machine to the snapshot that it was restored from, and resumes it if nothing pauses
  * it. 0, or a negative status, with which the machine ends.

@@ -59,6 +59,23 @@ vm_stop(struct vm *vm, const volatile bool *interrupted)
 	return devices_stop(&vm->devices, interrupted);
 }
 
+/* Resets are prepared when they are first needed. */
+static int
+prepare_reset(struct vm *vm)
+{
+	return vm->reset.snapshot
+		   ? 0
+		   : reset_init(&vm->reset, &vm->snapshot, &vm->machine, &vm->devices);
+}
+
+int
+vm_reset_remember(struct vm *vm)
+{
+	int r = prepare_reset(vm);
+
+	return r ? r : reset_remember(&vm->reset);
+}
+
 int
 vm_reset(struct vm *vm)
 {
@@ -71,8 +88,8 @@ vm_reset(struct vm *vm)
 	/* The load would overwrite an end that came while the devices paused. */
 	if (machine_ended(&vm->machine) && !machine_paused_for(&vm->machine, PAUSE_NOT_RUN))
 		r = fail(STATUS_USAGE, "cannot reset the machine: it has ended");
-	if (!r && !vm->reset.snapshot)
-		r = reset_init(&vm->reset, &vm->snapshot, &vm->machine, &vm->devices);
+	if (!r)
+		r = prepare_reset(vm);
 	if (!r)
 		r = capture_reset(&vm->capture, &vm->reset);
 	if (r)

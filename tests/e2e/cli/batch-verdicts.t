@@ -1,0 +1,72 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# What batch says of an input depends on what the guest did with it: workers that are killed, and
+# snapshots whose values a restore does not take as they are. On an emulated KVM, too.
+use v5.14;
+use warnings;
+use lib 'tests/lib';
+
+use JSON::PP;
+use Minivmm;
+use Snapshot;
+use Test::More;
+
+# Reads a byte and writes it: mov dx,0x3fd; 1: in al,dx (LSR); test al,1; jz 1b; in al,dx (RBR); cmp al,'l'; je to
+# itself; out; hlt.
+spew('x.ini', guest('ba fd 03 ec a8 01 74 fb ba f8 03 ec 3c 6c 74 fe ee f4') . "input = none\n");
+is((run([ $minivmm, qw(-c x.ini --until access:1 --save x.snap) ]))[0], 0, 'a snapshot');
+spew($_, $_) for qw(a b c loop);
+my @batch = ($minivmm, qw(batch -r x.snap --input serial0 -j 1));
+
+# The lines, as FILE CAUSE EXIT [SIGNAL].
+sub lines {
+    my ($out) = @_;
+    return join ', ', map { join ' ', grep { defined } @{ decode_json($_) }{qw(file cause exit signal)} } split /\n/, $out;
+}
+
+# The worker of a batch.
+sub worker {
+    my ($process) = @_;
+    my $worker;
+    until_true { ($worker) = slurp("/proc/$process->{pid}/task/$process->{pid}/children") =~ /(\d+)/ };
+    return $worker;
+}
+
+my ($status, $out, $err) = run([ @batch, qw(a b c) ]);
+is("$status:$err", '0:', 'no accidents') or diag($err);
+is(lines($out), 'a hlt 0, b hlt 0, c hlt 0', 'all inputs have run');
+
+# During an input: by another process, and by a fault.
+for ([ KILL => 9, 'killed', 137, 111, qr/a worker was killed with input loop: Killed; .* use fewer workers/ ],
+    [ SEGV => 11, 'crash', 114, 114, qr/a worker crashed with input loop: Segmentation fault/ ]) {
+    my ($name, $signal, $cause, $exit, $expected, $message) = @$_;
+    my $process = start([ @batch, qw(a loop b) ]);
+    ok(until_true { heard($process) =~ /"file":"a"/ }, 'the first input has run');
+    kill $name => worker($process);
+    ($status, $out, $err) = finish($process);
+    is($status, $expected, "SIG$name: the status");
+    is(lines($out), "a hlt 0, loop $cause $exit $signal, b hlt 0", 'the others have run');
+    like($err, qr/^minivmm: batch: $message/m, 'the message');
+}
+
+# Before an input: once, and each worker.
+my %preload = (LD_PRELOAD => "$build/tests/preload/faultfs.so", FAULT_PATH => 'x.snap');
+spew('plan', 'open:1:KILL');
+($status, $out, $err) = run([ @batch, qw(a b) ], %preload, FAULT => '@plan');
+is($status, 0, 'a worker is killed before it takes an input');
+is(lines($out), 'a hlt 0, b hlt 0', 'another one runs them');
+like($err, qr/\Aminivmm: warning: batch: a worker was killed before it took an input: Killed; another one takes its place\n\z/, 'the warning');
+($status, $out, $err) = run([ @batch, qw(a b) ], %preload, FAULT => 'open:1:KILL');
+is("$status:$out", '111:', 'every worker is killed: the batch ends');
+like($err, qr/^minivmm: batch: \d+ workers in a row were killed before they took an input: Killed; .*\n\z/m, 'the message');
+
+# A snapshot with values that a restore does not take: the reset does not take them either.
+for my $field (qw(host_tsc realtime flags)) {
+    my $copy = Snapshot->load('x.snap');
+    eval { $copy->change('VMVM', 0, [ 'clock', $field ], sub { substr($_[0]{value}, 0, 1) = "\x01" }); 1 } or diag($@);
+    $copy->save("$field.snap");
+    ($status, $out, $err) = run([ $minivmm, 'batch', '-r', "$field.snap", qw(--input serial0 -j 1 --check a b) ]);
+    is("$status:$err", '0:', "--check, with another $field in the snapshot");
+}
+
+done_testing;
