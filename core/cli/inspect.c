@@ -138,6 +138,7 @@ static int
 inspect_text(FILE *out, const struct snapshot *snapshot)
 {
 	const struct section *section = NULL;
+	struct inspect_code code = { 0 };
 	const struct record *record;
 
 	show_file(out, snapshot);
@@ -149,7 +150,7 @@ inspect_text(FILE *out, const struct snapshot *snapshot)
 			else
 				show_section(out, section, i, record);
 			if (section->tag == SECTION_VCPU)
-				inspect_code(out, snapshot, i);
+				inspect_code(out, snapshot, i, &code);
 		}
 	return show_memory(out, snapshot);
 }

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 
+#include "cli/disassemble.h"
 #include "snapshot/reader.h"
 
 /*
@@ -18,10 +19,19 @@ int inspect_dump(FILE *out, const struct snapshot *snapshot, const char *address
  * name ends in .svg. Needs the parents of a diff.
  */
 int inspect_map(const struct snapshot *snapshot, const char *path);
+/* The code that inspect_code has printed last. Plain data; zeros: none. */
+struct inspect_code {
+	uint64_t at; /* its linear address */
+	size_t length;
+	unsigned bits;
+	uint8_t bytes[DISASSEMBLE_BYTES];
+};
 /*
  * Prints the bytes at rip of a vCPU, and the instructions if objdump is installed. Of a diff whose
- * parents are not open, it may say that they are there.
+ * parents are not open, it may say that they are there. Idle vCPUs execute the same code: it is
+ * disassembled only if it is not *last, which is replaced.
  */
-void inspect_code(FILE *out, const struct snapshot *snapshot, uint32_t vcpu);
+void inspect_code(FILE *out, const struct snapshot *snapshot, uint32_t vcpu,
+		  struct inspect_code *last);
 
 #endif

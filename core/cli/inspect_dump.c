@@ -202,26 +202,35 @@ put_instruction(void *context, const char *text)
 	fprintf(context, "    %s\n", text);
 }
 
-void
-inspect_code(FILE *out, const struct snapshot *snapshot, uint32_t vcpu)
+static bool
+same_code(const struct inspect_code *a, const struct inspect_code *b)
 {
+	return a->at == b->at && a->length == b->length && a->bits == b->bits &&
+	       !memcmp(a->bytes, b->bytes, a->length);
+}
+
+void
+inspect_code(FILE *out, const struct snapshot *snapshot, uint32_t vcpu, struct inspect_code *last)
+{
+	struct inspect_code code = { 0 };
 	struct snapshot_cpu cpu;
 	struct why why;
-	uint8_t code[DISASSEMBLE_BYTES];
-	uint64_t at;
-	size_t length;
 
 	if (!snapshot_cpu(snapshot, vcpu, &cpu))
 		return;
-	at = snapshot_cpu_code(&cpu);
-	length = snapshot_read_linear(snapshot, &cpu, at, code, sizeof(code), &why);
+	code.at = snapshot_cpu_code(&cpu);
+	code.bits = snapshot_cpu_bits(&cpu);
+	code.length =
+	    snapshot_read_linear(snapshot, &cpu, code.at, code.bytes, sizeof(code.bytes), &why);
 	fputs("  at rip:", out);
-	for (size_t i = 0; i < length && i < CODE_SHOWN; i++)
-		fprintf(out, " %02x", code[i]);
-	if (!length) {
+	for (size_t i = 0; i < code.length && i < CODE_SHOWN; i++)
+		fprintf(out, " %02x", code.bytes[i]);
+	if (!code.length) {
 		fputc(' ', out);
 		show_text(out, why.text, strlen(why.text));
 	}
 	fputc('\n', out);
-	disassemble(code, length, at, snapshot_cpu_bits(&cpu), put_instruction, out);
+	if (!same_code(&code, last))
+		disassemble(code.bytes, code.length, code.at, code.bits, put_instruction, out);
+	*last = code;
 }

@@ -102,7 +102,7 @@ open_outputs(struct run *run)
 static void
 log_instruction(void *context, const char *text)
 {
-	log_line(MINIVMM_ERROR, NULL, "  %s", text);
+	log_line(MINIVMM_INFO, NULL, "  %s", text);
 }
 
 /* Reports an end that a fault caused, with the instructions that it happened at. */
@@ -112,7 +112,8 @@ show_fault(struct machine *machine)
 	struct vcpu_code code;
 
 	report_end(machine, &code);
-	disassemble(code.bytes, code.length, code.at, code.bits, log_instruction, NULL);
+	if (log_enabled(MINIVMM_INFO))
+		disassemble(code.bytes, code.length, code.at, code.bits, log_instruction, NULL);
 }
 
 static int

@@ -72,6 +72,7 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 	/* make fuzz runs in build/fuzz. */
 	snprintf(plugins, sizeof(plugins), "plugins.path=%s/../../plugins:%s/plugins", here, here);
 	atexit(clean_up);
+	setenv("PATH", "/dev/null", 1); /* no objdump */
 	__sanitizer_install_malloc_and_free_hooks(allocated, freed);
 	return 0;
 }

@@ -46,6 +46,37 @@ reader_json(const struct reading *r)
 }
 
 static inline void
+reader_map(const struct reading *r)
+{
+	char *argv[] = { (char *)"inspect", (char *)"--map", r->path, NULL };
+
+	cli_inspect(3, argv);
+}
+
+static inline void
+reader_dump(const struct reading *r)
+{
+	char *argv[] = { (char *)"inspect", (char *)"--dump", (char *)"rip",
+			 (char *)"64K",     r->path,          NULL };
+
+	cli_inspect(5, argv);
+}
+
+static inline void
+reader_diff_json(const struct reading *r)
+{
+	char *argv[] = { (char *)"diff",
+			 (char *)"--json",
+			 (char *)"--hex",
+			 (char *)"--guest",
+			 r->path,
+			 r->other,
+			 NULL };
+
+	cli_diff(6, argv);
+}
+
+static inline void
 reader_diff(const struct reading *r)
 {
 	char *argv[] = { (char *)"diff", r->path, r->other, NULL };
@@ -110,8 +141,10 @@ static const struct reader {
 } readers[] = {
 	{ "verify", reader_verify },       { "inspect", reader_inspect },
 	{ "inspect --json", reader_json }, { "diff", reader_diff },
-	{ "flatten", reader_flatten },     { "restore", reader_restore },
-	{ "batch", reader_batch },         { "-r -", reader_receive },
+	{ "inspect --map", reader_map },   { "diff --json --hex --guest", reader_diff_json },
+	{ "inspect --dump", reader_dump }, { "flatten", reader_flatten },
+	{ "restore", reader_restore },     { "batch", reader_batch },
+	{ "-r -", reader_receive },
 };
 #define READERS (sizeof(readers) / sizeof(*readers))
 
