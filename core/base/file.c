@@ -109,7 +109,8 @@ explain(const char *path, int error, struct why *why)
 
 	if (there && error == ELOOP && S_ISLNK(st.st_mode))
 		why_set(why, "it is a symbolic link; name the file itself");
-	else if (there && error == EPERM && place_is_trap(&place, &st, true))
+	else if (there && error == EPERM &&
+		 (place_is_trap(&place, &st, true) || place_is_trap(&place, &st, false)))
 		why_set(why, "it belongs to another user, or has two names, in a directory to "
 			     "which everyone can write; remove it or name another file");
 	else if (error == EBUSY) {

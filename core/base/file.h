@@ -81,8 +81,8 @@ bool file_same(const struct file_id *a, const struct file_id *b);
  * (place.h) are refused, then as now: the directory stays open.
  *
  * A new file has mode 0600. One that replaces another has the mode, the owner and the group of the
- * old one. If owner or group cannot be kept, or if the old file has an ACL, it has only the owner's
- * bits of the mode.
+ * old one. If owner or group cannot be kept, if the owner is neither this user nor the directory's
+ * owner, or if the old file has an ACL, it has only the owner's bits of the mode.
  *
  * The functions report errors ("cannot write WHAT PATH: ...") and return 0 or a negative status.
  */

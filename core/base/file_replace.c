@@ -83,14 +83,17 @@ keep_rights(const struct file_replacement *file)
 {
 	mode_t mode = file->old.st_mode & 0777;
 	char old[32 + NAME_MAX];
-	struct stat now;
+	struct stat now, directory;
+	bool same, trusted;
 
 	if (file->fresh)
 		return 0;
-	if (fstat(file->fd, &now))
+	if (fstat(file->fd, &now) || fstat(file->place.directory, &directory))
 		return -1;
-	if ((now.st_uid != file->old.st_uid || now.st_gid != file->old.st_gid) &&
-	    fchown(file->fd, file->old.st_uid, file->old.st_gid))
+	same = file->old.st_uid == now.st_uid && file->old.st_gid == now.st_gid;
+	/* Any other user may have made the file to receive what is written. */
+	trusted = file->old.st_uid == now.st_uid || file->old.st_uid == directory.st_uid;
+	if (!same && (!trusted || fchown(file->fd, file->old.st_uid, file->old.st_gid)))
 		mode &= 0700;
 	/* With an ACL, the bits of the group are its mask. */
 	snprintf(old, sizeof(old), "/proc/self/fd/%d/%s", file->place.directory, file->place.name);

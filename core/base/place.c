@@ -64,8 +64,10 @@ place_is_trap(const struct place *place, const struct stat *st, bool in_place)
 	    fstat(place->directory, &directory) || !(directory.st_mode & S_ISVTX) ||
 	    !(directory.st_mode & (S_IWGRP | S_IWOTH)))
 		return false;
-	return (st->st_uid != geteuid() && st->st_uid != directory.st_uid) ||
-	       (in_place && S_ISREG(st->st_mode) && st->st_nlink > 1);
+	if (in_place && S_ISREG(st->st_mode) && st->st_nlink > 1)
+		return true;
+	/* rename(2) does not replace the file of the directory's owner, either. */
+	return st->st_uid != geteuid() && !(in_place && st->st_uid == directory.st_uid);
 }
 
 void

@@ -27,9 +27,9 @@ int place_stat(const struct place *place, struct stat *st);
 /*
  * Returns true for a file that another user may have put there as a trap: the directory is sticky
  * and other users can write to it, like /tmp, and the file is a regular file or a pipe that
- * belongs to another user. in_place: the file is written rather than replaced; then a regular file
- * with a second name is a trap, too. The kernel has the same rules, if fs.protected_regular,
- * fs.protected_fifos and fs.protected_hardlinks are set.
+ * belongs to another user. in_place: the file is written rather than replaced; then that of the
+ * directory's owner is none, and a regular file with a second name is one. The kernel has the same
+ * rules, if fs.protected_regular, fs.protected_fifos and fs.protected_hardlinks are set.
  */
 bool place_is_trap(const struct place *place, const struct stat *st, bool in_place);
 

@@ -449,20 +449,38 @@ outputs_in_a_sticky_directory(void **state)
 static void
 a_replaced_file_keeps_its_owner(void **state)
 {
+	static const struct {
+		uid_t directory, file;
+		mode_t mode;
+		uid_t owner;
+		mode_t mode_then;
+	} cases[] = {
+		{ 0, 0, 0664, 0, 0664 },
+		{ 0, 65534, 0664, 0, 0600 }, /* a trap: another user has made it */
+		{ 65534, 65534, 0664, 65534, 0664 },
+		{ 65534, 65534, 06755, 65534, 0755 },
+		{ 65534, 65533, 0664, 0, 0600 },
+	};
 	struct file_replacement file;
 	struct stat st;
 
 	if (geteuid() != 0)
 		skip();
-	spew("theirs", FILE_NEW, "");
-	assert_int_equal(chown("theirs", 65534, 65533) || chmod("theirs", 0664), 0);
-	assert_int_equal(file_replace(&file, "thing", "theirs"), 0);
-	assert_int_equal(file_replace_commit(&file), 0);
-	file_replace_end(&file);
-	assert_int_equal(stat("theirs", &st), 0);
-	assert_int_equal(st.st_uid, 65534);
-	assert_int_equal(st.st_gid, 65533);
-	assert_int_equal(st.st_mode & 0777, 0664);
+	assert_int_equal(mkdir("owned", 0777), 0);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		close(open("owned/x", O_CREAT | O_WRONLY, 0600));
+		assert_int_equal(chown("owned", cases[i].directory, 0), 0);
+		assert_int_equal(chown("owned/x", cases[i].file, cases[i].file), 0);
+		assert_int_equal(chmod("owned/x", cases[i].mode), 0);
+		assert_int_equal(file_replace(&file, "thing", "owned/x"), 0);
+		assert_int_equal(file_replace_commit(&file), 0);
+		file_replace_end(&file);
+		assert_int_equal(stat("owned/x", &st), 0);
+		assert_int_equal(st.st_uid, cases[i].owner);
+		assert_int_equal(st.st_gid, cases[i].owner);
+		assert_int_equal(st.st_mode & 07777, cases[i].mode_then);
+		assert_int_equal(unlink("owned/x"), 0);
+	}
 }
 
 /* Who has a file open in one way, and opens it in the other. */
