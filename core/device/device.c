@@ -361,6 +361,7 @@ device_destroy(struct device *d)
 	free(d->streams);
 	free(d->host.public.state);
 	free(d->mappings);
+	watchdog_look(&d->all->machine->watchdog);
 	plugin_unload(&d->plugin);
 }
 

@@ -125,7 +125,7 @@ put_end(struct minivmm_writer *writer)
 		return -1;
 	}
 	record_end(w);
-	return 0;
+	return put_result(w, false, SERVICE(put_end), "a value of the group");
 }
 
 /* Sets the reason why the state cannot be loaded; the first reason wins. Returns -1. */
@@ -338,26 +338,34 @@ save_timers(struct device *d, struct record_writer *writer)
 	record_end(writer);
 }
 
-/* Calls save of the plugin, or saves the fields, in the open group. */
+/* Saves the group of the plugin's state: by its save, or the fields. */
 static int
 save_state(struct device *d, struct record_writer *w)
 {
 	const struct minivmm_plugin *descriptor = &d->plugin.descriptor;
-	struct minivmm_writer writer = { .record = w, .depth = w->depth };
+	struct minivmm_writer writer = { .record = w };
+	const char *mistake = NULL;
 	int r;
 
+	record_begin(w, "state", RECORD_GROUP);
+	writer.depth = w->depth;
 	d->writer = &writer;
 	r = DEVICE_CALL(d, SERVICE_SAVE, "save",
 			descriptor->save ? descriptor->save(&d->host.public, &writer)
 					 : put_fields(d, w));
 	d->writer = NULL;
-	if (!w->failed && w->depth != writer.depth) {
-		service_error(&d->host,
-			      "save has not ended a group with minivmm_put_end(): the plugin is at "
-			      "fault");
+	if (r || w->failed)
 		return -1;
+	if (w->depth != writer.depth)
+		mistake = "save has not ended a group with minivmm_put_end()";
+	else {
+		record_end(w);
+		if (w->failed && !w->no_memory)
+			mistake = "save has put two values with the same name into a group";
 	}
-	return w->failed ? -1 : r;
+	if (mistake)
+		service_error(&d->host, "%s: plugin %s is at fault", mistake, descriptor->name);
+	return mistake || w->failed ? -1 : 0;
 }
 
 int
@@ -370,13 +378,11 @@ device_save(struct device *d, struct record_writer *writer)
 	record_put_text(writer, "name", d->config->name);
 	record_put_text(writer, "plugin", descriptor->name);
 	record_put_u32(writer, "version", descriptor->state_version);
-	record_begin(writer, "state", RECORD_GROUP);
 	r = save_state(d, writer);
 	if (r < 0 && !writer->no_memory) /* which the caller reports */
 		return fail(STATUS_IO, "device %s (plugin %s): %s: no snapshot is written",
 			    d->config->name, descriptor->name,
 			    device_failure(d, "save", text, sizeof(text)));
-	record_end(writer);
 	save_timers(d, writer);
 	record_begin(writer, "streams", RECORD_GROUP);
 	for (uint32_t i = 0; i < d->plugin.stream_count; i++) {

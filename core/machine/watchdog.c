@@ -151,6 +151,16 @@ watchdog_stop(struct watchdog *w)
 }
 
 void
+watchdog_look(struct watchdog *w)
+{
+	if (!w->seen)
+		return;
+	pthread_mutex_lock(&w->lock);
+	look_at_all(w, false);
+	pthread_mutex_unlock(&w->lock);
+}
+
+void
 watchdog_forget(struct watchdog *w, struct vcpu *vcpu)
 {
 	if (w->machine)

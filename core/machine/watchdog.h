@@ -48,6 +48,9 @@ struct watchdog_slow {
  * what was not started has no effect. Main thread. */
 void watchdog_start(struct watchdog *watchdog, struct machine *machine);
 void watchdog_stop(struct watchdog *watchdog);
+/* Looks once. In no callback, nothing of a plugin is kept afterwards: call it before a plugin is
+ * unloaded. Main thread, vCPUs stopped. */
+void watchdog_look(struct watchdog *watchdog);
 /* Resets vcpu->current, which its thread is about to free. On the vCPU's thread. */
 void watchdog_forget(struct watchdog *watchdog, struct vcpu *vcpu);
 /* Calls found for each callback that takes long now. Main thread. */

@@ -1,0 +1,166 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# Mistakes of a plugin, in each callback and on a thread of its own: calls of services, reserved
+# results, crashes, callbacks that take long, and state that could not be loaded. Each is rejected with
+# the names of device and plugin. See tests/plugins/caller.c.
+use v5.14;
+use warnings;
+use lib 'tests/lib';
+
+use Minivmm;
+use Test::More;
+
+# The guest writes to offset 0, where a snapshot may be taken, and to offset 2.
+spew('x.ini', guest('e6 10 e6 12 eb fe', "[plugins]\npath = $build/tests/plugins\n\n[device a]\nplugin = caller\n"));
+my @callbacks = qw(configure load loaded start write fire ready run readable pause resume capture save stop destroy);
+my @save = ('--at', 'access:1', '--save', 'x.snap');
+
+# Runs with the plugin's action in a callback. Returns status, output and errors.
+sub act {
+    my ($act, $in, $thread, @more) = @_;
+    my @set = map { ('--set', "device.a.$_") } "act=$act", "in=$in", 'thread=' . ($thread ? 'yes' : 'no'),
+        $in eq 'readable' ? 'input=text:x' : ();
+    unlink 'status.json', 'x.snap';
+    my @from = ('-c', 'x.ini');
+    if ($in =~ /^load/) {
+        @from = ('-r', 'kept.snap', '--set', "plugins.path=$build/tests/plugins");
+    } elsif ($in =~ /^(?:pause|resume|capture|save)$/) {
+        push @more, @save;
+    }
+    return run([ $minivmm, @from, @set, '--status', 'status.json', '--log', 'warn', @more ], timeout => 20);
+}
+my ($status, $out, $err) = run([ $minivmm, '-c', 'x.ini', '--at', 'access:1', '--save', 'kept.snap', '--log', 'warn' ]);
+is("$status:$out:$err", '0::', 'without a mistake');
+
+# Every service in every phase, on the I/O thread or a vCPU's, and on a thread of the plugin. The header
+# states where each may be called.
+my %where;
+{
+    my $header = slurp("$top/core/include/minivmm/plugin.h");
+    my $where;
+    while ($header =~ /(?|(Where): ([^.]*)\.|(->)(\w+)\()/g) {
+        if ($1 eq 'Where') { ($where = $2) =~ s/\n \*//g }
+        elsif ($where) { $where{$2} = [ split /, /, $where ] }
+    }
+    my ($members) = $header =~ /^struct minivmm_services \{(.*?)^\};/ms;
+    my @members = $members =~ /\(\*(\w+)\)/g;
+    is(join(' ', sort keys %where), join(' ', sort @members), 'the header states it for every service');
+}
+my @running = qw(start write fire ready run readable pause resume stop);
+my %phases = (
+    'in any phase' => \@callbacks,
+    'from start to stop' => \@running,
+    'from start to destroy' => [ @running, 'destroy' ],
+    'from start to stop and in capture' => [ @running, 'capture' ],
+    'from start to stop except in a pause' => [ grep { $_ ne 'pause' } @running ],
+    'in start' => ['start'],
+    'while the guest runs' => [qw(write fire ready run readable)],
+    'in capture' => ['capture'],
+    'in save' => ['save'],
+    'in load' => [qw(load loaded)],
+);
+
+# The phase of the device, which counts for a thread of the plugin.
+my %phase_of = (load => 'configure', loaded => 'configure', (map { $_ => 'run' } qw(write fire ready readable pause resume)),
+    capture => 'pause', save => 'pause');
+
+sub allowed {
+    my ($service, $in, $thread) = @_;
+    my ($phases, $threads) = @{ $where{$service} };
+    $in = $phase_of{$in} // $in if $thread;
+    return 0 if !grep { $_ eq $in } @{ $phases{$phases} // die $phases };
+    return $threads eq 'on any thread' if $thread;
+    return $threads ne 'in range handlers' || $in eq 'write' if $in ne 'write';
+    return $threads ne 'in callbacks on the I/O thread';
+}
+# It calls all in any order of phases; so some are refused for what they are passed.
+sub is_refused {
+    my ($service, $in, $thread) = @_;
+    return 0 if $thread && $service =~ /^(?:put|get)/; # no device is known
+    return 1 if !allowed($service, $in, $thread);
+    return 1 if $service =~ /^(?:put|get|save_|load_)/; # no writer, no reader
+    return $in ne 'pause' if $service eq 'paused';
+    return !allowed('memory_map', $in, $thread) if $service eq 'memory_unmap';
+    return 0;
+}
+for my $thread (0, 1) {
+    for my $in (@callbacks) {
+        my ($status, undef, $err) = act('services', $in, $thread);
+        my $name = $in . ($thread ? ', on a thread of the plugin' : '');
+        my @refused = grep { is_refused($_, $in, $thread) } sort keys %where;
+        my %said = map { $_ => 1 } $err =~ /^minivmm: a: minivmm_(\w+)\S*\(\) is refused: .*; plugin caller is at fault$/mg;
+        ok($status < 110 || $in =~ /save|load/, "$name: the status") or diag($status, $err);
+        if ($in eq 'destroy' || $in eq 'configure') {
+            my $lines = () = $err =~ / is refused: /g;
+            is($lines, @refused, "$name: each other call is refused") or diag("@refused\n$err");
+        } else {
+            my $json = -e 'status.json' && -s 'status.json' ? status_of('status.json')->{devices}{a}{refused} : 'none';
+            is($json, scalar @refused, "$name: each other call is refused") or diag("$status @refused\n$err");
+        }
+    }
+}
+
+# Results other than 0 and -1 are reserved.
+for my $act ('odd', 'pending') {
+    for my $in (grep { $_ ne 'destroy' && ($_ ne 'pause' || $act eq 'odd') } @callbacks) {
+        my ($status, undef, $err) = act($act, $in, 0);
+        my $result = $act eq 'odd' ? 7 : 1;
+        like($err, qr/^minivmm: a: $in returned $result, which is reserved; .*; plugin caller is at fault$/m, "$in returns $result");
+        my $fatal = $in =~ /^(?:configure|load|loaded|start|pause|capture|save)$/;
+        ok($fatal ? $status >= 110 && $status <= 113 : $status == 0, "$in: the status") or diag($status);
+        ok(!-e 'x.snap', "$in: no snapshot") if $in =~ /^(?:pause|capture|save)$/;
+    }
+}
+
+# Crashes.
+SKIP: {
+    skip 'a sanitizer handles the signal itself', 60 if $build =~ /[at]san/;
+    for my $in (@callbacks) {
+        my ($status, undef, $err) = act('crash', $in, 0);
+        is($status, 115, "a crash in $in: the status");
+        like($err, qr/^minivmm: SIGSEGV at 0x8 in device a, callback $in.*: plugin caller is at fault$/m, "a crash in $in");
+        ($status, undef, $err) = act('crash', $in, 1);
+        is($status, 115, "a crash on a thread in $in: the status");
+        like($err, qr/^minivmm: SIGSEGV at 0x8 in a thread of plugin caller, device a: the plugin is at fault$/m, "a crash on a thread in $in");
+    }
+    spew('born.c', "__attribute__((constructor)) static void born(void) { *(volatile int *)8 = 1; }\n");
+    run([ 'cc', '-shared', '-fPIC', '-o', 'born.so', 'born.c' ]);
+    spew('y.ini', guest('f4', "[device a]\nplugin = ./born.so\n"));
+    for my $command ([ '-c', 'y.ini' ], [ '--check', '-c', 'y.ini' ], [ 'plugins', './born.so' ]) {
+        my ($status, undef, $err) = run([ $minivmm, @$command ]);
+        is("$status:$err", "115:minivmm: SIGSEGV at 0x8 in ./born.so, constructors: the plugin is at fault\n", "a crash in a constructor: @$command");
+    }
+}
+
+# State that could not be loaded is not saved.
+my %save = (
+    'open-group' => 'save has not ended a group with minivmm_put_end(): plugin caller is at fault',
+    'end-twice' => 'minivmm_put_end() is refused: no group is open; plugin caller is at fault',
+    'twice' => 'save has put two values with the same name into a group: plugin caller is at fault',
+);
+for my $act (sort keys %save) {
+    my ($status, undef, $err) = act($act, 'nowhere', 0, @save);
+    is($status, 113, "$act: the status");
+    like($err, qr/^minivmm: a: \Q$save{$act}\E.*\nminivmm: device a \(plugin caller\): save failed: no snapshot is written$/m, $act);
+    ok(!-e 'x.snap', "$act: no snapshot");
+}
+is((act('many', 'nowhere', 0, @save))[0], 0, 'three hundred values in a group are saved');
+is((run([ $minivmm, '-r', 'x.snap', '--set', "plugins.path=$build/tests/plugins", '--set', 'device.a.act=many' ]))[0], 0, 'and loaded');
+
+# A callback that takes long is reported while it runs, by the log and by status, and at its end.
+spew('z.ini', slurp('x.ini') . "act = slow\n\n[control]\nsocket = z.sock\n");
+for my $in ('start', 'write') {
+    unlink 'go';
+    my $process = start([ $minivmm, '-c', 'z.ini', '--set', "device.a.in=$in" ]);
+    my $callback = "minivmm: warning: a: callback $in of plugin caller";
+    ok(until_true { said($process) =~ /^\Q$callback\E takes \d+\.\d s so far; / }, "a slow $in is reported");
+    if ($in eq 'write') {
+        my (undef, $out) = run([ $minivmm, 'ctl', 'z.sock', 'status' ]);
+        like($out, qr/slow_callbacks.*\ba\b.*\bwrite\b/s, 'status lists it');
+    }
+    spew('go', '');
+    my ($status, undef, $err) = finish($process);
+    like("$status:$err", qr/\A0:[^\n]*\n\Q$callback\E has returned after \d+\.\d s\n\z/, "and so is the end of $in");
+}
+
+done_testing;
