@@ -48,6 +48,8 @@ int boot_elf(const struct config *config, const char *name, const uint8_t *image
 struct boot_file;
 int boot_linux(const struct config *config, const struct boot_file *file, struct memory *memory,
 	       struct boot_entry *entry);
+/* Returns whether a file that begins with these bytes is a kernel or an ELF file, not flat code. */
+bool boot_is_kernel(const uint8_t *head, size_t length);
 /* Returns whether a file that begins with these bytes is a bzImage. */
 bool boot_is_linux(const uint8_t *head, size_t length);
 

@@ -97,6 +97,12 @@ format_of(const uint8_t *head, size_t length)
 	return boot_is_multiboot(head, length) ? FORMAT_MULTIBOOT : FORMAT_FLAT;
 }
 
+bool
+boot_is_kernel(const uint8_t *head, size_t length)
+{
+	return format_of(head, length) != FORMAT_FLAT;
+}
+
 /* Loads an ELF file by the protocol that passes the most information: PVH, multiboot, plain ELF. */
 static int
 load_any_elf(const struct config *config, const char *name, const uint8_t *image, size_t length,

@@ -398,7 +398,8 @@ run(struct batch *batch, int argc, char **argv)
 		r = make_shared(batch);
 	if (workers > batch->file_count)
 		workers = batch->file_count;
-	return r ? r : work(batch, workers < BATCH_WORKERS ? (unsigned)workers : BATCH_WORKERS);
+	batch->workers = workers < BATCH_WORKERS ? (unsigned)workers : BATCH_WORKERS;
+	return r ? r : work(batch, batch->workers);
 }
 
 int

@@ -31,6 +31,7 @@ struct batch {
 	bool check;         /* compare everything with the snapshot after each reset */
 	char **files;       /* the names of the inputs, malloced */
 	size_t file_count, file_room;
+	unsigned workers;
 	struct batch_shared *shared;
 };
 

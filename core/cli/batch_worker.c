@@ -66,6 +66,20 @@ read_input(const char *path, uint8_t **input, size_t *length)
 	return r;
 }
 
+static int
+start_machine(struct worker *w)
+{
+	int r = vm_start(&w->vm);
+
+	if (!r || w->batch->workers == 1)
+		return r;
+	return fail((enum status)-r,
+		    "batch: each of the %u processes is a whole machine, and one could not start: "
+		    "what it listens on or writes to may be in use by another one; use -j 1, or "
+		    "disconnect it with --set device.NAME.KEY=",
+		    w->batch->workers);
+}
+
 /* Resets the machine to the state of the snapshot, and starts the devices. */
 static int
 rewind_machine(struct worker *w)
@@ -75,7 +89,7 @@ rewind_machine(struct worker *w)
 
 	if (!w->ran) {
 		r = w->batch->check ? vm_reset_remember(&w->vm) : 0;
-		return r ? r : vm_start(&w->vm);
+		return r ? r : start_machine(w);
 	}
 	r = vm_reset(&w->vm);
 	if (!r && w->batch->check && reset_check(&w->vm.reset, &why))

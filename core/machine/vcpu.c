@@ -294,6 +294,12 @@ vcpu_own_areas(struct vcpu *vcpu, struct kvm_area areas[KVM_OWN_AREAS])
 }
 
 int
+vcpu_halted(struct vcpu *vcpu, bool *halted)
+{
+	return kvm_vcpu_halted(&vcpu->kvm, halted);
+}
+
+int
 vcpu_registers(struct vcpu *vcpu, struct kvm_regs *regs, struct kvm_sregs *sregs)
 {
 	int r = regs ? kvm_vcpu_regs(&vcpu->kvm, regs) : 0;

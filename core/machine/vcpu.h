@@ -74,6 +74,9 @@ int vcpu_check(struct vcpu *vcpu, const struct record *group, struct why *why);
 /* The guest memory that KVM writes without the dirty log; see kvm_vcpu_own_areas. Returns the
  * number of areas. The vCPU is stopped. */
 size_t vcpu_own_areas(struct vcpu *vcpu, struct kvm_area areas[KVM_OWN_AREAS]);
+/* Stores whether the vCPU is halted for good or not started; see kvm_vcpu_halted. The vCPU is
+ * stopped. 0 or a negative status. */
+int vcpu_halted(struct vcpu *vcpu, bool *halted);
 /* Read and write registers. In vcpu_registers, either pointer may be NULL. The vCPU is stopped, or
  * the caller is its thread. 0 or a negative status. */
 int vcpu_registers(struct vcpu *vcpu, struct kvm_regs *regs, struct kvm_sregs *sregs);

@@ -43,6 +43,43 @@ report_shutdown(uint64_t vcpu, struct vcpu_code *code)
 	code->length = 0;
 }
 
+/* Whether a guest ends with this cause that does not know what it does. */
+static bool
+may_run_away(enum machine_cause cause)
+{
+	return cause == CAUSE_INTERNAL || cause == CAUSE_SHUTDOWN || cause == CAUSE_TIMEOUT ||
+	       cause == CAUSE_SIGNAL || cause == CAUSE_QUIT;
+}
+
+/*
+ * Explains a vCPU in real mode at an address without code: zeros, or no memory. Its last interrupt
+ * or exception has probably gone through a vector that nobody has filled.
+ */
+static void
+report_runaway(struct machine *machine, uint32_t index)
+{
+	static const uint8_t zeros[16];
+	uint8_t bytes[sizeof(zeros)];
+	struct vcpu *vcpu = machine_vcpu(machine, index);
+	struct kvm_sregs sregs;
+	struct kvm_regs regs;
+	bool memory, halted;
+	gpa_t at;
+
+	if (vcpu_halted(vcpu, &halted) || halted ||
+	    vcpu_registers(vcpu, &regs, &sregs) || sregs.cr0 & 1)
+		return;
+	at = sregs.cs.base + regs.rip;
+	memory = !memory_read(&machine->memory, at, bytes, sizeof(bytes));
+	if (memory && memcmp(bytes, zeros, sizeof(zeros)) != 0)
+		return;
+	log_line(MINIVMM_WARNING, NULL,
+		 "vCPU %u runs in real mode at 0x%llx, where there is %s: perhaps an interrupt or "
+		 "exception (int N) went through an empty vector of the table at 0, which a BIOS "
+		 "would fill; minivmm has no BIOS",
+		 index, (unsigned long long)at, memory ? "no code, only zeros" : "no memory");
+}
+
 void
 report_end(struct machine *machine, struct vcpu_code *code)
 {
@@ -50,6 +87,8 @@ report_end(struct machine *machine, struct vcpu_code *code)
 	struct vcpu *vcpu;
 
 	*code = (struct vcpu_code){ .length = 0 };
+	for (uint32_t i = 0; may_run_away(end->cause) && i < machine->vcpu_count; i++)
+		report_runaway(machine, i);
 	if ((end->cause != CAUSE_SHUTDOWN && end->cause != CAUSE_INTERNAL) ||
 	    end->status >= machine->vcpu_count)
 		return;

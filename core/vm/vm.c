@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/magic.h"
 #include "base/text.h"
 #include "boot/acpi.h"
 #include "boot/boot.h"
@@ -96,14 +97,20 @@ check_memory(const struct config *config)
 		    why.text);
 }
 
-/* Recognises a snapshot that is given to -c. */
+/* Recognises other files that are given to -c. */
 static int
-no_snapshot(const char *text, size_t length, struct why *why)
+is_config(const char *text, size_t length, struct why *why)
 {
-	return length >= strlen(SNAPSHOT_MAGIC) &&
-		       !memcmp(text, SNAPSHOT_MAGIC, strlen(SNAPSHOT_MAGIC))
-		   ? why_set(why, "this is a snapshot; restore it with -r")
-		   : 0;
+	const uint8_t *head = (const uint8_t *)text;
+	const struct magic *other;
+
+	if (length >= strlen(SNAPSHOT_MAGIC) &&
+	    !memcmp(text, SNAPSHOT_MAGIC, strlen(SNAPSHOT_MAGIC)))
+		return why_set(why, "this is a snapshot; restore it with -r");
+	if (boot_is_kernel(head, length))
+		return why_set(why, "this is a kernel; name it in a config, as [boot] image");
+	other = magic_find(MAGIC_DISK, head, length); /* a config may be a script: "#!" */
+	return other ? why_set(why, "this is no config: it is %s", other->name) : 0;
 }
 
 static int
@@ -112,7 +119,7 @@ read_config(struct vm *vm, const struct vm_source *source)
 	int r, more;
 
 	if (source->config) {
-		r = config_read(&vm->config, source->config, no_snapshot, source->set,
+		r = config_read(&vm->config, source->config, is_config, source->set,
 				source->set_count);
 		more = check_memory(&vm->config);
 		return r ? r : more;

@@ -39,6 +39,8 @@ for (
     [ [ @ini, qw(--status -) ], '--status - does not mean stdout; use /dev/stdout' ],
     [ [qw(-c simpel.ini)], 'reading the config simpel.ini: No such file or directory; did you mean simple.ini?' ],
     [ [qw(-c ./simpel.ini)], 'reading the config ./simpel.ini: No such file or directory; did you mean ./simple.ini?' ],
+    [ [ '-c', "$top/guests/bzimage.bin" ], "reading the config $top/guests/bzimage.bin: this is a kernel; name it in a config, as [boot] image" ],
+    [ [ '-c', "$top/build/guests/elf.elf" ], "reading the config $top/build/guests/elf.elf: this is a kernel; name it in a config, as [boot] image" ],
     [ [qw(-c nothing.alike)], 'reading the config nothing.alike: No such file or directory; check the name' ],
     [ [ @ini, '--until', 'rip:1002' ], '--until: rip:1002 has an address without 0x: write it as 0x1002, or as 0x3ea if 1002 is decimal' ],
     [ [ @ini, '--until', 'time:5' ], '--until: time:5 has no unit; write 5s, 5ms, 5us or 5ns' ],

@@ -91,4 +91,15 @@ for my $option ('--trace', '--status') {
     like($err, qr/the \w+ in \/dev\/full is not complete: No space left on device\n\z/, "$option /dev/full: the message has the reason");
 }
 
+# A guest that runs away through the empty interrupt table, which a BIOS would fill: int $0x10.
+my $away = qr/\Aminivmm: warning: vCPU 0 runs in real mode at 0x[0-9a-f]+, where there is no code, only zeros: .* minivmm has no BIOS\n\z/;
+spew('away.ini', "[vm]\nmemory = 1M\n[boot]\ncode = b8 0e 41 cd 10 fa f4\nat = 0x1000\n");
+($status, $out, $err) = run([ $minivmm, '-c', 'away.ini', '--timeout', '200ms' ]);
+is("$status:$out", '124:', 'a guest that runs away');
+like($err, $away, 'is explained');
+for my $code ('eb fe', '0f 01 16 00 00 eb fe') {
+    is((run([ $minivmm, '-c', 'away.ini', '--timeout', '100ms', map { ('--set', $_) } "boot.code=$code", 'vm.cpus=2', 'vm.irqchip=on' ]))[2], '',
+        "$code: a loop is not a runaway, nor a vCPU that is not started");
+}
+
 done_testing;
