@@ -14,6 +14,8 @@
 #include "base/limit.h"
 #include "base/log.h"
 
+#define LARGE (16 << 20) /* bytes of a file that takes longer to free than a thread to start */
+
 int
 file_replace_fail(const struct file_replacement *file, const char *doing)
 {
@@ -187,6 +189,21 @@ rename_temporary(const struct file_replacement *file)
 	       unlinkat(directory, file->temporary, 0);
 }
 
+/* Renames like rename_temporary(). The kernel frees the old file with its last descriptor; that
+ * takes a quarter of the time of writing it, which nobody needs to wait for. */
+static int
+replace_old(const struct file_replacement *file)
+{
+	bool large = !file->fresh && file->old.st_blocks * 512 >= LARGE;
+	int old = large ? place_open_file(&file->place, O_PATH, 0) : -1;
+	int failed = rename_temporary(file), error = errno;
+
+	if (old >= 0)
+		file_close_later(old);
+	errno = error;
+	return failed;
+}
+
 int
 file_replace_commit(struct file_replacement *file)
 {
@@ -200,7 +217,7 @@ file_replace_commit(struct file_replacement *file)
 	file->fd = -1;
 	if (close(fd))
 		return file_replace_fail(file, "closing");
-	if (rename_temporary(file))
+	if (replace_old(file))
 		return errno == EEXIST
 			   ? refuse(file, "another process has created that file meanwhile; name "
 					  "another")

@@ -5,14 +5,13 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/limit.h"
 #include "base/text.h"
 
@@ -158,22 +157,11 @@ socket_send_fd(int socket, const void *bytes, size_t length, int fd)
 	return sendmsg(socket, &message, MSG_NOSIGNAL);
 }
 
-static void *
-close_it(void *argument)
-{
-	close((int)(intptr_t)argument);
-	return NULL;
-}
-
 void
 socket_close_passed(int fd)
 {
 	const struct linger none = { 0 };
 	struct stat st;
-	pthread_attr_t attributes;
-	sigset_t all, before;
-	pthread_t thread;
-	int error = 0;
 
 	/* Pipes and local files close at once. */
 	if (!fstat(fd, &st) && (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode))) {
@@ -182,15 +170,7 @@ socket_close_passed(int fd)
 	}
 	/* So the thread rarely waits. */
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
-	sigfillset(&all);
-	pthread_attr_init(&attributes);
-	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	error = pthread_create(&thread, &attributes, close_it, (void *)(intptr_t)fd);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	pthread_attr_destroy(&attributes);
-	if (error)
-		close(fd);
+	file_close_later(fd);
 }
 
 void

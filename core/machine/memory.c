@@ -256,6 +256,26 @@ memory_page(const struct memory *memory, uint64_t page)
 	return memory->regions[i].host + (page * PAGE_SIZE - memory->regions[i].offset);
 }
 
+bool
+memory_word_next(const struct memory *memory, struct memory_word *part)
+{
+	while (part->region < memory->count) {
+		const struct memory_region *r = &memory->regions[part->region++];
+		uint64_t first = r->offset / PAGE_SIZE, end = first + r->size / PAGE_SIZE;
+		uint64_t begin = 64 * part->word;
+		uint64_t limit = begin + 64 < end ? begin + 64 : end;
+
+		begin = begin > first ? begin : first;
+		if (begin >= limit)
+			continue;
+		part->first = begin;
+		part->mask = UINT64_MAX >> (64 - (limit - begin));
+		part->host = r->host + (begin - first) * PAGE_SIZE;
+		return true;
+	}
+	return false;
+}
+
 void *
 memory_at(const struct memory *memory, gpa_t gpa, uint64_t length)
 {

@@ -112,6 +112,16 @@ memory_words(const struct memory *memory)
 {
 	return (memory->size / PAGE_SIZE + 63) / 64;
 }
+/* The part of a word of a bitmap that lies in one region. Start with the number of the word. */
+struct memory_word {
+	size_t word;
+	uint32_t region; /* the next to look at */
+	uint64_t first;  /* the first page */
+	uint64_t mask;   /* a bit for each page, from bit 0 on */
+	uint8_t *host;   /* of the first page; the others follow */
+};
+/* Steps through the parts. False: no more. */
+bool memory_word_next(const struct memory *memory, struct memory_word *part);
 /* Sets the bits of the pages that the host has written since the last call. Any thread. */
 void memory_take_written(struct memory *memory, uint64_t *pages);
 /* Sets the bits of the pages that are no longer backed by the file of a private mapping, because

@@ -41,17 +41,6 @@ image_free(struct image *image)
 	*image = (struct image){ 0 };
 }
 
-/* Returns count bits of a bitmap, at most 16. */
-static uint32_t
-bits(const uint64_t *pages, uint64_t first, uint32_t count)
-{
-	uint64_t word = pages[first / 64] >> first % 64;
-
-	if (first % 64 + count > 64)
-		word |= pages[first / 64 + 1] << (64 - first % 64);
-	return (uint32_t)word & ((1u << count) - 1);
-}
-
 /* Punches a hole where the page had data before. */
 static int
 write_zero(struct image *image, uint64_t page)
@@ -65,64 +54,61 @@ write_zero(struct image *image, uint64_t page)
 }
 
 /*
- * Checks, sums and writes the wanted pages of a chunk while they are in the cache. Each run of
- * pages with data is one write.
+ * Checks and sums pages, then writes them while they are in the cache: page first + i, if bit i is
+ * set in wanted, has its bytes at bytes + i * PAGE_SIZE. Each run of pages with data is one write.
  */
 static int
-write_chunk(struct image *image, uint64_t first, const uint8_t *bytes, uint32_t wanted)
+write_pages(struct image *image, uint64_t first, const uint8_t *bytes, uint64_t wanted)
 {
-	uint32_t begin = 0, end;
 	int failed = 0;
 
-	for (uint32_t i = 0; i < IMAGE_PAGES && !failed; i++) {
+	for (uint64_t left = wanted; left && !failed; left &= left - 1) {
+		uint32_t i = (uint32_t)__builtin_ctzll(left);
 		uint64_t page = first + i;
 
-		if (!(wanted >> i & 1) || !snapshot_zero(bytes + i * PAGE_SIZE, PAGE_SIZE))
+		if (snapshot_zero(bytes + i * PAGE_SIZE, PAGE_SIZE)) {
+			wanted &= ~(1ull << i);
+			failed = write_zero(image, page);
 			continue;
-		wanted &= ~(1u << i);
-		failed = write_zero(image, page);
-	}
-	while (wanted >> begin && !failed) {
-		begin += (uint32_t)__builtin_ctz(wanted >> begin);
-		for (end = begin; wanted >> end & 1; end++) {
-			image->sums[first + end] = crc32c(0, bytes + end * PAGE_SIZE, PAGE_SIZE);
-			image->data[(first + end) / 64] |= 1ull << (first + end) % 64;
 		}
-		failed = output_write(image->output, bytes + begin * PAGE_SIZE,
-				      (end - begin) * PAGE_SIZE,
+		image->sums[page] = crc32c(0, bytes + i * PAGE_SIZE, PAGE_SIZE);
+		image->data[page / 64] |= 1ull << page % 64;
+	}
+	while (wanted && !failed) {
+		uint32_t begin = (uint32_t)__builtin_ctzll(wanted);
+		uint64_t rest = ~(wanted >> begin);
+		uint32_t count = rest ? (uint32_t)__builtin_ctzll(rest) : 64;
+
+		failed = output_write(image->output, bytes + begin * PAGE_SIZE, count * PAGE_SIZE,
 				      SNAPSHOT_MEMORY_OFFSET + (first + begin) * PAGE_SIZE);
-		atomic_fetch_add_explicit(&image->shared->bytes, (end - begin) * PAGE_SIZE,
+		atomic_fetch_add_explicit(&image->shared->bytes, count * PAGE_SIZE,
 					  memory_order_relaxed);
-		begin = end;
+		wanted &= ~(UINT64_MAX >> (64 - count) << begin);
 	}
 	return failed;
 }
 
+/*
+ * In steps of a word of the bitmap, 256 KiB: they fit in the cache between the two passes of
+ * write_pages(), and the calls of write(2) are few.
+ */
 int
 image_write(struct image *image, const uint64_t *pages)
 {
 	int failed = 0;
 
-	for (uint32_t r = 0; r < image->memory->count; r++) {
-		const struct memory_region *region = memory_region_at(image->memory, r);
-		uint64_t first = region->offset / PAGE_SIZE, count = region->size / PAGE_SIZE;
+	for (size_t word = 0; word < memory_words(image->memory) && !failed; word++) {
+		struct memory_word part = { .word = word };
 
-		for (uint64_t at = 0; at < count && !failed; at += IMAGE_PAGES) {
-			uint32_t n =
-			    count - at < IMAGE_PAGES ? (uint32_t)(count - at) : IMAGE_PAGES;
-			uint32_t wanted = bits(pages, first + at, n);
-
-			if (!wanted)
-				continue;
-			failed = output_check_cancel(image->output);
-			if (failed)
-				return failed;
-			failed =
-			    write_chunk(image, first + at, region->host + at * PAGE_SIZE, wanted);
-			atomic_fetch_add_explicit(&image->shared->pages,
-						  (uint64_t)__builtin_popcount(wanted),
-						  memory_order_relaxed);
-		}
+		if (!pages[word])
+			continue;
+		failed = output_check_cancel(image->output);
+		while (!failed && memory_word_next(image->memory, &part))
+			failed = write_pages(image, part.first, part.host,
+					     pages[word] >> part.first % 64 & part.mask);
+		atomic_fetch_add_explicit(&image->shared->pages,
+					  (uint64_t)__builtin_popcountll(pages[word]),
+					  memory_order_relaxed);
 	}
 	return failed;
 }
@@ -130,7 +116,18 @@ image_write(struct image *image, const uint64_t *pages)
 int
 image_write_copy(struct image *image, uint64_t first, const uint8_t *bytes, uint32_t wanted)
 {
-	return write_chunk(image, first, bytes, wanted);
+	return write_pages(image, first, bytes, wanted);
+}
+
+/* Returns count bits of a bitmap, at most 16. */
+static uint32_t
+bits(const uint64_t *pages, uint64_t first, uint32_t count)
+{
+	uint64_t word = pages[first / 64] >> first % 64;
+
+	if (first % 64 + count > 64)
+		word |= pages[first / 64 + 1] << (64 - first % 64);
+	return (uint32_t)word & ((1u << count) - 1);
 }
 
 size_t

@@ -169,14 +169,43 @@ file_without_seek_data(void **state)
 	memory_free(&memory);
 }
 
+/* Words of the bitmap whose pages lie in one region, in two, in three, or partly behind the last.
+ */
+static void
+words_of_the_bitmap(void **state)
+{
+	static const uint64_t sizes[] = { 70, 1, 3, 200 }; /* pages */
+	struct memory memory = { 0 };
+	uint64_t page = 0, pages = 0;
+
+	for (uint32_t i = 0; i < 4; i++) {
+		pages += sizes[i];
+		assert_int_equal(memory_add(&memory, (uint64_t)i << 30, sizes[i] * PAGE_SIZE), 0);
+	}
+	for (size_t word = 0; word < memory_words(&memory); word++) {
+		struct memory_word part = { .word = word };
+
+		while (memory_word_next(&memory, &part)) {
+			assert_int_equal(part.first, page);
+			for (uint64_t mask = part.mask; mask; mask >>= 1, page++) {
+				assert_true(mask & 1);
+				assert_int_equal(page / 64, word);
+				assert_ptr_equal(part.host + (page - part.first) * PAGE_SIZE,
+						 memory_page(&memory, page));
+			}
+		}
+	}
+	assert_int_equal(page, pages);
+	memory_free(&memory);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(anonymous),
-		cmocka_unit_test(private_file),
-		cmocka_unit_test(shared_file),
-		cmocka_unit_test(file_without_seek_data),
+		cmocka_unit_test(anonymous),           cmocka_unit_test(private_file),
+		cmocka_unit_test(shared_file),         cmocka_unit_test(file_without_seek_data),
+		cmocka_unit_test(words_of_the_bitmap),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
