@@ -3,9 +3,10 @@
  * The lower bound for an access: a loop around KVM_RUN with one indirect call per exit, without
  * lookup, lock, counter or checks.
  *
- *   bare-access STATE SNAPSHOT
+ *   bare-access STATE SNAPSHOT [stdout]
  *
- * clone-speed writes STATE. Ends when the guest halts.
+ * clone-speed writes STATE. stdout: the device writes the bytes that it gets to stdout. Ends when
+ * the guest halts.
  */
 #include <stdbool.h>
 #include <stdlib.h>
@@ -24,6 +25,13 @@ null_access(struct device *device, uint64_t address, uint32_t width, bool write,
 {
 	if (!write)
 		memset(data, 0, width);
+}
+
+static void
+print(struct device *device, uint64_t address, uint32_t width, bool write_access, void *data)
+{
+	if (write_access && write(STDOUT_FILENO, data, width) < 0)
+		err(1, "stdout");
 }
 
 static void
@@ -51,14 +59,14 @@ run(const struct bare_machine *m, struct device *device)
 int
 main(int argc, char **argv)
 {
-	int from = argc == 3 ? open(argv[1], O_RDONLY | O_CLOEXEC) : -1;
-	int fd = argc == 3 ? open(argv[2], O_RDONLY | O_CLOEXEC) : -1;
+	int from = argc >= 3 ? open(argv[1], O_RDONLY | O_CLOEXEC) : -1;
+	int fd = argc >= 3 ? open(argv[2], O_RDONLY | O_CLOEXEC) : -1;
 	struct device *volatile device = malloc(sizeof(*device)); /* volatile: no inlining */
 	struct bare_machine machine;
 
 	if (fd < 0 || !device || read(from, &state, sizeof(state)) != sizeof(state))
-		err(1, "usage: bare-access STATE SNAPSHOT");
-	device->access = null_access;
+		err(1, "usage: bare-access STATE SNAPSHOT [stdout]");
+	device->access = argc > 3 ? print : null_access;
 	bare_build(&machine, &state, fd, BARE_NONE);
 	bare_load(&machine, &state);
 	bare_resume(&machine, &state);
