@@ -3,6 +3,7 @@
 #include "base/file_lock.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -39,7 +40,8 @@ file_lock_owner(int fd, char *buffer, size_t size)
 		if (sscanf(line, "%*u: FLOCK %*s %*s %d %x:%x:%llu", &pid, &major, &minor,
 			   &inode) == 4 &&
 		    pid > 0 && inode == st.st_ino && major == major(st.st_dev) &&
-		    minor == minor(st.st_dev))
+		    minor == minor(st.st_dev) &&
+		    (!kill(pid, 0) || errno != ESRCH)) /* a child may hold the lock */
 			snprintf(buffer, size, "process %d", pid);
 	if (locks)
 		fclose(locks);

@@ -232,18 +232,12 @@ memory_remove_file(struct memory *memory)
 int
 memory_check_files(const struct memory *memory)
 {
-	for (uint32_t i = 0; i < memory->count; i++) {
-		const struct memory_region *r = &memory->regions[i];
-		struct stat st;
+	char name[256];
 
-		if (r->fd >= 0 && !fstat(r->fd, &st) &&
-		    (uint64_t)st.st_size < r->file_offset + r->size)
-			return fail(STATUS_IO,
-				    "the file of guest memory at 0x%llx was truncated while the "
-				    "machine ran: that memory is lost",
-				    (unsigned long long)r->gpa);
-	}
-	return 0;
+	if (!memory_truncated(memory, name, sizeof(name)))
+		return 0;
+	return fail(STATUS_IO, "%s was truncated while it was guest memory: that memory is lost",
+		    name);
 }
 
 uint8_t *
