@@ -2,6 +2,7 @@
 /* The inputs of a batch: files, the files of a directory, and lists of names. */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -93,11 +94,24 @@ batch_input(struct batch *batch, const char *path)
 	return add(batch, strdup(path));
 }
 
+/* Opens a list, so that a read waits for the writer of a pipe. */
+static int
+open_list(const char *path)
+{
+	int fd = strcmp(path, "-") ? file_descriptor(path) : STDIN_FILENO;
+
+	if (fd >= 0)
+		return fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	fd = file_open(path, FILE_READ);
+	if (fd >= 0)
+		fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+	return fd;
+}
+
 int
 batch_list(struct batch *batch, const char *path, bool null)
 {
-	bool from_stdin = !strcmp(path, "-");
-	int fd = from_stdin ? dup(STDIN_FILENO) : file_open(path, FILE_READ), r = 0;
+	int fd = open_list(path), r = 0;
 	FILE *list = fd < 0 ? NULL : fdopen(fd, "r");
 	size_t size = 0;
 	ssize_t length;

@@ -38,6 +38,9 @@ is(batch([ '--list', '-', '--null' ], stdin => "in/x\ny\0one\0"), "in/x\ny=121 o
 is(batch([ '-0', '--list', '-' ], stdin => "one\0\0in/a"), 'one=1 in/a=97', '-0; the last name without a NUL');
 ($status, $out, $err) = run([ 'sh', '-c', 'find in -type f -print0 | "$@"', 'sh', $minivmm, qw(batch -r warm.snap --input serial0 --list - -0) ]);
 is("$status:$err:" . ($out =~ tr/\n//), '0::6', 'find -print0');
+my $slowly = start([ 'bash', '-c', '"$@" --list <(sleep 0.3; echo one; sleep 0.3; echo in/a)', 'sh', $minivmm, qw(batch -r warm.snap --input serial0 -j 1) ]);
+($status, $out, $err) = finish($slowly);
+is("$status:$err:" . ($out =~ tr/\n//), '0::2', 'a slow pipe');
 my @names = map { "in/n$_" } 1 .. 500;
 spew($_, "7\n") for @names;
 is(batch([ '--list', '-' ], stdin => join "\n", @names), join(' ', map { "$_=7" } @names), 'many names');
