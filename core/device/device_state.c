@@ -16,7 +16,10 @@
 struct level {
 	struct record group, list;
 	bool in_list;
-	size_t position;                  /* of the next element in list */
+	size_t position; /* of the next element in list */
+	struct {
+		size_t position, number;
+	} next;                           /* the item after the last one that load has read */
 	uint64_t read[RECORD_ITEMS / 64]; /* bit i: load has read item i of group */
 };
 
@@ -146,13 +149,18 @@ static int
 find_item(struct minivmm_reader *reader, const char *name, struct record *item)
 {
 	struct level *level = &reader->levels[reader->depth];
-	size_t position = 0;
+	size_t position = level->next.position, i = level->next.number;
 
-	for (size_t i = 0; record_next(&level->group, &position, item) && i < RECORD_ITEMS; i++)
-		if (record_is(item, name)) {
-			level->read[i / 64] |= 1ull << i % 64;
-			return 0;
-		}
+	/* From there to the end, then from the beginning: a load usually reads in the order of
+	 * save. */
+	for (int round = 0; round < 2; round++, position = i = 0)
+		for (; record_next(&level->group, &position, item) && i < RECORD_ITEMS; i++)
+			if (record_is(item, name)) {
+				level->read[i / 64] |= 1ull << i % 64;
+				level->next.position = position;
+				level->next.number = i + 1;
+				return 0;
+			}
 	return load_error(reader, "%s is missing", name);
 }
 
@@ -223,6 +231,7 @@ get_next(struct minivmm_reader *reader)
 	if (check_all_read(reader))
 		return -1;
 	memset(level->read, 0, sizeof(level->read));
+	level->next.position = level->next.number = 0;
 	if (!record_next(&level->list, &level->position, &level->group))
 		return load_error(reader, "the list has no more elements");
 	return 0;
