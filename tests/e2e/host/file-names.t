@@ -98,6 +98,31 @@ for (@outputs) {
 }
 is(names(), 'base.snap disk ends.ini foreign runs.ini vsock.ini', 'no other file is left');
 
+# Several machines start on a path that a dead one has left: one listens, the others name it.
+for (grep { !defined $_->[2] } @outputs) {
+    my ($name, $arguments) = @$_;
+    my @command = ($minivmm, map { s/^ends/runs/r } grep { !/^(?:--until|step:1)$/ } @$arguments);
+    for my $round (1 .. 3) {
+        socket my $stale, PF_UNIX, SOCK_STREAM, 0;
+        unlink 'x';
+        bind $stale, sockaddr_un('x') or die "x: $!";
+        close $stale;
+        my @all = map { start(\@command) } 1 .. 6;
+        my $ended = sub { grep { said($_) =~ /\n/ } @all };
+        ok(until_true { $ended->() == 5 } 60, "$name: five of six are refused");
+        my ($alive) = grep { said($_) eq '' } @all;
+        for ($ended->()) {
+            my ($status, undef, $err) = finish($_);
+            like("$status: $err", qr/\A113: .*\bprocess $alive->{pid} listens on it/, "$name: they name the other one");
+        }
+        socket my $client, PF_UNIX, SOCK_STREAM, 0;
+        ok(until_true { connect $client, sockaddr_un('x') }, "$name: that one can be reached");
+        kill $round == 1 ? 'TERM' : 'KILL', $alive->{pid};
+        finish($alive);
+    }
+    unlink 'x', 'x.lock';
+}
+
 # In a sticky directory: other users' files, and links of other users.
 SKIP: {
     skip 'only root can make files of other users', 15 if $>;
