@@ -109,7 +109,8 @@ for (grep { !defined $_->[2] } @outputs) {
         close $stale;
         my @all = map { start(\@command) } 1 .. 6;
         my $ended = sub { grep { said($_) =~ /\n/ } @all };
-        ok(until_true { $ended->() == 5 } 60, "$name: five of six are refused");
+        my $refused = until_true { $ended->() == 5 } 60;
+        ok($refused, "$name: five of six are refused");
         my ($alive) = grep { said($_) eq '' } @all;
         for ($ended->()) {
             my ($status, undef, $err) = finish($_);
