@@ -196,6 +196,10 @@ cli_ctl(int argc, char **argv)
 		return arguments.status;
 	ctl.path = arguments.operands[0];
 	words = arguments.operands + 1;
+	for (char **word = words; *word; word++)
+		if (!strcmp(*word, "--json"))
+			return -fail(STATUS_USAGE, "ctl: --json is given behind the command; use "
+						   "minivmm ctl --json SOCKET COMMAND");
 	status = (strcmp(*words, "stats") ? command : stats)(&ctl, words, json);
 	ctl_close(&ctl);
 	return status;

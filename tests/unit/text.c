@@ -58,6 +58,26 @@ values(void **state)
 	assert_int_equal(parse_hex("0x12", &bytes, &length, NULL), -1);
 }
 
+/* On a command line, a number without a unit may mean seconds; in a saved config it is ns. */
+static void
+times_need_a_unit(void **state)
+{
+	static const char *const good[] = { "0", "00", "5s", "5ms", "10us", "1ns", NULL };
+	static const char *const bad[] = { "5", "100000000", "05", "1", NULL };
+	struct why why;
+	uint64_t n;
+
+	for (size_t i = 0; good[i]; i++)
+		assert_int_equal(parse_time(good[i], &n, NULL), 0);
+	for (size_t i = 0; bad[i]; i++) {
+		assert_int_equal(parse_duration(bad[i], &n, NULL), 0);
+		assert_int_equal(parse_time(bad[i], &n, &why), -1);
+		assert_non_null(strstr(why.text, "has no unit; write "));
+	}
+	assert_int_equal(parse_time("5 apples", &n, &why), -1);
+	assert_non_null(strstr(why.text, "is not a duration"));
+}
+
 static void
 reasons_of_parsers(void **state)
 {
@@ -81,6 +101,8 @@ nearest_names(void **state)
 	assert_string_equal(nearest("memoryat", names), "memory_at");
 	assert_string_equal(nearest("cpu", names), "cpus");
 	assert_string_equal(nearest("irq-chip", names), "irqchip");
+	assert_null(nearest("foo", (const char *const[]){ "log", "set", NULL }));
+	assert_string_equal(nearest("lgo", (const char *const[]){ "log", NULL }), "log");
 	assert_null(nearest("output", names));
 	assert_null(nearest("xy", names));
 	assert_null(nearest("", names));
@@ -194,6 +216,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(values),
+		cmocka_unit_test(times_need_a_unit),
 		cmocka_unit_test(reasons_of_parsers),
 		cmocka_unit_test(nearest_names),
 		cmocka_unit_test(writes_the_shortest_form),

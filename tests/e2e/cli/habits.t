@@ -34,6 +34,7 @@ for (
     [ [qw(flatten simple.snap -o)], 'flatten: -o needs a value; see minivmm flatten --help' ],
     [ [qw(flatten simple.snap -o -)], 'flatten: -o - does not mean stdout; name a file' ],
     [ [qw(inspect --json=yes simple.snap)], 'inspect: --json takes no value; see minivmm inspect --help' ],
+    [ [qw(ctl vm.sock status --json)], 'ctl: --json is given behind the command; use minivmm ctl --json SOCKET COMMAND' ],
     [ [qw(doctor a b)], 'doctor: unexpected argument b; use minivmm doctor [KERNEL]' ],
     [ [ @ini, qw(--until hlt --save -) ], '--save - does not mean stdout; use fd:1' ],
     [ [ @ini, qw(--status -) ], '--status - does not mean stdout; use /dev/stdout' ],
