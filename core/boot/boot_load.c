@@ -117,6 +117,11 @@ load_any_elf(const struct config *config, const char *name, const uint8_t *image
 		return boot_pvh(config, name, image, length, memory, entry);
 	if (boot_is_multiboot(image, length))
 		return boot_multiboot(config, name, image, length, memory, entry);
+	if (foreign_is_multiboot2(image, length))
+		return program_refuse(&program,
+				      "it has only a multiboot2 header, which minivmm does not read: "
+				      "add one of multiboot 1 or a PVH note, or set [boot] format = "
+				      "elf to start it at its ELF entry without the loader's data");
 	r = refuse_kernel_keys(config, name);
 	return r ? r : program_start(&program, config, memory, entry);
 }
@@ -149,12 +154,9 @@ static int
 load_flat(const struct config *config, const char *where, const struct boot_file *file,
 	  const uint8_t *head, size_t head_length, struct memory *memory, struct boot_entry *entry)
 {
-	int r = config->boot.format == FORMAT_AUTO ? foreign_image(file, where, head, head_length)
-						   : 0;
+	int r = refuse_kernel_keys(config, file->name);
 	uint8_t *place;
 
-	if (!r)
-		r = refuse_kernel_keys(config, file->name);
 	if (r)
 		return r;
 	place = flat_place(config, where, file->name, file->length, memory, entry);
@@ -170,8 +172,12 @@ load_file(const struct config *config, const char *where, const struct boot_file
 	uint8_t head[MAGIC_HEAD]; /* also contains the multiboot header */
 	ssize_t n = pread(file->fd, head, sizeof(head), 0);
 	size_t length = n > 0 ? (size_t)n : 0;
-	int r;
+	int r = 0;
 
+	if (format != FORMAT_FLAT && !boot_is_kernel(head, length))
+		r = foreign_image(file, where, head, length);
+	if (r)
+		return r;
 	if (format == FORMAT_AUTO)
 		format = format_of(head, length);
 	if (format == FORMAT_FLAT)

@@ -3,6 +3,7 @@
 #include "boot/foreign.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -11,6 +12,8 @@
 #define SECTOR 512u
 #define SECTOR_AT 0x7c00u /* where a BIOS loads the first sector of a disk */
 #define INT 0xcdu
+#define MULTIBOOT2_MAGIC 0xe85250d6u
+#define MULTIBOOT2_SEARCHED 32768u
 #define BIOS_FIRST 0x10u /* int 0x10, video, to int 0x1a, clock */
 #define BIOS_LAST 0x1au
 
@@ -35,6 +38,21 @@ foreign_module(const struct boot_file *file)
 	if (m)
 		log_line(MINIVMM_WARNING, NULL, "the %s %s is %s, which the kernel cannot use: %s",
 			 file->what, file->name, m->name, m->remedy);
+}
+
+bool
+foreign_is_multiboot2(const uint8_t *image, size_t length)
+{
+	uint32_t words[4]; /* magic, architecture, length, checksum: their sum is 0 */
+
+	if (length > MULTIBOOT2_SEARCHED)
+		length = MULTIBOOT2_SEARCHED;
+	for (size_t at = 0; at + sizeof(words) <= length; at += 8) {
+		memcpy(words, image + at, sizeof(words));
+		if (words[0] == MULTIBOOT2_MAGIC && !(words[0] + words[1] + words[2] + words[3]))
+			return true;
+	}
+	return false;
 }
 
 /* The offset of the first int instruction that calls a BIOS, or SECTOR. */

@@ -14,6 +14,8 @@ int foreign_image(const struct boot_file *file, const char *where, const uint8_t
 		  size_t length);
 /* Warns about an initrd or module that no kernel can use in its format. */
 void foreign_module(const struct boot_file *file);
+/* Returns whether an image has a multiboot2 header (multiboot2 specification, 3.1.1). */
+bool foreign_is_multiboot2(const uint8_t *image, size_t length);
 /*
  * Warns about a boot sector (0xaa55 at offset 510) that is to run in real mode at another address
  * than 0x7c00, or that calls a BIOS.

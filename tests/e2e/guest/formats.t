@@ -45,7 +45,10 @@ for (
   ) {
     my ($image, $message) = @$_;
     my $what = $message =~ s/:.*//r;
-    refused($image, "m.ini:8: image kernel is $message; to run its bytes as code, set [boot] format = flat", $what);
+    for my $format (qw(auto linux elf pvh multiboot)) {
+        refused($image, "m.ini:8: image kernel is $message; to run its bytes as code, set [boot] format = flat",
+            "format = $format: $what", "boot.format=$format");
+    }
 }
 boots(substr("\x1f\x8b\x08\0", 0, 0) . $says_p, 'flat code', 'boot.at=0x100000', 'cpu.mode=protected');
 
@@ -102,6 +105,14 @@ for my $case ([ 32, '2', 'protected', 'long' ], [ 64, '1', 'long', 'protected' ]
     boots(elf($class, [ 1, 0x100000, $says_p, 0x1000, 8 ], [ 4, 0x101000, $xen, length $xen, 4 ]),
         "ELF$class with mode = $wrong, entered by PVH", "cpu.mode=$wrong");
 }
+
+# A multiboot2 header alone: its 32-bit entry would run in the mode of the class, without the data that it expects.
+my $header = pack 'L4', 0xe85250d6, 0, 16, -(0xe85250d6 + 16) & 0xffffffff;
+my $multiboot2 = elf(64, [ 1, 0x100000, $says_p . $header, 0x1000, 8 ]);
+refused($multiboot2, 'image kernel: it has only a multiboot2 header, which minivmm does not read: add one of multiboot 1 or a PVH '
+      . "note, or set [boot] format = elf to start it at its ELF entry without the loader's data", 'multiboot2');
+boots($multiboot2, 'multiboot2 with format = elf', 'boot.format=elf');
+boots(elf(64, [ 1, 0x100000, $says_p . $header, 0x1000, 8 ], [ 4, 0x101000, $xen, length $xen, 4 ]), 'multiboot2 and PVH');
 
 # --- bzImages: the header says how long the file is ---
 my $bzimage = slurp("$top/guests/bzimage.bin");
