@@ -136,6 +136,26 @@ stream_writable_cb(struct stream *stream)
 	       DEVICE_TRY(s->device, "writable", row->writable(&s->device->host.public, s->index));
 }
 
+/* Makes the objects known to the services. */
+static void
+set_service_rows(struct device *d)
+{
+	struct service_rows *rows = d->host.rows;
+	const struct plugin *p = &d->plugin;
+
+	_Static_assert(!offsetof(struct device_stream, stream), "the service's object");
+	rows[SERVICE_TIMER] =
+	    (struct service_rows){ d->timers, sizeof(*d->timers), p->timer_count };
+	rows[SERVICE_STREAM] =
+	    (struct service_rows){ d->streams, sizeof(*d->streams), p->stream_count };
+	rows[SERVICE_WATCH] =
+	    (struct service_rows){ d->watches, sizeof(*d->watches), p->watch_count };
+	rows[SERVICE_POST] = (struct service_rows){ d->posts, sizeof(*d->posts), p->post_count };
+	rows[SERVICE_RANGE] =
+	    (struct service_rows){ (void *)p->descriptor.ranges, sizeof(*p->descriptor.ranges),
+				   p->range_count };
+}
+
 /* Creates the device's timers, watches, posts and streams. */
 static int
 create_rows(struct device *d)
@@ -165,6 +185,7 @@ create_rows(struct device *d)
 						    .index = i,
 						    .deferred = { .run = post_run,
 								  .context = &d->posts[i] } };
+	set_service_rows(d);
 	return 0;
 }
 
@@ -234,6 +255,12 @@ on_quit(void *context)
 	machine_end(devices->machine, CAUSE_QUIT, 0);
 }
 
+static void
+on_written(void *context, const char *device, const void *bytes, size_t length)
+{
+	machine_output(((struct devices *)context)->machine, device, bytes, length);
+}
+
 static bool
 on_ended(void *context)
 {
@@ -270,6 +297,7 @@ devices_create(struct devices *devices, struct machine *machine, struct config *
 		.loop = &machine->loop,
 		.quit = on_quit,
 		.ended = on_ended,
+		.written = on_written,
 		.context = devices,
 	};
 	device_services_compose(&devices->services);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The services of a device's tables, its interrupts and the machine's end; the table of all
- * services. */
+/* The services of a device's timers, watches and posts, its interrupts, and the machine's end; the
+ * table of all services. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "device/device.h"
 #include "machine/layout.h"
+#include "stream/stream_services.h"
 
 static void
 device_log(struct minivmm_device *public, uint32_t level, const char *format, va_list arguments)
@@ -20,18 +21,11 @@ device_log(struct minivmm_device *public, uint32_t level, const char *format, va
 		service_log(&device_from(public)->host, level, format, arguments);
 }
 
-/* Checks the index of a row. */
-static bool
-has_row(struct minivmm_device *public, size_t service, const char *kind, uint32_t row,
-	uint32_t rows)
+/* The object of a row; NULL: the call was refused. */
+static void *
+object(struct minivmm_device *public, size_t service, enum service_objects table, uint32_t row)
 {
-	if (!service_enter(public, service))
-		return false;
-	if (row < rows)
-		return true;
-	service_refuse(public, service, "%s %u does not exist, the plugin's table has %u rows",
-		       kind, row, rows);
-	return false;
+	return service_enter(public, service) ? service_object(public, service, table, row) : NULL;
 }
 
 static uint64_t
@@ -106,80 +100,36 @@ irq(struct minivmm_device *public, const struct minivmm_irq *irq, uint32_t opera
 static void
 timer_set(struct minivmm_device *public, uint32_t timer, uint64_t deadline, uint64_t period)
 {
-	struct device *d = device_from(public);
+	struct device_timer *t = object(public, SERVICE(timer_set), SERVICE_TIMER, timer);
 
-	if (has_row(public, SERVICE(timer_set), "timer", timer, d->plugin.timer_count))
-		loop_timer_set(&d->all->machine->loop, &d->timers[timer].timer, deadline, period);
+	if (t)
+		loop_timer_set(&t->device->all->machine->loop, &t->timer, deadline, period);
 }
 
 static void
 timer_cancel(struct minivmm_device *public, uint32_t timer)
 {
-	struct device *d = device_from(public);
+	struct device_timer *t = object(public, SERVICE(timer_cancel), SERVICE_TIMER, timer);
 
-	if (has_row(public, SERVICE(timer_cancel), "timer", timer, d->plugin.timer_count))
-		loop_timer_cancel(&d->all->machine->loop, &d->timers[timer].timer);
-}
-
-static struct stream *
-stream_of(struct minivmm_device *public, size_t service, uint32_t stream)
-{
-	struct device *d = device_from(public);
-
-	return has_row(public, service, "stream", stream, d->plugin.stream_count)
-		   ? &d->streams[stream].stream
-		   : NULL;
-}
-
-static size_t
-device_stream_readable(struct minivmm_device *public, uint32_t stream)
-{
-	struct stream *s = stream_of(public, SERVICE(stream_readable), stream);
-
-	return s ? stream_readable(s) : 0;
-}
-
-static size_t
-device_stream_read(struct minivmm_device *public, uint32_t stream, void *to, size_t length)
-{
-	struct stream *s = stream_of(public, SERVICE(stream_read), stream);
-
-	return s ? stream_read(s, to, length) : 0;
-}
-
-static size_t
-device_stream_writable(struct minivmm_device *public, uint32_t stream)
-{
-	struct stream *s = stream_of(public, SERVICE(stream_writable), stream);
-
-	return s ? stream_writable(s) : 0;
-}
-
-static size_t
-device_stream_write(struct minivmm_device *public, uint32_t stream, const void *from, size_t length)
-{
-	struct stream *s = stream_of(public, SERVICE(stream_write), stream);
-	size_t taken = s ? stream_write(s, from, length) : 0;
-
-	if (taken)
-		machine_output(device_from(public)->all->machine, public->name, from, taken);
-	return taken;
+	if (t)
+		loop_timer_cancel(&t->device->all->machine->loop, &t->timer);
 }
 
 static int
-watch(struct minivmm_device *public, uint32_t watch, int fd, uint32_t events)
+watch(struct minivmm_device *public, uint32_t row, int fd, uint32_t events)
 {
 	struct device *d = device_from(public);
 	struct loop *loop = &d->all->machine->loop;
+	struct device_watch *w = object(public, SERVICE(watch), SERVICE_WATCH, row);
 
-	if (!has_row(public, SERVICE(watch), "watch", watch, d->plugin.watch_count))
+	if (!w)
 		return -1;
-	loop_remove(loop, &d->watches[watch].source);
+	loop_remove(loop, &w->source);
 	if (fd < 0)
 		return 0;
-	if (loop_add(loop, &d->watches[watch].source, fd, events)) {
+	if (loop_add(loop, &w->source, fd, events)) {
 		service_error(&d->host, "watch %s: cannot wait for descriptor %d: %s",
-			      d->plugin.descriptor.watches[watch].name, fd,
+			      d->plugin.descriptor.watches[row].name, fd,
 			      limit_error_of(LIMIT_EPOLL, errno).text);
 		return -1;
 	}
@@ -227,8 +177,8 @@ bind_write(struct minivmm_device *public, const struct minivmm_bind *bind)
 	const struct bus_range *range;
 
 	if (!service_enter(public, SERVICE(bind_write)) ||
-	    !has_row(public, SERVICE(bind_write), "watch", bind->watch, d->plugin.watch_count) ||
-	    !has_row(public, SERVICE(bind_write), "range", bind->range, d->plugin.range_count))
+	    !service_object(public, SERVICE(bind_write), SERVICE_WATCH, bind->watch) ||
+	    !service_object(public, SERVICE(bind_write), SERVICE_RANGE, bind->range))
 		return -1;
 	range = range_of(d, bind->range);
 	if (!range)
@@ -278,12 +228,12 @@ bind_write(struct minivmm_device *public, const struct minivmm_bind *bind)
 }
 
 static void
-post(struct minivmm_device *public, uint32_t post)
+post(struct minivmm_device *public, uint32_t row)
 {
-	struct device *d = device_from(public);
+	struct device_post *p = object(public, SERVICE(post), SERVICE_POST, row);
 
-	if (has_row(public, SERVICE(post), "post", post, d->plugin.post_count))
-		loop_defer(&d->all->machine->loop, &d->posts[post].deferred);
+	if (p)
+		loop_defer(&p->device->all->machine->loop, &p->deferred);
 }
 
 static void
@@ -379,12 +329,6 @@ const struct service_set device_services = {
 	SERVICE_ROW(irq, irq, "irq_*", RUNNING, SERVICE_ANY_THREAD),
 	SERVICE_ROW(timer_set, timer_set, "timer_set", RUNNING, SERVICE_CALLBACKS),
 	SERVICE_ROW(timer_cancel, timer_cancel, "timer_cancel", RUNNING, SERVICE_CALLBACKS),
-	SERVICE_ROW(stream_readable, device_stream_readable, "stream_readable", RUNNING,
-		    SERVICE_CALLBACKS),
-	SERVICE_ROW(stream_read, device_stream_read, "stream_read", RUNNING, SERVICE_CALLBACKS),
-	SERVICE_ROW(stream_writable, device_stream_writable, "stream_writable", RUNNING,
-		    SERVICE_CALLBACKS),
-	SERVICE_ROW(stream_write, device_stream_write, "stream_write", RUNNING, SERVICE_CALLBACKS),
 	SERVICE_ROW(watch, watch, "watch", RUNNING, SERVICE_IO),
 	SERVICE_ROW(bind_write, bind_write, "bind_write", SERVICE_START, SERVICE_IO),
 	SERVICE_ROW(post, post, "post", RUNNING, SERVICE_ANY_THREAD),
@@ -399,10 +343,10 @@ const struct service_set device_services = {
 void
 device_services_compose(struct service_table *table)
 {
-	static const struct service_set *const sets[] = { &device_services, &device_memory_services,
-							  &device_state_services,
-							  &device_capture_services,
-							  &device_file_services };
+	static const struct service_set *const sets[] = {
+		&stream_services,       &device_services,         &device_memory_services,
+		&device_state_services, &device_capture_services, &device_file_services
+	};
 
 	service_compose(table, sets, sizeof(sets) / sizeof(*sets));
 }

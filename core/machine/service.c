@@ -101,6 +101,19 @@ service_refuse(struct minivmm_device *dev, size_t service, const char *format, .
 		      host->table->rows[service].name, text, host->plugin);
 }
 
+void *
+service_object(struct minivmm_device *dev, size_t service, enum service_objects table, uint32_t row)
+{
+	static const char *const names[] = { "timer", "stream", "watch", "post", "range" };
+	const struct service_rows *rows = &((struct service_host *)dev)->rows[table];
+
+	if (row < rows->count)
+		return (char *)rows->first + row * rows->size;
+	service_refuse(dev, service, "%s %u does not exist, the plugin's table has %u rows",
+		       names[table], row, rows->count);
+	return NULL;
+}
+
 void
 service_refuse_result(struct minivmm_device *dev, const char *callback, int result)
 {

@@ -77,12 +77,30 @@ struct service_table {
 	struct service rows[SERVICE_COUNT];
 };
 
+/* The tables of a plugin with an object for each row. */
+enum service_objects {
+	SERVICE_TIMER,
+	SERVICE_STREAM,
+	SERVICE_WATCH,
+	SERVICE_POST,
+	SERVICE_RANGE,
+	SERVICE_OBJECTS
+};
+
+/* The objects of a table: count, each of size bytes, the first at first. */
+struct service_rows {
+	void *first;
+	size_t size;
+	uint32_t count;
+};
+
 /* The part of a device that services need. The owner embeds it at its start. */
 struct service_host {
 	struct minivmm_device public; /* first: the plugin's pointer is this one */
 	const struct service_table *table;
 	struct bus_gate *gate;
-	const char *plugin;                /* name, for messages */
+	const char *plugin; /* name, for messages */
+	struct service_rows rows[SERVICE_OBJECTS];
 	atomic_uint phase;                 /* of the device: SERVICE_... */
 	atomic_bool reported;              /* an error was logged since the callback began */
 	atomic_uint_least64_t log_seconds; /* rate limit: second << 32 | lines in it */
@@ -97,6 +115,9 @@ bool service_refuse_call(struct minivmm_device *dev, size_t service);
 /* Refuses a call for its arguments: counts and reports it. Any thread. */
 __attribute__((format(printf, 3, 4))) void service_refuse(struct minivmm_device *dev,
 							  size_t service, const char *format, ...);
+/* The object of a row; NULL: the table has no such row, and the call was refused. Any thread. */
+void *service_object(struct minivmm_device *dev, size_t service, enum service_objects table,
+		     uint32_t row);
 /* Rejects a result that a callback may not return: counts and reports it. Any thread. */
 void service_refuse_result(struct minivmm_device *dev, const char *callback, int result);
 /* Logs a line with the device's name. The number of lines per second is limited after start, since

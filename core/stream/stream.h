@@ -57,7 +57,9 @@ struct stream_hub {
 	bool escape_pending;                    /* the last byte was Ctrl-A */
 	void (*quit)(void *context);            /* called for Ctrl-A x */
 	bool (*ended)(void *context); /* true ends the wait for a connection; NULL: never true */
-	void *context;                /* argument of quit and ended */
+	/* Called for bytes that a device has written. Any thread. */
+	void (*written)(void *context, const char *device, const void *bytes, size_t length);
+	void *context; /* argument of quit, ended and written */
 };
 
 /* A kind of host end, a row of the table in stream_kinds.c: "stdio", "file", "pty", "unix", ... */

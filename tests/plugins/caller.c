@@ -30,7 +30,7 @@ enum place {
 	STOP,
 	DESTROY
 };
-enum act { SERVICES, CRASH, ODD, PENDING, SLOW, OPEN_GROUP, END_TWICE, TWICE, MANY };
+enum act { SERVICES, ARGUMENTS, CRASH, ODD, PENDING, SLOW, OPEN_GROUP, END_TWICE, TWICE, MANY };
 
 #define VALUES 300 /* with MANY */
 
@@ -108,6 +108,38 @@ call_all(struct minivmm_device *dev)
 	minivmm_exit(dev, 0);
 }
 
+/* Calls services with arguments that they refuse. */
+static void
+pass_wrong_arguments(struct minivmm_device *dev)
+{
+	static const struct minivmm_bind binds[] = {
+		{ .width = 1, .offset = 4 },
+		{ .width = 8 },
+		{ .width = 3 },
+		{ .width = 0 },
+		{ .width = 1, .offset = UINT64_MAX },
+		{ .width = 1, .range = 9 },
+		{ .width = 1, .watch = 9 },
+		{ .width = 1, .value = 5 },
+		{ .width = 1, .value = 5 }, /* the second time */
+	};
+	struct minivmm_irq irq = { 777 };
+
+	for (size_t i = 0; i < sizeof(binds) / sizeof(*binds); i++)
+		minivmm_bind_write(dev, &binds[i]);
+	minivmm_irq_raise(dev, &irq);
+	minivmm_memory_unmap(dev, 0x2000, 1);
+	minivmm_memory_map(dev, 0x2000, 16);
+	minivmm_memory_unmap(dev, 0x2000, 17);
+	minivmm_memory_unmap(dev, 0x2000, SIZE_MAX);
+	minivmm_memory_unmap(dev, 0x2000, 16);
+	minivmm_memory_discard(dev, 0x2001, 4096);
+	minivmm_option_set(dev, "nosuch", "x");
+	minivmm_option_set(dev, "irq", "5");
+	minivmm_option_set(dev, "name", NULL);
+	minivmm_log(dev, (enum minivmm_level)9, "no level");
+}
+
 static int
 act(struct minivmm_device *dev)
 {
@@ -118,6 +150,9 @@ act(struct minivmm_device *dev)
 	switch (c->act) {
 	case SERVICES:
 		call_all(dev);
+		return 0;
+	case ARGUMENTS:
+		pass_wrong_arguments(dev);
 		return 0;
 	case CRASH:
 		*nowhere = 1;
@@ -340,8 +375,8 @@ caller_loaded(struct minivmm_device *dev)
 static const char *const places[] = { "nowhere", "configure", "load", "loaded",   "start", "write",
 				      "fire",    "ready",     "run",  "readable", "pause", "resume",
 				      "capture", "save",      "stop", "destroy",  NULL };
-static const char *const acts[] = { "services",   "crash",     "odd",   "pending", "slow",
-				    "open-group", "end-twice", "twice", "many",    NULL };
+static const char *const acts[] = { "services",   "arguments", "crash", "odd",  "pending", "slow",
+				    "open-group", "end-twice", "twice", "many", NULL };
 
 static const struct minivmm_option options[] = {
 	MINIVMM_OPTION_AS(ENUM, struct caller, in, "nowhere", "the callback", .values = places,

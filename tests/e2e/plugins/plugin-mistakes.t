@@ -100,6 +100,31 @@ for my $thread (0, 1) {
     }
 }
 
+# Arguments that a service refuses.
+my @arguments = (
+    [ bind_write => 'offset 0x4 is outside of range port of 0x4 bytes' ],
+    [ bind_write => 'offset 0x0 is outside of range port of 0x4 bytes' ],
+    [ bind_write => 'range port has no accesses of 3 bytes' ],
+    [ bind_write => 'range port has no accesses of 0 bytes' ],
+    [ bind_write => 'offset 0xffffffffffffffff is outside of range port of 0x4 bytes' ],
+    [ bind_write => q{range 9 does not exist, the plugin's table has 1 rows} ],
+    [ bind_write => q{watch 9 does not exist, the plugin's table has 2 rows} ],
+    [ bind_write => 'offset 0x0 of range port is bound to this value already' ],
+    [ 'irq_*' => '777 is no interrupt of this device' ],
+    [ memory_unmap => 'no mapping at 0x2000 has 0x1 bytes or more' ],
+    [ memory_unmap => 'no mapping at 0x2000 has 0x11 bytes or more' ],
+    [ memory_unmap => 'no mapping at 0x2000 has 0xffffffffffffffff bytes or more' ],
+    [ memory_discard => '0x1000 bytes at 0x2001 are no whole pages' ],
+    [ option_set => 'the plugin has no option with MINIVMM_HOST named nosuch' ],
+    [ option_set => 'the plugin has no option with MINIVMM_HOST named irq' ],
+    [ option_set => 'no value for option name' ],
+    [ log => 'level 9 does not exist' ],
+);
+($status, $out, $err) = act('arguments', 'start', 0);
+is("$status:$err", join('', '0:', map { "minivmm: a: minivmm_$_->[0]() is refused: $_->[1]; plugin caller is at fault\n" } @arguments),
+    'wrong arguments');
+is(status_of('status.json')->{devices}{a}{refused}, @arguments, 'they are counted');
+
 # Results other than 0 and -1 are reserved.
 for my $act ('odd', 'pending') {
     for my $in (grep { $_ ne 'destroy' && ($_ ne 'pause' || $act eq 'odd') } @callbacks) {
