@@ -5,8 +5,8 @@
  * linkat, rename, fallocate or mmap; or, without a file, anonymous (an mmap), memfd_create, fork,
  * pthread_create, inotify_init1, posix_openpt or io_uring_queue_init. HOW is ENOSPC, EIO, EINTR,
  * ENOMEM, EAGAIN, EMFILE, ENFILE, EPERM, EOPNOTSUPP, SHORT (half of a write is written; a vector is
- * written completely), SLOW (this call and all later ones take 1 ms longer), or KILL (the process
- * is killed in the call).
+ * written completely), SLOW (this call and all later ones take 1 ms longer), CUT (an mmap
+ * succeeds, then the file is truncated to a page), or KILL (the process is killed in the call).
  *
  * FAULT=@FILE reads the plan from FILE, which may be created, changed and removed at any time. The
  * library removes it after the fault.
@@ -27,7 +27,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum how { NOT, FAILS, SHORT };
+enum how { NOT, FAILS, SHORT, CUT };
 
 struct plan {
 	char text[128];
@@ -103,7 +103,7 @@ fault(const char *call, const char *path)
 	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++)
 		if (!strcmp(how, errors[i].name))
 			errno = errors[i].number;
-	return strcmp(how, "SHORT") ? FAILS : SHORT;
+	return !strcmp(how, "SHORT") ? SHORT : !strcmp(how, "CUT") ? CUT : FAILS;
 }
 
 static enum how
@@ -292,11 +292,18 @@ renameat2(int from_directory, const char *from, int to_directory, const char *to
 void *
 mmap(void *at, size_t length, int protection, int flags, int fd, off_t offset)
 {
+	enum how how = fd >= 0 ? fault_fd("mmap", fd) : fault("anonymous", NULL);
+	char self[64];
+	void *map;
 	REAL(mmap);
 
-	return (fd >= 0 ? fault_fd("mmap", fd) : fault("anonymous", NULL))
-		   ? MAP_FAILED
-		   : real(at, length, protection, flags, fd, offset);
+	if (how && how != CUT)
+		return MAP_FAILED;
+	map = real(at, length, protection, flags, fd, offset);
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+	if (how == CUT && truncate(self, 4096))
+		abort();
+	return map;
 }
 
 int
