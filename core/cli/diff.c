@@ -228,6 +228,8 @@ cli_diff(int argc, char **argv)
 		failed = take(&diff, option, arguments.value);
 	if (!failed && option)
 		return arguments.status ? TROUBLE : SAME;
+	if (!failed && diff.lines != LINES && !diff.hex)
+		failed = fail(STATUS_USAGE, "diff: --lines needs --hex");
 	if (!failed)
 		failed = diff_files(&diff, arguments.operands);
 	if (!failed)

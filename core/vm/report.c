@@ -69,6 +69,9 @@ report_runaway(struct machine *machine, uint32_t index)
 	if (vcpu_halted(vcpu, &halted) || halted ||
 	    vcpu_registers(vcpu, &regs, &sregs) || sregs.cr0 & 1)
 		return;
+	/* The address of a reset: it has not begun, or KVM has reset it after a triple fault. */
+	if (sregs.cs.base == 0xffff0000 && regs.rip == 0xfff0)
+		return;
 	at = sregs.cs.base + regs.rip;
 	memory = !memory_read(&machine->memory, at, bytes, sizeof(bytes));
 	if (memory && memcmp(bytes, zeros, sizeof(zeros)) != 0)

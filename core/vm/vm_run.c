@@ -25,13 +25,17 @@ static int
 run_for(struct vm *vm)
 {
 	struct machine *m = &vm->machine;
+	uint64_t end;
 	int r;
 
-	if (!vm->source.timeout)
+	/* Beyond the clock's range there is no limit. */
+	if (!vm->source.timeout ||
+	    __builtin_add_overflow(clock_now(&m->clock), vm->source.timeout, &end) ||
+	    end > INT64_MAX)
 		return machine_run(m);
 	vm->timeout = (struct loop_timer){ .fire = on_timeout, .context = m };
 	loop_timer_add(&m->loop, &vm->timeout);
-	loop_timer_set(&m->loop, &vm->timeout, clock_now(&m->clock) + vm->source.timeout, 0);
+	loop_timer_set(&m->loop, &vm->timeout, end, 0);
 	r = machine_run(m);
 	loop_timer_remove(&m->loop, &vm->timeout);
 	return r;

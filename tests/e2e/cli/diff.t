@@ -122,5 +122,23 @@ is("$status:" . join(' ', map { (split)[2] } split /\n/, $text), '1:regs.rax: re
 my ($table) = slurp("$top/core/cli/diff_guest.c") =~ /\} rows\[\] = \{(.*?)\n\};/s;
 my @rows = $table =~ /^\t\{ "(\w+)", "[^"]+", "([^"]+)" \},$/mg;
 is(scalar(@rows) / 2, scalar(() = $table =~ /\{/g), 'each row has a reason');
+fails([ $minivmm, qw(diff --lines 1 a.snap c.snap) ], 2, qr/diff: --lines needs --hex\n/, 'refused: --lines without --hex');
+
+# Each pattern of the table fits an item, so that no misspelt one hides. Some CPUs lack some MSRs.
+take('timer.snap', '-c', "$configs/counter.ini", '--until', 'access:2');
+my $all = inspect('timer.snap');
+sub paths {
+    my ($value, $path) = @_;
+    return $path if ref $value ne 'HASH' || !%$value;
+    return map { paths($value->{$_}, length $path ? "$path.$_" : $_) } keys %$value;
+}
+while ($table =~ /^\t\{ "(\w+)", "([^"]+)"/mg) {
+    my ($kind, $pattern) = ($1, $2);
+    next if $pattern =~ /0xe\[78\]|0x6e0/;
+    (my $regex = quotemeta $pattern) =~ s/\\\*/.*/g;
+    $regex =~ s/\\\?/./g;
+    my @sections = $kind eq 'machine' ? $all->{machine} : @{ $all->{"${kind}s"} };
+    ok((grep { /^$regex$/ } map { paths($_, '') } @sections), "the pattern $pattern fits an item of $kind");
+}
 
 done_testing;

@@ -44,6 +44,8 @@ is("$status:$err", "124:minivmm: snapshot written to at2.snap\n", '--at, then th
 ($status, $out, $err) = run([ $minivmm, '-c', 'loop.ini', '--timeout', '20ms', '--save', 'no/x' ]);
 is($status, 113, 'a snapshot that cannot be written') or diag($err);
 
+($status, $out, $err) = run([ $minivmm, '-c', 'halts.ini', '--timeout', '18446744073709551615ns' ]);
+is("$status:$out:$err", '0::', 'the longest time');
 for my $case (
     [ '5', qr/--timeout 5 has no unit; write 5s, 5ms, 5us or 5ns/ ],
     [ '0s', qr/--timeout needs a time above 0, not 0s/ ],
