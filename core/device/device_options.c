@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/habits.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "device/device_values.h"
@@ -27,7 +28,7 @@ device_option(const struct device *device, const char *name)
 static int
 check_unknown(struct device *device)
 {
-	const char **names = calloc(device->plugin.all_count + 1, sizeof(*names));
+	const char **names = calloc(device->plugin.all_count + 1, sizeof(*names)), *ours;
 	unsigned unknown = 0;
 	int r = 0;
 
@@ -41,13 +42,16 @@ check_unknown(struct device *device)
 
 		if (device_option(device, o->key))
 			continue;
+		ours = habit(HABIT_DEVICE, o->key);
+		if (!ours || !device_option(device, ours))
+			ours = nearest(o->key, names);
 		r = fail(STATUS_USAGE,
 			 "%s: device %s: plugin %s has no option %s%s (minivmm plugins %s lists "
 			 "them)",
 			 config_option_where(o->place, device->config->name, o->key, where,
 					     sizeof(where)),
 			 device->config->name, device->config->plugin, o->key,
-			 did_you_mean(nearest(o->key, names), "").text, device->config->plugin);
+			 did_you_mean(ours, "").text, device->config->plugin);
 		if (++unknown == UNKNOWN_MAX)
 			break;
 	}

@@ -103,12 +103,18 @@ is_config(const char *text, size_t length, struct why *why)
 {
 	const uint8_t *head = (const uint8_t *)text;
 	const struct magic *other;
+	size_t at = 0;
 
 	if (length >= strlen(SNAPSHOT_MAGIC) &&
 	    !memcmp(text, SNAPSHOT_MAGIC, strlen(SNAPSHOT_MAGIC)))
 		return why_set(why, "this is a snapshot; restore it with -r");
 	if (boot_is_kernel(head, length))
 		return why_set(why, "this is a kernel; name it in a config, as [boot] image");
+	while (at < length && memchr(" \t\r\n", text[at], 4))
+		at++;
+	if (at < length && (text[at] == '{' || text[at] == '<'))
+		return why_set(why, "this is %s; write an INI file, see minivmm.ini(5)",
+			       text[at] == '{' ? "JSON" : "XML");
 	other = magic_find(MAGIC_DISK, head, length); /* a config may be a script: "#!" */
 	return other ? why_set(why, "this is no config: it is %s", other->name) : 0;
 }

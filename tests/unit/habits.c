@@ -4,12 +4,14 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/habits.h"
 #include "cli/commands.h"
 #include "config/schema.h"
+#include "plugin/plugin.h"
 #include "stream/stream.h"
 #include "vm/vm.h"
 
@@ -113,6 +115,53 @@ remedies_exist(void **state)
 	}
 }
 
+static bool
+plugin_has(const struct plugin_path *path, const char *name, const char *option)
+{
+	struct plugin plugin;
+	bool has = false;
+
+	if (!plugin_load(&plugin, path, name, ""))
+		for (size_t i = 0; i < plugin.all_count; i++)
+			has |= !strcmp(plugin_option(&plugin, i)->row.name, option);
+	plugin_unload(&plugin);
+	return has;
+}
+
+/* Some plugin has our option, and no plugin has theirs beside it. */
+static void
+options_of_devices_exist(void **state)
+{
+	struct plugin_path path;
+	char **names, copy[256];
+	size_t count;
+
+	assert_int_equal(plugin_path_init(&path, "plugins"), 0);
+	names = plugin_names("plugins", &count);
+	assert_true(count > 5);
+	for (const struct habit *h = habits; h->theirs; h++) {
+		bool some = false;
+
+		for (size_t i = 0; i < count && h->kind == HABIT_DEVICE; i++) {
+			char *rest = copy, *word;
+
+			if (!plugin_has(&path, names[i], h->ours))
+				continue;
+			some = true;
+			snprintf(copy, sizeof(copy), "%s", h->theirs);
+			while ((word = strsep(&rest, "|")))
+				if (plugin_has(&path, names[i], word))
+					fail_msg("%s has %s and %s", names[i], word, h->ours);
+		}
+		if (h->kind == HABIT_DEVICE && !some)
+			fail_msg("no plugin has %s", h->ours);
+	}
+	for (size_t i = 0; i < count; i++)
+		free(names[i]);
+	free(names);
+	plugin_path_free(&path);
+}
+
 /* A row for a word of ours would never be used, or would hide it. */
 static void
 words_are_not_ours(void **state)
@@ -151,6 +200,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(remedies_exist),
+		cmocka_unit_test(options_of_devices_exist),
 		cmocka_unit_test(words_are_not_ours),
 	};
 

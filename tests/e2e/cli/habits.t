@@ -13,6 +13,7 @@ use Test::More;
 spew('simple.ini', slurp("$configs/simple.ini") =~ s{\.\./guests}{$top/guests}r);
 run([ $minivmm, '-c', 'simple.ini' ]);
 my @ini = ('-c', 'simple.ini');
+spew('fc.json', "\n{ \"boot-source\": {} }\n");
 
 for (
     [ ['simple.ini'], 'unknown command simple.ini; to run a config, use minivmm -c simple.ini' ],
@@ -45,6 +46,9 @@ for (
     [ [qw(-c nothing.alike)], 'reading the config nothing.alike: No such file or directory; check the name' ],
     [ [ @ini, '--until', 'rip:1002' ], '--until: rip:1002 has an address without 0x: write it as 0x1002, or as 0x3ea if 1002 is decimal' ],
     [ [ @ini, '--until', 'time:5' ], '--until: time:5 has no unit; write 5s, 5ms, 5us or 5ns' ],
+    [ [qw(-c fc.json)], 'reading the config fc.json: this is JSON; write an INI file, see minivmm.ini(5)' ],
+    [ [ @ini, '--set', 'device.serial0.iobase=1' ],
+        '--set device.serial0.iobase: device serial0: plugin serial has no option iobase; did you mean port? (minivmm plugins serial lists them)' ],
     [ [ @ini, '--set', 'boot.kernel=x' ], '--set boot.kernel: [boot] has no key kernel; use [boot] image' ],
     [ [ @ini, '--set', 'cpu.count=2' ], '--set cpu.count: [cpu] has no key count; use [vm] cpus' ],
     [ [ @ini, '--set', 'vm.memory=512' ], '--set vm.memory: [vm] memory = 512 is in bytes; write 512M for MiB (size of guest memory in bytes)' ],
@@ -56,7 +60,7 @@ for (
     my ($status, $out, $err) = run([ $minivmm, @$arguments ]);
     is("$status:$out:$err", "110::minivmm: $answer\n", "minivmm @$arguments");
 }
-is(names(), 'simple.ini simple.snap', 'no file is created');
+is(names(), 'fc.json simple.ini simple.snap', 'no file is created');
 
 is((run([ $minivmm, 'help' ]))[1], (run([ $minivmm, '--help' ]))[1], 'help');
 is((run([ $minivmm, 'help', 'batch' ]))[1], (run([ $minivmm, 'batch', '--help' ]))[1], 'help COMMAND');
