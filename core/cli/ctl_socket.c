@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A connection to a control socket. */
 #include <errno.h>
+#include <linux/sockios.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -12,6 +15,8 @@
 #include "cli/ctl.h"
 
 #define REPLY_MAX ((size_t)64 << 20)
+#define SILENT_MS 2000 /* a machine reads a request in microseconds */
+#define LOOK_MS 50
 
 /* True if peer owns the directory of the socket. */
 static bool
@@ -77,6 +82,23 @@ broken(const struct ctl *ctl, const char *why)
 	return fail(STATUS_IO, "%s: no reply: %s", ctl->path, why);
 }
 
+/* Warns if the machine does not read the request: nothing else tells the user what ctl waits for.
+ * While it works on the request, it is silent for as long as that takes. */
+static void
+await_reader(const struct ctl *ctl)
+{
+	struct pollfd reply = { .fd = ctl->fd, .events = POLLIN };
+	int unread;
+
+	for (int ms = 0; ms < SILENT_MS; ms += LOOK_MS)
+		if (ioctl(ctl->fd, SIOCOUTQ, &unread) || !unread || poll(&reply, 1, LOOK_MS))
+			return;
+	log_line(MINIVMM_WARNING, NULL,
+		 "%s: the machine does not read the request: it is stopped, or a callback of a "
+		 "device takes long, which its log reports",
+		 ctl->path);
+}
+
 /* The machine may have sent an error before it hung up; it is read as the reply. */
 int
 ctl_send(struct ctl *ctl, const char *line, int fd)
@@ -96,6 +118,7 @@ ctl_send(struct ctl *ctl, const char *line, int fd)
 		length -= (size_t)n;
 		fd = -1; /* sent with the first bytes */
 	}
+	await_reader(ctl);
 	return 0;
 }
 

@@ -174,7 +174,7 @@ is((run([ $minivmm, '-r', 'x.snap', '--set', "plugins.path=$build/tests/plugins"
 
 # A callback that takes long is reported while it runs, by the log and by status, and at its end.
 spew('z.ini', slurp('x.ini') . "act = slow\n\n[control]\nsocket = z.sock\n");
-for my $in ('start', 'write') {
+for my $in ('start', 'write', 'fire') {
     unlink 'go';
     my $process = start([ $minivmm, '-c', 'z.ini', '--set', "device.a.in=$in" ]);
     my $callback = "minivmm: warning: a: callback $in of plugin caller";
@@ -182,6 +182,12 @@ for my $in ('start', 'write') {
     if ($in eq 'write') {
         my (undef, $out) = run([ $minivmm, 'ctl', 'z.sock', 'status' ]);
         like($out, qr/slow_callbacks.*\ba\b.*\bwrite\b/s, 'status lists it');
+    }
+    if ($in eq 'fire') {
+        my $ctl = start([ $minivmm, 'ctl', 'z.sock', 'status' ]);
+        ok(until_true { said($ctl) =~ /^minivmm: warning: z\.sock: the machine does not read the request: / }, 'ctl tells why it waits');
+        kill KILL => $ctl->{pid};
+        finish($ctl);
     }
     spew('go', '');
     my ($status, undef, $err) = finish($process);
