@@ -312,6 +312,26 @@ acpi_page(struct minivmm_device *public)
 										  : 0;
 }
 
+static void
+error_text(struct minivmm_device *public, uint32_t call, int error, char *text, size_t size)
+{
+	static const enum limit_call calls[] = {
+		[MINIVMM_CALL_OTHER] = LIMIT_OTHER,
+		[MINIVMM_CALL_THREAD] = LIMIT_THREAD,
+		[MINIVMM_CALL_EPOLL] = LIMIT_EPOLL,
+		[MINIVMM_CALL_LOCKED] = LIMIT_LOCKED,
+	};
+	int before = errno;
+	bool known = call < sizeof(calls) / sizeof(*calls);
+
+	if (service_enter(public, SERVICE(error_text)))
+		snprintf(text, size, "%s",
+			 limit_error_of(known ? calls[call] : LIMIT_OTHER, error).text);
+	else if (size)
+		*text = '\0';
+	errno = before;
+}
+
 static bool
 may_wait(struct minivmm_device *public)
 {
@@ -337,6 +357,7 @@ const struct service_set device_services = {
 	SERVICE_ROW(paused, paused, "paused", RUNNING, SERVICE_IO),
 	SERVICE_ROW(instruction, instruction, "instruction", SERVICE_RUN, SERVICE_VCPU),
 	SERVICE_ROW(acpi_page, acpi_page, "acpi_page", RUNNING, SERVICE_CALLBACKS),
+	SERVICE_ROW(error_text, error_text, "error_text", SERVICE_ALWAYS, SERVICE_ANY_THREAD),
 	SERVICE_ROW(may_wait, may_wait, "may_wait", SERVICE_ALWAYS, SERVICE_ANY_THREAD),
 };
 

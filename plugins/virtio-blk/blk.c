@@ -64,7 +64,8 @@ blk_job(struct minivmm_device *dev)
 	}
 	job = malloc(sizeof(*job));
 	if (!job)
-		minivmm_error(dev, "no memory for a request: it stays in its queue");
+		minivmm_error(dev, "no memory for a request, which stays in its queue: %s",
+			      minivmm_error_text(dev, MINIVMM_CALL_OTHER, ENOMEM).text);
 	return job;
 }
 
@@ -424,7 +425,8 @@ blk_stop(struct minivmm_device *dev)
 	ring_end(b);
 	if (!b->disk.count || !disk_flush(&b->disk))
 		return 0;
-	minivmm_error(dev, "cannot flush the disk %s: %s", b->path, strerror(errno));
+	minivmm_error(dev, "cannot flush the disk %s: %s", b->path,
+		      minivmm_error_text(dev, MINIVMM_CALL_OTHER, errno).text);
 	return -1;
 }
 

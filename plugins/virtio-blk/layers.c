@@ -61,8 +61,9 @@ lock_file(struct disk *disk, int fd, const char *path, bool write)
 	/* What only readers use can be read; what another one writes cannot be used at all. */
 	readers = write && !fcntl(fd, F_OFD_GETLK, &other) && other.l_type == F_UNLCK;
 	return disk_error(disk, "cannot use the disk", path,
-			  readers ? "another machine reads it: " READ_INSTEAD
-				  : "another machine writes to it: end that machine, or use a copy");
+			  readers
+			      ? "another machine reads it: " READ_INSTEAD
+			      : "another machine writes to it: end that machine, or use a copy");
 }
 
 /* Initialises the layer above the top one. It counts once the caller increments disk->count. */
@@ -117,11 +118,13 @@ open_file(struct disk *disk, const char *path, bool write)
 		return disk_error(disk, "cannot open the disk", path,
 				  "it cannot be written: " READ_INSTEAD);
 	if (fd < 0)
-		return disk_error(disk, "cannot open the disk", path, strerror(errno));
+		return disk_error(disk, "cannot open the disk", path,
+				  minivmm_error_text(disk->dev, MINIVMM_CALL_OTHER, errno).text);
 	add(disk, fd, path)->written_here = write;
 	disk->count++;
 	if (fstat(fd, &st))
-		return disk_error(disk, "cannot open the disk", path, strerror(errno));
+		return disk_error(disk, "cannot open the disk", path,
+				  minivmm_error_text(disk->dev, MINIVMM_CALL_OTHER, errno).text);
 	disk->bytes = (uint64_t)st.st_size;
 	if (!S_ISREG(st.st_mode) && (!S_ISBLK(st.st_mode) || ioctl(fd, BLKGETSIZE64, &disk->bytes)))
 		return disk_error(disk, "cannot use the disk", path,
@@ -173,7 +176,8 @@ open_frozen(struct disk *disk, const char *path)
 	if (room(disk))
 		return -1;
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	return fd < 0 ? disk_error(disk, "cannot open the overlay", path, strerror(errno))
+	return fd < 0 ? disk_error(disk, "cannot open the overlay", path,
+				   minivmm_error_text(disk->dev, MINIVMM_CALL_OTHER, errno).text)
 		      : open_overlay(disk, fd, path, false);
 }
 
@@ -297,7 +301,7 @@ disk_create_overlay(struct disk *disk, const char *path)
 	return disk_error(disk, "cannot create the overlay", path ? path : "without a name",
 			  path ? "it exists already and contains what another machine wrote: use "
 				 "a new name"
-			       : strerror(errno));
+			       : minivmm_error_text(disk->dev, MINIVMM_CALL_OTHER, errno).text);
 }
 
 int
@@ -393,7 +397,7 @@ name_top(struct disk *disk, const char *stem)
 	return disk_error(disk, "cannot link the overlay without a name to", stem,
 			  errno == EXDEV
 			      ? "it is on another file system; restore with overlay = FILE"
-			      : strerror(errno));
+			      : minivmm_error_text(disk->dev, MINIVMM_CALL_OTHER, errno).text);
 }
 
 char *
@@ -448,8 +452,10 @@ begin_above(struct disk *disk, const char *stem)
 	/* An overlay without a name is followed by another one without a name. */
 	if (named)
 		path = next_name(stem, NULL);
-	r = named && !path ? disk_error(disk, "cannot find a free name like", stem, strerror(errno))
-			   : disk_create_overlay(disk, path);
+	r = named && !path
+		? disk_error(disk, "cannot find a free name like", stem,
+			     minivmm_error_text(disk->dev, MINIVMM_CALL_OTHER, errno).text)
+		: disk_create_overlay(disk, path);
 	free(path);
 	if (!r && named)
 		minivmm_log(disk->dev, MINIVMM_INFO,

@@ -121,7 +121,8 @@ overlay_create(const struct disk *disk, struct disk_layer *layer)
 		return -1;
 	if (ftruncate(layer->fd, 0) || ftruncate(layer->fd, (off_t)(h.data + disk->bytes)) ||
 	    move_bytes(layer->fd, true, &h, sizeof(h), 0))
-		return overlay_error(disk, layer, strerror(errno));
+		return overlay_error(disk, layer,
+				     minivmm_error_text(disk->dev, MINIVMM_CALL_OTHER, errno).text);
 	return 0;
 }
 
@@ -148,10 +149,11 @@ overlay_open(const struct disk *disk, struct disk_layer *layer)
 	const char *wrong;
 
 	if (move_bytes(layer->fd, false, &h, sizeof(h), 0))
-		return overlay_error(disk, layer,
-				     errno == ENODATA
-					 ? "it is not an overlay: the file is too short"
-					 : strerror(errno));
+		return overlay_error(
+		    disk, layer,
+		    errno == ENODATA
+			? "it is not an overlay: the file is too short"
+			: minivmm_error_text(disk->dev, MINIVMM_CALL_OTHER, errno).text);
 	wrong = check(disk, &h);
 	if (wrong)
 		return overlay_error(disk, layer, wrong);
@@ -161,7 +163,8 @@ overlay_open(const struct disk *disk, struct disk_layer *layer)
 	if (allocate(disk, layer))
 		return -1;
 	if (move_bytes(layer->fd, false, layer->present, present_bytes(disk), PRESENT_AT))
-		return overlay_error(disk, layer, strerror(errno));
+		return overlay_error(disk, layer,
+				     minivmm_error_text(disk->dev, MINIVMM_CALL_OTHER, errno).text);
 	layer->frozen = h.flags & FROZEN;
 	return layer->frozen ? 1 : 0;
 }
@@ -279,7 +282,8 @@ overlay_freeze(struct disk *disk, struct disk_layer *layer)
 	if (overlay_flush(disk, layer, false) ||
 	    (!layer->frozen &&
 	     move_bytes(layer->fd, true, &flags, sizeof(flags), offsetof(struct header, flags))))
-		return overlay_error(disk, layer, strerror(errno));
+		return overlay_error(disk, layer,
+				     minivmm_error_text(disk->dev, MINIVMM_CALL_OTHER, errno).text);
 	layer->frozen = true;
 	return 0;
 }

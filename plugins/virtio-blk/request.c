@@ -279,7 +279,8 @@ job_end(struct minivmm_device *dev, struct blk_job *job)
 		ENOTCONN) /* lost connections are logged once, below disk_log_connection() */
 		minivmm_error(dev, "cannot %s the disk %s at 0x%llx: %s",
 			      job->type == IN ? "read" : "write", b->path,
-			      (unsigned long long)job->at, strerror(job->error));
+			      (unsigned long long)job->at,
+			      minivmm_error_text(dev, MINIVMM_CALL_OTHER, job->error).text);
 	job_drop(dev, job);
 	if (!virtio_live(&b->virtio, job->queue))
 		return -1;

@@ -29,7 +29,7 @@ static int
 ring_unavailable(struct minivmm_device *dev, struct ring *ring, int error)
 {
 	minivmm_error(dev, "cannot use io_uring on this host: %s; set io = threads",
-		      strerror(error));
+		      minivmm_error_text(dev, MINIVMM_CALL_LOCKED, error).text);
 	if (ring && ring->event >= 0)
 		close(ring->event);
 	free(ring);

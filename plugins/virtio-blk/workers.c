@@ -58,7 +58,8 @@ workers_start(struct minivmm_device *dev, struct workers *w, uint32_t count)
 	}
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (error)
-		minivmm_error(dev, "cannot start a worker thread: %s", strerror(error));
+		minivmm_error(dev, "cannot start a worker thread: %s",
+			      minivmm_error_text(dev, MINIVMM_CALL_THREAD, error).text);
 	return error ? -1 : 0;
 }
 

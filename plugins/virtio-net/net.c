@@ -6,6 +6,7 @@
  * Packets wait if the driver has no buffer for them. A snapshot contains them. While a packet
  * waits, the card reads no more from the back end.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -318,7 +319,8 @@ net_load(struct minivmm_device *dev, struct minivmm_reader *reader, uint32_t ver
 	if (!n->waiting)
 		n->waiting = malloc(WAITING);
 	if (!n->waiting) {
-		minivmm_error(dev, "no memory for %u bytes of waiting packets", WAITING);
+		minivmm_error(dev, "no memory for %u bytes of waiting packets: %s", WAITING,
+			      minivmm_error_text(dev, MINIVMM_CALL_OTHER, ENOMEM).text);
 		return -1;
 	}
 	if (minivmm_load_fields(dev, reader, version) ||

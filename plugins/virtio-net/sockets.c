@@ -105,7 +105,8 @@ user_add_poll(int fd, int events, void *opaque)
 			event.events |= flags[i].epoll;
 	if (f->events != event.events &&
 	    epoll_ctl(u->epoll, f->events ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event)) {
-		minivmm_error(u->dev, "cannot add a socket to the epoll set: %s", strerror(errno));
+		minivmm_error(u->dev, "cannot add a socket to the epoll set: %s",
+			      minivmm_error_text(u->dev, MINIVMM_CALL_EPOLL, errno).text);
 		return -1;
 	}
 	f->events = event.events;

@@ -65,12 +65,13 @@ tap_attach(struct tap *t, const char *interface, int *fd)
 		minivmm_error(t->dev,
 			      "cannot open /dev/net/tun for backend = tap:%s: %s; load the module "
 			      "with modprobe tun",
-			      interface, strerror(errno));
+			      interface,
+			      minivmm_error_text(t->dev, MINIVMM_CALL_OTHER, errno).text);
 		return -1;
 	}
 	if (ioctl(*fd, TUNSETIFF, &request)) {
 		minivmm_error(t->dev, "cannot attach to the tap %s: %s%s%s", interface,
-			      strerror(errno),
+			      minivmm_error_text(t->dev, MINIVMM_CALL_OTHER, errno).text,
 			      errno == EPERM || errno == EINVAL
 				  ? "; as root, run ip tuntap add NAME mode tap user YOU"
 				  : "",
@@ -79,7 +80,7 @@ tap_attach(struct tap *t, const char *interface, int *fd)
 	}
 	if (ioctl(*fd, TUNSETVNETHDRSZ, &header) || ioctl(*fd, TUNSETOFFLOAD, 0)) {
 		minivmm_error(t->dev, "cannot set the tap %s to headers of %d bytes: %s", interface,
-			      header, strerror(errno));
+			      header, minivmm_error_text(t->dev, MINIVMM_CALL_OTHER, errno).text);
 		return -1;
 	}
 	return 0;
@@ -91,7 +92,8 @@ tap_open(struct minivmm_device *dev, const struct net_options *options, bool res
 	struct tap *t = calloc(1, sizeof(*t));
 
 	if (!t) {
-		minivmm_error(dev, "no memory for backend = tap");
+		minivmm_error(dev, "no memory for backend = tap: %s",
+			      minivmm_error_text(dev, MINIVMM_CALL_OTHER, ENOMEM).text);
 		return NULL;
 	}
 	t->dev = dev;
@@ -118,7 +120,8 @@ tap_use_pairs(void *backend, uint32_t pairs)
 
 		if (ioctl(t->fds[pair], TUNSETQUEUE, &request))
 			minivmm_error(t->dev, "queue %u of the tap cannot be %s: %s", pair,
-				      more ? "attached" : "detached", strerror(errno));
+				      more ? "attached" : "detached",
+				      minivmm_error_text(t->dev, MINIVMM_CALL_OTHER, errno).text);
 	}
 }
 
@@ -137,7 +140,7 @@ tap_set_features(void *backend, uint64_t features)
 		offload |= TUN_F_TSO6;
 	if (ioctl(t->fds[0], TUNSETOFFLOAD, offload)) /* this applies to all queues */
 		minivmm_error(t->dev, "cannot set offloads 0x%x of the tap: %s", offload,
-			      strerror(errno));
+			      minivmm_error_text(t->dev, MINIVMM_CALL_OTHER, errno).text);
 }
 
 static enum net_sent
@@ -167,7 +170,8 @@ tap_ready(void *backend, uint32_t pair, uint32_t events)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno != EAGAIN) {
-			minivmm_error(t->dev, "the tap is gone: %s", strerror(errno));
+			minivmm_error(t->dev, "the tap is gone: %s",
+				      minivmm_error_text(t->dev, MINIVMM_CALL_OTHER, errno).text);
 			return false;
 		}
 		if (n <= 0)

@@ -167,7 +167,7 @@ user_listen(struct user *u, const struct user_forward *f)
 			       (int)f->to))
 		return 0;
 	minivmm_error(u->dev, "cannot listen on %s:%s:%u for forward: %s", f->protocol, f->text,
-		      f->from, strerror(errno));
+		      f->from, minivmm_error_text(u->dev, MINIVMM_CALL_OTHER, errno).text);
 	return -1;
 }
 
@@ -248,7 +248,8 @@ user_open(struct minivmm_device *dev, const struct net_options *options, bool re
 	struct user *u = calloc(1, sizeof(*u));
 
 	if (!u) {
-		minivmm_error(dev, "no memory for backend = user");
+		minivmm_error(dev, "no memory for backend = user: %s",
+			      minivmm_error_text(dev, MINIVMM_CALL_OTHER, ENOMEM).text);
 		return NULL;
 	}
 	u->dev = dev;
@@ -257,7 +258,8 @@ user_open(struct minivmm_device *dev, const struct net_options *options, bool re
 	user_limit(u);
 	u->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (u->epoll < 0)
-		minivmm_error(dev, "cannot create an epoll set: %s", strerror(errno));
+		minivmm_error(dev, "cannot create an epoll set: %s",
+			      minivmm_error_text(dev, MINIVMM_CALL_OTHER, errno).text);
 	else
 		u->slirp = slirp_new(&config, &u->callbacks, u);
 	if (!u->slirp || user_forwards(dev, options->forward, u)) {

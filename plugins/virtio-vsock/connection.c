@@ -44,7 +44,8 @@ vsock_host_open(struct minivmm_device *dev, struct vsock_host *host)
 	host->dev = dev;
 	host->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (host->epoll < 0) {
-		minivmm_error(dev, "cannot create an epoll set: %s", strerror(errno));
+		minivmm_error(dev, "cannot create an epoll set: %s",
+			      minivmm_error_text(dev, MINIVMM_CALL_OTHER, errno).text);
 		return -1;
 	}
 	if (!*host->path)
@@ -64,7 +65,8 @@ vsock_host_open(struct minivmm_device *dev, struct vsock_host *host)
 	    !wait_for(host, host->accept_again, EPOLLIN | EPOLLET, VSOCK_CONNECTIONS + 1) &&
 	    !wait_for(host, host->listener, EPOLLIN | EPOLLET, VSOCK_CONNECTIONS))
 		return 0;
-	minivmm_error(dev, "cannot wait for connections to %s: %s", host->path, strerror(errno));
+	minivmm_error(dev, "cannot wait for connections to %s: %s", host->path,
+		      minivmm_error_text(dev, MINIVMM_CALL_OTHER, errno).text);
 	return -1;
 }
 

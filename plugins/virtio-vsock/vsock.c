@@ -8,6 +8,7 @@
  * A snapshot contains no connection. After a restore, the driver gets a transport reset event
  * (section 5.10.6.7). If it uses an old connection anyway, that is reset.
  */
+#include <errno.h>
 #include <minivmm/plugin.h>
 #include <stdlib.h>
 #include <string.h>
@@ -427,7 +428,8 @@ vsock_configure(struct minivmm_device *dev)
 	s->virtio.kind = &kind;
 	s->host = calloc(1, sizeof(*s->host));
 	if (!s->host) {
-		minivmm_error(dev, "no memory for connections");
+		minivmm_error(dev, "no memory for connections: %s",
+			      minivmm_error_text(dev, MINIVMM_CALL_OTHER, ENOMEM).text);
 		return -1;
 	}
 	s->host->path = s->path;

@@ -48,6 +48,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #ifdef __cplusplus
 /* In C, designated initialisers can leave out members; some C++ compilers warn. */
@@ -408,6 +409,8 @@ struct minivmm_services {
 	int (*socket_listen)(struct minivmm_device *dev, const char *path, uint32_t backlog);
 	int (*socket_connect)(struct minivmm_device *dev, const char *path);
 	uint64_t (*memory_size)(struct minivmm_device *dev);
+	void (*error_text)(struct minivmm_device *dev, uint32_t call, int error, char *text,
+			   size_t size);
 };
 
 /* Returns the plugin's struct. Not a service: it works everywhere. */
@@ -533,6 +536,40 @@ static inline int
 minivmm_memory_discard(struct minivmm_device *dev, uint64_t gpa, uint64_t length)
 {
 	return dev->services->memory_discard(dev, gpa, length);
+}
+
+/* What has failed with an errno: some errors mean another limit of the host than elsewhere. */
+enum minivmm_call {
+	MINIVMM_CALL_OTHER,  /* files, descriptors, memory */
+	MINIVMM_CALL_THREAD, /* a thread or a process is created; pthread_create returns the errno
+			      */
+	MINIVMM_CALL_EPOLL,  /* a descriptor is added to an epoll set */
+	MINIVMM_CALL_LOCKED, /* memory is locked, or registered with io_uring */
+};
+
+struct minivmm_text {
+	char text[320];
+};
+
+/*
+ * Returns the text of an errno, for messages: that of strerror(3) and, if it means that a limit of
+ * the host is exhausted, the limit and the remedy. Keeps errno. Use it in the argument list:
+ * minivmm_error(dev, "cannot open %s: %s", path,
+ *               minivmm_error_text(dev, MINIVMM_CALL_OTHER, errno).text).
+ * Where: in any phase, on any thread.
+ */
+static inline struct minivmm_text
+minivmm_error_text(struct minivmm_device *dev, enum minivmm_call call, int error)
+{
+	const struct minivmm_services *s = dev->services;
+	struct minivmm_text text = { "" };
+
+	if (s->size >= offsetof(struct minivmm_services, error_text) + sizeof(s->error_text) &&
+	    s->error_text)
+		s->error_text(dev, (uint32_t)call, error, text.text, sizeof(text.text));
+	else /* an older host */
+		strncpy(text.text, strerror(error), sizeof(text.text) - 1);
+	return text;
 }
 
 /*

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# The text of an errno comes from base/limit.h everywhere in core, so that a message about an
-# exhausted limit names the limit and its remedy.
+# The text of an errno comes from base/limit.h everywhere in core and in the plugins, so that a
+# message about an exhausted limit names the limit and its remedy.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -10,7 +10,7 @@ use Minivmm;
 use Test::More;
 
 my @found;
-for my $file (glob "$top/core/*/*.c") {
+for my $file (glob "$top/core/*/*.c $top/plugins/*.c $top/plugins/*/*.c") {
     next if $file =~ m{/base/limit\.c$};
     my $number = 0;
     for (split /\n/, slurp($file)) {
