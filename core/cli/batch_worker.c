@@ -19,6 +19,7 @@
 #include "vm/report.h"
 
 #define OUTPUT_MAX (1u << 20)  /* maximum bytes of recorded output per run */
+#define TRIES 100u             /* runs of an input whose time is up before a vCPU runs */
 #define INPUT_MAX (256u << 20) /* maximum bytes of an input */
 
 struct worker {
@@ -153,24 +154,15 @@ skip_input(const struct worker *w, const char *file, int status)
 	return batch_line_end(w->batch, &line);
 }
 
+/* Runs the machine once with an input. *vm_began: the VM's clock at the start. */
 static int
-run_input(struct worker *w, const char *file)
+run_once(struct worker *w, const uint8_t *input, size_t length, uint64_t *vm_began)
 {
-	struct machine *m = &w->vm.machine;
 	struct stream *stream = &w->device->streams[0].stream;
-	uint64_t began = clock_host(), vm_began;
-	uint8_t *input;
-	size_t length;
-	int r = read_input(file, &input, &length);
+	int r = rewind_machine(w);
 
-	if (r) {
-		free(input);
-		return skip_input(w, file, r);
-	}
-	r = rewind_machine(w);
 	if (!r)
 		r = stream_feed(stream, input, length);
-	free(input);
 	if (!r)
 		r = set_stop(w);
 	if (r)
@@ -179,8 +171,40 @@ run_input(struct worker *w, const char *file)
 	w->output.length = 0;
 	w->output.more = false;
 	w->ran = true;
-	vm_began = clock_now(&m->clock);
-	r = vm_run(&w->vm);
+	*vm_began = clock_now(&w->vm.machine.clock);
+	return vm_run(&w->vm);
+}
+
+/* The time was up before a vCPU got to run: that is no verdict on the input. */
+static bool
+did_not_begin(const struct worker *w)
+{
+	return w->vm.machine.end.cause == CAUSE_TIMEOUT && !machine_ran(&w->vm.machine);
+}
+
+static int
+run_input(struct worker *w, const char *file)
+{
+	struct machine *m = &w->vm.machine;
+	uint64_t began = clock_host(), vm_began = 0;
+	unsigned tries = 0;
+	uint8_t *input;
+	size_t length;
+	int r = read_input(file, &input, &length);
+
+	if (r) {
+		free(input);
+		return skip_input(w, file, r);
+	}
+	do
+		r = run_once(w, input, length, &vm_began);
+	while (!r && did_not_begin(w) && ++tries < TRIES);
+	free(input);
+	if (!r && did_not_begin(w))
+		return fail(STATUS_HOST,
+			    "batch: input %s: no vCPU got CPU time within --timeout, in %u tries: "
+			    "raise --timeout, or use fewer workers (-j)",
+			    file, TRIES);
 	if (!r && m->end.cause == CAUSE_ERROR) {
 		/* Without the host's resources and the snapshot's file the guest did not run: no
 		 * verdict on this input. */

@@ -150,26 +150,9 @@ machine_kick(struct machine *m)
 		vcpu_kick(&m->vcpus[i]);
 }
 
-/* A vCPU that KVM refuses to run at the moment, or NULL. */
-static const struct vcpu *
-refused(const struct machine *m)
-{
-	for (uint32_t i = 0; i < m->vcpu_count; i++)
-		if (retry_refused(&m->vcpus[i]))
-			return &m->vcpus[i];
-	return NULL;
-}
-
 void
 machine_end(struct machine *m, enum machine_cause cause, uint64_t status)
 {
-	const struct vcpu *vcpu = cause == CAUSE_TIMEOUT ? refused(m) : NULL;
-
-	/* A guest that cannot run has not taken too long. */
-	if (vcpu) {
-		cause = CAUSE_ERROR;
-		status = (uint64_t)-retry_report(vcpu);
-	}
 	pthread_mutex_lock(&m->lock);
 	if (!m->end.cause)
 		m->end = (struct machine_end){ .cause = cause, .status = status };
@@ -177,6 +160,16 @@ machine_end(struct machine *m, enum machine_cause cause, uint64_t status)
 	pthread_mutex_unlock(&m->lock);
 	machine_kick(m);
 	loop_wake(&m->loop);
+}
+
+bool
+machine_ran(const struct machine *m)
+{
+	bool ran = false;
+
+	for (uint32_t i = 0; i < m->vcpu_count; i++)
+		ran |= m->vcpus[i].ran;
+	return ran;
 }
 
 bool

@@ -216,6 +216,8 @@ void machine_stop_hit(struct machine *machine);
 void machine_end(struct machine *machine, enum machine_cause cause, uint64_t status);
 /* Any thread. */
 bool machine_ended(struct machine *machine);
+/* Whether a vCPU has executed anything since machine_run began. After machine_run. Main thread. */
+bool machine_ran(const struct machine *machine);
 /* "hlt", "exit"...: a constant string. */
 const char *machine_cause_name(enum machine_cause cause);
 /* Call it when a vCPU's halted becomes true. If all are halted, the machine ends, or STOP_HLT is

@@ -89,10 +89,24 @@ at_stop(struct machine *m)
 	return r ? r : machine_resume(m, PAUSE_STOP);
 }
 
+/* A guest that KVM refuses to run has not taken too long. */
+static void
+check_timeout(struct machine *m)
+{
+	for (uint32_t i = 0; i < m->vcpu_count && m->end.cause == CAUSE_TIMEOUT; i++)
+		if (retry_refused(&m->vcpus[i]))
+			m->end =
+			    (struct machine_end){ .cause = CAUSE_ERROR,
+						  .status = (uint64_t)-retry_report(&m->vcpus[i]) };
+}
+
 int
 machine_run(struct machine *m)
 {
 	int r = machine_start_threads(m);
+
+	for (uint32_t i = 0; i < m->vcpu_count; i++)
+		m->vcpus[i].ran = false;
 
 	log_machine(true);
 	machine_stop_arm(m);
@@ -107,6 +121,7 @@ machine_run(struct machine *m)
 	if (r)
 		machine_end(m, CAUSE_ERROR, (uint64_t)-r);
 	machine_pause(m, PAUSE_NOT_RUN);
+	check_timeout(m);
 	/* The access that ended the machine may have hit the condition, too. */
 	if (!r && m->stop_hit)
 		r = at_stop(m);

@@ -2,6 +2,7 @@
 /* A vCPU's thread: runs the guest, handles exits on the fast path, and parks. */
 #include "machine/vcpu.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -133,6 +134,8 @@ run(struct vcpu *vcpu)
 	bool steps = machine->stop.kind == STOP_STEP && !machine->stop_hit, halted = false;
 	bool watched = machine->trace || machine->stop.kind;
 	struct bus_current *current = &bus_current;
+	/* The next KVM_RUN runs the guest, and does not only complete an access. */
+	bool enters = !vcpu->kvm.run->immediate_exit;
 	int r;
 
 	for (;;) {
@@ -150,6 +153,7 @@ run(struct vcpu *vcpu)
 				return;
 			continue;
 		}
+		vcpu->ran |= enters && r == -EINTR;
 		if (!retry_may(vcpu, -r))
 			run_failed(vcpu, -r);
 		if (!atomic_load(&machine->may_run))
@@ -164,6 +168,7 @@ run(struct vcpu *vcpu)
 			return;
 		}
 		vcpu->maybe_halted = halted;
+		enters = !vcpu->kvm.run->immediate_exit;
 	}
 }
 
@@ -217,6 +222,7 @@ vcpu_main(void *argument)
 		sigdelset(&all, faults[i]);
 	pthread_sigmask(SIG_SETMASK, &all, NULL);
 	while (park(vcpu)) {
+		uint64_t exits = vcpu_exits(vcpu);
 		sigset_t kick;
 
 		sigemptyset(&kick);
@@ -224,6 +230,7 @@ vcpu_main(void *argument)
 		vcpu_unkick(vcpu);
 		pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
 		run(vcpu);
+		vcpu->ran |= vcpu_exits(vcpu) != exits;
 		pthread_sigmask(SIG_BLOCK, &kick, NULL);
 	}
 	watchdog_forget(&vcpu->machine->watchdog, vcpu);

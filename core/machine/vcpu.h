@@ -43,6 +43,9 @@ struct vcpu {
 	/* The thread's bus_current; NULL: no thread. For a signal handler. */
 	const struct bus_current *_Atomic current;
 	struct retry retry; /* of KVM_RUN */
+	/* The guest has run since machine_run began. Written by its thread and, while it is parked,
+	 * by the main thread. */
+	bool ran;
 } __attribute__((aligned(64)));
 _Static_assert(offsetof(struct vcpu, exits[KVM_EXIT_MMIO]) < 64,
 	       "the counters of an access are in one cache line");
