@@ -95,10 +95,10 @@ range_names_valid(const struct record *record, struct why *why)
 void
 range_names_load(struct memory *memory, const struct record *record)
 {
-	struct record list, item, name, space;
-	char text[64];
+	struct record list, item, name = { 0 }, space = { 0 };
+	uint64_t at = 0, size = 0;
 	size_t position = 0;
-	uint64_t at, size;
+	char text[64];
 
 	if (!record || !record_find(record, "ranges", &list))
 		return;

@@ -66,8 +66,8 @@ report_runaway(struct machine *machine, uint32_t index)
 	bool memory, halted;
 	gpa_t at;
 
-	if (vcpu_halted(vcpu, &halted) || halted ||
-	    vcpu_registers(vcpu, &regs, &sregs) || sregs.cr0 & 1)
+	if (vcpu_halted(vcpu, &halted) || halted || vcpu_registers(vcpu, &regs, &sregs) ||
+	    sregs.cr0 & 1)
 		return;
 	/* The address of a reset: it has not begun, or KVM has reset it after a triple fault. */
 	if (sregs.cs.base == 0xffff0000 && regs.rip == 0xfff0)
