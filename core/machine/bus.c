@@ -145,16 +145,26 @@ bus_next(const struct bus *bus, uint32_t space, const struct minivmm_device *dev
 	return NULL;
 }
 
+/* Sorts the ranges of a space. */
+static int
+sort_space(struct bus_space *space)
+{
+	if (!space->count)
+		return 0;
+	qsort(space->ranges, space->count, sizeof(struct bus_range), by_base);
+	space->gates = calloc(space->count, sizeof(*space->gates));
+	for (size_t i = 0; space->gates && i < space->count; i++)
+		space->gates[i] = space->ranges[i].gate;
+	return space->gates ? 0 : -1;
+}
+
 /* 65536 ports are few enough for a table. Pages of it that no range touches stay unallocated. */
 int
 bus_seal(struct bus *bus)
 {
-	if (bus->pio.count)
-		qsort(bus->pio.ranges, bus->pio.count, sizeof(struct bus_range), by_base);
-	if (bus->mmio.count)
-		qsort(bus->mmio.ranges, bus->mmio.count, sizeof(struct bus_range), by_base);
 	bus->pio.ports = calloc(BUS_PORTS, sizeof(uint16_t));
-	if (!bus->pio.ports || index_space(&bus->mmio))
+	if (sort_space(&bus->pio) || sort_space(&bus->mmio) || !bus->pio.ports ||
+	    index_space(&bus->mmio))
 		return fail_memory("the bus");
 	for (size_t i = 0; i < bus->pio.count; i++)
 		for (uint64_t port = 0; port < bus->pio.ranges[i].length; port++)
@@ -167,8 +177,10 @@ void
 bus_free(struct bus *bus)
 {
 	free(bus->pio.ranges);
+	free(bus->pio.gates);
 	free(bus->pio.ports);
 	free(bus->mmio.ranges);
+	free(bus->mmio.gates);
 	free(bus->mmio.bases);
 	free(bus->mmio.marks);
 	*bus = (struct bus){ 0 };
