@@ -36,7 +36,7 @@ option_set(struct minivmm_device *public, const char *option, const char *value)
 }
 
 static int
-capture_file(struct minivmm_device *public, int fd)
+keep_file(struct minivmm_device *public, int fd)
 {
 	struct device *d = device_from(public);
 	struct devices *all = d->all;
@@ -61,7 +61,7 @@ capture_file(struct minivmm_device *public, int fd)
 const struct service_set device_capture_services = {
 	SERVICE_ROW(option_set, option_set, "option_set", SERVICE_START_TO_STOP | SERVICE_CAPTURE,
 		    SERVICE_IO),
-	SERVICE_ROW(capture_file, capture_file, "capture_file", SERVICE_CAPTURE, SERVICE_IO),
+	SERVICE_ROW(capture_file, keep_file, "capture_file", SERVICE_CAPTURE, SERVICE_IO),
 };
 
 int

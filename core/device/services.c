@@ -12,6 +12,8 @@
 #include "machine/layout.h"
 #include "stream/stream_services.h"
 
+#define WAITED ((uint32_t)(EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP)) /* events of a watch */
+
 static void
 device_log(struct minivmm_device *public, uint32_t level, const char *format, va_list arguments)
 {
@@ -124,6 +126,10 @@ watch(struct minivmm_device *public, uint32_t row, int fd, uint32_t events)
 
 	if (!w)
 		return -1;
+	if (fd >= 0 && (!(events & WAITED) || events & ~(WAITED | EPOLLERR | EPOLLHUP | EPOLLET))) {
+		service_refuse(public, SERVICE(watch), "0x%x are no events to wait for", events);
+		return -1;
+	}
 	loop_remove(loop, &w->source);
 	if (fd < 0)
 		return 0;

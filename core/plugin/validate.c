@@ -8,6 +8,8 @@
 #include "base/text.h"
 #include "plugin/adopt.h"
 
+#define STATE_MAX ((size_t)256 << 20) /* bytes of a plugin's struct */
+
 int
 adopt_flags(struct adoption *a, const char *kind, const char *name, uint32_t flags, uint32_t known)
 {
@@ -180,8 +182,8 @@ check_options(struct adoption *a)
 		if (check_member(a, i) || check_value(a, row))
 			return -1;
 		r = adopt_flags(a, "option ", row->name, row->flags,
-				MINIVMM_HOST | MINIVMM_EDGE | MINIVMM_ACTIVE_LOW |
-				    MINIVMM_UNIQUE | MINIVMM_RAW);
+				MINIVMM_HOST | MINIVMM_EDGE | MINIVMM_ACTIVE_LOW | MINIVMM_UNIQUE |
+				    MINIVMM_RAW);
 		if (!r)
 			r = add_option(a, "options", i, *row, !row->initial);
 	}
@@ -368,6 +370,11 @@ adopt_validate(struct adoption *a)
 
 	if (!d->name || !d->summary || !d->state_version)
 		return why_set(a->why, "its descriptor lacks a name, a summary or a state_version");
+	if (d->state_size > STATE_MAX)
+		return why_set(a->why,
+			       "its state_size is %zu, above %zu: allocate such memory in "
+			       "configure",
+			       d->state_size, STATE_MAX);
 	return adopt_flags(a, "the descriptor", "", d->flags, MINIVMM_CONCURRENT) ||
 		       check_options(a) || check_ranges(a) || check_streams(a) || adopt_fields(a) ||
 		       adopt_acpi(a) || check_callbacks(a) || check_all_names(a)

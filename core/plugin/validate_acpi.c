@@ -261,7 +261,7 @@ adopt_acpi(struct adoption *a)
 				       i, rows[i].page);
 		if (rows[i].aml_length && !rows[i].aml)
 			return why_set(a->why, "acpi[%u] has aml_length but no aml", i);
-		good = check_aml(rows[i].aml, rows[i].aml_length);
+		good = rows[i].aml_length ? check_aml(rows[i].aml, rows[i].aml_length) : 0;
 		if (good != rows[i].aml_length)
 			return why_set(a->why, "acpi[%u]: aml has no named object at byte %zu", i,
 				       good);

@@ -128,6 +128,8 @@ pass_wrong_arguments(struct minivmm_device *dev)
 	for (size_t i = 0; i < sizeof(binds) / sizeof(*binds); i++)
 		minivmm_bind_write(dev, &binds[i]);
 	minivmm_irq_raise(dev, &irq);
+	minivmm_watch(dev, 1, 0, 0);
+	minivmm_watch(dev, 1, 0, EPOLLIN | EPOLLEXCLUSIVE);
 	minivmm_memory_unmap(dev, 0x2000, 1);
 	minivmm_memory_map(dev, 0x2000, 16);
 	minivmm_memory_unmap(dev, 0x2000, 17);

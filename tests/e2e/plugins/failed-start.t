@@ -1,9 +1,10 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# A failed start leaves nothing behind. For each device of each shipped config, each call of a service
-# in configure and start fails in turn, and so does each callback: in a run, in a restore, and in a
-# batch, whose second input begins with a reset. Sanitizers see memory that is used later, the
-# program reports work that is still queued, and no file may be left. See tests/preload/services.c.
+# A failed start leaves nothing behind. For each device of each shipped config, each call of a
+# service in configure and start fails in turn, and so does each callback: in a run, in a restore,
+# and in a batch, whose second input begins with a reset. Sanitizers see memory that is used later,
+# the program reports work that is still queued, and no file may be left. See
+# tests/preload/services.c.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -21,8 +22,8 @@ my %set = (
 spew("input$_", "1\n") for 1, 2;
 copy("$top/guests/disk.bin", 'disk.img') or die "disk.img: $!";
 
-# Runs with a device's call that fails (0: none does). Returns the numbers of calls by device, and what is
-# wrong, or ''.
+# Runs with a device's call that fails (0: none does). Returns the numbers of calls by device, and
+# what is wrong, or ''.
 sub failing {
     my ($device, $call, @arguments) = @_;
     my $before = names();

@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
 # Mistakes of a plugin, in each callback and on a thread of its own: calls of services, reserved
-# results, crashes, callbacks that take long, and state that could not be loaded. Each is rejected with
-# the names of device and plugin. See tests/plugins/caller.c.
+# results, crashes, callbacks that take long, and state that could not be loaded. Each is rejected
+# with the names of device and plugin. See tests/plugins/caller.c.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -32,8 +32,8 @@ sub act {
 my ($status, $out, $err) = run([ $minivmm, '-c', 'x.ini', '--at', 'access:1', '--save', 'kept.snap', '--log', 'warn' ]);
 is("$status:$out:$err", '0::', 'without a mistake');
 
-# Every service in every phase, on the I/O thread or a vCPU's, and on a thread of the plugin. The header
-# states where each may be called.
+# Every service in every phase, on the I/O thread or a vCPU's, and on a thread of the plugin. The
+# header states where each may be called.
 my %where;
 {
     my $header = slurp("$top/core/include/minivmm/plugin.h");
@@ -111,6 +111,8 @@ my @arguments = (
     [ bind_write => q{watch 9 does not exist, the plugin's table has 2 rows} ],
     [ bind_write => 'offset 0x0 of range port is bound to this value already' ],
     [ 'irq_*' => '777 is no interrupt of this device' ],
+    [ watch => '0x0 are no events to wait for' ],
+    [ watch => '0x10000001 are no events to wait for' ],
     [ memory_unmap => 'no mapping at 0x2000 has 0x1 bytes or more' ],
     [ memory_unmap => 'no mapping at 0x2000 has 0x11 bytes or more' ],
     [ memory_unmap => 'no mapping at 0x2000 has 0xffffffffffffffff bytes or more' ],
