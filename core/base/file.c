@@ -44,6 +44,8 @@ open_output(struct place *place, enum file_how how, int more)
 		return refuse(fd, place, errno);
 	if (place_is_trap(place, &st, true))
 		return refuse(fd, place, EPERM);
+	if (S_ISBLK(st.st_mode)) /* its end is where nothing can be written */
+		fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_APPEND);
 	if (!S_ISREG(st.st_mode) || how == FILE_NEW)
 		return fd;
 	/* Nobody else writes to the file when it is truncated; afterwards, others may append. */
@@ -107,7 +109,7 @@ explain(const char *path, int error, struct why *why)
 	struct place place;
 	struct stat st;
 	bool there = !place_open(&place, path) && !place_stat(&place, &st), known = true;
-	char owner[32];
+	char owner[FILE_LOCK_PROCESS];
 	int fd = -1;
 
 	if (there && error == ELOOP && S_ISLNK(st.st_mode))
@@ -118,7 +120,7 @@ explain(const char *path, int error, struct why *why)
 			     "which everyone can write; remove it or name another file");
 	else if (error == EBUSY) {
 		fd = there ? place_open_file(&place, O_PATH, 0) : -1;
-		why_set(why, "%s uses it; stop that process or name another file",
+		why_set(why, "%s uses it; stop it or name another file",
 			file_lock_owner(fd, owner, sizeof(owner)));
 	} else
 		known = false;

@@ -8,6 +8,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 int
 file_lock(int fd, bool shared)
@@ -24,16 +25,27 @@ file_lock(int fd, bool shared)
 }
 
 const char *
+file_lock_process(pid_t pid, char *buffer, size_t size)
+{
+	if (pid == getpid())
+		snprintf(buffer, size, "another device of this machine");
+	else if (pid > 0)
+		snprintf(buffer, size, "process %d", (int)pid);
+	else
+		snprintf(buffer, size, "another process");
+	return buffer;
+}
+
+const char *
 file_lock_owner(int fd, char *buffer, size_t size)
 {
 	FILE *locks = fopen("/proc/locks", "re");
 	unsigned long long inode;
 	unsigned major, minor;
+	int pid, owner = 0;
 	char line[256];
 	struct stat st;
-	int pid;
 
-	snprintf(buffer, size, "another process");
 	if (fstat(fd, &st))
 		st.st_ino = 0;
 	while (locks && fgets(line, sizeof(line), locks))
@@ -42,8 +54,8 @@ file_lock_owner(int fd, char *buffer, size_t size)
 		    pid > 0 && inode == st.st_ino && major == major(st.st_dev) &&
 		    minor == minor(st.st_dev) &&
 		    (!kill(pid, 0) || errno != ESRCH)) /* a child may hold the lock */
-			snprintf(buffer, size, "process %d", pid);
+			owner = pid;
 	if (locks)
 		fclose(locks);
-	return buffer;
+	return file_lock_process(owner, buffer, size);
 }

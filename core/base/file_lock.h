@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 /*
  * Locks an open file, or changes its lock. shared: others may lock it shared, too. Does not wait.
@@ -15,8 +16,11 @@
  * an error.
  */
 int file_lock(int fd, bool shared);
-/* Writes "process 123", or "another process", to buffer: it holds a lock of the file, which need
- * not be open for the caller. Returns buffer. */
+/* Writes the name of a process for messages to buffer, and returns buffer: "process 123", "another
+ * device of this machine", or "another process" if pid is 0. */
+#define FILE_LOCK_PROCESS 32 /* bytes that suffice */
+const char *file_lock_process(pid_t pid, char *buffer, size_t size);
+/* The same for the process that holds a lock of an open file. */
 const char *file_lock_owner(int fd, char *buffer, size_t size);
 
 #endif

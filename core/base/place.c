@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -27,6 +28,20 @@ place_open(struct place *place, const char *path)
 		return 0;
 	free(place->name);
 	place->name = NULL;
+	return -1;
+}
+
+int
+place_beside(struct place *place, const struct place *other, const char *suffix)
+{
+	*place = (struct place){ .directory = fcntl(other->directory, F_DUPFD_CLOEXEC, 0) };
+	if (place->directory < 0)
+		return -1;
+	if (asprintf(&place->name, "%s%s", other->name, suffix) >= 0)
+		return 0;
+	close(place->directory);
+	*place = (struct place){ .directory = -1 };
+	errno = ENOMEM;
 	return -1;
 }
 

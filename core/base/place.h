@@ -18,6 +18,8 @@ struct place {
 
 /* Fails with ENOENT for an empty path, and with EISDIR for one that ends with '/'. */
 int place_open(struct place *place, const char *path);
+/* The place of NAME and suffix in the same directory. */
+int place_beside(struct place *place, const struct place *other, const char *suffix);
 /* Has no effect on a place that is closed or {0}. */
 void place_close(struct place *place);
 

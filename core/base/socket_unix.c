@@ -110,9 +110,9 @@ same_file(const struct stat *a, const struct stat *b)
 static int
 in_use(int lock, struct why *why)
 {
-	char owner[32];
+	char owner[FILE_LOCK_PROCESS];
 
-	return why_set(why, "%s listens on it; stop that process or name another socket",
+	return why_set(why, "%s listens on it; stop it or name another socket",
 		       file_lock_owner(lock, owner, sizeof(owner)));
 }
 
@@ -143,22 +143,18 @@ try_lock(struct socket_file *file, struct place *place, struct why *why)
 
 /* Who holds the lock may remove a stale socket, and bind. */
 static int
-take_lock(struct socket_file *file, const char *path, struct why *why)
+take_lock(struct socket_file *file, const struct place *of, struct why *why)
 {
 	struct place place;
-	char *name;
 	int r = 1;
 
-	if (asprintf(&name, "%s.lock", path) < 0)
-		return why_no_memory(why);
-	if (place_open(&place, name))
-		r = why_errno(why, errno, "cannot open its directory");
+	if (place_beside(&place, of, ".lock"))
+		return why_errno(why, errno, "cannot open its directory");
 	for (int i = 0; i < TRIES && r == 1; i++)
 		r = try_lock(file, &place, why);
 	if (r == 1)
 		why_set(why, "other processes use its lock file; name another socket");
 	place_close(&place);
-	free(name);
 	return r ? -1 : 0;
 }
 
@@ -168,6 +164,7 @@ remove_stale(const struct place *place, const char *path, struct why *why)
 {
 	struct stat before, after;
 	struct ucred peer = { 0 };
+	char owner[FILE_LOCK_PROCESS];
 	socklen_t size = sizeof(peer);
 	bool pending;
 	int fd, error;
@@ -183,13 +180,9 @@ remove_stale(const struct place *place, const char *path, struct why *why)
 		peer.pid = 0;
 	if (fd >= 0)
 		close(fd);
-	if (!error && peer.pid > 0)
-		return why_set(why,
-			       "process %d listens on it; stop that process or name another socket",
-			       (int)peer.pid);
 	if (!error || error == EAGAIN)
-		return why_set(why, "another process listens on it; stop that process or name "
-				    "another socket");
+		return why_set(why, "%s listens on it; stop it or name another socket",
+			       file_lock_process(peer.pid, owner, sizeof(owner)));
 	if (error != ECONNREFUSED)
 		return why_errno(why, error, "connecting to it");
 	if (place_stat(place, &after) || !same_file(&before, &after))
@@ -226,7 +219,7 @@ socket_listen_unix(const char *path, mode_t mode, int backlog, struct socket_fil
 		return -1;
 	if (place_open(&place, path))
 		return why_errno(why, errno, "cannot open its directory");
-	r = take_lock(file, path, why);
+	r = take_lock(file, &place, why);
 	if (!r)
 		r = remove_stale(&place, path, why);
 	if (!r) {

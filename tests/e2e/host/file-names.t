@@ -81,7 +81,7 @@ for (@outputs) {
     my $before = $is{format} || !defined $mode ? '' : slurp('x');
     my ($second, undef, $err) = run(\@command);
     is($second, 113, "$name: a second machine is refused");
-    like($err, qr/process $first->{pid} (?:uses|listens on) it; stop that process or name another/, "$name: it names the first");
+    like($err, qr/process $first->{pid} (?:uses|listens on) it; stop it or name another/, "$name: it names the first");
     ok($control->request('status')->{ok}, "$name: the first one is not disturbed");
     is(slurp('x'), $before, "$name: nor is the file") if $before ne '';
     $control->request('quit');
