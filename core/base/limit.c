@@ -16,8 +16,8 @@
 static const struct limit {
 	enum limit_call call; /* LIMIT_OTHER: any */
 	int error;
+	int resource;       /* RLIMIT_..., of option */
 	char option;        /* of ulimit: a cause if it is finite; 0: none */
-	int resource;       /* RLIMIT_..., of that option */
 	bool bytes;         /* its unit */
 	const char *remedy; /* for other causes than the ulimit; NULL: there are none */
 } limits[] = {
@@ -25,16 +25,16 @@ static const struct limit {
 	{ LIMIT_WATCH, ENOSPC, .remedy = "raise sysctl fs.inotify.max_user_watches" },
 	{ LIMIT_EPOLL, ENOSPC, .remedy = "raise sysctl fs.epoll.max_user_watches" },
 	{ LIMIT_PTY, ENOSPC, .remedy = "raise sysctl kernel.pty.max" },
-	{ LIMIT_THREAD, EAGAIN, 'u', RLIMIT_NPROC, false, THREADS },
-	{ LIMIT_KVM_RUN, EAGAIN, 'u', RLIMIT_NPROC, false, THREADS ": KVM starts a thread" },
+	{ LIMIT_THREAD, EAGAIN, RLIMIT_NPROC, 'u', false, THREADS },
+	{ LIMIT_KVM_RUN, EAGAIN, RLIMIT_NPROC, 'u', false, THREADS ": KVM starts a thread" },
 	{ LIMIT_KVM, ENOSPC, .remedy = "KVM's table is full: give the machine fewer devices" },
-	{ LIMIT_LOCKED, EAGAIN, 'l', RLIMIT_MEMLOCK, true, NULL },
-	{ LIMIT_LOCKED, ENOMEM, 'l', RLIMIT_MEMLOCK, true, "raise memory.max of the cgroup" },
-	{ LIMIT_OTHER, EMFILE, 'n', RLIMIT_NOFILE, false, NULL },
+	{ LIMIT_LOCKED, EAGAIN, RLIMIT_MEMLOCK, 'l', true, NULL },
+	{ LIMIT_LOCKED, ENOMEM, RLIMIT_MEMLOCK, 'l', true, "raise memory.max of the cgroup" },
+	{ LIMIT_OTHER, EMFILE, RLIMIT_NOFILE, 'n', false, NULL },
 	{ LIMIT_OTHER, ENFILE, .remedy = "raise sysctl fs.file-max" },
-	{ LIMIT_OTHER, ENOMEM, 'v', RLIMIT_AS, true,
+	{ LIMIT_OTHER, ENOMEM, RLIMIT_AS, 'v', true,
 	  "free memory, or raise memory.max of the cgroup" },
-	{ LIMIT_OTHER, EFBIG, 'f', RLIMIT_FSIZE, true, NULL },
+	{ LIMIT_OTHER, EFBIG, RLIMIT_FSIZE, 'f', true, NULL },
 };
 
 static const struct limit *

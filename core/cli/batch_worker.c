@@ -74,7 +74,7 @@ start_machine(struct worker *w)
 
 	if (!r || w->batch->workers == 1)
 		return r;
-	return fail((enum status)-r,
+	return fail((enum status) - r,
 		    "batch: each of the %u processes is a whole machine, and one could not start: "
 		    "what it listens on or writes to may be in use by another one; use -j 1, or "
 		    "disconnect it with --set device.NAME.KEY=",
@@ -159,6 +159,7 @@ static int
 run_once(struct worker *w, const uint8_t *input, size_t length, uint64_t *vm_began)
 {
 	struct stream *stream = &w->device->streams[0].stream;
+	const struct machine *m = &w->vm.machine;
 	int r = rewind_machine(w);
 
 	if (!r)
@@ -171,7 +172,7 @@ run_once(struct worker *w, const uint8_t *input, size_t length, uint64_t *vm_beg
 	w->output.length = 0;
 	w->output.more = false;
 	w->ran = true;
-	*vm_began = clock_now(&w->vm.machine.clock);
+	*vm_began = clock_now(&m->clock);
 	return vm_run(&w->vm);
 }
 
@@ -179,7 +180,9 @@ run_once(struct worker *w, const uint8_t *input, size_t length, uint64_t *vm_beg
 static bool
 did_not_begin(const struct worker *w)
 {
-	return w->vm.machine.end.cause == CAUSE_TIMEOUT && !machine_ran(&w->vm.machine);
+	const struct machine *m = &w->vm.machine;
+
+	return m->end.cause == CAUSE_TIMEOUT && !machine_ran(m);
 }
 
 static int

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* minivmm ctl SOCKET snapshot: progress and Ctrl-C, through a second connection. */
+#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -8,6 +9,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "base/limit.h"
 #include "base/log.h"
 #include "cli/ctl.h"
 #include "cli/progress.h"
@@ -93,8 +95,11 @@ wait_for_reply(struct waiting *p, char **line)
 					{ .fd = p->side.fd, .events = POLLIN },
 					{ .fd = p->signals, .events = POLLIN } };
 
-		if (poll(fds, 3, timeout) < 0)
+		if (poll(fds, 3, timeout) < 0) {
+			if (errno != EINTR)
+				return fail(STATUS_HOST, "poll: %s", limit_error(errno).text);
 			continue;
+		}
 		if (fds[0].revents) {
 			progress_wipe(&p->line);
 			failed = ctl_read(p->first);

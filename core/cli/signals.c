@@ -90,7 +90,8 @@ signals_take(struct signals *signals, struct vm *vm)
 	static const int ends[] = { SIGINT, SIGTERM, SIGHUP };
 	const struct sigaction action = { .sa_handler = interrupt,
 					  .sa_flags = SA_RESTART | SA_ONSTACK };
-	struct loop *loop = &vm->machine.loop;
+	struct machine *machine = &vm->machine;
+	struct loop *loop = &machine->loop;
 	const struct sigaction stop = { .sa_handler = suspend,
 					.sa_flags = SA_RESTART | SA_ONSTACK };
 	struct sigaction before;

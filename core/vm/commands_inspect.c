@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/limit.h"
 #include "base/json.h"
+#include "base/limit.h"
 #include "base/text.h"
 #include "vm/vm_commands.h"
 

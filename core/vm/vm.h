@@ -81,8 +81,8 @@ int vm_start(struct vm *vm);
 int vm_run(struct vm *vm);
 /* Stops the devices; waits for slow readers of their output until *interrupted. 0 or -STATUS_IO. */
 int vm_stop(struct vm *vm, const volatile bool *interrupted);
-/* Prepares resets that are checked: keeps the state of the restore, for reset_check. After vm_build.
- * 0 or a negative status. */
+/* Keeps the state of the restore, with which reset_check compares resets. After vm_build. 0 or a
+ * negative status. */
 int vm_reset_remember(struct vm *vm);
 /*
  * Resets the machine to the snapshot that it was restored from, and resumes it if nothing pauses

@@ -11,9 +11,10 @@ use Minivmm;
 use Snapshot;
 use Test::More;
 
-# Reads a byte and writes it: mov dx,0x3fd; 1: in al,dx (LSR); test al,1; jz 1b; in al,dx (RBR); cmp al,'l'; je to
-# itself; out; hlt.
-spew('x.ini', guest('ba fd 03 ec a8 01 74 fb ba f8 03 ec 3c 6c 74 fe ee f4') . "input = none\n");
+# Reads a byte and writes it: mov dx,0x3fd; 1: in al,dx; test al,1; jz 1b; mov dx,0x3f8; in al,dx;
+# cmp al,'l'; 2: je 2b; out dx,al; hlt.
+my $code = 'ba fd 03 ec a8 01 74 fb ba f8 03 ec 3c 6c 74 fe ee f4';
+spew('x.ini', guest($code) . "input = none\n");
 is((run([ $minivmm, qw(-c x.ini --until access:1 --save x.snap) ]))[0], 0, 'a snapshot');
 spew($_, $_) for qw(a b c loop);
 my @batch = ($minivmm, qw(batch -r x.snap --input serial0 -j 1));
