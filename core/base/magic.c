@@ -24,8 +24,12 @@
 static const struct magic rows[] = {
 	/* compressed files */
 	ROW(NOT_INITRD, 0, "\x1f\x8b\x08", "compressed with gzip", "decompress it with gzip -d"),
-	ROW(NOT_INITRD, 0, "\xfd" "7zXZ", "compressed with xz", "decompress it with xz -d"),
-	ROW(NOT_INITRD, 0, "\x28\xb5\x2f\xfd", "compressed with zstd", "decompress it with zstd -d"),
+	ROW(NOT_INITRD, 0,
+	    "\xfd"
+	    "7zXZ",
+	    "compressed with xz", "decompress it with xz -d"),
+	ROW(NOT_INITRD, 0, "\x28\xb5\x2f\xfd", "compressed with zstd",
+	    "decompress it with zstd -d"),
 	ROW(NOT_INITRD, 0, "BZh", "compressed with bzip2", "decompress it with bzip2 -d"),
 	ROW(NOT_INITRD, 0, "\x04\x22\x4d\x18", "compressed with lz4", "decompress it with lz4 -d"),
 	ROW(NOT_INITRD, 0, "\x02\x21\x4c\x18", "compressed with lz4", "decompress it with lz4 -d"),
@@ -51,12 +55,14 @@ static const struct magic rows[] = {
 	ROW(ALL, 0, "WithoutFreeSpace", "a Parallels disk image", CONVERT),
 	ROW(ALL, 0, "WithouFreSpacExt", "a Parallels disk image", CONVERT),
 	ROW(MAGIC_KERNEL, 32769, "CD001", "an ISO 9660 image",
-	    "name it as path of a virtio-blk device with readonly = yes, and boot the kernel that is "
+	    "name it as path of a virtio-blk device with readonly = yes, and boot the kernel that "
+	    "is "
 	    "on it"),
 	/* programs and kernels for other loaders */
 	ROW(MAGIC_KERNEL, 0, "MZ\0\0zimg", "an EFI zboot image",
 	    "extract the kernel from it: a bzImage or an ELF file"),
-	ROW(MAGIC_KERNEL, 0, "MZ", "an EFI application or a program for DOS or Windows", NO_FIRMWARE),
+	ROW(MAGIC_KERNEL, 0, "MZ", "an EFI application or a program for DOS or Windows",
+	    NO_FIRMWARE),
 	ROW(ALL, 0, "\x27\x05\x19\x56", "a uImage of U-Boot",
 	    "remove its header of 64 bytes with dd bs=64 skip=1"),
 	ROW(ALL, 0, "\xd0\x0d\xfe\xed", "a device tree or a FIT image of U-Boot", EXTRACT),

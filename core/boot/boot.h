@@ -54,8 +54,8 @@ bool boot_is_kernel(const uint8_t *head, size_t length);
 bool boot_is_linux(const uint8_t *head, size_t length);
 
 /*
- * Sets the initial registers of the first vCPU for the mode of the entry, then those of [cpu] by their
- * KVM names. On entry, sregs contains the values of a fresh vCPU.
+ * Sets the initial registers of the first vCPU for the mode of the entry, then those of [cpu] by
+ * their KVM names. On entry, sregs contains the values of a fresh vCPU.
  *
  *   real       16 bit, all segments at 0, cs.selector 0
  *   protected  32 bit, flat segments of 4 GiB; esp: the end of memory

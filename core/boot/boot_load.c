@@ -118,10 +118,10 @@ load_any_elf(const struct config *config, const char *name, const uint8_t *image
 	if (boot_is_multiboot(image, length))
 		return boot_multiboot(config, name, image, length, memory, entry);
 	if (foreign_is_multiboot2(image, length))
-		return program_refuse(&program,
-				      "it has only a multiboot2 header, which minivmm does not read: "
-				      "add one of multiboot 1 or a PVH note, or set [boot] format = "
-				      "elf to start it at its ELF entry without the loader's data");
+		return program_refuse(
+		    &program, "it has only a multiboot2 header, which minivmm does not read: "
+			      "add one of multiboot 1 or a PVH note, or set [boot] format = "
+			      "elf to start it at its ELF entry without the loader's data");
 	r = refuse_kernel_keys(config, name);
 	return r ? r : program_start(&program, config, memory, entry);
 }

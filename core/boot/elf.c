@@ -220,13 +220,13 @@ program_mode(const struct program *program, const struct config *config, enum co
 	*mode = config->cpu.mode_place.file ? config->cpu.mode : own;
 	if (*mode == own || *mode == MODE_REAL)
 		return 0;
-	return program_refuse(program,
-			      "it is ELF%u, so its code runs in %s mode, but %s sets [cpu] mode = "
-			      "%s; remove that key, or build an ELF%u file",
-			      program->bits, own == MODE_LONG ? "long" : "protected",
-			      config_key_where(config->cpu.mode_place, "cpu", "mode", where,
-					       sizeof(where)),
-			      given, 96 - program->bits);
+	return program_refuse(
+	    program,
+	    "it is ELF%u, so its code runs in %s mode, but %s sets [cpu] mode = "
+	    "%s; remove that key, or build an ELF%u file",
+	    program->bits, own == MODE_LONG ? "long" : "protected",
+	    config_key_where(config->cpu.mode_place, "cpu", "mode", where, sizeof(where)), given,
+	    96 - program->bits);
 }
 
 static bool

@@ -22,9 +22,10 @@ foreign_image(const struct boot_file *file, const char *where, const uint8_t *he
 {
 	const struct magic *m = magic_find(MAGIC_KERNEL, head, length);
 
-	return m ? fail(STATUS_USAGE,
-			"%s: image %s is %s: %s; to run its bytes as code, set [boot] format = flat",
-			where, file->name, m->name, m->remedy)
+	return m ? fail(
+		       STATUS_USAGE,
+		       "%s: image %s is %s: %s; to run its bytes as code, set [boot] format = flat",
+		       where, file->name, m->name, m->remedy)
 		 : 0;
 }
 
@@ -83,8 +84,8 @@ foreign_boot_sector(const struct boot_file *file, const struct boot_entry *entry
 			 head[call + 1], call);
 	if (!elsewhere && call == SECTOR)
 		return;
-	log_line(MINIVMM_WARNING, NULL,
-		 "image %s is a boot sector: minivmm has no BIOS%s; %s", file->name, calls,
+	log_line(MINIVMM_WARNING, NULL, "image %s is a boot sector: minivmm has no BIOS%s; %s",
+		 file->name, calls,
 		 elsewhere ? "such code expects [boot] at = 0x7c00"
 			   : "boot the system's kernel with [boot] image instead");
 }

@@ -89,11 +89,12 @@ load_kernel(const struct boot_file *file, const struct boot_params *params, stru
 		return refuse(file, "the file is truncated: it ends with its setup code");
 	/* Old kernels do not pad the last paragraph. */
 	if (file->length + 15 < setup + hdr->syssize * 16ull)
-		return refuse(file,
-			      "the file is truncated: it has %llu bytes, its header says %llu; copy "
-			      "it again",
-			      (unsigned long long)file->length,
-			      (unsigned long long)(setup + hdr->syssize * 16ull));
+		return refuse(
+		    file,
+		    "the file is truncated: it has %llu bytes, its header says %llu; copy "
+		    "it again",
+		    (unsigned long long)file->length,
+		    (unsigned long long)(setup + hdr->syssize * 16ull));
 	if (hdr->version >= VERSION_RELOCATES) {
 		/*
 		 * The kernel unpacks itself at its preferred address or, if that is lower, at its

@@ -27,8 +27,7 @@ check_segment(const struct program *program, unsigned i, const struct memory *me
 		    "segment %u at 0x%llx has 0x%llx bytes in the file but 0x%llx in memory", i, at,
 		    (unsigned long long)s->filesz, size);
 	/* The offset of a segment without bytes in the file means nothing: lld sets any. */
-	if (s->filesz &&
-	    (s->offset > program->length || program->length - s->offset < s->filesz))
+	if (s->filesz && (s->offset > program->length || program->length - s->offset < s->filesz))
 		return program_refuse(
 		    program,
 		    "segment %u at 0x%llx: its 0x%llx bytes at offset 0x%llx extend past the end "

@@ -12,7 +12,7 @@
 #define NOTE_OWNER "Xen"
 #define NOTE_PHYS32_ENTRY 18
 #define START_MAGIC 0x336ec578u /* "xEn3", bit 7 of the E set */
-#define LINUX_CMDLINE 2047u /* COMMAND_LINE_SIZE without the NUL */
+#define LINUX_CMDLINE 2047u     /* COMMAND_LINE_SIZE without the NUL */
 #define START_VERSION 1u        /* the first with a memory map */
 
 /* hvm_start_info; addresses of absent parts are 0. */

@@ -69,8 +69,8 @@ unknown_option(struct arguments *a, const char *word)
 		*equals = '\0';
 	ours = habit(HABIT_OPTION, name);
 	if (ours)
-		return stop(a, fail(STATUS_USAGE, "%sunknown option %s; %s", prefix(a).text, word,
-				    ours));
+		return stop(
+		    a, fail(STATUS_USAGE, "%sunknown option %s; %s", prefix(a).text, word, ours));
 	for (const struct cli_option *o = a->options; o->id && count < CLI_OPTIONS_MAX - 1; o++)
 		if (o->name)
 			names[count++] = o->name;
@@ -175,8 +175,8 @@ check_operands(struct arguments *a)
 		index++;
 	if (index < a->count && !strstr(kind, "..."))
 		return fail(STATUS_USAGE, "%sunexpected argument %s; use minivmm %s%s%s",
-			    prefix(a).text, a->operands[index], a->command->name,
-			    *usage ? " " : "", usage);
+			    prefix(a).text, a->operands[index], a->command->name, *usage ? " " : "",
+			    usage);
 	if (index == a->count && *kind && *kind != '[')
 		return fail(STATUS_USAGE, "%sno %.*s; use minivmm %s %s", prefix(a).text,
 			    (int)strcspn(kind, "."), kind, a->command->name, usage);

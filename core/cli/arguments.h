@@ -16,9 +16,10 @@
 struct arguments {
 	const struct cli_command *command; /* NULL: a run */
 	const struct cli_option *options;
-	/* Of the option that arguments_next has returned. second: if its placeholder has two words. */
+	/* Of the option that arguments_next has returned. second: if its placeholder has two words.
+	 */
 	const char *value, *second;
-	char **operands;   /* those so far; complete at ARGUMENTS_END, then ends with NULL */
+	char **operands; /* those so far; complete at ARGUMENTS_END, then ends with NULL */
 	int count;
 	int status; /* after ARGUMENTS_STOP: the exit status */
 	/* private */

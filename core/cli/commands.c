@@ -101,7 +101,8 @@ const struct cli_command cli_commands[] = {
 	  "  stats [--watch]    print exits and accesses per second; --watch: until Ctrl-C\n"
 	  "Exit: 0 done, 1 the machine refused or failed, 113 there was no reply\n",
 	  ctl_options },
-	{ "inspect", cli_inspect, "SNAPSHOT...", "SNAPSHOT", "print its contents; --json for programs",
+	{ "inspect", cli_inspect, "SNAPSHOT...", "SNAPSHOT",
+	  "print its contents; --json for programs",
 	  "Prints the contents of a snapshot: registers, devices, memory map.\n", inspect_options },
 	{ "batch", cli_batch, "-r SNAPSHOT --input DEVICE [FILE...]", "-r SNAPSHOT",
 	  "run it once for each of many input files",
@@ -129,7 +130,8 @@ const struct cli_command cli_commands[] = {
 	  plugins_options },
 	{ "new-plugin", cli_new_plugin, "NAME", NULL, "write NAME.c, a small plugin to start from",
 	  "Writes NAME.c, a small plugin to start from, to the current directory.\n", no_options },
-	{ "doctor", cli_doctor, "[KERNEL]", NULL, "check whether this host can run it; print remedies",
+	{ "doctor", cli_doctor, "[KERNEL]", NULL,
+	  "check whether this host can run it; print remedies",
 	  "Checks KVM, userfaultfd and the plugin directories, runs code in each mode of the\n"
 	  "CPU, boots a Linux kernel (that of the host, if KERNEL names no bzImage), and\n"
 	  "prints a remedy for each failure.\n"

@@ -70,7 +70,8 @@ const struct cli_command *cli_command(const char *name); /* NULL: unknown name *
 void cli_help(const char *name);
 /* Returns whether the option can be given several times. */
 bool cli_repeats(const struct cli_option *option);
-/* If the option names an output that cannot be "-": an imperative, what to do instead. Else NULL. */
+/* If the option names an output that cannot be "-": an imperative, what to do instead. Else NULL.
+ */
 const char *cli_dash(const struct cli_option *option);
 /*
  * Copies the operand with that index of a usage like "SNAPSHOT... -o FILE" into buffer. Options and

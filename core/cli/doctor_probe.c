@@ -56,9 +56,9 @@ seconds(unsigned usual)
 static pid_t
 start(const char *config, const char *option, const char *value, int *output)
 {
-	char path[32], *arguments[] = { (char *)"minivmm", (char *)"-c",    path,
-					(char *)"--log",   (char *)"error", (char *)option,
-					(char *)value,     NULL };
+	char path[32],
+	    *arguments[] = { (char *)"minivmm", (char *)"-c",   path,          (char *)"--log",
+			     (char *)"error",   (char *)option, (char *)value, NULL };
 	int file = memfd_create("doctor", 0), ends[2] = { -1, -1 };
 	posix_spawn_file_actions_t actions;
 	pid_t pid = -1;

@@ -49,8 +49,7 @@ cli_flatten(int argc, char **argv)
 		return -fail(STATUS_USAGE,
 			     "flatten: no -o FILE; use minivmm flatten SNAPSHOT... -o FILE");
 	last = arguments.operands + arguments.count - 1;
-	failed =
-	    snapshot_open_chain(&snapshot, *last, arguments.operands, (size_t)arguments.count);
+	failed = snapshot_open_chain(&snapshot, *last, arguments.operands, (size_t)arguments.count);
 	if (!failed)
 		failed = check_target(&snapshot, path);
 	if (!failed)

@@ -71,7 +71,8 @@ file_remedy(const char *path)
 static int
 unknown_command(const char *word, const char *next)
 {
-	const char *ours = habit(HABIT_COMMAND, word), *file = file_remedy(ours && next ? next : word);
+	const char *ours = habit(HABIT_COMMAND, word),
+		   *file = file_remedy(ours && next ? next : word);
 	const char *names[32] = { 0 };
 	size_t count = 0;
 

@@ -89,9 +89,9 @@ read_file(const char *path, config_check *check, size_t *length, int *failed)
 	if (fd < 0 || fstat(fd, &st)) {
 		int error = errno;
 
-		*failed = fail(status_for(error, STATUS_USAGE), "reading the config %s: %s%s", path,
-			       limit_error(error).text,
-			       nearby(path, error, "; check the name").text);
+		*failed =
+		    fail(status_for(error, STATUS_USAGE), "reading the config %s: %s%s", path,
+			 limit_error(error).text, nearby(path, error, "; check the name").text);
 	} else if (S_ISDIR(st.st_mode)) {
 		fail(STATUS_USAGE, "reading the config %s: it is a directory; name a file in it",
 		     path);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The flags of options that concern other devices and other programs: MINIVMM_UNIQUE, MINIVMM_RAW. */
+/* The flags of options that concern other devices and other programs: MINIVMM_UNIQUE, MINIVMM_RAW.
+ */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -47,12 +48,13 @@ warn_format(struct device *device, const struct minivmm_option *row,
 		n = pread(fd, head, sizeof(head), 0);
 		m = magic_find(MAGIC_DISK, head, n > 0 ? (size_t)n : 0);
 		if (m)
-			log_line(MINIVMM_WARNING, device->config->name,
-				 "%s: %s = %s begins like a file that is %s, but the guest reads its "
-				 "bytes as they are: %s; or set format = raw",
-				 config_option_where(given->place, device->config->name, row->name,
-						     where, sizeof(where)),
-				 row->name, given->text, m->name, m->remedy);
+			log_line(
+			    MINIVMM_WARNING, device->config->name,
+			    "%s: %s = %s begins like a file that is %s, but the guest reads its "
+			    "bytes as they are: %s; or set format = raw",
+			    config_option_where(given->place, device->config->name, row->name,
+						where, sizeof(where)),
+			    row->name, given->text, m->name, m->remedy);
 		close(fd);
 	}
 	free(path);

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# A batch of a machine that listens: only one process can have the socket. The message explains it, and each of its
-# remedies works.
+# A batch of a machine that listens: only one process can have the socket. The message explains it,
+# and each of its remedies works.
 use v5.14;
 use warnings;
 use lib 'tests/lib';

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# What users of other programs type: each answer names our equivalent. tests/unit/habits.c checks that the equivalents
-# exist.
+# What users of other programs type: each answer names our equivalent. tests/unit/habits.c checks
+# that the equivalents exist.
 use v5.14;
 use warnings;
 use lib 'tests/lib';

@@ -182,7 +182,8 @@ for my $lock ([ F_WRLCK, 'written', 1, 1 ], [ F_RDLCK, 'read', 0, 1 ]) {
     unlike((run(machine({ readonly => 'yes' })))[2], qr/cannot use the disk/, 'nor is readonly = yes');
 }
 
-# A file in another program's format is named, and still used: a guest can write any header to its raw disk.
+# A file in another program's format is named, and still used: a guest can write any header to its
+# raw disk.
 for (
     [ qcow2 => "QFI\xfb\0\0\0\3", qr/is a qcow2 disk image, .*: convert it with qemu-img convert -O raw; or set format = raw$/m ],
     [ gzip => "\x1f\x8b\x08", qr/is compressed with gzip, .*: decompress it with gzip -d; or set format = raw$/m ],

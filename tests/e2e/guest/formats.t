@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# Images as other projects build them: files in formats that no loader reads, ELF files with unusual headers, truncated
-# kernels, and boot sectors. tests/unit/magic.c has every magic number. On an emulated KVM, too.
+# Images as other projects build them: files in formats that no loader reads, ELF files with unusual
+# headers, truncated kernels, and boot sectors. tests/unit/magic.c has every magic number. On an
+# emulated KVM, too.
 use v5.14;
 use warnings;
 no warnings 'portable';
@@ -90,7 +91,8 @@ for my $offset (0, 0x4000, 2**40, 0xffffffffffffffff) {
 like((boot(elf(64, [@load], [ 1, 0x110000, 'x', 0x1000, 0x1000, 0x40000 ])))[2], qr/segment 1 .* extend past the end of the file/,
     'refused: a segment with bytes behind the end');
 
-# The class decides the mode: mov $1,%eax; inc %eax in 32 bits, a REX prefix in 64; add $'0',%al; out.
+# The class decides the mode: mov $1,%eax; inc %eax in 32 bits, a REX prefix in 64; add $'0',%al;
+# out.
 my $bits = pack 'H*', 'b801000000400430' . '66baf803eef4';
 for my $case ([ 32, '2', 'protected', 'long' ], [ 64, '1', 'long', 'protected' ]) {
     my ($class, $says, $mode, $wrong) = @$case;
@@ -106,7 +108,8 @@ for my $case ([ 32, '2', 'protected', 'long' ], [ 64, '1', 'long', 'protected' ]
         "ELF$class with mode = $wrong, entered by PVH", "cpu.mode=$wrong");
 }
 
-# A multiboot2 header alone: its 32-bit entry would run in the mode of the class, without the data that it expects.
+# A multiboot2 header alone: its 32-bit entry would run in the mode of the class, without the data
+# that it expects.
 my $header = pack 'L4', 0xe85250d6, 0, 16, -(0xe85250d6 + 16) & 0xffffffff;
 my $multiboot2 = elf(64, [ 1, 0x100000, $says_p . $header, 0x1000, 8 ]);
 refused($multiboot2, 'image kernel: it has only a multiboot2 header, which minivmm does not read: add one of multiboot 1 or a PVH '

@@ -75,7 +75,8 @@ like($out, qr/^(?:ok|-) +userfaultfd +not needed: live snapshots use KVM's dirty
 like($out, qr/^ok +guests +real mode, protected mode, long mode, interrupt controllers, single steps$/m, 'doctor: runs guests');
 like($out, qr/^(?:- +linux +not checked: |(?:ok|NO) +linux +\S+)/m, 'doctor: says whether Linux has been tried');
 {
-    # A kernel that prints what Linux prints when it looks for its root file system, and one that does not.
+    # A kernel that prints what Linux prints when it looks for its root file system, and one that
+    # does not.
     my $kernel = slurp("$top/guests/bzimage.bin");
     for my $case ([ ok => 'VFS: Unable to mount root fs', qr/^ok +linux +kernel boots until it looks for its root file system$/m ],
         [ NO => 'nothing', qr/^NO +linux +kernel does not boot on this KVM within 2 s; use another host, or, .* tests\/svm\/run/m ]) {
