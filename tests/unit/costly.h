@@ -210,7 +210,8 @@ costly_copy(struct costly_bytes *to, const struct record *group, const char *nam
 		       6u + item.name_length + size);
 		if (!name || !record_is(&item, name))
 			continue;
-		memcpy(costly_extend(to, extra->length), extra->data, extra->length);
+		if (extra->length)
+			memcpy(costly_extend(to, extra->length), extra->data, extra->length);
 		costly_end(to, at);
 	}
 }

@@ -152,7 +152,7 @@ for my $io (qw(sync threads)) {
 use IO::Socket::UNIX;
 unlink 'nbd';
 my $mute = IO::Socket::UNIX->new(Local => 'nbd', Listen => 5) or die "nbd: $!";
-fails(machine({}), 113, qr/cannot use the disk \S+: the server does not answer/, 'refused: a server that does not reply');
+fails([ @{ machine({}) }, '--log', 'error' ], 113, qr/cannot use the disk \S+: the server does not answer/, 'refused: a server that does not reply');
 
 # The libraries for exports are loaded only if a disk is an export.
 unlike((run([ 'ldd', dirname($minivmm) . '/plugins/virtio-blk.so' ]))[1], qr/nbd|gnutls/, 'libnbd is not loaded for other disks');
