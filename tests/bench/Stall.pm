@@ -42,7 +42,7 @@ my %requests = (
 # Writes the image of a guest: its code, the queue with all requests, the table of its registers.
 sub image {
 	my ($file, $queue, $features, $per, $header, $chain) = @_;
-	my $count = SLOTS / $per;
+	my $count = int SLOTS / $per;
 	open my $image, '>:raw', $file or die "bench: $file: $!\n";
 	my $put = sub {
 		my ($at, $bytes) = @_;
@@ -113,8 +113,9 @@ sub machine {
 	}
 	my $self = bless { pid => $pid }, __PACKAGE__;
 	$self->{$_} = client() for qw(operator other);
-	# Until the guest has begun.
-	sleep 0.02 until (grep { $_->{name} eq 'worst0' } @{ $self->ask('other', 'devices')->{devices} })[0]{writes} > 30;
+	# Until the driver has set up the device; an eventfd may take its notifications.
+	sleep 0.02 until (grep { $_->{name} eq 'worst0' } @{ $self->ask('other', 'devices')->{devices} })[0]{writes} >= 17;
+	sleep 0.2;
 	return $self;
 }
 
@@ -186,14 +187,14 @@ sub split_rows {
 			($by{$io}) = worst(machine(disk_guest($kind), device($io)), ROUNDS);
 			$longest = max($longest, $by{$io});
 		}
-		row("pause during a guest's $kind", ours => join(', ', map { sprintf '%s %.0f', $_, $by{$_} } sort keys %by), value => $longest,
+		row("pause during a guest's $kind", ours => join(', ', map { sprintf '%s %.0f ms', $_, $by{$_} } sort keys %by), value => $longest,
 			unit => ' ms', at_most => 100);
 	}
 	progress('stall: packets');
 	my $peer = IO::Socket::INET->new(Proto => 'udp', LocalAddr => '127.0.0.1') or die "bench: udp: $!\n";
 	my $count = net_guest($peer->sockport);
 	my ($longest) = worst(machine($count, "plugin = virtio-net\nbackend = user\nmac = 52:54:00:12:34:56\n"), ROUNDS);
-	row("pause during a guest's packets", value => $longest, unit => ' ms', at_most => 100);
+	row("pause during a guest's packets", ours => sprintf('%.0f ms', $longest), value => $longest, unit => ' ms', at_most => 100);
 	return;
 }
 
@@ -205,8 +206,8 @@ sub call_row {
 		my ($took, $waits) = worst($start->(), 2, 1);
 		($pause, $status) = (max($pause, $took), max($status, $waits));
 	}
-	row("pause during $what: answered, or refused", value => $pause, unit => ' ms', at_most => 2000);
-	row('status meanwhile', value => $status, unit => ' ms', at_most => 100);
+	row("pause during $what: answered, or refused", ours => sprintf('%.0f ms', $pause), value => $pause, unit => ' ms', at_most => 2000);
+	row("status during $what", ours => sprintf('%.0f ms', $status), value => $status, unit => ' ms', at_most => 100);
 	return;
 }
 
