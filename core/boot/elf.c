@@ -191,11 +191,12 @@ program_note(const struct program *program, const char *owner, uint32_t type, si
 	/* A segment that is aligned to 8 contains notes padded to 8, or, from GNU ld, to 4. */
 	for (unsigned i = 0; i < program->count; i++) {
 		const struct program_segment *s = &program->segments[i];
-		const uint8_t *notes = program->image + s->offset, *found = NULL;
+		const uint8_t *notes, *found = NULL;
 
 		if (s->type != PT_NOTE || s->offset > program->length ||
 		    program->length - s->offset < s->filesz)
 			continue;
+		notes = program->image + s->offset;
 		if (s->align == 8)
 			found = note_in(notes, s->filesz, 8, owner, type, size);
 		if (!found)
