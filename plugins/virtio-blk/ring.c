@@ -12,11 +12,11 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "blk.h"
 
+#define TRIES 16u            /* of one submission that fails */
 #define RING_CALL (4u << 20) /* the most that one call reads, writes or clears, in bytes */
 
 struct ring {
@@ -142,19 +142,41 @@ ring_give(struct blk *b, struct blk_job *job)
 	return true;
 }
 
+/* Takes back the calls that the kernel has not accepted: workers execute their jobs. */
+static void
+withdraw(struct blk *b)
+{
+	struct io_uring_sq *sq = &b->ring->io.sq;
+	unsigned head = io_uring_smp_load_acquire(sq->khead);
+
+	/* liburing uses the entries in order: an entry's index is its place in the ring. */
+	for (unsigned i = head; i != sq->sqe_tail; i++) {
+		uint64_t data = sq->sqes[i & *sq->kring_mask].user_data;
+		struct blk_job *job = (struct blk_job *)(uintptr_t)data;
+
+		b->ring->flight--;
+		disk_call_end(&b->disk, &job->call, false);
+		workers_give(&b->workers, job);
+	}
+	/* The kernel reads the ring in io_uring_enter() only. */
+	sq->sqe_head = sq->sqe_tail = head;
+	io_uring_smp_store_release(sq->ktail, head);
+}
+
 void
 ring_submit(struct minivmm_device *dev)
 {
 	struct blk *b = minivmm_state(dev);
 	struct ring *ring = b->ring;
+	unsigned tries = 0;
 
 	if (!io_uring_sq_ready(&ring->io))
 		return;
-	while (io_uring_submit(&ring->io) == -EINTR)
+	while (io_uring_submit(&ring->io) < 0 && ++tries < TRIES)
 		;
-	/* The kernel lacks a resource: try again later. */
+	/* The kernel lacks a resource. */
 	if (io_uring_sq_ready(&ring->io))
-		minivmm_post(dev, BLK_POST_DONE);
+		withdraw(b);
 }
 
 /* Returns whether a worker must execute the job again after this result. A write error is not
@@ -212,13 +234,12 @@ ring_ready(struct blk *b)
 struct blk_job *
 ring_recall(struct blk *b)
 {
-	const struct timespec moment = { .tv_nsec = 1000000 };
 	struct ring *ring = b->ring;
 	struct blk_job *all = NULL, **last = &all;
 
 	while (ring->flight) {
 		if (io_uring_submit_and_wait(&ring->io, 1) < 0)
-			nanosleep(&moment, NULL); /* the kernel lacks a resource */
+			withdraw(b); /* what it has accepted, it completes */
 		for (*last = ring_take(b); *last; last = &(*last)->next)
 			;
 	}

@@ -3,8 +3,9 @@
  * Makes a call fail. FAULT=CALL:N:HOW fails the Nth CALL for a file with FAULT_PATH in its name.
  * CALL is write, read, ftruncate, fsync, fdatasync, close, open, tmpfile (an open with O_TMPFILE),
  * linkat, rename, fallocate or mmap; or, without a file, anonymous (an mmap), memfd_create, fork,
- * pthread_create, inotify_init1, posix_openpt or io_uring_queue_init. HOW is ENOSPC, EIO, EINTR,
- * ENOMEM, EAGAIN, EMFILE, ENFILE, EPERM, EOPNOTSUPP, SHORT (half of a write is written; a vector is
+ * pthread_create, inotify_init1, posix_openpt, io_uring_queue_init or io_uring_submit. N is 0 for
+ * every call. HOW is ENOSPC, EIO, EINTR, ENOMEM, EAGAIN, EMFILE, ENFILE, EPERM, EOPNOTSUPP, EBUSY,
+ * SHORT (half of a write is written; a vector is
  * written completely), SLOW (this call and all later ones take 1 ms longer), CUT (an mmap
  * succeeds, then the file is truncated to a page), or KILL (the process is killed in the call).
  *
@@ -72,7 +73,8 @@ fault(const char *call, const char *path)
 		int number;
 	} errors[] = { { "ENOSPC", ENOSPC }, { "EIO", EIO },       { "EINTR", EINTR },
 		       { "ENOMEM", ENOMEM }, { "EAGAIN", EAGAIN }, { "EPERM", EPERM },
-		       { "EMFILE", EMFILE }, { "ENFILE", ENFILE }, { "EOPNOTSUPP", EOPNOTSUPP } };
+		       { "EMFILE", EMFILE }, { "ENFILE", ENFILE }, { "EOPNOTSUPP", EOPNOTSUPP },
+		       { "EBUSY", EBUSY } };
 	const char *where = getenv("FAULT"), *match = getenv("FAULT_PATH");
 	size_t length = strlen(call);
 	int error = errno;
@@ -86,7 +88,7 @@ fault(const char *call, const char *path)
 	now = read_plan(where) && !strncmp(plan.text, call, length) &&
 	      sscanf(plan.text + length, ":%u:%15[A-Z]", &n, how) == 2;
 	slow = now && !strcmp(how, "SLOW");
-	now = now && (++plan.calls == n || (slow && plan.calls > n));
+	now = now && (!n || ++plan.calls == n || (slow && plan.calls > n));
 	if (now && !slow && *where == '@')
 		syscall(SYS_unlink, where + 1);
 	pthread_mutex_unlock(&lock);
@@ -211,6 +213,17 @@ io_uring_queue_init(unsigned entries, void *ring, unsigned flags)
 	    (__typeof__(real))dlsym(library, "io_uring_queue_init");
 
 	return fault("io_uring_queue_init", NULL) ? -errno : real(entries, ring, flags);
+}
+
+int io_uring_submit(void *ring);
+
+int
+io_uring_submit(void *ring)
+{
+	void *library = dlopen("liburing.so.2", RTLD_LAZY | RTLD_NOLOAD);
+	__typeof__(&io_uring_submit) real = (__typeof__(real))dlsym(library, "io_uring_submit");
+
+	return fault("io_uring_submit", NULL) ? -errno : real(ring);
 }
 
 /* As in the kernel: the descriptor is closed, whatever close returns. */

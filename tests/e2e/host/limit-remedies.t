@@ -65,6 +65,13 @@ for my $error ($EAGAIN, $ENOMEM, $EINTR) {
     is("$status:$out", '0:A', "KVM_RUN fails 15 times with errno $error: the guest runs") or diag($err);
 }
 
+# io_uring that accepts no call, or not always: worker threads execute the requests.
+for my $fault ('0:EAGAIN', '0:EBUSY', '0:ENOMEM', '2:EAGAIN', '3:EINTR') {
+    my ($status, $out, $err) = run([ $minivmm, '-c', "$configs/disk.ini", '--set', 'device.disk0.io=io_uring' ],
+        %fault, FAULT => "io_uring_submit:$fault");
+    is("$status:$out", "0:ABCDEF d99ef9a8\n", "io_uring_submit fails, $fault") or diag($err);
+}
+
 # Without inotify, the terminal of a device is polled.
 {
     my $process = start([ $minivmm, qw(-c waits.ini --log debug --set device.serial0.output=pty) ], %fault, FAULT => 'inotify_init1:1:EMFILE');
