@@ -103,12 +103,14 @@ image_write(struct image *image, const uint64_t *pages)
 		if (!pages[word])
 			continue;
 		failed = output_check_cancel(image->output);
-		while (!failed && memory_word_next(image->memory, &part))
-			failed = write_pages(image, part.first, part.host,
-					     pages[word] >> part.first % 64 & part.mask);
+		/* Before the write: a pipe can hold less than these pages while its reader stalls.
+		 */
 		atomic_fetch_add_explicit(&image->shared->pages,
 					  (uint64_t)__builtin_popcountll(pages[word]),
 					  memory_order_relaxed);
+		while (!failed && memory_word_next(image->memory, &part))
+			failed = write_pages(image, part.first, part.host,
+					     pages[word] >> part.first % 64 & part.mask);
 	}
 	return failed;
 }
