@@ -169,7 +169,7 @@ teardown(void **state)
 {
 	char command[64];
 
-	snprintf(command, sizeof(command), "rm -rf %s", folder);
+	snprintf(command, sizeof(command), "/bin/rm -rf %s", folder);
 	return chdir("/") || system(command);
 }
 
