@@ -40,12 +40,11 @@ fails([ $minivmm, '-r', 'b.snap' ], 112, qr/section CONF 0: device serial0 has m
 changed(sub { push @{ $_[0]{rows} }, map { { %{ $_[0]->row('VCPU', 0) }, index => $_ } } 1 .. 64 });
 fails([ $minivmm, 'inspect', 'b.snap' ], 112, qr/section VCPU 64 is a duplicate or out of order/, 'too many vCPUs');
 
-# Groups of the largest size: inspect takes linear time.
+# Groups of the largest size. tests/unit/cost.c counts what inspect does with them.
 my @group = map { { type => 1, name => "i$_", count => 1, value => "\1" } } 1 .. 4096;
 changed(sub { $_[0]->row('VCPU', 0)->{data} .= Snapshot::bytes([ map { { type => 7, name => "g$_", value => \@group } } 1 .. 50 ]) });
-my $seconds = $build =~ /san/ ? 30 : 1;    # sanitizers are slow
-($status, $out, $err) = run([ 'sh', '-c', "ulimit -t $seconds; exec \"\$@\"", 'sh', $minivmm, 'inspect', 'b.snap' ]);
-is("$status:$err", '0:', 'large groups: shown within a second of CPU time');
+($status, $out, $err) = run([ $minivmm, 'inspect', 'b.snap' ]);
+is("$status:$err", '0:', 'large groups are shown');
 is(scalar(() = $out =~ /^ +i\d+ = 0x1 \(1\)$/mg), 50 * 4096, 'each group is shown');
 
 # More MSRs than fit into one item: shown without decoding.
