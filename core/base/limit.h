@@ -12,14 +12,14 @@
 
 /* What failed: some errors mean another limit than elsewhere. */
 enum limit_call {
-	LIMIT_OTHER,   /* files, descriptors, memory */
-	LIMIT_THREAD,  /* a thread or a process is created */
-	LIMIT_KVM_RUN, /* KVM_RUN, for which KVM may start a thread */
-	LIMIT_KVM,     /* any other ioctl of KVM */
-	LIMIT_WATCH,   /* inotify */
-	LIMIT_EPOLL,   /* a descriptor is added to an epoll set */
-	LIMIT_PTY,     /* a pseudo-terminal is created */
-	LIMIT_LOCKED,  /* memory is locked or registered: mlock, io_uring */
+	LIMIT_OTHER,  /* files, descriptors, memory */
+	LIMIT_THREAD, /* a thread or a process is created */
+	LIMIT_KVM,    /* an ioctl of KVM, which may start a thread */
+	LIMIT_VCPU,   /* a vCPU is created */
+	LIMIT_WATCH,  /* inotify */
+	LIMIT_EPOLL,  /* a descriptor is added to an epoll set */
+	LIMIT_PTY,    /* a pseudo-terminal is created */
+	LIMIT_LOCKED, /* memory is locked or registered: mlock, io_uring */
 };
 
 /*

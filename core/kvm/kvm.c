@@ -19,6 +19,7 @@
 #include "kvm/cpuid.h"
 #include "kvm/kvm_fields.h"
 
+#define TRIES 100u /* of KVM_CREATE_VM, which a signal interrupts */
 #define KVM_PATH "/dev/kvm"
 #define ARCH_REQ_XCOMP_GUEST_PERM 0x1025 /* asm/prctl.h, since Linux 5.17 */
 #define XFEATURE_XTILE_DATA 18
@@ -149,6 +150,7 @@ int
 kvm_open(struct kvm *kvm)
 {
 	struct why why;
+	unsigned tries = 0;
 	int r;
 
 	*kvm = (struct kvm){ .fd = -1, .vm = -1 };
@@ -157,9 +159,10 @@ kvm_open(struct kvm *kvm)
 		return fail(STATUS_HOST, "%s", why.text);
 	do
 		kvm->vm = ioctl(kvm->fd, KVM_CREATE_VM, 0);
-	while (kvm->vm < 0 && errno == EINTR);
+	while (kvm->vm < 0 && errno == EINTR && ++tries < TRIES);
 	if (kvm->vm < 0)
-		return fail(STATUS_HOST, "KVM_CREATE_VM: %s", limit_error(errno).text);
+		return fail(STATUS_HOST, "KVM_CREATE_VM: %s",
+			    limit_error_of(LIMIT_KVM, errno).text);
 	r = ioctl(kvm->fd, KVM_GET_VCPU_MMAP_SIZE, 0);
 	if (r < (int)sizeof(struct kvm_run))
 		return fail(STATUS_HOST, "KVM_GET_VCPU_MMAP_SIZE: %s", limit_error(errno).text);
@@ -279,7 +282,8 @@ kvm_vcpu_open(struct kvm_vcpu *vcpu, struct kvm *kvm, uint32_t id)
 	*vcpu = (struct kvm_vcpu){ .kvm = kvm, .fd = -1, .id = id };
 	vcpu->fd = ioctl(kvm->vm, KVM_CREATE_VCPU, id);
 	if (vcpu->fd < 0)
-		return fail(STATUS_HOST, "KVM_CREATE_VCPU %u: %s", id, limit_error(errno).text);
+		return fail(STATUS_HOST, "KVM_CREATE_VCPU %u: %s", id,
+			    limit_error_of(LIMIT_VCPU, errno).text);
 	run = mmap(NULL, kvm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
 	if (run == MAP_FAILED)
 		return fail(STATUS_HOST, "mmap of vCPU %u: %s", id, limit_error(errno).text);

@@ -88,5 +88,5 @@ int
 retry_report(const struct vcpu *vcpu)
 {
 	return fail(STATUS_HOST, "vCPU %u cannot run: KVM_RUN: %s", vcpu->kvm.id,
-		    limit_error_of(LIMIT_KVM_RUN, atomic_load(&vcpu->retry.error)).text);
+		    limit_error_of(LIMIT_KVM, atomic_load(&vcpu->retry.error)).text);
 }
