@@ -32,6 +32,20 @@ find_named(const struct ini *ini, const char *kind, const char *name)
 	return NULL;
 }
 
+/* "memory" alone may be meant as vm.memory. */
+static int
+unknown_section(const char *name, const char *key)
+{
+	const char *near = nearest(name, schema_sections);
+	char whole[128] = "";
+
+	for (const struct schema_key *row = schema; row->section && !key && !*whole; row++)
+		if (!strcmp(row->name, name))
+			snprintf(whole, sizeof(whole), "%s.%s", row->section, row->name);
+	return fail(STATUS_USAGE, "--set %s%s%s: unknown section %s%s", name, key ? "." : "",
+		    key ? key : "", name, did_you_mean(*whole ? whole : near, "").text);
+}
+
 /* Applies an override to a key like vm.memory or device.serial0.output. Modifies name. */
 static int
 override_key(struct ini *ini, char *name, const char *value)
@@ -44,9 +58,7 @@ override_key(struct ini *ini, char *name, const char *value)
 	if (key)
 		*key++ = '\0';
 	if (!schema_has_section(name))
-		return fail(STATUS_USAGE, "--set %s%s%s: unknown section %s%s", name,
-			    key ? "." : "", key ? key : "", name,
-			    did_you_mean(nearest(name, schema_sections), "").text);
+		return unknown_section(name, key);
 	if (key && schema_has_names(name)) {
 		instance = key;
 		key = strchr(instance, '.');

@@ -36,9 +36,10 @@ stop_form(size_t i, bool *nth)
 }
 
 static int
-unknown_kind(const char *text, size_t length, struct why *why)
+unknown_kind(const char *text, struct why *why)
 {
 	const char *names[KINDS + 1] = { NULL }, *forms[KINDS + 1] = { NULL }, *near;
+	size_t length = strcspn(text, ":="); /* rip=0x1000 means rip:0x1000 */
 	char word[16] = "", all[256];
 
 	for (size_t i = 0; i < KINDS; i++) {
@@ -157,7 +158,7 @@ stop_parse(struct stop *stop, const char *text, struct why *why)
 	}
 	if (stop->kind == STOP_ACCESS || stop->kind == STOP_STEP)
 		stop->times = stop->value;
-	return stop->kind ? r : unknown_kind(text, length, why);
+	return stop->kind ? r : unknown_kind(text, why);
 }
 
 void

@@ -71,6 +71,8 @@ invalid_conditions(void **state)
 		  "is not a stop condition; did you mean rip:ADDR? The conditions are rip:ADDR, " },
 		{ "ri:1",
 		  "is not a stop condition; did you mean rip:ADDR? The conditions are rip:ADDR, " },
+		{ "rip=0x1000",
+		  "is not a stop condition; did you mean rip:ADDR? The conditions are rip:ADDR, " },
 		{ "rips:1",
 		  "is not a stop condition; did you mean rip:ADDR? The conditions are rip:ADDR, " },
 		{ "outptu:a:b", "is not a stop condition; did you mean output:DEVICE:TEXT? " },

@@ -49,6 +49,7 @@ for (
     [ [qw(-c fc.json)], 'reading the config fc.json: this is JSON; write an INI file, see minivmm.ini(5)' ],
     [ [ @ini, '--set', 'device.serial0.iobase=1' ],
         '--set device.serial0.iobase: device serial0: plugin serial has no option iobase; did you mean port? (minivmm plugins serial lists them)' ],
+    [ [ @ini, '--set', 'memory=1M' ], '--set memory: unknown section memory; did you mean vm.memory?' ],
     [ [ @ini, '--set', 'boot.kernel=x' ], '--set boot.kernel: [boot] has no key kernel; use [boot] image' ],
     [ [ @ini, '--set', 'cpu.count=2' ], '--set cpu.count: [cpu] has no key count; use [vm] cpus' ],
     [ [ @ini, '--set', 'vm.memory=512' ], '--set vm.memory: [vm] memory = 512 is in bytes; write 512M for MiB (size of guest memory in bytes)' ],
