@@ -10,6 +10,7 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "user.h"
 
@@ -20,6 +21,7 @@
 	240000u /* SO_EXPIRE of libslirp: it ends a UDP or ICMP flow that is idle so long          \
 		 */
 #define FLOWS_MOST 128u
+#define ACCEPT_AGAIN 100u /* ms, as in core/machine/listener.c */
 
 static void
 user_forget_events(struct user *u, int fd)
@@ -72,11 +74,11 @@ user_room(struct user *u, size_t fd)
 static const struct {
 	int slirp;
 	uint32_t epoll;
-} flags[] = {
+} poll_flags[] = {
 	{ SLIRP_POLL_IN, EPOLLIN },   { SLIRP_POLL_OUT, EPOLLOUT }, { SLIRP_POLL_PRI, EPOLLPRI },
 	{ SLIRP_POLL_ERR, EPOLLERR }, { SLIRP_POLL_HUP, EPOLLHUP },
 };
-#define FLAGS (sizeof(flags) / sizeof(*flags))
+#define FLAGS (sizeof(poll_flags) / sizeof(*poll_flags))
 
 static enum user_kind
 user_kind_of(int fd)
@@ -86,6 +88,31 @@ user_kind_of(int fd)
 
 	getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size);
 	return type == SOCK_STREAM ? USER_STREAM : USER_DATAGRAMS;
+}
+
+static bool
+user_listens(int fd)
+{
+	socklen_t size = sizeof(int);
+	int listens = 0;
+
+	return !getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) && listens;
+}
+
+/* libslirp's callback for some of its descriptors; the others appear when it waits for them. */
+void
+user_register_fd(int fd, void *opaque)
+{
+	struct user *u = opaque;
+	struct user_fd *f;
+
+	if (fd < 0 || !user_room(u, (size_t)fd))
+		return;
+	f = &u->fds[fd];
+	if (f->kind != USER_CLOSED)
+		return;
+	u->open[f->kind = user_kind_of(fd)]++;
+	f->listens = user_listens(fd);
 }
 
 /* libslirp's callback for each descriptor that it waits for. libslirp passes the result to
@@ -100,9 +127,12 @@ user_add_poll(int fd, int events, void *opaque)
 	if (fd < 0 || !user_room(u, (size_t)fd))
 		return -1;
 	f = &u->fds[fd];
+	user_register_fd(fd, u);
+	if (f->listens && minivmm_now(u->dev) < u->accept_at)
+		return -1;
 	for (size_t i = 0; i < FLAGS; i++)
-		if (events & flags[i].slirp)
-			event.events |= flags[i].epoll;
+		if (events & poll_flags[i].slirp)
+			event.events |= poll_flags[i].epoll;
 	if (f->events != event.events &&
 	    epoll_ctl(u->epoll, f->events ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event)) {
 		minivmm_error(u->dev, "cannot add a socket to the epoll set: %s",
@@ -111,8 +141,6 @@ user_add_poll(int fd, int events, void *opaque)
 	}
 	f->events = event.events;
 	f->round = u->round;
-	if (f->kind == USER_CLOSED)
-		u->open[f->kind = user_kind_of(fd)]++;
 	if (!f->listed) {
 		f->listed = true;
 		u->list[u->listed++] = fd;
@@ -127,8 +155,8 @@ user_get_revents(int fd, void *opaque)
 	int events = 0;
 
 	for (size_t i = 0; fd >= 0 && i < FLAGS; i++)
-		if (u->fds[fd].ready & flags[i].epoll)
-			events |= flags[i].slirp;
+		if (u->fds[fd].ready & poll_flags[i].epoll)
+			events |= poll_flags[i].slirp;
 	return events;
 }
 
@@ -154,11 +182,28 @@ user_update_polls(struct user *u)
 		f->listed = false;
 	}
 	u->listed = kept;
-	due = minivmm_now(u->dev) + (uint64_t)ms * MS;
+	due = minivmm_now(u->dev);
+	if (due < u->accept_at && ms > ACCEPT_AGAIN)
+		ms = ACCEPT_AGAIN;
+	due += (uint64_t)ms * MS;
 	if (ms < DUE && (!u->due || due < u->due)) {
 		u->due = due;
 		minivmm_timer_set(u->dev, NET_TIMER_BACKEND, due, 0);
 	}
+}
+
+/* Whether a caller from the host can be accepted. Without a descriptor for it, or above the limit,
+ * the listener would be ready without end: it is left out for a while. */
+static bool
+user_accepts(struct user *u)
+{
+	int spare = u->open[USER_STREAM] < u->most ? dup(u->epoll) : -1;
+
+	if (spare >= 0)
+		close(spare);
+	else
+		u->accept_at = minivmm_now(u->dev) + ACCEPT_AGAIN * MS;
+	return spare >= 0;
 }
 
 bool
@@ -168,8 +213,11 @@ user_ready(void *backend, uint32_t pair, uint32_t events)
 	struct epoll_event ready[READY];
 	int count = epoll_wait(u->epoll, ready, READY, 0);
 
-	for (int i = 0; i < count; i++)
-		u->fds[ready[i].data.fd].ready = ready[i].events;
+	for (int i = 0; i < count; i++) {
+		struct user_fd *f = &u->fds[ready[i].data.fd];
+
+		f->ready = f->listens && !user_accepts(u) ? 0 : ready[i].events;
+	}
 	slirp_pollfds_poll(u->slirp, 0, user_get_revents, u);
 	for (int i = 0; i < count; i++)
 		u->fds[ready[i].data.fd].ready = 0;

@@ -49,8 +49,7 @@ user_clock(void *opaque)
 	return (int64_t)(minivmm_now(u->dev) + u->ahead);
 }
 
-/* Callbacks without effect. Timers serve IPv6 only. libslirp lists its descriptors in
- * user_add_poll(); only the end of one must be known at once. */
+/* Callbacks without effect. Timers serve IPv6 only. */
 static void *
 user_no_timer(SlirpTimerCb call, void *argument, void *opaque)
 {
@@ -64,11 +63,6 @@ user_timer_free(void *timer, void *opaque)
 
 static void
 user_timer_mod(void *timer, int64_t ms, void *opaque)
-{
-}
-
-static void
-user_register_fd(int fd, void *opaque)
 {
 }
 

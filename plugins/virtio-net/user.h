@@ -17,6 +17,7 @@ struct user_fd {
 	uint32_t round; /* the last round in which libslirp asked for it */
 	bool listed;
 	uint8_t kind; /* enum user_kind */
+	bool listens;
 };
 
 struct user {
@@ -34,10 +35,12 @@ struct user {
 	size_t sent[USER_KINDS]; /* frames since then, each of which may have opened one */
 	size_t most;             /* the limit of each kind */
 	uint64_t ahead, idle;    /* ns; ms: see user_end_oldest() */
+	uint64_t accept_at;      /* VM time before which no caller of the host is accepted */
 	uint64_t due;            /* VM time for which the timer is set; 0: not set */
 };
 
-/* libslirp's callback unregister_poll_fd. */
+/* libslirp's callbacks register_poll_fd and unregister_poll_fd. */
+void user_register_fd(int fd, void *opaque);
 void user_unregister_fd(int fd, void *opaque);
 
 /*

@@ -188,12 +188,79 @@ connections(void **state)
 	assert_int_equal(user->open[USER_STREAM], user->most);
 }
 
+/* Callers from the host to a forwarded port: above the limit they wait, without events. */
+static void
+callers(void **state)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET,
+				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	unsigned before, calls = (unsigned)user->most + 20;
+	char list[64];
+	int fds[256];
+
+	listens(SOCK_STREAM); /* for a free port */
+	close(peer);
+	snprintf(list, sizeof(list), "tcp:127.0.0.1:%u:80", port);
+	assert_int_equal(user_forwards(&fake.device, list, user), 0);
+	user_settle(user);
+	before = descriptors();
+	address.sin_port = htons(port);
+	for (unsigned i = 0; i < calls; i++) {
+		fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		connect(fds[i], (struct sockaddr *)&address, sizeof(address));
+		user_ready(user, 0, 0);
+	}
+	for (unsigned i = 0; i < 2 * calls; i++)
+		user_ready(user, 0, 0);
+	assert_in_range(descriptors(), before + calls, before + calls + user->most);
+	for (unsigned i = 0; i < calls; i++)
+		close(fds[i]);
+	peer = dup(0);
+}
+
+/* No descriptor for a caller: the listener has no events until it tries again. */
+static void
+a_caller_without_descriptor(void **state)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET,
+				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct rlimit limit, low;
+	struct epoll_event event;
+	char list[64];
+	int fd;
+
+	listens(SOCK_STREAM);
+	close(peer);
+	snprintf(list, sizeof(list), "tcp:127.0.0.1:%u:80", port);
+	assert_int_equal(user_forwards(&fake.device, list, user), 0);
+	user_settle(user);
+	address.sin_port = htons(port);
+	peer = fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	low = limit;
+	for (low.rlim_cur = 0; fcntl((int)low.rlim_cur, F_GETFD) >= 0; low.rlim_cur++)
+		;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+	assert_int_equal(epoll_wait(user->epoll, &event, 1, 0), 1);
+	user_ready(user, 0, 0);
+	assert_int_equal(epoll_wait(user->epoll, &event, 1, 0), 0);
+	assert_true(fake.timers[NET_TIMER_BACKEND].armed);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	fake.now = fake.timers[NET_TIMER_BACKEND].deadline;
+	user_timer(user);
+	assert_int_equal(epoll_wait(user->epoll, &event, 1, 0), 1);
+	user_ready(user, 0, 0);
+	assert_int_equal(epoll_wait(user->epoll, &event, 1, 0), 0);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = { TEST(datagrams), TEST(a_burst), TEST(connections) };
+	const struct CMUnitTest tests[] = { TEST(datagrams), TEST(a_burst), TEST(connections),
+					    TEST(callers), TEST(a_caller_without_descriptor) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
