@@ -277,7 +277,7 @@ listen_ready(struct loop_source *source, uint32_t events)
 static bool
 can_deliver_now(const struct stream_end *end)
 {
-	return end->connected && !end->kind->accept && !end->terminal &&
+	return end->connected && end->kind && !end->kind->accept && !end->terminal &&
 	       (end->own || end->ready || end->socket);
 }
 
