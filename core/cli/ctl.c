@@ -200,6 +200,7 @@ cli_ctl(int argc, char **argv)
 		if (!strcmp(*word, "--json"))
 			return -fail(STATUS_USAGE, "ctl: --json is given behind the command; use "
 						   "minivmm ctl --json SOCKET COMMAND");
+	/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): a command is required */
 	status = (strcmp(*words, "stats") ? command : stats)(&ctl, words, json);
 	ctl_close(&ctl);
 	return status;
