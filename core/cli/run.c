@@ -96,6 +96,8 @@ open_outputs(struct run *run)
 	}
 	if (!r && o->trace)
 		machine_set_trace(&run->vm.machine, &run->trace);
+	else if (o->trace)
+		trace_close(&run->trace);
 	return r;
 }
 

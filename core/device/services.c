@@ -66,7 +66,8 @@ random_bytes(struct minivmm_device *public, void *bytes, size_t length)
 	struct lock *lock = d->host.gate->concurrent ? &d->host.gate->lock : NULL;
 
 	if (!service_enter(public, SERVICE(random))) {
-		memset(bytes, 0, length);
+		if (length)
+			memset(bytes, 0, length);
 		return;
 	}
 	if (lock) /* nobody else guards the generator */
