@@ -6,6 +6,7 @@
 
 #include "base/record.h"
 #include "base/text.h"
+#include "machine/irq.h"
 #include "plugin/adopt.h"
 
 #define STATE_MAX ((size_t)256 << 20) /* bytes of a plugin's struct */
@@ -65,42 +66,24 @@ adopt_member_size(uint32_t type)
 	}
 }
 
-static int
-add_option(struct adoption *a, const char *table, uint32_t index, struct minivmm_option row,
-	   bool required)
-{
-	struct plugin *plugin = a->plugin;
-	struct plugin_option *all;
-
-	if (adopt_name(a, "option", row.name))
-		return -1;
-	for (size_t i = 0; i < plugin->all_count; i++)
-		if (!strcmp(plugin->all[i].row.name, row.name))
-			return why_set(a->why, "%s[%u] defines a second option named %s", table,
-				       index, row.name);
-	if (!strcmp(row.name, "plugin"))
-		return why_set(a->why,
-			       "%s[%u] defines an option named plugin: this key is reserved", table,
-			       index);
-	all = realloc(plugin->all, (plugin->all_count + 1) * sizeof(*all));
-	if (!all)
-		return why_no_memory(a->why);
-	plugin->all = all;
-	all[plugin->all_count++] = (struct plugin_option){ .row = row, .required = required };
-	return 0;
-}
-
 /* Checks the initial value of an option that is no number. */
 static int
 check_word(struct adoption *a, const struct minivmm_option *row)
 {
-	bool known = row->type != MINIVMM_ENUM, truth;
+	bool known = true, truth;
+	uint64_t line;
 
-	if (!row->initial || (row->type != MINIVMM_BOOL && row->type != MINIVMM_ENUM))
+	if (!row->initial)
 		return 0;
+	if (row->type == MINIVMM_BOOL)
+		known = !parse_bool(row->initial, &truth, NULL);
+	if (row->type == MINIVMM_IRQ && strcmp(row->initial, "none") != 0)
+		known = !parse_u64(row->initial, &line, NULL) && line < IRQ_LINES;
+	if (row->type == MINIVMM_ENUM)
+		known = false;
 	for (uint32_t i = 0; row->type == MINIVMM_ENUM && row->values[i]; i++)
 		known |= !strcmp(row->values[i], row->initial);
-	if (!known || (row->type == MINIVMM_BOOL && parse_bool(row->initial, &truth, NULL)))
+	if (!known)
 		return why_set(a->why, "option %s: initial = %s is not one of its values",
 			       row->name, row->initial);
 	return 0;
@@ -148,6 +131,33 @@ check_value(struct adoption *a, const struct minivmm_option *row)
 	}
 }
 
+static int
+add_option(struct adoption *a, const char *table, uint32_t index, struct minivmm_option row,
+	   bool required)
+{
+	struct plugin *plugin = a->plugin;
+	struct plugin_option *all;
+
+	if (adopt_name(a, "option", row.name))
+		return -1;
+	for (size_t i = 0; i < plugin->all_count; i++)
+		if (!strcmp(plugin->all[i].row.name, row.name))
+			return why_set(a->why, "%s[%u] defines a second option named %s", table,
+				       index, row.name);
+	if (row.type != PLUGIN_STREAM && check_value(a, &row))
+		return -1;
+	if (!strcmp(row.name, "plugin"))
+		return why_set(a->why,
+			       "%s[%u] defines an option named plugin: this key is reserved", table,
+			       index);
+	all = realloc(plugin->all, (plugin->all_count + 1) * sizeof(*all));
+	if (!all)
+		return why_no_memory(a->why);
+	plugin->all = all;
+	all[plugin->all_count++] = (struct plugin_option){ .row = row, .required = required };
+	return 0;
+}
+
 /* Checks that no option before this one has a part of its member. */
 static int
 check_member(struct adoption *a, uint32_t index)
@@ -179,7 +189,7 @@ check_options(struct adoption *a)
 			return why_set(a->why, "option %s lies outside the state", row->name);
 		if (row->type == MINIVMM_ENUM && (!row->values || !row->values[0]))
 			return why_set(a->why, "option %s is an enum without values", row->name);
-		if (check_member(a, i) || check_value(a, row))
+		if (check_member(a, i))
 			return -1;
 		r = adopt_flags(a, "option ", row->name, row->flags,
 				MINIVMM_HOST | MINIVMM_EDGE | MINIVMM_ACTIVE_LOW | MINIVMM_UNIQUE |

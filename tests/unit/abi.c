@@ -418,6 +418,10 @@ longer_registration(void **state)
 	X(options[0].initial = "no", "option size: initial = no is not a number")                  \
 	X((options[1].type = MINIVMM_BOOL, options[1].initial = "2"),                              \
 	  "option level: initial = 2 is not one of its values")                                    \
+	X((options[0].type = MINIVMM_IRQ, options[0].initial = "24"),                              \
+	  "option size: initial = 24 is not one of its values")                                    \
+	X(ranges[0].at_initial = "0x10000", "option port: initial = 0x10000 is out of range")      \
+	X(ranges[0].at_initial = "here", "option port: initial = here is not a number")            \
 	X(options[1].offset = 9, "option level overlaps the member of option size")                \
 	X(ranges[0].widths = MINIVMM_W64, "range port of 4 bytes has accesses of 8 bytes")         \
 	X(fields[0].initial = 10, "field level: initial 0xa is above its maximum, 0x9")            \
