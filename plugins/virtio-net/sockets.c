@@ -99,20 +99,25 @@ user_listens(int fd)
 	return !getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) && listens;
 }
 
+static void
+user_count(struct user *u, int fd)
+{
+	struct user_fd *f = &u->fds[fd];
+
+	if (f->kind != USER_CLOSED)
+		return;
+	u->open[f->kind = user_kind_of(fd)]++;
+	f->listens = user_listens(fd);
+}
+
 /* libslirp's callback for some of its descriptors; the others appear when it waits for them. */
 void
 user_register_fd(int fd, void *opaque)
 {
 	struct user *u = opaque;
-	struct user_fd *f;
 
-	if (fd < 0 || !user_room(u, (size_t)fd))
-		return;
-	f = &u->fds[fd];
-	if (f->kind != USER_CLOSED)
-		return;
-	u->open[f->kind = user_kind_of(fd)]++;
-	f->listens = user_listens(fd);
+	if (fd >= 0 && user_room(u, (size_t)fd))
+		user_count(u, fd);
 }
 
 /* libslirp's callback for each descriptor that it waits for. libslirp passes the result to
@@ -127,7 +132,7 @@ user_add_poll(int fd, int events, void *opaque)
 	if (fd < 0 || !user_room(u, (size_t)fd))
 		return -1;
 	f = &u->fds[fd];
-	user_register_fd(fd, u);
+	user_count(u, fd);
 	if (f->listens && minivmm_now(u->dev) < u->accept_at)
 		return -1;
 	for (size_t i = 0; i < FLAGS; i++)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# A guest that keeps a device busy with the longest requests that it takes, and an operator: how long
-# `pause` takes, and what another client waits meanwhile.
+# A guest that keeps a device busy with the longest requests that it takes, and an operator: how
+# long `pause` takes, and what another client waits meanwhile.
 package Stall;
 
 use strict;

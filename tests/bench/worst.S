@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# A virtio driver that keeps a queue full of the same requests, which the image contains. Flat 32 bit
-# mode.
+# A virtio driver that keeps a queue full of the same requests, which the image contains. Flat 32
+# bit mode.
 #
 #   esi  table: registers of the device and their values, to be written in turn; 0; the register
 #        QueueNotify and the number of the queue
