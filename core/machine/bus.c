@@ -228,6 +228,7 @@ static void
 unclaimed(struct bus *bus, uint32_t space, uint64_t address, bool write, uint32_t width)
 {
 	const char *name = space == MINIVMM_PIO ? layout_pc_port(address) : NULL;
+	const struct layout_chip *chip = layout_chip_at(space, address, width);
 
 	atomic_fetch_add_explicit(&bus->unclaimed, 1, memory_order_relaxed);
 	if (name && !log_enabled(MINIVMM_DEBUG))
@@ -236,7 +237,8 @@ unclaimed(struct bus *bus, uint32_t space, uint64_t address, bool write, uint32_
 		log_line(name ? MINIVMM_DEBUG : MINIVMM_WARNING, NULL,
 			 "unclaimed %u-byte %s at %s 0x%llx%s%s%s", width, write ? "write" : "read",
 			 space == MINIVMM_PIO ? "port" : "address", (unsigned long long)address,
-			 name ? " (" : "", name ? name : "", name ? ")" : "");
+			 chip || name ? ": " : "", chip ? chip->name : name ? name : "",
+			 chip ? "; set [vm] irqchip = on" : "");
 }
 
 struct bus_range *

@@ -61,21 +61,21 @@ layout_chip_at(uint32_t space, uint64_t base, uint64_t length)
 	return NULL;
 }
 
-/* Not COM1 (0x3f8): a guest that writes there wants a [device] with plugin = serial. */
+/*
+ * Not COM1 (0x3f8): a guest that writes there wants a [device] with plugin = serial. Not the chips
+ * above: without them, a guest that uses one wants irqchip = on.
+ */
 static const struct {
 	uint16_t first, last;
 	const char *name;
 } pc_ports[] = {
 	{ 0x00, 0x0f, "first DMA controller" },
-	{ 0x20, 0x21, "first PIC" },
 	{ 0x2e, 0x2f, "Super I/O" },
-	{ 0x40, 0x43, "PIT" },
 	{ 0x4e, 0x4f, "Super I/O" },
 	{ 0x60, 0x64, "keyboard controller" },
 	{ 0x70, 0x77, "RTC" },
 	{ 0x80, 0x8f, "POST code, DMA pages" },
 	{ 0x92, 0x92, "A20 gate" },
-	{ 0xa0, 0xa1, "second PIC" },
 	{ 0xb2, 0xb3, "APM" },
 	{ 0xc0, 0xdf, "second DMA controller" },
 	{ 0xed, 0xed, "I/O delay" },
@@ -90,7 +90,6 @@ static const struct {
 	{ 0x3b0, 0x3df, "VGA" },
 	{ 0x3e8, 0x3ef, "COM3" },
 	{ 0x3f0, 0x3f7, "floppy controller" },
-	{ 0x4d0, 0x4d1, "PICs' edge or level control" },
 	{ 0x510, 0x51b, "QEMU's fw_cfg" },
 	{ 0xcf8, 0xcff, "PCI configuration" },
 	{ 0x5658, 0x5659, "VMware's backdoor" },

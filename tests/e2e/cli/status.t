@@ -48,6 +48,10 @@ is_deeply(
 );
 spew('unclaimed.ini', guest('e4 80 e6 80 f4'));
 is(ended('-c', 'unclaimed.ini')->{unanswered}, 2, 'it counts unclaimed accesses');
+is((run([ $minivmm, '-c', 'unclaimed.ini' ]))[2], '', 'ports that every PC has cause no warning');
+spew('chips.ini', guest('e6 20 e6 43 e4 0f f4'));
+is((run([ $minivmm, '-c', 'chips.ini' ]))[2], join('', map { "minivmm: warning: unclaimed 1-byte write at port $_; set [vm] irqchip = on\n" }
+      '0x20: first PIC', '0x43: PIT'), 'ports of the interrupt controllers name the remedy');
 
 # The time is the VM's, not the host's: a restored machine continues from the snapshot's time.
 spew('busy.ini', guest('40 eb fd'));
