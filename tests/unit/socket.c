@@ -3,12 +3,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -281,6 +284,54 @@ one_of_many_listens(void **state)
 	}
 }
 
+#define TURNS 500
+
+struct turns {
+	atomic_uint listening, together, turns;
+};
+
+/* Listens again and again, and removes both files each time. */
+static void
+take_turns(struct turns *shared)
+{
+	struct socket_file file;
+	int fd;
+
+	while (atomic_load(&shared->turns) < TURNS) {
+		fd = listens("turns", &file);
+		if (fd < 0)
+			continue;
+		if (atomic_fetch_add(&shared->listening, 1))
+			atomic_fetch_add(&shared->together, 1);
+		sched_yield();
+		atomic_fetch_sub(&shared->listening, 1);
+		close(fd);
+		socket_file_remove(&file);
+		atomic_fetch_add(&shared->turns, 1);
+	}
+	_exit(0);
+}
+
+/* Processes that come and go: the lock file that one has opened may be removed by its owner before
+ * it is locked. Never do two listen. */
+static void
+never_two_at_once(void **state)
+{
+	struct turns *shared =
+	    mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int status;
+
+	assert_true(shared != MAP_FAILED);
+	for (int i = 0; i < RACERS; i++)
+		if (!fork())
+			take_turns(shared);
+	for (int i = 0; i < RACERS; i++)
+		assert_true(wait(&status) > 0 && !status);
+	assert_int_equal(atomic_load(&shared->together), 0);
+	assert_false(there("turns") || there("turns.lock"));
+	munmap(shared, sizeof(*shared));
+}
+
 static void
 tcp(void **state)
 {
@@ -397,6 +448,7 @@ main(void)
 		cmocka_unit_test(paths_of_any_length),
 		cmocka_unit_test(only_stale_sockets_are_replaced),
 		cmocka_unit_test(one_of_many_listens),
+		cmocka_unit_test(never_two_at_once),
 		cmocka_unit_test(tcp),
 		cmocka_unit_test(tcp_texts),
 		cmocka_unit_test(passes_descriptors),
