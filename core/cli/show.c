@@ -96,21 +96,37 @@ show_st(FILE *out, const struct record *item)
 	fprintf(out, " (%.20Lg)", value);
 }
 
+/* The length of the part at the beginning that is shown as it is: printable ASCII but \. */
+static size_t
+plain_length(const uint8_t *bytes, size_t length)
+{
+	size_t i = 0;
+
+	while (i < length && bytes[i] >= ' ' && bytes[i] < 0x7f && bytes[i] != '\\')
+		i++;
+	return i;
+}
+
 void
 show_text(FILE *out, const void *text, size_t length)
 {
 	const uint8_t *bytes = text;
 
-	for (size_t i = 0; i < length;) {
-		struct character c = character_at(bytes + i, length - i);
+	for (size_t i = 0, n; i < length; i += n) {
+		struct character c;
 		char shown[17];
-		size_t n = escape_text(shown, sizeof(shown), bytes + i, c.length);
 
+		n = plain_length(bytes + i, length - i);
+		if (n) {
+			fwrite(bytes + i, 1, n, out);
+			continue;
+		}
+		c = character_at(bytes + i, length - i);
+		n = c.length;
 		if (c.code == '\\')
 			fputs("\\x5c", out);
 		else
-			fwrite(shown, 1, n, out);
-		i += c.length;
+			fwrite(shown, 1, escape_text(shown, sizeof(shown), bytes + i, n), out);
 	}
 }
 

@@ -181,7 +181,7 @@ copy_items(struct costly_bytes *to, const struct record *from, struct change *ch
 		if (from->type == RECORD_LIST)
 			costly_put(to, "", RECORD_GROUP, NULL, 0);
 		else
-			costly_number(to, "~", change->reverse ? change->items - i : i);
+			costly_value(to, (change->reverse ? change->items - i : i) + 0x10000000, 1);
 }
 
 /* Appends the sections of a file, one of them changed, and repeats another one. */

@@ -66,19 +66,19 @@ costly_end(struct costly_bytes *to, size_t begin)
 }
 
 static inline void
-costly_number(struct costly_bytes *to, const char *prefix, unsigned long number)
+costly_value(struct costly_bytes *to, unsigned long number, uint8_t value)
 {
 	char name[64];
 
-	snprintf(name, sizeof(name), "%s%lx", prefix, number);
-	costly_put(to, name, RECORD_U8, "\1", 1);
+	snprintf(name, sizeof(name), "%lx", number);
+	costly_put(to, name, RECORD_U8, &value, 1);
 }
 
 #define COSTLY_GROUP 4000ul /* items in a group, below RECORD_ITEMS */
 
-/* Groups of items, with names in descending order if reversed. */
+/* Groups of items with a value, with names in descending order if reversed. */
 static inline void
-costly_groups(struct costly_bytes *to, unsigned long items, bool reversed)
+costly_groups(struct costly_bytes *to, unsigned long items, bool reversed, uint8_t value)
 {
 	for (unsigned long first = 0; first < items; first += COSTLY_GROUP) {
 		unsigned long count = items - first < COSTLY_GROUP ? items - first : COSTLY_GROUP;
@@ -88,7 +88,7 @@ costly_groups(struct costly_bytes *to, unsigned long items, bool reversed)
 		snprintf(name, sizeof(name), "g%lx", first);
 		group = costly_put(to, name, RECORD_GROUP, NULL, 0);
 		for (unsigned long i = 0; i < count; i++)
-			costly_number(to, "", reversed ? count - i : i + 1);
+			costly_value(to, reversed ? count - i : i + 1, value);
 		costly_end(to, group);
 	}
 }
@@ -96,13 +96,19 @@ costly_groups(struct costly_bytes *to, unsigned long items, bool reversed)
 static inline void
 costly_items(struct costly_bytes *to, unsigned long items)
 {
-	costly_groups(to, items, false);
+	costly_groups(to, items, false, 1);
 }
 
 static inline void
 costly_reversed(struct costly_bytes *to, unsigned long items)
 {
-	costly_groups(to, items, true);
+	costly_groups(to, items, true, 1);
+}
+
+static inline void
+costly_changed(struct costly_bytes *to, unsigned long items)
+{
+	costly_groups(to, items, false, 2);
 }
 
 /* An empty group in a list costs six bytes. */
@@ -125,7 +131,7 @@ costly_nest(struct costly_bytes *to, unsigned long items)
 
 	for (; depth < sizeof(open) / sizeof(*open); depth++)
 		open[depth] = costly_put(to, "~", RECORD_GROUP, NULL, 0);
-	costly_groups(to, items, false);
+	costly_groups(to, items, false, 1);
 	while (depth)
 		costly_end(to, open[--depth]);
 }
@@ -172,6 +178,7 @@ static const struct costly_kind {
 } costly_kinds[] = {
 	{ "items", COSTLY_STATE, costly_items, 0 },
 	{ "reversed", COSTLY_STATE, costly_reversed, 0 },
+	{ "changed", COSTLY_STATE, costly_changed, 0 }, /* other values than those of items */
 	{ "list", COSTLY_STATE, costly_list, 0 },
 	{ "nest", COSTLY_STATE, costly_nest, 0 },
 	{ "vcpu-items", COSTLY_VCPU, costly_items, 0 },
