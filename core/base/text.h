@@ -13,7 +13,7 @@
 int parse_u64(const char *text, uint64_t *value, struct why *why);  /* decimal or 0x */
 int parse_size(const char *text, uint64_t *value, struct why *why); /* with K, M, G, T */
 int parse_duration(const char *text, uint64_t *value,
-		   struct why *why);                            /* ns, us, ms, s; no unit: ns */
+		   struct why *why); /* ns, us, ms, s; no unit: ns */
 /* A duration from a command line, which must have a unit unless it is 0. */
 int parse_time(const char *text, uint64_t *value, struct why *why);
 int parse_bool(const char *text, bool *value, struct why *why); /* yes, on, true, 1; no, ... */

@@ -156,7 +156,7 @@ take_option(struct arguments *a, const char *word)
 		return stop(a, fail(STATUS_USAGE, "%s%s is given twice%s", prefix(a).text,
 				    written(o).text, see_help(a).text));
 	a->seen |= bit;
-	if (cli_dash(o) && !strcmp(a->value, "-"))
+	if (a->value && cli_dash(o) && !strcmp(a->value, "-"))
 		return stop(a, fail(STATUS_USAGE, "%s%s - does not mean stdout; %s", prefix(a).text,
 				    written(o).text, cli_dash(o)));
 	return o->id;

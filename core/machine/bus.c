@@ -237,7 +237,10 @@ unclaimed(struct bus *bus, uint32_t space, uint64_t address, bool write, uint32_
 		log_line(name ? MINIVMM_DEBUG : MINIVMM_WARNING, NULL,
 			 "unclaimed %u-byte %s at %s 0x%llx%s%s%s", width, write ? "write" : "read",
 			 space == MINIVMM_PIO ? "port" : "address", (unsigned long long)address,
-			 chip || name ? ": " : "", chip ? chip->name : name ? name : "",
+			 chip || name ? ": " : "",
+			 chip   ? chip->name
+			 : name ? name
+				: "",
 			 chip ? "; set [vm] irqchip = on" : "");
 }
 
