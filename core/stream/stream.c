@@ -116,6 +116,17 @@ keep_newest(struct stream *stream, const uint8_t *from, size_t length)
 	append_output(stream, from + (length - tail), tail);
 }
 
+/*
+ * Has the device written just before? Then the loop's thread is awake or worth its wake-up: it
+ * delivers while the guest runs, several bytes at a time, and the guest does not wait until the
+ * kernel has woken the reader.
+ */
+static bool
+is_burst(const struct stream *stream)
+{
+	return stream->direct && clock_host() < atomic_load(&stream->written) + STREAM_BURST;
+}
+
 static void
 add_to_record(struct stream_record *record, const uint8_t *from, size_t length)
 {
@@ -152,13 +163,15 @@ stream_write(struct stream *stream, const void *from, size_t length)
 		taken = append_output(stream, from, length);
 		if (taken < length)
 			stream->want_writable = true;
-		wake = empty && taken && !stream_deliver_now(stream);
+		wake = empty && taken && (is_burst(stream) || !stream_deliver_now(stream));
 	}
 	pthread_mutex_unlock(&stream->lock);
 	if (taken && stream->record)
 		add_to_record(stream->record, from, taken);
 	if (wake)
 		loop_defer(stream->hub->loop, &stream->deferred);
+	if (stream->direct)
+		atomic_store(&stream->written, clock_host());
 	return taken;
 }
 

@@ -4,7 +4,7 @@
  * the config). All devices use this implementation. Each direction has a buffer; the device's side
  * never blocks. The loop's thread moves bytes between the buffers and the host. To spare output the
  * wake-up of that thread, the thread that writes a byte also delivers it, if no other output waits
- * and the host end cannot block or go away.
+ * or came just before, and the host end cannot block or go away.
  *
  * A snapshot does not contain output: the process that took the bytes from the device delivers them
  * (at its end it waits for a slow reader). While a reader stalls, the buffer fills and the device
@@ -20,6 +20,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -104,11 +105,12 @@ struct stream {
 	struct stream_record *record;            /* gets a copy of the output; NULL: none */
 	bool wait_input; /* the first start waits for input: see stream_awaits_input() */
 	struct loop_deferred deferred;
+	bool direct;                   /* any thread can write to out; set by stream_open */
+	atomic_uint_least64_t written; /* clock_host() at the end of the last write, if direct */
 
 	pthread_mutex_t lock; /* guards the members below; innermost, except for the loop's */
 	uint8_t output[STREAM_OUTPUT_SIZE]; /* ring */
 	size_t output_head, output_length;
-	bool direct;      /* any thread can write to out; set by stream_open */
 	bool delivering;  /* a thread writes output to out: it alone moves the head */
 	bool no_reader;   /* out is not connected, but a reader can connect later */
 	bool failed;      /* an error ended the output; it has been reported */

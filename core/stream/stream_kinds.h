@@ -32,6 +32,7 @@ struct stream_kind {
 	void (*finish)(struct stream_end *end, const volatile bool *interrupted);
 };
 
+#define STREAM_BURST 25000u    /* ns: more than one exit and the delivery of a byte take */
 #define STREAM_READ_SIZE 4096u /* maximum of one read from a descriptor, in bytes */
 
 extern const struct stream_kind stream_kinds[]; /* the last one has no name */

@@ -731,6 +731,7 @@ output_needs_no_loop(void **state)
 		bench_open("stdio", "");
 		settle(); /* runs what stream_start() has deferred */
 		for (int i = 0; i < 3; i++) {
+			bench.stream.written = 0;
 			put("byte");
 			assert_int_equal(read(reader, bytes, sizeof(bytes)), 4);
 			assert_memory_equal(bytes, "byte", 4);
@@ -752,12 +753,38 @@ file_needs_no_loop(void **state)
 	bench_open(bench_spec("file", "out"), "");
 	settle();
 	put("one ");
+	bench.stream.written = 0;
 	put("two");
 	assert_false(bench.stream.deferred.queued);
 	fd = open(bench_path("out"), O_RDONLY | O_CLOEXEC);
 	assert_int_equal(read(fd, bytes, sizeof(bytes)), 7);
 	assert_memory_equal(bytes, "one two", 7);
 	close(fd);
+}
+
+/* What follows shortly is left to the loop, which delivers all of it at once, in order. */
+static void
+a_burst_is_left_to_the_loop(void **state)
+{
+	int reader = pipe_at(1);
+
+	fcntl(reader, F_SETFL, O_NONBLOCK);
+	bench_open("stdio", "");
+	settle();
+	put("1");
+	assert_reads(reader, "1");
+	bench.stream.written = clock_host() + 1000000000;
+	put("2");
+	assert_true(bench.stream.deferred.queued);
+	bench.stream.written = 0; /* not a burst, but the 2 is first */
+	put("3");
+	assert_reads(reader, "");
+	settle();
+	assert_reads(reader, "23");
+	bench.stream.written = 0;
+	put("4");
+	assert_reads(reader, "4");
+	close(reader);
 }
 
 /* What does not fit into the pipe stays in order: a stall ends before a byte goes past it. */
@@ -840,6 +867,7 @@ main(void)
 		TEST(closing_can_be_interrupted),
 		TEST(output_needs_no_loop),
 		TEST(file_needs_no_loop),
+		TEST(a_burst_is_left_to_the_loop),
 		TEST(output_stays_in_order),
 		TEST(error_of_a_direct_write),
 	};
