@@ -61,7 +61,8 @@ bool
 retry_may(struct vcpu *vcpu, int error)
 {
 	const struct timespec nap = { .tv_nsec = NAP };
-	bool signal = signalled || vcpu->kvm.run->immediate_exit;
+	bool signal =
+	    signalled || __atomic_load_n(&vcpu->kvm.run->immediate_exit, __ATOMIC_RELAXED);
 
 	signalled = 0;
 	if ((error == EINTR && signal) || (error == EAGAIN && waits(vcpu)))
