@@ -303,8 +303,10 @@ a_pause_before_the_first_step(void **unused)
 	for (int i = 0; i < 20; i++)
 		put(1);
 	notify();
-	while (state()->pausing == false && gate_in < 1)
-		usleep(100);
+	pthread_mutex_lock(&gate_lock);
+	while (!gate_in)
+		pthread_cond_wait(&gate_changed, &gate_lock);
+	pthread_mutex_unlock(&gate_lock);
 	assert_int_not_equal(blk.pause(&fake.device), -1);
 	gate(UINT32_MAX);
 	until_idle();
