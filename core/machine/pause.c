@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Pauses and resumes a machine: vCPU threads, devices, the clock, the kernel's timers. */
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/limit.h"
@@ -76,18 +77,31 @@ wait_parked(struct machine *m, uint64_t ns)
 	return parked;
 }
 
+/* What keeps a vCPU from parking, other than a busy host; false: nothing. */
+static bool
+obstacle(const struct machine *m, char *text, size_t size)
+{
+	struct bus_current current = { 0 };
+
+	machine_callback(m, &current);
+	if (current.callback)
+		snprintf(text, size, "a %s of device %s has not ended within a second",
+			 current.callback, current.device->name);
+	else if (m->trace)
+		snprintf(text, size, "the reader of the trace does not read");
+	return current.callback || m->trace;
+}
+
 /* The vCPUs that may run again do so: the pause is refused. */
 static int
-refuse(struct machine *m, const struct bus_current *current)
+refuse(struct machine *m, const char *why)
 {
 	pthread_mutex_lock(&m->lock);
 	m->may_run = true;
 	pthread_mutex_unlock(&m->lock);
 	pthread_cond_broadcast(&m->changed);
 	return fail(STATUS_IO,
-		    "cannot pause the machine: a %s of device %s has not ended within a second; "
-		    "the machine continues; try again later",
-		    current->callback, current->device->name);
+		    "cannot pause the machine: %s; the machine continues; try again later", why);
 }
 
 /*
@@ -107,14 +121,13 @@ park_vcpus(struct machine *m)
 	pthread_mutex_unlock(&m->lock);
 	machine_kick(m);
 	for (unsigned turn = 0; !r && !wait_parked(m, PARK_TURN); turn++) {
-		struct bus_current current = { 0 };
+		char why[128];
 
 		for (unsigned i = 0; !r && i < EVENTS_PER_TURN; i++)
 			r = loop_once_nested(&m->loop, 0);
-		machine_callback(m, &current);
 		if (!r && turn >= PARK_TURNS && clock_host() - began > PARK_MOST &&
-		    current.callback && !machine_ended(m) && !m->stop_hit)
-			return refuse(m, &current);
+		    !machine_ended(m) && !m->stop_hit && obstacle(m, why, sizeof(why)))
+			return refuse(m, why);
 	}
 	return r;
 }

@@ -106,6 +106,17 @@ $control->request('quit');
 close $err;
 is((finish($process))[0], 0, 'the machine ends');
 
+# Nobody reads the trace.
+open my $reader, '+<', 'err' or die "err: $!";
+fcntl $reader, 1031, 4096 or die "F_SETPIPE_SZ: $!";
+$process = start([ $minivmm, '-c', 'loud.ini', '--log', 'error', '--trace', 'err' ]);
+$control = Control->connect('vm.sock');
+like($control->request('pause')->{error}, qr/cannot pause the machine: the reader of the trace does not read/, 'a pause is refused while nobody reads the trace');
+ok($control->request('status')->{ok}, 'status is answered');
+kill KILL => $process->{pid};
+finish($process);
+close $reader;
+
 # No descriptor is left, but for the one that is kept for the control socket.
 $process = start([ 'sh', '-c', 'ulimit -n 32; exec "$0" "$@"', $minivmm, '-c', 'prints.ini' ]);
 my @clients = map { Control->connect('vm.sock', 5) } 1 .. 40;
