@@ -842,8 +842,7 @@ existing_files(void **state)
 	int fd;
 
 	/* A live socket. */
-	SAID(refused(bench, bench->path), bench->path, " listens on it",
-	     "name another");
+	SAID(refused(bench, bench->path), bench->path, " listens on it", "name another");
 	settle(bench);
 	control_close(&bench->control);
 	/* A stale socket. */
