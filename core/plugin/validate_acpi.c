@@ -108,6 +108,15 @@ take_block(struct cursor *c)
 	return take_package(c, &inside) && take_name(&inside);
 }
 
+/* Several operands of one kind. */
+static bool
+take_each(struct cursor *c, bool (*operand)(struct cursor *c), int count)
+{
+	while (count && operand(c))
+		count--;
+	return !count;
+}
+
 /* One named object. */
 static bool
 take_object(struct cursor *c)
@@ -116,7 +125,7 @@ take_object(struct cursor *c)
 
 	switch (op) {
 	case 0x06: /* Alias */
-		return take_name(c) && take_name(c);
+		return take_each(c, take_name, 2);
 	case 0x08: /* Name */
 		return take_name(c) && take_data(c);
 	case 0x10: /* Scope */
@@ -129,7 +138,7 @@ take_object(struct cursor *c)
 	case 0x8c:
 	case 0x8d:
 	case 0x8f:
-		return take_data(c) && take_data(c) && take_name(c);
+		return take_each(c, take_data, 2) && take_name(c);
 	case 0x5b:
 		break;
 	default:
@@ -143,9 +152,9 @@ take_object(struct cursor *c)
 	case 0x02: /* Event */
 		return take_name(c);
 	case 0x13: /* CreateField */
-		return take_data(c) && take_data(c) && take_data(c) && take_name(c);
+		return take_each(c, take_data, 3) && take_name(c);
 	case 0x80: /* OperationRegion */
-		return take_name(c) && take(c, 1) && take_data(c) && take_data(c);
+		return take_name(c) && take(c, 1) && take_each(c, take_data, 2);
 	case 0x81: /* Field, Device, Processor, PowerResource, ThermalZone, IndexField, BankField */
 	case 0x82:
 	case 0x83:

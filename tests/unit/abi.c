@@ -478,6 +478,52 @@ contradictions(void **state)
 	}
 }
 
+/* Terms of a device in AML, and the offset of the first that is no named object; -1: none. */
+static const struct {
+	uint8_t bytes[24];
+	uint32_t length;
+	int bad;
+} amls[] = {
+	{ { 0x08, 'A', 'B', 'C', '0', 0x01 }, 6, -1 }, /* Name (ABC0, One) */
+	{ { 0x08, '_', 'U', 'I', 'D', 0x0a, 5, 0x08, 'B', 'C', 'D', 'E', 0x0d, 'x', 0 }, 15, -1 },
+	{ { 0x08, 'A', 'B', 'C', 'D', 0x12, 0x03, 0x01, 0x00 }, 9, -1 }, /* a package */
+	{ { 0x14, 0x06, 'M', 'E', 'T', 'H', 0x00 }, 7, -1 },             /* Method */
+	{ { 0x14, 0x07, 'M', 'E', 'T', 'H', 0x00, 0xff }, 8, -1 },       /* its terms are skipped */
+	{ { 0x5b, 0x82, 0x05, 'D', 'E', 'V', '0' }, 7, -1 },             /* Device */
+	{ { 0x5b, 0x80, 'R', 'E', 'G', '0', 0x01, 0x0b, 0, 1, 0x0a, 4 }, 12, -1 },
+	{ { 0xff, 0xff, 0x10, 0x05 }, 4, 0 },                          /* no object */
+	{ { 0x08, 'A', 'B', 'C', '0' }, 5, 0 },                        /* no value */
+	{ { 0x08, 'a', 'b', 'c', '0', 0x01 }, 6, 0 },                  /* no name */
+	{ { 0x08, 'A', 'B', 'C', '0', 0x0c, 1, 2 }, 8, 0 },            /* a cut number */
+	{ { 0x08, 'A', 'B', 'C', '0', 0x0d, 'x' }, 7, 0 },             /* a text without end */
+	{ { 0x08, 'A', 'B', 'C', '0', 0x01, 0x14, 0x3f, 'M' }, 9, 6 }, /* longer than all */
+	{ { 0x14, 0xff, 0xff, 0xff, 0xff, 'A' }, 6, 0 },
+	{ { 0x10, 0x00 }, 2, 0 },
+	{ { 0x5b }, 1, 0 },
+};
+
+static void
+aml_terms(void **state)
+{
+	for (size_t i = 0; i < sizeof(amls) / sizeof(*amls); i++) {
+		struct sample *s = sample_new();
+		char words[64] = "";
+		const char *reason;
+
+		s->acpi[0].aml = amls[i].bytes;
+		s->acpi[0].aml_length = amls[i].length;
+		build_all(s);
+		reason = adopt(s);
+		if (amls[i].bad >= 0)
+			snprintf(words, sizeof(words),
+				 "acpi[0]: aml has no named object at byte %d", amls[i].bad);
+		if (reason ? !*words || !strstr(reason, words) : *words != '\0')
+			fail_msg("case %zu: \"%s\" expected: %s", i, words,
+				 reason ? reason : "loaded");
+		sample_free(s);
+	}
+}
+
 static void
 endless_table(void **state)
 {
@@ -504,6 +550,7 @@ main(void)
 		cmocka_unit_test(newer_member_in_use),
 		cmocka_unit_test(longer_registration),
 		cmocka_unit_test(contradictions),
+		cmocka_unit_test(aml_terms),
 		cmocka_unit_test(endless_table),
 	};
 
