@@ -251,14 +251,13 @@ run_object(const char *path, void *handle)
 {
 	void *opened = NULL;
 
-	bus_current = (struct bus_current){ .object = path,
-					    .callback = handle ? "destructors" : "constructors",
-					    .offset = BUS_NO_ACCESS };
+	bus_current.object = path;
+	bus_enter(&bus_current, NULL, handle ? "destructors" : "constructors", BUS_NO_ACCESS);
 	if (handle)
 		dlclose(handle);
 	else
 		opened = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-	bus_current.callback = NULL;
+	bus_leave(&bus_current);
 	return opened;
 }
 
