@@ -253,6 +253,7 @@ offer_value(const struct completion *c, const char *prefix, const char *kind)
 		{ "CONFIG", "ini" },
 		{ "SNAPSHOT", "snap" },
 		{ "FILE", "" },
+		{ "KERNEL", "" },
 		{ "SOCKET", "sock" },
 	};
 	char name[64], *rest = name, *choice;
