@@ -6,7 +6,7 @@
  * pthread_create, inotify_init1, posix_openpt, io_uring_queue_init or io_uring_submit. N is 0 for
  * every call. HOW is ENOSPC, EIO, EINTR, ENOMEM, EAGAIN, EMFILE, ENFILE, EPERM, EOPNOTSUPP, EBUSY,
  * SHORT (half of a write is written; a vector is
- * written completely), SLOW (this call and all later ones take 1 ms longer), CUT (an mmap
+ * written completely), SLOW (this call and all later ones take 4 ms longer), CUT (an mmap
  * succeeds, then the file is truncated to a page), or KILL (the process is killed in the call).
  *
  * FAULT=@FILE reads the plan from FILE, which may be created, changed and removed at any time. The
@@ -96,7 +96,7 @@ fault(const char *call, const char *path)
 	if (!now)
 		return NOT;
 	if (slow) {
-		usleep(1000);
+		usleep(4000);
 		errno = error;
 		return NOT;
 	}
