@@ -61,8 +61,7 @@ bool
 retry_may(struct vcpu *vcpu, int error)
 {
 	const struct timespec nap = { .tv_nsec = NAP };
-	bool signal =
-	    signalled || __atomic_load_n(&vcpu->kvm.run->immediate_exit, __ATOMIC_RELAXED);
+	bool signal = signalled || vcpu_kicked(vcpu);
 
 	signalled = 0;
 	if ((error == EINTR && signal) || (error == EAGAIN && waits(vcpu)))

@@ -135,7 +135,7 @@ run(struct vcpu *vcpu)
 	bool watched = machine->trace || machine->stop.kind;
 	struct bus_current *current = &bus_current;
 	/* The next KVM_RUN runs the guest, and does not only complete an access. */
-	bool enters = !vcpu->kvm.run->immediate_exit;
+	bool enters = !vcpu_kicked(vcpu);
 	int r;
 
 	for (;;) {
@@ -168,7 +168,7 @@ run(struct vcpu *vcpu)
 			return;
 		}
 		vcpu->maybe_halted = halted;
-		enters = !vcpu->kvm.run->immediate_exit;
+		enters = !vcpu_kicked(vcpu);
 	}
 }
 

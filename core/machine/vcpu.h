@@ -58,6 +58,12 @@ uint64_t vcpu_cpu_time(const struct vcpu *vcpu);
 /* Makes KVM_RUN return with the access complete, so that the vCPU checks the run state and whether
  * it has halted. Any thread. */
 void vcpu_kick(struct vcpu *vcpu);
+/* The next KVM_RUN only completes an access. Any thread. */
+static inline bool
+vcpu_kicked(const struct vcpu *vcpu)
+{
+	return __atomic_load_n(&vcpu->kvm.run->immediate_exit, __ATOMIC_RELAXED);
+}
 /* Undoes a kick, unless the run state says stop. On the vCPU's own thread. */
 void vcpu_unkick(struct vcpu *vcpu);
 /* The main function of the vCPU's thread; the argument is the struct vcpu. Returns NULL. */
