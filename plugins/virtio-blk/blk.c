@@ -418,7 +418,9 @@ blk_stop(struct minivmm_device *dev)
 {
 	struct blk *b = minivmm_state(dev);
 
+	disk_hurry(&b->disk, true); /* the guest's requests; the flush has its time */
 	blk_reset(dev);
+	disk_hurry(&b->disk, false);
 	workers_end(&b->workers);
 	if (b->ring)
 		minivmm_watch(dev, BLK_WATCH_RING, -1, 0);

@@ -98,6 +98,8 @@ int disk_create_overlay(struct disk *disk, const char *path);
 /* Opens an overlay on top, for writing; creates it if it is missing. */
 int disk_open_overlay(struct disk *disk, const char *path);
 void disk_close(struct disk *disk);
+/* While set, requests to a server that does not answer fail after 2 s. */
+void disk_hurry(struct disk *disk, bool hurry);
 /* Whether a part of it is on a server, which may be slow or not answer. */
 bool disk_remote(const struct disk *disk);
 
@@ -164,6 +166,7 @@ void overlay_mark(struct disk_layer *layer, uint64_t first, uint64_t last);
 bool export_is(const char *path);
 /* Connects, and sets the layer's store and the disk's size. */
 int export_open(struct disk *disk, struct disk_layer *layer, const char *path, bool write);
+void export_hurry(struct disk_layer *layer, bool hurry);
 void export_log_connection(struct disk *disk, struct disk_layer *layer);
 
 #endif

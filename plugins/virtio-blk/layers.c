@@ -329,6 +329,13 @@ disk_open_overlay(struct disk *disk, const char *path)
 	return r;
 }
 
+void
+disk_hurry(struct disk *disk, bool hurry)
+{
+	if (disk_remote(disk))
+		export_hurry(&disk->layers[0], hurry);
+}
+
 bool
 disk_remote(const struct disk *disk)
 {

@@ -21,6 +21,8 @@
 #define LINKS 4u
 #define CONNECT_MS 5000 /* time for the server to answer */
 #define REQUEST_MS 30000
+#define HURRY_MS 2000    /* the same when the machine has ended */
+#define LOOK_MS 100      /* how often it is checked whether it has */
 #define CHUNK (1u << 20) /* maximum bytes per command */
 
 /* The functions of libnbd that are used. libnbd loads other libraries, for TLS and more, that cost
@@ -55,6 +57,7 @@ struct nbd {
 	bool write, flushes, fua, zeroes, trims;
 	uint32_t count; /* number of links */
 	struct link links[LINKS];
+	atomic_ullong hurry;     /* host time in ms at which requests are given up; 0: none */
 	atomic_uint next;        /* the link to wait for if none is free */
 	atomic_ulong taken;      /* writes that the server may have accepted, counted */
 	atomic_ulong flushed;    /* taken at the last flush */
@@ -114,9 +117,11 @@ load_library(struct library *lib, char *why, size_t size)
 static bool
 wait_more(const struct nbd *nbd, struct nbd_handle *handle, uint64_t end)
 {
-	uint64_t now = clock_ms();
+	uint64_t now = clock_ms(), hurry = atomic_load(&nbd->hurry);
 
-	return now < end && nbd->lib.poll(handle, (int)(end - now)) > 0;
+	end = hurry && hurry < end ? hurry : end;
+	return now < end &&
+	       nbd->lib.poll(handle, (int)(end - now < LOOK_MS ? end - now : LOOK_MS)) >= 0;
 }
 
 /* Connects. Returns NULL on failure: why has the reason. */
@@ -476,6 +481,12 @@ export_open(struct disk *disk, struct disk_layer *layer, const char *path, bool 
 	layer->store = &disk_nbd;
 	layer->nbd = nbd;
 	return 0;
+}
+
+void
+export_hurry(struct disk_layer *layer, bool hurry)
+{
+	atomic_store(&layer->nbd->hurry, hurry ? clock_ms() + HURRY_MS : 0);
 }
 
 void

@@ -88,6 +88,11 @@ export_open(struct disk *disk, struct disk_layer *layer, const char *path, bool 
 }
 
 void
+export_hurry(struct disk_layer *layer, bool hurry)
+{
+}
+
+void
 export_log_connection(struct disk *disk, struct disk_layer *layer)
 {
 }
