@@ -7,6 +7,7 @@ use v5.14;
 use warnings;
 use lib 'tests/lib';
 
+use Control;
 use File::Basename 'dirname';
 use Minivmm;
 use Test::More;
@@ -156,5 +157,28 @@ fails([ @{ machine({}) }, '--log', 'error' ], 113, qr/cannot use the disk \S+: t
 
 # The libraries for exports are loaded only if a disk is an export.
 unlike((run([ 'ldd', dirname($minivmm) . '/plugins/virtio-blk.so' ]))[1], qr/nbd|gnutls/, 'libnbd is not loaded for other disks');
+
+# The server stops answering. A pause is refused with the device's name; another client has its
+# replies meanwhile; the machine can be ended.
+for my $io (qw(sync threads)) {
+    spew('disk.img', $raw);
+    $server = server();
+    my $process = start(machine({ io => $io, rate => '50/s', burst => 1 }, '--set', 'control.socket=vm.sock', '--log', 'warn'));
+    my ($control, $other) = map { Control->connect('vm.sock') } 1, 2;
+    until_true { heard($process) =~ /B/ };
+    kill STOP => $server->{pid};
+    my $reply;
+    until_true {    # until a request is in flight
+        $control->send("pause\n");
+        is($other->request('status')->{ok}, 1, "$io: status during the pause");
+        $reply = $control->reply;
+        $control->request('resume') if $reply->{ok};
+        !$reply->{ok};
+    };
+    like($reply->{error}, qr/device disk0 has not finished its requests within 1 second/, "$io: the pause is refused");
+    is($control->request('quit')->{ok}, 1, "$io: quit");
+    isnt((finish($process, 40))[0], 1009, "$io: the machine ends");
+    gone($server);
+}
 
 done_testing;
