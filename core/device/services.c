@@ -67,6 +67,7 @@ random_bytes(struct minivmm_device *public, void *bytes, size_t length)
 
 	if (!service_enter(public, SERVICE(random))) {
 		if (length)
+			if (length)
 			memset(bytes, 0, length);
 		return;
 	}
