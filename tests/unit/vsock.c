@@ -428,6 +428,34 @@ credit_of_the_host(void **state)
 	close(fd);
 }
 
+/* A buffer with room for a header only: data waits for another one, without a post or an event. A
+ * packet without data takes it. */
+static void
+buffers_without_room(void **state)
+{
+	struct packet p;
+	int fd;
+
+	begin(1);
+	fd = call();
+	assert_int_equal(write(fd, "x", 1), 1);
+	ready();
+	assert_int_equal(driver_used(RECEIVE, NULL), sizeof(p.h) + 1);
+	driver_add(&fake, RECEIVE, RECEIVE_AT + driver.next[RECEIVE] % DRIVER_SIZE * BUFFER,
+		   sizeof(p.h), true);
+	driver.posted = false;
+	assert_int_equal(write(fd, "hello", 5), 5);
+	ready();
+	assert_false(driver.posted);
+	assert_int_equal(driver_used(RECEIVE, NULL), -1);
+	tell(80, 1000, CREDIT_REQUEST);
+	assert_int_equal(driver_used(RECEIVE, NULL), sizeof(p.h));
+	offer();
+	expect(&p, RW);
+	assert_memory_equal(p.data, "hello", 5);
+	close(fd);
+}
+
 /* Replies wait for buffers. While too many wait, no packets are taken. */
 static void
 without_buffers(void **state)
@@ -586,6 +614,7 @@ main(void)
 		TEST(credit_of_the_guest),
 		TEST(a_guest_that_sends_too_much),
 		TEST(credit_of_the_host),
+		TEST(buffers_without_room),
 		TEST(without_buffers),
 		TEST(too_many_connections),
 		TEST(refuses_packets_without_a_connection),
