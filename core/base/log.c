@@ -4,6 +4,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -101,21 +102,23 @@ put(const char *line, size_t length)
 	return put_now(line, length);
 }
 
-/* Reports the lines that were dropped. false: stderr still has no room. */
-static bool
-report_dropped(void)
+/* Writes a line, behind the number of lines that were dropped before it: with one write, since a
+ * small pipe takes no second one before it is read. */
+static void
+put_line(const char *line, size_t length)
 {
 	unsigned long long dropped = atomic_exchange(&log_dropped, 0);
-	char line[128];
-	int length = snprintf(line, sizeof(line),
-			      "minivmm: warning: %llu messages were dropped, because nobody read "
-			      "stderr\n",
-			      dropped);
+	char text[128 + PIPE_BUF];
+	int head = 0;
 
-	if (!dropped || put(line, (size_t)length))
-		return true;
-	atomic_fetch_add(&log_dropped, dropped);
-	return false;
+	if (dropped)
+		head = snprintf(text, sizeof(text),
+				"minivmm: warning: %llu messages were dropped, because nobody read "
+				"stderr\n",
+				dropped);
+	memcpy(text + head, line, length);
+	if (!put(text, (size_t)head + length))
+		atomic_fetch_add(&log_dropped, dropped + 1);
 }
 
 void
@@ -137,8 +140,7 @@ log_vline(enum minivmm_level level, const char *source, const char *format, va_l
 	/* Names and texts from outside must not control the terminal. */
 	length = escape_text(shown, sizeof(shown) - 1, line, strlen(line));
 	shown[length++] = '\n';
-	if (!report_dropped() || !put(shown, length))
-		atomic_fetch_add(&log_dropped, 1);
+	put_line(shown, length);
 	errno = error;
 }
 
