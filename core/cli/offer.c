@@ -250,11 +250,8 @@ offer_value(const struct completion *c, const char *prefix, const char *kind)
 	static const struct {
 		const char *kind, *extension;
 	} files[] = {
-		{ "CONFIG", "ini" },
-		{ "SNAPSHOT", "snap" },
-		{ "FILE", "" },
-		{ "KERNEL", "" },
-		{ "SOCKET", "sock" },
+		{ "CONFIG", "ini" }, { "SNAPSHOT", "snap" }, { "FILE", "" },
+		{ "KERNEL", "" },    { "SOCKET", "sock" },
 	};
 	char name[64], *rest = name, *choice;
 

@@ -67,7 +67,6 @@ random_bytes(struct minivmm_device *public, void *bytes, size_t length)
 
 	if (!service_enter(public, SERVICE(random))) {
 		if (length)
-			if (length)
 			memset(bytes, 0, length);
 		return;
 	}
