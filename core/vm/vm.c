@@ -110,7 +110,7 @@ is_config(const char *text, size_t length, struct why *why)
 		return why_set(why, "this is a snapshot; restore it with -r");
 	if (boot_is_kernel(head, length))
 		return why_set(why, "this is a kernel; name it in a config, as [boot] image");
-	while (at < length && memchr(" \t\r\n", text[at], 4))
+	while (at < length && text[at] && strchr(" \t\r\n", text[at]))
 		at++;
 	if (at < length && (text[at] == '{' || text[at] == '<'))
 		return why_set(why, "this is %s; write an INI file, see minivmm.ini(5)",

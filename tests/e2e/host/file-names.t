@@ -168,13 +168,13 @@ SKIP: {
     spew('deep.ini', slurp("$top/vsock.ini") . "path = v.sock\n[device serial0]\nplugin = serial\noutput = unix-listen:s.sock\n");
     my @control = ('--set', 'control.socket=c.sock');
     my $process = start([ $minivmm, '-c', 'deep.ini', @control ]);
-    until_true { -e 'c.sock' };
+    until_true { !(run([ $minivmm, 'ctl', 'c.sock', 'status' ]))[0] };    # it exists before it listens
     is((run([ $minivmm, 'ctl', 'c.sock', 'snapshot', 'deep.snap' ]))[0], 0, 'a deep directory: a snapshot, by a relative path');
     is((run([ $minivmm, 'ctl', "$top/$deep/c.sock", 'quit' ]))[0], 0, 'and an absolute path');
     is((finish($process))[0], 0, 'the machine ends');
     chdir $top;
     $process = start([ $minivmm, '-r', "$deep/deep.snap", '--trust', '--set', "control.socket=$top/$deep/c.sock" ]);
-    until_true { -e "$deep/c.sock" || !kill 0, $process->{pid} };
+    until_true { !(run([ $minivmm, 'ctl', "$deep/c.sock", 'status' ]))[0] };
     ok(-S "$deep/v.sock", 'the restored machine has the socket in the same place') or diag(said($process));
     run([ $minivmm, 'ctl', "$deep/c.sock", 'quit' ]);
     is((finish($process))[0], 0, 'it ends');
