@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Habits of other programs: each remedy names options, commands, keys and plugins that exist. */
+#include <libgen.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -132,12 +133,16 @@ plugin_has(const struct plugin_path *path, const char *name, const char *option)
 static void
 options_of_devices_exist(void **state)
 {
+	const char *program = getenv("MINIVMM");
 	struct plugin_path path;
-	char **names, copy[256];
+	char **names, copy[256], directory[300];
 	size_t count;
 
-	assert_int_equal(plugin_path_init(&path, "plugins"), 0);
-	names = plugin_names("plugins", &count);
+	/* The plugins of this build lie beside the program. */
+	snprintf(copy, sizeof(copy), "%s", program ? program : "./minivmm");
+	snprintf(directory, sizeof(directory), "%s/plugins", dirname(copy));
+	assert_int_equal(plugin_path_init(&path, directory), 0);
+	names = plugin_names(directory, &count);
 	assert_true(count > 5);
 	for (const struct habit *h = habits; h->theirs; h++) {
 		bool some = false;
