@@ -51,7 +51,7 @@ for my $case ([ '--until', 'hlt' ], [ '--at', 'hlt' ]) {
     my $process = start([ @save, qw(--until hlt) ], %slow);
     ok(writes($process), 'the snapshot is being written');
     kill TSTP => $process->{pid};
-    ok(until_true { slurp("/proc/$process->{pid}/stat") =~ /\) T / }, 'SIGTSTP stops it');
+    ok(until_true { slurp("/proc/$process->{pid}/stat") =~ /\) T / }, 'SIGTSTP stops it') or diag(slurp("/proc/$process->{pid}/stat"), slurp("/proc/$process->{pid}/io"));
     isnt(slurp('out/a.snap'), '', 'the file is not complete');
     kill CONT => $process->{pid};
     is((finish($process))[0], 0, 'after SIGCONT it is completed');
