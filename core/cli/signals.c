@@ -108,7 +108,10 @@ signals_take(struct signals *signals, struct vm *vm)
 		return fail(STATUS_HOST, "eventfd: %s", limit_error(errno).text);
 	interrupt_fd = fd;
 	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++)
-		sigaction(ends[i], &action, NULL);
+		/* nohup(1) ignores SIGHUP, so that the process outlives its terminal. */
+		if (ends[i] != SIGHUP ||
+		    (!sigaction(SIGHUP, NULL, &before) && before.sa_handler != SIG_IGN))
+			sigaction(ends[i], &action, NULL);
 	suspended_vm = vm;
 	if (!sigaction(SIGTSTP, NULL, &before) && before.sa_handler != SIG_IGN)
 		sigaction(SIGTSTP, &stop, NULL);

@@ -75,7 +75,7 @@ sub start {
         %running = ();
         @ENV{ keys %with } = values %with;
         setsid() if $terminal;
-        $SIG{$_} = 'DEFAULT' for qw(INT QUIT);    # a test in the background ignores them
+        $SIG{$_} = 'DEFAULT' for qw(INT QUIT HUP);    # a test in the background or under nohup ignores them
         open STDIN, '<' . (ref $in ? '&' : ''),
           $terminal ? $terminal->{name} : ref $in ? $in : "$self->{name}.in"
           or die "stdin: $!";

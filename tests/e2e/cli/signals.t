@@ -52,6 +52,17 @@ for my $signal (SIGINT, SIGTERM) {
     unlink 'status.json';
 }
 
+# nohup(1) ignores SIGHUP: the machine outlives its terminal. SIGQUIT shows that it runs.
+{
+    my $process = start([ 'sh', '-c', 'trap "" HUP; exec "$@"', 'sh', $minivmm, '-c', 'busy.ini' ]);
+    ok(until_true { heard($process) eq '!' }, 'a guest runs, with SIGHUP ignored');
+    kill HUP => $process->{pid};
+    kill QUIT => $process->{pid};
+    ok(until_true { printed($process) || !kill(0, $process->{pid}) }, 'it runs on after SIGHUP');
+    kill TERM => $process->{pid};
+    is((finish($process))[0], 1000 + SIGTERM, 'SIGTERM ends it');
+}
+
 # Before the guest has started.
 {
     pipe my $nothing, my $writer;
