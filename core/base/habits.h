@@ -9,7 +9,7 @@
 
 enum habit_kind {
 	HABIT_COMMAND, /* the first word of a command line */
-	HABIT_OPTION,  /* with its dashes */
+	HABIT_OPTION,  /* of a run, with its dashes */
 	HABIT_CONTROL, /* a command of the control socket */
 	HABIT_KEY,     /* SECTION.KEY */
 	HABIT_DEVICE,  /* an option of a device; ours: the option, which some plugins have */

@@ -67,7 +67,7 @@ unknown_option(struct arguments *a, const char *word)
 	equals = strchr(name, '=');
 	if (equals)
 		*equals = '\0';
-	ours = habit(HABIT_OPTION, name);
+	ours = a->command ? NULL : habit(HABIT_OPTION, name); /* they are options of a run */
 	if (ours)
 		return stop(
 		    a, fail(STATUS_USAGE, "%sunknown option %s; %s", prefix(a).text, word, ours));

@@ -71,14 +71,15 @@ file_remedy(const char *path)
 static int
 unknown_command(const char *word, const char *next)
 {
-	const char *ours = habit(HABIT_COMMAND, word),
-		   *file = file_remedy(ours && next ? next : word);
+	const char *ours = habit(HABIT_COMMAND, word), *runs = habit(HABIT_COMMAND, "run");
+	/* The file of "run x.ini", or a file alone. "dump x.snap" does not mean to run it. */
+	const char *path = ours && !strcmp(ours, runs) && next ? next : ours ? NULL : word;
+	const char *file = path ? file_remedy(path) : NULL;
 	const char *names[32] = { 0 };
 	size_t count = 0;
 
 	if (file)
-		return -fail(STATUS_USAGE, "unknown command %s; %s%s", word, file,
-			     ours && next ? next : word);
+		return -fail(STATUS_USAGE, "unknown command %s; %s%s", word, file, path);
 	if (ours)
 		return -fail(STATUS_USAGE, "unknown command %s; %s", word, ours);
 	for (const struct cli_command *c = cli_commands; c->name && count < 31; c++)

@@ -54,7 +54,7 @@ for (
     [ ['-x'], qr/unknown option -x; / ],
     [ [ '-kernel', 'vmlinux' ], qr/unknown option -kernel; name it in the config, \[boot\] image, or use --set boot\.image=FILE$/ ],
     [ [ @ini, '-smp', '2' ], qr/unknown option -smp; use --set vm\.cpus=2 / ],
-    [ [ 'batch', '-j', '1', '-smp', '2' ], qr/batch: unknown option -smp; use --set vm\.cpus=2 / ],
+    [ [ 'batch', '-j', '1', '-smp', '2' ], qr/batch: unknown option -smp; see minivmm batch --help/ ],
     [ ['frob'], qr/unknown command frob; see minivmm --help/ ],
     [ [qw(inspct a.snap)], qr/unknown command inspct; did you mean inspect\?/ ],
     [ [ @ini, 'more' ], qr/unknown command more/ ],
