@@ -132,7 +132,9 @@ parse_duration(const char *text, uint64_t *value, struct why *why)
 int
 parse_time(const char *text, uint64_t *value, struct why *why)
 {
-	if (*text && !text[strspn(text, "0123456789")] && strspn(text, "0") != strlen(text))
+	uint64_t number;
+
+	if (!parse_u64(text, &number, NULL) && number)
 		return why_set(why, "has no unit; write %ss, %sms, %sus or %sns", text, text, text,
 			       text);
 	return parse_duration(text, value, why);

@@ -218,3 +218,16 @@ arguments_only_operands(struct arguments *a)
 
 	return r > 0 ? ARGUMENTS_STOP : r;
 }
+
+int
+arguments_timeout(const char *prefix, const char *text, uint64_t *timeout)
+{
+	struct why why;
+
+	if (parse_time(text, timeout, &why))
+		return fail(STATUS_USAGE, "%s--timeout %s %s", prefix, text, why.text);
+	if (!*timeout)
+		return fail(STATUS_USAGE, "%s--timeout needs a time above 0, not %s; leave it out",
+			    prefix, text);
+	return 0;
+}

@@ -41,5 +41,8 @@ void arguments_begin(struct arguments *arguments, const struct cli_command *comm
 int arguments_next(struct arguments *arguments);
 /* For a command that has no options but --help: reads all. ARGUMENTS_END or ARGUMENTS_STOP. */
 int arguments_only_operands(struct arguments *arguments);
+/* Parses the value of --timeout, a time above 0, in ns. prefix of the message: "batch: ", or "".
+ * Returns 0 or a negative status. */
+int arguments_timeout(const char *prefix, const char *text, uint64_t *timeout);
 
 #endif

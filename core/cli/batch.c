@@ -332,9 +332,7 @@ take(struct batch *batch, int option, const char *value, uint64_t *workers)
 		batch->until = value;
 		return 0;
 	case CLI_TIMEOUT:
-		if (parse_time(value, &source->timeout, &why))
-			return fail(STATUS_USAGE, "batch: --timeout %s %s", value, why.text);
-		return 0;
+		return arguments_timeout("batch: ", value, &source->timeout);
 	case CLI_LIST:
 		batch->list = value;
 		return 0;
@@ -366,6 +364,8 @@ check_arguments(const struct batch *batch)
 	if (r)
 		return fail(why_status(&why, STATUS_USAGE), "batch: --until %s %s", batch->until,
 			    why.text);
+	if (batch->null && !batch->list)
+		return fail(STATUS_USAGE, "batch: --null needs --list; add --list FILE");
 	if (!batch->source.restore)
 		return fail(STATUS_USAGE, "batch: no machine; add -r SNAPSHOT");
 	if (!batch->device)

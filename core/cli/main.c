@@ -34,18 +34,6 @@ set_log(const char *text)
 	return 0;
 }
 
-static int
-set_timeout(const char *text, uint64_t *timeout)
-{
-	struct why why;
-
-	if (parse_time(text, timeout, &why))
-		return -fail(STATUS_USAGE, "--timeout %s %s", text, why.text);
-	if (!*timeout)
-		return usage("--timeout needs a time above 0, not ", text);
-	return 0;
-}
-
 /* What the user may want with a file that is given as a command. NULL: it is not a file. */
 static const char *
 file_remedy(const char *path)
@@ -114,7 +102,7 @@ take(int option, const char *value, struct run_options *run)
 		run->save = value;
 		return 0;
 	case CLI_TIMEOUT:
-		return set_timeout(value, &run->timeout);
+		return -arguments_timeout("", value, &run->timeout);
 	case CLI_TRUST:
 		run->trust = true;
 		return 0;

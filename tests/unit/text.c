@@ -63,7 +63,7 @@ static void
 times_need_a_unit(void **state)
 {
 	static const char *const good[] = { "0", "00", "5s", "5ms", "10us", "1ns", NULL };
-	static const char *const bad[] = { "5", "100000000", "05", "1", NULL };
+	static const char *const bad[] = { "5", "100000000", "05", "1", "0x10", NULL };
 	struct why why;
 	uint64_t n;
 

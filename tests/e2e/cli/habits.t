@@ -60,6 +60,9 @@ for (
     [ [ @ini, '--set', 'vm.memory=512' ], '--set vm.memory: [vm] memory = 512 is in bytes; write 512M for MiB (size of guest memory in bytes)' ],
     [ [ @ini, '--set', 'device.serial0.output=mon:stdio' ],
         '--set device.serial0.output: device serial0: output = mon:stdio is not a stream; use stdio; Ctrl-A x ends the machine' ],
+    [ [qw(batch -r simple.snap --input serial0 --timeout 0s simple.ini)],
+        'batch: --timeout needs a time above 0, not 0s; leave it out' ],
+    [ [qw(batch -r simple.snap --input serial0 -0 simple.ini)], 'batch: --null needs --list; add --list FILE' ],
     [ [qw(batch -r simple.snap --input serial0 --timeout 5 simple.ini)], 'batch: --timeout 5 has no unit; write 5s, 5ms, 5us or 5ns' ],
   ) {
     my ($arguments, $answer) = @$_;
