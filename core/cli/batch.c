@@ -291,7 +291,9 @@ work(const struct batch *batch, unsigned workers)
 		if (i == workers)
 			continue;
 		running--;
-		dead = WIFSIGNALED(status) || WEXITSTATUS(status) == STATUS_PLUGIN;
+		/* After a plugin's crash, crash.c ends the worker with STATUS_PLUGIN. */
+		dead = WIFSIGNALED(status) || (WEXITSTATUS(status) == STATUS_PLUGIN &&
+					       !atomic_load(&batch->shared->gone[i]));
 		r = dead ? died(batch, i, WIFSIGNALED(status) ? WTERMSIG(status) : 0, &in_a_row)
 			 : -WEXITSTATUS(status);
 		if (!r && dead) {

@@ -17,6 +17,7 @@ struct batch_shared {
 	uint64_t next;                    /* index of the next input */
 	uint64_t at[BATCH_WORKERS];       /* of each worker: index of its input plus 1; 0: none */
 	atomic_bool ready[BATCH_WORKERS]; /* the worker has built its machine */
+	atomic_bool gone[BATCH_WORKERS];  /* it ends by itself: its status is not that of a crash */
 	atomic_uint_least64_t done;
 	atomic_int error;    /* the first nonfatal error: a negative status */
 	pthread_mutex_t out; /* held while writing a line */

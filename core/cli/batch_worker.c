@@ -268,5 +268,6 @@ batch_work(const struct batch *batch, unsigned number)
 	crash_remove();
 	free(output);
 	free(w);
+	atomic_store(&batch->shared->gone[number], true);
 	return -r;
 }

@@ -26,7 +26,8 @@ enum fault {
 	OVERFLOW,
 	EXIT,
 	HANG,
-	HANG_START
+	HANG_START,
+	MAP
 };
 
 #define SLOW 200000000 /* ns */
@@ -116,6 +117,8 @@ faulty_write(struct minivmm_device *dev, const struct minivmm_access *a, uint64_
 		exit(5);
 	if (f->in == HANG)
 		hang(dev);
+	if (f->in == MAP) /* and keeps it */
+		return minivmm_memory_map(dev, 0x2000, 16) ? 0 : -1;
 	if (f->in == OVERFLOW)
 		return overflow(&(volatile int){ 1 });
 	if (f->in == STATE)
@@ -186,7 +189,7 @@ faulty_loaded(struct minivmm_device *dev)
 static const char *const faults[] = {
 	"nowhere", "configure", "start",    "read", "write", "crash",      "pause", "slow-pause",
 	"noise",   "bad-pause", "resume",   "stop", "save",  "loaded",     "rows",  "watch",
-	"state",   "abort",     "overflow", "exit", "hang",  "hang-start", NULL
+	"state",   "abort",     "overflow", "exit", "hang",  "hang-start", "map",   NULL
 };
 
 static const struct minivmm_option options[] = {

@@ -50,6 +50,15 @@ for ([ KILL => 9, 'killed', 137, 111, qr/a worker was killed with input loop: Ki
     like($err, qr/^minivmm: batch: $message/m, 'the message');
 }
 
+# A plugin whose mistake shows at the reset before the second input: that input has not run.
+spew('map.ini', guest($code =~ s/f4$/e6 10 f4/r) . "input = none\n[plugins]\npath = $build/tests/plugins\n[device a]\nplugin = faulty\n");
+is((run([ $minivmm, qw(-c map.ini --until access:1 --save map.snap) ]))[0], 0, 'a snapshot with a faulty device');
+($status, $out, $err) =
+  run([ $minivmm, qw(batch -r map.snap --input serial0 -j 1 --set device.a.in=map --set), "plugins.path=$build/tests/plugins", qw(a b c) ]);
+is($status, 115, 'a plugin that keeps a mapping: the status');
+is(lines($out), 'a hlt 0', 'no line for an input that has not run');
+is($err, "minivmm: device a (plugin faulty) has guest memory mapped while it is paused: the plugin is at fault\n", 'the message');
+
 # Before an input: once, and each worker.
 my %preload = (LD_PRELOAD => "$build/tests/preload/faultfs.so", FAULT_PATH => 'x.snap');
 spew('plan', 'open:1:KILL');
