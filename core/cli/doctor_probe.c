@@ -92,20 +92,21 @@ run(const char *config, const char *option, const char *value, unsigned limit, c
     bool *found)
 {
 	char *bytes = malloc(OUTPUT);
-	uint64_t end = clock_host() + limit * 1000000000ull;
+	uint64_t end = clock_host() + limit * 1000000000ull, now;
 	size_t length = 0;
 	int output, status = -1;
 	pid_t pid = bytes ? start(config, option, value, &output) : -1;
 	bool ended = false;
 
 	*found = false;
-	while (pid >= 0 && !ended && clock_host() < end && length < OUTPUT) {
+	while (pid >= 0 && !ended && (now = clock_host()) < end && length < OUTPUT) {
 		struct pollfd ready = { .fd = output, .events = POLLIN };
 		ssize_t n;
 
-		poll(&ready, 1, (int)((end - clock_host()) / 1000000) + 1);
-		n = ready.revents ? read(output, bytes + length, OUTPUT - length) : 0;
-		ended = ready.revents && n <= 0 && errno != EINTR;
+		if (poll(&ready, 1, (int)((end - now) / 1000000) + 1) <= 0)
+			continue;
+		n = read(output, bytes + length, OUTPUT - length);
+		ended = !n || (n < 0 && errno != EINTR);
 		length += n > 0 ? (size_t)n : 0;
 		*found = memmem(bytes, length, text, strlen(text)) != NULL;
 		if (*found && option && !strcmp(option, "--set"))
