@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define ALL (MAGIC_KERNEL | MAGIC_INITRD | MAGIC_DISK)
-#define NOT_INITRD (MAGIC_KERNEL | MAGIC_DISK) /* Linux unpacks an initrd itself */
+#define NOT_INITRD (MAGIC_KERNEL | MAGIC_DISK) /* a kernel unpacks an initrd itself */
 
 #define CONVERT "convert it with qemu-img convert -O raw"
 #define EXTRACT "extract the kernel from it with dumpimage"
@@ -41,7 +41,8 @@ static const struct magic rows[] = {
 	    "decompress it with xz -d --format=lzma"),
 	/* archives */
 	ROW(ALL, 0, "PK\x03\x04", "a zip archive", "unpack it with unzip"),
-	ROW(ALL, 257, "ustar", "a tar archive", "unpack it with tar -x"),
+	/* Linux does not unpack it, but it is a usual RAM disk of other kernels. */
+	ROW(NOT_INITRD, 257, "ustar", "a tar archive", "unpack it with tar -x"),
 	ROW(MAGIC_KERNEL, 0, "070701", "a cpio archive", "name it in [boot] initrd"),
 	ROW(ALL, 0, "!<arch>\ndebian", "a Debian package", "unpack it with dpkg-deb -x"),
 	/* disk images */

@@ -35,6 +35,7 @@ static const struct {
 	{ "conectix", 8, 0, K | I | D, "VHD" },
 	{ "vhdxfile", 8, 0, K | I | D, "VHDX" },
 	{ "\x7f\x10\xda\xbe", 4, 64, K | I | D, "VDI" },
+	{ "ustar\0", 6, 257, K | D, "tar" },
 	{ "CD001\1", 6, 32769 - 1 + 0, 0, NULL }, /* one byte early */
 	{ "CD001", 5, 32769, K, "ISO 9660" },
 	{ "MZ\x90\0", 4, 0, K, "EFI" },
