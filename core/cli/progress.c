@@ -2,10 +2,20 @@
 /* Shows the progress of a snapshot. */
 #include "cli/progress.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "machine/clock.h"
+
+/* False while the terminal takes no output, say after Ctrl-S: a write would wait. */
+static bool
+has_room(void)
+{
+	struct pollfd room = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+	return poll(&room, 1, 0) == 1 && room.revents & POLLOUT;
+}
 
 void
 progress_draw(struct progress *p, uint64_t done, uint64_t total)
@@ -19,7 +29,7 @@ progress_draw(struct progress *p, uint64_t done, uint64_t total)
 		if (!p->next) /* a short snapshot needs no line */
 			p->next = now + PROGRESS_EVERY;
 	}
-	if (now < p->next || !isatty(STDERR_FILENO))
+	if (now < p->next || !isatty(STDERR_FILENO) || !has_room())
 		return;
 	p->next = now + PROGRESS_EVERY;
 	elapsed = now - p->began;
@@ -40,7 +50,7 @@ progress_draw(struct progress *p, uint64_t done, uint64_t total)
 void
 progress_wipe(struct progress *p)
 {
-	if (p->drawn)
+	if (p->drawn && has_room())
 		fputs("\r\033[K", stderr);
 	fflush(stderr);
 	*p = (struct progress){ 0 };

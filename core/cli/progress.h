@@ -16,7 +16,8 @@ struct progress {
 	uint64_t next; /* clock_host() of the next line; 0: PROGRESS_EVERY from now */
 };
 
-/* Draws the line, or replaces it, unless the last one is too young. */
+/* Draws the line, or replaces it, unless the last one is too young. Neither function waits for the
+ * terminal. */
 void progress_draw(struct progress *progress, uint64_t done, uint64_t total);
 /* Removes the line. */
 void progress_wipe(struct progress *progress);

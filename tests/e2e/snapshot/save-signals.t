@@ -67,4 +67,13 @@ for my $case ([ '--until', 'hlt' ], [ '--at', 'hlt' ]) {
     ok($terminal->shows(qr/\r\e\[Kminivmm: snapshot written to out\/a\.snap/), 'the line is removed in the end');
 }
 
+# At a terminal that takes no output, as after Ctrl-S.
+{
+    my $terminal = terminal();
+    POSIX::tcflow(fileno $terminal->{slave}, POSIX::TCOOFF()) // die "tcflow: $!";
+    my $process = start([ 'sh', '-c', 'exec 2>"$0"; exec "$@"', $terminal->{name}, @save, qw(--until hlt --log error) ], %slow);
+    is((finish($process))[0], 0, 'progress does not wait for the terminal');
+    POSIX::tcflow(fileno $terminal->{slave}, POSIX::TCOON());
+}
+
 done_testing;
