@@ -51,19 +51,28 @@ seconds(unsigned usual)
 
 /*
  * Starts the machine of a config, with its output in *output. option and value: one more option, or
- * NULL. Returns its process, or -1.
+ * NULL. limit: seconds after which it ends by itself, for nobody else ends it if this process is
+ * killed. Returns its process, or -1.
  */
 static pid_t
-start(const char *config, const char *option, const char *value, int *output)
+start(const char *config, const char *option, const char *value, unsigned limit, int *output)
 {
-	char path[32],
-	    *arguments[] = { (char *)"minivmm", (char *)"-c",   path,          (char *)"--log",
-			     (char *)"error",   (char *)option, (char *)value, NULL };
+	char path[32], timeout[16], *arguments[] = { (char *)"minivmm",
+						     (char *)"-c",
+						     path,
+						     (char *)"--log",
+						     (char *)"error",
+						     (char *)"--timeout",
+						     timeout,
+						     (char *)option,
+						     (char *)value,
+						     NULL };
 	int file = memfd_create("doctor", 0), ends[2] = { -1, -1 };
 	posix_spawn_file_actions_t actions;
 	pid_t pid = -1;
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
+	snprintf(timeout, sizeof(timeout), "%us", limit);
 	if (file >= 0 && dprintf(file, "%s", config) > 0 && !pipe2(ends, O_CLOEXEC) &&
 	    !posix_spawn_file_actions_init(&actions)) {
 		posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
@@ -95,7 +104,7 @@ run(const char *config, const char *option, const char *value, unsigned limit, c
 	uint64_t end = clock_host() + limit * 1000000000ull, now;
 	size_t length = 0;
 	int output, status = -1;
-	pid_t pid = bytes ? start(config, option, value, &output) : -1;
+	pid_t pid = bytes ? start(config, option, value, limit, &output) : -1;
 	bool ended = false;
 
 	*found = false;
