@@ -153,12 +153,15 @@ stats(struct ctl *ctl, char **words, bool json)
 	bool watch = words[1] && !strcmp(words[1], "--watch");
 	int status;
 
+	for (char **word = words + 1; *word; word++)
+		json |= !strcmp(*word, "--json");
+	if (json)
+		return -fail(STATUS_USAGE,
+			     "ctl: stats does not support --json; use minivmm ctl --json SOCKET "
+			     "status");
 	if (words[watch ? 2 : 1])
 		return -fail(STATUS_USAGE, "ctl: unknown argument %s of stats; use --watch or none",
 			     words[watch ? 2 : 1]);
-	if (json)
-		return -fail(STATUS_USAGE,
-			     "ctl: stats does not support --json; use --json with status");
 	status = ctl_connect(ctl, ctl);
 	return status ? -status : ctl_stats(ctl, watch);
 }
@@ -197,7 +200,7 @@ cli_ctl(int argc, char **argv)
 	ctl.path = arguments.operands[0];
 	words = arguments.operands + 1;
 	for (char **word = words; *word; word++)
-		if (!strcmp(*word, "--json"))
+		if (!strcmp(*word, "--json") && strcmp(*words, "stats") != 0)
 			return -fail(STATUS_USAGE, "ctl: --json is given behind the command; use "
 						   "minivmm ctl --json SOCKET COMMAND");
 	/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): a command is required */
