@@ -17,6 +17,7 @@
 #include "machine/clock.h"
 
 #define PATIENCE 10000u   /* ms */
+#define POLL_EVERY 100    /* ms: a signal may come just before poll */
 #define OUTPUT_MAX 16384u /* bytes that are read of objdump */
 #define CODE_FD 3         /* of objdump: the code */
 
@@ -76,17 +77,18 @@ spawn(int code, int output, uint64_t address, unsigned bits, pid_t *pid)
 	return spawned;
 }
 
-/* Reads until the end, a full buffer, or the end of patience. Returns the length. */
+/* Reads until the end, a full buffer, an interruption, or the end of patience. Returns the length.
+ */
 static size_t
-read_output(int fd, char *text, size_t size)
+read_output(int fd, char *text, size_t size, const volatile bool *interrupted)
 {
-	uint64_t end = clock_host() + PATIENCE * 1000000ull, now;
+	uint64_t end = clock_host() + PATIENCE * 1000000ull;
 	struct pollfd ready = { .fd = fd, .events = POLLIN };
 	size_t length = 0;
 	ssize_t n = 1;
 
-	while (n && length < size && (now = clock_host()) < end) {
-		if (poll(&ready, 1, (int)((end - now) / 1000000 + 1)) <= 0)
+	while (n && length < size && clock_host() < end && !(interrupted && *interrupted)) {
+		if (poll(&ready, 1, POLL_EVERY) <= 0)
 			continue;
 		n = read(fd, text + length, size - length);
 		if (n < 0 && errno != EINTR)
@@ -144,7 +146,8 @@ put_lines(char *text, void (*line)(void *context, const char *text), void *conte
 
 void
 disassemble(const uint8_t *code, size_t length, uint64_t address, unsigned bits,
-	    void (*line)(void *context, const char *text), void *context)
+	    const volatile bool *interrupted, void (*line)(void *context, const char *text),
+	    void *context)
 {
 	char text[OUTPUT_MAX + 1];
 	int file, ends[2];
@@ -161,7 +164,7 @@ disassemble(const uint8_t *code, size_t length, uint64_t address, unsigned bits,
 	}
 	if (spawn(file, ends[1], address, bits, &pid)) {
 		close(ends[1]);
-		text[read_output(ends[0], text, OUTPUT_MAX)] = '\0';
+		text[read_output(ends[0], text, OUTPUT_MAX, interrupted)] = '\0';
 		kill(pid, SIGKILL); /* it has ended, is late, or has printed too much */
 		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 			;

@@ -231,6 +231,7 @@ inspect_code(FILE *out, const struct snapshot *snapshot, uint32_t vcpu, struct i
 	}
 	fputc('\n', out);
 	if (!same_code(&code, last))
-		disassemble(code.bytes, code.length, code.at, code.bits, put_instruction, out);
+		disassemble(code.bytes, code.length, code.at, code.bits, NULL, put_instruction,
+			    out);
 	*last = code;
 }

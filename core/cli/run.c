@@ -115,7 +115,8 @@ show_fault(struct machine *machine)
 
 	report_end(machine, &code);
 	if (log_enabled(MINIVMM_INFO))
-		disassemble(code.bytes, code.length, code.at, code.bits, log_instruction, NULL);
+		disassemble(code.bytes, code.length, code.at, code.bits, signals_interrupted(),
+			    log_instruction, NULL);
 }
 
 static int

@@ -63,6 +63,24 @@ for my $signal (SIGINT, SIGTERM) {
     is((finish($process))[0], 1000 + SIGTERM, 'SIGTERM ends it');
 }
 
+# After a triple fault (a load in long mode from an address that is not mapped, with an empty IDT),
+# while objdump takes long.
+SKIP: {
+    mkdir 'bin';
+    spew('bin/objdump', "#!/bin/sh\nexec sleep 1000\n");
+    chmod 0755, 'bin/objdump';
+    spew('fault.ini', guest('0f 01 1c 25 00 20 00 00 48 a1 00 00 00 00 ff 7f 00 00 f4', "[cpu]\nmode = long\n") =~ s/16K/64K/r);
+    my $process = start([ $minivmm, qw(-c fault.ini --status status.json) ], PATH => "bin:$ENV{PATH}");
+    ok(until_true { said($process) =~ /triple fault at rip / }, 'a triple fault');
+    kill TERM => $process->{pid};
+    my ($status, undef, $err) = finish($process);
+    skip 'KVM has reset the registers', 3 if $err =~ /those of a reset/;
+    is($status, 1000 + SIGTERM, 'a signal does not wait for objdump');
+    unlike($err, qr/does not return/, 'the run ends in order');
+    is(status_of('status.json')->{exit}, 128 + SIGTERM, '--status has its line');
+    unlink 'status.json';
+}
+
 # Before the guest has started.
 {
     pipe my $nothing, my $writer;
