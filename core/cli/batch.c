@@ -71,26 +71,41 @@ take_no_more(const struct batch *batch)
 	pthread_mutex_unlock(&batch->shared->claims);
 }
 
+/* Writes to stdout, under the lock. */
 static int
-put_line(const struct batch *batch, const char *line, size_t length)
+put_bytes(const char *bytes, size_t length)
 {
 	struct pollfd room = { .fd = STDOUT_FILENO, .events = POLLOUT };
-	int r = 0;
 
-	lock(&batch->shared->out);
-	while (length && !r) {
-		ssize_t n = write(STDOUT_FILENO, line, length);
+	while (length) {
+		ssize_t n = write(STDOUT_FILENO, bytes, length);
 
 		if (n < 0 && errno == EAGAIN) /* the other side may have made stdout nonblocking */
 			poll(&room, 1, -1);
 		else if (n < 0 && errno != EINTR)
-			r = fail(STATUS_IO, "cannot write to stdout: %s", limit_error(errno).text);
+			return fail(STATUS_IO, "cannot write to stdout: %s",
+				    limit_error(errno).text);
 		if (n > 0) {
-			line += n;
+			bytes += n;
 			length -= (size_t)n;
 		}
 	}
-	pthread_mutex_unlock(&batch->shared->out);
+	return 0;
+}
+
+static int
+put_line(const struct batch *batch, const char *line, size_t length)
+{
+	struct batch_shared *shared = batch->shared;
+	int r = 0;
+
+	if (lock(&shared->out) && shared->begun) /* ends the line of a worker that was killed */
+		r = put_bytes("\n", 1);
+	shared->begun = true;
+	if (!r)
+		r = put_bytes(line, length);
+	shared->begun = false;
+	pthread_mutex_unlock(&shared->out);
 	return r;
 }
 

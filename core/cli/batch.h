@@ -20,7 +20,8 @@ struct batch_shared {
 	atomic_bool gone[BATCH_WORKERS];  /* it ends by itself: its status is not that of a crash */
 	atomic_uint_least64_t done;
 	atomic_int error;    /* the first nonfatal error: a negative status */
-	pthread_mutex_t out; /* held while writing a line */
+	pthread_mutex_t out; /* held while writing a line; guards begun */
+	bool begun;          /* a part of a line is written */
 };
 
 struct batch {

@@ -8,6 +8,7 @@ use lib 'tests/lib';
 
 use JSON::PP;
 use Minivmm;
+use Much;
 use Snapshot;
 use Test::More;
 
@@ -48,6 +49,21 @@ for ([ KILL => 9, 'killed', 137, 111, qr/a worker was killed with input loop: Ki
     is($status, $expected, "SIG$name: the status");
     is(lines($out), "a hlt 0, loop $cause $exit $signal, b hlt 0", 'the others have run');
     like($err, qr/^minivmm: batch: $message/m, 'the message');
+}
+
+# While it writes a line that the pipe does not hold, of a name that JSON escapes.
+{
+    mkdir "\x01" x 200;
+    my $long = ("\x01" x 200 . '/../') x 5 . 'a';
+    my ($reader, $writer) = small_pipe();
+    my $process = start([ @batch, $long, 'b' ], stdout => $writer);
+    close $writer;
+    my $worker = worker($process);
+    ok(until_true { slurp("/proc/$worker/syscall") =~ /^1 0x1 / }, 'a worker waits for the reader of stdout');
+    kill KILL => $worker;
+    my ($begun, $rest) = split /\n/, drain($reader), 2;
+    is((finish($process))[0], 111, 'it is killed there');
+    is(lines($rest), "$long killed 137 9, b hlt 0", 'the line of what has happened is whole');
 }
 
 # A plugin whose mistake shows at the reset before the second input: that input has not run.
