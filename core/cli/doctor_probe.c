@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/status.h"
 #include "base/text.h"
 #include "cli/doctor.h"
 #include "machine/clock.h"
@@ -50,9 +51,9 @@ seconds(unsigned usual)
 }
 
 /*
- * Starts the machine of a config, with its output in *output. option and value: one more option, or
- * NULL. limit: seconds after which it ends by itself, for nobody else ends it if this process is
- * killed. Returns its process, or -1.
+ * Starts the machine of a config, with its output and messages in *output. option and value: one
+ * more option, or NULL. limit: seconds after which it ends by itself, for nobody else ends it if
+ * this process is killed. Returns its process, or -1.
  */
 static pid_t
 start(const char *config, const char *option, const char *value, unsigned limit, int *output)
@@ -77,7 +78,7 @@ start(const char *config, const char *option, const char *value, unsigned limit,
 	    !posix_spawn_file_actions_init(&actions)) {
 		posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
 		posix_spawn_file_actions_adddup2(&actions, ends[1], 1);
-		posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
+		posix_spawn_file_actions_adddup2(&actions, ends[1], 2);
 		if (posix_spawn(&pid, "/proc/self/exe", &actions, NULL, arguments, environ))
 			pid = -1;
 		posix_spawn_file_actions_destroy(&actions);
@@ -92,13 +93,29 @@ start(const char *config, const char *option, const char *value, unsigned limit,
 	return pid;
 }
 
+/* Copies the first message in the output, without its end. */
+static void
+take_message(const char *output, size_t length, char *message, size_t size)
+{
+	static const char begin[] = "minivmm: ";
+	const char *at = memmem(output, length, begin, strlen(begin)), *end;
+
+	*message = '\0';
+	if (!at)
+		return;
+	at += strlen(begin);
+	length -= (size_t)(at - output);
+	end = memchr(at, '\n', length);
+	snprintf(message, size, "%.*s", (int)(end ? (size_t)(end - at) : length), at);
+}
+
 /*
  * Runs a machine until it prints text or ends. Returns its status if it ends in time, else -1. Sets
- * *found if it prints text.
+ * *found if it prints text, and message to the first message of minivmm.
  */
 static int
 run(const char *config, const char *option, const char *value, unsigned limit, const char *text,
-    bool *found)
+    bool *found, char *message, size_t size)
 {
 	char *bytes = malloc(OUTPUT);
 	uint64_t end = clock_host() + limit * 1000000000ull, now;
@@ -108,6 +125,7 @@ run(const char *config, const char *option, const char *value, unsigned limit, c
 	bool ended = false;
 
 	*found = false;
+	*message = '\0';
 	while (pid >= 0 && !ended && (now = clock_host()) < end && length < OUTPUT) {
 		struct pollfd ready = { .fd = output, .events = POLLIN };
 		ssize_t n;
@@ -128,6 +146,7 @@ run(const char *config, const char *option, const char *value, unsigned limit, c
 		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 			;
 		status = ended && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+		take_message(bytes, length, message, size);
 	}
 	free(bytes);
 	return status;
@@ -136,7 +155,7 @@ run(const char *config, const char *option, const char *value, unsigned limit, c
 bool
 doctor_probe_code(char *text, size_t size)
 {
-	char good[128] = "", bad[128] = "", config[512];
+	char good[128] = "", bad[128] = "", config[512], message[256];
 
 	for (size_t i = 0; i < sizeof(codes) / sizeof(*codes); i++) {
 		bool chips = !strcmp(codes[i].name, "interrupt controllers"), found;
@@ -148,7 +167,7 @@ doctor_probe_code(char *text, size_t size)
 			 "output = stdio\n",
 			 chips ? "on" : "off", codes[i].config);
 		status = run(config, codes[i].until ? "--until" : NULL, codes[i].until,
-			     seconds(CODE_SECONDS), "P", &found);
+			     seconds(CODE_SECONDS), "P", &found, message, sizeof(message));
 		found |= codes[i].until != NULL;
 		list = !status && found ? good : bad;
 		snprintf(list + strlen(list), sizeof(good) - strlen(list), "%s%s",
@@ -167,16 +186,20 @@ doctor_probe_linux(const char *kernel, char *text, size_t size)
 	    "[device serial0]\nplugin = serial\nirq = 4\noutput = stdio\n"
 	    "[device power]\nplugin = power\n";
 	unsigned limit = seconds(LINUX_SECONDS);
-	char *image;
+	char *image, message[512] = "";
 	bool found = false;
+	int status = -1;
 
 	/* A path in the config would be relative to the config. */
 	if (asprintf(&image, "boot.image=%s", kernel) >= 0) {
-		run(config, "--set", image, limit, "Unable to mount root", &found);
+		status = run(config, "--set", image, limit, "Unable to mount root", &found, message,
+			     sizeof(message));
 		free(image);
 	}
 	if (found)
 		snprintf(text, size, "%s boots until it looks for its root file system", kernel);
+	else if (status == STATUS_USAGE) /* it is missing, or no kernel: KVM has not seen it */
+		snprintf(text, size, "%s cannot be tried: %s", kernel, message);
 	else
 		snprintf(text, size,
 			 "%s does not boot on this KVM within %u s; use another host, or, in the "

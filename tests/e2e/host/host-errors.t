@@ -88,6 +88,12 @@ like($out, qr/^(?:- +linux +not checked: |(?:ok|NO) +linux +\S+)/m, 'doctor: say
         is($status, 0, "doctor: status 0, $name");
         like($out, $line, "doctor: a kernel, $name");
     }
+    # What KVM has not seen says nothing about KVM.
+    spew('kernel', "\x1f\x8b\x08\0" x 9);
+    for my $case ([ 'nowhere', qr/opening the image nowhere: No such file or directory/ ], [ 'kernel', qr/image kernel is compressed with gzip/ ]) {
+        ($status, $out, $err) = run([ $minivmm, 'doctor', $case->[0] ]);
+        like("$status:$out", qr/\A0:.*^NO +linux +$case->[0] cannot be tried: .*$case->[1]/ms, "doctor: $case->[0], which is no kernel");
+    }
     unlink 'kernel';
 }
 ($status, $out, $err) = run([ $minivmm, 'doctor' ], LD_PRELOAD => "$build/tests/preload/kvm.so", KVM_LACKS => 136);
