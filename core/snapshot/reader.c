@@ -210,9 +210,10 @@ find_parent(const struct snapshot *child, char *const *others, size_t other_coun
 		     child->path, text, path, other, child->path);
 	else
 		fail(STATUS_SNAPSHOT,
-		     "%s needs its parent, snapshot %s, which is not %s%s: give the parent, too, "
-		     "before %s",
-		     child->path, text, path ? "at " : "given", path ? path : "", child->path);
+		     "%s needs its parent, snapshot %s, which is not %s%s: %sgive the parent, "
+		     "too, before %s",
+		     child->path, text, path ? "at " : "given", path ? path : "",
+		     path ? "move it there, or " : "", child->path);
 	free(path);
 	return NULL;
 }

@@ -141,7 +141,7 @@ is(counts(0, 0x10, 0x71, 0x72), '10=1 71=0 72=1', 'a diff after a reset is right
 end('reset');
 mkdir 'away';
 rename 'g.snap', 'away/g.snap';
-fails([ $minivmm, '-r', 'away/g.snap', @set ], 112, qr/away\/g\.snap needs its parent, snapshot [0-9a-f]{32}, which is not at away\/f\.snap: give the parent, too/,
+fails([ $minivmm, '-r', 'away/g.snap', @set ], 112, qr/away\/g\.snap needs its parent, snapshot [0-9a-f]{32}, which is not at away\/f\.snap: move it there, or give the parent, too/,
     'refused: a parent in another folder');
 begin('-r', 'f.snap', '-r', 'away/g.snap');
 is(counts(0, @look, 0x70), "$all 70=1" =~ s/10=2/10=3/r, 'a restore with the parent given');
