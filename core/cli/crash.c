@@ -6,6 +6,7 @@
  * because signal handlers belong to the process.
  */
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,7 @@ static const struct bus_current *main_current;
 static struct bus_current last;
 static volatile sig_atomic_t ending; /* the signal that ends the process */
 static volatile sig_atomic_t seconds;
+static atomic_flag crashing = ATOMIC_FLAG_INIT; /* set by the first thread that crashes */
 
 static void
 say(const char *text)
@@ -164,6 +166,9 @@ crashed(int number, siginfo_t *info, void *context)
 {
 	char file[512];
 
+	/* The first thread that crashes ends the process; the others must not end it before. */
+	while (atomic_flag_test_and_set(&crashing))
+		pause();
 	restore_terminal();
 	say("minivmm: ");
 	say(signal_name(number));
@@ -184,7 +189,8 @@ crashed(int number, siginfo_t *info, void *context)
 		_exit(STATUS_PLUGIN);
 	}
 	say("\n");
-	/* SA_RESETHAND restored the default action: this ends the process at once. */
+	/* The signal is blocked until the handler returns; then it ends the process. */
+	signal(number, SIG_DFL);
 	raise(number);
 }
 
@@ -267,14 +273,17 @@ void
 crash_install(const struct vm *vm)
 {
 	static const int signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT };
-	const struct sigaction action = { .sa_sigaction = crashed,
-					  .sa_flags = SA_SIGINFO | SA_RESETHAND | SA_ONSTACK };
+	struct sigaction action = { .sa_sigaction = crashed, .sa_flags = SA_SIGINFO | SA_ONSTACK };
 	const stack_t stack = { .ss_sp = crash_stack, .ss_size = sizeof(crash_stack) };
 
 	crash_vm = vm;
 	main_current = &bus_current;
 	sigaltstack(&stack, NULL);
 	atexit(restore_terminal); /* a plugin may call exit() */
+	/* All are blocked in the handler: a fault there ends the process, as the kernel does then.
+	 */
+	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++)
+		sigaddset(&action.sa_mask, signals[i]);
 	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++)
 		sigaction(signals[i], &action, NULL);
 	install_fatal();

@@ -157,6 +157,35 @@ SKIP: {
         my ($status, undef, $err) = run([ $minivmm, @$command ]);
         is("$status:$err", "115:minivmm: SIGSEGV at 0x8 in ./born.so, constructors: the plugin is at fault\n", "a crash in a constructor: @$command");
     }
+
+    # Two threads crash. The first cannot write its report before the second has crashed: stderr is
+    # a full pipe, which start reads late.
+    spew('both.c', <<'END');
+#include <minivmm/plugin.h>
+#include <pthread.h>
+#include <unistd.h>
+static void *crash(void *place) { *(volatile int *)place = 1; return NULL; }
+static int both_start(struct minivmm_device *dev, const struct minivmm_start *start)
+{
+	static char bytes[65536];
+	int ends[2];
+	pthread_t thread;
+	if (pipe(ends) || write(ends[1], bytes, sizeof(bytes)) != sizeof(bytes) || dup2(ends[1], 2) < 0)
+		return -1;
+	for (int i = 0; i < 2; i++)
+		pthread_create(&thread, NULL, crash, (void *)8);
+	usleep(100000);
+	while (read(ends[0], bytes, sizeof(bytes)) > 0)
+		;
+	return 0;
+}
+static const struct minivmm_plugin both = {
+	.name = "both", .summary = "crashes twice", .state_version = 1, .state_size = 1, .start = both_start };
+MINIVMM_REGISTER(both);
+END
+    run([ 'cc', '-shared', '-fPIC', '-pthread', "-I$top/core/include", '-o', 'both.so', 'both.c' ]);
+    spew('y.ini', guest('eb fe', "[device a]\nplugin = ./both.so\n"));
+    is((run([ $minivmm, '-c', 'y.ini' ]))[0], 115, 'two threads crash: the status');
 }
 
 # State that could not be loaded is not saved.
