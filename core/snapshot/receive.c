@@ -124,6 +124,25 @@ in_proportion(struct taken *taken, const struct stream_frame *frame)
 	return taken->pages * PAGE_SIZE <= 2 * taken->received + STREAM_FRAME_MAX;
 }
 
+/*
+ * Bytes that no frame has written are zeros and cost nothing in the file, but metadata is read into
+ * memory: refuses more of it than came.
+ */
+static int
+check_metadata(int file, const char *name, uint64_t received)
+{
+	struct snapshot_header header = { .table_size = 0 };
+
+	/* A short header is reported by the reader. */
+	if (pread(file, &header, sizeof(header), 0) != sizeof(header) ||
+	    header.table_size <= received)
+		return 0;
+	return fail(
+	    STATUS_SNAPSHOT,
+	    "snapshot %s is damaged: it has %llu bytes of metadata, but its stream only %llu", name,
+	    (unsigned long long)header.table_size, (unsigned long long)received);
+}
+
 /* The offset of the first frame is the size limit, that of the last one the size (format.h). */
 static int
 read_frames(int fd, int file, const char *name, uint8_t *buffer)
@@ -154,6 +173,8 @@ read_frames(int fd, int file, const char *name, uint8_t *buffer)
 		if (!failed && frame.length)
 			failed = write_all(file, name, buffer, frame.length, frame.offset);
 	} while (!failed && frame.length);
+	if (!failed)
+		failed = check_metadata(file, name, taken.received);
 	if (failed)
 		return failed;
 	if (ftruncate(file, (off_t)frame.offset))

@@ -121,4 +121,11 @@ spew('slow', $start . join('', map { frame($_, substr $bytes, $_, 1) } 0 .. 127,
 open $in, '<', 'slow' or die "slow: $!";
 is((run([ $minivmm, '-r', '-', '--log', 'error' ], stdin => $in))[1], '5', 'frames of one byte, side by side');
 
+# Metadata that no frame has sent would be zeros: as much of them as the header says.
+my ($head) = $copy->pack_meta(memory_size => 4096, table_offset => 8192, table_size => 200 << 20);
+spew('hollow', $start . frame(0, $head) . frame(8192 + (200 << 20), ''));
+open $in, '<', 'hollow' or die "hollow: $!";
+fails([ $minivmm, '-r', '-' ], 112, qr/snapshot - is damaged: it has 209715200 bytes of metadata, but its stream only \d+$/,
+    'metadata that the stream lacks', stdin => $in);
+
 done_testing;
