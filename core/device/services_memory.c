@@ -48,13 +48,12 @@ size_of_memory(struct minivmm_device *public)
 	return size ? size : UINT64_MAX;
 }
 
-/* Records a mapping. False: no memory, or too many. */
+/* Records a mapping. False: no memory, or too many. With the lock held. */
 static bool
 add_mapping(struct device *d, uint64_t gpa, size_t length)
 {
 	bool added = true;
 
-	lock_take(&d->mapping_lock);
 	if (d->mapping_count == d->mapping_room) {
 		size_t room = d->mapping_room ? 2 * d->mapping_room : 16;
 		struct device_mapping *more =
@@ -68,7 +67,6 @@ add_mapping(struct device *d, uint64_t gpa, size_t length)
 	}
 	if (added)
 		d->mappings[d->mapping_count++] = (struct device_mapping){ gpa, length };
-	lock_release(&d->mapping_lock);
 	return added;
 }
 
@@ -103,12 +101,18 @@ static void *
 map_memory(struct minivmm_device *public, uint64_t gpa, size_t length)
 {
 	struct device *d = device_from(public);
-	void *place;
+	void *place = NULL;
+	bool full = false;
 
-	if (!service_enter(public, SERVICE(memory_map)))
-		return NULL;
-	place = memory_at(&d->all->machine->memory, gpa, length);
-	if (!place || add_mapping(d, gpa, length))
+	/* A pause that begins now either finds the mapping, or the phase refuses it:
+	 * devices_pause() sets the phase before it takes the lock. */
+	lock_take(&d->mapping_lock);
+	if (service_enter(public, SERVICE(memory_map)))
+		place = memory_at(&d->all->machine->memory, gpa, length);
+	if (place)
+		full = !add_mapping(d, gpa, length);
+	lock_release(&d->mapping_lock);
+	if (!full)
 		return place;
 	service_refuse(public, SERVICE(memory_map), "no memory for another mapping, or %u exist",
 		       MAPPINGS_MAX);

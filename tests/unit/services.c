@@ -4,6 +4,7 @@
  * each function refuses every call in a phase or on a thread that its row does not allow, before it
  * looks at its arguments. Run from the top of the tree.
  */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -229,6 +230,54 @@ every_other_call_is_refused(void **state)
 	free(b);
 }
 
+struct mapper {
+	struct bench *bench;
+	atomic_bool ended;
+};
+
+static void *
+map(void *context)
+{
+	struct mapper *m = context;
+
+	table.functions.memory_map(&m->bench->device.host.public, 0, 1);
+	atomic_store(&m->ended, true);
+	return NULL;
+}
+
+/* A thread of the plugin asks for a mapping while a pause begins. */
+static void
+a_pause_refuses_a_mapping_that_it_does_not_see(void **state)
+{
+	struct bench *b = calloc(1, sizeof(*b));
+	struct mapper mapper = { .bench = b };
+	pthread_t thread;
+
+	assert_non_null(b);
+	b->devices.machine = &b->machine;
+	b->device = (struct device){ .all = &b->devices,
+				     .host = { .public = { &table.functions, NULL, "dev0" },
+					       .table = &table,
+					       .gate = &b->gate,
+					       .plugin = "p" } };
+	go(b, SERVICE_RUN, SERVICE_OWN);
+	lock_take(&b->device.mapping_lock);
+	assert_int_equal(pthread_create(&thread, NULL, map, &mapper), 0);
+	while (atomic_load(&b->device.mapping_lock.word) != 2 && !atomic_load(&mapper.ended))
+		usleep(1000);
+	go(b, SERVICE_PAUSED, SERVICE_OWN);
+	said_begin(&b->said);
+	lock_release(&b->device.mapping_lock);
+	pthread_join(thread, NULL);
+	said_end(&b->said);
+	assert_int_equal(b->gate.refused, 1);
+	assert_false(device_has_mappings(&b->device));
+	SAID(b->said.text,
+	     "minivmm_memory_map() is refused: it is called on a thread of the plugin",
+	     "except in a pause");
+	free(b);
+}
+
 /* A plugin that was built for a newer header calls an entry behind the last one. */
 static void
 spare_entries_refuse(void **state)
@@ -262,6 +311,7 @@ main(void)
 		cmocka_unit_test(the_header_agrees),
 		cmocka_unit_test(the_manual_agrees),
 		cmocka_unit_test(every_other_call_is_refused),
+		cmocka_unit_test(a_pause_refuses_a_mapping_that_it_does_not_see),
 		cmocka_unit_test(spare_entries_refuse),
 	};
 
