@@ -101,9 +101,9 @@ watch_ready(struct loop_source *source, uint32_t events)
 	struct device_watch *w = source->context;
 	const struct minivmm_watch *row = &w->device->plugin.descriptor.watches[w->index];
 
-	/* If not now, epoll reports the events again. */
-	(void)DEVICE_TRY(w->device, row->name,
-			 row->ready(&w->device->host.public, w->index, events));
+	if (!DEVICE_TRY(w->device, row->name,
+			row->ready(&w->device->host.public, w->index, events)))
+		loop_report_again(&w->device->all->machine->loop, source);
 }
 
 static void

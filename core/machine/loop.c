@@ -70,6 +70,13 @@ loop_remove(struct loop *loop, struct loop_source *source)
 }
 
 void
+loop_report_again(struct loop *loop, struct loop_source *source)
+{
+	if (source->events & EPOLLET)
+		wait_for(loop, EPOLL_CTL_MOD, source);
+}
+
+void
 loop_rest(struct loop *loop, struct loop_source *source, uint32_t ms)
 {
 	uint32_t events = source->events;

@@ -73,6 +73,9 @@ int loop_add(struct loop *loop, struct loop_source *source, int fd, uint32_t eve
  * Main thread. */
 int loop_change(struct loop *loop, struct loop_source *source, uint32_t events);
 void loop_remove(struct loop *loop, struct loop_source *source);
+/* For an event that cannot be handled now: epoll reports it again, with EPOLLET too. Main thread.
+ */
+void loop_report_again(struct loop *loop, struct loop_source *source);
 /*
  * For an event that cannot be handled now, and that epoll would report again at once: the source
  * has no events for ms, then those it has now. loop_change and loop_remove end that. It takes no

@@ -6,12 +6,25 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <minivmm/plugin.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 struct stuck {
 	const char *pipe;
-	uint8_t posts; /* that have run */
+	uint8_t posts;  /* that have run */
+	uint8_t events; /* of the watch */
+	int event;
 };
+
+static int
+stuck_start(struct minivmm_device *dev, const struct minivmm_start *start)
+{
+	struct stuck *s = minivmm_state(dev);
+
+	s->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return minivmm_watch(dev, 0, s->event, EPOLLIN | EPOLLET);
+}
 
 static int
 stuck_write(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t value)
@@ -20,6 +33,7 @@ stuck_write(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t
 	int fd;
 
 	minivmm_post(dev, 0);
+	eventfd_write(s->event, 1);
 	minivmm_log(dev, MINIVMM_WARNING, "waits");
 	fd = TEMP_FAILURE_RETRY(open(s->pipe, O_RDONLY | O_CLOEXEC));
 	if (fd >= 0)
@@ -30,7 +44,9 @@ stuck_write(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t
 static int
 stuck_read(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t *value)
 {
-	*value = ((const struct stuck *)minivmm_state(dev))->posts;
+	const struct stuck *s = minivmm_state(dev);
+
+	*value = s->posts < s->events ? s->posts : s->events;
 	return 0;
 }
 
@@ -38,6 +54,13 @@ static int
 stuck_run(struct minivmm_device *dev, uint32_t post)
 {
 	((struct stuck *)minivmm_state(dev))->posts++;
+	return 0;
+}
+
+static int
+stuck_ready(struct minivmm_device *dev, uint32_t watch, uint32_t events)
+{
+	((struct stuck *)minivmm_state(dev))->events++;
 	return 0;
 }
 
@@ -59,8 +82,15 @@ static const struct minivmm_post posts[] = {
 	{ .name = "later", .run = stuck_run, .help = "needs the device's lock" }, MINIVMM_END
 };
 
+static const struct minivmm_watch watches[] = {
+	{ .name = "event", .ready = stuck_ready, .help = "edge-triggered; needs the lock, too" },
+	MINIVMM_END
+};
+
 static const struct minivmm_field fields[] = {
-	MINIVMM_FIELD(struct stuck, posts, .help = "posts that have run"), MINIVMM_END
+	MINIVMM_FIELD(struct stuck, posts, .help = "posts that have run"),
+	MINIVMM_FIELD(struct stuck, events, .help = "events of the watch"),
+	MINIVMM_END,
 };
 
 static const struct minivmm_plugin stuck = {
@@ -71,6 +101,8 @@ static const struct minivmm_plugin stuck = {
 	.options = options,
 	.ranges = ranges,
 	.posts = posts,
+	.watches = watches,
 	.fields = fields,
+	.start = stuck_start,
 };
 MINIVMM_REGISTER(stuck);

@@ -18,7 +18,7 @@ my $socket = "[control]\nsocket = vm.sock\n";
 mkfifo($_, 0600) or die "$_: $!" for 'pipe', 'err';
 
 # The guest writes to the device, whose write does not end; then it prints what the device's post
-# has counted.
+# and its watch have counted.
 spew('stuck.ini', guest('e6 10 f3 90 e4 10 84 c0 74 f8 04 30 ba f8 03 ee eb fe', "[device stuck0]\nplugin = stuck\npipe = pipe\n$socket"));
 
 sub stuck {
@@ -48,7 +48,7 @@ for my $request ('snapshot a.snap', 'until hlt', 'memory 0 1') {
 }
 ok(!-e 'a.snap', 'no snapshot is written');
 end_access();
-ok(until_true(sub { heard($process) eq '1' }), 'the guest continues, and the post of the device has run') or diag(heard($process));
+ok(until_true(sub { heard($process) eq '1' }), 'the guest continues; the post and the watch of the device have run') or diag(heard($process));
 is($control->request('pause')->{state}, 'paused', 'a pause after the access');
 is($control->request('snapshot a.snap')->{ok}, 1, 'a snapshot after the access');
 $control->request('quit');
