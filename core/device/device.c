@@ -370,8 +370,6 @@ device_destroy(struct device *d)
 	}
 	for (uint32_t i = 0; d->timers && i < d->plugin.timer_count; i++)
 		loop_timer_remove(loop, &d->timers[i].timer);
-	for (uint32_t i = 0; d->posts && i < d->plugin.post_count; i++)
-		loop_deferred_remove(loop, &d->posts[i].deferred);
 	for (uint32_t i = 0; i < d->streams_ready; i++)
 		stream_free(&d->streams[i].stream);
 	if (d->configured && d->plugin.descriptor.destroy) {
@@ -379,6 +377,10 @@ device_destroy(struct device *d)
 		d->plugin.descriptor.destroy(&d->host.public);
 		device_leave(d, 0);
 	}
+	/* After destroy, which ends the plugin's threads: one of them may be in a post that began
+	 * before the phase changed. */
+	for (uint32_t i = 0; d->posts && i < d->plugin.post_count; i++)
+		loop_deferred_remove(loop, &d->posts[i].deferred);
 	device_sockets_free(d);
 	for (size_t i = 0; i < d->string_count; i++)
 		free(d->strings[i]);
