@@ -48,12 +48,55 @@ is_field(const struct plugin *plugin, struct extent extent)
 	return false;
 }
 
+static struct extent
+counter_of(const struct minivmm_field *row)
+{
+	return (struct extent){ row->counter_offset, adopt_member_size(row->counter_type) };
+}
+
+static bool
+same(struct extent a, struct extent b)
+{
+	return a.begin == b.begin && a.length == b.length;
+}
+
+/* Checks a counter that a load sets: it is a member of its own, or also a field that is a number,
+ * or the counter of another array. Otherwise a load would change an option or a part of another
+ * member; of a pointer, for example. */
+static int
+check_set_counter(struct adoption *a, const struct minivmm_field *row)
+{
+	const struct plugin *plugin = a->plugin;
+	const struct extent counter = counter_of(row);
+	const struct minivmm_option *option = option_in(plugin, counter);
+
+	if (option)
+		return why_set(a->why,
+			       "the counter of field %s overlaps the member of option %s, which a "
+			       "load would change; use another member",
+			       row->name, option->name);
+	for (uint32_t i = 0; i < plugin->field_count; i++) {
+		const struct minivmm_field *other = &plugin->descriptor.fields[i];
+		bool number = !other->count && !other->counter_type;
+		bool pointer = other->flags & MINIVMM_POINTER;
+
+		if ((overlap(counter, extent_of(other)) &&
+		     !(number && same(counter, extent_of(other)))) ||
+		    (other->counter_type && overlap(counter, counter_of(other)) &&
+		     (pointer || !same(counter, counter_of(other)))))
+			return why_set(a->why, "the counter of field %s overlaps field %s%s",
+				       row->name, other->name,
+				       overlap(counter, extent_of(other)) ? "" : "'s counter");
+	}
+	return 0;
+}
+
 /* Checks that the counter is in the state. That of a pointer must be set before a load, together
  * with the memory. */
 static int
 check_counter(struct adoption *a, const struct minivmm_field *row)
 {
-	const struct extent counter = { row->counter_offset, adopt_member_size(row->counter_type) };
+	const struct extent counter = counter_of(row);
 	const struct minivmm_option *option;
 
 	if (row->counter_type > MINIVMM_U64 ||
@@ -62,7 +105,7 @@ check_counter(struct adoption *a, const struct minivmm_field *row)
 	if (row->counter_type && overlap(counter, extent_of(row)))
 		return why_set(a->why, "field %s contains its own counter", row->name);
 	if (!(row->flags & MINIVMM_POINTER))
-		return 0;
+		return row->counter_type ? check_set_counter(a, row) : 0;
 	option = option_in(a->plugin, counter);
 	if (option ? option->offset == row->counter_offset &&
 			 adopt_member_size(option->type) == counter.length

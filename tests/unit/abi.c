@@ -115,7 +115,7 @@ sample_new(void)
 		.watches = { { "inotify", ready, "help" }, { "other", ready, "help" } },
 		.posts = { { "done", run, "help" }, { "more", run, "help" } },
 		.fields = { { "level", MINIVMM_U8, 1, 0, 0, 0, 0, 3, 9, 2, "help" },
-			    { "bytes", MINIVMM_U8, 16, 8, 0, 8, MINIVMM_U64, 0, 0, 0, "help" } },
+			    { "bytes", MINIVMM_U8, 16, 8, 0, 24, MINIVMM_U64, 0, 0, 0, "help" } },
 		.acpi = { { .hid = "PNP0501" }, { .hid = "TEST0001", .cid = "PNP0C02" } },
 		.descriptor = { .name = "sample",
 				.summary = "for tests",
@@ -430,6 +430,18 @@ longer_registration(void **state)
 	X(fields[0].since = 4, "field level: since 4 is above state_version 3")                    \
 	X(fields[0].offset = 18, "field bytes overlaps field level")                               \
 	X(fields[1].counter_offset = 16, "field bytes contains its own counter")                   \
+	X(fields[1].counter_offset = 8,                                                            \
+	  "the counter of field bytes overlaps the member of option")                              \
+	X((fields[1].counter_offset = 0, fields[1].counter_type = MINIVMM_U16),                    \
+	  "the counter of field bytes overlaps field level")                                       \
+	X((fields[0] = fields[1], fields[0].name = "more", fields[0].flags = MINIVMM_POINTER,      \
+	   fields[0].count = 0, fields[0].offset = 24, fields[0].counter_offset = 8,               \
+	   fields[1].counter_offset = 28, fields[1].counter_type = MINIVMM_U8),                    \
+	  "the counter of field bytes overlaps field more")                                        \
+	X((fields[0] = fields[1], fields[0].name = "more", fields[0].offset = 4,                   \
+	   fields[0].count = 4, fields[0].counter_offset = 25,                                     \
+	   fields[0].counter_type = MINIVMM_U8),                                                   \
+	  "the counter of field more overlaps field bytes's counter")                              \
 	X((fields[1].flags = MINIVMM_POINTER, fields[1].counter_offset = 24),                      \
 	  "the counter of field bytes is neither an option nor a member that configure can set")   \
 	X((fields[1].flags = MINIVMM_POINTER, fields[1].counter_type = MINIVMM_U32),               \

@@ -902,10 +902,11 @@ minivmm_get_end(struct minivmm_device *dev, struct minivmm_reader *reader)
 /*
  * MINIVMM_FIELD(struct foo, member, ...): a number, a bool, or an array of them; .initial, .max,
  * .since, .help may follow. MINIVMM_FIELD_COUNTED(struct foo, array, counter): only the first
- * counter elements are saved, and a load sets the counter. MINIVMM_FIELD_POINTER(struct foo,
- * pointer, counter): pointer points to counter elements that configure has allocated; counter is an
- * option, or a member that configure sets and that is no field. A load of another number of
- * elements is refused. .help may follow both. A member of another kind does not compile.
+ * counter elements are saved, and a load sets the counter, which is no option.
+ * MINIVMM_FIELD_POINTER(struct foo, pointer, counter): pointer points to counter elements that
+ * configure has allocated; counter is an option, or a member that configure sets and that is no
+ * field. A load of another number of elements is refused. .help may follow both. A member of
+ * another kind does not compile.
  */
 #define MINIVMM_FIELD(structure, member, ...)                                                      \
 	{                                                                                          \
