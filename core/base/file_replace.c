@@ -14,6 +14,7 @@
 #include "base/limit.h"
 #include "base/log.h"
 
+#define ACL "system.posix_acl_access"
 #define LARGE (16 << 20) /* bytes of a file that takes longer to free than a thread to start */
 
 int
@@ -78,6 +79,14 @@ give_name(struct file_replacement *file)
 	return linkat(AT_FDCWD, self, file->place.directory, file->temporary, AT_SYMLINK_FOLLOW);
 }
 
+/* Removes the ACL that a new file has from its directory: the rights in it that the mode 0600 masks
+ * would come into effect with another mode. Returns whether there is none now. */
+static bool
+remove_acl(int fd)
+{
+	return !fremovexattr(fd, ACL) || errno == ENODATA || errno == EOPNOTSUPP;
+}
+
 /* The new file gets the access rights of the old one: see file.h. The mode is set last, so that
  * nobody has more rights meanwhile. */
 static int
@@ -99,7 +108,7 @@ keep_rights(const struct file_replacement *file)
 		mode &= 0700;
 	/* With an ACL, the bits of the group are its mask. */
 	snprintf(old, sizeof(old), "/proc/self/fd/%d/%s", file->place.directory, file->place.name);
-	if (lgetxattr(old, "system.posix_acl_access", NULL, 0) > 0)
+	if (lgetxattr(old, ACL, NULL, 0) > 0 || !remove_acl(file->fd))
 		mode &= 0700;
 	return mode == 0600 ? 0 : fchmod(file->fd, mode);
 }

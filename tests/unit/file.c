@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -483,6 +484,45 @@ a_replaced_file_keeps_its_owner(void **state)
 	}
 }
 
+/* An ACL of the directory gives nobody more rights than the mode of the replaced file. */
+static void
+a_replaced_file_has_no_other_rights(void **state)
+{
+	/* u::rw-, u:65533:r--, g::r--, mask::r--, o::--- */
+	static const struct {
+		uint32_t version;
+		struct {
+			uint16_t tag, rights;
+			uint32_t id;
+		} entries[5];
+	} acl = { 2,
+		  { { 1, 6, UINT32_MAX },
+		    { 2, 4, 65533 },
+		    { 4, 4, UINT32_MAX },
+		    { 16, 4, UINT32_MAX },
+		    { 32, 0, UINT32_MAX } } };
+	struct file_replacement file;
+	struct stat st;
+
+	assert_int_equal(mkdir("shared", 0700), 0);
+	close(open("shared/x", O_CREAT | O_WRONLY, 0600));
+	assert_int_equal(chmod("shared/x", 0640), 0);
+	if (setxattr("shared", "system.posix_acl_default", &acl, sizeof(acl), 0))
+		skip();
+	assert_int_equal(file_replace(&file, "thing", "shared/x"), 0);
+	assert_int_equal(file_replace_commit(&file), 0);
+	file_replace_end(&file);
+	assert_int_equal(stat("shared/x", &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0640);
+	assert_int_equal(getxattr("shared/x", "system.posix_acl_access", NULL, 0), -1);
+	/* A new file has the ACL of the directory, and a mode that masks it. */
+	assert_int_equal(file_replace(&file, "thing", "shared/y"), 0);
+	assert_int_equal(file_replace_commit(&file), 0);
+	file_replace_end(&file);
+	assert_int_equal(stat("shared/y", &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+}
+
 /* Who has a file open in one way, and opens it in the other. */
 static void
 outputs_are_locked(void **state)
@@ -547,6 +587,7 @@ main(void)
 		cmocka_unit_test(outputs_find),
 		cmocka_unit_test(outputs_in_a_sticky_directory),
 		cmocka_unit_test(a_replaced_file_keeps_its_owner),
+		cmocka_unit_test(a_replaced_file_has_no_other_rights),
 		cmocka_unit_test(outputs_are_locked),
 		cmocka_unit_test(logs_are_appended),
 	};
