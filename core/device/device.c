@@ -12,8 +12,7 @@
 #include "base/log.h"
 #include "machine/ioeventfd.h"
 
-#define TRY_FOR 2000000      /* ns; handlers take microseconds */
-#define AGAIN_AFTER 1000000u /* ns */
+#define TRY_FOR 2000000 /* ns; handlers take microseconds */
 
 static void
 enter(struct device *device, uint32_t phase, const char *callback)
@@ -81,18 +80,12 @@ static void
 timer_fired(struct loop_timer *timer, uint64_t periods)
 {
 	struct device_timer *t = timer->context;
-	struct loop *loop = &t->device->all->machine->loop;
 	const struct minivmm_timer *row = &t->device->plugin.descriptor.timers[t->index];
 
-	t->periods += periods;
-	periods = t->periods;
-	/* Cleared before the call, in which the timer may be set. */
-	t->periods = 0;
-	if (DEVICE_TRY(t->device, row->name, row->fire(&t->device->host.public, t->index, periods)))
-		return;
-	t->periods = timer->period ? periods : 0;
-	if (!timer->period)
-		loop_timer_set(loop, timer, clock_now(loop->clock) + AGAIN_AFTER, 0);
+	/* The handler that has the lock may set or cancel the timer. */
+	if (!DEVICE_TRY(t->device, row->name,
+			row->fire(&t->device->host.public, t->index, periods)))
+		loop_timer_retry(&t->device->all->machine->loop, timer, periods);
 }
 
 static void

@@ -17,7 +17,6 @@ struct device_timer {
 	struct loop_timer timer;
 	struct device *device;
 	uint32_t index;
-	uint64_t periods; /* passed while the device's lock was held */
 };
 
 struct device_watch {

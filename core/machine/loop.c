@@ -14,6 +14,8 @@
 #include "base/limit.h"
 #include "base/log.h"
 
+#define RETRY_AFTER 1000000u /* ns */
+
 static void
 wait_for(struct loop *loop, int op, struct loop_source *source)
 {
@@ -170,6 +172,9 @@ next_due(struct loop *loop, uint64_t *periods)
 			due->deadline = INT64_MAX;
 	} else
 		due->armed = false;
+	*periods += due->pending;
+	due->pending = 0;
+	due->fired = true;
 	return due;
 }
 
@@ -283,6 +288,8 @@ loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t deadline, u
 	timer->deadline = deadline < INT64_MAX ? deadline : INT64_MAX;
 	timer->period = period < INT64_MAX ? period : INT64_MAX;
 	timer->armed = true;
+	timer->fired = false;
+	timer->pending = 0;
 	arm_timer_fd(loop);
 	pthread_mutex_unlock(&loop->lock);
 }
@@ -291,8 +298,24 @@ void
 loop_timer_cancel(struct loop *loop, struct loop_timer *timer)
 {
 	pthread_mutex_lock(&loop->lock);
+	timer->fired = false;
+	timer->pending = 0;
 	if (timer->armed) {
 		timer->armed = false;
+		arm_timer_fd(loop);
+	}
+	pthread_mutex_unlock(&loop->lock);
+}
+
+void
+loop_timer_retry(struct loop *loop, struct loop_timer *timer, uint64_t periods)
+{
+	pthread_mutex_lock(&loop->lock);
+	if (timer->fired && timer->period)
+		timer->pending = periods;
+	else if (timer->fired) {
+		timer->deadline = clock_now(loop->clock) + RETRY_AFTER;
+		timer->armed = true;
 		arm_timer_fd(loop);
 	}
 	pthread_mutex_unlock(&loop->lock);

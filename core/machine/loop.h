@@ -33,6 +33,8 @@ struct loop_source {
 struct loop_timer {
 	uint64_t deadline, period; /* ns; period 0: once */
 	bool armed;
+	bool fired;       /* since it was set */
+	uint64_t pending; /* periods that loop_timer_retry has returned */
 	void (*fire)(struct loop_timer *timer, uint64_t periods); /* periods passed, at least 1 */
 	void *context;
 	struct loop_timer *next; /* of all timers, armed or not */
@@ -87,6 +89,12 @@ void loop_rest(struct loop *loop, struct loop_source *source, uint32_t ms);
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t deadline,
 		    uint64_t period);
 void loop_timer_cancel(struct loop *loop, struct loop_timer *timer);
+/*
+ * For fire, if it cannot be handled now: a timer that fires once does so again after a millisecond;
+ * the periods are added to those of the next time. No effect if another thread has set or cancelled
+ * the timer meanwhile. Main thread.
+ */
+void loop_timer_retry(struct loop *loop, struct loop_timer *timer, uint64_t periods);
 /* Queues deferred work unless it is queued. Any thread. */
 void loop_defer(struct loop *loop, struct loop_deferred *deferred);
 /* Makes loop_once return. Any thread; async-signal-safe. */

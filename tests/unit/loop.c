@@ -269,6 +269,64 @@ periods(void **state)
 	assert_int_equal(n.timer.deadline, (sum + n.periods + 1) * 3 * MS);
 }
 
+/* A timer that cannot be handled now, and that another thread sets or cancels meanwhile. */
+enum meanwhile { NOTHING, SET, CANCEL };
+
+struct busy {
+	struct note note; /* again: number of times that it cannot be handled */
+	enum meanwhile meanwhile;
+};
+
+static void
+busy(struct loop_timer *timer, uint64_t passed)
+{
+	struct note *note = timer->context;
+	enum meanwhile meanwhile = ((struct busy *)note)->meanwhile;
+	struct loop *loop = &note->bench->loop;
+
+	took(note);
+	note->periods = passed;
+	if (!note->again)
+		return;
+	note->again--;
+	if (meanwhile == SET)
+		loop_timer_set(loop, timer, 2000 * MS, 0);
+	if (meanwhile == CANCEL)
+		loop_timer_cancel(loop, timer);
+	loop_timer_retry(loop, timer, passed);
+}
+
+static void
+retries(void **state)
+{
+	struct bench *bench = *state;
+	struct busy once[3], each;
+
+	for (int i = 0; i < 4; i++) {
+		struct busy *b = i < 3 ? &once[i] : &each;
+
+		notes(bench, &b->note, 1);
+		b->meanwhile = i < 3 ? (enum meanwhile)i : NOTHING;
+		b->note.again = 1;
+		b->note.timer.fire = busy;
+		loop_timer_add(&bench->loop, &b->note.timer);
+		loop_timer_set(&bench->loop, &b->note.timer, 3 * MS, i < 3 ? 0 : 3 * MS);
+	}
+	speak(bench);
+	while (each.note.calls < 2)
+		assert_int_equal(loop_once(&bench->loop, 100), 0);
+	/* No period is lost: this call has those of the first, too. */
+	assert_int_equal(each.note.timer.deadline, (each.note.periods + 1) * 3 * MS);
+	assert_int_equal(each.note.timer.pending, 0);
+	while (once[NOTHING].note.calls < 2)
+		assert_int_equal(loop_once(&bench->loop, 100), 0);
+	assert_int_equal(once[SET].note.calls, 1);
+	assert_true(once[SET].note.timer.armed);
+	assert_int_equal(once[SET].note.timer.deadline, 2000 * MS);
+	assert_int_equal(once[CANCEL].note.calls, 1);
+	assert_false(once[CANCEL].note.timer.armed);
+}
+
 /* A timer that is always due must not starve other events. */
 static void
 greedy_timer(void **state)
@@ -522,9 +580,9 @@ main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(timers),        TEST(timers_in_order), TEST(periods),
-		TEST(greedy_timer),  TEST(quiet),           TEST(deferred),
-		TEST(other_threads), TEST(sources),         TEST(listeners),
+		TEST(timers),       TEST(timers_in_order), TEST(periods),  TEST(retries),
+		TEST(greedy_timer), TEST(quiet),           TEST(deferred), TEST(other_threads),
+		TEST(sources),      TEST(listeners),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
