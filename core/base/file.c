@@ -79,8 +79,8 @@ file_open(const char *path, enum file_how how)
 int
 file_open_own(const char *path, int flags, struct made_file *made)
 {
+	struct stat st, now;
 	struct place place;
-	struct stat st;
 	bool created;
 	int fd;
 
@@ -94,7 +94,10 @@ file_open_own(const char *path, int flags, struct made_file *made)
 		return refuse(fd, &place, errno);
 	if (place_is_trap(&place, &st, true))
 		return refuse(fd, &place, EPERM);
-	if (file_lock(fd, false))
+	/* A process whose start fails removes the file that it has created, and only then unlocks
+	 * it: the one that was opened may have no name anymore. */
+	if (file_lock(fd, false) || place_stat(&place, &now) || now.st_dev != st.st_dev ||
+	    now.st_ino != st.st_ino)
 		return refuse(fd, &place, EBUSY);
 	if (created && made)
 		made_file_set(made, &place, &st);

@@ -7,7 +7,9 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -17,6 +19,17 @@
 #include <cmocka.h>
 
 #include "said.h"
+
+static const char *vanishes; /* a file that is removed before the next lock */
+
+int
+flock(int fd, int operation)
+{
+	if (vanishes)
+		unlink(vanishes);
+	vanishes = NULL;
+	return (int)syscall(SYS_flock, fd, operation);
+}
 
 static int
 in_a_folder(void **state)
@@ -523,6 +536,24 @@ a_replaced_file_has_no_other_rights(void **state)
 	assert_int_equal(st.st_mode & 07777, 0600);
 }
 
+/* The process that has created a file removes it when its start fails: nobody continues with a file
+ * that has no name. */
+static void
+a_file_that_vanishes_is_not_opened(void **state)
+{
+	int fd = file_open_own("own", 0, NULL);
+
+	assert_true(fd >= 0);
+	close(fd);
+	vanishes = "own";
+	assert_int_equal(file_open_own("own", 0, NULL), -1);
+	assert_int_equal(errno, EBUSY);
+	fd = file_open_own("own", 0, NULL);
+	assert_true(fd >= 0);
+	assert_int_equal(access("own", F_OK), 0);
+	close(fd);
+}
+
 /* Who has a file open in one way, and opens it in the other. */
 static void
 outputs_are_locked(void **state)
@@ -588,6 +619,7 @@ main(void)
 		cmocka_unit_test(outputs_in_a_sticky_directory),
 		cmocka_unit_test(a_replaced_file_keeps_its_owner),
 		cmocka_unit_test(a_replaced_file_has_no_other_rights),
+		cmocka_unit_test(a_file_that_vanishes_is_not_opened),
 		cmocka_unit_test(outputs_are_locked),
 		cmocka_unit_test(logs_are_appended),
 	};
