@@ -203,13 +203,26 @@ snapshot_page_zero(const struct snapshot *snapshot, uint64_t page)
 	       hole(from, region, page * PAGE_SIZE - snapshot->regions[region].offset, PAGE_SIZE);
 }
 
-/* Pages of a chain, each by the checksums of the file that holds it. */
+/* Whole pages of a region in a chain: each is zero by the checksums of the file that holds it, or a
+ * hole in that file. */
 static bool
-pages_zero(const struct snapshot *snapshot, uint64_t page, uint64_t count)
+pages_zero(const struct snapshot *snapshot, size_t region, uint64_t from, size_t length)
 {
-	while (count && snapshot_page_zero(snapshot, page++))
-		count--;
-	return !count;
+	uint64_t offset = snapshot->regions[region].offset + from;
+	size_t part;
+
+	for (size_t at = 0; at < length; at += part) {
+		const struct snapshot *file = holder(snapshot, (offset + at) / PAGE_SIZE);
+
+		part = PAGE_SIZE;
+		while (at + part < length &&
+		       holder(snapshot, (offset + at + part) / PAGE_SIZE) == file)
+			part += PAGE_SIZE;
+		if (!file || (!hole(file, region, from + at, part) &&
+			      !file_hole(file, file->header.memory_offset + offset + at, part)))
+			return false;
+	}
+	return true;
 }
 
 bool
@@ -222,7 +235,7 @@ snapshot_known_zero(const struct snapshot *snapshot, gpa_t gpa, size_t length)
 		if (gpa < region->gpa || from >= region->size)
 			continue;
 		if (snapshot->pages)
-			return pages_zero(snapshot, offset / PAGE_SIZE, length / PAGE_SIZE);
+			return pages_zero(snapshot, i, from, length);
 		return hole(snapshot, i, from, length) ||
 		       file_hole(snapshot, snapshot->header.memory_offset + offset, length);
 	}

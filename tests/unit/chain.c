@@ -95,12 +95,73 @@ metadata_of_a_chain(void **state)
 	rmdir(folder);
 }
 
+#define CHUNKS 4u
+#define DATA 20u /* a page of the parent that is not a hole */
+
+/* Writes FOLDER/NUMBER with memory of holes but for a page, which its checksums do not say. Returns
+ * the checksum. */
+static uint32_t
+write_holes(const char *path, uint8_t number, uint32_t parent_checksum)
+{
+	struct snapshot_header header = { .id = { number }, .parent_checksum = parent_checksum };
+	struct snapshot_meta meta = { 0 };
+	uint8_t *bytes, held[CHUNKS * SNAPSHOT_CHUNK / PAGE_SIZE / 8] = { 1 };
+	int fd;
+
+	header.parent[0] = parent_checksum ? (uint8_t)(number - 1) : 0;
+	sample_sections(&meta);
+	sample_memory(&meta, CHUNKS * SNAPSHOT_CHUNK);
+	memset(meta.body.data + meta.rows[meta.count - 1].offset, 1, CHUNKS * 4);
+	if (parent_checksum)
+		snapshot_meta_add(&meta, SECTION_PAGES, 0, 0, held, sizeof(held));
+	bytes = snapshot_meta_seal(&meta, &header, CHUNKS * SNAPSHOT_CHUNK);
+	assert_non_null(bytes);
+	fd = open(path, O_WRONLY | O_CREAT, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, bytes, sizeof(header), 0), sizeof(header));
+	assert_int_equal(
+	    pwrite(fd, bytes + sizeof(header), header.table_size, (off_t)header.table_offset),
+	    (ssize_t)header.table_size);
+	if (!parent_checksum)
+		assert_int_equal(
+		    pwrite(fd, "x", 1, (off_t)(SNAPSHOT_MEMORY_OFFSET + DATA * PAGE_SIZE)), 1);
+	close(fd);
+	free(bytes);
+	snapshot_meta_free(&meta);
+	return header.checksum;
+}
+
+/* Holes cost nothing: they are not read, whatever the checksums say. */
+static void
+holes_of_a_chain(void **state)
+{
+	char folder[] = "/tmp/minivmm-unit-XXXXXX", paths[2][64];
+	char *given[] = { paths[0] };
+	struct snapshot snapshot;
+	uint32_t checksum = 0;
+
+	assert_non_null(mkdtemp(folder));
+	for (uint8_t i = 0; i < 2; i++) {
+		snprintf(paths[i], sizeof(paths[i]), "%s/%u", folder, i);
+		checksum = write_holes(paths[i], i + 1, checksum);
+	}
+	assert_int_equal(snapshot_open_chain(&snapshot, paths[1], given, 1), 0);
+	for (uint64_t at = 0; at < CHUNKS * SNAPSHOT_CHUNK; at += SNAPSHOT_CHUNK)
+		assert_int_equal(snapshot_known_zero(&snapshot, SAMPLE_GPA + at, SNAPSHOT_CHUNK),
+				 at / SNAPSHOT_CHUNK != DATA * PAGE_SIZE / SNAPSHOT_CHUNK);
+	snapshot_close(&snapshot);
+	for (size_t i = 0; i < 2; i++)
+		unlink(paths[i]);
+	rmdir(folder);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(refused_when_requested),
 		cmocka_unit_test(metadata_of_a_chain),
+		cmocka_unit_test(holes_of_a_chain),
 	};
 
 	return cmocka_run_group_tests_name("chain", tests, NULL, NULL);
