@@ -15,26 +15,24 @@
 #define ROWS_MAX 4096u
 #define TEXTS 6 /* maximum number of texts in a row */
 
-struct extent {
+struct rest {
 	uintptr_t at;
-	size_t length;
-	bool found;
+	size_t length; /* from at to the end of its segment; 0: it is in none */
 };
 
 static int
 find_segment(struct dl_phdr_info *object, size_t size, void *context)
 {
-	struct extent *wanted = context;
+	struct rest *rest = context;
 
-	for (unsigned i = 0; i < object->dlpi_phnum && !wanted->found; i++) {
+	for (unsigned i = 0; i < object->dlpi_phnum && !rest->length; i++) {
 		const ElfW(Phdr) *p = &object->dlpi_phdr[i];
-		uintptr_t at = object->dlpi_addr + p->p_vaddr;
+		uintptr_t offset = rest->at - (object->dlpi_addr + p->p_vaddr);
 
-		wanted->found = p->p_type == PT_LOAD && p->p_flags & PF_R && wanted->at >= at &&
-				wanted->at - at <= p->p_memsz &&
-				wanted->length <= p->p_memsz - (wanted->at - at);
+		if (p->p_type == PT_LOAD && p->p_flags & PF_R && offset < p->p_memsz)
+			rest->length = p->p_memsz - offset;
 	}
-	return wanted->found;
+	return rest->length != 0;
 }
 
 /* The code of the object that contains an address. */
@@ -78,12 +76,14 @@ plugin_find_code(struct plugin *plugin, const struct minivmm_registration *regis
 	plugin->code_end = code.end;
 }
 
-static bool
-loaded(const void *at, size_t length)
+/* The number of loaded bytes from an address on. It takes a walk of all objects. */
+static size_t
+loaded(const void *at)
 {
-	struct extent m = { (uintptr_t)at, length, false };
+	struct rest rest = { .at = (uintptr_t)at };
 
-	return dl_iterate_phdr(find_segment, &m);
+	dl_iterate_phdr(find_segment, &rest);
+	return rest.length;
 }
 
 /* Copies bytes if they are loaded. They may lie behind the end of a table, where AddressSanitizer
@@ -93,21 +93,22 @@ copy_loaded(void *to, const void *from, size_t length)
 {
 	const volatile uint8_t *bytes = from;
 
-	if (!loaded(from, length))
+	if (loaded(from) < length)
 		return false;
 	for (size_t i = 0; i < length; i++)
 		((uint8_t *)to)[i] = bytes[i];
 	return true;
 }
 
-static bool
+__attribute__((no_sanitize("address"))) static bool
 is_text(const char *text)
 {
-	char c = 0;
+	const volatile char *c = text;
+	size_t left = loaded(text);
 
-	while (copy_loaded(&c, text, 1) && c)
-		text++;
-	return !c && loaded(text, 1);
+	for (; left && *c; left--)
+		c++;
+	return left;
 }
 
 static bool
