@@ -298,11 +298,15 @@ load_fields(struct minivmm_device *public, struct minivmm_reader *reader, uint32
 	    !is_reader(reader, SERVICE(load_fields)) || public != bus_current.device)
 		return -1;
 	rows = d->plugin.descriptor.fields;
-	for (const struct minivmm_field *row = rows; row && row->name; row++)
-		if (record_find(&reader->levels[reader->depth].group, row->name, &item) &&
-		    !find_item(reader, row->name, &item))
-			record_put(&part, row->name, (enum record_type)item.type, item.data,
-				   item.count, item.array);
+	for (const struct minivmm_field *row = rows; row && row->name && !part.failed; row++) {
+		if (!record_find(&reader->levels[reader->depth].group, row->name, &item) ||
+		    find_item(reader, row->name, &item))
+			continue;
+		record_put(&part, row->name, (enum record_type)item.type, item.data, item.count,
+			   item.array);
+		if (part.failed && !part.no_memory) /* a text or a group */
+			load_error(reader, "%s has the wrong type", row->name);
+	}
 	if (part.failed)
 		load_error(reader, "no memory");
 	else if (record_open(part.data, part.length, &group, &why))

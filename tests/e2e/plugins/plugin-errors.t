@@ -7,6 +7,7 @@ use warnings;
 use lib 'tests/lib';
 
 use Minivmm;
+use Snapshot;
 use POSIX ();
 use Test::More;
 
@@ -127,6 +128,11 @@ my @restore = ('-r', 'f.snap', '--set', "plugins.path=$build/tests/plugins");
 my $unfit = 'cannot restore f.snap: section DEVI 1: device a (plugin faulty): loaded failed';
 like(fault('loaded', 1, @restore), qr/\A112::minivmm: \Q$unfit\E without an error message\n\z/, 'loaded');
 like(fault('loaded', 0, @restore), qr/\A112::$told\Qminivmm: $unfit\E\n\z/, 'loaded, with a message');
+my $text = Snapshot->load('f.snap');
+$text->change('DEVI', 1, [qw(state pauses)], sub { @{ $_[0] }{qw(type count value)} = (6, 1, 'x') });
+$text->save('text.snap');
+$restore[1] = 'text.snap';
+like(fault('nowhere', 0, @restore), qr/\A112::minivmm: cannot restore text\.snap: .*: pauses has the wrong type\n\z/, 'a text in place of a number');
 
 # A row number outside of each table: each call is refused and counted.
 my @rows = map { "minivmm: a: minivmm_$_->[0]() is refused: $_->[1], the plugin's table has $_->[2] rows; plugin faulty is at fault\n" }
