@@ -62,7 +62,7 @@ fails(ctl(qw(--jsno vm.sock x)), 110, qr/ctl: unknown option --jsno/, 'refused: 
 fails(ctl('vm.sock', "a\nb"), 110, qr/newline/, 'refused: a newline in a word');
 fails(ctl('vm.sock', 'x' x 5000), 110, qr/longer than 4096 bytes/, 'refused: a command that is too long');
 fails(ctl(qw(vm.sock stats --frob)), 110, qr/unknown argument --frob of stats/, 'refused: an argument after stats');
-fails(ctl(qw(--json vm.sock stats)), 110, qr/--json with status/, 'refused: stats with --json');
+fails(ctl(qw(--json vm.sock stats)), 110, qr/stats does not support --json; use minivmm ctl --json SOCKET status/, 'refused: stats with --json');
 
 # No server.
 fails(ctl(qw(vm.sock status)), 113, qr/cannot connect to vm\.sock: No such file or directory; check that the machine is running/,
