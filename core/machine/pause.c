@@ -92,16 +92,21 @@ obstacle(const struct machine *m, char *text, size_t size)
 	return current.callback || m->trace;
 }
 
-/* The vCPUs that may run again do so: the pause is refused. */
-static int
-refuse(struct machine *m, const char *why)
+/* The pause is refused: the vCPUs continue. false: they must stop in any case, and one may have
+ * found that just now. */
+static bool
+refuse(struct machine *m)
 {
+	bool may;
+
 	pthread_mutex_lock(&m->lock);
-	m->may_run = true;
+	may = !m->end.cause && !m->stop_hit;
+	if (may)
+		m->may_run = true;
 	pthread_mutex_unlock(&m->lock);
-	pthread_cond_broadcast(&m->changed);
-	return fail(STATUS_IO,
-		    "cannot pause the machine: %s; the machine continues; try again later", why);
+	if (may)
+		pthread_cond_broadcast(&m->changed);
+	return may;
 }
 
 /*
@@ -126,8 +131,11 @@ park_vcpus(struct machine *m)
 		for (unsigned i = 0; !r && i < EVENTS_PER_TURN; i++)
 			r = loop_once_nested(&m->loop, 0);
 		if (!r && turn >= PARK_TURNS && clock_host() - began > PARK_MOST &&
-		    !machine_ended(m) && !m->stop_hit && obstacle(m, why, sizeof(why)))
-			return refuse(m, why);
+		    obstacle(m, why, sizeof(why)) && refuse(m))
+			return fail(STATUS_IO,
+				    "cannot pause the machine: %s; the machine continues; try "
+				    "again later",
+				    why);
 	}
 	return r;
 }
