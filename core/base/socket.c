@@ -157,6 +157,18 @@ socket_send_fd(int socket, const void *bytes, size_t length, int fd)
 	return sendmsg(socket, &message, MSG_NOSIGNAL);
 }
 
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83
+#endif
+
+void
+socket_refuse_passed(int fd)
+{
+	const int no = 0;
+
+	setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &no, sizeof(no));
+}
+
 void
 socket_close_passed(int fd)
 {

@@ -72,6 +72,12 @@ bool socket_peer(int fd, uid_t *uid);
 ssize_t socket_send_fd(int socket, const void *bytes, size_t length, int fd);
 ssize_t socket_receive_fd(int socket, void *to, size_t length, int *fd);
 /*
+ * Has the kernel refuse descriptors that a peer of this unix socket passes, or a peer of a socket
+ * that it accepts: recv(2) drops them, and then waits as long as close(2) of one. Without effect
+ * before Linux 6.16. socket_begin_unix does it, too.
+ */
+void socket_refuse_passed(int fd);
+/*
  * Closes a descriptor that a client has passed. close(2) of it can wait as long as the client likes
  * (SO_LINGER, a remote file system), so a thread of its own closes it. socket_close_client closes a
  * connection of a unix socket, in which descriptors may wait that nobody has received.

@@ -95,6 +95,8 @@ socket_begin_unix(const char *path, bool *pending)
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	*pending = false;
+	if (fd >= 0)
+		socket_refuse_passed(fd);
 	if (fd < 0 || !connect_path(fd, path))
 		return fd;
 	*pending = errno == EINPROGRESS;

@@ -56,6 +56,7 @@ socket_listen_for(struct minivmm_device *public, const char *path, uint32_t back
 		free(socket);
 		return -1;
 	}
+	socket_refuse_passed(fd);
 	socket->next = d->sockets;
 	d->sockets = socket;
 	return fd;

@@ -85,7 +85,7 @@ hung_up(struct stream_end *end)
 		return;
 	end->connected = end->stalled = false;
 	if (end->socket) {
-		close(end->fd);
+		socket_close_client(end->fd);
 		end->fd = -1;
 	}
 	log_line(MINIVMM_DEBUG, stream->device, "%s: hung up", end->kind->name);
@@ -335,7 +335,9 @@ stream_end_close(struct stream_end *end, const volatile bool *interrupted)
 		stream_terminal_restore(end->stream->hub);
 		end->stream->hub->terminal_used = false;
 	}
-	if (end->fd >= 0 && end->own)
+	if (end->fd >= 0 && end->own && end->socket)
+		socket_close_client(end->fd);
+	else if (end->fd >= 0 && end->own)
 		close(end->fd);
 	if (end->listen_fd >= 0)
 		close(end->listen_fd);

@@ -20,6 +20,7 @@
 #include "base/job.h"
 #include "base/limit.h"
 #include "base/log.h"
+#include "base/socket.h"
 #include "base/text.h"
 #include "stream/stream_sockets.h"
 
@@ -73,13 +74,26 @@ would_block(const struct stream_end *end, short events)
 	return true;
 }
 
+/* The peer of a unix socket can pass descriptors. If recv(2) dropped them, that could wait as long
+ * as close(2) of a passed one. */
+static ssize_t
+receive(int socket, void *to, size_t length)
+{
+	int passed = -1;
+	ssize_t n = TEMP_FAILURE_RETRY(socket_receive_fd(socket, to, length, &passed));
+
+	if (passed >= 0)
+		socket_close_passed(passed);
+	return n;
+}
+
 ssize_t
 stream_end_read(struct stream_end *end, void *to, size_t length)
 {
 	if (would_block(end, POLLIN))
 		return -1;
 	if (end->socket)
-		return TEMP_FAILURE_RETRY(recv(end->fd, to, length, MSG_DONTWAIT));
+		return receive(end->fd, to, length);
 	return TEMP_FAILURE_RETRY(read(end->fd, to, length));
 }
 

@@ -131,7 +131,10 @@ stream_unix_listen(struct stream_end *end, bool restored)
 
 	end->own = end->socket = true;
 	end->listen_fd = socket_listen_unix(end->target, 0, 1, &end->file, &why);
-	return end->listen_fd < 0 ? stream_end_refuse(end, "listen", &why) : 0;
+	if (end->listen_fd < 0)
+		return stream_end_refuse(end, "listen", &why);
+	socket_refuse_passed(end->listen_fd);
+	return 0;
 }
 
 int
@@ -172,7 +175,7 @@ stream_socket_finish(struct stream_end *end, const volatile bool *interrupted)
 		shutdown(end->fd, SHUT_WR);
 		/* If unread input is left, close() resets a TCP connection, and output in flight is
 		 * lost. */
-		while (recv(end->fd, unread, sizeof(unread), MSG_DONTWAIT) > 0)
+		while (stream_end_read(end, unread, sizeof(unread)) > 0)
 			;
 	}
 	if (end->listen_fd >= 0)

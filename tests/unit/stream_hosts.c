@@ -421,6 +421,75 @@ an_inherited_socket(void **state)
 	close(pair[0]);
 }
 
+/* A TCP socket whose close(2) waits an hour for *reader: SO_LINGER, and data that nobody reads. */
+static int
+lingers(int *reader)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET,
+				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	const struct linger hour = { 1, 3600 };
+	socklen_t size = sizeof(address);
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0),
+	    fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	static const char much[65536];
+
+	assert_int_equal(bind(listener, (struct sockaddr *)&address, size), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &size), 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&address, size), 0);
+	*reader = accept(listener, NULL, NULL);
+	close(listener);
+	while (send(fd, much, sizeof(much), MSG_DONTWAIT) > 0)
+		;
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &hour, sizeof(hour)), 0);
+	return fd;
+}
+
+/* A peer passes a descriptor. Nobody wants it, and the loop does not wait until it is closed. */
+static void
+a_passed_socket_that_lingers(void **state)
+{
+	int pair[2], reader, passed;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	assert_int_equal(dup2(pair[0], 0), 0);
+	bench_open("none", "stdio");
+	passed = lingers(&reader);
+	assert_int_equal(socket_send_fd(pair[1], "typed", 5, passed), 5);
+	alarm(60); /* ends the test if the loop waits */
+	close(passed);
+	until(bench.stream.input_length);
+	alarm(0);
+	assert_takes("typed");
+	close(reader);
+	close(pair[0]);
+	close(pair[1]);
+}
+
+static void
+a_client_that_passes_a_socket(void **state)
+{
+	int fd, reader, passed;
+
+	bench_open(bench_spec("unix-listen", "sock"), NULL);
+	fd = unix_client("sock");
+	until(bench.stream.out.connected);
+	passed = lingers(&reader);
+	if (socket_send_fd(fd, "typed", 5, passed) < 0) { /* since Linux 6.16 */
+		const struct linger none = { 0 };
+
+		assert_int_equal(errno, EPERM);
+		assert_int_equal(write(fd, "typed", 5), 5);
+		setsockopt(passed, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+	}
+	alarm(60);
+	close(passed);
+	close(fd);
+	until(!bench.stream.out.connected);
+	alarm(0);
+	close(reader);
+}
+
 /* Replaces stdin and stdout by the slave of a new pty; returns the master. */
 static int
 terminal_at_stdio(void)
@@ -593,6 +662,8 @@ main(void)
 		TEST(input_waits_for_room),
 		TEST(tcp_both_ways),
 		TEST(an_inherited_socket),
+		TEST(a_passed_socket_that_lingers),
+		TEST(a_client_that_passes_a_socket),
 		TEST(the_terminal_is_raw_and_restored),
 		TEST(a_terminal_for_output_keeps_its_mode),
 		TEST(a_stalled_terminal_does_not_block_the_loop),
