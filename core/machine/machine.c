@@ -158,6 +158,8 @@ machine_end(struct machine *m, enum machine_cause cause, uint64_t status)
 		m->end = (struct machine_end){ .cause = cause, .status = status };
 	m->may_run = false;
 	pthread_mutex_unlock(&m->lock);
+	if (m->trace && (cause == CAUSE_QUIT || cause == CAUSE_SIGNAL || cause == CAUSE_TIMEOUT))
+		trace_end(m->trace);
 	machine_kick(m);
 	loop_wake(&m->loop);
 }

@@ -4,8 +4,10 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -13,10 +15,14 @@
 #include "base/limit.h"
 #include "base/log.h"
 
+#define LOOK 100  /* ms between two looks at trace->ended */
+#define LOOKS 10u /* with it set, before a line is lost */
+
 int
 trace_open(struct trace *trace, const char *path)
 {
 	int error;
+	struct stat st;
 	struct why why;
 
 	*trace = (struct trace){ .file = file_open_report(path), .path = strdup(path) };
@@ -27,8 +33,21 @@ trace_open(struct trace *trace, const char *path)
 		return fail(why_status(&why, STATUS_IO), "cannot write the trace to %s: %s", path,
 			    why.text);
 	}
+	trace->waits = !fstat(fileno(trace->file), &st) && !S_ISREG(st.st_mode);
 	trace->line = open_memstream(&trace->text, &trace->length);
 	return trace->line && trace->path ? 0 : fail_memory("the trace");
+}
+
+static struct limit_text
+error_text(int error)
+{
+	return error == ETIME ? (struct limit_text){ "nobody reads it" } : limit_error(error);
+}
+
+void
+trace_end(struct trace *trace)
+{
+	atomic_store(&trace->ended, true);
 }
 
 int
@@ -42,7 +61,7 @@ trace_close(struct trace *trace)
 		fclose(trace->line);
 	if (error)
 		fail(STATUS_IO, "the trace in %s is not complete: %s", trace->path,
-		     limit_error(error).text);
+		     error_text(error).text);
 	free(trace->text);
 	free(trace->path);
 	pthread_mutex_destroy(&trace->lock);
@@ -85,15 +104,24 @@ print(FILE *out, uint64_t number, const struct trace_access *a)
 }
 
 /*
- * Writes bytes with one write(2), unless a pipe takes only a part of them. A signal that kicks the
- * vCPU ends a write that waits for a pipe: it is continued.
+ * Writes bytes with one write(2): if a pipe has room, it has room for a line. A signal that kicks
+ * the vCPU ends a write that waits: it is continued, but not for long after trace_end.
  */
 static int
-write_all(int fd, const char *text, size_t length)
+write_all(const struct trace *trace, const char *text, size_t length)
 {
-	while (length) {
-		ssize_t n = write(fd, text, length);
+	struct pollfd room = { .fd = fileno(trace->file), .events = POLLOUT };
+	unsigned looks = 0;
 
+	while (length) {
+		ssize_t n;
+
+		if (trace->waits && poll(&room, 1, LOOK) != 1) {
+			if (atomic_load(&trace->ended) && ++looks == LOOKS)
+				return ETIME;
+			continue;
+		}
+		n = write(room.fd, text, length);
 		if (n < 0 && errno != EINTR)
 			return errno;
 		if (n > 0) {
@@ -112,12 +140,11 @@ trace_access(struct trace *trace, const struct trace_access *access)
 	pthread_mutex_lock(&trace->lock);
 	rewind(trace->line);
 	print(trace->line, ++trace->number, access);
-	error = fflush(trace->line) ? errno
-				    : write_all(fileno(trace->file), trace->text, trace->length);
+	error = fflush(trace->line) ? errno : write_all(trace, trace->text, trace->length);
 	if (error && !trace->error) {
 		trace->error = error;
 		log_line(MINIVMM_WARNING, NULL, "cannot write the trace to %s: %s", trace->path,
-			 limit_error(error).text);
+			 error_text(error).text);
 	}
 	pthread_mutex_unlock(&trace->lock);
 }

@@ -4,6 +4,7 @@
 #define MACHINE_TRACE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -14,6 +15,8 @@
 struct trace {
 	FILE *file; /* opened for its descriptor: each line is one write(2), without a buffer */
 	char *path;
+	bool waits;           /* a write may wait for a reader: the file is not a regular one */
+	atomic_bool ended;    /* no longer than a second */
 	pthread_mutex_t lock; /* guards the members below: lines of all vCPUs are in one order */
 	FILE *line;           /* a memory stream with the line that is being written */
 	char *text;           /* its bytes, and their number */
@@ -27,6 +30,10 @@ int trace_open(struct trace *trace, const char *path);
 /* Closes the file and frees path. 0, or a negative status if a line could not be written. */
 int trace_close(struct trace *trace);
 
+/* The operator ends the machine: from now on, a line that nobody reads for a second is lost. Any
+ * thread. */
+void trace_end(struct trace *trace);
+
 struct trace_access {
 	const struct vm_clock *clock; /* the line has its time */
 	uint32_t vcpu, space;         /* index; enum minivmm_space */
@@ -36,7 +43,7 @@ struct trace_access {
 	bool write;
 	const struct bus_range *range; /* NULL: unclaimed */
 };
-/* Writes one line. Any thread. */
+/* Writes one line; waits for the reader of a pipe until trace_end. Any thread. */
 void trace_access(struct trace *trace, const struct trace_access *access);
 
 #endif

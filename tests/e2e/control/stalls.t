@@ -137,8 +137,10 @@ until_true {    # until the pipe is full
 };
 like($reply->{error}, qr/cannot pause the machine: the reader of the trace does not read/, 'a pause is refused while nobody reads the trace');
 ok($control->request('status')->{ok}, 'status is answered');
-kill KILL => $process->{pid};
-finish($process);
+is($control->request('quit')->{ok}, 1, 'quit');
+my ($end, undef, $said) = finish($process);
+is($end, 113, 'the machine ends');
+like($said, qr/the trace in err is not complete: nobody reads it/, 'and the trace is not complete');
 close $reader;
 
 # No descriptor is left, but for the one that is kept for the control socket.
