@@ -30,6 +30,15 @@ give_up(struct stream *stream, int error)
 		 stream_end_text(&stream->out, text, sizeof(text)), limit_error(error).text);
 }
 
+static void
+cannot_wait(const struct stream_end *end)
+{
+	char text[256];
+
+	log_line(MINIVMM_ERROR, end->stream->device, "cannot wait for %s: %s",
+		 stream_end_text(end, text, sizeof(text)), limit_error_of(LIMIT_EPOLL, errno).text);
+}
+
 /* Watches the end for the events that it can handle now. A descriptor without events is
  * removed from the loop, since epoll would report a hang-up without end. */
 static void
@@ -58,12 +67,17 @@ watch(struct stream_end *end)
 		loop_remove(loop, &end->source);
 	else if (end->source.fd >= 0)
 		loop_change(loop, &end->source, events);
-	else if (loop_add(loop, &end->source, end->fd, events))
-		end->ready = true; /* epoll refuses files that are always ready, like /dev/null */
+	else if (loop_add(loop, &end->source, end->fd, events)) {
+		/* epoll refuses files that are always ready, like /dev/null. */
+		end->ready = errno == EPERM;
+		if (!end->ready)
+			cannot_wait(end);
+	}
 	if (end->connected)
 		loop_remove(loop, &end->listen_source);
-	else if (end->listen_fd >= 0 && end->listen_source.fd < 0)
-		loop_add(loop, &end->listen_source, end->listen_fd, EPOLLIN);
+	else if (end->listen_fd >= 0 && end->listen_source.fd < 0 &&
+		 loop_add(loop, &end->listen_source, end->listen_fd, EPOLLIN))
+		cannot_wait(end);
 }
 
 /* The peer has hung up. A kind with accept waits for the next peer; for others the input ends. */
