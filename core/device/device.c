@@ -85,7 +85,7 @@ timer_fired(struct loop_timer *timer, uint64_t periods)
 	/* The handler that has the lock may set or cancel the timer. */
 	if (!DEVICE_TRY(t->device, row->name,
 			row->fire(&t->device->host.public, t->index, periods)))
-		loop_timer_retry(&t->device->all->machine->loop, timer, periods);
+		loop_timer_retry(&t->device->all->machine->loop, timer);
 }
 
 static void

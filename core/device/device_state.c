@@ -334,17 +334,6 @@ const struct service_set device_state_services = {
 	LOADING(get_end, get_end, "get_end"),
 };
 
-/* The deadline before the periods that the plugin has not been told yet: a restore counts them. */
-static uint64_t
-first_deadline(const struct loop_timer *t)
-{
-	uint64_t passed;
-
-	return __builtin_mul_overflow(t->pending, t->period, &passed) || passed > t->deadline
-		   ? t->deadline
-		   : t->deadline - passed;
-}
-
 static void
 save_timers(struct device *d, struct record_writer *writer)
 {
@@ -354,7 +343,7 @@ save_timers(struct device *d, struct record_writer *writer)
 		struct saved_timer saved = { .armed = t->armed };
 
 		if (t->armed)
-			saved = (struct saved_timer){ true, first_deadline(t), t->period };
+			saved = (struct saved_timer){ true, t->deadline, t->period };
 		record_begin(writer, d->plugin.descriptor.timers[i].name, RECORD_GROUP);
 		fields_save(saved_timer_fields, &saved, writer);
 		record_end(writer);

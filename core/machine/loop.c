@@ -135,9 +135,12 @@ arm_timer_fd(struct loop *loop)
 	struct itimerspec when = { 0 };
 	uint64_t earliest = UINT64_MAX;
 
-	for (struct loop_timer *t = loop->timers; t; t = t->next)
-		if (t->armed && t->deadline < earliest)
-			earliest = t->deadline;
+	for (struct loop_timer *t = loop->timers; t; t = t->next) {
+		uint64_t at = t->deadline > t->not_before ? t->deadline : t->not_before;
+
+		if (t->armed && at < earliest)
+			earliest = at;
+	}
 	if (earliest != UINT64_MAX && !loop->quiet) {
 		uint64_t now = clock_now(loop->clock);
 		uint64_t left = earliest > now ? earliest - now : 0, host = clock_host();
@@ -160,10 +163,13 @@ next_due(struct loop *loop, uint64_t *periods)
 	struct loop_timer *due = NULL;
 
 	for (struct loop_timer *t = loop->timers; t; t = t->next)
-		if (t->armed && t->deadline <= now && (!due || t->deadline < due->deadline))
+		if (t->armed && t->deadline <= now && t->not_before <= now &&
+		    (!due || t->deadline < due->deadline))
 			due = t;
 	if (!due)
 		return NULL;
+	due->due = due->deadline;
+	due->fired = true;
 	*periods = 1;
 	if (due->period) {
 		*periods += (now - due->deadline) / due->period;
@@ -172,9 +178,6 @@ next_due(struct loop *loop, uint64_t *periods)
 			due->deadline = INT64_MAX;
 	} else
 		due->armed = false;
-	*periods += due->pending;
-	due->pending = 0;
-	due->fired = true;
 	return due;
 }
 
@@ -289,7 +292,7 @@ loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t deadline, u
 	timer->period = period < INT64_MAX ? period : INT64_MAX;
 	timer->armed = true;
 	timer->fired = false;
-	timer->pending = 0;
+	timer->not_before = 0;
 	arm_timer_fd(loop);
 	pthread_mutex_unlock(&loop->lock);
 }
@@ -299,7 +302,7 @@ loop_timer_cancel(struct loop *loop, struct loop_timer *timer)
 {
 	pthread_mutex_lock(&loop->lock);
 	timer->fired = false;
-	timer->pending = 0;
+	timer->not_before = 0;
 	if (timer->armed) {
 		timer->armed = false;
 		arm_timer_fd(loop);
@@ -308,13 +311,12 @@ loop_timer_cancel(struct loop *loop, struct loop_timer *timer)
 }
 
 void
-loop_timer_retry(struct loop *loop, struct loop_timer *timer, uint64_t periods)
+loop_timer_retry(struct loop *loop, struct loop_timer *timer)
 {
 	pthread_mutex_lock(&loop->lock);
-	if (timer->fired && timer->period)
-		timer->pending = periods;
-	else if (timer->fired) {
-		timer->deadline = clock_now(loop->clock) + RETRY_AFTER;
+	if (timer->fired) {
+		timer->deadline = timer->due;
+		timer->not_before = clock_now(loop->clock) + RETRY_AFTER;
 		timer->armed = true;
 		arm_timer_fd(loop);
 	}

@@ -33,8 +33,10 @@ struct loop_source {
 struct loop_timer {
 	uint64_t deadline, period; /* ns; period 0: once */
 	bool armed;
-	bool fired;       /* since it was set */
-	uint64_t pending; /* periods that loop_timer_retry has returned */
+	/* Of loop_timer_retry. Private. */
+	bool fired;          /* since it was set */
+	uint64_t due;        /* the deadline before it fired */
+	uint64_t not_before; /* VM time at which it fires again at the earliest */
 	void (*fire)(struct loop_timer *timer, uint64_t periods); /* periods passed, at least 1 */
 	void *context;
 	struct loop_timer *next; /* of all timers, armed or not */
@@ -90,11 +92,11 @@ void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t deadli
 		    uint64_t period);
 void loop_timer_cancel(struct loop *loop, struct loop_timer *timer);
 /*
- * For fire, if it cannot be handled now: a timer that fires once does so again after a millisecond;
- * the periods are added to those of the next time. No effect if another thread has set or cancelled
- * the timer meanwhile. Main thread.
+ * For fire, if it cannot be handled now: the timer is as before, and fires again after a
+ * millisecond, with the same periods and those that have passed. No effect if another thread has
+ * set or cancelled the timer meanwhile. Main thread.
  */
-void loop_timer_retry(struct loop *loop, struct loop_timer *timer, uint64_t periods);
+void loop_timer_retry(struct loop *loop, struct loop_timer *timer);
 /* Queues deferred work unless it is queued. Any thread. */
 void loop_defer(struct loop *loop, struct loop_deferred *deferred);
 /* Makes loop_once return. Any thread; async-signal-safe. */

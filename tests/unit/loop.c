@@ -293,31 +293,38 @@ busy(struct loop_timer *timer, uint64_t passed)
 		loop_timer_set(loop, timer, 2000 * MS, 0);
 	if (meanwhile == CANCEL)
 		loop_timer_cancel(loop, timer);
-	loop_timer_retry(loop, timer, passed);
+	loop_timer_retry(loop, timer);
 }
 
 static void
 retries(void **state)
 {
 	struct bench *bench = *state;
-	struct busy once[3], each;
+	struct busy once[3], each, hourly;
 
-	for (int i = 0; i < 4; i++) {
-		struct busy *b = i < 3 ? &once[i] : &each;
+	for (int i = 0; i < 5; i++) {
+		struct busy *b = i < 3 ? &once[i] : i == 3 ? &each : &hourly;
 
 		notes(bench, &b->note, 1);
 		b->meanwhile = i < 3 ? (enum meanwhile)i : NOTHING;
 		b->note.again = 1;
 		b->note.timer.fire = busy;
 		loop_timer_add(&bench->loop, &b->note.timer);
-		loop_timer_set(&bench->loop, &b->note.timer, 3 * MS, i < 3 ? 0 : 3 * MS);
+		loop_timer_set(&bench->loop, &b->note.timer, 3 * MS,
+			       i < 3    ? 0
+			       : i == 3 ? 3 * MS
+					: 3600000 * MS);
 	}
 	speak(bench);
 	while (each.note.calls < 2)
 		assert_int_equal(loop_once(&bench->loop, 100), 0);
 	/* No period is lost: this call has those of the first, too. */
 	assert_int_equal(each.note.timer.deadline, (each.note.periods + 1) * 3 * MS);
-	assert_int_equal(each.note.timer.pending, 0);
+	/* The next call does not wait for the next period. */
+	while (hourly.note.calls < 2)
+		assert_int_equal(loop_once(&bench->loop, 100), 0);
+	assert_int_equal(hourly.note.periods, 1);
+	assert_int_equal(hourly.note.timer.deadline, 3600003 * MS);
 	while (once[NOTHING].note.calls < 2)
 		assert_int_equal(loop_once(&bench->loop, 100), 0);
 	assert_int_equal(once[SET].note.calls, 1);
