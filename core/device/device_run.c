@@ -36,8 +36,7 @@ devices_pause(void *context)
 	for (size_t i = 0; i < devices->count && !r; i++)
 		while (devices->list[i].pending && !r) {
 			r = loop_once_nested(&devices->machine->loop, 10);
-			if (!r && devices->list[i].pending && clock_host() > deadline &&
-			    !machine_stop_due(devices->machine))
+			if (!r && devices->list[i].pending && clock_host() > deadline)
 				r = fail(STATUS_IO,
 					 "device %s has not finished its requests within 1 second",
 					 devices->list[i].config->name);

@@ -211,9 +211,6 @@ void machine_output(struct machine *machine, const char *device, const uint8_t *
 /* Reports that the stop condition is hit. The vCPUs stop with their accesses complete, and the main
  * thread runs the handler. Returns at once. Any thread. */
 void machine_stop_hit(struct machine *machine);
-/* Whether the stop condition is hit, and its handler has yet to run: a pause cannot be refused.
- * False once the machine has ended. Any thread. */
-bool machine_stop_due(struct machine *machine);
 
 /* Ends the machine. If it has ended already, the first cause stays. Returns at once. Any thread. */
 void machine_end(struct machine *machine, enum machine_cause cause, uint64_t status);

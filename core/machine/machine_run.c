@@ -70,12 +70,6 @@ machine_stop_hit(struct machine *m)
 	loop_wake(&m->loop);
 }
 
-bool
-machine_stop_due(struct machine *m)
-{
-	return m->stop_hit && !machine_ended(m);
-}
-
 /* Pauses the machine, removes the stop condition that is hit, and calls its handler. */
 static int
 at_stop(struct machine *m)

@@ -62,24 +62,6 @@ end_access();
 my ($status) = finish($process);
 is($status, 0, 'the machine ends with the access');
 
-# A device takes longer than a second to pause. The operator's pause is refused; a stop condition
-# that is hit waits for the device, and another client has its replies meanwhile.
-spew('busy.ini', guest('ba f8 03 b0 79 ee eb fd', "[device busy0]\nplugin = busy\npipe = pipe\n$socket"));
-$process = start([ $minivmm, '-c', 'busy.ini' ]);
-$control = Control->connect('vm.sock');
-like($control->request('pause')->{error}, qr/device busy0 has not finished its requests within 1 second/, 'a pause is refused');
-$control->request('quit');
-finish($process);
-$process = start([ $minivmm, '-c', 'busy.ini', '--until', 'output:serial0:yy' ]);
-$control = Control->connect('vm.sock');
-ok(until_true(sub { said($process) =~ /busy0: pauses/ }), 'the stop condition is hit') or diag(said($process));
-sleep 2;
-is($control->request('status')->{state}, 'paused', 'status while the device pauses');
-open my $pipe, '+<', 'pipe' or die "pipe: $!";
-syswrite $pipe, 'x';
-close $pipe;
-is((finish($process))[0], 0, 'the run ends at its stop condition') or diag(said($process));
-
 # A stop condition whose client disconnects, or that another client cancels.
 spew('prints.ini', guest('ba f8 03 b9 ff ff e2 fe b0 79 ee eb f6', $socket));
 $process = start([ $minivmm, '-c', 'prints.ini' ]);
