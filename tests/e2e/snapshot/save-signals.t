@@ -46,8 +46,8 @@ for my $case ([ '--until', 'hlt' ], [ '--at', 'hlt' ]) {
     }
 }
 
-# SIGTSTP stops the process at once, and SIGCONT continues the snapshot. The kernel does not stop an orphaned process
-# group, which that of the tests may be.
+# SIGTSTP stops the process at once, and SIGCONT continues the snapshot. The kernel does not stop an
+# orphaned process group, which that of the tests may be.
 {
     my $process = start([ $^X, '-e', 'setpgrp; exec @ARGV', @save, qw(--until hlt) ], %slow);
     ok(writes($process), 'the snapshot is being written');
