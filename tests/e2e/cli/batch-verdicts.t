@@ -20,8 +20,8 @@ is((run([ $minivmm, qw(-c x.ini --until access:1 --save x.snap) ]))[0], 0, 'a sn
 spew($_, $_) for qw(a b c loop);
 my @batch = ($minivmm, qw(batch -r x.snap --input serial0 -j 1));
 
-# The lines, as FILE CAUSE EXIT [SIGNAL]. A worker that is killed when it has written its line leaves
-# an empty one.
+# The lines, as FILE CAUSE EXIT [SIGNAL]. A worker that is killed when it has written its line
+# leaves an empty one.
 sub lines {
     my ($out) = @_;
     return join ', ', map { join ' ', grep { defined } @{ decode_json($_) }{qw(file cause exit signal)} } grep { length } split /\n/, $out;
