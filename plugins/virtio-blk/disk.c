@@ -10,10 +10,6 @@
 #include <linux/falloc.h>
 #include <string.h>
 
-/* Zeros are written with one call per MiB: a server that cannot clear a range would otherwise be
- * asked 64 times in a step of a request, for which a pause waits. */
-#define ZERO_PIECES 16u
-
 static bool
 has(const struct disk_layer *layer, uint64_t cluster)
 {
@@ -197,7 +193,7 @@ static int
 write_piece(struct disk *disk, struct cursor *cursor, uint64_t length, uint64_t at, bool whole)
 {
 	static const uint8_t zeroes[16 * DISK_CLUSTER];
-	struct iovec all[ZERO_PIECES];
+	const struct iovec all = { (uint8_t *)zeroes, sizeof(zeroes) };
 	struct disk_layer *layer = top(disk);
 	bool part = !whole && !has(layer, at / DISK_CLUSTER);
 
@@ -206,13 +202,10 @@ write_piece(struct disk *disk, struct cursor *cursor, uint64_t length, uint64_t 
 			    : transfer(layer, true, cursor, length, at);
 	if (whole && !layer->store->zero(layer, DISK_UNMAP, length, at + layer->data))
 		return 0;
-	for (size_t i = 0; i < ZERO_PIECES; i++)
-		all[i] = (struct iovec){ (uint8_t *)zeroes, sizeof(zeroes) };
 	for (uint64_t done = 0, some; done < length; done += some) {
-		struct cursor none = { .pieces = all };
+		struct cursor none = { .pieces = &all };
 
-		some = length - done;
-		some = some < ZERO_PIECES * sizeof(zeroes) ? some : ZERO_PIECES * sizeof(zeroes);
+		some = length - done < sizeof(zeroes) ? length - done : sizeof(zeroes);
 		if (part ? write_part(disk, &none, some, at + done)
 			 : transfer(layer, true, &none, some, at + done))
 			return -1;

