@@ -55,7 +55,7 @@ int file_descriptor(const char *path);
  * own flags: O_NONBLOCK does not affect other processes.
  */
 int file_reopen(int fd);
-/* Closes a descriptor on a thread of its own, because close(2) can take long: it frees the blocks
+/* Closes a descriptor on a separate thread, because close(2) can take long: it frees the blocks
  * of a file without a name, waits for a remote file system, or for the peer of a socket. */
 void file_close_later(int fd);
 /* Stores the path of an open file, truncated to size, or "" if it is unknown. */

@@ -79,7 +79,7 @@ ssize_t socket_receive_fd(int socket, void *to, size_t length, int *fd);
 void socket_refuse_passed(int fd);
 /*
  * Closes a descriptor that a client has passed. close(2) of it can wait as long as the client likes
- * (SO_LINGER, a remote file system), so a thread of its own closes it. socket_close_client closes a
+ * (SO_LINGER, a remote file system), so a separate thread closes it. socket_close_client closes a
  * connection of a unix socket, in which descriptors may wait that nobody has received.
  */
 void socket_close_passed(int fd);

@@ -33,7 +33,7 @@ extern const struct schema_key schema[];    /* ends with a row without section *
 extern const char *const schema_sections[]; /* ends with NULL */
 const struct schema_key *schema_find(const char *section, const char *name);
 bool schema_has_section(const char *name);
-/* Is it a section with a name of its own, [device NAME] or [module NAME]? */
+/* Is it a named section, [device NAME] or [module NAME]? */
 bool schema_has_names(const char *section);
 
 /* Sets the value of a key. Reports errors. Returns 0 or a negative status. */

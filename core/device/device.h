@@ -176,7 +176,7 @@ void devices_capture_end(struct devices *devices);
  * the reason in why.
  */
 int device_save(struct device *device, struct record_writer *writer);
-/* About how many bytes device_save appends for all devices. A plugin with save of its own can write
+/* About how many bytes device_save appends for all devices. A plugin that has save can write
  * more. The machine may run. */
 size_t devices_state_size(const struct devices *devices);
 int device_load(struct device *device, const struct record *group, struct why *why);

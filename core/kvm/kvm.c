@@ -75,12 +75,11 @@ denied(const char *path, const struct stat *st, struct why *why)
 
 	group_name(st->st_gid, group, sizeof(group));
 	if ((st->st_mode & both) != both)
-		return why_set(
-		    why,
-		    "cannot open %s: permission denied; its mode %03o admits no group: "
-		    "as root, chgrp kvm %s and chmod 660 %s (for good with a udev rule), "
-		    "and join group kvm",
-		    path, st->st_mode & 0777u, path, path);
+		return why_set(why,
+			       "cannot open %s: permission denied; its mode %03o admits no group: "
+			       "as root, chgrp kvm %s and chmod 660 %s (permanently: a udev rule), "
+			       "and join group kvm",
+			       path, st->st_mode & 0777u, path, path);
 	if (in_group(st->st_gid))
 		return why_set(why,
 			       "cannot open %s: permission denied although its group %s is yours; "

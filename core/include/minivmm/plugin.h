@@ -354,7 +354,7 @@ enum minivmm_irq_operation { MINIVMM_IRQ_RAISE, MINIVMM_IRQ_LOWER, MINIVMM_IRQ_P
 
 /*
  * The services of the host. Use the inline functions below, which are the documented interface. A
- * layer in between (a filter, a process boundary) passes a table of its own. The function of a
+ * layer in between (a filter, a process boundary) passes its own table. The function of a
  * service that was added later checks the size. Behind the last member, the host's table has spare
  * entries that refuse the call with the plugin's name.
  */
