@@ -209,6 +209,7 @@ lint: $(plugin_pages) ## check layout and structure, and run clang-tidy
 	tests/lint/ranks
 	printf '%s\n' $(wildcard core/*/*.c plugins/*.c plugins/*/*.c) | xargs -P "$$(nproc)" -I {} clang-tidy --quiet {} -- \
 		-std=gnu11 -Icore -Icore/include -D_GNU_SOURCE -DPREFIX='"$(PREFIX)"'
+	clang -fsyntax-only -std=gnu11 $(WARN) -Werror -Icore -Icore/include -Itests -D_GNU_SOURCE $(wildcard tests/fuzz/*.c tests/unit/*.c)
 	mandoc -Tlint -Wwarning $(pages) $(plugin_pages)
 
 DEPS := git gcc g++ libc6-dev binutils pkgconf perl libinih-dev libcmocka-dev mandoc socat acpica-tools clang clang-format clang-tidy \

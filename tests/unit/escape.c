@@ -236,8 +236,8 @@ random_texts(void **state)
 	static const char *const parts[] = {
 		"\xc2\x9b",
 		"\xc2",
-		"\x9b"
-		"2J",
+		("\x9b"
+		 "2J"),
 		"\xe2\x80\xae",
 		"\xe2\x80",
 		"\xe2\x81\xa7",
