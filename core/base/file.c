@@ -223,6 +223,17 @@ file_close_later(int fd)
 		close(fd);
 }
 
+int
+file_close_failed(int fd)
+{
+	int error = errno;
+
+	if (fd >= 0)
+		close(fd);
+	errno = error;
+	return -1;
+}
+
 void
 file_name(int fd, char *name, size_t size)
 {

@@ -58,6 +58,8 @@ int file_reopen(int fd);
 /* Closes a descriptor on a separate thread, because close(2) can take long: it frees the blocks
  * of a file without a name, waits for a remote file system, or for the peer of a socket. */
 void file_close_later(int fd);
+/* Closes a descriptor (-1: none) after a failed call, keeps errno and returns -1. */
+int file_close_failed(int fd);
 /* Stores the path of an open file, truncated to size, or "" if it is unknown. */
 void file_name(int fd, char *name, size_t size);
 

@@ -15,18 +15,6 @@
 #include "base/limit.h"
 #include "base/text.h"
 
-/* Closes a descriptor, keeps errno and returns -1. */
-static int
-close_failed(int fd)
-{
-	int error = errno;
-
-	if (fd >= 0)
-		close(fd);
-	errno = error;
-	return -1;
-}
-
 int
 socket_begin(const struct addrinfo *address, bool *pending)
 {
@@ -36,7 +24,7 @@ socket_begin(const struct addrinfo *address, bool *pending)
 	if (fd < 0 || !connect(fd, address->ai_addr, address->ai_addrlen))
 		return fd;
 	*pending = errno == EINPROGRESS;
-	return *pending ? fd : close_failed(fd);
+	return *pending ? fd : file_close_failed(fd);
 }
 
 int
@@ -109,7 +97,7 @@ socket_listen(const struct addrinfo *address, int backlog)
 		return -1;
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (bind(fd, address->ai_addr, address->ai_addrlen) || listen(fd, backlog))
-		return close_failed(fd);
+		return file_close_failed(fd);
 	return fd;
 }
 

@@ -9,6 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/file_lock.h"
 #include "base/socket.h"
 
@@ -70,23 +71,12 @@ connect_path(int fd, const char *path)
 	return r;
 }
 
-static int
-close_failed(int fd)
-{
-	int error = errno;
-
-	if (fd >= 0)
-		close(fd);
-	errno = error;
-	return -1;
-}
-
 int
 socket_connect_unix(const char *path)
 {
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	return fd < 0 || connect_path(fd, path) ? close_failed(fd) : fd;
+	return fd < 0 || connect_path(fd, path) ? file_close_failed(fd) : fd;
 }
 
 int
@@ -100,7 +90,7 @@ socket_begin_unix(const char *path, bool *pending)
 	if (fd < 0 || !connect_path(fd, path))
 		return fd;
 	*pending = errno == EINPROGRESS;
-	return *pending ? fd : close_failed(fd);
+	return *pending ? fd : file_close_failed(fd);
 }
 
 static bool

@@ -6,13 +6,7 @@
 #include <stdatomic.h>
 #include <sys/mman.h>
 
-#include "../../plugins/virtio-blk/blk.c"
-#include "../../plugins/virtio-blk/disk.c"
-#include "../../plugins/virtio-blk/file.c"
-#include "../../plugins/virtio-blk/layers.c"
-#include "../../plugins/virtio-blk/overlay.c"
-#include "../../plugins/virtio-blk/request.c"
-#include "../../plugins/virtio-blk/workers.c"
+#include "../unit/fake_disk.h"
 #include "driver.h"
 
 #define DISK (19u * 4096u + 512u)
@@ -73,69 +67,6 @@ static const struct minivmm_services services = {
 	.paused = paused,         .bind_write = bind_write,
 	.memory_map = memory_map, .memory_unmap = memory_unmap,
 };
-
-/* The kernel's and the servers' parts are left out. */
-bool
-export_is(const char *path)
-{
-	return false;
-}
-
-int
-export_open(struct disk *disk, struct disk_layer *layer, const char *path, bool write)
-{
-	return -1;
-}
-
-void
-export_hurry(struct disk_layer *layer, bool hurry)
-{
-}
-
-void
-export_log_connection(struct disk *disk, struct disk_layer *layer)
-{
-}
-
-int
-ring_start(struct minivmm_device *dev)
-{
-	return -1;
-}
-
-void
-ring_end(struct blk *b)
-{
-}
-
-bool
-ring_give(struct blk *b, struct blk_job *job)
-{
-	return false;
-}
-
-void
-ring_submit(struct minivmm_device *dev)
-{
-}
-
-struct blk_job *
-ring_take(struct blk *b)
-{
-	return NULL;
-}
-
-struct blk_job *
-ring_ready(struct blk *b)
-{
-	return NULL;
-}
-
-struct blk_job *
-ring_recall(struct blk *b)
-{
-	return NULL;
-}
 
 /* The disk is the same for each input with this kind. The bits of kind select its form. */
 static void

@@ -38,78 +38,9 @@ gated_fallocate(int fd, int mode, off_t at, off_t length)
 }
 
 #define fallocate gated_fallocate
-#include "../../plugins/virtio-blk/blk.c"
-#include "../../plugins/virtio-blk/disk.c"
-#include "../../plugins/virtio-blk/file.c"
-#include "../../plugins/virtio-blk/layers.c"
-#include "../../plugins/virtio-blk/overlay.c"
-#include "../../plugins/virtio-blk/request.c"
-#include "../../plugins/virtio-blk/workers.c"
+#include "unit/fake_disk.h"
 #undef fallocate
 #include "unit/fake_virtio.h"
-
-/* The kernel's and the servers' parts are left out. */
-bool
-export_is(const char *path)
-{
-	return false;
-}
-
-int
-export_open(struct disk *disk, struct disk_layer *layer, const char *path, bool write)
-{
-	return -1;
-}
-
-void
-export_hurry(struct disk_layer *layer, bool hurry)
-{
-}
-
-void
-export_log_connection(struct disk *disk, struct disk_layer *layer)
-{
-}
-
-int
-ring_start(struct minivmm_device *dev)
-{
-	return -1;
-}
-
-void
-ring_end(struct blk *b)
-{
-}
-
-bool
-ring_give(struct blk *b, struct blk_job *job)
-{
-	return false;
-}
-
-void
-ring_submit(struct minivmm_device *dev)
-{
-}
-
-struct blk_job *
-ring_take(struct blk *b)
-{
-	return NULL;
-}
-
-struct blk_job *
-ring_ready(struct blk *b)
-{
-	return NULL;
-}
-
-struct blk_job *
-ring_recall(struct blk *b)
-{
-	return NULL;
-}
 
 #define RANGE ((uint64_t)RANGE_SECTORS * SECTOR)
 #define STEPS ((unsigned)(RANGE / STEP_ZERO)) /* of a range */

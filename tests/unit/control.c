@@ -3,7 +3,6 @@
 #include "control/control.h"
 #include "base/log.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -23,6 +22,7 @@
 
 #include <cmocka.h>
 
+#include "unit/host.h"
 #include "unit/said.h"
 
 struct bench {
@@ -36,26 +36,13 @@ struct bench {
 	unsigned descriptors; /* at the start of the test */
 };
 
-static unsigned
-open_descriptors(void)
-{
-	DIR *folder = opendir("/proc/self/fd");
-	unsigned count = 0;
-
-	assert_non_null(folder);
-	while (readdir(folder))
-		count++;
-	closedir(folder);
-	return count;
-}
-
 /* A thread closes what a client has passed, or a connection in which something waits. */
 static void
 until_open(unsigned descriptors)
 {
-	for (int i = 0; i < 10000 && open_descriptors() != descriptors; i++)
+	for (int i = 0; i < 10000 && host_descriptors() != descriptors; i++)
 		usleep(1000);
-	assert_int_equal(open_descriptors(), descriptors);
+	assert_int_equal(host_descriptors(), descriptors);
 }
 
 static void
@@ -127,7 +114,7 @@ setup(void **state)
 	snprintf(bench->path, sizeof(bench->path), "%s/vm.sock", bench->folder);
 	assert_int_equal(loop_init(&bench->loop, &bench->clock), 0);
 	assert_int_equal(loop_once(&bench->loop, 0), 0);
-	bench->descriptors = open_descriptors();
+	bench->descriptors = host_descriptors();
 	/* Only the socket has events in the loop: the machine is paused. */
 	assert_int_equal(control_open(&bench->control, &bench->loop, bench->path, commands, bench),
 			 0);
@@ -636,7 +623,7 @@ passed_descriptors(void **state)
 	for (int i = 0; i < 20; i++)
 		many[i] = ends[1];
 	asks(bench, fd, "echo\n", OK);
-	before = open_descriptors();
+	before = host_descriptors();
 
 	send_descriptors(fd, "take\n", many, 1);
 	assert_string_equal(get(bench, fd), OK);
@@ -707,7 +694,7 @@ passed_sockets_that_linger(void **state)
 	assert_int_equal(listen(listener, 1), 0);
 	assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &size), 0);
 	asks(bench, last, "echo\n", OK);
-	before = open_descriptors();
+	before = host_descriptors();
 	for (int waits = 0; waits < 2; waits++) {
 		sender = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 		assert_int_equal(connect(sender, (struct sockaddr *)&address, size), 0);

@@ -88,29 +88,7 @@ test_fallocate(int fd, int mode, off_t at, off_t length)
 #undef pwritev
 #include "../../plugins/virtio-blk/disk.c"
 #include "../../plugins/virtio-blk/layers.c"
-
-/* Exports are tested by tests/e2e/devices/nbd.t. */
-bool
-export_is(const char *path)
-{
-	return false;
-}
-
-int
-export_open(struct disk *disk, struct disk_layer *layer, const char *path, bool write)
-{
-	return -1;
-}
-
-void
-export_hurry(struct disk_layer *layer, bool hurry)
-{
-}
-
-void
-export_log_connection(struct disk *disk, struct disk_layer *layer)
-{
-}
+#include "fake_export.h"
 
 #define OPERATIONS 10000u
 #define BYTES (37u * DISK_CLUSTER + 1536u) /* not a multiple of the cluster size */

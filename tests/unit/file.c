@@ -18,6 +18,7 @@
 
 #include <cmocka.h>
 
+#include "host.h"
 #include "said.h"
 
 static const char *vanishes; /* a file that is removed before the next lock */
@@ -29,28 +30,6 @@ flock(int fd, int operation)
 		unlink(vanishes);
 	vanishes = NULL;
 	return (int)syscall(SYS_flock, fd, operation);
-}
-
-static int
-in_a_folder(void **state)
-{
-	char folder[] = "/tmp/minivmm-file-XXXXXX";
-
-	return !mkdtemp(folder) || chdir(folder);
-}
-
-static int
-removed(void **state)
-{
-	char *folder = getcwd(NULL, 0), command[256];
-	int r;
-
-	if (!folder || chdir("/"))
-		return -1;
-	snprintf(command, sizeof(command), "rm -r '%s'", folder);
-	r = system(command);
-	free(folder);
-	return r;
 }
 
 static void
@@ -624,5 +603,5 @@ main(void)
 		cmocka_unit_test(logs_are_appended),
 	};
 
-	return cmocka_run_group_tests(tests, in_a_folder, removed);
+	return cmocka_run_group_tests(tests, host_enter_folder, host_leave_folder);
 }

@@ -22,27 +22,7 @@
 
 #include <cmocka.h>
 
-static int
-in_a_folder(void **state)
-{
-	char folder[] = "/tmp/minivmm-socket-XXXXXX";
-
-	return !mkdtemp(folder) || chdir(folder);
-}
-
-static int
-removed(void **state)
-{
-	char *folder = getcwd(NULL, 0), command[256];
-	int r;
-
-	if (!folder || chdir("/"))
-		return -1;
-	snprintf(command, sizeof(command), "rm -r '%s'", folder);
-	r = system(command);
-	free(folder);
-	return r;
-}
+#include "host.h"
 
 static bool
 there(const char *path)
@@ -454,5 +434,5 @@ main(void)
 		cmocka_unit_test(passes_descriptors),
 	};
 
-	return cmocka_run_group_tests(tests, in_a_folder, removed);
+	return cmocka_run_group_tests(tests, host_enter_folder, host_leave_folder);
 }

@@ -3,13 +3,13 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include <dirent.h>
 #include <fcntl.h>
 
 #include "../../plugins/virtio-net/flows.c"
 #include "../../plugins/virtio-net/sockets.c"
 #include "../../plugins/virtio-net/user.c"
 #include "unit/fake_services.h"
+#include "unit/host.h"
 
 #define GUEST 0x0a00020fu
 #define HOST 0x0a000202u
@@ -33,19 +33,6 @@ bool
 net_wants(struct minivmm_device *dev)
 {
 	return true;
-}
-
-static unsigned
-descriptors(void)
-{
-	DIR *folder = opendir("/proc/self/fd");
-	unsigned count = 0;
-
-	assert_non_null(folder);
-	while (readdir(folder))
-		count++;
-	closedir(folder);
-	return count;
 }
 
 static void
@@ -131,7 +118,7 @@ teardown(void **state)
 static void
 datagrams(void **state)
 {
-	unsigned before = descriptors(), most = 0;
+	unsigned before = host_descriptors(), most = 0;
 	uint16_t kept;
 
 	listens(SOCK_DGRAM);
@@ -149,7 +136,7 @@ datagrams(void **state)
 		user_settle(user);
 		assert_int_equal(guest_sends(UDP_PROTOCOL, 500), NET_SENT);
 		assert_int_equal(came_from(), kept);
-		now = descriptors();
+		now = host_descriptors();
 		most = now > most ? now : most;
 	}
 	assert_in_range(most, before + user->most / 2, before + user->most + 1);
@@ -159,19 +146,19 @@ datagrams(void **state)
 static void
 a_burst(void **state)
 {
-	unsigned before = descriptors();
+	unsigned before = host_descriptors();
 
 	listens(SOCK_DGRAM);
 	for (uint16_t from = 1000; from < 3000; from++)
 		assert_int_equal(guest_sends(UDP_PROTOCOL, from), NET_SENT);
-	assert_in_range(descriptors(), before, before + user->most + 1);
+	assert_in_range(host_descriptors(), before, before + user->most + 1);
 }
 
 /* A connection is not ended for another one. */
 static void
 connections(void **state)
 {
-	unsigned before = descriptors(), refused = 0;
+	unsigned before = host_descriptors(), refused = 0;
 
 	listens(SOCK_STREAM);
 	for (uint16_t from = 1000; from < 2000; from++) {
@@ -179,7 +166,7 @@ connections(void **state)
 		user_settle(user);
 	}
 	assert_int_equal(refused, 1000 - user->most);
-	assert_in_range(descriptors(), before + user->most, before + user->most + 1);
+	assert_in_range(host_descriptors(), before + user->most, before + user->most + 1);
 	/* Datagrams have a limit of their own, and end no connection. */
 	close(peer);
 	listens(SOCK_DGRAM);
@@ -203,7 +190,7 @@ callers(void **state)
 	snprintf(list, sizeof(list), "tcp:127.0.0.1:%u:80", port);
 	assert_int_equal(user_forwards(&fake.device, list, user), 0);
 	user_settle(user);
-	before = descriptors();
+	before = host_descriptors();
 	address.sin_port = htons(port);
 	for (unsigned i = 0; i < calls; i++) {
 		fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -212,7 +199,7 @@ callers(void **state)
 	}
 	for (unsigned i = 0; i < 2 * calls; i++)
 		user_ready(user, 0, 0);
-	assert_in_range(descriptors(), before + calls, before + calls + user->most);
+	assert_in_range(host_descriptors(), before + calls, before + calls + user->most);
 	for (unsigned i = 0; i < calls; i++)
 		close(fds[i]);
 	peer = dup(0);
