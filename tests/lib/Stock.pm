@@ -14,8 +14,8 @@ our @EXPORT = qw(kernel initrd device config inside shows microvm warnings_of ne
 
 our ($kernel, $image);    # the folder of tests/svm/fetch, and the kernel in it
 
-# Fetches the package of a kernel; skips the test if that fails, but not in CI. Creates the folder "here", which
-# inside() shares.
+# Fetches the package of a kernel; skips the test if that fails, but not in CI. Creates the folder
+# "here", which inside() shares.
 sub kernel {
     my ($package) = @_;
     $package //= 'linux-image-cloud-amd64';
