@@ -8,6 +8,8 @@
 #define NOT_INITRD (MAGIC_KERNEL | MAGIC_DISK) /* a kernel unpacks an initrd itself */
 
 #define CONVERT "convert it with qemu-img convert -O raw"
+/* To stdout: most of these programs refuse a file without their suffix otherwise. */
+#define DECOMPRESS(program) "decompress it with " program " -dc FILE >NEW"
 #define EXTRACT "extract the kernel from it with dumpimage"
 #define REBUILD "build an ELF file or a bzImage"
 #define NO_FIRMWARE "minivmm has no firmware that could start it; use an ELF file or a bzImage"
@@ -17,33 +19,47 @@
 		name, remedy, wrong, offset, bytes, sizeof(bytes) - 1                              \
 	}
 
+/* A file of lzma(1): properties, the size of the dictionary, an unknown length. */
+#define LZMA(dictionary)                                                                           \
+	ROW(NOT_INITRD, 0, "\x5d" dictionary "\xff\xff\xff\xff\xff\xff\xff\xff",                   \
+	    "compressed with lzma", DECOMPRESS("xz --format=lzma"))
+
 /*
  * A magic number is also the beginning of some machine code, so these are as long as the formats
  * allow. MAGIC_INITRD is set only where no kernel unpacks the format.
  */
 static const struct magic rows[] = {
 	/* compressed files */
-	ROW(NOT_INITRD, 0, "\x1f\x8b\x08", "compressed with gzip", "decompress it with gzip -d"),
+	ROW(NOT_INITRD, 0, "\x1f\x8b\x08", "compressed with gzip", DECOMPRESS("gzip")),
 	ROW(NOT_INITRD, 0,
 	    "\xfd"
 	    "7zXZ",
-	    "compressed with xz", "decompress it with xz -d"),
-	ROW(NOT_INITRD, 0, "\x28\xb5\x2f\xfd", "compressed with zstd",
-	    "decompress it with zstd -d"),
-	ROW(NOT_INITRD, 0, "BZh", "compressed with bzip2", "decompress it with bzip2 -d"),
-	ROW(NOT_INITRD, 0, "\x04\x22\x4d\x18", "compressed with lz4", "decompress it with lz4 -d"),
-	ROW(NOT_INITRD, 0, "\x02\x21\x4c\x18", "compressed with lz4", "decompress it with lz4 -d"),
-	ROW(NOT_INITRD, 0, "\x89LZO\0\r\n\x1a\n", "compressed with lzop",
-	    "decompress it with lzop -d"),
-	ROW(NOT_INITRD, 0, "\x5d\0\0\x80\0\xff\xff\xff\xff\xff\xff\xff\xff", "compressed with lzma",
-	    "decompress it with xz -d --format=lzma"),
-	ROW(NOT_INITRD, 0, "\x5d\0\0\0\x04\xff\xff\xff\xff\xff\xff\xff\xff", "compressed with lzma",
-	    "decompress it with xz -d --format=lzma"),
+	    "compressed with xz", DECOMPRESS("xz")),
+	ROW(NOT_INITRD, 0, "\x28\xb5\x2f\xfd", "compressed with zstd", DECOMPRESS("zstd")),
+	/* pzstd begins with a skippable frame, which the unpacker of a kernel does not know. */
+	ROW(ALL, 0, "\x50\x2a\x4d\x18", "compressed with zstd by pzstd", DECOMPRESS("zstd")),
+	ROW(NOT_INITRD, 0, "BZh", "compressed with bzip2", DECOMPRESS("bzip2")),
+	ROW(NOT_INITRD, 0, "\x04\x22\x4d\x18", "compressed with lz4", DECOMPRESS("lz4")),
+	ROW(NOT_INITRD, 0, "\x02\x21\x4c\x18", "compressed with lz4", DECOMPRESS("lz4")),
+	ROW(NOT_INITRD, 0, "\x89LZO\0\r\n\x1a\n", "compressed with lzop", DECOMPRESS("lzop")),
+	ROW(ALL, 0, "LZIP\x01", "compressed with lzip", DECOMPRESS("lzip")),
+	/* The dictionaries of lzma -0 to -9: 256K to 64M. */
+	LZMA("\0\0\x04\0"),
+	LZMA("\0\0\x10\0"),
+	LZMA("\0\0\x20\0"),
+	LZMA("\0\0\x40\0"),
+	LZMA("\0\0\x80\0"),
+	LZMA("\0\0\0\x01"),
+	LZMA("\0\0\0\x02"),
+	LZMA("\0\0\0\x04"),
 	/* archives */
 	ROW(ALL, 0, "PK\x03\x04", "a zip archive", "unpack it with unzip"),
+	ROW(ALL, 0, "7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "unpack it with 7z x"),
+	ROW(ALL, 0, "\xed\xab\xee\xdb", "an RPM package", "unpack it with rpm2cpio and cpio -i"),
 	/* Linux does not unpack it, but it is a usual RAM disk of other kernels. */
 	ROW(NOT_INITRD, 257, "ustar", "a tar archive", "unpack it with tar -x"),
 	ROW(MAGIC_KERNEL, 0, "070701", "a cpio archive", "name it in [boot] initrd"),
+	ROW(MAGIC_KERNEL, 0, "070702", "a cpio archive", "name it in [boot] initrd"),
 	ROW(ALL, 0, "!<arch>\ndebian", "a Debian package", "unpack it with dpkg-deb -x"),
 	/* disk images */
 	ROW(ALL, 0, "QFI\xfb", "a qcow2 disk image", CONVERT),

@@ -29,6 +29,18 @@ static const struct {
 	{ "\x04\x22\x4d\x18", 4, 0, K | D, "lz4" },
 	{ "\x02\x21\x4c\x18", 4, 0, K | D, "lz4" },
 	{ "\x5d\0\0\x80\0\xff\xff\xff\xff\xff\xff\xff\xff", 13, 0, K | D, "lzma" },
+	{ "\x5d\0\0\x04\0\xff\xff\xff\xff\xff\xff\xff\xff", 13, 0, K | D, "lzma" }, /* -0 */
+	{ "\x5d\0\0\x10\0\xff\xff\xff\xff\xff\xff\xff\xff", 13, 0, K | D, "lzma" }, /* -1 */
+	{ "\x5d\0\0\x20\0\xff\xff\xff\xff\xff\xff\xff\xff", 13, 0, K | D, "lzma" }, /* -2 */
+	{ "\x5d\0\0\x40\0\xff\xff\xff\xff\xff\xff\xff\xff", 13, 0, K | D, "lzma" }, /* -3 */
+	{ "\x5d\0\0\0\1\xff\xff\xff\xff\xff\xff\xff\xff", 13, 0, K | D, "lzma" },   /* -7 */
+	{ "\x5d\0\0\0\2\xff\xff\xff\xff\xff\xff\xff\xff", 13, 0, K | D, "lzma" },   /* -8 */
+	{ "\x5d\0\0\0\4\xff\xff\xff\xff\xff\xff\xff\xff", 13, 0, K | D, "lzma" },   /* -9 */
+	{ "\x50\x2a\x4d\x18\4\0\0\0", 8, 0, K | I | D, "pzstd" },
+	{ "LZIP\1", 5, 0, K | I | D, "lzip" },
+	{ "7z\xbc\xaf\x27\x1c\0\4", 8, 0, K | I | D, "7-Zip" },
+	{ "\xed\xab\xee\xdb\3\0", 6, 0, K | I | D, "RPM" },
+	{ "070702", 6, 0, K, "cpio" },
 	{ "QFI\xfb\0\0\0\2", 8, 0, K | I | D, "qcow2" },
 	{ "KDMV\1\0\0\0", 8, 0, K | I | D, "VMDK" },
 	{ "# Disk DescriptorFile", 21, 0, K | I | D, "VMDK" },

@@ -186,7 +186,7 @@ for my $lock ([ F_WRLCK, 'written', 1, 1 ], [ F_RDLCK, 'read', 0, 1 ]) {
 # raw disk.
 for (
     [ qcow2 => "QFI\xfb\0\0\0\3", qr/is a qcow2 disk image, .*: convert it with qemu-img convert -O raw; or set format = raw$/m ],
-    [ gzip => "\x1f\x8b\x08", qr/is compressed with gzip, .*: decompress it with gzip -d; or set format = raw$/m ],
+    [ gzip => "\x1f\x8b\x08", qr/is compressed with gzip, .*: decompress it with gzip -dc FILE >NEW; or set format = raw$/m ],
     [ nothing => 'QFI', undef ],
   ) {
     my ($name, $head, $warning) = @$_;

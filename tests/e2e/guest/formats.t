@@ -35,9 +35,9 @@ sub refused {
 
 # --- Files of other programs ---
 for (
-    [ "\x1f\x8b\x08\0" . 'x' x 60, 'compressed with gzip: decompress it with gzip -d' ],
-    [ "\xfd7zXZ\0" . 'x' x 60, 'compressed with xz: decompress it with xz -d' ],
-    [ "\x28\xb5\x2f\xfd" . 'x' x 60, 'compressed with zstd: decompress it with zstd -d' ],
+    [ "\x1f\x8b\x08\0" . 'x' x 60, 'compressed with gzip: decompress it with gzip -dc FILE >NEW' ],
+    [ "\xfd7zXZ\0" . 'x' x 60, 'compressed with xz: decompress it with xz -dc FILE >NEW' ],
+    [ "\x28\xb5\x2f\xfd" . 'x' x 60, 'compressed with zstd: decompress it with zstd -dc FILE >NEW' ],
     [ "QFI\xfb\0\0\0\3", 'a qcow2 disk image: convert it with qemu-img convert -O raw' ],
     [ "MZ\x90\0" . 'x' x 600,
         'an EFI application or a program for DOS or Windows: minivmm has no firmware that could start it; use an ELF file or a bzImage' ],
