@@ -36,16 +36,15 @@ struct boot_entry {
  */
 int boot_load(const struct config *config, struct memory *memory, struct boot_entry *entry);
 
+struct boot_file;
 /*
- * Loads an ELF file that is in memory: a static executable, ELF32 for the 386 or ELF64 for x86-64.
- * Writes its PT_LOAD segments to their physical addresses. name names it in messages. 0 or a
- * negative status.
+ * Loads an ELF file: a static executable, ELF32 for the 386 or ELF64 for x86-64. Reads its headers
+ * and its PT_LOAD segments, these to their physical addresses. 0 or a negative status.
  */
-int boot_elf(const struct config *config, const char *name, const uint8_t *image, size_t length,
-	     struct memory *memory, struct boot_entry *entry);
+int boot_elf(const struct config *config, const struct boot_file *file, struct memory *memory,
+	     struct boot_entry *entry);
 
 /* Loads a Linux bzImage with the config's initrd and command line. 0 or a negative status. */
-struct boot_file;
 int boot_linux(const struct config *config, const struct boot_file *file, struct memory *memory,
 	       struct boot_entry *entry);
 /* Returns whether a file that begins with these bytes is a kernel or an ELF file, not flat code. */

@@ -105,49 +105,28 @@ boot_is_kernel(const uint8_t *head, size_t length)
 
 /* Loads an ELF file by the protocol that passes the most information: PVH, multiboot, plain ELF. */
 static int
-load_any_elf(const struct config *config, const char *name, const uint8_t *image, size_t length,
-	     struct memory *memory, struct boot_entry *entry)
+load_any_elf(const struct config *config, const struct boot_file *file, const uint8_t *head,
+	     size_t length, struct memory *memory, struct boot_entry *entry)
 {
 	struct program program;
-	int r = program_elf(&program, name, image, length);
+	bool pvh = false;
+	int r = program_elf(&program, file);
 
+	if (!r)
+		r = boot_is_pvh(&program, &pvh);
 	if (r)
 		return r;
-	if (boot_is_pvh(&program))
-		return boot_pvh(config, name, image, length, memory, entry);
-	if (boot_is_multiboot(image, length))
-		return boot_multiboot(config, name, image, length, memory, entry);
-	if (foreign_is_multiboot2(image, length))
+	if (pvh)
+		return boot_pvh(config, file, memory, entry);
+	if (boot_is_multiboot(head, length))
+		return boot_multiboot(config, file, head, length, memory, entry);
+	if (foreign_is_multiboot2(head, length))
 		return program_refuse(
 		    &program, "it has only a multiboot2 header, which minivmm does not read: "
 			      "add one of multiboot 1 or a PVH note, or set [boot] format = "
 			      "elf to start it at its ELF entry without the loader's data");
-	r = refuse_kernel_keys(config, name);
+	r = refuse_kernel_keys(config, file->name);
 	return r ? r : program_start(&program, config, memory, entry);
-}
-
-/* Loads formats that need the whole file in host memory for checks. */
-static int
-load_whole(const struct config *config, enum config_format format, const struct boot_file *file,
-	   struct memory *memory, struct boot_entry *entry)
-{
-	size_t length = file->length;
-	uint8_t *image = malloc(length ? length : 1);
-	int r;
-
-	if (!image)
-		return fail_memory("the image %s, %zu bytes", file->name, length);
-	r = boot_file_read(file, 0, image, length);
-	if (!r && format == FORMAT_PVH)
-		r = boot_pvh(config, file->name, image, length, memory, entry);
-	else if (!r && format == FORMAT_MULTIBOOT)
-		r = boot_multiboot(config, file->name, image, length, memory, entry);
-	else if (!r && format == FORMAT_ELF)
-		r = boot_elf(config, file->name, image, length, memory, entry);
-	else if (!r)
-		r = load_any_elf(config, file->name, image, length, memory, entry);
-	free(image);
-	return r;
 }
 
 static int
@@ -169,7 +148,7 @@ load_file(const struct config *config, const char *where, const struct boot_file
 	  struct memory *memory, struct boot_entry *entry)
 {
 	enum config_format format = config->boot.format;
-	uint8_t head[MAGIC_HEAD]; /* also contains the multiboot header */
+	uint8_t head[MAGIC_HEAD]; /* also contains the headers of multiboot */
 	ssize_t n = pread(file->fd, head, sizeof(head), 0);
 	size_t length = n > 0 ? (size_t)n : 0;
 	int r = 0;
@@ -184,8 +163,14 @@ load_file(const struct config *config, const char *where, const struct boot_file
 		return load_flat(config, where, file, head, length, memory, entry);
 	if (format == FORMAT_LINUX)
 		return boot_linux(config, file, memory, entry);
-	r = format == FORMAT_ELF ? refuse_kernel_keys(config, file->name) : 0;
-	return r ? r : load_whole(config, format, file, memory, entry);
+	if (format == FORMAT_PVH)
+		return boot_pvh(config, file, memory, entry);
+	if (format == FORMAT_MULTIBOOT)
+		return boot_multiboot(config, file, head, length, memory, entry);
+	if (format == FORMAT_AUTO)
+		return load_any_elf(config, file, head, length, memory, entry);
+	r = refuse_kernel_keys(config, file->name);
+	return r ? r : boot_elf(config, file, memory, entry);
 }
 
 static int

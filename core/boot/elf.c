@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Reads ELF executables for the 386 and x86-64. */
 #include <elf.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -13,12 +14,13 @@ struct header {
 	uint64_t entry, phoff;
 };
 
+/* bytes: as many as the header of the class has. */
 static void
-take_header(const struct program *program, struct header *header)
+take_header(const uint8_t *bytes, struct header *header)
 {
 #define HEADER(h)                                                                                  \
 	do {                                                                                       \
-		memcpy(&(h), program->image, sizeof(h));                                           \
+		memcpy(&(h), bytes, sizeof(h));                                                    \
 		header->type = (h).e_type;                                                         \
 		header->machine = (h).e_machine;                                                   \
 		header->entry = (h).e_entry;                                                       \
@@ -66,17 +68,21 @@ check_header(const struct program *program, const struct header *header)
 	    program->length - header->phoff < header->phnum * row)
 		return program_refuse(
 		    program,
-		    "%u program headers at offset 0x%llx extend past the end of the file, 0x%zx",
-		    header->phnum, (unsigned long long)header->phoff, program->length);
+		    "%u program headers at offset 0x%llx extend past the end of the file, 0x%llx",
+		    header->phnum, (unsigned long long)header->phoff,
+		    (unsigned long long)program->length);
 	return 0;
 }
 
 static int
 read_header(const struct program *program, struct header *header)
 {
-	const uint8_t *ident = program->image;
-	size_t size;
+	uint8_t ident[sizeof(Elf64_Ehdr)] = { 0 };
+	size_t size = program->length < sizeof(ident) ? program->length : sizeof(ident);
+	int status = boot_file_read(program->file, 0, ident, size);
 
+	if (status)
+		return status;
 	if (program->length < EI_NIDENT || memcmp(ident, ELFMAG, SELFMAG))
 		return program_refuse(program,
 				      "it is not an ELF file; set [boot] format = flat or auto");
@@ -88,19 +94,25 @@ read_header(const struct program *program, struct header *header)
 	header->wide = ident[EI_CLASS] == ELFCLASS64;
 	size = header->wide ? sizeof(Elf64_Ehdr) : sizeof(Elf32_Ehdr);
 	if (program->length < size)
-		return program_refuse(program,
-				      "the file is truncated: it has %zu bytes, its header has %zu",
-				      program->length, size);
-	take_header(program, header);
+		return program_refuse(
+		    program, "the file is truncated: it has %llu bytes, its header has %zu",
+		    (unsigned long long)program->length, size);
+	take_header(ident, header);
 	return check_header(program, header);
 }
 
-static void
+static int
 read_segments(struct program *program, const struct header *header)
 {
+	uint8_t rows[PROGRAM_SEGMENTS_MAX * sizeof(Elf64_Phdr)];
+	int status = boot_file_read(program->file, header->phoff, rows,
+				    (uint64_t)header->phnum * header->phentsize);
+
+	if (status)
+		return status;
 #define SEGMENT(p)                                                                                 \
 	do {                                                                                       \
-		memcpy(&(p), program->image + header->phoff + i * sizeof(p), sizeof(p));           \
+		memcpy(&(p), rows + i * sizeof(p), sizeof(p));                                     \
 		program->segments[i] = (struct program_segment){                                   \
 			(p).p_type,   (p).p_offset, (p).p_vaddr, (p).p_paddr,                      \
 			(p).p_filesz, (p).p_memsz,  (p).p_align,                                   \
@@ -119,6 +131,7 @@ read_segments(struct program *program, const struct header *header)
 	}
 #undef SEGMENT
 	program->count = header->phnum;
+	return 0;
 }
 
 /*
@@ -138,28 +151,28 @@ physical_entry(const struct program *program, uint64_t entry)
 }
 
 int
-program_elf(struct program *program, const char *name, const uint8_t *image, size_t length)
+program_elf(struct program *program, const struct boot_file *file)
 {
 	struct header header = { 0 };
 	int status;
 
-	*program = (struct program){ .name = name, .image = image, .length = length };
+	*program = program_of(file);
 	status = read_header(program, &header);
+	if (!status)
+		status = read_segments(program, &header);
 	if (status)
 		return status;
-	read_segments(program, &header);
 	program->bits = header.wide ? 64 : 32;
 	program->entry = physical_entry(program, header.entry);
 	return 0;
 }
 
 /*
- * Finds a note in a segment. A note is a header, the owner's name and the contents; both are
- * padded.
+ * Finds the note in the bytes of a segment. A note is a header, the owner's name and the contents;
+ * both are padded.
  */
-static const uint8_t *
-note_in(const uint8_t *notes, size_t length, size_t align, const char *owner, uint32_t type,
-	size_t *size)
+static void
+note_in(const uint8_t *notes, size_t length, size_t align, struct program_note *wanted)
 {
 	Elf32_Nhdr note; /* ELF64's is the same */
 
@@ -171,40 +184,47 @@ note_in(const uint8_t *notes, size_t length, size_t align, const char *owner, ui
 		contents = (name + note.n_namesz + align - 1) & ~(align - 1);
 		next = (contents + note.n_descsz + align - 1) & ~(align - 1);
 		if (contents > length || note.n_descsz > length - contents)
-			return NULL;
-		if (note.n_type == type && note.n_namesz == strlen(owner) + 1 &&
-		    !memcmp(notes + name, owner, note.n_namesz)) {
-			*size = note.n_descsz;
-			return notes + contents;
+			return;
+		if (note.n_type == wanted->type && note.n_namesz == strlen(wanted->owner) + 1 &&
+		    !memcmp(notes + name, wanted->owner, note.n_namesz)) {
+			wanted->found = true;
+			wanted->size = note.n_descsz;
+			memcpy(wanted->content, notes + contents,
+			       note.n_descsz < sizeof(wanted->content) ? note.n_descsz
+								       : sizeof(wanted->content));
+			return;
 		}
 		if (next > length)
-			return NULL;
+			return;
 		notes += next;
 		length -= next;
 	}
-	return NULL;
 }
 
-const uint8_t *
-program_note(const struct program *program, const char *owner, uint32_t type, size_t *size)
+int
+program_note(const struct program *program, struct program_note *note)
 {
+	size_t room = PROGRAM_NOTES_MAX;
+	uint8_t *bytes = malloc(room);
+	int status = bytes ? 0 : fail_memory("the notes of image %s", program->name);
+
 	/* A segment that is aligned to 8 contains notes padded to 8, or, from GNU ld, to 4. */
-	for (unsigned i = 0; i < program->count; i++) {
+	for (unsigned i = 0; i < program->count && !status && !note->found; i++) {
 		const struct program_segment *s = &program->segments[i];
-		const uint8_t *notes, *found = NULL;
+		size_t length = s->filesz < room ? s->filesz : room;
 
 		if (s->type != PT_NOTE || s->offset > program->length ||
 		    program->length - s->offset < s->filesz)
 			continue;
-		notes = program->image + s->offset;
-		if (s->align == 8)
-			found = note_in(notes, s->filesz, 8, owner, type, size);
-		if (!found)
-			found = note_in(notes, s->filesz, 4, owner, type, size);
-		if (found)
-			return found;
+		room -= length;
+		status = boot_file_read(program->file, s->offset, bytes, length);
+		if (!status && s->align == 8)
+			note_in(bytes, length, 8, note);
+		if (!status && !note->found)
+			note_in(bytes, length, 4, note);
 	}
-	return NULL;
+	free(bytes);
+	return status;
 }
 
 /*
@@ -256,11 +276,11 @@ program_start(const struct program *program, const struct config *config, struct
 }
 
 int
-boot_elf(const struct config *config, const char *name, const uint8_t *image, size_t length,
-	 struct memory *memory, struct boot_entry *entry)
+boot_elf(const struct config *config, const struct boot_file *file, struct memory *memory,
+	 struct boot_entry *entry)
 {
 	struct program program;
-	int status = program_elf(&program, name, image, length);
+	int status = program_elf(&program, file);
 
 	return status ? status : program_start(&program, config, memory, entry);
 }

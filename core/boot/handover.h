@@ -10,14 +10,17 @@ struct boot_file;
 
 /* Returns whether the first bytes of a file contain a multiboot header. */
 bool boot_is_multiboot(const uint8_t *head, size_t length);
-/* Returns whether the program has the note with the PVH entry. */
-bool boot_is_pvh(const struct program *program);
+/*
+ * Stores in *pvh whether the program has the note with the PVH entry. Reports errors of reading. 0
+ * or a negative status.
+ */
+int boot_is_pvh(const struct program *program, bool *pvh);
 
-/* Load a program whose whole file is in image; see boot_load. */
-int boot_multiboot(const struct config *config, const char *name, const uint8_t *image,
+/* Load a program; see boot_load. head: the first bytes of the file, MAGIC_HEAD or all. */
+int boot_multiboot(const struct config *config, const struct boot_file *file, const uint8_t *head,
 		   size_t length, struct memory *memory, struct boot_entry *entry);
-int boot_pvh(const struct config *config, const char *name, const uint8_t *image, size_t length,
-	     struct memory *memory, struct boot_entry *entry);
+int boot_pvh(const struct config *config, const struct boot_file *file, struct memory *memory,
+	     struct boot_entry *entry);
 
 /*
  * The parts that both protocols pass: program, command line, modules and memory map. The protocols

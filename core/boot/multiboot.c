@@ -137,14 +137,15 @@ take_addresses(struct program *program, const struct multiboot_header *h, size_t
 }
 
 static int
-read_program(struct program *program, const char *name, const uint8_t *image, size_t length)
+read_program(struct program *program, const struct boot_file *file, const uint8_t *head,
+	     size_t length)
 {
 	struct multiboot_header header;
 	size_t offset;
 	int r;
 
-	*program = (struct program){ .name = name, .image = image, .length = length };
-	if (!find_header(image, length, &header, &offset))
+	*program = program_of(file);
+	if (!find_header(head, length, &header, &offset))
 		return program_refuse(program,
 				      "it has no multiboot header in its first %u bytes; set "
 				      "[boot] format = auto",
@@ -154,11 +155,11 @@ read_program(struct program *program, const char *name, const uint8_t *image, si
 		return r;
 	if (header.flags & HEADER_ADDRESSES)
 		return take_addresses(program, &header, offset);
-	if (length < SELFMAG || memcmp(image, ELFMAG, SELFMAG))
+	if (length < SELFMAG || memcmp(head, ELFMAG, SELFMAG))
 		return program_refuse(program,
 				      "it is not an ELF file, and its multiboot header has no "
 				      "addresses (bit 16 of its flags); set [boot] format = flat");
-	return program_elf(program, name, image, length);
+	return program_elf(program, file);
 }
 
 static gpa_t
@@ -221,8 +222,8 @@ put_sizes(const struct kernel_map *map, struct multiboot_info *info)
 }
 
 int
-boot_multiboot(const struct config *config, const char *name, const uint8_t *image, size_t length,
-	       struct memory *memory, struct boot_entry *entry)
+boot_multiboot(const struct config *config, const struct boot_file *file, const uint8_t *head,
+	       size_t length, struct memory *memory, struct boot_entry *entry)
 {
 	struct multiboot_info info = { .flags = INFO_MEMORY | INFO_CMDLINE | INFO_MODULES |
 						INFO_MAP | INFO_LOADER };
@@ -230,7 +231,7 @@ boot_multiboot(const struct config *config, const char *name, const uint8_t *ima
 	/* As GRUB has it. */
 	struct handover handover = { .names_first = true };
 	struct program program;
-	int r = read_program(&program, name, image, length);
+	int r = read_program(&program, file, head, length);
 
 	if (!r)
 		r = handover_begin(&handover, config, &program, memory, entry);

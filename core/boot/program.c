@@ -31,9 +31,9 @@ check_segment(const struct program *program, unsigned i, const struct memory *me
 		return program_refuse(
 		    program,
 		    "segment %u at 0x%llx: its 0x%llx bytes at offset 0x%llx extend past the end "
-		    "of the file, 0x%zx; the file is truncated",
+		    "of the file, 0x%llx; the file is truncated",
 		    i, at, (unsigned long long)s->filesz, (unsigned long long)s->offset,
-		    program->length);
+		    (unsigned long long)program->length);
 	if (__builtin_add_overflow(s->paddr, s->memsz, &end) ||
 	    __builtin_add_overflow(s->vaddr, s->memsz, &end))
 		return program_refuse(
@@ -98,14 +98,21 @@ program_load(const struct program *program, struct memory *memory, struct boot_e
 		if (s->type != PT_LOAD || !s->memsz)
 			continue;
 		to = memory_at(memory, s->paddr, s->memsz);
-		if (s->filesz)
-			memcpy(to, program->image + s->offset, s->filesz);
+		status = boot_file_read(program->file, s->offset, to, s->filesz);
+		if (status)
+			break;
 		memset(to + s->filesz, 0, s->memsz - s->filesz);
 		memory_note(memory, "image", program->name, s->paddr, s->memsz);
 		if (s->paddr + s->memsz > entry->end)
 			entry->end = s->paddr + s->memsz;
 	}
 	return status;
+}
+
+struct program
+program_of(const struct boot_file *file)
+{
+	return (struct program){ .name = file->name, .file = file, .length = file->length };
 }
 
 bool

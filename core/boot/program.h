@@ -4,8 +4,10 @@
 #define BOOT_PROGRAM_H
 
 #include "boot/boot.h"
+#include "boot/boot_file.h"
 
 #define PROGRAM_SEGMENTS_MAX 128
+#define PROGRAM_NOTES_MAX (1u << 20) /* bytes; those of Linux and Xen have less than 1 KiB */
 
 /* A segment in ELF's terms, also for other formats. Untrusted until program_load has checked it. */
 struct program_segment {
@@ -15,10 +17,10 @@ struct program_segment {
 
 struct program {
 	const char *name; /* for messages */
-	const uint8_t *image;
-	size_t length;
-	uint64_t entry; /* physical */
-	unsigned bits;  /* 32 or 64: the class of an ELF file; else 0 */
+	const struct boot_file *file;
+	uint64_t length; /* of the file */
+	uint64_t entry;  /* physical */
+	unsigned bits;   /* 32 or 64: the class of an ELF file; else 0 */
 	unsigned count;
 	struct program_segment segments[PROGRAM_SEGMENTS_MAX];
 };
@@ -27,17 +29,25 @@ struct program {
 #define program_refuse(program, text, ...)                                                         \
 	fail(STATUS_USAGE, "image %s: " text, (program)->name, ##__VA_ARGS__)
 
+/* A program from a file, without segments. The program borrows the file. */
+struct program program_of(const struct boot_file *file);
+/* Reads the headers of an ELF file. Reports errors. 0 or a negative status. */
+int program_elf(struct program *program, const struct boot_file *file);
+
+/* The note that program_note looks for, and the result. */
+struct program_note {
+	const char *owner;
+	uint32_t type;
+	bool found;
+	size_t size;        /* of the contents */
+	uint8_t content[8]; /* the first bytes, then zeros */
+};
 /*
- * Reads the headers of an ELF file. The program borrows the image. Reports errors. 0 or a negative
- * status.
+ * Finds the first note with that owner and type in the PT_NOTE segments. Ignores notes that extend
+ * past the end of the file or of their segment, and reads at most PROGRAM_NOTES_MAX bytes of all
+ * segments. Reports errors of reading. 0 or a negative status.
  */
-int program_elf(struct program *program, const char *name, const uint8_t *image, size_t length);
-/*
- * Returns the contents and size of the first note with that owner and type in the PT_NOTE segments,
- * or NULL. Ignores notes that extend past the end of the file or of their segment.
- */
-const uint8_t *program_note(const struct program *program, const char *owner, uint32_t type,
-			    size_t *size);
+int program_note(const struct program *program, struct program_note *note);
 
 /*
  * Copies the PT_LOAD segments to their physical addresses after checking the whole program: it

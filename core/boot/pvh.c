@@ -34,33 +34,36 @@ struct start_map {
 	uint32_t type, reserved;
 };
 
-bool
-boot_is_pvh(const struct program *program)
+int
+boot_is_pvh(const struct program *program, bool *pvh)
 {
-	size_t size;
+	struct program_note note = { .owner = NOTE_OWNER, .type = NOTE_PHYS32_ENTRY };
+	int r = program_note(program, &note);
 
-	return program_note(program, NOTE_OWNER, NOTE_PHYS32_ENTRY, &size) != NULL;
+	*pvh = note.found;
+	return r;
 }
 
 /* The note contains the physical address, in 4 or 8 bytes. */
 static int
 take_entry(struct program *program)
 {
-	size_t size;
-	const uint8_t *note = program_note(program, NOTE_OWNER, NOTE_PHYS32_ENTRY, &size);
+	struct program_note note = { .owner = NOTE_OWNER, .type = NOTE_PHYS32_ENTRY };
+	int r = program_note(program, &note);
 
-	if (!note)
+	if (r)
+		return r;
+	if (!note.found)
 		return program_refuse(program,
 				      "it has no note (Xen, type %d) with the PVH entry; set "
 				      "[boot] format = auto",
 				      NOTE_PHYS32_ENTRY);
-	if (size != 4 && size != 8)
+	if (note.size != 4 && note.size != 8)
 		return program_refuse(program,
 				      "its PVH note has %zu bytes, but an address has 4 or 8; set "
 				      "[boot] format = elf to use the ELF entry",
-				      size);
-	program->entry = 0;
-	memcpy(&program->entry, note, size);
+				      note.size);
+	memcpy(&program->entry, note.content, sizeof(program->entry));
 	return 0;
 }
 
@@ -89,13 +92,13 @@ put_modules(struct handover *handover)
 }
 
 int
-boot_pvh(const struct config *config, const char *name, const uint8_t *image, size_t length,
-	 struct memory *memory, struct boot_entry *entry)
+boot_pvh(const struct config *config, const struct boot_file *file, struct memory *memory,
+	 struct boot_entry *entry)
 {
 	struct start_info info = { .magic = START_MAGIC, .version = START_VERSION };
 	struct handover handover = { 0 };
 	struct program program;
-	int r = program_elf(&program, name, image, length);
+	int r = program_elf(&program, file);
 
 	if (!r)
 		r = take_entry(&program);
@@ -105,7 +108,7 @@ boot_pvh(const struct config *config, const char *name, const uint8_t *image, si
 		log_line(MINIVMM_WARNING, NULL,
 			 "image %s: the command line has %zu bytes; a Linux kernel that starts by "
 			 "PVH keeps only %u: shorten it, or use the bzImage",
-			 name, handover.cmdline_length, LINUX_CMDLINE);
+			 file->name, handover.cmdline_length, LINUX_CMDLINE);
 	if (!r) {
 		info.cmdline = handover.cmdline;
 		info.rsdp = config->vm.irqchip ? LAYOUT_ACPI : 0;

@@ -5,11 +5,13 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "boot/boot.h"
+#include "boot/boot_file.h"
 
 #include <cmocka.h>
 
@@ -127,19 +129,18 @@ good64(void)
 	return image;
 }
 
-/*
- * Copies the file to an allocation of exactly its size, so that a sanitizer detects a read beyond
- * its end.
- */
 static int
 load(struct bench *bench, const void *image, size_t length, struct boot_entry *entry)
 {
-	uint8_t *copy = malloc(length ? length : 1);
+	struct boot_file file = { .name = "good.elf",
+				  .what = "image",
+				  .fd = memfd_create("good.elf", MFD_CLOEXEC),
+				  .length = length };
 	int status;
 
-	memcpy(copy, image, length);
-	status = boot_elf(&bench->config, "good.elf", copy, length, &bench->memory, entry);
-	free(copy);
+	assert_int_equal(write(file.fd, image, length), length);
+	status = boot_elf(&bench->config, &file, &bench->memory, entry);
+	close(file.fd);
 	return status;
 }
 
@@ -398,6 +399,46 @@ test_formats(void **state)
 	SAID(said_end(&bench->said), bench->path, "not an ELF file");
 }
 
+/* A file is read as far as it is loaded: it may be larger than the host's memory. */
+static void
+test_huge_file(void **state)
+{
+	static const off_t huge = 1ll << 40;
+	struct bench *bench = *state;
+	struct image64 image = good64();
+	const uint32_t multiboot[] = { 0x1badb002, 3, -(0x1badb002u + 3) };
+	struct boot_entry entry;
+
+	/* The whole file is a segment of notes, too. */
+	image.rows[1] = (Elf64_Phdr){ .p_type = PT_NOTE, .p_filesz = (uint64_t)huge, .p_align = 8 };
+	write_image(bench, &image, sizeof(image));
+	if (truncate(bench->path, huge))
+		skip(); /* a file system with small files */
+	assert_int_equal(boot_load(&bench->config, &bench->memory, &entry), 0);
+	assert_int_equal(entry.end, 0x5110);
+	assert_bytes(bench, 0x5000, 0x5010, 0xda);
+
+	image.rows[1].p_offset = sizeof(image);
+	image.rows[1].p_filesz -= sizeof(image);
+	image.rows[1].p_align = 4;
+	write_image(bench, &image, sizeof(image));
+	assert_int_equal(truncate(bench->path, huge), 0);
+	assert_int_equal(boot_load(&bench->config, &bench->memory, &entry), 0);
+
+	said_begin(&bench->said);
+	image.header.e_machine = EM_ARM;
+	write_image(bench, &image, sizeof(image));
+	assert_int_equal(truncate(bench->path, huge), 0);
+	assert_int_equal(boot_load(&bench->config, &bench->memory, &entry), -STATUS_USAGE);
+	SAID(said_end(&bench->said), "machine 40");
+
+	said_begin(&bench->said);
+	write_image(bench, multiboot, sizeof(multiboot));
+	assert_int_equal(truncate(bench->path, huge), 0);
+	assert_int_equal(boot_load(&bench->config, &bench->memory, &entry), -STATUS_USAGE);
+	SAID(said_end(&bench->said), "multiboot header has no addresses");
+}
+
 static void
 test_flat_fits(void **state)
 {
@@ -501,6 +542,7 @@ main(void)
 		TEST(test_truncated),
 		TEST(test_random_headers),
 		TEST(test_formats),
+		TEST(test_huge_file),
 		TEST(test_flat_fits),
 		TEST(test_no_image),
 		TEST(test_code),
