@@ -8,24 +8,25 @@
 #include "snapshot/crc.h"
 
 int
-snapshot_check_header(const struct snapshot_header *header, uint64_t file_size, struct why *why)
+snapshot_header_size(const struct snapshot_header *header, uint64_t length, uint64_t *size,
+		     struct why *why)
 {
-	uint64_t rows, memory_end, end;
+	uint64_t rows, memory_end;
 
-	if (file_size >= sizeof(header->magic) &&
+	if (length >= sizeof(header->magic) &&
 	    !memcmp(header->magic, STREAM_MAGIC, sizeof(header->magic)))
 		return why_set(
 		    why, "is a snapshot stream, not a snapshot file: restore it with -r - <FILE, "
 			 "then write a file with --save or ctl snapshot");
-	if (file_size < sizeof(header->magic) ||
+	if (length < sizeof(header->magic) ||
 	    memcmp(header->magic, SNAPSHOT_MAGIC, sizeof(header->magic)))
 		return why_set(why,
 			       "is not a snapshot: name a file that --save, [snapshot] file or ctl "
 			       "snapshot wrote");
-	if (file_size < sizeof(*header))
+	if (length < sizeof(*header))
 		return why_set(
 		    why, "is truncated after %llu bytes, in its header: take the snapshot again",
-		    (unsigned long long)file_size);
+		    (unsigned long long)length);
 	if (header->version != SNAPSHOT_VERSION)
 		return why_set(why,
 			       "has snapshot format %u, but this minivmm reads format %u: use the "
@@ -40,8 +41,18 @@ snapshot_check_header(const struct snapshot_header *header, uint64_t file_size, 
 	    !header->memory_size || header->memory_size % PAGE_SIZE ||
 	    __builtin_add_overflow(header->memory_offset, header->memory_size, &memory_end) ||
 	    header->table_offset != memory_end ||
-	    __builtin_add_overflow(memory_end, header->table_size, &end) || end > INT64_MAX)
+	    __builtin_add_overflow(memory_end, header->table_size, size) || *size > INT64_MAX)
 		return why_set(why, "is damaged: the sizes in its header are inconsistent");
+	return 0;
+}
+
+int
+snapshot_check_header(const struct snapshot_header *header, uint64_t file_size, struct why *why)
+{
+	uint64_t end;
+
+	if (snapshot_header_size(header, file_size, &end, why))
+		return -1;
 	if (file_size < end)
 		return why_set(why,
 			       "is truncated: it has %llu of %llu bytes: take the snapshot again",

@@ -90,6 +90,12 @@ struct stream_frame {
 };
 
 /*
+ * Checks the header by itself, of which length bytes are there, and stores the size of its file.
+ * Returns 0, or -1 with the reason in why.
+ */
+int snapshot_header_size(const struct snapshot_header *header, uint64_t length, uint64_t *size,
+			 struct why *why);
+/*
  * Checks the header by itself and against the size of the file. Returns 0, or -1 with the reason in
  * why.
  */

@@ -199,12 +199,28 @@ open_file(struct snapshot *snapshot, int fd, const char *name)
 	return failed;
 }
 
-/* Copies the rest of a snapshot file of which magic has been read. Leaves out zero pages. */
+/* Stores the size that a file must have by its header, of which length bytes are there. */
+static int
+plain_size(const char *name, const uint8_t *bytes, size_t length, uint64_t *size)
+{
+	struct snapshot_header header = { .version = 0 };
+	struct why why;
+
+	memcpy(&header, bytes, length < sizeof(header) ? length : sizeof(header));
+	return snapshot_header_size(&header, length, size, &why)
+		   ? fail(STATUS_SNAPSHOT, "snapshot %s %s", name, why.text)
+		   : 0;
+}
+
+/*
+ * Copies the rest of a snapshot file of which magic has been read. Leaves out zero pages. A file
+ * that is longer than its header says is not read to its end: it might have none.
+ */
 static int
 read_plain(int fd, int file, const char *name, uint8_t *buffer, const char magic[8])
 {
 	static const uint8_t zeros[PAGE_SIZE];
-	uint64_t offset = 0, total = 0;
+	uint64_t offset = 0, total = 0, size = 0;
 	size_t length = 8;
 	int failed = 0;
 
@@ -212,7 +228,13 @@ read_plain(int fd, int file, const char *name, uint8_t *buffer, const char magic
 	for (bool more = true; more && !failed; length = 0) {
 		failed = read_some(fd, name, buffer, STREAM_FRAME_MAX, &length);
 		more = length == STREAM_FRAME_MAX;
+		if (!failed && !total)
+			failed = plain_size(name, buffer, length, &size);
 		total += length;
+		if (!failed && total > size)
+			failed = fail(STATUS_SNAPSHOT,
+				      "snapshot %s is damaged: more bytes follow its end, at %llu",
+				      name, (unsigned long long)size);
 		for (size_t at = 0; at < length && !failed; at += PAGE_SIZE, offset += PAGE_SIZE) {
 			size_t part = length - at < PAGE_SIZE ? length - at : PAGE_SIZE;
 

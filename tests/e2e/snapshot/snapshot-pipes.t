@@ -91,6 +91,15 @@ for my $how ('"$@" <a.snap', 'cat a.snap | "$@"', '"$@" < <(cat a.snap)') {
 my $plain = slurp('a.snap');
 fails([ 'bash', '-c', 'head -c ' . int($_ * length $plain) . ' a.snap | "$@"', 'bash', $minivmm, '-r', '-' ],
     112, qr/is truncated|is cut off|is damaged|ends|not a snapshot/, "a snapshot file, cut at $_") for 0.1, 0.5, 0.99;
+# A file that does not end is not read to its end, which it does not have.
+for (
+    [ substr($plain, 0, 4096), qr/: snapshot - is damaged: more bytes follow its end, at \d+$/, 'a snapshot file' ],
+    [ "MINIVMM\x1a", qr/: snapshot - has snapshot format 0, but/, 'zeros after the magic of a file' ],
+  ) {
+    my ($head, $message, $name) = @$_;
+    spew('head', $head);
+    fails([ 'bash', '-c', 'cat head /dev/zero | "$@"; exit ${PIPESTATUS[1]}', 'bash', $minivmm, '-r', '-' ], 112, $message, "endless: $name");
+}
 refused(join('', map { chr(($_ * 37 + 11) & 255) } 1 .. 5000), qr/is not a snapshot/, 'garbage');
 refused("MINIVMM\x1e" . 'x' x 5000, qr/is damaged/, 'garbage after the magic');
 refused("MINIVMM\x1e" . "\0" x 5000, qr/is damaged/, 'zeros after the magic');
