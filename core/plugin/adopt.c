@@ -62,7 +62,7 @@ adopt_table(struct adoption *a, const char *table_name, const void **table, uint
 
 	if (!theirs)
 		return 0;
-	if (stride < 4 || stride > 65536)
+	if (!adopt_size(stride))
 		return why_set(a->why, "its table of %s has rows of %u bytes; rebuild it",
 			       table_name, stride);
 	while (!zero(theirs + (size_t)rows * stride, stride))
@@ -102,6 +102,8 @@ plugin_adopt(struct plugin *plugin, const struct minivmm_registration *registrat
 	       registration->size < sizeof(known) ? registration->size : sizeof(known));
 	if (!r->plugin || r->plugin_size < offsetof(struct minivmm_plugin, options))
 		return why_set(why, "its registration is too short; use MINIVMM_REGISTER()");
+	if (!adopt_size(r->plugin_size))
+		return why_set(why, "its descriptor has %u bytes; rebuild it", r->plugin_size);
 	a.register_size = r->register_size;
 	failed = copy(&a, "the descriptor", r->plugin, r->plugin_size, d, sizeof(*d));
 #define TABLE(name, kind)                                                                          \

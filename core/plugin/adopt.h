@@ -5,6 +5,17 @@
 
 #include "plugin/plugin.h"
 
+/*
+ * Whether a row or a descriptor can have this many bytes: all contain pointers, and a size that
+ * ends inside of one would leave half an address. Larger sizes are taken for a mistake.
+ */
+#define ADOPT_SIZE_MAX 512u
+static inline bool
+adopt_size(uint32_t size)
+{
+	return size >= sizeof(void *) && size <= ADOPT_SIZE_MAX && size % sizeof(void *) == 0;
+}
+
 struct adoption {
 	struct plugin *plugin;
 	uint32_t register_size; /* of a row of registers in the plugin's ABI, in bytes */

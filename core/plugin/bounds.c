@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Checks that a plugin's tables have an end, before any row is used. A table without MINIVMM_END
- * continues into the bytes that the linker has placed behind it. Three tests detect this: a table
- * lies in the segments of a loaded object, it does not reach the start of another known table, and
- * the texts of its rows lie in loaded segments. (Zeros behind a table end it like MINIVMM_END.)
- * Finds the code of an object, too.
+ * Checks that a plugin's registration, descriptor and tables can be read, before any row is used:
+ * each lies in the segments of a loaded object, and a table has an end. A table without MINIVMM_END
+ * continues into the bytes that the linker has placed behind it. Two more tests detect this: a
+ * table does not reach the start of another known table, and the texts of its rows lie in loaded
+ * segments. (Zeros behind a table end it like MINIVMM_END.) Finds the code of an object, too.
  */
 #include <link.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "plugin/plugin.h"
+#include "plugin/adopt.h"
 
 #define ROWS_MAX 4096u
 #define TEXTS 6 /* maximum number of texts in a row */
@@ -211,9 +211,9 @@ table_ends(const struct bounds *b, int kind, const void *table)
 {
 	uint32_t stride = b->sizes[kind];
 	const uint8_t *at = table;
-	uint8_t row[512], any;
+	uint8_t row[ADOPT_SIZE_MAX], any;
 
-	if (stride < 4 || stride > sizeof(row))
+	if (!adopt_size(stride))
 		return true; /* plugin_adopt() reports it */
 	for (uint32_t i = 0; i < ROWS_MAX; i++, at += stride) {
 		for (int other = 0; other < PLACES; other++) {
@@ -235,6 +235,48 @@ table_ends(const struct bounds *b, int kind, const void *table)
 	return false;
 }
 
+/* Copies the registration, and checks that the descriptor and its texts are loaded. */
+static int
+check_descriptor(struct minivmm_registration *r, const struct minivmm_registration *registration,
+		 struct why *why)
+{
+	const size_t head = offsetof(struct minivmm_registration, plugin_size);
+	struct minivmm_plugin d = { 0 };
+
+	if (!copy_loaded(r, registration, head))
+		return why_set(why, "its registration is too short; use MINIVMM_REGISTER()");
+	if (r->abi != MINIVMM_ABI)
+		return 0; /* plugin_adopt() reports it */
+	if (!copy_loaded(r, registration, r->size < sizeof(*r) ? r->size : sizeof(*r)))
+		return why_set(why, "its registration is not in its file; use MINIVMM_REGISTER()");
+	if (!r->plugin || !adopt_size(r->plugin_size))
+		return 0; /* plugin_adopt() reports it */
+	if (loaded(r->plugin) < r->plugin_size)
+		return why_set(why, "its descriptor is not in its file; use MINIVMM_REGISTER() "
+				    "with a static descriptor");
+	memcpy(&d, r->plugin, r->plugin_size < sizeof(d) ? r->plugin_size : sizeof(d));
+	if ((d.name && !is_text(d.name)) || (d.summary && !is_text(d.summary)))
+		return why_set(why, "its name or summary is not a text in its file");
+	return 0;
+}
+
+/* Checks that the machine language of each row is loaded. The table has an end. */
+static int
+check_aml(const uint8_t *row, uint32_t stride, struct why *why)
+{
+	struct minivmm_acpi acpi = { 0 };
+
+	for (uint32_t i = 0; row && adopt_size(stride); i++, row += stride) {
+		memcpy(&acpi, row, stride < sizeof(acpi) ? stride : sizeof(acpi));
+		if (acpi.aml && loaded(acpi.aml) < acpi.aml_length)
+			return why_set(why, "acpi[%u]: aml of %u bytes is not in its file", i,
+				       acpi.aml_length);
+		if (!memcmp(row, (const uint8_t[ADOPT_SIZE_MAX]){ 0 }, stride))
+			break;
+	}
+	return 0;
+}
+
 int
 plugin_bounds(const struct minivmm_registration *registration, struct why *why)
 {
@@ -242,9 +284,10 @@ plugin_bounds(const struct minivmm_registration *registration, struct why *why)
 	struct bounds b;
 	const uint8_t *descriptor;
 
-	memcpy(&r, registration, registration->size < sizeof(r) ? registration->size : sizeof(r));
+	if (check_descriptor(&r, registration, why))
+		return -1;
 	descriptor = (const uint8_t *)r.plugin;
-	if (r.abi != MINIVMM_ABI || !descriptor)
+	if (r.abi != MINIVMM_ABI || !descriptor || !adopt_size(r.plugin_size))
 		return 0; /* plugin_adopt() reports it */
 	b = (struct bounds){
 		.sizes = { r.option_size, r.range_size, r.timer_size, r.stream_size, r.watch_size,
@@ -260,5 +303,5 @@ plugin_bounds(const struct minivmm_registration *registration, struct why *why)
 		return why_set(why, "its table of %s%s has no end; end it with MINIVMM_END",
 			       kinds[i].name, i == RANGES ? ", or one of its registers," : "");
 	}
-	return 0;
+	return check_aml(b.places[ACPI], r.acpi_size, why);
 }

@@ -261,6 +261,19 @@ run_object(const char *path, void *handle)
 	return opened;
 }
 
+/* Reads the tables. A pointer in them can still be invalid: then the crash is the plugin's. */
+static int
+read_tables(struct plugin *plugin, const struct minivmm_registration *registration, struct why *why)
+{
+	int r;
+
+	bus_current.object = plugin->path;
+	bus_enter(&bus_current, NULL, "tables", BUS_NO_ACCESS);
+	r = plugin_bounds(registration, why) || plugin_adopt(plugin, registration, why);
+	bus_leave(&bus_current);
+	return r;
+}
+
 int
 plugin_load(struct plugin *plugin, const struct plugin_path *path, const char *name,
 	    const char *where)
@@ -292,7 +305,7 @@ plugin_load(struct plugin *plugin, const struct plugin_path *path, const char *n
 			    "MINIVMM_REGISTER()",
 			    where, name, plugin->path);
 	plugin_find_code(plugin, registration);
-	if (plugin_bounds(registration, &why) || plugin_adopt(plugin, registration, &why))
+	if (read_tables(plugin, registration, &why))
 		return fail(why_status(&why, STATUS_USAGE), "%splugin %s (%s): %s", where, name,
 			    plugin->path, why.text);
 	return 0;

@@ -378,7 +378,7 @@ adopt_validate(struct adoption *a)
 {
 	const struct minivmm_plugin *d = &a->plugin->descriptor;
 
-	if (!d->name || !d->summary || !d->state_version)
+	if (!d->name || !*d->name || !d->summary || !d->state_version)
 		return why_set(a->why, "its descriptor lacks a name, a summary or a state_version");
 	if (d->state_size > STATE_MAX)
 		return why_set(a->why,

@@ -1,0 +1,61 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# Registrations, descriptors and tables whose addresses or sizes are wrong, as a binding for another
+# language can produce them: each is refused with the plugin's name, before a byte of it is used.
+use v5.14;
+use warnings;
+use lib 'tests/lib';
+
+use Minivmm;
+use Test::More;
+
+# Compiles a plugin with these changes of the registration, the descriptor and the row of acpi.
+# Returns the messages of all commands that load it; they must be equal.
+sub messages {
+    my ($change) = @_;
+    my %sizes = ((map { $_ => "sizeof(struct minivmm_$_)" } qw(plugin option range register timer stream watch post field acpi)),
+        %{ $change->{sizes} // {} });
+    my $sizes = join ', ', map { ".${_}_size = $sizes{$_}" } sort keys %sizes;
+    my ($descriptor, $acpi) = map { $change->{$_} // '' } qw(descriptor acpi);
+    my $at = $change->{at} // '&bad';
+    spew('bad.c', <<"END");
+#include <minivmm/plugin.h>
+struct bad { uint32_t number; };
+static const uint8_t aml[] = { 0x14, 0xc0, 0x00, 0x00, 0x04, 'M', 'T', 'H', 'D', 0 };
+static const struct minivmm_option options[] = { MINIVMM_OPTION(struct bad, number, "1", "help"), MINIVMM_END };
+static const struct minivmm_acpi acpi[] = { { .hid = "PNP0501", $acpi }, MINIVMM_END };
+static const struct minivmm_plugin bad = { .name = "bad", .summary = "has wrong tables", .state_version = 1,
+	.state_size = sizeof(struct bad), .options = options, .acpi = acpi, $descriptor };
+MINIVMM_EXPORT const struct minivmm_registration minivmm_registration;
+const struct minivmm_registration minivmm_registration = { .abi = MINIVMM_ABI,
+	.size = sizeof(struct minivmm_registration), $sizes, .plugin = $at };
+END
+    my ($status, undef, $err) = run([ 'cc', '-w', '-shared', '-fPIC', "-I$top/core/include", '-o', 'bad.so', 'bad.c' ]);
+    is("$status:$err", '0:', 'it compiles');
+    my %messages;
+    for my $command ([ 'plugins', './bad.so' ], [ '--check', '-c', 'x.ini' ], [ '-c', 'x.ini' ]) {
+        my ($status, undef, $err) = run([ $minivmm, @$command ]);
+        $err =~ s/^minivmm: (?:x\.ini:\d+: )?//;
+        $messages{"$status:$err"} = 1;
+    }
+    return join '', sort keys %messages;
+}
+spew('x.ini', guest('f4', "[device a]\nplugin = ./bad.so\n"));
+my $who = '110:plugin ./bad.so (./bad.so):';
+is(messages({}), '0:', 'without a mistake');
+
+my @mistakes = (
+    [ { at => '(void *)0x12345' }, 'its descriptor is not in its file; use MINIVMM_REGISTER() with a static descriptor' ],
+    [ { at => '0' }, 'its registration is too short; use MINIVMM_REGISTER()' ],
+    (map { [ { sizes => { plugin => $_ } }, "its descriptor has $_ bytes; rebuild it" ] } 36, 44, 1 << 30),
+    (map { [ { sizes => { option => $_ } }, "its table of options has rows of $_ bytes; rebuild it" ] } 0, 4, 28, 520, 65536),
+    [ { sizes => { acpi => 4 } }, 'its table of acpi has rows of 4 bytes; rebuild it' ],
+    [ { descriptor => '.name = (char *)0x77' }, 'its name or summary is not a text in its file' ],
+    [ { descriptor => '.summary = (char *)0x77' }, 'its name or summary is not a text in its file' ],
+    [ { descriptor => '.name = ""' }, 'its descriptor lacks a name, a summary or a state_version' ],
+    [ { acpi => '.aml = (void *)0x5000, .aml_length = 100' }, 'acpi[0]: aml of 100 bytes is not in its file' ],
+    [ { acpi => '.aml = aml, .aml_length = 16777217' }, 'acpi[0]: aml of 16777217 bytes is not in its file' ],
+);
+is(messages($_->[0]), "$who $_->[1]\n", $_->[1]) for @mistakes;
+
+done_testing;
