@@ -34,16 +34,6 @@ struct acpi {
 	uint64_t at; /* address of the next table */
 };
 
-static uint8_t
-checksum(const uint8_t *bytes, size_t length)
-{
-	uint8_t sum = 0;
-
-	for (size_t i = 0; i < length; i++)
-		sum = (uint8_t)(sum + bytes[i]);
-	return (uint8_t)-sum;
-}
-
 static void
 begin(struct aml *table, const char *signature, uint8_t revision)
 {
@@ -68,7 +58,7 @@ finish(struct acpi *a, struct aml *table)
 		uint32_t length = (uint32_t)table->length;
 
 		memcpy(table->bytes + LENGTH_OFFSET, &length, sizeof(length));
-		table->bytes[CHECKSUM_OFFSET] = checksum(table->bytes, table->length);
+		table->bytes[CHECKSUM_OFFSET] = aml_checksum(table->bytes, table->length);
 		failed = memory_write(a->memory, at, table->bytes, table->length);
 	}
 	if (table->failed)
@@ -198,8 +188,8 @@ rsdp(struct acpi *a, uint64_t xsdt_at)
 	table[15] = 2;
 	table[20] = sizeof(table);
 	memcpy(table + 24, &xsdt_at, sizeof(xsdt_at));
-	table[8] = checksum(table, 20);
-	table[32] = checksum(table, sizeof(table));
+	table[8] = aml_checksum(table, 20);
+	table[32] = aml_checksum(table, sizeof(table));
 	return memory_write(a->memory, LAYOUT_ACPI, table, sizeof(table))
 		   ? fail(STATUS_USAGE,
 			  "there is no guest memory at 0x%x for the ACPI tables; set [vm] memory "

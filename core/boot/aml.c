@@ -56,6 +56,16 @@ aml_number(struct aml *aml, uint64_t value, size_t bytes)
 	aml_put(aml, &value, bytes); /* x86 is little-endian */
 }
 
+uint8_t
+aml_checksum(const uint8_t *bytes, size_t length)
+{
+	uint8_t sum = 0;
+
+	for (size_t i = 0; i < length; i++)
+		sum = (uint8_t)(sum + bytes[i]);
+	return (uint8_t)-sum;
+}
+
 size_t
 aml_begin(struct aml *aml, enum aml_block block)
 {

@@ -22,6 +22,9 @@ void aml_byte(struct aml *aml, uint8_t byte);
 /* Writes value, little-endian, in the given number of bytes. */
 void aml_number(struct aml *aml, uint64_t value, size_t bytes);
 
+/* The byte that makes the sum of all bytes 0, if it replaces a 0 among them. */
+uint8_t aml_checksum(const uint8_t *bytes, size_t length);
+
 /* Begin and end a package of terms. Pass the result of aml_begin to aml_end. */
 enum aml_block { AML_SCOPE, AML_DEVICE, AML_PACKAGE, AML_BUFFER, AML_METHOD, AML_IF };
 size_t aml_begin(struct aml *aml, enum aml_block block);

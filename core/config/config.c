@@ -138,7 +138,8 @@ config_device_add(struct config *config, const char *name, struct config_place p
 void
 config_init(struct config *config)
 {
-	*config = (struct config){ .vm = { .memory = 64u << 10, .cpus = 1 } };
+	*config = (struct config){ .vm = { .memory = 64u << 10, .cpus = 1 },
+				   .boot = { .mp_table = true } };
 }
 
 void

@@ -104,6 +104,7 @@ struct config {
 		 */
 		char *initrd, *cmdline, *cmdline_file;
 		char *modules;             /* PATH[:PATH], resolved; not for Linux */
+		bool mp_table;             /* yes */
 		struct config_place place; /* of image or code */
 		struct config_place initrd_place, cmdline_place, cmdline_file_place, modules_place;
 	} boot;

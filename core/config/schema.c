@@ -47,6 +47,8 @@ const struct schema_key schema[] = {
 	{ "boot", "cmdline", SCHEMA_TEXT, AT(boot.cmdline), .help = "command line of a kernel" },
 	{ "boot", "cmdline_file", SCHEMA_INPUT, AT(boot.cmdline_file),
 	  .help = "file that contains the command line" },
+	{ "boot", "mp_table", SCHEMA_BOOL, AT(boot.mp_table),
+	  .help = "give a kernel an MP table, for use without ACPI" },
 	{ "boot", "at", SCHEMA_ADDRESS, AT(boot.at), .max = ADDRESS_MAX,
 	  .help = "load and start address of a flat image or code" },
 	{ "boot", "code", SCHEMA_HEX, AT(boot.code),

@@ -11,6 +11,7 @@
  *        0x07000  | boot_params                    | Linux
  *        0x20000  | command line                   | Linux
  *        0x9fc00  +--------------------------------+ reserved from here (a PC's EBDA, VGA and BIOS)
+ *                 | MP table                       | up to 2 KiB
  *        0xe0000  | ACPI: RSDP, tables             |
  *        0xf0000  | ACPI: one page per device      |
  *        0xff000  | reset vector, at 0xffff0       |
@@ -41,7 +42,9 @@
 #define LAYOUT_BOOT_PARAMS 0x7000u /* boot/linux.c: Documentation/arch/x86/boot.rst */
 #define LAYOUT_CMDLINE 0x20000u    /* boot/linux.c: up to 64 KiB */
 #define LAYOUT_LOW_END 0x9fc00u    /* of RAM; boot/kernel.c: kernels get it in their memory map */
-#define LAYOUT_ACPI 0xe0000u       /* boot/acpi.c: kernels search 0xe0000-0xfffff (ACPI 5.2.5.1) */
+#define LAYOUT_MP_TABLE                                                                            \
+	0x9fc00u             /* boot/mp_table.c: kernels search the last KiB of RAM below 640 KiB */
+#define LAYOUT_ACPI 0xe0000u /* boot/acpi.c: kernels search 0xe0000-0xfffff (ACPI 5.2.5.1) */
 #define LAYOUT_DEVICE_PAGES 0xf0000u /* the tables' end; device/services.c: a page per device */
 #define LAYOUT_DEVICE_PAGES_END 0xff000u
 #define LAYOUT_RESET_VECTOR 0xffff0u /* boot/acpi.c: SDM volume 3, 10.1.4, in real mode */

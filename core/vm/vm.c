@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "boot/acpi.h"
 #include "boot/boot.h"
+#include "boot/mp_table.h"
 #include "snapshot/restore.h"
 
 int
@@ -138,6 +139,17 @@ read_config(struct vm *vm, const struct vm_source *source)
 	return r ? r : snapshot_check(&vm->snapshot, &vm->config);
 }
 
+/* Writes what a kernel finds in memory: ACPI, and the MP table for kernels without ACPI. */
+static int
+kernel_tables(struct vm *vm)
+{
+	uint32_t cpus = vm->config.vm.cpus;
+	int r = acpi_write(&vm->machine, &vm->devices, cpus);
+
+	return r || !vm->config.boot.mp_table ? r
+					      : mp_table_write(&vm->machine, &vm->devices, cpus);
+}
+
 /* Loads the image into a fresh machine and sets the first vCPU's registers. */
 static int
 boot(struct vm *vm, bool check)
@@ -152,7 +164,7 @@ boot(struct vm *vm, bool check)
 	if (r)
 		boot_check_registers(&vm->config);
 	else if (entry.protocol != BOOT_RAW && machine_irqchip(m))
-		r = acpi_write(m, &vm->devices, vm->config.vm.cpus);
+		r = kernel_tables(vm);
 	if (!r)
 		r = machine_cpuid(m);
 	if (!r && !check)

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The MP table: MultiProcessor Specification 1.4, chapter 4. Kernels that run without ACPI find
+ * vCPUs and interrupt lines in it: Linux with acpi=off, xv6.
+ */
+#include "boot/mp_table.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "boot/aml.h"
+#include "machine/layout.h"
+#include "machine/machine.h"
+
+#define VERSION 4 /* 1.4 */
+#define POINTER_BYTES 16
+#define POINTER_CHECKSUM 10
+#define HEADER_BYTES 44
+#define LENGTH_OFFSET 4
+#define CHECKSUM_OFFSET 7
+#define COUNT_OFFSET 34
+#define ISA 0 /* the number of the only bus */
+#define ISA_LINES 16u
+
+enum { PROCESSOR, BUS, IOAPIC, IO_INTERRUPT, LOCAL_INTERRUPT };
+enum { ENABLED = 1, BOOT_PROCESSOR = 2 };
+enum { INT, NMI, SMI, EXTINT };
+enum { ACTIVE_HIGH = 1, ACTIVE_LOW = 3, EDGE = 1 << 2, LEVEL = 3 << 2 }; /* 0: as the bus */
+enum { LINT0, LINT1, ALL_LAPICS = 0xff };
+
+struct table {
+	struct aml bytes; /* a buffer */
+	uint16_t entries;
+};
+
+static void
+processor(struct table *t, uint8_t id)
+{
+	aml_byte(&t->bytes, PROCESSOR);
+	aml_byte(&t->bytes, id);
+	aml_byte(&t->bytes, 0x14); /* the version of KVM's LAPICs */
+	aml_byte(&t->bytes, ENABLED | (id ? 0 : BOOT_PROCESSOR));
+	aml_number(&t->bytes, 0x600, 4); /* family 6 */
+	aml_number(&t->bytes, 0x201, 4); /* FPU and LAPIC; CPUID tells the rest */
+	aml_number(&t->bytes, 0, 8);
+	t->entries++;
+}
+
+/* An entry of type IO_INTERRUPT or LOCAL_INTERRUPT. */
+static void
+interrupt(struct table *t, uint8_t type, uint8_t kind, uint16_t flags, uint8_t line, uint8_t chip,
+	  uint8_t pin)
+{
+	const uint8_t entry[] = { type, kind, (uint8_t)flags, 0, ISA, line, chip, pin };
+
+	aml_put(&t->bytes, entry, sizeof(entry));
+	t->entries++;
+}
+
+/* The device's interrupt on a line, or NULL. All sources of a line have the same trigger. */
+static const struct irq_source *
+source_on(const struct devices *devices, uint32_t line)
+{
+	const struct irq_source *source;
+	const char *option;
+
+	for (size_t d = 0; d < devices->count; d++)
+		for (uint32_t i = 0; (option = device_irq_option(devices_at(devices, d), i)); i++) {
+			source = device_irq(devices_at(devices, d), option);
+			if (source && source->line == line)
+				return source;
+		}
+	return NULL;
+}
+
+/* Lines have the numbers of the IOAPIC's pins, also those above an ISA bus's. */
+static void
+lines(struct table *t, const struct devices *devices, uint8_t ioapic)
+{
+	for (uint32_t line = 0; line < IRQ_LINES; line++) {
+		const struct irq_source *source = source_on(devices, line);
+		uint16_t flags = 0;
+
+		if (source)
+			flags = (uint16_t)((source->active_low ? ACTIVE_LOW : ACTIVE_HIGH) |
+					   (source->edge ? EDGE : LEVEL));
+		if (source || line < ISA_LINES)
+			interrupt(t, IO_INTERRUPT, INT, flags, (uint8_t)line, ioapic,
+				  (uint8_t)line);
+	}
+	interrupt(t, LOCAL_INTERRUPT, EXTINT, 0, 0, ALL_LAPICS, LINT0);
+	interrupt(t, LOCAL_INTERRUPT, NMI, 0, 0, ALL_LAPICS, LINT1);
+}
+
+static void
+build(struct table *t, const struct devices *devices, uint32_t cpus)
+{
+	uint8_t pointer[POINTER_BYTES] = "_MP_", header[HEADER_BYTES] = "PCMP", *bytes;
+	const uint32_t at = LAYOUT_MP_TABLE + sizeof(pointer), lapic = LAYOUT_LAPIC;
+	uint16_t length;
+
+	memcpy(pointer + 4, &at, sizeof(at));
+	pointer[8] = sizeof(pointer) / 16;
+	pointer[9] = header[6] = VERSION;
+	pointer[POINTER_CHECKSUM] = aml_checksum(pointer, sizeof(pointer));
+	memcpy(header + 8, "MINIVMM minivmm     ", 20);
+	memcpy(header + 36, &lapic, sizeof(lapic));
+	aml_put(&t->bytes, pointer, sizeof(pointer));
+	aml_put(&t->bytes, header, sizeof(header));
+	for (uint32_t i = 0; i < cpus; i++)
+		processor(t, (uint8_t)i);
+	aml_put(&t->bytes, (uint8_t[]){ BUS, ISA, 'I', 'S', 'A', ' ', ' ', ' ' }, 8);
+	aml_put(&t->bytes, (uint8_t[]){ IOAPIC, (uint8_t)cpus, 0x11, ENABLED }, 4);
+	aml_number(&t->bytes, LAYOUT_IOAPIC, 4);
+	t->entries = (uint16_t)(t->entries + 2);
+	lines(t, devices, (uint8_t)cpus);
+	if (t->bytes.failed)
+		return;
+	bytes = t->bytes.bytes + sizeof(pointer);
+	length = (uint16_t)(t->bytes.length - sizeof(pointer));
+	memcpy(bytes + LENGTH_OFFSET, &length, sizeof(length));
+	memcpy(bytes + COUNT_OFFSET, &t->entries, sizeof(t->entries));
+	bytes[CHECKSUM_OFFSET] = aml_checksum(bytes, length);
+}
+
+int
+mp_table_write(struct machine *machine, const struct devices *devices, uint32_t cpus)
+{
+	struct memory *memory = &machine->memory;
+	struct table t = { 0 };
+	int r;
+
+	build(&t, devices, cpus);
+	if (t.bytes.failed)
+		r = fail_memory("building the MP table");
+	else if (memory_write(memory, LAYOUT_MP_TABLE, t.bytes.bytes, t.bytes.length))
+		r = fail(STATUS_USAGE,
+			 "there is no guest memory at 0x%x for the MP table; set [vm] memory to 1M "
+			 "or more and memory_at to 0, or [boot] mp_table to no",
+			 LAYOUT_MP_TABLE);
+	else {
+		memory_note(memory, "MP table", NULL, LAYOUT_MP_TABLE, t.bytes.length);
+		r = 0;
+	}
+	free(t.bytes.bytes);
+	return r;
+}
