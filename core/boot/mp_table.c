@@ -96,7 +96,8 @@ lines(struct table *t, const struct devices *devices, uint8_t ioapic)
 static void
 build(struct table *t, const struct devices *devices, uint32_t cpus)
 {
-	uint8_t pointer[POINTER_BYTES] = "_MP_", header[HEADER_BYTES] = "PCMP", *bytes;
+	uint8_t pointer[POINTER_BYTES] = { '_', 'M', 'P', '_' };
+	uint8_t header[HEADER_BYTES] = { 'P', 'C', 'M', 'P' }, *bytes;
 	const uint32_t at = LAYOUT_MP_TABLE + sizeof(pointer), lapic = LAYOUT_LAPIC;
 	uint16_t length;
 
