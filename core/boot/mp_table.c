@@ -16,8 +16,7 @@
 #define VERSION 4 /* 1.4 */
 #define POINTER_BYTES 16
 #define POINTER_CHECKSUM 10
-#define HEADER_BYTES 44
-#define LENGTH_OFFSET 4
+#define LENGTH_OFFSET 4 /* these in the header of the configuration table */
 #define CHECKSUM_OFFSET 7
 #define COUNT_OFFSET 34
 #define ISA 0 /* the number of the only bus */
@@ -93,36 +92,53 @@ lines(struct table *t, const struct devices *devices, uint8_t ioapic)
 	interrupt(t, LOCAL_INTERRUPT, NMI, 0, 0, ALL_LAPICS, LINT1);
 }
 
+/* The floating pointer structure, and the header of the configuration table behind it. Lengths and
+ * checksums are 0. */
+static void
+begin(struct aml *b)
+{
+	aml_put(b, "_MP_", 4);
+	aml_number(b, LAYOUT_MP_TABLE + POINTER_BYTES, 4);
+	aml_byte(b, POINTER_BYTES / 16);
+	aml_byte(b, VERSION);
+	aml_number(b, 0, 6); /* checksum; features */
+	aml_put(b, "PCMP", 4);
+	aml_number(b, 0, 2);
+	aml_byte(b, VERSION);
+	aml_byte(b, 0);
+	aml_put(b, "MINIVMM minivmm     ", 20);
+	aml_number(b, 0, 8); /* OEM table; number of entries */
+	aml_number(b, LAYOUT_LAPIC, 4);
+	aml_number(b, 0, 4);
+}
+
+static void
+end(struct table *t)
+{
+	uint8_t *pointer = t->bytes.bytes, *header = pointer + POINTER_BYTES;
+	uint16_t length = (uint16_t)(t->bytes.length - POINTER_BYTES);
+
+	pointer[POINTER_CHECKSUM] = aml_checksum(pointer, POINTER_BYTES);
+	memcpy(header + LENGTH_OFFSET, &length, sizeof(length));
+	memcpy(header + COUNT_OFFSET, &t->entries, sizeof(t->entries));
+	header[CHECKSUM_OFFSET] = aml_checksum(header, length);
+}
+
 static void
 build(struct table *t, const struct devices *devices, uint32_t cpus)
 {
-	uint8_t pointer[POINTER_BYTES] = { '_', 'M', 'P', '_' };
-	uint8_t header[HEADER_BYTES] = { 'P', 'C', 'M', 'P' }, *bytes;
-	const uint32_t at = LAYOUT_MP_TABLE + sizeof(pointer), lapic = LAYOUT_LAPIC;
-	uint16_t length;
+	struct aml *b = &t->bytes;
 
-	memcpy(pointer + 4, &at, sizeof(at));
-	pointer[8] = sizeof(pointer) / 16;
-	pointer[9] = header[6] = VERSION;
-	pointer[POINTER_CHECKSUM] = aml_checksum(pointer, sizeof(pointer));
-	memcpy(header + 8, "MINIVMM minivmm     ", 20);
-	memcpy(header + 36, &lapic, sizeof(lapic));
-	aml_put(&t->bytes, pointer, sizeof(pointer));
-	aml_put(&t->bytes, header, sizeof(header));
+	begin(b);
 	for (uint32_t i = 0; i < cpus; i++)
 		processor(t, (uint8_t)i);
-	aml_put(&t->bytes, (uint8_t[]){ BUS, ISA, 'I', 'S', 'A', ' ', ' ', ' ' }, 8);
-	aml_put(&t->bytes, (uint8_t[]){ IOAPIC, (uint8_t)cpus, 0x11, ENABLED }, 4);
-	aml_number(&t->bytes, LAYOUT_IOAPIC, 4);
+	aml_put(b, (uint8_t[]){ BUS, ISA, 'I', 'S', 'A', ' ', ' ', ' ' }, 8);
+	aml_put(b, (uint8_t[]){ IOAPIC, (uint8_t)cpus, 0x11, ENABLED }, 4);
+	aml_number(b, LAYOUT_IOAPIC, 4);
 	t->entries = (uint16_t)(t->entries + 2);
 	lines(t, devices, (uint8_t)cpus);
-	if (t->bytes.failed)
-		return;
-	bytes = t->bytes.bytes + sizeof(pointer);
-	length = (uint16_t)(t->bytes.length - sizeof(pointer));
-	memcpy(bytes + LENGTH_OFFSET, &length, sizeof(length));
-	memcpy(bytes + COUNT_OFFSET, &t->entries, sizeof(t->entries));
-	bytes[CHECKSUM_OFFSET] = aml_checksum(bytes, length);
+	if (!b->failed)
+		end(t);
 }
 
 int
