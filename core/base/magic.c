@@ -95,6 +95,10 @@ static const struct magic rows[] = {
 	ROW(MAGIC_KERNEL, 0, "\xca\xfe\xba\xbe", "a Mach-O executable", REBUILD),
 	ROW(MAGIC_KERNEL, 0, "#!", "a script", "name the kernel that it starts"),
 	ROW(ALL, 0, "MINIVMM\x1a", "a snapshot of minivmm", "restore it with minivmm -r"),
+	ROW(ALL, 0, "MINIVMM\x1e", "a snapshot stream of minivmm",
+	    "restore it with minivmm -r - <FILE"),
+	ROW(ALL, 0, "MVMMOVL\x1a", "an overlay of a virtio-blk device",
+	    "name the disk below it as path, and it as overlay"),
 	{ .name = NULL },
 };
 

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,6 +13,8 @@
 #include "base/limit.h"
 #include "base/log.h"
 #include "cli/batch.h"
+
+#define ROOM ((unsigned)PATH_MAX) /* a path and its NUL: longer names cannot be opened */
 
 static int
 no_memory(void)
@@ -94,6 +97,21 @@ batch_input(struct batch *batch, const char *path)
 	return add(batch, strdup(path));
 }
 
+/*
+ * Reads a name and the end of it, a NUL or a newline, which it leaves out. Stores the length in
+ * *length, ROOM if the name is longer than a path can be. False at the end of the list.
+ */
+static bool
+next_name(FILE *list, int end, char name[ROOM + 1], size_t *length)
+{
+	int byte = getc_unlocked(list);
+
+	for (*length = 0; byte != EOF && byte != end && *length < ROOM; byte = getc_unlocked(list))
+		name[(*length)++] = (char)byte;
+	name[*length] = '\0';
+	return byte != EOF || *length;
+}
+
 /* Opens a list, so that a read waits for the writer of a pipe. */
 static int
 open_list(const char *path)
@@ -113,29 +131,30 @@ batch_list(struct batch *batch, const char *path, bool null)
 {
 	int fd = open_list(path), r = 0;
 	FILE *list = fd < 0 ? NULL : fdopen(fd, "r");
-	size_t size = 0;
-	ssize_t length;
-	char *name = NULL;
+	char name[ROOM + 1];
+	size_t length;
 
 	if (!list)
 		return fail(status_for(errno, STATUS_IO), "cannot read the list of inputs %s: %s",
 			    path, limit_error(errno).text);
-	while (!r && (length = getdelim(&name, &size, null ? '\0' : '\n', list)) > 0) {
-		if (!null && name[length - 1] == '\n')
-			name[--length] = '\0';
-		if (!null && strlen(name) != (size_t)length)
+	while (!r && next_name(list, null ? '\0' : '\n', name, &length)) {
+		if (!null && strlen(name) != length)
 			r = fail(
 			    STATUS_USAGE,
 			    "the list of inputs %s has a NUL in a line; add --null if NULs end "
 			    "its names",
 			    path);
+		else if (length == ROOM)
+			r = fail(STATUS_USAGE,
+				 "the list of inputs %s has a name of more than %u bytes; write a "
+				 "path per line, or end each with a NUL and add --null",
+				 path, ROOM - 1);
 		else if (*name)
 			r = add(batch, strdup(name));
 	}
 	if (!r && ferror(list))
 		r = fail(STATUS_IO, "cannot read the list of inputs %s: %s", path,
 			 limit_error(errno).text);
-	free(name);
 	fclose(list);
 	return r;
 }

@@ -59,6 +59,8 @@ static const struct {
 	{ "ANDROID!", 8, 0, K | I | D, "Android" },
 	{ "070701", 6, 0, K, "cpio" },
 	{ "MINIVMM\x1a", 8, 0, K | I | D, "snapshot" },
+	{ "MINIVMM\x1e", 8, 0, K | I | D, "stream" },
+	{ "MVMMOVL\x1a", 8, 0, K | I | D, "overlay" },
 	{ "\x7f"
 	  "ELF",
 	  4, 0, 0, NULL },

@@ -57,6 +57,12 @@ for my $case (
 }
 fails([ $minivmm, qw(batch -r warm.snap --input serial0 --list -) ], 110, qr/list of inputs - has a NUL in a line; add --null if NULs end its names/,
     'refused: NULs without --null', stdin => "one\0in/a\0");
+# A list of one endless line, which holds no name, is not read to its end.
+fails([ 'bash', '-c', 'yes | tr -d "\n" | "$@"; exit ${PIPESTATUS[2]}', 'bash', $minivmm, qw(batch -r warm.snap --input serial0 --list -) ], 110,
+    qr/list of inputs - has a name of more than 4095 bytes; write a path per line/, 'refused: no names but an endless line');
+my $longest = './' x 2046 . 'one';
+is(length $longest, 4095, 'the longest path');
+is(batch([ '--list', '-' ], stdin => "$longest\none\n$longest"), "$longest=1 one=1 $longest=1", 'the longest path in a list');
 like(batch([ '--list', '-' ], stdin => "nothing\n"), qr/\A113:minivmm: cannot read input nothing: No such file/, 'a name without a file');
 
 done_testing;

@@ -187,6 +187,7 @@ for my $lock ([ F_WRLCK, 'written', 1, 1 ], [ F_RDLCK, 'read', 0, 1 ]) {
 for (
     [ qcow2 => "QFI\xfb\0\0\0\3", qr/is a qcow2 disk image, .*: convert it with qemu-img convert -O raw; or set format = raw$/m ],
     [ gzip => "\x1f\x8b\x08", qr/is compressed with gzip, .*: decompress it with gzip -dc FILE >NEW; or set format = raw$/m ],
+    [ overlay => "MVMMOVL\x1a", qr/is an overlay of a virtio-blk device, .*: name the disk below it as path, and it as overlay; or set format = raw$/m ],
     [ nothing => 'QFI', undef ],
   ) {
     my ($name, $head, $warning) = @$_;
