@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Reports a crash, or a callback that does not return when the process must end: the plugin, the
- * device, the callback, and the offset of the guest's access in its range. A crash of a plugin ends
- * the process with STATUS_PLUGIN, a crash of minivmm by the signal. The variables are static
- * because signal handlers belong to the process.
+ * Reports a crash, a plugin that calls exit(), or a callback that does not return when the process
+ * must end: the plugin, the device, the callback, and the offset of the guest's access in its
+ * range. A plugin's crash or exit ends the process with STATUS_PLUGIN, a crash of minivmm by the
+ * signal. The variables are static because signal handlers belong to the process.
  */
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -29,6 +30,8 @@ static uint8_t crash_stack[STACK_SIZE];
 /* The current callback of the main thread, and the callback that ran a second ago. */
 static const struct bus_current *main_current;
 static struct bus_current last;
+static pid_t process;                /* 0: nothing is installed */
+static pthread_key_t main_thread;    /* its destructor runs if a plugin ends this thread */
 static volatile sig_atomic_t ending; /* the signal that ends the process */
 static volatile sig_atomic_t seconds;
 static atomic_flag crashing = ATOMIC_FLAG_INIT; /* set by the first thread that crashes */
@@ -161,6 +164,38 @@ say_plugin(const ucontext_t *context)
 	return true;
 }
 
+/* Ends the process if a plugin has called a function that ends it, or this thread, without a word:
+ * with status 0, the run would pass for a success. minivmm returns from main(). */
+static void
+leave(const char *function)
+{
+	ucontext_t context;
+
+	restore_terminal();
+	if (getpid() != process || getcontext(&context)) /* a plugin's child */
+		return;
+	if (!bus_current.callback && !(crash_vm && &bus_current != main_current))
+		return;
+	say("minivmm: ");
+	say(function);
+	say(" is called");
+	say_plugin(&context);
+	say("\n");
+	_exit(STATUS_PLUGIN);
+}
+
+static void
+exited(void)
+{
+	leave("exit()");
+}
+
+static void
+thread_exited(void *unused)
+{
+	leave("pthread_exit()");
+}
+
 static void
 crashed(int number, siginfo_t *info, void *context)
 {
@@ -279,7 +314,11 @@ crash_install(const struct vm *vm)
 	crash_vm = vm;
 	main_current = &bus_current;
 	sigaltstack(&stack, NULL);
-	atexit(restore_terminal); /* a plugin may call exit() */
+	if (!process && !pthread_key_create(&main_thread, thread_exited))
+		pthread_setspecific(main_thread, &main_thread);
+	if (!process)
+		atexit(exited);
+	process = getpid();
 	/* All are blocked in the handler: a fault there ends the process, as the kernel does then.
 	 */
 	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++)

@@ -194,6 +194,18 @@ set_stream_callbacks(struct device *d)
 	}
 }
 
+/* Sets the initial values of fields. The targets of pointers are the plugin's memory: a crash is
+ * the plugin's. */
+static void
+reset_fields(struct device *d)
+{
+	const struct minivmm_field *rows = d->plugin.descriptor.fields;
+
+	if (rows)
+		DEVICE_CALL(d, SERVICE_CONFIGURE, "fields after configure",
+			    (fields_reset(rows, d->host.public.state), 0));
+}
+
 /* check: see devices_create; sets *refused. */
 static int
 device_create(struct device *d, size_t index, devices_check *check, void *context, bool *refused)
@@ -218,8 +230,7 @@ device_create(struct device *d, size_t index, devices_check *check, void *contex
 	if (r)
 		return r;
 	set_stream_callbacks(d);
-	if (descriptor->fields)
-		fields_reset(descriptor->fields, d->host.public.state);
+	reset_fields(d);
 	d->configured = true;
 	errno = 0; /* configure can leave ENOMEM here, which is not an error in the config */
 	if (descriptor->configure && DEVICE_CALL(d, SERVICE_CONFIGURE, "configure",
@@ -230,8 +241,7 @@ device_create(struct device *d, size_t index, devices_check *check, void *contex
 	*refused = r;
 	if (r)
 		return r;
-	if (descriptor->fields) /* again, for memory that configure has allocated */
-		fields_reset(descriptor->fields, d->host.public.state);
+	reset_fields(d); /* again, for memory that configure has allocated */
 	return 0;
 }
 

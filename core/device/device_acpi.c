@@ -38,7 +38,10 @@ device_irq(const struct device *device, const char *option)
 			    (const void *)((const char *)device->host.public.state +
 					   options[i].offset);
 
-			return irqs_source(&device->all->machine->irqs, irq->handle);
+			/* The plugin may have changed its copy of the handle. */
+			return irq->handle - device->irq_first < device->irqs
+				   ? irqs_source(&device->all->machine->irqs, irq->handle)
+				   : NULL;
 		}
 	return NULL;
 }

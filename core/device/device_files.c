@@ -108,6 +108,9 @@ device_each_file(const struct device *device,
 		found(context, stream_file(&device->streams[i].stream.in), DEVICE_FILE_READ);
 		found(context, stream_file(&device->streams[i].stream.out), DEVICE_FILE_WRITTEN);
 	}
+	/* The texts are the core's, but configure may have changed the members. */
+	bus_enter(&bus_current, (struct minivmm_device *)&device->host.public,
+		  "paths after configure", BUS_NO_ACCESS);
 	for (uint32_t i = 0; device->configured && i < device->plugin.option_count; i++) {
 		const struct minivmm_option *o = &device->plugin.descriptor.options[i];
 		const void *value = (char *)device->host.public.state + o->offset;
@@ -117,6 +120,7 @@ device_each_file(const struct device *device,
 		else if (o->type == MINIVMM_STRING && (o->flags & MINIVMM_HOST))
 			found(context, *(const char *const *)value, DEVICE_FILE_LIST);
 	}
+	bus_leave(&bus_current);
 	/* Options that minivmm_option_set() has changed, like the layers of a disk. */
 	for (size_t i = 0; i < config->option_count; i++) {
 		const struct config_option *option = &config->options[i];

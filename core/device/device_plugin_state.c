@@ -394,8 +394,9 @@ device_plugin_state_load(struct device *d, const struct record *group, struct wh
 				       "load has not ended a group with minivmm_get_end()");
 		r = r < 0 ? -1 : check_all_read(&reader);
 	} else if (descriptor->fields)
-		r = fields_load(descriptor->fields, d->host.public.state, &reader.levels[0].group,
-				(uint32_t)version, why);
+		r = DEVICE_CALL(d, SERVICE_LOAD, callback,
+				fields_load(descriptor->fields, d->host.public.state,
+					    &reader.levels[0].group, (uint32_t)version, why));
 	else
 		r = check_all_read(&reader);
 	if (r >= 0 && descriptor->loaded) {

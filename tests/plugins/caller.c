@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A plugin that misbehaves in one callback, or on a thread of its own that the callback starts and
- * joins: it calls every service, crashes, returns a reserved value, or waits for a file named go.
+ * joins: it calls every service, crashes, exits, returns a reserved value, or waits for a file
+ * named go.
  */
 #define _GNU_SOURCE
 #include <minivmm/plugin.h>
 
 #include <pthread.h>
+#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <time.h>
@@ -30,7 +32,20 @@ enum place {
 	STOP,
 	DESTROY
 };
-enum act { SERVICES, ARGUMENTS, CRASH, ODD, PENDING, SLOW, OPEN_GROUP, END_TWICE, TWICE, MANY };
+enum act {
+	SERVICES,
+	ARGUMENTS,
+	CRASH,
+	ODD,
+	PENDING,
+	SLOW,
+	OPEN_GROUP,
+	END_TWICE,
+	TWICE,
+	MANY,
+	EXIT,
+	END_THREAD
+};
 
 #define VALUES 300 /* with MANY */
 
@@ -159,6 +174,10 @@ act(struct minivmm_device *dev)
 	case CRASH:
 		*nowhere = 1;
 		return 0;
+	case EXIT:
+		exit(0);
+	case END_THREAD:
+		pthread_exit(NULL);
 	case ODD:
 		return 7;
 	case PENDING:
@@ -377,8 +396,9 @@ caller_loaded(struct minivmm_device *dev)
 static const char *const places[] = { "nowhere", "configure", "load", "loaded",   "start", "write",
 				      "fire",    "ready",     "run",  "readable", "pause", "resume",
 				      "capture", "save",      "stop", "destroy",  NULL };
-static const char *const acts[] = { "services",   "arguments", "crash", "odd",  "pending", "slow",
-				    "open-group", "end-twice", "twice", "many", NULL };
+static const char *const acts[] = { "services", "arguments",  "crash",     "odd",   "pending",
+				    "slow",     "open-group", "end-twice", "twice", "many",
+				    "exit",     "end-thread", NULL };
 
 static const struct minivmm_option options[] = {
 	MINIVMM_OPTION_AS(ENUM, struct caller, in, "nowhere", "the callback", .values = places,

@@ -224,7 +224,7 @@ SKIP: {
         [ crash => 115, qr/SIGSEGV at 0x0 $where/ ],
         [ abort => 115, qr/SIGABRT $where/ ],
         [ overflow => 115, qr/SIGSEGV at 0x[0-9a-f]+ $where/ ],
-        [ exit => 5, qr// ],
+        [ exit => 115, qr/exit\(\) is called $where/ ],
       ) {
         my ($in, $expected, $words) = @$_;
         my ($terminal, $process) = faulty($in);

@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
 # Mistakes of a plugin, in each callback and on a thread of its own: calls of services, reserved
-# results, crashes, callbacks that take long, and state that could not be loaded. Each is rejected
-# with the names of device and plugin. See tests/plugins/caller.c.
+# results, crashes, exits, callbacks that take long, and state that could not be loaded. Each is
+# rejected with the names of device and plugin. See tests/plugins/caller.c.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -139,6 +139,20 @@ for my $act ('odd', 'pending') {
     }
 }
 
+# A callback that ends the process, or the thread that called it, does not pass for a success.
+for my $in (@callbacks) {
+    my ($status, undef, $err) = act('exit', $in, 0);
+    is($status, 115, "exit() in $in: the status");
+    like($err, qr/^minivmm: exit\(\) is called in device a, callback $in.*: plugin caller is at fault$/m, "exit() in $in");
+    ($status, undef, $err) = act('exit', $in, 1);
+    is($status, 115, "exit() on a thread in $in: the status");
+    like($err, qr/^minivmm: exit\(\) is called in a thread of plugin caller, device a: the plugin is at fault$/m, "exit() on a thread in $in");
+    next if $in eq 'write'; # on a vCPU's thread: reported as a callback that takes long
+    ($status, undef, $err) = act('end-thread', $in, 0);
+    is($status, 115, "pthread_exit() in $in: the status");
+    like($err, qr/^minivmm: pthread_exit\(\) is called in device a, callback $in: plugin caller is at fault$/m, "pthread_exit() in $in");
+}
+
 # Crashes.
 SKIP: {
     skip 'a sanitizer handles the signal itself', 60 if $build =~ /[at]san/;
@@ -156,6 +170,25 @@ SKIP: {
     for my $command ([ '-c', 'y.ini' ], [ '--check', '-c', 'y.ini' ], [ 'plugins', './born.so' ]) {
         my ($status, undef, $err) = run([ $minivmm, @$command ]);
         is("$status:$err", "115:minivmm: SIGSEGV at 0x8 in ./born.so, constructors: the plugin is at fault\n", "a crash in a constructor: @$command");
+    }
+
+    # The core uses memory of the plugin after configure.
+    for my $mistake ([ 'bytes', 'fields after configure' ], [ 'path', 'paths after configure' ]) {
+        spew('gone.c', <<"END");
+#include <minivmm/plugin.h>
+struct gone { uint64_t count; uint64_t *bytes; const char *path; };
+static int gone_configure(struct minivmm_device *dev) { ((struct gone *)dev->state)->$mistake->[0] = (void *)8; return 0; }
+static const struct minivmm_option options[] = { MINIVMM_OPTION(struct gone, count, "9", "help"),
+	MINIVMM_OPTION_AS(PATH, struct gone, path, "/dev/null", "help"), MINIVMM_END };
+static const struct minivmm_field fields[] = { MINIVMM_FIELD_POINTER(struct gone, bytes, count), MINIVMM_END };
+static const struct minivmm_plugin gone = { .name = "gone", .summary = "sets a wrong pointer", .state_version = 1,
+	.state_size = sizeof(struct gone), .options = options, .fields = fields, .configure = gone_configure };
+MINIVMM_REGISTER(gone);
+END
+        run([ 'cc', '-shared', '-fPIC', "-I$top/core/include", '-o', 'gone.so', 'gone.c' ]);
+        spew('y.ini', guest('f4', "[device a]\nplugin = ./gone.so\n"));
+        my ($status, undef, $err) = run([ $minivmm, '-c', 'y.ini' ]);
+        is("$status:$err", "115:minivmm: SIGSEGV at 0x8 in device a, callback $mistake->[1]: plugin gone is at fault\n", $mistake->[1]);
     }
 
     # Two threads crash. The first cannot write its report before the second has crashed: stderr is
