@@ -49,7 +49,7 @@ snapshot_header_size(const struct snapshot_header *header, uint64_t length, uint
 int
 snapshot_check_header(const struct snapshot_header *header, uint64_t file_size, struct why *why)
 {
-	uint64_t end;
+	uint64_t end = 0;
 
 	if (snapshot_header_size(header, file_size, &end, why))
 		return -1;
