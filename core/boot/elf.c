@@ -206,8 +206,10 @@ program_note(const struct program *program, struct program_note *note)
 {
 	size_t room = PROGRAM_NOTES_MAX;
 	uint8_t *bytes = malloc(room);
-	int status = bytes ? 0 : fail_memory("the notes of image %s", program->name);
+	int status = 0;
 
+	if (!bytes)
+		return fail_memory("the notes of image %s", program->name);
 	/* A segment that is aligned to 8 contains notes padded to 8, or, from GNU ld, to 4. */
 	for (unsigned i = 0; i < program->count && !status && !note->found; i++) {
 		const struct program_segment *s = &program->segments[i];
