@@ -30,7 +30,7 @@ sub costs {
 sub worst {
 	my ($figure, $at_most, @found) = @_;
 	my ($most) = sort { $b->{value} <=> $a->{value} } @found;
-	return row("$figure ($most->{kind})", ours => $most->{ours}, limit => $most->{limit}, value => $most->{value},
+	return row($figure, ours => "$most->{ours} ($most->{kind})", limit => $most->{limit}, value => $most->{value},
 		at_most => $at_most);
 }
 

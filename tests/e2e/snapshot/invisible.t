@@ -76,6 +76,15 @@ for my $number (0 .. $#jobs) {
 	$running{ walk($number, $config, $mode, @{ $set{$name} // [] }) } = $number;
 }
 reap() while %running;
+
+# The guest reads a clock, and the seconds that it prints pass sooner on a busy machine: another
+# walk, with none beside it. A fault of a snapshot shows in both.
+for my $number (grep { $ended{$_} && $ended{$_} != 77 && $jobs[$_][0] =~ m{/rtc\.ini$} } 0 .. $#jobs) {
+	my ($config, $mode) = @{ $jobs[$number] };
+	rename $number, "$number-before" or die "$number: $!";
+	$running{ walk($number, $config, $mode) } = $number;
+	reap();
+}
 for my $number (0 .. $#jobs) {
 	my ($config, $mode) = @{ $jobs[$number] };
 	my ($name) = $config =~ m{([^/]+)\.ini$};
