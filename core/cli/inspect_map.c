@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "cli/inspect.h"
 #include "cli/map.h"
+#include "snapshot/reader.h"
 
 static bool
 is_svg(const char *path)
@@ -17,21 +18,22 @@ is_svg(const char *path)
 	return dot && !strcmp(dot, ".svg");
 }
 
-/* Refuses a path that is a file of the chain: the map would replace the snapshot. */
+/* Refuses a path that is a snapshot, of this chain or another: the map would replace it. */
 static int
 check_path(const struct snapshot *snapshot, const char *path)
 {
 	const struct file_id target = file_identify(path);
+	uint8_t id[16];
+	bool replaced = target.regular && snapshot_peek_id(path, id);
 
-	for (const struct snapshot *s = snapshot; s; s = s->parent) {
+	for (const struct snapshot *s = snapshot; s && !replaced; s = s->parent) {
 		const struct file_id file = file_identify(s->path);
 
-		if (file_same(&target, &file))
-			return fail(STATUS_USAGE,
-				    "inspect: -o %s would replace the snapshot; name "
-				    "another file",
-				    path);
+		replaced = file_same(&target, &file);
 	}
+	if (replaced)
+		return fail(STATUS_USAGE,
+			    "inspect: -o %s would replace the snapshot; name another file", path);
 	return 0;
 }
 

@@ -199,7 +199,8 @@ sub svg {
 }
 
 symlink 'a.snap', 'link.svg' or die;
-for my $path ('a.snap', './a.snap', 'link.svg') {
+run([ 'cp', 'a.snap', 'other.snap' ]); # a snapshot outside the chain
+for my $path ('a.snap', './a.snap', 'link.svg', 'other.snap') {
     fails([ $minivmm, 'inspect', '--map', '-o', $path, 'a.snap' ], 110, qr/-o \Q$path\E would replace the snapshot; name another file/, "refused: -o $path");
 }
 fails([ $minivmm, qw(inspect --map -o no/map.svg a.snap) ], 113, qr/cannot write map no\/map\.svg: .*No such file/, 'refused: a missing directory');
