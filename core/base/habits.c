@@ -120,6 +120,34 @@ const struct habit habits[] = {
 	{ HABIT_CONTROL, "break|b|breakpoint|step|s|stepi|si|next", "use until CONDITION" },
 	{ HABIT_CONTROL, "?|h", "use help" },
 
+	/* sections */
+	{ HABIT_SECTION, "machine-config|machine|config|domain|general|main", "use [vm]" },
+	{ HABIT_SECTION, "boot-source|kernel|image", "use [boot]" },
+	{ HABIT_SECTION, "drive|drives|disk|disks|blk|block|storage",
+	  "use [device NAME] with plugin = virtio-blk" },
+	{ HABIT_SECTION, "network-interfaces|network|net|nic|netdev",
+	  "use [device NAME] with plugin = virtio-net" },
+	{ HABIT_SECTION, "serial|chardev|console|uart", "use [device NAME] with plugin = serial" },
+	{ HABIT_SECTION, "vsock", "use [device NAME] with plugin = virtio-vsock" },
+	{ HABIT_SECTION, "balloon", "use [device NAME] with plugin = virtio-balloon" },
+	{ HABIT_SECTION, "entropy|rng", "use [device NAME] with plugin = virtio-rng" },
+	{ HABIT_SECTION, "monitor|qmp|api|api-sock", "use [control]" },
+
+	/* plugins */
+	{ HABIT_PLUGIN, "blk|disk|block|drive|ide-hd|virtio-blk-pci|virtio-blk-device|virtio-scsi",
+	  "virtio-blk" },
+	{ HABIT_PLUGIN, "net|nic|tap|user|e1000|rtl8139|virtio-net-pci|virtio-net-device",
+	  "virtio-net" },
+	{ HABIT_PLUGIN, "vsock|vhost-vsock|vhost-vsock-pci|vhost-vsock-device", "virtio-vsock" },
+	{ HABIT_PLUGIN, "rng|entropy|virtio-rng-pci|virtio-rng-device", "virtio-rng" },
+	{ HABIT_PLUGIN, "balloon|virtio-balloon-pci|virtio-balloon-device", "virtio-balloon" },
+	{ HABIT_PLUGIN, "console|hvc|virtconsole|virtio-serial|virtio-serial-device",
+	  "virtio-console" },
+	{ HABIT_PLUGIN, "uart|16550|16550a|ns16550a|isa-serial|8250", "serial" },
+	{ HABIT_PLUGIN, "isa-debug-exit", "debug-exit" },
+	{ HABIT_PLUGIN, "cmos|mc146818|mc146818rtc", "rtc" },
+	{ HABIT_PLUGIN, "keyboard|kbd", "i8042" },
+
 	/* keys */
 	{ HABIT_KEY, "boot.kernel|boot.kernel_image_path|boot.file|boot.path|vm.kernel|vm.image",
 	  "use [boot] image" },

@@ -11,7 +11,9 @@ enum habit_kind {
 	HABIT_COMMAND, /* the first word of a command line */
 	HABIT_OPTION,  /* of a run, with its dashes */
 	HABIT_CONTROL, /* a command of the control socket */
+	HABIT_SECTION, /* of a config */
 	HABIT_KEY,     /* SECTION.KEY */
+	HABIT_PLUGIN,  /* the name of a plugin; ours: the name of one of ours */
 	HABIT_DEVICE,  /* an option of a device; ours: the option, which some plugins have */
 	HABIT_STREAM,  /* the kind of a stream: the text before ':' */
 };

@@ -158,14 +158,18 @@ static int
 unknown_section(const struct ini_section *section)
 {
 	const char *near = nearest(section->kind, schema_sections);
+	const char *ours = habit(HABIT_SECTION, section->kind);
 	char where[512], meant[64], list[128];
 
 	snprintf(meant, sizeof(meant), "[%s]", near ? near : "");
-	format_names("; use ", schema_sections, list, sizeof(list));
+	if (ours)
+		snprintf(list, sizeof(list), "; %s", ours);
+	else
+		format_names("; use ", schema_sections, list, sizeof(list));
 	return fail(STATUS_USAGE, "%s: unknown section [%s%s%s]%s",
 		    config_where(section->place, where, sizeof(where)), section->kind,
 		    section->instance ? " " : "", section->instance ? section->instance : "",
-		    did_you_mean(near ? meant : NULL, list).text);
+		    did_you_mean(near && !ours ? meant : NULL, list).text);
 }
 
 static int

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/habits.h"
 #include "base/limit.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -189,6 +190,7 @@ nearest_plugin(const struct plugin_path *path, const char *name, char *buffer, s
 static int
 find(const struct plugin_path *path, const char *name, const char *where, char **found)
 {
+	const char *ours = habit(HABIT_PLUGIN, name);
 	char *file = NULL, searched[512] = "", near[64];
 	size_t length = 0;
 
@@ -209,7 +211,10 @@ find(const struct plugin_path *path, const char *name, const char *where, char *
 		if (length >= sizeof(searched))
 			length = sizeof(searched) - 1;
 	}
-	nearest_plugin(path, name, near, sizeof(near));
+	if (ours)
+		snprintf(near, sizeof(near), "%s", ours);
+	else
+		nearest_plugin(path, name, near, sizeof(near));
 	return fail(STATUS_USAGE, "%splugin %s: no %s.so in %s%s%s%s", where, name, name, searched,
 		    did_you_mean(*near ? near : NULL, "; ").text, *near ? " Otherwise " : "",
 		    path->advice);

@@ -70,6 +70,15 @@ check_options(const struct habit *h)
 	}
 }
 
+static bool
+has_section(const char *word)
+{
+	for (size_t i = 0; schema_sections[i]; i++)
+		if (!strcmp(schema_sections[i], word))
+			return true;
+	return false;
+}
+
 static void
 check_keys(const struct habit *h)
 {
@@ -84,7 +93,9 @@ check_keys(const struct habit *h)
 			fail_msg("%s: there is no key %s", h->theirs, word);
 	}
 	for (const char *at = h->ours; (at = strchr(at, '[')); at++) {
-		if (sscanf(at, "[%15[a-z]] %31[a-z_]", section, key) < 1)
+		int found = sscanf(at, "[%15[a-z]] %31[a-z_]", section, key);
+
+		if (found < 1 || (found == 1 && has_section(section)))
 			continue;
 		if (!strncmp(at, "[device NAME]", 13))
 			continue;
@@ -160,6 +171,10 @@ options_of_devices_exist(void **state)
 		}
 		if (h->kind == HABIT_DEVICE && !some)
 			fail_msg("no plugin has %s", h->ours);
+		for (size_t i = 0; i < count && h->kind == HABIT_PLUGIN; i++)
+			some |= !strcmp(names[i], h->ours);
+		if (h->kind == HABIT_PLUGIN && !some)
+			fail_msg("there is no plugin %s", h->ours);
 	}
 	for (size_t i = 0; i < count; i++)
 		free(names[i]);
@@ -187,6 +202,8 @@ words_are_not_ours(void **state)
 				fail_msg("%s is an option", word);
 			else if (h->kind == HABIT_CONTROL && has_control(word))
 				fail_msg("%s is a command", word);
+			else if (h->kind == HABIT_SECTION && has_section(word))
+				fail_msg("%s is a section", word);
 			else if (h->kind == HABIT_KEY)
 				assert_true(sscanf(word, "%15[a-z].%31[a-z_]", section, key) == 2 &&
 					    !schema_find(section, key));

@@ -15,7 +15,13 @@ run([ $minivmm, '-c', 'simple.ini' ]);
 my @ini = ('-c', 'simple.ini');
 spew('fc.json', "\n{ \"boot-source\": {} }\n");
 
+spew('section.ini', slurp('simple.ini') . "[drive]\npath = x\n");
+my $last = () = slurp('section.ini') =~ /\n/g;
+$last--;
+spew('plugin.ini', slurp('simple.ini') . "[device card]\nplugin = e1000\n");
+
 for (
+    [ [qw(-c section.ini)], "section.ini:$last: unknown section [drive]; use [device NAME] with plugin = virtio-blk" ],
     [ ['simple.ini'], 'unknown command simple.ini; to run a config, use minivmm -c simple.ini' ],
     [ ['other.ini'], 'unknown command other.ini; to run a config, use minivmm -c other.ini' ],
     [ [qw(run simple.ini)], 'unknown command run; to run a config, use minivmm -c simple.ini' ],
@@ -70,7 +76,8 @@ for (
     my ($status, $out, $err) = run([ $minivmm, @$arguments ]);
     is("$status:$out:$err", "110::minivmm: $answer\n", "minivmm @$arguments");
 }
-is(names(), 'fc.json simple.ini simple.snap', 'no file is created');
+fails([ $minivmm, '-c', 'plugin.ini' ], 110, qr/plugin e1000: no e1000\.so in .*; did you mean virtio-net\? /, 'the name of a plugin');
+is(names(), 'fc.json plugin.ini section.ini simple.ini simple.snap', 'no file is created');
 
 is((run([ $minivmm, 'help' ]))[1], (run([ $minivmm, '--help' ]))[1], 'help');
 is((run([ $minivmm, 'help', 'batch' ]))[1], (run([ $minivmm, 'batch', '--help' ]))[1], 'help COMMAND');
