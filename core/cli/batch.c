@@ -193,6 +193,15 @@ is_crash(int signal)
 	return !signal;
 }
 
+/* True if a plugin ended the worker: by a crash or exit(), which crash.c ends with STATUS_PLUGIN,
+ * or by _exit(), if its status is none of minivmm's own. */
+static bool
+left(const struct batch *batch, unsigned number, int status)
+{
+	return !atomic_load(&batch->shared->gone[number]) &&
+	       (status == STATUS_PLUGIN || status <= STATUS_GUEST_MAX);
+}
+
 static const char *
 cause_of(int signal)
 {
@@ -306,9 +315,7 @@ work(const struct batch *batch, unsigned workers)
 		if (i == workers)
 			continue;
 		running--;
-		/* After a plugin's crash, crash.c ends the worker with STATUS_PLUGIN. */
-		dead = WIFSIGNALED(status) || (WEXITSTATUS(status) == STATUS_PLUGIN &&
-					       !atomic_load(&batch->shared->gone[i]));
+		dead = WIFSIGNALED(status) || left(batch, i, WEXITSTATUS(status));
 		r = dead ? died(batch, i, WIFSIGNALED(status) ? WTERMSIG(status) : 0, &in_a_row)
 			 : -WEXITSTATUS(status);
 		if (!r && dead) {

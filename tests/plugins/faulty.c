@@ -3,6 +3,7 @@
 #include <minivmm/plugin.h>
 
 #include <stdlib.h>
+#include <unistd.h>
 
 enum fault {
 	NOWHERE,
@@ -25,6 +26,7 @@ enum fault {
 	ABORT,
 	OVERFLOW,
 	EXIT,
+	LEAVE,
 	HANG,
 	HANG_START,
 	MAP
@@ -115,6 +117,8 @@ faulty_write(struct minivmm_device *dev, const struct minivmm_access *a, uint64_
 		abort();
 	if (f->in == EXIT)
 		exit(5);
+	if (f->in == LEAVE)
+		_exit(0);
 	if (f->in == HANG)
 		hang(dev);
 	if (f->in == MAP) /* and keeps it */
@@ -186,11 +190,11 @@ faulty_loaded(struct minivmm_device *dev)
 	return faulty_is(dev, LOADED) ? -1 : 0;
 }
 
-static const char *const faults[] = {
-	"nowhere", "configure", "start",    "read", "write", "crash",      "pause", "slow-pause",
-	"noise",   "bad-pause", "resume",   "stop", "save",  "loaded",     "rows",  "watch",
-	"state",   "abort",     "overflow", "exit", "hang",  "hang-start", "map",   NULL
-};
+static const char *const faults[] = { "nowhere", "configure", "start",      "read",     "write",
+				      "crash",   "pause",     "slow-pause", "noise",    "bad-pause",
+				      "resume",  "stop",      "save",       "loaded",   "rows",
+				      "watch",   "state",     "abort",      "overflow", "exit",
+				      "leave",   "hang",      "hang-start", "map",      NULL };
 
 static const struct minivmm_option options[] = {
 	MINIVMM_OPTION_AS(ENUM, struct faulty, in, "nowhere", "the callback that fails",

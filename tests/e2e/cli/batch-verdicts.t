@@ -76,6 +76,23 @@ is($status, 115, 'a plugin that keeps a mapping: the status');
 is(lines($out), 'a hlt 0', 'no line for an input that has not run');
 is($err, "minivmm: device a (plugin faulty) has guest memory mapped while it is paused: the plugin is at fault\n", 'the message');
 
+# A plugin that ends the process: the input is reported, and the others run.
+my @path = ('--set', "plugins.path=$build/tests/plugins");
+my $where = 'in device a, callback write at offset 0x0 of its range: plugin faulty is at fault';
+for ([ exit => qr/^minivmm: exit\(\) is called $where\n/ ], [ leave => qr/^minivmm: batch: / ]) {
+    my ($in, $message) = @$_;
+    my @set = (@path, '--set', "device.a.in=$in");
+    ($status, $out, $err) =
+      run([ $minivmm, qw(batch -r map.snap --input serial0 -j 1), @set, qw(a b) ]);
+    is($status, 115, "a plugin that ends the worker: $in: the status");
+    is(lines($out), 'a crash 115, b crash 115', 'a line for each input');
+    like($err, $message, 'the message');
+    for my $input (qw(a b)) {
+        my $line = "minivmm: batch: a worker crashed with input $input: a plugin is at fault";
+        like($err, qr/^$line$/m, "the message for $input");
+    }
+}
+
 # Before an input: once, and each worker.
 my %preload = (LD_PRELOAD => "$build/tests/preload/faultfs.so", FAULT_PATH => 'x.snap');
 spew('plan', 'open:1:KILL');
