@@ -41,8 +41,8 @@ int socket_error(int fd); /* 0 or an errno */
 int socket_resolve(const char *text, bool listen, struct addrinfo **addresses, struct why *why);
 int socket_check_tcp(const char *text, struct why *why);
 
-/* The files of a listening unix socket: its own, and PATH.lock, which is locked while it listens.
- * {0}: none. */
+/* The files of a listening unix socket: its own, and PATH.lock, which is locked while it listens
+ * and is empty. {0}: none. */
 struct socket_file {
 	struct made_file socket, lock_file;
 	int lock;

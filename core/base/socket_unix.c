@@ -122,6 +122,12 @@ try_lock(struct socket_file *file, struct place *place, struct why *why)
 			       "its lock file %s belongs to another user or is not a regular "
 			       "file; remove that or name another socket",
 			       place->name);
+	/* It is removed at the end, and those of minivmm are empty. */
+	if (st.st_size)
+		return why_set(why,
+			       "%s would be its lock file, but is not empty, so it is another "
+			       "file; rename that or name another socket",
+			       place->name);
 	if (file_lock(file->lock, false))
 		return in_use(file->lock, why);
 	if (place_stat(place, &now) || !same_file(&st, &now)) {

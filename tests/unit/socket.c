@@ -169,6 +169,7 @@ only_stale_sockets_are_replaced(void **state)
 	struct socket_file file, other;
 	const char *mine = "another device of this machine listens on it; stop it or";
 	int fd = listens("b", &file);
+	FILE *file_of_the_user;
 
 	assert_true(fd >= 0);
 	refused("b", mine);
@@ -209,7 +210,12 @@ only_stale_sockets_are_replaced(void **state)
 	refused("y", "is not a regular file");
 	assert_int_equal(mkdir("z.lock", 0600), 0);
 	refused("z", "cannot open its lock file z.lock: Is a directory");
-	assert_false(there("x") || there("y") || there("z"));
+	file_of_the_user = fopen("w.lock", "w");
+	assert_true(file_of_the_user && fputs("text", file_of_the_user) >= 0);
+	fclose(file_of_the_user);
+	refused("w", "w.lock would be its lock file, but is not empty");
+	assert_true(there("w.lock"));
+	assert_false(there("w") || there("x") || there("y") || there("z"));
 }
 
 #define RACERS 8
