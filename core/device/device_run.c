@@ -108,6 +108,7 @@ devices_start(struct devices *devices, enum minivmm_start_reason reason)
 	int r = 0;
 
 	memcpy(start.generation, devices->generation, sizeof(start.generation));
+	devices->first_start = reason != MINIVMM_RESET;
 	/* A reset keeps the streams open. */
 	for (size_t i = 0; i < devices->count && !r && reason != MINIVMM_RESET; i++)
 		for (uint32_t s = 0; s < devices->list[i].streams_ready && !r; s++)

@@ -291,6 +291,7 @@ vm_destroy(struct vm *vm)
 	if (vm->built) {
 		if (!clock_now(&vm->machine.clock)) /* it never ran */
 			memory_remove_file(&vm->machine.memory);
+		devices_made_end(&vm->devices, true);
 		machine_join(&vm->machine);
 		reset_free(&vm->reset);
 		if (vm->can_capture)

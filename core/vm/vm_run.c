@@ -44,11 +44,14 @@ run_for(struct vm *vm)
 int
 vm_run(struct vm *vm)
 {
-	int r = vm->machine.end.cause ? 0 : run_for(vm);
-	struct command *until = vm->until;
+	struct command *until;
+	int r;
 
+	devices_made_end(&vm->devices, false);
+	r = vm->machine.end.cause ? 0 : run_for(vm);
 	if (!r && vm->machine.end.cause == CAUSE_TIMEOUT)
 		vm_stop_timeout(vm);
+	until = vm->until;
 	vm->until = NULL;
 	if (until)
 		command_fail(until, "the machine ended before stop condition %s was hit: %s",

@@ -278,46 +278,63 @@ create_overlay(struct disk *disk, int fd, const char *path, char *temporary_name
 		disk->count++;
 		return 0;
 	}
-	if (path)
-		unlink(path);
 	layer_close(layer);
 	return -1;
+}
+
+/* Creates an overlay in a new file. Returns 1 with EEXIST, unreported, if the file exists. */
+static int
+create_named(struct disk *disk, const char *path)
+{
+	int fd = minivmm_file_open(disk->dev, path, MINIVMM_FILE_NEW), r;
+
+	if (fd < 0)
+		return errno == EEXIST ? 1 : -1;
+	r = create_overlay(disk, fd, path, NULL);
+	if (r)
+		unlink(path);
+	return r;
 }
 
 int
 disk_create_overlay(struct disk *disk, const char *path)
 {
 	char *temporary_name = NULL;
-	int fd;
+	int fd, r;
 
 	if (room(disk))
 		return -1;
-	fd = path ? minivmm_file_open(disk->dev, path, MINIVMM_FILE_NEW)
-		  : unnamed(disk, &temporary_name);
+	if (path) {
+		r = create_named(disk, path);
+		return r > 0 ? disk_error(disk, "cannot create the overlay", path,
+					  "it exists already and contains what another machine "
+					  "wrote: use a new name")
+			     : r;
+	}
+	fd = unnamed(disk, &temporary_name);
 	if (fd >= 0)
-		return create_overlay(disk, fd, path, temporary_name);
-	if (path && errno != EEXIST)
-		return -1;
-	return disk_error(disk, "cannot create the overlay", path ? path : "without a name",
-			  path ? "it exists already and contains what another machine wrote: use "
-				 "a new name"
-			       : minivmm_error_text(disk->dev, MINIVMM_CALL_OTHER, errno).text);
+		return create_overlay(disk, fd, NULL, temporary_name);
+	return disk_error(disk, "cannot create the overlay", "without a name",
+			  minivmm_error_text(disk->dev, MINIVMM_CALL_OTHER, errno).text);
 }
 
 int
 disk_open_overlay(struct disk *disk, const char *path)
 {
+	struct stat st;
 	int fd, r;
 
 	if (room(disk))
 		return -1;
-	fd = minivmm_file_open(disk->dev, path, MINIVMM_FILE_NEW);
-	if (fd >= 0)
-		return create_overlay(disk, fd, path, NULL);
-	if (errno == EEXIST)
-		fd = minivmm_file_open(disk->dev, path, 0);
+	r = create_named(disk, path);
+	if (r <= 0)
+		return r;
+	fd = minivmm_file_open(disk->dev, path, 0);
 	if (fd < 0)
 		return -1;
+	/* A machine was killed before it wrote the header. */
+	if (!fstat(fd, &st) && S_ISREG(st.st_mode) && !st.st_size)
+		return create_overlay(disk, fd, path, NULL);
 	r = open_overlay(disk, fd, path, true);
 	if (!r) /* its content counts as written */
 		disk->layers[disk->count - 1].written = disk->layers[disk->count - 1].written_here =
@@ -350,27 +367,46 @@ disk_close(struct disk *disk)
 	disk->count = 0;
 }
 
-/* Returns the first name STEM.N that does not exist, malloced; NULL with errno. If layer is not
- * NULL, links its file, which has no name, to that name. */
+/* Links the layer's file, which has no name, to the first name STEM.N that does not exist. Returns
+ * it, malloced; NULL with errno. */
 static char *
-next_name(const char *stem, const struct disk_layer *layer)
+link_next(const char *stem, const struct disk_layer *layer)
 {
 	char self[32], *path = NULL;
-	const char *link = layer && layer->temporary_name ? layer->temporary_name : self;
+	const char *link = layer->temporary_name ? layer->temporary_name : self;
 
-	snprintf(self, sizeof(self), "/proc/self/fd/%d", layer ? layer->fd : -1);
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", layer->fd);
 	for (uint32_t n = 1; n < NAMES; n++) {
 		free(path);
 		if (asprintf(&path, "%s.%u", stem, n) < 0)
 			return NULL;
-		if (layer ? !linkat(AT_FDCWD, link, AT_FDCWD, path, AT_SYMLINK_FOLLOW)
-			  : access(path, F_OK) && errno == ENOENT)
+		if (!linkat(AT_FDCWD, link, AT_FDCWD, path, AT_SYMLINK_FOLLOW))
 			return path;
-		if (layer && errno != EEXIST)
+		if (errno != EEXIST)
 			break;
 	}
 	free(path);
 	return NULL;
+}
+
+/* Creates a new top layer in a file with the first name STEM.N that does not exist. Only the
+ * creation tells: a name can be a symbolic link to nothing, or another machine's meanwhile. */
+static int
+create_next(struct disk *disk, const char *stem)
+{
+	int r = room(disk) ? -1 : 1;
+	char *path = NULL;
+
+	for (uint32_t n = 1; n < NAMES && r > 0; n++) {
+		free(path);
+		if (asprintf(&path, "%s.%u", stem, n) < 0)
+			return disk_error(disk, "cannot create an overlay like", stem, "no memory");
+		r = create_named(disk, path);
+	}
+	free(path);
+	return r > 0 ? disk_error(disk, "cannot find a free name like", stem,
+				  "all numbers are in use: remove old overlays")
+		     : r;
 }
 
 /* Has the snapshot flush the layer's file and its folder to stable storage. */
@@ -396,7 +432,7 @@ name_top(struct disk *disk, const char *stem)
 
 	if (layer->path)
 		return 0;
-	layer->path = next_name(stem, layer);
+	layer->path = link_next(stem, layer);
 	if (layer->path) {
 		unlink_temporary(layer);
 		return 0;
@@ -447,7 +483,6 @@ begin_above(struct disk *disk, const char *stem)
 {
 	struct disk_layer *frozen = &disk->layers[disk->count - 1];
 	bool named = frozen->path;
-	char *path = NULL;
 	int r;
 
 	if (!stem)
@@ -457,13 +492,7 @@ begin_above(struct disk *disk, const char *stem)
 	if (name_top(disk, stem))
 		return -1;
 	/* An overlay without a name is followed by another one without a name. */
-	if (named)
-		path = next_name(stem, NULL);
-	r = named && !path
-		? disk_error(disk, "cannot find a free name like", stem,
-			     minivmm_error_text(disk->dev, MINIVMM_CALL_OTHER, errno).text)
-		: disk_create_overlay(disk, path);
-	free(path);
+	r = named ? create_next(disk, stem) : disk_create_overlay(disk, NULL);
 	if (!r && named)
 		minivmm_log(disk->dev, MINIVMM_INFO,
 			    "the snapshot contains %s; the disk continues in %s", frozen->path,
@@ -471,11 +500,33 @@ begin_above(struct disk *disk, const char *stem)
 	return r;
 }
 
+/* Refuses a snapshot if a file that it would name, and that this machine needs, is elsewhere. */
+static int
+check_names(struct disk *disk)
+{
+	for (uint32_t i = 0; i < disk->count; i++) {
+		const struct disk_layer *layer = &disk->layers[i];
+		struct stat named, open;
+
+		if (!layer->path || layer->fd < 0 || (!layer->overlay && !layer->written_here) ||
+		    fstat(layer->fd, &open))
+			continue;
+		if (stat(layer->path, &named) || named.st_dev != open.st_dev ||
+		    named.st_ino != open.st_ino)
+			return disk_error(disk, "cannot find the file that the disk uses at",
+					  layer->path,
+					  "it has been moved, removed or replaced: move it back");
+	}
+	return 0;
+}
+
 int
 disk_freeze(struct disk *disk, const char *stem)
 {
 	const struct disk_layer *top = &disk->layers[disk->count - 1];
 
+	if (check_names(disk))
+		return -1;
 	if (disk->readonly)
 		return 0;
 	if ((!top->overlay || top->written) && begin_above(disk, stem))

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "disk.h"
@@ -119,8 +120,10 @@ overlay_create(const struct disk *disk, struct disk_layer *layer)
 	layer->data = h.data;
 	if (allocate(disk, layer))
 		return -1;
-	if (ftruncate(layer->fd, 0) || ftruncate(layer->fd, (off_t)(h.data + disk->bytes)) ||
-	    move_bytes(layer->fd, true, &h, sizeof(h), 0))
+	/* A machine that is killed leaves an empty file, the header alone, or all of it: the file
+	 * can be used. */
+	if (ftruncate(layer->fd, 0) || move_bytes(layer->fd, true, &h, sizeof(h), 0) ||
+	    ftruncate(layer->fd, (off_t)(h.data + disk->bytes)))
 		return overlay_error(disk, layer,
 				     minivmm_error_text(disk->dev, MINIVMM_CALL_OTHER, errno).text);
 	return 0;
@@ -147,6 +150,7 @@ overlay_open(const struct disk *disk, struct disk_layer *layer)
 {
 	struct header h;
 	const char *wrong;
+	struct stat st;
 
 	if (move_bytes(layer->fd, false, &h, sizeof(h), 0))
 		return overlay_error(
@@ -157,6 +161,10 @@ overlay_open(const struct disk *disk, struct disk_layer *layer)
 	wrong = check(disk, &h);
 	if (wrong)
 		return overlay_error(disk, layer, wrong);
+	/* See overlay_create(). */
+	if (fstat(layer->fd, &st) ||
+	    (st.st_size == sizeof(h) && ftruncate(layer->fd, (off_t)(h.data + disk->bytes))))
+		return overlay_error(disk, layer, "it is not complete");
 	memcpy(layer->id, h.id, sizeof(layer->id));
 	layer->overlay = true;
 	layer->data = h.data;

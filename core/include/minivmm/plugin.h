@@ -737,6 +737,7 @@ minivmm_capture_file(struct minivmm_device *dev, int fd)
  * locked (flock) until it is closed: no other machine can open it this way. flags:
  * MINIVMM_FILE_NEW, or 0 to open or create. Returns a descriptor, which the plugin owns; or -1:
  * with errno EEXIST and no message if a new file exists already, otherwise after an error message.
+ * If the machine cannot start, the core removes the new files.
  * Where: from start to stop and in capture, in callbacks on the I/O thread.
  */
 static inline int

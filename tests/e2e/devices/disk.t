@@ -226,6 +226,64 @@ fails(machine({ path => '.' }), 113, qr/neither a file nor a block device|Is a d
 spew('small', 'x' x 511);
 fails(machine({ path => 'small' }), 113, qr/smaller than a sector/, 'refused: a disk smaller than a sector');
 
+# A machine that cannot start leaves no overlay: the next one does not find it. One that did not
+# create it leaves it.
+fresh();
+says(machine({ overlay => 'o' }, @snap), $said, 'a snapshot to restore');
+my @restored = ($minivmm, '-r', 'c.snap', '--trust', '--set', 'device.disk0.overlay=n');
+for my $command (machine({ overlay => 'n' }), \@restored) {
+    my @failing = (@$command, '--set', 'control.socket=nowhere/s');
+    fails(\@failing, 113, qr/nowhere/, 'a control socket that cannot be created');
+    ok(!-e 'n', 'the overlay is removed');
+    is((run($command))[0], 0, 'a second attempt succeeds');
+    fails(\@failing, 113, qr/nowhere|exists already/, 'a start that fails with an old overlay');
+    ok(-e 'n', 'it stays');
+    unlink 'n';
+}
+
+# A machine that is killed while it creates its overlay: the next one can use it.
+for my $call (1 .. 2) {
+    fresh();
+    my %kill = (LD_PRELOAD => "$build/tests/preload/faultfs.so", FAULT_PATH => '/o');
+    my ($status) = run(machine({ overlay => 'o' }), %kill, FAULT => "ftruncate:$call:KILL");
+    is($status, 1009, "a machine is killed at ftruncate $call");
+    ok(-e 'o', 'its overlay exists');
+    says(machine({ overlay => 'o' }), $said, 'another machine uses it');
+    says(machine({ layers => 'o', temporary => 'yes' }), $said, 'it is complete');
+}
+
+# The name that comes next is a symbolic link to nothing.
+fresh();
+symlink 'nowhere', 'disk.img.1';
+says(machine({}, @snap), $said, 'a snapshot whose next name is a link');
+is(names(), 'c.snap disk.img disk.img.1 disk.img.2', 'the next number is used');
+is(readlink 'disk.img.1', 'nowhere', 'the link stays');
+
+# A file of the disk is moved or replaced while the machine runs: no snapshot would find it.
+for my $keys ({ overlay => 'o' }, {}) {
+    my $name = $keys->{overlay} // 'disk.img';
+    fresh();
+    my @socket = ('--set', 'control.socket=s');
+    my $process = start(machine({ %$keys, rate => '100/s', burst => 1 }, @socket));
+    until_true { heard($process) =~ /B/ };
+    my $control = Control->connect('s');
+    $control->request('pause');
+    rename $name, 'away';
+    for my $how ('moved', 'replaced') {
+        spew($name, slurp('away')) if $how eq 'replaced';
+        ok(!$control->request('snapshot none.snap')->{ok}, "$name is $how: no snapshot");
+    }
+    my $message = qr/cannot find the file that the disk uses at \S*\Q$name\E: .*: move it back/;
+    like(said($process), qr/$message.*$message/s, 'the message has the remedy');
+    rename 'away', $name;
+    ok($control->request('snapshot some.snap')->{ok}, 'it is moved back: a snapshot');
+    my @disk = ($name eq 'o' ? 'disk.img' : (), $name, "$name.1");
+    is(names(), join(' ', sort @disk, qw(s s.lock some.snap)), 'no refused one has left a file');
+    $control->request('resume');
+    my ($status, $out) = finish($process);
+    is("$status:$out", "0:$said", 'the machine continues');
+}
+
 # A snapshot moves the overlay to the name t.ovl.1; another output of the run has that name.
 for my $what ([ '--save', 't.ovl.1' ], [ '--save', 'x.snap', '--status', 't.ovl.1' ]) {
     fresh();
