@@ -12,7 +12,8 @@
 #include "base/socket.h"
 #include "machine/listener.h"
 
-#define CONNECT_TIMEOUT 10000 /* ms */
+#define CONNECT_TIMEOUT 10000  /* ms */
+#define DRAIN_MOST (16u << 20) /* bytes of unread input; receive buffers hold less */
 
 int
 stream_unix_check(const char *target, struct why *why)
@@ -169,14 +170,16 @@ stream_socket_accept(struct stream_end *end)
 void
 stream_socket_finish(struct stream_end *end, const volatile bool *interrupted)
 {
-	char unread[256];
+	char unread[4096];
+	size_t left = DRAIN_MOST;
+	ssize_t n;
 
 	if (end->fd >= 0) {
 		shutdown(end->fd, SHUT_WR);
 		/* If unread input is left, close() resets a TCP connection, and output in flight is
-		 * lost. */
-		while (stream_end_read(end, unread, sizeof(unread)) > 0)
-			;
+		 * lost. A peer that sends without end cannot delay the end of the machine. */
+		while (left && (n = stream_end_read(end, unread, sizeof(unread))) > 0)
+			left -= least(left, (size_t)n);
 	}
 	if (end->listen_fd >= 0)
 		socket_file_remove(&end->file);

@@ -31,6 +31,22 @@ connect(int fd, const struct sockaddr *address, socklen_t length)
 	return -1;
 }
 
+static size_t endless; /* bytes that a peer still sends during the reads of the end */
+
+/* Replaces libc's. */
+ssize_t
+recvmsg(int fd, struct msghdr *message, int flags)
+{
+	size_t length = message->msg_iov->iov_len;
+
+	if (!endless)
+		return syscall(SYS_recvmsg, fd, message, flags);
+	length = length < endless ? length : endless;
+	endless -= length;
+	message->msg_controllen = 0;
+	return (ssize_t)length;
+}
+
 /* The word after "before" in the log. */
 static const char *
 logged_after(const char *before)
@@ -645,6 +661,22 @@ a_signal_handler_restores_the_terminal(void **state)
 	close(master);
 }
 
+/* A client that sends without end does not delay the end of the machine. */
+static void
+a_client_that_never_stops(void **state)
+{
+	int fd;
+
+	bench_open(bench_spec("unix-listen", "sock"), NULL);
+	fd = unix_client("sock");
+	until(bench.stream.out.connected);
+	endless = 1u << 30;
+	bench_close();
+	assert_in_range(endless, 1u << 29, 1u << 30);
+	endless = 0;
+	close(fd);
+}
+
 int
 main(void)
 {
@@ -669,6 +701,7 @@ main(void)
 		TEST(a_stalled_terminal_does_not_block_the_loop),
 		TEST(escapes),
 		TEST(quitting_always_works),
+		TEST(a_client_that_never_stops),
 		TEST(a_signal_handler_restores_the_terminal),
 	};
 
