@@ -17,7 +17,7 @@ stream_refill(struct stream *stream)
 	struct stream_end *end = stream->reader;
 	ssize_t n;
 
-	if (!end || !end->ready || end->ended)
+	if (!end || !end->ready || end->ended || !stream->refills)
 		return false;
 	n = end->own
 		? pread(end->fd, stream->input, stream->input_size, (off_t)stream->input_position)
@@ -32,6 +32,8 @@ stream_refill(struct stream *stream)
 	stream->input_head = 0;
 	stream->input_length = (size_t)n;
 	stream->input_position += (size_t)n;
+	if (stream->refills > 0)
+		stream->refills--;
 	return true;
 }
 
@@ -44,6 +46,8 @@ stream_readable(struct stream *stream)
 	if (!stream->input_length)
 		stream_refill(stream);
 	length = stream->input_length;
+	if (!length) /* the device may wait for input without a read */
+		stream->want_readable = true;
 	pthread_mutex_unlock(&stream->lock);
 	return length;
 }

@@ -122,6 +122,8 @@ struct stream {
 	bool input_seen;                   /* input or its end has arrived */
 	bool input_full;                   /* the buffer is full: the descriptor is not watched */
 	bool want_readable, want_writable; /* a call of readable, writable is due */
+	int refills; /* how often a call of readable may still refill the input from a file that is
+			always ready; -1: no call is under way, and there is no limit */
 };
 
 /*
@@ -153,8 +155,8 @@ void stream_close(struct stream *stream, const volatile bool *interrupted);
 void stream_free(struct stream *stream);
 
 /* The device's side. Any thread; never blocks. readable and writable return a number of bytes; read
- * and write return the number of bytes copied. A short read asks for a call of readable, a short
- * write for a call of writable. */
+ * and write return the number of bytes copied. A short read, or no byte to read, asks for a call of
+ * readable, a short write for a call of writable. */
 size_t stream_readable(struct stream *stream);
 size_t stream_read(struct stream *stream, void *to, size_t length);
 size_t stream_writable(struct stream *stream);

@@ -156,14 +156,15 @@ receive(struct stream_end *end)
 }
 
 /*
- * Writes a part of the output to the host end. Returns 0 or an errno value. Call with the lock held
- * and delivering set. The lock is not held during the write.
+ * Writes a part of the output to the host end, at most *most bytes, and subtracts their number.
+ * Returns 0 or an errno value. Call with the lock held and delivering set. The lock is not held
+ * during the write.
  */
 static int
-write_output(struct stream *stream)
+write_output(struct stream *stream, size_t *most)
 {
 	size_t head = stream->output_head;
-	size_t length = least(stream->output_length, STREAM_OUTPUT_SIZE - head);
+	size_t length = least(*most, STREAM_OUTPUT_SIZE - head);
 	ssize_t n;
 	int error;
 
@@ -175,36 +176,47 @@ write_output(struct stream *stream)
 		return error;
 	stream->output_head = (head + (size_t)n) % STREAM_OUTPUT_SIZE;
 	stream->output_length -= (size_t)n;
+	*most -= (size_t)n;
 	return 0;
 }
 
 bool
 stream_deliver_now(struct stream *stream)
 {
+	size_t most = stream->output_length;
+
 	if (!stream->direct || loop_is_quiet(stream->hub->loop))
 		return false;
 	stream->delivering = true;
-	write_output(stream); /* after an error the loop's thread tries again, and reports it */
+	write_output(stream,
+		     &most); /* after an error the loop's thread tries again, and reports it */
 	stream->delivering = false;
 	return !stream->output_length;
 }
 
-/* Writes until the buffer is empty or the reader stalls. If another thread delivers, it defers
+/* Writes what is in the buffer now, unless the reader stalls. What a vCPU adds meanwhile waits for
+ * the next run, since a vCPU can write as fast as this loop. If another thread delivers, it defers
  * stream_run() in case that it cannot deliver all. */
 static void
 deliver(struct stream *stream)
 {
 	struct stream_end *end = &stream->out;
+	bool more = false;
 	int error = 0;
 
 	pthread_mutex_lock(&stream->lock);
 	if (!stream->delivering) {
+		size_t most = stream->output_length;
+
 		stream->delivering = true;
-		while (stream->output_length && end->connected && !error)
-			error = write_output(stream);
+		while (most && end->connected && !error)
+			error = write_output(stream, &most);
 		stream->delivering = false;
+		more = stream->output_length && end->connected && !error;
 	}
 	pthread_mutex_unlock(&stream->lock);
+	if (more)
+		loop_defer(stream->hub->loop, &stream->deferred);
 	end->stalled = error == EAGAIN;
 	if (error && !end->stalled && end->kind->accept)
 		hung_up(end);
@@ -220,6 +232,27 @@ ask_again(struct stream *stream, bool *wanted)
 	*wanted = true;
 	pthread_mutex_unlock(&stream->lock);
 	loop_defer(stream->hub->loop, &stream->deferred);
+}
+
+/* A device reads until there is no more, which a large file or /dev/zero would make a long or
+ * endless call. So a call gets a limited part, and the next run calls again for the rest. */
+static void
+call_readable(struct stream *stream)
+{
+	bool called, more;
+
+	pthread_mutex_lock(&stream->lock);
+	stream->refills = 1;
+	pthread_mutex_unlock(&stream->lock);
+	called = !stream->readable || stream->readable(stream);
+	pthread_mutex_lock(&stream->lock);
+	more = stream->want_readable && !stream->refills;
+	stream->refills = -1;
+	pthread_mutex_unlock(&stream->lock);
+	if (!called)
+		ask_again(stream, &stream->want_readable);
+	else if (more)
+		loop_defer(stream->hub->loop, &stream->deferred);
 }
 
 void
@@ -238,8 +271,8 @@ stream_run(struct loop_deferred *deferred)
 	if (writable)
 		stream->want_writable = false;
 	pthread_mutex_unlock(&stream->lock);
-	if (readable && stream->readable && !stream->readable(stream))
-		ask_again(stream, &stream->want_readable);
+	if (readable)
+		call_readable(stream);
 	if (writable && stream->writable && !stream->writable(stream))
 		ask_again(stream, &stream->want_writable);
 	watch(&stream->out);

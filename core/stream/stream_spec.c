@@ -143,6 +143,7 @@ stream_init(struct stream *stream, struct stream_hub *hub, const char *device,
 	memset(stream, 0, sizeof(*stream));
 	stream->hub = hub;
 	stream->device = device;
+	stream->refills = -1;
 	stream->in.option = input->name;
 	stream->out.option = output->name;
 	stream->deferred.run = stream_run;

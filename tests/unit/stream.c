@@ -5,7 +5,19 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
+
+static size_t added, to_add; /* bytes that the guest writes during a write(2) to the host */
+
+/* Replaces libc's. */
+ssize_t
+write(int fd, const void *bytes, size_t length)
+{
+	if (added < to_add && fd == bench.stream.out.fd)
+		added += stream_write(&bench.stream, "g", 1);
+	return syscall(SYS_write, fd, bytes, length);
+}
 
 static void
 invalid_specs(void **state)
@@ -834,6 +846,82 @@ error_of_a_direct_write(void **state)
 	assert_int_equal(bench.stream.dropped, 8);
 }
 
+/* A guest that writes as fast as the loop delivers does not keep the loop from its other work. */
+static void
+output_without_end(void **state)
+{
+	bench_open("file:/dev/null", "");
+	settle();
+	bench.stream.written = clock_host() + 1000000000; /* a burst: the loop delivers */
+	put("1");
+	added = 0;
+	to_add = 10000;
+	assert_int_equal(loop_once(&bench.loop, 0), 0);
+	assert_in_range(added, 1, 2);
+	to_add = 0;
+	until(!bench.stream.output_length);
+}
+
+static size_t taken;
+
+/* Reads until there is no more, as the manual says; gives up at last. */
+static bool
+read_all(struct stream *stream)
+{
+	char byte;
+
+	bench.readable++;
+	while (taken < 100 * STREAM_INPUT_SIZE && stream_read(stream, &byte, 1))
+		taken++;
+	return true;
+}
+
+static void
+input_without_end(void **state)
+{
+	size_t length = 5 * STREAM_INPUT_SIZE + 7;
+	char *bytes = pattern(length);
+
+	assert_int_equal(bench_init("", "file:/dev/zero"), 0);
+	bench.stream.readable = read_all;
+	taken = 0;
+	assert_int_equal(stream_open(&bench.stream, false), 0);
+	stream_start(&bench.stream);
+	until(bench.readable == 1);
+	assert_in_range(taken, 1, 2 * STREAM_INPUT_SIZE);
+	until(bench.readable == 3);
+	assert_in_range(taken, 2 * STREAM_INPUT_SIZE, 6 * STREAM_INPUT_SIZE);
+	bench.stream.readable = bench_readable;
+	bench_close();
+	/* A file that has an end is read completely. */
+	write_file(bench_path("in"), bytes, length);
+	assert_int_equal(bench_init("", bench_spec("file", "in")), 0);
+	bench.stream.readable = read_all;
+	taken = 0;
+	assert_int_equal(stream_open(&bench.stream, false), 0);
+	stream_start(&bench.stream);
+	until(bench.stream.in.ended);
+	assert_int_equal(taken, length);
+	free(bytes);
+}
+
+/* A device that finds no byte waits for input, too. */
+static void
+no_byte_asks_for_a_call(void **state)
+{
+	int writer = pipe_at(0);
+	char byte;
+
+	bench_open("", "stdio");
+	assert_int_equal(write(writer, "a", 1), 1);
+	until(bench.readable == 1);
+	assert_int_equal(stream_read(&bench.stream, &byte, 1), 1);
+	assert_int_equal(stream_readable(&bench.stream), 0);
+	assert_int_equal(write(writer, "b", 1), 1);
+	until(bench.readable == 2);
+	close(writer);
+}
+
 int
 main(void)
 {
@@ -870,6 +958,9 @@ main(void)
 		TEST(a_burst_is_left_to_the_loop),
 		TEST(output_stays_in_order),
 		TEST(error_of_a_direct_write),
+		TEST(output_without_end),
+		TEST(input_without_end),
+		TEST(no_byte_asks_for_a_call),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -189,7 +189,8 @@ struct minivmm_stream {
 	    *input; /* names of the options; NULL: the stream does not have this direction */
 	const char *output_initial, *input_initial; /* NULL: none */
 	/* There are bytes to read. Called again only after minivmm_stream_read() has returned fewer
-	 * bytes than requested. */
+	 * bytes than requested, or minivmm_stream_readable() has returned 0. Of a large file, a
+	 * call gets a part. */
 	int (*readable)(struct minivmm_device *dev, uint32_t stream);
 	/* There is room again, after minivmm_stream_write() has accepted only a part. */
 	int (*writable)(struct minivmm_device *dev, uint32_t stream);
