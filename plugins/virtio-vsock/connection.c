@@ -14,11 +14,14 @@
 
 #include "connection.h"
 
-#define GREETING 32 /* maximum length of "CONNECT PORT\n" */
-#define EVENTS 64   /* events per epoll_wait() */
-#define BACKLOG 64
+#define GREETING 32            /* maximum length of "CONNECT PORT\n" */
+#define EVENTS 64              /* events per epoll_wait() */
+#define BACKLOG 64             /* also the callers to accept before other work of the thread */
 #define ACCEPT_AGAIN 100000000 /* ns, as in core/machine/listener.c */
-#define VSOCK_NAME_MAX 74u     /* the host allows 85 bytes; _4294967295 must fit, too */
+#define NUMBER_AT                                                                                  \
+	16 /* bits of an event's data for the slot; above is the connection's number, since an     \
+	      earlier event may have given the slot to another one */
+#define VSOCK_NAME_MAX 74u /* the host allows 85 bytes; _4294967295 must fit, too */
 #define FIRST_PORT                                                                                 \
 	(1u << 30) /* first port assigned to connections of the host; lower ports name PATH_N */
 
@@ -113,20 +116,50 @@ vsock_find(struct vsock_host *host, uint32_t host_port, uint32_t guest_port)
 	return NULL;
 }
 
-/* Adds a connection for this descriptor. If there are too many, closes it and returns NULL. */
-static struct vsock_connection *
-add(struct vsock_host *host, int fd, enum vsock_state state)
+/* Drops the caller that has waited longest without its "CONNECT PORT": callers that say nothing
+ * must not keep others, and the guest, from connecting. */
+static void
+drop_silent(struct vsock_host *host)
+{
+	struct vsock_connection *oldest = NULL;
+
+	for (uint32_t i = 0; i < host->used; i++) {
+		struct vsock_connection *c = &host->connections[i];
+
+		if (c->state == VSOCK_HANDSHAKE && (!oldest || c->number < oldest->number))
+			oldest = c;
+	}
+	if (oldest)
+		vsock_drop(host, oldest);
+}
+
+static uint32_t
+find_free(const struct vsock_host *host)
 {
 	uint32_t i = 0;
 
 	while (i < VSOCK_CONNECTIONS && host->connections[i].state != VSOCK_FREE)
 		i++;
-	if (i == VSOCK_CONNECTIONS ||
-	    wait_for(host, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, i)) {
+	return i;
+}
+
+/* Adds a connection for this descriptor. If there are too many, closes it and returns NULL. */
+static struct vsock_connection *
+add(struct vsock_host *host, int fd, enum vsock_state state)
+{
+	uint32_t i = find_free(host);
+
+	if (i == VSOCK_CONNECTIONS) {
+		drop_silent(host);
+		i = find_free(host);
+	}
+	if (i == VSOCK_CONNECTIONS || wait_for(host, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+					       ++host->number << NUMBER_AT | i)) {
 		close(fd);
 		return NULL;
 	}
-	host->connections[i] = (struct vsock_connection){ .state = state, .fd = fd };
+	host->connections[i] =
+	    (struct vsock_connection){ .state = state, .fd = fd, .number = host->number };
 	if (i >= host->used)
 		host->used = i + 1;
 	return &host->connections[i];
@@ -297,18 +330,25 @@ read_handshake(struct vsock_host *host, struct vsock_connection *c, uint32_t *po
 	return true;
 }
 
-/* Without a descriptor for the next caller, tries again after a while: the listener is reported
- * once per caller. */
+/* The listener is reported once per caller. Without a descriptor for the next one, tries again
+ * after a while; with more callers than are accepted at once, after other work of the thread. */
 static void
-accept_all(struct vsock_host *host)
+accept_some(struct vsock_host *host)
 {
-	const struct itimerspec later = { .it_value.tv_nsec = ACCEPT_AGAIN };
-	int fd;
+	struct itimerspec again = { .it_value.tv_nsec = 1 };
+	int fd, count = 0;
 
-	while ((fd = accept4(host->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0)
+	while (count < BACKLOG &&
+	       (fd = accept4(host->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
 		add(host, fd, VSOCK_HANDSHAKE);
-	if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
-		timerfd_settime(host->accept_again, 0, &later, NULL);
+		count++;
+	}
+	if (count < BACKLOG) {
+		if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
+			return;
+		again.it_value.tv_nsec = ACCEPT_AGAIN;
+	}
+	timerfd_settime(host->accept_again, 0, &again, NULL);
 }
 
 static void
@@ -330,18 +370,15 @@ void
 vsock_host_events(struct vsock_host *host, uint32_t *port)
 {
 	struct epoll_event events[EVENTS];
-	int n;
+	int n = epoll_wait(host->epoll, events, EVENTS, 0);
 
-	do {
-		n = epoll_wait(host->epoll, events, EVENTS, 0);
-		for (int i = 0; i < n; i++) {
-			uint64_t which = events[i].data.u64;
+	for (int i = 0; i < n; i++) {
+		uint64_t which = events[i].data.u64, slot = which % (1u << NUMBER_AT);
+		struct vsock_connection *c = &host->connections[slot % VSOCK_CONNECTIONS];
 
-			if (which >= VSOCK_CONNECTIONS)
-				accept_all(host);
-			else if (host->connections[which].state != VSOCK_FREE)
-				handle_events(host, &host->connections[which], events[i].events,
-					      port);
-		}
-	} while (n == EVENTS);
+		if (slot >= VSOCK_CONNECTIONS)
+			accept_some(host);
+		else if (c->state != VSOCK_FREE && c->number == which >> NUMBER_AT)
+			handle_events(host, c, events[i].events, port);
+	}
 }

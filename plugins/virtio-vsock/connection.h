@@ -30,6 +30,7 @@ enum vsock_state {
 struct vsock_connection {
 	enum vsock_state state;
 	int fd;
+	uint64_t number; /* of host->number; a lower one is older */
 	uint32_t host_port, guest_port;
 	bool request_sent;                      /* REQUESTING: REQUEST has been sent */
 	bool reset;                             /* RST must be sent */
@@ -53,6 +54,7 @@ struct vsock_host {
 	int listener, epoll;
 	int accept_again; /* a timerfd: a caller waits for a descriptor */
 	uint32_t used;    /* connections from this index on are free */
+	uint64_t number;  /* of connections so far */
 	struct vsock_connection connections[VSOCK_CONNECTIONS];
 };
 
@@ -61,7 +63,8 @@ int vsock_host_open(struct minivmm_device *dev, struct vsock_host *host);
 void vsock_host_close(struct vsock_host *host);
 void vsock_host_drop_all(struct vsock_host *host);
 /*
- * Processes the events of all sockets. *port: the last port of the host that was assigned; updated.
+ * Processes events of the sockets, a limited number: the epoll set stays readable if there are
+ * more. *port: the last port of the host that was assigned; updated.
  */
 void vsock_host_events(struct vsock_host *host, uint32_t *port);
 

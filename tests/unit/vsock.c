@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #endif
 #include <poll.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 
 #include "../../plugins/virtio-vsock/connection.c"
@@ -16,6 +17,18 @@
 #define RECEIVE_AT 0x20000u /* their address, DRIVER_SIZE bytes each */
 #define SEND_AT 0x70000u    /* address of the driver's packets */
 #define BIG 65536u          /* size of the driver's own buffer, in its packets */
+
+static unsigned callers; /* that connect during accept4(2): each call has one */
+
+/* Replaces libc's. */
+int
+accept4(int fd, struct sockaddr *address, socklen_t *length, int flags)
+{
+	if (!callers)
+		return (int)syscall(SYS_accept4, fd, address, length, flags);
+	callers--;
+	return socket(AF_UNIX, SOCK_STREAM | flags, 0);
+}
 
 static struct fake fake;
 static char folder[64], path[96];
@@ -508,6 +521,81 @@ too_many_connections(void **state)
 	expect_silence();
 }
 
+/* Processes that connect and say nothing do not keep others from connecting. */
+static void
+silent_callers(void **state)
+{
+	struct packet p;
+	int fds[VSOCK_CONNECTIONS], spoken, fd;
+
+	for (uint32_t i = 0; i < VSOCK_CONNECTIONS; i++)
+		fds[i] = connect_to_guest(i % 2 ? "CONNECT" : "");
+	fd = call();
+	assert_closed(fds[0]);
+	spoken = connect_to_guest("CONNECT 5\n");
+	assert_closed(fds[1]);
+	expect(&p, REQUEST);
+	assert_int_equal(write(fds[2], "CONNECT 6\n", 10), 10);
+	ready();
+	expect(&p, REQUEST);
+	assert_int_equal(p.h.to_port, 6);
+	close(fd);
+	close(spoken);
+	ready();
+	for (uint32_t i = 0; i < VSOCK_CONNECTIONS; i++)
+		close(fds[i]);
+	ready();
+}
+
+/* The events of a caller that has been dropped are not those of the one in its place. */
+static void
+a_silent_caller_hangs_up_late(void **state)
+{
+	int fds[VSOCK_CONNECTIONS], fd;
+	struct packet p;
+	bool pending;
+
+	for (uint32_t i = 0; i < VSOCK_CONNECTIONS; i++)
+		fds[i] = connect_to_guest("");
+	fd = socket_begin_unix(path, &pending);
+	assert_true(fd >= 0);
+	close(fds[0]);
+	ready();
+	assert_int_equal(write(fd, "CONNECT 5\n", 10), 10);
+	ready();
+	expect(&p, REQUEST);
+	close(fd);
+	ready();
+	for (uint32_t i = 1; i < VSOCK_CONNECTIONS; i++)
+		close(fds[i]);
+	ready();
+}
+
+/* Callers that connect as fast as they are accepted do not keep the I/O thread. */
+static void
+callers_without_end(void **state)
+{
+	bool pending;
+	int fd = socket_begin_unix(path, &pending);
+
+	assert_true(fd >= 0);
+	callers = 10000;
+	assert_int_equal(vsock.watches[0].ready(&fake.device, 0, EPOLLIN), 0);
+	assert_in_range(callers, 10000 - 100, 10000 - 1);
+	ready();
+	callers = 0;
+	/* All are accepted in the end. */
+	close(fd);
+	fd = connect_to_guest("CONNECT 5\n");
+	for (int i = 0; i < 1000 && !((struct vsock *)fake.device.state)->port; i++) {
+		usleep(1000);
+		ready();
+	}
+	assert_int_not_equal(((struct vsock *)fake.device.state)->port, 0);
+	close(fd);
+	ready();
+}
+
 static void
 refuses_packets_without_a_connection(void **state)
 {
@@ -617,6 +705,9 @@ main(void)
 		TEST(buffers_without_room),
 		TEST(without_buffers),
 		TEST(too_many_connections),
+		TEST(silent_callers),
+		TEST(a_silent_caller_hangs_up_late),
+		TEST(callers_without_end),
 		TEST(refuses_packets_without_a_connection),
 		TEST(restored),
 		TEST(saved),
