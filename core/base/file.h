@@ -105,6 +105,8 @@ struct file_replacement {
 int file_replace(struct file_replacement *file, const char *what, const char *path);
 /* Syncs, renames, and syncs the directory. Closes fd. */
 int file_replace_commit(struct file_replacement *file);
+/* Removes an uncommitted file. Its blocks are then free, which takes about 0.1 s per GiB. */
+void file_replace_discard(struct file_replacement *file);
 /* Frees everything and removes an uncommitted file. Call it in any case. */
 void file_replace_end(struct file_replacement *file);
 /*

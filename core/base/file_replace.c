@@ -237,12 +237,20 @@ file_replace_commit(struct file_replacement *file)
 }
 
 void
-file_replace_end(struct file_replacement *file)
+file_replace_discard(struct file_replacement *file)
 {
 	if (file->fd >= 0)
 		close(file->fd);
 	if (file->named)
 		unlinkat(file->place.directory, file->temporary, 0);
+	file->fd = -1;
+	file->named = false;
+}
+
+void
+file_replace_end(struct file_replacement *file)
+{
+	file_replace_discard(file);
 	place_close(&file->place);
 	free(file->temporary);
 	free(file->path);

@@ -80,6 +80,8 @@ writer(void *argument)
 	}
 	if (!c->result.status)
 		set_error(c, capture_after_stop(c));
+	if (c->result.status)
+		output_discard(&c->output);
 	phase_set(c, CAPTURE_ENDED);
 	return NULL;
 }

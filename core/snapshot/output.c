@@ -218,6 +218,15 @@ output_commit(struct output *output)
 }
 
 void
+output_discard(struct output *output)
+{
+	if (output->stream)
+		return;
+	file_replace_discard(&output->file);
+	output->fd = -1;
+}
+
+void
 output_close(struct output *output)
 {
 	if (output->stream && output->flags >= 0)

@@ -49,6 +49,8 @@ int output_commit(struct output *output);
 /* Fails if the snapshot is cancelled. Call it between long writes; a wait for the reader of a
  * stream calls it too. Calls poll. */
 int output_check_cancel(const struct output *output);
+/* Removes a file that is not complete. Freeing a large one takes long: not on the main thread. */
+void output_discard(struct output *output);
 void output_close(struct output *output);
 
 #endif
