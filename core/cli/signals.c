@@ -45,7 +45,8 @@ suspend(int number)
 	int error = errno;
 
 	vm_restore_terminal(suspended_vm);
-	job_stop(number);
+	if (!job_stop(number)) /* it runs on: on_signal makes the terminal raw again */
+		kill(getpid(), SIGCONT);
 	errno = error;
 }
 

@@ -163,6 +163,33 @@ sub started {
     $shell->unchanged('at the end');
 }
 
+# The kernel does not stop a process without a shell, such as the first one of a container or of a
+# terminal emulator: the terminal is raw again.
+{
+    my $terminal = terminal();
+    my $pid = fork // die "fork: $!";
+    if (!$pid) {
+        setsid();
+        open STDIN, '+<', $terminal->{name} or POSIX::_exit(126);
+        open STDOUT, '>&', \*STDIN;
+        open STDERR, '>&', \*STDIN;
+        { exec { $echo[0] } @echo }
+        POSIX::_exit(127);
+    }
+    our @pids;
+    push @pids, $pid;
+    ok($terminal->shows(qr/Ctrl-D ends/), 'without a shell: it runs');
+    ok(until_true { $terminal->raw }, 'the terminal is raw');
+    kill TSTP => $pid;
+    ok(until_true { slurp("/proc/$pid/status") =~ /^ShdPnd:\s*0+$/m }, 'SIGTSTP is delivered');
+    ok(until_true { $terminal->raw }, 'SIGTSTP did not stop it: the terminal is raw again');
+    $terminal->type("\x01h");
+    ok($terminal->shows(qr/shows this/), 'it has the keys');
+    kill TERM => $pid;
+    waitpid $pid, 0;
+    is($? & 127, POSIX::SIGTERM, 'SIGTERM ends it');
+}
+
 # Output alone does not stop it, unless the terminal has tostop.
 for my $tostop (0, 1) {
     my @command = (@echo, '--set', 'device.serial0.input=none', '--log', 'error');
