@@ -19,6 +19,7 @@ struct batch_shared {
 	atomic_bool ready[BATCH_WORKERS]; /* the worker has built its machine */
 	atomic_bool gone[BATCH_WORKERS];  /* it ends by itself: its status is not that of a crash */
 	atomic_uint_least64_t done;
+	atomic_bool warned;  /* that the stop condition is in the past */
 	atomic_int error;    /* the first nonfatal error: a negative status */
 	pthread_mutex_t out; /* held while writing a line; guards begun */
 	bool begun;          /* a part of a line is written */

@@ -19,7 +19,7 @@
 #include "vm/report.h"
 
 #define OUTPUT_MAX (1u << 20)  /* maximum bytes of recorded output per run */
-#define TRIES 100u             /* runs of an input whose time is up before a vCPU runs */
+#define TRIES 100u             /* runs of an input whose timeout is no verdict on it */
 #define INPUT_MAX (256u << 20) /* maximum bytes of an input */
 
 struct worker {
@@ -27,6 +27,7 @@ struct worker {
 	struct vm vm;
 	struct device *device;
 	struct stream_record output; /* of the device that reads the input */
+	sigset_t continued;          /* SIGCONT */
 	bool ran;                    /* the machine has changed since the restore */
 };
 
@@ -105,9 +106,13 @@ set_stop(struct worker *w)
 	struct why why;
 
 	machine_stop_clear(&w->vm.machine);
-	if (!w->batch->until || !vm_stop_set(&w->vm, w->batch->until, &handler, &why))
+	if (!w->batch->until)
 		return 0;
-	return fail(why_status(&why, STATUS_USAGE), "--until %s", why.text);
+	if (vm_stop_set(&w->vm, w->batch->until, &handler, &why))
+		return fail(why_status(&why, STATUS_USAGE), "--until %s", why.text);
+	if (!atomic_exchange(&w->batch->shared->warned, true)) /* each run begins at this time */
+		vm_stop_warn_past(&w->vm, w->batch->until);
+	return 0;
 }
 
 /* Writes the result of a run as a line of JSON. */
@@ -185,6 +190,24 @@ did_not_begin(const struct worker *w)
 	return m->end.cause == CAUSE_TIMEOUT && !machine_ran(m);
 }
 
+/* True if a SIGCONT has come since the last call. It is blocked in all threads of a worker. */
+static bool
+was_continued(const struct worker *w)
+{
+	const struct timespec now = { 0 };
+
+	return sigtimedwait(&w->continued, NULL, &now) == SIGCONT;
+}
+
+/* While the process was stopped, as by Ctrl-Z, the VM's clock went on, but the guest did not. */
+static bool
+no_verdict(const struct worker *w)
+{
+	const struct machine *m = &w->vm.machine;
+
+	return did_not_begin(w) || (m->end.cause == CAUSE_TIMEOUT && was_continued(w));
+}
+
 static int
 run_input(struct worker *w, const char *file)
 {
@@ -199,9 +222,10 @@ run_input(struct worker *w, const char *file)
 		free(input);
 		return skip_input(w, file, r);
 	}
-	do
+	do {
+		was_continued(w); /* that was before this run */
 		r = run_once(w, input, length, &vm_began);
-	while (!r && did_not_begin(w) && ++tries < TRIES);
+	} while (!r && no_verdict(w) && ++tries < TRIES);
 	free(input);
 	if (!r && did_not_begin(w))
 		return fail(STATUS_HOST,
@@ -259,6 +283,9 @@ batch_work(const struct batch *batch, unsigned number)
 	w->output = (struct stream_record){ .bytes = output, .size = OUTPUT_MAX };
 	pthread_mutex_init(&w->output.lock, NULL);
 	crash_install(&w->vm);
+	sigemptyset(&w->continued);
+	sigaddset(&w->continued, SIGCONT);
+	sigprocmask(SIG_BLOCK, &w->continued, NULL); /* before there are other threads */
 	r = build(w);
 	atomic_store(&batch->shared->ready[number], true);
 	while (!r && (at = batch_claim(batch, number)) < batch->file_count)

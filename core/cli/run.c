@@ -133,7 +133,7 @@ start_and_run(struct run *run)
 	if (!r && socket)
 		r = control_open(&run->control, &machine->loop, socket, vm_commands, vm);
 	if (!r) {
-		vm_stop_warn_past(vm);
+		vm_stop_warn_past(vm, vm->stop.text);
 		r = vm_run(vm);
 	}
 	if (!r)

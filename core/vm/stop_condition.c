@@ -188,14 +188,14 @@ is_past(const struct vm *vm, uint64_t now)
 }
 
 void
-vm_stop_warn_past(const struct vm *vm)
+vm_stop_warn_past(const struct vm *vm, const char *text)
 {
 	uint64_t now = clock_now(&vm->machine.clock);
 
-	if (vm->stop.text && is_past(vm, now))
+	if (text && is_past(vm, now))
 		log_line(MINIVMM_WARNING, NULL,
-			 "stop condition %s is in the past: the VM's clock shows %llu ns",
-			 vm->stop.text, (unsigned long long)now);
+			 "stop condition %s is in the past: the VM's clock shows %llu ns", text,
+			 (unsigned long long)now);
 }
 
 void

@@ -102,8 +102,9 @@ int vm_stop_set(struct vm *vm, const char *text, const struct stop_handler *hand
 int vm_stop_plan(struct vm *vm, const struct vm_stop *stop, const char *where);
 /* Writes the snapshot of a stop without a condition: the timeout has ended the machine. */
 void vm_stop_timeout(struct vm *vm);
-/* Warns that the VM's clock is past the run's stop condition. After vm_start. */
-void vm_stop_warn_past(const struct vm *vm);
+/* Warns that the VM's clock is past the stop condition that is set, text (NULL: none). After
+ * vm_start. */
+void vm_stop_warn_past(const struct vm *vm, const char *text);
 /* Warns that the machine has ended before its stop condition. */
 void vm_stop_warn_missed(const struct vm *vm);
 

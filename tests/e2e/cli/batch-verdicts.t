@@ -52,6 +52,31 @@ for ([ KILL => 9, 'killed', 137, 111, qr/a worker was killed with input loop: Ki
     like($err, qr/^minivmm: batch: $message/m, 'the message');
 }
 
+# A worker that was stopped, as by Ctrl-Z: the VM's clock went on, and the timeout is no verdict.
+# SIGCONT alone shows that the input runs once more; several, as one may come before the run.
+{
+    my $process = start([ @batch, qw(--timeout 2s a loop b) ]);
+    ok(until_true { heard($process) =~ /"file":"a"/ }, 'the first input has run');
+    my $worker = worker($process);
+    for (1 .. 5) {
+        kill CONT => $worker;
+        select undef, undef, undef, 0.1;
+    }
+    ($status, $out, $err) = finish($process);
+    is("$status:$err", '0:', 'SIGCONT: no accidents');
+    is(lines($out), 'a hlt 0, loop timeout 124, b hlt 0', 'all inputs have run');
+    my ($loop) = grep { $_->{file} eq 'loop' } map { decode_json($_) } split /\n/, $out;
+    cmp_ok($loop->{host_ns} - $loop->{vm_ns}, '>=', 2e9, 'a timeout with a SIGCONT in it: the input ran again');
+}
+
+# A stop condition that no run can hit is reported, once.
+{
+    ($status, $out, $err) = run([ @batch, qw(--until time:1ns a b) ]);
+    is($status, 0, 'a time in the past');
+    like($err, qr/\Aminivmm: warning: stop condition time:1ns is in the past: the VM's clock shows \d+ ns\n\z/, 'one warning');
+    is(lines($out), 'a hlt 0, b hlt 0', 'all inputs have run');
+}
+
 # While it writes a line that the pipe does not hold, of a name that JSON escapes.
 {
     mkdir "\x01" x 200;
