@@ -85,9 +85,10 @@ bool file_same(const struct file_id *a, const struct file_id *b);
  * name until the commit, so that a killed process leaves nothing behind. A symbolic link and a trap
  * (place.h) are refused, then as now: the directory stays open.
  *
- * A new file has mode 0600. One that replaces another has the mode, the owner and the group of the
- * old one. If owner or group cannot be kept, if the owner is neither this user nor the directory's
- * owner, or if the old file has an ACL, it has only the owner's bits of the mode.
+ * A new file has the mode that is given, less the umask. One that replaces another has the mode,
+ * the owner and the group of the old one. If owner or group cannot be kept, if the owner is neither
+ * this user nor the directory's owner, or if the old file has an ACL, it has only the owner's bits
+ * of the mode.
  *
  * The functions report errors ("cannot write WHAT PATH: ...") and return 0 or a negative status.
  */
@@ -102,7 +103,7 @@ struct file_replacement {
 	struct stat old;
 	char *temporary; /* a name in the same directory */
 };
-int file_replace(struct file_replacement *file, const char *what, const char *path);
+int file_replace(struct file_replacement *file, const char *what, const char *path, mode_t mode);
 /* Syncs, renames, and syncs the directory. Closes fd. */
 int file_replace_commit(struct file_replacement *file);
 /* Removes an uncommitted file. Its blocks are then free, which takes about 0.1 s per GiB. */

@@ -60,12 +60,12 @@ check_target(struct file_replacement *file)
  * nothing behind.
  */
 static int
-open_unnamed(struct file_replacement *file)
+open_unnamed(struct file_replacement *file, mode_t mode)
 {
 	errno = EOPNOTSUPP;
 	if (!access("/proc/self/fd", X_OK)) /* give_name() needs it */
 		file->fd =
-		    openat(file->place.directory, ".", O_WRONLY | O_TMPFILE | O_CLOEXEC, 0600);
+		    openat(file->place.directory, ".", O_WRONLY | O_TMPFILE | O_CLOEXEC, mode);
 	return file->fd < 0 ? -1 : 0;
 }
 
@@ -79,7 +79,7 @@ give_name(struct file_replacement *file)
 	return linkat(AT_FDCWD, self, file->place.directory, file->temporary, AT_SYMLINK_FOLLOW);
 }
 
-/* Removes the ACL that a new file has from its directory: the rights in it that the mode 0600 masks
+/* Removes the ACL that a new file has from its directory: the rights in it that its mode masks
  * would come into effect with another mode. Returns whether there is none now. */
 static bool
 remove_acl(int fd)
@@ -110,7 +110,7 @@ keep_rights(const struct file_replacement *file)
 	snprintf(old, sizeof(old), "/proc/self/fd/%d/%s", file->place.directory, file->place.name);
 	if (lgetxattr(old, ACL, NULL, 0) > 0 || !remove_acl(file->fd))
 		mode &= 0700;
-	return mode == 0600 ? 0 : fchmod(file->fd, mode);
+	return mode == (now.st_mode & 0777) ? 0 : fchmod(file->fd, mode);
 }
 
 /* Fails with ENOENT for an empty path and for a directory that does not exist. */
@@ -129,7 +129,7 @@ open_place(struct file_replacement *file)
 }
 
 int
-file_replace(struct file_replacement *file, const char *what, const char *path)
+file_replace(struct file_replacement *file, const char *what, const char *path, mode_t mode)
 {
 	uint64_t random;
 	int failed;
@@ -149,11 +149,11 @@ file_replace(struct file_replacement *file, const char *what, const char *path)
 		return file_replace_fail(file, "naming a temporary file");
 	}
 	/* The errors of kernels and file systems without O_TMPFILE. */
-	if (open_unnamed(file) && errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL)
+	if (open_unnamed(file, mode) && errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL)
 		return file_replace_fail(file, "creating a file in its directory");
 	if (file->fd < 0) {
 		file->fd = openat(file->place.directory, file->temporary,
-				  O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+				  O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
 		file->named = file->fd >= 0;
 	}
 	if (file->fd < 0)

@@ -42,7 +42,7 @@ static int
 write_map(const struct map *map, const char *path)
 {
 	struct file_replacement file;
-	int failed = file_replace(&file, "map", path), fd = failed ? -1 : dup(file.fd);
+	int failed = file_replace(&file, "map", path, 0666), fd = failed ? -1 : dup(file.fd);
 	FILE *out = fd < 0 ? NULL : fdopen(fd, "w");
 
 	if (!failed && !out)

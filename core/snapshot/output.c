@@ -50,7 +50,7 @@ output_open(struct output *output, const char *path)
 	*output = (struct output){ .path = strdup(path), .fd = -1, .file = { .fd = -1 } };
 	if (!output->path)
 		return fail_memory("writing snapshot %s", path);
-	failed = file_replace(&output->file, "snapshot", path);
+	failed = file_replace(&output->file, "snapshot", path, 0600);
 	output->fd = output->file.fd;
 	return failed;
 }

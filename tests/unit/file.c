@@ -159,12 +159,12 @@ replaces(void **state)
 	spew("old", FILE_NEW, "old");
 	before = names();
 	/* Aborted: the old file is unchanged. */
-	assert_int_equal(file_replace(&file, "thing", "old"), 0);
+	assert_int_equal(file_replace(&file, "thing", "old", 0600), 0);
 	assert_int_equal(write(file.fd, "new", 3), 3);
 	file_replace_end(&file);
 	holds("old", "old");
 	assert_int_equal(names(), before);
-	assert_int_equal(file_replace(&file, "thing", "./old"), 0);
+	assert_int_equal(file_replace(&file, "thing", "./old", 0600), 0);
 	assert_int_equal(write(file.fd, "new", 3), 3);
 	holds("old", "old");
 	assert_int_equal(file_replace_commit(&file), 0);
@@ -172,7 +172,7 @@ replaces(void **state)
 	file_replace_end(&file);
 	holds("old", "new");
 	assert_int_equal(names(), before);
-	assert_int_equal(file_replace(&file, "thing", "fresh"), 0);
+	assert_int_equal(file_replace(&file, "thing", "fresh", 0600), 0);
 	assert_int_equal(file_replace_commit(&file), 0);
 	file_replace_end(&file);
 	holds("fresh", "");
@@ -199,14 +199,14 @@ refuses_to_replace(void **state)
 	assert_int_equal(mkfifo("fifo", 0600), 0);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		said_begin(&said);
-		r = file_replace(&file, "thing", cases[i].path);
+		r = file_replace(&file, "thing", cases[i].path, 0600);
 		said_end(&said);
 		file_replace_end(&file);
 		assert_int_equal(r, -STATUS_IO);
 		SAID(said.text, cases[i].said);
 	}
 	/* Another process has created the file meanwhile. */
-	assert_int_equal(file_replace(&file, "thing", "taken"), 0);
+	assert_int_equal(file_replace(&file, "thing", "taken", 0600), 0);
 	spew("taken", FILE_NEW, "theirs");
 	said_begin(&said);
 	assert_int_equal(file_replace_commit(&file), -STATUS_IO);
@@ -258,7 +258,7 @@ as_new_own(const char *path)
 
 /* As a replacement: errno of the others for the messages. */
 static int
-as_replacement(const char *path)
+replace_as(const char *path, mode_t mode)
 {
 	static const struct {
 		const char *said;
@@ -273,7 +273,7 @@ as_replacement(const char *path)
 	int r, fd = -1;
 
 	said_begin(&said);
-	r = file_replace(&file, "thing", path);
+	r = file_replace(&file, "thing", path, mode);
 	if (!r && write(file.fd, "new", 3) == 3)
 		r = file_replace_commit(&file);
 	said_end(&said);
@@ -286,6 +286,18 @@ as_replacement(const char *path)
 			break;
 		}
 	return fd;
+}
+
+static int
+as_replacement(const char *path)
+{
+	return replace_as(path, 0600);
+}
+
+static int
+as_shared_replacement(const char *path)
+{
+	return replace_as(path, 0666);
 }
 
 static const struct output {
@@ -302,6 +314,7 @@ static const struct output {
 	{ "own file", as_own, false, false, 0600 },
 	{ "new own file", as_new_own, true, false, 0600 },
 	{ "replacement", as_replacement, false, true, 0600 },
+	{ "shared replacement", as_shared_replacement, false, true, 0666 },
 };
 
 /* What is at the path. Each makes x from the file "foreign", which nothing may change. */
@@ -465,7 +478,7 @@ a_replaced_file_keeps_its_owner(void **state)
 		assert_int_equal(chown("owned", cases[i].directory, 0), 0);
 		assert_int_equal(chown("owned/x", cases[i].file, cases[i].file), 0);
 		assert_int_equal(chmod("owned/x", cases[i].mode), 0);
-		assert_int_equal(file_replace(&file, "thing", "owned/x"), 0);
+		assert_int_equal(file_replace(&file, "thing", "owned/x", 0600), 0);
 		assert_int_equal(file_replace_commit(&file), 0);
 		file_replace_end(&file);
 		assert_int_equal(stat("owned/x", &st), 0);
@@ -501,14 +514,14 @@ a_replaced_file_has_no_other_rights(void **state)
 	assert_int_equal(chmod("shared/x", 0640), 0);
 	if (setxattr("shared", "system.posix_acl_default", &acl, sizeof(acl), 0))
 		skip();
-	assert_int_equal(file_replace(&file, "thing", "shared/x"), 0);
+	assert_int_equal(file_replace(&file, "thing", "shared/x", 0600), 0);
 	assert_int_equal(file_replace_commit(&file), 0);
 	file_replace_end(&file);
 	assert_int_equal(stat("shared/x", &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0640);
 	assert_int_equal(getxattr("shared/x", "system.posix_acl_access", NULL, 0), -1);
 	/* A new file has the ACL of the directory, and a mode that masks it. */
-	assert_int_equal(file_replace(&file, "thing", "shared/y"), 0);
+	assert_int_equal(file_replace(&file, "thing", "shared/y", 0600), 0);
 	assert_int_equal(file_replace_commit(&file), 0);
 	file_replace_end(&file);
 	assert_int_equal(stat("shared/y", &st), 0);

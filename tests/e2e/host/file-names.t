@@ -28,6 +28,7 @@ my @overlay = ('--set', 'device.disk0.readonly=no', '--set', 'device.disk0.overl
 my @outputs = (
     [ '--save', [ '-c', 'ends.ini', '--until', 'step:1', '--save', 'x' ], 0600, replaces => 1 ],
     [ 'flatten', [ 'flatten', 'base.snap', '-o', 'x' ], 0600, replaces => 1, refused => qr/\A11[03]\z/ ],
+    [ 'map', [ 'inspect', '--map', '-o', 'x', 'base.snap' ], 0644, replaces => 1 ],
     [ 'memory_file', [ '-c', 'ends.ini', '--set', 'vm.memory_file=x' ], 0600, runs => 1 ],
     [ 'overlay', [ '-c', 'ends.ini', @overlay ], 0600, runs => 1, format => 1 ],
     [ 'output', [ '-c', 'ends.ini', '--set', 'device.serial0.output=file:x' ], 0644, runs => 1 ],
