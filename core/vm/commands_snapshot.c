@@ -31,16 +31,32 @@ captured(void *context, const struct capture_result *result)
 	command_done(command);
 }
 
-/* [full|diff] [live|paused], in any order; false: another word. */
+/* [full|diff] [live|paused], in any order. False: another word, or two of a pair; it has failed. */
 static bool
-snapshot_word(struct capture_request *capture, const char *word)
+snapshot_words(struct capture_request *capture, struct command *command, int count, char **words)
 {
-	if (!strcmp(word, "diff"))
-		capture->diff = true;
-	else if (!strcmp(word, "paused"))
+	static const char *const pairs[2][2] = { { "full", "diff" }, { "live", "paused" } };
+	const char *given[2] = { NULL, NULL };
+
+	for (; count--; words++) {
+		unsigned i = 0;
+
+		while (i < 4 && strcmp(*words, pairs[i / 2][i % 2]))
+			i++;
+		if (i == 4) {
+			command_fail(command, "%s is none of full, diff, live and paused", *words);
+			return false;
+		}
+		if (given[i / 2]) {
+			command_fail(command, "give one of %s and %s", pairs[i / 2][0],
+				     pairs[i / 2][1]);
+			return false;
+		}
+		given[i / 2] = *words;
+	}
+	capture->diff = given[0] && !strcmp(given[0], "diff");
+	if (given[1] && !strcmp(given[1], "paused"))
 		capture->method = METHOD_PAUSE;
-	else
-		return !strcmp(word, "full") || !strcmp(word, "live");
 	return true;
 }
 
@@ -59,11 +75,8 @@ command_snapshot(void *context, struct command *command, int argc, char **argv)
 	bool stream = !strcmp(argv[1], "-");
 	const char *user = stream ? NULL : vm_files_user(vm, argv[1]);
 
-	for (int i = 2; i < argc; i++)
-		if (!snapshot_word(&capture, argv[i])) {
-			command_fail(command, "%s is none of full, diff, live and paused", argv[i]);
-			goto close;
-		}
+	if (!snapshot_words(&capture, command, argc - 2, argv + 2))
+		goto close;
 	if (stream != (capture.fd >= 0)) {
 		command_fail(command,
 			     stream ? "snapshot - needs a descriptor to write to; minivmm "
