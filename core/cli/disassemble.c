@@ -39,7 +39,7 @@ spawn(int code, int output, uint64_t address, unsigned bits, pid_t *pid)
 	const char *machine = bits == 64 ? "i386:x86-64" : bits == 32 ? "i386" : "i8086";
 	char vma[48];
 	char *const arguments[] = { "objdump",
-				    "-D",
+				    "-Dz", /* z: also zeros, which it leaves out as padding */
 				    "-b",
 				    "binary",
 				    "-m",

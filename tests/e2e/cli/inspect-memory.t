@@ -100,6 +100,12 @@ mkdir 'none';
 my ($status, $out, $err) = run([ $minivmm, 'inspect', 'a.snap' ], PATH => "$top/none");
 is("$status:$err", '0:', 'without objdump');
 like($out, qr/^  at rip: b0 0a ee f4 00.*\n\nmachine/m, 'without objdump: the bytes and nothing else');
+
+# The first instruction is that at rip, even if objdump would take it for padding.
+spew('zeros.ini', guest('90 ' . '00 ' x 12 . '0f 0b'));
+run([ $minivmm, qw(-c zeros.ini --until step:1 --save zeros.snap) ]);
+like(output('zeros.snap'), qr/^  at rip: 00 00 .*\n    1001: 00 00  /m, 'zeros at rip are shown as an instruction')
+  if grep { -x "$_/objdump" } split /:/, $ENV{PATH};
 mkdir 'bin';
 spew('bin/objdump', <<'END');
 #!/bin/sh
