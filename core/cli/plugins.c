@@ -149,7 +149,8 @@ print_plugin(const struct plugin *plugin)
 		print_field(&d->fields[i]);
 }
 
-/* Lists the plugins of a directory. Reports and counts plugins that cannot be loaded. */
+/* Lists the plugins of a directory. Reports those that cannot be loaded; a status of one of them.
+ */
 static int
 print_folder(const struct plugin_path *path, const char *folder)
 {
@@ -183,6 +184,20 @@ print_folder(const struct plugin_path *path, const char *folder)
 	return worst;
 }
 
+/* A plugin that cannot be loaded does not hide those of the next directories. */
+static int
+print_folders(const struct plugin_path *path)
+{
+	int worst = 0;
+
+	for (size_t i = 0; i < path->count; i++) {
+		int r = print_folder(path, plugin_folder(path, i));
+
+		worst = worst ? worst : r;
+	}
+	return worst;
+}
+
 int
 cli_plugins(int argc, char **argv)
 {
@@ -204,7 +219,9 @@ cli_plugins(int argc, char **argv)
 			     "plugins: --mdoc without PLUGIN; use minivmm plugins --mdoc PLUGIN");
 	crash_install(NULL);
 	r = plugin_path_init(&path, NULL);
-	if (!r && name) {
+	if (!r && !name)
+		r = print_folders(&path);
+	else if (!r) {
 		r = plugin_load(&plugin, &path, name, "");
 		if (!r && page)
 			cli_plugin_page(stdout, &plugin);
@@ -212,8 +229,6 @@ cli_plugins(int argc, char **argv)
 			print_plugin(&plugin);
 		plugin_unload(&plugin);
 	}
-	for (size_t i = 0; !name && i < path.count && !r; i++)
-		r = print_folder(&path, plugin_folder(&path, i));
 	plugin_path_free(&path);
 	return -r;
 }

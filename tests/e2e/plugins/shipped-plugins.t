@@ -58,6 +58,15 @@ symlink dirname($minivmm) . '/plugins', 'again';
 is(scalar(() = $once =~ /^  serial /mg), scalar(() = $list =~ /^  serial /mg), 'a folder that is named several times is listed once');
 
 # Limits are printed in the notation of a config.
+
+# A plugin that cannot be loaded hides none of the next directories.
+mkdir 'broken';
+spew('broken/broken.so', 'broken');
+($status, $out, $err) = run([ $minivmm, 'plugins' ], MINIVMM_PLUGIN_PATH => 'broken');
+is($status, 110, 'a plugin that cannot be loaded: the status');
+like($err, qr{\Aminivmm: plugin broken/broken\.so cannot be loaded: .*\n\z}, 'it is named');
+is($out, "broken\n$list", 'all others are listed');
+
 ($status, $out) = run([ $minivmm, 'plugins', 'mmio-logger' ]);
 like($out, qr/^  size +size .*\(1 to 64M\)$/m, 'the limits of a size');
 
