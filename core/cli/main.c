@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The command line: sub-commands and the options of a run. */
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,8 @@
 #include "cli/show.h"
 #include "config/config.h"
 #include "snapshot/format.h"
+
+#define THREAD_STACK ((size_t)1 << 20) /* bytes, at least */
 
 static int
 usage(const char *what, const char *argument)
@@ -175,6 +178,22 @@ hold_standard_descriptors(void)
 			open("/dev/null", fd ? O_RDONLY : O_WRONLY);
 }
 
+/* The stack of a thread is as large as "ulimit -s" says, which may be less than that of a vCPU
+ * needs, with the handlers of crashes, or the callbacks and the libraries of a plugin. */
+static void
+enlarge_stacks(void)
+{
+	pthread_attr_t attributes;
+	size_t size;
+
+	if (pthread_getattr_default_np(&attributes))
+		return;
+	if (!pthread_attr_getstacksize(&attributes, &size) && size < THREAD_STACK &&
+	    !pthread_attr_setstacksize(&attributes, THREAD_STACK))
+		pthread_setattr_default_np(&attributes);
+	pthread_attr_destroy(&attributes);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -183,6 +202,7 @@ main(int argc, char **argv)
 	int r;
 
 	hold_standard_descriptors();
+	enlarge_stacks();
 	crash_install(NULL); /* a file that is mapped can be truncated in every command */
 	/*
 	 * A closed pipe or a file size limit is an error of the write and must not kill the

@@ -25,6 +25,13 @@ limited('-f 1', [ 'new-plugin', 'foo' ], 113, qr/cannot write foo\.c: File too l
 limited('-f 1', [ '-c', 'x.ini', '--set', 'vm.memory_file=m' ],
     113, qr/cannot size memory_file m to 0x4000 bytes: File too large; raise ulimit -f .*/, 'memory_file');
 
+# The stack: that of a vCPU does not depend on it.
+SKIP: {
+    skip 'a sanitizer needs more', 1 if $build =~ /[at]san/;
+    my ($status, $out, $err) = run([ 'sh', '-c', 'ulimit -s 64 && exec "$@"', 'sh', $minivmm, qw(-c x.ini --status /dev/stdout) ]);
+    like("$status:$out$err", qr/\A0:\{"cause":"hlt"/, 'a small stack');
+}
+
 # A reader that has closed its pipe.
 {
     pipe my $reader, my $writer;
