@@ -148,6 +148,11 @@ output_open_fd(struct output *output, int fd, const char *name)
 		errno = flags < 0 ? errno : EBADF;
 		return fail_write(output, "it is not writable");
 	}
+	if (isatty(fd)) /* the bytes of a guest would control it */
+		return fail(STATUS_USAGE,
+			    "cannot write snapshot %s: it is a terminal; redirect it to a file or "
+			    "pipe",
+			    name);
 	set_nonblocking(output, flags);
 	return 0;
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/limit.h"
 #include "base/log.h"
@@ -134,7 +135,8 @@ at_own_stop(void *context)
 	return 0;
 }
 
-/* A snapshot on stdin or stdout excludes a device's stream there. */
+/* A snapshot on stdin or stdout excludes a device's stream there. Before the guest runs: a terminal
+ * is refused. */
 static int
 check_stdio(const struct vm *vm)
 {
@@ -158,6 +160,11 @@ check_stdio(const struct vm *vm)
 			    "--save %s: the snapshot goes to stdout, to which device %s writes: "
 			    "give the device another output, as --set device.%s.output=stderr",
 			    save, hub->stdout_owner, hub->stdout_owner);
+	if (out >= 0 && isatty(out))
+		return fail(STATUS_USAGE,
+			    "--save %s: the snapshot cannot go to a terminal; redirect the "
+			    "descriptor to a file or pipe",
+			    save);
 	return 0;
 }
 

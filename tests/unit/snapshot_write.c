@@ -393,6 +393,19 @@ not_snapshots(void **state)
 	close(fd);
 }
 
+/* A client of the control socket can hand over any descriptor. */
+static void
+no_terminal(void **state)
+{
+	int fd = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
+	struct output output;
+
+	assert_true(fd >= 0);
+	assert_int_equal(output_open_fd(&output, fd, "-"), -STATUS_USAGE);
+	expect_message(state, "cannot write snapshot -: it is a terminal; redirect it");
+	output_close(&output);
+}
+
 int
 main(void)
 {
@@ -405,6 +418,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(no_permission, enter, leave),
 		cmocka_unit_test_setup_teardown(no_room, enter, leave),
 		cmocka_unit_test_setup_teardown(not_snapshots, enter, leave),
+		cmocka_unit_test_setup_teardown(no_terminal, enter, leave),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -73,6 +73,17 @@ for my $fd (3 .. 20) {
 }
 ($status, $out, $err) = sh('"$@" --save fd:5 5</dev/null', 'sh', @simple);
 is($status, 113, 'refused: a read-only descriptor') || diag($err);
+{
+    my $terminal = terminal();
+    for my $fd (1, 2) {
+        my @to = ('sh', '-c', "exec \"\$0\" \"\$@\" $fd>$terminal->{name}");
+        my @save = ('--set', 'device.serial0.output=none', '--until', 'hlt', '--save', "fd:$fd");
+        is((run([ @to, $minivmm, '-c', "$configs/simple.ini", @save ]))[0], 110, "refused: fd:$fd is a terminal");
+    }
+    # The message of the second run is all that it shows.
+    ok($terminal->shows(qr/--save fd:2: the snapshot cannot go to a terminal; redirect/), 'a terminal: the message');
+    unlike($terminal->{seen}, qr/MINIVMM/, 'the terminal gets no snapshot');
+}
 fails([ $minivmm, '-r', 'fd:77' ], 113, qr/fd:77/, 'refused: -r with a descriptor that is not open');
 
 # --- Incomplete and invalid streams ---
