@@ -10,6 +10,9 @@
 #define NET "add a [device NAME] with plugin = virtio-net to the config"
 #define SERIAL "add a [device NAME] with plugin = serial and output = stdio to the config"
 #define CONTROL "use --set control.socket=PATH and minivmm ctl PATH help"
+#define NO_FIRMWARE                                                                                \
+	"leave it out: there is no firmware; name a kernel in the config, [boot] image, or use "   \
+	"--set boot.image=FILE"
 #define NO_DISPLAY "leave it out: there is no display; plugin = serial is the console"
 #define DEFAULT "leave it out: it is always so"
 
@@ -38,8 +41,9 @@ const struct habit habits[] = {
 	{ HABIT_COMMAND, "version", "use minivmm --version" },
 
 	/* QEMU, lkvm */
-	{ HABIT_OPTION, "-kernel|--kernel|-k|--firmware|-bios|-boot",
+	{ HABIT_OPTION, "-kernel|--kernel|-k",
 	  "name it in the config, [boot] image, or use --set boot.image=FILE" },
+	{ HABIT_OPTION, "--firmware|-bios|-boot|-pflash|-L", NO_FIRMWARE },
 	{ HABIT_OPTION, "-append|--append|--params|-p|--cmdline",
 	  "use --set boot.cmdline=TEXT, or [boot] cmdline in the config" },
 	{ HABIT_OPTION, "-initrd|--initrd|-i",
@@ -51,8 +55,7 @@ const struct habit habits[] = {
 	{ HABIT_OPTION, "-smp|--smp|--cpus|--vcpus|--cpu",
 	  "use --set vm.cpus=2 --set vm.irqchip=on, or [vm] cpus and irqchip in the config" },
 	{ HABIT_OPTION,
-	  "-drive|--drive|-blockdev|--disk|-disk|-d|--image|-hda|-hdb|-hdc|-hdd|-cdrom|-sd|-pflash",
-	  DISK },
+	  "-drive|--drive|-blockdev|--disk|-disk|-d|--image|-hda|-hdb|-hdc|-hdd|-cdrom|-sd", DISK },
 	{ HABIT_OPTION, "-netdev|-nic|-net|--net|--network|-n|--tap", NET },
 	{ HABIT_OPTION, "-device|--device",
 	  "add a [device NAME] to the config; minivmm plugins lists the plugins" },

@@ -74,8 +74,8 @@ unknown_option(struct arguments *a, const char *word)
 	for (const struct cli_option *o = a->options; o->id && count < CLI_OPTIONS_MAX - 1; o++)
 		if (o->name)
 			names[count++] = o->name;
-	if (!strncmp(name, "--", 2))
-		near = nearest(name + 2, names);
+	if (strlen(name) > 3) /* also "-save": QEMU's long options have one dash */
+		near = nearest(name + 1 + (name[1] == '-'), names);
 	snprintf(meant, sizeof(meant), "--%s", near ? near : "");
 	return stop(a, fail(STATUS_USAGE, "%sunknown option %s%s", prefix(a).text, word,
 			    did_you_mean(near ? meant : NULL, see_help(a).text).text));
@@ -107,6 +107,19 @@ find_option(const struct arguments *a, const char *word, const char **value)
 	return NULL;
 }
 
+/* Whether a word is the name of an option after one dash, as QEMU has it: "-check", "-json". */
+static bool
+has_one_dash(const struct arguments *a, const char *word)
+{
+	size_t length = strcspn(word, "=");
+
+	for (const struct cli_option *o = a->options; o->id && word[1] != '-' && length > 2; o++)
+		if (o->name && strlen(o->name) == length - 1 &&
+		    !memcmp(o->name, word + 1, length - 1))
+			return true;
+	return false;
+}
+
 /* How an option is written, for messages: "--save", "-j". */
 static struct prefix
 written(const struct cli_option *o)
@@ -126,8 +139,8 @@ take_option(struct arguments *a, const char *word)
 	const struct cli_option *o;
 	uint64_t bit;
 
-	/* -cpu is not -c with the value "pu". */
-	o = word[1] != '-' && word[2] && habit(HABIT_OPTION, word)
+	/* -cpu is not -c with the value "pu", nor -check with "heck". */
+	o = (word[1] != '-' && word[2] && habit(HABIT_OPTION, word)) || has_one_dash(a, word)
 		? NULL
 		: find_option(a, word, &a->value);
 	if (!o)

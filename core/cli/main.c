@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/escape.h"
 #include "base/file.h"
 #include "base/habits.h"
 #include "base/log.h"
@@ -59,6 +60,31 @@ file_remedy(const char *path)
 		      : NULL;
 }
 
+/* A name as a word of a shell's command line. otherwise: for a name that is long, or that a message
+ * shows differently. */
+struct word {
+	char text[512];
+};
+
+static struct word
+as_word(const char *name, const char *otherwise)
+{
+	struct word word;
+	size_t used = 1;
+
+	if (!text_is_safe(name) || strlen(name) > sizeof(word.text) / 4 - 2)
+		name = otherwise;
+	if (!strpbrk(name, " !\"#$&'()*;<>?[\\]`{|}~")) {
+		strcpy(word.text, name);
+		return word;
+	}
+	*word.text = '\'';
+	for (; *name; name++)
+		used += (size_t)sprintf(word.text + used, *name == '\'' ? "'\\''" : "%c", *name);
+	strcpy(word.text + used, "'");
+	return word;
+}
+
 static int
 unknown_command(const char *word, const char *next)
 {
@@ -70,9 +96,14 @@ unknown_command(const char *word, const char *next)
 	size_t count = 0;
 
 	if (file)
-		return -fail(STATUS_USAGE, "unknown command %s; %s%s", word, file, path);
+		return -fail(STATUS_USAGE, "unknown command %s; %s%s", word, file,
+			     as_word(path, "FILE").text);
 	if (ours)
 		return -fail(STATUS_USAGE, "unknown command %s; %s", word, ours);
+	/* nbdkit takes KEY=VALUE as it is. */
+	if (strchr(word, '=') && strchr(word, '.') && strchr(word, '.') < strchr(word, '='))
+		return -fail(STATUS_USAGE, "unknown command %s; to set a key, use --set %s", word,
+			     as_word(word, "KEY=VALUE").text);
 	for (const struct cli_command *c = cli_commands; c->name && count < 31; c++)
 		names[count++] = c->name;
 	return -fail(STATUS_USAGE, "unknown command %s%s", word,
