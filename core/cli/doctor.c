@@ -8,21 +8,24 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/escape.h"
 #include "base/limit.h"
 #include "base/log.h"
 #include "cli/arguments.h"
 #include "cli/cli.h"
 #include "cli/doctor.h"
-#include "cli/show.h"
 #include "kvm/kvm.h"
 #include "plugin/plugin.h"
 
+/* Text that a message contains is escaped already; to escape it again as a message changes nothing.
+ */
 static void
 line(const char *verdict, const char *what, const char *text)
 {
-	printf("%-4s %-14s ", verdict, what);
-	show_string(stdout, text, 0);
-	putchar('\n');
+	char shown[4096];
+
+	escape_text(shown, sizeof(shown), text, strlen(text));
+	printf("%-4s %-14s %s\n", verdict, what, shown);
 }
 
 static bool

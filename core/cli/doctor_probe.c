@@ -178,6 +178,27 @@ doctor_probe_code(char *text, size_t size)
 	return !*bad;
 }
 
+/*
+ * Why a file cannot be tried, from the message of its run. The user has no config: a message about
+ * a line of ours means that the file cannot be used with it, and a remedy that changes it is left
+ * out.
+ */
+static const char *
+refusal(char *message)
+{
+	static const char ours[] = "/proc/self/fd/", key[] = "--set boot.image: ";
+	char *remedy = strstr(message, "; ");
+
+	if (!*message || !strncmp(message, ours, strlen(ours)))
+		return "it is not a Linux kernel; name a bzImage or an unpacked vmlinux";
+	for (; remedy; remedy = strstr(remedy + 1, "; "))
+		if (strstr(remedy, "[boot]") || strstr(remedy, "[vm]")) {
+			*remedy = '\0';
+			break;
+		}
+	return message + (strncmp(message, key, strlen(key)) ? 0 : strlen(key));
+}
+
 bool
 doctor_probe_linux(const char *kernel, char *text, size_t size)
 {
@@ -199,7 +220,7 @@ doctor_probe_linux(const char *kernel, char *text, size_t size)
 	if (found)
 		snprintf(text, size, "%s boots until it looks for its root file system", kernel);
 	else if (status == STATUS_USAGE) /* it is missing, or no kernel: KVM has not seen it */
-		snprintf(text, size, "%s cannot be tried: %s", kernel, message);
+		snprintf(text, size, "%s cannot be tried: %s", kernel, refusal(message));
 	else
 		snprintf(text, size,
 			 "%s does not boot on this KVM within %u s; use another host, or, in the "

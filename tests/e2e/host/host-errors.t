@@ -90,11 +90,21 @@ like($out, qr/^(?:- +linux +not checked: |(?:ok|NO) +linux +\S+)/m, 'doctor: say
     }
     # What KVM has not seen says nothing about KVM.
     spew('kernel', "\x1f\x8b\x08\0" x 9);
-    for my $case ([ 'nowhere', qr/opening the image nowhere: No such file or directory/ ], [ 'kernel', qr/image kernel is compressed with gzip/ ]) {
-        ($status, $out, $err) = run([ $minivmm, 'doctor', $case->[0] ]);
-        like("$status:$out", qr/\A0:.*^NO +linux +$case->[0] cannot be tried: .*$case->[1]/ms, "doctor: $case->[0], which is no kernel");
+    spew('text.ini', "[vm]\n");
+    spew("\e[31m\n", "[vm]\n");
+    for my $case (
+        [ 'nowhere', 'opening the image nowhere: No such file or directory; build it or correct the path' ],
+        [ 'kernel', 'image kernel is compressed with gzip: decompress it with gzip -dc FILE >NEW' ],
+        [ 'text.ini', 'it is not a Linux kernel; name a bzImage or an unpacked vmlinux' ],
+        [ "\e[31m\n", 'it is not a Linux kernel; name a bzImage or an unpacked vmlinux' ],
+        [ "\e", 'opening the image \x1b: No such file or directory; build it or correct the path' ],
+      ) {
+        my ($name, $why) = @$case;
+        ($status, $out, $err) = run([ $minivmm, 'doctor', $name ]);
+        my $shown = $name =~ s/\e/\\x1b/r =~ s/\n/\\n/r;
+        like("$status:$out", qr/\A0:.*^NO +linux +\Q$shown\E cannot be tried: \Q$why\E$/ms, "doctor: $shown, which is no kernel");
     }
-    unlink 'kernel';
+    unlink 'kernel', 'text.ini', "\e[31m\n";
 }
 ($status, $out, $err) = run([ $minivmm, 'doctor' ], LD_PRELOAD => "$build/tests/preload/kvm.so", KVM_LACKS => 136);
 like($out, qr/^NO +kvm +\/dev\/kvm lacks KVM_CAP_IMMEDIATE_EXIT/m, 'doctor: an old KVM');
