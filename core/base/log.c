@@ -16,6 +16,7 @@
 #include "base/escape.h"
 #include "base/file.h"
 #include "base/limit.h"
+#include "base/text.h"
 
 /* The only mutable static variables of the core: stderr belongs to the process, not to a machine.
  */
@@ -126,7 +127,7 @@ log_vline(enum minivmm_level level, const char *source, const char *format, va_l
 {
 	char line[1024],
 	    shown[4 * sizeof(line)]; /* at most PIPE_BUF: a pipe takes all or nothing */
-	int head, body, error = errno;
+	int head, error = errno;
 	size_t length;
 
 	if (!log_enabled(level))
@@ -134,9 +135,7 @@ log_vline(enum minivmm_level level, const char *source, const char *format, va_l
 	head = snprintf(line, sizeof(line), "minivmm: %s%s%s",
 			level == MINIVMM_WARNING ? "warning: " : "", source ? source : "",
 			source ? ": " : "");
-	body = vsnprintf(line + head, sizeof(line) - (size_t)head, format, arguments);
-	if (body < 0)
-		return;
+	text_vfit(line + head, sizeof(line) - (size_t)head, format, arguments);
 	/* Names and texts from outside must not control the terminal. */
 	length = escape_text(shown, sizeof(shown) - 1, line, strlen(line));
 	shown[length++] = '\n';
@@ -166,7 +165,7 @@ fail(enum status status, const char *format, ...)
 	va_list arguments;
 
 	va_start(arguments, format);
-	vsnprintf(failure, sizeof(failure), format, arguments);
+	text_vfit(failure, sizeof(failure), format, arguments);
 	va_end(arguments);
 	log_line(MINIVMM_ERROR, NULL, "%s", failure);
 	return -(int)status;
@@ -179,7 +178,7 @@ fail_memory(const char *format, ...)
 	va_list arguments;
 
 	va_start(arguments, format);
-	vsnprintf(what, sizeof(what), format, arguments);
+	text_vfit(what, sizeof(what), format, arguments);
 	va_end(arguments);
 	return fail(STATUS_HOST, "no memory for %s%s", what, limit_remedy(ENOMEM).text);
 }

@@ -180,6 +180,43 @@ parse_hex(const char *text, uint8_t **bytes, size_t *length, struct why *why)
 	return 0;
 }
 
+size_t
+text_vfit(char *buffer, size_t size, const char *format, va_list arguments)
+{
+	static const char gap[] = " ... ";
+	va_list again;
+	char *whole;
+	size_t head, tail;
+	int length;
+
+	va_copy(again, arguments);
+	length = vsnprintf(buffer, size, format, arguments);
+	if (length < 0)
+		*buffer = '\0';
+	if (length >= (int)size && size > 2 * sizeof(gap) &&
+	    (length = vasprintf(&whole, format, again)) >= 0) {
+		head = (size - sizeof(gap)) / 2;
+		tail = size - sizeof(gap) - head;
+		memcpy(buffer + head, gap, sizeof(gap) - 1);
+		memcpy(buffer + head + sizeof(gap) - 1, whole + length - tail, tail + 1);
+		free(whole);
+	}
+	va_end(again);
+	return strlen(buffer);
+}
+
+size_t
+text_fit(char *buffer, size_t size, const char *format, ...)
+{
+	va_list arguments;
+	size_t length;
+
+	va_start(arguments, format);
+	length = text_vfit(buffer, size, format, arguments);
+	va_end(arguments);
+	return length;
+}
+
 static size_t
 smaller(size_t a, size_t b)
 {

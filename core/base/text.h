@@ -3,6 +3,7 @@
 #ifndef BASE_TEXT_H
 #define BASE_TEXT_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -30,6 +31,16 @@ const char *format_duration(uint64_t value, char *buffer, size_t size); /* "10us
 
 /* Writes lead and then "a, b or c". names ends with NULL. Returns buffer. */
 const char *format_names(const char *lead, const char *const *names, char *buffer, size_t size);
+
+/*
+ * Like vsnprintf(3), but a text that does not fit loses its middle, for " ... ": a message about a
+ * long name keeps its beginning, and at its end the cause and the remedy. Returns the length of the
+ * text in buffer. Any thread; a text that does not fit needs memory for a moment, without which it
+ * loses its end.
+ */
+size_t text_vfit(char *buffer, size_t size, const char *format, va_list arguments);
+__attribute__((format(printf, 3, 4))) size_t text_fit(char *buffer, size_t size, const char *format,
+						      ...);
 
 /*
  * Returns the candidate that is most similar to a mistyped text, or NULL if none is similar.

@@ -3,11 +3,11 @@
 #include "base/why.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/limit.h"
 #include "base/log.h"
+#include "base/text.h"
 
 int
 why_vset(struct why *why, const char *format, va_list arguments)
@@ -15,7 +15,7 @@ why_vset(struct why *why, const char *format, va_list arguments)
 	if (!why)
 		return -1;
 	why->error = 0;
-	vsnprintf(why->text, sizeof(why->text), format, arguments);
+	text_vfit(why->text, sizeof(why->text), format, arguments);
 	return -1;
 }
 
@@ -34,15 +34,14 @@ int
 why_errno(struct why *why, int error, const char *format, ...)
 {
 	va_list arguments;
-	size_t length;
+	char tried[sizeof(why->text)];
 
 	if (!why)
 		return -1;
 	va_start(arguments, format);
-	why_vset(why, format, arguments);
+	text_vfit(tried, sizeof(tried), format, arguments);
 	va_end(arguments);
-	length = strlen(why->text);
-	snprintf(why->text + length, sizeof(why->text) - length, ": %s", limit_error(error).text);
+	why_set(why, "%s: %s", tried, limit_error(error).text);
 	why->error = error;
 	return -1;
 }
@@ -60,8 +59,7 @@ int
 why_prefix(struct why *why, const char *format, ...)
 {
 	va_list arguments;
-	char reason[sizeof(why->text)];
-	size_t length;
+	char before[sizeof(why->text)], reason[sizeof(why->text)];
 	int error;
 
 	if (!why)
@@ -69,10 +67,9 @@ why_prefix(struct why *why, const char *format, ...)
 	error = why->error;
 	memcpy(reason, why->text, sizeof(reason));
 	va_start(arguments, format);
-	why_vset(why, format, arguments);
+	text_vfit(before, sizeof(before), format, arguments);
 	va_end(arguments);
-	length = strlen(why->text);
-	snprintf(why->text + length, sizeof(why->text) - length, "%s", reason);
+	why_set(why, "%s%s", before, reason);
 	why->error = error;
 	return -1;
 }

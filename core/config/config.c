@@ -10,9 +10,9 @@ const char *
 config_where(struct config_place place, char *buffer, size_t size)
 {
 	if (place.line)
-		snprintf(buffer, size, "%s:%u", place.file, place.line);
+		text_fit(buffer, size, "%s:%u", place.file, place.line);
 	else
-		snprintf(buffer, size, "%s", place.file);
+		text_fit(buffer, size, "%s", place.file);
 	return buffer;
 }
 

@@ -28,7 +28,7 @@ device_option_error(struct device *device, const struct minivmm_option *row,
 	va_list arguments;
 
 	va_start(arguments, format);
-	vsnprintf(text, sizeof(text), format, arguments);
+	text_vfit(text, sizeof(text), format, arguments);
 	va_end(arguments);
 	return fail(
 	    STATUS_USAGE, "%s: device %s: %s %s",

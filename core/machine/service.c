@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "machine/clock.h"
 
 #define LINES_PER_SECOND 20u /* limit of a device's log while the machine runs */
@@ -94,7 +95,7 @@ service_refuse(struct minivmm_device *dev, size_t service, const char *format, .
 	char text[256];
 
 	va_start(arguments, format);
-	vsnprintf(text, sizeof(text), format, arguments);
+	text_vfit(text, sizeof(text), format, arguments);
 	va_end(arguments);
 	atomic_fetch_add(&host->gate->refused, 1);
 	service_error(host, "minivmm_%s() is refused: %s; plugin %s is at fault",
