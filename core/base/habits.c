@@ -190,6 +190,11 @@ const struct habit habits[] = {
 	{ HABIT_DEVICE, "num-queues|num_queues|mq|queue_count", "queues" },
 	{ HABIT_DEVICE, "aio|io_engine|engine", "io" },
 
+	/* their values; "use raw" alone would give the guest the bytes of the container */
+	{ HABIT_VALUE,
+	  "format=qcow2|format=qcow|format=qed|format=vmdk|format=vdi|format=vpc|format=vhdx",
+	  "convert the image to raw with qemu-img, and leave format out" },
+
 	/* chardevs of QEMU */
 	{ HABIT_STREAM, "mon|chardev", "use stdio; Ctrl-A x ends the machine" },
 	{ HABIT_STREAM, "null", "use none" },

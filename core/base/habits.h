@@ -15,6 +15,7 @@ enum habit_kind {
 	HABIT_KEY,     /* SECTION.KEY */
 	HABIT_PLUGIN,  /* the name of a plugin; ours: the name of one of ours */
 	HABIT_DEVICE,  /* an option of a device; ours: the option, which some plugins have */
+	HABIT_VALUE,   /* OPTION=VALUE of a device, where the option is a choice */
 	HABIT_STREAM,  /* the kind of a stream: the text before ':' */
 };
 

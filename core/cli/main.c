@@ -43,15 +43,20 @@ static const char *
 file_remedy(const char *path)
 {
 	size_t length = strlen(path);
-	uint8_t head[sizeof(SNAPSHOT_MAGIC) - 1];
+	char head[8] = "";
 	int fd = file_open(path, FILE_READ);
-	bool exists = fd >= 0, snapshot;
+	bool exists = fd >= 0;
 
-	snapshot = exists && read(fd, head, sizeof(head)) == sizeof(head) &&
-		   !memcmp(head, SNAPSHOT_MAGIC, sizeof(head));
+	_Static_assert(sizeof(SNAPSHOT_MAGIC) - 1 == sizeof(head), "a magic number");
+	_Static_assert(sizeof(STREAM_MAGIC) - 1 == sizeof(head), "a magic number");
+	if (exists && read(fd, head, sizeof(head)) < 0)
+		*head = '\0';
 	if (exists)
 		close(fd);
-	if (snapshot || (!exists && length > 5 && !strcmp(path + length - 5, ".snap")))
+	if (!memcmp(head, STREAM_MAGIC, sizeof(head)))
+		return "to restore a snapshot stream, use minivmm -r - <";
+	if (!memcmp(head, SNAPSHOT_MAGIC, sizeof(head)) ||
+	    (!exists && length > 5 && !strcmp(path + length - 5, ".snap")))
 		return "to restore a snapshot, use minivmm -r ";
 	if (length > 4 && !strcmp(path + length - 4, ".ini"))
 		return "to run a config, use minivmm -c ";

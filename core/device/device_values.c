@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/habits.h"
 #include "base/log.h"
 #include "base/text.h"
 
@@ -50,12 +51,18 @@ static int
 set_enum(struct device *device, const struct minivmm_option *row, const struct option_text *given)
 {
 	int value = enum_value(row, given->text);
-	char list[256];
+	char list[256], word[64];
+	const char *ours;
 
 	if (value >= 0) {
 		*(uint32_t *)((char *)device->host.public.state + row->offset) = (uint32_t)value;
 		return 0;
 	}
+	snprintf(word, sizeof(word), "%s=%s", row->name, given->text);
+	ours = habit(HABIT_VALUE, word);
+	if (ours)
+		return device_option_error(device, row, given->place, "= %s: %s", given->text,
+					   ours);
 	return device_option_error(device, row, given->place, "= %s: %s%s", given->text,
 				   format_names("use ", row->values, list, sizeof(list)),
 				   did_you_mean(nearest(given->text, row->values), "").text);

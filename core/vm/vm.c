@@ -109,6 +109,8 @@ is_config(const char *text, size_t length, struct why *why)
 	if (length >= strlen(SNAPSHOT_MAGIC) &&
 	    !memcmp(text, SNAPSHOT_MAGIC, strlen(SNAPSHOT_MAGIC)))
 		return why_set(why, "this is a snapshot; restore it with -r");
+	if (length >= strlen(STREAM_MAGIC) && !memcmp(text, STREAM_MAGIC, strlen(STREAM_MAGIC)))
+		return why_set(why, "this is a snapshot stream; restore it with -r - <FILE");
 	if (boot_is_kernel(head, length))
 		return why_set(why, "this is a kernel; name it in a config, as [boot] image");
 	while (at < length && text[at] && strchr(" \t\r\n", text[at]))

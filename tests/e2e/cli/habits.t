@@ -15,6 +15,8 @@ run([ $minivmm, '-c', 'simple.ini' ]);
 my @ini = ('-c', 'simple.ini');
 spew('fc.json', "\n{ \"boot-source\": {} }\n");
 
+spew('stream', "MINIVMM\x1e");
+
 spew('section.ini', slurp('simple.ini') . "[drive]\npath = x\n");
 my $last = () = slurp('section.ini') =~ /\n/g;
 $last--;
@@ -26,6 +28,8 @@ for (
     [ ['other.ini'], 'unknown command other.ini; to run a config, use minivmm -c other.ini' ],
     [ [qw(run simple.ini)], 'unknown command run; to run a config, use minivmm -c simple.ini' ],
     [ [qw(start simple.snap)], 'unknown command start; to restore a snapshot, use minivmm -r simple.snap' ],
+    [ ['stream'], 'unknown command stream; to restore a snapshot stream, use minivmm -r - <stream' ],
+    [ [qw(-c stream)], 'reading the config stream: this is a snapshot stream; restore it with -r - <FILE' ],
     [ ['a b$.snap'], q(unknown command a b$.snap; to restore a snapshot, use minivmm -r 'a b$.snap') ],
     [ ["it's.ini"], q(unknown command it's.ini; to run a config, use minivmm -c 'it'\\''s.ini') ],
     [ [ 'run', "a\e.ini" ], 'unknown command run; to run a config, use minivmm -c FILE' ],
@@ -91,7 +95,7 @@ for (
     is("$status:$out:$err", "110::minivmm: $answer\n", "minivmm @$arguments");
 }
 fails([ $minivmm, '-c', 'plugin.ini' ], 110, qr/plugin e1000: no e1000\.so in .*; did you mean virtio-net\? /, 'the name of a plugin');
-is(names(), 'fc.json plugin.ini section.ini simple.ini simple.snap', 'no file is created');
+is(names(), 'fc.json plugin.ini section.ini simple.ini simple.snap stream', 'no file is created');
 
 is((run([ $minivmm, 'help' ]))[1], (run([ $minivmm, '--help' ]))[1], 'help');
 is((run([ $minivmm, 'help', 'batch' ]))[1], (run([ $minivmm, 'batch', '--help' ]))[1], 'help COMMAND');

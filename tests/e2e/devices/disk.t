@@ -200,7 +200,8 @@ for (
     unlike((run([ $minivmm, '-r', 'c.snap', '--trust' ]))[2], qr/begins like/, "$name: no warning after a restore");
 }
 fresh();
-fails(machine({ format => 'qcow2' }), 110, qr/format = qcow2: use raw/, 'another format than raw');
+fails(machine({ format => 'vdi' }), 110, qr{format = vdi: convert the image to raw with qemu-img, and leave format out$}m,
+    'another format than raw');
 
 # Invalid overlays.
 fresh();
