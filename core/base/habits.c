@@ -134,6 +134,11 @@ const struct habit habits[] = {
 	{ HABIT_SECTION, "vsock", "use [device NAME] with plugin = virtio-vsock" },
 	{ HABIT_SECTION, "balloon", "use [device NAME] with plugin = virtio-balloon" },
 	{ HABIT_SECTION, "entropy|rng", "use [device NAME] with plugin = virtio-rng" },
+	{ HABIT_SECTION, "memory|mem|ram", "use [vm] memory" },
+	{ HABIT_SECTION, "smp|smp-opts|cpus|vcpus", "use [vm] cpus" },
+	{ HABIT_SECTION, "accel|kvm", DEFAULT },
+	{ HABIT_SECTION, "logger|log|logging", "use --log LEVEL" },
+	{ HABIT_SECTION, "metrics|stats", "use --status FILE, or minivmm ctl SOCKET stats" },
 	{ HABIT_SECTION, "monitor|qmp|api|api-sock", "use [control]" },
 
 	/* plugins */

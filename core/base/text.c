@@ -217,6 +217,13 @@ text_fit(char *buffer, size_t size, const char *format, ...)
 	return length;
 }
 
+/* Of ASCII, in any locale. */
+static int
+lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? c | 0x20 : c;
+}
+
 static size_t
 smaller(size_t a, size_t b)
 {
@@ -225,7 +232,7 @@ smaller(size_t a, size_t b)
 
 /*
  * Edit distance: insertions, deletions, substitutions and swaps of neighbours (optimal string
- * alignment). Three rows of the table are enough.
+ * alignment), without regard to case. Three rows of the table are enough.
  */
 static size_t
 distance(const char *a, size_t a_length, const char *b, size_t b_length)
@@ -241,8 +248,9 @@ distance(const char *a, size_t a_length, const char *b, size_t b_length)
 		row[0] = i;
 		for (size_t j = 1; j <= b_length; j++) {
 			row[j] = smaller(smaller(above[j], row[j - 1]) + 1,
-					 above[j - 1] + (a[i - 1] != b[j - 1]));
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+					 above[j - 1] + (lower(a[i - 1]) != lower(b[j - 1])));
+			if (i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) &&
+			    lower(a[i - 2]) == lower(b[j - 1]))
 				row[j] = smaller(row[j], before[j - 2] + 1);
 		}
 		before = above;

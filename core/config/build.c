@@ -159,9 +159,12 @@ unknown_section(const struct ini_section *section)
 {
 	const char *near = nearest(section->kind, schema_sections);
 	const char *ours = habit(HABIT_SECTION, section->kind);
+	const char *name = section->instance ? section->instance : "NAME";
+	bool named = near && schema_has_names(near);
 	char where[512], meant[64], list[128];
 
-	snprintf(meant, sizeof(meant), "[%s]", near ? near : "");
+	snprintf(meant, sizeof(meant), "[%s%s%s]", near ? near : "", named ? " " : "",
+		 named ? name : "");
 	if (ours)
 		snprintf(list, sizeof(list), "; %s", ours);
 	else

@@ -100,6 +100,7 @@ nearest_names(void **state)
 	assert_string_equal(nearest("memroy", names), "memory");
 	assert_string_equal(nearest("memoryat", names), "memory_at");
 	assert_string_equal(nearest("cpu", names), "cpus");
+	assert_string_equal(nearest("MEMORY", names), "memory");
 	assert_string_equal(nearest("irq-chip", names), "irqchip");
 	assert_null(nearest("foo", (const char *const[]){ "log", "set", NULL }));
 	assert_string_equal(nearest("lgo", (const char *const[]){ "log", NULL }), "log");

@@ -20,10 +20,14 @@ spew('stream', "MINIVMM\x1e");
 spew('section.ini', slurp('simple.ini') . "[drive]\npath = x\n");
 my $last = () = slurp('section.ini') =~ /\n/g;
 $last--;
+spew('cpus.ini', slurp('simple.ini') . "[cpus]\nnum = 2\n");
+spew('case.ini', slurp('simple.ini') . "[Device x]\nplugin = serial\n");
 spew('plugin.ini', slurp('simple.ini') . "[device card]\nplugin = e1000\n");
 
 for (
     [ [qw(-c section.ini)], "section.ini:$last: unknown section [drive]; use [device NAME] with plugin = virtio-blk" ],
+    [ [qw(-c cpus.ini)], "cpus.ini:$last: unknown section [cpus]; use [vm] cpus" ],
+    [ [qw(-c case.ini)], "case.ini:$last: unknown section [Device x]; did you mean [device x]?" ],
     [ ['simple.ini'], 'unknown command simple.ini; to run a config, use minivmm -c simple.ini' ],
     [ ['other.ini'], 'unknown command other.ini; to run a config, use minivmm -c other.ini' ],
     [ [qw(run simple.ini)], 'unknown command run; to run a config, use minivmm -c simple.ini' ],
@@ -95,7 +99,7 @@ for (
     is("$status:$out:$err", "110::minivmm: $answer\n", "minivmm @$arguments");
 }
 fails([ $minivmm, '-c', 'plugin.ini' ], 110, qr/plugin e1000: no e1000\.so in .*; did you mean virtio-net\? /, 'the name of a plugin');
-is(names(), 'fc.json plugin.ini section.ini simple.ini simple.snap stream', 'no file is created');
+is(names(), 'case.ini cpus.ini fc.json plugin.ini section.ini simple.ini simple.snap stream', 'no file is created');
 
 is((run([ $minivmm, 'help' ]))[1], (run([ $minivmm, '--help' ]))[1], 'help');
 is((run([ $minivmm, 'help', 'batch' ]))[1], (run([ $minivmm, 'batch', '--help' ]))[1], 'help COMMAND');

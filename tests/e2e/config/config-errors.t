@@ -49,7 +49,7 @@ for my $memory ('16K', '4M') {
 }
 
 # Lines.
-refused('unknown section', "$good\[devise a]\n", qr/x\.ini:11: unknown section \[devise a\]; did you mean \[device\]\?/);
+refused('unknown section', "$good\[devise a]\n", qr/x\.ini:11: unknown section \[devise a\]; did you mean \[device a\]\?/);
 refused('a section unlike any', "[sheep]\n$good", qr/x\.ini:1: unknown section \[sheep\]; use vm, boot, /);
 refused('unknown key', "[vm]\nmemroy = 1M\n", qr/x\.ini:2: \[vm\] has no key memroy; did you mean memory\?/);
 refused('repeated key', "[vm]\nirqchip = on\nirqchip = on\n", qr/x\.ini:3: duplicate key irqchip, first at line 2/);
