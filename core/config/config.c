@@ -116,6 +116,13 @@ config_option_set(struct config_device *device, const char *key, const char *val
 	return 0;
 }
 
+void
+config_option_replace(struct config_option *option, char *value)
+{
+	free(option->value);
+	option->value = value;
+}
+
 struct config_device *
 config_device_add(struct config *config, const char *name, struct config_place place)
 {

@@ -197,6 +197,8 @@ int config_option_add(struct config_device *device, const char *key, const char 
 		      struct config_place place);
 int config_option_set(struct config_device *device, const char *key, const char *value,
 		      struct config_place place);
+/* Replaces the value by a malloced one, which the option owns then; its place stays. */
+void config_option_replace(struct config_option *option, char *value);
 
 /*
  * Resolves the path of an input that the config names at place: relative to the config's directory,

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/habits.h"
 #include "base/log.h"
@@ -206,6 +207,34 @@ check_text(struct device *device, const struct minivmm_option *row, const struct
 	return 0;
 }
 
+/*
+ * Makes the paths absolute that --set gives relative to the current directory. A snapshot stores
+ * them, and the machine may be restored in another directory. Only the texts of the config change:
+ * the plugin and the messages of this run keep the path as it was given.
+ */
+static int
+keep_paths(struct device *device)
+{
+	char *here = getcwd(NULL, 0), *full;
+	int r = 0;
+
+	for (size_t i = 0; here && i < device->config->option_count && !r; i++) {
+		struct config_option *option = &device->config->options[i];
+		const struct plugin_option *o = device_option(device, option->key);
+
+		if (!o || o->row.type != MINIVMM_PATH || option->place.line ||
+		    strncmp(option->place.file, CONFIG_SET, strlen(CONFIG_SET)) ||
+		    !device_option_relative(option->value))
+			continue;
+		if (asprintf(&full, "%s/%s", here, option->value) < 0)
+			r = fail_memory("%s", option->key);
+		else
+			config_option_replace(option, full);
+	}
+	free(here);
+	return r;
+}
+
 int
 device_options(struct device *device)
 {
@@ -243,6 +272,7 @@ device_options(struct device *device)
 		return first;
 	for (uint32_t i = 0; i < device->plugin.range_count; i++)
 		KEEP(place_range(device, i));
+	KEEP(keep_paths(device));
 #undef KEEP
 	return first;
 }

@@ -169,6 +169,12 @@ is_uri(const char *text)
 	return scheme && !strncmp(text + scheme, "://", 3);
 }
 
+bool
+device_option_relative(const char *path)
+{
+	return *path && *path != '/' && !is_uri(path);
+}
+
 char *
 device_option_resolve(struct device *device, const char *path, const struct option_text *given)
 {

@@ -28,6 +28,8 @@ int device_option_number(struct device *device, const struct minivmm_option *row
  * config, an initial value to the current folder; a URI is unchanged. */
 char *device_option_resolve(struct device *device, const char *path,
 			    const struct option_text *given);
+/* Is it a path that depends on a directory, and no URI? */
+bool device_option_relative(const char *path);
 /* Refuses a host resource that is named in a snapshot, unless --set repeats it or --trust allows
  * it. Returns 0, or -STATUS_SNAPSHOT after logging the error. */
 int device_option_check_trust(struct device *device, const struct minivmm_option *row,

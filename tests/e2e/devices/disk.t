@@ -328,4 +328,17 @@ is(names('there'), 'disk.img disk.img.1', 'it keeps its name');
 is(slurp('there/disk.img'), $raw, 'the disk is unchanged');
 says([ $minivmm, '-r', 'c.snap', '--trust' ], substr($said, 3), 'the snapshot can be restored');
 
+# A machine whose disk is given by --set, relative to the current directory, is restored in another.
+# There, a file of the same name is not its disk.
+{
+    fresh();
+    mkdir 'elsewhere';
+    spew('elsewhere/disk.img', 'not its disk');
+    says(machine({}, @snap), 'ABC' . substr($said, 3), 'a disk in the current directory');
+    my $here = "cd elsewhere && exec '$minivmm' -r";
+    says([ 'sh', '-c', "$here ../c.snap --trust --at output:serial0:E --save e.snap" ], substr($said, 3), 'it is found from another directory');
+    says([ 'sh', '-c', "$here e.snap --trust" ], substr($said, 5), 'also by a second snapshot');
+    unlink glob('elsewhere/*');
+    rmdir 'elsewhere';
+}
 done_testing;
