@@ -120,27 +120,36 @@ check_open(struct record_writer *w, const uint8_t *data, uint32_t count)
 	record_index_free(&index);
 }
 
-static void
-put(struct record_writer *w, const char *name, uint8_t type, uint32_t count, const void *payload,
-    size_t bytes)
+/* Appends an item and returns the address of its payload of bytes bytes; NULL: it has none, or an
+ * error. */
+static uint8_t *
+put_room(struct record_writer *w, const char *name, uint8_t type, uint32_t count, size_t bytes)
 {
 	size_t length = name ? strlen(name) : 0;
 	uint8_t *to;
 
 	if (w->failed)
-		return;
+		return NULL;
 	if (!may_add(w, name, length)) {
 		w->failed = true;
-		return;
+		return NULL;
 	}
 	to = extend(w, RECORD_HEADER(length));
 	if (!to)
-		return;
+		return NULL;
 	*to++ = type;
 	*to++ = (uint8_t)length;
 	memcpy(to, name ? name : "", length);
 	memcpy(to + length, &count, sizeof(count));
-	to = bytes ? extend(w, bytes) : NULL;
+	return bytes ? extend(w, bytes) : NULL;
+}
+
+static void
+put(struct record_writer *w, const char *name, uint8_t type, uint32_t count, const void *payload,
+    size_t bytes)
+{
+	uint8_t *to = put_room(w, name, type, count, bytes);
+
 	if (to)
 		memcpy(to, payload, bytes);
 }
@@ -212,6 +221,15 @@ void
 record_put_bytes(struct record_writer *w, const char *name, const void *bytes, size_t length)
 {
 	record_put(w, name, RECORD_U8, bytes, length, true);
+}
+
+uint8_t *
+record_put_room(struct record_writer *w, const char *name, size_t length)
+{
+	if (name && length <= UINT32_MAX)
+		return put_room(w, name, RECORD_U8 | RECORD_ARRAY, (uint32_t)length, length);
+	w->failed = true;
+	return NULL;
 }
 
 void

@@ -62,6 +62,8 @@ devices_state_size(const struct devices *devices)
 		const struct minivmm_field *rows = d->plugin.descriptor.fields;
 
 		sum += rows ? fields_size(rows, d->host.public.state) : 0;
+		for (uint32_t s = 0; s < d->plugin.stream_count; s++)
+			sum += stream_state_size(&d->streams[s].stream);
 	}
 	return sum;
 }

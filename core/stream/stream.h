@@ -173,6 +173,8 @@ int stream_feed(struct stream *stream, const void *bytes, size_t length);
 /* Save and load the input that the device has not read, and the position in a file. Load before
  * stream_open() or at a reset. Load returns 0, or -1 with the reason in why. */
 void stream_save(struct stream *stream, struct record_writer *writer);
+/* At least as many bytes as stream_save appends. Any thread. */
+size_t stream_state_size(const struct stream *stream);
 int stream_load(struct stream *stream, const struct record *group, struct why *why);
 /* Restarts the input of hex:, text: and regular files. Other kinds cannot repeat theirs. */
 void stream_rewind(struct stream *stream);

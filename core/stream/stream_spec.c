@@ -215,23 +215,36 @@ input_origin(const struct stream *stream)
 	return asprintf(&origin, "%s:%s", in->kind->name, in->target) < 0 ? NULL : origin;
 }
 
+#define SAVED_REST 128u /* bytes of stream_save for more than input and target */
+
 void
 stream_save(struct stream *stream, struct record_writer *writer)
 {
 	char *origin = input_origin(stream);
-	uint8_t *bytes = malloc(stream->input_length + 1);
+	size_t length = stream->input_length,
+	       first = least(length, stream->input_size - stream->input_head);
+	uint8_t *to;
 
-	if (!origin || !bytes)
+	if (!origin)
 		record_fail(writer, true);
 	else {
-		for (size_t i = 0; i < stream->input_length; i++)
-			bytes[i] = stream->input[(stream->input_head + i) % stream->input_size];
 		record_put_text(writer, "input_from", origin);
-		record_put_bytes(writer, "input", bytes, stream->input_length);
+		to = record_put_room(writer, "input", length);
+		if (to) {
+			memcpy(to, stream->input + stream->input_head, first);
+			memcpy(to + first, stream->input, length - first);
+		}
 		record_put_u64(writer, "input_position", stream->input_position);
 	}
 	free(origin);
-	free(bytes);
+}
+
+size_t
+stream_state_size(const struct stream *stream)
+{
+	const char *target = stream->in.target;
+
+	return SAVED_REST + stream->input_size + (target ? strlen(target) : 0);
 }
 
 void

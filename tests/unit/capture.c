@@ -45,19 +45,25 @@ static const struct minivmm_field rows[] = {
 };
 
 /* Room for the copies of pages and for the state is allocated and touched before the stop. The
- * state is then written to it once: it does not move. */
+ * state, with unread input, is then written to it once: it does not move. */
 static void
 room_is_present(void **state)
 {
 	struct large large = { .size = STATE, .bytes = calloc(1, STATE) };
+	struct device_stream stream = { .stream = { .input = calloc(1, STATE),
+						    .input_size = STATE,
+						    .input_head = STATE / 2,
+						    .input_length = STATE } };
 	struct device list[3] = { { .host.public.state = &large, .plugin.descriptor.fields = rows },
 				  { .host.public.state = &large,
 				    .plugin.descriptor.fields = rows } };
 	struct devices devices = { .list = list, .count = 3 };
 	struct capture capture = { .devices = &devices };
-	struct record_writer *body = &capture.meta.body;
+	struct record_writer *body = &capture.meta.body, *writer;
 	const uint8_t *data;
 
+	list[2].streams = &stream;
+	list[2].plugin.stream_count = 1;
 	snapshot_meta_add(&capture.meta, SECTION_HOST, 0, 0, "host", 4);
 	capture_make_room(&capture);
 	expect_present(capture.copies, capture.copies_max * PAGE_SIZE);
@@ -67,13 +73,17 @@ room_is_present(void **state)
 		fields_save(rows, &large, snapshot_meta_begin(&capture.meta, SECTION_DEVICE, i, 0));
 		snapshot_meta_end(&capture.meta);
 	}
+	writer = snapshot_meta_begin(&capture.meta, SECTION_DEVICE, 2, 0);
+	stream_save(&stream.stream, writer);
+	snapshot_meta_end(&capture.meta);
 	assert_false(body->failed);
-	assert_true(body->length > 2 * STATE && body->length <= body->capacity - CAPTURE_STATE);
+	assert_true(body->length > 3 * STATE && body->length <= body->capacity - CAPTURE_STATE);
 	assert_ptr_equal(body->data, data);
 	assert_int_equal(capture.meta.rows[2].offset, 4 + capture.meta.rows[1].length);
 	snapshot_meta_free(&capture.meta);
 	free(capture.copies);
 	free(large.bytes);
+	free(stream.stream.input);
 }
 
 static int last_closed_by; /* the thread that has closed a file without a name */
