@@ -57,6 +57,28 @@ json_copy(FILE *out, const char *text)
 }
 
 void
+json_bytes(FILE *out, const void *bytes, size_t length)
+{
+	static const char digits[] = "0123456789abcdef";
+	const uint8_t *from = bytes;
+	char text[1024];
+
+	putc('"', out);
+	while (length) {
+		size_t part = length < sizeof(text) / 2 ? length : sizeof(text) / 2;
+
+		for (size_t i = 0; i < part; i++) {
+			text[2 * i] = digits[from[i] >> 4];
+			text[2 * i + 1] = digits[from[i] & 15];
+		}
+		fwrite(text, 2, part, out);
+		from += part;
+		length -= part;
+	}
+	putc('"', out);
+}
+
+void
 json_hex(FILE *out, uint64_t value)
 {
 	fprintf(out, "\"0x%llx\"", (unsigned long long)value);

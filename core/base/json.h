@@ -15,6 +15,9 @@ void json_text(FILE *out, const void *text, size_t length);
 /* Copies JSON from another process, on one line, with the same characters escaped. */
 void json_copy(FILE *out, const char *text);
 
+/* Writes bytes as a string of two hexadecimal digits each. */
+void json_bytes(FILE *out, const void *bytes, size_t length);
+
 /*
  * Writes a number of 64 bits as a string in hexadecimal, "0x1f": JSON readers keep 53 bits of a
  * number. Use it for each key whose values can exceed 2^53, also for small values; counts, sizes

@@ -159,10 +159,7 @@ static void
 json_array(FILE *out, const struct record *item)
 {
 	if (item->type == RECORD_U8) {
-		putc('"', out);
-		for (uint32_t i = 0; i < item->count; i++)
-			fprintf(out, "%02x", item->data[i]);
-		putc('"', out);
+		json_bytes(out, item->data, item->count);
 		return;
 	}
 	putc('[', out);

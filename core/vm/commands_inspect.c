@@ -22,8 +22,8 @@ number(struct command *command, const char *text, uint64_t *value)
 	return false;
 }
 
-/* Pauses the machine to read its state; false: that failed, and the command has ended. Call
- * end_inspection after true. */
+/* Pauses the machine to save some of its state; false: that failed, and the command has ended. Call
+ * end_inspection after true, before the state is printed: that takes longer than saving it. */
 static bool
 begin_inspection(struct vm *vm, struct command *command)
 {
@@ -59,6 +59,7 @@ command_registers(void *context, struct command *command, int argc, char **argv)
 	struct record_writer writer = { 0 };
 	struct record root;
 	uint64_t vcpu = 0;
+	int r;
 
 	if (argc > 1 && !number(command, argv[1], &vcpu))
 		return;
@@ -69,8 +70,9 @@ command_registers(void *context, struct command *command, int argc, char **argv)
 	}
 	if (!begin_inspection(vm, command))
 		return;
-	if (vcpu_save(machine_vcpu(&vm->machine, (uint32_t)vcpu), &writer) || writer.failed ||
-	    record_open(writer.data, writer.length, &root, NULL))
+	r = vcpu_save(machine_vcpu(&vm->machine, (uint32_t)vcpu), &writer);
+	end_inspection(vm);
+	if (r || writer.failed || record_open(writer.data, writer.length, &root, NULL))
 		command_failed(command);
 	else {
 		fprintf(command->reply, ",\"vcpu\":%llu", (unsigned long long)vcpu);
@@ -80,7 +82,6 @@ command_registers(void *context, struct command *command, int argc, char **argv)
 		command_done(command);
 	}
 	record_writer_free(&writer);
-	end_inspection(vm);
 }
 
 void
@@ -108,10 +109,8 @@ command_memory(void *context, struct command *command, int argc, char **argv)
 	else {
 		fputs(",\"address\":", out);
 		json_hex(out, address);
-		fprintf(out, ",\"length\":%llu,\"bytes\":\"", (unsigned long long)length);
-		for (uint64_t i = 0; i < length; i++)
-			fprintf(out, "%02x", bytes[i]);
-		fputc('"', out);
+		fprintf(out, ",\"length\":%llu,\"bytes\":", (unsigned long long)length);
+		json_bytes(out, bytes, length);
 		command_done(command);
 	}
 	free(bytes);
@@ -124,6 +123,7 @@ command_device(void *context, struct command *command, int argc, char **argv)
 	struct device *device = devices_find(&vm->devices, argv[1]);
 	struct record_writer writer = { 0 };
 	struct record root;
+	int r;
 
 	if (!device) {
 		command_fail(command, "there is no device %s%s", argv[1],
@@ -134,8 +134,9 @@ command_device(void *context, struct command *command, int argc, char **argv)
 	}
 	if (!begin_inspection(vm, command))
 		return;
-	if (device_save(device, &writer) || writer.failed ||
-	    record_open(writer.data, writer.length, &root, NULL))
+	r = device_save(device, &writer);
+	end_inspection(vm);
+	if (r || writer.failed || record_open(writer.data, writer.length, &root, NULL))
 		command_failed(command);
 	else {
 		static const char *const names[] = { "name",   "plugin",  "version", "state",
@@ -146,5 +147,4 @@ command_device(void *context, struct command *command, int argc, char **argv)
 		command_done(command);
 	}
 	record_writer_free(&writer);
-	end_inspection(vm);
 }
