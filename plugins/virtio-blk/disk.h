@@ -138,6 +138,13 @@ int disk_freeze(struct disk *disk, const char *stem);
 /* Returns a stem for disk_freeze(), malloced: from the overlay option, or else from the disk's
  * files. NULL: there is none. */
 char *disk_stem(const struct disk *disk, const char *overlay);
+#define DISK_NAMES 100000u /* numbers of overlays below this are tried */
+/* Stores a number for which STEM.N does not exist, while N - 1 exists or is 0; DISK_NAMES: none was
+ * found. Returns 0, or -1 with errno. */
+int disk_free_number(const char *stem, uint32_t *n);
+/* Links the layer's file, which has no name, to a name STEM.N that does not exist. Returns the name,
+ * malloced; NULL with errno. */
+char *disk_link_next(const char *stem, const struct disk_layer *layer);
 /* Returns the absolute paths of the frozen overlays, in the form that disk_open() takes; malloced.
  * NULL after an error. */
 char *disk_layers(const struct disk *disk);

@@ -19,8 +19,6 @@
 /* The remedies for a disk that can be read and not written. */
 #define READ_INSTEAD "set readonly = yes, or overlay = FILE to write to another file"
 
-#define NAMES 100000u /* numbers to try for a file name */
-
 void
 disk_init(struct disk *disk, struct minivmm_device *dev, bool readonly)
 {
@@ -367,37 +365,19 @@ disk_close(struct disk *disk)
 	disk->count = 0;
 }
 
-/* Links the layer's file, which has no name, to the first name STEM.N that does not exist. Returns
- * it, malloced; NULL with errno. */
-static char *
-link_next(const char *stem, const struct disk_layer *layer)
-{
-	char self[32], *path = NULL;
-	const char *link = layer->temporary_name ? layer->temporary_name : self;
-
-	snprintf(self, sizeof(self), "/proc/self/fd/%d", layer->fd);
-	for (uint32_t n = 1; n < NAMES; n++) {
-		free(path);
-		if (asprintf(&path, "%s.%u", stem, n) < 0)
-			return NULL;
-		if (!linkat(AT_FDCWD, link, AT_FDCWD, path, AT_SYMLINK_FOLLOW))
-			return path;
-		if (errno != EEXIST)
-			break;
-	}
-	free(path);
-	return NULL;
-}
-
-/* Creates a new top layer in a file with the first name STEM.N that does not exist. Only the
- * creation tells: a name can be a symbolic link to nothing, or another machine's meanwhile. */
+/* Creates a new top layer in a file with a name STEM.N that does not exist. Only the creation
+ * decides: another machine may have taken the name meanwhile. */
 static int
 create_next(struct disk *disk, const char *stem)
 {
 	int r = room(disk) ? -1 : 1;
 	char *path = NULL;
+	uint32_t n;
 
-	for (uint32_t n = 1; n < NAMES && r > 0; n++) {
+	if (r > 0 && disk_free_number(stem, &n))
+		return disk_error(disk, "cannot find a free name like", stem,
+				  minivmm_error_text(disk->dev, MINIVMM_CALL_OTHER, errno).text);
+	for (; r > 0 && n < DISK_NAMES; n++) {
 		free(path);
 		if (asprintf(&path, "%s.%u", stem, n) < 0)
 			return disk_error(disk, "cannot create an overlay like", stem, "no memory");
@@ -432,7 +412,7 @@ name_top(struct disk *disk, const char *stem)
 
 	if (layer->path)
 		return 0;
-	layer->path = link_next(stem, layer);
+	layer->path = disk_link_next(stem, layer);
 	if (layer->path) {
 		unlink_temporary(layer);
 		return 0;

@@ -74,6 +74,18 @@ test_fallocate(int fd, int mode, off_t at, off_t length)
 	return solid ? -1 : fallocate(fd, mode, at, length);
 }
 
+static unsigned lookups; /* of names */
+
+static int
+test_lstat(const char *path, struct stat *st)
+{
+	lookups++;
+	return lstat(path, st);
+}
+
+#define lstat test_lstat
+#include "../../plugins/virtio-blk/names.c"
+#undef lstat
 #define preadv test_preadv
 #define fallocate test_fallocate
 #define fdatasync test_fdatasync
@@ -749,6 +761,35 @@ test_solid(void **state)
 	solid = false;
 }
 
+/* A free name is found among many that are taken, without a look at each. */
+static void
+test_names(void **state)
+{
+	static const unsigned counts[] = { 0, 1, 2, 3, 7, 8, 9, 3000 };
+	unsigned made = 0;
+	char name[32];
+	uint32_t n;
+
+	for (size_t i = 0; i < sizeof(counts) / sizeof(*counts); i++) {
+		while (made < counts[i]) {
+			snprintf(name, sizeof(name), "names.%u", ++made);
+			close(open(name, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+		}
+		lookups = 0;
+		assert_int_equal(disk_free_number("names", &n), 0);
+		assert_int_equal(n, made + 1);
+		assert_in_range(lookups, 1, 30);
+	}
+	lookups = 0;
+	assert_int_equal(disk_free_number("names.1/x", &n), -1);
+	assert_int_equal(errno, ENOTDIR);
+	assert_int_equal(lookups, 1);
+	/* A link that leads nowhere is not free. */
+	assert_int_equal(symlink("nowhere", "dangling.1"), 0);
+	assert_int_equal(disk_free_number("dangling", &n), 0);
+	assert_int_equal(n, 2);
+}
+
 int
 main(void)
 {
@@ -758,6 +799,7 @@ main(void)
 		cmocka_unit_test(test_claim_waits),     cmocka_unit_test(test_failures),
 		cmocka_unit_test(test_freeze_failures), cmocka_unit_test(test_full),
 		cmocka_unit_test(test_killed),          cmocka_unit_test(test_solid),
+		cmocka_unit_test(test_names),
 	};
 	int failed;
 

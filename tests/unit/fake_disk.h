@@ -10,6 +10,7 @@
 #include "../../plugins/virtio-blk/disk.c"
 #include "../../plugins/virtio-blk/file.c"
 #include "../../plugins/virtio-blk/layers.c"
+#include "../../plugins/virtio-blk/names.c"
 #include "../../plugins/virtio-blk/overlay.c"
 #include "../../plugins/virtio-blk/request.c"
 #include "../../plugins/virtio-blk/workers.c"
