@@ -48,6 +48,7 @@ struct disk_layer {
 	bool overlay;         /* false: a raw layer */
 	bool written_here;    /* this machine may have written it */
 	bool frozen;    /* an overlay: its header has the flag FROZEN, since snapshots contain it */
+	bool sealed;    /* a snapshot of this machine has frozen it, and it is locked for reading */
 	uint8_t id[16]; /* of an overlay */
 	uint8_t *present; /* of an overlay: one bit per cluster that it contains; read without the
 			     lock */

@@ -389,19 +389,22 @@ create_next(struct disk *disk, const char *stem)
 		     : r;
 }
 
-/* Has the snapshot flush the layer's file and its folder to stable storage. */
+/* Has the snapshot flush the layer's file and its folder to stable storage. *last: the folder of
+ * the previous call, malloced, which is not flushed again; NULL: none. */
 static int
-capture_layer(struct disk *disk, const struct disk_layer *layer)
+capture_layer(struct disk *disk, const struct disk_layer *layer, char **last)
 {
 	char *folder = folder_of(layer->path);
-	int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1, r;
+	bool again = folder && *last && !strcmp(folder, *last);
+	int fd = folder && !again ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1, r;
 
 	r = minivmm_capture_file(disk->dev, layer->fd);
 	if (fd >= 0) {
 		r |= minivmm_capture_file(disk->dev, fd);
 		close(fd);
 	}
-	free(folder);
+	free(*last);
+	*last = folder;
 	return r;
 }
 
@@ -440,21 +443,34 @@ disk_stem(const struct disk *disk, const char *overlay)
 	return stem;
 }
 
+/* Freezes a layer, once. */
+static int
+freeze_layer(struct disk *disk, struct disk_layer *layer)
+{
+	if (!layer->sealed)
+		layer->sealed = !(layer->overlay && overlay_freeze(disk, layer)) &&
+				!lock_file(disk, layer->fd, layer->path, false);
+	return layer->sealed ? 0 : -1;
+}
+
 /* Freezes the layers below the top one that this machine has written, and has the snapshot flush
- * them. */
+ * them: those of earlier snapshots too, since nobody says whether these have succeeded. The machine
+ * is stopped meanwhile, so each layer costs little. */
 static int
 seal(struct disk *disk)
 {
-	for (uint32_t i = 0; i + 1 < disk->count; i++) {
+	char *folder = NULL;
+	int r = 0;
+
+	for (uint32_t i = 0; i + 1 < disk->count && !r; i++) {
 		struct disk_layer *layer = &disk->layers[i];
 
-		if (!layer->written_here)
-			continue;
-		if ((layer->overlay && overlay_freeze(disk, layer)) ||
-		    lock_file(disk, layer->fd, layer->path, false) || capture_layer(disk, layer))
-			return -1;
+		if (layer->written_here)
+			r = freeze_layer(disk, layer) || capture_layer(disk, layer, &folder) ? -1
+											     : 0;
 	}
-	return 0;
+	free(folder);
+	return r;
 }
 
 /* Creates a new top layer for the writes after a snapshot. */
