@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -39,12 +40,24 @@ timer(void)
 	return timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
 }
 
+/* Leaves most descriptors of the process to snapshots, clients of the machine and other devices. */
+static uint32_t
+most_connections(void)
+{
+	struct rlimit limit;
+
+	return !getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur / 4 < VSOCK_CONNECTIONS
+		   ? (uint32_t)limit.rlim_cur / 4
+		   : VSOCK_CONNECTIONS;
+}
+
 int
 vsock_host_open(struct minivmm_device *dev, struct vsock_host *host)
 {
 	const char *name;
 
 	host->dev = dev;
+	host->most = most_connections();
 	host->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (host->epoll < 0) {
 		minivmm_error(dev, "cannot create an epoll set: %s",
@@ -138,7 +151,7 @@ find_free(const struct vsock_host *host)
 {
 	uint32_t i = 0;
 
-	while (i < VSOCK_CONNECTIONS && host->connections[i].state != VSOCK_FREE)
+	while (i < host->most && host->connections[i].state != VSOCK_FREE)
 		i++;
 	return i;
 }
@@ -149,11 +162,11 @@ add(struct vsock_host *host, int fd, enum vsock_state state)
 {
 	uint32_t i = find_free(host);
 
-	if (i == VSOCK_CONNECTIONS) {
+	if (i == host->most) {
 		drop_silent(host);
 		i = find_free(host);
 	}
-	if (i == VSOCK_CONNECTIONS || wait_for(host, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+	if (i == host->most || wait_for(host, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
 					       ++host->number << NUMBER_AT | i)) {
 		close(fd);
 		return NULL;

@@ -53,12 +53,14 @@ struct vsock_host {
 	const char *path; /* "": no sockets on the host */
 	int listener, epoll;
 	int accept_again; /* a timerfd: a caller waits for a descriptor */
+	uint32_t most;    /* connections: VSOCK_CONNECTIONS or less, see vsock_host_open */
 	uint32_t used;    /* connections from this index on are free */
 	uint64_t number;  /* of connections so far */
 	struct vsock_connection connections[VSOCK_CONNECTIONS];
 };
 
-/* Creates the epoll set and listens on host->path. Returns 0, or -1 after minivmm_error(). */
+/* Creates the epoll set and listens on host->path. The connections take at most a quarter of
+ * RLIMIT_NOFILE. Returns 0, or -1 after minivmm_error(). */
 int vsock_host_open(struct minivmm_device *dev, struct vsock_host *host);
 void vsock_host_close(struct vsock_host *host);
 void vsock_host_drop_all(struct vsock_host *host);

@@ -596,6 +596,35 @@ callers_without_end(void **state)
 	ready();
 }
 
+/* Most descriptors are left to others. */
+static void
+few_descriptors(void **state)
+{
+	struct rlimit limit, low;
+	struct packet p;
+	int fds[20], one_more;
+
+	stop();
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	low = limit;
+	low.rlim_cur = 80;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+	start(MINIVMM_FRESH);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	begin(DRIVER_SIZE - 1);
+	for (int i = 0; i < 20; i++) {
+		fds[i] = connect_to_guest("CONNECT 5\n");
+		expect(&p, REQUEST);
+	}
+	one_more = connect_to_guest("CONNECT 5\n");
+	assert_closed(one_more);
+	close(one_more);
+	expect_silence();
+	for (int i = 0; i < 20; i++)
+		close(fds[i]);
+	ready();
+}
+
 static void
 refuses_packets_without_a_connection(void **state)
 {
@@ -708,6 +737,7 @@ main(void)
 		TEST(silent_callers),
 		TEST(a_silent_caller_hangs_up_late),
 		TEST(callers_without_end),
+		TEST(few_descriptors),
 		TEST(refuses_packets_without_a_connection),
 		TEST(restored),
 		TEST(saved),
