@@ -41,6 +41,7 @@ struct fake {
 	uint8_t in[FAKE_BUFFER], out[FAKE_BUFFER]; /* of stream 0 */
 	size_t in_length, in_taken, out_length;
 	size_t room; /* bytes that the stream accepts before it stalls */
+	bool asleep; /* readable is not called: it was, and the input has not run out since */
 	unsigned logged;
 	char last[512]; /* of the logged messages */
 	uint64_t exit_status;
@@ -100,7 +101,10 @@ fake_timer_cancel(struct minivmm_device *dev, uint32_t timer)
 static size_t
 fake_stream_readable(struct minivmm_device *dev, uint32_t stream)
 {
-	return fake_of(dev)->in_length - fake_of(dev)->in_taken;
+	struct fake *f = fake_of(dev);
+
+	f->asleep &= f->in_length > f->in_taken;
+	return f->in_length - f->in_taken;
 }
 
 static size_t
@@ -111,6 +115,7 @@ fake_stream_read(struct minivmm_device *dev, uint32_t stream, void *to, size_t l
 
 	memcpy(to, f->in + f->in_taken, n);
 	f->in_taken += n;
+	f->asleep &= n == length;
 	return n;
 }
 
@@ -253,13 +258,16 @@ fake_pass(struct fake *f, uint64_t ns)
 	}
 }
 
-/* The host sends bytes, and the device is notified. */
+/* The host sends bytes, and the device is notified, if it has asked for that. */
 static inline void
 fake_send(struct fake *f, const void *bytes, size_t length)
 {
 	assert_true(f->in_length + length <= sizeof(f->in));
 	memcpy(f->in + f->in_length, bytes, length);
 	f->in_length += length;
+	if (f->asleep)
+		return;
+	f->asleep = true;
 	assert_int_equal(f->plugin->streams[0].readable(&f->device, 0), 0);
 }
 
