@@ -109,14 +109,17 @@ hung_up(struct stream_end *end)
 static void
 append_input(struct stream *stream, const uint8_t *bytes, size_t length)
 {
+	size_t at, first;
+
 	length = least(length, stream->input_size - stream->input_length);
-	for (size_t i = 0; i < length; i++)
-		stream
-		    ->input[(stream->input_head + stream->input_length + i) % stream->input_size] =
-		    bytes[i];
+	if (!length)
+		return;
+	at = (stream->input_head + stream->input_length) % stream->input_size;
+	first = least(length, stream->input_size - at);
+	memcpy(stream->input + at, bytes, first);
+	memcpy(stream->input, bytes + first, length - first);
 	stream->input_length += length;
-	if (length)
-		stream->input_seen = true;
+	stream->input_seen = true;
 }
 
 /*

@@ -340,6 +340,30 @@ typed_input_survives(void **state)
 	close(writer);
 }
 
+/* Input that is in two parts of the ring. */
+static void
+wrapped_input_survives(void **state)
+{
+	const size_t first = STREAM_INPUT_SIZE - 10, read_before = 1000, rest = 500;
+	char *bytes = pattern(first + rest), *got = malloc(first + rest);
+	int writer = pipe_at(0);
+
+	bench_open("", "stdio");
+	assert_int_equal(write(writer, bytes, first), first);
+	until(stream_readable(&bench.stream) == first);
+	assert_int_equal(stream_read(&bench.stream, got, read_before), read_before);
+	assert_int_equal(write(writer, bytes + first, rest), rest);
+	until(stream_readable(&bench.stream) == first + rest - read_before);
+	assert_true(bench.stream.input_head + bench.stream.input_length > STREAM_INPUT_SIZE);
+	restore("", "stdio");
+	assert_int_equal(stream_read(&bench.stream, got + read_before, first + rest),
+			 first + rest - read_before);
+	assert_memory_equal(got, bytes, first + rest);
+	free(bytes);
+	free(got);
+	close(writer);
+}
+
 static void
 hostile_records(void **state)
 {
@@ -938,6 +962,7 @@ main(void)
 		TEST(input_file_continues_after_a_restore),
 		TEST(rest_of_content_survives),
 		TEST(typed_input_survives),
+		TEST(wrapped_input_survives),
 		TEST(hostile_records),
 		TEST(inherited_descriptors_keep_their_flags),
 		TEST(a_mebibyte_through_a_stalling_pipe),
