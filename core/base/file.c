@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file_content.h"
 #include "base/file_lock.h"
 #include "base/limit.h"
 
@@ -35,8 +36,10 @@ open_output(struct place *place, enum file_how how, int more)
 	static const int flags[] = {
 		[FILE_NEW] = O_WRONLY | O_CREAT | O_EXCL,
 		[FILE_EMPTY] = O_WRONLY | O_CREAT | O_APPEND,
+		[FILE_TEXT] = O_WRONLY | O_CREAT | O_APPEND,
 		[FILE_APPEND] = O_WRONLY | O_CREAT | O_APPEND,
 	};
+	bool empty = how == FILE_EMPTY || how == FILE_TEXT;
 	int fd = place_open_file(place, flags[how] | more, 0666);
 	struct stat st;
 
@@ -48,9 +51,10 @@ open_output(struct place *place, enum file_how how, int more)
 		fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_APPEND);
 	if (!S_ISREG(st.st_mode) || how == FILE_NEW)
 		return fd;
+	if (empty && file_content(place, &st, how == FILE_TEXT))
+		return refuse(fd, place, EEXIST);
 	/* Nobody else writes to the file when it is truncated; afterwards, others may append. */
-	if ((how == FILE_EMPTY && (file_lock(fd, false) || ftruncate(fd, 0))) ||
-	    file_lock(fd, true))
+	if ((empty && (file_lock(fd, false) || ftruncate(fd, 0))) || file_lock(fd, true))
 		return refuse(fd, place, errno);
 	return fd;
 }
@@ -105,17 +109,22 @@ file_open_own(const char *path, int flags, struct made_file *made)
 	return fd;
 }
 
-/* The reason for EPERM, EBUSY or ELOOP; false: the error has another reason. */
+/* The reason for EPERM, EBUSY, EEXIST or ELOOP; false: the error has another reason. */
 static bool
 explain(const char *path, int error, struct why *why)
 {
 	struct place place;
 	struct stat st;
 	bool there = !place_open(&place, path) && !place_stat(&place, &st), known = true;
+	const char *content = there && error == EEXIST ? file_content(&place, &st, true) : NULL;
 	char owner[FILE_LOCK_PROCESS];
 	int fd = -1;
 
-	if (there && error == ELOOP && S_ISLNK(st.st_mode))
+	if (content)
+		why_set(why, "it is %s; remove it or name another file", content);
+	else if (error == ELOOP && file_descriptor(path) >= 0)
+		why_set(why, "it is a descriptor, not a file; name a file");
+	else if (there && error == ELOOP && S_ISLNK(st.st_mode))
 		why_set(why, "it is a symbolic link; name the file itself");
 	else if (there && error == EPERM &&
 		 (place_is_trap(&place, &st, true) || place_is_trap(&place, &st, false)))
@@ -148,7 +157,7 @@ file_open_report(const char *path)
 	int fd = file_descriptor(path);
 	FILE *file;
 
-	fd = fd < 0 ? open_output_path(path, FILE_EMPTY, 0) : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	fd = fd < 0 ? open_output_path(path, FILE_TEXT, 0) : fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	file = fd < 0 ? NULL : fdopen(fd, "w");
 	if (fd >= 0 && !file)
 		close(fd);

@@ -18,6 +18,7 @@ enum file_how {
 	FILE_READ,
 	FILE_NEW,    /* for writing; fails with EEXIST if the file exists */
 	FILE_EMPTY,  /* for writing; created, or truncated */
+	FILE_TEXT,   /* FILE_EMPTY for text: see below */
 	FILE_APPEND, /* for writing; created if missing */
 };
 
@@ -25,10 +26,11 @@ enum file_how {
  * Opens a file. Does not wait for the other end of a pipe; the descriptor is nonblocking.
  *
  * Inputs (FILE_READ) may be symbolic links. An output may not: errno is ELOOP. A regular file that
- * is FILE_EMPTY or FILE_APPEND is written at its end, even if another process truncates it, and is
- * locked until it is closed: FILE_EMPTY fails with EBUSY while another process has it open in one
- * of the two ways, so it does not truncate what that process writes. An output that may be a trap
- * (place.h) fails with EPERM. file_why explains these errors.
+ * is FILE_EMPTY, FILE_TEXT or FILE_APPEND is written at its end, even if another process truncates
+ * it, and is locked until it is closed: FILE_EMPTY fails with EBUSY while another process has it
+ * open in one of the two ways, so it does not truncate what that process writes. An output that may
+ * be a trap (place.h) fails with EPERM. FILE_EMPTY does not truncate a snapshot, a disk or a
+ * kernel, and FILE_TEXT no binary file: EEXIST (file_content.h). file_why explains these errors.
  */
 int file_open(const char *path, enum file_how how);
 /*
@@ -40,7 +42,7 @@ int file_open_own(const char *path, int flags, struct made_file *made);
 /* Sets the reason for an error of the functions above, and returns -1. */
 int file_why(const char *path, int error, struct why *why);
 /*
- * Opens a file like FILE_EMPTY, but waits for the reader of a pipe. For the path of a descriptor
+ * Opens a file like FILE_TEXT, but waits for the reader of a pipe. For the path of a descriptor
  * (see file_descriptor) it duplicates the descriptor, which keeps its position.
  */
 FILE *file_open_report(const char *path);
@@ -83,7 +85,8 @@ bool file_same(const struct file_id *a, const struct file_id *b);
  * Atomic replacement of a file: the new content appears under the name only when it is complete and
  * on the disk. The caller writes through fd. Where the file system supports it, the file has no
  * name until the commit, so that a killed process leaves nothing behind. A symbolic link and a trap
- * (place.h) are refused, then as now: the directory stays open.
+ * (place.h) are refused, then as now: the directory stays open. So is a file that is not of the
+ * same kind: begins are the first bytes of that kind, borrowed; NULL means text.
  *
  * A new file has the mode that is given, less the umask. One that replaces another has the mode,
  * the owner and the group of the old one. If owner or group cannot be kept, if the owner is neither
@@ -93,8 +96,9 @@ bool file_same(const struct file_id *a, const struct file_id *b);
  * The functions report errors ("cannot write WHAT PATH: ...") and return 0 or a negative status.
  */
 struct file_replacement {
-	const char *what; /* the kind of file, for messages; borrowed */
-	char *path;       /* as the user gave it */
+	const char *what;   /* the kind of file, for messages; borrowed */
+	const char *begins; /* as above */
+	char *path;         /* as the user gave it */
 	int fd;
 	bool done;          /* the file has its final name, even if commit failed */
 	bool fresh;         /* the target did not exist at the beginning; otherwise old is set */
@@ -103,7 +107,11 @@ struct file_replacement {
 	struct stat old;
 	char *temporary; /* a name in the same directory */
 };
-int file_replace(struct file_replacement *file, const char *what, const char *path, mode_t mode);
+int file_replace(struct file_replacement *file, const char *what, const char *path, mode_t mode,
+		 const char *begins);
+/* Refuses what file_replace would refuse because of the name and the file that has it. Changes
+ * nothing. */
+int file_replace_check(const char *what, const char *path, const char *begins);
 /* Syncs, renames, and syncs the directory. Closes fd. */
 int file_replace_commit(struct file_replacement *file);
 /* Removes an uncommitted file. Its blocks are then free, which takes about 0.1 s per GiB. */

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/file_content.h"
 #include "base/limit.h"
 #include "base/log.h"
 
@@ -29,6 +30,24 @@ static int
 refuse(const struct file_replacement *file, const char *why)
 {
 	return fail(STATUS_IO, "cannot write %s %s: %s", file->what, file->path, why);
+}
+
+/* Refuses the target if it is of another kind than the file that replaces it. */
+static int
+check_content(const struct file_replacement *file)
+{
+	const struct place *place = &file->place;
+	struct why why;
+
+	if (!file->begins && file_content(place, &file->old, true)) {
+		file_why(file->path, EEXIST, &why);
+		return refuse(file, why.text);
+	}
+	if (!file->begins || file_content_begins(place, &file->old, file->begins))
+		return 0;
+	return fail(STATUS_IO,
+		    "cannot write %s %s: it exists and is not a %s; remove it or name another file",
+		    file->what, file->path, file->what);
 }
 
 /* Only a writable regular file is replaced: rename(2) would replace anything. */
@@ -52,7 +71,7 @@ check_target(struct file_replacement *file)
 		return refuse(file, "it exists and is not a regular file");
 	if (faccessat(place->directory, place->name, W_OK, AT_EACCESS))
 		return file_replace_fail(file, "it exists");
-	return 0;
+	return check_content(file);
 }
 
 /*
@@ -128,18 +147,38 @@ open_place(struct file_replacement *file)
 							: "creating a file in its directory");
 }
 
-int
-file_replace(struct file_replacement *file, const char *what, const char *path, mode_t mode)
+/* Opens the place of the target, and checks what is there. */
+static int
+begin(struct file_replacement *file, const char *what, const char *path, const char *begins)
 {
-	uint64_t random;
 	int failed;
 
-	*file = (struct file_replacement){ .what = what, .path = strdup(path), .fd = -1 };
+	*file = (struct file_replacement){
+		.what = what, .begins = begins, .path = strdup(path), .fd = -1
+	};
 	if (!file->path)
 		return fail_memory("writing %s %s", what, path);
 	failed = open_place(file);
-	if (!failed)
-		failed = check_target(file);
+	return failed ? failed : check_target(file);
+}
+
+int
+file_replace_check(const char *what, const char *path, const char *begins)
+{
+	struct file_replacement file;
+	int failed = begin(&file, what, path, begins);
+
+	file_replace_end(&file);
+	return failed;
+}
+
+int
+file_replace(struct file_replacement *file, const char *what, const char *path, mode_t mode,
+	     const char *begins)
+{
+	uint64_t random;
+	int failed = begin(file, what, path, begins);
+
 	if (failed)
 		return failed;
 	if (getrandom(&random, sizeof(random), 0) != sizeof(random) ||

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define ALL (MAGIC_KERNEL | MAGIC_INITRD | MAGIC_DISK)
+#define KEPT (ALL | MAGIC_OUTPUT)
 #define NOT_INITRD (MAGIC_KERNEL | MAGIC_DISK) /* a kernel unpacks an initrd itself */
 
 #define CONVERT "convert it with qemu-img convert -O raw"
@@ -62,16 +63,16 @@ static const struct magic rows[] = {
 	ROW(MAGIC_KERNEL, 0, "070702", "a cpio archive", "name it in [boot] initrd"),
 	ROW(ALL, 0, "!<arch>\ndebian", "a Debian package", "unpack it with dpkg-deb -x"),
 	/* disk images */
-	ROW(ALL, 0, "QFI\xfb", "a qcow2 disk image", CONVERT),
-	ROW(ALL, 0, "QED\0", "a QED disk image", CONVERT),
-	ROW(ALL, 0, "KDMV", "a VMDK disk image", CONVERT),
-	ROW(ALL, 0, "# Disk Descriptor", "the descriptor of a VMDK disk image", CONVERT),
-	ROW(ALL, 0, "conectix", "a VHD disk image", CONVERT),
-	ROW(ALL, 0, "vhdxfile", "a VHDX disk image", CONVERT),
-	ROW(ALL, 64, "\x7f\x10\xda\xbe", "a VDI disk image", CONVERT),
-	ROW(ALL, 0, "WithoutFreeSpace", "a Parallels disk image", CONVERT),
-	ROW(ALL, 0, "WithouFreSpacExt", "a Parallels disk image", CONVERT),
-	ROW(MAGIC_KERNEL, 32769, "CD001", "an ISO 9660 image",
+	ROW(KEPT, 0, "QFI\xfb", "a qcow2 disk image", CONVERT),
+	ROW(KEPT, 0, "QED\0", "a QED disk image", CONVERT),
+	ROW(KEPT, 0, "KDMV", "a VMDK disk image", CONVERT),
+	ROW(KEPT, 0, "# Disk Descriptor", "the descriptor of a VMDK disk image", CONVERT),
+	ROW(KEPT, 0, "conectix", "a VHD disk image", CONVERT),
+	ROW(KEPT, 0, "vhdxfile", "a VHDX disk image", CONVERT),
+	ROW(KEPT, 64, "\x7f\x10\xda\xbe", "a VDI disk image", CONVERT),
+	ROW(KEPT, 0, "WithoutFreeSpace", "a Parallels disk image", CONVERT),
+	ROW(KEPT, 0, "WithouFreSpacExt", "a Parallels disk image", CONVERT),
+	ROW(MAGIC_KERNEL | MAGIC_OUTPUT, 32769, "CD001", "an ISO 9660 image",
 	    "name it as path of a virtio-blk device with readonly = yes, and boot the kernel that "
 	    "is "
 	    "on it"),
@@ -94,11 +95,22 @@ static const struct magic rows[] = {
 	ROW(MAGIC_KERNEL, 0, "\xcf\xfa\xed\xfe", "a Mach-O executable", REBUILD),
 	ROW(MAGIC_KERNEL, 0, "\xca\xfe\xba\xbe", "a Mach-O executable", REBUILD),
 	ROW(MAGIC_KERNEL, 0, "#!", "a script", "name the kernel that it starts"),
-	ROW(ALL, 0, "MINIVMM\x1a", "a snapshot of minivmm", "restore it with minivmm -r"),
-	ROW(ALL, 0, "MINIVMM\x1e", "a snapshot stream of minivmm",
+	ROW(KEPT, 0, "MINIVMM\x1a", "a snapshot of minivmm", "restore it with minivmm -r"),
+	ROW(KEPT, 0, "MINIVMM\x1e", "a snapshot stream of minivmm",
 	    "restore it with minivmm -r - <FILE"),
-	ROW(ALL, 0, "MVMMOVL\x1a", "an overlay of a virtio-blk device",
+	ROW(KEPT, 0, "MVMMOVL\x1a", "an overlay of a virtio-blk device",
 	    "name the disk below it as path, and it as overlay"),
+	/* What minivmm reads, and an output does not overwrite. A guest's output may be compressed.
+	 */
+	ROW(MAGIC_OUTPUT, 0,
+	    "\x7f"
+	    "ELF",
+	    "an ELF file", ""),
+	ROW(MAGIC_OUTPUT, 514, "HdrS", "a Linux kernel", ""),
+	ROW(MAGIC_OUTPUT, 510, "\x55\xaa", "a disk with a boot sector", ""),
+	ROW(MAGIC_OUTPUT, 512, "EFI PART", "a disk with a partition table", ""),
+	ROW(MAGIC_OUTPUT, 1080, "\x53\xef", "an ext4 file system", ""),
+	ROW(MAGIC_OUTPUT, 0, "XFSB", "an XFS file system", ""),
 	{ .name = NULL },
 };
 

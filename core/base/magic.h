@@ -17,6 +17,7 @@ enum magic_use {
 	MAGIC_KERNEL = 1, /* code that a vCPU runs */
 	MAGIC_INITRD = 2, /* a file that a kernel receives and interprets */
 	MAGIC_DISK = 4,   /* the bytes of a raw disk */
+	MAGIC_OUTPUT = 8, /* a file that an output may overwrite */
 };
 
 /* Plain data, static. */

@@ -12,7 +12,6 @@ static int
 check_target(const struct snapshot *snapshot, const char *path)
 {
 	const struct file_id other = file_identify(path);
-	uint8_t id[16];
 
 	/* Other snapshots may need a member of the chain as their parent. */
 	for (const struct snapshot *s = snapshot; s; s = s->parent) {
@@ -23,11 +22,6 @@ check_target(const struct snapshot *snapshot, const char *path)
 				    "flatten: %s is part of the chain; name another file with -o",
 				    path);
 	}
-	/* It may be the disk of the snapshot. */
-	if (other.regular && other.size && !snapshot_peek_id(path, id))
-		return fail(STATUS_USAGE,
-			    "flatten: %s exists and is not a snapshot; name another file with -o",
-			    path);
 	return 0;
 }
 

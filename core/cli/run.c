@@ -86,7 +86,7 @@ open_outputs(struct run *run)
 	/* An earlier run's status is not this run's, and nobody else may take the name. A pipe may
 	 * get its reader later. */
 	if (!r && o->status && file_descriptor(o->status) < 0) {
-		fd = file_open(o->status, FILE_EMPTY);
+		fd = file_open(o->status, FILE_TEXT);
 		if (fd < 0 && errno != ENXIO) {
 			file_why(o->status, errno, &why);
 			r = fail(why_status(&why, STATUS_IO), "cannot write the status to %s: %s",

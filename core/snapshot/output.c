@@ -43,6 +43,12 @@ output_check_cancel(const struct output *output)
 }
 
 int
+output_check(const char *path)
+{
+	return file_replace_check("snapshot", path, SNAPSHOT_MAGIC);
+}
+
+int
 output_open(struct output *output, const char *path)
 {
 	int failed;
@@ -50,7 +56,7 @@ output_open(struct output *output, const char *path)
 	*output = (struct output){ .path = strdup(path), .fd = -1, .file = { .fd = -1 } };
 	if (!output->path)
 		return fail_memory("writing snapshot %s", path);
-	failed = file_replace(&output->file, "snapshot", path, 0600);
+	failed = file_replace(&output->file, "snapshot", path, 0600, SNAPSHOT_MAGIC);
 	output->fd = output->file.fd;
 	return failed;
 }

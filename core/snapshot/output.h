@@ -36,6 +36,9 @@ struct output {
 /* All functions that return int return 0 or a negative status, reported. Call output_close in any
  * case: it removes what was not committed. */
 int output_open(struct output *output, const char *path);
+/* Refuses a path that output_open would refuse: a link, a file that is not a snapshot, a missing
+ * folder. */
+int output_check(const char *path);
 /* The output owns fd from here on, even if this fails. name is for messages. */
 int output_open_fd(struct output *output, int fd, const char *name);
 /* Writes at an offset. Bytes that are never written are zero. */

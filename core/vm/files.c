@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/limit.h"
 #include "base/log.h"
+#include "snapshot/output.h"
 #include "vm/vm.h"
 
 enum use {
@@ -150,7 +151,7 @@ collide(const struct file *a, const struct file *b)
 
 /* A file that is written at the end: reports a missing folder now, with the message of then. */
 static int
-check_folder(const char *path, const char *before, const char *behind)
+check_folder(const char *path, const char *before)
 {
 	char copy[PATH_MAX];
 	struct stat st;
@@ -158,23 +159,20 @@ check_folder(const char *path, const char *before, const char *behind)
 	if (!path || file_descriptor(path) >= 0 || strlen(path) >= sizeof(copy) ||
 	    !stat(dirname(strcpy(copy, path)), &st))
 		return 0;
-	return fail(STATUS_IO, "%s %s%s: %s", before, path, behind, limit_error(errno).text);
+	return fail(STATUS_IO, "%s %s: %s", before, path, limit_error(errno).text);
 }
 
 int
 vm_files_check(const struct vm *vm)
 {
 	struct files files;
-	int r = 0;
+	int r = 0, fd;
 
 	files_of(&files, vm, vm->stop.save);
 	if (files.failed)
 		r = fail_memory("checking the files of this run");
 	if (!r)
-		r = check_folder(vm->stop.save, "cannot write snapshot",
-				 ": creating a file in its directory");
-	if (!r)
-		r = check_folder(vm->source.status, "cannot write the status to", "");
+		r = check_folder(vm->source.status, "cannot write the status to");
 	for (size_t i = 0; i < files.count && !r; i++)
 		for (size_t j = 0; j < i && !r; j++) {
 			const struct file *a = &files.list[j], *b = &files.list[i];
@@ -186,6 +184,9 @@ vm_files_check(const struct vm *vm)
 					 a->option, b->option, b->path);
 		}
 	files_free(&files);
+	/* What the end of a long run would refuse is refused now. */
+	if (!r && vm->stop.save && vm_descriptor(vm->stop.save, &fd))
+		r = output_check(vm->stop.save);
 	return r;
 }
 

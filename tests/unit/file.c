@@ -159,12 +159,12 @@ replaces(void **state)
 	spew("old", FILE_NEW, "old");
 	before = names();
 	/* Aborted: the old file is unchanged. */
-	assert_int_equal(file_replace(&file, "thing", "old", 0600), 0);
+	assert_int_equal(file_replace(&file, "thing", "old", 0600, NULL), 0);
 	assert_int_equal(write(file.fd, "new", 3), 3);
 	file_replace_end(&file);
 	holds("old", "old");
 	assert_int_equal(names(), before);
-	assert_int_equal(file_replace(&file, "thing", "./old", 0600), 0);
+	assert_int_equal(file_replace(&file, "thing", "./old", 0600, NULL), 0);
 	assert_int_equal(write(file.fd, "new", 3), 3);
 	holds("old", "old");
 	assert_int_equal(file_replace_commit(&file), 0);
@@ -172,7 +172,7 @@ replaces(void **state)
 	file_replace_end(&file);
 	holds("old", "new");
 	assert_int_equal(names(), before);
-	assert_int_equal(file_replace(&file, "thing", "fresh", 0600), 0);
+	assert_int_equal(file_replace(&file, "thing", "fresh", 0600, NULL), 0);
 	assert_int_equal(file_replace_commit(&file), 0);
 	file_replace_end(&file);
 	holds("fresh", "");
@@ -199,14 +199,14 @@ refuses_to_replace(void **state)
 	assert_int_equal(mkfifo("fifo", 0600), 0);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		said_begin(&said);
-		r = file_replace(&file, "thing", cases[i].path, 0600);
+		r = file_replace(&file, "thing", cases[i].path, 0600, NULL);
 		said_end(&said);
 		file_replace_end(&file);
 		assert_int_equal(r, -STATUS_IO);
 		SAID(said.text, cases[i].said);
 	}
 	/* Another process has created the file meanwhile. */
-	assert_int_equal(file_replace(&file, "thing", "taken", 0600), 0);
+	assert_int_equal(file_replace(&file, "thing", "taken", 0600, NULL), 0);
 	spew("taken", FILE_NEW, "theirs");
 	said_begin(&said);
 	assert_int_equal(file_replace_commit(&file), -STATUS_IO);
@@ -273,7 +273,7 @@ replace_as(const char *path, mode_t mode)
 	int r, fd = -1;
 
 	said_begin(&said);
-	r = file_replace(&file, "thing", path, mode);
+	r = file_replace(&file, "thing", path, mode, NULL);
 	if (!r && write(file.fd, "new", 3) == 3)
 		r = file_replace_commit(&file);
 	said_end(&said);
@@ -421,6 +421,85 @@ outputs_find(void **state)
 	umask(before);
 }
 
+/* An output whose name is a mistake: each keeps what it does not write itself. */
+static void
+outputs_keep_other_content(void **state)
+{
+	/* bytes at offset in size zeros; log, text: why one is refused, if it is */
+	static const struct {
+		const char *bytes;
+		unsigned offset, size;
+		const char *log, *text;
+		bool replaced; /* by a thing */
+	} kinds[] = {
+		{ "", 0, 0, NULL, NULL, true },
+		{ "THING of before", 0, 15, NULL, NULL, true },
+		{ "THI", 0, 3, NULL, NULL, false },
+		{ "some text", 0, 9, NULL, NULL, false },
+		{ "THING", 0, 600, NULL, "a binary file", true },
+		{ "raw output", 0, 600, NULL, "a binary file", false },
+		{ "MINIVMM\x1a", 0, 8, "a snapshot of minivmm", "a snapshot of minivmm", false },
+		{ "QFI\xfb", 0, 8, "a qcow2 disk image", "a qcow2 disk image", false },
+		{ "\x55\xaa", 510, 1024, "a disk with a boot sector", "a disk with a boot sector",
+		  false },
+		{ "HdrS", 514, 1024, "a Linux kernel", "a Linux kernel", false },
+		{ "\x7f"
+		  "ELF",
+		  0, 64, "an ELF file", "an ELF file", false },
+	};
+	struct file_replacement file;
+	struct said said;
+	char text[128];
+	struct why why;
+	int fd, r;
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
+		for (int how = FILE_EMPTY; how <= FILE_APPEND; how++) {
+			const char *kept = how == FILE_EMPTY  ? kinds[i].log
+					   : how == FILE_TEXT ? kinds[i].text
+							      : NULL;
+			struct stat st;
+
+			fd = open("x", O_RDWR | O_CREAT | O_TRUNC, 0600);
+			assert_int_equal(ftruncate(fd, kinds[i].size), 0);
+			assert_true(pwrite(fd, kinds[i].bytes, strlen(kinds[i].bytes),
+					   kinds[i].offset) >= 0);
+			said_begin(&said);
+			r = file_replace_check("thing", "x", "THING");
+			said_end(&said);
+			assert_int_equal(r == 0, kinds[i].replaced);
+			said_begin(&said);
+			r = file_replace(&file, "thing", "x", 0600, "THING");
+			said_end(&said);
+			file_replace_end(&file);
+			assert_int_equal(r, kinds[i].replaced ? 0 : -STATUS_IO);
+			if (r)
+				SAID(said.text, "cannot write thing x: it exists and is not a "
+						"thing; remove it or name another file");
+			said_begin(&said);
+			r = file_replace(&file, "map", "x", 0666, NULL);
+			said_end(&said);
+			file_replace_end(&file);
+			assert_int_equal(r, kinds[i].text ? -STATUS_IO : 0);
+			close(fd);
+			fd = file_open("x", (enum file_how)how);
+			assert_int_equal(fd >= 0, !kept);
+			if (kept) {
+				assert_int_equal(errno, EEXIST);
+				file_why("x", EEXIST, &why);
+				snprintf(text, sizeof(text),
+					 "it is %s; remove it or name another file", kept);
+				assert_string_equal(why.text, text);
+			}
+			assert_int_equal(stat("x", &st), 0);
+			assert_int_equal(st.st_size,
+					 kept || how == FILE_APPEND ? kinds[i].size : 0);
+			if (fd >= 0)
+				close(fd);
+			unlink("x");
+		}
+}
+
 /* In a sticky directory, other users' files and second names are refused. Needs root. */
 static void
 outputs_in_a_sticky_directory(void **state)
@@ -478,7 +557,7 @@ a_replaced_file_keeps_its_owner(void **state)
 		assert_int_equal(chown("owned", cases[i].directory, 0), 0);
 		assert_int_equal(chown("owned/x", cases[i].file, cases[i].file), 0);
 		assert_int_equal(chmod("owned/x", cases[i].mode), 0);
-		assert_int_equal(file_replace(&file, "thing", "owned/x", 0600), 0);
+		assert_int_equal(file_replace(&file, "thing", "owned/x", 0600, NULL), 0);
 		assert_int_equal(file_replace_commit(&file), 0);
 		file_replace_end(&file);
 		assert_int_equal(stat("owned/x", &st), 0);
@@ -514,14 +593,14 @@ a_replaced_file_has_no_other_rights(void **state)
 	assert_int_equal(chmod("shared/x", 0640), 0);
 	if (setxattr("shared", "system.posix_acl_default", &acl, sizeof(acl), 0))
 		skip();
-	assert_int_equal(file_replace(&file, "thing", "shared/x", 0600), 0);
+	assert_int_equal(file_replace(&file, "thing", "shared/x", 0600, NULL), 0);
 	assert_int_equal(file_replace_commit(&file), 0);
 	file_replace_end(&file);
 	assert_int_equal(stat("shared/x", &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0640);
 	assert_int_equal(getxattr("shared/x", "system.posix_acl_access", NULL, 0), -1);
 	/* A new file has the ACL of the directory, and a mode that masks it. */
-	assert_int_equal(file_replace(&file, "thing", "shared/y", 0600), 0);
+	assert_int_equal(file_replace(&file, "thing", "shared/y", 0600, NULL), 0);
 	assert_int_equal(file_replace_commit(&file), 0);
 	file_replace_end(&file);
 	assert_int_equal(stat("shared/y", &st), 0);
@@ -608,6 +687,7 @@ main(void)
 		cmocka_unit_test(replaces),
 		cmocka_unit_test(refuses_to_replace),
 		cmocka_unit_test(outputs_find),
+		cmocka_unit_test(outputs_keep_other_content),
 		cmocka_unit_test(outputs_in_a_sticky_directory),
 		cmocka_unit_test(a_replaced_file_keeps_its_owner),
 		cmocka_unit_test(a_replaced_file_has_no_other_rights),

@@ -44,7 +44,7 @@ replace(const char *path)
 {
 	struct file_replacement file;
 
-	assert_int_equal(file_replace(&file, "thing", path, 0600), 0);
+	assert_int_equal(file_replace(&file, "thing", path, 0600, ""), 0);
 	assert_int_equal(write(file.fd, "new", 3), 3);
 	assert_int_equal(file_replace_commit(&file), 0);
 	file_replace_end(&file);

@@ -207,7 +207,8 @@ sub svg {
 symlink 'a.snap', 'link.svg' or die;
 run([ 'cp', 'a.snap', 'other.snap' ]); # a snapshot outside the chain
 for my $path ('a.snap', './a.snap', 'link.svg', 'other.snap') {
-    fails([ $minivmm, 'inspect', '--map', '-o', $path, 'a.snap' ], 110, qr/-o \Q$path\E would replace the snapshot; name another file/, "refused: -o $path");
+    my $why = $path eq 'link.svg' ? 'it is a symbolic link; name the file itself' : 'it is a snapshot of minivmm; remove it or name another file';
+    fails([ $minivmm, 'inspect', '--map', '-o', $path, 'a.snap' ], 113, qr/cannot write map \Q$path: $why\E/, "refused: -o $path");
 }
 fails([ $minivmm, qw(inspect --map -o no/map.svg a.snap) ], 113, qr/cannot write map no\/map\.svg: .*No such file/, 'refused: a missing directory');
 

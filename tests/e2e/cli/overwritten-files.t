@@ -58,6 +58,32 @@ for (
 }
 is(slurp('in.txt'), 'precious', 'the file that the device reads is unchanged');
 
+# A snapshot, a disk or a kernel that the run does not use otherwise, as an output by mistake.
+my %precious = (
+    'other.snap' => $bytes,
+    'disk.img' => "\0" x 510 . "\x55\xaa" . "\0" x 512,
+    'kernel' => slurp("$top/build/guests/elf.elf"),
+);
+for my $file (sort keys %precious) {
+    spew($file, $precious{$file});
+    for (
+        [ '-c', 'my.ini', '--trace', $file ],
+        [ '-c', 'my.ini', '--status', $file ],
+        [ '-c', 'my.ini', '--set', "device.serial0.output=file:$file" ],
+        [ 'inspect', '--map', '-o', $file, 'own.snap' ],
+        [ '-c', 'my.ini', @point, '--save', $file ],
+        [ 'flatten', 'own.snap', '-o', $file ],
+      ) {
+        next if $file eq 'other.snap' && "@$_" =~ /--save|flatten/;    # it is replaced
+        my ($status, $out, $err) = run([ $minivmm, @$_ ]);
+        is("$status:$out", '113:', "@$_: refused");
+        like($err, qr/it is a[^\n]*; remove it or name another file$|it exists and is not a snapshot; remove it or name another file$/,
+            "@$_: the reason and the remedy");
+        is(slurp($file), $precious{$file}, "@$_: the file is unchanged");
+    }
+    unlink $file;
+}
+
 # A missing folder is reported before the guest runs.
 for ([ '--status', 'nowhere/x' ], [ @point, '--save', 'nowhere/x' ]) {
     my ($status, $out, $err) = run([ $minivmm, '-c', 'my.ini', @$_ ]);

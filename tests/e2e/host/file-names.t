@@ -145,6 +145,23 @@ SKIP: {
     rmdir 'sticky';
 }
 
+# The lock file of a socket is removed at the end: one that holds anything is not ours.
+spew('x.lock', 'precious');
+for (grep { !defined $_->[2] } @outputs) {
+    my ($name, $arguments) = @$_;
+    fails([ $minivmm, @$arguments ], 113, qr/its lock file x\.lock is not empty, so no machine has made it; remove it or name another socket/,
+        "$name: a lock file with content is refused");
+    is(slurp('x.lock'), 'precious', "$name: it is unchanged");
+}
+unlink 'x.lock';
+
+# What replaces its target needs a name.
+for my $path ('/dev/stdout', '/proc/self/fd/1') {
+    my ($status, $out, $err) = run([ 'sh', '-c', "'$minivmm' flatten base.snap -o $path >x" ]);
+    is("$status:$err", "113:minivmm: cannot write snapshot $path: it is a descriptor, not a file; name a file\n", "flatten to $path is refused");
+}
+unlink 'x';
+
 # A log that is truncated while it is written, as copytruncate does: no hole at its beginning.
 {
     spew('talks.ini', guest('ba f8 03 b0 41 ee eb fb', "[control]\nsocket = s\n"));

@@ -212,7 +212,7 @@ for my $high ([ '4000M', 0, 0x1000, 0xd0000000, 0xe0000000 ],
             110, qr/flatten: \Q$own\E is part of the chain/, "$memory: refused: flatten onto $own");
     }
     spew('disk.img', 'precious');
-    fails([ $minivmm, 'flatten', qw(a.snap b.snap c.snap -o disk.img) ], 110, qr/disk\.img exists and is not a snapshot/, "$memory: refused: flatten onto a disk");
+    fails([ $minivmm, 'flatten', qw(a.snap b.snap c.snap -o disk.img) ], 113, qr/disk\.img: it exists and is not a snapshot/, "$memory: refused: flatten onto a disk");
     is(slurp('disk.img'), 'precious', "$memory: the disk is unchanged");
     is((run([ $minivmm, 'flatten', qw(a.snap b.snap c.snap -o flat.snap) ]))[0], 0, "$memory: flatten makes one snapshot");
     begin('-r', 'flat.snap', '--trust');

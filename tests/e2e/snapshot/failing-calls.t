@@ -53,10 +53,10 @@ sub fault {
     my ($kind, $plan) = @_;
     my ($call, $how) = $plan =~ /^(\w+):.*:(\w+)$/;
     my $ok = good($plan, 'outbox/b.snap full');
-    # The file that a diff replaces is not a snapshot that it needs.
+    # The file that a diff replaces is a snapshot by its first bytes, and not one that it needs.
     my $target = $kind eq 'diff' ? 'outbox/c.snap' : 'outbox/b.snap';
     unlink 'outbox/c.snap';
-    spew($target, 'old') if $kind eq 'diff';
+    spew($target, "MINIVMM\x1aold") if $kind eq 'diff';
     my $old = slurp($target);
     # Lets the guest write some pages, so that the dirty log is read successfully before the
     # failure.
@@ -70,10 +70,11 @@ sub fault {
         is($reply->{ok}, 1, "$name: the call does not occur again");
         return 0;
     }
-    # The last two are those of the folder, which is synced already. A diff first opens the file
-    # that it would replace.
-    my $looks = $kind eq 'diff' && $plan =~ /^(?:close|open):1:/;
-    my $last = $kind eq 'diff' ? '[34]' : '[23]';
+    # The last two are those of the folder, which is synced already. The file that is replaced is
+    # opened first: a diff checks that it does not need it, and then, when the folder is open, it is
+    # checked that it is a snapshot.
+    my $looks = $plan =~ ($kind eq 'diff' ? qr/^(?:close:[12]|open:[13]):/ : qr/^(?:close:1|open:2):/);
+    my $last = $kind eq 'diff' ? '[45]' : '[34]';
     if ($how =~ /SHORT|EINTR/ || $plan =~ /^close:$last:/ || $looks) {
         is($reply->{ok}, 1, "$name: the snapshot succeeds") || diag($reply->{error});
         ok(right($target), "$name: the file is right");

@@ -33,14 +33,14 @@ sub writes {
 
 for my $case ([ '--until', 'hlt' ], [ '--at', 'hlt' ]) {
     for my $signal (SIGINT, SIGTERM) {
-        spew('out/a.snap', 'the previous file');
+        spew('out/a.snap', "MINIVMM\x1athe previous file");
         my $process = start([ @save, @$case ], %slow);
         ok(writes($process), "@$case: the snapshot is being written");
         kill $signal, $process->{pid};
         my ($status, undef, $err) = finish($process);
         is($status, 1000 + $signal, "ends by signal $signal");
         is($err, "minivmm: cannot write snapshot out/a.snap: it was cancelled\n", 'the message');
-        is(slurp('out/a.snap'), 'the previous file', 'the previous file is unchanged');
+        is(slurp('out/a.snap'), "MINIVMM\x1athe previous file", 'the previous file is unchanged');
         is(names('out'), 'a.snap', 'no other file is left');
         is(status_of('status.json')->{exit}, 128 + $signal, '--status has the exit status');
     }

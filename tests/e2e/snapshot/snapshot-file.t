@@ -166,6 +166,8 @@ sub unharmed {
     ok(slurp('out/b.snap') eq $good, "$name: the old file is unchanged");
 }
 my %preload = (LD_PRELOAD => "$build/tests/preload/faultfs.so", FAULT_PATH => 'out');
+# Before the new file, the old one is closed twice, and its directory once: at the start and before
+# the snapshot, it is checked that the old one is a snapshot.
 for my $fault (
     [ 'tmpfile:1:EIO', 'creating a file in its directory: Input/output error' ],
     [ 'ftruncate:1:ENOSPC', 'sizing: No space left on device; make room there' ],
@@ -175,7 +177,7 @@ for my $fault (
     [ 'write:2:ENOSPC', 'writing: No space left' ],
     [ 'write:2:EIO', 'writing: Input/output error' ],
     [ 'fsync:1:EIO', 'syncing: Input/output error' ],
-    [ 'close:1:EIO', 'closing: Input/output error' ],
+    [ 'close:4:EIO', 'closing: Input/output error' ],
     [ 'rename:1:EIO', 'renaming: Input/output error' ],
   )
 {
