@@ -60,8 +60,9 @@ lock_file(struct disk *disk, int fd, const char *path, bool write)
 	readers = write && !fcntl(fd, F_OFD_GETLK, &other) && other.l_type == F_UNLCK;
 	return disk_error(disk, "cannot use the disk", path,
 			  readers
-			      ? "another machine reads it: " READ_INSTEAD
-			      : "another machine writes to it: end that machine, or use a copy");
+			      ? "another machine or device reads it: " READ_INSTEAD
+			      : "another machine or device writes to it: end the machine, remove "
+				"the device, or use a copy");
 }
 
 /* Initialises the layer above the top one. It counts once the caller increments disk->count. */
@@ -316,10 +317,18 @@ disk_create_overlay(struct disk *disk, const char *path)
 			  minivmm_error_text(disk->dev, MINIVMM_CALL_OTHER, errno).text);
 }
 
+/* A machine that was killed when it had just created its overlay leaves an empty file. */
+static bool
+is_empty(int fd)
+{
+	struct stat st;
+
+	return !fstat(fd, &st) && S_ISREG(st.st_mode) && !st.st_size;
+}
+
 int
 disk_open_overlay(struct disk *disk, const char *path)
 {
-	struct stat st;
 	int fd, r;
 
 	if (room(disk))
@@ -330,8 +339,7 @@ disk_open_overlay(struct disk *disk, const char *path)
 	fd = minivmm_file_open(disk->dev, path, 0);
 	if (fd < 0)
 		return -1;
-	/* A machine was killed before it wrote the header. */
-	if (!fstat(fd, &st) && S_ISREG(st.st_mode) && !st.st_size)
+	if (is_empty(fd))
 		return create_overlay(disk, fd, path, NULL);
 	r = open_overlay(disk, fd, path, true);
 	if (!r) /* its content counts as written */
@@ -545,7 +553,8 @@ disk_layers(const struct disk *disk)
 		if (path && strchr(path, ':'))
 			minivmm_error(disk->dev,
 				      "the path of the overlay %s contains ':', which a snapshot "
-				      "cannot store; move the file",
+				      "cannot store; end the machine, rename that file or folder, "
+				      "and start it again",
 				      path);
 		free(path);
 		free(list);

@@ -134,7 +134,7 @@ static const char *
 check(const struct disk *disk, const struct header *h)
 {
 	if (memcmp(h->magic, MAGIC, sizeof(h->magic)))
-		return "it is not an overlay: its first bytes are wrong";
+		return "it is not an overlay: its first bytes are wrong; name another file";
 	if (h->version != VERSION || h->cluster != DISK_CLUSTER)
 		return "this plugin does not support its version";
 	if (h->bytes != disk->bytes || h->data != data_at(disk))
@@ -156,7 +156,7 @@ overlay_open(const struct disk *disk, struct disk_layer *layer)
 		return overlay_error(
 		    disk, layer,
 		    errno == ENODATA
-			? "it is not an overlay: the file is too short"
+			? "it is not an overlay: the file is too short; name another file"
 			: minivmm_error_text(disk->dev, MINIVMM_CALL_OTHER, errno).text);
 	wrong = check(disk, &h);
 	if (wrong)

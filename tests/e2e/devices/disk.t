@@ -172,10 +172,10 @@ for my $lock ([ F_WRLCK, 'written', 1, 1 ], [ F_RDLCK, 'read', 0, 1 ]) {
     my ($type, $name, $no_read, $no_write) = @$lock;
     open my $other, '+<', 'disk.img' or die $!;
     fcntl $other, 37, pack('s s x4 q q i x4', $type, 0, 0, 0, 0) or die "F_OFD_SETLK: $!";
-    my @read = (machine({ temporary => 'yes' }), 113, qr/another machine writes to it/, "a disk that is $name cannot be read");
+    my @read = (machine({ temporary => 'yes' }), 113, qr/another machine or device writes to it/, "a disk that is $name cannot be read");
     $no_read ? fails(@read) : says($read[0], $said, "a disk that is $name can be read");
-    my $why = $no_read ? qr/another machine writes to it: end that machine, or use a copy/
-        : qr/another machine reads it: set readonly = yes, or overlay = FILE to write to another file/;
+    my $why = $no_read ? qr/another machine or device writes to it: end the machine, remove the device, or use a copy/
+        : qr/another machine or device reads it: set readonly = yes, or overlay = FILE to write to another file/;
     fails(machine({}), 113, $why, "a disk that is $name cannot be written");
     next if $no_read;
     says(machine({ overlay => 'mine' }), $said, 'overlay = FILE is not refused');
@@ -219,6 +219,13 @@ for my $bad (
     spew('bad', $bytes);
     fails(machine({ layers => 'bad', temporary => 'yes' }), 113, $message, "refused: an overlay, $name");
 }
+spew('empty', '');
+says(machine({ overlay => 'empty' }), $said, 'an empty file, which a killed machine leaves, is a new overlay');
+like(slurp('empty'), qr/\AMVMMOVL/, 'it contains the writes');
+spew('raw.img', $raw);
+fails(machine({ overlay => 'raw.img' }), 113, qr/cannot use the overlay raw\.img: it is not an overlay: its first bytes are wrong; name another file$/,
+    'refused: a disk as an overlay');
+is(slurp('raw.img'), $raw, 'it is unchanged');
 fails(machine({ overlay => 'o' }), 113, qr/it belongs to a snapshot/, 'refused: an overlay that a snapshot uses');
 fails(machine({ layers => 'o' }), 113, qr/set overlay = FILE/, 'refused: writable lower layers');
 fails(machine({ overlay => 'o', readonly => 'yes' }), 110, qr/exclude each other/, 'refused: an overlay that cannot be written');
