@@ -40,9 +40,13 @@ open_output(struct place *place, enum file_how how, int more)
 		[FILE_APPEND] = O_WRONLY | O_CREAT | O_APPEND,
 	};
 	bool empty = how == FILE_EMPTY || how == FILE_TEXT;
-	int fd = place_open_file(place, flags[how] | more, 0666);
 	struct stat st;
+	int fd;
 
+	/* Before it is opened, too: that could wait for the reader of another user's pipe. */
+	if (!place_stat(place, &st) && place_is_trap(place, &st, true))
+		return refuse(-1, place, EPERM);
+	fd = place_open_file(place, flags[how] | more, 0666);
 	if (fd < 0 || fstat(fd, &st))
 		return refuse(fd, place, errno);
 	if (place_is_trap(place, &st, true))
@@ -109,7 +113,7 @@ file_open_own(const char *path, int flags, struct made_file *made)
 	return fd;
 }
 
-/* The reason for EPERM, EBUSY, EEXIST or ELOOP; false: the error has another reason. */
+/* The reason for EPERM, EBUSY, EEXIST or a link; false: the error has another reason. */
 static bool
 explain(const char *path, int error, struct why *why)
 {
@@ -124,7 +128,7 @@ explain(const char *path, int error, struct why *why)
 		why_set(why, "it is %s; remove it or name another file", content);
 	else if (error == ELOOP && file_descriptor(path) >= 0)
 		why_set(why, "it is a descriptor, not a file; name a file");
-	else if (there && error == ELOOP && S_ISLNK(st.st_mode))
+	else if (there && (error == ELOOP || error == EACCES) && S_ISLNK(st.st_mode))
 		why_set(why, "it is a symbolic link; name the file itself");
 	else if (there && error == EPERM &&
 		 (place_is_trap(&place, &st, true) || place_is_trap(&place, &st, false)))

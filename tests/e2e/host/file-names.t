@@ -9,6 +9,7 @@ use lib 'tests/lib';
 use Control;
 use Cwd 'getcwd';
 use Minivmm;
+use POSIX ();
 use Socket;
 use Test::More;
 
@@ -127,7 +128,7 @@ for (grep { !defined $_->[2] } @outputs) {
 
 # In a sticky directory: other users' files, and links of other users.
 SKIP: {
-    skip 'only root can make files of other users', 15 if $>;
+    skip 'only root can make files of other users', 25 if $>;
     mkdir 'sticky';
     chmod 01777, 'sticky';
     for (@outputs[ 0 .. 6 ]) {
@@ -141,6 +142,23 @@ SKIP: {
             unlink 'sticky/x';
         }
     }
+    # A pipe of another user has no reader, and is not waited for.
+    POSIX::mkfifo('sticky/x', 0622);
+    chown 65534, 65534, 'sticky/x';
+    for (@outputs[ 0 .. 6 ]) {
+        my ($name, $arguments, undef, %is) = @$_;
+        my $process = start([ $minivmm, map { s{(^|[:=])x$}{$1sticky/x}r } @$arguments ]);
+        my ($status, undef, $err) = finish($process);
+        like($status, $is{refused} // qr/\A113\z/, "$name: a pipe of another user is refused") or diag($err);
+    }
+    unlink 'sticky/x';
+    symlink '../foreign', 'sticky/x';
+    system 'chown', '-h', '65534:65534', 'sticky/x';
+    for (@outputs[ 4 .. 6 ]) {
+        my ($name, $arguments) = @$_;
+        fails([ $minivmm, map { s{(^|[:=])x$}{$1sticky/x}r } @$arguments ], 113, qr/symbolic link; name the file itself/, "$name: the message names the link");
+    }
+    unlink 'sticky/x';
     is(slurp('foreign'), 'foreign', 'the targets are unchanged');
     rmdir 'sticky';
 }
