@@ -139,13 +139,6 @@ int disk_freeze(struct disk *disk, const char *stem);
 /* Returns a stem for disk_freeze(), malloced: from the overlay option, or else from the disk's
  * files. NULL: there is none. */
 char *disk_stem(const struct disk *disk, const char *overlay);
-#define DISK_NAMES 100000u /* numbers of overlays below this are tried */
-/* Stores a number for which STEM.N does not exist, while N - 1 exists or is 0; DISK_NAMES: none was
- * found. Returns 0, or -1 with errno. */
-int disk_free_number(const char *stem, uint32_t *n);
-/* Links the layer's file, which has no name, to a name STEM.N that does not exist. Returns the name,
- * malloced; NULL with errno. */
-char *disk_link_next(const char *stem, const struct disk_layer *layer);
 /* Returns the absolute paths of the frozen overlays, in the form that disk_open() takes; malloced.
  * NULL after an error. */
 char *disk_layers(const struct disk *disk);
@@ -155,6 +148,32 @@ int disk_reset(struct disk *disk, uint32_t layers);
 uint64_t disk_changed(const struct disk *disk);
 /* Logs whether a connection was lost or restored since the last call. */
 void disk_log_connection(struct disk *disk);
+
+/* Internal: layers.c. Those that return int return -1 on failure, logged. */
+/* Logs "WHAT PATH: WHY", and returns -1. */
+int disk_error(struct disk *disk, const char *what, const char *path, const char *why);
+/* Locks a file: for writing against all other users, for reading against writers. A file system
+ * without locks is not an error. */
+int disk_lock_file(struct disk *disk, int fd, const char *path, bool write);
+/* Refuses another layer if the disk has DISK_LAYERS. */
+int disk_room(struct disk *disk);
+/* Creates an overlay in a new file. Returns 1 with EEXIST, not logged, if the file exists. */
+int disk_create_named(struct disk *disk, const char *path);
+void disk_unlink_temporary(struct disk_layer *layer);
+/* Whether the layer is a regular file. */
+bool disk_regular(const struct disk_layer *layer);
+char *disk_folder(const char *path); /* of this file, malloced; NULL: no memory */
+/* For files that have no better place and must survive a reboot. */
+const char *disk_temporary_folder(void);
+
+/* Internal: names.c. */
+#define DISK_NAMES 100000u /* numbers of overlays below this are tried */
+/* Stores a number for which STEM.N does not exist, while N - 1 exists or is 0; DISK_NAMES: none was
+ * found. Returns 0, or -1 with errno. */
+int disk_free_number(const char *stem, uint32_t *n);
+/* Links the layer's file, which has no name, to a name STEM.N that does not exist. Returns the
+ * name, malloced; NULL with errno. */
+char *disk_link_next(const char *stem, const struct disk_layer *layer);
 
 /* Internal: overlay.c. All log errors. */
 int overlay_create(const struct disk *disk, struct disk_layer *layer);

@@ -29,8 +29,8 @@ name_taken(const char *stem, uint32_t n)
 	return !r ? 1 : error == ENOENT ? 0 : -1;
 }
 
-/* The machine is stopped, and earlier snapshots may have taken thousands of names: it doubles N, and
- * then halves the rest. */
+/* The machine is stopped, and earlier snapshots may have taken thousands of names: it doubles N,
+ * and then halves the rest. */
 int
 disk_free_number(const char *stem, uint32_t *n)
 {

@@ -99,6 +99,7 @@ test_lstat(const char *path, struct stat *st)
 #undef pwrite
 #undef pwritev
 #include "../../plugins/virtio-blk/disk.c"
+#include "../../plugins/virtio-blk/freeze.c"
 #include "../../plugins/virtio-blk/layers.c"
 #include "fake_export.h"
 

@@ -9,6 +9,7 @@
 #include "../../plugins/virtio-blk/blk.c"
 #include "../../plugins/virtio-blk/disk.c"
 #include "../../plugins/virtio-blk/file.c"
+#include "../../plugins/virtio-blk/freeze.c"
 #include "../../plugins/virtio-blk/layers.c"
 #include "../../plugins/virtio-blk/names.c"
 #include "../../plugins/virtio-blk/overlay.c"
