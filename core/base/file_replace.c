@@ -136,10 +136,13 @@ keep_rights(const struct file_replacement *file)
 static int
 open_place(struct file_replacement *file)
 {
+	struct place place;
 	struct stat st;
 
-	if (!place_open(&file->place, file->path))
+	if (!place_open(&place, file->path)) {
+		file->place = place;
 		return 0;
+	}
 	if (!*file->path || errno == EISDIR)
 		return refuse(file, !stat(file->path, &st) ? "it is a directory; name a file"
 							   : "name a file");

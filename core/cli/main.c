@@ -95,8 +95,9 @@ unknown_command(const char *word, const char *next)
 {
 	const char *ours = habit(HABIT_COMMAND, word), *runs = habit(HABIT_COMMAND, "run");
 	/* The file of "run x.ini", or a file alone. "dump x.snap" does not mean to run it. */
-	const char *path = ours && !strcmp(ours, runs) && next ? next : ours ? NULL : word;
-	const char *file = path ? file_remedy(path) : NULL;
+	bool names_file = ours && !strcmp(ours, runs) && next;
+	const char *path = names_file ? next : word;
+	const char *file = names_file || !ours ? file_remedy(path) : NULL;
 	const char *names[32] = { 0 };
 	size_t count = 0;
 
@@ -194,10 +195,15 @@ run(int argc, char **argv, struct run_options *run_options)
 static int
 help(int argc, char **argv)
 {
-	const struct cli_command *command = argc > 2 ? cli_command(argv[2]) : NULL;
+	const struct cli_command *command = NULL;
 
-	if (argc > 3 || (argc == 3 && !command))
-		return unknown_command(argv[argc > 3 ? 3 : 2], NULL);
+	if (argc > 3)
+		return unknown_command(argv[3], NULL);
+	if (argc == 3) {
+		command = cli_command(argv[2]);
+		if (!command)
+			return unknown_command(argv[2], NULL);
+	}
 	cli_help(command ? command->name : NULL);
 	return 0;
 }

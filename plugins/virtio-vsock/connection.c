@@ -167,7 +167,7 @@ add(struct vsock_host *host, int fd, enum vsock_state state)
 		i = find_free(host);
 	}
 	if (i == host->most || wait_for(host, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
-					       ++host->number << NUMBER_AT | i)) {
+					++host->number << NUMBER_AT | i)) {
 		close(fd);
 		return NULL;
 	}

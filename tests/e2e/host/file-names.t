@@ -167,7 +167,7 @@ SKIP: {
 spew('x.lock', 'precious');
 for (grep { !defined $_->[2] } @outputs) {
     my ($name, $arguments) = @$_;
-    fails([ $minivmm, @$arguments ], 113, qr/its lock file x\.lock is not empty, so no machine has made it; remove it or name another socket/,
+    fails([ $minivmm, @$arguments ], 113, qr/x\.lock would be its lock file, but is not empty, so it is another file; rename that or name another socket/,
         "$name: a lock file with content is refused");
     is(slurp('x.lock'), 'precious', "$name: it is unchanged");
 }
