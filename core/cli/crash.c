@@ -190,9 +190,17 @@ exited(void)
 	leave("exit()");
 }
 
+#ifdef __SANITIZE_ADDRESS__
+void __asan_handle_no_return(void);
+#endif
+
 static void
 thread_exited(void *unused)
 {
+#ifdef __SANITIZE_ADDRESS__
+	/* pthread_exit() has left frames that ASan takes for live ones. */
+	__asan_handle_no_return();
+#endif
 	leave("pthread_exit()");
 }
 
