@@ -126,10 +126,15 @@ for my $method (qw(auto precopy fork pause)) {
 }
 
 # If the file is written more slowly than the guest writes memory, pre-copy does not converge and a
-# child takes over.
-captures('slow', [ $minivmm, '-c', $live, set('vm.memory=20M', 'cpu.r8=1000000', 'cpu.r9=4900', 'cpu.r10=0') ],
-    method => 'auto', expect => 'fork', count => 1,
-    preload => { LD_PRELOAD => "$build/tests/preload/faultfs.so", FAULT_PATH => '/here/', FAULT => 'write:1:SLOW' });
+# child takes over. On a busy host the guest may write too little in that time.
+my $children = $used{fork} // 0;
+for (1 .. 10) {
+    captures('slow', [ $minivmm, '-c', $live, set('vm.memory=20M', 'cpu.r8=1000000', 'cpu.r9=4900', 'cpu.r10=0') ],
+        method => 'auto', count => 1,
+        preload => { LD_PRELOAD => "$build/tests/preload/faultfs.so", FAULT_PATH => '/here/', FAULT => 'write:1:SLOW' });
+    last if ($used{fork} // 0) > $children;
+}
+cmp_ok($used{fork} // 0, '>', $children, 'slow: a child takes over');
 unlink glob '*.snap';
 
 # A child has no copy of memory that is a file.
