@@ -378,12 +378,13 @@ take(struct batch *batch, int option, const char *value, uint64_t *workers)
 }
 
 static int
-check_arguments(const struct batch *batch)
+check_arguments(struct batch *batch)
 {
 	struct stop stop = { .kind = STOP_NONE };
 	struct why why;
 	int r = batch->until ? stop_parse(&stop, batch->until, &why) : 0;
 
+	batch->until_time = stop.kind == STOP_TIME;
 	stop_free(&stop);
 	if (r)
 		return fail(why_status(&why, STATUS_USAGE), "batch: --until %s %s", batch->until,

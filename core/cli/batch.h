@@ -29,6 +29,7 @@ struct batch {
 	struct vm_source source;
 	const char *device; /* the input goes to its stream */
 	const char *until;  /* a stop condition; NULL: none */
+	bool until_time;    /* it is a time on the VM's clock */
 	const char *list;   /* a file with the names of inputs; NULL: none */
 	bool null;          /* NULs end those names */
 	bool check;         /* compare everything with the snapshot after each reset */

@@ -19,7 +19,7 @@
 #include "vm/report.h"
 
 #define OUTPUT_MAX (1u << 20)  /* maximum bytes of recorded output per run */
-#define TRIES 100u             /* runs of an input whose timeout is no verdict on it */
+#define TRIES 100u             /* runs of an input whose end is no verdict on it */
 #define INPUT_MAX (256u << 20) /* maximum bytes of an input */
 
 struct worker {
@@ -181,13 +181,20 @@ run_once(struct worker *w, const uint8_t *input, size_t length, uint64_t *vm_beg
 	return vm_run(&w->vm);
 }
 
+/* True if the VM's clock has ended the run. */
+static bool
+time_was_up(const struct worker *w)
+{
+	enum machine_cause cause = w->vm.machine.end.cause;
+
+	return cause == CAUSE_TIMEOUT || (cause == CAUSE_STOP && w->batch->until_time);
+}
+
 /* The time was up before a vCPU got to run: that is no verdict on the input. */
 static bool
 did_not_begin(const struct worker *w)
 {
-	const struct machine *m = &w->vm.machine;
-
-	return m->end.cause == CAUSE_TIMEOUT && !machine_ran(m);
+	return time_was_up(w) && !machine_ran(&w->vm.machine);
 }
 
 /* True if a SIGCONT has come since the last call. It is blocked in all threads of a worker. */
@@ -203,9 +210,7 @@ was_continued(const struct worker *w)
 static bool
 no_verdict(const struct worker *w)
 {
-	const struct machine *m = &w->vm.machine;
-
-	return did_not_begin(w) || (m->end.cause == CAUSE_TIMEOUT && was_continued(w));
+	return did_not_begin(w) || (time_was_up(w) && was_continued(w));
 }
 
 static int
@@ -229,9 +234,9 @@ run_input(struct worker *w, const char *file)
 	free(input);
 	if (!r && did_not_begin(w))
 		return fail(STATUS_HOST,
-			    "batch: input %s: no vCPU got CPU time within --timeout, in %u tries: "
-			    "raise --timeout, or use fewer workers (-j)",
-			    file, TRIES);
+			    "batch: input %s: no vCPU got CPU time before %s was up, in %u tries: "
+			    "raise it, or use fewer workers (-j)",
+			    file, m->end.cause == CAUSE_TIMEOUT ? "--timeout" : "--until", TRIES);
 	if (!r && m->end.cause == CAUSE_ERROR) {
 		/* Without the host's resources and the snapshot's file the guest did not run: no
 		 * verdict on this input. */

@@ -70,6 +70,17 @@ machine_stop_hit(struct machine *m)
 	loop_wake(&m->loop);
 }
 
+/* The clock ends the run of a guest that KVM refuses to run: that is the host's error, which is
+ * reported, and not what the guest did. 0: it is not so. */
+static int
+check_refused(struct machine *m)
+{
+	for (uint32_t i = 0; i < m->vcpu_count; i++)
+		if (retry_refused(&m->vcpus[i]))
+			return retry_report(&m->vcpus[i]);
+	return 0;
+}
+
 /* Pauses the machine, removes the stop condition that is hit, and calls its handler. */
 static int
 at_stop(struct machine *m)
@@ -77,6 +88,8 @@ at_stop(struct machine *m)
 	struct stop_handler handler = m->stop_handler;
 	int r = machine_pause(m, PAUSE_STOP);
 
+	if (!r && m->stop.kind == STOP_TIME)
+		r = check_refused(m);
 	while (!r && handler.wait && handler.wait(handler.context))
 		r = loop_once(&m->loop, -1);
 	m->stop.kind = STOP_NONE;
@@ -89,21 +102,10 @@ at_stop(struct machine *m)
 	return r ? r : machine_resume(m, PAUSE_STOP);
 }
 
-/* A guest that KVM refuses to run has not taken too long. */
-static void
-check_timeout(struct machine *m)
-{
-	for (uint32_t i = 0; i < m->vcpu_count && m->end.cause == CAUSE_TIMEOUT; i++)
-		if (retry_refused(&m->vcpus[i]))
-			m->end =
-			    (struct machine_end){ .cause = CAUSE_ERROR,
-						  .status = (uint64_t)-retry_report(&m->vcpus[i]) };
-}
-
 int
 machine_run(struct machine *m)
 {
-	int r = machine_start_threads(m);
+	int r = machine_start_threads(m), refused;
 
 	for (uint32_t i = 0; i < m->vcpu_count; i++)
 		m->vcpus[i].ran = false;
@@ -121,7 +123,9 @@ machine_run(struct machine *m)
 	if (r)
 		machine_end(m, CAUSE_ERROR, (uint64_t)-r);
 	machine_pause(m, PAUSE_NOT_RUN);
-	check_timeout(m);
+	refused = m->end.cause == CAUSE_TIMEOUT ? check_refused(m) : 0;
+	if (refused)
+		m->end = (struct machine_end){ CAUSE_ERROR, (uint64_t)-refused };
 	/* The access that ended the machine may have hit the condition, too. */
 	if (!r && m->stop_hit)
 		r = at_stop(m);

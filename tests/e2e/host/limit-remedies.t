@@ -89,8 +89,24 @@ for my $fault ('0:EAGAIN', '0:EBUSY', '0:ENOMEM', '2:EAGAIN', '3:EINTR') {
     is((finish($process))[0], 1015, 'it ends');
 }
 
-# batch: a run that never began is neither a success nor a timeout.
-for my $timeout ([], [ '--timeout', '1ms' ], [ '--timeout', '100s' ]) {
+# A time that passes while KVM refuses to run the guest is not the end that was asked for. On a busy
+# host the time may pass before the first try.
+for my $end ([qw(--until time:100ms)], [qw(--until time:100ms --save until.snap)], [qw(--at time:100ms --save until.snap)]) {
+    my ($status, $out, $err);
+    for (1 .. 20) {
+        unlink 'until.snap';
+        ($status, $out, $err) = run([ @run, @$end ], %kvm, KVM_FAILS => $RUN, KVM_ERROR => $EAGAIN);
+        last if $status;
+    }
+    is("$status:$out", '111:', "@$end: the status is that of the limit");
+    like($err, qr/\Aminivmm: vCPU 0 cannot run: KVM_RUN: .*$threads.*\n\z/, "@$end: the limit and the remedy");
+    ok(!-e 'until.snap', "@$end: no snapshot");
+}
+
+# batch: a run that never began is neither a success nor a timeout, nor a stop condition that was
+# hit.
+my $soon = inspect('x.snap')->{machine}{time} + 1e6;
+for my $timeout ([], [ '--timeout', '1ms' ], [ '--timeout', '100s' ], [ '--until', "time:${soon}ns" ]) {
     my ($status, $out, $err) = run([ $minivmm, qw(batch -r x.snap --input serial0 -j 1), @$timeout, 'x.ini', 'two.ini' ],
         %kvm, KVM_FAILS => $RUN, KVM_ERROR => $EAGAIN);
     is("$status:$out", '111:', "batch @$timeout: no line for an input that did not run");
