@@ -69,6 +69,7 @@ check_plugins(void)
 	struct plugin plugin;
 	bool good = false;
 	char text[512];
+	int r = 0;
 
 	if (plugin_path_init(&path, NULL))
 		return false;
@@ -80,12 +81,16 @@ check_plugins(void)
 		line(there ? "ok" : "-", "plugin folder", text);
 		good |= there;
 	}
-	if (good)
-		good = !plugin_load(&plugin, &path, "serial", "");
+	if (good) {
+		r = plugin_load(&plugin, &path, "serial", "");
+		good = !r;
+	}
 	if (!good)
 		line("NO", "plugins",
-		     "serial is in none of them; run make, or set MINIVMM_PLUGIN_PATH to its "
-		     "directory");
+		     r == -STATUS_HOST
+			 ? fail_text()
+			 : "serial is in none of them; run make, or set MINIVMM_PLUGIN_PATH to its "
+			   "directory");
 	else {
 		line("ok", "plugins", plugin.path);
 		plugin_unload(&plugin);

@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/limit.h"
 #include "base/status.h"
 #include "base/text.h"
 #include "cli/doctor.h"
@@ -25,6 +26,14 @@
 #define CODE_SECONDS 5
 #define LINUX_SECONDS 20 /* as tests/linux/where; MINIVMM_PROBE_SECONDS overrides both */
 #define OUTPUT 65536u    /* bytes of output to look at */
+#define TRIES 10u        /* of a machine whose time passed while this process was stopped */
+
+/* What has become of a machine. */
+struct probe {
+	int status;        /* STATUS_HOST: not tried, see message; -1: it has not ended in time */
+	bool found;        /* it has printed the text */
+	char message[512]; /* its first message, or "" */
+};
 
 /* Each prints P on the serial port and halts: mov $0x3f8,%dx; mov $'P',%al; out %al,%dx; hlt. */
 #define CODE_16 "[boot]\ncode = ba f8 03 b0 50 ee f4\n"
@@ -53,7 +62,7 @@ seconds(unsigned usual)
 /*
  * Starts the machine of a config, with its output and messages in *output. option and value: one
  * more option, or NULL. limit: seconds after which it ends by itself, for nobody else ends it if
- * this process is killed. Returns its process, or -1.
+ * this process is killed. Returns its process, or -1 with errno.
  */
 static pid_t
 start(const char *config, const char *option, const char *value, unsigned limit, int *output)
@@ -71,6 +80,7 @@ start(const char *config, const char *option, const char *value, unsigned limit,
 	int file = memfd_create("doctor", 0), ends[2] = { -1, -1 };
 	posix_spawn_file_actions_t actions;
 	pid_t pid = -1;
+	int error;
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
 	snprintf(timeout, sizeof(timeout), "%us", limit);
@@ -79,10 +89,12 @@ start(const char *config, const char *option, const char *value, unsigned limit,
 		posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
 		posix_spawn_file_actions_adddup2(&actions, ends[1], 1);
 		posix_spawn_file_actions_adddup2(&actions, ends[1], 2);
-		if (posix_spawn(&pid, "/proc/self/exe", &actions, NULL, arguments, environ))
+		errno = posix_spawn(&pid, "/proc/self/exe", &actions, NULL, arguments, environ);
+		if (errno)
 			pid = -1;
 		posix_spawn_file_actions_destroy(&actions);
 	}
+	error = errno;
 	if (file >= 0)
 		close(file);
 	if (ends[1] >= 0)
@@ -90,6 +102,7 @@ start(const char *config, const char *option, const char *value, unsigned limit,
 	if (pid < 0 && ends[0] >= 0)
 		close(ends[0]);
 	*output = ends[0];
+	errno = error;
 	return pid;
 }
 
@@ -109,23 +122,38 @@ take_message(const char *output, size_t length, char *message, size_t size)
 	snprintf(message, size, "%.*s", (int)(end ? (size_t)(end - at) : length), at);
 }
 
-/*
- * Runs a machine until it prints text or ends. Returns its status if it ends in time, else -1. Sets
- * *found if it prints text, and message to the first message of minivmm.
- */
+/* Waits for the end of a process whose output has ended. Returns its status. */
 static int
-run(const char *config, const char *option, const char *value, unsigned limit, const char *text,
-    bool *found, char *message, size_t size)
+wait_for(pid_t pid, struct probe *probe)
+{
+	int status;
+
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return -1;
+	if (WIFEXITED(status))
+		return WEXITSTATUS(status);
+	snprintf(probe->message, sizeof(probe->message), "its process was killed: %s",
+		 strsignal(WTERMSIG(status)));
+	return STATUS_HOST;
+}
+
+/* Runs a machine until it prints text or ends, see start(). */
+static void
+run_once(const char *config, const char *option, const char *value, unsigned limit,
+	 const char *text, struct probe *probe)
 {
 	char *bytes = malloc(OUTPUT);
 	uint64_t end = clock_host() + limit * 1000000000ull, now;
 	size_t length = 0;
-	int output, status = -1;
+	int output = -1;
 	pid_t pid = bytes ? start(config, option, value, limit, &output) : -1;
 	bool ended = false;
 
-	*found = false;
-	*message = '\0';
+	*probe = (struct probe){ .status = pid < 0 ? STATUS_HOST : -1 };
+	if (pid < 0)
+		snprintf(probe->message, sizeof(probe->message), "cannot start a process: %s",
+			 limit_error_of(LIMIT_THREAD, errno).text);
 	while (pid >= 0 && !ended && (now = clock_host()) < end && length < OUTPUT) {
 		struct pollfd ready = { .fd = output, .events = POLLIN };
 		ssize_t n;
@@ -135,41 +163,72 @@ run(const char *config, const char *option, const char *value, unsigned limit, c
 		n = read(output, bytes + length, OUTPUT - length);
 		ended = !n || (n < 0 && errno != EINTR);
 		length += n > 0 ? (size_t)n : 0;
-		*found = memmem(bytes, length, text, strlen(text)) != NULL;
-		if (*found && option && !strcmp(option, "--set"))
+		probe->found = memmem(bytes, length, text, strlen(text)) != NULL;
+		if (probe->found && option && !strcmp(option, "--set"))
 			break; /* a kernel does not end by itself */
 	}
 	if (pid >= 0) {
+		int status;
+
+		take_message(bytes, length, probe->message, sizeof(probe->message));
 		if (!ended)
 			kill(pid, SIGKILL);
 		close(output);
-		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-			;
-		status = ended && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-		take_message(bytes, length, message, size);
+		status = wait_for(pid, probe);
+		probe->status = ended ? status : -1;
 	}
 	free(bytes);
-	return status;
+}
+
+/* True if a SIGCONT, which is blocked, has come since the last call. */
+static bool
+was_continued(const sigset_t *continued)
+{
+	const struct timespec now = { 0 };
+
+	return sigtimedwait(continued, NULL, &now) == SIGCONT;
+}
+
+/* Runs a machine, again if its time passed while this process was stopped, as by Ctrl-Z. */
+static void
+run(const char *config, const char *option, const char *value, unsigned limit, const char *text,
+    struct probe *probe)
+{
+	sigset_t continued, before;
+	unsigned tries = 0;
+
+	sigemptyset(&continued);
+	sigaddset(&continued, SIGCONT);
+	sigprocmask(SIG_BLOCK, &continued, &before);
+	do {
+		was_continued(&continued); /* that was before this try */
+		run_once(config, option, value, limit, text, probe);
+	} while (probe->status && !probe->found && was_continued(&continued) && ++tries < TRIES);
+	sigprocmask(SIG_SETMASK, &before, NULL);
 }
 
 bool
 doctor_probe_code(char *text, size_t size)
 {
-	char good[128] = "", bad[128] = "", config[512], message[256];
+	char good[128] = "", bad[128] = "", config[512];
+	struct probe probe;
 
 	for (size_t i = 0; i < sizeof(codes) / sizeof(*codes); i++) {
-		bool chips = !strcmp(codes[i].name, "interrupt controllers"), found;
-		int status;
+		bool chips = !strcmp(codes[i].name, "interrupt controllers");
 		char *list;
 
 		snprintf(config, sizeof(config),
 			 "[vm]\nmemory = 64K\nirqchip = %s\n%s[device serial0]\nplugin = serial\n"
 			 "output = stdio\n",
 			 chips ? "on" : "off", codes[i].config);
-		status = run(config, codes[i].until ? "--until" : NULL, codes[i].until,
-			     seconds(CODE_SECONDS), "P", &found, message, sizeof(message));
-		found |= codes[i].until != NULL;
-		list = !status && found ? good : bad;
+		run(config, codes[i].until ? "--until" : NULL, codes[i].until,
+		    seconds(CODE_SECONDS), "P", &probe);
+		if (probe.status == STATUS_HOST) { /* a limit: KVM has not seen the code */
+			snprintf(text, size, "%s cannot be tried: %s", codes[i].name,
+				 probe.message);
+			return false;
+		}
+		list = !probe.status && (probe.found || codes[i].until) ? good : bad;
 		snprintf(list + strlen(list), sizeof(good) - strlen(list), "%s%s",
 			 *list ? ", " : "", codes[i].name);
 	}
@@ -207,27 +266,27 @@ doctor_probe_linux(const char *kernel, char *text, size_t size)
 	    "[device serial0]\nplugin = serial\nirq = 4\noutput = stdio\n"
 	    "[device power]\nplugin = power\n";
 	unsigned limit = seconds(LINUX_SECONDS);
-	char *image, message[512] = "";
-	bool found = false;
-	int status = -1;
+	struct probe probe = { .status = -1 };
+	char *image;
 
 	/* A path in the config would be relative to the config. */
 	if (asprintf(&image, "boot.image=%s", kernel) >= 0) {
-		status = run(config, "--set", image, limit, "Unable to mount root", &found, message,
-			     sizeof(message));
+		run(config, "--set", image, limit, "Unable to mount root", &probe);
 		free(image);
 	}
-	if (found)
+	if (probe.found)
 		snprintf(text, size, "%s boots until it looks for its root file system", kernel);
-	else if (status == STATUS_USAGE) /* it is missing, or no kernel: KVM has not seen it */
-		snprintf(text, size, "%s cannot be tried: %s", kernel, refusal(message));
+	else if (probe.status == STATUS_USAGE) /* missing, or no kernel: KVM has not seen it */
+		snprintf(text, size, "%s cannot be tried: %s", kernel, refusal(probe.message));
+	else if (probe.status == STATUS_HOST)
+		snprintf(text, size, "%s cannot be tried: %s", kernel, probe.message);
 	else
 		snprintf(text, size,
 			 "%s does not boot on this KVM within %u s; use another host, or, in the "
 			 "source tree, tests/svm/run, which runs a command on a KVM that QEMU "
 			 "emulates",
 			 kernel, limit);
-	return found;
+	return probe.found;
 }
 
 const char *

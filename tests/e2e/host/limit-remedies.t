@@ -8,6 +8,7 @@ use lib 'tests/lib';
 
 use JSON::PP;
 use Minivmm;
+use POSIX ();
 use Test::More;
 
 my %fault = (LD_PRELOAD => "$build/tests/preload/faultfs.so", FAULT_PATH => '/');
@@ -111,6 +112,47 @@ for my $timeout ([], [ '--timeout', '1ms' ], [ '--timeout', '100s' ], [ '--until
         %kvm, KVM_FAILS => $RUN, KVM_ERROR => $EAGAIN);
     is("$status:$out", '111:', "batch @$timeout: no line for an input that did not run");
     like($err, qr/vCPU 0 cannot run: KVM_RUN: .*$threads/, 'the limit and the remedy');
+}
+
+# doctor: what a limit keeps it from trying says nothing about KVM.
+my $tried = 0;
+for my $n (5, 6, 8, 10, 12, 14) {
+    my ($status, $out, $err) = run([ 'sh', '-c', 'ulimit -n "$0" && exec "$@"', $n, $minivmm, 'doctor' ], PATH => $ENV{PATH});
+    my ($line) = $out =~ /^NO +(?:plugins|guests) +(.*)/m;
+    next if !defined $line;
+    $tried++;
+    like($line, qr/: Too many open files; raise ulimit -n \(now $n, at most \d+\)$/, "doctor with $n descriptors: the limit and the remedy");
+}
+cmp_ok($tried, '>', 0, 'doctor: too few descriptors');
+{
+    my ($status, $out) = run([ $minivmm, 'doctor' ], %kvm, KVM_FAILS => $RUN, KVM_ERROR => $EAGAIN);
+    like($out, qr/^NO +guests +real mode cannot be tried: vCPU 0 cannot run: KVM_RUN: .*$threads/m, 'doctor: KVM lacks a thread');
+}
+
+# doctor: a time that passes while it is stopped, as by Ctrl-Z, is no verdict: it tries again.
+# SIGCONT alone shows that. The kernel prints nothing.
+{
+    my $kernel = slurp("$top/guests/bzimage.bin");
+    substr($kernel, 0x600, 2) = "\xeb\xfe";
+    spew('kernel', $kernel);
+    my $process = start([ $minivmm, qw(doctor kernel) ], MINIVMM_PROBE_SECONDS => 2);
+    # The process of a machine with the kernel.
+    my $probe = sub {
+        my ($pid) = (eval { slurp("/proc/$process->{pid}/task/$process->{pid}/children") } // '') =~ /(\d+)/;
+        return $pid && (eval { slurp("/proc/$pid/cmdline") } // '') =~ /boot\.image/ && $pid;
+    };
+    my ($first, $second, $ended);
+    ok(until_true { $first ||= $probe->() }, 'doctor tries a kernel');
+    kill CONT => $process->{pid};
+    until_true {
+        my $pid = $probe->();
+        $second = $pid if $pid && $pid != $first;
+        $ended = 1 if waitpid $process->{pid}, POSIX::WNOHANG();
+        $second || $ended;
+    };
+    ok($second, 'after SIGCONT, it tries again');
+    kill KILL => $process->{pid};
+    finish($process);
 }
 
 done_testing;
