@@ -3,6 +3,7 @@
 #include "base/limit.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,6 +34,10 @@ static const struct limit {
 	{ LIMIT_KVM, ENOSPC, .remedy = "KVM's table is full: give the machine fewer devices" },
 	{ LIMIT_LOCKED, EAGAIN, RLIMIT_MEMLOCK, 'l', true, NULL },
 	{ LIMIT_LOCKED, ENOMEM, RLIMIT_MEMLOCK, 'l', true, "raise memory.max of the cgroup" },
+	{ LIMIT_SIGNAL, SIGXCPU, RLIMIT_CPU, 't', false, NULL },
+	{ LIMIT_SIGNAL, SIGKILL, RLIMIT_CPU, 't', false,
+	  "if the kernel's log says that memory ran out, free memory, or raise memory.max of the "
+	  "cgroup" },
 	{ LIMIT_OTHER, EMFILE, RLIMIT_NOFILE, 'n', false, NULL },
 	{ LIMIT_OTHER, ENFILE, .remedy = "raise sysctl fs.file-max" },
 	{ LIMIT_OTHER, ENOMEM, RLIMIT_AS, 'v', true,
@@ -45,7 +50,8 @@ find(enum limit_call call, int error)
 {
 	for (size_t i = 0; i < sizeof(limits) / sizeof(*limits); i++)
 		if (limits[i].error == error &&
-		    (limits[i].call == call || limits[i].call == LIMIT_OTHER))
+		    (limits[i].call == call ||
+		     (limits[i].call == LIMIT_OTHER && call != LIMIT_SIGNAL)))
 			return &limits[i];
 	return NULL;
 }
@@ -107,6 +113,12 @@ struct limit_text
 limit_error(int error)
 {
 	return limit_error_of(LIMIT_OTHER, error);
+}
+
+struct limit_text
+limit_signal(int signal)
+{
+	return remedy(strsignal(signal), find(LIMIT_SIGNAL, signal));
 }
 
 enum status

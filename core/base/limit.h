@@ -20,6 +20,7 @@ enum limit_call {
 	LIMIT_EPOLL,  /* a descriptor is added to an epoll set */
 	LIMIT_PTY,    /* a pseudo-terminal is created */
 	LIMIT_LOCKED, /* memory is locked or registered: mlock, io_uring */
+	LIMIT_SIGNAL, /* no call: the error is a signal that has ended a process */
 };
 
 /*
@@ -34,6 +35,11 @@ struct limit_text limit_error_of(enum limit_call call, int error);
 struct limit_text limit_error(int error); /* of LIMIT_OTHER */
 /* The same without the text of the errno: "; " with the remedy, or "". */
 struct limit_text limit_remedy(int error);
+
+/* The text of a signal that has ended another process, and of the limits that this can mean. */
+struct limit_text limit_signal(int signal);
+/* SIGXCPU in this process, for which the kernel has raised the limit by a second. */
+#define LIMIT_CPU_TEXT "the limit of CPU time is exhausted; raise ulimit -t"
 
 /* STATUS_HOST if the error means that a limit of the host is exhausted, except that of a file's
  * size; else other. */

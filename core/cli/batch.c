@@ -20,10 +20,6 @@
 
 #define PROGRESS_EVERY 200000000u /* ns */
 #define IDLE_DEATHS 16u           /* workers in a row that die without an input */
-#define SPARE_MEMORY                                                                               \
-	"if the kernel's log says that memory ran out, use fewer workers (-j) or raise "           \
-	"memory.max "                                                                              \
-	"of the cgroup"
 
 /* Locks a mutex whose owner may have died. Returns whether it has. */
 static bool
@@ -208,6 +204,13 @@ cause_of(int signal)
 	return signal ? strsignal(signal) : "a plugin is at fault";
 }
 
+/* The remedy of batch for a worker that the kernel may have killed for want of memory. */
+static const char *
+fewer(int signal)
+{
+	return signal == SIGKILL ? ", or use fewer workers (-j)" : "";
+}
+
 /* A worker died without an input. 0: another one can take its place. */
 static int
 died_idle(int signal, bool ready, unsigned *in_a_row)
@@ -219,8 +222,8 @@ died_idle(int signal, bool ready, unsigned *in_a_row)
 	if (++*in_a_row > IDLE_DEATHS)
 		return fail(STATUS_HOST,
 			    "batch: %u workers in a row were killed before they took an input: "
-			    "%s; " SPARE_MEMORY,
-			    *in_a_row, cause_of(signal));
+			    "%s%s",
+			    *in_a_row, limit_signal(signal).text, fewer(signal));
 	log_line(
 	    MINIVMM_WARNING, NULL,
 	    "batch: a worker was killed before it took an input: %s; another one takes its place",
@@ -253,9 +256,8 @@ died(const struct batch *batch, unsigned number, int signal, unsigned *in_a_row)
 					cause_of(signal)));
 	else
 		batch_error(batch,
-			    fail(STATUS_HOST,
-				 "batch: a worker was killed with input %s: %s; " SPARE_MEMORY,
-				 file, strsignal(signal)));
+			    fail(STATUS_HOST, "batch: a worker was killed with input %s: %s%s",
+				 file, limit_signal(signal).text, fewer(signal)));
 	atomic_fetch_add(&shared->done, 1);
 	r = batch_line_begin(&line, file, crash ? "crash" : "killed",
 			     crash ? (int)fault : 128 + signal);

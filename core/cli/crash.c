@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/escape.h"
+#include "base/limit.h"
 #include "base/log.h"
 #include "cli/cli.h"
 #include "vm/vm.h"
@@ -81,7 +82,7 @@ signal_name(int number)
 	static const char *const names[] = {
 		[SIGABRT] = "SIGABRT", [SIGBUS] = "SIGBUS",   [SIGFPE] = "SIGFPE",
 		[SIGHUP] = "SIGHUP",   [SIGILL] = "SIGILL",   [SIGINT] = "SIGINT",
-		[SIGSEGV] = "SIGSEGV", [SIGTERM] = "SIGTERM",
+		[SIGSEGV] = "SIGSEGV", [SIGTERM] = "SIGTERM", [SIGXCPU] = "SIGXCPU",
 	};
 
 	return number < (int)(sizeof(names) / sizeof(*names)) && names[number] ? names[number]
@@ -282,10 +283,13 @@ look(void)
 static void
 fatal(int number)
 {
-	if (number == SIGALRM && ending)
+	if (number == SIGALRM && ending) {
 		look();
-	else
-		die_of(number);
+		return;
+	}
+	if (number == SIGXCPU)
+		say("minivmm: " LIMIT_CPU_TEXT "\n");
+	die_of(number);
 }
 
 void

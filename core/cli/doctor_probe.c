@@ -134,7 +134,7 @@ wait_for(pid_t pid, struct probe *probe)
 	if (WIFEXITED(status))
 		return WEXITSTATUS(status);
 	snprintf(probe->message, sizeof(probe->message), "its process was killed: %s",
-		 strsignal(WTERMSIG(status)));
+		 limit_signal(WTERMSIG(status)).text);
 	return STATUS_HOST;
 }
 

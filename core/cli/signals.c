@@ -56,8 +56,11 @@ on_interrupt(struct loop_source *source, uint32_t events)
 	struct signals *signals = source->context;
 	uint64_t count;
 
-	if (read(source->fd, &count, sizeof(count)) == sizeof(count))
-		machine_end(&signals->vm->machine, CAUSE_SIGNAL, (uint64_t)interrupted_by);
+	if (read(source->fd, &count, sizeof(count)) != sizeof(count))
+		return;
+	if (interrupted_by == SIGXCPU)
+		log_line(MINIVMM_ERROR, NULL, "%s", LIMIT_CPU_TEXT);
+	machine_end(&signals->vm->machine, CAUSE_SIGNAL, (uint64_t)interrupted_by);
 }
 
 static void
@@ -88,7 +91,7 @@ on_signal(struct loop_source *source, uint32_t events)
 int
 signals_take(struct signals *signals, struct vm *vm)
 {
-	static const int ends[] = { SIGINT, SIGTERM, SIGHUP };
+	static const int ends[] = { SIGINT, SIGTERM, SIGHUP, SIGXCPU };
 	const struct sigaction action = { .sa_handler = interrupt,
 					  .sa_flags = SA_RESTART | SA_ONSTACK };
 	struct machine *machine = &vm->machine;

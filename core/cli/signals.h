@@ -12,10 +12,10 @@ struct signals {
 };
 
 /*
- * Signals become events of the VM's loop. SIGINT, SIGTERM and SIGHUP end the machine; SIGHUP does
- * not if it is ignored, as by nohup. SIGQUIT prints the registers. SIGTSTP restores the terminal's
- * mode before it stops the process, and SIGCONT makes it raw again. Returns 0 or a negative status;
- * call signals_close in any case. Main thread.
+ * Signals become events of the VM's loop. SIGINT, SIGTERM, SIGHUP and SIGXCPU end the
+ * machine; SIGHUP does not if it is ignored, as by nohup. SIGQUIT prints the registers. SIGTSTP
+ * restores the terminal's mode before it stops the process, and SIGCONT makes it raw again. Returns
+ * 0 or a negative status; call signals_close in any case. Main thread.
  */
 int signals_take(struct signals *signals, struct vm *vm);
 void signals_close(struct signals *signals);

@@ -266,7 +266,7 @@ wait_for_child(struct capture *c)
 	if (WIFSIGNALED(status))
 		return fail(STATUS_HOST,
 			    "cannot write snapshot %s: its child process was killed: %s",
-			    c->output.path, strsignal(WTERMSIG(status)));
+			    c->output.path, limit_signal(WTERMSIG(status)).text);
 	/* The child has logged the error. */
 	if (WEXITSTATUS(status))
 		return capture_set_error(c, -WEXITSTATUS(status), c->image.shared->why.text);

@@ -2,6 +2,7 @@
 /* The table of limits: each exhausted limit is named together with its remedy. */
 #include <errno.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
@@ -95,12 +96,32 @@ names_no_limit_that_is_not_set(void **state)
 	assert_string_equal(limit_remedy(ENOENT).text, "");
 }
 
+/* Signals, whose numbers are also those of errors. */
+static void
+names_limits_of_a_killed_process(void **state)
+{
+	struct rlimit cpu;
+
+	assert_int_equal(getrlimit(RLIMIT_CPU, &cpu), 0);
+	set(RLIMIT_CPU, cpu.rlim_max < 1000 ? cpu.rlim_max : 1000, cpu.rlim_max);
+	assert_string_equal(limit_signal(SIGUSR2).text, strsignal(SIGUSR2));
+	assert_string_equal(limit_signal(SIGTERM).text, strsignal(SIGTERM));
+	assert_non_null(strstr(limit_signal(SIGXCPU).text, "; raise ulimit -t (now "));
+	assert_null(strstr(limit_signal(SIGXCPU).text, "ulimit -n"));
+	assert_non_null(strstr(limit_signal(SIGKILL).text, "; raise ulimit -t (now "));
+	assert_non_null(strstr(limit_signal(SIGKILL).text, "memory.max"));
+	set(RLIMIT_CPU, cpu.rlim_cur, cpu.rlim_max);
+	if (cpu.rlim_cur == RLIM_INFINITY)
+		assert_null(strstr(limit_signal(SIGKILL).text, "ulimit"));
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_no_limit_that_is_not_set),
 		cmocka_unit_test(names_limit_and_remedy),
+		cmocka_unit_test(names_limits_of_a_killed_process),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,6 +11,7 @@ use IO::Socket::INET;
 use Minivmm;
 use Much;
 use POSIX qw(SIGHUP SIGINT SIGTERM);
+use constant SIGXCPU => 24;    # POSIX does not have it
 use Test::More;
 
 # Echoes input on interrupts; halts in between.
@@ -30,7 +31,7 @@ sub at_terminal {
     return ($terminal, $process);
 }
 
-for my $signal (SIGINT, SIGTERM, SIGHUP) {
+for my $signal (SIGINT, SIGTERM, SIGHUP, SIGXCPU) {
     my ($terminal, $process) = at_terminal(\@echo);
     kill $signal, $process->{pid};
     my ($status, undef, $err) = finish($process);
@@ -38,6 +39,7 @@ for my $signal (SIGINT, SIGTERM, SIGHUP) {
     is($terminal->settings, $terminal->{before}, "the terminal's settings are restored");
     is_deeply([ @{ status_of('status.json') }{qw(cause exit)} ], [ 'signal', 128 + $signal ], '--status has the cause');
     like($err, qr/vCPU 0 rip 0x/, "the devices' reports are printed at the end");
+    like($err, qr/^minivmm: the limit of CPU time is exhausted; raise ulimit -t$/m, 'the limit and the remedy') if $signal == SIGXCPU;
     unlink 'status.json';
 }
 
