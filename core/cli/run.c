@@ -83,8 +83,7 @@ open_outputs(struct run *run)
 	int r = o->trace ? trace_open(&run->trace, o->trace) : 0, fd;
 	struct why why;
 
-	/* An earlier run's status is not this run's, and nobody else may take the name. A pipe may
-	 * get its reader later. */
+	/* Nobody else may take the name. A pipe may get its reader later. */
 	if (!r && o->status && file_descriptor(o->status) < 0) {
 		fd = file_open(o->status, FILE_TEXT);
 		if (fd < 0 && errno != ENXIO) {
@@ -247,6 +246,8 @@ cli_run(const struct run_options *options)
 		return -r;
 	}
 	crash_install(&run->vm);
+	if (options->status && !options->check)
+		report_forget(options->status);
 	r = build(run);
 	if (!r && !options->check)
 		r = open_outputs(run);

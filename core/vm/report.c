@@ -253,6 +253,16 @@ holds_status(const char *path)
 	return same;
 }
 
+void
+report_forget(const char *path)
+{
+	const struct file_id id = file_identify(path);
+	int fd = id.regular && id.size && holds_status(path) ? file_open(path, FILE_TEXT) : -1;
+
+	if (fd >= 0)
+		close(fd);
+}
+
 int
 report_refused(const char *path, int status)
 {

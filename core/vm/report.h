@@ -19,6 +19,9 @@ void report_dirty(struct machine *machine); /* the pages that the guest wrote, t
  * cause), exit status, guest status, counts, time. 0 or a negative status.
  */
 int report_status(const struct vm *vm, int status);
+/* Empties a status file with the line of an earlier run: it must not pass for that of a run that is
+ * killed before its end. Leaves other files, and errors to the functions above and below. */
+void report_forget(const char *path);
 /*
  * Writes the line of a run that was refused before it began, with the text of the last fail().
  * Keeps a file whose content is no status: the run was refused before its files were compared. 0 or

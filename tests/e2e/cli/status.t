@@ -83,4 +83,17 @@ unlink 'status.json';
 run([ $minivmm, '-c', "$configs/simple.ini", '--status', 'status.json', '--check', '--set', 'vm.memory=lots' ]);
 ok(!-e 'status.json', '--check runs nothing, and writes no status');
 
+# A run that is killed before it begins: the line of the run before does not stay.
+{
+    run([ $minivmm, '-c', "$configs/simple.ini", '--status', 'status.json' ]);
+    ok(-s 'status.json', 'the line of a run');
+    pipe my $nothing, my $writer or die;
+    my $process = start([ $minivmm, '-r', '-', '--status', 'status.json' ], stdin => $nothing);
+    my $reads = until_true { (eval { slurp("/proc/$process->{pid}/syscall") } // '') =~ /^0 0x0 / };
+    ok($reads, 'the next one waits for its snapshot');
+    kill KILL => $process->{pid};
+    is((finish($process))[0], 1009, 'it is killed');
+    is(slurp('status.json'), '', 'the file does not have the line of the run before');
+}
+
 done_testing;
