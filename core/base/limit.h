@@ -20,6 +20,7 @@ enum limit_call {
 	LIMIT_EPOLL,  /* a descriptor is added to an epoll set */
 	LIMIT_PTY,    /* a pseudo-terminal is created */
 	LIMIT_LOCKED, /* memory is locked or registered: mlock, io_uring */
+	LIMIT_STACK,  /* the main thread's stack grows */
 	LIMIT_SIGNAL, /* no call: the error is a signal that has ended a process */
 };
 

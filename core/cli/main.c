@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The command line: sub-commands and the options of a run. */
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/escape.h"
 #include "base/file.h"
 #include "base/habits.h"
+#include "base/limit.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "base/version.h"
@@ -20,6 +23,7 @@
 #include "snapshot/format.h"
 
 #define THREAD_STACK ((size_t)1 << 20) /* bytes, at least */
+#define MAIN_STACK (64u << 10)         /* bytes without which the main thread crashes */
 
 static int
 usage(const char *what, const char *argument)
@@ -220,20 +224,31 @@ hold_standard_descriptors(void)
 			open("/dev/null", fd ? O_RDONLY : O_WRONLY);
 }
 
-/* The stack of a thread is as large as "ulimit -s" says, which may be less than that of a vCPU
- * needs, with the handlers of crashes, or the callbacks and the libraries of a plugin. */
-static void
+/*
+ * The stack of a thread is as large as "ulimit -s" says, which may be less than that of a vCPU
+ * needs, with the handlers of crashes, or the callbacks and the libraries of a plugin. That of the
+ * main thread grows up to this limit, now or when it is raised. 0 or a negative status.
+ */
+static int
 enlarge_stacks(void)
 {
 	pthread_attr_t attributes;
+	struct rlimit limit;
 	size_t size;
 
-	if (pthread_getattr_default_np(&attributes))
-		return;
-	if (!pthread_attr_getstacksize(&attributes, &size) && size < THREAD_STACK &&
-	    !pthread_attr_setstacksize(&attributes, THREAD_STACK))
-		pthread_setattr_default_np(&attributes);
-	pthread_attr_destroy(&attributes);
+	if (!pthread_getattr_default_np(&attributes)) {
+		if (!pthread_attr_getstacksize(&attributes, &size) && size < THREAD_STACK &&
+		    !pthread_attr_setstacksize(&attributes, THREAD_STACK))
+			pthread_setattr_default_np(&attributes);
+		pthread_attr_destroy(&attributes);
+	}
+	if (getrlimit(RLIMIT_STACK, &limit) || limit.rlim_cur >= THREAD_STACK)
+		return 0;
+	limit.rlim_cur = limit.rlim_max < THREAD_STACK ? limit.rlim_max : THREAD_STACK;
+	if (!setrlimit(RLIMIT_STACK, &limit) && limit.rlim_cur >= MAIN_STACK)
+		return 0;
+	return fail(STATUS_HOST, "the stack is too small: %s",
+		    limit_error_of(LIMIT_STACK, ENOMEM).text);
 }
 
 int
@@ -244,8 +259,10 @@ main(int argc, char **argv)
 	int r;
 
 	hold_standard_descriptors();
-	enlarge_stacks();
 	crash_install(NULL); /* a file that is mapped can be truncated in every command */
+	r = enlarge_stacks();
+	if (r)
+		return -r;
 	/*
 	 * A closed pipe or a file size limit is an error of the write and must not kill the
 	 * process.

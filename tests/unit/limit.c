@@ -36,6 +36,7 @@ static const struct {
 	{ LIMIT_VCPU, EINVAL, { "reduce vm.cpus" }, 111 },
 	{ LIMIT_VCPU, ENOMEM, { "free memory" }, 111 },
 	{ LIMIT_KVM, ENOSPC, { "fewer devices" }, 111 },
+	{ LIMIT_STACK, ENOMEM, { "Cannot allocate memory" }, 111 },
 	{ LIMIT_OTHER, ENOMEM, { "free memory", "memory.max" }, 111 },
 	{ LIMIT_OTHER, EFBIG, { "ulimit -f (now 1M, at most 1M)" }, 113 },
 	/* Errors that are no limit. */
@@ -82,15 +83,23 @@ names_limit_and_remedy(void **state)
 static void
 names_no_limit_that_is_not_set(void **state)
 {
-	struct rlimit space;
+	static const struct {
+		__rlimit_resource_t resource;
+		const char *words;
+	} rows[] = { { RLIMIT_AS, "ulimit -v (now 1T, at most unlimited)" },
+		     { RLIMIT_DATA, "ulimit -d (now 1T, at most unlimited)" } };
+	struct rlimit before;
 
-	assert_int_equal(getrlimit(RLIMIT_AS, &space), 0);
-	if (space.rlim_cur == RLIM_INFINITY) {
-		assert_null(strstr(limit_error(ENOMEM).text, "ulimit"));
-		set(RLIMIT_AS, (rlim_t)1 << 40, space.rlim_max);
-		assert_non_null(
-		    strstr(limit_error(ENOMEM).text, "ulimit -v (now 1T, at most unlimited)"));
-		set(RLIMIT_AS, space.rlim_cur, space.rlim_max);
+	for (size_t i = 0; i < 2; i++) {
+		assert_int_equal(getrlimit(rows[i].resource, &before), 0);
+		if (before.rlim_cur != RLIM_INFINITY)
+			continue;
+		assert_null(strstr(limit_error(ENOMEM).text, rows[i].words));
+		set(rows[i].resource, (rlim_t)1 << 40, before.rlim_max);
+		assert_non_null(strstr(limit_error(ENOMEM).text, rows[i].words));
+		/* The stack of a thread. */
+		assert_non_null(strstr(limit_error_of(LIMIT_THREAD, EAGAIN).text, rows[i].words));
+		set(rows[i].resource, before.rlim_cur, before.rlim_max);
 	}
 	assert_non_null(strstr(limit_remedy(ENOMEM).text, "; free memory"));
 	assert_string_equal(limit_remedy(ENOENT).text, "");

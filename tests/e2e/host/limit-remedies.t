@@ -34,6 +34,9 @@ my %limits = (
     'descriptors of the host' => [ \@run, { %fault, FAULT => 'open:1:ENFILE', FAULT_PATH => 'x.ini' }, qr/raise sysctl fs\.file-max/ ],
     'address space' => [ [ 'sh', '-c', 'ulimit -v 1000000; exec "$@"', 'sh', @run, '--set', 'vm.memory=2G' ],
         {}, qr/; raise ulimit -v \(now 1000000K, at most 1000000K\), or free memory/ ],
+    'memory of a thread' => [ [ 'sh', '-c', 'ulimit -d 4000; exec "$@"', 'sh', @run ], {},
+        qr/cannot start a vCPU thread: .*; raise ulimit -d \(now 4000K, at most 4000K\), or / ],
+    'stack' => [ [ 'sh', '-c', 'ulimit -s 48; exec "$@"', 'sh', @run ], {}, qr/the stack is too small: .*; raise ulimit -s \(now 48K, at most 48K\)$/ ],
     'terminals' => [ [ @run, '--set', 'device.serial0.output=pty' ], { %fault, FAULT => 'posix_openpt:1:ENOSPC' }, qr/raise sysctl kernel\.pty\.max/ ],
     'a thread of a plugin' => [ [ @disk, 'device.blk0.io=threads' ], { %fault, FAULT => 'pthread_create:N:EAGAIN' },
         qr/blk0: cannot start a worker thread: .*; raise .*$threads/, 113 ],
@@ -50,7 +53,7 @@ my %limits = (
     'KVM: interrupted' => [ \@run, { %kvm, KVM_FAILS => $RUN, KVM_ERROR => $EINTR }, qr/vCPU 0 cannot run: KVM_RUN: Interrupted system call/ ],
     'KVM: two vCPUs' => [ [ $minivmm, '-c', 'two.ini' ], { %kvm, KVM_FAILS => $RUN, KVM_ERROR => $EAGAIN }, qr/vCPU 0 cannot run: .*$threads/ ],
 );
-delete $limits{'address space'} if $build =~ /[at]san/;    # a sanitizer needs the whole of it
+delete @limits{'address space', 'memory of a thread', 'stack'} if $build =~ /[at]san/;    # a sanitizer needs the whole of it
 for my $name (sort keys %limits) {
     my ($command, $with, $message, $expected) = @{ $limits{$name} };
     my ($status, $out, $err);
