@@ -61,7 +61,7 @@ add_directory(struct batch *batch, const char *path)
 	int r = 0;
 
 	if (!directory)
-		return fail(STATUS_IO, "cannot read the directory %s: %s", path,
+		return fail(status_for(errno, STATUS_IO), "cannot read the directory %s: %s", path,
 			    limit_error(errno).text);
 	while (!r && (errno = 0, entry = readdir(directory))) {
 		struct stat status;

@@ -51,7 +51,8 @@ read_input(const char *path, uint8_t **input, size_t *length)
 
 	*length = 0;
 	if (fd < 0 || fstat(fd, &st))
-		r = fail(STATUS_IO, "cannot read input %s: %s", path, limit_error(errno).text);
+		r = fail(status_for(errno, STATUS_IO), "cannot read input %s: %s", path,
+			 limit_error(errno).text);
 	else if (!S_ISREG(st.st_mode) || st.st_size > INPUT_MAX)
 		r = fail(STATUS_USAGE, "input %s is %s", path,
 			 S_ISREG(st.st_mode) ? "larger than 256 MiB" : "not a regular file");
@@ -61,7 +62,8 @@ read_input(const char *path, uint8_t **input, size_t *length)
 	       (n = read(fd, bytes + *length, (size_t)st.st_size - *length)) > 0)
 		*length += (size_t)n;
 	if (n < 0)
-		r = fail(STATUS_IO, "cannot read input %s: %s", path, limit_error(errno).text);
+		r = fail(status_for(errno, STATUS_IO), "cannot read input %s: %s", path,
+			 limit_error(errno).text);
 	if (fd >= 0)
 		close(fd);
 	*input = bytes;

@@ -158,7 +158,7 @@ cli_new_plugin(int argc, char **argv)
 	fd = file_open(path, FILE_NEW);
 	file = fd < 0 ? NULL : fdopen(fd, "w");
 	if (!file)
-		return -fail(STATUS_IO, "cannot write %s: %s", path,
+		return -fail(status_for(errno, STATUS_IO), "cannot write %s: %s", path,
 			     errno == EEXIST ? "it exists; choose another name"
 					     : limit_error(errno).text);
 	warn_of_namesake(name);

@@ -117,6 +117,18 @@ for my $timeout ([], [ '--timeout', '1ms' ], [ '--timeout', '100s' ], [ '--until
     like($err, qr/vCPU 0 cannot run: KVM_RUN: .*$threads/, 'the limit and the remedy');
 }
 
+# batch: nor does a lack of descriptors make a result of an input.
+{
+    my @wrong;
+    for my $n (5 .. 24) {
+        my ($status, $out, $err) = run([ 'sh', '-c', 'ulimit -n "$0" && exec "$@"', $n, $minivmm, qw(batch -r x.snap --input serial0 -j 1 x.ini two.ini) ]);
+        my $ran = () = $out =~ /"cause":"hlt"/g;
+        my $lines = () = $out =~ /\n/g;
+        push @wrong, "$n: $status: $out$err" if $lines != $ran || ($status ? $status != 111 || $err !~ /raise ulimit -n/ : $ran != 2);
+    }
+    is("@wrong", '', 'batch with few descriptors: results, or status 111 and the limit');
+}
+
 # doctor: what a limit keeps it from trying says nothing about KVM.
 my $tried = 0;
 for my $n (5, 6, 8, 10, 12, 14) {
