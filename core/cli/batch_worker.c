@@ -20,6 +20,9 @@
 
 #define OUTPUT_MAX (1u << 20)  /* maximum bytes of recorded output per run */
 #define TRIES 100u             /* runs of an input whose end is no verdict on it */
+#define LATE_TRIES 3u          /* so, if the reason is that the main thread did not run */
+#define PULSE 50000000u        /* ns: the main thread checks how often it runs */
+#define LATE 1000000000u       /* ns without the main thread: the vCPUs did not run either */
 #define INPUT_MAX (256u << 20) /* maximum bytes of an input */
 
 struct worker {
@@ -29,6 +32,8 @@ struct worker {
 	struct stream_record output; /* of the device that reads the input */
 	sigset_t continued;          /* SIGCONT */
 	bool ran;                    /* the machine has changed since the restore */
+	struct loop_timer pulse;     /* of a run that the VM's clock can end */
+	bool late;                   /* in this run it was late by LATE */
 };
 
 static int
@@ -161,6 +166,31 @@ skip_input(const struct worker *w, const char *file, int status)
 	return batch_line_end(w->batch, &line);
 }
 
+static void
+on_pulse(struct loop_timer *timer, uint64_t periods)
+{
+	struct worker *w = timer->context;
+
+	w->late |= periods > LATE / PULSE;
+}
+
+/* Runs the machine, and finds out whether the host ran this process all the time. */
+static int
+run_watched(struct worker *w)
+{
+	struct machine *m = &w->vm.machine;
+	bool ends = w->batch->source.timeout || w->batch->until_time;
+	int r;
+
+	w->late = false;
+	if (ends)
+		loop_timer_set(&m->loop, &w->pulse, clock_now(&m->clock) + PULSE, PULSE);
+	r = vm_run(&w->vm);
+	w->late |= ends && clock_now(&m->clock) > w->pulse.deadline + LATE;
+	loop_timer_cancel(&m->loop, &w->pulse);
+	return r;
+}
+
 /* Runs the machine once with an input. *vm_began: the VM's clock at the start. */
 static int
 run_once(struct worker *w, const uint8_t *input, size_t length, uint64_t *vm_began)
@@ -180,16 +210,17 @@ run_once(struct worker *w, const uint8_t *input, size_t length, uint64_t *vm_beg
 	w->output.more = false;
 	w->ran = true;
 	*vm_began = clock_now(&m->clock);
-	return vm_run(&w->vm);
+	return run_watched(w);
 }
 
 /* True if the VM's clock has ended the run. */
 static bool
 time_was_up(const struct worker *w)
 {
-	enum machine_cause cause = w->vm.machine.end.cause;
+	const struct machine *m = &w->vm.machine;
 
-	return cause == CAUSE_TIMEOUT || (cause == CAUSE_STOP && w->batch->until_time);
+	return m->end.cause == CAUSE_TIMEOUT ||
+	       (m->end.cause == CAUSE_STOP && w->batch->until_time);
 }
 
 /* The time was up before a vCPU got to run: that is no verdict on the input. */
@@ -208,11 +239,16 @@ was_continued(const struct worker *w)
 	return sigtimedwait(&w->continued, NULL, &now) == SIGCONT;
 }
 
-/* While the process was stopped, as by Ctrl-Z, the VM's clock went on, but the guest did not. */
+/* The VM's clock went on, but the guest did not: the process was stopped, as by Ctrl-Z, or frozen,
+ * or the host had no CPU for it. tries: the runs of this input. */
 static bool
-no_verdict(const struct worker *w)
+no_verdict(const struct worker *w, unsigned tries)
 {
-	return did_not_begin(w) || (time_was_up(w) && was_continued(w));
+	if (!time_was_up(w))
+		return false;
+	if (w->late && tries < LATE_TRIES)
+		return true;
+	return (did_not_begin(w) || was_continued(w)) && tries < TRIES;
 }
 
 static int
@@ -232,7 +268,8 @@ run_input(struct worker *w, const char *file)
 	do {
 		was_continued(w); /* that was before this run */
 		r = run_once(w, input, length, &vm_began);
-	} while (!r && no_verdict(w) && ++tries < TRIES);
+		tries++;
+	} while (!r && no_verdict(w, tries));
 	free(input);
 	if (!r && did_not_begin(w))
 		return fail(STATUS_HOST,
@@ -259,6 +296,7 @@ no_device(const struct worker *w)
 static int
 build(struct worker *w)
 {
+	struct machine *m = &w->vm.machine;
 	int r = vm_build(&w->vm, &w->batch->source);
 
 	if (r)
@@ -269,6 +307,8 @@ build(struct worker *w)
 	if (!w->device->streams_ready)
 		return fail(STATUS_USAGE, "--input %s: the device has no stream", w->batch->device);
 	device_set_record(w->device, &w->output);
+	w->pulse = (struct loop_timer){ .fire = on_pulse, .context = w };
+	loop_timer_add(&m->loop, &w->pulse);
 	return 0;
 }
 

@@ -71,6 +71,35 @@ for ([ KILL => 9, 'killed', 137, 111, qr/a worker was killed with input loop: Ki
     cmp_ok($loop->{host_ns} - $loop->{vm_ns}, '>=', 2e9, 'a timeout with a SIGCONT in it: the input ran again');
 }
 
+# A worker that the host does not run for a second, without a signal: a frozen container, a busy
+# host. A tracer stops its main thread here.
+SKIP: {
+    my ($PTRACE, $DETACH, $SEIZE, $INTERRUPT, $WALL) = (101, 17, 0x4206, 0x4207, 0x40000000);
+    my $process = start([ @batch, qw(--timeout 2s a loop b) ]);
+    ok(until_true { heard($process) =~ /"file":"a"/ }, 'the first input has run');
+    my $worker = 0 + worker($process);
+    my $ticks = sub {
+        my ($user, $system) = slurp("/proc/$worker/stat") =~ /\) (?:\S+ ){11}(\d+) (\d+)/;
+        return $user + $system;
+    };
+    my $before = $ticks->();
+    ok(until_true { $ticks->() > $before + 2 }, 'the guest loops');
+    if (syscall($PTRACE, $SEIZE, $worker, 0, 0)) {
+        kill KILL => $process->{pid};
+        finish($process);
+        skip 'this host allows no tracer', 3;
+    }
+    syscall $PTRACE, $INTERRUPT, $worker, 0, 0;
+    waitpid $worker, $WALL;
+    select undef, undef, undef, 1.2;
+    syscall $PTRACE, $DETACH, $worker, 0, 0;
+    ($status, $out, $err) = finish($process);
+    is("$status:$err", '0:', 'a stopped main thread: no accidents');
+    is(lines($out), 'a hlt 0, loop timeout 124, b hlt 0', 'all inputs have run');
+    my ($loop) = grep { $_->{file} eq 'loop' } map { decode_json($_) } split /\n/, $out;
+    cmp_ok($loop->{host_ns} - $loop->{vm_ns}, '>=', 2e9, 'a timeout of a worker that did not run: the input ran again');
+}
+
 # A stop condition that no run can hit is reported, once.
 {
     ($status, $out, $err) = run([ @batch, qw(--until time:1ns a b) ]);
