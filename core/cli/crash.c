@@ -238,13 +238,19 @@ crashed(int number, siginfo_t *info, void *context)
 	raise(number);
 }
 
-/* Ends the process by the signal when the handler returns, if not at once. */
+/* Ends the process by the signal. */
 static void
 die_of(int number)
 {
+	sigset_t only;
+
 	restore_terminal();
 	signal(number, SIG_DFL);
+	sigemptyset(&only);
+	sigaddset(&only, number);
+	pthread_sigmask(SIG_UNBLOCK, &only, NULL);
 	raise(number);
+	_exit(128 + number); /* the kernel spares the first process of a container */
 }
 
 /* Copies the running callback of the main thread or of a vCPU; false: none. */
@@ -316,6 +322,32 @@ install_fatal(void)
 		sigaction(i, &action, NULL);
 }
 
+static void
+ends_first(int number)
+{
+	die_of(number);
+}
+
+/* The first process of a container gets no signal without a handler: Ctrl-C and docker stop would
+ * have no effect. Its children get it as usual. */
+static void
+install_first(void)
+{
+	static const int signals[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
+	const struct sigaction ends = { .sa_handler = ends_first,
+					.sa_flags = SA_RESTART | SA_ONSTACK };
+	struct sigaction now;
+
+	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++) {
+		if (sigaction(signals[i], NULL, &now))
+			continue;
+		if (getpid() == 1 && now.sa_handler == SIG_DFL)
+			sigaction(signals[i], &ends, NULL);
+		else if (getpid() != 1 && now.sa_handler == ends_first)
+			signal(signals[i], SIG_DFL);
+	}
+}
+
 void
 crash_install(const struct vm *vm)
 {
@@ -338,6 +370,7 @@ crash_install(const struct vm *vm)
 	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++)
 		sigaction(signals[i], &action, NULL);
 	install_fatal();
+	install_first();
 }
 
 void

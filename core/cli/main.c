@@ -251,6 +251,16 @@ enlarge_stacks(void)
 		    limit_error_of(LIMIT_STACK, ENOMEM).text);
 }
 
+/* A process inherits the signals that its parent has blocked: SIGTERM would have no effect. */
+static void
+unblock_signals(void)
+{
+	sigset_t none;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -258,6 +268,7 @@ main(int argc, char **argv)
 	const struct cli_command *command;
 	int r;
 
+	unblock_signals();
 	hold_standard_descriptors();
 	crash_install(NULL); /* a file that is mapped can be truncated in every command */
 	r = enlarge_stacks();

@@ -92,6 +92,41 @@ SKIP: {
     is((finish($process))[0], 1000 + SIGTERM, 'a signal ends the wait for input');
 }
 
+# A parent that has blocked the signals.
+{
+    my $perl = 'use POSIX; sigprocmask(SIG_BLOCK, POSIX::SigSet->new(SIGINT, SIGTERM, SIGALRM)) or die; exec @ARGV';
+    my $process = start([ $^X, '-e', $perl, $minivmm, '-c', 'busy.ini' ]);
+    ok(until_true { heard($process) eq '!' }, 'a guest runs, with signals blocked by the parent');
+    kill TERM => $process->{pid};
+    is((finish($process, 20))[0], 1000 + SIGTERM, 'SIGTERM ends it');
+}
+
+# The first process of a container, which the kernel protects from the default action of a signal.
+SKIP: {
+    my @first = qw(unshare --pid --fork --kill-child);
+    skip 'no PID namespaces', 3 if system("@first true 2>/dev/null");
+    is((run([ $minivmm, qw(-c busy.ini --until access:1 --save busy.snap) ]))[0], 0, 'a snapshot');
+    spew('input', '');
+    my $faulty = guest('e6 12 eb fe', "[plugins]\npath = $build/tests/plugins\n\n[device a]\nplugin = faulty\nin = hang\n");
+    spew('hang.ini', $faulty);
+    for my $case ([qw(batch -r busy.snap --input serial0 -j 1 input)], [qw(-r -)], [qw(-c hang.ini)]) {
+        my @command = @$case;
+        pipe my $nothing, my $writer or die;
+        my $process = start([ @first, $minivmm, @command ], stdin => $nothing);
+        my $children = sub { return (eval { slurp("/proc/$_[0]/task/$_[0]/children") } // '') =~ /(\d+)/ ? $1 : 0 };
+        my $first;
+        until_true { $first = $children->($process->{pid}) and slurp("/proc/$first/cmdline") =~ /^\Q$minivmm/ };
+        my $works = until_true {
+            return said($process) =~ /hangs$/m if $command[1] eq 'hang.ini';
+            return $children->($first) if $command[0] eq 'batch';
+            return slurp("/proc/$first/syscall") =~ /^0 0x0 /;
+        };
+        ok($works, "the first process of a container: @command");
+        kill TERM => $first;
+        is((finish($process, 20))[0], 128 + SIGTERM, 'SIGTERM ends it');
+    }
+}
+
 # While a file is being opened.
 {
     POSIX::mkfifo('fifo', 0600);
