@@ -20,7 +20,7 @@
 
 /* The only mutable static variables of the core: stderr belongs to the process, not to a machine.
  */
-static atomic_int log_level = MINIVMM_INFO;
+static atomic_int level_now = MINIVMM_INFO;
 static atomic_int log_patience = -1; /* ms to wait for room in stderr; -1: any time */
 static atomic_ullong log_dropped;    /* lines since the last one that was written */
 
@@ -31,13 +31,19 @@ static const char *const level_names[] = { "error", "warn", "info", "debug" };
 void
 log_set_level(enum minivmm_level level)
 {
-	atomic_store_explicit(&log_level, (int)level, memory_order_relaxed);
+	atomic_store_explicit(&level_now, (int)level, memory_order_relaxed);
+}
+
+enum minivmm_level
+log_level(void)
+{
+	return (enum minivmm_level)atomic_load_explicit(&level_now, memory_order_relaxed);
 }
 
 bool
 log_enabled(enum minivmm_level level)
 {
-	return (int)level <= atomic_load_explicit(&log_level, memory_order_relaxed);
+	return (int)level <= atomic_load_explicit(&level_now, memory_order_relaxed);
 }
 
 int

@@ -45,6 +45,7 @@ void log_machine(bool runs);
 
 /* The level of the process, because stderr belongs to the process. The default is MINIVMM_INFO. */
 void log_set_level(enum minivmm_level level);
+enum minivmm_level log_level(void);
 bool log_enabled(enum minivmm_level level);
 int log_level_parse(const char *text); /* error, warn, info or debug; -1: unknown */
 

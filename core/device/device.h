@@ -274,6 +274,8 @@ const struct irq_source *device_irq(const struct device *device, const char *opt
 extern const struct service_set device_services, device_memory_services, device_state_services,
     device_capture_services, device_file_services;
 void device_services_compose(struct service_table *table);
+/* Tells the plugins that the level of the log has changed. Main thread. */
+void devices_log_level(struct devices *devices);
 /* Ends the list of the files that the devices have created in the first start. remove: the machine
  * never ran, and they are removed; call it before devices_destroy, while the devices have them open
  * and locked. */

@@ -15,12 +15,14 @@
 #define WAITED ((uint32_t)(EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP)) /* events of a watch */
 
 static void
-device_log(struct minivmm_device *public, uint32_t level, const char *format, va_list arguments)
+device_log(struct minivmm_device *public, uint32_t level, const char *text)
 {
 	if (level > MINIVMM_DEBUG)
 		service_refuse(public, SERVICE(log), "level %u does not exist", level);
+	else if (!text)
+		service_refuse(public, SERVICE(log), "there is no text");
 	else
-		service_log(&device_from(public)->host, level, format, arguments);
+		service_log(&device_from(public)->host, level, text);
 }
 
 /* The object of a row; NULL: the call was refused. */
@@ -346,6 +348,13 @@ may_wait(struct minivmm_device *public)
 
 	return service_enter(public, SERVICE(may_wait)) &&
 	       !pthread_equal(pthread_self(), all->thread) && atomic_load(&all->machine->may_run);
+}
+
+void
+devices_log_level(struct devices *devices)
+{
+	__atomic_store_n(&devices->services.functions.log_level, (uint32_t)log_level(),
+			 __ATOMIC_RELAXED);
 }
 
 #define RUNNING SERVICE_START_TO_STOP

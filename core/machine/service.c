@@ -47,6 +47,7 @@ service_compose(struct service_table *table, const struct service_set *const *se
 		table->spare[i] = refuse_unknown;
 	table->functions.size = sizeof(table->functions);
 	table->functions.abi = MINIVMM_ABI;
+	table->functions.log_level = (uint32_t)log_level();
 }
 
 /* Limits the rate of log lines, which a guest can trigger. The first line above the limit logs a
@@ -69,22 +70,24 @@ may_log(struct service_host *host)
 }
 
 void
-service_log(struct service_host *host, uint32_t level, const char *format, va_list arguments)
+service_log(struct service_host *host, uint32_t level, const char *text)
 {
 	if (level == MINIVMM_ERROR)
 		atomic_store(&host->reported, true);
 	if (log_enabled((enum minivmm_level)level) && may_log(host))
-		log_vline((enum minivmm_level)level, host->public.name, format, arguments);
+		log_line((enum minivmm_level)level, host->public.name, "%s", text);
 }
 
 void
 service_error(struct service_host *host, const char *format, ...)
 {
+	char text[MINIVMM_LINE];
 	va_list arguments;
 
 	va_start(arguments, format);
-	service_log(host, MINIVMM_ERROR, format, arguments);
+	text_vfit(text, sizeof(text), format, arguments);
 	va_end(arguments);
+	service_log(host, MINIVMM_ERROR, text);
 }
 
 void

@@ -122,7 +122,7 @@ void *service_object(struct minivmm_device *dev, size_t service, enum service_ob
 void service_refuse_result(struct minivmm_device *dev, const char *callback, int result);
 /* Logs a line with the device's name. The number of lines per second is limited after start, since
  * a guest can trigger them. Any thread. */
-void service_log(struct service_host *host, uint32_t level, const char *format, va_list arguments);
+void service_log(struct service_host *host, uint32_t level, const char *text);
 __attribute__((format(printf, 2, 3))) void service_error(struct service_host *host,
 							 const char *format, ...);
 

@@ -180,6 +180,7 @@ command_reset(void *context, struct command *command, int argc, char **argv)
 static void
 command_log(void *context, struct command *command, int argc, char **argv)
 {
+	struct vm *vm = context;
 	int level = log_level_parse(argv[1]);
 
 	if (level < 0) {
@@ -187,6 +188,7 @@ command_log(void *context, struct command *command, int argc, char **argv)
 		return;
 	}
 	log_set_level((enum minivmm_level)level);
+	devices_log_level(&vm->devices);
 	command_done(command);
 }
 

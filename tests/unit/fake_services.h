@@ -56,10 +56,10 @@ fake_of(struct minivmm_device *dev)
 }
 
 static void
-fake_log(struct minivmm_device *dev, uint32_t level, const char *format, va_list arguments)
+fake_log(struct minivmm_device *dev, uint32_t level, const char *text)
 {
 	fake_of(dev)->logged++;
-	vsnprintf(fake_of(dev)->last, sizeof(fake_of(dev)->last), format, arguments);
+	snprintf(fake_of(dev)->last, sizeof(fake_of(dev)->last), "%s", text);
 }
 
 static uint64_t
@@ -177,6 +177,7 @@ fake_create(struct fake *f, const struct minivmm_plugin *plugin)
 	f->services = (struct minivmm_services){
 		.size = sizeof(f->services),
 		.abi = MINIVMM_ABI,
+		.log_level = MINIVMM_DEBUG,
 		.log = fake_log,
 		.now = fake_now,
 		.irq = fake_irq,

@@ -13,12 +13,13 @@
 static char last[256]; /* the last message */
 
 static void
-say(struct minivmm_device *dev, uint32_t level, const char *format, va_list arguments)
+say(struct minivmm_device *dev, uint32_t level, const char *text)
 {
-	vsnprintf(last, sizeof(last), format, arguments);
+	snprintf(last, sizeof(last), "%s", text);
 }
 
-static const struct minivmm_services services = { .size = sizeof(services), .log = say };
+static const struct minivmm_services services = { .size = sizeof(services), .log = say,
+						 .log_level = MINIVMM_DEBUG };
 static struct minivmm_device device = { .services = &services, .name = "limited" };
 
 static struct rate *

@@ -205,7 +205,7 @@ every_other_call_is_refused(void **state)
 	assert_non_null(b);
 	b->devices.machine = &b->machine;
 	b->device = (struct device){ .all = &b->devices,
-				     .host = { .public = { &table.functions, NULL, "dev0" },
+				     .host = { .public = { &table.functions, NULL, "dev0", 0 },
 					       .table = &table,
 					       .gate = &b->gate,
 					       .plugin = "p" } };
@@ -256,7 +256,7 @@ a_pause_refuses_a_mapping_that_it_does_not_see(void **state)
 	assert_non_null(b);
 	b->devices.machine = &b->machine;
 	b->device = (struct device){ .all = &b->devices,
-				     .host = { .public = { &table.functions, NULL, "dev0" },
+				     .host = { .public = { &table.functions, NULL, "dev0", 0 },
 					       .table = &table,
 					       .gate = &b->gate,
 					       .plugin = "p" } };
@@ -285,7 +285,7 @@ spare_entries_refuse(void **state)
 	struct bench *b = calloc(1, sizeof(*b));
 
 	assert_non_null(b);
-	b->device = (struct device){ .host = { .public = { &table.functions, NULL, "dev0" },
+	b->device = (struct device){ .host = { .public = { &table.functions, NULL, "dev0", 0 },
 					       .table = &table,
 					       .gate = &b->gate,
 					       .plugin = "p" } };

@@ -48,6 +48,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #ifdef __cplusplus
@@ -56,7 +57,7 @@
 extern "C" {
 #endif
 
-#define MINIVMM_ABI 1 /* changes only when old plugins can no longer be supported */
+#define MINIVMM_ABI 2 /* changes only when old plugins can no longer be supported */
 
 struct minivmm_services;
 struct minivmm_writer;
@@ -360,11 +361,11 @@ enum minivmm_irq_operation { MINIVMM_IRQ_RAISE, MINIVMM_IRQ_LOWER, MINIVMM_IRQ_P
  * entries that refuse the call with the plugin's name.
  */
 struct minivmm_services {
-	uint32_t size;     /* of this table; a member beyond it does not exist */
-	uint32_t abi;      /* MINIVMM_ABI of the host */
-	uint64_t features; /* none yet */
-	void (*log)(struct minivmm_device *dev, uint32_t level, const char *format,
-		    va_list arguments);
+	uint32_t size;      /* of this table; a member beyond it does not exist */
+	uint32_t abi;       /* MINIVMM_ABI of the host */
+	uint32_t log_level; /* lines of a higher enum minivmm_level are not printed; can change */
+	uint32_t reserved;
+	void (*log)(struct minivmm_device *dev, uint32_t level, const char *text);
 	uint64_t (*now)(struct minivmm_device *dev);
 	void (*random)(struct minivmm_device *dev, void *bytes, size_t length);
 	void (*irq)(struct minivmm_device *dev, const struct minivmm_irq *irq, uint32_t operation);
@@ -421,16 +422,24 @@ minivmm_state(const struct minivmm_device *dev)
 	return dev->state;
 }
 
+/* The text of a line of the log. A longer one loses its end. */
+#define MINIVMM_LINE 8192 /* bytes */
+
 /* Prints one line to the log, with the device's name as prefix. While the machine runs, the number
  * of lines per second is limited. Where: in any phase, on any thread. */
 __attribute__((format(printf, 3, 4))) static inline void
 minivmm_log(struct minivmm_device *dev, enum minivmm_level level, const char *format, ...)
 {
+	char text[MINIVMM_LINE];
 	va_list arguments;
 
+	if (level <= MINIVMM_DEBUG &&
+	    (uint32_t)level > __atomic_load_n(&dev->services->log_level, __ATOMIC_RELAXED))
+		return;
 	va_start(arguments, format);
-	dev->services->log(dev, level, format, arguments);
+	vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
+	dev->services->log(dev, (uint32_t)level, text);
 }
 
 /* Prints an error in one line: operation, object, cause and remedy. The callback then returns -1.
@@ -438,11 +447,13 @@ minivmm_log(struct minivmm_device *dev, enum minivmm_level level, const char *fo
 __attribute__((format(printf, 2, 3))) static inline void
 minivmm_error(struct minivmm_device *dev, const char *format, ...)
 {
+	char text[MINIVMM_LINE];
 	va_list arguments;
 
 	va_start(arguments, format);
-	dev->services->log(dev, MINIVMM_ERROR, format, arguments);
+	vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
+	dev->services->log(dev, MINIVMM_ERROR, text);
 }
 
 /* Returns the VM's clock in ns. It is 0 when the machine first starts, stops while the machine is

@@ -45,7 +45,7 @@ refused('unresolved symbol', "[device a]\nplugin = unresolved\n",
 refused('newer rows that are used', "[device a]\nplugin = newer-used\n",
     qr/x\.ini:16: plugin newer-used \(.*\): it needs a newer minivmm: options\[1\] uses a member at byte 64, .* update minivmm/);
 refused('another ABI', "[device a]\nplugin = newer-abi\n",
-    qr/x\.ini:16: plugin newer-abi \(.*\): it is built for ABI 2, this minivmm has 1; rebuild it/);
+    qr/x\.ini:16: plugin newer-abi \(.*\): it is built for ABI 3, this minivmm has 2; rebuild it/);
 
 # A newer plugin that does not use the newer rows: in al,0x10; to the port in dx, twice; hlt.
 spew('x.ini', guest('ba f8 03 e4 10 ee e4 10 ee f4', "$plugins\[device a]\nplugin = newer\n"));
