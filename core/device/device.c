@@ -215,8 +215,10 @@ device_create(struct device *d, size_t index, devices_check *check, void *contex
 
 	bus_gate_init(d->host.gate, descriptor->flags & MINIVMM_CONCURRENT);
 	d->host.public.name = d->config->name;
+	d->host.public.size = sizeof(d->host.public);
 	d->host.public.services = &d->all->services.functions;
 	d->host.table = &d->all->services;
+	d->host.deferrals = &d->all->machine->deferrals;
 	d->host.plugin = descriptor->name;
 	atomic_store(&d->host.phase, SERVICE_CONFIGURE);
 	d->host.public.state = calloc(1, descriptor->state_size + 1);

@@ -104,7 +104,7 @@ wait_for_input(struct devices *devices)
 int
 devices_start(struct devices *devices, enum minivmm_start_reason reason)
 {
-	struct minivmm_start start = { .reason = reason };
+	struct minivmm_start start = { .reason = reason, .size = sizeof(start) };
 	int r = 0;
 
 	memcpy(start.generation, devices->generation, sizeof(start.generation));

@@ -272,20 +272,74 @@ paused(struct minivmm_device *public)
 	d->pending = false;
 }
 
+/* Whether the calling handler was called for this access, as far as its vCPU shows. False: the call
+ * was refused. */
+static bool
+is_own_access(struct minivmm_device *public, size_t service, const struct minivmm_access *access)
+{
+	struct machine *machine = device_from(public)->all->machine;
+
+	if (!service_enter(public, service))
+		return false;
+	if (access->vcpu < machine->vcpu_count &&
+	    pthread_equal(machine_vcpu(machine, access->vcpu)->thread, pthread_self()))
+		return true;
+	service_refuse(public, service,
+		       "the access is not the one that this handler was called for");
+	return false;
+}
+
+static uint64_t
+defer(struct minivmm_device *public, const struct minivmm_access *access)
+{
+	uint64_t id;
+
+	if (!is_own_access(public, SERVICE(defer), access))
+		return 0;
+	id = deferrals_add(&device_from(public)->all->machine->deferrals, access->vcpu, public);
+	if (!id)
+		service_refuse(public, SERVICE(defer),
+			       "a handler has deferred its access, and has not returned "
+			       "MINIVMM_PENDING");
+	return id;
+}
+
+static int
+complete(struct minivmm_device *public, uint64_t access, uint64_t value)
+{
+	if (!service_enter(public, SERVICE(complete)))
+		return -1;
+	switch (deferrals_complete(&device_from(public)->all->machine->deferrals, public, access,
+				   value)) {
+	case DEFERRAL_DONE:
+		return 0;
+	case DEFERRAL_LATE:
+		atomic_fetch_add(&device_from(public)->host.gate->refused, 1);
+		service_log(&device_from(public)->host, MINIVMM_DEBUG,
+			    "a deferred access is completed after it was cancelled");
+		return -1;
+	default:
+		service_refuse(public, SERVICE(complete),
+			       "access %llu is not deferred, or was completed before",
+			       (unsigned long long)access);
+		return -1;
+	}
+}
+
+static bool
+has(struct minivmm_device *public, const char *feature)
+{
+	return service_enter(public, SERVICE(has)) && plugin_has_feature(feature);
+}
+
 static int
 instruction(struct minivmm_device *public, const struct minivmm_access *access, uint64_t *rip)
 {
 	struct machine *machine = device_from(public)->all->machine;
 	struct kvm_regs regs;
 
-	if (!service_enter(public, SERVICE(instruction)))
+	if (!is_own_access(public, SERVICE(instruction), access))
 		return -1;
-	if (access->vcpu >= machine->vcpu_count ||
-	    !pthread_equal(machine_vcpu(machine, access->vcpu)->thread, pthread_self())) {
-		service_refuse(public, SERVICE(instruction),
-			       "the access is not the one that this handler was called for");
-		return -1;
-	}
 	if (vcpu_registers(machine_vcpu(machine, access->vcpu), &regs, NULL))
 		return -1;
 	*rip = regs.rip;
@@ -375,6 +429,9 @@ const struct service_set device_services = {
 	SERVICE_ROW(acpi_page, acpi_page, "acpi_page", RUNNING, SERVICE_CALLBACKS),
 	SERVICE_ROW(error_text, error_text, "error_text", SERVICE_ALWAYS, SERVICE_ANY_THREAD),
 	SERVICE_ROW(may_wait, may_wait, "may_wait", SERVICE_ALWAYS, SERVICE_ANY_THREAD),
+	SERVICE_ROW(has, has, "has", SERVICE_ALWAYS, SERVICE_ANY_THREAD),
+	SERVICE_ROW(defer, defer, "defer", SERVICE_RUN, SERVICE_VCPU),
+	SERVICE_ROW(complete, complete, "complete", RUNNING, SERVICE_ANY_THREAD),
 };
 
 void

@@ -195,9 +195,35 @@ widest_fit(const struct bus_range *range, uint32_t width)
 	return width;
 }
 
-void
-bus_failed(struct bus_range *range, bool write, int result, uint64_t *value)
+/* Waits for the value of an access that its handler has deferred. False: it was cancelled, or it
+ * was not deferred. */
+static bool
+wait_deferred(struct bus_range *range, const struct minivmm_access *access, bool write,
+	      uint64_t *value)
 {
+	struct deferrals *deferrals = ((struct service_host *)range->device)->deferrals;
+	bool completed;
+
+	/* For the watchdog, and for a pause that is refused. */
+	bus_enter(&bus_current, range->device, write ? "deferred write" : "deferred read",
+		  access->offset);
+	completed = deferrals_wait(deferrals, access->vcpu, value);
+	bus_leave(&bus_current);
+	return completed;
+}
+
+void
+bus_settle(struct bus_range *range, const struct minivmm_access *access, bool write, int result,
+	   uint64_t *value)
+{
+	struct deferrals *deferrals = ((struct service_host *)range->device)->deferrals;
+
+	if (result == MINIVMM_PENDING && deferrals &&
+	    deferrals_has(deferrals, access->vcpu, range->device)) {
+		if (wait_deferred(range, access, write, value))
+			return;
+		result = -1;
+	}
 	if (result != -1)
 		service_refuse_result(range->device, write ? "write" : "read", result);
 	if (write || range->read)
@@ -264,6 +290,7 @@ bus_access(struct bus *bus, uint32_t space, uint64_t address, bool write, void *
 		.offset = address - range->base,
 		.range = range->index,
 		.vcpu = vcpu,
+		.size = sizeof(access),
 	};
 	do {
 		uint64_t value = 0;
@@ -279,7 +306,7 @@ bus_access(struct bus *bus, uint32_t space, uint64_t address, bool write, void *
 			memcpy(&value, (uint8_t *)data + done, access.width);
 		result = bus_call(range, &access, write, &value, &bus_current);
 		if (result)
-			bus_failed(range, write, result, &value);
+			bus_settle(range, &access, write, result, &value);
 		if (!write)
 			memcpy((uint8_t *)data + done, &value, access.width);
 		done += access.width;

@@ -200,7 +200,7 @@ bus_count(atomic_uint_least64_t *counter)
 /*
  * Calls the device for one access, whose width must be in range->widths. A read stores into *value,
  * a write passes it. current is &bus_current of this thread. Returns the callback's result, or -1
- * if the range has no read callback. Unless it is 0, call bus_failed.
+ * if the range has no read callback. Unless it is 0, call bus_settle.
  */
 static inline int
 bus_call(struct bus_range *range, const struct minivmm_access *access, bool write, uint64_t *value,
@@ -228,9 +228,13 @@ bus_call(struct bus_range *range, const struct minivmm_access *access, bool writ
 	return r;
 }
 
-/* Counts a failed bus_call; reports a result that is reserved. The value of a read becomes all
- * ones. Any vCPU thread. */
-void bus_failed(struct bus_range *range, bool write, int result, uint64_t *value);
+/*
+ * Settles a bus_call that has not returned 0. Waits for the value of a deferred access. Counts a
+ * failure, and reports a result that is reserved; the value of a read becomes all ones. The thread
+ * of access->vcpu.
+ */
+void bus_settle(struct bus_range *range, const struct minivmm_access *access, bool write,
+		int result, uint64_t *value);
 
 /*
  * Performs a guest access of width bytes (1 to 8) at data. Splits it into widths that the device

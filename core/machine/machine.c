@@ -94,7 +94,7 @@ machine_create(struct machine *m, const struct machine_layout *layout)
 	if (layout->irqchip)
 		r = kvm_irqchip(&m->kvm);
 	m->vcpus = aligned_alloc(64, layout->cpus * sizeof(*m->vcpus));
-	if (!m->vcpus)
+	if (!m->vcpus || deferrals_init(&m->deferrals, layout->cpus))
 		return fail_memory("%u vCPUs", layout->cpus);
 	memset(m->vcpus, 0, layout->cpus * sizeof(*m->vcpus));
 	for (uint32_t i = 0; i < layout->cpus && !r; i++, m->vcpu_count++) {
@@ -116,6 +116,8 @@ machine_join(struct machine *m)
 	m->may_run = false;
 	pthread_cond_broadcast(&m->changed);
 	pthread_mutex_unlock(&m->lock);
+	if (m->vcpu_count)
+		deferrals_cancel(&m->deferrals, true);
 	for (uint32_t i = 0; i < m->vcpu_count; i++)
 		if (m->vcpus[i].started) {
 			vcpu_kick(&m->vcpus[i]);
@@ -133,6 +135,7 @@ machine_destroy(struct machine *m)
 	m->vcpu_count = 0; /* for a signal handler that calls machine_callback */
 	free(m->vcpus);
 	bus_free(&m->bus);
+	deferrals_free(&m->deferrals);
 	irqs_free(&m->irqs);
 	kvm_close(&m->kvm);
 	dirty_free(m);

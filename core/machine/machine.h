@@ -17,6 +17,7 @@
 #include "kvm/kvm.h"
 #include "machine/bus.h"
 #include "machine/clock.h"
+#include "machine/deferral.h"
 #include "machine/ioeventfd.h"
 #include "machine/irq.h"
 #include "machine/layout.h"
@@ -89,6 +90,7 @@ struct machine {
 		uint64_t *guest; /* dirty_guest's bitmap; NULL: not recorded */
 	} dirty;
 	struct bus bus;
+	struct deferrals deferrals;
 	struct irqs irqs;
 	struct vm_clock clock;
 	struct loop loop;

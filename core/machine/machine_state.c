@@ -18,7 +18,13 @@ int
 machine_save(struct machine *m, struct record_writer *writer)
 {
 	bool saved = by_guest(m->end.cause);
+	char device[sizeof(m->deferrals.device)];
 
+	if (deferrals_lost(&m->deferrals, device))
+		return fail(STATUS_IO,
+			    "cannot save the machine: the access that device %s deferred was "
+			    "cancelled, so the guest sees absent hardware; reset the machine",
+			    device);
 	record_put_u64(writer, "time", clock_now(&m->clock));
 	record_put_u32(writer, "end", saved ? m->end.cause : CAUSE_NONE);
 	record_put_u64(writer, "status", saved ? m->end.status : 0);
@@ -79,6 +85,7 @@ machine_load(struct machine *m, const struct record *group, struct why *why)
 	m->acpi = record_number(&acpi, 0);
 	irqs_set_idle(&m->irqs);
 	machine_stop_discard_hit(m); /* of before a reset */
+	deferrals_forget(&m->deferrals);
 	machine_stop_arm(m);
 	irqs_load(&m->irqs, &lines);
 	return kvm_vm_load(&m->kvm, group, why);

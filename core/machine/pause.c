@@ -112,8 +112,8 @@ refuse(struct machine *m)
 /*
  * Waits until all vCPUs have left the guest and its accesses. Usually they do within microseconds.
  * If not, the loop runs meanwhile; and if the handler of an access has not ended after PARK_MOST,
- * the pause is refused, unless the vCPUs must stop in any case. On a busy host all threads are
- * slow: PARK_TURNS.
+ * the pause is refused, unless the vCPUs must stop in any case. At the end of the machine, deferred
+ * accesses are cancelled then. On a busy host all threads are slow: PARK_TURNS.
  */
 static int
 park_vcpus(struct machine *m)
@@ -130,12 +130,16 @@ park_vcpus(struct machine *m)
 
 		for (unsigned i = 0; !r && i < EVENTS_PER_TURN; i++)
 			r = loop_once_nested(&m->loop, 0);
-		if (!r && turn >= PARK_TURNS && clock_host() - began > PARK_MOST &&
-		    obstacle(m, why, sizeof(why)) && refuse(m))
+		if (r || turn < PARK_TURNS || clock_host() - began <= PARK_MOST ||
+		    !obstacle(m, why, sizeof(why)))
+			continue;
+		if (refuse(m))
 			return fail(STATUS_IO,
 				    "cannot pause the machine: %s; the machine continues; try "
 				    "again later",
 				    why);
+		if (machine_ended(m))
+			deferrals_cancel(&m->deferrals, true);
 	}
 	return r;
 }
@@ -149,7 +153,9 @@ machine_pause(struct machine *m, enum pause_reason reason)
 	if (m->state == MACHINE_PAUSED)
 		return m->pause_error;
 	m->parking = true;
+	deferrals_cancel(&m->deferrals, reason == PAUSE_RESET);
 	r = park_vcpus(m);
+	deferrals_cancel(&m->deferrals, false);
 	m->parking = false;
 	if (r)
 		return r;

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "machine/bus.h"
+#include "machine/deferral.h"
 #include "minivmm/plugin.h"
 
 /* Phases of a device. In a callback: that of the callback; on a thread of the plugin: that of the
@@ -99,7 +100,8 @@ struct service_host {
 	struct minivmm_device public; /* first: the plugin's pointer is this one */
 	const struct service_table *table;
 	struct bus_gate *gate;
-	const char *plugin; /* name, for messages */
+	struct deferrals *deferrals; /* of the machine */
+	const char *plugin;          /* name, for messages */
 	struct service_rows rows[SERVICE_OBJECTS];
 	atomic_uint phase;                 /* of the device: SERVICE_... */
 	atomic_bool reported;              /* an error was logged since the callback began */

@@ -69,7 +69,7 @@ static inline bool
 fast_path(struct vcpu *vcpu, const struct bus *bus, struct bus_current *current)
 {
 	struct kvm_run *run = vcpu->kvm.run;
-	struct minivmm_access access = { .vcpu = vcpu->kvm.id };
+	struct minivmm_access access = { .vcpu = vcpu->kvm.id, .size = sizeof(access) };
 	struct bus_range *range;
 	uint64_t *data, value;
 	bool write;
@@ -97,7 +97,7 @@ fast_path(struct vcpu *vcpu, const struct bus *bus, struct bus_current *current)
 	value = *data & ~0ull >> (64 - 8 * access.width);
 	result = bus_call(range, &access, write, &value, current);
 	if (result)
-		bus_failed(range, write, result, &value);
+		bus_settle(range, &access, write, result, &value);
 	if (!write)
 		*data = value;
 	bus_count(&vcpu->exits[run->exit_reason]);

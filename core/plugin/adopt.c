@@ -84,6 +84,17 @@ adopt_table(struct adoption *a, const char *table_name, const void **table, uint
 	return 0;
 }
 
+bool
+plugin_has_feature(const char *name)
+{
+	static const char *const features[] = { MINIVMM_DEFERRED_ACCESS };
+
+	for (size_t i = 0; i < sizeof(features) / sizeof(*features); i++)
+		if (name && !strcmp(name, features[i]))
+			return true;
+	return false;
+}
+
 int
 plugin_adopt(struct plugin *plugin, const struct minivmm_registration *registration,
 	     struct why *why)
@@ -100,6 +111,12 @@ plugin_adopt(struct plugin *plugin, const struct minivmm_registration *registrat
 	 * descriptor uses one of these tables, copy() refuses it. */
 	memcpy(r, registration,
 	       registration->size < sizeof(known) ? registration->size : sizeof(known));
+	for (const char *const *need = r->needs; need && *need; need++)
+		if (!plugin_has_feature(*need))
+			return why_set(why,
+				       "it needs the feature %s, which this minivmm lacks; update "
+				       "minivmm",
+				       *need);
 	if (!r->plugin || r->plugin_size < offsetof(struct minivmm_plugin, options))
 		return why_set(why, "its registration is too short; use MINIVMM_REGISTER()");
 	if (!adopt_size(r->plugin_size))

@@ -249,6 +249,9 @@ check_descriptor(struct minivmm_registration *r, const struct minivmm_registrati
 		return 0; /* plugin_adopt() reports it */
 	if (!copy_loaded(r, registration, r->size < sizeof(*r) ? r->size : sizeof(*r)))
 		return why_set(why, "its registration is not in its file; use MINIVMM_REGISTER()");
+	if (r->needs && !are_texts(r->needs))
+		return why_set(why, "its list of features is not in its file; use "
+				    "MINIVMM_REGISTER()");
 	if (!r->plugin || !adopt_size(r->plugin_size))
 		return 0; /* plugin_adopt() reports it */
 	if (loaded(r->plugin) < r->plugin_size)

@@ -84,6 +84,9 @@ void plugin_unload(struct plugin *plugin);
 int plugin_adopt(struct plugin *plugin, const struct minivmm_registration *registration,
 		 struct why *why);
 
+/* Whether this minivmm has a feature that plugins can need: MINIVMM_DEFERRED_ACCESS... */
+bool plugin_has_feature(const char *name);
+
 /*
  * Checks that each table of a loaded plugin has an end; call it before plugin_adopt(). Part of
  * plugin_load(). Returns 0, or -1 with the table in why.

@@ -85,7 +85,7 @@ call_all(struct minivmm_device *dev)
 	const struct minivmm_access access = { .width = 1 };
 	struct minivmm_bind bind = { .width = 1, .offset = 1, .value = 7 };
 	char byte = 0;
-	uint64_t rip;
+	uint64_t rip, id;
 	int fd;
 
 	minivmm_log(dev, MINIVMM_DEBUG, "calls");
@@ -109,6 +109,9 @@ call_all(struct minivmm_device *dev)
 	minivmm_bind_write(dev, &bind);
 	minivmm_post(dev, 1);
 	minivmm_paused(dev);
+	minivmm_has(dev, MINIVMM_DEFERRED_ACCESS);
+	id = minivmm_defer(dev, c->access ? c->access : &access);
+	minivmm_complete(dev, id, 0);
 	minivmm_instruction(dev, c->access ? c->access : &access, &rip);
 	minivmm_option_set(dev, "name", "x");
 	minivmm_capture_file(dev, STDERR_FILENO);
@@ -155,6 +158,7 @@ pass_wrong_arguments(struct minivmm_device *dev)
 	minivmm_option_set(dev, "irq", "5");
 	minivmm_option_set(dev, "name", NULL);
 	minivmm_log(dev, (enum minivmm_level)9, "no level");
+	minivmm_complete(dev, 12345, 0);
 }
 
 static int

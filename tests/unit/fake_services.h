@@ -192,7 +192,8 @@ fake_create(struct fake *f, const struct minivmm_plugin *plugin)
 		.socket_listen = fake_socket_listen,
 		.socket_connect = fake_socket_connect,
 	};
-	f->device = (struct minivmm_device){ &f->services, calloc(1, plugin->state_size), "fake0" };
+	f->device = (struct minivmm_device){ &f->services, calloc(1, plugin->state_size), "fake0",
+					     sizeof(f->device) };
 	assert_non_null(f->device.state);
 	if (plugin->fields)
 		fields_reset(plugin->fields, f->device.state);

@@ -18,8 +18,9 @@ say(struct minivmm_device *dev, uint32_t level, const char *text)
 	snprintf(last, sizeof(last), "%s", text);
 }
 
-static const struct minivmm_services services = { .size = sizeof(services), .log = say,
-						 .log_level = MINIVMM_DEBUG };
+static const struct minivmm_services services = { .size = sizeof(services),
+						  .log = say,
+						  .log_level = MINIVMM_DEBUG };
 static struct minivmm_device device = { .services = &services, .name = "limited" };
 
 static struct rate *

@@ -30,12 +30,12 @@
  * call in another phase, on another thread or with an invalid argument: the call has no effect, a
  * message names device and service, and the call is counted. It returns -1, NULL or 0.
  *
- * Results: a callback returns 0, or calls minivmm_error() and returns -1. Other values are
- * reserved: the host rejects them and takes them for -1. A failure of configure or start ends the
- * machine. After a failure of pause, save or capture, no snapshot is written; after a failure of
- * load or loaded, the restore fails. Other failures are counted and the machine continues: for a
- * range handler, the guest sees the behaviour of absent hardware (a read returns all ones, a write
- * is dropped).
+ * Results: a callback returns 0, or calls minivmm_error() and returns -1; some may return
+ * MINIVMM_PENDING. Other values are reserved: the host rejects them and takes them for -1. A
+ * failure of configure or start ends the machine. After a failure of pause, save or capture, no
+ * snapshot is written; after a failure of load or loaded, the restore fails. Other failures are
+ * counted and the machine continues: for a range handler, the guest sees the behaviour of absent
+ * hardware (a read returns all ones, a write is dropped).
  *
  * Compatibility: rows and the descriptor grow only at their ends. The host reads a plugin's tables
  * with the plugin's row size and takes missing members as zero. Zero in a new member therefore
@@ -68,6 +68,7 @@ struct minivmm_device {
 	const struct minivmm_services *services;
 	void *state;      /* the plugin's struct, state_size bytes */
 	const char *name; /* of the instance: "serial0" */
+	uint32_t size;    /* of this struct, in bytes */
 };
 
 /* The type of a row's value; the comment names the C type of the member. */
@@ -130,7 +131,7 @@ struct minivmm_access {
 	uint32_t width;   /* in bytes; one of the range's widths */
 	uint32_t range;   /* index of the row */
 	uint32_t vcpu;    /* index of the vCPU */
-	uint32_t flags;   /* none yet */
+	uint32_t size;    /* of this struct, in bytes */
 	uint64_t address; /* the address of the range + offset */
 };
 
@@ -241,6 +242,7 @@ enum minivmm_start_reason { MINIVMM_FRESH = 1, MINIVMM_RESTORED, MINIVMM_RESET }
 struct minivmm_start {
 	uint32_t reason;        /* enum minivmm_start_reason */
 	uint8_t generation[16]; /* random: different at the first start and at each restore */
+	uint32_t size;          /* of this struct, in bytes */
 };
 
 /* Descriptor flags. */
@@ -327,7 +329,9 @@ struct minivmm_plugin {
 	int (*capture)(struct minivmm_device *dev);
 };
 
-#define MINIVMM_PENDING 1 /* pause: requests are in flight; minivmm_paused() follows */
+/* pause: requests are in flight; minivmm_paused() follows. read, write: the access is deferred;
+ * minivmm_complete() follows. */
+#define MINIVMM_PENDING 1
 
 /* The end of every table. */
 #ifdef __cplusplus
@@ -347,6 +351,7 @@ struct minivmm_bind {
 	uint32_t range, width; /* index of the row; in bytes */
 	uint64_t offset, value;
 	uint32_t watch; /* index of the row whose ready is called */
+	uint32_t size;  /* of this struct; minivmm_bind_write() sets it */
 };
 
 #define MINIVMM_FILE_NEW 0x1u /* minivmm_file_open: fail if the file exists */
@@ -413,7 +418,15 @@ struct minivmm_services {
 	uint64_t (*memory_size)(struct minivmm_device *dev);
 	void (*error_text)(struct minivmm_device *dev, uint32_t call, int error, char *text,
 			   size_t size);
+	bool (*has)(struct minivmm_device *dev, const char *feature);
+	uint64_t (*defer)(struct minivmm_device *dev, const struct minivmm_access *access);
+	int (*complete)(struct minivmm_device *dev, uint64_t access, uint64_t value);
 };
+
+/* Whether the host's table has a member, from a pointer to the table. */
+#define MINIVMM_HAS_SERVICE(table, member)                                                         \
+	((table)->size >= offsetof(struct minivmm_services, member) + sizeof((table)->member) &&   \
+	 (table)->member)
 
 /* Returns the plugin's struct. Not a service: it works everywhere. */
 static inline void *
@@ -576,8 +589,7 @@ minivmm_error_text(struct minivmm_device *dev, enum minivmm_call call, int error
 	const struct minivmm_services *s = dev->services;
 	struct minivmm_text text = { "" };
 
-	if (s->size >= offsetof(struct minivmm_services, error_text) + sizeof(s->error_text) &&
-	    s->error_text)
+	if (MINIVMM_HAS_SERVICE(s, error_text))
 		s->error_text(dev, (uint32_t)call, error, text.text, sizeof(text.text));
 	else /* an older host */
 		strncpy(text.text, strerror(error), sizeof(text.text) - 1);
@@ -593,10 +605,7 @@ minivmm_memory_size(struct minivmm_device *dev)
 {
 	const struct minivmm_services *s = dev->services;
 
-	return s->size < offsetof(struct minivmm_services, memory_size) + sizeof(s->memory_size) ||
-		       !s->memory_size
-		   ? UINT64_MAX
-		   : s->memory_size(dev);
+	return MINIVMM_HAS_SERVICE(s, memory_size) ? s->memory_size(dev) : UINT64_MAX;
 }
 
 /*
@@ -667,7 +676,10 @@ minivmm_watch(struct minivmm_device *dev, uint32_t watch, int fd, uint32_t event
 static inline int
 minivmm_bind_write(struct minivmm_device *dev, const struct minivmm_bind *bind)
 {
-	return dev->services->bind_write(dev, bind);
+	struct minivmm_bind sized = *bind;
+
+	sized.size = sizeof(sized);
+	return dev->services->bind_write(dev, &sized);
 }
 
 /*
@@ -717,8 +729,51 @@ minivmm_may_wait(struct minivmm_device *dev)
 {
 	const struct minivmm_services *s = dev->services;
 
-	return s->size < offsetof(struct minivmm_services, may_wait) + sizeof(s->may_wait) ||
-	       !s->may_wait || s->may_wait(dev);
+	return MINIVMM_HAS_SERVICE(s, may_wait) ? s->may_wait(dev) : true;
+}
+
+/*
+ * Features of the host, by name: for a plugin that works without them, too. One that does not lists
+ * them in MINIVMM_REGISTER(), and older hosts refuse it by the feature's name.
+ */
+#define MINIVMM_DEFERRED_ACCESS "deferred-access" /* minivmm_defer(), minivmm_complete() */
+
+/* Whether the host has a feature. Where: in any phase, on any thread. */
+static inline bool
+minivmm_has(struct minivmm_device *dev, const char *feature)
+{
+	const struct minivmm_services *s = dev->services;
+
+	return MINIVMM_HAS_SERVICE(s, has) && s->has(dev, feature);
+}
+
+/*
+ * Defers the access for which the handler was called. The handler then returns MINIVMM_PENDING, and
+ * only the vCPU of the access waits, without the device's lock, for minivmm_complete(). A pause
+ * waits for it, too, and is refused with the device's name after a second. A reset and the end of
+ * the machine cancel the access. Returns the id of the access, which is never used again; or 0: the
+ * call was refused, or the host is older than this function.
+ * Where: while the guest runs, in range handlers.
+ */
+static inline uint64_t
+minivmm_defer(struct minivmm_device *dev, const struct minivmm_access *access)
+{
+	const struct minivmm_services *s = dev->services;
+
+	return MINIVMM_HAS_SERVICE(s, defer) ? s->defer(dev, access) : 0;
+}
+
+/*
+ * Completes a deferred access, also before its handler has returned. value: of a read, in the low
+ * width bytes. Returns 0; or -1: the access was cancelled, or was completed before.
+ * Where: from start to stop, on any thread.
+ */
+static inline int
+minivmm_complete(struct minivmm_device *dev, uint64_t access, uint64_t value)
+{
+	const struct minivmm_services *s = dev->services;
+
+	return MINIVMM_HAS_SERVICE(s, complete) ? s->complete(dev, access, value) : -1;
 }
 
 /*
@@ -1128,6 +1183,7 @@ struct minivmm_registration {
 	    post_size, field_size;
 	uint32_t acpi_size;
 	const struct minivmm_plugin *plugin;
+	const char *const *needs; /* names of features, NULL-terminated; NULL: none */
 };
 
 #ifdef __cplusplus
@@ -1136,7 +1192,11 @@ struct minivmm_registration {
 #define MINIVMM_EXPORT extern __attribute__((visibility("default")))
 #endif
 
-#define MINIVMM_REGISTER(descriptor)                                                               \
+/* MINIVMM_REGISTER(foo), or with the features without which the plugin does not work:
+ * MINIVMM_REGISTER(foo, MINIVMM_DEFERRED_ACCESS). */
+#define MINIVMM_REGISTER(...) MINIVMM_REGISTER_(__VA_ARGS__, (const char *)0)
+#define MINIVMM_REGISTER_(descriptor, ...)                                                         \
+	static const char *const minivmm_needs[] = { __VA_ARGS__ };                                \
 	MINIVMM_EXPORT const struct minivmm_registration minivmm_registration;                     \
 	const struct minivmm_registration minivmm_registration = {                                 \
 		MINIVMM_ABI,                                                                       \
@@ -1151,7 +1211,8 @@ struct minivmm_registration {
 		sizeof(struct minivmm_post),                                                       \
 		sizeof(struct minivmm_field),                                                      \
 		sizeof(struct minivmm_acpi),                                                       \
-		&descriptor                                                                        \
+		&descriptor,                                                                       \
+		minivmm_needs                                                                      \
 	};                                                                                         \
 	/* a semicolon follows */                                                                  \
 	extern int minivmm_registered_##descriptor

@@ -80,6 +80,7 @@ sub is_refused {
     return 1 if !allowed($service, $in, $thread);
     return 1 if $service =~ /^(?:put|get|save_|load_)/; # no writer, no reader
     return $in ne 'pause' if $service eq 'paused';
+    return $in ne 'write' || $thread if $service eq 'complete'; # nothing is deferred elsewhere
     return !allowed('memory_map', $in, $thread) if $service eq 'memory_unmap';
     return 0;
 }
@@ -121,6 +122,7 @@ my @arguments = (
     [ option_set => 'the plugin has no option with MINIVMM_HOST named irq' ],
     [ option_set => 'no value for option name' ],
     [ log => 'level 9 does not exist' ],
+    [ complete => 'access 12345 is not deferred, or was completed before' ],
 );
 ($status, $out, $err) = act('arguments', 'start', 0);
 is("$status:$err", join('', '0:', map { "minivmm: a: minivmm_$_->[0]() is refused: $_->[1]; plugin caller is at fault\n" } @arguments),
