@@ -52,8 +52,15 @@
 #include <string.h>
 
 #ifdef __cplusplus
-/* In C, designated initialisers can leave out members; some C++ compilers warn. */
+/* In C, designated initialisers can leave out members; some C++ compilers warn. Before C++20, they
+ * are an extension. */
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+#if __cplusplus < 202002L
+#pragma GCC diagnostic ignored "-Wc++20-extensions"
+#endif
+/* Some functions have the name of a struct: C++ takes that for its constructor. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
 extern "C" {
 #endif
 
@@ -944,7 +951,10 @@ minivmm_get_end(struct minivmm_device *dev, struct minivmm_reader *reader)
 
 #ifdef __cplusplus
 }
+#pragma GCC diagnostic pop
 #endif
+
+/* The macros with _ at the end take a further empty argument: a macro with "..." needs one. */
 
 /*
  * MINIVMM_OPTION(struct foo, member, initial, help, ...): a row whose type is the member's C type;
@@ -953,14 +963,18 @@ minivmm_get_end(struct minivmm_device *dev, struct minivmm_reader *reader)
  * ENUM (uint32_t, with .values), PATH (const char *). A member of the wrong C type does not
  * compile.
  */
-#define MINIVMM_OPTION(structure, member, initial_text, help_text, ...)                            \
+#define MINIVMM_OPTION(structure, member, initial_text, ...)                                       \
+	MINIVMM_OPTION_(structure, member, initial_text, __VA_ARGS__, )
+#define MINIVMM_OPTION_(structure, member, initial_text, help_text, ...)                           \
 	{                                                                                          \
 		.name = #member, .type = MINIVMM_OPTION_TYPE(structure, member),                   \
 		.offset = (uint32_t)offsetof(structure, member), .initial = (initial_text),        \
 		.help = (help_text), __VA_ARGS__                                                   \
 	}
 
-#define MINIVMM_OPTION_AS(kind, structure, member, initial_text, help_text, ...)                   \
+#define MINIVMM_OPTION_AS(kind, structure, member, initial_text, ...)                              \
+	MINIVMM_OPTION_AS_(kind, structure, member, initial_text, __VA_ARGS__, )
+#define MINIVMM_OPTION_AS_(kind, structure, member, initial_text, help_text, ...)                  \
 	{                                                                                          \
 		.name = #member, .type = MINIVMM_AS(kind, structure, member),                      \
 		.offset = (uint32_t)offsetof(structure, member), .initial = (initial_text),        \
@@ -976,14 +990,17 @@ minivmm_get_end(struct minivmm_device *dev, struct minivmm_reader *reader)
  * field. A load of another number of elements is refused. .help may follow both. A member of
  * another kind does not compile.
  */
-#define MINIVMM_FIELD(structure, member, ...)                                                      \
+#define MINIVMM_FIELD(structure, ...) MINIVMM_FIELD_(structure, __VA_ARGS__, )
+#define MINIVMM_FIELD_(structure, member, ...)                                                     \
 	{                                                                                          \
 		.name = #member, .type = MINIVMM_FIELD_TYPE(structure, member),                    \
 		.offset = (uint32_t)offsetof(structure, member),                                   \
 		.count = MINIVMM_COUNT_OF(structure, member), __VA_ARGS__                          \
 	}
 
-#define MINIVMM_FIELD_COUNTED(structure, member, counter, ...)                                     \
+#define MINIVMM_FIELD_COUNTED(structure, member, ...)                                              \
+	MINIVMM_FIELD_COUNTED_(structure, member, __VA_ARGS__, )
+#define MINIVMM_FIELD_COUNTED_(structure, member, counter, ...)                                    \
 	{                                                                                          \
 		.name = #member, .type = MINIVMM_ARRAY_TYPE(structure, member),                    \
 		.offset = (uint32_t)offsetof(structure, member),                                   \
@@ -992,7 +1009,9 @@ minivmm_get_end(struct minivmm_device *dev, struct minivmm_reader *reader)
 		.counter_type = MINIVMM_COUNTER_TYPE(structure, counter), __VA_ARGS__              \
 	}
 
-#define MINIVMM_FIELD_POINTER(structure, member, counter, ...)                                     \
+#define MINIVMM_FIELD_POINTER(structure, member, ...)                                              \
+	MINIVMM_FIELD_POINTER_(structure, member, __VA_ARGS__, )
+#define MINIVMM_FIELD_POINTER_(structure, member, counter, ...)                                    \
 	{                                                                                          \
 		.name = #member, .type = MINIVMM_POINTER_TYPE(structure, member),                  \
 		.offset = (uint32_t)offsetof(structure, member), .flags = MINIVMM_POINTER,         \

@@ -122,7 +122,7 @@ while (my ($type, $name, $arguments) = splice @functions, 0, 3) {
 }
 my @enums = $header =~ /enum (?:minivmm_\w+) \{(.*?)\}/gs;
 my %constant = map { $_ => 1 } map { /(MINIVMM_\w+)/g } @enums;
-$constant{$_} = 1 for grep { !/^MINIVMM_NO_|_(?:PLUGIN_H|EXPORT|\w+_OF|\w+_TYPE|IS_POINTER|ASSURED|DECAY|HAS_SERVICE|LINE|REGISTER_)$|_AS_|_AS$|_IRQ_/ || /OPTION_AS$/ }
+$constant{$_} = 1 for grep { !/^MINIVMM_NO_|_(?:PLUGIN_H|EXPORT|\w+_OF|\w+_TYPE|IS_POINTER|ASSURED|DECAY|HAS_SERVICE|LINE|\w+_)$|_AS_|_AS$|_IRQ_/ || /OPTION_AS$/ }
   $header =~ /^#define (MINIVMM_\w+)/gm;
 delete @constant{ grep { /^MINIVMM_IRQ_/ } keys %constant };    # used between the header and the services
 cmp_ok(scalar(keys %constant), '>', 30, 'constants');

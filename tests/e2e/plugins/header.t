@@ -8,18 +8,21 @@ use lib 'tests/lib';
 use Minivmm;
 use Test::More;
 
-my @flags = (qw(-Wall -Wextra -Werror -fsyntax-only), "-I$top/core/include");
+my @flags = (qw(-Wall -Wextra -Wshadow -Werror -fsyntax-only), "-I$top/core/include");
 my %compilers = (
     'C11' => [qw(cc -std=c11 -x c)],
     'GNU C17' => [qw(cc -std=gnu17 -x c)],
     'C++20' => [qw(c++ -std=c++20 -x c++)],
+    'C++17' => [qw(c++ -std=c++17 -x c++)],
 );
+my $clang = (run([qw(clang++ --version)]))[0] == 0;
 $compilers{"clang's C11"} = [qw(clang -std=c11 -x c)] if (run([qw(clang --version)]))[0] == 0;
-$compilers{"clang's C++20"} = [qw(clang++ -std=c++20 -x c++)] if (run([qw(clang++ --version)]))[0] == 0;
+$compilers{"clang's C++$_"} = [ 'clang++', "-std=c++$_", qw(-x c++) ] for grep { $clang } 17, 20;
 
 sub compiles {
     my ($compiler, $text, @more) = @_;
     spew('x.txt', $text);
+    push @more, '-Wpedantic' if $compiler =~ /C\+\+/;
     return run([ @{ $compilers{$compiler} }, @flags, @more, 'x.txt' ]);
 }
 
