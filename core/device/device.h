@@ -125,7 +125,8 @@ int devices_create(struct devices *devices, struct machine *machine, struct conf
 void devices_destroy(struct devices *devices);
 
 /* Call before the machine runs: opens the streams, waits for input where wait_INPUT is set, and
- * calls start of the plugins. I/O thread. Returns 0 or a negative status, logged. */
+ * calls start of the plugins, unless the machine ends meanwhile. I/O thread. Returns 0 or a
+ * negative status, logged. */
 int devices_start(struct devices *devices, enum minivmm_start_reason reason);
 /* Pause and resume of struct machine_devices; context is the struct devices. Return 0 or a negative
  * status, logged. */

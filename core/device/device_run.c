@@ -101,35 +101,52 @@ wait_for_input(struct devices *devices)
 	return r;
 }
 
+/* Whether the start goes on: a signal, Ctrl-A x or a device can end the machine meanwhile. ended:
+ * it was restored with its end, and delivers the output that it was saved with. */
+static bool
+goes_on(const struct devices *devices, int r, bool ended)
+{
+	return !r && (ended || !machine_ended(devices->machine));
+}
+
+/* Calls start of a plugin. */
+static int
+start_device(struct device *d, const struct minivmm_start *start)
+{
+	int r = 0;
+
+	d->started = true;
+	d->paused = false; /* start replaces resume */
+	atomic_store(&d->host.phase, SERVICE_START);
+	if (d->plugin.descriptor.start &&
+	    DEVICE_CALL(d, SERVICE_START, "start",
+			d->plugin.descriptor.start(&d->host.public, start)) < 0)
+		r = device_failed(d, "start", STATUS_IO);
+	atomic_store(&d->host.phase, SERVICE_RUN);
+	for (uint32_t s = 0; s < d->streams_ready; s++)
+		stream_start(&d->streams[s].stream);
+	return r;
+}
+
 int
 devices_start(struct devices *devices, enum minivmm_start_reason reason)
 {
 	struct minivmm_start start = { .reason = reason, .size = sizeof(start) };
+	bool first = reason != MINIVMM_RESET, ended = !first || machine_ended(devices->machine);
 	int r = 0;
 
 	memcpy(start.generation, devices->generation, sizeof(start.generation));
-	devices->first_start = reason != MINIVMM_RESET;
+	devices->first_start = first;
 	/* A reset keeps the streams open. */
-	for (size_t i = 0; i < devices->count && !r && reason != MINIVMM_RESET; i++)
-		for (uint32_t s = 0; s < devices->list[i].streams_ready && !r; s++)
+	for (size_t i = 0; first && i < devices->count; i++)
+		for (uint32_t s = 0;
+		     s < devices->list[i].streams_ready && goes_on(devices, r, ended); s++)
 			r = stream_open(&devices->list[i].streams[s].stream,
 					reason != MINIVMM_FRESH);
 	if (!r && reason == MINIVMM_FRESH)
 		r = wait_for_input(devices);
-	for (size_t i = 0; i < devices->count && !r; i++) {
-		struct device *d = &devices->list[i];
-
-		d->started = true;
-		d->paused = false; /* start replaces resume */
-		atomic_store(&d->host.phase, SERVICE_START);
-		if (d->plugin.descriptor.start &&
-		    DEVICE_CALL(d, SERVICE_START, "start",
-				d->plugin.descriptor.start(&d->host.public, &start)) < 0)
-			r = device_failed(d, "start", STATUS_IO);
-		atomic_store(&d->host.phase, SERVICE_RUN);
-		for (uint32_t s = 0; s < d->streams_ready; s++)
-			stream_start(&d->streams[s].stream);
-	}
+	for (size_t i = 0; i < devices->count && goes_on(devices, r, ended); i++)
+		r = start_device(&devices->list[i], &start);
 	return r;
 }
 

@@ -168,6 +168,12 @@ machine_end(struct machine *m, enum machine_cause cause, uint64_t status)
 }
 
 bool
+machine_begun(const struct machine *m)
+{
+	return m->begun;
+}
+
+bool
 machine_ran(const struct machine *m)
 {
 	bool ran = false;

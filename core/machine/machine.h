@@ -105,6 +105,7 @@ struct machine {
 	struct vcpu *vcpus;
 	uint32_t vcpu_count;
 	enum machine_state state;
+	bool begun;      /* it has run */
 	bool parking;    /* machine_pause waits for the vCPUs, and runs the loop */
 	int pause_error; /* of a pause that is not complete: 0 or a negative status */
 	uint32_t pauses[PAUSE_REASONS];
@@ -218,6 +219,8 @@ void machine_stop_hit(struct machine *machine);
 void machine_end(struct machine *machine, enum machine_cause cause, uint64_t status);
 /* Any thread. */
 bool machine_ended(struct machine *machine);
+/* Whether the machine has run: false after a start that failed or was ended. Main thread. */
+bool machine_begun(const struct machine *machine);
 /* Whether a vCPU has executed anything since machine_run began. After machine_run. Main thread. */
 bool machine_ran(const struct machine *machine);
 /* "hlt", "exit"...: a constant string. */

@@ -193,6 +193,7 @@ resume(struct machine *m)
 	clock_start(&m->clock);
 	loop_quiet(&m->loop, false);
 	m->state = MACHINE_RUNNING;
+	m->begun = true;
 	if (m->devices.resume)
 		r = m->devices.resume(m->devices.context);
 	pthread_mutex_lock(&m->lock);

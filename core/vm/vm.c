@@ -291,9 +291,11 @@ void
 vm_destroy(struct vm *vm)
 {
 	if (vm->built) {
-		if (!clock_now(&vm->machine.clock)) /* it never ran */
+		bool begun = machine_begun(&vm->machine);
+
+		if (!begun)
 			memory_remove_file(&vm->machine.memory);
-		devices_made_end(&vm->devices, true);
+		devices_made_end(&vm->devices, !begun);
 		machine_join(&vm->machine);
 		reset_free(&vm->reset);
 		if (vm->can_capture)

@@ -47,7 +47,6 @@ vm_run(struct vm *vm)
 	struct command *until;
 	int r;
 
-	devices_made_end(&vm->devices, false);
 	r = vm->machine.end.cause ? 0 : run_for(vm);
 	if (!r && vm->machine.end.cause == CAUSE_TIMEOUT)
 		vm_stop_timeout(vm);
