@@ -99,7 +99,7 @@ vm_reset(struct vm *vm)
 	if (!r)
 		r = capture_reset(&vm->capture, &vm->reset);
 	if (r)
-		machine_end(&vm->machine, CAUSE_ERROR, STATUS_SNAPSHOT);
+		machine_end(&vm->machine, CAUSE_ERROR, (uint64_t)-r);
 	machine_resume(&vm->machine, PAUSE_RESET);
 	return r;
 }

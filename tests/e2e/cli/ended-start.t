@@ -48,4 +48,16 @@ kill INT => $run->{pid};
 is("$status:$err", '1002:', 'a signal ends it, and no device starts');
 is(names(), $before, 'and nothing is left');
 
+# A reset whose device cannot start ends the machine with the status of that failure. The device's
+# calls are configure, start, and start at the reset.
+spew('loop.ini', guest('eb fe', "[device exit0]\nplugin = debug-exit\n"));
+run([ $minivmm, '-c', 'loop.ini', '--timeout', '5ms', '--save', 'loop.snap' ]);
+$run = start([ $minivmm, '-r', 'loop.snap', '--set', 'control.socket=sock' ],
+    LD_PRELOAD => "$build/tests/preload/services.so", FAIL_DEVICE => 'exit0', FAIL_CALL => 3);
+my @ctl = ($minivmm, 'ctl', 'sock');
+ok(until_true { -S 'sock' && (run([ @ctl, 'status' ]))[0] == 0 }, 'a restored machine');
+fails([ @ctl, 'reset' ], 1, qr/device exit0 .*: start failed/, 'its device does not start at a reset');
+($status, undef, $err) = finish($run);
+is($status, 113, 'the status is that of the device') or diag($err);
+
 done_testing;
