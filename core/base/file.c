@@ -194,6 +194,15 @@ file_descriptor(const char *path)
 	return -1;
 }
 
+bool
+file_descriptor_given(int fd)
+{
+	int flags = fcntl(fd, F_GETFD);
+
+	errno = EBADF;
+	return flags >= 0 && !(flags & FD_CLOEXEC);
+}
+
 /* Writes the /proc path of a descriptor into a buffer of 32 bytes. */
 static const char *
 self_path(int fd, char *buffer)

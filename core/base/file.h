@@ -52,6 +52,9 @@ FILE *file_open_report(const char *path);
  * for other paths. Opening such a path would reopen the file at its beginning.
  */
 int file_descriptor(const char *path);
+/* Whether the process was started with this descriptor: minivmm opens its own with FD_CLOEXEC. If
+ * not, errno is EBADF. */
+bool file_descriptor_given(int fd);
 /*
  * Opens the pipe or terminal behind a descriptor again, for writing. The new description has its
  * own flags: O_NONBLOCK does not affect other processes.

@@ -176,7 +176,8 @@ path_open(struct stream_end *end, bool restored)
 
 	/* To open /dev/fd/N again would truncate the file and start at its beginning. */
 	if (descriptor >= 0)
-		return standard_open(end, descriptor, "use it");
+		return file_descriptor_given(descriptor) ? standard_open(end, descriptor, "use it")
+							 : stream_end_fail(end, "use it");
 	end->fd = file_open(end->target, how);
 	if (end->fd < 0 && errno == ENXIO && output)
 		return fail(STATUS_IO,

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/limit.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -160,6 +161,11 @@ check_stdio(const struct vm *vm)
 			    "--save %s: the snapshot goes to stdout, to which device %s writes: "
 			    "give the device another output, as --set device.%s.output=stderr",
 			    save, hub->stdout_owner, hub->stdout_owner);
+	if (out >= 0 && !file_descriptor_given(out))
+		return fail(STATUS_IO,
+			    "cannot write snapshot %s: descriptor %d is not open; pass it with "
+			    "%d>FILE in a shell",
+			    save, out, out);
 	if (out >= 0 && isatty(out))
 		return fail(STATUS_USAGE,
 			    "--save %s: the snapshot cannot go to a terminal; redirect the "

@@ -60,4 +60,9 @@ fails([ @ctl, 'reset' ], 1, qr/device exit0 .*: start failed/, 'its device does 
 ($status, undef, $err) = finish($run);
 is($status, 113, 'the status is that of the device') or diag($err);
 
+# A snapshot to a descriptor that minivmm has opened itself would go into its files.
+my @simple = ($minivmm, '-c', "$configs/simple.ini", '--set', 'device.serial0.output=none');
+fails([ @simple, '--set', 'snapshot.file=fd:4' ], 113,
+    qr/snapshot fd:4: descriptor 4 is not open/, 'a descriptor that was not passed');
+
 done_testing;

@@ -104,6 +104,7 @@ is(join(':', run([ @says_hi, '--set', 'device.serial0.output=none' ])), '0::', '
 
 for (
     [ 'output=file:no/x', 113, qr/device serial0: output = file:no\/x: cannot open it for writing: No such file or directory/ ],
+    [ 'output=file:/dev/fd/4', 113, qr/device serial0: output = file:\/dev\/fd\/4: cannot use it: Bad file descriptor/ ], # our own
     [ 'output=file:/dev/fd/99', 113, qr/device serial0: output = file:\/dev\/fd\/99: cannot use it: Bad file descriptor/ ],
     [ 'output=unix:nosock', 113, qr/device serial0: output = unix:nosock: cannot connect: No such file or directory/ ],
     [ 'output=tcp:127.0.0.1:1', 113, qr/device serial0: output = tcp:127\.0\.0\.1:1: cannot connect: Connection refused/ ],
