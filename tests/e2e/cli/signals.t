@@ -110,6 +110,7 @@ SKIP: {
     my $faulty = guest('e6 12 eb fe', "[plugins]\npath = $build/tests/plugins\n\n[device a]\nplugin = faulty\nin = hang\n");
     spew('hang.ini', $faulty);
     for my $case ([qw(batch -r busy.snap --input serial0 -j 1 input)], [qw(-r -)], [qw(-c hang.ini)]) {
+        next if $build =~ /tsan/ && $case->[1] eq '-';    # ThreadSanitizer delays signals in a read
         my @command = @$case;
         pipe my $nothing, my $writer or die;
         my $process = start([ @first, $minivmm, @command ], stdin => $nothing);
