@@ -129,11 +129,12 @@ put_line(const char *line, size_t length)
 }
 
 void
-log_vline(enum minivmm_level level, const char *source, const char *format, va_list arguments)
+log_line(enum minivmm_level level, const char *source, const char *format, ...)
 {
 	char line[1024],
 	    shown[4 * sizeof(line)]; /* at most PIPE_BUF: a pipe takes all or nothing */
 	int head, error = errno;
+	va_list arguments;
 	size_t length;
 
 	if (!log_enabled(level))
@@ -141,22 +142,14 @@ log_vline(enum minivmm_level level, const char *source, const char *format, va_l
 	head = snprintf(line, sizeof(line), "minivmm: %s%s%s",
 			level == MINIVMM_WARNING ? "warning: " : "", source ? source : "",
 			source ? ": " : "");
+	va_start(arguments, format);
 	text_vfit(line + head, sizeof(line) - (size_t)head, format, arguments);
+	va_end(arguments);
 	/* Names and texts from outside must not control the terminal. */
 	length = escape_text(shown, sizeof(shown) - 1, line, strlen(line));
 	shown[length++] = '\n';
 	put_line(shown, length);
 	errno = error;
-}
-
-void
-log_line(enum minivmm_level level, const char *source, const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	log_vline(level, source, format, arguments);
-	va_end(arguments);
 }
 
 enum status

@@ -34,7 +34,6 @@ const char *fail_text(void);
  */
 __attribute__((format(printf, 3, 4))) void log_line(enum minivmm_level level, const char *source,
 						    const char *format, ...);
-void log_vline(enum minivmm_level level, const char *source, const char *format, va_list arguments);
 
 /*
  * A machine begins or ends to run. While it runs, a line for which stderr has no room is dropped

@@ -14,7 +14,6 @@ struct later {
 	uint32_t how;    /* option */
 	uint64_t delay;  /* option */
 	uint64_t number; /* that the next read returns */
-	uint64_t other;  /* accesses to the other port */
 	uint64_t ids[WAITING];
 	uint64_t values[WAITING];
 	uint32_t waiting;
@@ -100,13 +99,6 @@ later_write(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t
 }
 
 static int
-other_read(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t *value)
-{
-	*value = ++((struct later *)minivmm_state(dev))->other;
-	return 0;
-}
-
-static int
 later_fire(struct minivmm_device *dev, uint32_t timer, uint64_t periods)
 {
 	struct later *l = minivmm_state(dev);
@@ -159,11 +151,6 @@ static const struct minivmm_range ranges[] = {
 	  .length = 1,
 	  .read = later_read,
 	  .write = later_write },
-	{ .space = MINIVMM_PIO,
-	  .at = "other_port",
-	  .at_initial = "0x11",
-	  .length = 1,
-	  .read = other_read },
 	MINIVMM_END,
 };
 
@@ -173,7 +160,6 @@ static const struct minivmm_timer timers[] = {
 
 static const struct minivmm_field fields[] = {
 	MINIVMM_FIELD(struct later, number, .help = "that the next read returns"),
-	MINIVMM_FIELD(struct later, other, .help = "accesses to the other port"),
 	MINIVMM_END,
 };
 
