@@ -59,7 +59,14 @@ struct xsave {
 #define XSAVE_LEGACY 512u
 #define XSAVE_HEADER 64u
 
-/* The address of a component, or NULL if it is in its initial state or incomplete. */
+static bool
+is_zero(const uint8_t *bytes, size_t size)
+{
+	return !size || (!bytes[0] && !memcmp(bytes, bytes + 1, size - 1));
+}
+
+/* The address of a component, or NULL if it is in its initial state or incomplete. The initial
+ * state is zeros; the bit of a component that has them is set or clear as the CPU likes. */
 static const uint8_t *
 component(const struct xsave *xsave, unsigned number, size_t least)
 {
@@ -69,7 +76,8 @@ component(const struct xsave *xsave, unsigned number, size_t least)
 
 	memcpy(&present, xsave->area + XSAVE_LEGACY, sizeof(present));
 	if (!(present >> number & 1) || size < least || offset < XSAVE_LEGACY + XSAVE_HEADER ||
-	    offset > xsave->length || size > xsave->length - offset)
+	    offset > xsave->length || size > xsave->length - offset ||
+	    is_zero(xsave->area + offset, size))
 		return NULL;
 	return xsave->area + offset;
 }

@@ -14,6 +14,7 @@ static const struct {
 	{ "vcpu", "msrs.0x10.*", "the TSC counts all the time" },
 	{ "vcpu", "msrs.0x6e0.*", "TSC_DEADLINE is a value of the TSC" },
 	{ "vcpu", "msrs.0xe[78]*", "MPERF and APERF count cycles" },
+	{ "vcpu", "fpu.xstate_bv", "a component in its initial state has its bit set or clear" },
 	{ "vcpu", "lapic.timer_current_count", "the LAPIC's timer counts down" },
 	{ "machine", "time", "the VM's clock runs" },
 	{ "machine", "clock.*", "kvmclock runs" },

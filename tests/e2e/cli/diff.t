@@ -115,6 +115,13 @@ for my $config (qw(simple code echo long protected multiboot pvh elf disk net rt
     is("$status:$out", '0:', "--guest: $config.ini");
     isnt((diffs('one.snap', 'two.snap'))[0], 0, "without it, $config.ini differs");
 }
+{
+    my $copy = Snapshot->load('a.snap');
+    $copy->change('VCPU', 0, [qw(xsave area)], sub { substr($_[0]{value}, 512, 1) ^= "\2" });
+    $copy->save('bit.snap');
+    is((diffs('a.snap', 'bit.snap'))[0], 1, 'XSTATE_BV differs');
+    is(join(':', diffs('--guest', 'a.snap', 'bit.snap')), '0:', '--guest: the CPU chooses the bits of initial state in XSTATE_BV');
+}
 ($status, $text) = diffs('--guest', 'a.snap', 'later.snap');
 is("$status:" . join(' ', map { (split)[2] } split /\n/, $text), '1:regs.rax: regs.rip:', '--guest shows what the guest did') or diag($text);
 
