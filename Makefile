@@ -149,7 +149,8 @@ check test: export BUILD = $B
 check test: export CMOCKA_MESSAGE_OUTPUT = TAP
 check: tests := $(longest) $(units) $(filter-out $(longest) $(if $(SANITIZE),$(unsanitized)),$(wildcard tests/e2e/*/*.t))
 check: test-needs $(units) ## build and run the tests
-	@if tests/svm/usable; then set -x; prove -j4 --timer $(PROVE) $(tests); else tests/svm/check $(tests); fi
+	@if ! tests/svm/usable; then tests/svm/check $(tests); else set -x; \
+		$(if $(SANITIZE),tests/sanitized $B,prove -j4 --timer $(PROVE)) $(tests); fi
 
 # One test, or a few: T names them, N is for rounds, J of them at once. See tests/README.md.
 test: ## run one test of any kind: make test T=unit/bus, T=ctl, T=fuzz/net ...
