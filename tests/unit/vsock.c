@@ -8,6 +8,7 @@
 #include <sys/un.h>
 
 #include "../../plugins/virtio-vsock/connection.c"
+#include "../../plugins/virtio-vsock/packets.c"
 #include "../../plugins/virtio-vsock/vsock.c"
 
 #include "unit/fake_virtio.h"
