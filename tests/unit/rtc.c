@@ -3,7 +3,8 @@
  * The real-time clock compared with Motorola's MC146818A data sheet, register by register, and with
  * the C library's dates.
  */
-#include "../../plugins/rtc.c"
+#include "../../plugins/rtc/rtc.c"
+#include "../../plugins/rtc/calendar.c"
 
 #include <time.h>
 

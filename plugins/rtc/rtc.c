@@ -11,66 +11,24 @@
 #include <minivmm/plugin.h>
 #include <time.h>
 
+#include "rtc.h"
+
 #define SECOND 1000000000ull
 #define HZ 32768u /* frequency of the crystal */
 #define UPDATE                                                                                     \
 	2228000u /* ns for which UIP is set before each second: 244 us notice, 1984 us update */
-#define DAY 86400u
-#define YEARS 10000u        /* the time is modulo this number of years, from the year 0 */
-#define CYCLE_DAYS 3652425u /* days in YEARS */
-#define CYCLE ((uint64_t)CYCLE_DAYS * DAY)
 #define DAYS_TO_1970 719528u
-#define NEVER UINT64_MAX
-
-enum rtc_register {
-	SECONDS,
-	SECONDS_ALARM,
-	MINUTES,
-	MINUTES_ALARM,
-	HOURS,
-	HOURS_ALARM,
-	WEEKDAY,
-	MONTHDAY,
-	MONTH,
-	YEAR,
-	A,
-	B,
-	C,
-	D,
-	CENTURY = 0x32,
-	BYTES = 128,
-};
 
 #define A_RATE 0x0fu
 #define A_DIVIDER 0x70u
 #define A_RUNS 0x20u /* value of A_DIVIDER: 32768 Hz crystal, divider running */
 #define A_UIP 0x80u
 
-#define B_24 0x02u
-#define B_BINARY 0x04u
-#define B_SET 0x80u
 #define FLAG_UPDATE 0x10u /* enabled in B, set in C */
 #define FLAG_ALARM 0x20u
 #define FLAG_PERIODIC 0x40u
 #define FLAGS 0x70u
 #define C_IRQ 0x80u
-
-struct rtc {
-	struct minivmm_irq irq; /* options */
-	uint64_t epoch;
-	/* state */
-	uint8_t index, a, b, c;
-	uint8_t weekday;      /* offset of the day of the week from the date's, 0 to 6 */
-	uint64_t second;      /* seconds from the year 0 to the base time */
-	uint64_t since;       /* VM time, in ns, of the base time: the start of a second */
-	uint64_t polled;      /* VM time, in ns, of the last rtc_poll() */
-	uint8_t bytes[BYTES]; /* CMOS memory; its time registers are valid only while stopped */
-};
-
-struct rtc_date {
-	uint32_t year, month, day, weekday, hour, minute,
-	    second; /* month and day from 1, weekday from 0 (Sunday) */
-};
 
 static bool
 rtc_divides(const struct rtc *r)
@@ -82,97 +40,6 @@ static bool
 rtc_runs(const struct rtc *r)
 {
 	return rtc_divides(r) && !(r->b & B_SET);
-}
-
-static bool
-is_time(uint32_t index)
-{
-	return index == SECONDS || index == MINUTES || index == HOURS ||
-	       (index >= WEEKDAY && index <= YEAR) || index == CENTURY;
-}
-
-static bool
-leap(uint32_t year)
-{
-	return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-}
-
-static uint32_t
-month_days(uint32_t year, uint32_t month)
-{
-	static const uint8_t days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
-
-	return days[month - 1] + (month == 2 && leap(year));
-}
-
-/* Returns the days from the year 0 to January 1 of this year. */
-static uint32_t
-year_days(uint32_t year)
-{
-	return year ? year * 365 + (year - 1) / 4 - (year - 1) / 100 + (year - 1) / 400 + 1 : 0;
-}
-
-static struct rtc_date
-rtc_date(uint64_t time)
-{
-	uint32_t days = (uint32_t)(time / DAY % CYCLE_DAYS), rest = (uint32_t)(time % DAY);
-	struct rtc_date d = { .year = days / 366, .month = 1 };
-
-	d.weekday = (days + 6) % 7; /* January 1 of the year 0 was a Saturday */
-	while (year_days(d.year + 1) <= days)
-		d.year++;
-	days -= year_days(d.year);
-	for (; days >= month_days(d.year, d.month); d.month++)
-		days -= month_days(d.year, d.month);
-	d.day = days + 1;
-	d.hour = rest / 3600;
-	d.minute = rest / 60 % 60;
-	d.second = rest % 60;
-	return d;
-}
-
-static uint64_t
-rtc_time(const struct rtc_date *d)
-{
-	uint64_t days = year_days(d->year) + d->day - 1;
-
-	for (uint32_t m = 1; m < d->month; m++)
-		days += month_days(d->year, m);
-	return days * DAY + d->hour * 3600ull + d->minute * 60 + d->second;
-}
-
-static uint8_t
-rtc_encode(const struct rtc *r, uint32_t number)
-{
-	return (uint8_t)(r->b & B_BINARY ? number : number / 10 << 4 | number % 10);
-}
-
-/* Returns the number in a register. An invalid BCD number returns UINT32_MAX. */
-static uint32_t
-rtc_decode(const struct rtc *r, uint8_t byte)
-{
-	if (r->b & B_BINARY)
-		return byte;
-	return (byte & 15) > 9 || byte >> 4 > 9 ? UINT32_MAX : (byte >> 4) * 10u + (byte & 15);
-}
-
-static uint8_t
-rtc_encode_hour(const struct rtc *r, uint32_t hour)
-{
-	if (r->b & B_24)
-		return rtc_encode(r, hour);
-	return (uint8_t)(rtc_encode(r, hour % 12 ? hour % 12 : 12) | (hour >= 12 ? 0x80 : 0));
-}
-
-static uint32_t
-rtc_decode_hour(const struct rtc *r, uint8_t byte)
-{
-	uint32_t hour;
-
-	if (r->b & B_24)
-		return rtc_decode(r, byte);
-	hour = rtc_decode(r, byte & 0x7f);
-	return hour < 1 || hour > 12 ? UINT32_MAX : hour % 12 + (byte & 0x80 ? 12 : 0);
 }
 
 /* Returns the whole seconds of VM time since the base time. */
@@ -188,47 +55,12 @@ rtc_second(const struct rtc *r, uint64_t now)
 	return (r->second + rtc_passed(r, now)) % CYCLE;
 }
 
-/* Stores the time of a running clock in its registers. */
-static void
-rtc_latch(const struct rtc *r, uint64_t now, uint8_t bytes[BYTES])
-{
-	struct rtc_date d = rtc_date(rtc_second(r, now));
-
-	bytes[SECONDS] = rtc_encode(r, d.second);
-	bytes[MINUTES] = rtc_encode(r, d.minute);
-	bytes[HOURS] = rtc_encode_hour(r, d.hour);
-	bytes[WEEKDAY] = rtc_encode(r, (d.weekday + r->weekday) % 7 + 1);
-	bytes[MONTHDAY] = rtc_encode(r, d.day);
-	bytes[MONTH] = rtc_encode(r, d.month);
-	bytes[YEAR] = rtc_encode(r, d.year % 100);
-	bytes[CENTURY] = rtc_encode(r, d.year / 100);
-}
-
-static uint32_t
-clamp(uint32_t number, uint32_t least, uint32_t most)
-{
-	return number < least ? least : number > most ? most : number;
-}
-
-/* Starts the clock with the time in its registers. Values out of range become the nearest valid
- * ones. */
+/* Starts the clock with the time in its registers. */
 static void
 rtc_set_time(struct rtc *r, uint64_t now)
 {
-	struct rtc_date d = {
-		.second = clamp(rtc_decode(r, r->bytes[SECONDS]), 0, 59),
-		.minute = clamp(rtc_decode(r, r->bytes[MINUTES]), 0, 59),
-		.hour = clamp(rtc_decode_hour(r, r->bytes[HOURS]), 0, 23),
-		.month = clamp(rtc_decode(r, r->bytes[MONTH]), 1, 12),
-		.year = clamp(rtc_decode(r, r->bytes[CENTURY]), 0, 99) * 100 +
-			clamp(rtc_decode(r, r->bytes[YEAR]), 0, 99),
-	};
-	uint32_t weekday = clamp(rtc_decode(r, r->bytes[WEEKDAY]), 1, 7) - 1;
-
-	d.day = clamp(rtc_decode(r, r->bytes[MONTHDAY]), 1, month_days(d.year, d.month));
-	r->second = rtc_time(&d);
+	rtc_load(r);
 	r->since += rtc_passed(r, now) * SECOND;
-	r->weekday = (uint8_t)((weekday + 7 - rtc_date(r->second).weekday) % 7);
 }
 
 /* Returns the ticks of the crystal from the base time to this VM time. */
@@ -256,45 +88,6 @@ rtc_rate(const struct rtc *r)
 	if (!rate || !rtc_divides(r))
 		return -1;
 	return rate < 3 ? rate + 6 : rate - 1;
-}
-
-/* Decodes an alarm register. *wanted is its number, or UINT32_MAX if every number matches. Returns
- * false if no number matches. */
-static bool
-alarm_number(const struct rtc *r, uint32_t index, uint32_t most, uint32_t *wanted)
-{
-	uint8_t byte = r->bytes[index];
-
-	*wanted = UINT32_MAX;
-	if ((byte & 0xc0) == 0xc0)
-		return true;
-	*wanted = index == HOURS_ALARM ? rtc_decode_hour(r, byte) : rtc_decode(r, byte);
-	return *wanted <= most;
-}
-
-/* Returns the first time from this one on that matches the alarm; NEVER if none does. */
-static uint64_t
-rtc_alarm(const struct rtc *r, uint64_t time)
-{
-	uint32_t hour, minute, second;
-
-	if (!alarm_number(r, SECONDS_ALARM, 59, &second) ||
-	    !alarm_number(r, MINUTES_ALARM, 59, &minute) ||
-	    !alarm_number(r, HOURS_ALARM, 23, &hour))
-		return NEVER;
-	/* At most 24 + 60 + 60 steps. */
-	for (;;) {
-		uint32_t of_day = (uint32_t)(time % DAY);
-
-		if (hour != UINT32_MAX && of_day / 3600 != hour)
-			time += 3600 - of_day % 3600;
-		else if (minute != UINT32_MAX && of_day / 60 % 60 != minute)
-			time += 60 - of_day % 60;
-		else if (second != UINT32_MAX && of_day % 60 != second)
-			time++;
-		else
-			return time;
-	}
 }
 
 /* Sets the flags for the period since the last poll, and the interrupt line. */
@@ -369,7 +162,7 @@ rtc_write_a(struct rtc *r, uint8_t value)
 	bool ran = rtc_runs(r), divided = rtc_divides(r);
 
 	if (ran && (value & A_DIVIDER) != A_RUNS)
-		rtc_latch(r, now, r->bytes);
+		rtc_latch(r, rtc_second(r, now), r->bytes);
 	r->a = value & (uint8_t)~A_UIP;
 	/* The first update comes half a second after the divider is released. */
 	if (!divided && rtc_divides(r))
@@ -387,7 +180,7 @@ rtc_write_b(struct rtc *r, uint8_t value)
 	if (value & B_SET)
 		value &= (uint8_t)~FLAG_UPDATE;
 	if (ran && value & B_SET)
-		rtc_latch(r, now, r->bytes);
+		rtc_latch(r, rtc_second(r, now), r->bytes);
 	r->b = value;
 	if (!ran && rtc_runs(r))
 		rtc_set_time(r, now);
@@ -396,10 +189,10 @@ rtc_write_b(struct rtc *r, uint8_t value)
 static void
 rtc_write_byte(struct rtc *r, uint8_t index, uint8_t value)
 {
-	bool moves = rtc_runs(r) && is_time(index);
+	bool moves = rtc_runs(r) && rtc_is_time(index);
 
 	if (moves)
-		rtc_latch(r, r->polled, r->bytes);
+		rtc_latch(r, rtc_second(r, r->polled), r->bytes);
 	r->bytes[index] = value;
 	if (moves)
 		rtc_set_time(r, r->polled);
@@ -441,9 +234,9 @@ rtc_read_byte(const struct rtc *r, uint64_t now)
 	case D:
 		return 0x80; /* the battery is good */
 	default:
-		if (!rtc_runs(r) || !is_time(r->index))
+		if (!rtc_runs(r) || !rtc_is_time(r->index))
 			return r->bytes[r->index];
-		rtc_latch(r, now, bytes);
+		rtc_latch(r, rtc_second(r, now), bytes);
 		return bytes[r->index];
 	}
 }
