@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The serial port compared with the PC16550D data sheet, register by register. */
-#include "../../plugins/serial.c"
+#include "../../plugins/serial/serial.c"
+#include "../../plugins/serial/fifo.c"
 
 #include "unit/fake_services.h"
 

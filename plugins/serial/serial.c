@@ -9,85 +9,7 @@
  */
 #include <minivmm/plugin.h>
 
-#include <string.h>
-
-#define FIFO_SIZE 16
-#define CLOCK 1843200u /* Hz */
-
-enum serial_register { DATA, IER, IIR_FCR, LCR, MCR, LSR, MSR, SCR };
-
-#define IER_RECEIVED 0x01
-#define IER_TRANSMIT 0x02
-#define IER_LINE 0x04
-#define IER_MODEM 0x08
-
-#define IIR_MODEM 0x00
-#define IIR_NONE 0x01
-#define IIR_TRANSMIT 0x02
-#define IIR_RECEIVED 0x04
-#define IIR_LINE 0x06
-#define IIR_TIMEOUT 0x0c
-#define IIR_FIFO 0xc0
-
-#define FCR_ENABLE 0x01
-#define FCR_CLEAR_RECEIVE 0x02
-#define FCR_CLEAR_TRANSMIT 0x04
-#define FCR_KEPT 0xc9 /* enable, DMA mode, trigger level */
-
-#define LCR_LENGTH 0x03
-#define LCR_STOP 0x04
-#define LCR_PARITY 0x08
-#define LCR_DLAB 0x80
-
-#define MCR_DTR 0x01
-#define MCR_RTS 0x02
-#define MCR_OUT1 0x04
-#define MCR_OUT2 0x08
-#define MCR_LOOP 0x10
-#define MCR_KEPT 0x1f
-
-#define LSR_DR 0x01
-#define LSR_OE 0x02
-#define LSR_THRE 0x20
-#define LSR_TEMT 0x40
-
-#define MSR_TERI 0x04
-#define MSR_CTS 0x10
-#define MSR_DSR 0x20
-#define MSR_RI 0x40
-#define MSR_DCD 0x80
-
-enum { STREAM_LINE };
-enum { TIMER_TIMEOUT };
-
-struct serial {
-	struct minivmm_irq irq; /* option */
-	/* State: see fields below. */
-	uint8_t ier, fcr, lcr, mcr, scr;
-	uint16_t divisor;
-	uint8_t receive[FIFO_SIZE], receive_count;
-	uint8_t transmit[FIFO_SIZE], transmit_count;
-	uint8_t msr_delta;
-	bool overrun;
-	bool transmit_pending; /* the THRE interrupt; a read of IIR clears it */
-	bool timeout_pending;
-	uint64_t tx_dropped; /* bytes dropped because the transmit FIFO was full */
-};
-
-/* Without FIFOs, the holding register is a FIFO of one byte. */
-static uint8_t
-capacity(const struct serial *s)
-{
-	return s->fcr & FCR_ENABLE ? FIFO_SIZE : 1;
-}
-
-static uint8_t
-trigger(const struct serial *s)
-{
-	static const uint8_t levels[] = { 1, 4, 8, 14 };
-
-	return s->fcr & FCR_ENABLE ? levels[s->fcr >> 6] : 1;
-}
+#include "serial.h"
 
 /* Returns the pending, enabled interrupt of the highest priority. */
 static uint8_t
@@ -95,7 +17,7 @@ interrupt(const struct serial *s)
 {
 	if ((s->ier & IER_LINE) && s->overrun)
 		return IIR_LINE;
-	if ((s->ier & IER_RECEIVED) && s->receive_count >= trigger(s))
+	if ((s->ier & IER_RECEIVED) && serial_triggered(s))
 		return IIR_RECEIVED;
 	if ((s->ier & IER_RECEIVED) && s->timeout_pending)
 		return IIR_TIMEOUT;
@@ -115,107 +37,18 @@ serial_update(struct minivmm_device *dev)
 	minivmm_irq_set(dev, &s->irq, (s->mcr & MCR_OUT2) && interrupt(s) != IIR_NONE);
 }
 
-/* Returns the time of four characters at the divisor's rate, in ns. */
-static uint64_t
-timeout(const struct serial *s)
-{
-	uint64_t length = 5 + (s->lcr & LCR_LENGTH);
-	uint64_t half_bits = 2 * (1 + length + (s->lcr & LCR_PARITY ? 1 : 0) + 1);
-
-	if (s->lcr & LCR_STOP)
-		half_bits += length == 5 ? 1 : 2;
-	return 4 * half_bits * 8 * (s->divisor ? s->divisor : 1) * 1000000000u / CLOCK;
-}
-
-/* Restarts the receive timeout after a byte has arrived or was read. It runs while the FIFO holds
- * bytes below the trigger level. */
-static void
-serial_restart_timeout(struct minivmm_device *dev)
-{
-	struct serial *s = minivmm_state(dev);
-
-	if ((s->fcr & FCR_ENABLE) && (s->ier & IER_RECEIVED) && s->receive_count &&
-	    s->receive_count < trigger(s) && !s->timeout_pending)
-		minivmm_timer_set(dev, TIMER_TIMEOUT, minivmm_now(dev) + timeout(s), 0);
-	else
-		minivmm_timer_cancel(dev, TIMER_TIMEOUT);
-}
-
-/* Fills the receive FIFO from the stream. In loopback mode the line is disconnected and input
- * waits. */
-static void
-serial_pull(struct minivmm_device *dev)
-{
-	struct serial *s = minivmm_state(dev);
-	size_t room = (size_t)(capacity(s) - s->receive_count), n;
-
-	if ((s->mcr & MCR_LOOP) || !room)
-		return;
-	n = minivmm_stream_read(dev, STREAM_LINE, s->receive + s->receive_count, room);
-	if (!n)
-		return;
-	s->receive_count += (uint8_t)n;
-	serial_restart_timeout(dev);
-}
-
-/* Writes the transmit FIFO to the stream, or in loopback mode to the receive FIFO. */
-static void
-serial_push(struct minivmm_device *dev)
-{
-	struct serial *s = minivmm_state(dev);
-	uint8_t done = s->transmit_count;
-
-	if (!done)
-		return;
-	if (s->mcr & MCR_LOOP) {
-		uint8_t room = (uint8_t)(capacity(s) - s->receive_count);
-		uint8_t n = done < room ? done : room;
-
-		memcpy(s->receive + s->receive_count, s->transmit, n);
-		s->receive_count += n;
-		s->overrun |= n < done;
-		serial_restart_timeout(dev);
-	} else
-		done = (uint8_t)minivmm_stream_write(dev, STREAM_LINE, s->transmit, done);
-	s->transmit_count -= done;
-	memmove(s->transmit, s->transmit + done, s->transmit_count);
-	if (!s->transmit_count)
-		s->transmit_pending = true;
-}
-
 static void
 serial_write_data(struct minivmm_device *dev, uint8_t value)
 {
 	struct serial *s = minivmm_state(dev);
 
-	if (s->transmit_count == capacity(s)) {
-		if (!s->tx_dropped++)
-			minivmm_log(dev, MINIVMM_WARNING,
-				    "bytes are lost: the reader of the output is slow, and the "
-				    "guest writes without checking THRE");
+	if (!serial_put(dev, value))
 		return;
-	}
-	s->transmit[s->transmit_count++] = value;
 	/* Lower the line first: if the FIFO empties at once, the interrupt controller needs a new
 	 * edge. */
 	s->transmit_pending = false;
 	serial_update(dev);
 	serial_push(dev);
-}
-
-static uint8_t
-serial_read_data(struct minivmm_device *dev)
-{
-	struct serial *s = minivmm_state(dev);
-	uint8_t value = s->receive[0];
-
-	if (!s->receive_count)
-		return 0;
-	memmove(s->receive, s->receive + 1, --s->receive_count);
-	s->timeout_pending = false;
-	serial_restart_timeout(dev);
-	serial_pull(dev);
-	return value;
 }
 
 static void
@@ -229,27 +62,6 @@ serial_write_ier(struct minivmm_device *dev, uint8_t value)
 		s->transmit_pending = true;
 	if (risen & IER_RECEIVED)
 		serial_restart_timeout(dev);
-}
-
-static void
-serial_write_fcr(struct minivmm_device *dev, uint8_t value)
-{
-	struct serial *s = minivmm_state(dev);
-	bool switched = (value ^ s->fcr) & FCR_ENABLE;
-
-	/* The other bits are written only if the enable bit is set. */
-	s->fcr = value & FCR_ENABLE ? value & FCR_KEPT : 0;
-	if (switched || ((value & FCR_ENABLE) && (value & FCR_CLEAR_RECEIVE))) {
-		s->receive_count = 0;
-		s->timeout_pending = false;
-	}
-	if ((switched || ((value & FCR_ENABLE) && (value & FCR_CLEAR_TRANSMIT))) &&
-	    s->transmit_count) {
-		s->transmit_count = 0;
-		s->transmit_pending = true;
-	}
-	serial_restart_timeout(dev);
-	serial_pull(dev);
 }
 
 /* Returns the modem lines: in loopback mode those of MCR, else those of a modem that is always
@@ -355,7 +167,7 @@ serial_read(struct minivmm_device *dev, const struct minivmm_access *access, uin
 
 	switch ((enum serial_register)access->offset) {
 	case DATA:
-		*value = divisor ? s->divisor & 0xff : serial_read_data(dev);
+		*value = divisor ? s->divisor & 0xff : serial_get(dev);
 		break;
 	case IER:
 		*value = divisor ? s->divisor >> 8 : s->ier;
@@ -417,20 +229,6 @@ serial_start(struct minivmm_device *dev, const struct minivmm_start *start)
 	serial_pull(dev);
 	serial_update(dev);
 	return 0;
-}
-
-static int
-serial_loaded(struct minivmm_device *dev)
-{
-	struct serial *s = minivmm_state(dev);
-
-	if (s->receive_count <= capacity(s) && s->transmit_count <= capacity(s))
-		return 0;
-	minivmm_error(dev,
-		      "the FIFOs are off and hold one byte each, but the state has %u bytes "
-		      "received and %u to transmit; the snapshot is damaged",
-		      s->receive_count, s->transmit_count);
-	return -1;
 }
 
 static const struct minivmm_option options[] = {
