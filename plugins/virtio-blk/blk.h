@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A virtio disk. blk.c is the device, request.c parses and completes requests, disk.h stores the
- * data. workers.c (threads) and ring.c (io_uring) execute requests asynchronously.
+ * A virtio disk. blk.c is the device, queues.c takes requests from the queues, request.c parses and
+ * completes them, disk.h stores the data. workers.c (threads) and ring.c (io_uring) execute
+ * requests asynchronously.
  *
  * A request is a job in three steps. job_begin() parses it and maps its memory. The vCPU's thread,
  * a worker thread or the kernel executes it. job_end() returns it to the driver. The first and the
@@ -33,6 +34,7 @@
 
 enum blk_type { IN = 0, OUT = 1, FLUSH = 4, GET_ID = 8, DISCARD = 11, WRITE_ZEROES = 13 };
 enum blk_status { OK = 0, IOERR = 1, UNSUPP = 2 };
+enum blk_io { SYNC, THREADS, IO_URING }; /* values of option io */
 
 struct blk_range {
 	uint64_t sector;
@@ -75,7 +77,7 @@ struct blk {
 	struct virtio virtio;
 	const char *path, *layers, *overlay, *serial, *rate, *burst; /* options */
 	bool readonly, temporary;
-	uint32_t io;         /* option */
+	uint32_t io;         /* option: enum blk_io */
 	uint32_t format;     /* option: enum with one value */
 	uint16_t queues;     /* option */
 	uint32_t changed;    /* option: enum, whether a modified disk is refused */
@@ -96,6 +98,20 @@ struct blk {
 	uint16_t held_heads[FLIGHT];
 	uint64_t held_done[FLIGHT];
 };
+
+/* queues.c. Takes requests from the queue and begins their jobs; kind.notify. */
+int blk_notify(struct minivmm_device *dev, uint32_t queue);
+/* The workers or the kernel have completed jobs, or the rate limit admits the next: a post, a watch
+ * and a timer, on the I/O thread. */
+int blk_done(struct minivmm_device *dev, uint32_t post);
+int blk_ring(struct minivmm_device *dev, uint32_t watch, uint32_t events);
+int blk_rate(struct minivmm_device *dev, uint32_t timer, uint64_t periods);
+/* Drops all jobs: after a reset, no request of the driver may take effect. Blocks while a worker is
+ * in a system call. */
+void blk_reset(struct minivmm_device *dev);
+/* The plugin's pause and resume: no job is in flight in between. */
+int blk_pause(struct minivmm_device *dev);
+int blk_resume(struct minivmm_device *dev);
 
 /* request.c. Parses the request and maps its memory. Returns true if the job must be executed; else
  * its status is set and job_end() follows. */

@@ -13,6 +13,7 @@
 #include "../../plugins/virtio-blk/layers.c"
 #include "../../plugins/virtio-blk/names.c"
 #include "../../plugins/virtio-blk/overlay.c"
+#include "../../plugins/virtio-blk/queues.c"
 #include "../../plugins/virtio-blk/request.c"
 #include "../../plugins/virtio-blk/workers.c"
 #include "fake_export.h"
