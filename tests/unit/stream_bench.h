@@ -100,7 +100,7 @@ bench_teardown(void **state)
 }
 
 /* All log lines since the test began. */
-static const char *
+static inline const char *
 bench_log(void)
 {
 	static char text[16384];
@@ -110,7 +110,7 @@ bench_log(void)
 	return text;
 }
 
-static void
+static inline void
 assert_logged(const char *text)
 {
 	if (!strstr(bench_log(), text))
@@ -118,7 +118,7 @@ assert_logged(const char *text)
 }
 
 /* A path in the test's folder. */
-static const char *
+static inline const char *
 bench_path(const char *name)
 {
 	static char path[128];
@@ -128,7 +128,7 @@ bench_path(const char *name)
 }
 
 /* "KIND:/path/name" */
-static const char *
+static inline const char *
 bench_spec(const char *kind, const char *name)
 {
 	static char spec[256];
@@ -137,7 +137,7 @@ bench_spec(const char *kind, const char *name)
 	return spec;
 }
 
-static int
+static inline int
 bench_init(const char *output, const char *input)
 {
 	int status = stream_init(&bench.stream, &bench.hub, "serial0",
@@ -151,7 +151,7 @@ bench_init(const char *output, const char *input)
 	return status;
 }
 
-static void
+static inline void
 bench_open(const char *output, const char *input)
 {
 	assert_int_equal(bench_init(output, input), 0);
@@ -159,7 +159,7 @@ bench_open(const char *output, const char *input)
 	stream_start(&bench.stream);
 }
 
-static void
+static inline void
 bench_close(void)
 {
 	stream_close(&bench.stream, &bench.interrupted);
@@ -167,7 +167,7 @@ bench_close(void)
 }
 
 /* Runs the loop until no source is ready. */
-static void
+static inline void
 settle(void)
 {
 	for (int quiet = 0; quiet < 3; quiet++)
@@ -196,7 +196,7 @@ pipe_at(int fd)
 	return ends[!fd];
 }
 
-static void
+static inline void
 assert_reads(int fd, const char *text)
 {
 	char bytes[8192];
@@ -214,7 +214,7 @@ assert_reads(int fd, const char *text)
 	assert_memory_equal(bytes, text, wanted);
 }
 
-static void
+static inline void
 assert_takes(const char *text)
 {
 	char bytes[8192];
@@ -224,10 +224,33 @@ assert_takes(const char *text)
 	assert_memory_equal(bytes, text, length);
 }
 
-static void
+static inline void
 put(const char *text)
 {
 	assert_int_equal(stream_write(&bench.stream, text, strlen(text)), strlen(text));
+}
+
+/* Writes a new file. */
+static inline void
+write_file(const char *path, const char *bytes, size_t length)
+{
+	FILE *f = fopen(path, "w");
+
+	assert_non_null(f);
+	assert_int_equal(fwrite(bytes, 1, length, f), length);
+	assert_int_equal(fclose(f), 0);
+}
+
+/* Returns this many bytes, malloced, in which a lost or moved part shows. */
+static inline char *
+pattern(size_t length)
+{
+	char *bytes = malloc(length);
+
+	assert_non_null(bytes);
+	for (size_t i = 0; i < length; i++)
+		bytes[i] = (char)(i * 7 + i / 251);
+	return bytes;
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, bench_setup, bench_teardown)
