@@ -253,6 +253,30 @@ pattern(size_t length)
 	return bytes;
 }
 
+/* The word after "before" in the log. */
+static inline const char *
+logged_after(const char *before)
+{
+	static char word[128];
+	const char *at = strstr(bench_log(), before);
+
+	assert_non_null(at);
+	sscanf(at + strlen(before), "%127s", word);
+	return word;
+}
+
+/* Bytes pass unchanged in both directions: no echo, no translation of newlines. */
+static inline void
+converse(int fd)
+{
+	put("a\n\r\x01\x03\x04z");
+	until(!bench.stream.output_length);
+	assert_reads(fd, "a\n\r\x01\x03\x04z");
+	assert_int_equal(write(fd, "b\n\r\x03\x04y", 6), 6);
+	until(stream_readable(&bench.stream) == 6);
+	assert_takes("b\n\r\x03\x04y");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, bench_setup, bench_teardown)
 
 #endif
