@@ -2,15 +2,7 @@
 /* Loading images: their formats, flat images, code in the config. */
 #include "unit/boot_bench.h"
 
-static void
-write_image(struct bench *bench, const void *bytes, size_t length)
-{
-	FILE *file = fopen(bench->path, "w");
-
-	assert_non_null(file);
-	assert_int_equal(fwrite(bytes, 1, length, file), length);
-	assert_int_equal(fclose(file), 0);
-}
+#include "unit/host.h"
 
 static void
 test_formats(void **state)
@@ -19,7 +11,7 @@ test_formats(void **state)
 	struct image64 image = good64();
 	struct boot_entry entry;
 
-	write_image(bench, &image, sizeof(image));
+	host_write_file(bench->path, &image, sizeof(image));
 	assert_int_equal(boot_load(&bench->config, &bench->memory, &entry), 0);
 	assert_int_equal(entry.entry, 0x5008);
 
@@ -31,7 +23,7 @@ test_formats(void **state)
 	assert_memory_equal(at(bench, 0x4321), &image, sizeof(image));
 
 	bench->config.boot.format = FORMAT_ELF;
-	write_image(bench, "flat", 4);
+	host_write_file(bench->path, "flat", 4);
 	said_begin(&bench->said);
 	assert_int_equal(boot_load(&bench->config, &bench->memory, &entry), -STATUS_USAGE);
 	SAID(said_end(&bench->said), bench->path, "not an ELF file");
@@ -49,7 +41,7 @@ test_huge_file(void **state)
 
 	/* The whole file is a segment of notes, too. */
 	image.rows[1] = (Elf64_Phdr){ .p_type = PT_NOTE, .p_filesz = (uint64_t)huge, .p_align = 8 };
-	write_image(bench, &image, sizeof(image));
+	host_write_file(bench->path, &image, sizeof(image));
 	if (truncate(bench->path, huge))
 		skip(); /* a file system with small files */
 	assert_int_equal(boot_load(&bench->config, &bench->memory, &entry), 0);
@@ -59,19 +51,19 @@ test_huge_file(void **state)
 	image.rows[1].p_offset = sizeof(image);
 	image.rows[1].p_filesz -= sizeof(image);
 	image.rows[1].p_align = 4;
-	write_image(bench, &image, sizeof(image));
+	host_write_file(bench->path, &image, sizeof(image));
 	assert_int_equal(truncate(bench->path, huge), 0);
 	assert_int_equal(boot_load(&bench->config, &bench->memory, &entry), 0);
 
 	said_begin(&bench->said);
 	image.header.e_machine = EM_ARM;
-	write_image(bench, &image, sizeof(image));
+	host_write_file(bench->path, &image, sizeof(image));
 	assert_int_equal(truncate(bench->path, huge), 0);
 	assert_int_equal(boot_load(&bench->config, &bench->memory, &entry), -STATUS_USAGE);
 	SAID(said_end(&bench->said), "machine 40");
 
 	said_begin(&bench->said);
-	write_image(bench, multiboot, sizeof(multiboot));
+	host_write_file(bench->path, multiboot, sizeof(multiboot));
 	assert_int_equal(truncate(bench->path, huge), 0);
 	assert_int_equal(boot_load(&bench->config, &bench->memory, &entry), -STATUS_USAGE);
 	SAID(said_end(&bench->said), "multiboot header has no addresses");
@@ -85,19 +77,19 @@ test_flat_fits(void **state)
 	struct boot_entry entry;
 
 	memset(bytes, 0x11, sizeof(bytes));
-	write_image(bench, bytes, MEMORY_SIZE);
+	host_write_file(bench->path, bytes, MEMORY_SIZE);
 	assert_int_equal(boot_load(&bench->config, &bench->memory, &entry), 0);
 	assert_bytes(bench, MEMORY_AT, MEMORY_AT + MEMORY_SIZE, 0x11);
 
 	memset(bench->memory.regions[0].host, DIRT, MEMORY_SIZE);
-	write_image(bench, bytes, MEMORY_SIZE + 1);
+	host_write_file(bench->path, bytes, MEMORY_SIZE + 1);
 	said_begin(&bench->said);
 	assert_int_equal(boot_load(&bench->config, &bench->memory, &entry), -STATUS_USAGE);
 	SAID(said_end(&bench->said), "x.ini:7", bench->path, "65537 bytes at 0x1000",
 	     "0x1000-0x10fff");
 	assert_untouched(bench);
 
-	write_image(bench, bytes, 2);
+	host_write_file(bench->path, bytes, 2);
 	for (int i = 0; i < 2; i++) {
 		bench->config.boot.at = i ? ~0ull : MEMORY_AT + MEMORY_SIZE - 1;
 		said_begin(&bench->said);
@@ -130,7 +122,7 @@ test_no_image(void **state)
 	bench->config.boot.image = (char[]){ "/dev/zero" };
 	refused(bench, "a device, pipe or socket");
 	bench->config.boot.image = bench->path;
-	write_image(bench, "", 0);
+	host_write_file(bench->path, "", 0);
 	refused(bench, "is empty");
 	bench->config.boot.image = NULL;
 	refused(bench, "neither image nor code");

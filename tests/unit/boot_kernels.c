@@ -13,7 +13,7 @@ test_pvh(void **state)
 	bench->config.boot.cmdline = (char[]){ "quiet 1" };
 	bench->config.boot.initrd = bench->file;
 	bench->config.vm.irqchip = true;
-	write_file(bench->file, "module", 6);
+	host_write_file(bench->file, "module", 6);
 	assert_int_equal(load(bench), 0);
 	assert_int_equal(bench->entry.protocol, BOOT_PVH);
 	assert_int_equal(bench->entry.entry, 0x100020);
@@ -185,7 +185,7 @@ test_places(void **state)
 	bench->config.boot.initrd = bench->file;
 	bench->image.rows[0].p_paddr = bench->image.note.entry = 0x100000;
 	bench->image.rows[0].p_memsz = 0xff001;
-	write_file(bench->file, "module", 6);
+	host_write_file(bench->file, "module", 6);
 	refused(bench, "the initrd",
 		"end of the kernel, 0x1ff001, and 0x200000; enlarge [vm] memory");
 	bench->image.rows[0].p_memsz = 0xff000;
@@ -226,7 +226,7 @@ test_cmdline_file(void **state)
 	char *line = malloc(CMDLINE_MAX + 8), *got;
 
 	bench->config.boot.cmdline_file = bench->file;
-	write_file(bench->file, "a b\r\n\n", 6);
+	host_write_file(bench->file, "a b\r\n\n", 6);
 	assert_int_equal(kernel_cmdline(&bench->config, "image", 3, &got), 0);
 	assert_string_equal(got, "a b");
 	free(got);
@@ -235,19 +235,19 @@ test_cmdline_file(void **state)
 	SAID(said_end(&bench->said), "image", bench->file, "has 3 bytes",
 	     "kernel is 2; shorten it");
 	assert_null(got);
-	write_file(bench->file, "a\0b\n", 4);
+	host_write_file(bench->file, "a\0b\n", 4);
 	said_begin(&bench->said);
 	assert_int_equal(kernel_cmdline(&bench->config, "image", 3, &got), -STATUS_USAGE);
 	SAID(said_end(&bench->said), bench->file, "byte 1 is NUL");
 
 	memset(line, 'x', CMDLINE_MAX + 1);
 	memcpy(line + CMDLINE_MAX, "\n", 2);
-	write_file(bench->file, line, CMDLINE_MAX + 1);
+	host_write_file(bench->file, line, CMDLINE_MAX + 1);
 	assert_int_equal(load(bench), 0);
 	line[CMDLINE_MAX] = '\0';
 	assert_string_equal(text(bench, word(bench, bench->entry.info + 24, 8)), line);
 	line[CMDLINE_MAX] = 'x';
-	write_file(bench->file, line, CMDLINE_MAX + 1);
+	host_write_file(bench->file, line, CMDLINE_MAX + 1);
 	refused(bench, "has 65536 bytes, the limit of this kernel is 65535; shorten it",
 		bench->file);
 	assert_int_equal(truncate(bench->file, 1 << 30), 0);

@@ -16,7 +16,7 @@ test_multiboot(void **state)
 	bench->config.boot.format = FORMAT_MULTIBOOT;
 	bench->config.boot.cmdline = (char[]){ "" };
 	bench->config.boot.modules = modules;
-	write_file(bench->file, "module", 6);
+	host_write_file(bench->file, "module", 6);
 	assert_int_equal(load(bench), 0);
 	assert_int_equal(bench->entry.protocol, BOOT_MULTIBOOT);
 	assert_int_equal(bench->entry.entry, 0x100010);

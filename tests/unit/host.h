@@ -32,6 +32,17 @@ host_leave_folder(void **state)
 	return r;
 }
 
+/* Writes a new file. */
+static inline void
+host_write_file(const char *path, const void *bytes, size_t length)
+{
+	FILE *file = fopen(path, "w");
+
+	assert_non_null(file);
+	assert_int_equal(fwrite(bytes, 1, length, file), length);
+	assert_int_equal(fclose(file), 0);
+}
+
 /* How many descriptors are open; the count includes its own, so only differences tell. */
 static inline unsigned
 host_descriptors(void)

@@ -18,6 +18,7 @@
 
 #include <cmocka.h>
 
+#include "unit/host.h"
 #include "unit/said.h"
 
 #define MEMORY_SIZE 0x200000u
@@ -109,16 +110,6 @@ teardown(void **state)
 }
 
 static inline void
-write_file(const char *path, const void *bytes, size_t length)
-{
-	FILE *file = fopen(path, "w");
-
-	assert_non_null(file);
-	assert_int_equal(fwrite(bytes, 1, length, file), length);
-	assert_int_equal(fclose(file), 0);
-}
-
-static inline void
 multiboot(struct bench *bench, uint32_t flags)
 {
 	bench->image.multiboot[0] = MULTIBOOT;
@@ -141,7 +132,7 @@ addresses(struct bench *bench)
 static inline int
 load(struct bench *bench)
 {
-	write_file(bench->path, &bench->image, bench->length);
+	host_write_file(bench->path, &bench->image, bench->length);
 	return boot_load(&bench->config, &bench->memory, &bench->entry);
 }
 

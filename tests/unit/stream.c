@@ -165,7 +165,7 @@ assert_file(const char *path, const char *text)
 static void
 output_file_begins_empty_and_is_continued_after_a_restore(void **state)
 {
-	write_file(bench_path("out"), "old and long", 12);
+	host_write_file(bench_path("out"), "old and long", 12);
 	bench_open(bench_spec("file", "out"), "");
 	put("fresh");
 	bench_close();

@@ -21,6 +21,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "unit/host.h"
+
 #define RECORD_SIZE (2u << 20)
 
 struct bench {
@@ -228,17 +230,6 @@ static inline void
 put(const char *text)
 {
 	assert_int_equal(stream_write(&bench.stream, text, strlen(text)), strlen(text));
-}
-
-/* Writes a new file. */
-static inline void
-write_file(const char *path, const char *bytes, size_t length)
-{
-	FILE *f = fopen(path, "w");
-
-	assert_non_null(f);
-	assert_int_equal(fwrite(bytes, 1, length, f), length);
-	assert_int_equal(fclose(f), 0);
 }
 
 /* Returns this many bytes, malloced, in which a lost or moved part shows. */

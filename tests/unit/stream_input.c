@@ -98,7 +98,7 @@ input_without_end(void **state)
 	bench.stream.readable = bench_readable;
 	bench_close();
 	/* A file that has an end is read completely. */
-	write_file(bench_path("in"), bytes, length);
+	host_write_file(bench_path("in"), bytes, length);
 	assert_int_equal(bench_init("", bench_spec("file", "in")), 0);
 	bench.stream.readable = read_all;
 	taken = 0;

@@ -42,7 +42,7 @@ input_file_continues_after_a_restore(void **state)
 	size_t length = 20000, at = 0;
 	char *bytes = pattern(length), got[5000];
 
-	write_file(bench_path("in"), bytes, length);
+	host_write_file(bench_path("in"), bytes, length);
 	bench_open("", bench_spec("file", "in"));
 	until(bench.readable == 1);
 	for (size_t portion = 1; at < length; portion = portion * 3 % 4999) {
