@@ -161,7 +161,8 @@ fpu_components(void **state)
 	}
 	for (unsigned byte = 0; byte < 2; byte++) { /* zeros are the initial state, too */
 		area[AVX_AT + 255] = (uint8_t)byte;
-		for (present = 0; present < 8; present += 3) { /* 0, 3, 6: AVX in the last one only */
+		for (present = 0; present < 8;
+		     present += 3) { /* 0, 3, 6: AVX in the last one only */
 			struct view view = { 0 };
 
 			memcpy(area + 512, &present, 8);

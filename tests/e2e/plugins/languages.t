@@ -22,7 +22,7 @@ for my $language (sort keys %languages) {
         my $compiler = $languages{$language}[0];
         skip "$compiler is not installed", 1 if (run([ $compiler, '--version' ]))[0];
         unlink 'adder.so', 'x.snap';
-        # Warnings are errors; the status alone counts: a compiler's launcher may print words of its own.
+        # Warnings are errors. The status counts: a compiler's launcher may print words of its own.
         my ($status, $out, $err) = run($languages{$language}, timeout => 120);
         is($status, 0, "$language: it compiles") or diag($out . $err);
         ($status, $out, $err) = run([ $minivmm, '-c', 'x.ini' ]);
