@@ -135,9 +135,10 @@ $B/tests/plugins/%.so: tests/plugins/%.c
 longest := tests/e2e/snapshot/invisible.t # begins first, so that the others are done when it is
 # They run compilers and perl rather than the program: a sanitizer has nothing to find in them.
 unsanitized := tests/e2e/docs/% tests/e2e/sources/% tests/e2e/plugins/header.t tests/e2e/plugins/missing-libraries.t
-# ThreadSanitizer finds races: it runs unit tests that start threads, and no tests of files and messages.
+# ThreadSanitizer finds races: it runs unit tests that start threads, or whose modules do, and no tests of files and
+# messages.
 ifeq ($(SANITIZE),-fsanitize=thread)
-units := $(patsubst %.c,$B/%,$(shell grep -l pthread_create tests/unit/*.c))
+units := $(patsubst %.c,$B/%,$(shell grep -l pthread_create tests/unit/*.c) tests/unit/stream_sockets.c)
 unsanitized += $(patsubst %,tests/e2e/%.t,cli/command-line cli/ctl cli/inspect config/config-errors snapshot/snapshot-file \
 	snapshot/snapshot-limits)
 endif
