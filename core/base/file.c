@@ -29,9 +29,39 @@ refuse(int fd, struct place *place, int error)
 	return -1;
 }
 
+/*
+ * Creates a file and adds it to the list, or opens the one that is there. Signals are blocked
+ * between creating and adding, since the handler of one that ends the process undoes what is in the
+ * list; but not while an open waits for the reader of a pipe.
+ */
+static int
+open_or_create(const struct place *place, int flags, mode_t mode, enum made_how how,
+	       struct made_files *made, bool *created)
+{
+	sigset_t all, before;
+	int fd, error;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	fd = place_open_file(place, flags | O_CREAT | O_EXCL, mode);
+	error = errno;
+	if (fd >= 0 && made && made_files_add(made, how, fd, place)) {
+		error = errno;
+		unlinkat(place->directory, place->name, 0);
+		close(fd);
+		fd = -1;
+	}
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	errno = error;
+	*created = fd >= 0;
+	if (fd < 0 && error == EEXIST && !(flags & O_EXCL))
+		fd = place_open_file(place, flags, mode);
+	return fd;
+}
+
 /* Opens an output by its place: see enum file_how. more: flags of open(2). */
 static int
-open_output(struct place *place, enum file_how how, int more)
+open_output(struct place *place, enum file_how how, int more, struct made_files *made)
 {
 	static const int flags[] = {
 		[FILE_NEW] = O_WRONLY | O_CREAT | O_EXCL,
@@ -39,14 +69,14 @@ open_output(struct place *place, enum file_how how, int more)
 		[FILE_TEXT] = O_WRONLY | O_CREAT | O_APPEND,
 		[FILE_APPEND] = O_WRONLY | O_CREAT | O_APPEND,
 	};
-	bool empty = how == FILE_EMPTY || how == FILE_TEXT;
+	bool empty = how == FILE_EMPTY || how == FILE_TEXT, created;
 	struct stat st;
 	int fd;
 
 	/* Before it is opened, too: that could wait for the reader of another user's pipe. */
 	if (!place_stat(place, &st) && place_is_trap(place, &st, true))
 		return refuse(-1, place, EPERM);
-	fd = place_open_file(place, flags[how] | more, 0666);
+	fd = open_or_create(place, flags[how] | more, 0666, MADE_OUTPUT, made, &created);
 	if (fd < 0 || fstat(fd, &st))
 		return refuse(fd, place, errno);
 	if (place_is_trap(place, &st, true))
@@ -60,18 +90,20 @@ open_output(struct place *place, enum file_how how, int more)
 	/* Nobody else writes to the file when it is truncated; afterwards, others may append. */
 	if ((empty && (file_lock(fd, false) || ftruncate(fd, 0))) || file_lock(fd, true))
 		return refuse(fd, place, errno);
-	return fd;
+	/* A process whose start fails removes the file that it has created, and only then unlocks
+	 * it: the one that was opened may have no name anymore. */
+	return place_names(place, &st) ? fd : refuse(fd, place, EBUSY);
 }
 
 static int
-open_output_path(const char *path, enum file_how how, int more)
+open_output_path(const char *path, enum file_how how, int more, struct made_files *made)
 {
 	struct place place;
 	int fd;
 
 	if (place_open(&place, path))
 		return -1;
-	fd = open_output(&place, how, more);
+	fd = open_output(&place, how, more, made);
 	place_close(&place);
 	return fd;
 }
@@ -81,34 +113,35 @@ file_open(const char *path, enum file_how how)
 {
 	if (how == FILE_READ)
 		return open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	return open_output_path(path, how, O_NONBLOCK);
+	return file_open_output(path, how, NULL);
 }
 
 int
-file_open_own(const char *path, int flags, struct made_file *made)
+file_open_output(const char *path, enum file_how how, struct made_files *made)
 {
-	struct stat st, now;
+	return open_output_path(path, how, O_NONBLOCK, made);
+}
+
+int
+file_open_own(const char *path, int flags, struct made_files *made)
+{
 	struct place place;
+	struct stat st;
 	bool created;
 	int fd;
 
 	if (place_open(&place, path))
 		return -1;
-	fd = place_open_file(&place, O_RDWR | O_CREAT | O_EXCL | flags, 0600);
-	created = fd >= 0;
-	if (fd < 0 && errno == EEXIST && !(flags & O_EXCL))
-		fd = place_open_file(&place, O_RDWR | flags, 0);
+	fd = open_or_create(&place, O_RDWR | flags, 0600, MADE_WHOLE, made, &created);
 	if (fd < 0 || fstat(fd, &st))
 		return refuse(fd, &place, errno);
 	if (place_is_trap(&place, &st, true))
 		return refuse(fd, &place, EPERM);
-	/* A process whose start fails removes the file that it has created, and only then unlocks
-	 * it: the one that was opened may have no name anymore. */
-	if (file_lock(fd, false) || place_stat(&place, &now) || now.st_dev != st.st_dev ||
-	    now.st_ino != st.st_ino)
+	if (file_lock(fd, false) || !place_names(&place, &st)) /* as above */
 		return refuse(fd, &place, EBUSY);
-	if (created && made)
-		made_file_set(made, &place, &st);
+	if (fstat(fd, &st) || (made && !created && S_ISREG(st.st_mode) && !st.st_size &&
+			       made_files_add(made, MADE_FILLED, fd, NULL)))
+		return refuse(fd, &place, errno);
 	place_close(&place);
 	return fd;
 }
@@ -156,12 +189,12 @@ file_why(const char *path, int error, struct why *why)
 }
 
 FILE *
-file_open_report(const char *path)
+file_open_report(const char *path, struct made_files *made)
 {
 	int fd = file_descriptor(path);
 	FILE *file;
 
-	fd = fd < 0 ? open_output_path(path, FILE_TEXT, 0) : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	fd = fd < 0 ? open_output_path(path, FILE_TEXT, 0, made) : fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	file = fd < 0 ? NULL : fdopen(fd, "w");
 	if (fd >= 0 && !file)
 		close(fd);

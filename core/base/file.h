@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <sys/types.h>
 
-#include "base/place.h"
+#include "base/made_file.h"
 #include "base/why.h"
 
 enum file_how {
@@ -33,19 +33,23 @@ enum file_how {
  * kernel, and FILE_TEXT no binary file: EEXIST (file_content.h). file_why explains these errors.
  */
 int file_open(const char *path, enum file_how how);
+/* The same for an output of a start: a file that it creates is added to the list (NULL: none) as
+ * MADE_OUTPUT. */
+int file_open_output(const char *path, enum file_how how, struct made_files *made);
 /*
  * Opens a file for reading and writing, for this process alone: no symbolic link, no trap, locked
- * until it is closed; otherwise ELOOP, EPERM, EBUSY. If it is missing, creates it with mode 0600
- * and fills in *made, which the caller frees and which may be NULL. flags: O_EXCL, or 0.
+ * until it is closed; otherwise ELOOP, EPERM, EBUSY. If it is missing, creates it with mode 0600.
+ * flags: O_EXCL, or 0. made: the list to which it is added as MADE_WHOLE, or as MADE_FILLED if it
+ * is there and empty; NULL: none.
  */
-int file_open_own(const char *path, int flags, struct made_file *made);
+int file_open_own(const char *path, int flags, struct made_files *made);
 /* Sets the reason for an error of the functions above, and returns -1. */
 int file_why(const char *path, int error, struct why *why);
 /*
  * Opens a file like FILE_TEXT, but waits for the reader of a pipe. For the path of a descriptor
- * (see file_descriptor) it duplicates the descriptor, which keeps its position.
+ * (see file_descriptor) it duplicates the descriptor, which keeps its position. made: as above.
  */
-FILE *file_open_report(const char *path);
+FILE *file_open_report(const char *path, struct made_files *made);
 
 /*
  * Returns the descriptor that a path like /dev/stdout, /dev/fd/3 or /proc/self/fd/3 names, or -1

@@ -71,6 +71,14 @@ place_stat(const struct place *place, struct stat *st)
 }
 
 bool
+place_names(const struct place *place, const struct stat *st)
+{
+	struct stat now;
+
+	return !place_stat(place, &now) && now.st_dev == st->st_dev && now.st_ino == st->st_ino;
+}
+
+bool
 place_is_trap(const struct place *place, const struct stat *st, bool in_place)
 {
 	struct stat directory;
@@ -83,29 +91,4 @@ place_is_trap(const struct place *place, const struct stat *st, bool in_place)
 		return true;
 	/* rename(2) does not replace the file of the directory's owner, either. */
 	return st->st_uid != geteuid() && !(in_place && st->st_uid == directory.st_uid);
-}
-
-void
-made_file_set(struct made_file *made, struct place *place, const struct stat *st)
-{
-	*made = (struct made_file){ *place, st->st_dev, st->st_ino };
-	*place = (struct place){ .directory = -1 };
-}
-
-void
-made_file_remove(struct made_file *made)
-{
-	struct stat st;
-
-	if (made->place.name && !place_stat(&made->place, &st) && st.st_dev == made->device &&
-	    st.st_ino == made->inode)
-		unlinkat(made->place.directory, made->place.name, 0);
-	made_file_free(made);
-}
-
-void
-made_file_free(struct made_file *made)
-{
-	place_close(&made->place);
-	*made = (struct made_file){ 0 };
 }

@@ -26,6 +26,8 @@ void place_close(struct place *place);
 /* openat(2) and fstatat(2). ELOOP: the file is a symbolic link. */
 int place_open_file(const struct place *place, int flags, mode_t mode);
 int place_stat(const struct place *place, struct stat *st);
+/* Whether the file that st describes has this name now. */
+bool place_names(const struct place *place, const struct stat *st);
 /*
  * Returns true for a file that another user may have put there as a trap: the directory is sticky
  * and other users can write to it, like /tmp, and the file is a regular file or a pipe that
@@ -34,18 +36,5 @@ int place_stat(const struct place *place, struct stat *st);
  * rules, if fs.protected_regular, fs.protected_fifos and fs.protected_hardlinks are set.
  */
 bool place_is_trap(const struct place *place, const struct stat *st, bool in_place);
-
-/* A file that this process has created and removes again. {0}: none. */
-struct made_file {
-	struct place place;
-	dev_t device;
-	ino_t inode;
-};
-/* Takes over the place. The file of that name is the one that st describes. */
-void made_file_set(struct made_file *made, struct place *place, const struct stat *st);
-/* Removes the file unless another file has its name now. Frees the rest. */
-void made_file_remove(struct made_file *made);
-/* Keeps the file. */
-void made_file_free(struct made_file *made);
 
 #endif

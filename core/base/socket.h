@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
-#include "base/place.h"
+#include "base/made_file.h"
 #include "base/why.h"
 
 /*

@@ -93,12 +93,6 @@ socket_begin_unix(const char *path, bool *pending)
 	return *pending ? fd : file_close_failed(fd);
 }
 
-static bool
-same_file(const struct stat *a, const struct stat *b)
-{
-	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
-}
-
 static int
 in_use(int lock, struct why *why)
 {
@@ -112,7 +106,7 @@ in_use(int lock, struct why *why)
 static int
 try_lock(struct socket_file *file, struct place *place, struct why *why)
 {
-	struct stat st, now;
+	struct stat st;
 
 	file->lock = place_open_file(place, O_RDWR | O_CREAT | O_NONBLOCK, 0600);
 	if (file->lock < 0 || fstat(file->lock, &st))
@@ -130,7 +124,7 @@ try_lock(struct socket_file *file, struct place *place, struct why *why)
 			       place->name);
 	if (file_lock(file->lock, false))
 		return in_use(file->lock, why);
-	if (place_stat(place, &now) || !same_file(&st, &now)) {
+	if (!place_names(place, &st)) {
 		close(file->lock);
 		file->lock = -1;
 		return 1;
@@ -160,7 +154,7 @@ take_lock(struct socket_file *file, const struct place *of, struct why *why)
 static int
 remove_stale(const struct place *place, const char *path, struct why *why)
 {
-	struct stat before, after;
+	struct stat before;
 	struct ucred peer = { 0 };
 	char owner[FILE_LOCK_PROCESS];
 	socklen_t size = sizeof(peer);
@@ -183,7 +177,7 @@ remove_stale(const struct place *place, const char *path, struct why *why)
 			       file_lock_process(peer.pid, owner, sizeof(owner)));
 	if (error != ECONNREFUSED)
 		return why_errno(why, error, "connecting to it");
-	if (place_stat(place, &after) || !same_file(&before, &after))
+	if (!place_names(place, &before))
 		return why_set(why, "another process has just replaced it; name another socket");
 	return unlinkat(place->directory, place->name, 0)
 		   ? why_errno(why, errno, "removing the socket of a dead process")

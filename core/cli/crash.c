@@ -76,6 +76,14 @@ restore_terminal(void)
 		vm_restore_terminal(crash_vm);
 }
 
+/* The machine has not run: its files are as they were before. Not in a child of a plugin. */
+static void
+undo_start(void)
+{
+	if (crash_vm && getpid() == process)
+		vm_undo_start(crash_vm);
+}
+
 static const char *
 signal_name(int number)
 {
@@ -182,6 +190,7 @@ leave(const char *function)
 	say(" is called");
 	say_plugin(&context);
 	say("\n");
+	undo_start();
 	_exit(STATUS_PLUGIN);
 }
 
@@ -226,13 +235,16 @@ crashed(int number, siginfo_t *info, void *context)
 		say_name(file);
 		say(" was truncated while it was in use, or its disk fails; to change a file in "
 		    "use, replace it with mv\n");
+		undo_start();
 		_exit(STATUS_IO);
 	}
 	if (say_plugin(context)) {
 		say("\n");
+		undo_start();
 		_exit(STATUS_PLUGIN);
 	}
 	say("\n");
+	undo_start();
 	/* The signal is blocked until the handler returns; then it ends the process. */
 	signal(number, SIG_DFL);
 	raise(number);
@@ -245,6 +257,7 @@ die_of(int number)
 	sigset_t only;
 
 	restore_terminal();
+	undo_start();
 	signal(number, SIG_DFL);
 	sigemptyset(&only);
 	sigaddset(&only, number);
@@ -323,27 +336,30 @@ install_fatal(void)
 }
 
 static void
-ends_first(int number)
+ends(int number)
 {
 	die_of(number);
 }
 
-/* The first process of a container gets no signal without a handler: Ctrl-C and docker stop would
- * have no effect. Its children get it as usual. */
+/*
+ * While a machine is built, a signal undoes that; signals_take replaces these handlers. And the
+ * first process of a container gets no signal without a handler: Ctrl-C and docker stop would have
+ * no effect. Its children get it as usual.
+ */
 static void
-install_first(void)
+install_ends(bool builds)
 {
 	static const int signals[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
-	const struct sigaction ends = { .sa_handler = ends_first,
-					.sa_flags = SA_RESTART | SA_ONSTACK };
+	const struct sigaction action = { .sa_handler = ends, .sa_flags = SA_RESTART | SA_ONSTACK };
+	bool needed = builds || getpid() == 1;
 	struct sigaction now;
 
 	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++) {
 		if (sigaction(signals[i], NULL, &now))
 			continue;
-		if (getpid() == 1 && now.sa_handler == SIG_DFL)
-			sigaction(signals[i], &ends, NULL);
-		else if (getpid() != 1 && now.sa_handler == ends_first)
+		if (needed && now.sa_handler == SIG_DFL)
+			sigaction(signals[i], &action, NULL);
+		else if (!needed && now.sa_handler == ends)
 			signal(signals[i], SIG_DFL);
 	}
 }
@@ -370,7 +386,7 @@ crash_install(const struct vm *vm)
 	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++)
 		sigaction(signals[i], &action, NULL);
 	install_fatal();
-	install_first();
+	install_ends(vm);
 }
 
 void

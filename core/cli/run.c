@@ -80,7 +80,8 @@ static int
 open_outputs(struct run *run)
 {
 	const struct run_options *o = run->options;
-	int r = o->trace ? trace_open(&run->trace, o->trace) : 0, fd;
+	struct machine *m = &run->vm.machine;
+	int r = o->trace ? trace_open(&run->trace, o->trace, machine_made_outputs(m)) : 0, fd;
 	struct why why;
 
 	/* Nobody else may take the name. A pipe may get its reader later. */
@@ -94,7 +95,7 @@ open_outputs(struct run *run)
 		close(fd);
 	}
 	if (!r && o->trace)
-		machine_set_trace(&run->vm.machine, &run->trace);
+		machine_set_trace(m, &run->trace);
 	else if (o->trace)
 		trace_close(&run->trace);
 	return r;

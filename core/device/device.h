@@ -38,11 +38,6 @@ struct device_post {
 	uint32_t index;
 };
 
-struct device_made { /* a file that a device has created in start */
-	struct made_file file;
-	struct device_made *next;
-};
-
 struct device_socket { /* a unix socket on which the device listens */
 	struct socket_file file;
 	struct device_socket *next;
@@ -94,12 +89,11 @@ struct devices {
 	struct bus_gate *gates; /* one per device, in one block for the cache */
 	struct service_table services;
 	size_t count;
-	uint8_t generation[16];   /* the generation id: see struct minivmm_start */
-	unsigned flags;           /* DEVICES_... */
-	bool first_start;         /* the latest start was that of the machine, not a reset */
-	struct device_made *made; /* by devices in the first start; linked list */
-	struct {                  /* host files that must be on the disk for a snapshot */
-		int *fds;         /* duplicates of the plugins' descriptors */
+	uint8_t generation[16]; /* the generation id: see struct minivmm_start */
+	unsigned flags;         /* DEVICES_... */
+	bool first_start;       /* the latest start was that of the machine, not a reset */
+	struct {                /* host files that must be on the disk for a snapshot */
+		int *fds;       /* duplicates of the plugins' descriptors */
 		size_t count;
 	} captured;
 };
@@ -277,10 +271,6 @@ extern const struct service_set device_services, device_memory_services, device_
 void device_services_compose(struct service_table *table);
 /* Tells the plugins that the level of the log has changed. Main thread. */
 void devices_log_level(struct devices *devices);
-/* Ends the list of the files that the devices have created in the first start. remove: the machine
- * never ran, and they are removed; call it before devices_destroy, while the devices have them open
- * and locked. */
-void devices_made_end(struct devices *devices, bool remove);
 /* Removes the files of the device's sockets. */
 void device_sockets_free(struct device *device);
 /* Whether the plugin has guest memory mapped. Any thread. */

@@ -8,40 +8,11 @@
 #include "base/file.h"
 #include "device/device.h"
 
-/* Takes over a file that a device has created: if the machine never runs, it is removed. */
-static void
-remember(struct device *d, struct made_file *file)
-{
-	bool first = d->all->first_start && atomic_load(&d->host.phase) == SERVICE_START;
-	struct device_made *made = first && file->place.name ? malloc(sizeof(*made)) : NULL;
-
-	if (!made) {
-		made_file_free(file);
-		return;
-	}
-	*made = (struct device_made){ *file, d->all->made };
-	d->all->made = made;
-}
-
-void
-devices_made_end(struct devices *devices, bool remove)
-{
-	for (struct device_made *made = devices->made, *next; made; made = next) {
-		next = made->next;
-		if (remove)
-			made_file_remove(&made->file);
-		else
-			made_file_free(&made->file);
-		free(made);
-	}
-	devices->made = NULL;
-}
-
 static int
 file_open_for(struct minivmm_device *public, const char *path, uint32_t flags)
 {
 	struct device *d = device_from(public);
-	struct made_file made = { 0 };
+	struct made_files *made = NULL;
 	struct why why;
 	int fd, error;
 
@@ -52,10 +23,9 @@ file_open_for(struct minivmm_device *public, const char *path, uint32_t flags)
 			       path ? "flags 0x%x do not exist" : "path is NULL", flags);
 		return -1;
 	}
-	fd = file_open_own(path, flags & MINIVMM_FILE_NEW ? O_EXCL : 0, &made);
-	error = errno;
-	remember(d, &made);
-	errno = error;
+	if (d->all->first_start && atomic_load(&d->host.phase) == SERVICE_START)
+		made = &d->all->machine->made;
+	fd = file_open_own(path, flags & MINIVMM_FILE_NEW ? O_EXCL : 0, made);
 	if (fd >= 0 || errno == EEXIST)
 		return fd;
 	error = errno;

@@ -137,6 +137,7 @@ devices_start(struct devices *devices, enum minivmm_start_reason reason)
 
 	memcpy(start.generation, devices->generation, sizeof(start.generation));
 	devices->first_start = first;
+	devices->streams.made = machine_made_outputs(devices->machine);
 	/* A reset keeps the streams open. */
 	for (size_t i = 0; first && i < devices->count; i++)
 		for (uint32_t s = 0;

@@ -25,7 +25,7 @@ add_memory(struct machine *m, const struct machine_layout *layout, const struct 
 					  layout->image_offset + offset);
 	if (layout->memory_file)
 		return memory_add_file(&m->memory, piece->at, piece->size, layout->memory_file,
-				       offset, whole);
+				       offset, whole, &m->made);
 	return memory_add(&m->memory, piece->at, piece->size);
 }
 
@@ -140,6 +140,9 @@ machine_destroy(struct machine *m)
 	kvm_close(&m->kvm);
 	dirty_free(m);
 	memory_free(&m->memory);
+	if (!m->begun) /* nobody has the files open or mapped now */
+		made_files_undo(&m->made);
+	made_files_end(&m->made);
 	loop_free(&m->loop);
 	stop_free(&m->stop);
 	pthread_cond_destroy(&m->changed);
@@ -167,10 +170,10 @@ machine_end(struct machine *m, enum machine_cause cause, uint64_t status)
 	loop_wake(&m->loop);
 }
 
-bool
-machine_begun(const struct machine *m)
+struct made_files *
+machine_made_outputs(struct machine *m)
 {
-	return m->begun;
+	return machine_ended(m) ? NULL : &m->made;
 }
 
 bool

@@ -82,7 +82,8 @@ struct stop_handler {
 struct machine {
 	struct kvm kvm;
 	struct memory memory;
-	struct { /* see dirty.h */
+	struct made_files made; /* until it runs; undone if it never does */
+	struct {                /* see dirty.h */
 		bool on;
 		uint64_t *log;     /* buffer for the log of one region */
 		uint64_t *written; /* buffer of a poll: a bitmap of the image */
@@ -145,6 +146,7 @@ struct machine_layout {
 /* Creates memory, VM and vCPUs; no vCPU runs. 0 or a negative status; call machine_destroy in
  * either case. Main thread. */
 int machine_create(struct machine *machine, const struct machine_layout *layout);
+/* If it has never run, the files that its start has created are removed. */
 void machine_destroy(struct machine *machine);
 /* Ends the vCPUs' threads. The machine cannot run again. Main thread. */
 void machine_join(struct machine *machine);
@@ -219,8 +221,11 @@ void machine_stop_hit(struct machine *machine);
 void machine_end(struct machine *machine, enum machine_cause cause, uint64_t status);
 /* Any thread. */
 bool machine_ended(struct machine *machine);
-/* Whether the machine has run: false after a start that failed or was ended. Main thread. */
-bool machine_begun(const struct machine *machine);
+/*
+ * The list for an output that a start creates, see made_file.h. NULL if the machine has ended: it
+ * was restored with its end, does not run, and its output is complete. Main thread.
+ */
+struct made_files *machine_made_outputs(struct machine *machine);
 /* Whether a vCPU has executed anything since machine_run began. After machine_run. Main thread. */
 bool machine_ran(const struct machine *machine);
 /* "hlt", "exit"...: a constant string. */

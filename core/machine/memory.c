@@ -112,7 +112,7 @@ allocate(int fd, uint64_t size)
 /* Opens the file; creates it with size bytes if it is missing or empty. An existing file must have
  * that size: minivmm does not change the user's file. Returns a descriptor or a negative status. */
 static int
-open_sized(struct memory *memory, const char *path, uint64_t size)
+open_sized(struct memory *memory, const char *path, uint64_t size, struct made_files *made)
 {
 	struct stat st;
 	struct why why;
@@ -122,7 +122,7 @@ open_sized(struct memory *memory, const char *path, uint64_t size)
 	if (memory->count)
 		fd = fcntl(memory->regions[0].fd, F_DUPFD_CLOEXEC, 0);
 	else
-		fd = file_open_own(path, 0, &memory->created_file);
+		fd = file_open_own(path, 0, made);
 	if (fd < 0) {
 		file_why(path, errno, &why);
 		return fail(why_status(&why, STATUS_IO), "cannot open memory_file %s: %s", path,
@@ -148,14 +148,14 @@ open_sized(struct memory *memory, const char *path, uint64_t size)
 
 int
 memory_add_file(struct memory *memory, gpa_t gpa, uint64_t size, const char *path,
-		uint64_t file_offset, uint64_t file_length)
+		uint64_t file_offset, uint64_t file_length, struct made_files *made)
 {
 	void *host;
 	int fd;
 
 	if (check(memory, gpa, size) < 0)
 		return -STATUS_USAGE;
-	fd = open_sized(memory, path, file_length);
+	fd = open_sized(memory, path, file_length, made);
 	if (fd < 0)
 		return fd;
 	host = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)file_offset);
@@ -218,15 +218,8 @@ memory_free(struct memory *memory)
 		if (memory->regions[i].fd >= 0)
 			close(memory->regions[i].fd);
 	}
-	made_file_free(&memory->created_file);
 	free(memory->written);
 	*memory = (struct memory){ .count = 0 };
-}
-
-void
-memory_remove_file(struct memory *memory)
-{
-	made_file_remove(&memory->created_file);
 }
 
 int

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/place.h"
+#include "base/made_file.h"
 
 #define PAGE_SIZE 4096u
 
@@ -41,8 +41,7 @@ struct memory_name {
 struct memory {
 	struct memory_region regions[MEMORY_REGIONS];
 	uint32_t count;
-	uint64_t size;                 /* of all regions */
-	struct made_file created_file; /* by memory_add_file */
+	uint64_t size; /* of all regions */
 	/* Pages that the host wrote since the last memory_take_written. */
 	atomic_uint_least64_t *written;
 	struct memory_name names[MEMORY_NAMES];
@@ -52,20 +51,19 @@ struct memory {
 /*
  * Add a region of size bytes: anonymous memory; a shared mapping of a file that has file_length
  * bytes, which is created if it is missing or empty, and which no other machine uses (all regions
- * have one file); or a private mapping of fd, which stays the caller's. gpa and size are multiples
- * of PAGE_SIZE; regions must not overlap. 0 or a negative status. Main thread, before a vCPU runs.
+ * have one file; made: see file_open_own); or a private mapping of fd, which stays the caller's.
+ * gpa and size are multiples of PAGE_SIZE; regions must not overlap. 0 or a negative status. Main
+ * thread, before a vCPU runs.
  */
 int memory_add(struct memory *memory, gpa_t gpa, uint64_t size);
 int memory_add_file(struct memory *memory, gpa_t gpa, uint64_t size, const char *path,
-		    uint64_t file_offset, uint64_t file_length);
+		    uint64_t file_offset, uint64_t file_length, struct made_files *made);
 int memory_add_private(struct memory *memory, gpa_t gpa, uint64_t size, int fd,
 		       uint64_t file_offset);
 /* Whether the file of a region has become too short, so that an access causes SIGBUS. Stores the
  * file's name, truncated to size bytes (may be 0). Any thread. */
 bool memory_truncated(const struct memory *memory, char *name, size_t size);
 void memory_free(struct memory *memory);
-/* Removes the file that memory_add_file created, if any. For a machine that never ran. */
-void memory_remove_file(struct memory *memory);
 
 /* The host address of [gpa, gpa + length), or NULL if it is not inside one region. */
 void *memory_at(const struct memory *memory, gpa_t gpa, uint64_t length);

@@ -193,6 +193,8 @@ resume(struct machine *m)
 	clock_start(&m->clock);
 	loop_quiet(&m->loop, false);
 	m->state = MACHINE_RUNNING;
+	if (!m->begun)
+		made_files_end(&m->made);
 	m->begun = true;
 	if (m->devices.resume)
 		r = m->devices.resume(m->devices.context);

@@ -19,13 +19,13 @@
 #define LOOKS 10u /* with it set, before a line is lost */
 
 int
-trace_open(struct trace *trace, const char *path)
+trace_open(struct trace *trace, const char *path, struct made_files *made)
 {
 	int error;
 	struct stat st;
 	struct why why;
 
-	*trace = (struct trace){ .file = file_open_report(path), .path = strdup(path) };
+	*trace = (struct trace){ .file = file_open_report(path, made), .path = strdup(path) };
 	error = errno;
 	pthread_mutex_init(&trace->lock, NULL);
 	if (!trace->file) {

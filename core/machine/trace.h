@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "base/made_file.h"
 #include "machine/bus.h"
 #include "machine/clock.h"
 
@@ -25,8 +26,9 @@ struct trace {
 	int error;       /* errno of the first line that could not be written, or 0 */
 };
 
-/* Creates or truncates the file. 0 or a negative status; call trace_close in any case. */
-int trace_open(struct trace *trace, const char *path);
+/* Creates or truncates the file; made: see file_open_report. 0 or a negative status; call
+ * trace_close in any case. */
+int trace_open(struct trace *trace, const char *path, struct made_files *made);
 /* Closes the file and frees path. 0, or a negative status if a line could not be written. */
 int trace_close(struct trace *trace);
 

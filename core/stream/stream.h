@@ -27,6 +27,7 @@
 #include <sys/types.h>
 #include <termios.h>
 
+#include "base/made_file.h"
 #include "base/record.h"
 #include "base/socket.h"
 #include "base/why.h"
@@ -50,6 +51,7 @@ struct stream_record {
 /* Shared by all streams of a machine: the loop, the owners of stdin and stdout, the terminal. */
 struct stream_hub {
 	struct loop *loop;
+	struct made_files *made; /* the list for files that an open creates; NULL: none */
 	const char *stdin_owner, *stdout_owner; /* device names like "serial0"; NULL: unused */
 	volatile sig_atomic_t terminal_raw;     /* the terminal is in raw mode */
 	bool terminal_used;                     /* a device reads it */

@@ -178,7 +178,8 @@ path_open(struct stream_end *end, bool restored)
 	if (descriptor >= 0)
 		return file_descriptor_given(descriptor) ? standard_open(end, descriptor, "use it")
 							 : stream_end_fail(end, "use it");
-	end->fd = file_open(end->target, how);
+	end->fd = output ? file_open_output(end->target, how, end->stream->hub->made)
+			 : file_open(end->target, how);
 	if (end->fd < 0 && errno == ENXIO && output)
 		return fail(STATUS_IO,
 			    "device %s: %s = file:%s: cannot open it for writing: this pipe has no "

@@ -187,7 +187,7 @@ report_status(const struct vm *vm, int status)
 {
 	const struct machine *machine = &vm->machine;
 	const char *path = vm->source.status;
-	FILE *file = file_open_report(path);
+	FILE *file = file_open_report(path, NULL);
 	struct why why;
 	bool bad;
 
@@ -272,7 +272,7 @@ report_refused(const char *path, int status)
 
 	if (!holds_status(path))
 		return 0;
-	file = file_open_report(path);
+	file = file_open_report(path, NULL);
 	if (!file)
 		return 0; /* the error of the run counts */
 	fprintf(file, "{\"cause\":\"refused\",\"exit\":%d,\"error\":", status);

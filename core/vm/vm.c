@@ -291,11 +291,6 @@ void
 vm_destroy(struct vm *vm)
 {
 	if (vm->built) {
-		bool begun = machine_begun(&vm->machine);
-
-		if (!begun)
-			memory_remove_file(&vm->machine.memory);
-		devices_made_end(&vm->devices, !begun);
 		machine_join(&vm->machine);
 		reset_free(&vm->reset);
 		if (vm->can_capture)

@@ -116,6 +116,9 @@ const char *vm_files_user(const struct vm *vm, const char *path);
 /* The commands that drive a VM while it runs; their context is a struct vm. */
 extern const struct command_row vm_commands[];
 
+/* Undoes what the start has done to files, see made_file.h. For a signal handler that ends the
+ * process; no effect once the machine has run. */
+void vm_undo_start(const struct vm *vm);
 /* Restores the terminal's modes of before the run. For a signal handler, too. */
 void vm_restore_terminal(const struct vm *vm);
 /* After SIGCONT: sets the terminal's modes of the run, if a device reads it. Main thread. */

@@ -105,6 +105,12 @@ vm_reset(struct vm *vm)
 }
 
 void
+vm_undo_start(const struct vm *vm)
+{
+	made_files_undo(&vm->machine.made);
+}
+
+void
 vm_restore_terminal(const struct vm *vm)
 {
 	stream_terminal_restore((struct stream_hub *)&vm->devices.streams);

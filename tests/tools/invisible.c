@@ -165,7 +165,7 @@ observe(const struct vm_source *source, FILE *to)
 
 	snprintf(path, sizeof(path), "/dev/fd/%d", fileno(trace));
 	if (!r)
-		r = trace_open(&run->trace, path);
+		r = trace_open(&run->trace, path, NULL);
 	machine_set_trace(&run->vm.machine, &run->trace);
 	if (!r)
 		r = devices_start(&run->vm.devices,

@@ -106,7 +106,7 @@ file(void **state)
 {
 	struct stat before, after;
 
-	assert_int_equal(memory_add_file(&memory, GPA, SIZE, name, 0, SIZE), 0);
+	assert_int_equal(memory_add_file(&memory, GPA, SIZE, name, 0, SIZE, NULL), 0);
 	fill();
 	msync(memory.regions[0].host, SIZE, MS_SYNC);
 	stat(name, &before);

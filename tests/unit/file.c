@@ -43,7 +43,7 @@ descriptors(void **state)
 	fd = file_open("c", FILE_EMPTY);
 	assert_int_equal(write(fd, "begin ", 6), 6);
 	snprintf(name, sizeof(name), "/dev/fd/%d", fd);
-	file = file_open_report(name);
+	file = file_open_report(name, NULL);
 	assert_non_null(file);
 	fputs("end", file);
 	fclose(file);

@@ -35,7 +35,7 @@ as_appended_log(const char *path)
 static int
 as_report(const char *path)
 {
-	FILE *file = file_open_report(path);
+	FILE *file = file_open_report(path, NULL);
 
 	return file ? dup(fileno(file)) : -1;
 }
@@ -345,6 +345,13 @@ a_file_that_vanishes_is_not_opened(void **state)
 	assert_int_equal(file_open_own("own", 0, NULL), -1);
 	assert_int_equal(errno, EBUSY);
 	fd = file_open_own("own", 0, NULL);
+	assert_true(fd >= 0);
+	assert_int_equal(access("own", F_OK), 0);
+	close(fd);
+	vanishes = "own";
+	assert_int_equal(as_appended_log("own"), -1);
+	assert_int_equal(errno, EBUSY);
+	fd = as_appended_log("own");
 	assert_true(fd >= 0);
 	assert_int_equal(access("own", F_OK), 0);
 	close(fd);

@@ -139,7 +139,7 @@ shared_file(void **state)
 	srand(4);
 	assert_true(fd >= 0);
 	assert_int_equal(memory_add_file(&memory, 0, (uint64_t)PAGES * PAGE_SIZE, path, 0,
-					 (uint64_t)PAGES * PAGE_SIZE),
+					 (uint64_t)PAGES * PAGE_SIZE, NULL),
 			 0);
 	unlink(path);
 	count = touch(memory.regions[0].host, touched);

@@ -52,7 +52,7 @@ one_write_for_each_line(void **state)
 	assert_int_equal(pipe2(fds, O_DIRECT | O_CLOEXEC), 0);
 	assert_true(fcntl(fds[1], F_SETPIPE_SZ, 1 << 20) > 0 || fcntl(fds[1], F_GETPIPE_SZ) > 0);
 	snprintf(path, sizeof(path), "/dev/fd/%d", fds[1]);
-	assert_int_equal(trace_open(&trace, path), 0);
+	assert_int_equal(trace_open(&trace, path, NULL), 0);
 	for (uint32_t i = 0; i < THREADS; i++) {
 		vcpus[i] = i;
 		assert_int_equal(pthread_create(&threads[i], NULL, writer, &vcpus[i]), 0);

@@ -1,13 +1,14 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# A machine that never runs leaves no file, whether its start fails or is ended by a signal. The
-# same start works afterwards.
+# A machine that never runs leaves files as they were, whether its start fails or is ended by a
+# signal. The same start works afterwards.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
 
 use File::Copy 'copy';
 use Minivmm;
+use POSIX 'mkfifo';
 use Test::More;
 
 copy("$top/guests/disk.bin", 'disk.img') or die "disk.img: $!";
@@ -18,23 +19,76 @@ my ($status, undef, $err) = run([ $minivmm, @config, 'device.disk0.path=disk.img
 is($status, 0, 'a snapshot') or diag($err);
 
 # The devices have started, and then the thread of a vCPU cannot be created. The first thread is
-# that of the watchdog.
+# that of the watchdog. What a start creates: the overlay of a disk, the output of a device, the
+# trace, and guest memory.
 my $faults = "$build/tests/preload/faultfs.so";
 my %no_thread = (LD_PRELOAD => $faults, FAULT_PATH => '/', FAULT => 'pthread_create:2:EAGAIN');
 copy("$top/guests/disk.bin", 'copy.img') or die "copy.img: $!";
 my $before = names();
+my @creates = (qw(--set device.disk0.overlay=mine --set device.serial0.output=file:out --trace trace));
 my %machine = (
-    'a run' => [ @config, 'device.disk0.path=copy.img' ],
+    'a run' => [ @config, 'device.disk0.path=copy.img', '--set', 'vm.memory_file=ram' ],
     'a restore' => [ '-r', 'vm.snap', '--trust' ],
 );
 for my $name (sort keys %machine) {
-    my $start = [ $minivmm, @{ $machine{$name} }, '--set', 'device.disk0.overlay=mine' ];
+    my $start = [ $minivmm, @{ $machine{$name} }, @creates ];
     fails($start, 111, qr/cannot start a vCPU thread/, "$name without a thread", %no_thread);
     is(names(), $before, "$name: nothing is left");
     ($status, undef, $err) = run($start);
     is("$status:$err", '0:', "$name: then it works");
-    unlink 'mine';
+    unlink qw(mine ram out trace);
+
+    # Files that were there remain, and those that were empty are empty.
+    my @empty = (qw(out trace), $name eq 'a run' ? qw(mine ram) : ());
+    spew($_, '') for @empty;
+    fails($start, 111, qr/cannot start a vCPU thread/, "$name without a thread, with empty files", %no_thread);
+    is(join(' ', map { -s } grep { -e } @empty), join(' ', map { 0 } @empty), "$name: they are as they were");
+    unlink qw(mine ram out trace);
+    is(names(), $before, "$name: and nothing else is left");
 }
+fails([ $minivmm, @{ $machine{'a run'} }, @creates, '--status', 'vm.snap' ], 113, qr/cannot write the status to vm\.snap: /, 'the status cannot be written');
+is(names(), $before, 'that leaves no trace and no memory_file');
+
+# A signal ends the build of a machine, which waits for a plugin, or for the reader of its trace. Or
+# the start of a device does not end; or its plugin ends the process.
+mkfifo('reader', 0600) or die "reader: $!";
+my $plugins = "$build/tests/plugins";
+my @memory = ('--set', 'vm.memory_file=ram');
+spew('starts.ini', guest('f4', "[device f]\nplugin = $plugins/faulty.so\nport = 0x500\nin = hang-start\n"));
+spew('caller.ini', guest('f4', "[device c]\nplugin = $plugins/caller.so\n"));
+$before = names();
+for (
+    [ 'a plugin', 0, '-c', 'caller.ini', '--set', 'device.c.in=configure', '--set', 'device.c.act=slow' ],
+    [ 'a reader', 0, '-c', "$configs/disk.ini", '--trace', 'reader' ],
+    [ 'a start', qr/hangs$/m, '-c', 'starts.ini' ],
+  ) {
+    my ($name, $said, @arguments) = @$_;
+    next if $said && $build =~ /tsan/;    # ThreadSanitizer delays signals in a loop
+    for my $signal (qw(INT TERM HUP XCPU)) {
+        next if $said && $signal ne 'TERM';    # it takes two seconds
+        my $run = start([ $minivmm, @arguments, @memory ]);
+        ok(until_true { -s 'ram' && (!$said || said($run) =~ $said) }, "a machine waits for $name");
+        kill $signal => $run->{pid};
+        ($status) = finish($run);
+        is($status, 1000 + { INT => 2, TERM => 15, HUP => 1, XCPU => 24 }->{$signal}, "SIG$signal ends it");
+        is(names(), $before, 'and nothing is left');
+    }
+}
+for my $act (qw(exit crash)) {
+    next if $act eq 'crash' && $build =~ /[at]san/;    # a sanitizer handles the signal itself
+    for my $in (qw(configure start)) {
+        ($status, undef, $err) = run([ $minivmm, '-c', 'caller.ini', @memory, '--set', "device.c.in=$in", '--set', "device.c.act=$act" ]);
+        like("$status:$err", qr/\A115:.*plugin caller is at fault\n\z/s, "$act in $in") or diag($err);
+        is(names(), $before, 'leaves nothing');
+    }
+}
+
+# A machine that was restored with its end does not run, but its start has not failed: lidt 0x2000;
+# a load from an unmapped address in long mode, a triple fault.
+spew('fault.ini', guest('0f 01 1c 25 00 20 00 00 48 a1 00 00 00 00 ff 7f 00 00 f4', "[cpu]\nmode = long\n") =~ s/16K/64K/r);
+is((run([ $minivmm, '-c', 'fault.ini', '--until', 'shutdown', '--save', 'fault.snap' ]))[0], 100, 'a snapshot of an end');
+is((run([ $minivmm, '-r', 'fault.snap', '--set', 'device.serial0.output=file:out', '--trace', 'trace' ]))[0], 100, 'it ends again');
+is(join(' ', map { -s } qw(out trace)), '0 0', 'its output and its trace are there, and empty');
 
 # A signal while the machine waits for input: no device starts.
 my $plugin = "$build/tests/plugins/faulty.so";
