@@ -379,8 +379,10 @@ disk_reset(struct disk *disk, uint32_t layers)
 		overlay_free(layer);
 		layer->written = false;
 		disk->count--;
-		if (overlay_create(disk, layer))
+		if (overlay_create(disk, layer)) {
+			layer_close(layer);
 			return -1;
+		}
 		disk->count++;
 		return 0;
 	}

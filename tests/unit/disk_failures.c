@@ -7,6 +7,8 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
+#include "unit/host.h"
+
 /* Data flushed before a failure is readable, and so is data flushed after the failure has ended. */
 static void
 test_failures(void **state)
@@ -135,6 +137,30 @@ test_full(void **state)
 	disk_destroy(&disk);
 }
 
+/* A reset that cannot make a new overlay leaves nothing open. */
+static void
+test_reset_fails(void **state)
+{
+	struct rlimit limit = { 0, RLIM_INFINITY };
+	uint8_t sector[512] = { 1 };
+	const struct iovec piece = { sector, sizeof(sector) };
+	unsigned before = host_descriptors();
+	struct disk disk;
+
+	make_raw();
+	open_disk(&disk, "", false);
+	assert_int_equal(disk_create_overlay(&disk, NULL), 0);
+	assert_int_equal(disk_write(&disk, &piece, 1, sizeof(sector), 0), 0);
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	assert_int_equal(disk_reset(&disk, 1), -1);
+	limit.rlim_cur = RLIM_INFINITY;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	assert_same(&disk);
+	disk_destroy(&disk);
+	assert_int_equal(host_descriptors(), before);
+}
+
 /* Killed at any moment: the data flushed before is readable. */
 static void
 test_killed(void **state)
@@ -232,8 +258,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_failures), cmocka_unit_test(test_freeze_failures),
-		cmocka_unit_test(test_full),     cmocka_unit_test(test_killed),
-		cmocka_unit_test(test_solid),
+		cmocka_unit_test(test_full),     cmocka_unit_test(test_reset_fails),
+		cmocka_unit_test(test_killed),   cmocka_unit_test(test_solid),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
