@@ -86,7 +86,8 @@ int vm_stop(struct vm *vm, const volatile bool *interrupted);
 int vm_reset_remember(struct vm *vm);
 /*
  * Resets the machine to the snapshot that it was restored from, and resumes it if nothing pauses
- * it. 0, or a negative status, with which the machine ends.
+ * it. No snapshot is under way. 0, or a negative status, with which the machine ends, unless the
+ * failure came before anything has changed: of a pause, or a lack of memory.
  */
 int vm_reset(struct vm *vm);
 /*

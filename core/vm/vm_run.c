@@ -65,13 +65,17 @@ vm_stop(struct vm *vm, const volatile bool *interrupted)
 	return devices_stop(&vm->devices, interrupted);
 }
 
-/* Resets are prepared when they are first needed. */
+/* Resets are prepared when they are first needed. A failure changes nothing. */
 static int
 prepare_reset(struct vm *vm)
 {
-	return vm->reset.snapshot
-		   ? 0
-		   : reset_init(&vm->reset, &vm->snapshot, &vm->machine, &vm->devices);
+	int r = vm->reset.snapshot
+		    ? 0
+		    : reset_init(&vm->reset, &vm->snapshot, &vm->machine, &vm->devices);
+
+	if (r)
+		reset_free(&vm->reset);
+	return r;
 }
 
 int
@@ -85,8 +89,11 @@ vm_reset_remember(struct vm *vm)
 int
 vm_reset(struct vm *vm)
 {
-	int r = machine_pause(&vm->machine, PAUSE_RESET);
+	int r = prepare_reset(vm); /* before the pause, which cancels deferred accesses */
 
+	if (r)
+		return r;
+	r = machine_pause(&vm->machine, PAUSE_RESET);
 	if (r) { /* nothing has changed yet */
 		machine_resume(&vm->machine, PAUSE_RESET);
 		return r;
@@ -94,8 +101,6 @@ vm_reset(struct vm *vm)
 	/* The load would overwrite an end that came while the devices paused. */
 	if (machine_ended(&vm->machine) && !machine_paused_for(&vm->machine, PAUSE_NOT_RUN))
 		r = fail(STATUS_USAGE, "cannot reset the machine: it has ended");
-	if (!r)
-		r = prepare_reset(vm);
 	if (!r)
 		r = capture_reset(&vm->capture, &vm->reset);
 	if (r)

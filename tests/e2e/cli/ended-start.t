@@ -114,6 +114,21 @@ fails([ @ctl, 'reset' ], 1, qr/device exit0 .*: start failed/, 'its device does 
 ($status, undef, $err) = finish($run);
 is($status, 113, 'the status is that of the device') or diag($err);
 
+# One that lacks memory before anything has changed does not: the machine runs on, and the next
+# reset works.
+$run = start([ $minivmm, '-r', 'loop.snap', '--set', 'control.socket=sock' ],
+    LD_PRELOAD => $faults, FAULT_PATH => 'loop.snap', FAULT => '@plan');
+ok(until_true { -S 'sock' && (run([ @ctl, 'status' ]))[0] == 0 }, 'a restored machine');
+spew('plan', 'mmap:1:ENOMEM');
+fails([ @ctl, 'reset' ], 1, qr{cannot map the memory of \S*loop\.snap: Cannot allocate memory}, 'a reset without memory');
+ok(!-e 'plan', 'the call has failed');
+($status, my $out) = run([ @ctl, 'status' ]);
+like($out, qr/running/, 'the machine runs');
+($status, $out, $err) = run([ @ctl, 'reset' ]);
+is("$status:$err", '0:', 'the next reset works');
+is((run([ @ctl, 'quit' ]))[0], 0, 'quit');
+is((finish($run))[0], 0, 'its status is that of a run');
+
 # A snapshot to a descriptor that minivmm has opened itself would go into its files.
 my @simple = ($minivmm, '-c', "$configs/simple.ini", '--set', 'device.serial0.output=none');
 fails([ @simple, '--set', 'snapshot.file=fd:4' ], 113,
