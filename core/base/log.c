@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -23,6 +24,7 @@
 static atomic_int level_now = MINIVMM_INFO;
 static atomic_int log_patience = -1; /* ms to wait for room in stderr; -1: any time */
 static atomic_ullong log_dropped;    /* lines since the last one that was written */
+static struct log_lines *_Atomic log_lines;
 
 static _Thread_local char failure[1024];
 
@@ -59,6 +61,32 @@ void
 log_machine(bool runs)
 {
 	atomic_store(&log_patience, runs ? 0 : 1000);
+}
+
+void
+log_once(struct log_lines *lines)
+{
+	atomic_store(&log_lines, lines);
+}
+
+/* Whether one of the processes of log_once has written this line. If not, this one does now. */
+static bool
+is_written(const char *line, size_t length)
+{
+	struct log_lines *lines = atomic_load(&log_lines);
+	uint64_t hash = 0xcbf29ce484222325; /* FNV-1a */
+
+	for (size_t i = 0; i < length && lines; i++)
+		hash = (hash ^ (uint8_t)line[i]) * 0x100000001b3;
+	for (size_t i = 0; i < LOG_LINES && lines; i++) {
+		uint64_t found = 0;
+
+		if (atomic_compare_exchange_strong(&lines->hashes[i], &found, hash | 1))
+			return false;
+		if (found == (hash | 1))
+			return true;
+	}
+	return false;
 }
 
 static bool
@@ -148,7 +176,8 @@ log_line(enum minivmm_level level, const char *source, const char *format, ...)
 	/* Names and texts from outside must not control the terminal. */
 	length = escape_text(shown, sizeof(shown) - 1, line, strlen(line));
 	shown[length++] = '\n';
-	put_line(shown, length);
+	if (!is_written(shown, length))
+		put_line(shown, length);
 	errno = error;
 }
 

@@ -4,6 +4,7 @@
 #define BASE_LOG_H
 
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "base/status.h"
@@ -41,6 +42,17 @@ __attribute__((format(printf, 3, 4))) void log_line(enum minivmm_level level, co
  * number. After its end, lines wait for a second.
  */
 void log_machine(bool runs);
+
+/* The lines that several processes have written, in memory that they share. {0}: none. */
+#define LOG_LINES 64u /* further lines are written by each */
+struct log_lines {
+	atomic_uint_least64_t hashes[LOG_LINES];
+};
+/*
+ * From now on, a line is not written if one of these processes has written it: all do the same, and
+ * what they say is said once. NULL: each line is written again.
+ */
+void log_once(struct log_lines *lines);
 
 /* The level of the process, because stderr belongs to the process. The default is MINIVMM_INFO. */
 void log_set_level(enum minivmm_level level);

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
+#include "base/log.h"
 #include "vm/vm.h"
 
 #define BATCH_WORKERS 256u
@@ -19,10 +20,11 @@ struct batch_shared {
 	atomic_bool ready[BATCH_WORKERS]; /* the worker has built its machine */
 	atomic_bool gone[BATCH_WORKERS];  /* it ends by itself: its status is not that of a crash */
 	atomic_uint_least64_t done;
-	atomic_bool warned;  /* that the stop condition is in the past */
-	atomic_int error;    /* the first nonfatal error: a negative status */
-	pthread_mutex_t out; /* held while writing a line; guards begun */
-	bool begun;          /* a part of a line is written */
+	struct log_lines said; /* by the workers, while their machines start */
+	atomic_bool warned;    /* that the stop condition is in the past */
+	atomic_int error;      /* the first nonfatal error: a negative status */
+	pthread_mutex_t out;   /* held while writing a line; guards begun */
+	bool begun;            /* a part of a line is written */
 };
 
 struct batch {

@@ -197,14 +197,18 @@ run_once(struct worker *w, const uint8_t *input, size_t length, uint64_t *vm_beg
 {
 	struct stream *stream = &w->device->streams[0].stream;
 	const struct machine *m = &w->vm.machine;
-	int r = rewind_machine(w);
+	int r;
 
+	if (!w->ran)
+		log_once(&w->batch->shared->said);
+	r = rewind_machine(w);
 	if (!r)
 		r = stream_feed(stream, input, length);
 	if (!r)
 		r = set_stop(w);
-	if (r)
+	if (r) /* after a failed start, its end is said once, too */
 		return r;
+	log_once(NULL);
 	stream_start(stream);
 	w->output.length = 0;
 	w->output.more = false;
@@ -333,7 +337,10 @@ batch_work(const struct batch *batch, unsigned number)
 	sigemptyset(&w->continued);
 	sigaddset(&w->continued, SIGCONT);
 	sigprocmask(SIG_BLOCK, &w->continued, NULL); /* before there are other threads */
+	log_once(&batch->shared->said);
 	r = build(w);
+	if (!r)
+		log_once(NULL);
 	atomic_store(&batch->shared->ready[number], true);
 	while (!r && (at = batch_claim(batch, number)) < batch->file_count)
 		r = run_input(w, batch->files[at]);
