@@ -32,6 +32,14 @@ is(registers($err)->{rip}, 0x1002, 'it continues the loop');
 is("$status:$out:$err", "0::minivmm: warning: the machine ended before the timeout: no snapshot written\n", 'an end before the timeout');
 ok(!-e 'none.snap', 'no file is written');
 
+# The time can be up before the guest has executed anything, which is then still to come.
+spew('prints.ini', guest('ba f8 03 b0 41 ee eb fe'));
+($status, $out, $err) = run([ $minivmm, '-c', 'prints.ini', '--timeout', '1ns', '--save', 'short.snap' ]);
+my $begun = $out;
+is("$status:$err", "124:minivmm: snapshot written to short.snap\n", 'the shortest time');
+($status, $out, $err) = run([ $minivmm, '-r', 'short.snap', '--until', 'output:serial0:A' ]) if $begun eq '';
+is($begun || "$status:$out:$err", $begun ? 'A' : '0:A:', 'its snapshot continues');
+
 # With a stop condition: what comes first.
 ($status, $out, $err) = run([ $minivmm, '-c', 'loop.ini', '--timeout', '100s', '--until', 'rip:0x1002', '--save', 'at.snap' ]);
 is("$status:$err", "0:minivmm: snapshot written to at.snap\n", 'the stop condition comes first');
