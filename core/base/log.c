@@ -200,6 +200,17 @@ fail(enum status status, const char *format, ...)
 }
 
 int
+fail_reported(enum status status, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	text_vfit(failure, sizeof(failure), format, arguments);
+	va_end(arguments);
+	return -(int)status;
+}
+
+int
 fail_memory(const char *format, ...)
 {
 	char what[512];

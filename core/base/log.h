@@ -17,6 +17,10 @@
  */
 __attribute__((format(printf, 2, 3))) int fail(enum status status, const char *format, ...);
 
+/* The same for an error that a plugin has reported: the text is for fail_text only. */
+__attribute__((format(printf, 2, 3))) int fail_reported(enum status status, const char *format,
+							...);
+
 /* Reports "no memory for ..." and the remedy. Returns -STATUS_HOST. */
 __attribute__((format(printf, 1, 2))) int fail_memory(const char *format, ...);
 

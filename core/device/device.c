@@ -71,7 +71,9 @@ device_failed(const struct device *d, const char *callback, enum status status)
 	char text[64];
 
 	if (atomic_load(&d->host.reported))
-		return -(int)status;
+		return fail_reported(status,
+				     "device %s (plugin %s): %s failed, see the machine's messages",
+				     d->config->name, d->plugin.descriptor.name, callback);
 	return fail(status, "device %s (plugin %s): %s", d->config->name, d->plugin.descriptor.name,
 		    device_failure(d, callback, text, sizeof(text)));
 }

@@ -6,6 +6,7 @@ use v5.14;
 use warnings;
 use lib 'tests/lib';
 
+use Control;
 use Minivmm;
 use Snapshot;
 use POSIX ();
@@ -100,6 +101,18 @@ spew('x.ini', guest('e6 12 ba f8 03 b0 48 ee f4', $faulty));
 ($status, $out, $err) = run([ $minivmm, '-c', 'x.ini', '--status', 'status.json', '--set', 'device.a.in=write' ]);
 is("$status:$out:$err", "0:H:minivmm: a: fails as configured\n", 'a failing write: the machine continues');
 is_deeply(status_of('status.json')->{devices}{a}, { reads => 0, writes => 1, failures => 1, refused => 0 }, 'the failure is counted');
+
+# A status line, or a reply, names the device whose plugin has reported an error.
+my $reported = 'device a (plugin faulty): %s failed, see the machine\'s messages';
+run([ $minivmm, '-c', 'x.ini', '--status', 'status.json', '--set', 'device.a.in=configure' ]);
+is(status_of('status.json')->{error}, sprintf($reported, 'configure'), 'configure: the status line');
+{
+    my $process = start([ $minivmm, '-c', 'x.ini', '--set', 'boot.code=eb fe', '--set', 'control.socket=s', '--set', 'device.a.in=bad-pause' ]);
+    my $control = Control->connect('s');
+    is($control->request('snapshot no.snap')->{error}, sprintf($reported, 'pause'), 'pause: the reply');
+    $control->request('quit');
+    finish($process);
+}
 
 # A callback that fails without a message: the error names the device, plugin and callback. Failures
 # that a guest can repeat are only counted.
