@@ -109,7 +109,7 @@ test_lstat(const char *path, struct stat *st)
 static uint64_t seed;
 static struct fake host;
 static const struct minivmm_plugin plugin = { .name = "disk", .state_size = 1 };
-static char folder[64];
+static char test_directory[64];
 static uint8_t model[BYTES], got[BYTES];
 static unsigned captured;
 
@@ -124,10 +124,10 @@ static int
 setup(void **state)
 {
 	seed = random_seed();
-	snprintf(folder, sizeof(folder), "%s/disk.XXXXXX",
+	snprintf(test_directory, sizeof(test_directory), "%s/disk.XXXXXX",
 		 getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-	assert_non_null(mkdtemp(folder));
-	assert_int_equal(chdir(folder), 0);
+	assert_non_null(mkdtemp(test_directory));
+	assert_int_equal(chdir(test_directory), 0);
 	fake_create(&host, &plugin);
 	host.services.capture_file = capture_file;
 	fail_after = fail_sync = -1;
@@ -140,7 +140,7 @@ teardown(void **state)
 	char command[128];
 
 	fake_destroy(&host);
-	snprintf(command, sizeof(command), "rm -r %s", folder);
+	snprintf(command, sizeof(command), "rm -r %s", test_directory);
 	return chdir("/") || system(command);
 }
 
@@ -269,7 +269,7 @@ freeze(struct disk *disk)
 	assert_int_equal(disk_freeze(disk, stem), 0);
 	for (uint32_t i = 0; i + 1 < disk->count; i++)
 		ours += disk->layers[i].written_here;
-	assert_int_equal(captured, ours + !!ours); /* the files, and their folder once */
+	assert_int_equal(captured, ours + !!ours); /* the files, and their test_directory once */
 	free(stem);
 	layers = disk_layers(disk);
 	assert_non_null(layers);
