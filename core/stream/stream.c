@@ -106,6 +106,20 @@ append_output(struct stream *stream, const uint8_t *from, size_t length)
 	return taken;
 }
 
+/* Drops the oldest bytes. Call with the lock held. */
+static void
+drop_output(struct stream *stream, size_t length)
+{
+	if (!length)
+		return;
+	stream->output_head = (stream->output_head + length) % STREAM_OUTPUT_SIZE;
+	stream->output_length -= length;
+	stream->dropped += length;
+	stream->cut =
+	    stream->output[(stream->output_head + STREAM_OUTPUT_SIZE - 1) % STREAM_OUTPUT_SIZE] !=
+	    '\n';
+}
+
 /* Without a reader: keeps the newest bytes for the next reader. Call with the lock held. */
 static void
 keep_newest(struct stream *stream, const uint8_t *from, size_t length)
@@ -114,10 +128,27 @@ keep_newest(struct stream *stream, const uint8_t *from, size_t length)
 	size_t room = STREAM_OUTPUT_SIZE - stream->output_length;
 	size_t old = tail > room ? tail - room : 0;
 
-	stream->output_head = (stream->output_head + old) % STREAM_OUTPUT_SIZE;
-	stream->output_length -= old;
-	stream->dropped += old + (length - tail);
+	drop_output(stream, old);
+	if (length > tail)
+		stream->cut = from[length - tail - 1] != '\n';
+	stream->dropped += length - tail;
 	append_output(stream, from + (length - tail), tail);
+}
+
+void
+stream_reader_connected(struct stream *stream)
+{
+	size_t part = 0;
+
+	pthread_mutex_lock(&stream->lock);
+	stream->no_reader = false;
+	while (stream->cut && part < stream->output_length &&
+	       stream->output[(stream->output_head + part) % STREAM_OUTPUT_SIZE] != '\n')
+		part++;
+	if (stream->cut && part < stream->output_length)
+		drop_output(stream, part + 1);
+	stream->cut = false;
+	pthread_mutex_unlock(&stream->lock);
 }
 
 /*

@@ -9,7 +9,8 @@
  * A snapshot does not contain output: the process that took the bytes from the device delivers them
  * (at its end it waits for a slow reader). While a reader stalls, the buffer fills and the device
  * gets no more room. After a reader is gone, output is dropped and counted. If another reader can
- * connect (pty, unix-listen, tcp-listen), the newest STREAM_OUTPUT_SIZE bytes are kept for it.
+ * connect (pty, unix-listen, tcp-listen), the newest STREAM_OUTPUT_SIZE bytes are kept for it; of
+ * more, it gets whole lines.
  *
  * A snapshot contains the input that was read from the host but not by the device, and the position
  * in a file. A restored stream continues there. If its input option has changed, it starts with the
@@ -115,6 +116,7 @@ struct stream {
 	size_t output_head, output_length;
 	bool delivering;  /* a thread writes output to out: it alone moves the head */
 	bool no_reader;   /* out is not connected, but a reader can connect later */
+	bool cut;         /* the output that waits for that reader begins within a line */
 	bool failed;      /* an error ended the output; it has been reported */
 	uint64_t dropped; /* bytes of output that were not delivered */
 
@@ -150,6 +152,8 @@ int stream_open(struct stream *stream, bool restored);
 /* Call after start of the device. From here on the stream calls readable, with wait_input before
  * this function returns. */
 void stream_start(struct stream *stream);
+/* A reader has connected to the output. */
+void stream_reader_connected(struct stream *stream);
 /* Delivers output until the reader has no room. Does not wait. */
 void stream_flush(struct stream *stream);
 /* Delivers the rest of the output, waits for a slow reader until *interrupted, and closes. */

@@ -310,11 +310,8 @@ listen_ready(struct loop_source *source, uint32_t events)
 	if (!end->connected)
 		return;
 	log_line(MINIVMM_DEBUG, stream->device, "%s: connected", end->kind->name);
-	if (end == &stream->out) {
-		pthread_mutex_lock(&stream->lock);
-		stream->no_reader = false;
-		pthread_mutex_unlock(&stream->lock);
-	}
+	if (end == &stream->out)
+		stream_reader_connected(stream);
 	watch(end);
 	loop_defer(stream->hub->loop, &stream->deferred);
 }

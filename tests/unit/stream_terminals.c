@@ -53,6 +53,29 @@ the_newest_output_waits_for_a_client(void **state)
 	until(!bench.stream.output_length);
 	assert_reads(fd, expected);
 	close(fd);
+	/* Lines that do not fit evenly: the client gets whole ones. */
+	until(!bench.stream.out.connected);
+	for (int i = 0; i < 500; i++) {
+		snprintf(line, sizeof(line), "row %05d\n", i);
+		put(line);
+		if (i >= 500 - (int)STREAM_OUTPUT_SIZE / 10)
+			memcpy(expected + (i - (500 - (int)STREAM_OUTPUT_SIZE / 10)) * 10, line,
+			       10);
+	}
+	expected[STREAM_OUTPUT_SIZE / 10 * 10] = '\0';
+	fd = open_pty();
+	until(!bench.stream.output_length);
+	assert_reads(fd, expected);
+	close(fd);
+	memset(expected, 'x', STREAM_OUTPUT_SIZE); /* one without an end is kept as it is */
+	expected[STREAM_OUTPUT_SIZE] = '\0';
+	until(!bench.stream.out.connected);
+	put(expected);
+	put("xxxx");
+	fd = open_pty();
+	until(!bench.stream.output_length);
+	assert_reads(fd, expected);
+	close(fd);
 	/* One write larger than the buffer. */
 	until(!bench.stream.out.connected);
 	bench.stream.dropped = 0;
