@@ -236,11 +236,18 @@ file_descriptor_given(int fd)
 	return flags >= 0 && !(flags & FD_CLOEXEC);
 }
 
-/* Writes the /proc path of a descriptor into a buffer of 32 bytes. */
+/* Writes the /proc path of a descriptor into a buffer of 32 bytes. Async-signal-safe. */
 static const char *
 self_path(int fd, char *buffer)
 {
-	snprintf(buffer, 32, "/proc/self/fd/%d", fd);
+	char *end = stpcpy(buffer, "/proc/self/fd/");
+	int unit = 1;
+
+	while (fd / unit >= 10)
+		unit *= 10;
+	for (; unit; unit /= 10)
+		*end++ = (char)('0' + fd / unit % 10);
+	*end = '\0';
 	return buffer;
 }
 

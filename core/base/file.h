@@ -61,7 +61,7 @@ int file_descriptor(const char *path);
 bool file_descriptor_given(int fd);
 /*
  * Opens the pipe or terminal behind a descriptor again, for writing. The new description has its
- * own flags: O_NONBLOCK does not affect other processes.
+ * own flags: O_NONBLOCK does not affect other processes. Async-signal-safe.
  */
 int file_reopen(int fd);
 /* Closes a descriptor on a separate thread, because close(2) can take long: it frees the blocks

@@ -24,6 +24,7 @@
 static atomic_int level_now = MINIVMM_INFO;
 static atomic_int log_patience = -1; /* ms to wait for room in stderr; -1: any time */
 static atomic_ullong log_dropped;    /* lines since the last one that was written */
+static atomic_bool log_cut;          /* the last line that was written lacks its end */
 static struct log_lines *_Atomic log_lines;
 
 static _Thread_local char failure[1024];
@@ -108,7 +109,7 @@ put_all(const char *line, size_t length)
  * Writes if there is room. O_NONBLOCK of stderr would affect the processes that share it; so a pipe
  * or terminal is opened again, for this line only, since anybody may replace stderr meanwhile.
  */
-static bool
+static ssize_t
 put_now(const char *line, size_t length)
 {
 	int fd = file_reopen(STDERR_FILENO);
@@ -116,44 +117,81 @@ put_now(const char *line, size_t length)
 
 	if (fd >= 0)
 		close(fd);
-	return n == (ssize_t)length;
+	return n;
 }
 
-/* Writes to stderr. false: the line is lost. */
+/* Writes to stderr, and waits at most patience ms for room; -1: any time. false: the line is lost.
+ */
 static bool
-put(const char *line, size_t length)
+put(const char *line, size_t length, int patience)
 {
 	struct pollfd room = { .fd = STDERR_FILENO, .events = POLLOUT };
-	int patience = atomic_load(&log_patience);
 	struct stat st;
+	ssize_t n;
 
 	if (patience < 0 || fstat(STDERR_FILENO, &st) || S_ISREG(st.st_mode))
 		return put_all(line, length);
 	if (poll(&room, 1, patience) != 1)
 		return false;
-	if (S_ISSOCK(st.st_mode))
-		return send(STDERR_FILENO, line, length, MSG_DONTWAIT | MSG_NOSIGNAL) ==
-		       (ssize_t)length;
-	return put_now(line, length);
+	n = S_ISSOCK(st.st_mode) ? send(STDERR_FILENO, line, length, MSG_DONTWAIT | MSG_NOSIGNAL)
+				 : put_now(line, length);
+	/* A terminal takes a part of a line: the next one must not continue it. */
+	if (n > 0 && n < (ssize_t)length)
+		atomic_store(&log_cut, true);
+	return n == (ssize_t)length;
+}
+
+/* The beginning of a number as text. Async-signal-safe, unlike snprintf(3). */
+static size_t
+put_number(char *to, unsigned long long number)
+{
+	char digits[24];
+	size_t count = 0;
+
+	do
+		digits[count++] = (char)('0' + number % 10);
+	while (number /= 10);
+	for (size_t i = 0; i < count; i++)
+		to[i] = digits[count - 1 - i];
+	return count;
 }
 
 /* Writes a line, behind the number of lines that were dropped before it: with one write, since a
  * small pipe takes no second one before it is read. */
 static void
-put_line(const char *line, size_t length)
+put_line(const char *line, size_t length, int patience)
 {
+	static const char before[] = "minivmm: warning: ",
+			  behind[] = " messages were dropped, because nobody read stderr\n";
 	unsigned long long dropped = atomic_exchange(&log_dropped, 0);
+	bool cut = atomic_exchange(&log_cut, false);
 	char text[128 + PIPE_BUF];
-	int head = 0;
+	size_t head = 0;
 
-	if (dropped)
-		head = snprintf(text, sizeof(text),
-				"minivmm: warning: %llu messages were dropped, because nobody read "
-				"stderr\n",
-				dropped);
+	if (cut)
+		text[head++] = '\n';
+	if (dropped) {
+		memcpy(text + head, before, sizeof(before) - 1);
+		head += sizeof(before) - 1;
+		head += put_number(text + head, dropped);
+		memcpy(text + head, behind, sizeof(behind) - 1);
+		head += sizeof(behind) - 1;
+	}
 	memcpy(text + head, line, length);
-	if (!put(text, (size_t)head + length))
-		atomic_fetch_add(&log_dropped, dropped + 1);
+	if (put(text, head + length, patience))
+		return;
+	atomic_fetch_add(&log_dropped, dropped + 1);
+	if (cut)
+		atomic_store(&log_cut, true);
+}
+
+void
+log_ready(const char *lines, size_t length, int wait)
+{
+	int error = errno;
+
+	put_line(lines, length < PIPE_BUF ? length : PIPE_BUF, wait);
+	errno = error;
 }
 
 void
@@ -177,7 +215,7 @@ log_line(enum minivmm_level level, const char *source, const char *format, ...)
 	length = escape_text(shown, sizeof(shown) - 1, line, strlen(line));
 	shown[length++] = '\n';
 	if (!is_written(shown, length))
-		put_line(shown, length);
+		put_line(shown, length, atomic_load(&log_patience));
 	errno = error;
 }
 

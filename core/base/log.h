@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "base/status.h"
 #include "minivmm/plugin.h" /* for enum minivmm_level */
@@ -39,6 +40,13 @@ const char *fail_text(void);
  */
 __attribute__((format(printf, 3, 4))) void log_line(enum minivmm_level level, const char *source,
 						    const char *format, ...);
+
+/*
+ * Writes lines that are complete and need no escapes: those of a signal handler, or several at
+ * once. Waits at most wait ms for room in stderr, then they are dropped and counted, as log_line()
+ * does. Any thread, async-signal-safe.
+ */
+void log_ready(const char *lines, size_t length, int wait);
 
 /*
  * A machine begins or ends to run. While it runs, a line for which stderr has no room is dropped

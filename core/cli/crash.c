@@ -5,6 +5,7 @@
  * range. A plugin's crash or exit ends the process with STATUS_PLUGIN, a crash of minivmm by the
  * signal. The variables are static because signal handlers belong to the process.
  */
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -24,6 +25,7 @@
 #define STACK_SIZE (64u << 10) /* of the handlers: a stack overflow is a crash, too */
 #define SECONDS_LEFT 2u        /* for callbacks to return after the signal */
 #define STACK_WORDS 8192u      /* searched for return addresses */
+#define READER_PATIENCE 1000   /* ms to wait for room in stderr */
 
 static const struct vm *crash_vm;
 static uint8_t crash_stack[STACK_SIZE];
@@ -37,26 +39,34 @@ static volatile sig_atomic_t ending; /* the signal that ends the process */
 static volatile sig_atomic_t seconds;
 static atomic_flag crashing = ATOMIC_FLAG_INIT; /* set by the first thread that crashes */
 
-static void
-say(const char *text)
-{
-	ssize_t n = write(STDERR_FILENO, text, strlen(text));
+/* The line of a message, on the stack of a handler. */
+struct line {
+	char text[PIPE_BUF];
+	size_t length;
+};
 
-	(void)n;
+/* Adds text; what does not fit is left out. */
+static void
+say(struct line *line, const char *text)
+{
+	size_t room = sizeof(line->text) - 1 - line->length, length = strlen(text);
+
+	memcpy(line->text + line->length, text, length < room ? length : room);
+	line->length += length < room ? length : room;
 }
 
 /* A name from outside. */
 static void
-say_name(const char *name)
+say_name(struct line *line, const char *name)
 {
 	char shown[1024];
 
 	escape_text(shown, sizeof(shown), name, strlen(name));
-	say(shown);
+	say(line, shown);
 }
 
 static void
-say_hex(uint64_t value)
+say_hex(struct line *line, uint64_t value)
 {
 	char text[19] = "0x", *p = text + 2;
 	int digits = 1;
@@ -66,7 +76,15 @@ say_hex(uint64_t value)
 	while (digits--)
 		*p++ = "0123456789abcdef"[value >> (4 * digits) & 15];
 	*p = '\0';
-	say(text);
+	say(line, text);
+}
+
+/* Ends the line and writes it. The process ends also if nobody reads stderr. */
+static void
+say_end(struct line *line)
+{
+	line->text[line->length++] = '\n';
+	log_ready(line->text, line->length, READER_PATIENCE);
 }
 
 static void
@@ -98,23 +116,23 @@ signal_name(int number)
 }
 
 static void
-say_callback(const struct bus_current *current)
+say_callback(struct line *line, const struct bus_current *current)
 {
 	if (current->device) {
-		say(" in device ");
-		say(current->device->name);
-		say(", callback ");
+		say(line, " in device ");
+		say(line, current->device->name);
+		say(line, ", callback ");
 	} else {
-		say(" in ");
-		say_name(current->object);
-		say(", ");
+		say(line, " in ");
+		say_name(line, current->object);
+		say(line, ", ");
 	}
-	say_name(current->callback);
+	say_name(line, current->callback);
 	if (current->offset == BUS_NO_ACCESS)
 		return;
-	say(" at offset ");
-	say_hex(current->offset);
-	say(" of its range");
+	say(line, " at offset ");
+	say_hex(line, current->offset);
+	say(line, " of its range");
 }
 
 /* The first device with code on this thread's stack, or NULL. Return addresses are found without
@@ -142,34 +160,34 @@ device_on_stack(const ucontext_t *context, bool *only)
 
 /* Reports where a plugin is at fault. False: it is not. */
 static bool
-say_plugin(const ucontext_t *context)
+say_plugin(struct line *line, const ucontext_t *context)
 {
 	const struct bus_current *current = &bus_current;
 	const struct device *device;
 	bool only;
 
 	if (current->callback) {
-		say_callback(current);
-		say(": ");
+		say_callback(line, current);
+		say(line, ": ");
 		if (current->device) {
-			say("plugin ");
-			say_name(((const struct service_host *)current->device)->plugin);
+			say(line, "plugin ");
+			say_name(line, ((const struct service_host *)current->device)->plugin);
 		} else
-			say("the plugin");
-		say(" is at fault");
+			say(line, "the plugin");
+		say(line, " is at fault");
 		return true;
 	}
 	/* Outside of a callback, the main thread runs no code of plugins. */
 	device = crash_vm && current != main_current ? device_on_stack(context, &only) : NULL;
 	if (!device)
 		return false;
-	say(" in a thread of plugin ");
-	say_name(device_plugin(device));
+	say(line, " in a thread of plugin ");
+	say_name(line, device_plugin(device));
 	if (only) {
-		say(", device ");
-		say(device_name(device));
+		say(line, ", device ");
+		say(line, device_name(device));
 	}
-	say(": the plugin is at fault");
+	say(line, ": the plugin is at fault");
 	return true;
 }
 
@@ -178,6 +196,7 @@ say_plugin(const ucontext_t *context)
 static void
 leave(const char *function)
 {
+	struct line line = { .length = 0 };
 	ucontext_t context;
 
 	restore_terminal();
@@ -185,11 +204,11 @@ leave(const char *function)
 		return;
 	if (!bus_current.callback && !(crash_vm && &bus_current != main_current))
 		return;
-	say("minivmm: ");
-	say(function);
-	say(" is called");
-	say_plugin(&context);
-	say("\n");
+	say(&line, "minivmm: ");
+	say(&line, function);
+	say(&line, " is called");
+	say_plugin(&line, &context);
+	say_end(&line);
 	undo_start();
 	_exit(STATUS_PLUGIN);
 }
@@ -217,34 +236,36 @@ thread_exited(void *unused)
 static void
 crashed(int number, siginfo_t *info, void *context)
 {
+	struct line line = { .length = 0 };
 	char file[512];
+	bool plugin;
 
 	/* The first thread that crashes ends the process; the others must not end it before. */
 	while (atomic_flag_test_and_set(&crashing))
 		pause();
 	restore_terminal();
-	say("minivmm: ");
-	say(signal_name(number));
+	say(&line, "minivmm: ");
+	say(&line, signal_name(number));
 	if (number != SIGABRT) {
-		say(" at ");
-		say_hex((uintptr_t)info->si_addr);
+		say(&line, " at ");
+		say_hex(&line, (uintptr_t)info->si_addr);
 	}
 	/* Another process truncated the file; or its disk fails. Not a bug of minivmm. */
 	if (number == SIGBUS && mapped_file((uintptr_t)info->si_addr, file, sizeof(file))) {
-		say(": ");
-		say_name(file);
-		say(" was truncated while it was in use, or its disk fails; to change a file in "
-		    "use, replace it with mv\n");
+		say(&line, ": ");
+		say_name(&line, file);
+		say(&line,
+		    " was truncated while it was in use, or its disk fails; to change a file in "
+		    "use, replace it with mv");
+		say_end(&line);
 		undo_start();
 		_exit(STATUS_IO);
 	}
-	if (say_plugin(context)) {
-		say("\n");
-		undo_start();
-		_exit(STATUS_PLUGIN);
-	}
-	say("\n");
+	plugin = say_plugin(&line, context);
+	say_end(&line);
 	undo_start();
+	if (plugin)
+		_exit(STATUS_PLUGIN);
 	/* The signal is blocked until the handler returns; then it ends the process. */
 	signal(number, SIG_DFL);
 	raise(number);
@@ -280,6 +301,7 @@ running(struct bus_current *current)
 static void
 look(void)
 {
+	struct line line = { .length = 0 };
 	struct bus_current now;
 	bool busy = running(&now);
 	bool same = now.callback == last.callback && now.device == last.device;
@@ -290,24 +312,29 @@ look(void)
 		return;
 	}
 	restore_terminal();
-	say("minivmm: ");
-	say(signal_name(ending));
-	say(": code");
+	say(&line, "minivmm: ");
+	say(&line, signal_name(ending));
+	say(&line, ": code");
 	if (busy)
-		say_callback(&now);
-	say(" does not return; exiting anyway\n");
+		say_callback(&line, &now);
+	say(&line, " does not return; exiting anyway");
+	say_end(&line);
 	die_of(ending);
 }
 
 static void
 fatal(int number)
 {
+	struct line line = { .length = 0 };
+
 	if (number == SIGALRM && ending) {
 		look();
 		return;
 	}
-	if (number == SIGXCPU)
-		say("minivmm: " LIMIT_CPU_TEXT "\n");
+	if (number == SIGXCPU) {
+		say(&line, "minivmm: " LIMIT_CPU_TEXT);
+		say_end(&line);
+	}
 	die_of(number);
 }
 

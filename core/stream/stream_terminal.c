@@ -88,11 +88,8 @@ stream_terminal_filter(struct stream_hub *hub, uint8_t *bytes, size_t length)
 			bytes[kept++] = ESCAPE;
 		else if (bytes[i] == 'x' && hub->quit)
 			hub->quit(hub->context);
-		else if (bytes[i] == 'h') {
-			ssize_t n = write(STDERR_FILENO, help, sizeof(help) - 1);
-
-			(void)n; /* an error on stderr cannot be reported */
-		}
+		else if (bytes[i] == 'h')
+			log_ready(help, sizeof(help) - 1, 0);
 	}
 	return kept;
 }
