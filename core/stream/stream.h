@@ -54,7 +54,7 @@ struct stream_hub {
 	struct loop *loop;
 	struct made_files *made; /* the list for files that an open creates; NULL: none */
 	const char *stdin_owner, *stdout_owner; /* device names like "serial0"; NULL: unused */
-	volatile sig_atomic_t terminal_raw;     /* the terminal is in raw mode */
+	volatile sig_atomic_t terminal_raw;     /* the process that has set raw mode; 0: none */
 	bool terminal_used;                     /* a device reads it */
 	bool terminal_known;                    /* the next member is set */
 	struct termios terminal;                /* its mode before raw mode, to restore */

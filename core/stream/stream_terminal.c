@@ -29,7 +29,7 @@ set_raw(struct stream_hub *hub)
 	raw = hub->terminal;
 	cfmakeraw(&raw);
 	raw.c_oflag = hub->terminal.c_oflag; /* keeps the newlines of our log messages */
-	hub->terminal_raw = 1;
+	hub->terminal_raw = getpid();
 	if (tcsetattr(STDIN_FILENO, TCSANOW, &raw)) {
 		hub->terminal_raw = 0;
 		return fail(STATUS_IO, "cannot set the terminal to raw mode: %s",
@@ -63,7 +63,7 @@ stream_terminal_continue(struct stream_hub *hub)
 void
 stream_terminal_restore(struct stream_hub *hub)
 {
-	if (!hub->terminal_raw)
+	if (hub->terminal_raw != getpid()) /* not raw, or raw for our parent: a plugin has forked */
 		return;
 	hub->terminal_raw = 0;
 	if (job_foreground(STDIN_FILENO)) /* otherwise it has the mode of the shell */

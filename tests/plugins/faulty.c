@@ -3,6 +3,7 @@
 #include <minivmm/plugin.h>
 
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum fault {
@@ -29,7 +30,8 @@ enum fault {
 	LEAVE,
 	HANG,
 	HANG_START,
-	MAP
+	MAP,
+	CHILD
 };
 
 #define SLOW 200000000 /* ns */
@@ -65,6 +67,18 @@ hang(struct minivmm_device *dev)
 	minivmm_log(dev, MINIVMM_WARNING, "hangs");
 	for (volatile int i = 0;; i++)
 		;
+}
+
+/* A process that does not end with _exit(). */
+static void
+child(void)
+{
+	pid_t pid = fork();
+
+	if (!pid)
+		exit(0);
+	if (pid > 0)
+		waitpid(pid, NULL, 0);
 }
 
 static int
@@ -121,6 +135,8 @@ faulty_write(struct minivmm_device *dev, const struct minivmm_access *a, uint64_
 		_exit(0);
 	if (f->in == HANG)
 		hang(dev);
+	if (f->in == CHILD)
+		child();
 	if (f->in == MAP) /* and keeps it */
 		return minivmm_memory_map(dev, 0x2000, 16) ? 0 : -1;
 	if (f->in == OVERFLOW)
@@ -194,7 +210,8 @@ static const char *const faults[] = { "nowhere", "configure", "start",      "rea
 				      "crash",   "pause",     "slow-pause", "noise",    "bad-pause",
 				      "resume",  "stop",      "save",       "loaded",   "rows",
 				      "watch",   "state",     "abort",      "overflow", "exit",
-				      "leave",   "hang",      "hang-start", "map",      NULL };
+				      "leave",   "hang",      "hang-start", "map",      "child",
+				      NULL };
 
 static const struct minivmm_option options[] = {
 	MINIVMM_OPTION_AS(ENUM, struct faulty, in, "nowhere", "the callback that fails",

@@ -195,6 +195,20 @@ SKIP: {
     finish($process);
 }
 
+# A plugin's child process that ends by exit() leaves the terminal as the guest has it.
+#   print A; out %al,$0x12; print B; 1: jmp 1b
+{
+    my $terminal = terminal();
+    my $device = "[device a]\nplugin = faulty\nin = child\n";
+    my $config = guest('ba f8 03 b0 41 ee e6 12 b0 42 ee eb fe',
+        "[plugins]\npath = $build/tests/plugins\n\n$device");
+    spew('child.ini', $config =~ s/^output = stdio$/$&\ninput = stdio/mr);
+    my $process = start([ $minivmm, '-c', 'child.ini' ], terminal => $terminal);
+    ok($terminal->shows(qr/AB/) && $terminal->raw, "raw after the end of a plugin's child");
+    kill TERM => $process->{pid};
+    finish($process);
+}
+
 # Ctrl-A: help, Ctrl-A itself, and the end.
 {
     my ($terminal, $process) = at_terminal(\@echo);
