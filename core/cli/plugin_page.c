@@ -8,19 +8,38 @@
 #include "base/escape.h"
 #include "cli/plugin_page.h"
 
-/* Prints a text of the plugin within a line; NULL is "". A backslash is a character. */
+/* Whether mdoc could take the word for a request, a macro such as Ar or %A, or a delimiter. */
+static bool
+has_meaning(const char *word)
+{
+	size_t length = strcspn(word, " ");
+
+	if (*word == '.' || *word == '\'' || *word == '%')
+		return true;
+	if (length == 1)
+		return ispunct((unsigned char)*word);
+	return length <= 3 && isupper((unsigned char)*word) && !isupper((unsigned char)word[1]);
+}
+
+/* Prints a text of the plugin within a line of text or a macro's; NULL is "". Its words are only
+ * text: each begins with \& if mdoc could take it for more. */
 static void
 put_text(FILE *out, const char *text)
 {
 	size_t left = text ? strlen(text) : 0;
-	char shown[17];
+	char shown[17], last = ' ';
 
+	if (!left)
+		fputs("\\&", out);
 	while (left) {
 		struct character c = character_at(text, left);
 
+		if (last == ' ' && has_meaning(text))
+			fputs("\\&", out);
+		last = *text;
 		escape_text(shown, sizeof(shown), text, c.length);
 		for (const char *s = shown; *s; s++)
-			fputs(*s == '\\' ? "\\e" : (char[]){ *s, '\0' }, out);
+			fputs(*s == '\\' ? "\\e" : *s == '"' ? "\\(dq" : (char[]){ *s, '\0' }, out);
 		text += c.length;
 		left -= c.length;
 	}
@@ -44,8 +63,6 @@ put_sentence(FILE *out, const char *text)
 
 	if (!length)
 		return;
-	if (*text == '.' || *text == '\'') /* not a request */
-		fputs("\\&", out);
 	if (letter)
 		putc(toupper((unsigned char)*text), out);
 	put_text(out, text + letter);

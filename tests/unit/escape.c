@@ -101,6 +101,27 @@ put_string(FILE *out, const char *text, size_t length)
 	show_string(out, text, 40);
 }
 
+/* The number of macros in a page: the requests, and the words after them that mdoc would call. */
+static size_t
+macros(const char *page)
+{
+	size_t count = 0;
+
+	for (const char *line = page; *line; line = strchr(line, '\n') + 1) {
+		assert_int_not_equal(*line, '\'');
+		for (const char *word = line; *line == '.' && *word != '\n';) {
+			size_t length = strcspn(word, " \n");
+
+			count += word == line || *word == '%' ||
+				 (length > 1 && length < 4 && *word >= 'A' && *word <= 'Z' &&
+				  ((word[1] >= 'a' && word[1] <= 'z') ||
+				   (word[1] >= '0' && word[1] <= '9')));
+			word += length + (word[length] == ' ');
+		}
+	}
+	return count;
+}
+
 /* A page of a plugin all of whose strings are the text, without the newlines of the page. */
 static void
 put_page(FILE *out, const char *text, size_t length)
@@ -135,12 +156,16 @@ put_page(FILE *out, const char *text, size_t length)
 		.acpi_count = 1,
 	};
 	size_t size, newlines = 0;
-	static size_t usual; /* newlines of the page of "x" */
+	static size_t usual, usual_macros; /* newlines and macros of the page of "x" */
 	char *page = NULL;
 	FILE *memory = open_memstream(&page, &size);
 
 	cli_plugin_page(memory, &plugin);
 	fclose(memory);
+	if (!strcmp(text, "x"))
+		usual_macros = macros(page);
+	if (*text)
+		assert_int_equal(macros(page), usual_macros);
 	for (char *p = page; (p = strchr(p, '\n')); *p = ' ')
 		newlines++;
 	if (!strcmp(text, "x"))
@@ -255,6 +280,12 @@ random_texts(void **state)
 		"\xf3\xa0\x81\x81",
 		"\x7f",
 		".",
+		"'",
+		" ",
+		".so x",
+		" No ",
+		"Ar",
+		" %A",
 	};
 	uint64_t seed = random_seed();
 
@@ -267,7 +298,9 @@ random_texts(void **state)
 				text[length++] = (char)(1 + random_below(&seed, 255));
 			else
 				length =
-				    (size_t)(stpcpy(text + length, parts[random_below(&seed, 20)]) -
+				    (size_t)(stpcpy(text + length,
+						    parts[random_below(
+							&seed, sizeof(parts) / sizeof(*parts))]) -
 					     text);
 		write_all(text, length);
 	}
