@@ -83,3 +83,10 @@ json_hex(FILE *out, uint64_t value)
 {
 	fprintf(out, "\"0x%llx\"", (unsigned long long)value);
 }
+
+void
+json_decimal(FILE *out, uint64_t value, uint64_t unit)
+{
+	fprintf(out, "%llu.%u", (unsigned long long)(value / unit),
+		(unsigned)(value % unit / (unit / 10)));
+}

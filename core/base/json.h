@@ -25,4 +25,10 @@ void json_bytes(FILE *out, const void *bytes, size_t length);
  */
 void json_hex(FILE *out, uint64_t value);
 
+/*
+ * Writes value / unit with one digit behind the point, not rounded. printf(3) would write a comma
+ * if a plugin has set such a locale.
+ */
+void json_decimal(FILE *out, uint64_t value, uint64_t unit);
+
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/json.h"
 #include "base/socket.h"
 #include "vm/vm_commands.h"
 
@@ -19,15 +20,16 @@ captured(void *context, const struct capture_result *result)
 		command_fail(command, "%s", result->text);
 		return;
 	}
-	fprintf(command->reply,
-		",\"id\":\"%s\",\"kind\":\"%s\",\"method\":\"%s\",\"stopped_us\":%.1f,"
-		"\"duration_ms\":%.1f,\"bytes\":%llu,\"pages\":%llu,\"pages_on_demand\":%llu,"
-		"\"rounds\":%u",
+	fprintf(command->reply, ",\"id\":\"%s\",\"kind\":\"%s\",\"method\":\"%s\",\"stopped_us\":",
 		snapshot_id_text(result->id, id), result->diff ? "diff" : "full",
-		config_methods[result->method], (double)result->stopped / 1e3,
-		(double)result->duration / 1e6, (unsigned long long)result->bytes,
-		(unsigned long long)result->pages, (unsigned long long)result->stop_pages,
-		result->rounds);
+		config_methods[result->method]);
+	json_decimal(command->reply, result->stopped, 1000);
+	fputs(",\"duration_ms\":", command->reply);
+	json_decimal(command->reply, result->duration, 1000000);
+	fprintf(command->reply,
+		",\"bytes\":%llu,\"pages\":%llu,\"pages_on_demand\":%llu,\"rounds\":%u",
+		(unsigned long long)result->bytes, (unsigned long long)result->pages,
+		(unsigned long long)result->stop_pages, result->rounds);
 	command_done(command);
 }
 

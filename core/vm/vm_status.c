@@ -107,7 +107,9 @@ write_callback(void *context, const struct watchdog_slow *slow)
 	fprintf(list->out, "%s{\"device\":\"%s\",\"callback\":", list->any ? "," : "",
 		slow->device);
 	json_text(list->out, slow->callback, strlen(slow->callback));
-	fprintf(list->out, ",\"seconds\":%.1f}", slow->seconds);
+	fputs(",\"seconds\":", list->out);
+	json_decimal(list->out, (uint64_t)(slow->seconds * 1e9), 1000000000);
+	fputc('}', list->out);
 	list->any = true;
 }
 

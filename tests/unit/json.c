@@ -170,6 +170,26 @@ reads_written_text(void **state)
 	}
 }
 
+/* One digit behind the point. */
+static void
+decimals(void **state)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	json_decimal(out, 0, 1000);
+	fputc(' ', out);
+	json_decimal(out, 99, 1000);
+	fputc(' ', out);
+	json_decimal(out, 1999, 1000);
+	fputc(' ', out);
+	json_decimal(out, UINT64_MAX, 1000000000);
+	fclose(out);
+	assert_string_equal(text, "0.0 0.0 1.9 18446744073.7");
+	free(text);
+}
+
 int
 main(void)
 {
@@ -179,6 +199,7 @@ main(void)
 		cmocka_unit_test(reads),
 		cmocka_unit_test(strings),
 		cmocka_unit_test(reads_written_text),
+		cmocka_unit_test(decimals),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
