@@ -17,9 +17,9 @@
 #include "cli/arguments.h"
 #include "cli/batch.h"
 #include "cli/cli.h"
+#include "cli/progress.h"
 
-#define PROGRESS_EVERY 200000000u /* ns */
-#define IDLE_DEATHS 16u           /* workers in a row that die without an input */
+#define IDLE_DEATHS 16u /* workers in a row that die without an input */
 
 /* Locks a mutex whose owner may have died. Returns whether it has. */
 static bool
@@ -269,15 +269,17 @@ died(const struct batch *batch, unsigned number, int signal, unsigned *in_a_row)
 }
 
 static void
-progress(const struct batch *batch, uint64_t began, bool end)
+progress(const struct batch *batch, struct progress *line, bool end)
 {
-	uint64_t done = atomic_load(&batch->shared->done), elapsed = clock_host() - began;
+	uint64_t done = atomic_load(&batch->shared->done), elapsed = clock_host() - line->began;
+	char text[128];
 
-	if (!isatty(STDERR_FILENO) || isatty(STDOUT_FILENO))
+	if (isatty(STDOUT_FILENO))
 		return;
-	fprintf(stderr, "\r%llu of %zu, %.0f a second\033[K%s", (unsigned long long)done,
-		batch->file_count, (double)done * 1e9 / (double)(elapsed + 1), end ? "\n" : "");
-	fflush(stderr);
+	snprintf(text, sizeof(text), "%llu of %zu, %.0f a second", (unsigned long long)done,
+		 batch->file_count, (double)done * 1e9 / (double)(elapsed + 1));
+	if (progress_line(line, text) && end)
+		fputs("\n", stderr);
 }
 
 /* Waits for the workers and replaces dead ones while inputs are left. Returns the first error. */
@@ -286,7 +288,7 @@ work(const struct batch *batch, unsigned workers)
 {
 	pid_t pids[BATCH_WORKERS] = { 0 };
 	const struct timespec nap = { .tv_nsec = PROGRESS_EVERY };
-	uint64_t began = clock_host();
+	struct progress line = { .began = clock_host() };
 	unsigned running = 0, in_a_row = 0;
 	int first = 0, r, status;
 	sigset_t child;
@@ -308,7 +310,7 @@ work(const struct batch *batch, unsigned workers)
 			break;
 		}
 		if (!pid) {
-			progress(batch, began, false);
+			progress(batch, &line, false);
 			sigtimedwait(&child, NULL, &nap);
 			continue;
 		}
@@ -328,7 +330,7 @@ work(const struct batch *batch, unsigned workers)
 		if (first)
 			take_no_more(batch);
 	}
-	progress(batch, began, true);
+	progress(batch, &line, true);
 	return first ? first : atomic_load(&batch->shared->error);
 }
 
