@@ -20,6 +20,7 @@
 static volatile bool interrupted;
 static volatile sig_atomic_t interrupted_by, interrupt_fd;
 static const struct vm *suspended_vm;
+static pid_t process; /* whose machine they are for */
 
 /* A handler, and no signalfd: the main thread may be in a callback that does not return. */
 static void
@@ -29,6 +30,11 @@ interrupt(int number)
 	int error = errno;
 	ssize_t n;
 
+	if (getpid() != process) { /* a plugin has forked: ends this child when we return */
+		signal(number, SIG_DFL);
+		raise(number);
+		return;
+	}
 	interrupted_by = number;
 	interrupted = true;
 	job_end();
@@ -111,6 +117,7 @@ signals_take(struct signals *signals, struct vm *vm)
 	if (fd < 0 || loop_add(loop, &signals->interrupt, fd, EPOLLIN))
 		return fail(STATUS_HOST, "eventfd: %s", limit_error(errno).text);
 	interrupt_fd = fd;
+	process = getpid();
 	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++)
 		/* nohup(1) ignores SIGHUP, so that the process outlives its terminal. */
 		if (ends[i] != SIGHUP ||

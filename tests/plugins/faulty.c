@@ -2,6 +2,7 @@
 /* A plugin that fails in the callback that its option selects. */
 #include <minivmm/plugin.h>
 
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -31,7 +32,8 @@ enum fault {
 	HANG,
 	HANG_START,
 	MAP,
-	CHILD
+	CHILD,
+	CHILD_START
 };
 
 #define SLOW 200000000 /* ns */
@@ -81,6 +83,20 @@ child(void)
 		waitpid(pid, NULL, 0);
 }
 
+/* A process with the signal handlers of minivmm that a signal ends. */
+static void
+signal_child(void)
+{
+	pid_t pid = fork();
+
+	while (!pid)
+		pause();
+	if (pid > 0) {
+		kill(pid, SIGTERM);
+		waitpid(pid, NULL, 0);
+	}
+}
+
 static int
 overflow(volatile int *outer)
 {
@@ -92,8 +108,12 @@ overflow(volatile int *outer)
 static int
 faulty_start(struct minivmm_device *dev, const struct minivmm_start *start)
 {
-	if (((struct faulty *)minivmm_state(dev))->in == HANG_START)
+	const struct faulty *f = minivmm_state(dev);
+
+	if (f->in == HANG_START)
 		hang(dev);
+	if (f->in == CHILD_START)
+		signal_child();
 	return faulty_is(dev, START) ? -1 : 0;
 }
 
@@ -206,12 +226,12 @@ faulty_loaded(struct minivmm_device *dev)
 	return faulty_is(dev, LOADED) ? -1 : 0;
 }
 
-static const char *const faults[] = { "nowhere", "configure", "start",      "read",     "write",
-				      "crash",   "pause",     "slow-pause", "noise",    "bad-pause",
-				      "resume",  "stop",      "save",       "loaded",   "rows",
-				      "watch",   "state",     "abort",      "overflow", "exit",
-				      "leave",   "hang",      "hang-start", "map",      "child",
-				      NULL };
+static const char *const faults[] = {
+	"nowhere",    "configure",  "start",     "read",   "write",       "crash", "pause",
+	"slow-pause", "noise",      "bad-pause", "resume", "stop",        "save",  "loaded",
+	"rows",       "watch",      "state",     "abort",  "overflow",    "exit",  "leave",
+	"hang",       "hang-start", "map",       "child",  "child-start", NULL
+};
 
 static const struct minivmm_option options[] = {
 	MINIVMM_OPTION_AS(ENUM, struct faulty, in, "nowhere", "the callback that fails",

@@ -209,6 +209,18 @@ SKIP: {
     finish($process);
 }
 
+# A signal to a plugin's child process ends that alone.
+#   print !; hlt
+{
+    my $device = "[device a]\nplugin = faulty\nin = child-start\n";
+    spew('child.ini', guest('ba f8 03 b0 21 ee f4',
+            "[plugins]\npath = $build/tests/plugins\n\n$device"));
+    my ($status, $out) = run([ $minivmm, qw(-c child.ini --status status.json) ]);
+    is("$status:$out", '0:!', 'the guest runs to its end');
+    is(status_of('status.json')->{cause}, 'hlt', '--status has its cause');
+    unlink 'status.json';
+}
+
 # Ctrl-A: help, Ctrl-A itself, and the end.
 {
     my ($terminal, $process) = at_terminal(\@echo);
