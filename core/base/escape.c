@@ -4,17 +4,31 @@
 
 #include <string.h>
 
-/* Characters that are not shown as they are, in ascending order. */
+/* Characters that are not shown as they are, in ascending order. Of those that are invisible, the
+ * joiners and the variation selectors are left out: words and emoji need them. */
 static const struct {
 	uint32_t first, last;
 } unsafe[] = {
 	{ 0x0000, 0x001f }, /* C0 controls */
 	{ 0x007f, 0x009f }, /* DEL, and C1 controls: U+009B begins a sequence as ESC [ does */
+	{ 0x00ad, 0x00ad }, /* soft hyphen: invisible */
+	{ 0x034f, 0x034f }, /* combining grapheme joiner: invisible */
 	{ 0x061c, 0x061c }, /* Arabic letter mark: bidirectional */
+	{ 0x115f, 0x1160 }, /* Hangul fillers */
+	{ 0x17b4, 0x17b5 }, /* Khmer inherent vowels: invisible */
+	{ 0x180e, 0x180e }, /* Mongolian vowel separator: invisible */
+	{ 0x200b, 0x200b }, /* zero width space */
 	{ 0x200e, 0x200f }, /* left-to-right mark, right-to-left mark */
 	{ 0x2028, 0x202e }, /* line and paragraph separator; bidirectional embeddings, overrides */
-	{ 0x2066, 0x206f }, /* bidirectional isolates; deprecated format characters */
-	{ 0xe0000, 0xe007f }, /* tags: invisible */
+	{ 0x2060, 0x206f }, /* word joiner, invisible operators; bidirectional isolates */
+	{ 0x3164, 0x3164 }, /* Hangul filler */
+	{ 0xfeff, 0xfeff }, /* zero width no-break space, the byte order mark */
+	{ 0xffa0, 0xffa0 }, /* halfwidth Hangul filler */
+	{ 0xfff0, 0xfffb }, /* unassigned, invisible; interlinear annotations */
+	{ 0x1bca0, 0x1bca3 }, /* shorthand format controls: invisible */
+	{ 0x1d173, 0x1d17a }, /* musical format controls: invisible */
+	{ 0xe0000, 0xe00ff }, /* tags, unassigned: invisible */
+	{ 0xe01f0, 0xe0fff }, /* unassigned, invisible */
 };
 
 /* Decodes UTF-8. Returns the length of the character, or 0 if it is invalid. */
@@ -51,8 +65,8 @@ character_at(const void *text, size_t left)
 	c.length = decode(text, left, &c.code);
 	if (!c.length)
 		return (struct character){ .length = 1, .code = *(const uint8_t *)text };
-	for (size_t i = 0; i < sizeof(unsafe) / sizeof(*unsafe); i++)
-		if (c.code >= unsafe[i].first && c.code <= unsafe[i].last)
+	for (size_t i = 0; i < sizeof(unsafe) / sizeof(*unsafe) && c.code >= unsafe[i].first; i++)
+		if (c.code <= unsafe[i].last)
 			c.safe = false;
 	return c;
 }

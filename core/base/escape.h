@@ -2,8 +2,8 @@
 /*
  * Text from outside on its way to a terminal, a message or JSON: from guests, files, sockets,
  * plugins, and names of files. One policy for all of them: valid UTF-8 is kept, except characters
- * that control a terminal, end a line, or change the order of what is shown. Those, and bytes that
- * are not UTF-8, are escaped.
+ * that control a terminal, end a line, change the order of what is shown, or are invisible, so that
+ * two names look the same. Those, and bytes that are not UTF-8, are escaped.
  */
 #ifndef BASE_ESCAPE_H
 #define BASE_ESCAPE_H
