@@ -48,7 +48,8 @@ static const char bash_script[] =
     "\t\t\treturn\n"
     "\t\tfi\n"
     "\t\t[[ $word == *[=:.] ]] && compopt -o nospace\n"
-    "\t\tCOMPREPLY+=(\"${word#\"$cut\"}\")\n"
+    "\t\tprintf -v word %q \"${word#\"$cut\"}\"\n"
+    "\t\tCOMPREPLY+=(\"$word\")\n"
     "\tdone < <(\"${words[0]/#\\~/$HOME}\" completion -- \"${words[@]:1}\" 2>/dev/null)\n"
     "}\n"
     "complete -F _minivmm minivmm\n";

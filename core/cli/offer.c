@@ -24,10 +24,11 @@ offer_word(const struct completion *c, const char *prefix, const char *name, con
 {
 	size_t length = strlen(c->word);
 	char word[512];
+	int whole = snprintf(word, sizeof(word), "%s%s%s", prefix, name, suffix);
 
-	snprintf(word, sizeof(word), "%s%s%s", prefix, name, suffix);
-	/* The shell inserts the word: escaped, it would be another one. */
-	if (strncmp(word, c->word, length) != 0 || !text_is_safe(word))
+	/* The shell inserts the word: escaped or cut, it would be another one. */
+	if ((size_t)whole >= sizeof(word) || strncmp(word, c->word, length) != 0 ||
+	    !text_is_safe(word))
 		return;
 	printf("%s\t", word);
 	show_string(stdout, help, 0);

@@ -113,6 +113,28 @@ ok(-e 'ran', 'a run loads it');
 run([qw(mkfifo pipe)]);
 offered([ $_, 'pipe', '--set', 'device.' ], '') for qw(-c -r);
 
+# Values of a plugin that are no simple words for a shell, and one that is too long to be offered.
+mkdir 'words';
+spew('words.c', <<'END');
+#include <minivmm/plugin.h>
+struct words { uint32_t choice; };
+static const char *const values[] = { "a b", "$(c)", LONG, NULL };
+static const struct minivmm_option options[] = {
+	MINIVMM_OPTION_AS(ENUM, struct words, choice, "a b", "", .values = values), MINIVMM_END
+};
+static const struct minivmm_plugin words = { .name = "words", .summary = "values",
+	.state_version = 1, .state_size = sizeof(struct words), .options = options };
+MINIVMM_REGISTER(words);
+END
+my $long = 'long' x 150;
+my @cc = (qw(cc -shared -fPIC), "-I$top/core/include", "-DLONG=\"$long\"");
+is((run([ @cc, qw(-o words/words.so words.c) ]))[0], 0, 'a plugin with such values');
+spew('words.ini', "[device a]\nplugin = words\n");
+{
+    local $ENV{MINIVMM_PLUGIN_PATH} = 'words';
+    offered([qw(-c words.ini --set device.a.choice=)], 'device.a.choice=$(c) device.a.choice=a b');
+}
+
 # The scripts.
 mkdir $_ for qw(bin folder);
 symlink $minivmm, 'bin/minivmm';
@@ -136,10 +158,12 @@ SKIP: {
         [ 'minivmm --log=w' => 'warn|' ],
         [ 'minivmm -c simple.ini --until output:' => "-o nospace\nserial0:|" ],
         [ 'minivmm -c linux.ini --set device.serial0.output=file:sim' => "-o filenames\nsimple.ini|" =~ s/simple\.ini/simple.ini|simple.snap/r ],
+        [ 'minivmm -c words.ini --set device.a.choice=' => 'a\ b|\$\(c\)|' ],
         [ 'minivmm --trace lin' => "-o filenames\nlinux.ini|" ],
       ) {
         my ($line, $expected) = @$_;
-        my ($status, $out, $err) = run([ 'bash', '-c', $try, 'bash', $line, ' =:' ], %env);
+        my %path = (MINIVMM_PLUGIN_PATH => $line =~ /words/ ? 'words' : '');
+        my ($status, $out, $err) = run([ 'bash', '-c', $try, 'bash', $line, ' =:' ], %env, %path);
         is("$out$err", $expected, "bash: $line");
     }
     my ($status, $out, $err) = run([ 'bash', '-c', $try, 'bash', 'minivmm --log=w', ' ' ], %env);
