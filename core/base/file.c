@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
@@ -188,16 +189,55 @@ file_why(const char *path, int error, struct why *why)
 	return -1;
 }
 
+/* For fopencookie(3): returns what is written, less than length after an error. */
+static ssize_t
+write_waiting(void *cookie, const char *bytes, size_t length)
+{
+	struct pollfd room = { .fd = (int)(intptr_t)cookie, .events = POLLOUT };
+	size_t done = 0;
+
+	while (done < length) {
+		ssize_t n = write(room.fd, bytes + done, length - done);
+
+		if (n < 0 && errno == EAGAIN)
+			poll(&room, 1, -1);
+		else if (n < 0 && errno != EINTR)
+			break;
+		done += n > 0 ? (size_t)n : 0;
+	}
+	return (ssize_t)done;
+}
+
+static int
+close_stream(void *cookie)
+{
+	return close((int)(intptr_t)cookie);
+}
+
+FILE *
+file_stream(int fd)
+{
+	return fopencookie(
+	    (void *)(intptr_t)fd, "w",
+	    (cookie_io_functions_t){ .write = write_waiting, .close = close_stream });
+}
+
+int
+file_open_report_fd(const char *path, struct made_files *made)
+{
+	int fd = file_descriptor(path);
+
+	return fd < 0 ? open_output_path(path, FILE_TEXT, 0, made) : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+}
+
 FILE *
 file_open_report(const char *path, struct made_files *made)
 {
-	int fd = file_descriptor(path);
-	FILE *file;
+	int fd = file_open_report_fd(path, made);
+	FILE *file = fd < 0 ? NULL : file_stream(fd);
 
-	fd = fd < 0 ? open_output_path(path, FILE_TEXT, 0, made) : fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	file = fd < 0 ? NULL : fdopen(fd, "w");
 	if (fd >= 0 && !file)
-		close(fd);
+		file_close_failed(fd);
 	return file;
 }
 

@@ -50,6 +50,14 @@ int file_why(const char *path, int error, struct why *why);
  * (see file_descriptor) it duplicates the descriptor, which keeps its position. made: as above.
  */
 FILE *file_open_report(const char *path, struct made_files *made);
+/* The same without a stream: a descriptor, or -1. */
+int file_open_report_fd(const char *path, struct made_files *made);
+/*
+ * A stream that writes to a descriptor, and closes it in fclose(3). Its writes wait for room also
+ * if another process, with which the descriptor is shared, has made it nonblocking. It has no
+ * descriptor for fileno(3). NULL: no memory; then the descriptor stays open.
+ */
+FILE *file_stream(int fd);
 
 /*
  * Returns the descriptor that a path like /dev/stdout, /dev/fd/3 or /proc/self/fd/3 names, or -1

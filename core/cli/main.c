@@ -283,6 +283,7 @@ main(int argc, char **argv)
 	signal(SIGCHLD, SIG_DFL); /* if ignored, waitpid could not return the status of children */
 	command = argc > 1 ? cli_command(argv[1]) : NULL;
 	if (command) {
+		show_begin();
 		r = command->run(argc - 1, argv + 1);
 		return r ? r : -show_end(stdout);
 	}

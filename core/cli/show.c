@@ -4,8 +4,10 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/escape.h"
+#include "base/file.h"
 #include "base/limit.h"
 #include "base/log.h"
 
@@ -326,6 +328,17 @@ show_group(FILE *out, const struct record *group, unsigned indent)
 	while (record_next(group, &position, &item))
 		if (!show_family(out, group, &position, &item, indent))
 			show_item(out, &item, indent);
+}
+
+void
+show_begin(void)
+{
+	FILE *out = file_stream(STDOUT_FILENO);
+
+	if (!out)
+		return;
+	setvbuf(out, NULL, isatty(STDOUT_FILENO) ? _IOLBF : _IOFBF, BUFSIZ);
+	stdout = out;
 }
 
 int

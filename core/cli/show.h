@@ -32,6 +32,8 @@ void show_json(FILE *out, const struct json *value);
  */
 void show_json_members(FILE *out, const struct json *object, const char *without, unsigned indent,
 		       bool hex);
+/* From here, the stream stdout waits for room even if it is nonblocking; see file_stream(). */
+void show_begin(void);
 /* Reports an error of writing to stdout. 0 or a negative status. */
 int show_end(FILE *out);
 

@@ -25,15 +25,15 @@ trace_open(struct trace *trace, const char *path, struct made_files *made)
 	struct stat st;
 	struct why why;
 
-	*trace = (struct trace){ .file = file_open_report(path, made), .path = strdup(path) };
+	*trace = (struct trace){ .fd = file_open_report_fd(path, made), .path = strdup(path) };
 	error = errno;
 	pthread_mutex_init(&trace->lock, NULL);
-	if (!trace->file) {
+	if (trace->fd < 0) {
 		file_why(path, error, &why);
 		return fail(why_status(&why, STATUS_IO), "cannot write the trace to %s: %s", path,
 			    why.text);
 	}
-	trace->waits = !fstat(fileno(trace->file), &st) && !S_ISREG(st.st_mode);
+	trace->waits = !fstat(trace->fd, &st) && !S_ISREG(st.st_mode);
 	trace->line = open_memstream(&trace->text, &trace->length);
 	return trace->line && trace->path ? 0 : fail_memory("the trace");
 }
@@ -55,7 +55,7 @@ trace_close(struct trace *trace)
 {
 	int error = trace->error;
 
-	if (trace->file && fclose(trace->file) && !error)
+	if (trace->fd >= 0 && close(trace->fd) && !error)
 		error = errno;
 	if (trace->line)
 		fclose(trace->line);
@@ -65,7 +65,7 @@ trace_close(struct trace *trace)
 	free(trace->text);
 	free(trace->path);
 	pthread_mutex_destroy(&trace->lock);
-	*trace = (struct trace){ 0 };
+	*trace = (struct trace){ .fd = -1 };
 	return error ? -STATUS_IO : 0;
 }
 
@@ -110,7 +110,7 @@ print(FILE *out, uint64_t number, const struct trace_access *a)
 static int
 write_all(const struct trace *trace, const char *text, size_t length)
 {
-	struct pollfd room = { .fd = fileno(trace->file), .events = POLLOUT };
+	struct pollfd room = { .fd = trace->fd, .events = POLLOUT };
 	unsigned looks = 0;
 
 	while (length) {

@@ -14,7 +14,7 @@
 #include "machine/clock.h"
 
 struct trace {
-	FILE *file; /* opened for its descriptor: each line is one write(2), without a buffer */
+	int fd; /* each line is one write(2), without a buffer */
 	char *path;
 	bool waits;           /* a write may wait for a reader: the file is not a regular one */
 	atomic_bool ended;    /* no longer than a second */

@@ -35,9 +35,7 @@ as_appended_log(const char *path)
 static int
 as_report(const char *path)
 {
-	FILE *file = file_open_report(path, NULL);
-
-	return file ? dup(fileno(file)) : -1;
+	return file_open_report_fd(path, NULL);
 }
 
 static int
