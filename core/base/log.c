@@ -19,11 +19,14 @@
 #include "base/limit.h"
 #include "base/text.h"
 
+#define VAIN_MAX 3u
+
 /* The only mutable static variables of the core: stderr belongs to the process, not to a machine.
  */
 static atomic_int level_now = MINIVMM_INFO;
 static atomic_int log_patience = -1; /* ms to wait for room in stderr; -1: any time */
 static atomic_ullong log_dropped;    /* lines since the last one that was written */
+static atomic_uint log_vain;         /* lines in a row that waited and were dropped */
 static atomic_bool log_cut;          /* the last line that was written lacks its end */
 static struct log_lines *_Atomic log_lines;
 
@@ -131,8 +134,13 @@ put(const char *line, size_t length, int patience)
 
 	if (patience < 0 || fstat(STDERR_FILENO, &st) || S_ISREG(st.st_mode))
 		return put_all(line, length);
-	if (poll(&room, 1, patience) != 1)
+	if (atomic_load(&log_vain) >= VAIN_MAX)
+		patience = 0;
+	if (poll(&room, 1, patience) != 1) {
+		atomic_fetch_add(&log_vain, patience > 0);
 		return false;
+	}
+	atomic_store(&log_vain, 0);
 	n = S_ISSOCK(st.st_mode) ? send(STDERR_FILENO, line, length, MSG_DONTWAIT | MSG_NOSIGNAL)
 				 : put_now(line, length);
 	/* A terminal takes a part of a line: the next one must not continue it. */

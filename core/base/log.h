@@ -51,7 +51,8 @@ void log_ready(const char *lines, size_t length, int wait);
 /*
  * A machine begins or ends to run. While it runs, a line for which stderr has no room is dropped
  * and counted, since no thread of a machine may wait for a reader; the next line reports the
- * number. After its end, lines wait for a second.
+ * number. After its end, a line waits for a second; if three have waited in vain, no line waits
+ * until one finds room.
  */
 void log_machine(bool runs);
 

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
 # Nobody reads stderr, a full pipe: neither the report of a crash, nor that of a callback that does
-# not return, nor the help of Ctrl-A h keeps the process from its end.
+# not return, nor the help of Ctrl-A h, nor many lines keep the process from its end.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -48,5 +48,11 @@ $terminal->type("\cAhb");
 ok($terminal->shows(qr/b/), 'it runs on after Ctrl-A h');
 $terminal->type("\cAx");
 is((finish($process))[0], 0, 'Ctrl-A x ends the run');
+
+# After the end, the lines of --registers do not wait for a second each: 3 minutes.
+spew('many.ini', guest($code) =~ s/^memory = .*/$&\ncpus = 64\nirqchip = yes/mr);
+fill();
+$process = unread([ $minivmm, qw(-c many.ini --registers --until output:serial0:!) ]);
+is((finish($process))[0], 0, 'the run ends');
 
 done_testing;
