@@ -297,6 +297,7 @@ work(const struct batch *batch, unsigned workers)
 	sigemptyset(&child);
 	sigaddset(&child, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &child, NULL);
+	log_machine(false); /* the results do not wait for a reader of stderr for long */
 	for (unsigned i = 0; i < workers && !first; i++, running += !first)
 		first = start(batch, i, &pids[i]);
 	if (first)

@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
 # Nobody reads stderr, a full pipe: neither the report of a crash, nor that of a callback that does
-# not return, nor the help of Ctrl-A h, nor many lines keep the process from its end.
+# not return, nor that of a worker, nor the help of Ctrl-A h, nor many lines keep the process from
+# its end.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -38,8 +39,22 @@ for my $fault ('crash', 'hang') {
     is((finish($process))[0], $fault eq 'hang' ? 1000 + SIGTERM : 115, "$fault: the process ends");
 }
 
+# A worker of batch crashes with each input.
+my $bytes;
+1 while sysread $err, $bytes, 65536;
+spew('input', '');
+my $plugins = "plugins.path=$build/tests/plugins";
+spew('x.ini', guest($code, "[device a]\nplugin = faulty\n"));
+my @save = qw(--until output:serial0:! --save x.snap);
+is((run([ $minivmm, qw(-c x.ini --set), $plugins, @save ]))[0], 0, 'a snapshot');
+fill();
+my @crash = ('--trust', '--set', $plugins, qw(--set device.a.in=crash --input serial0 -j 1));
+my ($status, $out) = finish(unread([ $minivmm, qw(batch -r x.snap), @crash, qw(input input) ]));
+is($status, 115, 'batch: the status');
+is(scalar(() = $out =~ /"cause":"crash","exit":115/g), 2, 'batch: a result for each input');
+
 # The machine's thread answers the keys.
-1 while sysread $err, my $bytes, 65536;
+1 while sysread $err, $bytes, 65536;
 my $terminal = terminal();
 my $process = unread([ $minivmm, '-c', "$configs/echo.ini" ], terminal => $terminal);
 ok($terminal->shows(qr/Ctrl-D ends\./), 'a guest at a terminal');
