@@ -7,6 +7,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mutant.h"
@@ -150,42 +151,77 @@ check_count(const struct loading *l, const struct minivmm_field *row, const stru
 	return 0;
 }
 
-/*
- * Stores in *value the value that a load of row gives to the counter at offset counter. Returns
- * false if row does not set that counter.
- */
+/* What the load of a row stores in a counter. */
+struct setting {
+	uint32_t counter; /* its offset */
+	const struct minivmm_field *row;
+	uint64_t value;
+};
+
+/* Finds what the load of a row stores in a counter, or in a number that can be one; false: in none.
+ * after: see record_find_from(). */
 static bool
-counter_after_load(const struct loading *l, const struct minivmm_field *row, uint32_t counter,
-		   uint64_t *value)
+setting_of(const struct loading *l, const struct minivmm_field *row, size_t *after,
+	   struct setting *setting)
 {
 	struct record item;
 
-	if (row->counter_type ? row->counter_offset != counter
-			      : row->offset != counter || row->count)
+	if (!row->counter_type && row->count)
 		return false;
-	if (record_find(l->group, row->name, &item))
-		*value = row->counter_type ? item.count : record_number(&item, 0);
+	setting->row = row;
+	setting->counter = row->counter_type ? row->counter_offset : row->offset;
+	if (record_find_from(l->group, after, row->name, &item))
+		setting->value = row->counter_type ? item.count : record_number(&item, 0);
 	else if (row->flags & MINIVMM_POINTER)
-		*value = current_count(row, l->base);
+		setting->value = current_count(row, l->base);
 	else
-		*value = row->counter_type ? 0 : row->initial;
+		setting->value = row->counter_type ? 0 : row->initial;
 	return true;
 }
 
-/* All rows that set the same counter must agree, including the counter's own row. */
 static int
-check_counter(const struct loading *l, const struct minivmm_field *row)
+by_counter(const void *a, const void *b)
 {
-	uint64_t value, other_value;
+	const struct setting *x = a, *y = b;
 
-	if (!row->counter_type || !counter_after_load(l, row, row->counter_offset, &value))
+	if (x->counter != y->counter)
+		return x->counter < y->counter ? -1 : 1;
+	return x->row < y->row ? -1 : x->row > y->row;
+}
+
+/* All rows that set the same counter must agree, including the counter's own row. Sorts: any number
+ * of arrays can have one counter. */
+static int
+check_counters(const struct loading *l)
+{
+	size_t rows = 0, counters = 0, count = 0, after = 0;
+	struct setting *settings;
+	int r = 0;
+
+	for (const struct minivmm_field *row = l->rows; row->name; row++, rows++)
+		counters += row->counter_type != 0;
+	if (!counters)
 		return 0;
-	for (const struct minivmm_field *other = l->rows; other->name; other++)
-		if (counter_after_load(l, other, row->counter_offset, &other_value) &&
-		    other_value != value)
-			return why_set(l->why, "%s has %" PRIu64 " elements, but %s says %" PRIu64,
-				       row->name, value, other->name, other_value);
-	return 0;
+	settings = malloc(rows * sizeof(*settings));
+	if (!settings)
+		return why_no_memory(l->why);
+	for (const struct minivmm_field *row = l->rows; row->name; row++)
+		count += setting_of(l, row, &after, &settings[count]);
+	qsort(settings, count, sizeof(*settings), by_counter);
+	for (size_t i = 1; i < count && !r; i++) {
+		const struct setting *a = &settings[i - 1], *b = &settings[i];
+
+		if (a->counter != b->counter || a->value == b->value)
+			continue;
+		if (!a->row->counter_type) { /* the counter's own row: names the array first */
+			a = b;
+			b = &settings[i - 1];
+		}
+		r = why_set(l->why, "%s has %" PRIu64 " elements, but %s says %" PRIu64,
+			    a->row->name, a->value, b->row->name, b->value);
+	}
+	free(settings);
+	return r;
 }
 
 static int
@@ -221,10 +257,9 @@ check(const struct loading *l, uint32_t version)
 			return why_set(l->why, "%s is missing", row->name);
 		}
 	}
-	/* Only after each item matches its row: counter_after_load() relies on their types. */
-	for (row = l->rows; row->name; row++)
-		if (check_counter(l, row))
-			return -1;
+	/* Only after each item matches its row: setting_of() relies on their types. */
+	if (check_counters(l))
+		return -1;
 	row = l->rows;
 	while (record_next(l->group, &position, &item)) {
 		/* Items are usually in the order of the rows. */

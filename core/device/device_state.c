@@ -68,11 +68,12 @@ devices_state_size(const struct devices *devices)
 	return sum;
 }
 
-/* Finds a group by name inside another group. */
+/* Finds a group by name inside another group. after: see record_find_from(). */
 static int
-group_of(const struct record *group, const char *name, struct record *item, struct why *why)
+group_of(const struct record *group, size_t *after, const char *name, struct record *item,
+	 struct why *why)
 {
-	if (record_find(group, name, item) && item->type == RECORD_GROUP)
+	if (record_find_from(group, after, name, item) && item->type == RECORD_GROUP)
 		return 0;
 	return why_set(why, "%s is missing", name);
 }
@@ -82,13 +83,14 @@ load_timers(struct device *d, const struct record *group, struct why *why)
 {
 	struct saved_timer saved;
 	struct record timers, timer;
+	size_t after = 0, next = 0;
 
-	if (group_of(group, "timers", &timers, why))
+	if (group_of(group, &after, "timers", &timers, why))
 		return -1;
 	for (uint32_t i = 0; i < d->plugin.timer_count; i++) {
 		const char *name = d->plugin.descriptor.timers[i].name;
 
-		if (group_of(&timers, name, &timer, why))
+		if (group_of(&timers, &next, name, &timer, why))
 			return -1;
 		if (fields_load(saved_timer_fields, &saved, &timer, 1, why))
 			return why_prefix(why, "timer %s: ", name);
@@ -106,13 +108,14 @@ load_streams(struct device *d, const struct record *group, struct why *why)
 {
 	struct record streams, stream;
 	struct config_option *input;
+	size_t after = 0, next = 0;
 
-	if (group_of(group, "streams", &streams, why))
+	if (group_of(group, &after, "streams", &streams, why))
 		return -1;
 	for (uint32_t i = 0; i < d->plugin.stream_count; i++) {
 		const char *name = d->plugin.descriptor.streams[i].name;
 
-		if (group_of(&streams, name, &stream, why))
+		if (group_of(&streams, &next, name, &stream, why))
 			return -1;
 		/* Input from --set replaces the saved input, at each reset too. */
 		input = d->plugin.descriptor.streams[i].input

@@ -191,6 +191,7 @@ irqs_load(struct irqs *irqs, const struct record *group)
 {
 	uint64_t pending = 0;
 	struct record item;
+	size_t after = 0;
 
 	record_get_u64(group, "waiting", &pending);
 	irqs->deferring = true;
@@ -198,7 +199,8 @@ irqs_load(struct irqs *irqs, const struct record *group)
 	for (size_t i = 0; i < irqs->count; i++) {
 		struct irq_source *source = &irqs->sources[i];
 
-		if (record_find(group, source->owner, &item) && !mutant("line", source->owner))
+		if (record_find_from(group, &after, source->owner, &item) &&
+		    !mutant("line", source->owner))
 			set(irqs, source, record_number(&item, 0));
 	}
 	for (size_t i = 0; i < irqs->count; i++) {

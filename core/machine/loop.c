@@ -135,13 +135,14 @@ arm_timer_fd(struct loop *loop)
 	struct itimerspec when = { 0 };
 	uint64_t earliest = UINT64_MAX;
 
-	for (struct loop_timer *t = loop->timers; t; t = t->next) {
+	/* In a pause it stays disarmed: a load sets many timers, one after the other. */
+	for (struct loop_timer *t = loop->quiet ? NULL : loop->timers; t; t = t->next) {
 		uint64_t at = t->deadline > t->not_before ? t->deadline : t->not_before;
 
 		if (t->armed && at < earliest)
 			earliest = at;
 	}
-	if (earliest != UINT64_MAX && !loop->quiet) {
+	if (earliest != UINT64_MAX) {
 		uint64_t now = clock_now(loop->clock);
 		uint64_t left = earliest > now ? earliest - now : 0, host = clock_host();
 
@@ -345,7 +346,7 @@ void
 loop_deferred_remove(struct loop *loop, struct loop_deferred *deferred)
 {
 	pthread_mutex_lock(&loop->lock);
-	for (struct loop_deferred **d = &loop->deferred; *d; d = &(*d)->next)
+	for (struct loop_deferred **d = &loop->deferred; deferred->queued && *d; d = &(*d)->next)
 		if (*d == deferred) {
 			*d = deferred->next;
 			if (!*d)

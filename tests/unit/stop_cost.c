@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the state of devices costs while the machine stands: the growth of the basic blocks that are
+ * executed. The files of core that the Makefile names are compiled with
+ * -fsanitize-coverage=trace-pc for this test, so that the counts do not depend on the machine.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "device/device.h" /* before cmocka, which has a macro fail */
+#include <cmocka.h>
+
+#define MOST 512u
+
+static uint64_t blocks;
+
+void __sanitizer_cov_trace_pc(void);
+
+/* Called by each basic block. */
+void
+__sanitizer_cov_trace_pc(void)
+{
+	blocks++;
+}
+
+static char names[MOST][16];
+
+/* The cost for twice the number is twice the cost, or a little more if a pass sorts. */
+static void
+expect_linear(uint64_t (*cost)(uint32_t number))
+{
+	uint64_t one = cost(MOST / 4), two = cost(MOST / 2), four = cost(MOST);
+
+	if (four - two > (two - one) * 5 / 2)
+		fail_msg("%llu, %llu and %llu blocks for n, 2n and 4n", (unsigned long long)one,
+			 (unsigned long long)two, (unsigned long long)four);
+}
+
+/* Saves a device and loads it, as a reset does. Returns the cost of the load. */
+static uint64_t
+cost_of_load(struct device *device, struct minivmm_plugin *descriptor)
+{
+	static struct machine machine;
+	struct config_device config = { .name = (char *)"a" };
+	struct devices devices = { .machine = &machine, .list = device, .count = 1 };
+	struct bus_gate gate = { .concurrent = true };
+	struct record_writer writer = { 0 };
+	struct record root;
+	struct why why;
+	uint64_t before;
+
+	assert_int_equal(loop_init(&machine.loop, &machine.clock), 0);
+	for (uint32_t i = 0; i < device->plugin.timer_count; i++)
+		loop_timer_add(&machine.loop, &device->timers[i].timer);
+	descriptor->name = "a";
+	descriptor->state_version = 1;
+	device->plugin.descriptor = *descriptor;
+	device->config = &config;
+	device->all = &devices;
+	device->host.gate = &gate;
+	assert_int_equal(device_save(device, &writer), 0);
+	assert_int_equal(record_open(writer.data, writer.length, &root, NULL), 0);
+	before = blocks;
+	assert_int_equal(device_load(device, &root, &why), 0);
+	before = blocks - before;
+	record_writer_free(&writer);
+	loop_free(&machine.loop);
+	return before;
+}
+
+/* Armed, so that the load sets each. */
+static uint64_t
+load_timers(uint32_t number)
+{
+	struct minivmm_timer *rows = calloc(number + 1, sizeof(*rows));
+	struct device_timer *timers = calloc(number, sizeof(*timers));
+	struct device device = { .timers = timers, .plugin.timer_count = number };
+	struct minivmm_plugin descriptor = { .timers = rows };
+	uint64_t cost;
+
+	assert_true(rows && timers);
+	for (uint32_t i = 0; i < number; i++) {
+		rows[i].name = names[i];
+		timers[i].timer = (struct loop_timer){ .armed = true, .deadline = 1000 + i };
+	}
+	cost = cost_of_load(&device, &descriptor);
+	free(rows);
+	free(timers);
+	return cost;
+}
+
+static void
+timers_of_a_device(void **state)
+{
+	expect_linear(load_timers);
+}
+
+struct arrays {
+	uint32_t count[MOST], values[MOST];
+};
+
+static uint64_t
+load_arrays(uint32_t number, bool one_counter)
+{
+	struct minivmm_field *rows = calloc(number + 1, sizeof(*rows));
+	struct arrays arrays = { .count = { 0 } };
+	struct device device = { .host.public.state = &arrays };
+	struct minivmm_plugin descriptor = { .fields = rows };
+	uint64_t cost;
+
+	assert_non_null(rows);
+	for (uint32_t i = 0; i < number; i++) {
+		uint32_t counter = one_counter ? 0 : i;
+
+		arrays.count[counter] = 1;
+		rows[i] = (struct minivmm_field){
+			.name = names[i],
+			.type = MINIVMM_U32,
+			.offset = (uint32_t)offsetof(struct arrays, values) + 4 * i,
+			.count = 1,
+			.counter_type = MINIVMM_U32,
+			.counter_offset = 4 * counter,
+		};
+	}
+	cost = cost_of_load(&device, &descriptor);
+	free(rows);
+	return cost;
+}
+
+static uint64_t
+load_own(uint32_t number)
+{
+	return load_arrays(number, false);
+}
+
+static uint64_t
+load_shared(uint32_t number)
+{
+	return load_arrays(number, true);
+}
+
+static void
+arrays_with_counters(void **state)
+{
+	expect_linear(load_own);
+	expect_linear(load_shared);
+}
+
+/* All are low, so that no change reaches KVM. */
+static uint64_t
+load_lines(uint32_t number)
+{
+	struct record_writer writer = { 0 };
+	struct record root;
+	struct irqs irqs;
+	uint64_t before;
+
+	assert_int_equal(irqs_init(&irqs, NULL), 0);
+	for (uint32_t i = 0; i < number; i++)
+		assert_true(irqs_add(&irqs, i % IRQ_LINES, false, false, "", names[i]) > 0);
+	irqs_save(&irqs, &writer);
+	assert_int_equal(record_open(writer.data, writer.length, &root, NULL), 0);
+	before = blocks;
+	irqs_load(&irqs, &root);
+	before = blocks - before;
+	record_writer_free(&writer);
+	irqs_free(&irqs);
+	return before;
+}
+
+static void
+interrupt_lines(void **state)
+{
+	expect_linear(load_lines);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(timers_of_a_device),
+		cmocka_unit_test(arrays_with_counters),
+		cmocka_unit_test(interrupt_lines),
+	};
+
+	for (uint32_t i = 0; i < MOST; i++)
+		snprintf(names[i], sizeof(names[i]), "a.%u", i);
+	return cmocka_run_group_tests_name("stop_cost", tests, NULL, NULL);
+}
