@@ -139,6 +139,20 @@ end('restored');
 begin('-r', 'i.snap');
 is(counts(0, 0x10, 0x71, 0x72), '10=1 71=0 72=1', 'a diff after a reset is right');
 end('reset');
+
+# The first reset reads the pages of the chain, before it stops the guest: if it cannot, nothing has
+# changed.
+{
+    local %ENV = (%ENV, LD_PRELOAD => "$build/tests/preload/faultfs.so", FAULT => '@plan', FAULT_PATH => 'i.snap');
+    begin('-r', 'i.snap');
+    touch(0x73);
+    spew('plan', 'read:1:EIO');
+    like($control->request('reset')->{error}, qr/i\.snap: Input\/output error/, 'refused: a reset that cannot read a page');
+    is(counts(0, 0x72, 0x73), '72=1 73=1', 'the machine continues');
+    is($control->request('reset')->{ok}, 1, 'the next reset');
+    is(counts(0, 0x72, 0x73), '72=1 73=0', 'it has read all pages');
+    end('reset that is refused');
+}
 mkdir 'away';
 rename 'g.snap', 'away/g.snap';
 fails([ $minivmm, '-r', 'away/g.snap', @set ], 112, qr/away\/g\.snap needs its parent, snapshot [0-9a-f]{32}, which is not at away\/f\.snap: move it there, or give the parent, too/,
