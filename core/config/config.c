@@ -162,6 +162,7 @@ config_free(struct config *config)
 		free(device->options);
 		free(device->name);
 		free(device->plugin);
+		free(device->plugin_path);
 	}
 	for (size_t i = 0; i < config->cpu.register_count; i++)
 		free(config->cpu.registers[i].name);
@@ -185,6 +186,7 @@ config_free(struct config *config)
 	free(config->control.socket);
 	free(config->plugin_path);
 	free(config->folder);
+	free(config->folder_path);
 	free(config->file);
 	*config = (struct config){ .device_count = 0 };
 }

@@ -40,6 +40,7 @@ struct config_option {
 /* Plain data. */
 struct config_device {
 	char *name, *plugin;
+	char *plugin_path; /* absolute; set by config_find_paths(). NULL: not found */
 	struct config_place place, plugin_place;
 	struct config_option *options; /* all keys but plugin */
 	size_t option_count;
@@ -133,8 +134,9 @@ struct config {
 	size_t module_count;
 	struct config_device *devices;
 	size_t device_count;
-	char *file;   /* as the user gave it */
-	char *folder; /* the base of relative input paths; NULL: the current directory */
+	char *file;        /* as the user gave it */
+	char *folder;      /* the base of relative input paths; NULL: the current directory */
+	char *folder_path; /* absolute; set by config_find_paths(). NULL: not found */
 };
 
 /*
@@ -167,6 +169,12 @@ void config_free(struct config *config);
  * trust its paths.
  */
 void config_save(const struct config *config, struct record_writer *writer);
+/*
+ * Finds the absolute paths that config_save writes, before the machine runs: a save, for which the
+ * guest stands, then calls nothing on the host, whose file systems may be slow or gone. Without
+ * this call, config_save finds them itself.
+ */
+void config_find_paths(struct config *config);
 /*
  * Loads a saved config into an uninitialised struct and checks everything. Returns 0, or -1 with
  * the reason in why. Call config_free in any case.

@@ -9,13 +9,41 @@
 #define DEVICES_MAX INI_SECTIONS_MAX
 #define LOADED_SET CONFIG_SET " of the run that made the snapshot"
 
-/* Saves an absolute path if possible: a restore may run in another directory. */
+/* Saves an absolute path if possible: a restore may run in another directory. found: that path, or
+ * NULL. */
 static void
-put_path(struct record_writer *writer, const char *name, const char *path)
+put_path(struct record_writer *writer, const char *name, const char *path, const char *found)
 {
 	char full[PATH_MAX];
 
-	record_put_text(writer, name, realpath(path, full) ? full : path);
+	if (!found)
+		found = realpath(path, full);
+	record_put_text(writer, name, found ? found : path);
+}
+
+static const char *
+folder_of(const struct config *config)
+{
+	return config->folder ? config->folder : ".";
+}
+
+/* A path that does not exist stays as it is. */
+static void
+find(const char *path, char **found)
+{
+	free(*found);
+	*found = realpath(path, NULL);
+	if (!*found)
+		*found = strdup(path);
+}
+
+void
+config_find_paths(struct config *config)
+{
+	find(folder_of(config), &config->folder_path);
+	for (size_t i = 0; i < config->device_count; i++)
+		if (strchr(config->devices[i].plugin, '/'))
+			find(config->devices[i].plugin, &config->devices[i].plugin_path);
 }
 
 static void
@@ -56,7 +84,7 @@ config_save(const struct config *config, struct record_writer *writer)
 	record_begin(writer, "vm", RECORD_GROUP);
 	save_vm(config, writer);
 	record_end(writer);
-	put_path(writer, "folder", config->folder ? config->folder : ".");
+	put_path(writer, "folder", folder_of(config), config->folder_path);
 	record_begin(writer, "devices", RECORD_LIST);
 	for (size_t i = 0; i < config->device_count; i++) {
 		const struct config_device *device = &config->devices[i];
@@ -64,7 +92,7 @@ config_save(const struct config *config, struct record_writer *writer)
 		record_begin(writer, NULL, RECORD_GROUP);
 		record_put_text(writer, "name", device->name);
 		if (strchr(device->plugin, '/'))
-			put_path(writer, "plugin", device->plugin);
+			put_path(writer, "plugin", device->plugin, device->plugin_path);
 		else
 			record_put_text(writer, "plugin", device->plugin);
 		save_options(device, false, "options", writer);

@@ -245,6 +245,7 @@ make_capture(struct vm *vm)
 	int r;
 
 	vm->can_capture = true;
+	config_find_paths(&vm->config);
 	r = capture_init(&vm->capture, &vm->machine, &vm->devices);
 	if (!r && vm->source.restore)
 		capture_restored(&vm->capture, &vm->snapshot);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The config in a snapshot: it is restored as it was, and a damaged one is refused. */
+#include <errno.h>
+#include <stdio.h>
+
 #include "unit/config_bench.h"
 
 /* A config that is saved, loaded and saved again gives the same bytes. */
@@ -45,6 +48,60 @@ save_and_load(void **state)
 	assert_memory_equal(w[0].data, w[1].data, w[0].length);
 	record_writer_free(&w[0]);
 	record_writer_free(&w[1]);
+}
+
+static bool exists;    /* all paths, or none */
+static unsigned found; /* calls of realpath() */
+
+/* Takes the place of the C library's. */
+char *
+realpath(const char *path, char *room)
+{
+	char *full = NULL;
+
+	found++;
+	if (!exists)
+		errno = ENOENT;
+	else if (asprintf(&full, "/full/%s", path) < 0)
+		full = NULL;
+	if (!room || !full)
+		return full;
+	strcpy(room, full);
+	free(full);
+	return room;
+}
+
+/* The guest stands while the config is saved. */
+static void
+paths_are_found_before_a_save(void **state)
+{
+	static const char *const text =
+	    "[device a]\nplugin = ./a.so\n[device b]\nplugin = serial\n";
+	struct record_writer w = { 0 };
+	struct record root, devices, device;
+	char *folder, *plugin;
+	size_t position = 0;
+	struct config c;
+
+	read_good(&c, text, NULL);
+	exists = true;
+	found = 0;
+	config_find_paths(&c);
+	assert_int_equal(found, 2);
+	config_save(&c, &w);
+	assert_int_equal(found, 2);
+	exists = false;
+	assert_int_equal(record_open(w.data, w.length, &root, NULL), 0);
+	assert_int_equal(record_copy_text(&root, "folder", &folder, NULL), 0);
+	assert_string_equal(folder, "/full/conf");
+	assert_true(record_find(&root, "devices", &devices));
+	assert_true(record_next(&devices, &position, &device));
+	assert_int_equal(record_copy_text(&device, "plugin", &plugin, NULL), 0);
+	assert_string_equal(plugin, "/full/conf/./a.so");
+	free(folder);
+	free(plugin);
+	record_writer_free(&w);
+	config_free(&c);
 }
 
 /* A saved config of one device. `which` selects one change to it, and counts the changes. */
@@ -182,6 +239,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(save_and_load),
+		cmocka_unit_test(paths_are_found_before_a_save),
 		cmocka_unit_test(load_refuses),
 	};
 
