@@ -70,6 +70,7 @@ struct device {
 	char **strings;         /* values of text options; the plugin borrows them */
 	size_t string_count;
 	uint64_t random[4];              /* state of the random generator */
+	size_t state_size;               /* bytes that the last save or load had; 0: none */
 	uint32_t irq_first, irqs;        /* handles of its interrupts: irqs, from irq_first on */
 	struct lock mapping_lock;        /* guards the three members below */
 	struct device_mapping *mappings; /* in no order */
@@ -178,8 +179,10 @@ void devices_capture_end(struct devices *devices);
  * the reason in why.
  */
 int device_save(struct device *device, struct record_writer *writer);
-/* About how many bytes device_save appends for all devices. A plugin that has save can write
- * more. The machine may run. */
+/* At least as many bytes as device_save appends for one device, or for all. A plugin that has save
+ * does not say how much it will write: then they are a part more than it had last. The machine may
+ * run. Main thread. */
+size_t device_state_size(const struct device *device);
 size_t devices_state_size(const struct devices *devices);
 int device_load(struct device *device, const struct record *group, struct why *why);
 /*

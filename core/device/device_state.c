@@ -29,6 +29,7 @@ int
 device_save(struct device *d, struct record_writer *writer)
 {
 	const struct minivmm_plugin *descriptor = &d->plugin.descriptor;
+	size_t before = writer->length;
 	char text[64];
 	int r;
 
@@ -49,7 +50,29 @@ device_save(struct device *d, struct record_writer *writer)
 	}
 	record_end(writer);
 	record_put(writer, "random", RECORD_U64, d->random, 4, true);
+	d->state_size = writer->length - before;
 	return 0;
+}
+
+/* Bytes of name, plugin, version, random, and of the groups' names; a text has at most 255. */
+#define OTHER_ITEMS 768u
+
+size_t
+device_state_size(const struct device *d)
+{
+	const struct minivmm_plugin *descriptor = &d->plugin.descriptor;
+	const struct saved_timer saved = { 0 };
+	size_t sum = OTHER_ITEMS, last = d->state_size + d->state_size / 4;
+
+	if (descriptor->fields)
+		sum += fields_size(descriptor->fields, d->host.public.state);
+	for (uint32_t t = 0; t < d->plugin.timer_count; t++)
+		sum += RECORD_HEADER(strlen(descriptor->timers[t].name)) +
+		       fields_size(saved_timer_fields, &saved);
+	for (uint32_t s = 0; s < d->plugin.stream_count; s++)
+		sum += RECORD_HEADER(strlen(descriptor->streams[s].name)) +
+		       stream_state_size(&d->streams[s].stream);
+	return sum > last ? sum : last;
 }
 
 size_t
@@ -57,14 +80,8 @@ devices_state_size(const struct devices *devices)
 {
 	size_t sum = 0;
 
-	for (size_t i = 0; i < devices->count; i++) {
-		const struct device *d = devices_at(devices, i);
-		const struct minivmm_field *rows = d->plugin.descriptor.fields;
-
-		sum += rows ? fields_size(rows, d->host.public.state) : 0;
-		for (uint32_t s = 0; s < d->plugin.stream_count; s++)
-			sum += stream_state_size(&d->streams[s].stream);
-	}
+	for (size_t i = 0; i < devices->count; i++)
+		sum += device_state_size(devices_at(devices, i));
 	return sum;
 }
 
@@ -156,6 +173,7 @@ load_all(struct device *d, const struct record *group, struct why *why)
 int
 device_load(struct device *d, const struct record *group, struct why *why)
 {
+	d->state_size = group->count;
 	if (!load_all(d, group, why))
 		return 0;
 	return why_prefix(why, "device %s (plugin %s): ", d->config->name,

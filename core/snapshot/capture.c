@@ -135,7 +135,6 @@ clean_up(struct capture *c)
 	}
 	c->result.duration = clock_host() - c->started;
 	memcpy(c->result.id, c->header.id, sizeof(c->result.id));
-	c->meta_size = c->meta.body.length;
 	devices_capture_end(c->devices);
 	image_free(&c->image);
 	output_close(&c->output);
@@ -220,7 +219,6 @@ capture_restored(struct capture *c, const struct snapshot *snapshot)
 {
 	const char *slash = strrchr(snapshot->path, '/');
 
-	c->meta_size = snapshot->header.table_size;
 	c->base.known = true;
 	c->base.tracked = dirty_on(c->machine);
 	c->base.checksum = snapshot->header.checksum;
@@ -357,6 +355,7 @@ capture_start(struct capture *c, const struct capture_request *request)
 		r = fail(STATUS_HOST, "cannot write snapshot %s: epoll_ctl: %s", request->path,
 			 limit_error(errno).text);
 	if (!r) {
+		capture_estimate(c);
 		sigfillset(&all);
 		/* A blocked fault would kill the process without a message. */
 		sigdelset(&all, SIGSEGV);

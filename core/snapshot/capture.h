@@ -69,8 +69,8 @@ struct capture {
 	struct machine *machine;
 	struct devices *devices;
 	struct capture_base base;
-	size_t meta_size; /* bytes of metadata of the last snapshot; 0: none */
-	uint64_t *since;  /* bitmap: pages written since the base; watch.pages */
+	size_t room;     /* bytes: what the sections of the stop take, about */
+	uint64_t *since; /* bitmap: pages written since the base; watch.pages */
 	struct dirty_watch watch;
 
 	/* The snapshot in progress. The main thread starts and ends it and runs the stop; the
@@ -136,6 +136,8 @@ int capture_reset(struct capture *capture, struct reset *reset);
 
 /* Private to capture.c and rounds.c. */
 
+/* Estimates how much the sections of the stop take. Main thread, before the writer thread. */
+void capture_estimate(struct capture *capture);
 /* Allocates and touches the buffers for copies of pages and for the records of the state, so that
  * the stop does not wait for page faults. Without memory the stop allocates them. */
 void capture_make_room(struct capture *capture);

@@ -89,6 +89,17 @@ capture_can_fork(const struct capture *c)
 	return true;
 }
 
+void
+capture_estimate(struct capture *c)
+{
+	struct record_writer config = { 0 };
+
+	config_save(c->devices->config, &config);
+	c->room = CAPTURE_STATE * (1 + c->machine->vcpu_count / 2) + config.length +
+		  devices_state_size(c->devices);
+	record_writer_free(&config);
+}
+
 /*
  * Allocating a page takes longer than copying one, so touch them all. Not with zeros: the compiler
  * turns malloc and memset to zero into calloc, which touches nothing.
@@ -96,10 +107,7 @@ capture_can_fork(const struct capture *c)
 void
 capture_make_room(struct capture *c)
 {
-	size_t state = devices_state_size(c->devices);
-
-	record_reserve(&c->meta.body,
-		       CAPTURE_STATE + (state > c->meta_size ? state : c->meta_size));
+	record_reserve(&c->meta.body, c->room);
 	c->copies = malloc(COPIES_ROOM * PAGE_SIZE);
 	c->copies_max = c->copies ? COPIES_ROOM : 0;
 	if (c->copies)

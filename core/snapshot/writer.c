@@ -11,8 +11,10 @@ struct record_writer *
 snapshot_meta_begin(struct snapshot_meta *meta, uint32_t tag, uint32_t index, uint32_t flags)
 {
 	struct record_writer *body = &meta->body;
-	struct snapshot_row *rows = realloc(meta->rows, (meta->count + 1) * sizeof(*rows));
+	struct snapshot_row *rows = meta->rows;
 
+	if (!(meta->count & (meta->count - 1))) /* 0 or a power of two: that many more */
+		rows = realloc(rows, (meta->count ? 2 * meta->count : 1) * sizeof(*rows));
 	if (rows) {
 		meta->rows = rows;
 		rows[meta->count++] = (struct snapshot_row){

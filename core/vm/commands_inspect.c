@@ -22,15 +22,18 @@ number(struct command *command, const char *text, uint64_t *value)
 	return false;
 }
 
-/* Pauses the machine to save some of its state; false: that failed, and the command has ended. Call
- * end_inspection after true, before the state is printed: that takes longer than saving it. */
+/* Makes room for size bytes, and pauses the machine to save some of its state; false: that failed,
+ * and the command has ended. Call end_inspection after true, before the state is printed: that
+ * takes longer than saving it. */
 static bool
-begin_inspection(struct vm *vm, struct command *command)
+begin_inspection(struct vm *vm, struct command *command, struct record_writer *writer, size_t size)
 {
+	record_reserve(writer, size);
 	if (!machine_pause(&vm->machine, PAUSE_INSPECT))
 		return true;
 	command_failed(command);
 	machine_resume(&vm->machine, PAUSE_INSPECT);
+	record_writer_free(writer);
 	return false;
 }
 
@@ -68,7 +71,7 @@ command_registers(void *context, struct command *command, int argc, char **argv)
 			     vm->machine.vcpu_count - 1);
 		return;
 	}
-	if (!begin_inspection(vm, command))
+	if (!begin_inspection(vm, command, &writer, CAPTURE_STATE))
 		return;
 	r = vcpu_save(machine_vcpu(&vm->machine, (uint32_t)vcpu), &writer);
 	end_inspection(vm);
@@ -132,7 +135,7 @@ command_device(void *context, struct command *command, int argc, char **argv)
 				 .text);
 		return;
 	}
-	if (!begin_inspection(vm, command))
+	if (!begin_inspection(vm, command, &writer, device_state_size(device)))
 		return;
 	r = device_save(device, &writer);
 	end_inspection(vm);

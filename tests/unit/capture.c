@@ -44,8 +44,11 @@ static const struct minivmm_field rows[] = {
 	MINIVMM_END,
 };
 
+#define VCPU (24u << 10) /* bytes of the state of a vCPU, more than today's hosts have */
+
 /* Room for the copies of pages and for the state is allocated and touched before the stop. The
- * state, with unread input, is then written to it once: it does not move. */
+ * state, with unread input, the config and all vCPUs, is then written to it once: it does not move.
+ */
 static void
 room_is_present(void **state)
 {
@@ -54,17 +57,30 @@ room_is_present(void **state)
 						    .input_size = STATE,
 						    .input_head = STATE / 2,
 						    .input_length = STATE } };
-	struct device list[3] = { { .host.public.state = &large, .plugin.descriptor.fields = rows },
+	struct device list[4] = { { .host.public.state = &large, .plugin.descriptor.fields = rows },
 				  { .host.public.state = &large,
 				    .plugin.descriptor.fields = rows } };
-	struct devices devices = { .list = list, .count = 3 };
-	struct capture capture = { .devices = &devices };
+	static char text[STATE];
+	struct config_option option = { .key = (char *)"output",
+					.value = memset(text, 'x', sizeof(text) - 1),
+					.place = { .file = "x.ini" } };
+	struct config_device in_config = {
+		.name = (char *)"a", .plugin = (char *)"b", .options = &option, .option_count = 1
+	};
+	struct config config = { .devices = &in_config, .device_count = 1 };
+	const struct minivmm_stream streams[] = { { .name = "console" } };
+	struct devices devices = { .list = list, .count = 4, .config = &config };
+	struct machine machine = { .vcpu_count = KVM_VCPUS };
+	struct capture capture = { .machine = &machine, .devices = &devices };
 	struct record_writer *body = &capture.meta.body, *writer;
 	const uint8_t *data;
 
 	list[2].streams = &stream;
 	list[2].plugin.stream_count = 1;
+	list[2].plugin.descriptor.streams = streams;
+	list[3].state_size = STATE; /* its plugin has save, and saved that much last time */
 	snapshot_meta_add(&capture.meta, SECTION_HOST, 0, 0, "host", 4);
+	capture_estimate(&capture);
 	capture_make_room(&capture);
 	expect_present(capture.copies, capture.copies_max * PAGE_SIZE);
 	expect_present(body->data, body->capacity);
@@ -76,8 +92,13 @@ room_is_present(void **state)
 	writer = snapshot_meta_begin(&capture.meta, SECTION_DEVICE, 2, 0);
 	stream_save(&stream.stream, writer);
 	snapshot_meta_end(&capture.meta);
+	snapshot_meta_add(&capture.meta, SECTION_DEVICE, 3, 0, NULL, STATE / 8 * 9);
+	config_save(&config, snapshot_meta_begin(&capture.meta, SECTION_CONFIG, 0, 0));
+	snapshot_meta_end(&capture.meta);
+	for (uint32_t i = 0; i < machine.vcpu_count; i++)
+		snapshot_meta_add(&capture.meta, SECTION_VCPU, i, 0, NULL, VCPU);
 	assert_false(body->failed);
-	assert_true(body->length > 3 * STATE && body->length <= body->capacity - CAPTURE_STATE);
+	assert_true(body->length > 5 * STATE && body->length <= body->capacity);
 	assert_ptr_equal(body->data, data);
 	assert_int_equal(capture.meta.rows[2].offset, 4 + capture.meta.rows[1].length);
 	snapshot_meta_free(&capture.meta);
