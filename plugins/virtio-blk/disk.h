@@ -41,9 +41,10 @@ extern const struct disk_store disk_file, disk_nbd;
 
 struct disk_layer {
 	const struct disk_store *store;
-	int fd;               /* of a file; else -1 */
-	struct nbd *nbd;      /* of an NBD export; else NULL */
-	char *path;           /* owned; NULL: the file has no name */
+	int fd;          /* of a file; else -1 */
+	struct nbd *nbd; /* of an NBD export; else NULL */
+	char *path;      /* owned; NULL: the file has no name */
+	char *full_path; /* the same, absolute; owned; NULL: a snapshot has yet to look it up */
 	char *temporary_name; /* of a file that should have no name; unlinked on close */
 	bool overlay;         /* false: a raw layer */
 	bool written_here;    /* this machine may have written it */
@@ -141,7 +142,7 @@ int disk_freeze(struct disk *disk, const char *stem);
 char *disk_stem(const struct disk *disk, const char *overlay);
 /* Returns the absolute paths of the frozen overlays, in the form that disk_open() takes; malloced.
  * NULL after an error. */
-char *disk_layers(const struct disk *disk);
+char *disk_layers(struct disk *disk);
 /* Drops all layers above this number and creates an overlay without a name. */
 int disk_reset(struct disk *disk, uint32_t layers);
 /* Returns the modification time of the raw layer, in ns since 1970; 0: unknown. */

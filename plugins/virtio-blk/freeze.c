@@ -145,19 +145,41 @@ begin_above(struct disk *disk, const char *stem)
 	return r;
 }
 
+/* The absolute path of a layer with a name, or NULL with errno. It is looked up once, for the guest
+ * stands meanwhile, and a look-up reads each folder of the path. */
+static const char *
+full_path(struct disk_layer *layer)
+{
+	if (!layer->full_path)
+		layer->full_path = realpath(layer->path, NULL);
+	return layer->full_path;
+}
+
+/* A snapshot names the disk as its option does. */
+static bool
+is_there(struct disk_layer *layer, const struct stat *open)
+{
+	const char *path = layer->overlay ? full_path(layer) : layer->path;
+	struct stat named;
+
+	return path && !stat(path, &named) && named.st_dev == open->st_dev &&
+	       named.st_ino == open->st_ino;
+}
+
 /* Refuses a snapshot if a file that it would name, and that this machine needs, is elsewhere. */
 static int
 check_names(struct disk *disk)
 {
 	for (uint32_t i = 0; i < disk->count; i++) {
-		const struct disk_layer *layer = &disk->layers[i];
-		struct stat named, open;
+		struct disk_layer *layer = &disk->layers[i];
+		struct stat open;
 
 		if (!layer->path || layer->fd < 0 || (!layer->overlay && !layer->written_here) ||
-		    fstat(layer->fd, &open))
+		    fstat(layer->fd, &open) || is_there(layer, &open))
 			continue;
-		if (stat(layer->path, &named) || named.st_dev != open.st_dev ||
-		    named.st_ino != open.st_ino)
+		free(layer->full_path); /* a folder of the path may have moved */
+		layer->full_path = NULL;
+		if (!is_there(layer, &open))
 			return disk_error(disk, "cannot find the file that the disk uses at",
 					  layer->path,
 					  "it has been moved, removed or replaced: move it back");
@@ -181,25 +203,30 @@ disk_freeze(struct disk *disk, const char *stem)
 }
 
 char *
-disk_layers(const struct disk *disk)
+disk_layers(struct disk *disk)
 {
 	uint32_t last = disk->readonly ? disk->count : disk->count - 1;
-	char *list = strdup(""), *longer, *path;
+	char *list = NULL;
+	size_t length;
+	FILE *out = open_memstream(&list, &length);
+	bool failed = !out;
 
-	for (uint32_t i = 1; i < last && list; i++) {
-		path = realpath(disk->layers[i].path, NULL);
-		if (!path || strchr(path, ':') ||
-		    asprintf(&longer, "%s%s%s", list, *list ? ":" : "", path) < 0)
-			longer = NULL;
+	for (uint32_t i = 1; i < last && !failed; i++) {
+		const char *path = full_path(&disk->layers[i]);
+
+		failed =
+		    !path || strchr(path, ':') || fprintf(out, "%s%s", i > 1 ? ":" : "", path) < 0;
 		if (path && strchr(path, ':'))
 			minivmm_error(disk->dev,
 				      "the path of the overlay %s contains ':', which a snapshot "
 				      "cannot store; end the machine, rename that file or folder, "
 				      "and start it again",
 				      path);
-		free(path);
-		free(list);
-		list = longer;
 	}
-	return list;
+	if (out)
+		failed |= fclose(out) != 0;
+	if (!failed)
+		return list;
+	free(list);
+	return NULL;
 }

@@ -90,6 +90,7 @@ layer_close(struct disk_layer *layer)
 	layer->store->close(layer);
 	disk_unlink_temporary(layer);
 	free(layer->path);
+	free(layer->full_path);
 	overlay_free(layer);
 }
 

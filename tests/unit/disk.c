@@ -14,6 +14,7 @@ test_model(void **state)
 	unsigned frozen = 0;
 
 	make_raw();
+	found = 0;
 	open_disk(&disk, "", true);
 	for (unsigned i = 0; i < OPERATIONS; i++) {
 		one(&disk, !frozen);
@@ -30,6 +31,7 @@ test_model(void **state)
 	}
 	assert_same(&disk);
 	assert_true(disk.count > 10);
+	assert_true(found <= disk.count); /* once for each layer, not for each snapshot */
 	/* Continues with the last overlay, as flushed. */
 	assert_int_equal(disk_flush(&disk), 0);
 	layers = (free(layers), disk_layers(&disk));

@@ -82,6 +82,15 @@ test_lstat(const char *path, struct stat *st)
 	return lstat(path, st);
 }
 
+static unsigned found; /* absolute paths */
+
+static char *
+test_realpath(const char *path, char *room)
+{
+	found++;
+	return realpath(path, room);
+}
+
 #define lstat test_lstat
 #include "../../plugins/virtio-blk/names.c"
 #undef lstat
@@ -98,7 +107,9 @@ test_lstat(const char *path, struct stat *st)
 #undef pwrite
 #undef pwritev
 #include "../../plugins/virtio-blk/disk.c"
+#define realpath test_realpath
 #include "../../plugins/virtio-blk/freeze.c"
+#undef realpath
 #include "../../plugins/virtio-blk/layers.c"
 #include "unit/fake_export.h"
 
