@@ -77,7 +77,9 @@ capacity(const struct minivmm_field *row, const void *base)
 void
 fields_save(const struct minivmm_field *rows, const void *base, struct record_writer *writer)
 {
-	for (const struct minivmm_field *row = rows; row->name; row++) {
+	const struct minivmm_field *row;
+
+	for (row = rows; row->name; row++) {
 		uint64_t count = current_count(row, base);
 
 		if (count > capacity(row, base)) /* the owner's bug; do not read past the array */
@@ -86,6 +88,7 @@ fields_save(const struct minivmm_field *rows, const void *base, struct record_wr
 			record_put(writer, row->name, (enum record_type)row->type,
 				   elements(row, base), count, is_array(row));
 	}
+	record_distinct(writer, (uint32_t)(row - rows));
 }
 
 size_t

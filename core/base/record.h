@@ -94,6 +94,9 @@ uint8_t *record_put_room(struct record_writer *writer, const char *name, size_t 
  */
 void record_begin(struct record_writer *writer, const char *name, enum record_type type);
 void record_end(struct record_writer *writer);
+/* The open group has these count items and no others, and the caller knows that their names are
+ * distinct: record_end does not compare them with each other, unless more are added. */
+void record_distinct(struct record_writer *writer, uint32_t count);
 /* Ends the whole record: an open group or list, and duplicate names outside of groups, are errors.
  */
 void record_finish(struct record_writer *writer);

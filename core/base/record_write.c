@@ -268,6 +268,14 @@ record_end(struct record_writer *w)
 	memcpy(open + 2 + open[1], &count, sizeof(count));
 }
 
+/* The bits stay: a name that is added later and has the bit of one of them makes it doubtful. */
+void
+record_distinct(struct record_writer *w, uint32_t count)
+{
+	if (w->names[w->depth].items == count)
+		w->names[w->depth].doubtful = false;
+}
+
 void
 record_finish(struct record_writer *w)
 {
