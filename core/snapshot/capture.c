@@ -69,7 +69,7 @@ writer(void *argument)
 	struct capture *c = argument;
 
 	capture_make_room(c);
-	if (c->result.method == METHOD_AUTO || c->result.method == METHOD_PRECOPY)
+	if (c->result.method != METHOD_PAUSE)
 		set_error(c, capture_before_stop(c));
 	if (!c->result.status) {
 		phase_set(c, CAPTURE_WANTS_STOP);

@@ -114,7 +114,8 @@ capture_make_room(struct capture *c)
 		memset(c->copies, 0xff, COPIES_ROOM * PAGE_SIZE);
 }
 
-/* Writes memory in rounds until few pages are left or the rounds no longer get smaller. */
+/* Writes memory in rounds until few pages are left or the rounds no longer get smaller. METHOD_FORK
+ * only finds the pages: it looks at each page of the memory, which takes as long as the fork. */
 int
 capture_before_stop(struct capture *c)
 {
@@ -122,7 +123,8 @@ capture_before_stop(struct capture *c)
 	unsigned slow = 0;
 	int r = first_pages(c);
 
-	while (!r) {
+	c->todo_left = c->result.method == METHOD_FORK;
+	while (!r && !c->todo_left) {
 		r = image_write(&c->image, c->todo);
 		c->result.rounds++;
 		if (!r)
@@ -134,11 +136,11 @@ capture_before_stop(struct capture *c)
 		if (left <= STOP_PAGES || slow == SLOW_ROUNDS_MAX || c->result.rounds == ROUNDS_MAX)
 			break;
 	}
-	/* One more round, unless a fork in the stop can write these pages. */
-	if (mutant("capture", "rounds"))
+	if (r || c->todo_left || mutant("capture", "rounds"))
 		return r;
+	/* One more round, unless a fork in the stop can write these pages. */
 	c->todo_left = left > FORK_PAGES && c->result.method == METHOD_AUTO && capture_can_fork(c);
-	return r || c->todo_left ? r : image_write(&c->image, c->todo);
+	return c->todo_left ? 0 : image_write(&c->image, c->todo);
 }
 
 /* Copies the pages of todo, so that the machine can resume. */
@@ -222,11 +224,12 @@ capture_in_stop(struct capture *c)
 
 	if (r || c->result.method == METHOD_PAUSE)
 		return r;
-	/* METHOD_FORK has no rounds: this is its first poll. */
-	r = c->result.rounds ? capture_poll(c, c->todo_left) : first_pages(c);
+	r = capture_poll(c, c->todo_left);
 	if (r)
 		return r;
 	c->result.stop_pages = capture_todo_count(c);
+	if (!c->result.rounds) /* METHOD_FORK */
+		c->total = c->result.stop_pages;
 	if (c->result.method == METHOD_AUTO)
 		c->result.method = c->result.stop_pages > FORK_PAGES && capture_can_fork(c)
 				       ? METHOD_FORK

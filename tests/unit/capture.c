@@ -145,10 +145,47 @@ the_writer_frees_what_is_given_up(void **state)
 	close(capture.event.fd);
 }
 
+/* Finding them takes as long as the fork. */
+static void
+a_fork_finds_its_pages_before_the_stop(void **state)
+{
+	struct config config = { .device_count = 0 };
+	struct devices devices = { .config = &config };
+	struct machine machine = { .vcpu_count = 0 };
+	struct capture capture = { .machine = &machine,
+				   .devices = &devices,
+				   .since = calloc(1, sizeof(uint64_t)),
+				   .todo = calloc(1, sizeof(uint64_t)),
+				   .result.method = METHOD_FORK,
+				   .event.fd = eventfd(0, EFD_CLOEXEC) };
+
+	pthread_mutex_init(&capture.lock, NULL);
+	pthread_cond_init(&capture.changed, NULL);
+	assert_int_equal(output_open(&capture.output, "file"), 0);
+	assert_int_equal(pthread_create(&capture.thread, NULL, writer, &capture), 0);
+	pthread_mutex_lock(&capture.lock);
+	while (capture.phase != CAPTURE_WANTS_STOP)
+		pthread_cond_wait(&capture.changed, &capture.lock);
+	pthread_mutex_unlock(&capture.lock);
+	assert_true(capture.todo_left);
+	assert_int_equal(capture.result.rounds, 0);
+	capture.result.status = -STATUS_IO;
+	phase_set(&capture, CAPTURE_STOPPED);
+	assert_int_equal(pthread_join(capture.thread, NULL), 0);
+	output_close(&capture.output);
+	snapshot_meta_free(&capture.meta);
+	free(capture.copies);
+	free(capture.since);
+	free(capture.todo);
+	close(capture.event.fd);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(room_is_present),
+					    cmocka_unit_test(
+						a_fork_finds_its_pages_before_the_stop),
 					    cmocka_unit_test(the_writer_frees_what_is_given_up) };
 
 	return cmocka_run_group_tests_name("capture", tests, host_enter_folder, host_leave_folder);
