@@ -133,6 +133,7 @@ struct loading {
 	const void *base;
 	const struct record *group;
 	struct why *why;
+	bool part; /* the group has other items, too */
 };
 
 static int
@@ -264,7 +265,7 @@ check(const struct loading *l, uint32_t version)
 	if (check_counters(l))
 		return -1;
 	row = l->rows;
-	while (record_next(l->group, &position, &item)) {
+	while (!l->part && record_next(l->group, &position, &item)) {
 		/* Items are usually in the order of the rows. */
 		if (row->name && record_is(&item, row->name)) {
 			row++;
@@ -303,17 +304,16 @@ reset(const struct minivmm_field *row, void *base)
 		set_number(base, row->counter_offset, row->counter_type, 0);
 }
 
-int
-fields_load(const struct minivmm_field *rows, void *base, const struct record *group,
-	    uint32_t version, struct why *why)
+static int
+load(const struct loading *l, void *base, uint32_t version)
 {
 	struct record item;
 	size_t after = 0;
 
-	if (fields_check(rows, base, group, version, why))
+	if (check(l, version))
 		return -1;
-	for (const struct minivmm_field *row = rows; row->name; row++) {
-		if (!record_find_from(group, &after, row->name, &item)) {
+	for (const struct minivmm_field *row = l->rows; row->name; row++) {
+		if (!record_find_from(l->group, &after, row->name, &item)) {
 			reset(row, base);
 			continue;
 		}
@@ -325,6 +325,24 @@ fields_load(const struct minivmm_field *rows, void *base, const struct record *g
 			set_number(base, row->counter_offset, row->counter_type, item.count);
 	}
 	return 0;
+}
+
+int
+fields_load(const struct minivmm_field *rows, void *base, const struct record *group,
+	    uint32_t version, struct why *why)
+{
+	return load(&(struct loading){ .rows = rows, .base = base, .group = group, .why = why },
+		    base, version);
+}
+
+int
+fields_load_part(const struct minivmm_field *rows, void *base, const struct record *group,
+		 uint32_t version, struct why *why)
+{
+	return load(
+	    &(struct loading){
+		.rows = rows, .base = base, .group = group, .why = why, .part = true },
+	    base, version);
 }
 
 void

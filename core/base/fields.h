@@ -41,6 +41,9 @@ int fields_check(const struct minivmm_field *rows, const void *base, const struc
  */
 int fields_load(const struct minivmm_field *rows, void *base, const struct record *group,
 		uint32_t version, struct why *why);
+/* The same from a group that has other items, too: whether these are known is up to the caller. */
+int fields_load_part(const struct minivmm_field *rows, void *base, const struct record *group,
+		     uint32_t version, struct why *why);
 
 /*
  * Sets every row to its initial value. The pointer of a MINIVMM_POINTER row must be NULL or point

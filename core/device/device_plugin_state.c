@@ -143,9 +143,9 @@ load_error(struct minivmm_reader *reader, const char *format, ...)
 	return -1;
 }
 
-/* Finds an item and marks it as read. */
-static int
-find_item(struct minivmm_reader *reader, const char *name, struct record *item)
+/* Finds an item and marks it as read; false: it is missing. */
+static bool
+seek_item(struct minivmm_reader *reader, const char *name, struct record *item)
 {
 	struct level *level = &reader->levels[reader->depth];
 	size_t position = level->next.position, i = level->next.number;
@@ -158,9 +158,15 @@ find_item(struct minivmm_reader *reader, const char *name, struct record *item)
 				level->read[i / 64] |= 1ull << i % 64;
 				level->next.position = position;
 				level->next.number = i + 1;
-				return 0;
+				return true;
 			}
-	return load_error(reader, "%s is missing", name);
+	return false;
+}
+
+static int
+find_item(struct minivmm_reader *reader, const char *name, struct record *item)
+{
+	return seek_item(reader, name, item) ? 0 : load_error(reader, "%s is missing", name);
 }
 
 /* Checks that load has read all items of the group. An unread item is state that would be lost. */
@@ -281,41 +287,22 @@ save_fields(struct minivmm_device *public, struct minivmm_writer *writer)
 	return w && public == bus_current.device ? put_fields(device_from(public), w) : -1;
 }
 
-/* fields_load() refuses unknown items, but the group of a plugin with load can contain other items:
- * passes only the items of fields. */
+/* The group of a plugin with load can contain other items, too, which load reads by itself. */
 static int
 load_fields(struct minivmm_device *public, struct minivmm_reader *reader, uint32_t version)
 {
-	struct device *d = device_from(public);
 	const struct minivmm_field *rows;
-	struct record_writer part = { 0 };
-	struct record item, group;
-	struct why why;
-	int r = -1;
+	struct record item;
 
 	if (!service_enter(public, SERVICE(load_fields)) ||
 	    !is_reader(reader, SERVICE(load_fields)) || public != bus_current.device)
 		return -1;
-	rows = d->plugin.descriptor.fields;
-	for (const struct minivmm_field *row = rows; row && row->name && !part.failed; row++) {
-		if (!record_find(&reader->levels[reader->depth].group, row->name, &item) ||
-		    find_item(reader, row->name, &item))
-			continue;
-		record_put(&part, row->name, (enum record_type)item.type, item.data, item.count,
-			   item.array);
-		if (part.failed && !part.no_memory) /* a text or a group */
-			load_error(reader, "%s has the wrong type", row->name);
-	}
-	if (part.failed)
-		load_error(reader, "no memory");
-	else if (record_open(part.data, part.length, &group, &why))
-		load_error(reader, "%s", why.text);
-	else if (!rows)
-		r = 0;
-	else
-		r = fields_load(rows, public->state, &group, version, reader->why);
-	record_writer_free(&part);
-	return r;
+	rows = device_from(public)->plugin.descriptor.fields;
+	for (const struct minivmm_field *row = rows; row && row->name; row++)
+		seek_item(reader, row->name, &item);
+	return rows ? fields_load_part(rows, public->state, &reader->levels[reader->depth].group,
+				       version, reader->why)
+		    : 0;
 }
 
 #define SAVING(member, function, text) SERVICE_ROW(member, function, text, SERVICE_SAVE, SERVICE_IO)

@@ -56,6 +56,11 @@ cost_of_load(struct device *device, struct minivmm_plugin *descriptor)
 	assert_int_equal(loop_init(&machine.loop, &machine.clock), 0);
 	for (uint32_t i = 0; i < device->plugin.timer_count; i++)
 		loop_timer_add(&machine.loop, &device->timers[i].timer);
+	device_services_compose(&devices.services);
+	device->host.public.size = sizeof(device->host.public);
+	device->host.public.services = &devices.services.functions;
+	device->host.table = &devices.services;
+	atomic_store(&device->host.phase, SERVICE_PAUSED);
 	descriptor->name = "a";
 	descriptor->state_version = 1;
 	device->plugin.descriptor = *descriptor;
@@ -150,6 +155,44 @@ arrays_with_counters(void **state)
 	expect_linear(load_shared);
 }
 
+static int
+save(struct minivmm_device *dev, struct minivmm_writer *writer)
+{
+	return minivmm_save_fields(dev, writer);
+}
+
+static int
+load(struct minivmm_device *dev, struct minivmm_reader *reader, uint32_t version)
+{
+	return minivmm_load_fields(dev, reader, version);
+}
+
+/* A plugin that has save and load, for more than fields. */
+static uint64_t
+load_fields(uint32_t number)
+{
+	struct minivmm_field *rows = calloc(number + 1, sizeof(*rows));
+	struct arrays arrays = { .count = { 0 } };
+	struct device device = { .host.public.state = &arrays };
+	struct minivmm_plugin descriptor = { .fields = rows, .save = save, .load = load };
+	uint64_t cost;
+
+	assert_non_null(rows);
+	for (uint32_t i = 0; i < number; i++)
+		rows[i] = (struct minivmm_field){ .name = names[i],
+						  .type = MINIVMM_U32,
+						  .offset = 4 * i };
+	cost = cost_of_load(&device, &descriptor);
+	free(rows);
+	return cost;
+}
+
+static void
+fields_of_a_plugin_with_load(void **state)
+{
+	expect_linear(load_fields);
+}
+
 /* All are low, so that no change reaches KVM. */
 static uint64_t
 load_lines(uint32_t number)
@@ -184,6 +227,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(timers_of_a_device),
 		cmocka_unit_test(arrays_with_counters),
+		cmocka_unit_test(fields_of_a_plugin_with_load),
 		cmocka_unit_test(interrupt_lines),
 	};
 
