@@ -131,7 +131,7 @@ set_irq(struct device *device, const struct minivmm_option *row, const struct op
 {
 	struct minivmm_irq *irq =
 	    (struct minivmm_irq *)((char *)device->host.public.state + row->offset);
-	char where[256], owner[96];
+	char where[256], owner[512];
 	uint64_t line;
 	int r;
 

@@ -45,6 +45,17 @@ irqs_add(struct irqs *irqs, uint32_t line, bool edge, bool active_low, const cha
 				    "%s: %s and %s cannot share line %u: only level-triggered "
 				    "sources of the same polarity can; use another line",
 				    where, irqs->sources[i].owner, owner, line);
+	/* Each is an item of a group in the snapshot; "waiting" is one, too. */
+	if (!record_name(owner))
+		return fail(STATUS_USAGE,
+			    "%s: %s is too long for a snapshot: at most %d characters; shorten "
+			    "the name of the device or of the option",
+			    where, owner, UINT8_MAX);
+	if (irqs->count + 1 == RECORD_ITEMS)
+		return fail(STATUS_USAGE,
+			    "%s: %s is one interrupt source too many for a snapshot: at most %u; "
+			    "use none for some, or fewer devices",
+			    where, owner, RECORD_ITEMS - 1);
 	sources = realloc(irqs->sources, (irqs->count + 1) * sizeof(*sources));
 	if (!sources)
 		return fail_memory("%s", owner);

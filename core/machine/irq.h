@@ -40,7 +40,7 @@ void irqs_free(struct irqs *irqs);
 
 /* Adds a source; line is below IRQ_LINES. where ("x.ini:3") begins error messages. Returns the
  * source's handle, from 1, or a negative status: sources of different trigger mode or polarity
- * share the line, or no memory. Main thread. */
+ * share the line, there are more than a snapshot can hold, or no memory. Main thread. */
 int irqs_add(struct irqs *irqs, uint32_t line, bool edge, bool active_low, const char *where,
 	     const char *owner);
 

@@ -6,7 +6,9 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -312,13 +314,51 @@ deferred(void **state)
 	record_writer_free(&writer);
 }
 
+/* A snapshot can be written of all sources that there can be. */
+static void
+sources_fit_into_a_snapshot(void **state)
+{
+	struct bench *bench = *state;
+	struct record_writer writer = { 0 };
+	char owner[300] = "";
+	struct said said;
+
+	for (uint32_t i = 1; i < RECORD_ITEMS; i++) {
+		snprintf(owner, sizeof(owner), "a%u.irq", i);
+		add(bench, 5, false, false, owner);
+	}
+	said_begin(&said);
+	assert_int_equal(irqs_add(&bench->irqs, 5, false, false, "x.ini:9", "b.irq"),
+			 -STATUS_USAGE);
+	SAID(said_end(&said), "x.ini:9: b.irq is one interrupt source too many for a snapshot: "
+			      "at most 4095; use none");
+	memset(owner, 'x', 256);
+	said_begin(&said);
+	assert_int_equal(irqs_add(&bench->irqs, 5, false, false, "x.ini:9", owner), -STATUS_USAGE);
+	SAID(said_end(&said), "is too long for a snapshot");
+	irqs_defer(&bench->irqs, true);
+	irqs_set(&bench->irqs, 1, true);
+	record_begin(&writer, "lines", RECORD_GROUP);
+	irqs_save(&bench->irqs, &writer);
+	record_end(&writer);
+	assert_false(writer.failed);
+	record_writer_free(&writer);
+}
+
 int
 main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(one_source), TEST(shared),           TEST(pulse),         TEST(active_low),
-		TEST(none),       TEST(refuses_to_share), TEST(save_and_load), TEST(deferred),
+		TEST(sources_fit_into_a_snapshot),
+		TEST(one_source),
+		TEST(shared),
+		TEST(pulse),
+		TEST(active_low),
+		TEST(none),
+		TEST(refuses_to_share),
+		TEST(save_and_load),
+		TEST(deferred),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
