@@ -70,6 +70,7 @@ struct capture {
 	struct devices *devices;
 	struct capture_base base;
 	size_t room;     /* bytes: what the sections of the stop take, about */
+	uint64_t copied; /* pages that the stop of the last snapshot copied */
 	uint64_t *since; /* bitmap: pages written since the base; watch.pages */
 	struct dirty_watch watch;
 

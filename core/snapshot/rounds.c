@@ -101,17 +101,29 @@ capture_estimate(struct capture *c)
 }
 
 /*
- * Allocating a page takes longer than copying one, so touch them all. Not with zeros: the compiler
- * turns malloc and memset to zero into calloc, which touches nothing.
+ * Makes room for copies of this many pages. Allocating a page takes longer than copying one, so
+ * touch them all. Not with zeros: the compiler turns malloc and memset to zero into calloc, which
+ * touches nothing.
  */
+static void
+make_room_for_copies(struct capture *c, uint64_t pages)
+{
+	uint8_t *more = pages > c->copies_max ? realloc(c->copies, pages * PAGE_SIZE) : NULL;
+
+	if (!more)
+		return;
+	memset(more + c->copies_max * PAGE_SIZE, 0xff, (pages - c->copies_max) * PAGE_SIZE);
+	c->copies = more;
+	c->copies_max = pages;
+}
+
 void
 capture_make_room(struct capture *c)
 {
+	uint64_t last = c->copied < FORK_PAGES ? c->copied : FORK_PAGES;
+
 	record_reserve(&c->meta.body, c->room);
-	c->copies = malloc(COPIES_ROOM * PAGE_SIZE);
-	c->copies_max = c->copies ? COPIES_ROOM : 0;
-	if (c->copies)
-		memset(c->copies, 0xff, COPIES_ROOM * PAGE_SIZE);
+	make_room_for_copies(c, last > COPIES_ROOM ? last : COPIES_ROOM);
 }
 
 /* Writes memory in rounds until few pages are left or the rounds no longer get smaller. METHOD_FORK
@@ -119,7 +131,7 @@ capture_make_room(struct capture *c)
 int
 capture_before_stop(struct capture *c)
 {
-	uint64_t left = UINT64_MAX, before;
+	uint64_t left = UINT64_MAX, before, most = 0;
 	unsigned slow = 0;
 	int r = first_pages(c);
 
@@ -132,6 +144,7 @@ capture_before_stop(struct capture *c)
 		before = left;
 		left = capture_todo_count(c);
 		c->total += left;
+		most = left > most ? left : most;
 		slow = left > before / 4 * 3 ? slow + 1 : 0;
 		if (left <= STOP_PAGES || slow == SLOW_ROUNDS_MAX || c->result.rounds == ROUNDS_MAX)
 			break;
@@ -140,7 +153,11 @@ capture_before_stop(struct capture *c)
 		return r;
 	/* One more round, unless a fork in the stop can write these pages. */
 	c->todo_left = left > FORK_PAGES && c->result.method == METHOD_AUTO && capture_can_fork(c);
-	return c->todo_left ? 0 : image_write(&c->image, c->todo);
+	if (c->todo_left)
+		return 0;
+	/* As many can be dirty in the stop; METHOD_AUTO forks if they are more than FORK_PAGES. */
+	make_room_for_copies(c, most < FORK_PAGES || left > FORK_PAGES ? most : FORK_PAGES);
+	return image_write(&c->image, c->todo);
 }
 
 /* Copies the pages of todo, so that the machine can resume. */
@@ -150,6 +167,7 @@ copy_pages(struct capture *c)
 	const struct memory *memory = &c->machine->memory;
 	size_t at = 0;
 
+	c->copied = c->result.stop_pages;
 	if (c->result.stop_pages > c->copies_max) {
 		uint8_t *more = realloc(c->copies, c->result.stop_pages * PAGE_SIZE);
 

@@ -10,13 +10,19 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#define image_write test_image_write
+#define dirty_poll test_dirty_poll
 #include "snapshot/capture.c" /* before cmocka, which has a macro fail */
+#include "snapshot/rounds.c"
+#undef image_write
+#undef dirty_poll
 #include <cmocka.h>
 
 #include "base/fields.h"
 #include "unit/host.h"
 
 #define STATE (1u << 20) /* bytes in a field */
+#define MANY 3000u       /* pages, fewer than FORK_PAGES */
 
 /* All whole pages of the buffer are present. */
 static void
@@ -79,9 +85,11 @@ room_is_present(void **state)
 	list[2].plugin.stream_count = 1;
 	list[2].plugin.descriptor.streams = streams;
 	list[3].state_size = STATE; /* its plugin has save, and saved that much last time */
+	capture.copied = MANY;
 	snapshot_meta_add(&capture.meta, SECTION_HOST, 0, 0, "host", 4);
 	capture_estimate(&capture);
 	capture_make_room(&capture);
+	assert_true(capture.copies_max >= MANY);
 	expect_present(capture.copies, capture.copies_max * PAGE_SIZE);
 	expect_present(body->data, body->capacity);
 	data = body->data;
@@ -145,6 +153,39 @@ the_writer_frees_what_is_given_up(void **state)
 	close(capture.event.fd);
 }
 
+int
+test_image_write(struct image *image, const uint64_t *pages)
+{
+	return 0;
+}
+
+/* Each round finds as many pages: a device writes them all the time. */
+int
+test_dirty_poll(struct machine *machine, uint64_t *pages)
+{
+	for (uint64_t i = 0; i < MANY; i++)
+		pages[i / 64] |= 1ull << i % 64;
+	return 0;
+}
+
+static void
+pages_that_stay_dirty_have_room(void **state)
+{
+	struct machine machine = { .memory.size = 4096ull * PAGE_SIZE };
+	struct capture capture = { .machine = &machine,
+				   .since = calloc(64, sizeof(uint64_t)),
+				   .todo = calloc(64, sizeof(uint64_t)),
+				   .result.method = METHOD_AUTO };
+
+	assert_int_equal(capture_before_stop(&capture), 0);
+	assert_int_equal(capture_todo_count(&capture), MANY);
+	assert_in_range(capture.copies_max, MANY, FORK_PAGES);
+	expect_present(capture.copies, capture.copies_max * PAGE_SIZE);
+	free(capture.copies);
+	free(capture.since);
+	free(capture.todo);
+}
+
 /* Finding them takes as long as the fork. */
 static void
 a_fork_finds_its_pages_before_the_stop(void **state)
@@ -184,6 +225,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(room_is_present),
+					    cmocka_unit_test(pages_that_stay_dirty_have_room),
 					    cmocka_unit_test(
 						a_fork_finds_its_pages_before_the_stop),
 					    cmocka_unit_test(the_writer_frees_what_is_given_up) };
