@@ -13,10 +13,24 @@
 #include "snapshot/restore.h"
 #include "snapshot/sections.h"
 
+/* If the dirty log was not on from the start: the pages that differ from the mapped file. This
+ * looks at each page of the memory, so the machine may still run: the log records what follows. */
+static int
+find_changes(struct reset *reset)
+{
+	int r = reset->known ? 0 : dirty_start(reset->machine);
+
+	if (!r && !reset->known)
+		reset->known = memory_private_pages(&reset->machine->memory, reset->pages);
+	return r;
+}
+
 int
 reset_init(struct reset *reset, const struct snapshot *snapshot, struct machine *machine,
 	   struct devices *devices)
 {
+	int r;
+
 	*reset = (struct reset){
 		.snapshot = snapshot,
 		.machine = machine,
@@ -28,7 +42,8 @@ reset_init(struct reset *reset, const struct snapshot *snapshot, struct machine 
 		return fail_memory("preparing for resets");
 	reset->watch.pages = reset->pages;
 	dirty_watch_add(machine, &reset->watch);
-	return snapshot_map(snapshot, &reset->image);
+	r = find_changes(reset);
+	return r ? r : snapshot_map(snapshot, &reset->image);
 }
 
 void
@@ -53,9 +68,8 @@ restore_pages(struct reset *reset)
 	int failed;
 
 	failed = dirty_poll(reset->machine, NULL);
-	/* The dirty log was not on from the start: restore the pages that differ from the mapped
-	 * file, or all. */
-	if (!failed && !reset->known && !memory_private_pages(memory, reset->pages))
+	/* The host does not report which pages differ from the mapped file: restore all. */
+	if (!failed && !reset->known)
 		for (uint64_t page = 0; page < memory->size / PAGE_SIZE; page++)
 			reset->pages[page / 64] |= 1ull << page % 64;
 	for (size_t i = 0; i < words && !failed && !mutant("reset", "pages"); i++)

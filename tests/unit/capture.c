@@ -221,10 +221,29 @@ a_fork_finds_its_pages_before_the_stop(void **state)
 	close(capture.event.fd);
 }
 
+/* Looking at each page of the memory takes as long as the rest of a reset. */
+static void
+a_reset_finds_changes_before_the_stop(void **state)
+{
+	struct machine machine = { .memory.size = PAGE_SIZE };
+	struct snapshot snapshot = { .header.memory_size = PAGE_SIZE,
+				     .fd = memfd_create("snapshot", MFD_CLOEXEC) };
+	struct reset reset;
+
+	assert_int_equal(ftruncate(snapshot.fd, PAGE_SIZE), 0);
+	assert_int_equal(reset_init(&reset, &snapshot, &machine, NULL), 0);
+	assert_true(dirty_on(&machine));
+	assert_true(reset.known);
+	reset_free(&reset);
+	dirty_free(&machine);
+	close(snapshot.fd);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(room_is_present),
+					    cmocka_unit_test(a_reset_finds_changes_before_the_stop),
 					    cmocka_unit_test(pages_that_stay_dirty_have_room),
 					    cmocka_unit_test(
 						a_fork_finds_its_pages_before_the_stop),
