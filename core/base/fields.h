@@ -10,8 +10,8 @@
 #include "base/why.h"
 #include "minivmm/plugin.h"
 
-/* Writes each row of the struct at base into the open group. rows ends with a row without name; the
- * names are distinct, as plugin_adopt() checks for those of plugins. */
+/* Writes each row of the struct at base into the open group. rows ends with a row without name. No
+ * two rows have the same name: the caller has checked that. */
 void fields_save(const struct minivmm_field *rows, const void *base, struct record_writer *writer);
 
 /* The most bytes that fields_save can append for the struct at base. Reads only its pointers and
