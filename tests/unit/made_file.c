@@ -58,12 +58,7 @@ as_appended(const char *path, struct made_files *made)
 static int
 as_report(const char *path, struct made_files *made)
 {
-	FILE *file = file_open_report(path, made);
-	int fd = file ? dup(fileno(file)) : -1;
-
-	if (file)
-		fclose(file);
-	return fd;
+	return file_open_report_fd(path, made);
 }
 
 /* before: the content before the start, NULL: there is no file. written: by the start. after: the
