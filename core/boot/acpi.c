@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "boot/aml.h"
 #include "boot/dsdt.h"
+#include "boot/dsdt_pci.h"
 #include "device/device.h"
 #include "machine/layout.h"
 
@@ -171,6 +172,16 @@ madt(struct acpi *a, uint32_t cpus)
 }
 
 static uint64_t
+mcfg(struct acpi *a)
+{
+	struct aml table = { 0 };
+
+	begin(&table, "MCFG", 1);
+	mcfg_body(&table);
+	return finish(a, &table);
+}
+
+static uint64_t
 xsdt(struct acpi *a, const uint64_t *tables, size_t count)
 {
 	struct aml table = { 0 };
@@ -246,12 +257,14 @@ acpi_write(struct machine *machine, const struct devices *devices, uint32_t cpus
 {
 	struct acpi a = { .devices = devices, .memory = &machine->memory, .at = LAYOUT_ACPI + 64 };
 	const struct bus_range *power = power_range(devices);
-	uint64_t dsdt_at = dsdt(&a, power), tables[2], xsdt_at = 0;
+	uint64_t dsdt_at = dsdt(&a, power), tables[3], xsdt_at = 0;
+	bool pci = pci_complex_of(devices) != NULL;
 
 	tables[0] = dsdt_at ? fadt(&a, dsdt_at, power) : 0;
 	tables[1] = tables[0] ? madt(&a, cpus) : 0;
-	if (tables[1])
-		xsdt_at = xsdt(&a, tables, 2);
+	tables[2] = tables[1] && pci ? mcfg(&a) : 0;
+	if (tables[1] && (!pci || tables[2]))
+		xsdt_at = xsdt(&a, tables, pci ? 3 : 2);
 	if (!xsdt_at || rsdp(&a, xsdt_at) || reset_vector(&a, power))
 		return -STATUS_USAGE;
 	machine_set_acpi(machine);

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "boot/dsdt_pci.h"
+
 /* Returns whether another row describes the option's interrupt. */
 static bool
 has_own_row(const struct device *device, const char *option)
@@ -17,10 +19,13 @@ has_own_row(const struct device *device, const char *option)
 	return false;
 }
 
-/* A row for a single interrupt is skipped if the device does not use that interrupt. */
+/* A row for a single interrupt is skipped if the device does not use that interrupt. The guest
+ * finds a device in a slot by PCI. */
 static bool
 is_there(const struct device *device, const struct minivmm_acpi *row)
 {
+	if (device_slot(device))
+		return false;
 	return row->only ? device_irq(device, row->only) != NULL : row->hid != NULL;
 }
 
@@ -213,5 +218,7 @@ dsdt_devices(struct aml *aml, const struct devices *devices)
 	each(aml, devices, describe);
 	if (has_events(devices))
 		events(aml, devices);
+	if (pci_complex_of(devices))
+		dsdt_pci(aml, pci_complex_of(devices));
 	aml_end(aml, scope);
 }

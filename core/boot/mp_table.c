@@ -12,6 +12,7 @@
 #include "boot/aml.h"
 #include "machine/layout.h"
 #include "machine/machine.h"
+#include "pci/complex.h"
 
 #define VERSION 4 /* 1.4 */
 #define POINTER_BYTES 16
@@ -19,9 +20,9 @@
 #define LENGTH_OFFSET 4 /* these in the header of the configuration table */
 #define CHECKSUM_OFFSET 7
 #define COUNT_OFFSET 34
-#define ISA 0 /* the number of the only bus */
 #define ISA_LINES 16u
 
+enum { ISA, PCI }; /* the numbers of the buses */
 enum { PROCESSOR, BUS, IOAPIC, IO_INTERRUPT, LOCAL_INTERRUPT };
 enum { ENABLED = 1, BOOT_PROCESSOR = 2 };
 enum { INT, NMI, SMI, EXTINT };
@@ -48,10 +49,10 @@ processor(struct table *t, uint8_t id)
 
 /* An entry of type IO_INTERRUPT or LOCAL_INTERRUPT. */
 static void
-interrupt(struct table *t, uint8_t type, uint8_t kind, uint16_t flags, uint8_t line, uint8_t chip,
-	  uint8_t pin)
+interrupt(struct table *t, uint8_t type, uint8_t kind, uint16_t flags, uint8_t bus, uint8_t line,
+	  uint8_t chip, uint8_t pin)
 {
-	const uint8_t entry[] = { type, kind, (uint8_t)flags, 0, ISA, line, chip, pin };
+	const uint8_t entry[] = { type, kind, (uint8_t)flags, 0, bus, line, chip, pin };
 
 	aml_put(&t->bytes, entry, sizeof(entry));
 	t->entries++;
@@ -85,11 +86,24 @@ lines(struct table *t, const struct devices *devices, uint8_t ioapic)
 			flags = (uint16_t)((source->active_low ? ACTIVE_LOW : ACTIVE_HIGH) |
 					   (source->edge ? EDGE : LEVEL));
 		if (source || line < ISA_LINES)
-			interrupt(t, IO_INTERRUPT, INT, flags, (uint8_t)line, ioapic,
+			interrupt(t, IO_INTERRUPT, INT, flags, ISA, (uint8_t)line, ioapic,
 				  (uint8_t)line);
 	}
-	interrupt(t, LOCAL_INTERRUPT, EXTINT, 0, 0, ALL_LAPICS, LINT0);
-	interrupt(t, LOCAL_INTERRUPT, NMI, 0, 0, ALL_LAPICS, LINT1);
+	interrupt(t, LOCAL_INTERRUPT, EXTINT, 0, ISA, 0, ALL_LAPICS, LINT0);
+	interrupt(t, LOCAL_INTERRUPT, NMI, 0, ISA, 0, ALL_LAPICS, LINT1);
+}
+
+/* The pins of PCI devices (section D.3 of the specification). */
+static void
+pci_pins(struct table *t, const struct pci_complex *complex, uint8_t ioapic)
+{
+	uint32_t slot;
+
+	for (uint32_t i = 0; (slot = pci_complex_slot(complex, i)) < PCI_SLOTS; i++)
+		for (uint32_t pin = 0; pin < PCI_PINS; pin++)
+			interrupt(t, IO_INTERRUPT, INT, ACTIVE_LOW | LEVEL, PCI,
+				  (uint8_t)(slot << 2 | pin), ioapic,
+				  pci_complex_line(complex, slot, pin));
 }
 
 /* The floating pointer structure, and the header of the configuration table behind it. Lengths and
@@ -127,15 +141,22 @@ end(struct table *t)
 static void
 build(struct table *t, const struct devices *devices, uint32_t cpus)
 {
+	const struct pci_complex *complex = pci_complex_of(devices);
 	struct aml *b = &t->bytes;
 
 	begin(b);
 	for (uint32_t i = 0; i < cpus; i++)
 		processor(t, (uint8_t)i);
 	aml_put(b, (uint8_t[]){ BUS, ISA, 'I', 'S', 'A', ' ', ' ', ' ' }, 8);
+	if (complex) {
+		aml_put(b, (uint8_t[]){ BUS, PCI, 'P', 'C', 'I', ' ', ' ', ' ' }, 8);
+		t->entries++;
+	}
 	aml_put(b, (uint8_t[]){ IOAPIC, (uint8_t)cpus, 0x11, ENABLED }, 4);
 	aml_number(b, LAYOUT_IOAPIC, 4);
 	t->entries = (uint16_t)(t->entries + 2);
+	if (complex)
+		pci_pins(t, complex, (uint8_t)cpus);
 	lines(t, devices, (uint8_t)cpus);
 	if (!b->failed)
 		end(t);

@@ -187,13 +187,15 @@ put_registers(FILE *out, const struct minivmm_register *r)
 }
 
 static void
-put_range(FILE *out, const struct minivmm_range *row)
+put_range(FILE *out, const struct plugin *plugin, uint32_t index)
 {
+	const struct minivmm_range *row = &plugin->descriptor.ranges[index];
 	static const char *const widths[] = { "1", "2", "4", "8" };
 	const char *unit = row->space == MINIVMM_PIO ? "port" : "byte";
 	bool first = true;
 
-	put(out, row->space == MINIVMM_PIO ? ".It Ports at Cm " : ".It MMIO at Cm ", row->at, "\n");
+	put(out, row->space == MINIVMM_PIO ? ".It Ports at Cm " : ".It MMIO at Cm ",
+	    plugin_range_name(plugin, index), "\n");
 	if (row->length_option)
 		put(out, "As many bytes as\n.Cm ", row->length_option, "\nsays");
 	else
@@ -244,13 +246,27 @@ put_acpi(FILE *out, const struct minivmm_acpi *row)
 }
 
 static void
+put_function(FILE *out, const struct minivmm_pci *row)
+{
+	put(out, ".It PCI function in slot Cm ", row->slot, "\n");
+	fprintf(out, "Vendor %04x, device %04x, class %06x", row->vendor, row->device,
+		row->class_code);
+	if (row->vectors)
+		fprintf(out, ", %u message%s by %s", row->vectors, row->vectors == 1 ? "" : "s",
+			row->flags & MINIVMM_MSI ? "MSI" : "MSI-X");
+	fputs(row->has_intx ? ", an interrupt pin.\n" : ".\n", out);
+}
+
+static void
 put_resources(FILE *out, const struct plugin *plugin)
 {
 	const struct minivmm_plugin *d = &plugin->descriptor;
 
 	fputs(".Sh RESOURCES\n.Bl -tag -width Ds\n", out);
 	for (uint32_t i = 0; i < plugin->range_count; i++)
-		put_range(out, &d->ranges[i]);
+		put_range(out, plugin, i);
+	for (uint32_t i = 0; i < plugin->pci_count; i++)
+		put_function(out, &d->pci[i]);
 	for (size_t i = 0; i < plugin->all_count; i++) {
 		const struct minivmm_option *row = &plugin_option(plugin, i)->row;
 

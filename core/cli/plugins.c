@@ -71,11 +71,12 @@ print_option(const struct plugin_option *option)
 }
 
 static void
-print_range(const struct minivmm_range *row)
+print_range(const struct plugin *plugin, uint32_t index)
 {
+	const struct minivmm_range *row = &plugin->descriptor.ranges[index];
 	static const char *const widths[] = { "1", "2", "4", "8" };
 
-	put_name(row->at);
+	put_name(plugin_range_name(plugin, index));
 	printf(" %-5s", row->space == MINIVMM_PIO ? "ports" : "mmio");
 	if (row->length_option)
 		put(" length ", row->length_option);
@@ -91,6 +92,24 @@ print_range(const struct minivmm_range *row)
 		put(r->read && r->write ? "/" : "", r->write);
 		putchar('\n');
 	}
+}
+
+static void
+print_function(const struct minivmm_pci *row)
+{
+	static const char *const types[] = {
+		"", "memory", "memory", "prefetchable", "ports", "ROM"
+	};
+
+	put_name(row->slot);
+	printf(" %04x:%04x class %06x", row->vendor, row->device, row->class_code);
+	if (row->vectors)
+		printf(", %u message%s by %s", row->vectors, row->vectors == 1 ? "" : "s",
+		       row->flags & MINIVMM_MSI ? "MSI" : "MSI-X");
+	puts(row->has_intx ? ", INTx" : "");
+	for (const struct minivmm_bar *b = row->bars; b && b->type; b++)
+		printf("    BAR %u  range %u, %s%s\n", b->number, b->range, types[b->type],
+		       plugin_bar_is_wide(b) ? ", 64 bits" : "");
 }
 
 static void
@@ -134,7 +153,10 @@ print_plugin(const struct plugin *plugin)
 		print_option(plugin_option(plugin, i));
 	SECTION("ranges", plugin->range_count);
 	for (uint32_t i = 0; i < plugin->range_count; i++)
-		print_range(&d->ranges[i]);
+		print_range(plugin, i);
+	SECTION("PCI functions", plugin->pci_count);
+	for (uint32_t i = 0; i < plugin->pci_count; i++)
+		print_function(&d->pci[i]);
 	SECTION("timers", plugin->timer_count);
 	for (uint32_t i = 0; i < plugin->timer_count; i++)
 		print_row(d->timers[i].name, d->timers[i].help);

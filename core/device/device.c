@@ -223,6 +223,7 @@ device_create(struct device *d, size_t index, devices_check *check, void *contex
 	d->host.deferrals = &d->all->machine->deferrals;
 	d->host.plugin = descriptor->name;
 	atomic_store(&d->host.phase, SERVICE_CONFIGURE);
+	atomic_store(&d->masters, true);
 	d->host.public.state = calloc(1, descriptor->state_size + 1);
 	if (!d->host.public.state)
 		return fail_memory("device %s", d->config->name);
@@ -359,7 +360,7 @@ devices_create(struct devices *devices, struct machine *machine, struct config *
 		first = first ? first : r;
 		reported += r && restored;
 	}
-	return first ? first : bus_seal(&machine->bus);
+	return first;
 }
 
 static void

@@ -28,7 +28,8 @@ struct device_watch {
 struct device_ioeventfd {
 	struct ioeventfd ioeventfd;
 	struct device *device;
-	uint32_t watch;
+	uint32_t watch, range; /* indices of the rows */
+	uint64_t offset;       /* in the range */
 	struct device_ioeventfd *next;
 };
 
@@ -69,16 +70,36 @@ struct device {
 	uint32_t streams_ready; /* number of initialised streams */
 	char **strings;         /* values of text options; the plugin borrows them */
 	size_t string_count;
-	uint64_t random[4];              /* state of the random generator */
-	size_t state_size;               /* bytes that the last save or load had; 0: none */
-	uint32_t irq_first, irqs;        /* handles of its interrupts: irqs, from irq_first on */
-	struct lock mapping_lock;        /* guards the three members below */
-	struct device_mapping *mappings; /* in no order */
+	uint64_t random[4];       /* state of the random generator */
+	size_t state_size;        /* bytes that the last save or load had; 0: none */
+	uint32_t irq_first, irqs; /* handles of its interrupts: irqs, from irq_first on */
+	const char *slot;         /* of a PCI device, borrowed from the config; NULL: none */
+	atomic_bool masters;      /* its services for memory work: no PCI device, or one that
+				     the guest has made a bus master */
+	atomic_uint_least64_t unmastered; /* calls of these services that have failed */
+	struct lock mapping_lock;         /* guards the three members below */
+	struct device_mapping *mappings;  /* in no order */
 	size_t mapping_count, mapping_room;
 	struct minivmm_writer *writer;             /* in save */
 	struct minivmm_reader *reader;             /* in load */
 	bool configured, started, paused, pending; /* pending: pause has not finished */
 };
+
+/* What the owner of the PCI functions does for the services of their devices. Any thread. */
+struct device_pci {
+	/* An interrupt whose handle has DEVICE_PCI_IRQ. False: the device has none with that
+	 * handle.
+	 */
+	bool (*irq)(void *context, struct device *device, uint32_t handle,
+		    enum minivmm_irq_operation operation);
+	/* The machine resumes: messages that were sent in the pause can be delivered. Main thread.
+	 */
+	void (*resume)(void *context);
+	void *context;
+};
+#define DEVICE_PCI_IRQ                                                                             \
+	0x80000000u /* in handles of struct minivmm_irq, above the function's number               \
+		       and the vector's */
 
 struct devices {
 	struct machine *machine;
@@ -90,11 +111,12 @@ struct devices {
 	struct bus_gate *gates; /* one per device, in one block for the cache */
 	struct service_table services;
 	size_t count;
-	uint8_t generation[16]; /* the generation id: see struct minivmm_start */
-	unsigned flags;         /* DEVICES_... */
-	bool first_start;       /* the latest start was that of the machine, not a reset */
-	struct {                /* host files that must be on the disk for a snapshot */
-		int *fds;       /* duplicates of the plugins' descriptors */
+	uint8_t generation[16];       /* the generation id: see struct minivmm_start */
+	unsigned flags;               /* DEVICES_... */
+	const struct device_pci *pci; /* NULL: no device is in a slot */
+	bool first_start;             /* the latest start was that of the machine, not a reset */
+	struct {                      /* host files that must be on the disk for a snapshot */
+		int *fds;             /* duplicates of the plugins' descriptors */
 		size_t count;
 	} captured;
 };
@@ -267,6 +289,48 @@ const struct bus_range *device_range(const struct device *device, uint32_t space
 const char *device_irq_option(const struct device *device, uint32_t index);
 /* The interrupt that an option of type irq selects; NULL: none. */
 const struct irq_source *device_irq(const struct device *device, const char *option);
+
+/* The slot that the device's option names, "next" or "3"; NULL: it is in none. */
+static inline const char *
+device_slot(const struct device *device)
+{
+	return device->slot;
+}
+/* The rows of the device's PCI functions; *count: their number. */
+static inline const struct minivmm_pci *
+device_functions(const struct device *device, uint32_t *count)
+{
+	*count = device->plugin.pci_count;
+	return device->plugin.descriptor.pci;
+}
+/* Sets the owner of the PCI functions, which stays the caller's. Main thread, before a start. */
+void devices_set_pci(struct devices *devices, const struct device_pci *pci);
+/* The range on the bus with this row; NULL: none. After the bus was sealed. */
+struct bus_range *device_bar_range(const struct device *device, uint32_t row);
+/* The length of the range with this row, in bytes. */
+uint64_t device_range_length(const struct device *device, uint32_t row);
+/* The guest has moved the BAR of a range: its ioeventfds follow. The MSI-X table, whose range is
+ * not the device's, has none. A vCPU's thread, or the main thread while the vCPUs are stopped;
+ * calls for one range are serialised by the caller. */
+void device_range_moved(struct device *device, const struct bus_range *range);
+/* Stores a handle in the device's state, at an offset that the plugin's table names. Main thread.
+ */
+void device_set_irq(struct device *device, uint32_t offset, uint32_t handle);
+/* Calls the row's reset. A vCPU's thread. */
+void device_reset_function(struct device *device, const struct minivmm_pci *row);
+/* Call read and written of a capability's row. A vCPU's thread. */
+void device_capability_read(struct device *device, const struct minivmm_capability *row,
+			    const uint8_t *bytes, uint32_t offset, uint32_t width, uint32_t *value);
+void device_capability_written(struct device *device, const struct minivmm_capability *row,
+			       const uint8_t *bytes, uint32_t offset, uint32_t width);
+/* How often its services for memory have failed because it was no bus master. Any thread. */
+static inline uint64_t
+device_unmastered(const struct device *device)
+{
+	return atomic_load(&device->unmastered);
+}
+/* Whether the device is a bus master now. Any thread. */
+void device_set_master(struct device *device, bool masters);
 
 /* The services of this module, one set per file, and the table of all. */
 extern const struct service_set device_services, device_memory_services, device_state_services,

@@ -80,41 +80,78 @@ check_overrides(struct device *device)
 	return r;
 }
 
-static bool
-in_memory(const struct memory *memory, const struct bus_range *range)
+uint64_t
+device_range_length(const struct device *device, uint32_t row)
 {
-	for (uint32_t i = 0; i < memory->count; i++) {
-		const struct memory_region *region = memory_region_at(memory, i);
+	const struct minivmm_range *range = &device->plugin.descriptor.ranges[row];
 
-		if (range->base < region->gpa + region->size &&
-		    (range->base >= region->gpa || region->gpa - range->base < range->length))
-			return true;
-	}
-	return false;
+	return range->length_option ? device_option_value(device, range->length_option)
+				    : range->length;
 }
 
+/* An option that a device in a slot does not use is given. */
+static int
+no_effect(struct device *device, const struct minivmm_option *row, const struct option_text *given)
+{
+	return device_option_error(device, row, given->place,
+				   "= %s has no effect: the device is in a slot; remove this line, "
+				   "or set %s = none",
+				   given->text, device->plugin.descriptor.pci->slot);
+}
+
+static int
+missing(struct device *device, const struct plugin_option *option, const struct option_text *given)
+{
+	const struct minivmm_option *row = &option->row;
+	const struct minivmm_pci *pci = device->plugin.descriptor.pci;
+	bool or_slot = row->flags & MINIVMM_NO_SLOT && device->plugin.pci_count;
+
+	return device_option_error(device, row, given->place,
+				   "is missing: it has no initial value (%s)%s%s%s",
+				   row->help ? row->help : plugin_type_name(row->type),
+				   or_slot ? "; a PCI device does not need it: set " : "",
+				   or_slot ? pci->slot : "", or_slot ? " = next" : "");
+}
+
+/* Adds a range whose BAR gives it an address. */
+static int
+add_bar_range(struct device *device, const struct bus_range *range)
+{
+	return bus_add_unplaced(&device->all->machine->bus, range, device->config->name);
+}
+
+/* A range is where its option says, or where the guest puts its BAR if the device is in a slot. */
 static int
 place_range(struct device *device, uint32_t index)
 {
 	const struct minivmm_range *row = &device->plugin.descriptor.ranges[index];
-	const struct minivmm_option *option = &device_option(device, row->at)->row;
+	const struct plugin_option *o = row->at ? device_option(device, row->at) : NULL;
+	const struct minivmm_option *option = o ? &o->row : NULL;
 	struct bus_range range = {
 		.device = &device->host.public,
 		.row = row,
 		.index = index,
-		.length = row->length_option ? device_option_value(device, row->length_option)
-					     : row->length,
+		.length = device_range_length(device, index),
 		.gate = device->host.gate,
 	};
-	struct option_text given = device_option_text(device, option);
+	struct option_text given = { 0 };
 	const struct layout_chip *chip;
 	char where[256];
+	gpa_t end;
 
+	if (device->slot && row->flags & MINIVMM_NO_SLOT)
+		return 0;
+	if (option)
+		given = device_option_text(device, option);
+	if (device->slot && plugin_has_bar(&device->plugin, index))
+		return given.by_user ? no_effect(device, option, &given)
+				     : add_bar_range(device, &range);
 	if (!given.text)
-		return 0; /* optional */
+		return 0; /* optional, or only a BAR */
 	if (device_option_number(device, option, &given, &range.base))
 		return -STATUS_USAGE;
-	if (row->space == MINIVMM_MMIO && in_memory(&device->all->machine->memory, &range))
+	if (row->space == MINIVMM_MMIO &&
+	    memory_overlaps(&device->all->machine->memory, range.base, range.length, &end))
 		return device_option_error(
 		    device, option, given.place,
 		    "= %s overlaps guest memory, which would hide it: move it", given.text);
@@ -200,7 +237,7 @@ check_text(struct device *device, const struct minivmm_option *row, const struct
 	if (row->type == MINIVMM_PORT || row->type == MINIVMM_ADDRESS)
 		return device_option_number(device, row, given, &value);
 	if (row->type != MINIVMM_BOOL)
-		return 0; /* a stream: stream_init() checks it */
+		return 0; /* a stream: stream_init() checks it; or a slot: find_slot() */
 	if (parse_bool(given->text, &truth, &why))
 		return device_option_error(device, row, given->place, "= %s %s", given->text,
 					   why.text);
@@ -235,29 +272,62 @@ keep_paths(struct device *device)
 	return r;
 }
 
+/* Takes the text of the option for the slot. A device with an invalid slot is in a slot, too: else
+ * its lines address and irq would be missed. */
+static int
+find_slot(struct device *device)
+{
+	const struct minivmm_pci *row = device->plugin.descriptor.pci;
+	const struct minivmm_option *option;
+	struct option_text given;
+	uint64_t slot;
+
+	if (!device->plugin.pci_count)
+		return 0;
+	option = &device_option(device, row->slot)->row;
+	given = device_option_text(device, option);
+	if (!strcmp(given.text, "none"))
+		return 0;
+	device->slot = given.text;
+	if (strcmp(given.text, "next") != 0 &&
+	    (parse_u64(given.text, &slot, NULL) || !slot || slot > 31))
+		return device_option_error(device, option, given.place,
+					   "= %s: use a slot from 1 to 31, next or none",
+					   given.text);
+	if (!machine_irqchip(device->all->machine))
+		return device_option_error(
+		    device, option, given.place,
+		    "= %s needs an interrupt controller: set irqchip = on in "
+		    "[vm], or %s = none",
+		    given.text, option->name);
+	return 0;
+}
+
 int
 device_options(struct device *device)
 {
 	int first = check_unknown(device), r;
 
-	if (device->all->flags & DEVICES_RESTORED && !first)
+	if (device->all->flags & DEVICES_RESTORED && !first) {
 		first = check_overrides(device);
+		if (first)
+			return first; /* the rest would be checked with what was refused */
+	}
 
 #define KEEP(call)                                                                                 \
 	do {                                                                                       \
 		r = (call);                                                                        \
 		first = first ? first : r;                                                         \
 	} while (0)
+	KEEP(find_slot(device));
 	for (size_t i = 0; i < device->plugin.all_count; i++) {
 		const struct plugin_option *option = plugin_option(&device->plugin, i);
 		struct option_text given = device_option_text(device, &option->row);
 
-		if (!given.text && option->required)
-			KEEP(device_option_error(device, &option->row, given.place,
-						 "is missing: it has no initial value (%s)",
-						 option->row.help
-						     ? option->row.help
-						     : plugin_type_name(option->row.type)));
+		if (device->slot && option->row.flags & MINIVMM_NO_SLOT)
+			KEEP(given.by_user ? no_effect(device, &option->row, &given) : 0);
+		else if (!given.text && option->required)
+			KEEP(missing(device, option, &given));
 		else if (given.text && option->row.offset == PLUGIN_NO_MEMBER)
 			KEEP(check_text(device, &option->row, &given));
 		else if (given.text) {

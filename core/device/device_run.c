@@ -72,6 +72,8 @@ devices_resume(void *context)
 				d->plugin.descriptor.resume(&d->host.public)) < 0)
 			device_failed(d, "resume", STATUS_IO);
 	}
+	if (devices->pci)
+		devices->pci->resume(devices->pci->context);
 	return 0;
 }
 

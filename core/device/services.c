@@ -91,6 +91,10 @@ irq(struct minivmm_device *public, const struct minivmm_irq *irq, uint32_t opera
 
 	if (!service_enter(public, SERVICE(irq)))
 		return;
+	if (operation <= MINIVMM_IRQ_PULSE && irq->handle & DEVICE_PCI_IRQ && d->all->pci &&
+	    d->all->pci->irq(d->all->pci->context, d, irq->handle,
+			     (enum minivmm_irq_operation)operation))
+		return;
 	if (irq->handle && irq->handle - d->irq_first >= d->irqs)
 		service_refuse(public, SERVICE(irq), "%u is no interrupt of this device",
 			       irq->handle);
@@ -155,25 +159,38 @@ ioeventfd_ready(struct ioeventfd *ioeventfd)
 			  row->ready(&event->device->host.public, event->watch, EPOLLIN));
 }
 
-/* Finds a range by its row; NULL: it is not on the bus. */
-static const struct bus_range *
-range_of(struct device *d, uint32_t row)
+struct bus_range *
+device_bar_range(const struct device *d, uint32_t row)
 {
 	const struct bus_range *range = NULL;
 
 	while ((range = device_range(d, d->plugin.descriptor.ranges[row].space, range)) &&
 	       range->index != row)
 		;
-	return range;
+	return (struct bus_range *)range;
+}
+
+static uint64_t
+ioeventfd_address(const struct bus_range *range, uint64_t offset)
+{
+	return range->base == BUS_UNPLACED ? IOEVENTFD_UNPLACED : range->base + offset;
+}
+
+void
+device_range_moved(struct device *device, const struct bus_range *range)
+{
+	for (struct device_ioeventfd *e = device->ioeventfds; e; e = e->next)
+		if (range->device == &device->host.public && e->range == range->index)
+			ioeventfd_place(device->all->machine, &e->ioeventfd,
+					ioeventfd_address(range, e->offset));
 }
 
 static bool
-is_bound(const struct device *d, const struct ioeventfd *wanted)
+is_bound(const struct device *d, const struct minivmm_bind *bind)
 {
 	for (const struct device_ioeventfd *e = d->ioeventfds; e; e = e->next)
-		if (e->ioeventfd.space == wanted->space &&
-		    e->ioeventfd.address == wanted->address &&
-		    e->ioeventfd.width == wanted->width && e->ioeventfd.value == wanted->value)
+		if (e->range == bind->range && e->offset == bind->offset &&
+		    e->ioeventfd.width == bind->width && e->ioeventfd.value == bind->value)
 			return true;
 	return false;
 }
@@ -189,19 +206,20 @@ bind_write(struct minivmm_device *public, const struct minivmm_bind *bind)
 	    !service_object(public, SERVICE(bind_write), SERVICE_WATCH, bind->watch) ||
 	    !service_object(public, SERVICE(bind_write), SERVICE_RANGE, bind->range))
 		return -1;
-	range = range_of(d, bind->range);
+	range = device_bar_range(d, bind->range);
 	if (!range)
 		return 0; /* the guest cannot write to an absent range */
 	if (bind->width > 8 || bind->width & (bind->width - 1) ||
 	    !(range->widths >> bind->width & 1)) {
 		service_refuse(public, SERVICE(bind_write), "range %s has no accesses of %u bytes",
-			       range->row->at, bind->width);
+			       plugin_range_name(&d->plugin, bind->range), bind->width);
 		return -1;
 	}
 	if (bind->offset >= range->length || bind->width > range->length - bind->offset) {
 		service_refuse(public, SERVICE(bind_write),
 			       "offset 0x%llx is outside of range %s of 0x%llx bytes",
-			       (unsigned long long)bind->offset, range->row->at,
+			       (unsigned long long)bind->offset,
+			       plugin_range_name(&d->plugin, bind->range),
 			       (unsigned long long)range->length);
 		return -1;
 	}
@@ -213,15 +231,19 @@ bind_write(struct minivmm_device *public, const struct minivmm_bind *bind)
 	*event = (struct device_ioeventfd){ .ioeventfd = { .ready = ioeventfd_ready,
 							   .context = event,
 							   .space = range->row->space,
-							   .address = range->base + bind->offset,
+							   .address = ioeventfd_address(
+							       range, bind->offset),
 							   .width = bind->width,
 							   .value = bind->value },
 					    .device = d,
 					    .watch = bind->watch,
+					    .range = bind->range,
+					    .offset = bind->offset,
 					    .next = d->ioeventfds };
-	if (is_bound(d, &event->ioeventfd)) {
+	if (is_bound(d, bind)) {
 		service_refuse(public, SERVICE(bind_write), "offset 0x%llx of range %s is bound%s",
-			       (unsigned long long)bind->offset, range->row->at,
+			       (unsigned long long)bind->offset,
+			       plugin_range_name(&d->plugin, bind->range),
 			       " to this value already");
 		free(event);
 		return -1;
@@ -402,6 +424,50 @@ may_wait(struct minivmm_device *public)
 
 	return service_enter(public, SERVICE(may_wait)) &&
 	       !pthread_equal(pthread_self(), all->thread) && atomic_load(&all->machine->may_run);
+}
+
+void
+devices_set_pci(struct devices *devices, const struct device_pci *pci)
+{
+	devices->pci = pci;
+}
+
+void
+device_set_irq(struct device *device, uint32_t offset, uint32_t handle)
+{
+	const struct minivmm_irq irq = { handle };
+
+	memcpy((char *)device->host.public.state + offset, &irq, sizeof(irq));
+}
+
+void
+device_reset_function(struct device *device, const struct minivmm_pci *row)
+{
+	DEVICE_CALL(device, SERVICE_RUN, "reset", row->reset(&device->host.public));
+}
+
+void
+device_capability_read(struct device *device, const struct minivmm_capability *row,
+		       const uint8_t *bytes, uint32_t offset, uint32_t width, uint32_t *value)
+{
+	if (row->read && DEVICE_CALL(device, SERVICE_RUN, "read",
+				     row->read(&device->host.public, bytes, offset, width, value)))
+		*value = UINT32_MAX;
+}
+
+void
+device_capability_written(struct device *device, const struct minivmm_capability *row,
+			  const uint8_t *bytes, uint32_t offset, uint32_t width)
+{
+	if (row->written)
+		DEVICE_CALL(device, SERVICE_RUN, "written",
+			    row->written(&device->host.public, bytes, offset, width));
+}
+
+void
+device_set_master(struct device *device, bool masters)
+{
+	atomic_store_explicit(&device->masters, masters, memory_order_relaxed);
 }
 
 void

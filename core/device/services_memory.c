@@ -8,10 +8,20 @@
 
 #define MAPPINGS_MAX 65536u
 
+/* Whether the device may reach memory: one in a PCI slot only as a bus master. Counts if not. */
+static bool
+is_master(struct device *d)
+{
+	if (atomic_load_explicit(&d->masters, memory_order_relaxed))
+		return true;
+	atomic_fetch_add(&d->unmastered, 1);
+	return false;
+}
+
 static int
 read_memory(struct minivmm_device *public, uint64_t gpa, void *to, size_t length)
 {
-	if (!service_enter(public, SERVICE(memory_read)))
+	if (!service_enter(public, SERVICE(memory_read)) || !is_master(device_from(public)))
 		return -1;
 	return memory_read(&device_from(public)->all->machine->memory, gpa, to, length);
 }
@@ -19,7 +29,7 @@ read_memory(struct minivmm_device *public, uint64_t gpa, void *to, size_t length
 static int
 write_memory(struct minivmm_device *public, uint64_t gpa, const void *from, size_t length)
 {
-	if (!service_enter(public, SERVICE(memory_write)))
+	if (!service_enter(public, SERVICE(memory_write)) || !is_master(device_from(public)))
 		return -1;
 	return memory_write(&device_from(public)->all->machine->memory, gpa, from, length);
 }
@@ -27,7 +37,7 @@ write_memory(struct minivmm_device *public, uint64_t gpa, const void *from, size
 static int
 discard_memory(struct minivmm_device *public, uint64_t gpa, uint64_t length)
 {
-	if (!service_enter(public, SERVICE(memory_discard)))
+	if (!service_enter(public, SERVICE(memory_discard)) || !is_master(device_from(public)))
 		return -1;
 	if (gpa % PAGE_SIZE || length % PAGE_SIZE) {
 		service_refuse(public, SERVICE(memory_discard),
@@ -107,7 +117,7 @@ map_memory(struct minivmm_device *public, uint64_t gpa, size_t length)
 	/* A pause that begins now either finds the mapping, or the phase refuses it:
 	 * devices_pause() sets the phase before it takes the lock. */
 	lock_take(&d->mapping_lock);
-	if (service_enter(public, SERVICE(memory_map)))
+	if (service_enter(public, SERVICE(memory_map)) && is_master(d))
 		place = memory_at(&d->all->machine->memory, gpa, length);
 	if (place)
 		full = !add_mapping(d, gpa, length);

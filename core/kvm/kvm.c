@@ -274,6 +274,18 @@ kvm_irq_line(struct kvm *kvm, uint32_t gsi, bool up)
 }
 
 int
+kvm_message(struct kvm *kvm, uint64_t address, uint32_t data)
+{
+	struct kvm_msi message = { .address_lo = (uint32_t)address,
+				   .address_hi = (uint32_t)(address >> 32),
+				   .data = data };
+
+	if (ioctl(kvm->vm, KVM_SIGNAL_MSI, &message) < 0)
+		return fail(STATUS_HOST, "KVM_SIGNAL_MSI: %s", limit_error(errno).text);
+	return 0;
+}
+
+int
 kvm_vcpu_open(struct kvm_vcpu *vcpu, struct kvm *kvm, uint32_t id)
 {
 	void *run;

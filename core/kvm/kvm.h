@@ -92,6 +92,9 @@ int kvm_dirty_log(struct kvm *kvm, uint32_t slot, uint64_t *bitmap);
 /* Creates PICs, IOAPIC, LAPICs and PIT in the kernel. Call before creating vCPUs. */
 int kvm_irqchip(struct kvm *kvm);
 int kvm_irq_line(struct kvm *kvm, uint32_t gsi, bool up);
+/* Delivers a message-signalled interrupt (KVM_SIGNAL_MSI). A message that no LAPIC takes is no
+ * error. 0 or a negative status. Any thread. */
+int kvm_message(struct kvm *kvm, uint64_t address, uint32_t data);
 
 int kvm_vcpu_open(struct kvm_vcpu *vcpu, struct kvm *kvm, uint32_t id);
 void kvm_vcpu_close(struct kvm_vcpu *vcpu);

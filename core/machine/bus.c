@@ -13,6 +13,7 @@
 #include "machine/service.h"
 
 #define MARKS(space) (4 * (space)->count) /* more parts than ranges: few ranges per part */
+#define STORE(member, value) __atomic_store_n(&(member), value, __ATOMIC_RELEASE)
 
 _Thread_local struct bus_current bus_current;
 
@@ -40,15 +41,12 @@ width_mask(uint32_t widths)
 	return mask;
 }
 
-int
-bus_add(struct bus *bus, const struct bus_range *range, const char *where)
+/* Checks that a range fits into its space and overlaps no other. 0 or a negative status. */
+static int
+check_place(struct bus_space *space, const struct bus_range *range, const char *where)
 {
-	struct bus_space *space = space_of(bus, range->row->space);
 	uint64_t limit = range->row->space == MINIVMM_PIO ? BUS_PORTS : UINT64_MAX, end;
 
-	if (bus->sealed)
-		return fail(STATUS_BUG, "%s: a range cannot be added after the machine has started",
-			    range->device->name);
 	if (!range->length || __builtin_add_overflow(range->base, range->length, &end) ||
 	    end > limit)
 		return fail(STATUS_USAGE,
@@ -59,7 +57,8 @@ bus_add(struct bus *bus, const struct bus_range *range, const char *where)
 	for (size_t i = 0; i < space->count; i++) {
 		const struct bus_range *other = &space->ranges[i];
 
-		if (range->base < other->base + other->length && other->base < end)
+		if (other->base != BUS_UNPLACED && range->base < other->base + other->length &&
+		    other->base < end)
 			return fail(
 			    STATUS_USAGE,
 			    "%s: %s and %s both claim %s 0x%llx to 0x%llx; move one of them", where,
@@ -71,6 +70,22 @@ bus_add(struct bus *bus, const struct bus_range *range, const char *where)
 						      : other->base + other->length) -
 						 1));
 	}
+	return 0;
+}
+
+/* Appends a copy of a range. */
+static int
+append(struct bus *bus, const struct bus_range *range, uint64_t base, const char *where)
+{
+	struct bus_space *space = space_of(bus, range->row->space);
+
+	if (bus->sealed)
+		return fail(STATUS_BUG, "%s: a range cannot be added after the machine has started",
+			    range->device->name);
+	if (!range->length)
+		return fail(STATUS_USAGE,
+			    "%s: device %s: 0x0 %s do not fit; a range has one at least", where,
+			    range->device->name, space_name(range->row->space));
 	if (range->row->space == MINIVMM_PIO && space->count == UINT16_MAX)
 		return fail(STATUS_USAGE, "%s: device %s: more than %d port ranges", where,
 			    range->device->name, UINT16_MAX);
@@ -87,11 +102,26 @@ bus_add(struct bus *bus, const struct bus_range *range, const char *where)
 		space->capacity = capacity;
 	}
 	space->ranges[space->count] = *range;
+	space->ranges[space->count].base = base;
 	space->ranges[space->count].read = range->row->read;
 	space->ranges[space->count].write = range->row->write;
 	space->ranges[space->count].widths = width_mask(range->row->widths);
 	space->count++;
 	return 0;
+}
+
+int
+bus_add(struct bus *bus, const struct bus_range *range, const char *where)
+{
+	int r = bus->sealed ? 0 : check_place(space_of(bus, range->row->space), range, where);
+
+	return r ? r : append(bus, range, range->base, where);
+}
+
+int
+bus_add_unplaced(struct bus *bus, const struct bus_range *range, const char *where)
+{
+	return append(bus, range, BUS_UNPLACED, where);
 }
 
 static int
@@ -102,34 +132,114 @@ by_base(const void *a, const void *b)
 	return x->base < y->base ? -1 : x->base > y->base;
 }
 
+static int
+by_place(const void *a, const void *b)
+{
+	const struct bus_range *x = *(struct bus_range *const *)a,
+			       *y = *(struct bus_range *const *)b;
+	int order = by_base(x, y);
+
+	/* Of those that begin together, the look-up finds the longest. */
+	return order ? order : x->length < y->length ? -1 : x->length > y->length;
+}
+
 /*
  * Divides the addresses from the first base to the last into equal parts. A look-up searches only
  * the ranges that start in one part.
  */
-static int
-index_space(struct bus_space *space)
+static void
+mark_parts(struct bus_space *space)
 {
-	uint32_t count = space->count, range = 0;
+	uint64_t first = space->entries[0].base, last = space->entries[space->placed - 1].base;
+	uint32_t entry = 0, shift = 0;
 
-	if (!count)
-		return 0;
-	space->bases = calloc(count, sizeof(*space->bases));
-	space->marks = calloc(MARKS(space) + 1, sizeof(*space->marks));
-	if (!space->bases || !space->marks)
-		return -1;
-	for (size_t i = 0; i < count; i++)
-		space->bases[i] = space->ranges[i].base;
-	while ((space->bases[count - 1] - space->bases[0]) >> space->shift >= MARKS(space))
-		space->shift++;
-	space->first = space->bases[0];
-	space->parts = MARKS(space);
+	while ((last - first) >> shift >= space->parts)
+		shift++;
+	STORE(space->first, first);
+	STORE(space->shift, shift);
 	for (uint64_t i = 0; i <= space->parts; i++) {
-		while (range + 1 < count &&
-		       (space->bases[range + 1] - space->bases[0] - 1) >> space->shift < i)
-			range++;
-		space->marks[i] = range;
+		while (entry + 1 < space->placed &&
+		       (space->entries[entry + 1].base == first ||
+			(space->entries[entry + 1].base - first - 1) >> shift < i))
+			entry++;
+		STORE(space->marks[i], entry);
 	}
-	return 0;
+}
+
+/* Makes the index of addresses from the bases of the ranges. */
+static void
+index_mmio(struct bus_space *space)
+{
+	uint32_t placed = 0;
+
+	for (uint32_t i = 0; i < space->count; i++)
+		if (space->ranges[i].base != BUS_UNPLACED)
+			space->sorting[placed++] = &space->ranges[i];
+	if (placed)
+		qsort(space->sorting, placed, sizeof(*space->sorting), by_place);
+	STORE(space->placed, placed);
+	for (uint32_t i = 0; i < placed; i++) {
+		STORE(space->entries[i].base, space->sorting[i]->base);
+		STORE(space->entries[i].range, space->sorting[i]);
+		STORE(space->entries[i].gate, space->sorting[i]->gate);
+	}
+	if (placed)
+		mark_parts(space);
+}
+
+/* Enters a range into the table of ports; value 0 removes it. */
+static void
+index_ports(struct bus_space *space, const struct bus_range *range, uint16_t value)
+{
+	if (range->base == BUS_UNPLACED)
+		return;
+	for (uint64_t port = range->base; port < range->base + range->length && port < BUS_PORTS;
+	     port++)
+		STORE(space->ports[port], value);
+}
+
+/* Those that were placed at the seal come last: they win. */
+static void
+index_pio(struct bus_space *space)
+{
+	for (uint32_t i = space->fixed; i < space->count; i++)
+		index_ports(space, &space->ranges[i], (uint16_t)(i + 1));
+	for (uint32_t i = 0; i < space->fixed; i++)
+		index_ports(space, &space->ranges[i], (uint16_t)(i + 1));
+}
+
+void
+bus_place(struct bus *bus, struct bus_range *range, uint64_t base)
+{
+	struct bus_space *space = space_of(bus, range->row->space);
+
+	lock_take(&bus->moving);
+	__atomic_fetch_add(&space->sequence, 1, __ATOMIC_SEQ_CST);
+	if (space == &bus->pio) {
+		index_ports(space, range, 0);
+		STORE(range->base, base);
+		index_pio(space);
+	} else {
+		STORE(range->base, base);
+		index_mmio(space);
+	}
+	__atomic_fetch_add(&space->sequence, 1, __ATOMIC_SEQ_CST);
+	lock_release(&bus->moving);
+}
+
+bool
+bus_taken(const struct bus *bus, uint32_t space, uint64_t base, uint64_t length, uint64_t *end)
+{
+	const struct bus_space *s = space == MINIVMM_PIO ? &bus->pio : &bus->mmio;
+
+	for (uint32_t i = 0; i < s->fixed; i++) {
+		const struct bus_range *range = &s->ranges[i];
+
+		*end = range->base + range->length;
+		if (range->base < base + length && base < *end)
+			return true;
+	}
+	return false;
 }
 
 const struct bus_range *
@@ -145,17 +255,31 @@ bus_next(const struct bus *bus, uint32_t space, const struct minivmm_device *dev
 	return NULL;
 }
 
-/* Sorts the ranges of a space. */
-static int
+/* Sorts the ranges of a space, which do not move in memory from then on. */
+static void
 sort_space(struct bus_space *space)
 {
 	if (!space->count)
-		return 0;
+		return;
 	qsort(space->ranges, space->count, sizeof(struct bus_range), by_base);
-	space->gates = calloc(space->count, sizeof(*space->gates));
-	for (size_t i = 0; space->gates && i < space->count; i++)
-		space->gates[i] = space->ranges[i].gate;
-	return space->gates ? 0 : -1;
+	while (space->fixed < space->count && space->ranges[space->fixed].base != BUS_UNPLACED)
+		space->fixed++;
+}
+
+static int
+seal_mmio(struct bus_space *space)
+{
+	if (!space->count)
+		return 0;
+	space->parts = MARKS(space);
+	space->entries = aligned_alloc(64, (space->count + 1) / 2 * 64);
+	space->sorting = calloc(space->count, sizeof(struct bus_range *));
+	space->marks = calloc(space->parts + 1, sizeof(*space->marks));
+	if (!space->entries || !space->sorting || !space->marks)
+		return -1;
+	memset(space->entries, 0, space->count * sizeof(*space->entries));
+	index_mmio(space);
+	return 0;
 }
 
 /* 65536 ports are few enough for a table. Pages of it that no range touches stay unallocated. */
@@ -163,12 +287,11 @@ int
 bus_seal(struct bus *bus)
 {
 	bus->pio.ports = calloc(BUS_PORTS, sizeof(uint16_t));
-	if (sort_space(&bus->pio) || sort_space(&bus->mmio) || !bus->pio.ports ||
-	    index_space(&bus->mmio))
+	sort_space(&bus->pio);
+	sort_space(&bus->mmio);
+	if (!bus->pio.ports || seal_mmio(&bus->mmio))
 		return fail_memory("the bus");
-	for (size_t i = 0; i < bus->pio.count; i++)
-		for (uint64_t port = 0; port < bus->pio.ranges[i].length; port++)
-			bus->pio.ports[bus->pio.ranges[i].base + port] = (uint16_t)(i + 1);
+	index_pio(&bus->pio);
 	bus->sealed = true;
 	return 0;
 }
@@ -177,11 +300,10 @@ void
 bus_free(struct bus *bus)
 {
 	free(bus->pio.ranges);
-	free(bus->pio.gates);
 	free(bus->pio.ports);
 	free(bus->mmio.ranges);
-	free(bus->mmio.gates);
-	free(bus->mmio.bases);
+	free(bus->mmio.entries);
+	free(bus->mmio.sorting);
 	free(bus->mmio.marks);
 	*bus = (struct bus){ 0 };
 }
@@ -274,7 +396,8 @@ struct bus_range *
 bus_access(struct bus *bus, uint32_t space, uint64_t address, bool write, void *data,
 	   uint32_t width, uint32_t vcpu)
 {
-	struct bus_range *range = bus_find(bus, space, address, width);
+	uint64_t offset = 0;
+	struct bus_range *range = bus_find(bus, space, address, width, &offset);
 	struct minivmm_access access;
 	uint32_t done = 0;
 	int result;
@@ -287,7 +410,7 @@ bus_access(struct bus *bus, uint32_t space, uint64_t address, bool write, void *
 	}
 	access = (struct minivmm_access){
 		.address = address,
-		.offset = address - range->base,
+		.offset = offset,
 		.range = range->index,
 		.vcpu = vcpu,
 		.size = sizeof(access),

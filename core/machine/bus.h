@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The bus maps ports and guest physical addresses to devices. Ranges are added while the machine is
- * built. bus_seal then fixes them: a look-up takes no lock and allocates nothing.
+ * built. After bus_seal no range is added, and those that were added without a place (BARs) can be
+ * placed and moved, also while vCPUs use them.
+ *
+ * A look-up takes no lock and allocates nothing. It reads the sequence number of the space before
+ * and after, and repeats if a range was moved meanwhile: the number is odd while the index changes.
  */
 #ifndef MACHINE_BUS_H
 #define MACHINE_BUS_H
@@ -39,7 +43,8 @@ bus_gate_init(struct bus_gate *gate, bool concurrent)
 }
 
 struct bus_range {
-	uint64_t base, length;
+	uint64_t base, length; /* BUS_UNPLACED: it has no place now */
+#define BUS_UNPLACED UINT64_MAX
 	struct minivmm_device *device; /* of a struct service_host */
 	int (*read)(struct minivmm_device *dev, const struct minivmm_access *access,
 		    uint64_t *value); /* copied from row by bus_add; so is write */
@@ -52,16 +57,33 @@ struct bus_range {
 };
 _Static_assert(sizeof(struct bus_range) == 64, "one cache line");
 
+/*
+ * A place of a range in the index. range and gate are in the caches of no CPU after an exit: they
+ * are fetched together.
+ */
+struct bus_entry {
+	uint64_t base;
+	struct bus_range *range;
+	struct bus_gate *gate; /* of range */
+} __attribute__((aligned(32)));
+
 struct bus_space {
-	struct bus_range *ranges; /* sorted by base once sealed */
-	uint32_t count, capacity;
-	struct bus_gate **gates; /* once sealed: of each range */
+	uint32_t sequence; /* odd: the index changes */
+	uint32_t placed;   /* entries */
+	/*
+	 * MMIO, once sealed: the ranges that have a place, sorted by base. marks[i] is the index of
+	 * the last entry at or below first + (i << shift), of the first part. first is the base of
+	 * entries[0]; marks has parts + 1 elements.
+	 */
+	struct bus_entry *entries;
+	uint64_t first;
+	uint32_t *marks, shift, parts;
 	/* Port space, once sealed: 1 + index of the range at each port; 0: no range. */
 	uint16_t *ports;
-	/* MMIO, once sealed: the base of each range. marks[i] is the index of the last base at or
-	 * below bases[0] + (i << shift). first is bases[0]; marks has parts + 1 entries. */
-	uint64_t *bases, first;
-	uint32_t *marks, shift, parts;
+	struct bus_range *ranges; /* sorted by base at the seal, those without a place at the end */
+	uint32_t count, capacity;
+	uint32_t fixed;             /* ranges that have had their place at the seal */
+	struct bus_range **sorting; /* room for count pointers */
 };
 
 #define BUS_UNCLAIMED_LOGGED 8 /* different addresses */
@@ -71,6 +93,7 @@ struct bus_space {
 struct bus {
 	struct bus_space pio, mmio;
 	bool sealed;
+	struct lock moving;              /* held while the index of a space changes */
 	atomic_uint_least64_t unclaimed; /* accesses that no range claims */
 	/* Keys of the unclaimed addresses that have been logged; 0: free. */
 	atomic_uint_least64_t unclaimed_logged[BUS_UNCLAIMED_LOGGED];
@@ -79,76 +102,115 @@ struct bus {
 /* Adds a copy of range; its row names the space. where ("x.ini:3") begins error messages. 0 or a
  * negative status: the range overlaps another, or does not fit into the space. Main thread. */
 int bus_add(struct bus *bus, const struct bus_range *range, const char *where);
+/* The same for a range without a place, a BAR: base is ignored. */
+int bus_add_unplaced(struct bus *bus, const struct bus_range *range, const char *where);
 /* Sorts the ranges and builds the look-up tables; call it once. 0 or a negative status: no memory.
  * Main thread, before a vCPU runs. */
 int bus_seal(struct bus *bus);
 void bus_free(struct bus *bus);
+/*
+ * Moves a range that was added without a place; base BUS_UNPLACED takes its place from it. Accesses
+ * that have begun at the old place end there. The guest may let ranges overlap: a port belongs to
+ * the range that was placed at the seal, else to the one with the higher index; an address to the
+ * range that begins last, to the longest of those. Any thread.
+ */
+void bus_place(struct bus *bus, struct bus_range *range, uint64_t base);
+
+/* Whether a range that was placed at the seal lies in [base, base + length); stores its end. */
+bool bus_taken(const struct bus *bus, uint32_t space, uint64_t base, uint64_t length,
+	       uint64_t *end);
 
 /* The device's next range in a space (enum minivmm_space); after NULL, its first. NULL: no more. */
 const struct bus_range *bus_next(const struct bus *bus, uint32_t space,
 				 const struct minivmm_device *device,
 				 const struct bus_range *after);
 
+#define BUS_LOAD(member) __atomic_load_n(&(member), __ATOMIC_ACQUIRE)
+
 /*
- * Range number index of a sealed space. Its line in the cache leads to the gate's: in a machine
- * with many devices both are cold, and it takes the time of one miss if they are fetched together.
+ * Finds the last entry that begins at or before address. The index may change meanwhile: all that
+ * is read stays inside the arrays. NULL: none.
  */
-static inline struct bus_range *
-bus_range_at(const struct bus_space *space, size_t index)
+static inline const struct bus_entry *
+bus_search(const struct bus_space *space, uint64_t address)
 {
-	__builtin_prefetch(space->gates[index], 1);
-	return &space->ranges[index];
-}
+	const struct bus_entry *entry = space->entries;
+	uint64_t first = BUS_LOAD(space->first), part;
+	uint32_t begin, end, count;
 
-/* The last range that starts at or before address, or NULL. */
-static inline struct bus_range *
-bus_mmio(const struct bus *bus, uint64_t address)
-{
-	const struct bus_space *space = &bus->mmio;
-	const uint64_t *base = space->bases;
-	uint64_t part;
-	uint32_t count;
-
-	if (!space->count || address < space->first)
+	if (!BUS_LOAD(space->placed) || address < first)
 		return NULL;
-	part = (address - space->first) >> space->shift;
+	part = (address - first) >> BUS_LOAD(space->shift);
 	part = part < space->parts ? part : space->parts - 1;
-	base += space->marks[part];
-	count = space->marks[part + 1] - space->marks[part] + 1;
+	begin = BUS_LOAD(space->marks[part]);
+	end = BUS_LOAD(space->marks[part + 1]);
+	entry += begin;
+	count = end > begin ? end - begin + 1 : 1;
 	while (count > 1) { /* compiles to conditional moves: no branch to mispredict */
 		uint32_t half = count / 2;
 
-		base = base[half] <= address ? base + half : base;
+		entry = BUS_LOAD(entry[half].base) <= address ? entry + half : entry;
 		count -= half;
 	}
-	return bus_range_at(space, (size_t)(base - space->bases));
+	return entry;
+}
+
+/* The range that starts last at or before address, or NULL; *offset: of the address in it. */
+static inline struct bus_range *
+bus_mmio(const struct bus *bus, uint64_t address, uint64_t *offset)
+{
+	const struct bus_space *space = &bus->mmio;
+	const struct bus_entry *entry;
+	struct bus_range *range;
+	uint32_t sequence;
+
+	do {
+		sequence = BUS_LOAD(space->sequence);
+		range = NULL;
+		entry = bus_search(space, address);
+		if (entry) {
+			__builtin_prefetch(BUS_LOAD(entry->gate), 1);
+			*offset = address - BUS_LOAD(entry->base);
+			range = BUS_LOAD(entry->range);
+		}
+	} while (__builtin_expect(sequence & 1 || sequence != BUS_LOAD(space->sequence), 0));
+	return range;
 }
 
 static inline struct bus_range *
-bus_pio(const struct bus *bus, uint64_t port)
+bus_pio(const struct bus *bus, uint64_t port, uint64_t *offset)
 {
-	uint16_t slot = bus->pio.ports[port & (BUS_PORTS - 1)];
+	const struct bus_space *space = &bus->pio;
+	struct bus_range *range;
+	uint32_t sequence;
+	uint16_t slot;
 
-	return slot ? bus_range_at(&bus->pio, slot - 1u) : NULL;
+	do {
+		sequence = BUS_LOAD(space->sequence);
+		slot = BUS_LOAD(space->ports[port & (BUS_PORTS - 1)]);
+		range = slot ? &space->ranges[slot - 1u] : NULL;
+		if (range)
+			*offset = port - BUS_LOAD(range->base);
+	} while (__builtin_expect(sequence & 1 || sequence != BUS_LOAD(space->sequence), 0));
+	return range;
 }
 
-/* Whether [address, address + width) is inside the range. */
+/* Whether [offset, offset + width) is inside the range. */
 static inline bool
-bus_inside(const struct bus_range *range, uint64_t address, uint32_t width)
+bus_inside(const struct bus_range *range, uint64_t offset, uint32_t width)
 {
-	uint64_t offset = address - range->base;
-
 	return offset < range->length && width <= range->length - offset;
 }
 
-/* The range that holds all of [address, address + width), or NULL. */
+/* The range that holds all of [address, address + width), or NULL; *offset: of the address in it.
+ */
 static inline struct bus_range *
-bus_find(const struct bus *bus, uint32_t space, uint64_t address, uint32_t width)
+bus_find(const struct bus *bus, uint32_t space, uint64_t address, uint32_t width, uint64_t *offset)
 {
 	struct bus_range *range =
-	    space == MINIVMM_PIO ? bus_pio(bus, address) : bus_mmio(bus, address);
+	    space == MINIVMM_PIO ? bus_pio(bus, address, offset) : bus_mmio(bus, address, offset);
 
-	return range && bus_inside(range, address, width) ? range : NULL;
+	return range && bus_inside(range, *offset, width) ? range : NULL;
 }
 
 /* The callback that this thread runs: for services and the crash report. callback NULL: none. */

@@ -112,7 +112,8 @@ trace_out(struct vcpu *vcpu, const uint8_t *data, uint32_t count, uint32_t size)
 {
 	uint8_t copy[4096];
 	uint16_t port = vcpu->kvm.run->io.port;
-	struct bus_range *range = bus_find(&vcpu->machine->bus, MINIVMM_PIO, port, size);
+	uint64_t offset = 0;
+	struct bus_range *range = bus_find(&vcpu->machine->bus, MINIVMM_PIO, port, size, &offset);
 	bool more;
 
 	if (count > sizeof(copy) / size)

@@ -50,6 +50,7 @@ static void
 set(struct machine *machine, struct ioeventfd *ioeventfd, bool assigned)
 {
 	if (ioeventfd->assigned != assigned &&
+	    (!assigned || ioeventfd->address != IOEVENTFD_UNPLACED) &&
 	    !kvm_ioeventfd(&machine->kvm, ioeventfd->space == MINIVMM_PIO, ioeventfd->address,
 			   ioeventfd->width, ioeventfd->value, ioeventfd->source.fd, assigned))
 		ioeventfd->assigned = assigned;
@@ -71,8 +72,18 @@ ioeventfd_remove(struct machine *machine, struct ioeventfd *ioeventfd)
 }
 
 void
+ioeventfd_place(struct machine *machine, struct ioeventfd *ioeventfd, uint64_t address)
+{
+	set(machine, ioeventfd, false);
+	ioeventfd->address = address;
+	if (machine->assign_ioeventfds)
+		set(machine, ioeventfd, true);
+}
+
+void
 ioeventfds_assign(struct machine *machine, bool assigned)
 {
+	machine->assign_ioeventfds = assigned;
 	for (struct ioeventfd *e = machine->ioeventfds; e; e = e->next)
 		set(machine, e, assigned);
 }

@@ -15,7 +15,9 @@
 struct machine;
 
 /* One ioeventfd. Its owner embeds it and fills ready, context, space, width, address and value. It
- * must not move between ioeventfd_add and ioeventfd_remove. */
+ * must not move between ioeventfd_add and ioeventfd_remove. address IOEVENTFD_UNPLACED: the guest
+ * cannot write there now. */
+#define IOEVENTFD_UNPLACED UINT64_MAX
 struct ioeventfd {
 	struct loop_source source;                  /* private */
 	bool (*ready)(struct ioeventfd *ioeventfd); /* main thread: the guest has written value.
@@ -32,6 +34,9 @@ struct ioeventfd {
 int ioeventfd_add(struct machine *machine, struct ioeventfd *ioeventfd);
 /* Main thread. */
 void ioeventfd_remove(struct machine *machine, struct ioeventfd *ioeventfd);
+/* Moves it to another address, or to IOEVENTFD_UNPLACED, while vCPUs run. The caller serialises
+ * calls for one ioeventfd; any vCPU thread, or the main thread while the vCPUs are stopped. */
+void ioeventfd_place(struct machine *machine, struct ioeventfd *ioeventfd, uint64_t address);
 /* Calls ready if an event is pending: a pause must not leave one in the eventfd. Main thread. */
 void ioeventfd_poll(struct ioeventfd *ioeventfd);
 /* Assigns all ioeventfds to KVM, or deassigns them. One that KVM refuses stays an access that

@@ -25,26 +25,35 @@ irqs_free(struct irqs *irqs)
 	pthread_mutex_destroy(&irqs->lock);
 }
 
-/* The level of the pin. A source that is active low drives it low when it is up. */
-static bool
-wire(const struct irq_source *source, bool up)
+/* The source that cannot share the line with another; NULL: none. */
+static const struct irq_source *
+opponent(const struct irqs *irqs, uint32_t line, bool edge, bool active_low)
 {
-	return up != source->active_low;
+	for (size_t i = 0; i < irqs->count; i++)
+		if (irqs->sources[i].line == line &&
+		    (irqs->sources[i].edge || edge || irqs->sources[i].active_low != active_low))
+			return &irqs->sources[i];
+	return NULL;
+}
+
+bool
+irqs_has_place(const struct irqs *irqs, uint32_t line, bool active_low)
+{
+	return !opponent(irqs, line, false, active_low);
 }
 
 int
 irqs_add(struct irqs *irqs, uint32_t line, bool edge, bool active_low, const char *where,
 	 const char *owner)
 {
+	const struct irq_source *other = opponent(irqs, line, edge, active_low);
 	struct irq_source *sources;
 
-	for (size_t i = 0; i < irqs->count; i++)
-		if (irqs->sources[i].line == line &&
-		    (irqs->sources[i].edge || edge || irqs->sources[i].active_low != active_low))
-			return fail(STATUS_USAGE,
-				    "%s: %s and %s cannot share line %u: only level-triggered "
-				    "sources of the same polarity can; use another line",
-				    where, irqs->sources[i].owner, owner, line);
+	if (other)
+		return fail(STATUS_USAGE,
+			    "%s: %s and %s cannot share line %u: only level-triggered sources of "
+			    "the same polarity can; use another line",
+			    where, other->owner, owner, line);
 	/* Each is an item of a group in the snapshot; "waiting" is one, too. */
 	if (!record_name(owner))
 		return fail(STATUS_USAGE,
@@ -71,8 +80,8 @@ irqs_add(struct irqs *irqs, uint32_t line, bool edge, bool active_low, const cha
 	return (int)++irqs->count;
 }
 
-/* Sets the line in KVM unless it is set already. All sources of a line have the same polarity, so
- * any of them will do. */
+/* Sets the line in KVM unless it is set already. KVM ignores the polarity in the IOAPIC's entries:
+ * 1 asserts the line, also one that is active low. */
 static void
 set_line(struct irqs *irqs, const struct irq_source *source, bool up)
 {
@@ -81,7 +90,7 @@ set_line(struct irqs *irqs, const struct irq_source *source, bool up)
 	if (!(irqs->asserted & bit) == !up)
 		return;
 	irqs->asserted ^= bit;
-	kvm_irq_line(irqs->kvm, source->line, wire(source, up));
+	kvm_irq_line(irqs->kvm, source->line, up);
 }
 
 /* With the lock held. */
@@ -122,6 +131,19 @@ irqs_pulse(struct irqs *irqs, uint32_t handle)
 	pthread_mutex_unlock(&irqs->lock);
 }
 
+bool
+irqs_message(struct irqs *irqs, uint64_t address, uint32_t data)
+{
+	bool now;
+
+	pthread_mutex_lock(&irqs->lock);
+	now = !irqs->deferring;
+	if (now)
+		kvm_message(irqs->kvm, address, data);
+	pthread_mutex_unlock(&irqs->lock);
+	return now;
+}
+
 void
 irqs_defer(struct irqs *irqs, bool defer)
 {
@@ -139,14 +161,6 @@ irqs_defer(struct irqs *irqs, bool defer)
 		set_line(irqs, source, irqs->raised[source->line]);
 	}
 	pthread_mutex_unlock(&irqs->lock);
-}
-
-void
-irqs_set_idle(struct irqs *irqs)
-{
-	for (size_t i = 0; i < irqs->count; i++)
-		if (irqs->sources[i].active_low && !irqs->raised[irqs->sources[i].line])
-			kvm_irq_line(irqs->kvm, irqs->sources[i].line, true);
 }
 
 /* The lines with deferred changes: edges and levels. */

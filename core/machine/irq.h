@@ -44,6 +44,9 @@ void irqs_free(struct irqs *irqs);
 int irqs_add(struct irqs *irqs, uint32_t line, bool edge, bool active_low, const char *where,
 	     const char *owner);
 
+/* Whether irqs_add takes a level-triggered source of this polarity at this line. */
+bool irqs_has_place(const struct irqs *irqs, uint32_t line, bool active_low);
+
 /* The source of a handle; NULL for handle 0. Valid until the next irqs_add. */
 static inline const struct irq_source *
 irqs_source(const struct irqs *irqs, uint32_t handle)
@@ -56,15 +59,15 @@ void irqs_set(struct irqs *irqs, uint32_t handle, bool up);
 /* Raises and lowers a source. Handle 0 has no effect. Any thread. */
 void irqs_pulse(struct irqs *irqs, uint32_t handle);
 
+/* Delivers a message-signalled interrupt. False: interrupts are deferred now; it is not delivered,
+ * and the caller keeps it. Any thread. */
+bool irqs_message(struct irqs *irqs, uint64_t address, uint32_t data);
+
 /*
  * defer true: KVM gets no changes. kvm_resume restores the LAPICs as of kvm_stop, so an interrupt
  * in between would be lost. defer false: KVM gets the deferred changes. Main thread.
  */
 void irqs_defer(struct irqs *irqs, bool defer);
-
-/* Raises the lines whose sources are active low and not up. Before the vCPUs first run, and before
- * irqs_load. Main thread. */
-void irqs_set_idle(struct irqs *irqs);
 
 /* Saves the levels by owner, and the deferred changes. */
 void irqs_save(struct irqs *irqs, struct record_writer *writer);

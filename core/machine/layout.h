@@ -52,13 +52,20 @@
 
 /* Below 4 GiB. */
 #define LAYOUT_HOLE 0xc0000000ull /* for devices; KVM's chips are at its end */
+/* With a PCI device: ECAM of bus 0, and from its end to the IOAPIC the window for BARs. */
+#define LAYOUT_PCI_ECAM 0xe0000000u
+#define LAYOUT_PCI_CONFIG 0xcf8u  /* ports of config accesses: PCI Local Bus 3.0, 3.2.2.3.2 */
+#define LAYOUT_PCI_PORTS 0x1000u  /* from here on, ports of BARs */
 #define LAYOUT_IOAPIC 0xfec00000u /* boot/acpi.c (MADT); KVM's IOAPIC_DEFAULT_BASE_ADDRESS */
 #define LAYOUT_LAPIC 0xfee00000u  /* boot/acpi.c (MADT); SDM volume 3, 11.4.1 */
 /* Three pages. The page before is the identity map, KVM's default (KVM_SET_IDENTITY_MAP_ADDR). */
 #define LAYOUT_KVM_TSS 0xfffbd000u /* machine.c */
 
 /* Above 4 GiB. */
-#define LAYOUT_ABOVE (1ull << 32)      /* the end of the hole */
+#define LAYOUT_ABOVE (1ull << 32) /* the end of the hole */
+#define LAYOUT_PCI_ABOVE_END                                                                       \
+	(1ull << 39)                   /* of the window for large BARs, which any CPU reaches      \
+					*/
 #define LAYOUT_LONG_END (512ull << 30) /* boot/registers.c: one PML4 entry maps this */
 
 struct layout_range {

@@ -99,8 +99,9 @@ struct machine {
 	struct stop stop;    /* the stop condition; it is hit once */
 	uint64_t stop_times; /* stop.times as it was set */
 	struct stop_handler stop_handler;
-	bool stop_new;       /* set since the last resume: it is not hit if it holds already */
-	struct trace *trace; /* NULL: none */
+	bool stop_new;          /* set since the last resume: it is not hit if it holds already */
+	bool assign_ioeventfds; /* as ioeventfds_assign was called last */
+	struct trace *trace;    /* NULL: none */
 	struct machine_devices devices;
 	struct watchdog watchdog;
 	struct vcpu *vcpus;

@@ -83,7 +83,6 @@ machine_load(struct machine *m, const struct record *group, struct why *why)
 	if (m->halt_timer.armed) /* a reset sets the clock back */
 		halt_start(m);
 	m->acpi = record_number(&acpi, 0);
-	irqs_set_idle(&m->irqs);
 	machine_stop_discard_hit(m); /* of before a reset */
 	deferrals_forget(&m->deferrals);
 	machine_stop_arm(m);

@@ -263,6 +263,19 @@ memory_word_next(const struct memory *memory, struct memory_word *part)
 	return false;
 }
 
+bool
+memory_overlaps(const struct memory *memory, gpa_t base, uint64_t length, gpa_t *end)
+{
+	for (uint32_t i = 0; i < memory->count; i++) {
+		const struct memory_region *region = memory_region_at(memory, i);
+
+		*end = region->gpa + region->size;
+		if (base < *end && (base >= region->gpa || region->gpa - base < length))
+			return true;
+	}
+	return false;
+}
+
 void *
 memory_at(const struct memory *memory, gpa_t gpa, uint64_t length)
 {

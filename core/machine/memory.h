@@ -102,6 +102,9 @@ memory_region_at(const struct memory *memory, uint32_t index)
 {
 	return &memory->regions[index];
 }
+/* Whether [base, base + length) overlaps a region; stores the region's end. The sum may be above
+ * 2^64. */
+bool memory_overlaps(const struct memory *memory, gpa_t base, uint64_t length, gpa_t *end);
 /* The host address of a page of the image; page must exist. */
 uint8_t *memory_page(const struct memory *memory, uint64_t page);
 /* The number of 64-bit words of a bitmap of the image. */

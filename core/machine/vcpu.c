@@ -80,19 +80,18 @@ fast_path(struct vcpu *vcpu, const struct bus *bus, struct bus_current *current)
 		access.width = run->io.size;
 		data = (uint64_t *)((uint8_t *)run + run->io.data_offset);
 		write = run->io.direction == KVM_EXIT_IO_OUT;
-		range = bus_pio(bus, access.address);
+		range = bus_pio(bus, access.address, &access.offset);
 	} else if (run->exit_reason == KVM_EXIT_MMIO) {
 		access.address = run->mmio.phys_addr;
 		access.width = run->mmio.len;
 		data = (uint64_t *)run->mmio.data;
 		write = run->mmio.is_write;
-		range = bus_mmio(bus, access.address);
+		range = bus_mmio(bus, access.address, &access.offset);
 	} else
 		return false;
-	if (!range || !bus_inside(range, access.address, access.width) ||
+	if (!range || !bus_inside(range, access.offset, access.width) ||
 	    !(range->widths >> access.width & 1))
 		return false;
-	access.offset = access.address - range->base;
 	access.range = range->index;
 	value = *data & ~0ull >> (64 - 8 * access.width);
 	result = bus_call(range, &access, write, &value, current);

@@ -87,7 +87,7 @@ adopt_table(struct adoption *a, const char *table_name, const void **table, uint
 bool
 plugin_has_feature(const char *name)
 {
-	static const char *const features[] = { MINIVMM_DEFERRED_ACCESS };
+	static const char *const features[] = { MINIVMM_DEFERRED_ACCESS, MINIVMM_HAS_PCI };
 
 	for (size_t i = 0; i < sizeof(features) / sizeof(*features); i++)
 		if (name && !strcmp(name, features[i]))
@@ -135,6 +135,18 @@ plugin_adopt(struct plugin *plugin, const struct minivmm_registration *registrat
 	TABLE(posts, post);
 	TABLE(fields, field);
 	TABLE(acpi, acpi);
+	TABLE(pci, pci);
 #undef TABLE
+	for (uint32_t i = 0; i < plugin->pci_count && !failed; i++) {
+		/* The table is a copy: drop const to replace its tables. */
+		struct minivmm_pci *row = (struct minivmm_pci *)&d->pci[i];
+
+		failed = adopt_table(&a, "bars", (const void **)&row->bars, r->bar_size,
+				     sizeof(struct minivmm_bar), NULL);
+		if (!failed)
+			failed = adopt_table(&a, "capabilities", (const void **)&row->capabilities,
+					     r->capability_size, sizeof(struct minivmm_capability),
+					     NULL);
+	}
 	return failed ? failed : adopt_validate(&a);
 }

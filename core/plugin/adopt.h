@@ -31,9 +31,10 @@ int adopt_table(struct adoption *a, const char *table_name, const void **table, 
 /* Validates the descriptor and its copied tables, copies the registers of ranges, and fills
  * plugin->all. Returns 0, or -1 with the reason in a->why. */
 int adopt_validate(struct adoption *a);
-/* The checks of two tables; part of adopt_validate(). */
+/* The checks of three tables; part of adopt_validate(). */
 int adopt_fields(struct adoption *a);
 int adopt_acpi(struct adoption *a);
+int adopt_pci(struct adoption *a);
 
 /* Refuses unknown flags: the plugin uses a newer feature, as with a non-zero unknown member. kind
  * is "field ". Returns 0 or -1. */
@@ -41,8 +42,18 @@ int adopt_flags(struct adoption *a, const char *kind, const char *name, uint32_t
 		uint32_t known);
 /* Checks the name of a row: it becomes the name of an item in snapshots. Returns 0 or -1. */
 int adopt_name(struct adoption *a, const char *kind, const char *name);
+/* Adds an option that the user can set; table and index are for messages. Returns 0 or -1. */
+int adopt_option(struct adoption *a, const char *table, uint32_t index, struct minivmm_option row,
+		 bool required);
+/* The option or field that has a part of these bytes of the state: its name; NULL: none has. *kind
+ * is "option" or "field". The tables of both are valid. */
+const char *adopt_user(const struct plugin *plugin, uint64_t offset, uint64_t length,
+		       const char **kind);
 /* Whether length bytes at offset are in the state. */
 bool adopt_fits(const struct plugin *plugin, uint64_t offset, uint64_t length);
+/* The number of loaded bytes from an address on; 0: none, or NULL. It takes a walk of all objects.
+ */
+size_t adopt_loaded(const void *at);
 /* Bytes of a member of this type; 0: the type is unknown. */
 size_t adopt_member_size(uint32_t type);
 

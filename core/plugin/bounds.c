@@ -76,9 +76,8 @@ plugin_find_code(struct plugin *plugin, const struct minivmm_registration *regis
 	plugin->code_end = code.end;
 }
 
-/* The number of loaded bytes from an address on. It takes a walk of all objects. */
-static size_t
-loaded(const void *at)
+size_t
+adopt_loaded(const void *at)
 {
 	struct rest rest = { .at = (uintptr_t)at };
 
@@ -93,7 +92,7 @@ copy_loaded(void *to, const void *from, size_t length)
 {
 	const volatile uint8_t *bytes = from;
 
-	if (loaded(from) < length)
+	if (adopt_loaded(from) < length)
 		return false;
 	for (size_t i = 0; i < length; i++)
 		((uint8_t *)to)[i] = bytes[i];
@@ -104,7 +103,7 @@ __attribute__((no_sanitize("address"))) static bool
 is_text(const char *text)
 {
 	const volatile char *c = text;
-	size_t left = loaded(text);
+	size_t left = adopt_loaded(text);
 
 	for (; left && *c; left--)
 		c++;
@@ -122,7 +121,21 @@ are_texts(const char *const *texts)
 	return !text;
 }
 
-enum { OPTIONS, RANGES, TIMERS, STREAMS, WATCHES, POSTS, FIELDS, ACPI, REGISTERS, KINDS };
+enum {
+	OPTIONS,
+	RANGES,
+	TIMERS,
+	STREAMS,
+	WATCHES,
+	POSTS,
+	FIELDS,
+	ACPI,
+	PCI,
+	REGISTERS,
+	BARS,
+	CAPABILITIES,
+	KINDS
+};
 enum { DESCRIPTOR = KINDS, REGISTRATION, PLACES };
 
 /* The kinds of tables. at: offset of the table's pointer in the descriptor. texts: offsets of the
@@ -150,6 +163,9 @@ static const struct kind {
 	[ACPI] = { TABLE(acpi),
 		   { TEXT(acpi, hid), TEXT(acpi, cid), TEXT(acpi, only), TEXT(acpi, ddn),
 		     TEXT(acpi, page) } },
+	[PCI] = { TABLE(pci), { TEXT(pci, slot), TEXT(pci, slot_initial), TEXT(pci, help) } },
+	[BARS] = { "bars", SIZE_MAX, { 0 } },
+	[CAPABILITIES] = { "capabilities", SIZE_MAX, { 0 } },
 	[REGISTERS] = { "registers", SIZE_MAX, { TEXT(register, read), TEXT(register, write) } },
 #undef TABLE
 #undef TEXT
@@ -193,17 +209,31 @@ plausible(const struct bounds *b, int kind, const uint8_t *row)
 
 static bool table_ends(const struct bounds *b, int kind, const void *table);
 
-/* True if the table of registers of a range, if any, has an end. */
-static bool
-registers_end(const struct bounds *b, const uint8_t *row)
-{
-	const size_t at = offsetof(struct minivmm_range, registers);
-	const void *registers;
+/* The tables that rows have. */
+static const struct {
+	int kind, of;
+	size_t at; /* offset of the table's pointer in the row */
+} inner_tables[] = {
+	{ REGISTERS, RANGES, offsetof(struct minivmm_range, registers) },
+	{ BARS, PCI, offsetof(struct minivmm_pci, bars) },
+	{ CAPABILITIES, PCI, offsetof(struct minivmm_pci, capabilities) },
+};
 
-	if (b->sizes[RANGES] < at + sizeof(registers))
-		return true;
-	memcpy(&registers, row + at, sizeof(registers));
-	return !registers || table_ends(b, REGISTERS, registers);
+/* True if each table of a row has an end. */
+static bool
+inner_ends(const struct bounds *b, int kind, const uint8_t *row)
+{
+	const void *inner;
+
+	for (size_t i = 0; i < sizeof(inner_tables) / sizeof(*inner_tables); i++) {
+		if (inner_tables[i].of != kind ||
+		    b->sizes[kind] < inner_tables[i].at + sizeof(inner))
+			continue;
+		memcpy(&inner, row + inner_tables[i].at, sizeof(inner));
+		if (inner && !table_ends(b, inner_tables[i].kind, inner))
+			return false;
+	}
+	return true;
 }
 
 static bool
@@ -229,7 +259,7 @@ table_ends(const struct bounds *b, int kind, const void *table)
 			any |= row[n];
 		if (!any)
 			return true;
-		if (!plausible(b, kind, row) || (kind == RANGES && !registers_end(b, row)))
+		if (!plausible(b, kind, row) || !inner_ends(b, kind, row))
 			return false;
 	}
 	return false;
@@ -254,7 +284,7 @@ check_descriptor(struct minivmm_registration *r, const struct minivmm_registrati
 				    "MINIVMM_REGISTER()");
 	if (!r->plugin || !adopt_size(r->plugin_size))
 		return 0; /* plugin_adopt() reports it */
-	if (loaded(r->plugin) < r->plugin_size)
+	if (adopt_loaded(r->plugin) < r->plugin_size)
 		return why_set(why, "its descriptor is not in its file; use MINIVMM_REGISTER() "
 				    "with a static descriptor");
 	memcpy(&d, r->plugin, r->plugin_size < sizeof(d) ? r->plugin_size : sizeof(d));
@@ -271,7 +301,7 @@ check_aml(const uint8_t *row, uint32_t stride, struct why *why)
 
 	for (uint32_t i = 0; row && adopt_size(stride); i++, row += stride) {
 		memcpy(&acpi, row, stride < sizeof(acpi) ? stride : sizeof(acpi));
-		if (acpi.aml && loaded(acpi.aml) < acpi.aml_length)
+		if (acpi.aml && adopt_loaded(acpi.aml) < acpi.aml_length)
 			return why_set(why, "acpi[%u]: aml of %u bytes is not in its file", i,
 				       acpi.aml_length);
 		if (!memcmp(row, (const uint8_t[ADOPT_SIZE_MAX]){ 0 }, stride))
@@ -294,7 +324,8 @@ plugin_bounds(const struct minivmm_registration *registration, struct why *why)
 		return 0; /* plugin_adopt() reports it */
 	b = (struct bounds){
 		.sizes = { r.option_size, r.range_size, r.timer_size, r.stream_size, r.watch_size,
-			   r.post_size, r.field_size, r.acpi_size, r.register_size },
+			   r.post_size, r.field_size, r.acpi_size, r.pci_size, r.register_size,
+			   r.bar_size, r.capability_size },
 		.places = { [DESCRIPTOR] = descriptor, [REGISTRATION] = registration }
 	};
 	for (int i = 0; i < REGISTERS; i++)
@@ -304,7 +335,10 @@ plugin_bounds(const struct minivmm_registration *registration, struct why *why)
 		if (!b.places[i] || table_ends(&b, i, b.places[i]))
 			continue;
 		return why_set(why, "its table of %s%s has no end; end it with MINIVMM_END",
-			       kinds[i].name, i == RANGES ? ", or one of its registers," : "");
+			       kinds[i].name,
+			       i == RANGES ? ", or one of its registers,"
+			       : i == PCI  ? ", or one of its bars or capabilities,"
+					   : "");
 	}
 	return check_aml(b.places[ACPI], r.acpi_size, why);
 }

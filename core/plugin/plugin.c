@@ -348,6 +348,8 @@ plugin_type_name(uint32_t type)
 		[MINIVMM_IRQ] = "irq",
 	};
 
+	if (type == PLUGIN_SLOT)
+		return "slot";
 	if (type == PLUGIN_STREAM)
 		return "stream";
 	return type < sizeof(names) / sizeof(*names) && names[type] ? names[type] : "?";

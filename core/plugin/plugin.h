@@ -10,6 +10,8 @@
 
 /* A type of option beside those of enum minivmm_type: the connection of a stream, like "stdio". */
 #define PLUGIN_STREAM 100u
+/* The slot of a PCI device: "none", "next", "3". */
+#define PLUGIN_SLOT 101u
 
 /*
  * An option that the user can set: a row of the plugin's options, or an option that the core adds:
@@ -29,7 +31,7 @@ struct plugin {
 	/* A copy. Its tables are copies in this host's ABI; each ends with a row of zeros. */
 	struct minivmm_plugin descriptor;
 	uint32_t option_count, range_count, timer_count, stream_count, watch_count, post_count,
-	    field_count, acpi_count;
+	    field_count, acpi_count, pci_count;
 	struct plugin_option *all; /* all options that the user can set: see plugin_option() */
 	size_t all_count;
 	void **copies; /* memory of the copied tables */
@@ -84,6 +86,15 @@ void plugin_unload(struct plugin *plugin);
 int plugin_adopt(struct plugin *plugin, const struct minivmm_registration *registration,
 		 struct why *why);
 
+/* What people call the range with this index: the option for its address, else its BAR ("bar0"). */
+const char *plugin_range_name(const struct plugin *plugin, uint32_t range);
+static inline bool
+plugin_bar_is_wide(const struct minivmm_bar *bar)
+{
+	return bar->type == MINIVMM_BAR_MEMORY64 || bar->type == MINIVMM_BAR_PREFETCHABLE64;
+}
+/* Whether a BAR is for the range with this index. */
+bool plugin_has_bar(const struct plugin *plugin, uint32_t range);
 /* Whether this minivmm has a feature that plugins can need: MINIVMM_DEFERRED_ACCESS... */
 bool plugin_has_feature(const char *name);
 

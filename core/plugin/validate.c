@@ -131,9 +131,9 @@ check_value(struct adoption *a, const struct minivmm_option *row)
 	}
 }
 
-static int
-add_option(struct adoption *a, const char *table, uint32_t index, struct minivmm_option row,
-	   bool required)
+int
+adopt_option(struct adoption *a, const char *table, uint32_t index, struct minivmm_option row,
+	     bool required)
 {
 	struct plugin *plugin = a->plugin;
 	struct plugin_option *all;
@@ -144,7 +144,7 @@ add_option(struct adoption *a, const char *table, uint32_t index, struct minivmm
 		if (!strcmp(plugin->all[i].row.name, row.name))
 			return why_set(a->why, "%s[%u] defines a second option named %s", table,
 				       index, row.name);
-	if (row.type != PLUGIN_STREAM && check_value(a, &row))
+	if (row.type != PLUGIN_STREAM && row.type != PLUGIN_SLOT && check_value(a, &row))
 		return -1;
 	if (!strcmp(row.name, "plugin"))
 		return why_set(a->why,
@@ -193,9 +193,9 @@ check_options(struct adoption *a)
 			return -1;
 		r = adopt_flags(a, "option ", row->name, row->flags,
 				MINIVMM_HOST | MINIVMM_EDGE | MINIVMM_ACTIVE_LOW | MINIVMM_UNIQUE |
-				    MINIVMM_RAW);
+				    MINIVMM_RAW | MINIVMM_NO_SLOT);
 		if (!r)
-			r = add_option(a, "options", i, *row, !row->initial);
+			r = adopt_option(a, "options", i, *row, !row->initial);
 	}
 	return r;
 }
@@ -211,25 +211,27 @@ own_option(const struct plugin *plugin, const char *name)
 }
 
 static int
-check_length(struct adoption *a, const struct minivmm_range *row)
+check_length(struct adoption *a, uint32_t i)
 {
+	const struct minivmm_range *row = &a->plugin->descriptor.ranges[i];
 	const struct minivmm_option *option;
 
 	if (!row->length_option && !row->length)
-		return why_set(a->why, "range %s has no length", row->at);
+		return why_set(a->why, "range %s has no length", plugin_range_name(a->plugin, i));
 	for (uint32_t width = 1; !row->length_option && width <= 8; width *= 2)
 		if (row->widths & width && width > row->length)
 			return why_set(a->why, "range %s of %llu bytes has accesses of %u bytes",
-				       row->at, (unsigned long long)row->length, width);
+				       plugin_range_name(a->plugin, i),
+				       (unsigned long long)row->length, width);
 	if (!row->length_option)
 		return 0;
 	option = own_option(a->plugin, row->length_option);
 	if (!option)
-		return why_set(a->why, "range %s has no length: option %s does not exist", row->at,
-			       row->length_option);
+		return why_set(a->why, "range %s has no length: option %s does not exist",
+			       plugin_range_name(a->plugin, i), row->length_option);
 	if (option->type > MINIVMM_U64 && option->type != MINIVMM_SIZE)
 		return why_set(a->why, "range %s takes its length from %s, which is not a number",
-			       row->at, option->name);
+			       plugin_range_name(a->plugin, i), option->name);
 	return 0;
 }
 
@@ -246,28 +248,34 @@ check_ranges(struct adoption *a)
 		if (row->space != MINIVMM_PIO && row->space != MINIVMM_MMIO)
 			return why_set(a->why, "ranges[%u] has the unknown space %u", i,
 				       row->space);
-		if (!row->at)
-			return why_set(a->why, "ranges[%u] has no .at, the option for its address",
-				       i);
+		if (!row->at && !plugin_has_bar(a->plugin, i))
+			return why_set(
+			    a->why,
+			    "ranges[%u] has neither .at, the option for its address, nor "
+			    "a BAR",
+			    i);
 		if (row->widths & ~15u)
-			return why_set(a->why, "range %s has unknown widths 0x%x", row->at,
-				       row->widths);
-		r = adopt_flags(a, "range ", row->at, row->flags, MINIVMM_OPTIONAL);
+			return why_set(a->why, "range %s has unknown widths 0x%x",
+				       plugin_range_name(a->plugin, i), row->widths);
+		r = adopt_flags(a, "range ", plugin_range_name(a->plugin, i), row->flags,
+				MINIVMM_OPTIONAL | MINIVMM_NO_SLOT);
 		if (!r)
-			r = check_length(a, row);
+			r = check_length(a, i);
 		if (!r)
 			r = adopt_table(a, "registers", (const void **)&row->registers,
 					a->register_size, sizeof(struct minivmm_register), NULL);
-		if (!r)
-			r = add_option(a, "ranges", i,
-				       (struct minivmm_option){ .name = row->at,
-								.type = row->space == MINIVMM_PIO
-									    ? MINIVMM_PORT
-									    : MINIVMM_ADDRESS,
-								.offset = PLUGIN_NO_MEMBER,
-								.initial = row->at_initial,
-								.help = row->help },
-				       !row->at_initial && !(row->flags & MINIVMM_OPTIONAL));
+		if (!r && row->at)
+			r = adopt_option(
+			    a, "ranges", i,
+			    (struct minivmm_option){
+				.name = row->at,
+				.type = row->space == MINIVMM_PIO ? MINIVMM_PORT : MINIVMM_ADDRESS,
+				.offset = PLUGIN_NO_MEMBER,
+				.initial = row->at_initial,
+				.flags = row->flags & MINIVMM_NO_SLOT,
+				.help = row->help },
+			    !row->at_initial && !(row->flags & MINIVMM_OPTIONAL) &&
+				!plugin_has_bar(a->plugin, i));
 	}
 	return r;
 }
@@ -294,7 +302,7 @@ check_streams(struct adoption *a)
 		if (row->output) {
 			option.name = row->output;
 			option.initial = row->output_initial ? row->output_initial : "none";
-			r = add_option(a, "streams", i, option, false);
+			r = adopt_option(a, "streams", i, option, false);
 		}
 		if (!row->input || r)
 			continue;
@@ -304,16 +312,16 @@ check_streams(struct adoption *a)
 		sprintf(wait, "wait_%s", row->input);
 		option.name = row->input;
 		option.initial = row->input_initial;
-		r = add_option(a, "streams", i, option, false);
+		r = adopt_option(a, "streams", i, option, false);
 		if (!r)
-			r = add_option(a, "streams", i,
-				       (struct minivmm_option){
-					   .name = wait,
-					   .type = MINIVMM_BOOL,
-					   .offset = PLUGIN_NO_MEMBER,
-					   .initial = "no",
-					   .help = "wait for input before the first start" },
-				       false);
+			r = adopt_option(a, "streams", i,
+					 (struct minivmm_option){
+					     .name = wait,
+					     .type = MINIVMM_BOOL,
+					     .offset = PLUGIN_NO_MEMBER,
+					     .initial = "no",
+					     .help = "wait for input before the first start" },
+					 false);
 	}
 	return r;
 }
@@ -387,7 +395,7 @@ adopt_validate(struct adoption *a)
 			       d->state_size, STATE_MAX);
 	return adopt_flags(a, "the descriptor", "", d->flags, MINIVMM_CONCURRENT) ||
 		       check_options(a) || check_ranges(a) || check_streams(a) || adopt_fields(a) ||
-		       adopt_acpi(a) || check_callbacks(a) || check_all_names(a)
+		       adopt_acpi(a) || adopt_pci(a) || check_callbacks(a) || check_all_names(a)
 		   ? -1
 		   : 0;
 }

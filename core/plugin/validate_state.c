@@ -158,6 +158,23 @@ check_field(struct adoption *a, const struct minivmm_field *row)
 				 MINIVMM_POINTER | MINIVMM_FREE_RUNNING);
 }
 
+const char *
+adopt_user(const struct plugin *plugin, uint64_t offset, uint64_t length, const char **kind)
+{
+	const struct extent extent = { offset, length };
+	const struct minivmm_option *option = option_in(plugin, extent);
+
+	*kind = option ? "option" : "field";
+	for (uint32_t i = 0; i < plugin->field_count && !option; i++) {
+		const struct minivmm_field *row = &plugin->descriptor.fields[i];
+
+		if (overlap(extent, extent_of(row)) ||
+		    (row->counter_type && overlap(extent, counter_of(row))))
+			return row->name;
+	}
+	return option ? option->name : NULL;
+}
+
 int
 adopt_fields(struct adoption *a)
 {

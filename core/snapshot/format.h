@@ -54,6 +54,7 @@ enum section_tag {
 	SECTION_TIME = 0x454d4954,   /* TIME: the host's time of day during the stop */
 	SECTION_VM = 0x4d564d56,     /* VMVM: chips, interrupt lines, clock */
 	SECTION_VCPU = 0x55504356,   /* VCPU: one per vCPU */
+	SECTION_PCI = 0x46494350, /* PCIF: root complex and functions, if a device is in a slot */
 	SECTION_DEVICE = 0x49564544, /* DEVI: one per device, in the order of the config */
 	SECTION_NAMES = 0x454d414e,  /* NAME: names of address ranges, for people */
 	SECTION_MEMORY = 0x524d454d, /* MEMR: regions */

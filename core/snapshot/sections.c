@@ -9,6 +9,7 @@
 #include "device/device.h"
 #include "machine/layout.h"
 #include "machine/machine.h"
+#include "pci/complex.h"
 #include "snapshot/host.h"
 #include "snapshot/range_names.h"
 #include "snapshot/reader.h"
@@ -132,6 +133,43 @@ static bool
 device_section_ignore(const struct section_context *context, const char *path)
 {
 	return context->devices->flags & DEVICES_DETACHED && !strncmp(path, "streams", 7);
+}
+
+static bool
+pci_exists(const struct section_context *context)
+{
+	return context->devices && pci_complex_of(context->devices);
+}
+
+static int
+pci_save(const struct section_context *context, uint32_t index, struct record_writer *writer)
+{
+	pci_complex_save(pci_complex_of(context->devices), writer);
+	return 0;
+}
+
+static int
+pci_check(const struct section_context *context, uint32_t index, const struct record *record,
+	  struct why *why)
+{
+	const struct pci_complex *complex = pci_complex_of(context->devices);
+
+	return complex ? pci_complex_valid(complex, record, why)
+		       : why_set(why, "no device of the machine is in a slot");
+}
+
+static int
+pci_load(const struct section_context *context, uint32_t index, const struct record *record,
+	 struct why *why)
+{
+	struct pci_complex *complex = pci_complex_of(context->devices);
+
+	if (!complex)
+		return 0;
+	if (!record)
+		return why_set(why, "it has no state of the devices in slots");
+	pci_complex_load(complex, record);
+	return 0;
 }
 
 static int
@@ -300,6 +338,19 @@ const struct section sections[] = {
 	    .ignore = device_section_ignore,
 	},
 	{
+	    .tag = SECTION_PCI,
+	    .name = "PCI",
+	    .key = "pci",
+	    .count = SECTION_OPTIONAL,
+	    .exists = pci_exists,
+	    .saved = SAVED_IN_STOP,
+	    .loaded = LOADED_DEVICES,
+	    .state = true,
+	    .save = pci_save,
+	    .check = pci_check,
+	    .load = pci_load,
+	},
+	{
 	    .tag = SECTION_VCPU,
 	    .name = "vCPU",
 	    .key = "vcpu",
@@ -411,7 +462,7 @@ section_count(const struct section *section, const struct section_context *conte
 	case SECTION_PER_DEVICE:
 		return (uint32_t)context->config->device_count;
 	default:
-		return 1;
+		return !section->exists || section->exists(context);
 	}
 }
 

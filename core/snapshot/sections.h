@@ -67,6 +67,8 @@ struct section {
 	bool state;     /* state of the running machine: a reset loads and compares it */
 	bool named;     /* diff pairs sections by their item "name", not by their index */
 
+	/* Of a SECTION_OPTIONAL: whether this machine has it. NULL: every machine has. */
+	bool (*exists)(const struct section_context *context);
 	/* Writes the items. Returns 0 or a negative status, reported. With SAVED_IN_STOP the
 	 * machine is paused. */
 	int (*save)(const struct section_context *context, uint32_t index,

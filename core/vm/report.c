@@ -12,6 +12,7 @@
 #include "base/limit.h"
 #include "base/log.h"
 #include "machine/dirty.h"
+#include "vm/vm_status.h"
 
 #define RUNS_SHOWN 16u
 
@@ -214,16 +215,10 @@ report_status(const struct vm *vm, int status)
 	fputs("\"devices\":{", file);
 	for (size_t i = 0; i < vm->devices.count; i++) {
 		const struct device *device = devices_at(&vm->devices, i);
-		const struct bus_gate *gate = device_gate(device);
 
-		fprintf(file,
-			"%s\"%s\":{\"reads\":%llu,\"writes\":%llu,\"failures\":%llu,"
-			"\"refused\":%llu}",
-			i ? "," : "", device_name(device),
-			(unsigned long long)atomic_load(&gate->reads),
-			(unsigned long long)atomic_load(&gate->writes),
-			(unsigned long long)atomic_load(&gate->failures),
-			(unsigned long long)atomic_load(&gate->refused));
+		fprintf(file, "%s\"%s\":{", i ? "," : "", device_name(device));
+		vm_status_counts(file, device);
+		fputc('}', file);
 	}
 	fputs("}}\n", file);
 	bad = ferror(file);

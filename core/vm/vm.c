@@ -175,9 +175,7 @@ boot(struct vm *vm, bool check)
 		r = boot_registers(&vm->config, &entry, &m->memory, &regs, &sregs);
 	if (r || check)
 		return r;
-	r = vcpu_set_registers(machine_vcpu(m, 0), &regs, &sregs);
-	irqs_set_idle(&m->irqs);
-	return r;
+	return vcpu_set_registers(machine_vcpu(m, 0), &regs, &sregs);
 }
 
 /*
@@ -205,6 +203,17 @@ check_device(void *context, size_t index)
 	struct vm *vm = context;
 
 	return snapshot_check_device(&vm->snapshot, &vm->devices, (uint32_t)index);
+}
+
+/* Puts the devices' ranges on the bus, and PCI devices into their slots. */
+static int
+connect_devices(struct vm *vm, bool fresh)
+{
+	int r = pci_complex_create(&vm->pci, &vm->machine, &vm->devices);
+
+	if (!r)
+		r = bus_seal(&vm->machine.bus);
+	return r ? r : pci_complex_start(&vm->pci, fresh);
 }
 
 static int
@@ -280,6 +289,8 @@ vm_build(struct vm *vm, const struct vm_source *source)
 				       (source->trust ? DEVICES_TRUSTED : 0) |
 				       (source->again ? DEVICES_DETACHED : 0),
 				   restored ? check_device : NULL, vm);
+	if (!r)
+		r = connect_devices(vm, !restored);
 	if (r == -STATUS_USAGE && !restored) {
 		boot_check_image(&vm->config);
 		boot_check_registers(&vm->config);
@@ -296,6 +307,7 @@ vm_destroy(struct vm *vm)
 		reset_free(&vm->reset);
 		if (vm->can_capture)
 			capture_free(&vm->capture);
+		pci_complex_free(&vm->pci);
 		devices_destroy(&vm->devices);
 		machine_destroy(&vm->machine);
 	}

@@ -11,6 +11,7 @@
 #include "config/config.h"
 #include "device/device.h"
 #include "machine/machine.h"
+#include "pci/complex.h"
 #include "snapshot/capture.h"
 #include "snapshot/reset.h"
 #include "vm/command.h"
@@ -52,6 +53,7 @@ struct vm {
 	struct snapshot snapshot;
 	struct machine machine;
 	struct devices devices;
+	struct pci_complex pci;
 	struct capture capture;
 	struct reset reset; /* made when first needed */
 	struct vm_stop stop;

@@ -42,6 +42,22 @@ write_exits(FILE *out, const struct machine *m)
 }
 
 void
+vm_status_counts(FILE *out, const struct device *device)
+{
+	const struct bus_gate *gate = device_gate(device);
+
+	fprintf(out, "\"reads\":%llu,\"writes\":%llu,\"failures\":%llu,\"refused\":%llu",
+		(unsigned long long)atomic_load(&gate->reads),
+		(unsigned long long)atomic_load(&gate->writes),
+		(unsigned long long)atomic_load(&gate->failures),
+		(unsigned long long)atomic_load(&gate->refused));
+	if (device_slot(device))
+		fprintf(
+		    out, ",\"not_master\":%llu",
+		    (unsigned long long)(device_unmastered(device) + pci_complex_dropped(device)));
+}
+
+void
 vm_status_devices(FILE *out, const struct vm *vm)
 {
 	fputc('[', out);
@@ -51,14 +67,9 @@ vm_status_devices(FILE *out, const struct vm *vm)
 
 		fprintf(out, "%s{\"name\":\"%s\",\"plugin\":", i ? "," : "", device_name(device));
 		json_text(out, device_plugin(device), strlen(device_plugin(device)));
-		fprintf(out,
-			",\"reads\":%llu,\"writes\":%llu,\"failures\":%llu,\"refused\":%llu,"
-			"\"slow\":%llu}",
-			(unsigned long long)atomic_load(&gate->reads),
-			(unsigned long long)atomic_load(&gate->writes),
-			(unsigned long long)atomic_load(&gate->failures),
-			(unsigned long long)atomic_load(&gate->refused),
-			(unsigned long long)atomic_load(&gate->slow));
+		fputc(',', out);
+		vm_status_counts(out, device);
+		fprintf(out, ",\"slow\":%llu}", (unsigned long long)atomic_load(&gate->slow));
 	}
 	fputc(']', out);
 }

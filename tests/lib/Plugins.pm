@@ -47,7 +47,7 @@ sub device {
         my %value = (
             port => sprintf('0x%x', 0x1000 + 0x100 * $number + 0x40 * $ports),
             address => sprintf('0x%x', 0xd000_0000 + 0x10_0000 * $number),
-            irq => $edge{$plugin} ? 5 + $number % 11 : 16 + $number % 8,    # edge-triggered lines cannot be shared
+            irq => $edge{$plugin} ? 5 + $number % 11 : 16 + $number % 7,    # edge-triggered lines cannot be shared; PCI has 23
         );
         $ports++ if $o->{type} eq 'port';
         my $value = $value{ $o->{type} };

@@ -39,14 +39,16 @@ sub initrd {
 }
 
 # Returns the section of a virtio device. Each device has its own registers and interrupt line,
-# above those of a PC; a key can set another line.
+# above those of a PC; a key can set another line. With the key slot it is a PCI device.
 my ($address, $irq) = (0xd000_0000, 15);
 
 sub device {
     my ($name, $plugin, %keys) = @_;
-    $address += 0x200;
-    $keys{address} //= sprintf '0x%x', $address;
-    $keys{irq} //= ++$irq;
+    if (!$keys{slot}) {
+        $address += 0x200;
+        $keys{address} //= sprintf '0x%x', $address;
+        $keys{irq} //= ++$irq;
+    }
     return "\n[device $name]\nplugin = $plugin\n" . join '', map { "$_ = $keys{$_}\n" } sort keys %keys;
 }
 

@@ -21,6 +21,12 @@ same_rows(const struct sample *s, enum kind kind, const void *adopted)
 					 !((const struct minivmm_range *)given)->registers);
 			continue;
 		}
+		if (kind == PCI) { /* so is this one, in the middle of the row */
+			struct minivmm_pci *copy = (struct minivmm_pci *)(uintptr_t)row;
+
+			assert_int_equal(!copy->bars, !((const struct minivmm_pci *)given)->bars);
+			copy->bars = ((const struct minivmm_pci *)given)->bars;
+		}
 		assert_memory_equal(row, given, known);
 		for (size_t b = known; b < ours; b++)
 			assert_int_equal(row[b], 0);
@@ -33,6 +39,7 @@ static void
 assert_adopted(struct sample *s)
 {
 	const struct minivmm_plugin *d = &s->plugin.descriptor;
+	const bool new = s->sizes[DESCRIPTOR] >= kinds[DESCRIPTOR].size;
 	const char *reason = adopt(s);
 
 	if (reason)
@@ -45,11 +52,16 @@ assert_adopted(struct sample *s)
 	same_rows(s, WATCH, d->watches);
 	same_rows(s, POST, d->posts);
 	same_rows(s, FIELD, d->fields);
-	/* The oldest descriptor ends before acpi. */
-	if (s->sizes[DESCRIPTOR] >= kinds[DESCRIPTOR].size)
+	/* The oldest descriptor ends before acpi and pci. */
+	if (new) {
 		same_rows(s, ACPI, d->acpi);
-	else
+		same_rows(s, BAR, d->pci[0].bars);
+		same_rows(s, PCI, d->pci);
+	} else {
 		assert_null(d->acpi);
+		assert_null(d->pci);
+	}
+	assert_int_equal(s->plugin.pci_count, new ? ROWS : 0);
 	assert_int_equal(s->plugin.option_count, ROWS);
 	assert_int_equal(s->plugin.range_count, ROWS);
 	assert_int_equal(s->plugin.timer_count, ROWS);
@@ -62,8 +74,8 @@ assert_adopted(struct sample *s)
 	assert_ptr_equal(d->stop, stop);
 	assert_null(d->save);
 	assert_null(d->loaded);
-	/* size, level, port, at, output, input, wait_input, log */
-	assert_int_equal(s->plugin.all_count, 8);
+	/* size, level, port, at, output, input, wait_input, log; slot */
+	assert_int_equal(s->plugin.all_count, 8 + new);
 }
 
 /* Adopts samples whose sizes differ from the host's by deltas: each kind alone, then all kinds. */

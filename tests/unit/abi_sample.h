@@ -19,7 +19,21 @@
 
 #define ROWS 2 /* in each table of the sample */
 
-enum kind { OPTION, RANGE, REGISTER, TIMER, STREAM, WATCH, POST, FIELD, ACPI, DESCRIPTOR, KINDS };
+enum kind {
+	OPTION,
+	RANGE,
+	REGISTER,
+	TIMER,
+	STREAM,
+	WATCH,
+	POST,
+	FIELD,
+	ACPI,
+	PCI,
+	BAR,
+	DESCRIPTOR,
+	KINDS
+};
 
 /* The tables. size: of a row in this host. old_size: of a row of the oldest plugin, up to the first
  * member that may be missing. */
@@ -37,6 +51,8 @@ static const struct {
 	[POST] = { "posts", KIND(post, help) },
 	[FIELD] = { "fields", KIND(field, max) },
 	[ACPI] = { "acpi", KIND(acpi, role) },
+	[PCI] = { "pci", KIND(pci, help) },
+	[BAR] = { "bars", sizeof(struct minivmm_bar), sizeof(struct minivmm_bar) },
 	[DESCRIPTOR] = { "the descriptor", KIND(plugin, save) },
 };
 
@@ -88,6 +104,8 @@ struct sample {
 	struct minivmm_post posts[ROWS];
 	struct minivmm_field fields[ROWS];
 	struct minivmm_acpi acpi[ROWS];
+	struct minivmm_pci pci[ROWS];
+	struct minivmm_bar bars[ROWS]; /* of pci[0] */
 	struct minivmm_plugin descriptor;
 	uint8_t *built[KINDS]; /* the tables in the plugin's ABI */
 	struct minivmm_registration registration;
@@ -120,6 +138,14 @@ sample_new(void)
 		.fields = { { "level", MINIVMM_U8, 1, 0, 0, 0, 0, 3, 9, 2, "help" },
 			    { "bytes", MINIVMM_U8, 16, 8, 0, 24, MINIVMM_U64, 0, 0, 0, "help" } },
 		.acpi = { { .hid = "PNP0501" }, { .hid = "TEST0001", .cid = "PNP0C02" } },
+		.pci = { { .slot = "slot",
+			   .slot_initial = "none",
+			   .vendor = 0x1234,
+			   .vectors = 1,
+			   .vectors_offset = 4,
+			   .help = "help" },
+			 { .slot = "slot", .slot_initial = "none", .vendor = 0x1234 } },
+		.bars = { { MINIVMM_BAR_PORTS, 0, 0, 0 }, { MINIVMM_BAR_MEMORY32, 1, 1, 0 } },
 		.descriptor = { .name = "sample",
 				.summary = "for tests",
 				.state_version = 3,
@@ -136,11 +162,10 @@ static inline const void *
 rows_of(const struct sample *s, enum kind kind)
 {
 	const void *const rows[] = {
-		[OPTION] = s->options,     [RANGE] = s->ranges,
-		[REGISTER] = s->registers, [TIMER] = s->timers,
-		[STREAM] = s->streams,     [WATCH] = s->watches,
-		[POST] = s->posts,         [FIELD] = s->fields,
-		[ACPI] = s->acpi,          [DESCRIPTOR] = &s->descriptor,
+		[OPTION] = s->options, [RANGE] = s->ranges,   [REGISTER] = s->registers,
+		[TIMER] = s->timers,   [STREAM] = s->streams, [WATCH] = s->watches,
+		[POST] = s->posts,     [FIELD] = s->fields,   [ACPI] = s->acpi,
+		[PCI] = s->pci,        [BAR] = s->bars,       [DESCRIPTOR] = &s->descriptor,
 	};
 
 	return rows[kind];
@@ -166,6 +191,7 @@ static inline void
 build_all(struct sample *s)
 {
 	s->ranges[0].registers = build(s, REGISTER);
+	s->pci[0].bars = build(s, BAR);
 	s->descriptor.options = build(s, OPTION);
 	s->descriptor.ranges = build(s, RANGE);
 	s->descriptor.timers = build(s, TIMER);
@@ -174,6 +200,7 @@ build_all(struct sample *s)
 	s->descriptor.posts = build(s, POST);
 	s->descriptor.fields = build(s, FIELD);
 	s->descriptor.acpi = build(s, ACPI);
+	s->descriptor.pci = build(s, PCI);
 	s->registration = (struct minivmm_registration){
 		.abi = MINIVMM_ABI,
 		.size = sizeof(s->registration),
@@ -187,6 +214,8 @@ build_all(struct sample *s)
 		.post_size = s->sizes[POST],
 		.field_size = s->sizes[FIELD],
 		.acpi_size = s->sizes[ACPI],
+		.pci_size = s->sizes[PCI],
+		.bar_size = s->sizes[BAR],
 		.plugin = build(s, DESCRIPTOR),
 	};
 }

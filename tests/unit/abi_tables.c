@@ -22,9 +22,11 @@
 	X(options[0].offset = 25, "option size lies outside the state")                            \
 	X(options[1].offset = 1, "field level overlaps the member of option level")                \
 	X(options[1].offset = 23, "field bytes overlaps the member of option level")               \
+	X(s->registration.pci_size = 4, "table of pci has rows of 4 bytes")                        \
+	X(s->registration.bar_size = 12, "table of bars has rows of 12 bytes")                     \
 	X(options[0].type = MINIVMM_STRING, "range at takes its length from size, which is not")   \
 	X(ranges[0].space = 3, "ranges[0] has the unknown space 3")                                \
-	X(ranges[0].at = NULL, "ranges[0] has no .at")                                             \
+	X((ranges[0].at = NULL, bars[0].range = 1), "ranges[0] has neither .at")                   \
 	X(ranges[0].length = 0, "range port has no length")                                        \
 	X(ranges[1].length_option = "length", "range at has no length")                            \
 	X(ranges[1].widths = 16, "range at has unknown widths 0x10")                               \
@@ -52,7 +54,7 @@
 	X(fields[0].flags = MINIVMM_POINTER, "field level lies outside the state")                 \
 	X(d->state_size = SIZE_MAX, "its state_size is 18446744073709551615, above 268435456")     \
 	X(d->flags = 2, "newer minivmm: the descriptor has the unknown flags 0x2")                 \
-	X(options[0].flags = 0x100, "newer minivmm: option size has the unknown flags 0x100")      \
+	X(options[0].flags = 0x200, "newer minivmm: option size has the unknown flags 0x200")      \
 	X(ranges[1].flags |= 0x40, "newer minivmm: range at has the unknown flags 0x40")           \
 	X(fields[0].flags = 0x40, "newer minivmm: field level has the unknown flags 0x40")         \
 	X(acpi[0].role = 7, "newer minivmm: acpi[0] has the unknown role 7")                       \
@@ -99,6 +101,59 @@
 	X((fields[1].flags = MINIVMM_POINTER, fields[1].counter_type = MINIVMM_U32),               \
 	  "the counter of field bytes is neither an option nor a member that configure can set")   \
 	X(acpi[1].only = "level", "acpi[1]: only = level is not an option of type irq")            \
+	X(pci[0].slot = NULL, "pci[0] has no option for its slot, or another one")                 \
+	X(pci[1].slot = NULL, "pci[1] has no option for its slot, or another one")                 \
+	X(pci[1].slot = "place", "pci[1] has no option for its slot, or another one")              \
+	X((pci[0].slot = pci[1].slot = "size"), "pci[0] defines a second option named size")       \
+	X((pci[0].slot = pci[1].slot = "a b"), "option name 'a b' is invalid")                     \
+	X(pci[0].slot_initial = "first",                                                           \
+	  "option slot: initial = first is neither none, next nor 1 to 31")                        \
+	X(pci[0].slot_initial = "0", "option slot: initial = 0 is neither none, next nor 1 to 31") \
+	X(pci[0].slot_initial = "32",                                                              \
+	  "option slot: initial = 32 is neither none, next nor 1 to 31")                           \
+	X(pci[0].vendor = 0, "pci[0] has vendor 0x0 and class 0x0, which no function can have")    \
+	X(pci[1].vendor = 0xffff,                                                                  \
+	  "pci[1] has vendor 0xffff and class 0x0, which no function can have")                    \
+	X(pci[1].class_code = 1 << 24, "pci[1] has vendor 0x1234 and class 0x1000000, which")      \
+	X(*(uint8_t *)&pci[1].has_intx = 2, "pci[1]: has_intx is 2, neither true nor false")       \
+	X(pci[1].flags = 2, "newer minivmm: pci row of slot has the unknown flags 0x2")            \
+	X(bars[1].flags = 1, "newer minivmm: a BAR of slot has the unknown flags 0x1")             \
+	X(bars[1].type = 0, "pci[0] has a BAR of the unknown type 0")                              \
+	X(bars[1].type = 6, "pci[0] has a BAR of the unknown type 6")                              \
+	X(bars[1].number = 6, "pci[0] has no room for a BAR 6")                                    \
+	X(bars[1].number = UINT32_MAX, "pci[0] has no room for a BAR 4294967295")                  \
+	X(bars[1].number = 0, "pci[0] defines a second BAR 0")                                     \
+	X((bars[1].type = MINIVMM_BAR_MEMORY64, bars[1].number = 5),                               \
+	  "pci[0] has no room for a BAR 5")                                                        \
+	X((bars[1].type = MINIVMM_BAR_ROM), "pci[0] has no room for a BAR 1")                      \
+	X((bars[1].type = MINIVMM_BAR_PREFETCHABLE64, bars[0].number = 2),                         \
+	  "pci[0] defines a second BAR 1")                                                         \
+	X(bars[1].range = 2, "pci[0]: BAR 1 is for range 2, the table has 2 rows")                 \
+	X(bars[1].range = UINT32_MAX,                                                              \
+	  "pci[0]: BAR 1 is for range 4294967295, the table has 2 rows")                           \
+	X(bars[1].range = 0, "pci[0]: BAR 1 and its range 0 differ in space")                      \
+	X(bars[1].type = MINIVMM_BAR_PORTS, "pci[0]: BAR 1 and its range 1 differ in space")       \
+	X((bars[0] = bars[1], bars[0].number = 3), "range 1 has 2 BARs")                           \
+	X(pci[1].bars = pci[0].bars, "range 0 has 2 BARs")                                         \
+	X(pci[0].vectors = 2049, "pci[0] has 2049 vectors; at most 2048 are possible")             \
+	X((pci[0].vectors = 64, pci[0].flags = MINIVMM_MSI),                                       \
+	  "pci[0] has 64 vectors; at most 32 are possible")                                        \
+	X((pci[0].vectors = 3, pci[0].flags = MINIVMM_MSI),                                        \
+	  "pci[0] has 3 messages of MSI, which is no power of 2")                                  \
+	X(pci[0].vectors_offset = 29, "pci[0]: its vectors lie outside the state")                 \
+	X((pci[0].vectors = 2048, pci[0].vectors_offset = UINT32_MAX),                             \
+	  "pci[0]: its vectors lie outside the state")                                             \
+	X((pci[1].has_intx = true, pci[1].intx_offset = 29),                                       \
+	  "pci[1]: its interrupt lies outside the state")                                          \
+	X(pci[0].vectors_offset = 2, "pci[0]: its vectors and option level share a member")        \
+	X(pci[0].vectors_offset = 20, "pci[0]: its vectors and field bytes share a member")        \
+	X(pci[0].vectors_offset = 28, "pci[0]: its vectors and field bytes share a member")        \
+	X(pci[0].vectors = 2, "pci[0]: its vectors and option size share a member")                \
+	X(pci[0].has_intx = true, "pci[0]: its interrupt and option level share a member")         \
+	X((pci[0].has_intx = true, pci[0].intx_offset = 4),                                        \
+	  "pci[0]: its interrupt and the vectors of pci[0] share a member")                        \
+	X((pci[1].has_intx = true, pci[1].intx_offset = 4),                                        \
+	  "pci[1]: its interrupt and the vectors of pci[0] share a member")                        \
 	X(d->save = save, "only one of save and load")
 
 #define NUMBER(change, words) +1
@@ -115,6 +170,8 @@ contradict(struct sample *s, int number)
 	struct minivmm_post *posts = (struct minivmm_post *)s->built[POST];
 	struct minivmm_field *fields = (struct minivmm_field *)s->built[FIELD];
 	struct minivmm_acpi *acpi = (struct minivmm_acpi *)s->built[ACPI];
+	struct minivmm_pci *pci = (struct minivmm_pci *)s->built[PCI];
+	struct minivmm_bar *bars = (struct minivmm_bar *)s->built[BAR];
 	int i = 0;
 
 #define CASE(change, words)                                                                        \

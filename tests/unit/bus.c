@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The bus compared with a naive model: overlaps, lookup, widths, splitting, unclaimed accesses. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -123,15 +125,18 @@ random_ranges(void **state)
 		uint64_t address = near->base - 9 + random_below(&seed, near->length + 18);
 		uint32_t width = 1 + (uint32_t)random_below(&seed, 8);
 		struct bus_range *found;
+		uint64_t offset;
 
 		if (near->row->space == MINIVMM_PIO)
 			address &= 0xffff;
 		expected = expect_found(kept, count, near->row->space, address, width);
-		found = bus_find(&bus, near->row->space, address, width);
+		found = bus_find(&bus, near->row->space, address, width, &offset);
 		assert_int_equal(!found, !expected);
 		missed += !found;
-		if (found)
+		if (found) {
 			assert_int_equal(found->base, expected->base);
+			assert_int_equal(offset, address - found->base);
+		}
 	}
 	assert_true(missed > PROBES / 10 && missed < PROBES);
 	bus_free(&bus);
@@ -196,14 +201,156 @@ sealed(void **state)
 	struct bus_range range = range_of(&any_pio, 0, 1);
 	struct bus bus = { 0 };
 	struct said said;
+	uint64_t offset;
 
 	assert_int_equal(bus_seal(&bus), 0);
 	said_begin(&said);
 	assert_int_equal(bus_add(&bus, &range, "x.ini:3"), -STATUS_BUG);
 	SAID(said_end(&said), "first");
-	assert_null(bus_find(&bus, MINIVMM_PIO, 0, 1));
-	assert_null(bus_find(&bus, MINIVMM_MMIO, 0, 1));
+	assert_null(bus_find(&bus, MINIVMM_PIO, 0, 1, &offset));
+	assert_null(bus_find(&bus, MINIVMM_MMIO, 0, 1, &offset));
 	bus_free(&bus);
+}
+
+#define BARS 24u
+#define FIXED 8u
+
+/* The range of an address among those that have a place: see bus_place. */
+static const struct bus_range *
+expect_moved(const struct bus_range *ranges, uint32_t space, uint64_t address)
+{
+	const struct bus_range *found = NULL;
+
+	for (uint32_t i = 0; i < BARS + FIXED; i++) {
+		const struct bus_range *r = &ranges[i];
+		bool better = !found || (space == MINIVMM_PIO ? i < FIXED || found->index >= FIXED
+							      : r->base > found->base ||
+								    (r->base == found->base &&
+								     r->length > found->length));
+
+		if (r->base == BUS_UNPLACED || r->row->space != space)
+			continue;
+		if (space == MINIVMM_PIO ? holds(r, address) && better
+					 : r->base <= address && better)
+			found = r;
+	}
+	return found && holds(found, address) ? found : NULL;
+}
+
+/* Ranges that are placed, moved, laid over others and removed, compared with a naive model. */
+static void
+moving_ranges(void **state)
+{
+	static const struct minivmm_range *const rows[] = { &any_pio, &any_mmio };
+	uint64_t seed = random_seed();
+
+	for (uint32_t space = MINIVMM_PIO; space <= MINIVMM_MMIO; space++) {
+		struct bus_range model[BARS + FIXED];
+		struct bus bus = { 0 };
+		struct bus_space *s = space == MINIVMM_PIO ? &bus.pio : &bus.mmio;
+
+		for (uint32_t i = 0; i < BARS + FIXED; i++) {
+			uint64_t length = 1ull << random_below(&seed, 7);
+
+			model[i] = range_of(rows[space - 1],
+					    i < FIXED ? 0x1000 + 256 * i : BUS_UNPLACED, length);
+			model[i].index = i;
+			assert_int_equal(i < FIXED ? bus_add(&bus, &model[i], "x.ini:1")
+						   : bus_add_unplaced(&bus, &model[i], "x.ini:1"),
+					 0);
+		}
+		assert_int_equal(bus_seal(&bus), 0);
+		for (uint32_t n = 0; n < 3000; n++) {
+			uint32_t bar = (uint32_t)(FIXED + random_below(&seed, BARS));
+			uint64_t address = random_below(&seed, 0x2000) & ~0x3full, offset = 0;
+			const struct bus_range *expected, *found;
+
+			if (!random_below(&seed, 4))
+				address = BUS_UNPLACED;
+			for (uint32_t i = 0; i < s->count; i++)
+				if (s->ranges[i].index == bar)
+					bus_place(&bus, &s->ranges[i], address);
+			model[bar].base = address;
+			for (uint32_t probe = 0; probe < 20; probe++) {
+				address = random_below(&seed, 0x2100);
+				expected = expect_moved(model, space, address);
+				found = bus_find(&bus, space, address, 1, &offset);
+				/* Of BARs that overlap or begin together, any one. */
+				if (!found || !expected || found->index != expected->index)
+					assert_true(found ? expected &&
+								found->base ==
+								    model[found->index].base &&
+								holds(found, address)
+							  : !expected);
+				else
+					assert_int_equal(offset, address - expected->base);
+			}
+		}
+		bus_free(&bus);
+	}
+}
+
+struct race {
+	struct bus bus;
+	atomic_bool ends;
+	atomic_ulong found[2];
+	uint32_t space;
+};
+
+/* Looks up both places of the range that moves, and one that does not. */
+static void *
+look_up(void *argument)
+{
+	struct race *race = argument;
+
+	while (!race->ends)
+		for (uint64_t place = 0; place < 2; place++) {
+			uint64_t offset = 0;
+			struct bus_range *range =
+			    bus_find(&race->bus, race->space, 0x4000 * (place + 1) + 5, 1, &offset);
+
+			if (range && (range->index != 1 || offset != 5))
+				return "another range";
+			race->found[place] += range != NULL;
+			range = bus_find(&race->bus, race->space, 0x107, 1, &offset);
+			if (!range || range->index != 0 || offset != 7)
+				return "not the range that stays";
+		}
+	return NULL;
+}
+
+static void
+look_ups_while_ranges_move(void **state)
+{
+	static const struct minivmm_range *const rows[] = { &any_pio, &any_mmio };
+
+	for (uint32_t space = MINIVMM_PIO; space <= MINIVMM_MMIO; space++) {
+		struct race *race = aligned_alloc(64, (sizeof(*race) + 63) & ~63ul);
+		struct bus_range stays = range_of(rows[space - 1], 0x100, 16),
+				 moves = range_of(rows[space - 1], BUS_UNPLACED, 16);
+		struct bus_range *range;
+		pthread_t threads[2];
+		void *wrong;
+
+		memset(race, 0, sizeof(*race));
+		race->space = space;
+		moves.index = 1;
+		assert_int_equal(bus_add_unplaced(&race->bus, &moves, ""), 0);
+		assert_int_equal(bus_add(&race->bus, &stays, ""), 0);
+		assert_int_equal(bus_seal(&race->bus), 0);
+		range = &(space == MINIVMM_PIO ? &race->bus.pio : &race->bus.mmio)->ranges[1];
+		for (int t = 0; t < 2; t++)
+			assert_int_equal(pthread_create(&threads[t], NULL, look_up, race), 0);
+		for (uint64_t n = 0; n < 20000 || !race->found[0] || !race->found[1]; n++)
+			bus_place(&race->bus, range, 0x4000 * (n % 2 + 1));
+		race->ends = true;
+		for (int t = 0; t < 2; t++) {
+			pthread_join(threads[t], &wrong);
+			assert_null(wrong);
+		}
+		bus_free(&race->bus);
+		free(race);
+	}
 }
 
 /* A device that stores bytes and records accesses. */
@@ -468,6 +615,8 @@ main(void)
 		cmocka_unit_test(overlap_is_named),
 		cmocka_unit_test(must_fit),
 		cmocka_unit_test(sealed),
+		cmocka_unit_test(moving_ranges),
+		cmocka_unit_test(look_ups_while_ranges_move),
 		cmocka_unit_test(every_width),
 		cmocka_unit_test(straddling),
 		cmocka_unit_test(the_first_few_unclaimed_addresses_are_logged),

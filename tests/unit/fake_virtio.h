@@ -95,7 +95,7 @@ driver_queue(uint32_t queue)
 }
 
 /* Negotiates features and sets up a number of queues. */
-static void
+static inline void
 driver_begin(struct fake *f, uint32_t features, uint32_t queues)
 {
 	memset(driver.memory, 0, sizeof(driver.memory));

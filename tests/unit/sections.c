@@ -72,7 +72,6 @@ setup(void **state)
 	for (uint32_t i = 0; i < VCPUS; i++)
 		if (kvm_vcpu_cpuid(&machine_vcpu(&b->machine, i)->kvm))
 			return -1;
-	irqs_set_idle(&b->machine.irqs);
 	b->snapshot = (struct snapshot){ .fd = -1, .path = (char *)"test.snap", .region_count = 1 };
 	b->snapshot.regions[0].size = b->config.vm.memory;
 	b->context = section_context(&b->machine, &b->devices);

@@ -108,7 +108,7 @@ struct minivmm_irq {
 #define MINIVMM_EDGE                                                                               \
 	0x2u /* option of type irq: edge-triggered, and not shared. An edge is a pulse, or a       \
 	      * raise followed by a lower. */
-#define MINIVMM_ACTIVE_LOW 0x4u /* option of type irq: the wire is low while the line is raised */
+#define MINIVMM_ACTIVE_LOW 0x4u /* option of type irq: active low in the tables of the guest */
 #define MINIVMM_OPTIONAL 0x8u   /* range: absent if its "at" option is not given */
 #define MINIVMM_POINTER                                                                            \
 	0x10u /* field: the member points to an array; the counter holds its number of elements */
@@ -119,6 +119,9 @@ struct minivmm_irq {
 #define MINIVMM_RAW                                                                                \
 	0x80u /* option of type path: the bytes of the file are used as they are. The host warns   \
 	       * about a file in another program's format, unless the option "format" is given. */
+#define MINIVMM_NO_SLOT                                                                            \
+	0x100u /* option, range: only of a device without a slot. In a slot it is absent, and an   \
+		* error if it is given. */
 
 /* A key of the device's [device NAME] section. Use MINIVMM_OPTION. */
 struct minivmm_option {
@@ -127,7 +130,7 @@ struct minivmm_option {
 	uint32_t offset;           /* of the member in the state */
 	const char *initial;       /* the value if the key is not given; NULL: it is required */
 	const char *help;          /* one line */
-	uint32_t flags;            /* MINIVMM_HOST, _EDGE, _ACTIVE_LOW, _UNIQUE, _RAW */
+	uint32_t flags;            /* MINIVMM_HOST, _EDGE, _ACTIVE_LOW, _UNIQUE, _RAW, _NO_SLOT */
 	uint64_t min, max;         /* of a number; max 0: the maximum of the type */
 	const char *const *values; /* of an enum, NULL-terminated */
 };
@@ -160,8 +163,9 @@ enum minivmm_space { MINIVMM_PIO = 1, MINIVMM_MMIO = 2 };
 /* A range of ports or of guest physical addresses. */
 struct minivmm_range {
 	uint32_t space; /* enum minivmm_space */
-	uint32_t flags; /* MINIVMM_OPTIONAL */
-	const char *at; /* name of the option for its address; the core creates this option */
+	uint32_t flags; /* MINIVMM_OPTIONAL, MINIVMM_NO_SLOT */
+	const char *at; /* name of the option for its address; the core creates this option. NULL:
+			   it has only a BAR */
 	const char *at_initial;    /* initial value of that option; NULL: it is required */
 	uint64_t length;           /* in bytes; not used with length_option */
 	const char *length_option; /* the option (u8 to u64, size) with the length, or NULL */
@@ -292,6 +296,70 @@ struct minivmm_acpi {
 	const uint8_t *aml;  /* more terms of the device in ACPI machine language, or NULL */
 };
 
+/* What a BAR of a PCI function is (PCI Express 5.0, section 7.5.1.2). */
+enum minivmm_bar_type {
+	MINIVMM_BAR_MEMORY32 = 1,
+	MINIVMM_BAR_MEMORY64, /* takes the next number, too */
+	MINIVMM_BAR_PREFETCHABLE64,
+	MINIVMM_BAR_PORTS,
+	MINIVMM_BAR_ROM, /* the expansion ROM; its number is 0 */
+};
+
+/* A BAR through which the guest reaches one of the device's ranges. */
+struct minivmm_bar {
+	uint32_t type;   /* enum minivmm_bar_type */
+	uint32_t number; /* 0 to 5 */
+	uint32_t range;  /* index of the row in ranges */
+	uint32_t flags;  /* none yet */
+};
+
+/*
+ * A capability of a PCI function (PCI Express 5.0, section 7.5.3): the core writes its id and its
+ * link, and behind them bytes. The guest can change the bits that are set in writable.
+ */
+struct minivmm_capability {
+	uint32_t id;             /* 1 to 255; 9: vendor-specific */
+	uint32_t length;         /* of bytes and writable */
+	const uint8_t *bytes;    /* initial contents */
+	const uint8_t *writable; /* NULL: none */
+	/*
+	 * For a capability that is more than its bytes. read: the guest reads width bytes at
+	 * offset, from the id on; *value is what they contain. written: it has written them. bytes:
+	 * the contents now, from the id on. On the vCPU's thread, as range handlers. NULL: nothing
+	 * to do.
+	 */
+	int (*read)(struct minivmm_device *dev, const uint8_t *bytes, uint32_t offset,
+		    uint32_t width, uint32_t *value);
+	int (*written)(struct minivmm_device *dev, const uint8_t *bytes, uint32_t offset,
+		       uint32_t width);
+};
+
+/*
+ * A function of a PCI device: one row for each, the first is function 0. An option selects the
+ * slot. The core owns config space, BARs, masks and pending bits, and saves them. Without bus
+ * mastering, the device's services for memory fail and its messages are dropped.
+ */
+struct minivmm_pci {
+	const char *slot; /* name of the option for the slot, which the core creates; the rows of a
+			     device have the same */
+	const char *slot_initial; /* "none", "next", "3"; NULL: it is required */
+	uint16_t vendor, device, subsystem_vendor, subsystem;
+	uint32_t class_code; /* class << 16 | subclass << 8 | interface */
+	uint8_t revision;
+	bool has_intx;                  /* an interrupt pin */
+	const struct minivmm_bar *bars; /* ends with MINIVMM_END; can be NULL */
+	/* Offsets in the state: of an array of vectors members of type struct minivmm_irq, for
+	 * messages, which minivmm_irq_pulse() sends; of one for the interrupt pin. */
+	uint32_t vectors, vectors_offset; /* vectors 0: no messages */
+	uint32_t intx_offset;
+	uint32_t flags; /* MINIVMM_MSI */
+	/* The guest resets the function; then the core resets what it owns. */
+	int (*reset)(struct minivmm_device *dev);
+	const char *help;
+	const struct minivmm_capability *capabilities; /* ends with MINIVMM_END; can be NULL */
+};
+#define MINIVMM_MSI 0x1u /* messages by MSI, at most 32, instead of MSI-X */
+
 #define MINIVMM_POWER_CONTROL 0 /* bits 2 to 4: the sleep type; bit 5: enter it now */
 #define MINIVMM_POWER_STATUS 1
 #define MINIVMM_POWER_RESET 2
@@ -334,6 +402,7 @@ struct minivmm_plugin {
 	 * valid with minivmm_capture_file().
 	 */
 	int (*capture)(struct minivmm_device *dev);
+	const struct minivmm_pci *pci;
 };
 
 /* pause: requests are in flight; minivmm_paused() follows. read, write: the access is deferred;
@@ -744,6 +813,7 @@ minivmm_may_wait(struct minivmm_device *dev)
  * them in MINIVMM_REGISTER(), and older hosts refuse it by the feature's name.
  */
 #define MINIVMM_DEFERRED_ACCESS "deferred-access" /* minivmm_defer(), minivmm_complete() */
+#define MINIVMM_HAS_PCI "pci"                     /* the table pci */
 
 /* Whether the host has a feature. Where: in any phase, on any thread. */
 static inline bool
@@ -1203,6 +1273,7 @@ struct minivmm_registration {
 	uint32_t acpi_size;
 	const struct minivmm_plugin *plugin;
 	const char *const *needs; /* names of features, NULL-terminated; NULL: none */
+	uint32_t pci_size, bar_size, capability_size;
 };
 
 #ifdef __cplusplus
@@ -1231,7 +1302,10 @@ struct minivmm_registration {
 		sizeof(struct minivmm_field),                                                      \
 		sizeof(struct minivmm_acpi),                                                       \
 		&descriptor,                                                                       \
-		minivmm_needs                                                                      \
+		minivmm_needs,                                                                     \
+		sizeof(struct minivmm_pci),                                                        \
+		sizeof(struct minivmm_bar),                                                        \
+		sizeof(struct minivmm_capability)                                                  \
 	};                                                                                         \
 	/* a semicolon follows */                                                                  \
 	extern int minivmm_registered_##descriptor
