@@ -338,7 +338,7 @@ balloon_line(struct minivmm_device *dev)
 	b->pages = (uint32_t)(bytes / PAGE);
 	b->generation++;
 	if (b->virtio.status & VIRTIO_DRIVER_OK)
-		virtio_interrupt(dev, &b->virtio, VIRTIO_INTERRUPT_CONFIG);
+		virtio_interrupt_config(dev, &b->virtio);
 }
 
 static int
@@ -398,7 +398,8 @@ static const struct minivmm_option options[] = {
 	MINIVMM_END,
 };
 
-static const struct minivmm_range ranges[] = { VIRTIO_RANGE, MINIVMM_END };
+static const struct minivmm_range ranges[] = { VIRTIO_RANGES, MINIVMM_END };
+static const struct minivmm_pci pci[] = { VIRTIO_PCI(struct balloon, 5, 0x00ff00, 4), MINIVMM_END };
 
 static const struct minivmm_timer timers[] = {
 	{ .name = "period", .fire = balloon_period, .help = "requests new statistics" },
@@ -434,6 +435,7 @@ static const struct minivmm_plugin balloon = {
 	.state_size = sizeof(struct balloon),
 	.options = options,
 	.ranges = ranges,
+	.pci = pci,
 	.timers = timers,
 	.streams = streams,
 	.posts = virtio_posts,
@@ -443,4 +445,4 @@ static const struct minivmm_plugin balloon = {
 	.loaded = virtio_loaded,
 	.acpi = virtio_acpi,
 };
-MINIVMM_REGISTER(balloon);
+MINIVMM_REGISTER(balloon, MINIVMM_HAS_PCI);

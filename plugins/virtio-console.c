@@ -117,7 +117,8 @@ console_start(struct minivmm_device *dev, const struct minivmm_start *start)
 }
 
 static const struct minivmm_option options[] = { VIRTIO_OPTIONS(struct console), MINIVMM_END };
-static const struct minivmm_range ranges[] = { VIRTIO_RANGE, MINIVMM_END };
+static const struct minivmm_range ranges[] = { VIRTIO_RANGES, MINIVMM_END };
+static const struct minivmm_pci pci[] = { VIRTIO_PCI(struct console, 3, 0x078000, 2), MINIVMM_END };
 
 static const struct minivmm_stream streams[] = {
 	{ .name = "line",
@@ -143,6 +144,7 @@ static const struct minivmm_plugin console = {
 	.state_size = sizeof(struct console),
 	.options = options,
 	.ranges = ranges,
+	.pci = pci,
 	.posts = virtio_posts,
 	.streams = streams,
 	.fields = fields,
@@ -151,4 +153,4 @@ static const struct minivmm_plugin console = {
 	.loaded = virtio_loaded,
 	.acpi = virtio_acpi,
 };
-MINIVMM_REGISTER(console);
+MINIVMM_REGISTER(console, MINIVMM_HAS_PCI);

@@ -76,7 +76,8 @@ static const struct minivmm_option options[] = {
 	MINIVMM_END,
 };
 
-static const struct minivmm_range ranges[] = { VIRTIO_RANGE, MINIVMM_END };
+static const struct minivmm_range ranges[] = { VIRTIO_RANGES, MINIVMM_END };
+static const struct minivmm_pci pci[] = { VIRTIO_PCI(struct rng, 4, 0x00ff00, 1), MINIVMM_END };
 static const struct minivmm_field fields[] = { VIRTIO_FIELDS(struct rng), MINIVMM_END };
 
 static const struct minivmm_plugin rng = {
@@ -86,6 +87,7 @@ static const struct minivmm_plugin rng = {
 	.state_size = sizeof(struct rng),
 	.options = options,
 	.ranges = ranges,
+	.pci = pci,
 	.posts = virtio_posts,
 	.fields = fields,
 	.configure = rng_configure,
@@ -93,4 +95,4 @@ static const struct minivmm_plugin rng = {
 	.loaded = virtio_loaded,
 	.acpi = virtio_acpi,
 };
-MINIVMM_REGISTER(rng);
+MINIVMM_REGISTER(rng, MINIVMM_HAS_PCI);

@@ -171,7 +171,7 @@ virtio_publish(struct minivmm_device *dev, struct virtio *v, uint32_t q, uint16_
 		if (flags & 1)
 			return 0;
 	}
-	virtio_interrupt(dev, v, VIRTIO_INTERRUPT_USED);
+	virtio_interrupt(dev, v, q);
 	return 0;
 }
 

@@ -1,46 +1,40 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The MMIO transport of virtio: the registers, feature negotiation and reset. */
-#include "virtio.h"
+/* A virtio device behind its transport: features, status, reset, notifications, interrupts. */
+#include "transport.h"
 
 #include <string.h>
 
-const struct minivmm_acpi virtio_acpi[] = {
-	{ .hid = "LNRO0005" },
-	MINIVMM_END,
-};
-
-const struct minivmm_register virtio_registers[] = {
-	{ VIRTIO_MAGIC, "MagicValue", NULL },
-	{ VIRTIO_VERSION, "Version", NULL },
-	{ VIRTIO_DEVICE_ID, "DeviceID", NULL },
-	{ VIRTIO_VENDOR_ID, "VendorID", NULL },
-	{ VIRTIO_DEVICE_FEATURES, "DeviceFeatures", NULL },
-	{ VIRTIO_DEVICE_FEATURES_SEL, "DeviceFeaturesSel", NULL },
-	{ VIRTIO_DRIVER_FEATURES, "DriverFeatures", NULL },
-	{ VIRTIO_DRIVER_FEATURES_SEL, "DriverFeaturesSel", NULL },
-	{ VIRTIO_QUEUE_SEL, "QueueSel", NULL },
-	{ VIRTIO_QUEUE_NUM_MAX, "QueueNumMax", NULL },
-	{ VIRTIO_QUEUE_NUM, "QueueNum", NULL },
-	{ VIRTIO_QUEUE_READY, "QueueReady", NULL },
-	{ VIRTIO_QUEUE_NOTIFY, "QueueNotify", NULL },
-	{ VIRTIO_INTERRUPT_STATUS, "InterruptStatus", NULL },
-	{ VIRTIO_INTERRUPT_ACK, "InterruptACK", NULL },
-	{ VIRTIO_STATUS, "Status", NULL },
-	{ VIRTIO_QUEUE_DESC_LOW, "QueueDescLow", NULL },
-	{ VIRTIO_QUEUE_DESC_HIGH, "QueueDescHigh", NULL },
-	{ VIRTIO_QUEUE_DRIVER_LOW, "QueueDriverLow", NULL },
-	{ VIRTIO_QUEUE_DRIVER_HIGH, "QueueDriverHigh", NULL },
-	{ VIRTIO_QUEUE_DEVICE_LOW, "QueueDeviceLow", NULL },
-	{ VIRTIO_QUEUE_DEVICE_HIGH, "QueueDeviceHigh", NULL },
-	{ VIRTIO_CONFIG_GENERATION, "ConfigGeneration", NULL },
-	MINIVMM_END,
-};
+/* Interrupts by a message if the driver has set one; else by the line or pin. */
+static void
+signal_driver(struct minivmm_device *dev, struct virtio *v, uint32_t why, uint16_t vector)
+{
+	if (vector != VIRTIO_NO_VECTOR) {
+		minivmm_irq_pulse(dev, &v->messages[vector]);
+		return;
+	}
+	v->interrupts |= why;
+	minivmm_irq_raise(dev, virtio_in_slot(v) ? &v->pin : &v->irq);
+}
 
 void
-virtio_interrupt(struct minivmm_device *dev, struct virtio *v, uint32_t why)
+virtio_interrupt(struct minivmm_device *dev, struct virtio *v, uint32_t queue)
 {
-	v->interrupts |= why;
-	minivmm_irq_raise(dev, &v->irq);
+	signal_driver(dev, v, VIRTIO_INTERRUPT_USED, v->vectors[queue]);
+}
+
+void
+virtio_interrupt_config(struct minivmm_device *dev, struct virtio *v)
+{
+	v->interrupts |= VIRTIO_INTERRUPT_CONFIG; /* section 4.1.4.5.1: with messages, too */
+	signal_driver(dev, v, VIRTIO_INTERRUPT_CONFIG, v->config_vector);
+}
+
+void
+virtio_clear_interrupts(struct minivmm_device *dev, struct virtio *v, uint32_t bits)
+{
+	v->interrupts &= ~bits;
+	if (!v->interrupts)
+		minivmm_irq_lower(dev, virtio_in_slot(v) ? &v->pin : &v->irq);
 }
 
 void
@@ -53,7 +47,7 @@ virtio_broken(struct minivmm_device *dev, struct virtio *v, const char *why)
 		    why);
 	v->status |= VIRTIO_NEEDS_RESET;
 	if (v->status & VIRTIO_DRIVER_OK)
-		virtio_interrupt(dev, v, VIRTIO_INTERRUPT_CONFIG);
+		virtio_interrupt_config(dev, v);
 }
 
 uint64_t
@@ -79,8 +73,13 @@ const struct minivmm_post virtio_posts[] = {
 	MINIVMM_END,
 };
 
-/* The driver has notified the queue. */
-static int
+uint32_t
+virtio_features_word(struct minivmm_device *dev, const struct virtio *v)
+{
+	return v->device_sel < 2 ? (uint32_t)(virtio_offered(dev, v) >> 32 * v->device_sel) : 0;
+}
+
+int
 virtio_notified(struct minivmm_device *dev, struct virtio *v, uint32_t queue)
 {
 	v->budget = VIRTIO_BUDGET;
@@ -103,10 +102,15 @@ virtio_ioeventfds(struct minivmm_device *dev)
 	int r = 0;
 
 	for (uint32_t q = 0; q < v->kind->queues && !r; q++) {
-		const struct minivmm_bind bind = {
+		struct minivmm_bind bind = {
 			.offset = VIRTIO_QUEUE_NOTIFY, .width = 4, .value = q, .watch = q
 		};
 
+		if (virtio_in_slot(v)) {
+			bind.range = VIRTIO_PCI_RANGE;
+			bind.offset = VIRTIO_PCI_NOTIFY + q * VIRTIO_PCI_NOTIFY_STEP;
+			bind.width = 2;
+		}
 		r = minivmm_bind_write(dev, &bind);
 	}
 	return r;
@@ -115,18 +119,22 @@ virtio_ioeventfds(struct minivmm_device *dev)
 static void
 virtio_reset(struct minivmm_device *dev, struct virtio *v)
 {
-	const struct virtio keep = { .kind = v->kind, .irq = v->irq };
+	struct virtio keep = { .kind = v->kind, .irq = v->irq, .pin = v->pin };
 
+	memcpy(keep.messages, v->messages, sizeof(keep.messages));
+	keep.config_vector = VIRTIO_NO_VECTOR;
+	memset(keep.vectors, 0xff, sizeof(keep.vectors));
 	*v = keep;
-	minivmm_irq_lower(dev, &v->irq);
+	virtio_clear_interrupts(dev, v, ~0u);
 	if (v->kind->reset)
 		v->kind->reset(dev);
 }
 
-static uint64_t
-virtio_config(struct minivmm_device *dev, const struct virtio *v, uint64_t offset, uint32_t width)
+uint64_t
+virtio_read_config(struct minivmm_device *dev, const struct virtio *v, uint64_t offset,
+		   uint32_t width)
 {
-	uint8_t config[VIRTIO_LENGTH - VIRTIO_CONFIG + 8] = { 0 };
+	uint8_t config[VIRTIO_CONFIG_BYTES + 8] = { 0 };
 	uint64_t value = 0;
 
 	if (v->kind->config)
@@ -135,102 +143,63 @@ virtio_config(struct minivmm_device *dev, const struct virtio *v, uint64_t offse
 	return value;
 }
 
-int
-virtio_read(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t *value)
+void
+virtio_write_config(struct minivmm_device *dev, struct virtio *v, uint64_t offset, uint32_t width,
+		    uint64_t value)
 {
-	const struct virtio *v = minivmm_state(dev);
-	bool queue = v->queue_sel < v->kind->queues;
+	if (v->kind->config_write)
+		v->kind->config_write(dev, offset, width, value);
+}
 
-	if (a->offset >= VIRTIO_CONFIG) {
-		*value = virtio_config(dev, v, a->offset - VIRTIO_CONFIG, a->width);
-		return 0;
-	}
-	*value = 0;
-	if (a->width != 4)
-		return 0;
-	switch (a->offset) {
-	case VIRTIO_MAGIC:
-		*value = 0x74726976; /* "virt" */
-		break;
-	case VIRTIO_VERSION:
-		*value = 2;
-		break;
-	case VIRTIO_DEVICE_ID:
-		*value = v->kind->id;
-		break;
-	case VIRTIO_VENDOR_ID:
-		*value = 0x4d4d564d; /* "MVMM" */
-		break;
-	case VIRTIO_DEVICE_FEATURES:
-		*value = v->device_sel < 2
-			     ? (uint32_t)(virtio_offered(dev, v) >> 32 * v->device_sel)
-			     : 0;
-		break;
-	case VIRTIO_QUEUE_NUM_MAX:
-		*value = queue ? VIRTIO_QUEUE_MAX : 0;
-		break;
-	case VIRTIO_QUEUE_READY:
-		*value = queue ? v->ready[v->queue_sel] : 0;
-		break;
-	case VIRTIO_INTERRUPT_STATUS:
-		*value = v->interrupts;
-		break;
-	case VIRTIO_STATUS:
-		*value = v->status;
-		break;
-	case VIRTIO_CONFIG_GENERATION:
-		*value = v->kind->generation ? v->kind->generation(dev) : 0;
-		break;
-	}
-	return 0;
+uint32_t
+virtio_generation(struct minivmm_device *dev, const struct virtio *v)
+{
+	return v->kind->generation ? v->kind->generation(dev) : 0;
 }
 
 static void
-virtio_half(uint64_t *address, uint32_t value, bool high)
+set_half(uint64_t *address, uint32_t value, bool high)
 {
 	*address = high ? (*address & UINT32_MAX) | (uint64_t)value << 32
 			: (*address & ~(uint64_t)UINT32_MAX) | value;
 }
 
-/* Writes a register of the selected queue. While the queue is ready, only QueueReady can be
- * written. */
-static void
-virtio_write_queue(struct minivmm_device *dev, struct virtio *v, uint64_t offset, uint32_t value)
+void
+virtio_accept_word(struct virtio *v, uint32_t value)
 {
-	uint32_t q = v->queue_sel;
-
-	if (q >= v->kind->queues || (v->ready[q] && offset != VIRTIO_QUEUE_READY))
-		return;
-	switch (offset) {
-	case VIRTIO_QUEUE_NUM:
-		/* A power of two, section 2.7. */
-		if (value && value <= VIRTIO_QUEUE_MAX && !(value & (value - 1)))
-			v->size[q] = (uint16_t)value;
-		else
-			virtio_broken(dev, v, "a queue size is not a power of two of at most 256");
-		break;
-	case VIRTIO_QUEUE_READY:
-		v->ready[q] = value == 1 && v->size[q];
-		v->last_avail_idx[q] = v->used_idx[q] = 0;
-		v->pending[q] = false;
-		break;
-	case VIRTIO_QUEUE_DESC_LOW:
-	case VIRTIO_QUEUE_DESC_HIGH:
-		virtio_half(&v->desc[q], value, offset == VIRTIO_QUEUE_DESC_HIGH);
-		break;
-	case VIRTIO_QUEUE_DRIVER_LOW:
-	case VIRTIO_QUEUE_DRIVER_HIGH:
-		virtio_half(&v->avail_ring[q], value, offset == VIRTIO_QUEUE_DRIVER_HIGH);
-		break;
-	case VIRTIO_QUEUE_DEVICE_LOW:
-	case VIRTIO_QUEUE_DEVICE_HIGH:
-		virtio_half(&v->used_ring[q], value, offset == VIRTIO_QUEUE_DEVICE_HIGH);
-		break;
-	}
+	if (v->driver_sel < 2 && !(v->status & VIRTIO_FEATURES_OK))
+		set_half(&v->driver_features, value, v->driver_sel);
 }
 
-static int
-virtio_write_status(struct minivmm_device *dev, struct virtio *v, uint32_t value)
+void
+virtio_set_half(struct virtio *v, uint32_t queue, uint64_t *address, uint32_t value, bool high)
+{
+	if (!v->ready[queue])
+		set_half(address, value, high);
+}
+
+void
+virtio_set_size(struct minivmm_device *dev, struct virtio *v, uint32_t queue, uint32_t size)
+{
+	if (v->ready[queue])
+		return;
+	/* A power of two, section 2.7. */
+	if (size && size <= VIRTIO_QUEUE_MAX && !(size & (size - 1)))
+		v->size[queue] = (uint16_t)size;
+	else
+		virtio_broken(dev, v, "a queue size is not a power of two of at most 256");
+}
+
+void
+virtio_set_ready(struct virtio *v, uint32_t queue, bool ready)
+{
+	v->ready[queue] = ready;
+	v->last_avail_idx[queue] = v->used_idx[queue] = 0;
+	v->pending[queue] = false;
+}
+
+int
+virtio_set_status(struct minivmm_device *dev, struct virtio *v, uint32_t value)
 {
 	bool live = v->status & VIRTIO_DRIVER_OK;
 
@@ -254,43 +223,10 @@ virtio_write_status(struct minivmm_device *dev, struct virtio *v, uint32_t value
 	return virtio_process_pending(dev, 0);
 }
 
-int
-virtio_write(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t wide)
+static bool
+is_vector(const struct virtio *v, uint16_t vector)
 {
-	struct virtio *v = minivmm_state(dev);
-	uint32_t value = (uint32_t)wide;
-
-	if (a->offset >= VIRTIO_CONFIG && v->kind->config_write)
-		v->kind->config_write(dev, a->offset - VIRTIO_CONFIG, a->width, wide);
-	if (a->offset >= VIRTIO_CONFIG || a->width != 4)
-		return 0;
-	switch (a->offset) {
-	case VIRTIO_DEVICE_FEATURES_SEL:
-		v->device_sel = value;
-		break;
-	case VIRTIO_DRIVER_FEATURES_SEL:
-		v->driver_sel = value;
-		break;
-	case VIRTIO_DRIVER_FEATURES:
-		if (v->driver_sel < 2 && !(v->status & VIRTIO_FEATURES_OK))
-			virtio_half(&v->driver_features, value, v->driver_sel);
-		break;
-	case VIRTIO_QUEUE_SEL:
-		v->queue_sel = value;
-		break;
-	case VIRTIO_QUEUE_NOTIFY:
-		return virtio_notified(dev, v, value);
-	case VIRTIO_INTERRUPT_ACK:
-		v->interrupts &= ~value;
-		if (!v->interrupts)
-			minivmm_irq_lower(dev, &v->irq);
-		break;
-	case VIRTIO_STATUS:
-		return virtio_write_status(dev, v, value);
-	default:
-		virtio_write_queue(dev, v, a->offset, value);
-	}
-	return 0;
+	return vector == VIRTIO_NO_VECTOR || virtio_has_vector(v, vector);
 }
 
 int
@@ -298,13 +234,21 @@ virtio_loaded(struct minivmm_device *dev)
 {
 	const struct virtio *v = minivmm_state(dev);
 
+	if (!is_vector(v, v->config_vector)) {
+		minivmm_error(dev,
+			      "the state has the vector %u, which the device lacks; the "
+			      "snapshot is damaged",
+			      v->config_vector);
+		return -1;
+	}
 	for (uint32_t q = 0; q < VIRTIO_QUEUES; q++)
 		if (v->size[q] > VIRTIO_QUEUE_MAX || v->size[q] & (v->size[q] - 1) ||
-		    v->ready[q] > 1 || (v->ready[q] && !v->size[q])) {
+		    v->ready[q] > 1 || (v->ready[q] && !v->size[q]) ||
+		    !is_vector(v, v->vectors[q])) {
 			minivmm_error(dev,
-				      "the state of queue %u is not valid: size %u, ready %u; the "
-				      "snapshot is damaged",
-				      q, v->size[q], v->ready[q]);
+				      "the state of queue %u is not valid: size %u, ready %u, "
+				      "vector %u; the snapshot is damaged",
+				      q, v->size[q], v->ready[q], v->vectors[q]);
 			return -1;
 		}
 	return 0;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The MMIO transport (virtio 1.2, section 4.2), which all virtio devices share. queue.h has their
- * split virtqueues (section 2.7), with indirect descriptors and event indices. A plugin embeds
+ * A virtio device (virtio 1.2) on the MMIO transport (section 4.2) or, if the config gives it a
+ * slot, on PCI (section 4.1). queue.h has the split virtqueues (section 2.7), with indirect
+ * descriptors and event indices. A plugin embeds
  * struct virtio in its state as the first member, named virtio. It takes requests with virtio_pop()
  * and returns them with virtio_push().
  *
@@ -14,9 +15,19 @@
 
 #include <minivmm/plugin.h>
 
-#define VIRTIO_QUEUES 9      /* maximum per device: four pairs and a control queue */
-#define VIRTIO_QUEUE_MAX 256 /* descriptors per queue, and segments per request */
-#define VIRTIO_LENGTH 0x200  /* of the range: registers, then 256 bytes of device configuration */
+#define VIRTIO_QUEUES 9            /* maximum per device: four pairs and a control queue */
+#define VIRTIO_QUEUE_MAX 256       /* descriptors per queue, and segments per request */
+#define VIRTIO_CONFIG_BYTES 0x100u /* of the device configuration */
+#define VIRTIO_LENGTH 0x200        /* of the MMIO range: registers, then the device configuration */
+#define VIRTIO_NO_VECTOR 0xffffu
+
+/* The BAR of the PCI transport. */
+#define VIRTIO_PCI_RANGE 1 /* its row in the table of ranges */
+#define VIRTIO_PCI_ISR 0x1000u
+#define VIRTIO_PCI_CONFIG 0x2000u
+#define VIRTIO_PCI_NOTIFY 0x3000u
+#define VIRTIO_PCI_NOTIFY_STEP 4u
+#define VIRTIO_PCI_LENGTH 0x4000u
 
 /* Feature bits, named as in the specification. */
 #define VIRTIO_F_INDIRECT_DESC (1ull << 28)
@@ -45,11 +56,13 @@ struct virtio_kind {
 	void (*reset)(struct minivmm_device *dev);
 };
 
-/* A device's state. A snapshot contains all members except the first three (VIRTIO_FIELDS). */
+/* A device's state. A snapshot contains all members except the first five (VIRTIO_FIELDS). */
 struct virtio {
 	const struct virtio_kind *kind; /* set by the plugin's configure */
-	struct minivmm_irq irq;         /* option, level */
-	uint32_t budget;                /* requests to take before the thread does other work */
+	struct minivmm_irq irq;         /* option, level: of the MMIO transport */
+	struct minivmm_irq pin;         /* of the PCI transport; the core fills both in a slot */
+	struct minivmm_irq messages[VIRTIO_QUEUES + 1];
+	uint32_t budget; /* requests to take before the thread does other work */
 	uint32_t status, interrupts, device_sel, driver_sel, queue_sel;
 	uint64_t driver_features;
 	uint8_t ready[VIRTIO_QUEUES];
@@ -63,9 +76,12 @@ struct virtio {
 	 * notify first.
 	 */
 	bool pending[VIRTIO_QUEUES];
+	/* Indices into messages, or VIRTIO_NO_VECTOR: for changes of the configuration, and by
+	 * queue. */
+	uint16_t config_vector, vectors[VIRTIO_QUEUES];
 };
 
-#define VIRTIO_STATE 2u /* version of this state; a plugin's state_version is this or higher */
+#define VIRTIO_STATE 4u /* version of this state; a plugin's state_version is this or higher */
 /* A saved member of struct virtio. item: its name in snapshots, which never changes. */
 #define VIRTIO_FIELD_AS(structure, item, member, ...)                                              \
 	{                                                                                          \
@@ -96,20 +112,47 @@ struct virtio {
 	    VIRTIO_FIELD_AS(structure, "ring", used_ring,                                          \
 			    .help = "by queue: address of the used ring"),                         \
 	    VIRTIO_FIELD(structure, pending, .since = 2, .initial = 1,                             \
-			 .help = "by queue: notified, and not yet found empty")
+			 .help = "by queue: notified, and not yet found empty"),                   \
+	    VIRTIO_FIELD(structure, config_vector, .since = 4, .initial = VIRTIO_NO_VECTOR,        \
+			 .help = "config_msix_vector"),                                            \
+	    VIRTIO_FIELD(structure, vectors, .since = 4, .initial = VIRTIO_NO_VECTOR,              \
+			 .help = "by queue: queue_msix_vector")
 
-/* The options and the range that each virtio device has. */
+/* The options, the ranges and the PCI function that each virtio device has. */
 #define VIRTIO_OPTIONS(structure)                                                                  \
 	{                                                                                          \
 		.name = "irq", .type = MINIVMM_IRQ,                                                \
 		.offset = (uint32_t)(offsetof(structure, virtio) + offsetof(struct virtio, irq)),  \
-		.help = "interrupt line, which devices may share"                                  \
+		.help = "interrupt line, which devices may share; not in a slot",                  \
+		.flags = MINIVMM_NO_SLOT                                                           \
 	}
-#define VIRTIO_RANGE                                                                               \
+#define VIRTIO_RANGES                                                                              \
+	{ .space = MINIVMM_MMIO,                                                                   \
+	  .at = "address",                                                                         \
+	  .length = VIRTIO_LENGTH,                                                                 \
+	  .flags = MINIVMM_NO_SLOT,                                                                \
+	  .read = virtio_read,                                                                     \
+	  .write = virtio_write,                                                                   \
+	  .registers = virtio_registers,                                                           \
+	  .help = "address of the registers; not in a slot" },                                     \
 	{                                                                                          \
-		.space = MINIVMM_MMIO, .at = "address", .length = VIRTIO_LENGTH,                   \
-		.read = virtio_read, .write = virtio_write, .registers = virtio_registers,         \
-		.help = "address of the registers"                                                 \
+		.space = MINIVMM_MMIO, .length = VIRTIO_PCI_LENGTH, .read = virtio_pci_read,       \
+		.write = virtio_pci_write, .registers = virtio_pci_registers,                      \
+		.help = "registers of the PCI transport"                                           \
+	}
+/* type: the device ID; class_: its PCI class; queues: how many it has at most. */
+#define VIRTIO_PCI(structure, type, class_, queues)                                                \
+	{                                                                                          \
+		.slot = "slot", .slot_initial = "none", .vendor = 0x1af4,                          \
+		.device = 0x1040 + (type), .subsystem_vendor = 0x1af4, .subsystem = 0x1100,        \
+		.class_code = (class_), .revision = 1, .has_intx = true, .bars = virtio_bars,      \
+		.vectors = (queues) + 1,                                                           \
+		.vectors_offset =                                                                  \
+		    (uint32_t)(offsetof(structure, virtio) + offsetof(struct virtio, messages)),   \
+		.intx_offset =                                                                     \
+		    (uint32_t)(offsetof(structure, virtio) + offsetof(struct virtio, pin)),        \
+		.reset = virtio_pci_reset, .help = "PCI slot, instead of address and irq",         \
+		.capabilities = virtio_capabilities                                                \
 	}
 
 /* The ACPI id by which Linux's virtio-mmio driver finds the device. */
@@ -143,7 +186,7 @@ enum virtio_register {
 	VIRTIO_CONFIG = 0x100,
 };
 
-extern const struct minivmm_register virtio_registers[]; /* for VIRTIO_RANGE */
+extern const struct minivmm_register virtio_registers[]; /* for VIRTIO_RANGES */
 
 enum virtio_status {
 	VIRTIO_DRIVER_OK = 4,
@@ -154,8 +197,21 @@ enum virtio_status {
 #define VIRTIO_INTERRUPT_USED 1u
 #define VIRTIO_INTERRUPT_CONFIG 2u
 
-/* Sets bits of InterruptStatus (VIRTIO_INTERRUPT_...) and raises the line. */
-void virtio_interrupt(struct minivmm_device *dev, struct virtio *v, uint32_t why);
+/* Interrupts for used buffers of a queue. */
+void virtio_interrupt(struct minivmm_device *dev, struct virtio *v, uint32_t queue);
+/* Interrupts for a change of the device configuration or of the status. */
+void virtio_interrupt_config(struct minivmm_device *dev, struct virtio *v);
+static inline bool
+virtio_in_slot(const struct virtio *v)
+{
+	return v->pin.handle;
+}
+
+static inline bool
+virtio_has_vector(const struct virtio *v, uint32_t vector)
+{
+	return vector <= VIRTIO_QUEUES && v->messages[vector].handle;
+}
 
 /* The driver has violated the specification. Logs the reason, sets DEVICE_NEEDS_RESET and notifies
  * the driver. The device does nothing more until the driver resets it. */
@@ -203,7 +259,15 @@ extern const struct minivmm_post
 int virtio_queue_ready(struct minivmm_device *dev, uint32_t queue, uint32_t events);
 int virtio_ioeventfds(struct minivmm_device *dev);
 
-/* For VIRTIO_RANGE. Registers are 4 bytes wide: a read of another width returns 0, and a write of
+/* For VIRTIO_PCI and its row in VIRTIO_RANGES. */
+extern const struct minivmm_bar virtio_bars[];
+extern const struct minivmm_capability virtio_capabilities[];
+extern const struct minivmm_register virtio_pci_registers[];
+int virtio_pci_read(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t *value);
+int virtio_pci_write(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t value);
+int virtio_pci_reset(struct minivmm_device *dev);
+
+/* For VIRTIO_RANGES. Registers are 4 bytes wide: a read of another width returns 0, and a write of
  * another width is ignored. */
 int virtio_read(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t *value);
 int virtio_write(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t wide);

@@ -12,8 +12,7 @@
 
 enum { REFUSE, ACCEPT };
 
-#define BLK_STATE 3u /* version of the state; 3: held requests */
-_Static_assert(BLK_STATE > VIRTIO_STATE, "the versions of the fields are those of the plugin");
+#define BLK_STATE VIRTIO_STATE /* 3: held requests */
 
 static uint64_t
 blk_features(struct minivmm_device *dev)
@@ -251,7 +250,9 @@ static const struct minivmm_timer timers[] = {
 			     .help = "continues when the rate limit allows it" },
 	MINIVMM_END,
 };
-static const struct minivmm_range ranges[] = { VIRTIO_RANGE, MINIVMM_END };
+static const struct minivmm_range ranges[] = { VIRTIO_RANGES, MINIVMM_END };
+static const struct minivmm_pci pci[] = { VIRTIO_PCI(struct blk, 2, 0x010000, VIRTIO_QUEUES),
+					  MINIVMM_END };
 static const struct minivmm_field fields[] = {
 	VIRTIO_FIELDS(struct blk),
 	MINIVMM_FIELD(struct blk, bytes, .help = "size of the disk"),
@@ -277,6 +278,7 @@ static const struct minivmm_plugin blk = {
 	.state_size = sizeof(struct blk),
 	.options = options,
 	.ranges = ranges,
+	.pci = pci,
 	.timers = timers,
 	.watches = watches,
 	.posts = posts,
@@ -291,4 +293,4 @@ static const struct minivmm_plugin blk = {
 	.acpi = virtio_acpi,
 	.capture = blk_capture,
 };
-MINIVMM_REGISTER(blk);
+MINIVMM_REGISTER(blk, MINIVMM_HAS_PCI);

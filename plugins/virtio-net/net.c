@@ -388,7 +388,9 @@ static const struct minivmm_option options[] = {
 	MINIVMM_END,
 };
 
-static const struct minivmm_range ranges[] = { VIRTIO_RANGE, MINIVMM_END };
+static const struct minivmm_range ranges[] = { VIRTIO_RANGES, MINIVMM_END };
+static const struct minivmm_pci pci[] = { VIRTIO_PCI(struct net, 1, 0x020000, VIRTIO_QUEUES),
+					  MINIVMM_END };
 
 static const struct minivmm_timer timers[] = {
 	{ .name = "rate",
@@ -446,6 +448,7 @@ static const struct minivmm_plugin net = {
 	.state_size = sizeof(struct net),
 	.options = options,
 	.ranges = ranges,
+	.pci = pci,
 	.timers = timers,
 	.watches = watches,
 	.posts = posts,
@@ -458,4 +461,4 @@ static const struct minivmm_plugin net = {
 	.loaded = net_loaded,
 	.acpi = virtio_acpi,
 };
-MINIVMM_REGISTER(net);
+MINIVMM_REGISTER(net, MINIVMM_HAS_PCI);

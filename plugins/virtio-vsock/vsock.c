@@ -153,7 +153,8 @@ static const struct minivmm_option options[] = {
 	MINIVMM_END,
 };
 
-static const struct minivmm_range ranges[] = { VIRTIO_RANGE, MINIVMM_END };
+static const struct minivmm_range ranges[] = { VIRTIO_RANGES, MINIVMM_END };
+static const struct minivmm_pci pci[] = { VIRTIO_PCI(struct vsock, 19, 0x028000, 3), MINIVMM_END };
 
 static const struct minivmm_watch watches[] = {
 	{ .name = "sockets", .ready = vsock_ready, .help = "the host's sockets" },
@@ -177,6 +178,7 @@ static const struct minivmm_plugin vsock = {
 	.state_size = sizeof(struct vsock),
 	.options = options,
 	.ranges = ranges,
+	.pci = pci,
 	.watches = watches,
 	.posts = virtio_posts,
 	.fields = fields,
@@ -187,4 +189,4 @@ static const struct minivmm_plugin vsock = {
 	.loaded = virtio_loaded,
 	.acpi = virtio_acpi,
 };
-MINIVMM_REGISTER(vsock);
+MINIVMM_REGISTER(vsock, MINIVMM_HAS_PCI);

@@ -72,6 +72,11 @@ my %expected = (
           . "10.0.2.2 refuses a connection\n",
         registers => { rbx => 0xd0000000, rcx => 0 },
     },
+    'pci' => {
+        out => "00000000 00081b36 06000000 \n00000008 11e81234 00ff0010 \n00100000 010000ed edcba987 \nMSI 00000001 00375f00 \n"
+          . "MSI 00000100 \nMSI 00000100 \ncopied by DMA\npin 00000020 \n",
+        registers => { rdi => 0x11e81234, rsp => 0x8000 },
+    },
     'protected' => { out => "32 bit: ok\n", registers => { rbx => 0x180000, rsp => 0x201000 } },
     'pvpanic' => {
         status => 102,
@@ -106,6 +111,10 @@ my %expected = (
     'virtio' => {
         out => join('', map { "line in $_\n" } 0 .. 5),
         registers => { rcx => 6, rbx => 0xd0000000, rip => 0x124d },
+    },
+    'virtio-pci' => {
+        out => "by MSI-X\nby MSI-X, after it was masked\nby the pin\n",
+        registers => { rdx => 0x31, rsp => 0x8000 },
     },
     'vsock' => { out => "vsock: ok\n", registers => { rbx => 0xd0000000, rbp => 0x8080, rsp => 0x7000 } },
 );

@@ -56,7 +56,7 @@ for my $plugin (plugins()) {
         my ($at) = $row =~ /(\S+)/;
         shows($text, qr/^ +(?:Ports|MMIO) at $at$/m, "$plugin: range $at");
     }
-    shows($text, qr/^ +0x\w+ +(?:\w+ +)?$_\b/m, "$plugin: register $_") for map { /^    0x\S+ +(\w+)/ ? $1 : () } split /\n/, $said;
+    shows($text, qr/^ +0x\w+ +(?:[\w-]+ +)?$_\b/m, "$plugin: register $_") for map { /^    0x\S+ +(\w+)/ ? $1 : () } split /\n/, $said;
     shows($text, qr/^ +Stream \Q$_\E$/m, "$plugin: stream $_") for map { /(\S+)/ } rows($said, 'streams');
     shows($text, qr/\btimer \Q$_\E,/m, "$plugin: timer $_") for map { /(\S+)/ } rows($said, 'timers');
     for my $row (rows($said, 'state')) {

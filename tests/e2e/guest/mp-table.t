@@ -72,13 +72,21 @@ irq = 8
 plugin = virtio-rng
 address = 0xd0000000
 irq = 20
+
+[device card]
+plugin = edu
+slot = 5
 END
 {
     local $configs = '.';
     my @entries = entries('devices', table('devices', 'devices', 'vm.irqchip=on', "boot.image=$top/build/guests/pvh.elf"));
     is((grep { /^line 0 \d+ 0 8 1 8$/ } @entries)[0], 'line 0 5 0 8 1 8', 'an edge');
     is((grep { /^line 0 \d+ 0 20 1 20$/ } @entries)[0], 'line 0 13 0 20 1 20', 'a level, on line 20');
-    is(scalar(grep { /^line/ } @entries), 17, 'the lines of the bus and of devices, and no other');
+    # A PCI device: its slot and pin, level-triggered and active low; not on line 20.
+    is_deeply([ grep { /^bus/ } @entries ], [ 'bus 0 ISA', 'bus 1 PCI' ], 'PCI: the bus');
+    is_deeply([ grep { /^line 0 \d+ 1/ } @entries ], [ map { "line 0 15 1 $_->[0] 1 $_->[1]" } [ 20, 22 ], [ 21, 23 ], [ 22, 16 ], [ 23, 17 ] ],
+        'PCI: the pins');
+    is(scalar(grep { /^line 0 \d+ 0/ } @entries), 17, 'the lines of the bus and of devices, and no other');
 }
 
 is(table('no', 'pvh', 'vm.irqchip=on', 'boot.mp_table=no'), undef, 'mp_table = no: no table');
