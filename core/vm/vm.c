@@ -307,8 +307,8 @@ vm_destroy(struct vm *vm)
 		reset_free(&vm->reset);
 		if (vm->can_capture)
 			capture_free(&vm->capture);
+		devices_destroy(&vm->devices); /* whose threads may send messages until then */
 		pci_complex_free(&vm->pci);
-		devices_destroy(&vm->devices);
 		machine_destroy(&vm->machine);
 	}
 	snapshot_close(&vm->snapshot);
