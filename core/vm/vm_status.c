@@ -45,16 +45,16 @@ void
 vm_status_counts(FILE *out, const struct device *device)
 {
 	const struct bus_gate *gate = device_gate(device);
+	unsigned long long lost;
 
 	fprintf(out, "\"reads\":%llu,\"writes\":%llu,\"failures\":%llu,\"refused\":%llu",
 		(unsigned long long)atomic_load(&gate->reads),
 		(unsigned long long)atomic_load(&gate->writes),
 		(unsigned long long)atomic_load(&gate->failures),
 		(unsigned long long)atomic_load(&gate->refused));
+	lost = device_unmastered(device) + pci_complex_dropped(device);
 	if (device_slot(device))
-		fprintf(
-		    out, ",\"not_master\":%llu",
-		    (unsigned long long)(device_unmastered(device) + pci_complex_dropped(device)));
+		fprintf(out, ",\"not_master\":%llu", lost);
 }
 
 void
