@@ -109,7 +109,9 @@ reset(struct pci_function *f)
 
 /* The machine: a function with everything, one with MSI, and one with many vectors. */
 
-static const struct pci_hooks hooks = { moved, message, master, line, reset };
+static const struct pci_hooks hooks = {
+	.moved = moved, .message = message, .master = master, .line = line, .reset = reset
+};
 static const struct minivmm_range ports = { .space = MINIVMM_PIO };
 static const struct minivmm_range memory = { .space = MINIVMM_MMIO };
 static struct minivmm_device device = { .name = "fuzz" };
