@@ -14,16 +14,17 @@ my %bodies = (
     once => 'ok(-e "flag"); spew("flag")',
     report => 'ok(1); my ($path) = $ENV{ASAN_OPTIONS} =~ /log_path=([^:]*)/; spew("$path.1")',
     late => 'my ($path) = $ENV{TSAN_OPTIONS} =~ /log_path=([^:]*)/; ok(-e "flag"); spew(-e "flag" ? "$path.2" : "flag")',
+    remark => 'ok(1); my ($path) = $ENV{ASAN_OPTIONS} =~ /log_path=([^:]*)/; spew("$path.3", "Running thread 7 was not suspended.")',
 );
-spew("$_.t", "use Test::More; sub spew { open my \$out, '>', \@_; print \$out 'text' } $bodies{$_}; done_testing;\n") for keys %bodies;
+spew("$_.t", "use Test::More; sub spew { open my \$out, '>', \$_[0]; print \$out \$_[1] // '==7==ERROR: AddressSanitizer: bad' } $bodies{$_}; done_testing;\n") for keys %bodies;
 mkdir 'build';
 for my $case ([ 0, 'good' ], [ 1, 'bad' ], [ 0, 'once' ], [ 1, 'report' ], [ 1, 'late' ], [ 0, 'good', 'once' ], [ 1, 'once', 'bad' ],
-    [ 1, 'once', 'report' ]) {
+    [ 1, 'once', 'report' ], [ 0, 'remark' ]) {
     my ($expected, @names) = @$case;
     unlink 'flag';
     my ($status, $out, $err) = run([ "$top/tests/sanitized", 'build', map { "$_.t" } @names ], PROVE => '-Q');
     is($status ? 1 : 0, $expected, "@names") or diag($out . $err);
-    my $second = grep { !/good|report/ } @names;
+    my $second = grep { !/good|report|remark/ } @names;
     $second = 0 if grep { $_ eq 'report' } @names;
     is(($err =~ /once more/) ? 1 : 0, $second ? 1 : 0, "@names: a second try");
 }
