@@ -23,9 +23,10 @@ sub clocks {
     };
 }
 
+my $began = time;
 my ($status, $out, $err) = run([ $minivmm, '-c', "$configs/simple.ini", '--until', 'rip:0x1005', '--save', 'then.snap' ]);
 is($status, 0, 'a snapshot') or diag($err);
-my ($then, $began) = (clocks('then.snap'), time);
+my $then = clocks('then.snap');
 sleep 1.5;
 for my $how (qw(resume wall)) {
     ($status, $out, $err) = run([ $minivmm, '-r', 'then.snap', '--set', "snapshot.clock=$how", '--until', 'access:1', '--save', "$how.snap" ]);
