@@ -118,6 +118,7 @@ struct pci_function {
 	struct pci_vector *vectors;  /* of MSI-X; owned */
 	uint32_t vector_count;
 	uint32_t msi_pending, msi_count; /* of MSI: a bit for each; messages */
+	bool waiting;                    /* a message that is not masked may be pending */
 	bool intx;                       /* the device's interrupt is up */
 	uint64_t dropped;                /* messages without bus mastering */
 	struct {

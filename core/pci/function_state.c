@@ -121,6 +121,7 @@ pci_function_load(struct pci_function *f, const struct record *group)
 		f->intx = record_find(group, "intx", &intx) && record_number(&intx, 0);
 	for (uint32_t i = 0; i < f->vector_count; i++)
 		load_vector(&f->vectors[i], words + i * WORDS * sizeof(uint32_t));
+	f->waiting = true;
 	if (!mutant("pci", "places"))
 		pci_place_regions(f);
 	if (!mutant("pci", "master"))

@@ -84,8 +84,12 @@ pci_function_msi(struct pci_function *f, uint32_t messages)
 static bool
 send(struct pci_function *f, const struct pci_message *message)
 {
-	if (f->config[PCI_COMMAND] & PCI_BUS_MASTER)
-		return f->hooks->message(f, message);
+	if (f->config[PCI_COMMAND] & PCI_BUS_MASTER) {
+		bool sent = f->hooks->message(f, message);
+
+		f->waiting |= !sent;
+		return sent;
+	}
 	f->dropped++;
 	return true;
 }
@@ -133,7 +137,7 @@ send_pending_msi(struct pci_function *f)
 {
 	uint32_t masks;
 
-	if (!msi_on(f))
+	if (!msi_on(f) || msix_on(f))
 		return;
 	masks = pci_get(f->config, f->msi + MSI_MASK, 4);
 	for (uint32_t i = 0; i < f->msi_count; i++)
@@ -145,8 +149,8 @@ send_pending_msi(struct pci_function *f)
 static void
 send_pending(struct pci_function *f)
 {
-	if (!msix_on(f))
-		send_pending_msi(f);
+	f->waiting = false;
+	send_pending_msi(f);
 	for (uint32_t i = 0; i < f->vector_count && msix_on(f); i++)
 		send_vector(f, i);
 }
@@ -157,6 +161,8 @@ pci_function_notify(struct pci_function *f, uint32_t vector)
 	bool enabled;
 
 	pthread_mutex_lock(&f->lock);
+	if (f->waiting)
+		send_pending(f);
 	enabled = pci_messages_enabled(f);
 	if (msix_on(f) && vector < f->vector_count) {
 		f->vectors[vector].pending = true;
