@@ -129,7 +129,7 @@ SKIP: {
 }
 
 # While a file is being opened.
-{
+if ($build !~ /tsan/) {    # ThreadSanitizer delays signals in an open
     POSIX::mkfifo('fifo', 0600);
     my $process = start([ $minivmm, '-c', 'busy.ini', '--trace', 'fifo' ]);
     # An openat() that takes longer than those of the program's own start.
@@ -143,13 +143,14 @@ SKIP: {
     };
     kill TERM => $process->{pid};
     is((finish($process, 10))[0], 1000 + SIGTERM, 'a signal ends the wait for a reader of the trace');
-
+}
+{
     # A server that does not accept: its queue is full.
     my $server = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1') or die "listen: $!";
     my @queue = map { IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $server->sockport, Blocking => 0) } 1 .. 4;
     my @connects = ($minivmm, '-c', 'busy.ini', '--set', 'device.serial0.output=tcp:127.0.0.1:' . $server->sockport);
     for my $signal (SIGINT, SIGTERM) {
-        $process = start(\@connects);
+        my $process = start(\@connects);
         until_true { -e "/proc/$process->{pid}/fd" && `ls -l /proc/$process->{pid}/fd 2>/dev/null` =~ /signalfd(.*\n)+.*socket/ };
         my $begin = time;
         kill $signal, $process->{pid};
@@ -157,7 +158,7 @@ SKIP: {
         cmp_ok(time - $begin, '<=', 2, 'within a short time');
     }
     my $terminal = terminal();
-    $process = start([ @connects, '--set', 'device.serial0.input=stdio' ], terminal => $terminal);
+    my $process = start([ @connects, '--set', 'device.serial0.input=stdio' ], terminal => $terminal);
     ok(until_true { $terminal->raw }, 'the terminal is raw while minivmm connects');
     $terminal->type("\cAx");
     is((finish($process, 9))[0], 0, 'Ctrl-A x ends the wait for a connection');
@@ -211,7 +212,7 @@ SKIP: {
 
 # A signal to a plugin's child process ends that alone.
 #   print !; hlt
-{
+if ($build !~ /tsan/) {    # ThreadSanitizer delays the child's signal
     my $device = "[device a]\nplugin = faulty\nin = child-start\n";
     spew('child.ini', guest('ba f8 03 b0 21 ee f4',
             "[plugins]\npath = $build/tests/plugins\n\n$device"));
