@@ -14,6 +14,7 @@ struct ctl {
 	const char *path;
 	uid_t user; /* of a machine to trust, too; -1: none */
 	int fd;
+	bool quiet; /* a connection that breaks is not reported: another one tells it */
 	char *received;
 	size_t length, capacity;
 };

@@ -66,6 +66,7 @@ cancel(struct waiting *p)
 	log_line(MINIVMM_INFO, NULL, "cancelling the snapshot; Ctrl-C again does not wait for it");
 	if (p->side.fd < 0 && ctl_connect(&p->side, p->first))
 		ctl_close(&p->side);
+	p->side.quiet = true;
 	if (p->side.fd >= 0)
 		ctl_send(&p->side, "cancel\n", -1);
 }
@@ -130,6 +131,7 @@ ctl_snapshot(struct ctl *ctl, const char *command, int fd, char **line)
 	status = ctl_send(ctl, command, fd);
 	if (!status && isatty(STDERR_FILENO)) {
 		p.polls = !ctl_connect(&p.side, ctl);
+		p.side.quiet = true;
 		if (!p.polls)
 			ctl_close(&p.side);
 	}

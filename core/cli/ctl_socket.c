@@ -73,13 +73,13 @@ ctl_close(struct ctl *ctl)
 	if (ctl->fd >= 0)
 		close(ctl->fd);
 	free(ctl->received);
-	*ctl = (struct ctl){ .path = ctl->path, .user = ctl->user, .fd = -1 };
+	*ctl = (struct ctl){ .path = ctl->path, .user = ctl->user, .fd = -1, .quiet = ctl->quiet };
 }
 
 static int
 broken(const struct ctl *ctl, const char *why)
 {
-	return fail(STATUS_IO, "%s: no reply: %s", ctl->path, why);
+	return ctl->quiet ? -STATUS_IO : fail(STATUS_IO, "%s: no reply: %s", ctl->path, why);
 }
 
 /* Warns if the machine does not read the request: nothing else tells the user what ctl waits for.
