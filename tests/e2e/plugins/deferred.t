@@ -93,7 +93,7 @@ for my $how ('--until', '--at') {
 # A reset cancels it; a completion that comes afterwards is refused and counted.
 spew('wait.ini', guest('ba f8 03 b0 61 ee e4 10 ee f4', $device));
 is((run([ $minivmm, '-c', 'wait.ini', '--until', 'access:1', '--save', 'wait.snap' ]))[0], 0, 'a snapshot before the access');
-my $reset = start([ $minivmm, '-r', 'wait.snap', '--log', 'debug', '--set', 'control.socket=r', '--set', 'device.l.how=late', '--set', 'device.l.delay=3s' ]);
+my $reset = start([ $minivmm, '-r', 'wait.snap', '--log', 'debug', '--set', 'control.socket=r', '--set', 'device.l.how=late', '--set', 'device.l.delay=8s' ]);
 $control = Control->connect('r');
 ok(until_true(sub { said($reset) =~ /l: access 1 is deferred$/m }), 'it runs') or diag(said($reset));
 sleep 1;    # so much later does the next access end, and with it the machine
