@@ -62,8 +62,8 @@ struct log_lines {
 	atomic_uint_least64_t hashes[LOG_LINES];
 };
 /*
- * From now on, a line is not written if one of these processes has written it: all do the same, and
- * what they say is said once. NULL: each line is written again.
+ * From now on, a line is not written if one of these processes has written it, since they all do
+ * the same work. NULL: this process writes each of its lines.
  */
 void log_once(struct log_lines *lines);
 

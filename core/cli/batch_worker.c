@@ -206,7 +206,7 @@ run_once(struct worker *w, const uint8_t *input, size_t length, uint64_t *vm_beg
 		r = stream_feed(stream, input, length);
 	if (!r)
 		r = set_stop(w);
-	if (r) /* after a failed start, its end is said once, too */
+	if (r) /* the lines at the end of a failed start: once, too */
 		return r;
 	log_once(NULL);
 	stream_start(stream);

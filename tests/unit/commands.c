@@ -32,7 +32,7 @@ static size_t length;
 
 static unsigned moved; /* calls of realloc() in the pause */
 
-/* A sanitizer has an allocator of its own. */
+/* A sanitizer replaces the allocator. */
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 extern void *__libc_realloc(void *old, size_t size);
 

@@ -44,7 +44,7 @@ pread(int fd, void *to, size_t length, off_t offset)
 
 static atomic_long heap, heap_peak; /* bytes */
 
-/* A sanitizer has an allocator of its own. */
+/* A sanitizer replaces the allocator. */
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 extern void *__libc_malloc(size_t size);
 extern void *__libc_calloc(size_t count, size_t size);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* An I/O loop on a VM clock of its own, and notes: things that record their calls by the loop. */
+/* An I/O loop with its VM clock, and notes, which record when the loop calls them. */
 #ifndef TESTS_LOOP_BENCH_H
 #define TESTS_LOOP_BENCH_H
 

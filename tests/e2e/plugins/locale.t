@@ -13,7 +13,8 @@ use Test::More;
 
 mkdir 'locale';
 my ($status) = run([ qw(localedef -i de_DE -f UTF-8 locale/de_DE.UTF-8) ]);
-plan skip_all => 'localedef cannot make a locale' if $status;
+die 'localedef cannot make a locale' if $status && $ENV{CI};
+plan skip_all => 'localedef cannot make a locale; make deps installs what it needs' if $status;
 
 spew('comma.c', <<'END');
 #include <locale.h>
