@@ -192,36 +192,7 @@ on_pin:	movl	$by_pin, seen
 	pop	%eax
 	ret	$8		/* without the flags: KVM's emulator lacks iret */
 
-config_read:			/* eax: address; returns the value */
-	push	%edx
-	mov	$CONFIG, %edx
-	out	%eax, %dx
-	add	$4, %edx
-	in	%dx, %eax
-	pop	%edx
-	ret
-
-config_write:			/* eax: address, ecx: value; preserves both */
-	push	%edx
-	push	%eax
-	mov	$CONFIG, %edx
-	out	%eax, %dx
-	add	$4, %edx
-	mov	%ecx, %eax
-	out	%eax, %dx
-	pop	%eax
-	pop	%edx
-	ret
-
-gate:				/* vector ebx: handler eax, an interrupt gate */
-	mov	%ax, idt(, %ebx, 8)
-	shr	$16, %eax
-	mov	%ax, idt + 6(, %ebx, 8)
-	movl	$0x8e000008, %eax
-	mov	%ax, idt + 2(, %ebx, 8)
-	shr	$16, %eax
-	mov	%ax, idt + 4(, %ebx, 8)
-	ret
+#include "pci.inc"
 
 
 	.data

@@ -291,36 +291,7 @@ address:			/* eax: an offset, and the number of its BAR in the low bits */
 	pop	%ecx
 	ret
 
-config_read:			/* eax: address; returns the value */
-	push	%edx
-	mov	$CONFIG, %edx
-	out	%eax, %dx
-	add	$4, %edx
-	in	%dx, %eax
-	pop	%edx
-	ret
-
-config_write:			/* eax: address, ecx: value; preserves both */
-	push	%edx
-	push	%eax
-	mov	$CONFIG, %edx
-	out	%eax, %dx
-	add	$4, %edx
-	mov	%ecx, %eax
-	out	%eax, %dx
-	pop	%eax
-	pop	%edx
-	ret
-
-gate:				/* vector ebx: handler eax, an interrupt gate */
-	mov	%ax, idt(, %ebx, 8)
-	shr	$16, %eax
-	mov	%ax, idt + 6(, %ebx, 8)
-	movl	$0x8e000008, %eax
-	mov	%ax, idt + 2(, %ebx, 8)
-	shr	$16, %eax
-	mov	%ax, idt + 4(, %ebx, 8)
-	ret
+#include "pci.inc"
 
 	.data
 	.balign	8
