@@ -114,9 +114,10 @@ refuse(struct machine *m)
  * If not, the loop runs meanwhile; and if the handler of an access has not ended after PARK_MOST,
  * the pause is refused, unless the vCPUs must stop in any case. At the end of the machine, deferred
  * accesses are cancelled then. On a busy host all threads are slow: PARK_TURNS.
+ * cancel: deferred accesses are cancelled at once, but not before their vCPUs may no longer run.
  */
 static int
-park_vcpus(struct machine *m)
+park_vcpus(struct machine *m, bool cancel)
 {
 	uint64_t began = clock_host();
 	int r = 0;
@@ -125,6 +126,7 @@ park_vcpus(struct machine *m)
 	m->may_run = false;
 	pthread_mutex_unlock(&m->lock);
 	machine_kick(m);
+	deferrals_cancel(&m->deferrals, cancel);
 	for (unsigned turn = 0; !r && !wait_parked(m, PARK_TURN); turn++) {
 		char why[128];
 
@@ -153,8 +155,7 @@ machine_pause(struct machine *m, enum pause_reason reason)
 	if (m->state == MACHINE_PAUSED)
 		return m->pause_error;
 	m->parking = true;
-	deferrals_cancel(&m->deferrals, reason == PAUSE_RESET);
-	r = park_vcpus(m);
+	r = park_vcpus(m, reason == PAUSE_RESET);
 	deferrals_cancel(&m->deferrals, false);
 	m->parking = false;
 	if (r)
