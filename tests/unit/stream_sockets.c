@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -27,6 +28,16 @@ connect(int fd, const struct sockaddr *address, socklen_t length)
 	close(full_fd);
 	errno = EINPROGRESS;
 	return -1;
+}
+
+static unsigned accepts; /* calls */
+
+/* Replaces libc's. */
+int
+accept4(int fd, struct sockaddr *address, socklen_t *length, int flags)
+{
+	accepts++;
+	return (int)syscall(SYS_accept4, fd, address, length, flags);
 }
 
 static size_t endless; /* bytes that a peer still sends during the reads of the end */
@@ -372,6 +383,31 @@ a_client_that_passes_a_socket(void **state)
 	close(reader);
 }
 
+/* No descriptor is left for a client: it waits, without events, and is accepted later. */
+static void
+a_client_without_descriptor(void **state)
+{
+	struct rlimit limit, low;
+	int fd;
+
+	bench_open(bench_spec("unix-listen", "sock"), NULL);
+	fd = unix_client("sock");
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	low = limit;
+	for (low.rlim_cur = 0; fcntl((int)low.rlim_cur, F_GETFD) >= 0; low.rlim_cur++)
+		;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+	accepts = 0;
+	for (int i = 0; i < 1000; i++)
+		assert_int_equal(loop_once(&bench.loop, 0), 0);
+	assert_in_range(accepts, 1, 100);
+	assert_false(bench.stream.out.connected);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	until(bench.stream.out.connected);
+	converse(fd);
+	close(fd);
+}
+
 /* A client that sends without end does not delay the end of the machine. */
 static void
 a_client_that_never_stops(void **state)
@@ -403,6 +439,7 @@ main(void)
 		TEST(an_inherited_socket),
 		TEST(a_passed_socket_that_lingers),
 		TEST(a_client_that_passes_a_socket),
+		TEST(a_client_without_descriptor),
 		TEST(a_client_that_never_stops),
 	};
 

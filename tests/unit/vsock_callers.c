@@ -6,11 +6,13 @@
 #include <sys/syscall.h>
 
 static unsigned callers; /* that connect during accept4(2): each call has one */
+static unsigned accepts; /* calls */
 
 /* Replaces libc's. */
 int
 accept4(int fd, struct sockaddr *address, socklen_t *length, int flags)
 {
+	accepts++;
 	if (!callers)
 		return (int)syscall(SYS_accept4, fd, address, length, flags);
 	callers--;
@@ -141,6 +143,38 @@ callers_without_end(void **state)
 	ready();
 }
 
+/* No descriptor is left for a caller: it waits, without events, and is accepted later. */
+static void
+a_caller_without_descriptor(void **state)
+{
+	const struct vsock_host *host = ((struct vsock *)fake.device.state)->host;
+	struct pollfd event = { .fd = driver.watched, .events = POLLIN };
+	struct rlimit limit, low;
+	struct packet p;
+	bool pending;
+	int fd = socket_begin_unix(path, &pending);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, "CONNECT 5\n", 10), 10);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	low = limit;
+	for (low.rlim_cur = 0; fcntl((int)low.rlim_cur, F_GETFD) >= 0; low.rlim_cur++)
+		;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+	accepts = 0;
+	for (int i = 0; i < 1000; i++)
+		if (poll(&event, 1, 0))
+			assert_int_equal(vsock.watches[0].ready(&fake.device, 0, EPOLLIN), 0);
+	assert_in_range(accepts, 1, 100);
+	assert_int_equal(host->used, 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	assert_int_equal(poll(&event, 1, 10000), 1); /* no other caller wakes it */
+	ready();
+	expect(&p, REQUEST);
+	close(fd);
+	ready();
+}
+
 /* Most descriptors are left to others. */
 static void
 few_descriptors(void **state)
@@ -179,6 +213,7 @@ main(void)
 		TEST(silent_callers),
 		TEST(a_silent_caller_hangs_up_late),
 		TEST(callers_without_end),
+		TEST(a_caller_without_descriptor),
 		TEST(few_descriptors),
 	};
 
