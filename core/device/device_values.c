@@ -68,6 +68,20 @@ set_enum(struct device *device, const struct minivmm_option *row, const struct o
 				   did_you_mean(nearest(given->text, row->values), "").text);
 }
 
+/* A duration on the command line needs a unit: 5 may mean seconds. In a config it is in ns. */
+static int
+parse_number(const struct minivmm_option *row, const struct option_text *given, uint64_t *value,
+	     struct why *why)
+{
+	if (row->type == MINIVMM_SIZE)
+		return parse_size(given->text, value, why);
+	if (row->type != MINIVMM_DURATION)
+		return parse_u64(given->text, value, why);
+	return given->by_user && !strcmp(given->place.file, CONFIG_SET)
+		   ? parse_time(given->text, value, why)
+		   : parse_duration(given->text, value, why);
+}
+
 int
 device_option_number(struct device *device, const struct minivmm_option *row,
 		     const struct option_text *given, uint64_t *value)
@@ -77,9 +91,7 @@ device_option_number(struct device *device, const struct minivmm_option *row,
 	uint64_t max = row->max && row->max < limit ? row->max : limit;
 	struct why why;
 
-	if (row->type == MINIVMM_SIZE       ? parse_size(given->text, value, &why)
-	    : row->type == MINIVMM_DURATION ? parse_duration(given->text, value, &why)
-					    : parse_u64(given->text, value, &why))
+	if (parse_number(row, given, value, &why))
 		return device_option_error(device, row, given->place, "= %s %s", given->text,
 					   why.text);
 	if (*value < row->min || *value > max)

@@ -281,6 +281,35 @@ refusals(void **state)
 	}
 }
 
+/* On a command line, 5 may mean seconds; configs, also those in snapshots, may have ns. */
+static void
+durations_of_set_need_a_unit(void **state)
+{
+	static const struct {
+		const char *file, *value;
+		int result;
+	} cases[] = {
+		{ CONFIG_SET, "5", -STATUS_USAGE },
+		{ CONFIG_SET, "5s", 0 },
+		{ CONFIG_SET, "0", 0 },
+		{ CONFIG_SET " of the run that made the snapshot", "5", 0 },
+		{ "x.ini", "5", 0 },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct bench *b;
+
+		assert_int_equal(setup((void **)&b), 0);
+		config_option_set(&b->config, "time", cases[i].value,
+				  (struct config_place){ cases[i].file, 0 });
+		assert_int_equal(take(b, NULL, NULL), cases[i].result);
+		if (cases[i].result)
+			SAID(b->said.text, "--set device.dev0.time: device dev0: ",
+			     "time = 5 has no unit; write 5s, 5ms, 5us or 5ns\n");
+		teardown((void **)&b);
+	}
+}
+
 static void
 all_errors_are_reported(void **state)
 {
@@ -455,6 +484,7 @@ main(void)
 		TEST(initial_values),
 		cmocka_unit_test(every_number),
 		cmocka_unit_test(refusals),
+		cmocka_unit_test(durations_of_set_need_a_unit),
 		TEST(all_errors_are_reported),
 		TEST(no_length),
 		TEST(lines),

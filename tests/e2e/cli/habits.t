@@ -22,6 +22,7 @@ my $last = () = slurp('section.ini') =~ /\n/g;
 $last--;
 spew('cpus.ini', slurp('simple.ini') . "[cpus]\nnum = 2\n");
 spew('case.ini', slurp('simple.ini') . "[Device x]\nplugin = serial\n");
+spew('timer.ini', slurp('simple.ini') . "[device counter0]\nplugin = counter\nirq = none\naddress = 0xa0000\n");
 spew('plugin.ini', slurp('simple.ini') . "[device card]\nplugin = e1000\n");
 
 for (
@@ -87,6 +88,8 @@ for (
     [ [ @ini, '--set', 'boot.kernel=x' ], '--set boot.kernel: [boot] has no key kernel; use [boot] image' ],
     [ [ @ini, '--set', 'cpu.count=2' ], '--set cpu.count: [cpu] has no key count; use [vm] cpus' ],
     [ [ @ini, '--set', 'vm.memory=512' ], '--set vm.memory: [vm] memory = 512 is in bytes; write 512M for MiB (size of guest memory in bytes)' ],
+    [ [qw(-c timer.ini --set device.counter0.period=5)],
+        '--set device.counter0.period: device counter0: period = 5 has no unit; write 5s, 5ms, 5us or 5ns' ],
     [ [ @ini, '--set', 'device.serial0.output=mon:stdio' ],
         '--set device.serial0.output: device serial0: output = mon:stdio is not a stream; use stdio; Ctrl-A x ends the machine' ],
     [ [qw(batch -r simple.snap --input serial0 --timeout 0s simple.ini)],
@@ -99,7 +102,7 @@ for (
     is("$status:$out:$err", "110::minivmm: $answer\n", "minivmm @$arguments");
 }
 fails([ $minivmm, '-c', 'plugin.ini' ], 110, qr/plugin e1000: no e1000\.so in .*; did you mean virtio-net\? /, 'the name of a plugin');
-is(names(), 'case.ini cpus.ini fc.json plugin.ini section.ini simple.ini simple.snap stream', 'no file is created');
+is(names(), 'case.ini cpus.ini fc.json plugin.ini section.ini simple.ini simple.snap stream timer.ini', 'no file is created');
 
 is((run([ $minivmm, 'help' ]))[1], (run([ $minivmm, '--help' ]))[1], 'help');
 is((run([ $minivmm, 'help', 'batch' ]))[1], (run([ $minivmm, 'batch', '--help' ]))[1], 'help COMMAND');
