@@ -69,12 +69,18 @@ plugin_can = $(if $(plugin_libs),mkdir -p $B/plugins && echo 'int main(void) { r
 	$(CC) -x c - -o $B/plugins/$*.probe $(plugin_libs) 2>/dev/null,true)
 plugin_cc = mkdir -p $(@D) $B/plugins && $(CC) -std=gnu11 $(CFLAGS) $(WARN) $(SANITIZE) -fvisibility=hidden \
 	-fPIC -shared -Icore/include -o $@ $(filter %.c,$^) $(plugin_common) $(LDFLAGS)
-plugin_h := $(wildcard core/include/minivmm/*.h plugins/*/*.h)
+plugin_h := $(wildcard core/include/minivmm/*.h plugins/*/*.h plugins/common/*/*.h)
 
 # What several plugins compile in: an archive, of which the linker takes the objects that a plugin uses.
-# Their symbols are hidden, so each plugin has its own copy.
+# Their symbols are hidden, so each plugin has its own copy. A folder with libs is left out without them,
+# and so are the plugins that need it: their libs and packages are links to the folder's.
+common_can = $(if $(wildcard $1libs),$(shell echo 'int main(void) { return 0; }' | \
+	$(CC) -x c - -o /dev/null $$(cat $1libs) 2>/dev/null && echo yes),yes)
+common_folders := $(dir $(wildcard plugins/common/*/*.h))
+common_c := $(wildcard plugins/common/*.c) \
+	$(foreach folder,$(sort $(common_folders)),$(if $(call common_can,$(folder)),$(wildcard $(folder)*.c)))
 plugin_common := $B/plugins/common.a
-$(plugin_common): $(patsubst %.c,$B/%.o,$(wildcard plugins/common/*.c))
+$(plugin_common): $(common_c:%.c=$B/%.o)
 	$(call say,AR,$@)
 	$Q mkdir -p $(@D) && $(RM) $@ && $(AR) rcs $@ $^
 
@@ -208,11 +214,11 @@ $(fuzzers:%=%.run): $B/fuzz/%.run: $B/fuzz/%
 	cd $B/fuzz && ./$* -max_total_time=$(FUZZ_SECONDS) -verbosity=0 -print_final_stats=1 -timeout=60 -rss_limit_mb=2048 $(fuzz_flags) \
 		$*.found $(CURDIR)/tests/fuzz/corpus/$*
 
-sources := $(wildcard core/*/*.[ch] core/include/minivmm/*.h plugins/*.[ch] plugins/*/*.[ch] tests/*/*.[ch])
+sources := $(wildcard core/*/*.[ch] core/include/minivmm/*.h plugins/*.[ch] plugins/*/*.[ch] plugins/common/*/*.[ch] tests/*/*.[ch])
 lint: $(plugin_pages) ## check layout and structure, and run clang-tidy
 	clang-format --dry-run -Werror $(sources)
 	tests/lint/ranks
-	printf '%s\n' $(wildcard core/*/*.c plugins/*.c plugins/*/*.c) | xargs -P "$$(nproc)" -I {} clang-tidy --quiet {} -- \
+	printf '%s\n' $(wildcard core/*/*.c plugins/*.c plugins/*/*.c plugins/common/*/*.c) | xargs -P "$$(nproc)" -I {} clang-tidy --quiet {} -- \
 		-std=gnu11 -Icore -Icore/include -D_GNU_SOURCE -DPREFIX='"$(PREFIX)"'
 	clang -fsyntax-only -std=gnu11 $(WARN) -Werror -Icore -Icore/include -Itests -D_GNU_SOURCE $(wildcard tests/fuzz/*.c tests/unit/*.c)
 	mandoc -Tlint -Wwarning $(pages) $(plugin_pages)

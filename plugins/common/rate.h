@@ -25,13 +25,14 @@ struct rate {
 	    paid[RATE_LIMITS]; /* the state: VM time in ns at which everything taken is paid for */
 };
 
+#define RATE_FIELD_HELP                                                                            \
+	"rate limit: times at which bytes and operations are paid for, in ns of VM time"
+
 #define RATE_FIELD(structure, member)                                                              \
 	{                                                                                          \
 		.name = #member, .type = MINIVMM_U64,                                              \
 		.offset = (uint32_t)(offsetof(structure, member) + offsetof(struct rate, paid)),   \
-		.count = RATE_LIMITS,                                                              \
-		.help = "rate limit: times at which bytes and operations are paid for, in ns of "  \
-			"VM time"                                                                  \
+		.count = RATE_LIMITS, .help = RATE_FIELD_HELP                                      \
 	}
 
 #define RATE_HELP "limit per second: bytes (100M/s), operations (5000/s), or both"

@@ -6,6 +6,8 @@
 #include <stdatomic.h>
 #include <sys/mman.h>
 
+#include "../../plugins/virtio-blk/blk.c"
+#include "../../plugins/virtio-blk/request.c"
 #include "../unit/fake_disk.h"
 #include "driver.h"
 
@@ -79,14 +81,14 @@ make(struct minivmm_device *dev, struct blk *b, uint8_t kind)
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	if (fd < 0 || ftruncate(fd, DISK))
 		abort();
-	b->path = path;
-	b->layers = b->overlay = "";
+	b->block.path = path;
+	b->block.layers = b->block.overlay = "";
 	b->serial = "number";
-	b->burst = "";
-	b->rate = kind & 4 ? "1M/s" : "";
-	b->temporary = kind & 8;
-	b->readonly = !b->temporary && kind & 16;
-	b->io = kind & 32 ? THREADS : SYNC;
+	b->block.burst = "";
+	b->block.rate = kind & 4 ? "1M/s" : "";
+	b->block.temporary = kind & 8;
+	b->block.readonly = !b->block.temporary && kind & 16;
+	b->block.io = kind & 32 ? BLOCK_THREADS : BLOCK_SYNC;
 	b->queues = 2;
 	if (blk_configure(dev) || blk_start(dev, &start))
 		abort();
@@ -99,7 +101,7 @@ loop(struct minivmm_device *dev)
 {
 	for (int i = 0; i < 40 && (posted || i < 1); i++) {
 		posted = false;
-		blk_done(dev, 0);
+		block_done(dev, 0);
 	}
 }
 
@@ -122,12 +124,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (const uint8_t *r = input.records; r < input.end; r += DRIVER_RECORD) {
 		driver_play(&dev, r);
 		loop(&dev);
-		if (b->disk.bytes != DISK / SECTOR * SECTOR)
+		if (b->block.disk.bytes != DISK / BLOCK_SECTOR * BLOCK_SECTOR)
 			abort();
 	}
-	if (blk_stop(&dev) || mapped || b->flight)
+	if (block_stop(&dev) || mapped || b->block.flight)
 		abort(); /* a request was forgotten */
-	blk_destroy(&dev);
+	block_destroy(&dev);
 	free(b);
 	return 0;
 }

@@ -40,9 +40,11 @@ gated_fallocate(int fd, int mode, off_t at, off_t length)
 #define fallocate gated_fallocate
 #include "unit/fake_disk.h"
 #undef fallocate
+#include "../../plugins/virtio-blk/blk.c"
+#include "../../plugins/virtio-blk/request.c"
 #include "unit/fake_virtio.h"
 
-#define RANGE ((uint64_t)RANGE_SECTORS * SECTOR)
+#define RANGE ((uint64_t)RANGE_SECTORS * BLOCK_SECTOR)
 #define STEPS ((unsigned)(RANGE / STEP_ZERO)) /* of a range */
 #define HEADER 0x20000u                       /* of all requests: they are equal */
 #define STATUS 0x30000u
@@ -108,7 +110,7 @@ until_in(unsigned calls)
 static void
 until_idle(void)
 {
-	while (state()->flight) {
+	while (state()->block.flight) {
 		while (!atomic_exchange(&done_posted, false))
 			usleep(100);
 		assert_int_equal(posts[BLK_POST_DONE].run(&fake.device, BLK_POST_DONE), 0);
@@ -119,7 +121,7 @@ until_idle(void)
 static void
 put(uint32_t number)
 {
-	const struct blk_range range = { 0, RANGE_SECTORS, 0 };
+	const struct range range = { 0, RANGE_SECTORS, 0 };
 	uint16_t slot = (uint16_t)(2 * (driver.next[0] % (DRIVER_SIZE / 2)));
 	const struct virtio_desc chain[] = {
 		{ HEADER, (uint32_t)(16 + number * sizeof(range)), VIRTIO_DESC_NEXT,
@@ -159,9 +161,9 @@ begin(uint32_t io)
 {
 	struct blk *b = state();
 
-	b->path = path;
-	b->layers = b->overlay = b->serial = b->rate = b->burst = "";
-	b->io = io;
+	b->block.path = path;
+	b->block.layers = b->block.overlay = b->block.rate = b->block.burst = b->serial = "";
+	b->block.io = io;
 	b->queues = 1;
 	assert_int_equal(blk.configure(&fake.device), 0);
 	fake_start(&fake, MINIVMM_FRESH);
@@ -206,7 +208,7 @@ teardown(void **unused)
 static void
 a_pause_between_the_steps(void **unused)
 {
-	begin(SYNC);
+	begin(BLOCK_SYNC);
 	put(1);
 	gate(3);
 	waits = 3;
@@ -216,8 +218,8 @@ a_pause_between_the_steps(void **unused)
 	gate(1);
 	until_idle();
 	assert_int_equal(pauses, 1);
-	assert_int_equal(state()->held_count, 1);
-	assert_int_equal(state()->held_done[0], 4 * STEP_ZERO);
+	assert_int_equal(state()->block.held_count, 1);
+	assert_int_equal(state()->block.held_done[0], 4 * STEP_ZERO);
 	assert_int_equal(gate_in, 4);
 	assert_int_equal(used(), 0);
 
@@ -235,7 +237,7 @@ a_pause_between_the_steps(void **unused)
 static void
 a_pause_before_the_first_step(void **unused)
 {
-	begin(THREADS);
+	begin(BLOCK_THREADS);
 	for (int i = 0; i < 20; i++)
 		put(1);
 	notify();
@@ -247,13 +249,13 @@ a_pause_before_the_first_step(void **unused)
 	gate(UINT32_MAX);
 	until_idle();
 	assert_int_equal(used(), 0);
-	assert_true(state()->held_count > 0);
+	assert_true(state()->block.held_count > 0);
 	assert_int_equal(blk.resume(&fake.device), 0);
 	do
 		until_idle();
-	while (!virtio_process_pending(&fake.device, 0) && state()->flight);
+	while (!virtio_process_pending(&fake.device, 0) && state()->block.flight);
 	assert_int_equal(used(), 20);
-	assert_int_equal(state()->held_count, 0);
+	assert_int_equal(state()->block.held_count, 0);
 	assert_int_equal(cleared, 20 * RANGE);
 }
 
@@ -261,10 +263,10 @@ a_pause_before_the_first_step(void **unused)
 static void
 nothing_on_the_io_thread(void **unused)
 {
-	begin(SYNC);
+	begin(BLOCK_SYNC);
 	put(1);
 	notify();
-	assert_int_equal(state()->flight, 1);
+	assert_int_equal(state()->block.flight, 1);
 	gate(UINT32_MAX);
 	until_idle();
 	assert_int_equal(used(), 1);
@@ -275,7 +277,7 @@ nothing_on_the_io_thread(void **unused)
 static void
 the_cost_of_a_request(void **unused)
 {
-	begin(SYNC);
+	begin(BLOCK_SYNC);
 	for (int i = 0; i < 30; i++)
 		put(RANGES);
 	gate(UINT32_MAX);
@@ -283,30 +285,30 @@ the_cost_of_a_request(void **unused)
 	notify();
 	assert_int_equal(used(), 1);
 	assert_int_equal(cleared, RANGES * RANGE);
-	assert_int_equal(state()->flight, 0);
+	assert_int_equal(state()->block.flight, 0);
 	/* For threads, it bounds what is in flight. */
 	waits = 0;
 	assert_int_equal(virtio_process_pending(&fake.device, 0), 0);
-	assert_int_equal(state()->flight, 1);
+	assert_int_equal(state()->block.flight, 1);
 	until_idle();
 }
 
 static void
 a_reset_drops_held_requests(void **unused)
 {
-	begin(THREADS);
+	begin(BLOCK_THREADS);
 	put(1);
 	notify();
 	until_in(1);
 	assert_int_equal(blk.pause(&fake.device), MINIVMM_PENDING);
 	gate(1);
 	until_idle();
-	assert_int_equal(state()->held_count, 1);
+	assert_int_equal(state()->block.held_count, 1);
 	driver_write(&fake, VIRTIO_STATUS, 0);
-	assert_int_equal(state()->held_count, 0);
+	assert_int_equal(state()->block.held_count, 0);
 	gate(UINT32_MAX);
 	assert_int_equal(blk.resume(&fake.device), 0);
-	assert_int_equal(state()->flight, 0);
+	assert_int_equal(state()->block.flight, 0);
 	assert_int_equal(gate_in, 1);
 }
 
@@ -316,19 +318,19 @@ hostile_state(void **unused)
 {
 	struct blk *b = state();
 
-	begin(SYNC);
+	begin(BLOCK_SYNC);
 	gate(UINT32_MAX);
 	waits = UINT32_MAX;
 	put(1);
-	b->held_count = FLIGHT;
-	for (uint32_t i = 0; i < FLIGHT; i++) {
+	b->block.held_count = BLOCK_FLIGHT;
+	for (uint32_t i = 0; i < BLOCK_FLIGHT; i++) {
 		b->held_queues[i] = (uint8_t)(i % 2 ? i % BLK_QUEUES : 0);
 		b->held_heads[i] = (uint16_t)(i ? i * 7 % VIRTIO_QUEUE_MAX : 0);
-		b->held_done[i] = i % 3 ? UINT64_MAX - i : RANGE / 2 + i;
+		b->block.held_done[i] = i % 3 ? UINT64_MAX - i : RANGE / 2 + i;
 	}
 	assert_int_equal(blk.resume(&fake.device), 0);
 	until_idle();
-	assert_int_equal(b->held_count, 0);
+	assert_int_equal(b->block.held_count, 0);
 	assert_true(cleared_to <= RANGE);
 	driver_write(&fake, VIRTIO_STATUS, 0);
 }

@@ -92,25 +92,25 @@ test_realpath(const char *path, char *room)
 }
 
 #define lstat test_lstat
-#include "../../plugins/virtio-blk/names.c"
+#include "../../plugins/common/disk/names.c"
 #undef lstat
 #define preadv test_preadv
 #define fallocate test_fallocate
 #define fdatasync test_fdatasync
 #define pwrite test_pwrite
 #define pwritev test_pwritev
-#include "../../plugins/virtio-blk/file.c"
-#include "../../plugins/virtio-blk/overlay.c"
+#include "../../plugins/common/disk/file.c"
+#include "../../plugins/common/disk/overlay.c"
 #undef preadv
 #undef fallocate
 #undef fdatasync
 #undef pwrite
 #undef pwritev
-#include "../../plugins/virtio-blk/disk.c"
+#include "../../plugins/common/disk/disk.c"
 #define realpath test_realpath
-#include "../../plugins/virtio-blk/freeze.c"
+#include "../../plugins/common/disk/freeze.c"
 #undef realpath
-#include "../../plugins/virtio-blk/layers.c"
+#include "../../plugins/common/disk/layers.c"
 #include "unit/fake_export.h"
 
 #define OPERATIONS 10000u

@@ -1,59 +1,59 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The sources of virtio-blk for a test that needs neither io_uring nor an NBD server: their
- * functions are empty.
+ * The sources of a disk behind a front end, for a test that needs neither io_uring nor an NBD
+ * server: their functions are empty. The test includes the sources of the front end.
  */
 #ifndef UNIT_FAKE_DISK_H
 #define UNIT_FAKE_DISK_H
 
-#include "../../plugins/virtio-blk/blk.c"
-#include "../../plugins/virtio-blk/disk.c"
-#include "../../plugins/virtio-blk/file.c"
-#include "../../plugins/virtio-blk/freeze.c"
-#include "../../plugins/virtio-blk/layers.c"
-#include "../../plugins/virtio-blk/names.c"
-#include "../../plugins/virtio-blk/overlay.c"
-#include "../../plugins/virtio-blk/queues.c"
-#include "../../plugins/virtio-blk/request.c"
-#include "../../plugins/virtio-blk/workers.c"
+#include "../../plugins/common/disk/block.c"
+#include "../../plugins/common/disk/disk.c"
+#include "../../plugins/common/disk/file.c"
+#include "../../plugins/common/disk/freeze.c"
+#include "../../plugins/common/disk/jobs.c"
+#include "../../plugins/common/disk/layers.c"
+#include "../../plugins/common/disk/names.c"
+#include "../../plugins/common/disk/overlay.c"
+#include "../../plugins/common/disk/step.c"
+#include "../../plugins/common/disk/workers.c"
 #include "fake_export.h"
 
 int
-ring_start(struct minivmm_device *dev)
+ring_start(struct block *b)
 {
 	return -1;
 }
 
 void
-ring_end(struct blk *b)
+ring_end(struct block *b)
 {
 }
 
 bool
-ring_give(struct blk *b, struct blk_job *job)
+ring_give(struct block *b, struct block_job *job)
 {
 	return false;
 }
 
 void
-ring_submit(struct minivmm_device *dev)
+ring_submit(struct block *b)
 {
 }
 
-struct blk_job *
-ring_take(struct blk *b)
-{
-	return NULL;
-}
-
-struct blk_job *
-ring_ready(struct blk *b)
+struct block_job *
+ring_take(struct block *b)
 {
 	return NULL;
 }
 
-struct blk_job *
-ring_recall(struct blk *b)
+struct block_job *
+ring_ready(struct block *b)
+{
+	return NULL;
+}
+
+struct block_job *
+ring_recall(struct block *b)
 {
 	return NULL;
 }

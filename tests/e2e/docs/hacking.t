@@ -12,7 +12,8 @@ use Test::More;
 
 my $hacking = slurp("$top/core/HACKING.md");
 my %source = map { (s{^\Q$top\E/}{}r => slurp($_)) }
-  map { glob "$top/$_" } qw(core/*/*.[ch] core/include/minivmm/*.h plugins/*.[ch] plugins/*/*.[ch]);
+  map { glob "$top/$_" } qw(core/*/*.[ch] core/include/minivmm/*.h plugins/*.[ch] plugins/*/*.[ch]
+    plugins/common/*/*.[ch]);
 
 # The files of a place: "machine/vcpu.c", "machine/", "vm/, device/".
 sub files {

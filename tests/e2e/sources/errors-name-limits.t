@@ -10,7 +10,7 @@ use Minivmm;
 use Test::More;
 
 my @found;
-for my $file (glob "$top/core/*/*.c $top/plugins/*.c $top/plugins/*/*.c") {
+for my $file (glob "$top/core/*/*.c $top/plugins/*.c $top/plugins/*/*.c $top/plugins/common/*/*.c") {
     next if $file =~ m{/base/limit\.c$};
     my $number = 0;
     for (split /\n/, slurp($file)) {

@@ -93,6 +93,7 @@ C
     'plugins/common/share.h' => '',
     'plugins/many/many.c' => "#include \"many.h\"\n#include \"../common/share.h\"\n",
     'plugins/many/many.h' => '',
+    'plugins/common/folder/part.c' => "#include \"../share.h\"\n",
     'guests/guest.S' => "\tnop\t/* " . 'x' x 70 . " */\n",
     'tests/unit/widget.c' => "#include \"low/widget.h\"\n",
     'tests/e2e/widget.t' => "# A comment.\nprint '" . 'x' x 100 . "';\n",
@@ -152,6 +153,7 @@ subtest 'includes' => sub {
     $includes->('of no module', 'core/left/extra.h', 'left.h', qr{"left.h" is not .*});
     $includes->('of core, by a plugin', 'plugins/one.c', 'low/widget.h', qr{a plugin includes .*});
     $includes->('of another plugin', 'plugins/one.c', 'many/many.h', qr{a plugin includes .*});
+    $includes->('from a folder of common', 'plugins/common/folder/part.c', '../many/many.h', qr{a plugin .*});
     $includes->('by a plugin of the tests', 'tests/plugins/x.c', 'low/widget.h', qr{a plugin .*});
     bad('a module without a rank', 'core/new/new.h', '', 1, qr{its directory is not in core/ranks});
     bad('a rank without a module', 'core/ranks', "low\nleft right gone\nmiddle\ntop\n", 2,

@@ -14,12 +14,12 @@ my %may = (
     'core/cli/new_plugin.c' => 'unlink',             # the file that it has just created with FILE_NEW
     'core/config/save.c' => 'realpath',              # of a directory and of plugins, inputs
     'core/plugin/plugin.c' => 'readlink',            # /proc/self/exe
-    'plugins/virtio-blk/layers.c' => 'open|unlink|mkostemp',    # files without a name
-    'plugins/virtio-blk/freeze.c' => 'realpath',     # inputs
-    'plugins/virtio-blk/names.c' => 'linkat',        # gives them one
+    'plugins/common/disk/layers.c' => 'open|unlink|mkostemp',    # files without a name
+    'plugins/common/disk/freeze.c' => 'realpath',     # inputs
+    'plugins/common/disk/names.c' => 'linkat',        # gives them one
 );
 my $calls = qr/(?:un|sym)?link(?:at)?|rename(?:at2?)?|readlink(?:at)?|realpath|mkdir(?:at)?|mko?s?temps?|bind|creat|fopen/;
-for my $file (map { s{^\Q$top\E/}{}r } glob("$top/core/*/*.c $top/plugins/*.c $top/plugins/*/*.c")) {
+for my $file (map { s{^\Q$top\E/}{}r } glob("$top/core/*/*.c $top/plugins/*.c $top/plugins/*/*.c $top/plugins/common/*/*.c")) {
     next if $file =~ m{^core/base/};
     my $text = slurp("$top/$file") =~ s{/\*.*?\*/}{}gsr =~ s/"(?:\\.|[^"\\])*"/""/gr;
     my $may = $may{$file} // '(?!)';

@@ -1,20 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Threads that execute requests, which block. */
+#include "jobs.h"
 #include <signal.h>
-#include <string.h>
-
-#include "blk.h"
 
 static void *
 worker(void *argument)
 {
-	struct minivmm_device *dev = argument;
-	struct blk *b = minivmm_state(dev);
+	struct block *b = argument;
 	struct workers *w = &b->workers;
 
 	pthread_mutex_lock(&w->lock);
 	while (!w->ending) {
-		struct blk_job *job = w->first;
+		struct block_job *job = w->first;
 
 		if (!job) {
 			pthread_cond_wait(&w->work, &w->lock);
@@ -33,33 +30,51 @@ worker(void *argument)
 		w->done = job;
 		w->busy--;
 		pthread_cond_broadcast(&w->idle);
-		minivmm_post(dev, BLK_POST_DONE);
+		minivmm_post(b->dev, b->front->done_post);
 	}
 	pthread_mutex_unlock(&w->lock);
 	return NULL;
 }
 
-int
-workers_start(struct minivmm_device *dev, struct workers *w, uint32_t count)
+void
+workers_init(struct workers *w)
 {
+	pthread_mutex_init(&w->lock, NULL);
+	pthread_cond_init(&w->work, NULL);
+	pthread_cond_init(&w->idle, NULL);
+	w->last = &w->first;
+}
+
+void
+workers_destroy(struct workers *w)
+{
+	pthread_cond_destroy(&w->idle);
+	pthread_cond_destroy(&w->work);
+	pthread_mutex_destroy(&w->lock);
+}
+
+int
+workers_start(struct block *b)
+{
+	struct workers *w = &b->workers;
 	sigset_t all, before;
 	int error = 0;
 
-	if (w->count >= count)
+	if (w->count == WORKERS)
 		return 0;
 	sigfillset(&all);
 	/* A blocked SIGSEGV or SIGBUS would kill the process without a message. */
 	sigdelset(&all, SIGSEGV);
 	sigdelset(&all, SIGBUS);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	while (w->count < count && !error) {
-		error = pthread_create(&w->threads[w->count], NULL, worker, dev);
+	while (w->count < WORKERS && !error) {
+		error = pthread_create(&w->threads[w->count], NULL, worker, b);
 		w->count += !error;
 	}
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (error)
-		minivmm_error(dev, "cannot start a worker thread: %s",
-			      minivmm_error_text(dev, MINIVMM_CALL_THREAD, error).text);
+		minivmm_error(b->dev, "cannot start a worker thread: %s",
+			      minivmm_error_text(b->dev, MINIVMM_CALL_THREAD, error).text);
 	return error ? -1 : 0;
 }
 
@@ -76,7 +91,7 @@ workers_end(struct workers *w)
 }
 
 void
-workers_give(struct workers *w, struct blk_job *job)
+workers_give(struct workers *w, struct block_job *job)
 {
 	job->next = NULL;
 	job->more = true; /* until a worker says otherwise */
@@ -87,10 +102,10 @@ workers_give(struct workers *w, struct blk_job *job)
 	pthread_mutex_unlock(&w->lock);
 }
 
-struct blk_job *
+struct block_job *
 workers_take(struct workers *w)
 {
-	struct blk_job *jobs;
+	struct block_job *jobs;
 
 	pthread_mutex_lock(&w->lock);
 	jobs = w->done;
@@ -99,10 +114,10 @@ workers_take(struct workers *w)
 	return jobs;
 }
 
-struct blk_job *
+struct block_job *
 workers_yield(struct workers *w)
 {
-	struct blk_job *jobs;
+	struct block_job *jobs;
 
 	atomic_store(&w->yield, true);
 	pthread_mutex_lock(&w->lock);
@@ -119,11 +134,11 @@ workers_go(struct workers *w)
 	atomic_store(&w->yield, false);
 }
 
-struct blk_job *
+struct block_job *
 workers_recall(struct workers *w)
 {
 	bool yields = atomic_exchange(&w->yield, true);
-	struct blk_job *jobs;
+	struct block_job *jobs;
 
 	pthread_mutex_lock(&w->lock);
 	jobs = w->first;

@@ -5,8 +5,8 @@
  * Only the top layer is written. A snapshot freezes the top overlay and creates a new one above it,
  * so snapshots and clones share their common layers and copy nothing.
  */
-#ifndef PLUGINS_VIRTIO_BLK_DISK_H
-#define PLUGINS_VIRTIO_BLK_DISK_H
+#ifndef PLUGINS_COMMON_DISK_DISK_H
+#define PLUGINS_COMMON_DISK_DISK_H
 
 #include <minivmm/plugin.h>
 #include <pthread.h>

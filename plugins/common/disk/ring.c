@@ -14,7 +14,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "blk.h"
+#include "jobs.h"
 
 #define TRIES 16u            /* of one submission that fails */
 #define RING_CALL (4u << 20) /* the most that one call reads, writes or clears, in bytes */
@@ -37,9 +37,8 @@ ring_unavailable(struct minivmm_device *dev, struct ring *ring, int error)
 }
 
 int
-ring_start(struct minivmm_device *dev)
+ring_start(struct block *b)
 {
-	struct blk *b = minivmm_state(dev);
 	struct ring *ring = b->ring;
 	int r;
 
@@ -47,23 +46,23 @@ ring_start(struct minivmm_device *dev)
 		return 0;
 	ring = calloc(1, sizeof(*ring));
 	if (!ring)
-		return ring_unavailable(dev, NULL, ENOMEM);
+		return ring_unavailable(b->dev, NULL, ENOMEM);
 	ring->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (ring->event < 0)
-		return ring_unavailable(dev, ring, errno);
-	r = io_uring_queue_init(FLIGHT, &ring->io, 0);
+		return ring_unavailable(b->dev, ring, errno);
+	r = io_uring_queue_init(BLOCK_FLIGHT, &ring->io, 0);
 	if (r)
-		return ring_unavailable(dev, ring, -r);
+		return ring_unavailable(b->dev, ring, -r);
 	b->ring = ring;
 	r = io_uring_register_eventfd(&ring->io, ring->event);
 	if (!r)
-		return minivmm_watch(dev, BLK_WATCH_RING, ring->event, EPOLLIN);
+		return minivmm_watch(b->dev, b->front->ring_watch, ring->event, EPOLLIN);
 	ring_end(b);
-	return ring_unavailable(dev, NULL, -r);
+	return ring_unavailable(b->dev, NULL, -r);
 }
 
 void
-ring_end(struct blk *b)
+ring_end(struct block *b)
 {
 	struct ring *ring = b->ring;
 
@@ -77,42 +76,41 @@ ring_end(struct blk *b)
 
 /* Describes the system call that executes the job. Returns false if there is no single one. */
 static bool
-find(struct blk *b, struct blk_job *job)
+find(struct block *b, struct block_job *job)
 {
 	/* A pause must wait for a call of the kernel; between the steps of a worker it need not. */
-	if (job_bytes(job) > RING_CALL)
+	if (block_bytes(job) > RING_CALL)
 		return false;
 	switch (job->type) {
-	case IN:
+	case BLOCK_READ:
 		return disk_call_read(&b->disk, job->length, job->at, &job->call);
-	case OUT:
+	case BLOCK_WRITE:
 		/* On an overlay, a durable write also writes the bits of present: two calls. */
 		return !(job->flush && b->disk.layers[b->disk.count - 1].overlay) &&
 		       disk_call_write(&b->disk, job->length, job->at, &job->call);
-	case FLUSH:
+	case BLOCK_FLUSH:
 		return disk_call_flush(&b->disk, &job->call);
 	default:
 		return job->range_count == 1 && !job->flush &&
-		       disk_call_zero(&b->disk, job_zero(job, 0),
-				      (uint64_t)job->ranges[0].sectors * SECTOR,
-				      job->ranges[0].sector * SECTOR, &job->call);
+		       disk_call_zero(&b->disk, job_zero(job, 0), job->ranges[0].length,
+				      job->ranges[0].at, &job->call);
 	}
 }
 
 static void
-prepare(struct io_uring_sqe *sqe, struct blk_job *job)
+prepare(struct io_uring_sqe *sqe, struct block_job *job)
 {
 	const struct disk_call *c = &job->call;
 
 	switch (job->type) {
-	case IN:
+	case BLOCK_READ:
 		io_uring_prep_readv(sqe, c->fd, job->pieces, job->piece_count, c->at);
 		break;
-	case OUT:
+	case BLOCK_WRITE:
 		io_uring_prep_writev2(sqe, c->fd, job->pieces, job->piece_count, c->at,
 				      job->flush ? RWF_DSYNC : 0);
 		break;
-	case FLUSH:
+	case BLOCK_FLUSH:
 		if (c->fd < 0)
 			io_uring_prep_nop(sqe);
 		else
@@ -120,13 +118,13 @@ prepare(struct io_uring_sqe *sqe, struct blk_job *job)
 		break;
 	default:
 		io_uring_prep_fallocate(sqe, c->fd, c->mode, (off_t)c->at,
-					(off_t)job->ranges[0].sectors * SECTOR);
+					(off_t)job->ranges[0].length);
 	}
 	io_uring_sqe_set_data(sqe, job);
 }
 
 bool
-ring_give(struct blk *b, struct blk_job *job)
+ring_give(struct block *b, struct block_job *job)
 {
 	struct io_uring_sqe *sqe;
 
@@ -144,7 +142,7 @@ ring_give(struct blk *b, struct blk_job *job)
 
 /* Takes back the calls that the kernel has not accepted: workers execute their jobs. */
 static void
-withdraw(struct blk *b)
+withdraw(struct block *b)
 {
 	struct io_uring_sq *sq = &b->ring->io.sq;
 	unsigned head = io_uring_smp_load_acquire(sq->khead);
@@ -152,7 +150,7 @@ withdraw(struct blk *b)
 	/* liburing uses the entries in order: an entry's index is its place in the ring. */
 	for (unsigned i = head; i != sq->sqe_tail; i++) {
 		uint64_t data = sq->sqes[i & *sq->kring_mask].user_data;
-		struct blk_job *job = (struct blk_job *)(uintptr_t)data;
+		struct block_job *job = (struct block_job *)(uintptr_t)data;
 
 		b->ring->flight--;
 		disk_call_end(&b->disk, &job->call, false);
@@ -164,9 +162,8 @@ withdraw(struct blk *b)
 }
 
 void
-ring_submit(struct minivmm_device *dev)
+ring_submit(struct block *b)
 {
-	struct blk *b = minivmm_state(dev);
 	struct ring *ring = b->ring;
 	unsigned tries = 0;
 
@@ -182,27 +179,27 @@ ring_submit(struct minivmm_device *dev)
 /* Returns whether a worker must execute the job again after this result. A write error is not
  * retried: the kernel reports it only once. */
 static bool
-must_retry(const struct blk_job *job, int result)
+must_retry(const struct block_job *job, int result)
 {
-	bool moves = job->type == IN || job->type == OUT;
+	bool moves = job->type == BLOCK_READ || job->type == BLOCK_WRITE;
 
 	return (moves && result >= 0) || result == -EAGAIN || result == -EINTR ||
 	       result == -ECANCELED || result == -EOPNOTSUPP || result == -EINVAL ||
-	       (!moves && job->type != FLUSH);
+	       (!moves && job->type != BLOCK_FLUSH);
 }
 
-/* See blk.h. A job passed to the workers is not in the list. */
-struct blk_job *
-ring_take(struct blk *b)
+/* See jobs.h. A job passed to the workers is not in the list. */
+struct block_job *
+ring_take(struct block *b)
 {
 	struct ring *ring = b->ring;
-	struct blk_job *jobs = NULL;
+	struct block_job *jobs = NULL;
 	struct io_uring_cqe *cqe;
 
 	while (!io_uring_peek_cqe(&ring->io, &cqe)) {
-		struct blk_job *job = io_uring_cqe_get_data(cqe);
+		struct block_job *job = io_uring_cqe_get_data(cqe);
 		int result = cqe->res;
-		bool whole = job->type == IN || job->type == OUT
+		bool whole = job->type == BLOCK_READ || job->type == BLOCK_WRITE
 				 ? result >= 0 && (uint64_t)result == job->length
 				 : !result;
 
@@ -220,8 +217,8 @@ ring_take(struct blk *b)
 	return jobs;
 }
 
-struct blk_job *
-ring_ready(struct blk *b)
+struct block_job *
+ring_ready(struct block *b)
 {
 	uint64_t count;
 
@@ -231,11 +228,11 @@ ring_ready(struct blk *b)
 	return ring_take(b);
 }
 
-struct blk_job *
-ring_recall(struct blk *b)
+struct block_job *
+ring_recall(struct block *b)
 {
 	struct ring *ring = b->ring;
-	struct blk_job *all = NULL, **last = &all;
+	struct block_job *all = NULL, **last = &all;
 
 	while (ring->flight) {
 		if (io_uring_submit_and_wait(&ring->io, 1) < 0)

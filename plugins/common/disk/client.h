@@ -3,8 +3,8 @@
  * Connections to an export of an NBD server, by libnbd. Several threads may use them at the same
  * time, each with another connection. No function blocks for longer than the server has to answer.
  */
-#ifndef PLUGINS_VIRTIO_BLK_CLIENT_H
-#define PLUGINS_VIRTIO_BLK_CLIENT_H
+#ifndef PLUGINS_COMMON_DISK_CLIENT_H
+#define PLUGINS_COMMON_DISK_CLIENT_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
