@@ -18,7 +18,7 @@ $ENV{MINIVMM_PLUGIN_PATH} = dirname($minivmm) . '/plugins';    # the tools are i
 my %more = (
     'counter' => "limit = 3\nperiod = 1ms\n",
     'mmio-logger' => "size = 64K\nbacking = ram\n",
-    'virtio-blk' => "path = $top/guests/bzimage.bin\nreadonly = yes\n",
+    (map { $_ => "path = $top/guests/bzimage.bin\nreadonly = yes\n" } qw(nvme virtio-blk)),
     'virtio-net' => "backend = user\n",
     'serial' => 'input = text:' . 'abcdefgh' x 16 . "\n",
 );

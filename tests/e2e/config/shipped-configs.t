@@ -72,6 +72,10 @@ my %expected = (
           . "10.0.2.2 refuses a connection\n",
         registers => { rbx => 0xd0000000, rcx => 0 },
     },
+    'nvme' => {
+        out => 'disk0' . ' ' x 15 . "minivmm NVMe\n00000020 \nMSI-X MSI-X written and read\nMSI-X \n",
+        registers => { rcx => 0, rsp => 0x9000 },
+    },
     'pci' => {
         out => "00000000 00081b36 06000000 \n00000008 11e81234 00ff0010 \n00100000 010000ed edcba987 \nMSI 00000001 00375f00 \n"
           . "MSI 00000100 \nMSI 00000100 \ncopied by DMA\npin 00000020 \n",

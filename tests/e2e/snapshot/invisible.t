@@ -27,6 +27,7 @@ my %set = (
 	'echo' => ['device.serial0.input=text:abc\x04'],
 	'linux' => ["boot.image=$top/guests/bzimage.bin", 'vm.memory=4M', 'vm.cpus=1', 'device.serial0.input=none'],
 	'live' => [qw(vm.memory=1M cpu.r8=20 cpu.r11=500 cpu.r12=2 cpu.r13=4 cpu.r15=1)],
+	'nvme' => ['device.disk0.path=disk.img'],
 	'simple-in' => ['device.serial0.input=hex:03'],
 );
 
