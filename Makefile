@@ -187,7 +187,7 @@ check-linux: all ## boot stock kernels, on this machine's KVM if it can, else on
 
 mutants: ## leave out pieces of saving and restoring, one at a time: each must be noticed
 	$(MAKE) all B=build/mutants O=build/mutants CFLAGS='-O2 -g -DMINIVMM_MUTANTS' helpers= \
-		build/mutants/tests/tools/invisible build/mutants/tests/tools/livehash $(patsubst %,build/mutants/tests/unit/%,state i8042 rtc vsock net pci pci_root virtio_pci) \
+		build/mutants/tests/tools/invisible build/mutants/tests/tools/livehash $(patsubst %,build/mutants/tests/unit/%,state i8042 rtc vsock net pci pci_root virtio_pci nvme_pause) \
 		$(patsubst %.c,build/mutants/%.so,$(wildcard tests/plugins/*.c tests/preload/*.c))
 	MINIVMM=build/mutants/minivmm BUILD=build/mutants tests/mutants $(MUTANTS)
 

@@ -208,7 +208,6 @@ nvme_configure(struct minivmm_device *dev)
 {
 	struct nvme *n = minivmm_state(dev);
 
-	nvme_default_features(n);
 	for (uint32_t i = 0; n->serial[i]; i++)
 		if (i == 20 || n->serial[i] < ' ' || n->serial[i] > '~') {
 			minivmm_error(dev,
@@ -225,6 +224,10 @@ nvme_start(struct minivmm_device *dev, const struct minivmm_start *start)
 {
 	int r = block_start(dev, start);
 
+	if (start->reason == MINIVMM_FRESH)
+		nvme_default_features(minivmm_state(dev));
+	for (uint32_t sq = 1; sq < NVME_IDS; sq++) /* as the snapshot says it */
+		nvme_end_delete(dev, sq);
 	return r ? r : block_resume(dev);
 }
 

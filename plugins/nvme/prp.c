@@ -6,7 +6,7 @@
 
 /* Adds memory, to the last part if that ends here. */
 static void
-add(struct nvme_part *parts, uint32_t *count, uint64_t gpa, uint32_t length)
+add_part(struct nvme_part *parts, uint32_t *count, uint64_t gpa, uint32_t length)
 {
 	struct nvme_part *last = *count ? &parts[*count - 1] : NULL;
 
@@ -43,7 +43,7 @@ add_list(struct minivmm_device *dev, uint64_t list, uint32_t length, struct nvme
 		for (uint32_t i = 0; i < here; i++) {
 			uint32_t part = length < NVME_PAGE ? length : NVME_PAGE;
 
-			add(parts, count, entries[i], part);
+			add_part(parts, count, entries[i], part);
 			length -= part;
 		}
 		list = entries[read - 1];
@@ -62,14 +62,14 @@ nvme_prp(struct minivmm_device *dev, const struct nvme_command *command, uint32_
 		return NVME_PRP_OFFSET;
 	first = first < length ? first : length;
 	if (first)
-		add(parts, count, command->prp1, first);
+		add_part(parts, count, command->prp1, first);
 	length -= first;
 	if (length > NVME_PAGE)
 		return add_list(dev, command->prp2, length, parts, count);
 	if (length && command->prp2 % NVME_PAGE)
 		return NVME_PRP_OFFSET;
 	if (length)
-		add(parts, count, command->prp2, length);
+		add_part(parts, count, command->prp2, length);
 	return NVME_SUCCESS;
 }
 

@@ -101,7 +101,7 @@ room(const struct nvme *n, uint32_t cq)
 
 /* The driver polls for the phase bit, so that the last word must follow the others. */
 static int
-put(struct minivmm_device *dev, struct nvme *n, uint32_t cq, const struct completion *c)
+put_entry(struct minivmm_device *dev, struct nvme *n, uint32_t cq, const struct completion *c)
 {
 	uint64_t at = n->cq_base[cq] + n->cq_tail[cq] * sizeof(*c);
 	const size_t last = offsetof(struct completion, status);
@@ -123,7 +123,7 @@ post(struct minivmm_device *dev, uint32_t sq, uint16_t cid, uint16_t status, uin
 				      cid | (n->cq_phase[cq] ? PHASE : 0) | (uint32_t)status << 17 |
 					  (status && status != NVME_ABORTED ? DO_NOT_RETRY : 0) };
 
-	if (!room(n, cq) || put(dev, n, cq, &c)) {
+	if (!room(n, cq) || put_entry(dev, n, cq, &c)) {
 		nvme_fatal(dev, "a completion queue is not in guest memory");
 		return;
 	}

@@ -1,47 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A disk whose requests take long: a pause gets in between their steps, the I/O thread executes
- * none, and nothing is lost or done twice. The host's fallocate() is replaced by one that waits
- * until the test lets it return.
+ * none, and nothing is lost or done twice.
  */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
-#include <fcntl.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <unistd.h>
+#include "unit/gate.h"
 
-static pthread_mutex_t gate_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t gate_changed = PTHREAD_COND_INITIALIZER;
-static unsigned gate_open;           /* calls that may return */
-static unsigned gate_in;             /* calls that have begun */
-static uint64_t cleared, cleared_to; /* bytes; the end of the last call: all calls are in order */
-static bool ordered;
-
-static int
-gated_fallocate(int fd, int mode, off_t at, off_t length)
-{
-	pthread_mutex_lock(&gate_lock);
-	gate_in++;
-	pthread_cond_broadcast(&gate_changed);
-	while (!gate_open)
-		pthread_cond_wait(&gate_changed, &gate_lock);
-	gate_open -= gate_open != UINT32_MAX;
-	ordered &= (uint64_t)at == cleared_to || !at;
-	cleared_to = (uint64_t)at + (uint64_t)length;
-	cleared += (uint64_t)length;
-	pthread_mutex_unlock(&gate_lock);
-	return 0;
-}
-
-#define fallocate gated_fallocate
-#include "unit/fake_disk.h"
-#undef fallocate
 #include "../../plugins/virtio-blk/blk.c"
 #include "../../plugins/virtio-blk/request.c"
+#include "unit/fake_disk.h"
 #include "unit/fake_virtio.h"
 
 #define RANGE ((uint64_t)RANGE_SECTORS * BLOCK_SECTOR)
@@ -84,26 +50,6 @@ static struct blk *
 state(void)
 {
 	return fake.device.state;
-}
-
-static void
-gate(unsigned open)
-{
-	pthread_mutex_lock(&gate_lock);
-	gate_open = open;
-	pthread_cond_broadcast(&gate_changed);
-	pthread_mutex_unlock(&gate_lock);
-}
-
-/* Waits until that many calls have begun. */
-static void
-until_in(unsigned calls)
-{
-	pthread_mutex_lock(&gate_lock);
-	while (gate_in < calls)
-		pthread_cond_wait(&gate_changed, &gate_lock);
-	assert_int_equal(gate_in, calls);
-	pthread_mutex_unlock(&gate_lock);
 }
 
 /* What the I/O thread does until no request is in flight. */
@@ -175,9 +121,7 @@ setup(void **unused)
 {
 	int fd;
 
-	gate_open = gate_in = 0;
-	cleared = cleared_to = 0;
-	ordered = true;
+	gate_reset();
 	waits = pauses = 0;
 	atomic_store(&done_posted, false);
 	snprintf(path, sizeof(path), "/tmp/minivmm-blk-XXXXXX");
