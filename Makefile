@@ -214,7 +214,7 @@ $(fuzzers:%=%.run): $B/fuzz/%.run: $B/fuzz/%
 	cd $B/fuzz && ./$* -max_total_time=$(FUZZ_SECONDS) -verbosity=0 -print_final_stats=1 -timeout=60 -rss_limit_mb=2048 $(fuzz_flags) \
 		$*.found $(CURDIR)/tests/fuzz/corpus/$*
 
-sources := $(wildcard core/*/*.[ch] core/include/minivmm/*.h plugins/*.[ch] plugins/*/*.[ch] plugins/common/*/*.[ch] tests/*/*.[ch])
+sources := $(wildcard core/*/*.[ch] core/include/minivmm/*.h plugins/*.[ch] plugins/*/*.[ch] plugins/common/*/*.[ch] guests/*/*.c tests/*/*.[ch])
 lint: $(plugin_pages) ## check layout and structure, and run clang-tidy
 	clang-format --dry-run -Werror $(sources)
 	tests/lint/ranks
@@ -229,7 +229,7 @@ DEPS := git gcc g++ libc6-dev binutils pkgconf perl libinih-dev libcmocka-dev ma
 SVM_DEPS := qemu-system-x86 cpio kmod
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 deps: more = $(shell tests/svm/usable >/dev/null || echo $(SVM_DEPS))
-deps-linux: more = $(SVM_DEPS) xz-utils zstd lz4 e2fsprogs
+deps-linux: more = $(SVM_DEPS) xz-utils zstd lz4 e2fsprogs libelf1
 deps: ## install what is missing (Debian)
 deps-linux: ## and what check-linux and bench-linux need as well
 deps deps-linux:
@@ -240,7 +240,7 @@ deps deps-linux:
 # Below PREFIX. configs/ and guests/ lie beside one another as here, so that a config finds its guest.
 at = $(DESTDIR)$(PREFIX)
 configs := $(wildcard configs/*.ini)
-guest_files := $(wildcard guests/*.S guests/*.inc) $(guests) $(guests:guests/%.bin=build/guests/%.elf)
+guest_files := $(wildcard guests/*.S guests/*.inc guests/linux/edu.c guests/linux/Makefile) $(guests) $(guests:guests/%.bin=build/guests/%.elf)
 man_at = share/man/man$(subst .,,$(suffix $1))/$(notdir $1)
 bash_at := share/bash-completion/completions
 zsh_at := share/zsh/site-functions
@@ -285,7 +285,7 @@ uninstall: ## remove what install put there
 		if [ ! -e "$$file" ]; then continue; fi; \
 		if [ "$$(cksum <"$$file")" = "$$sum $$size" ]; then $(RM) "$$file"; \
 		else echo "$(at)/$$file has changed since make install and stays" >&2; fi; done <$(list) && $(RM) $(list)
-	$Qfor folder in include/minivmm lib/minivmm/plugins lib/minivmm share/minivmm/configs share/minivmm/guests share/minivmm; do \
+	$Qfor folder in include/minivmm lib/minivmm/plugins lib/minivmm share/minivmm/configs share/minivmm/guests/linux share/minivmm/guests share/minivmm; do \
 		[ ! -d $(at)/$$folder ] || rmdir --ignore-fail-on-non-empty $(at)/$$folder; done
 
 clean: ## remove what was built

@@ -10,31 +10,37 @@ use Exporter 'import';
 use Minivmm;
 use Test::More;
 
-our @EXPORT = qw(kernel initrd device config inside shows microvm warnings_of news $kernel $image);
+our @EXPORT = qw(fetch kernel initrd device config inside shows microvm q35 warnings_of news $kernel $image);
 
 our ($kernel, $image);    # the folder of tests/svm/fetch, and the kernel in it
 
-# Fetches the package of a kernel; skips the test if that fails, but not in CI. Creates the folder
-# "here", which inside() shares.
-sub kernel {
+# Fetches a package; skips the test if that fails, but not in CI. Returns the folder.
+sub fetch {
     my ($package) = @_;
-    $package //= 'linux-image-cloud-amd64';
     my ($status, $out, $err) = run([ "$top/tests/svm/fetch", $package ], timeout => 300);
     die "no package $package: $err" if $status && $ENV{CI};
     plan skip_all => "no package $package can be fetched here" if $status;
-    chomp($kernel = $out);
+    chomp $out;
+    return $out;
+}
+
+# Fetches the package of a kernel. Creates the folder "here", which inside() shares.
+sub kernel {
+    my ($package) = @_;
+    $kernel = fetch($package // 'linux-image-cloud-amd64');
     ($image) = glob "$kernel/boot/{vmlinuz-*,xen-*.gz}";
     mkdir 'here';
 }
 
 # Builds an initramfs. Its init mounts the file systems, loads the kernel modules, runs the script
-# and powers off. programs: programs of this machine.
+# and powers off. Keys: modules, of the kernel; programs, of this machine or a folder of fetch;
+# files, other kernel modules.
 sub initrd {
     my ($name, $script, %with) = @_;
-    my @programs = map { ('-p', $_) } @{ $with{programs} // [] };
+    my @options = (map({ ('-p', $_) } @{ $with{programs} // [] }), map { ('-m', $_) } @{ $with{files} // [] });
     spew('init', "mount -t proc proc /proc\nmount -t sysfs sys /sys\nmount -t devtmpfs dev /dev\nload\nmkdir /mnt\n${script}poweroff -f\n");
     my ($status, $out, $err) =
-      run([ "$top/tests/svm/initrd", @programs, $kernel, 'init', $name, @{ $with{modules} // [] } ]);
+      run([ "$top/tests/svm/initrd", @options, $kernel, 'init', $name, @{ $with{modules} // [] } ]);
     return is($status, 0, "an initramfs: $name") || diag($err);
 }
 
@@ -92,12 +98,16 @@ sub shows {
     return like($text, $pattern, $name) || diag($text);
 }
 
-# For scripts: the command that boots the same kernel in QEMU's microvm, for comparison.
-sub microvm {
-    my ($initrd, $cpus, @more) = @_;
-    return "qemu-system-x86_64 -M microvm,acpi=on,pit=off,pic=off,rtc=on -accel kvm -cpu host -smp $cpus -m 256 -nodefaults -no-user-config "
+# For scripts: the command that boots the same kernel in QEMU, for comparison: in its microvm, or in
+# its PC with PCI Express.
+sub qemu {
+    my ($machine, $initrd, $cpus, @more) = @_;
+    return "qemu-system-x86_64 -M $machine -accel kvm -cpu host -smp $cpus -m 256 -nodefaults -no-user-config "
       . "-display none -serial stdio -no-reboot -kernel $image -initrd $initrd -append 'console=ttyS0 panic=-1 quiet' @more </dev/null";
 }
+
+sub microvm { return qemu('microvm,acpi=on,pit=off,pic=off,rtc=on', @_) }
+sub q35 { return qemu('q35', @_) }
 
 # Returns the warnings in a kernel log: the lines of "dmesg -r" with level warning or worse, without
 # times and numbers => the original line. Warnings that a timer or clock was read late are left out:

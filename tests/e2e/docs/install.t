@@ -43,7 +43,7 @@ for my $config (grep { !/linux\.ini$/ } @examples) {
 }
 ($status, $out, $err) = run([ "$at/bin/minivmm", '-c', "$at/share/minivmm/configs/simple.ini" ]);
 is("$status:$out:$err", "0:4\n:minivmm: snapshot written to simple.snap\n", 'the installed simple.ini runs');
-is(slurp("$at/share/minivmm/guests/$_"), slurp("$top/guests/$_"), "guests/$_") for qw(simple.bin simple.S say.inc);
+is(slurp("$at/share/minivmm/guests/$_"), slurp("$top/guests/$_"), "guests/$_") for qw(simple.bin simple.S say.inc linux/edu.c linux/Makefile);
 
 # The completion scripts are where the shells look for them.
 is(slurp("$at/share/$_->[1]"), (run([ "$at/bin/minivmm", 'completion', $_->[0] ]))[1], "completion for $_->[0] is installed")
