@@ -13,6 +13,7 @@ use Test::More;
 
 kernel();
 my $headers = fetch('linux-headers-cloud-amd64');
+my $pciutils = fetch('pciutils');
 mkdir 'driver';
 for my $file (qw(edu.c Makefile)) { spew("driver/$file", slurp("$top/guests/linux/$file")) }
 my ($status, $out, $err) = run([ 'make', '-C', 'driver', "KERNEL=$headers/build" ], timeout => 200);
@@ -22,7 +23,7 @@ unlike($out . $err, qr/warning:/, 'without a warning');
 # Each round reads the buffer, which the round before has written, and writes it; and it computes a
 # factorial. The rounds end three after the input of a line. QEMU 7.2 refuses DMA up to the end of
 # the buffer.
-initrd('initrd', <<'END', files => ['driver/edu.ko']);
+initrd('initrd', <<'END', files => ['driver/edu.ko'], programs => ["$pciutils/usr/bin/lspci"]);
 cd /sys/bus/pci/drivers/edu
 fill() { head -c 4000 /dev/urandom >/tmp/$1; cat /tmp/$1 >$1/buffer; }
 for d in 0000*; do fill $d; done
@@ -48,6 +49,7 @@ for d in 0000*; do
 	echo 12 >$d/factorial
 	echo "bound again: $(cat $d/factorial)"
 done
+lspci -nvv -d 1234:11e8 2>/dev/null | grep 'MSI: \|driver'
 dmesg | sed -n 's/.*\(edu 0000.*\)/driver: \1/p'
 dmesg -r | grep '^<[0-4]>'
 END
@@ -76,6 +78,8 @@ for my $machine (qw(msi restored pin theirs)) {
     my @missing = grep { $said !~ /^\Q$_\E$/m } 'jobs that interrupted: 1', 'bound again: 479001600';
     is(join(', ', @missing), '', "$machine: interrupts and a second binding");
     unlike($said, qr/^wrong/m, "$machine: DMA");
+    my $sign = $machine eq 'pin' ? '-' : '+';
+    is(scalar(() = $said =~ /^\tCapabilities: \[40\] MSI: Enable\Q$sign\E Count=1\/1 .*\n\tKernel driver in use: edu$/mg), 2, "$machine: lspci");
     my $how = $machine eq 'pin' ? 'INTx' : 'MSI';
     my @slots = $machine eq 'theirs' ? qw(01.0 02.0) : qw(03.0 05.0);
     is(join('', $said =~ /^driver: (.*\n)/mg), join('', map { "edu 0000:00:$_: identification 0x010000ed, $how\n" } @slots, @slots), "$machine: messages")
