@@ -49,6 +49,7 @@ for d in 0000*; do
 	echo 12 >$d/factorial
 	echo "bound again: $(cat $d/factorial)"
 done
+cd 0000:00:03.0 2>/dev/null && echo hello >buffer && echo "minivmm-edu(4): $(head -c 6 buffer)"
 lspci -nvv -d 1234:11e8 2>/dev/null | grep 'MSI: \|driver'
 dmesg | sed -n 's/.*\(edu 0000.*\)/driver: \1/p'
 dmesg -r | grep '^<[0-4]>'
@@ -67,6 +68,7 @@ echo '-- restored'; $minivmm -r x.snap --trust --log warn --set 'device.serial0.
 echo '-- pin'; $minivmm -c pin.ini --log warn
 echo '-- theirs'; $theirs
 END
+is(() = $out =~ /^minivmm-edu\(4\): hello$/mg, 3, "the manual page's example");
 my (undef, %said) = split /^-- (\w+)\n/m, $out;
 like($said{msi}, qr/^snapshot: 0$/m, 'a live snapshot');
 for my $machine (qw(msi restored pin theirs)) {
