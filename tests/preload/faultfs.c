@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Makes a call fail. FAULT=CALL:N:HOW fails the Nth CALL for a file with FAULT_PATH in its name.
- * CALL is write, read, ftruncate, fsync, fdatasync, close, open, tmpfile (an open with O_TMPFILE),
- * linkat, rename, fallocate or mmap; or, without a file, anonymous (an mmap), memfd_create, fork,
- * pthread_create, inotify_init1, posix_openpt, io_uring_queue_init or io_uring_submit. N is 0 for
- * every call. HOW is ENOSPC, EIO, EINTR, ENOMEM, EAGAIN, EMFILE, ENFILE, EPERM, EOPNOTSUPP, EBUSY,
- * SHORT (half of a write is written; a vector is
- * written completely), SLOW (this call and all later ones take 4 ms longer), CUT (an mmap
- * succeeds, then the file is truncated to a page), or KILL (the process is killed in the call).
+ * CALL is write, read, nowait (a read with RWF_NOWAIT, which is a read, too), ftruncate, fsync,
+ * fdatasync, close, open, tmpfile (an open with O_TMPFILE), linkat, rename, fallocate or mmap; or,
+ * without a file, anonymous (an mmap), memfd_create, fork, pthread_create, inotify_init1,
+ * posix_openpt, io_uring_queue_init or io_uring_submit. N is 0 for every call. HOW is ENOSPC, EIO,
+ * EINTR, ENOMEM, EAGAIN, EMFILE, ENFILE, EPERM, EOPNOTSUPP, EBUSY, SHORT (half of a write is
+ * written; a vector is written completely), SLOW (this call and all later ones take 4 ms longer),
+ * CUT (an mmap succeeds, then the file is truncated to a page), or KILL (the process is killed in
+ * the call).
  *
  * FAULT=@FILE reads the plan from FILE, which may be created, changed and removed at any time. The
  * library removes it after the fault.
@@ -173,6 +174,17 @@ preadv(int fd, const struct iovec *pieces, int count, off_t offset)
 	REAL(preadv);
 
 	return how == FAILS ? -1 : real(fd, pieces, count, offset);
+}
+
+ssize_t
+preadv2(int fd, const struct iovec *pieces, int count, off_t offset, int flags)
+{
+	enum how how = fault_fd("nowait", fd);
+	REAL(preadv2);
+
+	if (!how)
+		how = fault_fd("read", fd);
+	return how == FAILS ? -1 : real(fd, pieces, count, offset, flags);
 }
 
 int

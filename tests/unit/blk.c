@@ -3,7 +3,36 @@
  * A disk whose requests take long: a pause gets in between their steps, the I/O thread executes
  * none, and nothing is lost or done twice.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <errno.h>
+#include <stdint.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+static unsigned nowait_calls;
+static size_t nowait_bytes; /* that it reads before EAGAIN */
+static int nowait_error;    /* in place of EAGAIN */
+
+/* The host's preadv2(): reads as much as the test says. */
+static ssize_t
+limited_preadv2(int fd, const struct iovec *pieces, int count, off_t at, int flags)
+{
+	size_t bytes = pieces->iov_len < nowait_bytes ? pieces->iov_len : nowait_bytes;
+
+	nowait_calls++;
+	if (flags != RWF_NOWAIT || !bytes) {
+		errno = flags != RWF_NOWAIT ? EINVAL : nowait_error;
+		return -1;
+	}
+	nowait_bytes -= bytes;
+	return pread(fd, pieces->iov_base, bytes, at);
+}
+
+#define preadv2 limited_preadv2
 #include "unit/gate.h"
+#undef preadv2
 
 #include "../../plugins/virtio-blk/blk.c"
 #include "../../plugins/virtio-blk/request.c"
@@ -14,6 +43,8 @@
 #define STEPS ((unsigned)(RANGE / STEP_ZERO)) /* of a range */
 #define HEADER 0x20000u                       /* of all requests: they are equal */
 #define STATUS 0x30000u
+#define DATA 0x38000u /* of a read */
+#define DATA_BYTES 0x2000u
 
 static struct fake fake;
 static char path[64];
@@ -44,6 +75,17 @@ static int
 bind_write(struct minivmm_device *dev, const struct minivmm_bind *bind)
 {
 	return 0;
+}
+
+static void *
+memory_map(struct minivmm_device *dev, uint64_t gpa, size_t length)
+{
+	return gpa + length <= DRIVER_MEMORY ? driver.memory + gpa : NULL;
+}
+
+static void
+memory_unmap(struct minivmm_device *dev, uint64_t gpa, size_t written)
+{
 }
 
 static struct blk *
@@ -122,7 +164,9 @@ setup(void **unused)
 	int fd;
 
 	gate_reset();
-	waits = pauses = 0;
+	waits = pauses = nowait_calls = 0;
+	nowait_bytes = 0;
+	nowait_error = EAGAIN;
 	atomic_store(&done_posted, false);
 	snprintf(path, sizeof(path), "/tmp/minivmm-blk-XXXXXX");
 	fd = mkstemp(path);
@@ -134,6 +178,8 @@ setup(void **unused)
 	fake.services.post = post;
 	fake.services.paused = paused;
 	fake.services.bind_write = bind_write;
+	fake.services.memory_map = memory_map;
+	fake.services.memory_unmap = memory_unmap;
 	return 0;
 }
 
@@ -256,6 +302,119 @@ a_reset_drops_held_requests(void **unused)
 	assert_int_equal(gate_in, 1);
 }
 
+/* Reads the beginning of the disk, which has other bytes each time. Returns how many requests are
+ * in flight after the notification. */
+static uint32_t
+read_disk(uint8_t byte)
+{
+	uint16_t slot = (uint16_t)(3 * (driver.next[0] % (DRIVER_SIZE / 3)));
+	const struct virtio_desc chain[] = {
+		{ HEADER, 16, VIRTIO_DESC_NEXT, (uint16_t)(slot + 1) },
+		{ DATA, DATA_BYTES, VIRTIO_DESC_NEXT | VIRTIO_DESC_WRITE, (uint16_t)(slot + 2) },
+		{ STATUS, 1, VIRTIO_DESC_WRITE, 0 },
+	};
+	uint8_t *at = driver.memory + driver_queue(0), bytes[DATA_BYTES];
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	memset(bytes, byte, sizeof(bytes));
+	assert_int_equal(pwrite(fd, bytes, sizeof(bytes), 0), sizeof(bytes));
+	close(fd);
+	memset(driver.memory + HEADER, 0, 16); /* IN, sector 0 */
+	driver.memory[STATUS] = 0xff;
+	memcpy(at + slot * sizeof(*chain), chain, sizeof(chain));
+	memcpy(at + 0x404 + 2 * (driver.next[0] % DRIVER_SIZE), &slot, 2);
+	driver.next[0]++;
+	memcpy(at + 0x402, &driver.next[0], 2);
+	notify();
+	return state()->block.flight;
+}
+
+static void
+assert_read(uint8_t byte)
+{
+	assert_int_equal(used(), 1);
+	assert_int_equal(driver.memory[STATUS], OK);
+	for (uint32_t i = 0; i < DATA_BYTES; i++)
+		assert_int_equal(driver.memory[DATA + i], byte);
+}
+
+/* io = auto: the vCPU reads what needs no wait. */
+static void
+a_read_that_need_not_wait(void **unused)
+{
+	begin(BLOCK_AUTO);
+	waits = UINT32_MAX;
+	nowait_bytes = DATA_BYTES;
+	assert_int_equal(read_disk(1), 0);
+	assert_read(1);
+	assert_int_equal(nowait_calls, 1);
+	assert_int_equal(state()->block.workers.count, 0);
+	/* A part is there: the rest, and what follows. */
+	nowait_bytes = DATA_BYTES - 512;
+	assert_int_equal(read_disk(2), 1);
+	until_idle();
+	assert_read(2);
+}
+
+/* A worker reads what would wait, once; the next request is tried again. */
+static void
+a_read_that_would_wait(void **unused)
+{
+	begin(BLOCK_AUTO);
+	waits = UINT32_MAX;
+	assert_int_equal(read_disk(1), 1);
+	until_idle();
+	assert_read(1);
+	assert_int_equal(nowait_calls, 1);
+	nowait_bytes = DATA_BYTES;
+	assert_int_equal(read_disk(2), 0);
+	assert_read(2);
+	/* An error is one. */
+	nowait_error = EIO;
+	assert_int_equal(read_disk(3), 0);
+	assert_int_equal(used(), 1);
+	assert_int_equal(driver.memory[STATUS], IOERR);
+}
+
+/* Where the file system does not support it, the vCPU reads. Others than auto do not try. */
+static void
+a_file_system_that_cannot_tell(void **unused)
+{
+	begin(BLOCK_AUTO);
+	waits = UINT32_MAX;
+	nowait_error = EOPNOTSUPP;
+	for (uint8_t i = 1; i < 4; i++) {
+		assert_int_equal(read_disk(i), 0);
+		assert_read(i);
+	}
+	assert_int_equal(nowait_calls, 1);
+}
+
+static void
+sync_waits(void **unused)
+{
+	begin(BLOCK_SYNC);
+	waits = UINT32_MAX;
+	assert_int_equal(read_disk(1), 0);
+	assert_read(1);
+	assert_int_equal(nowait_calls, 0);
+}
+
+/* A pause before or after the worker's read: the request completes once. */
+static void
+a_read_that_waits_through_a_pause(void **unused)
+{
+	begin(BLOCK_AUTO);
+	waits = UINT32_MAX;
+	assert_int_equal(read_disk(1), 1);
+	assert_int_not_equal(blk.pause(&fake.device), -1);
+	until_idle();
+	nowait_bytes = DATA_BYTES;
+	assert_int_equal(blk.resume(&fake.device), 0);
+	until_idle();
+	assert_read(1);
+}
+
 /* A snapshot may hold anything. */
 static void
 hostile_state(void **unused)
@@ -285,9 +444,17 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(a_pause_between_the_steps),   TEST(a_pause_before_the_first_step),
-		TEST(nothing_on_the_io_thread),    TEST(the_cost_of_a_request),
-		TEST(a_reset_drops_held_requests), TEST(hostile_state),
+		TEST(a_pause_between_the_steps),
+		TEST(a_pause_before_the_first_step),
+		TEST(nothing_on_the_io_thread),
+		TEST(the_cost_of_a_request),
+		TEST(a_reset_drops_held_requests),
+		TEST(a_read_that_need_not_wait),
+		TEST(a_read_that_would_wait),
+		TEST(a_file_system_that_cannot_tell),
+		TEST(sync_waits),
+		TEST(a_read_that_waits_through_a_pause),
+		TEST(hostile_state),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -82,7 +82,7 @@ block_start(struct minivmm_device *dev, const struct minivmm_start *start)
 		r = disk_reset(&b->disk, b->origin);
 	if (!r && b->io == BLOCK_IO_URING)
 		r = ring_start(b);
-	if (!r && b->io != BLOCK_SYNC)
+	if (!r && block_binds(b))
 		r = workers_start(b);
 	return r;
 }
@@ -144,6 +144,6 @@ block_destroy(struct minivmm_device *dev)
 	disk_destroy(&b->disk);
 }
 
-const char *const block_ios[] = { "sync", "threads", "io_uring", NULL };
+const char *const block_ios[] = { "auto", "sync", "threads", "io_uring", NULL };
 const char *const block_formats[] = { "raw", NULL };
 const char *const block_changes[] = { "refuse", "accept", NULL };

@@ -10,6 +10,7 @@
  *   complete()            <- block_done(), block_ring_done()         <-
  *
  * The notifying vCPU executes jobs one at a time, or threads or io_uring execute them in parallel.
+ * With io = auto, the vCPU executes them, but threads the reads for which it would wait.
  * The I/O thread executes none, and a vCPU none for which a pause waits: threads do that in any
  * case. No job is in flight while the machine is paused. A pause waits for the current step of
  * each, and holds the rest: the state has what the front end needs to parse the command again, and
@@ -32,7 +33,8 @@
 #define BLOCK_FLIGHT_BYTES (16u << 20) /* no further job begins while this many are in flight */
 
 enum block_type { BLOCK_FLUSH, BLOCK_READ, BLOCK_WRITE, BLOCK_ZERO, BLOCK_DISCARD };
-enum block_io { BLOCK_SYNC, BLOCK_THREADS, BLOCK_IO_URING }; /* values of option io */
+/* Values of option io. BLOCK_AUTO: BLOCK_SYNC, except for reads that would wait. */
+enum block_io { BLOCK_AUTO, BLOCK_SYNC, BLOCK_THREADS, BLOCK_IO_URING };
 
 /* A range to clear, in bytes. */
 struct block_range {
@@ -54,6 +56,7 @@ struct block_job {
 	int error;             /* errno of a failure; 0: none */
 	uint64_t done;         /* of block_bytes(): a pause gets in between two steps */
 	bool more;             /* a worker has returned it before its last step */
+	bool waits;            /* BLOCK_AUTO: it would wait for the disk */
 	struct disk_call call; /* of ring.c */
 	struct block_job *next;
 };
@@ -114,7 +117,7 @@ void block_destroy(struct minivmm_device *dev);
 static inline bool
 block_binds(const struct block *b)
 {
-	return b->io != BLOCK_SYNC;
+	return b->io >= BLOCK_THREADS;
 }
 
 /* Returns whether another job may begin. If the rate limit forbids it, sets the timer. */
@@ -193,8 +196,9 @@ extern const char *const block_ios[], *const block_formats[], *const block_chang
 		structure, ENUM, changed, "refuse",                                                \
 		"whether a restore is refused if the disk was modified after the snapshot",        \
 		.flags = MINIVMM_HOST, .values = block_changes),                                   \
-	    BLOCK_OPTION(structure, ENUM, io, "sync",                                              \
-			 "what executes requests: the vCPU, threads, or io_uring",                 \
+	    BLOCK_OPTION(structure, ENUM, io, "auto",                                              \
+			 "what executes requests: the vCPU, but for reads that would wait; the "   \
+			 "vCPU; threads; or io_uring",                                             \
 			 .values = block_ios, .flags = MINIVMM_HOST)
 /* After the front end's own options. */
 #define BLOCK_RATE_OPTIONS(structure)                                                              \

@@ -121,23 +121,25 @@ next_segments(struct cursor *cursor, uint64_t length, struct iovec *pieces)
 
 /* Transfers bytes of one layer. */
 static int
-transfer(struct disk_layer *layer, bool write, struct cursor *cursor, uint64_t length, uint64_t at)
+transfer(struct disk_layer *layer, enum disk_way way, struct cursor *cursor, uint64_t length,
+	 uint64_t at)
 {
 	struct iovec pieces[DISK_PIECES + 1];
 	int count = next_segments(cursor, length, pieces);
 
-	return layer->store->transfer(layer, write, pieces, count, layer->data + at);
+	return layer->store->transfer(layer, way, pieces, count, layer->data + at);
 }
 
 /* Reads each part from its layer. */
 static int
-read_layers(struct disk *disk, struct cursor *cursor, uint64_t length, uint64_t at)
+read_layers(struct disk *disk, enum disk_way way, struct cursor *cursor, uint64_t length,
+	    uint64_t at)
 {
 	while (length) {
 		uint32_t layer;
 		uint64_t part = run_of(disk, length, at, &layer);
 
-		if (transfer(&disk->layers[layer], false, cursor, part, at))
+		if (transfer(&disk->layers[layer], way, cursor, part, at))
 			return -1;
 		at += part;
 		length -= part;
@@ -151,7 +153,16 @@ disk_read(struct disk *disk, const struct iovec *pieces, uint32_t count, uint64_
 {
 	struct cursor cursor = { .pieces = pieces };
 
-	return read_layers(disk, &cursor, length, at);
+	return read_layers(disk, DISK_READ, &cursor, length, at);
+}
+
+int
+disk_read_nowait(struct disk *disk, const struct iovec *pieces, uint32_t count, uint64_t length,
+		 uint64_t at)
+{
+	struct cursor cursor = { .pieces = pieces };
+
+	return read_layers(disk, DISK_READ_NOWAIT, &cursor, length, at);
 }
 
 /* Writes part of a cluster that the overlay does not contain: copies the rest from below. */
@@ -166,13 +177,13 @@ write_part(struct disk *disk, struct cursor *cursor, uint64_t length, uint64_t a
 	int count = next_segments(cursor, length, pieces);
 
 	size = size < DISK_CLUSTER ? size : DISK_CLUSTER;
-	if (read_layers(disk, &read, size, start))
+	if (read_layers(disk, DISK_READ, &read, size, start))
 		return -1;
 	for (int i = 0; i < count; i++) {
 		memcpy(cluster + (at - start), pieces[i].iov_base, pieces[i].iov_len);
 		at += pieces[i].iov_len;
 	}
-	return transfer(top(disk), true, &write, size, start);
+	return transfer(top(disk), DISK_WRITE, &write, size, start);
 }
 
 /* Returns how many of the bytes one call can write. whole: they are whole clusters, or extend to
@@ -199,7 +210,7 @@ write_piece(struct disk *disk, struct cursor *cursor, uint64_t length, uint64_t 
 
 	if (cursor)
 		return part ? write_part(disk, cursor, length, at)
-			    : transfer(layer, true, cursor, length, at);
+			    : transfer(layer, DISK_WRITE, cursor, length, at);
 	if (whole && !layer->store->zero(layer, DISK_UNMAP, length, at + layer->data))
 		return 0;
 	for (uint64_t done = 0, some; done < length; done += some) {
@@ -207,7 +218,7 @@ write_piece(struct disk *disk, struct cursor *cursor, uint64_t length, uint64_t 
 
 		some = length - done < sizeof(zeroes) ? length - done : sizeof(zeroes);
 		if (part ? write_part(disk, &none, some, at + done)
-			 : transfer(layer, true, &none, some, at + done))
+			 : transfer(layer, DISK_WRITE, &none, some, at + done))
 			return -1;
 	}
 	return 0;
@@ -262,7 +273,7 @@ disk_write(struct disk *disk, const struct iovec *pieces, uint32_t count, uint64
 		return 0;
 	top(disk)->written = true;
 	return top(disk)->overlay ? write_claimed(disk, &cursor, length, at)
-				  : transfer(top(disk), true, &cursor, length, at);
+				  : transfer(top(disk), DISK_WRITE, &cursor, length, at);
 }
 
 int

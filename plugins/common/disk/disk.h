@@ -21,6 +21,10 @@
  * deallocated. DISK_DISCARD: any content. */
 enum disk_zero { DISK_ZERO, DISK_UNMAP, DISK_DISCARD };
 
+/* DISK_READ_NOWAIT: fails with EAGAIN where DISK_READ might wait for a device; the content of the
+ * memory is then undefined. Where the file system cannot tell, it is the same as DISK_READ. */
+enum disk_way { DISK_READ, DISK_READ_NOWAIT, DISK_WRITE };
+
 struct disk_layer;
 struct nbd;
 
@@ -30,8 +34,8 @@ struct nbd;
  * may call them at the same time.
  */
 struct disk_store {
-	int (*transfer)(struct disk_layer *layer, bool write, struct iovec *pieces, int count,
-			uint64_t at);
+	int (*transfer)(struct disk_layer *layer, enum disk_way way, struct iovec *pieces,
+			int count, uint64_t at);
 	/* -1 with EOPNOTSUPP: the caller must write zeros. */
 	int (*zero)(struct disk_layer *layer, enum disk_zero how, uint64_t length, uint64_t at);
 	int (*flush)(struct disk_layer *layer);
@@ -55,8 +59,9 @@ struct disk_layer {
 			     lock */
 	uint8_t *unsaved; /* one byte per page of present that is not in the file yet */
 	uint32_t unsaved_count;
-	uint64_t data;       /* file offset of cluster 0 of an overlay; 0 for a raw layer */
-	atomic_bool written; /* since it was created or opened */
+	uint64_t data;         /* file offset of cluster 0 of an overlay; 0 for a raw layer */
+	atomic_bool no_nowait; /* its file system lacks RWF_NOWAIT */
+	atomic_bool written;   /* since it was created or opened */
 };
 
 /* A range of clusters that are being written to an overlay for the first time. A write of part of a
@@ -109,6 +114,8 @@ bool disk_remote(const struct disk *disk);
  * errno, and log nothing. Several threads may call these at the same time. */
 int disk_read(struct disk *disk, const struct iovec *pieces, uint32_t count, uint64_t length,
 	      uint64_t at);
+int disk_read_nowait(struct disk *disk, const struct iovec *pieces, uint32_t count, uint64_t length,
+		     uint64_t at);
 int disk_write(struct disk *disk, const struct iovec *pieces, uint32_t count, uint64_t length,
 	       uint64_t at);
 int disk_zero(struct disk *disk, enum disk_zero how, uint64_t length, uint64_t at);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A layer in a file or on a block device. */
 #ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* fallocate */
+#define _GNU_SOURCE /* fallocate, preadv2 */
 #endif
 #include <errno.h>
 #include <fcntl.h>
@@ -10,12 +10,28 @@
 
 #include "disk.h"
 
+static ssize_t
+transfer_some(struct disk_layer *layer, enum disk_way way, const struct iovec *pieces, int count,
+	      off_t at)
+{
+	if (way == DISK_WRITE)
+		return pwritev(layer->fd, pieces, count, at);
+	if (way == DISK_READ_NOWAIT && !layer->no_nowait) {
+		ssize_t n = preadv2(layer->fd, pieces, count, at, RWF_NOWAIT);
+
+		if (n >= 0 || errno != EOPNOTSUPP)
+			return n;
+		layer->no_nowait = true;
+	}
+	return preadv(layer->fd, pieces, count, at);
+}
+
 static int
-file_transfer(struct disk_layer *layer, bool write, struct iovec *pieces, int count, uint64_t at)
+file_transfer(struct disk_layer *layer, enum disk_way way, struct iovec *pieces, int count,
+	      uint64_t at)
 {
 	while (count) {
-		ssize_t n = write ? pwritev(layer->fd, pieces, count, (off_t)at)
-				  : preadv(layer->fd, pieces, count, (off_t)at);
+		ssize_t n = transfer_some(layer, way, pieces, count, (off_t)at);
 
 		if (n < 0 && errno == EINTR)
 			continue;

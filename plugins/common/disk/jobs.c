@@ -20,7 +20,7 @@ block_job(struct block *b)
 		return NULL;
 	}
 	job->type = BLOCK_FLUSH;
-	job->flush = job->more = job->executed = false;
+	job->flush = job->more = job->waits = job->executed = false;
 	job->at = job->length = job->done = 0;
 	job->piece_count = job->range_count = 0;
 	job->error = 0;
@@ -78,18 +78,18 @@ complete(struct block *b, struct block_job *job)
 }
 
 /*
- * Executes a job: here while the thread may wait (io = sync, on a vCPU's thread), else by the
- * kernel or the workers. more: false if it is complete.
+ * Executes a job: here while the thread may wait (io = sync or auto, on a vCPU's thread), else by
+ * the kernel or the workers. more: false if it is complete.
  */
 static void
 execute(struct block *b, struct block_job *job, bool more)
 {
-	if (b->io == BLOCK_SYNC && !disk_remote(&b->disk))
-		while (more && minivmm_may_wait(b->dev))
-			more = job_step(b, job);
-	if (more && b->io == BLOCK_SYNC && workers_start(b))
+	if (!block_binds(b) && !disk_remote(&b->disk))
+		while (more && !job->waits && minivmm_may_wait(b->dev))
+			more = job_step(b, job, b->io == BLOCK_AUTO);
+	if (more && !block_binds(b) && workers_start(b))
 		while (more) /* better late than never */
-			more = job_step(b, job);
+			more = job_step(b, job, false);
 	if (!more) {
 		complete(b, job);
 		return;

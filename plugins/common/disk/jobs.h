@@ -6,8 +6,9 @@
 #include "block.h"
 
 /* step.c. Executes the next part of the job, which takes some milliseconds unless the host is slow.
- * Returns whether there is more to do; if not, it has called job_done(). Any thread. */
-bool job_step(struct block *b, struct block_job *job);
+ * Returns whether there is more to do; if not, it has called job_done(). nowait: a read that would
+ * wait for the disk does nothing but set job->waits. Any thread. */
+bool job_step(struct block *b, struct block_job *job, bool nowait);
 /* Sets the job's result; error: an errno, or 0. */
 void job_done(struct block_job *job, int error);
 /* Returns how to clear this range of the job. */

@@ -163,8 +163,10 @@ copy(bool gather, const struct iovec *pieces, int count, uint8_t *bytes)
 
 /* Joins the segments in one buffer: one command per segment would wait for the server each time. */
 static int
-export_transfer(struct disk_layer *layer, bool write, struct iovec *pieces, int count, uint64_t at)
+export_transfer(struct disk_layer *layer, enum disk_way way, struct iovec *pieces, int count,
+		uint64_t at)
 {
+	const bool write = way == DISK_WRITE;
 	size_t length = 0;
 	uint8_t *bytes;
 	int r, error;

@@ -94,9 +94,10 @@ slice(const struct block_job *job, uint64_t skip, uint64_t length, struct iovec 
 	return count;
 }
 
-/* Reads or writes a part of the data. Returns its length, or -1 with errno. */
+/* Reads or writes a part of the data. Returns its length, or -1 with errno. nowait: EAGAIN if the
+ * read would wait. */
 static int64_t
-move_some(struct disk *disk, const struct block_job *job)
+move_some(struct disk *disk, const struct block_job *job, bool nowait)
 {
 	struct iovec pieces[DISK_PIECES];
 	uint64_t at = job->at + job->done, part = STEP_MOVE - at % DISK_CLUSTER;
@@ -105,8 +106,12 @@ move_some(struct disk *disk, const struct block_job *job)
 
 	part = part < job->length - job->done ? part : job->length - job->done;
 	count = slice(job, job->done, part, pieces);
-	r = job->type == BLOCK_READ ? disk_read(disk, pieces, count, part, at)
-				    : disk_write(disk, pieces, count, part, at);
+	if (job->type == BLOCK_WRITE)
+		r = disk_write(disk, pieces, count, part, at);
+	else if (nowait)
+		r = disk_read_nowait(disk, pieces, count, part, at);
+	else
+		r = disk_read(disk, pieces, count, part, at);
 	return r ? -1 : (int64_t)part;
 }
 
@@ -126,14 +131,17 @@ zero_some(struct disk *disk, const struct block_job *job)
 }
 
 bool
-job_step(struct block *b, struct block_job *job)
+job_step(struct block *b, struct block_job *job, bool nowait)
 {
 	bool flushes = job->type == BLOCK_FLUSH || (job->flush && job->type != BLOCK_READ);
 	uint64_t all = block_bytes(job);
 	int64_t r = 0;
 
 	if (job->done < all) {
-		r = moves(job) ? move_some(&b->disk, job) : zero_some(&b->disk, job);
+		r = moves(job) ? move_some(&b->disk, job, nowait) : zero_some(&b->disk, job);
+		job->waits = nowait && job->type == BLOCK_READ && r < 0 && errno == EAGAIN;
+		if (job->waits)
+			return true;
 		job->done += r > 0 ? (uint64_t)r : 0;
 		if (r > 0 && (job->done < all || flushes))
 			return true;

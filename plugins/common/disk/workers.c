@@ -23,7 +23,7 @@ worker(void *argument)
 		w->busy++;
 		pthread_mutex_unlock(&w->lock);
 		do
-			job->more = job_step(b, job);
+			job->more = job_step(b, job, false);
 		while (job->more && !atomic_load(&w->yield));
 		pthread_mutex_lock(&w->lock);
 		job->next = w->done;

@@ -58,7 +58,7 @@ offered([ 'completion', '' ], 'bash zsh');
 my @linux = ('-c', "$configs/linux.ini");
 offered([ @linux, '--set', 'device.' ], join ' ', map { "device.$_." } qw(blk0 net0 power rng0 serial0));
 offered([ @linux, '--set', 'device.blk0.' ], join ' ', sort map { "device.blk0.$_->{name}=" } options('virtio-blk'));
-offered([ "--config=$configs/linux.ini", '--set=device.blk0.io=' ], join ' ', map { "--set=device.blk0.io=$_" } qw(io_uring sync threads));
+offered([ "--config=$configs/linux.ini", '--set=device.blk0.io=' ], join ' ', map { "--set=device.blk0.io=$_" } qw(auto io_uring sync threads));
 offered([ @linux, '--set', 'device.blk0.readonly=' ], 'device.blk0.readonly=no device.blk0.readonly=yes');
 offered([ @linux, '--set', 'device.blk0.path=' ], 'files *');
 offered([ @linux, '--set', 'device.serial0.output=t' ], 'device.serial0.output=tcp-listen: device.serial0.output=tcp: device.serial0.output=text:');

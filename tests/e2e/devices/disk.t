@@ -134,12 +134,21 @@ my %faults = (LD_PRELOAD => "$build/tests/preload/faultfs.so", FAULT_PATH => '/o
 for my $fault ([ 'write:5:EIO', 'Input/output error' ], [ 'write:4:ENOSPC', 'No space left on device' ], [ 'read:6:EIO', 'Input/output error' ],
     [ 'fdatasync:1:EIO', 'Input/output error' ]) {
     my ($plan, $message) = @$fault;
-    for my $io (qw(sync threads)) {
+    for my $io (qw(auto sync threads)) {
         fresh();
         ($status, $out, $err) = run(machine({ overlay => 'o', io => $io }), %faults, FAULT => $plan);
         is($status, 100, "$plan, by $io: the guest's request fails");
         like($err, qr/disk0: cannot (read|write) the disk \S*disk\.img at 0x[0-9a-f]+: \Q$message\E/, "$plan, by $io: the error is logged");
         says(machine({ overlay => 'o', io => $io }), $said, "$plan, by $io: the overlay is valid");
+    }
+}
+
+# By io = auto: reads that would wait, all or one, and a file system that cannot tell.
+for my $plan ('nowait:0:EAGAIN', 'nowait:3:EAGAIN', 'nowait:0:EOPNOTSUPP') {
+    for my $keys ({}, { overlay => 'o' }) {
+        fresh();
+        ($status, $out, $err) = run(machine($keys), %faults, FAULT_PATH => '/', FAULT => $plan);
+        is("$status:$out", "0:$said", join(' ', $plan, %$keys)) or diag($err);
     }
 }
 fresh();
