@@ -15,6 +15,8 @@ our $init = <<'END_OF_INIT';
 echo "init"
 [ -z "$rest" ] || usleep $rest
 echo "next"
+mount -t sysfs sys /sys
+echo "pci $(ls /sys/bus/pci/devices | wc -l)"
 read line
 END_OF_INIT
 
@@ -53,34 +55,78 @@ sub compare {
 	return pairs(map { "$_->[0]{$column}\t$_->[1]{$column}" } @pairs);
 }
 
+# Boots both in turn. Returns the pairs; after: called with ours of each round.
+sub in_turn {
+	my ($rounds, $name, $ours, $qemus, $after) = @_;
+	my @pairs;
+	for my $round (1 .. $rounds) {
+		progress("$name, round $round");
+		my @pair;
+		my @order = $round % 2 ? (0, 1) : (1, 0);
+		$pair[$_] = once(@{ $_ ? $qemus : $ours }) for @order;
+		push @pairs, \@pair;
+		$after->($pair[0]) if $after;
+	}
+	keep_counts("linux-$name", '%.0f', @pairs);
+	return @pairs;
+}
+
+# Rows of the time to the first instruction and to init, and of the exits until init. entry, init,
+# exits: targets.
+sub rows {
+	my ($where, $target, @pairs) = @_;
+	my $at_most = sub { defined $target->{ $_[0] } ? (at_most => $target->{ $_[0] }) : () };
+	my ($ours, $qemus, $ratio) = compare('entry', @pairs);
+	row("${where}start to the first instruction", ours => ms($ours), qemu => ms($qemus), value => $ratio, $at_most->('entry'));
+	($ours, $qemus, $ratio) = compare('exits', @pairs);
+	row("${where}exits until init", ours => sprintf('%.0f', $ours), qemu => sprintf('%.0f', $qemus), value => $ratio,
+		$at_most->('exits'));
+	($ours, $qemus, $ratio) = compare('init', @pairs);
+	row("${where}start to init's first line", ours => ms($ours), qemu => ms($qemus), value => $ratio, $at_most->('init'));
+	return;
+}
+
+my @rest = ('boot', ' rest=300000');
+
 sub boot {
 	my ($rounds) = @_;
 	my $snapshot = "$shm/booted.snap";
-	my @rest = ('boot', ' rest=300000');
 	progress('booting once, for a snapshot, and so that files are in memory');
 	lines(Vmm::our_command('boot', ''), '--set', 'device.serial0.input=none', '--until', 'output:serial0:init', '--save', $snapshot);
-	once(Vmm::qemu_command(@rest));
+	my @qemus = Vmm::qemu_command('microvm', @rest);
+	once(@qemus);
 	restored($snapshot);
-	my (@pairs, @restores);
-	for my $round (1 .. $rounds) {
-		progress("boot, round $round");
-		my @pair;
-		my @order = $round % 2 ? (0, 1) : (1, 0);
-		$pair[$_] = once($_ ? Vmm::qemu_command(@rest) : Vmm::our_command(@rest)) for @order;
-		push @pairs, \@pair;
-		push @restores, join "\t", $pair[0]{init}, restored($snapshot);
-	}
-	keep_counts('linux-boot', '%.0f', @pairs);
+	my @restores;
+	my @pairs = in_turn($rounds, 'boot', [Vmm::our_command(@rest)], \@qemus,
+		sub { push @restores, join "\t", $_[0]{init}, restored($snapshot) });
 	keep('linux-restore', @restores);
 	unlink $snapshot;
-	my ($ours, $qemus, $ratio) = compare('entry', @pairs);
-	row('start to the first instruction', ours => ms($ours), qemu => ms($qemus), value => $ratio, at_most => 0.3);
-	($ours, $qemus, $ratio) = compare('exits', @pairs);
-	row('exits until init', ours => sprintf('%.0f', $ours), qemu => sprintf('%.0f', $qemus), value => $ratio, at_most => 1.0);
-	($ours, $qemus, $ratio) = compare('init', @pairs);
-	row("start to init's first line", ours => ms($ours), qemu => ms($qemus), value => $ratio, at_most => 1.0);
+	rows('', { entry => 0.3, exits => 1.0, init => 1.0 }, @pairs);
 	my ($boot, $restore, $faster) = pairs(@restores);
 	row('restore to the next line, by boot', ours => ms($restore), limit => ms($boot), value => $faster, at_least => 20);
+	return;
+}
+
+# The number of PCI devices that the guest of a command finds.
+sub pci_devices {
+	my (@command) = @_;
+	my $guest = Vmm::start(@command);
+	my (undef, $devices) = $guest->await_time(qr/^pci (\d+)\r?\n/m);
+	$guest->end;
+	return $devices;
+}
+
+# With PCI, and one device in a slot.
+sub boot_pci {
+	my ($rounds) = @_;
+	my @sides = ([Vmm::our_command(@rest, "[device rng0]\nplugin = virtio-rng\nfresh = yes\nslot = next\n")],
+		[Vmm::qemu_command('q35', @rest, '-device', 'virtio-rng-pci')]);
+	progress('booting once with PCI, so that files are in memory');
+	for (@sides) {
+		pci_devices(@$_) >= 2 or die "bench: $_->[0]: the guest finds no PCI devices\n";
+	}
+	rows('PCI: ', { entry => 0.2, init => 0.5 }, in_turn($rounds, 'boot-pci', @sides));
+	return;
 }
 
 1;

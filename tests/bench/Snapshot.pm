@@ -11,15 +11,14 @@ use Guest;
 use IPC::Open2;
 use Time::HiRes qw(sleep);
 
-use constant { ROUNDS => $ENV{ROUNDS} // 20, STATE => 16 * MIB, PAGE => 4096 };
+use constant { ROUNDS => $ENV{ROUNDS} // 20, STATE => 16 * MIB, PAGE => 4096, IDLE => 'tests/bench/idle.ini' };
 
-# An idle machine with that much memory, all of it touched, and state of a device.
+# An idle machine with that much memory, all of it touched. set: more settings.
 sub idle {
-	my ($name, $size, $state) = @_;
+	my ($name, $size, $config, @set) = @_;
 	my $socket = "$shm/$name.sock";
-	my $guest = Guest::spawn($minivmm, '-c', 'tests/bench/idle.ini', '--log', 'error', map { ('--set', $_) } $plugins,
-		"control.socket=$socket", "boot.image=$out/idle.bin", "vm.memory=$size", 'cpu.rcx=' . ($size / PAGE - 2),
-		"device.bulk0.size=$state");
+	my $guest = Guest::spawn($minivmm, '-c', $config, '--log', 'error', map { ('--set', $_) } $plugins,
+		"control.socket=$socket", "boot.image=$out/idle.bin", "vm.memory=$size", 'cpu.rcx=' . ($size / PAGE - 2), @set);
 	$guest->connect_to($socket);
 	sleep 0.01 until $guest->ctl('status')->{exits}{pio};
 	return $guest;
@@ -35,7 +34,7 @@ sub raw {
 # The stop that the reply says, with much state less the stop without, by one memcpy of the state.
 sub state {
 	assemble('idle');
-	my @machines = (idle('little', 16 * MIB, 0), idle('much', 16 * MIB, STATE));
+	my @machines = map { idle("state-$_", 16 * MIB, IDLE, "device.bulk0.size=$_") } 0, STATE;
 	my $raw = raw(STATE);
 	my @lines;
 	for my $round (1 .. ROUNDS) {
@@ -55,7 +54,7 @@ sub state {
 # From the request to the reply, of a machine of 1 GiB.
 sub whole {
 	assemble('idle');
-	my $machine = idle('whole', GIB, 0);
+	my $machine = idle('whole', GIB, IDLE);
 	my $raw = raw(GIB);
 	my %lines;
 	for my $round (0 .. ROUNDS) {

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# A machine that boots Debian's stock cloud kernel, ours or QEMU's microvm: one vCPU, 256 MiB, its
-# console on pipes.
+# A machine that boots Debian's stock cloud kernel, ours or QEMU's: one vCPU, 256 MiB, its console on
+# pipes.
 #
 # Both have the same kernel, initramfs and command line, ACPI, in-kernel interrupt controllers, the
-# host's CPU, and virtio 1 devices by MMIO, and no other devices. QEMU has the firmware and the
-# options with which it boots fastest.
+# host's CPU, and virtio 1 devices, and no other devices. With devices by MMIO, QEMU's is microvm with
+# the firmware and the options with which it boots fastest; with devices in PCI slots, it is q35.
 package Vmm;
 
 use strict;
@@ -19,25 +19,30 @@ use constant { SYS_PREAD64 => 17, SYS_PIDFD_OPEN => 434, SYS_PIDFD_GETFD => 438 
 use constant MEMORY => 256;    # MiB
 
 our $words = 'console=ttyS0 quiet panic=-1';    # the kernel's command line
-my $count = 0;
+my ($count, $configs) = (0, 0);
 my %running;
 
 # A measurement that fails leaves no guest behind.
 END { kill KILL => keys %running }
 
-# name: of the initramfs. append: more words for the kernel.
+my %options = (
+	microvm => '-M microvm,acpi=on,x-option-roms=off,pit=off,pic=off,rtc=on,kernel-irqchip=on,ioapic2=off '
+	    . '-global virtio-mmio.force-legacy=off',
+	q35 => '-M q35,kernel-irqchip=on',
+);
+
+# machine: microvm or q35. name: of the initramfs. append: more words for the kernel.
 sub qemu_command {
-	my ($name, $append, @more) = @_;
-	return ($qemu, (map { split } '-M microvm,acpi=on,x-option-roms=off,pit=off,pic=off,rtc=on,kernel-irqchip=on,ioapic2=off',
-			'-accel kvm -cpu host -smp 1 -nodefaults -no-user-config -no-reboot -display none -serial stdio',
-			'-global virtio-mmio.force-legacy=off -m ' . MEMORY),
+	my ($machine, $name, $append, @more) = @_;
+	return ($qemu, (map { split } $options{$machine},
+			'-accel kvm -cpu host -smp 1 -nodefaults -no-user-config -no-reboot -display none -serial stdio -m ' . MEMORY),
 		'-kernel', "$shm/vmlinuz", '-initrd', "$shm/$name.initrd", '-append', $words . $append, @more);
 }
 
 # more: sections of devices.
 sub our_command {
 	my ($name, $append, @more) = @_;
-	my $file = "$shm/$name.ini";
+	my $file = "$shm/$name-" . ++$configs . '.ini';
 	open my $ini, '>', $file or die "bench: $file: $!\n";
 	print $ini "[vm]\nmemory = @{[MEMORY]}M\nirqchip = on\n",
 	    "[boot]\nimage = $shm/vmlinuz\ninitrd = $shm/$name.initrd\ncmdline = $words$append\n",

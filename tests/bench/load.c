@@ -3,12 +3,12 @@
  * What a guest with a stock kernel does while its disk or network is measured. Linked statically,
  * it runs in an initramfs that has no libraries.
  *
- *   load read|write DISK SIZE random|sequential DEPTH MS
+ *   load read|write DISK SIZE random|sequential DEPTH MS|REQUESTSx
  *       requests of SIZE bytes, DEPTH at once, past the page cache
  *   load send|receive ADDRESS PORT MS
  *       a TCP stream; what was sent has arrived at the end
  *
- * Begins nothing more after MS milliseconds. Prints one line: what, how many bytes, and the
+ * Begins nothing more after MS milliseconds, or after that many requests (2000x). Prints one line: what, how many bytes, and the
  * nanoseconds that they took.
  */
 #include <arpa/inet.h>
@@ -88,8 +88,15 @@ submit(struct disk *d, aio_context_t queue, struct iocb *request, uint64_t numbe
 		err(1, "io_submit");
 }
 
+/* Whether to begin another request: limit is "MS" or "REQUESTSx". */
+static bool
+goes_on(const char *limit, uint64_t asked, uint64_t start)
+{
+	return strchr(limit, 'x') ? asked < strtoull(limit, NULL, 0) : now() - start < ms(limit);
+}
+
 static void
-move(struct disk *d, const char *what, uint64_t depth, uint64_t ns)
+move(struct disk *d, const char *what, uint64_t depth, const char *limit)
 {
 	struct iocb requests[DEPTH_MAX];
 	struct io_event events[DEPTH_MAX];
@@ -110,7 +117,7 @@ move(struct disk *d, const char *what, uint64_t depth, uint64_t ns)
 		for (long i = 0; i < got; i++) {
 			if (events[i].res != (int64_t)d->size)
 				errx(1, "a request ended with %lld", (long long)events[i].res);
-			if (now() - start < ns) {
+			if (goes_on(limit, asked, start)) {
 				submit(d, queue, &requests[events[i].data], events[i].data);
 				asked++;
 			}
@@ -155,7 +162,7 @@ disk(char **argv)
 		err(1, "%s", argv[2]);
 	d.places = (uint64_t)length / d.size;
 	d.data = buffers(depth * d.size);
-	move(&d, argv[1], depth, ms(argv[6]));
+	move(&d, argv[1], depth, argv[6]);
 }
 
 static void
@@ -194,7 +201,7 @@ main(int argc, char **argv)
 	else if (argc == 5 && (!strcmp(argv[1], "send") || !strcmp(argv[1], "receive")))
 		stream(argv);
 	else
-		errx(2, "usage: load read|write DISK SIZE random|sequential DEPTH REQUESTS, or "
-			"load send|receive ADDRESS PORT MS");
+		errx(2, "usage: load read|write DISK SIZE random|sequential DEPTH MS|REQUESTSx, "
+			"or load send|receive ADDRESS PORT MS");
 	return 0;
 }

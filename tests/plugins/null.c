@@ -31,6 +31,22 @@ static const struct minivmm_range ranges[] = {
 	  .length = 16,
 	  .read = null_read,
 	  .write = null_write },
+	{ .space = MINIVMM_MMIO, .length = 16, .read = null_read, .write = null_write },
+	MINIVMM_END,
+};
+
+static const struct minivmm_bar bars[] = {
+	{ .type = MINIVMM_BAR_MEMORY32, .number = 0, .range = 2 },
+	MINIVMM_END,
+};
+
+static const struct minivmm_pci pci[] = {
+	{ .slot = "slot",
+	  .slot_initial = "none",
+	  .vendor = 0x1234,
+	  .device = 0x0001,
+	  .class_code = 0xff0000,
+	  .bars = bars },
 	MINIVMM_END,
 };
 
@@ -40,5 +56,6 @@ static const struct minivmm_plugin null = {
 	.state_version = 1,
 	.state_size = sizeof(struct null),
 	.ranges = ranges,
+	.pci = pci,
 };
-MINIVMM_REGISTER(null);
+MINIVMM_REGISTER(null, MINIVMM_HAS_PCI);
