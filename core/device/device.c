@@ -131,6 +131,16 @@ stream_writable_cb(struct stream *stream)
 	       DEVICE_TRY(s->device, "writable", row->writable(&s->device->host.public, s->index));
 }
 
+static bool
+stream_connected_cb(struct stream *stream, bool connected)
+{
+	struct device_stream *s = stream->context;
+	const struct minivmm_stream *row = &s->device->plugin.descriptor.streams[s->index];
+
+	return DEVICE_TRY(s->device, "connected",
+			  row->connected(&s->device->host.public, s->index, connected));
+}
+
 /* Makes the objects known to the services. */
 static void
 set_service_rows(struct device *d)
@@ -193,6 +203,8 @@ set_stream_callbacks(struct device *d)
 		d->streams[i].stream.context = &d->streams[i];
 		d->streams[i].stream.readable = stream_readable_cb;
 		d->streams[i].stream.writable = stream_writable_cb;
+		if (d->plugin.descriptor.streams[i].connected)
+			d->streams[i].stream.connected = stream_connected_cb;
 	}
 }
 

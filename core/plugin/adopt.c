@@ -87,7 +87,8 @@ adopt_table(struct adoption *a, const char *table_name, const void **table, uint
 bool
 plugin_has_feature(const char *name)
 {
-	static const char *const features[] = { MINIVMM_DEFERRED_ACCESS, MINIVMM_HAS_PCI };
+	static const char *const features[] = { MINIVMM_DEFERRED_ACCESS, MINIVMM_HAS_PCI,
+						MINIVMM_STREAM_EVENTS };
 
 	for (size_t i = 0; i < sizeof(features) / sizeof(*features); i++)
 		if (name && !strcmp(name, features[i]))

@@ -27,6 +27,7 @@ stream_refill(struct stream *stream)
 			 end->kind->name, limit_error(errno).text);
 	if (n <= 0) {
 		end->ended = true;
+		stream->tell_when_read = true;
 		return false;
 	}
 	stream->input_head = 0;
@@ -37,10 +38,22 @@ stream_refill(struct stream *stream)
 	return true;
 }
 
+/* Whether a call of connected is due now. Call with the lock held. */
+static bool
+must_tell(struct stream *stream)
+{
+	bool must = stream->tell_when_read && !stream->input_length && stream->connected;
+
+	if (must)
+		stream->tell_when_read = false;
+	return must;
+}
+
 size_t
 stream_readable(struct stream *stream)
 {
 	size_t length;
+	bool tell;
 
 	pthread_mutex_lock(&stream->lock);
 	if (!stream->input_length)
@@ -48,7 +61,10 @@ stream_readable(struct stream *stream)
 	length = stream->input_length;
 	if (!length) /* the device may wait for input without a read */
 		stream->want_readable = true;
+	tell = must_tell(stream);
 	pthread_mutex_unlock(&stream->lock);
+	if (tell)
+		loop_defer(stream->hub->loop, &stream->deferred);
 	return length;
 }
 
@@ -56,7 +72,7 @@ size_t
 stream_read(struct stream *stream, void *to, size_t length)
 {
 	size_t taken = 0;
-	bool was_full;
+	bool defer;
 
 	pthread_mutex_lock(&stream->lock);
 	while (taken < length && (stream->input_length || stream_refill(stream))) {
@@ -70,11 +86,12 @@ stream_read(struct stream *stream, void *to, size_t length)
 	}
 	if (taken < length)
 		stream->want_readable = true;
-	was_full = taken && stream->input_full;
-	if (was_full)
+	defer = taken && stream->input_full;
+	if (defer)
 		stream->input_full = false;
+	defer |= must_tell(stream);
 	pthread_mutex_unlock(&stream->lock);
-	if (was_full)
+	if (defer)
 		loop_defer(stream->hub->loop, &stream->deferred);
 	return taken;
 }

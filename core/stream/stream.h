@@ -104,11 +104,17 @@ struct stream {
 	/* Called on the loop's thread, lock not held. false: the device is busy; call it again. */
 	bool (*readable)(struct stream *stream);
 	bool (*writable)(struct stream *stream); /* like readable */
-	void *context;                           /* of readable and writable */
-	struct stream_record *record;            /* gets a copy of the output; NULL: none */
+	/* The other end has come or gone, see struct minivmm_stream; like readable. NULL: nobody
+	 * wants to know. */
+	bool (*connected)(struct stream *stream, bool connected);
+	void *context;                /* of readable, writable and connected */
+	struct stream_record *record; /* gets a copy of the output; NULL: none */
 	bool wait_input; /* the first start waits for input: see stream_awaits_input() */
 	struct loop_deferred deferred;
-	bool direct;                   /* any thread can write to out; set by stream_open */
+	/* What the device knows of the other end. Only the loop's thread uses both. */
+	enum { STREAM_UNTOLD, STREAM_TOLD_GONE, STREAM_TOLD_CONNECTED } told;
+	bool replaced; /* it is to learn that one has gone before it learns of the next */
+	bool direct;   /* any thread can write to out; set by stream_open */
 	atomic_uint_least64_t written; /* clock_host() at the end of the last write, if direct */
 
 	pthread_mutex_t lock; /* guards the members below; innermost, except for the loop's */
@@ -126,6 +132,7 @@ struct stream {
 	bool input_seen;                   /* input or its end has arrived */
 	bool input_full;                   /* the buffer is full: the descriptor is not watched */
 	bool want_readable, want_writable; /* a call of readable, writable is due */
+	bool tell_when_read; /* a call of connected is due when the device has read all input */
 	int refills; /* how often a call of readable may still refill the input from a file that is
 			always ready; -1: no call is under way, and there is no limit */
 };

@@ -26,6 +26,7 @@ give_up(struct stream *stream, int error)
 	stream->output_length = 0;
 	pthread_mutex_unlock(&stream->lock);
 	stream->out.stalled = false;
+	loop_defer(stream->hub->loop, &stream->deferred);
 	log_line(MINIVMM_ERROR, stream->device, "cannot write to %s: %s; further output is dropped",
 		 stream_end_text(&stream->out, text, sizeof(text)), limit_error(error).text);
 }
@@ -265,6 +266,7 @@ stream_run(struct loop_deferred *deferred)
 	bool readable, writable;
 
 	deliver(stream);
+	stream_tell(stream);
 	pthread_mutex_lock(&stream->lock);
 	readable = stream->want_readable && (stream->input_length || stream_refill(stream));
 	writable = stream->want_writable && (stream->no_reader || stream->failed ||
@@ -310,6 +312,7 @@ listen_ready(struct loop_source *source, uint32_t events)
 	if (!end->connected)
 		return;
 	log_line(MINIVMM_DEBUG, stream->device, "%s: connected", end->kind->name);
+	stream->replaced = stream->told == STREAM_TOLD_CONNECTED;
 	if (end == &stream->out)
 		stream_reader_connected(stream);
 	watch(end);
@@ -361,6 +364,8 @@ stream_start(struct stream *stream)
 	pthread_mutex_lock(&stream->lock);
 	stream->want_readable = true;
 	pthread_mutex_unlock(&stream->lock);
+	stream->told = STREAM_UNTOLD;
+	stream_tell(stream);
 	if (stream->wait_input) /* the device must have this input before the vCPUs run */
 		stream_run(&stream->deferred);
 	else

@@ -49,6 +49,10 @@ void stream_end_close(struct stream_end *end, const volatile bool *interrupted);
 /* The stream's deferred function: delivers output, then calls readable and writable as needed. */
 void stream_run(struct loop_deferred *deferred);
 
+/* Calls connected if the other end is not what the device knows. If the device is busy, defers
+ * stream_run(). On the loop's thread. */
+void stream_tell(struct stream *stream);
+
 /*
  * Writes the output, which was empty before, to the host end on this thread, if any thread can.
  * Returns whether all is delivered; if not, the caller defers stream_run(). Any thread. Call with

@@ -64,28 +64,52 @@ serial_write_ier(struct minivmm_device *dev, uint8_t value)
 		serial_restart_timeout(dev);
 }
 
-/* Returns the modem lines: in loopback mode those of MCR, else those of a modem that is always
- * ready. */
+/* Returns the modem lines: in loopback mode those of MCR, else those of a modem that is ready. */
 static uint8_t
 modem_lines(const struct serial *s)
 {
 	if (!(s->mcr & MCR_LOOP))
-		return MSR_CTS | MSR_DSR | MSR_DCD;
+		return s->carrier == CARRIER_ALWAYS || s->dcd ? MSR_CTS | MSR_DSR | MSR_DCD
+							      : MSR_CTS;
 	return (uint8_t)((s->mcr & MCR_RTS ? MSR_CTS : 0) | (s->mcr & MCR_DTR ? MSR_DSR : 0) |
 			 (s->mcr & MCR_OUT1 ? MSR_RI : 0) | (s->mcr & MCR_OUT2 ? MSR_DCD : 0));
+}
+
+/* Notes which lines are no longer as before. */
+static void
+modem_changed(struct serial *s, uint8_t before)
+{
+	uint8_t changed = before ^ modem_lines(s);
+
+	s->msr_delta |= (changed >> 4) & ~MSR_TERI;
+	if (changed & before & MSR_RI) /* TERI: only the trailing edge of RI counts */
+		s->msr_delta |= MSR_TERI;
+}
+
+/*
+ * The carrier follows the other end of the stream. Between two reads of MSR it changes once: a
+ * driver sees that a client has gone even if the next one has come since.
+ */
+static void
+follow_carrier(struct serial *s)
+{
+	uint8_t before = modem_lines(s);
+
+	if (s->carrier != CARRIER_CONNECTED || s->dcd == s->connected ||
+	    s->msr_delta & MSR_DCD >> 4)
+		return;
+	s->dcd = s->connected;
+	modem_changed(s, before);
 }
 
 static void
 serial_write_mcr(struct minivmm_device *dev, uint8_t value)
 {
 	struct serial *s = minivmm_state(dev);
-	uint8_t before = modem_lines(s), changed;
+	uint8_t before = modem_lines(s);
 
 	s->mcr = value & MCR_KEPT;
-	changed = before ^ modem_lines(s);
-	s->msr_delta |= (changed >> 4) & ~MSR_TERI;
-	if (changed & before & MSR_RI) /* TERI: only the trailing edge of RI counts */
-		s->msr_delta |= MSR_TERI;
+	modem_changed(s, before);
 	serial_push(dev);
 	serial_pull(dev);
 }
@@ -156,6 +180,7 @@ serial_read_msr(struct serial *s)
 	uint8_t msr = modem_lines(s) | s->msr_delta;
 
 	s->msr_delta = 0;
+	follow_carrier(s);
 	return msr;
 }
 
@@ -211,6 +236,22 @@ serial_writable(struct minivmm_device *dev, uint32_t stream)
 	return 0;
 }
 
+/* A client of a socket has come or gone: as a modem's carrier, or a null modem cable's. A restored
+ * machine has lost the clients of the saved one: the guest sees that the line was cut. */
+static int
+serial_connected(struct minivmm_device *dev, uint32_t stream, bool connected)
+{
+	struct serial *s = minivmm_state(dev);
+
+	s->connected = connected;
+	if (s->fresh && s->carrier == CARRIER_CONNECTED) /* no change since the power came on */
+		s->dcd = connected;
+	s->fresh = false;
+	follow_carrier(s);
+	serial_update(dev);
+	return 0;
+}
+
 static int
 serial_timed_out(struct minivmm_device *dev, uint32_t timer, uint64_t periods)
 {
@@ -225,14 +266,20 @@ serial_timed_out(struct minivmm_device *dev, uint32_t timer, uint64_t periods)
 static int
 serial_start(struct minivmm_device *dev, const struct minivmm_start *start)
 {
+	((struct serial *)minivmm_state(dev))->fresh = start->reason == MINIVMM_FRESH;
 	serial_push(dev);
 	serial_pull(dev);
 	serial_update(dev);
 	return 0;
 }
 
+static const char *const carriers[] = { "always", "connected", NULL };
+
 static const struct minivmm_option options[] = {
 	MINIVMM_OPTION(struct serial, irq, "none", "interrupt line; 4 for a PC's first port"),
+	MINIVMM_OPTION_AS(ENUM, struct serial, carrier, "always",
+			  "DCD and DSR: always set, or while output and input are connected",
+			  .values = carriers),
 	MINIVMM_END,
 };
 
@@ -268,6 +315,7 @@ static const struct minivmm_stream streams[] = {
 			  .input = "input",
 			  .readable = serial_readable,
 			  .writable = serial_writable,
+			  .connected = serial_connected,
 			  .help = "the serial line" },
 	MINIVMM_END,
 };
@@ -285,6 +333,8 @@ static const struct minivmm_field fields[] = {
 	MINIVMM_FIELD_COUNTED(struct serial, transmit, transmit_count, .help = "transmit FIFO"),
 	MINIVMM_FIELD(struct serial, msr_delta, .max = 0x0f,
 		      .help = "MSR: lines that have changed"),
+	MINIVMM_FIELD(struct serial, dcd, .since = 2,
+		      .help = "MSR: DCD and DSR, if carrier = connected"),
 	MINIVMM_FIELD(struct serial, overrun, .help = "LSR: overrun error"),
 	MINIVMM_FIELD(struct serial, transmit_pending, .help = "THRE interrupt pending"),
 	MINIVMM_FIELD(struct serial, timeout_pending, .help = "receive timeout interrupt pending"),
@@ -301,7 +351,7 @@ static const struct minivmm_acpi acpi[] = {
 static const struct minivmm_plugin serial = {
 	.name = "serial",
 	.summary = "a 16550A serial port",
-	.state_version = 1,
+	.state_version = 2,
 	.state_size = sizeof(struct serial),
 	.options = options,
 	.ranges = ranges,
@@ -312,4 +362,4 @@ static const struct minivmm_plugin serial = {
 	.start = serial_start,
 	.loaded = serial_loaded,
 };
-MINIVMM_REGISTER(serial);
+MINIVMM_REGISTER(serial, MINIVMM_STREAM_EVENTS);

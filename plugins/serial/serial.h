@@ -56,16 +56,20 @@ enum serial_register { DATA, IER, IIR_FCR, LCR, MCR, LSR, MSR, SCR };
 #define MSR_DCD 0x80
 
 enum { STREAM_LINE };
+enum { CARRIER_ALWAYS, CARRIER_CONNECTED }; /* option carrier */
 enum { TIMER_TIMEOUT };
 
 struct serial {
 	struct minivmm_irq irq; /* option */
+	uint32_t carrier;       /* option: CARRIER_... */
+	bool fresh, connected;  /* no snapshot has the state yet; the other end is there */
 	/* State: see fields below. */
 	uint8_t ier, fcr, lcr, mcr, scr;
 	uint16_t divisor;
 	uint8_t receive[FIFO_SIZE], receive_count;
 	uint8_t transmit[FIFO_SIZE], transmit_count;
 	uint8_t msr_delta;
+	bool dcd; /* and DSR, with CARRIER_CONNECTED */
 	bool overrun;
 	bool transmit_pending; /* the THRE interrupt; a read of IIR clears it */
 	bool timeout_pending;

@@ -25,6 +25,7 @@ enum place {
 	READY,
 	RUN,
 	READABLE,
+	CONNECTED,
 	PAUSE,
 	RESUME,
 	CAPTURE,
@@ -266,7 +267,7 @@ caller_write(struct minivmm_device *dev, const struct minivmm_access *a, uint64_
 	c->access = a;
 	r = at(dev, WRITE);
 	c->access = NULL;
-	if (c->in < FIRE || c->in > READABLE)
+	if (c->in < FIRE || c->in > CONNECTED)
 		minivmm_exit(dev, 0);
 	return r;
 }
@@ -294,6 +295,12 @@ static int
 caller_readable(struct minivmm_device *dev, uint32_t stream)
 {
 	return at_end(dev, READABLE);
+}
+
+static int
+caller_connected(struct minivmm_device *dev, uint32_t stream, bool connected)
+{
+	return at_end(dev, CONNECTED);
 }
 
 static int
@@ -397,9 +404,10 @@ caller_loaded(struct minivmm_device *dev)
 	return at(dev, LOADED);
 }
 
-static const char *const places[] = { "nowhere", "configure", "load", "loaded",   "start", "write",
-				      "fire",    "ready",     "run",  "readable", "pause", "resume",
-				      "capture", "save",      "stop", "destroy",  NULL };
+static const char *const places[] = { "nowhere",   "configure", "load",   "loaded",  "start",
+				      "write",     "fire",      "ready",  "run",     "readable",
+				      "connected", "pause",     "resume", "capture", "save",
+				      "stop",      "destroy",   NULL };
 static const char *const acts[] = { "services", "arguments",  "crash",     "odd",   "pending",
 				    "slow",     "open-group", "end-twice", "twice", "many",
 				    "exit",     "end-thread", NULL };
@@ -429,7 +437,10 @@ static const struct minivmm_timer timers[] = {
 	MINIVMM_END,
 };
 static const struct minivmm_stream streams[] = {
-	{ .name = "line", .input = "input", .readable = caller_readable },
+	{ .name = "line",
+	  .input = "input",
+	  .readable = caller_readable,
+	  .connected = caller_connected },
 	{ .name = "unused", .output = "output" },
 	MINIVMM_END,
 };

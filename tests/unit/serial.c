@@ -132,6 +132,65 @@ loop_back_modem_interrupt(void **state)
 }
 
 static void
+connect_line(bool connected)
+{
+	assert_int_equal(streams[STREAM_LINE].connected(&fake.device, STREAM_LINE, connected), 0);
+}
+
+/* DCD and DSR follow the other end, with their deltas and the interrupt. */
+static void
+carrier(void **state)
+{
+	connect_line(false); /* by default a modem is always there */
+	assert_int_equal(in(MSR), 0xb0);
+	((struct serial *)fake.device.state)->carrier = CARRIER_CONNECTED;
+	fake_start(&fake, MINIVMM_FRESH);
+	connect_line(false); /* as the core does after a start: no change for the guest */
+	assert_int_equal(in(MSR), 0x10);
+	out(MCR, MCR_OUT2);
+	out(IER, IER_MODEM);
+	assert_false(fake.line);
+	connect_line(true);
+	assert_true(fake.line);
+	assert_int_equal(in(IIR_FCR), IIR_MODEM);
+	assert_int_equal(in(MSR), 0xba);
+	assert_false(fake.line);
+	/* A client goes and another one comes: the driver sees both. */
+	fake.rises = 0;
+	connect_line(false);
+	connect_line(true);
+	assert_int_equal(in(MSR), 0x1a);
+	assert_true(fake.line);
+	assert_int_equal(in(MSR), 0xba);
+	assert_false(fake.line);
+	assert_int_equal(in(MSR), 0xb0);
+	/* In loopback mode, MSR shows other lines. */
+	out(MCR, MCR_LOOP);
+	in(MSR);
+	connect_line(false);
+	assert_int_equal(in(MSR), 0x00);
+	out(MCR, 0);
+	assert_int_equal(in(MSR)&0xf0, 0x10);
+}
+
+/* A restored port hears of its new process's connections: the same, or the line was cut. */
+static void
+carrier_of_a_restored_port(void **state)
+{
+	struct serial *s = fake.device.state;
+
+	s->carrier = CARRIER_CONNECTED;
+	s->dcd = true;
+	fake_start(&fake, MINIVMM_RESTORED);
+	connect_line(true);
+	assert_int_equal(in(MSR), 0xb0);
+	fake_start(&fake, MINIVMM_RESTORED);
+	connect_line(false);
+	assert_int_equal(in(MSR), 0x1a);
+	assert_int_equal(in(MSR), 0x10);
+}
+
+static void
 loop_back_data(void **state)
 {
 	out(MCR, MCR_LOOP);
@@ -228,6 +287,8 @@ main(void)
 		TEST(out2_connects_the_line),
 		TEST(loop_back_modem),
 		TEST(loop_back_modem_interrupt),
+		TEST(carrier),
+		TEST(carrier_of_a_restored_port),
 		TEST(loop_back_data),
 		TEST(priorities),
 		TEST(restored_registers),

@@ -208,6 +208,15 @@ struct minivmm_stream {
 	/* There is room again, after minivmm_stream_write() has accepted only a part. */
 	int (*writable)(struct minivmm_device *dev, uint32_t stream);
 	const char *help;
+	/*
+	 * The other end has come or gone: a client of a listening socket, a terminal, the end of
+	 * the input. Called once after each start, before the vCPUs run, and then at each change.
+	 * A snapshot does not contain connections: the call after the start tells a restored device
+	 * whether its new process has one. connected: each end that the options name is there. It
+	 * stays true until the device has read all that the other end has sent; the next client is
+	 * reported after false. NULL: nothing to do.
+	 */
+	int (*connected)(struct minivmm_device *dev, uint32_t stream, bool connected);
 };
 
 /* A descriptor of the plugin for which the I/O thread waits. */
@@ -814,6 +823,7 @@ minivmm_may_wait(struct minivmm_device *dev)
  */
 #define MINIVMM_DEFERRED_ACCESS "deferred-access" /* minivmm_defer(), minivmm_complete() */
 #define MINIVMM_HAS_PCI "pci"                     /* the table pci */
+#define MINIVMM_STREAM_EVENTS "stream-events"     /* connected of a stream */
 
 /* Whether the host has a feature. Where: in any phase, on any thread. */
 static inline bool

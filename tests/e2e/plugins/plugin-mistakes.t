@@ -12,7 +12,7 @@ use Test::More;
 
 # The guest writes to offset 0, where a snapshot may be taken, and to offset 2.
 spew('x.ini', guest('e6 10 e6 12 eb fe', "[plugins]\npath = $build/tests/plugins\n\n[device a]\nplugin = caller\n"));
-my @callbacks = qw(configure load loaded start write fire ready run readable pause resume capture save stop destroy);
+my @callbacks = qw(configure load loaded start write fire ready run readable connected pause resume capture save stop destroy);
 my @save = ('--at', 'access:1', '--save', 'x.snap');
 
 # Runs with the plugin's action in a callback. Returns status, output and errors.
@@ -46,7 +46,7 @@ my %where;
     my @members = $members =~ /\(\*(\w+)\)/g;
     is(join(' ', sort keys %where), join(' ', sort @members), 'the header states it for every service');
 }
-my @running = qw(start write fire ready run readable pause resume stop);
+my @running = qw(start write fire ready run readable connected pause resume stop);
 my %phases = (
     'in any phase' => \@callbacks,
     'from start to stop' => \@running,
@@ -54,14 +54,14 @@ my %phases = (
     'from start to stop and in capture' => [ @running, 'capture' ],
     'from start to stop except in a pause' => [ grep { $_ ne 'pause' } @running ],
     'in start' => ['start'],
-    'while the guest runs' => [qw(write fire ready run readable)],
+    'while the guest runs' => [qw(write fire ready run readable connected)],
     'in capture' => ['capture'],
     'in save' => ['save'],
     'in load' => [qw(load loaded)],
 );
 
 # The phase of the device, which counts for a thread of the plugin.
-my %phase_of = (load => 'configure', loaded => 'configure', (map { $_ => 'run' } qw(write fire ready readable pause resume)),
+my %phase_of = (load => 'configure', loaded => 'configure', (map { $_ => 'run' } qw(write fire ready readable connected pause resume)),
     capture => 'pause', save => 'pause');
 
 sub allowed {
