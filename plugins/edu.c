@@ -4,11 +4,12 @@
  * factorials that a thread computes, DMA from and to a buffer, an interrupt by MSI or INTx. Course
  * exercises that drive QEMU's device run unchanged.
  *
- * The thread shares the members from status on with the handlers: lock guards them. While the
- * machine is paused, the thread waits for work and holds no lock.
+ * The thread shares the members from status on with the handlers: lock guards them. It waits for
+ * work without the lock. A pause waits until the work is done.
  */
 #include <minivmm/plugin.h>
 #include <pthread.h>
+#include <semaphore.h>
 
 #define IDENTIFICATION 0x010000edu /* version 1.0 */
 #define BUFFER 0x40000u            /* the device's address of its DMA buffer */
@@ -42,11 +43,11 @@ struct edu {
 	uint8_t buffer[BUFFER_BYTES];
 	uint32_t status, number, interrupt; /* number: the factorial, or what it is of */
 
-	pthread_t thread;
+	bool busy, paused; /* the thread has work, or is about to get it; a pause waits for it */
 	pthread_mutex_t lock;
-	pthread_cond_t work;
+	pthread_t thread;
+	sem_t work;
 	bool running, ends; /* the thread exists; shall end */
-	bool paused;        /* the thread takes no work */
 };
 
 /* With the lock. */
@@ -83,20 +84,33 @@ compute(void *argument)
 {
 	struct minivmm_device *dev = argument;
 	struct edu *e = minivmm_state(dev);
+	bool paused;
 
-	pthread_mutex_lock(&e->lock);
-	for (;;) {
-		while (!e->ends && (e->paused || !(e->status & STATUS_COMPUTING)))
-			pthread_cond_wait(&e->work, &e->lock);
-		if (e->ends)
-			break;
-		e->number = factorial(e->number);
-		e->status &= ~(uint32_t)STATUS_COMPUTING;
-		if (e->status & STATUS_INTERRUPT)
-			raise_interrupt(dev, e, INTERRUPT_FACTORIAL);
+	while (!sem_wait(&e->work) && !__atomic_load_n(&e->ends, __ATOMIC_ACQUIRE)) {
+		pthread_mutex_lock(&e->lock);
+		if (e->status & STATUS_COMPUTING) { /* not if the guest has reset the function */
+			e->number = factorial(e->number);
+			e->status &= ~(uint32_t)STATUS_COMPUTING;
+			if (e->status & STATUS_INTERRUPT)
+				raise_interrupt(dev, e, INTERRUPT_FACTORIAL);
+		}
+		e->busy = false;
+		paused = e->paused;
+		pthread_mutex_unlock(&e->lock);
+		if (paused)
+			minivmm_paused(dev);
 	}
-	pthread_mutex_unlock(&e->lock);
 	return NULL;
+}
+
+/* With the lock. */
+static void
+wake(struct edu *e)
+{
+	if (!e->busy && e->status & STATUS_COMPUTING) {
+		e->busy = true;
+		sem_post(&e->work);
+	}
 }
 
 static bool
@@ -195,7 +209,7 @@ write_register(struct minivmm_device *dev, struct edu *e, uint64_t offset, uint3
 			break;
 		e->number = value;
 		e->status |= STATUS_COMPUTING;
-		pthread_cond_signal(&e->work);
+		wake(e);
 		break;
 	case REGISTER_STATUS:
 		e->status = (e->status & STATUS_COMPUTING) | (value & STATUS_INTERRUPT);
@@ -254,7 +268,7 @@ edu_configure(struct minivmm_device *dev)
 	struct edu *e = minivmm_state(dev);
 
 	pthread_mutex_init(&e->lock, NULL);
-	pthread_cond_init(&e->work, NULL);
+	sem_init(&e->work, 0, 0);
 	return 0;
 }
 
@@ -262,37 +276,42 @@ static int
 edu_start(struct minivmm_device *dev, const struct minivmm_start *start)
 {
 	struct edu *e = minivmm_state(dev);
+	int error = e->running ? 0 : pthread_create(&e->thread, NULL, compute, dev);
 
-	if (e->running)
-		return 0; /* a reset */
-	if (pthread_create(&e->thread, NULL, compute, dev)) {
-		minivmm_error(dev, "cannot create a thread");
+	if (error) {
+		minivmm_error(dev, "cannot create a thread: %s",
+			      minivmm_error_text(dev, MINIVMM_CALL_THREAD, error).text);
 		return -1;
 	}
 	e->running = true;
-	return 0;
-}
-
-static void
-set_paused(struct edu *e, bool paused)
-{
 	pthread_mutex_lock(&e->lock);
-	e->paused = paused;
-	pthread_cond_signal(&e->work);
+	e->paused = false; /* after a reset: start replaces resume */
+	wake(e);           /* older snapshots can have work in flight */
 	pthread_mutex_unlock(&e->lock);
+	return 0;
 }
 
 static int
 edu_pause(struct minivmm_device *dev)
 {
-	set_paused(minivmm_state(dev), true);
-	return 0;
+	struct edu *e = minivmm_state(dev);
+	bool busy;
+
+	pthread_mutex_lock(&e->lock);
+	e->paused = true;
+	busy = e->busy;
+	pthread_mutex_unlock(&e->lock);
+	return busy ? MINIVMM_PENDING : 0;
 }
 
 static int
 edu_resume(struct minivmm_device *dev)
 {
-	set_paused(minivmm_state(dev), false);
+	struct edu *e = minivmm_state(dev);
+
+	pthread_mutex_lock(&e->lock);
+	e->paused = false;
+	pthread_mutex_unlock(&e->lock);
 	return 0;
 }
 
@@ -301,13 +320,11 @@ edu_destroy(struct minivmm_device *dev)
 {
 	struct edu *e = minivmm_state(dev);
 
-	pthread_mutex_lock(&e->lock);
-	e->ends = true;
-	pthread_cond_signal(&e->work);
-	pthread_mutex_unlock(&e->lock);
+	__atomic_store_n(&e->ends, true, __ATOMIC_RELEASE);
+	sem_post(&e->work);
 	if (e->running)
 		pthread_join(e->thread, NULL);
-	pthread_cond_destroy(&e->work);
+	sem_destroy(&e->work);
 	pthread_mutex_destroy(&e->lock);
 }
 
@@ -413,4 +430,4 @@ static const struct minivmm_plugin edu = {
 	.resume = edu_resume,
 	.destroy = edu_destroy,
 };
-MINIVMM_REGISTER(edu, MINIVMM_HAS_PCI);
+MINIVMM_REGISTER(edu, MINIVMM_HAS_PCI, MINIVMM_PARKED_THREADS);

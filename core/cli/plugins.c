@@ -146,7 +146,8 @@ print_plugin(const struct plugin *plugin)
 	put("", d->name);
 	put(": ", d->summary);
 	put("\n", plugin->path);
-	printf(", state version %u\n", d->state_version);
+	printf(", state version %u%s\n", d->state_version,
+	       d->flags & MINIVMM_UNPARKED ? "; its threads run during a pause" : "");
 	SECTION("options (name, type, initial value; [host]: may differ after a restore)",
 		plugin->all_count);
 	for (size_t i = 0; i < plugin->all_count; i++)

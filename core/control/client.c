@@ -153,9 +153,9 @@ run_line(struct control_client *client)
 	request_run(client, line, length);
 }
 
-/* Whether the first line, if it is whole, is a command that can run at any time. */
+/* Whether the first line, if it is whole, is a command that can run in a nested loop. */
 static bool
-any_time(const struct control_client *client)
+may_run_now(const struct control_client *client)
 {
 	const char *end = memchr(client->line, '\n', client->length);
 	char line[CONTROL_LINE + 1], *words[CONTROL_WORDS + 1];
@@ -167,7 +167,7 @@ any_time(const struct control_client *client)
 	memcpy(line, client->line, (size_t)(end - client->line));
 	line[end - client->line] = '\0';
 	return control_words(line, words, &count, &why) ||
-	       command_any_time(client->control->commands, words[0]);
+	       command_may_run_now(client->control->commands, client->control->context, words[0]);
 }
 
 /* In the nested loop of a pause, which a request of another client has begun, everything that may
@@ -176,7 +176,7 @@ static bool
 must_wait(struct control_client *client)
 {
 	client->source.outer =
-	    loop_nested(client->control->loop) && (client->request || !any_time(client));
+	    loop_nested(client->control->loop) && (client->request || !may_run_now(client));
 	return client->source.outer;
 }
 

@@ -15,35 +15,37 @@
 #define TRY_FOR 2000000 /* ns; handlers take microseconds */
 
 static void
-enter(struct device *device, uint32_t phase, const char *callback)
+enter(struct device *device, enum service_callback callback, const char *name)
 {
 	atomic_store(&device->host.reported, false);
-	bus_current.phase = phase;
+	bus_current.phase = service_callers[callback].phase;
+	bus_current.thread = service_callers[callback].thread;
 	__atomic_store_n(&bus_current.count, bus_current.count + 1, __ATOMIC_RELAXED);
-	bus_enter(&bus_current, &device->host.public, callback, BUS_NO_ACCESS);
+	bus_enter(&bus_current, &device->host.public, name, BUS_NO_ACCESS);
 }
 
 void
-device_enter(struct device *device, uint32_t phase, const char *callback)
+device_enter(struct device *device, enum service_callback callback, const char *name)
 {
 	if (!device->host.gate->concurrent)
 		lock_take(&device->host.gate->lock);
-	enter(device, phase, callback);
+	enter(device, callback, name);
 }
 
 bool
-device_try_enter(struct device *device, const char *callback)
+device_try_enter(struct device *device, enum service_callback callback, const char *name)
 {
 	if (!device->host.gate->concurrent && !lock_try(&device->host.gate->lock, TRY_FOR))
 		return false;
-	enter(device, SERVICE_RUN, callback);
+	enter(device, callback, name);
 	return true;
 }
 
 int
-device_leave(struct device *device, int result)
+device_leave(struct device *device, enum service_callback callback, int result)
 {
-	bool pending = result == MINIVMM_PENDING && bus_current.phase == SERVICE_PAUSE;
+	bool pending = result == MINIVMM_PENDING && service_callers[callback].pending &&
+		       (callback != CALLBACK_CAPTURE || device_has_deferred_capture(device));
 
 	if (result && result != -1 && !pending) {
 		service_refuse_result(&device->host.public, bus_current.callback, result);
@@ -85,7 +87,7 @@ timer_fired(struct loop_timer *timer, uint64_t periods)
 	const struct minivmm_timer *row = &t->device->plugin.descriptor.timers[t->index];
 
 	/* The handler that has the lock may set or cancel the timer. */
-	if (!DEVICE_TRY(t->device, row->name,
+	if (!DEVICE_TRY(t->device, CALLBACK_FIRE, row->name,
 			row->fire(&t->device->host.public, t->index, periods)))
 		loop_timer_retry(&t->device->all->machine->loop, timer);
 }
@@ -96,7 +98,7 @@ watch_ready(struct loop_source *source, uint32_t events)
 	struct device_watch *w = source->context;
 	const struct minivmm_watch *row = &w->device->plugin.descriptor.watches[w->index];
 
-	if (!DEVICE_TRY(w->device, row->name,
+	if (!DEVICE_TRY(w->device, CALLBACK_READY, row->name,
 			row->ready(&w->device->host.public, w->index, events)))
 		loop_report_again(&w->device->all->machine->loop, source);
 }
@@ -107,7 +109,8 @@ post_run(struct loop_deferred *deferred)
 	struct device_post *p = deferred->context;
 	const struct minivmm_post *row = &p->device->plugin.descriptor.posts[p->index];
 
-	if (!DEVICE_TRY(p->device, row->name, row->run(&p->device->host.public, p->index)))
+	if (!DEVICE_TRY(p->device, CALLBACK_RUN, row->name,
+			row->run(&p->device->host.public, p->index)))
 		loop_defer(&p->device->all->machine->loop, deferred);
 }
 
@@ -117,8 +120,8 @@ stream_readable_cb(struct stream *stream)
 	struct device_stream *s = stream->context;
 	const struct minivmm_stream *row = &s->device->plugin.descriptor.streams[s->index];
 
-	return !row->readable ||
-	       DEVICE_TRY(s->device, "readable", row->readable(&s->device->host.public, s->index));
+	return !row->readable || DEVICE_TRY(s->device, CALLBACK_READABLE, "readable",
+					    row->readable(&s->device->host.public, s->index));
 }
 
 static bool
@@ -127,8 +130,8 @@ stream_writable_cb(struct stream *stream)
 	struct device_stream *s = stream->context;
 	const struct minivmm_stream *row = &s->device->plugin.descriptor.streams[s->index];
 
-	return !row->writable ||
-	       DEVICE_TRY(s->device, "writable", row->writable(&s->device->host.public, s->index));
+	return !row->writable || DEVICE_TRY(s->device, CALLBACK_WRITABLE, "writable",
+					    row->writable(&s->device->host.public, s->index));
 }
 
 static bool
@@ -137,7 +140,7 @@ stream_connected_cb(struct stream *stream, bool connected)
 	struct device_stream *s = stream->context;
 	const struct minivmm_stream *row = &s->device->plugin.descriptor.streams[s->index];
 
-	return DEVICE_TRY(s->device, "connected",
+	return DEVICE_TRY(s->device, CALLBACK_CONNECTED, "connected",
 			  row->connected(&s->device->host.public, s->index, connected));
 }
 
@@ -216,8 +219,8 @@ reset_fields(struct device *d)
 	const struct minivmm_field *rows = d->plugin.descriptor.fields;
 
 	if (rows)
-		DEVICE_CALL(d, SERVICE_CONFIGURE, "fields after configure",
-			    (fields_reset(rows, d->host.public.state), 0));
+		DEVICE_CALL_AS(d, CALLBACK_CONFIGURE, "fields after configure",
+			       (fields_reset(rows, d->host.public.state), 0));
 }
 
 /* check: see devices_create; sets *refused. */
@@ -250,8 +253,8 @@ device_create(struct device *d, size_t index, devices_check *check, void *contex
 	reset_fields(d);
 	d->configured = true;
 	errno = 0; /* configure can leave ENOMEM here, which is not an error in the config */
-	if (descriptor->configure && DEVICE_CALL(d, SERVICE_CONFIGURE, "configure",
-						 descriptor->configure(&d->host.public)) < 0)
+	if (descriptor->configure &&
+	    DEVICE_CALL(d, CALLBACK_CONFIGURE, descriptor->configure(&d->host.public)) < 0)
 		return device_failed(d, "configure", status_for(errno, STATUS_USAGE));
 	/* Before the second reset: it touches memory that configure has allocated. */
 	r = check ? check(context, index) : 0;
@@ -393,15 +396,15 @@ device_destroy(struct device *d)
 	for (uint32_t i = 0; i < d->streams_ready; i++)
 		stream_free(&d->streams[i].stream);
 	if (d->configured && d->plugin.descriptor.destroy) {
-		device_enter(d, SERVICE_DESTROY, "destroy");
-		d->plugin.descriptor.destroy(&d->host.public);
-		device_leave(d, 0);
+		DEVICE_CALL(d, CALLBACK_DESTROY,
+			    (d->plugin.descriptor.destroy(&d->host.public), 0));
 	}
 	/* After destroy, which ends the plugin's threads: one of them may be in a post that began
 	 * before the phase changed. */
 	for (uint32_t i = 0; d->posts && i < d->plugin.post_count; i++)
 		loop_deferred_remove(loop, &d->posts[i].deferred);
 	device_sockets_free(d);
+	free(d->capture.error);
 	for (size_t i = 0; i < d->string_count; i++)
 		free(d->strings[i]);
 	free(d->strings);

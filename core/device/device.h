@@ -56,6 +56,15 @@ struct device_mapping {
 	size_t length;
 };
 
+/* A capture that the device has deferred. */
+struct device_capture {
+	uint64_t id;    /* 0: none */
+	uint64_t until; /* clock_host() */
+	bool ended;
+	char *error;   /* with ended: its reason; NULL: none */
+	uint64_t lost; /* the last id that was cancelled; 0: none */
+};
+
 struct device {
 	struct service_host host; /* first: the plugin's pointer is cast to the device */
 	struct devices *all;
@@ -80,9 +89,11 @@ struct device {
 	struct lock mapping_lock;         /* guards the three members below */
 	struct device_mapping *mappings;  /* in no order */
 	size_t mapping_count, mapping_room;
-	struct minivmm_writer *writer;             /* in save */
-	struct minivmm_reader *reader;             /* in load */
-	bool configured, started, paused, pending; /* pending: pause has not finished */
+	struct minivmm_writer *writer; /* in save */
+	struct minivmm_reader *reader; /* in load */
+	bool configured, started, paused;
+	atomic_bool pending; /* pause has not finished */
+	struct device_capture capture;
 };
 
 /* What the owner of the PCI functions does for the services of their devices. Any thread. */
@@ -119,6 +130,8 @@ struct devices {
 		int *fds;             /* duplicates of the plugins' descriptors */
 		size_t count;
 	} captured;
+	struct lock capture_lock; /* guards the members capture of all devices, and the next */
+	uint64_t last_capture;    /* ids are never used again */
 };
 
 #define DEVICES_RESTORED 0x1u /* the config comes from a snapshot */
@@ -185,10 +198,11 @@ struct device *devices_find(struct devices *devices, const char *name);
 
 /*
  * Calls capture of the plugins, which freezes the host files that a snapshot of the paused machine
- * names. Call it before the config and the devices are saved. Returns 0 or a negative status,
- * logged.
+ * names. Call it before the config and the devices are saved. Runs the loop (loop_once_nested)
+ * until all deferred captures have ended, check has returned a negative status, logged, or a
+ * device's time is up. Returns 0 or a negative status, logged. Main thread.
  */
-int devices_capture(struct devices *devices);
+int devices_capture(struct devices *devices, int (*check)(void *context), void *context);
 /* Syncs the files of the last capture to the disk. Any thread, but one at a time. Returns 0 or a
  * negative status, logged. */
 int devices_capture_sync(const struct devices *devices);
@@ -226,27 +240,31 @@ void devices_load_generation(struct devices *devices, const struct record *group
 
 /* Shared by the files of this module. */
 
-/* Evaluates expression, a call of the plugin in this phase (SERVICE_...), with the device's lock
- * held and the context for services and the crash report set. Counts failures. Returns the result:
- * 0, -1, or MINIVMM_PENDING in a pause; another one is rejected and becomes -1. */
-#define DEVICE_CALL(device, phase, callback, expression)                                           \
+/* Evaluates expression, a call of a callback (enum service_callback), with the device's lock held
+ * and the context for services and the crash report set. Counts failures. Returns the result: 0,
+ * -1, or MINIVMM_PENDING where it is allowed; another one is rejected and becomes -1. */
+#define DEVICE_CALL(device, callback, expression)                                                  \
+	DEVICE_CALL_AS(device, callback, service_callers[callback].name, expression)
+/* The same for work of the host on the plugin's memory, with a name for the crash report. */
+#define DEVICE_CALL_AS(device, callback, name, expression)                                         \
 	({                                                                                         \
 		int device_call_result;                                                            \
-		device_enter(device, phase, callback);                                             \
+		device_enter(device, callback, name);                                              \
 		device_call_result = (expression);                                                 \
-		device_leave(device, device_call_result);                                          \
+		device_leave(device, callback, device_call_result);                                \
 	})
-void device_enter(struct device *device, uint32_t phase, const char *callback);
+void device_enter(struct device *device, enum service_callback callback, const char *name);
 /*
  * For callbacks of the I/O thread while the machine runs, when a range handler on a vCPU's thread
  * may hold the device's lock for seconds: DEVICE_TRY is false if it does, and the caller arranges
  * that it is called again. So no device keeps the I/O thread from the others and from the control
- * socket. Like DEVICE_CALL in phase SERVICE_RUN otherwise; the result is not used.
+ * socket. Like DEVICE_CALL_AS otherwise; the result is not used.
  */
-#define DEVICE_TRY(device, callback, expression)                                                   \
-	(device_try_enter(device, callback) && (device_leave(device, (expression)), true))
-bool device_try_enter(struct device *device, const char *callback);
-int device_leave(struct device *device, int result);
+#define DEVICE_TRY(device, callback, name, expression)                                             \
+	(device_try_enter(device, callback, name) &&                                               \
+	 (device_leave(device, callback, (expression)), true))
+bool device_try_enter(struct device *device, enum service_callback callback, const char *name);
+int device_leave(struct device *device, enum service_callback callback, int result);
 /* Writes "start failed" to buffer, with " without an error message" if the callback has logged
  * none. Returns buffer. */
 const char *device_failure(const struct device *device, const char *callback, char *buffer,
@@ -338,6 +356,8 @@ extern const struct service_set device_services, device_memory_services, device_
 void device_services_compose(struct service_table *table);
 /* Tells the plugins that the level of the log has changed. Main thread. */
 void devices_log_level(struct devices *devices);
+/* Whether its capture is deferred. Any thread. */
+bool device_has_deferred_capture(struct device *device);
 /* Removes the files of the device's sockets. */
 void device_sockets_free(struct device *device);
 /* Whether the plugin has guest memory mapped. Any thread. */

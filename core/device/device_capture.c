@@ -8,8 +8,11 @@
 
 #include "base/limit.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "config/config.h"
 #include "device/device.h"
+
+#define CHECK_EVERY 100 /* ms */
 
 static int
 option_set(struct minivmm_device *public, const char *option, const char *value)
@@ -58,29 +61,183 @@ keep_file(struct minivmm_device *public, int fd)
 	return -1;
 }
 
+static uint64_t
+defer(struct minivmm_device *public)
+{
+	struct device *d = device_from(public);
+	uint64_t id = 0, deadline = d->plugin.descriptor.capture_deadline;
+
+	if (!service_enter(public, SERVICE(capture_defer)))
+		return 0;
+	if (!deadline) {
+		service_refuse(public, SERVICE(capture_defer),
+			       "the descriptor has no capture_deadline");
+		return 0;
+	}
+	lock_take(&d->all->capture_lock);
+	if (!d->capture.id) {
+		id = ++d->all->last_capture;
+		d->capture.id = id;
+		if (__builtin_add_overflow(clock_host(), deadline, &d->capture.until))
+			d->capture.until = UINT64_MAX;
+	}
+	lock_release(&d->all->capture_lock);
+	if (!id)
+		service_refuse(public, SERVICE(capture_defer), "the capture is deferred already");
+	return id;
+}
+
+static int
+captured(struct minivmm_device *public, uint64_t id, const char *error)
+{
+	struct device *d = device_from(public);
+	char *reason = error ? strdup(error) : NULL;
+	bool ends, late;
+
+	if (!service_enter(public, SERVICE(captured))) {
+		free(reason);
+		return -1;
+	}
+	lock_take(&d->all->capture_lock);
+	ends = id && id == d->capture.id && !d->capture.ended;
+	late = id && id <= d->capture.lost;
+	if (ends) {
+		d->capture.ended = true;
+		d->capture.error = error && !reason ? strdup("no memory") : reason;
+	}
+	lock_release(&d->all->capture_lock);
+	if (ends) {
+		loop_wake(&d->all->machine->loop);
+		return 0;
+	}
+	free(reason);
+	if (late) {
+		atomic_fetch_add(&d->host.gate->refused, 1);
+		service_log(&d->host, MINIVMM_DEBUG,
+			    "a deferred capture is completed after it was cancelled");
+	} else
+		service_refuse(public, SERVICE(captured),
+			       "capture %llu is not deferred, or was completed before",
+			       (unsigned long long)id);
+	return -1;
+}
+
 const struct service_set device_capture_services = {
+	SERVICE_ROW(capture_defer, defer, "capture_defer", SERVICE_CAPTURE, SERVICE_IO),
+	SERVICE_ROW(captured, captured, "captured", SERVICE_START_TO_STOP | SERVICE_CAPTURE,
+		    SERVICE_ANY_THREAD),
 	SERVICE_ROW(option_set, option_set, "option_set", SERVICE_START_TO_STOP | SERVICE_CAPTURE,
 		    SERVICE_IO),
 	SERVICE_ROW(capture_file, keep_file, "capture_file", SERVICE_CAPTURE, SERVICE_IO),
 };
 
-int
-devices_capture(struct devices *devices)
+bool
+device_has_deferred_capture(struct device *d)
 {
-	devices_capture_end(devices);
-	for (size_t i = 0; i < devices->count; i++) {
-		struct device *d = &devices->list[i];
-		char text[64];
+	bool has;
 
-		if (!d->started || !d->plugin.descriptor.capture ||
-		    DEVICE_CALL(d, SERVICE_CAPTURE, "capture",
-				d->plugin.descriptor.capture(&d->host.public)) >= 0)
+	lock_take(&d->all->capture_lock);
+	has = d->capture.id;
+	lock_release(&d->all->capture_lock);
+	return has;
+}
+
+/* A capture that is pending is cancelled. */
+static void
+forget_capture(struct device *d)
+{
+	lock_take(&d->all->capture_lock);
+	if (d->capture.id && !d->capture.ended)
+		d->capture.lost = d->capture.id;
+	free(d->capture.error);
+	d->capture = (struct device_capture){ .lost = d->capture.lost };
+	lock_release(&d->all->capture_lock);
+}
+
+static int
+begin_capture(struct device *d)
+{
+	char text[64];
+	int r = 0;
+
+	if (d->started && d->plugin.descriptor.capture)
+		r = DEVICE_CALL(d, CALLBACK_CAPTURE, d->plugin.descriptor.capture(&d->host.public));
+	if (!r)
+		forget_capture(d);
+	if (r >= 0)
+		return 0;
+	return fail(STATUS_IO, "device %s (plugin %s): %s: no snapshot is written", d->config->name,
+		    d->plugin.descriptor.name, device_failure(d, "capture", text, sizeof(text)));
+}
+
+/* Whether the device's capture is pending. *r: the negative status of one that has failed. */
+static bool
+is_pending(struct device *d, int *r)
+{
+	char error[256] = "", time[32];
+	bool deferred, ended, failed;
+
+	lock_take(&d->all->capture_lock);
+	deferred = d->capture.id;
+	ended = d->capture.ended;
+	failed = d->capture.error;
+	if (failed)
+		snprintf(error, sizeof(error), "%s", d->capture.error);
+	lock_release(&d->all->capture_lock);
+	if (failed)
+		*r = fail(STATUS_IO,
+			  "device %s (plugin %s): capture failed: %s: no snapshot is written",
+			  d->config->name, d->plugin.descriptor.name, error);
+	else if (deferred && !ended && clock_host() >= d->capture.until)
+		*r = fail(
+		    STATUS_IO,
+		    "device %s (plugin %s): its capture has not ended within %s: no snapshot "
+		    "is written; try again later",
+		    d->config->name, d->plugin.descriptor.name,
+		    format_duration(d->plugin.descriptor.capture_deadline, time, sizeof(time)));
+	return deferred && !ended;
+}
+
+/* Milliseconds until the first deadline, at most CHECK_EVERY; 0: no capture is pending, or one has
+ * failed: *r is its negative status. */
+static int
+time_left(struct devices *devices, int *r)
+{
+	uint64_t now = clock_host(), left = CHECK_EVERY * 1000000ull;
+	bool pending = false;
+
+	for (size_t i = 0; i < devices->count && !*r; i++) {
+		struct device *d = &devices->list[i];
+
+		if (!is_pending(d, r) || *r)
 			continue;
-		return fail(STATUS_IO, "device %s (plugin %s): %s: no snapshot is written",
-			    d->config->name, d->plugin.descriptor.name,
-			    device_failure(d, "capture", text, sizeof(text)));
+		pending = true;
+		if (d->capture.until < now + left)
+			left = d->capture.until > now ? d->capture.until - now : 0;
 	}
-	return 0;
+	return pending && !*r ? (int)(left / 1000000) + 1 : 0;
+}
+
+/*
+ * All devices begin before the first wait, so that the machine stands still only as long as the
+ * slowest one takes. The loop is quiet: it runs nothing of devices, but answers the operator.
+ */
+int
+devices_capture(struct devices *devices, int (*check)(void *context), void *context)
+{
+	int r = 0, left;
+
+	devices_capture_end(devices);
+	for (size_t i = 0; i < devices->count && !r; i++)
+		r = begin_capture(&devices->list[i]);
+	while (!r && (left = time_left(devices, &r))) {
+		r = check(context);
+		if (!r)
+			r = loop_once_nested(&devices->machine->loop, left);
+	}
+	for (size_t i = 0; i < devices->count; i++)
+		forget_capture(&devices->list[i]);
+	return r;
 }
 
 int

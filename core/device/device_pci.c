@@ -21,14 +21,14 @@ device_set_irq(struct device *device, uint32_t offset, uint32_t handle)
 void
 device_reset_function(struct device *device, const struct minivmm_pci *row)
 {
-	DEVICE_CALL(device, SERVICE_RUN, "reset", row->reset(&device->host.public));
+	DEVICE_CALL(device, CALLBACK_RESET, row->reset(&device->host.public));
 }
 
 void
 device_capability_read(struct device *device, const struct minivmm_capability *row,
 		       const uint8_t *bytes, uint32_t offset, uint32_t width, uint32_t *value)
 {
-	if (row->read && DEVICE_CALL(device, SERVICE_RUN, "read",
+	if (row->read && DEVICE_CALL(device, CALLBACK_CAPABILITY_READ,
 				     row->read(&device->host.public, bytes, offset, width, value)))
 		*value = UINT32_MAX;
 }
@@ -38,7 +38,7 @@ device_capability_written(struct device *device, const struct minivmm_capability
 			  const uint8_t *bytes, uint32_t offset, uint32_t width)
 {
 	if (row->written)
-		DEVICE_CALL(device, SERVICE_RUN, "written",
+		DEVICE_CALL(device, CALLBACK_WRITTEN,
 			    row->written(&device->host.public, bytes, offset, width));
 }
 

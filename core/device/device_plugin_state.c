@@ -331,7 +331,7 @@ device_plugin_state_save(struct device *d, struct record_writer *w)
 	record_begin(w, "state", RECORD_GROUP);
 	writer.depth = w->depth;
 	d->writer = &writer;
-	r = DEVICE_CALL(d, SERVICE_SAVE, "save",
+	r = DEVICE_CALL(d, CALLBACK_SAVE,
 			descriptor->save ? descriptor->save(&d->host.public, &writer)
 					 : put_fields(d, w));
 	d->writer = NULL;
@@ -373,7 +373,7 @@ device_plugin_state_load(struct device *d, const struct record *group, struct wh
 			       descriptor->state_version);
 	if (descriptor->load) {
 		d->reader = &reader;
-		r = DEVICE_CALL(d, SERVICE_LOAD, "load",
+		r = DEVICE_CALL(d, CALLBACK_LOAD,
 				descriptor->load(&d->host.public, &reader, (uint32_t)version));
 		d->reader = NULL;
 		if (r >= 0 && reader.depth)
@@ -381,14 +381,14 @@ device_plugin_state_load(struct device *d, const struct record *group, struct wh
 				       "load has not ended a group with minivmm_get_end()");
 		r = r < 0 ? -1 : check_all_read(&reader);
 	} else if (descriptor->fields)
-		r = DEVICE_CALL(d, SERVICE_LOAD, callback,
+		r = DEVICE_CALL(d, CALLBACK_LOAD,
 				fields_load(descriptor->fields, d->host.public.state,
 					    &reader.levels[0].group, (uint32_t)version, why));
 	else
 		r = check_all_read(&reader);
 	if (r >= 0 && descriptor->loaded) {
 		callback = "loaded";
-		r = DEVICE_CALL(d, SERVICE_LOAD, callback, descriptor->loaded(&d->host.public));
+		r = DEVICE_CALL(d, CALLBACK_LOADED, descriptor->loaded(&d->host.public));
 	}
 	if (r >= 0)
 		return 0;

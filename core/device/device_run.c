@@ -26,8 +26,8 @@ devices_pause(void *context)
 			continue;
 		d->paused = true;
 		d->pending = true; /* a plugin can call minivmm_paused() before pause returns */
-		answer = DEVICE_CALL(d, SERVICE_PAUSE, "pause",
-				     d->plugin.descriptor.pause(&d->host.public));
+		answer =
+		    DEVICE_CALL(d, CALLBACK_PAUSE, d->plugin.descriptor.pause(&d->host.public));
 		if (answer != MINIVMM_PENDING)
 			d->pending = false;
 		if (answer < 0)
@@ -68,8 +68,8 @@ devices_resume(void *context)
 			continue;
 		d->paused = false;
 		if (d->plugin.descriptor.resume &&
-		    DEVICE_CALL(d, SERVICE_RESUME, "resume",
-				d->plugin.descriptor.resume(&d->host.public)) < 0)
+		    DEVICE_CALL(d, CALLBACK_RESUME, d->plugin.descriptor.resume(&d->host.public)) <
+			0)
 			device_failed(d, "resume", STATUS_IO);
 	}
 	if (devices->pci)
@@ -121,8 +121,7 @@ start_device(struct device *d, const struct minivmm_start *start)
 	d->paused = false; /* start replaces resume */
 	atomic_store(&d->host.phase, SERVICE_START);
 	if (d->plugin.descriptor.start &&
-	    DEVICE_CALL(d, SERVICE_START, "start",
-			d->plugin.descriptor.start(&d->host.public, start)) < 0)
+	    DEVICE_CALL(d, CALLBACK_START, d->plugin.descriptor.start(&d->host.public, start)) < 0)
 		r = device_failed(d, "start", STATUS_IO);
 	atomic_store(&d->host.phase, SERVICE_RUN);
 	for (uint32_t s = 0; s < d->streams_ready; s++)
@@ -176,8 +175,7 @@ devices_stop(struct devices *devices, const volatile bool *interrupted)
 		if (d->started)
 			atomic_store(&d->host.phase, SERVICE_STOP);
 		if (d->started && d->plugin.descriptor.stop &&
-		    DEVICE_CALL(d, SERVICE_STOP, "stop",
-				d->plugin.descriptor.stop(&d->host.public)) < 0)
+		    DEVICE_CALL(d, CALLBACK_STOP, d->plugin.descriptor.stop(&d->host.public)) < 0)
 			device_failed(d, "stop", STATUS_IO);
 		d->started = false;
 		atomic_store(&d->host.phase, SERVICE_DESTROY);

@@ -155,7 +155,7 @@ ioeventfd_ready(struct ioeventfd *ioeventfd)
 	struct device_ioeventfd *event = ioeventfd->context;
 	const struct minivmm_watch *row = &event->device->plugin.descriptor.watches[event->watch];
 
-	return DEVICE_TRY(event->device, row->name,
+	return DEVICE_TRY(event->device, CALLBACK_READY, row->name,
 			  row->ready(&event->device->host.public, event->watch, EPOLLIN));
 }
 
@@ -289,9 +289,10 @@ paused(struct minivmm_device *public)
 
 	if (!service_enter(public, SERVICE(paused)))
 		return;
-	if (!d->pending)
+	if (!atomic_exchange(&d->pending, false))
 		service_refuse(public, SERVICE(paused), "no pause of the device is pending");
-	d->pending = false;
+	else
+		loop_wake(&d->all->machine->loop);
 }
 
 /* Whether the calling handler was called for this access, as far as its vCPU shows. False: the call
@@ -446,7 +447,7 @@ const struct service_set device_services = {
 	SERVICE_ROW(post, post, "post", RUNNING, SERVICE_ANY_THREAD),
 	SERVICE_ROW(exit, end_of_guest, "exit", RUNNING, SERVICE_CALLBACKS),
 	SERVICE_ROW(panic, panic, "panic", RUNNING, SERVICE_CALLBACKS),
-	SERVICE_ROW(paused, paused, "paused", RUNNING, SERVICE_IO),
+	SERVICE_ROW(paused, paused, "paused", RUNNING, SERVICE_ANY_THREAD),
 	SERVICE_ROW(instruction, instruction, "instruction", SERVICE_RUN, SERVICE_VCPU),
 	SERVICE_ROW(acpi_page, acpi_page, "acpi_page", RUNNING, SERVICE_CALLBACKS),
 	SERVICE_ROW(error_text, error_text, "error_text", SERVICE_ALWAYS, SERVICE_ANY_THREAD),

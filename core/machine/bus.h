@@ -220,8 +220,8 @@ struct bus_current {
 	const char *object; /* path, with device NULL */
 	uint64_t offset;    /* of the access in its range, or BUS_NO_ACCESS */
 #define BUS_NO_ACCESS UINT64_MAX
-	uint32_t phase; /* SERVICE_...; not set for an access */
-	uint64_t count; /* of callbacks that were no accesses */
+	uint32_t phase, thread; /* SERVICE_...; not set for an access */
+	uint64_t count;         /* of callbacks that were no accesses */
 };
 extern _Thread_local struct bus_current bus_current;
 

@@ -9,6 +9,32 @@
 #include "base/text.h"
 #include "machine/clock.h"
 
+#define ON_IO(phase) SERVICE_##phase, SERVICE_IO
+#define ON_VCPU SERVICE_RUN, SERVICE_VCPU
+const struct service_caller service_callers[CALLBACKS] = {
+	[CALLBACK_CONFIGURE] = { "configure", NULL, ON_IO(CONFIGURE), false },
+	[CALLBACK_LOAD] = { "load", NULL, ON_IO(LOAD), false },
+	[CALLBACK_LOADED] = { "loaded", NULL, ON_IO(LOAD), false },
+	[CALLBACK_START] = { "start", NULL, ON_IO(START), false },
+	[CALLBACK_READ] = { "read", "ranges", ON_VCPU, true },
+	[CALLBACK_WRITE] = { "write", "ranges", ON_VCPU, true },
+	[CALLBACK_RESET] = { "reset", "pci", ON_VCPU, false },
+	[CALLBACK_CAPABILITY_READ] = { "read", "capabilities", ON_VCPU, false },
+	[CALLBACK_WRITTEN] = { "written", "capabilities", ON_VCPU, false },
+	[CALLBACK_FIRE] = { "fire", "timers", ON_IO(RUN), false },
+	[CALLBACK_READY] = { "ready", "watches", ON_IO(RUN), false },
+	[CALLBACK_RUN] = { "run", "posts", ON_IO(RUN), false },
+	[CALLBACK_READABLE] = { "readable", "streams", ON_IO(RUN), false },
+	[CALLBACK_WRITABLE] = { "writable", "streams", ON_IO(RUN), false },
+	[CALLBACK_CONNECTED] = { "connected", "streams", ON_IO(RUN), false },
+	[CALLBACK_PAUSE] = { "pause", NULL, ON_IO(PAUSE), true },
+	[CALLBACK_CAPTURE] = { "capture", NULL, ON_IO(CAPTURE), true },
+	[CALLBACK_SAVE] = { "save", NULL, ON_IO(SAVE), false },
+	[CALLBACK_RESUME] = { "resume", NULL, ON_IO(RESUME), false },
+	[CALLBACK_STOP] = { "stop", NULL, ON_IO(STOP), false },
+	[CALLBACK_DESTROY] = { "destroy", NULL, ON_IO(DESTROY), false },
+};
+
 #define LINES_PER_SECOND 20u /* limit of a device's log while the machine runs */
 
 /* What a plugin built for a newer minivmm calls. Its first argument may be no device. */

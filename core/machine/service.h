@@ -39,11 +39,46 @@
 
 /* The thread of a call. */
 #define SERVICE_IO 0x1u    /* in a callback on the I/O thread */
-#define SERVICE_VCPU 0x2u  /* in a range handler on a vCPU's thread */
+#define SERVICE_VCPU 0x2u  /* in a callback on a vCPU's thread */
 #define SERVICE_OWN 0x4u   /* in no callback: a thread of the plugin */
 #define SERVICE_OTHER 0x8u /* in a callback of another device */
 #define SERVICE_CALLBACKS (SERVICE_IO | SERVICE_VCPU)
 #define SERVICE_ANY_THREAD (SERVICE_CALLBACKS | SERVICE_OWN)
+
+/* The callbacks of a plugin. */
+enum service_callback {
+	CALLBACK_CONFIGURE,
+	CALLBACK_LOAD,
+	CALLBACK_LOADED,
+	CALLBACK_START,
+	CALLBACK_READ, /* of a range; so is the next */
+	CALLBACK_WRITE,
+	CALLBACK_RESET, /* of a PCI function */
+	CALLBACK_CAPABILITY_READ,
+	CALLBACK_WRITTEN, /* of a capability */
+	CALLBACK_FIRE,
+	CALLBACK_READY,
+	CALLBACK_RUN,
+	CALLBACK_READABLE,
+	CALLBACK_WRITABLE,
+	CALLBACK_CONNECTED,
+	CALLBACK_PAUSE,
+	CALLBACK_CAPTURE,
+	CALLBACK_SAVE,
+	CALLBACK_RESUME,
+	CALLBACK_STOP,
+	CALLBACK_DESTROY,
+	CALLBACKS
+};
+
+/* When and on which thread the host calls one. */
+struct service_caller {
+	const char *name;
+	const char *of; /* the table whose rows have it; NULL: the descriptor */
+	uint32_t phase, thread;
+	bool pending; /* it may return MINIVMM_PENDING */
+};
+extern const struct service_caller service_callers[CALLBACKS];
 
 struct service {
 	const char *name; /* "timer_set"; "put_*" for several inline functions */
@@ -128,7 +163,8 @@ void service_log(struct service_host *host, uint32_t level, const char *text);
 __attribute__((format(printf, 2, 3))) void service_error(struct service_host *host,
 							 const char *format, ...);
 
-/* The text of a row: "from start to stop", "on any thread". */
+/* The text of a row: "from start to stop", "on any thread". Those of a callback's phase and thread
+ * are the same, of a row with only these. */
 const char *service_phases(const struct service *row);
 const char *service_threads(const struct service *row);
 
@@ -150,7 +186,7 @@ service_here(const struct service_host *host, uint32_t *thread)
 		*thread = SERVICE_VCPU;
 		return SERVICE_RUN;
 	}
-	*thread = SERVICE_IO;
+	*thread = current->thread;
 	return current->phase;
 }
 

@@ -393,7 +393,8 @@ adopt_validate(struct adoption *a)
 			       "its state_size is %zu, above %zu: allocate such memory in "
 			       "configure",
 			       d->state_size, STATE_MAX);
-	return adopt_flags(a, "the descriptor", "", d->flags, MINIVMM_CONCURRENT) ||
+	return adopt_flags(a, "the descriptor", "", d->flags,
+			   MINIVMM_CONCURRENT | MINIVMM_UNPARKED) ||
 		       check_options(a) || check_ranges(a) || check_streams(a) || adopt_fields(a) ||
 		       adopt_acpi(a) || adopt_pci(a) || check_callbacks(a) || check_all_names(a)
 		   ? -1

@@ -427,6 +427,18 @@ capture_cancel(struct capture *c)
 }
 
 void
+capture_machine_ended(struct capture *c)
+{
+	cancel(c, OUTPUT_MACHINE_ENDED);
+}
+
+bool
+capture_is_cancelled(const struct capture *c)
+{
+	return c->busy && atomic_load(&c->cancelled) != OUTPUT_NOT_CANCELLED;
+}
+
+void
 capture_end(struct capture *c)
 {
 	if (!c->busy)

@@ -97,8 +97,9 @@ struct capture {
 	int event_fd;
 	atomic_int cancelled; /* enum output_cancel */
 	bool busy;
-	bool stays_paused; /* METHOD_PAUSE: until all pages are written */
-	bool todo_left;    /* the rounds ended with todo unwritten, for a fork in the stop */
+	bool in_devices, ended_before; /* devices capture; the machine had ended before that */
+	bool stays_paused;             /* METHOD_PAUSE: until all pages are written */
+	bool todo_left; /* the rounds ended with todo unwritten, for a fork in the stop */
 };
 
 /* Returns 0 or a negative status. Call capture_free in any case. */
@@ -119,7 +120,16 @@ int capture_now(struct capture *capture, const struct capture_request *request,
 int capture_file(struct capture *capture, const char *path);
 /* Makes the snapshot in progress fail soon. Idempotent. */
 void capture_cancel(struct capture *capture);
-/* The machine will not run again: cancels the snapshot, waits for its end and calls done. */
+/* Whether a snapshot is in progress that has been cancelled. Main thread. */
+bool capture_is_cancelled(const struct capture *capture);
+/* Whether the main thread waits, in a nested loop, until devices have captured their state. */
+static inline bool
+capture_in_devices(const struct capture *capture)
+{
+	return capture->in_devices;
+}
+/* The machine will not run again, or is reset: cancels the snapshot, waits for its end and calls
+ * done. */
 void capture_end(struct capture *capture);
 /* Bytes of memory processed so far, and in total. False: no snapshot is in progress. */
 bool capture_progress(const struct capture *capture, uint64_t *done, uint64_t *total);
@@ -152,6 +162,8 @@ int capture_state(struct capture *capture);
 int capture_before_stop(struct capture *capture);
 int capture_in_stop(struct capture *capture);
 int capture_after_stop(struct capture *capture);
+/* The machine has ended while devices capture: cancels the snapshot. */
+void capture_machine_ended(struct capture *capture);
 bool capture_can_fork(const struct capture *capture);       /* all memory is private */
 uint64_t capture_todo_count(const struct capture *capture); /* pages to write next */
 /* Polls the dirty log into since and todo. add: todo keeps the pages it has. Returns 0 or a

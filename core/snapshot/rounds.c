@@ -226,12 +226,27 @@ fork_child(struct capture *c)
 	_exit(-r);
 }
 
+/* While devices capture: 0, or a negative status if the snapshot is cancelled. */
+static int
+check_wait(void *context)
+{
+	struct capture *c = context;
+
+	if (!c->ended_before && machine_ended(c->machine))
+		capture_machine_ended(c);
+	return output_check_cancel(&c->output);
+}
+
 int
 capture_state(struct capture *c)
 {
 	struct section_context context = section_context(c->machine, c->devices);
-	int r = devices_capture(c->devices); /* first: it may change options */
+	int r;
 
+	c->ended_before = machine_ended(c->machine); /* the snapshot of an end */
+	c->in_devices = true;
+	r = devices_capture(c->devices, check_wait, c); /* first: it may change options */
+	c->in_devices = false;
 	return r ? r : sections_save(&context, SAVED_IN_STOP, &c->meta);
 }
 

@@ -10,7 +10,8 @@
 #include "base/json.h"
 #include "base/text.h"
 
-static const struct command_row help = { "help", "help", "lists the commands", 0, 0, true, NULL };
+static const struct command_row help = { "help", "help", "lists the commands", 0, 0, true,
+					 NULL,   NULL };
 
 int
 command_take_fd(struct command *command)
@@ -90,11 +91,13 @@ unknown(struct command *command, const struct command_row *table, const char *na
 }
 
 bool
-command_any_time(const struct command_row *table, const char *name)
+command_may_run_now(const struct command_row *table, void *context, const char *name)
 {
 	while (table->name && strcmp(table->name, name))
 		table++;
-	return !table->name || table->any_time; /* help, and what does not exist */
+	if (!table->name) /* help, and what does not exist */
+		return true;
+	return table->any_time || (table->urgent && table->urgent(context));
 }
 
 void

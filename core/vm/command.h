@@ -32,19 +32,22 @@ struct command_row {
 	const char *usage;    /* of the whole line: "snapshot FILE" */
 	const char *help;     /* a sentence */
 	unsigned least, most; /* arguments */
-	bool any_time;        /* it may run while another command waits for the machine to pause */
+	bool any_time;        /* it may run while another command waits for the machine */
 	/*
 	 * argv[0] is the name, argv[argc] NULL; they live as long as the command. The function ends
 	 * the command once, by command_done or command_fail: before it returns, or later.
 	 */
 	void (*run)(void *context, struct command *command, int argc, char **argv);
+	/* Asked while another command waits for the machine: may it run now? It can also end the
+	 * other's wait. NULL: any_time answers. Can be asked repeatedly. */
+	bool (*urgent)(void *context);
 };
 
 /* Finds the row for argv[0], checks the number of arguments and runs it. argc is at least 1. */
 void command_run(const struct command_row *table, void *context, struct command *command, int argc,
 		 char **argv);
-/* Whether the command of a name may run while another one waits for a pause. */
-bool command_any_time(const struct command_row *table, const char *name);
+/* Whether the command of a name may run while another one waits for the machine. */
+bool command_may_run_now(const struct command_row *table, void *context, const char *name);
 /* Ends the command: its reply is complete. */
 void command_done(struct command *command);
 /* Ends the command with an error; the members in its reply are dropped. */

@@ -73,7 +73,8 @@ poll_save(void *context)
 	const struct vm *vm = context;
 	uint64_t done = 0, total = 0;
 
-	return capture_progress(&vm->capture, &done, &total) && total &&
+	return capture_progress(&vm->capture, &done, &total) &&
+	       (total || capture_in_devices(&vm->capture)) &&
 	       vm->stop.poll(vm->stop.context, done, total);
 }
 

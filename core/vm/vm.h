@@ -40,7 +40,7 @@ struct vm_stop {
 	const char *save;
 	bool ends; /* the machine ends there */
 	/* Called now and then while the snapshot is written, with the bytes of memory; true cancels
-	 * it. After the snapshot it is called with total 0. NULL: none. */
+	 * it. After the snapshot, and while devices capture, total is 0. NULL: none. */
 	bool (*poll)(void *context, uint64_t done, uint64_t total);
 	void *context;
 	bool hit;

@@ -169,12 +169,33 @@ command_reset(void *context, struct command *command, int argc, char **argv)
 
 	if (!vm->source.restore)
 		command_fail(command, "reset needs a snapshot: start the machine with -r");
-	else if (vm->capture.busy)
+	else if (vm->capture.busy && !capture_is_cancelled(&vm->capture))
 		command_fail(command, "a snapshot is under way: wait for its end, or use cancel");
-	else if (vm_reset(vm))
-		command_failed(command);
-	else
-		command_done(command);
+	else {
+		capture_end(&vm->capture);
+		if (vm_reset(vm))
+			command_failed(command);
+		else
+			command_done(command);
+	}
+}
+
+/* A reset cancels a snapshot that waits for a device. It runs when that has failed. */
+static bool
+reset_urgent(void *context)
+{
+	struct vm *vm = context;
+
+	if (vm->source.restore && capture_in_devices(&vm->capture))
+		capture_cancel(&vm->capture);
+	return false;
+}
+
+/* Only a snapshot can be cancelled while the machine pauses for another command. */
+static bool
+cancel_urgent(void *context)
+{
+	return ((struct vm *)context)->capture.busy;
 }
 
 static void
@@ -203,27 +224,28 @@ command_quit(void *context, struct command *command, int argc, char **argv)
 
 const struct command_row vm_commands[] = {
 	{ "status", "status", "state, time, exits, devices, the snapshot under way", 0, 0, true,
-	  command_status },
-	{ "pause", "pause", "stop the machine and its clock", 0, 0, false, command_pause },
-	{ "resume", "resume", "end the pause", 0, 0, false, command_resume },
+	  command_status, NULL },
+	{ "pause", "pause", "stop the machine and its clock", 0, 0, false, command_pause, NULL },
+	{ "resume", "resume", "end the pause", 0, 0, false, command_resume, NULL },
 	{ "snapshot", "snapshot FILE [full|diff] [live|paused]",
 	  "write a snapshot; FILE - is the descriptor that came with the request", 1, 3, false,
-	  command_snapshot },
+	  command_snapshot, NULL },
 	{ "cancel", "cancel", "end the snapshot under way, or withdraw until", 0, 0, false,
-	  command_cancel },
-	{ "registers", "registers [N]", "the registers of a vCPU", 0, 1, false, command_registers },
+	  command_cancel, cancel_urgent },
+	{ "registers", "registers [N]", "the registers of a vCPU", 0, 1, false, command_registers,
+	  NULL },
 	{ "memory", "memory ADDRESS LENGTH", "guest memory in hexadecimal", 2, 2, false,
-	  command_memory },
+	  command_memory, NULL },
 	{ "devices", "devices", "each device's plugin and counts of accesses", 0, 0, true,
-	  command_devices },
+	  command_devices, NULL },
 	{ "device", "device NAME", "the device's state, as in a snapshot", 1, 1, false,
-	  command_device },
+	  command_device, NULL },
 	{ "until", "until CONDITION", "run to a stop condition and pause there", 1, 1, false,
-	  command_until },
+	  command_until, NULL },
 	{ "reset", "reset", "restore the state of the snapshot that the machine was restored from",
-	  0, 0, false, command_reset },
+	  0, 0, false, command_reset, reset_urgent },
 	{ "log", "log LEVEL", "set the log level: error, warn, info or debug", 1, 1, true,
-	  command_log },
-	{ "quit", "quit", "end the machine", 0, 0, true, command_quit },
+	  command_log, NULL },
+	{ "quit", "quit", "end the machine", 0, 0, true, command_quit, NULL },
 	{ .name = NULL },
 };

@@ -77,9 +77,9 @@ run_fail(void *context, struct command *command, int argc, char **argv)
 }
 
 static const struct command_row commands[] = {
-	{ "echo", "echo [WORD...]", "", 0, UINT32_MAX, true, run_echo },
-	{ "k", "k", "", 0, 0, false, run_keep },
-	{ "f", "f WORD", "", 1, 1, false, run_fail },
+	{ "echo", "echo [WORD...]", "", 0, UINT32_MAX, true, run_echo, NULL },
+	{ "k", "k", "", 0, 0, false, run_keep, NULL },
+	{ "f", "f WORD", "", 1, 1, false, run_fail, NULL },
 	{ 0 },
 };
 

@@ -45,7 +45,8 @@ enum act {
 	TWICE,
 	MANY,
 	EXIT,
-	END_THREAD
+	END_THREAD,
+	DEFER
 };
 
 #define VALUES 300 /* with MANY */
@@ -116,6 +117,8 @@ call_all(struct minivmm_device *dev)
 	minivmm_instruction(dev, c->access ? c->access : &access, &rip);
 	minivmm_option_set(dev, "name", "x");
 	minivmm_capture_file(dev, STDERR_FILENO);
+	id = minivmm_capture_defer(dev);
+	minivmm_captured(dev, id, NULL);
 	fd = minivmm_file_open(dev, "caller.out", 0);
 	close(fd);
 	fd = minivmm_socket_listen(dev, "caller.sock", 1);
@@ -187,6 +190,9 @@ act(struct minivmm_device *dev)
 		return 7;
 	case PENDING:
 		return MINIVMM_PENDING;
+	case DEFER: /* and never ends it */
+		minivmm_captured(dev, 12345, NULL);
+		return minivmm_capture_defer(dev) ? MINIVMM_PENDING : -1;
 	case SLOW:
 		while (access("go", F_OK))
 			nanosleep(&nap, NULL);
@@ -410,7 +416,7 @@ static const char *const places[] = { "nowhere",   "configure", "load",   "loade
 				      "stop",      "destroy",   NULL };
 static const char *const acts[] = { "services", "arguments",  "crash",     "odd",   "pending",
 				    "slow",     "open-group", "end-twice", "twice", "many",
-				    "exit",     "end-thread", NULL };
+				    "exit",     "end-thread", "defer",     NULL };
 
 static const struct minivmm_option options[] = {
 	MINIVMM_OPTION_AS(ENUM, struct caller, in, "nowhere", "the callback", .values = places,
@@ -481,5 +487,6 @@ static const struct minivmm_plugin caller = {
 	.load = caller_load,
 	.loaded = caller_loaded,
 	.capture = caller_capture,
+	.capture_deadline = 1000000000,
 };
 MINIVMM_REGISTER(caller);

@@ -53,7 +53,7 @@
 	X(fields[1].counter_offset = 25, "field bytes has a counter outside the state")            \
 	X(fields[0].flags = MINIVMM_POINTER, "field level lies outside the state")                 \
 	X(d->state_size = SIZE_MAX, "its state_size is 18446744073709551615, above 268435456")     \
-	X(d->flags = 2, "newer minivmm: the descriptor has the unknown flags 0x2")                 \
+	X(d->flags = 4, "newer minivmm: the descriptor has the unknown flags 0x4")                 \
 	X(options[0].flags = 0x200, "newer minivmm: option size has the unknown flags 0x200")      \
 	X(ranges[1].flags |= 0x40, "newer minivmm: range at has the unknown flags 0x40")           \
 	X(fields[0].flags = 0x40, "newer minivmm: field level has the unknown flags 0x40")         \

@@ -94,11 +94,11 @@ run_close(void *context, struct command *command, int argc, char **argv)
 }
 
 static const struct command_row commands[] = {
-	{ "echo", "echo [WORD...]", "sends words back", 0, UINT32_MAX, true, run_echo },
-	{ "keep", "keep", "is answered later", 0, 1, false, run_keep },
-	{ "take", "take", "takes a descriptor", 0, 0, false, run_take },
-	{ "big", "big", "a long reply", 0, 0, false, run_big },
-	{ "close", "close", "closes", 0, 0, false, run_close },
+	{ "echo", "echo [WORD...]", "sends words back", 0, UINT32_MAX, true, run_echo, NULL },
+	{ "keep", "keep", "is answered later", 0, 1, false, run_keep, NULL },
+	{ "take", "take", "takes a descriptor", 0, 0, false, run_take, NULL },
+	{ "big", "big", "a long reply", 0, 0, false, run_big, NULL },
+	{ "close", "close", "closes", 0, 0, false, run_close, NULL },
 	{ 0 },
 };
 

@@ -144,6 +144,41 @@ the_manual_agrees(void **state)
 	free(manual);
 }
 
+static const char *
+phase_name(uint32_t phase)
+{
+	static const char *const names[PHASES] = { "configure", "load",   "start",  "run",
+						   "pause",     "paused", "resume", "capture",
+						   "save",      "stop",   "destroy" };
+
+	assert_int_equal(phase & (phase - 1), 0);
+	return names[__builtin_ctz(phase)];
+}
+
+/* The host calls callbacks by the same table. */
+static void
+the_manual_has_the_callbacks(void **state)
+{
+	char *manual = read_whole(MANUAL), *at = strstr(manual, ".It Em callback Ta Em table");
+
+	assert_non_null(at);
+	at = strchr(at, '\n') + 1;
+	for (size_t i = 0; i < CALLBACKS; i++) {
+		const struct service_caller *row = &service_callers[i];
+		char line[128];
+
+		snprintf(line, sizeof(line), ".It Fa %s Ta %s Ta %s Ta %s Ta %s\n", row->name,
+			 row->of ? row->of : "descriptor", phase_name(row->phase),
+			 row->thread == SERVICE_IO ? "I/O" : "a vCPU's",
+			 row->pending ? "yes" : "no");
+		if (strncmp(at, line, strlen(line)))
+			fail_msg("the manual lacks %s, or has it elsewhere than the table", line);
+		at += strlen(line);
+	}
+	assert_int_equal(strncmp(at, ".El\n", 4), 0);
+	free(manual);
+}
+
 struct bench {
 	struct machine machine; /* zeros: no function looks at it before it checks the call */
 	struct bus_gate gate;
@@ -160,6 +195,7 @@ go(struct bench *b, uint32_t phase, uint32_t thread)
 	bus_current = (struct bus_current){
 		.device = thread == SERVICE_OTHER ? &b->other : &b->device.host.public,
 		.callback = thread == SERVICE_OWN ? NULL : "somewhere",
+		.thread = thread,
 		.offset = thread == SERVICE_VCPU ? 0 : BUS_NO_ACCESS,
 		.phase = phase,
 	};
@@ -310,6 +346,7 @@ main(void)
 		cmocka_unit_test(every_service_has_a_row),
 		cmocka_unit_test(the_header_agrees),
 		cmocka_unit_test(the_manual_agrees),
+		cmocka_unit_test(the_manual_has_the_callbacks),
 		cmocka_unit_test(every_other_call_is_refused),
 		cmocka_unit_test(a_pause_refuses_a_mapping_that_it_does_not_see),
 		cmocka_unit_test(spare_entries_refuse),

@@ -25,6 +25,11 @@
  * MINIVMM_CONCURRENT. Range handlers run on a vCPU's thread, all others on the I/O thread. A
  * callback never blocks: one that takes longer than a second is reported.
  *
+ * A thread of the plugin is parked during a pause: it sleeps, holds no lock, and changes nothing.
+ * It waits for work in sem_wait(3), without a lock; pause returns MINIVMM_PENDING if it has work,
+ * and when that is done, the thread releases its locks and calls minivmm_paused(). See the worker
+ * in minivmm-plugin(3). A thread that serves a deferred capture works until minivmm_captured().
+ *
  * Services: the line "Where" of a service names its phases and threads. "In callbacks" includes
  * range handlers; "on any thread" includes threads that the plugin has created. The host refuses a
  * call in another phase, on another thread or with an invalid argument: the call has no effect, a
@@ -268,6 +273,9 @@ struct minivmm_start {
 /* Descriptor flags. */
 #define MINIVMM_CONCURRENT                                                                         \
 	0x1u /* callbacks of the device may run at the same time on several threads */
+#define MINIVMM_UNPARKED                                                                           \
+	0x2u /* a thread of the plugin, or of a library of it, is not parked during a pause: the   \
+	      * process of the machine cannot be duplicated there by fork(2) */
 
 /*
  * The role of a device in the guest's ACPI tables. A row of struct minivmm_acpi describes the
@@ -379,7 +387,7 @@ struct minivmm_plugin {
 	const char *name;                     /* the NAME in "plugin = NAME" and NAME.so */
 	const char *summary;                  /* one line */
 	uint32_t state_version;               /* 1; increment when fields are added */
-	uint32_t flags;                       /* MINIVMM_CONCURRENT */
+	uint32_t flags;                       /* MINIVMM_CONCURRENT, MINIVMM_UNPARKED */
 	size_t state_size;                    /* of the plugin's struct, in bytes */
 	const struct minivmm_option *options; /* each table ends with MINIVMM_END, or is NULL */
 	const struct minivmm_range *ranges;
@@ -412,10 +420,12 @@ struct minivmm_plugin {
 	 */
 	int (*capture)(struct minivmm_device *dev);
 	const struct minivmm_pci *pci;
+	/* ns; a capture that is deferred for longer fails the snapshot. 0: it is never deferred. */
+	uint64_t capture_deadline;
 };
 
 /* pause: requests are in flight; minivmm_paused() follows. read, write: the access is deferred;
- * minivmm_complete() follows. */
+ * minivmm_complete() follows. capture: it is deferred; minivmm_captured() follows. */
 #define MINIVMM_PENDING 1
 
 /* The end of every table. */
@@ -506,6 +516,8 @@ struct minivmm_services {
 	bool (*has)(struct minivmm_device *dev, const char *feature);
 	uint64_t (*defer)(struct minivmm_device *dev, const struct minivmm_access *access);
 	int (*complete)(struct minivmm_device *dev, uint64_t access, uint64_t value);
+	uint64_t (*capture_defer)(struct minivmm_device *dev);
+	int (*captured)(struct minivmm_device *dev, uint64_t capture, const char *error);
 };
 
 /* Whether the host's table has a member, from a pointer to the table. */
@@ -794,8 +806,11 @@ minivmm_panic(struct minivmm_device *dev)
 	dev->services->panic(dev);
 }
 
-/* Ends a pause that has returned MINIVMM_PENDING, or is about to: all requests in flight have
- * finished. Where: from start to stop, in callbacks on the I/O thread. */
+/*
+ * Ends a pause that has returned MINIVMM_PENDING, or is about to: all requests in flight have
+ * finished. A host without MINIVMM_PARKED_THREADS allows it only on the I/O thread.
+ * Where: from start to stop, on any thread.
+ */
 static inline void
 minivmm_paused(struct minivmm_device *dev)
 {
@@ -824,6 +839,10 @@ minivmm_may_wait(struct minivmm_device *dev)
 #define MINIVMM_DEFERRED_ACCESS "deferred-access" /* minivmm_defer(), minivmm_complete() */
 #define MINIVMM_HAS_PCI "pci"                     /* the table pci */
 #define MINIVMM_STREAM_EVENTS "stream-events"     /* connected of a stream */
+#define MINIVMM_DEFERRED_CAPTURE                                                                   \
+	"deferred-capture" /* minivmm_capture_defer(), minivmm_captured() */
+#define MINIVMM_PARKED_THREADS                                                                     \
+	"parked-threads" /* minivmm_paused() on any thread, MINIVMM_UNPARKED */
 
 /* Whether the host has a feature. Where: in any phase, on any thread. */
 static inline bool
@@ -883,6 +902,36 @@ static inline int
 minivmm_capture_file(struct minivmm_device *dev, int fd)
 {
 	return dev->services->capture_file(dev, fd);
+}
+
+/*
+ * Defers the capture, for state that another process has. capture then returns MINIVMM_PENDING.
+ * The machine stays paused, without callbacks of its devices, until minivmm_captured() has been
+ * called for each deferred capture; save follows. The operator's cancel, quit and reset, a signal,
+ * and the deadline of the descriptor cancel it: the snapshot fails and the machine continues, which
+ * the device hears by resume or stop. Returns the id of the capture, which is never used again; or
+ * 0: the call was refused, or the host is older than this function.
+ * Where: in capture, in callbacks on the I/O thread.
+ */
+static inline uint64_t
+minivmm_capture_defer(struct minivmm_device *dev)
+{
+	const struct minivmm_services *s = dev->services;
+
+	return MINIVMM_HAS_SERVICE(s, capture_defer) ? s->capture_defer(dev) : 0;
+}
+
+/*
+ * Ends a deferred capture, also before the callback has returned. error: why it has failed, in one
+ * line for the operator; NULL: the state is complete. Returns 0; or -1: the capture was cancelled,
+ * or was ended before. Where: from start to stop and in capture, on any thread.
+ */
+static inline int
+minivmm_captured(struct minivmm_device *dev, uint64_t capture, const char *error)
+{
+	const struct minivmm_services *s = dev->services;
+
+	return MINIVMM_HAS_SERVICE(s, captured) ? s->captured(dev, capture, error) : -1;
 }
 
 /*

@@ -162,6 +162,12 @@ period = 60s
 output = stdio
 END
 like(join(':', run([ $minivmm, '-c', 'metronome.ini' ])), qr/\A0:(?:tick\n)+:\z/, 'the example runs');
+# The others are parts of plugins that e2e/plugins/parked-threads.t and deferred-capture.t run.
+for my $name (qw(worker helper)) {
+    my ($part) = slurp("$top/tests/plugins/$name.c") =~ m{^/\* example: [^\n]* \*/\n(.*?)^/\* end of the example \*/$}ms;
+    my ($shown) = slurp("$top/core/plugin/minivmm-plugin.3") =~ m{^\.Pa tests/plugins/$name\.c.*?\n\.Bd -literal\n(.*?)^\.Ed$}ms;
+    is($shown =~ s/\\e/\\/gr, $part, "minivmm-plugin.3: the example is that of tests/plugins/$name.c");
+}
 mkdir $_ for 'x', 'my-plugins';
 symlink "$top/$_", $_ for qw(configs guests);
 spew('x/four.ini', example(part($text{config}, 'DESCRIPTION'), '# prints 4', 'output = stdio'));

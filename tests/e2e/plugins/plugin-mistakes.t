@@ -80,6 +80,7 @@ sub is_refused {
     return 1 if !allowed($service, $in, $thread);
     return 1 if $service =~ /^(?:put|get|save_|load_)/; # no writer, no reader
     return $in ne 'pause' if $service eq 'paused';
+    return $in ne 'capture' || $thread if $service eq 'captured'; # nothing is deferred elsewhere
     return $in ne 'write' || $thread if $service eq 'complete'; # nothing is deferred elsewhere
     return !allowed('memory_map', $in, $thread) if $service eq 'memory_unmap';
     return 0;
