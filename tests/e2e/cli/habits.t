@@ -47,6 +47,8 @@ for (
     [ [qw(stop)], 'unknown command stop; use minivmm ctl SOCKET quit' ],
     [ [qw(version)], 'unknown command version; use minivmm --version' ],
     [ [ '-m', '512M', @ini ], 'unknown option -m; use --set vm.memory=512M, or [vm] memory in the config' ],
+    [ [qw(-smp 2 -c simple.ini)], 'unknown option -smp; use --set vm.cpus=2 --set vm.irqchip=on, or [vm] cpus and irqchip in the config' ],
+    (map { [ [ $_, 'x' ], "unknown option $_; name it in the config, [boot] image, or use --set boot.image=FILE" ] } qw(-kernel --kernel)),
     [ [qw(-append quiet)], 'unknown option -append; use --set boot.cmdline=TEXT, or [boot] cmdline in the config' ],
     [ ['--append=quiet'], 'unknown option --append=quiet; use --set boot.cmdline=TEXT, or [boot] cmdline in the config' ],
     [ [ @ini, '-cpu', 'host' ], 'unknown option -cpu; leave it out: it is always so' ],
