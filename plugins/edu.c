@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The PCI device for teaching of QEMU (docs/specs/edu): identification, a liveness check,
- * factorials that a thread computes, DMA from and to a buffer, an interrupt by MSI or INTx. Course
- * exercises that drive QEMU's device run unchanged.
+ * QEMU's PCI device for teaching (docs/specs/edu): identification, a liveness check, factorials
+ * that a thread computes, DMA to and from a buffer, an interrupt by MSI or INTx. Exercises for
+ * QEMU's device run unchanged.
  *
- * The thread shares the members from status on with the handlers: lock guards them. It waits for
- * work without the lock. A pause waits until the work is done.
+ * The lock guards the members from status on, which the thread and the handlers share. The thread
+ * waits for work without the lock. A pause waits until the work is done.
  */
 #include <minivmm/plugin.h>
 #include <pthread.h>
@@ -41,16 +41,17 @@ struct edu {
 	uint32_t liveness;
 	uint64_t source, target, count, command;
 	uint8_t buffer[BUFFER_BYTES];
-	uint32_t status, number, interrupt; /* number: the factorial, or what it is of */
+	uint32_t status, number,
+	    interrupt; /* number: while computing, the operand; then its factorial */
 
 	bool busy, paused; /* the thread has work, or is about to get it; a pause waits for it */
 	pthread_mutex_t lock;
 	pthread_t thread;
 	sem_t work;
-	bool running, ends; /* the thread exists; shall end */
+	bool running, ends; /* the thread exists; it must end */
 };
 
-/* With the lock. */
+/* Call it with the lock. */
 static void
 raise_interrupt(struct minivmm_device *dev, struct edu *e, uint32_t bits)
 {
@@ -68,7 +69,7 @@ acknowledge(struct minivmm_device *dev, struct edu *e, uint32_t bits)
 	minivmm_irq_set(dev, &e->pin, e->interrupt);
 }
 
-/* The product has 32 bits: it is 0 from 34! on. */
+/* Modulo 2^32, the factorial is 0 from 34 on. */
 static uint32_t
 factorial(uint32_t number)
 {
@@ -132,7 +133,7 @@ transfer(struct minivmm_device *dev, uint32_t timer, uint64_t periods)
 	e->command &= ~(uint64_t)DMA_START;
 	if (!in_buffer(inside, e->count))
 		minivmm_log(dev, MINIVMM_WARNING,
-			    "DMA of 0x%llx bytes at 0x%llx is outside of the buffer: ignored",
+			    "DMA of 0x%llx bytes ignored: 0x%llx is outside the buffer",
 			    (unsigned long long)e->count, (unsigned long long)inside);
 	else if (out)
 		r = minivmm_memory_write(dev, outside & mask, e->buffer + (inside - BUFFER),
@@ -142,8 +143,8 @@ transfer(struct minivmm_device *dev, uint32_t timer, uint64_t periods)
 					e->count);
 	if (r)
 		minivmm_log(dev, MINIVMM_WARNING,
-			    "DMA of 0x%llx bytes at 0x%llx of memory failed: there is no memory, "
-			    "or the guest has not made the device a bus master",
+			    "DMA of 0x%llx bytes at guest address 0x%llx failed: there is no "
+			    "memory, or the guest has not made the device a bus master",
 			    (unsigned long long)e->count, (unsigned long long)(outside & mask));
 	if (e->command & DMA_INTERRUPT) {
 		pthread_mutex_lock(&e->lock);
@@ -196,7 +197,7 @@ edu_read(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t *v
 	return 0;
 }
 
-/* With the lock. */
+/* Call it with the lock. */
 static void
 write_register(struct minivmm_device *dev, struct edu *e, uint64_t offset, uint32_t value)
 {
@@ -223,7 +224,7 @@ write_register(struct minivmm_device *dev, struct edu *e, uint64_t offset, uint3
 	}
 }
 
-/* A transfer in progress keeps its registers. */
+/* During a transfer, writes are ignored. */
 static void
 write_dma(struct minivmm_device *dev, struct edu *e, uint64_t offset, uint64_t value)
 {
@@ -279,7 +280,7 @@ edu_start(struct minivmm_device *dev, const struct minivmm_start *start)
 	int error = e->running ? 0 : pthread_create(&e->thread, NULL, compute, dev);
 
 	if (error) {
-		minivmm_error(dev, "cannot create a thread: %s",
+		minivmm_error(dev, "cannot start the thread for factorials: %s",
 			      minivmm_error_text(dev, MINIVMM_CALL_THREAD, error).text);
 		return -1;
 	}
@@ -328,7 +329,7 @@ edu_destroy(struct minivmm_device *dev)
 	pthread_mutex_destroy(&e->lock);
 }
 
-/* The guest resets the function: as after the start. */
+/* The guest has reset the function: sets the state of a fresh device. */
 static int
 edu_reset(struct minivmm_device *dev)
 {
@@ -402,7 +403,7 @@ static const struct minivmm_timer timers[] = {
 
 static const struct minivmm_field fields[] = {
 	MINIVMM_FIELD(struct edu, liveness, .help = "inverted value of the liveness check"),
-	MINIVMM_FIELD(struct edu, number, .help = "factorial, or the number whose it is"),
+	MINIVMM_FIELD(struct edu, number, .help = "factorial; while computing, its operand"),
 	MINIVMM_FIELD(struct edu, status, .max = STATUS_COMPUTING | STATUS_INTERRUPT,
 		      .help = "0x01: computing; 0x80: interrupt when it is done"),
 	MINIVMM_FIELD(struct edu, interrupt, .help = "interrupt status"),

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The host bridge in the DSDT, and the table of ECAM. */
+/* The host bridge in the DSDT, and the table MCFG, which has the address of ECAM. */
 #include "boot/dsdt_pci.h"
 
 #include "machine/layout.h"
 
 /* Address space descriptors (ACPI 6.5, section 6.4.3.5). */
 enum { SPACE_MEMORY, SPACE_PORTS, SPACE_BUSES };
-#define FIXED 0x0c /* minimum and maximum */
+#define FIXED 0x0c /* flags: minimum and maximum are fixed */
 
 static void
 window(struct aml *aml, uint8_t space, size_t bytes, uint8_t type_flags, uint64_t first,
@@ -89,7 +89,7 @@ dsdt_pci(struct aml *aml, const struct pci_complex *complex)
 	aml_integer(aml, 0);
 	windows(aml, complex);
 	interrupts(aml, complex);
-	/* The guest controls all that it asks for. */
+	/* Grants the guest control of all features that it requests. */
 	begin = aml_begin(aml, AML_METHOD);
 	aml_segment(aml, "_OSC");
 	aml_byte(aml, 4); /* arguments */

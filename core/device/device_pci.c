@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the owner of the PCI functions does to their devices. */
+/* The functions of a device that the owner of its PCI functions calls. */
 #include <string.h>
 
 #include "device/device.h"

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Does the work of a firmware: addresses of BARs and ROMs, decoding, numbers of interrupts. */
+/* Configures the functions as firmware does: addresses of BARs and ROMs, decoding, interrupts. */
 #include <stdlib.h>
 
 #include "pci/root.h"
 
-/* Larger ones go above 4 GiB if they can. */
+/* Larger wide BARs go above 4 GiB if there is room. */
 #define LOW_MOST (64ull << 20)
 
 struct item {
@@ -18,7 +18,7 @@ region_of(const struct item *item)
 	return &item->function->regions[item->region];
 }
 
-/* The largest first: so little is lost by alignment. Then in the order of slots. */
+/* The largest first, to lose little space to alignment; then in the order of slots. */
 static int
 by_size(const void *a, const void *b)
 {
@@ -51,7 +51,7 @@ collect(struct pci_root *root, struct item *items)
 	return count;
 }
 
-/* Takes an aligned piece of the window. false: it has no such piece. */
+/* Takes an aligned piece of the window. Returns false if there is none. */
 static bool
 take(const struct pci_windows *windows, struct pci_window *window, uint32_t space, uint64_t size,
      uint64_t *base)

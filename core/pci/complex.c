@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Builds PCI functions from the tables of devices, and connects them with the machine. */
+/* Builds PCI functions from the tables of devices, and connects them to the machine. */
 #include "pci/complex_parts.h"
 
 #include <stdio.h>
@@ -46,7 +46,8 @@ pci_complex_line(const struct pci_complex *c, uint32_t slot, uint32_t pin)
 	return pci_line(c->lines, c->line_count, slot, pin);
 }
 
-/* PCI interrupts are active low. If other devices have all lines, the first function says so. */
+/* PCI interrupts are active low. If other devices use all lines, adding the line of the first
+ * function fails with a message. */
 static void
 choose_lines(struct pci_complex *c)
 {
@@ -74,14 +75,14 @@ add_device(struct pci_complex *c, struct device *device)
 	if (!is_next(device))
 		parse_u64(device_slot(device), &slot, NULL);
 	if (slot >= PCI_SLOTS)
-		return fail(STATUS_USAGE, "device %s: all %u slots are taken", device_name(device),
-			    PCI_SLOTS - 1);
+		return fail(STATUS_USAGE, "device %s: all %u slots are taken; remove a device",
+			    device_name(device), PCI_SLOTS - 1);
 	for (uint32_t i = 0; i < functions && !r; i++)
 		r = pci_member_add(c, device, &rows[i], (uint32_t)slot, i);
 	return r;
 }
 
-/* The host bridge, without which some kernels find no bus. */
+/* Some kernels find no bus without a host bridge. */
 static int
 add_bridge(struct pci_complex *c)
 {
@@ -139,7 +140,7 @@ pci_complex_create(struct pci_complex *c, struct machine *machine, struct device
 	devices_set_pci(devices, &c->services);
 	choose_lines(c);
 	r = add_bridge(c);
-	/* Slots that are named come first: "next" takes what is left. */
+	/* First the slots that options name; then "next" takes the free ones. */
 	for (int next = 0; next < 2; next++)
 		for (size_t i = 0; i < devices->count && !r; i++) {
 			struct device *device = devices_at(devices, i);
@@ -165,7 +166,7 @@ find_ranges(struct pci_complex *c, struct pci_member *m)
 		    &c->machine->bus, MINIVMM_MMIO, &m->host.public, NULL);
 }
 
-/* A fixed range in the way of a BAR; or memory, which would hide it. */
+/* A BAR must not overlap a fixed range, or memory, which would hide it. */
 static bool
 taken(void *context, uint32_t space, uint64_t base, uint64_t length, uint64_t *end)
 {
@@ -197,7 +198,7 @@ pci_complex_start(struct pci_complex *c, bool fresh)
 
 		above = region->gpa + region->size > above ? region->gpa + region->size : above;
 	}
-	/* A multiple of what a BAR is likely to have. */
+	/* Aligned for all but very large BARs. */
 	c->above = (above + (1ull << 30) - 1) & ~((1ull << 30) - 1);
 	windows.high = (struct pci_window){ c->above, LAYOUT_PCI_ABOVE_END };
 	if (!c->count || !fresh || !pci_root_assign(&c->root, &windows, &why))

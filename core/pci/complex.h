@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The PCI functions of a machine's devices: built from the devices' tables, on the bus and in the
- * root complex. A machine without a device in a slot has no root complex.
+ * The PCI functions of a machine's devices, built from the devices' tables, and the root complex
+ * that connects them to the bus. A machine without a device in a slot has no root complex.
  */
 #ifndef PCI_COMPLEX_H
 #define PCI_COMPLEX_H
@@ -36,39 +36,39 @@ struct pci_complex {
 	struct machine *machine;
 	struct devices *devices;
 	struct pci_member *members;
-	uint64_t above; /* where the window above 4 GiB begins */
+	uint64_t above; /* start of the window above 4 GiB */
 	struct device_pci services;
 	struct pci_root root;
-	struct lock masters; /* held while a function becomes a bus master, or no longer is */
+	struct lock masters; /* held while bus mastering of a function changes */
 	uint32_t count;      /* 0: no device is in a slot */
 	uint32_t line_count;
-	uint8_t lines[PCI_LINES]; /* of the IOAPIC, for the pins: those that no fixed device has */
+	uint8_t lines[PCI_LINES]; /* inputs of the IOAPIC for the pins: without those of options */
 };
 
-/* Builds the functions of all devices in slots, and adds their ranges to the bus. After the devices
- * were created, before the bus is sealed. 0 or a negative status; call pci_complex_free in any
- * case. Main thread. */
+/* Builds the functions of all devices in slots, and adds their ranges to the bus. Call it after the
+ * devices were created and before the bus is sealed. Returns 0 or a negative status; call
+ * pci_complex_free() in both cases. Main thread. */
 int pci_complex_create(struct pci_complex *complex, struct machine *machine,
 		       struct devices *devices);
-/* Connects functions and bus, which is sealed, and assigns addresses for a fresh machine. 0 or a
- * negative status. Main thread. */
+/* Connects the functions with the ranges of the bus, which is sealed. In a fresh machine, assigns
+ * addresses. Returns 0 or a negative status. Main thread. */
 int pci_complex_start(struct pci_complex *complex, bool fresh);
 void pci_complex_free(struct pci_complex *complex);
 
-/* Save, check and load the root complex and its functions; only if a device is in a slot. Return 0,
- * or -1 with the reason in why. Main thread, machine paused. */
+/* Save, check and load the root complex and its functions. Call them only if a device is in a slot.
+ * pci_complex_valid() returns 0, or -1 with the reason in why. Main thread, machine paused. */
 void pci_complex_save(struct pci_complex *complex, struct record_writer *writer);
 int pci_complex_valid(const struct pci_complex *complex, const struct record *group,
 		      struct why *why);
 void pci_complex_load(struct pci_complex *complex, const struct record *group);
 
-/* The complex of these devices; NULL: none is in a slot. */
+/* Returns the complex of these devices; NULL if none is in a slot. */
 struct pci_complex *pci_complex_of(const struct devices *devices);
-/* How many messages of the device were dropped because its functions were no bus masters. */
+/* Returns the number of the device's messages that were dropped without bus mastering. */
 uint64_t pci_complex_dropped(const struct device *device);
-/* The slot with this index among those that devices are in; PCI_SLOTS: there are no more. */
+/* Returns the slot with this index among the slots with devices; PCI_SLOTS if there are fewer. */
 uint32_t pci_complex_slot(const struct pci_complex *complex, uint32_t index);
-/* The number of the interrupt of a pin (from 0) of a slot: a global system interrupt. */
+/* Returns the global system interrupt of a pin (from 0) of a slot. */
 uint8_t pci_complex_line(const struct pci_complex *complex, uint32_t slot, uint32_t pin);
 
 #endif

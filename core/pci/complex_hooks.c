@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the functions of the complex tell, and what the services of their devices ask. */
+/* The hooks of the functions of the complex, and the services of their devices. */
 #include "pci/complex_parts.h"
 
 static struct pci_member *
@@ -29,8 +29,8 @@ send_message(struct pci_function *function, const struct pci_message *message)
 			    message->data);
 }
 
-/* A device with several functions is a master as long as one of them is: two vCPUs may change two.
- */
+/* A device is a bus master while one of its functions is. The lock serializes vCPUs that change
+ * different functions of one device. */
 static void
 master_changed(struct pci_function *function, bool master)
 {
@@ -65,7 +65,7 @@ reset_function(struct pci_function *function)
 		device_reset_function(member->device, member->row);
 }
 
-/* Which row a watched capability is of: those with callbacks, in the order of the table. */
+/* Returns the row of a watched capability. The rows with callbacks are watched, in their order. */
 static const struct minivmm_capability *
 watched_row(const struct pci_member *member, uint32_t number)
 {

@@ -7,7 +7,7 @@
 
 #define ADDRESS_BITS 0x80fffffcu
 
-/* "3.1": unique, since a place has one function. */
+/* For example "3.1": slot and number of the function. */
 static const char *
 name_of(const struct pci_member *member, char *buffer, size_t size)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Config space of a PCI function: registers, BARs, capabilities. message.c has its interrupts. */
+/* Config space of a PCI function: registers, BARs, capabilities. message.c has its messages. */
 #include "pci/function.h"
 
 #include <stdlib.h>
@@ -186,7 +186,7 @@ pci_show_line(struct pci_function *f)
 	f->hooks->line(f, f->intx && enabled);
 }
 
-/* Puts what the device changes into config space. */
+/* Updates the bits of config space that the device changes. */
 static void
 refresh(struct pci_function *f)
 {
@@ -205,8 +205,8 @@ pci_function_watch(struct pci_function *f, uint32_t at, uint32_t length)
 	return 0;
 }
 
-/* The number of the watched capability that contains these bytes, and a copy of it; PCI_WATCHED:
- * none. */
+/* Returns the number of the watched capability that contains these bytes, and copies it to bytes;
+ * PCI_WATCHED: there is none. */
 static uint32_t
 watched(const struct pci_function *f, uint32_t offset, uint32_t width, uint8_t *bytes)
 {
@@ -243,7 +243,7 @@ touches(uint32_t offset, uint32_t width, uint32_t at, uint32_t bytes)
 	return offset < at + bytes && offset + width > at;
 }
 
-/* The bits of a write to offset that belong to the register at. */
+/* Returns the bits of a write to offset that belong to the register at the offset at. */
 static uint64_t
 part(uint32_t offset, uint32_t value, uint32_t at)
 {

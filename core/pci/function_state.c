@@ -6,7 +6,7 @@
 #include "base/mutant.h"
 #include "pci/function_parts.h"
 
-#define SAVED PCI_EXTENDED /* bytes of config space; no capability is behind */
+#define SAVED PCI_EXTENDED /* bytes of config space; there are no extended capabilities */
 
 /* The words of a vector in "vectors". */
 enum { ADDRESS_LOW, ADDRESS_HIGH, DATA, FLAGS, WORDS };
@@ -42,7 +42,7 @@ pci_function_save(struct pci_function *f, struct record_writer *writer)
 	pthread_mutex_unlock(&f->lock);
 }
 
-/* An array with this type and number of elements, or NULL. */
+/* Returns the array with this type and number of elements, or NULL. */
 static const uint8_t *
 array(const struct record *group, const char *name, enum record_type type, size_t count)
 {
@@ -68,7 +68,7 @@ pci_function_valid(const struct pci_function *f, const struct record *group, str
 	    !record_find(group, "intx", &intx) || intx.type != RECORD_BOOL || intx.array ||
 	    !record_get_u64(group, "msi_pending", &pending) ||
 	    !record_get_u64(group, "dropped", &dropped))
-		return why_set(why, "it is incomplete, or that of another function");
+		return why_set(why, "it is incomplete, or belongs to another function");
 	if (pending & ~(uint64_t)messages)
 		return why_set(why, "msi_pending has a message that the function lacks");
 	for (uint32_t i = 0; i < f->vector_count; i++)
@@ -77,7 +77,7 @@ pci_function_valid(const struct pci_function *f, const struct record *group, str
 	return record_only(group, names, why);
 }
 
-/* Only what the guest can change is taken; the rest is what the function is. */
+/* Loads the bits that the guest can change. The others identify the function. */
 static void
 load_config(struct pci_function *f, const uint8_t *config)
 {
@@ -86,7 +86,7 @@ load_config(struct pci_function *f, const uint8_t *config)
 		    (uint8_t)((f->config[i] & ~f->writable[i]) | (config[i] & f->writable[i]));
 }
 
-/* words: of one vector. */
+/* words: the WORDS of one vector. */
 static void
 load_vector(struct pci_vector *v, const uint8_t *words)
 {

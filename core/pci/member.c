@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A function of a device in the complex: its BARs, capabilities and interrupts, from the row of the
- * device's table. */
+/* Builds a function of the complex from a row of a device's table: BARs, capabilities and
+ * interrupts. */
 #include <stdio.h>
 #include <string.h>
 
@@ -9,7 +9,7 @@
 
 #define ENTRY_BYTES 16u
 
-/* Adds BARs and the members for interrupts of a device's function. */
+/* Adds the BARs of the row. */
 static int
 add_bars(struct pci_member *m)
 {
@@ -38,7 +38,7 @@ is_free_bar(const struct pci_function *f, uint32_t bar)
 	return !f->regions[bar].size && (!bar || !f->regions[bar - 1].wide);
 }
 
-/* Gives MSI-X the first BAR that is free. */
+/* Adds MSI, or MSI-X with its table in the first free BAR. */
 static int
 add_messages(struct pci_member *m)
 {
@@ -86,7 +86,7 @@ add_capabilities(struct pci_member *m)
 	return 0;
 }
 
-/* Sets the handles in the device's state. */
+/* Sets the interrupt handles in the device's state. */
 static void
 set_irqs(struct pci_member *m)
 {

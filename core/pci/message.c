@@ -5,7 +5,7 @@
 #include "base/mutant.h"
 #include "pci/function_parts.h"
 
-/* MSI with 64-bit addresses and masks: offsets behind the capability. */
+/* Offsets in the capability of MSI with 64-bit addresses and masks. */
 enum { MSI_CONTROL = 2, MSI_ADDRESS = 4, MSI_DATA = 12, MSI_MASK = 16, MSI_PENDING = 20 };
 #define MSI_BYTES 24
 #define MSI_ENABLE 1u
@@ -68,7 +68,7 @@ pci_function_msi(struct pci_function *f, uint32_t messages)
 
 	if (f->msi || !messages || messages > 32 || messages & (messages - 1))
 		return -1;
-	/* 64-bit, masks; the number of messages as a power of 2. */
+	/* 64-bit addresses, masks, and the logarithm of the number of messages. */
 	pci_put(bytes, MSI_CONTROL, 2, 0x180 | (uint32_t)__builtin_ctz(messages) << 1);
 	pci_put(writable, MSI_CONTROL, 2, MSI_ENABLE | 7u << 4);
 	pci_put(writable, MSI_ADDRESS, 4, 0xfffffffc);
@@ -80,7 +80,7 @@ pci_function_msi(struct pci_function *f, uint32_t messages)
 	return f->msi ? 0 : -1;
 }
 
-/* False: it stays pending. */
+/* Returns false if the message stays pending. */
 static bool
 send(struct pci_function *f, const struct pci_message *message)
 {
@@ -94,7 +94,7 @@ send(struct pci_function *f, const struct pci_message *message)
 	return true;
 }
 
-/* The number of messages that the guest has enabled: at most those that the function has. */
+/* Returns the number of messages that the guest has enabled, at most that of the function. */
 static uint32_t
 msi_enabled(const struct pci_function *f)
 {
@@ -168,7 +168,7 @@ pci_function_notify(struct pci_function *f, uint32_t vector)
 		f->vectors[vector].pending = true;
 		send_vector(f, vector);
 	} else if (msi_on(f)) {
-		/* Those that the guest has not enabled share the others, and the masks. */
+		/* A vector that the guest has not enabled shares an enabled one, and its mask. */
 		f->msi_pending |= 1u << (vector & (msi_enabled(f) - 1));
 		send_pending_msi(f);
 	}
@@ -206,7 +206,7 @@ pci_messages_reset(struct pci_function *f)
 		f->vectors[i] = (struct pci_vector){ .masked = true };
 }
 
-/* The entry of an access. NULL: there is none, or the access is not aligned, which is undefined. */
+/* Returns the entry of an access; NULL if there is none or the access is not aligned. */
 static struct pci_vector *
 entry_at(const struct pci_function *f, uint32_t offset, uint32_t width)
 {

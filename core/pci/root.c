@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Config accesses to the functions of bus 0; assign.c gives them addresses. */
+/* Config accesses to the functions of bus 0. assign.c assigns the addresses of BARs. */
 #include "pci/root.h"
 
 #define ADDRESS_ENABLE 0x80000000u
@@ -41,8 +41,9 @@ all_ones(uint32_t width)
 	return width == 4 ? 0xffffffff : (1u << 8 * width) - 1;
 }
 
-/* Without function 0, a slot is empty: guests look no further. NULL: it is, or the access crosses 4
- * bytes, which no root complex needs to take. */
+/* Returns the function of an access; NULL if there is none. A slot without function 0 is empty:
+ * guests probe only function 0. An access that crosses 4 bytes is refused, as the specification
+ * allows. */
 static struct pci_function *
 function_at(struct pci_root *root, uint32_t offset, uint32_t width)
 {
@@ -70,7 +71,7 @@ pci_root_ecam_write(struct pci_root *root, uint32_t offset, uint32_t width, uint
 		pci_function_write(function, offset & (PCI_CONFIG_BYTES - 1), width, value);
 }
 
-/* The offset in ECAM that CONFIG_ADDRESS selects; PCI_ECAM_BYTES: none. */
+/* Returns the offset in ECAM that CONFIG_ADDRESS selects; PCI_ECAM_BYTES if there is none. */
 static uint32_t
 selected(struct pci_root *root, uint32_t offset)
 {
@@ -89,7 +90,7 @@ pci_root_port_read(struct pci_root *root, uint32_t offset, uint32_t width)
 	return offset == 0 && width == 4 ? atomic_load(&root->address) : all_ones(width);
 }
 
-/* CONFIG_ADDRESS takes only accesses of 4 bytes: the others are for other registers of a PC. */
+/* CONFIG_ADDRESS accepts only accesses of 4 bytes; others belong to other registers of a PC. */
 void
 pci_root_port_write(struct pci_root *root, uint32_t offset, uint32_t width, uint32_t value)
 {

@@ -384,7 +384,7 @@ test_valid(void **state)
 	item_of(&group, "vectors")[2 * 16 + 12] = 1;
 	f->vector_count = 2; /* another function */
 	assert_int_equal(pci_function_valid(f, &group, &why), -1);
-	assert_string_equal(why.text, "it is incomplete, or that of another function");
+	assert_string_equal(why.text, "it is incomplete, or belongs to another function");
 	f->vector_count = 3;
 	record_put_bool(&writer, "more", true);
 	assert_int_equal(record_open(writer.data, writer.length, &group, NULL), 0);

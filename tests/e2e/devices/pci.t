@@ -78,7 +78,7 @@ for my $case (@errors) {
 spew('x.ini', machine('f4', [ 'a', $card ]) =~ s/irqchip = on\n//r);
 fails([ $minivmm, '-c', 'x.ini' ], 110, qr/slot = next needs an interrupt controller: set irqchip = on in \[vm\], or slot = none\n/, 'without irqchip');
 spew('x.ini', machine('f4', map { [ "d$_", $card ] } 1 .. 32));
-fails([ $minivmm, '-c', 'x.ini' ], 110, qr/device d32: all 31 slots are taken\n/, '32 devices');
+fails([ $minivmm, '-c', 'x.ini' ], 110, qr/device d32: all 31 slots are taken; remove a device\n/, '32 devices');
 
 # A restore into another slot is refused.
 fails([ $minivmm, '-r', 's.snap', '--set', 'device.b.slot=5' ], 110, qr/slot cannot be changed at a restore/, 'another slot');
