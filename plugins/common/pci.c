@@ -28,7 +28,7 @@ enum {
 enum { CFG_COMMON = 1, CFG_NOTIFY, CFG_ISR, CFG_DEVICE, CFG_PCI };
 #define CAP_VENDOR 9u
 
-/* struct virtio_pci_cap behind the id and the link; the BAR is number 0. */
+/* The members of struct virtio_pci_cap after the id and the link. The BAR has the number 0. */
 #define LE32(n) (n) & 0xff, (n) >> 8 & 0xff, (n) >> 16 & 0xff, (n) >> 24 & 0xff
 #define CAP(bytes, type, offset, length) bytes, type, 0, 0, 0, 0, LE32(offset), LE32(length)
 static const uint8_t common_cap[] = { CAP(16, CFG_COMMON, 0u, COMMON_BYTES) };
@@ -42,8 +42,7 @@ static const uint8_t pci_writable[sizeof(pci_cap)] = { 0,    0,    0xff, 0,    0
 						       0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
 						       0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
 
-/* Offsets in the capability CFG_PCI, through which a driver that cannot reach the BAR accesses it.
- */
+/* Offsets in the capability CFG_PCI. Through it, a driver can access a BAR that it cannot map. */
 enum {
 	PCI_CFG_BAR = 4,
 	PCI_CFG_OFFSET = 8,
@@ -121,7 +120,7 @@ enable_queue(struct virtio *v, uint32_t q, uint32_t value)
 	virtio_set_ready(v, q, true);
 }
 
-/* A register of the selected queue. The addresses have 8 bytes, of which it writes 4. */
+/* Writes a register of the selected queue; of an address, one half. */
 static void
 write_queue(struct minivmm_device *dev, struct virtio *v, uint64_t offset, uint32_t value)
 {
@@ -221,7 +220,7 @@ virtio_pci_reset(struct minivmm_device *dev)
 	return virtio_set_status(dev, minivmm_state(dev), 0);
 }
 
-/* The access that the capability CFG_PCI describes. False: it has no valid one. */
+/* Returns whether the capability CFG_PCI describes a valid access, and its offset and width. */
 static bool
 window(const uint8_t *bytes, uint32_t *offset, uint32_t *width)
 {
@@ -231,8 +230,8 @@ window(const uint8_t *bytes, uint32_t *offset, uint32_t *width)
 	       !(*offset & (*width - 1)) && *offset < VIRTIO_PCI_LENGTH;
 }
 
-/* Section 4.1.4.9: any access to the data makes the access that the capability describes, and a
- * read puts its bytes into the data first. */
+/* Section 4.1.4.9: an access to pci_cfg_data makes the access that the capability describes. A read
+ * returns the bytes of that access. */
 static int
 read_window(struct minivmm_device *dev, const uint8_t *bytes, uint32_t at, uint32_t count,
 	    uint32_t *value)

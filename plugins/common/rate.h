@@ -4,9 +4,9 @@
  * 100". A number with the suffix B, K, M or G limits bytes; a number without a suffix limits
  * operations.
  *
- * This is a token bucket whose state is one time per limit: when everything taken so far is paid
- * for at the limit's rate. An operation may start while that time is at most one burst ahead of
- * now. It may have any size: the next operation waits until the excess is paid for.
+ * This is a token bucket. Its state is one time per limit: the time at which everything taken so
+ * far is paid for at the limit's rate. An operation may start while this time is at most one burst
+ * ahead of now. It may have any size: the next operation waits until the excess is paid for.
  */
 #ifndef PLUGINS_COMMON_RATE_H
 #define PLUGINS_COMMON_RATE_H

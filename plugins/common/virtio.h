@@ -2,9 +2,8 @@
 /*
  * A virtio device (virtio 1.2) on the MMIO transport (section 4.2) or, if the config gives it a
  * slot, on PCI (section 4.1). queue.h has the split virtqueues (section 2.7), with indirect
- * descriptors and event indices. A plugin embeds
- * struct virtio in its state as the first member, named virtio. It takes requests with virtio_pop()
- * and returns them with virtio_push().
+ * descriptors and event indices. A plugin embeds struct virtio in its state as the first member,
+ * named virtio. It takes requests with virtio_pop() and returns them with virtio_push().
  *
  * The driver owns the rings and buffers in guest memory and may change them at any time. Copy them
  * before you check them. After an invalid request, the device sets DEVICE_NEEDS_RESET and ignores
@@ -59,8 +58,8 @@ struct virtio_kind {
 /* A device's state. A snapshot contains all members except the first five (VIRTIO_FIELDS). */
 struct virtio {
 	const struct virtio_kind *kind; /* set by the plugin's configure */
-	struct minivmm_irq irq;         /* option, level: of the MMIO transport */
-	struct minivmm_irq pin;         /* of the PCI transport; the core fills both in a slot */
+	struct minivmm_irq irq;         /* of the MMIO transport: an option, level-triggered */
+	struct minivmm_irq pin;         /* of the PCI transport; set by the core, like messages */
 	struct minivmm_irq messages[VIRTIO_QUEUES + 1];
 	uint32_t budget; /* requests to take before the thread does other work */
 	uint32_t status, interrupts, device_sel, driver_sel, queue_sel;
@@ -140,7 +139,7 @@ struct virtio {
 		.write = virtio_pci_write, .registers = virtio_pci_registers,                      \
 		.help = "registers of the PCI transport"                                           \
 	}
-/* type: the device ID; class_: its PCI class; queues: how many it has at most. */
+/* type: the device ID; class_: its PCI class; queues: their maximum number. */
 #define VIRTIO_PCI(structure, type, class_, queues)                                                \
 	{                                                                                          \
 		.slot = "slot", .slot_initial = "none", .vendor = 0x1af4,                          \
