@@ -65,8 +65,9 @@ connected(struct loop_source *source, uint32_t events)
 	if (!admitted(control, fd))
 		turn_away(fd, "only root and the user that runs this machine may control it");
 	else if (control->count >= CONTROL_CLIENTS && !make_room(control))
-		turn_away(fd, "64 clients are connected, each with a request under way; try again "
-			      "when one is done");
+		turn_away(fd,
+			  "64 clients are connected, each with a request in progress; try again "
+			  "when one is done");
 	else
 		client_open(control, fd);
 }

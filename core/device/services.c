@@ -96,7 +96,7 @@ irq(struct minivmm_device *public, const struct minivmm_irq *irq, uint32_t opera
 			     (enum minivmm_irq_operation)operation))
 		return;
 	if (irq->handle && irq->handle - d->irq_first >= d->irqs)
-		service_refuse(public, SERVICE(irq), "%u is no interrupt of this device",
+		service_refuse(public, SERVICE(irq), "%u is not an interrupt of this device",
 			       irq->handle);
 	else if (operation == MINIVMM_IRQ_PULSE)
 		irqs_pulse(irqs, irq->handle);
@@ -134,7 +134,7 @@ watch(struct minivmm_device *public, uint32_t row, int fd, uint32_t events)
 	if (!w)
 		return -1;
 	if (fd >= 0 && (!(events & WAITED) || events & ~(WAITED | EPOLLERR | EPOLLHUP | EPOLLET))) {
-		service_refuse(public, SERVICE(watch), "0x%x are no events to wait for", events);
+		service_refuse(public, SERVICE(watch), "0x%x are not events to wait for", events);
 		return -1;
 	}
 	loop_remove(loop, &w->source);

@@ -41,7 +41,7 @@ discard_memory(struct minivmm_device *public, uint64_t gpa, uint64_t length)
 		return -1;
 	if (gpa % PAGE_SIZE || length % PAGE_SIZE) {
 		service_refuse(public, SERVICE(memory_discard),
-			       "0x%llx bytes at 0x%llx are no whole pages",
+			       "0x%llx bytes at 0x%llx are not whole pages",
 			       (unsigned long long)length, (unsigned long long)gpa);
 		return -1;
 	}

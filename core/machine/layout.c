@@ -28,7 +28,7 @@ layout_check_memory(struct layout_range memory, bool irqchip, bool long_mode, st
 	if (memory.at == 0 && irqchip)
 		return 0;
 	if (memory.at < LAYOUT_ABOVE && end > LAYOUT_IOAPIC)
-		return why_set(why, "would lie over the interrupt controllers, 0xfec00000 to "
+		return why_set(why, "would overlap the interrupt controllers, 0xfec00000 to "
 				    "0xffffffff: make it smaller, move it with memory_at, or set "
 				    "irqchip = on and memory_at = 0, which continues it above "
 				    "4 GiB");

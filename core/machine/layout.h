@@ -81,7 +81,7 @@ struct layout_range {
 uint32_t layout_memory(struct layout_range memory, bool irqchip, bool no_hole,
 		       struct layout_range pieces[2]);
 
-/* Checks the place of memory: 0, or -1 with a reason ("would lie over ..."). long_mode: the vCPUs
+/* Checks the place of memory: 0, or -1 with a reason ("would overlap ..."). long_mode: the vCPUs
  * start in long mode. */
 int layout_check_memory(struct layout_range memory, bool irqchip, bool long_mode, struct why *why);
 

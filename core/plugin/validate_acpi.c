@@ -237,11 +237,11 @@ check_ids(struct adoption *a, uint32_t i)
 		return why_set(a->why, "acpi[%u] has no hid", i);
 	if (row->hid && !is_hid(row->hid))
 		return why_set(a->why,
-			       "acpi[%u]: hid = %.64s is no ID; use three letters and four "
+			       "acpi[%u]: hid = %.64s is not an ID; use three letters and four "
 			       "hexadecimal digits, or four characters and four digits",
 			       i, row->hid);
 	if (row->cid && !is_cid(row->cid))
-		return why_set(a->why, "acpi[%u]: cid = %.64s is no ID", i, row->cid);
+		return why_set(a->why, "acpi[%u]: cid = %.64s is not an ID", i, row->cid);
 	return 0;
 }
 

@@ -59,7 +59,7 @@ check_bar(struct adoption *a, uint32_t index, const struct minivmm_bar *bar, uin
 		return why_set(a->why, "pci[%u] defines a second BAR %u", index, bar->number);
 	*taken |= bits;
 	if (bar->range >= a->plugin->range_count)
-		return why_set(a->why, "pci[%u]: BAR %u is for range %u, the table has %u rows",
+		return why_set(a->why, "pci[%u]: BAR %u refers to range %u, the table has %u rows",
 			       index, bar->number, bar->range, a->plugin->range_count);
 	if (d->ranges[bar->range].space != space)
 		return why_set(a->why, "pci[%u]: BAR %u and its range %u differ in space", index,
@@ -80,7 +80,8 @@ check_ranges_once(struct adoption *a)
 			for (const struct minivmm_bar *b = d->pci[i].bars; b && b->type; b++)
 				bars += b->range == range;
 		if (bars > 1)
-			return why_set(a->why, "range %u has %u BARs", range, bars);
+			return why_set(a->why, "range %u has %u BARs; it can have one", range,
+				       bars);
 	}
 	return 0;
 }
@@ -134,7 +135,7 @@ check_interrupts(struct adoption *a, uint32_t index, const struct minivmm_pci *r
 		return why_set(a->why, "pci[%u] has %u vectors; at most %u are possible", index,
 			       row->vectors, most);
 	if (row->flags & MINIVMM_MSI && row->vectors & (row->vectors - 1))
-		return why_set(a->why, "pci[%u] has %u messages of MSI, which is no power of 2",
+		return why_set(a->why, "pci[%u] has %u MSI vectors, which is not a power of 2",
 			       index, row->vectors);
 	if (row->vectors &&
 	    !adopt_fits(a->plugin, row->vectors_offset, (uint64_t)row->vectors * one))
@@ -171,8 +172,8 @@ check_capabilities(struct adoption *a, uint32_t index, const struct minivmm_pci 
 		if (adopt_loaded(c->bytes) < c->length ||
 		    (c->writable && adopt_loaded(c->writable) < c->length))
 			return why_set(a->why,
-				       "pci[%u]: the bytes of capability %u are not in its "
-				       "file",
+				       "pci[%u]: the bytes of capability %u are outside "
+				       "the plugin's file",
 				       index, i);
 	}
 	return 0;
@@ -186,7 +187,7 @@ check_function(struct adoption *a, uint32_t index)
 	uint8_t intx; /* a binding for another language can set any byte */
 
 	if (!row->slot || (index && strcmp(row->slot, first->slot) != 0))
-		return why_set(a->why, "pci[%u] has no option for its slot, or another one", index);
+		return why_set(a->why, "pci[%u] has no slot, or another one than pci[0]", index);
 	if (row->vendor == 0 || row->vendor == 0xffff || row->class_code > 0xffffff)
 		return why_set(a->why,
 			       "pci[%u] has vendor 0x%x and class 0x%x, which no function "

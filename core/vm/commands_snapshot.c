@@ -46,7 +46,7 @@ snapshot_words(struct capture_request *capture, struct command *command, int cou
 		while (i < 4 && strcmp(*words, pairs[i / 2][i % 2]))
 			i++;
 		if (i == 4) {
-			command_fail(command, "%s is none of full, diff, live and paused", *words);
+			command_fail(command, "%s is not full, diff, live or paused", *words);
 			return false;
 		}
 		if (given[i / 2]) {
@@ -111,7 +111,7 @@ command_cancel(void *context, struct command *command, int argc, char **argv)
 	if (vm->capture.busy)
 		capture_cancel(&vm->capture);
 	else if (!vm_withdraw_until(vm, "withdrawn by cancel")) {
-		command_fail(command, "no snapshot and no until is under way");
+		command_fail(command, "no snapshot or until is in progress");
 		return;
 	}
 	command_done(command);

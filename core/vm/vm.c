@@ -119,7 +119,7 @@ is_config(const char *text, size_t length, struct why *why)
 		return why_set(why, "this is %s; write an INI file, see minivmm.ini(5)",
 			       text[at] == '{' ? "JSON" : "XML");
 	other = magic_find(MAGIC_DISK, head, length); /* a config may be a script: "#!" */
-	return other ? why_set(why, "this is no config: it is %s", other->name) : 0;
+	return other ? why_set(why, "this is not a config: it is %s", other->name) : 0;
 }
 
 static int

@@ -170,7 +170,8 @@ command_reset(void *context, struct command *command, int argc, char **argv)
 	if (!vm->source.restore)
 		command_fail(command, "reset needs a snapshot: start the machine with -r");
 	else if (vm->capture.busy && !capture_is_cancelled(&vm->capture))
-		command_fail(command, "a snapshot is under way: wait for its end, or use cancel");
+		command_fail(command,
+			     "a snapshot is in progress: wait until it ends, or use cancel");
 	else {
 		capture_end(&vm->capture);
 		if (vm_reset(vm))
@@ -205,7 +206,7 @@ command_log(void *context, struct command *command, int argc, char **argv)
 	int level = log_level_parse(argv[1]);
 
 	if (level < 0) {
-		command_fail(command, "%s is none of error, warn, info and debug", argv[1]);
+		command_fail(command, "%s is not error, warn, info or debug", argv[1]);
 		return;
 	}
 	log_set_level((enum minivmm_level)level);
@@ -223,14 +224,14 @@ command_quit(void *context, struct command *command, int argc, char **argv)
 }
 
 const struct command_row vm_commands[] = {
-	{ "status", "status", "state, time, exits, devices, the snapshot under way", 0, 0, true,
+	{ "status", "status", "state, time, exits, devices, the snapshot in progress", 0, 0, true,
 	  command_status, NULL },
 	{ "pause", "pause", "stop the machine and its clock", 0, 0, false, command_pause, NULL },
 	{ "resume", "resume", "end the pause", 0, 0, false, command_resume, NULL },
 	{ "snapshot", "snapshot FILE [full|diff] [live|paused]",
 	  "write a snapshot; FILE - is the descriptor that came with the request", 1, 3, false,
 	  command_snapshot, NULL },
-	{ "cancel", "cancel", "end the snapshot under way, or withdraw until", 0, 0, false,
+	{ "cancel", "cancel", "cancel the snapshot in progress, or withdraw until", 0, 0, false,
 	  command_cancel, cancel_urgent },
 	{ "registers", "registers [N]", "the registers of a vCPU", 0, 1, false, command_registers,
 	  NULL },

@@ -63,10 +63,10 @@
 	X(acpi[0].page = "0DDR", "acpi[0]: page = 0DDR is not an ACPI name")                       \
 	X(acpi[0].aml_length = 1, "acpi[0] has aml_length but no aml")                             \
 	X(acpi[1].hid = NULL, "acpi[1] has no hid")                                                \
-	X(acpi[1].hid = "foo bar", "acpi[1]: hid = foo bar is no ID")                              \
-	X(acpi[1].hid = "TOOLONG12345", "acpi[1]: hid = TOOLONG12345 is no ID")                    \
-	X(acpi[1].hid = "", "acpi[1]: hid =  is no ID")                                            \
-	X(acpi[1].cid = "a b", "acpi[1]: cid = a b is no ID")                                      \
+	X(acpi[1].hid = "foo bar", "acpi[1]: hid = foo bar is not an ID")                          \
+	X(acpi[1].hid = "TOOLONG12345", "acpi[1]: hid = TOOLONG12345 is not an ID")                \
+	X(acpi[1].hid = "", "acpi[1]: hid =  is not an ID")                                        \
+	X(acpi[1].cid = "a b", "acpi[1]: cid = a b is not an ID")                                  \
 	X(options[0].min = 65, "option size: min 0x41 is above its maximum, 0x40")                 \
 	X(options[0].initial = "65", "option size: initial = 65 is out of range, 1 to 64")         \
 	X(options[0].initial = "no", "option size: initial = no is not a number")                  \
@@ -101,9 +101,9 @@
 	X((fields[1].flags = MINIVMM_POINTER, fields[1].counter_type = MINIVMM_U32),               \
 	  "the counter of field bytes is neither an option nor a member that configure can set")   \
 	X(acpi[1].only = "level", "acpi[1]: only = level is not an option of type irq")            \
-	X(pci[0].slot = NULL, "pci[0] has no option for its slot, or another one")                 \
-	X(pci[1].slot = NULL, "pci[1] has no option for its slot, or another one")                 \
-	X(pci[1].slot = "place", "pci[1] has no option for its slot, or another one")              \
+	X(pci[0].slot = NULL, "pci[0] has no slot, or another one than pci[0]")                    \
+	X(pci[1].slot = NULL, "pci[1] has no slot, or another one than pci[0]")                    \
+	X(pci[1].slot = "place", "pci[1] has no slot, or another one than pci[0]")                 \
 	X((pci[0].slot = pci[1].slot = "size"), "pci[0] defines a second option named size")       \
 	X((pci[0].slot = pci[1].slot = "a b"), "option name 'a b' is invalid")                     \
 	X(pci[0].slot_initial = "first",                                                           \
@@ -128,18 +128,18 @@
 	X((bars[1].type = MINIVMM_BAR_ROM), "pci[0] has no room for a BAR 1")                      \
 	X((bars[1].type = MINIVMM_BAR_PREFETCHABLE64, bars[0].number = 2),                         \
 	  "pci[0] defines a second BAR 1")                                                         \
-	X(bars[1].range = 2, "pci[0]: BAR 1 is for range 2, the table has 2 rows")                 \
+	X(bars[1].range = 2, "pci[0]: BAR 1 refers to range 2, the table has 2 rows")              \
 	X(bars[1].range = UINT32_MAX,                                                              \
-	  "pci[0]: BAR 1 is for range 4294967295, the table has 2 rows")                           \
+	  "pci[0]: BAR 1 refers to range 4294967295, the table has 2 rows")                        \
 	X(bars[1].range = 0, "pci[0]: BAR 1 and its range 0 differ in space")                      \
 	X(bars[1].type = MINIVMM_BAR_PORTS, "pci[0]: BAR 1 and its range 1 differ in space")       \
-	X((bars[0] = bars[1], bars[0].number = 3), "range 1 has 2 BARs")                           \
-	X(pci[1].bars = pci[0].bars, "range 0 has 2 BARs")                                         \
+	X((bars[0] = bars[1], bars[0].number = 3), "range 1 has 2 BARs; it can have one")          \
+	X(pci[1].bars = pci[0].bars, "range 0 has 2 BARs; it can have one")                        \
 	X(pci[0].vectors = 2049, "pci[0] has 2049 vectors; at most 2048 are possible")             \
 	X((pci[0].vectors = 64, pci[0].flags = MINIVMM_MSI),                                       \
 	  "pci[0] has 64 vectors; at most 32 are possible")                                        \
 	X((pci[0].vectors = 3, pci[0].flags = MINIVMM_MSI),                                        \
-	  "pci[0] has 3 messages of MSI, which is no power of 2")                                  \
+	  "pci[0] has 3 MSI vectors, which is not a power of 2")                                   \
 	X(pci[0].vectors_offset = 29, "pci[0]: its vectors lie outside the state")                 \
 	X((pci[0].vectors = 2048, pci[0].vectors_offset = UINT32_MAX),                             \
 	  "pci[0]: its vectors lie outside the state")                                             \

@@ -151,7 +151,7 @@ refuses_a_client_if_all_wait(void **state)
 	}
 	fd = client(bench);
 	assert_string_equal(get(bench, fd), ERROR("64 clients are connected, each with a request "
-						  "under way; try again when one is done"));
+						  "in progress; try again when one is done"));
 	hung_up(bench, fd);
 	assert_int_equal(bench->control.count, CONTROL_CLIENTS);
 	for (int i = 0; i < CONTROL_CLIENTS; i++) {

@@ -53,10 +53,10 @@ refuses_overlaps(void **state)
 	} cases[] = {
 		{ { 0, 65536 }, false, false, NULL },
 		{ { 0, LAYOUT_IOAPIC }, false, false, NULL },
-		{ { LAYOUT_IOAPIC, 4096 }, false, false, "would lie over the interrupt" },
-		{ { 0, 5 * GIB }, false, false, "would lie over the interrupt" },
+		{ { LAYOUT_IOAPIC, 4096 }, false, false, "would overlap the interrupt" },
+		{ { 0, 5 * GIB }, false, false, "would overlap the interrupt" },
 		{ { 0, 5 * GIB }, true, false, NULL },
-		{ { 4096, 5 * GIB }, true, false, "would lie over the interrupt" },
+		{ { 4096, 5 * GIB }, true, false, "would overlap the interrupt" },
 		{ { 4 * GIB, 5 * GIB }, false, false, NULL },
 		{ { 0, 512 * GIB }, true, true, NULL },
 		{ { 0, 3072 * GIB }, true, false, NULL },

@@ -119,8 +119,8 @@ for (
 unlink 'x.elf', 'good.ini';
 
 # Memory that overlaps something else.
-refused('memory over the chips', "[vm]\nmemory_at = 0xfec00000\n", qr/x\.ini:1: \[vm\] memory would lie over the interrupt controllers/);
-refused('the same by --set', $good, qr/--set vm\.memory: \[vm\] memory would lie over the interrupt controllers/, '--set', 'vm.memory=5G');
+refused('memory over the chips', "[vm]\nmemory_at = 0xfec00000\n", qr/x\.ini:1: \[vm\] memory would overlap the interrupt controllers/);
+refused('the same by --set', $good, qr/--set vm\.memory: \[vm\] memory would overlap the interrupt controllers/, '--set', 'vm.memory=5G');
 refused('a device in memory', "$good\[device a]\nplugin = mmio-logger\naddress = 0x4000\n",
     qr/x\.ini:13: device a: address = 0x4000 overlaps guest memory, which would hide it/);
 spew('small', 'x' x 4096);

@@ -112,15 +112,15 @@ my %errors = (
     'until time:1us' => qr/is in the past/,
     'until output:none:x' => qr/device/,
     'snapshot' => qr/./,
-    'snapshot x.snap fast' => qr/fast is none of full, diff, live and paused/,
+    'snapshot x.snap fast' => qr/fast is not full, diff, live or paused/,
     'snapshot x.snap diff full' => qr/give one of full and diff/,
     'snapshot x.snap paused live' => qr/give one of live and paused/,
     'snapshot x.snap diff' => qr/take a full snapshot first/,
     'snapshot no/where' => qr/No such file or directory/,
     'snapshot -' => qr/needs a descriptor/,
-    'cancel' => qr/no snapshot and no until is under way/,
+    'cancel' => qr/no snapshot or until is in progress/,
     'reset' => qr/needs a snapshot/,
-    'log loud' => qr/loud is none of/,
+    'log loud' => qr/loud is not error/,
     'frobnicate' => qr/frobnicate/,
     'status now' => qr/./,
     '"' => qr/./,
@@ -171,7 +171,7 @@ is((run([ $minivmm, 'verify', 'c.snap' ]))[0], 0, 'ctl snapshot: the file is val
     ok($s->{total_bytes} >= $s->{done_bytes}, 'status: the progress of the snapshot');
     like($control->request('snapshot d.snap')->{error}, qr/another snapshot is in progress/, 'refused: a second snapshot');
     ok(!-e 'd.snap', 'the second snapshot leaves no file');
-    like($control->request('reset')->{error}, qr/needs a snapshot|under way/, 'refused: a reset during a snapshot');
+    like($control->request('reset')->{error}, qr/needs a snapshot|in progress/, 'refused: a reset during a snapshot');
     is($control->request('cancel')->{ok}, 1, 'cancel');
     ($status, $out, $err) = finish($stalled);
     is($status, 1, 'the client of the cancelled snapshot exits with 1');

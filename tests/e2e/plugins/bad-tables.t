@@ -73,7 +73,7 @@ my @mistakes = (
     [ { descriptor => '.pci = nine, .ranges = 0' }, 'pci has 9 functions; a device has 8 at most' ],
     [ { bar => '.number = -1' }, 'pci[0] has no room for a BAR 4294967295' ],
     [ { bar => '.range = 1', range => '.at = "at"' },
-        'pci[0]: BAR 0 is for range 1, the table has 1 rows' ],
+        'pci[0]: BAR 0 refers to range 1, the table has 1 rows' ],
     [ { bar => '.type = 0, .range = 1', range => '.at = "at"' },
         'pci[0] has a BAR of the unknown type 0' ],
     [ { pci => '.bars = 0' }, 'ranges[0] has neither .at, the option for its address, nor a BAR' ],

@@ -27,7 +27,7 @@ is((run([ $minivmm, '-c', "$configs/bzimage.ini", '--set', 'vm.memory=5G' ]))[1]
 is((run([ $minivmm, '-c', "$configs/bzimage.ini", '--set', 'vm.memory=3G' ]))[1], "hello from the loader\nRSD PTR\n3\n",
     'linux: 3 GiB of memory are one range');
 fails([ $minivmm, '-c', "$configs/pvh.ini", '--set', 'vm.memory=5G' ], 110,
-    qr/would lie over the interrupt controllers, .* set irqchip = on and memory_at = 0/, 'refused: 4 GiB without irqchip; the message has the remedy');
+    qr/would overlap the interrupt controllers, .* set irqchip = on and memory_at = 0/, 'refused: 4 GiB without irqchip; the message has the remedy');
 
 # In long mode: memory below the hole, and the first and last byte above it; then the hole itself,
 # below the interrupt controllers.
