@@ -33,8 +33,7 @@ const struct cli_option cli_run_options[] = {
 static const struct cli_option batch_options[] = {
 	{ "restore", 'r', "SNAPSHOT", "the machine; give parents of a diff first", NULL },
 	{ "input", CLI_INPUT, "DEVICE", "the device that reads the files", NULL },
-	{ "list", CLI_LIST, "FILE", "also run the files whose names are in its lines; - is stdin",
-	  NULL },
+	{ "list", CLI_LIST, "FILE", "also run the files that its lines name; - is stdin", NULL },
 	{ "null", '0', NULL, "with --list: a NUL ends each name, as find -print0 writes", NULL },
 	{ NULL, 'j', "N", "number of processes; the number of CPUs if not given", NULL },
 	{ "until", CLI_UNTIL, "CONDITION", "end a run there, too", NULL },
@@ -57,7 +56,7 @@ static const struct cli_option ctl_options[] = {
 
 static const struct cli_option inspect_options[] = {
 	{ "json", CLI_JSON, NULL, "print the same as JSON", NULL },
-	{ "map", CLI_MAP, NULL, "show which memory is used, and for what", NULL },
+	{ "map", CLI_MAP, NULL, "show the use of memory", NULL },
 	{ NULL, 'o', "FILE", "with --map: write to a file; NAME.svg is an image", NULL },
 	{ "dump", CLI_DUMP, "ADDRESS LENGTH", "print memory; also from rip, linear:ADDRESS", NULL },
 	{ "help", 'h', NULL, "print this", NULL },
@@ -118,8 +117,8 @@ const struct cli_command cli_commands[] = {
 	  diff_options },
 	{ "flatten", cli_flatten, "SNAPSHOT... -o FILE", "A B -o C",
 	  "merge snapshots into one that needs no parent",
-	  "Writes the last snapshot as one that needs no parent. It contains all pages from\n"
-	  "the other snapshots and from files in their directory.\n",
+	  "Writes the last snapshot as a full one, which needs no parent. It contains all\n"
+	  "pages from the other snapshots and from files in their directory.\n",
 	  flatten_options },
 	{ "verify", cli_verify, "SNAPSHOT", NULL, "check every checksum, memory included",
 	  "Checks every checksum of a snapshot, memory included.\n", no_options },
@@ -133,9 +132,9 @@ const struct cli_command cli_commands[] = {
 	{ "doctor", cli_doctor, "[KERNEL]", NULL,
 	  "check whether this host can run it; print remedies",
 	  "Checks KVM, userfaultfd and the plugin directories, runs code in each mode of the\n"
-	  "CPU, boots a Linux kernel (that of the host, if KERNEL names no bzImage), and\n"
+	  "CPU, boots a Linux kernel (KERNEL, or that of the host), and\n"
 	  "prints a remedy for each failure.\n"
-	  "Exit: 0 if machines can run here, also if none with Linux; else 111\n",
+	  "Exit: 0 if machines can run here, even if not with Linux; else 111\n",
 	  no_options },
 	{ "completion", cli_completion, "bash|zsh", NULL, NULL,
 	  "Prints a script that completes minivmm's command line. make install installs it.\n"

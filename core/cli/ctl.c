@@ -174,7 +174,7 @@ parse_user(const char *text, uid_t *user)
 	uint64_t number;
 
 	if (!entry && (parse_u64(text, &number, NULL) || number >= (uid_t)-1))
-		return fail(STATUS_USAGE, "ctl: --user %s: there is no user of this name", text);
+		return fail(STATUS_USAGE, "ctl: --user %s: there is no user with this name", text);
 	*user = entry ? entry->pw_uid : (uid_t)number;
 	return 0;
 }

@@ -60,7 +60,7 @@ const struct schema_key schema[] = {
 	{ "module", "file", SCHEMA_INPUT, .help = "module of a PVH or multiboot kernel" },
 	{ "module", "args", SCHEMA_TEXT, .help = "arguments of the module" },
 	{ "snapshot", "at", SCHEMA_TEXT, AT(snapshot.at),
-	  .help = "point of the snapshot, such as rip:0x1005" },
+	  .help = "stop condition of the snapshot: rip:0x1005" },
 	{ "snapshot", "file", SCHEMA_TEXT, AT(snapshot.file), .help = "snapshot file to write" },
 	{ "snapshot", "then", SCHEMA_CHOICE, AT(snapshot.then), .values = thens,
 	  .help = "action after the snapshot" },

@@ -246,7 +246,7 @@ SKIP: {
     is((run([ $minivmm, 'ctl', '--user', 'nobody', 'open/s', 'status' ]))[0], 0, 'also by name');
     chown 65534, -1, 'open';
     is((run([ $minivmm, 'ctl', 'open/s', 'status' ]))[0], 0, 'the owner of the directory is trusted');
-    fails([ $minivmm, 'ctl', '--user', 'no-such-user', 'open/s', 'status' ], 110, qr/there is no user of this name/, 'an unknown user');
+    fails([ $minivmm, 'ctl', '--user', 'no-such-user', 'open/s', 'status' ], 110, qr/there is no user with this name/, 'an unknown user');
     kill TERM => $pid;
     waitpid $pid, 0;
 }
