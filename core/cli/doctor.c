@@ -78,7 +78,7 @@ check_plugins(void)
 
 		snprintf(text, sizeof(text), "%s%s%s", plugin_folder(&path, i), there ? "" : ": ",
 			 there ? "" : limit_error(errno).text);
-		line(there ? "ok" : "-", "plugin folder", text);
+		line(there ? "ok" : "-", "plugins", text);
 		good |= there;
 	}
 	if (good) {

@@ -336,7 +336,7 @@ devices_create(struct devices *devices, struct machine *machine, struct config *
 		return r;
 	if (restored)
 		devices->path.advice =
-		    "name its folder with --set plugins.path=DIR or MINIVMM_PLUGIN_PATH";
+		    "name its directory with --set plugins.path=DIR or MINIVMM_PLUGIN_PATH";
 	devices->list = calloc(config->device_count + 1, sizeof(*devices->list));
 	devices->gates = aligned_alloc(64, (config->device_count + 1) * sizeof(*devices->gates));
 	if (!devices->list || !devices->gates)

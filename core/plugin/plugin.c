@@ -97,14 +97,14 @@ plugin_path_init(struct plugin_path *path, const char *configured)
 	int r;
 
 	*path = (struct plugin_path){
-		.advice = "build it there, or name its folder in [plugins] path or "
+		.advice = "build it there, or name its directory in [plugins] path or "
 			  "MINIVMM_PLUGIN_PATH",
 	};
 	r = add_folders(path, configured);
 	for (size_t i = 0; i < path->count; i++)
 		if (access(path->folders[i], F_OK))
-			log_line(MINIVMM_WARNING, NULL, "[plugins] path: folder %s does not exist",
-				 path->folders[i]);
+			log_line(MINIVMM_WARNING, NULL,
+				 "[plugins] path: directory %s does not exist", path->folders[i]);
 	if (!r)
 		r = add_folders(path, getenv("MINIVMM_PLUGIN_PATH"));
 	if (!r)

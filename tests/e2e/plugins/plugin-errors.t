@@ -28,13 +28,13 @@ sub refused {
 mkdir 'empty';
 spew('x.ini', guest('f4', "[plugins]\npath = empty:$build/tests\n\n[device a]\nplugin = nosuch\n"));
 fails([ $minivmm, '-c', 'x.ini' ],
-    110, qr/x\.ini:16: plugin nosuch: no nosuch\.so in empty, \Q$build\E\/tests, more, \/.*; build it there, or name its folder/,
+    110, qr/x\.ini:16: plugin nosuch: no nosuch\.so in empty, \Q$build\E\/tests, more, \/.*; build it there, or name its directory/,
     'not found: the message names the searched folders', MINIVMM_PLUGIN_PATH => 'more');
 spew('y.ini', guest('f4', "[plugins]\npath = empty:nosuch\n"));
-is(join(':', run([ $minivmm, '-c', 'y.ini' ])), "0::minivmm: warning: [plugins] path: folder nosuch does not exist\n", 'a missing folder is reported');
+is(join(':', run([ $minivmm, '-c', 'y.ini' ])), "0::minivmm: warning: [plugins] path: directory nosuch does not exist\n", 'a missing folder is reported');
 unlink 'y.ini';
 refused('a misspelt name', "[device a]\nplugin = serail\n",
-    qr/x\.ini:16: plugin serail: no serail\.so in .*; did you mean serial\? Otherwise build it there, or name its folder/);
+    qr/x\.ini:16: plugin serail: no serail\.so in .*; did you mean serial\? Otherwise build it there, or name its directory/);
 fails([ $minivmm, 'plugins', 'seril' ], 110, qr/plugin seril: no seril\.so in .*; did you mean serial\? Otherwise /, 'of plugins');
 refused('a file that is not a shared object', "[device a]\nplugin = ./x.ini\n", qr/x\.ini:16: plugin \.\/x\.ini cannot be loaded: .*x\.ini: /);
 POSIX::mkfifo('fifo', 0600);

@@ -100,7 +100,7 @@ fails([ $minivmm, '-r', 'g2.snap' ], 112, qr/device g has state version 2, plugi
     'refused: a new snapshot in the old version', MINIVMM_PLUGIN_PATH => 'v1');
 
 # A plugin that is missing, or named by a path.
-fails([ $minivmm, '-r', 'g1.snap' ], 112, qr/the snapshot's device g: plugin gauge: no gauge\.so in .*; name its folder with --set plugins\.path=DIR or /,
+fails([ $minivmm, '-r', 'g1.snap' ], 112, qr/the snapshot's device g: plugin gauge: no gauge\.so in .*; name its directory with --set plugins\.path=DIR or /,
     'refused: a restore without the plugin',
     MINIVMM_PLUGIN_PATH => 'nowhere');
 spew('path.ini', slurp('gauge.ini') =~ s/plugin = gauge/plugin = .\/v1\/gauge.so/r);
