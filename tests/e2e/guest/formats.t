@@ -76,11 +76,12 @@ sub elf_note { my ($owner, $type, $content) = @_; return pack 'L3 a4 a*', 4, len
 my $xen = elf_note('Xen', 18, pack 'Q', 0x100000);
 my $other = pack('L3', 6, 4, 0x100) . pack('a8', 'Linux') . pack 'L', 0;
 my @load = (1, 0x100000, $says_p, 0x1000, 8);
+my $pvh_only = 'boot.format=pvh';    # else its ELF entry prints the same
 for my $align (1, 4, 8) {
-    boots(elf(64, [@load], [ 4, 0x101000, $other . $xen, 44, $align ]), "PVH notes packed to 4, aligned to $align");
+    boots(elf(64, [@load], [ 4, 0x101000, $other . $xen, 44, $align ]), "PVH notes packed to 4, aligned to $align", $pvh_only);
 }
 my $padded = pack('a24', $other) . elf_note('Xen', 18, pack 'Q', 0x100000);
-boots(elf(64, [@load], [ 4, 0x101000, $padded, length $padded, 8 ]), 'PVH notes padded to 8');
+boots(elf(64, [@load], [ 4, 0x101000, $padded, length $padded, 8 ]), 'PVH notes padded to 8', $pvh_only);
 boots(elf(64, [ 3, 0x102000, "/red/herring\0", 13, 1 ], [@load], [ 4, 0x101000, $xen, length $xen, 4 ]), 'PVH with PT_INTERP');
 refused(elf(64, [ 3, 0x102000, "/lib/ld.so\0", 11, 1 ], [@load]), 'image kernel: it needs a dynamic linker; link it with -static',
     'PT_INTERP without PVH');
