@@ -120,7 +120,7 @@ unlink '--json';
 # The words of other monitors, at the control socket.
 spew('run.ini', guest('eb fe') . "[control]\nsocket = vm.sock\n");
 my $process = start([ $minivmm, '-c', 'run.ini' ]);
-until_true(sub { -S 'vm.sock' });
+Control->connect('vm.sock');
 for (
     [ stop => 'use pause; quit ends the machine' ],
     [ cont => 'use resume' ],
