@@ -68,7 +68,7 @@ echo "guest: requests $(awk "/$interrupts/"' { n += $2 + $3 } END { print (n > 1
 END
 
     for my $io (@{ $with{ios} }) {
-        my %keys = (path => 'disk.img', io => $io, queues => 2, %{ $with{keys} });
+        my %keys = (path => 'disk.img', io => $io, queues => 2, %{ $with{keys} // {} });
         my @clones = $io eq 'sync' ? qw(one two) : 'one';
         my $console = device('hvc0', 'virtio-console', input => 'stdio');
         config("$io.ini", { cpus => 2 }, device('blk0', $plugin, %keys, serial => 'blk0'), $console);
