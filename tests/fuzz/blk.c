@@ -88,7 +88,7 @@ make(struct minivmm_device *dev, struct blk *b, uint8_t kind)
 	b->block.rate = kind & 4 ? "1M/s" : "";
 	b->block.temporary = kind & 8;
 	b->block.readonly = !b->block.temporary && kind & 16;
-	b->block.io = kind & 32 ? BLOCK_THREADS : BLOCK_SYNC;
+	b->block.io = kind & 32 ? BLOCK_THREADS : BLOCK_AUTO;
 	b->queues = 2;
 	if (blk_configure(dev) || blk_start(dev, &start))
 		abort();

@@ -196,10 +196,11 @@ extern const char *const block_ios[], *const block_formats[], *const block_chang
 		structure, ENUM, changed, "refuse",                                                \
 		"whether a restore is refused if the disk was modified after the snapshot",        \
 		.flags = MINIVMM_HOST, .values = block_changes),                                   \
-	    BLOCK_OPTION(structure, ENUM, io, "auto",                                              \
-			 "what executes requests: the vCPU, but for reads that would wait; the "   \
-			 "vCPU; threads; or io_uring",                                             \
-			 .values = block_ios, .flags = MINIVMM_HOST)
+	    BLOCK_OPTION(                                                                          \
+		structure, ENUM, io, "auto",                                                       \
+		"what executes requests: the vCPU, except reads that would wait (auto) or "        \
+		"all (sync); threads; or io_uring",                                                \
+		.values = block_ios, .flags = MINIVMM_HOST)
 /* After the front end's own options. */
 #define BLOCK_RATE_OPTIONS(structure)                                                              \
 	BLOCK_OPTION(structure, STRING, rate, "", RATE_HELP, ),                                    \
