@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Loads of a guest with a stock kernel, on two machines in turn: speed, and exits for each request.
+# In the guest a disk with a serial number is /dev/disk-SERIAL.
 #
 # Both machines keep running; the bench requests each load on the console. The exits of a load are
 # those between two lines that the guest prints; it sleeps after each.
@@ -28,6 +29,13 @@ ip addr add 10.0.2.15/24 dev eth0
 ip route add default via 10.0.2.2
 dd if=/dev/hwrng of=/dev/null bs=64 count=1 2>/dev/null
 echo hvc0 >/dev/hvc0
+for controller in /sys/class/nvme/nvme[0-9]*; do
+	until set -- $controller/nvme*n* && [ -e "$1" -o ! -e $controller ]; do usleep 100000; done
+done
+for block in /sys/block/*; do
+	serial=$(cat $block/serial $block/device/serial 2>/dev/null)
+	[ -z "$serial" ] || ln -s ${block##*/} /dev/disk-$(echo $serial)
+done
 echo "ready, $(grep -c PCI-MSI /proc/interrupts) messages"
 while read line; do
 	echo 'begin'
