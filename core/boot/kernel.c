@@ -165,16 +165,22 @@ kernel_module_load(const struct config *config, struct kernel_module *module, co
 	return r;
 }
 
+/* Adds the part of [at, end) that is in [from, to), in order. */
 static void
 row(struct kernel_map *map, uint64_t at, uint64_t end, uint64_t from, uint64_t to, uint32_t type)
 {
+	unsigned i = map->count;
+
 	at = at > from ? at : from;
 	end = end < to ? end : to;
 	if (end <= at)
 		return;
-	map->rows[map->count].at = at;
-	map->rows[map->count].size = end - at;
-	map->rows[map->count++].type = type;
+	for (; i && map->rows[i - 1].at > at; i--)
+		map->rows[i] = map->rows[i - 1];
+	map->rows[i].at = at;
+	map->rows[i].size = end - at;
+	map->rows[i].type = type;
+	map->count++;
 }
 
 void
@@ -189,4 +195,6 @@ kernel_map(const struct memory *memory, struct kernel_map *map)
 		row(map, at, end, LAYOUT_LOW_END, LAYOUT_HIGH, KERNEL_RESERVED);
 		row(map, at, end, LAYOUT_HIGH, UINT64_MAX, KERNEL_RAM);
 	}
+	row(map, memory->reserved, memory->reserved + memory->reserved_size, 0, UINT64_MAX,
+	    KERNEL_RESERVED);
 }

@@ -43,12 +43,13 @@ void kernel_modules_free(struct kernel_modules *modules);
 int kernel_module_load(const struct config *config, struct kernel_module *module, const char *what,
 		       const char *kernel, struct memory *memory, gpa_t floor, gpa_t *limit);
 
-/* The memory map: RAM, and the BIOS area below 1 MiB, which contains the ACPI tables. */
+/* The memory map, sorted: RAM; reserved are the BIOS area below 1 MiB, which contains the ACPI
+ * tables, and what memory->reserved says. */
 struct kernel_map {
 	struct {
 		uint64_t at, size;
 		uint32_t type; /* KERNEL_RAM or KERNEL_RESERVED, as in e820, PVH and multiboot */
-	} rows[3 * MEMORY_REGIONS];
+	} rows[3 * MEMORY_REGIONS + 1];
 	unsigned count;
 };
 #define KERNEL_RAM 1u

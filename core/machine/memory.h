@@ -46,6 +46,9 @@ struct memory {
 	atomic_uint_least64_t *written;
 	struct memory_name names[MEMORY_NAMES];
 	uint32_t name_count;
+	/* Addresses of the machine, not memory, that a kernel must not use; size 0: none. */
+	gpa_t reserved;
+	uint64_t reserved_size;
 };
 
 /*

@@ -35,6 +35,7 @@ for my $package (@kernels) {
 lspci -n | sed 's/^/list: /'
 echo '-- values'; lspci -nvvv 2>/tmp/errors; grep -v libkmod /tmp/errors
 echo '-- window'; sed -n 's/^ *\([0-9a-f]*-[0-9a-f]*\) : PCI Bus 0000:00.*/\1/p' /proc/iomem
+echo '-- ecam'; dmesg | sed -n 's/.*\(PCI: MMCONFIG at .*\)/\1/p'
 echo '-- warnings'; dmesg -r | grep '^<[0-4]>'
 END
     config("$package.ini", { initrd => $package }, device('rng0', 'virtio-rng', slot => 1),
@@ -47,7 +48,7 @@ my ($out, $err) = inside('lspci', 500, $script);
 my (undef, @said) = split /^-- machine\n/m, $out;
 for my $package (@kernels) {
     my ($ours, $theirs) = map { [ split /^-- \w+\n/m, $_ // '' ] } splice @said, 0, 2;
-    my ($list, $values, $window, $warnings) = @$ours;
+    my ($list, $values, $window, $ecam, $warnings) = @$ours;
     my $common = sub { join '', grep { !/00:(?:00|07|1f)\./ } $_[0] =~ /^list: .*\n/mg };
     is($common->($list), $common->($theirs->[0] // ''), "$package: the list is as in q35");
     no warnings 'portable';
@@ -71,8 +72,9 @@ for my $package (@kernels) {
         like($block, qr/^\tInterrupt: pin A routed to IRQ \d+$/m, "$package, $slot: a line");
         like($block, qr/^\tCapabilities: \[\w+\] Express \(v2\) Root Complex Integrated Endpoint/m, "$package, $slot: PCI Express");
     }
+    like($ecam // '', qr/\APCI: MMCONFIG at \[.*\] reserved in E820$/, "$package: ECAM is reserved");
     unlike($values // '', qr/denied|!!!|broken|ignored|virtual\]|disabled\]|unassigned|invalid|lspci:/, "$package: nothing is wrong");
-    is(news($warnings // '', $theirs->[3] // ''), '', "$package: no warning that q35 does not have");
+    is(news($warnings // '', $theirs->[4] // ''), '', "$package: no warning that q35 does not have");
 }
 diag($out, $err) if !Test::More->builder->is_passing;
 done_testing;
