@@ -40,7 +40,7 @@ like($text{vcpu}, qr/^  debugregs\n    db = 0x0 0x0 0x0 0x0\n    dr6 = 0xffff0ff
 like($text{vcpu}, qr/^  events\n    exception: injected = 0x0, /m, 'events');
 like($text{vcpu}, qr/^    0xc0000082\.LSTAR = 0x0 \(0\)\n/m, 'inspect: MSRs by number and name');
 like($text{vcpu}, qr/^    0x0\.0 = 0x/m, 'CPUID');
-like($text{device}, qr/^device serial0 \(serial, state version 1\)\n  state\n.*^    divisor = 0xc \(12\)\n/ms, 'device');
+like($text{device}, qr/^device serial0 \(serial, state version 2\)\n  state\n.*^    divisor = 0xc \(12\)\n/ms, 'device');
 like($text{memory}, qr/^  0x1000 to 0x4fff, 16K\n  pages that hold data\n    0x1000 to 0x1fff, 4K\n/m, 'memory');
 ($status, $out) = run([ $minivmm, 'inspect', 'mm.snap' ]);
 like($out, qr/    0x1000 to 0x2fff, 8K\n\z/, 'inspect: a page that the guest has written is counted as data');
@@ -74,7 +74,7 @@ is($json->{size}, -s 'a.snap', 'JSON: size');
     }
     $copy->save('foreign.snap');
     ($status, $out) = run([ $minivmm, 'inspect', 'foreign.snap' ]);
-    like($out, qr/^device serial0 \(sorial, state version 1\)\n  state\n.*divisor = 0xc/ms, 'a device whose plugin is not installed');
+    like($out, qr/^device serial0 \(sorial, state version 2\)\n  state\n.*divisor = 0xc/ms, 'a device whose plugin is not installed');
 }
 
 # diff.

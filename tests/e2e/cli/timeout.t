@@ -46,7 +46,7 @@ is("$status:$err", "0:minivmm: snapshot written to at.snap\n", 'the stop conditi
 ($status, $out, $err) = run([ $minivmm, '-c', 'loop.ini', '--timeout', '20ms', '--until', 'rip:0x2000', '--save', 'never.snap' ]);
 is("$status:$err", "124:minivmm: warning: stop condition rip:0x2000 was not hit: no snapshot written\n", 'the timeout comes first');
 ok(!-e 'never.snap', 'no file is written then');
-($status, $out, $err) = run([ $minivmm, '-c', 'loop.ini', '--timeout', '20ms', '--at', 'rip:0x1002', '--save', 'at2.snap' ]);
+($status, $out, $err) = run([ $minivmm, '-c', 'loop.ini', '--timeout', '2s', '--at', 'rip:0x1002', '--save', 'at2.snap' ]);
 is("$status:$err", "124:minivmm: snapshot written to at2.snap\n", '--at, then the timeout');
 
 ($status, $out, $err) = run([ $minivmm, '-c', 'loop.ini', '--timeout', '20ms', '--save', 'no/x' ]);

@@ -60,7 +60,7 @@ for my $name (sort keys %limits) {
     # A machine can do without some of its threads, such as the watchdog's.
     for my $n (1 .. 4) {
         ($status, $out, $err) = run($command, map { $_ => $with->{$_} =~ s/:N:/:$n:/r } keys %$with);
-        last if $status;
+        last if $status && !-e 'until.snap';
     }
     is("$status:$out", ($expected // 111) . ':', $name);
     like($err, qr/^minivmm: .*$message/m, "$name: the limit and the remedy");
@@ -100,7 +100,7 @@ for my $end ([qw(--until time:100ms)], [qw(--until time:100ms --save until.snap)
     for (1 .. 20) {
         unlink 'until.snap';
         ($status, $out, $err) = run([ @run, @$end ], %kvm, KVM_FAILS => $RUN, KVM_ERROR => $EAGAIN);
-        last if $status;
+        last if $status && !-e 'until.snap';
     }
     is("$status:$out", '111:', "@$end: the status is that of the limit");
     like($err, qr/\Aminivmm: vCPU 0 cannot run: KVM_RUN: .*$threads.*\n\z/, "@$end: the limit and the remedy");
