@@ -60,7 +60,7 @@ for my $name (sort keys %limits) {
     # A machine can do without some of its threads, such as the watchdog's.
     for my $n (1 .. 4) {
         ($status, $out, $err) = run($command, map { $_ => $with->{$_} =~ s/:N:/:$n:/r } keys %$with);
-        last if $status && !-e 'until.snap';
+        last if $status;
     }
     is("$status:$out", ($expected // 111) . ':', $name);
     like($err, qr/^minivmm: .*$message/m, "$name: the limit and the remedy");
