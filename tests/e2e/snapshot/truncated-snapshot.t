@@ -6,6 +6,7 @@ use v5.14;
 use warnings;
 use lib 'tests/lib';
 
+use Control;
 use Minivmm;
 use Test::More;
 
@@ -24,6 +25,21 @@ for my $more ([], ['--check']) {
     is($status, 113, "batch @$more: the snapshot is truncated: status 113") or diag($err);
     like($err, qr{/eats\.snap was truncated while it was}, "batch @$more: the message names the file");
     unlike($err, qr/killed a worker|bug/, "batch @$more: it is no bug");
+}
+
+# The host reads a page that the guest has not: no error of a call, but SIGBUS.
+SKIP: {
+    skip 'a sanitizer handles the signal itself', 4 if $build =~ /[at]san/;
+    spew('idle.ini', "[vm]\nmemory = 1M\n[boot]\ncode = eb fe\n");
+    is((run([ $minivmm, '-c', 'idle.ini', '--until', 'step:1', '--save', 'idle.snap' ]))[0], 0, 'a snapshot of 1 MiB');
+    my $process = start([ $minivmm, '-r', 'idle.snap', '--set', 'control.socket=vm.sock' ]);
+    my $control = Control->connect('vm.sock');
+    is($control->request('pause')->{ok}, 1, 'a pause');
+    truncate 'idle.snap', 4096;
+    $control->send("memory 0x80000 16\n");
+    my ($status, undef, $err) = finish($process);
+    is($status, 113, 'the host reads what is truncated: status 113');
+    like($err, qr{\Aminivmm: SIGBUS at 0x\w+: \S*/idle\.snap was truncated while it was in use, or its disk fails; .*\n\z}, 'the message names the file');
 }
 
 # Each command, with a snapshot that is truncated when it is mapped.
