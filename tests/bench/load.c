@@ -8,8 +8,8 @@
  *   load send|receive ADDRESS PORT MS
  *       a TCP stream; what was sent has arrived at the end
  *
- * Begins nothing more after MS milliseconds, or after that many requests (2000x). Prints one line: what, how many bytes, and the
- * nanoseconds that they took.
+ * Begins nothing more after MS milliseconds, or after that many requests (2000x). Prints one line:
+ * what, how many bytes, and the nanoseconds that they took.
  */
 #include <arpa/inet.h>
 #include <err.h>
