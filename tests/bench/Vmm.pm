@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# A machine that boots Debian's stock cloud kernel, ours or QEMU's: one vCPU, 256 MiB, its console on
-# pipes.
+# A machine that boots Debian's stock cloud kernel, ours or QEMU's: one vCPU, 256 MiB, its console
+# on pipes.
 #
 # Both have the same kernel, initramfs and command line, ACPI, in-kernel interrupt controllers, the
-# host's CPU, and virtio 1 devices, and no other devices. With devices by MMIO, QEMU's is microvm with
-# the firmware and the options with which it boots fastest; with devices in PCI slots, it is q35.
+# host's CPU, and virtio 1 devices, and no other devices. With devices by MMIO, QEMU's is microvm
+# with the firmware and the options with which it boots fastest; with devices in PCI slots, it is
+# q35.
 package Vmm;
 
 use strict;
