@@ -46,8 +46,7 @@ struct memory {
 	atomic_uint_least64_t *written;
 	struct memory_name names[MEMORY_NAMES];
 	uint32_t name_count;
-	/* Addresses of the machine, not memory, that a kernel must not use; size 0: none. */
-	gpa_t reserved;
+	gpa_t reserved; /* see memory_reserve; size 0: none */
 	uint64_t reserved_size;
 };
 
@@ -92,6 +91,9 @@ int memory_discard(struct memory *memory, gpa_t gpa, uint64_t length);
  */
 void memory_note(struct memory *memory, const char *what, const char *file, gpa_t gpa,
 		 uint64_t size);
+/* Reserves addresses that are not memory in the memory map that kernels get; one range. Main
+ * thread, before a kernel is loaded. */
+void memory_reserve(struct memory *memory, gpa_t gpa, uint64_t size);
 /* The name with an index below name_count. */
 static inline const struct memory_name *
 memory_name_at(const struct memory *memory, uint32_t index)

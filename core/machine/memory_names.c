@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Names of ranges of guest memory. */
+/* What ranges of guest addresses are for: names for people, and what kernels must not use. */
 #include <stdio.h>
 #include <string.h>
 
@@ -20,4 +20,11 @@ memory_note(struct memory *memory, const char *what, const char *file, gpa_t gpa
 		 slash  ? slash + 1
 		 : file ? file
 			: "");
+}
+
+void
+memory_reserve(struct memory *memory, gpa_t gpa, uint64_t size)
+{
+	memory->reserved = gpa;
+	memory->reserved_size = size;
 }

@@ -132,8 +132,7 @@ pci_complex_create(struct pci_complex *c, struct machine *machine, struct device
 			    LAYOUT_PCI_ECAM, LAYOUT_PCI_ECAM + PCI_ECAM_BYTES - 1);
 	/* Kernels that do not interpret AML, such as Xen, use ECAM only if their memory map
 	 * reserves it. */
-	machine->memory.reserved = LAYOUT_PCI_ECAM;
-	machine->memory.reserved_size = PCI_ECAM_BYTES;
+	memory_reserve(&machine->memory, LAYOUT_PCI_ECAM, PCI_ECAM_BYTES);
 	c->gate = aligned_alloc(_Alignof(struct bus_gate), sizeof(*c->gate));
 	c->members = calloc(functions + 1, sizeof(*c->members));
 	if (!c->gate || !c->members)

@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
 # Debian's cloud and standard kernels on PCI: pciutils' lspci shows the devices as they are, and
-# those that QEMU's q35 has, too, as there. The kernels have no warning that they do not have in q35.
+# those that QEMU's q35 has, too, as there. The kernels have no warning that they do not have in
+# q35.
 use v5.14;
 use warnings;
 use lib 'tests/lib';

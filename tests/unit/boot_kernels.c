@@ -207,15 +207,14 @@ test_map(void **state)
 	assert_int_equal(map.rows[3].at, 1ull << 32);
 	assert_int_equal(map.rows[3].size, 0x40000000);
 	assert_int_equal(map.rows[3].type, KERNEL_RAM);
-	memory.reserved = 0xe0000000;
-	memory.reserved_size = 0x100000;
+	memory_reserve(&memory, 0xe0000000, 0x100000);
 	kernel_map(&memory, &map);
 	assert_int_equal(map.count, 5);
 	assert_int_equal(map.rows[3].at, 0xe0000000);
 	assert_int_equal(map.rows[3].size, 0x100000);
 	assert_int_equal(map.rows[3].type, KERNEL_RESERVED);
 	assert_int_equal(map.rows[4].at, 1ull << 32);
-	memory.reserved_size = 0;
+	memory_reserve(&memory, 0, 0);
 	memory.count = 1;
 	memory.regions[0] = (struct memory_region){ .gpa = 0x1000, .size = 0x1000 };
 	kernel_map(&memory, &map);
