@@ -13,6 +13,8 @@
 
 int cli_ctl(int argc, char **argv);        /* sends a command to a running machine */
 int cli_inspect(int argc, char **argv);    /* prints the contents of a snapshot */
+int cli_list(int argc, char **argv);       /* prints the contents of a snapshot */
+int cli_tree(int argc, char **argv);       /* prints the contents of a snapshot */
 int cli_batch(int argc, char **argv);      /* runs a machine once per input */
 int cli_flatten(int argc, char **argv);    /* merges a chain of snapshots */
 int cli_verify(int argc, char **argv);     /* checks every checksum of a snapshot */

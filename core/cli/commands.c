@@ -54,6 +54,13 @@ static const struct cli_option ctl_options[] = {
 	{ .id = 0 },
 };
 
+static const struct cli_option list_options[] = {
+	{ "json", CLI_JSON, NULL, "print a line of JSON", NULL },
+	{ "watch", CLI_WATCH, NULL, "print them each second, until Ctrl-C", NULL },
+	{ "help", 'h', NULL, "print this", NULL },
+	{ .id = 0 },
+};
+
 static const struct cli_option inspect_options[] = {
 	{ "json", CLI_JSON, NULL, "print the same as JSON", NULL },
 	{ "map", CLI_MAP, NULL, "show the use of memory", NULL },
@@ -100,6 +107,13 @@ const struct cli_command cli_commands[] = {
 	  "  stats [--watch]    print exits and accesses per second; --watch: until Ctrl-C\n"
 	  "Exit: 0 done, 1 the machine refused or failed, 113 there was no reply\n",
 	  ctl_options },
+	{ "list", cli_list, "[SOCKET...]", NULL, "list your machines; tree: which are branches",
+	  "Lists the machines that have a name ([control] name), or those of the sockets:\n"
+	  "process, parent, state, memory that is shared and that is not, VM time.\n",
+	  list_options },
+	{ "tree", cli_tree, "[SOCKET...]", NULL, NULL,
+	  "Prints the machines of minivmm list; branches stand below their machine.\n",
+	  no_options },
 	{ "inspect", cli_inspect, "SNAPSHOT...", "SNAPSHOT",
 	  "print its contents; --json for programs",
 	  "Prints the contents of a snapshot: registers, devices, memory map.\n", inspect_options },

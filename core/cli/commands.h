@@ -35,6 +35,7 @@ enum {
 	CLI_LIST,
 	CLI_MAP,
 	CLI_DUMP,
+	CLI_WATCH,
 };
 
 /* Plain data. A table ends with a row whose id is 0. */

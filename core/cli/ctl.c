@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* minivmm ctl: sends a command to a running machine and prints the reply. */
 #include <errno.h>
+#include <limits.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include "base/json.h"
 #include "base/limit.h"
 #include "base/log.h"
+#include "base/runtime.h"
 #include "base/text.h"
 #include "cli/arguments.h"
 #include "cli/cli.h"
@@ -115,6 +117,48 @@ full_path(const char *path)
 	return full;
 }
 
+/* The path of the socket of the machine with a name, malloced; NULL after reporting an error. */
+static char *
+machine_path(const char *name)
+{
+	char path[PATH_MAX];
+	struct why why;
+
+	if (!runtime_socket(name, path, sizeof(path), &why))
+		return strdup(path);
+	fail(STATUS_USAGE, "ctl: %s: %s", name, why.text);
+	return NULL;
+}
+
+/* Whether this is a name of a machine, and no socket in the current directory. */
+static bool
+is_name(const char *path)
+{
+	char other[PATH_MAX];
+	struct why why;
+
+	return !strchr(path, '/') && access(path, F_OK) &&
+	       !runtime_socket(path, other, sizeof(other), &why) && !access(other, F_OK);
+}
+
+/* Makes the sockets of branches absolute. by_name: words without '/' are names of machines. 0 or a
+ * negative status; the words stay valid until the process ends. */
+static int
+full_sockets(char **words, bool by_name)
+{
+	for (; *words; words++) {
+		if (!strcmp(*words, "--set") && words[1])
+			words++;
+		else if (by_name && **words != '-' && !strchr(*words, '/')) {
+			if (!(*words = machine_path(*words)))
+				return -STATUS_USAGE;
+		} else if (**words && **words != '/' && **words != '-' &&
+			   !(*words = full_path(*words)))
+			return -STATUS_HOST;
+	}
+	return 0;
+}
+
 static int
 command(struct ctl *ctl, char **words, bool json)
 {
@@ -131,6 +175,8 @@ command(struct ctl *ctl, char **words, bool json)
 		if (!path)
 			return STATUS_HOST;
 	}
+	if (!strcmp(words[0], "branch") && full_sockets(words + 1, ctl->by_name))
+		return STATUS_HOST;
 	status = join(words, &line);
 	free(path);
 	if (!status)
@@ -198,6 +244,10 @@ cli_ctl(int argc, char **argv)
 	if (option)
 		return arguments.status;
 	ctl.path = arguments.operands[0];
+	/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): a socket is required */
+	ctl.by_name = is_name(ctl.path);
+	if (ctl.by_name && !(ctl.path = machine_path(ctl.path)))
+		return STATUS_USAGE;
 	words = arguments.operands + 1;
 	for (char **word = words; *word; word++)
 		if (!strcmp(*word, "--json") && strcmp(*words, "stats") != 0)

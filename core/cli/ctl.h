@@ -14,7 +14,8 @@ struct ctl {
 	const char *path;
 	uid_t user; /* of a machine to trust, too; -1: none */
 	int fd;
-	bool quiet; /* a connection that breaks is not reported: another one tells it */
+	bool by_name; /* the user gave the name of the machine, not a path */
+	bool quiet;   /* a connection that breaks is not reported: another one tells it */
 	char *received;
 	size_t length, capacity;
 };

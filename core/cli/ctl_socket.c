@@ -53,7 +53,9 @@ ctl_connect(struct ctl *ctl, const struct ctl *target)
 	const char *path = target->path;
 	struct why why;
 
-	*ctl = (struct ctl){ .path = path, .user = target->user, .fd = -1 };
+	*ctl = (struct ctl){
+		.path = path, .user = target->user, .fd = -1, .by_name = target->by_name
+	};
 	if (socket_check_unix(path, 0, &why))
 		return fail(STATUS_IO, "cannot connect to %s: it %s", path, why.text);
 	ctl->fd = socket_connect_unix(path);

@@ -2,6 +2,7 @@
 /* minivmm -c and -r: a VM from its building to its end. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include "base/file.h"
 #include "base/limit.h"
 #include "base/log.h"
+#include "base/runtime.h"
 #include "cli/cli.h"
 #include "cli/disassemble.h"
 #include "cli/progress.h"
@@ -119,19 +121,59 @@ show_fault(struct machine *machine)
 			    log_instruction, NULL);
 }
 
+/* Waits until all branches of one command are ready. 0 or a negative status. */
+static int
+wait_for_branches(struct run *run)
+{
+	const struct branch *branch = run->vm.source.branch;
+
+	if (!branch)
+		return 0;
+	branch_started(branch);
+	if (branch_paused(branch))
+		machine_pause(&run->vm.machine, PAUSE_OPERATOR);
+	return branch_ready(branch, 0);
+}
+
+/* Stores the path of the control socket; "": none. 0 or a negative status. */
+static int
+find_socket(const struct run *run, char *path, size_t size)
+{
+	const struct config *config = &run->vm.config;
+	const struct branch *branch = run->vm.source.branch;
+	const char *socket = branch ? branch_socket(branch) : config->control.socket;
+	struct why why;
+
+	*path = '\0';
+	if (!branch && config->control.name) {
+		if (socket)
+			return fail(STATUS_USAGE, "[control] socket and name: the machine has one "
+						  "control socket; remove one of the keys");
+		if (runtime_socket(config->control.name, path, size, &why) || runtime_create(&why))
+			return fail(STATUS_USAGE, "[control] name = %s: %s", config->control.name,
+				    why.text);
+	} else if (socket && (size_t)snprintf(path, size, "%s", socket) >= size)
+		return fail(STATUS_USAGE, "[control] socket: the path is too long");
+	return 0;
+}
+
 static int
 start_and_run(struct run *run)
 {
 	struct vm *vm = &run->vm;
 	struct machine *machine = &vm->machine;
 	const struct config *config = &vm->config;
-	const char *socket = config->control.socket;
 	int r = signals_take(&run->signals, vm), stopped, closed;
+	char socket[PATH_MAX];
 
 	if (!r)
 		r = vm_start(vm);
-	if (!r && socket)
+	if (!r)
+		r = find_socket(run, socket, sizeof(socket));
+	if (!r && *socket)
 		r = control_open(&run->control, &machine->loop, socket, vm_commands, vm);
+	if (!r)
+		r = wait_for_branches(run);
 	if (!r) {
 		vm_stop_warn_past(vm, vm->stop.text);
 		r = vm_run(vm);
@@ -198,6 +240,8 @@ check_descriptors(const struct run_options *options)
 	return r;
 }
 
+static int run_branch(void *context, const struct branch *branch);
+
 static int
 build(struct run *run)
 {
@@ -217,6 +261,7 @@ build(struct run *run)
 
 	if (!run->vm.built)
 		return r;
+	vm_set_branch(&run->vm, run_branch, run);
 	planned = plan(run);
 	return r ? r : planned;
 }
@@ -229,6 +274,34 @@ destroy(struct run *run)
 	crash_remove();
 	signals_close(&run->signals);
 	free(run);
+}
+
+/* In the process of a branch: nothing of the machine that it copies is left but its memory. */
+static int
+run_branch(void *context, const struct branch *branch)
+{
+	static const struct run_options none;
+	struct run *run = calloc(1, sizeof(*run));
+	struct vm_source source = { .branch = branch };
+	int r = run ? 0 : fail_memory("a branch"), status;
+
+	if (!r) {
+		run->options = &none;
+		run->signals.taken.fd = run->signals.interrupt.fd = -1;
+		source.set = branch_set(branch, &source.set_count);
+		crash_install(&run->vm);
+		r = vm_build(&run->vm, &source);
+		vm_set_branch(&run->vm, run_branch, run);
+	}
+	if (!r)
+		r = start_and_run(run);
+	branch_ready(branch, r); /* has no effect if it was ready */
+	if (!run)
+		return -r;
+	status = exit_status(run, r);
+	destroy(run);
+	fflush(stdout);
+	return status;
 }
 
 int

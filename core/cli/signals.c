@@ -90,6 +90,8 @@ on_signal(struct loop_source *source, uint32_t events)
 		return;
 	if (info.ssi_signo == SIGQUIT)
 		print_registers(&signals->vm->machine);
+	else if (info.ssi_signo == SIGCHLD)
+		branches_reap(signals->vm);
 	else if (!machine_ended(&signals->vm->machine))
 		vm_continue_terminal(signals->vm);
 }
@@ -129,6 +131,7 @@ signals_take(struct signals *signals, struct vm *vm)
 	sigemptyset(&set);
 	sigaddset(&set, SIGQUIT);
 	sigaddset(&set, SIGCONT);
+	sigaddset(&set, SIGCHLD); /* of branches */
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	sigaddset(&set, KVM_SIGNAL); /* for the vCPUs' threads to unblock */
 	sigprocmask(SIG_BLOCK, &set, NULL);

@@ -184,6 +184,7 @@ config_free(struct config *config)
 	free(config->snapshot.at);
 	free(config->snapshot.file);
 	free(config->control.socket);
+	free(config->control.name);
 	free(config->plugin_path);
 	free(config->folder);
 	free(config->folder_path);

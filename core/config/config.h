@@ -126,6 +126,7 @@ struct config {
 	} snapshot;
 	struct {              /* settings of a run; never saved */
 		char *socket; /* path; NULL: none */
+		char *name;   /* see base/runtime.h; NULL: none */
 		struct config_place place;
 	} control;
 	char *plugin_path; /* DIR[:DIR], resolved; NULL: none */

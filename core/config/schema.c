@@ -72,6 +72,8 @@ const struct schema_key schema[] = {
 	  .help = "clock of a restored machine" },
 	{ "control", "socket", SCHEMA_TEXT, AT(control.socket),
 	  .help = "path of the control socket" },
+	{ "control", "name", SCHEMA_TEXT, AT(control.name),
+	  .help = "name of the machine, instead of socket" },
 	{ "plugins", "path", SCHEMA_FOLDERS, AT(plugin_path), .help = "directories of plugins" },
 	{ .section = NULL },
 };

@@ -130,12 +130,18 @@ struct devices {
 		int *fds;             /* duplicates of the plugins' descriptors */
 		size_t count;
 	} captured;
+	struct {         /* host files for the machines of a branch */
+		bool on; /* the capture is for a branch */
+		int *fds;
+		size_t count;
+	} branched;
 	struct lock capture_lock; /* guards the members capture of all devices, and the next */
 	uint64_t last_capture;    /* ids are never used again */
 };
 
 #define DEVICES_RESTORED 0x1u /* the config comes from a snapshot */
 #define DEVICES_TRUSTED 0x2u  /* the host files named in that snapshot can be used */
+#define DEVICES_BRANCHED 0x8u /* it comes from the process that has forked this one */
 #define DEVICES_DETACHED 0x4u /* all streams are "none", independent of the config */
 
 /*
@@ -185,6 +191,8 @@ enum device_file {
 void device_each_file(const struct device *device,
 		      void (*found)(void *context, const char *path, enum device_file kind),
 		      void *context);
+/* Whether the plugin's threads run during a pause (MINIVMM_UNPARKED). */
+bool device_runs_in_pause(const struct device *device);
 /* True if the device has a stream with output, or if its plugin could not be loaded. */
 bool device_has_output(const struct device *device);
 /* Copies the output of all streams of the device to record. Call before the device starts. */
@@ -203,6 +211,10 @@ struct device *devices_find(struct devices *devices, const char *name);
  * device's time is up. Returns 0 or a negative status, logged. Main thread.
  */
 int devices_capture(struct devices *devices, int (*check)(void *context), void *context);
+/* The same for a branch. Stores the descriptors that the new machines need in start. They belong to
+ * devices, until devices_capture_end. */
+int devices_capture_branch(struct devices *devices, int (*check)(void *context), void *context,
+			   const int **fds, size_t *count);
 /* Syncs the files of the last capture to the disk. Any thread, but one at a time. Returns 0 or a
  * negative status, logged. */
 int devices_capture_sync(const struct devices *devices);

@@ -122,7 +122,37 @@ captured(struct minivmm_device *public, uint64_t id, const char *error)
 	return -1;
 }
 
+static int
+branch_file(struct minivmm_device *public, int fd, char *path, size_t size)
+{
+	struct device *d = device_from(public);
+	struct devices *all = d->all;
+	int *fds;
+
+	if (!service_enter(public, SERVICE(branch_file)))
+		return -1;
+	if (!all->branched.on || fd < 0)
+		return all->branched.on;
+	if (!path || size < MINIVMM_BRANCH_PATH) {
+		service_refuse(public, SERVICE(branch_file), "the path has no room");
+		return -1;
+	}
+	fds = realloc(all->branched.fds, (all->branched.count + 1) * sizeof(*fds));
+	if (fds) {
+		all->branched.fds = fds;
+		fds[all->branched.count] = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+		if (fds[all->branched.count] >= 0) {
+			snprintf(path, size, "/proc/self/fd/%d", fds[all->branched.count++]);
+			return 1;
+		}
+	}
+	service_error(&d->host, "cannot keep descriptor %d for the branch: %s", fd,
+		      limit_error(errno).text);
+	return -1;
+}
+
 const struct service_set device_capture_services = {
+	SERVICE_ROW(branch_file, branch_file, "branch_file", SERVICE_CAPTURE, SERVICE_IO),
 	SERVICE_ROW(capture_defer, defer, "capture_defer", SERVICE_CAPTURE, SERVICE_IO),
 	SERVICE_ROW(captured, captured, "captured", SERVICE_START_TO_STOP | SERVICE_CAPTURE,
 		    SERVICE_ANY_THREAD),
@@ -241,6 +271,21 @@ devices_capture(struct devices *devices, int (*check)(void *context), void *cont
 }
 
 int
+devices_capture_branch(struct devices *devices, int (*check)(void *context), void *context,
+		       const int **fds, size_t *count)
+{
+	int r;
+
+	devices_capture_end(devices);
+	devices->branched.on = true;
+	r = devices_capture(devices, check, context);
+	devices->branched.on = false;
+	*fds = devices->branched.fds;
+	*count = devices->branched.count;
+	return r;
+}
+
+int
 devices_capture_sync(const struct devices *devices)
 {
 	for (size_t i = 0; i < devices->captured.count; i++)
@@ -260,4 +305,9 @@ devices_capture_end(struct devices *devices)
 	free(devices->captured.fds);
 	devices->captured.fds = NULL;
 	devices->captured.count = 0;
+	for (size_t i = 0; i < devices->branched.count; i++)
+		close(devices->branched.fds[i]);
+	free(devices->branched.fds);
+	devices->branched.fds = NULL;
+	devices->branched.count = 0;
 }

@@ -135,6 +135,12 @@ device_each_file(const struct device *device,
 }
 
 bool
+device_runs_in_pause(const struct device *device)
+{
+	return device->plugin.descriptor.flags & MINIVMM_UNPARKED;
+}
+
+bool
 device_has_output(const struct device *device)
 {
 	const struct minivmm_plugin *descriptor = &device->plugin.descriptor;

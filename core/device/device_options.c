@@ -170,6 +170,19 @@ place_range(struct device *device, uint32_t index)
 					   sizeof(where)));
 }
 
+/* Two machines cannot share what a stream is connected to: a branch has that of its --set. */
+static void
+leave_unconnected(const struct device *device, const char *option, struct option_text *given)
+{
+	if (!given->text || !*given->text || !strcmp(given->text, "none") ||
+	    (given->by_user && !strcmp(given->place.file, CONFIG_SET)))
+		return;
+	log_line(MINIVMM_INFO, device->config->name,
+		 "%s = %s is not connected in this branch; give it --set device.%s.%s=...", option,
+		 given->text, device->config->name, option);
+	given->text = "";
+}
+
 /* Initialises a stream from its options. The path of an input file is relative to the config, like
  * other files that are read; that of an output file to the current folder. */
 static int
@@ -191,6 +204,11 @@ connect_stream(struct device *device, uint32_t index)
 
 	if (device->all->flags & DEVICES_DETACHED)
 		output.text = input.text = "";
+	else if (device->all->flags & DEVICES_BRANCHED) {
+		leave_unconnected(device, row->output, &output);
+		if (!stream_is_private(input.text))
+			leave_unconnected(device, row->input, &input);
+	}
 	if (out && output.text && stream_names_host(output.text))
 		r = device_option_check_trust(device, out, &output);
 	if (in && input.text && stream_names_host(input.text)) {

@@ -132,7 +132,10 @@ start_device(struct device *d, const struct minivmm_start *start)
 int
 devices_start(struct devices *devices, enum minivmm_start_reason reason)
 {
-	struct minivmm_start start = { .reason = reason, .size = sizeof(start) };
+	struct minivmm_start start = { .reason = reason,
+				       .size = sizeof(start),
+				       .branch = reason == MINIVMM_RESTORED &&
+						 devices->flags & DEVICES_BRANCHED };
 	bool first = reason != MINIVMM_RESET, ended = !first || machine_ended(devices->machine);
 	int r = 0;
 

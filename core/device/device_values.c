@@ -199,8 +199,9 @@ int
 device_option_check_trust(struct device *device, const struct minivmm_option *row,
 			  const struct option_text *given)
 {
-	if (!(device->all->flags & DEVICES_RESTORED) || device->all->flags & DEVICES_TRUSTED ||
-	    !given->by_user || !strcmp(given->place.file, CONFIG_SET))
+	if (!(device->all->flags & DEVICES_RESTORED) ||
+	    device->all->flags & (DEVICES_TRUSTED | DEVICES_BRANCHED) || !given->by_user ||
+	    !strcmp(given->place.file, CONFIG_SET))
 		return 0;
 	return fail(STATUS_SNAPSHOT,
 		    "the snapshot's device %s names a host resource, %s = %s: add --set "

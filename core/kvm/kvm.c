@@ -298,6 +298,8 @@ kvm_vcpu_open(struct kvm_vcpu *vcpu, struct kvm *kvm, uint32_t id)
 	run = mmap(NULL, kvm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
 	if (run == MAP_FAILED)
 		return fail(STATUS_HOST, "mmap of vCPU %u: %s", id, limit_error(errno).text);
+	/* A child would keep the VM alive after the death of this process. */
+	madvise(run, kvm->run_size, MADV_DONTFORK);
 	vcpu->run = run;
 	kvm->vcpus[kvm->vcpu_count++] = vcpu;
 	return 0;

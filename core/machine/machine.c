@@ -20,6 +20,9 @@ add_memory(struct machine *m, const struct machine_layout *layout, const struct 
 
 	if (layout->check)
 		return memory_add(&m->memory, piece->at, piece->size);
+	if (layout->inherited)
+		return memory_add_inherited(&m->memory,
+					    memory_region_at(layout->inherited, m->memory.count));
 	if (layout->image_fd >= 0)
 		return memory_add_private(&m->memory, piece->at, piece->size, layout->image_fd,
 					  layout->image_offset + offset);

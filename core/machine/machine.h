@@ -60,6 +60,7 @@ enum pause_reason {
 	PAUSE_STOP,     /* the stop condition was hit; its handler runs */
 	PAUSE_SNAPSHOT,
 	PAUSE_RESET,
+	PAUSE_BRANCH,
 	PAUSE_INSPECT, /* a command, or the poll for halted vCPUs, reads state */
 	PAUSE_REASONS,
 };
@@ -138,6 +139,9 @@ struct machine_layout {
 	 * as a private mapping; -1: none. */
 	int image_fd;
 	uint64_t image_offset;
+	/* Private memory that this process has from the one that forked it, with the ranges above.
+	 * The machine owns it from here on. NULL: none. */
+	const struct memory *inherited;
 	uint32_t cpus;
 	bool irqchip;
 	bool track;     /* the dirty log is on from the start */

@@ -194,6 +194,15 @@ memory_add_private(struct memory *memory, gpa_t gpa, uint64_t size, int fd, uint
 	return add(memory, gpa, size, host, own, file_offset);
 }
 
+int
+memory_add_inherited(struct memory *memory, const struct memory_region *region)
+{
+	if (check(memory, region->gpa, region->size) < 0)
+		return -STATUS_USAGE;
+	return add(memory, region->gpa, region->size, region->host, region->fd,
+		   region->file_offset);
+}
+
 bool
 memory_truncated(const struct memory *memory, char *name, size_t size)
 {

@@ -62,6 +62,9 @@ int memory_add_file(struct memory *memory, gpa_t gpa, uint64_t size, const char 
 		    uint64_t file_offset, uint64_t file_length, struct made_files *made);
 int memory_add_private(struct memory *memory, gpa_t gpa, uint64_t size, int fd,
 		       uint64_t file_offset);
+/* Adds a private region of the process that has forked this one, and owns it from here on. 0 or a
+ * negative status. Main thread. */
+int memory_add_inherited(struct memory *memory, const struct memory_region *region);
 /* Whether the file of a region has become too short, so that an access causes SIGBUS. Stores the
  * file's name, truncated to size bytes (may be 0). Any thread. */
 bool memory_truncated(const struct memory *memory, char *name, size_t size);

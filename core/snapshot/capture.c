@@ -231,6 +231,24 @@ capture_restored(struct capture *c, const struct snapshot *snapshot)
 		c->base.name = strdup(slash ? slash + 1 : snapshot->path);
 }
 
+int
+capture_branched(struct capture *c, const struct capture *parent)
+{
+	const struct capture_base *base = &parent->base;
+	size_t ancestors = 16 * base->ancestor_count;
+
+	if (!base->known)
+		return 0;
+	c->base = *base;
+	c->base.name = base->name ? strdup(base->name) : NULL;
+	c->base.ancestors = malloc(ancestors + 1);
+	if (!c->base.ancestors || (base->name && !c->base.name))
+		return fail_memory("a branch");
+	memcpy(c->base.ancestors, base->ancestors, ancestors);
+	memcpy(c->since, parent->since, memory_words(&c->machine->memory) * sizeof(*c->since));
+	return 0;
+}
+
 void
 capture_free(struct capture *c)
 {

@@ -106,6 +106,11 @@ struct capture {
 int capture_init(struct capture *capture, struct machine *machine, struct devices *devices);
 /* The machine was restored from snapshot, which becomes the base of the next diff. */
 void capture_restored(struct capture *capture, const struct snapshot *snapshot);
+/*
+ * The machine is a branch of that of parent, whose memory this process has: a diff of it has the
+ * same base. Before it runs. The dirty log is on if it was there. 0 or a negative status.
+ */
+int capture_branched(struct capture *capture, const struct capture *parent);
 void capture_free(struct capture *capture);
 
 /*

@@ -7,8 +7,8 @@
 
 #include "base/log.h"
 
-static void
-add_map(struct snapshot_meta *meta, const struct memory *memory)
+void
+snapshot_meta_add_map(struct snapshot_meta *meta, const struct memory *memory)
 {
 	struct record_writer *writer = snapshot_meta_begin(meta, SECTION_MEMORY, 0, 0);
 
@@ -29,7 +29,7 @@ add_map(struct snapshot_meta *meta, const struct memory *memory)
 static void
 add_memory(const struct image *image, struct snapshot_meta *meta, const uint64_t *held)
 {
-	add_map(meta, image->memory);
+	snapshot_meta_add_map(meta, image->memory);
 	snapshot_meta_add(meta, SECTION_SUMS, 0, 0, NULL, image_sums_size(image->memory));
 	if (!meta->body.failed)
 		image_sums(image, meta->body.data + meta->rows[meta->count - 1].offset);

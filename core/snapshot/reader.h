@@ -54,6 +54,14 @@ int snapshot_open_fd(struct snapshot *snapshot, int fd, const char *name);
  * caller keeps the descriptor. Blocks. Returns 0 or a negative status, reported.
  */
 int snapshot_receive(struct snapshot *snapshot, int fd, const char *name);
+/*
+ * Opens what a machine has saved into meta, and adds its memory map. It has no file: the memory
+ * cannot be read. name is for messages. 0 or a negative status, reported; call snapshot_close in
+ * any case. Takes what is in meta.
+ */
+struct snapshot_meta;
+int snapshot_open_saved(struct snapshot *snapshot, struct snapshot_meta *meta,
+			const struct memory *memory, const char *name);
 void snapshot_close(struct snapshot *snapshot);
 bool snapshot_has_parent(const struct snapshot *snapshot);
 /* Reads the id in a file's header. False: there is no readable snapshot. Reports nothing. */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Copies the memory of a snapshot: in rounds before the stop, in the stop, and after it. */
 #include <errno.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/descriptor.h"
 #include "base/limit.h"
 #include "base/log.h"
 #include "base/mutant.h"
@@ -185,19 +185,6 @@ copy_pages(struct capture *c)
 	return 0;
 }
 
-/*
- * Closes all descriptors of a child but stdin, stdout, stderr and its output: if the machine closes
- * one, its peer must see that at once, not when the child ends. (Kernels before 5.9 have no
- * close_range; there the peer waits.)
- */
-static void
-close_other_fds(int kept)
-{
-	if (kept > STDERR_FILENO + 1)
-		close_range(STDERR_FILENO + 1, (unsigned)kept - 1, 0);
-	close_range(kept > STDERR_FILENO ? (unsigned)kept + 1 : STDERR_FILENO + 1, UINT_MAX, 0);
-}
-
 /* The child has a copy of the memory at this instant. It writes the pages of todo and exits. */
 static int
 fork_child(struct capture *c)
@@ -217,7 +204,7 @@ fork_child(struct capture *c)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(STATUS_IO);
-	close_other_fds(c->output.fd);
+	descriptors_close_others(&(int){ c->output.fd }, 1);
 	r = mutant("capture", "child") ? 0 : image_write(&c->image, c->todo);
 	if (r)
 		why_set(&c->image.shared->why, "%s", fail_text());

@@ -24,6 +24,14 @@ void snapshot_meta_end(struct snapshot_meta *meta);
 /* Adds a section that is not a record, and copies its data. data: NULL: length zero bytes. */
 void snapshot_meta_add(struct snapshot_meta *meta, uint32_t tag, uint32_t index, uint32_t flags,
 		       const void *data, size_t length);
+/* Adds the section MEMORY. */
+void snapshot_meta_add_map(struct snapshot_meta *meta, const struct memory *memory);
+/* Whether an error has been noted. */
+static inline bool
+snapshot_meta_failed(const struct snapshot_meta *meta)
+{
+	return meta->body.failed;
+}
 /* Size of header, table and sections in bytes. */
 uint64_t snapshot_meta_size(const struct snapshot_meta *meta);
 /*

@@ -147,6 +147,8 @@ int stream_init(struct stream *stream, struct stream_hub *hub, const char *devic
 		const struct stream_option *output, const struct stream_option *input);
 /* True if the text names a host resource that --trust must allow: a file or a socket. */
 bool stream_names_host(const char *text);
+/* Whether two machines can have this input at the same time: its bytes, or a file. */
+bool stream_is_private(const char *text);
 /* The path of a "file:" end, or NULL for another kind. The end owns it. */
 const char *stream_file(const struct stream_end *end);
 /*

@@ -25,6 +25,14 @@ stream_names_host(const char *text)
 	return kind && (kind->flags & KIND_HOST);
 }
 
+bool
+stream_is_private(const char *text)
+{
+	const struct stream_kind *kind = text ? kind_find(text, strcspn(text, ":")) : NULL;
+
+	return kind && (kind->decode || !strcmp(kind->name, "file"));
+}
+
 const char *
 stream_file(const struct stream_end *end)
 {

@@ -11,6 +11,7 @@
 #include "boot/acpi.h"
 #include "boot/boot.h"
 #include "boot/mp_table.h"
+#include "machine/dirty.h"
 #include "snapshot/restore.h"
 
 int
@@ -73,6 +74,8 @@ open_snapshot(struct vm *vm, const struct vm_source *source)
 	const char *from = source->restore;
 	int fd = 0, r;
 
+	if (source->branch)
+		return branch_open(source->branch, &vm->snapshot);
 	if (!from)
 		return fail(STATUS_BUG,
 			    "cannot build a machine: neither a config nor a snapshot is given");
@@ -228,10 +231,13 @@ build_machine(struct vm *vm)
 		.memory_file = vm->config.vm.memory_file,
 		.image_fd = root->fd,
 		.image_offset = root->header.memory_offset,
+		.inherited = vm->source.branch ? branch_memory(vm->source.branch) : NULL,
 		.cpus = vm->config.vm.cpus,
 		.irqchip = vm->config.vm.irqchip,
 		.dirty_log = vm->config.vm.dirty_log,
-		.track = root != &vm->snapshot || vm->source.again,
+		.track =
+		    root != &vm->snapshot || vm->source.again ||
+		    (vm->source.branch && dirty_on(branch_capture(vm->source.branch)->machine)),
 		.check = vm->source.check,
 	};
 	layout_memory((struct layout_range){ vm->config.vm.memory_at, vm->config.vm.memory },
@@ -243,7 +249,7 @@ build_machine(struct vm *vm)
 static int
 fill_machine(struct vm *vm)
 {
-	if (!vm->source.restore)
+	if (!vm_restored(vm))
 		return boot(vm, vm->source.check);
 	return vm->source.check ? 0 : snapshot_load(&vm->snapshot, &vm->machine, &vm->devices);
 }
@@ -256,6 +262,8 @@ make_capture(struct vm *vm)
 	vm->can_capture = true;
 	config_find_paths(&vm->config);
 	r = capture_init(&vm->capture, &vm->machine, &vm->devices);
+	if (!r && vm->source.branch)
+		r = capture_branched(&vm->capture, branch_capture(vm->source.branch));
 	if (!r && vm->source.restore)
 		capture_restored(&vm->capture, &vm->snapshot);
 	/* Before the first run: no page has been written yet. */
@@ -267,10 +275,13 @@ make_capture(struct vm *vm)
 int
 vm_build(struct vm *vm, const struct vm_source *source)
 {
-	bool restored = source->restore != NULL;
+	bool restored;
 	int r;
 
 	*vm = (struct vm){ .source = *source, .snapshot = { .fd = -1 } };
+	restored = vm_restored(vm);
+	if (source->branch && branches_begin(&vm->branches, source->branch))
+		return -STATUS_HOST;
 	r = read_config(vm, source);
 	if (r == -STATUS_USAGE && !restored && vm->config.file)
 		return check_rest(vm);
@@ -287,6 +298,7 @@ vm_build(struct vm *vm, const struct vm_source *source)
 		r = devices_create(&vm->devices, &vm->machine, &vm->config,
 				   (restored ? DEVICES_RESTORED : 0) |
 				       (source->trust ? DEVICES_TRUSTED : 0) |
+				       (source->branch ? DEVICES_BRANCHED : 0) |
 				       (source->again ? DEVICES_DETACHED : 0),
 				   restored ? check_device : NULL, vm);
 	if (!r)

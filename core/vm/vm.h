@@ -14,9 +14,10 @@
 #include "pci/complex.h"
 #include "snapshot/capture.h"
 #include "snapshot/reset.h"
+#include "vm/branch.h"
 #include "vm/command.h"
 
-/* Where a VM comes from: one of config and restore. Filled by the caller; strings are
+/* Where a VM comes from: one of config, restore and branch. Filled by the caller; strings are
  * borrowed. */
 struct vm_source {
 	const char *config;  /* path of an INI file */
@@ -25,10 +26,11 @@ struct vm_source {
 	size_t parent_count;
 	char **set; /* KEY=VALUE */
 	size_t set_count;
-	uint64_t timeout;           /* ns of the VM's clock for each run; 0: no limit */
-	const char *trace, *status; /* other files that the run writes; NULL: none */
-	bool trust;                 /* host files and sockets that a snapshot names may be opened */
-	bool again;                 /* for many runs and resets: streams are not connected */
+	uint64_t timeout;            /* ns of the VM's clock for each run; 0: no limit */
+	const struct branch *branch; /* a branch is built in its own process; else NULL */
+	const char *trace, *status;  /* other files that the run writes; NULL: none */
+	bool trust; /* host files and sockets that a snapshot names may be opened */
+	bool again; /* for many runs and resets: streams are not connected */
 	bool check; /* a check only: no KVM, nothing is opened, no state is loaded */
 };
 
@@ -62,8 +64,9 @@ struct vm {
 	const char *until_text;    /* the command's */
 	struct command *capturing; /* waits for the snapshot under way; NULL: none */
 	uint64_t dirty_polled;     /* clock_host of the last poll of dirty pages; 0: none */
-	bool can_capture;          /* capture is there */
-	bool built;                /* machine and devices are there, as far as they could be made */
+	struct branches branches;
+	bool can_capture;      /* capture is there */
+	bool built;            /* machine and devices are there, as far as they could be made */
 	volatile bool patient; /* work is under way that may take long. A signal handler reads it */
 };
 
@@ -73,6 +76,13 @@ struct vm {
  */
 int vm_build(struct vm *vm, const struct vm_source *source);
 void vm_destroy(struct vm *vm);
+
+/* Whether it continues a machine that was saved. */
+static inline bool
+vm_restored(const struct vm *vm)
+{
+	return vm->source.restore || vm->source.branch;
+}
 
 /* Starts the devices. 0 or a negative status; vm_stop in any case. */
 int vm_start(struct vm *vm);

@@ -2,6 +2,7 @@
 /* The table of commands, and those that pause, run, reset and end the machine. */
 #include "vm/vm_commands.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -167,7 +168,9 @@ command_reset(void *context, struct command *command, int argc, char **argv)
 {
 	struct vm *vm = context;
 
-	if (!vm->source.restore)
+	if (vm->source.branch)
+		command_fail(command, "reset: a branch has no snapshot to return to");
+	else if (!vm->source.restore)
 		command_fail(command, "reset needs a snapshot: start the machine with -r");
 	else if (vm->capture.busy && !capture_is_cancelled(&vm->capture))
 		command_fail(command,
@@ -233,6 +236,9 @@ const struct command_row vm_commands[] = {
 	  command_snapshot, NULL },
 	{ "cancel", "cancel", "cancel the snapshot in progress, or withdraw until", 0, 0, false,
 	  command_cancel, cancel_urgent },
+	{ "branch", "branch {SOCKET [--set device.NAME.KEY=VALUE]...}... [--paused]",
+	  "copy the machine: each copy is a process with its own control socket", 1, UINT_MAX,
+	  false, command_branch, NULL },
 	{ "registers", "registers [N]", "the registers of a vCPU", 0, 1, false, command_registers,
 	  NULL },
 	{ "memory", "memory ADDRESS LENGTH", "guest memory in hexadecimal", 2, 2, false,

@@ -8,6 +8,7 @@
 /* Each is a command_row's run; context is a struct vm. */
 void command_snapshot(void *context, struct command *command, int argc, char **argv);
 void command_cancel(void *context, struct command *command, int argc, char **argv);
+void command_branch(void *context, struct command *command, int argc, char **argv);
 void command_registers(void *context, struct command *command, int argc, char **argv);
 void command_memory(void *context, struct command *command, int argc, char **argv);
 void command_device(void *context, struct command *command, int argc, char **argv);

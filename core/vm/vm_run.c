@@ -11,7 +11,7 @@
 int
 vm_start(struct vm *vm)
 {
-	return devices_start(&vm->devices, vm->source.restore ? MINIVMM_RESTORED : MINIVMM_FRESH);
+	return devices_start(&vm->devices, vm_restored(vm) ? MINIVMM_RESTORED : MINIVMM_FRESH);
 }
 
 static void
@@ -55,6 +55,7 @@ vm_run(struct vm *vm)
 	if (until)
 		command_fail(until, "the machine ended before stop condition %s was hit: %s",
 			     vm->until_text, machine_cause_name(vm->machine.end.cause));
+	branches_end(vm);
 	capture_end(&vm->capture);
 	return r;
 }

@@ -3,6 +3,7 @@
 #include "vm/vm_status.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "base/json.h"
 #include "vm/vm.h"
@@ -140,9 +141,12 @@ vm_status(FILE *out, struct vm *vm)
 {
 	struct machine *m = &vm->machine;
 
-	fprintf(out, ",\"state\":\"%s\",\"uptime_ns\":%llu,\"vcpus\":[",
-		machine_running(m) ? "running" : "paused",
-		(unsigned long long)clock_now(&m->clock));
+	fprintf(out, ",\"state\":\"%s\",\"uptime_ns\":%llu,\"pid\":%d",
+		machine_running(m) ? "running" : "paused", (unsigned long long)clock_now(&m->clock),
+		getpid());
+	if (vm->source.branch)
+		fprintf(out, ",\"parent\":%d", branch_parent(vm->source.branch));
+	fputs(",\"vcpus\":[", out);
 	for (uint32_t i = 0; i < m->vcpu_count; i++) {
 		const struct vcpu *vcpu = machine_vcpu(m, i);
 

@@ -83,6 +83,7 @@ put_and_get(struct minivmm_device *dev)
 static void
 call_all(struct minivmm_device *dev)
 {
+	char path[MINIVMM_BRANCH_PATH];
 	struct caller *c = minivmm_state(dev);
 	const struct minivmm_access access = { .width = 1 };
 	struct minivmm_bind bind = { .width = 1, .offset = 1, .value = 7 };
@@ -117,6 +118,7 @@ call_all(struct minivmm_device *dev)
 	minivmm_instruction(dev, c->access ? c->access : &access, &rip);
 	minivmm_option_set(dev, "name", "x");
 	minivmm_capture_file(dev, STDERR_FILENO);
+	minivmm_branch_file(dev, STDERR_FILENO, path);
 	id = minivmm_capture_defer(dev);
 	minivmm_captured(dev, id, NULL);
 	fd = minivmm_file_open(dev, "caller.out", 0);

@@ -3,11 +3,13 @@
  * Tests that a snapshot is invisible to the guest. Runs a config once for reference, then again
  * with a snapshot at each point: every exit or every instruction. A new process restores each
  * snapshot, and its run must equal the rest of the reference: the same accesses, output, end,
- * registers, device states and memory.
+ * registers, device states and memory. The same for a branch instead of a snapshot.
  *
- *   invisible [-s] [-m MAX] [-S SEED] [-c FIELDS] [-k KEEP] CONFIG [KEY=VALUE...]
+ *   invisible [-s] [-b] [-m MAX] [-n DRAWN] [-S SEED] [-c FIELDS] [-k KEEP] CONFIG [KEY=VALUE...]
  *     -s  points are single-stepped instructions, not exits
- *     -m  use all points if there are at most MAX, else about 500 random ones
+ *     -b  branch the machine at each point, instead of a snapshot and a restore; twice: take a
+ *         snapshot of the branch before it runs, and restore that
+ *     -m  use all points if there are at most MAX (2000), else about DRAWN (500) random ones
  *     -S  seed for the random points
  *     -c  compare these: any of t(race) o(utput) e(nd) r(egisters) d(evices) m(emory); default: a
  *         line "# invisible: compare FIELDS" in the config, or all
@@ -32,9 +34,9 @@
 
 #include "base/log.h"
 #include "snapshot/crc.h"
+#include "vm/branching.h"
 #include "vm/vm.h"
 
-#define DRAWN 500u
 #define REPORT_FD 3    /* a child writes its report there; its stdout is the guest's */
 #define XSTATE_BV 512u /* Intel SDM vol. 1, 13.4.2 */
 
@@ -42,8 +44,9 @@
 
 struct options {
 	bool steps, exits_only;
+	unsigned branches;
 	char fields[16]; /* to compare, by the config */
-	uint64_t max, seed;
+	uint64_t max, drawn, seed;
 	const char *compare, *keep, *config;
 	char **set;
 	size_t set_count;
@@ -169,7 +172,7 @@ observe(const struct vm_source *source, FILE *to)
 	machine_set_trace(&run->vm.machine, &run->trace);
 	if (!r)
 		r = devices_start(&run->vm.devices,
-				  source->restore ? MINIVMM_RESTORED : MINIVMM_FRESH);
+				  vm_restored(&run->vm) ? MINIVMM_RESTORED : MINIVMM_FRESH);
 	if (!r)
 		r = machine_run(&run->vm.machine);
 	if (!r) {
@@ -348,12 +351,105 @@ keep(const struct walk *w)
 {
 	char command[3 * PATH_MAX];
 
-	if (!w->options->keep)
+	if (!w->options->keep || w->options->branches)
 		return;
 	snprintf(command, sizeof(command), "cp %s %s/point-%llu.snap", w->snapshot,
 		 w->options->keep, (unsigned long long)w->points);
 	if (system(command))
 		fprintf(stderr, "cannot keep %s\n", w->snapshot);
+}
+
+/* Takes a snapshot of a branch that has not run. Returns 0 or -1. */
+static int
+save_branch(const struct vm_source *source, const char *path)
+{
+	const volatile bool no_waiting = true;
+	struct run *run = calloc(1, sizeof(*run));
+	int r = run_build(run, source);
+
+	if (!r)
+		r = vm_start(&run->vm);
+	if (!r)
+		r = capture_file(&run->vm.capture, path);
+	vm_stop(&run->vm, &no_waiting);
+	run_destroy(run);
+	free(run);
+	return r ? -1 : 0;
+}
+
+/* Of vm_set_branch: in the process of a branch. The report goes to the file of the snapshot. */
+static int
+observe_branch(void *context, const struct branch *branch)
+{
+	struct walk *w = context;
+	struct vm_source source = { .branch = branch };
+	int null = open("/dev/null", O_RDWR);
+	FILE *to = w->options->branches < 2 ? fopen(w->snapshot, "w") : NULL;
+
+	dup2(null, STDOUT_FILENO);
+	source.set = branch_set(branch, &source.set_count);
+	if (w->options->branches == 2)
+		return branch_ready(branch, 0) || save_branch(&source, w->snapshot);
+	if (!to || branch_ready(branch, 0) || observe(&source, to))
+		return 1;
+	return fclose(to) != 0;
+}
+
+/* Copies a file into the report. */
+static int
+read_report(const char *path, struct report *report)
+{
+	FILE *from = fopen(path, "r"), *text;
+	char buffer[65536];
+	size_t n;
+
+	if (!from)
+		return -1;
+	free(report->text);
+	text = open_memstream(&report->text, &report->length);
+	while ((n = fread(buffer, 1, sizeof(buffer), from)) > 0)
+		fwrite(buffer, 1, n, text);
+	fclose(text);
+	return fclose(from);
+}
+
+/* Branches the machine, and waits until the branch has ended. Returns 0 or -1. */
+static int
+branch(struct walk *w)
+{
+	struct vm *vm = &w->run->vm;
+	struct branching *all = branching_create(vm, NULL);
+	int status = -1, r;
+
+	vm_set_branch(vm, observe_branch, w);
+	r = branching_add(all, "");
+	for (size_t i = 0; i < vm->devices.count && !r; i++) {
+		char set[256];
+
+		snprintf(set, sizeof(set), "device.%s.output=stdio",
+			 device_name(&vm->devices.list[i]));
+		if (is_stdio(vm->devices.list[i].config))
+			r = branching_add_set(all, set);
+	}
+	if (!r)
+		r = branching_fork(all);
+	if (!r && write(all->go, "", 1) == 1)
+		waitpid(all->list[0].process, &status, 0);
+	branching_end(all);
+	if (r || status)
+		return -1;
+	return w->options->branches == 2 ? child("-R", w->snapshot, w->options, &w->restored)
+					 : read_report(w->snapshot, &w->restored);
+}
+
+/* Takes a snapshot, and restores it in a new process. Returns 0 or -1. */
+static int
+restore(struct walk *w)
+{
+	return capture_file(&w->run->vm.capture, w->snapshot) ||
+		       child("-R", w->snapshot, w->options, &w->restored)
+		   ? -1
+		   : 0;
 }
 
 static uint64_t
@@ -388,12 +484,9 @@ at_point(void *context)
 		accesses += m->vcpus[i].accesses;
 	output = w->run->output.length;
 	w->checked++;
-	if (capture_file(&w->run->vm.capture, w->snapshot)) {
-		w->failed++;
-		return 0;
-	}
-	if (child("-R", w->snapshot, w->options, &w->restored)) {
-		fprintf(stderr, "point %llu: the restore failed\n", (unsigned long long)w->points);
+	if (w->options->branches ? branch(w) : restore(w)) {
+		fprintf(stderr, "point %llu: the %s failed\n", (unsigned long long)w->points,
+			w->options->branches ? "branch" : "snapshot or its restore");
 		w->failed++;
 		keep(w);
 	} else if (!same(w, accesses, output, clock_now(&m->clock))) {
@@ -469,7 +562,7 @@ walk(const struct options *o)
 		uint64_t points = w.points;
 
 		w.points = 0;
-		w.chance = points <= o->max ? UINT64_MAX : DRAWN * (1ull << 32) / points;
+		w.chance = points <= o->max ? UINT64_MAX : o->drawn * (1ull << 32) / points;
 		w.seed = o->seed;
 		r = walk_once(&w, at_point);
 	}
@@ -517,7 +610,7 @@ read_directives(struct options *o)
 int
 main(int argc, char **argv)
 {
-	struct options o = { .max = 2000, .seed = (uint64_t)getpid() };
+	struct options o = { .max = 2000, .drawn = 500, .seed = (uint64_t)getpid() };
 	struct vm_source source = { 0 };
 	sigset_t kick;
 	int option;
@@ -526,13 +619,19 @@ main(int argc, char **argv)
 	sigaddset(&kick, KVM_SIGNAL);
 	sigprocmask(SIG_BLOCK, &kick, NULL);
 	log_set_level(MINIVMM_ERROR);
-	while ((option = getopt(argc, argv, "sm:S:c:k:R:F:")) != -1)
+	while ((option = getopt(argc, argv, "sbm:n:S:c:k:R:F:")) != -1)
 		switch (option) {
 		case 's':
 			o.steps = true;
 			break;
+		case 'b':
+			o.branches++;
+			break;
 		case 'm':
 			o.max = strtoull(optarg, NULL, 0);
+			break;
+		case 'n':
+			o.drawn = strtoull(optarg, NULL, 0);
 			break;
 		case 'S':
 			o.seed = strtoull(optarg, NULL, 0);

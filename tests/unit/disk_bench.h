@@ -277,7 +277,7 @@ freeze(struct disk *disk)
 	unsigned ours = 0;
 
 	captured = 0;
-	assert_int_equal(disk_freeze(disk, stem), 0);
+	assert_int_equal(disk_freeze(disk, stem, false), 0);
 	for (uint32_t i = 0; i + 1 < disk->count; i++)
 		ours += disk->layers[i].written_here;
 	assert_int_equal(captured, ours + !!ours); /* the files, and their test_directory once */

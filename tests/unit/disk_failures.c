@@ -82,7 +82,7 @@ test_freeze_failures(void **state)
 			one(&disk, false);
 		fail_after = n;
 		stem = disk_stem(&disk, name);
-		if (disk_freeze(&disk, stem))
+		if (disk_freeze(&disk, stem, false))
 			failed++;
 		fail_after = -1;
 		free(stem);

@@ -167,6 +167,13 @@ fake_socket_connect(struct minivmm_device *dev, const char *path)
 	return socket_begin_unix(path, &pending);
 }
 
+/* Captures are for snapshots. */
+static int
+fake_branch_file(struct minivmm_device *dev, int fd, char *path, size_t size)
+{
+	return 0;
+}
+
 /* Creates a device as the core does, without starting it. The caller sets options in the state. */
 static void
 fake_create(struct fake *f, const struct minivmm_plugin *plugin)
@@ -191,6 +198,7 @@ fake_create(struct fake *f, const struct minivmm_plugin *plugin)
 		.file_open = fake_file_open,
 		.socket_listen = fake_socket_listen,
 		.socket_connect = fake_socket_connect,
+		.branch_file = fake_branch_file,
 	};
 	f->device = (struct minivmm_device){ &f->services, calloc(1, plugin->state_size), "fake0",
 					     sizeof(f->device) };

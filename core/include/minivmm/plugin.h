@@ -268,7 +268,12 @@ struct minivmm_start {
 	uint32_t reason;        /* enum minivmm_start_reason */
 	uint8_t generation[16]; /* random: different at the first start and at each restore */
 	uint32_t size;          /* of this struct, in bytes */
+	/* MINIVMM_RESTORED: not 0 if the machine is a branch: a copy of one that runs on. Check
+	 * size before you read it. */
+	uint32_t branch;
 };
+
+#define MINIVMM_BRANCH_PATH 32u /* bytes */
 
 /* Descriptor flags. */
 #define MINIVMM_CONCURRENT                                                                         \
@@ -518,6 +523,7 @@ struct minivmm_services {
 	int (*complete)(struct minivmm_device *dev, uint64_t access, uint64_t value);
 	uint64_t (*capture_defer)(struct minivmm_device *dev);
 	int (*captured)(struct minivmm_device *dev, uint64_t capture, const char *error);
+	int (*branch_file)(struct minivmm_device *dev, int fd, char *path, size_t size);
 };
 
 /* Whether the host's table has a member, from a pointer to the table. */
@@ -947,6 +953,22 @@ static inline int
 minivmm_file_open(struct minivmm_device *dev, const char *path, uint32_t flags)
 {
 	return dev->services->file_open(dev, path, flags);
+}
+
+/*
+ * In a capture for a branch, keeps a duplicate of fd open for the new machines, and stores the path
+ * by which they can open the file in start, at most MINIVMM_BRANCH_PATH bytes with the NUL: for a
+ * file without a name. fd -1: keeps nothing. Returns 1; 0: the capture is for a snapshot; -1 after
+ * an error message. Where: in capture, in callbacks on the I/O thread.
+ */
+static inline int
+minivmm_branch_file(struct minivmm_device *dev, int fd, char path[MINIVMM_BRANCH_PATH])
+{
+	const struct minivmm_services *s = dev->services;
+
+	return MINIVMM_HAS_SERVICE(s, branch_file)
+		   ? s->branch_file(dev, fd, path, MINIVMM_BRANCH_PATH)
+		   : 0;
 }
 
 /*

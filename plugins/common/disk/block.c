@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The life of a disk behind a front end: its options, start, snapshots and end. */
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "jobs.h"
@@ -47,7 +48,7 @@ open_disk(struct minivmm_device *dev, struct block *b)
 
 /* A restored machine writes to a new overlay, so that the snapshot can be restored again. */
 static int
-restore_disk(struct minivmm_device *dev, struct block *b)
+restore_disk(struct minivmm_device *dev, struct block *b, bool branch)
 {
 	if (disk_open(&b->disk, b->path, b->layers, false))
 		return -1;
@@ -65,6 +66,8 @@ restore_disk(struct minivmm_device *dev, struct block *b)
 		return -1;
 	}
 	b->origin = b->disk.count;
+	if (branch)
+		disk_inherit(&b->disk);
 	return b->readonly ? 0 : disk_create_overlay(&b->disk, *b->overlay ? b->overlay : NULL);
 }
 
@@ -77,7 +80,8 @@ block_start(struct minivmm_device *dev, const struct minivmm_start *start)
 	if (start->reason == MINIVMM_FRESH)
 		r = open_disk(dev, b);
 	else if (start->reason == MINIVMM_RESTORED)
-		r = restore_disk(dev, b);
+		r = restore_disk(
+		    dev, b, start->size > offsetof(struct minivmm_start, branch) && start->branch);
 	else if (!b->readonly)
 		r = disk_reset(&b->disk, b->origin);
 	if (!r && b->io == BLOCK_IO_URING)
@@ -92,7 +96,8 @@ block_capture(struct minivmm_device *dev)
 {
 	struct block *b = block_of(dev);
 	char *layers, *stem = disk_stem(&b->disk, b->overlay);
-	int r = disk_freeze(&b->disk, stem);
+	int branch = minivmm_branch_file(dev, -1, NULL),
+	    r = branch < 0 ? -1 : disk_freeze(&b->disk, stem, branch);
 
 	free(stem);
 	if (r)

@@ -142,8 +142,12 @@ bool disk_call_flush(struct disk *disk, struct disk_call *call);
 void disk_call_end(struct disk *disk, struct disk_call *call, bool done);
 
 /* Freezes the disk's content for a snapshot; later writes go to a new overlay. stem: files that
- * need a name get the stem and a number; NULL: no such name is possible. */
-int disk_freeze(struct disk *disk, const char *stem);
+ * need a name get the stem and a number; NULL: no such name is possible. branch: no file needs one,
+ * and the layers pass to the new machines. */
+int disk_freeze(struct disk *disk, const char *stem, bool branch);
+/* The open layers belong to a branch: the machine that it copies has written and frozen them, and
+ * the next snapshot must flush them. */
+void disk_inherit(struct disk *disk);
 /* Returns a stem for disk_freeze(), malloced: from the overlay option, or else from the disk's
  * files. NULL: there is none. */
 char *disk_stem(const struct disk *disk, const char *overlay);

@@ -57,10 +57,8 @@ capture_layer(struct disk *disk, const struct disk_layer *layer, char **last)
 }
 
 static int
-name_top(struct disk *disk, const char *stem)
+name_layer(struct disk *disk, struct disk_layer *layer, const char *stem)
 {
-	struct disk_layer *layer = &disk->layers[disk->count - 1];
-
 	if (layer->path)
 		return 0;
 	layer->path = disk_link_next(stem, layer);
@@ -103,10 +101,10 @@ freeze_layer(struct disk *disk, struct disk_layer *layer)
 }
 
 /* Freezes the layers below the top one that this machine has written, and has the snapshot flush
- * them: those of earlier snapshots too, since nobody says whether these have succeeded. The machine
- * is stopped meanwhile, so each layer costs little. */
+ * them: those of earlier snapshots too, since nobody says whether these have succeeded. A branch
+ * needs no flush. The machine is stopped meanwhile, so each layer costs little. */
 static int
-seal(struct disk *disk)
+seal(struct disk *disk, bool branch)
 {
 	char *folder = NULL;
 	int r = 0;
@@ -115,16 +113,28 @@ seal(struct disk *disk)
 		struct disk_layer *layer = &disk->layers[i];
 
 		if (layer->written_here)
-			r = freeze_layer(disk, layer) || capture_layer(disk, layer, &folder) ? -1
-											     : 0;
+			r = freeze_layer(disk, layer) ||
+				    (!branch && capture_layer(disk, layer, &folder))
+				? -1
+				: 0;
 	}
 	free(folder);
 	return r;
 }
 
-/* Creates a new top layer for the writes after a snapshot. */
+/* Names the layers below the top one that a branch has inherited without a name. */
 static int
-begin_above(struct disk *disk, const char *stem)
+name_inherited(struct disk *disk, const char *stem)
+{
+	for (uint32_t i = 1; i + 1 < disk->count; i++)
+		if (name_layer(disk, &disk->layers[i], stem))
+			return -1;
+	return 0;
+}
+
+/* Creates a new top layer for the writes after a snapshot, or after a branch. */
+static int
+begin_above(struct disk *disk, const char *stem, bool branch)
 {
 	struct disk_layer *frozen = &disk->layers[disk->count - 1];
 	bool named = frozen->path;
@@ -134,13 +144,13 @@ begin_above(struct disk *disk, const char *stem)
 		return disk_error(disk, "cannot freeze the disk", disk->layers[0].path,
 				  "no file can be created beside it: set overlay = FILE, temporary "
 				  "= yes or readonly = yes");
-	if (name_top(disk, stem))
+	if (!branch && name_layer(disk, frozen, stem))
 		return -1;
 	/* An overlay without a name is followed by another one without a name. */
 	r = named ? create_next(disk, stem) : disk_create_overlay(disk, NULL);
 	if (!r && named)
-		minivmm_log(disk->dev, MINIVMM_INFO,
-			    "the snapshot contains %s; the disk continues in %s", frozen->path,
+		minivmm_log(disk->dev, MINIVMM_INFO, "%s %s; the disk continues in %s",
+			    branch ? "the branch stands on" : "the snapshot contains", frozen->path,
 			    disk->layers[disk->count - 1].path);
 	return r;
 }
@@ -187,24 +197,44 @@ check_names(struct disk *disk)
 	return 0;
 }
 
+void
+disk_inherit(struct disk *disk)
+{
+	for (uint32_t i = 0; i < disk->count; i++)
+		if (disk->layers[i].fd >= 0)
+			disk->layers[i].written_here = disk->layers[i].sealed = true;
+}
+
 int
-disk_freeze(struct disk *disk, const char *stem)
+disk_freeze(struct disk *disk, const char *stem, bool branch)
 {
 	const struct disk_layer *top = &disk->layers[disk->count - 1];
 
 	if (check_names(disk))
 		return -1;
+	if (!branch && name_inherited(disk, stem))
+		return -1;
 	if (disk->readonly)
 		return 0;
-	if ((!top->overlay || top->written) && begin_above(disk, stem))
+	if ((!top->overlay || top->written) && begin_above(disk, stem, branch))
 		return -1;
 	/* Also freeze the layers of earlier snapshots that failed. */
-	return seal(disk);
+	return seal(disk, branch);
+}
+
+/* The path of a layer for disk_layers: its own, or one for a branch. NULL after an error. */
+static const char *
+listed_path(struct disk *disk, struct disk_layer *layer, char buffer[MINIVMM_BRANCH_PATH])
+{
+	if (layer->path)
+		return full_path(layer);
+	return minivmm_branch_file(disk->dev, layer->fd, buffer) == 1 ? buffer : NULL;
 }
 
 char *
 disk_layers(struct disk *disk)
 {
+	char buffer[MINIVMM_BRANCH_PATH];
 	uint32_t last = disk->readonly ? disk->count : disk->count - 1;
 	char *list = NULL;
 	size_t length;
@@ -212,7 +242,7 @@ disk_layers(struct disk *disk)
 	bool failed = !out;
 
 	for (uint32_t i = 1; i < last && !failed; i++) {
-		const char *path = full_path(&disk->layers[i]);
+		const char *path = listed_path(disk, &disk->layers[i], buffer);
 
 		failed =
 		    !path || strchr(path, ':') || fprintf(out, "%s%s", i > 1 ? ":" : "", path) < 0;

@@ -16,6 +16,8 @@
 
 #include "disk.h"
 
+#define BRANCHED "/proc/self/fd/" /* paths of minivmm_branch_file() */
+
 /* The remedies for a disk that can be read and not written. */
 #define READ_INSTEAD "set readonly = yes, or overlay = FILE to write to another file"
 
@@ -154,7 +156,7 @@ static int
 open_overlay(struct disk *disk, int fd, const char *path, bool write)
 {
 	struct disk_layer *layer = add(disk, fd, path);
-	int r = disk_lock_file(disk, fd, path, write);
+	int r = disk_lock_file(disk, fd, path ? path : "without a name", write);
 
 	if (!r)
 		r = overlay_open(disk, layer);
@@ -174,6 +176,8 @@ open_frozen(struct disk *disk, const char *path)
 	if (disk_room(disk))
 		return -1;
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd >= 0 && !strncmp(path, BRANCHED, strlen(BRANCHED)))
+		path = NULL; /* a branch has inherited it; it has no name */
 	return fd < 0 ? disk_error(disk, "cannot open the overlay", path,
 				   minivmm_error_text(disk->dev, MINIVMM_CALL_OTHER, errno).text)
 		      : open_overlay(disk, fd, path, false);

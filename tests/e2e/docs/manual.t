@@ -56,7 +56,7 @@ cmp_ok(scalar(keys %option), '>', 10, 'options');
 has_item($text{cli}, "--$_", "minivmm.1: --$_") for sort keys %option;
 shows($text{cli}, qr/^ +-$_, --/m, "minivmm.1: -$_") for $table =~ /'(\w)'/g;
 for my $mentioned ($text{cli} =~ /(?<![\w-])--([a-z][\w-]+)/g) {
-    ok($mentioned eq 'watch' || $source{'cli/commands.c'} =~ /\{ "$mentioned",/, "minivmm.1: --$mentioned is an option") if !$option{$mentioned};
+    ok($mentioned eq 'paused' || $source{'cli/commands.c'} =~ /\{ "$mentioned",/, "minivmm.1: --$mentioned is an option") if !$option{$mentioned};
 }
 my ($commands) = $source{'cli/commands.c'} =~ /cli_commands\[\] = \{(.*?)\n\};/s;
 for my $command ($commands =~ /\{ "([\w-]+)", cli_/g) {

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
 # The guarantee: for every config, a snapshot at every exit and after every single-stepped
-# instruction, restored in a new process, continues as the uninterrupted run does. See
-# tests/tools/invisible.c.
+# instruction, restored in a new process, continues as the uninterrupted run does; so does a branch
+# at an exit. See tests/tools/invisible.c.
 use strict;
 use warnings;
 use Cwd 'abs_path';
@@ -51,7 +51,7 @@ sub walk {
 	open STDIN, '<', '/dev/null' or die "stdin: $!";
 	open STDOUT, '>', 'out' or die "stdout: $!";
 	open STDERR, '>', 'err' or die "stderr: $!";
-	exec 'timeout', 900, $walk, '-S', $seed, $mode ? $mode : (), $config, @set or die "$walk: $!";
+	exec 'timeout', 900, $walk, '-S', $seed, split(' ', $mode), $config, @set or die "$walk: $!";
 }
 
 sub read_file {
@@ -62,7 +62,7 @@ sub read_file {
 }
 
 chdir tempdir(CLEANUP => 1);
-my @jobs = map { my $config = $_; map { [ $config, $_ ] } '', '-s' } sort glob "$configs/*.ini";
+my @jobs = map { my $config = $_; map { [ $config, $_ ] } '', '-s', '-b -m 40 -n 40', $config =~ m{/(?:disk|nvme)\.ini$} ? '-b -b -m 40 -n 40' : () } sort glob "$configs/*.ini";
 my (%running, %ended);
 
 sub reap {
@@ -90,7 +90,7 @@ for my $number (0 .. $#jobs) {
 	my ($config, $mode) = @{ $jobs[$number] };
 	my ($name) = $config =~ m{([^/]+)\.ini$};
 	my ($status, $out) = ($ended{$number}, read_file("$number/out"));
-	my $what = "$name, " . ($mode ? 'every instruction' : 'every exit');
+	my $what = "$name, " . ($mode =~ /b.*b/ ? 'a snapshot of a branch at some exits' : $mode =~ /b/ ? 'a branch at some exits' : $mode ? 'every instruction' : 'every exit');
 	if ($status == 77 && may_skip($config)) {
 		pass("$what: " . ($out =~ /SKIP (.*)/ ? $1 : ''));
 		next;

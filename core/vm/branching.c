@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Makes branches: the side of the machine that is copied. */
+#include "vm/branching.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "base/limit.h"
+#include "base/log.h"
+#include "machine/dirty.h"
+#include "snapshot/sections.h"
+#include "vm/vm_commands.h"
+
+/* While devices capture: a negative status if the machine has ended. */
+static int
+check_wait(void *context)
+{
+	return machine_ended(context) ? fail(STATUS_USAGE, "cannot branch: the machine has ended")
+				      : 0;
+}
+
+/* Saves the state and forks. The machine is paused. Returns the process, or a negative status. */
+static pid_t
+fork_paused(struct branching *all)
+{
+	struct vm *vm = all->vm;
+	struct section_context context = section_context(&vm->machine, &vm->devices);
+	int r = devices_capture_branch(&vm->devices, check_wait, &vm->machine, &all->files,
+				       &all->file_count);
+	pid_t process;
+
+	if (!r)
+		r = sections_save(&context, SAVED_IN_STOP, &all->meta);
+	if (!r && snapshot_meta_failed(&all->meta))
+		r = fail(STATUS_BUG, "cannot branch: a record is invalid");
+	if (!r && dirty_on(&vm->machine)) /* a diff of the branch needs what was written so far */
+		r = dirty_poll(&vm->machine, NULL);
+	if (r)
+		return r;
+	process = fork();
+	if (!process) {
+		all->reports = all->child_reports;
+		all->go = all->child_go;
+		branching_begin(all);
+	}
+	return process > 0 ? process
+			   : fail(STATUS_HOST, "cannot branch: fork: %s",
+				  limit_error_of(LIMIT_THREAD, errno).text);
+}
+
+static int
+stop(struct branching *all)
+{
+	struct machine *m = &all->vm->machine;
+	struct section_context context = section_context(m, &all->vm->devices);
+	int r = sections_save(&context, SAVED_BEFORE_STOP, &all->meta), resumed;
+
+	if (r)
+		return r;
+	all->stop_began = clock_host();
+	r = machine_pause(m, PAUSE_BRANCH);
+	if (!r)
+		r = fork_paused(all);
+	all->stop_ended = clock_host();
+	resumed = machine_resume(m, PAUSE_BRANCH);
+	devices_capture_end(&all->vm->devices);
+	if (r > 0)
+		all->list[0].process = r;
+	return r < 0 ? r : resumed;
+}
+
+void
+branching_end(struct branching *all)
+{
+	struct loop *loop = &all->vm->machine.loop;
+
+	loop_remove(loop, &all->source);
+	if (all->reports >= 0)
+		close(all->reports);
+	if (all->go >= 0)
+		close(all->go);
+	snapshot_meta_free(&all->meta);
+	all->vm->branches.under_way = NULL;
+	for (uint32_t i = 0; i < all->count; i++) {
+		for (size_t k = 0; k < all->list[i].set_count; k++)
+			free(all->list[i].set[k]);
+		free(all->list[i].set);
+		free(all->list[i].socket);
+	}
+	free(all->list);
+	free(all);
+}
+
+/* All processes that wait to run end. The command ends when they have: at the end of the reports.
+ */
+static void
+give_up(struct branching *all, const char *why)
+{
+	if (!*all->why)
+		snprintf(all->why, sizeof(all->why), "%s", why);
+	close(all->go);
+	all->go = -1;
+}
+
+static void
+fail_command(struct branching *all)
+{
+	struct command *command = all->command;
+	char why[sizeof(all->why)];
+
+	strcpy(why, all->why);
+	branching_end(all);
+	command_fail(command, "%s", why);
+}
+
+static void
+succeed(struct branching *all)
+{
+	struct command *command = all->command;
+	FILE *out = command->reply;
+	uint64_t stopped = machine_downtime(&all->vm->machine, all->stop_began, all->stop_ended);
+	char go[64] = { 0 };
+
+	for (uint32_t left = all->count, part; left; left -= part) {
+		part = left < sizeof(go) ? left : sizeof(go);
+		if (write(all->go, go, part) != (ssize_t)part) {
+			give_up(all, "a branch has ended before it ran");
+			return;
+		}
+	}
+	fputs(",\"branches\":[", out);
+	for (uint32_t i = 0; i < all->count; i++) {
+		fprintf(out, "%s{\"socket\":", i ? "," : "");
+		json_text(out, all->list[i].socket, strlen(all->list[i].socket));
+		fprintf(out, ",\"pid\":%d}", all->list[i].process);
+	}
+	fputs("],\"stopped_us\":", out);
+	json_decimal(out, stopped ? stopped : all->stop_ended - all->stop_began, 1000);
+	branching_end(all);
+	command_done(command);
+}
+
+/* A new process is ready, has failed, or has ended. */
+void
+branching_reported(struct loop_source *source, uint32_t events)
+{
+	struct branching *all = source->context;
+	struct branch_report report;
+	ssize_t n = read(source->fd, &report, sizeof(report));
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n != sizeof(report)) {
+		give_up(all, "a process of a branch has died; see its messages");
+		fail_command(all);
+		return;
+	}
+	if (report.status || report.index >= all->count) {
+		report.text[sizeof(report.text) - 1] = '\0';
+		give_up(all, report.text);
+		return;
+	}
+	all->list[report.index].process = report.process;
+	if (++all->ready == all->count && !*all->why)
+		succeed(all);
+}
+
+/* Two pipes: reports to the machine, and the order to run. 0 or a negative status. */
+static int
+open_pipes(struct branching *all)
+{
+	int reports[2] = { -1, -1 }, go[2] = { -1, -1 };
+
+	if (pipe2(reports, O_CLOEXEC) || pipe2(go, O_CLOEXEC)) {
+		int error = errno;
+
+		close(reports[0]);
+		close(reports[1]);
+		return fail(STATUS_HOST, "cannot branch: pipe: %s", limit_error(error).text);
+	}
+	all->reports = reports[0];
+	all->child_reports = reports[1];
+	all->go = go[1];
+	all->child_go = go[0];
+	fcntl(all->reports, F_SETFL, O_NONBLOCK);
+	return 0;
+}
+
+int
+branching_fork(struct branching *all)
+{
+	int r = open_pipes(all);
+
+	if (!r)
+		r = stop(all);
+	if (all->child_reports >= 0) {
+		close(all->child_reports);
+		close(all->child_go);
+	}
+	return r;
+}
+
+int
+branches_keep(struct branches *branches, pid_t process)
+{
+	pid_t *children = realloc(branches->children, (branches->count + 1) * sizeof(*children));
+
+	if (!children)
+		return fail_memory("a branch");
+	branches->children = children;
+	children[branches->count++] = process;
+	return 0;
+}
+
+int
+branching_start(struct branching *all)
+{
+	struct vm *vm = all->vm;
+	int r = branching_fork(all);
+
+	if (!r && loop_add(&vm->machine.loop, &all->source, all->reports, EPOLLIN))
+		r = fail(STATUS_HOST, "cannot branch: epoll_ctl: %s", limit_error(errno).text);
+	if (!r)
+		r = branches_keep(&vm->branches, all->list[0].process);
+	if (r) {
+		branching_end(all);
+		return r;
+	}
+	vm->branches.under_way = all;
+	return 0;
+}
+
+void
+vm_set_branch(struct vm *vm, int (*run)(void *context, const struct branch *branch), void *context)
+{
+	vm->branches.run = run;
+	vm->branches.context = context;
+}
+
+void
+branches_end(struct vm *vm)
+{
+	if (vm->branches.under_way) {
+		give_up(vm->branches.under_way, "the machine ended before its branches ran");
+		fail_command(vm->branches.under_way);
+	}
+	free(vm->branches.children);
+	vm->branches.children = NULL;
+	vm->branches.count = 0;
+}
+
+void
+branches_reap(struct vm *vm)
+{
+	struct branches *branches = &vm->branches;
+
+	for (size_t i = 0; i < branches->count;)
+		if (waitpid(branches->children[i], NULL, WNOHANG))
+			branches->children[i] = branches->children[--branches->count];
+		else
+			i++;
+}
