@@ -83,32 +83,23 @@ sub mmio {
 	return;
 }
 
-# Disks in slots: plugin and QEMU's device. Both machines have two of each.
+# Disks in slots: plugin and QEMU's device.
 my @disks = (['virtio-blk', 'virtio-blk-pci'], ['nvme', 'nvme']);
-
-# Loads of the first, which has the default io, and of the second, which has threads.
-my @disk_loads = ([
-		['4 KiB random read', '4096 random 1', 4096, 1.2],
-		['4 KiB random read, 32 at once', '4096 random 32', 4096, 1.2],
-		['1 MiB sequential read', '1048576 sequential 1', MIB, 1.0],
-	], [['4 KiB random read, 32 at once, threads', '4096 random 32', 4096, 1.2]]);
 
 sub slots {
 	my ($rounds) = @_;
 	my (@sections, @options, @images, @loads);
 	for (@disks) {
 		my ($plugin, $device) = @$_;
-		for my $i (0, 1) {
-			my $id = "$plugin-$i";
-			push @images, my $image = Load::image($id);
-			push @sections, "[device $id]\nplugin = $plugin\npath = $image\nserial = $id\nslot = next\n" . ($i ? "io = threads\n" : '');
-			push @options, drive($id, $image), '-device', "$device,drive=$id,serial=$id";
-			push @loads, map {
-				my ($figure, $ask, $bytes, $speed) = @$_;
-				{ figure => "$plugin in a slot, $figure", ask => "read /dev/disk-$id $ask @{[MS]}", bytes => $bytes,
-					speed => $speed, exits => 1.0 }
-			} @{ $disk_loads[$i] };
-		}
+		push @images, my $image = Load::image($plugin);
+		push @sections, "[device $plugin]\nplugin = $plugin\npath = $image\nserial = $plugin\nslot = next\n";
+		push @options, drive($plugin, $image), '-device', "$device,drive=$plugin,serial=$plugin";
+		push @loads, map {
+			my ($figure, $ask, $bytes, $speed) = @$_;
+			{ figure => "$plugin in a slot, $figure", ask => "read /dev/disk-$plugin $ask @{[MS]}", bytes => $bytes, speed => $speed,
+				exits => 1.0 }
+		} ['4 KiB random read', '4096 random 1', 4096, 1.2], ['4 KiB random read, 32 at once', '4096 random 32', 4096, 1.2],
+		    ['1 MiB sequential read', '1048576 sequential 1', MIB, 1.0];
 	}
 	my @ours = Vmm::our_command('load', '', @sections, "[device net0]\nplugin = virtio-net\nbackend = user\nslot = next\n");
 	my @qemus = Vmm::qemu_command('q35', 'load', '', @options, '-netdev', 'user,id=net', '-device', 'virtio-net-pci,netdev=net');
