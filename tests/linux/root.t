@@ -12,7 +12,7 @@ use Stock;
 use Test::More;
 
 # Each kind of disk: the modules in the initramfs, and the name of the disk.
-my %disks = ('virtio-blk' => { modules => [qw(virtio_pci virtio_blk)], name => 'vda' });
+my %disks = ('virtio-blk' => { modules => [qw(virtio_pci virtio_blk)], name => 'vda' }, nvme => { modules => ['nvme'], name => 'nvme0n1' });
 my @kernels = qw(linux-image-cloud-amd64 linux-image-amd64);
 $ENV{PATH} .= ':/usr/sbin:/sbin';
 
