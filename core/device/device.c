@@ -45,7 +45,7 @@ int
 device_leave(struct device *device, enum service_callback callback, int result)
 {
 	bool pending = result == MINIVMM_PENDING && service_callers[callback].pending &&
-		       (callback != CALLBACK_CAPTURE || device_has_deferred_capture(device));
+		       (callback != CALLBACK_CAPTURE || device->capture.id);
 
 	if (result && result != -1 && !pending) {
 		service_refuse_result(&device->host.public, bus_current.callback, result);

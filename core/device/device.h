@@ -56,7 +56,8 @@ struct device_mapping {
 	size_t length;
 };
 
-/* A capture that the device has deferred. */
+/* A capture that the device has deferred. Only the main thread writes the members other than ended
+ * and error. */
 struct device_capture {
 	uint64_t id;    /* 0: none */
 	uint64_t until; /* clock_host() */
@@ -135,7 +136,7 @@ struct devices {
 		int *fds;
 		size_t count;
 	} branched;
-	struct lock capture_lock; /* guards the members capture of all devices, and the next */
+	struct lock capture_lock; /* guards the members capture of all devices */
 	uint64_t last_capture;    /* ids are never used again */
 };
 
@@ -368,8 +369,6 @@ extern const struct service_set device_services, device_memory_services, device_
 void device_services_compose(struct service_table *table);
 /* Tells the plugins that the level of the log has changed. Main thread. */
 void devices_log_level(struct devices *devices);
-/* Whether its capture is deferred. Any thread. */
-bool device_has_deferred_capture(struct device *device);
 /* Removes the files of the device's sockets. */
 void device_sockets_free(struct device *device);
 /* Whether the plugin has guest memory mapped. Any thread. */

@@ -161,21 +161,12 @@ const struct service_set device_capture_services = {
 	SERVICE_ROW(capture_file, keep_file, "capture_file", SERVICE_CAPTURE, SERVICE_IO),
 };
 
-bool
-device_has_deferred_capture(struct device *d)
-{
-	bool has;
-
-	lock_take(&d->all->capture_lock);
-	has = d->capture.id;
-	lock_release(&d->all->capture_lock);
-	return has;
-}
-
 /* A capture that is pending is cancelled. */
 static void
 forget_capture(struct device *d)
 {
+	if (!d->capture.id)
+		return;
 	lock_take(&d->all->capture_lock);
 	if (d->capture.id && !d->capture.ended)
 		d->capture.lost = d->capture.id;
@@ -188,10 +179,11 @@ static int
 begin_capture(struct device *d)
 {
 	char text[64];
-	int r = 0;
+	int r;
 
-	if (d->started && d->plugin.descriptor.capture)
-		r = DEVICE_CALL(d, CALLBACK_CAPTURE, d->plugin.descriptor.capture(&d->host.public));
+	if (!d->started || !d->plugin.descriptor.capture)
+		return 0;
+	r = DEVICE_CALL(d, CALLBACK_CAPTURE, d->plugin.descriptor.capture(&d->host.public));
 	if (!r)
 		forget_capture(d);
 	if (r >= 0)
@@ -204,11 +196,12 @@ begin_capture(struct device *d)
 static bool
 is_pending(struct device *d, int *r)
 {
-	char error[256] = "", time[32];
-	bool deferred, ended, failed;
+	char error[256], time[32];
+	bool ended, failed;
 
+	if (!d->capture.id)
+		return false;
 	lock_take(&d->all->capture_lock);
-	deferred = d->capture.id;
 	ended = d->capture.ended;
 	failed = d->capture.error;
 	if (failed)
@@ -218,14 +211,14 @@ is_pending(struct device *d, int *r)
 		*r = fail(STATUS_IO,
 			  "device %s (plugin %s): capture failed: %s: no snapshot is written",
 			  d->config->name, d->plugin.descriptor.name, error);
-	else if (deferred && !ended && clock_host() >= d->capture.until)
+	else if (!ended && clock_host() >= d->capture.until)
 		*r = fail(
 		    STATUS_IO,
 		    "device %s (plugin %s): its capture has not ended within %s: no snapshot "
 		    "is written; try again later",
 		    d->config->name, d->plugin.descriptor.name,
 		    format_duration(d->plugin.descriptor.capture_deadline, time, sizeof(time)));
-	return deferred && !ended;
+	return !ended;
 }
 
 /* Milliseconds until the first deadline, at most CHECK_EVERY; 0: no capture is pending, or one has
