@@ -27,13 +27,23 @@ struct worker {
 	atomic_int id; /* of the thread, for the check */
 };
 
+static uint64_t
+host_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
 /* Waits for the time of the option, or for a file named go. */
 static uint32_t
 compute(const struct worker *w, uint32_t number)
 {
 	const struct timespec nap = { .tv_nsec = 1000000 };
+	uint64_t end = host_ns() + w->delay;
 
-	for (uint64_t ns = 0; ns < w->delay && access("go", F_OK); ns += 1000000)
+	while (host_ns() < end && access("go", F_OK))
 		nanosleep(&nap, NULL);
 	return number + 1;
 }
