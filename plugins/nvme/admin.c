@@ -15,6 +15,7 @@ enum admin_opcode {
 	SET_FEATURES = 0x09,
 	GET_FEATURES = 0x0a,
 	ASYNC_EVENT = 0x0c,
+	DOORBELL_BUFFER = 0x7c,
 };
 
 #define CONTIGUOUS 0x1u /* in cdw11 of the creation of a queue */
@@ -50,8 +51,9 @@ check_create(const struct nvme *n, const struct nvme_command *c, bool exists, bo
 }
 
 static uint16_t
-create_cq(struct nvme *n, const struct nvme_command *c)
+create_cq(struct minivmm_device *dev, const struct nvme_command *c)
 {
+	struct nvme *n = minivmm_state(dev);
 	uint32_t id = c->cdw10 & 0xffff, vector = c->cdw11 >> 16;
 	uint16_t status =
 	    check_create(n, c, usable_id(n, id) && n->cq_size[id], IOCQES(n->cc) == 4);
@@ -63,21 +65,23 @@ create_cq(struct nvme *n, const struct nvme_command *c)
 	nvme_set_cq(n, id, c->prp1, (c->cdw10 >> 16) + 1);
 	n->cq_interrupts[id] = c->cdw11 & INTERRUPTS;
 	n->cq_vector[id] = (uint8_t)vector;
-	return NVME_SUCCESS;
+	return nvme_shadow_begin(dev, id) ? NVME_TRANSFER_ERROR : NVME_SUCCESS;
 }
 
 static uint16_t
-create_sq(struct nvme *n, const struct nvme_command *c)
+create_sq(struct minivmm_device *dev, const struct nvme_command *c)
 {
+	struct nvme *n = minivmm_state(dev);
 	uint32_t id = c->cdw10 & 0xffff, cq = c->cdw11 >> 16;
 	uint16_t status;
 
 	if (!usable_id(n, cq) || !n->cq_size[cq])
 		return cq && cq <= n->queues ? NVME_CQ_INVALID : NVME_QUEUE_ID;
 	status = check_create(n, c, usable_id(n, id) && n->sq_size[id], IOSQES(n->cc) == 6);
-	if (!status)
-		nvme_set_sq(n, id, c->prp1, (c->cdw10 >> 16) + 1, cq);
-	return status;
+	if (status)
+		return status;
+	nvme_set_sq(n, id, c->prp1, (c->cdw10 >> 16) + 1, cq);
+	return nvme_shadow_begin(dev, id) ? NVME_TRANSFER_ERROR : NVME_SUCCESS;
 }
 
 /* Section 5.6: the commands of the queue are completed first. */
@@ -245,13 +249,13 @@ nvme_admin(struct minivmm_device *dev, const struct nvme_command *c, uint32_t *r
 	case DELETE_SQ:
 		return delete_sq(dev, c);
 	case CREATE_SQ:
-		return create_sq(n, c);
+		return create_sq(dev, c);
 	case GET_LOG_PAGE:
 		return nvme_log_page(dev, c);
 	case DELETE_CQ:
 		return delete_cq(dev, c);
 	case CREATE_CQ:
-		return create_cq(n, c);
+		return create_cq(dev, c);
 	case IDENTIFY:
 		return nvme_identify(dev, c);
 	case ABORT:
@@ -262,6 +266,8 @@ nvme_admin(struct minivmm_device *dev, const struct nvme_command *c, uint32_t *r
 		return get_feature(n, c, result);
 	case ASYNC_EVENT:
 		return async_event(dev, c);
+	case DOORBELL_BUFFER:
+		return nvme_shadow_configure(dev, c);
 	default:
 		return NVME_INVALID_OPCODE;
 	}

@@ -89,8 +89,9 @@ identify_controller(struct minivmm_device *dev, uint8_t *page)
 	put_text(page, 64, FIRMWARE, 8);
 	put(page, 77, NVME_MDTS, 1);
 	put(page, 80, NVME_VERSION, 4);
-	put(page, 111, 1, 1); /* an I/O controller */
-	put(page, 258, 3, 1); /* abort commands - 1 */
+	put(page, 111, 1, 1);     /* an I/O controller */
+	put(page, 256, 0x100, 2); /* doorbell buffer config */
+	put(page, 258, 3, 1);     /* abort commands - 1 */
 	put(page, 259, NVME_EVENTS - 1, 1);
 	put(page, 260, 0x03, 1); /* one firmware slot, for reading only */
 	put(page, 261, 0x04, 1); /* log pages from an offset on */

@@ -314,6 +314,8 @@ static const struct minivmm_field fields[] = {
 	FIELD(intms, .help = "interrupts that are masked, by vector"),
 	FIELD(asq, .help = "ASQ"),
 	FIELD(acq, .help = "ACQ"),
+	FIELD(shadow, .since = 2, .help = "address of the doorbells in memory; 0: none"),
+	FIELD(shadow_events, .since = 2, .help = "address of their event indices"),
 	FIELD(sq_base, .help = "by submission queue: address"),
 	FIELD(sq_size, .max = NVME_ENTRIES, .help = "entries; 0: it does not exist"),
 	FIELD(sq_head, .max = NVME_ENTRIES - 1, .help = "next entry that the controller takes"),
@@ -357,7 +359,7 @@ static const struct minivmm_field fields[] = {
 static const struct minivmm_plugin nvme = {
 	.name = "nvme",
 	.summary = "an NVMe disk",
-	.state_version = 1,
+	.state_version = 2,
 	.state_size = sizeof(struct nvme),
 	.options = options,
 	.ranges = ranges,

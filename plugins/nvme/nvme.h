@@ -4,6 +4,7 @@
  *
  *   nvme.c       the plugin, registers, enable, reset, shutdown
  *   queues.c     doorbells: takes commands from submission queues, posts completions, interrupts
+ *   shadow.c     doorbells in guest memory
  *   admin.c      admin commands: queues, features, events
  *   identify.c   data that the controller returns: identify, log pages
  *   io.c         I/O commands, which become jobs of the disk
@@ -112,6 +113,7 @@ struct nvme {
 	uint16_t queues;                            /* option: number of I/O queues of each kind */
 	uint32_t cc, csts, aqa, intms;
 	uint64_t asq, acq;
+	uint64_t shadow, shadow_events; /* guest physical, of pages; shadow 0: none */
 	/* By queue. size 0: the queue does not exist. */
 	uint64_t sq_base[NVME_IDS], cq_base[NVME_IDS]; /* guest physical, of a page */
 	uint16_t sq_size[NVME_IDS], cq_size[NVME_IDS]; /* in entries */
@@ -173,6 +175,25 @@ void nvme_wait_event(struct minivmm_device *dev, uint16_t cid);
 bool nvme_end_event(struct minivmm_device *dev, uint32_t index, uint16_t status, uint32_t result);
 /* Completes the deletion of a submission queue, if its commands are complete. */
 void nvme_end_delete(struct minivmm_device *dev, uint32_t sq);
+
+/* shadow.c. Whether the doorbells of queues with this id are in memory. */
+static inline bool
+nvme_shadowed(const struct nvme *n, uint32_t id)
+{
+	return n->shadow && id;
+}
+/* Read a doorbell in memory: the tail of a submission queue, the head of a completion queue. await:
+ * the driver shall write to the register after the next change. Return false if the doorbell is not
+ * in memory. */
+bool nvme_shadow_tail(struct minivmm_device *dev, uint32_t sq);
+bool nvme_shadow_head(struct minivmm_device *dev, uint32_t cq, bool await);
+/* The controller has taken all commands: the driver shall write to the register after the next
+ * change. Returns whether there is another command already. */
+bool nvme_shadow_await_tail(struct minivmm_device *dev, uint32_t sq);
+/* A queue of this id has been created: sets its doorbells. Returns 0, or -1: not in memory. */
+int nvme_shadow_begin(struct minivmm_device *dev, uint32_t id);
+/* The command doorbell buffer config. Returns its status. */
+uint16_t nvme_shadow_configure(struct minivmm_device *dev, const struct nvme_command *command);
 
 /* admin.c. Executes an admin command. Returns its status; or NVME_LATER, if nvme_post() follows or
  * the command waits. result: 0, or a value for the driver. */

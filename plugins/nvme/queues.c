@@ -52,9 +52,11 @@ nvme_drop_queues(struct minivmm_device *dev)
 	}
 	n->event_count = 0;
 	n->events = n->events_reported = 0;
+	n->shadow = n->shadow_events = 0;
 	nvme_update_pin(dev);
 }
 
+/* Vector 0 is the only one with the pin. */
 void
 nvme_update_pin(struct minivmm_device *dev)
 {
@@ -62,8 +64,8 @@ nvme_update_pin(struct minivmm_device *dev)
 	bool up = false;
 
 	for (uint32_t i = 0; i < NVME_IDS; i++)
-		up |= n->cq_interrupts[i] && n->cq_head[i] != n->cq_tail[i] &&
-		      !(n->intms >> n->cq_vector[i] & 1);
+		up |= n->cq_interrupts[i] && !n->cq_vector[i] && n->cq_head[i] != n->cq_tail[i];
+	up &= !(n->intms & 1);
 	minivmm_irq_set(dev, &n->pin, up);
 }
 
@@ -278,24 +280,34 @@ take_io(struct minivmm_device *dev, struct nvme *n, uint32_t sq)
 	return 0;
 }
 
+/* Whether the completion of another command has room. */
+static bool
+has_room(struct minivmm_device *dev, struct nvme *n, uint32_t cq)
+{
+	return room(n, cq) > n->reserved[cq] ||
+	       (nvme_shadow_head(dev, cq, true) && room(n, cq) > n->reserved[cq]);
+}
+
 /* Whether a command can be taken. */
 static bool
-ready(struct nvme *n, uint32_t sq)
+ready(struct minivmm_device *dev, struct nvme *n, uint32_t sq)
 {
 	return n->budget && n->csts & CSTS_READY && !(n->csts & CSTS_FATAL) &&
 	       n->sq_head[sq] != n->sq_tail[sq] && !n->sq_deleting[sq] &&
-	       room(n, n->sq_cq[sq]) > n->reserved[n->sq_cq[sq]] &&
-	       (!sq || block_admits(&n->block));
+	       has_room(dev, n, n->sq_cq[sq]) && (!sq || block_admits(&n->block));
 }
 
 static void
 take(struct minivmm_device *dev, struct nvme *n, uint32_t sq)
 {
-	while (ready(n, sq)) {
-		n->budget--;
-		if (sq ? take_io(dev, n, sq) : take_admin(dev, n))
-			return;
-	}
+	nvme_shadow_tail(dev, sq);
+	do {
+		while (ready(dev, n, sq)) {
+			n->budget--;
+			if (sq ? take_io(dev, n, sq) : take_admin(dev, n))
+				return;
+		}
+	} while (n->sq_head[sq] == n->sq_tail[sq] && nvme_shadow_await_tail(dev, sq));
 }
 
 /* Section 7.6.2: before it reports that it is shut down, the controller flushes. */
@@ -357,26 +369,39 @@ sq_doorbell(struct minivmm_device *dev, struct nvme *n, uint32_t sq, uint32_t va
 		nvme_report(dev, EVENT_DOORBELL_VALUE);
 		return;
 	}
-	n->sq_tail[sq] = (uint16_t)value;
+	if (!nvme_shadowed(n, sq))
+		n->sq_tail[sq] = (uint16_t)value;
 	take_some(dev, sq, 1);
+}
+
+/* Stores a new head. Returns -1 if it is not valid. */
+static int
+set_head(struct minivmm_device *dev, struct nvme *n, uint32_t cq, uint32_t value)
+{
+	uint32_t size = n->cq_size[cq], before = room(n, cq);
+
+	if (nvme_shadow_head(dev, cq, false))
+		return 0;
+	if (value >= size || size - 1 - (n->cq_tail[cq] + size - value) % size < before)
+		return -1;
+	n->cq_head[cq] = (uint16_t)value;
+	return 0;
 }
 
 /* The driver has consumed entries up to the new head. If the queue was full, commands wait. */
 static void
 cq_doorbell(struct minivmm_device *dev, struct nvme *n, uint32_t cq, uint32_t value)
 {
-	uint32_t size = n->cq_size[cq], before = room(n, cq), now;
+	bool full = room(n, cq) <= n->reserved[cq];
 
-	now = value < size ? size - 1 - (n->cq_tail[cq] + size - value) % size : 0;
-	if (value >= size || now < before) {
+	if (set_head(dev, n, cq, value)) {
 		nvme_report(dev, EVENT_DOORBELL_VALUE);
 		return;
 	}
-	n->cq_head[cq] = (uint16_t)value;
 	nvme_update_pin(dev);
 	if (!cq)
 		report_pending(dev);
-	if (before <= n->reserved[cq])
+	if (full)
 		nvme_take(dev);
 }
 
@@ -436,6 +461,7 @@ nvme_queues_loaded(struct minivmm_device *dev)
 		n->in_progress[0] += n->sq_deleting[i];
 		n->reserved[0] += n->sq_deleting[i];
 	}
+	ok &= !(n->shadow % NVME_PAGE) && !(n->shadow_events % NVME_PAGE);
 	if (ok)
 		return 0;
 	minivmm_error(dev, "the queues of the snapshot contradict each other");

@@ -192,7 +192,8 @@ features(void **unused)
 	}
 }
 
-/* A message for each completion queue; the pin is up while entries wait, unless it is masked. */
+/* A message for each completion queue. The pin, which has vector 0, is up while entries wait,
+ * unless it is masked. */
 static void
 interrupts(void **unused)
 {
@@ -206,19 +207,123 @@ interrupts(void **unused)
 	ring(2);
 	assert_int_equal(seen.messages[2], 1); /* one for both */
 	assert_int_equal(seen.messages[0] + seen.messages[1], 0);
-	assert_true(seen.up);
-	set(REGISTER_INTMS, 4, 4);
 	assert_false(seen.up);
-	assert_int_equal(get(REGISTER_INTMC, 4), 4);
-	set(REGISTER_INTMC, 4, 4);
+	state()->cq_vector[2] = 0;
+	put_command(2, io_command(READ, 0, 1, DATA, 0));
+	ring(2);
 	assert_true(seen.up);
-	assert_true(reap(2, &c));
+	set(REGISTER_INTMS, 1, 4);
+	assert_false(seen.up);
+	assert_int_equal(get(REGISTER_INTMC, 4), 1);
+	set(REGISTER_INTMC, 1, 4);
+	assert_true(seen.up);
+	assert_true(reap(2, &c) && reap(2, &c));
 	ack(2);
 	assert_true(seen.up);
 	assert_true(reap(2, &c));
 	ack(2);
 	assert_false(seen.up);
 	assert_false(reap(2, &c));
+}
+
+#define SHADOW 0xc000u
+#define EVENTS 0xd000u
+
+static uint16_t
+doorbell_buffer(uint64_t shadow, uint64_t events)
+{
+	return run(
+	    0, (struct nvme_command){ .opcode = DOORBELL_BUFFER, .prp1 = shadow, .prp2 = events });
+}
+
+/* A doorbell in memory, or its event index. */
+static uint32_t *
+in_page(uint32_t page, uint32_t id, bool cq)
+{
+	return (uint32_t *)(memory + page + 8 * id + 4 * cq);
+}
+
+/* The driver adds a command when the controller has just written the event index. */
+static bool late;
+
+static int
+memory_write_late(struct minivmm_device *dev, uint64_t gpa, const void *from, size_t length)
+{
+	int r = memory_write(dev, gpa, from, length);
+
+	if (late && gpa == EVENTS + 8) {
+		late = false;
+		put_command(1, io_command(READ, 0, 1, DATA, 0));
+		*in_page(SHADOW, 1, false) = queue[1].tail;
+	}
+	return r;
+}
+
+static unsigned
+reap_all(void)
+{
+	struct completion c;
+	unsigned count = 0;
+
+	while (reap(1, &c))
+		count++;
+	*in_page(SHADOW, 1, true) = queue[1].head;
+	return count;
+}
+
+static void
+doorbells_in_memory(void **unused)
+{
+	begin_queues(BLOCK_SYNC);
+	assert_int_equal(run(1, io_command(READ, 0, 1, DATA, 0)), NVME_SUCCESS);
+	assert_int_equal(doorbell_buffer(SHADOW, 0), NVME_INVALID_FIELD);
+	assert_int_equal(doorbell_buffer(SHADOW + 8, EVENTS), NVME_INVALID_FIELD);
+	assert_int_equal(doorbell_buffer(MEMORY, EVENTS), NVME_INVALID_FIELD);
+	assert_int_equal(doorbell_buffer(SHADOW, EVENTS), NVME_SUCCESS);
+	assert_int_equal(*in_page(SHADOW, 1, false), 1);
+	assert_int_equal(*in_page(EVENTS, 1, false), 1);
+	assert_int_equal(*in_page(SHADOW, 1, true), 1);
+	assert_int_equal(*in_page(EVENTS, 1, true), 0); /* the driver writes no register */
+	state()->cq_vector[1] = 0;
+	assert_int_equal(doorbell_buffer(SHADOW, EVENTS), NVME_SUCCESS);
+	assert_int_equal(*in_page(EVENTS, 1, true), 1); /* the driver writes each time */
+	state()->cq_vector[1] = 1;
+	assert_int_equal(doorbell_buffer(SHADOW, EVENTS), NVME_SUCCESS);
+	/* The register's value does not count, and another command comes meanwhile. */
+	fake.services.memory_write = memory_write_late;
+	late = true;
+	put_command(1, io_command(READ, 0, 1, DATA, 0));
+	*in_page(SHADOW, 1, false) = queue[1].tail;
+	doorbell(1, false, 9);
+	assert_int_equal(reap_all(), 2);
+	assert_int_equal(*in_page(EVENTS, 1, false), queue[1].tail);
+	/* The completion queue has room, as the doorbell in memory says. */
+	for (uint32_t i = 0; i < ENTRIES - 1; i++)
+		put_command(1, io_command(READ, 0, 1, DATA, 0));
+	*in_page(SHADOW, 1, false) = queue[1].tail;
+	ring(1);
+	assert_int_equal(*in_page(EVENTS, 1, false), queue[1].tail);
+	/* Now it has none: the driver shall write to the register. */
+	put_command(1, io_command(READ, 0, 1, DATA, 0));
+	*in_page(SHADOW, 1, false) = queue[1].tail;
+	ring(1);
+	assert_int_equal(*in_page(EVENTS, 1, true), *in_page(SHADOW, 1, true));
+	assert_int_equal(reap_all(), ENTRIES - 1);
+	ack(1);
+	assert_int_equal(reap_all(), 1);
+	/* Values that are not valid are ignored. */
+	*in_page(SHADOW, 1, false) = ENTRIES;
+	*in_page(SHADOW, 1, true) = queue[1].head + 1;
+	ring(1);
+	ack(1);
+	assert_int_equal(reap_all(), 0);
+	assert_int_equal(state()->events, EVENT_DOORBELL_VALUE);
+	assert_int_equal(get(REGISTER_CSTS, 4), CSTS_READY);
+	/* A new queue begins with new doorbells. */
+	assert_int_equal(create(3, ENTRIES), NVME_SUCCESS);
+	assert_int_equal(*in_page(SHADOW, 3, false) + *in_page(EVENTS, 3, false), 0);
+	set(REGISTER_CC, 0, 4);
+	assert_int_equal(state()->shadow, 0);
 }
 
 /* Commands wait while the completion queue has no room for their completions. */
@@ -372,6 +477,7 @@ main(void)
 		TEST(zeroes_and_datasets),
 		TEST(features),
 		TEST(interrupts),
+		TEST(doorbells_in_memory),
 		TEST(full_completion_queue),
 		TEST(logs_and_events),
 		TEST(read_only),

@@ -13,6 +13,7 @@
 #include "../../plugins/nvme/io.c"
 #include "../../plugins/nvme/prp.c"
 #include "../../plugins/nvme/queues.c"
+#include "../../plugins/nvme/shadow.c"
 
 #include "../../plugins/nvme/nvme.c"
 

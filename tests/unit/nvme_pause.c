@@ -274,6 +274,10 @@ held_reads(void **unused)
 	n = state();
 	put_command(0, (struct nvme_command){ .opcode = ASYNC_EVENT, .cid = 40 });
 	ring(0);
+	assert_int_equal(
+	    run(0,
+		(struct nvme_command){ .opcode = DOORBELL_BUFFER, .prp1 = 0xc000, .prp2 = 0xd000 }),
+	    NVME_SUCCESS);
 	/* As if a pause had come first. */
 	n->block.pausing = true;
 	n->block.held_count = 1;
@@ -288,6 +292,7 @@ held_reads(void **unused)
 	assert_int_equal(nvme.resume(&fake.device), 0);
 	n = copied.device.state;
 	assert_int_equal(n->event_count, 1);
+	assert_true(n->shadow && n->shadow_events);
 	run_copy();
 	assert_true(reap(1, &c));
 	assert_int_equal(c.status & 0xffff, 41);
@@ -320,6 +325,8 @@ hostile_state(void **unused)
 	REFUSED(n->sq_deleting[0] = true);
 	REFUSED(n->sq_deleting[3] = true);
 	REFUSED(n->csts = 0);
+	REFUSED(n->shadow = 8);
+	REFUSED(n->shadow_events = 8);
 	REFUSED(n->block.held_count = 1; n->held_queues[0] = 0);
 	REFUSED(n->block.held_count = 1; n->held_queues[0] = 3);
 	REFUSED(n->block.held_count = 1; n->held_queues[0] = 200);
