@@ -13,6 +13,8 @@ use Test::More;
 use Time::HiRes 'time';
 
 $ENV{MINIVMM_PLUGIN_PATH} = "$build/tests/plugins";
+my @branches;
+END { kill KILL => @branches }
 
 # Adds 1 to 10, prints the sum, 55, as a character, and ends.
 # mov $10,%cl; 1: mov %cl,%al; out %al,$0x10; dec %cl; jnz 1b; in $0x10,%al; mov $0x3f8,%dx;
@@ -157,6 +159,22 @@ for my $by (qw(quit TERM INT)) {
     my ($status) = finish($process);
     is($status, { quit => 0, TERM => 1015, INT => 1002 }->{$by}, "$by: the machine ends");
     ok(!-e 'ended.snap', "$by: no file");
+}
+
+# A branch has a helper of its own, with the state that was captured.
+{
+    my ($process, $control) = begin('-c', 'loop.ini');
+    my $reply = $control->request('branch branch.sock');
+    ok($reply->{ok}, 'a branch') or diag($reply->{error});
+    @branches = map { $_->{pid} } @{ $reply->{branches} };
+    my $branch = Control->connect('branch.sock');
+    is($branch->request('device h')->{state}{sum}, 55, 'it has the state of the helper');
+    ok($branch->request('snapshot branch.snap')->{ok}, 'its helper captures');
+    is(sum('branch.snap'), 55, 'the state that it got');
+    $branch->request('quit');
+    ok(until_true(sub { !-e 'branch.sock' }), 'it ends');
+    @branches = ();
+    ends($process, $control, 'branch');
 }
 
 # The snapshot of a stop condition, and of a timeout.

@@ -11,6 +11,8 @@ use Minivmm;
 use Test::More;
 
 $ENV{MINIVMM_PLUGIN_PATH} = "$build/tests/plugins";
+my @branches;
+END { kill KILL => @branches }
 
 # Counts from 'a' to 'z' with the thread, and prints each.
 # mov $0x3f8,%dx; 0: mov $'a'-1,%al; 1: out %al,$0x10; 2: in $0x10,%al; test %al,%al; jz 2b;
@@ -42,7 +44,9 @@ sub often {
     my ($control, $request) = @_;
     my $done = 0;
     for my $try (1 .. 1000) {
-        $done++ if $control->request($request->($done))->{ok};
+        my $reply = $control->request($request->($done));
+        push @branches, map { $_->{pid} } @{ $reply->{branches} // [] };
+        $done++ if $reply->{ok};
         last if $done == 20;
     }
     return $done;
@@ -62,6 +66,27 @@ for my $delay ('1ms', '10ms') {
         ($status, $out, $err) = run([ $minivmm, '-r', "$_.snap", '--until', 'output:serial0:z', '--set', 'device.w.delay=0' ]);
         ok($status == 0 && $letters =~ /\Q$out\E\z/, "delay $delay: snapshot $_ continues") or diag("$status $out $err");
     }
+}
+
+# Branches: a process that is duplicated has no thread but the one that forks, so the others may
+# hold no lock. Each branch counts on from its parent's letter.
+{
+    my $process = start([ $minivmm, '-c', 'loop.ini', '--set', 'device.w.delay=1ms', '--set', 'device.serial0.output=file:parent.out' ]);
+    my $control = Control->connect('s');
+    my $number = often($control, sub { "branch $_[0].sock --set device.serial0.output=file:$_[0].out" });
+    is($number, 20, 'branches');
+    for (0 .. $number - 1) {
+        my $branch = Control->connect("$_.sock");
+        ok(until_true(sub { length slurp("$_.out") > 30 }), "branch $_ has a thread that works");
+        $branch->request('quit');
+        ok(until_true(sub { !-e "$_.sock" }), "branch $_ ends");
+        is(jumps(slurp("$_.out")), 0, "branch $_ counts on");
+    }
+    @branches = ();
+    $control->request('quit');
+    ($status, undef, $err) = finish($process);
+    is($status . ':' . jumps(slurp('parent.out')), '0:0', 'the parent does not see them');
+    unlike($err, qr/thread/, 'the thread was parked');
 }
 
 # Work that takes more than a second.
