@@ -914,9 +914,9 @@ minivmm_capture_file(struct minivmm_device *dev, int fd)
  * Defers the capture, for state that another process has. capture then returns MINIVMM_PENDING.
  * The machine stays paused, without callbacks of its devices, until minivmm_captured() has been
  * called for each deferred capture; save follows. The operator's cancel, quit and reset, a signal,
- * and the deadline of the descriptor cancel it: the snapshot fails and the machine continues, which
- * the device hears by resume or stop. Returns the id of the capture, which is never used again; or
- * 0: the call was refused, or the host is older than this function.
+ * and the deadline of the descriptor cancel it: the snapshot fails, and resume, start (after a
+ * reset) or stop follows. Returns the id of the capture, which is never used again; or 0: the call
+ * was refused, or the host is older than this function.
  * Where: in capture, in callbacks on the I/O thread.
  */
 static inline uint64_t
