@@ -12,7 +12,7 @@ use Stock;
 use Test::More;
 
 my $lspci = fetch('pciutils') . '/usr/bin/lspci';
-my @modules = qw(virtio_pci virtio_blk virtio_net virtio_console virtio_rng virtio_balloon vmw_vsock_virtio_transport);
+my @modules = qw(nvme virtio_pci virtio_blk virtio_net virtio_console virtio_rng virtio_balloon vmw_vsock_virtio_transport);
 my @kernels = qw(linux-image-cloud-amd64 linux-image-amd64);
 
 # Slot => class and ID, driver, regions, MSI-X vectors.
@@ -25,14 +25,17 @@ my %devices = (
     '05.0' => [ '00ff: 1af4:1045 (rev 01)', @virtio, 5 ],
     '06.0' => [ '00ff: 1234:11e8 (rev 10)', '', '0: 32-bit 1M', 0 ],
     '07.0' => [ '0280: 1af4:1053 (rev 01)', @virtio, 4 ],
+    '08.0' => [ '0108: 1af4:10f0 (rev 01) (prog-if 02)', 'nvme', '0: 64-bit 8K, 2: 32-bit 4K', 17 ],
 );
 my $modern = 'disable-legacy=on,addr=';
-my @theirs = ('-drive if=none,id=d,file=disk.img,format=raw -netdev user,id=n', "-device virtio-rng-pci,${modern}1 -device virtio-blk-pci,drive=d,${modern}2",
-    "-device virtio-net-pci,romfile=,netdev=n,${modern}3 -device virtio-serial-pci,${modern}4 -device virtio-balloon-pci,${modern}5 -device edu,addr=6");
+my @theirs = ('-drive if=none,id=d,file=disk.img,format=raw,snapshot=on -netdev user,id=u', "-device virtio-rng-pci,${modern}1 -device virtio-blk-pci,drive=d,${modern}2",
+    "-device virtio-net-pci,romfile=,netdev=u,${modern}3 -device virtio-serial-pci,${modern}4 -device virtio-balloon-pci,${modern}5 -device edu,addr=6",
+    '-drive if=none,id=n,file=disk.img,format=raw,snapshot=on -device nvme,drive=n,serial=1,addr=8');
 my $script = "truncate -s 1M disk.img\n";
 for my $package (@kernels) {
     kernel($package);
     initrd($package, <<'END', modules => \@modules, programs => [$lspci]);
+until [ -b /dev/nvme0n1 ]; do usleep 10000; done # it is probed later
 lspci -n | sed 's/^/list: /'
 echo '-- values'; lspci -nvvv 2>/tmp/errors; grep -v libkmod /tmp/errors
 echo '-- window'; sed -n 's/^ *\([0-9a-f]*-[0-9a-f]*\) : PCI Bus 0000:00.*/\1/p' /proc/iomem
@@ -42,7 +45,7 @@ END
     config("$package.ini", { initrd => $package }, device('rng0', 'virtio-rng', slot => 1),
         device('blk0', 'virtio-blk', path => 'disk.img', temporary => 'yes', slot => 2), device('net0', 'virtio-net', backend => 'user', slot => 3),
         device('hvc0', 'virtio-console', slot => 4), device('balloon0', 'virtio-balloon', slot => 5), device('edu0', 'edu', slot => 6),
-        device('vsock0', 'virtio-vsock', path => 'v', slot => 7));
+        device('vsock0', 'virtio-vsock', path => 'v', slot => 7), device('nvme0', 'nvme', path => 'disk.img', temporary => 'yes', slot => 8));
     $script .= "echo '-- machine'; $minivmm -c $package.ini --log warn || exit\necho '-- machine'; " . q35($package, 1, @theirs) . "\n";
 }
 my ($out, $err) = inside('lspci', 500, $script);
@@ -50,7 +53,7 @@ my (undef, @said) = split /^-- machine\n/m, $out;
 for my $package (@kernels) {
     my ($ours, $theirs) = map { [ split /^-- \w+\n/m, $_ // '' ] } splice @said, 0, 2;
     my ($list, $values, $window, $ecam, $warnings) = @$ours;
-    my $common = sub { join '', grep { !/00:(?:00|07|1f)\./ } $_[0] =~ /^list: .*\n/mg };
+    my $common = sub { join '', grep { !/00:(?:00|07|08|1f)\./ } $_[0] =~ /^list: .*\n/mg };
     is($common->($list), $common->($theirs->[0] // ''), "$package: the list is as in q35");
     no warnings 'portable';
     my @windows = map { [ map { hex } split /-/ ] } split ' ', $window // '';
