@@ -5,6 +5,7 @@
  *   nvme.c       the plugin, registers, enable, reset, shutdown
  *   queues.c     doorbells: takes commands from submission queues, posts completions, interrupts
  *   shadow.c     doorbells in guest memory
+ *   events.c     async events
  *   admin.c      admin commands: queues, features, events
  *   identify.c   data that the controller returns: identify, log pages
  *   io.c         I/O commands, which become jobs of the disk
@@ -167,12 +168,11 @@ void nvme_drop_queues(struct minivmm_device *dev);
 void nvme_update_pin(struct minivmm_device *dev);
 /* Computes what is not saved; the state is untrusted. Returns 0, or -1 after minivmm_error(). */
 int nvme_queues_loaded(struct minivmm_device *dev);
-/* Reports an event as soon as the driver has requested one. */
-void nvme_report(struct minivmm_device *dev, enum nvme_event event);
-/* An async event request waits, in place of its completion. There are fewer than NVME_EVENTS. */
-void nvme_wait_event(struct minivmm_device *dev, uint16_t cid);
-/* Completes the async event request at this index. Returns false if the queue has no room. */
-bool nvme_end_event(struct minivmm_device *dev, uint32_t index, uint16_t status, uint32_t result);
+/* Ends a command of this submission queue without a completion. */
+void nvme_end_command(struct nvme *n, uint32_t sq);
+/* Posts a completion for a request for events, which has no place in the admin completion queue.
+ * Returns false if that has no room. */
+bool nvme_post_event(struct minivmm_device *dev, uint16_t cid, uint16_t status, uint32_t result);
 /* Completes the deletion of a submission queue, if its commands are complete. */
 void nvme_end_delete(struct minivmm_device *dev, uint32_t sq);
 
@@ -194,6 +194,15 @@ bool nvme_shadow_await_tail(struct minivmm_device *dev, uint32_t sq);
 int nvme_shadow_begin(struct minivmm_device *dev, uint32_t id);
 /* The command doorbell buffer config. Returns its status. */
 uint16_t nvme_shadow_configure(struct minivmm_device *dev, const struct nvme_command *command);
+
+/* events.c. Reports an event as soon as the driver has requested one. */
+void nvme_report(struct minivmm_device *dev, enum nvme_event event);
+/* An async event request waits, in place of its completion. There are fewer than NVME_EVENTS. */
+void nvme_wait_event(struct minivmm_device *dev, uint16_t cid);
+/* Completes the async event request at this index. Returns false if the queue has no room. */
+bool nvme_end_event(struct minivmm_device *dev, uint32_t index, uint16_t status, uint32_t result);
+/* The same for events that waited: the admin completion queue has room again. */
+void nvme_report_pending(struct minivmm_device *dev);
 
 /* admin.c. Executes an admin command. Returns its status; or NVME_LATER, if nvme_post() follows or
  * the command waits. result: 0, or a value for the driver. */

@@ -141,8 +141,8 @@ post(struct minivmm_device *dev, uint32_t sq, uint16_t cid, uint16_t status, uin
 		interrupt(dev, cq);
 }
 
-static void
-end_command(struct nvme *n, uint32_t sq)
+void
+nvme_end_command(struct nvme *n, uint32_t sq)
 {
 	n->in_progress[sq]--;
 	n->reserved[n->sq_cq[sq]]--;
@@ -154,7 +154,7 @@ nvme_post(struct minivmm_device *dev, uint32_t sq, const struct nvme_command *co
 {
 	struct nvme *n = minivmm_state(dev);
 
-	end_command(n, sq);
+	nvme_end_command(n, sq);
 	if (status)
 		nvme_log_error(dev, sq, command, status);
 	post(dev, sq, command->cid, status, result);
@@ -170,60 +170,19 @@ nvme_end_delete(struct minivmm_device *dev, uint32_t sq)
 	if (!n->sq_deleting[sq] || n->in_progress[sq])
 		return;
 	nvme_set_sq(n, sq, 0, 0, 0);
-	end_command(n, 0);
+	nvme_end_command(n, 0);
 	post(dev, 0, cid, NVME_SUCCESS, 0);
 }
 
 bool
-nvme_end_event(struct minivmm_device *dev, uint32_t i, uint16_t status, uint32_t result)
+nvme_post_event(struct minivmm_device *dev, uint16_t cid, uint16_t status, uint32_t result)
 {
 	struct nvme *n = minivmm_state(dev);
-	uint16_t cid = n->event_cids[i];
 
 	if (room(n, 0) <= n->reserved[0])
 		return false;
-	n->event_count--;
-	memmove(n->event_cids + i, n->event_cids + i + 1, (n->event_count - i) * sizeof(cid));
 	post(dev, 0, cid, status, result);
 	return true;
-}
-
-/* Figure 146: the type 0, an error; which one; its log page. */
-static void
-report_pending(struct minivmm_device *dev)
-{
-	struct nvme *n = minivmm_state(dev);
-
-	while (n->events && n->event_count) {
-		bool value = !(n->events & EVENT_DOORBELL);
-		uint8_t event = value ? EVENT_DOORBELL_VALUE : EVENT_DOORBELL;
-
-		if (!nvme_end_event(dev, 0, NVME_SUCCESS, (uint32_t)value << 8 | 1u << 16))
-			return;
-		n->events &= (uint8_t)~event;
-		n->events_reported |= event;
-	}
-}
-
-void
-nvme_wait_event(struct minivmm_device *dev, uint16_t cid)
-{
-	struct nvme *n = minivmm_state(dev);
-
-	end_command(n, 0);
-	n->event_cids[n->event_count++] = cid;
-	report_pending(dev);
-}
-
-void
-nvme_report(struct minivmm_device *dev, enum nvme_event event)
-{
-	struct nvme *n = minivmm_state(dev);
-
-	if (n->events_reported & event) /* until the driver reads the log */
-		return;
-	n->events |= (uint8_t)event;
-	report_pending(dev);
 }
 
 /* Takes the next command of a queue. */
@@ -400,7 +359,7 @@ cq_doorbell(struct minivmm_device *dev, struct nvme *n, uint32_t cq, uint32_t va
 	}
 	nvme_update_pin(dev);
 	if (!cq)
-		report_pending(dev);
+		nvme_report_pending(dev);
 	if (full)
 		nvme_take(dev);
 }

@@ -9,6 +9,7 @@
 #include "unit/fake_services.h"
 
 #include "../../plugins/nvme/admin.c"
+#include "../../plugins/nvme/events.c"
 #include "../../plugins/nvme/identify.c"
 #include "../../plugins/nvme/io.c"
 #include "../../plugins/nvme/prp.c"
