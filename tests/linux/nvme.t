@@ -33,12 +33,14 @@ for my $pin (0, 1) {
         device('disk0', 'nvme', path => 'here/disk.img', readonly => 'yes', slot => 'next', io => $pin ? 'threads' : 'sync'));
     my ($out, $err) = inside("nvme, $how", 400, <<"END");
 $minivmm -c x.ini --log warn --until 'output:serial0:part 3' --save x.snap || exit
+$minivmm inspect x.snap | grep -a ' shadow = '
 $minivmm -r x.snap --log warn --trust
 END
     is(join('', $out =~ /^part .*\n/mg), join('', map { "part $_ " . sha1_hex(substr $bytes, $_ << 20, 1 << 20) . "  -\n" } 1 .. 8),
         "$how: the disk, through a snapshot");
     like($out, qr/^nvme disk0 minivmm NVMe live 1 32768 512 write back$/m, "$how: the driver finds it");
     like($out, $pin ? qr/^irq .*IO-APIC.*nvme0q0, nvme0q1$/m : qr/^irq .*PCI-MSI.*nvme0q2$/m, "$how: interrupts");
+    like($out, qr/^ +shadow = 0x[1-9a-f]/m, "$how: doorbells in memory");
     unlike($out, qr/^written$/m, "$how: it is read-only");
     is(join('', $out =~ /^warning .*\n/mg), '', "$how: the kernel does not warn about PCI, ACPI, NVMe and interrupts");
     diag($out, $err) if !Test::More->builder->is_passing;
