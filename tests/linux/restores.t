@@ -1,9 +1,9 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
 # One live snapshot of a stock kernel under load on two vCPUs (a load like a compiler's, on a virtio
-# and an NVMe disk, with timers), restored 50 times. Each time the guest's clock continues, every part of the load
-# gets its interrupts and computes the right result, and the kernel reports no lock-up, stall or
-# unstable clock. Then it is reset in place and compared.
+# and an NVMe disk, with timers), restored 50 times. Each time the guest's clock continues, every
+# part of the load gets its interrupts and computes the right result, and the kernel reports no
+# lock-up, stall or unstable clock. Then it is reset in place and compared.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
