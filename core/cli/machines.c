@@ -8,6 +8,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/runtime.h"
@@ -48,17 +49,18 @@ rollup(const char *text, const char *begin)
 static void
 read_memory(struct machine_row *row)
 {
-	char path[64], text[4096];
-	FILE *in;
-	size_t n;
+	char path[64], text[4096]; /* the file has 25 short lines */
+	ssize_t n;
+	int fd;
 
 	snprintf(path, sizeof(path), "/proc/%llu/smaps_rollup", (unsigned long long)row->process);
-	in = fopen(path, "r");
-	if (!in)
+	fd = file_open(path, FILE_READ);
+	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (fd >= 0)
+		close(fd);
+	if (n < 0)
 		return;
-	n = fread(text, 1, sizeof(text) - 1, in);
 	text[n] = '\0';
-	fclose(in);
 	row->private = rollup(text, "Private_Clean:") + rollup(text, "Private_Dirty:");
 	row->shared = rollup(text, "Shared_Clean:") + rollup(text, "Shared_Dirty:");
 }
