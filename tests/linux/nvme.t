@@ -33,8 +33,8 @@ for my $pin (0, 1) {
         device('disk0', 'nvme', path => 'here/disk.img', readonly => 'yes', slot => 'next', io => $pin ? 'threads' : 'sync'));
     my ($out, $err) = inside("nvme, $how", 400, <<"END");
 $minivmm -c x.ini --log warn --until 'output:serial0:part 3' --save x.snap || exit
-$minivmm inspect x.snap | grep -a ' shadow = '
 $minivmm -r x.snap --log warn --trust
+$minivmm inspect x.snap | grep -a '^ *shadow = '
 END
     is(join('', $out =~ /^part .*\n/mg), join('', map { "part $_ " . sha1_hex(substr $bytes, $_ << 20, 1 << 20) . "  -\n" } 1 .. 8),
         "$how: the disk, through a snapshot");
