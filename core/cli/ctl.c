@@ -232,7 +232,7 @@ cli_ctl(int argc, char **argv)
 	struct arguments arguments;
 	bool json = false;
 	int option, status;
-	char **words;
+	char **words, *named = NULL;
 
 	arguments_begin(&arguments, cli_command("ctl"), argc, argv);
 	while ((option = arguments_next(&arguments)) > 0) {
@@ -243,18 +243,19 @@ cli_ctl(int argc, char **argv)
 	}
 	if (option)
 		return arguments.status;
-	ctl.path = arguments.operands[0];
-	/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): a socket is required */
-	ctl.by_name = is_name(ctl.path);
-	if (ctl.by_name && !(ctl.path = machine_path(ctl.path)))
-		return STATUS_USAGE;
 	words = arguments.operands + 1;
 	for (char **word = words; *word; word++)
 		if (!strcmp(*word, "--json") && strcmp(*words, "stats") != 0)
 			return -fail(STATUS_USAGE, "ctl: --json is given behind the command; use "
 						   "minivmm ctl --json SOCKET COMMAND");
+	ctl.path = arguments.operands[0];
+	/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): a socket is required */
+	ctl.by_name = is_name(ctl.path);
+	if (ctl.by_name && !(ctl.path = named = machine_path(ctl.path)))
+		return STATUS_USAGE;
 	/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): a command is required */
 	status = (strcmp(*words, "stats") ? command : stats)(&ctl, words, json);
 	ctl_close(&ctl);
+	free(named);
 	return status;
 }

@@ -103,10 +103,10 @@ add(struct machine_rows *rows, const char *path)
 	struct ctl ctl = { .path = path, .user = (uid_t)-1, .fd = -1 };
 	const char *slash = strrchr(path, '/');
 	char *line = NULL;
-	int r = list ? 0 : fail_memory("a list of machines");
+	int r;
 
-	if (r)
-		return r;
+	if (!list)
+		return fail_memory("a list of machines");
 	rows->list = list;
 	row = &list[rows->count];
 	*row = (struct machine_row){ .name = strdup(slash ? slash + 1 : path) };

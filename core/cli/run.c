@@ -283,21 +283,19 @@ run_branch(void *context, const struct branch *branch)
 	static const struct run_options none;
 	struct run *run = calloc(1, sizeof(*run));
 	struct vm_source source = { .branch = branch };
-	int r = run ? 0 : fail_memory("a branch"), status;
+	int r, status;
 
-	if (!r) {
-		run->options = &none;
-		run->signals.taken.fd = run->signals.interrupt.fd = -1;
-		source.set = branch_set(branch, &source.set_count);
-		crash_install(&run->vm);
-		r = vm_build(&run->vm, &source);
-		vm_set_branch(&run->vm, run_branch, run);
-	}
+	if (!run)
+		return -branch_ready(branch, fail_memory("a branch"));
+	run->options = &none;
+	run->signals.taken.fd = run->signals.interrupt.fd = -1;
+	source.set = branch_set(branch, &source.set_count);
+	crash_install(&run->vm);
+	r = vm_build(&run->vm, &source);
+	vm_set_branch(&run->vm, run_branch, run);
 	if (!r)
 		r = start_and_run(run);
 	branch_ready(branch, r); /* has no effect if it was ready */
-	if (!run)
-		return -r;
 	status = exit_status(run, r);
 	destroy(run);
 	fflush(stdout);

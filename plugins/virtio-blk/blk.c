@@ -121,7 +121,7 @@ blk_config(struct minivmm_device *dev, uint8_t *config)
 	}
 static const struct virtio_kind kinds[BLK_QUEUES] = { KIND(1), KIND(2), KIND(3), KIND(4) };
 
-static const struct block_front front = {
+static const struct block_front blk_front = {
 	.job_size = sizeof(struct blk_request),
 	.done_post = BLK_POST_DONE,
 	.ring_watch = BLK_WATCH_RING,
@@ -146,7 +146,7 @@ blk_configure(struct minivmm_device *dev)
 	struct blk *b = minivmm_state(dev);
 
 	b->virtio.kind = &kinds[b->queues - 1];
-	return block_configure(dev, &front);
+	return block_configure(dev, &blk_front);
 }
 
 static int
