@@ -4,14 +4,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/descriptor.h"
 #include "base/limit.h"
 #include "base/log.h"
 #include "vm/branching.h"
+
+#define LOOK_MS 100 /* between looks for processes that have died */
 
 char **
 branch_set(const struct branch *branch, size_t *count)
@@ -63,6 +67,12 @@ branch_memory(const struct branch *branch)
 	return &branch->all->vm->machine.memory;
 }
 
+const struct config *
+branch_config(const struct branch *branch)
+{
+	return &branch->all->vm->config;
+}
+
 const struct capture *
 branch_capture(const struct branch *branch)
 {
@@ -76,31 +86,65 @@ branch_started(const struct branch *branch)
 		close(branch->all->files[i]);
 }
 
+/* Tells the machine that a branch is ready, or why it has failed. */
+static bool
+report(const struct branch *branch, int status)
+{
+	struct branch_report report = { .index = (uint32_t)(branch - branch->all->list),
+					.status = status,
+					.process = getpid() };
+
+	if (status)
+		snprintf(report.text, sizeof(report.text), "%s", fail_text());
+	return write(branch->all->reports, &report, sizeof(report)) == sizeof(report);
+}
+
+/* Whether a process that this one has made for another branch has died. */
+static bool
+has_lost_one(const struct branching *all)
+{
+	for (uint32_t i = 0; i < all->count; i++) {
+		siginfo_t died = { .si_pid = 0 };
+
+		if (all->list[i].process && (waitid(P_PID, (id_t)all->list[i].process, &died,
+						    WEXITED | WNOHANG | WNOWAIT) ||
+					     died.si_pid))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Waits for the order to run; false: the branches are given up. A process that is killed reports
+ * nothing, and the others keep the pipe of the reports open: its parent, which is the first branch,
+ * reports it. The machine may have given the order meanwhile, so only the order counts.
+ */
+static bool
+may_run(const struct branch *branch)
+{
+	struct pollfd go = { .fd = branch->all->go, .events = POLLIN };
+	bool lost = false;
+	char order;
+
+	do
+		if (!lost && has_lost_one(branch->all)) {
+			lost = true;
+			report(branch, fail_reported(STATUS_IO, BRANCH_DIED));
+		}
+	while (TEMP_FAILURE_RETRY(poll(&go, 1, lost ? -1 : LOOK_MS)) == 0);
+	return TEMP_FAILURE_RETRY(read(go.fd, &order, sizeof(order))) == sizeof(order);
+}
+
 int
 branch_ready(const struct branch *branch, int r)
 {
 	struct branching *all = branch->all;
-	struct branch_report report = { .index = (uint32_t)(branch - all->list),
-					.status = r,
-					.process = getpid() };
-	ssize_t n;
-	char go;
 
 	if (all->reports < 0)
 		return r;
-	if (r)
-		snprintf(report.text, sizeof(report.text), "%s", fail_text());
-	n = write(all->reports, &report, sizeof(report));
-	while (!r && n == sizeof(report)) {
-		n = read(all->go, &go, sizeof(go));
-		if (n < 0 && errno == EINTR)
-			n = sizeof(report);
-		else
-			break;
-	}
-	if (r || n != 1) /* the end of the reports tells the machine that this process has ended */
+	if (!report(branch, r) || (!r && !may_run(branch)))
 		r = r ? r : fail_reported(STATUS_IO, "the branch was given up");
-	else
+	if (!r) /* the end of the reports tells the machine that this process has ended */
 		close(all->reports);
 	all->reports = -1;
 	close(all->go);

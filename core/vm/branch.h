@@ -25,6 +25,7 @@
 
 struct branch;
 struct capture;
+struct config;
 struct memory;
 struct snapshot;
 struct vm;
@@ -59,6 +60,9 @@ int branches_begin(struct branches *branches, const struct branch *branch);
 /* Opens the saved state. 0 or a negative status, reported. */
 int branch_open(const struct branch *branch, struct snapshot *snapshot);
 const struct memory *branch_memory(const struct branch *branch);
+/* The config of the machine that it is a copy of: what a snapshot leaves to the user who restores
+ * it, a branch takes from there. */
+const struct config *branch_config(const struct branch *branch);
 /* The snapshots of the machine that it is a copy of. */
 const struct capture *branch_capture(const struct branch *branch);
 /* The devices have started, and have opened the files that were kept for them. */

@@ -98,13 +98,14 @@ branching_end(struct branching *all)
 }
 
 /* All processes that wait to run end. The command ends when they have: at the end of the reports.
- */
+ * why "": a report or that end tells it. */
 static void
 give_up(struct branching *all, const char *why)
 {
 	if (!*all->why)
 		snprintf(all->why, sizeof(all->why), "%s", why);
-	close(all->go);
+	if (all->go >= 0)
+		close(all->go);
 	all->go = -1;
 }
 
@@ -157,7 +158,7 @@ branching_reported(struct loop_source *source, uint32_t events)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n != sizeof(report)) {
-		give_up(all, "a process of a branch has died; see its messages");
+		give_up(all, BRANCH_DIED);
 		fail_command(all);
 		return;
 	}
@@ -167,7 +168,7 @@ branching_reported(struct loop_source *source, uint32_t events)
 		return;
 	}
 	all->list[report.index].process = report.process;
-	if (++all->ready == all->count && !*all->why)
+	if (++all->ready == all->count && all->go >= 0)
 		succeed(all);
 }
 
@@ -222,12 +223,13 @@ int
 branching_start(struct branching *all)
 {
 	struct vm *vm = all->vm;
-	int r = branching_fork(all);
+	int r = branching_fork(all), kept = 0;
 
+	if (all->list[0].process)
+		kept = branches_keep(&vm->branches, all->list[0].process);
+	r = r ? r : kept;
 	if (!r && loop_add(&vm->machine.loop, &all->source, all->reports, EPOLLIN))
 		r = fail(STATUS_HOST, "cannot branch: epoll_ctl: %s", limit_error(errno).text);
-	if (!r)
-		r = branches_keep(&vm->branches, all->list[0].process);
 	if (r) {
 		branching_end(all);
 		return r;
@@ -255,14 +257,23 @@ branches_end(struct vm *vm)
 	vm->branches.count = 0;
 }
 
+/* The first process of a command has died: it cannot report the death of the others any more. */
+static void
+lost_first(struct branching *all, pid_t process)
+{
+	if (all && all->list[0].process == process)
+		give_up(all, "");
+}
+
 void
 branches_reap(struct vm *vm)
 {
 	struct branches *branches = &vm->branches;
 
 	for (size_t i = 0; i < branches->count;)
-		if (waitpid(branches->children[i], NULL, WNOHANG))
+		if (waitpid(branches->children[i], NULL, WNOHANG)) {
+			lost_first(branches->under_way, branches->children[i]);
 			branches->children[i] = branches->children[--branches->count];
-		else
+		} else
 			i++;
 }

@@ -33,6 +33,8 @@ struct branching {
 	int child_reports, child_go; /* the ends of the new processes; -1 */
 };
 
+#define BRANCH_DIED "a process of a branch has died; see its messages"
+
 /* From a new process to the machine. Shorter than PIPE_BUF: each write(2) is whole. */
 struct branch_report {
 	uint32_t index;

@@ -125,6 +125,18 @@ is_config(const char *text, size_t length, struct why *why)
 	return other ? why_set(why, "this is not a config: it is %s", other->name) : 0;
 }
 
+/* A snapshot does not say where code comes from; the machine of a branch has loaded it. */
+static int
+inherit_plugin_path(struct vm *vm)
+{
+	const struct branch *branch = vm->source.branch;
+	const char *path = branch ? branch_config(branch)->plugin_path : NULL;
+
+	if (path && !(vm->config.plugin_path = strdup(path)))
+		return fail_memory("the path of plugins");
+	return 0;
+}
+
 static int
 read_config(struct vm *vm, const struct vm_source *source)
 {
@@ -139,6 +151,8 @@ read_config(struct vm *vm, const struct vm_source *source)
 	r = open_snapshot(vm, source);
 	if (!r)
 		r = snapshot_config(&vm->snapshot, &vm->config);
+	if (!r)
+		r = inherit_plugin_path(vm);
 	for (size_t i = 0; i < source->set_count && !r; i++)
 		r = override(vm, source->set[i]);
 	return r ? r : snapshot_check(&vm->snapshot, &vm->config);

@@ -33,7 +33,8 @@ enum fault {
 	HANG_START,
 	MAP,
 	CHILD,
-	CHILD_START
+	CHILD_START,
+	KILLED_START
 };
 
 #define SLOW 200000000 /* ns */
@@ -114,6 +115,8 @@ faulty_start(struct minivmm_device *dev, const struct minivmm_start *start)
 		hang(dev);
 	if (f->in == CHILD_START)
 		signal_child();
+	if (f->in == KILLED_START)
+		raise(SIGKILL);
 	return faulty_is(dev, START) ? -1 : 0;
 }
 
@@ -227,10 +230,10 @@ faulty_loaded(struct minivmm_device *dev)
 }
 
 static const char *const faults[] = {
-	"nowhere",    "configure",  "start",     "read",   "write",       "crash", "pause",
-	"slow-pause", "noise",      "bad-pause", "resume", "stop",        "save",  "loaded",
-	"rows",       "watch",      "state",     "abort",  "overflow",    "exit",  "leave",
-	"hang",       "hang-start", "map",       "child",  "child-start", NULL
+	"nowhere",    "configure",  "start",     "read",   "write",       "crash",        "pause",
+	"slow-pause", "noise",      "bad-pause", "resume", "stop",        "save",         "loaded",
+	"rows",       "watch",      "state",     "abort",  "overflow",    "exit",         "leave",
+	"hang",       "hang-start", "map",       "child",  "child-start", "killed-start", NULL
 };
 
 static const struct minivmm_option options[] = {
