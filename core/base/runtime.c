@@ -11,6 +11,24 @@
 
 #define NAME_MAX_LENGTH 64
 
+/* Whoever can write there can pass for a machine, and gets the commands for it. */
+static int
+check_owner(const char *path, struct why *why)
+{
+	struct stat st;
+
+	if (stat(path, &st))
+		return 0; /* whoever uses it sees why */
+	if (st.st_uid != geteuid() && st.st_uid && geteuid())
+		return why_set(why,
+			       "%s belongs to another user; set XDG_RUNTIME_DIR to a "
+			       "directory of yours",
+			       path);
+	if (S_ISDIR(st.st_mode) && st.st_mode & 022)
+		return why_set(why, "others can write to %s: use chmod 700", path);
+	return 0;
+}
+
 int
 runtime_folder(char *path, size_t size, struct why *why)
 {
@@ -23,7 +41,7 @@ runtime_folder(char *path, size_t size, struct why *why)
 				    "socket");
 	if ((size_t)snprintf(path, size, "%s/minivmm", base) >= size)
 		return why_set(why, "XDG_RUNTIME_DIR is too long");
-	return 0;
+	return check_owner(path, why);
 }
 
 int

@@ -10,7 +10,8 @@
 
 #include "base/why.h"
 
-/* Stores the path of the directory. 0, or -1 with the reason in why. */
+/* Stores the path of the directory. 0, or -1 with the reason in why, also if it belongs to another
+ * user or others can write there. */
 int runtime_folder(char *path, size_t size, struct why *why);
 /* Stores the path of the socket of a machine with this name. 0, or -1 with the reason in why: the
  * name cannot be that of a file, or there is no directory. */

@@ -15,7 +15,8 @@ struct ctl {
 	uid_t user; /* of a machine to trust, too; -1: none */
 	int fd;
 	bool by_name; /* the user gave the name of the machine, not a path */
-	bool quiet;   /* a connection that breaks is not reported: another one tells it */
+	bool quiet;   /* a connection that fails or breaks is not reported: something else tells */
+	bool no_wait; /* of ctl_begin */
 	char *received;
 	size_t length, capacity;
 };
@@ -26,6 +27,11 @@ struct ctl {
  * the place of the machine, and would get the descriptors and the commands that are sent.
  */
 int ctl_connect(struct ctl *ctl, const struct ctl *target);
+/*
+ * The same without waiting, and nor does ctl_send; see quiet. 0; 1: the machine has not accepted
+ * many connections, and gets no further one; or a negative status.
+ */
+int ctl_begin(struct ctl *ctl, const char *path, bool quiet);
 void ctl_close(struct ctl *ctl);
 /* Sends a line, which includes the newline, with a descriptor (-1: none). */
 int ctl_send(struct ctl *ctl, const char *line, int fd);

@@ -47,26 +47,60 @@ check_server(const struct ctl *ctl)
 		    ctl->path, peer, peer);
 }
 
+/* After connect(2), with its errno: checks who has accepted. */
+static int
+check_connection(const struct ctl *ctl)
+{
+	if (ctl->fd >= 0)
+		return check_server(ctl);
+	return ctl->quiet ? -STATUS_IO
+			  : fail(STATUS_IO, "cannot connect to %s: %s%s", ctl->path,
+				 limit_error(errno).text,
+				 errno == ENOENT ? "; check that the machine is running"
+				 : errno == ECONNREFUSED
+				     ? "; the machine has ended, or it is not a control socket"
+				 : errno == EACCES ? "; use the account of the machine, or root"
+						   : "");
+}
+
+static int
+check_path(const char *path)
+{
+	struct why why;
+
+	return socket_check_unix(path, 0, &why)
+		   ? fail(STATUS_IO, "cannot connect to %s: it %s", path, why.text)
+		   : 0;
+}
+
 int
 ctl_connect(struct ctl *ctl, const struct ctl *target)
 {
 	const char *path = target->path;
-	struct why why;
 
 	*ctl = (struct ctl){
 		.path = path, .user = target->user, .fd = -1, .by_name = target->by_name
 	};
-	if (socket_check_unix(path, 0, &why))
-		return fail(STATUS_IO, "cannot connect to %s: it %s", path, why.text);
+	if (check_path(path))
+		return -STATUS_IO;
 	ctl->fd = socket_connect_unix(path);
-	if (ctl->fd >= 0)
-		return check_server(ctl);
-	return fail(STATUS_IO, "cannot connect to %s: %s%s", path, limit_error(errno).text,
-		    errno == ENOENT ? "; check that the machine is running"
-		    : errno == ECONNREFUSED
-			? "; the machine has ended, or it is not a control socket"
-		    : errno == EACCES ? "; use the account of the machine, or root"
-				      : "");
+	return check_connection(ctl);
+}
+
+int
+ctl_begin(struct ctl *ctl, const char *path, bool quiet)
+{
+	bool pending;
+
+	*ctl = (struct ctl){
+		.path = path, .user = (uid_t)-1, .fd = -1, .quiet = quiet, .no_wait = true
+	};
+	if (check_path(path))
+		return -STATUS_IO;
+	ctl->fd = socket_begin_unix(path, &pending);
+	if (ctl->fd < 0 && errno == EAGAIN)
+		return 1;
+	return check_connection(ctl);
 }
 
 void
@@ -120,7 +154,8 @@ ctl_send(struct ctl *ctl, const char *line, int fd)
 		length -= (size_t)n;
 		fd = -1; /* sent with the first bytes */
 	}
-	await_reader(ctl);
+	if (!ctl->no_wait)
+		await_reader(ctl);
 	return 0;
 }
 

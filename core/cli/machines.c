@@ -1,39 +1,24 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* minivmm list and tree: the user's machines, and which of them are branches of which. */
+/* Finds the user's machines and asks for their status. No machine makes it wait for another one:
+ * connections are begun without waiting, and the replies have one deadline. */
+#include "cli/machines.h"
+
 #include <dirent.h>
+#include <errno.h>
 #include <poll.h>
-#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/runtime.h"
-#include "base/socket.h"
-#include "cli/arguments.h"
-#include "cli/cli.h"
-#include "cli/ctl.h"
-#include "cli/show.h"
 
 #define ANSWER_MS 1000
-
-/* A machine that has a socket. */
-struct machine_row {
-	char *name; /* of its socket; malloced */
-	char *state;
-	uint64_t process, parent; /* parent 0: it is no branch */
-	uint64_t uptime;          /* ns of the VM's clock */
-	uint64_t shared, private; /* bytes of memory, the guest's included */
-	bool answers;
-};
-
-struct machine_rows {
-	struct machine_row *list;
-	size_t count;
-};
 
 /* Adds the numbers in KB of the lines of smaps_rollup that begin so. */
 static uint64_t
@@ -65,18 +50,16 @@ read_memory(struct machine_row *row)
 	row->shared = rollup(text, "Shared_Clean:") + rollup(text, "Shared_Dirty:");
 }
 
-/* Asks for the status. 0, or a negative status: it does not answer. */
-static int
-ask(struct ctl *ctl, char **line)
+static int64_t
+now_ms(void)
 {
-	struct pollfd ready = { .fd = ctl->fd, .events = POLLIN };
-	int r = ctl_send(ctl, "status\n", -1);
+	struct timespec now;
 
-	while (!r && !(*line = ctl_line(ctl)))
-		r = poll(&ready, 1, ANSWER_MS) == 1 ? ctl_read(ctl) : -STATUS_IO;
-	return r;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+/* A reply that is not a status leaves the row without an answer. */
 static void
 read_status(struct machine_row *row, const char *line)
 {
@@ -91,49 +74,74 @@ read_status(struct machine_row *row, const char *line)
 	json_find_u64(&reply, "pid", &row->process);
 	json_find_u64(&reply, "parent", &row->parent);
 	json_find_u64(&reply, "uptime_ns", &row->uptime);
-	row->answers = true;
-	read_memory(row);
 }
 
-/* Adds the machine that listens on a socket. 0 or a negative status. */
-static int
-add(struct machine_rows *rows, const char *path)
+/* Waits for the reply, at most until the deadline. A machine with a name that hangs up has ended.
+ */
+static void
+finish(struct machine_row *row, int64_t deadline, bool given)
 {
-	struct machine_row *list = realloc(rows->list, (rows->count + 1) * sizeof(*list)), *row;
-	struct ctl ctl = { .path = path, .user = (uid_t)-1, .fd = -1 };
-	const char *slash = strrchr(path, '/');
+	struct pollfd ready = { .fd = row->ctl.fd, .events = POLLIN };
 	char *line = NULL;
-	int r;
+	bool over = row->ctl.fd < 0;
 
-	if (!list)
-		return fail_memory("a list of machines");
-	rows->list = list;
-	row = &list[rows->count];
-	*row = (struct machine_row){ .name = strdup(slash ? slash + 1 : path) };
-	r = ctl_connect(&ctl, &ctl);
-	if (!r && !ask(&ctl, &line))
+	while (!over && !(line = ctl_line(&row->ctl))) {
+		int64_t left = deadline - now_ms();
+
+		over = poll(&ready, 1, left > 0 ? (int)left : 0) != 1;
+		if (!over && ctl_read(&row->ctl)) {
+			over = true;
+			row->absent = !given;
+		}
+	}
+	if (line)
 		read_status(row, line);
 	free(line);
-	ctl_close(&ctl);
-	if (r)
-		free(row->name);
-	rows->count += !r;
-	return r;
+	ctl_close(&row->ctl);
+	if (!row->absent && row->process)
+		read_memory(row);
 }
 
-/* Whether a machine listens there: a socket that nobody listens on is no mistake of the user. */
-static bool
-listens(const char *path)
+/* Adds a row for a socket. NULL: no memory, reported. */
+static struct machine_row *
+add_row(struct machine_rows *rows, const char *path)
 {
-	int fd = socket_connect_unix(path);
+	struct machine_row *list = realloc(rows->list, (rows->count + 1) * sizeof(*list));
+	char *copy = strdup(path);
 
-	if (fd >= 0)
-		close(fd);
-	return fd >= 0;
+	if (list)
+		rows->list = list;
+	if (!list || !copy) {
+		free(copy);
+		fail_memory("a list of machines");
+		return NULL;
+	}
+	list[rows->count] = (struct machine_row){ .path = copy, .ctl = { .fd = -1 } };
+	return &list[rows->count++];
+}
+
+/* Asks the machine that listens on a socket. given: by the user, who gets a message if there is
+ * none. 0 or a negative status. */
+static int
+ask(struct machine_rows *rows, const char *path, bool given)
+{
+	struct machine_row *row = add_row(rows, path);
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+	int r = row ? ctl_begin(&row->ctl, row->path, !given) : -STATUS_HOST;
+
+	if (row && r < 0)
+		row->absent = true;
+	if (r) /* below 0 and not given: a socket that a killed machine has left */
+		return r < 0 && given ? r : 0;
+	if (!getsockopt(row->ctl.fd, SOL_SOCKET, SO_PEERCRED, &peer, &size))
+		row->process = (uint64_t)peer.pid;
+	row->absent = ctl_send(&row->ctl, "status\n", -1) && !given;
+	return 0;
 }
 
 static int
-add_all(struct machine_rows *rows)
+ask_all(struct machine_rows *rows)
 {
 	char folder[4096], path[8192];
 	struct dirent **names;
@@ -145,8 +153,8 @@ add_all(struct machine_rows *rows)
 	count = scandir(folder, &names, NULL, alphasort);
 	for (int i = 0; i < count; i++) {
 		snprintf(path, sizeof(path), "%s/%s", folder, names[i]->d_name);
-		if (!r && names[i]->d_type == DT_SOCK && listens(path))
-			r = add(rows, path);
+		if (!r && names[i]->d_type == DT_SOCK)
+			r = ask(rows, path, false);
 		free(names[i]);
 	}
 	if (count >= 0)
@@ -154,186 +162,63 @@ add_all(struct machine_rows *rows)
 	return r;
 }
 
+/* Removes the rows of machines that are not there. */
 static void
-clear(struct machine_rows *rows)
+remove_absent(struct machine_rows *rows)
+{
+	size_t left = 0;
+
+	for (size_t i = 0; i < rows->count; i++) {
+		struct machine_row *row = &rows->list[i];
+
+		if (!row->absent) {
+			rows->list[left++] = *row;
+			continue;
+		}
+		free(row->path);
+		free(row->state);
+	}
+	rows->count = left;
+}
+
+int
+machines_collect(struct machine_rows *rows, char *const *paths)
+{
+	bool given = *paths;
+	int r = given ? 0 : ask_all(rows), one;
+	int64_t deadline = now_ms() + ANSWER_MS;
+
+	for (; *paths; paths++) {
+		one = ask(rows, *paths, true);
+		r = r ? r : one;
+	}
+	for (size_t i = 0; i < rows->count; i++)
+		finish(&rows->list[i], deadline, given);
+	remove_absent(rows);
+	return r;
+}
+
+void
+machines_free(struct machine_rows *rows)
 {
 	for (size_t i = 0; i < rows->count; i++) {
-		free(rows->list[i].name);
+		free(rows->list[i].path);
 		free(rows->list[i].state);
 	}
 	free(rows->list);
 	*rows = (struct machine_rows){ 0 };
 }
 
-/* paths: those of sockets; none: of all machines with a name. 0 or a negative status. */
-static int
-collect(struct machine_rows *rows, char *const *paths)
+const char *
+machine_row_name(const struct machine_row *row)
 {
-	int r = *paths ? 0 : add_all(rows), one;
+	const char *slash = strrchr(row->path, '/');
 
-	for (; *paths; paths++) {
-		one = add(rows, *paths);
-		r = r ? r : one;
-	}
-	return r;
+	return slash ? slash + 1 : row->path;
 }
 
-static const char *
-state_of(const struct machine_row *row)
+const char *
+machine_row_state(const struct machine_row *row)
 {
-	return row->answers && row->state ? row->state : "no answer";
-}
-
-/* Prints a number of bytes, in 8 columns. */
-static void
-put_bytes(FILE *out, uint64_t bytes)
-{
-	static const char units[] = "KMGT";
-	double size = (double)bytes / 1024;
-	size_t unit = 0;
-
-	while (size >= 1000 && units[unit + 1]) {
-		size /= 1024;
-		unit++;
-	}
-	fprintf(out, size < 10 ? "  %6.1f%c" : "  %6.0f%c", size, units[unit]);
-}
-
-static void
-put_row(FILE *out, const struct machine_row *row)
-{
-	fprintf(out, "  %8llu  %8llu  %-9s", (unsigned long long)row->process,
-		(unsigned long long)row->parent, state_of(row));
-	put_bytes(out, row->shared);
-	put_bytes(out, row->private);
-	fprintf(out, "  %8.1fs\n", (double)row->uptime / 1e9);
-}
-
-static void
-put_table(FILE *out, const struct machine_rows *rows)
-{
-	fprintf(out, "%-20s  %8s  %8s  %-9s  %7s  %7s  %9s\n", "NAME", "PID", "PARENT", "STATE",
-		"SHARED", "PRIVATE", "UPTIME");
-	for (size_t i = 0; i < rows->count; i++) {
-		show_string(out, rows->list[i].name, 20);
-		put_row(out, &rows->list[i]);
-	}
-}
-
-static void
-put_json(FILE *out, const struct machine_rows *rows)
-{
-	putc('[', out);
-	for (size_t i = 0; i < rows->count; i++) {
-		const struct machine_row *row = &rows->list[i];
-
-		fputs(i ? ",{\"name\":" : "{\"name\":", out);
-		json_text(out, row->name, strlen(row->name));
-		fprintf(out, ",\"pid\":%llu,\"parent\":%llu,\"state\":",
-			(unsigned long long)row->process, (unsigned long long)row->parent);
-		json_text(out, state_of(row), strlen(state_of(row)));
-		fprintf(out, ",\"shared_bytes\":%llu,\"private_bytes\":%llu,\"uptime_ns\":%llu}",
-			(unsigned long long)row->shared, (unsigned long long)row->private,
-			(unsigned long long)row->uptime);
-	}
-	fputs("]\n", out);
-}
-
-/* Ctrl-C ends a --watch. Returns a descriptor, or -1. */
-static int
-take_interrupts(void)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	return signalfd(-1, &set, SFD_CLOEXEC);
-}
-
-int
-cli_list(int argc, char **argv)
-{
-	struct arguments arguments;
-	struct machine_rows rows = { 0 };
-	struct pollfd interrupt = { .fd = -1, .events = POLLIN };
-	bool json = false, watch = false, over;
-	int option, r;
-
-	arguments_begin(&arguments, cli_command("list"), argc, argv);
-	while ((option = arguments_next(&arguments)) > 0)
-		*(option == CLI_JSON ? &json : &watch) = true;
-	if (option)
-		return arguments.status;
-	over = watch && !json && isatty(STDOUT_FILENO);
-	if (watch)
-		interrupt.fd = take_interrupts();
-	do {
-		r = collect(&rows, arguments.operands);
-		if (over)
-			fputs("\033[H\033[J", stdout);
-		(json ? put_json : put_table)(stdout, &rows);
-		clear(&rows);
-		r = r ? r : show_end(stdout);
-	} while (watch && !r && !poll(&interrupt, 1, 1000));
-	return -r;
-}
-
-/* Prints the branches of a process below it. before: what stands in front of their lines. */
-static void
-put_branches(FILE *out, const struct machine_rows *rows, uint64_t parent, const char *before)
-{
-	size_t left = 0;
-	char deeper[256];
-
-	for (size_t i = 0; i < rows->count; i++)
-		left += rows->list[i].parent == parent;
-	for (size_t i = 0; i < rows->count; i++) {
-		const struct machine_row *row = &rows->list[i];
-
-		if (row->parent != parent)
-			continue;
-		left--;
-		fprintf(out, "%s%s ", before, left ? "|-" : "`-");
-		show_string(out, row->name, 0);
-		fprintf(out, " (%llu, %s)\n", (unsigned long long)row->process, state_of(row));
-		if (snprintf(deeper, sizeof(deeper), "%s%s  ", before, left ? "|" : " ") <
-		    (int)sizeof(deeper))
-			put_branches(out, rows, row->process, deeper);
-	}
-}
-
-static bool
-is_listed(const struct machine_rows *rows, uint64_t process)
-{
-	for (size_t i = 0; i < rows->count; i++)
-		if (rows->list[i].process == process)
-			return true;
-	return false;
-}
-
-int
-cli_tree(int argc, char **argv)
-{
-	struct arguments arguments;
-	struct machine_rows rows = { 0 };
-	int r;
-
-	arguments_begin(&arguments, cli_command("tree"), argc, argv);
-	if (arguments_only_operands(&arguments))
-		return arguments.status;
-	r = collect(&rows, arguments.operands);
-	for (size_t i = 0; i < rows.count; i++) {
-		const struct machine_row *row = &rows.list[i];
-
-		if (row->parent && is_listed(&rows, row->parent))
-			continue;
-		show_string(stdout, row->name, 0);
-		fprintf(stdout, " (%llu, %s)%s\n", (unsigned long long)row->process, state_of(row),
-			row->parent ? ", branch of a machine that is not listed" : "");
-		put_branches(stdout, &rows, row->process, "");
-	}
-	clear(&rows);
-	r = r ? r : show_end(stdout);
-	return -r;
+	return row->state ? row->state : "no answer";
 }

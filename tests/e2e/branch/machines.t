@@ -7,8 +7,10 @@ use lib 'tests/lib';
 
 use Control;
 use Cwd 'getcwd';
+use IO::Socket::UNIX;
 use JSON::PP 'decode_json';
 use Minivmm;
+use POSIX ();
 use Test::More;
 
 my $runtime = $ENV{XDG_RUNTIME_DIR} = getcwd() . '/runtime';
@@ -65,6 +67,15 @@ kill STOP => $deep->{pid};
 is(machines()->{deep}{state}, 'no answer', 'a stopped process');
 kill CONT => $deep->{pid};
 
+kill STOP => $two;
+is(command('tree'), <<"", 'the tree has it, and each machine once');
+two ($two, no answer)
+`- deep ($deep->{pid}, running)
+web ($web->{pid}, running)
+`- one ($one->{pid}, paused)
+
+kill CONT => $two;
+
 # A killed machine leaves a socket on which nobody listens.
 kill KILL => $one->{pid};
 until_true { !-e "/proc/$one->{pid}" };
@@ -79,6 +90,45 @@ command('ctl', $_, 'quit') for 'web', 'two', 'deep', "$folder/web";
 is((finish($_))[0], 0, 'the machine ends') for $here, $web;
 is_deeply(machines(), {}, 'no machine is left');
 @processes = ();
+
+# Sockets of other programs: one that never accepts, whose queue is full; one that sends a byte at a
+# time; one that hangs up; one whose machine is its own branch.
+sub stranger {
+    my ($name, $serve) = @_;
+    unlink "$folder/$name";
+    my $socket = IO::Socket::UNIX->new(Local => "$folder/$name", Listen => 1) or die "$name: $!";
+    my $pid = fork // die "fork: $!";
+    if (!$pid) {
+        while (my $client = $socket->accept) { $serve->($client) }
+        POSIX::_exit(0);
+    }
+    push @processes, $pid;
+}
+$SIG{PIPE} = 'IGNORE';
+my $deaf = IO::Socket::UNIX->new(Local => "$folder/deaf", Listen => 1) or die "deaf: $!";
+my @queue = map { IO::Socket::UNIX->new(Peer => "$folder/deaf") } 1 .. 2;
+stranger('slow', sub { 1 while select(undef, undef, undef, 0.05) >= 0 && syswrite $_[0], ' ' });
+stranger('gone', sub { });
+stranger('self', sub { syswrite $_[0], qq({"ok":true,"pid":7,"parent":7,"state":"\\u001b[2J"}\n) });
+symlink 'self', "$folder/link";
+my $list = machines();
+is_deeply([ sort keys %$list ], [qw(deaf self slow)], 'who hangs up, and a link, are no machines');
+is($list->{deaf}{state}, 'no answer', 'a full queue');
+is($list->{slow}{state}, 'no answer', 'a reply that takes too long');
+is($list->{slow}{pid}, $$, 'the process that listens is known');
+is(command('tree'), <<"", 'nothing is printed twice, nor controls the terminal');
+deaf (0, no answer)
+slow ($$, no answer)
+self (7, \\x1b[2J)
+
+kill KILL => @processes;
+@processes = ();
+unlink glob "$folder/*";
+
+chmod 0777, $folder;
+fails([ $minivmm, 'list' ], 110, qr/others can write to .*: use chmod 700/, 'a directory in which anybody can pass for a machine');
+fails([ $minivmm, '-c', 'loop.ini', '--set', 'control.name=x' ], 110, qr/others can write to/, 'for a machine, too');
+chmod 0700, $folder;
 
 # Names that cannot be.
 fails([ $minivmm, '-c', 'loop.ini', '--set', "control.name=$_" ], 110, qr/name = \Q$_\E: a name has 1 to 64 characters/, "name '$_'")
