@@ -34,7 +34,7 @@ put_row(FILE *out, const struct machine_row *row)
 {
 	fprintf(out, "  %8llu  %8llu  ", (unsigned long long)row->process,
 		(unsigned long long)row->parent);
-	show_string(out, machine_row_state(row), 9);
+	show_string(out, machines_state(row), 9);
 	put_bytes(out, row->shared);
 	put_bytes(out, row->private);
 	fprintf(out, "  %8.1fs\n", (double)row->uptime / 1e9);
@@ -46,7 +46,7 @@ put_table(FILE *out, const struct machine_rows *rows)
 	fprintf(out, "%-20s  %8s  %8s  %-9s  %7s  %7s  %9s\n", "NAME", "PID", "PARENT", "STATE",
 		"SHARED", "PRIVATE", "UPTIME");
 	for (size_t i = 0; i < rows->count; i++) {
-		show_string(out, machine_row_name(&rows->list[i]), 20);
+		show_string(out, machines_name(&rows->list[i]), 20);
 		put_row(out, &rows->list[i]);
 	}
 }
@@ -65,10 +65,10 @@ put_json(FILE *out, const struct machine_rows *rows)
 		const struct machine_row *row = &rows->list[i];
 
 		fputs(i ? ",{\"name\":" : "{\"name\":", out);
-		put_text(out, machine_row_name(row));
+		put_text(out, machines_name(row));
 		fprintf(out, ",\"pid\":%llu,\"parent\":%llu,\"state\":",
 			(unsigned long long)row->process, (unsigned long long)row->parent);
-		put_text(out, machine_row_state(row));
+		put_text(out, machines_state(row));
 		fprintf(out, ",\"shared_bytes\":%llu,\"private_bytes\":%llu,\"uptime_ns\":%llu}",
 			(unsigned long long)row->shared, (unsigned long long)row->private,
 			(unsigned long long)row->uptime);
@@ -122,9 +122,9 @@ static void
 put_node(FILE *out, struct machine_row *row, const char *behind)
 {
 	row->shown = true;
-	show_string(out, machine_row_name(row), 0);
+	show_string(out, machines_name(row), 0);
 	fprintf(out, " (%llu, ", (unsigned long long)row->process);
-	show_string(out, machine_row_state(row), 0);
+	show_string(out, machines_state(row), 0);
 	fprintf(out, ")%s\n", behind);
 }
 
@@ -170,16 +170,17 @@ is_listed(const struct machine_rows *rows, uint64_t process)
 static void
 put_tree(FILE *out, struct machine_rows *rows, char *before)
 {
-	for (size_t i = 0; i < 2 * rows->count; i++) {
-		struct machine_row *row = &rows->list[i % rows->count];
+	for (unsigned round = 0; round < 2; round++)
+		for (size_t i = 0; i < rows->count; i++) {
+			struct machine_row *row = &rows->list[i];
 
-		if (row->shown || (i < rows->count && is_listed(rows, row->parent)))
-			continue;
-		put_node(out, row,
-			 row->parent && i < rows->count ? ", branch of a machine that is not listed"
-							: "");
-		put_branches(out, rows, row, before);
-	}
+			if (row->shown || (!round && is_listed(rows, row->parent)))
+				continue;
+			put_node(out, row,
+				 row->parent && !round ? ", branch of a machine that is not listed"
+						       : "");
+			put_branches(out, rows, row, before);
+		}
 }
 
 int

@@ -210,7 +210,7 @@ machines_free(struct machine_rows *rows)
 }
 
 const char *
-machine_row_name(const struct machine_row *row)
+machines_name(const struct machine_row *row)
 {
 	const char *slash = strrchr(row->path, '/');
 
@@ -218,7 +218,7 @@ machine_row_name(const struct machine_row *row)
 }
 
 const char *
-machine_row_state(const struct machine_row *row)
+machines_state(const struct machine_row *row)
 {
 	return row->state ? row->state : "no answer";
 }

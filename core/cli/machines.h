@@ -34,7 +34,7 @@ struct machine_rows {
 int machines_collect(struct machine_rows *rows, char *const *paths);
 void machines_free(struct machine_rows *rows);
 /* The name of its socket, and what to print as its state. */
-const char *machine_row_name(const struct machine_row *row);
-const char *machine_row_state(const struct machine_row *row);
+const char *machines_name(const struct machine_row *row);
+const char *machines_state(const struct machine_row *row);
 
 #endif
