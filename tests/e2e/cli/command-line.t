@@ -27,14 +27,14 @@ for my $option ($help =~ /^ +(--[a-z]+)/mg) {
     fails([ $minivmm, '-c', 'x.ini', $option ], 110, qr/\Q$option\E needs a value; see minivmm --help/, "$option needs a value");
 }
 my @commands = $help =~ /^  minivmm ([a-z][a-z-]+)/mg;
-is("@commands", 'ctl inspect batch diff flatten verify plugins new-plugin doctor', 'sub-commands');
+is("@commands", 'ctl list inspect batch diff flatten verify plugins new-plugin doctor', 'sub-commands');
 for my $command (@commands) {
     ($status, $out, $err) = run([ $minivmm, $command, '--help' ]);
     like("$status:$err:$out", qr/\A0::(?:usage: )?minivmm $command/, "$command --help");
     cmp_ok(max(map { length } split /\n/, $out), '<=', 100, "$command --help fits 100 columns");
     my $usage = $command eq 'diff' ? 2 : 110;
     fails([ $minivmm, $command, '--frob' ], $usage, qr/\Q$command\E|frob/, "$command refuses an unknown option");
-    fails([ $minivmm, $command, qw(a b c) ], $usage, qr/\Q$command\E/, "$command refuses an additional argument") if $command !~ /^(?:ctl|inspect)$/;
+    fails([ $minivmm, $command, qw(a b c) ], $usage, qr/\Q$command\E/, "$command refuses an additional argument") if $command !~ /^(?:ctl|list|inspect)$/;
     ($status, $out, $err) = run([ $minivmm, $command, '--help' ], stdout => '/dev/full');
     my $io = $command eq 'diff' ? 2 : 113;
     is("$status:$err", "$io:minivmm: cannot write to stdout: No space left on device\n", "$command: reports a full stdout");

@@ -25,7 +25,7 @@ sub offered {
     return is(ref $offers ? join(' ', sort keys %$offers) : $offers, $expected, "minivmm @$words|");
 }
 
-my $commands = 'batch ctl diff doctor flatten inspect new-plugin plugins verify';
+my $commands = 'batch ctl diff doctor flatten inspect list new-plugin plugins verify';
 my @run = qw(at check config help log registers restore save set status timeout trace trust until version);
 offered([''], join ' ', (map { "--$_" } @run), split ' ', $commands);
 my $help = (run([ $minivmm, '--help' ]))[1];
