@@ -108,9 +108,10 @@ struct machine {
 	struct vcpu *vcpus;
 	uint32_t vcpu_count;
 	enum machine_state state;
-	bool begun;      /* it has run */
-	bool parking;    /* machine_pause waits for the vCPUs, and runs the loop */
-	int pause_error; /* of a pause that is not complete: 0 or a negative status */
+	bool begun;           /* it has run */
+	bool parking;         /* machine_pause waits for the vCPUs, and runs the loop */
+	bool devices_pausing; /* devices.pause runs, and may run the loop */
+	int pause_error;      /* of a pause that is not complete: 0 or a negative status */
 	uint32_t pauses[PAUSE_REASONS];
 	bool acpi; /* the guest has ACPI tables */
 	struct loop_timer halt_timer, stop_timer;

@@ -146,6 +146,21 @@ park_vcpus(struct machine *m, bool cancel)
 	return r;
 }
 
+/* Pauses the devices that have been started, and waits for their requests. 0 or a negative status.
+ */
+static int
+pause_devices(struct machine *m)
+{
+	int r = 0;
+
+	if (!m->devices.pause || m->devices_pausing) /* by a callback of its nested loop */
+		return 0;
+	m->devices_pausing = true;
+	r = m->devices.pause(m->devices.context);
+	m->devices_pausing = false;
+	return r;
+}
+
 int
 machine_pause(struct machine *m, enum pause_reason reason)
 {
@@ -162,8 +177,7 @@ machine_pause(struct machine *m, enum pause_reason reason)
 		return r;
 	/* Before the devices pause: that may run the loop, where a second pause must only count. */
 	m->state = MACHINE_PAUSED;
-	if (m->devices.pause)
-		r = m->devices.pause(m->devices.context);
+	r = pause_devices(m);
 	clock_stop(&m->clock);
 	loop_quiet(&m->loop, true);
 	irqs_defer(&m->irqs, true);
@@ -209,6 +223,20 @@ resume(struct machine *m)
 	return r;
 }
 
+/*
+ * A reset in a pause, and a branch that begins paused, have started the devices: their threads must
+ * not work in a paused machine. 0 or a negative status: the state must not be saved.
+ */
+static int
+stay_paused(struct machine *m)
+{
+	int r = m->state == MACHINE_PAUSED ? pause_devices(m) : 0;
+
+	if (r)
+		m->pause_error = r;
+	return r;
+}
+
 int
 machine_try_resume(struct machine *m)
 {
@@ -216,7 +244,7 @@ machine_try_resume(struct machine *m)
 
 	for (int reason = 0; reason < PAUSE_REASONS; reason++)
 		if (m->pauses[reason])
-			return 0;
+			return stay_paused(m);
 	/* If the stop condition is hit, its handler runs before the guest continues. */
 	if (m->state == MACHINE_RUNNING || m->stop_hit || machine_ended(m))
 		return 0;

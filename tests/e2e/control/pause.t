@@ -29,6 +29,25 @@ is("$status:$out", '113:!', 'a snapshot fails if a device does not finish its re
 like($err, $late, 'the message names the device');
 ok(!-e 'y.snap', 'no snapshot is written');
 
+# A reset of a paused machine starts the devices, and so does a branch that begins paused: they pause
+# again, since their threads must not work.
+is((run([ @run, 'device.a.in=nowhere', '--until', 'access:1', '--save', 'once.snap' ]))[0], 0, 'a snapshot');
+is(inspect('once.snap')->{devices}[1]{state}{pauses}, 1, 'the device is paused in it');
+{
+    my $process = start([ $minivmm, qw(-r once.snap --set control.socket=once --set device.serial0.output=none --set), "plugins.path=$build/tests/plugins" ]);
+    my $control = Control->connect('once');
+    $control->request('pause');
+    is($control->request('reset')->{ok}, 1, 'a reset of a paused machine');
+    is($control->request('device a')->{state}{pauses}, 2, 'the device is started, and pauses');
+    my $branch = $control->request('branch twice --paused');
+    ok($branch->{ok}, 'a branch that begins paused') or diag($branch->{error});
+    my $twice = Control->connect('twice');
+    is($twice->request('device a')->{state}{pauses}, 3, 'its device is started, and pauses');
+    is($twice->request('resume')->{state}, 'running', 'it continues');
+    $_->request('quit') for $twice, $control;
+    finish($process);
+}
+
 # A breakpoint that is hit repeatedly while the machine is paused repeatedly: 1: inc %cx; jmp 1b
 spew('meets.ini', guest('41 eb fd'));
 my $meets = start([ $minivmm, '-c', 'meets.ini', '--set', 'control.socket=meets', '--until', 'rip:0x1000:3000', '--save', 'meets.snap' ]);
