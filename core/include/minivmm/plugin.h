@@ -4,8 +4,8 @@
  * manual.
  *
  * A plugin is one shared object that exports one symbol, defined by MINIVMM_REGISTER(descriptor).
- * The descriptor is a constant struct minivmm_plugin: a few callbacks and eight tables (options,
- * ranges, timers, streams, watches, posts, fields, acpi). The core reads the tables and does the
+ * The descriptor is a constant struct minivmm_plugin: a few callbacks and nine tables (options,
+ * ranges, timers, streams, watches, posts, fields, acpi, pci). The core reads the tables and does the
  * work: it parses options, places ranges, keeps time, moves bytes, and saves, loads, checks, prints
  * and compares the fields in snapshots.
  *
@@ -15,7 +15,7 @@
  *   configure    check options that depend on each other; allocate the memory of POINTER fields
  *   (a restore fills in the fields here, then calls loaded)
  *   start        the machine is about to run: open host resources; streams, timers, irqs and
- *                memory work from here on
+ *                memory work from here on. In a pause, pause follows
  *   pause/resume around every stop of the machine; idempotent
  *   capture      a snapshot of the paused machine is taken: files of the host stay unchanged
  *   stop         the machine will not run again; streams still accept bytes
@@ -611,7 +611,7 @@ minivmm_irq_set(struct minivmm_device *dev, const struct minivmm_irq *irq, bool 
 	dev->services->irq(dev, irq, up ? MINIVMM_IRQ_RAISE : MINIVMM_IRQ_LOWER);
 }
 
-/* Makes one edge, up and down, of a line with MINIVMM_EDGE. */
+/* Makes one edge, up and down, of a line with MINIVMM_EDGE; or sends a message. */
 static inline void
 minivmm_irq_pulse(struct minivmm_device *dev, const struct minivmm_irq *irq)
 {
