@@ -5,9 +5,9 @@
  *
  * A plugin is one shared object that exports one symbol, defined by MINIVMM_REGISTER(descriptor).
  * The descriptor is a constant struct minivmm_plugin: a few callbacks and nine tables (options,
- * ranges, timers, streams, watches, posts, fields, acpi, pci). The core reads the tables and does the
- * work: it parses options, places ranges, keeps time, moves bytes, and saves, loads, checks, prints
- * and compares the fields in snapshots.
+ * ranges, timers, streams, watches, posts, fields, acpi, pci). The core reads the tables and does
+ * the work: it parses options, places ranges, keeps time, moves bytes, and saves, loads, checks,
+ * prints and compares the fields in snapshots.
  *
  * Phases of a device, in order; each callback is optional:
  *
