@@ -92,6 +92,9 @@ read_words(struct branching *all, char **words)
 			r = branching_add_set(all, *++words);
 		else if (**words == '-')
 			return "an option is unknown; use --set and --paused";
+		else if (!**words)
+			return "the path of a control socket is empty: nobody could control that "
+			       "machine; name a file";
 		else
 			r = branching_add(all, *words);
 	if (r)

@@ -104,6 +104,7 @@ refused('no socket', qr/takes more arguments/, '');
 refused('an option alone', qr/name the control socket/, '--paused');
 refused('--set before a socket', qr/--set stands behind the socket/, '--set', 'device.serial0.output=none', 'x');
 refused('another option', qr/an option is unknown/, 'x', '--pause');
+refused('a socket without a path', qr/the path of a control socket is empty: .*; name a file/, 'x', '""');
 refused('a device that does not exist', qr/has no device serial1/, 'x', '--set', 'device.serial1.output=none');
 refused('a key of the guest', qr/a restore keeps the machine/, 'x', '--set', 'cpu.rax=1');
 refused('a socket that is in use', qr/cannot listen on the control socket p:/, 'x', 'y', 'p', 'z');
