@@ -16,6 +16,7 @@
 #include "cli/progress.h"
 #include "cli/signals.h"
 #include "control/control.h"
+#include "machine/machine_run.h"
 #include "vm/report.h"
 #include "vm/vm.h"
 
@@ -121,18 +122,21 @@ show_fault(struct machine *machine)
 			    log_instruction, NULL);
 }
 
-/* Waits until all branches of one command are ready. 0 or a negative status. */
+/* Waits until all branches of one command are ready: nothing that can fail for want of resources
+ * comes later. 0 or a negative status. */
 static int
 wait_for_branches(struct run *run)
 {
 	const struct branch *branch = run->vm.source.branch;
+	int r;
 
 	if (!branch)
 		return 0;
 	branch_started(branch);
 	if (branch_paused(branch))
 		machine_pause(&run->vm.machine, PAUSE_OPERATOR);
-	return branch_ready(branch, 0);
+	r = machine_start_threads(&run->vm.machine);
+	return r ? r : branch_ready(branch, 0);
 }
 
 /* Stores the path of the control socket; "": none. 0 or a negative status. */

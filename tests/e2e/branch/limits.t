@@ -1,0 +1,54 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# Without resources for one copy, none is made, and the machine continues. See
+# tests/preload/faultfs.c.
+use v5.14;
+use warnings;
+use lib 'tests/lib';
+
+use Control;
+use Minivmm;
+use Test::More;
+
+# Waits in HLT: 1: sti; hlt; jmp 1b
+spew('idle.ini', <<"");
+[vm]
+memory_at = 0x1000
+memory = 16K
+irqchip = on
+[boot]
+code = fb f4 eb fc
+[device disk]
+plugin = virtio-blk
+address = 0xd0000000
+irq = none
+path = disk.img
+temporary = yes
+[control]
+socket = vm
+
+spew('disk.img', "\0" x 4096);
+my $machine = start([ $minivmm, '-c', 'idle.ini' ], LD_PRELOAD => "$build/tests/preload/faultfs.so", FAULT => '@plan', FAULT_PATH => '');
+my $control = Control->connect('vm');
+
+# The first thread of a process is the watchdog, without which it runs.
+my @faults = (
+    [ 'fork:1:EAGAIN', qr/cannot branch: fork: .*ulimit -u/, 'the first process' ],
+    [ 'fork:2:EAGAIN', qr/cannot branch: fork: .*ulimit -u/, 'the second, which the first makes' ],
+    [ 'pthread_create:2:EAGAIN', qr/cannot start a vCPU thread: .*ulimit -u/, 'a thread of a vCPU' ],
+    [ 'open:2:EMFILE', qr/: Too many open files; raise ulimit -n/, 'a file' ],
+);
+for (@faults) {
+    my ($plan, $why, $name) = @$_;
+    spew('plan.new', $plan);
+    rename 'plan.new', 'plan';
+    my $reply = $control->request('branch a b');
+    ok(!-e 'plan', "$name cannot be had");
+    like($reply->{error}, $why, "$name: why");
+    ok(!-e, "$name: no machine listens on $_") for qw(a b);
+}
+ok($control->request('branch a b')->{ok}, 'a branch afterwards');
+ok(Control->connect($_)->request('quit')->{ok}, "$_ ends") for qw(a b);
+$control->request('quit');
+is((finish($machine))[0], 0, 'the machine ends');
+done_testing;
