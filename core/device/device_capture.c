@@ -175,6 +175,12 @@ forget_capture(struct device *d)
 	lock_release(&d->all->capture_lock);
 }
 
+static const char *
+consequence(const struct device *d)
+{
+	return d->all->branched.on ? "no branch is made" : "no snapshot is written";
+}
+
 static int
 begin_capture(struct device *d)
 {
@@ -188,8 +194,9 @@ begin_capture(struct device *d)
 		forget_capture(d);
 	if (r >= 0)
 		return 0;
-	return fail(STATUS_IO, "device %s (plugin %s): %s: no snapshot is written", d->config->name,
-		    d->plugin.descriptor.name, device_failure(d, "capture", text, sizeof(text)));
+	return fail(STATUS_IO, "device %s (plugin %s): %s: %s", d->config->name,
+		    d->plugin.descriptor.name, device_failure(d, "capture", text, sizeof(text)),
+		    consequence(d));
 }
 
 /* Whether the device's capture is pending. *r: the negative status of one that has failed. */
@@ -208,16 +215,16 @@ is_pending(struct device *d, int *r)
 		snprintf(error, sizeof(error), "%s", d->capture.error);
 	lock_release(&d->all->capture_lock);
 	if (failed)
-		*r = fail(STATUS_IO,
-			  "device %s (plugin %s): capture failed: %s: no snapshot is written",
-			  d->config->name, d->plugin.descriptor.name, error);
+		*r = fail(STATUS_IO, "device %s (plugin %s): capture failed: %s: %s",
+			  d->config->name, d->plugin.descriptor.name, error, consequence(d));
 	else if (!ended && clock_host() >= d->capture.until)
-		*r = fail(
-		    STATUS_IO,
-		    "device %s (plugin %s): its capture has not ended within %s: no snapshot "
-		    "is written; try again later",
-		    d->config->name, d->plugin.descriptor.name,
-		    format_duration(d->plugin.descriptor.capture_deadline, time, sizeof(time)));
+		*r =
+		    fail(STATUS_IO,
+			 "device %s (plugin %s): its capture has not ended within %s: %s; try "
+			 "again later",
+			 d->config->name, d->plugin.descriptor.name,
+			 format_duration(d->plugin.descriptor.capture_deadline, time, sizeof(time)),
+			 consequence(d));
 	return !ended;
 }
 

@@ -48,7 +48,23 @@ for (@faults) {
     ok(!-e, "$name: no machine listens on $_") for qw(a b);
 }
 ok($control->request('branch a b')->{ok}, 'a branch afterwards');
+rename 'disk.img', 'elsewhere';
+spew('disk.img', "\0" x 8192);
+like($control->request('branch c d --set device.disk.overlay=o')->{error}, qr/start failed, see the machine's messages/, 'a disk that was replaced');
+ok(!-e, "no $_ is left") for qw(c d o);
 ok(Control->connect($_)->request('quit')->{ok}, "$_ ends") for qw(a b);
 $control->request('quit');
 is((finish($machine))[0], 0, 'the machine ends');
+
+# A disk that the machine writes itself has to be where it was.
+unlink 'disk.img';
+rename 'elsewhere', 'disk.img';
+$machine = start([ $minivmm, '-c', 'idle.ini', '--set', 'device.disk.temporary=no' ]);
+$control = Control->connect('vm');
+ok($control->request('branch a')->{ok}, 'a branch with a disk that is written') ;
+rename 'disk.img', 'elsewhere';
+like($control->request('branch b')->{error}, qr/capture failed: no branch is made/, 'not if it is elsewhere');
+$control->request('quit');
+is((finish($machine))[0], 0, 'the machine ends');
+is(Control->connect('a')->request('quit')->{ok}, 1, 'and its branch');
 done_testing;
