@@ -120,8 +120,9 @@ is(Control->connect('x')->request('quit')->{ok}, 1, 'a branch survives a kill of
 ($parent, $control) = begin('p', '--set', 'vm.memory=1M');
 my $here = getcwd();
 ok($control->request("snapshot $here/first.snap")->{ok}, 'a snapshot before the branch');
-ok(branch($control, 'x')->{ok}, 'a branch');
-my $x = Control->connect('x');
+$reply = branch($control, 'w');
+ok($reply->{ok}, 'a branch') or diag($reply->{error});
+my $x = Control->connect('w');
 $reply = $x->request("snapshot $here/diff.snap diff");
 is($reply->{kind}, 'diff', 'a diff of the branch') or diag($reply->{error});
 cmp_ok($reply->{pages}, '<', 10, 'it has few pages');

@@ -29,8 +29,8 @@ is("$status:$out", '113:!', 'a snapshot fails if a device does not finish its re
 like($err, $late, 'the message names the device');
 ok(!-e 'y.snap', 'no snapshot is written');
 
-# A reset of a paused machine starts the devices, and so does a branch that begins paused: they pause
-# again, since their threads must not work.
+# A reset of a paused machine starts the devices, and so does a branch that begins paused: they
+# pause again, since their threads must not work.
 is((run([ @run, 'device.a.in=nowhere', '--until', 'access:1', '--save', 'once.snap' ]))[0], 0, 'a snapshot');
 is(inspect('once.snap')->{devices}[1]{state}{pauses}, 1, 'the device is paused in it');
 {
