@@ -230,11 +230,10 @@ resume(struct machine *m)
 static int
 stay_paused(struct machine *m)
 {
-	int r = m->state == MACHINE_PAUSED ? pause_devices(m) : 0;
-
-	if (r)
-		m->pause_error = r;
-	return r;
+	if (m->state != MACHINE_PAUSED || m->pause_error)
+		return 0;
+	m->pause_error = pause_devices(m);
+	return m->pause_error;
 }
 
 int
