@@ -53,6 +53,8 @@ ring_start(struct block *b)
 	r = io_uring_queue_init(BLOCK_FLIGHT, &ring->io, 0);
 	if (r)
 		return ring_unavailable(b->dev, ring, -r);
+	/* In a branch, it would stay mapped, and exist, for as long as that and its branches. */
+	io_uring_ring_dontfork(&ring->io);
 	b->ring = ring;
 	r = io_uring_register_eventfd(&ring->io, ring->event);
 	if (!r)
