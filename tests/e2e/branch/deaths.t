@@ -29,10 +29,10 @@ my $machine = start([ $minivmm, '-c', 'idle.ini' ]);
 my $control = Control->connect('vm');
 my $die = '--set device.f.in=killed-start';
 
-# Its processes, and theirs.
+# Its processes, and theirs. A process may end meanwhile.
 sub children {
     my ($pid) = @_;
-    my @children = map { split ' ', slurp($_) } glob "/proc/$pid/task/*/children";
+    my @children = map { eval { split ' ', slurp($_) } } glob "/proc/$pid/task/*/children";
     return (@children, map { children($_) } @children);
 }
 
