@@ -62,7 +62,9 @@ sub read_file {
 }
 
 chdir tempdir(CLEANUP => 1);
-my @jobs = map { my $config = $_; map { [ $config, $_ ] } '', '-s', '-b -m 40 -n 40', $config =~ m{/(?:disk|nvme)\.ini$} ? '-b -b -m 40 -n 40' : () } sort glob "$configs/*.ini";
+# A sanitizer makes a new process slow.
+my $few = $build =~ /[at]san$/ ? 8 : 40;
+my @jobs = map { my $config = $_; map { [ $config, $_ ] } '', '-s', "-b -m $few -n $few", $config =~ m{/(?:disk|nvme)\.ini$} ? "-b -b -m $few -n $few" : () } sort glob "$configs/*.ini";
 my (%running, %ended);
 
 sub reap {
