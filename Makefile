@@ -145,11 +145,11 @@ longest := tests/e2e/snapshot/invisible.t # begins first, so that the others are
 # They run compilers and perl rather than the program: a sanitizer has nothing to find in them.
 unsanitized := tests/e2e/docs/% tests/e2e/sources/% tests/e2e/plugins/header.t tests/e2e/plugins/missing-libraries.t
 # ThreadSanitizer finds races: it runs unit tests that start threads, or whose modules do, and no tests of files and
-# messages.
+# messages. It does not support branches: threads that start after a fork.
 ifeq ($(SANITIZE),-fsanitize=thread)
 units := $(patsubst %.c,$B/%,$(shell grep -l pthread_create tests/unit/*.c) tests/unit/stream_sockets.c)
 unsanitized += $(patsubst %,tests/e2e/%.t,cli/command-line cli/ctl cli/inspect config/config-errors snapshot/snapshot-file \
-	snapshot/snapshot-limits)
+	snapshot/snapshot-limits branch/%)
 endif
 
 # The runner and everything that tests need. MINIVMM and BUILD tell tests where the program and

@@ -15,13 +15,15 @@ use POSIX qw(setsid :sys_wait_h :termios_h);
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw($minivmm $build $top $configs run start finish fails slurp spew names inspect numbers registers status_of guest said
+our @EXPORT = qw($minivmm $build $branches $top $configs run start finish fails slurp spew names inspect numbers registers status_of guest said
   heard until_true terminal);
 
 # make check sets MINIVMM and BUILD. Tests start at the top of the tree.
 our $minivmm = abs_path($ENV{MINIVMM} // './minivmm');
 our $build = abs_path($ENV{BUILD} // 'build');
 our $top = abs_path('.');
+# ThreadSanitizer does not support threads that start after a fork.
+our $branches = $build !~ /tsan$/;
 our $configs = "$top/configs";
 
 # Tests run in a temporary folder; the output of commands goes beside it. With KEEP=1 both are kept,

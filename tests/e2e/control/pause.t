@@ -39,12 +39,15 @@ is(inspect('once.snap')->{devices}[1]{state}{pauses}, 1, 'the device is paused i
     $control->request('pause');
     is($control->request('reset')->{ok}, 1, 'a reset of a paused machine');
     is($control->request('device a')->{state}{pauses}, 2, 'the device is started, and pauses');
-    my $branch = $control->request('branch twice --paused');
-    ok($branch->{ok}, 'a branch that begins paused') or diag($branch->{error});
-    my $twice = Control->connect('twice');
-    is($twice->request('device a')->{state}{pauses}, 3, 'its device is started, and pauses');
-    is($twice->request('resume')->{state}, 'running', 'it continues');
-    $_->request('quit') for $twice, $control;
+    if ($branches) {
+        my $branch = $control->request('branch twice --paused');
+        ok($branch->{ok}, 'a branch that begins paused') or diag($branch->{error});
+        my $twice = Control->connect('twice');
+        is($twice->request('device a')->{state}{pauses}, 3, 'its device is started, and pauses');
+        is($twice->request('resume')->{state}, 'running', 'it continues');
+        $twice->request('quit');
+    }
+    $control->request('quit');
     finish($process);
 }
 

@@ -162,7 +162,7 @@ for my $by (qw(quit TERM INT)) {
 }
 
 # A branch has a helper of its own, with the state that was captured.
-{
+if ($branches) {
     my ($process, $control) = begin('-c', 'loop.ini');
     my $reply = $control->request('branch branch.sock');
     ok($reply->{ok}, 'a branch') or diag($reply->{error});

@@ -70,7 +70,7 @@ for my $delay ('1ms', '10ms') {
 
 # Branches: a process that is duplicated has no thread but the one that forks, so the others may
 # hold no lock. Each branch counts on from its parent's letter.
-{
+if ($branches) {
     my $process = start([ $minivmm, '-c', 'loop.ini', '--set', 'device.w.delay=1ms', '--set', 'device.serial0.output=file:parent.out' ]);
     my $control = Control->connect('s');
     my $number = often($control, sub { "branch $_[0].sock --set device.serial0.output=file:$_[0].out" });

@@ -62,9 +62,10 @@ sub read_file {
 }
 
 chdir tempdir(CLEANUP => 1);
-# A sanitizer makes a new process slow.
-my $few = $build =~ /[at]san$/ ? 8 : 40;
-my @jobs = map { my $config = $_; map { [ $config, $_ ] } '', '-s', "-b -m $few -n $few", $config =~ m{/(?:disk|nvme)\.ini$} ? "-b -b -m $few -n $few" : () } sort glob "$configs/*.ini";
+# Branches. A sanitizer makes a new process slow; ThreadSanitizer does not support their threads.
+my $few = $build =~ /asan$/ ? 8 : 40;
+my @branches = $build =~ /tsan$/ ? () : "-b -m $few -n $few";
+my @jobs = map { my $config = $_; map { [ $config, $_ ] } '', '-s', @branches, $config =~ m{/(?:disk|nvme)\.ini$} ? map { "-b $_" } @branches : () } sort glob "$configs/*.ini";
 my (%running, %ended);
 
 sub reap {
