@@ -12,6 +12,8 @@ use File::Temp 'tempdir';
 use Test::More;
 
 my $build = abs_path($ENV{BUILD} // 'build');
+# A sanitizer makes a new process slow.
+my @fewer = $build =~ /[at]san$/ ? qw(-m 300 -n 150) : ();
 my $program = abs_path($ENV{MINIVMM} // 'minivmm');
 my $walk = "$build/tests/tools/invisible";
 (my $plugins = $program) =~ s{[^/]*$}{plugins};
@@ -51,7 +53,7 @@ sub walk {
 	open STDIN, '<', '/dev/null' or die "stdin: $!";
 	open STDOUT, '>', 'out' or die "stdout: $!";
 	open STDERR, '>', 'err' or die "stderr: $!";
-	exec 'timeout', 900, $walk, '-S', $seed, split(' ', $mode), $config, @set or die "$walk: $!";
+	exec 'timeout', 900, $walk, '-S', $seed, @fewer, split(' ', $mode), $config, @set or die "$walk: $!";
 }
 
 sub read_file {
@@ -62,7 +64,7 @@ sub read_file {
 }
 
 chdir tempdir(CLEANUP => 1);
-# Branches. A sanitizer makes a new process slow; ThreadSanitizer does not support their threads.
+# ThreadSanitizer does not support the threads of branches.
 my $few = $build =~ /asan$/ ? 8 : 40;
 my @branches = $build =~ /tsan$/ ? () : "-b -m $few -n $few";
 my @jobs = map { my $config = $_; map { [ $config, $_ ] } '', '-s', @branches, $config =~ m{/(?:disk|nvme)\.ini$} ? map { "-b $_" } @branches : () } sort glob "$configs/*.ini";
