@@ -47,7 +47,7 @@ check_server(const struct ctl *ctl)
 		    ctl->path, peer, peer);
 }
 
-/* After connect(2), with its errno: checks who has accepted. */
+/* Checks the result of connect(2), of which errno is still set, and the user that has accepted. */
 static int
 check_connection(const struct ctl *ctl)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Whether a stream has its other end, as the device is told: sockets, terminals, pipes, files. */
+/* The callback connected, which tells a device whether its stream has another end: sockets,
+ * terminals, pipes, files. */
 #include "unit/stream_bench.h"
 
 #include <sys/socket.h>
@@ -113,7 +114,7 @@ a_busy_device(void **state)
 	close(fd);
 }
 
-/* While the machine is paused, nothing is told. */
+/* While the machine is paused, the device hears of no connection. */
 static void
 a_pause(void **state)
 {
