@@ -26,6 +26,7 @@ for my $case ([ 0, 'good' ], [ 1, 'bad' ], [ 0, 'once' ], [ 1, 'report' ], [ 1, 
     is($status ? 1 : 0, $expected, "@names") or diag($out . $err);
     my $second = grep { !/good|report|remark/ } @names;
     $second = 0 if grep { $_ eq 'report' } @names;
+    is(($err =~ /AddressSanitizer: bad$/) ? 1 : 0, ($expected && grep { /report|late/ } @names) ? 1 : 0, "@names: the report in short");
     is(($err =~ /once more/) ? 1 : 0, $second ? 1 : 0, "@names: a second try");
 }
 done_testing;
