@@ -31,9 +31,11 @@ log_access(struct minivmm_device *dev, const struct minivmm_access *a, bool writ
 	static const char *const formats[] = {
 		[TEXT] = "%s: %" PRIu64 ".%09" PRIu64 " vcpu %u rip 0x%" PRIx64 " %s 0x%" PRIx64
 			 " width %u value 0x%" PRIx64 "\n",
-		[JSON] = "{\"device\":\"%s\",\"time\":%" PRIu64 ".%09" PRIu64
-			 ",\"vcpu\":%u,\"rip\":%" PRIu64 ",\"op\":\"%s\",\"address\":%" PRIu64
-			 ",\"width\":%u,\"value\":%" PRIu64 "}\n",
+		/* JSON readers keep 53 bits of a number. */
+		[JSON] =
+		    "{\"device\":\"%s\",\"time\":%" PRIu64 ".%09" PRIu64
+		    ",\"vcpu\":%u,\"rip\":\"0x%" PRIx64 "\",\"op\":\"%s\",\"address\":\"0x%" PRIx64
+		    "\",\"width\":%u,\"value\":\"0x%" PRIx64 "\"}\n",
 	};
 	struct logger *l = minivmm_state(dev);
 	uint64_t now = minivmm_now(dev), rip = 0;

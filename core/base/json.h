@@ -20,8 +20,8 @@ void json_bytes(FILE *out, const void *bytes, size_t length);
 
 /*
  * Writes a number of 64 bits as a string in hexadecimal, "0x1f": JSON readers keep 53 bits of a
- * number. Use it for each key whose values can exceed 2^53, also for small values; counts, sizes
- * and times stay numbers.
+ * number. Use it for each key whose values can exceed 2^53, also for small values: times in ns,
+ * addresses, registers, a guest's status. Counts and sizes stay numbers.
  */
 void json_hex(FILE *out, uint64_t value);
 

@@ -194,17 +194,33 @@ json_find(const struct json *object, const char *name, struct json *value)
 	return false;
 }
 
-bool
-json_is_u64(const struct json *value, uint64_t *number)
+/* Digits without a sign. They may be none. */
+static bool
+number_of(const char *c, const char *end, unsigned base, uint64_t *number)
 {
 	uint64_t sum = 0;
 
-	for (const char *c = value->at; c < value->end; c++)
-		if (*c < '0' || *c > '9' || __builtin_mul_overflow(sum, 10, &sum) ||
-		    __builtin_add_overflow(sum, (uint64_t)(*c - '0'), &sum))
+	for (; c < end; c++) {
+		unsigned digit = *c >= '0' && *c <= '9'   ? (unsigned)(*c - '0')
+				 : *c >= 'a' && *c <= 'f' ? (unsigned)(*c - 'a' + 10)
+							  : base;
+
+		if (digit >= base || __builtin_mul_overflow(sum, base, &sum) ||
+		    __builtin_add_overflow(sum, digit, &sum))
 			return false;
+	}
 	*number = sum;
 	return true;
+}
+
+bool
+json_is_u64(const struct json *value, uint64_t *number)
+{
+	const char *at = value->at, *end = value->end;
+
+	if (end - at > 4 && !memcmp(at, "\"0x", 3))
+		return number_of(at + 3, end - 1, 16, number);
+	return number_of(at, end, 10, number);
 }
 
 bool

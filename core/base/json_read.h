@@ -31,7 +31,8 @@ bool json_next(const struct json *parent, const char **position, struct json *na
 	       struct json *value);
 /* Finds a member by its ASCII name. */
 bool json_find(const struct json *object, const char *name, struct json *value);
-/* Finds a member that is an integer from 0 to 2^64 - 1. */
+/* Finds a member that is an integer from 0 to 2^64 - 1: a number, or a string that json_hex() has
+ * written. */
 bool json_find_u64(const struct json *object, const char *name, uint64_t *number);
 bool json_is_u64(const struct json *value, uint64_t *number);
 bool json_is_true(const struct json *value);

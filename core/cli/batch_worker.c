@@ -136,15 +136,18 @@ report(struct worker *w, const char *file, uint64_t began, uint64_t vm_began)
 		return r;
 	if (end->cause == CAUSE_INTERNAL)
 		report_end(m, &code);
-	if (end->cause == CAUSE_EXIT)
-		fprintf(line.out, ",\"guest_status\":%llu", (unsigned long long)end->status);
+	if (end->cause == CAUSE_EXIT) {
+		fputs(",\"guest_status\":", line.out);
+		json_hex(line.out, end->status);
+	}
 	fputs(",\"output\":", line.out);
 	json_text(line.out, w->output.bytes, w->output.length);
 	if (w->output.more)
 		fputs(",\"output_cut\":true", line.out);
-	fprintf(line.out, ",\"vm_ns\":%llu,\"host_ns\":%llu",
-		(unsigned long long)(clock_now(&m->clock) - vm_began),
-		(unsigned long long)(clock_host() - began));
+	fputs(",\"vm_ns\":", line.out);
+	json_hex(line.out, clock_now(&m->clock) - vm_began);
+	fputs(",\"host_ns\":", line.out);
+	json_hex(line.out, clock_host() - began);
 	return batch_line_end(w->batch, &line);
 }
 

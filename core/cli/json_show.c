@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Prints JSON for people. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/json_read.h"
@@ -44,13 +43,8 @@ static void
 show_hex(FILE *out, const struct json *value)
 {
 	uint64_t number;
-	size_t length;
-	char *text = json_string(value, &length);
-	bool is_number = text ? !strncmp(text, "0x", 2) && !parse_u64(text, &number, NULL)
-			      : json_is_u64(value, &number);
 
-	free(text);
-	if (is_number)
+	if (json_is_u64(value, &number))
 		fprintf(out, "0x%llx (%llu)", (unsigned long long)number,
 			(unsigned long long)number);
 	else

@@ -69,9 +69,10 @@ put_json(FILE *out, const struct machine_rows *rows)
 		fprintf(out, ",\"pid\":%llu,\"parent\":%llu,\"state\":",
 			(unsigned long long)row->process, (unsigned long long)row->parent);
 		put_text(out, machines_state(row));
-		fprintf(out, ",\"shared_bytes\":%llu,\"private_bytes\":%llu,\"uptime_ns\":%llu}",
-			(unsigned long long)row->shared, (unsigned long long)row->private,
-			(unsigned long long)row->uptime);
+		fprintf(out, ",\"shared_bytes\":%llu,\"private_bytes\":%llu,\"uptime_ns\":",
+			(unsigned long long)row->shared, (unsigned long long)row->private);
+		json_hex(out, row->uptime);
+		putc('}', out);
 	}
 	fputs("]\n", out);
 }

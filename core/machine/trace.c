@@ -88,7 +88,7 @@ print(FILE *out, uint64_t number, const struct trace_access *a)
 	    a->range ? register_name(a->range, a->address - a->range->base, a->write) : NULL;
 
 	fprintf(out,
-		"{\"n\":%" PRIu64 ",\"time\":%" PRIu64 ",\"vcpu\":%u,\"rip\":\"0x%" PRIx64
+		"{\"n\":%" PRIu64 ",\"time\":\"0x%" PRIx64 "\",\"vcpu\":%u,\"rip\":\"0x%" PRIx64
 		"\",\"space\":\"%s\",\"address\":\"0x%" PRIx64 "\",\"width\":%u,\"%s\":\"0x%" PRIx64
 		"\"",
 		number, clock_now(a->clock), a->vcpu, a->rip,

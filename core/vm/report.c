@@ -197,16 +197,15 @@ report_status(const struct vm *vm, int status)
 		return fail(why_status(&why, STATUS_IO), "cannot write the status to %s: %s", path,
 			    why.text);
 	}
-	fprintf(
-	    file,
-	    "{\"cause\":\"%s\",\"exit\":%d,\"guest_status\":%llu,\"time_ns\":%llu,\"exits\":%llu,"
-	    "\"accesses\":%llu,\"unanswered\":%llu,",
-	    machine_cause_name(machine->end.cause), status,
-	    machine->end.cause == CAUSE_EXIT ? (unsigned long long)machine->end.status : 0,
-	    (unsigned long long)clock_now(&machine->clock),
-	    (unsigned long long)machine_exits(machine),
-	    (unsigned long long)machine_accesses(machine),
-	    (unsigned long long)machine->bus.unclaimed);
+	fprintf(file, "{\"cause\":\"%s\",\"exit\":%d,\"guest_status\":",
+		machine_cause_name(machine->end.cause), status);
+	json_hex(file, machine->end.cause == CAUSE_EXIT ? machine->end.status : 0);
+	fputs(",\"time_ns\":", file);
+	json_hex(file, clock_now(&machine->clock));
+	fprintf(file, ",\"exits\":%llu,\"accesses\":%llu,\"unanswered\":%llu,",
+		(unsigned long long)machine_exits(machine),
+		(unsigned long long)machine_accesses(machine),
+		(unsigned long long)machine->bus.unclaimed);
 	if (machine->end.cause == CAUSE_STOP && vm->stop.text) {
 		fputs("\"point\":", file);
 		json_text(file, vm->stop.text, strlen(vm->stop.text));

@@ -88,8 +88,8 @@ at_until(void *context)
 	devices_flush(&vm->devices);
 	fputs(",\"point\":", out);
 	json_text(out, text, strlen(text));
-	fprintf(out, ",\"state\":\"paused\",\"time_ns\":%llu",
-		(unsigned long long)clock_now(&vm->machine.clock));
+	fputs(",\"state\":\"paused\",\"time_ns\":", out);
+	json_hex(out, clock_now(&vm->machine.clock));
 	command_done(command);
 	return 0;
 }

@@ -141,9 +141,9 @@ vm_status(FILE *out, struct vm *vm)
 {
 	struct machine *m = &vm->machine;
 
-	fprintf(out, ",\"state\":\"%s\",\"uptime_ns\":%llu,\"pid\":%d",
-		machine_running(m) ? "running" : "paused", (unsigned long long)clock_now(&m->clock),
-		getpid());
+	fprintf(out, ",\"state\":\"%s\",\"uptime_ns\":", machine_running(m) ? "running" : "paused");
+	json_hex(out, clock_now(&m->clock));
+	fprintf(out, ",\"pid\":%d", getpid());
 	if (vm->source.branch)
 		fprintf(out, ",\"parent\":%d", branch_parent(vm->source.branch));
 	fputs(",\"vcpus\":[", out);

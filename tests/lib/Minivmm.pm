@@ -160,7 +160,7 @@ sub numbers {
 }
 
 # The JSON line of --status.
-sub status_of { return decode_json(slurp($_[0])) }
+sub status_of { return numbers(decode_json(slurp($_[0]))) }
 
 # Returns the registers printed by --registers, or at the end of a run: name => number.
 sub registers {

@@ -85,7 +85,9 @@ static void
 reads(void **state)
 {
 	static const char text[] = "{\"a\":18446744073709551615,\"b\":18446744073709551616,"
-				   "\"c\":-1,\"d\":1.0,\"e\":[7,\"x\"],\"ok\":true,\"aa\":{}}";
+				   "\"c\":-1,\"d\":1.0,\"e\":[7,\"x\"],\"ok\":true,\"aa\":{},"
+				   "\"g\":\"0xffffffffffffffff\",\"h\":\"0x10000000000000000\","
+				   "\"i\":\"0x\",\"j\":\"12\",\"k\":\"0x1g\",\"l\":\"0x0\"}";
 	struct json root, value, name;
 	const char *position = NULL;
 	uint64_t number;
@@ -97,6 +99,11 @@ reads(void **state)
 	assert_false(json_find_u64(&root, "c", &number));
 	assert_false(json_find_u64(&root, "d", &number));
 	assert_false(json_find_u64(&root, "f", &number));
+	assert_true(json_find_u64(&root, "g", &number));
+	assert_true(number == UINT64_MAX);
+	assert_true(json_find_u64(&root, "l", &number) && !number);
+	for (const char *name_of = "hijk"; *name_of; name_of++)
+		assert_false(json_find_u64(&root, (char[]){ *name_of, 0 }, &number));
 	assert_true(json_find(&root, "ok", &value) && json_is_true(&value));
 	assert_true(json_find(&root, "e", &value));
 	assert_false(json_find(&value, "e", &name));

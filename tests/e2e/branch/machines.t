@@ -30,7 +30,7 @@ sub command {
 
 # Lists the machines by name.
 sub machines {
-    my $list = decode_json(command('list', '--json', @_));
+    my $list = numbers(decode_json(command('list', '--json', @_)));
     return { map { ($_->{name} => $_) } @$list };
 }
 

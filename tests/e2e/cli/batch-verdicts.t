@@ -67,7 +67,7 @@ for ([ KILL => 9, 'killed', 137, 111, qr/a worker was killed with input loop: Ki
     ($status, $out, $err) = finish($process);
     is("$status:$err", '0:', 'SIGCONT: no accidents');
     is(lines($out), 'a hlt 0, loop timeout 124, b hlt 0', 'all inputs have run');
-    my ($loop) = grep { $_->{file} eq 'loop' } map { decode_json($_) } split /\n/, $out;
+    my ($loop) = grep { $_->{file} eq 'loop' } map { numbers(decode_json($_)) } split /\n/, $out;
     cmp_ok($loop->{host_ns} - $loop->{vm_ns}, '>=', 2e9, 'a timeout with a SIGCONT in it: the input ran again');
 }
 
@@ -96,7 +96,7 @@ SKIP: {
     ($status, $out, $err) = finish($process);
     is("$status:$err", '0:', 'a stopped main thread: no accidents');
     is(lines($out), 'a hlt 0, loop timeout 124, b hlt 0', 'all inputs have run');
-    my ($loop) = grep { $_->{file} eq 'loop' } map { decode_json($_) } split /\n/, $out;
+    my ($loop) = grep { $_->{file} eq 'loop' } map { numbers(decode_json($_)) } split /\n/, $out;
     cmp_ok($loop->{host_ns} - $loop->{vm_ns}, '>=', 2e9, 'a timeout of a worker that did not run: the input ran again');
 }
 

@@ -192,7 +192,7 @@ my $count = 0;
 my $stats = sub {
     return undef if $_[0] ne 'status';
     my $n = $count++ * 1000;
-    return qq({"ok":true,"uptime_ns":1500000000,"exits":{"pio":$n,"mmio":0},)
+    return qq({"ok":true,"uptime_ns":"0x59682f00","exits":{"pio":$n,"mmio":0},)
       . qq("devices":[{"name":"a","reads":$n,"writes":5},{"name":"b\\u001b","reads":0,"writes":0}]}\n);
 };
 serve($stats);

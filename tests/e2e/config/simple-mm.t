@@ -30,7 +30,7 @@ like($err, qr/\Alog0: .* write .*\nlog0: .* read .*\nminivmm: log0: 1 reads/, 't
 ($status, $out, $err) = run([ @run, map { ('--set', "device.log0.$_") } 'format=json', 'output=file:log.json' ]);
 is("$status:$out", "0:4\n", 'a log in JSON to a file');
 unlike($err, qr/^log0: /m, 'stderr has none of it');
-my @rows = map { decode_json($_) } split /\n/, slurp('log.json');
+my @rows = map { numbers(decode_json($_)) } split /\n/, slurp('log.json');
 my %common = (device => 'log0', vcpu => 0, address => 0x8000, width => 1, value => 0);
 for my $row (@rows) {
     ok(delete $row->{time} > 0, 'each line has a time');

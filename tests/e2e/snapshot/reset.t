@@ -17,7 +17,7 @@ diag("SEED=$seed");
 # The output lines by file.
 sub batch {
     my ($status, $out, $err) = run([ $minivmm, 'batch', @_ ], timeout => 120);
-    my %lines = map { my $line = decode_json($_); ($line->{file} => $line) } split /\n/, $out;
+    my %lines = map { my $line = numbers(decode_json($_)); ($line->{file} => $line) } split /\n/, $out;
     return ($status, \%lines, $err, $out);
 }
 
