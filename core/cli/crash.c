@@ -191,6 +191,10 @@ say_plugin(struct line *line, const ucontext_t *context)
 	return true;
 }
 
+#ifdef __SANITIZE_ADDRESS__
+void __asan_handle_no_return(void);
+#endif
+
 /* Ends the process if a plugin has called a function that ends it, or this thread, without a word:
  * with status 0, the run would pass for a success. minivmm returns from main(). */
 static void
@@ -199,6 +203,11 @@ leave(const char *function)
 	struct line line = { .length = 0 };
 	ucontext_t context;
 
+#ifdef __SANITIZE_ADDRESS__
+	/* pthread_exit() has left frames that ASan takes for live ones. It forgets those above the
+	 * stack pointer, and of those below a page at most: line is larger. */
+	__asan_handle_no_return();
+#endif
 	restore_terminal();
 	if (getpid() != process || getcontext(&context)) /* a plugin's child */
 		return;
@@ -219,17 +228,9 @@ exited(void)
 	leave("exit()");
 }
 
-#ifdef __SANITIZE_ADDRESS__
-void __asan_handle_no_return(void);
-#endif
-
 static void
 thread_exited(void *unused)
 {
-#ifdef __SANITIZE_ADDRESS__
-	/* pthread_exit() has left frames that ASan takes for live ones. */
-	__asan_handle_no_return();
-#endif
 	leave("pthread_exit()");
 }
 
