@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Prints JSON for people. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/json_read.h"
