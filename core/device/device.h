@@ -84,8 +84,9 @@ struct device {
 	size_t state_size;        /* bytes that the last save or load had; 0: none */
 	uint32_t irq_first, irqs; /* handles of its interrupts: irqs, from irq_first on */
 	const char *slot;         /* of a PCI device, borrowed from the config; NULL: none */
-	atomic_bool masters;      /* its services for memory work: no PCI device, or one that
-				     the guest has made a bus master */
+	uint32_t slot_index, slot_function; /* of that text; index 0: the first free slot */
+	atomic_bool masters; /* its services for memory work: no PCI device, or one that
+				the guest has made a bus master */
 	atomic_uint_least64_t unmastered; /* calls of these services that have failed */
 	struct lock mapping_lock;         /* guards the three members below */
 	struct device_mapping *mappings;  /* in no order */
@@ -321,11 +322,18 @@ const char *device_irq_option(const struct device *device, uint32_t index);
 /* The interrupt that an option of type irq selects; NULL: none. */
 const struct irq_source *device_irq(const struct device *device, const char *option);
 
-/* The slot that the device's option names, "next" or "3"; NULL: it is in none. */
+/* The slot that the device's option names, "next", "3" or "3.1"; NULL: it is in none. */
 static inline const char *
 device_slot(const struct device *device)
 {
 	return device->slot;
+}
+/* The number of that slot; 0: the first free one. *function: of the device's first function. */
+static inline uint32_t
+device_slot_index(const struct device *device, uint32_t *function)
+{
+	*function = device->slot_function;
+	return device->slot_index;
 }
 /* The rows of the device's PCI functions; *count: their number. */
 static inline const struct minivmm_pci *

@@ -290,6 +290,23 @@ keep_paths(struct device *device)
 	return r;
 }
 
+/* Reads "3" or "3.1". */
+static bool
+read_slot(struct device *device, const char *text)
+{
+	const char *dot = strchr(text, '.');
+	uint64_t slot, function = 0;
+	char number[8];
+
+	snprintf(number, sizeof(number), "%.*s", (int)strcspn(text, "."), text);
+	if (parse_u64(number, &slot, NULL) || !slot || slot > 31 ||
+	    (dot && (parse_u64(dot + 1, &function, NULL) || function > 7)))
+		return false;
+	device->slot_index = (uint32_t)slot;
+	device->slot_function = (uint32_t)function;
+	return true;
+}
+
 /* Takes the text of the option for the slot. A device with an invalid slot is in a slot, too: else
  * its lines address and irq would be missed. */
 static int
@@ -298,7 +315,6 @@ find_slot(struct device *device)
 	const struct minivmm_pci *row = device->plugin.descriptor.pci;
 	const struct minivmm_option *option;
 	struct option_text given;
-	uint64_t slot;
 
 	if (!device->plugin.pci_count)
 		return 0;
@@ -307,11 +323,10 @@ find_slot(struct device *device)
 	if (!strcmp(given.text, "none"))
 		return 0;
 	device->slot = given.text;
-	if (strcmp(given.text, "next") != 0 &&
-	    (parse_u64(given.text, &slot, NULL) || !slot || slot > 31))
-		return device_option_error(device, option, given.place,
-					   "= %s: use a slot from 1 to 31, next or none",
-					   given.text);
+	if (strcmp(given.text, "next") != 0 && !read_slot(device, given.text))
+		return device_option_error(
+		    device, option, given.place,
+		    "= %s: use a slot from 1 to 31, such as 3 or 3.1, next or none", given.text);
 	if (!machine_irqchip(device->all->machine))
 		return device_option_error(
 		    device, option, given.place,

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "base/text.h"
 #include "machine/layout.h"
 
 #define FIRST_LINE 16u /* of the IOAPIC: above those of a PC's devices */
@@ -61,25 +60,46 @@ choose_lines(struct pci_complex *c)
 static bool
 is_next(const struct device *device)
 {
-	return !strcmp(device_slot(device), "next");
+	uint32_t function;
+
+	return !device_slot_index(device, &function);
 }
 
 static int
 add_device(struct pci_complex *c, struct device *device)
 {
-	uint32_t functions;
+	uint32_t functions, first, slot = device_slot_index(device, &first);
 	const struct minivmm_pci *rows = device_functions(device, &functions);
-	uint64_t slot = pci_root_free_slot(&c->root);
 	int r = 0;
 
-	if (!is_next(device))
-		parse_u64(device_slot(device), &slot, NULL);
+	if (!slot)
+		slot = pci_root_free_slot(&c->root);
 	if (slot >= PCI_SLOTS)
 		return fail(STATUS_USAGE, "device %s: all %u slots are taken; remove a device",
 			    device_name(device), PCI_SLOTS - 1);
+	if (first + functions > PCI_FUNCTIONS)
+		return fail(STATUS_USAGE,
+			    "device %s: it has %u functions: slot %u.%u leaves no room for them",
+			    device_name(device), functions, slot, first);
 	for (uint32_t i = 0; i < functions && !r; i++)
-		r = pci_member_add(c, device, &rows[i], (uint32_t)slot, i);
+		r = pci_member_add(c, device, &rows[i], slot, first + i);
 	return r;
+}
+
+/* Guests look for further functions only in a slot with function 0. */
+static int
+check_slots(const struct pci_complex *c)
+{
+	for (uint32_t i = 0; i < c->count; i++) {
+		const struct pci_member *m = &c->members[i];
+
+		if (!c->root.functions[m->slot][0])
+			return fail(STATUS_USAGE,
+				    "device %s: guests find slot %u.%u only if the slot has a "
+				    "function 0: put a device into slot %u",
+				    device_name(m->device), m->slot, m->number, m->slot);
+	}
+	return 0;
 }
 
 /* Some kernels find no bus without a host bridge. */
@@ -151,6 +171,8 @@ pci_complex_create(struct pci_complex *c, struct machine *machine, struct device
 			if (device_slot(device) && is_next(device) == next)
 				r = add_device(c, device);
 		}
+	if (!r)
+		r = check_slots(c);
 	if (!r)
 		r = pci_add_range(c, &c->host, &pci_ecam_row, LAYOUT_PCI_ECAM, PCI_ECAM_BYTES);
 	if (!r)

@@ -158,7 +158,7 @@ pci_member_add(struct pci_complex *c, struct device *device, const struct minivm
 	set_irqs(m);
 	device_set_master(device, false);
 	return pci_root_add(&c->root, slot, number, &m->function)
-		   ? fail(STATUS_USAGE, "device %s: slot %u is taken; use another slot, or next",
-			  device_name(device), slot)
+		   ? fail(STATUS_USAGE, "device %s: slot %u.%u is taken; use another one, or next",
+			  device_name(device), slot, number)
 		   : 0;
 }

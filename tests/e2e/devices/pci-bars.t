@@ -122,12 +122,23 @@ my @none = map { ('--set', $_) } 'device.bell0.slot=none', 'vm.irqchip=off';
 is(join(':', run([ @run, '-c', 'x.ini', @none ])), '99::', 'no slot');
 for my $slot (0, 32, -1, 'first') {
     fails([ $minivmm, '-c', 'x.ini', '--set', "device.bell0.slot=$slot" ], 110,
-        qr/= \Q$slot\E: use a slot from 1 to 31, next or none/, "the slot $slot");
+        qr/= \Q$slot\E: use a slot from 1 to 31, such as 3 or 3.1, next or none/, "the slot $slot");
 }
 fails([ $minivmm, '-c', 'x.ini', '--set', 'vm.irqchip=off' ], 110,
     qr/= next needs an interrupt controller/, 'no irqchip');
 spew('y.ini', slurp('x.ini') . "slot = 31\n[device bell1]\nplugin = bell\nslot = 31\n");
 fails([ $minivmm, '-c', 'y.ini' ], 110,
-    qr/device bell1: slot 31 is taken; use another slot, or next/, 'one slot for two devices');
+    qr/device bell1: slot 31\.0 is taken; use another one, or next/, 'one slot for two devices');
+
+# Two devices are functions of slot 3. The header of function 0 says that there are more.
+my ($id, $second) = (0xbe111234, $ecam + 0x1000);
+my $functions = check($ecam, $id) . check($ecam + 0x0c, 0x800000) . check($second, $id)
+  . check($second + 0x0c, 0) . check($ecam + 0x2000, 0xffffffff)
+  . put($second + 0x10, 0xd0040000) . put($second + 0x04, 2) . put($command, 0);
+spew('two.ini', config($functions . 'e680' . ring(0xd0040000, 1) . 'b063e6f4', 'slot = 3.0')
+      . "[device bell1]\nplugin = bell\nslot = 3.1\n");
+is(join(':', run([ @run, '-c', 'two.ini' ])), '99::', 'two devices in one slot');
+is(join(':', run([ @run, '-c', 'two.ini', '--until', 'pio:0x80', '--save', 'two.snap' ])), '0::', 'a snapshot of both');
+is(join(':', run([ @run, '-r', 'two.snap', '--set', "plugins.path=$build/tests/plugins" ])), '99::', 'also in a restored machine');
 
 done_testing;

@@ -56,17 +56,17 @@ sub slots {
     my ($snapshot) = @_;
     return join ' ', grep { /\./ } sort keys %{ inspect($snapshot)->{pci} };
 }
-spew('slots.ini', machine('f4', [ 'a', $card ], [ 'b', $card, "slot = 2\n" ], [ 'c', $card ], [ 'd', $card, "slot = none\n" ], [ 'e', 'edu', "slot = 31\n" ]));
+spew('slots.ini', machine('f4', [ 'a', $card ], [ 'b', $card, "slot = 2\n" ], [ 'c', $card ], [ 'd', $card, "slot = none\n" ], [ 'e', 'edu', "slot = 31\n" ], [ 'f', $card, "slot = 31.7\n" ]));
 ($status, $out, $err) = run([ $minivmm, '-c', 'slots.ini', '--until', 'hlt', '--save', 's.snap' ]);
 is($status, 0, 'slots: a snapshot') or diag($err);
-is(slots('s.snap'), '0.0 1.0 2.0 3.0 31.0', 'next takes the slots that no device names');
+is(slots('s.snap'), '0.0 1.0 2.0 3.0 31.0 31.7', 'next takes the slots that no device names');
 
 my @errors = (
-    [ "slot = 0\n", 'slot = 0: use a slot from 1 to 31, next or none' ],
-    [ "slot = 32\n", 'slot = 32: use a slot from 1 to 31, next or none' ],
-    [ "slot = 3.1\n", 'slot = 3.1: use a slot from 1 to 31, next or none' ],
-    [ "slot = last\n", 'slot = last: use a slot from 1 to 31, next or none' ],
-    [ "slot = 2\n\n[device b]\nplugin = $card\nslot = 2\n", 'device b: slot 2 is taken; use another slot, or next' ],
+    (map { [ "slot = $_\n", "slot = $_: use a slot from 1 to 31, such as 3 or 3.1, next or none" ] }
+          qw(0 32 3. 3.8 3.-1 .1 3.1.1 0.1 32.0 3.next last)),
+    [ "slot = 2\n\n[device b]\nplugin = $card\nslot = 2\n", 'device b: slot 2.0 is taken; use another one, or next' ],
+    [ "slot = 2\n\n[device b]\nplugin = $card\nslot = 2.0\n", 'device b: slot 2.0 is taken; use another one, or next' ],
+    [ "slot = 4\n\n[device b]\nplugin = $card\nslot = 2.1\n", 'device b: guests find slot 2.1 only if the slot has a function 0: put a device into slot 2' ],
 );
 for my $case (@errors) {
     my ($lines, $message) = @$case;

@@ -30,7 +30,7 @@ my @missing = (
     missing('address', 'address of the registers')
 );
 my $irqchip = 'slot = next needs an interrupt controller: set irqchip = on in [vm], or slot = none';
-my $range = 'slot = 32: use a slot from 1 to 31, next or none';
+my $range = 'slot = 32: use a slot from 1 to 31, such as 3 or 3.1, next or none';
 my ($slot, $address, $irq) = ('slot = next', 'address = 0xd0000000', 'irq = 5');
 
 # The error of one line does not lead to others: each remedy works.
