@@ -6,9 +6,9 @@
  * without a file, anonymous (an mmap), memfd_create, fork, pthread_create, inotify_init1,
  * posix_openpt, io_uring_queue_init or io_uring_submit. N is 0 for every call. HOW is ENOSPC, EIO,
  * EINTR, ENOMEM, EAGAIN, EMFILE, ENFILE, EPERM, EOPNOTSUPP, EBUSY, SHORT (half of a write is
- * written; a vector is written completely), SLOW (this call and all later ones take 4 ms longer),
- * CUT (an mmap succeeds, then the file is truncated to a page), or KILL (the process is killed in
- * the call).
+ * written; a vector is written completely), SLOW (this call and all later ones take 4 ms longer, or
+ * $FAULT_MS), CUT (an mmap succeeds, then the file is truncated to a page), or KILL (the process is
+ * killed in the call).
  *
  * FAULT=@FILE reads the plan from FILE, which may be created, changed and removed at any time. The
  * library removes it after the fault.
@@ -97,7 +97,9 @@ fault(const char *call, const char *path)
 	if (!now)
 		return NOT;
 	if (slow) {
-		usleep(4000);
+		const char *ms = getenv("FAULT_MS");
+
+		usleep(ms ? 1000u * (useconds_t)atoi(ms) : 4000);
 		errno = error;
 		return NOT;
 	}
