@@ -303,7 +303,7 @@ has_override(const struct config_device *device)
 
 int
 devices_create(struct devices *devices, struct machine *machine, struct config *config,
-	       unsigned flags, devices_check *check, void *context)
+	       unsigned flags, const struct devices *inherited, devices_check *check, void *context)
 {
 	unsigned reported = 0;
 	bool refused = false;
@@ -314,7 +314,7 @@ devices_create(struct devices *devices, struct machine *machine, struct config *
 		.machine = machine,
 		.config = config,
 		.thread = pthread_self(),
-		.flags = flags,
+		.flags = flags | (inherited ? DEVICES_BRANCHED : 0),
 	};
 	devices->streams = (struct stream_hub){
 		.loop = &machine->loop,
@@ -331,7 +331,7 @@ devices_create(struct devices *devices, struct machine *machine, struct config *
 	if (getrandom(devices->generation, sizeof(devices->generation), 0) !=
 	    sizeof(devices->generation))
 		return fail(STATUS_HOST, "getrandom: %s", limit_error(errno).text);
-	r = plugin_path_init(&devices->path, config->plugin_path);
+	r = inherited ? 0 : plugin_path_init(&devices->path, config->plugin_path);
 	if (r)
 		return r;
 	if (restored)
@@ -357,7 +357,9 @@ devices_create(struct devices *devices, struct machine *machine, struct config *
 			snprintf(prefix, sizeof(prefix), "%s: ",
 				 config_option_where(d->config->plugin_place, d->config->name,
 						     "plugin", where, sizeof(where)));
-		if (restored && strchr(d->config->plugin, '/') && !trusted)
+		if (inherited)
+			plugin_inherit(&d->plugin, &inherited->list[i].plugin);
+		else if (restored && strchr(d->config->plugin, '/') && !trusted)
 			r = fail(STATUS_SNAPSHOT,
 				 "the snapshot's device %s names its plugin by a path, %s: add "
 				 "--trust, or save a new snapshot with the plugin installed and "

@@ -143,7 +143,9 @@ struct devices {
 
 #define DEVICES_RESTORED 0x1u /* the config comes from a snapshot */
 #define DEVICES_TRUSTED 0x2u  /* the host files named in that snapshot can be used */
-#define DEVICES_BRANCHED 0x8u /* it comes from the process that has forked this one */
+#define DEVICES_BRANCHED                                                                           \
+	0x8u                  /* it comes from the process that has forked this one: set by        \
+			       * devices_create */
 #define DEVICES_DETACHED 0x4u /* all streams are "none", independent of the config */
 
 /*
@@ -155,11 +157,13 @@ typedef int devices_check(void *context, size_t index);
  * Loads the plugins named in config; creates, configures and places their devices. Logs all errors,
  * not only the first; for a snapshot, those of a few devices. flags: DEVICES_... check, or NULL:
  * called for each device before its state is touched and before the next device is created, so that
- * devices without their state in the file do not add up. The calling thread becomes the I/O thread.
- * Returns 0 or a negative status; call devices_destroy() in both cases.
+ * devices without their state in the file do not add up. inherited: the same devices in the process
+ * that has forked this one, whose plugins are loaded already; NULL: none. The calling thread
+ * becomes the I/O thread. Returns 0 or a negative status; call devices_destroy() in both cases.
  */
 int devices_create(struct devices *devices, struct machine *machine, struct config *config,
-		   unsigned flags, devices_check *check, void *context);
+		   unsigned flags, const struct devices *inherited, devices_check *check,
+		   void *context);
 void devices_destroy(struct devices *devices);
 
 /* Call before the machine runs: opens the streams, waits for input where wait_INPUT is set, and

@@ -145,16 +145,16 @@ kvm_probe(const char *path, struct why *why)
 	return r;
 }
 
-int
-kvm_open(struct kvm *kvm)
+/* other: as for kvm_open_inherited; NULL: none. */
+static int
+create_vm(struct kvm *kvm, const struct kvm *other)
 {
 	struct why why;
 	unsigned tries = 0;
-	int r;
 
 	*kvm = (struct kvm){ .fd = -1, .vm = -1 };
 	kvm->fd = open_device(KVM_PATH, &why);
-	if (kvm->fd < 0 || check_device(kvm->fd, KVM_PATH, &why))
+	if (kvm->fd < 0 || (!other && check_device(kvm->fd, KVM_PATH, &why)))
 		return fail(STATUS_HOST, "%s", why.text);
 	do
 		kvm->vm = ioctl(kvm->fd, KVM_CREATE_VM, 0);
@@ -162,27 +162,70 @@ kvm_open(struct kvm *kvm)
 	if (kvm->vm < 0)
 		return fail(STATUS_HOST, "KVM_CREATE_VM: %s",
 			    limit_error_of(LIMIT_KVM, errno).text);
+	/* AMX: KVM offers tile data only to processes that request it. Fails on other CPUs. */
+	syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_GUEST_PERM, XFEATURE_XTILE_DATA);
+	return 0;
+}
+
+/*
+ * Without it, KVM_GET_VCPU_EVENTS does not contain the payload (cr2, dr6) of a pending exception.
+ */
+static void
+enable_payload(struct kvm *kvm)
+{
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_EXCEPTION_PAYLOAD, .args = { 1 } };
+
+	if (kvm->has_payload)
+		ioctl(kvm->vm, KVM_ENABLE_CAP, &cap);
+}
+
+int
+kvm_open(struct kvm *kvm)
+{
+	int r = create_vm(kvm, NULL);
+
+	if (r)
+		return r;
 	r = ioctl(kvm->fd, KVM_GET_VCPU_MMAP_SIZE, 0);
 	if (r < (int)sizeof(struct kvm_run))
 		return fail(STATUS_HOST, "KVM_GET_VCPU_MMAP_SIZE: %s", limit_error(errno).text);
 	kvm->run_size = (size_t)r;
-	/* AMX: KVM offers tile data only to processes that request it. Fails on other CPUs. */
-	syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_GUEST_PERM, XFEATURE_XTILE_DATA);
 	r = ioctl(kvm->vm, KVM_CHECK_EXTENSION, KVM_CAP_XSAVE2);
 	kvm->xsave_size = r > (int)sizeof(struct kvm_xsave) ? (size_t)r : sizeof(struct kvm_xsave);
-	/*
-	 * Without it, KVM_GET_VCPU_EVENTS does not contain the payload (cr2, dr6) of a pending
-	 * exception.
-	 */
-	if (ioctl(kvm->vm, KVM_CHECK_EXTENSION, KVM_CAP_EXCEPTION_PAYLOAD) > 0) {
-		struct kvm_enable_cap cap = { .cap = KVM_CAP_EXCEPTION_PAYLOAD, .args = { 1 } };
-
-		ioctl(kvm->vm, KVM_ENABLE_CAP, &cap);
-	}
+	kvm->has_payload = ioctl(kvm->vm, KVM_CHECK_EXTENSION, KVM_CAP_EXCEPTION_PAYLOAD) > 0;
+	enable_payload(kvm);
 	r = ioctl(kvm->vm, KVM_CHECK_EXTENSION, KVM_CAP_SET_GUEST_DEBUG2);
 	kvm->blocks_irqs = r > 0 && (r & KVM_GUESTDBG_BLOCKIRQ);
 	r = kvm_cpuid_init(kvm);
 	return r < 0 ? r : kvm_msrs_init(kvm);
+}
+
+/* Copies size bytes to malloced memory. NULL: no memory. */
+static void *
+copy(const void *from, size_t size)
+{
+	void *to = malloc(size);
+
+	return to ? memcpy(to, from, size) : NULL;
+}
+
+int
+kvm_open_inherited(struct kvm *kvm, const struct kvm *other)
+{
+	int r = create_vm(kvm, other);
+
+	if (r)
+		return r;
+	kvm->run_size = other->run_size;
+	kvm->xsave_size = other->xsave_size;
+	kvm->has_payload = other->has_payload;
+	kvm->blocks_irqs = other->blocks_irqs;
+	enable_payload(kvm);
+	kvm->cpuid = copy(other->cpuid, sizeof(*other->cpuid) +
+					    other->cpuid->nent * sizeof(*other->cpuid->entries));
+	kvm->msrs = copy(other->msrs,
+			 sizeof(*other->msrs) + other->msrs->nmsrs * sizeof(*other->msrs->indices));
+	return kvm->cpuid && kvm->msrs ? 0 : fail_memory("a VM");
 }
 
 void

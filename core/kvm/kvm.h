@@ -23,6 +23,7 @@ struct kvm {
 	size_t run_size; /* bytes of a vCPU's struct kvm_run */
 	size_t xsave_size;
 	bool irqchip;
+	bool has_payload; /* of exceptions: KVM_CAP_EXCEPTION_PAYLOAD */
 	bool blocks_irqs; /* KVM blocks interrupts during single-stepping */
 	bool stopped;     /* between kvm_stop and kvm_resume */
 	/*
@@ -58,6 +59,9 @@ struct kvm_vcpu {
  * kvm_close in any case.
  */
 int kvm_open(struct kvm *kvm);
+/* The same, for a process that has inherited the struct of another VM by fork(2): takes over what
+ * KVM has answered about the host, which costs more than to create the VM. */
+int kvm_open_inherited(struct kvm *kvm, const struct kvm *other);
 void kvm_close(struct kvm *kvm);
 /*
  * Sets the address of three pages for KVM's TSS, outside guest memory. KVM needs them to emulate

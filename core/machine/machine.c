@@ -21,8 +21,8 @@ add_memory(struct machine *m, const struct machine_layout *layout, const struct 
 	if (layout->check)
 		return memory_add(&m->memory, piece->at, piece->size);
 	if (layout->inherited)
-		return memory_add_inherited(&m->memory,
-					    memory_region_at(layout->inherited, m->memory.count));
+		return memory_add_inherited(
+		    &m->memory, memory_region_at(&layout->inherited->memory, m->memory.count));
 	if (layout->image_fd >= 0)
 		return memory_add_private(&m->memory, piece->at, piece->size, layout->image_fd,
 					  layout->image_offset + offset);
@@ -85,7 +85,8 @@ machine_create(struct machine *m, const struct machine_layout *layout)
 	if (!r)
 		r = irqs_init(&m->irqs, &m->kvm);
 	if (!r && !layout->check)
-		r = kvm_open(&m->kvm);
+		r = layout->inherited ? kvm_open_inherited(&m->kvm, &layout->inherited->kvm)
+				      : kvm_open(&m->kvm);
 	if (!r && !layout->check)
 		kvm_set_tss(&m->kvm, LAYOUT_KVM_TSS);
 	if (!r)

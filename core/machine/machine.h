@@ -140,9 +140,10 @@ struct machine_layout {
 	 * as a private mapping; -1: none. */
 	int image_fd;
 	uint64_t image_offset;
-	/* Private memory that this process has from the one that forked it, with the ranges above.
-	 * The machine owns it from here on. NULL: none. */
-	const struct memory *inherited;
+	/* The machine of the process that has forked this one, with the ranges above. Its private
+	 * memory belongs to the new machine from here on, which also takes over what KVM has
+	 * answered about the host. NULL: none. */
+	const struct machine *inherited;
 	uint32_t cpus;
 	bool irqchip;
 	bool track;     /* the dirty log is on from the start */

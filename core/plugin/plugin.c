@@ -317,8 +317,17 @@ plugin_load(struct plugin *plugin, const struct plugin_path *path, const char *n
 }
 
 void
+plugin_inherit(struct plugin *plugin, const struct plugin *other)
+{
+	*plugin = *other;
+	plugin->inherited = true;
+}
+
+void
 plugin_unload(struct plugin *plugin)
 {
+	if (plugin->inherited)
+		*plugin = (struct plugin){ 0 };
 	for (size_t i = 0; i < plugin->copy_count; i++)
 		free(plugin->copies[i]);
 	free(plugin->copies);

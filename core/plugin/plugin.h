@@ -36,6 +36,7 @@ struct plugin {
 	size_t all_count;
 	void **copies; /* memory of the copied tables */
 	size_t copy_count;
+	bool inherited; /* all that the pointers name belongs to another struct */
 };
 
 /* Option index of all_count. */
@@ -78,6 +79,9 @@ char **plugin_names(const char *folder, size_t *count);
 int plugin_load(struct plugin *plugin, const struct plugin_path *path, const char *name,
 		const char *where);
 void plugin_unload(struct plugin *plugin);
+/* Uses a plugin that the process which has forked this one has loaded: the same code, even if its
+ * file was replaced. other must stay. Call plugin_unload(). */
+void plugin_inherit(struct plugin *plugin, const struct plugin *other);
 
 /*
  * Copies the descriptor and its tables, row by row with the plugin's row sizes, and validates them.

@@ -16,9 +16,9 @@
 static void
 put_signature(struct record_writer *writer)
 {
-	uint32_t a = 0, b, c, d, family, model;
+	uint32_t a, b, c, d, family, model;
 
-	__get_cpuid(1, &a, &b, &c, &d);
+	__cpuid(1, a, b, c, d);
 	family = a >> 8 & 15;
 	model = a >> 4 & 15;
 	if (family == 6 || family == 15)
@@ -36,11 +36,13 @@ put_names(struct record_writer *writer)
 	uint32_t vendor[4] = { 0 }, brand[13] = { 0 }, a;
 	const char *name = (const char *)brand;
 
-	__get_cpuid(0, &a, &vendor[0], &vendor[2], &vendor[1]);
+	/* Every x86-64 CPU has these leaves. In a VM each CPUID is an exit, so there are no others.
+	 */
+	__cpuid(0, a, vendor[0], vendor[2], vendor[1]);
 	record_put_text(writer, "cpu_vendor", (const char *)vendor);
 	for (uint32_t i = 0; i < 3; i++)
-		__get_cpuid(0x80000002 + i, &brand[4 * i], &brand[4 * i + 1], &brand[4 * i + 2],
-			    &brand[4 * i + 3]);
+		__cpuid(0x80000002 + i, brand[4 * i], brand[4 * i + 1], brand[4 * i + 2],
+			brand[4 * i + 3]);
 	record_put_text(writer, "cpu_name", name + strspn(name, " "));
 }
 

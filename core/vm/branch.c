@@ -57,14 +57,20 @@ branches_begin(struct branches *branches, const struct branch *branch)
 int
 branch_open(const struct branch *branch, struct snapshot *snapshot)
 {
-	return snapshot_open_saved(snapshot, &branch->all->meta, branch_memory(branch),
+	return snapshot_open_saved(snapshot, &branch->all->meta, &branch_machine(branch)->memory,
 				   branch->all->name);
 }
 
-const struct memory *
-branch_memory(const struct branch *branch)
+const struct machine *
+branch_machine(const struct branch *branch)
 {
-	return &branch->all->vm->machine.memory;
+	return &branch->all->vm->machine;
+}
+
+const struct devices *
+branch_devices(const struct branch *branch)
+{
+	return &branch->all->vm->devices;
 }
 
 const struct config *

@@ -26,7 +26,8 @@
 struct branch;
 struct capture;
 struct config;
-struct memory;
+struct devices;
+struct machine;
 struct snapshot;
 struct vm;
 
@@ -59,7 +60,9 @@ bool branch_paused(const struct branch *branch);
 int branches_begin(struct branches *branches, const struct branch *branch);
 /* Opens the saved state. 0 or a negative status, reported. */
 int branch_open(const struct branch *branch, struct snapshot *snapshot);
-const struct memory *branch_memory(const struct branch *branch);
+/* The machine that it is a copy of, and its devices. */
+const struct machine *branch_machine(const struct branch *branch);
+const struct devices *branch_devices(const struct branch *branch);
 /* The config of the machine that it is a copy of: what a snapshot leaves to the user who restores
  * it, a branch takes from there. */
 const struct config *branch_config(const struct branch *branch);

@@ -209,7 +209,7 @@ check_rest(struct vm *vm)
 	boot_check_image(&vm->config);
 	boot_check_registers(&vm->config);
 	if (!r)
-		devices_create(&vm->devices, &vm->machine, &vm->config, 0, NULL, NULL);
+		devices_create(&vm->devices, &vm->machine, &vm->config, 0, NULL, NULL, NULL);
 	return -STATUS_USAGE;
 }
 
@@ -245,7 +245,7 @@ build_machine(struct vm *vm)
 		.memory_file = vm->config.vm.memory_file,
 		.image_fd = root->fd,
 		.image_offset = root->header.memory_offset,
-		.inherited = vm->source.branch ? branch_memory(vm->source.branch) : NULL,
+		.inherited = vm->source.branch ? branch_machine(vm->source.branch) : NULL,
 		.cpus = vm->config.vm.cpus,
 		.irqchip = vm->config.vm.irqchip,
 		.dirty_log = vm->config.vm.dirty_log,
@@ -312,8 +312,8 @@ vm_build(struct vm *vm, const struct vm_source *source)
 		r = devices_create(&vm->devices, &vm->machine, &vm->config,
 				   (restored ? DEVICES_RESTORED : 0) |
 				       (source->trust ? DEVICES_TRUSTED : 0) |
-				       (source->branch ? DEVICES_BRANCHED : 0) |
 				       (source->again ? DEVICES_DETACHED : 0),
+				   source->branch ? branch_devices(source->branch) : NULL,
 				   restored ? check_device : NULL, vm);
 	if (!r)
 		r = connect_devices(vm, !restored);

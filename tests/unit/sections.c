@@ -67,7 +67,7 @@ setup(void **state)
 						     .image_fd = -1,
 						     .cpus = VCPUS,
 						     .irqchip = true }) ||
-	    devices_create(&b->devices, &b->machine, &b->config, 0, NULL, NULL))
+	    devices_create(&b->devices, &b->machine, &b->config, 0, NULL, NULL, NULL))
 		return -1;
 	for (uint32_t i = 0; i < VCPUS; i++)
 		if (kvm_vcpu_cpuid(&machine_vcpu(&b->machine, i)->kvm))
