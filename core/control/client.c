@@ -139,7 +139,7 @@ run_line(struct control_client *client)
 
 	if (!end) {
 		if (client->length > CONTROL_LINE)
-			refuse(client, "the request is longer than 4096 bytes");
+			refuse(client, "the request is longer than 16384 bytes");
 		return;
 	}
 	length = (size_t)(end - client->line);

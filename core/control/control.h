@@ -21,8 +21,8 @@
 #include "vm/command.h"
 
 #define CONTROL_CLIENTS 64 /* at most; a further one replaces the one that is idle longest */
-#define CONTROL_LINE 4096  /* bytes of a request, without its newline */
-#define CONTROL_WORDS 64   /* of a request */
+#define CONTROL_LINE 16384 /* bytes of a request, without its newline */
+#define CONTROL_WORDS 512  /* of a request */
 
 struct control_client;
 

@@ -35,7 +35,7 @@ control_words(char *line, char **words, int *count, struct why *why)
 	words[0] = NULL;
 	while (*(at += strspn(at, BLANKS))) {
 		if (*count == CONTROL_WORDS)
-			return why_set(why, "more than 64 words");
+			return why_set(why, "more than 512 words");
 		if (*at == '"') {
 			words[*count] = ++at;
 			r = quoted(&at, why);

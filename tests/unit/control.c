@@ -26,7 +26,7 @@ words(void **state)
 		{ "a\"b\"",
 		  "a quote inside a word: quote the whole word, and write this one as \\\"", true },
 	};
-	char line[256], joined[256], *list[CONTROL_WORDS + 1];
+	char line[2 * CONTROL_WORDS + 2], joined[256], *list[CONTROL_WORDS + 1];
 	struct why why;
 	int count;
 
@@ -51,7 +51,7 @@ words(void **state)
 		strcpy(line + 2 * i, "a ");
 	strcat(line, "a");
 	assert_int_equal(control_words(line, list, &count, &why), -1);
-	assert_string_equal(why.text, "more than 64 words");
+	assert_string_equal(why.text, "more than 512 words");
 }
 
 static void

@@ -22,7 +22,7 @@ lines_too_long(void **state)
 	command_done(bench->kept[0]);
 	assert_string_equal(get(bench, fd), OK);
 	line[CONTROL_LINE] = 'x';
-	asks(bench, fd, line, ERROR("the request is longer than 4096 bytes"));
+	asks(bench, fd, line, ERROR("the request is longer than 16384 bytes"));
 	hung_up(bench, fd);
 	fd = client(bench);
 	assert_int_equal(send(fd, "echo a\0b\necho\n", 14, 0), 14);
@@ -96,7 +96,7 @@ endless_line(void **state)
 	assert_int_equal(n, -1);
 	assert_int_equal(errno, EPIPE);
 	assert_int_equal(bench->control.count, 0);
-	assert_string_equal(get(bench, fd), ERROR("the request is longer than 4096 bytes"));
+	assert_string_equal(get(bench, fd), ERROR("the request is longer than 16384 bytes"));
 	close(fd);
 }
 

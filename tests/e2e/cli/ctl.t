@@ -60,7 +60,7 @@ fails(ctl(), 110, qr/ctl: no SOCKET; use minivmm ctl SOCKET COMMAND/, 'refused: 
 fails(ctl('vm.sock'), 110, qr/ctl: no COMMAND; use minivmm/, 'refused: no command');
 fails(ctl(qw(--jsno vm.sock x)), 110, qr/ctl: unknown option --jsno/, 'refused: an unknown option');
 fails(ctl('vm.sock', "a\nb"), 110, qr/newline/, 'refused: a newline in a word');
-fails(ctl('vm.sock', 'x' x 5000), 110, qr/longer than 4096 bytes/, 'refused: a command that is too long');
+fails(ctl('vm.sock', 'x' x 17000), 110, qr/longer than 16384 bytes/, 'refused: a command that is too long');
 fails(ctl(qw(vm.sock stats --frob)), 110, qr/unknown argument --frob of stats/, 'refused: an argument after stats');
 fails(ctl(qw(--json vm.sock stats)), 110, qr/stats does not support --json; use minivmm ctl --json SOCKET status/, 'refused: stats with --json');
 
