@@ -23,6 +23,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "machine/collapse.h"
+
 struct branch;
 struct capture;
 struct config;
@@ -43,6 +45,7 @@ struct branches {
 	struct branching *under_way; /* NULL: none */
 	pid_t *children;             /* that have not been reaped */
 	size_t count;
+	struct collapse collapse; /* of the memory that the children have shared */
 };
 
 /* A process of a branch asks these. */

@@ -63,6 +63,7 @@ stop(struct branching *all)
 
 	if (r)
 		return r;
+	collapse_end(&all->vm->branches.collapse);
 	all->stop_began = clock_host();
 	r = machine_pause(m, PAUSE_BRANCH);
 	if (!r)
@@ -252,6 +253,7 @@ branches_end(struct vm *vm)
 		give_up(vm->branches.under_way, "the machine ended before its branches ran");
 		fail_command(vm->branches.under_way);
 	}
+	collapse_end(&vm->branches.collapse);
 	free(vm->branches.children);
 	vm->branches.children = NULL;
 	vm->branches.count = 0;
@@ -269,6 +271,7 @@ void
 branches_reap(struct vm *vm)
 {
 	struct branches *branches = &vm->branches;
+	size_t before = branches->count;
 
 	for (size_t i = 0; i < branches->count;)
 		if (waitpid(branches->children[i], NULL, WNOHANG)) {
@@ -276,4 +279,6 @@ branches_reap(struct vm *vm)
 			branches->children[i] = branches->children[--branches->count];
 		} else
 			i++;
+	if (branches->count < before && !branches->under_way)
+		collapse_start(&branches->collapse, &vm->machine.memory);
 }
