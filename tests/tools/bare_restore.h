@@ -96,12 +96,9 @@ bare_query_vm(struct bare_machine *m)
 		struct kvm_msr_list head;
 		uint32_t indices[1024];
 	} msrs;
-	struct kvm_enable_cap payload = { .cap = KVM_CAP_EXCEPTION_PAYLOAD, .args = { 1 } };
 
 	ioctl(m->vm, KVM_CHECK_EXTENSION, KVM_CAP_XSAVE2);
 	ioctl(m->vm, KVM_CHECK_EXTENSION, KVM_CAP_EXCEPTION_PAYLOAD);
-	ioctl(m->vm, KVM_ENABLE_CAP, &payload);
-	ioctl(m->vm, KVM_SET_TSS_ADDR, 0xfffbd000ul);
 	cpuid.head.nent = BARE_CPUIDS;
 	msrs.head.nmsrs = 1024;
 	BARE_CALL(m->kvm, KVM_GET_SUPPORTED_CPUID, &cpuid);
@@ -109,10 +106,13 @@ bare_query_vm(struct bare_machine *m)
 	ioctl(m->kvm, KVM_CHECK_EXTENSION, KVM_CAP_MCE);
 }
 
-/* Creates the VM, maps its memory from fd, creates the vCPU and sets its CPUID. */
+/* Creates the VM and the vCPU, and sets its CPUID. memory: the guest's, of a process that has asked
+ * KVM all questions; NULL: asks them and maps it from fd. */
 static inline void
-bare_build(struct bare_machine *m, const struct bare_state *s, int fd, enum bare_tracking tracking)
+bare_build_on(struct bare_machine *m, const struct bare_state *s, void *memory, int fd,
+	      enum bare_tracking tracking)
 {
+	struct kvm_enable_cap payload = { .cap = KVM_CAP_EXCEPTION_PAYLOAD, .args = { 1 } };
 	struct kvm_enable_cap ring = { .cap = KVM_CAP_DIRTY_LOG_RING, .args = { BARE_RING } };
 	struct kvm_userspace_memory_region slot = {
 		.flags = tracking == BARE_NONE ? 0 : KVM_MEM_LOG_DIRTY_PAGES,
@@ -127,16 +127,21 @@ bare_build(struct bare_machine *m, const struct bare_state *s, int fd, enum bare
 	*m = (struct bare_machine){ .kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC) };
 	if (m->kvm < 0)
 		err(1, "/dev/kvm");
-	bare_query_kvm(m);
+	if (!memory)
+		bare_query_kvm(m);
 	m->vm = ioctl(m->kvm, KVM_CREATE_VM, 0);
 	if (m->vm < 0)
 		err(1, "KVM_CREATE_VM");
 	m->run_size = (size_t)ioctl(m->kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
-	bare_query_vm(m);
+	if (!memory)
+		bare_query_vm(m);
+	ioctl(m->vm, KVM_ENABLE_CAP, &payload);
+	ioctl(m->vm, KVM_SET_TSS_ADDR, 0xfffbd000ul);
 	if (tracking == BARE_RINGS)
 		BARE_CALL(m->vm, KVM_ENABLE_CAP, &ring);
-	m->memory = mmap(NULL, s->memory_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE,
-			 fd, (off_t)s->memory_offset);
+	m->memory = memory ? memory
+			   : mmap(NULL, s->memory_size, PROT_READ | PROT_WRITE,
+				  MAP_PRIVATE | MAP_NORESERVE, fd, (off_t)s->memory_offset);
 	if (m->memory == MAP_FAILED)
 		err(1, "mmap of guest memory");
 	slot.userspace_addr = (uintptr_t)m->memory;
@@ -156,6 +161,12 @@ bare_build(struct bare_machine *m, const struct bare_state *s, int fd, enum bare
 	BARE_CALL(m->vcpu, KVM_GET_CPUID2, &shown);
 	BARE_CALL(m->vcpu, KVM_SET_CPUID2, &s->cpuid);
 	ioctl(m->vcpu, KVM_GET_TSC_KHZ, 0);
+}
+
+static inline void
+bare_build(struct bare_machine *m, const struct bare_state *s, int fd, enum bare_tracking tracking)
+{
+	bare_build_on(m, s, NULL, fd, tracking);
 }
 
 static inline uint64_t
