@@ -224,6 +224,12 @@ arguments_next(struct arguments *a)
 	return r ? stop(a, r) : ARGUMENTS_END;
 }
 
+void
+arguments_take_rest(struct arguments *a)
+{
+	a->only_operands = true;
+}
+
 int
 arguments_only_operands(struct arguments *a)
 {

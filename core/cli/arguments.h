@@ -39,6 +39,8 @@ void arguments_begin(struct arguments *arguments, const struct cli_command *comm
 		     char **argv);
 /* Returns the id of the next option, ARGUMENTS_END or ARGUMENTS_STOP. */
 int arguments_next(struct arguments *arguments);
+/* All words that follow are operands, those that begin with '-' included. */
+void arguments_take_rest(struct arguments *arguments);
 /* For a command that has no options but --help: reads all. ARGUMENTS_END or ARGUMENTS_STOP. */
 int arguments_only_operands(struct arguments *arguments);
 /* Parses the value of --timeout, a time above 0, in ns. prefix of the message: "batch: ", or "".

@@ -34,6 +34,7 @@ struct run_options {
 	const char *until, *at, *save;
 	uint64_t timeout; /* ns; 0: none */
 	const char *status, *trace;
+	char **branch; /* the words of the command branch; NULL: the machine itself runs */
 	bool trust, registers, check;
 };
 

@@ -36,6 +36,7 @@ enum {
 	CLI_MAP,
 	CLI_DUMP,
 	CLI_WATCH,
+	CLI_BRANCH,
 };
 
 /* Plain data. A table ends with a row whose id is 0. */

@@ -163,6 +163,7 @@ complete(struct completion *c)
 				*value = NULL;
 	const char *ctl = NULL, *equals;
 	int operands = 0, ctl_operands = 0;
+	bool branches = false; /* sockets follow */
 	char prefix[64];
 
 	/* Parses the words before the last one. */
@@ -170,6 +171,7 @@ complete(struct completion *c)
 		const struct cli_option *o = find_option(options, c->words[i]);
 		const char *text = strchr(c->words[i], '=');
 
+		branches |= o && o->id == CLI_BRANCH;
 		if (o && o->value && !text) {
 			if (i + 2 == c->count)
 				value = o;
@@ -197,6 +199,8 @@ complete(struct completion *c)
 		offer_ctl_operand(c, ctl, ctl_operands);
 	else if (*c->word == '-')
 		offer_options(c, options);
+	else if (branches)
+		offer_value(c, "", "SOCKET");
 	else if (command)
 		offer_operand(c, command->operands, operands);
 	else if (c->count == 1) {

@@ -164,6 +164,9 @@ take(int option, const char *value, struct run_options *run)
 		return 0;
 	case CLI_LOG:
 		return set_log(value);
+	case CLI_BRANCH:
+		run->branch[1] = (char *)value;
+		return 0;
 	case CLI_VERSION:
 		puts("minivmm " MINIVMM_VERSION);
 		return -1;
@@ -172,20 +175,53 @@ take(int option, const char *value, struct run_options *run)
 	}
 }
 
+/* Appends what follows --branch SOCKET to the words of the command, or removes the command. */
+static int
+take_branch(struct run_options *run, struct arguments *arguments, int operands)
+{
+	char **words = run->branch;
+
+	if (!words[1]) {
+		run->branch = NULL;
+		return 0;
+	}
+	if (!run->restore)
+		return usage("--branch needs -r SNAPSHOT; to branch a machine that runs, use "
+			     "minivmm ctl SOCKET branch",
+			     "");
+	if (run->until || run->at || run->save || run->timeout || run->status || run->trace ||
+	    run->registers || run->check)
+		return usage("--branch makes machines that run by themselves: give it only -r, "
+			     "--set, --trust and --log",
+			     "");
+	words[0] = "branch";
+	memcpy(words + 2, arguments->operands + operands,
+	       (size_t)(arguments->count - operands) * sizeof(*words));
+	arguments->count = operands;
+	return 0;
+}
+
 static int
 run(int argc, char **argv, struct run_options *run_options)
 {
 	struct arguments arguments;
-	int option, r;
+	int option, r, before = 0;
 
 	arguments_begin(&arguments, NULL, argc, argv);
 	while ((option = arguments_next(&arguments)) > 0) {
 		r = take(option, arguments.value, run_options);
 		if (r)
 			return r < 0 ? 0 : r;
+		if (option != CLI_BRANCH)
+			continue;
+		before = arguments.count;
+		arguments_take_rest(&arguments);
 	}
 	if (option)
 		return arguments.status;
+	r = take_branch(run_options, &arguments, before);
+	if (r)
+		return r;
 	if (arguments.count)
 		return unknown_command(arguments.operands[0], arguments.operands[1]);
 	if (!run_options->config == !run_options->restore)
@@ -265,6 +301,7 @@ int
 main(int argc, char **argv)
 {
 	struct run_options run_options = { 0 };
+	char **branch;
 	const struct cli_command *command;
 	int r;
 
@@ -293,11 +330,13 @@ main(int argc, char **argv)
 	}
 	run_options.set = calloc((size_t)argc, sizeof(char *));
 	run_options.parents = calloc((size_t)argc, sizeof(char *));
-	if (run_options.set && run_options.parents)
+	run_options.branch = branch = calloc((size_t)argc + 2, sizeof(char *));
+	if (run_options.set && run_options.parents && branch)
 		r = run(argc, argv, &run_options);
 	else
 		r = -fail_memory("the command line");
 	free(run_options.set);
 	free(run_options.parents);
+	free(branch);
 	return r ? r : -show_end(stdout);
 }

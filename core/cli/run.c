@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/runtime.h"
 #include "cli/cli.h"
+#include "cli/copies.h"
 #include "cli/disassemble.h"
 #include "cli/progress.h"
 #include "cli/signals.h"
@@ -53,6 +54,8 @@ plan(struct run *run)
 				.context = run };
 	char where[256] = "--until";
 
+	if (o->branch)
+		return 0;
 	if (o->until || o->at || o->save) {
 		const char *mistake = o->until && o->at ? "give either --until or --at"
 				      : !stop.text && !o->timeout
@@ -172,6 +175,11 @@ start_and_run(struct run *run)
 
 	if (!r)
 		r = vm_start(vm);
+	if (!r && run->options->branch) {
+		r = copies_make(vm, run->options->branch);
+		stopped = vm_stop(vm, signals_interrupted());
+		return r ? r : stopped;
+	}
 	if (!r)
 		r = find_socket(run, socket, sizeof(socket));
 	if (!r && *socket)
@@ -260,6 +268,7 @@ build(struct run *run)
 					  .status = o->status,
 					  .timeout = o->timeout,
 					  .trust = o->trust,
+					  .held = o->branch != NULL,
 					  .check = o->check };
 	int r = vm_build(&run->vm, &source), planned;
 

@@ -146,6 +146,7 @@ struct devices {
 #define DEVICES_BRANCHED                                                                           \
 	0x8u                  /* it comes from the process that has forked this one: set by        \
 			       * devices_create */
+#define DEVICES_HELD 0x10u    /* they do not work: streams to the host are not connected */
 #define DEVICES_DETACHED 0x4u /* all streams are "none", independent of the config */
 
 /*

@@ -177,9 +177,10 @@ leave_unconnected(const struct device *device, const char *option, struct option
 	if (!given->text || !*given->text || !strcmp(given->text, "none") ||
 	    (given->by_user && !strcmp(given->place.file, CONFIG_SET)))
 		return;
-	log_line(MINIVMM_INFO, device->config->name,
-		 "%s = %s is not connected in this branch; give it --set device.%s.%s=...", option,
-		 given->text, device->config->name, option);
+	if (device->all->flags & DEVICES_BRANCHED)
+		log_line(MINIVMM_INFO, device->config->name,
+			 "%s = %s is not connected in this branch; give it --set device.%s.%s=...",
+			 option, given->text, device->config->name, option);
 	given->text = "";
 }
 
@@ -204,7 +205,7 @@ connect_stream(struct device *device, uint32_t index)
 
 	if (device->all->flags & DEVICES_DETACHED)
 		output.text = input.text = "";
-	else if (device->all->flags & DEVICES_BRANCHED) {
+	else if (device->all->flags & (DEVICES_BRANCHED | DEVICES_HELD)) {
 		leave_unconnected(device, row->output, &output);
 		if (!stream_is_private(input.text))
 			leave_unconnected(device, row->input, &input);

@@ -195,6 +195,8 @@ branching_begin(struct branching *all)
 	setsid();
 	if (none >= 0)
 		dup2(none, STDIN_FILENO);
+	if (none >= 0 && all->vm->source.held) /* its reader waits for the end of that process */
+		dup2(none, STDOUT_FILENO);
 	close_others(all);
 	for (uint32_t i = 1; i < all->count; i++) {
 		pid_t process = fork();

@@ -43,6 +43,7 @@ struct branches {
 	int (*run)(void *context, const struct branch *branch);
 	void *context;
 	struct branching *under_way; /* NULL: none */
+	int failed;                  /* see branches_failed */
 	pid_t *children;             /* that have not been reaped */
 	size_t count;
 	struct collapse collapse; /* of the memory that the children have shared */
@@ -85,6 +86,11 @@ void vm_set_branch(struct vm *vm, int (*run)(void *context, const struct branch 
 		   void *context);
 /* Ends a branch command that is under way. At the end of the machine. */
 void branches_end(struct vm *vm);
+/*
+ * The status of the last branch command, which has failed with the text error. Prints the text
+ * unless that is done: by this process, or by that of a branch.
+ */
+int branches_failed(const struct vm *vm, const char *error);
 /* Reaps the processes that have ended. After SIGCHLD. */
 void branches_reap(struct vm *vm);
 

@@ -164,6 +164,7 @@ branching_reported(struct loop_source *source, uint32_t events)
 		return;
 	}
 	if (report.status || report.index >= all->count) {
+		all->vm->branches.failed = report.status;
 		report.text[sizeof(report.text) - 1] = '\0';
 		give_up(all, report.text);
 		return;

@@ -137,6 +137,7 @@ command_branch(void *context, struct command *command, int argc, char **argv)
 	const char *why = obstacle(vm), *device;
 	struct branching *all;
 
+	vm->branches.failed = 0;
 	if (why) {
 		command_fail(command, "branch: %s", why);
 		return;
@@ -155,6 +156,12 @@ command_branch(void *context, struct command *command, int argc, char **argv)
 		if (all)
 			branching_end(all);
 		command_fail(command, "branch: %s", why);
-	} else if (branching_start(all))
+	} else if ((vm->branches.failed = branching_start(all)))
 		command_failed(command);
+}
+
+int
+branches_failed(const struct vm *vm, const char *error)
+{
+	return vm->branches.failed ? vm->branches.failed : fail(STATUS_USAGE, "%s", error);
 }

@@ -309,12 +309,12 @@ vm_build(struct vm *vm, const struct vm_source *source)
 	vm->built = true;
 	r = build_machine(vm);
 	if (!r)
-		r = devices_create(&vm->devices, &vm->machine, &vm->config,
-				   (restored ? DEVICES_RESTORED : 0) |
-				       (source->trust ? DEVICES_TRUSTED : 0) |
-				       (source->again ? DEVICES_DETACHED : 0),
-				   source->branch ? branch_devices(source->branch) : NULL,
-				   restored ? check_device : NULL, vm);
+		r = devices_create(
+		    &vm->devices, &vm->machine, &vm->config,
+		    (restored ? DEVICES_RESTORED : 0) | (source->trust ? DEVICES_TRUSTED : 0) |
+			(source->held ? DEVICES_HELD : 0) | (source->again ? DEVICES_DETACHED : 0),
+		    source->branch ? branch_devices(source->branch) : NULL,
+		    restored ? check_device : NULL, vm);
 	if (!r)
 		r = connect_devices(vm, !restored);
 	if (r == -STATUS_USAGE && !restored) {

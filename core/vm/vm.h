@@ -30,6 +30,7 @@ struct vm_source {
 	const struct branch *branch; /* a branch is built in its own process; else NULL */
 	const char *trace, *status;  /* other files that the run writes; NULL: none */
 	bool trust; /* host files and sockets that a snapshot names may be opened */
+	bool held;  /* it does not run: streams to the host are not connected */
 	bool again; /* for many runs and resets: streams are not connected */
 	bool check; /* a check only: no KVM, nothing is opened, no state is loaded */
 };

@@ -26,7 +26,7 @@ sub offered {
 }
 
 my $commands = 'batch ctl diff doctor flatten inspect list new-plugin plugins verify';
-my @run = qw(at check config help log registers restore save set status timeout trace trust until version);
+my @run = qw(at branch check config help log registers restore save set status timeout trace trust until version);
 offered([''], join ' ', (map { "--$_" } @run), split ' ', $commands);
 my $help = (run([ $minivmm, '--help' ]))[1];
 for my $command (split ' ', $commands) {
@@ -44,6 +44,8 @@ offered([qw(ins)], 'inspect');
 offered([ '-c', '' ], 'files ini');
 offered([ '-r', '' ], 'files snap');
 offered([ '--trace', '' ], 'files *');
+offered([ '-r', 'x.snap', '--branch', '' ], 'files sock');
+offered([ '-r', 'x.snap', '--branch', 'a', '' ], 'files sock');
 offered([ 'inspect', '' ], 'files snap');
 offered([ 'flatten', 'a.snap', '' ], 'files snap');
 offered([ 'flatten', '-o', '' ], 'files *');
