@@ -13,26 +13,37 @@
 #include "snapshot/restore.h"
 #include "snapshot/sections.h"
 
-/* If the dirty log was not on from the start: the pages that differ from the mapped file. This
- * looks at each page of the memory, so the machine may still run: the log records what follows. */
+#define RESET_LOST "cannot reset the machine to its beginning: %s"
+
+/* If the dirty log was not on from the start: the pages that differ from the snapshot. This looks
+ * at each page of the memory, so the machine may still run: the log records what follows. */
 static int
 find_changes(struct reset *reset)
 {
+	const struct memory *memory = &reset->machine->memory;
 	int r = reset->known ? 0 : dirty_start(reset->machine);
+	struct why why;
 
-	if (!r && !reset->known)
-		reset->known = memory_private_pages(&reset->machine->memory, reset->pages);
-	return r;
+	if (r || reset->known)
+		return r;
+	if (!reset->kept)
+		reset->known = memory_private_pages(memory, reset->pages);
+	else if (kept_find_changes(reset->kept, memory, reset->pages, &why))
+		return fail(why_status(&why, STATUS_IO), RESET_LOST, why.text);
+	else
+		reset->known = true;
+	return 0;
 }
 
 int
-reset_init(struct reset *reset, const struct snapshot *snapshot, struct machine *machine,
-	   struct devices *devices)
+reset_init(struct reset *reset, const struct snapshot *snapshot, const struct kept_memory *kept,
+	   struct machine *machine, struct devices *devices)
 {
 	int r;
 
 	*reset = (struct reset){
 		.snapshot = snapshot,
+		.kept = kept,
 		.machine = machine,
 		.devices = devices,
 		.pages = calloc(memory_words(&machine->memory) + 1, sizeof(uint64_t)),
@@ -43,7 +54,17 @@ reset_init(struct reset *reset, const struct snapshot *snapshot, struct machine 
 	reset->watch.pages = reset->pages;
 	dirty_watch_add(machine, &reset->watch);
 	r = find_changes(reset);
-	return r ? r : snapshot_map(snapshot, &reset->image);
+	return r || kept ? r : snapshot_map(snapshot, &reset->image);
+}
+
+int
+reset_ready(const struct reset *reset)
+{
+	struct why why;
+
+	if (reset->kept && kept_check(reset->kept, &reset->machine->memory, &why))
+		return fail(why_status(&why, STATUS_IO), RESET_LOST, why.text);
+	return 0;
 }
 
 void
@@ -60,28 +81,54 @@ reset_free(struct reset *reset)
 	*reset = (struct reset){ 0 };
 }
 
+static bool
+is_set(const uint64_t *pages, uint64_t page)
+{
+	return pages[page / 64] >> page % 64 & 1;
+}
+
+/* Copies back a run of pages of one region, which begins with this page of the image. Stores the
+ * page behind it. */
+static int
+restore_run(const struct reset *reset, uint64_t page, uint64_t *end)
+{
+	const struct memory *memory = &reset->machine->memory;
+	uint8_t *to = memory_page(memory, page);
+	size_t size = PAGE_SIZE;
+	struct why why;
+
+	for (*end = page + 1; *end < memory->size / PAGE_SIZE && is_set(reset->pages, *end) &&
+			      memory_page(memory, *end) == to + size;
+	     ++*end)
+		size += PAGE_SIZE;
+	if (!reset->kept)
+		memcpy(to, reset->image + page * PAGE_SIZE, size);
+	else if (kept_read(reset->kept, to, to, size, &why))
+		return fail(why_status(&why, STATUS_IO), RESET_LOST, why.text);
+	return 0;
+}
+
 static int
 restore_pages(struct reset *reset)
 {
 	const struct memory *memory = &reset->machine->memory;
-	size_t words = memory_words(memory);
+	uint64_t count = memory->size / PAGE_SIZE;
 	int failed;
 
 	failed = dirty_poll(reset->machine, NULL);
 	/* The host does not report which pages differ from the mapped file: restore all. */
 	if (!failed && !reset->known)
-		for (uint64_t page = 0; page < memory->size / PAGE_SIZE; page++)
+		for (uint64_t page = 0; page < count; page++)
 			reset->pages[page / 64] |= 1ull << page % 64;
-	for (size_t i = 0; i < words && !failed && !mutant("reset", "pages"); i++)
-		for (uint64_t word = reset->pages[i]; word; word &= word - 1) {
-			uint64_t page = i * 64 + (uint64_t)__builtin_ctzll(word);
-
-			memcpy(memory_page(memory, page), reset->image + page * PAGE_SIZE,
-			       PAGE_SIZE);
-		}
+	for (uint64_t page = 0, end; page < count && !failed && !mutant("reset", "pages");
+	     page = end) {
+		end = reset->pages[page / 64] ? page + 1 : (page / 64 + 1) * 64;
+		if (is_set(reset->pages, page))
+			failed = restore_run(reset, page, &end);
+	}
 	dirty_mark(reset->machine, reset->pages);
 	if (!failed)
-		memset(reset->pages, 0, words * sizeof(*reset->pages));
+		memset(reset->pages, 0, memory_words(memory) * sizeof(*reset->pages));
 	reset->known = !failed;
 	return failed;
 }
@@ -189,6 +236,17 @@ ignore_areas(const struct reset *reset, gpa_t gpa, const uint8_t *now, uint8_t *
 	}
 }
 
+/* The expected content of a page of a region. */
+static int
+read_expected(const struct reset *reset, const struct memory_region *region, uint64_t at,
+	      uint8_t *expected, struct why *why)
+{
+	if (reset->kept)
+		return kept_read(reset->kept, region->host + at, expected, PAGE_SIZE, why);
+	memcpy(expected, reset->image + region->offset + at, PAGE_SIZE);
+	return 0;
+}
+
 static int
 check_memory(const struct reset *reset, struct why *why)
 {
@@ -200,10 +258,10 @@ check_memory(const struct reset *reset, struct why *why)
 		for (uint64_t at = 0; at < region->size; at += PAGE_SIZE) {
 			unsigned long long gpa = region->gpa + at;
 
-			if (!memcmp(region->host + at, reset->image + region->offset + at,
-				    PAGE_SIZE))
+			if (read_expected(reset, region, at, expected, why))
+				return -1;
+			if (!memcmp(region->host + at, expected, PAGE_SIZE))
 				continue;
-			memcpy(expected, reset->image + region->offset + at, PAGE_SIZE);
 			ignore_areas(reset, region->gpa + at, region->host + at, expected);
 			if (!memcmp(region->host + at, expected, PAGE_SIZE))
 				continue;

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Resets a machine in place to the snapshot that it was restored from: copies back the pages that
- * the guest or devices have written since, and loads all state. It creates no VM and reads no file.
+ * Resets a machine in place to the snapshot that it was restored from, or a branch to its
+ * beginning: copies back the pages that the guest or devices have written since, and loads all
+ * state. It creates no VM and reads no file.
  */
 #ifndef SNAPSHOT_RESET_H
 #define SNAPSHOT_RESET_H
 
 #include "base/why.h"
 #include "machine/dirty.h"
+#include "machine/kept.h"
 #include "snapshot/reader.h"
 
 struct devices;
@@ -17,8 +19,9 @@ struct reset {
 	const struct snapshot *snapshot;
 	struct machine *machine;
 	struct devices *devices;
-	const uint8_t *image; /* the snapshot's memory, mapped (snapshot_map) */
-	uint64_t *pages;      /* bitmap: written since the last reset; watch.pages */
+	const uint8_t *image; /* the snapshot's memory, mapped (snapshot_map); NULL: kept has it */
+	const struct kept_memory *kept; /* of a branch; else NULL */
+	uint64_t *pages;                /* bitmap: written since the last reset; watch.pages */
 	struct dirty_watch watch;
 	bool known; /* pages is complete */
 	/* reset_remember: the record of each section with state, in the order of the table. */
@@ -30,12 +33,15 @@ struct reset {
 };
 
 /*
- * The machine was restored from snapshot; it may have run since. The reset keeps the pointers.
- * Returns 0 or a negative status. Call reset_free in any case.
+ * The machine was restored from snapshot; it may have run since. kept: the memory of the snapshot,
+ * if the file has none; else NULL. The reset keeps the pointers. Returns 0 or a negative status.
+ * Call reset_free in any case.
  */
-int reset_init(struct reset *reset, const struct snapshot *snapshot, struct machine *machine,
-	       struct devices *devices);
+int reset_init(struct reset *reset, const struct snapshot *snapshot, const struct kept_memory *kept,
+	       struct machine *machine, struct devices *devices);
 void reset_free(struct reset *reset);
+/* Whether the memory of the snapshot is there. 0 or a negative status; nothing has changed. */
+int reset_ready(const struct reset *reset);
 /*
  * Resets a paused machine, which stays paused, and starts the devices with MINIVMM_RESET. Returns 0
  * or a negative status; after an error the machine must not run. Main thread.

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The process of a branch: what it closes, what it is made of, and when it may run. */
+/* The processes of a branch command: what they close, what they are made of, when they may run. */
 #include "vm/branch.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,8 +15,6 @@
 #include "base/limit.h"
 #include "base/log.h"
 #include "vm/branching.h"
-
-#define LOOK_MS 100 /* between looks for processes that have died */
 
 char **
 branch_set(const struct branch *branch, size_t *count)
@@ -42,16 +41,10 @@ branch_paused(const struct branch *branch)
 	return branch->all->paused;
 }
 
-int
-branches_begin(struct branches *branches, const struct branch *branch)
+const struct kept_memory *
+branch_beginning(const struct branch *branch)
 {
-	const struct branching *all = branch->all;
-	int r = 0;
-
-	for (uint32_t i = 0; i < all->count && !r; i++)
-		if (all->list[i].process)
-			r = branches_keep(branches, all->list[i].process);
-	return r;
+	return &branch->all->kept;
 }
 
 int
@@ -94,51 +87,24 @@ branch_started(const struct branch *branch)
 
 /* Tells the machine that a branch is ready, or why it has failed. */
 static bool
-report(const struct branch *branch, int status)
+report(const struct branch *branch, pid_t process, int status)
 {
 	struct branch_report report = { .index = (uint32_t)(branch - branch->all->list),
 					.status = status,
-					.process = getpid() };
+					.process = process };
 
 	if (status)
 		snprintf(report.text, sizeof(report.text), "%s", fail_text());
 	return write(branch->all->reports, &report, sizeof(report)) == sizeof(report);
 }
 
-/* Whether a process that this one has made for another branch has died. */
-static bool
-has_lost_one(const struct branching *all)
-{
-	for (uint32_t i = 0; i < all->count; i++) {
-		siginfo_t died = { .si_pid = 0 };
-
-		if (all->list[i].process && (waitid(P_PID, (id_t)all->list[i].process, &died,
-						    WEXITED | WNOHANG | WNOWAIT) ||
-					     died.si_pid))
-			return true;
-	}
-	return false;
-}
-
-/*
- * Waits for the order to run; false: the branches are given up. A process that is killed reports
- * nothing, and the others keep the pipe of the reports open: its parent, which is the first branch,
- * reports it. The machine may have given the order meanwhile, so only the order counts.
- */
+/* Waits for the order to run; false: the branches are given up. */
 static bool
 may_run(const struct branch *branch)
 {
-	struct pollfd go = { .fd = branch->all->go, .events = POLLIN };
-	bool lost = false;
 	char order;
 
-	do
-		if (!lost && has_lost_one(branch->all)) {
-			lost = true;
-			report(branch, fail_reported(STATUS_IO, BRANCH_DIED));
-		}
-	while (TEMP_FAILURE_RETRY(poll(&go, 1, lost ? -1 : LOOK_MS)) == 0);
-	return TEMP_FAILURE_RETRY(read(go.fd, &order, sizeof(order))) == sizeof(order);
+	return TEMP_FAILURE_RETRY(read(branch->all->go, &order, sizeof(order))) == sizeof(order);
 }
 
 int
@@ -148,7 +114,7 @@ branch_ready(const struct branch *branch, int r)
 
 	if (all->reports < 0)
 		return r;
-	if (!report(branch, r) || (!r && !may_run(branch)))
+	if (!report(branch, getpid(), r) || (!r && !may_run(branch)))
 		r = r ? r : fail_reported(STATUS_IO, "the branch was given up");
 	if (!r) /* the end of the reports tells the machine that this process has ended */
 		close(all->reports);
@@ -187,6 +153,27 @@ close_others(const struct branching *all)
 	free(kept);
 }
 
+/*
+ * In the keeper, whose children the branches are: waits until all have ended. One that is killed
+ * before it runs reports nothing, so the keeper reports each death; once the branches run, nobody
+ * listens any more. Returns the first exit status that is not 0.
+ */
+static int
+keep(struct branching *all)
+{
+	int result = 0, status;
+	pid_t process;
+
+	signal(SIGPIPE, SIG_IGN);
+	descriptors_close_others(&all->reports, 1);
+	while ((process = TEMP_FAILURE_RETRY(waitpid(-1, &status, 0))) > 0) {
+		report(&all->list[0], process, fail_reported(STATUS_IO, BRANCH_DIED));
+		if (!result && status)
+			result = WIFEXITED(status) ? WEXITSTATUS(status) : STATUS_BUG;
+	}
+	return result;
+}
+
 void
 branching_begin(struct branching *all)
 {
@@ -198,20 +185,19 @@ branching_begin(struct branching *all)
 	if (none >= 0 && all->vm->source.held) /* its reader waits for the end of that process */
 		dup2(none, STDOUT_FILENO);
 	close_others(all);
-	for (uint32_t i = 1; i < all->count; i++) {
+	kept_open(&all->kept);
+	for (uint32_t i = 0; i < all->count; i++) {
 		pid_t process = fork();
 
-		if (!process) {
-			for (uint32_t k = 0; k < i; k++)
-				all->list[k].process = 0;
+		if (!process)
 			become(all, i);
-		}
-		all->list[i].process = process;
-		if (process < 0) {
-			fail(STATUS_HOST, "cannot branch: fork: %s",
-			     limit_error_of(LIMIT_THREAD, errno).text);
-			_exit(-branch_ready(&all->list[i], -STATUS_HOST));
-		}
+		if (process > 0)
+			continue;
+		report(&all->list[i], 0,
+		       fail(STATUS_HOST, "cannot branch: fork: %s",
+			    limit_error_of(LIMIT_THREAD, errno).text));
+		break;
 	}
-	become(all, 0);
+	prctl(PR_SET_NAME, "minivmm keeper");
+	_exit(keep(all));
 }

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Branches: copies of a running machine. The machine stops once. In the stop, it saves its state,
- * as for a snapshot, and forks. The child shares its memory copy-on-write and has one thread. It
- * closes what it has inherited, forks once more for each further branch, and each process builds a
- * new VM from the state and the memory, as a restore does. Nothing is written to a file.
+ * as for a snapshot, and forks. The child shares its memory copy-on-write and has one thread. It is
+ * the keeper: it closes what it has inherited, forks once for each branch, and then only waits. Its
+ * memory stays as it was in the stop, for resets of the branches. Each branch builds a new VM from
+ * the state and the memory, as a restore does. Nothing is written to a file.
  *
- *     parent             first child               further children
+ *     machine            keeper              branches
  *     pause, save
  *     fork ------------> close descriptors
- *     resume             fork ------------------> build, start, listen
- *                        build, start, listen
- *     all ready? <------ report                   report
- *     go --------------> run                      run
+ *     resume             fork -------------> build, start, listen
+ *     all ready? <-------------------------- report
+ *     go ----------------------------------> run
+ *                        wait for their end  reset: read the old pages of the keeper
  *
- * If one of them fails, the parent ends all of them.
+ * If one of them fails, the machine ends all of them.
  */
 #ifndef VM_BRANCH_H
 #define VM_BRANCH_H
@@ -29,6 +30,7 @@ struct branch;
 struct capture;
 struct config;
 struct devices;
+struct kept_memory;
 struct machine;
 struct snapshot;
 struct vm;
@@ -44,7 +46,7 @@ struct branches {
 	void *context;
 	struct branching *under_way; /* NULL: none */
 	int failed;                  /* see branches_failed */
-	pid_t *children;             /* that have not been reaped */
+	pid_t *children;             /* keepers that have not been reaped */
 	size_t count;
 	struct collapse collapse; /* of the memory that the children have shared */
 };
@@ -59,14 +61,13 @@ const char *branch_socket(const struct branch *branch);
 pid_t branch_parent(const struct branch *branch);
 /* Whether it begins paused. */
 bool branch_paused(const struct branch *branch);
-/* Notes the processes that this one has made for the other branches, to reap them. 0 or a negative
- * status, reported. */
-int branches_begin(struct branches *branches, const struct branch *branch);
 /* Opens the saved state. 0 or a negative status, reported. */
 int branch_open(const struct branch *branch, struct snapshot *snapshot);
 /* The machine that it is a copy of, and its devices. */
 const struct machine *branch_machine(const struct branch *branch);
 const struct devices *branch_devices(const struct branch *branch);
+/* The memory of its beginning, in the keeper. */
+const struct kept_memory *branch_beginning(const struct branch *branch);
 /* The config of the machine that it is a copy of: what a snapshot leaves to the user who restores
  * it, a branch takes from there. */
 const struct config *branch_config(const struct branch *branch);

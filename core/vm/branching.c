@@ -72,7 +72,7 @@ stop(struct branching *all)
 	resumed = machine_resume(m, PAUSE_BRANCH);
 	devices_capture_end(&all->vm->devices);
 	if (r > 0)
-		all->list[0].process = r;
+		all->keeper = r;
 	return r < 0 ? r : resumed;
 }
 
@@ -142,7 +142,7 @@ succeed(struct branching *all)
 		json_text(out, all->list[i].socket, strlen(all->list[i].socket));
 		fprintf(out, ",\"pid\":%d}", all->list[i].process);
 	}
-	fputs("],\"stopped_us\":", out);
+	fprintf(out, "],\"keeper\":%d,\"stopped_us\":", all->keeper);
 	json_decimal(out, stopped ? stopped : all->stop_ended - all->stop_began, 1000);
 	branching_end(all);
 	command_done(command);
@@ -209,8 +209,9 @@ branching_fork(struct branching *all)
 	return r;
 }
 
-int
-branches_keep(struct branches *branches, pid_t process)
+/* Notes a process that is a child of this one, to reap it. 0 or a negative status, reported. */
+static int
+note_child(struct branches *branches, pid_t process)
 {
 	pid_t *children = realloc(branches->children, (branches->count + 1) * sizeof(*children));
 
@@ -225,11 +226,11 @@ int
 branching_start(struct branching *all)
 {
 	struct vm *vm = all->vm;
-	int r = branching_fork(all), kept = 0;
+	int r = branching_fork(all), noted = 0;
 
-	if (all->list[0].process)
-		kept = branches_keep(&vm->branches, all->list[0].process);
-	r = r ? r : kept;
+	if (all->keeper)
+		noted = note_child(&vm->branches, all->keeper);
+	r = r ? r : noted;
 	if (!r && loop_add(&vm->machine.loop, &all->source, all->reports, EPOLLIN))
 		r = fail(STATUS_HOST, "cannot branch: epoll_ctl: %s", limit_error(errno).text);
 	if (r) {
@@ -260,11 +261,11 @@ branches_end(struct vm *vm)
 	vm->branches.count = 0;
 }
 
-/* The first process of a command has died: it cannot report the death of the others any more. */
+/* The keeper of a command has died: it cannot report the death of the branches any more. */
 static void
-lost_first(struct branching *all, pid_t process)
+lost_keeper(struct branching *all, pid_t process)
 {
-	if (all && all->list[0].process == process)
+	if (all && all->keeper == process)
 		give_up(all, "");
 }
 
@@ -276,7 +277,7 @@ branches_reap(struct vm *vm)
 
 	for (size_t i = 0; i < branches->count;)
 		if (waitpid(branches->children[i], NULL, WNOHANG)) {
-			lost_first(branches->under_way, branches->children[i]);
+			lost_keeper(branches->under_way, branches->children[i]);
 			branches->children[i] = branches->children[--branches->count];
 		} else
 			i++;

@@ -3,6 +3,7 @@
 #ifndef VM_BRANCHING_H
 #define VM_BRANCHING_H
 
+#include "machine/kept.h"
 #include "snapshot/writer.h"
 #include "vm/vm.h"
 
@@ -22,6 +23,8 @@ struct branching {
 	uint32_t count, ready;
 	bool paused;
 	pid_t parent;
+	pid_t keeper;              /* 0: not made yet */
+	struct kept_memory kept;   /* in the processes of the branches: by the keeper */
 	char name[64];             /* for messages */
 	char why[1024];            /* why it fails; "": it does not */
 	struct snapshot_meta meta; /* the state */
@@ -43,7 +46,7 @@ struct branch_report {
 	char text[1024];
 };
 
-/* In the process that the stop has made: becomes the machine of the first branch. */
+/* In the process that the stop has made: becomes the keeper. */
 __attribute__((noreturn)) void branching_begin(struct branching *branching);
 
 /* Creates one that has no branches yet, on behalf of a command (NULL: none). NULL: no memory. */
@@ -51,7 +54,7 @@ struct branching *branching_create(struct vm *vm, struct command *command);
 /* Adds a branch with the path of its socket; adds --set to the last branch. 0, or -1: no memory. */
 int branching_add(struct branching *branching, const char *socket);
 int branching_add_set(struct branching *branching, const char *text);
-/* Stops the machine and makes the first process. 0 or a negative status, reported. branching_end in
+/* Stops the machine and makes the keeper. 0 or a negative status, reported. branching_end in
  * any case. */
 int branching_fork(struct branching *branching);
 /* The same for a command, which then waits for the processes and ends. 0, or a negative status,
@@ -59,8 +62,6 @@ int branching_fork(struct branching *branching);
 int branching_start(struct branching *branching);
 /* Processes that wait to run end. Frees it. */
 void branching_end(struct branching *branching);
-/* Notes a process that is a child of this one, to reap it. 0 or a negative status, reported. */
-int branches_keep(struct branches *branches, pid_t process);
 /* Called by the loop. */
 void branching_reported(struct loop_source *source, uint32_t events);
 

@@ -282,7 +282,7 @@ make_capture(struct vm *vm)
 		capture_restored(&vm->capture, &vm->snapshot);
 	/* Before the first run: no page has been written yet. */
 	if (!r && vm->source.again)
-		r = reset_init(&vm->reset, &vm->snapshot, &vm->machine, &vm->devices);
+		r = reset_init(&vm->reset, &vm->snapshot, NULL, &vm->machine, &vm->devices);
 	return r;
 }
 
@@ -294,8 +294,6 @@ vm_build(struct vm *vm, const struct vm_source *source)
 
 	*vm = (struct vm){ .source = *source, .snapshot = { .fd = -1 } };
 	restored = vm_restored(vm);
-	if (source->branch && branches_begin(&vm->branches, source->branch))
-		return -STATUS_HOST;
 	r = read_config(vm, source);
 	if (r == -STATUS_USAGE && !restored && vm->config.file)
 		return check_rest(vm);

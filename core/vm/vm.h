@@ -98,9 +98,10 @@ int vm_stop(struct vm *vm, const volatile bool *interrupted);
  * negative status. */
 int vm_reset_remember(struct vm *vm);
 /*
- * Resets the machine to the snapshot that it was restored from, and resumes it if nothing pauses
- * it. No snapshot is under way. 0, or a negative status, with which the machine ends, unless the
- * failure came before anything has changed: of a pause, or a lack of memory.
+ * Resets the machine to the snapshot that it was restored from, or a branch to its beginning, and
+ * resumes it if nothing pauses it. No snapshot is under way. 0, or a negative status, with which
+ * the machine ends, unless the failure came before anything has changed: of a pause, or a lack of
+ * memory.
  */
 int vm_reset(struct vm *vm);
 /*

@@ -168,9 +168,7 @@ command_reset(void *context, struct command *command, int argc, char **argv)
 {
 	struct vm *vm = context;
 
-	if (vm->source.branch)
-		command_fail(command, "reset: a branch has no snapshot to return to");
-	else if (!vm->source.restore)
+	if (!vm_restored(vm))
 		command_fail(command, "reset needs a snapshot: start the machine with -r");
 	else if (vm->capture.busy && !capture_is_cancelled(&vm->capture))
 		command_fail(command,
@@ -190,7 +188,7 @@ reset_urgent(void *context)
 {
 	struct vm *vm = context;
 
-	if (vm->source.restore && capture_in_devices(&vm->capture))
+	if (vm_restored(vm) && capture_in_devices(&vm->capture))
 		capture_cancel(&vm->capture);
 	return false;
 }
@@ -249,7 +247,7 @@ const struct command_row vm_commands[] = {
 	  command_device, NULL },
 	{ "until", "until CONDITION", "run to a stop condition and pause there", 1, 1, false,
 	  command_until, NULL },
-	{ "reset", "reset", "return to the snapshot from which the machine was restored", 0, 0,
+	{ "reset", "reset", "return to the snapshot or the branch that the machine began as", 0, 0,
 	  false, command_reset, reset_urgent },
 	{ "log", "log LEVEL", "set the log level: error, warn, info or debug", 1, 1, true,
 	  command_log, NULL },

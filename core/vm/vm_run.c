@@ -66,14 +66,18 @@ vm_stop(struct vm *vm, const volatile bool *interrupted)
 	return devices_stop(&vm->devices, interrupted);
 }
 
-/* Resets are prepared when they are first needed. A failure changes nothing. */
+/* Resets are prepared when they are first needed. A failure changes nothing: a branch may have lost
+ * its keeper. */
 static int
 prepare_reset(struct vm *vm)
 {
-	int r = vm->reset.snapshot
-		    ? 0
-		    : reset_init(&vm->reset, &vm->snapshot, &vm->machine, &vm->devices);
+	const struct branch *branch = vm->source.branch;
+	int r;
 
+	if (vm->reset.snapshot)
+		return reset_ready(&vm->reset);
+	r = reset_init(&vm->reset, &vm->snapshot, branch ? branch_beginning(branch) : NULL,
+		       &vm->machine, &vm->devices);
 	if (r)
 		reset_free(&vm->reset);
 	return r;

@@ -8,7 +8,8 @@
  *   invisible [-s] [-b] [-m MAX] [-n DRAWN] [-S SEED] [-c FIELDS] [-k KEEP] CONFIG [KEY=VALUE...]
  *     -s  points are single-stepped instructions, not exits
  *     -b  branch the machine at each point, instead of a snapshot and a restore; twice: take a
- *         snapshot of the branch before it runs, and restore that
+ *         snapshot of the branch before it runs, and restore that; three times: run the branch to
+ *         its end, and reset it to its beginning
  *     -m  use all points if there are at most MAX (2000), else about DRAWN (500) random ones
  *     -S  seed for the random points
  *     -c  compare these: any of t(race) o(utput) e(nd) r(egisters) d(evices) m(emory); default: a
@@ -157,9 +158,20 @@ report_device(FILE *to, struct device *device)
 	record_writer_free(&writer);
 }
 
-/* Runs to the end and writes the report. */
+/* Runs to the end, and resets the machine to its beginning. */
 static int
-observe(const struct vm_source *source, FILE *to)
+run_before(struct run *run)
+{
+	int r = machine_run(&run->vm.machine);
+
+	run->output.length = 0;
+	run->output.more = false;
+	return r ? r : vm_reset(&run->vm);
+}
+
+/* Runs to the end and writes the report. again: of the run after a reset to the beginning. */
+static int
+observe(const struct vm_source *source, bool again, FILE *to)
 {
 	struct run *run = calloc(1, sizeof(*run));
 	FILE *trace = tmpfile();
@@ -169,10 +181,12 @@ observe(const struct vm_source *source, FILE *to)
 	snprintf(path, sizeof(path), "/dev/fd/%d", fileno(trace));
 	if (!r)
 		r = trace_open(&run->trace, path, NULL);
-	machine_set_trace(&run->vm.machine, &run->trace);
 	if (!r)
 		r = devices_start(&run->vm.devices,
 				  vm_restored(&run->vm) ? MINIVMM_RESTORED : MINIVMM_FRESH);
+	if (!r && again)
+		r = run_before(run);
+	machine_set_trace(&run->vm.machine, &run->trace);
 	if (!r)
 		r = machine_run(&run->vm.machine);
 	if (!r) {
@@ -384,13 +398,13 @@ observe_branch(void *context, const struct branch *branch)
 	struct walk *w = context;
 	struct vm_source source = { .branch = branch };
 	int null = open("/dev/null", O_RDWR);
-	FILE *to = w->options->branches < 2 ? fopen(w->snapshot, "w") : NULL;
+	FILE *to = w->options->branches != 2 ? fopen(w->snapshot, "w") : NULL;
 
 	dup2(null, STDOUT_FILENO);
 	source.set = branch_set(branch, &source.set_count);
 	if (w->options->branches == 2)
 		return branch_ready(branch, 0) || save_branch(&source, w->snapshot);
-	if (!to || branch_ready(branch, 0) || observe(&source, to))
+	if (!to || branch_ready(branch, 0) || observe(&source, w->options->branches == 3, to))
 		return 1;
 	return fclose(to) != 0;
 }
@@ -434,7 +448,7 @@ branch(struct walk *w)
 	if (!r)
 		r = branching_fork(all);
 	if (!r && write(all->go, "", 1) == 1)
-		waitpid(all->list[0].process, &status, 0);
+		waitpid(all->keeper, &status, 0);
 	branching_end(all);
 	if (r || status)
 		return -1;
@@ -657,7 +671,7 @@ main(int argc, char **argv)
 	if (source.restore || source.config) {
 		source.set = o.set;
 		source.set_count = o.set_count;
-		return observe(&source, fdopen(REPORT_FD, "w")) ? 1 : 0;
+		return observe(&source, false, fdopen(REPORT_FD, "w")) ? 1 : 0;
 	}
 	if (!o.set_count)
 		return 2;

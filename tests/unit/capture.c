@@ -231,7 +231,7 @@ a_reset_finds_changes_before_the_stop(void **state)
 	struct reset reset;
 
 	assert_int_equal(ftruncate(snapshot.fd, PAGE_SIZE), 0);
-	assert_int_equal(reset_init(&reset, &snapshot, &machine, NULL), 0);
+	assert_int_equal(reset_init(&reset, &snapshot, NULL, &machine, NULL), 0);
 	assert_true(dirty_on(&machine));
 	assert_true(reset.known);
 	reset_free(&reset);

@@ -38,7 +38,7 @@ sub children {
 
 my @cases = (
     [ 'the only one', "a $die" ],
-    [ 'the first, which has made the others', "a $die b c" ],
+    [ 'the first', "a $die b c" ],
     [ 'the second', "a b $die c" ],
     [ 'the last', "a b c $die" ],
     [ 'all', "a $die b $die c $die" ],

@@ -33,10 +33,11 @@ my $control = Control->connect('vm');
 
 # The first thread of a process is the watchdog, without which it runs.
 my @faults = (
-    [ 'fork:1:EAGAIN', qr/cannot branch: fork: .*ulimit -u/, 'the first process' ],
-    [ 'fork:2:EAGAIN', qr/cannot branch: fork: .*ulimit -u/, 'the second, which the first makes' ],
+    [ 'fork:1:EAGAIN', qr/cannot branch: fork: .*ulimit -u/, 'the keeper' ],
+    [ 'fork:2:EAGAIN', qr/cannot branch: fork: .*ulimit -u/, 'the first process' ],
+    [ 'fork:3:EAGAIN', qr/cannot branch: fork: .*ulimit -u/, 'the second process' ],
     [ 'pthread_create:2:EAGAIN', qr/cannot start a vCPU thread: .*ulimit -u/, 'a thread of a vCPU' ],
-    [ 'open:2:EMFILE', qr/: Too many open files; raise ulimit -n/, 'a file' ],
+    [ 'open:4:EMFILE', qr/: Too many open files; raise ulimit -n/, 'a file' ],
 );
 for (@faults) {
     my ($plan, $why, $name) = @$_;
@@ -47,6 +48,15 @@ for (@faults) {
     like($reply->{error}, $why, "$name: why");
     ok(!-e, "$name: no machine listens on $_") for qw(a b);
 }
+
+# What only a reset needs is refused then.
+spew('plan.new', 'open:2:EMFILE');
+rename 'plan.new', 'plan';
+ok($control->request('branch a')->{ok}, 'a branch whose beginning cannot be read');
+like(Control->connect('a')->request('reset')->{error}, qr{^cannot reset the machine to its beginning: /proc/self/mem could not be opened: Too many open files}, 'a reset is refused');
+is(Control->connect('a')->request('status')->{state}, 'running', 'it runs on');
+ok(Control->connect('a')->request('quit')->{ok}, 'it ends');
+ok(until_true { !-e 'a' }, 'its socket is gone');
 ok($control->request('branch a b')->{ok}, 'a branch afterwards');
 rename 'disk.img', 'elsewhere';
 spew('disk.img', "\0" x 8192);

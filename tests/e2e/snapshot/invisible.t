@@ -3,7 +3,7 @@
 #
 # The guarantee: for every config, a snapshot at every exit and after every single-stepped
 # instruction, restored in a new process, continues as the uninterrupted run does; so does a branch
-# at an exit. See tests/tools/invisible.c.
+# at an exit, also after it has run and was reset to its beginning. See tests/tools/invisible.c.
 use strict;
 use warnings;
 use Cwd 'abs_path';
@@ -67,7 +67,8 @@ chdir tempdir(CLEANUP => 1);
 # ThreadSanitizer does not support the threads of branches.
 my $few = $build =~ /asan$/ ? 8 : 40;
 my @branches = $build =~ /tsan$/ ? () : "-b -m $few -n $few";
-my @jobs = map { my $config = $_; map { [ $config, $_ ] } '', '-s', @branches, $config =~ m{/(?:disk|nvme)\.ini$} ? map { "-b $_" } @branches : () } sort glob "$configs/*.ini";
+my @resets = map { s/-b/-bbb/r =~ s/\d+/$few >> 1/ger } @branches;
+my @jobs = map { my $config = $_; map { [ $config, $_ ] } '', '-s', @branches, @resets, $config =~ m{/(?:disk|nvme)\.ini$} ? map { "-b $_" } @branches : () } sort glob "$configs/*.ini";
 my (%running, %ended);
 
 sub reap {
@@ -96,7 +97,7 @@ for my $number (0 .. $#jobs) {
 	my ($config, $mode) = @{ $jobs[$number] };
 	my ($name) = $config =~ m{([^/]+)\.ini$};
 	my ($status, $out) = ($ended{$number}, read_file("$number/out"));
-	my $what = "$name, " . ($mode =~ /b.*b/ ? 'a snapshot of a branch at some exits' : $mode =~ /b/ ? 'a branch at some exits' : $mode ? 'every instruction' : 'every exit');
+	my $what = "$name, " . ($mode =~ /bb.*b/ ? 'a reset of a branch at some exits' : $mode =~ /b.*b/ ? 'a snapshot of a branch at some exits' : $mode =~ /b/ ? 'a branch at some exits' : $mode ? 'every instruction' : 'every exit');
 	if ($status == 77 && may_skip($config)) {
 		pass("$what: " . ($out =~ /SKIP (.*)/ ? $1 : ''));
 		next;
