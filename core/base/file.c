@@ -133,7 +133,8 @@ file_open_own(const char *path, int flags, struct made_files *made)
 
 	if (place_open(&place, path))
 		return -1;
-	fd = open_or_create(&place, O_RDWR | flags, 0600, MADE_WHOLE, made, &created);
+	fd = open_or_create(&place, O_RDWR | flags, flags & O_APPEND ? 0666 : 0600, MADE_WHOLE,
+			    made, &created);
 	if (fd < 0 || fstat(fd, &st))
 		return refuse(fd, &place, errno);
 	if (place_is_trap(&place, &st, true))

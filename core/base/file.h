@@ -39,8 +39,8 @@ int file_open_output(const char *path, enum file_how how, struct made_files *mad
 /*
  * Opens a file for reading and writing, for this process alone: no symbolic link, no trap, locked
  * until it is closed; otherwise ELOOP, EPERM, EBUSY. If it is missing, creates it with mode 0600.
- * flags: O_EXCL, or 0. made: the list to which it is added as MADE_WHOLE, or as MADE_FILLED if it
- * is there and empty; NULL: none.
+ * flags: O_EXCL; O_APPEND, for text that grows: then the umask decides the mode; or 0. made: the
+ * list to which it is added as MADE_WHOLE, or as MADE_FILLED if it is there and empty; NULL: none.
  */
 int file_open_own(const char *path, int flags, struct made_files *made);
 /* Sets the reason for an error of the functions above, and returns -1. */

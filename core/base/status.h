@@ -15,6 +15,7 @@ enum status {
 	STATUS_IO = 113,
 	STATUS_BUG = 114,
 	STATUS_PLUGIN = 115, /* a plugin is at fault */
+	STATUS_AGAIN = 120,  /* ended by SIGTERM; the same command continues the work */
 	STATUS_TIMEOUT = 124,
 };
 

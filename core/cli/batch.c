@@ -10,7 +10,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/json.h"
 #include "base/limit.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -21,23 +20,12 @@
 
 #define IDLE_DEATHS 16u /* workers in a row that die without an input */
 
-/* Locks a mutex whose owner may have died. Returns whether it has. */
-static bool
-lock(pthread_mutex_t *mutex)
-{
-	bool died = pthread_mutex_lock(mutex) == EOWNERDEAD;
-
-	if (died)
-		pthread_mutex_consistent(mutex);
-	return died;
-}
-
 /* Guards next and at. */
 static void
 lock_claims(struct batch_shared *shared)
 {
 	/* batch_claim sets at before next: a claim that has not set next is none. */
-	if (lock(&shared->claims))
+	if (batch_lock(&shared->claims))
 		for (unsigned i = 0; i < BATCH_WORKERS; i++)
 			if (shared->at[i] == shared->next + 1)
 				shared->at[i] = 0;
@@ -51,7 +39,7 @@ batch_claim(const struct batch *batch, unsigned number)
 
 	lock_claims(shared);
 	atomic_fetch_add(&shared->done, shared->at[number] != 0);
-	index = shared->next;
+	index = atomic_load(&shared->stop) ? batch->file_count : shared->next;
 	shared->at[number] = index < batch->file_count ? index + 1 : 0;
 	shared->next += index < batch->file_count;
 	pthread_mutex_unlock(&shared->claims);
@@ -65,69 +53,6 @@ take_no_more(const struct batch *batch)
 	lock_claims(batch->shared);
 	batch->shared->next = batch->file_count;
 	pthread_mutex_unlock(&batch->shared->claims);
-}
-
-/* Writes to stdout, under the lock. */
-static int
-put_bytes(const char *bytes, size_t length)
-{
-	struct pollfd room = { .fd = STDOUT_FILENO, .events = POLLOUT };
-
-	while (length) {
-		ssize_t n = write(STDOUT_FILENO, bytes, length);
-
-		if (n < 0 && errno == EAGAIN) /* the other side may have made stdout nonblocking */
-			poll(&room, 1, -1);
-		else if (n < 0 && errno != EINTR)
-			return fail(STATUS_IO, "cannot write to stdout: %s",
-				    limit_error(errno).text);
-		if (n > 0) {
-			bytes += n;
-			length -= (size_t)n;
-		}
-	}
-	return 0;
-}
-
-static int
-put_line(const struct batch *batch, const char *line, size_t length)
-{
-	struct batch_shared *shared = batch->shared;
-	int r = 0;
-
-	if (lock(&shared->out) && shared->begun) /* ends the line of a worker that was killed */
-		r = put_bytes("\n", 1);
-	shared->begun = true;
-	if (!r)
-		r = put_bytes(line, length);
-	shared->begun = false;
-	pthread_mutex_unlock(&shared->out);
-	return r;
-}
-
-int
-batch_line_begin(struct batch_line *line, const char *file, const char *cause, int exit)
-{
-	*line = (struct batch_line){ 0 };
-	line->out = open_memstream(&line->text, &line->length);
-	if (!line->out)
-		return fail_memory("a line of output");
-	fputs("{\"file\":", line->out);
-	json_text(line->out, file, strlen(file));
-	fprintf(line->out, ",\"cause\":\"%s\",\"exit\":%d", cause, exit);
-	return 0;
-}
-
-int
-batch_line_end(const struct batch *batch, struct batch_line *line)
-{
-	int r;
-
-	fputs("}\n", line->out);
-	r = fclose(line->out) ? fail_memory("a line of output")
-			      : put_line(batch, line->text, line->length);
-	free(line->text);
-	return r;
 }
 
 void
@@ -145,9 +70,11 @@ make_shared(struct batch *batch)
 	void *map = mmap(NULL, sizeof(*batch->shared), PROT_READ | PROT_WRITE,
 			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-	if (map == MAP_FAILED)
-		return fail(STATUS_HOST, "cannot share memory with the workers: %s",
-			    limit_error(errno).text);
+	if (map == MAP_FAILED) {
+		fail(STATUS_HOST, "cannot share memory with the workers: %s",
+		     limit_error(errno).text);
+		return -STATUS_HOST;
+	}
 	batch->shared = map;
 	pthread_mutexattr_init(&attributes);
 	pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
@@ -156,6 +83,50 @@ make_shared(struct batch *batch)
 	pthread_mutex_init(&batch->shared->out, &attributes);
 	pthread_mutexattr_destroy(&attributes);
 	return 0;
+}
+
+/* Handlers are the process's. */
+static atomic_bool *stop_flag;
+static pid_t handler_of;
+
+/* SIGTERM, to any process of the batch: the scheduler's goes to all of them. */
+static void
+on_term(int number)
+{
+	if (getpid() == handler_of) {
+		atomic_store(stop_flag, true);
+		return;
+	}
+	signal(number, SIG_DFL); /* a plugin has forked: ends this child when we return */
+	raise(number);
+}
+
+static void
+take_stop(const struct batch *batch)
+{
+	const struct sigaction action = { .sa_handler = on_term,
+					  .sa_flags = SA_RESTART | SA_ONSTACK };
+
+	stop_flag = &batch->shared->stop;
+	handler_of = getpid();
+	sigaction(SIGTERM, &action, NULL);
+}
+
+/* The status of a batch without a fatal error. */
+static int
+outcome(const struct batch *batch)
+{
+	uint64_t left;
+
+	lock_claims(batch->shared);
+	left = batch->file_count - batch->shared->next;
+	pthread_mutex_unlock(&batch->shared->claims);
+	if (!atomic_load(&batch->shared->stop) || !left)
+		return atomic_load(&batch->shared->error);
+	return fail(STATUS_AGAIN, "batch: SIGTERM: %llu inputs have not run; %s",
+		    (unsigned long long)left,
+		    batch->resume ? "the same command runs them"
+				  : "with --resume FILE, the same command would run only them");
 }
 
 static int
@@ -172,6 +143,7 @@ start(const struct batch *batch, unsigned number, pid_t *pid)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(STATUS_HOST);
+	handler_of = getpid();
 	signal(SIGPIPE, SIG_IGN);
 	_exit(batch_work(batch, number));
 }
@@ -268,17 +240,34 @@ died(const struct batch *batch, unsigned number, int signal, unsigned *in_a_row)
 	return batch_line_end(batch, &line);
 }
 
+/* The time until all are done, as in ", 28 s left"; nothing if it is unknown. */
 static void
-progress(const struct batch *batch, struct progress *line, bool end)
+put_left(char *text, size_t size, double seconds)
 {
-	uint64_t done = atomic_load(&batch->shared->done), elapsed = clock_host() - line->began;
-	char text[128];
+	if (seconds < 120)
+		snprintf(text, size, ", %.0f s left", seconds);
+	else if (seconds < 120 * 60)
+		snprintf(text, size, ", %.0f min left", seconds / 60);
+	else
+		snprintf(text, size, ", %.0f h left", seconds / 3600);
+}
 
-	if (isatty(STDOUT_FILENO))
+static void
+progress(const struct batch *batch, struct progress *line, bool ended)
+{
+	size_t done = atomic_load(&batch->shared->done), before = batch->before;
+	uint64_t elapsed = clock_host() - line->began;
+	double rate = (double)done * 1e9 / (double)(elapsed + 1);
+	char text[160], left[32] = "";
+
+	if (!batch->resume && isatty(STDOUT_FILENO))
 		return;
-	snprintf(text, sizeof(text), "%llu of %zu, %.0f a second", (unsigned long long)done,
-		 batch->file_count, (double)done * 1e9 / (double)(elapsed + 1));
-	if (progress_line(line, text) && end)
+	if (done && done < batch->file_count)
+		put_left(left, sizeof(left), (double)(batch->file_count - done) / rate);
+	snprintf(text, sizeof(text), "%zu of %zu, %.0f a second%s, %llu failed", before + done,
+		 before + batch->file_count, rate, left,
+		 (unsigned long long)atomic_load(&batch->shared->failed));
+	if (progress_line(line, text) && ended)
 		fputs("\n", stderr);
 }
 
@@ -297,6 +286,7 @@ work(const struct batch *batch, unsigned workers)
 	sigemptyset(&child);
 	sigaddset(&child, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &child, NULL);
+	take_stop(batch);
 	log_machine(false); /* the results do not wait for a reader of stderr for long */
 	for (unsigned i = 0; i < workers && !first; i++, running += !first)
 		first = start(batch, i, &pids[i]);
@@ -323,7 +313,7 @@ work(const struct batch *batch, unsigned workers)
 		dead = WIFSIGNALED(status) || left(batch, i, WEXITSTATUS(status));
 		r = dead ? died(batch, i, WIFSIGNALED(status) ? WTERMSIG(status) : 0, &in_a_row)
 			 : -WEXITSTATUS(status);
-		if (!r && dead) {
+		if (!r && dead && !atomic_load(&batch->shared->stop)) {
 			r = start(batch, i, &pids[i]);
 			running += !r;
 		}
@@ -332,7 +322,7 @@ work(const struct batch *batch, unsigned workers)
 			take_no_more(batch);
 	}
 	progress(batch, &line, true);
-	return first ? first : atomic_load(&batch->shared->error);
+	return first ? first : outcome(batch);
 }
 
 static int
@@ -367,6 +357,11 @@ take(struct batch *batch, int option, const char *value, uint64_t *workers)
 		return 0;
 	case '0':
 		batch->null = true;
+		return 0;
+	case CLI_SHARD:
+		return batch_shard(batch, value);
+	case CLI_RESUME:
+		batch->resume = value;
 		return 0;
 	case CLI_CHECK:
 		batch->check = true;
@@ -424,8 +419,14 @@ run(struct batch *batch, int argc, char **argv)
 		r = batch_list(batch, batch->list, batch->null);
 	if (!r)
 		r = check_arguments(batch);
+	if (!r && batch->shards)
+		batch_inputs_share(batch);
+	if (!r && batch->resume)
+		r = batch_resume(batch);
 	if (!r)
 		r = make_shared(batch);
+	if (batch->shards || batch->resume)
+		gethostname(batch->host, sizeof(batch->host) - 1);
 	if (workers > batch->file_count)
 		workers = batch->file_count;
 	batch->workers = workers < BATCH_WORKERS ? (unsigned)workers : BATCH_WORKERS;
@@ -435,8 +436,8 @@ run(struct batch *batch, int argc, char **argv)
 int
 cli_batch(int argc, char **argv)
 {
-	struct batch batch = { .source.again = true };
-	int r;
+	struct batch batch = { .source.again = true, .out = STDOUT_FILENO };
+	int r, ended;
 
 	batch.source.set = calloc((size_t)argc, sizeof(char *));
 	batch.source.parents = calloc((size_t)argc, sizeof(char *));
@@ -444,6 +445,8 @@ cli_batch(int argc, char **argv)
 		r = run(&batch, argc, argv);
 	else
 		r = fail_memory("the command line");
+	ended = batch_resume_end(&batch);
+	r = r ? r : ended;
 	free(batch.source.set);
 	free(batch.source.parents);
 	batch_inputs_free(&batch);

@@ -19,12 +19,14 @@ struct batch_shared {
 	uint64_t at[BATCH_WORKERS];       /* of each worker: index of its input plus 1; 0: none */
 	atomic_bool ready[BATCH_WORKERS]; /* the worker has built its machine */
 	atomic_bool gone[BATCH_WORKERS];  /* it ends by itself: its status is not that of a crash */
-	atomic_uint_least64_t done;
-	struct log_lines said; /* by the workers, while their machines start */
-	atomic_bool warned;    /* that the stop condition is in the past */
-	atomic_int error;      /* the first nonfatal error: a negative status */
-	pthread_mutex_t out;   /* held while writing a line; guards begun */
-	bool begun;            /* a part of a line is written */
+	atomic_uint_least64_t done, failed; /* inputs; failed: with an exit status other than 0 */
+	atomic_bool stop;                   /* SIGTERM has come: no worker takes another input */
+	struct log_lines said;              /* by the workers, while their machines start */
+	atomic_bool warned;                 /* that the stop condition is in the past */
+	atomic_int error;                   /* the first nonfatal error: a negative status */
+	pthread_mutex_t out; /* held while writing a line; guards begun and line_at */
+	bool begun;          /* a part of a line is written */
+	off_t line_at;       /* its offset in the file of --resume */
 };
 
 struct batch {
@@ -35,8 +37,14 @@ struct batch {
 	const char *list;   /* a file with the names of inputs; NULL: none */
 	bool null;          /* NULs end those names */
 	bool check;         /* compare everything with the snapshot after each reset */
+	uint64_t shard;     /* from 1 to shards: run this part of the inputs only */
+	uint64_t shards;    /* 0: all */
+	const char *resume; /* the file with earlier results, for the new ones; NULL: stdout */
+	int out;            /* its descriptor, or that of stdout */
+	char host[65];      /* the name of this host, for lines; "": they do not name it */
 	char **files;       /* the names of the inputs, malloced */
 	size_t file_count, file_room;
+	size_t before; /* inputs of which --resume has found a result; not in files */
 	unsigned workers;
 	struct batch_shared *shared;
 };
@@ -46,6 +54,21 @@ struct batch {
 int batch_input(struct batch *batch, const char *path);
 int batch_list(struct batch *batch, const char *path, bool null);
 void batch_inputs_free(struct batch *batch);
+/* Parses the I/N of --shard. 0 or a negative status, reported. */
+int batch_shard(struct batch *batch, const char *text);
+/* Keeps each shards-th input, from that of number shard on. Call it when all inputs are added. */
+void batch_inputs_share(struct batch *batch);
+
+/*
+ * Opens the file of --resume as batch->out, and removes the inputs from the list that have a result
+ * there. Changes only a file all of whose lines are results: removes a last line that is
+ * incomplete. 0 or a negative status, reported.
+ */
+int batch_resume(struct batch *batch);
+/* Syncs and closes the file. 0 or a negative status. */
+int batch_resume_end(struct batch *batch);
+/* The first bytes of each line. */
+#define BATCH_LINE "{\"file\":\""
 
 /*
  * Runs a worker: builds the machine and runs inputs until none are left. Returns the exit status of
@@ -65,10 +88,13 @@ struct batch_line {
 	FILE *out; /* for more members; write a comma before each */
 	char *text;
 	size_t length;
+	bool failed;
 };
 /* Begins a line. 0 or a negative status. */
 int batch_line_begin(struct batch_line *line, const char *file, const char *cause, int exit);
-/* Writes the whole line to stdout under the lock. 0 or a negative status. */
+/* Adds host and shard, and writes the whole line under the lock. 0 or a negative status. */
 int batch_line_end(const struct batch *batch, struct batch_line *line);
+/* Locks a mutex of batch_shared, whose owner may have died. Returns whether it has. */
+bool batch_lock(pthread_mutex_t *mutex);
 
 #endif

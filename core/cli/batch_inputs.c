@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/limit.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "cli/batch.h"
 
 #define ROOM ((unsigned)PATH_MAX) /* a path and its NUL: longer names cannot be opened */
@@ -157,6 +158,45 @@ batch_list(struct batch *batch, const char *path, bool null)
 			 limit_error(errno).text);
 	fclose(list);
 	return r;
+}
+
+int
+batch_shard(struct batch *batch, const char *text)
+{
+	const char *slash = strchr(text, '/');
+	char *number = slash ? strndup(text, (size_t)(slash - text)) : NULL;
+	bool parsed = number && !parse_u64(number, &batch->shard, NULL) &&
+		      !parse_u64(slash + 1, &batch->shards, NULL);
+
+	if (slash && !number)
+		return no_memory();
+	free(number);
+	if (!parsed || !batch->shards)
+		return fail(
+		    STATUS_USAGE,
+		    "batch: --shard %s is not I/N; write 2/8 for the second of eight shards", text);
+	if (!batch->shard)
+		return fail(STATUS_USAGE,
+			    "batch: --shard %s: shards are numbered from 1; with Slurm, use sbatch "
+			    "-a 1-%llu",
+			    text, (unsigned long long)batch->shards);
+	if (batch->shard > batch->shards)
+		return fail(STATUS_USAGE, "batch: --shard %s: there are only %llu shards", text,
+			    (unsigned long long)batch->shards);
+	return 0;
+}
+
+void
+batch_inputs_share(struct batch *batch)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < batch->file_count; i++)
+		if (i % batch->shards == batch->shard - 1)
+			batch->files[kept++] = batch->files[i];
+		else
+			free(batch->files[i]);
+	batch->file_count = kept;
 }
 
 void

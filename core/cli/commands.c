@@ -39,6 +39,9 @@ static const struct cli_option batch_options[] = {
 	{ "input", CLI_INPUT, "DEVICE", "the device that reads the files", NULL },
 	{ "list", CLI_LIST, "FILE", "also run the files that its lines name; - is stdin", NULL },
 	{ "null", '0', NULL, "with --list: a NUL ends each name, as find -print0 writes", NULL },
+	{ "shard", CLI_SHARD, "I/N", "run each N-th input, from the I-th on (1/8 to 8/8)", NULL },
+	{ "resume", CLI_RESUME, "FILE", "add the results to a file; skip inputs that have one",
+	  NULL },
 	{ NULL, 'j', "N", "number of processes; the number of CPUs if not given", NULL },
 	{ "until", CLI_UNTIL, "CONDITION", "end a run there, too", NULL },
 	{ "timeout", CLI_TIMEOUT, "TIME", "end a run after this time of the VM's clock (500ms)",
@@ -125,9 +128,10 @@ const struct cli_command cli_commands[] = {
 	  "run it once for each of many input files",
 	  "Runs the machine once for each file, which is the input of the device's stream,\n"
 	  "and resets the machine in place between the runs. Prints a line of JSON for\n"
-	  "each run: cause, exit status, output, times in ns.\n"
+	  "each run: cause, exit status, output, times in ns. SIGTERM ends it when the\n"
+	  "current runs have ended.\n"
 	  "Exit: 0 if all have run, with any results; 110 or 113 if a file could not be\n"
-	  "read.\n",
+	  "read; 120 after SIGTERM.\n",
 	  batch_options },
 	{ "diff", cli_diff, "SNAPSHOT SNAPSHOT", "A B", "print the differences of two snapshots",
 	  "Prints the differences of two snapshots: registers, device fields, pages.\n"
@@ -261,9 +265,8 @@ cli_dash(const struct cli_option *option)
 		int id;
 		const char *instead;
 	} outputs[] = {
-		{ CLI_SAVE, "use fd:1" },
-		{ CLI_STATUS, "use /dev/stdout" },
-		{ CLI_TRACE, "use /dev/stdout" },
+		{ CLI_SAVE, "use fd:1" },         { CLI_STATUS, "use /dev/stdout" },
+		{ CLI_TRACE, "use /dev/stdout" }, { CLI_RESUME, "leave it out to write to stdout" },
 		{ 'o', "name a file" },
 	};
 

@@ -37,6 +37,8 @@ enum {
 	CLI_DUMP,
 	CLI_WATCH,
 	CLI_BRANCH,
+	CLI_SHARD,
+	CLI_RESUME,
 };
 
 /* Plain data. A table ends with a row whose id is 0. */

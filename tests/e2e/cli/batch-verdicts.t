@@ -41,7 +41,7 @@ is(lines($out), 'a hlt 0, b hlt 0, c hlt 0', 'all inputs have run');
 
 # During an input: by another process, and by a fault.
 for ([ KILL => 9, 'killed', 137, 111, qr/a worker was killed with input loop: Killed; .* use fewer workers/ ],
-    [ TERM => 15, 'killed', 143, 111, qr/a worker was killed with input loop: Terminated$/ ],
+    [ HUP => 1, 'killed', 129, 111, qr/a worker was killed with input loop: Hangup$/ ],
     [ XCPU => 24, 'killed', 152, 111, qr/a worker was killed with input loop: CPU time limit exceeded(?:; raise ulimit -t .*)?$/ ],
     [ SEGV => 11, 'crash', 114, 114, qr/a worker crashed with input loop: Segmentation fault/ ]) {
     my ($name, $signal, $cause, $exit, $expected, $message) = @$_;

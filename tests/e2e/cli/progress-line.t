@@ -27,7 +27,7 @@ sub batch {
 my $terminal = terminal();
 my $process = batch($terminal, qw(input missing input));
 is((finish($process))[0], 113, 'an input is missing');
-ok($terminal->shows(qr/3 of 3, \d+ a second *\r+\n/), 'the progress at the end');
+ok($terminal->shows(qr/3 of 3, \d+ a second, 3 failed *\r+\n/), 'the progress at the end');
 like($terminal->{seen}, qr/(?:\A|[\r\n])minivmm: cannot read input missing:/,
     'the message replaces the line');
 unlike($terminal->{seen}, qr/\e/, 'a dumb terminal can show it');
