@@ -164,8 +164,9 @@ branching_reported(struct loop_source *source, uint32_t events)
 		return;
 	}
 	if (report.status || report.index >= all->count) {
-		all->vm->branches.failed = report.status;
 		report.text[sizeof(report.text) - 1] = '\0';
+		if (!*all->why) /* the first report counts: the keeper reports deaths, too */
+			all->vm->branches.failed = report.status;
 		give_up(all, report.text);
 		return;
 	}

@@ -314,7 +314,7 @@ unlike($out, qr/corrupt/, 'the guest detects no corruption');
     ok(until_true(sub { slurp("/proc/$process->{pid}/task/$process->{pid}/children") }), 'a child writes the snapshot');
     my $wordy = Control->connect('vm.sock');
     my $child = slurp("/proc/$process->{pid}/task/$process->{pid}/children");
-    $control->send('y' x 5000);
+    $control->send('y' x 20_000);
     like($control->line(10), qr/"ok":false/, 'refused: a line that is too long');
     # Unread bytes make the close a reset.
     my $read = IO::Select->new($control->{socket})->can_read(10) ? sysread $control->{socket}, my $more, 1 : 'late';
