@@ -92,7 +92,9 @@ static int
 compare(const struct kept_memory *kept, const uint8_t *host, uint64_t first, size_t count,
 	uint8_t *buffer, uint64_t *pages, struct why *why)
 {
-	if (count && kept_read(kept, host, buffer, count * PAGE_SIZE, why))
+	if (!count)
+		return 0;
+	if (kept_read(kept, host, buffer, count * PAGE_SIZE, why))
 		return -1;
 	for (size_t i = 0; i < count; i++)
 		if (memcmp(host + i * PAGE_SIZE, buffer + i * PAGE_SIZE, PAGE_SIZE))
