@@ -93,7 +93,6 @@ start_machine(struct worker *w)
 static int
 rewind_machine(struct worker *w)
 {
-	struct why why;
 	int r;
 
 	if (!w->ran) {
@@ -101,8 +100,9 @@ rewind_machine(struct worker *w)
 		return r ? r : start_machine(w);
 	}
 	r = vm_reset(&w->vm);
-	if (!r && w->batch->check && reset_check(&w->vm.reset, &why))
-		batch_error(w->batch, fail(STATUS_BUG, "the reset is incomplete: %s", why.text));
+	if (!r && vm_reset_difference(&w->vm))
+		batch_error(w->batch, fail(STATUS_BUG, "the reset is incomplete: %s",
+					   vm_reset_difference(&w->vm)));
 	return r;
 }
 

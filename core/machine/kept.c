@@ -92,9 +92,7 @@ static int
 compare(const struct kept_memory *kept, const uint8_t *host, uint64_t first, size_t count,
 	uint8_t *buffer, uint64_t *pages, struct why *why)
 {
-	if (!count)
-		return 0;
-	if (kept_read(kept, host, buffer, count * PAGE_SIZE, why))
+	if (count && kept_read(kept, host, buffer, count * PAGE_SIZE, why))
 		return -1;
 	for (size_t i = 0; i < count; i++)
 		if (memcmp(host + i * PAGE_SIZE, buffer + i * PAGE_SIZE, PAGE_SIZE))
@@ -125,10 +123,13 @@ int
 kept_find_changes(const struct kept_memory *kept, const struct memory *memory, uint64_t *pages,
 		  struct why *why)
 {
-	int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC), r;
 	uint8_t *buffer = malloc((size_t)BATCH * PAGE_SIZE);
+	int pagemap, r;
 
-	r = buffer ? kept_check(kept, memory, why) : why_no_memory(why);
+	if (!buffer)
+		return why_no_memory(why);
+	pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	r = kept_check(kept, memory, why);
 	for (uint32_t i = 0; i < memory->count && !r; i++) {
 		const struct memory_region *region = memory_region_at(memory, i);
 		uint64_t count = region->size / PAGE_SIZE, part;

@@ -133,19 +133,6 @@ restore_pages(struct reset *reset)
 	return failed;
 }
 
-int
-reset_run(struct reset *reset)
-{
-	struct machine *m = reset->machine;
-	int failed = restore_pages(reset);
-
-	if (!failed && !mutant("reset", "state"))
-		failed = snapshot_load_state(reset->snapshot, m, reset->devices);
-	if (!failed)
-		failed = devices_start(reset->devices, MINIVMM_RESET);
-	return failed;
-}
-
 static int
 remember(struct reset *reset, const struct section_context *context, const struct section *section,
 	 uint32_t index)
@@ -271,10 +258,12 @@ check_memory(const struct reset *reset, struct why *why)
 	return 0;
 }
 
-int
-reset_check(struct reset *reset, struct why *why)
+/* Compares all memory with the snapshot, and the state with what reset_remember has kept. */
+static void
+check(struct reset *reset)
 {
 	struct section_context context = section_context(reset->machine, reset->devices);
+	struct why *why = &reset->difference;
 	int r = check_memory(reset, why);
 	size_t number = 0;
 
@@ -287,5 +276,20 @@ reset_check(struct reset *reset, struct why *why)
 			r = compare(reset, &difference);
 		}
 	}
-	return r;
+	reset->incomplete = r;
+}
+
+int
+reset_run(struct reset *reset)
+{
+	struct machine *m = reset->machine;
+	int failed = restore_pages(reset);
+
+	if (!failed && !mutant("reset", "state"))
+		failed = snapshot_load_state(reset->snapshot, m, reset->devices);
+	if (!failed && reset->record_count) /* now: devices may work when they have started */
+		check(reset);
+	if (!failed)
+		failed = devices_start(reset->devices, MINIVMM_RESET);
+	return failed;
 }

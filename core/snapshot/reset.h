@@ -30,6 +30,8 @@ struct reset {
 		size_t length;
 	} * records;
 	size_t record_count;
+	bool incomplete; /* the check of the last reset has found a difference */
+	struct why difference;
 };
 
 /*
@@ -48,16 +50,12 @@ int reset_ready(const struct reset *reset);
  */
 int reset_run(struct reset *reset);
 /*
- * Keeps the state that the restore has made, for reset_check. It can differ from the file: KVM and
- * devices do not take all values as they are. After the restore, before the first run. Returns 0 or
- * a negative status.
+ * From now on, reset_run compares all memory with the snapshot, and all state of vCPUs, chips and
+ * devices with the state that the restore has made, before it starts the devices. It sets
+ * incomplete and the first difference. That state can differ from the file: KVM and devices do not
+ * take all values as they are. Call it after the restore, before the first run. Returns 0 or a
+ * negative status.
  */
 int reset_remember(struct reset *reset);
-/*
- * Compares all memory with the snapshot, and all state of vCPUs, chips and devices with that of
- * reset_remember, or with the snapshot. Call it after reset_run. Returns 0, or -1 with the first
- * difference in why.
- */
-int reset_check(struct reset *reset, struct why *why);
 
 #endif

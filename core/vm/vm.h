@@ -94,9 +94,10 @@ int vm_start(struct vm *vm);
 int vm_run(struct vm *vm);
 /* Stops the devices; waits for slow readers of their output until *interrupted. 0 or -STATUS_IO. */
 int vm_stop(struct vm *vm, const volatile bool *interrupted);
-/* Keeps the state of the restore, with which reset_check compares resets. After vm_build. 0 or a
- * negative status. */
+/* From now on, resets are checked: see reset_remember. After vm_build. 0 or a negative status. */
 int vm_reset_remember(struct vm *vm);
+/* The first difference that the check of the last reset has found; NULL: none. */
+const char *vm_reset_difference(const struct vm *vm);
 /*
  * Resets the machine to the snapshot that it was restored from, or a branch to its beginning, and
  * resumes it if nothing pauses it. No snapshot is under way. 0, or a negative status, with which

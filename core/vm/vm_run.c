@@ -91,6 +91,12 @@ vm_reset_remember(struct vm *vm)
 	return r ? r : reset_remember(&vm->reset);
 }
 
+const char *
+vm_reset_difference(const struct vm *vm)
+{
+	return vm->reset.incomplete ? vm->reset.difference.text : NULL;
+}
+
 int
 vm_reset(struct vm *vm)
 {

@@ -301,7 +301,8 @@ net_save(struct minivmm_device *dev, struct minivmm_writer *writer)
 	const uint8_t *state = n->loaded;
 	size_t length = n->loaded_length;
 
-	if (n->back && n->kind->save) {
+	/* Between a load and the start, the back end has the state of before. */
+	if (n->back && n->kind->save && !n->loaded_length) {
 		state = bytes;
 		length = n->kind->save(n->back, bytes, sizeof(bytes));
 	}
