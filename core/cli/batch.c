@@ -344,6 +344,9 @@ take(struct batch *batch, int option, const char *value, uint64_t *workers)
 			return fail(STATUS_USAGE, "batch: -j %s is not from 1 to %u", value,
 				    BATCH_WORKERS);
 		return 0;
+	case CLI_FROM:
+		batch->from = value;
+		return 0;
 	case CLI_INPUT:
 		batch->device = value;
 		return 0;
@@ -391,8 +394,10 @@ check_arguments(struct batch *batch)
 			    why.text);
 	if (batch->null && !batch->list)
 		return fail(STATUS_USAGE, "batch: --null needs --list; add --list FILE");
-	if (!batch->source.restore)
-		return fail(STATUS_USAGE, "batch: no machine; add -r SNAPSHOT");
+	if (!batch->source.restore == !batch->from)
+		return fail(STATUS_USAGE, "batch: %s",
+			    batch->from ? "use -r or --from, not both"
+					: "no machine; add -r SNAPSHOT or --from SOCKET");
 	if (!batch->device)
 		return fail(STATUS_USAGE, "batch: no device for the input; add --input DEVICE");
 	if (!batch->file_count)
@@ -419,6 +424,8 @@ run(struct batch *batch, int argc, char **argv)
 		r = batch_list(batch, batch->list, batch->null);
 	if (!r)
 		r = check_arguments(batch);
+	if (!r && batch->from)
+		r = batch_from(batch, batch->from);
 	if (!r && batch->shards)
 		batch_inputs_share(batch);
 	if (!r && batch->resume)
@@ -436,7 +443,7 @@ run(struct batch *batch, int argc, char **argv)
 int
 cli_batch(int argc, char **argv)
 {
-	struct batch batch = { .source.again = true, .out = STDOUT_FILENO };
+	struct batch batch = { .source.again = true, .out = STDOUT_FILENO, .received.fd = -1 };
 	int r, ended;
 
 	batch.source.set = calloc((size_t)argc, sizeof(char *));
@@ -450,5 +457,6 @@ cli_batch(int argc, char **argv)
 	free(batch.source.set);
 	free(batch.source.parents);
 	batch_inputs_free(&batch);
+	snapshot_close(&batch.received);
 	return -r;
 }

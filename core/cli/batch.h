@@ -31,6 +31,8 @@ struct batch_shared {
 
 struct batch {
 	struct vm_source source;
+	struct snapshot received; /* of --from; source names it */
+	const char *from;   /* the control socket or name of a machine that runs; NULL: none */
 	const char *device; /* the input goes to its stream */
 	const char *until;  /* a stop condition; NULL: none */
 	bool until_time;    /* it is a time on the VM's clock */
@@ -53,6 +55,9 @@ struct batch {
  * ended by a NUL; "-": of stdin. 0 or a negative status, reported. */
 int batch_input(struct batch *batch, const char *path);
 int batch_list(struct batch *batch, const char *path, bool null);
+/* Receives the state of a running machine, for the workers. 0 or a negative status, reported; call
+ * snapshot_close(&batch->received) in any case. */
+int batch_from(struct batch *batch, const char *from);
 void batch_inputs_free(struct batch *batch);
 /* Parses the I/N of --shard. 0 or a negative status, reported. */
 int batch_shard(struct batch *batch, const char *text);

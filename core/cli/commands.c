@@ -36,6 +36,8 @@ const struct cli_option cli_run_options[] = {
 
 static const struct cli_option batch_options[] = {
 	{ "restore", 'r', "SNAPSHOT", "the machine; give parents of a diff first", NULL },
+	{ "from", CLI_FROM, "SOCKET",
+	  "instead of -r: the machine of a control socket, as it is now", NULL },
 	{ "input", CLI_INPUT, "DEVICE", "the device that reads the files", NULL },
 	{ "list", CLI_LIST, "FILE", "also run the files that its lines name; - is stdin", NULL },
 	{ "null", '0', NULL, "with --list: a NUL ends each name, as find -print0 writes", NULL },
@@ -125,7 +127,7 @@ const struct cli_command cli_commands[] = {
 	  "print its contents; --json for programs",
 	  "Prints the contents of a snapshot: registers, devices, memory map.\n", inspect_options },
 	{ "batch", cli_batch, "-r SNAPSHOT --input DEVICE [FILE...]", "-r SNAPSHOT",
-	  "run it once for each of many input files",
+	  "run it for each of many input files; --from SOCKET",
 	  "Runs the machine once for each file, which is the input of the device's stream,\n"
 	  "and resets the machine in place between the runs. Prints a line of JSON for\n"
 	  "each run: cause, exit status, output, times in ns. SIGTERM ends it when the\n"

@@ -39,6 +39,7 @@ enum {
 	CLI_BRANCH,
 	CLI_SHARD,
 	CLI_RESUME,
+	CLI_FROM,
 };
 
 /* Plain data. A table ends with a row whose id is 0. */

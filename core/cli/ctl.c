@@ -141,6 +141,17 @@ is_name(const char *path)
 	       !runtime_socket(path, other, sizeof(other), &why) && !access(other, F_OK);
 }
 
+int
+ctl_find(struct ctl *ctl, const char *given, char **named)
+{
+	*named = NULL;
+	ctl->path = given;
+	ctl->by_name = is_name(given);
+	if (ctl->by_name && !(ctl->path = *named = machine_path(given)))
+		return -STATUS_USAGE;
+	return 0;
+}
+
 /* Makes the sockets of branches absolute. by_name: words without '/' are names of machines. 0 or a
  * negative status; the words stay valid until the process ends. */
 static int
@@ -248,11 +259,10 @@ cli_ctl(int argc, char **argv)
 		if (!strcmp(*word, "--json") && strcmp(*words, "stats") != 0)
 			return -fail(STATUS_USAGE, "ctl: --json is given behind the command; use "
 						   "minivmm ctl --json SOCKET COMMAND");
-	ctl.path = arguments.operands[0];
 	/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): a socket is required */
-	ctl.by_name = is_name(ctl.path);
-	if (ctl.by_name && !(ctl.path = named = machine_path(ctl.path)))
-		return STATUS_USAGE;
+	status = ctl_find(&ctl, arguments.operands[0], &named);
+	if (status)
+		return -status;
 	/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): a command is required */
 	status = (strcmp(*words, "stats") ? command : stats)(&ctl, words, json);
 	ctl_close(&ctl);

@@ -21,6 +21,9 @@ struct ctl {
 	size_t length, capacity;
 };
 
+/* Sets the path to that of a machine that the user has given, by its socket or by its name. *named:
+ * to be freed after the use of ctl. 0 or a negative status. */
+int ctl_find(struct ctl *ctl, const char *given, char **named);
 /*
  * Connects to the path of target, which may be ctl. Refuses a server that runs neither as this
  * user, as root, as the owner of the socket's directory, nor as target's user: it may have taken

@@ -126,7 +126,7 @@ static void
 clean_up(struct capture *c)
 {
 	/* output.done: the file is in place, even if syncing the folder failed. */
-	if ((!c->result.status || c->output.done) && c->request.track)
+	if ((!c->result.status || c->output.done) && c->request.track && !c->request.apart)
 		new_base(c);
 	if (c->image.shared) {
 		c->result.pages = atomic_load(&c->image.shared->pages) +

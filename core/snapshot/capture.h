@@ -44,6 +44,7 @@ struct capture_request {
 	int fd;           /* -1, or a descriptor for a stream, which the capture then owns */
 	bool diff;
 	bool track; /* track changes from this snapshot on, so that a diff may follow */
+	bool apart; /* it does not become the base of later diffs */
 	enum config_method method;
 	/* Called once, on the main thread, when the snapshot is complete or has failed. */
 	void (*done)(void *context, const struct capture_result *result);

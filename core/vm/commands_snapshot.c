@@ -33,7 +33,8 @@ captured(void *context, const struct capture_result *result)
 	command_done(command);
 }
 
-/* [full|diff] [live|paused], in any order. False: another word, or two of a pair; it has failed. */
+/* [full|diff] [live|paused] [apart], in any order. False: another word, or two of a pair; it has
+ * failed. */
 static bool
 snapshot_words(struct capture_request *capture, struct command *command, int count, char **words)
 {
@@ -43,10 +44,15 @@ snapshot_words(struct capture_request *capture, struct command *command, int cou
 	for (; count--; words++) {
 		unsigned i = 0;
 
+		if (!strcmp(*words, "apart")) {
+			capture->apart = true;
+			continue;
+		}
 		while (i < 4 && strcmp(*words, pairs[i / 2][i % 2]))
 			i++;
 		if (i == 4) {
-			command_fail(command, "%s is not full, diff, live or paused", *words);
+			command_fail(command, "%s is not full, diff, live, paused or apart",
+				     *words);
 			return false;
 		}
 		if (given[i / 2]) {

@@ -76,6 +76,10 @@ open_snapshot(struct vm *vm, const struct vm_source *source)
 
 	if (source->branch)
 		return branch_open(source->branch, &vm->snapshot);
+	if (source->received) {
+		vm->snapshot = *source->received;
+		return 0;
+	}
 	if (!from)
 		return fail(STATUS_BUG,
 			    "cannot build a machine: neither a config nor a snapshot is given");

@@ -17,12 +17,14 @@
 #include "vm/branch.h"
 #include "vm/command.h"
 
-/* Where a VM comes from: one of config, restore and branch. Filled by the caller; strings are
- * borrowed. */
+/* Where a VM comes from: one of config, restore, received and branch. Filled by the caller; strings
+ * are borrowed. */
 struct vm_source {
 	const char *config;  /* path of an INI file */
 	const char *restore; /* path of a snapshot, "-" or "fd:N" */
-	char **parents;      /* paths of snapshots that it may differ from */
+	/* An open snapshot, which the VM closes: for one VM in each process. NULL: none. */
+	const struct snapshot *received;
+	char **parents; /* paths of snapshots that it may differ from */
 	size_t parent_count;
 	char **set; /* KEY=VALUE */
 	size_t set_count;
@@ -82,7 +84,7 @@ void vm_destroy(struct vm *vm);
 static inline bool
 vm_restored(const struct vm *vm)
 {
-	return vm->source.restore || vm->source.branch;
+	return vm->source.restore || vm->source.received || vm->source.branch;
 }
 
 /* Starts the devices. 0 or a negative status; vm_stop in any case. */
