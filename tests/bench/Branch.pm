@@ -49,7 +49,7 @@ sub command {
 sub start {
 	my ($mib, $kind, $plain) = @_;
 	my $name = "$shm/branched-" . ++$count;
-	my $self = bless { name => $minivmm, firsts => "$name.firsts", mib => $mib }, 'Branch';
+	my $self = bless { name => $minivmm, firsts => "$name.firsts", mib => $mib, path => $name }, 'Branch';
 	my @sockets = ("control.socket=$name");
 	my @command = $kind =~ m{/} ? ($minivmm, '-r', $kind, '--log', 'error', map { ('--set', $_) } $plugins, @sockets,
 		'device.serial0.input=stdio', 'device.serial0.output=stdio') : command($mib, @sockets);
@@ -62,6 +62,7 @@ sub start {
 		open STDOUT, '>&', $out or _exit(1);
 		syscall SYS_PRCTL, PR_SET_THP_DISABLE, $kind eq 'small' ? 1 : 0, 0, 0, 0;
 		$ENV{FIRSTS_FILE} = $self->{firsts};
+		$ENV{FIRSTS_NICE} = $1 if -e '/proc/self/autogroup' && slurp('/proc/self/autogroup') =~ /nice (-?\d+)/;
 		$ENV{LD_PRELOAD} = "$build/tests/preload/firsts.so" if !$plain;
 		exec { $command[0] } @command or _exit(1);
 	}
@@ -124,10 +125,17 @@ sub branch_and_end {
 	return ($stop, $exit);
 }
 
-# Microseconds of the stop of a live snapshot, and of all of it.
+# Microseconds of the stop of a live snapshot on tmpfs, and of all of it. A large one goes nowhere,
+# and only its stop counts.
 sub snapshot {
 	my ($self, $file) = @_;
-	my $reply = Guest::ctl($self, "snapshot $file full");
+	my $reply;
+	if ($self->{mib} > 1024) {
+		my ($line) = lines('sh', '-c', 'exec "$0" ctl --json "$1" snapshot - full 2>&1 >/dev/null', $minivmm, $self->{path});
+		$reply = decode_json($line);
+	} else {
+		$reply = Guest::ctl($self, "snapshot $file full");
+	}
 	return ($reply->{stopped_us}, $reply->{duration_ms} * 1000);
 }
 
@@ -152,9 +160,10 @@ sub save {
 # The bare machine: its handles. ask sends a command and returns its numbers.
 sub bare {
 	my ($mib, $kind) = @_;
-	my ($snapshot, $state) = save($mib);
+	my @more = $mib > 1024 ? $mib - 16 : ();
+	my ($snapshot, $state) = save(@more ? 16 : $mib);
 	my $self = bless {}, 'Branch';
-	$self->{pid} = open2($self->{out}, $self->{in}, "$tools/bare-branch", $state, $snapshot, $kind);
+	$self->{pid} = open2($self->{out}, $self->{in}, "$tools/bare-branch", $state, $snapshot, $kind, @more);
 	$running{ $self->{pid} } = 1;
 	$self->ask('fork');
 	unlink $snapshot, $state if $kind ne 'file';
@@ -169,32 +178,33 @@ sub ask {
 	return split ' ', $line;
 }
 
-# The stop, and the first exit, by size and kind of pages: the machine and the bare one in turn.
+# The stop, and the first exit, by size and kind of pages: the machine and the bare one in turn, unless
+# there is no memory for both.
 sub sizes {
-	my @all = ([16, 'huge', 40], [1024, 'huge', 20], [8192, 'huge', 5], [16, 'small', 20], [1024, 'small', 10],
+	my @all = ([16, 'huge', 40], [256, 'huge', 10], [1024, 'huge', 20], [8192, 'huge', 5], [16, 'small', 20], [1024, 'small', 10],
 		[16, 'file', 20], [1024, 'file', 10]);
 	for (@all) {
 		my ($mib, $kind, $rounds) = @$_;
 		my $what = size_name($mib) . ({ huge => '', small => ' in small pages', file => ', restored' }->{$kind});
-		if (!room(2 * $mib * MIB + 2 * GIB + ($mib > 1024 ? $mib * MIB : 0))) {
+		my $both = $mib <= 1024;
+		if (!room(($both ? 2 : 1) * $mib * MIB + 2 * GIB)) {
 			left_out("stop by a branch, $what", 'too little memory here');
 			next;
 		}
 		progress("branches, $what");
 		my $bare = bare($mib, $kind);
+		my @limits = $both ? () : map { [$bare->ask('fork')] } 1 .. $rounds;
+		$bare->end if !$both;
 		my $guest = start($mib, $kind eq 'file' ? $bare->{snapshot} : $kind);
-		my @lines;
 		$guest->branch_and_end(1);    # the bare machine has forked, too
-		for (1 .. $rounds) {
-			my ($stop, $exit) = $guest->branch_and_end(1);
-			my ($fork, $bare_exit) = $bare->ask('fork');
-			my ($snapshot, $all) = $guest->snapshot("$shm/branched.snap");
-			push @lines, join "\t", $stop, $exit, $fork, $bare_exit, $snapshot, $all;
-		}
-		$_->end for $guest, $bare;
+		my @lines = map { [$guest->branch_and_end(1), $both ? $bare->ask('fork') : @{ $limits[$_ - 1] }] } 1 .. $rounds;
+		# Last: they turn the dirty log on, which makes branches slower.
+		my @snapshots = map { [$guest->snapshot("$shm/branched.snap")] } 1 .. 5;
+		@lines = map { join "\t", @{ $lines[$_] }, @{ $snapshots[$_ % @snapshots] } } 0 .. $#lines;
+		$_->end for $guest, $both ? $bare : ();
 		unlink @$bare{qw(snapshot state)}, "$shm/branched.snap";
 		keep("branch-$kind-$mib", @lines);
-		report_sizes($what, $kind eq 'huge' && $mib >= 1024, $kind eq 'huge', map { [split /\t/] } @lines);
+		report_sizes($what, $kind eq 'huge' && $mib >= 1024, $kind eq 'huge' && $mib != 256, map { [split /\t/] } @lines);
 	}
 	return;
 }

@@ -73,7 +73,7 @@ sub clones {
 	my @lines = lines("$tools/clone-speed", filled(16), "$shm/state", 200, $plugins);
 	keep('clones', @lines);
 	my ($ours, $bare, $ratio) = pairs(@lines);
-	row('new machine in a process, to the first exit', ours => ms($ours), limit => ms($bare), value => $ratio, at_most => 1.3);
+	row('new machine in a process, to the first exit', ours => ms($ours), limit => ms($bare), value => $ratio, at_most => 1.2);
 	unlink "$shm/filled.snap";
 }
 

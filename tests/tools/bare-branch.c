@@ -3,10 +3,12 @@
  * The lower bound for branches: a bare machine with the memory of a snapshot forks, and the child
  * makes the KVM calls of a restore on the memory that it inherits, up to the first exit.
  *
- *   bare-branch STATE SNAPSHOT huge|small|file
+ *   bare-branch STATE SNAPSHOT huge|small|file [MIB]
  *
  * clone-speed writes STATE. The guest is tests/bench/rounds.S. Its memory is anonymous, in huge or
- * in small pages, or a private mapping of the snapshot. Reads commands, and prints a line for each:
+ * in small pages, or a private mapping of the snapshot. MIB: a second slot of so many MiB at 4 GiB,
+ * filled, so that a large machine needs no large snapshot. Reads commands, and prints a line for
+ * each:
  *
  *   fork      forks: microseconds of fork(2), and from its call to the child's first exit
  *   hold      forks a child that only shares the memory, until release; as fork, but 0
@@ -26,6 +28,8 @@
 #define SERIAL_STATUS 0x3fd
 
 static struct bare_state state;
+static uint64_t more_size; /* bytes of the second slot */
+static void *more;
 
 static double
 microseconds(void)
@@ -36,15 +40,13 @@ microseconds(void)
 	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
 }
 
-/* Maps the memory as minivmm does for a new machine, and fills it; NULL: it is the file's. */
-static void *
-map_memory(int fd, const char *pages)
+/* Maps memory as minivmm does for a new machine. */
+static uint8_t *
+map_pages(uint64_t size, const char *pages)
 {
 	uint8_t *start, *memory;
 
-	if (!strcmp(pages, "file"))
-		return NULL;
-	start = mmap(NULL, state.memory_size + HUGE, PROT_READ | PROT_WRITE,
+	start = mmap(NULL, size + HUGE, PROT_READ | PROT_WRITE,
 		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (start == MAP_FAILED)
 		err(1, "mmap of guest memory");
@@ -52,8 +54,20 @@ map_memory(int fd, const char *pages)
 	if (memory > start)
 		munmap(start, (size_t)(memory - start));
 	if (start + HUGE > memory)
-		munmap(memory + state.memory_size, (size_t)(start + HUGE - memory));
-	madvise(memory, state.memory_size, strcmp(pages, "huge") ? MADV_NOHUGEPAGE : MADV_HUGEPAGE);
+		munmap(memory + size, (size_t)(start + HUGE - memory));
+	madvise(memory, size, strcmp(pages, "huge") ? MADV_NOHUGEPAGE : MADV_HUGEPAGE);
+	return memory;
+}
+
+/* Maps the memory of the snapshot, and fills it; NULL: it is the file's. */
+static void *
+map_memory(int fd, const char *pages)
+{
+	uint8_t *memory;
+
+	if (!strcmp(pages, "file"))
+		return NULL;
+	memory = map_pages(state.memory_size, pages);
 	for (uint64_t done = 0; done < state.memory_size;) {
 		ssize_t n = pread(fd, memory + done, state.memory_size - done,
 				  (off_t)(state.memory_offset + done));
@@ -63,6 +77,20 @@ map_memory(int fd, const char *pages)
 		done += (uint64_t)n;
 	}
 	return memory;
+}
+
+static void
+add_slot(const struct bare_machine *m)
+{
+	const struct kvm_userspace_memory_region slot = {
+		.slot = 1,
+		.guest_phys_addr = 1ull << 32,
+		.memory_size = more_size,
+		.userspace_addr = (uintptr_t)more,
+	};
+
+	if (more)
+		BARE_CALL(m->vm, KVM_SET_USER_MEMORY_REGION, &slot);
 }
 
 /* Runs to the next exit, an access to a port. */
@@ -104,6 +132,7 @@ become(const struct bare_machine *parent, volatile double *exited)
 	close(parent->vm);
 	close(parent->kvm);
 	bare_build_on(&m, &state, parent->memory, -1, BARE_NONE);
+	add_slot(&m);
 	bare_load(&m, &state);
 	bare_resume(&m, &state);
 	next_exit(&m);
@@ -137,20 +166,25 @@ branch(const struct bare_machine *m, volatile double *exited, int sleeps)
 int
 main(int argc, char **argv)
 {
-	int from = argc == 4 ? open(argv[1], O_RDONLY | O_CLOEXEC) : -1;
-	int fd = argc == 4 ? open(argv[2], O_RDONLY | O_CLOEXEC) : -1;
+	int from = argc >= 4 ? open(argv[1], O_RDONLY | O_CLOEXEC) : -1;
+	int fd = argc >= 4 ? open(argv[2], O_RDONLY | O_CLOEXEC) : -1;
 	struct bare_machine machine;
 	volatile double *exited;
 	char line[64];
 	pid_t held = 0;
 
 	if (fd < 0 || read(from, &state, sizeof(state)) != sizeof(state))
-		errx(1, "usage: bare-branch STATE SNAPSHOT huge|small|file");
+		errx(1, "usage: bare-branch STATE SNAPSHOT huge|small|file [MIB]");
+	if (argc == 5) {
+		more_size = strtoull(argv[4], NULL, 10) << 20;
+		more = memset(map_pages(more_size, argv[3]), 1, more_size);
+	}
 	exited = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (exited == MAP_FAILED)
 		err(1, "mmap");
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	bare_build_on(&machine, &state, map_memory(fd, argv[3]), fd, BARE_NONE);
+	add_slot(&machine);
 	bare_load(&machine, &state);
 	bare_resume(&machine, &state);
 	next_exit(&machine);
