@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
-#include "base/made_file.h"
+#include "base/lock_file.h"
 #include "base/why.h"
 
 /*
@@ -44,8 +44,8 @@ int socket_check_tcp(const char *text, struct why *why);
 /* The files of a listening unix socket: its own, and PATH.lock, which is locked while it listens
  * and is empty. {0}: none. */
 struct socket_file {
-	struct made_file socket, lock_file;
-	int lock;
+	struct made_file socket;
+	struct lock_file lock;
 };
 /*
  * Creates the socket's file and listens. Under the lock it replaces the file of a dead process;

@@ -11,9 +11,8 @@
 
 #include "base/file.h"
 #include "base/file_lock.h"
+#include "base/lock_file.h"
 #include "base/socket.h"
-
-#define TRIES 100 /* another process may remove its lock file between our open and lock */
 
 /* The longest address is /proc/self/fd/NUMBER/NAME. */
 _Static_assert(sizeof("/proc/self/fd/1234567/") - 1 + SOCKET_NAME_MAX <
@@ -93,63 +92,6 @@ socket_begin_unix(const char *path, bool *pending)
 	return *pending ? fd : file_close_failed(fd);
 }
 
-static int
-in_use(int lock, struct why *why)
-{
-	char owner[FILE_LOCK_PROCESS];
-
-	return why_set(why, "%s listens on it; stop it or name another socket",
-		       file_lock_owner(lock, owner, sizeof(owner)));
-}
-
-/* Opens and locks the lock file. Returns 1 if its owner has removed it meanwhile. */
-static int
-try_lock(struct socket_file *file, struct place *place, struct why *why)
-{
-	struct stat st;
-
-	file->lock = place_open_file(place, O_RDWR | O_CREAT | O_NONBLOCK, 0600);
-	if (file->lock < 0 || fstat(file->lock, &st))
-		return why_errno(why, errno, "cannot open its lock file %s", place->name);
-	if (!S_ISREG(st.st_mode) || place_is_trap(place, &st, true))
-		return why_set(why,
-			       "its lock file %s belongs to another user or is not a regular "
-			       "file; remove that or name another socket",
-			       place->name);
-	/* It is removed at the end, and those of minivmm are empty. */
-	if (st.st_size)
-		return why_set(why,
-			       "%s would be its lock file, but is not empty, so it is another "
-			       "file; rename that or name another socket",
-			       place->name);
-	if (file_lock(file->lock, false))
-		return in_use(file->lock, why);
-	if (!place_names(place, &st)) {
-		close(file->lock);
-		file->lock = -1;
-		return 1;
-	}
-	made_file_set(&file->lock_file, place, &st);
-	return 0;
-}
-
-/* Who holds the lock may remove a stale socket, and bind. */
-static int
-take_lock(struct socket_file *file, const struct place *of, struct why *why)
-{
-	struct place place;
-	int r = 1;
-
-	if (place_beside(&place, of, ".lock"))
-		return why_errno(why, errno, "cannot open its directory");
-	for (int i = 0; i < TRIES && r == 1; i++)
-		r = try_lock(file, &place, why);
-	if (r == 1)
-		why_set(why, "other processes use its lock file; name another socket");
-	place_close(&place);
-	return r ? -1 : 0;
-}
-
 /* Removes a socket on which nobody listens. Its process may know nothing of the lock. */
 static int
 remove_stale(const struct place *place, const char *path, struct why *why)
@@ -202,17 +144,18 @@ int
 socket_listen_unix(const char *path, mode_t mode, int backlog, struct socket_file *file,
 		   struct why *why)
 {
+	static const struct lock_file_words words = { "listens on it", "socket" };
 	struct sockaddr_un address;
 	struct place place;
 	int fd = -1, r;
 
-	*file = (struct socket_file){ .lock = -1 };
+	*file = (struct socket_file){ 0 };
 	if (socket_check_unix(path, 0, why))
 		return -1;
 	if (place_open(&place, path))
 		return why_errno(why, errno, "cannot open its directory");
-	r = take_lock(file, &place, why);
-	if (!r)
+	r = lock_file_take(&file->lock, &place, &words, why);
+	if (!r) /* who holds the lock may remove a stale socket, and bind */
 		r = remove_stale(&place, path, why);
 	if (!r) {
 		address_of(&place, path, &address);
@@ -234,8 +177,5 @@ void
 socket_file_remove(struct socket_file *file)
 {
 	made_file_remove(&file->socket);
-	made_file_remove(&file->lock_file);
-	if (file->lock > 0)
-		close(file->lock);
-	*file = (struct socket_file){ .lock = -1 };
+	lock_file_remove(&file->lock);
 }

@@ -35,7 +35,7 @@ struct run_options {
 	uint64_t timeout; /* ns; 0: none */
 	const char *status, *trace;
 	char **branch; /* the words of the command branch; NULL: the machine itself runs */
-	bool trust, registers, check;
+	bool trust, registers, check, restore_or_start;
 };
 
 /*

@@ -22,6 +22,8 @@ const struct cli_option cli_run_options[] = {
 	  "with -r, last: run machines that share its memory, as ctl branch",
 	  "with -r, last: run machines that share its memory" },
 	{ "trust", CLI_TRUST, NULL, "with -r: open host files and sockets that it names", NULL },
+	{ "restore-or-start", CLI_RESTORE_OR_START, NULL,
+	  "continue from the file of [snapshot], if it exists", "" },
 	{ "status", CLI_STATUS, "FILE", "write how the run ended, as a line of JSON",
 	  "write how it ended; also --registers, --trace FILE" },
 	{ "registers", CLI_REGISTERS, NULL, "print the registers at the end", "" },

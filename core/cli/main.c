@@ -150,6 +150,9 @@ take(int option, const char *value, struct run_options *run)
 	case CLI_TRUST:
 		run->trust = true;
 		return 0;
+	case CLI_RESTORE_OR_START:
+		run->restore_or_start = true;
+		return 0;
 	case CLI_REGISTERS:
 		run->registers = true;
 		return 0;

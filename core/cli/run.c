@@ -190,6 +190,7 @@ start_and_run(struct run *run)
 		vm_stop_warn_past(vm, vm->stop.text);
 		r = vm_run(vm);
 	}
+	signals_ended(&run->signals);
 	if (!r)
 		show_fault(machine);
 	if (!r)
@@ -214,6 +215,8 @@ exit_status(const struct run *run, int r)
 	const struct machine *machine = &run->vm.machine;
 	const struct machine_end *end = &machine->end;
 
+	if (run->vm.saved_status && !signals_last())
+		return r ? -r : run->vm.saved_status;
 	if (end->cause == CAUSE_SIGNAL)
 		return 128 + (int)end->status; /* as a shell shows the death that follows */
 	if (signals_last())
@@ -269,6 +272,7 @@ build(struct run *run)
 					  .timeout = o->timeout,
 					  .trust = o->trust,
 					  .held = o->branch != NULL,
+					  .continues = o->restore_or_start,
 					  .check = o->check };
 	int r = vm_build(&run->vm, &source), planned;
 
@@ -301,7 +305,7 @@ run_branch(void *context, const struct branch *branch)
 	if (!run)
 		return -branch_ready(branch, fail_memory("a branch"));
 	run->options = &none;
-	run->signals.taken.fd = run->signals.interrupt.fd = -1;
+	run->signals.taken.fd = run->signals.interrupt.fd = run->signals.term.fd = -1;
 	source.set = branch_set(branch, &source.set_count);
 	crash_install(&run->vm);
 	r = vm_build(&run->vm, &source);
@@ -324,7 +328,7 @@ cli_run(const struct run_options *options)
 	if (!run)
 		return -fail_memory("the command line");
 	run->options = options;
-	run->signals.taken.fd = run->signals.interrupt.fd = -1;
+	run->signals.taken.fd = run->signals.interrupt.fd = run->signals.term.fd = -1;
 	r = check_descriptors(options);
 	if (r) {
 		free(run);

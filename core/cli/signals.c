@@ -18,7 +18,8 @@
 /* Set by a signal that is to end us; also ends waits of the main thread. Handlers are the
  * process's. */
 static volatile bool interrupted;
-static volatile sig_atomic_t interrupted_by, interrupt_fd;
+static volatile sig_atomic_t interrupted_by, interrupt_fd, term_fd;
+static volatile sig_atomic_t term_saves, term_came; /* SIGTERM saves the machine; it has come */
 static const struct vm *suspended_vm;
 static pid_t process; /* whose machine they are for */
 
@@ -33,6 +34,13 @@ interrupt(int number)
 	if (getpid() != process) { /* a plugin has forked: ends this child when we return */
 		signal(number, SIG_DFL);
 		raise(number);
+		return;
+	}
+	if (number == SIGTERM && term_saves) {
+		term_came = 1;
+		n = write(term_fd, &one, sizeof(one));
+		(void)n; /* full: it has come before */
+		errno = error;
 		return;
 	}
 	interrupted_by = number;
@@ -67,6 +75,16 @@ on_interrupt(struct loop_source *source, uint32_t events)
 	if (interrupted_by == SIGXCPU)
 		log_line(MINIVMM_ERROR, NULL, "%s", LIMIT_CPU_TEXT);
 	machine_end(&signals->vm->machine, CAUSE_SIGNAL, (uint64_t)interrupted_by);
+}
+
+static void
+on_term(struct loop_source *source, uint32_t events)
+{
+	struct signals *signals = source->context;
+	uint64_t count;
+
+	if (read(source->fd, &count, sizeof(count)) == sizeof(count))
+		vm_save_on_term(signals->vm);
 }
 
 static void
@@ -114,11 +132,18 @@ signals_take(struct signals *signals, struct vm *vm)
 		.vm = vm,
 		.taken = { .fd = -1, .ready = on_signal, .context = signals, .outer = true },
 		.interrupt = { .fd = -1, .ready = on_interrupt, .context = signals },
+		.term = { .fd = -1, .ready = on_term, .context = signals, .outer = true },
 	};
 	fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (fd < 0 || loop_add(loop, &signals->interrupt, fd, EPOLLIN))
 		return fail(STATUS_HOST, "eventfd: %s", limit_error(errno).text);
 	interrupt_fd = fd;
+	fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (fd < 0 || loop_add(loop, &signals->term, fd, EPOLLIN))
+		return fail(STATUS_HOST, "eventfd: %s", limit_error(errno).text);
+	term_fd = fd;
+	term_came = 0;
+	term_saves = vm_saves_on_term(vm);
 	process = getpid();
 	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++)
 		/* nohup(1) ignores SIGHUP, so that the process outlives its terminal. */
@@ -142,6 +167,14 @@ signals_take(struct signals *signals, struct vm *vm)
 }
 
 void
+signals_ended(struct signals *signals)
+{
+	term_saves = 0;
+	if (term_came && !signals->vm->saved_status && !interrupted) /* as the machine ended */
+		raise(SIGTERM);
+}
+
+void
 signals_close(struct signals *signals)
 {
 	struct sigaction now;
@@ -153,6 +186,10 @@ signals_close(struct signals *signals)
 	interrupt_fd = -1;
 	if (signals->interrupt.fd >= 0)
 		close(signals->interrupt.fd);
+	term_saves = 0;
+	term_fd = -1;
+	if (signals->term.fd >= 0)
+		close(signals->term.fd);
 }
 
 const volatile bool *

@@ -240,10 +240,15 @@ check(const struct config *config, const struct ini *ini)
 	if (config->snapshot.at && !config->snapshot.file)
 		status = key_fail(config->snapshot.place, "snapshot", "at",
 				  "is given without file; add file = PATH");
-	if (config->snapshot.file && !config->snapshot.at)
+	if (config->snapshot.on_term == ON_TERM_SAVE && !config->snapshot.file)
+		status = key_fail(place_of(config, ini, "snapshot", "on_term"), "snapshot",
+				  "on_term", "= save needs a file; add file = PATH");
+	if (config->snapshot.file && !config->snapshot.at &&
+	    config->snapshot.on_term != ON_TERM_SAVE)
 		status =
 		    key_fail(place_of(config, ini, "snapshot", "file"), "snapshot", "file",
-			     "is given without at; add at = CONDITION, such as at = rip:0x1005");
+			     "is given without at; add at = CONDITION, such as at = rip:0x1005, or "
+			     "on_term = save");
 	return status;
 }
 

@@ -77,6 +77,7 @@ enum config_method {                 /* how a live snapshot is written; see mini
 };
 extern const char *const config_methods[]; /* their names; ends with NULL */
 enum config_clock { CONFIG_CLOCK_RESUME, CONFIG_CLOCK_WALL };
+enum config_on_term { ON_TERM_END, ON_TERM_SAVE };
 enum config_generation { GENERATION_NEW, GENERATION_KEEP };
 
 /*
@@ -117,7 +118,8 @@ struct config {
 	} cpu;
 	struct {                                   /* settings of a run; never saved */
 		char *at;                          /* a stop condition; NULL: none */
-		char *file;                        /* set if and only if at is */
+		char *file;                        /* set if at is, or on_term is save */
+		enum config_on_term on_term;       /* end */
 		enum config_then then;             /* resume */
 		enum config_method method;         /* auto */
 		enum config_generation generation; /* of a restored machine: new */

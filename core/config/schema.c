@@ -20,6 +20,7 @@ static const char *const formats[] = { "auto", "flat", "elf", "linux", "multiboo
 static const char *const thens[] = { "resume", "exit", NULL };
 const char *const config_methods[] = { "auto", "precopy", "fork", "pause", NULL };
 static const char *const clocks[] = { "resume", "wall", NULL };
+static const char *const on_terms[] = { "end", "save", NULL };
 static const char *const generations[] = { "new", "keep", NULL };
 
 #define AT(member) .offset = (uint32_t)offsetof(struct config, member)
@@ -64,6 +65,8 @@ const struct schema_key schema[] = {
 	{ "snapshot", "file", SCHEMA_TEXT, AT(snapshot.file), .help = "snapshot file to write" },
 	{ "snapshot", "then", SCHEMA_CHOICE, AT(snapshot.then), .values = thens,
 	  .help = "action after the snapshot" },
+	{ "snapshot", "on_term", SCHEMA_CHOICE, AT(snapshot.on_term), .values = on_terms,
+	  .help = "action on SIGTERM" },
 	{ "snapshot", "method", SCHEMA_CHOICE, AT(snapshot.method), .values = config_methods,
 	  .help = "method of a live snapshot" },
 	{ "snapshot", "generation", SCHEMA_CHOICE, AT(snapshot.generation), .values = generations,

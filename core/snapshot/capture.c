@@ -231,6 +231,21 @@ capture_restored(struct capture *c, const struct snapshot *snapshot)
 		c->base.name = strdup(slash ? slash + 1 : snapshot->path);
 }
 
+void
+capture_replaces(struct capture *c, const struct snapshot *snapshot)
+{
+	if (!snapshot->parent || !dirty_on(c->machine))
+		return;
+	free(c->base.name);
+	free(c->base.ancestors);
+	c->base = (struct capture_base){ .known = false };
+	capture_restored(c, snapshot->parent);
+	for (uint64_t page = 0; page < memory_words(&c->machine->memory) * 64; page++)
+		if (page < snapshot->header.memory_size / PAGE_SIZE &&
+		    snapshot_holds(snapshot, page))
+			c->since[page / 64] |= 1ull << page % 64;
+}
+
 int
 capture_branched(struct capture *c, const struct capture *parent)
 {
@@ -322,6 +337,12 @@ is_full(const struct capture_base *base)
 {
 	return base->ancestor_count >= SNAPSHOT_CHAIN_MAX ||
 	       base->metadata > SNAPSHOT_CHAIN_META_MAX - SNAPSHOT_META_MAX;
+}
+
+bool
+capture_can_diff(const struct capture *c, const char *path)
+{
+	return c->base.known && !is_full(&c->base) && !is_ancestor(c, path);
 }
 
 /* Refuses what would fail later. */

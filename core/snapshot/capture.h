@@ -108,6 +108,12 @@ int capture_init(struct capture *capture, struct machine *machine, struct device
 /* The machine was restored from snapshot, which becomes the base of the next diff. */
 void capture_restored(struct capture *capture, const struct snapshot *snapshot);
 /*
+ * The machine was restored from snapshot, a diff whose file its snapshots will replace: the parent
+ * of the next diff is that of snapshot, and it holds the pages of snapshot, too. After
+ * capture_restored.
+ */
+void capture_replaces(struct capture *capture, const struct snapshot *snapshot);
+/*
  * The machine is a branch of that of parent, whose memory this process has: a diff of it has the
  * same base. Before it runs. The dirty log is on if it was there. 0 or a negative status.
  */
@@ -122,6 +128,9 @@ int capture_start(struct capture *capture, const struct capture_request *request
 /* Takes a whole snapshot of a paused machine on the calling thread. Does not call done. */
 int capture_now(struct capture *capture, const struct capture_request *request,
 		struct capture_result *result);
+/* Whether a diff can be written to the file: it has a parent, which is not in this file, and the
+ * chain can grow. */
+bool capture_can_diff(const struct capture *capture, const char *path);
 /* As capture_now, for a full snapshot in a file, without tracking. */
 int capture_file(struct capture *capture, const char *path);
 /* Makes the snapshot in progress fail soon. Idempotent. */

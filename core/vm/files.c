@@ -129,6 +129,8 @@ files_of(struct files *files, const struct vm *vm, const char *save)
 	add(files, "[vm] memory_file", fresh ? config->vm.memory_file : NULL, WRITTEN);
 	add(files, "[control] socket", config->control.socket, WRITTEN);
 	add(files, "--save", save, SAVED);
+	if (vm_saves_on_term(vm))
+		add(files, "[snapshot] file", config->snapshot.file, SAVED);
 	add(files, "--trace", source->trace, WRITTEN);
 	add(files, "--status", source->status, WRITTEN);
 	for (size_t i = 0; i < vm->devices.count; i++)
@@ -144,6 +146,8 @@ collide(const struct file *a, const struct file *b)
 	if ((a->use == READ || a->use == ORIGIN) && (b->use == READ || b->use == ORIGIN))
 		return false;
 	if (a->use == ORIGIN && b->use == SAVED) /* ORIGIN is before all */
+		return false;
+	if (a->use == SAVED && b->use == SAVED) /* each is whole; the later one stays */
 		return false;
 	/* Devices, pipes and terminals hold nothing that could be destroyed. */
 	return (!a->id.exists || a->id.regular) && file_same(&a->id, &b->id);
@@ -187,6 +191,8 @@ vm_files_check(const struct vm *vm)
 	/* What the end of a long run would refuse is refused now. */
 	if (!r && vm->stop.save && vm_descriptor(vm->stop.save, &fd))
 		r = output_check(vm->stop.save);
+	if (!r && vm_saves_on_term(vm) && vm->config.snapshot.file)
+		r = output_check(vm->config.snapshot.file);
 	return r;
 }
 

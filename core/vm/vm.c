@@ -141,24 +141,74 @@ inherit_plugin_path(struct vm *vm)
 	return 0;
 }
 
+/* A run that continues: the sections of its config that direct a run, and are not saved. */
+static void
+take_own(struct vm *vm)
+{
+	struct config *own = &vm->own;
+
+	vm->config.snapshot = own->snapshot;
+	own->snapshot.at = own->snapshot.file = NULL;
+	vm->config.control = own->control;
+	own->control.socket = own->control.name = NULL;
+	free(vm->config.plugin_path);
+	vm->config.plugin_path = own->plugin_path;
+	own->plugin_path = NULL;
+}
+
+/*
+ * A run that continues has the --set of its first start. Whether this one concerns the run, or
+ * changes a device's option; if not, the machine is as it says.
+ */
+static bool
+changes(const struct vm *vm, const char *set)
+{
+	const char *equals = strchr(set, '=');
+	size_t length = equals ? (size_t)(equals - set) : 0;
+
+	if (strncmp(set, "device.", 7))
+		return false; /* take_own has it, or it is of the saved machine */
+	for (size_t i = 0; i < vm->config.device_count; i++) {
+		const struct config_device *device = &vm->config.devices[i];
+		size_t name = strlen(device->name);
+
+		if (length < 8 + name || strncmp(set + 7, device->name, name) ||
+		    set[7 + name] != '.')
+			continue;
+		for (size_t j = 0; j < device->option_count; j++)
+			if (!strncmp(device->options[j].key, set + 8 + name, length - 8 - name) &&
+			    !device->options[j].key[length - 8 - name])
+				return strcmp(device->options[j].value, equals + 1) != 0;
+	}
+	return true;
+}
+
 static int
 read_config(struct vm *vm, const struct vm_source *source)
 {
-	int r, more;
+	bool found = false;
+	int r = 0, more;
 
 	if (source->config) {
 		r = config_read(&vm->config, source->config, is_config, source->set,
 				source->set_count);
 		more = check_memory(&vm->config);
-		return r ? r : more;
+		r = r ? r : more;
 	}
+	if (!r && source->continues && !source->check)
+		r = vm_find_saved(vm, &found);
+	if (r || (source->config && !found))
+		return r;
 	r = open_snapshot(vm, source);
 	if (!r)
 		r = snapshot_config(&vm->snapshot, &vm->config);
 	if (!r)
 		r = inherit_plugin_path(vm);
+	if (!r && source->config)
+		take_own(vm);
 	for (size_t i = 0; i < source->set_count && !r; i++)
-		r = override(vm, source->set[i]);
+		if (!source->config || changes(vm, source->set[i]))
+			r = override(vm, source->set[i]);
 	return r ? r : snapshot_check(&vm->snapshot, &vm->config);
 }
 
@@ -284,6 +334,8 @@ make_capture(struct vm *vm)
 		r = capture_branched(&vm->capture, branch_capture(vm->source.branch));
 	if (!r && vm->source.restore)
 		capture_restored(&vm->capture, &vm->snapshot);
+	if (!r && vm->source.restore && vm_saves_on_term(vm))
+		vm_replaces_saved(vm);
 	/* Before the first run: no page has been written yet. */
 	if (!r && vm->source.again)
 		r = reset_init(&vm->reset, &vm->snapshot, NULL, &vm->machine, &vm->devices);
@@ -297,8 +349,11 @@ vm_build(struct vm *vm, const struct vm_source *source)
 	int r;
 
 	*vm = (struct vm){ .source = *source, .snapshot = { .fd = -1 } };
-	restored = vm_restored(vm);
+	source = &vm->source; /* a run that continues changes it */
 	r = read_config(vm, source);
+	restored = vm_restored(vm);
+	if (!r && vm_saves_on_term(vm) && !source->again && !source->check && !source->held)
+		r = vm_lock_saved(vm);
 	if (r == -STATUS_USAGE && !restored && vm->config.file)
 		return check_rest(vm);
 	if (r)
@@ -341,4 +396,7 @@ vm_destroy(struct vm *vm)
 	}
 	snapshot_close(&vm->snapshot);
 	config_free(&vm->config);
+	config_free(&vm->own);
+	free(vm->parents);
+	lock_file_remove(&vm->saved);
 }

@@ -7,6 +7,7 @@
 #ifndef VM_VM_H
 #define VM_VM_H
 
+#include "base/lock_file.h"
 #include "base/why.h"
 #include "config/config.h"
 #include "device/device.h"
@@ -33,6 +34,10 @@ struct vm_source {
 	const char *trace, *status;  /* other files that the run writes; NULL: none */
 	bool trust; /* host files and sockets that a snapshot names may be opened */
 	bool held;  /* it does not run: streams to the host are not connected */
+	/* Restore from [snapshot] file instead, if it exists, with the parents and restore as
+	 * parents; with config: [snapshot], [control] and [plugins] of the config direct that run.
+	 */
+	bool continues;
 	bool again; /* for many runs and resets: streams are not connected */
 	bool check; /* a check only: no KVM, nothing is opened, no state is loaded */
 };
@@ -55,6 +60,10 @@ struct vm_stop {
 struct vm {
 	struct vm_source source;
 	struct config config;
+	struct config own;      /* of a run that continues: what directs it was read from there */
+	char **parents;         /* of a run that continues; borrowed strings */
+	struct lock_file saved; /* locks [snapshot] file if SIGTERM saves, or the run continues */
+	int saved_status;       /* SIGTERM has saved the machine: STATUS_AGAIN, or an error */
 	struct snapshot snapshot;
 	struct machine machine;
 	struct devices devices;
@@ -120,6 +129,22 @@ int vm_stop_set(struct vm *vm, const char *text, const struct stop_handler *hand
 int vm_stop_plan(struct vm *vm, const struct vm_stop *stop, const char *where);
 /* Writes the snapshot of a stop without a condition: the timeout has ended the machine. */
 void vm_stop_timeout(struct vm *vm);
+/* Whether [snapshot] on_term says that SIGTERM saves the machine. */
+static inline bool
+vm_saves_on_term(const struct vm *vm)
+{
+	return vm->config.snapshot.on_term == ON_TERM_SAVE;
+}
+/* SIGTERM has come: writes the snapshot of [snapshot] on_term, sets saved_status, and ends the
+ * machine. From the outer loop. */
+void vm_save_on_term(struct vm *vm);
+/* For vm_build: takes the lock of [snapshot] file, and finds it. *found: it exists, and source is
+ * changed so that it is restored. 0 or a negative status. */
+int vm_find_saved(struct vm *vm, bool *found);
+/* The same lock for a run that does not continue. */
+int vm_lock_saved(struct vm *vm);
+/* For vm_build: snapshots will replace the file that the machine was restored from, if they do. */
+void vm_replaces_saved(struct vm *vm);
 /* Warns that the VM's clock is past the stop condition that is set, text (NULL: none). After
  * vm_start. */
 void vm_stop_warn_past(const struct vm *vm, const char *text);

@@ -51,6 +51,7 @@ static const struct mistake mistakes[] = {
 	{ "[cpu]\nrax =\n", WHERE "2: [cpu] rax is empty" },
 	{ "[cpu]\nRAX = 2\n", WHERE "2: [cpu] has no key RAX; use mode or a register" },
 	{ "[snapshot]\nat = hlt\n", WHERE "2: [snapshot] at is given without file" },
+	{ "[snapshot]\non_term = save\n", WHERE "2: [snapshot] on_term = save needs a file" },
 	{ "[snapshot]\nfile = x\n", WHERE "2: [snapshot] file is given without at" },
 	{ "[plugins]\npath = ::\n", WHERE "2: [plugins] path = :: contains no path" },
 	{ "[device]\nplugin = x\n", WHERE "1: [device ]: the name must be a letter a to z" },
