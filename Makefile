@@ -39,7 +39,7 @@ pages := $(wildcard core/*/*.[1-8] plugins/*/*.[1-8])
 plugin_pages := $(patsubst %.4.in,$B/man/minivmm-%.4,$(notdir $(wildcard plugins/*.4.in plugins/*/*.4.in)))
 fuzzers := $(patsubst tests/fuzz/%.c,$B/fuzz/%,$(wildcard tests/fuzz/*.c))
 
-.PHONY: all run check check-linux check-asan check-tsan test test-needs test-asan test-tsan mutants fuzz bench bench-linux lint deps deps-linux install uninstall clean help
+.PHONY: all run check check-linux check-slurm check-asan check-tsan test test-needs test-asan test-tsan mutants fuzz bench bench-linux lint deps deps-linux deps-slurm install uninstall clean help
 all: $O/minivmm $(plugins) $(guests) $(plugin_pages)
 
 # Without a usable /dev/kvm, tests/svm/kvm runs a command on one that QEMU emulates, and says so.
@@ -185,6 +185,9 @@ check-tsan test-tsan: %-tsan:
 check-linux: all ## boot stock kernels, on this machine's KVM if it can, else on one that QEMU emulates
 	export MINIVMM=$O/minivmm BUILD=$B; MINIVMM_LINUX=$$(tests/linux/where) prove -j2 --timer $(PROVE) $(wildcard tests/linux/*.t)
 
+check-slurm: all ## run a batch on a Slurm cluster of two nodes on this machine
+	export MINIVMM=$O/minivmm BUILD=$B; prove --timer $(PROVE) $(wildcard tests/slurm/*.t)
+
 mutants: ## leave out pieces of saving and restoring, one at a time: each must be noticed
 	$(MAKE) all B=build/mutants O=build/mutants CFLAGS='-O2 -g -DMINIVMM_MUTANTS' helpers= \
 		build/mutants/tests/tools/invisible build/mutants/tests/tools/livehash $(patsubst %,build/mutants/tests/unit/%,state i8042 rtc vsock net pci pci_root virtio_pci nvme_pause) \
@@ -232,10 +235,14 @@ deps: more = $(shell tests/svm/usable >/dev/null || echo $(SVM_DEPS))
 deps-linux: more = $(SVM_DEPS) xz-utils zstd lz4 e2fsprogs libelf1 libdevmapper1.02.1
 deps: ## install what is missing (Debian)
 deps-linux: ## and what check-linux and bench-linux need as well
-deps deps-linux:
-	@missing=$$(for p in $(DEPS) $(more) $$(cat plugins/*.packages plugins/*/packages 2>/dev/null); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+deps-slurm: ## and what check-slurm needs; without it, check-slurm is skipped
+install_missing = missing=$$(for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
 	if [ -n "$$missing" ]; then $(SUDO) apt-get update -qq && \
 		DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
+deps deps-linux:
+	@$(call install_missing,$(DEPS) $(more) $$(cat plugins/*.packages plugins/*/packages 2>/dev/null))
+deps-slurm: deps
+	@{ $(call install_missing,slurmctld slurmd slurm-client munge); } || echo 'Slurm cannot be installed here: check-slurm is skipped' >&2
 
 # Below PREFIX. configs/ and guests/ lie beside one another as here, so that a config finds its guest.
 at = $(DESTDIR)$(PREFIX)
