@@ -3,6 +3,7 @@
 #include "base/socket.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdint.h>
@@ -155,6 +156,25 @@ socket_refuse_passed(int fd)
 	const int no = 0;
 
 	setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &no, sizeof(no));
+}
+
+int
+socket_check_passed(int fd, struct why *why)
+{
+	struct sockaddr_storage peer;
+	socklen_t length = sizeof(peer), size = sizeof(int);
+	int type = 0, unread = 0;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) || type != SOCK_STREAM ||
+	    getpeername(fd, (struct sockaddr *)&peer, &length) || peer.ss_family != AF_UNIX)
+		return why_set(why, "the descriptor is not a connected unix stream socket");
+	if (fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK))
+		return why_errno(why, errno, "setting O_NONBLOCK");
+	/* In this order: no descriptor can be among bytes that come later. */
+	socket_refuse_passed(fd);
+	if (ioctl(fd, FIONREAD, &unread) || unread)
+		return why_set(why, "the socket has unread bytes: send them after the reply");
+	return 0;
 }
 
 void

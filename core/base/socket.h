@@ -78,6 +78,12 @@ ssize_t socket_receive_fd(int socket, void *to, size_t length, int *fd);
  */
 void socket_refuse_passed(int fd);
 /*
+ * Checks a descriptor that a client has passed: a connected unix stream socket without unread
+ * bytes. Makes it nonblocking, and refuses descriptors as above. The client has the same open file:
+ * it can clear O_NONBLOCK. 0, or -1 with the reason in why.
+ */
+int socket_check_passed(int fd, struct why *why);
+/*
  * Closes a descriptor that a client has passed. close(2) of it can wait as long as the client likes
  * (SO_LINGER, a remote file system), so a separate thread closes it. socket_close_client closes a
  * connection of a unix socket, in which descriptors may wait that nobody has received.

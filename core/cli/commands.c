@@ -115,6 +115,9 @@ const struct cli_command cli_commands[] = {
 	  "reply.\n"
 	  "  help               list the commands of the machine\n"
 	  "  snapshot - ...     write the snapshot to stdout, and the reply to stderr\n"
+	  "  connect DEVICE [PORT]\n"
+	  "                     join stdin and stdout with a port of a vsock (connect vsock0 22)\n"
+	  "                     or with a serial line (connect serial0)\n"
 	  "  stats [--watch]    print exits and accesses per second; --watch: until Ctrl-C\n"
 	  "Exit: 0 done, 1 the machine refused or failed, 113 there was no reply\n",
 	  ctl_options },

@@ -174,6 +174,7 @@ static int
 command(struct ctl *ctl, char **words, bool json)
 {
 	bool snapshot = !strcmp(words[0], "snapshot"), out = snapshot && to_stdout(words);
+	bool joins = !strcmp(words[0], "connect");
 	char *line, *reply = NULL, *path = NULL;
 	int status;
 
@@ -181,6 +182,9 @@ command(struct ctl *ctl, char **words, bool json)
 		return -fail(STATUS_USAGE,
 			     "ctl: snapshot -: stdout is a terminal; redirect it to a "
 			     "file or pipe");
+	if (joins && json)
+		return -fail(STATUS_USAGE, "ctl: connect does not support --json: stdout is the "
+					   "connection");
 	if (snapshot && words[1] && *words[1] && *words[1] != '/' && strcmp(words[1], "-")) {
 		path = words[1] = full_path(words[1]);
 		if (!path)
@@ -194,11 +198,12 @@ command(struct ctl *ctl, char **words, bool json)
 		status = ctl_connect(ctl, ctl);
 	if (!status && snapshot)
 		status = ctl_snapshot(ctl, line, out ? STDOUT_FILENO : -1, &reply);
-	else if (!status && !(status = ctl_send(ctl, line, -1)))
+	else if (!status && !joins && !(status = ctl_send(ctl, line, -1)))
 		status = ctl_receive(ctl, &reply);
-	status = status ? -status
-			: show_reply(ctl, out ? stderr : stdout, reply, json,
-				     !strcmp(words[0], "registers"));
+	status = status  ? -status
+		 : joins ? ctl_join(ctl, line)
+			 : show_reply(ctl, out ? stderr : stdout, reply, json,
+				      !strcmp(words[0], "registers"));
 	free(line);
 	free(reply);
 	return status;

@@ -56,6 +56,11 @@ int ctl_reply(const struct ctl *ctl, const char *line, struct json *reply);
  */
 int ctl_snapshot(struct ctl *ctl, const char *command, int fd, char **line);
 /*
+ * Sends a connect command, and joins stdin and stdout with the device. Returns the exit status,
+ * when both directions have ended: 0, or 1 if the machine or the guest refuses.
+ */
+int ctl_join(struct ctl *ctl, const char *line);
+/*
  * Prints exits and accesses per second: once, or with watch until Ctrl-C. Returns the exit status.
  */
 int ctl_stats(struct ctl *ctl, bool watch);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Creates devices from the config, calls their plugins, and destroys them. */
 #include "device/device.h"
+#include "device/device_connect.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -194,6 +195,7 @@ create_rows(struct device *d)
 						    .deferred = { .run = post_run,
 								  .context = &d->posts[i] } };
 	set_service_rows(d);
+	device_connect_init(d);
 	return 0;
 }
 
@@ -405,6 +407,7 @@ device_destroy(struct device *d)
 	 * before the phase changed. */
 	for (uint32_t i = 0; d->posts && i < d->plugin.post_count; i++)
 		loop_deferred_remove(loop, &d->posts[i].deferred);
+	device_connect_free(d);
 	device_sockets_free(d);
 	free(d->capture.error);
 	for (size_t i = 0; i < d->string_count; i++)

@@ -66,6 +66,14 @@ struct device_capture {
 	uint64_t lost; /* the last id that was cancelled; 0: none */
 };
 
+struct device_caller; /* see device_connect.h */
+struct device_callers {
+	struct device_caller *first; /* linked list, oldest first */
+	uint64_t last;               /* ids are never used again */
+	struct lock lock;            /* guards the list, and the answers in it */
+	struct loop_deferred deferred;
+};
+
 struct device {
 	struct service_host host; /* first: the plugin's pointer is cast to the device */
 	struct devices *all;
@@ -96,6 +104,7 @@ struct device {
 	bool configured, started, paused;
 	atomic_bool pending; /* pause has not finished */
 	struct device_capture capture;
+	struct device_callers callers;
 };
 
 /* What the owner of the PCI functions does for the services of their devices. Any thread. */
@@ -378,7 +387,7 @@ void device_set_master(struct device *device, bool masters);
 
 /* The services of this module, one set per file, and the table of all. */
 extern const struct service_set device_services, device_memory_services, device_state_services,
-    device_capture_services, device_file_services;
+    device_capture_services, device_file_services, device_connect_services;
 void device_services_compose(struct service_table *table);
 /* Tells the plugins that the level of the log has changed. Main thread. */
 void devices_log_level(struct devices *devices);

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "device/device.h"
+#include "device/device_connect.h"
 #include "machine/ioeventfd.h"
 
 #define PAUSE_DEADLINE 1000000000ull /* ns in which a device must finish its requests */
@@ -117,6 +118,8 @@ start_device(struct device *d, const struct minivmm_start *start)
 {
 	int r = 0;
 
+	if (start->reason == MINIVMM_RESET)
+		device_connect_end(d, false);
 	d->started = true;
 	d->paused = false; /* start replaces resume */
 	atomic_store(&d->host.phase, SERVICE_START);
@@ -126,6 +129,7 @@ start_device(struct device *d, const struct minivmm_start *start)
 	atomic_store(&d->host.phase, SERVICE_RUN);
 	for (uint32_t s = 0; s < d->streams_ready; s++)
 		stream_start(&d->streams[s].stream);
+	device_connect_start(d);
 	return r;
 }
 
@@ -175,6 +179,7 @@ devices_stop(struct devices *devices, const volatile bool *interrupted)
 	for (size_t i = 0; i < devices->count; i++) {
 		struct device *d = &devices->list[i];
 
+		device_connect_end(d, true);
 		if (d->started)
 			atomic_store(&d->host.phase, SERVICE_STOP);
 		if (d->started && d->plugin.descriptor.stop &&

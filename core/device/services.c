@@ -461,8 +461,9 @@ void
 device_services_compose(struct service_table *table)
 {
 	static const struct service_set *const sets[] = {
-		&stream_services,       &device_services,         &device_memory_services,
-		&device_state_services, &device_capture_services, &device_file_services
+		&stream_services,        &device_services,         &device_memory_services,
+		&device_state_services,  &device_capture_services, &device_file_services,
+		&device_connect_services
 	};
 
 	service_compose(table, sets, sizeof(sets) / sizeof(*sets));

@@ -27,6 +27,7 @@ const struct service_caller service_callers[CALLBACKS] = {
 	[CALLBACK_READABLE] = { "readable", "streams", ON_IO(RUN), false },
 	[CALLBACK_WRITABLE] = { "writable", "streams", ON_IO(RUN), false },
 	[CALLBACK_CONNECTED] = { "connected", "streams", ON_IO(RUN), false },
+	[CALLBACK_CONNECT] = { "connect", NULL, ON_IO(RUN), true },
 	[CALLBACK_PAUSE] = { "pause", NULL, ON_IO(PAUSE), true },
 	[CALLBACK_CAPTURE] = { "capture", NULL, ON_IO(CAPTURE), true },
 	[CALLBACK_SAVE] = { "save", NULL, ON_IO(SAVE), false },

@@ -88,8 +88,8 @@ bool
 plugin_has_feature(const char *name)
 {
 	static const char *const features[] = { MINIVMM_DEFERRED_ACCESS, MINIVMM_HAS_PCI,
-						MINIVMM_STREAM_EVENTS, MINIVMM_DEFERRED_CAPTURE,
-						MINIVMM_PARKED_THREADS };
+						MINIVMM_STREAM_EVENTS,   MINIVMM_DEFERRED_CAPTURE,
+						MINIVMM_PARKED_THREADS,  MINIVMM_CONNECTIONS };
 
 	for (size_t i = 0; i < sizeof(features) / sizeof(*features); i++)
 		if (name && !strcmp(name, features[i]))

@@ -92,6 +92,7 @@ struct stream_end {
 	bool ready;              /* fd is always ready: a regular file or a device like /dev/null */
 	bool socket, terminal;   /* the type of fd */
 	bool ended;              /* a read found the end of fd, or an error */
+	bool passed;             /* fd is from stream_connect() */
 	bool stalled;            /* fd has no room: wait for EPOLLOUT */
 	struct loop_source source, listen_source;
 };
@@ -161,6 +162,12 @@ int stream_open(struct stream *stream, bool restored);
 /* Call after start of the device. From here on the stream calls readable, with wait_input before
  * this function returns. */
 void stream_start(struct stream *stream);
+/*
+ * Takes over a connected socket, which socket_check_passed() has accepted, as the client of a
+ * stream that has none: its output is none, or a socket that listens. The client can shut down its
+ * half, and reads until it hangs up. 0, or -1 with the reason in why. On the loop's thread.
+ */
+int stream_connect(struct stream *stream, int fd, struct why *why);
 /* A reader has connected to the output. */
 void stream_reader_connected(struct stream *stream);
 /* Delivers output until the reader has no room. Does not wait. */

@@ -61,6 +61,8 @@ watch(struct stream_end *end)
 			reads = end->kind->flags & KIND_TWO_WAY;
 		if (reads && !end->ended)
 			events |= EPOLLIN;
+		else if (end->passed && end->ended)
+			events |= EPOLLHUP;
 		if (end->stalled)
 			events |= EPOLLOUT;
 	}
@@ -99,6 +101,8 @@ hung_up(struct stream_end *end)
 	if (!end->kind->accept)
 		return;
 	end->connected = end->stalled = false;
+	if (end->passed)
+		end->passed = end->ended = false;
 	if (end->socket) {
 		socket_close_client(end->fd);
 		end->fd = -1;
@@ -121,6 +125,22 @@ append_input(struct stream *stream, const uint8_t *bytes, size_t length)
 	memcpy(stream->input, bytes + first, length - first);
 	stream->input_length += length;
 	stream->input_seen = true;
+}
+
+/* The peer has shut down its half of the connection. It may still read. */
+static bool
+half_closed(struct stream_end *end)
+{
+	struct pollfd fd = { .fd = end->fd };
+	struct stream *stream = end->stream;
+
+	if (!end->passed || poll(&fd, 1, 0))
+		return false;
+	pthread_mutex_lock(&stream->lock);
+	end->ended = true;
+	stream->input_seen |= end == stream->reader;
+	pthread_mutex_unlock(&stream->lock);
+	return true;
 }
 
 /*
@@ -146,7 +166,8 @@ receive(struct stream_end *end)
 	if (n < 0 && errno == EAGAIN)
 		return;
 	if (n <= 0) {
-		hung_up(end);
+		if (n < 0 || !half_closed(end))
+			hung_up(end);
 		return;
 	}
 	if (end != stream->reader)
@@ -294,6 +315,8 @@ source_ready(struct loop_source *source, uint32_t events)
 	if (!end->ended && (end == end->stream->reader || (end->kind->flags & KIND_TWO_WAY)) &&
 	    (events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
 		receive(end);
+	else if (end->ended && end->passed && events & (EPOLLHUP | EPOLLERR))
+		hung_up(end);
 	if (end->stalled)
 		deliver(end->stream);
 	watch(end);
@@ -302,21 +325,27 @@ source_ready(struct loop_source *source, uint32_t events)
 	loop_defer(end->stream->hub->loop, &end->stream->deferred);
 }
 
-static void
-listen_ready(struct loop_source *source, uint32_t events)
+void
+stream_end_connected(struct stream_end *end)
 {
-	struct stream_end *end = source->context;
 	struct stream *stream = end->stream;
 
-	end->kind->accept(end);
-	if (!end->connected)
-		return;
 	log_line(MINIVMM_DEBUG, stream->device, "%s: connected", end->kind->name);
 	stream->replaced = stream->told == STREAM_TOLD_CONNECTED;
 	if (end == &stream->out)
 		stream_reader_connected(stream);
 	watch(end);
 	loop_defer(stream->hub->loop, &stream->deferred);
+}
+
+static void
+listen_ready(struct loop_source *source, uint32_t events)
+{
+	struct stream_end *end = source->context;
+
+	end->kind->accept(end);
+	if (end->connected)
+		stream_end_connected(end);
 }
 
 /*
@@ -340,14 +369,15 @@ stream_open(struct stream *stream, bool restored)
 		struct stream_end *end = ends[i];
 		int status;
 
+		end->source.ready = source_ready;
+		end->listen_source.ready = listen_ready;
+		end->source.context = end->listen_source.context = end;
+		end->source.device = true; /* of stream_connect() */
 		if (!end->kind || !end->kind->open)
 			continue;
 		status = end->kind->open(end, restored);
 		if (status)
 			return status;
-		end->source.ready = source_ready;
-		end->listen_source.ready = listen_ready;
-		end->source.context = end->listen_source.context = end;
 		/* Ctrl-A x works while the machine is paused too. */
 		end->source.device = !end->terminal;
 		end->listen_source.device = true;

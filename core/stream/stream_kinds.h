@@ -42,6 +42,9 @@ extern const struct stream_kind stream_kinds[]; /* the last one has no name */
 ssize_t stream_end_read(struct stream_end *end, void *to, size_t length);
 ssize_t stream_end_write(struct stream_end *end, const void *from, size_t length);
 
+/* The end has got its peer, a further one of those that can come later. */
+void stream_end_connected(struct stream_end *end);
+
 /* Closes an end, which may not be open. A kind that waits for a slow reader does until
  * *interrupted. */
 void stream_end_close(struct stream_end *end, const volatile bool *interrupted);

@@ -3,6 +3,7 @@
 #include "stream/stream_sockets.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -183,4 +184,55 @@ stream_socket_finish(struct stream_end *end, const volatile bool *interrupted)
 	}
 	if (end->listen_fd >= 0)
 		socket_file_remove(&end->file);
+}
+
+/* The output that none becomes when a client is connected. */
+static const struct stream_kind passed_kind = {
+	.name = "connect",
+	.flags = KIND_TWO_WAY,
+	.accept = stream_socket_accept,
+	.finish = stream_socket_finish,
+};
+
+/* Makes a stream without output one that has clients, which are its input if it has no other. */
+static int
+accept_clients(struct stream *stream, struct why *why)
+{
+	bool reads = stream->in.option && !stream->in.kind;
+	uint8_t *input = reads && !stream->input_size ? malloc(STREAM_INPUT_SIZE) : NULL;
+
+	if (reads && !stream->input_size && !input)
+		return why_no_memory(why);
+	pthread_mutex_lock(&stream->lock);
+	stream->out.kind = &passed_kind;
+	stream->out.own = stream->out.socket = true;
+	if (reads)
+		stream->reader = &stream->out;
+	if (input) {
+		free(stream->input);
+		stream->input = input;
+		stream->input_size = STREAM_INPUT_SIZE;
+	}
+	pthread_mutex_unlock(&stream->lock);
+	return 0;
+}
+
+int
+stream_connect(struct stream *stream, int fd, struct why *why)
+{
+	struct stream_end *out = &stream->out;
+	char text[256];
+
+	if (out->kind && out->kind->accept != stream_socket_accept)
+		return why_set(why,
+			       "its %s is %s; use %s = none, or a socket that listens, to connect",
+			       out->option, stream_end_text(out, text, sizeof(text)), out->option);
+	if (out->connected)
+		return why_set(why, "another program is connected to it; end that first");
+	if (!out->kind && accept_clients(stream, why))
+		return -1;
+	out->fd = fd;
+	out->connected = out->passed = true;
+	stream_end_connected(out);
+	return 0;
 }

@@ -119,23 +119,29 @@ command_memory(void *context, struct command *command, int argc, char **argv)
 	free(bytes);
 }
 
+struct device *
+vm_command_device(struct vm *vm, struct command *command, const char *name)
+{
+	struct device *device = devices_find(&vm->devices, name);
+
+	if (!device)
+		command_fail(command, "there is no device %s%s", name,
+			     did_you_mean(config_device_nearest(&vm->config, name),
+					  "; the command devices lists them")
+				 .text);
+	return device;
+}
+
 void
 command_device(void *context, struct command *command, int argc, char **argv)
 {
 	struct vm *vm = context;
-	struct device *device = devices_find(&vm->devices, argv[1]);
+	struct device *device = vm_command_device(vm, command, argv[1]);
 	struct record_writer writer = { 0 };
 	struct record root;
 	int r;
 
-	if (!device) {
-		command_fail(command, "there is no device %s%s", argv[1],
-			     did_you_mean(config_device_nearest(&vm->config, argv[1]),
-					  "; the command devices lists them")
-				 .text);
-		return;
-	}
-	if (!begin_inspection(vm, command, &writer, device_state_size(device)))
+	if (!device || !begin_inspection(vm, command, &writer, device_state_size(device)))
 		return;
 	r = device_save(device, &writer);
 	end_inspection(vm);

@@ -11,11 +11,15 @@ void command_cancel(void *context, struct command *command, int argc, char **arg
 void command_branch(void *context, struct command *command, int argc, char **argv);
 void command_registers(void *context, struct command *command, int argc, char **argv);
 void command_memory(void *context, struct command *command, int argc, char **argv);
+void command_connect(void *context, struct command *command, int argc, char **argv);
 void command_device(void *context, struct command *command, int argc, char **argv);
 
 /* Withdraws the stop condition of "until", whose command fails with why; the machine continues.
  * false: there is none. */
 bool vm_withdraw_until(struct vm *vm, const char *why);
+
+/* The device of that name; NULL: there is none, and the command has ended with an error. */
+struct device *vm_command_device(struct vm *vm, struct command *command, const char *name);
 
 /* Ends a command with the text of this thread's last fail(). */
 void command_failed(struct command *command);

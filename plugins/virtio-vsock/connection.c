@@ -99,9 +99,19 @@ vsock_host_close(struct vsock_host *host)
 	host->listener = host->accept_again = host->epoll = -1;
 }
 
+/* Answers the request of a connection, if that is due. */
+static void
+answer(struct vsock_host *host, struct vsock_connection *c, const char *error)
+{
+	if (c->request)
+		minivmm_connected(host->dev, c->request, error);
+	c->request = 0;
+}
+
 void
 vsock_drop(struct vsock_host *host, struct vsock_connection *c)
 {
+	answer(host, c, "the connection has ended before the guest has answered");
 	close(c->fd); /* this also removes it from the epoll set */
 	free(c->buffer);
 	*c = (struct vsock_connection){ .fd = -1 };
@@ -114,6 +124,18 @@ vsock_host_drop_all(struct vsock_host *host)
 {
 	while (host->used)
 		vsock_drop(host, &host->connections[host->used - 1]);
+}
+
+void
+vsock_host_reset(struct vsock_host *host)
+{
+	for (uint32_t i = 0; i < host->used; i++) {
+		struct vsock_connection *c = &host->connections[i];
+
+		if (c->state > VSOCK_REQUESTING ||
+		    (c->state == VSOCK_REQUESTING && c->request_sent))
+			vsock_drop(host, c);
+	}
 }
 
 struct vsock_connection *
@@ -156,7 +178,7 @@ find_free(const struct vsock_host *host)
 	return i;
 }
 
-/* Adds a connection for this descriptor. If there are too many, closes it and returns NULL. */
+/* Adds a connection for this descriptor. NULL, if there are too many: it stays the caller's. */
 static struct vsock_connection *
 add(struct vsock_host *host, int fd, enum vsock_state state)
 {
@@ -167,10 +189,8 @@ add(struct vsock_host *host, int fd, enum vsock_state state)
 		i = find_free(host);
 	}
 	if (i == host->most || wait_for(host, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
-					++host->number << NUMBER_AT | i)) {
-		close(fd);
+					++host->number << NUMBER_AT | i))
 		return NULL;
-	}
 	host->connections[i] =
 	    (struct vsock_connection){ .state = state, .fd = fd, .number = host->number };
 	if (i >= host->used)
@@ -194,8 +214,43 @@ vsock_connect(struct vsock_host *host, uint32_t host_port, uint32_t guest_port)
 	if (c) {
 		c->host_port = host_port;
 		c->guest_port = guest_port;
-	}
+	} else if (fd >= 0)
+		close(fd);
 	return c;
+}
+
+/* Gives a connection of the host a port that the guest port has no other connection with. */
+static void
+request(struct vsock_host *host, struct vsock_connection *c, uint32_t guest_port, uint32_t *port)
+{
+	c->guest_port = guest_port;
+	do {
+		*port = *port < FIRST_PORT || *port == UINT32_MAX ? FIRST_PORT : *port + 1;
+	} while (vsock_find(host, *port, guest_port));
+	c->host_port = *port;
+	c->state = VSOCK_REQUESTING;
+}
+
+int
+vsock_join(struct vsock_host *host, int fd, uint32_t guest_port, uint64_t id, uint32_t *port)
+{
+	struct vsock_connection *c = add(host, fd, VSOCK_HANDSHAKE);
+
+	if (!c) {
+		minivmm_error(host->dev, "there are %u connections already; close some",
+			      host->most);
+		return -1;
+	}
+	c->request = id;
+	request(host, c, guest_port, port);
+	return 0;
+}
+
+void
+vsock_refused(struct vsock_host *host, struct vsock_connection *c)
+{
+	answer(host, c, "the guest refuses it: no program listens on that port");
+	vsock_drop(host, c);
 }
 
 /* Writes buffered data while the socket has room. */
@@ -302,12 +357,16 @@ vsock_shutdown_due(const struct vsock_connection *c)
 }
 
 void
-vsock_established(struct vsock_connection *c)
+vsock_established(struct vsock_host *host, struct vsock_connection *c)
 {
 	char text[32];
 	int length = snprintf(text, sizeof(text), "OK %u\n", c->host_port);
 
 	c->state = VSOCK_OPEN;
+	if (c->request) {
+		answer(host, c, NULL);
+		return;
+	}
 	/* These are the first bytes on the socket, so there is room. */
 	if (send(c->fd, text, (size_t)length, MSG_NOSIGNAL | MSG_DONTWAIT) != length)
 		c->reset = true;
@@ -334,12 +393,7 @@ read_handshake(struct vsock_host *host, struct vsock_connection *c, uint32_t *po
 		return false;
 	if (recv(c->fd, text, (size_t)(line - text) + 1, MSG_DONTWAIT) != line - text + 1)
 		return false;
-	c->guest_port = (uint32_t)number;
-	do {
-		*port = *port < FIRST_PORT || *port == UINT32_MAX ? FIRST_PORT : *port + 1;
-	} while (vsock_find(host, *port, c->guest_port));
-	c->host_port = *port;
-	c->state = VSOCK_REQUESTING;
+	request(host, c, (uint32_t)number, port);
 	return true;
 }
 
@@ -353,7 +407,8 @@ accept_some(struct vsock_host *host)
 
 	while (count < BACKLOG &&
 	       (fd = accept4(host->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
-		add(host, fd, VSOCK_HANDSHAKE);
+		if (!add(host, fd, VSOCK_HANDSHAKE))
+			close(fd);
 		count++;
 	}
 	if (count < BACKLOG) {

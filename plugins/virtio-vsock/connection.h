@@ -30,7 +30,8 @@ enum vsock_state {
 struct vsock_connection {
 	enum vsock_state state;
 	int fd;
-	uint64_t number; /* of host->number; a lower one is older */
+	uint64_t number;  /* of host->number; a lower one is older */
+	uint64_t request; /* of minivmm_connected(), which is due; 0: none */
 	uint32_t host_port, guest_port;
 	bool request_sent;                      /* REQUESTING: REQUEST has been sent */
 	bool reset;                             /* RST must be sent */
@@ -64,6 +65,8 @@ struct vsock_host {
 int vsock_host_open(struct minivmm_device *dev, struct vsock_host *host);
 void vsock_host_close(struct vsock_host *host);
 void vsock_host_drop_all(struct vsock_host *host);
+/* The driver resets the device: drops the connections that the guest knows of. */
+void vsock_host_reset(struct vsock_host *host);
 /*
  * Processes events of the sockets, a limited number: the epoll set stays readable if there are
  * more. *port: the last port of the host that was assigned; updated.
@@ -76,8 +79,17 @@ struct vsock_connection *vsock_find(struct vsock_host *host, uint32_t host_port,
  * many connections. */
 struct vsock_connection *vsock_connect(struct vsock_host *host, uint32_t host_port,
 				       uint32_t guest_port);
+/*
+ * The host connects to a port of the guest with a socket that connect has got; request is its id.
+ * Returns -1 after minivmm_error(): there are too many connections; then fd stays the caller's.
+ * *port: as in vsock_host_events().
+ */
+int vsock_join(struct vsock_host *host, int fd, uint32_t guest_port, uint64_t request,
+	       uint32_t *port);
+/* The guest has answered a connection of the host with RST. */
+void vsock_refused(struct vsock_host *host, struct vsock_connection *c);
 /* The guest has accepted a connection from the host. */
-void vsock_established(struct vsock_connection *c);
+void vsock_established(struct vsock_host *host, struct vsock_connection *c);
 void vsock_drop(struct vsock_host *host, struct vsock_connection *c);
 
 /* Writes data of the guest to the socket, or keeps it. Data beyond the credit, or after a shutdown,

@@ -265,11 +265,11 @@ vsock_handle(struct minivmm_device *dev, struct vsock_connection *c, const struc
 	c->peer_buf_alloc = h->buf_alloc;
 	c->peer_fwd_cnt = h->fwd_cnt;
 	if (h->op == RST) {
-		vsock_drop(s->host, c);
+		vsock_refused(s->host, c);
 		return 0;
 	}
 	if (h->op == RESPONSE && c->state == VSOCK_REQUESTING && c->request_sent)
-		vsock_established(c);
+		vsock_established(s->host, c);
 	else if (h->op == SHUTDOWN)
 		vsock_shutdown(c, (uint8_t)h->flags);
 	else if (h->op == RW && c->state == VSOCK_OPEN)

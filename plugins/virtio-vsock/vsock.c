@@ -3,7 +3,8 @@
  * Stream sockets between the guest and the host (virtio 1.2, section 5.10). On the host they are
  * unix sockets. A guest that connects to port N of the host reaches the listener on PATH_N. A
  * process that connects to PATH and sends "CONNECT N\n" reaches port N of the guest. It reads "OK
- * M\n" first, where M is its port as the guest sees it.
+ * M\n" first, where M is its port as the guest sees it. "minivmm ctl SOCKET connect" passes a
+ * socket that reaches port N at once.
  *
  * A snapshot contains no connection. After a restore, the driver gets a transport reset event
  * (section 5.10.6.7). If it uses an old connection anyway, that is reset.
@@ -13,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 #include "vsock.h"
 
@@ -69,6 +71,23 @@ vsock_ready(struct minivmm_device *dev, uint32_t watch, uint32_t events)
 	return vsock_process(dev);
 }
 
+static int
+vsock_take(struct minivmm_device *dev, const struct minivmm_connect *connect)
+{
+	struct vsock *s = minivmm_state(dev);
+
+	if (connect->port > UINT32_MAX) {
+		minivmm_connected(dev, connect->id, "the largest port is 4294967295");
+		close(connect->fd);
+		return MINIVMM_PENDING;
+	}
+	if (vsock_join(s->host, connect->fd, (uint32_t)connect->port, connect->id, &s->port))
+		return -1;
+	s->virtio.budget = VIRTIO_BUDGET;
+	vsock_process(dev);
+	return MINIVMM_PENDING;
+}
+
 static void
 vsock_config(struct minivmm_device *dev, uint8_t *config)
 {
@@ -80,7 +99,7 @@ vsock_reset(struct minivmm_device *dev)
 {
 	struct vsock *s = minivmm_state(dev);
 
-	vsock_host_drop_all(s->host);
+	vsock_host_reset(s->host);
 	s->transport_reset = false;
 	s->reset_count = 0;
 }
@@ -188,5 +207,6 @@ static const struct minivmm_plugin vsock = {
 	.destroy = vsock_destroy,
 	.loaded = virtio_loaded,
 	.acpi = virtio_acpi,
+	.connect = vsock_take,
 };
 MINIVMM_REGISTER(vsock, MINIVMM_HAS_PCI);

@@ -26,6 +26,7 @@ enum place {
 	RUN,
 	READABLE,
 	CONNECTED,
+	CONNECT,
 	PAUSE,
 	RESUME,
 	CAPTURE,
@@ -59,6 +60,7 @@ struct caller {
 	uint32_t count; /* state */
 	int event;
 	const struct minivmm_access *access; /* in write, else NULL */
+	uint64_t connect;                    /* in connect, else 0 */
 	bool acted;
 };
 
@@ -121,6 +123,7 @@ call_all(struct minivmm_device *dev)
 	minivmm_branch_file(dev, STDERR_FILENO, path);
 	id = minivmm_capture_defer(dev);
 	minivmm_captured(dev, id, NULL);
+	minivmm_connected(dev, c->connect, NULL);
 	fd = minivmm_file_open(dev, "caller.out", 0);
 	close(fd);
 	fd = minivmm_socket_listen(dev, "caller.sock", 1);
@@ -275,7 +278,7 @@ caller_write(struct minivmm_device *dev, const struct minivmm_access *a, uint64_
 	c->access = a;
 	r = at(dev, WRITE);
 	c->access = NULL;
-	if (c->in < FIRE || c->in > CONNECTED)
+	if (c->in < FIRE || c->in > CONNECT)
 		minivmm_exit(dev, 0);
 	return r;
 }
@@ -309,6 +312,19 @@ static int
 caller_connected(struct minivmm_device *dev, uint32_t stream, bool connected)
 {
 	return at_end(dev, CONNECTED);
+}
+
+static int
+caller_connect(struct minivmm_device *dev, const struct minivmm_connect *connect)
+{
+	struct caller *c = minivmm_state(dev);
+	int r;
+
+	c->connect = connect->id;
+	r = at_end(dev, CONNECT);
+	if (!r || r == MINIVMM_PENDING)
+		close(connect->fd);
+	return r;
 }
 
 static int
@@ -412,10 +428,10 @@ caller_loaded(struct minivmm_device *dev)
 	return at(dev, LOADED);
 }
 
-static const char *const places[] = { "nowhere",   "configure", "load",   "loaded",  "start",
-				      "write",     "fire",      "ready",  "run",     "readable",
-				      "connected", "pause",     "resume", "capture", "save",
-				      "stop",      "destroy",   NULL };
+static const char *const places[] = { "nowhere",   "configure", "load",    "loaded", "start",
+				      "write",     "fire",      "ready",   "run",    "readable",
+				      "connected", "connect",   "pause",   "resume", "capture",
+				      "save",      "stop",      "destroy", NULL };
 static const char *const acts[] = { "services", "arguments",  "crash",     "odd",   "pending",
 				    "slow",     "open-group", "end-twice", "twice", "many",
 				    "exit",     "end-thread", "defer",     NULL };
@@ -490,5 +506,6 @@ static const struct minivmm_plugin caller = {
 	.loaded = caller_loaded,
 	.capture = caller_capture,
 	.capture_deadline = 1000000000,
+	.connect = caller_connect,
 };
 MINIVMM_REGISTER(caller);

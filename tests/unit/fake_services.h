@@ -47,6 +47,7 @@ struct fake {
 	uint64_t exit_status;
 	bool exited;
 	struct socket_file socket;
+	char answers[512]; /* of minivmm_connected(): "ID ok\n" or "ID: ERROR\n" */
 };
 
 static struct fake *
@@ -167,6 +168,17 @@ fake_socket_connect(struct minivmm_device *dev, const char *path)
 	return socket_begin_unix(path, &pending);
 }
 
+static int
+fake_connected(struct minivmm_device *dev, uint64_t connect, const char *error)
+{
+	struct fake *f = fake_of(dev);
+	size_t length = strlen(f->answers);
+
+	snprintf(f->answers + length, sizeof(f->answers) - length, "%llu%s%s\n",
+		 (unsigned long long)connect, error ? ": " : " ok", error ? error : "");
+	return 0;
+}
+
 /* Captures are for snapshots. */
 static int
 fake_branch_file(struct minivmm_device *dev, int fd, char *path, size_t size)
@@ -199,6 +211,7 @@ fake_create(struct fake *f, const struct minivmm_plugin *plugin)
 		.socket_listen = fake_socket_listen,
 		.socket_connect = fake_socket_connect,
 		.branch_file = fake_branch_file,
+		.connected = fake_connected,
 	};
 	f->device = (struct minivmm_device){ &f->services, calloc(1, plugin->state_size), "fake0",
 					     sizeof(f->device) };

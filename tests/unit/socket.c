@@ -396,6 +396,44 @@ passes_descriptors(void **state)
 	close(ends[0]);
 }
 
+/* Only a connected unix stream socket that has received nothing passes, and does not block then. */
+static void
+checks_passed_descriptors(void **state)
+{
+	static const char *const other = "the descriptor is not a connected unix stream socket";
+	int ends[2], fds[8], count = 0;
+	struct why why;
+	char byte;
+
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	fds[count++] = ends[0];
+	fds[count++] = ends[1];
+	fds[count++] = open("/dev/null", O_RDWR | O_CLOEXEC);
+	fds[count++] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	fds[count++] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+	fds[count++] = ends[0];
+	fds[count++] = ends[1];
+	fds[count++] = -1;
+	while (count--) {
+		why = (struct why){ 0 };
+		assert_int_equal(socket_check_passed(fds[count], &why), -1);
+		assert_string_equal(why.text, other);
+		if (fds[count] >= 0)
+			close(fds[count]);
+	}
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	assert_int_equal(socket_check_passed(ends[0], &why), 0);
+	assert_int_equal(recv(ends[0], &byte, 1, 0), -1);
+	assert_int_equal(errno, EAGAIN);
+	joined(ends[1], ends[0]);
+	assert_int_equal(send(ends[1], "early", 5, 0), 5);
+	assert_int_equal(socket_check_passed(ends[0], &why), -1);
+	assert_string_equal(why.text, "the socket has unread bytes: send them after the reply");
+	close(ends[0]);
+	close(ends[1]);
+}
+
 static void
 tcp_texts(void **state)
 {
@@ -438,6 +476,7 @@ main(void)
 		cmocka_unit_test(tcp),
 		cmocka_unit_test(tcp_texts),
 		cmocka_unit_test(passes_descriptors),
+		cmocka_unit_test(checks_passed_descriptors),
 	};
 
 	return cmocka_run_group_tests(tests, host_enter_folder, host_leave_folder);

@@ -275,6 +275,14 @@ struct minivmm_start {
 
 #define MINIVMM_BRANCH_PATH 32u /* bytes */
 
+/* A program of the host connects to a port of the device. Written by the host; can grow. */
+struct minivmm_connect {
+	uint64_t id;   /* for minivmm_connected(); never used again */
+	uint64_t port; /* as the operator gave it */
+	int32_t fd;    /* the program's end: a nonblocking unix stream socket */
+	uint32_t size; /* of this struct, in bytes */
+};
+
 /* Descriptor flags. */
 #define MINIVMM_CONCURRENT                                                                         \
 	0x1u /* callbacks of the device may run at the same time on several threads */
@@ -427,10 +435,19 @@ struct minivmm_plugin {
 	const struct minivmm_pci *pci;
 	/* ns; a capture that is deferred for longer fails the snapshot. 0: it is never deferred. */
 	uint64_t capture_deadline;
+	/*
+	 * A program of the host connects to a port: ctl SOCKET connect DEVICE PORT. Returns 0: it
+	 * is connected. MINIVMM_PENDING: minivmm_connected() follows, when the guest has answered.
+	 * In both cases the plugin owns connect->fd from now on, and closes it after a refusal;
+	 * after -1, the host closes it. Pass MSG_DONTWAIT: the program can clear O_NONBLOCK. A
+	 * snapshot does not contain connections. NULL: the device has no ports.
+	 */
+	int (*connect)(struct minivmm_device *dev, const struct minivmm_connect *connect);
 };
 
 /* pause: requests are in flight; minivmm_paused() follows. read, write: the access is deferred;
- * minivmm_complete() follows. capture: it is deferred; minivmm_captured() follows. */
+ * minivmm_complete() follows. capture: it is deferred; minivmm_captured() follows. connect:
+ * minivmm_connected() follows. */
 #define MINIVMM_PENDING 1
 
 /* The end of every table. */
@@ -524,6 +541,7 @@ struct minivmm_services {
 	uint64_t (*capture_defer)(struct minivmm_device *dev);
 	int (*captured)(struct minivmm_device *dev, uint64_t capture, const char *error);
 	int (*branch_file)(struct minivmm_device *dev, int fd, char *path, size_t size);
+	int (*connected)(struct minivmm_device *dev, uint64_t connect, const char *error);
 };
 
 /* Whether the host's table has a member, from a pointer to the table. */
@@ -848,7 +866,8 @@ minivmm_may_wait(struct minivmm_device *dev)
 #define MINIVMM_DEFERRED_CAPTURE                                                                   \
 	"deferred-capture" /* minivmm_capture_defer(), minivmm_captured() */
 #define MINIVMM_PARKED_THREADS                                                                     \
-	"parked-threads" /* minivmm_paused() on any thread, MINIVMM_UNPARKED */
+	"parked-threads"                  /* minivmm_paused() on any thread, MINIVMM_UNPARKED */
+#define MINIVMM_CONNECTIONS "connections" /* connect of the descriptor, minivmm_connected() */
 
 /* Whether the host has a feature. Where: in any phase, on any thread. */
 static inline bool
@@ -938,6 +957,20 @@ minivmm_captured(struct minivmm_device *dev, uint64_t capture, const char *error
 	const struct minivmm_services *s = dev->services;
 
 	return MINIVMM_HAS_SERVICE(s, captured) ? s->captured(dev, capture, error) : -1;
+}
+
+/*
+ * Answers a connect that has returned MINIVMM_PENDING, or is about to. error: why the guest or the
+ * device refuses, in one line for the operator; NULL: the connection is established. Returns 0; or
+ * -1: the machine was reset or has ended, or the answer was given before.
+ * Where: from start to stop, on any thread.
+ */
+static inline int
+minivmm_connected(struct minivmm_device *dev, uint64_t connect, const char *error)
+{
+	const struct minivmm_services *s = dev->services;
+
+	return MINIVMM_HAS_SERVICE(s, connected) ? s->connected(dev, connect, error) : -1;
 }
 
 /*

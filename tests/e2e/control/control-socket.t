@@ -35,11 +35,12 @@ my $control = Control->connect('vm.sock');
 ok($control, 'the machine listens on its socket');
 is((stat 'vm.sock')[2] & 07777, 0600, 'only the owner can access the socket');
 
-# help lists the commands. Each one is tested below, but branch in branch/branch.t.
+# help lists the commands. Each one is tested below, but branch in branch/branch.t, and connect in
+# connect.t.
 my $help = $control->request('help');
 my @commands = map { $_->{name} } @{ $help->{commands} };
 is(join(' ', sort @commands),
-    'branch cancel device devices help log memory pause quit registers reset resume snapshot status until',
+    'branch cancel connect device devices help log memory pause quit registers reset resume snapshot status until',
     'help lists the commands that are tested below');
 my ($status, $out, $err) = ctl('vm.sock', 'help');
 is($status, 0, 'ctl help');

@@ -12,7 +12,7 @@ use Test::More;
 
 # The guest writes to offset 0, where a snapshot may be taken, and to offset 2.
 spew('x.ini', guest('e6 10 e6 12 eb fe', "[plugins]\npath = $build/tests/plugins\n\n[device a]\nplugin = caller\n"));
-my @callbacks = qw(configure load loaded start write fire ready run readable connected pause resume capture save stop destroy);
+my @callbacks = qw(configure load loaded start write fire ready run readable connected connect pause resume capture save stop destroy);
 my @save = ('--at', 'access:1', '--save', 'x.snap');
 
 # Runs with the plugin's action in a callback. Returns status, output and errors.
@@ -27,7 +27,13 @@ sub act {
     } elsif ($in =~ /^(?:pause|resume|capture|save)$/) {
         push @more, @save;
     }
-    return run([ $minivmm, @from, @set, '--status', 'status.json', '--log', 'warn', @more ], timeout => 20);
+    my @command = ($minivmm, @from, @set, '--status', 'status.json', '--log', 'warn', @more);
+    return run(\@command, timeout => 20) if $in ne 'connect';
+    unlink 'm.sock';
+    my $process = start([ @command, '--set', 'control.socket=m.sock' ]);
+    until_true { -S 'm.sock' };
+    run([ $minivmm, 'ctl', 'm.sock', 'connect', 'a', 1 ]);
+    return finish($process);
 }
 my ($status, $out, $err) = run([ $minivmm, '-c', 'x.ini', '--at', 'access:1', '--save', 'kept.snap', '--log', 'warn' ]);
 is("$status:$out:$err", '0::', 'without a mistake');
@@ -46,7 +52,7 @@ my %where;
     my @members = $members =~ /\(\*(\w+)\)/g;
     is(join(' ', sort keys %where), join(' ', sort @members), 'the header states it for every service');
 }
-my @running = qw(start write fire ready run readable connected pause resume stop);
+my @running = qw(start write fire ready run readable connected connect pause resume stop);
 my %phases = (
     'in any phase' => \@callbacks,
     'from start to stop' => \@running,
@@ -54,14 +60,14 @@ my %phases = (
     'from start to stop and in capture' => [ @running, 'capture' ],
     'from start to stop except in a pause' => [ grep { $_ ne 'pause' } @running ],
     'in start' => ['start'],
-    'while the guest runs' => [qw(write fire ready run readable connected)],
+    'while the guest runs' => [qw(write fire ready run readable connected connect)],
     'in capture' => ['capture'],
     'in save' => ['save'],
     'in load' => [qw(load loaded)],
 );
 
 # The phase of the device, which counts for a thread of the plugin.
-my %phase_of = (load => 'configure', loaded => 'configure', (map { $_ => 'run' } qw(write fire ready readable connected pause resume)),
+my %phase_of = (load => 'configure', loaded => 'configure', (map { $_ => 'run' } qw(write fire ready readable connected connect pause resume)),
     capture => 'pause', save => 'pause');
 
 sub allowed {
@@ -81,6 +87,7 @@ sub is_refused {
     return 1 if $service =~ /^(?:put|get|save_|load_)/; # no writer, no reader
     return $in ne 'pause' if $service eq 'paused';
     return $in ne 'capture' || $thread if $service eq 'captured'; # nothing is deferred elsewhere
+    return $in ne 'connect' if $service eq 'connected'; # nothing is pending elsewhere
     return $in ne 'write' || $thread if $service eq 'complete'; # nothing is deferred elsewhere
     return !allowed('memory_map', $in, $thread) if $service eq 'memory_unmap';
     return 0;
@@ -132,7 +139,7 @@ is(status_of('status.json')->{devices}{a}{refused}, @arguments, 'they are counte
 
 # Results other than 0 and -1 are reserved.
 for my $act ('odd', 'pending') {
-    for my $in (grep { $_ ne 'destroy' && ($_ ne 'pause' || $act eq 'odd') } @callbacks) {
+    for my $in (grep { $_ ne 'destroy' && (!/^(?:pause|connect)\z/ || $act eq 'odd') } @callbacks) {
         my ($status, undef, $err) = act($act, $in, 0);
         my $result = $act eq 'odd' ? 7 : 1;
         like($err, qr/^minivmm: a: $in returned $result, which is reserved; .*; plugin caller is at fault$/m, "$in returns $result");
