@@ -232,7 +232,7 @@ DEPS := git gcc g++ libc6-dev binutils pkgconf perl libinih-dev libcmocka-dev ma
 SVM_DEPS := qemu-system-x86 cpio kmod
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 deps: more = $(shell tests/svm/usable >/dev/null || echo $(SVM_DEPS))
-deps-linux: more = $(SVM_DEPS) xz-utils zstd lz4 e2fsprogs libelf1 libdevmapper1.02.1
+deps-linux: more = $(SVM_DEPS) xz-utils zstd lz4 e2fsprogs libelf1 libdevmapper1.02.1 openssh-client
 deps: ## install what is missing (Debian)
 deps-linux: ## and what check-linux and bench-linux need as well
 deps-slurm: ## and what check-slurm needs; without it, check-slurm is skipped

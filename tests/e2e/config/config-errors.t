@@ -188,7 +188,7 @@ is("$status:$out:$err", '0::', '--check accepts a valid config');
 is(names(), 'x.ini', '--check creates no file');
 for my $config (grep { /\.ini\z/ } split ' ', names($configs)) {
     ($status, $out, $err) = run([ $minivmm, '-c', "$configs/$config", '--check',
-        $config eq 'linux.ini' ? ('--set', "boot.image=$top/guests/bzimage.bin") : () ]);
+        $config =~ /^(?:linux|ssh)\./ ? ('--set', "boot.image=$top/guests/bzimage.bin") : () ]);
     is("$status:$out:$err", '0::', "--check accepts $config");
 }
 refused('--check', $good . "bogus = 1\n", qr/x\.ini:11: device serial0: plugin serial has no option bogus/, '--check');

@@ -107,6 +107,11 @@ my %expected = (
         registers => { rax => 10, rbx => 2, rdx => 0x300, rip => 0x1018 },
     },
     'simple-ss' => { out => "4\n", registers => { rax => 10, rbx => 2, rdx => 0x3f8, rip => 0x100c, rflags => 2 } },
+    'ssh' => {
+        set => ["boot.image=$top/guests/bzimage.bin", 'vm.memory=4M'],
+        out => "console=ttyS0 quiet\nRSD PTR\n4\n",
+        registers => { rdx => 0x600, rax => 0x34 },
+    },
     'torture' => {
         out => "torture: ok\n",
         err => qr/\Aminivmm: ram: \d+ reads of \d+ bytes, \d+ writes of \d+ bytes\n\z/,

@@ -27,6 +27,7 @@ my %set = (
 	'batch' => ['device.serial0.input=text:2+3*4\n'],
 	'disk' => ['device.disk0.path=disk.img'],
 	'echo' => ['device.serial0.input=text:abc\x04'],
+	'ssh' => ["boot.image=$top/guests/bzimage.bin", 'vm.memory=4M'],
 	'linux' => ["boot.image=$top/guests/bzimage.bin", 'vm.memory=4M', 'vm.cpus=1', 'device.serial0.input=none'],
 	'live' => [qw(vm.memory=1M cpu.r8=20 cpu.r11=500 cpu.r12=2 cpu.r13=4 cpu.r15=1)],
 	'nvme' => ['device.disk0.path=disk.img'],
