@@ -226,7 +226,7 @@ lint: $(plugin_pages) ## check layout and structure, and run clang-tidy
 	clang -fsyntax-only -std=gnu11 $(WARN) -Werror -Icore -Icore/include -Itests -D_GNU_SOURCE $(wildcard tests/fuzz/*.c tests/unit/*.c)
 	mandoc -Tlint -Wwarning $(pages) $(plugin_pages)
 
-DEPS := git gcc g++ libc6-dev binutils pkgconf perl libinih-dev libcmocka-dev mandoc socat acpica-tools clang clang-format clang-tidy \
+DEPS := git gcc g++ libc6-dev binutils pkgconf perl libinih-dev libcmocka-dev mandoc socat systemd acpica-tools clang clang-format clang-tidy \
 	libclang-rt-14-dev locales nbdkit zsh
 # What tests/svm/run needs, and what check-linux needs besides.
 SVM_DEPS := qemu-system-x86 cpio kmod
@@ -249,6 +249,7 @@ at = $(DESTDIR)$(PREFIX)
 configs := $(wildcard configs/*.ini)
 guest_files := $(wildcard guests/*.S guests/*.inc guests/linux/edu.c guests/linux/Makefile) $(guests) $(guests:guests/%.bin=build/guests/%.elf)
 man_at = share/man/man$(subst .,,$(suffix $1))/$(notdir $1)
+units_of_systemd := $(wildcard core/cli/minivmm@.*)
 bash_at := share/bash-completion/completions
 zsh_at := share/zsh/site-functions
 # What install has put there, with checksums, for uninstall.
@@ -271,7 +272,7 @@ endef
 pc = printf 'Name: minivmm\nDescription: Header for device plugins of minivmm\nVersion: %s\nCflags: -I%s\n' \
 	"$$($O/minivmm --version | cut -d' ' -f2)" '$(PREFIX)/include'
 
-install: all ## install program, plugins, header, manuals, examples and completion below PREFIX
+install: all ## install program, plugins, header, manuals, examples, units of systemd and completion below PREFIX
 	$(call say,INSTALL,$(list))
 	$Q install -d $(dir $(list)) && : >$(list)
 	$(call put,755,$O/minivmm,bin/minivmm)
@@ -281,6 +282,7 @@ install: all ## install program, plugins, header, manuals, examples and completi
 	$(foreach page,$(pages) $(plugin_pages),$(call put,644,$(page),$(call man_at,$(page))))
 	$(foreach config,$(configs),$(call put_output,sed 's#build/guests/#guests/#' $(config),share/minivmm/$(config)))
 	$(foreach file,$(guest_files),$(call put,644,$(file),share/minivmm/$(file:build/%=%)))
+	$(foreach unit,$(units_of_systemd),$(call put_output,sed 's#@PREFIX@#$(PREFIX)#' $(unit),lib/systemd/system/$(notdir $(unit))))
 	$(call put_output,$O/minivmm completion bash,$(bash_at)/minivmm)
 	$(call put_output,$O/minivmm completion zsh,$(zsh_at)/_minivmm)
 

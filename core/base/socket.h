@@ -55,6 +55,13 @@ struct socket_file {
  */
 int socket_listen_unix(const char *path, mode_t mode, int backlog, struct socket_file *file,
 		       struct why *why);
+/*
+ * Takes the listening socket that a service manager has passed to this process: descriptor 3, if
+ * LISTEN_PID and LISTEN_FDS say so (sd_listen_fds(3)). Removes the variables. *fd: the socket, or
+ * -1 if none was passed. 0, or -1 with the reason in why: several were passed, or another kind of
+ * descriptor. Call it before the process opens its first descriptor, once.
+ */
+int socket_take_listener(int *fd, struct why *why);
 /* Removes both files, unless another process has replaced the socket's. Idempotent. */
 void socket_file_remove(struct socket_file *file);
 /* Listens on a TCP address. */

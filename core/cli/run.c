@@ -11,6 +11,7 @@
 #include "base/limit.h"
 #include "base/log.h"
 #include "base/runtime.h"
+#include "base/socket.h"
 #include "cli/cli.h"
 #include "cli/copies.h"
 #include "cli/disassemble.h"
@@ -28,6 +29,7 @@ struct run {
 	struct control control;
 	struct signals signals;
 	struct progress progress; /* of the stop's snapshot */
+	int passed; /* a control socket that the service manager has passed; -1: none */
 };
 
 /* While the snapshot of the stop is written: shows progress; true, to cancel it, after Ctrl-C. */
@@ -180,9 +182,12 @@ start_and_run(struct run *run)
 		stopped = vm_stop(vm, signals_interrupted());
 		return r ? r : stopped;
 	}
-	if (!r)
+	if (!r && run->passed < 0)
 		r = find_socket(run, socket, sizeof(socket));
-	if (!r && *socket)
+	if (!r && run->passed >= 0)
+		r = control_open_passed(&run->control, &machine->loop, run->passed, vm_commands,
+					vm);
+	else if (!r && *socket)
 		r = control_open(&run->control, &machine->loop, socket, vm_commands, vm);
 	if (!r)
 		r = wait_for_branches(run);
@@ -239,12 +244,17 @@ check_descriptor(const char *option, const char *path, int fd)
 		    option, path, fd, fd, fd);
 }
 
-/* Before the first descriptor is opened, which may get the number of one that is missing. */
+/* Before the first descriptor is opened, which may get the number of one that is missing. *passed:
+ * the control socket that was passed; -1: none. */
 static int
-check_descriptors(const struct run_options *options)
+check_descriptors(const struct run_options *options, int *passed)
 {
 	const char *save = options->save, *status = options->status, *trace = options->trace;
 	int fd = -1, r = 0;
+	struct why why;
+
+	if (socket_take_listener(passed, &why))
+		return fail(STATUS_IO, "cannot use the control socket of LISTEN_FDS: %s", why.text);
 
 	if (save && !vm_descriptor(save, &fd))
 		r = check_descriptor("--save", save, fd);
@@ -305,6 +315,7 @@ run_branch(void *context, const struct branch *branch)
 	if (!run)
 		return -branch_ready(branch, fail_memory("a branch"));
 	run->options = &none;
+	run->passed = -1;
 	run->signals.taken.fd = run->signals.interrupt.fd = run->signals.term.fd = -1;
 	source.set = branch_set(branch, &source.set_count);
 	crash_install(&run->vm);
@@ -329,7 +340,7 @@ cli_run(const struct run_options *options)
 		return -fail_memory("the command line");
 	run->options = options;
 	run->signals.taken.fd = run->signals.interrupt.fd = run->signals.term.fd = -1;
-	r = check_descriptors(options);
+	r = check_descriptors(options, &run->passed);
 	if (r) {
 		free(run);
 		return -r;

@@ -31,9 +31,9 @@ struct control {
 	struct loop *loop;
 	const struct command_row *commands;
 	void *context;
-	char *path; /* NULL: not open */
-	struct socket_file file;
-	uid_t uid; /* the process's user */
+	char *path;              /* NULL: not open */
+	struct socket_file file; /* none of a socket that was passed */
+	uid_t uid;               /* the process's user */
 	struct loop_source listener;
 	struct listener_spare spare; /* for a client, when all other descriptors are in use */
 	struct control_client *clients;
@@ -47,6 +47,10 @@ struct control {
  */
 int control_open(struct control *control, struct loop *loop, const char *path,
 		 const struct command_row *commands, void *context);
+/* The same with a socket that listens already, whose file belongs to another process. Takes over
+ * fd, also after an error. */
+int control_open_passed(struct control *control, struct loop *loop, int fd,
+			const struct command_row *commands, void *context);
 /*
  * Sends what is left without waiting, closes, and removes the socket file if it is still this one.
  * Does nothing if not open. Clients with a request under way get an error; the request stays valid

@@ -78,14 +78,10 @@ refuse_path(const char *path, const char *why)
 	return fail(STATUS_IO, "cannot listen on the control socket %s: %s", path, why);
 }
 
-/* Listens, and adds the sources to the loop. 0, or -1 with the reason in why. */
+/* Adds the sources of a socket that listens to the loop. 0, or -1 with the reason in why. */
 static int
-set_up(struct control *control, const char *path, struct why *why)
+set_up(struct control *control, int fd, const char *path, struct why *why)
 {
-	int fd = socket_listen_unix(path, 0600, CONTROL_CLIENTS, &control->file, why);
-
-	if (fd < 0)
-		return -1;
 	control->path = strdup(path);
 	listener_reserve(&control->spare);
 	if (control->path && control->spare.fd >= 0 &&
@@ -100,12 +96,9 @@ set_up(struct control *control, const char *path, struct why *why)
 	return -1;
 }
 
-int
-control_open(struct control *control, struct loop *loop, const char *path,
-	     const struct command_row *commands, void *context)
+static void
+init(struct control *control, struct loop *loop, const struct command_row *commands, void *context)
 {
-	struct why why;
-
 	*control = (struct control){
 		.loop = loop,
 		.commands = commands,
@@ -113,10 +106,33 @@ control_open(struct control *control, struct loop *loop, const char *path,
 		.uid = geteuid(),
 		.listener = { .fd = -1, .ready = connected, .context = control },
 		.spare = { .fd = -1 },
+		.file = { .lock = -1 },
 	};
+}
+
+int
+control_open(struct control *control, struct loop *loop, const char *path,
+	     const struct command_row *commands, void *context)
+{
+	struct why why;
+	int fd;
+
+	init(control, loop, commands, context);
 	if (!*path)
 		return refuse_path(path, "the path is empty; name a file");
-	return set_up(control, path, &why) ? refuse_path(path, why.text) : 0;
+	fd = socket_listen_unix(path, 0600, CONTROL_CLIENTS, &control->file, &why);
+	return fd < 0 || set_up(control, fd, path, &why) ? refuse_path(path, why.text) : 0;
+}
+
+int
+control_open_passed(struct control *control, struct loop *loop, int fd,
+		    const struct command_row *commands, void *context)
+{
+	struct why why;
+
+	init(control, loop, commands, context);
+	return set_up(control, fd, "of LISTEN_FDS", &why) ? refuse_path("of LISTEN_FDS", why.text)
+							  : 0;
 }
 
 void

@@ -34,10 +34,14 @@ is("$status:$out:$err", "0:4\n:", 'simple.ini');
 ($status, $out, $err) = run([ "$at/bin/minivmm", 'plugins' ]);
 like($out, qr/^\Q$at\E\/lib\/minivmm\/plugins\n(?:  .*\n)*  serial +a 16550A serial port\n/m, 'the installed program lists its plugins');
 
-# The installed examples run. linux.ini is skipped: it needs a kernel.
+# The units of systemd start the installed program.
+like(slurp("$at/lib/systemd/system/minivmm@.service"), qr{^ExecStart=/usr/local/bin/minivmm -c }m, 'the service');
+like(slurp("$at/lib/systemd/system/minivmm@.socket"), qr/^ListenStream=/m, 'its socket');
+
+# The installed examples run. linux.ini and ssh.ini are skipped: they need a kernel.
 my @examples = glob "$at/share/minivmm/configs/*.ini";
 is(scalar @examples, scalar(() = glob "$top/configs/*.ini"), 'all example configs are installed');
-for my $config (grep { !/linux\.ini$/ } @examples) {
+for my $config (grep { !/(?:linux|ssh)\.ini$/ } @examples) {
     ($status, $out, $err) = run([ "$at/bin/minivmm", '-c', $config, '--check' ]);
     is("$status:$out:$err", '0::', "$config: its guest and plugins are found");
 }
