@@ -106,7 +106,6 @@ init(struct control *control, struct loop *loop, const struct command_row *comma
 		.uid = geteuid(),
 		.listener = { .fd = -1, .ready = connected, .context = control },
 		.spare = { .fd = -1 },
-		.file = { .lock = -1 },
 	};
 }
 
