@@ -279,6 +279,12 @@ check(struct reset *reset)
 	reset->incomplete = r;
 }
 
+const char *
+reset_difference(const struct reset *reset)
+{
+	return reset->incomplete ? reset->difference.text : NULL;
+}
+
 int
 reset_run(struct reset *reset)
 {

@@ -30,8 +30,8 @@ struct reset {
 		size_t length;
 	} * records;
 	size_t record_count;
-	bool incomplete; /* the check of the last reset has found a difference */
-	struct why difference;
+	bool incomplete;       /* the check of the last reset has found a difference, */
+	struct why difference; /* the first one: reset_difference */
 };
 
 /*
@@ -57,5 +57,7 @@ int reset_run(struct reset *reset);
  * negative status.
  */
 int reset_remember(struct reset *reset);
+/* The first difference that the check of the last reset has found; NULL: none. */
+const char *reset_difference(const struct reset *reset);
 
 #endif

@@ -94,7 +94,7 @@ vm_reset_remember(struct vm *vm)
 const char *
 vm_reset_difference(const struct vm *vm)
 {
-	return vm->reset.incomplete ? vm->reset.difference.text : NULL;
+	return reset_difference(&vm->reset);
 }
 
 int

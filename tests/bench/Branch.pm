@@ -178,8 +178,8 @@ sub ask {
 	return split ' ', $line;
 }
 
-# The stop, and the first exit, by size and kind of pages: the machine and the bare one in turn, unless
-# there is no memory for both.
+# The stop, and the first exit, by size and kind of pages: the machine and the bare one in turn,
+# unless there is no memory for both.
 sub sizes {
 	my @all = ([16, 'huge', 40], [256, 'huge', 10], [1024, 'huge', 20], [8192, 'huge', 5], [16, 'small', 20], [1024, 'small', 10],
 		[16, 'file', 20], [1024, 'file', 10]);

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# The units of systemd: systemd-analyze accepts them, README has their rating, and the command of the
-# service runs a machine whose control socket the service manager has passed.
+# The units of systemd: systemd-analyze accepts them, README has their rating, and the command of
+# the service runs a machine whose control socket the service manager has passed.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
