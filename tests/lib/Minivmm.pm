@@ -6,7 +6,7 @@ package Minivmm;
 use v5.14;
 use warnings;
 
-use Cwd 'abs_path';
+use Cwd qw(abs_path getcwd);
 use lib abs_path('tests/lib');    # absolute, since the folder changes below
 use Exporter 'import';
 use File::Temp 'tempdir';
@@ -16,7 +16,7 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw($minivmm $build $branches $top $configs run start finish fails slurp spew names inspect numbers registers status_of guest said
-  heard until_true terminal);
+  heard ours until_true terminal);
 
 # make check sets MINIVMM and BUILD. Tests start at the top of the tree.
 our $minivmm = abs_path($ENV{MINIVMM} // './minivmm');
@@ -60,6 +60,13 @@ sub spew {
 sub names {
     opendir my $here, shift // '.' or die "$!";
     return join ' ', sort grep { !/^\.\.?$/ } readdir $here;
+}
+
+# Those of the processes that run in the test's folder: of branches, whose numbers may have been used
+# again once they have ended.
+sub ours {
+    my $here = getcwd();
+    return grep { (readlink("/proc/$_/cwd") // '') eq $here } @_;
 }
 
 # Starts a command, with additions to the environment. Keys in lower case are options: stdin: bytes

@@ -111,6 +111,7 @@ test_realpath(const char *path, char *room)
 #include "../../plugins/common/disk/freeze.c"
 #undef realpath
 #include "../../plugins/common/disk/layers.c"
+#include "../../plugins/common/disk/merge.c"
 #include "unit/fake_export.h"
 
 #define OPERATIONS 10000u

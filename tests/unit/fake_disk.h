@@ -12,6 +12,7 @@
 #include "../../plugins/common/disk/freeze.c"
 #include "../../plugins/common/disk/jobs.c"
 #include "../../plugins/common/disk/layers.c"
+#include "../../plugins/common/disk/merge.c"
 #include "../../plugins/common/disk/names.c"
 #include "../../plugins/common/disk/overlay.c"
 #include "../../plugins/common/disk/step.c"

@@ -65,7 +65,7 @@ restore_disk(struct minivmm_device *dev, struct block *b, bool branch)
 			      b->path, dev->name);
 		return -1;
 	}
-	b->origin = b->disk.count;
+	b->disk.origin = b->disk.count;
 	if (branch)
 		disk_inherit(&b->disk);
 	return b->readonly ? 0 : disk_create_overlay(&b->disk, *b->overlay ? b->overlay : NULL);
@@ -83,7 +83,7 @@ block_start(struct minivmm_device *dev, const struct minivmm_start *start)
 		r = restore_disk(
 		    dev, b, start->size > offsetof(struct minivmm_start, branch) && start->branch);
 	else if (!b->readonly)
-		r = disk_reset(&b->disk, b->origin);
+		r = disk_reset(&b->disk, b->disk.origin);
 	if (!r && b->io == BLOCK_IO_URING)
 		r = ring_start(b);
 	if (!r && block_binds(b))

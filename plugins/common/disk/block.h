@@ -89,7 +89,6 @@ struct block {
 	uint64_t bytes;      /* state: size of the disk */
 	uint64_t changed_at; /* state: disk_changed() at the last snapshot */
 	struct rate limit;   /* state */
-	uint32_t origin;     /* number of layers at the restore */
 	struct disk disk;
 	struct workers workers;
 	struct ring *ring;       /* NULL: io_uring is not used */

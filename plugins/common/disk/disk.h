@@ -59,6 +59,7 @@ struct disk_layer {
 			     lock */
 	uint8_t *unsaved; /* one byte per page of present that is not in the file yet */
 	uint32_t unsaved_count;
+	uint64_t clusters;     /* set bits of present */
 	uint64_t data;         /* file offset of cluster 0 of an overlay; 0 for a raw layer */
 	atomic_bool no_nowait; /* its file system lacks RWF_NOWAIT */
 	atomic_bool written;   /* since it was created or opened */
@@ -71,6 +72,21 @@ struct disk_claim {
 	uint64_t first, last;
 };
 
+/* Layers that are being merged: merge.c. Of the I/O thread, but as stated. */
+struct disk_merge {
+	bool wanted;             /* look for layers: the chain has changed */
+	bool running;            /* thread is to be joined */
+	pthread_t thread;        /* it has from, count, into and retired until it has ended */
+	atomic_bool cancelled;   /* the thread ends soon */
+	atomic_bool ended;       /* the thread has */
+	int error;               /* an errno, or 0 */
+	uint32_t first, count;   /* layers of the chain; count 0: none */
+	struct disk_layer *from; /* copies of those; malloced. The chain owns what they refer to */
+	struct disk_layer into;
+	struct disk_layer *retired; /* out of the chain, to be closed; malloced */
+	uint32_t retired_count;
+};
+
 struct disk {
 	struct minivmm_device *dev; /* for minivmm_error() */
 	pthread_mutex_t
@@ -80,7 +96,9 @@ struct disk {
 	pthread_mutex_t flushing; /* serialises flushes of an overlay */
 	uint64_t bytes;           /* size of the disk */
 	bool readonly;
-	uint32_t count; /* number of layers */
+	uint32_t count;  /* number of layers */
+	uint32_t origin; /* number of those at the restore, or the beginning of a branch; 0: none */
+	struct disk_merge merge;
 	struct disk_layer layers[DISK_LAYERS];
 };
 
@@ -156,6 +174,15 @@ char *disk_stem(const struct disk *disk, const char *overlay);
 char *disk_layers(struct disk *disk);
 /* Drops all layers above this number and creates an overlay without a name. */
 int disk_reset(struct disk *disk, uint32_t layers);
+
+/* merge.c: merges layers without a name in the background. Those that fail log it; the disk
+ * continues with the layers that it has. I/O thread. */
+/* Begins if disk_freeze() has changed the chain. */
+void disk_merge_start(struct disk *disk);
+/* Puts layers that have been merged into the chain. No request is in flight. */
+void disk_merge_use(struct disk *disk);
+/* Cancels a merge and waits for its thread, which takes milliseconds unless the host is slow. */
+void disk_merge_end(struct disk *disk);
 /* Returns the modification time of the raw layer, in ns since 1970; 0: unknown. */
 uint64_t disk_changed(const struct disk *disk);
 /* Logs whether a connection was lost or restored since the last call. */
@@ -167,6 +194,13 @@ int disk_error(struct disk *disk, const char *what, const char *path, const char
 /* Locks a file: for writing against all other users, for reading against writers. A file system
  * without locks is not an error. */
 int disk_lock_file(struct disk *disk, int fd, const char *path, bool write);
+#define DISK_BEGINNING (1ull << 62) /* disk_lock_file() locks the offsets below */
+/* Locks the layer that a branch begins on. As long as it is locked, no other machine merges it. */
+void disk_lock_beginning(const struct disk_layer *layer);
+void disk_layer_close(struct disk_layer *layer);
+/* Creates a frozen overlay without a name, which is not in the chain. */
+int disk_create_merged(struct disk *disk, struct disk_layer *layer, const uint8_t *below,
+		       const uint8_t *id);
 /* Refuses another layer if the disk has DISK_LAYERS. */
 int disk_room(struct disk *disk);
 /* Creates an overlay in a new file. Returns 1 with EEXIST, not logged, if the file exists. */
@@ -189,6 +223,9 @@ char *disk_link_next(const char *stem, const struct disk_layer *layer);
 
 /* Internal: overlay.c. All log errors. */
 int overlay_create(const struct disk *disk, struct disk_layer *layer);
+/* The same for one that is frozen; id: its own, below: of the layer below. */
+int overlay_create_frozen(const struct disk *disk, struct disk_layer *layer, const uint8_t *id,
+			  const uint8_t *below);
 /* Returns 1 if snapshots contain the overlay. */
 int overlay_open(const struct disk *disk, struct disk_layer *layer);
 void overlay_free(struct disk_layer *layer);
@@ -197,6 +234,9 @@ int overlay_freeze(struct disk *disk, struct disk_layer *layer);
 /* Writes the unsaved bits of present to the file. With sync, clusters and bits are on stable
  * storage on return. Returns 0, or -1 with errno; logs nothing. */
 int overlay_flush(struct disk *disk, struct disk_layer *layer, bool sync);
+/* Writes all of present to the file, which nobody else uses. Returns 0, or -1 with errno; logs
+ * nothing. */
+int overlay_write_present(const struct disk *disk, const struct disk_layer *layer);
 /* Marks clusters as present; their data must be in the file already, since readers take no lock.
  * Call with the lock held. */
 void overlay_mark(struct disk_layer *layer, uint64_t first, uint64_t last);

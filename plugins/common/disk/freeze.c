@@ -203,19 +203,24 @@ disk_inherit(struct disk *disk)
 	for (uint32_t i = 0; i < disk->count; i++)
 		if (disk->layers[i].fd >= 0)
 			disk->layers[i].written_here = disk->layers[i].sealed = true;
+	if (disk->count > 1)
+		disk_lock_beginning(&disk->layers[disk->count - 1]);
 }
 
 int
 disk_freeze(struct disk *disk, const char *stem, bool branch)
 {
-	const struct disk_layer *top = &disk->layers[disk->count - 1];
+	const struct disk_layer *top;
 
+	disk_merge_use(disk);
+	top = &disk->layers[disk->count - 1];
 	if (check_names(disk))
 		return -1;
 	if (!branch && name_inherited(disk, stem))
 		return -1;
 	if (disk->readonly)
 		return 0;
+	disk->merge.wanted |= branch;
 	if ((!top->overlay || top->written) && begin_above(disk, stem, branch))
 		return -1;
 	/* Also freeze the layers of earlier snapshots that failed. */

@@ -185,6 +185,8 @@ block_done(struct minivmm_device *dev, uint32_t post)
 	end(b, workers_take(&b->workers), false);
 	if (b->ring)
 		ring_submit(b);
+	if (!b->pausing)
+		disk_merge_start(&b->disk);
 	return b->pausing ? 0 : b->front->take(dev);
 }
 
@@ -231,5 +233,7 @@ block_resume(struct minivmm_device *dev)
 	b->pausing = false;
 	workers_go(&b->workers);
 	continue_held(b);
+	if (b->disk.merge.wanted) /* not here: the machine still stands */
+		minivmm_post(dev, b->front->done_post);
 	return b->front->take(dev);
 }

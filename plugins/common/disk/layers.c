@@ -50,8 +50,10 @@ disk_error(struct disk *disk, const char *what, const char *path, const char *wh
 int
 disk_lock_file(struct disk *disk, int fd, const char *path, bool write)
 {
-	struct flock l = { .l_type = write ? F_WRLCK : F_RDLCK, .l_whence = SEEK_SET };
-	struct flock other = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
+	struct flock l = { .l_type = write ? F_WRLCK : F_RDLCK,
+			   .l_whence = SEEK_SET,
+			   .l_len = DISK_BEGINNING };
+	struct flock other = { .l_type = F_RDLCK, .l_whence = SEEK_SET, .l_len = DISK_BEGINNING };
 	bool readers;
 
 	if (!fcntl(fd, F_OFD_SETLK, &l) || (errno != EAGAIN && errno != EACCES))
@@ -86,8 +88,8 @@ disk_unlink_temporary(struct disk_layer *layer)
 	layer->temporary_name = NULL;
 }
 
-static void
-layer_close(struct disk_layer *layer)
+void
+disk_layer_close(struct disk_layer *layer)
 {
 	layer->store->close(layer);
 	disk_unlink_temporary(layer);
@@ -140,7 +142,7 @@ open_raw(struct disk *disk, const char *path, bool write)
 	if (export_is(path)) {
 		r = export_open(disk, add(disk, -1, path), path, write);
 		if (r)
-			layer_close(&disk->layers[disk->count]);
+			disk_layer_close(&disk->layers[disk->count]);
 		disk->count += !r;
 	} else {
 		r = open_file(disk, path, write);
@@ -161,7 +163,7 @@ open_overlay(struct disk *disk, int fd, const char *path, bool write)
 	if (!r)
 		r = overlay_open(disk, layer);
 	if (r < 0)
-		layer_close(layer);
+		disk_layer_close(layer);
 	else
 		disk->count++;
 	return r;
@@ -278,7 +280,29 @@ create_overlay(struct disk *disk, int fd, const char *path, char *temporary_name
 		disk->count++;
 		return 0;
 	}
-	layer_close(layer);
+	disk_layer_close(layer);
+	return -1;
+}
+
+int
+disk_create_merged(struct disk *disk, struct disk_layer *layer, const uint8_t *below,
+		   const uint8_t *id)
+{
+	char *temporary_name = NULL;
+	int fd = unnamed(disk, &temporary_name);
+
+	if (fd < 0)
+		return disk_error(disk, "cannot create the overlay", "of merged layers",
+				  minivmm_error_text(disk->dev, MINIVMM_CALL_OTHER, errno).text);
+	*layer = (struct disk_layer){ .store = &disk_file,
+				      .fd = fd,
+				      .temporary_name = temporary_name,
+				      .written_here = true,
+				      .written = true,
+				      .sealed = true };
+	if (!disk_lock_file(disk, fd, "", false) && !overlay_create_frozen(disk, layer, id, below))
+		return 0;
+	disk_layer_close(layer);
 	return -1;
 }
 
@@ -368,8 +392,9 @@ disk_remote(const struct disk *disk)
 void
 disk_close(struct disk *disk)
 {
+	disk_merge_end(disk);
 	for (uint32_t i = 0; i < disk->count; i++)
-		layer_close(&disk->layers[i]);
+		disk_layer_close(&disk->layers[i]);
 	disk->count = 0;
 }
 
@@ -378,6 +403,7 @@ disk_reset(struct disk *disk, uint32_t layers)
 {
 	struct disk_layer *layer = &disk->layers[disk->count - 1];
 
+	disk_merge_end(disk);
 	if (disk->count == layers + 1 && layer->overlay) {
 		if (!layer->written)
 			return 0;
@@ -385,14 +411,14 @@ disk_reset(struct disk *disk, uint32_t layers)
 		layer->written = false;
 		disk->count--;
 		if (overlay_create(disk, layer)) {
-			layer_close(layer);
+			disk_layer_close(layer);
 			return -1;
 		}
 		disk->count++;
 		return 0;
 	}
 	while (disk->count > layers)
-		layer_close(&disk->layers[--disk->count]);
+		disk_layer_close(&disk->layers[--disk->count]);
 	return disk_create_overlay(disk, NULL);
 }
 

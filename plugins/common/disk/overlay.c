@@ -100,22 +100,24 @@ allocate(const struct disk *disk, struct disk_layer *layer)
 	layer->present = calloc(1, present_bytes(disk));
 	layer->unsaved = calloc(1, present_pages(disk));
 	layer->unsaved_count = 0;
+	layer->clusters = 0;
 	return layer->present && layer->unsaved ? 0 : overlay_error(disk, layer, "out of memory");
 }
 
-int
-overlay_create(const struct disk *disk, struct disk_layer *layer)
+static int
+create_file(const struct disk *disk, struct disk_layer *layer, const uint8_t *id,
+	    const uint8_t *below, uint32_t flags)
 {
 	struct header h = { .version = VERSION,
 			    .cluster = DISK_CLUSTER,
 			    .bytes = disk->bytes,
-			    .data = data_at(disk) };
+			    .data = data_at(disk),
+			    .flags = flags };
 
 	memcpy(h.magic, MAGIC, sizeof(h.magic));
-	memcpy(h.below, id_below(disk), sizeof(h.below));
-	if (getrandom(h.id, sizeof(h.id), 0) != sizeof(h.id))
-		return overlay_error(disk, layer, "cannot get a random id");
-	memcpy(layer->id, h.id, sizeof(layer->id));
+	memcpy(h.below, below, sizeof(h.below));
+	memcpy(h.id, id, sizeof(h.id));
+	memcpy(layer->id, id, sizeof(layer->id));
 	layer->overlay = true;
 	layer->data = h.data;
 	if (allocate(disk, layer))
@@ -127,6 +129,24 @@ overlay_create(const struct disk *disk, struct disk_layer *layer)
 		return overlay_error(disk, layer,
 				     minivmm_error_text(disk->dev, MINIVMM_CALL_OTHER, errno).text);
 	return 0;
+}
+
+int
+overlay_create(const struct disk *disk, struct disk_layer *layer)
+{
+	uint8_t id[sizeof(layer->id)];
+
+	if (getrandom(id, sizeof(id), 0) != sizeof(id))
+		return overlay_error(disk, layer, "cannot get a random id");
+	return create_file(disk, layer, id, id_below(disk), 0);
+}
+
+int
+overlay_create_frozen(const struct disk *disk, struct disk_layer *layer, const uint8_t *id,
+		      const uint8_t *below)
+{
+	layer->frozen = true;
+	return create_file(disk, layer, id, below, FROZEN);
 }
 
 /* Returns what is wrong with a header; NULL: nothing. */
@@ -173,6 +193,8 @@ overlay_open(const struct disk *disk, struct disk_layer *layer)
 	if (move_bytes(layer->fd, false, layer->present, present_bytes(disk), PRESENT_AT))
 		return overlay_error(disk, layer,
 				     minivmm_error_text(disk->dev, MINIVMM_CALL_OTHER, errno).text);
+	for (uint64_t i = 0; i < present_bytes(disk); i++)
+		layer->clusters += (unsigned)__builtin_popcount(layer->present[i]);
 	layer->frozen = h.flags & FROZEN;
 	return layer->frozen ? 1 : 0;
 }
@@ -185,6 +207,7 @@ overlay_mark(struct disk_layer *layer, uint64_t first, uint64_t last)
 
 		if (__atomic_fetch_or(&layer->present[c / 8], bit, __ATOMIC_RELEASE) & bit)
 			continue;
+		layer->clusters++;
 		layer->unsaved_count += !*page;
 		*page = 1;
 	}
@@ -280,6 +303,12 @@ overlay_flush(struct disk *disk, struct disk_layer *layer, bool sync)
 	free(pages.list);
 	pthread_mutex_unlock(&disk->flushing);
 	return r;
+}
+
+int
+overlay_write_present(const struct disk *disk, const struct disk_layer *layer)
+{
+	return move_bytes(layer->fd, true, layer->present, present_bytes(disk), PRESENT_AT);
 }
 
 int

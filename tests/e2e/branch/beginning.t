@@ -13,7 +13,7 @@ use Minivmm;
 use Test::More;
 
 my @processes;
-END { kill KILL => grep { $_ } @processes }
+END { kill KILL => ours(grep { $_ } @processes) }
 
 # Prints the alphabet forever, and increments a byte of 16 pages from 0x10000 on: mov $0x3f8,%dx;
 # mov $'a',%al; 1: out %al,%dx; inc %al; cmp $'{',%al; jne 2f; mov $'a',%al; 2: mov $0x1000,%bx;

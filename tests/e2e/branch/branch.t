@@ -17,7 +17,7 @@ my $alphabet = join '', 'a' .. 'z';
 spew('letters.ini', guest($letters));
 my @run = ($minivmm, '-c', 'letters.ini', '--set');
 my @processes;
-END { kill KILL => grep { $_ } @processes }
+END { kill KILL => ours(grep { $_ } @processes) }
 
 # Starts the machine with a control socket.
 sub begin {

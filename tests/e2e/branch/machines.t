@@ -17,7 +17,7 @@ my $runtime = $ENV{XDG_RUNTIME_DIR} = getcwd() . '/runtime';
 mkdir $runtime or die "$runtime: $!";
 my $folder = "$runtime/minivmm";
 my @processes;
-END { kill KILL => @processes if @processes }
+END { kill KILL => ours(@processes) }
 
 # Loops forever: 1: jmp 1b
 spew('loop.ini', guest('eb fe'));
@@ -121,7 +121,7 @@ deaf (0, no answer)
 slow ($$, no answer)
 self (7, \\x1b[2J)
 
-kill KILL => @processes;
+kill KILL => ours(@processes);
 @processes = ();
 unlink glob "$folder/*";
 
