@@ -105,6 +105,7 @@ struct device {
 	atomic_bool pending; /* pause has not finished */
 	struct device_capture capture;
 	struct device_callers callers;
+	char branch_obstacle[256]; /* why the machine cannot be branched; "": it can */
 };
 
 /* What the owner of the PCI functions does for the services of their devices. Any thread. */
@@ -231,6 +232,8 @@ int devices_capture(struct devices *devices, int (*check)(void *context), void *
  * devices, until devices_capture_end. */
 int devices_capture_branch(struct devices *devices, int (*check)(void *context), void *context,
 			   const int **fds, size_t *count);
+/* Why the machine cannot be branched, as the plugin has said; NULL: it can. Main thread. */
+const char *device_branch_obstacle(const struct device *device);
 /* Syncs the files of the last capture to the disk. Any thread, but one at a time. Returns 0 or a
  * negative status, logged. */
 int devices_capture_sync(const struct devices *devices);

@@ -151,8 +151,27 @@ branch_file(struct minivmm_device *public, int fd, char *path, size_t size)
 	return -1;
 }
 
+static int
+branch_obstacle(struct minivmm_device *public, const char *why)
+{
+	struct device *d = device_from(public);
+
+	if (!service_enter(public, SERVICE(branch_obstacle)))
+		return -1;
+	snprintf(d->branch_obstacle, sizeof(d->branch_obstacle), "%s", why ? why : "");
+	return 0;
+}
+
+const char *
+device_branch_obstacle(const struct device *d)
+{
+	return *d->branch_obstacle ? d->branch_obstacle : NULL;
+}
+
 const struct service_set device_capture_services = {
 	SERVICE_ROW(branch_file, branch_file, "branch_file", SERVICE_CAPTURE, SERVICE_IO),
+	SERVICE_ROW(branch_obstacle, branch_obstacle, "branch_obstacle",
+		    SERVICE_START_TO_STOP | SERVICE_CAPTURE, SERVICE_IO),
 	SERVICE_ROW(capture_defer, defer, "capture_defer", SERVICE_CAPTURE, SERVICE_IO),
 	SERVICE_ROW(captured, captured, "captured", SERVICE_START_TO_STOP | SERVICE_CAPTURE,
 		    SERVICE_ANY_THREAD),

@@ -102,14 +102,21 @@ read_words(struct branching *all, char **words)
 	return all->count ? NULL : "name the control socket of each branch";
 }
 
-/* A device whose threads run during a pause, and may hold locks that nobody releases in a child.
- * NULL: none. */
+/* The first device that prevents a branch, and why; NULL: none. */
 static const char *
-unparked(const struct vm *vm)
+obstructing_device(const struct vm *vm, const char **why)
 {
-	for (size_t i = 0; i < vm->devices.count; i++)
-		if (device_runs_in_pause(devices_at(&vm->devices, i)))
-			return device_name(devices_at(&vm->devices, i));
+	for (size_t i = 0; i < vm->devices.count; i++) {
+		const struct device *device = devices_at(&vm->devices, i);
+
+		/* They may hold locks that nobody releases in a child. */
+		*why = device_runs_in_pause(device)
+			   ? "it has threads that run during a pause (its plugin has "
+			     "MINIVMM_UNPARKED): run the machine without it"
+			   : device_branch_obstacle(device);
+		if (*why)
+			return device_name(device);
+	}
 	return NULL;
 }
 
@@ -142,12 +149,9 @@ command_branch(void *context, struct command *command, int argc, char **argv)
 		command_fail(command, "branch: %s", why);
 		return;
 	}
-	device = unparked(vm);
+	device = obstructing_device(vm, &why);
 	if (device) {
-		command_fail(command,
-			     "branch: device %s has threads that run during a pause (its plugin "
-			     "has MINIVMM_UNPARKED): run the machine without it",
-			     device);
+		command_fail(command, "branch: device %s: %s", device, why);
 		return;
 	}
 	all = branching_create(vm, command);

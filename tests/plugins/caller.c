@@ -121,6 +121,7 @@ call_all(struct minivmm_device *dev)
 	minivmm_option_set(dev, "name", "x");
 	minivmm_capture_file(dev, STDERR_FILENO);
 	minivmm_branch_file(dev, STDERR_FILENO, path);
+	minivmm_branch_obstacle(dev, NULL);
 	id = minivmm_capture_defer(dev);
 	minivmm_captured(dev, id, NULL);
 	minivmm_connected(dev, c->connect, NULL);

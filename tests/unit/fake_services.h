@@ -186,6 +186,12 @@ fake_branch_file(struct minivmm_device *dev, int fd, char *path, size_t size)
 	return 0;
 }
 
+static int
+fake_branch_obstacle(struct minivmm_device *dev, const char *why)
+{
+	return 0;
+}
+
 /* Creates a device as the core does, without starting it. The caller sets options in the state. */
 static void
 fake_create(struct fake *f, const struct minivmm_plugin *plugin)
@@ -212,6 +218,7 @@ fake_create(struct fake *f, const struct minivmm_plugin *plugin)
 		.socket_connect = fake_socket_connect,
 		.branch_file = fake_branch_file,
 		.connected = fake_connected,
+		.branch_obstacle = fake_branch_obstacle,
 	};
 	f->device = (struct minivmm_device){ &f->services, calloc(1, plugin->state_size), "fake0",
 					     sizeof(f->device) };

@@ -542,6 +542,7 @@ struct minivmm_services {
 	int (*captured)(struct minivmm_device *dev, uint64_t capture, const char *error);
 	int (*branch_file)(struct minivmm_device *dev, int fd, char *path, size_t size);
 	int (*connected)(struct minivmm_device *dev, uint64_t connect, const char *error);
+	int (*branch_obstacle)(struct minivmm_device *dev, const char *why);
 };
 
 /* Whether the host's table has a member, from a pointer to the table. */
@@ -1002,6 +1003,20 @@ minivmm_branch_file(struct minivmm_device *dev, int fd, char path[MINIVMM_BRANCH
 	return MINIVMM_HAS_SERVICE(s, branch_file)
 		   ? s->branch_file(dev, fd, path, MINIVMM_BRANCH_PATH)
 		   : 0;
+}
+
+/*
+ * Says why the machine cannot be branched, and how it can ("its disk has 128 layers: ..."), at most
+ * 255 bytes; NULL: it can, as at the beginning. A branch is then refused before the machine stops.
+ * The host copies the text. Returns 0 or -1. Where: from start to stop and in capture, in callbacks
+ * on the I/O thread.
+ */
+static inline int
+minivmm_branch_obstacle(struct minivmm_device *dev, const char *why)
+{
+	const struct minivmm_services *s = dev->services;
+
+	return MINIVMM_HAS_SERVICE(s, branch_obstacle) ? s->branch_obstacle(dev, why) : 0;
 }
 
 /*

@@ -84,6 +84,7 @@ block_start(struct minivmm_device *dev, const struct minivmm_start *start)
 		    dev, b, start->size > offsetof(struct minivmm_start, branch) && start->branch);
 	else if (!b->readonly)
 		r = disk_reset(&b->disk, b->disk.origin);
+	disk_check_room(&b->disk);
 	if (!r && b->io == BLOCK_IO_URING)
 		r = ring_start(b);
 	if (!r && block_binds(b))
@@ -110,6 +111,7 @@ block_capture(struct minivmm_device *dev)
 	r = !layers || minivmm_option_set(dev, "layers", layers) ||
 	    minivmm_option_set(dev, "overlay", "") || minivmm_option_set(dev, "temporary", "no");
 	free(layers);
+	disk_check_room(&b->disk);
 	return r ? -1 : 0;
 }
 

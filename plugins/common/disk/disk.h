@@ -98,6 +98,7 @@ struct disk {
 	bool readonly;
 	uint32_t count;  /* number of layers */
 	uint32_t origin; /* number of those at the restore, or the beginning of a branch; 0: none */
+	bool full;       /* the host knows that the disk has DISK_LAYERS */
 	struct disk_merge merge;
 	struct disk_layer layers[DISK_LAYERS];
 };
@@ -174,6 +175,9 @@ char *disk_stem(const struct disk *disk, const char *overlay);
 char *disk_layers(struct disk *disk);
 /* Drops all layers above this number and creates an overlay without a name. */
 int disk_reset(struct disk *disk, uint32_t layers);
+
+/* Tells the host whether another branch may need more layers than a disk can have. I/O thread. */
+void disk_check_room(struct disk *disk);
 
 /* merge.c: merges layers without a name in the background. Those that fail log it; the disk
  * continues with the layers that it has. I/O thread. */

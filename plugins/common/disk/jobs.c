@@ -185,8 +185,10 @@ block_done(struct minivmm_device *dev, uint32_t post)
 	end(b, workers_take(&b->workers), false);
 	if (b->ring)
 		ring_submit(b);
-	if (!b->pausing)
+	if (!b->pausing) {
 		disk_merge_start(&b->disk);
+		disk_check_room(&b->disk);
+	}
 	return b->pausing ? 0 : b->front->take(dev);
 }
 

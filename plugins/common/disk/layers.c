@@ -110,6 +110,20 @@ disk_room(struct disk *disk)
 	return -1;
 }
 
+void
+disk_check_room(struct disk *disk)
+{
+	bool full = disk->count == DISK_LAYERS && !disk->readonly && !disk->merge.wanted &&
+		    !disk->merge.count;
+
+	if (full != disk->full)
+		minivmm_branch_obstacle(disk->dev,
+					full ? "its disk has 128 layers, which is the maximum: "
+					       "copy its content into one file"
+					     : NULL);
+	disk->full = full;
+}
+
 static int
 open_file(struct disk *disk, const char *path, bool write)
 {

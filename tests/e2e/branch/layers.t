@@ -8,6 +8,7 @@ use warnings;
 use lib 'tests/lib';
 
 use Control;
+use Cwd 'getcwd';
 use Minivmm;
 use Test::More;
 
@@ -43,9 +44,10 @@ io = $io
 
 # The machine, on a disk of zeros.
 sub begin {
+    my (@more) = @_;
     unlink glob('disk.img*');
     spew('disk.img', "\0" x (256 * 512));
-    my $process = start([ $minivmm, '-c', 'ledger.ini', '--set', 'control.socket=p' ]);
+    my $process = start([ $minivmm, '-c', 'ledger.ini', '--set', 'control.socket=p', @more ]);
     my $control = Control->connect('p');
     return ($process, $control);
 }
@@ -139,4 +141,20 @@ for my $i (grep { $_ < @chain } 1, $depth) {
 $_->{control}->request('quit') for @chain;
 is((finish($process))[0], 0, 'the machine ends');
 ok(until_true { !ours(@processes) }, 'no process is left');
+
+# Layers with a name stay. With as many as a disk can have, no branch is made.
+unlink glob('*');
+config('auto');
+($process, $control) = begin('--set', 'device.disk0.temporary=no', '--set', 'device.disk0.overlay=o');
+my ($snapshots, $reply) = (0);
+my $here = getcwd();
+do {
+    $error = rounds($control, 1);
+    $reply = $control->request("snapshot $here/vm.snap") if !$error;
+} while !$error && $reply->{ok} && ++$snapshots < 126;
+is($error . ($reply->{error} // ''), '', '126 snapshots, each with a new overlay');
+like($control->request('branch x')->{error}, qr/^branch: device disk0: its disk has 128 layers, which is the maximum: copy its content/, 'a branch is refused');
+is(rounds($control, 256 / $round), '', 'the machine runs on');
+$control->request('quit');
+is((finish($process))[0], 0, 'it ends');
 done_testing;
