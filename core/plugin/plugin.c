@@ -22,33 +22,31 @@
 
 /* True if the path has this folder, also by another name. */
 static bool
-contains(const struct plugin_path *path, const char *folder)
+contains(const struct plugin_path *path, const char *folder, const struct file_id *id)
 {
-	struct file_id here = file_identify(folder), there;
-
-	for (size_t i = 0; i < path->count; i++) {
-		there = file_identify(path->folders[i]);
-		if (!strcmp(path->folders[i], folder) || (here.exists && file_same(&here, &there)))
+	for (size_t i = 0; i < path->count; i++)
+		if (!strcmp(path->folders[i], folder) ||
+		    (id->exists && file_same(id, &path->ids[i])))
 			return true;
-	}
 	return false;
 }
 
 static int
 add_folder(struct plugin_path *path, const char *folder, size_t length)
 {
-	char **folders = realloc(path->folders, (path->count + 1) * sizeof(*folders));
+	char **folders = realloc(path->folders, (path->count + 1) * sizeof(*folders)), *name;
+	struct file_id *ids = realloc(path->ids, (path->count + 1) * sizeof(*ids));
 
-	if (!folders)
+	path->folders = folders ? folders : path->folders;
+	path->ids = ids ? ids : path->ids;
+	name = folders && ids ? strndup(folder, length) : NULL;
+	if (!name)
 		return fail_memory("the plugin path");
-	path->folders = folders;
-	folders[path->count] = strndup(folder, length);
-	if (!folders[path->count])
-		return fail_memory("the plugin path");
-	if (contains(path, folders[path->count]))
-		free(folders[path->count]);
+	ids[path->count] = file_identify(name);
+	if (contains(path, name, &ids[path->count]))
+		free(name);
 	else
-		path->count++;
+		folders[path->count++] = name;
 	return 0;
 }
 
@@ -120,6 +118,7 @@ plugin_path_free(struct plugin_path *path)
 	for (size_t i = 0; i < path->count; i++)
 		free(path->folders[i]);
 	free(path->folders);
+	free(path->ids);
 	*path = (struct plugin_path){ 0 };
 }
 

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 
+#include "base/file.h"
 #include "base/why.h"
 #include "minivmm/plugin.h"
 
@@ -52,6 +53,7 @@ plugin_option(const struct plugin *plugin, size_t index)
  */
 struct plugin_path {
 	char **folders; /* without duplicates */
+	struct file_id *ids;
 	size_t count;
 	const char *advice; /* the remedy in the message "not found" */
 };
