@@ -324,7 +324,7 @@ sub copies {
 	return;
 }
 
-# Private_Dirty of branches at rest, without the pages of the guest.
+# Private_Dirty of branches at rest, without the pages of the guest; each with its keeper.
 sub rest {
 	progress('memory of a branch');
 	my $socket = "$shm/rest";
@@ -333,8 +333,15 @@ sub rest {
 	readline $pipe // die "bench: the guest did not start\n";
 	my $self = bless { pid => $pid, name => $minivmm }, 'Branch';
 	Guest::connect_to($self, $socket);
-	my (undef, undef, @pids) = $self->branch(8, '--paused');
-	my @lines = map { join "\t", Basics::beyond_guest($_, 96 * 1024) } @pids;
+	my (@lines, @pids);
+	for my $number (1 .. 8) {
+		my $reply = Guest::ctl($self, "branch $shm/rest-$number --paused");
+		my ($branch, $keeper) = ($reply->{branches}[0]{pid}, $reply->{keeper});
+		$running{$branch} = 1;
+		push @pids, $branch;
+		my @all = map { [Basics::beyond_guest($_, 96 * 1024)] } $branch, $keeper;
+		push @lines, join "\t", map { my $column = $_; $all[0][$column] + $all[1][$column] } 0, 1;
+	}
 	kill KILL => $pid;
 	close $pipe;
 	end_branches(@pids);
