@@ -227,7 +227,7 @@ lint: $(plugin_pages) ## check layout and structure, and run clang-tidy
 	mandoc -Tlint -Wwarning $(pages) $(plugin_pages)
 
 DEPS := git gcc g++ libc6-dev binutils pkgconf perl libinih-dev libcmocka-dev mandoc socat systemd acpica-tools clang clang-format clang-tidy \
-	libclang-rt-14-dev locales nbdkit zsh
+	libclang-rt-14-dev locales nbdkit libnbd-bin casync zstd zsh
 # What tests/svm/run needs, and what check-linux needs besides.
 SVM_DEPS := qemu-system-x86 cpio kmod
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)

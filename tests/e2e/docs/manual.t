@@ -11,7 +11,7 @@ use lib 'tests/lib';
 use Minivmm;
 use Test::More;
 
-my %page = (cli => 'minivmm.1', config => 'minivmm.ini.5', plugin => 'minivmm-plugin.3', snapshot => 'minivmm-snapshot.7');
+my %page = (cli => 'minivmm.1', config => 'minivmm.ini.5', plugin => 'minivmm-plugin.3', snapshot => 'minivmm-snapshot.7', vm => 'minivmm-fleet.7');
 
 sub without_comments { return $_[0] =~ s{/\*.*?\*/}{}gsr }
 
