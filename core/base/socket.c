@@ -161,7 +161,7 @@ socket_refuse_passed(int fd)
 int
 socket_check_passed(int fd, struct why *why)
 {
-	struct sockaddr_storage peer;
+	struct sockaddr_storage peer = { .ss_family = AF_UNSPEC };
 	socklen_t length = sizeof(peer), size = sizeof(int);
 	int type = 0, unread = 0;
 

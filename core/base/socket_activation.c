@@ -26,7 +26,7 @@ count_passed(void)
 static bool
 listens(int fd)
 {
-	struct sockaddr_storage own;
+	struct sockaddr_storage own = { .ss_family = AF_UNSPEC };
 	socklen_t length = sizeof(own), size = sizeof(int);
 	int type = 0, accepts = 0;
 
