@@ -62,8 +62,8 @@ sub names {
     return join ' ', sort grep { !/^\.\.?$/ } readdir $here;
 }
 
-# Those of the processes that run in the test's folder: of branches, whose numbers may have been used
-# again once they have ended.
+# Those of the processes that run in the test's folder: of branches, whose numbers may have been
+# used again once they have ended.
 sub ours {
     my $here = getcwd();
     return grep { (readlink("/proc/$_/cwd") // '') eq $here } @_;
