@@ -8,8 +8,8 @@ use lib 'tests/lib';
 use Minivmm;
 use Test::More;
 
-spew('x.ini', guest('f4', "[device f]\nplugin = $build/tests/plugins/faulty.so\nport = 0x500\n"));
-is((run([ $minivmm, '-c', 'x.ini', '--timeout', '1ns', '--save', 'x.snap' ]))[0], 124, 'a snapshot');
+spew('x.ini', guest('eb fe', "[device f]\nplugin = $build/tests/plugins/faulty.so\nport = 0x500\n"));
+is((run([ $minivmm, '-c', 'x.ini', '--timeout', '1ms', '--save', 'x.snap' ]))[0], 124, 'a snapshot');
 spew("in$_", "\n") for 1 .. 4;
 my @batch = ($minivmm, qw(batch -r x.snap --trust --input serial0 -j 4 --set));
 my @inputs = map { "in$_" } 1 .. 4;
