@@ -138,12 +138,14 @@ signals_take(struct signals *signals, struct vm *vm)
 	if (fd < 0 || loop_add(loop, &signals->interrupt, fd, EPOLLIN))
 		return fail(STATUS_HOST, "eventfd: %s", limit_error(errno).text);
 	interrupt_fd = fd;
-	fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (fd < 0 || loop_add(loop, &signals->term, fd, EPOLLIN))
-		return fail(STATUS_HOST, "eventfd: %s", limit_error(errno).text);
-	term_fd = fd;
+	if (vm_saves_on_term(vm)) {
+		fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (fd < 0 || loop_add(loop, &signals->term, fd, EPOLLIN))
+			return fail(STATUS_HOST, "eventfd: %s", limit_error(errno).text);
+		term_fd = fd;
+	}
 	term_came = 0;
-	term_saves = vm_saves_on_term(vm);
+	term_saves = signals->term.fd >= 0;
 	process = getpid();
 	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++)
 		/* nohup(1) ignores SIGHUP, so that the process outlives its terminal. */

@@ -17,6 +17,7 @@ my $layer = "$build/tests/preload/services.so";
 my %set = (
     'disk' => ['device.disk0.path=disk.img'],
     'linux' => [ "boot.image=$top/guests/bzimage.bin", 'vm.memory=4M', 'vm.cpus=1' ],
+    'ssh' => [ "boot.image=$top/guests/bzimage.bin", 'vm.memory=4M' ],
     'live' => [qw(vm.memory=1M cpu.r8=20 cpu.r11=500 cpu.r12=2 cpu.r13=4 cpu.r15=1)],
 );
 spew("input$_", "1\n") for 1, 2;
