@@ -21,11 +21,12 @@ is_deeply([ @{ status_of('status.json') }{qw(cause exit)} ], [ 'timeout', 124 ],
 is("$status:$out:$err", '0::', 'a run that ends before');
 is(status_of('status.json')->{cause}, 'hlt', '--status has its cause');
 
-# With --save: a snapshot of the loop, which can be restored, and has its own time.
+# With --save: a snapshot of the loop, which can be restored, and has its own time. A busy host may
+# need some until the guest executes anything.
 ($status, $out, $err) = run([ $minivmm, '-c', 'loop.ini', '--timeout', '20ms', '--save', 'loop.snap' ]);
 is("$status:$out:$err", "124::minivmm: snapshot written to loop.snap\n", 'a snapshot at the timeout');
 is(inspect('loop.snap')->{machine}{end}, 0, 'it is of a machine that runs');
-($status, $out, $err) = run([ $minivmm, '-r', 'loop.snap', '--timeout', '20ms', '--registers' ]);
+($status, $out, $err) = run([ $minivmm, '-r', 'loop.snap', '--timeout', '500ms', '--registers' ]);
 is("$status:$out", '124:', 'a restored machine');
 is(registers($err)->{rip}, 0x1002, 'it continues the loop');
 ($status, $out, $err) = run([ $minivmm, '-c', 'halts.ini', '--timeout', '100s', '--save', 'none.snap' ]);
