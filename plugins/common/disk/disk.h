@@ -10,6 +10,7 @@
 
 #include <minivmm/plugin.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <sys/uio.h>
 
@@ -78,7 +79,10 @@ struct disk_merge {
 	bool running;            /* thread is to be joined */
 	pthread_t thread;        /* it has from, count, into and retired until it has ended */
 	atomic_bool cancelled;   /* the thread ends soon */
-	atomic_bool ended;       /* the thread has */
+	atomic_bool ended;       /* the thread waits to be joined */
+	sem_t begun, joined;     /* the thread waits for the second at its end */
+	bool has_begun;          /* begun was taken */
+	uint8_t *buffer;         /* the thread's; malloced */
 	int error;               /* an errno, or 0 */
 	uint32_t first, count;   /* layers of the chain; count 0: none */
 	struct disk_layer *from; /* copies of those; malloced. The chain owns what they refer to */

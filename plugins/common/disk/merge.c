@@ -10,8 +10,10 @@
  *
  * The new file has the content of the run, and the id of its last layer, so the layers above do not
  * notice. Nothing that other machines use is changed: those that stand on the old files keep them.
- * The next stop puts the new file into the chain. The thread holds no lock and logs nothing,
- * so it may run during a pause, and a fork(2) of the machine is not affected.
+ * The next stop puts the new file into the chain. The thread may run during a pause, and a fork(2)
+ * of the machine is not affected: between its first and its last instruction, which the I/O thread
+ * waits for, it only reads, writes and closes files. It takes no lock, logs nothing, and allocates
+ * nothing.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* F_OFD_GETLK */
@@ -154,7 +156,16 @@ copy_run(struct disk *disk, uint8_t *buffer)
 
 /* Closing a file that has no name frees its space, which may take long. */
 static void
-close_retired(struct disk_merge *m)
+close_files(struct disk_merge *m)
+{
+	for (uint32_t i = 0; i < m->retired_count; i++) {
+		m->retired[i].store->close(&m->retired[i]);
+		m->retired[i].fd = -1;
+	}
+}
+
+static void
+free_retired(struct disk_merge *m)
 {
 	for (uint32_t i = 0; i < m->retired_count; i++)
 		disk_layer_close(&m->retired[i]);
@@ -163,22 +174,25 @@ close_retired(struct disk_merge *m)
 	m->retired_count = 0;
 }
 
+static void
+await(sem_t *semaphore)
+{
+	while (sem_wait(semaphore) && errno == EINTR)
+		;
+}
+
 static void *
 merge_main(void *argument)
 {
 	struct disk *disk = argument;
 	struct disk_merge *m = &disk->merge;
-	uint8_t *buffer;
 
-	close_retired(m);
-	if (m->count) {
-		buffer = malloc((size_t)COPY_CLUSTERS * DISK_CLUSTER);
-		if (!buffer)
-			errno = ENOMEM;
-		m->error = !buffer || copy_run(disk, buffer) ? errno : 0;
-		free(buffer);
-	}
+	sem_post(&m->begun);
+	close_files(m);
+	if (m->count)
+		m->error = copy_run(disk, m->buffer) ? errno : 0;
 	atomic_store(&m->ended, true);
+	await(&m->joined); /* the end of a thread takes locks */
 	return NULL;
 }
 
@@ -195,30 +209,24 @@ start_thread(struct disk *disk)
 	atomic_store(&m->ended, false);
 	atomic_store(&m->cancelled, false);
 	m->error = 0;
+	m->has_begun = false;
+	sem_init(&m->begun, 0, 0);
+	sem_init(&m->joined, 0, 0);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	m->running = !pthread_create(&m->thread, NULL, merge_main, disk);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return m->running ? 0 : -1;
 }
 
-/* Creates the file that the run is copied to. */
-static int
-begin_merge(struct disk *disk, uint32_t first, uint32_t count)
+static void
+join(struct disk_merge *m)
 {
-	struct disk_merge *m = &disk->merge;
-
-	m->from = malloc(count * sizeof(*m->from));
-	if (!m->from)
-		return -1;
-	memcpy(m->from, &disk->layers[first], count * sizeof(*m->from));
-	if (disk_create_merged(disk, &m->into, disk->layers[first - 1].id, m->from[count - 1].id)) {
-		free(m->from);
-		m->from = NULL;
-		return -1;
-	}
-	m->first = first;
-	m->count = count;
-	return 0;
+	sem_post(&m->joined);
+	pthread_join(m->thread, NULL);
+	sem_destroy(&m->begun);
+	sem_destroy(&m->joined);
+	m->running = false;
+	free_retired(m);
 }
 
 /* Drops a merge that has not been used. */
@@ -228,8 +236,31 @@ drop_merge(struct disk_merge *m)
 	if (m->count)
 		disk_layer_close(&m->into);
 	free(m->from);
+	free(m->buffer);
 	m->from = NULL;
+	m->buffer = NULL;
 	m->count = 0;
+}
+
+/* Creates the file that the run is copied to. */
+static int
+begin_merge(struct disk *disk, uint32_t first, uint32_t count)
+{
+	struct disk_merge *m = &disk->merge;
+
+	m->from = malloc(count * sizeof(*m->from));
+	m->buffer = malloc((size_t)COPY_CLUSTERS * DISK_CLUSTER);
+	if (m->from && m->buffer) {
+		memcpy(m->from, &disk->layers[first], count * sizeof(*m->from));
+		m->first = first;
+		if (!disk_create_merged(disk, &m->into, disk->layers[first - 1].id,
+					m->from[count - 1].id))
+			m->count = count;
+	}
+	if (m->count)
+		return 0;
+	drop_merge(m);
+	return -1;
 }
 
 /* Joins a thread that has ended. The layers keep their number if it has failed. */
@@ -240,8 +271,9 @@ join_ended(struct disk *disk)
 
 	if (!m->running || !atomic_load(&m->ended))
 		return;
-	pthread_join(m->thread, NULL);
-	m->running = false;
+	join(m);
+	free(m->buffer);
+	m->buffer = NULL;
 	if (m->error)
 		minivmm_log(disk->dev, MINIVMM_WARNING, "cannot merge %u layers of the disk: %s",
 			    m->count,
@@ -289,6 +321,9 @@ disk_merge_use(struct disk *disk)
 {
 	struct disk_merge *m = &disk->merge;
 
+	if (m->running && !m->has_begun) /* the begin of a thread takes locks */
+		await(&m->begun);
+	m->has_begun = true;
 	join_ended(disk);
 	if (m->running || !m->count)
 		return;
@@ -315,8 +350,7 @@ disk_merge_end(struct disk *disk)
 
 	atomic_store(&m->cancelled, true);
 	if (m->running)
-		pthread_join(m->thread, NULL);
-	m->running = false;
+		join(m);
 	drop_merge(m);
-	close_retired(m);
+	free_retired(m);
 }
