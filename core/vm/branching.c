@@ -2,6 +2,7 @@
 /* Makes branches: the side of the machine that is copied. */
 #include "vm/branching.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/limit.h"
 #include "base/log.h"
@@ -24,6 +26,53 @@ check_wait(void *context)
 	return machine_ended(context) ? fail(STATUS_USAGE, "cannot branch: the machine has ended")
 				      : 0;
 }
+
+#ifdef __SANITIZE_ADDRESS__
+/* Whether a thread of this process sleeps. */
+static bool
+sleeps(const char *thread)
+{
+	char path[64], text[512] = "";
+	const char *end;
+	int fd;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%.20s/stat", thread);
+	fd = file_open(path, FILE_READ);
+	n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+	if (fd >= 0)
+		close(fd);
+	end = strrchr(text, ')');
+	return n <= 0 || !end || end[1] != ' ' || end[2] == 'S';
+}
+
+/* Unlike that of glibc, AddressSanitizer's allocator is not prepared for a fork(2) while another
+ * thread uses it, as each thread does at its begin and end. Waits until all others sleep. */
+static void
+await_threads(void)
+{
+	struct dirent *entry;
+	bool all = false;
+
+	while (!all) {
+		DIR *threads = opendir("/proc/self/task");
+
+		all = true;
+		while (threads && (entry = readdir(threads)))
+			if (*entry->d_name != '.' && atoi(entry->d_name) != getpid())
+				all &= sleeps(entry->d_name);
+		if (threads)
+			closedir(threads);
+		if (!all)
+			usleep(1000);
+	}
+}
+#else
+static void
+await_threads(void)
+{
+}
+#endif
 
 /* Saves the state and forks. The machine is paused. Returns the process, or a negative status. */
 static pid_t
@@ -43,6 +92,7 @@ fork_paused(struct branching *all)
 		r = dirty_poll(&vm->machine, NULL);
 	if (r)
 		return r;
+	await_threads();
 	process = fork();
 	if (!process) {
 		all->reports = all->child_reports;
