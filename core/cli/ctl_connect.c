@@ -2,8 +2,8 @@
 /*
  * minivmm ctl SOCKET connect: joins stdin and stdout with a port of the guest. One end of a socket
  * pair goes to the machine with the command. Two threads copy, one for each direction, so that
- * neither waits for the other; each waits in read(2) and write(2), and leaves the flags of stdin
- * and stdout alone, which other programs share.
+ * neither waits for the other; each waits in poll(2), read(2) and write(2), and leaves the flags of
+ * stdin and stdout alone, which other programs share.
  */
 #include <errno.h>
 #include <poll.h>
@@ -63,18 +63,30 @@ write_all(int fd, const char *bytes, size_t length)
 	return true;
 }
 
+/* false: the connection has ended. */
+static bool
+has_input(int fd)
+{
+	struct pollfd either[] = { { .fd = STDIN_FILENO, .events = POLLIN }, { .fd = fd } };
+
+	while (poll(either, 2, -1) < 0 && errno == EINTR)
+		;
+	return !either[1].revents;
+}
+
 /* From stdin to the guest, until one of them ends. */
 static void *
 send_input(void *context)
 {
 	int fd = *(int *)context;
 	char *bytes = malloc(PART);
-	ssize_t n = -1;
+	ssize_t n = bytes ? 1 : -1;
 
-	errno = ENOMEM;
-	while (bytes && (n = read_some(STDIN_FILENO, bytes)) > 0)
-		if (!write_all(fd, bytes, (size_t)n))
+	while (n > 0) {
+		n = has_input(fd) ? read_some(STDIN_FILENO, bytes) : 0;
+		if (n > 0 && !write_all(fd, bytes, (size_t)n))
 			break; /* the guest reads no more */
+	}
 	if (n < 0)
 		log_line(MINIVMM_WARNING, NULL, "ctl: cannot read stdin: %s; it ends here",
 			 limit_error(errno).text);
@@ -112,10 +124,11 @@ join(int fd)
 		return fail(STATUS_HOST, "ctl: cannot create a thread: %s",
 			    limit_error_of(LIMIT_THREAD, error).text);
 	status = receive_output(fd);
-	/* POLLHUP: we have shut down our half, or the guest reads no more. The thread may then
-	 * still wait for stdin; it ends with the process. */
+	/* POLLHUP: we have shut down our half, or the guest reads no more. */
 	if (!status)
 		wait_for(fd, 0);
+	shutdown(fd, SHUT_RDWR); /* ends the thread, if it still waits for stdin */
+	pthread_join(sender, NULL);
 	return status;
 }
 
