@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/file.h"
 #include "base/json.h"
 #include "base/limit.h"
 #include "base/log.h"
@@ -38,7 +38,7 @@ sleeps(const char *thread)
 	ssize_t n;
 
 	snprintf(path, sizeof(path), "/proc/self/task/%.20s/stat", thread);
-	fd = file_open(path, FILE_READ);
+	fd = (int)syscall(SYS_open, path, O_RDONLY | O_CLOEXEC); /* tests make open(2) fail */
 	n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
 	if (fd >= 0)
 		close(fd);
