@@ -185,6 +185,7 @@ take_branch(struct run_options *run, struct arguments *arguments, int operands)
 	char **words = run->branch;
 
 	if (!words[1]) {
+		free(words);
 		run->branch = NULL;
 		return 0;
 	}
@@ -304,7 +305,6 @@ int
 main(int argc, char **argv)
 {
 	struct run_options run_options = { 0 };
-	char **branch;
 	const struct cli_command *command;
 	int r;
 
@@ -333,13 +333,13 @@ main(int argc, char **argv)
 	}
 	run_options.set = calloc((size_t)argc, sizeof(char *));
 	run_options.parents = calloc((size_t)argc, sizeof(char *));
-	run_options.branch = branch = calloc((size_t)argc + 2, sizeof(char *));
-	if (run_options.set && run_options.parents && branch)
+	run_options.branch = calloc((size_t)argc + 2, sizeof(char *));
+	if (run_options.set && run_options.parents && run_options.branch)
 		r = run(argc, argv, &run_options);
 	else
 		r = -fail_memory("the command line");
 	free(run_options.set);
 	free(run_options.parents);
-	free(branch);
+	free(run_options.branch);
 	return r ? r : -show_end(stdout);
 }
