@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "unit/fake_services.h"
@@ -91,6 +92,16 @@ test_realpath(const char *path, char *room)
 	return realpath(path, room);
 }
 
+static atomic_ulong space = 1ul << 40; /* bytes in the file system that are free */
+
+static inline int
+test_fstatfs(int fd, struct statfs *fs)
+{
+	*fs = (struct statfs){ .f_bsize = 512, .f_blocks = 1ul << 40 };
+	fs->f_bavail = atomic_load(&space) / 512;
+	return 0;
+}
+
 #define lstat test_lstat
 #include "../../plugins/common/disk/names.c"
 #undef lstat
@@ -111,7 +122,9 @@ test_realpath(const char *path, char *room)
 #include "../../plugins/common/disk/freeze.c"
 #undef realpath
 #include "../../plugins/common/disk/layers.c"
+#define fstatfs test_fstatfs
 #include "../../plugins/common/disk/merge.c"
+#undef fstatfs
 #include "unit/fake_export.h"
 
 #define OPERATIONS 10000u

@@ -224,13 +224,42 @@ test_failure(void **state)
 	disk_destroy(&disk);
 }
 
+/* A merge does not take the space that the guest may need meanwhile. */
+static void
+test_room(void **state)
+{
+	const struct iovec part = { model, DISK_CLUSTER };
+
+	begin();
+	for (unsigned i = 0; i < 6; i++) { /* four clusters, two of them twice */
+		assert_int_equal(disk_write(&disk, &part, 1, 512, i % 4 * DISK_CLUSTER), 0);
+		memcpy(model + i % 4 * DISK_CLUSTER, model, 512);
+		freeze_for_branch();
+	}
+	atomic_store(&space, 8 * DISK_CLUSTER - 512);
+	disk_merge_start(&disk);
+	wait_for_merge();
+	*host.last = '\0';
+	freeze_for_branch();
+	assert_int_equal(disk.count, 8);
+	assert_string_equal(host.last,
+			    "cannot merge 6 layers of the disk: No space left on device");
+	atomic_store(&space, 8 * DISK_CLUSTER);
+	disk_merge_start(&disk);
+	wait_for_merge();
+	atomic_store(&space, 1ul << 40);
+	freeze_for_branch();
+	assert_int_equal(disk.count, 3);
+	disk_destroy(&disk);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_branches),  cmocka_unit_test(test_snapshots),
 		cmocka_unit_test(test_beginning), cmocka_unit_test(test_large),
-		cmocka_unit_test(test_failure),
+		cmocka_unit_test(test_failure),   cmocka_unit_test(test_room),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -13,7 +13,8 @@
  * The next stop puts the new file into the chain. The thread may run during a pause, and a fork(2)
  * of the machine is not affected: between its first and its last instruction, which the I/O thread
  * waits for, it only reads, writes and closes files. It takes no lock, logs nothing, and allocates
- * nothing.
+ * nothing. A merge needs space until the old files are closed, and gives up before the guest's own
+ * writes could lack it.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* F_OFD_GETLK */
@@ -23,6 +24,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/vfs.h>
 
 #include "disk.h"
 
@@ -132,11 +134,43 @@ copy_clusters(struct disk *disk, struct disk_layer *from, uint64_t first, uint64
 	return into->store->transfer(into, DISK_WRITE, &piece, 1, into->data + at);
 }
 
+/* Whether the file system has space for so many clusters, and for as many that the guest may write
+ * meanwhile. If it does not say, it has. */
+static bool
+has_room(const struct disk_layer *into, uint64_t clusters)
+{
+	struct statfs fs;
+	uint64_t bytes;
+
+	return fstatfs(into->fd, &fs) || !fs.f_blocks ||
+	       __builtin_mul_overflow(fs.f_bavail, fs.f_frsize ? fs.f_frsize : fs.f_bsize,
+				      &bytes) ||
+	       bytes / DISK_CLUSTER / 2 >= clusters;
+}
+
+/* The clusters of all layers of the run together. */
+static uint64_t
+count_clusters(const struct disk *disk)
+{
+	const struct disk_merge *m = &disk->merge;
+	uint64_t count = 0;
+
+	for (uint64_t i = 0; i * 8 * DISK_CLUSTER < disk->bytes; i++) {
+		unsigned bits = 0;
+
+		for (uint32_t k = 0; k < m->count; k++)
+			bits |= m->from[k].present[i];
+		count += (unsigned)__builtin_popcount(bits);
+	}
+	return count;
+}
+
 static int
 copy_run(struct disk *disk, uint8_t *buffer)
 {
 	struct disk_merge *m = &disk->merge;
 	uint64_t clusters = (disk->bytes + DISK_CLUSTER - 1) / DISK_CLUSTER, next;
+	uint64_t left = count_clusters(disk);
 
 	for (uint64_t c = 0; c < clusters; c = next) {
 		struct disk_layer *from = merged_from(m, c);
@@ -145,11 +179,12 @@ copy_run(struct disk *disk, uint8_t *buffer)
 		     next < clusters && next - c < COPY_CLUSTERS && merged_from(m, next) == from;
 		     next++)
 			;
-		if (atomic_load(&m->cancelled))
-			errno = ECANCELED;
-		if (atomic_load(&m->cancelled) ||
-		    (from && copy_clusters(disk, from, c, next - c, buffer)))
+		errno = atomic_load(&m->cancelled) ? ECANCELED : 0;
+		if (!errno && from && !has_room(&m->into, left))
+			errno = ENOSPC;
+		if (errno || (from && copy_clusters(disk, from, c, next - c, buffer)))
 			return -1;
+		left -= from ? next - c : 0;
 	}
 	return overlay_write_present(disk, &m->into);
 }
