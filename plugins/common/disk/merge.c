@@ -137,7 +137,7 @@ copy_clusters(struct disk *disk, struct disk_layer *from, uint64_t first, uint64
 /* Whether the file system has space for so many clusters, and for as many that the guest may write
  * meanwhile. If it does not say, it has. */
 static bool
-has_room(const struct disk_layer *into, uint64_t clusters)
+has_space(const struct disk_layer *into, uint64_t clusters)
 {
 	struct statfs fs;
 	uint64_t bytes;
@@ -180,7 +180,7 @@ copy_run(struct disk *disk, uint8_t *buffer)
 		     next++)
 			;
 		errno = atomic_load(&m->cancelled) ? ECANCELED : 0;
-		if (!errno && from && !has_room(&m->into, left))
+		if (!errno && from && !has_space(&m->into, left))
 			errno = ENOSPC;
 		if (errno || (from && copy_clusters(disk, from, c, next - c, buffer)))
 			return -1;
