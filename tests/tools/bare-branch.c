@@ -6,9 +6,9 @@
  *   bare-branch STATE SNAPSHOT huge|small|file [MIB]
  *
  * clone-speed writes STATE. The guest is tests/bench/rounds.S. Its memory is anonymous, in huge or
- * in small pages, or a private mapping of the snapshot. MIB: a second slot of so many MiB at 4 GiB,
- * filled, so that a large machine needs no large snapshot. Reads commands, and prints a line for
- * each:
+ * in small pages, or a private mapping of the snapshot. MIB is the size of a second slot at 4 GiB.
+ * The tool fills it, so that a large machine needs no large snapshot. Reads commands, and prints a
+ * line for each:
  *
  *   fork      forks: microseconds of fork(2), and from its call to the child's first exit
  *   hold      forks a child that only shares the memory, until release; as fork, but 0

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A program that is connected to a running stream with a socket of its own. */
+/* Connects a program to a running stream by a socket that the program passes. */
 #include "unit/stream_bench.h"
 
 #include <sys/socket.h>

@@ -134,8 +134,8 @@ copy_clusters(struct disk *disk, struct disk_layer *from, uint64_t first, uint64
 	return into->store->transfer(into, DISK_WRITE, &piece, 1, into->data + at);
 }
 
-/* Whether the file system has space for so many clusters, and for as many that the guest may write
- * meanwhile. If it does not say, it has. */
+/* Whether the file system has space for twice this number of clusters: the guest may write as many
+ * in the meantime. True if the file system does not report its space. */
 static bool
 has_space(const struct disk_layer *into, uint64_t clusters)
 {
