@@ -86,48 +86,13 @@ writer(void *argument)
 	return NULL;
 }
 
-/* more: keeps the other ancestors. Without memory is_ancestor will not know the id. */
-static void
-add_ancestor(struct capture *c, const uint8_t id[16], bool more)
-{
-	size_t count = more ? c->base.ancestor_count : 0;
-	uint8_t *ids = realloc(c->base.ancestors, (count + 1) * 16);
-
-	if (!ids)
-		return;
-	memcpy(ids + 16 * count, id, 16);
-	c->base.ancestors = ids;
-	c->base.ancestor_count = count + 1;
-}
-
-/* Makes the snapshot the base of the next diff. All later changes are still in the dirty log. */
-static void
-new_base(struct capture *c)
-{
-	const char *slash = strrchr(c->request.path, '/');
-
-	add_ancestor(c, c->header.id, c->request.diff);
-	free(c->base.name);
-	c->base = (struct capture_base){
-		.ancestors = c->base.ancestors,
-		.ancestor_count = c->base.ancestor_count,
-		.metadata = c->header.table_size + (c->request.diff ? c->base.metadata : 0),
-		.known = true,
-		.tracked = true,
-		.checksum = c->header.checksum,
-		.name = c->request.fd < 0 ? strdup(slash ? slash + 1 : c->request.path) : NULL,
-	};
-	memcpy(c->base.id, c->header.id, sizeof(c->base.id));
-	memset(c->since, 0, memory_words(&c->machine->memory) * sizeof(*c->since));
-}
-
 /* Updates the base after a success, completes the result and frees everything. */
 static void
 clean_up(struct capture *c)
 {
 	/* output.done: the file is in place, even if syncing the folder failed. */
 	if ((!c->result.status || c->output.done) && c->request.track && !c->request.apart)
-		new_base(c);
+		capture_base_set(c);
 	if (c->image.shared) {
 		c->result.pages = atomic_load(&c->image.shared->pages) +
 				  c->result.stop_pages * (c->result.method == METHOD_PRECOPY);
@@ -215,56 +180,6 @@ capture_init(struct capture *c, struct machine *machine, struct devices *devices
 }
 
 void
-capture_restored(struct capture *c, const struct snapshot *snapshot)
-{
-	const char *slash = strrchr(snapshot->path, '/');
-
-	c->base.known = true;
-	c->base.tracked = dirty_on(c->machine);
-	c->base.checksum = snapshot->header.checksum;
-	memcpy(c->base.id, snapshot->header.id, sizeof(c->base.id));
-	for (const struct snapshot *s = snapshot; s; s = s->parent) {
-		add_ancestor(c, s->header.id, true);
-		c->base.metadata += s->header.table_size;
-	}
-	if (!snapshot->received)
-		c->base.name = strdup(slash ? slash + 1 : snapshot->path);
-}
-
-void
-capture_replaces(struct capture *c, const struct snapshot *snapshot)
-{
-	if (!snapshot->parent || !dirty_on(c->machine))
-		return;
-	free(c->base.name);
-	free(c->base.ancestors);
-	c->base = (struct capture_base){ .known = false };
-	capture_restored(c, snapshot->parent);
-	for (uint64_t page = 0; page < memory_words(&c->machine->memory) * 64; page++)
-		if (page < snapshot->header.memory_size / PAGE_SIZE &&
-		    snapshot_holds(snapshot, page))
-			c->since[page / 64] |= 1ull << page % 64;
-}
-
-int
-capture_branched(struct capture *c, const struct capture *parent)
-{
-	const struct capture_base *base = &parent->base;
-	size_t ancestors = 16 * base->ancestor_count;
-
-	if (!base->known)
-		return 0;
-	c->base = *base;
-	c->base.name = base->name ? strdup(base->name) : NULL;
-	c->base.ancestors = malloc(ancestors + 1);
-	if (!c->base.ancestors || (base->name && !c->base.name))
-		return fail_memory("a branch");
-	memcpy(c->base.ancestors, base->ancestors, ancestors);
-	memcpy(c->since, parent->since, memory_words(&c->machine->memory) * sizeof(*c->since));
-	return 0;
-}
-
-void
 capture_free(struct capture *c)
 {
 	if (c->event_fd >= 0)
@@ -272,8 +187,7 @@ capture_free(struct capture *c)
 	dirty_watch_remove(c->machine, &c->watch);
 	free(c->since);
 	free(c->todo);
-	free(c->base.name);
-	free(c->base.ancestors);
+	capture_base_free(c);
 	pthread_mutex_destroy(&c->lock);
 	pthread_cond_destroy(&c->changed);
 }
@@ -317,34 +231,6 @@ begin(struct capture *c, const struct capture_request *request)
 	return r;
 }
 
-/* Does a diff need this file? */
-static bool
-is_ancestor(const struct capture *c, const char *path)
-{
-	uint8_t id[16];
-
-	if (snapshot_peek_id(path, id))
-		for (size_t i = 0; i < c->base.ancestor_count; i++)
-			if (!memcmp(c->base.ancestors + 16 * i, id, sizeof(id)))
-				return true;
-	return false;
-}
-
-/* Would a restore refuse a diff, because its chain would exceed a limit? The size of the diff is
- * not known yet. */
-static bool
-is_full(const struct capture_base *base)
-{
-	return base->ancestor_count >= SNAPSHOT_CHAIN_MAX ||
-	       base->metadata > SNAPSHOT_CHAIN_META_MAX - SNAPSHOT_META_MAX;
-}
-
-bool
-capture_can_diff(const struct capture *c, const char *path)
-{
-	return c->base.known && !is_full(&c->base) && !is_ancestor(c, path);
-}
-
 /* Refuses what would fail later. */
 static int
 check(const struct capture *c, const struct capture_request *request)
@@ -359,13 +245,13 @@ check(const struct capture *c, const struct capture_request *request)
 			    "cannot write snapshot %s: a diff needs an earlier snapshot; "
 			    "take a full snapshot first",
 			    request->path);
-	if (request->diff && is_full(&c->base))
+	if (request->diff && capture_base_is_full(&c->base))
 		return fail(STATUS_USAGE,
 			    "cannot write snapshot %s: the chain of %zu snapshots cannot grow; "
 			    "take a full snapshot, or restore from a file that minivmm flatten "
 			    "makes of the chain",
 			    request->path, c->base.ancestor_count);
-	if (request->diff && request->fd < 0 && is_ancestor(c, request->path))
+	if (request->diff && request->fd < 0 && capture_base_needs(c, request->path))
 		return fail(STATUS_USAGE,
 			    "cannot write snapshot %s: the diff needs the snapshot that is in this "
 			    "file now; name another file",

@@ -160,8 +160,18 @@ int64_t capture_poll_dirty(struct capture *capture);
 struct reset;
 int capture_reset(struct capture *capture, struct reset *reset);
 
-/* Private to capture.c and rounds.c. */
+/* Private to capture.c, capture_base.c and rounds.c. */
 
+/* Makes the finished snapshot the base of the next diff. All later changes are still in the dirty
+ * log. Main thread. */
+void capture_base_set(struct capture *capture);
+/* Forgets the base: no diff is possible. */
+void capture_base_free(struct capture *capture);
+/* Whether a diff needs this file: it is the base, or an ancestor of it. */
+bool capture_base_needs(const struct capture *capture, const char *path);
+/* Whether a restore would refuse a diff, because its chain would exceed a limit. The size of the
+ * diff is not known yet. */
+bool capture_base_is_full(const struct capture_base *base);
 /* Estimates how much the sections of the stop take. Main thread, before the writer thread. */
 void capture_estimate(struct capture *capture);
 /* Allocates and touches the buffers for copies of pages and for the records of the state, so that
