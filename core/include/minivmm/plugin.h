@@ -72,6 +72,8 @@ extern "C" {
 #define MINIVMM_ABI 2 /* changes only when old plugins can no longer be supported */
 
 struct minivmm_services;
+struct minivmm_machine; /* this and the next: see minivmm/tool.h */
+struct minivmm_tool;
 struct minivmm_writer;
 struct minivmm_reader;
 
@@ -443,6 +445,9 @@ struct minivmm_plugin {
 	 * snapshot does not contain connections. NULL: the device has no ports.
 	 */
 	int (*connect)(struct minivmm_device *dev, const struct minivmm_connect *connect);
+	/* Not NULL: the plugin is a tool, which is no part of the guest's machine: see
+	 * minivmm/tool.h. */
+	const struct minivmm_tool *tool;
 };
 
 /* pause: requests are in flight; minivmm_paused() follows. read, write: the access is deferred;
@@ -543,6 +548,7 @@ struct minivmm_services {
 	int (*branch_file)(struct minivmm_device *dev, int fd, char *path, size_t size);
 	int (*connected)(struct minivmm_device *dev, uint64_t connect, const char *error);
 	int (*branch_obstacle)(struct minivmm_device *dev, const char *why);
+	const struct minivmm_machine *(*machine)(struct minivmm_device *dev);
 };
 
 /* Whether the host's table has a member, from a pointer to the table. */
@@ -869,6 +875,7 @@ minivmm_may_wait(struct minivmm_device *dev)
 #define MINIVMM_PARKED_THREADS                                                                     \
 	"parked-threads"                  /* minivmm_paused() on any thread, MINIVMM_UNPARKED */
 #define MINIVMM_CONNECTIONS "connections" /* connect of the descriptor, minivmm_connected() */
+#define MINIVMM_TOOLS "tools"             /* tool of the descriptor */
 
 /* Whether the host has a feature. Where: in any phase, on any thread. */
 static inline bool
@@ -1146,6 +1153,16 @@ static inline int
 minivmm_get_end(struct minivmm_device *dev, struct minivmm_reader *reader)
 {
 	return dev->services->get_end(reader);
+}
+
+/* Returns the machine's functions for a tool; NULL: the host is older than tools. Use those of
+ * minivmm/tool.h. Where: from start to stop, in callbacks on the I/O thread. */
+static inline const struct minivmm_machine *
+minivmm_machine_functions(struct minivmm_device *dev)
+{
+	const struct minivmm_services *s = dev->services;
+
+	return MINIVMM_HAS_SERVICE(s, machine) ? s->machine(dev) : NULL;
 }
 
 #ifdef __cplusplus
