@@ -31,11 +31,13 @@ struct run_options {
 	size_t parent_count;
 	char **set; /* KEY=VALUE, set_count of them */
 	size_t set_count;
+	char **tools; /* PLUGIN[:KEY=VALUE,...], tool_count of them */
+	size_t tool_count;
 	const char *until, *at, *save;
 	uint64_t timeout; /* ns; 0: none */
 	const char *status, *trace;
 	char **branch; /* the words of the command branch; NULL: the machine itself runs */
-	bool trust, registers, check, restore_or_start;
+	bool trust, registers, check, restore_or_start, paused;
 };
 
 /*

@@ -10,7 +10,8 @@
 
 const struct cli_option cli_run_options[] = {
 	{ "config", 'c', "CONFIG", "run the machine that an INI file describes", NULL },
-	{ "restore", 'r', "SNAPSHOT", "restore a machine and run it; also - and fd:N", NULL },
+	{ "restore", 'r', "SNAPSHOT", "restore a machine and run it; also - and fd:N",
+	  "restore it and run; also -, fd:N; --trust: open its files" },
 	{ "set", CLI_SET, "KEY=VALUE", "set a key: vm.memory=1M, device.serial0.output=pty", NULL },
 	{ "until", CLI_UNTIL, "CONDITION", "end there (with --save: after writing the snapshot)",
 	  "end there; --timeout TIME (30s): with status 124" },
@@ -21,7 +22,10 @@ const struct cli_option cli_run_options[] = {
 	{ "branch", CLI_BRANCH, "SOCKET",
 	  "with -r, last: run machines that share its memory, as ctl branch",
 	  "with -r, last: run machines that share its memory" },
-	{ "trust", CLI_TRUST, NULL, "with -r: open host files and sockets that it names", NULL },
+	{ "trust", CLI_TRUST, NULL, "with -r: open host files and sockets that it names", "" },
+	{ "tool", CLI_TOOL, "PLUGIN[:KEY=VALUE,...]", "add a tool, such as gdb",
+	  "add a tool, such as gdb; -S: start paused" },
+	{ "paused", 'S', NULL, "start paused, until the command resume or a debugger", "" },
 	{ "restore-or-start", CLI_RESTORE_OR_START, NULL,
 	  "continue from the file of [snapshot], if it exists", "" },
 	{ "status", CLI_STATUS, "FILE", "write how the run ended, as a line of JSON",
@@ -262,7 +266,8 @@ cli_help(const char *name)
 bool
 cli_repeats(const struct cli_option *option)
 {
-	return !option->value || option->id == CLI_SET || option->id == 'r';
+	return !option->value || option->id == CLI_SET || option->id == CLI_TOOL ||
+	       option->id == 'r';
 }
 
 const char *

@@ -14,6 +14,7 @@
 /* IDs of options without a letter. */
 enum {
 	CLI_SET = 256,
+	CLI_TOOL,
 	CLI_UNTIL,
 	CLI_AT,
 	CLI_SAVE,

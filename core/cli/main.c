@@ -136,6 +136,12 @@ take(int option, const char *value, struct run_options *run)
 	case CLI_SET:
 		run->set[run->set_count++] = (char *)value;
 		return 0;
+	case CLI_TOOL:
+		run->tools[run->tool_count++] = (char *)value;
+		return 0;
+	case 'S':
+		run->paused = true;
+		return 0;
 	case CLI_UNTIL:
 		run->until = value;
 		return 0;
@@ -194,7 +200,7 @@ take_branch(struct run_options *run, struct arguments *arguments, int operands)
 			     "minivmm ctl SOCKET branch",
 			     "");
 	if (run->until || run->at || run->save || run->timeout || run->status || run->trace ||
-	    run->registers || run->check)
+	    run->registers || run->check || run->tool_count || run->paused)
 		return usage("--branch makes machines that run by themselves: give it only -r, "
 			     "--set, --trust and --log",
 			     "");
@@ -332,13 +338,15 @@ main(int argc, char **argv)
 		return r ? r : -show_end(stdout);
 	}
 	run_options.set = calloc((size_t)argc, sizeof(char *));
+	run_options.tools = calloc((size_t)argc, sizeof(char *));
 	run_options.parents = calloc((size_t)argc, sizeof(char *));
 	run_options.branch = calloc((size_t)argc + 2, sizeof(char *));
-	if (run_options.set && run_options.parents && run_options.branch)
+	if (run_options.set && run_options.tools && run_options.parents && run_options.branch)
 		r = run(argc, argv, &run_options);
 	else
 		r = -fail_memory("the command line");
 	free(run_options.set);
+	free(run_options.tools);
 	free(run_options.parents);
 	free(run_options.branch);
 	return r ? r : -show_end(stdout);

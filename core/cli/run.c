@@ -191,6 +191,8 @@ start_and_run(struct run *run)
 		r = control_open(&run->control, &machine->loop, socket, vm_commands, vm);
 	if (!r)
 		r = wait_for_branches(run);
+	if (!r && run->options->paused)
+		machine_pause(machine, PAUSE_OPERATOR);
 	if (!r) {
 		vm_stop_warn_past(vm, vm->stop.text);
 		r = vm_run(vm);
@@ -277,6 +279,8 @@ build(struct run *run)
 					  .parent_count = o->parent_count,
 					  .set = o->set,
 					  .set_count = o->set_count,
+					  .tools = o->tools,
+					  .tool_count = o->tool_count,
 					  .trace = o->trace,
 					  .status = o->status,
 					  .timeout = o->timeout,

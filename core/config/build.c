@@ -63,11 +63,13 @@ set_plugin(struct config *config, struct config_device *device, const struct ini
 	return device->plugin ? 0 : no_memory(config);
 }
 
+/* Adds a device or a tool. */
 static int
 add_device(struct config *config, const struct ini_section *section)
 {
 	const struct ini_key *plugin = ini_key_find(section, "plugin");
-	const char *name = section->instance ? section->instance : "";
+	const char *name = section->instance ? section->instance : "", *kind = section->kind;
+	bool tool = !strcmp(kind, "tool");
 	struct config_device *device;
 	char where[512];
 	int status = 0;
@@ -75,17 +77,18 @@ add_device(struct config *config, const struct ini_section *section)
 	config_where(section->place, where, sizeof(where));
 	if (!schema_device_name(name))
 		status = fail(STATUS_USAGE,
-			      "%s: [device %s]: the name must be a letter a to z and up to 31 of "
-			      "a to z, 0 to 9, _ and -, such as serial0",
-			      where, name);
+			      "%s: [%s %s]: the name must be a letter a to z and up to 31 of a to "
+			      "z, 0 to 9, _ and -, such as %s",
+			      where, kind, name, tool ? "gdb0" : "serial0");
 	if (!plugin || !*plugin->value)
 		status = fail(STATUS_USAGE,
-			      "%s: [device %s] has no plugin; add plugin = NAME (minivmm plugins "
-			      "lists the plugins)",
-			      where, name);
+			      "%s: [%s %s] has no plugin; add plugin = NAME (minivmm plugins lists "
+			      "the plugins)",
+			      where, kind, name);
 	if (status || !plugin)
 		return status;
-	device = config_device_add(config, name, section->place);
+	device = tool ? config_tool_add(config, name, section->place)
+		      : config_device_add(config, name, section->place);
 	if (!device)
 		return no_memory(config);
 	for (size_t i = 0; i < section->key_count; i++) {
@@ -181,7 +184,7 @@ add_section(struct config *config, const struct ini_section *section)
 	bool known = schema_has_section(section->kind);
 	int status = 0, r;
 
-	if (!strcmp(section->kind, "device"))
+	if (!strcmp(section->kind, "device") || !strcmp(section->kind, "tool"))
 		return add_device(config, section);
 	if (!strcmp(section->kind, "module"))
 		return add_module(config, section);

@@ -123,23 +123,33 @@ config_option_replace(struct config_option *option, char *value)
 	option->value = value;
 }
 
-struct config_device *
-config_device_add(struct config *config, const char *name, struct config_place place)
+static struct config_device *
+add(struct config_device **list, size_t *count, const char *name, struct config_place place)
 {
-	struct config_device *devices =
-	    realloc(config->devices, (config->device_count + 1) * sizeof(*devices));
-	struct config_device *device;
+	struct config_device *devices = realloc(*list, (*count + 1) * sizeof(*devices)), *device;
 
 	if (!devices)
 		return NULL;
-	config->devices = devices;
-	device = &devices[config->device_count];
+	*list = devices;
+	device = &devices[*count];
 	*device = (struct config_device){ .name = strdup(name), .place = place };
 	if (!device->name)
 		return NULL;
 	device->plugin_place = place;
-	config->device_count++;
+	++*count;
 	return device;
+}
+
+struct config_device *
+config_device_add(struct config *config, const char *name, struct config_place place)
+{
+	return add(&config->devices, &config->device_count, name, place);
+}
+
+struct config_device *
+config_tool_add(struct config *config, const char *name, struct config_place place)
+{
+	return add(&config->tools, &config->tool_count, name, place);
 }
 
 void
@@ -149,12 +159,10 @@ config_init(struct config *config)
 				   .boot = { .mp_table = true } };
 }
 
-void
-config_free(struct config *config)
+static void
+free_devices(struct config_device *devices, size_t count)
 {
-	for (size_t i = 0; i < config->device_count; i++) {
-		struct config_device *device = &config->devices[i];
-
+	for (struct config_device *device = devices; device < devices + count; device++) {
 		for (size_t o = 0; o < device->option_count; o++) {
 			free(device->options[o].key);
 			free(device->options[o].value);
@@ -164,6 +172,14 @@ config_free(struct config *config)
 		free(device->plugin);
 		free(device->plugin_path);
 	}
+	free(devices);
+}
+
+void
+config_free(struct config *config)
+{
+	free_devices(config->devices, config->device_count);
+	free_devices(config->tools, config->tool_count);
 	for (size_t i = 0; i < config->cpu.register_count; i++)
 		free(config->cpu.registers[i].name);
 	for (size_t i = 0; i < config->module_count; i++) {
@@ -173,7 +189,6 @@ config_free(struct config *config)
 	}
 	free(config->modules);
 	free(config->cpu.registers);
-	free(config->devices);
 	free(config->vm.memory_file);
 	free(config->boot.image);
 	free(config->boot.initrd);

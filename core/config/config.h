@@ -137,6 +137,8 @@ struct config {
 	size_t module_count;
 	struct config_device *devices;
 	size_t device_count;
+	struct config_device *tools; /* [tool NAME]; not saved */
+	size_t tool_count;
 	char *file;        /* as the user gave it */
 	char *folder;      /* the base of relative input paths; NULL: the current directory */
 	char *folder_path; /* absolute; set by config_find_paths(). NULL: not found */
@@ -194,6 +196,9 @@ const char *config_device_nearest(const struct config *config, const char *name)
  */
 struct config_device *config_device_add(struct config *config, const char *name,
 					struct config_place place);
+/* The same for a tool. */
+struct config_device *config_tool_add(struct config *config, const char *name,
+				      struct config_place place);
 /*
  * Sets a key of [snapshot], [control] or [plugins], given as "SECTION.KEY=VALUE". These settings of
  * a run may also change a loaded config. Reports errors. Returns 0, a negative status, or 1 if the

@@ -82,12 +82,12 @@ const struct schema_key schema[] = {
 };
 
 const char *const schema_sections[] = { "vm",      "boot",    "cpu",    "module", "snapshot",
-					"control", "plugins", "device", NULL };
+					"control", "plugins", "device", "tool",   NULL };
 
 bool
 schema_has_names(const char *section)
 {
-	return !strcmp(section, "device") || !strcmp(section, "module");
+	return !strcmp(section, "device") || !strcmp(section, "module") || !strcmp(section, "tool");
 }
 
 bool

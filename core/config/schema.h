@@ -33,7 +33,7 @@ extern const struct schema_key schema[];    /* ends with a row without section *
 extern const char *const schema_sections[]; /* ends with NULL */
 const struct schema_key *schema_find(const char *section, const char *name);
 bool schema_has_section(const char *name);
-/* Is it a named section, [device NAME] or [module NAME]? */
+/* Is it a named section, as [device NAME]? */
 bool schema_has_names(const char *section);
 
 /* Sets the value of a key. Reports errors. Returns 0 or a negative status. */
@@ -49,7 +49,7 @@ int schema_unknown_key(const char *section, const struct ini_key *key);
 int schema_check(const struct schema_key *row, uint64_t value, struct why *why);
 int schema_check_memory(const struct config *config, struct why *why);
 int schema_check_cpus(uint64_t cpus, bool irqchip, struct why *why);
-bool schema_device_name(const char *name); /* of a module, too */
+bool schema_device_name(const char *name); /* of a module or a tool, too */
 
 bool schema_is_set(
     struct config_place place); /* by --set, in this run or in the run that made the snapshot */

@@ -74,11 +74,11 @@ device_failed(const struct device *d, const char *callback, enum status status)
 	char text[64];
 
 	if (atomic_load(&d->host.reported))
-		return fail_reported(status,
-				     "device %s (plugin %s): %s failed, see the machine's messages",
-				     d->config->name, d->plugin.descriptor.name, callback);
-	return fail(status, "device %s (plugin %s): %s", d->config->name, d->plugin.descriptor.name,
-		    device_failure(d, callback, text, sizeof(text)));
+		return fail_reported(
+		    status, "%s %s (plugin %s): %s failed, see the machine's messages",
+		    device_kind(d), d->config->name, d->plugin.descriptor.name, callback);
+	return fail(status, "%s %s (plugin %s): %s", device_kind(d), d->config->name,
+		    d->plugin.descriptor.name, device_failure(d, callback, text, sizeof(text)));
 }
 
 static void
@@ -169,6 +169,8 @@ set_service_rows(struct device *d)
 static int
 create_rows(struct device *d)
 {
+	bool tool = d->all->flags & DEVICES_TOOL;
+
 	d->timers = calloc(d->plugin.timer_count + 1, sizeof(*d->timers));
 	d->watches = calloc(d->plugin.watch_count + 1, sizeof(*d->watches));
 	d->posts = calloc(d->plugin.post_count + 1, sizeof(*d->posts));
@@ -188,12 +190,13 @@ create_rows(struct device *d)
 						       .source = { .fd = -1,
 								   .ready = watch_ready,
 								   .context = &d->watches[i],
-								   .device = true } };
+								   .device = !tool } };
 	for (uint32_t i = 0; i < d->plugin.post_count; i++)
-		d->posts[i] = (struct device_post){ .device = d,
-						    .index = i,
-						    .deferred = { .run = post_run,
-								  .context = &d->posts[i] } };
+		d->posts[i] = (struct device_post){
+			.device = d,
+			.index = i,
+			.deferred = { .run = post_run, .context = &d->posts[i], .always = tool }
+		};
 	set_service_rows(d);
 	device_connect_init(d);
 	return 0;
@@ -225,8 +228,7 @@ reset_fields(struct device *d)
 			       (fields_reset(rows, d->host.public.state), 0));
 }
 
-/* check: see devices_create; sets *refused. */
-static int
+int
 device_create(struct device *d, size_t index, devices_check *check, void *context, bool *refused)
 {
 	const struct minivmm_plugin *descriptor = &d->plugin.descriptor;
@@ -304,19 +306,14 @@ has_override(const struct config_device *device)
 }
 
 int
-devices_create(struct devices *devices, struct machine *machine, struct config *config,
-	       unsigned flags, const struct devices *inherited, devices_check *check, void *context)
+devices_init(struct devices *devices, struct machine *machine, struct config *config,
+	     unsigned flags)
 {
-	unsigned reported = 0;
-	bool refused = false;
-	bool restored = flags & DEVICES_RESTORED, trusted = flags & DEVICES_TRUSTED;
-	int first = 0, r;
-
 	*devices = (struct devices){
 		.machine = machine,
 		.config = config,
 		.thread = pthread_self(),
-		.flags = flags | (inherited ? DEVICES_BRANCHED : 0),
+		.flags = flags,
 	};
 	devices->streams = (struct stream_hub){
 		.loop = &machine->loop,
@@ -326,24 +323,38 @@ devices_create(struct devices *devices, struct machine *machine, struct config *
 		.context = devices,
 	};
 	device_services_compose(&devices->services);
-	watchdog_start(&machine->watchdog, machine);
-	machine_set_devices(machine, &(struct machine_devices){ .pause = devices_pause,
-								.resume = devices_resume,
-								.context = devices });
 	if (getrandom(devices->generation, sizeof(devices->generation), 0) !=
 	    sizeof(devices->generation))
 		return fail(STATUS_HOST, "getrandom: %s", limit_error(errno).text);
-	r = inherited ? 0 : plugin_path_init(&devices->path, config->plugin_path);
-	if (r)
-		return r;
-	if (restored)
-		devices->path.advice =
-		    "name its directory with --set plugins.path=DIR or MINIVMM_PLUGIN_PATH";
 	devices->list = calloc(config->device_count + 1, sizeof(*devices->list));
 	devices->gates = aligned_alloc(64, (config->device_count + 1) * sizeof(*devices->gates));
 	if (!devices->list || !devices->gates)
 		return fail_memory("devices");
 	memset(devices->gates, 0, (config->device_count + 1) * sizeof(*devices->gates));
+	return 0;
+}
+
+int
+devices_create(struct devices *devices, struct machine *machine, struct config *config,
+	       unsigned flags, const struct devices *inherited, devices_check *check, void *context)
+{
+	unsigned reported = 0;
+	bool refused = false;
+	bool restored = flags & DEVICES_RESTORED, trusted = flags & DEVICES_TRUSTED;
+	int first = 0, r;
+
+	r = devices_init(devices, machine, config, flags | (inherited ? DEVICES_BRANCHED : 0));
+	watchdog_start(&machine->watchdog, machine);
+	machine_set_devices(machine, &(struct machine_devices){ .pause = devices_pause,
+								.resume = devices_resume,
+								.context = devices });
+	if (!r && !inherited)
+		r = plugin_path_init(&devices->path, config->plugin_path);
+	if (r)
+		return r;
+	if (restored)
+		devices->path.advice =
+		    "name its directory with --set plugins.path=DIR or MINIVMM_PLUGIN_PATH";
 	for (size_t i = 0; i < config->device_count && !refused && reported < REPORTED_MAX; i++) {
 		struct device *d = &devices->list[i];
 		char where[256], prefix[260];
@@ -369,6 +380,11 @@ devices_create(struct devices *devices, struct machine *machine, struct config *
 				 d->config->name, d->config->plugin);
 		else
 			r = plugin_load(&d->plugin, &devices->path, d->config->plugin, prefix);
+		if (!r && d->plugin.descriptor.tool)
+			r = fail(STATUS_USAGE,
+				 "%splugin %s is a tool, not a device: name it in a section [tool "
+				 "%s], or with --tool",
+				 prefix, d->plugin.descriptor.name, d->config->name);
 		if (restored && r == -STATUS_USAGE)
 			r = -STATUS_SNAPSHOT; /* the snapshot needs a plugin that is missing */
 		if (!r) {
@@ -433,7 +449,7 @@ devices_destroy(struct devices *devices)
 	devices_capture_end(devices);
 	for (size_t i = 0; i < devices->count; i++)
 		device_destroy(&devices->list[i]);
-	if (devices->machine)
+	if (devices->machine && !(devices->flags & DEVICES_TOOL))
 		watchdog_stop(&devices->machine->watchdog);
 	devices->count = 0; /* for a signal handler */
 	free(devices->list);

@@ -134,12 +134,13 @@ struct devices {
 	struct bus_gate *gates; /* one per device, in one block for the cache */
 	struct service_table services;
 	size_t count;
-	uint8_t generation[16];       /* the generation id: see struct minivmm_start */
-	unsigned flags;               /* DEVICES_... */
-	const struct device_pci *pci; /* NULL: no device is in a slot */
-	bool first_start;             /* the latest start was that of the machine, not a reset */
-	struct {                      /* host files that must be on the disk for a snapshot */
-		int *fds;             /* duplicates of the plugins' descriptors */
+	uint8_t generation[16];                  /* the generation id: see struct minivmm_start */
+	unsigned flags;                          /* DEVICES_... */
+	const struct device_pci *pci;            /* NULL: no device is in a slot */
+	const struct minivmm_machine *functions; /* of a tool; NULL: these are devices */
+	bool first_start; /* the latest start was that of the machine, not a reset */
+	struct {          /* host files that must be on the disk for a snapshot */
+		int *fds; /* duplicates of the plugins' descriptors */
 		size_t count;
 	} captured;
 	struct {         /* host files for the machines of a branch */
@@ -157,6 +158,7 @@ struct devices {
 	0x8u                  /* it comes from the process that has forked this one: set by        \
 			       * devices_create */
 #define DEVICES_HELD 0x10u    /* they do not work: streams to the host are not connected */
+#define DEVICES_TOOL 0x20u    /* set by tool_create */
 #define DEVICES_DETACHED 0x4u /* all streams are "none", independent of the config */
 
 /*
@@ -271,6 +273,14 @@ void devices_load_generation(struct devices *devices, const struct record *group
 
 /* Shared by the files of this module. */
 
+/* The part of devices_create that devices and a tool have in common: devices without plugins. */
+int devices_init(struct devices *devices, struct machine *machine, struct config *config,
+		 unsigned flags);
+/* Creates and configures a device whose plugin is loaded. check: see devices_create; sets *refused.
+ * Returns 0 or a negative status, logged. */
+int device_create(struct device *device, size_t index, devices_check *check, void *context,
+		  bool *refused);
+
 /* Evaluates expression, a call of a callback (enum service_callback), with the device's lock held
  * and the context for services and the crash report set. Counts failures. Returns the result: 0,
  * -1, or MINIVMM_PENDING where it is allowed; another one is rejected and becomes -1. */
@@ -307,6 +317,13 @@ int device_failed(const struct device *device, const char *callback, enum status
  * the reserved pages do not suffice.
  */
 uint64_t device_page(const struct device *device);
+
+/* What it is, for messages. */
+static inline const char *
+device_kind(const struct device *device)
+{
+	return device->all->flags & DEVICES_TOOL ? "tool" : "device";
+}
 
 static inline const char *
 device_name(const struct device *device)

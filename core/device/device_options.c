@@ -47,11 +47,11 @@ check_unknown(struct device *device)
 		if (!ours || !device_option(device, ours))
 			ours = nearest(o->key, names);
 		r = fail(STATUS_USAGE,
-			 "%s: device %s: plugin %s has no option %s%s (minivmm plugins %s lists "
+			 "%s: %s %s: plugin %s has no option %s%s (minivmm plugins %s lists "
 			 "them)",
 			 config_option_where(o->place, device->config->name, o->key, where,
 					     sizeof(where)),
-			 device->config->name, device->config->plugin, o->key,
+			 device_kind(device), device->config->name, device->config->plugin, o->key,
 			 did_you_mean(ours, "").text, device->config->plugin);
 		if (++unknown == UNKNOWN_MAX)
 			break;

@@ -32,9 +32,9 @@ device_option_error(struct device *device, const struct minivmm_option *row,
 	text_vfit(text, sizeof(text), format, arguments);
 	va_end(arguments);
 	return fail(
-	    STATUS_USAGE, "%s: device %s: %s %s",
+	    STATUS_USAGE, "%s: %s %s: %s %s",
 	    config_option_where(place, device->config->name, row->name, where, sizeof(where)),
-	    device->config->name, row->name, text);
+	    device_kind(device), device->config->name, row->name, text);
 }
 
 /* The index of an enum's value, or -1. */

@@ -349,6 +349,18 @@ complete(struct minivmm_device *public, uint64_t access, uint64_t value)
 	}
 }
 
+static const struct minivmm_machine *
+machine_functions(struct minivmm_device *public)
+{
+	const struct devices *all = device_from(public)->all;
+
+	if (!service_enter(public, SERVICE(machine_functions)))
+		return NULL;
+	if (!all->functions)
+		service_refuse(public, SERVICE(machine_functions), "the plugin is not a tool");
+	return all->functions;
+}
+
 static bool
 has(struct minivmm_device *public, const char *feature)
 {
@@ -454,6 +466,7 @@ const struct service_set device_services = {
 	SERVICE_ROW(may_wait, may_wait, "may_wait", SERVICE_ALWAYS, SERVICE_ANY_THREAD),
 	SERVICE_ROW(has, has, "has", SERVICE_ALWAYS, SERVICE_ANY_THREAD),
 	SERVICE_ROW(defer, defer, "defer", SERVICE_RUN, SERVICE_VCPU),
+	SERVICE_ROW(machine_functions, machine_functions, "machine_functions", RUNNING, SERVICE_IO),
 	SERVICE_ROW(complete, complete, "complete", RUNNING, SERVICE_ANY_THREAD),
 };
 

@@ -136,9 +136,41 @@ int kvm_vcpu_halted(struct kvm_vcpu *vcpu, bool *halted);
  * ...".
  */
 int kvm_step_check(const struct kvm *kvm, struct why *why);
-/* Sets guest debugging: a breakpoint at a linear address, single-stepping, or off. */
-enum kvm_debug { KVM_DEBUG_OFF, KVM_DEBUG_STEP, KVM_DEBUG_BREAK };
-int kvm_vcpu_debug(struct kvm_vcpu *vcpu, enum kvm_debug how, uint64_t linear);
+/* A use of a debug register, with the value of its R/W bits in DR7. Plain data. */
+enum kvm_debug_type { KVM_DEBUG_EXECUTE = 0, KVM_DEBUG_WRITE = 1, KVM_DEBUG_ACCESS = 3 };
+struct kvm_debug_point {
+	uint64_t linear;
+	enum kvm_debug_type type;
+	uint32_t length; /* of a write or an access: 1, 2, 4 or 8 bytes */
+};
+#define KVM_DEBUG_POINTS 4u
+/* What causes KVM_EXIT_DEBUG. Zeros: nothing. Plain data. */
+struct kvm_debug {
+	bool step;     /* each instruction */
+	bool software; /* INT3 */
+	bool inject;   /* not an exit: the guest gets a breakpoint exception (#BP) now */
+	uint32_t count;
+	struct kvm_debug_point points[KVM_DEBUG_POINTS];
+};
+/* Sets guest debugging. The vCPU is stopped, or the caller is its thread. 0 or a negative status.
+ */
+int kvm_vcpu_debug(struct kvm_vcpu *vcpu, const struct kvm_debug *how);
+/*
+ * Whether KVM_EXIT_DEBUG reports INT3 at CPL 0. Runs a small VM: it takes about a millisecond. A
+ * KVM in a nested or a software guest may deliver the exception to the guest instead. Main thread.
+ */
+bool kvm_reports_int3(const struct kvm *kvm);
+/* Stores the guest physical address of a linear address. Returns -1 if it is not mapped. Prints
+ * nothing. The vCPU is stopped, or the caller is its thread. */
+int kvm_vcpu_translate(struct kvm_vcpu *vcpu, uint64_t linear, uint64_t *gpa);
+/*
+ * Read and write the beginning of the XSAVE area, in the standard format, and an MSR. A read beyond
+ * the area gets zeros. Return 0 or -1; print nothing. The vCPU is stopped.
+ */
+int kvm_vcpu_xsave(struct kvm_vcpu *vcpu, void *bytes, size_t size);
+int kvm_vcpu_set_xsave(struct kvm_vcpu *vcpu, const void *bytes, size_t size);
+int kvm_vcpu_msr(struct kvm_vcpu *vcpu, uint32_t index, uint64_t *value);
+int kvm_vcpu_set_msr(struct kvm_vcpu *vcpu, uint32_t index, uint64_t value);
 
 /*
  * Sets a register by its name in the KVM API's structures: rax, rip, rflags, cr0, cs.base,

@@ -135,6 +135,8 @@ exit_io(struct vcpu *vcpu)
 	bool write = run->io.direction == KVM_EXIT_IO_OUT;
 	uint8_t *data = (uint8_t *)run + run->io.data_offset;
 
+	if (!write && debug_in(vcpu))
+		return false;
 	for (uint32_t i = 0; i < run->io.count; i++)
 		access_one(vcpu, MINIVMM_PIO, run->io.port, write, data + i * run->io.size,
 			   run->io.size);
@@ -156,19 +158,21 @@ exit_debug(struct vcpu *vcpu)
 {
 	struct machine *machine = vcpu->machine;
 
+	if (debug_exit(vcpu))
+		return;
 	if (machine->stop.kind == STOP_STEP) {
 		count_stop(machine);
 		return;
 	}
 	if (vcpu->stepping) { /* stepped over the breakpoint: arm it again */
 		vcpu->stepping = false;
-		kvm_vcpu_debug(&vcpu->kvm, KVM_DEBUG_BREAK, machine->stop.value);
+		debug_arm(vcpu, false);
 		return;
 	}
 	count_stop(machine);
-	if (!machine->stop_hit) {
+	if (machine->stop.kind == STOP_RIP && !machine->stop_hit) {
 		vcpu->stepping = true;
-		kvm_vcpu_debug(&vcpu->kvm, KVM_DEBUG_STEP, 0);
+		debug_arm(vcpu, true);
 	}
 }
 
@@ -258,13 +262,20 @@ opcode(struct vcpu *vcpu)
 }
 
 void
+exit_begin_step(struct vcpu *vcpu)
+{
+	if (opcode(vcpu) == HLT_OPCODE)
+		debug_step_hlt(vcpu);
+}
+
+void
 exit_step_or_run(struct vcpu *vcpu)
 {
 	bool step = opcode(vcpu) != HLT_OPCODE;
 
 	if (step != vcpu->stepping) {
 		vcpu->stepping = step;
-		kvm_vcpu_debug(&vcpu->kvm, step ? KVM_DEBUG_STEP : KVM_DEBUG_OFF, 0);
+		debug_arm(vcpu, step);
 	}
 }
 
@@ -285,8 +296,10 @@ step_access(struct vcpu *vcpu)
 		if (!r)
 			dispatch(vcpu);
 	}
-	if (!counted)
+	if (!counted && vcpu->machine->stop.kind == STOP_STEP)
 		count_stop(vcpu->machine);
+	if (!counted && debug_steps(vcpu))
+		debug_stepped(vcpu);
 	vcpu_unkick(vcpu);
 }
 
@@ -297,7 +310,8 @@ exit_slow(struct vcpu *vcpu, bool steps)
 		      vcpu->kvm.run->exit_reason == KVM_EXIT_MMIO;
 
 	dispatch(vcpu);
-	if (steps && access && !vcpu->halted && vcpu->machine->stop.kind == STOP_STEP)
+	if (steps && access && !vcpu->halted &&
+	    (vcpu->machine->stop.kind == STOP_STEP || debug_steps(vcpu)))
 		step_access(vcpu);
 }
 
@@ -311,17 +325,16 @@ vcpu_arm(struct vcpu *vcpu)
 
 	if (stop->kind != STOP_RIP || vcpu->machine->stop_new)
 		vcpu->stepping = false;
-	if (vcpu->machine->stop_hit || (stop->kind != STOP_RIP && stop->kind != STOP_STEP))
-		return kvm_vcpu_debug(&vcpu->kvm, KVM_DEBUG_OFF, 0);
+	if (vcpu->machine->stop_hit)
+		return debug_arm(vcpu, false);
 	if (stop->kind == STOP_STEP) {
 		struct why why;
 
 		/* run() decides at each instruction. */
 		if (kvm_step_check(vcpu->kvm.kvm, &why))
 			return fail(STATUS_HOST, "step: %s", why.text);
-		return 0;
 	}
-	if (vcpu->machine->stop_new) {
+	if (stop->kind == STOP_RIP && vcpu->machine->stop_new) {
 		r = kvm_vcpu_regs(&vcpu->kvm, &regs);
 		if (!r)
 			r = kvm_vcpu_sregs(&vcpu->kvm, &sregs);
@@ -331,6 +344,5 @@ vcpu_arm(struct vcpu *vcpu)
 		vcpu->stepping = sregs.cs.base + regs.rip == stop->value;
 	}
 	/* After a pause: continue a step over the breakpoint, or arm the breakpoint. */
-	return kvm_vcpu_debug(&vcpu->kvm, vcpu->stepping ? KVM_DEBUG_STEP : KVM_DEBUG_BREAK,
-			      stop->value);
+	return debug_arm(vcpu, vcpu->stepping);
 }

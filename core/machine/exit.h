@@ -15,6 +15,8 @@ void exit_slow(struct vcpu *vcpu, bool steps);
  * instructions, a step over HLT loses the halt. It runs at full speed to the next exit.
  */
 void exit_step_or_run(struct vcpu *vcpu);
+/* The same for the step of a tool, which is armed: see debug_step_hlt. */
+void exit_begin_step(struct vcpu *vcpu);
 /* Whether the file of guest memory was truncated. If so, logs an error and ends the machine. */
 bool exit_file_truncated(struct machine *machine);
 

@@ -331,7 +331,7 @@ loop_defer(struct loop *loop, struct loop_deferred *deferred)
 
 	pthread_mutex_lock(&loop->lock);
 	if (!deferred->queued) {
-		wake = !loop->deferred;
+		wake = !loop->deferred || deferred->always;
 		deferred->queued = true;
 		deferred->next = NULL;
 		*loop->deferred_end = deferred;
@@ -342,44 +342,60 @@ loop_defer(struct loop *loop, struct loop_deferred *deferred)
 		loop_wake(loop);
 }
 
+/* Takes work out of the queue. With the lock held. */
+static void
+unlink_deferred(struct loop *loop, struct loop_deferred **place)
+{
+	struct loop_deferred *deferred = *place;
+
+	*place = deferred->next;
+	if (!*place)
+		loop->deferred_end = place;
+	deferred->queued = false;
+}
+
 void
 loop_deferred_remove(struct loop *loop, struct loop_deferred *deferred)
 {
 	pthread_mutex_lock(&loop->lock);
 	for (struct loop_deferred **d = &loop->deferred; deferred->queued && *d; d = &(*d)->next)
 		if (*d == deferred) {
-			*d = deferred->next;
-			if (!*d)
-				loop->deferred_end = d;
+			unlink_deferred(loop, d);
 			break;
 		}
 	deferred->queued = false;
 	pthread_mutex_unlock(&loop->lock);
 }
 
+/* The place in the queue of the first work that can run now; NULL: there is none. With the lock
+ * held. */
+static struct loop_deferred **
+first_ready(struct loop *loop)
+{
+	for (struct loop_deferred **d = &loop->deferred; *d; d = &(*d)->next)
+		if (!loop->quiet || (*d)->always)
+			return d;
+	return NULL;
+}
+
 /* Runs the work that is queued now. Work queued meanwhile waits for the next call. */
 static void
 run_deferred(struct loop *loop)
 {
-	struct loop_deferred *last, *deferred;
+	struct loop_deferred **place, *deferred;
+	size_t count = 0;
 
 	pthread_mutex_lock(&loop->lock);
-	last = loop->deferred ? (struct loop_deferred *)((char *)loop->deferred_end -
-							 offsetof(struct loop_deferred, next))
-			      : NULL;
-	do {
-		deferred = loop->quiet ? NULL : loop->deferred;
-		if (!deferred)
-			break;
-		loop->deferred = deferred->next;
-		if (!loop->deferred)
-			loop->deferred_end = &loop->deferred;
-		deferred->queued = false;
+	for (deferred = loop->deferred; deferred; deferred = deferred->next)
+		count++;
+	while (count-- && (place = first_ready(loop))) {
+		deferred = *place;
+		unlink_deferred(loop, place);
 		pthread_mutex_unlock(&loop->lock);
 		deferred->run(deferred);
 		pthread_mutex_lock(&loop->lock);
-	} while (deferred != last);
-	if (loop->deferred && !loop->quiet)
+	}
+	if (first_ready(loop))
 		loop_wake(loop);
 	pthread_mutex_unlock(&loop->lock);
 }

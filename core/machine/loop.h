@@ -42,11 +42,12 @@ struct loop_timer {
 	struct loop_timer *next; /* of all timers, armed or not */
 };
 
-/* A function to run once on the main thread when the loop is not quiet. It may be queued again. Its
- * owner removes it from the loop before it frees it. */
+/* A function to run once on the main thread when the loop is not quiet, or always. It may be queued
+ * again. Its owner removes it from the loop before it frees it. */
 struct loop_deferred {
 	void (*run)(struct loop_deferred *deferred);
 	void *context;
+	bool always; /* also while the loop is quiet */
 	bool queued;
 	struct loop_deferred *next;
 };

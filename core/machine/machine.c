@@ -147,6 +147,7 @@ machine_destroy(struct machine *m)
 	if (!m->begun) /* nobody has the files open or mapped now */
 		made_files_undo(&m->made);
 	made_files_end(&m->made);
+	debug_free(m);
 	loop_free(&m->loop);
 	stop_free(&m->stop);
 	pthread_cond_destroy(&m->changed);

@@ -17,6 +17,7 @@
 #include "kvm/kvm.h"
 #include "machine/bus.h"
 #include "machine/clock.h"
+#include "machine/debug.h"
 #include "machine/deferral.h"
 #include "machine/ioeventfd.h"
 #include "machine/irq.h"
@@ -61,6 +62,7 @@ enum pause_reason {
 	PAUSE_SNAPSHOT,
 	PAUSE_RESET,
 	PAUSE_BRANCH,
+	PAUSE_TOOL,    /* a tool holds the machine, or a breakpoint of one was hit */
 	PAUSE_INSPECT, /* a command, or the poll for halted vCPUs, reads state */
 	PAUSE_REASONS,
 };
@@ -96,6 +98,7 @@ struct machine {
 	struct irqs irqs;
 	struct vm_clock clock;
 	struct loop loop;
+	struct debug debug;
 	struct ioeventfd *ioeventfds;
 	struct stop stop;    /* the stop condition; it is hit once */
 	uint64_t stop_times; /* stop.times as it was set */
@@ -199,6 +202,8 @@ int machine_resume(struct machine *machine, enum pause_reason reason);
 bool machine_paused_for(const struct machine *machine, enum pause_reason reason);
 /* Main thread. */
 bool machine_running(const struct machine *machine);
+/* Whether it is paused, and no pause is under way: registers can be read. Main thread. */
+bool machine_settled(const struct machine *machine);
 
 /*
  * The downtime of a pause in ns: from the time at which the first vCPU left the guest (not before

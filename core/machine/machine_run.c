@@ -119,7 +119,9 @@ machine_run(struct machine *m)
 	if (!r)
 		r = machine_try_resume(m);
 	while (!r && !machine_ended(m))
-		r = m->stop_hit ? at_stop(m) : loop_once(&m->loop, -1);
+		r = m->stop_hit    ? at_stop(m)
+		    : m->debug.hit ? debug_stop(m)
+				   : loop_once(&m->loop, -1);
 	if (r)
 		machine_end(m, CAUSE_ERROR, (uint64_t)-r);
 	machine_pause(m, PAUSE_NOT_RUN);

@@ -100,7 +100,7 @@ refuse(struct machine *m)
 	bool may;
 
 	pthread_mutex_lock(&m->lock);
-	may = !m->end.cause && !m->stop_hit;
+	may = !m->end.cause && !m->stop_hit && !m->debug.hit;
 	if (may)
 		m->may_run = true;
 	pthread_mutex_unlock(&m->lock);
@@ -177,6 +177,7 @@ machine_pause(struct machine *m, enum pause_reason reason)
 		return r;
 	/* Before the devices pause: that may run the loop, where a second pause must only count. */
 	m->state = MACHINE_PAUSED;
+	debug_remove(m);
 	r = pause_devices(m);
 	clock_stop(&m->clock);
 	loop_quiet(&m->loop, true);
@@ -195,8 +196,9 @@ resume(struct machine *m)
 {
 	int r = 0;
 
-	for (uint32_t i = 0; i < m->vcpu_count && !r && m->stop.kind; i++)
+	for (uint32_t i = 0; i < m->vcpu_count && !r && (m->stop.kind || m->debug.armed); i++)
 		r = vcpu_arm(&m->vcpus[i]);
+	m->debug.armed = m->debug.count || m->debug.stepper;
 	m->stop_new = false;
 	ioeventfds_assign(m, !m->trace && !m->stop.kind);
 	if (!r)
@@ -204,6 +206,7 @@ resume(struct machine *m)
 	if (r)
 		return r;
 	m->pause_error = 0;
+	debug_insert(m);
 	irqs_defer(&m->irqs, false);
 	clock_start(&m->clock);
 	loop_quiet(&m->loop, false);
@@ -215,7 +218,7 @@ resume(struct machine *m)
 		r = m->devices.resume(m->devices.context);
 	pthread_mutex_lock(&m->lock);
 	/* A device may have hit the condition as it resumed. */
-	if (!m->end.cause && !m->stop_hit)
+	if (!m->end.cause && !m->stop_hit && !m->debug.hit)
 		m->may_run = true;
 	pthread_mutex_unlock(&m->lock);
 	/* Without the lock: a thread that wakes takes it at once. */
@@ -245,7 +248,7 @@ machine_try_resume(struct machine *m)
 		if (m->pauses[reason])
 			return stay_paused(m);
 	/* If the stop condition is hit, its handler runs before the guest continues. */
-	if (m->state == MACHINE_RUNNING || m->stop_hit || machine_ended(m))
+	if (m->state == MACHINE_RUNNING || m->stop_hit || m->debug.hit || machine_ended(m))
 		return 0;
 	r = resume(m);
 	if (r)
@@ -277,6 +280,12 @@ bool
 machine_running(const struct machine *m)
 {
 	return m->state == MACHINE_RUNNING;
+}
+
+bool
+machine_settled(const struct machine *m)
+{
+	return m->state == MACHINE_PAUSED && !m->parking && !m->devices_pausing;
 }
 
 uint64_t

@@ -28,6 +28,7 @@ const struct service_caller service_callers[CALLBACKS] = {
 	[CALLBACK_WRITABLE] = { "writable", "streams", ON_IO(RUN), false },
 	[CALLBACK_CONNECTED] = { "connected", "streams", ON_IO(RUN), false },
 	[CALLBACK_CONNECT] = { "connect", NULL, ON_IO(RUN), true },
+	[CALLBACK_EVENT] = { "event", "tool", ON_IO(RUN), false },
 	[CALLBACK_PAUSE] = { "pause", NULL, ON_IO(PAUSE), true },
 	[CALLBACK_CAPTURE] = { "capture", NULL, ON_IO(CAPTURE), true },
 	[CALLBACK_SAVE] = { "save", NULL, ON_IO(SAVE), false },
@@ -117,19 +118,36 @@ service_error(struct service_host *host, const char *format, ...)
 	service_log(host, MINIVMM_ERROR, text);
 }
 
+static void
+refuse(struct minivmm_device *dev, const struct service *row, const char *format, va_list arguments)
+{
+	struct service_host *host = (struct service_host *)dev;
+	char text[256];
+
+	text_vfit(text, sizeof(text), format, arguments);
+	atomic_fetch_add(&host->gate->refused, 1);
+	service_error(host, "minivmm_%s() is refused: %s; plugin %s is at fault", row->name, text,
+		      host->plugin);
+}
+
 void
 service_refuse(struct minivmm_device *dev, size_t service, const char *format, ...)
 {
-	struct service_host *host = (struct service_host *)dev;
 	va_list arguments;
-	char text[256];
 
 	va_start(arguments, format);
-	text_vfit(text, sizeof(text), format, arguments);
+	refuse(dev, &((struct service_host *)dev)->table->rows[service], format, arguments);
 	va_end(arguments);
-	atomic_fetch_add(&host->gate->refused, 1);
-	service_error(host, "minivmm_%s() is refused: %s; plugin %s is at fault",
-		      host->table->rows[service].name, text, host->plugin);
+}
+
+void
+service_refuse_row(struct minivmm_device *dev, const struct service *row, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	refuse(dev, row, format, arguments);
+	va_end(arguments);
 }
 
 void *
@@ -158,23 +176,21 @@ service_refuse_result(struct minivmm_device *dev, const char *callback, int resu
 }
 
 bool
-service_refuse_call(struct minivmm_device *dev, size_t service)
+service_refuse_call(struct minivmm_device *dev, const struct service *row)
 {
-	const struct service_host *host = (const struct service_host *)dev;
-	const struct service *row = &host->table->rows[service];
 	uint32_t thread;
 
-	service_here(host, &thread);
+	service_here((const struct service_host *)dev, &thread);
 	if (thread == SERVICE_OWN || thread == SERVICE_OTHER)
-		service_refuse(dev, service, "it is called %s, and allowed %s, %s",
-			       thread == SERVICE_OWN ? "on a thread of the plugin"
-						     : "in a callback of another device",
-			       service_phases(row), service_threads(row));
+		service_refuse_row(dev, row, "it is called %s, and allowed %s, %s",
+				   thread == SERVICE_OWN ? "on a thread of the plugin"
+							 : "in a callback of another device",
+				   service_phases(row), service_threads(row));
 	else
-		service_refuse(dev, service, "it is called in %s%s, and allowed %s, %s",
-			       bus_current.callback,
-			       thread == SERVICE_VCPU ? " on a vCPU's thread" : "",
-			       service_phases(row), service_threads(row));
+		service_refuse_row(dev, row, "it is called in %s%s, and allowed %s, %s",
+				   bus_current.callback,
+				   thread == SERVICE_VCPU ? " on a vCPU's thread" : "",
+				   service_phases(row), service_threads(row));
 	return false;
 }
 

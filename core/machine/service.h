@@ -63,6 +63,7 @@ enum service_callback {
 	CALLBACK_WRITABLE,
 	CALLBACK_CONNECTED,
 	CALLBACK_CONNECT,
+	CALLBACK_EVENT, /* of a tool */
 	CALLBACK_PAUSE,
 	CALLBACK_CAPTURE,
 	CALLBACK_SAVE,
@@ -149,10 +150,14 @@ void service_compose(struct service_table *table, const struct service_set *cons
 		     size_t count);
 
 /* The part of service_enter() that refuses. Returns false. */
-bool service_refuse_call(struct minivmm_device *dev, size_t service);
+bool service_refuse_call(struct minivmm_device *dev, const struct service *row);
 /* Refuses a call for its arguments: counts and reports it. Any thread. */
 __attribute__((format(printf, 3, 4))) void service_refuse(struct minivmm_device *dev,
 							  size_t service, const char *format, ...);
+/* The same for a function with a row that is in no table. */
+__attribute__((format(printf, 3, 4))) void service_refuse_row(struct minivmm_device *dev,
+							      const struct service *row,
+							      const char *format, ...);
 /* The object of a row; NULL: the table has no such row, and the call was refused. Any thread. */
 void *service_object(struct minivmm_device *dev, size_t service, enum service_objects table,
 		     uint32_t row);
@@ -191,17 +196,20 @@ service_here(const struct service_host *host, uint32_t *thread)
 	return current->phase;
 }
 
-/* Whether this thread may call this service now. False: the call was refused, counted and reported.
- * Any thread. */
+/* Whether this thread may call the function of a row now. False: the call was refused, counted and
+ * reported. Any thread. */
+static inline bool
+service_enter_row(struct minivmm_device *dev, const struct service *row)
+{
+	uint32_t thread, phase = service_here((const struct service_host *)dev, &thread);
+
+	return __builtin_expect(row->phases & phase && row->threads & thread, 1) ||
+	       service_refuse_call(dev, row);
+}
 static inline bool
 service_enter(struct minivmm_device *dev, size_t service)
 {
-	const struct service_host *host = (const struct service_host *)dev;
-	const struct service *row = &host->table->rows[service];
-	uint32_t thread, phase = service_here(host, &thread);
-
-	return __builtin_expect(row->phases & phase && row->threads & thread, 1) ||
-	       service_refuse_call(dev, service);
+	return service_enter_row(dev, &((const struct service_host *)dev)->table->rows[service]);
 }
 
 #endif

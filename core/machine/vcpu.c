@@ -131,12 +131,14 @@ run(struct vcpu *vcpu)
 {
 	struct machine *machine = vcpu->machine;
 	bool steps = machine->stop.kind == STOP_STEP && !machine->stop_hit, halted = false;
-	bool watched = machine->trace || machine->stop.kind;
+	bool one = debug_steps(vcpu), watched = machine->trace || machine->stop.kind || one;
 	struct bus_current *current = &bus_current;
 	/* The next KVM_RUN runs the guest, and does not only complete an access. */
 	bool enters = !vcpu_kicked(vcpu);
 	int r;
 
+	if (one && !steps)
+		exit_begin_step(vcpu);
 	for (;;) {
 		if (steps)
 			exit_step_or_run(vcpu);
@@ -144,7 +146,7 @@ run(struct vcpu *vcpu)
 		if (__builtin_expect(!r, 1)) {
 			if (__builtin_expect(watched, 0) ||
 			    !fast_path(vcpu, &machine->bus, current)) {
-				exit_slow(vcpu, steps);
+				exit_slow(vcpu, steps || one);
 				if (vcpu->halted)
 					return;
 			}
@@ -183,7 +185,7 @@ park(struct vcpu *vcpu)
 	pthread_mutex_lock(&machine->lock);
 	if (++machine->parked == machine->vcpu_count)
 		pthread_cond_broadcast(&machine->changed);
-	while (!machine->dying && (!machine->may_run || vcpu->halted)) {
+	while (!machine->dying && (!machine->may_run || vcpu->halted || vcpu->held)) {
 		if (vcpu->job_number == machine->job_number) {
 			pthread_cond_wait(&machine->changed, &machine->lock);
 			continue;
@@ -316,9 +318,39 @@ vcpu_registers(struct vcpu *vcpu, struct kvm_regs *regs, struct kvm_sregs *sregs
 int
 vcpu_set_registers(struct vcpu *vcpu, const struct kvm_regs *regs, const struct kvm_sregs *sregs)
 {
-	int r = kvm_vcpu_set_sregs(&vcpu->kvm, sregs);
+	int r = sregs ? kvm_vcpu_set_sregs(&vcpu->kvm, sregs) : 0;
 
-	return r ? r : kvm_vcpu_set_regs(&vcpu->kvm, regs);
+	return r || !regs ? r : kvm_vcpu_set_regs(&vcpu->kvm, regs);
+}
+
+int
+vcpu_xsave(struct vcpu *vcpu, void *bytes, size_t size)
+{
+	return kvm_vcpu_xsave(&vcpu->kvm, bytes, size);
+}
+
+int
+vcpu_set_xsave(struct vcpu *vcpu, const void *bytes, size_t size)
+{
+	return kvm_vcpu_set_xsave(&vcpu->kvm, bytes, size);
+}
+
+int
+vcpu_msr(struct vcpu *vcpu, uint32_t index, uint64_t *value)
+{
+	return kvm_vcpu_msr(&vcpu->kvm, index, value);
+}
+
+int
+vcpu_set_msr(struct vcpu *vcpu, uint32_t index, uint64_t value)
+{
+	return kvm_vcpu_set_msr(&vcpu->kvm, index, value);
+}
+
+int
+vcpu_translate(struct vcpu *vcpu, uint64_t linear, uint64_t *gpa)
+{
+	return kvm_vcpu_translate(&vcpu->kvm, linear, gpa);
 }
 
 static unsigned

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "kvm/kvm.h"
+#include "machine/debug.h"
 #include "machine/retry.h"
 
 struct machine;
@@ -32,8 +33,10 @@ struct vcpu {
 	atomic_bool halted;
 	/* The last check found it halted; another vCPU may wake it. Only with several vCPUs. */
 	atomic_bool maybe_halted;
-	/* The stop condition counts instructions, or the vCPU steps over a breakpoint. */
+	/* The stop condition counts instructions, or the vCPU steps over its breakpoint. */
 	bool stepping;
+	bool held;                /* it does not run with the others: one of them steps */
+	struct debug_hit hit;     /* under the machine's lock while it runs */
 	int job_result;           /* 0 or a negative status */
 	uint64_t job_number;      /* of the last job that its thread ran */
 	uint64_t polled_exits;    /* exits at the last poll for halted vCPUs */
@@ -68,8 +71,8 @@ vcpu_kicked(const struct vcpu *vcpu)
 void vcpu_unkick(struct vcpu *vcpu);
 /* The main function of the vCPU's thread; the argument is the struct vcpu. Returns NULL. */
 void *vcpu_main(void *vcpu);
-/* Arms the hardware for the machine's stop condition (a breakpoint, single steps), or disarms it.
- * The vCPU is stopped. 0 or a negative status. */
+/* Arms the hardware for the machine's stop condition (a breakpoint, single steps) and for tools, or
+ * disarms it. The vCPU is stopped. 0 or a negative status. */
 int vcpu_arm(struct vcpu *vcpu);
 /* Save and load the state of a stopped vCPU. save: 0 or a negative status; load: 0, or -1 with the
  * reason in why. */
@@ -86,11 +89,18 @@ size_t vcpu_own_areas(struct vcpu *vcpu, struct kvm_area areas[KVM_OWN_AREAS]);
 /* Stores whether the vCPU is halted for good or not started; see kvm_vcpu_halted. The vCPU is
  * stopped. 0 or a negative status. */
 int vcpu_halted(struct vcpu *vcpu, bool *halted);
-/* Read and write registers. In vcpu_registers, either pointer may be NULL. The vCPU is stopped, or
- * the caller is its thread. 0 or a negative status. */
+/* Read and write registers; either pointer may be NULL. The vCPU is stopped, or the caller is its
+ * thread. 0 or a negative status. */
 int vcpu_registers(struct vcpu *vcpu, struct kvm_regs *regs, struct kvm_sregs *sregs);
 int vcpu_set_registers(struct vcpu *vcpu, const struct kvm_regs *regs,
 		       const struct kvm_sregs *sregs);
+/* Read and write the beginning of the XSAVE area and an MSR; translate a linear address. The vCPU
+ * is stopped. Return 0 or -1; print nothing. See kvm/kvm.h. */
+int vcpu_xsave(struct vcpu *vcpu, void *bytes, size_t size);
+int vcpu_set_xsave(struct vcpu *vcpu, const void *bytes, size_t size);
+int vcpu_msr(struct vcpu *vcpu, uint32_t index, uint64_t *value);
+int vcpu_set_msr(struct vcpu *vcpu, uint32_t index, uint64_t value);
+int vcpu_translate(struct vcpu *vcpu, uint64_t linear, uint64_t *gpa);
 /* The code that a vCPU executes next. Plain data. */
 struct vcpu_code {
 	uint64_t rip, at, cr2; /* at: the linear address of rip */

@@ -87,9 +87,13 @@ adopt_table(struct adoption *a, const char *table_name, const void **table, uint
 bool
 plugin_has_feature(const char *name)
 {
-	static const char *const features[] = { MINIVMM_DEFERRED_ACCESS, MINIVMM_HAS_PCI,
-						MINIVMM_STREAM_EVENTS,   MINIVMM_DEFERRED_CAPTURE,
-						MINIVMM_PARKED_THREADS,  MINIVMM_CONNECTIONS };
+	static const char *const features[] = { MINIVMM_DEFERRED_ACCESS,
+						MINIVMM_HAS_PCI,
+						MINIVMM_STREAM_EVENTS,
+						MINIVMM_DEFERRED_CAPTURE,
+						MINIVMM_PARKED_THREADS,
+						MINIVMM_CONNECTIONS,
+						MINIVMM_TOOLS };
 
 	for (size_t i = 0; i < sizeof(features) / sizeof(*features); i++)
 		if (name && !strcmp(name, features[i]))

@@ -31,10 +31,11 @@ int adopt_table(struct adoption *a, const char *table_name, const void **table, 
 /* Validates the descriptor and its copied tables, copies the registers of ranges, and fills
  * plugin->all. Returns 0, or -1 with the reason in a->why. */
 int adopt_validate(struct adoption *a);
-/* The checks of three tables; part of adopt_validate(). */
+/* The checks of three tables and of a tool; part of adopt_validate(). */
 int adopt_fields(struct adoption *a);
 int adopt_acpi(struct adoption *a);
 int adopt_pci(struct adoption *a);
+int adopt_tool(struct adoption *a);
 
 /* Refuses unknown flags: the plugin uses a newer feature, as with a non-zero unknown member. kind
  * is "field ". Returns 0 or -1. */

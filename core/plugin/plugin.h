@@ -7,7 +7,7 @@
 
 #include "base/file.h"
 #include "base/why.h"
-#include "minivmm/plugin.h"
+#include "minivmm/tool.h"
 
 /* A type of option beside those of enum minivmm_type: the connection of a stream, like "stdio". */
 #define PLUGIN_STREAM 100u
@@ -35,7 +35,8 @@ struct plugin {
 	    field_count, acpi_count, pci_count;
 	struct plugin_option *all; /* all options that the user can set: see plugin_option() */
 	size_t all_count;
-	void **copies; /* memory of the copied tables */
+	struct minivmm_tool tool; /* a copy of descriptor.tool, if the plugin is a tool */
+	void **copies;            /* memory of the copied tables */
 	size_t copy_count;
 	bool inherited; /* all that the pointers name belongs to another struct */
 };

@@ -396,7 +396,8 @@ adopt_validate(struct adoption *a)
 	return adopt_flags(a, "the descriptor", "", d->flags,
 			   MINIVMM_CONCURRENT | MINIVMM_UNPARKED) ||
 		       check_options(a) || check_ranges(a) || check_streams(a) || adopt_fields(a) ||
-		       adopt_acpi(a) || adopt_pci(a) || check_callbacks(a) || check_all_names(a)
+		       adopt_acpi(a) || adopt_pci(a) || check_callbacks(a) || check_all_names(a) ||
+		       adopt_tool(a)
 		   ? -1
 		   : 0;
 }

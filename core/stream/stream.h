@@ -59,7 +59,8 @@ struct stream_hub {
 	bool terminal_known;                    /* the next member is set */
 	struct termios terminal;                /* its mode before raw mode, to restore */
 	bool escape_pending;                    /* the last byte was Ctrl-A */
-	void (*quit)(void *context);            /* called for Ctrl-A x */
+	bool always;                  /* the streams work while the machine is paused, too */
+	void (*quit)(void *context);  /* called for Ctrl-A x */
 	bool (*ended)(void *context); /* true ends the wait for a connection; NULL: never true */
 	/* Called for bytes that a device has written. Any thread. */
 	void (*written)(void *context, const char *device, const void *bytes, size_t length);

@@ -372,15 +372,15 @@ stream_open(struct stream *stream, bool restored)
 		end->source.ready = source_ready;
 		end->listen_source.ready = listen_ready;
 		end->source.context = end->listen_source.context = end;
-		end->source.device = true; /* of stream_connect() */
+		end->source.device = !stream->hub->always; /* of stream_connect() */
 		if (!end->kind || !end->kind->open)
 			continue;
 		status = end->kind->open(end, restored);
 		if (status)
 			return status;
 		/* Ctrl-A x works while the machine is paused too. */
-		end->source.device = !end->terminal;
-		end->listen_source.device = true;
+		end->source.device = !end->terminal && !stream->hub->always;
+		end->listen_source.device = !stream->hub->always;
 		watch(end);
 	}
 	stream->no_reader = stream->out.kind && !stream->out.connected;

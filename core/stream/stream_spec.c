@@ -155,6 +155,7 @@ stream_init(struct stream *stream, struct stream_hub *hub, const char *device,
 	stream->in.option = input->name;
 	stream->out.option = output->name;
 	stream->deferred.run = stream_run;
+	stream->deferred.always = hub->always;
 	stream->deferred.context = stream;
 	pthread_mutex_init(&stream->lock, NULL);
 	for (int i = 0; i < 2; i++) {

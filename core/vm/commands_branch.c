@@ -124,6 +124,9 @@ obstructing_device(const struct vm *vm, const char **why)
 static const char *
 obstacle(const struct vm *vm)
 {
+	if (tools_unparked(vm))
+		return "a tool has threads that run during a pause (its plugin has "
+		       "MINIVMM_UNPARKED); tool list shows the tools, tool remove ends one";
 	if (!vm->branches.run)
 		return "this machine cannot be branched";
 	if (vm->branches.under_way)

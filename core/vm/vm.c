@@ -346,9 +346,10 @@ int
 vm_build(struct vm *vm, const struct vm_source *source)
 {
 	bool restored;
-	int r;
+	int r, tools;
 
 	*vm = (struct vm){ .source = *source, .snapshot = { .fd = -1 } };
+	vm->tools.work.fd = -1;
 	source = &vm->source; /* a run that continues changes it */
 	r = read_config(vm, source);
 	restored = vm_restored(vm);
@@ -379,6 +380,10 @@ vm_build(struct vm *vm, const struct vm_source *source)
 		boot_check_registers(&vm->config);
 	} else if (!r)
 		r = fill_machine(vm);
+	if (!source->again && !source->held && !source->branch) {
+		tools = tools_create(vm);
+		r = r ? r : tools;
+	}
 	return r || source->check ? r : make_capture(vm);
 }
 
@@ -387,6 +392,7 @@ vm_destroy(struct vm *vm)
 {
 	if (vm->built) {
 		machine_join(&vm->machine);
+		tools_free(vm);
 		reset_free(&vm->reset);
 		if (vm->can_capture)
 			capture_free(&vm->capture);

@@ -17,6 +17,7 @@
 #include "snapshot/reset.h"
 #include "vm/branch.h"
 #include "vm/command.h"
+#include "vm/tools.h"
 
 /* Where a VM comes from: one of config, restore, received and branch. Filled by the caller; strings
  * are borrowed. */
@@ -29,6 +30,8 @@ struct vm_source {
 	size_t parent_count;
 	char **set; /* KEY=VALUE */
 	size_t set_count;
+	char **tools; /* PLUGIN[:KEY=VALUE,...] */
+	size_t tool_count;
 	uint64_t timeout;            /* ns of the VM's clock for each run; 0: no limit */
 	const struct branch *branch; /* a branch is built in its own process; else NULL */
 	const char *trace, *status;  /* other files that the run writes; NULL: none */
@@ -77,6 +80,7 @@ struct vm {
 	struct command *capturing; /* waits for the snapshot under way; NULL: none */
 	uint64_t dirty_polled;     /* clock_host of the last poll of dirty pages; 0: none */
 	struct branches branches;
+	struct vm_tools tools;
 	bool can_capture;      /* capture is there */
 	bool built;            /* machine and devices are there, as far as they could be made */
 	volatile bool patient; /* work is under way that may take long. A signal handler reads it */

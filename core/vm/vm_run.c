@@ -11,7 +11,9 @@
 int
 vm_start(struct vm *vm)
 {
-	return devices_start(&vm->devices, vm_restored(vm) ? MINIVMM_RESTORED : MINIVMM_FRESH);
+	int r = devices_start(&vm->devices, vm_restored(vm) ? MINIVMM_RESTORED : MINIVMM_FRESH);
+
+	return r ? r : tools_start(vm);
 }
 
 static void
@@ -63,6 +65,7 @@ vm_run(struct vm *vm)
 int
 vm_stop(struct vm *vm, const volatile bool *interrupted)
 {
+	tools_stop(vm);
 	return devices_stop(&vm->devices, interrupted);
 }
 
@@ -116,6 +119,8 @@ vm_reset(struct vm *vm)
 		r = capture_reset(&vm->capture, &vm->reset);
 	if (r)
 		machine_end(&vm->machine, CAUSE_ERROR, (uint64_t)-r);
+	if (!r)
+		tools_replaced(vm);
 	machine_resume(&vm->machine, PAUSE_RESET);
 	return r;
 }

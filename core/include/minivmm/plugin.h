@@ -548,7 +548,7 @@ struct minivmm_services {
 	int (*branch_file)(struct minivmm_device *dev, int fd, char *path, size_t size);
 	int (*connected)(struct minivmm_device *dev, uint64_t connect, const char *error);
 	int (*branch_obstacle)(struct minivmm_device *dev, const char *why);
-	const struct minivmm_machine *(*machine)(struct minivmm_device *dev);
+	const struct minivmm_machine *(*machine_functions)(struct minivmm_device *dev);
 };
 
 /* Whether the host's table has a member, from a pointer to the table. */
@@ -1162,7 +1162,7 @@ minivmm_machine_functions(struct minivmm_device *dev)
 {
 	const struct minivmm_services *s = dev->services;
 
-	return MINIVMM_HAS_SERVICE(s, machine) ? s->machine(dev) : NULL;
+	return MINIVMM_HAS_SERVICE(s, machine_functions) ? s->machine_functions(dev) : NULL;
 }
 
 #ifdef __cplusplus

@@ -183,7 +183,7 @@ minivmm_machine_pause(struct minivmm_device *dev)
 
 /* Ends the tool's pause. The machine runs as soon as nobody else holds it: an operator's pause ends
  * with the command "resume". A breakpoint at the next instruction of a vCPU is hit at once: step
- * first. Returns 0; or -1: the tool does not hold it. */
+ * first, which passes it. Returns 0; or -1: the tool does not hold it. */
 static inline int
 minivmm_machine_resume(struct minivmm_device *dev)
 {
