@@ -36,6 +36,7 @@ struct vcpu {
 	/* The stop condition counts instructions, or the vCPU steps over its breakpoint. */
 	bool stepping;
 	bool held;                /* it does not run with the others: one of them steps */
+	uint64_t after_hlt;       /* linear address at which its step over HLT ends; 0: none */
 	struct debug_hit hit;     /* under the machine's lock while it runs */
 	int job_result;           /* 0 or a negative status */
 	uint64_t job_number;      /* of the last job that its thread ran */
