@@ -227,9 +227,10 @@ const char *config_where(struct config_place place, char *buffer, size_t size);
 /* Formats the place of a key's value: "x.ini:3", or "--set vm.memory" for a value from --set. */
 const char *config_key_where(struct config_place place, const char *section, const char *key,
 			     char *buffer, size_t size);
-/* The same for an option of a device: "x.ini:3" or "--set device.serial0.port". */
-const char *config_option_where(struct config_place place, const char *device, const char *key,
-				char *buffer, size_t size);
+/* The same for an option of a device or a tool, which kind names: "x.ini:3" or "--set
+ * device.serial0.port". */
+const char *config_option_where(struct config_place place, const char *kind, const char *name,
+				const char *key, char *buffer, size_t size);
 /* Formats the place of a key of [boot]. */
 const char *config_boot_where(const struct config *config, const char *key, char *buffer,
 			      size_t size);

@@ -126,12 +126,12 @@ config_key_where(struct config_place place, const char *section, const char *key
 }
 
 const char *
-config_option_where(struct config_place place, const char *device, const char *key, char *buffer,
-		    size_t size)
+config_option_where(struct config_place place, const char *kind, const char *name, const char *key,
+		    char *buffer, size_t size)
 {
 	char section[64];
 
-	snprintf(section, sizeof(section), "device.%s", device);
+	snprintf(section, sizeof(section), "%s.%s", kind, name);
 	return config_key_where(place, section, key, buffer, size);
 }
 

@@ -368,8 +368,9 @@ devices_create(struct devices *devices, struct machine *machine, struct config *
 				 "the snapshot's device %s: ", d->config->name);
 		else
 			snprintf(prefix, sizeof(prefix), "%s: ",
-				 config_option_where(d->config->plugin_place, d->config->name,
-						     "plugin", where, sizeof(where)));
+				 config_option_where(d->config->plugin_place, "device",
+						     d->config->name, "plugin", where,
+						     sizeof(where)));
 		if (inherited)
 			plugin_inherit(&d->plugin, &inherited->list[i].plugin);
 		else if (restored && strchr(d->config->plugin, '/') && !trusted)

@@ -52,8 +52,9 @@ warn_format(struct device *device, const struct minivmm_option *row,
 			    MINIVMM_WARNING, device->config->name,
 			    "%s: %s = %s begins like a file that is %s, but the guest reads its "
 			    "bytes as they are: %s; or set format = raw",
-			    config_option_where(given->place, device->config->name, row->name,
-						where, sizeof(where)),
+			    config_option_where(given->place, device_kind(device),
+						device->config->name, row->name, where,
+						sizeof(where)),
 			    row->name, given->text, m->name, m->remedy);
 		close(fd);
 	}

@@ -49,8 +49,8 @@ check_unknown(struct device *device)
 		r = fail(STATUS_USAGE,
 			 "%s: %s %s: plugin %s has no option %s%s (minivmm plugins %s lists "
 			 "them)",
-			 config_option_where(o->place, device->config->name, o->key, where,
-					     sizeof(where)),
+			 config_option_where(o->place, device_kind(device), device->config->name,
+					     o->key, where, sizeof(where)),
 			 device_kind(device), device->config->name, device->config->plugin, o->key,
 			 did_you_mean(ours, "").text, device->config->plugin);
 		if (++unknown == UNKNOWN_MAX)
@@ -166,8 +166,8 @@ place_range(struct device *device, uint32_t index)
 		    given.text, chip->name, (unsigned long long)chip->first,
 		    (unsigned long long)chip->last);
 	return bus_add(&device->all->machine->bus, &range,
-		       config_option_where(given.place, device->config->name, option->name, where,
-					   sizeof(where)));
+		       config_option_where(given.place, device_kind(device), device->config->name,
+					   option->name, where, sizeof(where)));
 }
 
 /* Two machines cannot share what a stream is connected to: a branch has that of its --set. */

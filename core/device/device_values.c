@@ -31,10 +31,10 @@ device_option_error(struct device *device, const struct minivmm_option *row,
 	va_start(arguments, format);
 	text_vfit(text, sizeof(text), format, arguments);
 	va_end(arguments);
-	return fail(
-	    STATUS_USAGE, "%s: %s %s: %s %s",
-	    config_option_where(place, device->config->name, row->name, where, sizeof(where)),
-	    device_kind(device), device->config->name, row->name, text);
+	return fail(STATUS_USAGE, "%s: %s %s: %s %s",
+		    config_option_where(place, device_kind(device), device->config->name, row->name,
+					where, sizeof(where)),
+		    device_kind(device), device->config->name, row->name, text);
 }
 
 /* The index of an enum's value, or -1. */
@@ -161,8 +161,8 @@ set_irq(struct device *device, const struct minivmm_option *row, const struct op
 	snprintf(owner, sizeof(owner), "%s.%s", device->config->name, row->name);
 	r = irqs_add(&device->all->machine->irqs, (uint32_t)line, row->flags & MINIVMM_EDGE,
 		     row->flags & MINIVMM_ACTIVE_LOW,
-		     config_option_where(given->place, device->config->name, row->name, where,
-					 sizeof(where)),
+		     config_option_where(given->place, device_kind(device), device->config->name,
+					 row->name, where, sizeof(where)),
 		     owner);
 	if (r < 0)
 		return r;

@@ -156,10 +156,12 @@ struct kvm_debug {
  */
 int kvm_vcpu_debug(struct kvm_vcpu *vcpu, const struct kvm_debug *how);
 /*
- * Whether KVM_EXIT_DEBUG reports INT3 at CPL 0. Runs a small VM: it takes about a millisecond. A
- * KVM in a nested or a software guest may deliver the exception to the guest instead. Main thread.
+ * Whether KVM_EXIT_DEBUG reports an event at CPL 0. Runs a small VM: it takes about a millisecond.
+ * A KVM in a nested or a software guest may deliver the exception to the guest instead, or lose it.
+ * Main thread.
  */
-bool kvm_reports_int3(const struct kvm *kvm);
+enum kvm_reports { KVM_REPORTS_INT3, KVM_REPORTS_EXECUTE, KVM_REPORTS_WRITE, KVM_REPORTS };
+bool kvm_reports(const struct kvm *kvm, enum kvm_reports what);
 /* Stores the guest physical address of a linear address. Returns -1 if it is not mapped. Prints
  * nothing. The vCPU is stopped, or the caller is its thread. */
 int kvm_vcpu_translate(struct kvm_vcpu *vcpu, uint64_t linear, uint64_t *gpa);

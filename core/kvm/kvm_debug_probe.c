@@ -7,17 +7,36 @@
 #include "kvm/kvm.h"
 
 #define PAGE 4096u
-#define CODE 0x800u /* in the page */
-#define TRIES 100u  /* of a KVM_RUN that a signal interrupts */
+#define CODE 0x800u /* in the page; so are the next two */
+#define DATA 0x900u
+#define HALT 0xa00u
+#define TRIES 100u /* of a KVM_RUN that a signal interrupts */
 
-/* INT3, whose handler is HLT: a KVM that does not report it halts. */
+/* Each ends with HLT, if KVM does not report what comes before. */
+static const struct {
+	uint8_t code[8];
+	uint64_t control, dr0, dr7;
+	uint32_t exception;
+} probes[] = {
+	[KVM_REPORTS_INT3] = { { 0xcc, 0xf4 }, KVM_GUESTDBG_USE_SW_BP, 0, 0, 3 },
+	[KVM_REPORTS_EXECUTE] = { { 0x90, 0xf4 }, KVM_GUESTDBG_USE_HW_BP, CODE, 0x402, 1 },
+	/* mov %al,DATA */
+	[KVM_REPORTS_WRITE] = { { 0xa2, DATA & 0xff, DATA >> 8, 0xf4 },
+				KVM_GUESTDBG_USE_HW_BP,
+				DATA,
+				0x10402,
+				1 },
+};
+
+/* The handler of INT3 and of the debug exception is the HLT. */
 static void
-write_code(uint8_t *page)
+write_code(uint8_t *page, enum kvm_reports what)
 {
-	static const uint8_t code[] = { 0xcc, 0xf4 };
-	const uint16_t vector[] = { CODE + 1, 0 };
+	const uint16_t vector[] = { HALT, 0 };
 
-	memcpy(page + CODE, code, sizeof(code));
+	memcpy(page + CODE, probes[what].code, sizeof(probes[what].code));
+	page[HALT] = 0xf4;
+	memcpy(page + 1 * sizeof(vector), vector, sizeof(vector));
 	memcpy(page + 3 * sizeof(vector), vector, sizeof(vector));
 }
 
@@ -35,10 +54,12 @@ set_registers(int vcpu)
 }
 
 static bool
-run(int vcpu, const struct kvm_run *run)
+run(int vcpu, const struct kvm_run *run, enum kvm_reports what)
 {
-	const struct kvm_guest_debug debug = { .control =
-						   KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP };
+	const struct kvm_guest_debug debug = {
+		.control = KVM_GUESTDBG_ENABLE | (uint32_t)probes[what].control,
+		.arch.debugreg = { [0] = probes[what].dr0, [7] = probes[what].dr7 }
+	};
 	int r = ioctl(vcpu, KVM_SET_GUEST_DEBUG, &debug);
 
 	if (r)
@@ -48,11 +69,12 @@ run(int vcpu, const struct kvm_run *run)
 		if (!r || (errno != EINTR && errno != EAGAIN))
 			break;
 	}
-	return !r && run->exit_reason == KVM_EXIT_DEBUG && run->debug.arch.exception == 3;
+	return !r && run->exit_reason == KVM_EXIT_DEBUG &&
+	       run->debug.arch.exception == probes[what].exception;
 }
 
 bool
-kvm_reports_int3(const struct kvm *kvm)
+kvm_reports(const struct kvm *kvm, enum kvm_reports what)
 {
 	int vm = ioctl(kvm->fd, KVM_CREATE_VM, 0), vcpu = -1;
 	uint8_t *page =
@@ -63,14 +85,14 @@ kvm_reports_int3(const struct kvm *kvm)
 	bool reports = false;
 
 	if (vm >= 0 && page != MAP_FAILED) {
-		write_code(page);
+		write_code(page, what);
 		if (!ioctl(vm, KVM_SET_TSS_ADDR, 0xfffbd000) &&
 		    !ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region))
 			vcpu = ioctl(vm, KVM_CREATE_VCPU, 0);
 		if (vcpu >= 0)
 			area =
 			    mmap(NULL, kvm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 0);
-		reports = area != MAP_FAILED && set_registers(vcpu) && run(vcpu, area);
+		reports = area != MAP_FAILED && set_registers(vcpu) && run(vcpu, area, what);
 	}
 	if (area != MAP_FAILED)
 		munmap(area, kvm->run_size);

@@ -59,6 +59,16 @@ registers_used(const struct machine *m)
 	return used;
 }
 
+bool
+debug_reported(struct machine *m, enum kvm_reports what)
+{
+	signed char *known = &m->debug.reports[what];
+
+	if (!*known)
+		*known = kvm_reports(&m->kvm, what) ? 1 : -1;
+	return *known > 0;
+}
+
 static bool
 is_valid(const struct minivmm_breakpoint *b)
 {
@@ -75,6 +85,15 @@ is_valid(const struct minivmm_breakpoint *b)
 	}
 }
 
+/* Whether a point can have a debug register, and KVM reports it. */
+static bool
+has_register(struct machine *m, const struct debug_point *point)
+{
+	return registers_used(m) < KVM_DEBUG_POINTS &&
+	       debug_reported(m, point->kind == MINIVMM_BREAK_HARDWARE ? KVM_REPORTS_EXECUTE
+								       : KVM_REPORTS_WRITE);
+}
+
 int
 debug_set(struct machine *m, const void *owner, const struct minivmm_breakpoint *b)
 {
@@ -89,7 +108,7 @@ debug_set(struct machine *m, const void *owner, const struct minivmm_breakpoint 
 	if (find(m, owner, b))
 		return 0;
 	if (debug_is_software(&point) ? debug_place(m, &point, &m->vcpus[b->vcpu])
-				      : registers_used(m) >= KVM_DEBUG_POINTS)
+				      : !has_register(m, &point))
 		return -1;
 	if (d->count == d->room) {
 		size_t room = d->room ? 2 * d->room : 16;

@@ -55,6 +55,8 @@ struct debug {
 		uint8_t bytes[DEBUG_BYTES];
 		uint32_t length;
 	} trap;
+	/* What KVM reports, as far as it was needed: 0 unknown, 1 yes, -1 no. */
+	signed char reports[KVM_REPORTS];
 	bool armed;      /* a vCPU's debugging is set: the next resume sets it again */
 	atomic_bool hit; /* a vCPU has a debug_hit */
 	/* Called after a hit, while the machine is paused. */
@@ -114,6 +116,8 @@ debug_is_software(const struct debug_point *point)
 {
 	return point->kind == MINIVMM_BREAK_SOFTWARE;
 }
+/* Whether KVM reports an event: asks it once. */
+bool debug_reported(struct machine *machine, enum kvm_reports what);
 /* Finds where the bytes of a software breakpoint go. Returns 0; or -1: it is not in memory, or the
  * instruction is too short. */
 int debug_place(struct machine *machine, struct debug_point *point, struct vcpu *vcpu);

@@ -20,7 +20,7 @@ choose_trap(struct machine *m)
 		return true;
 	m->debug.trap.bytes[0] = INT3;
 	m->debug.trap.length = 1;
-	if (kvm_reports_int3(&m->kvm))
+	if (debug_reported(m, KVM_REPORTS_INT3))
 		return true;
 	while (port && (bus_find(&m->bus, MINIVMM_PIO, port, 1, &offset) ||
 			layout_chip_at(MINIVMM_PIO, port, 1)))

@@ -139,6 +139,13 @@ struct stream {
 			always ready; -1: no call is under way, and there is no limit */
 };
 
+/* What the stream belongs to, for messages. */
+static inline const char *
+stream_owner(const struct stream *stream)
+{
+	return stream->hub->always ? "tool" : "device";
+}
+
 /*
  * Parses and checks the two options; opens nothing. Logs errors with the options' places. If the
  * text of input is NULL, a two-way output is also the input; pass "" for a device without input.

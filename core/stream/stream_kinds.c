@@ -37,9 +37,9 @@ stream_end_refuse(const struct stream_end *end, const char *operation, const str
 {
 	char text[256];
 
-	return fail(why_status(why, STATUS_IO), "device %s: %s = %s: cannot %s: %s",
-		    end->stream->device, end->option, stream_end_text(end, text, sizeof(text)),
-		    operation, why->text);
+	return fail(why_status(why, STATUS_IO), "%s %s: %s = %s: cannot %s: %s",
+		    stream_owner(end->stream), end->stream->device, end->option,
+		    stream_end_text(end, text, sizeof(text)), operation, why->text);
 }
 
 #define PTY_POLL 200000000 /* ns */
@@ -50,9 +50,10 @@ end_fail(const struct stream_end *end, enum limit_call call, const char *operati
 	int error = errno;
 	char text[256];
 
-	return fail(limit_status(call, error, STATUS_IO), "device %s: %s = %s: cannot %s: %s",
-		    end->stream->device, end->option, stream_end_text(end, text, sizeof(text)),
-		    operation, limit_error_of(call, error).text);
+	return fail(limit_status(call, error, STATUS_IO), "%s %s: %s = %s: cannot %s: %s",
+		    stream_owner(end->stream), end->stream->device, end->option,
+		    stream_end_text(end, text, sizeof(text)), operation,
+		    limit_error_of(call, error).text);
 }
 
 int
@@ -182,9 +183,10 @@ path_open(struct stream_end *end, bool restored)
 			 : file_open(end->target, how);
 	if (end->fd < 0 && errno == ENXIO && output)
 		return fail(STATUS_IO,
-			    "device %s: %s = file:%s: cannot open it for writing: this pipe has no "
+			    "%s %s: %s = file:%s: cannot open it for writing: this pipe has no "
 			    "reader; start its reader first",
-			    end->stream->device, end->option, end->target);
+			    stream_owner(end->stream), end->stream->device, end->option,
+			    end->target);
 	if (end->fd < 0) {
 		file_why(end->target, errno, &why);
 		return stream_end_refuse(end, output ? "open it for writing" : "open it", &why);

@@ -35,8 +35,9 @@ resolve(struct stream_end *end, bool listen, struct addrinfo **addresses)
 
 	if (!socket_resolve(end->target, listen, addresses, &why))
 		return 0;
-	return fail(STATUS_IO, "device %s: %s = %s:%s: cannot find the host: %s",
-		    end->stream->device, end->option, end->kind->name, end->target, why.text);
+	return fail(STATUS_IO, "%s %s: %s = %s:%s: cannot find the host: %s",
+		    stream_owner(end->stream), end->stream->device, end->option, end->kind->name,
+		    end->target, why.text);
 }
 
 static void

@@ -45,10 +45,11 @@ option_fail(const struct stream_end *end, const char *text, struct config_place 
 {
 	char where[512];
 
-	return fail(
-	    STATUS_USAGE, "%s: device %s: %s = %s %s%s",
-	    config_option_where(place, end->stream->device, end->option, where, sizeof(where)),
-	    end->stream->device, end->option, text, problem, detail);
+	return fail(STATUS_USAGE, "%s: %s %s: %s = %s %s%s",
+		    config_option_where(place, stream_owner(end->stream), end->stream->device,
+					end->option, where, sizeof(where)),
+		    stream_owner(end->stream), end->stream->device, end->option, text, problem,
+		    detail);
 }
 
 static int
@@ -132,11 +133,11 @@ claim(struct stream_end *end, const char **owner, const char *file, struct confi
 	if (!end->kind || strcmp(end->kind->name, "stdio"))
 		return 0;
 	if (*owner)
-		return fail(STATUS_USAGE,
-			    "%s: device %s: %s = stdio: %s uses %s already; only one device can",
-			    config_option_where(place, end->stream->device, end->option, where,
-						sizeof(where)),
-			    end->stream->device, end->option, *owner, file);
+		return fail(
+		    STATUS_USAGE, "%s: %s %s: %s = stdio: %s uses %s already; only one device can",
+		    config_option_where(place, stream_owner(end->stream), end->stream->device,
+					end->option, where, sizeof(where)),
+		    stream_owner(end->stream), end->stream->device, end->option, *owner, file);
 	*owner = end->stream->device;
 	return 0;
 }

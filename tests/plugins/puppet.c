@@ -69,11 +69,11 @@ general(struct minivmm_device *dev, uint32_t vcpu, const char *name, uint64_t va
 		r = minivmm_registers_write(dev, vcpu, MINIVMM_GENERAL, &g, sizeof(g));
 	}
 	if (r)
-		say(dev, "general %d", r);
+		say(dev, "%s %d", name ? "set" : "general", r);
 	else
-		say(dev, "general 0 rax 0x%llx rbx 0x%llx rip 0x%llx rflags 0x%llx",
-		    (unsigned long long)g.rax, (unsigned long long)g.rbx, (unsigned long long)g.rip,
-		    (unsigned long long)g.rflags);
+		say(dev, "%s 0 rax 0x%llx rbx 0x%llx rip 0x%llx rflags 0x%llx",
+		    name ? "set" : "general", (unsigned long long)g.rax, (unsigned long long)g.rbx,
+		    (unsigned long long)g.rip, (unsigned long long)g.rflags);
 }
 
 static void
@@ -109,7 +109,7 @@ peek(struct minivmm_device *dev, uint64_t address, uint64_t length)
 
 	for (uint64_t i = 0; !r && i < length; i++)
 		sprintf(text + 2 * i, "%02x", bytes[i]);
-	say(dev, "peek %d %s", r, text);
+	say(dev, "peek %d%s%s", r, r ? "" : " ", text);
 }
 
 static void

@@ -194,7 +194,7 @@ places_of_set(void **state)
 	assert_string_equal(config_key_where(given, "vm", "cpus", where, sizeof(where)),
 			    "--set vm.cpus");
 	assert_string_equal(config_key_where(file, "vm", "cpus", where, sizeof(where)), "x.ini:3");
-	assert_string_equal(config_option_where(loaded, "a", "irq", where, sizeof(where)),
+	assert_string_equal(config_option_where(loaded, "device", "a", "irq", where, sizeof(where)),
 			    "--set device.a.irq of the run that made the snapshot");
 }
 

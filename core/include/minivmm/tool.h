@@ -266,8 +266,8 @@ minivmm_linear_write(struct minivmm_device *dev, uint32_t vcpu, uint64_t address
 /*
  * Set and clear a breakpoint or a watchpoint. The machine is paused. Setting it twice has no
  * effect. While one that is not software is set, the guest's own debug registers have no effect.
- * Return 0; or -1: the debug registers do not suffice, the address is not in memory, or there is no
- * such breakpoint.
+ * Return 0; or -1: the debug registers do not suffice, this KVM does not report such an event, the
+ * address is not in memory, or there is no such breakpoint.
  */
 static inline int
 minivmm_breakpoint_set(struct minivmm_device *dev, const struct minivmm_breakpoint *breakpoint)
