@@ -131,10 +131,16 @@ fields_find_invalid(const struct minivmm_field *rows, const void *base, uint64_t
 struct loading {
 	const struct minivmm_field *rows;
 	const void *base;
-	const struct record *group;
+	struct record_lookup items;
 	struct why *why;
 	bool part; /* the group has other items, too */
 };
+
+static bool
+find(struct loading *l, const struct minivmm_field *row, struct record *item)
+{
+	return record_lookup_find(&l->items, row->name, strlen(row->name), item);
+}
 
 static int
 check_count(const struct loading *l, const struct minivmm_field *row, const struct record *item)
@@ -163,10 +169,9 @@ struct setting {
 };
 
 /* Finds what the load of a row stores in a counter, or in a number that can be one; false: in none.
- * after: see record_find_from(). */
+ */
 static bool
-setting_of(const struct loading *l, const struct minivmm_field *row, size_t *after,
-	   struct setting *setting)
+setting_of(struct loading *l, const struct minivmm_field *row, struct setting *setting)
 {
 	struct record item;
 
@@ -174,7 +179,7 @@ setting_of(const struct loading *l, const struct minivmm_field *row, size_t *aft
 		return false;
 	setting->row = row;
 	setting->counter = row->counter_type ? row->counter_offset : row->offset;
-	if (record_find_from(l->group, after, row->name, &item))
+	if (find(l, row, &item))
 		setting->value = row->counter_type ? item.count : record_number(&item, 0);
 	else if (row->flags & MINIVMM_POINTER)
 		setting->value = current_count(row, l->base);
@@ -196,9 +201,9 @@ by_counter(const void *a, const void *b)
 /* All rows that set the same counter must agree, including the counter's own row. Sorts: any number
  * of arrays can have one counter. */
 static int
-check_counters(const struct loading *l)
+check_counters(struct loading *l)
 {
-	size_t rows = 0, counters = 0, count = 0, after = 0;
+	size_t rows = 0, counters = 0, count = 0;
 	struct setting *settings;
 	int r = 0;
 
@@ -210,7 +215,7 @@ check_counters(const struct loading *l)
 	if (!settings)
 		return why_no_memory(l->why);
 	for (const struct minivmm_field *row = l->rows; row->name; row++)
-		count += setting_of(l, row, &after, &settings[count]);
+		count += setting_of(l, row, &settings[count]);
 	qsort(settings, count, sizeof(*settings), by_counter);
 	for (size_t i = 1; i < count && !r; i++) {
 		const struct setting *a = &settings[i - 1], *b = &settings[i];
@@ -246,15 +251,29 @@ check_item(const struct loading *l, const struct minivmm_field *row, const struc
 	return 0;
 }
 
+/* Reports an item that has no row: this program would lose it. There is one. */
 static int
-check(const struct loading *l, uint32_t version)
+fail_unknown(const struct loading *l)
 {
-	const struct minivmm_field *row;
+	const struct minivmm_field *row = l->rows;
 	struct record item;
-	size_t position = 0, after = 0;
+	size_t position = 0;
 
-	for (row = l->rows; row->name; row++) {
-		if (record_find_from(l->group, &after, row->name, &item)) {
+	while (row->name && record_next(&l->items.group, &position, &item))
+		for (row = l->rows; row->name && !record_is(&item, row->name);)
+			row++;
+	return why_set(l->why, "%.*s is unknown", item.name_length, item.name);
+}
+
+static int
+check(struct loading *l, uint32_t version)
+{
+	size_t found = 0;
+	struct record item;
+
+	for (const struct minivmm_field *row = l->rows; row->name; row++) {
+		if (find(l, row, &item)) {
+			found++;
 			if (check_item(l, row, &item))
 				return -1;
 		} else if (row->since <= version) {
@@ -264,28 +283,8 @@ check(const struct loading *l, uint32_t version)
 	/* Only after each item matches its row: setting_of() relies on their types. */
 	if (check_counters(l))
 		return -1;
-	row = l->rows;
-	while (!l->part && record_next(l->group, &position, &item)) {
-		/* Items are usually in the order of the rows. */
-		if (row->name && record_is(&item, row->name)) {
-			row++;
-			continue;
-		}
-		for (row = l->rows; row->name && !record_is(&item, row->name);)
-			row++;
-		if (!row->name)
-			return why_set(l->why, "%.*s is unknown", item.name_length, item.name);
-		row++;
-	}
-	return 0;
-}
-
-int
-fields_check(const struct minivmm_field *rows, const void *base, const struct record *group,
-	     uint32_t version, struct why *why)
-{
-	return check(&(struct loading){ .rows = rows, .base = base, .group = group, .why = why },
-		     version);
+	/* The names of rows are distinct, and so are those of items. */
+	return l->part || record_elements(&l->items.group) == found ? 0 : fail_unknown(l);
 }
 
 static void
@@ -304,16 +303,13 @@ reset(const struct minivmm_field *row, void *base)
 		set_number(base, row->counter_offset, row->counter_type, 0);
 }
 
-static int
-load(const struct loading *l, void *base, uint32_t version)
+static void
+load(struct loading *l, void *base)
 {
 	struct record item;
-	size_t after = 0;
 
-	if (check(l, version))
-		return -1;
 	for (const struct minivmm_field *row = l->rows; row->name; row++) {
-		if (!record_find_from(l->group, &after, row->name, &item)) {
+		if (!find(l, row, &item)) {
 			reset(row, base);
 			continue;
 		}
@@ -324,25 +320,45 @@ load(const struct loading *l, void *base, uint32_t version)
 		if (row->counter_type)
 			set_number(base, row->counter_offset, row->counter_type, item.count);
 	}
-	return 0;
+}
+
+/* to: NULL, or base. */
+static int
+check_and_load(struct loading *l, const struct record *group, uint32_t version, void *to)
+{
+	int r;
+
+	record_lookup_open(&l->items, group);
+	r = check(l, version);
+	if (!r && to)
+		load(l, to);
+	record_lookup_close(&l->items);
+	return r;
+}
+
+int
+fields_check(const struct minivmm_field *rows, const void *base, const struct record *group,
+	     uint32_t version, struct why *why)
+{
+	return check_and_load(&(struct loading){ .rows = rows, .base = base, .why = why }, group,
+			      version, NULL);
 }
 
 int
 fields_load(const struct minivmm_field *rows, void *base, const struct record *group,
 	    uint32_t version, struct why *why)
 {
-	return load(&(struct loading){ .rows = rows, .base = base, .group = group, .why = why },
-		    base, version);
+	return check_and_load(&(struct loading){ .rows = rows, .base = base, .why = why }, group,
+			      version, base);
 }
 
 int
 fields_load_part(const struct minivmm_field *rows, void *base, const struct record *group,
 		 uint32_t version, struct why *why)
 {
-	return load(
-	    &(struct loading){
-		.rows = rows, .base = base, .group = group, .why = why, .part = true },
-	    base, version);
+	return check_and_load(
+	    &(struct loading){ .rows = rows, .base = base, .why = why, .part = true }, group,
+	    version, base);
 }
 
 void

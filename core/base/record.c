@@ -152,27 +152,14 @@ record_is(const struct record *item, const char *name)
 }
 
 bool
-record_find_from(const struct record *group, size_t *position, const char *name,
-		 struct record *item)
+record_find(const struct record *group, const char *name, struct record *item)
 {
-	size_t length = strlen(name), begin = *position;
+	size_t length = strlen(name), position = 0;
 
-	while (record_next(group, position, item))
-		if (same_name(item, name, length))
-			return true;
-	*position = 0;
-	while (*position < begin && record_next(group, position, item))
+	while (record_next(group, &position, item))
 		if (same_name(item, name, length))
 			return true;
 	return false;
-}
-
-bool
-record_find(const struct record *group, const char *name, struct record *item)
-{
-	size_t position = 0;
-
-	return record_find_from(group, &position, name, item);
 }
 
 size_t

@@ -129,13 +129,6 @@ int record_open(const void *data, size_t length, struct record *root, struct why
  */
 bool record_next(const struct record *parent, size_t *position, struct record *item);
 bool record_find(const struct record *group, const char *name, struct record *item);
-/*
- * Finds an item like record_find, without a search if you ask in the order of the items: it
- * searches from *position to the end, then from the beginning, and sets *position behind the item.
- * Start with 0 or a position of record_next.
- */
-bool record_find_from(const struct record *group, size_t *position, const char *name,
-		      struct record *item);
 size_t record_elements(const struct record *parent); /* number of items of a group or list */
 /*
  * Checks that a group has no items but those with these names (the last is NULL). Returns 0, or -1
@@ -148,8 +141,11 @@ int record_only(const struct record *group, const char *const *names, struct why
  * record_find takes O(n). Use it wherever the number of lookups depends on a file.
  */
 struct record_index {
-	struct record group;   /* borrowed */
-	const uint8_t **items; /* addresses of the items; malloced */
+	struct record group; /* borrowed */
+	struct record_index_item {
+		uint32_t position; /* in the group */
+		uint32_t number;   /* of the items before it */
+	} * items;                 /* malloced */
 	size_t count;
 };
 /* Returns 0, or -1: no memory. Call record_index_free in any case. */
@@ -160,6 +156,24 @@ bool record_index_find(const struct record_index *index, const char *name, size_
 		       struct record *item);
 /* Returns whether two items of the group have the same name. */
 bool record_index_duplicate(const struct record_index *index);
+
+/*
+ * Finds many items of a group in a checked buffer. It expects you to ask in the order of the items:
+ * then a lookup costs one comparison. In another order, or if items are missing, it sorts the group
+ * once, and a lookup takes O(log n); without memory it searches.
+ */
+struct record_lookup {
+	struct record group;
+	struct record_index index; /* opened when many items were not where they are expected */
+	size_t next;               /* position of the item after the last one found */
+	uint32_t count;            /* of the items before that position */
+	unsigned passed;           /* items that searches have passed */
+};
+void record_lookup_open(struct record_lookup *lookup, const struct record *group);
+void record_lookup_close(struct record_lookup *lookup);
+/* Finds the item with the name, of length bytes. */
+bool record_lookup_find(struct record_lookup *lookup, const char *name, size_t length,
+			struct record *item);
 size_t record_width(enum record_type type); /* bytes per element: 1, 2, 4 or 8; 1 for other types */
 bool record_is(const struct record *item, const char *name);
 

@@ -238,53 +238,31 @@ compare_lists(struct comparison *c, const struct record *a, const struct record 
 	}
 }
 
-/* The items of a group, to be found by name. */
-struct lookup {
-	const struct record *group;
-	struct record_index index; /* opened when an item is not where it is expected */
-	size_t next;               /* position of the item after the last one that was found */
-};
-
-/* Finds the item with the same name. It is usually the next one. Without memory for an index, it
- * searches. */
+/* Finds the item with the same name. It is usually the next one. */
 static bool
-find(struct lookup *lookup, const struct record *like, struct record *item)
+find(struct record_lookup *lookup, const struct record *like, struct record *item)
 {
-	size_t position = lookup->next;
-	bool found = record_next(lookup->group, &position, item) &&
-		     item->name_length == like->name_length &&
-		     !memcmp(item->name, like->name, like->name_length);
-
-	if (!found && !lookup->index.items && record_index_open(&lookup->index, lookup->group)) {
-		position = 0;
-		while (!found && record_next(lookup->group, &position, item))
-			found = item->name_length == like->name_length &&
-				!memcmp(item->name, like->name, like->name_length);
-	} else if (!found) {
-		found = record_index_find(&lookup->index, like->name, like->name_length, item);
-	}
-	if (found)
-		lookup->next = (size_t)(item->data - lookup->group->data) +
-			       item->count * record_width((enum record_type)item->type);
-	return found;
+	return record_lookup_find(lookup, like->name, like->name_length, item);
 }
 
 static void
 compare_groups(struct comparison *c, const struct record *a, const struct record *b,
 	       struct path *path)
 {
-	struct lookup in_a = { .group = a }, in_b = { .group = b };
+	struct record_lookup in_a, in_b;
 	size_t position = 0;
 	struct record x, y;
 
+	record_lookup_open(&in_a, a);
+	record_lookup_open(&in_b, b);
 	while (record_next(a, &position, &x))
 		compare_at(c, &x, find(&in_b, &x, &y) ? &y : NULL, path, 0);
-	record_index_free(&in_b.index);
+	record_lookup_close(&in_b);
 	position = 0;
 	while (record_next(b, &position, &y))
 		if (!find(&in_a, &y, &x))
 			compare_at(c, NULL, &y, path, 0);
-	record_index_free(&in_a.index);
+	record_lookup_close(&in_a);
 }
 
 static void

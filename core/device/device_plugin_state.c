@@ -13,13 +13,11 @@
 
 /* An open group or list in a plugin's load. */
 struct level {
-	struct record group, list;
+	struct record_lookup items; /* of the group, or of the element of the list */
+	struct record list;
 	bool in_list;
-	size_t position; /* of the next element in list */
-	struct {
-		size_t position, number;
-	} next;                           /* the item after the last one that load has read */
-	uint64_t read[RECORD_ITEMS / 64]; /* bit i: load has read item i of group */
+	size_t position;                  /* of the next element in list */
+	uint64_t read[RECORD_ITEMS / 64]; /* bit i: load has read item i of the group */
 };
 
 struct minivmm_reader {
@@ -148,19 +146,13 @@ static bool
 seek_item(struct minivmm_reader *reader, const char *name, struct record *item)
 {
 	struct level *level = &reader->levels[reader->depth];
-	size_t position = level->next.position, i = level->next.number;
+	uint32_t i;
 
-	/* From there to the end, then from the beginning: a load usually reads in the order of
-	 * save. */
-	for (int round = 0; round < 2; round++, position = i = 0)
-		for (; record_next(&level->group, &position, item) && i < RECORD_ITEMS; i++)
-			if (record_is(item, name)) {
-				level->read[i / 64] |= 1ull << i % 64;
-				level->next.position = position;
-				level->next.number = i + 1;
-				return true;
-			}
-	return false;
+	if (!record_lookup_find(&level->items, name, strlen(name), item))
+		return false;
+	i = level->items.count - 1;
+	level->read[i / 64] |= 1ull << i % 64;
+	return true;
 }
 
 static int
@@ -179,8 +171,8 @@ check_all_read(struct minivmm_reader *reader)
 
 	if (level->in_list && !level->position)
 		return 0;
-	for (size_t i = 0; record_next(&level->group, &position, &item); i++)
-		if (i >= RECORD_ITEMS || !(level->read[i / 64] & 1ull << i % 64))
+	for (size_t i = 0; record_next(&level->items.group, &position, &item); i++)
+		if (!(level->read[i / 64] & 1ull << i % 64))
 			return load_error(reader, "%.*s is unknown", item.name_length, item.name);
 	return 0;
 }
@@ -217,7 +209,8 @@ get_begin(struct minivmm_reader *reader, const char *name, size_t *elements)
 	if (reader->depth + 1 == RECORD_DEPTH)
 		return load_error(reader, "%s is nested too deep", name);
 	level = &reader->levels[++reader->depth];
-	*level = (struct level){ .group = item, .list = item, .in_list = item.type == RECORD_LIST };
+	*level = (struct level){ .list = item, .in_list = item.type == RECORD_LIST };
+	record_lookup_open(&level->items, &item);
 	if (elements)
 		*elements = level->in_list ? record_elements(&item) : 1;
 	return 0;
@@ -227,6 +220,7 @@ static int
 get_next(struct minivmm_reader *reader)
 {
 	struct level *level;
+	struct record element;
 
 	if (!is_reader(reader, SERVICE(get_next)))
 		return -1;
@@ -236,9 +230,10 @@ get_next(struct minivmm_reader *reader)
 	if (check_all_read(reader))
 		return -1;
 	memset(level->read, 0, sizeof(level->read));
-	level->next.position = level->next.number = 0;
-	if (!record_next(&level->list, &level->position, &level->group))
+	if (!record_next(&level->list, &level->position, &element))
 		return load_error(reader, "the list has no more elements");
+	record_lookup_close(&level->items);
+	record_lookup_open(&level->items, &element);
 	return 0;
 }
 
@@ -252,7 +247,7 @@ get_end(struct minivmm_reader *reader)
 	if (!reader->depth)
 		return load_error(reader, "load has called minivmm_get_end() outside a group");
 	r = check_all_read(reader);
-	reader->depth--;
+	record_lookup_close(&reader->levels[reader->depth--].items);
 	return r;
 }
 
@@ -300,8 +295,9 @@ load_fields(struct minivmm_device *public, struct minivmm_reader *reader, uint32
 	rows = device_from(public)->plugin.descriptor.fields;
 	for (const struct minivmm_field *row = rows; row && row->name; row++)
 		seek_item(reader, row->name, &item);
-	return rows ? fields_load_part(rows, public->state, &reader->levels[reader->depth].group,
-				       version, reader->why)
+	return rows ? fields_load_part(rows, public->state,
+				       &reader->levels[reader->depth].items.group, version,
+				       reader->why)
 		    : 0;
 }
 
@@ -349,20 +345,38 @@ device_plugin_state_save(struct device *d, struct record_writer *w)
 	return mistake || w->failed ? -1 : 0;
 }
 
+/* Calls load of the plugin. */
+static int
+load_own(struct device *d, struct minivmm_reader *reader, uint32_t version)
+{
+	int r;
+
+	d->reader = reader;
+	r = DEVICE_CALL(d, CALLBACK_LOAD,
+			d->plugin.descriptor.load(&d->host.public, reader, version));
+	d->reader = NULL;
+	if (r >= 0 && reader->depth)
+		r = load_error(reader, "load has not ended a group with minivmm_get_end()");
+	r = r < 0 ? -1 : check_all_read(reader);
+	for (unsigned i = 0; i <= reader->depth; i++)
+		record_lookup_close(&reader->levels[i].items);
+	return r;
+}
+
 int
 device_plugin_state_load(struct device *d, const struct record *group, struct why *why)
 {
 	const struct minivmm_plugin *descriptor = &d->plugin.descriptor;
 	struct minivmm_reader reader = { .why = why };
 	const char *callback = "load";
+	struct record state;
 	uint64_t version;
 	char text[64];
 	int r;
 
 	errno = 0;
 	why_clear(why);
-	if (!record_find(group, "state", &reader.levels[0].group) ||
-	    reader.levels[0].group.type != RECORD_GROUP)
+	if (!record_find(group, "state", &state) || state.type != RECORD_GROUP)
 		return why_set(why, "state is missing");
 	if (!record_get_u64(group, "version", &version) || !version ||
 	    version > descriptor->state_version)
@@ -371,19 +385,13 @@ device_plugin_state_load(struct device *d, const struct record *group, struct wh
 			       "plugin that saved it",
 			       (unsigned long long)version, descriptor->name,
 			       descriptor->state_version);
-	if (descriptor->load) {
-		d->reader = &reader;
+	record_lookup_open(&reader.levels[0].items, &state);
+	if (descriptor->load)
+		r = load_own(d, &reader, (uint32_t)version);
+	else if (descriptor->fields)
 		r = DEVICE_CALL(d, CALLBACK_LOAD,
-				descriptor->load(&d->host.public, &reader, (uint32_t)version));
-		d->reader = NULL;
-		if (r >= 0 && reader.depth)
-			r = load_error(&reader,
-				       "load has not ended a group with minivmm_get_end()");
-		r = r < 0 ? -1 : check_all_read(&reader);
-	} else if (descriptor->fields)
-		r = DEVICE_CALL(d, CALLBACK_LOAD,
-				fields_load(descriptor->fields, d->host.public.state,
-					    &reader.levels[0].group, (uint32_t)version, why));
+				fields_load(descriptor->fields, d->host.public.state, &state,
+					    (uint32_t)version, why));
 	else
 		r = check_all_read(&reader);
 	if (r >= 0 && descriptor->loaded) {

@@ -85,29 +85,25 @@ devices_state_size(const struct devices *devices)
 	return sum;
 }
 
-/* Finds a group by name inside another group. after: see record_find_from(). */
+/* Finds a group by name. */
 static int
-group_of(const struct record *group, size_t *after, const char *name, struct record *item,
-	 struct why *why)
+group_of(struct record_lookup *lookup, const char *name, struct record *item, struct why *why)
 {
-	if (record_find_from(group, after, name, item) && item->type == RECORD_GROUP)
+	if (record_lookup_find(lookup, name, strlen(name), item) && item->type == RECORD_GROUP)
 		return 0;
 	return why_set(why, "%s is missing", name);
 }
 
 static int
-load_timers(struct device *d, const struct record *group, struct why *why)
+load_timers(struct device *d, struct record_lookup *timers, struct why *why)
 {
 	struct saved_timer saved;
-	struct record timers, timer;
-	size_t after = 0, next = 0;
+	struct record timer;
 
-	if (group_of(group, &after, "timers", &timers, why))
-		return -1;
 	for (uint32_t i = 0; i < d->plugin.timer_count; i++) {
 		const char *name = d->plugin.descriptor.timers[i].name;
 
-		if (group_of(&timers, &next, name, &timer, why))
+		if (group_of(timers, name, &timer, why))
 			return -1;
 		if (fields_load(saved_timer_fields, &saved, &timer, 1, why))
 			return why_prefix(why, "timer %s: ", name);
@@ -121,18 +117,15 @@ load_timers(struct device *d, const struct record *group, struct why *why)
 }
 
 static int
-load_streams(struct device *d, const struct record *group, struct why *why)
+load_streams(struct device *d, struct record_lookup *streams, struct why *why)
 {
-	struct record streams, stream;
 	struct config_option *input;
-	size_t after = 0, next = 0;
+	struct record stream;
 
-	if (group_of(group, &after, "streams", &streams, why))
-		return -1;
 	for (uint32_t i = 0; i < d->plugin.stream_count; i++) {
 		const char *name = d->plugin.descriptor.streams[i].name;
 
-		if (group_of(&streams, &next, name, &stream, why))
+		if (group_of(streams, name, &stream, why))
 			return -1;
 		/* Input from --set replaces the saved input, at each reset too. */
 		input = d->plugin.descriptor.streams[i].input
@@ -151,6 +144,24 @@ load_streams(struct device *d, const struct record *group, struct why *why)
 	return 0;
 }
 
+/* Loads the rows of one of the device's tables from the group of this name. */
+static int
+load_rows(struct device *d, const struct record *group, const char *name,
+	  int (*load)(struct device *d, struct record_lookup *rows, struct why *why),
+	  struct why *why)
+{
+	struct record_lookup lookup;
+	struct record rows;
+	int r;
+
+	if (!record_find(group, name, &rows) || rows.type != RECORD_GROUP)
+		return why_set(why, "%s is missing", name);
+	record_lookup_open(&lookup, &rows);
+	r = load(d, &lookup, why);
+	record_lookup_close(&lookup);
+	return r;
+}
+
 static int
 load_all(struct device *d, const struct record *group, struct why *why)
 {
@@ -159,8 +170,9 @@ load_all(struct device *d, const struct record *group, struct why *why)
 	/* A reset cancels pending posts. */
 	for (uint32_t i = 0; i < d->plugin.post_count; i++)
 		loop_deferred_remove(&d->all->machine->loop, &d->posts[i].deferred);
-	if (device_plugin_state_load(d, group, why) || load_timers(d, group, why) ||
-	    load_streams(d, group, why))
+	if (device_plugin_state_load(d, group, why) ||
+	    load_rows(d, group, "timers", load_timers, why) ||
+	    load_rows(d, group, "streams", load_streams, why))
 		return -1;
 	if (!record_find(group, "random", &random) || random.type != RECORD_U64 ||
 	    random.count != 4)

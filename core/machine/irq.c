@@ -195,16 +195,27 @@ is_line(const struct irqs *irqs, const struct record *item)
 	return record_is(item, "waiting") && item->type == RECORD_U32 && !item->array;
 }
 
+static bool
+find_source(struct record_lookup *lookup, const struct irq_source *source, struct record *item)
+{
+	return record_lookup_find(lookup, source->owner, strlen(source->owner), item);
+}
+
 int
 irqs_check(const struct irqs *irqs, const struct record *group, struct why *why)
 {
-	size_t position = 0, after = 0;
+	struct record_lookup lookup;
+	const char *missing = NULL;
+	size_t position = 0;
 	struct record item;
 
-	for (size_t i = 0; i < irqs->count; i++)
-		if (!record_find_from(group, &after, irqs->sources[i].owner, &item))
-			return why_set(why, "the level of line %s is missing",
-				       irqs->sources[i].owner);
+	record_lookup_open(&lookup, group);
+	for (size_t i = 0; i < irqs->count && !missing; i++)
+		if (!find_source(&lookup, &irqs->sources[i], &item))
+			missing = irqs->sources[i].owner;
+	record_lookup_close(&lookup);
+	if (missing)
+		return why_set(why, "the level of line %s is missing", missing);
 	while (record_next(group, &position, &item))
 		if (!is_line(irqs, &item))
 			return why_set(why, "line %.*s is unknown or has the wrong type",
@@ -215,20 +226,21 @@ irqs_check(const struct irqs *irqs, const struct record *group, struct why *why)
 void
 irqs_load(struct irqs *irqs, const struct record *group)
 {
+	struct record_lookup lookup;
 	uint64_t pending = 0;
 	struct record item;
-	size_t after = 0;
 
 	record_get_u64(group, "waiting", &pending);
 	irqs->deferring = true;
 	irqs->pending = 0;
+	record_lookup_open(&lookup, group);
 	for (size_t i = 0; i < irqs->count; i++) {
 		struct irq_source *source = &irqs->sources[i];
 
-		if (record_find_from(group, &after, source->owner, &item) &&
-		    !mutant("line", source->owner))
+		if (find_source(&lookup, source, &item) && !mutant("line", source->owner))
 			set(irqs, source, record_number(&item, 0));
 	}
+	record_lookup_close(&lookup);
 	for (size_t i = 0; i < irqs->count; i++) {
 		const struct irq_source *source = &irqs->sources[i];
 		bool up = irqs->raised[source->line], was_deferred = pending >> source->line & 1;

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/fields.h"
 #include "device/device.h" /* before cmocka, which has a macro fail */
 #include <cmocka.h>
 
@@ -193,6 +194,83 @@ fields_of_a_plugin_with_load(void **state)
 	expect_linear(load_fields);
 }
 
+static int
+save_numbers(struct minivmm_device *dev, struct minivmm_writer *writer)
+{
+	const uint32_t *number = minivmm_state(dev);
+	int r = 0;
+
+	for (uint32_t i = 0; i < *number; i++)
+		r |= minivmm_put_u64(dev, writer, names[i], i);
+	return r;
+}
+
+/* In the reverse order of save. */
+static int
+load_numbers(struct minivmm_device *dev, struct minivmm_reader *reader, uint32_t version)
+{
+	const uint32_t *number = minivmm_state(dev);
+	uint64_t value;
+	int r = 0;
+
+	for (uint32_t i = *number; i--;)
+		r |= minivmm_get_u64(dev, reader, names[i], &value);
+	return r;
+}
+
+static uint64_t
+load_in_reverse(uint32_t number)
+{
+	struct device device = { .host.public.state = &number };
+	struct minivmm_plugin descriptor = { .save = save_numbers, .load = load_numbers };
+
+	return cost_of_load(&device, &descriptor);
+}
+
+static void
+load_in_another_order_than_save(void **state)
+{
+	expect_linear(load_in_reverse);
+}
+
+/* The cost of the load of number fields from the state of an earlier version of the plugin, in
+ * which every second field is missing, and whose fields have another order. */
+static uint64_t
+load_earlier(uint32_t number)
+{
+	struct minivmm_field *rows = calloc(number + 1, sizeof(*rows)),
+			     *earlier = calloc(number + 1, sizeof(*earlier));
+	struct record_writer writer = { 0 };
+	struct arrays arrays;
+	struct record root;
+	uint64_t before;
+	struct why why;
+
+	assert_true(rows && earlier);
+	for (uint32_t i = 0; i < number; i++)
+		rows[i] = (struct minivmm_field){
+			.name = names[i], .type = MINIVMM_U32, .offset = 4 * i, .since = 1 + i % 2
+		};
+	for (uint32_t i = 0; 2 * i < number; i++)
+		earlier[i] = rows[number - 2 - 2 * i];
+	fields_reset(rows, &arrays);
+	fields_save(earlier, &arrays, &writer);
+	assert_int_equal(record_open(writer.data, writer.length, &root, NULL), 0);
+	before = blocks;
+	assert_int_equal(fields_load(rows, &arrays, &root, 1, &why), 0);
+	before = blocks - before;
+	record_writer_free(&writer);
+	free(rows);
+	free(earlier);
+	return before;
+}
+
+static void
+state_of_an_earlier_version(void **state)
+{
+	expect_linear(load_earlier);
+}
+
 /* All are low, so that no change reaches KVM. */
 static uint64_t
 load_lines(uint32_t number)
@@ -228,6 +306,8 @@ main(void)
 		cmocka_unit_test(timers_of_a_device),
 		cmocka_unit_test(arrays_with_counters),
 		cmocka_unit_test(fields_of_a_plugin_with_load),
+		cmocka_unit_test(load_in_another_order_than_save),
+		cmocka_unit_test(state_of_an_earlier_version),
 		cmocka_unit_test(interrupt_lines),
 	};
 
