@@ -128,31 +128,60 @@ drain(struct loop_source *source, uint32_t events)
 	(void)n;
 }
 
-/* Arms timer_fd for the earliest deadline. With the lock held. */
+static uint64_t
+due_at(const struct loop_timer *t)
+{
+	return t->deadline > t->not_before ? t->deadline : t->not_before;
+}
+
+/* Arms timer_fd for a deadline; UINT64_MAX: disarms it. With the lock held. */
 static void
-arm_timer_fd(struct loop *loop)
+arm_timer_fd(struct loop *loop, uint64_t deadline)
 {
 	struct itimerspec when = { 0 };
-	uint64_t earliest = UINT64_MAX;
 
-	/* In a pause it stays disarmed: a load sets many timers, one after the other. */
-	for (struct loop_timer *t = loop->quiet ? NULL : loop->timers; t; t = t->next) {
-		uint64_t at = t->deadline > t->not_before ? t->deadline : t->not_before;
-
-		if (t->armed && at < earliest)
-			earliest = at;
-	}
-	if (earliest != UINT64_MAX) {
+	if (deadline != UINT64_MAX) {
 		uint64_t now = clock_now(loop->clock);
-		uint64_t left = earliest > now ? earliest - now : 0, host = clock_host();
+		uint64_t left = deadline > now ? deadline - now : 0, host = clock_host();
 
 		host = left < INT64_MAX - host ? host + left : INT64_MAX;
 		when.it_value.tv_sec = (time_t)(host / 1000000000u);
 		when.it_value.tv_nsec = (long)(host % 1000000000u);
 	}
-	if (when.it_value.tv_sec || when.it_value.tv_nsec || loop->timer_armed)
+	if (deadline != UINT64_MAX || loop->armed_for != UINT64_MAX)
 		timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
-	loop->timer_armed = when.it_value.tv_sec || when.it_value.tv_nsec;
+	loop->armed_for = deadline;
+}
+
+/*
+ * A timer has changed, with the lock held. On the loop's thread, the next wait arms timer_fd, once
+ * for any number of changes: a callback of a stop may set thousands of timers. Another thread arms
+ * it only for an earlier deadline; if the deadline was the earliest, the loop wakes up in vain.
+ */
+static void
+timer_changed(struct loop *loop, const struct loop_timer *timer)
+{
+	if (pthread_equal(pthread_self(), loop->thread))
+		loop->timers_changed = true;
+	else if (timer->armed && !loop->quiet && due_at(timer) < loop->armed_for)
+		arm_timer_fd(loop, due_at(timer));
+}
+
+/* Before the loop waits: arms timer_fd for the earliest deadline. In a pause it has no effect. */
+static void
+update_timer_fd(struct loop *loop)
+{
+	uint64_t earliest = UINT64_MAX;
+
+	if (!loop->timers_changed || loop->quiet)
+		return;
+	pthread_mutex_lock(&loop->lock);
+	loop->timers_changed = false;
+	for (struct loop_timer *t = loop->timers; t; t = t->next)
+		if (t->armed && due_at(t) < earliest)
+			earliest = due_at(t);
+	arm_timer_fd(loop, earliest);
+	pthread_mutex_unlock(&loop->lock);
 }
 
 /* The due timer with the earliest deadline, or NULL. Counts the periods that have passed and sets
@@ -193,18 +222,12 @@ timers_due(struct loop_source *source, uint32_t events)
 	do {
 		pthread_mutex_lock(&loop->lock);
 		due = loop->quiet ? NULL : next_due(loop, &periods);
-		if (!due)
-			arm_timer_fd(loop);
 		pthread_mutex_unlock(&loop->lock);
 		if (due)
 			due->fire(due, periods);
 		/* After 1 ms, other events get their turn, even if a timer is always due. */
 	} while (due && clock_now(loop->clock) - now < 1000000);
-	if (due) {
-		pthread_mutex_lock(&loop->lock);
-		arm_timer_fd(loop);
-		pthread_mutex_unlock(&loop->lock);
-	}
+	loop->timers_changed = true;
 }
 
 /* A pause does not touch epoll. Only if a device has an event during the pause, device_epoll leaves
@@ -236,6 +259,8 @@ loop_init(struct loop *loop, struct vm_clock *clock)
 		.device_epoll = epoll_create1(EPOLL_CLOEXEC),
 		.timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK),
 		.clock = clock,
+		.thread = pthread_self(),
+		.armed_for = UINT64_MAX,
 		.quiet = true,
 		.timer_source = { .ready = timers_due, .context = loop },
 		.wake_source = { .ready = drain },
@@ -268,7 +293,7 @@ loop_timer_add(struct loop *loop, struct loop_timer *timer)
 	pthread_mutex_lock(&loop->lock);
 	timer->next = loop->timers;
 	loop->timers = timer;
-	arm_timer_fd(loop);
+	timer_changed(loop, timer);
 	pthread_mutex_unlock(&loop->lock);
 }
 
@@ -294,7 +319,7 @@ loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t deadline, u
 	timer->armed = true;
 	timer->fired = false;
 	timer->not_before = 0;
-	arm_timer_fd(loop);
+	timer_changed(loop, timer);
 	pthread_mutex_unlock(&loop->lock);
 }
 
@@ -306,7 +331,7 @@ loop_timer_cancel(struct loop *loop, struct loop_timer *timer)
 	timer->not_before = 0;
 	if (timer->armed) {
 		timer->armed = false;
-		arm_timer_fd(loop);
+		timer_changed(loop, timer);
 	}
 	pthread_mutex_unlock(&loop->lock);
 }
@@ -319,7 +344,7 @@ loop_timer_retry(struct loop *loop, struct loop_timer *timer)
 		timer->deadline = timer->due;
 		timer->not_before = clock_now(loop->clock) + RETRY_AFTER;
 		timer->armed = true;
-		arm_timer_fd(loop);
+		timer_changed(loop, timer);
 	}
 	pthread_mutex_unlock(&loop->lock);
 }
@@ -407,7 +432,7 @@ loop_quiet(struct loop *loop, bool quiet)
 
 	pthread_mutex_lock(&loop->lock);
 	loop->quiet = quiet;
-	arm_timer_fd(loop);
+	loop->timers_changed = true;
 	wake = !quiet && loop->deferred;
 	pthread_mutex_unlock(&loop->lock);
 	if (!quiet && loop->device_source.fd < 0)
@@ -420,9 +445,11 @@ int
 loop_once(struct loop *loop, int timeout)
 {
 	struct epoll_event event;
-	int n = epoll_wait(loop->epoll, &event, 1,
-			   loop->resting ? wake_resting(loop, timeout) : timeout);
+	int n;
 
+	update_timer_fd(loop);
+	n = epoll_wait(loop->epoll, &event, 1,
+		       loop->resting ? wake_resting(loop, timeout) : timeout);
 	if (n < 0 && errno != EINTR)
 		return fail(STATUS_HOST, "epoll_wait: %s", limit_error(errno).text);
 	if (n == 1) {

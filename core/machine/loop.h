@@ -60,9 +60,11 @@ struct loop {
 	pthread_mutex_t lock; /* guards the members below */
 	struct loop_timer *timers;
 	struct loop_deferred *deferred, **deferred_end;
-	atomic_bool quiet;           /* set under the lock */
-	bool timer_armed;            /* timer_fd is armed */
-	bool nested;                 /* in loop_once_nested; main thread */
+	atomic_bool quiet;   /* set under the lock */
+	uint64_t armed_for;  /* deadline, by clock, for which timer_fd is armed; or UINT64_MAX */
+	pthread_t thread;    /* the main thread */
+	bool timers_changed; /* since timer_fd was armed; main thread */
+	bool nested;         /* in loop_once_nested; main thread */
 	struct loop_source *resting; /* main thread */
 	struct loop_source timer_source, wake_source, device_source;
 };
