@@ -85,9 +85,10 @@ void record_put_text(struct record_writer *writer, const char *name,
 		     const char *text); /* NULL: writes nothing */
 void record_put_bytes(struct record_writer *writer, const char *name, const void *bytes,
 		      size_t length);
-/* The same for bytes that the caller stores at the returned address, before it appends more. NULL:
- * length is 0, or an error. */
-uint8_t *record_put_room(struct record_writer *writer, const char *name, size_t length);
+/* Adds an array of numbers that the caller stores at the returned address, which is unaligned,
+ * before it appends more. NULL: count is 0, or an error. */
+uint8_t *record_put_room(struct record_writer *writer, const char *name, enum record_type type,
+			 size_t count);
 /*
  * Opens a group (RECORD_GROUP) or list (RECORD_LIST). An element of a list is a group with a NULL
  * name.

@@ -224,10 +224,13 @@ record_put_bytes(struct record_writer *w, const char *name, const void *bytes, s
 }
 
 uint8_t *
-record_put_room(struct record_writer *w, const char *name, size_t length)
+record_put_room(struct record_writer *w, const char *name, enum record_type type, size_t count)
 {
-	if (name && length <= UINT32_MAX)
-		return put_room(w, name, RECORD_U8 | RECORD_ARRAY, (uint32_t)length, length);
+	size_t bytes;
+
+	if (name && record_is_number((uint8_t)type) && count <= UINT32_MAX &&
+	    !__builtin_mul_overflow(count, record_width(type), &bytes))
+		return put_room(w, name, (uint8_t)(type | RECORD_ARRAY), (uint32_t)count, bytes);
 	w->failed = true;
 	return NULL;
 }

@@ -208,6 +208,18 @@ index_pio(struct bus_space *space)
 		index_ports(space, &space->ranges[i], (uint16_t)(i + 1));
 }
 
+static void
+update_index(struct bus *bus, struct bus_space *space)
+{
+	if (!space->stale)
+		return;
+	space->stale = false;
+	if (space == &bus->pio)
+		index_pio(space);
+	else
+		index_mmio(space);
+}
+
 void
 bus_place(struct bus *bus, struct bus_range *range, uint64_t base)
 {
@@ -215,16 +227,24 @@ bus_place(struct bus *bus, struct bus_range *range, uint64_t base)
 
 	lock_take(&bus->moving);
 	__atomic_fetch_add(&space->sequence, 1, __ATOMIC_SEQ_CST);
-	if (space == &bus->pio) {
+	if (space == &bus->pio)
 		index_ports(space, range, 0);
-		STORE(range->base, base);
-		index_pio(space);
-	} else {
-		STORE(range->base, base);
-		index_mmio(space);
-	}
+	STORE(range->base, base);
+	space->stale = true;
+	if (!bus->many)
+		update_index(bus, space);
 	__atomic_fetch_add(&space->sequence, 1, __ATOMIC_SEQ_CST);
 	lock_release(&bus->moving);
+}
+
+void
+bus_place_many(struct bus *bus, bool begin)
+{
+	bus->many = begin;
+	if (begin)
+		return;
+	update_index(bus, &bus->pio);
+	update_index(bus, &bus->mmio);
 }
 
 bool

@@ -82,6 +82,7 @@ struct bus_space {
 	uint16_t *ports;
 	struct bus_range *ranges; /* sorted by base at the seal, those without a place at the end */
 	uint32_t count, capacity;
+	bool stale;                 /* ranges have moved since the index was made */
 	uint32_t fixed;             /* ranges that have had their place at the seal */
 	struct bus_range **sorting; /* room for count pointers */
 };
@@ -92,7 +93,7 @@ struct bus_space {
 
 struct bus {
 	struct bus_space pio, mmio;
-	bool sealed;
+	bool sealed, many;
 	struct lock moving;              /* held while the index of a space changes */
 	atomic_uint_least64_t unclaimed; /* accesses that no range claims */
 	/* Keys of the unclaimed addresses that have been logged; 0: free. */
@@ -115,6 +116,8 @@ void bus_free(struct bus *bus);
  * range that begins last, to the longest of those. Any thread.
  */
 void bus_place(struct bus *bus, struct bus_range *range, uint64_t base);
+/* Begins or ends moves of many ranges while no vCPU runs: only the end updates the index. */
+void bus_place_many(struct bus *bus, bool begin);
 
 /* Whether a range that was placed at the seal lies in [base, base + length); stores its end. */
 bool bus_taken(const struct bus *bus, uint32_t space, uint64_t base, uint64_t length,

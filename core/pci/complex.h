@@ -58,6 +58,8 @@ void pci_complex_free(struct pci_complex *complex);
 /* Save, check and load the root complex and its functions. Call them only if a device is in a slot.
  * pci_complex_valid() returns 0, or -1 with the reason in why. Main thread, machine paused. */
 void pci_complex_save(struct pci_complex *complex, struct record_writer *writer);
+/* Returns at least the bytes that pci_complex_save() writes. */
+size_t pci_complex_state_size(const struct pci_complex *complex);
 int pci_complex_valid(const struct pci_complex *complex, const struct record *group,
 		      struct why *why);
 void pci_complex_load(struct pci_complex *complex, const struct record *group);

@@ -41,10 +41,12 @@ master_changed(struct pci_function *function, bool master)
 	if (!member->device)
 		return;
 	lock_take(&c->masters);
-	member->master = master;
-	for (uint32_t i = 0; i < c->count; i++)
-		any |= c->members[i].device == member->device && c->members[i].master;
-	device_set_master(member->device, any);
+	if (member->master != master) {
+		member->master = master;
+		for (uint32_t i = 0; i < c->count; i++)
+			any |= c->members[i].device == member->device && c->members[i].master;
+		device_set_master(member->device, any);
+	}
 	lock_release(&c->masters);
 }
 

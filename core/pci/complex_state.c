@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Saves and loads the root complex with its functions. */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/mutant.h"
 #include "pci/complex.h"
 
 #define ADDRESS_BITS 0x80fffffcu
+#define PCI_NAME_BYTES 32u /* of the header of a function, or of "address" with its value */
 
 /* For example "3.1": slot and number of the function. */
 static const char *
@@ -26,6 +28,16 @@ pci_complex_save(struct pci_complex *c, struct record_writer *writer)
 		pci_function_save(&c->members[i].function, writer);
 		record_end(writer);
 	}
+}
+
+size_t
+pci_complex_state_size(const struct pci_complex *c)
+{
+	size_t sum = PCI_NAME_BYTES;
+
+	for (uint32_t i = 0; i < c->count; i++)
+		sum += PCI_NAME_BYTES + pci_function_state_size(&c->members[i].function);
+	return sum;
 }
 
 int
@@ -54,6 +66,8 @@ pci_complex_valid(const struct pci_complex *c, const struct record *group, struc
 void
 pci_complex_load(struct pci_complex *c, const struct record *group)
 {
+	struct bus *bus = &c->machine->bus;
+	struct record_lookup lookup;
 	uint64_t address = 0;
 	struct record item;
 	char name[16];
@@ -61,7 +75,13 @@ pci_complex_load(struct pci_complex *c, const struct record *group)
 	record_get_u64(group, "address", &address);
 	if (!mutant("pci", "config_address"))
 		atomic_store(&c->root.address, (uint32_t)address);
-	for (uint32_t i = 0; i < c->count; i++)
-		if (record_find(group, name_of(&c->members[i], name, sizeof(name)), &item))
+	bus_place_many(bus, true);
+	record_lookup_open(&lookup, group);
+	for (uint32_t i = 0; i < c->count; i++) {
+		name_of(&c->members[i], name, sizeof(name));
+		if (record_lookup_find(&lookup, name, strlen(name), &item))
 			pci_function_load(&c->members[i].function, &item);
+	}
+	record_lookup_close(&lookup);
+	bus_place_many(bus, false);
 }

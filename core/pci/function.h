@@ -193,6 +193,8 @@ void pci_function_resume(struct pci_function *function);
  * but not line: the owner of the interrupt line saves its level. Main thread, machine paused.
  */
 void pci_function_save(struct pci_function *function, struct record_writer *writer);
+/* Returns at least the bytes that pci_function_save() writes. */
+size_t pci_function_state_size(const struct pci_function *function);
 int pci_function_valid(const struct pci_function *function, const struct record *group,
 		       struct why *why);
 void pci_function_load(struct pci_function *function, const struct record *group);

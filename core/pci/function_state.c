@@ -7,39 +7,47 @@
 #include "pci/function_parts.h"
 
 #define SAVED PCI_EXTENDED /* bytes of config space; there are no extended capabilities */
+#define SAVED_REST 128u    /* bytes of pci_function_save for the rest, with names */
 
 /* The words of a vector in "vectors". */
 enum { ADDRESS_LOW, ADDRESS_HIGH, DATA, FLAGS, WORDS };
 #define FLAG_MASKED 1u
 #define FLAG_PENDING 2u
 
+/* Stores the words of one vector. */
+static void
+save_vector(const struct pci_vector *v, uint8_t *to)
+{
+	const uint32_t words[WORDS] = {
+		[ADDRESS_LOW] = (uint32_t)v->message.address,
+		[ADDRESS_HIGH] = (uint32_t)(v->message.address >> 32),
+		[DATA] = v->message.data,
+		[FLAGS] = (v->masked ? FLAG_MASKED : 0) | (v->pending ? FLAG_PENDING : 0),
+	};
+
+	memcpy(to, words, sizeof(words));
+}
+
 void
 pci_function_save(struct pci_function *f, struct record_writer *writer)
 {
-	uint32_t *words;
+	uint8_t *to;
 
 	pthread_mutex_lock(&f->lock);
 	record_put_bytes(writer, "config", f->config, SAVED);
 	record_put_bool(writer, "intx", f->intx);
 	record_put_u32(writer, "msi_pending", f->msi_pending);
 	record_put_u64(writer, "dropped", f->dropped);
-	words = calloc(f->vector_count + 1, WORDS * sizeof(*words));
-	if (!words)
-		record_fail(writer, true);
-	for (uint32_t i = 0; words && i < f->vector_count; i++) {
-		const struct pci_vector *v = &f->vectors[i];
-		uint32_t *w = words + i * WORDS;
-
-		w[ADDRESS_LOW] = (uint32_t)v->message.address;
-		w[ADDRESS_HIGH] = (uint32_t)(v->message.address >> 32);
-		w[DATA] = v->message.data;
-		w[FLAGS] = (v->masked ? FLAG_MASKED : 0) | (v->pending ? FLAG_PENDING : 0);
-	}
-	if (words)
-		record_put(writer, "vectors", RECORD_U32, words, f->vector_count * (size_t)WORDS,
-			   true);
-	free(words);
+	to = record_put_room(writer, "vectors", RECORD_U32, f->vector_count * (size_t)WORDS);
+	for (uint32_t i = 0; to && i < f->vector_count; i++)
+		save_vector(&f->vectors[i], to + i * WORDS * sizeof(uint32_t));
 	pthread_mutex_unlock(&f->lock);
+}
+
+size_t
+pci_function_state_size(const struct pci_function *f)
+{
+	return SAVED_REST + SAVED + f->vector_count * WORDS * sizeof(uint32_t);
 }
 
 /* Returns the array with this type and number of elements, or NULL. */

@@ -180,7 +180,7 @@ void
 pci_function_resume(struct pci_function *f)
 {
 	pthread_mutex_lock(&f->lock);
-	if (!mutant("pci", "deferred"))
+	if (f->waiting && !mutant("pci", "deferred"))
 		send_pending(f);
 	pthread_mutex_unlock(&f->lock);
 }

@@ -239,7 +239,7 @@ stream_save(struct stream *stream, struct record_writer *writer)
 		record_fail(writer, true);
 	else {
 		record_put_text(writer, "input_from", origin);
-		to = record_put_room(writer, "input", length);
+		to = record_put_room(writer, "input", RECORD_U8, length);
 		if (to) {
 			memcpy(to, stream->input + stream->input_head, first);
 			memcpy(to + first, stream->input, length - first);
