@@ -248,11 +248,10 @@ void devices_capture_end(struct devices *devices);
  * the reason in why.
  */
 int device_save(struct device *device, struct record_writer *writer);
-/* At least as many bytes as device_save appends for one device, or for all. A plugin that has save
- * does not say how much it will write: then they are a part more than it had last. The machine may
- * run. Main thread. */
+/* At least as many bytes as device_save appends. A plugin that has save does not say how much it
+ * will write: then they are a part more than it had last, and at first the size of its struct. The
+ * machine may run. Main thread. */
 size_t device_state_size(const struct device *device);
-size_t devices_state_size(const struct devices *devices);
 int device_load(struct device *device, const struct record *group, struct why *why);
 /*
  * Check what device_load() loads; both return 0, or -1 with the reason in why. device_valid: the

@@ -64,6 +64,8 @@ device_state_size(const struct device *d)
 	const struct saved_timer saved = { 0 };
 	size_t sum = OTHER_ITEMS, last = d->state_size + d->state_size / 4;
 
+	if (descriptor->save && !d->state_size)
+		sum += descriptor->state_size;
 	if (descriptor->fields)
 		sum += fields_size(descriptor->fields, d->host.public.state);
 	for (uint32_t t = 0; t < d->plugin.timer_count; t++)
@@ -73,16 +75,6 @@ device_state_size(const struct device *d)
 		sum += RECORD_HEADER(strlen(descriptor->streams[s].name)) +
 		       stream_state_size(&d->streams[s].stream);
 	return sum > last ? sum : last;
-}
-
-size_t
-devices_state_size(const struct devices *devices)
-{
-	size_t sum = 0;
-
-	for (size_t i = 0; i < devices->count; i++)
-		sum += device_state_size(devices_at(devices, i));
-	return sum;
 }
 
 /* Finds a group by name. */

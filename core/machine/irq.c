@@ -185,6 +185,16 @@ irqs_save(struct irqs *irqs, struct record_writer *writer)
 		record_put_u32(writer, "waiting", deferred(irqs));
 }
 
+size_t
+irqs_state_size(const struct irqs *irqs)
+{
+	size_t sum = RECORD_HEADER(sizeof("waiting")) + sizeof(uint32_t);
+
+	for (size_t i = 0; i < irqs->count; i++)
+		sum += RECORD_HEADER(strlen(irqs->sources[i].owner)) + 1;
+	return sum;
+}
+
 static bool
 is_line(const struct irqs *irqs, const struct record *item)
 {

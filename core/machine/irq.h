@@ -71,6 +71,8 @@ void irqs_defer(struct irqs *irqs, bool defer);
 
 /* Saves the levels by owner, and the deferred changes. */
 void irqs_save(struct irqs *irqs, struct record_writer *writer);
+/* Returns at least the bytes that irqs_save() writes. */
+size_t irqs_state_size(const struct irqs *irqs);
 /* Checks that a group has the levels of these lines and nothing else. 0, or -1 with the reason in
  * why. */
 int irqs_check(const struct irqs *irqs, const struct record *group, struct why *why);

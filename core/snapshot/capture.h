@@ -177,7 +177,7 @@ void capture_estimate(struct capture *capture);
 /* Allocates and touches the buffers for copies of pages and for the records of the state, so that
  * the stop does not wait for page faults. Without memory the stop allocates them. */
 void capture_make_room(struct capture *capture);
-#define CAPTURE_STATE 65536u /* bytes: more than the state of two vCPUs and all chips */
+#define CAPTURE_STATE 65536u /* bytes: more than the state of a vCPU */
 /* Saves the sections of a paused machine into meta. Returns 0 or a negative status. */
 int capture_state(struct capture *capture);
 /*

@@ -92,12 +92,9 @@ capture_can_fork(const struct capture *c)
 void
 capture_estimate(struct capture *c)
 {
-	struct record_writer config = { 0 };
+	struct section_context context = section_context(c->machine, c->devices);
 
-	config_save(c->devices->config, &config);
-	c->room = CAPTURE_STATE * (1 + c->machine->vcpu_count / 2) + config.length +
-		  devices_state_size(c->devices);
-	record_writer_free(&config);
+	c->room = sections_room(&context);
 }
 
 /*

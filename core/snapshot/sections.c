@@ -15,6 +15,9 @@
 #include "snapshot/reader.h"
 #include "snapshot/writer.h"
 
+#define VCPU_ROOM 32768u  /* bytes: more than the state of a vCPU */
+#define CHIPS_ROOM 32768u /* bytes: more than that of all chips, without the lines */
+
 static int
 host_save(const struct section_context *context, uint32_t index, struct record_writer *writer)
 {
@@ -28,6 +31,18 @@ config_section_save(const struct section_context *context, uint32_t index,
 {
 	config_save(context->config, writer);
 	return 0;
+}
+
+static size_t
+config_section_room(const struct section_context *context, uint32_t index)
+{
+	struct record_writer config = { 0 };
+	size_t length;
+
+	config_save(context->config, &config);
+	length = config.length;
+	record_writer_free(&config);
+	return length;
 }
 
 static uint64_t
@@ -45,6 +60,12 @@ time_save(const struct section_context *context, uint32_t index, struct record_w
 {
 	record_put_u64(writer, "realtime", time_of_day());
 	return 0;
+}
+
+static size_t
+time_room(const struct section_context *context, uint32_t index)
+{
+	return 64;
 }
 
 static int
@@ -107,6 +128,12 @@ device_section_save(const struct section_context *context, uint32_t index,
 	return device_save(devices_at(context->devices, index), writer);
 }
 
+static size_t
+device_section_room(const struct section_context *context, uint32_t index)
+{
+	return device_state_size(devices_at(context->devices, index));
+}
+
 static int
 device_section_valid(const struct section_context *context, uint32_t index,
 		     const struct record *record, struct why *why)
@@ -148,6 +175,12 @@ pci_save(const struct section_context *context, uint32_t index, struct record_wr
 	return 0;
 }
 
+static size_t
+pci_room(const struct section_context *context, uint32_t index)
+{
+	return pci_complex_state_size(pci_complex_of(context->devices));
+}
+
 static int
 pci_check(const struct section_context *context, uint32_t index, const struct record *record,
 	  struct why *why)
@@ -179,6 +212,12 @@ vcpu_section_save(const struct section_context *context, uint32_t index,
 	return vcpu_save(machine_vcpu(context->machine, index), writer);
 }
 
+static size_t
+vcpu_section_room(const struct section_context *context, uint32_t index)
+{
+	return VCPU_ROOM;
+}
+
 static int
 vcpu_section_valid(const struct section_context *context, uint32_t index,
 		   const struct record *record, struct why *why)
@@ -208,6 +247,12 @@ machine_section_save(const struct section_context *context, uint32_t index,
 
 	devices_save_generation(context->devices, writer);
 	return r;
+}
+
+static size_t
+machine_section_room(const struct section_context *context, uint32_t index)
+{
+	return CHIPS_ROOM + irqs_state_size(&context->machine->irqs);
 }
 
 static int
@@ -310,6 +355,7 @@ const struct section sections[] = {
 	    .saved = SAVED_IN_STOP, /* devices_capture may change options */
 	    .loaded = LOADED_CONFIG,
 	    .save = config_section_save,
+	    .room = config_section_room,
 	},
 	{
 	    .tag = SECTION_TIME,
@@ -319,6 +365,7 @@ const struct section sections[] = {
 	    .loaded = LOADED_LAST,
 	    .skippable = true,
 	    .save = time_save,
+	    .room = time_room,
 	    .valid = time_valid,
 	    .load = time_load,
 	},
@@ -332,6 +379,7 @@ const struct section sections[] = {
 	    .state = true,
 	    .named = true,
 	    .save = device_section_save,
+	    .room = device_section_room,
 	    .valid = device_section_valid,
 	    .check = device_section_check,
 	    .load = device_section_load,
@@ -347,6 +395,7 @@ const struct section sections[] = {
 	    .loaded = LOADED_DEVICES,
 	    .state = true,
 	    .save = pci_save,
+	    .room = pci_room,
 	    .check = pci_check,
 	    .load = pci_load,
 	},
@@ -359,6 +408,7 @@ const struct section sections[] = {
 	    .loaded = LOADED_VCPUS,
 	    .state = true,
 	    .save = vcpu_section_save,
+	    .room = vcpu_section_room,
 	    .valid = vcpu_section_valid,
 	    .check = vcpu_section_check,
 	    .load = vcpu_section_load,
@@ -372,6 +422,7 @@ const struct section sections[] = {
 	    .loaded = LOADED_CHIPS,
 	    .state = true,
 	    .save = machine_section_save,
+	    .room = machine_section_room,
 	    .valid = machine_section_valid,
 	    .check = machine_section_check,
 	    .load = machine_section_load,
@@ -464,6 +515,20 @@ section_count(const struct section *section, const struct section_context *conte
 	default:
 		return !section->exists || section->exists(context);
 	}
+}
+
+size_t
+sections_room(const struct section_context *context)
+{
+	size_t sum = 0;
+
+	for (const struct section *s = sections; s->name; s++) {
+		uint32_t count = s->saved == SAVED_IN_STOP ? section_count(s, context) : 0;
+
+		for (uint32_t i = 0; i < count; i++)
+			sum += s->room(context, i);
+	}
+	return sum;
 }
 
 int

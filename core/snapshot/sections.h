@@ -73,6 +73,9 @@ struct section {
 	 * machine is paused. */
 	int (*save)(const struct section_context *context, uint32_t index,
 		    struct record_writer *writer);
+	/* With SAVED_IN_STOP: returns at least the bytes that save will write, so that the stop has
+	 * room for them. The machine runs. Main thread. */
+	size_t (*room)(const struct section_context *context, uint32_t index);
 	/*
 	 * Checks the record by itself and against the config: its items, their types, and that none
 	 * is unknown. Of the context it uses config and snapshot: no machine exists yet. NULL: the
@@ -112,6 +115,8 @@ uint32_t section_max(const struct section *section);
 struct section_context section_context(struct machine *machine, struct devices *devices);
 /* The number of sections of a row for the machine of the context's config. */
 uint32_t section_count(const struct section *section, const struct section_context *context);
+/* Returns the bytes for which to make room before a stop, with record_reserve(). Main thread. */
+size_t sections_room(const struct section_context *context);
 /*
  * Saves the sections of one phase into meta, in the order of the table. Returns 0 or a negative
  * status, reported. Errors of building records are left in meta.

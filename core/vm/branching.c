@@ -113,6 +113,7 @@ stop(struct branching *all)
 
 	if (r)
 		return r;
+	record_reserve(&all->meta.body, sections_room(&context));
 	collapse_end(&all->vm->branches.collapse);
 	all->stop_began = clock_host();
 	r = machine_pause(m, PAUSE_BRANCH);

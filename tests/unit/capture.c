@@ -73,7 +73,11 @@ room_is_present(void **state)
 	struct config_device in_config = {
 		.name = (char *)"a", .plugin = (char *)"b", .options = &option, .option_count = 1
 	};
-	struct config config = { .devices = &in_config, .device_count = 1 };
+	struct config_device four[4] = { in_config,
+					 { .name = (char *)"", .plugin = (char *)"" },
+					 { .name = (char *)"", .plugin = (char *)"" },
+					 { .name = (char *)"", .plugin = (char *)"" } };
+	struct config config = { .devices = four, .device_count = 4, .vm.cpus = KVM_VCPUS };
 	const struct minivmm_stream streams[] = { { .name = "console" } };
 	struct devices devices = { .list = list, .count = 4, .config = &config };
 	struct machine machine = { .vcpu_count = KVM_VCPUS };

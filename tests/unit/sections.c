@@ -299,6 +299,31 @@ empty_records_are_not_valid(void **state)
 	b->snapshot.regions[0].size -= PAGE_SIZE;
 }
 
+/* The stop has room for each section before it begins. */
+static void
+room_is_enough(void **state)
+{
+	struct bench *b = *state;
+	struct record_writer writer;
+	size_t sum = 0;
+
+	for (const struct section *s = sections; s->name; s++) {
+		uint32_t count = s->saved == SAVED_IN_STOP ? section_count(s, &b->context) : 0;
+
+		for (uint32_t i = 0; i < count; i++) {
+			size_t room = s->room(&b->context, i);
+
+			save(b, s, i, &writer);
+			if (writer.length > room)
+				fail_msg("%s %u has %zu bytes, and room for %zu", s->name, i,
+					 writer.length, room);
+			record_writer_free(&writer);
+			sum += room;
+		}
+	}
+	assert_int_equal(sections_room(&b->context), sum);
+}
+
 /* A device refuses the record of another one. */
 static void
 devices_are_not_mixed_up(void **state)
@@ -413,6 +438,7 @@ main(void)
 		cmocka_unit_test(duplicates_are_refused),
 		cmocka_unit_test(state_makes_the_round_trip),
 		cmocka_unit_test(empty_records_are_not_valid),
+		cmocka_unit_test(room_is_enough),
 		cmocka_unit_test(devices_are_not_mixed_up),
 		cmocka_unit_test(memory_map_is_the_machines),
 		cmocka_unit_test(time_catches_up),
