@@ -121,7 +121,8 @@ $B/tests/unit/user: libraries := -lslirp
 # tests/unit/cost.c counts the basic blocks of core that are executed; stop_cost.c those of some files.
 $B/tests/unit/cost: counted := $(core:%.c=$B/counted/%.o)
 $B/tests/unit/cost: $(core:%.c=$B/counted/%.o)
-stop_cost := $(addprefix $B/counted/core/,base/fields.o base/record.o base/record_index.o device/device_plugin_state.o device/device_state.o machine/bus.o machine/irq.o machine/loop.o \
+stop_cost := $(addprefix $B/counted/core/,base/fields.o base/record.o base/record_index.o base/record_names.o base/record_write.o \
+	device/device_plugin_state.o device/device_state.o machine/bus.o machine/irq.o machine/loop.o \
 	pci/complex_hooks.o pci/complex_state.o pci/function.o pci/function_state.o)
 $B/tests/unit/stop_cost: counted := $(stop_cost)
 $B/tests/unit/stop_cost: $(stop_cost)

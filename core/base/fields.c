@@ -77,9 +77,8 @@ capacity(const struct minivmm_field *row, const void *base)
 void
 fields_save(const struct minivmm_field *rows, const void *base, struct record_writer *writer)
 {
-	const struct minivmm_field *row;
-
-	for (row = rows; row->name; row++) {
+	record_known_names(writer, true);
+	for (const struct minivmm_field *row = rows; row->name; row++) {
 		uint64_t count = current_count(row, base);
 
 		if (count > capacity(row, base)) /* the owner's bug; do not read past the array */
@@ -88,7 +87,7 @@ fields_save(const struct minivmm_field *rows, const void *base, struct record_wr
 			record_put(writer, row->name, (enum record_type)row->type,
 				   elements(row, base), count, is_array(row));
 	}
-	record_distinct(writer, (uint32_t)(row - rows));
+	record_known_names(writer, false);
 }
 
 size_t

@@ -51,10 +51,12 @@ struct record_writer {
 	size_t open[RECORD_DEPTH]; /* offset of each open group or list */
 	unsigned depth;
 	bool failed, no_memory;                  /* no_memory: the cause of failed */
-	struct {                                 /* for the root and each open group or list */
+	struct record_names {                    /* for the root and each open group or list */
 		uint64_t seen[RECORD_SEEN / 64]; /* a bit per hash of a name */
 		uint32_t items;
 		bool doubtful; /* two names have the same bit: record_end compares them */
+		bool known;    /* see record_known_names */
+		bool unseen;   /* the names up to now are known: their bits are not set */
 	} names[RECORD_DEPTH + 1];
 };
 
@@ -95,9 +97,12 @@ uint8_t *record_put_room(struct record_writer *writer, const char *name, enum re
  */
 void record_begin(struct record_writer *writer, const char *name, enum record_type type);
 void record_end(struct record_writer *writer);
-/* The open group has these count items and no others, and the caller knows that their names are
- * distinct: record_end does not compare them with each other, unless more are added. */
-void record_distinct(struct record_writer *writer, uint32_t count);
+/*
+ * Begins or ends the items of a table in an open group: the caller has checked once that their
+ * names are valid and distinct, so that the writer does not look at them. If the group has items
+ * before these, it does.
+ */
+void record_known_names(struct record_writer *writer, bool begin);
 /* Ends the whole record: an open group or list, and duplicate names outside of groups, are errors.
  */
 void record_finish(struct record_writer *writer);

@@ -90,17 +90,40 @@ open_type(const struct record_writer *w)
 	return w->depth ? w->data[w->open[w->depth - 1]] : (uint8_t)RECORD_GROUP;
 }
 
+/* Sets the bits of the names that were known to be distinct: one follows that is not. */
+static void
+see_names(struct record_writer *w, struct record_names *names)
+{
+	size_t open = w->depth ? w->open[w->depth - 1] : 0, position = 0;
+	size_t begin = w->depth ? open + RECORD_HEADER(w->data[open + 1]) : w->root;
+	const struct record group = { .type = RECORD_GROUP,
+				      .count = (uint32_t)(w->length - begin),
+				      .data = w->data + begin };
+	struct record item;
+
+	while (record_next(&group, &position, &item))
+		record_name_seen(names->seen, RECORD_SEEN, item.name, item.name_length);
+	names->unseen = false;
+}
+
 /* Returns whether the open group or list accepts one more item of this name. */
 static bool
 may_add(struct record_writer *w, const char *name, size_t length)
 {
+	struct record_names *names = &w->names[w->depth];
+
 	if (open_type(w) == RECORD_LIST)
 		return !name;
-	if (!name || !length || length > UINT8_MAX || !record_name_valid(name, length) ||
-	    w->names[w->depth].items++ == RECORD_ITEMS)
+	if (!name || !length || length > UINT8_MAX || names->items == RECORD_ITEMS)
 		return false;
-	w->names[w->depth].doubtful |=
-	    record_name_seen(w->names[w->depth].seen, RECORD_SEEN, name, length);
+	names->items++;
+	if (names->known)
+		return true;
+	if (!record_name_valid(name, length))
+		return false;
+	if (names->unseen)
+		see_names(w, names);
+	names->doubtful |= record_name_seen(names->seen, RECORD_SEEN, name, length);
 	return true;
 }
 
@@ -134,14 +157,14 @@ put_room(struct record_writer *w, const char *name, uint8_t type, uint32_t count
 		w->failed = true;
 		return NULL;
 	}
-	to = extend(w, RECORD_HEADER(length));
+	to = extend(w, RECORD_HEADER(length) + bytes);
 	if (!to)
 		return NULL;
 	*to++ = type;
 	*to++ = (uint8_t)length;
 	memcpy(to, name ? name : "", length);
 	memcpy(to + length, &count, sizeof(count));
-	return bytes ? extend(w, bytes) : NULL;
+	return bytes ? to + length + sizeof(count) : NULL;
 }
 
 static void
@@ -271,12 +294,13 @@ record_end(struct record_writer *w)
 	memcpy(open + 2 + open[1], &count, sizeof(count));
 }
 
-/* The bits stay: a name that is added later and has the bit of one of them makes it doubtful. */
 void
-record_distinct(struct record_writer *w, uint32_t count)
+record_known_names(struct record_writer *w, bool begin)
 {
-	if (w->names[w->depth].items == count)
-		w->names[w->depth].doubtful = false;
+	struct record_names *names = &w->names[w->depth];
+
+	names->known = begin && !names->items;
+	names->unseen |= names->known;
 }
 
 void

@@ -12,6 +12,7 @@ static void
 save_timers(struct device *d, struct record_writer *writer)
 {
 	record_begin(writer, "timers", RECORD_GROUP);
+	record_known_names(writer, true);
 	for (uint32_t i = 0; i < d->plugin.timer_count; i++) {
 		const struct loop_timer *t = &d->timers[i].timer;
 		struct saved_timer saved = { .armed = t->armed };
@@ -43,6 +44,7 @@ device_save(struct device *d, struct record_writer *writer)
 			    device_failure(d, "save", text, sizeof(text)));
 	save_timers(d, writer);
 	record_begin(writer, "streams", RECORD_GROUP);
+	record_known_names(writer, true);
 	for (uint32_t i = 0; i < d->plugin.stream_count; i++) {
 		record_begin(writer, descriptor->streams[i].name, RECORD_GROUP);
 		stream_save(&d->streams[i].stream, writer);

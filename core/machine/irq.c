@@ -178,11 +178,12 @@ deferred(const struct irqs *irqs)
 void
 irqs_save(struct irqs *irqs, struct record_writer *writer)
 {
+	record_known_names(writer, true); /* DEVICE.OPTION */
 	for (size_t i = 0; i < irqs->count; i++)
 		record_put_bool(writer, irqs->sources[i].owner, irqs->sources[i].up);
-	record_distinct(writer, (uint32_t)irqs->count); /* DEVICE.OPTION */
 	if (deferred(irqs))
 		record_put_u32(writer, "waiting", deferred(irqs));
+	record_known_names(writer, false);
 }
 
 size_t

@@ -22,12 +22,14 @@ pci_complex_save(struct pci_complex *c, struct record_writer *writer)
 {
 	char name[16];
 
+	record_known_names(writer, true);
 	record_put_u32(writer, "address", atomic_load(&c->root.address));
 	for (uint32_t i = 0; i < c->count; i++) {
 		record_begin(writer, name_of(&c->members[i], name, sizeof(name)), RECORD_GROUP);
 		pci_function_save(&c->members[i].function, writer);
 		record_end(writer);
 	}
+	record_known_names(writer, false);
 }
 
 size_t

@@ -99,6 +99,49 @@ index_finds_all(void **state)
 	record_writer_free(&w);
 }
 
+/* Whether the writer takes the names of a table, and then one that is not of the table. */
+static bool
+takes(const char *before, const char *after, bool table_twice)
+{
+	struct record_writer w = { 0 };
+	struct record root;
+	bool taken;
+
+	if (before)
+		record_put_u32(&w, before, 1);
+	for (int round = 0; round <= table_twice; round++) {
+		record_known_names(&w, true);
+		record_put_u32(&w, "a", 1);
+		record_begin(&w, "b", RECORD_GROUP);
+		record_put_u32(&w, "a", 1);
+		record_end(&w);
+		record_known_names(&w, false);
+	}
+	if (after)
+		record_put_u32(&w, after, 1);
+	record_finish(&w);
+	taken = !w.failed;
+	assert_int_equal(!record_open(w.data, w.length, &root, NULL), taken);
+	record_writer_free(&w);
+	return taken;
+}
+
+/* The names of a table are distinct from each other, and not from those before and after it. */
+static void
+known_names_and_others(void **state)
+{
+	assert_true(takes(NULL, NULL, false));
+	assert_true(takes("x", NULL, false));
+	assert_true(takes(NULL, "x", false));
+	assert_true(takes("x", "y", false));
+	assert_false(takes("a", NULL, false));
+	assert_false(takes("b", NULL, false));
+	assert_false(takes(NULL, "a", false));
+	assert_false(takes(NULL, "b", false));
+	assert_false(takes("x", "x", false));
+	assert_false(takes(NULL, NULL, true));
+}
+
 /* Copies an item with its contents, but not to an invalid place. */
 static void
 copies_items(void **state)
@@ -276,6 +319,7 @@ main(void)
 		cmocka_unit_test(finds_what_was_written),
 		cmocka_unit_test(finds_no_item_of_another_type),
 		cmocka_unit_test(index_finds_all),
+		cmocka_unit_test(known_names_and_others),
 		cmocka_unit_test(copies_items),
 		cmocka_unit_test(compares),
 		cmocka_unit_test(finds_the_first_value_above),

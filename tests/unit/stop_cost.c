@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -41,7 +42,23 @@ timerfd_settime(int fd, int flags, const struct itimerspec *to, struct itimerspe
 	return (int)syscall(SYS_timerfd_settime, fd, flags, to, old);
 }
 
-static char names[MOST][16];
+static char names[MOST][UINT8_MAX + 1];
+
+static void
+make_names(size_t length)
+{
+	for (uint32_t i = 0; i < MOST; i++) {
+		int digits = snprintf(names[i], sizeof(names[i]), "a.%u", i);
+
+		memset(names[i] + digits, 'x', length - (size_t)digits);
+		names[i][length] = '\0';
+	}
+}
+
+#define SHORT_NAME 5u
+#define LONG_NAME 240u
+
+static uint64_t cost_of_save; /* of the last device or of the last lines */
 
 /* The cost for twice the number is twice the cost, or a little more if a pass sorts. */
 static void
@@ -81,7 +98,9 @@ cost_of_load(struct device *device, struct minivmm_plugin *descriptor)
 	device->config = &config;
 	device->all = &devices;
 	device->host.gate = &gate;
+	before = blocks;
 	assert_int_equal(device_save(device, &writer), 0);
+	cost_of_save = blocks - before;
 	assert_int_equal(record_open(writer.data, writer.length, &root, NULL), 0);
 	before = blocks;
 	assert_int_equal(device_load(device, &root, &why), 0);
@@ -296,7 +315,9 @@ load_lines(uint32_t number)
 	assert_int_equal(irqs_init(&irqs, NULL), 0);
 	for (uint32_t i = 0; i < number; i++)
 		assert_true(irqs_add(&irqs, i % IRQ_LINES, false, false, "", names[i]) > 0);
+	before = blocks;
 	irqs_save(&irqs, &writer);
+	cost_of_save = blocks - before;
 	assert_int_equal(record_open(writer.data, writer.length, &root, NULL), 0);
 	before = blocks;
 	irqs_load(&irqs, &root);
@@ -310,6 +331,24 @@ static void
 interrupt_lines(void **state)
 {
 	expect_linear(load_lines);
+}
+
+/* The names of tables are looked at when the plugin is loaded, and not in each stop. */
+static void
+names_of_tables(void **state)
+{
+	uint64_t (*const costs[])(uint32_t number) = { load_timers, load_own, load_lines };
+
+	for (size_t i = 0; i < sizeof(costs) / sizeof(costs[0]); i++) {
+		uint64_t before;
+
+		costs[i](MOST);
+		before = cost_of_save;
+		make_names(LONG_NAME);
+		costs[i](MOST);
+		make_names(SHORT_NAME);
+		assert_in_range(cost_of_save, before, before + 20);
+	}
 }
 
 /* Devices set and cancel timers when they pause and resume, while the loop is not quiet. */
@@ -441,11 +480,11 @@ main(void)
 		cmocka_unit_test(load_in_another_order_than_save),
 		cmocka_unit_test(state_of_an_earlier_version),
 		cmocka_unit_test(interrupt_lines),
+		cmocka_unit_test(names_of_tables),
 		cmocka_unit_test(timers_that_a_device_sets),
 		cmocka_unit_test(functions_whose_bars_have_moved),
 	};
 
-	for (uint32_t i = 0; i < MOST; i++)
-		snprintf(names[i], sizeof(names[i]), "a.%u", i);
+	make_names(SHORT_NAME);
 	return cmocka_run_group_tests_name("stop_cost", tests, NULL, NULL);
 }
