@@ -196,6 +196,13 @@ get(struct minivmm_reader *reader, const char *name, uint32_t type, void *values
 	return 0;
 }
 
+static void
+open_level(struct level *level, const struct record *item)
+{
+	*level = (struct level){ .list = *item, .in_list = item->type == RECORD_LIST };
+	record_lookup_open(&level->items, item);
+}
+
 static int
 get_begin(struct minivmm_reader *reader, const char *name, size_t *elements)
 {
@@ -209,8 +216,7 @@ get_begin(struct minivmm_reader *reader, const char *name, size_t *elements)
 	if (reader->depth + 1 == RECORD_DEPTH)
 		return load_error(reader, "%s is nested too deep", name);
 	level = &reader->levels[++reader->depth];
-	*level = (struct level){ .list = item, .in_list = item.type == RECORD_LIST };
-	record_lookup_open(&level->items, &item);
+	open_level(level, &item);
 	if (elements)
 		*elements = level->in_list ? record_elements(&item) : 1;
 	return 0;
@@ -345,21 +351,28 @@ device_plugin_state_save(struct device *d, struct record_writer *w)
 	return mistake || w->failed ? -1 : 0;
 }
 
-/* Calls load of the plugin. */
+/* Calls load of the plugin, if it has one, for a plugin without fields or with more than fields.
+ * The levels are initialised when load opens them: that takes longer than a load of fields. */
 static int
-load_own(struct device *d, struct minivmm_reader *reader, uint32_t version)
+load_own(struct device *d, const struct record *state, uint32_t version, struct why *why)
 {
-	int r;
+	const struct minivmm_plugin *descriptor = &d->plugin.descriptor;
+	struct minivmm_reader reader;
+	int r = 0;
 
-	d->reader = reader;
-	r = DEVICE_CALL(d, CALLBACK_LOAD,
-			d->plugin.descriptor.load(&d->host.public, reader, version));
+	reader.why = why;
+	reader.depth = 0;
+	open_level(&reader.levels[0], state);
+	d->reader = &reader;
+	if (descriptor->load)
+		r = DEVICE_CALL(d, CALLBACK_LOAD,
+				descriptor->load(&d->host.public, &reader, version));
 	d->reader = NULL;
-	if (r >= 0 && reader->depth)
-		r = load_error(reader, "load has not ended a group with minivmm_get_end()");
-	r = r < 0 ? -1 : check_all_read(reader);
-	for (unsigned i = 0; i <= reader->depth; i++)
-		record_lookup_close(&reader->levels[i].items);
+	if (r >= 0 && reader.depth)
+		r = load_error(&reader, "load has not ended a group with minivmm_get_end()");
+	r = r < 0 ? -1 : check_all_read(&reader);
+	for (unsigned i = 0; i <= reader.depth; i++)
+		record_lookup_close(&reader.levels[i].items);
 	return r;
 }
 
@@ -367,7 +380,6 @@ int
 device_plugin_state_load(struct device *d, const struct record *group, struct why *why)
 {
 	const struct minivmm_plugin *descriptor = &d->plugin.descriptor;
-	struct minivmm_reader reader = { .why = why };
 	const char *callback = "load";
 	struct record state;
 	uint64_t version;
@@ -385,15 +397,12 @@ device_plugin_state_load(struct device *d, const struct record *group, struct wh
 			       "plugin that saved it",
 			       (unsigned long long)version, descriptor->name,
 			       descriptor->state_version);
-	record_lookup_open(&reader.levels[0].items, &state);
-	if (descriptor->load)
-		r = load_own(d, &reader, (uint32_t)version);
-	else if (descriptor->fields)
+	if (descriptor->load || !descriptor->fields)
+		r = load_own(d, &state, (uint32_t)version, why);
+	else
 		r = DEVICE_CALL(d, CALLBACK_LOAD,
 				fields_load(descriptor->fields, d->host.public.state, &state,
 					    (uint32_t)version, why));
-	else
-		r = check_all_read(&reader);
 	if (r >= 0 && descriptor->loaded) {
 		callback = "loaded";
 		r = DEVICE_CALL(d, CALLBACK_LOADED, descriptor->loaded(&d->host.public));

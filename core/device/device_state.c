@@ -34,6 +34,7 @@ device_save(struct device *d, struct record_writer *writer)
 	char text[64];
 	int r;
 
+	record_known_names(writer, true);
 	record_put_text(writer, "name", d->config->name);
 	record_put_text(writer, "plugin", descriptor->name);
 	record_put_u32(writer, "version", descriptor->state_version);
@@ -52,6 +53,7 @@ device_save(struct device *d, struct record_writer *writer)
 	}
 	record_end(writer);
 	record_put(writer, "random", RECORD_U64, d->random, 4, true);
+	record_known_names(writer, false);
 	d->state_size = writer->length - before;
 	return 0;
 }

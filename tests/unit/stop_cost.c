@@ -4,6 +4,7 @@
  * executed. The files of core that the Makefile names are compiled with
  * -fsanitize-coverage=trace-pc for this test, so that the counts do not depend on the machine.
  */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -303,6 +304,77 @@ state_of_an_earlier_version(void **state)
 	expect_linear(load_earlier);
 }
 
+static char why_failed;
+
+struct stack {
+	struct device *device;
+	struct record group;
+};
+
+static void *
+load_on_stack(void *argument)
+{
+	struct stack *stack = argument;
+	struct why why;
+
+	if (stack->device && device_load(stack->device, &stack->group, &why))
+		return &why_failed;
+	return NULL;
+}
+
+/* Returns the number of bytes of its stack that a thread writes. NULL: it does not load. */
+static size_t
+written_stack(struct device *device, const struct record *group)
+{
+	static uint8_t bytes[256 << 10] __attribute__((aligned(4096)));
+	struct stack stack = { .device = device, .group = *group };
+	pthread_attr_t attributes;
+	pthread_t thread;
+	size_t count = 0;
+	void *failed;
+
+	memset(bytes, 0xa5, sizeof(bytes));
+	pthread_attr_init(&attributes);
+	assert_int_equal(pthread_attr_setstack(&attributes, bytes, sizeof(bytes)), 0);
+	assert_int_equal(pthread_create(&thread, &attributes, load_on_stack, &stack), 0);
+	assert_int_equal(pthread_join(thread, &failed), 0);
+	pthread_attr_destroy(&attributes);
+	assert_null(failed);
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		count += bytes[i] != 0xa5;
+	return count;
+}
+
+/* A device with few fields does not pay for the groups of those that have load. */
+static void
+load_of_few_fields(void **state)
+{
+	static const struct minivmm_field rows[] = {
+		{ .name = "a", .type = MINIVMM_U32, .offset = 0 },
+		{ 0 },
+	};
+	struct arrays arrays = { .count = { 0 } };
+	struct device device = { .host.public.state = &arrays };
+	struct minivmm_plugin descriptor = { .fields = rows };
+	struct record_writer writer = { 0 };
+	struct devices devices = { .list = &device, .count = 1 };
+	struct config_device config = { .name = (char *)"a" };
+	struct bus_gate gate = { .concurrent = true };
+	struct record root;
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+	skip(); /* a sanitizer uses the stack, too */
+#endif
+	cost_of_load(&device, &descriptor);
+	device.all = &devices;
+	device.config = &config;
+	device.host.gate = &gate;
+	assert_int_equal(device_save(&device, &writer), 0);
+	assert_int_equal(record_open(writer.data, writer.length, &root, NULL), 0);
+	assert_true(written_stack(&device, &root) < written_stack(NULL, &root) + 2048);
+	record_writer_free(&writer);
+}
+
 /* All are low, so that no change reaches KVM. */
 static uint64_t
 load_lines(uint32_t number)
@@ -479,6 +551,7 @@ main(void)
 		cmocka_unit_test(fields_of_a_plugin_with_load),
 		cmocka_unit_test(load_in_another_order_than_save),
 		cmocka_unit_test(state_of_an_earlier_version),
+		cmocka_unit_test(load_of_few_fields),
 		cmocka_unit_test(interrupt_lines),
 		cmocka_unit_test(names_of_tables),
 		cmocka_unit_test(timers_that_a_device_sets),
