@@ -138,6 +138,7 @@ struct devices {
 	unsigned flags;                          /* DEVICES_... */
 	const struct device_pci *pci;            /* NULL: no device is in a slot */
 	const struct minivmm_machine *functions; /* of a tool; NULL: these are devices */
+	unsigned config_changes;                 /* by devices, since the start */
 	bool first_start; /* the latest start was that of the machine, not a reset */
 	struct {          /* host files that must be on the disk for a snapshot */
 		int *fds; /* duplicates of the plugins' descriptors */
@@ -236,6 +237,8 @@ int devices_capture_branch(struct devices *devices, int (*check)(void *context),
 			   const int **fds, size_t *count);
 /* Why the machine cannot be branched, as the plugin has said; NULL: it can. Main thread. */
 const char *device_branch_obstacle(const struct device *device);
+/* How often devices have changed options. Main thread. */
+unsigned devices_config_changes(const struct devices *devices);
 /* Syncs the files of the last capture to the disk. Any thread, but one at a time. Returns 0 or a
  * negative status, logged. */
 int devices_capture_sync(const struct devices *devices);

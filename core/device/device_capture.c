@@ -19,6 +19,7 @@ option_set(struct minivmm_device *public, const char *option, const char *value)
 {
 	struct device *d = device_from(public);
 	const struct plugin_option *found;
+	const struct config_option *now;
 
 	if (!service_enter(public, SERVICE(option_set)))
 		return -1;
@@ -30,12 +31,22 @@ option_set(struct minivmm_device *public, const char *option, const char *value)
 			       option ? option : "NULL");
 		return -1;
 	}
+	now = config_option_find(d->config, option);
+	if (now && !strcmp(now->value, value) && now->place.file == d->config->plugin_place.file)
+		return 0;
+	d->all->config_changes++;
 	/* A restore loads the snapshot's options with this place, too. */
 	if (!config_option_set(d->config, option, value, d->config->plugin_place))
 		return 0;
 	service_error(&d->host, "cannot set option %s: no memory%s", option,
 		      limit_remedy(ENOMEM).text);
 	return -1;
+}
+
+unsigned
+devices_config_changes(const struct devices *devices)
+{
+	return devices->config_changes;
 }
 
 static int

@@ -15,8 +15,9 @@
 #include "snapshot/reader.h"
 #include "snapshot/writer.h"
 
-#define VCPU_ROOM 32768u  /* bytes: more than the state of a vCPU */
-#define CHIPS_ROOM 32768u /* bytes: more than that of all chips, without the lines */
+#define VCPU_ROOM 32768u   /* bytes: more than the state of a vCPU */
+#define CHIPS_ROOM 32768u  /* bytes: more than that of all chips, without the lines */
+#define CONFIG_ROOM 32768u /* bytes: more than an option grows when a device captures */
 
 static int
 host_save(const struct section_context *context, uint32_t index, struct record_writer *writer)
@@ -36,13 +37,13 @@ config_section_save(const struct section_context *context, uint32_t index,
 static size_t
 config_section_room(const struct section_context *context, uint32_t index)
 {
-	struct record_writer config = { 0 };
-	size_t length;
+	return CONFIG_ROOM;
+}
 
-	config_save(context->config, &config);
-	length = config.length;
-	record_writer_free(&config);
-	return length;
+static unsigned
+config_section_changes(const struct section_context *context)
+{
+	return devices_config_changes(context->devices);
 }
 
 static uint64_t
@@ -352,8 +353,9 @@ const struct section sections[] = {
 	    .name = "config",
 	    .key = "config",
 	    .count = SECTION_ONE,
-	    .saved = SAVED_IN_STOP, /* devices_capture may change options */
+	    .saved = SAVED_BEFORE_STOP,
 	    .loaded = LOADED_CONFIG,
+	    .changes = config_section_changes, /* devices_capture may change options */
 	    .save = config_section_save,
 	    .room = config_section_room,
 	},
@@ -523,12 +525,27 @@ sections_room(const struct section_context *context)
 	size_t sum = 0;
 
 	for (const struct section *s = sections; s->name; s++) {
-		uint32_t count = s->saved == SAVED_IN_STOP ? section_count(s, context) : 0;
+		uint32_t count = s->room ? section_count(s, context) : 0;
 
 		for (uint32_t i = 0; i < count; i++)
 			sum += s->room(context, i);
 	}
 	return sum;
+}
+
+static int
+save(const struct section_context *context, const struct section *s, struct snapshot_meta *meta)
+{
+	uint32_t count = section_count(s, context), flags = s->skippable ? SECTION_SKIPPABLE : 0;
+	int failed = 0;
+
+	for (uint32_t i = 0; i < count && !failed; i++) {
+		failed = s->save(context, i, snapshot_meta_begin(meta, s->tag, i, flags));
+		snapshot_meta_end(meta);
+	}
+	if (s->changes)
+		meta->changes = s->changes(context);
+	return failed;
 }
 
 int
@@ -538,14 +555,13 @@ sections_save(const struct section_context *context, enum section_saved saved,
 	int failed = 0;
 
 	for (const struct section *s = sections; s->name && !failed; s++) {
-		uint32_t count = s->save && s->saved == saved ? section_count(s, context) : 0;
+		bool again =
+		    saved == SAVED_IN_STOP && s->changes && s->changes(context) != meta->changes;
 
-		for (uint32_t i = 0; i < count && !failed; i++) {
-			failed = s->save(context, i,
-					 snapshot_meta_begin(meta, s->tag, i,
-							     s->skippable ? SECTION_SKIPPABLE : 0));
-			snapshot_meta_end(meta);
-		}
+		if (again)
+			snapshot_meta_drop(meta);
+		if (again || (s->save && s->saved == saved))
+			failed = save(context, s, meta);
 	}
 	return failed;
 }

@@ -73,8 +73,11 @@ struct section {
 	 * machine is paused. */
 	int (*save)(const struct section_context *context, uint32_t index,
 		    struct record_writer *writer);
-	/* With SAVED_IN_STOP: returns at least the bytes that save will write, so that the stop has
-	 * room for them. The machine runs. Main thread. */
+	/* Of the last row with SAVED_BEFORE_STOP: how often what it saves has changed. If that
+	 * differs in the stop, it is saved once more. NULL: it does not change. */
+	unsigned (*changes)(const struct section_context *context);
+	/* Returns at least the bytes that save will write in the stop, so that it has room for
+	 * them; with changes, at least by how many more. The machine runs. Main thread. */
 	size_t (*room)(const struct section_context *context, uint32_t index);
 	/*
 	 * Checks the record by itself and against the config: its items, their types, and that none

@@ -39,6 +39,13 @@ snapshot_meta_end(struct snapshot_meta *meta)
 }
 
 void
+snapshot_meta_drop(struct snapshot_meta *meta)
+{
+	if (meta->count)
+		meta->body.length = meta->rows[--meta->count].offset;
+}
+
+void
 snapshot_meta_add(struct snapshot_meta *meta, uint32_t tag, uint32_t index, uint32_t flags,
 		  const void *data, size_t length)
 {

@@ -14,6 +14,7 @@
 struct snapshot_meta {
 	struct snapshot_row *rows; /* offsets count from the start of body */
 	size_t count;
+	unsigned changes; /* of the section that may change before the stop, when it was saved */
 	struct record_writer body;
 };
 /* Makes room for a section whose record the caller writes to the returned writer. End it before the
@@ -21,6 +22,8 @@ struct snapshot_meta {
 struct record_writer *snapshot_meta_begin(struct snapshot_meta *meta, uint32_t tag, uint32_t index,
 					  uint32_t flags);
 void snapshot_meta_end(struct snapshot_meta *meta);
+/* Removes the last section. */
+void snapshot_meta_drop(struct snapshot_meta *meta);
 /* Adds a section that is not a record, and copies its data. data: NULL: length zero bytes. */
 void snapshot_meta_add(struct snapshot_meta *meta, uint32_t tag, uint32_t index, uint32_t flags,
 		       const void *data, size_t length);

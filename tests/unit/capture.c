@@ -91,6 +91,8 @@ room_is_present(void **state)
 	list[3].state_size = STATE; /* its plugin has save, and saved that much last time */
 	capture.copied = MANY;
 	snapshot_meta_add(&capture.meta, SECTION_HOST, 0, 0, "host", 4);
+	config_save(&config, snapshot_meta_begin(&capture.meta, SECTION_CONFIG, 0, 0));
+	snapshot_meta_end(&capture.meta);
 	capture_estimate(&capture);
 	capture_make_room(&capture);
 	assert_true(capture.copies_max >= MANY);
@@ -105,8 +107,6 @@ room_is_present(void **state)
 	stream_save(&stream.stream, writer);
 	snapshot_meta_end(&capture.meta);
 	snapshot_meta_add(&capture.meta, SECTION_DEVICE, 3, 0, NULL, STATE / 8 * 9);
-	config_save(&config, snapshot_meta_begin(&capture.meta, SECTION_CONFIG, 0, 0));
-	snapshot_meta_end(&capture.meta);
 	for (uint32_t i = 0; i < machine.vcpu_count; i++)
 		snapshot_meta_add(&capture.meta, SECTION_VCPU, i, 0, NULL, VCPU);
 	assert_false(body->failed);
