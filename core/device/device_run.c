@@ -16,13 +16,12 @@ devices_pause(void *context)
 	uint64_t deadline = clock_host() + PAUSE_DEADLINE;
 	int r = 0, answer;
 
+	ioeventfds_poll(devices->machine);
 	for (size_t i = 0; i < devices->count; i++) {
 		struct device *d = &devices->list[i];
 
 		if (!d->started || d->paused)
 			continue;
-		for (struct device_ioeventfd *event = d->ioeventfds; event; event = event->next)
-			ioeventfd_poll(&event->ioeventfd);
 		if (!d->plugin.descriptor.pause)
 			continue;
 		d->paused = true;

@@ -21,10 +21,48 @@ event(struct loop_source *source, uint32_t events)
 		abort(); /* cannot happen: the count has just been there */
 }
 
+/* One event per epoll_wait: ready may remove any ioeventfd. Those with an event take turns, so that
+ * each is called, even if one always answers "not now". */
 void
-ioeventfd_poll(struct ioeventfd *ioeventfd)
+ioeventfds_poll(struct machine *machine)
 {
-	event(&ioeventfd->source, EPOLLIN);
+	struct epoll_event ready;
+
+	for (uint32_t i = machine->ioeventfd_events.count; i; i--) {
+		struct ioeventfd *ioeventfd;
+
+		if (epoll_wait(machine->ioeventfd_events.epoll, &ready, 1, 0) != 1)
+			break;
+		ioeventfd = ready.data.ptr;
+		event(&ioeventfd->source, EPOLLIN);
+	}
+}
+
+/* Adds it to those of ioeventfds_poll(). */
+static int
+add_event(struct machine *machine, struct ioeventfd *ioeventfd, int fd)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = ioeventfd };
+
+	if (!machine->ioeventfd_events.count)
+		machine->ioeventfd_events.epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (machine->ioeventfd_events.epoll < 0)
+		return -1;
+	if (epoll_ctl(machine->ioeventfd_events.epoll, EPOLL_CTL_ADD, fd, &event)) {
+		if (!machine->ioeventfd_events.count)
+			close(machine->ioeventfd_events.epoll);
+		return -1;
+	}
+	machine->ioeventfd_events.count++;
+	return 0;
+}
+
+static void
+remove_event(struct machine *machine, int fd)
+{
+	epoll_ctl(machine->ioeventfd_events.epoll, EPOLL_CTL_DEL, fd, NULL);
+	if (!--machine->ioeventfd_events.count)
+		close(machine->ioeventfd_events.epoll);
 }
 
 int
@@ -36,7 +74,12 @@ ioeventfd_add(struct machine *machine, struct ioeventfd *ioeventfd)
 	    (struct loop_source){ .fd = -1, .ready = event, .context = ioeventfd, .device = true };
 	if (fd < 0)
 		return -1;
+	if (add_event(machine, ioeventfd, fd)) {
+		close(fd);
+		return -1;
+	}
 	if (loop_add(&machine->loop, &ioeventfd->source, fd, EPOLLIN)) {
+		remove_event(machine, fd);
 		close(fd);
 		return -1;
 	}
@@ -68,6 +111,7 @@ ioeventfd_remove(struct machine *machine, struct ioeventfd *ioeventfd)
 		}
 	set(machine, ioeventfd, false);
 	loop_remove(&machine->loop, &ioeventfd->source);
+	remove_event(machine, fd);
 	close(fd);
 }
 

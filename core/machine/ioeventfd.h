@@ -37,8 +37,9 @@ void ioeventfd_remove(struct machine *machine, struct ioeventfd *ioeventfd);
 /* Moves it to another address, or to IOEVENTFD_UNPLACED, while vCPUs run. The caller serialises
  * calls for one ioeventfd; any vCPU thread, or the main thread while the vCPUs are stopped. */
 void ioeventfd_place(struct machine *machine, struct ioeventfd *ioeventfd, uint64_t address);
-/* Calls ready if an event is pending: a pause must not leave one in the eventfd. Main thread. */
-void ioeventfd_poll(struct ioeventfd *ioeventfd);
+/* Calls ready of those with an event: a pause must not leave one in the eventfd. A stop waits for
+ * this: it takes one system call, and some for each event. Main thread. */
+void ioeventfds_poll(struct machine *machine);
 /* Assigns all ioeventfds to KVM, or deassigns them. One that KVM refuses stays an access that
  * exits. Main thread, vCPUs stopped. */
 void ioeventfds_assign(struct machine *machine, bool assigned);

@@ -100,6 +100,10 @@ struct machine {
 	struct loop loop;
 	struct debug debug;
 	struct ioeventfd *ioeventfds;
+	struct {
+		int epoll;      /* of all ioeventfds, only for ioeventfds_poll(); open if count */
+		uint32_t count; /* ioeventfds */
+	} ioeventfd_events;
 	struct stop stop;    /* the stop condition; it is hit once */
 	uint64_t stop_times; /* stop.times as it was set */
 	struct stop_handler stop_handler;

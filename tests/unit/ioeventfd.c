@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "machine/machine.h"
@@ -17,6 +18,23 @@
 #include <cmocka.h>
 
 #define WIDTH 4u
+#define MANY 64u
+
+static unsigned calls; /* of the kernel, to read or wait */
+
+ssize_t
+read(int fd, void *to, size_t length)
+{
+	calls++;
+	return syscall(SYS_read, fd, to, length);
+}
+
+int
+epoll_wait(int fd, struct epoll_event *events, int most, int timeout)
+{
+	calls++;
+	return (int)syscall(SYS_epoll_wait, fd, events, most, timeout);
+}
 
 struct bench {
 	struct machine machine;
@@ -207,13 +225,37 @@ events(void **state)
 	assert_int_equal(write(b->one.source.fd, &count, sizeof(count)), sizeof(count));
 	ioeventfd_place(&b->machine, &b->one, IOEVENTFD_UNPLACED);
 	b->busy = true;
-	ioeventfd_poll(&b->one);
+	ioeventfds_poll(&b->machine);
 	assert_int_equal(b->rings, 1);
 	b->busy = false;
-	ioeventfd_poll(&b->one);
+	ioeventfds_poll(&b->machine);
 	assert_int_equal(b->rings, 2);
-	ioeventfd_poll(&b->one);
+	ioeventfds_poll(&b->machine);
 	assert_int_equal(b->rings, 2);
+}
+
+/* A pause asks for the events of all at once. */
+static void
+polls_all_at_once(void **state)
+{
+	struct bench *b = *state;
+	struct ioeventfd many[MANY];
+	uint64_t count = 1;
+
+	for (uint32_t i = 0; i < MANY; i++)
+		add(b, &many[i], MINIVMM_MMIO, IOEVENTFD_UNPLACED);
+	calls = 0;
+	ioeventfds_poll(&b->machine);
+	assert_int_equal(b->rings, 0);
+	assert_int_equal(calls, 1);
+	for (uint32_t i = 0; i < MANY; i += MANY / 2)
+		assert_int_equal(write(many[i].source.fd, &count, sizeof(count)), sizeof(count));
+	calls = 0;
+	ioeventfds_poll(&b->machine);
+	assert_int_equal(b->rings, 2);
+	assert_in_range(calls, 4, 5);
+	for (uint32_t i = 0; i < MANY; i++)
+		ioeventfd_remove(&b->machine, &many[i]);
 }
 
 int
@@ -221,8 +263,13 @@ main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(moves),   TEST(unplaced),          TEST(pauses),
-		TEST(refused), TEST(values_and_spaces), TEST(events),
+		TEST(moves),
+		TEST(unplaced),
+		TEST(pauses),
+		TEST(refused),
+		TEST(values_and_spaces),
+		TEST(events),
+		TEST(polls_all_at_once),
 	};
 
 	return cmocka_run_group_tests_name("ioeventfd", tests, NULL, NULL);
