@@ -118,14 +118,17 @@ $B/tests/unit/%: tests/unit/%.c $B/libminivmm.a $(plugin_common)
 	$Q mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -Itests -o $@ $< $(counted) $B/libminivmm.a $(plugin_common) $(ALL_LDFLAGS) $(LIBS) $(libraries) -lcmocka
 $B/tests/unit/user: libraries := -lslirp
 
-# tests/unit/cost.c counts the basic blocks of core that are executed; stop_cost.c those of some files.
+# tests/unit/cost.c counts the basic blocks of core that are executed; stop_cost.c and stop_machine.c those of some files.
 $B/tests/unit/cost: counted := $(core:%.c=$B/counted/%.o)
 $B/tests/unit/cost: $(core:%.c=$B/counted/%.o)
 stop_cost := $(addprefix $B/counted/core/,base/fields.o base/record.o base/record_index.o base/record_names.o base/record_write.o \
-	device/device_plugin_state.o device/device_state.o machine/bus.o machine/irq.o machine/loop.o \
-	pci/complex_hooks.o pci/complex_state.o pci/function.o pci/function_state.o)
+	device/device_plugin_state.o device/device_state.o machine/irq.o machine/loop.o)
+stop_machine := $(addprefix $B/counted/core/,base/record.o base/record_index.o machine/bus.o machine/loop.o pci/complex_hooks.o \
+	pci/complex_state.o pci/function.o pci/function_state.o)
 $B/tests/unit/stop_cost: counted := $(stop_cost)
 $B/tests/unit/stop_cost: $(stop_cost)
+$B/tests/unit/stop_machine: counted := $(stop_machine)
+$B/tests/unit/stop_machine: $(stop_machine)
 $B/counted/%.o: %.c
 	$(call say,COUNTED,$<)
 	$Q mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -O1 -fsanitize-coverage=trace-pc -c -o $@ $<

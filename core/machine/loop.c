@@ -359,6 +359,7 @@ loop_defer(struct loop *loop, struct loop_deferred *deferred)
 		wake = !loop->deferred || deferred->always;
 		deferred->queued = true;
 		deferred->next = NULL;
+		deferred->link = loop->deferred_end;
 		*loop->deferred_end = deferred;
 		loop->deferred_end = &deferred->next;
 	}
@@ -367,15 +368,15 @@ loop_defer(struct loop *loop, struct loop_deferred *deferred)
 		loop_wake(loop);
 }
 
-/* Takes work out of the queue. With the lock held. */
+/* Takes it out of the queue. With the lock held. */
 static void
-unlink_deferred(struct loop *loop, struct loop_deferred **place)
+unlink_deferred(struct loop *loop, struct loop_deferred *deferred)
 {
-	struct loop_deferred *deferred = *place;
-
-	*place = deferred->next;
-	if (!*place)
-		loop->deferred_end = place;
+	*deferred->link = deferred->next;
+	if (deferred->next)
+		deferred->next->link = deferred->link;
+	else
+		loop->deferred_end = deferred->link;
 	deferred->queued = false;
 }
 
@@ -383,22 +384,17 @@ void
 loop_deferred_remove(struct loop *loop, struct loop_deferred *deferred)
 {
 	pthread_mutex_lock(&loop->lock);
-	for (struct loop_deferred **d = &loop->deferred; deferred->queued && *d; d = &(*d)->next)
-		if (*d == deferred) {
-			unlink_deferred(loop, d);
-			break;
-		}
-	deferred->queued = false;
+	if (deferred->queued)
+		unlink_deferred(loop, deferred);
 	pthread_mutex_unlock(&loop->lock);
 }
 
-/* The place in the queue of the first work that can run now; NULL: there is none. With the lock
- * held. */
-static struct loop_deferred **
+/* The first work in the queue that can run now; NULL: there is none. With the lock held. */
+static struct loop_deferred *
 first_ready(struct loop *loop)
 {
-	for (struct loop_deferred **d = &loop->deferred; *d; d = &(*d)->next)
-		if (!loop->quiet || (*d)->always)
+	for (struct loop_deferred *d = loop->deferred; d; d = d->next)
+		if (!loop->quiet || d->always)
 			return d;
 	return NULL;
 }
@@ -407,15 +403,14 @@ first_ready(struct loop *loop)
 static void
 run_deferred(struct loop *loop)
 {
-	struct loop_deferred **place, *deferred;
+	struct loop_deferred *deferred;
 	size_t count = 0;
 
 	pthread_mutex_lock(&loop->lock);
 	for (deferred = loop->deferred; deferred; deferred = deferred->next)
 		count++;
-	while (count-- && (place = first_ready(loop))) {
-		deferred = *place;
-		unlink_deferred(loop, place);
+	while (count-- && (deferred = first_ready(loop))) {
+		unlink_deferred(loop, deferred);
 		pthread_mutex_unlock(&loop->lock);
 		deferred->run(deferred);
 		pthread_mutex_lock(&loop->lock);

@@ -49,7 +49,7 @@ struct loop_deferred {
 	void *context;
 	bool always; /* also while the loop is quiet */
 	bool queued;
-	struct loop_deferred *next;
+	struct loop_deferred *next, **link; /* link: where the address of this one is, if queued */
 };
 
 struct loop {
