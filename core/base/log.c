@@ -31,6 +31,7 @@ static atomic_bool log_cut;          /* the last line that was written lacks its
 static struct log_lines *_Atomic log_lines;
 
 static _Thread_local char failure[1024];
+static _Thread_local struct log_held *holding;
 
 static const char *const level_names[] = { "error", "warn", "info", "debug" };
 
@@ -203,6 +204,31 @@ log_ready(const char *lines, size_t length, int wait)
 }
 
 void
+log_hold(struct log_held *held)
+{
+	holding = held;
+}
+
+void
+log_release(struct log_held *held)
+{
+	if (held->length)
+		log_ready(held->text, held->length, atomic_load(&log_patience));
+	held->length = 0;
+}
+
+/* Keeps a line for later, if this thread does so. */
+static bool
+is_held(enum minivmm_level level, const char *line, size_t length)
+{
+	if (!holding || level == MINIVMM_ERROR || length > sizeof(holding->text) - holding->length)
+		return false;
+	memcpy(holding->text + holding->length, line, length);
+	holding->length += length;
+	return true;
+}
+
+void
 log_line(enum minivmm_level level, const char *source, const char *format, ...)
 {
 	char line[1024],
@@ -222,7 +248,7 @@ log_line(enum minivmm_level level, const char *source, const char *format, ...)
 	/* Names and texts from outside must not control the terminal. */
 	length = escape_text(shown, sizeof(shown) - 1, line, strlen(line));
 	shown[length++] = '\n';
-	if (!is_written(shown, length))
+	if (!is_written(shown, length) && !is_held(level, shown, length))
 		put_line(shown, length, atomic_load(&log_patience));
 	errno = error;
 }

@@ -49,6 +49,19 @@ __attribute__((format(printf, 3, 4))) void log_line(enum minivmm_level level, co
 void log_ready(const char *lines, size_t length, int wait);
 
 /*
+ * Lines that are written later: a line takes several system calls, for which a stop should not
+ * wait. From log_hold(held) to log_hold(NULL), the calling thread's lines are kept, but for errors
+ * and for those that find no room in held. log_release() writes them. {0}: none.
+ */
+#define LOG_HELD 4096u /* bytes */
+struct log_held {
+	size_t length;
+	char text[LOG_HELD];
+};
+void log_hold(struct log_held *held);
+void log_release(struct log_held *held);
+
+/*
  * A machine begins or ends to run. While it runs, a line for which stderr has no room is dropped
  * and counted, since no thread of a machine may wait for a reader; the next line reports the
  * number. After its end, a line waits for a second; if three have waited in vain, no line waits

@@ -138,10 +138,11 @@ struct devices {
 	unsigned flags;                          /* DEVICES_... */
 	const struct device_pci *pci;            /* NULL: no device is in a slot */
 	const struct minivmm_machine *functions; /* of a tool; NULL: these are devices */
-	unsigned config_changes;                 /* by devices, since the start */
-	bool first_start; /* the latest start was that of the machine, not a reset */
-	struct {          /* host files that must be on the disk for a snapshot */
-		int *fds; /* duplicates of the plugins' descriptors */
+	struct log_held held;    /* lines of the devices that capture, until the stop has ended */
+	unsigned config_changes; /* by devices, since the start */
+	bool first_start;        /* the latest start was that of the machine, not a reset */
+	struct {                 /* host files that must be on the disk for a snapshot */
+		int *fds;        /* duplicates of the plugins' descriptors */
 		size_t count;
 	} captured;
 	struct {         /* host files for the machines of a branch */

@@ -219,7 +219,9 @@ begin_capture(struct device *d)
 
 	if (!d->started || !d->plugin.descriptor.capture)
 		return 0;
+	log_hold(&d->all->held); /* until the end of the stop */
 	r = DEVICE_CALL(d, CALLBACK_CAPTURE, d->plugin.descriptor.capture(&d->host.public));
+	log_hold(NULL);
 	if (!r)
 		forget_capture(d);
 	if (r >= 0)
@@ -340,4 +342,5 @@ devices_capture_end(struct devices *devices)
 	free(devices->branched.fds);
 	devices->branched.fds = NULL;
 	devices->branched.count = 0;
+	log_release(&devices->held);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Messages whose reader is slow: a line that stderr has taken in part is not continued by the next
- * one. */
+ * one. Lines that wait for the end of a stop. */
 #include <fcntl.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "unit/said.h"
 #include "unit/seed.h"
 
 #define ROUNDS 10
@@ -88,11 +89,48 @@ cut_line(void **state)
 	free(text);
 }
 
+/* Lines that are held are written later, in their order; errors are not held. */
+static void
+held_lines(void **state)
+{
+	static struct log_held held;
+	static struct said said;
+	char many[256];
+
+	said_begin(&said);
+	log_hold(&held);
+	log_line(MINIVMM_INFO, "a", "one");
+	log_line(MINIVMM_WARNING, "b", "two");
+	log_hold(NULL);
+	assert_string_equal(said_end(&said), "");
+	said_begin(&said);
+	log_hold(&held);
+	log_line(MINIVMM_ERROR, "c", "three");
+	log_hold(NULL);
+	log_line(MINIVMM_INFO, "d", "four");
+	log_release(&held);
+	log_release(&held);
+	assert_string_equal(said_end(&said),
+			    "minivmm: c: three\nminivmm: d: four\nminivmm: a: one\n"
+			    "minivmm: warning: b: two\n");
+	memset(many, 'x', sizeof(many) - 1);
+	many[sizeof(many) - 1] = '\0';
+	said_begin(&said);
+	log_hold(&held);
+	for (int i = 0; i < 32; i++)
+		log_line(MINIVMM_INFO, NULL, "%s", many);
+	log_hold(NULL);
+	assert_in_range(held.length, LOG_HELD / 2, LOG_HELD);
+	log_release(&held);
+	assert_int_equal(strlen(said_end(&said)), 32 * (strlen("minivmm: ") + sizeof(many)));
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(cut_line),
+		cmocka_unit_test(held_lines),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
