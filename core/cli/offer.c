@@ -18,6 +18,8 @@
 #include "stream/stream.h"
 #include "vm/vm.h"
 
+#define REQUEST ':' /* the first character of a line that is no candidate */
+
 void
 offer_word(const struct completion *c, const char *prefix, const char *name, const char *suffix,
 	   const char *help)
@@ -26,9 +28,10 @@ offer_word(const struct completion *c, const char *prefix, const char *name, con
 	char word[512];
 	int whole = snprintf(word, sizeof(word), "%s%s%s", prefix, name, suffix);
 
-	/* The shell inserts the word: escaped or cut, it would be another one. */
+	/* The shell inserts the word: escaped or cut, it would be another one. A line that begins
+	 * with a colon is a request to the script: zsh would evaluate what follows as a pattern. */
 	if ((size_t)whole >= sizeof(word) || strncmp(word, c->word, length) != 0 ||
-	    !text_is_safe(word))
+	    *word == REQUEST || !text_is_safe(word))
 		return;
 	printf("%s\t", word);
 	show_string(stdout, help, 0);
@@ -100,7 +103,7 @@ offer_values(const struct completion *c, const char *prefix, const char *const *
 static void
 offer_files(const char *extension)
 {
-	printf(":files%s%s\n", *extension ? " " : "", extension);
+	printf("%cfiles%s%s\n", REQUEST, *extension ? " " : "", extension);
 }
 
 static const char *const bools[] = { "yes", "no", NULL };

@@ -138,6 +138,15 @@ spew('words.ini', "[device a]\nplugin = words\n");
     offered([qw(-c words.ini --set device.a.choice=)], 'device.a.choice=$(c) device.a.choice=a b');
 }
 
+# The name of a plugin's file is no request for file names, of which zsh would run the part in backquotes.
+mkdir 'requests';
+spew("requests/$_.so", '') for 'a', ':files `ran`', '$(ran)';
+{
+    local $ENV{MINIVMM_PLUGIN_PATH} = 'requests';
+    my $offers = offers('plugins', '');
+    is(ref $offers && join(' ', grep { /:|ran|\Aa\z/ } sort keys %$offers), '$(ran) a', 'names of plugins that are no request');
+}
+
 # The scripts.
 mkdir $_ for qw(bin folder);
 symlink $minivmm, 'bin/minivmm';
@@ -195,6 +204,13 @@ END
     my ($status, $out, $err) = run([ 'zsh', '-f', 'try', map { "minivmm $_" } @lines ], %env, timeout => 60);
     is("$out$err", join('', map { "minivmm $_\n" } 'inspect ', '-c linux.ini ', '-c linux.ini --set device.blk0.',
             '-c linux.ini --set device.blk0.io=sync ', '--log=warn ', '-c simple.ini --until output:'), 'zsh completes the lines');
+
+    # What the names of files contain is not run.
+    spew('bin/ran', "#!/bin/sh\ntouch ran-in-zsh\n");
+    chmod 0755, 'bin/ran';
+    ($status, $out) = run([ 'zsh', '-f', 'try', 'minivmm plugins ' ], %env, MINIVMM_PLUGIN_PATH => 'requests', timeout => 60);
+    is($out, "minivmm plugins \n", 'zsh shows the names of plugins');
+    ok(!-e 'ran-in-zsh', 'and runs nothing that they contain');
 }
 
 done_testing;
