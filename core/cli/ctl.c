@@ -71,25 +71,42 @@ show_commands(FILE *out, const struct json *reply)
 	return true;
 }
 
+/* Formats the reply, malloced. 0 or a negative status. */
+static int
+format_reply(const char *line, const struct json *reply, bool json, bool hex, char **text,
+	     size_t *length)
+{
+	FILE *out = open_memstream(text, length);
+
+	if (!out)
+		return fail_memory("the reply");
+	if (json) {
+		json_copy(out, line);
+		putc('\n', out);
+	} else if (!show_commands(out, reply))
+		show_json_members(out, reply, "ok", 0, hex);
+	return fclose(out) ? fail_memory("the reply") : 0;
+}
+
 /*
  * Prints the reply and returns the exit status. hex: numbers are values of the machine, not counts.
  */
 static int
-show_reply(const struct ctl *ctl, FILE *out, const char *line, bool json, bool hex)
+show_reply(const struct ctl *ctl, int fd, const char *line, bool json, bool hex)
 {
 	struct json reply;
-	int status = ctl_reply(ctl, line, &reply);
+	int status = ctl_reply(ctl, line, &reply), r = 0;
+	char *text = NULL;
+	size_t length;
 
 	if (status < 0)
 		return -status;
-	if (json) {
-		json_copy(out, line);
-		putc('\n', out);
-	} else if (!status && !show_commands(out, &reply))
-		show_json_members(out, &reply, "ok", 0, hex);
-	if (out == stdout && show_end(out))
-		return STATUS_IO;
-	return status;
+	if (json || !status)
+		r = format_reply(line, &reply, json, hex, &text, &length);
+	if (text && !r)
+		r = show_whole(fd, text, length);
+	free(text);
+	return r ? -r : status;
 }
 
 static bool
@@ -202,7 +219,7 @@ command(struct ctl *ctl, char **words, bool json)
 		status = ctl_receive(ctl, &reply);
 	status = status  ? -status
 		 : joins ? ctl_join(ctl, line)
-			 : show_reply(ctl, out ? stderr : stdout, reply, json,
+			 : show_reply(ctl, out ? STDERR_FILENO : STDOUT_FILENO, reply, json,
 				      !strcmp(words[0], "registers"));
 	free(line);
 	free(reply);

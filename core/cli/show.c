@@ -342,6 +342,19 @@ show_begin(void)
 }
 
 int
+show_whole(int fd, const char *text, size_t length)
+{
+	FILE *out = fd == STDOUT_FILENO ? stdout : file_stream(fd);
+
+	if (!out)
+		return fail_memory("output");
+	fflush(out);
+	setvbuf(out, NULL, _IONBF, 0);
+	fwrite(text, 1, length, out);
+	return fd == STDOUT_FILENO ? show_end(out) : 0;
+}
+
+int
 show_end(FILE *out)
 {
 	if (!fflush(out) && !ferror(out))

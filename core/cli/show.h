@@ -34,6 +34,12 @@ void show_json_members(FILE *out, const struct json *object, const char *without
 		       bool hex);
 /* From here, the stream stdout waits for room even if it is nonblocking; see file_stream(). */
 void show_begin(void);
+/*
+ * Writes text to stdout or stderr with one write(2), or several if it has no room: text of other
+ * processes that have the same file or pipe does not come between. 0 or a negative status, reported
+ * for stdout.
+ */
+int show_whole(int fd, const char *text, size_t length);
 /* Reports an error of writing to stdout. 0 or a negative status. */
 int show_end(FILE *out);
 

@@ -8,6 +8,7 @@ use lib 'tests/lib';
 use IO::Select;
 use IO::Socket::UNIX;
 use Minivmm;
+use Socket qw(AF_UNIX SOCK_SEQPACKET);
 use Test::More;
 
 my $server;
@@ -215,6 +216,16 @@ kill INT => $process->{pid};
 is(join(':', finish($process)), '0::', 'Ctrl-C also ends it while it waits for a reply');
 serve(sub { return "{\"ok\":false,\"error\":\"not now\"}\n" });
 replies([qw(vm.sock stats)], "1::minivmm: not now\n", 'stats: an error reply');
+
+# A reply is one write, so that replies of several processes to one file do not mix: here a datagram each.
+serve(sub { return '{"ok":true,"id":"a","text":"' . 'x' x 30000 . "\"}\n" });
+for my $command ('"$0" ctl --json vm.sock status >&3', '"$0" ctl vm.sock status >&3', '"$0" ctl --json vm.sock snapshot - 2>&3 >out') {
+    socketpair my $ours, my $theirs, AF_UNIX, SOCK_SEQPACKET, 0 or die "socketpair: $!";
+    run([ 'sh', '-c', "exec 3>&1 >err; $command", $minivmm ], stdout => $theirs);
+    close $theirs;
+    recv $ours, my $bytes, 65536, 0;
+    like($bytes, qr/\A.*id.*x{30000}"?\}?\n\z/s, "one write: $command") or diag(substr $bytes, 0, 100);
+}
 serve(sub { return "{\"ok\":true,\"exits\":[],\"devices\":{\"a\":1}}\n" });
 ($status, $out) = run(ctl(qw(vm.sock stats)));
 is($status, 0, 'stats: a reply without counters');
