@@ -174,6 +174,7 @@ ctl_stats(struct ctl *ctl, bool watch)
 {
 	struct sample before = { 0 }, now;
 	int status, signals = -1;
+	bool over = false;
 	sigset_t set;
 
 	if (watch) {
@@ -181,7 +182,8 @@ ctl_stats(struct ctl *ctl, bool watch)
 		sigaddset(&set, SIGINT);
 		sigprocmask(SIG_BLOCK, &set, NULL);
 		signals = signalfd(-1, &set, SFD_CLOEXEC);
-		if (isatty(STDOUT_FILENO))
+		over = show_can_move();
+		if (over)
 			fputs("\033[2J", stdout);
 	}
 	status = take(ctl, signals, &before);
@@ -189,7 +191,7 @@ ctl_stats(struct ctl *ctl, bool watch)
 		now = (struct sample){ 0 };
 		status = take(ctl, signals, &now);
 		if (!status)
-			status = show(&before, &now, watch && isatty(STDOUT_FILENO));
+			status = show(&before, &now, over);
 		free(before.line);
 		before = now;
 		if (!watch)

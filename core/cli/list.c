@@ -103,7 +103,7 @@ cli_list(int argc, char **argv)
 		*(option == CLI_JSON ? &json : &watch) = true;
 	if (option)
 		return arguments.status;
-	over = watch && !json && isatty(STDOUT_FILENO);
+	over = watch && !json && show_can_move();
 	if (watch)
 		interrupt.fd = take_interrupts();
 	do {

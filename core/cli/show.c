@@ -3,6 +3,7 @@
 #include "cli/show.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -352,6 +353,14 @@ show_whole(int fd, const char *text, size_t length)
 	setvbuf(out, NULL, _IONBF, 0);
 	fwrite(text, 1, length, out);
 	return fd == STDOUT_FILENO ? show_end(out) : 0;
+}
+
+bool
+show_can_move(void)
+{
+	const char *kind = getenv("TERM");
+
+	return isatty(STDOUT_FILENO) && kind && *kind && strcmp(kind, "dumb");
 }
 
 int

@@ -6,6 +6,7 @@
 #ifndef CLI_SHOW_H
 #define CLI_SHOW_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "base/json_read.h"
@@ -40,6 +41,9 @@ void show_begin(void);
  * for stdout.
  */
 int show_whole(int fd, const char *text, size_t length);
+/* Whether stdout is a terminal that understands control sequences: not for TERM=dumb, or without
+ * TERM. */
+bool show_can_move(void);
 /* Reports an error of writing to stdout. 0 or a negative status. */
 int show_end(FILE *out);
 

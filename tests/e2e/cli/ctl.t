@@ -205,10 +205,21 @@ ok($rate > 100 && $rate <= 1000, 'one second apart') || diag($out);
 like($out, qr/\Aup for 1\.5 s\nexits each second +\n  pio +\d+\n  mmio +0\naccesses each second +reads +writes\n  a +\d+ +0\n  b\\x1b +0 +0\n\z/,
     'stats prints the differences');
 $terminal = terminal();
-$process = start(ctl(qw(vm.sock stats --watch)), terminal => $terminal);
+$process = start(ctl(qw(vm.sock stats --watch)), terminal => $terminal, TERM => 'xterm');
 ok($terminal->shows(qr/\e\[2J\e\[Hup for.*\e\[J.*\e\[Hup for.*\e\[J/s), 'stats --watch updates its output repeatedly');
 kill INT => $process->{pid};
 is(join(':', (finish($process))[ 0, 2 ]), '0:', 'Ctrl-C ends stats --watch with status 0');
+for ([ 'ctl', 'vm.sock', 'stats', '--watch', qr/(?:up for.*){2}/s ], [ 'list', '--watch', 'vm.sock', qr/(?:NAME.*){2}/s ]) {
+    my $shows = pop @$_;
+    for my $kind ('dumb', '') {
+        $terminal = terminal();
+        $process = start([ $minivmm, @$_ ], terminal => $terminal, TERM => $kind);
+        ok($terminal->shows($shows), "@$_ with TERM=$kind");
+        kill INT => $process->{pid};
+        finish($process);
+        unlike($terminal->{seen}, qr/\e/, 'sends no control sequences');
+    }
+}
 serve(sub { return '' });
 $process = start(ctl(qw(vm.sock stats --watch)));
 until_true { -e 'asked' };
