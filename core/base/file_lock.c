@@ -24,6 +24,12 @@ file_lock(int fd, bool shared)
 	return -1;
 }
 
+void
+file_unlock(int fd)
+{
+	flock(fd, LOCK_UN);
+}
+
 const char *
 file_lock_process(pid_t pid, char *buffer, size_t size)
 {

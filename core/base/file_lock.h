@@ -16,6 +16,8 @@
  * an error.
  */
 int file_lock(int fd, bool shared);
+/* Removes the lock, also of children that have inherited the descriptor. Async-signal-safe. */
+void file_unlock(int fd);
 /* Writes the name of a process for messages to buffer, and returns buffer: "process 123", "another
  * device of this machine", or "another process" if pid is 0. */
 #define FILE_LOCK_PROCESS 32 /* bytes that suffice */

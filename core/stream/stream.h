@@ -55,6 +55,7 @@ struct stream_hub {
 	struct made_files *made; /* the list for files that an open creates; NULL: none */
 	const char *stdin_owner, *stdout_owner; /* device names like "serial0"; NULL: unused */
 	volatile sig_atomic_t terminal_raw;     /* the process that has set raw mode; 0: none */
+	int terminal_lock;                      /* locked while it is raw; 0: not open */
 	bool terminal_used;                     /* a device reads it */
 	bool terminal_known;                    /* the next member is set */
 	struct termios terminal;                /* its mode before raw mode, to restore */

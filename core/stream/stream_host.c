@@ -413,10 +413,8 @@ stream_end_close(struct stream_end *end, const volatile bool *interrupted)
 	loop_remove(loop, &end->listen_source);
 	if (end->kind->finish)
 		end->kind->finish(end, interrupted);
-	if (end->terminal && end == &end->stream->in) {
-		stream_terminal_restore(end->stream->hub);
-		end->stream->hub->terminal_used = false;
-	}
+	if (end->terminal && end == &end->stream->in)
+		stream_terminal_close(end->stream->hub);
 	if (end->fd >= 0 && end->own && end->socket)
 		socket_close_client(end->fd);
 	else if (end->fd >= 0 && end->own)

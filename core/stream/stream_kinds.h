@@ -73,6 +73,8 @@ const char *stream_end_text(const struct stream_end *end, char *buffer, size_t s
 /* Sets the terminal on fd 0 to raw mode. In the background it stops the process first, and leaves
  * the mode to stream_terminal_continue. Returns 0 or a negative status, logged. */
 int stream_terminal_raw(struct stream_hub *hub);
+/* Restores the mode; the terminal is not used any more. Main thread. */
+void stream_terminal_close(struct stream_hub *hub);
 /* Removes Ctrl-A sequences from typed bytes, in place, and executes them. Returns the new length.
  */
 size_t stream_terminal_filter(struct stream_hub *hub, uint8_t *bytes, size_t length);

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
+#include "base/file_lock.h"
 #include "base/job.h"
 #include "base/limit.h"
 #include "base/log.h"
@@ -17,15 +19,43 @@ static const char help[] = "\n"
 			   "minivmm: Ctrl-A Ctrl-A  sends Ctrl-A to the guest\n"
 			   "minivmm: Ctrl-A h       shows this\n";
 
+/*
+ * Locks the terminal before it becomes raw. Without the lock it may be raw for another machine of
+ * this job: both would read it, and the one that ends last would restore the raw mode of the other.
+ * 0 or a negative status.
+ */
+static int
+take(struct stream_hub *hub, const struct termios *now)
+{
+	char owner[FILE_LOCK_PROCESS];
+	int fd = hub->terminal_lock ? hub->terminal_lock : file_reopen(STDIN_FILENO);
+
+	if (fd < 0) /* the terminal of another user, after su */
+		return 0;
+	hub->terminal_lock = fd;
+	if (!file_lock(fd, false) || now->c_lflag & ICANON)
+		return 0;
+	return fail(STATUS_IO,
+		    "cannot use the terminal: %s has it in raw mode; end that, or give the device "
+		    "another input, as with --set device.NAME.input=none",
+		    file_lock_owner(fd, owner, sizeof(owner)));
+}
+
 /* Sets raw mode in the foreground. */
 static int
 set_raw(struct stream_hub *hub)
 {
-	struct termios raw;
+	struct termios now, raw;
+	int r;
 
-	if (!hub->terminal_known && tcgetattr(STDIN_FILENO, &hub->terminal))
+	if (tcgetattr(STDIN_FILENO, &now))
 		return fail(STATUS_IO, "cannot read the terminal's mode: %s",
 			    limit_error(errno).text);
+	r = take(hub, &now);
+	if (r)
+		return r;
+	if (!hub->terminal_known)
+		hub->terminal = now;
 	raw = hub->terminal;
 	cfmakeraw(&raw);
 	raw.c_oflag = hub->terminal.c_oflag; /* keeps the newlines of our log messages */
@@ -68,6 +98,18 @@ stream_terminal_restore(struct stream_hub *hub)
 	hub->terminal_raw = 0;
 	if (job_foreground(STDIN_FILENO)) /* otherwise it has the mode of the shell */
 		tcsetattr(STDIN_FILENO, TCSANOW, &hub->terminal);
+	if (hub->terminal_lock)
+		file_unlock(hub->terminal_lock);
+}
+
+void
+stream_terminal_close(struct stream_hub *hub)
+{
+	stream_terminal_restore(hub);
+	hub->terminal_used = false;
+	if (hub->terminal_lock)
+		close(hub->terminal_lock);
+	hub->terminal_lock = 0;
 }
 
 size_t

@@ -138,7 +138,7 @@ spew('words.ini', "[device a]\nplugin = words\n");
     offered([qw(-c words.ini --set device.a.choice=)], 'device.a.choice=$(c) device.a.choice=a b');
 }
 
-# The name of a plugin's file is no request for file names, of which zsh would run the part in backquotes.
+# The name of a plugin's file is no request for file names: zsh would run the part in backquotes.
 mkdir 'requests';
 spew("requests/$_.so", '') for 'a', ':files `ran`', '$(ran)';
 {

@@ -228,7 +228,7 @@ is(join(':', finish($process)), '0::', 'Ctrl-C also ends it while it waits for a
 serve(sub { return "{\"ok\":false,\"error\":\"not now\"}\n" });
 replies([qw(vm.sock stats)], "1::minivmm: not now\n", 'stats: an error reply');
 
-# A reply is one write, so that replies of several processes to one file do not mix: here a datagram each.
+# A reply is one write, so that replies of several processes to one file do not mix.
 serve(sub { return '{"ok":true,"id":"a","text":"' . 'x' x 30000 . "\"}\n" });
 for my $command ('"$0" ctl --json vm.sock status >&3', '"$0" ctl vm.sock status >&3', '"$0" ctl --json vm.sock snapshot - 2>&3 >out') {
     socketpair my $ours, my $theirs, AF_UNIX, SOCK_SEQPACKET, 0 or die "socketpair: $!";

@@ -204,4 +204,32 @@ for my $tostop (0, 1) {
     $shell->ends('output in the background');
 }
 
+# Two machines of one job: the one that ends last would restore the raw mode of the other.
+{
+    my $terminal = terminal();
+    my $settings = $terminal->settings;
+    for my $round (1, 2) {
+        my $first = start([@echo], stdin => $terminal->{slave});
+        ok(until_true(sub { $terminal->raw }), 'a machine reads the terminal');
+        fails([@echo], 113, qr/cannot use the terminal: process $first->{pid} has it in raw mode; end that, or give the device another input, as with --set device\.NAME\.input=none/,
+            'refused: another machine', stdin => $terminal->{slave});
+        ok($terminal->raw, 'which leaves its mode');
+        kill TERM => $first->{pid};
+        finish($first);
+        is($terminal->settings, $settings, 'the first machine restores it');
+    }
+
+    # A program that has set raw mode without a lock is the operator's.
+    my $raw = POSIX::Termios->new;
+    $raw->getattr(fileno $terminal->{slave});
+    $raw->setlflag($raw->getlflag & ~(POSIX::ECHO | POSIX::ICANON | POSIX::ISIG));
+    $raw->setattr(fileno $terminal->{slave}, POSIX::TCSANOW);
+    $settings = $terminal->settings;
+    my $machine = start([@echo], stdin => $terminal->{slave});
+    ok(until_true(sub { said($machine) =~ /the terminal belongs to the guest/ }), 'a terminal that is raw already');
+    kill TERM => $machine->{pid};
+    is((finish($machine))[0], 1015, 'the machine ends');
+    is($terminal->settings, $settings, 'and it is still raw');
+}
+
 done_testing;
