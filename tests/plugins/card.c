@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A PCI card: ports with a number, memory, DMA, and messages or an interrupt on command. */
+/*
+ * A PCI card: ports with a number, memory, DMA, messages or an interrupt on command, and an
+ * expansion ROM.
+ */
 #include <minivmm/plugin.h>
 
 #define VECTORS 3u
+#define ROM_BYTES 3072u /* the BAR has the next power of 2 */
 
 enum card_port { NUMBER, COMMAND, RESULT, ADDRESS, PORTS = 8 };
 enum card_command { READ_MEMORY = 1, RAISE = 2, LOWER = 3, MESSAGE = 0x10 };
@@ -49,6 +53,20 @@ card_write(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t 
 	return 0;
 }
 
+/* The PCI header of a ROM, as far as guests look: signature, length in units of 512 bytes. */
+static int
+rom_read(struct minivmm_device *dev, const struct minivmm_access *a, uint64_t *value)
+{
+	static const char rom[] = "\x55\xaa\x06\xc3"
+				  "read by a callback\n";
+
+	(void)dev;
+	*value = 0;
+	for (uint32_t i = 0; i < a->width && a->offset + i < sizeof(rom); i++)
+		*value |= (uint64_t)(uint8_t)rom[a->offset + i] << (8 * i);
+	return 0;
+}
+
 static int
 card_reset(struct minivmm_device *dev)
 {
@@ -72,12 +90,14 @@ static const struct minivmm_range ranges[] = {
 	  .read = card_read,
 	  .write = card_write,
 	  .help = "the same registers" },
+	{ .space = MINIVMM_MMIO, .length = ROM_BYTES, .read = rom_read, .help = "expansion ROM" },
 	MINIVMM_END,
 };
 
 static const struct minivmm_bar bars[] = {
 	{ .type = MINIVMM_BAR_MEMORY32, .number = 0, .range = 1 },
 	{ .type = MINIVMM_BAR_PORTS, .number = 1, .range = 0 },
+	{ .type = MINIVMM_BAR_ROM, .range = 2 },
 	MINIVMM_END,
 };
 
