@@ -107,6 +107,12 @@ static const struct cli_option plugins_options[] = {
 	{ .id = 0 },
 };
 
+static const struct cli_option new_plugin_options[] = {
+	{ "pci", CLI_PCI, NULL, "a PCI device: a BAR, a message, DMA", NULL },
+	{ "help", 'h', NULL, "print this", NULL },
+	{ .id = 0 },
+};
+
 static const struct cli_option no_options[] = {
 	{ "help", 'h', NULL, "print this", NULL },
 	{ .id = 0 },
@@ -160,8 +166,10 @@ const struct cli_command cli_commands[] = {
 	  "Lists the plugins and their directories, or prints the options, ranges and state\n"
 	  "of one.\n",
 	  plugins_options },
-	{ "new-plugin", cli_new_plugin, "NAME", NULL, "write NAME.c, a small plugin to start from",
-	  "Writes NAME.c, a small plugin to start from, to the current directory.\n", no_options },
+	{ "new-plugin", cli_new_plugin, "NAME", NULL,
+	  "write NAME.c, a plugin to start from; also --pci",
+	  "Writes NAME.c, a small plugin to start from, to the current directory.\n",
+	  new_plugin_options },
 	{ "doctor", cli_doctor, "[KERNEL]", NULL,
 	  "check whether this host can run it; print remedies",
 	  "Checks KVM, userfaultfd and the plugin directories, runs code in each mode of the\n"

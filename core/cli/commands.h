@@ -42,6 +42,7 @@ enum {
 	CLI_SHARD,
 	CLI_RESUME,
 	CLI_FROM,
+	CLI_PCI,
 };
 
 /* Plain data. A table ends with a row whose id is 0. */

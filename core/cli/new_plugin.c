@@ -12,80 +12,8 @@
 #include "base/log.h"
 #include "cli/arguments.h"
 #include "cli/cli.h"
+#include "cli/plugin_templates.h"
 #include "plugin/plugin.h"
-
-/* @ stands for the plugin's name, $ for the name as a C identifier. */
-static const char template[] =
-    "/*\n"
-    " * @: one 32-bit MMIO register that adds up the values written to it.\n"
-    " *\n"
-    " * Build: cc -shared -fPIC -o @.so @.c $(pkg-config --cflags minivmm)\n"
-    " * Use:   [plugins]\n"
-    " *        path = DIRECTORY\n"
-    " *        [device @0]\n"
-    " *        plugin = @\n"
-    " *        address = 0xd0000000\n"
-    " */\n"
-    "#include <minivmm/plugin.h>\n"
-    "\n"
-    "/* One instance: its options and its state. */\n"
-    "struct $_state {\n"
-    "\tuint32_t step; /* option: the minimum that a write adds */\n"
-    "\tuint32_t sum;  /* state */\n"
-    "};\n"
-    "\n"
-    "/* The core has checked offset and width. Returns 0, or -1 after "
-    "minivmm_error(). */\n"
-    "static int\n"
-    "$_read(struct minivmm_device *dev, const struct minivmm_access *access, uint64_t *value)\n"
-    "{\n"
-    "\tstruct $_state *state = minivmm_state(dev);\n"
-    "\n"
-    "\t(void)access;\n"
-    "\t*value = state->sum;\n"
-    "\treturn 0;\n"
-    "}\n"
-    "\n"
-    "static int\n"
-    "$_write(struct minivmm_device *dev, const struct minivmm_access *access, uint64_t value)\n"
-    "{\n"
-    "\tstruct $_state *state = minivmm_state(dev);\n"
-    "\n"
-    "\t(void)access;\n"
-    "\tstate->sum += value < state->step ? state->step : (uint32_t)value;\n"
-    "\treturn 0;\n"
-    "}\n"
-    "\n"
-    "/* Keys of the [device] section, which the core parses and checks. The range adds "
-    "\"address\". */\n"
-    "static const struct minivmm_option options[] = {\n"
-    "\tMINIVMM_OPTION(struct $_state, step, \"1\", \"the minimum that a write adds\"),\n"
-    "\tMINIVMM_END\n"
-    "};\n"
-    "\n"
-    "static const struct minivmm_range ranges[] = {\n"
-    "\t{ .space = MINIVMM_MMIO, .at = \"address\", .length = 4, .widths = MINIVMM_W32, .read = "
-    "$_read,\n"
-    "\t  .write = $_write, .help = \"address of the register\" },\n"
-    "\tMINIVMM_END\n"
-    "};\n"
-    "\n"
-    "/* State in a snapshot; the core saves, loads and checks it. */\n"
-    "static const struct minivmm_field fields[] = {\n"
-    "\tMINIVMM_FIELD(struct $_state, sum),\n"
-    "\tMINIVMM_END\n"
-    "};\n"
-    "\n"
-    "static const struct minivmm_plugin $_plugin = {\n"
-    "\t.name = \"@\",\n"
-    "\t.summary = \"adds up the values written to one MMIO register\",\n"
-    "\t.state_version = 1,\n"
-    "\t.state_size = sizeof(struct $_state),\n"
-    "\t.options = options,\n"
-    "\t.ranges = ranges,\n"
-    "\t.fields = fields,\n"
-    "};\n"
-    "MINIVMM_REGISTER($_plugin);\n";
 
 static bool
 good_name(const char *name)
@@ -97,7 +25,7 @@ good_name(const char *name)
 }
 
 static void
-expand(FILE *file, const char *name)
+expand(FILE *file, const char *template, const char *name)
 {
 	for (const char *p = template; *p; p++) {
 		if (*p == '@')
@@ -138,15 +66,17 @@ warn_of_namesake(const char *name)
 int
 cli_new_plugin(int argc, char **argv)
 {
+	const char *template = plugin_template, *name;
 	struct arguments arguments;
-	const char *name;
 	char path[64];
+	int option, fd;
 	FILE *file;
 	bool bad;
-	int fd;
 
 	arguments_begin(&arguments, cli_command("new-plugin"), argc, argv);
-	if (arguments_only_operands(&arguments))
+	while ((option = arguments_next(&arguments)) > 0)
+		template = plugin_template_pci;
+	if (option)
 		return arguments.status;
 	name = arguments.operands[0];
 	if (!good_name(name))
@@ -162,7 +92,7 @@ cli_new_plugin(int argc, char **argv)
 			     errno == EEXIST ? "it exists; choose another name"
 					     : limit_error(errno).text);
 	warn_of_namesake(name);
-	expand(file, name);
+	expand(file, template, name);
 	bad = ferror(file) != 0;
 	if (fclose(file) || bad) {
 		unlink(path);
