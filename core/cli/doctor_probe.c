@@ -39,14 +39,27 @@ struct probe {
 #define CODE_16 "[boot]\ncode = ba f8 03 b0 50 ee f4\n"
 #define CODE_32 "[boot]\ncode = 66 ba f8 03 b0 50 ee f4\n"
 
+/*
+ * The same after an interrupt of its own LAPIC: a gate for vector 0x20 at 0x8100 to the handler,
+ * lidt; movl $0x1ff,0xfee000f0; movl $0x44020,0xfee00300; sti; a loop until the byte at 0x8200 is
+ * not 0. The handler: movb $1,0x8200; iret.
+ */
+#define CODE_IRET                                                                                  \
+	"[cpu]\nmode = protected\nrsp = 0x9000\n[boot]\ncode = "                                   \
+	"e8000000005805510000008cc9c1e11009c1890d00810000c70504810000008e00006800800000666807010f" \
+	"011c24c705f000e0feff010000c7050003e0fe20400400fb803d008200000074f766baf803b050eefaf4c605" \
+	"0082000001cf\n"
+
 static const struct {
 	const char *name, *config, *until;
+	bool chips; /* it needs the interrupt controllers */
 } codes[] = {
-	{ "real mode", CODE_16, NULL },
-	{ "protected mode", "[cpu]\nmode = protected\n" CODE_32, NULL },
-	{ "long mode", "[cpu]\nmode = long\n" CODE_32, NULL },
-	{ "interrupt controllers", "[cpu]\nmode = long\n" CODE_32, NULL },
-	{ "single steps", CODE_16, "step:3" },
+	{ "real mode", CODE_16, NULL, false },
+	{ "protected mode", "[cpu]\nmode = protected\n" CODE_32, NULL, false },
+	{ "long mode", "[cpu]\nmode = long\n" CODE_32, NULL, false },
+	{ "interrupt controllers", "[cpu]\nmode = long\n" CODE_32, NULL, true },
+	{ "single steps", CODE_16, "step:3", false },
+	{ "interrupts and iret", CODE_IRET, NULL, true },
 };
 
 static unsigned
@@ -214,13 +227,12 @@ doctor_probe_code(char *text, size_t size)
 	struct probe probe;
 
 	for (size_t i = 0; i < sizeof(codes) / sizeof(*codes); i++) {
-		bool chips = !strcmp(codes[i].name, "interrupt controllers");
 		char *list;
 
 		snprintf(config, sizeof(config),
 			 "[vm]\nmemory = 64K\nirqchip = %s\n%s[device serial0]\nplugin = serial\n"
 			 "output = stdio\n",
-			 chips ? "on" : "off", codes[i].config);
+			 codes[i].chips ? "on" : "off", codes[i].config);
 		run(config, codes[i].until ? "--until" : NULL, codes[i].until,
 		    seconds(CODE_SECONDS), "P", &probe);
 		if (probe.status == STATUS_HOST) { /* a limit: KVM has not seen the code */
@@ -232,7 +244,8 @@ doctor_probe_code(char *text, size_t size)
 		snprintf(list + strlen(list), sizeof(good) - strlen(list), "%s%s",
 			 *list ? ", " : "", codes[i].name);
 	}
-	snprintf(text, size, "%s%s%s", *bad ? "this KVM fails with: " : good, bad,
+	snprintf(text, size, "%s%s%s%s%s", good, *good && *bad ? "; " : "",
+		 *bad ? "this KVM fails with: " : "", bad,
 		 *bad ? "; use another host, or, in the source tree, tests/svm/run" : "");
 	return !*bad;
 }
