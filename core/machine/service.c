@@ -4,6 +4,8 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/text.h"
@@ -175,17 +177,50 @@ service_refuse_result(struct minivmm_device *dev, const char *callback, int resu
 		      callback, result, host->plugin);
 }
 
+/* What a thread of the plugin has called in. */
+static const char *
+when(uint32_t phase)
+{
+	switch (phase) {
+	case SERVICE_CONFIGURE:
+	case SERVICE_LOAD:
+		return "before start";
+	case SERVICE_START:
+		return "in start";
+	case SERVICE_RUN:
+		return "while the guest runs";
+	case SERVICE_STOP:
+		return "in stop";
+	case SERVICE_DESTROY:
+		return "after stop";
+	default:
+		return "in a pause";
+	}
+}
+
+/* Refuses a call of a thread that the plugin has started: names the thread as debuggers do. */
+static void
+refuse_thread(struct minivmm_device *dev, const struct service *row, uint32_t phase)
+{
+	char name[16] = "";
+
+	prctl(PR_GET_NAME, name);
+	service_refuse_row(
+	    dev, row, "it is called %s on a thread of the plugin (%s, TID %d), and allowed %s, %s",
+	    when(phase), name, gettid(), service_phases(row), service_threads(row));
+}
+
 bool
 service_refuse_call(struct minivmm_device *dev, const struct service *row)
 {
-	uint32_t thread;
+	uint32_t thread, phase = service_here((const struct service_host *)dev, &thread);
 
-	service_here((const struct service_host *)dev, &thread);
-	if (thread == SERVICE_OWN || thread == SERVICE_OTHER)
-		service_refuse_row(dev, row, "it is called %s, and allowed %s, %s",
-				   thread == SERVICE_OWN ? "on a thread of the plugin"
-							 : "in a callback of another device",
-				   service_phases(row), service_threads(row));
+	if (thread == SERVICE_OWN)
+		refuse_thread(dev, row, phase);
+	else if (thread == SERVICE_OTHER)
+		service_refuse_row(
+		    dev, row, "it is called in a callback of another device, and allowed %s, %s",
+		    service_phases(row), service_threads(row));
 	else
 		service_refuse_row(dev, row, "it is called in %s%s, and allowed %s, %s",
 				   bus_current.callback,

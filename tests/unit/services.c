@@ -309,7 +309,7 @@ a_pause_refuses_a_mapping_that_it_does_not_see(void **state)
 	assert_int_equal(b->gate.refused, 1);
 	assert_false(device_has_mappings(&b->device));
 	SAID(b->said.text,
-	     "minivmm_memory_map() is refused: it is called on a thread of the plugin",
+	     "minivmm_memory_map() is refused: it is called in a pause on a thread of the plugin (",
 	     "except in a pause");
 	free(b);
 }

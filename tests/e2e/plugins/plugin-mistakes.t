@@ -98,6 +98,8 @@ for my $thread (0, 1) {
         my $name = $in . ($thread ? ', on a thread of the plugin' : '');
         my @refused = grep { is_refused($_, $in, $thread) } sort keys %where;
         my %said = map { $_ => 1 } $err =~ /^minivmm: a: minivmm_(\w+)\S*\(\) is refused: .*; plugin caller is at fault$/mg;
+        like($err, qr/^minivmm: a: minivmm_irq_\*\(\) is refused: it is called after stop on a thread of the plugin \(minivmm, TID [1-9]\d*\), and allowed from start to stop, on any thread; plugin caller is at fault$/m,
+            "$name: names the thread") if $thread && $in eq 'destroy';
         ok($status < 110 || $in =~ /save|load/, "$name: the status") or diag($status, $err);
         if ($in eq 'destroy' || $in eq 'configure') {
             my $lines = () = $err =~ / is refused: /g;
