@@ -93,7 +93,7 @@ for my $name (qw(copier my-card)) {
     $command =~ s/\$\(.*\)/-I'$top'\/core\/include -Wall -Wextra -Wshadow -Wconversion -pedantic -Werror/;
     is(join(':', run([ 'sh', '-c', $command ])), '0::', "$name: compiles without a warning");
     spew('pci.ini', machine($name));
-    is(join(':', run([ $minivmm, '-c', 'pci.ini' ])), "0:$copied:", "$name: copies, and sends a message");
+    is(join(':', run([ $minivmm, '-c', 'pci.ini', '--log', 'error' ])), "0:$copied:", "$name: copies, and sends a message");
 }
 ($status, $out) = run([ $minivmm, '-c', 'pci.ini', '--set', 'vm.memory=68K' ]);
 like($out, qr/\A\.00000001 00000002 00003000 /, 'a copy to where there is no memory fails, and the guest hears of it');
@@ -110,7 +110,7 @@ is($status, 0, 'a snapshot');
 cmp_ok($left, '<=', 0x3000, "the device has $left bytes left to copy");
 cmp_ok($left, '>', 0, 'but not none');
 my $rest = substr $copied, 1;
-is(join(':', run([ $minivmm, '-r', 'pci.snap', @from ])), "0:$rest:", 'the restored device copies the rest, and sends one message');
+is(join(':', run([ $minivmm, '-r', 'pci.snap', '--log', 'error', @from ])), "0:$rest:", 'the restored device copies the rest, and sends one message');
 fails([ $minivmm, 'new-plugin', '--pci' ], 110, qr/use minivmm new-plugin NAME/, 'refused: --pci without a name');
 
 done_testing();
