@@ -110,11 +110,10 @@ struct device {
 
 /* What the owner of the PCI functions does for the services of their devices. Any thread. */
 struct device_pci {
-	/* An interrupt whose handle has DEVICE_PCI_IRQ. False: the device has none with that
-	 * handle.
-	 */
-	bool (*irq)(void *context, struct device *device, uint32_t handle,
-		    enum minivmm_irq_operation operation);
+	/* An interrupt whose handle has DEVICE_PCI_IRQ. Returns 0, or -1 with the reason in why:
+	 * the device has none with that handle, or it has no level. */
+	int (*irq)(void *context, struct device *device, uint32_t handle,
+		   enum minivmm_irq_operation operation, struct why *why);
 	/* The machine resumes: messages that were sent in the pause can be delivered. Main thread.
 	 */
 	void (*resume)(void *context);

@@ -308,6 +308,18 @@ read_slot(struct device *device, const char *text)
 	return true;
 }
 
+/* Whether all ranges of the device are BARs: without a slot, the guest cannot reach it. */
+static bool
+needs_slot(const struct device *device)
+{
+	const struct plugin *plugin = &device->plugin;
+
+	for (uint32_t i = 0; i < plugin->range_count; i++)
+		if (plugin->descriptor.ranges[i].at)
+			return false;
+	return plugin->range_count > 0;
+}
+
 /* Takes the text of the option for the slot. A device with an invalid slot is in a slot, too: else
  * its lines address and irq would be missed. */
 static int
@@ -321,8 +333,15 @@ find_slot(struct device *device)
 		return 0;
 	option = &device_option(device, row->slot)->row;
 	given = device_option_text(device, option);
+	if (!strcmp(given.text, "none") &&
+	    (!needs_slot(device) || device->all->flags & DEVICES_RESTORED))
+		return 0; /* earlier versions accepted it: their snapshots can be restored */
 	if (!strcmp(given.text, "none"))
-		return 0;
+		return device_option_error(
+		    device, option, given.place,
+		    "= none leaves the device without an address, because all its ranges are "
+		    "BARs: set %s = next, or remove the device",
+		    option->name);
 	device->slot = given.text;
 	if (strcmp(given.text, "next") != 0 && !read_slot(device, given.text))
 		return device_option_error(
@@ -331,9 +350,9 @@ find_slot(struct device *device)
 	if (!machine_irqchip(device->all->machine))
 		return device_option_error(
 		    device, option, given.place,
-		    "= %s needs an interrupt controller: set irqchip = on in "
-		    "[vm], or %s = none",
-		    given.text, option->name);
+		    "= %s needs an interrupt controller: set irqchip = on in [vm], or %s%s",
+		    given.text, needs_slot(device) ? "remove the device" : option->name,
+		    needs_slot(device) ? "" : " = none");
 	return 0;
 }
 

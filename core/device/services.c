@@ -88,13 +88,16 @@ irq(struct minivmm_device *public, const struct minivmm_irq *irq, uint32_t opera
 {
 	struct device *d = device_from(public);
 	struct irqs *irqs = &d->all->machine->irqs;
+	struct why why;
 
 	if (!service_enter(public, SERVICE(irq)))
 		return;
-	if (operation <= MINIVMM_IRQ_PULSE && irq->handle & DEVICE_PCI_IRQ && d->all->pci &&
-	    d->all->pci->irq(d->all->pci->context, d, irq->handle,
-			     (enum minivmm_irq_operation)operation))
+	if (operation <= MINIVMM_IRQ_PULSE && irq->handle & DEVICE_PCI_IRQ && d->all->pci) {
+		if (d->all->pci->irq(d->all->pci->context, d, irq->handle,
+				     (enum minivmm_irq_operation)operation, &why))
+			service_refuse(public, SERVICE(irq), "%s", why.text);
 		return;
+	}
 	if (irq->handle && irq->handle - d->irq_first >= d->irqs)
 		service_refuse(public, SERVICE(irq), "%u is not an interrupt of this device",
 			       irq->handle);

@@ -111,9 +111,9 @@ const struct pci_hooks pci_member_hooks = { .moved = moved,
 
 /* The services of the devices. */
 
-static bool
+static int
 interrupt(void *context, struct device *device, uint32_t handle,
-	  enum minivmm_irq_operation operation)
+	  enum minivmm_irq_operation operation, struct why *why)
 {
 	struct pci_complex *c = context;
 	uint32_t index = handle >> 12 & 0x3ff, vector = handle & 0xfff;
@@ -121,14 +121,21 @@ interrupt(void *context, struct device *device, uint32_t handle,
 
 	if (!member || member->device != device || vector > member->row->vectors ||
 	    (!vector && !member->row->has_intx))
-		return false;
+		return why_set(why, "%u is not an interrupt of this device", handle);
 	if (!vector) {
 		if (operation == MINIVMM_IRQ_PULSE)
 			pci_function_intx(&member->function, true);
 		pci_function_intx(&member->function, operation == MINIVMM_IRQ_RAISE);
-	} else if (operation != MINIVMM_IRQ_LOWER)
-		pci_function_notify(&member->function, vector - 1);
-	return true;
+		return 0;
+	}
+	if (operation != MINIVMM_IRQ_PULSE)
+		return why_set(why,
+			       "vector %u in slot %u.%u is a message, which has no level to %s; "
+			       "use minivmm_irq_pulse()",
+			       vector - 1, member->slot, member->number,
+			       operation == MINIVMM_IRQ_RAISE ? "raise" : "lower");
+	pci_function_notify(&member->function, vector - 1);
+	return 0;
 }
 
 static void

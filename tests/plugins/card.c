@@ -9,7 +9,14 @@
 #define ROM_BYTES 3072u /* the BAR has the next power of 2 */
 
 enum card_port { NUMBER, COMMAND, RESULT, ADDRESS, PORTS = 8 };
-enum card_command { READ_MEMORY = 1, RAISE = 2, LOWER = 3, MESSAGE = 0x10 };
+enum card_command {
+	READ_MEMORY = 1,
+	RAISE = 2,
+	LOWER = 3,
+	RAISE_MESSAGE = 4, /* which is a mistake */
+	LOWER_MESSAGE = 5,
+	MESSAGE = 0x10
+};
 
 struct card {
 	struct minivmm_irq irqs[VECTORS], intx;
@@ -35,6 +42,8 @@ command(struct minivmm_device *dev, uint8_t what)
 		c->result = 0xee;
 	if (what == RAISE || what == LOWER)
 		minivmm_irq_set(dev, &c->intx, what == RAISE);
+	if (what == RAISE_MESSAGE || what == LOWER_MESSAGE)
+		minivmm_irq_set(dev, &c->irqs[1], what == RAISE_MESSAGE);
 	if (what >= MESSAGE && what < MESSAGE + VECTORS)
 		minivmm_irq_pulse(dev, &c->irqs[what - MESSAGE]);
 }

@@ -616,7 +616,8 @@ minivmm_random(struct minivmm_device *dev, void *bytes, size_t length)
 /*
  * Interrupt lines. A line is up while a device that shares it has raised it. The core owns the
  * levels and saves them: a load must not change them. Repeated calls of raise or lower have no
- * effect. Where: from start to stop, on any thread.
+ * effect. A PCI message has no level: raise and lower of one are refused, use
+ * minivmm_irq_pulse(). Where: from start to stop, on any thread.
  */
 static inline void
 minivmm_irq_raise(struct minivmm_device *dev, const struct minivmm_irq *irq)

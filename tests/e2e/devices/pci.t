@@ -56,12 +56,14 @@ sub slots {
     my ($snapshot) = @_;
     return join ' ', grep { /\./ } sort keys %{ inspect($snapshot)->{pci} };
 }
-spew('slots.ini', machine('f4', [ 'a', $card ], [ 'b', $card, "slot = 2\n" ], [ 'c', $card ], [ 'd', $card, "slot = none\n" ], [ 'e', 'edu', "slot = 31\n" ], [ 'f', $card, "slot = 31.7\n" ]));
+spew('slots.ini', machine('f4', [ 'a', $card ], [ 'b', $card, "slot = 2\n" ], [ 'c', $card ], [ 'd', 'virtio-rng', "address = 0xd0000000\nirq = 5\n" ], [ 'e', 'edu', "slot = 31\n" ], [ 'f', $card, "slot = 31.7\n" ]));
 ($status, $out, $err) = run([ $minivmm, '-c', 'slots.ini', '--until', 'hlt', '--save', 's.snap' ]);
 is($status, 0, 'slots: a snapshot') or diag($err);
 is(slots('s.snap'), '0.0 1.0 2.0 3.0 31.0 31.7', 'next takes the slots that no device names');
 
 my @errors = (
+    (map { [ $_, 'slot = none leaves the device without an address, because all its ranges are BARs: set slot = next, or remove the device' ] }
+          "slot = none\n", "slot = none\n\n[device b]\nplugin = $card\n"),
     (map { [ "slot = $_\n", "slot = $_: use a slot from 1 to 31, such as 3 or 3.1, next or none" ] }
           qw(0 32 3. 3.8 3.-1 .1 3.1.1 0.1 32.0 3.next last)),
     [ "slot = 2\n\n[device b]\nplugin = $card\nslot = 2\n", 'device b: slot 2.0 is taken; use another one, or next' ],
@@ -76,9 +78,18 @@ for my $case (@errors) {
     like($err, qr/\Q$message\E\n/, $message);
 }
 spew('x.ini', machine('f4', [ 'a', $card ]) =~ s/irqchip = on\n//r);
-fails([ $minivmm, '-c', 'x.ini' ], 110, qr/slot = next needs an interrupt controller: set irqchip = on in \[vm\], or slot = none\n/, 'without irqchip');
+fails([ $minivmm, '-c', 'x.ini' ], 110, qr/slot = next needs an interrupt controller: set irqchip = on in \[vm\], or remove the device\n/, 'without irqchip');
 spew('x.ini', machine('f4', map { [ "d$_", $card ] } 1 .. 32));
 fails([ $minivmm, '-c', 'x.ini' ], 110, qr/device d32: all 31 slots are taken; remove a device\n/, '32 devices');
+
+# A message has no level. The guest reads the address of the card's ports from BAR 1 (0xcf8: 0x80000814),
+# and writes the commands 4 and 5 to the port behind it.
+my $mistakes = 'baf80c66b81408008066efbafc0c66ed24fc4089c2b004eeb005eef4';
+spew('m.ini', machine($mistakes, [ 'card0', $card ]));
+($status, undef, $err) = run([ $minivmm, '-c', 'm.ini', '--log', 'error', '--status', 'status.json' ]);
+is("$status:$err", '0:' . join('', map { "minivmm: card0: minivmm_irq_*() is refused: vector 1 in slot 1.0 is a message, which has no level to $_; use minivmm_irq_pulse(); plugin card is at fault\n" } qw(raise lower)),
+    'a message has no level');
+is(decode_json(slurp('status.json'))->{devices}{card0}{refused}, 2, 'such calls are counted');
 
 # A restore into another slot is refused.
 fails([ $minivmm, '-r', 's.snap', '--set', 'device.b.slot=5' ], 110, qr/slot cannot be changed at a restore/, 'another slot');
