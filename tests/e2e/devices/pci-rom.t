@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# The expansion ROM of a PCI device: a guest sizes, places, enables, reads, moves and disables it, as
-# firmware does; in snapshots, branches and resets, too. See guests/rom.S, tests/plugins/card.c.
+# The expansion ROM of a PCI device: a guest sizes, places, enables, reads, moves and disables it
+# as firmware does; in snapshots, branches and resets, too. See guests/rom.S, tests/plugins/card.c.
 use v5.14;
 use warnings;
 use lib 'tests/lib';

@@ -82,8 +82,8 @@ fails([ $minivmm, '-c', 'x.ini' ], 110, qr/slot = next needs an interrupt contro
 spew('x.ini', machine('f4', map { [ "d$_", $card ] } 1 .. 32));
 fails([ $minivmm, '-c', 'x.ini' ], 110, qr/device d32: all 31 slots are taken; remove a device\n/, '32 devices');
 
-# A message has no level. The guest reads the address of the card's ports from BAR 1 (0xcf8: 0x80000814),
-# and writes the commands 4 and 5 to the port behind it.
+# A message has no level. The guest reads the address of the card's ports from BAR 1 (0xcf8:
+# 0x80000814), and writes the commands 4 and 5 to the port behind it.
 my $mistakes = 'baf80c66b81408008066efbafc0c66ed24fc4089c2b004eeb005eef4';
 spew('m.ini', machine($mistakes, [ 'card0', $card ]));
 ($status, undef, $err) = run([ $minivmm, '-c', 'm.ini', '--log', 'error', '--status', 'status.json' ]);

@@ -72,8 +72,8 @@ like($out, qr/^NO +kvm +cannot open \/dev\/kvm: it does not exist; load kvm_inte
 is("$status:$err", '0:', 'doctor: status 0 on a suitable host');
 like($out, qr/^ok +kvm +\/dev\/kvm opens and has all required capabilities\n.*^ok +plugins +\/.*\/serial\.so$/ms, 'doctor: reports KVM and the plugins');
 like($out, qr/^(?:ok|-) +userfaultfd +not needed: live snapshots use KVM's dirty log$/m, 'doctor: userfaultfd is not needed');
-# A KVM in software may lack iret in protected mode. The guest: push the flags, cs and the address of
-# the instruction behind iret; iret; mov $0x3f8,%dx; mov $'P',%al; out %al,%dx; hlt.
+# A KVM in software may lack iret in protected mode. The guest: push the flags, cs and the address
+# of the instruction behind iret; iret; mov $0x3f8,%dx; mov $'P',%al; out %al,%dx; hlt.
 spew('iret.ini', "[vm]\nmemory = 64K\n[cpu]\nmode = protected\nrsp = 0x9000\n[boot]\n"
       . "code = 9c0ee800000000 83042405 cf 66baf803b050eef4\n[device serial0]\nplugin = serial\noutput = stdio\n");
 my $iret = (run([ $minivmm, '-c', 'iret.ini' ]))[1] eq 'P' ? 'ok' : 'NO';
