@@ -168,6 +168,9 @@ machine_end(struct machine *m, enum machine_cause cause, uint64_t status)
 	if (!m->end.cause)
 		m->end = (struct machine_end){ .cause = cause, .status = status };
 	m->may_run = false;
+	/* The end comes first, as in exit_shutdown(): a snapshot there contains it. */
+	if (cause == CAUSE_PANIC && m->stop.kind == STOP_PANIC && !m->stop_hit)
+		m->stop_hit = stop_count(&m->stop);
 	pthread_mutex_unlock(&m->lock);
 	if (m->trace && (cause == CAUSE_QUIT || cause == CAUSE_SIGNAL || cause == CAUSE_TIMEOUT))
 		trace_end(m->trace);

@@ -21,6 +21,7 @@ static const struct {
 	{ "step", "step:N", STOP_STEP, false },
 	{ "hlt", "hlt", STOP_HLT, false },
 	{ "shutdown", "shutdown", STOP_SHUTDOWN, false },
+	{ "panic", "panic", STOP_PANIC, false },
 	{ "time", "time:DURATION", STOP_TIME, false },
 };
 #define KINDS (sizeof(kinds) / sizeof(*kinds))
@@ -101,16 +102,15 @@ parse_number(struct stop *stop, const char *text, struct why *why)
 }
 
 static int
-parse_value(struct stop *stop, char *rest, bool nth, struct why *why)
+parse_value(struct stop *stop, const char *name, char *rest, bool nth, struct why *why)
 {
 	char *colon;
 
 	switch (stop->kind) {
 	case STOP_HLT:
 	case STOP_SHUTDOWN:
-		return *rest ? why_set(why, "%s takes no value",
-				       stop->kind == STOP_HLT ? "hlt" : "shutdown")
-			     : 0;
+	case STOP_PANIC:
+		return *rest ? why_set(why, "%s takes no value", name) : 0;
 	case STOP_TIME:
 		return parse_time(rest, &stop->value, why);
 	case STOP_OUTPUT:
@@ -152,7 +152,7 @@ stop_parse(struct stop *stop, const char *text, struct why *why)
 		rest = strdup(text[length] ? text + length + 1 : "");
 		if (!rest)
 			return why_no_memory(why);
-		r = parse_value(stop, rest, kinds[i].nth, why);
+		r = parse_value(stop, kinds[i].name, rest, kinds[i].nth, why);
 		free(rest);
 		break;
 	}

@@ -98,6 +98,21 @@ END
 is("$status:$err", "0:minivmm: warning: stop condition shutdown was not hit: no snapshot written\n", 'no triple fault, no snapshot');
 fails([ $minivmm, '-c', 'halts.ini', '--until', 'shutdown:1' ], 110, qr/shutdown takes no value/, 'refused: a value');
 
+# A panic that the guest reports to a device leaves a snapshot, once.
+spew('panics.ini', slurp("$configs/pvpanic.ini") =~ s{\.\./}{$configs/../}r . "\n[snapshot]\nat = panic\nfile = panics.snap\n");
+for my $case ([ 'panics.snap', 'panics.ini' ], [ 'until.snap', "$configs/pvpanic.ini", '--until', 'panic' ], [ 'kept.snap', "$configs/pvpanic.ini", '--at', 'panic' ]) {
+    my ($file, $config, @arguments) = @$case;
+    unlink $file;
+    ($status, $out, $err) = run([ $minivmm, '-c', $config, @arguments, @arguments ? ('--save', $file) : (), @status ]);
+    is("$status:$out", "102:3\n", "$file: the status is that of the panic");
+    like($err, qr/panic0: the guest has panicked\nminivmm: snapshot written to \Q$file\E\n\z/, "$file: the messages");
+    is(status_of('status.json')->{cause}, 'panic', "$file: the cause");
+    is(join(':', run([ $minivmm, '-r', $file ])), '102::', "$file: a restore ends at once, in the same way");
+}
+is(inspect('panics.snap')->{vcpus}[0]{regs}{rip} & 0xff00, 0x1000, 'the snapshot has the registers');
+($status, $out, $err) = run([ $minivmm, '-c', 'halts.ini', '--until', 'panic', '--save', 'none.snap' ]);
+is("$status:$err", "0:minivmm: warning: stop condition panic was not hit: no snapshot written\n", 'no panic, no snapshot');
+
 # A KVM error prints the registers of the vCPU once, also with --registers. With several vCPUs the
 # others follow.
 spew('internal.ini', guest('db 2c 25 00 00 01 00', "[cpu]\nmode = long\n") =~ s/16K/64K/r);
