@@ -4,7 +4,6 @@
 
 #define PRESENT (1u << 0)
 #define LARGE (1u << 7)
-#define FRAME 0x000ffffffffff000ull
 #define CR0_PE (1u << 0)
 #define CR0_PG (1u << 31)
 #define CR4_PSE (1u << 4)
@@ -74,40 +73,64 @@ read_entry(const struct snapshot *snapshot, gpa_t at, unsigned width, uint64_t *
 	return snapshot_read(snapshot, at, entry, width) ? why_set(why, "cannot read it") : 0;
 }
 
-/* The address of a page of 2^shift bytes. Without PAE, a large page has bits 32 to 39 in 13 to 20.
- */
-static gpa_t
-page_at(uint64_t entry, unsigned shift, unsigned width)
+struct paging
+paging_of(const struct snapshot_cpu *cpu)
 {
-	gpa_t page = entry & FRAME & ~((1ull << shift) - 1);
+	bool wide = long_mode(cpu), pae = wide || cpu->cr4 & CR4_PAE;
 
-	return width == 4 && shift > 12 ? page | (entry >> 13 & 0xff) << 32 : page;
+	return (struct paging){
+		.root = cpu->cr3 & (wide  ? PAGING_FRAME
+				    : pae ? 0xffffffe0
+					  : 0xfffff000),
+		.levels = wide  ? (cpu->cr4 & CR4_LA57 ? 5 : 4)
+			  : pae ? 3
+				: 2,
+		.width = pae ? 8 : 4,
+		.bits = pae ? 9 : 10,
+		.wide = wide,
+		.large = pae || cpu->cr4 & CR4_PSE,
+	};
+}
+
+/* Without PAE, a large page has bits 32 to 39 in 13 to 20. */
+gpa_t
+paging_page(const struct paging *paging, uint64_t entry, unsigned shift)
+{
+	gpa_t page = entry & PAGING_FRAME & ~((1ull << shift) - 1);
+
+	return paging->width == 4 && shift > 12 ? page | (entry >> 13 & 0xff) << 32 : page;
+}
+
+uint64_t
+paging_linear(const struct paging *paging, uint64_t linear)
+{
+	unsigned unused = 64 - paging_shift(paging, paging->levels);
+
+	return paging->wide ? (uint64_t)((int64_t)(linear << unused) >> unused) : linear;
 }
 
 static int
 walk(const struct snapshot *snapshot, const struct snapshot_cpu *cpu, uint64_t linear, gpa_t *gpa,
      struct why *why)
 {
-	bool wide = long_mode(cpu), pae = wide || cpu->cr4 & CR4_PAE;
-	unsigned width = pae ? 8 : 4, bits = pae ? 9 : 10;
-	unsigned level = wide ? (cpu->cr4 & CR4_LA57 ? 5 : 4) : pae ? 3 : 2;
-	gpa_t table = cpu->cr3 & (wide ? FRAME : pae ? 0xffffffe0 : 0xfffff000);
+	const struct paging paging = paging_of(cpu);
+	unsigned level = paging.levels;
+	gpa_t table = paging.root;
 
 	while (level--) {
-		unsigned shift = 12 + bits * level;
-		uint64_t entry, index = linear >> shift & ((1u << bits) - 1);
-		bool large =
-		    level && (wide ? level <= 2 : level == 1) && (pae || cpu->cr4 & CR4_PSE);
+		unsigned shift = paging_shift(&paging, level);
+		uint64_t entry, index = linear >> shift & ((1u << paging.bits) - 1);
 
-		if (read_entry(snapshot, table + index * width, width, &entry, why))
+		if (read_entry(snapshot, table + index * paging.width, paging.width, &entry, why))
 			return -1;
 		if (!(entry & PRESENT))
 			return why_set(why, "the page tables do not map it");
-		if (!level || (large && entry & LARGE)) {
-			*gpa = page_at(entry, shift, width) | (linear & ((1ull << shift) - 1));
+		if (!level || (paging_large(&paging, level) && entry & LARGE)) {
+			*gpa =
+			    paging_page(&paging, entry, shift) | (linear & ((1ull << shift) - 1));
 			return 0;
 		}
-		table = entry & FRAME;
+		table = entry & PAGING_FRAME;
 	}
 	return -1;
 }

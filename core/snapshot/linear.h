@@ -26,6 +26,41 @@ unsigned snapshot_cpu_bits(const struct snapshot_cpu *cpu);
 /* Does it use page tables? */
 bool snapshot_cpu_paging(const struct snapshot_cpu *cpu);
 
+/* The form of its page tables. Plain data; for walks. */
+struct paging {
+	gpa_t root;
+	unsigned levels;      /* of tables: 2 to 5 */
+	unsigned width, bits; /* of an entry, in bytes; a table has 2^bits entries */
+	bool wide;            /* long mode */
+	bool large;           /* large pages are on */
+};
+#define PAGING_FRAME 0x000ffffffffff000ull /* the address in an entry */
+
+/* For a vCPU that uses page tables. */
+struct paging paging_of(const struct snapshot_cpu *cpu);
+/* An entry of level maps 2^shift bytes; those of level 0 are pages. */
+static inline unsigned
+paging_shift(const struct paging *paging, unsigned level)
+{
+	return 12 + paging->bits * level;
+}
+/* Can entries of this level map large pages? */
+static inline bool
+paging_large(const struct paging *paging, unsigned level)
+{
+	return level && level <= (paging->wide ? 2 : 1) && paging->large;
+}
+/* The number of entries in a table of this level. */
+static inline uint32_t
+paging_entries(const struct paging *paging, unsigned level)
+{
+	return !paging->wide && level == 2 ? 4 : 1u << paging->bits;
+}
+/* The address of the page of 2^shift bytes that an entry maps. */
+gpa_t paging_page(const struct paging *paging, uint64_t entry, unsigned shift);
+/* A linear address with its upper bits, which repeat the highest bit that is translated. */
+uint64_t paging_linear(const struct paging *paging, uint64_t linear);
+
 /* Translates a linear address. Returns 0, or -1 with the reason in why. */
 int snapshot_translate(const struct snapshot *snapshot, const struct snapshot_cpu *cpu,
 		       uint64_t linear, gpa_t *gpa, struct why *why);
