@@ -84,7 +84,7 @@ open_unnamed(struct file_replacement *file, mode_t mode)
 	errno = EOPNOTSUPP;
 	if (!access("/proc/self/fd", X_OK)) /* give_name() needs it */
 		file->fd =
-		    openat(file->place.directory, ".", O_WRONLY | O_TMPFILE | O_CLOEXEC, mode);
+		    openat(file->place.directory, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, mode);
 	return file->fd < 0 ? -1 : 0;
 }
 
@@ -195,7 +195,7 @@ file_replace(struct file_replacement *file, const char *what, const char *path, 
 		return file_replace_fail(file, "creating a file in its directory");
 	if (file->fd < 0) {
 		file->fd = openat(file->place.directory, file->temporary,
-				  O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+				  O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
 		file->named = file->fd >= 0;
 	}
 	if (file->fd < 0)

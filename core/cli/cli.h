@@ -17,6 +17,7 @@ int cli_list(int argc, char **argv);       /* prints the contents of a snapshot 
 int cli_tree(int argc, char **argv);       /* prints the contents of a snapshot */
 int cli_batch(int argc, char **argv);      /* runs a machine once per input */
 int cli_flatten(int argc, char **argv);    /* merges a chain of snapshots */
+int cli_core(int argc, char **argv);       /* writes a snapshot as a core file for debuggers */
 int cli_verify(int argc, char **argv);     /* checks every checksum of a snapshot */
 int cli_diff(int argc, char **argv);       /* compares snapshots; 0: same, 1: differ, 2: error */
 int cli_plugins(int argc, char **argv);    /* lists plugins, or prints one's tables */

@@ -11,7 +11,7 @@
 const struct cli_option cli_run_options[] = {
 	{ "config", 'c', "CONFIG", "run the machine that an INI file describes", NULL },
 	{ "restore", 'r', "SNAPSHOT", "restore a machine and run it; also - and fd:N",
-	  "restore it and run; also -, fd:N; --trust: open its files" },
+	  "restore and run a machine; --trust: with host files" },
 	{ "set", CLI_SET, "KEY=VALUE", "set a key: vm.memory=1M, device.serial0.output=pty", NULL },
 	{ "until", CLI_UNTIL, "CONDITION", "end there (with --save: after writing the snapshot)",
 	  "end there; --timeout TIME (30s): with status 124" },
@@ -29,10 +29,9 @@ const struct cli_option cli_run_options[] = {
 	{ "restore-or-start", CLI_RESTORE_OR_START, NULL,
 	  "continue from the file of [snapshot], if it exists", "" },
 	{ "status", CLI_STATUS, "FILE", "write how the run ended, as a line of JSON",
-	  "write how it ended; also --registers, --trace FILE" },
+	  "write how it ended; --registers, --trace, --log, --check" },
 	{ "registers", CLI_REGISTERS, NULL, "print the registers at the end", "" },
-	{ "check", CLI_CHECK, NULL, "check the config and its plugins, run nothing",
-	  "check the config, run nothing; --log LEVEL: debug" },
+	{ "check", CLI_CHECK, NULL, "check the config and its plugins, run nothing", "" },
 	{ "trace", CLI_TRACE, "FILE", "log each port and MMIO access as a line of JSON", "" },
 	{ "log", CLI_LOG, "LEVEL", "error, warn, info, debug", "" },
 	{ "help", 'h', NULL, "print the commands and options", "" },
@@ -101,6 +100,12 @@ static const struct cli_option flatten_options[] = {
 	{ .id = 0 },
 };
 
+static const struct cli_option core_options[] = {
+	{ NULL, 'o', "FILE", "the file to write; - is stdout", NULL },
+	{ "help", 'h', NULL, "print this", NULL },
+	{ .id = 0 },
+};
+
 static const struct cli_option plugins_options[] = {
 	{ "mdoc", CLI_MDOC, NULL, "print the tables as sections of a manual page", NULL },
 	{ "help", 'h', NULL, "print this", NULL },
@@ -159,6 +164,15 @@ const struct cli_command cli_commands[] = {
 	  "Writes the last snapshot as a full one, which needs no parent. It contains all\n"
 	  "pages from the other snapshots and from files in their directory.\n",
 	  flatten_options },
+	{ "core", cli_core, "SNAPSHOT... -o FILE", "A -o C",
+	  "write it as a core file for gdb, crash and drgn",
+	  "Writes a snapshot as an ELF core file: registers, memory and, for Linux, VMCOREINFO.\n"
+	  "Zero pages are holes of the file. SNAPSHOT - is stdin.\n"
+	  "  gdb PROGRAM FILE          a guest without an operating system\n"
+	  "  crash VMLINUX FILE        Linux; VMLINUX has the kernel's debug symbols\n"
+	  "  drgn -c FILE -s VMLINUX\n"
+	  "of a running machine: minivmm ctl SOCKET core FILE\n",
+	  core_options },
 	{ "verify", cli_verify, "SNAPSHOT", NULL, "check every checksum, memory included",
 	  "Checks every checksum of a snapshot, memory included.\n", no_options },
 	{ "plugins", cli_plugins, "[PLUGIN]", NULL,
@@ -290,6 +304,8 @@ cli_dash(const struct cli_option *option)
 		{ 'o', "name a file" },
 	};
 
+	if (option == core_options)
+		return NULL;
 	for (size_t i = 0; i < sizeof(outputs) / sizeof(*outputs); i++)
 		if (outputs[i].id == option->id)
 			return outputs[i].instead;

@@ -191,6 +191,7 @@ static int
 command(struct ctl *ctl, char **words, bool json)
 {
 	bool snapshot = !strcmp(words[0], "snapshot"), out = snapshot && to_stdout(words);
+	bool writes = snapshot || !strcmp(words[0], "core");
 	bool joins = !strcmp(words[0], "connect");
 	char *line, *reply = NULL, *path = NULL;
 	int status;
@@ -202,7 +203,7 @@ command(struct ctl *ctl, char **words, bool json)
 	if (joins && json)
 		return -fail(STATUS_USAGE, "ctl: connect does not support --json: stdout is the "
 					   "connection");
-	if (snapshot && words[1] && *words[1] && *words[1] != '/' && strcmp(words[1], "-")) {
+	if (writes && words[1] && *words[1] && *words[1] != '/' && strcmp(words[1], "-")) {
 		path = words[1] = full_path(words[1]);
 		if (!path)
 			return STATUS_HOST;
@@ -213,8 +214,9 @@ command(struct ctl *ctl, char **words, bool json)
 	free(path);
 	if (!status)
 		status = ctl_connect(ctl, ctl);
-	if (!status && snapshot)
-		status = ctl_snapshot(ctl, line, out ? STDOUT_FILENO : -1, &reply);
+	if (!status && writes)
+		status = ctl_snapshot(ctl, snapshot ? "snapshot" : "core", line,
+				      out ? STDOUT_FILENO : -1, &reply);
 	else if (!status && !joins && !(status = ctl_send(ctl, line, -1)))
 		status = ctl_receive(ctl, &reply);
 	status = status  ? -status

@@ -51,10 +51,10 @@ int ctl_receive(struct ctl *ctl, char **line);
 int ctl_reply(const struct ctl *ctl, const char *line, struct json *reply);
 
 /*
- * Sends a snapshot command and waits for its reply. Shows the progress at a terminal. Ctrl-C
- * cancels the snapshot.
+ * Sends a command that writes a snapshot or a core, and waits for its reply. Shows the progress at
+ * a terminal. Ctrl-C cancels it. what: is written, for messages; a string constant.
  */
-int ctl_snapshot(struct ctl *ctl, const char *command, int fd, char **line);
+int ctl_snapshot(struct ctl *ctl, const char *what, const char *command, int fd, char **line);
 /*
  * Sends a connect command, and joins stdin and stdout with the device. Returns the exit status,
  * when both directions have ended: 0, or 1 if the machine or the guest refuses.

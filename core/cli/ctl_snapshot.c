@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* minivmm ctl SOCKET snapshot: progress and Ctrl-C, through a second connection. */
+/* minivmm ctl SOCKET snapshot, core: progress and Ctrl-C, through a second connection. */
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -39,7 +39,8 @@ side_ready(struct waiting *p)
 	while ((line = ctl_line(&p->side))) {
 		p->asked = false;
 		if (p->polls && !json_open(line, strlen(line), &root, NULL) &&
-		    json_find(&root, "snapshot", &snapshot) &&
+		    (json_find(&root, "snapshot", &snapshot) ||
+		     json_find(&root, "core", &snapshot)) &&
 		    json_find_u64(&snapshot, "done_bytes", &done) &&
 		    json_find_u64(&snapshot, "total_bytes", &total))
 			progress_draw(&p->line, done, total);
@@ -63,7 +64,8 @@ cancel(struct waiting *p)
 	sigprocmask(SIG_UNBLOCK, &set, NULL);
 	progress_wipe(&p->line);
 	p->polls = false;
-	log_line(MINIVMM_INFO, NULL, "cancelling the snapshot; Ctrl-C again does not wait for it");
+	log_line(MINIVMM_INFO, NULL, "cancelling the %s; Ctrl-C again does not wait for it",
+		 p->line.what);
 	if (p->side.fd < 0 && ctl_connect(&p->side, p->first))
 		ctl_close(&p->side);
 	p->side.quiet = true;
@@ -116,11 +118,12 @@ wait_for_reply(struct waiting *p, char **line)
 }
 
 int
-ctl_snapshot(struct ctl *ctl, const char *command, int fd, char **line)
+ctl_snapshot(struct ctl *ctl, const char *what, const char *command, int fd, char **line)
 {
-	struct waiting p = {
-		.first = ctl, .side.fd = -1, .next = clock_host() + PROGRESS_EVERY, .line.next = 1
-	};
+	struct waiting p = { .first = ctl,
+			     .side.fd = -1,
+			     .next = clock_host() + PROGRESS_EVERY,
+			     .line = { .what = what, .next = 1 } };
 	sigset_t set, before;
 	int status;
 

@@ -73,7 +73,7 @@ progress_draw(struct progress *p, uint64_t done, uint64_t total)
 	rate = elapsed && done > p->done_then
 		   ? (double)(done - p->done_then) * 1e9 / (double)elapsed
 		   : 0;
-	length = snprintf(text, sizeof(text), "snapshot: %.0f %%",
+	length = snprintf(text, sizeof(text), "%s: %.0f %%", p->what ? p->what : "snapshot",
 			  total ? 100.0 * (double)done / (double)total : 0);
 	if (rate > 0)
 		snprintf(text + length, sizeof(text) - (size_t)length, ", %.0f MB/s, %.0f s left",
@@ -87,5 +87,5 @@ progress_wipe(struct progress *p)
 {
 	if (p->shown)
 		progress_line(p, "");
-	*p = (struct progress){ 0 };
+	*p = (struct progress){ .what = p->what };
 }

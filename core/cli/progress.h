@@ -10,7 +10,8 @@
 
 /* Zeroed by the caller. */
 struct progress {
-	unsigned shown; /* columns of the line */
+	const char *what; /* is written; NULL: "snapshot" */
+	unsigned shown;   /* columns of the line */
 	uint64_t began,
 	    done_then; /* clock_host() of the first progress, and the bytes done by then */
 	uint64_t next; /* clock_host() of the next line; 0: PROGRESS_EVERY from now */
@@ -21,7 +22,7 @@ struct progress {
  * false if there is none, or if it has no room.
  */
 bool progress_line(struct progress *progress, const char *text);
-/* The same for the progress of a snapshot, in bytes, unless the last line is too young. */
+/* The same for the progress of what is written, in bytes, unless the last line is too young. */
 void progress_draw(struct progress *progress, uint64_t done, uint64_t total);
 /* Removes the line. */
 void progress_wipe(struct progress *progress);

@@ -208,8 +208,11 @@ begin(struct capture *c, const struct capture_request *request)
 	c->started = clock_host();
 	c->phase = CAPTURE_COPYING;
 	c->request.path = strdup(request->path);
-	r = request->fd >= 0 ? output_open_fd(&c->output, request->fd, request->path)
-			     : output_open(&c->output, request->path);
+	if (request->open_file)
+		r = output_open_file(&c->output, request->fd, request->path);
+	else
+		r = request->fd >= 0 ? output_open_fd(&c->output, request->fd, request->path)
+				     : output_open(&c->output, request->path);
 	if (!r && !c->request.path)
 		r = fail_memory("writing snapshot %s", request->path);
 	if (!r && getrandom(c->header.id, sizeof(c->header.id), 0) != sizeof(c->header.id))
@@ -271,7 +274,7 @@ capture_start(struct capture *c, const struct capture_request *request)
 	int r = check(c, request);
 
 	if (r) {
-		if (request->fd >= 0)
+		if (request->fd >= 0 && !request->open_file)
 			socket_close_passed(request->fd);
 		return r;
 	}
@@ -308,7 +311,7 @@ capture_now(struct capture *c, const struct capture_request *request, struct cap
 
 	paused.method = METHOD_PAUSE;
 	if (r) {
-		if (request->fd >= 0)
+		if (request->fd >= 0 && !request->open_file)
 			socket_close_passed(request->fd);
 		return r;
 	}

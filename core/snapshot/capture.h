@@ -42,6 +42,8 @@ struct capture_result {
 struct capture_request {
 	const char *path; /* of the file; with fd: a name for messages */
 	int fd;           /* -1, or a descriptor for a stream, which the capture then owns */
+	/* fd is an empty file instead, which stays the caller's and gets the snapshot. */
+	bool open_file;
 	bool diff;
 	bool track; /* track changes from this snapshot on, so that a diff may follow */
 	bool apart; /* it does not become the base of later diffs */

@@ -164,6 +164,15 @@ output_open_fd(struct output *output, int fd, const char *name)
 }
 
 int
+output_open_file(struct output *output, int fd, const char *name)
+{
+	*output = (struct output){
+		.path = strdup(name), .fd = fd, .open_file = true, .file = { .fd = -1 }
+	};
+	return output->path ? 0 : fail_memory("writing snapshot %s", name);
+}
+
+int
 output_write(struct output *output, const void *from, size_t length, uint64_t offset)
 {
 	const uint8_t *bytes = from;
@@ -223,6 +232,8 @@ output_commit(struct output *output)
 
 	if (output->stream)
 		return send_frame(output, "", 0, output->size);
+	if (output->open_file)
+		return 0;
 	failed = file_replace_commit(&output->file);
 	output->done = output->file.done;
 	return failed;
@@ -231,7 +242,7 @@ output_commit(struct output *output)
 void
 output_discard(struct output *output)
 {
-	if (output->stream)
+	if (output->stream || output->open_file)
 		return;
 	file_replace_discard(&output->file);
 	output->fd = -1;
@@ -244,7 +255,7 @@ output_close(struct output *output)
 		fcntl(output->fd, F_SETFL, output->flags);
 	if (output->stream && output->fd >= 0)
 		socket_close_passed(output->fd);
-	if (!output->stream)
+	if (!output->stream && !output->open_file)
 		file_replace_end(&output->file);
 	free(output->frame);
 	free(output->path);

@@ -22,6 +22,7 @@ struct output {
 	bool done;                    /* the file has its name, even if output_commit failed */
 	int fd;                       /* of the file, or the stream */
 	bool stream;
+	bool open_file;              /* the file is the caller's */
 	bool socket;                 /* the stream is a socket */
 	int flags;                   /* file status flags to restore on close; -1: none */
 	bool stream_started;         /* magic and first frame are sent */
@@ -41,6 +42,9 @@ int output_open(struct output *output, const char *path);
 int output_check(const char *path);
 /* The output owns fd from here on, even if this fails. name is for messages. */
 int output_open_fd(struct output *output, int fd, const char *name);
+/* The output is an open file, empty and regular, which stays the caller's: a commit does nothing,
+ * and an error leaves bytes in it. name is for messages. */
+int output_open_file(struct output *output, int fd, const char *name);
 /* Writes at an offset. Bytes that are never written are zero. */
 int output_write(struct output *output, const void *from, size_t length, uint64_t offset);
 /* Sets the size of the file without its metadata. Call it before the first write. */

@@ -116,8 +116,8 @@ command_cancel(void *context, struct command *command, int argc, char **argv)
 
 	if (vm->capture.busy)
 		capture_cancel(&vm->capture);
-	else if (!vm_withdraw_until(vm, "withdrawn by cancel")) {
-		command_fail(command, "no snapshot or until is in progress");
+	else if (!vm_core_cancel(vm) && !vm_withdraw_until(vm, "withdrawn by cancel")) {
+		command_fail(command, "no snapshot, core or until is in progress");
 		return;
 	}
 	command_done(command);

@@ -78,6 +78,7 @@ struct vm {
 	struct command *until;     /* waits for the stop condition until_text; NULL: none */
 	const char *until_text;    /* the command's */
 	struct command *capturing; /* waits for the snapshot under way; NULL: none */
+	struct core_writing *core; /* the command core that is under way; NULL: none */
 	uint64_t dirty_polled;     /* clock_host of the last poll of dirty pages; 0: none */
 	struct branches branches;
 	struct vm_tools tools;

@@ -197,7 +197,9 @@ reset_urgent(void *context)
 static bool
 cancel_urgent(void *context)
 {
-	return ((struct vm *)context)->capture.busy;
+	struct vm *vm = context;
+
+	return vm->capture.busy || vm->core;
 }
 
 static void
@@ -232,8 +234,10 @@ const struct command_row vm_commands[] = {
 	{ "snapshot", "snapshot FILE [full|diff] [live|paused] [apart]",
 	  "write a snapshot; FILE - is the descriptor that came with the request", 1, 4, false,
 	  command_snapshot, NULL },
-	{ "cancel", "cancel", "cancel the snapshot in progress, or withdraw until", 0, 0, false,
-	  command_cancel, cancel_urgent },
+	{ "core", "core FILE", "write a core file for gdb, crash and drgn", 1, 1, false,
+	  command_core, NULL },
+	{ "cancel", "cancel", "cancel the snapshot or core in progress, or withdraw until", 0, 0,
+	  false, command_cancel, cancel_urgent },
 	{ "branch", "branch {SOCKET [--set device.NAME.KEY=VALUE]...}... [--paused]",
 	  "copy the machine: each copy is a process with its own control socket", 1, UINT_MAX,
 	  false, command_branch, NULL },

@@ -6,7 +6,7 @@
 
 #include "base/limit.h"
 #include "base/log.h"
-#include "vm/vm.h"
+#include "vm/vm_commands.h"
 
 int
 vm_start(struct vm *vm)
@@ -59,6 +59,7 @@ vm_run(struct vm *vm)
 			     vm->until_text, machine_cause_name(vm->machine.end.cause));
 	branches_end(vm);
 	capture_end(&vm->capture);
+	vm_core_end(vm);
 	return r;
 }
 

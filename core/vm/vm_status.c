@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "base/json.h"
-#include "vm/vm.h"
+#include "vm/vm_commands.h"
 
 /* Exits with a name in the reply; the others are summed up as "other". */
 static const struct {
@@ -98,6 +98,9 @@ write_snapshot(FILE *out, const struct vm *vm)
 
 	if (vm->capture.base.known)
 		fprintf(out, ",\"base\":\"%s\"", snapshot_id_text(vm->capture.base.id, id));
+	if (vm_core_progress(vm, &done, &total))
+		fprintf(out, ",\"core\":{\"done_bytes\":%llu,\"total_bytes\":%llu}",
+			(unsigned long long)done, (unsigned long long)total);
 	if (!capture_progress(&vm->capture, &done, &total))
 		return;
 	fputs(",\"snapshot\":{\"file\":", out);

@@ -27,7 +27,7 @@ for my $option ($help =~ /^ +(--[a-z]+)/mg) {
     fails([ $minivmm, '-c', 'x.ini', $option ], 110, qr/\Q$option\E needs a value; see minivmm --help/, "$option needs a value");
 }
 my @commands = $help =~ /^  minivmm ([a-z][a-z-]+)/mg;
-is("@commands", 'ctl list inspect batch diff flatten verify plugins new-plugin doctor', 'sub-commands');
+is("@commands", 'ctl list inspect batch diff flatten core verify plugins new-plugin doctor', 'sub-commands');
 for my $command (@commands) {
     ($status, $out, $err) = run([ $minivmm, $command, '--help' ]);
     like("$status:$err:$out", qr/\A0::(?:usage: )?minivmm $command/, "$command --help");

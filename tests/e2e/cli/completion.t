@@ -25,7 +25,7 @@ sub offered {
     return is(ref $offers ? join(' ', sort keys %$offers) : $offers, $expected, "minivmm @$words|");
 }
 
-my $commands = 'batch ctl diff doctor flatten inspect list new-plugin plugins verify';
+my $commands = 'batch core ctl diff doctor flatten inspect list new-plugin plugins verify';
 my @run = qw(at branch check config help log registers restore restore-or-start save set status timeout trace trust until version);
 offered([''], join ' ', (map { "--$_" } @run), split ' ', $commands);
 my $help = (run([ $minivmm, '--help' ]))[1];
@@ -49,11 +49,13 @@ offered([ '-r', 'x.snap', '--branch', 'a', '' ], 'files sock');
 offered([ 'inspect', '' ], 'files snap');
 offered([ 'flatten', 'a.snap', '' ], 'files snap');
 offered([ 'flatten', '-o', '' ], 'files *');
+offered([ 'core', 'a.snap', '' ], 'files snap');
+offered([ 'core', '-o', '' ], 'files *');
 offered([ 'batch', '-r', 'x', '' ], 'files *');
 offered([ 'diff', 'a', 'b', '' ], '');
 offered([ '--log', '' ], 'debug error info warn');
 offered(['--log=w'], '--log=warn');
-offered([ '--until', '' ], 'access: hlt mio: output: pio: rip: shutdown step: time:' =~ s/mio/mmio/r);
+offered([ '--until', '' ], 'access: hlt mio: output: panic pio: rip: shutdown step: time:' =~ s/mio/mmio/r);
 offered([ 'plugins', '' ], join ' ', plugins());
 offered([ 'completion', '' ], 'bash zsh');
 

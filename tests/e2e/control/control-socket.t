@@ -35,12 +35,12 @@ my $control = Control->connect('vm.sock');
 ok($control, 'the machine listens on its socket');
 is((stat 'vm.sock')[2] & 07777, 0600, 'only the owner can access the socket');
 
-# help lists the commands. Each one is tested below, but branch in branch/branch.t, and connect in
-# connect.t.
+# help lists the commands. Each one is tested below, but branch in branch/branch.t, connect in
+# connect.t, and core in cli/core.t.
 my $help = $control->request('help');
 my @commands = map { $_->{name} } @{ $help->{commands} };
 is(join(' ', sort @commands),
-    'branch cancel connect device devices help log memory pause quit registers reset resume snapshot status until',
+    'branch cancel connect core device devices help log memory pause quit registers reset resume snapshot status until',
     'help lists the commands that are tested below');
 my ($status, $out, $err) = ctl('vm.sock', 'help');
 is($status, 0, 'ctl help');
@@ -119,7 +119,9 @@ my %errors = (
     'snapshot x.snap diff' => qr/take a full snapshot first/,
     'snapshot no/where' => qr/No such file or directory/,
     'snapshot -' => qr/needs a descriptor/,
-    'cancel' => qr/no snapshot or until is in progress/,
+    'core' => qr/./,
+    'core no/where' => qr/No such file or directory/,
+    'cancel' => qr/no snapshot, core or until is in progress/,
     'reset' => qr/needs a snapshot/,
     'log loud' => qr/loud is not error/,
     'frobnicate' => qr/frobnicate/,
@@ -228,7 +230,7 @@ $second = Control->connect('vm.sock');
 is($second->request('quit')->{ok}, 1, 'quit');
 ($status, $out, $err) = finish($process);
 is($status, 0, 'the machine ends with status 0');
-unlike($err, qr/^(?!minivmm: cannot write snapshot )/m, 'stderr has only the failed snapshots');
+unlike($err, qr/^(?!minivmm: cannot write (?:snapshot|core) )/m, 'stderr has only the failed snapshots');
 consecutive($out, 'no tick is missing');
 ok(!-e 'vm.sock', 'the socket file is removed');
 

@@ -82,7 +82,7 @@ for my $how (qw(gone cancelled)) {
     is($other->request('until output:serial0:y')->{state}, 'paused', "$how: there is room for another");
     is($other->request('resume')->{state}, 'running', "$how: resume");
 }
-like($other->request('cancel')->{error}, qr/no snapshot or until is in progress/, 'nothing is left to cancel');
+like($other->request('cancel')->{error}, qr/no snapshot, core or until is in progress/, 'nothing is left to cancel');
 
 # A snapshot in progress is cancelled first.
 $other->request('quit');

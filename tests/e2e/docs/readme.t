@@ -15,6 +15,8 @@ my @blocks = $readme =~ /^```(\w+)\n(.*?)^```$/gms;
 # The files that the commands use: this folder has the layout of the source tree.
 symlink $minivmm, 'minivmm';
 symlink "$top/$_", $_ for qw(configs core guests);
+mkdir 'build';
+symlink "$top/build/guests", 'build/guests';
 
 sub matches {
     my ($shown) = @_;
