@@ -232,12 +232,12 @@ lint: $(plugin_pages) ## check layout and structure, and run clang-tidy
 	mandoc -Tlint -Wwarning $(pages) $(plugin_pages)
 
 DEPS := git gcc g++ libc6-dev binutils pkgconf perl libinih-dev libcmocka-dev mandoc socat systemd acpica-tools clang clang-format clang-tidy \
-	libclang-rt-14-dev locales nbdkit libnbd-bin casync zstd zsh
+	libclang-rt-14-dev locales gdb nbdkit libnbd-bin casync zstd zsh
 # What tests/svm/run needs, and what check-linux needs besides.
 SVM_DEPS := qemu-system-x86 cpio kmod
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 deps: more = $(shell tests/svm/usable >/dev/null || echo $(SVM_DEPS))
-deps-linux: more = $(SVM_DEPS) xz-utils zstd lz4 e2fsprogs libelf1 libdevmapper1.02.1 openssh-client
+deps-linux: more = $(SVM_DEPS) xz-utils zstd lz4 e2fsprogs libelf1 libdevmapper1.02.1 openssh-client gdb crash python3-drgn
 deps: ## install what is missing (Debian)
 deps-linux: ## and what check-linux and bench-linux need as well
 deps-slurm: ## and what check-slurm needs; without it, check-slurm is skipped

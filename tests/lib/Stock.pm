@@ -17,7 +17,7 @@ our ($kernel, $image);    # the folder of tests/svm/fetch, and the kernel in it
 # Fetches a package; skips the test if that fails, but not in CI. Returns the folder.
 sub fetch {
     my ($package) = @_;
-    my ($status, $out, $err) = run([ "$top/tests/svm/fetch", $package ], timeout => 300);
+    my ($status, $out, $err) = run([ "$top/tests/svm/fetch", $package ], timeout => 900);
     die "no package $package: $err" if $status && $ENV{CI};
     plan skip_all => "no package $package can be fetched here" if $status;
     chomp $out;
