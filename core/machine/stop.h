@@ -18,7 +18,7 @@ enum stop_kind {
 	STOP_STEP,     /* step:N     after N instructions, single-stepped */
 	STOP_HLT,      /* hlt        every vCPU has halted, no interrupt can wake it */
 	STOP_SHUTDOWN, /* shutdown   a vCPU has a triple fault, which ends the machine */
-	STOP_PANIC,    /* panic      the guest reports a panic to a device, which ends the machine */
+	STOP_PANIC,    /* panic      the guest reports a panic to a device, which ends it */
 	STOP_TIME,     /* time:DURATION on the VM's clock */
 	STOP_OUTPUT,   /* output:DEVICE:TEXT  the device has just written TEXT to its stream */
 };

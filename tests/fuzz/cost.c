@@ -48,13 +48,13 @@ freed(const volatile void *block)
 	heap -= block ? (long)__sanitizer_get_allocated_size(block) : 0;
 }
 
-static char folder[] = "/dev/shm/minivmm-fuzz-XXXXXX", names[4][64], plugins[4096];
-static const struct reading reading = { names[0], names[1], names[2], names[3], plugins };
+static char folder[] = "/dev/shm/minivmm-fuzz-XXXXXX", names[5][64], plugins[4096];
+static const struct reading reading = { names[0], names[1], names[2], names[3], names[4], plugins };
 
 static void
 clean_up(void)
 {
-	for (size_t i = 0; i < 4; i++)
+	for (size_t i = 0; i < 5; i++)
 		unlink(names[i]);
 	rmdir(folder);
 }
@@ -62,12 +62,12 @@ clean_up(void)
 int
 LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	static const char *const files[] = { "a", "b", "flat", "stream" };
+	static const char *const files[] = { "a", "b", "flat", "core", "stream" };
 	char here[4000];
 
 	if (!mkdtemp(folder) || !getcwd(here, sizeof(here)))
 		err(2, "%s", folder);
-	for (size_t i = 0; i < 4; i++)
+	for (size_t i = 0; i < 5; i++)
 		snprintf(names[i], sizeof(names[i]), "%s/%s", folder, files[i]);
 	/* make fuzz runs in build/fuzz. */
 	snprintf(plugins, sizeof(plugins), "plugins.path=%s/../../plugins:%s/plugins", here, here);

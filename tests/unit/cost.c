@@ -103,7 +103,7 @@ free(void *old)
 static char folder[] = "/tmp/minivmm-cost-XXXXXX";
 static char plugins[PATH_MAX + 32];
 static const struct reading reading = { (char *)"a.snap", (char *)"b.snap", (char *)"flat.snap",
-					(char *)"stream", plugins };
+					(char *)"core",   (char *)"stream", plugins };
 
 struct cost {
 	uint64_t blocks;

@@ -16,7 +16,7 @@
 /* Files in a directory of the test. Mutable, as main's arguments are. */
 struct reading {
 	char *path, *other; /* the snapshot, and another one for diff */
-	char *flat;         /* what flatten writes */
+	char *flat, *core;  /* what flatten and core write */
 	char *stream;       /* the snapshot as a stream */
 	char *plugins;      /* "plugins.path=..." */
 };
@@ -85,6 +85,14 @@ reader_diff(const struct reading *r)
 }
 
 static inline void
+reader_core(const struct reading *r)
+{
+	char *argv[] = { (char *)"core", r->path, (char *)"-o", r->core, NULL };
+
+	cli_core(4, argv);
+}
+
+static inline void
 reader_flatten(const struct reading *r)
 {
 	char *argv[] = { (char *)"flatten", r->path, (char *)"-o", r->flat, NULL };
@@ -144,7 +152,7 @@ static const struct reader {
 	{ "inspect --map", reader_map },   { "diff --json --hex --guest", reader_diff_json },
 	{ "inspect --dump", reader_dump }, { "flatten", reader_flatten },
 	{ "restore", reader_restore },     { "batch", reader_batch },
-	{ "-r -", reader_receive },
+	{ "-r -", reader_receive },        { "core", reader_core },
 };
 #define READERS (sizeof(readers) / sizeof(*readers))
 

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# minivmm core and ctl core: the core file, read by its ELF headers and by gdb, has the registers and
-# the memory of the machine. Chains, pipes, targets that are refused, and cores of running machines.
+# minivmm core and ctl core: the core file, read by its ELF headers and by gdb, has the registers
+# and the memory of the machine. Chains, pipes, targets that are refused, cores of running machines.
 use v5.14;
 use warnings;
 no warnings 'portable';
