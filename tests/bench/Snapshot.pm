@@ -79,4 +79,29 @@ sub whole {
 	}
 }
 
+# A core file of a snapshot of a filled memory, beside a copy of the snapshot. Both are new files.
+sub core {
+	assemble('idle');
+	my $machine = idle('core', GIB, IDLE);
+	$machine->ctl("snapshot $shm/core.snap full");
+	$machine->end;
+	my %commands = (core => [$minivmm, 'core', "$shm/core.snap", '-o', "$shm/core"], cp => ['cp', "$shm/core.snap", "$shm/core"]);
+	my @lines;
+	for my $round (0 .. ROUNDS) {
+		progress("core, round $round");
+		my %taken = map {
+			my $start = now();
+			system("@{ $commands{$_} } 2>/dev/null") == 0 or die "bench: @{ $commands{$_} }: failed\n";
+			my $taken = (now() - $start) * 1e6;
+			unlink "$shm/core";
+			($_ => $taken);
+		} $round % 2 ? qw(core cp) : qw(cp core);
+		push @lines, sprintf "%.1f\t%.1f", @taken{qw(cp core)} if $round;    # the host allocates its memory
+	}
+	unlink "$shm/core.snap";
+	keep('core', @lines);
+	my ($copy, $ours, $ratio) = pairs(@lines);
+	row('speed of core, snapshot of 1 GiB, by cp', ours => ms($ours), limit => ms($copy), value => $ratio, at_least => 0.7);
+}
+
 1;
