@@ -135,6 +135,7 @@ const struct cli_command cli_commands[] = {
 	  "                     join stdin and stdout with a port of a vsock (connect vsock0 22)\n"
 	  "                     or with a serial line (connect serial0)\n"
 	  "  stats [--watch]    print exits and accesses per second; --watch: until Ctrl-C\n"
+	  "  top                show vCPUs and devices as bars, until Ctrl-C\n"
 	  "Exit: 0 done, 1 the machine refused or failed, 113 there was no reply\n",
 	  ctl_options },
 	{ "list", cli_list, "[SOCKET...]", NULL, "list your machines; tree: which are branches",

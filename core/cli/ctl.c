@@ -247,6 +247,18 @@ stats(struct ctl *ctl, char **words, bool json)
 	return status ? -status : ctl_stats(ctl, watch);
 }
 
+static int
+top(struct ctl *ctl, char **words, bool json)
+{
+	int status;
+
+	if (json || words[1])
+		return -fail(STATUS_USAGE, "ctl: top takes no argument, and shows a screen; for "
+					   "programs, use minivmm ctl --json SOCKET status");
+	status = ctl_connect(ctl, ctl);
+	return status ? -status : ctl_top(ctl);
+}
+
 /* A name or a number. */
 static int
 parse_user(const char *text, uid_t *user)
@@ -280,7 +292,8 @@ cli_ctl(int argc, char **argv)
 		return arguments.status;
 	words = arguments.operands + 1;
 	for (char **word = words; *word; word++)
-		if (!strcmp(*word, "--json") && strcmp(*words, "stats") != 0)
+		if (!strcmp(*word, "--json") && strcmp(*words, "stats") != 0 &&
+		    strcmp(*words, "top") != 0)
 			return -fail(STATUS_USAGE, "ctl: --json is given behind the command; use "
 						   "minivmm ctl --json SOCKET COMMAND");
 	/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): a socket is required */
@@ -288,7 +301,9 @@ cli_ctl(int argc, char **argv)
 	if (status)
 		return -status;
 	/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): a command is required */
-	status = (strcmp(*words, "stats") ? command : stats)(&ctl, words, json);
+	status = (!strcmp(*words, "stats") ? stats
+		  : !strcmp(*words, "top") ? top
+					   : command)(&ctl, words, json);
 	ctl_close(&ctl);
 	free(named);
 	return status;

@@ -64,5 +64,7 @@ int ctl_join(struct ctl *ctl, const char *line);
  * Prints exits and accesses per second: once, or with watch until Ctrl-C. Returns the exit status.
  */
 int ctl_stats(struct ctl *ctl, bool watch);
+/* Shows the machine's rates as a screen until Ctrl-C. Returns the exit status. */
+int ctl_top(struct ctl *ctl);
 
 #endif

@@ -246,6 +246,7 @@ offer_ctl_commands(const struct completion *c)
 		offer_word(c, "", row->name, "", row->help);
 	offer_word(c, "", "help", "", "list the commands");
 	offer_word(c, "", "stats", "", "exits and accesses per second");
+	offer_word(c, "", "top", "", "a screen with vCPUs and devices as bars");
 }
 
 void

@@ -153,8 +153,10 @@ vm_status(FILE *out, struct vm *vm)
 	for (uint32_t i = 0; i < m->vcpu_count; i++) {
 		const struct vcpu *vcpu = machine_vcpu(m, i);
 
-		fprintf(out, "%s{\"id\":%u,\"halted\":%s,\"exits\":%llu}", i ? "," : "", i,
-			vcpu->halted ? "true" : "false", (unsigned long long)vcpu_exits(vcpu));
+		fprintf(out, "%s{\"id\":%u,\"halted\":%s,\"exits\":%llu,\"cpu_ns\":", i ? "," : "",
+			i, vcpu->halted ? "true" : "false", (unsigned long long)vcpu_exits(vcpu));
+		json_hex(out, vcpu_cpu_time(vcpu));
+		fputc('}', out);
 	}
 	fputc(']', out);
 	write_exits(out, m);

@@ -36,7 +36,7 @@ has_control(const char *name)
 	for (const struct command_row *row = vm_commands; row->name; row++)
 		if (!strcmp(row->name, name))
 			return 1;
-	return !strcmp(name, "help") || !strcmp(name, "stats");
+	return !strcmp(name, "help") || !strcmp(name, "stats") || !strcmp(name, "top");
 }
 
 static int

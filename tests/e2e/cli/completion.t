@@ -87,7 +87,7 @@ offered([ qw(batch -r simple.snap --input), '' ], 'serial0');
 
 # Commands of the control socket and their arguments.
 my $ctl = offers(qw(ctl x.sock), '');
-ok($ctl->{$_}, "ctl: $_") for qw(status pause resume snapshot until registers reset log quit help stats);
+ok($ctl->{$_}, "ctl: $_") for qw(status pause resume snapshot until registers reset log quit help stats top);
 offered([ 'ctl', '' ], 'files sock');
 offered([ qw(ctl x.sock snapshot), '' ], 'files *');
 offered([ qw(ctl x.sock snapshot a), '' ], 'diff full');

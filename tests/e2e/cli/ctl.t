@@ -220,6 +220,32 @@ for ([ 'ctl', 'vm.sock', 'stats', '--watch', qr/(?:up for.*){2}/s ], [ 'list', '
         unlike($terminal->{seen}, qr/\e/, 'sends no control sequences');
     }
 }
+
+# top: the same as bars. The busiest device has the longest one.
+$count = 0;
+serve(sub {
+    my $n = $count++ * 1000;
+    my $snapshot = $count > 1 ? '"snapshot":{"file":"x","done_bytes":25,"total_bytes":100},' : '';
+    return qq({"ok":true,"state":"running\\u001b","uptime_ns":"0x59682f00","memory_bytes":1048576,"dirty_pages_per_second":17,$snapshot)
+      . qq("vcpus":[{"id":0,"halted":false,"exits":$n,"cpu_ns":"0x0"}],"exits":{"pio":$n,"mm\\u001b":0},)
+      . '"devices":[' . join(',', map { my $r = $n * $_; qq({"name":"dev$_","reads":$r,"writes":0}) } 0 .. 9) . "]}\n";
+});
+$process = start(ctl(qw(vm.sock top)));
+until_true { heard($process) =~ /dev9.*dev9/s };
+kill INT => $process->{pid};
+($status, $out, $err) = finish($process);
+is("$status:$err", '0:', 'top: Ctrl-C ends it');
+like($out, qr/\Aup for 1\.5 s, running\\x1b, 1 MiB of memory, 17 pages written\/s\nvCPU 0 +\d+ exits\/s +0 % \nexits\/s  pio \d+  mm\\x1b 0\n/, 'its first lines');
+like($out, qr/^snapshot +25 % +#{8}$/m, 'the progress of a snapshot');
+my %bar = $out =~ /^  (dev\d) .*?(#*)$/gm;
+is_deeply([ map { length $bar{"dev$_"} } 0, 9 ], [ 0, 31 ], 'the bars: none, and all');
+cmp_ok(length $bar{"dev$_"}, '>', length $bar{ 'dev' . ($_ - 1) }, "more accesses, a longer bar: $_") for 1 .. 9;
+$terminal = terminal();
+system "stty cols 60 rows 8 <$terminal->{name}";
+$process = start(ctl(qw(vm.sock top)), terminal => $terminal, TERM => 'xterm');
+ok($terminal->shows(qr/\e\[H(?:[^\n]*\n){6}  and 9 more\e\[K\r?\n\e\[J/), 'a small terminal shows some devices, and how many more there are') or diag($terminal->{seen});
+kill INT => $process->{pid};
+finish($process);
 serve(sub { return '' });
 $process = start(ctl(qw(vm.sock stats --watch)));
 until_true { -e 'asked' };

@@ -72,6 +72,7 @@ for (
     [ [qw(flatten simple.snap -o -)], 'flatten: -o - does not mean stdout; name a file' ],
     [ [qw(inspect --json=yes simple.snap)], 'inspect: --json takes no value; see minivmm inspect --help' ],
     [ [qw(ctl vm.sock status --json)], 'ctl: --json is given behind the command; use minivmm ctl --json SOCKET COMMAND' ],
+    [ [qw(ctl --json vm.sock top)], 'ctl: top takes no argument, and shows a screen; for programs, use minivmm ctl --json SOCKET status' ],
     [ [qw(ctl vm.sock stats --json)], 'ctl: stats does not support --json; use minivmm ctl --json SOCKET status' ],
     [ [qw(doctor a b)], 'doctor: unexpected argument b; use minivmm doctor [KERNEL]' ],
     [ [ @ini, qw(--until hlt --save -) ], '--save - does not mean stdout; use fd:1' ],
