@@ -100,8 +100,8 @@ bool file_same(const struct file_id *a, const struct file_id *b);
  * Atomic replacement of a file: the new content appears under the name only when it is complete and
  * on the disk. The caller writes through fd, and can read. Where the file system supports it, the
  * file has no name until the commit, so that a killed process leaves nothing behind. A symbolic
- * link and a trap (place.h) are refused, then as now: the directory stays open. So is a file that is not of the
- * same kind: begins are the first bytes of that kind, borrowed; NULL means text.
+ * link and a trap (place.h) are refused, then as now: the directory stays open. So is a file that
+ * is not of the same kind: begins are the first bytes of that kind, borrowed; NULL means text.
  *
  * A new file has the mode that is given, less the umask. One that replaces another has the mode,
  * the owner and the group of the old one. If owner or group cannot be kept, if the owner is neither

@@ -135,7 +135,7 @@ report(struct worker *w, const char *file, uint64_t began, uint64_t vm_began)
 	if (r)
 		return r;
 	if (end->cause == CAUSE_INTERNAL)
-		report_end(m, &code);
+		report_end(m, NULL, &code);
 	if (end->cause == CAUSE_EXIT) {
 		fputs(",\"guest_status\":", line.out);
 		json_hex(line.out, end->status);

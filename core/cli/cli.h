@@ -36,7 +36,7 @@ struct run_options {
 	size_t tool_count;
 	const char *until, *at, *save;
 	uint64_t timeout; /* ns; 0: none */
-	const char *status, *trace;
+	const char *status, *trace, *symbols;
 	char **branch; /* the words of the command branch; NULL: the machine itself runs */
 	bool trust, registers, check, restore_or_start, paused;
 };

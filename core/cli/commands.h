@@ -43,6 +43,7 @@ enum {
 	CLI_RESUME,
 	CLI_FROM,
 	CLI_PCI,
+	CLI_SYMBOLS,
 };
 
 /* Plain data. A table ends with a row whose id is 0. */

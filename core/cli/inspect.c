@@ -16,6 +16,7 @@
 #include "snapshot/host.h"
 #include "snapshot/reader.h"
 #include "snapshot/sections.h"
+#include "snapshot/vmcoreinfo.h"
 
 /* Decodes a section (cli/decode.h) if possible. */
 static const struct record *
@@ -135,7 +136,7 @@ show_section(FILE *out, const struct section *section, uint32_t index, const str
 }
 
 static int
-inspect_text(FILE *out, const struct snapshot *snapshot)
+inspect_text(FILE *out, const struct snapshot *snapshot, const struct symbols *symbols)
 {
 	const struct section *section = NULL;
 	struct inspect_code code = { 0 };
@@ -151,6 +152,8 @@ inspect_text(FILE *out, const struct snapshot *snapshot)
 				show_section(out, section, i, record);
 			if (section->tag == SECTION_VCPU)
 				inspect_code(out, snapshot, i, &code);
+			if (section->tag == SECTION_VCPU && symbols)
+				inspect_stack(out, snapshot, i, symbols);
 		}
 	return show_memory(out, snapshot);
 }
@@ -241,6 +244,7 @@ inspect_json(FILE *out, const struct snapshot *snapshot)
 struct inspect {
 	const char *dump[2]; /* address and length; NULL: no dump */
 	const char *output;  /* the file of a map; NULL: stdout */
+	const char *symbols; /* names addresses; NULL: none */
 	bool json, map;
 };
 
@@ -257,6 +261,9 @@ take(struct inspect *inspect, int option, const struct arguments *arguments)
 	case 'o':
 		inspect->output = arguments->value;
 		break;
+	case CLI_SYMBOLS:
+		inspect->symbols = arguments->value;
+		break;
 	case CLI_DUMP:
 		inspect->dump[0] = arguments->value;
 		inspect->dump[1] = arguments->second;
@@ -269,6 +276,10 @@ check(const struct inspect *inspect)
 {
 	if (inspect->json + inspect->map + (inspect->dump[0] != NULL) > 1)
 		return fail(STATUS_USAGE, "inspect: give one of --json, --map and --dump");
+	if (inspect->symbols && (inspect->json || inspect->map || inspect->dump[0]))
+		return fail(STATUS_USAGE,
+			    "inspect: --symbols names addresses in the text; leave out --json, "
+			    "--map and --dump");
 	if (inspect->output && !inspect->map)
 		return fail(STATUS_USAGE, "inspect: -o %s needs --map", inspect->output);
 	return 0;
@@ -297,6 +308,26 @@ open_snapshot(struct snapshot *snapshot, char **paths, int count, bool parents)
 	return failed;
 }
 
+/* The text, with names of addresses. */
+static int
+show_symbols(const char *path, const struct snapshot *snapshot)
+{
+	struct vmcoreinfo info;
+	struct symbols symbols;
+	struct why why;
+	int failed = 0;
+
+	if (symbols_open(&symbols, path, &why))
+		failed = fail(why_status(&why, STATUS_USAGE), "inspect: --symbols: %s %s", path,
+			      why.text);
+	if (!failed && symbols_kernel(&symbols) && vmcoreinfo_find(&info, snapshot))
+		symbols.shift = vmcoreinfo_offset(&info);
+	if (!failed)
+		failed = inspect_text(stdout, snapshot, &symbols);
+	symbols_free(&symbols);
+	return failed;
+}
+
 static int
 show(const struct inspect *inspect, const struct snapshot *snapshot)
 {
@@ -304,7 +335,10 @@ show(const struct inspect *inspect, const struct snapshot *snapshot)
 		return inspect_map(snapshot, inspect->output);
 	if (inspect->dump[0])
 		return inspect_dump(stdout, snapshot, inspect->dump[0], inspect->dump[1]);
-	return inspect->json ? inspect_json(stdout, snapshot) : inspect_text(stdout, snapshot);
+	if (inspect->json)
+		return inspect_json(stdout, snapshot);
+	return inspect->symbols ? show_symbols(inspect->symbols, snapshot)
+				: inspect_text(stdout, snapshot, NULL);
 }
 
 int
@@ -324,7 +358,7 @@ cli_inspect(int argc, char **argv)
 	if (failed)
 		return -failed;
 	failed = open_snapshot(&snapshot, arguments.operands, arguments.count,
-			       inspect.map || inspect.dump[0]);
+			       inspect.map || inspect.dump[0] || inspect.symbols);
 	if (!failed)
 		failed = show(&inspect, &snapshot);
 	snapshot_close(&snapshot);

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 
+#include "base/symbols.h"
 #include "cli/disassemble.h"
 #include "snapshot/reader.h"
 
@@ -19,6 +20,12 @@ int inspect_dump(FILE *out, const struct snapshot *snapshot, const char *address
  * name ends in .svg. Needs the parents of a diff.
  */
 int inspect_map(const struct snapshot *snapshot, const char *path);
+/*
+ * Prints the names of the function at rip of a vCPU and of those at addresses on its stack, which
+ * may be return addresses.
+ */
+void inspect_stack(FILE *out, const struct snapshot *snapshot, uint32_t vcpu,
+		   const struct symbols *symbols);
 /* The code that inspect_code has printed last. Plain data; zeros: none. */
 struct inspect_code {
 	uint64_t at; /* its linear address */

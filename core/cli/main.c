@@ -171,6 +171,9 @@ take(int option, const char *value, struct run_options *run)
 	case CLI_TRACE:
 		run->trace = value;
 		return 0;
+	case CLI_SYMBOLS:
+		run->symbols = value;
+		return 0;
 	case CLI_LOG:
 		return set_log(value);
 	case CLI_BRANCH:
@@ -200,7 +203,7 @@ take_branch(struct run_options *run, struct arguments *arguments, int operands)
 			     "minivmm ctl SOCKET branch",
 			     "");
 	if (run->until || run->at || run->save || run->timeout || run->status || run->trace ||
-	    run->registers || run->check || run->tool_count || run->paused)
+	    run->symbols || run->registers || run->check || run->tool_count || run->paused)
 		return usage("--branch makes machines that run by themselves: give it only -r, "
 			     "--set, --trust and --log",
 			     "");

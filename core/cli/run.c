@@ -26,6 +26,7 @@ struct run {
 	const struct run_options *options;
 	struct vm vm;
 	struct trace trace;
+	struct symbols symbols; /* of --symbols */
 	struct control control;
 	struct signals signals;
 	struct progress progress; /* of the stop's snapshot */
@@ -102,6 +103,7 @@ open_outputs(struct run *run)
 		}
 		close(fd);
 	}
+	run->trace.symbols = o->symbols ? &run->symbols : NULL;
 	if (!r && o->trace)
 		machine_set_trace(m, &run->trace);
 	else if (o->trace)
@@ -115,13 +117,40 @@ log_instruction(void *context, const char *text)
 	log_line(MINIVMM_INFO, NULL, "  %s", text);
 }
 
+/* Finds out how far KASLR has moved the kernel of the symbols. */
+static void
+find_kernel(struct run *run)
+{
+	if (symbols_kernel(&run->symbols))
+		run->symbols.shift = report_kernel_offset(&run->vm);
+}
+
+/* Reads the symbols. They name addresses of a restored kernel from the beginning. */
+static int
+open_symbols(struct run *run)
+{
+	const char *path = run->options->symbols;
+	struct why why;
+
+	if (!path)
+		return 0;
+	if (symbols_open(&run->symbols, path, &why))
+		return fail(why_status(&why, STATUS_USAGE), "--symbols: %s %s", path, why.text);
+	if (vm_restored(&run->vm) && !run->options->check)
+		find_kernel(run);
+	return 0;
+}
+
 /* Reports an end that a fault caused, with the instructions that it happened at. */
 static void
-show_fault(struct machine *machine)
+show_fault(struct run *run)
 {
+	struct machine *machine = &run->vm.machine;
 	struct vcpu_code code;
 
-	report_end(machine, &code);
+	if (machine->end.cause == CAUSE_SHUTDOWN)
+		find_kernel(run);
+	report_end(machine, run->options->symbols ? &run->symbols : NULL, &code);
 	if (log_enabled(MINIVMM_INFO))
 		disassemble(code.bytes, code.length, code.at, code.bits, signals_interrupted(),
 			    log_instruction, NULL);
@@ -199,7 +228,7 @@ start_and_run(struct run *run)
 	}
 	signals_ended(&run->signals);
 	if (!r)
-		show_fault(machine);
+		show_fault(run);
 	if (!r)
 		vm_stop_warn_missed(vm);
 	control_close(&run->control);
@@ -304,6 +333,7 @@ destroy(struct run *run)
 	vm_destroy(&run->vm);
 	crash_remove();
 	signals_close(&run->signals);
+	symbols_free(&run->symbols);
 	free(run);
 }
 
@@ -353,6 +383,8 @@ cli_run(const struct run_options *options)
 	if (options->status && !options->check)
 		report_forget(options->status);
 	r = build(run);
+	if (!r)
+		r = open_symbols(run);
 	if (!r && !options->check)
 		r = open_outputs(run);
 	if (!r && !options->check) {

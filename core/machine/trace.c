@@ -82,8 +82,11 @@ register_name(const struct bus_range *range, uint64_t offset, bool write)
 
 /* Puts the line into the memory stream. */
 static void
-print(FILE *out, uint64_t number, const struct trace_access *a)
+print(FILE *out, const struct trace *trace, const struct trace_access *a)
 {
+	char text[256];
+	const char *at =
+	    trace->symbols ? symbols_text(trace->symbols, a->rip, text, sizeof(text)) : NULL;
 	const char *name =
 	    a->range ? register_name(a->range, a->address - a->range->base, a->write) : NULL;
 
@@ -91,9 +94,13 @@ print(FILE *out, uint64_t number, const struct trace_access *a)
 		"{\"n\":%" PRIu64 ",\"time\":\"0x%" PRIx64 "\",\"vcpu\":%u,\"rip\":\"0x%" PRIx64
 		"\",\"space\":\"%s\",\"address\":\"0x%" PRIx64 "\",\"width\":%u,\"%s\":\"0x%" PRIx64
 		"\"",
-		number, clock_now(a->clock), a->vcpu, a->rip,
+		trace->number, clock_now(a->clock), a->vcpu, a->rip,
 		a->space == MINIVMM_PIO ? "pio" : "mmio", a->address, a->width,
 		a->write ? "write" : "read", a->value);
+	if (at) {
+		fputs(",\"at\":", out);
+		json_text(out, at, strlen(at));
+	}
 	if (a->range)
 		fprintf(out, ",\"device\":\"%s\"", a->range->device->name);
 	if (name) {
@@ -139,7 +146,8 @@ trace_access(struct trace *trace, const struct trace_access *access)
 
 	pthread_mutex_lock(&trace->lock);
 	rewind(trace->line);
-	print(trace->line, ++trace->number, access);
+	trace->number++;
+	print(trace->line, trace, access);
 	error = fflush(trace->line) ? errno : write_all(trace, trace->text, trace->length);
 	if (error && !trace->error) {
 		trace->error = error;

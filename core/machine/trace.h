@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "base/made_file.h"
+#include "base/symbols.h"
 #include "machine/bus.h"
 #include "machine/clock.h"
 
@@ -22,8 +23,9 @@ struct trace {
 	FILE *line;           /* a memory stream with the line that is being written */
 	char *text;           /* its bytes, and their number */
 	size_t length;
-	uint64_t number; /* of the last access, from 1 */
-	int error;       /* errno of the first line that could not be written, or 0 */
+	uint64_t number;               /* of the last access, from 1 */
+	const struct symbols *symbols; /* name rip; set by the caller. NULL: none */
+	int error;                     /* errno of the first line that could not be written, or 0 */
 };
 
 /* Creates or truncates the file; made: see file_open_report. 0 or a negative status; call

@@ -180,15 +180,6 @@ put_headers(struct vmcore *v)
 
 /* --- Memory --- */
 
-static bool
-read_snapshot(const void *context, uint64_t gpa, void *to, size_t length)
-{
-	const struct snapshot *snapshot = context;
-
-	return snapshot_extent(snapshot, gpa) >= length &&
-	       !snapshot_read(snapshot, gpa, to, length);
-}
-
 /* What is done with each block that may have data; bytes: of the memory at gpa. */
 typedef int block_run(struct vmcore *v, const uint8_t *bytes, size_t length, gpa_t gpa,
 		      uint64_t offset);
@@ -198,7 +189,7 @@ search_block(struct vmcore *v, const uint8_t *bytes, size_t length, gpa_t gpa, u
 {
 	for (size_t at = 0; at < length && !v->info.length; at += PAGE_SIZE)
 		if (vmcoreinfo_begins(bytes + at))
-			vmcoreinfo_take(&v->info, gpa + at, read_snapshot, v->snapshot);
+			vmcoreinfo_take(&v->info, gpa + at, vmcoreinfo_read_snapshot, v->snapshot);
 	return 0;
 }
 

@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "machine/memory.h"
+#include "snapshot/reader.h"
+
 #define START_KERNEL_MAP 0xffffffff80000000ull /* of Linux: the kernel's own addresses */
 #define RELEASE "OSRELEASE="
 #define RELEASE_MAX 65u /* Linux: __NEW_UTS_LEN, with the NUL */
@@ -115,4 +118,62 @@ vmcoreinfo_take(struct vmcoreinfo *info, uint64_t gpa, vmcoreinfo_read *read, co
 		return false;
 	*info = found;
 	return true;
+}
+
+bool
+vmcoreinfo_read_snapshot(const void *context, uint64_t gpa, void *to, size_t length)
+{
+	const struct snapshot *snapshot = context;
+
+	return snapshot_extent(snapshot, gpa) >= length && snapshot_has(snapshot, gpa) &&
+	       !snapshot_read(snapshot, gpa, to, length);
+}
+
+bool
+vmcoreinfo_find(struct vmcoreinfo *info, const struct snapshot *snapshot)
+{
+	uint8_t *chunk = malloc(SNAPSHOT_CHUNK);
+	bool found = false, more = chunk;
+
+	for (size_t i = 0; i < snapshot->region_count; i++) {
+		const struct snapshot_region *region = snapshot_region(snapshot, i);
+
+		for (uint64_t at = 0; at < region->size && more && !found; at += SNAPSHOT_CHUNK) {
+			uint64_t left = region->size - at;
+			size_t size = left < SNAPSHOT_CHUNK ? left : SNAPSHOT_CHUNK;
+
+			if (snapshot_known_zero(snapshot, region->gpa + at, size))
+				continue;
+			more = vmcoreinfo_read_snapshot(snapshot, region->gpa + at, chunk, size);
+			for (size_t page = 0; page < size && more && !found; page += PAGE_SIZE)
+				found = vmcoreinfo_begins(chunk + page) &&
+					vmcoreinfo_take(info, region->gpa + at + page,
+							vmcoreinfo_read_snapshot, snapshot);
+		}
+	}
+	free(chunk);
+	return found;
+}
+
+static bool
+read_memory(const void *context, uint64_t gpa, void *to, size_t length)
+{
+	return !memory_read(context, gpa, to, length);
+}
+
+bool
+vmcoreinfo_find_memory(struct vmcoreinfo *info, const struct memory *memory)
+{
+	uint8_t head[VMCOREINFO_HEADER];
+	bool found = false;
+
+	for (uint32_t i = 0; i < memory->count; i++) {
+		const struct memory_region *region = memory_region_at(memory, i);
+
+		for (uint64_t at = 0; at < region->size && !found; at += PAGE_SIZE)
+			found = read_memory(memory, region->gpa + at, head, sizeof(head)) &&
+				vmcoreinfo_begins(head) &&
+				vmcoreinfo_take(info, region->gpa + at, read_memory, memory);
+	}
+	return found;
 }

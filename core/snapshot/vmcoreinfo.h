@@ -27,6 +27,8 @@ struct vmcoreinfo {
  */
 typedef bool vmcoreinfo_read(const void *context, uint64_t gpa, void *to, size_t length);
 
+/* For snapshots: context is one. */
+vmcoreinfo_read vmcoreinfo_read_snapshot;
 /* Whether a page begins with the header of the note. */
 bool vmcoreinfo_begins(const uint8_t *page);
 /*
@@ -35,10 +37,18 @@ bool vmcoreinfo_begins(const uint8_t *page);
  */
 bool vmcoreinfo_take(struct vmcoreinfo *info, uint64_t gpa, vmcoreinfo_read *read,
 		     const void *context);
+/*
+ * Search all memory of a snapshot, with its parents, or of a machine, whose vCPUs are stopped. Both
+ * read all of it. false: there is none, or a snapshot cannot be read.
+ */
+struct memory;
+struct snapshot;
+bool vmcoreinfo_find(struct vmcoreinfo *info, const struct snapshot *snapshot);
+bool vmcoreinfo_find_memory(struct vmcoreinfo *info, const struct memory *memory);
 /* The value of a line "KEY=value", as a string that ends at the newline; NULL: no such line. key
  * includes the "=". */
 const char *vmcoreinfo_value(const struct vmcoreinfo *info, const char *key);
-/* Copies the release, or "" */
+/* Copies the release, or "". */
 void vmcoreinfo_release(const struct vmcoreinfo *info, char *to, size_t size);
 /* How far KASLR has moved the kernel; 0 if there is no such line. */
 uint64_t vmcoreinfo_offset(const struct vmcoreinfo *info);

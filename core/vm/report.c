@@ -12,6 +12,7 @@
 #include "base/limit.h"
 #include "base/log.h"
 #include "machine/dirty.h"
+#include "snapshot/vmcoreinfo.h"
 #include "vm/vm_status.h"
 
 #define RUNS_SHOWN 16u
@@ -27,13 +28,16 @@ report_registers(struct machine *machine)
 }
 
 static void
-report_shutdown(uint64_t vcpu, struct vcpu_code *code)
+report_shutdown(uint64_t vcpu, const struct symbols *symbols, struct vcpu_code *code)
 {
-	char text[VCPU_CODE_TEXT];
+	char text[VCPU_CODE_TEXT], name[256], in[264] = "";
+
+	if (symbols && symbols_text(symbols, code->at, name, sizeof(name)))
+		snprintf(in, sizeof(in), " in %s", name);
 
 	log_line(MINIVMM_ERROR, NULL,
-		 "vCPU %llu: triple fault at rip 0x%llx, cr2 0x%llx; at rip: %s",
-		 (unsigned long long)vcpu, (unsigned long long)code->rip,
+		 "vCPU %llu: triple fault at rip 0x%llx%s, cr2 0x%llx; at rip: %s",
+		 (unsigned long long)vcpu, (unsigned long long)code->rip, in,
 		 (unsigned long long)code->cr2, vcpu_code_text(code, text));
 	if (!code->reset)
 		return;
@@ -85,7 +89,7 @@ report_runaway(struct machine *machine, uint32_t index)
 }
 
 void
-report_end(struct machine *machine, struct vcpu_code *code)
+report_end(struct machine *machine, const struct symbols *symbols, struct vcpu_code *code)
 {
 	const struct machine_end *end = &machine->end;
 	struct vcpu *vcpu;
@@ -100,9 +104,17 @@ report_end(struct machine *machine, struct vcpu_code *code)
 	if (vcpu_code(vcpu, code))
 		return;
 	if (end->cause == CAUSE_SHUTDOWN)
-		report_shutdown(end->status, code);
+		report_shutdown(end->status, symbols, code);
 	else
 		vcpu_print(vcpu, MINIVMM_ERROR);
+}
+
+uint64_t
+report_kernel_offset(const struct vm *vm)
+{
+	struct vmcoreinfo info;
+
+	return vmcoreinfo_find_memory(&info, &vm->machine.memory) ? vmcoreinfo_offset(&info) : 0;
 }
 
 /* Adds "0x2000" or "0x2000-0x4fff" to the text, if there is room. */

@@ -10,9 +10,13 @@
 void report_registers(struct machine *machine);
 /*
  * What vm->machine.end does not say in a word: of a triple fault, where it was; of an error of KVM,
- * the registers of the vCPU. *code: what that vCPU executed; length 0: nothing, or unknown.
+ * the registers of the vCPU. symbols: name addresses; NULL: none. *code: what that vCPU executed;
+ * length 0: nothing, or unknown.
  */
-void report_end(struct machine *machine, struct vcpu_code *code);
+void report_end(struct machine *machine, const struct symbols *symbols, struct vcpu_code *code);
+/* How far KASLR has moved the guest's Linux, by VMCOREINFO in its memory; 0 if there is none. Reads
+ * all memory. The vCPUs are stopped. */
+uint64_t report_kernel_offset(const struct vm *vm);
 void report_dirty(struct machine *machine); /* the pages that the guest wrote, to the log */
 /*
  * Writes one JSON line to the VM's status file: cause (and the stop condition, if that is the

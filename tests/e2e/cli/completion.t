@@ -26,7 +26,7 @@ sub offered {
 }
 
 my $commands = 'batch core ctl diff doctor flatten inspect list new-plugin plugins verify';
-my @run = qw(at branch check config help log registers restore restore-or-start save set status timeout trace trust until version);
+my @run = qw(at branch check config help log registers restore restore-or-start save set status symbols timeout trace trust until version);
 offered([''], join ' ', (map { "--$_" } @run), split ' ', $commands);
 my $help = (run([ $minivmm, '--help' ]))[1];
 for my $command (split ' ', $commands) {
