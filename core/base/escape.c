@@ -87,6 +87,12 @@ text_is_safe(const char *text)
 	return true;
 }
 
+bool
+text_is_word(const char *text)
+{
+	return *text && text_is_safe(text) && !strpbrk(text, " !\"#$&'()*;<>?[\\]`{|}~");
+}
+
 /* Escapes a byte in at most 4 characters. Returns their number. */
 static size_t
 escape_byte(char to[4], uint8_t byte)

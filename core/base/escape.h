@@ -22,6 +22,8 @@ struct character {
 struct character character_at(const void *text, size_t left);
 /* True if all of a string can be shown unchanged. */
 bool text_is_safe(const char *text);
+/* True if a shell takes it as one word, as it is shown: a name to type in a remedy. */
+bool text_is_word(const char *text);
 
 /*
  * Copies text; unsafe bytes become \n, \r, \t or \xNN. Ends with NUL and never in the middle of a

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/escape.h"
+
 #define NAMES_MAX 10000 /* names of a directory to look at */
 
 struct hint
@@ -27,7 +29,9 @@ nearby(const char *path, int error, const char *otherwise)
 	for (int i = 0; names && i < NAMES_MAX && (entry = readdir(names)); i++) {
 		/* Which of the two is nearer: the best one so far, or this one? */
 		const char *pair[] = { *best ? best : entry->d_name, entry->d_name, NULL };
-		const char *near = *entry->d_name == '.' ? NULL : nearest(name, pair);
+		/* What is in the name must not run, if it is copied to a command line. */
+		bool good = *entry->d_name != '.' && text_is_word(entry->d_name);
+		const char *near = good ? nearest(name, pair) : NULL;
 
 		if (near == entry->d_name)
 			snprintf(best, sizeof(best), "%s", near);
@@ -35,5 +39,5 @@ nearby(const char *path, int error, const char *otherwise)
 	if (names)
 		closedir(names);
 	snprintf(meant, sizeof(meant), "%.*s%s", slash ? (int)(slash + 1 - path) : 0, path, best);
-	return did_you_mean(*best ? meant : NULL, otherwise);
+	return did_you_mean(*best && text_is_word(meant) ? meant : NULL, otherwise);
 }

@@ -83,7 +83,7 @@ as_word(const char *name, const char *otherwise)
 
 	if (!text_is_safe(name) || strlen(name) > sizeof(word.text) / 4 - 2)
 		name = otherwise;
-	if (!strpbrk(name, " !\"#$&'()*;<>?[\\]`{|}~")) {
+	if (text_is_word(name)) {
 		strcpy(word.text, name);
 		return word;
 	}

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/escape.h"
 #include "base/file.h"
 #include "base/habits.h"
 #include "base/limit.h"
@@ -174,7 +175,7 @@ nearest_plugin(const struct plugin_path *path, const char *name, char *buffer, s
 
 		for (size_t n = 0; n < count; n++) {
 			const char *candidates[] = { names[n], *buffer ? buffer : NULL, NULL };
-			const char *near = nearest(name, candidates);
+			const char *near = text_is_word(names[n]) ? nearest(name, candidates) : "";
 
 			if (near == names[n])
 				snprintf(buffer, size, "%s", near);

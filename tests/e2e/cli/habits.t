@@ -105,6 +105,16 @@ for (
     is("$status:$out:$err", "110::minivmm: $answer\n", "minivmm @$arguments");
 }
 fails([ $minivmm, '-c', 'plugin.ini' ], 110, qr/plugin e1000: no e1000\.so in .*; did you mean virtio-net\? /, 'the name of a plugin');
+
+# What is in the name of a file would run if a suggestion were copied to a command line.
+for my $name ('aquariums$(x)', 'aquariums`x`', 'aquariums;x', 'aquariums x', "aquariums\nx", "aquariums\xc2\x9b") {
+    spew("$name.ini", '');
+    spew("$name.so", '');
+    fails([ $minivmm, '-c', 'aquariums.ini' ], 110, qr/: reading the config aquariums\.ini: No such file or directory; check the name\n/,
+        'no suggestion of such a name');
+    fails([ $minivmm, 'plugins', 'aquariums' ], 110, qr/plugin aquariums: no aquariums\.so in (?!.*did you mean)/, 'nor of a plugin', MINIVMM_PLUGIN_PATH => '.');
+    unlink "$name.ini", "$name.so";
+}
 is(names(), 'case.ini cpus.ini fc.json plugin.ini section.ini simple.ini simple.snap stream timer.ini', 'no file is created');
 
 is((run([ $minivmm, 'help' ]))[1], (run([ $minivmm, '--help' ]))[1], 'help');
