@@ -360,13 +360,29 @@ truncates(void **state)
 	assert_string_equal(shown, "a\xc3\xa4\\n");
 }
 
+/* A word that bash and zsh take as it is. */
+static void
+words(void **state)
+{
+	static const char *const good[] = { "a.ini", "../x-1_2/b,c=d:e@f+g%h", "\xc3\xa4" };
+	static const char *const bad[] = {
+		"",    "a b", "$(a)", "`a`",  "a;b",  "a&b",  "a|b",      "a>b",
+		"a<b", "a*",  "a?",   "[a]",  "{a}",  "a'b",  "a\"b",     "a\\",
+		"~a",  "!a",  "#a",   "a\nb", "a\tb", "\xff", "\xc2\x9b", "\xe2\x80\xae"
+	};
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++)
+		assert_true(text_is_word(good[i]));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		assert_false(text_is_word(bad[i]));
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_character),
-		cmocka_unit_test(random_texts),
-		cmocka_unit_test(json_keeps_the_text),
+		cmocka_unit_test(words),        cmocka_unit_test(every_character),
+		cmocka_unit_test(random_texts), cmocka_unit_test(json_keeps_the_text),
 		cmocka_unit_test(truncates),
 	};
 
