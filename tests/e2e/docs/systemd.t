@@ -20,7 +20,7 @@ is($status, 0, 'make install') or diag($out, $err);
 my $units = "$to/lib/systemd/system";
 my $unit = slurp("$units/minivmm@.service");
 
-# A guest that prints <0> reports no emergency, which journald would show on the terminals of all users.
+# A guest that prints <0> reports no emergency: journald would show it on all terminals.
 like($unit, qr/^SyslogLevelPrefix=no$/m, 'lines of the guest have no level');
 
 SKIP: {
