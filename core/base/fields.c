@@ -255,7 +255,7 @@ static int
 fail_unknown(const struct loading *l)
 {
 	const struct minivmm_field *row = l->rows;
-	struct record item;
+	struct record item = { .name = "" };
 	size_t position = 0;
 
 	while (row->name && record_next(&l->items.group, &position, &item))
