@@ -398,6 +398,7 @@ crash_install(const struct vm *vm)
 	static const int signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT };
 	struct sigaction action = { .sa_sigaction = crashed, .sa_flags = SA_SIGINFO | SA_ONSTACK };
 	const stack_t stack = { .ss_sp = crash_stack, .ss_size = sizeof(crash_stack) };
+	bool installed = process == getpid();
 
 	crash_vm = vm;
 	main_current = &bus_current;
@@ -411,9 +412,10 @@ crash_install(const struct vm *vm)
 	 */
 	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++)
 		sigaddset(&action.sa_mask, signals[i]);
-	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++)
+	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals) && !installed; i++)
 		sigaction(signals[i], &action, NULL);
-	install_fatal();
+	if (!installed)
+		install_fatal();
 	install_ends(vm);
 }
 
