@@ -120,8 +120,8 @@ read_sections(const struct reading *r, struct elf *elf)
 	const size_t size = elf->wide ? sizeof(Elf64_Shdr) : sizeof(Elf32_Shdr);
 	uint64_t offset, entry;
 	uint8_t *headers;
-	Elf64_Ehdr e64;
-	Elf32_Ehdr e32;
+	Elf64_Ehdr e64 = { 0 };
+	Elf32_Ehdr e32 = { 0 };
 
 	if (elf->wide ? read_at(r, &e64, 0, sizeof(e64)) : read_at(r, &e32, 0, sizeof(e32)))
 		return -1;
@@ -220,7 +220,7 @@ read_elf(const struct reading *r, const uint8_t *ident)
 	    (ident[EI_CLASS] != ELFCLASS64 && ident[EI_CLASS] != ELFCLASS32))
 		return why_set(r->why, "is an ELF file for another machine");
 	failed = read_sections(r, &elf);
-	for (uint32_t i = 0; !failed && i < elf.count && !r->to->names; i++)
+	for (uint32_t i = 0; !failed && elf.sections && i < elf.count && !r->to->names; i++)
 		if (elf.sections[i].type == SHT_SYMTAB)
 			failed = read_table(r, &elf, &elf.sections[i]);
 	free(elf.sections);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Names of code addresses: at rip of a vCPU, and on its stack. */
+#include <inttypes.h>
 #include <string.h>
 
 #include "cli/inspect.h"
@@ -55,7 +56,7 @@ inspect_stack(FILE *out, const struct snapshot *snapshot, uint32_t vcpu,
 		memcpy(&word, stack + i, width);
 		if (!symbols_text(symbols, word, text, sizeof(text)))
 			continue;
-		snprintf(before, sizeof(before), "    0x%llx: ", (unsigned long long)(at + i));
+		snprintf(before, sizeof(before), "    0x%" PRIx64 ": ", at + i);
 		if (!shown++)
 			fputs("  on the stack\n", out);
 		put_name(out, before, text);
