@@ -51,6 +51,11 @@ isnt($panic // 'none', 'none', 'the kernel says where KASLR has put it');
 my ($status, undef, $said) = run([ $minivmm, 'core', 'here/panic.snap', '-o', 'vmcore' ]);
 is("$status:$said", "0:minivmm: core written to vmcore: Linux $release; open it with crash VMLINUX vmcore or drgn -c vmcore -s VMLINUX\n", 'minivmm core');
 
+# inspect finds KASLR's offset in the snapshot.
+($status, $out) = run([ $minivmm, 'inspect', '--symbols', $vmlinux, 'here/panic.snap' ], timeout => 100);
+shows($out, qr/^  in iowrite8\+0x/m, 'inspect --symbols: the function at rip');
+shows($out, qr/^    0x[0-9a-f]+: panic\+0x.*^    0x[0-9a-f]+: write_sysrq_trigger\+0x/ms, 'inspect --symbols: the stack');
+
 # crash.
 sub in_crash {
     my ($core, @commands) = @_;

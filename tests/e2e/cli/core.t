@@ -191,6 +191,32 @@ ok(slurp('late.core') eq slurp('flat.core'), 'a core replaces a core');
     finish($process);
     elf('running.core');
 }
+
+# While the file is written, the machine runs, and the core can be cancelled.
+for my $ends ('cancel', 'quit') {
+    unlink 'gate';
+    my $process = start([@live], stdout => '/dev/null', LD_PRELOAD => "$build/tests/preload/gate.so", GATE => 'gate');
+    until_true { scalar(-S 'vm.sock') };
+    my ($waits, $control) = map { Control->connect('vm.sock') } 1, 2;
+    $waits->send("core $ends.core\n");
+    ok(until_true(sub { $control->request('status')->{core} }), "$ends: status has the core in progress");
+    is($control->request('status')->{state}, 'running', "$ends: the machine runs");
+    like($control->request('core other.core')->{error}, qr/another core is in progress; wait for it or cancel it/, "$ends: refused: another core");
+    ok($control->request('snapshot other.snap')->{ok}, "$ends: a snapshot meanwhile");
+    $control->send("$ends\n");
+    ok($control->reply->{ok}, 'cancel') if $ends eq 'cancel';
+    spew('gate', '');
+    my $reply = $waits->reply;
+    if ($ends eq 'cancel') {
+        is($reply->{error}, "cannot write core $ends.core: it was cancelled", 'cancel: the reply');
+        ok(!-e "$ends.core", 'cancel: no file');
+        $control->request('quit');
+    } else {
+        # The machine may take the request after the gate is open, and the file is complete then.
+        is($reply->{error} // 'complete', -e "$ends.core" ? 'complete' : "cannot write core $ends.core: the machine ended before it was complete", 'quit: reply and file');
+    }
+    is((finish($process))[0], 0, "$ends: the machine ends well");
+}
 is(join(' ', grep { /^\./ } split / /, names()), '', 'no temporary file is left');
 
 done_testing;
