@@ -281,7 +281,7 @@ install: all ## install program, plugins, header, manuals, examples, units of sy
 	$(call say,INSTALL,$(list))
 	$Q install -d $(dir $(list)) && : >$(list)
 	$(call put,755,$O/minivmm,bin/minivmm)
-	$(call put,644,core/include/minivmm/plugin.h,include/minivmm/plugin.h)
+	$(foreach header,plugin.h tool.h,$(call put,644,core/include/minivmm/$(header),include/minivmm/$(header)))
 	$(call put_output,$(pc),lib/pkgconfig/minivmm.pc)
 	$(foreach plugin,$(plugins),$(call put,644,$(plugin),$(plugin:$O/%=lib/minivmm/%)))
 	$(foreach page,$(pages) $(plugin_pages),$(call put,644,$(page),$(call man_at,$(page))))

@@ -24,7 +24,7 @@ is(join('', grep { !/^  [A-Z]+ +\S+$/ } @printed), '', 'make install prints line
 is(join('', sort map { /^  INSTALL +(\S+\n)/ } @printed), join('', sort split /^/, (run([ 'find', $to, '-type', 'f' ]))[1]), 'one for each file');
 
 my @pages = map { m{([^/]+\.(\d))$} ? "share/man/man$2/$1" : () } glob "$top/core/*/*.[1-8] $top/plugins/*/*.[1-8] $build/man/*.[1-8]";
-ok(-s "$at/$_", $_) for qw(bin/minivmm include/minivmm/plugin.h lib/pkgconfig/minivmm.pc), @pages,
+ok(-s "$at/$_", $_) for qw(bin/minivmm include/minivmm/plugin.h include/minivmm/tool.h lib/pkgconfig/minivmm.pc), @pages,
   map { "lib/minivmm/plugins/$_.so" } qw(serial counter mmio-logger debug-exit);
 cmp_ok(scalar @pages, '>=', 20, 'all manual pages are installed');
 

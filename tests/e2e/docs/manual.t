@@ -11,21 +11,29 @@ use lib 'tests/lib';
 use Minivmm;
 use Test::More;
 
-my %page = (cli => 'minivmm.1', config => 'minivmm.ini.5', plugin => 'minivmm-plugin.3', snapshot => 'minivmm-snapshot.7', vm => 'minivmm-fleet.7');
+my %page = (
+    cli => 'cli/minivmm.1',
+    config => 'config/minivmm.ini.5',
+    plugin => 'plugin/minivmm-plugin.3',
+    tool => 'plugin/minivmm-tool.3',
+    snapshot => 'snapshot/minivmm-snapshot.7',
+    fleet => 'vm/minivmm-fleet.7',
+);
+is(join(' ', sort values %page), join(' ', sort map { s{^\Q$top\E/core/}{}r } glob "$top/core/*/*.[1-8]"), 'all manual pages are tested');
 
 sub without_comments { return $_[0] =~ s{/\*.*?\*/}{}gsr }
 
 my %source = map { my $file = "$top/core/$_"; ($_ => without_comments(slurp($file))) }
-  qw(cli/commands.c machine/stop.c config/schema.c stream/stream_kinds.c kvm/kvm_fields.c include/minivmm/plugin.h);
+  qw(cli/commands.c machine/stop.c config/schema.c stream/stream_kinds.c kvm/kvm_fields.c include/minivmm/plugin.h include/minivmm/tool.h);
 
 my %text;
-for my $folder (sort keys %page) {
-    my $file = "$top/core/$folder/$page{$folder}";
-    is(join(':', run([ qw(mandoc -Tlint -Wwarning), $file ])), '0::', "$page{$folder} has no mandoc warning");
+for my $page (sort keys %page) {
+    my $file = "$top/core/$page{$page}";
+    is(join(':', run([ qw(mandoc -Tlint -Wwarning), $file ])), '0::', "$page{$page} has no mandoc warning");
     my ($status, $out) = run([ 'sh', '-c', 'mandoc -Tascii -Owidth=200 "$1" | col -bx', 'sh', $file ]);
-    is($status, 0, "$page{$folder} can be formatted");
-    unlike($out, qr/;\s*;/, "$page{$folder} ends no line twice");
-    $text{$folder} = $out;
+    is($status, 0, "$page{$page} can be formatted");
+    unlike($out, qr/;\s*;/, "$page{$page} ends no line twice");
+    $text{$page} = $out;
 }
 
 # The sections of a page by title. The titles of subsections are indented by two columns less.
@@ -73,17 +81,21 @@ cmp_ok(scalar(@statuses), '>', 5, 'exit statuses');
 shows(part($text{cli}, 'EXIT STATUS'), qr/^ +$number{$_} /m, "minivmm.1: exit status $number{$_} is described") for @statuses;
 my ($status, $out, $err) = run([ $minivmm, '--help' ]);
 cmp_ok(($out =~ tr/\n//), '<=', 40, '--help fits one screen');
-shows($out, qr/(?<!\w)(?:--$_|-\Q@{[ substr $_, 0, 1 ]}\E )/, "--help: $_") for grep { !/help|version/ } sort keys %option;
+my %letter = $table =~ /\{ "([\w-]+)", '(\w)',/g;
+for my $option (grep { !/help|version/ } sort keys %option) {
+    my $first = $letter{$option} // substr $option, 0, 1;
+    shows($out, qr/(?<!\w)(?:--$option|-$first\b)/, "--help: $option");
+}
 
 # minivmm.ini(5).
-sub title { return $_[0] =~ /^(?:device|module)$/ ? "[$_[0] NAME]" : "[$_[0]]" }
+sub title { return $_[0] =~ /^(?:device|module|tool)$/ ? "[$_[0] NAME]" : "[$_[0]]" }
 my ($schema) = $source{'config/schema.c'} =~ /schema_key schema\[\] = \{(.*?)\n\};/s;
 my @keys = $schema =~ /\{ "(\w+)", "(\w+)",/g;
 cmp_ok(scalar(@keys), '>', 20, 'keys');
 while (my ($section, $key) = splice @keys, 0, 2) {
     has_item(part($text{config}, title($section)), $key, "minivmm.ini.5: [$section] $key");
 }
-has_item(part($text{config}, '[device NAME]'), 'plugin', 'minivmm.ini.5: [device] plugin');
+has_item(part($text{config}, "[$_ NAME]"), 'plugin', "minivmm.ini.5: [$_] plugin") for qw(device tool);
 my ($sections) = $source{'config/schema.c'} =~ /schema_sections\[\] = \{(.*?)\};/s;
 for my $section ($sections =~ /"(\w+)"/g) {
     ok(part($text{config}, title($section)), "minivmm.ini.5: [$section]");
@@ -105,37 +117,39 @@ for my $define (@defines) {
     shows($cpu, qr/\b$_\b/, "minivmm.ini.5: segment $_") for $define =~ /SEGMENT\(X, (?!seg\))(\w+)\)/g;
 }
 
-# minivmm-plugin(3). Blanks in prototypes are ignored.
-my $header = $source{'include/minivmm/plugin.h'};
-my $plain = $text{plugin} =~ s/\s+//gr;
-
-sub has_prototype {
-    my ($type, $name, $arguments) = @_;
-    my $prototype = "$type $name($arguments);" =~ s/\s+//gr;
-    return ok(index($plain, $prototype) >= 0, "minivmm-plugin.3: $name") || diag($prototype);
-}
-my @functions = $header =~ /static inline ([\w ]+?\**)\s*\n(minivmm_\w+)\(([^{]*?)\)\n\{/g;
-cmp_ok(scalar(@functions), '>', 90, 'functions');
-while (my ($type, $name, $arguments) = splice @functions, 0, 3) {
-    has_prototype($type, $name, $arguments);
-    shows($text{plugin}, qr/^ +\Q$name\E\(dev\b/m, "minivmm-plugin.3: $name is described");
-}
-my @enums = $header =~ /enum (?:minivmm_\w+) \{(.*?)\}/gs;
-my %constant = map { $_ => 1 } map { /(MINIVMM_\w+)/g } @enums;
-$constant{$_} = 1 for grep { !/^MINIVMM_NO_|_(?:PLUGIN_H|EXPORT|\w+_OF|\w+_TYPE|IS_POINTER|ASSURED|DECAY|HAS_SERVICE|LINE|\w+_)$|_AS_|_AS$|_IRQ_/ || /OPTION_AS$/ }
-  $header =~ /^#define (MINIVMM_\w+)/gm;
-delete @constant{ grep { /^MINIVMM_IRQ_/ } keys %constant };    # used between the header and the services
-cmp_ok(scalar(keys %constant), '>', 30, 'constants');
-shows($text{plugin}, qr/\b$_\b/, "minivmm-plugin.3: $_") for sort keys %constant;
-while ($header =~ /^struct minivmm_(\w+) \{\n(.*?)^\};/gms) {
-    my ($struct, $body) = ($1, $2);
-    next if $struct =~ /^(?:services|registration|irq)$/;
-    shows($text{plugin}, qr/\bminivmm_$struct\b/, "minivmm-plugin.3: struct minivmm_$struct");
-    has_prototype($1, $2, $3) while $body =~ s/(\w+) \(\*(\w+)\)\((.*?)\);//s;
-    for my $members ($body =~ /([^;]+);/g) {
-        for my $member (map { /(\w+)(?:\[\w+\])?\s*\z/ } split /,/, $members) {
-            next if $struct eq 'device' && $member eq 'services';
-            shows($text{plugin}, qr/\b$member\b/, "minivmm-plugin.3: $struct.$member");
+# minivmm-plugin(3) and minivmm-tool(3). Blanks in prototypes are ignored.
+my %least = (plugin => [ 50, 60 ], tool => [ 11, 18 ]);    # functions and constants
+for my $page (qw(plugin tool)) {
+    my $header = $source{"include/minivmm/$page.h"};
+    my $plain = $text{$page} =~ s/\s+//gr;
+    my $has_prototype = sub {
+        my ($type, $name, $arguments) = @_;
+        my $prototype = "$type $name($arguments);" =~ s/\s+//gr;
+        ok(index($plain, $prototype) >= 0, "minivmm-$page.3: $name") || diag($prototype);
+    };
+    my @functions = $header =~ /static inline ([\w ]+?\**)\s*\n(minivmm_\w+)\(([^{]*?)\)\n\{/g;
+    cmp_ok(@functions / 3, '>=', $least{$page}[0], 'functions');
+    while (my ($type, $name, $arguments) = splice @functions, 0, 3) {
+        $has_prototype->($type, $name, $arguments);
+        shows($text{$page}, qr/^ +\Q$name\E\(dev\b/m, "minivmm-$page.3: $name is described");
+    }
+    my @enums = $header =~ /enum (?:minivmm_\w+) \{(.*?)\}/gs;
+    my %constant = map { $_ => 1 } map { /(MINIVMM_\w+)/g } @enums;
+    $constant{$_} = 1 for grep { !/^MINIVMM_NO_|_(?:PLUGIN_H|TOOL_H|EXPORT|\w+_OF|\w+_TYPE|IS_POINTER|ASSURED|DECAY|HAS_SERVICE|LINE|\w+_)$|_AS_|_AS$|_IRQ_/ || /OPTION_AS$/ }
+      $header =~ /^#define (MINIVMM_\w+)/gm;
+    delete @constant{ grep { /^MINIVMM_IRQ_/ } keys %constant };    # used between the header and the services
+    cmp_ok(scalar(keys %constant), '>=', $least{$page}[1], 'constants');
+    shows($text{$page}, qr/\b$_\b/, "minivmm-$page.3: $_") for sort keys %constant;
+    while ($header =~ /^struct minivmm_(\w+) \{\n(.*?)^\};/gms) {
+        my ($struct, $body) = ($1, $2);
+        next if $struct =~ /^(?:services|registration|irq|machine)$/;
+        shows($text{$page}, qr/\bminivmm_$struct\b/, "minivmm-$page.3: struct minivmm_$struct");
+        $has_prototype->($1, $2, $3) while $body =~ s/(\w+) \(\*(\w+)\)\((.*?)\);//s;
+        for my $members ($body =~ /([^;]+);/g) {
+            for my $member (map { /(\w+)(?:\[\w+\])?\s*\z/ } split /,/, $members) {
+                next if $struct eq 'device' && $member eq 'services';
+                shows($text{$page}, qr/\b$member\b/, "minivmm-$page.3: $struct.$member");
+            }
         }
     }
 }
@@ -162,6 +176,14 @@ period = 60s
 output = stdio
 END
 like(join(':', run([ $minivmm, '-c', 'metronome.ini' ])), qr/\A0:(?:tick\n)+:\z/, 'the example runs');
+
+spew('hits.c', example(part($text{tool}, 'EXAMPLES'), '#include', 'MINIVMM_REGISTER\(hits, MINIVMM_TOOLS\);'));
+is(join(':', run([ qw(cc -Wall -Wextra -Werror -shared -fPIC -o hits.so hits.c), "-I$top/core/include" ])), '0::', 'minivmm-tool.3: the example compiles without a warning');
+
+# 1000: mov $3,%cx; 1003: add $1,%bx; 1006: dec %cx; 1007: jne 1003; 1009: hlt
+spew('guest.ini', "[vm]\nmemory_at = 0x1000\n[boot]\ncode = b90300 83c301 49 75fa f4\n");
+is(join(':', run([ $minivmm, qw(-c guest.ini --tool ./hits.so:address=0x1003,output=file:hits.txt) ])), '0::', 'the example runs');
+is(slurp('hits.txt'), join('', map { "hit $_: rip 0x1003 rbx 0x@{[ $_ - 1 ]}\n" } 1 .. 3), 'and prints each hit');
 # The others are parts of plugins that e2e/plugins/parked-threads.t and deferred-capture.t run.
 for my $name (qw(worker helper)) {
     my ($part) = slurp("$top/tests/plugins/$name.c") =~ m{^/\* example: [^\n]* \*/\n(.*?)^/\* end of the example \*/$}ms;

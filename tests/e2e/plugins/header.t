@@ -1,6 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: BSD-2-Clause
-# minivmm/plugin.h by itself: C and C++ with every warning; and code that must not compile.
+# minivmm/plugin.h and minivmm/tool.h by themselves: C and C++ with every warning; and code that
+# must not compile.
 use v5.14;
 use warnings;
 use lib 'tests/lib';
@@ -96,8 +97,48 @@ static const struct minivmm_plugin thing = {
 MINIVMM_REGISTER(thing);
 END
 
+# And of minivmm/tool.h.
+my $tool = <<'END';
+#include <minivmm/tool.h>
+
+static int use(struct minivmm_device *dev, const struct minivmm_event *event)
+{
+	static const char *const words[] = { "snapshot", "x.snap" };
+	struct minivmm_breakpoint point = { .kind = MINIVMM_WATCH_ACCESS, .address = 0x1000, .length = 4 };
+	struct minivmm_machine_state state;
+	struct minivmm_general general;
+	struct minivmm_system system;
+	struct minivmm_msr msr = { .index = 0x10 };
+	char byte = 0;
+
+	if (event->kind != MINIVMM_STOPPED || event->reason != MINIVMM_STOP_PAUSE)
+		return minivmm_machine_pause(dev);
+	memset(&system, 0, sizeof(system));
+	memset(&general, 0, sizeof(general));
+	minivmm_machine_state(dev, &state);
+	minivmm_registers_read(dev, 0, MINIVMM_GENERAL, &general, sizeof(general));
+	minivmm_registers_write(dev, 0, MINIVMM_SYSTEM, &system, sizeof(system));
+	minivmm_registers_read(dev, 0, MINIVMM_MSRS, &msr, sizeof(msr));
+	minivmm_linear_read(dev, 0, state.memory[0].start, &byte, 1);
+	minivmm_linear_write(dev, 0, general.rip, &byte, 1);
+	minivmm_breakpoint_set(dev, &point);
+	minivmm_breakpoint_clear(dev, &point);
+	minivmm_machine_step(dev, event->vcpu);
+	return minivmm_machine_command(dev, words, 2) ? 0 : minivmm_machine_resume(dev);
+}
+static const struct minivmm_tool tool = { .size = sizeof(tool), .event = use };
+static const struct minivmm_plugin thing = {
+	.name = "thing", .summary = "everything of a tool", .state_version = 1, .tool = &tool,
+};
+MINIVMM_REGISTER(thing, MINIVMM_TOOLS);
+END
+
 for my $compiler (sort keys %compilers) {
-    is(join(':', compiles($compiler, "#include <minivmm/plugin.h>\n")), '0::', "$compiler: the header alone compiles");
+    for my $header (qw(plugin tool)) {
+        is(join(':', compiles($compiler, "#include <minivmm/$header.h>\n", '-Wpedantic')), '0::', "$compiler: $header.h alone compiles");
+    }
+    my @tool = compiles($compiler, $tool, '-Wno-unused-parameter');
+    is("$tool[0]:$tool[1]", '0:', "$compiler: each function and type of a tool compiles") or diag($tool[2]);
     my ($status, $out, $err) = compiles($compiler, $everything, '-Wno-unused-parameter');
     is("$status:$out", '0:', "$compiler: each macro and type compiles") or diag($err);
 
