@@ -32,7 +32,7 @@ const struct cli_option cli_run_options[] = {
 	  "write how it ended; --registers --trace --symbols" },
 	{ "registers", CLI_REGISTERS, NULL, "print the registers at the end", "" },
 	{ "check", CLI_CHECK, NULL, "check the config and its plugins, run nothing",
-	  "check the config only; --log LEVEL: debug; -S: paused" },
+	  "check the config; --log LEVEL: debug; -S: paused" },
 	{ "trace", CLI_TRACE, "FILE", "log each port and MMIO access as a line of JSON", "" },
 	{ "symbols", CLI_SYMBOLS, "FILE", "name addresses in traces and triple faults", "" },
 	{ "log", CLI_LOG, "LEVEL", "error, warn, info, debug", "" },

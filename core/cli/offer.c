@@ -260,7 +260,7 @@ offer_value(const struct completion *c, const char *prefix, const char *kind)
 	};
 	char name[64], *rest = name, *choice;
 
-	snprintf(name, sizeof(name), "%.*s", (int)strcspn(kind + (*kind == '['), ".]"),
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(kind + (*kind == '['), ".[]"),
 		 kind + (*kind == '['));
 	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++)
 		if (!strcmp(name, files[i].kind))

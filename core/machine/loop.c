@@ -408,7 +408,7 @@ run_deferred(struct loop *loop)
 
 	pthread_mutex_lock(&loop->lock);
 	for (deferred = loop->deferred; deferred; deferred = deferred->next)
-		count++;
+		count += !loop->quiet || deferred->always;
 	while (count-- && (deferred = first_ready(loop))) {
 		unlink_deferred(loop, deferred);
 		pthread_mutex_unlock(&loop->lock);

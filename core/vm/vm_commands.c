@@ -256,7 +256,7 @@ const struct command_row vm_commands[] = {
 	  command_until, NULL },
 	{ "reset", "reset", "return to the snapshot or the branch that the machine began as", 0, 0,
 	  false, command_reset, reset_urgent },
-	{ "tool", "tool {list | add PLUGIN[:KEY=VALUE,...] | remove NAME}",
+	{ "tool", "tool list|add|remove [PLUGIN[:KEY=VALUE,...]|NAME]",
 	  "show, load and end tools, such as gdb", 1, 2, false, command_tool, NULL },
 	{ "log", "log LEVEL", "set the log level: error, warn, info or debug", 1, 1, true,
 	  command_log, NULL },

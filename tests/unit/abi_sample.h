@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "minivmm/tool.h"
 #include "plugin/plugin.h"
 
 #include <cmocka.h>

@@ -245,6 +245,86 @@ aml_terms(void **state)
 	}
 }
 
+static int
+event(struct minivmm_device *dev, const struct minivmm_event *e)
+{
+	return 0;
+}
+
+/* As in a newer header. */
+struct later_tool {
+	struct minivmm_tool tool;
+	uint64_t later;
+};
+static const struct later_tool good_tool = { { sizeof(struct minivmm_tool), event }, 0 };
+static const struct later_tool tools[] = {
+	{ { sizeof(struct minivmm_tool), NULL }, 0 },
+	{ { 0, event }, 0 },
+	{ { sizeof(struct minivmm_tool) - 1, event }, 0 },
+	{ { UINT32_MAX, event }, 0 },
+	{ { sizeof(struct later_tool), event }, 1 },
+	{ { sizeof(struct later_tool), event }, 0 },
+};
+
+/* The tables and callbacks that a tool cannot have, as members of struct minivmm_plugin, and the
+ * members of the tools above. */
+static const struct {
+	size_t keep;                   /* offset of the member that stays; 0: none */
+	const struct later_tool *tool; /* NULL: outside of any file */
+	const char *words;             /* NULL: it is loaded */
+} tool_cases[] = {
+#define MEMBER(name) offsetof(struct minivmm_plugin, name)
+	{ 0, &good_tool, NULL },
+	{ MEMBER(ranges), &good_tool, "it is a tool and has ranges, which only a device" },
+	{ MEMBER(fields), &good_tool, "it is a tool and has fields" },
+	{ MEMBER(acpi), &good_tool, "it is a tool and has acpi" },
+	{ MEMBER(pause), &good_tool, "it is a tool and has pause" },
+	{ MEMBER(resume), &good_tool, "it is a tool and has resume" },
+	{ MEMBER(capture), &good_tool, "it is a tool and has capture" },
+	{ MEMBER(loaded), &good_tool, "it is a tool and has loaded" },
+	{ 0, NULL, "its tool is not in its file" },
+	{ 0, &tools[0], "it is a tool without an event" },
+	{ 0, &tools[1], "or tool.size is not sizeof(struct minivmm_tool)" },
+	{ 0, &tools[2], "or tool.size is not sizeof(struct minivmm_tool)" },
+	{ 0, &tools[3], "or tool.size is not sizeof(struct minivmm_tool)" },
+	{ 0, &tools[4], "it needs a newer minivmm: tool uses a member at byte 16" },
+	{ 0, &tools[5], NULL },
+};
+
+static void
+tools_are_checked(void **state)
+{
+	static const size_t members[] = { MEMBER(ranges), MEMBER(fields), MEMBER(acpi),
+					  MEMBER(pause),  MEMBER(resume), MEMBER(capture),
+					  MEMBER(loaded), MEMBER(pci),    MEMBER(save),
+					  MEMBER(load),   MEMBER(connect) };
+	static const uint64_t present = 1;
+	for (size_t i = 0; i < sizeof(tool_cases) / sizeof(*tool_cases); i++) {
+		struct sample *s = sample_new();
+		const char *words = tool_cases[i].words, *reason;
+		uint8_t *d;
+
+		build_all(s);
+		d = s->built[DESCRIPTOR];
+		for (size_t m = 0; m < sizeof(members) / sizeof(*members); m++) {
+			void **member = (void **)(d + members[m]);
+
+			if (members[m] != tool_cases[i].keep)
+				*member = NULL;
+			else if (!*member)
+				*member = (void *)stop;
+		}
+		((struct minivmm_plugin *)d)->tool =
+		    tool_cases[i].tool ? &tool_cases[i].tool->tool
+				       : (const struct minivmm_tool *)(uintptr_t)present;
+		reason = adopt(s);
+		if (words ? !reason || !strstr(reason, words) : reason != NULL)
+			fail_msg("case %zu: %s expected: %s", i, words ? words : "loaded",
+				 reason ? reason : "loaded");
+		sample_free(s);
+	}
+}
+
 static void
 endless_table(void **state)
 {
@@ -267,6 +347,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(contradictions),
 		cmocka_unit_test(aml_terms),
+		cmocka_unit_test(tools_are_checked),
 		cmocka_unit_test(endless_table),
 	};
 

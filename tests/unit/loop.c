@@ -95,6 +95,45 @@ deferred(void **state)
 	assert_int_equal(n[0].calls, 3);
 }
 
+/* Work that always runs does so while the loop is quiet, in its order, and does not spin. */
+static void
+deferred_always(void **state)
+{
+	struct bench *bench = *state;
+	struct note n[4];
+
+	notes(bench, n, 4);
+	n[1].deferred.always = n[3].deferred.always = true;
+	for (int i = 0; i < 4; i++)
+		loop_defer(&bench->loop, &n[i].deferred);
+	turn(bench, 2 * MS);
+	assert_int_equal(n[0].calls + n[2].calls, 0);
+	assert_int_equal(n[1].calls, 1);
+	assert_int_equal(n[3].calls, 1);
+	assert_true(n[1].order < n[3].order);
+
+	/* It is queued behind work that waits. If it queues itself, it runs once in a turn. */
+	n[3].again = 2;
+	loop_defer(&bench->loop, &n[3].deferred);
+	for (int calls = 2; calls <= 4; calls++) {
+		assert_int_equal(loop_once(&bench->loop, 100), 0);
+		assert_int_equal(n[3].calls, calls);
+	}
+	assert_int_equal(loop_once(&bench->loop, 0), 0);
+	assert_int_equal(n[3].calls, 4);
+	loop_defer(&bench->loop, &n[1].deferred);
+	loop_deferred_remove(&bench->loop, &n[1].deferred);
+	loop_deferred_remove(&bench->loop, &n[2].deferred); /* the last one */
+
+	loop_defer(&bench->loop, &n[1].deferred);
+	speak(bench);
+	turn(bench, 2 * MS);
+	assert_int_equal(n[0].calls, 1);
+	assert_int_equal(n[1].calls, 2);
+	assert_int_equal(n[2].calls, 0);
+	assert_true(n[0].order < n[1].order);
+}
+
 static void *
 defer_later(void *argument)
 {
@@ -244,7 +283,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(quiet), TEST(deferred), TEST(other_threads), TEST(sources), TEST(listeners),
+		TEST(quiet),         TEST(deferred), TEST(deferred_always),
+		TEST(other_threads), TEST(sources),  TEST(listeners),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,7 +26,7 @@ sub offered {
 }
 
 my $commands = 'batch core ctl diff doctor flatten inspect list new-plugin plugins verify';
-my @run = qw(at branch check config help log registers restore restore-or-start save set status symbols timeout trace trust until version);
+my @run = qw(at branch check config help log paused registers restore restore-or-start save set status symbols timeout tool trace trust until version);
 offered([''], join ' ', (map { "--$_" } @run), split ' ', $commands);
 my $help = (run([ $minivmm, '--help' ]))[1];
 for my $command (split ' ', $commands) {
@@ -57,6 +57,7 @@ offered([ '--log', '' ], 'debug error info warn');
 offered(['--log=w'], '--log=warn');
 offered([ '--until', '' ], 'access: hlt mio: output: panic pio: rip: shutdown step: time:' =~ s/mio/mmio/r);
 offered([ 'plugins', '' ], join ' ', plugins());
+offered([ '--tool', '' ],  join ' ', plugins());
 offered([ 'completion', '' ], 'bash zsh');
 
 # The machine of the command line: its devices, their options and values.
@@ -94,6 +95,8 @@ offered([ qw(ctl x.sock snapshot a), '' ], 'diff full');
 offered([ qw(ctl x.sock snapshot a diff), '' ], 'live paused');
 offered([ qw(ctl x.sock until r) ], 'rip:');
 offered([ qw(ctl x.sock log d) ], 'debug');
+offered([ qw(ctl x.sock tool), '' ], 'add list remove');
+offered([ qw(ctl x.sock tool add), '' ], join ' ', plugins());
 offered([ qw(ctl x.sock stats), '' ], '--watch');
 
 # Lines without candidates.

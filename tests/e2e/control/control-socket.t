@@ -36,11 +36,11 @@ ok($control, 'the machine listens on its socket');
 is((stat 'vm.sock')[2] & 07777, 0600, 'only the owner can access the socket');
 
 # help lists the commands. Each one is tested below, but branch in branch/branch.t, connect in
-# connect.t, and core in cli/core.t.
+# connect.t, core in cli/core.t, and tool in tools/tools.t.
 my $help = $control->request('help');
 my @commands = map { $_->{name} } @{ $help->{commands} };
 is(join(' ', sort @commands),
-    'branch cancel connect core device devices help log memory pause quit registers reset resume snapshot status until',
+    'branch cancel connect core device devices help log memory pause quit registers reset resume snapshot status tool until',
     'help lists the commands that are tested below');
 my ($status, $out, $err) = ctl('vm.sock', 'help');
 is($status, 0, 'ctl help');
