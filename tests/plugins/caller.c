@@ -131,6 +131,7 @@ call_all(struct minivmm_device *dev)
 	close(fd);
 	minivmm_socket_connect(dev, "nosuch.sock");
 	minivmm_acpi_page(dev);
+	minivmm_machine_functions(dev);
 	put_and_get(dev);
 	minivmm_panic(dev);
 	minivmm_exit(dev, 0);

@@ -51,7 +51,7 @@ my $s = $control->request('status');
 is($s->{state}, 'running', 'status: state');
 is($s->{memory_bytes}, 1 << 20, 'status: memory');
 is(scalar @{ $s->{vcpus} }, 1, 'status: vCPUs');
-is_deeply([ sort keys %{ $s->{vcpus}[0] } ], [qw(exits halted id)], 'status: members of a vCPU');
+is_deeply([ sort keys %{ $s->{vcpus}[0] } ], [qw(cpu_ns exits halted id)], 'status: members of a vCPU');
 is_deeply([ sort keys %{ $s->{exits} } ], [qw(debug hlt intr mmio other pio)], 'status: exits');
 is_deeply([ map { "$_->{name} $_->{plugin}" } @{ $s->{devices} } ], [ 'serial0 serial', 'exit0 debug-exit' ], 'status: devices');
 ok(exists $s->{dirty_pages_per_second} && !defined $s->{dirty_pages_per_second}, 'status: no dirty rate before a snapshot');

@@ -85,6 +85,7 @@ sub is_refused {
     return 0 if $thread && $service =~ /^(?:put|get)/; # no device is known
     return 1 if !allowed($service, $in, $thread);
     return 1 if $service =~ /^(?:put|get|save_|load_)/; # no writer, no reader
+    return 1 if $service eq 'machine_functions'; # it is no tool
     return $in ne 'pause' if $service eq 'paused';
     return $in ne 'capture' || $thread if $service eq 'captured'; # nothing is deferred elsewhere
     return $in ne 'connect' if $service eq 'connected'; # nothing is pending elsewhere
