@@ -83,8 +83,7 @@ open_unnamed(struct file_replacement *file, mode_t mode)
 {
 	errno = EOPNOTSUPP;
 	if (!access("/proc/self/fd", X_OK)) /* give_name() needs it */
-		file->fd =
-		    openat(file->place.directory, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, mode);
+		file->fd = openat(file->place.directory, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, mode);
 	return file->fd < 0 ? -1 : 0;
 }
 
