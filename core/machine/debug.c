@@ -137,6 +137,14 @@ debug_clear(struct machine *m, const void *owner, const struct minivmm_breakpoin
 }
 
 void
+debug_clear_all(struct machine *m, const void *owner)
+{
+	for (size_t i = m->debug.count; i--;)
+		if (m->debug.points[i].owner == owner)
+			m->debug.points[i] = m->debug.points[--m->debug.count];
+}
+
+void
 debug_step(struct machine *m, const void *owner, uint32_t vcpu)
 {
 	m->debug.stepper = owner;
@@ -169,9 +177,7 @@ debug_forget(struct machine *m, const void *owner)
 
 	if (running)
 		machine_pause(m, PAUSE_INSPECT);
-	for (size_t i = m->debug.count; i--;)
-		if (m->debug.points[i].owner == owner)
-			m->debug.points[i] = m->debug.points[--m->debug.count];
+	debug_clear_all(m, owner);
 	debug_end_step(m, owner);
 	if (running)
 		machine_resume(m, PAUSE_INSPECT);
@@ -251,13 +257,20 @@ debug_step_hlt(struct vcpu *vcpu)
 }
 
 void
-debug_report(struct vcpu *vcpu, enum minivmm_stop_reason reason, uint64_t address,
-	     const void *owner)
+debug_report(struct vcpu *vcpu, const struct debug_point *point)
 {
 	struct machine *m = vcpu->machine;
+	struct debug_hit hit = { .reason = MINIVMM_STOP_STEP, .owner = m->debug.stepper };
 
+	if (point)
+		hit = (struct debug_hit){ .reason = point->kind <= MINIVMM_BREAK_HARDWARE
+							? MINIVMM_STOP_BREAKPOINT
+							: MINIVMM_STOP_WATCHPOINT,
+					  .address = point->linear,
+					  .kind = point->kind,
+					  .owner = point->owner };
 	pthread_mutex_lock(&m->lock);
-	vcpu->hit = (struct debug_hit){ reason, address, owner };
+	vcpu->hit = hit;
 	m->debug.hit = true;
 	m->may_run = false;
 	pthread_mutex_unlock(&m->lock);
@@ -297,10 +310,7 @@ debug_exit(struct vcpu *vcpu)
 
 		if (!p)
 			continue;
-		debug_report(vcpu,
-			     p->kind == MINIVMM_BREAK_HARDWARE ? MINIVMM_STOP_BREAKPOINT
-							       : MINIVMM_STOP_WATCHPOINT,
-			     p->linear, p->owner);
+		debug_report(vcpu, p);
 		handled = true;
 	}
 	if (!handled && debug_steps(vcpu) && !(arch->dr6 & DR6_POINTS)) {
@@ -315,7 +325,7 @@ void
 debug_stepped(struct vcpu *vcpu)
 {
 	if (vcpu->hit.reason == 0)
-		debug_report(vcpu, MINIVMM_STOP_STEP, 0, vcpu->machine->debug.stepper);
+		debug_report(vcpu, NULL);
 }
 
 bool

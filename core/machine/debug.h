@@ -40,8 +40,9 @@ struct debug_point {
 
 /* What has stopped a vCPU. */
 struct debug_hit {
-	enum minivmm_stop_reason reason; /* 0: nothing */
-	uint64_t address;                /* of a breakpoint or a watchpoint */
+	enum minivmm_stop_reason reason;   /* 0: nothing */
+	uint64_t address;                  /* of a breakpoint or a watchpoint */
+	enum minivmm_breakpoint_kind kind; /* of it */
 	const void *owner;
 };
 
@@ -74,6 +75,8 @@ int debug_set(struct machine *machine, const void *owner,
 	      const struct minivmm_breakpoint *breakpoint);
 int debug_clear(struct machine *machine, const void *owner,
 		const struct minivmm_breakpoint *breakpoint);
+/* Clears all of an owner. */
+void debug_clear_all(struct machine *machine, const void *owner);
 /* When the machine resumes, only this vCPU runs, and stops after one instruction. */
 void debug_step(struct machine *machine, const void *owner, uint32_t vcpu);
 /* The step of an owner does not take place. */
@@ -125,8 +128,7 @@ int debug_place(struct machine *machine, struct debug_point *point, struct vcpu 
 void debug_add_points(const struct machine *machine, struct kvm_debug *how);
 /* Handles an INT3 at a linear address. The vCPU's thread. */
 void debug_int3(struct vcpu *vcpu, uint64_t linear);
-/* Stops the machine for an owner. The vCPU's thread. */
-void debug_report(struct vcpu *vcpu, enum minivmm_stop_reason reason, uint64_t address,
-		  const void *owner);
+/* Stops the machine for the owner of a point, or of the step (NULL). The vCPU's thread. */
+void debug_report(struct vcpu *vcpu, const struct debug_point *point);
 
 #endif

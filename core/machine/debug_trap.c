@@ -132,7 +132,7 @@ debug_int3(struct vcpu *vcpu, uint64_t pc)
 	const struct debug_point *point = software_at(m, pc);
 
 	if (point) {
-		debug_report(vcpu, MINIVMM_STOP_BREAKPOINT, pc, point->owner);
+		debug_report(vcpu, point);
 		return;
 	}
 	debug_add_points(m, &how);
@@ -159,8 +159,7 @@ debug_in(struct vcpu *vcpu)
 	if (!point)
 		return false;
 	((uint8_t *)run)[run->io.data_offset] = (uint8_t)before.rax;
-	debug_report(vcpu, MINIVMM_STOP_BREAKPOINT, point->linear,
-		     point->owner); /* kicks this vCPU */
+	debug_report(vcpu, point); /* kicks this vCPU */
 	if (kvm_vcpu_run(&vcpu->kvm) != -EINTR || vcpu_registers(vcpu, &after, NULL)) {
 		machine_end(m, CAUSE_ERROR, STATUS_HOST);
 		return true;

@@ -340,7 +340,12 @@ breakpoint(struct minivmm_device *dev, const struct minivmm_breakpoint *given, b
 	if (!tool || given->size < known || !machine_settled(&tool->vm->machine))
 		return -1;
 	m = &tool->vm->machine;
-	return set ? debug_set(m, tool, given) : debug_clear(m, tool, given);
+	if (set)
+		return debug_set(m, tool, given);
+	if (given->kind)
+		return debug_clear(m, tool, given);
+	debug_clear_all(m, tool);
+	return 0;
 }
 
 const struct minivmm_machine tool_functions = {

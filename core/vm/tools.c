@@ -247,7 +247,8 @@ on_stopped(void *context)
 						     .size = sizeof(event),
 						     .reason = hit->reason,
 						     .vcpu = i,
-						     .address = hit->address };
+						     .address = hit->address,
+						     .breakpoint = hit->kind };
 
 		for (struct vm_tool *tool = vm->tools.first; tool; tool = tool->next) {
 			if (!hit->reason || tool != hit->owner)

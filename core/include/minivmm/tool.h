@@ -57,6 +57,9 @@ struct minivmm_event {
 	/* ANSWERED: the reply, a JSON object. ENDED: the cause: "hlt", "exit", "shutdown", ... */
 	const char *text;
 	uint64_t status; /* ENDED by "exit": the guest's status */
+	/* STOPPED by a breakpoint or a watchpoint: its enum minivmm_breakpoint_kind */
+	uint32_t breakpoint;
+	uint32_t reserved;
 };
 
 /* What a descriptor's member tool points to. Static and constant. */
@@ -265,9 +268,10 @@ minivmm_linear_write(struct minivmm_device *dev, uint32_t vcpu, uint64_t address
 
 /*
  * Set and clear a breakpoint or a watchpoint. The machine is paused. Setting it twice has no
- * effect. While one that is not software is set, the guest's own debug registers have no effect.
- * Return 0; or -1: the debug registers do not suffice, this KVM does not report such an event, the
- * address is not in memory, or there is no such breakpoint.
+ * effect. A clear finds it by kind, address and length, also when the page tables have changed
+ * since; kind 0 clears all of this tool. While one that is not software is set, the guest's own
+ * debug registers have no effect. Return 0; or -1: the debug registers do not suffice, this KVM
+ * does not report such an event, the address is not in memory, or there is no such breakpoint.
  */
 static inline int
 minivmm_breakpoint_set(struct minivmm_device *dev, const struct minivmm_breakpoint *breakpoint)
