@@ -23,8 +23,8 @@
 #include "packet.h"
 
 #define GDB_MEMORY (PACKET_MAX / 2) /* bytes of guest memory in a packet */
-#define GDB_TRAP 5                  /* signals by gdb's numbers: SIGTRAP and SIGINT */
-#define GDB_INT 2
+
+enum { GDB_INT = 2, GDB_TRAP = 5, GDB_ABRT = 6, GDB_KILL = 9, GDB_SEGV = 11 }; /* signals of gdb */
 
 enum { STREAM_CLIENT };
 enum { POST_MORE };

@@ -6,7 +6,7 @@
 #define CR0_PE 0x1u
 #define RFLAGS_VM 0x20000u
 #define EFER_LMA 0x400u
-#define SEGMENT_LONG 0x1000u /* attributes of a segment: L and D */
+#define SEGMENT_LONG 0x2000u /* attributes of a segment: L and D */
 #define SEGMENT_32 0x4000u
 
 static const uint32_t msr_indices[MSR_COUNT] = {

@@ -221,23 +221,45 @@ not_stopped(struct minivmm_device *dev, const char *why)
 	}
 }
 
-/* The machine has ended. */
+/* The machine has ended: with a status as a process exits, or with a signal. */
+static void
+put_end(struct minivmm_device *dev, const char *cause, uint64_t status)
+{
+	static const struct {
+		const char *cause;
+		unsigned signal; /* 0: none */
+	} ends[] = { { "exit", 0 },
+		     { "hlt", 0 },
+		     { "shutdown", GDB_SEGV },
+		     { "panic", GDB_ABRT },
+		     { "internal", GDB_ABRT },
+		     { "error", GDB_ABRT } };
+	struct gdb *g = minivmm_state(dev);
+	unsigned signal = GDB_KILL;
+
+	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++)
+		if (!strcmp(ends[i].cause, cause))
+			signal = ends[i].signal;
+	packet_begin(&g->out);
+	if (signal)
+		packet_print(&g->out, "X%02x", signal);
+	else
+		packet_print(&g->out, "W%02llx", (unsigned long long)status);
+	packet_end(&g->out);
+}
+
 static void
 ended(struct minivmm_device *dev, const struct minivmm_event *event)
 {
 	struct gdb *g = minivmm_state(dev);
-	const char *cause = event->text ? event->text : "";
+	const char *cause = event->text ? event->text : "unknown";
 
 	g->ended = true;
 	g->hold = GDB_FREE;
 	g->breakpoints = g->stale = false;
 	if (g->wait == GDB_WAIT_STOP || g->wait == GDB_WAIT_RESUME) {
-		packet_begin(&g->out);
-		if (!strcmp(cause, "exit") || !strcmp(cause, "hlt"))
-			packet_print(&g->out, "W%02llx", (unsigned long long)event->status);
-		else
-			packet_print(&g->out, "X%02x", GDB_TRAP);
-		packet_end(&g->out);
+		gdb_say(dev, "the machine has ended: %s\n", cause);
+		put_end(dev, cause, event->status);
 	} else if (g->wait != GDB_READY && g->client) {
 		packet_error(&g->out, "the machine has ended: %s", cause);
 	}

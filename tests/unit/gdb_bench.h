@@ -56,7 +56,7 @@ static int
 bench_begin(uint32_t architecture)
 {
 	fake_create(&fake, &gdb);
-	fake.services.machine = machine_service;
+	fake.services.machine_functions = machine_service;
 	fake.services.memory_read = machine_physical_read;
 	fake.services.memory_write = machine_physical_write;
 	fake.services.post = bench_post;
