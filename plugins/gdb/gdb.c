@@ -165,11 +165,11 @@ gdb_destroy(struct minivmm_device *dev)
 	free(g->target);
 }
 
-static const char *const architectures[] = { "amd64", "i386", NULL };
+static const char *const architectures[] = { "amd64", "i386", "i8086", NULL };
 
 static const struct minivmm_option options[] = {
 	MINIVMM_OPTION_AS(ENUM, struct gdb, architecture, "amd64",
-			  "registers that gdb sees: amd64, or i386 for a guest of 16 or 32 bits",
+			  "what gdb sees: amd64, i386, or i8086 for code of 16 bits",
 			  .values = architectures),
 	MINIVMM_END,
 };

@@ -28,7 +28,7 @@ enum { GDB_INT = 2, GDB_TRAP = 5, GDB_ABRT = 6, GDB_KILL = 9, GDB_SEGV = 11 }; /
 
 enum { STREAM_CLIENT };
 enum { POST_MORE };
-enum { ARCHITECTURE_AMD64, ARCHITECTURE_I386 }; /* option architecture */
+enum { ARCHITECTURE_AMD64, ARCHITECTURE_I386, ARCHITECTURE_I8086 }; /* option architecture */
 
 /* What this tool does with the machine. */
 enum gdb_hold {

@@ -108,6 +108,20 @@ change(struct minivmm_device *dev, const struct minivmm_breakpoint *breakpoint, 
 	return 0;
 }
 
+/* A software breakpoint that the host refuses becomes a hardware one: the guest has not mapped the
+ * address yet, or the instruction is shorter than what would replace it. */
+static int
+change_breakpoint(struct minivmm_device *dev, struct minivmm_breakpoint *breakpoint, bool set)
+{
+	int result = change(dev, breakpoint, set);
+
+	if (result && breakpoint->kind == MINIVMM_BREAK_SOFTWARE) {
+		breakpoint->kind = MINIVMM_BREAK_HARDWARE;
+		result = change(dev, breakpoint, set);
+	}
+	return result;
+}
+
 /* Splits a watchpoint into aligned pieces of 1, 2, 4 or 8 bytes. Returns their number, or 0 if that
  * is more than the debug registers. */
 static unsigned
@@ -175,7 +189,7 @@ gdb_breakpoint(struct minivmm_device *dev, const char *at, bool set)
 		return;
 	}
 	if (breakpoint.kind <= MINIVMM_BREAK_HARDWARE)
-		result = change(dev, &breakpoint, set);
+		result = change_breakpoint(dev, &breakpoint, set);
 	else
 		result = change_watchpoint(dev, &breakpoint, length, set);
 	packet_reply(&g->out, result ? "E01" : "OK");

@@ -163,7 +163,7 @@ architecture(struct minivmm_device *dev)
 {
 	struct gdb *g = minivmm_state(dev);
 
-	return g->architecture == ARCHITECTURE_I386 ? IN_I386 : IN_AMD64;
+	return g->architecture == ARCHITECTURE_AMD64 ? IN_AMD64 : IN_I386;
 }
 
 /* The row of a number of p and P; NULL: there is none. */

@@ -83,7 +83,7 @@ describe_types(FILE *out, const char *feature)
 void
 gdb_describe_registers(FILE *out, uint32_t architecture)
 {
-	unsigned in = architecture == ARCHITECTURE_I386 ? IN_I386 : IN_AMD64;
+	unsigned in = architecture == ARCHITECTURE_AMD64 ? IN_AMD64 : IN_I386;
 	const char *feature = NULL;
 
 	for (size_t i = 0; i < register_row_count; i++) {
@@ -107,6 +107,7 @@ gdb_describe_registers(FILE *out, uint32_t architecture)
 int
 gdb_create_target(struct minivmm_device *dev)
 {
+	static const char *const names[] = { "i386:x86-64", "i386", "i8086" }; /* gdb's */
 	struct gdb *g = minivmm_state(dev);
 	FILE *out;
 
@@ -117,7 +118,7 @@ gdb_create_target(struct minivmm_device *dev)
 		fprintf(out,
 			"<?xml version=\"1.0\"?>\n<!DOCTYPE target SYSTEM \"gdb-target.dtd\">\n"
 			"<target version=\"1.0\">\n<architecture>%s</architecture>\n",
-			g->architecture == ARCHITECTURE_I386 ? "i386" : "i386:x86-64");
+			names[g->architecture]);
 		gdb_describe_registers(out, g->architecture);
 		fprintf(out, "</target>\n");
 	}

@@ -35,13 +35,13 @@ struct machine {
 	struct minivmm_event events[MACHINE_EVENTS];
 	uint32_t event_count;
 	bool held, pausing, stepping;
-	bool others; /* an operator's pause */
-	bool ended, cannot_step, cannot_write_registers;
-	const char *cannot_pause; /* the reason */
-	uint32_t stepped;         /* the vCPU */
-	uint64_t commands;        /* so far: the last one's id */
-	char words[256];          /* of the last command, with a blank before each */
-	const char *answer;       /* the next reply; NULL: an error */
+	bool others;                                                   /* an operator's pause */
+	bool ended, cannot_step, cannot_write_registers, cannot_break; /* by software */
+	const char *cannot_pause;                                      /* the reason */
+	uint32_t stepped;                                              /* the vCPU */
+	uint64_t commands;  /* so far: the last one's id */
+	char words[256];    /* of the last command, with a blank before each */
+	const char *answer; /* the next reply; NULL: an error */
 };
 
 static struct machine machine;
@@ -227,7 +227,8 @@ machine_breakpoint(struct minivmm_device *dev, const struct minivmm_breakpoint *
 			break;
 	}
 	if (set && i == machine.breakpoint_count) {
-		if (i == MACHINE_BREAKPOINTS || b->address >= MACHINE_MEMORY ||
+		if ((b->kind == MINIVMM_BREAK_SOFTWARE && machine.cannot_break) ||
+		    i == MACHINE_BREAKPOINTS || b->address >= MACHINE_MEMORY ||
 		    (b->kind != MINIVMM_BREAK_SOFTWARE && debug_registers == 4))
 			return -1;
 		machine.breakpoints[machine.breakpoint_count++] = *b;

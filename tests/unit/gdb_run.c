@@ -152,6 +152,22 @@ breakpoints(void **state)
 	assert_int_equal(machine.breakpoint_count, 0);
 }
 
+/* A software breakpoint that the host refuses becomes a hardware one. */
+static void
+other_breakpoints(void **state)
+{
+	bench_ask("qSupported:swbreak+;hwbreak+");
+	bench_ask("?");
+	machine.vcpus[0].general.rip = 0x1000;
+	machine.cannot_break = true;
+	assert_string_equal(bench_ask("Z0,1010,1"), "OK");
+	assert_int_equal(machine.breakpoints[0].kind, MINIVMM_BREAK_HARDWARE);
+	expect_stop(bench_ask("c"), "T05thread:1;hwbreak:;");
+	assert_string_equal(bench_ask("z0,1010,1"), "OK");
+	assert_int_equal(machine.breakpoint_count, 0);
+	assert_string_equal(bench_ask("z0,1010,1"), "E01");
+}
+
 /* gdb looks for a breakpoint at rip; in a segment with a base it is elsewhere. */
 static void
 breakpoints_in_a_segment(void **state)
@@ -364,6 +380,7 @@ main(void)
 		TEST(steps_a_halted_vcpu),
 		TEST(a_step_is_refused),
 		TEST(breakpoints),
+		TEST(other_breakpoints),
 		TEST(breakpoints_in_a_segment),
 		TEST(watchpoints),
 		TEST(continues_and_interrupts),
