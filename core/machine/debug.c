@@ -173,14 +173,19 @@ debug_end_step(struct machine *m, const void *owner)
 void
 debug_forget(struct machine *m, const void *owner)
 {
-	bool running = machine_running(m);
-
-	if (running)
-		machine_pause(m, PAUSE_INSPECT);
 	debug_clear_all(m, owner);
 	debug_end_step(m, owner);
-	if (running)
-		machine_resume(m, PAUSE_INSPECT);
+	pthread_mutex_lock(&m->lock);
+	for (uint32_t i = 0; i < m->vcpu_count; i++)
+		if (m->vcpus[i].hit.owner == owner)
+			m->vcpus[i].hit = (struct debug_hit){ 0 };
+	pthread_mutex_unlock(&m->lock);
+}
+
+const void *
+debug_stepper(const struct machine *m)
+{
+	return m->debug.stepper;
 }
 
 const struct debug_hit *

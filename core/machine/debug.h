@@ -81,7 +81,9 @@ void debug_clear_all(struct machine *machine, const void *owner);
 void debug_step(struct machine *machine, const void *owner, uint32_t vcpu);
 /* The step of an owner does not take place. */
 void debug_end_step(struct machine *machine, const void *owner);
-/* Forgets all that an owner has set. The machine may run: then it is paused meanwhile. */
+/* The owner of the step that has been requested; NULL: no vCPU steps. The machine may run. */
+const void *debug_stepper(const struct machine *machine);
+/* Forgets all that an owner has set, and its hits. If it has set nothing, the machine may run. */
 void debug_forget(struct machine *machine, const void *owner);
 /* What has stopped a vCPU. Valid in stopped(). */
 const struct debug_hit *debug_hit(const struct machine *machine, uint32_t vcpu);

@@ -104,10 +104,12 @@ static int
 step_machine(struct minivmm_device *dev, uint32_t vcpu)
 {
 	struct vm_tool *tool = enter(dev, "machine_step");
+	struct machine *m = tool ? &tool->vm->machine : NULL;
 	struct why why;
 
-	if (!tool || tool->wish != TOOL_HOLD || !tool->holds ||
-	    vcpu >= tool->vm->machine.vcpu_count || kvm_step_check(&tool->vm->machine.kvm, &why))
+	/* Another tool's step may wait for this tool to resume: there is one at a time. */
+	if (!tool || tool->wish != TOOL_HOLD || !tool->holds || others_hold(tool) ||
+	    debug_stepper(m) || vcpu >= m->vcpu_count || kvm_step_check(&m->kvm, &why))
 		return -1;
 	tool->step_vcpu = vcpu;
 	return wish(tool, TOOL_STEP);

@@ -96,9 +96,15 @@ destroy(struct vm_tool *tool)
 static int
 start(struct vm_tool *tool)
 {
+	struct machine *m = &tool->vm->machine;
 	int r = devices_start(&tool->devices, MINIVMM_FRESH);
 
 	tool->started = true;
+	/* If it asks for a pause, nothing runs before that. */
+	if (tool->wish == TOOL_HOLD && machine_settled(m)) {
+		machine_pause(m, PAUSE_TOOL);
+		tool->holds = true;
+	}
 	return r;
 }
 
@@ -201,12 +207,14 @@ do_wish(struct vm_tool *tool)
 		tool->tell = false;
 		if (!tool->holds && machine_pause(m, PAUSE_TOOL) && machine_running(m)) {
 			machine_resume(m, PAUSE_TOOL);
-			tool->wish = TOOL_RUN;
+			/* A step that is under way goes on. */
+			tool->wish = debug_stepper(m) == tool ? TOOL_STEP : TOOL_RUN;
 			event.kind = MINIVMM_NOT_STOPPED;
 			event.text = fail_text();
-		} else
+		} else {
 			tool->holds = true;
-		debug_end_step(m, tool);
+			debug_end_step(m, tool);
+		}
 		tool_event(&tool->devices, &event);
 	}
 }
@@ -234,32 +242,58 @@ work(struct loop_source *source, uint32_t events)
 	}
 }
 
-/* A vCPU has hit a breakpoint or a watchpoint, or has done its step: the owner holds the machine.
+/* The owner of a vCPU's hit holds the machine, and is told. */
+static void
+tell_hit(struct vm *vm, uint32_t vcpu)
+{
+	const struct debug_hit *hit = debug_hit(&vm->machine, vcpu);
+	const struct minivmm_event event = { .kind = MINIVMM_STOPPED,
+					     .size = sizeof(event),
+					     .reason = hit->reason,
+					     .vcpu = vcpu,
+					     .address = hit->address,
+					     .breakpoint = hit->kind };
+
+	for (struct vm_tool *tool = vm->tools.first; tool; tool = tool->next) {
+		if (tool != hit->owner)
+			continue;
+		if (!tool->holds)
+			machine_pause(&vm->machine, PAUSE_TOOL);
+		tool->holds = true;
+		tool->wish = TOOL_HOLD;
+		tool->tell = false;
+		tool_event(&tool->devices, &event);
+	}
+}
+
+/*
+ * vCPUs have hit breakpoints or watchpoints, or one has done its step. A breakpoint is hit again
+ * when its vCPU continues. So only one is told, and that if there is nothing else: its tool can
+ * step over it, since no other tool holds the machine.
  */
 static void
 on_stopped(void *context)
 {
 	struct vm *vm = context;
+	uint32_t count = vm->machine.vcpu_count, breakpoints = 0, others = 0;
 
-	for (uint32_t i = 0; i < vm->machine.vcpu_count; i++) {
-		const struct debug_hit *hit = debug_hit(&vm->machine, i);
-		const struct minivmm_event event = { .kind = MINIVMM_STOPPED,
-						     .size = sizeof(event),
-						     .reason = hit->reason,
-						     .vcpu = i,
-						     .address = hit->address,
-						     .breakpoint = hit->kind };
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t reason = debug_hit(&vm->machine, i)->reason;
 
-		for (struct vm_tool *tool = vm->tools.first; tool; tool = tool->next) {
-			if (!hit->reason || tool != hit->owner)
-				continue;
-			if (!tool->holds)
-				machine_pause(&vm->machine, PAUSE_TOOL);
-			tool->holds = true;
-			tool->wish = TOOL_HOLD;
-			tool->tell = false;
-			tool_event(&tool->devices, &event);
-		}
+		breakpoints += reason == MINIVMM_STOP_BREAKPOINT;
+		if (!reason || reason == MINIVMM_STOP_BREAKPOINT)
+			continue;
+		tell_hit(vm, i);
+		others++;
+	}
+	for (uint32_t n = 0; breakpoints && !others && n < count; n++) {
+		uint32_t i = (vm->tools.next_vcpu + n) % count;
+
+		if (debug_hit(&vm->machine, i)->reason != MINIVMM_STOP_BREAKPOINT)
+			continue;
+		tell_hit(vm, i);
+		vm->tools.next_vcpu = i + 1;
+		break;
 	}
 }
 
@@ -378,6 +412,22 @@ list(const struct vm *vm, FILE *out)
 	fputc(']', out);
 }
 
+/* Ends a tool while the machine is paused: the guest must leave its breakpoints. */
+static void
+remove_tool(struct vm *vm, struct command *command, struct vm_tool *tool)
+{
+	struct machine *m = &vm->machine;
+	bool refused = machine_pause(m, PAUSE_INSPECT) && machine_running(m);
+
+	if (refused)
+		command_fail(command, "%s", fail_text());
+	else
+		destroy(tool);
+	machine_resume(m, PAUSE_INSPECT);
+	if (!refused)
+		command_done(command);
+}
+
 void
 command_tool(void *context, struct command *command, int argc, char **argv)
 {
@@ -404,7 +454,8 @@ command_tool(void *context, struct command *command, int argc, char **argv)
 			command_fail(command, "tool %s cannot remove itself", argv[2]);
 			return;
 		}
-		destroy(tool);
+		remove_tool(vm, command, tool);
+		return;
 	} else {
 		command_fail(command, "use tool list, tool add PLUGIN[:KEY=VALUE,...], or tool "
 				      "remove NAME");

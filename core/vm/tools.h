@@ -47,6 +47,7 @@ struct vm_tools {
 	struct vm_tool *first; /* linked list, in the order of creation */
 	struct loop_source work;
 	uint64_t last_command; /* ids are never used again */
+	uint32_t next_vcpu;    /* whose breakpoint is told first */
 	bool can_run;          /* the machine has started: so does a tool that is added */
 };
 

@@ -174,8 +174,8 @@ minivmm_machine_state(struct minivmm_device *dev, struct minivmm_machine_state *
 }
 
 /* Requests a pause. STOPPED or NOT_STOPPED follows. The machine stays paused until the tool calls
- * minivmm_machine_resume(), whatever others do. Returns 0; or -1: the tool holds it already, or has
- * requested it. */
+ * minivmm_machine_resume(), whatever others do. If start calls it, nothing runs before the pause.
+ * Returns 0; or -1: the tool holds it already, or has requested it. */
 static inline int
 minivmm_machine_pause(struct minivmm_device *dev)
 {
