@@ -77,7 +77,7 @@ for my $plugin (plugins()) {
     my $examples = 0;
     while ($hand =~ /^\.Bd -literal.*\n((?:(?!\.Ed).*\n)*?)\.Ed$/mg) {
         my $example = $1 =~ s/\\e/\\/gr;
-        next if $example !~ /^\[device /m;
+        next if $example !~ /^\[(?:device|tool) /m;
         spew('x.ini', ($example =~ /^\[vm\]/m ? '' : $base) . $example);
         is(join(':', run([ $minivmm, '-c', 'x.ini', '--check' ])), '0::', "$plugin: example " . ++$examples);
     }
