@@ -45,6 +45,7 @@ for my $kind (qw(hard soft)) {
     my $until = Control->connect('loop');
     $until->send("until rip:0x1007\n");
     until_true { $control->request('status')->{until} };
+    $puppet->ask('set rip 0x1003'); # wherever the pause found it
     my $rbx = $puppet->register('rbx');
     is($puppet->ask('resume'), '0', 'the machine runs to both');
     my $reply = $kind eq 'soft' && $until->line;
