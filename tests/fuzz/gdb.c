@@ -18,7 +18,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const uint8_t *input, *input_end; /* what the client has sent, not yet read */
-static size_t space;                      /* that the client leaves for output */
+static size_t space;                     /* that the client leaves for output */
 static bool posted;
 
 static void
@@ -32,8 +32,9 @@ stream_read(struct minivmm_device *dev, uint32_t stream, void *to, size_t length
 	size_t n = (size_t)(input_end - input);
 
 	n = n < length ? n : length;
-	if (n)
-		memcpy(to, input, n);
+	if (!n)
+		return 0; /* input can be NULL */
+	memcpy(to, input, n);
 	input += n;
 	return n;
 }
@@ -128,7 +129,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct gdb *g = calloc(1, sizeof(*g));
 	struct minivmm_device dev = { .services = &services, .state = g, .name = "gdb" };
 	const struct minivmm_start start = { .reason = MINIVMM_FRESH };
-	const uint8_t *end = data + size;
+	const uint8_t *end = size ? data + size : data;
 	bool refuses_pauses;
 
 	if (!g)

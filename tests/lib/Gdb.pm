@@ -16,11 +16,11 @@ our @EXPORT = qw(debugged gdb gdb_start build_guest packet_client);
 my $scripts = 0;
 
 # Starts a machine with the tool gdb on a socket in the current folder. Returns the command once the
-# socket is there. Options of start() can follow a reference to the arguments.
+# socket accepts clients; the file is there before. options: more options of the tool.
 sub debugged {
     my ($socket, $arguments, %with) = @_;
     my $machine = start([ $minivmm, '--tool', "gdb:listen=unix-listen:$socket" . ($with{options} // ''), @$arguments ]);
-    until_true { -S $socket } 60 or diag("$socket is not there: " . said($machine));
+    until_true { IO::Socket::UNIX->new(Type => SOCK_STREAM, Peer => $socket) } 60 or diag("$socket is not there: " . said($machine));
     return $machine;
 }
 

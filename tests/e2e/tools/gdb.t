@@ -21,7 +21,7 @@ my $text = gdb('elf.sock', [
     'info threads', 'x/i $pc', 'stepi', 'p/x $pc', 'info registers rdi cs cr0 efer', 'break say', 'continue', 'x/s $rsi',
     'set {char[4]}$rsi = "GDB"', 'set var $rbx = 0x1122334455667788', 'p/x $rbx', 'set var $xmm1.v2_int64[1] = 7', 'p $xmm1.v2_int64',
     'set var $ymm2.v4_int64[3] = 9', 'p $ymm2.v4_int64[3]', 'p $fctrl', 'p $lstar', 'info mem', 'detach'
-], "$build/guests/elf.elf");
+], "$top/build/guests/elf.elf");
 shows($text, qr/\* 1 .*\(vCPU 0: 64-bit, CPL 0\)/, 'info threads');
 shows($text, qr/=> 0x1000:\s+mov +\$0x[0-9a-f]+,%edi/, 'x/i');
 shows($text, qr/^\$1 = 0x1005$/m, 'stepi');
