@@ -153,9 +153,10 @@ put_options(FILE *out, const struct plugin *plugin)
 		fputs("None.\n", out);
 		return;
 	}
-	fputs("These keys can be set in the device's section;\n.Xr minivmm.ini 5\ndescribes the "
-	      "types of their values.\n.Bl -tag -width Ds\n",
-	      out);
+	fprintf(out,
+		"These keys can be set in the %s's section;\n.Xr minivmm.ini 5\ndescribes the "
+		"types of their values.\n.Bl -tag -width Ds\n",
+		plugin->descriptor.tool ? "tool" : "device");
 	for (size_t i = 0; i < plugin->all_count; i++)
 		put_option(out, plugin, plugin_option(plugin, i));
 	fputs(".El\n", out);
@@ -303,6 +304,10 @@ put_state(FILE *out, const struct plugin *plugin)
 	const struct minivmm_plugin *d = &plugin->descriptor;
 	int width = 0;
 
+	if (d->tool) {
+		fputs(".Sh STATE\nThe plugin is a tool: a snapshot does not contain it.\n", out);
+		return;
+	}
 	fprintf(out, ".Sh STATE\nA snapshot holds %s (state version %u)",
 		plugin->field_count || plugin->timer_count ? "these fields" : "no fields",
 		d->state_version);

@@ -146,8 +146,11 @@ print_plugin(const struct plugin *plugin)
 	put("", d->name);
 	put(": ", d->summary);
 	put("\n", plugin->path);
-	printf(", state version %u%s\n", d->state_version,
-	       d->flags & MINIVMM_UNPARKED ? "; its threads run during a pause" : "");
+	if (d->tool)
+		printf(", a tool");
+	else
+		printf(", state version %u", d->state_version);
+	printf("%s\n", d->flags & MINIVMM_UNPARKED ? "; its threads run during a pause" : "");
 	SECTION("options (name, type, initial value; [host]: may differ after a restore)",
 		plugin->all_count);
 	for (size_t i = 0; i < plugin->all_count; i++)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Every plugin of plugins/, and a [device] section for each, made from the options that minivmm
-# plugins lists.
+# Every plugin of plugins/, and a [device] section for each device, made from the options that
+# minivmm plugins lists.
 package Plugins;
 
 use v5.14;
@@ -10,7 +10,7 @@ use Exporter 'import';
 use File::Basename qw(basename dirname);
 use Minivmm;
 
-our @EXPORT = qw(plugins options device machine);
+our @EXPORT = qw(plugins devices options device machine);
 
 $ENV{MINIVMM_PLUGIN_PATH} = dirname($minivmm) . '/plugins';    # the tools are in another folder
 
@@ -27,6 +27,11 @@ my %edge = (vmgenid => 1, rtc => 1);
 
 sub plugins {
     return map { basename($_, '.so') } sort glob dirname($minivmm) . '/plugins/*.so';
+}
+
+# Those that are no tools.
+sub devices {
+    return grep { (run([ $minivmm, 'plugins', $_ ]))[1] !~ /\A.*\n.*, a tool\b/ } plugins();
 }
 
 # Returns ( { name, type, initial, help } ) in the order of the list.

@@ -69,7 +69,7 @@ check('one device', tables('one device', $config));
 check('16 vCPUs', tables('16 vCPUs', $config =~ s/^irqchip/cpus = 16\nirqchip/mr));
 
 # Two devices of each plugin, one of them above 4 GiB.
-my @plugins = grep { $_ ne 'power' } plugins();
+my @plugins = grep { $_ ne 'power' } devices();
 my $number = 1;
 my $all = join '', map { my $plugin = $_; map { device($plugin, $number++) } 1, 2 } @plugins;
 $all .= device('virtio-rng', $number) =~ s/^address = .*/address = 0x123456789000/mr;
