@@ -92,7 +92,8 @@ sub captures {
     like($out, qr/^live: ok\n\z/m, "$name: it ends by itself") if $with{last};
     undisturbed($name, $out);
     $check->($_) for $with{later} ? @files : ();
-    ok(!$wrong && @files >= ($with{last} ? 2 : $with{count}), "$name: every snapshot is right");
+    # On a busy host, a machine that ends by itself may end early.
+    ok(!$wrong && @files >= ($with{last} ? 1 : $with{count}), "$name: every snapshot is right");
     # After one of the last snapshots, the machine may end before it prints another tick.
     my ($file, $tick) = @{ $files[ rand($with{last} ? @files / 2 : @files) ] }[ 0, 3 ];
     my ($line) = $out =~ /^(tick $tick .*\n)/m;
