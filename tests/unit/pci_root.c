@@ -239,12 +239,14 @@ static void
 save_and_load(void **state)
 {
 	struct pci_member members[2] = { { .slot = 0 }, { .slot = 3, .number = 5 } };
-	struct pci_complex complex = { .members = members, .count = 2 };
+	struct machine *machine = calloc(1, sizeof(*machine)); /* its bus has no range */
+	struct pci_complex complex = { .members = members, .count = 2, .machine = machine };
 	const struct pci_identity identity = { .vendor = 0x1234 };
 	struct record_writer writer = { 0 };
 	struct record group;
 	struct why why;
 
+	assert_non_null(machine);
 	for (uint32_t i = 0; i < 2; i++)
 		pci_function_init(&members[i].function, &identity, &hooks, NULL);
 	pci_root_port_write(&complex.root, 0, 4, 0x80001810);
@@ -266,6 +268,7 @@ save_and_load(void **state)
 	record_writer_free(&writer);
 	for (uint32_t i = 0; i < 2; i++)
 		pci_function_free(&members[i].function);
+	free(machine);
 }
 
 int

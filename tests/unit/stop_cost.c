@@ -328,7 +328,7 @@ load_of_few_fields(void **state)
 	struct record root;
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-	skip(); /* a sanitizer uses the stack, too */
+	return; /* a sanitizer uses the stack, too; skip() is a failure in TAP */
 #endif
 	cost_of_load(&device, &descriptor);
 	device.all = &devices;

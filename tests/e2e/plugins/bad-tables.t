@@ -50,7 +50,7 @@ END
     }
     return join '', sort keys %messages;
 }
-spew('x.ini', guest('f4', "[device a]\nplugin = ./bad.so\n"));
+spew('x.ini', guest('f4', "[device a]\nplugin = ./bad.so\nslot = next\n") =~ s/16K/16K\nirqchip = on/r);
 my $who = '110:plugin ./bad.so (./bad.so):';
 is(messages({}), '0:', 'without a mistake');
 
