@@ -135,14 +135,15 @@ kvm_vcpu_set_xsave(struct kvm_vcpu *vcpu, const void *bytes, size_t size)
 static int
 msr(struct kvm_vcpu *vcpu, unsigned long call, uint32_t index, uint64_t *value)
 {
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry entry;
-	} one = { { .nmsrs = 1 }, { .index = index, .data = *value } };
+	union {
+		struct kvm_msrs msrs;
+		uint8_t room[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)];
+	} one = { .msrs.nmsrs = 1 };
 
+	one.msrs.entries[0] = (struct kvm_msr_entry){ .index = index, .data = *value };
 	if (ioctl(vcpu->fd, call, &one) != 1)
 		return -1;
-	*value = one.entry.data;
+	*value = one.msrs.entries[0].data;
 	return 0;
 }
 

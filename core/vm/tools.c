@@ -150,30 +150,42 @@ name_tool(const struct vm *vm, const char *plugin, char name[32])
 		snprintf(name, 32, "%.*s-%u", length, base, i);
 }
 
-struct vm_tool *
-vm_tool_add(struct vm *vm, const char *text)
+/* Makes a device of a tool's text, which it cuts into words. The device borrows them, except for
+ * its options. 0 or a negative status. */
+static int
+read_tool(const struct vm *vm, char *text, char name[32], struct config_device *device)
 {
-	struct config_device device = { .plugin_place = { .file = TOOL_OPTION } };
-	char *copy = strdup(text), *options = copy ? strchr(copy, ':') : NULL, name[32];
-	struct config whole = { .devices = NULL }; /* frees the options */
-	struct vm_tool *tool = NULL;
-	int r = copy ? 0 : fail_memory(TOOL_OPTION);
+	char *options = strchr(text, ':');
 
 	if (options)
 		*options++ = '\0';
-	if (!r && !*copy)
-		r = fail(STATUS_USAGE,
-			 TOOL_OPTION " %s names no plugin; write PLUGIN:KEY=VALUE,...", text);
-	if (!r) {
-		name_tool(vm, copy, name);
-		device.name = name;
-		device.plugin = copy;
-		device.place = device.plugin_place;
-		r = read_options(&device, options);
+	if (!*text) {
+		fail(STATUS_USAGE, TOOL_OPTION " names no plugin; write PLUGIN:KEY=VALUE,...");
+		return -STATUS_USAGE;
 	}
+	name_tool(vm, text, name);
+	device->name = name;
+	device->plugin = text;
+	return read_options(device, options);
+}
+
+struct vm_tool *
+vm_tool_add(struct vm *vm, const char *text)
+{
+	const struct config_place place = { .file = TOOL_OPTION };
+	struct config_device device = { .place = place, .plugin_place = place };
+	char *copy = strdup(text), name[32];
+	struct vm_tool *tool = NULL;
+	int r;
+
+	if (!copy) {
+		fail_memory(TOOL_OPTION);
+		return NULL;
+	}
+	r = read_tool(vm, copy, name, &device);
 	if (!r)
 		r = create(vm, &device, &tool);
-	if (!r && vm->tools.can_run)
+	if (!r && tool && vm->tools.can_run)
 		r = start(tool);
 	if (r && tool) {
 		destroy(tool);
@@ -184,7 +196,6 @@ vm_tool_add(struct vm *vm, const char *text)
 		free(device.options[i].value);
 	}
 	free(device.options);
-	config_free(&whole);
 	free(copy);
 	return tool;
 }
