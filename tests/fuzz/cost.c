@@ -167,7 +167,7 @@ copy_items(struct costly_bytes *to, const struct record *from, struct change *ch
 	if (here && change->reverse && from->type == RECORD_GROUP &&
 	    !record_index_open(&index, from)) {
 		for (size_t i = index.count; i--;) {
-			size_t at = (size_t)(index.items[i] - from->data);
+			size_t at = index.items[i].position;
 
 			record_next(from, &at, &item);
 			copy_item(to, &item, change);
