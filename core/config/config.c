@@ -162,7 +162,9 @@ config_init(struct config *config)
 static void
 free_devices(struct config_device *devices, size_t count)
 {
-	for (struct config_device *device = devices; device < devices + count; device++) {
+	for (size_t i = 0; i < count; i++) {
+		struct config_device *device = &devices[i];
+
 		for (size_t o = 0; o < device->option_count; o++) {
 			free(device->options[o].key);
 			free(device->options[o].value);

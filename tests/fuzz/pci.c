@@ -143,14 +143,15 @@ expect_found(const struct bus_space *space, uint64_t address)
 static void
 check_address(struct machine_of_pci *m, uint32_t space, uint64_t address)
 {
-	const struct bus_space *s = space == MINIVMM_PIO ? &m->bus.pio : &m->bus.mmio;
+	const struct bus_space *s =
+	    space == MINIVMM_PIO ? &m->machine.bus.pio : &m->machine.bus.mmio;
 	const struct bus_range *expected, *found;
 	uint64_t offset;
 
 	if (space == MINIVMM_PIO && address >= BUS_PORTS)
 		return;
 	expected = expect_found(s, address);
-	found = bus_find(&m->bus, space, address, 1, &offset);
+	found = bus_find(&m->machine.bus, space, address, 1, &offset);
 	must(!found == !expected);
 	if (found)
 		must(found->base == expected->base && found->length == expected->length &&

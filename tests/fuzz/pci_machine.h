@@ -29,8 +29,8 @@ struct machine_of_pci {
 	struct pci_complex complex;
 	struct pci_member members[FUNCTIONS];
 	struct extra extras[FUNCTIONS];
-	struct bus bus;
-	bool paused; /* messages are refused */
+	struct machine machine; /* only its bus is used */
+	bool paused;            /* messages are refused */
 	bool built;
 };
 
@@ -71,7 +71,7 @@ moved(struct pci_function *f, uint32_t region, const struct pci_region *was)
 	const struct pci_region *now = &f->regions[region];
 
 	must(now->mapped != was->mapped || now->base != was->base);
-	bus_place(&machine_of(f)->bus, extra_of(f)->ranges[region],
+	bus_place(&machine_of(f)->machine.bus, extra_of(f)->ranges[region],
 		  now->mapped ? now->base : BUS_UNPLACED);
 }
 
@@ -138,7 +138,7 @@ find_ranges(struct machine_of_pci *m)
 	for (uint32_t space = MINIVMM_PIO; space <= MINIVMM_MMIO; space++) {
 		const struct bus_range *r = NULL;
 
-		while ((r = bus_next(&m->bus, space, &device, r)))
+		while ((r = bus_next(&m->machine.bus, space, &device, r)))
 			if (r->index < FUNCTIONS * PCI_REGIONS)
 				m->extras[r->index / PCI_REGIONS].ranges[r->index % PCI_REGIONS] =
 				    (struct bus_range *)r;
@@ -163,10 +163,11 @@ build(struct machine_of_pci *m)
 		.vendor = 0x1234, .device = 0x5678, .class_code = 0x00ff00, .pin = 1
 	};
 
+	m->complex.machine = &m->machine;
 	m->complex.members = m->members;
 	m->complex.count = FUNCTIONS;
-	add_range(&m->bus, &ports, 0x3f8, 8, UINT32_MAX);
-	add_range(&m->bus, &memory, 0xfed00000, 1024, UINT32_MAX);
+	add_range(&m->machine.bus, &ports, 0x3f8, 8, UINT32_MAX);
+	add_range(&m->machine.bus, &memory, 0xfed00000, 1024, UINT32_MAX);
 	for (uint32_t i = 0; i < FUNCTIONS; i++) {
 		struct pci_function *f = &m->members[i].function;
 
@@ -183,10 +184,10 @@ build(struct machine_of_pci *m)
 		must(!pci_root_add(&m->complex.root, slots[i], numbers[i], f));
 		for (uint32_t r = 0; r < PCI_REGIONS; r++)
 			if (f->regions[r].size)
-				add_range(&m->bus, r == 1 ? &ports : &memory, BUS_UNPLACED,
+				add_range(&m->machine.bus, r == 1 ? &ports : &memory, BUS_UNPLACED,
 					  f->regions[r].size, i * PCI_REGIONS + r);
 	}
-	must(!bus_seal(&m->bus));
+	must(!bus_seal(&m->machine.bus));
 	find_ranges(m);
 	m->built = true;
 }
