@@ -238,7 +238,7 @@ work(struct loop_source *source, uint32_t events)
 	uint64_t count;
 
 	if (read(source->fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
-		log_line(MINIVMM_DEBUG, NULL, "eventfd: %s", strerror(errno));
+		log_line(MINIVMM_DEBUG, NULL, "eventfd: %s", limit_error(errno).text);
 	for (struct vm_tool *tool = vm->tools.first; tool; tool = tool->next) {
 		if (!tool->started)
 			continue;
@@ -314,7 +314,7 @@ tools_wake(struct vm *vm)
 	const uint64_t one = 1;
 
 	if (vm->tools.work.fd >= 0 && write(vm->tools.work.fd, &one, sizeof(one)) < 0)
-		log_line(MINIVMM_DEBUG, NULL, "eventfd: %s", strerror(errno));
+		log_line(MINIVMM_DEBUG, NULL, "eventfd: %s", limit_error(errno).text);
 }
 
 int
