@@ -144,6 +144,10 @@ name_tool(const struct vm *vm, const char *plugin, char name[32])
 	const char *slash = strrchr(plugin, '/'), *base = slash ? slash + 1 : plugin;
 	int length = (int)strcspn(base, ".");
 
+	if (!length) { /* "./.so" */
+		base = "tool";
+		length = (int)strlen(base);
+	}
 	length = length > 24 ? 24 : length;
 	snprintf(name, 32, "%.*s", length, base);
 	for (unsigned i = 2; find(vm, name); i++)

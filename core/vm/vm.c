@@ -380,7 +380,8 @@ vm_build(struct vm *vm, const struct vm_source *source)
 		boot_check_registers(&vm->config);
 	} else if (!r)
 		r = fill_machine(vm);
-	if (!source->again && !source->held && !source->branch) {
+	/* A machine that could not be built has no tools. */
+	if (vm->devices.machine && !source->again && !source->held && !source->branch) {
 		tools = tools_create(vm);
 		r = r ? r : tools;
 	}

@@ -153,6 +153,7 @@ stop($process);
 
 fails([ $minivmm, '-c', 'loop.ini', '--tool', 'serial' ], 110, qr/--tool: plugin serial is a device, not a tool: name it in a section \[device serial\]/, 'a device as a tool');
 fails([ $minivmm, '-c', 'loop.ini', '--tool', 'puppet:lisen=x' ], 110, qr/--tool: tool puppet: plugin puppet has no option lisen; did you mean listen\?/, 'an unknown option');
+fails([ @loop, '--tool', 'puppet', '--set', 'vm.memory_file=nowhere/x' ], 113, qr/cannot open memory_file nowhere\/x/, 'a tool of a machine that cannot be built');
 spew('device.ini', guest($code, "[device p]\nplugin = puppet\n"));
 fails([ $minivmm, '-c', 'device.ini' ], 110, qr/device.ini:\d+: plugin puppet is a tool, not a device: name it in a section \[tool p\]/, 'a tool as a device');
 fails([ $minivmm, '-c', 'tool.ini', '--set', 'tool.puppet1.listen=none' ], 110, qr/no tool puppet1; did you mean puppet0\?/, '--set of a tool that does not exist');
