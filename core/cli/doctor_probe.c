@@ -40,9 +40,9 @@ struct probe {
 #define CODE_32 "[boot]\ncode = 66 ba f8 03 b0 50 ee f4\n"
 
 /*
- * The same after an interrupt of its own LAPIC: a gate for vector 0x20 at 0x8100 to the handler,
- * lidt; movl $0x1ff,0xfee000f0; movl $0x44020,0xfee00300; sti; a loop until the byte at 0x8200 is
- * not 0. The handler: movb $1,0x8200; iret.
+ * It prints P after its own LAPIC has interrupted it: a gate for vector 0x20 at 0x8100 to the
+ * handler, lidt; movl $0x1ff,0xfee000f0; movl $0x44020,0xfee00300; sti; a loop until the byte at
+ * 0x8200 is not 0. The handler: movb $1,0x8200; iret.
  */
 #define CODE_IRET                                                                                  \
 	"[cpu]\nmode = protected\nrsp = 0x9000\n[boot]\ncode = "                                   \

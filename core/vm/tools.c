@@ -257,7 +257,7 @@ work(struct loop_source *source, uint32_t events)
 	}
 }
 
-/* The owner of a vCPU's hit holds the machine, and is told. */
+/* The owner of a vCPU's hit holds the machine, and gets the event. */
 static void
 tell_hit(struct vm *vm, uint32_t vcpu)
 {
@@ -283,7 +283,7 @@ tell_hit(struct vm *vm, uint32_t vcpu)
 
 /*
  * vCPUs have hit breakpoints or watchpoints, or one has done its step. A breakpoint is hit again
- * when its vCPU continues. So only one is told, and that if there is nothing else: its tool can
+ * when its vCPU continues. So one tool gets the event, if there is no other kind of hit: it can
  * step over it, since no other tool holds the machine.
  */
 static void

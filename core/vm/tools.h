@@ -36,8 +36,8 @@ struct vm_tool {
 	enum tool_wish wish;
 	uint32_t step_vcpu;
 	bool holds;   /* it has a count of PAUSE_TOOL */
-	bool tell;    /* it is to learn that the machine has stopped, or cannot */
-	bool replace; /* it is to learn that the machine's state was replaced */
+	bool tell;    /* an event is due: STOPPED, or NOT_STOPPED */
+	bool replace; /* the event REPLACED is due */
 	bool created, started;
 	struct tool_command *commands; /* linked list, oldest first */
 	struct vm_tool *next;
@@ -47,7 +47,7 @@ struct vm_tools {
 	struct vm_tool *first; /* linked list, in the order of creation */
 	struct loop_source work;
 	uint64_t last_command; /* ids are never used again */
-	uint32_t next_vcpu;    /* whose breakpoint is told first */
+	uint32_t next_vcpu;    /* the search for a breakpoint to report begins there */
 	bool can_run;          /* the machine has started: so does a tool that is added */
 };
 

@@ -30,7 +30,7 @@ acknowledges(void **state)
 	assert_memory_equal(fake.out, "+$QC1#c5", 8);
 }
 
-/* A browser is told to send packets to this port. */
+/* A web page makes a browser send packets to this port. */
 static void
 other_protocols(void **state)
 {
