@@ -9,8 +9,7 @@
 
 #define PRESENT (1u << 0)
 #define LARGE (1u << 7)
-#define TABLES_LEAST                                                                               \
-	4096u /* page tables that a walk can visit, beside one for each MiB of memory */
+#define TABLES_LEAST 4096u /* tables that a walk visits, beside one for each MiB of memory */
 
 /* A walk. Entries have width bytes; a table has 2^bits of them. */
 struct walk {
