@@ -182,7 +182,7 @@ is(join(':', run([ qw(cc -Wall -Wextra -Werror -shared -fPIC -o hits.so hits.c),
 
 # 1000: mov $3,%cx; 1003: add $1,%bx; 1006: dec %cx; 1007: jne 1003; 1009: hlt
 spew('guest.ini', "[vm]\nmemory_at = 0x1000\n[boot]\ncode = b90300 83c301 49 75fa f4\n");
-is(join(':', run([ $minivmm, qw(-c guest.ini --tool ./hits.so:address=0x1003,output=file:hits.txt) ])), '0::', 'the example runs');
+is(join(':', run([ $minivmm, qw(-c guest.ini --tool), './hits.so:address=0x1003,output=file:hits.txt' ])), '0::', 'the example runs');
 is(slurp('hits.txt'), join('', map { "hit $_: rip 0x1003 rbx 0x@{[ $_ - 1 ]}\n" } 1 .. 3), 'and prints each hit');
 # The others are parts of plugins that e2e/plugins/parked-threads.t and deferred-capture.t run.
 for my $name (qw(worker helper)) {
